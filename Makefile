@@ -1,0 +1,37 @@
+# Two commands do all on a fresh machine: `make run` and `make test`.
+PYTHON ?= python3
+BIN := .venv/bin
+# Installed once per change of the pins; the marker file carries the date.
+READY := .venv/.ready
+
+.PHONY: run test check format lock clean
+
+run: $(READY)
+	$(BIN)/postray up
+
+test: $(READY)
+	$(BIN)/pytest
+
+check: $(READY)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+format: $(READY)
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+$(READY): requirements.lock pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $(READY)
+
+# Needs uv (pip install uv). Hashes pin the files, and no index host is written down.
+lock:
+	uv pip compile --quiet --generate-hashes --universal --python-version 3.11 --extra dev \
+	  --no-emit-index-url --no-emit-find-links --no-annotate --no-header \
+	  --output-file requirements.lock pyproject.toml
+
+clean:
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache

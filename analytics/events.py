@@ -1,0 +1,94 @@
+"""The events: facts about one recipient of one message, named in the past tense, and their encoding for the log.
+
+The outcome transaction writes one encoded batch (``encode_batch``) to the event log; the recorder and the webhooks
+read it back (``decode_batch``). Field meanings follow the message timeline of the HTTP API.
+"""
+
+from typing import Literal
+
+import msgspec
+from msgspec import Struct
+
+BounceType = Literal["hard", "soft", "block"]
+
+
+class _Event(Struct, frozen=True, kw_only=True, tag_field="event", omit_defaults=True):
+    id: str
+    """Stable: a replayed batch carries the same ids, so that a consumer can tell a repeat."""
+    at: float
+    """Seconds since the epoch."""
+    tenant_id: str
+    message_id: str
+    recipient: str
+    batch_id: str | None = None
+    categories: tuple[str, ...] = ()
+
+
+class _AttemptEvent(_Event, frozen=True, kw_only=True):
+    attempt: int
+    """1 for the first SMTP transaction."""
+    site: str = ""
+    """The destination that owned the limits it was sent under."""
+    mx_host: str = ""
+    mx_ip: str = ""
+    source_ip: str = ""
+    tls_version: str = ""
+    """As OpenSSL names it (``TLSv1.3``); empty when the connection was not encrypted."""
+    tls_cipher: str = ""
+    smtp_response: str = ""
+    """The raw reply, its lines joined with newlines; empty when there was none."""
+    duration_ms: int = 0
+    """From MAIL FROM to the last reply."""
+
+
+class Processed(_Event, frozen=True, kw_only=True, tag="processed"):
+    """The message was accepted for delivery to this recipient."""
+
+
+class Deferred(_AttemptEvent, frozen=True, kw_only=True, tag="deferred"):
+    """A transient failure; another attempt follows."""
+
+    reason: str
+    next_attempt_at: float
+
+
+class Delivered(_AttemptEvent, frozen=True, kw_only=True, tag="delivered"):
+    """A host took responsibility for the message (RFC 5321 §4.2.5)."""
+
+
+class Bounced(_AttemptEvent, frozen=True, kw_only=True, tag="bounce"):
+    """A permanent failure at the destination. Its type ``block`` is reported as the event ``blocked``."""
+
+    bounce_type: BounceType
+    reason: str
+
+
+class Dropped(_Event, frozen=True, kw_only=True, tag="dropped"):
+    """It was not tried, or is no longer tried: suppressed, expired, impossible to compose."""
+
+    reason: str
+
+
+Event = Processed | Deferred | Delivered | Bounced | Dropped
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(list[Event])
+
+
+def encode_batch(events: list[Event]) -> bytes:
+    """One row of the event log."""
+    return _encoder.encode(events)
+
+
+def decode_batch(data: bytes) -> list[Event]:
+    """The events of one row of the log. Raises msgspec.DecodeError when it is not one."""
+    return _decoder.decode(data)
+
+
+def name_of(event: Event) -> str:
+    """The event's public name: that of its tag, but ``blocked`` for a bounce of type ``block``."""
+    if isinstance(event, Bounced) and event.bounce_type == "block":
+        return "blocked"
+    tag = event.__struct_config__.tag
+    assert isinstance(tag, str)
+    return tag

@@ -1,0 +1,1 @@
+"""The journal: Postgres, the only truth about messages and their deliveries."""

@@ -1,0 +1,263 @@
+"""The records that the journal keeps, and what its callers exchange with it.
+
+``Content`` and ``Personal`` are stored encoded (msgpack): ``Content`` once per request, ``Personal`` once per
+message. Everything that SQL selects by has a column of its own beside them.
+"""
+
+from datetime import datetime
+from typing import Any
+
+import msgspec
+from msgspec import Struct, field
+
+from cluster.policy.lifecycle import Status
+
+
+class Address(Struct, frozen=True, array_like=True):
+    """An addr-spec and its display name (RFC 5322 §3.4). Either may hold non-ASCII (RFC 6531)."""
+
+    email: str
+    name: str | None = None
+
+
+class Part(Struct, frozen=True, array_like=True):
+    """One alternative of the body: its media type (``text/plain``, ``text/html``, …) and its text."""
+
+    type: str
+    value: str
+
+
+class Attachment(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a message says of an attached file; its bytes lie under ``sha256``, once."""
+
+    filename: str
+    type: str = "application/octet-stream"
+    inline: bool = False
+    content_id: str | None = None
+    sha256: bytes
+    size: int
+
+
+class Footer(Struct, frozen=True, array_like=True):
+    """Text appended to the plain and to the html part (``mail_settings.footer``)."""
+
+    text: str = ""
+    html: str = ""
+
+
+class Content(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What all messages of one request share."""
+
+    from_: Address
+    reply_to: tuple[Address, ...] = ()
+    subject: str = ""
+    parts: tuple[Part, ...] = ()
+    attachments: tuple[Attachment, ...] = ()
+    headers: dict[str, str] = field(default_factory=dict)
+    categories: tuple[str, ...] = ()
+    custom_args: dict[str, Any] = field(default_factory=dict)
+    template_id: str | None = None
+    ip_pool_name: str | None = None
+    asm: dict[str, Any] | None = None
+    footer: Footer | None = None
+    tracking_settings: dict[str, Any] = field(default_factory=dict)
+
+
+class Personal(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What one message (one personalization) has of its own; what it does not give comes from ``Content``."""
+
+    to: tuple[Address, ...]
+    cc: tuple[Address, ...] = ()
+    bcc: tuple[Address, ...] = ()
+    from_: Address | None = None
+    subject: str | None = None
+    headers: dict[str, str] = field(default_factory=dict)
+    substitutions: dict[str, str] = field(default_factory=dict)
+    dynamic_template_data: dict[str, Any] = field(default_factory=dict)
+    custom_args: dict[str, Any] = field(default_factory=dict)
+
+
+class Recipient(Struct, frozen=True, array_like=True):
+    """One envelope recipient of a new message: the mailbox (RFC 5321 §4.1.2) and its domain in A-label form."""
+
+    email: str
+    domain: str
+
+
+class NewMessage(Struct, frozen=True, kw_only=True):
+    """A message to accept. A sandboxed one has no deliveries and is finished at once."""
+
+    id: str
+    subject: str
+    from_email: str
+    to_emails: tuple[str, ...]
+    personal: bytes
+    recipients: tuple[Recipient, ...]
+    send_at: datetime | None = None
+    expires_at: datetime
+    sandbox: bool = False
+
+
+class NewRequest(Struct, frozen=True, kw_only=True):
+    """One accepted HTTP request: what is committed before its 202."""
+
+    id: str
+    tenant_id: str
+    content: bytes
+    categories: tuple[str, ...] = ()
+    template_id: str | None = None
+    batch_id: str | None = None
+    attachments: dict[bytes, bytes] = field(default_factory=dict)
+    """sha256 → file bytes."""
+    messages: tuple[NewMessage, ...]
+    events: bytes
+    """An encoded batch for the event log (analytics.events)."""
+    created_at: datetime
+
+
+class ApiKey(Struct, frozen=True, kw_only=True):
+    """An API key as the journal knows it: never its secret."""
+
+    id: str
+    tenant_id: str
+    scopes: frozenset[str]
+    sandbox: bool
+
+
+class SenderDomain(Struct, frozen=True, kw_only=True):
+    """A domain that a tenant may send from."""
+
+    id: int
+    domain: str
+    verified: bool
+    selector: str
+    public_key: str
+    """The ``p=`` value of the key record (RFC 6376 §3.6.1), base64."""
+
+
+class DkimKey(Struct, frozen=True, kw_only=True):
+    """A signing key, its private half sealed (cluster.vault)."""
+
+    domain: str
+    selector: str
+    sealed_private_key: bytes
+
+
+class Outcome(Struct, frozen=True, kw_only=True):
+    """The result of one delivery attempt, to commit."""
+
+    message_id: str
+    recipient_no: int
+    status: Status
+    """A finished status, or QUEUED for a deferral."""
+    due_at: datetime | None = None
+    """When a deferred delivery is due again."""
+    alone: bool = True
+    """Whether this is the only recipient of its message (the claim says so)."""
+    error_message: str | None = None
+
+
+class Waiting(Struct, frozen=True, array_like=True):
+    """A delivery that is due: what dispatch and a site queue need of it, no more."""
+
+    message_id: str
+    recipient_no: int
+    tenant_id: str
+    domain: str
+
+
+class Claimed(Struct, frozen=True, kw_only=True):
+    """A delivery claimed for an SMTP transaction, with all that composing it needs but the shared content."""
+
+    message_id: str
+    recipient_no: int
+    recipient: str
+    tenant_id: str
+    request_id: str
+    batch_id: str | None
+    attempts: int
+    """Attempts so far, this one included."""
+    alone: bool
+    created_at: datetime
+    expires_at: datetime
+    personal: bytes
+
+
+class MessageFilter(Struct, frozen=True, kw_only=True):
+    """The filters of GET /v3/messages (seed 002); None means any."""
+
+    tenant_id: str
+    status: Status | None = None
+    to_email: str | None = None
+    from_email: str | None = None
+    subject: str | None = None
+    batch_id: str | None = None
+    template_id: str | None = None
+    category: str | None = None
+    start: datetime | None = None
+    end: datetime | None = None
+    after: str | None = None
+    """Keyset: only messages older than this id, newest first."""
+
+
+class MessageRow(Struct, frozen=True, kw_only=True):
+    """A message and where it stands."""
+
+    id: str
+    tenant_id: str
+    request_id: str
+    batch_id: str | None
+    created_at: datetime
+    send_at: datetime | None
+    content: bytes
+    personal: bytes
+    status: Status
+    retry_count: int
+    next_retry_at: datetime | None
+    finished_at: datetime | None
+    error_message: str | None
+
+
+class MessagePage(Struct, frozen=True, kw_only=True):
+    """A page of messages, newest first. ``total`` is exact up to 10,000 and a lower bound beyond."""
+
+    messages: list[MessageRow]
+    total: int
+    total_is_exact: bool
+
+
+class BatchCounts(Struct, frozen=True, kw_only=True):
+    """How a batch stands. The counts by status sum to ``total``."""
+
+    id: str
+    created_at: datetime
+    total: int
+    by_status: dict[Status, int]
+    completed_at: datetime | None
+
+
+class Cancellation(Struct, frozen=True, kw_only=True):
+    """The answer to a cancel: whether it took effect, and the message's status now."""
+
+    cancelled: bool
+    status: Status
+
+
+_encoder = msgspec.msgpack.Encoder()
+_contents = msgspec.msgpack.Decoder(Content)
+_personals = msgspec.msgpack.Decoder(Personal)
+
+
+def encode(record: Content | Personal) -> bytes:
+    """A record in its stored form."""
+    return _encoder.encode(record)
+
+
+def decode_content(data: bytes) -> Content:
+    """The shared content of a request, from its stored form."""
+    return _contents.decode(data)
+
+
+def decode_personal(data: bytes) -> Personal:
+    """A message's own part, from its stored form."""
+    return _personals.decode(data)
