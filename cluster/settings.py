@@ -1,0 +1,271 @@
+"""Every knob, one tree of frozen Structs, units in the names.
+
+``load`` reads one TOML file and lays ``POSTRAY_…`` variables over it: ``POSTRAY_HTTP_BIND`` sets ``http.bind``.
+It is called once, by the process that starts postray; everything else is handed the subtree it needs.
+``postray.example.toml`` documents each key (a test holds the two together).
+"""
+
+import re
+import tomllib
+import types
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+import msgspec
+from msgspec import Struct, field
+
+
+class SettingsError(Exception):
+    """The configuration cannot be used; the message names the key or variable at fault."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+
+
+class _Section(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    pass
+
+
+class HttpSettings(_Section, frozen=True, kw_only=True):
+    bind: str = "127.0.0.1:8080"
+    """host:port of the HTTP API; port 0 takes a free one."""
+    max_body_bytes: int = 20 * 1024 * 1024
+    """A request body above this is refused unread (413). SendGrid's bound, 20 MB."""
+    commit_window_ms: float = 2.0
+    """How long the first request of a group commit waits for others to share it."""
+
+
+class PostgresSettings(_Section, frozen=True, kw_only=True):
+    dsn: str = ""
+    """libpq connection string; "" starts the embedded server in data_dir."""
+
+
+class ClickHouseSettings(_Section, frozen=True, kw_only=True):
+    dsn: str = ""
+    """clickhouse(s)://user:password@host:port/database; "" uses the embedded engine (chDB) in data_dir."""
+    poll_interval_ms: int = 100
+    """How often the recorder looks for new events when there were none."""
+
+
+class RaySettings(_Section, frozen=True, kw_only=True):
+    address: str = ""
+    """host:port of a running Ray cluster to join; "" starts one in place, on loopback."""
+    object_store_mb: int = 256
+    """Size of the object store of a cluster started in place."""
+
+
+class DeliverySettings(_Section, frozen=True, kw_only=True):
+    mode: Literal["capture", "direct", "relay"] = "capture"
+    """capture: everything goes to the built-in sink. direct: to the recipients' mail exchangers. relay: to a smarthost."""
+    relay: str = ""
+    """host:port of the smarthost, for mode "relay"."""
+    actors_per_node: int = 2
+    connections_per_site: int = 20
+    """Connections to one site over the whole cluster."""
+    messages_per_connection: int = 1000
+    """A connection is closed (QUIT) after this many transactions."""
+    connection_idle_s: float = 5.0
+    """An unused connection is closed (QUIT) after this long."""
+    window: int = 5000
+    """Deliveries that one delivery actor holds in memory at most, over all its sites."""
+    lease_s: float = 60.0
+    """How long a delivery actor may hold a delivery without claiming it."""
+    sending_lease_s: float = 1800.0
+    """How long a claimed delivery may stay without an outcome; longer than any SMTP transaction may last."""
+    offer_grace_s: float = 10.0
+    """A freshly accepted delivery is offered to its owner directly; the scheduler looks at it only after this."""
+    lifetime_s: float = 259200.0
+    """A message that is not delivered this long after its send time fails."""
+    retry_schedule_s: tuple[float, ...] = (60, 300, 900, 1800, 3600, 7200, 14400)
+    """Waits between attempts after a transient failure; the last repeats until the lifetime ends."""
+
+
+class SmtpSettings(_Section, frozen=True, kw_only=True):
+    port: int = 25
+    """Port of the mail exchangers in direct mode."""
+    helo_name: str = ""
+    """The name given in EHLO; "" takes this host's fully qualified name."""
+    connect_timeout_s: float = 30.0
+    greeting_timeout_s: float = 300.0
+    """RFC 5321 §4.5.3.2.1: 5 minutes."""
+    mail_timeout_s: float = 300.0
+    """RFC 5321 §4.5.3.2.2: 5 minutes."""
+    rcpt_timeout_s: float = 300.0
+    """RFC 5321 §4.5.3.2.3: 5 minutes."""
+    data_initiation_timeout_s: float = 120.0
+    """RFC 5321 §4.5.3.2.4: 2 minutes."""
+    data_block_timeout_s: float = 180.0
+    """RFC 5321 §4.5.3.2.5: 3 minutes."""
+    data_termination_timeout_s: float = 600.0
+    """RFC 5321 §4.5.3.2.6: 10 minutes."""
+
+
+class DnsSettings(_Section, frozen=True, kw_only=True):
+    nameservers: tuple[str, ...] = ()
+    """ip:port of the resolvers to ask; empty takes the system's."""
+    timeout_s: float = 5.0
+    """For one query to one server."""
+    tries: int = 2
+    cache_entries: int = 100_000
+
+
+class CaptureSettings(_Section, frozen=True, kw_only=True):
+    smtp_bind: str = "127.0.0.1:2525"
+    """host:port of the capture sink's SMTP server; port 0 takes a free one."""
+    http_bind: str = "127.0.0.1:8025"
+    """host:port of the page of captured mail; port 0 takes a free one."""
+    keep_messages: int = 10_000
+    """The oldest are dropped beyond this many."""
+    max_message_bytes: int = 40 * 1024 * 1024
+    """Announced by SIZE (RFC 1870)."""
+
+
+class LogSettings(_Section, frozen=True, kw_only=True):
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    levels: dict[str, Literal["debug", "info", "warning", "error"]] = field(default_factory=dict)
+    """Levels of single loggers, such as {"actors.delivery" = "debug"}."""
+    max_bytes: int = 50_000_000
+    """A log file is rotated at this size; five old ones are kept."""
+
+
+class Settings(_Section, frozen=True, kw_only=True):
+    data_dir: str = "postray-data"
+    """Where everything that must outlive a process is kept."""
+    http: HttpSettings = HttpSettings()
+    postgres: PostgresSettings = PostgresSettings()
+    clickhouse: ClickHouseSettings = ClickHouseSettings()
+    ray: RaySettings = RaySettings()
+    delivery: DeliverySettings = DeliverySettings()
+    smtp: SmtpSettings = SmtpSettings()
+    dns: DnsSettings = DnsSettings()
+    capture: CaptureSettings = CaptureSettings()
+    log: LogSettings = LogSettings()
+
+
+def host_port(text: str) -> tuple[str, int]:
+    """("127.0.0.1", 25) of "127.0.0.1:25"; an IPv6 address stands in brackets. Raises ValueError."""
+    host, colon, port = text.rpartition(":")
+    host = host.removeprefix("[").removesuffix("]")
+    if not colon or not host or not port.isdecimal() or int(port) > 65535:
+        raise ValueError(f"{text!r} is not host:port")
+    return host, int(port)
+
+
+def load(path: Path | None, environ: Mapping[str, str]) -> Settings:
+    """The settings of a TOML file (None: only defaults) with the environment over it.
+
+    Raises SettingsError, naming the key, for unknown keys, wrong types and values that do not fit together.
+    """
+    tree: dict[str, Any] = {}
+    if path is not None:
+        try:
+            tree = tomllib.loads(path.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise SettingsError(f"cannot read {path}: {error.strerror}") from error
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise SettingsError(f"{path} is not TOML: {error}") from error
+    _overlay(tree, environ)
+    try:
+        settings = msgspec.convert(tree, Settings)
+    except msgspec.ValidationError as error:
+        raise SettingsError(_name_key(str(error))) from error
+    _check(settings)
+    return settings
+
+
+def _overlay(tree: dict[str, Any], environ: Mapping[str, str]) -> None:
+    known = {variable: (path, kind) for path, kind in _keys(Settings) for variable in [variable_name(path)]}
+    for variable, text in environ.items():
+        if not variable.startswith("POSTRAY_"):
+            continue
+        if variable not in known:
+            raise SettingsError(f"unknown variable {variable}")
+        path, kind = known[variable]
+        section = tree
+        for name in path[:-1]:
+            section = section.setdefault(name, {})
+            if not isinstance(section, dict):
+                raise SettingsError(f"{'.'.join(path[:-1])} must be a table")
+        try:
+            section[path[-1]] = _parse(text, kind)
+        except ValueError as error:
+            raise SettingsError(f"{variable}: {error}") from error
+
+
+def variable_name(path: tuple[str, ...]) -> str:
+    """POSTRAY_HTTP_BIND of ("http", "bind")."""
+    return "_".join(("POSTRAY", *path)).upper()
+
+
+def _keys(section: type[Struct], prefix: tuple[str, ...] = ()) -> list[tuple[tuple[str, ...], Any]]:
+    keys: list[tuple[tuple[str, ...], Any]] = []
+    for name, kind in get_type_hints(section).items():
+        if isinstance(kind, type) and issubclass(kind, Struct):
+            keys += _keys(kind, (*prefix, name))
+        else:
+            keys.append(((*prefix, name), kind))
+    return keys
+
+
+def keys() -> list[str]:
+    """Every key, dotted: what the example file documents."""
+    return [".".join(path) for path, _ in _keys(Settings)]
+
+
+def _parse(text: str, kind: Any) -> Any:
+    """A variable's text as the type of its key. Lists and tables are written as TOML values, or lists with commas."""
+    origin = get_origin(kind)
+    if kind is str or origin in (Literal, Union, types.UnionType):
+        return text
+    if kind in (int, float):
+        return kind(text)
+    if kind is bool:
+        if text.lower() not in ("true", "false"):
+            raise ValueError(f"{text!r} is neither true nor false")
+        return text.lower() == "true"
+    if origin is tuple and not text.lstrip().startswith("["):
+        element = get_args(kind)[0]
+        return [_parse(item.strip(), element) for item in text.split(",") if item.strip()]
+    return tomllib.loads(f"value = {text}")["value"]
+
+
+def _name_key(message: str) -> str:
+    """msgspec's message with the dotted key in front: "`$.http`" and "unknown field `x`" become "http.x"."""
+    unknown = re.search(r"unknown field `([^`]+)`", message)
+    path = re.search(r"at `\$\.?([^`]*)`", message)
+    section = path[1] if path else ""
+    if unknown:
+        return f"unknown key {'.'.join(part for part in (section, unknown[1]) if part)}"
+    return f"{section}: {message.split(' - at')[0]}"
+
+
+def _check(settings: Settings) -> None:
+    binds = {
+        "http.bind": settings.http.bind,
+        "capture.smtp_bind": settings.capture.smtp_bind,
+        "capture.http_bind": settings.capture.http_bind,
+    }
+    if settings.delivery.mode == "relay" or settings.delivery.relay:
+        binds["delivery.relay"] = settings.delivery.relay
+    binds |= {f"dns.nameservers[{i}]": server for i, server in enumerate(settings.dns.nameservers)}
+    for key, text in binds.items():
+        try:
+            host_port(text)
+        except ValueError as error:
+            raise SettingsError(f"{key}: {error}") from error
+    for key, number in (
+        ("delivery.actors_per_node", settings.delivery.actors_per_node),
+        ("delivery.connections_per_site", settings.delivery.connections_per_site),
+        ("delivery.messages_per_connection", settings.delivery.messages_per_connection),
+        ("delivery.window", settings.delivery.window),
+        ("ray.object_store_mb", settings.ray.object_store_mb),
+    ):
+        if number < 1:
+            raise SettingsError(f"{key}: must be at least 1, not {number}")
+    if not settings.delivery.retry_schedule_s:
+        raise SettingsError("delivery.retry_schedule_s: must name at least one wait")
+    if settings.ray.address and not settings.postgres.dsn:
+        raise SettingsError(
+            "postgres.dsn: a cluster at ray.address needs a Postgres that every node can reach"
+        )
