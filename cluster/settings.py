@@ -266,6 +266,4 @@ def _check(settings: Settings) -> None:
     if not settings.delivery.retry_schedule_s:
         raise SettingsError("delivery.retry_schedule_s: must name at least one wait")
     if settings.ray.address and not settings.postgres.dsn:
-        raise SettingsError(
-            "postgres.dsn: a cluster at ray.address needs a Postgres that every node can reach"
-        )
+        raise SettingsError("postgres.dsn: a cluster at ray.address needs a Postgres that every node can reach")
