@@ -57,7 +57,7 @@ class RaySettings(_Section, frozen=True, kw_only=True):
 
 class DeliverySettings(_Section, frozen=True, kw_only=True):
     mode: Literal["capture", "direct", "relay"] = "capture"
-    """capture: everything goes to the built-in sink. direct: to the recipients' mail exchangers. relay: to a smarthost."""
+    """capture: all mail to the built-in sink. direct: to the recipients' mail exchangers. relay: to a smarthost."""
     relay: str = ""
     """host:port of the smarthost, for mode "relay"."""
     actors_per_node: int = 2
@@ -132,6 +132,8 @@ class LogSettings(_Section, frozen=True, kw_only=True):
 class Settings(_Section, frozen=True, kw_only=True):
     data_dir: str = "postray-data"
     """Where everything that must outlive a process is kept."""
+    secret: str = ""
+    """Key that seals private keys in the database (32 bytes, URL-safe base64); "" keeps one in data_dir/secret.key."""
     http: HttpSettings = HttpSettings()
     postgres: PostgresSettings = PostgresSettings()
     clickhouse: ClickHouseSettings = ClickHouseSettings()

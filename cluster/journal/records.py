@@ -146,6 +146,7 @@ class DkimKey(Struct, frozen=True, kw_only=True):
 class Outcome(Struct, frozen=True, kw_only=True):
     """The result of one delivery attempt, to commit."""
 
+    tenant_id: str
     message_id: str
     recipient_no: int
     status: Status
@@ -241,6 +242,21 @@ class Cancellation(Struct, frozen=True, kw_only=True):
 
     cancelled: bool
     status: Status
+
+
+class LogRow(Struct, frozen=True, array_like=True):
+    """A row of the event log: its place (tx, id) and an encoded batch of events."""
+
+    tx: int
+    id: int
+    events: bytes
+
+
+class DeliveryActor(Struct, frozen=True, array_like=True):
+    """A live delivery actor: its Ray name and the epoch of this life of it."""
+
+    name: str
+    epoch: int
 
 
 _encoder = msgspec.msgpack.Encoder()

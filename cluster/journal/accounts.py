@@ -1,0 +1,82 @@
+"""The journal's part for tenants, API keys, sender domains and their signing keys."""
+
+from collections.abc import Iterable
+
+from cluster.ids import new_id
+from cluster.journal.database import Database, execute, rows
+from cluster.journal.records import ApiKey, DkimKey, SenderDomain
+
+
+class Accounts(Database):
+    """Who may send, and as whom."""
+
+    async def key_by_hash(self, hash: bytes) -> ApiKey | None:
+        """The live key with this SHA-256 hash."""
+        row = await self._row("key_by_hash", hash=hash)
+        if row is None:
+            return None
+        id, tenant_id, scopes, sandbox = row
+        return ApiKey(id=id, tenant_id=tenant_id, scopes=frozenset(scopes), sandbox=sandbox)
+
+    async def tenant_named(self, name: str) -> str | None:
+        """The id of the tenant with this name."""
+        row = await self._row("tenant_named", name=name)
+        return row[0] if row else None
+
+    async def create_tenant(self, name: str) -> str:
+        """A new tenant's id."""
+        tenant_id = new_id("tnt_")
+        await self._execute("create_tenant", id=tenant_id, name=name)
+        return tenant_id
+
+    async def create_key(
+        self, tenant_id: str, *, name: str, prefix: str, hash: bytes, scopes: Iterable[str], sandbox: bool
+    ) -> str:
+        """A new key's id."""
+        key_id = new_id("key_")
+        await self._execute(
+            "create_key",
+            id=key_id,
+            tenant_id=tenant_id,
+            name=name,
+            prefix=prefix,
+            hash=hash,
+            scopes=sorted(scopes),
+            sandbox=sandbox,
+        )
+        return key_id
+
+    async def create_domain(
+        self, tenant_id: str, domain: str, *, verified: bool, selector: str, public_key: str, sealed_private_key: bytes
+    ) -> None:
+        """A sender domain with its first signing key. Raises Rejected when the tenant has it already."""
+        async with self._transaction() as connection:
+            created = await rows(connection, "create_domain", tenant_id=tenant_id, domain=domain, verified=verified)
+            await execute(
+                connection,
+                "create_dkim_key",
+                domain_id=created[0][0],
+                selector=selector,
+                public_key=public_key,
+                sealed_private_key=sealed_private_key,
+            )
+
+    async def is_verified_domain(self, tenant_id: str, domain: str) -> bool:
+        row = await self._row("is_verified_domain", tenant_id=tenant_id, domain=domain)
+        assert row is not None
+        return bool(row[0])
+
+    async def sender_domains(self, tenant_id: str) -> list[SenderDomain]:
+        """The tenant's domains, a row per active signing key."""
+        return [
+            SenderDomain(id=id, domain=domain, verified=verified, selector=selector, public_key=public_key)
+            for id, domain, verified, selector, public_key in await self._rows("sender_domains", tenant_id=tenant_id)
+        ]
+
+    async def dkim_key(self, tenant_id: str, domain: str) -> DkimKey | None:
+        """The key that signs the tenant's mail from this domain."""
+        row = await self._row("dkim_key", tenant_id=tenant_id, domain=domain)
+        if row is None:
+            return None
+        name, selector, sealed = row
+        return DkimKey(domain=name, selector=selector, sealed_private_key=sealed)

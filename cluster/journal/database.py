@@ -1,0 +1,185 @@
+"""The connection to Postgres: a pool, the named queries, the migrations, and the two ways a statement can fail.
+
+Callers see ``Unavailable`` (the same call may succeed later) and ``Rejected`` (this data will never be taken);
+anything else is a defect and passes through.
+"""
+
+import asyncio
+import logging
+import re
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from importlib import resources
+from typing import Any
+
+import psycopg
+from psycopg import AsyncConnection, errors
+from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout, TooManyRequests
+
+log = logging.getLogger(__name__)
+
+Row = tuple[Any, ...]
+
+MIGRATION_LOCK = 0x706F7374  # any constant will do: "post"
+
+
+class Unavailable(Exception):
+    """Postgres cannot be reached, or cannot commit now."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class Rejected(Exception):
+    """Postgres will not take this data, however often it is tried."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+def load_queries(text: str) -> dict[str, str]:
+    """The statements of a ``.sql`` file by the names in their ``-- name:`` lines."""
+    parts = re.split(r"^-- name: (\w+)$", text, flags=re.MULTILINE)
+    return {name: body.strip() for name, body in zip(parts[1::2], parts[2::2], strict=True)}
+
+
+QUERIES = load_queries(resources.files("cluster.journal").joinpath("queries.sql").read_text(encoding="utf-8"))
+
+
+class Database:
+    """A pool of connections in autocommit, and single statements by name over it."""
+
+    def __init__(
+        self,
+        dsn: str,
+        *,
+        application: str,
+        connections: int = 4,
+        patience_s: float = 5.0,
+        offer_grace_s: float = 10.0,
+    ) -> None:
+        """``application`` names this process, once in the cluster: its connections, and its shard of the tallies.
+
+        ``patience_s``: how long a call waits for a free connection before it is Unavailable. ``offer_grace_s``: how
+        long a freshly accepted delivery is left to the direct offer before the scheduler looks at it.
+        """
+        self.shard = application
+        self._offer_grace = timedelta(seconds=offer_grace_s)
+        self._pool: AsyncConnectionPool[AsyncConnection[Row]] = AsyncConnectionPool(
+            dsn,
+            min_size=1,
+            max_size=connections,
+            timeout=patience_s,
+            open=False,
+            reconnect_timeout=patience_s,
+            kwargs={"autocommit": True, "application_name": application, "connect_timeout": 5},
+        )
+
+    async def open(self) -> None:
+        """Connect. Raises Unavailable."""
+        async with _failures_named():
+            await self._pool.open(wait=True)
+
+    async def close(self) -> None:
+        await self._pool.close()
+
+    @asynccontextmanager
+    async def _connection(self) -> AsyncIterator[AsyncConnection[Row]]:
+        async with _failures_named(), self._pool.connection() as connection:
+            yield connection
+
+    @asynccontextmanager
+    async def _transaction(self) -> AsyncIterator[AsyncConnection[Row]]:
+        async with self._connection() as connection, connection.transaction():
+            yield connection
+
+    async def _rows(self, name: str, /, **parameters: Any) -> list[Row]:
+        async with self._connection() as connection:
+            return await rows(connection, name, **parameters)
+
+    async def _row(self, name: str, /, **parameters: Any) -> Row | None:
+        found = await self._rows(name, **parameters)
+        return found[0] if found else None
+
+    async def _execute(self, name: str, /, **parameters: Any) -> int:
+        """Run a statement that returns nothing; the number of rows it touched."""
+        async with self._connection() as connection:
+            return await execute(connection, name, **parameters)
+
+
+async def rows(connection: AsyncConnection[Row], name: str, /, **parameters: Any) -> list[Row]:
+    """The rows of a named statement, on a connection that the caller holds."""
+    return await fetch(connection, QUERIES[name], parameters)
+
+
+async def fetch(connection: AsyncConnection[Row], query: str, parameters: Mapping[str, Any]) -> list[Row]:
+    cursor = await connection.execute(query.encode(), parameters, binary=True)
+    return await cursor.fetchall()
+
+
+async def execute(connection: AsyncConnection[Row], name: str, /, **parameters: Any) -> int:
+    """Run a named statement on a connection that the caller holds; the number of rows it touched."""
+    cursor = await connection.execute(QUERIES[name].encode(), parameters)
+    return cursor.rowcount
+
+
+async def copy(
+    connection: AsyncConnection[Row], table: str, columns: Mapping[str, str], lines: Sequence[Sequence[Any]]
+) -> None:
+    """COPY ``lines`` into ``table``; ``columns`` maps names to their types, in the order of a line."""
+    async with connection.cursor() as cursor:
+        statement = f"COPY {table} ({', '.join(columns)}) FROM STDIN (FORMAT BINARY)"
+        async with cursor.copy(statement.encode()) as stream:
+            stream.set_types(list(columns.values()))
+            for line in lines:
+                await stream.write_row(line)
+
+
+@asynccontextmanager
+async def _failures_named() -> AsyncIterator[None]:
+    try:
+        yield
+    except (errors.DataError, errors.IntegrityError, errors.ProgramLimitExceeded) as error:
+        raise Rejected(str(error)) from error
+    except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+        raise Unavailable(str(error)) from error
+    except (PoolTimeout, PoolClosed, TooManyRequests, OSError) as error:
+        raise Unavailable(str(error)) from error
+
+
+async def migrate(dsn: str) -> list[str]:
+    """Bring the schema up to date; returns the names of the migrations that ran. Several may call at once."""
+    folder = resources.files("cluster.journal").joinpath("migrations")
+    scripts = sorted((f for f in folder.iterdir() if f.name.endswith(".sql")), key=lambda f: f.name)
+    ran = []
+    async with _failures_named(), await AsyncConnection.connect(dsn) as connection:
+        await connection.execute("SELECT pg_advisory_xact_lock(%s)", [MIGRATION_LOCK])
+        await connection.execute(
+            "CREATE TABLE IF NOT EXISTS migrations (name text PRIMARY KEY, at timestamptz DEFAULT now())"
+        )
+        cursor = await connection.execute("SELECT name FROM migrations")
+        done = {name for (name,) in await cursor.fetchall()}
+        for script in scripts:
+            if script.name not in done:
+                await connection.execute(script.read_text(encoding="utf-8").encode())
+                await connection.execute("INSERT INTO migrations (name) VALUES (%s)", [script.name])
+                ran.append(script.name)
+    for name in ran:
+        log.info("migrated schema=journal script=%s", name)
+    return ran
+
+
+async def wait_until_reachable(dsn: str, timeout_s: float) -> None:
+    """Return as soon as Postgres answers; raises Unavailable when it does not within ``timeout_s``."""
+    deadline = asyncio.get_running_loop().time() + timeout_s
+    while True:
+        try:
+            async with _failures_named(), await AsyncConnection.connect(dsn, connect_timeout=5):
+                return
+        except Unavailable:
+            if asyncio.get_running_loop().time() > deadline:
+                raise
+            await asyncio.sleep(0.1)

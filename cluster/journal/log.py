@@ -1,0 +1,20 @@
+"""The journal's part for the event log: consumers read on from a cursor of their own."""
+
+from cluster.journal.database import Database
+from cluster.journal.records import LogRow
+
+
+class EventLog(Database):
+    """Facts wait here until every consumer has them."""
+
+    async def log_after(self, consumer: str, limit: int) -> list[LogRow]:
+        """The next rows after the consumer's cursor, in order; none that a running transaction could precede."""
+        return [LogRow(*row) for row in await self._rows("log_after", consumer=consumer, limit=limit)]
+
+    async def move_cursor(self, consumer: str, tx: int, id: int) -> None:
+        """Everything up to (tx, id) is with the consumer. Never moves back."""
+        await self._execute("move_cursor", consumer=consumer, tx=tx, id=id)
+
+    async def trim_log(self) -> int:
+        """Delete what all consumers have passed; returns how many rows."""
+        return await self._execute("trim_log")

@@ -1,0 +1,18 @@
+"""The journal, whole: one pool of connections, all its parts.
+
+Called by the API process (accept, read, cancel), the scheduler (page in), the delivery actors (claim, commit) and
+the consumers of the event log. Nothing else touches the tables.
+"""
+
+from cluster.journal.acceptance import Acceptance
+from cluster.journal.accounts import Accounts
+from cluster.journal.database import Rejected, Unavailable, migrate, wait_until_reachable
+from cluster.journal.log import EventLog
+from cluster.journal.queue import Queue
+from cluster.journal.reading import Reading
+
+__all__ = ["Journal", "Rejected", "Unavailable", "migrate", "wait_until_reachable"]
+
+
+class Journal(Accounts, Acceptance, Reading, Queue, EventLog):
+    """Every typed statement that postray makes. Methods raise Unavailable and Rejected, as their texts say."""

@@ -1,0 +1,34 @@
+"""Logs: one line an event, ``time level process logger event key=value …``, in data_dir/logs, a file a process."""
+
+import logging
+import time
+from logging.handlers import RotatingFileHandler
+from pathlib import Path
+
+from cluster.settings import LogSettings
+
+KEPT_FILES = 5
+
+
+class LineFormatter(logging.Formatter):
+    """One line whatever the message holds: a traceback's lines are joined with " | "."""
+
+    converter = time.gmtime
+    default_time_format = "%Y-%m-%dT%H:%M:%S"
+    default_msec_format = "%s.%03dZ"
+
+    def format(self, record: logging.LogRecord) -> str:
+        return " | ".join(super().format(record).splitlines())
+
+
+def configure(process: str, settings: LogSettings, data_dir: Path) -> None:
+    """Send this process's log to its file. Called once, first thing."""
+    folder = data_dir / "logs"
+    folder.mkdir(parents=True, exist_ok=True)
+    handler = RotatingFileHandler(
+        folder / f"{process}.log", maxBytes=settings.max_bytes, backupCount=KEPT_FILES, encoding="utf-8"
+    )
+    handler.setFormatter(LineFormatter(f"%(asctime)s %(levelname)s {process} %(name)s %(message)s"))
+    logging.basicConfig(level=settings.level.upper(), handlers=[handler], force=True)
+    for name, level in settings.levels.items():
+        logging.getLogger(name).setLevel(level.upper())
