@@ -13,7 +13,7 @@ KEPT_FILES = 5
 class LineFormatter(logging.Formatter):
     """One line whatever the message holds: a traceback's lines are joined with " | "."""
 
-    converter = time.gmtime
+    converter = staticmethod(time.gmtime)
     default_time_format = "%Y-%m-%dT%H:%M:%S"
     default_msec_format = "%s.%03dZ"
 

@@ -67,6 +67,7 @@ class Database:
         long a freshly accepted delivery is left to the direct offer before the scheduler looks at it.
         """
         self.shard = application
+        self._patience_s = patience_s
         self._offer_grace = timedelta(seconds=offer_grace_s)
         self._pool: AsyncConnectionPool[AsyncConnection[Row]] = AsyncConnectionPool(
             dsn,
@@ -81,7 +82,7 @@ class Database:
     async def open(self) -> None:
         """Connect. Raises Unavailable."""
         async with _failures_named():
-            await self._pool.open(wait=True)
+            await self._pool.open(wait=True, timeout=self._patience_s)
 
     async def close(self) -> None:
         await self._pool.close()

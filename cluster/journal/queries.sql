@@ -49,11 +49,11 @@ SELECT EXISTS (SELECT FROM batches WHERE id = %(batch_id)s AND tenant_id = %(ten
 SELECT created_at FROM batches WHERE id = %(batch_id)s AND tenant_id = %(tenant_id)s
 
 -- name: batch_tallies
-SELECT status, sum(messages)::bigint, max(last_at) FROM batch_tallies WHERE batch_id = %(batch_id)s GROUP BY status
+SELECT status::text, sum(messages)::bigint, max(last_at) FROM batch_tallies WHERE batch_id = %(batch_id)s GROUP BY status
 
 -- name: batch_held
 -- Messages of a batch that an actor holds; a handful, whatever the batch's size.
-SELECT least_advanced, count(*) FROM (
+SELECT least_advanced::text, count(*) FROM (
     SELECT min(status) AS least_advanced FROM deliveries
     WHERE batch_id = %(batch_id)s AND status IN ('processing', 'rendered', 'sending')
     GROUP BY message_id) AS held
@@ -231,7 +231,7 @@ SELECT count(*) FROM (
     JOIN requests r ON r.id = m.request_id
     LEFT JOIN outcomes o ON o.tenant_id = m.tenant_id AND o.message_id = m.id
     LEFT JOIN LATERAL (SELECT min(status) AS status FROM deliveries d WHERE d.message_id = m.id) q ON true
-    WHERE {where} LIMIT %(bound)s) AS some
+    WHERE {where} LIMIT %(bound)s) AS found
 
 -- name: log_after
 SELECT l.tx::text::bigint, l.id, l.events

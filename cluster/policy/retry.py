@@ -12,7 +12,7 @@ def next_attempt(
     """The time of the next attempt after ``attempts`` (≥ 1) transient failures; None when the lifetime ends before.
 
     ``jitter`` is a random number in [0, 1). RFC 5321 §4.5.4.1 asks for at least 30 minutes between attempts after
-    the first tries and for 4–5 days of trying; schedule and lifetime are settings.
+    the first tries and for 4 to 5 days of trying; schedule and lifetime are settings.
     """
     wait = schedule_s[min(attempts, len(schedule_s)) - 1]
     due = now + timedelta(seconds=wait * (1 - JITTER + 2 * JITTER * jitter))

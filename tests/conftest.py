@@ -1,0 +1,61 @@
+"""What tests share: one embedded Postgres a session, and a fresh journal (a cloned database) for each test."""
+
+import itertools
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from cluster.embedded import EmbeddedPostgres
+from cluster.journal.store import Journal, migrate
+
+_numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The DSN of a running Postgres of the session's own."""
+    server = EmbeddedPostgres(tmp_path_factory.mktemp("postgres") / "data")
+    yield server.start()
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def journal_template(postgres: str) -> str:
+    """The name of a database with the journal's schema and nothing in it."""
+    import asyncio
+
+    with psycopg.connect(postgres, autocommit=True) as connection:
+        connection.execute("CREATE DATABASE journal_template")
+    asyncio.run(migrate(_database(postgres, "journal_template")))
+    return "journal_template"
+
+
+@pytest.fixture
+def journal_dsn(postgres: str, journal_template: str) -> Iterator[str]:
+    """A fresh database with the journal's schema."""
+    name = f"journal_{next(_numbers)}"
+    with psycopg.connect(postgres, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name} TEMPLATE {journal_template}".encode())
+    yield _database(postgres, name)
+    with psycopg.connect(postgres, autocommit=True) as connection:
+        connection.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
+
+
+@pytest.fixture
+async def journal(journal_dsn: str) -> AsyncIterator[Journal]:
+    """An open journal over a fresh database."""
+    journal = Journal(journal_dsn, application="test", offer_grace_s=0)
+    await journal.open()
+    yield journal
+    await journal.close()
+
+
+def _database(dsn: str, name: str) -> str:
+    return dsn.replace("/postgres?", f"/{name}?")
+
+
+@pytest.fixture
+def data_dir(tmp_path: Path) -> Path:
+    return tmp_path / "data"

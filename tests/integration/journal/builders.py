@@ -1,0 +1,39 @@
+"""Requests to accept, with as little said as a test needs."""
+
+from datetime import UTC, datetime, timedelta
+
+from cluster.ids import new_id
+from cluster.journal.records import Address, Content, NewMessage, NewRequest, Part, Personal, Recipient, encode
+from cluster.journal.store import Journal
+
+
+async def a_tenant(journal: Journal, name: str = "acme") -> str:
+    return await journal.create_tenant(name)
+
+
+def a_message(*emails: str, send_at: datetime | None = None, sandbox: bool = False) -> NewMessage:
+    emails = emails or ("ada@example.com",)
+    return NewMessage(
+        id=new_id("msg_"),
+        subject="Welcome",
+        from_email="hello@mail.example.com",
+        to_emails=emails,
+        personal=encode(Personal(to=tuple(Address(email) for email in emails))),
+        recipients=tuple(Recipient(email, email.partition("@")[2]) for email in emails),
+        send_at=send_at,
+        expires_at=datetime.now(UTC) + timedelta(days=3),
+        sandbox=sandbox,
+    )
+
+
+def a_request(tenant_id: str, *messages: NewMessage, batch_id: str | None = None) -> NewRequest:
+    return NewRequest(
+        id=new_id("req_"),
+        tenant_id=tenant_id,
+        content=encode(Content(from_=Address("hello@mail.example.com"), parts=(Part("text/plain", "Hello"),))),
+        categories=("greetings",),
+        batch_id=batch_id,
+        messages=messages or (a_message(),),
+        events=b"events",
+        created_at=datetime.now(UTC),
+    )

@@ -1,0 +1,173 @@
+"""Leases, claims, outcomes: the queue against a real Postgres."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from cluster.journal.records import NewMessage, Outcome, Waiting
+from cluster.journal.store import Journal, Rejected
+from cluster.policy.lifecycle import Status
+from tests.integration.journal.builders import a_message, a_request, a_tenant
+
+
+def waiting(tenant_id: str, message: NewMessage) -> list[Waiting]:
+    return [Waiting(message.id, n, tenant_id, r.domain) for n, r in enumerate(message.recipients)]
+
+
+def an_outcome(w: Waiting, status: Status, *, alone: bool = True, due_at: datetime | None = None) -> Outcome:
+    return Outcome(
+        tenant_id=w.tenant_id,
+        message_id=w.message_id,
+        recipient_no=w.recipient_no,
+        status=status,
+        alone=alone,
+        due_at=due_at,
+        error_message=None if status is Status.DELIVERED else "450 later",
+    )
+
+
+async def status(journal: Journal, tenant_id: str, message: NewMessage) -> Status:
+    row = await journal.message(tenant_id, message.id)
+    assert row is not None
+    return row.status
+
+
+async def test_a_delivery_goes_from_queued_to_delivered(journal: Journal) -> None:
+    tenant = await a_tenant(journal)
+    message = a_message()
+    await journal.accept([a_request(tenant, message)])
+    assert await status(journal, tenant, message) is Status.QUEUED
+
+    ((owner, held),) = await journal.page_in(10, 60, lambda _: 7)
+    assert (owner, held) == (7, waiting(tenant, message)[0])
+    assert await status(journal, tenant, message) is Status.PROCESSING
+
+    (claimed,) = await journal.claim([held], owner=7, lease_s=60)
+    assert (claimed.recipient, claimed.attempts, claimed.alone) == ("ada@example.com", 1, True)
+    assert await status(journal, tenant, message) is Status.SENDING
+
+    await journal.commit_outcomes([an_outcome(held, Status.DELIVERED)], owner=7, events=b"e")
+    row = await journal.message(tenant, message.id)
+    assert row is not None
+    assert (row.status, row.retry_count, row.error_message) == (Status.DELIVERED, 0, None)
+    assert row.finished_at is not None
+    assert await journal.next_due() is None
+
+
+async def test_what_is_not_due_is_not_paged_in(journal: Journal) -> None:
+    tenant = await a_tenant(journal)
+    later = datetime.now(UTC) + timedelta(hours=1)
+    await journal.accept([a_request(tenant, a_message(send_at=later))])
+    assert await journal.page_in(10, 60, lambda _: 1) == []
+    assert await journal.next_due() == later
+
+
+async def test_only_one_owner_can_claim(journal: Journal) -> None:
+    tenant = await a_tenant(journal)
+    message = a_message()
+    await journal.accept([a_request(tenant, message)])
+    both = await asyncio.gather(*(journal.claim(waiting(tenant, message), owner=owner, lease_s=60) for owner in (1, 2)))
+    assert sorted(len(claimed) for claimed in both) == [0, 1]
+
+
+async def test_a_deferral_waits_and_keeps_its_reason(journal: Journal) -> None:
+    tenant = await a_tenant(journal)
+    message = a_message()
+    await journal.accept([a_request(tenant, message)])
+    (w,) = waiting(tenant, message)
+    await journal.claim([w], owner=1, lease_s=60)
+    due = datetime.now(UTC) + timedelta(minutes=5)
+    await journal.commit_outcomes([an_outcome(w, Status.QUEUED, due_at=due)], owner=1, events=b"e")
+    row = await journal.message(tenant, message.id)
+    assert row is not None
+    assert (row.status, row.next_retry_at, row.error_message) == (Status.QUEUED, due, "450 later")
+
+
+async def test_a_stale_owner_cannot_defer_but_its_delivery_counts(journal: Journal) -> None:
+    tenant = await a_tenant(journal)
+    message = a_message()
+    await journal.accept([a_request(tenant, message)])
+    (w,) = waiting(tenant, message)
+    await journal.claim([w], owner=1, lease_s=0)
+    await journal.page_in(10, 60, lambda _: 2)  # the lease is over: another owner has it
+    due = datetime.now(UTC) + timedelta(minutes=5)
+    await journal.commit_outcomes([an_outcome(w, Status.QUEUED, due_at=due)], owner=1, events=b"e")
+    assert await status(journal, tenant, message) is Status.PROCESSING
+    await journal.commit_outcomes([an_outcome(w, Status.DELIVERED)], owner=1, events=b"e")
+    assert await status(journal, tenant, message) is Status.DELIVERED
+
+
+async def test_a_message_of_several_recipients_is_folded_when_the_last_one_ends(journal: Journal) -> None:
+    tenant = await a_tenant(journal)
+    batch = await journal.create_batch(tenant)
+    message = a_message("a@one.example", "b@two.example", "c@two.example")
+    await journal.accept([a_request(tenant, message, batch_id=batch)])
+    a, b, c = waiting(tenant, message)
+    assert len(await journal.claim([a, b, c], owner=1, lease_s=60)) == 3
+    await journal.commit_outcomes([an_outcome(a, Status.BOUNCED, alone=False)], owner=1, events=b"e")
+    assert await status(journal, tenant, message) is Status.SENDING
+    # The last two end at once, in two processes.
+    await asyncio.gather(
+        journal.commit_outcomes([an_outcome(b, Status.DELIVERED, alone=False)], owner=1, events=b"e"),
+        journal.commit_outcomes([an_outcome(c, Status.DELIVERED, alone=False)], owner=1, events=b"e"),
+    )
+    assert await status(journal, tenant, message) is Status.DELIVERED
+    counts = await journal.batch_counts(tenant, batch)
+    assert counts is not None
+    assert (counts.total, counts.by_status[Status.DELIVERED]) == (1, 1)
+    assert counts.completed_at is not None
+
+
+async def test_a_new_life_takes_back_what_the_last_one_held(journal: Journal) -> None:
+    tenant = await a_tenant(journal)
+    first, second = a_message(), a_message()
+    await journal.accept([a_request(tenant, first, second)])
+    epoch, taken_back = await journal.register_actor("delivery-0-0", "node")
+    assert taken_back == 0
+    await journal.page_in(10, 600, lambda _: epoch)
+    await journal.claim(waiting(tenant, first), owner=epoch, lease_s=600)
+    assert await journal.seen("delivery-0-0", epoch)
+
+    reborn, taken_back = await journal.register_actor("delivery-0-0", "node")
+    assert (reborn > epoch, taken_back) == (True, 2)
+    assert not await journal.seen("delivery-0-0", epoch)
+    assert len(await journal.page_in(10, 600, lambda _: reborn)) == 2
+    assert [actor.epoch for actor in await journal.delivery_actors(60)] == [reborn]
+
+
+async def test_refused_work_is_due_again(journal: Journal) -> None:
+    tenant = await a_tenant(journal)
+    await journal.accept([a_request(tenant, a_message())])
+    ((_, w),) = await journal.page_in(10, 600, lambda _: 1)
+    assert await journal.page_in(10, 600, lambda _: 1) == []
+    await journal.release([w], 0)
+    assert len(await journal.page_in(10, 600, lambda _: 1)) == 1
+
+
+async def test_two_schedulers_never_page_in_the_same_row(journal: Journal) -> None:
+    tenant = await a_tenant(journal)
+    await journal.accept([a_request(tenant, *(a_message() for _ in range(200)))])
+    pages = await asyncio.gather(*(journal.page_in(60, 600, lambda _: 1) for _ in range(4)))
+    paged = [w.message_id for page in pages for _, w in page]
+    assert len(paged) == len(set(paged))
+
+
+async def test_a_thousand_cancels_against_claims_never_both_win(journal: Journal) -> None:
+    tenant = await a_tenant(journal)
+    messages = [a_message() for _ in range(300)]
+    await journal.accept([a_request(tenant, *messages)])
+    claims = [journal.claim(waiting(tenant, m), owner=1, lease_s=60) for m in messages]
+    cancels = [journal.cancel(tenant, m.id, b"") for m in messages]
+    results = await asyncio.gather(*(task for pair in zip(claims, cancels, strict=True) for task in pair))
+    for claimed, cancelled in zip(results[::2], results[1::2], strict=True):
+        assert cancelled is not None
+        assert not (claimed and cancelled.cancelled)  # type: ignore[union-attr]
+
+
+async def test_a_nul_character_is_rejected_whole(journal: Journal) -> None:
+    tenant = await a_tenant(journal)
+    good, bad = a_message(), a_message("nul\0@example.com")
+    with pytest.raises(Rejected):
+        await journal.accept([a_request(tenant, good), a_request(tenant, bad)])
+    assert await journal.message(tenant, good.id) is None

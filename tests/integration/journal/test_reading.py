@@ -1,0 +1,167 @@
+"""Messages, batches, accounts and the event log, against a real Postgres."""
+
+import asyncio
+
+import psycopg
+import pytest
+from msgspec.structs import replace
+
+from cluster.journal.database import QUERIES
+from cluster.journal.records import MessageFilter, Waiting
+from cluster.journal.store import Journal, Rejected, Unavailable, migrate
+from cluster.policy.lifecycle import FINISHED, UNFINISHED, Status, fold
+from tests.integration.journal.builders import a_message, a_request, a_tenant
+
+
+async def test_a_batch_sums_at_every_moment(journal: Journal) -> None:
+    tenant = await a_tenant(journal)
+    batch = await journal.create_batch(tenant)
+    assert await journal.batch_exists(tenant, batch)
+    messages = [a_message() for _ in range(5)]
+    await journal.accept([a_request(tenant, *messages, a_message(sandbox=True), batch_id=batch)])
+    await journal.claim([Waiting(messages[0].id, 0, tenant, "example.com")], owner=1, lease_s=60)
+    await journal.cancel(tenant, messages[1].id, b"")
+    counts = await journal.batch_counts(tenant, batch)
+    assert counts is not None
+    assert counts.total == sum(counts.by_status.values()) == 6
+    assert {s: n for s, n in counts.by_status.items() if n} == {
+        Status.QUEUED: 3,
+        Status.SENDING: 1,
+        Status.CANCELLED: 1,
+        Status.SANDBOX: 1,
+    }
+    assert counts.completed_at is None
+
+
+async def test_a_batch_belongs_to_its_tenant(journal: Journal) -> None:
+    tenant, other = await a_tenant(journal), await a_tenant(journal, "other")
+    batch = await journal.create_batch(tenant)
+    assert not await journal.batch_exists(other, batch)
+    assert await journal.batch_counts(other, batch) is None
+
+
+async def test_an_empty_batch_is_not_complete(journal: Journal) -> None:
+    tenant = await a_tenant(journal)
+    counts = await journal.batch_counts(tenant, await journal.create_batch(tenant))
+    assert counts is not None
+    assert (counts.total, counts.completed_at) == (0, None)
+
+
+async def test_cancel_is_answered_once_and_truly(journal: Journal) -> None:
+    tenant = await a_tenant(journal)
+    message = a_message()
+    await journal.accept([a_request(tenant, message)])
+    first = await journal.cancel(tenant, message.id, b"")
+    assert first is not None and first.cancelled
+    assert await journal.claim([Waiting(message.id, 0, tenant, "example.com")], owner=1, lease_s=60) == []
+    again = await journal.cancel(tenant, message.id, b"")
+    assert again is not None
+    assert (again.cancelled, again.status) == (False, Status.CANCELLED)
+    assert await journal.cancel(tenant, "msg_unknown", b"") is None
+
+
+FILTERS = [
+    (MessageFilter(tenant_id="", to_email="ada@example.com"), 2),
+    (MessageFilter(tenant_id="", to_email="nobody@example.com"), 0),
+    (MessageFilter(tenant_id="", subject="WELC"), 3),
+    (MessageFilter(tenant_id="", subject="100%"), 0),
+    (MessageFilter(tenant_id="", category="greetings"), 3),
+    (MessageFilter(tenant_id="", template_id="d-none"), 0),
+    (MessageFilter(tenant_id="", status=Status.QUEUED), 2),
+    (MessageFilter(tenant_id="", status=Status.CANCELLED), 1),
+    (MessageFilter(tenant_id="", status=Status.RENDERED), 0),
+]
+
+
+@pytest.mark.parametrize(("filter", "expected"), FILTERS)
+async def test_the_list_filters(journal: Journal, filter: MessageFilter, expected: int) -> None:
+    tenant = await a_tenant(journal)
+    messages = [a_message(), a_message(), a_message("bob@example.org")]
+    await journal.accept([a_request(tenant, *messages)])
+    await journal.cancel(tenant, messages[2].id, b"")
+    page = await journal.messages(replace(filter, tenant_id=tenant), 25, 0)
+    assert (len(page.messages), page.total, page.total_is_exact) == (expected, expected, True)
+
+
+async def test_the_list_is_newest_first_and_pages_by_key(journal: Journal) -> None:
+    tenant = await a_tenant(journal)
+    messages = [a_message() for _ in range(5)]
+    await journal.accept([a_request(tenant, *messages)])
+    newest_first = [m.id for m in reversed(messages)]
+    filter = MessageFilter(tenant_id=tenant)
+    assert [m.id for m in (await journal.messages(filter, 2, 1)).messages] == newest_first[1:3]
+    after = replace(filter, after=newest_first[2])
+    assert [m.id for m in (await journal.messages(after, 25, 0)).messages] == newest_first[3:]
+
+
+async def test_the_log_is_read_once_in_order_and_never_past_a_running_transaction(
+    journal: Journal, journal_dsn: str
+) -> None:
+    tenant = await a_tenant(journal)
+    async with await psycopg.AsyncConnection.connect(journal_dsn) as slow:
+        # An older transaction, still running, may yet append: nothing after it may be read.
+        await slow.execute("INSERT INTO event_log (events) VALUES ('slow')")
+        await journal.accept([a_request(tenant)])
+        assert await journal.log_after("recorder", 10) == []
+        await slow.commit()
+    page = await journal.log_after("recorder", 10)
+    assert [row.events for row in page] == [b"slow", b"events"]
+    await journal.move_cursor("recorder", page[0].tx, page[0].id)
+    assert await journal.log_after("recorder", 10) == page[1:]
+    await journal.move_cursor("recorder", 0, 0)
+    assert await journal.log_after("recorder", 10) == page[1:]
+    assert await journal.trim_log() == 1
+
+
+async def test_a_domain_and_its_key(journal: Journal) -> None:
+    tenant = await a_tenant(journal)
+    key = {"selector": "s1", "public_key": "MIIB", "sealed_private_key": b"sealed"}
+    await journal.create_domain(tenant, "mail.example.com", verified=True, **key)  # type: ignore[arg-type]
+    assert await journal.is_verified_domain(tenant, "mail.example.com")
+    assert not await journal.is_verified_domain(tenant, "example.com")
+    stored = await journal.dkim_key(tenant, "mail.example.com")
+    assert stored is not None and stored.sealed_private_key == b"sealed"
+    with pytest.raises(Rejected):
+        await journal.create_domain(tenant, "mail.example.com", verified=True, **key)  # type: ignore[arg-type]
+
+
+async def test_migrating_twice_and_at_once_runs_each_script_once(journal_dsn: str) -> None:
+    ran = await asyncio.gather(migrate(journal_dsn), migrate(journal_dsn))
+    assert list(ran) == [[], []]
+
+
+async def test_an_unreachable_postgres_is_unavailable() -> None:
+    journal = Journal("host=/nonexistent", application="test", patience_s=0.2)
+    with pytest.raises(Unavailable):
+        await journal.open()
+    await journal.close()
+
+
+async def test_the_enum_in_sql_is_in_the_order_of_the_fold(journal_dsn: str) -> None:
+    async with await psycopg.AsyncConnection.connect(journal_dsn) as connection:
+        cursor = await connection.execute("SELECT unnest(enum_range(NULL::delivery_status))::text")
+        in_sql = [Status(label) for (label,) in await cursor.fetchall()]
+    assert set(in_sql) == set(Status) == {*UNFINISHED, *FINISHED}
+    for i, status in enumerate(in_sql):
+        assert all(fold([status, other]) is status for other in in_sql[i:])
+
+
+async def test_every_statement_can_be_prepared(journal_dsn: str) -> None:
+    """A typing slip in a statement that no other test runs would show here."""
+    async with await psycopg.AsyncConnection.connect(journal_dsn, autocommit=True) as connection:
+        for name, query in QUERIES.items():
+            parameters = dict.fromkeys(_parameters(query))
+            query = query.replace("{where}", "true")
+            async with connection.transaction(force_rollback=True):
+                try:
+                    await connection.execute(query.encode(), parameters)
+                except psycopg.errors.IntegrityError:
+                    pass
+                except psycopg.Error as error:
+                    raise AssertionError(name) from error
+
+
+def _parameters(query: str) -> set[str]:
+    import re
+
+    return set(re.findall(r"%\((\w+)\)s", query))
