@@ -1,0 +1,222 @@
+"""Header fields on the wire: encoded words, mailboxes, folding, dates.
+
+Every function answers the value of a field as it is sent: folded with CRLF and a space, without the last CRLF.
+Lines are at most 76 characters where the text allows it (RFC 2047 §2, which is inside RFC 5322's 78) and never
+more than 998. Never does: decide which fields a message has (mime.py), or let a line end through from its input.
+
+RFC 5322 (header fields), RFC 2047 (encoded words), RFC 6531/6532 (non-ASCII addresses), RFC 5891 (A-labels).
+"""
+
+import re
+from binascii import b2a_base64
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import UTC, datetime
+
+import idna
+
+from cluster.journal.records import Address
+
+LINE = 76
+LINE_LIMIT = 998
+"""RFC 5322 §2.1.1, without the CRLF."""
+
+_WORD_ROOM = 63
+"""RFC 2047 §2: an encoded word has 75 characters; ``=?utf-8?b?`` and ``?=`` take twelve of them."""
+_LEAST_ROOM = 16
+"""A first line with less room than this is left longer than 76 rather than filled with crumbs."""
+
+_LINE_ENDS = re.compile(r"[\r\n\0]")
+_PRINTABLE = re.compile(r"[\t\x20-\x7e]*")
+_FIELD_NAME = re.compile(r"[!-9;-~]+")
+_CHUNK = re.compile(r"[ \t]*[^ \t]+")
+_ATOMS = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?: [A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*")
+_QUOTABLE = re.compile(r"[\x20-\x7e]*")
+_LONGEST_PLAIN_NAME = 60
+"""A longer display name is written as encoded words, which fold anywhere; a quoted string does not."""
+
+_ASCII_ADDRESS = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]+@[A-Za-z0-9._-]+")
+_LOCAL_PART = re.compile(r'[^\x00-\x20\x7f()<>\[\]:;@\\,"]+|"(?:[^\x00-\x1f\x7f"\\]|\\[\x20-\x7e])*"')
+_DOMAIN_LITERAL = re.compile(r"\[[A-Za-z0-9:.]+\]")
+_MESSAGE_ID = re.compile(r"<[!-;=?-~]+@[!-;=?-~]+>")
+
+_Q_SAFE = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789!*+-/")
+"""RFC 2047 §5 (3): what may stand for itself in every place that encoded words are allowed in."""
+_Q = ["_" if byte == 0x20 else chr(byte) if byte in _Q_SAFE else f"={byte:02X}" for byte in range(256)]
+
+_DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+
+
+class NotComposable(ValueError):
+    """No message can be made of what was given. ``reason`` is for the sender of the message to read."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+def refuse_line_ends(text: str, what: str) -> str:
+    """``text``, unless it holds CR, LF or NUL: with those it could begin a field of its own."""
+    if _LINE_ENDS.search(text):
+        raise NotComposable(f"{what} contains a line break or a NUL")
+    return text
+
+
+def subject(text: str) -> bytes:
+    """The value of Subject. Text that looks like an encoded word already is encoded, so that it reads as written."""
+    text = refuse_line_ends(text, "the subject").strip(" \t")
+    if _PRINTABLE.fullmatch(text) and "=?" not in text:
+        if len(text) <= LINE - 9:
+            return text.encode()
+        chunks = _CHUNK.findall(text)
+        if max(map(len, chunks)) < LINE_LIMIT - 9:
+            return fold(9, chunks).encode()
+    return "\r\n ".join(_encoded_words(text, 9)).encode()
+
+
+def custom(name: str, text: str) -> tuple[bytes, bytes]:
+    """Name and value of a field that the sender named. ASCII passes as it is: the field may have a syntax that
+    encoded words would break. Raises NotComposable where it then cannot be folded."""
+    if not _FIELD_NAME.fullmatch(name):
+        raise NotComposable("a header name is empty or has characters other than printable ASCII")
+    text = refuse_line_ends(text, f"header {name}").strip(" \t")
+    column = len(name) + 2
+    if not _PRINTABLE.fullmatch(text):
+        value = "\r\n ".join(_encoded_words(text, column)).encode()
+    elif column + len(text) <= LINE:
+        value = text.encode()
+    else:
+        value = fold(column, _CHUNK.findall(text)).encode()
+    return name.encode(), _within_limit(name, value)
+
+
+def addresses(name: str, mailboxes: Sequence[Address]) -> tuple[bytes, bool]:
+    """The value of an address list field, and whether an address in it needs SMTPUTF8."""
+    column = len(name) + 2
+    chunks: list[str] = []
+    smtputf8 = False
+    for mailbox in mailboxes:
+        spec, international = address(mailbox.email)
+        smtputf8 = smtputf8 or international
+        phrase = _phrase(mailbox.name, 1 if chunks else column) if mailbox.name else []
+        if phrase:
+            spec = f"<{spec}>"
+        if chunks:
+            chunks[-1] += ","
+        for word in (*phrase, spec):
+            chunks.append(f" {word}" if chunks else word)
+    value = "".join(chunks)
+    if column + len(value) > LINE:
+        value = fold(column, chunks)
+    return _within_limit(name, value.encode()), smtputf8
+
+
+def address(email: str) -> tuple[str, bool]:
+    """An address as it is written in the header and in SMTP, and whether that needs SMTPUTF8 (RFC 6531).
+
+    Only a local part can need it: a domain has an ASCII form, and is written in it.
+    """
+    if _ASCII_ADDRESS.fullmatch(email):
+        return email, False
+    local, _, domain = email.rpartition("@")
+    if not _LOCAL_PART.fullmatch(local) or not local.isprintable():
+        raise NotComposable(f"{email[:80]!r} is not an e-mail address")
+    if _DOMAIN_LITERAL.fullmatch(domain):
+        return email, not local.isascii()
+    labels = a_labels(domain)
+    return (f"{local}@{labels}", False) if local.isascii() else (f"{local}@{idna.decode(labels)}", True)
+
+
+def a_labels(domain: str) -> str:
+    """A domain in its ASCII form."""
+    try:
+        return idna.encode(domain, uts46=True).decode("ascii")
+    except idna.IDNAError as error:
+        raise NotComposable(f"{domain[:80]!r} is not a domain name") from error
+
+
+def message_id(value: str) -> bytes:
+    """The value of Message-ID (RFC 5322 §3.6.4), given whole, with its angle brackets."""
+    if not _MESSAGE_ID.fullmatch(value) or len(value) > 900:
+        raise NotComposable(f"{value[:80]!r} is not a message identifier")
+    return value.encode()
+
+
+def date(moment: datetime) -> bytes:
+    """The value of Date (RFC 5322 §3.3), in UTC. ``moment`` is aware of its zone."""
+    if moment.tzinfo is None:
+        raise ValueError("a moment without a time zone")
+    utc = moment.astimezone(UTC)
+    return (
+        f"{_DAYS[utc.weekday()]}, {utc.day:02d} {_MONTHS[utc.month - 1]} {utc.year:04d} "
+        f"{utc.hour:02d}:{utc.minute:02d}:{utc.second:02d} +0000"
+    ).encode()
+
+
+def fold(column: int, chunks: Iterable[str]) -> str:
+    """The chunks on lines of 76 where they fit, the first of which begins at ``column``. Each chunk after the first
+    begins with white space and holds something else, so that no line is blank (RFC 5322 §3.2.2)."""
+    lines: list[str] = []
+    line = ""
+    for chunk in chunks:
+        if line and column + len(chunk) > LINE:
+            lines.append(line)
+            line, column = chunk, len(chunk)
+        else:
+            line += chunk
+            column += len(chunk)
+    lines.append(line)
+    return "\r\n".join(lines)
+
+
+def runs(text: str, first: int, rest: int, cost: Callable[[str], int]) -> Iterator[str]:
+    """Cut ``text`` between characters into runs whose cost is at most ``first``, then ``rest``."""
+    start, spent, budget = 0, 0, first
+    for end, character in enumerate(text):
+        price = cost(character)
+        if spent + price > budget and end > start:
+            yield text[start:end]
+            start, spent, budget = end, 0, rest
+        spent += price
+    yield text[start:]
+
+
+def _phrase(name: str, column: int) -> list[str]:
+    """A display name (RFC 5322 §3.2.5) as words to put spaces or folds between."""
+    name = refuse_line_ends(name, "a display name").strip(" \t")
+    if not name:
+        return []
+    if len(name) <= _LONGEST_PLAIN_NAME and "=?" not in name:
+        if _ATOMS.fullmatch(name):
+            return [name]
+        if _QUOTABLE.fullmatch(name):
+            escaped = name.replace("\\", "\\\\").replace('"', '\\"')
+            return [f'"{escaped}"']
+    return _encoded_words(name, column)
+
+
+def _encoded_words(text: str, column: int) -> list[str]:
+    """``text`` as encoded words of at most 75 characters, each a whole number of characters (RFC 2047 §5).
+    The first is shorter where the line already has ``column`` characters."""
+    data = text.encode()
+    room = LINE - 12 - column
+    if room < _LEAST_ROOM:
+        room = _WORD_ROOM
+    room = min(room, _WORD_ROOM)
+    if sum([len(_Q[byte]) for byte in data]) <= (len(data) + 2) // 3 * 4:
+        cut = runs(text, room, _WORD_ROOM, lambda character: len(_q(character)))
+        return [f"=?utf-8?q?{_q(run)}?=" for run in cut]
+    cut = runs(text, room // 4 * 3, _WORD_ROOM // 4 * 3, lambda character: len(character.encode()))
+    return [f"=?utf-8?b?{b2a_base64(run.encode(), newline=False).decode()}?=" for run in cut]
+
+
+def _q(text: str) -> str:
+    return "".join([_Q[byte] for byte in text.encode()])
+
+
+def _within_limit(name: str, value: bytes) -> bytes:
+    if len(name) + 2 + len(value) > LINE_LIMIT:
+        lines = value.split(b"\r\n")
+        if len(name) + 2 + len(lines[0]) > LINE_LIMIT or max(map(len, lines)) > LINE_LIMIT:
+            raise NotComposable(f"header {name[:60]} has a word that does not fit on a line of {LINE_LIMIT}")
+    return value

@@ -1,0 +1,183 @@
+"""The MIME form of a message: compiled once per request, filled in per message.
+
+Owns which header fields and body parts a message has, and in which order. What all messages of a request share is
+encoded once: attachments, texts that no substitution changes, their body as a whole and its hash, shared fields.
+Never does: sign (dkim.py), know the time, make identifiers, or mention Bcc.
+
+The body is multipart/mixed > multipart/related > multipart/alternative, each level only where it is needed.
+Boundaries are derived from the content, so one request's bodies are equal where their texts are; that no part can
+contain one is parts.py's promise, not chance.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from functools import cached_property
+from hashlib import sha256
+
+from msgspec import Struct
+
+from actors.compose import dkim, fields, parts
+from actors.compose.fields import NotComposable
+from actors.compose.parts import Entity
+from actors.compose.render import Rendered, Renderer
+from cluster.journal.records import Content, Part, Personal, encode
+
+_RANKS = {"text/plain": 0, "text/x-amp-html": 2, "text/html": 3, "text/calendar": 4}
+"""RFC 2046 §5.1.4: from the plainest to the richest. AMP is before html, for readers that take the last they know."""
+_OTHER_RANK = 1
+
+_OURS = frozenset(
+    (
+        *("date", "from", "sender", "reply-to", "to", "cc", "bcc", "subject", "message-id", "mime-version"),
+        *("content-type", "content-transfer-encoding", "dkim-signature", "return-path", "received", "resent-bcc"),
+    )
+)
+"""Fields that no custom header may name: each is written here, by the signer or by the receiver, or must not exist."""
+
+_Fields = list[tuple[bytes, bytes]]
+
+
+class Composed(Struct, frozen=True):
+    """A message in parts: header fields (name, folded value without the last CRLF) and the body, empty or ending in
+    CRLF. ``smtputf8``: an address in the header has a non-ASCII local part (RFC 6531)."""
+
+    header_fields: tuple[tuple[bytes, bytes], ...]
+    body: bytes
+    smtputf8: bool
+
+
+class Skeleton:
+    """A request's content, encoded as far as its messages share it. Made by ``compile_content``."""
+
+    def __init__(self, content: Content, files: Mapping[bytes, bytes]) -> None:
+        self._content = content
+        self._renderer = Renderer(content)
+        seed = sha256(encode(content)).hexdigest()[:32]
+        self._boundary = f"{parts.BOUNDARY_MARK}{seed}"
+        self._inline: list[Entity] = []
+        self._attached: list[Entity] = []
+        for attachment in content.attachments:
+            if attachment.sha256 not in files:
+                raise NotComposable(f"the file of attachment {attachment.filename!r} is missing")
+            entity = parts.file(attachment, files[attachment.sha256])
+            (self._inline if attachment.inline else self._attached).append(entity)
+
+    def compose(self, personal: Personal, *, message_id: str, date: datetime) -> Composed:
+        """The message of one personalization. ``message_id`` comes with its angle brackets, ``date`` with its zone.
+
+        Raises NotComposable for this message alone; the skeleton stays good for the others.
+        """
+        try:
+            said = self._renderer.render(personal)
+            entity = self._shared if said.parts is self._renderer.parts else self._laid_out(said.parts)
+            header, smtputf8 = self._addressing(said, personal)
+            header.insert(0, (b"Date", fields.date(date)))
+            same_subject = said.subject is self._content.subject
+            header += (
+                (b"Subject", self._subject if same_subject else fields.subject(said.subject)),
+                (b"Message-ID", fields.message_id(message_id)),
+                (b"MIME-Version", b"1.0"),
+                (b"Content-Type", entity.type),
+                (b"Content-Transfer-Encoding", entity.encoding),
+            )
+            header += _custom(said.headers) if personal.headers else self._custom
+        except UnicodeEncodeError as error:
+            raise _half_pair() from error
+        return Composed(tuple(header), entity.content, smtputf8)
+
+    def body_hash(self, body: bytes) -> bytes:
+        """The DKIM hash of a body made here; that of the body which the messages share is computed once."""
+        return self._shared_hash if body is self._shared.content else dkim.body_hash(body)
+
+    def _addressing(self, said: Rendered, personal: Personal) -> tuple[_Fields, bool]:
+        shared = self._content
+        value, smtputf8 = self._from if said.from_ is shared.from_ else fields.addresses("From", (said.from_,))
+        header = [(b"From", value)]
+        if said.reply_to:
+            same = said.reply_to is shared.reply_to
+            value, international = self._reply_to if same else fields.addresses("Reply-To", said.reply_to)
+            smtputf8 = smtputf8 or international
+            header.append((b"Reply-To", value))
+        for name, mailboxes in (("To", personal.to), ("Cc", personal.cc)):
+            if mailboxes:
+                value, international = fields.addresses(name, mailboxes)
+                smtputf8 = smtputf8 or international
+                header.append((name.encode(), value))
+        return header, smtputf8
+
+    def _laid_out(self, own: tuple[Part, ...]) -> Entity:
+        """The body of a message whose parts are ``own``."""
+        entities = [
+            self._shared_texts[index] if part is self._renderer.parts[index] else parts.text(part.type, part.value)
+            for index, part in enumerate(own)
+        ]
+        entities.sort(key=_rank)
+        entity = entities[0] if len(entities) == 1 else self._multipart("alternative", entities)
+        if self._inline:
+            entity = self._multipart("related", [entity, *self._inline])
+        if self._attached:
+            entity = self._multipart("mixed", [entity, *self._attached])
+        content = entity.content
+        if content and not content.endswith(b"\r\n"):
+            entity = Entity(entity.type, entity.encoding, content + b"\r\n")
+        return entity
+
+    def _multipart(self, level: str, entities: list[Entity]) -> Entity:
+        return parts.multipart(level, f"{self._boundary}{level[0]}", entities)
+
+    # What messages share is encoded when the first of them needs it, so that a fault in it fails no message that
+    # puts something of its own in its place.
+
+    @cached_property
+    def _shared_texts(self) -> list[Entity]:
+        return [parts.text(part.type, part.value) for part in self._renderer.parts]
+
+    @cached_property
+    def _shared(self) -> Entity:
+        return self._laid_out(self._renderer.parts)
+
+    @cached_property
+    def _shared_hash(self) -> bytes:
+        return dkim.body_hash(self._shared.content)
+
+    @cached_property
+    def _from(self) -> tuple[bytes, bool]:
+        return fields.addresses("From", (self._content.from_,))
+
+    @cached_property
+    def _reply_to(self) -> tuple[bytes, bool]:
+        return fields.addresses("Reply-To", self._content.reply_to)
+
+    @cached_property
+    def _subject(self) -> bytes:
+        return fields.subject(self._content.subject)
+
+    @cached_property
+    def _custom(self) -> _Fields:
+        return _custom(self._content.headers)
+
+
+def compile_content(content: Content, files: Mapping[bytes, bytes]) -> Skeleton:
+    """The skeleton of a request's messages. ``files``: sha256 → bytes, all that ``content`` names.
+
+    Raises NotComposable where no message of the request could be composed.
+    """
+    try:
+        return Skeleton(content, files)
+    except UnicodeEncodeError as error:
+        raise _half_pair() from error
+
+
+def _half_pair() -> NotComposable:
+    return NotComposable("a text holds half of a surrogate pair, which no encoding can write")
+
+
+def _rank(entity: Entity) -> int:
+    return _RANKS.get(entity.type.partition(b";")[0].decode(), _OTHER_RANK)
+
+
+def _custom(headers: Mapping[str, str]) -> _Fields:
+    for name in headers:
+        if name.lower() in _OURS:
+            raise NotComposable(f"header {name} cannot be set")
+    return [fields.custom(name, value) for name, value in headers.items()]

@@ -1,0 +1,16 @@
+"""Keys made once per session."""
+
+import pytest
+
+from actors.compose import dkim
+from tests.unit.compose.reading import Key
+
+
+@pytest.fixture(scope="session")
+def rsa() -> Key:
+    return Key(*dkim.generate_rsa_key())
+
+
+@pytest.fixture(scope="session")
+def ed25519() -> Key:
+    return Key(*dkim.generate_ed25519_key())

@@ -1,0 +1,139 @@
+"""How the tests make messages and read them back: with the standard library's parser and dkimpy's verifier."""
+
+import base64
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from email import message_from_bytes, policy
+from email.message import EmailMessage
+from hashlib import sha256
+from types import SimpleNamespace
+from typing import Any, NamedTuple
+
+import dkim as dkimpy
+import pytest
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from actors.compose import dkim
+from actors.compose.dkim import Signer
+from actors.compose.message import Wire, compose_message
+from actors.compose.mime import compile_content
+from cluster.journal.records import Address, Attachment, Content, Part, Personal
+
+DATE = datetime(2026, 3, 1, 9, 5, 7, tzinfo=UTC)
+SENDER = Address("news@example.com", "Example News")
+JANE = Address("jane@example.net", "Jane Doe")
+MESSAGE_ID = "<msg_01@example.com>"
+
+
+class Key(NamedTuple):
+    """A signing key, and the value of its record."""
+
+    pem: bytes
+    public: str
+
+    def signer(self, *also_signed: str) -> Signer:
+        return Signer("example.com", "s1", dkim.load_private_key(self.pem), also_signed)
+
+
+def content(*texts: Part, **fields: Any) -> Content:
+    return Content(from_=fields.pop("from_", SENDER), parts=texts, **fields)
+
+
+def personal(**fields: Any) -> Personal:
+    return Personal(to=fields.pop("to", (JANE,)), **fields)
+
+
+def plain(value: str) -> Part:
+    return Part("text/plain", value)
+
+
+def html(value: str) -> Part:
+    return Part("text/html", value)
+
+
+def attachment(data: bytes, filename: str = "a.bin", **fields: Any) -> Attachment:
+    return Attachment(filename=filename, sha256=sha256(data).digest(), size=len(data), **fields)
+
+
+def wire(
+    shared: Content,
+    own: Personal | None = None,
+    signer: Signer | None = None,
+    files: Mapping[bytes, bytes] | None = None,
+) -> Wire:
+    """The message, made as the delivery actor makes it, and proved to be sound."""
+    skeleton = compile_content(shared, files or {})
+    made = compose_message(skeleton, own or personal(), signer, message_id=MESSAGE_ID, date=DATE, signed_at=DATE)
+    assert_sound(made.data)
+    return made
+
+
+def sent(shared: Content, own: Personal | None = None, files: Mapping[bytes, bytes] | None = None) -> EmailMessage:
+    return read(wire(shared, own, files=files).data)
+
+
+def read(data: bytes) -> EmailMessage:
+    message = message_from_bytes(data, policy=policy.default)
+    for part in message.walk():
+        assert not part.defects
+    return message
+
+
+def assert_sound(data: bytes) -> None:
+    """What is true of every message, whatever it says."""
+    assert not re.search(rb"(?<!\r)\n|\r(?!\n)|\0", data)
+    header, separator, body = data.partition(b"\r\n\r\n")
+    assert separator
+    assert body.isascii()
+    assert not body or body.endswith(b"\r\n")
+    lines = data.split(b"\r\n")
+    assert max(map(len, lines)) <= 998
+    assert not any(line.startswith(b"From ") or line == b"." for line in body.split(b"\r\n"))
+    for line in header.split(b"\r\n"):
+        assert line == line.rstrip(), "white space at the end of a header line"
+        assert re.match(rb"[!-9;-~]+:(?: |$)|[ \t]+[^ \t]", line), line
+    assert not re.search(rb"[ \t]\r\n", body)
+    assert b"bcc:" not in header.lower()
+
+
+def header_lines(data: bytes, name: str) -> list[bytes]:
+    """The lines of a field as they are on the wire."""
+    header = data.partition(b"\r\n\r\n")[0]
+    field = re.search(rb"(?:^|\r\n)(" + name.encode() + rb":(?:[^\r]|\r\n[ \t])*)", header)
+    assert field, f"no {name}"
+    return field[1].split(b"\r\n")
+
+
+def text_of(message: EmailMessage, kind: str) -> str:
+    """The text of the part of this type, line ends as ``\\n``."""
+    [part] = [part for part in message.walk() if part.get_content_type() == kind]
+    payload = part.get_payload(decode=True)
+    assert isinstance(payload, bytes)
+    return payload.decode("utf-8").replace("\r\n", "\n")
+
+
+def verifies(data: bytes, public: str, monkeypatch: pytest.MonkeyPatch) -> bool:
+    """dkimpy's judgement. It takes the Ed25519 primitive, and only that, from PyNaCl, which is not among our
+    dependencies; here OpenSSL stands in for it."""
+    nacl = SimpleNamespace(
+        signing=SimpleNamespace(VerifyKey=_VerifyKey),
+        encoding=SimpleNamespace(Base64Encoder=None),
+        exceptions=SimpleNamespace(ValueError=ValueError, BadSignatureError=InvalidSignature),
+    )
+    monkeypatch.setattr(dkimpy, "nacl", nacl, raising=False)
+
+    def record(name: bytes, timeout: int = 5) -> bytes:
+        assert name == b"s1._domainkey.example.com."
+        return dkim.record_text(public).encode()
+
+    return bool(dkimpy.verify(data, dnsfunc=record))
+
+
+class _VerifyKey:
+    def __init__(self, value: bytes, encoder: None) -> None:
+        self._key = Ed25519PublicKey.from_public_bytes(base64.b64decode(value))
+
+    def verify(self, digest: bytes, signature: bytes) -> None:
+        self._key.verify(signature, digest)

@@ -1,0 +1,112 @@
+import random
+from base64 import b64encode
+from hashlib import sha256
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from dkim.canonicalization import Relaxed
+
+from actors.compose import dkim
+from actors.compose.fields import NotComposable
+from tests.unit.compose.reading import Key, content, header_lines, html, personal, plain, verifies, wire
+
+SHARED = content(
+    plain("Hello  \tthere \n\n\n"),
+    html("<p>Hello</p>"),
+    subject="spaces   and\ttabs, long enough to be folded " * 3,
+    headers={"List-Unsubscribe": "<https://example.com/u>", "List-Unsubscribe-Post": "x", "X-Own": "1", "X-Empty": ""},
+)
+
+
+@pytest.mark.parametrize("kind", ["rsa", "ed25519"])
+def test_any_change_of_what_is_signed_shows(
+    kind: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key: Key = request.getfixturevalue(kind)
+    data = wire(SHARED, None, key.signer("X-Own", "X-Empty")).data
+    assert verifies(data, key.public, monkeypatch)
+    for before, after in (
+        (b"Jane Doe", b"Jane Roe"),
+        (b"<p>Hello", b"<p>Hallo"),
+        (b"X-Own: 1", b"X-Own: 2"),
+        (b"List-Unsubscribe-Post: x", b"List-Unsubscribe-Post: y"),
+        (b"\r\nTo: ", b"\r\nFrom: Mallory <m@example.org>\r\nTo: "),
+    ):
+        assert data.count(before) == 1
+        assert not verifies(data.replace(before, after), key.public, monkeypatch)
+
+
+def test_what_relays_may_do_does_not_show(rsa: Key, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = wire(SHARED, None, rsa.signer()).data
+    for before, after in (
+        (b"Jane Doe <", b"Jane Doe\r\n\t <"),
+        (b"\r\nSubject: ", b"\r\nSUBJECT:   "),
+        (b"</p>\r\n", b"</p>  \r\n"),
+        (b"X-Own: 1", b"X-Own: 2"),
+    ):
+        assert before in data
+        assert verifies(data.replace(before, after, 1), rsa.public, monkeypatch)
+    assert verifies(data + b"\r\n\r\n", rsa.public, monkeypatch)
+
+
+def test_the_field(rsa: Key) -> None:
+    data = wire(SHARED, personal(), rsa.signer()).data
+    lines = header_lines(data, "DKIM-Signature")
+    assert max(map(len, lines)) <= 76
+    assert data.startswith(b"DKIM-Signature: v=1; a=rsa-sha256; c=relaxed/relaxed; d=example.com;")
+    tags = dict(tag.strip().split("=", 1) for tag in b"".join(lines).decode().partition(":")[2].split(";"))
+    assert tags["t"] == "1772355907"
+    assert tags["s"] == "s1"
+    assert sorted(tags["h"].replace(" ", "").split(":")) == [
+        *("content-transfer-encoding", "content-type", "date", "from", "from", "list-unsubscribe"),
+        *("list-unsubscribe-post", "message-id", "mime-version", "subject", "to"),
+    ]
+
+
+def test_fields_of_one_name_are_taken_from_the_last(rsa: Key, monkeypatch: pytest.MonkeyPatch) -> None:
+    header = ((b"From", b"a@example.com"), (b"X-Own", b"1"), (b"X-Own", b"2"))
+    signature = rsa.signer("x-own").sign(header, dkim.body_hash(b"x\r\n"), 0)
+    data = b"DKIM-Signature: " + signature + b"\r\nFrom: a@example.com\r\nX-Own: %d\r\nX-Own: %d\r\n\r\nx\r\n"
+    assert verifies(data % (1, 2), rsa.public, monkeypatch)
+    assert not verifies(data % (2, 1), rsa.public, monkeypatch)
+
+
+def test_known_body_hashes() -> None:
+    # RFC 6376 §3.4.4 (an empty body) and RFC 8463 §A.3.
+    assert dkim.body_hash(b"") == b"47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU="
+    known = b"Hi.\r\n\r\nWe lost the game.  Are you hungry yet?\r\n\r\nJoe.\r\n"
+    assert dkim.body_hash(known) == b"2jUSOH9NhtVGCQWNr9BrIAPreKQjO6Sn7XIkfJVOzv8="
+
+
+def test_body_hash_agrees_with_dkimpy() -> None:
+    chance = random.Random(20260301)
+    pieces = [b"a", b" ", b"  ", b"\t", b" \t ", b"\r\n", b"\r\n\r\n", b" \r\n", b"."]
+    for _ in range(500):
+        body = b"".join(chance.choices(pieces, k=chance.randrange(30))) + b"\r\n"
+        assert dkim.body_hash(body) == b64encode(sha256(Relaxed.canonicalize_body(body)).digest()), body
+
+
+def test_keys(rsa: Key, ed25519: Key) -> None:
+    assert dkim.public_value(dkim.load_private_key(rsa.pem)) == rsa.public
+    assert dkim.record_text(rsa.public) == f"v=DKIM1; k=rsa; p={rsa.public}"
+    assert dkim.record_text(ed25519.public) == f"v=DKIM1; k=ed25519; p={ed25519.public}"
+    assert dkim.record_name("bücher.example", "s1") == "s1._domainkey.xn--bcher-kva.example"
+
+
+def test_keys_that_cannot_sign(rsa: Key) -> None:
+    other = ec.generate_private_key(ec.SECP256R1())
+    with pytest.raises(ValueError, match="neither"):
+        dkim.load_private_key(other.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    with pytest.raises(ValueError, match="1024"):
+        dkim.Signer("example.com", "s1", generate_private_key(public_exponent=65537, key_size=1024))
+    key = dkim.load_private_key(rsa.pem)
+    for selector in ("", "a b", "a;b", "a\r\nb", "a..b", "ü"):
+        with pytest.raises(ValueError, match="selector"):
+            dkim.Signer("example.com", selector, key)
+    for domain in ("", "a b", "a;b=c", "a\r\nb"):
+        with pytest.raises(NotComposable):
+            dkim.Signer(domain, "s1", key)
+    with pytest.raises(ValueError, match="From"):
+        rsa.signer().sign([(b"To", b"x")], dkim.body_hash(b""), 0)

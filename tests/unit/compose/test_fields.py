@@ -1,0 +1,192 @@
+import pickle
+import re
+from datetime import UTC, datetime, timedelta, timezone
+from email import policy
+from email.header import decode_header, make_header
+from email.parser import Parser
+
+import pytest
+
+from actors.compose import fields
+from actors.compose.fields import NotComposable
+from cluster.journal.records import Address
+
+ENCODED_WORD = re.compile(rb"=\?utf-8\?([bq])\?([^ ?]*)\?=")
+
+
+def decoded(value: bytes) -> str:
+    return str(make_header(decode_header(value.replace(b"\r\n", b"").decode())))
+
+
+def unfolded(value: bytes) -> str:
+    return value.replace(b"\r\n", b"").decode()
+
+
+def assert_words_stand_alone(value: bytes) -> None:
+    """Each line within 76, each word within 75 and whole characters by itself (RFC 2047 §2, §5)."""
+    for line in value.split(b"\r\n"):
+        assert len(line) <= 76
+        [word] = line.split()
+        assert ENCODED_WORD.fullmatch(word)
+        assert len(word) <= 75
+        decoded(word)  # strict: raises where a character was cut
+
+
+def test_refusals_survive_pickling() -> None:
+    error = pickle.loads(pickle.dumps(NotComposable("why")))
+    assert (error.reason, error.args) == ("why", ("why",))
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("", b""),
+        ("Hello", b"Hello"),
+        ("  Hello \t", b"Hello"),
+        ("a  b", b"a  b"),
+        ("Grüße", b"=?utf-8?b?R3LDvMOfZQ==?="),
+        ("日本語", b"=?utf-8?b?5pel5pys6Kqe?="),
+        ("bell\x07", b"=?utf-8?q?bell=07?="),
+        ("=?utf-8?q?spoof?=", b"=?utf-8?b?PT91dGYtOD9xP3Nwb29mPz0=?="),
+    ],
+)
+def test_subject(text: str, value: bytes) -> None:
+    assert fields.subject(text) == value
+
+
+@pytest.mark.parametrize("unit", ["é", "日", "🎉", "👩‍👩‍👧‍👦", "aé", "aaaaaaaaa日"])
+@pytest.mark.parametrize("shift", range(8))
+def test_encoded_subjects_are_cut_between_characters(unit: str, shift: int) -> None:
+    text = "x" * shift + unit * 60
+    value = fields.subject(text)
+    assert_words_stand_alone(value)
+    assert len(b"Subject: " + value.split(b"\r\n")[0]) <= 76
+    assert decoded(value) == text
+
+
+@pytest.mark.parametrize("text", ["x" * 10_000, "word " * 2_000, "日" * 10_000, "x" * 2_000 + " " + "y" * 8_000])
+def test_subjects_of_ten_thousand_characters(text: str) -> None:
+    value = fields.subject(text)
+    assert max(map(len, value.split(b"\r\n"))) <= 76
+    assert decoded(value) == text.strip()
+
+
+def test_shorter_of_the_two_encodings() -> None:
+    assert ENCODED_WORD.match(fields.subject("mostly ASCII, é"))[1] == b"q"  # type: ignore[index]
+    assert ENCODED_WORD.match(fields.subject("ééé日本"))[1] == b"b"  # type: ignore[index]
+
+
+@pytest.mark.parametrize("text", ["a\rb", "a\nb", "a\r\nBcc: x@y.example", "a\0b", "\n"])
+def test_line_ends_are_refused_everywhere(text: str) -> None:
+    for attempt in (
+        lambda: fields.subject(text),
+        lambda: fields.custom("X-A", text),
+        lambda: fields.custom(f"X{text}", "value"),
+        lambda: fields.addresses("To", [Address("a@example.com", text)]),
+        lambda: fields.addresses("To", [Address(f"{text}@example.com")]),
+        lambda: fields.addresses("To", [Address(f"a@{text}")]),
+        lambda: fields.message_id(f"<{text}@example.com>"),
+    ):
+        with pytest.raises(NotComposable):
+            attempt()
+
+
+@pytest.mark.parametrize("name", ["", "X A", "X:A", "Ä", "X\x7f"])
+def test_custom_names(name: str) -> None:
+    with pytest.raises(NotComposable):
+        fields.custom(name, "value")
+
+
+def test_custom_values() -> None:
+    assert fields.custom("X-A", " v ") == (b"X-A", b"v")
+    assert fields.custom("X-A", "") == (b"X-A", b"")
+    assert fields.custom("X-A", "=?utf-8?q?kept?=") == (b"X-A", b"=?utf-8?q?kept?=")
+    assert decoded(fields.custom("X-A", "é" * 100)[1]) == "é" * 100
+    assert_words_stand_alone(fields.custom("X-A", "é" * 100)[1])
+    text = "one  two\tthree " * 20
+    value = fields.custom("X-A", text)[1]
+    assert max(map(len, value.split(b"\r\n"))) <= 76
+    assert unfolded(value) == text.strip()
+
+
+def test_custom_values_that_cannot_be_folded() -> None:
+    name, value = fields.custom("X-A", "x" * 993)
+    assert len(name) + 2 + len(value) == 998
+    for text in ("x" * 994, "a " + "x" * 998):
+        with pytest.raises(NotComposable):
+            fields.custom("X-A", text)
+    with pytest.raises(NotComposable):
+        fields.custom("X" * 999, "é")
+
+
+@pytest.mark.parametrize(
+    ("address", "value"),
+    [
+        (Address("a@example.com"), b"a@example.com"),
+        (Address("a@example.com", ""), b"a@example.com"),
+        (Address("a@example.com", "  "), b"a@example.com"),
+        (Address("a@example.com", "Ann Lee"), b"Ann Lee <a@example.com>"),
+        (Address("a@example.com", "Lee, Ann"), b'"Lee, Ann" <a@example.com>'),
+        (Address("a@example.com", 'A "B" C\\D'), b'"A \\"B\\" C\\\\D" <a@example.com>'),
+        (Address("a@example.com", "St. John"), b'"St. John" <a@example.com>'),
+        (Address("a@example.com", "b@c.example <x>"), b'"b@c.example <x>" <a@example.com>'),
+        (Address("a@example.com", "two  spaces"), b'"two  spaces" <a@example.com>'),
+        (Address("a@example.com", "Zoë"), b"=?utf-8?q?Zo=C3=AB?= <a@example.com>"),
+        (Address("a@example.com", "=?utf-8?q?x?="), b"=?utf-8?b?PT91dGYtOD9xP3g/PQ==?= <a@example.com>"),
+        (Address("a@bücher.example"), b"a@xn--bcher-kva.example"),
+        (Address("a@BÜCHER.example"), b"a@xn--bcher-kva.example"),
+        (Address('"a b"@example.com'), b'"a b"@example.com'),
+        (Address("a@[192.0.2.1]"), b"a@[192.0.2.1]"),
+    ],
+)
+def test_mailboxes(address: Address, value: bytes) -> None:
+    assert fields.addresses("To", [address]) == (value, False)
+
+
+def test_smtputf8_is_needed_for_a_local_part_only() -> None:
+    assert fields.addresses("To", [Address("jürgen@köln.example")]) == ("jürgen@köln.example".encode(), True)
+    assert fields.addresses("To", [Address("jürgen@xn--kln-sna.example")])[0] == "jürgen@köln.example".encode()
+    assert not fields.addresses("To", [Address("juergen@köln.example", "Jürgen")])[1]
+
+
+@pytest.mark.parametrize(
+    "email",
+    [
+        *("", "a", "@example.com", "a@", "a b@example.com", "a@b c.example", "a@example.com, b@example.com"),
+        *("<a@example.com>", "a@example.com>", "a(b)@example.com", "a@b@c.example", "a\u2028b@example.com"),
+        *("a@-ü-.example", '"a@example.com'),
+    ],
+)
+def test_what_is_no_address(email: str) -> None:
+    with pytest.raises(NotComposable):
+        fields.addresses("To", [Address(email)])
+
+
+def test_long_names_are_folded() -> None:
+    for name in ("name " * 400, "x" * 5_000, "ü" * 3_000):
+        value, _ = fields.addresses("From", [Address("a@example.com", name)])
+        assert max(map(len, (b"From: " + value).split(b"\r\n"))) <= 76
+        assert decoded(value) == f"{name.strip()} <a@example.com>"
+
+
+def test_a_thousand_recipients() -> None:
+    people = [Address(f"person{number}@example.com", f"Person, No. {number}") for number in range(1000)]
+    value, _ = fields.addresses("To", people)
+    assert max(map(len, (b"To: " + value).split(b"\r\n"))) <= 76
+    message = Parser(policy=policy.default).parsestr(f"To: {value.decode()}\r\n\r\n")
+    assert [Address(a.addr_spec, a.display_name) for a in message["To"].addresses] == people
+
+
+def test_message_id() -> None:
+    assert fields.message_id("<a.b-c@example.com>") == b"<a.b-c@example.com>"
+    for value in ("", "a@example.com", "<a>", "<a@b c>", "<ä@example.com>", f"<{'a' * 900}@example.com>"):
+        with pytest.raises(NotComposable):
+            fields.message_id(value)
+
+
+def test_date() -> None:
+    assert fields.date(datetime(2026, 3, 1, 9, 5, 7, 999, UTC)) == b"Sun, 01 Mar 2026 09:05:07 +0000"
+    east = timezone(timedelta(hours=5, minutes=30))
+    assert fields.date(datetime(2026, 1, 1, 2, 0, 0, tzinfo=east)) == b"Wed, 31 Dec 2025 20:30:00 +0000"
+    with pytest.raises(ValueError, match="time zone"):
+        fields.date(datetime(2026, 1, 1))

@@ -1,0 +1,61 @@
+from datetime import timedelta
+
+import pytest
+
+from actors.compose.message import compose_message
+from actors.compose.mime import compile_content
+from cluster.journal.records import Address
+from tests.unit.compose.reading import DATE, MESSAGE_ID, Key, content, html, personal, plain, verifies, wire
+
+
+def test_unsigned() -> None:
+    made = wire(content(plain("Hello\n"), subject="Hi", headers={"X-Empty": ""}))
+    assert not made.smtputf8
+    assert made.data == (
+        b"Date: Sun, 01 Mar 2026 09:05:07 +0000\r\n"
+        b"From: Example News <news@example.com>\r\n"
+        b"To: Jane Doe <jane@example.net>\r\n"
+        b"Subject: Hi\r\n"
+        b"Message-ID: <msg_01@example.com>\r\n"
+        b"MIME-Version: 1.0\r\n"
+        b"Content-Type: text/plain; charset=utf-8\r\n"
+        b"Content-Transfer-Encoding: 7bit\r\n"
+        b"X-Empty:\r\n"
+        b"\r\n"
+        b"Hello\r\n"
+    )
+
+
+def test_each_message_of_a_request_verifies(rsa: Key, monkeypatch: pytest.MonkeyPatch) -> None:
+    skeleton = compile_content(content(plain("Hello -n-"), html("<p>same"), subject="-n-"), {})
+    signer = rsa.signer()
+    for own in (personal(), personal(substitutions={"-n-": "日本"}), personal(subject="x"), personal()):
+        made = compose_message(skeleton, own, signer, message_id=MESSAGE_ID, date=DATE, signed_at=DATE)
+        assert verifies(made.data, rsa.public, monkeypatch)
+
+
+def test_a_later_attempt_differs_in_its_signature_only(rsa: Key) -> None:
+    skeleton, signer = compile_content(content(plain("x")), {}), rsa.signer()
+    first, later = (
+        compose_message(skeleton, personal(), signer, message_id=MESSAGE_ID, date=DATE, signed_at=DATE + wait).data
+        for wait in (timedelta(0), timedelta(hours=1))
+    )
+    assert first.partition(b"\r\nDate: ")[2] == later.partition(b"\r\nDate: ")[2]
+    assert b" t=1772355907;" in first
+    assert b" t=1772359507;" in later
+
+
+def test_smtputf8_of_envelope_and_header(rsa: Key, monkeypatch: pytest.MonkeyPatch) -> None:
+    skeleton = compile_content(content(plain("x")), {})
+
+    def smtputf8(*envelope: str) -> bool:
+        times = {"date": DATE, "signed_at": DATE}
+        return compose_message(skeleton, personal(), None, message_id=MESSAGE_ID, envelope=envelope, **times).smtputf8
+
+    assert not smtputf8()
+    assert not smtputf8("b@example.com", "jane@bücher.example")
+    assert smtputf8("b@example.com", "jürgen@example.net")
+    made = wire(content(plain("x")), personal(to=(Address("jürgen@köln.example", "Jürgen"),)), rsa.signer())
+    assert made.smtputf8
+    assert "<jürgen@köln.example>".encode() in made.data
+    assert verifies(made.data, rsa.public, monkeypatch)

@@ -1,0 +1,149 @@
+import base64
+import random
+import re
+
+import pytest
+
+from actors.compose import parts
+from actors.compose.fields import NotComposable
+from tests.unit.compose.reading import attachment, content, html, personal, plain, sent, text_of, wire
+
+
+def encoding(text: str) -> bytes:
+    return parts.text("text/plain", text).encoding
+
+
+@pytest.mark.parametrize(
+    ("text", "chosen"),
+    [
+        ("", b"7bit"),
+        ("Hello\nworld", b"7bit"),
+        ("x" * 998, b"7bit"),
+        ("x" * 999, b"quoted-printable"),
+        ("trailing \n", b"quoted-printable"),
+        ("trailing\t", b"quoted-printable"),
+        ("a\n.\nb", b"quoted-printable"),
+        (".", b"quoted-printable"),
+        ("..", b"7bit"),
+        ("From me", b"quoted-printable"),
+        ("a\n--=_boundary", b"quoted-printable"),
+        ("nul\0", b"quoted-printable"),
+        ("mostly ASCII, é", b"quoted-printable"),
+        ("日本語" * 9, b"base64"),
+    ],
+)
+def test_encoding_is_chosen_by_content(text: str, chosen: bytes) -> None:
+    assert encoding(text) == chosen
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("x" * 5_000, "é" * 5_000, "日" * 5_000, "a \n" * 500, ".\n" * 500, "From \n" * 100),
+        *(
+            "a" * 75 + ".\nb",
+            "a" * 75 + "From x",
+            "a" * 72 + "é.",
+            "lone\rcr\r\r\n\n\r",
+            "\n" * 50,
+            " ",
+            "=" * 200,
+            "\0\x01\x1b",
+        ),
+    ],
+)
+def test_hostile_texts_arrive_whole(text: str) -> None:
+    message = sent(content(plain(text), html(text)))
+    meant = text.replace("\r\n", "\n").replace("\r", "\n")
+    assert text_of(message, "text/plain") == meant
+    assert text_of(message, "text/html") == meant
+
+
+def test_random_texts_arrive_whole_on_short_lines() -> None:
+    chance = random.Random(20260301)
+    pieces = ["a", "word ", " ", "\t", "\n", ".", "From ", "=", "é", "日", "🎉", "\r\n", "--=_", "x" * 70]
+    for _ in range(300):
+        text = "".join(chance.choices(pieces, k=chance.randrange(120)))
+        data = text.replace("\r\n", "\n").replace("\n", "\r\n").encode()
+        lines = parts.quoted_printable(data).split(b"\r\n")
+        assert max(map(len, lines)) <= 76
+        assert not any(line.startswith(b"From ") or line == b"." or line[-1:] in (b" ", b"\t") for line in lines)
+        message = sent(content(plain(text), html("-")))
+        assert text_of(message, "text/plain").encode() == data.replace(b"\r\n", b"\n")
+
+
+def test_no_part_can_contain_a_boundary() -> None:
+    """Not even one that a sender read in a message of the same content."""
+    shared = content(plain("-t-"), html("-t-"))
+    data = wire(shared, personal(substitutions={"-t-": "x"})).data
+    [boundary] = re.findall(rb'boundary="([^"]+)"', data)
+    text = f"x\n--{boundary.decode()}\n\nforged\n--{boundary.decode()}--\n"
+    message = sent(shared, personal(substitutions={"-t-": text}))
+    assert text_of(message, "text/plain") == text
+    assert [part.get_content_type() for part in message.walk()] == ["multipart/alternative", "text/plain", "text/html"]
+
+
+@pytest.mark.parametrize("size", [0, 1, 56, 57, 58, 5_000])
+def test_base64_lines(size: int) -> None:
+    data = random.Random(size).randbytes(size)
+    encoded = parts.base64_lines(data)
+    *full, last = encoded.split(b"\r\n")
+    assert all(len(line) == 76 for line in full)
+    assert len(last) <= 76
+    assert base64.b64decode(encoded.replace(b"\r\n", b""), validate=True) == data
+    assert parts.file(attachment(data), data).content == encoded
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("a.pdf", 'quo"te\\back.pdf', "semi;colon, comma.pdf", "Résumé.pdf", "日本語の文書.pdf", "🎉" * 60 + ".pdf"),
+        *("x" * 251 + ".pdf", "percent%41.pdf", "it's.pdf", "é" * 255, "tab\tbell\x07é.txt"),
+    ],
+)
+def test_filenames_read_back(name: str) -> None:
+    message = sent(content(plain("x"), attachments=(file := attachment(b"data", name),)), files={file.sha256: b"data"})
+    [part] = message.iter_attachments()
+    assert part.get_filename() == name
+    assert max(map(len, part.as_bytes().split(b"\n")[1:3])) <= 230
+
+
+def test_fallback_filename_is_the_nearest_ascii() -> None:
+    further = parts.file(attachment(b"", "Résumé½日本.pdf"), b"").further
+    assert b'filename="Resume1_2__.pdf"' in further
+    assert further.index(b"filename*=utf-8''") < further.index(b"filename=")
+
+
+@pytest.mark.parametrize("name", ["a\rb", "a\nb.txt", "a\r\nX: y", "a\0"])
+def test_filenames_with_line_ends(name: str) -> None:
+    with pytest.raises(NotComposable):
+        parts.file(attachment(b"", name), b"")
+
+
+@pytest.mark.parametrize("identifier", ["a\r\nX: y", "a\nb", "a\0", "a>b", "é", "<>"])
+def test_content_ids_that_are_none(identifier: str) -> None:
+    with pytest.raises(NotComposable):
+        parts.file(attachment(b"", inline=True, content_id=identifier), b"")
+
+
+@pytest.mark.parametrize(
+    "value", ["", "text", "text/", "/plain", "text/pl ain", "text/plain\r\nX: y", "text/plain; x", "é/x"]
+)
+def test_media_types_that_are_none(value: str) -> None:
+    with pytest.raises(NotComposable):
+        parts.text(value, "x")
+    with pytest.raises(NotComposable):
+        parts.file(attachment(b"", type=value), b"")
+
+
+def test_media_types() -> None:
+    assert parts.text("TEXT/HTML; charset=latin-1", "x").type == b"text/html; charset=utf-8"
+    assert parts.text("text/plain; format=flowed", "x").type == b"text/plain; format=flowed; charset=utf-8"
+    assert parts.text("text/calendar", "A\nMETHOD:cancel\n").type == b"text/calendar; method=CANCEL; charset=utf-8"
+    assert parts.text("text/calendar; method=REPLY", "METHOD:REQUEST").type.count(b"method") == 1
+    assert parts.file(attachment(b"", type='text/csv; charset="utf-8"'), b"").type == b'text/csv; charset="utf-8"'
+
+
+def test_an_attached_message_is_not_called_one() -> None:
+    """RFC 2046 §5.2.1 forbids base64 for message/rfc822."""
+    assert parts.file(attachment(b"", type="message/rfc822"), b"").type == b"application/octet-stream"

@@ -1,0 +1,92 @@
+import pytest
+
+from actors.compose.render import Renderer
+from cluster.journal.records import Address, Footer, Part
+from tests.unit.compose.reading import SENDER, content, html, personal, plain
+
+
+def test_personal_over_content() -> None:
+    renderer = Renderer(content(plain("x"), subject="shared", headers={"X-A": "1", "X-B": "2"}))
+    said = renderer.render(personal())
+    assert (said.from_, said.subject, said.headers) == (SENDER, "shared", {"X-A": "1", "X-B": "2"})
+    own = Address("own@example.com")
+    said = renderer.render(personal(from_=own, subject="", headers={"x-b": "own", "X-C": "3"}))
+    assert (said.from_, said.subject, said.headers) == (own, "", {"X-A": "1", "x-b": "own", "X-C": "3"})
+
+
+def test_what_nobody_changes_is_the_same_object() -> None:
+    shared = content(plain("no keys"), html("-key-"), subject="no keys", reply_to=(SENDER,))
+    renderer = Renderer(shared)
+    for own in (personal(), personal(substitutions={"absent": "x"}), personal(substitutions={"": "x"})):
+        said = renderer.render(own)
+        assert said.parts is renderer.parts
+        assert said.subject is shared.subject
+        assert said.reply_to is shared.reply_to
+    said = renderer.render(personal(substitutions={"-key-": "x"}))
+    assert said.parts[0] is renderer.parts[0]
+    assert said.parts[1] == html("x")
+
+
+@pytest.mark.parametrize(
+    ("substitutions", "text"),
+    [
+        ({"a": "b", "b": "a", "ab": "ba"}, "b a ba.*"),  # one pass: no value is taken for a key
+        ({"ab": "1", "a": "2"}, "2 b 1.*"),  # the longest key first, in whatever order they came
+        ({"a": "2", "ab": "1"}, "2 b 1.*"),
+        ({".*": "\\1 {x} %s"}, "a b ab\\1 {x} %s"),  # keys and values are literal
+        ({" ": "\r\n"}, "a\nb\nab.*"),
+    ],
+)
+def test_substitutions_are_literal(substitutions: dict[str, str], text: str) -> None:
+    assert Renderer(content(plain("a b ab.*"))).render(personal(substitutions=substitutions)).parts == (plain(text),)
+
+
+def test_substitutions_reach_subject_and_reply_to() -> None:
+    renderer = Renderer(
+        content(plain("x"), subject="k", reply_to=(Address("k@example.com", "k"), Address("o@k.example")))
+    )
+    said = renderer.render(personal(substitutions={"k": "v"}))
+    assert said.subject == "v"
+    assert said.reply_to == (Address("v@example.com", "v"), Address("o@v.example"))
+    assert renderer.render(personal(subject="own k", substitutions={"k": "v"})).subject == "own v"
+
+
+def test_html_values_are_not_escaped() -> None:
+    said = Renderer(content(html("<p>-x-</p>"))).render(personal(substitutions={"-x-": "<b>&</b>"}))
+    assert said.parts == (html("<p><b>&</b></p>"),)
+
+
+def test_many_key_sets_give_right_answers() -> None:
+    renderer = Renderer(content(plain("".join(f"<{number}>" for number in range(100)))))
+    for _ in range(2):
+        for number in range(100):
+            [part] = renderer.render(personal(substitutions={f"<{number}>": "*"})).parts
+            assert part.value.count("*") == 1
+
+
+@pytest.mark.parametrize(
+    ("part", "text"),
+    [
+        (plain("text"), "text\nF"),
+        (plain("text\r\n"), "text\nF"),
+        (plain(""), "F"),
+        (Part("text/x-amp-html", "<body></body>"), "<body></body>"),
+        (html("<body>x</body></html>"), "<body>x<i>F</i></body></html>"),
+        (html("</body>x</BODY ></html>"), "<i>F</i></body>x</BODY ></html>"),
+        (html("İ<body>x</BODY></html>"), "İ<body>x<i>F</i></BODY></html>"),
+        (html("no end"), "no end<i>F</i>"),
+    ],
+)
+def test_footer(part: Part, text: str) -> None:
+    [said] = Renderer(content(part, footer=Footer("F", "<i>F</i>"))).render(personal()).parts
+    assert said == Part(part.type, text)
+
+
+def test_footer_stands_after_substitution_and_is_not_substituted() -> None:
+    renderer = Renderer(content(plain("-x-"), html("-x-"), footer=Footer("-x-", "-x-")))
+    said = renderer.render(personal(substitutions={"-x-": "v</body>"}))
+    assert said.parts == (plain("v</body>\n-x-"), html("v-x-</body>"))
+
+
+def test_no_parts_say_an_empty_text() -> None:
+    assert Renderer(content()).render(personal()).parts == (plain(""),)
