@@ -90,8 +90,8 @@ WHERE due_at <= now()
 ORDER BY due_at LIMIT %(limit)s
 FOR UPDATE SKIP LOCKED
 
--- name: next_due
-SELECT min(due_at) FROM deliveries
+-- name: anything_due
+SELECT EXISTS (SELECT FROM deliveries WHERE due_at <= now())
 
 -- name: lease
 -- queued | processing | sending (its lease over) → processing, held by the owner that dispatch chose.
@@ -272,5 +272,5 @@ DELETE FROM delivery_actors WHERE name = %(name)s AND epoch = %(epoch)s
 -- name: delivery_actors
 SELECT name, epoch FROM delivery_actors WHERE seen_at > now() - make_interval(secs => %(alive_s)s) ORDER BY name
 
--- name: backlog
-SELECT reltuples::bigint FROM pg_class WHERE oid = 'deliveries'::regclass
+-- name: lost_actors
+SELECT name, epoch FROM delivery_actors WHERE seen_at <= now() - make_interval(secs => %(alive_s)s) ORDER BY name

@@ -49,10 +49,11 @@ class Queue(Database):
                 )
         return owned
 
-    async def next_due(self) -> datetime | None:
-        """When the earliest delivery is due; None when there is nothing to wait for."""
-        row = await self._row("next_due")
-        return row[0] if row and row[0] is not None and row[0].year < 9999 else None
+    async def anything_due(self) -> bool:
+        """Whether a page would have anything in it."""
+        row = await self._row("anything_due")
+        assert row is not None
+        return bool(row[0])
 
     async def release(self, refused: Sequence[Waiting], delay_s: float) -> None:
         """Give leases back: due again after ``delay_s``."""
@@ -123,6 +124,10 @@ class Queue(Database):
     async def delivery_actors(self, alive_s: float) -> list[DeliveryActor]:
         """The actors seen within ``alive_s``."""
         return [DeliveryActor(*row) for row in await self._rows("delivery_actors", alive_s=alive_s)]
+
+    async def lost_actors(self, alive_s: float) -> list[DeliveryActor]:
+        """The actors that should be there and were not seen within ``alive_s``."""
+        return [DeliveryActor(*row) for row in await self._rows("lost_actors", alive_s=alive_s)]
 
 
 async def _finish_shared(

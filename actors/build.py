@@ -1,0 +1,64 @@
+"""Composition roots: how each actor's object is put together in its own process. topology.py names these functions."""
+
+import random
+import time
+
+from actors.capture.sink import CaptureSink
+from actors.delivery.composing import Composer
+from actors.delivery.connector import Connector
+from actors.delivery.deliverer import Deliverer
+from actors.delivery.resolver import Resolver
+from actors.dispatch import Dispatcher
+from actors.recorder import Recorder
+from actors.scheduler import Scheduler
+from actors.supervisor import Supervisor
+from cluster.context import Context, Links
+from cluster.settings import Settings, host_port
+from cluster.vault import Vault
+
+DELIVERY_CONNECTIONS = 5
+"""To Postgres: two claimers, outcomes, heartbeat, and one to spare."""
+
+
+async def capture(context: Context, links: Links) -> CaptureSink:
+    return CaptureSink(context.settings.capture, context.data_path)
+
+
+async def recorder(context: Context, links: Links) -> Recorder:
+    return Recorder(context.settings.clickhouse, context.data_path, await context.open_journal(2))
+
+
+async def delivery(context: Context, links: Links) -> Deliverer:
+    settings = context.settings
+    journal = await context.open_journal(DELIVERY_CONNECTIONS)
+    resolver = Resolver(settings.dns, clock=time.monotonic, random=random.random)
+    return Deliverer(
+        context.name,
+        context.node_id,
+        settings=settings.delivery,
+        journal=journal,
+        composer=Composer(journal, Vault(context.secret_key)),
+        connector=Connector(resolver, settings.smtp, fixed_host(settings)),
+        random=random.random,
+        shares=context.shares,
+    )
+
+
+async def scheduler(context: Context, links: Links) -> Scheduler:
+    journal = await context.open_journal(2)
+    dispatcher = Dispatcher(journal, links.call, context.settings.delivery, context.shares)
+    return Scheduler(journal, dispatcher, context.settings.delivery)
+
+
+async def supervisor(context: Context, links: Links) -> Supervisor:
+    watched = [name for name in context.actors if name != context.name]
+    return Supervisor(await context.open_journal(1), links.call, watched, links.kill)
+
+
+def fixed_host(settings: Settings) -> tuple[str, int] | None:
+    """The one host that takes all mail in capture and relay mode."""
+    if settings.delivery.mode == "capture":
+        return host_port(settings.capture.smtp_bind)
+    if settings.delivery.mode == "relay":
+        return host_port(settings.delivery.relay)
+    return None

@@ -1,0 +1,199 @@
+"""From claimed deliveries to jobs: shared contents, signing keys, and composing in threads.
+
+Owns the caches of compiled contents and of signers. Composing is pure (actors/compose); the threads are for the RSA
+signature, during which OpenSSL leaves the interpreter to the others.
+"""
+
+import asyncio
+import logging
+from collections import OrderedDict, defaultdict
+from collections.abc import Awaitable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from typing import Any
+
+from msgspec import Struct
+
+from actors.compose.dkim import Signer, load_private_key
+from actors.compose.fields import NotComposable, a_labels, address
+from actors.compose.message import compose_message
+from actors.compose.mime import Skeleton, compile_content
+from actors.delivery.envelope import Envelope
+from actors.delivery.job import Job
+from actors.dispatch import decode_shared
+from cluster.journal.records import Claimed, Content, Personal, decode_content, decode_personal
+from cluster.journal.store import Journal
+from cluster.peers import PeerGone
+from cluster.vault import Vault
+
+log = logging.getLogger(__name__)
+
+CACHED_BYTES = 64 * 1024 * 1024
+"""Of contents and files behind the compiled skeletons, which hold about as much again."""
+SIGNER_KEPT_S = 60.0
+"""How long a signing key is used before the journal is asked for it again."""
+MAX_RECIPIENTS = 100
+"""RFC 5321 §4.5.3.1.8: a server takes at least 100 recipients in a transaction."""
+THREADS = 2
+
+
+class Compiled(Struct, frozen=True):
+    """A request's content, ready to be filled in, or why nothing can be made of it; and how large it is."""
+
+    content: Content
+    skeleton: Skeleton | NotComposable
+    size: int
+
+
+class _Order(Struct, frozen=True):
+    """What one message is made of."""
+
+    deliveries: tuple[Claimed, ...]
+    compiled: Compiled
+    personal: Personal
+    domain: str
+    """Of the author (RFC 5322 From), in lower case."""
+    signer: Signer | None
+
+
+class Composer:
+    """Prepares jobs. ``vault`` opens the private keys that the journal keeps sealed."""
+
+    def __init__(self, journal: Journal, vault: Vault) -> None:
+        self._journal = journal
+        self._vault = vault
+        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="compose")
+        self._compiled: OrderedDict[str, Compiled] = OrderedDict()
+        self._compiled_bytes = 0
+        self._handles: dict[str, Awaitable[bytes]] = {}
+        self._signers: dict[tuple[str, str], tuple[float, Signer | None]] = {}
+
+    def expect(self, handles: Mapping[str, Any]) -> None:
+        """Handles of shared contents (by request id) that can be awaited when they are needed."""
+        for request_id, handle in handles.items():
+            if request_id not in self._compiled:
+                self._handles[request_id] = handle
+        while len(self._handles) > 1000:
+            self._handles.pop(next(iter(self._handles)))
+
+    async def prepare(self, claimed: Sequence[Claimed]) -> list[Job | tuple[Claimed, str]]:
+        """A job for each message of ``claimed``; a delivery that cannot be composed comes with the reason instead.
+
+        Raises Unavailable when the journal cannot be asked for what is missing.
+        """
+        compiled = await self._contents({delivery.request_id for delivery in claimed})
+        orders = []
+        for group in _groups(claimed):
+            content = compiled[group[0].request_id]
+            personal = decode_personal(group[0].personal)
+            domain = (personal.from_ or content.content.from_).email.rpartition("@")[2].lower()
+            orders.append(_Order(group, content, personal, domain, await self._signer(group[0].tenant_id, domain)))
+        now = datetime.now(UTC)
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._threads, _compose_all, orders, now)
+
+    def close(self) -> None:
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    async def _contents(self, request_ids: set[str]) -> dict[str, Compiled]:
+        found = {}
+        for request_id in request_ids:
+            if (compiled := self._compiled.get(request_id)) is not None:
+                self._compiled.move_to_end(request_id)
+                found[request_id] = compiled
+        missing = [request_id for request_id in request_ids if request_id not in found]
+        for request_id in missing:
+            if (handle := self._handles.pop(request_id, None)) is not None and (shared := await _shared(handle)):
+                found[request_id] = self._keep(request_id, *shared)
+        missing = [request_id for request_id in missing if request_id not in found]
+        if missing:
+            for request_id, data in (await self._journal.contents(missing)).items():
+                content = decode_content(data)
+                hashes = [attachment.sha256 for attachment in content.attachments]
+                files = await self._journal.attachments(hashes) if hashes else {}
+                found[request_id] = self._keep(request_id, data, files)
+        return found
+
+    def _keep(self, request_id: str, data: bytes, files: Mapping[bytes, bytes]) -> Compiled:
+        content = decode_content(data)
+        size = len(data) + sum(map(len, files.values()))
+        compiled = Compiled(content, _compile(content, files), size)
+        self._compiled[request_id] = compiled
+        self._compiled_bytes += size
+        while self._compiled_bytes > CACHED_BYTES and len(self._compiled) > 1:
+            _, oldest = self._compiled.popitem(last=False)
+            self._compiled_bytes -= oldest.size
+        return compiled
+
+    async def _signer(self, tenant_id: str, domain: str) -> Signer | None:
+        now = asyncio.get_running_loop().time()
+        known = self._signers.get((tenant_id, domain))
+        if known is not None and known[0] > now:
+            return known[1]
+        key = await self._journal.dkim_key(tenant_id, domain)
+        signer = None
+        if key is not None:
+            private_key = load_private_key(self._vault.open(key.sealed_private_key))
+            signer = Signer(key.domain, key.selector, private_key)
+        self._signers[tenant_id, domain] = (now + SIGNER_KEPT_S, signer)
+        return signer
+
+
+async def _shared(handle: Awaitable[bytes]) -> tuple[bytes, dict[bytes, bytes]] | None:
+    """What the handle holds; None when its holder is gone, and the journal must be asked."""
+    try:
+        return decode_shared(await handle)
+    except PeerGone as gone:
+        log.info("shared content gone reason=%r", gone.reason)
+        return None
+
+
+def _compile(content: Content, files: Mapping[bytes, bytes]) -> Skeleton | NotComposable:
+    try:
+        return compile_content(content, files)
+    except NotComposable as fault:
+        return fault
+
+
+def _groups(claimed: Sequence[Claimed]) -> Iterable[tuple[Claimed, ...]]:
+    """Deliveries of the same message together, each group small enough for one transaction."""
+    by_message: dict[str, list[Claimed]] = defaultdict(list)
+    for delivery in claimed:
+        by_message[delivery.message_id].append(delivery)
+    for group in by_message.values():
+        for start in range(0, len(group), MAX_RECIPIENTS):
+            yield tuple(group[start : start + MAX_RECIPIENTS])
+
+
+def _compose_all(orders: Sequence[_Order], now: datetime) -> list[Job | tuple[Claimed, str]]:
+    return [made for order in orders for made in _compose(order, now)]
+
+
+def _compose(order: _Order, now: datetime) -> list[Job | tuple[Claimed, str]]:
+    first = order.deliveries[0]
+    recipients = tuple(delivery.recipient for delivery in order.deliveries)
+    skeleton = order.compiled.skeleton
+    try:
+        if isinstance(skeleton, NotComposable):
+            raise skeleton
+        wire = compose_message(
+            skeleton,
+            order.personal,
+            order.signer,
+            message_id=f"<{first.message_id}@{order.domain}>",
+            date=first.created_at,
+            signed_at=now,
+            envelope=recipients,
+        )
+    except NotComposable as error:
+        return [(delivery, f"cannot be composed: {error}") for delivery in order.deliveries]
+    on_wire = tuple(address(recipient)[0] for recipient in recipients)
+    envelope = Envelope(return_path(first.message_id, order.domain), on_wire, wire.smtputf8)
+    categories = order.compiled.content.categories
+    return [Job(deliveries=order.deliveries, envelope=envelope, data=wire.data, categories=categories)]
+
+
+def return_path(message_id: str, domain: str) -> str:
+    """The envelope sender: it names the message, so that a delivery status notification can be told to be about it
+    (variable envelope return path)."""
+    return f"b+{message_id.removeprefix('msg_').lower()}@{a_labels(domain)}"

@@ -1,0 +1,295 @@
+"""The deliverer: a delivery actor's whole. It owns the sites that hash to it and brings their mail out.
+
+Work comes in by ``offer``, waits at its site, is claimed in the journal (the fence against cancelling), composed,
+sent over the site's connections, and its outcome committed with its events. Everything held here can be rebuilt from
+the journal: the process may be killed at any moment.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from msgspec import Struct
+
+from actors.delivery.composing import Composer
+from actors.delivery.connection import ConnectError
+from actors.delivery.connector import Connector
+from actors.delivery.job import Hop, Job, NoRoute, Report
+from actors.delivery.outcomes import Circumstances, Committer, dropped, is_ambiguous, tell, utc_now
+from actors.delivery.pool import Pool
+from actors.delivery.site import Site
+from actors.dispatch import OfferAnswer, decode_offer
+from cluster.journal.records import Claimed, Waiting
+from cluster.journal.store import Journal, Unavailable
+from cluster.policy.destinations import Destination, destination
+from cluster.policy.lifecycle import Status
+from cluster.settings import DeliverySettings
+from cluster.tasks import Tasks
+
+log = logging.getLogger(__name__)
+
+CLAIM_BATCH = 64
+CLAIMERS = 2
+"""One claims while the other's messages are composed."""
+UNCOMMITTED_AT_MOST = 5000
+"""With more outcomes waiting for the journal, nothing more is claimed."""
+HEARTBEAT_S = 2.0
+UNAVAILABLE_S = 1.0
+DRAIN_S = 5.0
+
+Key = tuple[str, int]
+
+
+class Superseded(Exception):
+    """Another life of this actor has begun; this one must end."""
+
+    def __init__(self, name: str, epoch: int) -> None:
+        super().__init__(name, epoch)
+
+
+class DelivererHealth(Struct, frozen=True, kw_only=True):
+    ok: bool
+    reason: str = ""
+    waiting: int = 0
+    sites: int = 0
+    connections: int = 0
+    uncommitted: int = 0
+
+
+class Deliverer:
+    """``shares``: into how many a site that serves all domains is split."""
+
+    def __init__(
+        self,
+        name: str,
+        node_id: str,
+        *,
+        settings: DeliverySettings,
+        journal: Journal,
+        composer: Composer,
+        connector: Connector,
+        random: Callable[[], float],
+        shares: int,
+        make_tasks: Callable[[], Tasks] = Tasks,
+    ) -> None:
+        self._name = name
+        self._node_id = node_id
+        self._settings = settings
+        self._journal = journal
+        self._composer = composer
+        self._connector = connector
+        self._random = random
+        self._shares = shares
+        self._tasks = make_tasks()
+        self._committer = Committer(journal)
+        self._epoch = 0
+        self._sites: dict[Destination, Site] = {}
+        self._held: set[Key] = set()
+        self._work = asyncio.Event()
+        self._stopping = False
+        self._failure = ""
+
+    # What other actors call
+
+    async def start(self) -> None:
+        """Begin this life. Raises Unavailable."""
+        self._epoch, taken_back = await self._journal.register_actor(self._name, self._node_id)
+        log.info("started epoch=%d taken_back=%d", self._epoch, taken_back)
+        self._committer.begin(self._epoch)
+        self._tasks.spawn("outcomes", self._committer.run())
+        self._tasks.spawn("heartbeat", self._beat())
+        for _ in range(CLAIMERS):
+            self._tasks.spawn("claiming", self._claim_for_ever())
+
+    async def offer(self, batch: bytes, contents: Mapping[str, Any]) -> OfferAnswer:
+        """Take deliveries to wait for their turn; what finds no room is refused. Offering one twice is harmless."""
+        self._composer.expect(contents)
+        deliveries = decode_offer(batch)
+        if self._stopping:
+            return OfferAnswer(list(range(len(deliveries))), 0)
+        refused = [i for i, waiting in enumerate(deliveries) if not self._take(waiting)]
+        self._work.set()
+        return OfferAnswer(refused, await self.room())
+
+    async def room(self) -> int:
+        """How many more deliveries may wait here."""
+        return 0 if self._stopping else max(0, self._settings.window - len(self._held))
+
+    async def health(self) -> DelivererHealth:
+        return DelivererHealth(
+            ok=not self._failure,
+            reason=self._failure,
+            waiting=sum(len(site.queue) for site in self._sites.values()),
+            sites=len(self._sites),
+            connections=sum(site.pool.connections for site in self._sites.values()),
+            uncommitted=self._committer.uncommitted,
+        )
+
+    async def stop(self) -> None:
+        """Finish what is on the wire, give back what only waits."""
+        self._stopping = True
+        try:
+            async with asyncio.timeout(DRAIN_S):
+                await asyncio.gather(*(site.pool.drain() for site in self._sites.values()))
+                await self._committer.flushed()
+                await self._journal.retire_actor(self._name, self._epoch)
+        except (TimeoutError, Unavailable) as error:
+            # The next life takes back what this one leaves.
+            log.warning("stopped before everything was finished reason=%r", str(error))
+        await self._tasks.stop()
+        self._composer.close()
+
+    # Work that waits
+
+    def _take(self, waiting: Waiting) -> bool:
+        key = (waiting.message_id, waiting.recipient_no)
+        if key in self._held:
+            return True
+        if len(self._held) >= self._settings.window:
+            return False
+        if not self._site_of(waiting).offer(waiting):
+            return False
+        self._held.add(key)
+        return True
+
+    def _site_of(self, waiting: Waiting) -> Site:
+        place = destination(
+            waiting.domain,
+            waiting.message_id,
+            mode=self._settings.mode,
+            relay=self._settings.relay,
+            shares=self._shares,
+        )
+        site = self._sites.get(place)
+        if site is None:
+            clock = asyncio.get_running_loop().time
+            site = self._sites[place] = Site(place, clock, self._settings.window, self._make_pool)
+        return site
+
+    def _make_pool(self, site: Site) -> Pool:
+        return Pool(
+            limit=site.destination.part_of(self._settings.connections_per_site),
+            settings=self._settings,
+            tasks=self._tasks,
+            connect=lambda: self._connector.connect(site.destination.site),
+            report=lambda job, hop, report: self._report(site, job, hop, report),
+        )
+
+    # From waiting to the wire
+
+    async def _claim_for_ever(self) -> None:
+        while True:
+            await self._work.wait()
+            wanted = self._next_batch()
+            if not wanted:
+                self._work.clear()
+                continue
+            try:
+                await self._claim(wanted)
+                self._failure = ""
+            except Unavailable as error:
+                self._failure = f"journal unavailable: {error.reason}"
+                log.warning("claim failed deliveries=%d reason=%r", len(wanted), error.reason)
+                await asyncio.sleep(UNAVAILABLE_S)
+
+    def _next_batch(self) -> list[tuple[Site, Waiting]]:
+        """Deliveries to claim together, from the sites in turn."""
+        if self._stopping or self._committer.uncommitted > UNCOMMITTED_AT_MOST:
+            return []
+        batch: list[tuple[Site, Waiting]] = []
+        for site in list(self._sites.values()):
+            for _ in range(min(site.wanted(), CLAIM_BATCH - len(batch))):
+                site.claiming += 1
+                batch.append((site, site.queue.pop()))
+            if len(batch) == CLAIM_BATCH:
+                # The site goes to the end, so that the others are served first next time.
+                self._sites[site.destination] = self._sites.pop(site.destination)
+                break
+        return batch
+
+    async def _claim(self, wanted: Sequence[tuple[Site, Waiting]]) -> None:
+        sites = {(waiting.message_id, waiting.recipient_no): site for site, waiting in wanted}
+        try:
+            claimed = await self._journal.claim(
+                [waiting for _, waiting in wanted], owner=self._epoch, lease_s=self._settings.sending_lease_s
+            )
+            self._held -= sites.keys() - set(map(_key, claimed))
+            made = await self._prepare(claimed) if claimed else []
+        except Unavailable:
+            # Claimed or not is unknown: the journal's leases bring them back.
+            self._held -= sites.keys()
+            raise
+        finally:
+            for site in sites.values():
+                site.claiming -= 1
+        for job in made:
+            if isinstance(job, Job):
+                self._submit(job, sites)
+            else:
+                delivery, reason = job
+                log.info("dropped message=%s recipient_no=%d reason=%r", *_key(delivery), reason)
+                self._finish([delivery])
+                self._committer.add([dropped(delivery, reason, utc_now())])
+
+    async def _prepare(self, claimed: Sequence[Claimed]) -> list[Job | tuple[Claimed, str]]:
+        """Composed jobs. What is claimed must come to an end, so this waits for the journal as long as it takes."""
+        while True:
+            try:
+                return await self._composer.prepare(claimed)
+            except Unavailable as error:
+                log.warning("composing waits for the journal deliveries=%d reason=%r", len(claimed), error.reason)
+                await asyncio.sleep(UNAVAILABLE_S)
+
+    def _submit(self, job: Job, sites: Mapping[Key, Site]) -> None:
+        sites[_key(job.deliveries[0])].pool.submit(job)
+
+    # From the wire to the journal
+
+    def _report(self, site: Site, job: Job, hop: Hop, report: Report) -> None:
+        if isinstance(report, ConnectError | NoRoute):
+            if self._loop_time() >= site.blocked_until:
+                wait = site.failed()
+                log.warning("site failed site=%s wait_s=%.0f reason=%r", site.destination, wait, str(report))
+                asyncio.get_running_loop().call_later(wait, self._work.set)
+        else:
+            site.worked()
+        if is_ambiguous(report):
+            log.warning(
+                "connection lost after end of data site=%s message=%s", site.destination, _key(job.deliveries[0])[0]
+            )
+        circumstances = Circumstances(
+            now=utc_now(),
+            jitter=self._random(),
+            site=str(site.destination),
+            accepted_status=Status.SENT if self._settings.mode == "relay" else Status.DELIVERED,
+            retry_schedule_s=self._settings.retry_schedule_s,
+        )
+        self._finish(job.deliveries)
+        self._committer.add(tell(job, hop, report, circumstances))
+
+    def _finish(self, deliveries: Sequence[Claimed]) -> None:
+        self._held.difference_update(map(_key, deliveries))
+        self._work.set()
+
+    # Staying alive
+
+    async def _beat(self) -> None:
+        while True:
+            try:
+                if not await self._journal.seen(self._name, self._epoch):
+                    raise Superseded(self._name, self._epoch)
+            except Unavailable as error:
+                log.warning("heartbeat failed reason=%r", error.reason)
+            for place in [place for place, site in self._sites.items() if site.is_idle]:
+                del self._sites[place]
+            # Sites that were blocked, or refused claims while outcomes piled up, are looked at again.
+            self._work.set()
+            await asyncio.sleep(HEARTBEAT_S)
+
+    def _loop_time(self) -> float:
+        return asyncio.get_running_loop().time()
+
+
+def _key(delivery: Claimed) -> Key:
+    return delivery.message_id, delivery.recipient_no

@@ -1,0 +1,39 @@
+"""A job: one message to some of its recipients at one site, composed and claimed, ready for one SMTP transaction."""
+
+from msgspec import Struct
+
+from actors.delivery.connection import SmtpFailure
+from actors.delivery.envelope import Envelope
+from actors.delivery.smtp import TransactionResult
+from cluster.journal.records import Claimed
+
+
+class Job(Struct, frozen=True, kw_only=True, eq=False):
+    """Claimed deliveries of one message, in the order of the envelope's recipients, and the octets to send."""
+
+    deliveries: tuple[Claimed, ...]
+    envelope: Envelope
+    data: bytes
+    categories: tuple[str, ...]
+
+
+class Hop(Struct, frozen=True, kw_only=True):
+    """The connection that carried a transaction, as an event tells it."""
+
+    mx_host: str = ""
+    mx_ip: str = ""
+    tls_version: str = ""
+    tls_cipher: str = ""
+
+
+class NoRoute(Exception):
+    """There is no host to connect to: what DNS said, and whether it can be otherwise later."""
+
+    def __init__(self, reason: str, permanent: bool) -> None:
+        super().__init__(reason, permanent)
+        self.reason = reason
+        self.permanent = permanent
+
+
+Report = TransactionResult | SmtpFailure | NoRoute
+"""What became of a job."""

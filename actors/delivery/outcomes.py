@@ -1,0 +1,220 @@
+"""From the report on a job to outcomes and events, and their commit in batches.
+
+``tell`` decides with the policy and does nothing; ``Committer`` writes what it said. Until an outcome is committed
+its delivery stays claimed, so whatever is lost here is found again by the lease.
+"""
+
+import asyncio
+import logging
+from datetime import UTC, datetime
+from typing import Any
+
+from msgspec import Struct
+
+from actors.delivery.connection import ConnectionLost, SmtpFailure
+from actors.delivery.job import Hop, Job, NoRoute, Report
+from actors.delivery.reply import Reply
+from actors.delivery.smtp import TransactionResult
+from analytics.events import Bounced, Deferred, Delivered, Dropped, Event, encode_batch
+from cluster.ids import new_id
+from cluster.journal.records import Claimed, Outcome
+from cluster.journal.store import Journal, Rejected, Unavailable
+from cluster.policy.lifecycle import Status
+from cluster.policy.retry import next_attempt
+from cluster.policy.verdict import ACCEPTED, DEFERRED, Judgement, Verdict, judge
+
+log = logging.getLogger(__name__)
+
+UNSENDABLE = Verdict(Judgement.BOUNCED, "hard")
+NO_ROUTE = Verdict(Judgement.BOUNCED, "hard")
+
+LULL_S = 0.005
+"""How long the first outcome of a batch waits for others to share its commit."""
+BATCH = 500
+RETRY_S = 1.0
+
+Told = tuple[Outcome, Event]
+
+
+class Circumstances(Struct, frozen=True, kw_only=True):
+    """What ``tell`` needs beside the report."""
+
+    now: datetime
+    jitter: float
+    """In [0, 1)."""
+    site: str
+    accepted_status: Status
+    """DELIVERED where the host is the recipient's own, SENT behind a smarthost."""
+    retry_schedule_s: tuple[float, ...]
+
+
+class _Said(Struct, frozen=True, kw_only=True):
+    """The verdict on one delivery, why, and the raw reply if there was one."""
+
+    verdict: Verdict
+    reason: str
+    response: str = ""
+
+
+def tell(job: Job, hop: Hop, report: Report, circumstances: Circumstances) -> list[Told]:
+    """An outcome and an event for each delivery of the job."""
+    duration_ms = round(report.duration * 1000) if isinstance(report, TransactionResult) else 0
+    return [
+        _told(delivery, job, hop, said, duration_ms, circumstances)
+        for delivery, said in zip(job.deliveries, _verdicts(job, report), strict=True)
+    ]
+
+
+def _verdicts(job: Job, report: Report) -> list[_Said]:
+    match report:
+        case TransactionResult(unsendable=None):
+            return [_judged(outcome.reply) for outcome in report.outcomes(job.envelope)]
+        case TransactionResult(unsendable=cause):
+            said = _Said(verdict=UNSENDABLE, reason=f"the host does not support it: {cause}")
+        case NoRoute(reason=reason, permanent=permanent):
+            said = _Said(verdict=NO_ROUTE if permanent else DEFERRED, reason=reason)
+        case SmtpFailure(reply=Reply() as reply):
+            # The host would not have us now; even a 5yz greeting is about the connection, not about the message.
+            said = _Said(verdict=DEFERRED, reason=str(report), response=reply.text)
+        case _:
+            said = _Said(verdict=DEFERRED, reason=str(report))
+    return [said] * len(job.deliveries)
+
+
+def _judged(reply: Reply) -> _Said:
+    return _Said(verdict=judge(reply.code, reply.enhanced), reason=reply.text, response=reply.text)
+
+
+def _told(delivery: Claimed, job: Job, hop: Hop, said: _Said, duration_ms: int, circumstances: Circumstances) -> Told:
+    facts: dict[str, Any] = {
+        "id": new_id("evt_"),
+        "at": circumstances.now.timestamp(),
+        "tenant_id": delivery.tenant_id,
+        "message_id": delivery.message_id,
+        "recipient": delivery.recipient,
+        "batch_id": delivery.batch_id,
+        "categories": job.categories,
+        "attempt": delivery.attempts,
+        "site": circumstances.site,
+        "mx_host": hop.mx_host,
+        "mx_ip": hop.mx_ip,
+        "tls_version": hop.tls_version,
+        "tls_cipher": hop.tls_cipher,
+        "smtp_response": said.response,
+        "duration_ms": duration_ms,
+    }
+    if said.verdict == ACCEPTED:
+        return outcome_of(delivery, circumstances.accepted_status), Delivered(**facts)
+    if said.verdict.judgement is Judgement.DEFERRED:
+        due_at = next_attempt(
+            circumstances.retry_schedule_s,
+            delivery.attempts,
+            now=circumstances.now,
+            expires_at=delivery.expires_at,
+            jitter=circumstances.jitter,
+        )
+        if due_at is not None:
+            outcome = outcome_of(delivery, Status.QUEUED, said.reason, due_at)
+            return outcome, Deferred(reason=said.reason, next_attempt_at=due_at.timestamp(), **facts)
+        reason = f"expired after {delivery.attempts} attempts: {said.reason}"
+        return outcome_of(delivery, Status.BOUNCED, reason), Bounced(bounce_type="soft", reason=reason, **facts)
+    bounce_type = said.verdict.bounce_type or "soft"
+    return outcome_of(delivery, Status.BOUNCED, said.reason), Bounced(
+        bounce_type=bounce_type, reason=said.reason, **facts
+    )
+
+
+def outcome_of(
+    delivery: Claimed, status: Status, error_message: str | None = None, due_at: datetime | None = None
+) -> Outcome:
+    return Outcome(
+        tenant_id=delivery.tenant_id,
+        message_id=delivery.message_id,
+        recipient_no=delivery.recipient_no,
+        status=status,
+        due_at=due_at,
+        alone=delivery.alone,
+        error_message=error_message,
+    )
+
+
+def dropped(delivery: Claimed, reason: str, now: datetime) -> Told:
+    """A delivery that cannot be composed: failed, without an attempt."""
+    return outcome_of(delivery, Status.FAILED, reason), Dropped(
+        id=new_id("evt_"),
+        at=now.timestamp(),
+        tenant_id=delivery.tenant_id,
+        message_id=delivery.message_id,
+        recipient=delivery.recipient,
+        batch_id=delivery.batch_id,
+        reason=reason,
+    )
+
+
+def is_ambiguous(report: Report) -> bool:
+    """Whether the host may have accepted the message without our knowing: another try may make a duplicate."""
+    return isinstance(report, ConnectionLost) and report.after_end_of_data
+
+
+class Committer:
+    """Commits what was told, many at a time, in the order of telling; through outages of the journal, for ever."""
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+        self._owner = 0
+        self._told: list[Told] = []
+        self._something = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._in_hand = 0
+
+    @property
+    def uncommitted(self) -> int:
+        return len(self._told) + self._in_hand
+
+    def begin(self, owner: int) -> None:
+        """``owner``: the epoch in whose name claims were made."""
+        self._owner = owner
+
+    def add(self, told: list[Told]) -> None:
+        self._told += told
+        self._idle.clear()
+        self._something.set()
+
+    async def run(self) -> None:
+        while True:
+            await self._something.wait()
+            if len(self._told) < BATCH:
+                await asyncio.sleep(LULL_S)
+            batch, self._told = self._told[:BATCH], self._told[BATCH:]
+            self._in_hand = len(batch)
+            await self._commit(batch)
+            self._in_hand = 0
+            if not self._told:
+                self._something.clear()
+                self._idle.set()
+
+    async def flushed(self) -> None:
+        """Return when everything told so far is committed."""
+        await self._idle.wait()
+
+    async def _commit(self, batch: list[Told]) -> None:
+        events = encode_batch([event for _, event in batch])
+        while True:
+            try:
+                return await self._journal.commit_outcomes([o for o, _ in batch], owner=self._owner, events=events)
+            except Unavailable as error:
+                log.warning("outcomes wait for the journal outcomes=%d reason=%r", len(batch), error.reason)
+                await asyncio.sleep(RETRY_S)
+            except Rejected as error:
+                # Replies are made storable when they are read, so this is a defect; one at a time, the others live.
+                log.error("outcomes rejected outcomes=%d reason=%r", len(batch), error.reason)
+                if len(batch) == 1:
+                    return None
+                for told in batch:
+                    await self._commit([told])
+                return None
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)

@@ -1,0 +1,81 @@
+"""What a first ``up`` makes so that the printed curl works: a tenant, a verified sender domain, an API key.
+
+The domain is reserved for examples (RFC 2606), and its mail goes to the capture sink. The secret of the key, which
+the journal does not keep, lies in data_dir/demo.key, readable by its owner alone.
+"""
+
+import os
+from pathlib import Path
+
+from actors.compose.dkim import generate_rsa_key
+from cluster.journal.store import Journal
+from cluster.keys import key_hash, new_key
+from cluster.vault import Vault
+
+TENANT = "demo"
+DOMAIN = "mail.example.com"
+SELECTOR = "postray"
+SCOPES = (
+    "mail.send",
+    "mail.schedule",
+    "mail.cancel",
+    "templates.read",
+    "templates.write",
+    "templates.delete",
+    "suppressions.read",
+    "suppressions.write",
+    "stats.read",
+    "stats.export",
+    "webhooks.read",
+    "webhooks.write",
+    "domains.read",
+    "domains.write",
+    "images.read",
+    "images.write",
+)
+
+
+async def ensure_demo(dsn: str, secret: str, data_dir: Path) -> str:
+    """The demo tenant's API key; made, with all it needs, when it is missing.
+
+    Raises cluster.vault.WrongKey when the journal's signing keys were sealed with another secret: nothing could be
+    signed.
+    """
+    journal = Journal(dsn, application="up", connections=1)
+    await journal.open()
+    try:
+        tenant_id = await journal.tenant_named(TENANT) or await journal.create_tenant(TENANT)
+        await _ensure_domain(journal, Vault(secret), tenant_id)
+        return await _ensure_key(journal, tenant_id, data_dir / "demo.key")
+    finally:
+        await journal.close()
+
+
+async def _ensure_domain(journal: Journal, vault: Vault, tenant_id: str) -> None:
+    existing = await journal.dkim_key(tenant_id, DOMAIN)
+    if existing is not None:
+        vault.open(existing.sealed_private_key)
+        return
+    private_key, public_key = generate_rsa_key()
+    await journal.create_domain(
+        tenant_id,
+        DOMAIN,
+        verified=True,
+        selector=SELECTOR,
+        public_key=public_key,
+        sealed_private_key=vault.seal(private_key),
+    )
+
+
+async def _ensure_key(journal: Journal, tenant_id: str, path: Path) -> str:
+    """The kept key, as long as this journal knows it; else a new one, kept before the journal learns of it."""
+    if path.exists():
+        secret = path.read_text(encoding="ascii").strip()
+        if await journal.key_by_hash(key_hash(secret)) is not None:
+            return secret
+    secret, prefix, hash = new_key(sandbox=False)
+    path.unlink(missing_ok=True)
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii") as file:
+        file.write(secret)
+    await journal.create_key(tenant_id, name="demo", prefix=prefix, hash=hash, scopes=SCOPES, sandbox=False)
+    return secret

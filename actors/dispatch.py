@@ -1,0 +1,212 @@
+"""Dispatch: which delivery actor owns a delivery, and offering it to that actor.
+
+Used by the scheduler for what it pages in and by the API process for what it has just accepted. Never waits for
+delivery and never insists: an offer that is refused or lost stays in the journal, where the scheduler finds it.
+"""
+
+import asyncio
+import logging
+from collections import defaultdict, deque
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from cluster.journal.records import DeliveryActor, NewRequest, Waiting
+from cluster.journal.store import Journal, Unavailable
+from cluster.peers import Call, PeerGone
+from cluster.policy.destinations import Destination, destination
+from cluster.policy.ownership import owner
+from cluster.settings import DeliverySettings
+
+log = logging.getLogger(__name__)
+
+ACTOR_ALIVE_S = 10.0
+"""A delivery actor that has not been seen for this long owns nothing."""
+REFRESH_S = 1.0
+OFFER_BATCH = 1000
+SHARED_FROM_BYTES = 64 * 1024
+"""Content from this size on travels through the object store, once; less is cheaper to read from the journal."""
+SHARED_AT_MOST_BYTES = 64 * 1024 * 1024
+"""What one API process keeps in the object store at a time; beyond it the journal serves."""
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(list[Waiting])
+
+
+class OfferAnswer(Struct, frozen=True):
+    """What a delivery actor says to an offer: the positions it refused, and how many more it would take."""
+
+    refused: list[int]
+    room: int
+
+
+def decode_offer(batch: bytes) -> list[Waiting]:
+    return _decoder.decode(batch)
+
+
+class Dispatcher:
+    """Knows the live delivery actors, and with that the owner of every destination."""
+
+    def __init__(self, journal: Journal, call: Call, settings: DeliverySettings, shares: int) -> None:
+        """``shares``: into how many a site that serves all domains is split."""
+        self._journal = journal
+        self._call = call
+        self._settings = settings
+        self._shares = shares
+        self._members: dict[str, DeliveryActor] = {}
+        self._owners: dict[Destination, str] = {}
+
+    @property
+    def members(self) -> Iterable[DeliveryActor]:
+        return self._members.values()
+
+    async def refresh(self) -> None:
+        """Learn which delivery actors are alive. Raises Unavailable."""
+        members = {actor.name: actor for actor in await self._journal.delivery_actors(ACTOR_ALIVE_S)}
+        if members.keys() != self._members.keys():
+            log.info("members changed members=%s", ",".join(members) or "none")
+            self._owners.clear()
+        self._members = members
+
+    async def keep_fresh(self) -> None:
+        """Refresh for ever."""
+        while True:
+            try:
+                await self.refresh()
+            except Unavailable as error:
+                log.warning("members not refreshed reason=%r", error.reason)
+            await asyncio.sleep(REFRESH_S)
+
+    def destination_of(self, waiting: Waiting) -> Destination:
+        return destination(
+            waiting.domain,
+            waiting.message_id,
+            mode=self._settings.mode,
+            relay=self._settings.relay,
+            shares=self._shares,
+        )
+
+    def owner_of(self, waiting: Waiting) -> DeliveryActor:
+        """The owner of a delivery. There must be members."""
+        place = self.destination_of(waiting)
+        name = self._owners.get(place)
+        if name is None:
+            name = self._owners[place] = owner(place.site, place.share, list(self._members))
+        return self._members[name]
+
+    async def offer(self, deliveries: Sequence[Waiting], contents: Mapping[str, Any]) -> list[Waiting]:
+        """Offer deliveries to their owners; returns those that nobody took.
+
+        ``contents``: handles of shared contents by request id, for the owners to await instead of asking the journal.
+        """
+        if not self._members:
+            return list(deliveries)
+        by_owner: dict[str, list[Waiting]] = defaultdict(list)
+        for waiting in deliveries:
+            by_owner[self.owner_of(waiting).name].append(waiting)
+        refused = await asyncio.gather(*(self._offer_to(name, own, contents) for name, own in by_owner.items()))
+        return [waiting for some in refused for waiting in some]
+
+    async def _offer_to(self, name: str, deliveries: list[Waiting], contents: Mapping[str, Any]) -> list[Waiting]:
+        try:
+            answer: OfferAnswer = await self._call(name, "offer", _encoder.encode(deliveries), dict(contents))
+        except PeerGone as gone:
+            log.warning("offer lost actor=%s deliveries=%d reason=%r", name, len(deliveries), gone.reason)
+            return deliveries
+        return [deliveries[i] for i in answer.refused]
+
+    async def room(self) -> int:
+        """How many deliveries the delivery actors would take together."""
+        rooms = await asyncio.gather(*(self._room_of(name) for name in self._members))
+        return sum(rooms)
+
+    async def _room_of(self, name: str) -> int:
+        try:
+            room: int = await self._call(name, "room")
+        except PeerGone:
+            return 0
+        return room
+
+
+class DirectOffers:
+    """Offers what the API has just accepted to its owners, without keeping anybody waiting.
+
+    Bounded: what does not fit is left to the scheduler, as is whatever was refused.
+    """
+
+    def __init__(
+        self, dispatcher: Dispatcher, share: Callable[[bytes], Awaitable[Any]], window: int, lull_s: float = 0.002
+    ) -> None:
+        """``share`` puts bytes where delivery actors reach them without the journal, and returns a handle to await."""
+        self._dispatcher = dispatcher
+        self._share = share
+        self._window = window
+        self._lull_s = lull_s
+        self._pending: deque[Waiting] = deque()
+        self._contents: dict[str, bytes] = {}
+        self._kept: deque[tuple[int, Any]] = deque()
+        self._kept_bytes = 0
+        self._something = asyncio.Event()
+
+    def __call__(self, requests: Sequence[NewRequest]) -> None:
+        """Take what was committed. Never blocks, never fails."""
+        now = datetime.now(UTC)
+        for request in requests:
+            room = self._window - len(self._pending)
+            due = [
+                Waiting(message.id, number, request.tenant_id, recipient.domain)
+                for message in request.messages
+                if not message.sandbox and (message.send_at is None or message.send_at <= now)
+                for number, recipient in enumerate(message.recipients)
+            ][: max(room, 0)]
+            if due:
+                self._pending.extend(due)
+                if len(request.content) + sum(map(len, request.attachments.values())) >= SHARED_FROM_BYTES:
+                    self._contents[request.id] = encode_shared(request.content, request.attachments)
+        if self._pending:
+            self._something.set()
+
+    async def run(self) -> None:
+        """Offer for ever."""
+        while True:
+            await self._something.wait()
+            # A short lull gathers what concurrent commits bring into one call per owner.
+            await asyncio.sleep(self._lull_s)
+            self._something.clear()
+            contents = {}
+            for request_id, content in self._contents.items():
+                if (handle := await self._keep(content)) is not None:
+                    contents[request_id] = handle
+            self._contents = {}
+            while self._pending:
+                batch = [self._pending.popleft() for _ in range(min(OFFER_BATCH, len(self._pending)))]
+                await self._dispatcher.offer(batch, contents)
+
+    async def _keep(self, content: bytes) -> Any:
+        """Share content, and hold on to its handle (the store drops what nobody holds) while there is room for it."""
+        if len(content) > SHARED_AT_MOST_BYTES:
+            return None
+        while self._kept_bytes + len(content) > SHARED_AT_MOST_BYTES:
+            size, _ = self._kept.popleft()
+            self._kept_bytes -= size
+        handle = await self._share(content)
+        self._kept.append((len(content), handle))
+        self._kept_bytes += len(content)
+        return handle
+
+
+_shared_encoder = msgspec.msgpack.Encoder()
+_shared_decoder = msgspec.msgpack.Decoder(tuple[bytes, dict[bytes, bytes]])
+
+
+def encode_shared(content: bytes, attachments: Mapping[bytes, bytes]) -> bytes:
+    """A request's shared content and files as one piece."""
+    return _shared_encoder.encode((content, attachments))
+
+
+def decode_shared(data: bytes) -> tuple[bytes, dict[bytes, bytes]]:
+    """(encoded content, files by sha256)."""
+    return _shared_decoder.decode(data)

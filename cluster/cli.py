@@ -1,0 +1,202 @@
+"""The ``postray`` command: up, down, status."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import click
+import psutil
+from rich.console import Console
+from rich.table import Table
+
+from cluster import running
+from cluster.journal.store import Unavailable
+from cluster.settings import Settings, SettingsError, load
+from cluster.up import DidNotStart, Postray
+
+DEFAULT_FILE = "postray.toml"
+DOWN_PATIENCE_S = 15.0
+ANSWER_S = 5.0
+
+console = Console(highlight=False)
+errors = Console(stderr=True, highlight=False)
+
+
+def _settings(config: str | None) -> Settings:
+    path = Path(config) if config else Path(DEFAULT_FILE)
+    try:
+        return load(path if config or path.exists() else None, os.environ)
+    except SettingsError as error:
+        raise click.ClickException(str(error)) from error
+
+
+@click.group()
+@click.option("--config", type=click.Path(dir_okay=False), help=f"Settings file; {DEFAULT_FILE} here when it exists.")
+@click.pass_context
+def main(context: click.Context, config: str | None) -> None:
+    """postray: an SMTP delivery cluster."""
+    context.obj = config
+
+
+@main.command()
+@click.option("--detach", is_flag=True, help="Return when it runs, and leave it running.")
+@click.pass_obj
+def up(config: str | None, detach: bool) -> None:
+    """Start postray and everything it needs."""
+    settings = _settings(config)
+    data_dir = Path(settings.data_dir).resolve()
+    data_dir.mkdir(parents=True, exist_ok=True)
+    if detach:
+        _detached(config, data_dir)
+        return
+    try:
+        with running.DataLock(data_dir):
+            _run(settings)
+    except running.AlreadyRunning as error:
+        raise click.ClickException(str(error)) from error
+
+
+def _run(settings: Settings) -> None:
+    stop_requested = threading.Event()
+    began = time.monotonic()
+    postray = Postray(settings)
+    try:
+        with console.status("starting"):
+            run = postray.start(
+                lambda part: console.print(f"  [green]✓[/] {part:<16}{time.monotonic() - began:5.1f} s")
+            )
+        # After Ray, which installs handlers of its own.
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: stop_requested.set())
+        _greet(run, postray.demo_key)
+        stop_requested.wait()
+        console.print("stopping")
+    except (DidNotStart, Unavailable) as error:
+        raise click.ClickException(f"{error} (logs: {settings.data_dir}/logs)") from error
+    except KeyboardInterrupt:
+        console.print("interrupted while starting")
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)
+        postray.stop()
+
+
+def _greet(run: running.Run, key: str) -> None:
+    console.rule()
+    say = console.print
+    say(f"postray is ready        {run.url}", soft_wrap=True)
+    say(f"API key                 {key}", soft_wrap=True)
+    if run.page:
+        say(f"captured mail           {run.page}", soft_wrap=True)
+    say("\nSend a mail:\n")
+    say(curl(run.url, key), soft_wrap=True, markup=False)
+    console.rule()
+    say("Ctrl-C stops it.")
+
+
+def curl(url: str, key: str) -> str:
+    """A command that sends one mail, ready to paste."""
+    body = {
+        "personalizations": [{"to": [{"email": "ada@example.com", "name": "Ada"}]}],
+        "from": {"email": "hello@mail.example.com", "name": "Acme"},
+        "subject": "Welcome to Acme",
+        "content": [
+            {"type": "text/plain", "value": "Welcome, Ada!"},
+            {"type": "text/html", "value": "<h1>Welcome, Ada!</h1>"},
+        ],
+    }
+    return (
+        f"curl -i {url}/v3/mail/send \\\n"
+        f"  -H 'Authorization: Bearer {key}' \\\n"
+        f"  -H 'Content-Type: application/json' \\\n"
+        f"  -d '{json.dumps(body)}'"
+    )
+
+
+def _detached(config: str | None, data_dir: Path) -> None:
+    log_path = data_dir / "logs" / "up.out"
+    log_path.parent.mkdir(parents=True, exist_ok=True)
+    command = [sys.executable, "-m", "cluster.cli", *(["--config", config] if config else []), "up"]
+    with log_path.open("wb") as out:
+        child = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT, start_new_session=True
+        )
+    with console.status("starting"):
+        while child.poll() is None:
+            run = running.read_run(data_dir)
+            if run is not None and run.pid == child.pid:
+                break
+            time.sleep(0.1)
+    # What it printed: the parts and the block, or why it did not start.
+    sys.stdout.write(log_path.read_text(encoding="utf-8").replace("Ctrl-C stops it.", "postray down stops it."))
+    if child.returncode is not None:
+        sys.exit(child.returncode)
+
+
+@main.command()
+@click.pass_obj
+def down(config: str | None) -> None:
+    """Stop the postray of this data directory."""
+    data_dir = Path(_settings(config).data_dir).resolve()
+    run = running.read_run(data_dir)
+    if run is None or not psutil.pid_exists(run.pid) or running.DataLock(data_dir).is_free():
+        raise click.ClickException(f"postray is not running on {data_dir}")
+    process = psutil.Process(run.pid)
+    process.terminate()
+    try:
+        process.wait(DOWN_PATIENCE_S)
+    except psutil.TimeoutExpired:
+        running.end(run.processes)
+        errors.print("it did not stop in time, so its processes were ended")
+    console.print("stopped")
+
+
+@main.command()
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@click.pass_obj
+def status(config: str | None, as_json: bool) -> None:
+    """Say whether postray runs, where, and how its parts are. Exit 1 when it does not run or is not ready."""
+    data_dir = Path(_settings(config).data_dir).resolve()
+    run = running.read_run(data_dir)
+    if run is None or running.DataLock(data_dir).is_free():
+        state: dict[str, Any] = {"running": False, "ready": False}
+    else:
+        state = {"running": True, "url": run.url, "page": run.page, "pid": run.pid, **_readiness(run.url)}
+    if as_json:
+        click.echo(json.dumps(state))
+    elif not state["running"]:
+        console.print(f"postray is not running on {data_dir}")
+    else:
+        _show(state)
+    sys.exit(not state["ready"])
+
+
+def _readiness(url: str) -> dict[str, Any]:
+    try:
+        with urllib.request.urlopen(f"{url}/readyz", timeout=ANSWER_S) as answer:
+            body = json.load(answer)
+    except urllib.error.HTTPError as error:
+        body = json.load(error)
+    except (OSError, json.JSONDecodeError) as error:
+        return {"ready": False, "parts": {"api": {"ok": False, "reason": str(error)}}}
+    return {"ready": body["ok"], "parts": body["parts"]}
+
+
+def _show(state: dict[str, Any]) -> None:
+    table = Table("part", "state", "reason", box=None, pad_edge=False)
+    for name, part in state["parts"].items():
+        table.add_row(name, "[green]ok[/]" if part["ok"] else "[red]not ok[/]", part.get("reason", ""))
+    console.print(f"postray {state['url']}   captured mail {state['page'] or 'none'}   pid {state['pid']}")
+    console.print(table)
+
+
+if __name__ == "__main__":
+    main()

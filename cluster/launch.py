@@ -1,0 +1,227 @@
+"""Ray: starting or joining a cluster, starting the actors of the topology, and what carries calls between them.
+
+The only module that imports ray, and ``Process`` the only class that is decorated. It hosts one plain object, made
+in its process by the spec's builder; so the objects know nothing of Ray, and a process that Ray has restarted builds
+its object anew at the first call.
+"""
+
+import asyncio
+import importlib
+import logging
+import os
+import secrets
+from collections.abc import Generator, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from cluster import logs
+from cluster.context import Actor, Build, Context, Links
+from cluster.peers import PeerGone
+from cluster.settings import RaySettings
+from cluster.topology import Placement
+
+# Read by ray when it is imported, so they are set before: no usage telemetry; loopback when started in place;
+# workers at normal priority; no complaint about settings that we mean.
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+os.environ.setdefault("RAY_worker_niceness", "0")
+os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+
+log = logging.getLogger(__name__)
+
+NAMESPACE = "postray"
+START_S = 60.0
+STOP_S = 6.0
+CALLS_AT_ONCE = 1000
+
+
+class SharedBytes:
+    """A handle of shared bytes: awaiting it gives them, or raises PeerGone when the holder is gone."""
+
+    def __init__(self, reference: Any) -> None:
+        self._reference = reference
+
+    def __await__(self) -> Generator[Any, None, bytes]:
+        return self._fetch().__await__()
+
+    async def _fetch(self) -> bytes:
+        import ray.exceptions
+
+        try:
+            data: bytes = await self._reference
+        except ray.exceptions.RayError as error:
+            raise PeerGone("object store", type(error).__name__) from error
+        return data
+
+
+class Process:
+    """Hosts one actor's object in a Ray worker process."""
+
+    def __init__(self, build: str, context: Context) -> None:
+        logs.configure(context.name, context.settings.log, context.data_path)
+        self._build = build
+        self._context = context
+        self._object: Actor | None = None
+        self._building = asyncio.Lock()
+
+    async def start(self) -> None:
+        """Build and start the object."""
+        await self._started()
+
+    async def call(self, method: str, arguments: Sequence[Any]) -> Any:
+        """Call a method of the object."""
+        return await getattr(await self._started(), method)(*arguments)
+
+    async def stop(self) -> None:
+        """Stop the object, if it was started."""
+        if self._object is not None:
+            await self._object.stop()
+
+    async def _started(self) -> Actor:
+        if self._object is None:
+            async with self._building:
+                if self._object is None:
+                    module, _, function = self._build.partition(":")
+                    build: Build = getattr(importlib.import_module(module), function)
+                    actor = await build(self._context, _links())
+                    await actor.start()
+                    log.info("running pid=%d", os.getpid())
+                    self._object = actor
+        return self._object
+
+
+def _links() -> Links:
+    import ray
+
+    handles: dict[str, Any] = {}
+
+    async def call(actor: str, method: str, *arguments: Any) -> Any:
+        try:
+            handle = handles.get(actor)
+            if handle is None:
+                handle = handles[actor] = ray.get_actor(actor, namespace=NAMESPACE)
+            return await handle.call.remote(method, arguments)
+        except ray.exceptions.RayActorError as error:
+            handles.pop(actor, None)
+            raise PeerGone(actor, type(error).__name__) from error
+        except ValueError as error:  # what get_actor raises for a name it does not know
+            raise PeerGone(actor, str(error)) from error
+
+    def kill(actor: str) -> None:
+        ray.kill(ray.get_actor(actor, namespace=NAMESPACE), no_restart=False)
+
+    async def share(data: bytes) -> SharedBytes:
+        return SharedBytes(ray.put(data))
+
+    return Links(call=call, kill=kill, share=share)
+
+
+def start_ray(settings: RaySettings, data_dir: Path, run_dir: Path) -> None:
+    """Start a cluster in place, on loopback, or join the one at ``settings.address``.
+
+    ``run_dir``: a short path for Ray's sockets and logs (a unix socket's path has at most 107 characters).
+    """
+    os.environ["RAY_AUTH_MODE"] = "token"
+    if settings.address:
+        import ray
+
+        ray.init(settings.address, namespace=NAMESPACE, log_to_driver=False, logging_level=logging.ERROR)
+        return
+    # Ray takes loopback as the node's address only where it believes that no other node can join.
+    os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
+    os.environ["RAY_AUTH_TOKEN_PATH"] = str(_token_file(data_dir))
+    import ray
+
+    ray.init(
+        address="local",
+        namespace=NAMESPACE,
+        _node_ip_address="127.0.0.1",
+        num_cpus=max(os.cpu_count() or 1, 4),
+        object_store_memory=settings.object_store_mb * 1024 * 1024,
+        include_dashboard=False,
+        log_to_driver=False,
+        logging_level=logging.ERROR,
+        _temp_dir=str(run_dir),
+    )
+
+
+def _token_file(data_dir: Path) -> Path:
+    """Whoever can talk to Ray's ports can run code: they ask for this token."""
+    path = data_dir / "ray.token"
+    if not path.exists():
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w", encoding="ascii") as file:
+            file.write(secrets.token_hex(32))
+    return path
+
+
+def nodes() -> list[str]:
+    """The ids of the live nodes, the one we are on first."""
+    import ray
+
+    here = ray.get_runtime_context().get_node_id()
+    alive = [node["NodeID"] for node in ray.nodes() if node["Alive"]]
+    return sorted(alive, key=lambda node_id: (node_id != here, node_id))
+
+
+class Actors:
+    """The running actors of a cluster, in the order of starting."""
+
+    def __init__(self) -> None:
+        self._handles: dict[str, Any] = {}
+
+    def start(self, placements: Sequence[Placement], contexts: Sequence[Context]) -> Iterator[str]:
+        """Start them: all processes at once, the objects one after the other; yields each name when it runs.
+
+        Raises RuntimeError when one does not come up.
+        """
+        import ray
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+        host = ray.remote(Process)
+        for placement, context in zip(placements, contexts, strict=True):
+            options = host.options(
+                name=placement.name,
+                num_cpus=placement.spec.cpus,
+                max_restarts=-1,
+                max_concurrency=CALLS_AT_ONCE,
+                scheduling_strategy=NodeAffinitySchedulingStrategy(placement.node_id, soft=False),
+            )
+            self._handles[placement.name] = options.remote(placement.spec.build, context)
+        for name, handle in self._handles.items():
+            try:
+                ray.get(handle.start.remote(), timeout=START_S)
+            except (ray.exceptions.RayError, TimeoutError) as error:
+                raise RuntimeError(f"{name} did not start: {error}") from error
+            yield name
+
+    def stop(self) -> None:
+        """Stop them in the reverse order, in bounded time, and then their processes."""
+        import ray
+
+        deadline = _now() + STOP_S
+        for name, handle in reversed(self._handles.items()):
+            try:
+                ray.get(handle.stop.remote(), timeout=max(0.1, deadline - _now()))
+            except (ray.exceptions.RayError, TimeoutError) as error:
+                log.warning("did not stop in time actor=%s reason=%r", name, str(error))
+        for handle in self._handles.values():
+            ray.kill(handle)
+        self._handles.clear()
+
+    def call(self, name: str, method: str, *arguments: Any) -> Any:
+        """Call an actor from the process that started it."""
+        import ray
+
+        return ray.get(self._handles[name].call.remote(method, arguments), timeout=START_S)
+
+
+def stop_ray() -> None:
+    import ray
+
+    ray.shutdown()
+
+
+def _now() -> float:
+    import time
+
+    return time.monotonic()

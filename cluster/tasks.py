@@ -1,0 +1,49 @@
+"""An actor's background tasks.
+
+A loop that died of a defect must not leave an actor that looks alive and does nothing. So the process ends
+(crash-only), Ray starts it anew, and the journal gives back what it held.
+"""
+
+import asyncio
+import logging
+import os
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+log = logging.getLogger(__name__)
+
+EXIT_CRASHED = 70  # EX_SOFTWARE of sysexits.h
+
+
+def exit_process(name: str, error: BaseException) -> None:
+    """End this process, at once, with the error in its log."""
+    log.critical("task crashed, ending the process task=%s", name, exc_info=error)
+    logging.shutdown()
+    os._exit(EXIT_CRASHED)
+
+
+class Tasks:
+    """Tasks that run as long as their owner does."""
+
+    def __init__(self, on_crash: Callable[[str, BaseException], None] = exit_process) -> None:
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._on_crash = on_crash
+
+    def spawn(self, name: str, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        """Run ``work`` in the background; an exception from it is a crash."""
+        task = asyncio.get_running_loop().create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+        return task
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._on_crash(task.get_name(), error)
+
+    async def stop(self) -> None:
+        """Cancel all and wait until they have ended."""
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,0 +1,72 @@
+"""THE table of actors: what runs, how many of each, with which resources, and where.
+
+Pure. ``launch.py`` makes it so; a test checks that the nodes of ``ray-cluster.yaml`` can hold it.
+"""
+
+from collections.abc import Sequence
+from typing import Literal
+
+from msgspec import Struct
+
+from cluster.settings import Settings
+
+
+class ActorSpec(Struct, frozen=True, kw_only=True):
+    """One kind of actor. ``build`` is ``module:function``; the function makes the plain object in its process."""
+
+    kind: str
+    build: str
+    per: Literal["cluster", "node"]
+    count: int | Literal["delivery.actors_per_node"] = 1
+    cpus: float
+    """Logical CPUs, what Ray places by; a process may use more when others are idle."""
+    memory_mb: int
+    """What it is sized to stay under; not enforced."""
+    only_in_mode: Literal["capture"] | None = None
+
+
+# In the order of starting; stopping goes the other way.
+ACTORS = (
+    ActorSpec(
+        kind="capture", build="actors.build:capture", per="cluster", cpus=0.1, memory_mb=300, only_in_mode="capture"
+    ),
+    ActorSpec(kind="recorder", build="actors.build:recorder", per="cluster", cpus=0.2, memory_mb=600),
+    ActorSpec(
+        kind="delivery",
+        build="actors.build:delivery",
+        per="node",
+        count="delivery.actors_per_node",
+        cpus=0.4,
+        memory_mb=400,
+    ),
+    ActorSpec(kind="scheduler", build="actors.build:scheduler", per="cluster", cpus=0.1, memory_mb=200),
+    ActorSpec(kind="supervisor", build="actors.build:supervisor", per="cluster", cpus=0.1, memory_mb=200),
+    ActorSpec(kind="api", build="api.build:api", per="node", cpus=0.4, memory_mb=400),
+)
+
+
+class Placement(Struct, frozen=True, kw_only=True):
+    """One actor to start: its name in the cluster, its kind, and its node (Ray's id)."""
+
+    name: str
+    spec: ActorSpec
+    node_id: str
+
+
+def place(nodes: Sequence[str], settings: Settings) -> list[Placement]:
+    """Every actor of a cluster of these nodes, the head first, in the order of starting."""
+    placements = []
+    for spec in ACTORS:
+        if spec.only_in_mode not in (None, settings.delivery.mode):
+            continue
+        count = settings.delivery.actors_per_node if spec.count == "delivery.actors_per_node" else spec.count
+        for number, node_id in enumerate(nodes if spec.per == "node" else nodes[:1]):
+            for i in range(count):
+                name = spec.kind if spec.per == "cluster" else f"{spec.kind}-{number}-{i}"
+                placements.append(Placement(name=name, spec=spec, node_id=node_id))
+    return placements
+
+
+def cpus_needed(placements: Sequence[Placement]) -> float:
+    """Logical CPUs that the placements take together."""
+    return sum(placement.spec.cpus for placement in placements)

@@ -1,0 +1,168 @@
+"""Bringing postray up and down: the parts in their order, by the one process that owns them all."""
+
+import asyncio
+import hashlib
+import logging
+import shutil
+import socket
+import tempfile
+import time
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+
+import msgspec
+
+from cluster import launch, logs, running
+from cluster.context import Context
+from cluster.embedded import EmbeddedPostgres
+from cluster.journal.store import migrate, wait_until_reachable
+from cluster.settings import Settings, host_port
+from cluster.topology import place
+from cluster.vault import WrongKey, secret_key
+
+log = logging.getLogger(__name__)
+
+Progress = Callable[[str], None]
+"""Told the name of each part as soon as it runs."""
+
+REACHABLE_S = 10.0
+READY_S = 30.0
+
+
+class DidNotStart(Exception):
+    """A part did not come up; the message says which and why."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+
+
+class Postray:
+    """One postray, from ``start`` to ``stop``. The caller holds the data directory's lock."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = with_real_ports(settings)
+        self._data_dir = Path(settings.data_dir).resolve()
+        self._postgres = EmbeddedPostgres(self._data_dir / "postgres")
+        self._actors = launch.Actors()
+        self._run_dir = run_dir(self._data_dir)
+        self.demo_key = ""
+
+    def start(self, progress: Progress) -> running.Run:
+        """Start every part. Raises DidNotStart, after which ``stop`` must still be called."""
+        logs.configure("up", self._settings.log, self._data_dir)
+        self._end_leftovers()
+        dsn = self._start_journal()
+        progress("journal")
+        launch.start_ray(self._settings.ray, self._data_dir, self._run_dir)
+        progress("ray")
+        placements = place(launch.nodes(), self._settings)
+        secret = secret_key(self._settings.secret, self._data_dir)
+        self._bootstrap(dsn, secret)
+        contexts = [
+            Context(
+                name=placement.name,
+                node_id=placement.node_id,
+                settings=self._settings,
+                data_dir=str(self._data_dir),
+                postgres_dsn=dsn,
+                secret_key=secret,
+                actors=tuple(p.name for p in placements),
+                shares=sum(p.spec.kind == "delivery" for p in placements),
+            )
+            for placement in placements
+        ]
+        try:
+            for name in self._actors.start(placements, contexts):
+                progress(name)
+        except RuntimeError as error:
+            raise DidNotStart(str(error)) from error
+        self._wait_until_ready()
+        return self._tell(dsn)
+
+    def stop(self) -> None:
+        """Stop everything that was started; returns when no process of it is left."""
+        children = running.descendants()
+        self._actors.stop()
+        launch.stop_ray()
+        self._postgres.stop()
+        for pid in running.end(children):
+            log.warning("ended a process that did not stop by itself pid=%d", pid)
+        running.forget_run(self._data_dir)
+        shutil.rmtree(self._run_dir, ignore_errors=True)
+
+    def _end_leftovers(self) -> None:
+        """The processes of a postray that was killed."""
+        former = running.read_run(self._data_dir)
+        if former is not None:
+            ended = running.end(former.processes)
+            log.warning("the last run was killed; ended its processes pids=%s", ended)
+            running.forget_run(self._data_dir)
+
+    def _start_journal(self) -> str:
+        dsn = self._settings.postgres.dsn or self._postgres.start()
+        asyncio.run(wait_until_reachable(dsn, REACHABLE_S))
+        asyncio.run(migrate(dsn))
+        return dsn
+
+    def _bootstrap(self, dsn: str, secret: str) -> None:
+        # By name: this module starts the packages above it, and must not import them.
+        ensure_demo = import_module("actors.demo").ensure_demo
+        try:
+            self.demo_key = asyncio.run(ensure_demo(dsn, secret, self._data_dir))
+        except WrongKey as error:
+            raise DidNotStart(str(error)) from error
+
+    def _wait_until_ready(self) -> None:
+        deadline = time.monotonic() + READY_S
+        while True:
+            readiness = self._actors.call("supervisor", "readiness")
+            if readiness.ok:
+                return
+            if time.monotonic() > deadline:
+                raise DidNotStart("; ".join(f"{n}: {p.reason}" for n, p in readiness.parts.items() if not p.ok))
+            time.sleep(0.1)
+
+    def _tell(self, dsn: str) -> running.Run:
+        capture = self._settings.delivery.mode == "capture"
+        run = running.Run(
+            pid=running.own_mark().pid,
+            url=f"http://{self._settings.http.bind}",
+            page=f"http://{self._settings.capture.http_bind}" if capture else "",
+            postgres_dsn=dsn,
+            processes=[running.own_mark(), *running.descendants()],
+        )
+        running.write_run(self._data_dir, run)
+        return run
+
+
+def with_real_ports(settings: Settings) -> Settings:
+    """The settings with every port 0 replaced by a free one, so that a restarted actor comes back where it was."""
+    return msgspec.structs.replace(
+        settings,
+        http=msgspec.structs.replace(settings.http, bind=_real(settings.http.bind)),
+        capture=msgspec.structs.replace(
+            settings.capture,
+            smtp_bind=_real(settings.capture.smtp_bind),
+            http_bind=_real(settings.capture.http_bind),
+        ),
+    )
+
+
+def _real(bind: str) -> str:
+    host, port = host_port(bind)
+    if port:
+        return bind
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.bind((host, 0))
+        port = probe.getsockname()[1]
+    return f"[{host}]:{port}" if family == socket.AF_INET6 else f"{host}:{port}"
+
+
+def run_dir(data_dir: Path) -> Path:
+    """A short folder for Ray's sockets, one for each data directory."""
+    name = hashlib.sha256(str(data_dir).encode()).hexdigest()[:8]
+    temporary = Path(tempfile.gettempdir())
+    # Ray appends some 65 characters, and a unix socket's path ends at 107.
+    return (temporary if len(str(temporary)) <= 25 else Path("/tmp")) / f"postray-{name}"

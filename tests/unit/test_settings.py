@@ -1,0 +1,98 @@
+"""Settings: the file, the variables over it, and errors that name the key."""
+
+from pathlib import Path
+
+import pytest
+
+from cluster.settings import Settings, SettingsError, host_port, keys, load, variable_name
+
+EXAMPLE = Path(__file__).parents[2] / "postray.example.toml"
+
+
+def write(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "postray.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_defaults() -> None:
+    assert load(None, {}) == Settings()
+    assert load(None, {}).http.bind == "127.0.0.1:8080"
+
+
+def test_the_example_file_has_every_key_with_its_default() -> None:
+    assert load(EXAMPLE, {}) == Settings()
+    text = EXAMPLE.read_text(encoding="utf-8")
+    section = ""
+    named = set()
+    for line in text.splitlines():
+        if line.startswith("["):
+            section = line.strip("[]") + "."
+        elif "=" in line and not line.startswith("#"):
+            named.add(section + line.partition("=")[0].strip())
+            assert "#" in line, f"{line} is not explained"
+    assert named == set(keys())
+
+
+def test_a_variable_wins_over_the_file(tmp_path: Path) -> None:
+    path = write(tmp_path, '[http]\nbind = "127.0.0.1:1"\n[delivery]\nwindow = 7\n')
+    settings = load(path, {"POSTRAY_HTTP_BIND": "127.0.0.1:2", "PATH": "/bin"})
+    assert (settings.http.bind, settings.delivery.window) == ("127.0.0.1:2", 7)
+
+
+@pytest.mark.parametrize(
+    ("variable", "text", "read"),
+    [
+        ("POSTRAY_DATA_DIR", "/d", lambda s: s.data_dir == "/d"),
+        ("POSTRAY_DELIVERY_MODE", "direct", lambda s: s.delivery.mode == "direct"),
+        ("POSTRAY_DNS_NAMESERVERS", "127.0.0.1:53,127.0.0.1:54", lambda s: s.dns.nameservers[1] == "127.0.0.1:54"),
+        ("POSTRAY_DELIVERY_RETRY_SCHEDULE_S", "1,2.5", lambda s: s.delivery.retry_schedule_s == (1, 2.5)),
+        ("POSTRAY_DELIVERY_RETRY_SCHEDULE_S", "[3]", lambda s: s.delivery.retry_schedule_s == (3,)),
+        ("POSTRAY_LOG_LEVELS", '{"actors.delivery" = "debug"}', lambda s: s.log.levels == {"actors.delivery": "debug"}),
+        ("POSTRAY_HTTP_COMMIT_WINDOW_MS", "0.5", lambda s: s.http.commit_window_ms == 0.5),
+    ],
+)
+def test_variables_of_every_type(variable: str, text: str, read: object) -> None:
+    assert read(load(None, {variable: text}))  # type: ignore[operator]
+
+
+def test_every_key_has_a_variable_of_its_own() -> None:
+    variables = {variable_name(tuple(key.split("."))) for key in keys()}
+    assert len(variables) == len(keys())
+
+
+@pytest.mark.parametrize(
+    ("text", "environ", "named"),
+    [
+        ("[http]\nbinde = 1", {}, "unknown key http.binde"),
+        ("nonsense = 1", {}, "unknown key nonsense"),
+        ("[http]\nbind = 1", {}, "http.bind"),
+        ("[http]\nbind = 'x'", {}, "http.bind"),
+        ("[delivery]\nmode = 'smoke'", {}, "delivery.mode"),
+        ("[delivery]\nmode = 'relay'", {}, "delivery.relay"),
+        ("[delivery]\nwindow = 0", {}, "delivery.window"),
+        ("[delivery]\nretry_schedule_s = []", {}, "delivery.retry_schedule_s"),
+        ("[dns]\nnameservers = ['1.2.3.4']", {}, "dns.nameservers[0]"),
+        ("[ray]\naddress = 'head:6379'", {}, "postgres.dsn"),
+        ("= 1", {}, "is not TOML"),
+        ("", {"POSTRAY_HTTP_BINDE": "x"}, "POSTRAY_HTTP_BINDE"),
+        ("", {"POSTRAY_DELIVERY_WINDOW": "many"}, "POSTRAY_DELIVERY_WINDOW"),
+        ("http = 1", {"POSTRAY_HTTP_BIND": "127.0.0.1:1"}, "http must be a table"),
+    ],
+)
+def test_what_is_wrong_is_named(tmp_path: Path, text: str, environ: dict[str, str], named: str) -> None:
+    with pytest.raises(SettingsError, match=named.replace("[", r"\[")):
+        load(write(tmp_path, text), environ)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"absent\.toml"):
+        load(tmp_path / "absent.toml", {})
+
+
+def test_host_port() -> None:
+    assert host_port("127.0.0.1:25") == ("127.0.0.1", 25)
+    assert host_port("[::1]:25") == ("::1", 25)
+    for wrong in ("", "host", "host:", ":25", "host:x", "host:65536"):
+        with pytest.raises(ValueError, match="host:port"):
+            host_port(wrong)
