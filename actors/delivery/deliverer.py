@@ -10,8 +10,6 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from msgspec import Struct
-
 from actors.delivery.composing import Composer
 from actors.delivery.connection import ConnectError
 from actors.delivery.connector import Connector
@@ -48,15 +46,6 @@ class Superseded(Exception):
         super().__init__(name, epoch)
 
 
-class DelivererHealth(Struct, frozen=True, kw_only=True):
-    ok: bool
-    reason: str = ""
-    waiting: int = 0
-    sites: int = 0
-    connections: int = 0
-    uncommitted: int = 0
-
-
 class Deliverer:
     """``shares``: into how many a site that serves all domains is split."""
 
@@ -88,7 +77,7 @@ class Deliverer:
         self._held: set[Key] = set()
         self._work = asyncio.Event()
         self._stopping = False
-        self._failure = ""
+        self._problem: str | None = None
 
     # What other actors call
 
@@ -116,15 +105,8 @@ class Deliverer:
         """How many more deliveries may wait here."""
         return 0 if self._stopping else max(0, self._settings.window - len(self._held))
 
-    async def health(self) -> DelivererHealth:
-        return DelivererHealth(
-            ok=not self._failure,
-            reason=self._failure,
-            waiting=sum(len(site.queue) for site in self._sites.values()),
-            sites=len(self._sites),
-            connections=sum(site.pool.connections for site in self._sites.values()),
-            uncommitted=self._committer.uncommitted,
-        )
+    async def problem(self) -> str | None:
+        return self._problem
 
     async def stop(self) -> None:
         """Finish what is on the wire, give back what only waits."""
@@ -187,9 +169,9 @@ class Deliverer:
                 continue
             try:
                 await self._claim(wanted)
-                self._failure = ""
+                self._problem = None
             except Unavailable as error:
-                self._failure = f"journal unavailable: {error.reason}"
+                self._problem = f"journal unavailable: {error.reason}"
                 log.warning("claim failed deliveries=%d reason=%r", len(wanted), error.reason)
                 await asyncio.sleep(UNAVAILABLE_S)
 

@@ -1,0 +1,194 @@
+"""What a person is shown of a message: headers, bodies, parts. PURE.
+
+Never trusts it: the message may be hostile or broken, so every reading falls back to something that can be shown.
+RFC 5322 (headers), RFC 2045 to 2047 (MIME), RFC 2392 (cid: URLs), RFC 6376 (DKIM-Signature).
+"""
+
+import re
+from email import message_from_bytes
+from email.errors import MessageError
+from email.header import decode_header
+from email.message import Message
+from email.policy import compat32
+from urllib.parse import unquote
+
+from msgspec import Struct
+
+_MAX_PARTS = 500
+_MAX_HEADER = 2000
+"""Characters of one header that the list keeps."""
+_FOLD = re.compile(r"\r?\n(?=[ \t])|[\r\n]")
+_CID = re.compile(r"cid:([^\"'\s<>)]+)", re.IGNORECASE)
+
+
+_BROKEN = (MessageError, ValueError, LookupError, TypeError, AttributeError, RecursionError)
+"""What the email package raises over broken or hostile messages, such as a thousand nested multiparts."""
+
+
+class Header(Struct, frozen=True):
+    name: str
+    value: str
+    """Decoded and unfolded."""
+
+
+class Part(Struct, frozen=True):
+    number: int
+    content_type: str
+    filename: str
+    """"" for a part without a name."""
+    content_id: str
+    inline: bool
+    """It is shown within the message (text, or an image named by cid:), so it is not listed as an attachment."""
+    size: int
+
+
+class View(Struct, frozen=True):
+    headers: list[Header]
+    text: str | None
+    html: str | None
+    parts: list[Part]
+
+
+class Listed(Struct, frozen=True):
+    """The headers that the list of messages shows."""
+
+    subject: str
+    sender: str
+    to: str
+
+
+class Octets(Struct, frozen=True):
+    part: Part
+    content: bytes
+
+
+def listed(raw: bytes) -> Listed:
+    """Reads three headers without parsing the message: this runs for every message that comes in."""
+    end = raw.find(b"\r\n\r\n")
+    block = raw[: min(end + 2, 256 * 1024)] if end >= 0 else raw[: 256 * 1024]
+    return Listed(*(_find(pattern, block) for pattern in _LISTED))
+
+
+def view(raw: bytes) -> View:
+    message = _parse(raw)
+    if message is None:
+        return View([], raw.decode("utf-8", "replace"), None, [])
+    headers = [Header(name, decode(str(value))) for name, value in message.raw_items()]
+    leaves = _leaves(message)
+    return View(headers, _body(leaves, "text/plain"), _body(leaves, "text/html"), [part for part, _ in leaves])
+
+
+def part(raw: bytes, number: int) -> Octets | None:
+    message = _parse(raw)
+    for found, leaf in _leaves(message) if message is not None else []:
+        if found.number == number:
+            return Octets(found, _payload(leaf))
+    return None
+
+
+def link_images(html: str, parts: list[Part], url: str) -> str:
+    """The HTML with each cid: of a known part replaced by ``url`` + its number."""
+    numbers = {part.content_id: part.number for part in parts if part.content_id}
+
+    def replaced(match: re.Match[str]) -> str:
+        number = numbers.get(unquote(match[1]))
+        return match[0] if number is None else f"{url}{number}"
+
+    return _CID.sub(replaced, html)
+
+
+def decode(value: str) -> str:
+    """A header's value without folds and with encoded words (RFC 2047) as text."""
+    value = _FOLD.sub("", value).replace("\t", " ")
+    if "=?" not in value:
+        return _repaired(value)
+    try:
+        words = decode_header(value)
+    except _BROKEN:
+        return _repaired(value)
+    return "".join(
+        _to_text(word, charset or "utf-8") if isinstance(word, bytes) else _repaired(word) for word, charset in words
+    )
+
+
+def dkim_tags(value: str) -> dict[str, str]:
+    """The tags of a DKIM-Signature (RFC 6376 §3.2), white space removed."""
+    pairs = (tag.partition("=") for tag in value.split(";"))
+    return {name.strip(): "".join(rest.split()) for name, equals, rest in pairs if equals}
+
+
+def _pattern(name: bytes) -> re.Pattern[bytes]:
+    return re.compile(rb"^" + name + rb":[ \t]*([^\r\n]*(?:\r\n[ \t][^\r\n]*)*)", re.IGNORECASE | re.MULTILINE)
+
+
+_LISTED = (_pattern(b"subject"), _pattern(b"from"), _pattern(b"to"))
+
+
+def _find(pattern: re.Pattern[bytes], block: bytes) -> str:
+    match = pattern.search(block)
+    return "" if match is None else decode(match[1][: 4 * _MAX_HEADER].decode("utf-8", "replace"))[:_MAX_HEADER]
+
+
+def _parse(raw: bytes) -> Message | None:
+    try:
+        return message_from_bytes(raw, policy=compat32)
+    except _BROKEN:
+        return None
+
+
+def _leaves(message: Message) -> list[tuple[Part, Message]]:
+    """The parts that hold content, numbered by their place. A forwarded message is one part, not opened."""
+    leaves: list[tuple[Part, Message]] = []
+    waiting = [message]
+    while waiting and len(leaves) < _MAX_PARTS:
+        found = waiting.pop()
+        if found.is_multipart() and found.get_content_maintype() == "multipart":
+            waiting += reversed([child for child in found.get_payload() if isinstance(child, Message)])
+        else:
+            leaves.append((_describe(found, len(leaves), alone=found is message), found))
+    return leaves
+
+
+def _describe(leaf: Message, number: int, alone: bool) -> Part:
+    content_id = str(leaf.get("Content-ID", "")).strip().removeprefix("<").removesuffix(">")
+    content_type = leaf.get_content_type()
+    disposition = str(leaf.get("Content-Disposition", "")).strip().lower()
+    try:
+        filename = decode(leaf.get_filename() or "")
+    except _BROKEN:
+        filename = ""
+    is_body = content_type in ("text/plain", "text/html") and not filename
+    is_image = content_type.startswith("image/") and bool(content_id)
+    inline = not disposition.startswith("attachment") and (is_body or is_image)
+    return Part(number, content_type, filename, content_id, inline or (alone and is_body), len(_payload(leaf)))
+
+
+def _body(leaves: list[tuple[Part, Message]], content_type: str) -> str | None:
+    for described, leaf in leaves:
+        if described.inline and described.content_type == content_type:
+            return _to_text(_payload(leaf), leaf.get_content_charset("utf-8"))
+    return None
+
+
+def _payload(leaf: Message) -> bytes:
+    try:
+        if leaf.get_content_maintype() == "message" and leaf.is_multipart():
+            return b"\n".join(child.as_bytes() for child in leaf.get_payload() if isinstance(child, Message))
+        payload = leaf.get_payload(decode=True)
+    except _BROKEN:
+        return b""
+    return payload if isinstance(payload, bytes) else b""
+
+
+def _to_text(octets: bytes, charset: str) -> str:
+    try:
+        text = octets.decode(charset, "replace")
+    except _BROKEN:
+        text = octets.decode("utf-8", "replace")
+    # Some codecs let surrogates through, which no page can be made of.
+    return text.encode("utf-8", "replace").decode()
+
+
+def _repaired(text: str) -> str:
+    """The parser keeps octets above 127 as surrogates; they are UTF-8 nearly always (RFC 6532)."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")

@@ -1,0 +1,287 @@
+"""The page on which a person reads captured mail, and its JSON twin.
+
+Owns the HTTP handlers and what shields the reader: mail is hostile. Its HTML is only ever served with a CSP that
+sandboxes it and loads nothing from elsewhere, and the page shows it in a sandboxed frame; everything else of it is
+escaped or offered as a download. Never changes a message. ``CaptureSink`` serves it.
+"""
+
+import asyncio
+import ipaddress
+import secrets
+from datetime import UTC, datetime
+from email.utils import parseaddr
+from pathlib import Path
+from typing import Annotated, Any
+from urllib.parse import quote, urlencode
+
+import jinja2
+from litestar import Litestar, MediaType, Request, Response, delete, get
+from litestar.datastructures import MutableScopeHeaders
+from litestar.di import NamedDependency, Provide
+from litestar.exceptions import NotFoundException
+from litestar.params import PathParameter, QueryParameter
+from litestar.plugins.jinja import JinjaTemplateEngine
+from litestar.response import Template
+from litestar.template import TemplateConfig
+from litestar.types import Message, Scope
+from msgspec import Struct
+
+from actors.capture import mime_view
+from actors.capture.store import Captured, MessageStore
+
+_PAGE_SIZE = 50
+_SHOWN_SOURCE = 512 * 1024
+"""The source view shows this much; the download has it all."""
+_SHOWN_IMAGES = ("image/png", "image/jpeg", "image/gif", "image/webp", "image/bmp", "image/svg+xml", "image/avif")
+
+_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "X-DNS-Prefetch-Control": "off",
+    "Cache-Control": "no-store",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+}
+_MAIL_CSP = (
+    "sandbox; default-src 'none'; img-src 'self' data:; style-src 'unsafe-inline'; font-src data:; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
+)
+"""For whatever comes out of a message. ``sandbox`` holds even if it is opened outside the frame."""
+
+_MessageId = Annotated[int, PathParameter(ge=1)]
+_PageNumber = Annotated[int, QueryParameter(ge=1, le=1_000_000)]
+_PageSize = Annotated[int, QueryParameter(ge=1, le=1000)]
+_PartNumber = Annotated[int, PathParameter(ge=0)]
+_ViewName = Annotated[str, QueryParameter(max_length=20)]
+_Search = Annotated[str, QueryParameter(max_length=500)]
+
+
+class Summary(Struct, frozen=True):
+    id: int
+    received_at: datetime
+    mail_from: str
+    rcpt_to: list[str]
+    subject: str
+    size: int
+    tls_version: str
+
+
+class Summaries(Struct, frozen=True):
+    messages: list[Summary]
+    total: int
+
+
+class Detail(Struct, frozen=True):
+    message: Captured
+    headers: list[mime_view.Header]
+    text: str | None
+    html: str | None
+    parts: list[mime_view.Part]
+
+
+class Deleted(Struct, frozen=True):
+    deleted: int
+
+
+Store = NamedDependency[MessageStore]
+
+
+@get("/")
+async def show_list(store: Store, search: _Search = "", page: _PageNumber = 1) -> Template:
+    found = await store.list_messages(search=search.strip(), page=page, page_size=_PAGE_SIZE)
+    pages = max(1, -(-found.total // _PAGE_SIZE))
+    links = {
+        name: "/?" + urlencode({"search": search, "page": number})
+        for name, number in (("newer", page - 1), ("older", page + 1))
+        if 1 <= number <= pages
+    }
+    first = (page - 1) * _PAGE_SIZE + 1
+    return _render("list.html", found=found, search=search, links=links, first=first, today=datetime.now(UTC).date())
+
+
+@get("/messages/{message_id:int}")
+async def show_message(store: Store, message_id: _MessageId, view: _ViewName = "") -> Template:
+    message, raw = await _find(store, message_id)
+    content = await asyncio.to_thread(mime_view.view, raw)
+    offered = [name for name, has in (("html", content.html), ("text", content.text)) if has is not None]
+    offered += ["headers", "source"]
+    return _render(
+        "message.html",
+        message=message,
+        content=content,
+        view=view if view in offered else offered[0],
+        offered=offered,
+        attachments=[part for part in content.parts if not part.inline],
+        signatures=[mime_view.dkim_tags(h.value) for h in content.headers if h.name.lower() == "dkim-signature"],
+        source=raw[:_SHOWN_SOURCE].decode("utf-8", "replace") if view == "source" else "",
+        truncated=len(raw) > _SHOWN_SOURCE,
+    )
+
+
+@get("/messages/{message_id:int}/html")
+async def show_html(store: Store, message_id: _MessageId) -> Response[str]:
+    """The message's own HTML, for the frame."""
+    _, raw = await _find(store, message_id)
+    content = await asyncio.to_thread(mime_view.view, raw)
+    if content.html is None:
+        raise NotFoundException("this message has no HTML")
+    html = mime_view.link_images(content.html, content.parts, f"/messages/{message_id}/parts/")
+    return Response(html, media_type=MediaType.HTML, headers={"Content-Security-Policy": _MAIL_CSP})
+
+
+@get("/messages/{message_id:int}/parts/{number:int}")
+async def get_part(store: Store, message_id: _MessageId, number: _PartNumber) -> Response[bytes]:
+    """One part, decoded. Only images may show themselves; all else is a download."""
+    _, raw = await _find(store, message_id)
+    found = await asyncio.to_thread(mime_view.part, raw, number)
+    if found is None:
+        raise NotFoundException("this message has no such part")
+    part = found.part
+    is_image = part.inline and part.content_type in _SHOWN_IMAGES
+    name = part.filename or f"message-{message_id}-part-{number}"
+    return Response(
+        found.content,
+        media_type=part.content_type if is_image else "application/octet-stream",
+        headers={
+            "Content-Disposition": _disposition("inline" if is_image else "attachment", name),
+            "Content-Security-Policy": _MAIL_CSP,
+        },
+    )
+
+
+@get("/messages/{message_id:int}/raw")
+async def get_raw(store: Store, message_id: _MessageId) -> Response[bytes]:
+    _, raw = await _find(store, message_id)
+    return Response(
+        raw,
+        media_type="message/rfc822",
+        headers={
+            "Content-Disposition": _disposition("attachment", f"message-{message_id}.eml"),
+            "Content-Security-Policy": _MAIL_CSP,
+        },
+    )
+
+
+@get("/api/messages")
+async def list_messages(
+    store: Store,
+    search: _Search = "",
+    recipient: _Search = "",
+    page: _PageNumber = 1,
+    page_size: _PageSize = _PAGE_SIZE,
+) -> Summaries:
+    found = await store.list_messages(search=search, recipient=recipient, page=page, page_size=page_size)
+    summaries = [
+        Summary(m.id, m.received_at, m.mail_from, m.rcpt_to, m.subject, m.size, m.tls_version) for m in found.messages
+    ]
+    return Summaries(summaries, found.total)
+
+
+@get("/api/messages/{message_id:int}")
+async def get_message(store: Store, message_id: _MessageId) -> Detail:
+    message, raw = await _find(store, message_id)
+    content = await asyncio.to_thread(mime_view.view, raw)
+    return Detail(message, content.headers, content.text, content.html, content.parts)
+
+
+@delete("/api/messages", status_code=200)
+async def delete_messages(store: Store) -> Deleted:
+    """A foreign page cannot make a browser send DELETE here: that needs CORS, and there is none."""
+    return Deleted(await store.delete_all())
+
+
+def create_app(store: MessageStore, loopback_only: bool = True) -> Litestar:
+    """``loopback_only``: the page is bound to loopback, so a request for any other name is refused (see ``_guard``)."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["bytes"] = _size
+    environment.filters["person"] = _person
+    return Litestar(
+        route_handlers=[
+            show_list,
+            show_message,
+            show_html,
+            get_part,
+            get_raw,
+            list_messages,
+            get_message,
+            delete_messages,
+        ],
+        dependencies={"store": Provide(lambda: store, sync_to_thread=False)},
+        template_config=TemplateConfig(instance=JinjaTemplateEngine.from_environment(environment)),
+        before_request=_guard if loopback_only else None,
+        before_send=[_shield],
+        exception_handlers={NotFoundException: _not_found},
+        openapi_config=None,
+        logging_config=None,
+    )
+
+
+def _guard(request: Request[Any, Any, Any]) -> Response[str] | None:
+    """Refuses foreign names: a site whose name resolves to 127.0.0.1 could otherwise read the mail (DNS rebinding)."""
+    host = (request.url.hostname or "").rstrip(".")
+    if host == "localhost" or host.endswith(".localhost") or _is_address(host):
+        return None
+    return Response("this page answers to localhost only", media_type=MediaType.TEXT, status_code=421)
+
+
+async def _shield(message: Message, scope: Scope) -> None:
+    """Adds the headers to every response, errors too. One that brings no CSP of its own gets the strictest."""
+    if message["type"] == "http.response.start":
+        headers = MutableScopeHeaders.from_message(message)
+        for name, value in _HEADERS.items():
+            headers.setdefault(name, value)
+
+
+def _not_found(request: Request[Any, Any, Any], error: NotFoundException) -> Response[Any]:
+    if request.url.path.startswith("/api/"):
+        return Response({"detail": error.detail}, status_code=404)
+    return _render("missing.html", status_code=404, detail=error.detail)
+
+
+async def _find(store: MessageStore, message_id: int) -> tuple[Captured, bytes]:
+    message, raw = await store.get(message_id), await store.raw(message_id)
+    if message is None or raw is None:
+        raise NotFoundException("There is no such message. It may have been deleted, or pushed out by newer ones.")
+    return message, raw
+
+
+def _render(name: str, status_code: int = 200, **context: Any) -> Template:
+    nonce = secrets.token_urlsafe(16)
+    policy = (
+        f"default-src 'none'; style-src 'nonce-{nonce}'; script-src 'nonce-{nonce}'; connect-src 'self'; "
+        "frame-src 'self'; img-src 'self' data:; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    )
+    headers = {"Content-Security-Policy": policy}
+    return Template(name, context={**context, "nonce": nonce}, headers=headers, status_code=status_code)
+
+
+def _disposition(kind: str, filename: str) -> str:
+    """RFC 6266: an ASCII name for all, and the real one for those that can read it (RFC 8187)."""
+    plain = "".join(c if c.isascii() and (c.isalnum() or c in "-_. ") else "_" for c in filename)
+    return f"{kind}; filename=\"{plain}\"; filename*=UTF-8''{quote(filename, safe='')}"
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def _person(header: str) -> str:
+    """The display name of the first address in a header, or the address."""
+    name, address = parseaddr(header[:1000])
+    return name or address or header
+
+
+def _size(octets: int) -> str:
+    if octets < 1000:
+        return f"{octets} B"
+    return f"{octets / 1000:.1f} kB" if octets < 1_000_000 else f"{octets / 1_000_000:.1f} MB"

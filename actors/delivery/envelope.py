@@ -1,0 +1,80 @@
+"""What one SMTP transaction is about, and the bytes it is written in: MAIL, RCPT and the body.
+
+Pure. Owns what makes a command safe (no address can end it or add parameters), the parameters that extensions call
+for (SIZE: RFC 1870, 8BITMIME: RFC 6152, SMTPUTF8: RFC 6531) and dot-stuffing. Never decides in which order or how
+many at a time they are sent: ``smtp`` does.
+"""
+
+import re
+from collections.abc import Mapping
+from enum import StrEnum
+
+from msgspec import Struct
+
+_CONTROL = r"\x00-\x1f\x7f"
+_ADDRESS = re.compile(
+    rf'(?:[^{_CONTROL} <>"\\]+|"(?:[^{_CONTROL}"\\]|\\[^{_CONTROL}])*"@[^{_CONTROL} <>"\\]+)',
+)
+
+
+class Envelope(Struct, frozen=True):
+    mail_from: str
+    """"" is the null reverse path of notifications (RFC 5321 §4.5.5)."""
+    recipients: tuple[str, ...]
+    smtputf8: bool = False
+    """The header needs SMTPUTF8. Addresses that need it are noticed without this."""
+
+
+class Unsendable(StrEnum):
+    """Why this message cannot go to this host at all, though nothing is wrong with either."""
+
+    SMTPUTF8_NOT_OFFERED = "smtputf8_not_offered"
+    """It needs SMTPUTF8 (RFC 6531), and the host does not offer that."""
+
+
+def transaction_commands(envelope: Envelope, data: bytes, capabilities: Mapping[str, str]) -> list[bytes] | Unsendable:
+    """MAIL, then a RCPT for each recipient, for a host with these capabilities. Raises ValueError."""
+    if not envelope.recipients:
+        raise ValueError("an envelope without recipients")
+    mail = b"MAIL FROM:<%b>" % (_path(envelope.mail_from) if envelope.mail_from else b"")
+    rcpts = [b"RCPT TO:<%b>\r\n" % _path(recipient) for recipient in envelope.recipients]
+    if "SIZE" in capabilities:
+        mail += b" SIZE=%d" % len(data)
+    # Without 8BITMIME, eight-bit data is sent all the same: hosts pass it on in practice, and encoding it here would
+    # break its DKIM signature.
+    if "8BITMIME" in capabilities and not data.isascii():
+        mail += b" BODY=8BITMIME"
+    if _needs_smtputf8(envelope):
+        if "SMTPUTF8" not in capabilities:
+            return Unsendable.SMTPUTF8_NOT_OFFERED
+        mail += b" SMTPUTF8"
+    return [mail + b"\r\n", *rcpts]
+
+
+def check_lines(data: bytes) -> None:
+    """A bare CR or LF may end a line, or the message, for one host and not for the next (CVE-2023-51764)."""
+    ends = data.count(b"\r\n")
+    if data.count(b"\n") != ends or data.count(b"\r") != ends or not data.endswith(b"\r\n"):
+        raise ValueError("every line of a message must end in CRLF")
+
+
+def dot_stuffed(data: bytes) -> bytes:
+    """RFC 5321 §4.5.2. Copies only when there is something to stuff."""
+    if b"\r\n." in data:
+        data = data.replace(b"\r\n.", b"\r\n..")
+    return b"." + data if data.startswith(b".") else data
+
+
+def _path(address: str) -> bytes:
+    """An address that cannot end its command or add parameters to it. Raises ValueError."""
+    if _ADDRESS.fullmatch(address) is None:
+        raise ValueError(f"{address!r} cannot be written in a command")
+    return address.encode()
+
+
+def _needs_smtputf8(envelope: Envelope) -> bool:
+    return (
+        envelope.smtputf8
+        or not envelope.mail_from.isascii()
+        or not all(recipient.isascii() for recipient in envelope.recipients)
+    )

@@ -1,0 +1,198 @@
+"""From an address to an SMTP session: connect, greeting, EHLO, STARTTLS, AUTH (RFC 5321 §3.1, RFC 3207, RFC 4954).
+
+aiosmtplib does the talking; this module gives it a socket, chooses the steps and turns its exceptions into
+``ConnectError``. Never sends mail: the transport is handed over before the first MAIL.
+"""
+
+import asyncio
+import ipaddress
+import os
+import socket
+import ssl
+from typing import cast
+
+import aiosmtplib
+from msgspec import Struct
+
+from actors.delivery.connection import SERVICE_NOT_AVAILABLE, ConnectError, Stage
+from actors.delivery.reply import Reply, make_reply, printable
+from actors.delivery.tls import TlsLevel, client_context, server_name
+from cluster.settings import SmtpSettings
+
+# RFC 5321 §4.2.4, §3.2: a server that does not know EHLO says so, and may still know HELO.
+_UNKNOWN_COMMAND = frozenset((500, 502))
+
+
+class Peer(Struct, frozen=True, kw_only=True):
+    """Whom to talk to, and how."""
+
+    host: str
+    """The name for SNI and certificates."""
+    address: str
+    """The IP address to connect to."""
+    port: int
+    helo_name: str
+    tls: TlsLevel = TlsLevel.OPPORTUNISTIC
+    ssl_context: ssl.SSLContext | None = None
+    """None takes the level's own."""
+    source_address: str | None = None
+    """The local IP address to send from; None leaves it to the system."""
+    username: str | None = None
+    password: str | None = None
+
+
+class Session(Struct, frozen=True, kw_only=True):
+    """What the handshake came to. The transport's protocol is still aiosmtplib's."""
+
+    transport: asyncio.Transport
+    capabilities: dict[str, str]
+    """EHLO keywords in upper case, with their parameters."""
+    tls_version: str
+    """As OpenSSL names it ("TLSv1.3"); empty for a plain session."""
+    tls_cipher: str
+
+
+async def open_session(peer: Peer, settings: SmtpSettings) -> Session:
+    """Raises ConnectError, and ValueError for a HELO name that cannot be written."""
+    client = aiosmtplib.SMTP(local_hostname=peer.helo_name, start_tls=False, timeout=settings.greeting_timeout_s)
+    sock = await _connect(peer, settings.connect_timeout_s)
+    try:
+        await _converse(client, sock, peer)
+        return _take(client)
+    except BaseException:
+        if client.transport is not None:
+            _as_transport(client.transport).abort()
+        raise
+
+
+async def _connect(peer: Peer, timeout_s: float) -> socket.socket:
+    """A socket of our own, so that connecting and greeting have their own time limits and name their own failures."""
+    version = ipaddress.ip_address(peer.address).version
+    sock = socket.socket(socket.AF_INET if version == 4 else socket.AF_INET6, socket.SOCK_STREAM)
+    try:
+        sock.setblocking(False)
+        # A flight of small commands must not wait for the acknowledgement of the one before.
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if peer.source_address is not None:
+            sock.bind((peer.source_address, 0))
+        async with asyncio.timeout(timeout_s):
+            await asyncio.get_running_loop().sock_connect(sock, (peer.address, peer.port))
+    except TimeoutError:
+        sock.close()
+        raise ConnectError(Stage.CONNECT, "timed out") from None
+    except OSError as error:
+        sock.close()
+        raise ConnectError(Stage.CONNECT, _reason(error)) from None
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+async def _converse(client: aiosmtplib.SMTP, sock: socket.socket, peer: Peer) -> None:
+    stage = Stage.GREETING
+    try:
+        await client.connect(sock=sock)
+        stage = Stage.EHLO
+        await _ehlo(client)
+        if peer.tls is not TlsLevel.NONE:
+            stage = Stage.STARTTLS
+            encrypted = await _start_tls(client, peer)
+            stage = Stage.EHLO
+            if encrypted:
+                await _ehlo(client)
+        if peer.username is not None:
+            stage = Stage.AUTH
+            await _authenticate(client, peer)
+    except aiosmtplib.SMTPResponseException as error:
+        raise ConnectError(stage, *_refusal(error)) from None
+    except aiosmtplib.SMTPTimeoutError:
+        raise ConnectError(stage, "timed out") from None
+    except aiosmtplib.SMTPServerDisconnected:
+        raise ConnectError(stage, "closed by the peer") from None
+    except aiosmtplib.SMTPException as error:
+        # At the greeting, aiosmtplib reports a peer that hung up as an error of connecting.
+        raise ConnectError(stage, "closed by the peer" if stage is Stage.GREETING else error.message) from None
+    except OSError as error:
+        raise ConnectError(stage, _reason(error)) from None
+
+
+async def _ehlo(client: aiosmtplib.SMTP) -> None:
+    try:
+        await client.ehlo()
+    except aiosmtplib.SMTPHeloError as error:
+        if error.code not in _UNKNOWN_COMMAND or not client.is_connected:
+            raise
+        await client.helo()
+
+
+async def _start_tls(client: aiosmtplib.SMTP, peer: Peer) -> bool:
+    """Whether the session is encrypted now."""
+    optional = peer.tls is TlsLevel.OPPORTUNISTIC
+    if not client.supports_extension("starttls"):
+        if optional:
+            return False
+        raise ConnectError(Stage.STARTTLS, f"not offered, and TLS is {peer.tls}")
+    context = peer.ssl_context or client_context(peer.tls)
+    try:
+        # aiosmtplib drops plaintext that follows the 220 before the handshake (RFC 3207 §6; CVE-2011-0411).
+        await client.starttls(tls_context=context, server_hostname=server_name(peer.host))
+    except aiosmtplib.SMTPResponseException as error:
+        # RFC 3207 §4: after a refusal the client may go on without.
+        if optional and error.code > 0 and error.code != SERVICE_NOT_AVAILABLE:
+            return False
+        raise
+    except ssl.SSLCertVerificationError as error:
+        raise ConnectError(Stage.TLS, f"certificate: {error.verify_message}") from None
+    except ssl.SSLError as error:
+        raise ConnectError(Stage.TLS, error.reason or str(error)) from None
+    except aiosmtplib.SMTPReadTimeoutError:
+        raise
+    except aiosmtplib.SMTPTimeoutError:
+        raise ConnectError(Stage.TLS, "handshake timed out or was aborted") from None
+    except (aiosmtplib.SMTPServerDisconnected, OSError):
+        raise ConnectError(Stage.TLS, "closed by the peer") from None
+    except ValueError as error:
+        raise ConnectError(Stage.TLS, f"{peer.host!r} cannot be a server name: {error}") from None
+    return True
+
+
+async def _authenticate(client: aiosmtplib.SMTP, peer: Peer) -> None:
+    # Whoever strips STARTTLS from an opportunistic session must not be given the password for it.
+    if peer.tls is not TlsLevel.NONE and client.get_transport_info("sslcontext") is None:
+        raise ConnectError(Stage.AUTH, "the session is not encrypted")
+    await client.login(peer.username or "", peer.password or "")
+
+
+def _take(client: aiosmtplib.SMTP) -> Session:
+    transport = client.transport
+    if transport is None or not client.is_connected:
+        raise ConnectError(Stage.EHLO, "closed by the peer")
+    tls = transport.get_extra_info("ssl_object")
+    cipher = tls.cipher() if tls is not None else None
+    return Session(
+        transport=_as_transport(transport),
+        capabilities={keyword.upper(): value for keyword, value in client.esmtp_extensions.items()},
+        tls_version=(tls.version() or "") if tls is not None else "",
+        tls_cipher=cipher[0] if cipher else "",
+    )
+
+
+def _reason(error: OSError) -> str:
+    """The system's words: asyncio and uvloop put different ones of their own around them."""
+    return os.strerror(error.errno) if error.errno else str(error)
+
+
+def _refusal(error: aiosmtplib.SMTPResponseException) -> tuple[str, Reply | None]:
+    """The reason and the reply of a refusal. aiosmtplib gives a code below zero when there was no proper reply."""
+    if not 200 <= error.code <= 599:
+        return printable(error.message.encode("utf-8", "surrogateescape")[:200]), None
+    texts = error.message.encode("utf-8", "surrogateescape").split(b"\n")
+    last = len(texts) - 1
+    lines = [f"{error.code}{' ' if i == last else '-'}{printable(text)}" for i, text in enumerate(texts)]
+    return "refused", make_reply(error.code, lines)
+
+
+def _as_transport(transport: asyncio.BaseTransport) -> asyncio.Transport:
+    """uvloop's transports are Transports in all but ancestry, so they cannot be asked what they are."""
+    return cast(asyncio.Transport, transport)

@@ -1,0 +1,100 @@
+"""SMTP replies: bytes in, ``Reply`` values out (RFC 5321 §4.2, RFC 2034, RFC 3463).
+
+Owns the grammar of a reply and its bounds. Never reads a socket, never judges: whether a reply is good or bad news
+for a message is policy's to say. Called by the wire, and by whoever must show a reply to a person.
+"""
+
+import re
+from collections.abc import Iterator
+
+from msgspec import Struct
+
+MAX_LINE_BYTES = 4096
+"""RFC 5321 §4.5.3.1.5 promises 512; servers exceed it with URLs and session ids, none by this much."""
+MAX_LINES = 100
+"""EHLO replies, the longest in use, have about 20."""
+
+_LINE = re.compile(rb"([2-5][0-9]{2})(?:([ -])(.*))?", re.DOTALL)
+_ENHANCED = re.compile(r"[2-5][0-9]{2}[ -]([245]\.[0-9]{1,3}\.[0-9]{1,3})(?![0-9.])")
+# A reply ends up in terminals, logs and CSV files: C0, DEL and C1 controls are shown, never performed.
+_ESCAPES = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0))}
+
+
+class MalformedReply(Exception):
+    """The peer sent something that is not an SMTP reply, or one without end."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class Reply(Struct, frozen=True):
+    code: int
+    """200 to 599."""
+    enhanced: str | None
+    """RFC 3463, such as "5.1.1", as the peer gave it; None when it gave none."""
+    lines: tuple[str, ...]
+    """Each as received ("550-5.1.1 No such user"), without its line end and safe to print."""
+
+    @property
+    def text(self) -> str:
+        return "\n".join(self.lines)
+
+    @property
+    def positive(self) -> bool:
+        """2xx: done. For the flow of the protocol only."""
+        return 200 <= self.code <= 299
+
+    @property
+    def intermediate(self) -> bool:
+        """3xx: go on. For the flow of the protocol only."""
+        return 300 <= self.code <= 399
+
+
+def printable(raw: bytes) -> str:
+    """Text that is safe to show: undecodable bytes replaced, control characters escaped."""
+    text = raw.decode("utf-8", "replace")
+    return text if text.isprintable() else text.translate(_ESCAPES)
+
+
+def make_reply(code: int, lines: list[str]) -> Reply:
+    """A reply of its printable raw lines (at least one)."""
+    enhanced = _ENHANCED.match(lines[0])
+    return Reply(code, enhanced[1] if enhanced else None, tuple(lines))
+
+
+class ReplyParser:
+    """Cuts a stream that may be split at any byte into replies.
+
+    A lone LF ends a line as CRLF does: some servers send it. Where the codes of a multiline reply differ, which
+    RFC 5321 §4.2.1 forbids, the last line's counts, as in Postfix.
+    """
+
+    def __init__(self) -> None:
+        self._partial = b""
+        self._lines: list[str] = []
+
+    def feed(self, data: bytes) -> Iterator[Reply]:
+        """The replies that data completes. Raises MalformedReply, after those that came before the fault."""
+        pieces = (self._partial + data).split(b"\n") if self._partial else data.split(b"\n")
+        self._partial = pieces.pop()
+        for piece in pieces:
+            reply = self._line(piece[:-1] if piece.endswith(b"\r") else piece)
+            if reply is not None:
+                yield reply
+        if len(self._partial) > MAX_LINE_BYTES:
+            raise MalformedReply(f"a reply line of more than {MAX_LINE_BYTES} bytes")
+
+    def _line(self, line: bytes) -> Reply | None:
+        if len(line) > MAX_LINE_BYTES:
+            raise MalformedReply(f"a reply line of more than {MAX_LINE_BYTES} bytes")
+        parts = _LINE.fullmatch(line)
+        if parts is None:
+            raise MalformedReply(f"not a reply: {printable(line[:100])!r}")
+        self._lines.append(printable(line))
+        if parts[2] == b"-":
+            if len(self._lines) >= MAX_LINES:
+                raise MalformedReply(f"a reply of more than {MAX_LINES} lines")
+            return None
+        lines, self._lines = self._lines, []
+        return make_reply(int(parts[1]), lines)

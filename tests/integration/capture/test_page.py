@@ -1,0 +1,136 @@
+"""The page against the real HTTP server: what a person and a program see, and what hostile mail may not do."""
+
+import asyncio
+from email.message import EmailMessage
+from html import unescape
+
+import aiosmtplib
+import httpx
+import pytest
+
+from actors.capture.sink import CaptureAddresses
+from tests.integration.capture.test_mime_view import BROKEN
+
+# Each test starts the whole sink; the other modules try both loops.
+pytestmark = pytest.mark.asyncio(loop_factories=["uvloop"])
+
+SCRIPT = "<script>alert('owned')</script>"
+PIXEL = b"GIF89a\x01\x00\x01\x00"
+
+
+async def send(addresses: CaptureAddresses, message: EmailMessage | bytes, sender: str = "a@example.com") -> None:
+    host, _, port = addresses.smtp.rpartition(":")
+    raw = message if isinstance(message, bytes) else message.as_bytes()
+    async with aiosmtplib.SMTP(hostname=host, port=int(port), start_tls=False) as client:
+        await client.sendmail(sender, ["b@example.org"], raw)
+
+
+def newsletter() -> EmailMessage:
+    message = EmailMessage()
+    message["From"], message["To"] = f'"{SCRIPT}" <a@example.com>', "b@example.org"
+    message["Subject"] = f"News {SCRIPT}"
+    message["DKIM-Signature"] = "v=1; a=ed25519-sha256; d=example.com; s=k1; bh=x; b=y"
+    message.set_content(f"plain {SCRIPT}")
+    message.add_alternative(f'<img src="cid:logo"><img src="https://tracker.example/p.gif">{SCRIPT}', subtype="html")
+    _, related = message.iter_parts()
+    assert isinstance(related, EmailMessage)
+    related.add_related(PIXEL, "image", "gif", cid="<logo>")
+    message.add_attachment(SCRIPT, subtype="html", filename='Übel".html')
+    return message
+
+
+async def test_list_search_and_delete(addresses: CaptureAddresses, http: httpx.AsyncClient) -> None:
+    assert "No mail yet" in (await http.get("/")).text
+    for number in range(53):
+        await send(addresses, f"Subject: letter {number}\r\n\r\nx\r\n".encode())
+    first, second = (await http.get("/")).text, (await http.get("/", params={"page": 2})).text
+    assert "53 messages" in first and "letter 52" in first and "letter 2<" not in first
+    assert "letter 2<" in second and "51 to 53 of 53" in second
+    found = (await http.get("/", params={"search": "LETTER 41"})).text
+    assert "1 found for" in found and "letter 41" in found
+    assert "Nothing matches" in (await http.get("/", params={"search": SCRIPT})).text
+    assert (await http.get("/api/messages", params={"page_size": 2, "page": 2})).json()["messages"][0]["id"] == 51
+    assert (await http.delete("/api/messages")).json() == {"deleted": 53}
+    assert (await http.get("/api/messages")).json() == {"messages": [], "total": 0}
+
+
+async def test_hostile_mail_is_escaped(addresses: CaptureAddresses, http: httpx.AsyncClient) -> None:
+    await send(addresses, newsletter())
+    views = [f"/messages/1?view={view}" for view in ("", "text", "headers", "source")]
+    for path in ("/", f"/?search={SCRIPT}", *views):
+        response = await http.get(path)
+        assert response.status_code == 200
+        assert "<script>alert" not in response.text and "<script>alert" in unescape(response.text), path
+        policy = response.headers["content-security-policy"]
+        assert "default-src 'none'" in policy and "unsafe-inline" not in policy
+
+
+async def test_the_frame_is_sandboxed_and_loads_nothing_remote(
+    addresses: CaptureAddresses, http: httpx.AsyncClient
+) -> None:
+    await send(addresses, newsletter())
+    page = (await http.get("/messages/1")).text
+    assert '<iframe sandbox="" src="/messages/1/html"' in page
+    assert "example.com <span" in page and "selector k1, ed25519-sha256" in page
+    framed = await http.get("/messages/1/html")
+    policy = framed.headers["content-security-policy"]
+    assert policy.startswith("sandbox; default-src 'none'; img-src 'self' data:;")
+    assert "script-src" not in policy and "https:" not in policy
+    assert '<img src="/messages/1/parts/2">' in framed.text
+
+
+async def test_parts(addresses: CaptureAddresses, http: httpx.AsyncClient) -> None:
+    await send(addresses, newsletter())
+    image = await http.get("/messages/1/parts/2")
+    assert image.content == PIXEL and image.headers["content-type"] == "image/gif"
+    attached = await http.get("/messages/1/parts/3")
+    assert attached.text.strip() == SCRIPT
+    assert attached.headers["content-type"] == "application/octet-stream"
+    assert attached.headers["x-content-type-options"] == "nosniff"
+    assert (
+        attached.headers["content-disposition"]
+        == "attachment; filename=\"_bel_.html\"; filename*=UTF-8''%C3%9Cbel%22.html"
+    )
+    parts = (await http.get("/api/messages/1")).json()["parts"]
+    assert [(part["content_type"], part["inline"]) for part in parts] == [
+        ("text/plain", True),
+        ("text/html", True),
+        ("image/gif", True),
+        ("text/html", False),
+    ]
+
+
+async def test_the_source_can_be_downloaded_as_it_came(addresses: CaptureAddresses, http: httpx.AsyncClient) -> None:
+    await send(addresses, b"Subject: x\r\n\r\n.dots\r\n")
+    raw = await http.get("/messages/1/raw")
+    assert raw.content == b"Subject: x\r\n\r\n.dots\r\n"
+    assert raw.headers["content-type"].startswith("message/rfc822")
+    assert raw.headers["content-disposition"].startswith('attachment; filename="message-1.eml"')
+
+
+async def test_what_is_not_there(http: httpx.AsyncClient) -> None:
+    for path in ("7", "7/html", "7/raw", "7/parts/0", str(2**64), "x"):
+        response = await http.get(f"/messages/{path}")
+        assert response.status_code == 404 and "Not found" in response.text
+        assert "default-src 'none'" in response.headers["content-security-policy"]
+    answer = await http.get("/api/messages/7")
+    assert answer.status_code == 404 and answer.json()["detail"].startswith("There is no such message.")
+
+
+async def test_foreign_host_names_are_refused(http: httpx.AsyncClient) -> None:
+    assert (await http.get("/api/messages", headers={"Host": "rebound.evil.example"})).status_code == 421
+    assert (await http.delete("/api/messages", headers={"Host": "rebound.evil.example"})).status_code == 421
+    for host in ("localhost:8025", "127.0.0.1", "[::1]:80", "mail.localhost"):
+        assert (await http.get("/api/messages", headers={"Host": host})).status_code == 200
+
+
+async def test_bad_queries_are_refused(http: httpx.AsyncClient) -> None:
+    for query in ("page=0", "page=x", "page_size=0", "page_size=99999", "search=" + "x" * 501):
+        assert (await http.get(f"/api/messages?{query}")).status_code == 400, query
+
+
+async def test_broken_mail_can_be_shown(addresses: CaptureAddresses, http: httpx.AsyncClient) -> None:
+    await asyncio.gather(*(send(addresses, raw.replace(b"\r\n", b"\n")) for raw in BROKEN.values()))
+    for message_id in range(1, len(BROKEN) + 1):
+        assert (await http.get(f"/messages/{message_id}")).status_code == 200
+    assert (await http.get("/api/messages", params={"search": "grüße"})).json()["total"] == 1

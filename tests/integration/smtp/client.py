@@ -1,0 +1,57 @@
+"""What the tests of this folder send, and how they connect."""
+
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from actors.delivery.envelope import Envelope
+from actors.delivery.smtp import SmtpConnection
+from actors.delivery.tls import TlsLevel
+from cluster.settings import SmtpSettings
+from tests.integration.smtp.conftest import HOST
+from tests.integration.smtp.peer import Peer
+
+ENVELOPE = Envelope("a@example.org", ("b@peer.test",))
+TWO = Envelope("a@example.org", ("b@peer.test", "c@peer.test"))
+DATA = b"Subject: hello\r\n\r\n.dots.\r\n.\r\n..\r\n"
+PATIENT = SmtpSettings(
+    connect_timeout_s=5,
+    greeting_timeout_s=5,
+    mail_timeout_s=5,
+    rcpt_timeout_s=5,
+    data_initiation_timeout_s=5,
+    data_block_timeout_s=5,
+    data_termination_timeout_s=5,
+)
+
+
+@asynccontextmanager
+async def connected(
+    peer: Peer,
+    *,
+    settings: SmtpSettings = PATIENT,
+    tls: TlsLevel = TlsLevel.OPPORTUNISTIC,
+    ssl_context: ssl.SSLContext | None = None,
+    source_address: str | None = None,
+    username: str | None = None,
+    password: str | None = None,
+    ignored_capabilities: frozenset[str] = frozenset(),
+) -> AsyncIterator[SmtpConnection]:
+    async with peer.listening():
+        connection = await SmtpConnection.open(
+            HOST,
+            "127.0.0.1",
+            peer.port,
+            settings=settings,
+            helo_name="client.test",
+            tls=tls,
+            ssl_context=ssl_context,
+            source_address=source_address,
+            username=username,
+            password=password,
+            ignored_capabilities=ignored_capabilities,
+        )
+        try:
+            yield connection
+        finally:
+            await connection.quit()

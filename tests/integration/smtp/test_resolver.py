@@ -1,0 +1,237 @@
+"""The resolver against a DNS server of the tests' own, on loopback, with a clock moved by hand.
+
+c-ares remembers answers too, for as long as their TTL says by the real clock. Where a test must see a second question
+it answers with a TTL of 0, which c-ares does not keep and the resolver takes for its least.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+from dnslib import AAAA, CNAME, MX, QTYPE, RCODE, RD, RR, A, DNSRecord
+
+from actors.delivery.resolver import Resolver
+from cluster.policy.mx import Addresses, Family, MailHosts, MxHost, NoMail, Unresolved, Unroutable
+from cluster.settings import DnsSettings
+
+
+class DnsServer(asyncio.DatagramProtocol):
+    """Answers from its zone; what is not there does not exist. Counts the questions."""
+
+    def __init__(self) -> None:
+        self.zone: dict[tuple[str, str], list[RD]] = {}
+        self.rcodes: dict[str, int] = {}
+        self.silent = False
+        self.ttl = 0
+        self.asked: list[tuple[str, str]] = []
+        self.port = 0
+        self._transport: asyncio.DatagramTransport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.DatagramTransport) or hasattr(transport, "sendto")
+        self._transport = transport  # type: ignore[assignment]  # uvloop's transports have no such ancestry
+        self.port = transport.get_extra_info("sockname")[1]
+
+    def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
+        question = DNSRecord.parse(data)
+        name = str(question.q.qname).removesuffix(".").lower()
+        record_type = QTYPE[question.q.qtype]
+        self.asked.append((name, record_type))
+        if self.silent:
+            return
+        reply = question.reply()
+        alias = self.zone.get((name, "CNAME"))
+        if alias:
+            reply.add_answer(RR(question.q.qname, QTYPE.CNAME, rdata=alias[0], ttl=self.ttl))
+            name = str(alias[0].label).removesuffix(".")
+        for rdata in self.zone.get((name, record_type), []):
+            reply.add_answer(RR(name, question.q.qtype, rdata=rdata, ttl=self.ttl))
+        if name in self.rcodes:
+            reply.header.rcode = self.rcodes[name]
+        elif not any(known == name for known, _ in self.zone):
+            reply.header.rcode = RCODE.NXDOMAIN
+        assert self._transport is not None
+        self._transport.sendto(reply.pack(), addr)
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@asynccontextmanager
+async def resolving(
+    server: DnsServer, clock: Clock, *, entries: int = 100, family: Family = Family.IPV4_FIRST
+) -> AsyncIterator[Resolver]:
+    chances = iter([0.5, 0.1, 0.9] * 100)
+    transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(
+        lambda: server, local_addr=("127.0.0.1", 0)
+    )
+    settings = DnsSettings(nameservers=(f"127.0.0.1:{server.port}",), timeout_s=0.3, tries=1, cache_entries=entries)
+    resolver = Resolver(settings, clock=clock, random=lambda: next(chances), family=family)
+    try:
+        yield resolver
+    finally:
+        await resolver.close()
+        transport.close()
+
+
+@pytest.fixture
+def server() -> DnsServer:
+    server = DnsServer()
+    server.zone = {
+        ("many.test", "MX"): [MX("Last.test", 30), MX("b.test", 10), MX("a.test", 10), MX("c.test", 10)],
+        ("bare.test", "A"): [A("192.0.2.1")],
+        ("bare6.test", "AAAA"): [AAAA("2001:db8::1")],
+        ("empty.test", "TXT"): [],
+        ("null.test", "MX"): [MX(".", 0)],
+        ("alias.test", "CNAME"): [CNAME("many.test")],
+        ("both.test", "A"): [A("192.0.2.1"), A("192.0.2.2")],
+        ("both.test", "AAAA"): [AAAA("2001:db8::1")],
+        ("xn--bcher-kva.test", "MX"): [MX("a.test", 5)],
+        ("broken.test", "MX"): [],
+    }
+    server.rcodes = {"broken.test": RCODE.SERVFAIL, "refused.test": RCODE.REFUSED}
+    return server
+
+
+async def test_mx_order(server: DnsServer) -> None:
+    async with resolving(server, Clock()) as resolver:
+        first = await resolver.resolve("Many.Test.")
+        second = await resolver.resolve("alias.test")
+    # By name c-ares' answer is sorted first, so that chance alone decides: 0.5, 0.1, 0.9 for a, b, c.
+    assert first == MailHosts(
+        (MxHost(10, "b.test"), MxHost(10, "a.test"), MxHost(10, "c.test"), MxHost(30, "last.test")), implicit=False
+    )
+    assert isinstance(second, MailHosts)
+    assert sorted(second.names) == sorted(first.names)
+
+
+async def test_equals_are_shuffled_anew_for_each_caller(server: DnsServer) -> None:
+    async with resolving(server, Clock()) as resolver:
+        routes = [await resolver.resolve("many.test") for _ in range(3)]
+    assert len({route.names for route in routes if isinstance(route, MailHosts)}) > 1
+    assert server.asked == [("many.test", "MX")]
+
+
+@pytest.mark.parametrize("domain", ["bare.test", "bare6.test"])
+async def test_a_domain_without_mx_is_its_own_host(server: DnsServer, domain: str) -> None:
+    async with resolving(server, Clock()) as resolver:
+        assert await resolver.resolve(domain) == MailHosts((MxHost(0, domain),), implicit=True)
+    assert sorted(server.asked) == [(domain, "A"), (domain, "AAAA"), (domain, "MX")]
+
+
+@pytest.mark.parametrize(
+    ("domain", "cause"),
+    [
+        ("null.test", NoMail.NULL_MX),
+        ("nowhere.test", NoMail.NO_SUCH_DOMAIN),
+        ("empty.test", NoMail.NO_ADDRESS),
+        ("[192.0.2.1]", NoMail.ADDRESS_LITERAL),
+        ("a..test", NoMail.BAD_NAME),
+    ],
+)
+async def test_permanent_failures(server: DnsServer, domain: str, cause: NoMail) -> None:
+    async with resolving(server, Clock()) as resolver:
+        assert await resolver.resolve(domain) == Unroutable(cause, domain)
+
+
+@pytest.mark.parametrize(("domain", "reason"), [("broken.test", "SERVFAIL"), ("refused.test", "REFUSED")])
+async def test_transient_failures(server: DnsServer, domain: str, reason: str) -> None:
+    async with resolving(server, Clock()) as resolver:
+        assert await resolver.resolve(domain) == Unresolved(domain, reason)
+        assert await resolver.addresses(domain) == Unresolved(domain, reason)
+
+
+async def test_silence(server: DnsServer) -> None:
+    server.silent = True
+    async with resolving(server, Clock()) as resolver:
+        assert await resolver.resolve("many.test") == Unresolved("many.test", "timed out")
+
+
+async def test_internationalised_domains(server: DnsServer) -> None:
+    async with resolving(server, Clock()) as resolver:
+        assert await resolver.resolve("Bücher.test") == MailHosts((MxHost(5, "a.test"),), implicit=False)
+
+
+@pytest.mark.parametrize(
+    ("family", "addresses"),
+    [
+        (Family.IPV4_FIRST, ("192.0.2.1", "192.0.2.2", "2001:db8::1")),
+        (Family.IPV6_FIRST, ("2001:db8::1", "192.0.2.1", "192.0.2.2")),
+    ],
+)
+async def test_addresses_of_a_host(server: DnsServer, family: Family, addresses: tuple[str, ...]) -> None:
+    async with resolving(server, Clock(), family=family) as resolver:
+        found = await resolver.addresses("both.test")
+        assert isinstance(found, Addresses)
+        assert sorted(found.addresses) == sorted(addresses)
+        assert (":" in found.addresses[0]) == (family is Family.IPV6_FIRST)
+        assert await resolver.addresses("127.0.0.1") == Addresses(("127.0.0.1",))
+        assert await resolver.addresses("nowhere.test") == Unroutable(NoMail.NO_SUCH_DOMAIN, "nowhere.test")
+
+
+@pytest.mark.parametrize(("domain", "seconds"), [("many.test", 5.0), ("nowhere.test", 60.0), ("broken.test", 5.0)])
+async def test_answers_are_remembered_for_their_time(server: DnsServer, domain: str, seconds: float) -> None:
+    clock = Clock()
+    async with resolving(server, clock) as resolver:
+        first = await resolver.resolve(domain)
+        asked = len(server.asked)
+        clock.now += seconds - 0.001
+        assert type(await resolver.resolve(domain)) is type(first)
+        assert len(server.asked) == asked
+        clock.now += 0.001
+        await resolver.resolve(domain)
+        assert len(server.asked) == asked * 2
+
+
+async def test_a_longer_ttl_is_honoured(server: DnsServer) -> None:
+    clock = Clock()
+    server.ttl = 300
+    async with resolving(server, clock) as resolver:
+        await resolver.resolve("many.test")
+        server.silent = True
+        clock.now += 299
+        assert isinstance(await resolver.resolve("many.test"), MailHosts)
+        assert resolver._cache[("many.test", "MX")].expires_at == 1300
+
+
+async def test_a_name_is_asked_for_once_at_a_time(server: DnsServer) -> None:
+    async with resolving(server, Clock()) as resolver:
+        routes = await asyncio.gather(*(resolver.resolve("many.test") for _ in range(50)))
+        assert all(isinstance(route, MailHosts) for route in routes)
+        assert server.asked == [("many.test", "MX")]
+
+
+async def test_one_waiter_that_gives_up_leaves_the_others_their_answer(server: DnsServer) -> None:
+    async with resolving(server, Clock()) as resolver:
+        first, second = (asyncio.create_task(resolver.resolve("many.test")) for _ in range(2))
+        await asyncio.sleep(0)
+        first.cancel()
+        assert isinstance(await second, MailHosts)
+        assert server.asked == [("many.test", "MX")]
+
+
+async def test_the_cache_is_bounded(server: DnsServer) -> None:
+    async with resolving(server, Clock(), entries=3) as resolver:
+        for i in range(10):
+            await resolver.resolve(f"no{i}.test")
+        await resolver.resolve("no9.test")
+        assert len(resolver._cache) == 3
+        assert len(server.asked) == 10
+        await resolver.resolve("no0.test")
+        assert len(server.asked) == 11
+
+
+async def test_closing_while_asking(server: DnsServer) -> None:
+    server.silent = True
+    async with resolving(server, Clock()) as resolver:
+        asking = asyncio.create_task(resolver.resolve("many.test"))
+        while not server.asked:
+            await asyncio.sleep(0.001)
+    with pytest.raises(asyncio.CancelledError):
+        await asking

@@ -1,0 +1,28 @@
+import pickle
+
+import pytest
+
+from actors.delivery.connection import ConnectError, ConnectionLost, SmtpFailure, Stage
+from actors.delivery.reply import Reply
+
+REPLY = Reply(421, "4.3.2", ("421 4.3.2 shutting down",))
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        ConnectError(Stage.CONNECT, "timed out"),
+        ConnectError(Stage.GREETING, "refused", REPLY),
+        ConnectionLost(Stage.MAIL, "closed by the peer", False),
+        ConnectionLost(Stage.END_OF_DATA, "timed out", True, REPLY),
+    ],
+)
+def test_failures_survive_pickling(failure: SmtpFailure) -> None:
+    copy = pickle.loads(pickle.dumps(failure))
+    assert type(copy) is type(failure)
+    assert vars(copy) == vars(failure)
+    assert str(copy) == str(failure)
+
+
+def test_a_failure_tells_its_stage_and_the_peers_words() -> None:
+    assert str(ConnectError(Stage.GREETING, "refused", REPLY)) == "greeting: refused: 421 4.3.2 shutting down"
