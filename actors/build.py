@@ -1,34 +1,45 @@
-"""Composition roots: how each actor's object is put together in its own process. topology.py names these functions."""
+"""Composition roots: how each actor's object is put together in its own process. topology.py names these functions.
+
+Each imports what it needs itself, so that no process loads the libraries of the others.
+"""
 
 import random
 import time
+from typing import TYPE_CHECKING
 
-from actors.capture.sink import CaptureSink
-from actors.delivery.composing import Composer
-from actors.delivery.connector import Connector
-from actors.delivery.deliverer import Deliverer
-from actors.delivery.resolver import Resolver
-from actors.dispatch import Dispatcher
-from actors.recorder import Recorder
-from actors.scheduler import Scheduler
-from actors.supervisor import Supervisor
 from cluster.context import Context, Links
 from cluster.settings import Settings, host_port
 from cluster.vault import Vault
+
+if TYPE_CHECKING:
+    from actors.capture.sink import CaptureSink
+    from actors.delivery.deliverer import Deliverer
+    from actors.recorder import Recorder
+    from actors.scheduler import Scheduler
+    from actors.supervisor import Supervisor
 
 DELIVERY_CONNECTIONS = 5
 """To Postgres: two claimers, outcomes, heartbeat, and one to spare."""
 
 
-async def capture(context: Context, links: Links) -> CaptureSink:
+async def capture(context: Context, links: Links) -> "CaptureSink":
+    from actors.capture.sink import CaptureSink
+
     return CaptureSink(context.settings.capture, context.data_path)
 
 
-async def recorder(context: Context, links: Links) -> Recorder:
+async def recorder(context: Context, links: Links) -> "Recorder":
+    from actors.recorder import Recorder
+
     return Recorder(context.settings.clickhouse, context.data_path, await context.open_journal(2))
 
 
-async def delivery(context: Context, links: Links) -> Deliverer:
+async def delivery(context: Context, links: Links) -> "Deliverer":
+    from actors.delivery.composing import Composer
+    from actors.delivery.connector import Connector
+    from actors.delivery.deliverer import Deliverer
+    from actors.delivery.resolver import Resolver
+
     settings = context.settings
     journal = await context.open_journal(DELIVERY_CONNECTIONS)
     resolver = Resolver(settings.dns, clock=time.monotonic, random=random.random)
@@ -44,13 +55,18 @@ async def delivery(context: Context, links: Links) -> Deliverer:
     )
 
 
-async def scheduler(context: Context, links: Links) -> Scheduler:
+async def scheduler(context: Context, links: Links) -> "Scheduler":
+    from actors.dispatch import Dispatcher
+    from actors.scheduler import Scheduler
+
     journal = await context.open_journal(2)
     dispatcher = Dispatcher(journal, links.call, context.settings.delivery, context.shares)
     return Scheduler(journal, dispatcher, context.settings.delivery)
 
 
-async def supervisor(context: Context, links: Links) -> Supervisor:
+async def supervisor(context: Context, links: Links) -> "Supervisor":
+    from actors.supervisor import Supervisor
+
     watched = [name for name in context.actors if name != context.name]
     return Supervisor(await context.open_journal(1), links.call, watched, links.kill)
 

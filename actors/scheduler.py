@@ -8,8 +8,6 @@ import asyncio
 import logging
 from collections.abc import Callable
 
-from msgspec import Struct
-
 from actors.dispatch import Dispatcher
 from cluster.journal.records import Waiting
 from cluster.journal.store import Journal, Unavailable
@@ -26,11 +24,6 @@ REFUSED_S = 1.0
 UNAVAILABLE_S = 1.0
 
 
-class SchedulerHealth(Struct, frozen=True):
-    ok: bool
-    reason: str = ""
-
-
 class Scheduler:
     """Collaborators: the journal it pages from and the dispatcher that knows the owners."""
 
@@ -45,15 +38,15 @@ class Scheduler:
         self._dispatcher = dispatcher
         self._settings = settings
         self._tasks = make_tasks()
-        self._failure = ""
+        self._problem: str | None = None
 
     async def start(self) -> None:
         await self._dispatcher.refresh()
         self._tasks.spawn("members", self._dispatcher.keep_fresh())
         self._tasks.spawn("paging", self._run())
 
-    async def health(self) -> SchedulerHealth:
-        return SchedulerHealth(not self._failure, self._failure)
+    async def problem(self) -> str | None:
+        return self._problem
 
     async def stop(self) -> None:
         await self._tasks.stop()
@@ -62,9 +55,9 @@ class Scheduler:
         while True:
             try:
                 paged = await self.round()
-                self._failure = ""
+                self._problem = None
             except Unavailable as error:
-                self._failure = f"journal unavailable: {error.reason}"
+                self._problem = f"journal unavailable: {error.reason}"
                 log.warning("round failed reason=%r", error.reason)
                 await asyncio.sleep(UNAVAILABLE_S)
                 continue

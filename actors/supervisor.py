@@ -9,8 +9,6 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 
-from msgspec import Struct
-
 from actors.dispatch import ACTOR_ALIVE_S
 from cluster.journal.store import Journal, Unavailable
 from cluster.peers import Call, PeerGone
@@ -24,20 +22,6 @@ ANSWER_S = 10.0
 SILENT_S = 60.0
 """An actor that has not answered for this long is killed."""
 NOT_ASKED = "not asked yet"
-
-
-class PartHealth(Struct, frozen=True):
-    """How one actor is, and why when it is not well."""
-
-    ok: bool
-    reason: str = ""
-
-
-class Readiness(Struct, frozen=True):
-    """Whether every part is well, and how each of them is."""
-
-    ok: bool
-    parts: dict[str, PartHealth]
 
 
 class Supervisor:
@@ -56,59 +40,52 @@ class Supervisor:
         self._actors = actors
         self._kill = kill
         self._tasks = make_tasks()
-        self._parts = dict.fromkeys(actors, PartHealth(False, NOT_ASKED))
-        self._journal_health = PartHealth(False, NOT_ASKED)
+        self._problems: dict[str, str | None] = dict.fromkeys(["journal", *actors], NOT_ASKED)
 
     async def start(self) -> None:
         for actor in self._actors:
             self._tasks.spawn(f"watch {actor}", self._watch(actor))
         self._tasks.spawn("taking back", self._take_back_for_ever())
 
-    async def health(self) -> PartHealth:
-        return PartHealth(True)
+    async def problem(self) -> str | None:
+        return None
 
     async def stop(self) -> None:
         await self._tasks.stop()
 
-    async def readiness(self) -> Readiness:
-        """The state at the last round of questions."""
-        parts = {"journal": self._journal_health, **self._parts}
-        return Readiness(all(part.ok for part in parts.values()), parts)
+    async def readiness(self) -> dict[str, str | None]:
+        """What was wrong with each part at the last round of questions; None for what is well."""
+        return self._problems
 
     async def _watch(self, actor: str) -> None:
         clock = asyncio.get_running_loop().time
         answered_at = clock()
         while True:
-            health = await self._ask(actor)
-            if health is None:
-                if clock() - answered_at > SILENT_S:
-                    log.error("killing a silent actor actor=%s silent_s=%.0f", actor, clock() - answered_at)
-                    self._kill(actor)
-                    answered_at = clock()
-            else:
+            if await self._ask(actor):
                 answered_at = clock()
-                self._note(actor, health)
+            elif clock() - answered_at > SILENT_S:
+                log.error("killing a silent actor actor=%s silent_s=%.0f", actor, clock() - answered_at)
+                self._kill(actor)
+                answered_at = clock()
             await asyncio.sleep(ROUND_S)
 
-    async def _ask(self, actor: str) -> PartHealth | None:
-        """The actor's own word, or None when it gave none."""
+    async def _ask(self, actor: str) -> bool:
+        """Note how the actor is; False when it did not say."""
         try:
             async with asyncio.timeout(ANSWER_S):
-                answer = await self._call(actor, "health")
+                self._note(actor, await self._call(actor, "problem"))
         except PeerGone as gone:
-            self._note(actor, PartHealth(False, f"gone: {gone.reason}"))
+            self._note(actor, f"gone: {gone.reason}")
         except TimeoutError:
-            self._note(actor, PartHealth(False, f"no answer within {ANSWER_S:.0f} s"))
+            self._note(actor, f"no answer within {ANSWER_S:.0f} s")
         else:
-            return PartHealth(answer.ok, answer.reason)
-        return None
+            return True
+        return False
 
-    def _note(self, actor: str, health: PartHealth) -> None:
-        if health.ok != self._parts[actor].ok:
-            log.log(
-                logging.INFO if health.ok else logging.WARNING, "actor=%s ok=%s %s", actor, health.ok, health.reason
-            )
-        self._parts[actor] = health
+    def _note(self, part: str, problem: str | None) -> None:
+        if problem != self._problems[part]:
+            log.log(logging.WARNING if problem else logging.INFO, "part=%s problem=%r", part, problem)
+        self._problems[part] = problem
 
     async def _take_back_for_ever(self) -> None:
         while True:
@@ -116,8 +93,7 @@ class Supervisor:
                 for lost in await self._journal.lost_actors(ACTOR_ALIVE_S):
                     taken_back = await self._journal.retire_actor(lost.name, lost.epoch)
                     log.warning("took back actor=%s epoch=%d deliveries=%d", lost.name, lost.epoch, taken_back)
-                self._journal_health = PartHealth(True)
+                self._note("journal", None)
             except Unavailable as error:
-                self._journal_health = PartHealth(False, error.reason)
-                log.warning("journal unavailable reason=%r", error.reason)
+                self._note("journal", error.reason)
             await asyncio.sleep(ROUND_S)

@@ -16,6 +16,7 @@ import click
 import psutil
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from cluster import running
 from cluster.journal.store import Unavailable
@@ -186,14 +187,14 @@ def _readiness(url: str) -> dict[str, Any]:
     except urllib.error.HTTPError as error:
         body = json.load(error)
     except (OSError, json.JSONDecodeError) as error:
-        return {"ready": False, "parts": {"api": {"ok": False, "reason": str(error)}}}
-    return {"ready": body["ok"], "parts": body["parts"]}
+        return {"ready": False, "parts": {"api": str(error)}}
+    return {"ready": body["status"] == "ready", "parts": body["parts"]}
 
 
 def _show(state: dict[str, Any]) -> None:
-    table = Table("part", "state", "reason", box=None, pad_edge=False)
-    for name, part in state["parts"].items():
-        table.add_row(name, "[green]ok[/]" if part["ok"] else "[red]not ok[/]", part.get("reason", ""))
+    table = Table("part", "state", box=None, pad_edge=False)
+    for name, problem in state["parts"].items():
+        table.add_row(name, Text(problem, "green" if problem == "ok" else "red"))
     console.print(f"postray {state['url']}   captured mail {state['page'] or 'none'}   pid {state['pid']}")
     console.print(table)
 

@@ -50,11 +50,12 @@ class Links(Struct, frozen=True, kw_only=True):
 
 
 class Actor(Protocol):
-    """What every plain object behind an actor can do; ``health`` answers something with ``ok`` and ``reason``."""
+    """What every plain object behind an actor can do."""
 
     async def start(self) -> Any: ...
 
-    async def health(self) -> Any: ...
+    async def problem(self) -> str | None:
+        """None when it is well, else what is wrong."""
 
     async def stop(self) -> None: ...
 

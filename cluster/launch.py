@@ -170,7 +170,7 @@ class Actors:
         self._handles: dict[str, Any] = {}
 
     def start(self, placements: Sequence[Placement], contexts: Sequence[Context]) -> Iterator[str]:
-        """Start them: all processes at once, the objects one after the other; yields each name when it runs.
+        """Start them, all at once; yields each name, in the order of the topology, when it runs.
 
         Raises RuntimeError when one does not come up.
         """
@@ -187,9 +187,9 @@ class Actors:
                 scheduling_strategy=NodeAffinitySchedulingStrategy(placement.node_id, soft=False),
             )
             self._handles[placement.name] = options.remote(placement.spec.build, context)
-        for name, handle in self._handles.items():
+        for name, started in [(name, handle.start.remote()) for name, handle in self._handles.items()]:
             try:
-                ray.get(handle.start.remote(), timeout=START_S)
+                ray.get(started, timeout=START_S)
             except (ray.exceptions.RayError, TimeoutError) as error:
                 raise RuntimeError(f"{name} did not start: {error}") from error
             yield name

@@ -116,11 +116,11 @@ class Postray:
     def _wait_until_ready(self) -> None:
         deadline = time.monotonic() + READY_S
         while True:
-            readiness = self._actors.call("supervisor", "readiness")
-            if readiness.ok:
+            problems = self._actors.call("supervisor", "readiness")
+            if not any(problems.values()):
                 return
             if time.monotonic() > deadline:
-                raise DidNotStart("; ".join(f"{n}: {p.reason}" for n, p in readiness.parts.items() if not p.ok))
+                raise DidNotStart("; ".join(f"{part}: {problem}" for part, problem in problems.items() if problem))
             time.sleep(0.1)
 
     def _tell(self, dsn: str) -> running.Run:

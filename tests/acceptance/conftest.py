@@ -1,0 +1,22 @@
+"""One running postray for the acceptance tests that only send through it."""
+
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+
+from tests.acceptance.running import Client, RunningPostray
+
+
+@pytest.fixture(scope="session")
+def postray(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningPostray]:
+    postray = RunningPostray(tmp_path_factory.mktemp("postray"))
+    postray.start()
+    yield postray
+    postray.stop()
+
+
+@pytest.fixture
+async def client(postray: RunningPostray) -> AsyncIterator[Client]:
+    client = Client(postray)
+    yield client
+    await client.close()

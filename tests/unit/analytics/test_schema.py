@@ -1,0 +1,32 @@
+import re
+
+from analytics.client import migrations, statements
+from analytics.rows import COLUMNS
+
+COLUMN = re.compile(r"^    (\w+)\s+(.+?)\s+COMMENT '[^']+'", re.MULTILINE)
+RERUNNABLE = ("CREATE TABLE IF NOT EXISTS", "CREATE VIEW IF NOT EXISTS", "CREATE OR REPLACE VIEW", "ALTER TABLE")
+
+
+def test_the_table_has_the_columns_that_are_written_each_with_a_comment() -> None:
+    ((_, script),) = migrations()
+    table = statements(script)[0]
+    assert dict(COLUMN.findall(table)) == COLUMNS
+    assert list(dict(COLUMN.findall(table))) == list(COLUMNS)
+
+
+def test_the_scripts_are_numbered_without_a_gap() -> None:
+    assert [name[:5] for name, _ in migrations()] == [f"{n:04d}_" for n in range(1, len(migrations()) + 1)]
+
+
+def test_every_statement_may_run_twice() -> None:
+    for name, script in migrations():
+        for statement in statements(script):
+            code = re.sub(r"--.*\n", "", statement)
+            assert code.startswith(RERUNNABLE), f"{name}: {code[:60]}"
+            if code.startswith("ALTER"):
+                assert "IF NOT EXISTS" in code or "IF EXISTS" in code
+
+
+def test_a_script_is_split_at_semicolons_that_end_a_line() -> None:
+    script = "-- one; two\nSELECT ';' AS x\nFROM y;  \n\nSELECT 2;\n-- the end\n"
+    assert statements(script) == ["-- one; two\nSELECT ';' AS x\nFROM y", "SELECT 2"]

@@ -1,0 +1,88 @@
+"""The application over a journal in memory, and a client with a key that may do everything."""
+
+from collections.abc import AsyncIterator, Sequence
+from typing import Any, cast
+
+import httpx
+import msgspec
+import pytest
+from litestar import Litestar
+from litestar.testing import AsyncTestClient
+
+from analytics.queries import TimelineEvent
+from api.app import create_app
+from api.intake import Intake
+from cluster.journal.records import NewRequest
+from cluster.journal.store import Journal
+from cluster.settings import HttpSettings
+from tests.unit.api.journal_double import JournalDouble
+
+ALL_SCOPES = ("mail.send", "mail.schedule", "mail.cancel", "domains.read")
+
+
+class World:
+    """An application and everything around it that a test looks at or turns."""
+
+    def __init__(self) -> None:
+        self.journal = JournalDouble()
+        self.offered: list[NewRequest] = []
+        self.parts: dict[str, str | None] = {"journal": None, "cluster": None}
+        self.events: list[TimelineEvent] | Exception = []
+        self.now = 1000.0
+        self.key = self.journal.issue_key(*ALL_SCOPES)
+        settings = HttpSettings(commit_window_ms=0.5)
+        self.intake = Intake(
+            self.journal.accept,
+            commit_window_ms=settings.commit_window_ms,
+            lifetime_s=86_400,
+            offers=self._offer,
+        )
+        self.app: Litestar = create_app(
+            settings,
+            journal=cast(Journal, self.journal),
+            intake=self.intake,
+            timeline=self._timeline,
+            readiness=self._readiness,
+            now=lambda: self.now,
+        )
+        self.client: AsyncTestClient[Litestar] = AsyncTestClient(self.app)
+
+    def _offer(self, requests: Sequence[NewRequest]) -> None:
+        self.offered += requests
+
+    async def _timeline(self, tenant_id: str, message_id: str) -> list[TimelineEvent]:
+        if isinstance(self.events, Exception):
+            raise self.events
+        return self.events
+
+    async def _readiness(self) -> dict[str, str | None]:
+        return self.parts
+
+    async def send(self, body: Any, key: str | None = None, **headers: str) -> httpx.Response:
+        """POST /v3/mail/send; ``body`` as it is when it is bytes, else encoded."""
+        content = body if isinstance(body, bytes) else msgspec.json.encode(body)
+        sent = {"Authorization": f"Bearer {key or self.key}", "Content-Type": "application/json", **headers}
+        return await self.client.post("/v3/mail/send", content=content, headers=sent)
+
+    async def request(self, method: str, path: str, key: str | None = None, **params: Any) -> httpx.Response:
+        headers = {"Authorization": f"Bearer {key or self.key}"}
+        return await self.client.request(method, path, headers=headers, params=params or None)
+
+    async def faults(self, body: Any) -> list[tuple[str | None, str]]:
+        """(field, message) of a request that is answered with 400."""
+        response = await self.send(body)
+        assert response.status_code == 400, response.text
+        answer = response.json()
+        assert isinstance(answer["detail"], str) and answer["detail"]
+        assert all(set(error) == {"message", "field", "help"} for error in answer["errors"])
+        return [(error["field"], error["message"]) for error in answer["errors"]]
+
+    async def fields(self, body: Any) -> list[str | None]:
+        return [field for field, _ in await self.faults(body)]
+
+
+@pytest.fixture
+async def world() -> AsyncIterator[World]:
+    world = World()
+    async with world.client:
+        yield world
