@@ -60,19 +60,6 @@ class Bounds(Struct, frozen=True, kw_only=True):
     """Reads of the log between two trims of it."""
 
 
-class RecorderHealth(Struct, frozen=True, kw_only=True):
-    """How the recorder stands."""
-
-    ok: bool
-    """It runs, and its last attempt to read and insert succeeded."""
-    lag_s: float | None
-    """Every event older than this is in ClickHouse; None: not known yet."""
-    rejected_rows: int
-    """Rows of the log put aside since the start."""
-    last_error: str | None
-    """Why it waits; None when it does not."""
-
-
 class Recorder:
     """See the module. ``start`` and ``stop`` once each; the reads at any time between, on the same event loop."""
 
@@ -97,8 +84,6 @@ class Recorder:
         self._stopping = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._reads = 0
-        self._rejected_rows = 0
-        self._caught_up_at: float | None = None
         self._last_error: str | None = None
 
     async def start(self) -> None:
@@ -124,15 +109,11 @@ class Recorder:
                 await asyncio.wait_for(self._in_thread(client.close), STOP_PATIENCE_S)
         self._thread.shutdown(wait=False)
 
-    async def health(self) -> RecorderHealth:
-        running = self._task is not None and not self._task.done()
-        now = asyncio.get_running_loop().time()
-        return RecorderHealth(
-            ok=running and self._last_error is None,
-            lag_s=None if self._caught_up_at is None else now - self._caught_up_at,
-            rejected_rows=self._rejected_rows,
-            last_error=self._last_error,
-        )
+    async def problem(self) -> str | None:
+        """Why it waits; None when it does not."""
+        if self._task is None or self._task.done():
+            return "the recorder does not run"
+        return self._last_error
 
     async def timeline(self, tenant_id: str, message_id: str) -> list[TimelineEvent]:
         """A message's events, oldest first. Raises analytics.client.Unavailable."""
@@ -177,7 +158,6 @@ class Recorder:
     async def _step(self) -> tuple[bool, bool]:
         """Record one page; whether it held anything, and whether there may be more."""
         await self._in_thread(self._make_ready)
-        began = asyncio.get_running_loop().time()
         limit = self._limit
         page = await self._journal.log_after(CONSUMER, limit)
         full = len(page) == limit
@@ -186,8 +166,6 @@ class Recorder:
         for block in blocks(page, self._bounds.block_bytes):
             await self._in_thread(self._store, block)
             await self._journal.move_cursor(CONSUMER, block[-1].tx, block[-1].id)
-        if not full:
-            self._caught_up_at = began
         self._reads += 1
         if self._reads % self._bounds.trim_every == 0:
             await self._journal.trim_log()
@@ -265,7 +243,6 @@ class Recorder:
                 os.close(descriptor)
         except OSError as failure:
             raise Unavailable(f"cannot put aside a row of the event log: {failure}") from failure
-        self._rejected_rows += 1
         log.error("event log row put aside tx=%d id=%d file=%s error=%s", row.tx, row.id, path, error)
 
 

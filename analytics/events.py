@@ -1,4 +1,4 @@
-"""The events: facts about one recipient of one message, named in the past tense, and their encoding for the log.
+"""The events: facts about one recipient of one message, and their encoding for the log.
 
 The outcome transaction writes one encoded batch (``encode_batch``) to the event log; the recorder and the webhooks
 read it back (``decode_batch``). Field meanings follow the message timeline of the HTTP API.
@@ -81,7 +81,7 @@ def encode_batch(events: list[Event]) -> bytes:
 
 
 def decode_batch(data: bytes) -> list[Event]:
-    """The events of one row of the log. Raises msgspec.DecodeError when it is not one."""
+    """The events of one row of the log. Raises msgspec.DecodeError or UnicodeDecodeError when it is not one."""
     return _decoder.decode(data)
 
 

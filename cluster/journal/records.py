@@ -185,7 +185,7 @@ class Claimed(Struct, frozen=True, kw_only=True):
 
 
 class MessageFilter(Struct, frozen=True, kw_only=True):
-    """The filters of GET /v3/messages (seed 002); None means any."""
+    """The filters of GET /v3/messages; None means any."""
 
     tenant_id: str
     status: Status | None = None

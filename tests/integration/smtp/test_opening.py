@@ -16,7 +16,7 @@ from cluster.settings import SmtpSettings
 from tests.integration.smtp.client import DATA, ENVELOPE, PATIENT, connected
 from tests.integration.smtp.peer import EXTENSIONS, Answer, Peer, Step, each_byte
 
-SHORT = msgspec.structs.replace(PATIENT, connect_timeout_s=0.05, greeting_timeout_s=0.05)
+SHORT = msgspec.structs.replace(PATIENT, connect_timeout_s=0.4, greeting_timeout_s=0.4)
 
 
 async def fails(

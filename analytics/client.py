@@ -1,0 +1,186 @@
+"""The connection to ClickHouse: the embedded engine or a server, its migrations, and the two ways an insert can fail.
+
+It never decides what to write or ask: analytics.rows makes the columns, analytics.queries the questions. One process
+may hold the embedded engine (chDB), and only one of its threads may use a connection: the recorder sees to both.
+"""
+
+import logging
+import re
+import struct
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from importlib import resources
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import clickhouse_connect
+from clickhouse_connect.driver.exceptions import ClickHouseError, DataError
+
+from analytics.rows import COLUMNS
+from cluster.settings import ClickHouseSettings
+
+log = logging.getLogger(__name__)
+
+DATABASE = "postray"
+"""Where the tables are when the DSN names no database."""
+
+ENGINE_OPTIONS = {
+    # The engine plans for a machine of its own: by default its caches may grow to 5 GB each, and it to 90 % of memory.
+    "max_server_memory_usage": str(2 * 1024**3),
+    "mark_cache_size": str(64 * 1024**2),
+    "index_mark_cache_size": str(32 * 1024**2),
+    "primary_index_cache_size": str(64 * 1024**2),
+    "query_condition_cache_size": str(16 * 1024**2),
+}
+INSERT_SETTINGS = {
+    # When insert returns, the rows must be on disk: newer servers collect small inserts first, and may answer earlier.
+    "async_insert": "0",
+    # A page of a long outage may span many months; one absurd date must not stop the others.
+    "max_partitions_per_insert_block": "0",
+}
+CONNECT_TIMEOUT_S = 5
+ANSWER_TIMEOUT_S = 30
+
+Row = tuple[Any, ...]
+
+
+class Unavailable(Exception):
+    """ClickHouse cannot be reached, or cannot do it now; the same call may succeed later."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class Rejected(Exception):
+    """These values do not fit their columns, however often it is tried."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class ClickHouse:
+    """An open connection. Methods raise Unavailable."""
+
+    def __init__(self, driver: Any, database: str) -> None:
+        self._driver = driver
+        self._database = database
+
+    @classmethod
+    def open(cls, settings: ClickHouseSettings, data_dir: Path) -> "ClickHouse":
+        """Connect to the server of the DSN, or start the embedded engine over ``data_dir``/clickhouse."""
+        with _failures_named():
+            if not settings.dsn:
+                data_dir.mkdir(parents=True, exist_ok=True)
+                path = str(data_dir / "clickhouse")
+                driver = clickhouse_connect.get_client(interface="chdb", path=path, chdb_options=ENGINE_OPTIONS)
+                return cls(driver, DATABASE)
+            target = server_of(settings.dsn)
+            database = target.pop("database")
+            driver = clickhouse_connect.get_client(
+                **target,
+                connect_timeout=CONNECT_TIMEOUT_S,
+                send_receive_timeout=ANSWER_TIMEOUT_S,
+                # Sessions would only serialize; nothing here needs one.
+                autogenerate_session_id=False,
+            )
+            return cls(driver, database)
+
+    def migrate(self) -> list[str]:
+        """Bring the schema up to date, from nothing if need be; returns the names of the migrations that ran."""
+        ran = []
+        with _failures_named():
+            self._driver.database = None  # a server answers nothing within a database that is not there
+            # Not CREATE … IF NOT EXISTS at once: that needs a right which a user of an existing database may lack.
+            if not self.rows("SELECT 1 FROM system.databases WHERE name = {name:String}", name=self._database):
+                self._driver.command(f"CREATE DATABASE IF NOT EXISTS `{self._database}`", use_database=False)
+            self._driver.database = self._database
+            self._driver.command(
+                "CREATE TABLE IF NOT EXISTS migrations (name String, at DateTime('UTC') DEFAULT now()) "
+                "ENGINE = ReplacingMergeTree ORDER BY name COMMENT 'Scripts of the schema that have run'"
+            )
+            done = {name for (name,) in self.rows("SELECT name FROM migrations")}
+            for name, text in migrations():
+                if name in done:
+                    continue
+                for statement in statements(text):
+                    self._driver.command(statement)
+                self._driver.command("INSERT INTO migrations (name) VALUES ({name:String})", {"name": name})
+                ran.append(name)
+        for name in ran:
+            log.info("migrated schema=analytics script=%s", name)
+        return ran
+
+    def insert(self, columns: list[Sequence[Any]]) -> None:
+        """Write events (the columns of analytics.rows) as one block; on return they are on disk.
+
+        Raises Rejected when a value does not fit its column. Nothing of the block is written then.
+        """
+        if not columns:
+            return
+        with _failures_named():
+            try:
+                self._driver.insert(
+                    "events",
+                    columns,
+                    column_names=list(COLUMNS),
+                    column_type_names=list(COLUMNS.values()),
+                    column_oriented=True,
+                    settings=INSERT_SETTINGS,
+                )
+            except (DataError, TypeError, ValueError, OverflowError, struct.error) as error:
+                raise Rejected(str(error)) from error
+
+    def rows(self, query: str, **parameters: Any) -> list[Row]:
+        """The rows of a query with ``{name:Type}`` parameters."""
+        with _failures_named():
+            rows: list[Row] = self._driver.query(query, parameters=parameters).result_rows
+            return rows
+
+    def close(self) -> None:
+        self._driver.close()
+
+
+def server_of(dsn: str) -> dict[str, Any]:
+    """What clickhouse-connect must be told to reach the server of ``clickhouse(s)://user:password@host:port/database``.
+
+    Raises ValueError, naming no secret, for anything else.
+    """
+    parts = urlsplit(dsn)
+    if parts.scheme not in ("clickhouse", "clickhouses") or not parts.hostname or parts.query:
+        raise ValueError("clickhouse.dsn is not clickhouse(s)://user:password@host:port/database")
+    secure = parts.scheme == "clickhouses"
+    return {
+        "host": parts.hostname,
+        "port": parts.port or (8443 if secure else 8123),
+        "username": unquote(parts.username or "default"),
+        "password": unquote(parts.password or ""),
+        "database": unquote(parts.path.strip("/")) or DATABASE,
+        "secure": secure,
+    }
+
+
+def migrations() -> list[tuple[str, str]]:
+    """The scripts of the schema, in order: name and text.
+
+    ClickHouse cannot undo a script that stops half-way, so every statement may run twice (IF NOT EXISTS and its like).
+    """
+    folder = resources.files("analytics").joinpath("schema")
+    scripts = sorted((f for f in folder.iterdir() if f.name.endswith(".sql")), key=lambda f: f.name)
+    return [(script.name, script.read_text(encoding="utf-8")) for script in scripts]
+
+
+def statements(text: str) -> list[str]:
+    """The statements of a script: each ends with a semicolon at the end of its line."""
+    parts = re.split(r";[ \t]*(?:\n|\Z)", text)
+    return [part.strip() for part in parts if re.sub(r"--.*", "", part).strip()]
+
+
+@contextmanager
+def _failures_named() -> Iterator[None]:
+    try:
+        yield
+    except (ClickHouseError, OSError) as error:
+        raise Unavailable(str(error)) from error

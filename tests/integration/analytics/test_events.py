@@ -1,0 +1,215 @@
+"""The schema, the inserts and the reads, against the real engine."""
+
+import socket
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from analytics.client import ClickHouse, Rejected, Unavailable
+from analytics.events import Event
+from analytics.queries import event_counts, timeline
+from analytics.rows import COLUMNS, columns
+from cluster.settings import ClickHouseSettings
+from tests.unit.analytics.samples import blocked, bounced, deferred, delivered, dropped, every_kind, processed
+
+
+def test_the_table_is_as_rows_writes_it(clickhouse: ClickHouse) -> None:
+    described = clickhouse.rows(
+        "SELECT name, type, comment FROM system.columns WHERE database = 'postray' AND table = 'events'"
+    )
+    assert {name: kind for name, kind, _ in described} == COLUMNS
+    assert [name for name, _, comment in described if not comment] == []
+
+
+def test_migrations_run_once(clickhouse: ClickHouse) -> None:
+    clickhouse.insert(columns([processed()]))
+    assert clickhouse.migrate() == []
+    assert clickhouse.rows("SELECT name FROM migrations") == [("0001_events.sql",)]
+    assert clickhouse.rows("SELECT count() FROM events") == [(1,)]
+
+
+def test_a_migration_that_stopped_before_it_was_noted_runs_again(clickhouse: ClickHouse) -> None:
+    clickhouse.insert(columns([processed()]))
+    clickhouse.rows("TRUNCATE TABLE migrations")
+    assert clickhouse.migrate() == ["0001_events.sql"]
+    assert clickhouse.rows("SELECT count() FROM events") == [(1,)]
+
+
+def test_a_dropped_database_is_made_again(clickhouse: ClickHouse) -> None:
+    clickhouse.rows("DROP DATABASE postray SYNC")
+    with pytest.raises(Unavailable):
+        clickhouse.insert(columns([processed()]))
+    assert clickhouse.migrate() == ["0001_events.sql"]
+    clickhouse.insert(columns([processed()]))
+    assert clickhouse.rows("SELECT count() FROM events_once") == [(1,)]
+
+
+def test_the_data_is_there_after_reopening(tmp_path: Path, clickhouse: ClickHouse) -> None:
+    clickhouse.insert(columns(every_kind()))
+    clickhouse.close()
+    again = ClickHouse.open(ClickHouseSettings(), tmp_path)
+    assert again.migrate() == []
+    assert again.rows("SELECT count() FROM events_once") == [(6,)]
+    again.close()
+
+
+def test_a_replay_changes_nothing(clickhouse: ClickHouse) -> None:
+    events = every_kind()
+    clickhouse.insert(columns(events))
+    before = (timeline(clickhouse, "tnt_1", "msg_1"), event_counts(clickhouse, "tnt_1", "bat_1"))
+    clickhouse.insert(columns(events[2:] + events[:4]))
+    clickhouse.insert(columns([processed(99, message_id="msg_2", batch_id=None)]))
+    assert (timeline(clickhouse, "tnt_1", "msg_1"), event_counts(clickhouse, "tnt_1", "bat_1")) == before
+    assert clickhouse.rows("SELECT count() FROM events_once") == [(7,)]
+    clickhouse.rows("OPTIMIZE TABLE events FINAL")
+    assert clickhouse.rows("SELECT count() FROM events") == [(7,)]
+
+
+def test_repeats_collapse_across_a_months_end_too(clickhouse: ClickHouse) -> None:
+    new_year = 1_798_761_600.0  # 2027-01-01T00:00:00Z
+    events: list[Event] = [processed(1, at=new_year - 0.001), delivered(2, at=new_year)]
+    for _ in range(3):
+        clickhouse.insert(columns(events))
+    assert [event.timestamp for event in timeline(clickhouse, "tnt_1", "msg_1")] == [
+        "2026-12-31T23:59:59.999Z",
+        "2027-01-01T00:00:00.000Z",
+    ]
+    assert clickhouse.rows("SELECT count() FROM events_once") == [(2,)]
+
+
+def test_a_timeline_is_in_the_order_of_time_and_of_one_tenant(clickhouse: ClickHouse) -> None:
+    clickhouse.insert(columns([delivered(3), deferred(2)]))
+    clickhouse.insert(columns([processed(1), delivered(9, message_id="msg_2"), delivered(8, tenant_id="tnt_2")]))
+    assert [event.event_type for event in timeline(clickhouse, "tnt_1", "msg_1")] == [
+        "processed",
+        "deferred",
+        "delivered",
+    ]
+    assert timeline(clickhouse, "tnt_3", "msg_1") == []
+
+
+TRANSACTION: dict[str, str | int] = {
+    "attempt": 2,
+    "site": "example.com",
+    "mx_host": "mx1.example.com",
+    "mx_ip": "192.0.2.1",
+    "source_ip": "198.51.100.7",
+    "tls_version": "TLSv1.3",
+    "tls_cipher": "TLS_AES_256_GCM_SHA384",
+    "duration_ms": 42,
+}
+
+
+def test_each_kind_tells_what_it_knows(clickhouse: ClickHouse) -> None:
+    clickhouse.insert(columns(every_kind()))
+    assert msgspec.to_builtins(timeline(clickhouse, "tnt_1", "msg_1")) == [
+        {"event_type": "processed", "timestamp": "2026-04-23T10:00:03.120Z", "recipient_email": "ada@example.com"},
+        {
+            "event_type": "deferred",
+            "timestamp": "2026-04-23T10:00:04.120Z",
+            "recipient_email": "ada@example.com",
+            "smtp_response": "451 4.7.1 Later",
+            "metadata": TRANSACTION | {"reason": "greylisted", "next_attempt_at": "2026-04-23T10:01:02.120Z"},
+        },
+        {
+            "event_type": "delivered",
+            "timestamp": "2026-04-23T10:00:05.120Z",
+            "recipient_email": "ada@example.com",
+            "smtp_response": "250 2.0.0 OK",
+            "metadata": TRANSACTION,
+        },
+        {
+            "event_type": "bounce",
+            "timestamp": "2026-04-23T10:00:06.120Z",
+            "recipient_email": "ada@example.com",
+            "bounce_type": "hard",
+            "bounce_reason": "no such user",
+            "smtp_response": "550 5.1.1 No",
+            "metadata": TRANSACTION,
+        },
+        {
+            "event_type": "blocked",
+            "timestamp": "2026-04-23T10:00:07.120Z",
+            "recipient_email": "ada@example.com",
+            "bounce_type": "block",
+            "bounce_reason": "listed",
+            "smtp_response": "550 5.7.1 Listed",
+            "metadata": TRANSACTION,
+        },
+        {
+            "event_type": "dropped",
+            "timestamp": "2026-04-23T10:00:08.120Z",
+            "recipient_email": "ada@example.com",
+            "metadata": {"reason": "suppressed"},
+        },
+    ]
+
+
+def test_any_text_comes_back_as_it_went(clickhouse: ClickHouse) -> None:
+    reply = "250-zürich\n250 'quoted' \\N \x00 done\t\"x\""
+    clickhouse.insert(columns([delivered(recipient="ünïcode'@bücher.example", smtp_response=reply, duration_ms=0)]))
+    (event,) = timeline(clickhouse, "tnt_1", "msg_1")
+    assert (event.recipient_email, event.smtp_response) == ("ünïcode'@bücher.example", reply)
+    assert event.metadata["duration_ms"] == 0
+
+
+def test_names_in_a_query_are_values_not_sql(clickhouse: ClickHouse) -> None:
+    clickhouse.insert(columns([processed()]))
+    assert timeline(clickhouse, "tnt_1", "' OR 1 = 1 --") == []
+    assert event_counts(clickhouse, "tnt_1", "\\' OR 1 = 1 --") == {}
+
+
+def test_a_batch_is_counted_by_event(clickhouse: ClickHouse) -> None:
+    clickhouse.insert(columns([*every_kind(), delivered(7, message_id="msg_2"), bounced(8, batch_id="bat_2")]))
+    clickhouse.insert(columns([delivered(9, tenant_id="tnt_2"), blocked(5), dropped(6)]))
+    assert event_counts(clickhouse, "tnt_1", "bat_1") == {
+        "processed": 1,
+        "deferred": 1,
+        "delivered": 2,
+        "bounce": 1,
+        "blocked": 1,
+        "dropped": 1,
+    }
+    assert event_counts(clickhouse, "tnt_1", "bat_0") == {}
+
+
+def test_an_analyst_counts_by_day_and_category(clickhouse: ClickHouse) -> None:
+    day = 86_400
+    events = [delivered(n, at=n * day, categories=("a", "b") if n % 2 else ("a",)) for n in range(1, 5)]
+    clickhouse.insert(columns(events))
+    clickhouse.insert(columns(events))
+    assert clickhouse.rows(
+        "SELECT toString(toDate(at)) AS day, arrayJoin(categories) AS category, event, count() FROM events_once "
+        "WHERE tenant_id = 'tnt_1' AND at >= '1970-01-03' GROUP BY ALL ORDER BY ALL"
+    ) == [
+        ("1970-01-03", "a", "delivered", 1),
+        ("1970-01-04", "a", "delivered", 1),
+        ("1970-01-04", "b", "delivered", 1),
+        ("1970-01-05", "a", "delivered", 1),
+    ]
+
+
+@pytest.mark.parametrize("bad", [delivered(attempt=2**40), delivered(duration_ms=-1), processed(at=1e300)])
+def test_a_value_that_fits_no_column_is_rejected_and_nothing_is_written(clickhouse: ClickHouse, bad: Event) -> None:
+    with pytest.raises(Rejected):
+        clickhouse.insert(columns([processed(), bad]))
+    assert clickhouse.rows("SELECT count() FROM events") == [(0,)]
+
+
+def test_one_insert_may_span_any_number_of_months(clickhouse: ClickHouse) -> None:
+    clickhouse.insert(columns([processed(n, at=n * 31 * 86_400.0) for n in range(150)]))
+    assert clickhouse.rows("SELECT count() FROM events_once") == [(150,)]
+
+
+def test_a_server_that_does_not_answer_is_unavailable(tmp_path: Path) -> None:
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        port = closed.getsockname()[1]
+    with pytest.raises(Unavailable):
+        ClickHouse.open(ClickHouseSettings(dsn=f"clickhouse://127.0.0.1:{port}"), tmp_path)
+
+
+def test_an_engine_of_another_directory_in_this_process_is_unavailable(clickhouse: ClickHouse, tmp_path: Path) -> None:
+    with pytest.raises(Unavailable):
+        ClickHouse.open(ClickHouseSettings(), tmp_path / "other")

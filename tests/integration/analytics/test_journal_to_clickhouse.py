@@ -1,0 +1,38 @@
+"""The recorder between the real journal and the real engine."""
+
+import asyncio
+from pathlib import Path
+
+import psycopg
+
+from actors.recorder import Bounds, Recorder
+from analytics.events import encode_batch
+from cluster.journal.store import Journal
+from cluster.settings import ClickHouseSettings
+from tests.unit.analytics.samples import every_kind, processed
+
+QUICK = Bounds(page_rows=3, insert_interval_s=0.001, trim_every=1)
+
+
+async def test_the_log_empties_into_clickhouse(journal: Journal, journal_dsn: str, tmp_path: Path) -> None:
+    recorder = Recorder(ClickHouseSettings(poll_interval_ms=1), tmp_path, journal, bounds=QUICK)
+    await recorder.start()
+    async with await psycopg.AsyncConnection.connect(journal_dsn, autocommit=True) as connection:
+        batches = [encode_batch(every_kind())] + [encode_batch([processed(number)]) for number in range(10, 20)]
+        for batch in batches:
+            await connection.execute("INSERT INTO event_log (events) VALUES (%s)", [batch])
+        async with asyncio.timeout(10):
+            while True:
+                cursor = await connection.execute("SELECT count(*) FROM event_log")
+                if await cursor.fetchone() == (0,):
+                    break
+                await asyncio.sleep(0.005)
+    assert await recorder.event_counts("tnt_1", "bat_1") == {
+        "processed": 11,
+        "deferred": 1,
+        "delivered": 1,
+        "bounce": 1,
+        "blocked": 1,
+        "dropped": 1,
+    }
+    await recorder.stop()

@@ -1,0 +1,329 @@
+"""The recorder with a real engine, and an event log that is a list."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from actors.recorder import Bounds, Recorder
+from analytics.client import ClickHouse, Unavailable
+from analytics.events import Event, encode_batch
+from cluster.journal.records import LogRow
+from cluster.journal.store import Journal
+from cluster.journal.store import Unavailable as JournalUnavailable
+from cluster.settings import ClickHouseSettings
+from tests.unit.analytics.samples import delivered, every_kind, processed
+
+SETTINGS = ClickHouseSettings(poll_interval_ms=1)
+QUICK = Bounds(insert_interval_s=0.001, first_wait_s=0.001, longest_wait_s=0.01, trim_every=2)
+TRANSACTION = 7
+
+
+class ListLog:
+    """The journal's log: rows in a list, one cursor, and failures on order."""
+
+    def __init__(self, *batches: bytes) -> None:
+        self.rows: list[LogRow] = []
+        self.cursor = 0
+        self.limits: list[int] = []
+        self.failing_moves = 0
+        self.changed = asyncio.Event()
+        for batch in batches:
+            self.append(batch)
+
+    def append(self, batch: bytes) -> None:
+        self.rows.append(LogRow(TRANSACTION, len(self.rows) + 1, batch))
+
+    async def log_after(self, consumer: str, limit: int) -> list[LogRow]:
+        assert consumer == "recorder"
+        self.limits.append(limit)
+        return self.rows[self.cursor : self.cursor + limit]
+
+    async def move_cursor(self, consumer: str, tx: int, id: int) -> None:
+        if self.failing_moves:
+            self.failing_moves -= 1
+            raise JournalUnavailable("no connection")
+        assert (consumer, tx) == ("recorder", TRANSACTION)
+        assert id > self.cursor
+        self.cursor = id
+        self.changed.set()
+
+    async def trim_log(self) -> int:
+        return 0
+
+    async def drained(self) -> None:
+        while self.cursor < len(self.rows):
+            await self.changed.wait()
+            self.changed.clear()
+
+
+class Failing:
+    """A real connection whose inserts fail as long as ``refusals`` last."""
+
+    def __init__(self, client: ClickHouse) -> None:
+        self.client = client
+        self.refusals = 0
+        self.inserts = 0
+
+    def insert(self, columns: list[Sequence[Any]]) -> None:
+        if self.refusals:
+            self.refusals -= 1
+            raise Unavailable("too many parts")
+        self.inserts += 1
+        self.client.insert(columns)
+
+    def migrate(self) -> list[str]:
+        return self.client.migrate()
+
+    def rows(self, query: str, **parameters: Any) -> list[tuple[Any, ...]]:
+        return self.client.rows(query, **parameters)
+
+    def close(self) -> None:
+        self.client.close()
+
+
+class Scene:
+    """A recorder under way, what it reads from and what it writes to."""
+
+    def __init__(self, log: ListLog, data_dir: Path, bounds: Bounds = QUICK) -> None:
+        self.log = log
+        self.clickhouse: Failing | None = None
+        self.refusals = 0
+        self.recorder = Recorder(SETTINGS, data_dir, cast(Journal, log), connect=self._connect, bounds=bounds)
+
+    def _connect(self, settings: ClickHouseSettings, data_dir: Path) -> ClickHouse:
+        self.clickhouse = Failing(ClickHouse.open(settings, data_dir))
+        self.clickhouse.refusals = self.refusals
+        return cast(ClickHouse, self.clickhouse)
+
+    async def in_engine(self, query: str) -> Any:
+        """The one value that a query answers, asked in the recorder's thread."""
+        assert self.clickhouse is not None
+        ((value,),) = await self.recorder._in_thread(self.clickhouse.rows, query)
+        return value
+
+
+@asynccontextmanager
+async def recording(log: ListLog, data_dir: Path, *, refusals: int = 0, bounds: Bounds = QUICK) -> AsyncIterator[Scene]:
+    scene = Scene(log, data_dir, bounds)
+    scene.refusals = refusals
+    await scene.recorder.start()
+    try:
+        yield scene
+    finally:
+        await scene.recorder.stop()
+
+
+async def until(condition: Callable[[], Awaitable[bool]]) -> None:
+    async with asyncio.timeout(5):
+        while not await condition():
+            await asyncio.sleep(0.001)
+
+
+def batch(*events: Event) -> bytes:
+    return encode_batch(list(events))
+
+
+async def test_what_is_in_the_log_can_be_read_as_a_timeline(tmp_path: Path) -> None:
+    async with recording(ListLog(batch(*every_kind()[:2]), batch(*every_kind()[2:])), tmp_path) as scene:
+        await scene.log.drained()
+        events = await scene.recorder.timeline("tnt_1", "msg_1")
+        assert [event.event_type for event in events] == [
+            "processed",
+            "deferred",
+            "delivered",
+            "bounce",
+            "blocked",
+            "dropped",
+        ]
+        assert (await scene.recorder.event_counts("tnt_1", "bat_1"))["delivered"] == 1
+
+
+async def test_events_that_come_later_follow(tmp_path: Path) -> None:
+    async with recording(ListLog(), tmp_path) as scene:
+        for number in range(1, 6):
+            scene.log.append(batch(processed(number)))
+            await scene.log.drained()
+        assert await scene.recorder.event_counts("tnt_1", "bat_1") == {"processed": 5}
+
+
+async def test_a_page_becomes_one_insert(tmp_path: Path) -> None:
+    async with recording(ListLog(*(batch(processed(n)) for n in range(100))), tmp_path) as scene:
+        await scene.log.drained()
+        assert scene.clickhouse is not None
+        assert scene.clickhouse.inserts == 1
+
+
+async def test_large_rows_are_read_and_inserted_in_smaller_pieces(tmp_path: Path) -> None:
+    rows = [batch(*(processed(10 * row + n) for n in range(10))) for row in range(12)]
+    bounds = Bounds(
+        page_rows=4, page_bytes=2 * len(rows[0]), block_bytes=len(rows[0]), insert_interval_s=0, first_wait_s=0.001
+    )
+    async with recording(ListLog(*rows), tmp_path, bounds=bounds) as scene:
+        await scene.log.drained()
+        assert scene.clickhouse is not None
+        assert scene.clickhouse.inserts == 12
+        assert scene.log.limits[:3] == [4, 2, 2]
+        assert await scene.in_engine("SELECT count() FROM events_once") == 120
+
+
+async def test_a_crash_between_insert_and_cursor_changes_no_count(tmp_path: Path) -> None:
+    log = ListLog(batch(*every_kind()))
+    async with recording(log, tmp_path) as scene:
+        await log.drained()
+        before = await scene.recorder.event_counts("tnt_1", "bat_1")
+    log.cursor = 0  # as if the process had died before the cursor's commit
+    async with recording(log, tmp_path) as scene:
+        await log.drained()
+        assert await scene.in_engine("SELECT count() FROM events") == 12
+        assert await scene.recorder.event_counts("tnt_1", "bat_1") == before
+        assert len(await scene.recorder.timeline("tnt_1", "msg_1")) == 6
+
+
+async def test_a_journal_that_cannot_move_the_cursor_for_a_while_changes_no_count(tmp_path: Path) -> None:
+    log = ListLog(batch(*every_kind()), batch(processed(50)))
+    log.failing_moves = 3
+    async with recording(log, tmp_path) as scene:
+        await log.drained()
+        assert sum((await scene.recorder.event_counts("tnt_1", "bat_1")).values()) == 7
+
+
+async def test_an_outage_of_clickhouse_delays_and_loses_nothing(tmp_path: Path) -> None:
+    """A page is all that is ever in memory: it is read anew for each try, never added to."""
+    log = ListLog(*(batch(processed(n)) for n in range(300)))
+    bounds = Bounds(page_rows=50, insert_interval_s=0, first_wait_s=0.001, longest_wait_s=0.002)
+    async with recording(log, tmp_path, refusals=10**9, bounds=bounds) as scene:
+
+        async def waits() -> bool:
+            return await scene.recorder.problem() is not None
+
+        await until(waits)
+        assert await scene.recorder.problem() == "too many parts"
+        for number in range(300, 400):
+            log.append(batch(processed(number)))
+        assert scene.clickhouse is not None
+        scene.clickhouse.refusals = 0
+        await log.drained()
+        # Every row once, in pages of the usual size: what waits is never collected.
+        assert scene.clickhouse.inserts == 8
+        assert set(log.limits) == {50}
+        assert await scene.in_engine("SELECT count() FROM events") == 400
+
+        async def well() -> bool:
+            return await scene.recorder.problem() is None
+
+        await until(well)
+
+
+async def test_clickhouse_may_be_away_at_the_start(tmp_path: Path) -> None:
+    log = ListLog(batch(processed()))
+    absences = iter([True, True, False])
+
+    def connect(settings: ClickHouseSettings, data_dir: Path) -> ClickHouse:
+        if next(absences):
+            raise Unavailable("connection refused")
+        return ClickHouse.open(settings, data_dir)
+
+    recorder = Recorder(SETTINGS, tmp_path, cast(Journal, log), connect=connect, bounds=QUICK)
+    await recorder.start()
+    with pytest.raises(Unavailable, match="connection refused"):
+        await recorder.timeline("tnt_1", "msg_1")
+    await log.drained()
+    assert len(await recorder.timeline("tnt_1", "msg_1")) == 1
+    await recorder.stop()
+
+
+async def test_a_dsn_that_is_none_is_an_error_at_once(tmp_path: Path) -> None:
+    recorder = Recorder(ClickHouseSettings(dsn="mysql://h"), tmp_path, cast(Journal, ListLog()))
+    with pytest.raises(ValueError, match=r"clickhouse\.dsn"):
+        await recorder.start()
+    await recorder.stop()
+
+
+CORRUPT = {
+    "noise": b"\xc1\xff not msgpack",
+    "cut": encode_batch([delivered()])[:-3],
+    "bad text": encode_batch([processed(recipient="é@b.example")]).replace("é".encode(), b"\xff\xfe"),
+    "unknown event": encode_batch([processed()]).replace(b"processed", b"exploded!"),
+    "no time": encode_batch([processed(at=float("nan"))]),
+    "too large": encode_batch([processed(70), delivered(71, attempt=2**40)]),
+}
+
+
+@pytest.mark.parametrize("corrupt", CORRUPT.values(), ids=CORRUPT)
+async def test_a_corrupt_row_is_put_aside_and_the_others_pass(
+    tmp_path: Path, corrupt: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    log = ListLog(batch(processed(1)), corrupt, batch(delivered(2)))
+    async with recording(log, tmp_path) as scene:
+        await log.drained()
+        assert await scene.recorder.event_counts("tnt_1", "bat_1") == {"processed": 1, "delivered": 1}
+        assert await scene.recorder.problem() is None
+    (kept,) = (tmp_path / "rejected").iterdir()
+    assert kept.name.startswith("7-2-")
+    assert kept.read_bytes() == corrupt
+    assert "put aside tx=7 id=2" in caplog.text
+
+
+async def test_a_corrupt_row_that_comes_again_is_kept_once(tmp_path: Path) -> None:
+    log = ListLog(b"noise")
+    log.failing_moves = 3
+    async with recording(log, tmp_path):
+        await log.drained()
+    assert len(list((tmp_path / "rejected").iterdir())) == 1
+
+
+async def test_a_corrupt_row_stays_in_the_log_when_the_disk_refuses_it(tmp_path: Path) -> None:
+    (tmp_path / "rejected").write_text("a file where the folder should be")
+    log = ListLog(b"noise", batch(processed()))
+    async with recording(log, tmp_path) as scene:
+
+        async def waits() -> bool:
+            return await scene.recorder.problem() is not None
+
+        await until(waits)
+        assert log.cursor == 0
+        (tmp_path / "rejected").unlink()
+        await log.drained()
+    assert [path.read_bytes() for path in (tmp_path / "rejected").iterdir()] == [b"noise"]
+
+
+async def test_stop_records_what_is_in_the_log(tmp_path: Path) -> None:
+    log = ListLog()
+    slow = Bounds(page_rows=10, insert_interval_s=60)
+    async with recording(log, tmp_path, bounds=slow) as scene:
+        log.append(batch(processed(0)))
+        await log.drained()
+        for number in range(1, 35):
+            log.append(batch(processed(number)))
+    assert log.cursor == 35
+    with pytest.raises(Unavailable, match="not running"):
+        await scene.recorder.timeline("tnt_1", "msg_1")
+    assert await scene.recorder.problem() is not None
+
+
+async def test_stop_does_not_wait_for_clickhouse_to_come_back(tmp_path: Path) -> None:
+    log = ListLog(batch(processed()))
+    async with asyncio.timeout(3):
+        async with recording(log, tmp_path, refusals=10**9):
+            pass
+    assert log.cursor == 0
+
+
+async def test_a_defect_is_reported_and_recording_goes_on(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    log = ListLog(batch(processed()))
+    answers = log.log_after
+    defects = iter([KeyError("defect")])
+
+    async def log_after(consumer: str, limit: int) -> list[LogRow]:
+        for defect in defects:
+            raise defect
+        return await answers(consumer, limit)
+
+    log.log_after = log_after  # type: ignore[method-assign]  # one call of it fails
+    async with recording(log, tmp_path):
+        await log.drained()
+    assert "recording failed" in caplog.text
