@@ -64,7 +64,7 @@ class Process:
         self._building = asyncio.Lock()
 
     async def start(self) -> None:
-        """Build and start the object."""
+        """Build and start the object. Raises PeerGone when it cannot start."""
         await self._started()
 
     async def call(self, method: str, arguments: Sequence[Any]) -> Any:
@@ -80,13 +80,21 @@ class Process:
         if self._object is None:
             async with self._building:
                 if self._object is None:
-                    module, _, function = self._build.partition(":")
-                    build: Build = getattr(importlib.import_module(module), function)
-                    actor = await build(self._context, _links())
-                    await actor.start()
+                    try:
+                        self._object = await self._make()
+                    except Exception as error:
+                        # Whoever calls learns that nobody is there yet; the next call tries again.
+                        log.exception("cannot start")
+                        raise PeerGone(self._context.name, f"cannot start: {error}") from error
                     log.info("running pid=%d", os.getpid())
-                    self._object = actor
         return self._object
+
+    async def _make(self) -> Actor:
+        module, _, function = self._build.partition(":")
+        build: Build = getattr(importlib.import_module(module), function)
+        actor = await build(self._context, _links())
+        await actor.start()
+        return actor
 
 
 def _links() -> Links:
@@ -190,6 +198,8 @@ class Actors:
         for name, started in [(name, handle.start.remote()) for name, handle in self._handles.items()]:
             try:
                 ray.get(started, timeout=START_S)
+            except PeerGone as gone:
+                raise RuntimeError(str(gone)) from gone
             except (ray.exceptions.RayError, TimeoutError) as error:
                 raise RuntimeError(f"{name} did not start: {error}") from error
             yield name

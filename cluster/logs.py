@@ -8,6 +8,8 @@ from pathlib import Path
 from cluster.settings import LogSettings
 
 KEPT_FILES = 5
+OURS = ("cluster", "analytics", "actors", "api")
+"""Loggers that ``level`` is for; libraries tell only what is wrong, unless ``levels`` names them."""
 
 
 class LineFormatter(logging.Formatter):
@@ -29,6 +31,8 @@ def configure(process: str, settings: LogSettings, data_dir: Path) -> None:
         folder / f"{process}.log", maxBytes=settings.max_bytes, backupCount=KEPT_FILES, encoding="utf-8"
     )
     handler.setFormatter(LineFormatter(f"%(asctime)s %(levelname)s {process} %(name)s %(message)s"))
-    logging.basicConfig(level=settings.level.upper(), handlers=[handler], force=True)
+    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
+    for name in OURS:
+        logging.getLogger(name).setLevel(settings.level.upper())
     for name, level in settings.levels.items():
         logging.getLogger(name).setLevel(level.upper())

@@ -123,6 +123,7 @@ class CaptureSettings(_Section, frozen=True, kw_only=True):
 
 class LogSettings(_Section, frozen=True, kw_only=True):
     level: Literal["debug", "info", "warning", "error"] = "info"
+    """Of postray's own loggers; libraries log warnings."""
     levels: dict[str, Literal["debug", "info", "warning", "error"]] = field(default_factory=dict)
     """Levels of single loggers, such as {"actors.delivery" = "debug"}."""
     max_bytes: int = 50_000_000
