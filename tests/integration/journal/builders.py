@@ -11,14 +11,16 @@ async def a_tenant(journal: Journal, name: str = "acme") -> str:
     return await journal.create_tenant(name)
 
 
-def a_message(*emails: str, send_at: datetime | None = None, sandbox: bool = False) -> NewMessage:
+def a_message(
+    *emails: str, send_at: datetime | None = None, sandbox: bool = False, personal: Personal | None = None
+) -> NewMessage:
     emails = emails or ("ada@example.com",)
     return NewMessage(
         id=new_id("msg_"),
         subject="Welcome",
         from_email="hello@mail.example.com",
         to_emails=emails,
-        personal=encode(Personal(to=tuple(Address(email) for email in emails))),
+        personal=encode(personal or Personal(to=tuple(Address(email) for email in emails))),
         recipients=tuple(Recipient(email, email.partition("@")[2]) for email in emails),
         send_at=send_at,
         expires_at=datetime.now(UTC) + timedelta(days=3),

@@ -1,0 +1,232 @@
+"""From the journal to the wire and back: what peers and DNS do, and what becomes of the message."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+import pytest
+from dnslib import MX, RCODE
+
+from actors.capture.envelope import Action, Answer, Behaviour, Reply
+from actors.delivery.deliverer import Superseded
+from actors.dispatch import OfferAnswer
+from analytics.events import Bounced, Deferred, Delivered, Dropped
+from cluster.journal.records import Address, Personal, Waiting
+from cluster.journal.store import Journal
+from cluster.policy.lifecycle import Status
+from tests.integration.delivery.world import DELIVERY, World, a_world
+from tests.integration.journal.builders import a_message
+
+
+def first(*answers: Answer) -> Callable[..., Answer]:
+    """A hook that gives these answers one after the other, and then the server's own."""
+    left = list(answers)
+    return lambda *_: left.pop(0) if left else None
+
+
+async def test_a_message_is_delivered_to_the_mail_exchanger(journal: Journal) -> None:
+    async with a_world(journal) as world:
+        world.zone("example.com", "127.0.0.1")
+        message = a_message("ada@example.com")
+        await world.accept(message)
+        row = await world.finished(message)
+        assert (row.status, row.retry_count, row.error_message) == (Status.DELIVERED, 0, None)
+        (envelope,) = world.taken
+        assert envelope.rcpt_to == ("ada@example.com",)
+        assert envelope.mail_from == f"b+{message.id[4:].lower()}@mail.example.com"
+        assert f"Message-ID: <{message.id}@mail.example.com>".encode() in envelope.content
+        (event,) = await world.told(message, 1)
+        assert isinstance(event, Delivered)
+        assert (event.mx_host, event.mx_ip, event.site) == ("mx0.example.com", "127.0.0.1", "example.com")
+        assert event.smtp_response.startswith("250")
+        assert event.categories == ()
+
+
+async def test_a_transient_refusal_is_deferred_and_tried_again(journal: Journal) -> None:
+    async with a_world(journal, Behaviour(rcpt=first(Reply(450, "4.2.0 later")))) as world:
+        world.zone("example.com", "127.0.0.1")
+        message = a_message()
+        await world.accept(message)
+        row = await world.finished(message)
+        assert (row.status, row.retry_count) == (Status.DELIVERED, 1)
+        deferred, delivered = await world.told(message, 2)
+        assert isinstance(deferred, Deferred) and isinstance(delivered, Delivered)
+        assert deferred.smtp_response == "450 4.2.0 later"
+        assert deferred.next_attempt_at > deferred.at
+        assert (deferred.attempt, delivered.attempt) == (1, 2)
+
+
+async def test_a_permanent_refusal_bounces(journal: Journal) -> None:
+    async with a_world(journal, Behaviour(rcpt=lambda _: Reply(550, "5.1.1 no such user"))) as world:
+        world.zone("example.com", "127.0.0.1")
+        message = a_message()
+        await world.accept(message)
+        row = await world.finished(message)
+        assert (row.status, row.error_message) == (Status.BOUNCED, "550 5.1.1 no such user")
+        (event,) = await world.told(message, 1)
+        assert isinstance(event, Bounced)
+        assert (event.bounce_type, event.reason) == ("hard", "550 5.1.1 no such user")
+
+
+async def test_a_message_past_its_lifetime_is_given_up(journal: Journal) -> None:
+    async with a_world(journal, Behaviour(mail=lambda _: Reply(451, "4.3.0 busy"))) as world:
+        world.zone("example.com", "127.0.0.1")
+        message = msgspec.structs.replace(a_message(), expires_at=datetime.now(UTC) + timedelta(seconds=0.3))
+        await world.accept(message)
+        row = await world.finished(message)
+        assert row.status is Status.BOUNCED
+        assert row.error_message is not None and row.error_message.startswith("expired after")
+
+
+@pytest.mark.parametrize("stage", ["greeting", "ehlo", "mail", "rcpt", "end_of_data"])
+async def test_a_connection_lost_at_any_stage_is_tried_again(journal: Journal, stage: str) -> None:
+    hook = first(Action.DROP)
+    async with a_world(journal, Behaviour(**{stage: hook})) as world:
+        world.zone("example.com", "127.0.0.1")
+        message = a_message()
+        await world.accept(message)
+        row = await world.until(message, Status.DELIVERED)
+        assert row.retry_count == 1
+        assert len(world.taken) == 1
+
+
+async def test_the_next_exchanger_is_tried_when_the_first_is_down(journal: Journal) -> None:
+    async with a_world(journal) as world:
+        world.zone("example.com", "127.0.0.9", "127.0.0.1")  # nobody listens at the first
+        message = a_message()
+        await world.accept(message)
+        assert (await world.finished(message)).status is Status.DELIVERED
+        (event,) = await world.told(message, 1)
+        assert isinstance(event, Delivered)
+        assert event.mx_host == "mx1.example.com"
+
+
+async def test_a_site_that_is_down_defers_and_backs_off(journal: Journal) -> None:
+    async with a_world(journal) as world:
+        world.zone("example.com", "127.0.0.9")
+        message = a_message()
+        await world.accept(message)
+        row = await world.until(message, Status.QUEUED, attempts=1)
+        assert row.error_message is not None and "connect" in row.error_message
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("null.test", "null mx"), ("absent.test", "no such domain")],
+)
+async def test_a_domain_that_takes_no_mail_bounces(journal: Journal, name: str, expected: str) -> None:
+    async with a_world(journal) as world:
+        world.dns.zone["null.test", "MX"] = [MX(".", 0)]
+        message = a_message(f"ada@{name}")
+        await world.accept(message)
+        row = await world.finished(message)
+        assert (row.status, row.error_message) == (Status.BOUNCED, f"{name}: {expected}")
+        (event,) = await world.told(message, 1)
+        assert isinstance(event, Bounced)
+        assert event.bounce_type == "hard"
+
+
+async def test_a_dns_that_fails_defers(journal: Journal) -> None:
+    async with a_world(journal) as world:
+        world.zone("example.com", "127.0.0.1")
+        world.dns.rcodes["example.com"] = RCODE.SERVFAIL
+        message = a_message()
+        await world.accept(message)
+        (event,) = await _after(world, message)
+        assert isinstance(event, Deferred)
+        assert "SERVFAIL" in event.reason
+
+
+async def _after(world: World, message: object) -> list[object]:
+    await world.scheduler.round()
+    return list(await world.told(message, 1))  # type: ignore[arg-type]
+
+
+async def test_recipients_at_one_site_share_a_transaction_and_have_outcomes_of_their_own(journal: Journal) -> None:
+    def rcpt(path: str) -> Answer:
+        return Reply(550, "5.1.1 unknown") if "bad" in path else None
+
+    async with a_world(journal, Behaviour(rcpt=rcpt)) as world:
+        world.zone("example.com", "127.0.0.1")
+        message = a_message("good@example.com", "bad@example.com", "also@example.com")
+        await world.accept(message)
+        row = await world.finished(message)
+        assert row.status is Status.DELIVERED
+        (envelope,) = world.taken
+        assert set(envelope.rcpt_to) == {"good@example.com", "also@example.com"}
+        events = {event.recipient: type(event) for event in await world.told(message, 3)}
+        assert events == {"good@example.com": Delivered, "also@example.com": Delivered, "bad@example.com": Bounced}
+
+
+async def test_what_cannot_be_composed_fails_alone(journal: Journal) -> None:
+    async with a_world(journal) as world:
+        world.zone("example.com", "127.0.0.1")
+        evil = a_message(personal=Personal(to=(Address("ada@example.com"),), headers={"X-A": "a\r\nBcc: b@c.de"}))
+        good = a_message()
+        await world.accept(evil, good)
+        assert (await world.finished(good)).status is Status.DELIVERED
+        row = await world.finished(evil)
+        assert row.status is Status.FAILED
+        assert row.error_message is not None and row.error_message.startswith("cannot be composed")
+        (event,) = await world.told(evil, 1)
+        assert isinstance(event, Dropped)
+
+
+async def test_connections_are_reused_and_never_more_than_the_limit(journal: Journal) -> None:
+    async with a_world(journal) as world:
+        world.zone("example.com", "127.0.0.1")
+        messages = [a_message(f"u{i}@example.com") for i in range(200)]
+        await world.accept(*messages)
+        for message in messages:
+            assert (await world.finished(message)).status is Status.DELIVERED
+        assert len({envelope.rcpt_to for envelope in world.taken}) == len(world.taken) == 200
+        assert world.peers[0].totals.connected <= DELIVERY.connections_per_site
+
+
+async def test_a_connection_is_closed_after_its_number_of_messages(journal: Journal) -> None:
+    settings = msgspec.structs.replace(DELIVERY, messages_per_connection=3, connections_per_site=1)
+    async with a_world(journal, settings=settings) as world:
+        world.zone("example.com", "127.0.0.1")
+        messages = [a_message(f"u{i}@example.com") for i in range(7)]
+        await world.accept(*messages)
+        for message in messages:
+            await world.finished(message)
+        assert max(envelope.transaction for envelope in world.taken) == 3
+        assert len({envelope.session for envelope in world.taken}) == 3
+
+
+async def test_an_offer_is_bounded_and_harmless_when_repeated(journal: Journal) -> None:
+    settings = msgspec.structs.replace(DELIVERY, window=10)
+    async with a_world(journal, settings=settings) as world:
+        world.dns.silent = True  # so that nothing leaves meanwhile
+        deliveries = [Waiting(f"msg_{i}", 0, f"tnt_{i % 3}", "example.com") for i in range(20)]
+        batch = msgspec.msgpack.encode(deliveries)
+        answer = await world.deliverer.offer(batch, {})
+        assert isinstance(answer, OfferAnswer)
+        taken = set(range(20)) - set(answer.refused)
+        assert 0 < len(taken) <= 10
+        again = await world.deliverer.offer(batch, {})
+        assert set(range(20)) - set(again.refused) >= taken
+        assert again.room >= 0
+
+
+async def test_stopping_gives_back_what_waits(journal: Journal) -> None:
+    async with a_world(journal) as world:
+        world.dns.silent = True
+        message = a_message(send_at=datetime.now(UTC))
+        await world.accept(message)
+        await world.scheduler.round()
+        await world.deliverer.stop()
+        assert (await world.deliverer.offer(msgspec.msgpack.encode([Waiting("m", 0, "t", "d")]), {})).refused == [0]
+        assert await journal.delivery_actors(60) == []
+        row = await journal.message(world.tenant_id, message.id)
+        assert row is not None
+        assert row.status in (Status.QUEUED, Status.SENDING)
+
+
+async def test_a_superseded_life_ends(journal: Journal) -> None:
+    async with a_world(journal) as world:
+        await journal.register_actor("delivery-0-0", "elsewhere")
+        with pytest.raises(Superseded):
+            await world.deliverer._beat()
+        world.crashes.clear()  # of the beat that runs in the background, if it came to it

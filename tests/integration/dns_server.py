@@ -1,0 +1,44 @@
+"""A DNS server of the tests' own, on loopback."""
+
+import asyncio
+
+from dnslib import QTYPE, RCODE, RD, RR, DNSRecord
+
+
+class DnsServer(asyncio.DatagramProtocol):
+    """Answers from its zone; what is not there does not exist. Counts the questions."""
+
+    def __init__(self) -> None:
+        self.zone: dict[tuple[str, str], list[RD]] = {}
+        self.rcodes: dict[str, int] = {}
+        self.silent = False
+        self.ttl = 0
+        self.asked: list[tuple[str, str]] = []
+        self.port = 0
+        self._transport: asyncio.DatagramTransport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.DatagramTransport) or hasattr(transport, "sendto")
+        self._transport = transport  # type: ignore[assignment]  # uvloop's transports have no such ancestry
+        self.port = transport.get_extra_info("sockname")[1]
+
+    def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
+        question = DNSRecord.parse(data)
+        name = str(question.q.qname).removesuffix(".").lower()
+        record_type = QTYPE[question.q.qtype]
+        self.asked.append((name, record_type))
+        if self.silent:
+            return
+        reply = question.reply()
+        alias = self.zone.get((name, "CNAME"))
+        if alias:
+            reply.add_answer(RR(question.q.qname, QTYPE.CNAME, rdata=alias[0], ttl=self.ttl))
+            name = str(alias[0].label).removesuffix(".")
+        for rdata in self.zone.get((name, record_type), []):
+            reply.add_answer(RR(name, question.q.qtype, rdata=rdata, ttl=self.ttl))
+        if name in self.rcodes:
+            reply.header.rcode = self.rcodes[name]
+        elif not any(known == name for known, _ in self.zone):
+            reply.header.rcode = RCODE.NXDOMAIN
+        assert self._transport is not None
+        self._transport.sendto(reply.pack(), addr)
