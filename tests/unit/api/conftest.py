@@ -7,7 +7,6 @@ import httpx
 import msgspec
 import pytest
 from litestar import Litestar
-from litestar.testing import AsyncTestClient
 
 from analytics.queries import TimelineEvent
 from api.app import create_app
@@ -45,7 +44,8 @@ class World:
             readiness=self._readiness,
             now=lambda: self.now,
         )
-        self.client: AsyncTestClient[Litestar] = AsyncTestClient(self.app)
+        transport = httpx.ASGITransport(cast(Any, self.app))
+        self.client = httpx.AsyncClient(transport=transport, base_url="http://postray.test")
 
     def _offer(self, requests: Sequence[NewRequest]) -> None:
         self.offered += requests
@@ -84,5 +84,8 @@ class World:
 @pytest.fixture
 async def world() -> AsyncIterator[World]:
     world = World()
+    # Not through the application's lifespan: pytest runs the two halves of a fixture in different tasks.
+    await world.intake.start()
     async with world.client:
         yield world
+    await world.intake.stop()

@@ -1,0 +1,73 @@
+"""The HTTP application: its routes, its failures, its OpenAPI document. Making it does no I/O."""
+
+from collections.abc import Callable
+
+from litestar import Litestar
+from litestar.datastructures import State
+from litestar.openapi.config import OpenAPIConfig
+from litestar.openapi.plugins import JsonRenderPlugin, YamlRenderPlugin
+from litestar.openapi.spec import Components, SecurityScheme
+
+from api.auth import Authenticator, Scopes
+from api.batches import Batches
+from api.body import ApiRequest, BodyBudget
+from api.domains import Domains
+from api.errors import answer
+from api.health import HealthChecks, Readiness
+from api.intake import Intake
+from api.mail_send import MailSending
+from api.messages import Messages, Timeline
+from cluster.journal.store import Journal
+from cluster.settings import HttpSettings
+
+DESCRIPTION = (
+    "Send mail in bulk and follow it. The shapes are SendGrid v3's: its clients work with the host changed. "
+    "Every answer from 400 up has `errors` and `detail`; times are ISO-8601, UTC."
+)
+
+
+def create_app(
+    settings: HttpSettings,
+    *,
+    journal: Journal,
+    intake: Intake,
+    timeline: Timeline,
+    readiness: Readiness,
+    now: Callable[[], float] | None = None,
+) -> Litestar:
+    """The application over its collaborators. It starts and stops the intake with its own lifespan; the journal is
+    its owner's to open and close. ``now`` is a monotonic clock, for what is remembered of keys."""
+    authenticator = Authenticator(journal.key_by_hash, now) if now else Authenticator(journal.key_by_hash)
+    return Litestar(
+        [
+            *MailSending(authenticator, journal, intake).handlers(),
+            *Batches(authenticator, journal).handlers(),
+            *Messages(authenticator, journal, timeline).handlers(),
+            *Domains(authenticator, journal).handlers(),
+            *Scopes(authenticator).handlers(),
+            *HealthChecks(readiness).handlers(),
+        ],
+        request_class=ApiRequest,
+        request_max_body_size=settings.max_body_bytes,
+        exception_handlers={Exception: answer},
+        on_startup=[intake.start],
+        on_shutdown=[intake.stop],
+        openapi_config=_openapi(),
+        state=State({"body_budget": BodyBudget()}),
+        # Logging is the process's: Litestar would replace its handlers.
+        logging_config=None,
+        debug=False,
+    )
+
+
+def _openapi() -> OpenAPIConfig:
+    return OpenAPIConfig(
+        title="postray",
+        version="3",
+        description=DESCRIPTION,
+        path="/schema",
+        # The pages that Litestar can draw of it load their scripts from the internet; these two need nothing.
+        render_plugins=[JsonRenderPlugin(path="/openapi.json"), YamlRenderPlugin(path="/openapi.yaml")],
+        components=Components(security_schemes={"key": SecurityScheme(type="http", scheme="bearer")}),
+        security=[{"key": []}],
+    )

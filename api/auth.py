@@ -1,0 +1,100 @@
+"""Who is asking: Bearer API keys, their tenant, their scopes.
+
+A guard on each route authenticates before anything of the body is read, and leaves the key in ``request.auth``.
+RFC 6750 (Bearer), RFC 9110 §11.
+"""
+
+import time
+from collections.abc import Awaitable, Callable
+
+from litestar import get
+from litestar.connection import ASGIConnection
+from litestar.datastructures import State
+from litestar.handlers import BaseRouteHandler, HTTPRouteHandler
+from msgspec import Struct
+
+from api.body import ApiRequest
+from api.errors import Forbidden, Unauthenticated, answers
+from api.expiring import ExpiringCache
+from cluster.journal.records import ApiKey
+from cluster.keys import is_key, key_hash
+
+KEY_TTL_S = 4.0
+"""How long a key is believed after the journal was asked: a revoked one is refused within 5 s."""
+KEYS_KEPT = 10_000
+
+Connection = ASGIConnection[HTTPRouteHandler, None, ApiKey, State]
+Guard = Callable[[Connection, BaseRouteHandler], Awaitable[None]]
+
+
+class Authenticator:
+    """Knows keys by asking the journal, at most once in a few seconds for each.
+
+    Unknown keys are not remembered: a guess is never repeated, so remembering them would only push out good ones.
+    """
+
+    def __init__(
+        self, find: Callable[[bytes], Awaitable[ApiKey | None]], clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._find = find
+        self._keys: ExpiringCache[bytes, ApiKey] = ExpiringCache(KEY_TTL_S, KEYS_KEPT, clock)
+
+    async def authenticate(self, authorization: str | None) -> ApiKey:
+        """The key of an Authorization header. Raises Unauthenticated."""
+        if authorization is None:
+            raise Unauthenticated("Missing Authorization header")
+        scheme, _, secret = authorization.partition(" ")
+        secret = secret.strip()
+        if scheme.lower() != "bearer" or not is_key(secret):
+            raise Unauthenticated("Invalid API key")
+        hash = key_hash(secret)
+        key = self._keys.get(hash)
+        if key is None:
+            key = await self._find(hash)
+            if key is None:
+                raise Unauthenticated("Invalid API key")
+            self._keys.put(hash, key)
+        return key
+
+    def requires(self, scope: str | None = None) -> Guard:
+        """A guard that lets a known key pass, when it has this scope."""
+
+        async def guard(connection: Connection, _: BaseRouteHandler) -> None:
+            key = await self.authenticate(connection.headers.get("authorization"))
+            if scope is not None:
+                require_scope(key, scope)
+            connection.scope["auth"] = key
+
+        return guard
+
+
+def require_scope(key: ApiKey, scope: str) -> None:
+    """Raises Forbidden when the key lacks the scope."""
+    if scope not in key.scopes:
+        raise Forbidden(f"Missing required scope: {scope}")
+
+
+class ScopeList(Struct, frozen=True):
+    """What the key may do."""
+
+    scopes: list[str]
+
+
+class Scopes:
+    """GET /v3/scopes."""
+
+    def __init__(self, authenticator: Authenticator) -> None:
+        self._authenticator = authenticator
+
+    def handlers(self) -> list[HTTPRouteHandler]:
+        route = get(
+            "/v3/scopes",
+            guards=[self._authenticator.requires()],
+            responses=answers(401, 503),
+            summary="The scopes of the key",
+            tags=["keys"],
+        )
+        return [route(self.scopes)]
+
+    async def scopes(self, request: ApiRequest) -> ScopeList:
+        return ScopeList(sorted(request.auth.scopes))

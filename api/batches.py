@@ -1,0 +1,108 @@
+"""Batches: messages of several requests under one id, counted together."""
+
+from datetime import UTC, datetime
+
+from litestar import get, post
+from litestar.handlers import HTTPRouteHandler
+from litestar.params import FromPath
+from msgspec import Struct
+
+from api.auth import Authenticator
+from api.body import ApiRequest
+from api.errors import NotFound, answers
+from cluster.ids import is_id
+from cluster.journal.records import BatchCounts
+from cluster.journal.store import Journal
+from cluster.policy.lifecycle import Status
+
+
+class NewBatch(Struct, frozen=True):
+    """A batch to put in ``batch_id`` of further requests."""
+
+    batch_id: str
+
+
+class StatusCounts(Struct, frozen=True, kw_only=True):
+    """Messages by status; they sum to the batch's total."""
+
+    queued: int
+    processing: int
+    """Held by an actor: PROCESSING, RENDERED or SENDING."""
+    sent: int
+    delivered: int
+    bounced: int
+    failed: int
+    cancelled: int
+    sandbox: int
+
+
+class BatchStatus(Struct, frozen=True, kw_only=True):
+    """How a batch stands."""
+
+    batch_id: str
+    total_messages: int
+    status_counts: StatusCounts
+    created_at: datetime
+    completed_at: datetime | None
+    """When the last of its messages was finished; null while one is not."""
+    is_complete: bool
+
+
+class Batches:
+    """POST /v3/mail/batch and GET /v3/mail/batch/{id}."""
+
+    def __init__(self, authenticator: Authenticator, journal: Journal) -> None:
+        self._authenticator = authenticator
+        self._journal = journal
+
+    def handlers(self) -> list[HTTPRouteHandler]:
+        may_schedule = [self._authenticator.requires("mail.schedule")]
+        create = post(
+            "/v3/mail/batch",
+            status_code=201,
+            guards=may_schedule,
+            responses=answers(401, 403, 503),
+            summary="Create a batch",
+            tags=["mail"],
+        )
+        show = get(
+            "/v3/mail/batch/{id:str}",
+            guards=may_schedule,
+            responses=answers(400, 401, 403, 404, 503),
+            summary="How a batch stands",
+            tags=["mail"],
+        )
+        return [create(self.create), show(self.show)]
+
+    async def create(self, request: ApiRequest) -> NewBatch:
+        return NewBatch(await self._journal.create_batch(request.auth.tenant_id))
+
+    async def show(self, request: ApiRequest, id: FromPath[str]) -> BatchStatus:
+        counts = await self._journal.batch_counts(request.auth.tenant_id, id) if is_id("bat_", id) else None
+        if counts is None:
+            raise NotFound("The batch does not exist")
+        return batch_status(counts)
+
+
+def batch_status(counts: BatchCounts) -> BatchStatus:
+    """The journal's counts as clients read them."""
+    held = (Status.PROCESSING, Status.RENDERED, Status.SENDING)
+    by_status = {status: counts.by_status.get(status, 0) for status in Status}
+    completed_at = counts.completed_at
+    return BatchStatus(
+        batch_id=counts.id,
+        total_messages=counts.total,
+        status_counts=StatusCounts(
+            queued=by_status[Status.QUEUED],
+            processing=sum(by_status[status] for status in held),
+            sent=by_status[Status.SENT],
+            delivered=by_status[Status.DELIVERED],
+            bounced=by_status[Status.BOUNCED],
+            failed=by_status[Status.FAILED],
+            cancelled=by_status[Status.CANCELLED],
+            sandbox=by_status[Status.SANDBOX],
+        ),
+        created_at=counts.created_at.astimezone(UTC),
+        completed_at=completed_at.astimezone(UTC) if completed_at else None,
+        is_complete=completed_at is not None,
+    )

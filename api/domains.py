@@ -1,0 +1,103 @@
+"""Sender domains, read only: what a tenant may send from, and the DNS records that make it so."""
+
+from itertools import groupby
+from typing import Literal
+
+from litestar import get
+from litestar.handlers import HTTPRouteHandler
+from litestar.params import FromPath
+from msgspec import Struct
+
+from api.auth import Authenticator
+from api.body import ApiRequest
+from api.errors import NotFound, answers
+from cluster.journal.records import SenderDomain
+from cluster.journal.store import Journal
+
+
+class DnsRecord(Struct, frozen=True, kw_only=True):
+    """A record that the domain's owner publishes."""
+
+    valid: bool
+    type: Literal["txt"] = "txt"
+    host: str
+    data: str
+
+
+class DomainDns(Struct, frozen=True, omit_defaults=True):
+    """The keys of the domain; a second one while keys are rotated."""
+
+    dkim1: DnsRecord
+    dkim2: DnsRecord | None = None
+
+
+class Domain(Struct, frozen=True, kw_only=True):
+    """A sender domain in SendGrid's shape."""
+
+    id: int
+    domain: str
+    subdomain: str = ""
+    username: str = ""
+    valid: bool
+    default: bool = False
+    dns: DomainDns
+
+
+class Domains:
+    """GET /v3/whitelabel/domains."""
+
+    def __init__(self, authenticator: Authenticator, journal: Journal) -> None:
+        self._authenticator = authenticator
+        self._journal = journal
+
+    def handlers(self) -> list[HTTPRouteHandler]:
+        may_read = [self._authenticator.requires("domains.read")]
+        listing = get(
+            "/v3/whitelabel/domains",
+            guards=may_read,
+            responses=answers(401, 403, 503),
+            summary="List sender domains",
+            tags=["domains"],
+        )
+        show = get(
+            "/v3/whitelabel/domains/{id:str}",
+            guards=may_read,
+            responses=answers(400, 401, 403, 404, 503),
+            summary="A sender domain",
+            tags=["domains"],
+        )
+        return [listing(self.listing), show(self.show)]
+
+    async def listing(self, request: ApiRequest) -> list[Domain]:
+        return domains(await self._journal.sender_domains(request.auth.tenant_id))
+
+    async def show(self, request: ApiRequest, id: FromPath[str]) -> Domain:
+        for domain in domains(await self._journal.sender_domains(request.auth.tenant_id)):
+            if str(domain.id) == id:
+                return domain
+        raise NotFound("The domain does not exist")
+
+
+def domains(keys: list[SenderDomain]) -> list[Domain]:
+    """The journal's rows, one per key and together for a domain, as one entry per domain."""
+    found = []
+    for id, rows in groupby(keys, key=lambda key: key.id):
+        of_domain = list(rows)
+        found.append(
+            Domain(
+                id=id,
+                domain=of_domain[0].domain,
+                valid=of_domain[0].verified,
+                dns=DomainDns(*[_dkim_record(key) for key in of_domain[:2]]),
+            )
+        )
+    return found
+
+
+def _dkim_record(key: SenderDomain) -> DnsRecord:
+    """RFC 6376 §3.6.1."""
+    return DnsRecord(
+        valid=key.verified,
+        host=f"{key.selector}._domainkey.{key.domain}",
+        data=f"v=DKIM1; k=rsa; p={key.public_key}",
+    )

@@ -1,0 +1,217 @@
+"""What a client reads when a request fails: one body that serves both dialects, one table from exception to status.
+
+``errors`` is what SendGrid's clients read, ``detail`` what others do. Handlers raise; ``answer`` is the only place that
+makes a failure a response. Never does: tell a client what went wrong inside (a 500 says that it happened, no more).
+"""
+
+import logging
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from litestar import Request, Response
+from litestar.exceptions import HTTPException
+from litestar.openapi.datastructures import ResponseSpec
+from msgspec import Struct
+
+from cluster.journal.store import Rejected, Unavailable
+
+log = logging.getLogger(__name__)
+
+RETRY_AFTER_S = 5
+"""What a 503 asks for: long enough for a restarted Postgres to answer again."""
+MOST_FAULTS = 1000
+"""Faults listed in one answer; a request of 100,000 recipients could have more than anybody reads."""
+
+INVALID_GRANT = "The provided authorization grant is invalid, expired, or revoked"
+"""SendGrid's words; its clients look for them."""
+
+
+class Fault(Struct, frozen=True):
+    """One thing that is wrong with a request."""
+
+    message: str
+    field: str | None = None
+    """Where, as in ``personalizations[3].to[0].email``."""
+    help: str | None = None
+
+
+class ErrorBody(Struct, frozen=True):
+    """The body of every answer from 400 up."""
+
+    errors: list[Fault]
+    detail: str
+
+
+class Mismatch(Struct, frozen=True):
+    """Where a body is not JSON, or not of the right types, as FastAPI's clients read it."""
+
+    loc: list[str | int]
+    msg: str
+    type: str
+
+
+class SchemaErrorBody(Struct, frozen=True):
+    """The body of a 422: there, ``detail`` is an array."""
+
+    errors: list[Fault]
+    detail: list[Mismatch]
+
+
+class Refusal(Exception):
+    """A request that is answered with an error. ``detail`` is for its sender to read."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail)
+        self.detail = detail
+
+
+class Invalid(Refusal):
+    """The request breaks rules; all of them are named."""
+
+    def __init__(self, faults: Sequence[Fault]) -> None:
+        first = faults[0]
+        text = f"{first.field}: {first.message}" if first.field else first.message
+        super().__init__(text if len(faults) == 1 else f"{text} (and {len(faults) - 1} more)")
+        self.args = (faults,)
+        self.faults = faults
+
+
+class Unparseable(Refusal):
+    """The body is not JSON, or not of the types that the request has."""
+
+    def __init__(self, message: str, kind: str) -> None:
+        """``message`` is msgspec's: it may end in a path, such as ``at `$.personalizations[0].to```."""
+        super().__init__(message)
+        self.args = (message, kind)
+        self.kind = kind
+
+
+class Unauthenticated(Refusal):
+    """No key, or none that is known."""
+
+
+class Forbidden(Refusal):
+    """The key is known and may not do this."""
+
+
+class NotFound(Refusal):
+    """Nothing there that this tenant can see."""
+
+
+class Stalled(Refusal):
+    """The client stopped sending its body."""
+
+
+class TooLarge(Refusal):
+    """The body is longer than the limit; the rest of it is not read."""
+
+
+class UnsupportedMedia(Refusal):
+    """The body is in a form that this route does not read."""
+
+
+class Overloaded(Refusal):
+    """A bound was reached; the same request may succeed in a moment."""
+
+
+STATUS: Mapping[type[Exception], int] = {
+    Invalid: 400,
+    Rejected: 400,
+    Unauthenticated: 401,
+    Forbidden: 403,
+    NotFound: 404,
+    Stalled: 408,
+    TooLarge: 413,
+    UnsupportedMedia: 415,
+    Unparseable: 422,
+    Overloaded: 503,
+    Unavailable: 503,
+}
+
+_DESCRIPTIONS: Mapping[int, str] = {
+    400: "The request breaks rules: all of them, each with its field",
+    401: "No API key, or one that is unknown or revoked",
+    403: "The key lacks a scope, or the sender domain is not verified",
+    404: "Nothing there that this tenant can see",
+    408: "The body stopped arriving",
+    413: "The body is over the limit; the connection is closed",
+    415: "The body is not JSON, or in a content encoding other than gzip",
+    422: "The body is not JSON, or a value has the wrong JSON type",
+    500: "A defect; nothing was accepted",
+    503: "It cannot be committed now; Retry-After says when to try again",
+}
+
+
+def answers(*statuses: int, described: Mapping[int, type[Struct]] | None = None) -> dict[int, ResponseSpec]:
+    """The failures of a route, for its OpenAPI entry. Every route can fail with 500."""
+    bodies: dict[int, type[Struct]] = dict.fromkeys((*statuses, 500), ErrorBody)
+    if 422 in bodies:
+        bodies[422] = SchemaErrorBody
+    bodies |= described or {}
+    return {
+        status: ResponseSpec(
+            data_container=body, description=_DESCRIPTIONS.get(status, "Refused"), generate_examples=False
+        )
+        for status, body in sorted(bodies.items())
+    }
+
+
+def answer(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
+    """The response to a request whose handling raised ``error``."""
+    if isinstance(error, HTTPException):
+        return _litestar_answer(error)
+    status = next((STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), 500)
+    if status == 500:
+        log.error("unexpected method=%s path=%s", request.method, request.scope["path"], exc_info=error)
+        return _respond(500, "Internal error")
+    if isinstance(error, Unavailable):
+        log.warning("journal unavailable path=%s reason=%s", request.scope["path"], error.reason)
+        return _respond(503, "The request cannot be committed now; try again later")
+    if isinstance(error, Rejected):
+        log.warning("journal rejected path=%s reason=%s", request.scope["path"], error.reason)
+        return _respond(400, "The request holds data that cannot be stored")
+    if isinstance(error, Unparseable):
+        return _schema_answer(error)
+    assert isinstance(error, Refusal)
+    if isinstance(error, Invalid):
+        return _respond(400, error.detail, error.faults)
+    message = INVALID_GRANT if isinstance(error, Unauthenticated) else error.detail
+    return _respond(status, error.detail, [Fault(message)])
+
+
+def _litestar_answer(error: HTTPException) -> Response[ErrorBody]:
+    """Litestar's own: no such route or method, and query parameters of the wrong form."""
+    if error.status_code >= 500:
+        log.error("unexpected status=%d", error.status_code, exc_info=error)
+        return _respond(500, "Internal error")
+    faults = []
+    if isinstance(error.extra, list):
+        faults = [Fault(item["message"], item.get("key")) for item in error.extra if isinstance(item, dict)]
+    return _respond(error.status_code, Invalid(faults).detail if faults else error.detail, faults, error.headers)
+
+
+def _respond(
+    status: int, detail: str, faults: Sequence[Fault] = (), headers: Mapping[str, str] | None = None
+) -> Response[ErrorBody]:
+    listed = list(faults[:MOST_FAULTS]) or [Fault(detail)]
+    if len(faults) > MOST_FAULTS:
+        listed.append(Fault(f"{len(faults) - MOST_FAULTS} more faults are not listed"))
+    sent = dict(headers or {})
+    if status == 401:
+        sent["WWW-Authenticate"] = "Bearer"
+    if status == 503:
+        sent["Retry-After"] = str(RETRY_AFTER_S)
+    return Response(ErrorBody(listed, detail), status_code=status, headers=sent)
+
+
+def _schema_answer(error: Unparseable) -> Response[SchemaErrorBody]:
+    message, _, path = error.detail.partition(" - at `$")
+    path = path.rstrip("`")
+    loc: list[str | int] = ["body"]
+    for name, number in re.findall(r"\.([^.\[\]]+)|\[(\d+|\.\.\.)\]", path):
+        loc.append(name or (int(number) if number.isdigit() else number))
+    return Response(
+        SchemaErrorBody([Fault(message, path.lstrip(".") or None)], [Mismatch(loc, message, error.kind)]),
+        status_code=422,
+    )

@@ -1,0 +1,54 @@
+"""Whether this process lives, and whether it can serve. Both without a key: load balancers ask."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Literal
+
+from litestar import Response, get
+from litestar.handlers import HTTPRouteHandler
+from msgspec import Struct
+
+from api.errors import answers
+
+Readiness = Callable[[], Awaitable[Mapping[str, str | None]]]
+"""Each part by name: None when it works, else what is wrong with it."""
+
+
+class Health(Struct, frozen=True):
+    """The process answers."""
+
+    status: Literal["ok"] = "ok"
+
+
+class Ready(Struct, frozen=True):
+    """Each part: "ok", or what is wrong with it."""
+
+    status: Literal["ready", "not ready"]
+    parts: dict[str, str]
+
+
+class HealthChecks:
+    """GET /healthz and /readyz."""
+
+    def __init__(self, readiness: Readiness) -> None:
+        self._readiness = readiness
+
+    def handlers(self) -> list[HTTPRouteHandler]:
+        open_to_all = [dict[str, list[str]]()]
+        alive = get("/healthz", responses=answers(), security=open_to_all, summary="Alive", tags=["health"])
+        ready = get(
+            "/readyz",
+            responses=answers(described={503: Ready}),
+            security=open_to_all,
+            summary="Ready to serve, part by part",
+            tags=["health"],
+        )
+        return [alive(self.alive), ready(self.ready)]
+
+    async def alive(self) -> Health:
+        return Health()
+
+    async def ready(self) -> Response[Ready]:
+        parts = {name: "ok" if problem is None else problem for name, problem in (await self._readiness()).items()}
+        if all(state == "ok" for state in parts.values()):
+            return Response(Ready("ready", parts))
+        return Response(Ready("not ready", parts), status_code=503)

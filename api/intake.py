@@ -1,0 +1,183 @@
+"""Intake: from a checked request to its commit, and the promise of a 202.
+
+Requests that arrive together are committed together: one task takes all that wait, calls ``accept`` once and resolves
+every waiter. A fault of one request fails that one only. Memory is bounded: when too much waits, the answer is no.
+After the commit the messages are offered to dispatch, which may ignore them: the journal has them.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import UTC, datetime, timedelta
+
+from api.conversion import new_request, stored_size
+from api.errors import Overloaded
+from api.mail_request import MailSend
+from cluster.journal.records import ApiKey, NewRequest
+from cluster.journal.store import Unavailable
+
+log = logging.getLogger(__name__)
+
+MOST_WAITING = 4096
+MOST_WAITING_BYTES = 256 * 1024 * 1024
+MOST_IN_COMMIT = 512
+MOST_BYTES_IN_COMMIT = 32 * 1024 * 1024
+"""A commit of this much takes long enough to be worth sharing, and short enough to be waited for."""
+ACCEPT_PATIENCE_S = 30.0
+"""A commit that takes longer is reported as not made, although it may yet be: the client may send again."""
+
+
+Accept = Callable[[Sequence[NewRequest]], Awaitable[None]]
+Offers = Callable[[Sequence[NewRequest]], None]
+
+
+class _Waiting:
+    __slots__ = ("done", "request", "size")
+
+    def __init__(self, request: NewRequest, size: int, done: asyncio.Future[None]) -> None:
+        self.request = request
+        self.size = size
+        self.done = done
+
+
+class Intake:
+    """Takes checked requests and commits them in company."""
+
+    def __init__(
+        self,
+        accept: Accept,
+        *,
+        commit_window_ms: float,
+        lifetime_s: float,
+        offers: Offers,
+        most_waiting: int = MOST_WAITING,
+        most_waiting_bytes: int = MOST_WAITING_BYTES,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        """``accept`` is the journal's. ``offers`` gets what was committed, sandboxed requests excepted; it must not
+        block. ``lifetime_s``: a message expires this long after its send time."""
+        self._accept = accept
+        self._window_s = commit_window_ms / 1000
+        self._lifetime = timedelta(seconds=lifetime_s)
+        self._offers = offers
+        self._most_waiting = most_waiting
+        self._most_waiting_bytes = most_waiting_bytes
+        self._clock = clock
+        self._waiting: deque[_Waiting] = deque()
+        self._waiting_bytes = 0
+        self._arrived = asyncio.Event()
+        self._full = asyncio.Event()
+        self._stopping = False
+        self._committer: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        self._committer = asyncio.create_task(self._commit_forever(), name="intake-committer")
+
+    async def stop(self) -> None:
+        """Commit what waits, take nothing more."""
+        self._stopping = True
+        self._arrived.set()
+        self._full.set()
+        if self._committer is not None:
+            await self._committer
+
+    async def take(self, mail: MailSend, files: Sequence[bytes], key: ApiKey) -> list[str]:
+        """Commit a checked request; its messages' ids, in order. Returns when they are on disk.
+
+        Raises Overloaded, and the journal's Unavailable and Rejected.
+        """
+        request = new_request(
+            mail,
+            files,
+            tenant_id=key.tenant_id,
+            sandbox=key.sandbox or mail.sandboxed,
+            now=self._clock(),
+            lifetime=self._lifetime,
+        )
+        await self._commit_in_company(request)
+        return [message.id for message in request.messages]
+
+    async def _commit_in_company(self, request: NewRequest) -> None:
+        size = stored_size(request)
+        if self._stopping:
+            raise Overloaded("The server is stopping; try again")
+        if len(self._waiting) >= self._most_waiting or self._waiting_bytes + size > self._most_waiting_bytes:
+            raise Overloaded("Too many requests wait to be committed; try again later")
+        waiting = _Waiting(request, size, asyncio.get_running_loop().create_future())
+        self._waiting.append(waiting)
+        self._waiting_bytes += size
+        self._arrived.set()
+        if len(self._waiting) >= MOST_IN_COMMIT or self._waiting_bytes >= MOST_BYTES_IN_COMMIT:
+            self._full.set()
+        await waiting.done
+
+    async def _commit_forever(self) -> None:
+        while True:
+            await self._arrived.wait()
+            if not self._waiting:
+                return  # stopping: nothing else wakes it without leaving something
+            if self._window_s > 0:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(self._window_s):
+                        await self._full.wait()
+            batch = self._take_batch()
+            try:
+                await self._commit(batch)
+            except asyncio.CancelledError:
+                _fail(batch, Unavailable("the API is stopping"))
+                raise
+
+    def _take_batch(self) -> list[_Waiting]:
+        batch: list[_Waiting] = []
+        size = 0
+        while self._waiting and len(batch) < MOST_IN_COMMIT and (not batch or size < MOST_BYTES_IN_COMMIT):
+            waiting = self._waiting.popleft()
+            size += waiting.size
+            batch.append(waiting)
+        self._waiting_bytes -= size
+        if not self._stopping:
+            if not self._waiting:
+                self._arrived.clear()
+            if len(self._waiting) < MOST_IN_COMMIT and self._waiting_bytes < MOST_BYTES_IN_COMMIT:
+                self._full.clear()
+        return batch
+
+    async def _commit(self, batch: list[_Waiting]) -> None:
+        """Commit the batch; where it is refused for what is in it, each request alone."""
+        try:
+            async with asyncio.timeout(ACCEPT_PATIENCE_S):
+                await self._accept([waiting.request for waiting in batch])
+        except TimeoutError:
+            _fail(batch, Unavailable(f"no commit within {ACCEPT_PATIENCE_S:g} s"))
+        except Unavailable as error:
+            _fail(batch, error)
+        except Exception as error:
+            # Rejected, or a defect that some request set off: either way only that request may suffer.
+            if len(batch) == 1:
+                _fail(batch, error)
+                return
+            log.warning("commit refused requests=%d, trying each alone reason=%s", len(batch), error)
+            for waiting in batch:
+                await self._commit([waiting])
+        else:
+            self._offer([waiting.request for waiting in batch])
+            for waiting in batch:
+                if not waiting.done.done():
+                    waiting.done.set_result(None)
+
+    def _offer(self, requests: list[NewRequest]) -> None:
+        to_send = [request for request in requests if not request.messages[0].sandbox]
+        if not to_send:
+            return
+        try:
+            self._offers(to_send)
+        except Exception:
+            log.exception("offer failed requests=%d", len(to_send))  # the scheduler finds them in the journal
+
+
+def _fail(batch: list[_Waiting], error: Exception) -> None:
+    for waiting in batch:
+        if not waiting.done.done():
+            waiting.done.set_exception(error)

@@ -1,0 +1,156 @@
+"""A message as clients read it: made of the journal's row and the two records it carries. Pure."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from msgspec import Struct
+
+from analytics.queries import TimelineEvent
+from api.substitution import substitute
+from cluster.journal.records import Address, Content, MessageRow, Personal, decode_content, decode_personal
+from cluster.policy.lifecycle import Status
+
+
+class MessageSummary(Struct, frozen=True, kw_only=True):
+    """A message in a list."""
+
+    id: str
+    status: Status
+    from_email: str
+    from_name: str | None
+    subject: str
+    to_emails: list[str]
+    template_id: str | None
+    batch_id: str | None
+    categories: list[str]
+    created_at: datetime
+    delivered_at: datetime | None
+
+
+class EffectiveTracking(Struct, frozen=True, kw_only=True):
+    """What is tracked: the tenant's defaults, the request's settings over them."""
+
+    open_tracking: bool
+    click_tracking: bool
+    subscription_tracking: bool
+
+
+class MessageDetail(Struct, frozen=True, kw_only=True):
+    """A message with everything known of it."""
+
+    id: str
+    status: Status
+    from_email: str
+    from_name: str | None
+    subject: str
+    to_emails: list[str]
+    cc_emails: list[str]
+    bcc_emails: list[str]
+    reply_to: str | None
+    """The first, where there are several."""
+    categories: list[str]
+    template_id: str | None
+    batch_id: str | None
+    custom_args: dict[str, Any]
+    custom_headers: dict[str, str]
+    tracking_settings: EffectiveTracking
+    retry_count: int
+    next_retry_at: datetime | None
+    html_content: str | None
+    plain_content: str | None
+    created_at: datetime
+    queued_at: datetime
+    send_at: datetime | None
+    sent_at: datetime | None
+    delivered_at: datetime | None
+    error_message: str | None
+    events: list[TimelineEvent] | None
+    """In order; null when the event store cannot be read just now: the rest is the journal's, and true."""
+
+
+def summary(row: MessageRow) -> MessageSummary:
+    """A row as the list shows it."""
+    content, personal = decode_content(row.content), decode_personal(row.personal)
+    from_ = personal.from_ or content.from_
+    return MessageSummary(
+        id=row.id,
+        status=row.status,
+        from_email=from_.email,
+        from_name=from_.name,
+        subject=_subject(content, personal),
+        to_emails=_emails(personal.to),
+        template_id=content.template_id,
+        batch_id=row.batch_id,
+        categories=list(content.categories),
+        created_at=row.created_at.astimezone(UTC),
+        delivered_at=_finished(row, Status.DELIVERED),
+    )
+
+
+def detail(row: MessageRow, events: list[TimelineEvent] | None) -> MessageDetail:
+    """A row with its timeline."""
+    content, personal = decode_content(row.content), decode_personal(row.personal)
+    from_ = personal.from_ or content.from_
+    return MessageDetail(
+        id=row.id,
+        status=row.status,
+        from_email=from_.email,
+        from_name=from_.name,
+        subject=_subject(content, personal),
+        to_emails=_emails(personal.to),
+        cc_emails=_emails(personal.cc),
+        bcc_emails=_emails(personal.bcc),
+        reply_to=content.reply_to[0].email if content.reply_to else None,
+        categories=list(content.categories),
+        template_id=content.template_id,
+        batch_id=row.batch_id,
+        custom_args={**content.custom_args, **personal.custom_args},
+        custom_headers={**content.headers, **personal.headers},
+        tracking_settings=_tracking(content.tracking_settings),
+        retry_count=row.retry_count,
+        next_retry_at=_utc(row.next_retry_at),
+        html_content=_part(content, personal, "text/html"),
+        plain_content=_part(content, personal, "text/plain"),
+        created_at=row.created_at.astimezone(UTC),
+        queued_at=row.created_at.astimezone(UTC),
+        send_at=_utc(row.send_at),
+        sent_at=_finished(row, Status.SENT, Status.DELIVERED),
+        delivered_at=_finished(row, Status.DELIVERED),
+        error_message=row.error_message,
+        events=events,
+    )
+
+
+def _subject(content: Content, personal: Personal) -> str:
+    return substitute(personal.subject or content.subject, personal.substitutions)
+
+
+def _part(content: Content, personal: Personal, kind: str) -> str | None:
+    for part in content.parts:
+        if part.type == kind:
+            return substitute(part.value, personal.substitutions)
+    return None
+
+
+def _emails(addresses: tuple[Address, ...]) -> list[str]:
+    return [address.email for address in addresses]
+
+
+def _utc(moment: datetime | None) -> datetime | None:
+    return moment.astimezone(UTC) if moment else None
+
+
+def _finished(row: MessageRow, *statuses: Status) -> datetime | None:
+    return _utc(row.finished_at) if row.status in statuses else None
+
+
+def _tracking(asked: dict[str, Any]) -> EffectiveTracking:
+    def enabled(name: str, default: bool) -> bool:
+        value = asked.get(name, {}).get("enable")
+        return default if value is None else bool(value)
+
+    return EffectiveTracking(
+        open_tracking=enabled("open_tracking", True),
+        click_tracking=enabled("click_tracking", True),
+        subscription_tracking=enabled("subscription_tracking", False),
+    )

@@ -1,0 +1,216 @@
+"""Messages: where they stand, what happened to them, and cancelling.
+
+The state is the journal's and always true; the timeline is the event store's, may lag a moment behind, and may be
+missing while that store is away.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, time, timedelta
+from typing import Annotated
+
+from litestar import Response, get, post
+from litestar.handlers import HTTPRouteHandler
+from litestar.params import FromPath, QueryParameter
+from msgspec import Struct
+
+from analytics.events import Dropped, encode_batch
+from analytics.queries import TimelineEvent
+from api.auth import Authenticator
+from api.body import ApiRequest
+from api.errors import Fault, Invalid, NotFound, answers
+from api.message_views import MessageDetail, MessageSummary, detail, summary
+from cluster.ids import is_id, new_id
+from cluster.journal.records import MessageFilter, MessageRow, decode_content, decode_personal
+from cluster.journal.store import Journal
+from cluster.policy.lifecycle import Status
+
+log = logging.getLogger(__name__)
+
+Timeline = Callable[[str, str], Awaitable[list[TimelineEvent]]]
+"""The events of (tenant id, message id), in order."""
+
+TIMELINE_PATIENCE_S = 3.0
+LARGEST_PAGE = 100
+LAST_PAGE = 100_000
+"""Deeper pages cost the journal more than they can be worth; ``after`` goes anywhere at the price of the first."""
+
+
+class MessageList(Struct, frozen=True, kw_only=True):
+    """A page of messages, newest first."""
+
+    messages: list[MessageSummary]
+    total: int
+    """Exact to 10,000, and a lower bound beyond: ``total_is_exact`` says which."""
+    total_is_exact: bool
+    page: int
+    page_size: int
+    total_pages: int
+
+
+class CancelAnswer(Struct, frozen=True, kw_only=True):
+    """What became of a cancel; status is the message's now."""
+
+    message_id: str
+    status: Status
+    message: str
+
+
+def _query(description: str) -> QueryParameter:
+    return QueryParameter(description=description)
+
+
+Text = Annotated[str | None, _query("Exact match")]
+Moment = Annotated[str | None, _query("ISO-8601, or YYYY-MM-DD: the whole day, UTC")]
+
+
+class Messages:
+    """/v3/messages."""
+
+    def __init__(self, authenticator: Authenticator, journal: Journal, timeline: Timeline) -> None:
+        self._authenticator = authenticator
+        self._journal = journal
+        self._timeline = timeline
+
+    def handlers(self) -> list[HTTPRouteHandler]:
+        any_key = [self._authenticator.requires()]
+        listing = get(
+            "/v3/messages", guards=any_key, responses=answers(400, 401, 503), summary="List messages", tags=["messages"]
+        )
+        show = get(
+            "/v3/messages/{id:str}",
+            guards=any_key,
+            responses=answers(400, 401, 404, 503),
+            summary="A message, its body and its timeline",
+            tags=["messages"],
+        )
+        cancel = post(
+            "/v3/messages/{id:str}/cancel",
+            status_code=200,
+            guards=[self._authenticator.requires("mail.cancel")],
+            responses=answers(400, 401, 403, 404, 503, described={409: CancelAnswer}),
+            summary="Cancel a message that is not yet being sent",
+            tags=["messages"],
+        )
+        return [listing(self.listing), show(self.show), cancel(self.cancel)]
+
+    async def listing(
+        self,
+        request: ApiRequest,
+        status: Annotated[str | None, _query("A status, in either case")] = None,
+        to_email: Annotated[str | None, _query("A recipient, in to, cc or bcc")] = None,
+        from_email: Text = None,
+        subject: Annotated[str | None, _query("Part of the subject, in any case")] = None,
+        batch_id: Text = None,
+        template_id: Text = None,
+        category: Text = None,
+        start_date: Moment = None,
+        end_date: Moment = None,
+        after: Annotated[str | None, _query("A message id: only older messages. Takes the place of page")] = None,
+        page: Annotated[int, QueryParameter(ge=1, le=LAST_PAGE)] = 1,
+        page_size: Annotated[int, QueryParameter(ge=1, le=LARGEST_PAGE)] = 25,
+    ) -> MessageList:
+        faults: list[Fault] = []
+        filter = MessageFilter(
+            tenant_id=request.auth.tenant_id,
+            status=_status(status, faults),
+            to_email=to_email,
+            from_email=from_email,
+            subject=subject,
+            batch_id=batch_id,
+            template_id=template_id,
+            category=category,
+            start=_moment(start_date, "start_date", faults),
+            end=_moment(end_date, "end_date", faults, until=True),
+            after=after,
+        )
+        if after is not None and not is_id("msg_", after):
+            faults.append(Fault("after is a message id", "after"))
+        if faults:
+            raise Invalid(faults)
+        offset = 0 if after is not None else (page - 1) * page_size
+        found = await self._journal.messages(filter, page_size, offset)
+        return MessageList(
+            messages=[summary(row) for row in found.messages],
+            total=found.total,
+            total_is_exact=found.total_is_exact,
+            page=page,
+            page_size=page_size,
+            total_pages=-(-found.total // page_size),
+        )
+
+    async def show(self, request: ApiRequest, id: FromPath[str]) -> MessageDetail:
+        row = await self._row(request.auth.tenant_id, id)
+        return detail(row, await self._events(row))
+
+    async def cancel(self, request: ApiRequest, id: FromPath[str]) -> Response[CancelAnswer]:
+        row = await self._row(request.auth.tenant_id, id)
+        cancellation = await self._journal.cancel(row.tenant_id, row.id, _dropped(row))
+        if cancellation is None:
+            raise NotFound("The message does not exist")
+        said = "Cancelled before delivery" if cancellation.cancelled else "Already in flight; cancellation ignored"
+        return Response(
+            CancelAnswer(message_id=row.id, status=cancellation.status, message=said),
+            status_code=200 if cancellation.cancelled else 409,
+        )
+
+    async def _row(self, tenant_id: str, id: str) -> MessageRow:
+        row = await self._journal.message(tenant_id, id) if is_id("msg_", id) else None
+        if row is None:
+            raise NotFound("The message does not exist")
+        return row
+
+    async def _events(self, row: MessageRow) -> list[TimelineEvent] | None:
+        try:
+            async with asyncio.timeout(TIMELINE_PATIENCE_S):
+                return await self._timeline(row.tenant_id, row.id)
+        except Exception as error:
+            # Whatever is wrong with the event store or the way to it, the state must stay readable.
+            log.warning("timeline unreachable message_id=%s reason=%r", row.id, error)
+            return None
+
+
+def _dropped(row: MessageRow) -> bytes:
+    """The events of a cancel, committed with it: without them the timeline would end in "processed"."""
+    content, personal = decode_content(row.content), decode_personal(row.personal)
+    at = datetime.now(UTC).timestamp()
+    return encode_batch(
+        [
+            Dropped(
+                id=new_id("evt_"),
+                at=at,
+                tenant_id=row.tenant_id,
+                message_id=row.id,
+                recipient=address.email,
+                batch_id=row.batch_id,
+                categories=content.categories,
+                reason="Cancelled before delivery",
+            )
+            for address in (*personal.to, *personal.cc, *personal.bcc)
+        ]
+    )
+
+
+def _status(text: str | None, faults: list[Fault]) -> Status | None:
+    if text is None:
+        return None
+    try:
+        return Status(text.lower())
+    except ValueError:
+        faults.append(Fault(f"A status is one of {', '.join(Status)}", "status"))
+        return None
+
+
+def _moment(text: str | None, field: str, faults: list[Fault], *, until: bool = False) -> datetime | None:
+    """A filter's bound. ``until``: a date means the end of that day, so that both bounds include theirs."""
+    if text is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+        if len(text) <= len("2026-04-01"):
+            moment = datetime.combine(moment.date(), time(), UTC) + timedelta(days=1 if until else 0)
+        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
+        faults.append(Fault("A date is ISO-8601 or YYYY-MM-DD", field))
+        return None

@@ -1,0 +1,135 @@
+"""Rules for the texts that a request may carry: what can be stored, and what can stand in a header. Pure."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from api.errors import Fault
+
+LINE_ENDS = re.compile(r"[\r\n\0]")
+"""In a header field, these would end it or begin another (RFC 5322 §2.2)."""
+LONGEST_CUSTOM_ARGS = 10_000
+LONGEST_SUBSTITUTIONS = 10_000
+DEEPEST = 64
+"""Levels of nesting in free-form data. What is accepted here is decoded again in other processes, whose stacks must
+never be too short for it."""
+LONGEST_LINE = 998
+"""RFC 5322 §2.1.1, without the CRLF."""
+
+PROTECTED_HEADERS = frozenset(
+    (
+        "received",
+        "dkim-signature",
+        "content-type",
+        "content-transfer-encoding",
+        "to",
+        "from",
+        "sender",
+        "subject",
+        "reply-to",
+        "cc",
+        "bcc",
+        "date",
+        "message-id",
+        "mime-version",
+        "return-path",
+        "x-sg-id",
+        "x-sg-eid",
+    )
+)
+"""Fields that postray writes itself."""
+
+_FIELD_NAME = re.compile(r"[!-9;-~]+")
+"""RFC 5322 §3.6.8."""
+
+_json = msgspec.json.Encoder()
+_msgpack = msgspec.msgpack.Encoder()
+
+
+def check_text(text: str, where: str, faults: list[Fault], *, longest: int) -> None:
+    if len(text) > longest:
+        faults.append(Fault(f"At most {longest} characters", where))
+    if "\0" in text:
+        faults.append(Fault("Text may not contain NUL", where))
+
+
+def check_headers(headers: Mapping[str, str], where: str, faults: list[Fault]) -> None:
+    for name, value in headers.items():
+        field = f"{where}.{name[:100]}"
+        if not _FIELD_NAME.fullmatch(name):
+            faults.append(Fault("A header name is printable ASCII without spaces and colons", field))
+        elif name.lower() in PROTECTED_HEADERS:
+            faults.append(Fault(f"The header {name} may not be set", field))
+        if LINE_ENDS.search(value):
+            faults.append(Fault("A header value may not contain CR, LF or NUL", field))
+        elif len(name) + len(value) + 2 > LONGEST_LINE and _cannot_be_folded(name, value):
+            faults.append(Fault(f"A header has words that do not fit on a line of {LONGEST_LINE} characters", field))
+
+
+def _cannot_be_folded(name: str, value: str) -> bool:
+    """A field is folded at white space only; non-ASCII text becomes encoded words, which fold anywhere."""
+    longest_word = max(map(len, value.split()), default=0) if value.isascii() else 0
+    return len(name) + 3 + longest_word > LONGEST_LINE
+
+
+def check_substitutions(substitutions: Mapping[str, str], where: str, faults: list[Fault]) -> None:
+    size = 0
+    for name, value in substitutions.items():
+        size += len(name.encode()) + len(value.encode())
+        if "\0" in name or "\0" in value:
+            faults.append(Fault("Text may not contain NUL", f"{where}.{name[:100]}"))
+    if size > LONGEST_SUBSTITUTIONS:
+        faults.append(Fault(f"At most {LONGEST_SUBSTITUTIONS} bytes in all", where))
+
+
+def check_data(data: Mapping[str, Any], where: str, faults: list[Fault], *, longest: int | None) -> int:
+    """Free-form JSON: what cannot be stored in it. Returns its length in bytes, as JSON."""
+    try:
+        text = _json.encode(data)
+        _msgpack.encode(data)  # the form that it is stored in; it refuses integers that JSON allows
+    except OverflowError:
+        faults.append(Fault("An integer must be within 64 bits", where))
+        return 0
+    except RecursionError:
+        faults.append(Fault(f"At most {DEEPEST} levels of nesting", where))
+        return 0
+    # Searching the encoded form is quick, and finds too much rather than too little.
+    if b"\\u0000" in text and _holds_nul(data):
+        faults.append(Fault("Text may not contain NUL", where))
+    if text.count(b"{") + text.count(b"[") > DEEPEST and _depth(data) > DEEPEST:
+        faults.append(Fault(f"At most {DEEPEST} levels of nesting", where))
+    if longest is not None and len(text) > longest:
+        faults.append(Fault(f"At most {longest} bytes", where))
+    return len(text)
+
+
+def _holds_nul(value: Any) -> bool:
+    pending = [value]
+    while pending:
+        item = pending.pop()
+        if isinstance(item, str):
+            if "\0" in item:
+                return True
+        elif isinstance(item, dict):
+            pending += item.keys()
+            pending += item.values()
+        elif isinstance(item, list):
+            pending += item
+    return False
+
+
+def _depth(value: Any) -> int:
+    """Levels of nesting; stops counting just beyond what is allowed."""
+    level, depth = [value], 0
+    while level and depth <= DEEPEST:
+        inner: list[Any] = []
+        for item in level:
+            if isinstance(item, dict):
+                inner += item.values()
+            elif isinstance(item, list):
+                inner += item
+        depth += any(isinstance(item, dict | list) for item in level)
+        level = inner
+    return depth

@@ -1,0 +1,86 @@
+"""Answering a request whose body is not read to its end.
+
+The server would read and drop the rest, however long, before the next request on that connection; so the connection is
+closed. But not at once: a client that is still sending would meet a reset connection in place of the answer. The answer
+goes out first; then what is still within the limit is read and dropped, and the connection held for a moment, unread,
+so that the client finds the answer. RFC 9112 §9.6 (tear-down).
+"""
+
+import asyncio
+from collections.abc import Iterable
+
+from litestar.enums import ScopeType
+from litestar.types import ASGIApp, HTTPReceiveMessage, Message, Receive, Scope, Send
+
+SKIPPED_BYTES = 65_536
+"""An unread body up to this length is left to the server to skip, so that the connection can be kept."""
+DRAIN_S = 5.0
+HOLD_S = 1.0
+
+
+class UnreadBodies:
+    """The application, with this care around it. ``limit`` is how much of a body is read at most, needed or not."""
+
+    def __init__(self, app: ASGIApp, limit: int) -> None:
+        self._app = app
+        self._limit = limit
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == ScopeType.HTTP and _is_long(scope["headers"]):
+            await _Exchange(receive, send, self._limit).run(self._app, scope)
+        else:
+            await self._app(scope, receive, send)
+
+
+def _is_long(headers: Iterable[tuple[bytes, bytes]]) -> bool:
+    for name, value in headers:
+        if name == b"transfer-encoding":
+            return True
+        if name == b"content-length":
+            return not (value.isdigit() and len(value) < 10 and int(value) <= SKIPPED_BYTES)
+    return False
+
+
+class _Exchange:
+    """One request with a long body, and its answer."""
+
+    def __init__(self, receive: Receive, send: Send, limit: int) -> None:
+        self._receive = receive
+        self._send = send
+        self._left = limit
+        self._ended = False
+        self._closing = False
+
+    async def run(self, app: ASGIApp, scope: Scope) -> None:
+        await app(scope, self.receive, self.send)
+
+    async def receive(self) -> HTTPReceiveMessage:
+        message: HTTPReceiveMessage = await self._receive()  # type: ignore[assignment]
+        if message["type"] == "http.request":
+            self._left -= len(message["body"])
+            self._ended = not message["more_body"]
+        else:
+            self._ended = True
+        return message
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start" and not self._ended:
+            self._closing = True
+            message["headers"] = [*message["headers"], (b"connection", b"close")]
+        if not self._closing or message["type"] != "http.response.body" or message["more_body"]:
+            await self._send(message)
+            return
+        message["more_body"] = True  # the server closes when it is told of the end
+        await self._send(message)
+        await self._linger()
+        await self._send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def _linger(self) -> None:
+        try:
+            async with asyncio.timeout(DRAIN_S):
+                while self._left > 0 and not self._ended:
+                    await self.receive()
+        except TimeoutError:
+            return
+        if not self._ended:
+            await asyncio.sleep(HOLD_S)

@@ -1,0 +1,208 @@
+"""What is wrong with a request to send: all of it, each fault with its field. Pure.
+
+Called with the decoded body of POST /v3/mail/send. The limits are SendGrid v3's. What needs the journal (the batch, the
+sender domain) is asked by the handler.
+"""
+
+import binascii
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from api.addresses import is_address
+from api.errors import Fault
+from api.mail_request import AttachmentPart, ContentPart, Mailbox, MailSend, MailSettings
+from api.personalizations import check_mailbox, check_personalizations
+from api.texts import LINE_ENDS, LONGEST_CUSTOM_ARGS, check_data, check_headers, check_text
+
+MOST_REPLY_TO = 1000
+MOST_CATEGORIES = 10
+LONGEST_CATEGORY = 255
+MOST_ATTACHMENTS = 10
+LONGEST_FILENAME = 255
+LONGEST_IP_POOL_NAME = 64
+MOST_GROUPS_TO_DISPLAY = 25
+CONTENT_TYPES = ("text/plain", "text/html", "text/calendar", "text/x-amp-html")
+
+_TOKEN = r"[A-Za-z0-9!#$%&'*+.^_`|~-]+"
+_MEDIA_TYPE = re.compile(
+    rf'{_TOKEN}/{_TOKEN}(?:[ \t]*;[ \t]*{_TOKEN}=(?:{_TOKEN}|"[^"\\\x00-\x1f\x7f-\U0010ffff]*"))*', re.ASCII
+)
+"""RFC 2045 §5.1."""
+_CONTENT_ID = re.compile(r"<?[ -;=?-~]{1,255}>?")
+_CONTROLS = re.compile(r"[\x00-\x1f\x7f]")
+
+
+class Checked(Struct, frozen=True):
+    """The faults of a request, and what checking it has made: the bytes of its attachments, in order."""
+
+    faults: list[Fault]
+    files: list[bytes]
+
+
+def check(mail: MailSend) -> Checked:
+    """All faults of a request."""
+    faults: list[Fault] = []
+    if mail.from_ is None or not mail.from_.email or not is_address(mail.from_.email):
+        faults.append(Fault("A valid from address is required", "from"))
+    elif mail.from_.name is not None:
+        check_mailbox(mail.from_, "from", faults)
+    check_personalizations(mail, faults)
+    _check_reply_to(mail.reply_to, mail.reply_to_list, faults)
+    _check_subject(mail, faults)
+    _check_body(mail.content, mail.template_id, faults)
+    files = _check_attachments(mail.attachments or (), faults)
+    if mail.headers:
+        check_headers(mail.headers, "headers", faults)
+    _check_categories(mail.categories or (), faults)
+    if mail.custom_args:
+        check_data(mail.custom_args, "custom_args", faults, longest=LONGEST_CUSTOM_ARGS)
+    if mail.ip_pool_name is not None:
+        check_text(mail.ip_pool_name, "ip_pool_name", faults, longest=LONGEST_IP_POOL_NAME)
+    if mail.asm is not None:
+        # Groups come with suppressions; until a tenant can make one, none exists.
+        faults.append(Fault("The unsubscribe group does not exist", "asm.group_id"))
+        if len(mail.asm.groups_to_display or ()) > MOST_GROUPS_TO_DISPLAY:
+            faults.append(Fault(f"At most {MOST_GROUPS_TO_DISPLAY} groups", "asm.groups_to_display"))
+    if mail.mail_settings is not None:
+        _check_mail_settings(mail.mail_settings, faults)
+    if mail.tracking_settings is not None:
+        _check_settings_texts(msgspec.to_builtins(mail.tracking_settings), "tracking_settings", faults)
+    return Checked(faults, files)
+
+
+def _check_reply_to(one: Mailbox | None, many: Sequence[Mailbox] | None, faults: list[Fault]) -> None:
+    if one is not None and many:
+        faults.append(Fault("Give reply_to or reply_to_list, not both", "reply_to"))
+    if one is not None:
+        check_mailbox(one, "reply_to", faults)
+    if not many:
+        return
+    if len(many) > MOST_REPLY_TO:
+        faults.append(Fault(f"At most {MOST_REPLY_TO} addresses", "reply_to_list"))
+        return
+    seen = set()
+    for index, mailbox in enumerate(many):
+        check_mailbox(mailbox, f"reply_to_list[{index}]", faults)
+        spelling = (mailbox.email or "").lower()
+        if spelling in seen:
+            faults.append(Fault("Each address may be given once", f"reply_to_list[{index}].email"))
+        seen.add(spelling)
+
+
+def _check_subject(mail: MailSend, faults: list[Fault]) -> None:
+    if mail.subject:
+        if LINE_ENDS.search(mail.subject):
+            faults.append(Fault("A subject may not contain CR, LF or NUL", "subject"))
+    elif mail.template_id is None and not (mail.personalizations and all(p.subject for p in mail.personalizations)):
+        # A template may supply it.
+        faults.append(Fault("The subject is required unless every personalization has one", "subject"))
+
+
+def _check_body(content: Sequence[ContentPart] | None, template_id: str | None, faults: list[Fault]) -> None:
+    if template_id is not None:
+        if content:
+            faults.append(Fault("Give content or template_id, not both", "template_id"))
+        elif not template_id.startswith("d-"):
+            faults.append(Fault("A template id starts with d-", "template_id"))
+        else:
+            # Until templates can be stored, none exists.
+            faults.append(Fault("The template does not exist", "template_id"))
+        return
+    if not content:
+        faults.append(Fault("Give content, or a template_id", "content"))
+        return
+    seen: list[str] = []
+    for index, part in enumerate(content):
+        kind = (part.type or "").strip().lower()
+        where = f"content[{index}]"
+        if not kind:
+            faults.append(Fault("The content type is required", f"{where}.type"))
+        elif kind not in CONTENT_TYPES:
+            faults.append(Fault(f"The content type must be one of {', '.join(CONTENT_TYPES)}", f"{where}.type"))
+        elif kind in seen:
+            faults.append(Fault(f"{kind} may be given once", f"{where}.type"))
+        elif kind == "text/plain" and index:
+            faults.append(Fault("text/plain must come first", f"{where}.type"))
+        seen.append(kind)
+        if not part.value:
+            faults.append(Fault("The content value may not be empty", f"{where}.value"))
+        elif "\0" in part.value:
+            faults.append(Fault("Text may not contain NUL", f"{where}.value"))
+
+
+def _check_attachments(attachments: Sequence[AttachmentPart], faults: list[Fault]) -> list[bytes]:
+    """Every fault of an attachment is named on ``attachments[N]`` itself."""
+    if len(attachments) > MOST_ATTACHMENTS:
+        faults.append(Fault(f"At most {MOST_ATTACHMENTS} attachments", "attachments"))
+        return []
+    files = []
+    for index, attachment in enumerate(attachments):
+        where = f"attachments[{index}]"
+        faults += [Fault(message, where) for message in _faults_of_attachment(attachment)]
+        try:
+            if not attachment.content:
+                raise ValueError("there is none")
+            files.append(binascii.a2b_base64(attachment.content, strict_mode=True))
+        except ValueError as error:  # binascii.Error is one
+            faults.append(Fault(f"The content is not base64: {str(error).lower()}", where))
+    return files
+
+
+def _faults_of_attachment(attachment: AttachmentPart) -> Iterable[str]:
+    inline = attachment.disposition == "inline"
+    if attachment.disposition not in (None, "inline", "attachment"):
+        yield "The disposition must be attachment or inline"
+    if inline and not attachment.content_id:
+        yield "An inline attachment needs a content_id"
+    elif attachment.content_id and not _CONTENT_ID.fullmatch(attachment.content_id):
+        yield "The content_id must be 1 to 255 printable ASCII characters, < and > only around it"
+    if not attachment.filename:
+        if not inline:
+            yield "The filename is required"
+    elif len(attachment.filename) > LONGEST_FILENAME or _CONTROLS.search(attachment.filename):
+        yield f"The filename must be 1 to {LONGEST_FILENAME} characters, none of them a control character"
+    if attachment.type is not None and (len(attachment.type) > 255 or not _MEDIA_TYPE.fullmatch(attachment.type)):
+        yield "The type is not a media type"
+
+
+def _check_categories(categories: Sequence[str], faults: list[Fault]) -> None:
+    if len(categories) > MOST_CATEGORIES:
+        faults.append(Fault(f"At most {MOST_CATEGORIES} categories", "categories"))
+        return
+    for index, category in enumerate(categories):
+        where = f"categories[{index}]"
+        if not category:
+            faults.append(Fault("A category may not be empty", where))
+        elif category in categories[:index]:
+            faults.append(Fault("Each category may be given once", where))
+        check_text(category, where, faults, longest=LONGEST_CATEGORY)
+
+
+def _check_mail_settings(settings: MailSettings, faults: list[Fault]) -> None:
+    others = (
+        settings.bypass_spam_management,
+        settings.bypass_bounce_management,
+        settings.bypass_unsubscribe_management,
+    )
+    if (
+        settings.bypass_list_management
+        and settings.bypass_list_management.enable
+        and any(other and other.enable for other in others)
+    ):
+        faults.append(
+            Fault("It bypasses all lists and goes with no other bypass", "mail_settings.bypass_list_management")
+        )
+    if settings.footer:
+        _check_settings_texts(msgspec.to_builtins(settings.footer), "mail_settings.footer", faults)
+
+
+def _check_settings_texts(settings: Mapping[str, Any], where: str, faults: list[Fault]) -> None:
+    for name, value in settings.items():
+        if isinstance(value, dict):
+            _check_settings_texts(value, f"{where}.{name}", faults)
+        elif isinstance(value, str) and "\0" in value:
+            faults.append(Fault("Text may not contain NUL", f"{where}.{name}"))

@@ -1,0 +1,65 @@
+"""The API on a real port over a real journal, with a tenant, a key and a sender domain."""
+
+from collections.abc import AsyncIterator, Sequence
+
+import pytest
+
+from analytics.queries import TimelineEvent
+from api.server import ApiServer
+from cluster.journal.records import NewRequest
+from cluster.journal.store import Journal
+from cluster.keys import new_key
+from cluster.settings import HttpSettings
+
+SCOPES = ("mail.send", "mail.schedule", "mail.cancel", "domains.read")
+
+
+class Site:
+    """A running API and what a client needs of it."""
+
+    def __init__(self, journal: Journal, tenant_id: str, key: str) -> None:
+        self.journal = journal
+        self.tenant_id = tenant_id
+        self.key = key
+        self.url = ""
+        self.offered: list[NewRequest] = []
+        self.server = ApiServer(
+            HttpSettings(bind="127.0.0.1:0"),
+            journal=journal,
+            lifetime_s=3600,
+            offers=self._offer,
+            timeline=self._timeline,
+            readiness=self._readiness,
+        )
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.key}", "Content-Type": "application/json"}
+
+    def _offer(self, requests: Sequence[NewRequest]) -> None:
+        self.offered += requests
+
+    async def _timeline(self, tenant_id: str, message_id: str) -> list[TimelineEvent]:
+        return []
+
+    async def _readiness(self) -> dict[str, str | None]:
+        return {"journal": None}
+
+
+@pytest.fixture
+async def site(journal: Journal) -> AsyncIterator[Site]:
+    tenant_id = await journal.create_tenant("acme")
+    secret, prefix, hash = new_key(sandbox=False)
+    await journal.create_key(tenant_id, name="all", prefix=prefix, hash=hash, scopes=SCOPES, sandbox=False)
+    await journal.create_domain(
+        tenant_id,
+        "mail.example.com",
+        verified=True,
+        selector="s1",
+        public_key="AAA=",
+        sealed_private_key=b"x",
+    )
+    site = Site(journal, tenant_id, secret)
+    site.url = await site.server.start()
+    yield site
+    await site.server.stop()

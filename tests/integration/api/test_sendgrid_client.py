@@ -1,0 +1,84 @@
+"""The official sendgrid client, unmodified but for its host."""
+
+import asyncio
+import base64
+from typing import Any
+
+import pytest
+import sendgrid
+from python_http_client.exceptions import (  # type: ignore[import-untyped]
+    BadRequestsError,
+    UnauthorizedError,
+)
+from sendgrid.helpers.mail import Attachment, BatchId, Bcc, Category, Content, CustomArg, Header, Mail, SendAt, To
+
+from cluster.journal.records import decode_content
+from cluster.policy.lifecycle import Status
+from tests.integration.api.conftest import Site
+
+
+def client(site: Site, key: str | None = None) -> Any:
+    return sendgrid.SendGridAPIClient(key or site.key, host=site.url)
+
+
+async def test_it_sends(site: Site) -> None:
+    message = Mail(
+        from_email=("hello@mail.example.com", "Acme"),
+        to_emails=[To("ada@example.com", "Ada")],
+        subject="Welcome",
+        plain_text_content="Welcome, Ada!",
+        html_content="<p>Welcome, Ada!</p>",
+    )
+    message.add_bcc(Bcc("audit@example.com"))
+    message.add_header(Header("X-Campaign", "april"))
+    message.add_category(Category("onboarding"))
+    message.add_custom_arg(CustomArg("user_id", "u_1"))
+    message.add_attachment(Attachment(base64.b64encode(b"%PDF").decode(), "a.pdf", "application/pdf", "attachment"))
+    response = await asyncio.to_thread(client(site).send, message)
+    assert response.status_code == 202
+    row = await site.journal.message(site.tenant_id, response.headers["X-Message-Id"])
+    assert row is not None and row.status is Status.QUEUED
+    assert [attachment.filename for attachment in decode_content(row.content).attachments] == ["a.pdf"]
+    assert [len(request.messages) for request in site.offered] == [1]
+
+
+async def test_it_sends_one_message_for_each_recipient_of_its_own(site: Site) -> None:
+    message = Mail(
+        from_email="hello@mail.example.com",
+        to_emails=[
+            To(f"user{number}@example.com", substitutions={"-name-": f"User {number}"}, subject="Hi -name-")
+            for number in range(3)
+        ],
+        html_content=Content("text/html", "<p>-name-</p>"),
+        is_multiple=True,
+    )
+    response = await asyncio.to_thread(client(site).send, message)
+    assert response.status_code == 202
+    (request,) = site.offered
+    assert sorted(message.subject for message in request.messages) == ["Hi User 0", "Hi User 1", "Hi User 2"]
+
+
+async def test_a_scheduled_batch(site: Site) -> None:
+    api = client(site).client
+    created = await asyncio.to_thread(api.mail.batch.post)
+    assert created.status_code == 201
+    batch_id = created.to_dict["batch_id"]
+    message = Mail("hello@mail.example.com", "ada@example.com", "Later", "Later")
+    message.send_at = SendAt(4_102_444_800)
+    message.batch_id = BatchId(batch_id)
+    assert (await asyncio.to_thread(client(site).send, message)).status_code == 202
+    status = await asyncio.to_thread(api.mail.batch._(batch_id).get)
+    assert (status.to_dict["total_messages"], status.to_dict["is_complete"]) == (1, False)
+    assert status.to_dict["status_counts"]["queued"] == 1
+
+
+async def test_it_reads_refusals(site: Site) -> None:
+    with pytest.raises(UnauthorizedError) as unauthorized:
+        await asyncio.to_thread(client(site, "SG.nonsense").client.scopes.get)
+    assert "authorization grant is invalid" in unauthorized.value.to_dict["errors"][0]["message"]
+    message = Mail("hello@mail.example.com", "ada@example.com", "Hi", "Hi").get() | {"categories": [""]}
+    with pytest.raises(BadRequestsError) as refused:
+        await asyncio.to_thread(client(site).send, message)
+    assert refused.value.to_dict["errors"][0]["field"] == "categories[0]"
+    scopes = await asyncio.to_thread(client(site).client.scopes.get)
+    assert "mail.send" in scopes.to_dict["scopes"]

@@ -1,0 +1,144 @@
+"""The API on a real port: sizes, connections, start and stop; and a request's whole way into the journal."""
+
+import asyncio
+import signal
+import socket
+from collections.abc import AsyncIterator
+
+import httpx
+import pytest
+
+from api.server import ApiServer
+from cluster.journal.store import Journal
+from cluster.settings import HttpSettings
+from tests.integration.api.conftest import Site
+from tests.unit.api.bodies import mail, to
+
+MB = 1024 * 1024
+
+
+async def test_a_message_from_its_request_to_its_cancel(site: Site) -> None:
+    async with httpx.AsyncClient(base_url=site.url, headers=site.headers) as client:
+        batch_id = (await client.post("/v3/mail/batch")).json()["batch_id"]
+        sent = await client.post(
+            "/v3/mail/send",
+            json=mail(
+                personalizations=[
+                    to(f"user{n}@bücher.example", custom_args={"n": n}, send_at=4_102_444_800) for n in range(30)
+                ],
+                batch_id=batch_id,
+                categories=["welcome"],
+            ),
+        )
+        assert sent.status_code == 202, sent.text
+        ids = sent.json()["message_ids"]
+        shown = (await client.get(f"/v3/messages/{ids[7]}")).json()
+        assert (shown["status"], shown["custom_args"], shown["send_at"]) == ("queued", {"n": 7}, "2100-01-01T00:00:00Z")
+        assert shown["plain_content"] == "Welcome, Ada!"
+        listed = (await client.get("/v3/messages", params={"batch_id": batch_id, "status": "QUEUED"})).json()
+        assert [message["id"] for message in listed["messages"]] == ids[:4:-1]
+        assert (listed["total"], listed["total_pages"]) == (30, 2)
+        rest = (await client.get("/v3/messages", params={"after": ids[5], "category": "welcome"})).json()
+        assert [message["id"] for message in rest["messages"]] == ids[4::-1]
+        found = (await client.get("/v3/messages", params={"to_email": "user3@bücher.example"})).json()
+        assert [message["id"] for message in found["messages"]] == [ids[3]]
+        refused = await client.get("/v3/messages", params={"subject": "a\0b"})
+        assert refused.status_code == 400
+        cancelled = await client.post(f"/v3/messages/{ids[0]}/cancel")
+        assert (cancelled.status_code, cancelled.json()["status"]) == (200, "cancelled")
+        again = await client.post(f"/v3/messages/{ids[0]}/cancel")
+        assert (again.status_code, again.json()["status"]) == (409, "cancelled")
+        batch = (await client.get(f"/v3/mail/batch/{batch_id}")).json()
+        assert batch["total_messages"] == 30 == sum(batch["status_counts"].values())
+        assert batch["status_counts"]["cancelled"] == 1
+        domain = (await client.get("/v3/whitelabel/domains")).json()[0]
+        assert domain["dns"]["dkim1"]["host"] == "s1._domainkey.mail.example.com"
+
+
+async def test_a_thousand_personalizations(site: Site) -> None:
+    async with httpx.AsyncClient(base_url=site.url, headers=site.headers, timeout=30) as client:
+        body = mail(personalizations=[to(f"user{n}@example{n % 50}.com", custom_args={"n": n}) for n in range(1000)])
+        ids = (await client.post("/v3/mail/send", json=body)).json()["message_ids"]
+        assert len(set(ids)) == 1000
+        assert (await client.get("/v3/messages")).json()["total"] == 1000
+
+
+@pytest.mark.parametrize("announced", [True, False])
+async def test_21_mb_are_refused(site: Site, announced: bool) -> None:
+    async def in_chunks() -> AsyncIterator[bytes]:
+        for _ in range(21):
+            yield b" " * MB
+
+    async with httpx.AsyncClient(base_url=site.url, headers=site.headers, timeout=30) as client:
+        response = await client.post("/v3/mail/send", content=b" " * 21 * MB if announced else in_chunks())
+        assert response.status_code == 413
+        assert response.json()["detail"] == "Request body exceeds maximum size of 20 MB"
+        assert response.headers["connection"] == "close"
+
+
+async def test_an_endless_body_is_cut_off_at_the_limit(site: Site) -> None:
+    reader, writer = await asyncio.open_connection(*_address(site.url))
+    writer.write(
+        b"POST /v3/mail/send HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+        b"Transfer-Encoding: chunked\r\nAuthorization: Bearer " + site.key.encode() + b"\r\n\r\n"
+    )
+    status_line = asyncio.create_task(reader.readline())
+    sent = 0
+    with pytest.raises(ConnectionError):  # the server has had enough
+        while True:
+            writer.write(b"10000\r\n" + b" " * 0x10000 + b"\r\n")
+            await writer.drain()
+            sent += 0x10000
+    # What was sent beyond the limit was never read: it filled the sockets' buffers.
+    assert 20 * MB <= sent < 40 * MB
+    assert b" 413 " in await status_line  # it came before the connection went
+    writer.close()
+
+
+async def test_a_connection_is_kept_and_closed_politely(site: Site) -> None:
+    reader, writer = await asyncio.open_connection(*_address(site.url))
+    for _ in range(2):
+        writer.write(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+        head = await reader.readuntil(b"\r\n\r\n")
+        assert b" 200 " in head.splitlines()[0]
+        await reader.readexactly(len(b'{"status":"ok"}'))
+    await site.server.stop()
+    assert await reader.read() == b""
+    writer.close()
+    await writer.wait_closed()
+    assert not await site.server.health()
+
+
+async def test_start_leaves_signals_alone_and_stop_frees_the_port(site: Site) -> None:
+    assert await site.server.health()
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    host, port = _address(site.url)
+    await site.server.stop()
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
+    with pytest.raises(OSError):
+        await asyncio.open_connection(host, port)
+    await site.server.stop()  # twice is no matter
+
+
+async def test_a_port_that_is_taken(journal: Journal) -> None:
+    async def nothing(*_: object) -> dict[str, str | None]:
+        return {}
+
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        settings = HttpSettings(bind=f"127.0.0.1:{taken.getsockname()[1]}")
+        server = ApiServer(
+            settings,
+            journal=journal,
+            lifetime_s=1,
+            offers=lambda _: None,
+            timeline=nothing,  # type: ignore[arg-type]
+            readiness=nothing,
+        )
+        with pytest.raises(OSError):
+            await server.start()
+        assert not await server.health()
+
+
+def _address(url: str) -> tuple[str, int]:
+    host, _, port = url.removeprefix("http://").partition(":")
+    return host, int(port)

@@ -1,0 +1,145 @@
+"""Group commit: who shares one, who fails with whom, and what is refused."""
+
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+
+from api.errors import Overloaded
+from api.intake import Intake
+from api.mail_request import ContentPart, Mailbox, MailSend, Personalization
+from cluster.journal.records import ApiKey, NewRequest
+from cluster.journal.store import Rejected, Unavailable
+from tests.unit.api.journal_double import JournalDouble
+
+KEY = ApiKey(id="key_1", tenant_id="tnt_acme", scopes=frozenset(), sandbox=False)
+
+
+def mail(subject: str) -> MailSend:
+    return MailSend(
+        personalizations=[Personalization(to=[Mailbox("ada@example.com")])],
+        from_=Mailbox("hello@mail.example.com"),
+        subject=subject,
+        content=[ContentPart(type="text/plain", value="x")],
+    )
+
+
+def subjects(commit: Sequence[NewRequest]) -> list[str]:
+    return [request.messages[0].subject for request in commit]
+
+
+class Bench:
+    """An intake over a journal in memory."""
+
+    def __init__(self, window_ms: float = 5.0, most_waiting: int = 100, most_waiting_bytes: int = 10**9) -> None:
+        self.journal = JournalDouble()
+        self.offered: list[NewRequest] = []
+        self.intake = Intake(
+            self.journal.accept,
+            commit_window_ms=window_ms,
+            lifetime_s=60,
+            offers=self.offered.extend,
+            most_waiting=most_waiting,
+            most_waiting_bytes=most_waiting_bytes,
+        )
+
+    def take(self, subject: str) -> asyncio.Task[list[str]]:
+        return asyncio.create_task(self.intake.take(mail(subject), [], KEY))
+
+    async def outcomes(self, *subjects: str) -> list[list[str] | BaseException]:
+        return await asyncio.gather(*(self.take(subject) for subject in subjects), return_exceptions=True)
+
+
+async def test_concurrent_requests_share_a_commit() -> None:
+    bench = Bench()
+    await bench.intake.start()
+    outcomes = await bench.outcomes("one", "two")
+    assert [subjects(commit) for commit in bench.journal.commits] == [["one", "two"]]
+    assert outcomes == [[request.messages[0].id] for request in bench.journal.requests]
+    assert bench.offered == bench.journal.requests
+    await bench.intake.stop()
+
+
+async def test_what_arrives_during_a_commit_shares_the_next() -> None:
+    bench = Bench(window_ms=0)
+    bench.journal.gate = asyncio.Event()
+    await bench.intake.start()
+    first = bench.take("one")
+    for _ in range(3):
+        await asyncio.sleep(0)
+    others = [bench.take(subject) for subject in ("two", "three", "four")]
+    await asyncio.sleep(0)
+    assert not first.done()  # nothing is promised before the commit
+    bench.journal.gate.set()
+    await asyncio.gather(first, *others)
+    assert [subjects(commit) for commit in bench.journal.commits] == [["one"], ["two", "three", "four"]]
+    await bench.intake.stop()
+
+
+@pytest.mark.parametrize("error", [Rejected("bad text"), RuntimeError("a defect")])
+async def test_a_fault_of_one_request_fails_it_alone(error: Exception) -> None:
+    bench = Bench()
+    bench.journal.poisoned, bench.journal.poison = {"poison"}, error
+    await bench.intake.start()
+    good, bad, other = await bench.outcomes("good", "poison", "other")
+    assert isinstance(good, list) and isinstance(other, list)
+    assert bad is error
+    assert [subjects(commit) for commit in bench.journal.commits] == [["good"], ["other"]]
+    assert subjects(bench.offered) == ["good", "other"]
+    await bench.intake.stop()
+
+
+async def test_an_unavailable_journal_fails_all_and_the_next_commit_is_tried() -> None:
+    bench = Bench()
+    bench.journal.failures = [Unavailable("gone")]
+    await bench.intake.start()
+    assert [type(outcome) for outcome in await bench.outcomes("one", "two")] == [Unavailable, Unavailable]
+    assert bench.offered == []
+    assert [type(outcome) for outcome in await bench.outcomes("three")] == [list]
+    await bench.intake.stop()
+
+
+async def test_the_queue_is_bounded_in_number_and_in_bytes() -> None:
+    bench = Bench(most_waiting=2)
+    outcomes = asyncio.gather(bench.outcomes("one", "two", "three"))
+    await asyncio.sleep(0)
+    await bench.intake.start()
+    ((*accepted, refused),) = await outcomes
+    assert all(isinstance(outcome, list) for outcome in accepted)
+    assert isinstance(refused, Overloaded)
+    await bench.intake.stop()
+
+    bench = Bench(most_waiting_bytes=1)
+    assert [type(outcome) for outcome in await bench.outcomes("one")] == [Overloaded]
+
+
+async def test_stop_commits_what_waits_and_takes_nothing_more() -> None:
+    bench = Bench(window_ms=60_000)
+    await bench.intake.start()
+    waiting = [bench.take("one"), bench.take("two")]
+    await asyncio.sleep(0)
+    await bench.intake.stop()
+    assert all(isinstance(ids, list) for ids in await asyncio.gather(*waiting))
+    assert [type(outcome) for outcome in await bench.outcomes("three")] == [Overloaded]
+
+
+async def test_a_client_that_went_away_takes_nobody_with_it() -> None:
+    bench = Bench()
+    await bench.intake.start()
+    gone, stays = bench.take("gone"), bench.take("stays")
+    await asyncio.sleep(0)
+    gone.cancel()
+    assert len(await stays) == 1
+    assert subjects(bench.journal.requests) == ["gone", "stays"]  # it was taken, and may be committed
+    await bench.intake.stop()
+
+
+async def test_a_commit_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("api.intake.ACCEPT_PATIENCE_S", 0.01)
+    bench = Bench()
+    bench.journal.gate = asyncio.Event()
+    await bench.intake.start()
+    assert [type(outcome) for outcome in await bench.outcomes("one")] == [Unavailable]
+    bench.journal.gate.set()
+    assert [type(outcome) for outcome in await bench.outcomes("two")] == [list]
+    await bench.intake.stop()

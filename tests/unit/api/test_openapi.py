@@ -1,0 +1,90 @@
+"""The OpenAPI document: every route, every answer it can give, and that answer's body."""
+
+import re
+from typing import Any
+
+import pytest
+
+from api.app import create_app
+from tests.unit.api.conftest import World
+
+KEYED = {"200", "401", "500", "503"}
+STATUSES = {
+    ("post", "/v3/mail/send"): {"202", "400", "401", "403", "408", "413", "415", "422", "500", "503"},
+    ("post", "/v3/mail/batch"): {"201", "401", "403", "500", "503"},
+    ("get", "/v3/mail/batch/{id}"): {*KEYED, "400", "403", "404"},
+    ("get", "/v3/messages"): {*KEYED, "400"},
+    ("get", "/v3/messages/{id}"): {*KEYED, "400", "404"},
+    ("post", "/v3/messages/{id}/cancel"): {*KEYED, "400", "403", "404", "409"},
+    ("get", "/v3/whitelabel/domains"): {*KEYED, "403"},
+    ("get", "/v3/whitelabel/domains/{id}"): {*KEYED, "400", "403", "404"},
+    ("get", "/v3/scopes"): KEYED,
+    ("get", "/healthz"): {"200", "500"},
+    ("get", "/readyz"): {"200", "500", "503"},
+}
+
+
+async def document(world: World) -> dict[str, Any]:
+    response = await world.client.get("/schema/openapi.json")
+    assert response.status_code == 200
+    found: dict[str, Any] = response.json()
+    return found
+
+
+async def test_every_route_declares_every_answer_with_its_body(world: World) -> None:
+    paths = (await document(world))["paths"]
+    declared = {(method, path): operation for path, item in paths.items() for method, operation in item.items()}
+    assert {route: set(operation["responses"]) for route, operation in declared.items()} == STATUSES
+    for operation in declared.values():
+        assert operation["summary"]
+        for answer in operation["responses"].values():
+            assert answer["description"]
+            assert answer["content"]["application/json"]["schema"]
+
+
+async def test_it_is_openapi_3_1_and_every_reference_leads_somewhere(world: World) -> None:
+    found = await document(world)
+    assert found["openapi"].startswith("3.1")
+    schemas = found["components"]["schemas"]
+    references = set(re.findall(r"'\$ref': '#/components/schemas/([^']+)'", str(found)))
+    assert references <= set(schemas)
+    send = found["paths"]["/v3/mail/send"]["post"]
+    assert send["requestBody"]["content"]["application/json"]["schema"] == {"$ref": "#/components/schemas/MailSend"}
+    assert "from" in schemas["MailSend"]["properties"]
+    assert "X-Message-Id" in send["responses"]["202"]["headers"]
+
+
+async def test_an_error_is_described_as_it_is_sent(world: World) -> None:
+    schemas = (await document(world))["components"]["schemas"]
+    error = (await world.client.get("/v3/scopes")).json()
+    assert set(schemas["ErrorBody"]["properties"]) == set(error)
+    assert set(schemas["Fault"]["properties"]) == set(error["errors"][0])
+
+
+@pytest.mark.parametrize("path", ["/schema", "/schema/openapi.json", "/schema/openapi.yaml"])
+async def test_no_page_of_it_needs_the_internet(world: World, path: str) -> None:
+    response = await world.client.get(path)
+    assert response.status_code == 200
+    assert "<script" not in response.text and "cdn" not in response.text
+
+
+async def test_unknown_routes_and_methods(world: World) -> None:
+    response = await world.client.get("/v3/nope")
+    assert (response.status_code, set(response.json())) == (404, {"errors", "detail"})
+    response = await world.client.put("/v3/mail/send")
+    assert (response.status_code, set(response.json())) == (405, {"errors", "detail"})
+    assert "POST" in response.headers["allow"]
+
+
+def test_making_the_application_touches_nothing() -> None:
+    # Nothing of its collaborators is called: they could be anything.
+    class Untouchable:
+        def __getattr__(self, name: str) -> Any:
+            if name in ("key_by_hash", "start", "stop"):
+                return lambda: None
+            raise AssertionError(f"{name} was touched")
+
+    from cluster.settings import HttpSettings
+
+    anything: Any = Untouchable()
+    create_app(HttpSettings(), journal=anything, intake=anything, timeline=anything, readiness=anything)
