@@ -136,6 +136,8 @@ def _listen(host: str, port: int) -> socket.socket:
     try:
         # A restart must not wait for the old connections' TIME_WAIT.
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        # Several API processes of one machine share the port, and the kernel spreads the connections.
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         listener.bind(address)
         listener.setblocking(False)
     except OSError:

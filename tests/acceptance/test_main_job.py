@@ -191,7 +191,7 @@ async def test_a_body_that_is_too_large_is_refused_before_it_is_read(postray: Ru
             answer = await http.post("/v3/mail/send", content=endless(), headers=headers)
             assert answer.status_code == 413
             assert answer.json()["detail"] == "Request body exceeds maximum size of 20 MB"
-        except (httpx.WriteError, httpx.RemoteProtocolError):
+        except httpx.TransportError:
             pass  # it hung up on us, which is the other way of not reading
         announced = await http.post("/v3/mail/send", content=b"x" * (21 * 1024 * 1024), headers=headers)
         assert announced.status_code == 413

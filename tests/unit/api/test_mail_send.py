@@ -30,37 +30,39 @@ async def test_several_answer_with_their_ids_in_order(world: World) -> None:
     assert response.headers["x-message-id"] == request.messages[0].id
 
 
+def everything(batch_id: str, send_at: int) -> dict[str, object]:
+    return mail(
+        personalizations=[
+            {
+                "to": [{"email": "ada@Example.COM", "name": "Ada"}],
+                "cc": [{"email": "boss@bücher.example"}],
+                "bcc": [{"email": "audit@example.com"}],
+                "from": {"email": "ceo@mail.example.com"},
+                "subject": "Hello -name-",
+                "headers": {"X-Own": "1"},
+                "substitutions": {"-name-": "Ada"},
+                "dynamic_template_data": {"plan": "Pro"},
+                "custom_args": {"user_id": 7},
+                "send_at": send_at,
+            }
+        ],
+        reply_to_list=[{"email": "help@example.com", "name": "Help"}],
+        attachments=[attachment(), attachment(disposition="inline", filename=None, content_id="logo", type=None)],
+        headers={"X-Shared": "2"},
+        categories=["welcome"],
+        custom_args={"campaign": {"id": [1, 2]}},
+        batch_id=batch_id,
+        ip_pool_name="bulk",
+        mail_settings={"footer": {"enable": True, "text": "Acme", "html": "<p>Acme</p>"}},
+        tracking_settings={"open_tracking": {"enable": False}},
+        unknown={"ignored": True},
+    )
+
+
 async def test_everything_a_request_may_say_is_stored(world: World) -> None:
     batch_id = await world.journal.create_batch("tnt_acme")
     later = int(time.time()) + 3600
-    response = await world.send(
-        mail(
-            personalizations=[
-                {
-                    "to": [{"email": "ada@Example.COM", "name": "Ada"}],
-                    "cc": [{"email": "boss@bücher.example"}],
-                    "bcc": [{"email": "audit@example.com"}],
-                    "from": {"email": "ceo@mail.example.com"},
-                    "subject": "Hello -name-",
-                    "headers": {"X-Own": "1"},
-                    "substitutions": {"-name-": "Ada"},
-                    "dynamic_template_data": {"plan": "Pro"},
-                    "custom_args": {"user_id": 7},
-                    "send_at": later,
-                }
-            ],
-            reply_to_list=[{"email": "help@example.com", "name": "Help"}],
-            attachments=[attachment(), attachment(disposition="inline", filename=None, content_id="logo", type=None)],
-            headers={"X-Shared": "2"},
-            categories=["welcome"],
-            custom_args={"campaign": {"id": [1, 2]}},
-            batch_id=batch_id,
-            ip_pool_name="bulk",
-            mail_settings={"footer": {"enable": True, "text": "Acme", "html": "<p>Acme</p>"}},
-            tracking_settings={"open_tracking": {"enable": False}},
-            unknown={"ignored": True},
-        )
-    )
+    response = await world.send(everything(batch_id, later))
     assert response.status_code == 202, response.text
     (request,) = world.journal.requests
     assert (request.tenant_id, request.batch_id, request.categories) == ("tnt_acme", batch_id, ("welcome",))
