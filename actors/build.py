@@ -4,6 +4,7 @@ Each imports what it needs itself, so that no process loads the libraries of the
 """
 
 import random
+import socket
 import time
 from typing import TYPE_CHECKING
 
@@ -49,7 +50,7 @@ async def delivery(context: Context, links: Links) -> "Deliverer":
         settings=settings.delivery,
         journal=journal,
         composer=Composer(journal, Vault(context.secret_key)),
-        connector=Connector(resolver, settings.smtp, fixed_host(settings)),
+        connector=Connector(resolver, settings.smtp, helo_name(settings), fixed_host(settings)),
         random=random.random,
         shares=context.shares,
     )
@@ -69,6 +70,13 @@ async def supervisor(context: Context, links: Links) -> "Supervisor":
 
     watched = [name for name in context.actors if name != context.name]
     return Supervisor(await context.open_journal(1), links.call, watched, links.kill)
+
+
+def helo_name(settings: Settings) -> str:
+    """The configured name, or this host's; asking the DNS for it only when mail leaves the machine."""
+    if settings.smtp.helo_name:
+        return settings.smtp.helo_name
+    return socket.gethostname() if settings.delivery.mode == "capture" else socket.getfqdn()
 
 
 def fixed_host(settings: Settings) -> tuple[str, int] | None:

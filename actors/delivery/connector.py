@@ -3,7 +3,6 @@
 In capture and relay mode there is one fixed host; in direct mode the DNS names the mail exchangers of the domain.
 """
 
-import socket
 from collections.abc import AsyncIterator
 
 from actors.delivery.connection import ConnectError
@@ -17,19 +16,17 @@ MAX_TRIES = 6
 """Addresses tried for one connection. A dead site with many hosts must not hold a worker for an hour."""
 
 
-def helo_name(configured: str) -> str:
-    """The name to give in EHLO (RFC 5321 §4.1.1.1): the configured one, or this host's."""
-    return configured or socket.getfqdn()
-
-
 class Connector:
-    """``fixed``: (host, port) that takes the mail of every site; None asks the DNS for each."""
+    """``fixed``: (host, port) that takes the mail of every site; None asks the DNS for each. ``helo_name`` is given
+    in EHLO (RFC 5321 §4.1.1.1)."""
 
-    def __init__(self, resolver: Resolver, settings: SmtpSettings, fixed: tuple[str, int] | None) -> None:
+    def __init__(
+        self, resolver: Resolver, settings: SmtpSettings, helo_name: str, fixed: tuple[str, int] | None
+    ) -> None:
         self._resolver = resolver
         self._settings = settings
         self._fixed = fixed
-        self._helo_name = helo_name(settings.helo_name)
+        self._helo_name = helo_name
 
     async def connect(self, site: str) -> SmtpConnection:
         """A connection to the first host that gives one. Raises ConnectError (the last one's), NoRoute."""

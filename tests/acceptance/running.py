@@ -83,11 +83,18 @@ class RunningPostray:
         self._process.send_signal(how)
         output, _ = self._process.communicate(timeout=STOP_S * 3)
         took = time.monotonic() - began
-        left = [process for process in marks if _is_alive(process)]
+        left = [process for process in marks if is_alive(process)]
         running.end(left)
         assert not left, f"processes left: {left}\n{output}"
         self._process = None
         return took
+
+    def kill(self) -> None:
+        """SIGKILL the command itself; what it started is left to itself."""
+        assert self._process is not None
+        self._process.kill()
+        self._process.communicate()
+        self._process = None
 
     def kill_actor(self, name: str) -> int:
         """SIGKILL the process of an actor; returns its pid."""
@@ -105,7 +112,7 @@ def _processes_under(pid: int) -> list[running.ProcessMark]:
     return [running.mark(child) for child in psutil.Process(pid).children(recursive=True)]
 
 
-def _is_alive(mark: running.ProcessMark) -> bool:
+def is_alive(mark: running.ProcessMark) -> bool:
     try:
         process = psutil.Process(mark.pid)
         return process.create_time() == mark.created and process.status() != psutil.STATUS_ZOMBIE

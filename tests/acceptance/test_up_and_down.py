@@ -6,7 +6,7 @@ from pathlib import Path
 
 import psutil
 
-from tests.acceptance.running import STOP_S, Client, RunningPostray
+from tests.acceptance.running import STOP_S, Client, RunningPostray, is_alive
 
 
 async def test_a_second_up_finds_its_data_and_ctrl_c_leaves_nothing(tmp_path: Path) -> None:
@@ -38,7 +38,23 @@ async def test_a_second_up_finds_its_data_and_ctrl_c_leaves_nothing(tmp_path: Pa
     assert len(await client.captured("ada@example.com")) == 1
     await client.close()
     assert postray.command("down").returncode == 0
-    assert not [p for p in processes if psutil.pid_exists(p.pid) and psutil.Process(p.pid).create_time() == p.created]
+    assert not [mark for mark in processes if is_alive(mark)]
+
+
+async def test_what_a_killed_up_left_behind_is_ended_by_the_next(tmp_path: Path) -> None:
+    postray = RunningPostray(tmp_path)
+    postray.start()
+    client = Client(postray)
+    (message_id,) = await client.send()
+    await client.close()
+    left = [mark for mark in postray.run.processes if mark.pid != postray.run.pid]
+    postray.kill()
+    postray.start()
+    assert not [mark for mark in left if is_alive(mark)]
+    client = Client(postray)
+    await client.until(f"/v3/messages/{message_id}", lambda m: m["status"] == "delivered", within_s=20)
+    await client.close()
+    postray.stop(signal.SIGTERM)
 
 
 def assert_loopback_only(postray: RunningPostray) -> None:

@@ -114,7 +114,7 @@ async def a_world(
             random=random.random,
         )
         stack.push_async_callback(resolver.close)
-        smtp = SmtpSettings(port=port, helo_name="postray.test", connect_timeout_s=2, data_termination_timeout_s=2)
+        smtp = SmtpSettings(port=port, connect_timeout_s=2, data_termination_timeout_s=2)
 
         def tasks() -> Tasks:
             return Tasks(on_crash=lambda _, error: world.crashes.append(error))
@@ -125,7 +125,7 @@ async def a_world(
             settings=settings,
             journal=journal,
             composer=Composer(journal, Vault(SECRET)),
-            connector=Connector(resolver, smtp, None),
+            connector=Connector(resolver, smtp, "postray.test", None),
             random=lambda: 0.5,
             shares=1,
             make_tasks=tasks,

@@ -1,0 +1,50 @@
+"""Direct delivery and a smarthost, in a DNS world and with peers of the tests' own on loopback."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from dnslib import MX, A
+
+from actors.capture.envelope import Envelope
+from actors.capture.smtp_server import SmtpServer
+from tests.acceptance.running import Client, RunningPostray
+from tests.integration.dns_server import DnsServer
+
+
+@pytest.mark.parametrize("mode", ["direct", "relay"])
+async def test_mail_leaves_the_capture_sink_when_told_to(tmp_path: Path, mode: str) -> None:
+    loop = asyncio.get_running_loop()
+    taken: list[Envelope] = []
+    peer = SmtpServer(taken.append)
+    host, port = await peer.start()
+    dns = DnsServer()
+    dns.zone = {("example.com", "MX"): [MX("mx.example.com", 10)], ("mx.example.com", "A"): [A("127.0.0.1")]}
+    transport, _ = await loop.create_datagram_endpoint(lambda: dns, local_addr=("127.0.0.1", 0))
+    postray = RunningPostray(
+        tmp_path,
+        POSTRAY_DELIVERY_MODE=mode,
+        POSTRAY_DELIVERY_RELAY=f"{host}:{port}",
+        POSTRAY_DNS_NAMESERVERS=f"127.0.0.1:{dns.port}",
+        POSTRAY_SMTP_PORT=str(port),
+        POSTRAY_SMTP_HELO_NAME="postray.test",
+    )
+    await asyncio.to_thread(postray.start)
+    try:
+        client = Client(postray)
+        (message_id,) = await client.send()
+        status = "sent" if mode == "relay" else "delivered"
+        message = await client.until(
+            f"/v3/messages/{message_id}",
+            lambda m: m["status"] == status and len(m["events"] or []) == 2,
+            within_s=10,
+        )
+        await client.close()
+    finally:
+        await asyncio.to_thread(postray.stop)
+        await peer.stop()
+        transport.close()
+    assert message["events"][1]["metadata"]["mx_host"] == ("127.0.0.1" if mode == "relay" else "mx.example.com")
+    (envelope,) = taken
+    assert (envelope.rcpt_to, envelope.helo) == (("ada@example.com",), "postray.test")
+    assert ("example.com", "MX") in dns.asked or mode == "relay"
