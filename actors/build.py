@@ -62,7 +62,7 @@ async def scheduler(context: Context, links: Links) -> "Scheduler":
 
     journal = await context.open_journal(2)
     dispatcher = Dispatcher(journal, links.call, context.settings.delivery, context.shares)
-    return Scheduler(journal, dispatcher, context.settings.delivery)
+    return Scheduler(journal, dispatcher, links.call, context.settings.delivery, context.shares)
 
 
 async def supervisor(context: Context, links: Links) -> "Supervisor":

@@ -118,18 +118,6 @@ class Dispatcher:
             return deliveries
         return [deliveries[i] for i in answer.refused]
 
-    async def room(self) -> int:
-        """How many deliveries the delivery actors would take together."""
-        rooms = await asyncio.gather(*(self._room_of(name) for name in self._members))
-        return sum(rooms)
-
-    async def _room_of(self, name: str) -> int:
-        try:
-            room: int = await self._call(name, "room")
-        except PeerGone:
-            return 0
-        return room
-
 
 class DirectOffers:
     """Offers what the API has just accepted to its owners, without keeping anybody waiting.

@@ -1,49 +1,70 @@
 """The scheduler: pages due work out of the journal and offers it to its owners.
 
-One mechanism for all that is due later: send_at, retries, what found no room, what a dead owner left. Several may
-run: rows are taken with SKIP LOCKED. It holds nothing between two rounds.
+One mechanism for all that is due later: send_at, retries, what a dead owner left, what found no room, what is past its
+lifetime. Several may run: rows are taken with SKIP LOCKED. What it remembers, which lanes were full a moment ago, only
+saves offers that would be refused.
 """
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import Any
 
 from actors.dispatch import Dispatcher
-from cluster.journal.records import Waiting
+from analytics.events import Bounced, Dropped, Event, encode_batch
+from cluster.ids import new_id
+from cluster.journal.paging import Due, Lane, Page
+from cluster.journal.records import Outcome, Waiting
 from cluster.journal.store import Journal, Unavailable
+from cluster.peers import Call, PeerGone
+from cluster.policy.destinations import existing
+from cluster.policy.lifecycle import Status
+from cluster.policy.ownership import owner
 from cluster.settings import DeliverySettings
 from cluster.tasks import Tasks
 
 log = logging.getLogger(__name__)
 
 PAGE = 1000
-IDLE_S = 0.2
+IDLE_S = 0.1
 """How often it looks when nothing was due: well under the second that a due message may wait."""
-REFUSED_S = 1.0
-"""What found no room is looked at again after this."""
+FULL_S = 1.0
+"""A lane that was refused is taken to be full for this long: what is due for it is parked without an offer."""
+LANES_S = 1.0
+LANES_SHARE = 0.05
+"""At most this part of the time goes into listing lanes, however many there are."""
 UNAVAILABLE_S = 1.0
 
 
 class Scheduler:
-    """Collaborators: the journal it pages from and the dispatcher that knows the owners."""
+    """Collaborators: the journal it pages from, the dispatcher that knows the owners, and a way to call them."""
 
     def __init__(
         self,
         journal: Journal,
         dispatcher: Dispatcher,
+        call: Call,
         settings: DeliverySettings,
+        shares: int,
         make_tasks: Callable[[], Tasks] = Tasks,
     ) -> None:
+        """``shares``: into how many a site that serves all domains is split."""
         self._journal = journal
         self._dispatcher = dispatcher
+        self._call = call
         self._settings = settings
+        self._shares = shares
         self._tasks = make_tasks()
         self._problem: str | None = None
+        self._full: dict[Lane, float] = {}
 
     async def start(self) -> None:
         await self._dispatcher.refresh()
         self._tasks.spawn("members", self._dispatcher.keep_fresh())
-        self._tasks.spawn("paging", self._run())
+        self._tasks.spawn("paging", self._page_for_ever())
+        self._tasks.spawn("lanes", self._name_lanes_for_ever())
 
     async def problem(self) -> str | None:
         return self._problem
@@ -51,35 +72,112 @@ class Scheduler:
     async def stop(self) -> None:
         await self._tasks.stop()
 
-    async def _run(self) -> None:
+    # What is due
+
+    async def _page_for_ever(self) -> None:
         while True:
             try:
-                paged = await self.round()
+                page = await self.round()
                 self._problem = None
             except Unavailable as error:
                 self._problem = f"journal unavailable: {error.reason}"
                 log.warning("round failed reason=%r", error.reason)
                 await asyncio.sleep(UNAVAILABLE_S)
                 continue
-            if paged < PAGE // 2:
+            if len(page) < PAGE // 2:
                 await asyncio.sleep(IDLE_S)
 
-    async def round(self) -> int:
-        """Page in what is due and has room; returns how many deliveries found an owner. Raises Unavailable."""
+    async def round(self) -> Page:
+        """Page in what is due, and offer it; what finds no room is parked. Raises Unavailable."""
+        nothing = Page([], 0, 0)
         if not self._dispatcher.members or not await self._journal.anything_due():
-            return 0
-        limit = min(PAGE, await self._dispatcher.room())
-        if limit == 0:
-            return 0
-        leased = await self._journal.page_in(limit, self._settings.lease_s, self._epoch_of)
-        if not leased:
-            return 0
-        deliveries = [waiting for _, waiting in leased]
-        refused = await self._dispatcher.offer(deliveries, {})
+            return nothing
+        now = asyncio.get_running_loop().time()
+        self._full = {lane: until for lane, until in self._full.items() if until > now}
+        page = await self._journal.page_in(PAGE, self._settings.lease_s, self._decide, bury)
+        refused = await self._dispatcher.offer(page.leased, {})
         if refused:
-            await self._journal.release(refused, REFUSED_S)
-        log.debug("paged in deliveries=%d refused=%d", len(deliveries), len(refused))
-        return len(deliveries) - len(refused)
+            lanes = [self._lane_of(waiting) for waiting in refused]
+            self._full.update(dict.fromkeys(lanes, now + FULL_S))
+            await self._journal.park(refused, [lane.destination for lane in lanes])
+        log.debug(
+            "paged in leased=%d refused=%d parked=%d expired=%d",
+            len(page.leased),
+            len(refused),
+            page.parked,
+            page.expired,
+        )
+        return page
 
-    def _epoch_of(self, waiting: Waiting) -> int:
-        return self._dispatcher.owner_of(waiting).epoch
+    def _decide(self, waiting: Waiting) -> int | str:
+        lane = self._lane_of(waiting)
+        return lane.destination if lane in self._full else self._dispatcher.owner_of(waiting).epoch
+
+    def _lane_of(self, waiting: Waiting) -> Lane:
+        return Lane(str(self._dispatcher.destination_of(waiting)), waiting.tenant_id)
+
+    # What is parked
+
+    async def _name_lanes_for_ever(self) -> None:
+        clock = asyncio.get_running_loop().time
+        while True:
+            began = clock()
+            try:
+                await self.name_lanes()
+            except Unavailable as error:
+                log.warning("lanes not listed reason=%r", error.reason)
+            await asyncio.sleep(max(LANES_S, (clock() - began) / LANES_SHARE))
+
+    async def name_lanes(self) -> None:
+        """Tell every owner which of its lanes hold something; lanes that nobody owns any more are emptied."""
+        by_owner: dict[str, list[Lane]] = defaultdict(list)
+        members = [member.name for member in self._dispatcher.members]
+        for lane in await self._journal.lanes():
+            place = existing(
+                lane.destination, mode=self._settings.mode, relay=self._settings.relay, shares=self._shares
+            )
+            if place is None:
+                await self._journal.empty_lane(lane.destination, PAGE)
+            elif members:
+                by_owner[owner(place.site, place.share, members)].append(lane)
+        for name, lanes in by_owner.items():
+            try:
+                await self._call(name, "refill", lanes)
+            except PeerGone as gone:
+                log.warning("lanes not named actor=%s reason=%r", name, gone.reason)
+
+
+def bury(expired: Sequence[Due]) -> tuple[list[Outcome], bytes]:
+    """The end of deliveries whose lifetime is over: bounced if they were tried, else failed."""
+    at = datetime.now(UTC).timestamp()
+    outcomes, events = [], []
+    for due in expired:
+        tries = f"after {due.attempts} attempts: {due.error_message}" if due.attempts else "before it could be sent"
+        reason = f"expired {tries}"
+        outcomes.append(
+            Outcome(
+                tenant_id=due.tenant_id,
+                message_id=due.message_id,
+                recipient_no=due.recipient_no,
+                status=Status.BOUNCED if due.attempts else Status.FAILED,
+                alone=due.alone,
+                error_message=reason,
+            )
+        )
+        events.append(_ended(due, at, reason))
+    return outcomes, encode_batch(events)
+
+
+def _ended(due: Due, at: float, reason: str) -> Event:
+    facts: dict[str, Any] = {
+        "id": new_id("evt_"),
+        "at": at,
+        "tenant_id": due.tenant_id,
+        "message_id": due.message_id,
+        "recipient": due.recipient,
+        "batch_id": due.batch_id,
+        "reason": reason,
+    }
+    if due.attempts:
+        return Bounced(attempt=due.attempts, bounce_type="soft", **facts)
+    return Dropped(**facts)

@@ -63,6 +63,8 @@ class DeliverySettings(_Section, frozen=True, kw_only=True):
     actors_per_node: int = 2
     connections_per_site: int = 20
     """Connections to one site over the whole cluster."""
+    messages_per_s_per_site: float = 0.0
+    """Messages a second to one site over the whole cluster; 0 sets no limit."""
     messages_per_connection: int = 1000
     """A connection is closed (QUIT) after this many transactions."""
     connection_idle_s: float = 5.0
@@ -266,6 +268,8 @@ def _check(settings: Settings) -> None:
     ):
         if number < 1:
             raise SettingsError(f"{key}: must be at least 1, not {number}")
+    if settings.delivery.messages_per_s_per_site < 0:
+        raise SettingsError("delivery.messages_per_s_per_site: must not be negative")
     if not settings.delivery.retry_schedule_s:
         raise SettingsError("delivery.retry_schedule_s: must name at least one wait")
     if settings.ray.address and not settings.postgres.dsn:

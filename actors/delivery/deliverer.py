@@ -8,6 +8,7 @@ the journal: the process may be killed at any moment.
 import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from math import inf
 from typing import Any
 
 from actors.delivery.composing import Composer
@@ -17,11 +18,13 @@ from actors.delivery.job import Hop, Job, NoRoute, Report
 from actors.delivery.outcomes import Circumstances, Committer, dropped, is_ambiguous, tell, utc_now
 from actors.delivery.pool import Pool
 from actors.delivery.site import Site
-from actors.dispatch import OfferAnswer, decode_offer
+from actors.dispatch import ACTOR_ALIVE_S, OfferAnswer, decode_offer
+from cluster.journal.paging import Lane
 from cluster.journal.records import Claimed, Waiting
 from cluster.journal.store import Journal, Unavailable
-from cluster.policy.destinations import Destination, destination
+from cluster.policy.destinations import Destination, destination, existing
 from cluster.policy.lifecycle import Status
+from cluster.policy.tenure import Tenure
 from cluster.settings import DeliverySettings
 from cluster.tasks import Tasks
 
@@ -32,7 +35,13 @@ CLAIMERS = 2
 """One claims while the other's messages are composed."""
 UNCOMMITTED_AT_MOST = 5000
 """With more outcomes waiting for the journal, nothing more is claimed."""
-HEARTBEAT_S = 2.0
+HEARTBEAT_S = 1.0
+UNSETTLED_S = 0.1
+"""Between heartbeats while members change: until they are settled, destinations wait."""
+FENCED_S = ACTOR_ALIVE_S / 2
+"""Without a heartbeat for so long nothing more is claimed: others may soon take this actor for dead."""
+REFILL_S = 0.05
+REFILL_BATCH = 500
 UNAVAILABLE_S = 1.0
 DRAIN_S = 5.0
 
@@ -73,6 +82,11 @@ class Deliverer:
         self._tasks = make_tasks()
         self._committer = Committer(journal)
         self._epoch = 0
+        self._tenure = Tenure(name)
+        self._beaten_at = -inf
+        self._parked: set[Lane] = set()
+        self._refill_wanted = asyncio.Event()
+        self._rate_timer: asyncio.TimerHandle | None = None
         self._sites: dict[Destination, Site] = {}
         self._held: set[Key] = set()
         self._work = asyncio.Event()
@@ -86,8 +100,10 @@ class Deliverer:
         self._epoch, taken_back = await self._journal.register_actor(self._name, self._node_id)
         log.info("started epoch=%d taken_back=%d", self._epoch, taken_back)
         self._committer.begin(self._epoch)
+        await self._beat()
         self._tasks.spawn("outcomes", self._committer.run())
-        self._tasks.spawn("heartbeat", self._beat())
+        self._tasks.spawn("heartbeat", self._beat_for_ever())
+        self._tasks.spawn("refill", self._refill_for_ever())
         for _ in range(CLAIMERS):
             self._tasks.spawn("claiming", self._claim_for_ever())
 
@@ -100,6 +116,11 @@ class Deliverer:
         refused = [i for i, waiting in enumerate(deliveries) if not self._take(waiting)]
         self._work.set()
         return OfferAnswer(refused, await self.room())
+
+    async def refill(self, lanes: Sequence[Lane]) -> None:
+        """Deliveries are parked in these lanes of ours: take them as there is room."""
+        self._parked.update(lanes)
+        self._refill_wanted.set()
 
     async def room(self) -> int:
         """How many more deliveries may wait here."""
@@ -130,12 +151,6 @@ class Deliverer:
             return True
         if len(self._held) >= self._settings.window:
             return False
-        if not self._site_of(waiting).offer(waiting):
-            return False
-        self._held.add(key)
-        return True
-
-    def _site_of(self, waiting: Waiting) -> Site:
         place = destination(
             waiting.domain,
             waiting.message_id,
@@ -143,11 +158,46 @@ class Deliverer:
             relay=self._settings.relay,
             shares=self._shares,
         )
+        if not self._tenure.owns(place) or not self._site(place).offer(waiting):
+            return False
+        self._held.add(key)
+        return True
+
+    def _site(self, place: Destination) -> Site:
         site = self._sites.get(place)
         if site is None:
             clock = asyncio.get_running_loop().time
-            site = self._sites[place] = Site(place, clock, self._settings.window, self._make_pool)
+            rate = self._settings.messages_per_s_per_site / place.shares
+            site = self._sites[place] = Site(place, clock, self._settings.window, rate, self._make_pool)
         return site
+
+    async def _refill_for_ever(self) -> None:
+        while True:
+            await self._refill_wanted.wait()
+            self._refill_wanted.clear()
+            for lane in list(self._parked):
+                try:
+                    await self._refill_from(lane)
+                except Unavailable as error:
+                    log.warning("refill failed lane=%s reason=%r", lane.destination, error.reason)
+                    await asyncio.sleep(UNAVAILABLE_S)
+            await asyncio.sleep(REFILL_S)
+
+    async def _refill_from(self, lane: Lane) -> None:
+        """Take from a lane what there is room for. One found empty is forgotten until the scheduler names it again."""
+        place = existing(lane.destination, mode=self._settings.mode, relay=self._settings.relay, shares=self._shares)
+        if place is None or self._stopping or not self._tenure.owns(place):
+            self._parked.discard(lane)
+            return
+        limit = min(REFILL_BATCH, await self.room(), self._site(place).room(lane.tenant_id))
+        if limit <= 0:
+            return
+        found = await self._journal.unpark(lane, limit, owner=self._epoch, lease_s=self._settings.lease_s)
+        for waiting in found:
+            self._take(waiting)
+        if len(found) < limit:
+            self._parked.discard(lane)
+        self._work.set()
 
     def _make_pool(self, site: Site) -> Pool:
         return Pool(
@@ -166,6 +216,7 @@ class Deliverer:
             wanted = self._next_batch()
             if not wanted:
                 self._work.clear()
+                self._wake_when_the_rate_allows()
                 continue
             try:
                 await self._claim(wanted)
@@ -179,16 +230,26 @@ class Deliverer:
         """Deliveries to claim together, from the sites in turn."""
         if self._stopping or self._committer.uncommitted > UNCOMMITTED_AT_MOST:
             return []
+        if self._loop_time() - self._beaten_at > FENCED_S:
+            return []
         batch: list[tuple[Site, Waiting]] = []
         for site in list(self._sites.values()):
+            if not self._tenure.may_send(site.destination):
+                continue
             for _ in range(min(site.wanted(), CLAIM_BATCH - len(batch))):
-                site.claiming += 1
-                batch.append((site, site.queue.pop()))
+                batch.append((site, site.take()))
             if len(batch) == CLAIM_BATCH:
                 # The site goes to the end, so that the others are served first next time.
                 self._sites[site.destination] = self._sites.pop(site.destination)
                 break
         return batch
+
+    def _wake_when_the_rate_allows(self) -> None:
+        waits = [wait for site in self._sites.values() if (wait := site.rate_wait_s()) > 0]
+        if waits:
+            if self._rate_timer is not None:
+                self._rate_timer.cancel()
+            self._rate_timer = asyncio.get_running_loop().call_later(min(waits), self._work.set)
 
     async def _claim(self, wanted: Sequence[tuple[Site, Waiting]]) -> None:
         sites = {(waiting.message_id, waiting.recipient_no): site for site, waiting in wanted}
@@ -253,21 +314,48 @@ class Deliverer:
     def _finish(self, deliveries: Sequence[Claimed]) -> None:
         self._held.difference_update(map(_key, deliveries))
         self._work.set()
+        if self._parked:
+            self._refill_wanted.set()
 
     # Staying alive
 
-    async def _beat(self) -> None:
+    async def _beat_for_ever(self) -> None:
         while True:
+            await asyncio.sleep(HEARTBEAT_S if self._tenure.settled else UNSETTLED_S)
             try:
-                if not await self._journal.seen(self._name, self._epoch):
-                    raise Superseded(self._name, self._epoch)
+                await self._beat()
             except Unavailable as error:
                 log.warning("heartbeat failed reason=%r", error.reason)
             for place in [place for place, site in self._sites.items() if site.is_idle]:
                 del self._sites[place]
             # Sites that were blocked, or refused claims while outcomes piled up, are looked at again.
             self._work.set()
-            await asyncio.sleep(HEARTBEAT_S)
+
+    async def _beat(self) -> None:
+        """Say that this life goes on, and learn who the members are. Raises Superseded, Unavailable."""
+        ring = "" if self._holds_what_is_not_its_own() else self._tenure.ring
+        live = await self._journal.seen(self._name, self._epoch, ring, ACTOR_ALIVE_S)
+        if live is None:
+            raise Superseded(self._name, self._epoch)
+        self._beaten_at = self._loop_time()
+        former, self._tenure = self._tenure, self._tenure.after(live)
+        if self._tenure.members != former.members:
+            log.info("members=%s", self._tenure.ring)
+            await self._make_way()
+
+    def _holds_what_is_not_its_own(self) -> bool:
+        return any(not self._tenure.owns(place) and not site.is_idle for place, site in self._sites.items())
+
+    async def _make_way(self) -> None:
+        """Give back what waits for destinations that are another's now; what is on the wire there is finished."""
+        given, lanes = [], []
+        for place, site in self._sites.items():
+            while site.queue and not self._tenure.owns(place):
+                given.append(site.queue.pop())
+                lanes.append(str(place))
+        self._held.difference_update((waiting.message_id, waiting.recipient_no) for waiting in given)
+        if given:
+            await self._journal.park(given, lanes)
 
     def _loop_time(self) -> float:
         return asyncio.get_running_loop().time()

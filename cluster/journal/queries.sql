@@ -84,8 +84,10 @@ INSERT INTO outcomes (tenant_id, message_id, status, finished_at, retry_count)
 SELECT %(tenant_id)s, unnest(%(message_ids)s::text[]), 'sandbox', %(at)s, 0
 
 -- name: due
--- Rows that are due, or whose lease is over, oldest first; they stay locked until the leases are written.
-SELECT message_id, recipient_no, tenant_id, domain FROM deliveries
+-- Rows that are due, or whose lease or lifetime is over, oldest first; they stay locked until it is decided on them.
+SELECT message_id, recipient_no, tenant_id, domain, recipient, batch_id, attempts, alone, expires_at <= now(),
+    error_message
+FROM deliveries
 WHERE due_at <= now()
 ORDER BY due_at LIMIT %(limit)s
 FOR UPDATE SKIP LOCKED
@@ -96,16 +98,51 @@ SELECT EXISTS (SELECT FROM deliveries WHERE due_at <= now())
 -- name: lease
 -- queued | processing | sending (its lease over) → processing, held by the owner that dispatch chose.
 UPDATE deliveries AS d
-SET status = 'processing', owner = k.owner, due_at = now() + make_interval(secs => %(lease_s)s)
+SET status = 'processing', owner = k.owner, lane = NULL, due_at = now() + make_interval(secs => %(lease_s)s)
 FROM unnest(%(message_ids)s::text[], %(recipient_nos)s::int[], %(owners)s::bigint[]) AS k (message_id, recipient_no, owner)
 WHERE d.message_id = k.message_id AND d.recipient_no = k.recipient_no
 
--- name: release
--- processing → queued: the owner had no room.
+-- name: park
+-- processing | sending (its lease over) → queued: the owner had no room. It waits in its lane, and is looked at again when its lifetime ends.
 UPDATE deliveries AS d
-SET status = 'queued', owner = NULL, due_at = now() + make_interval(secs => %(delay_s)s)
-FROM unnest(%(message_ids)s::text[], %(recipient_nos)s::int[]) AS k (message_id, recipient_no)
-WHERE d.message_id = k.message_id AND d.recipient_no = k.recipient_no AND d.status = 'processing'
+SET status = 'queued', owner = NULL, lane = k.lane, due_at = d.expires_at
+FROM unnest(%(message_ids)s::text[], %(recipient_nos)s::int[], %(lanes)s::text[]) AS k (message_id, recipient_no, lane)
+WHERE d.message_id = k.message_id AND d.recipient_no = k.recipient_no
+    AND (d.status IN ('queued', 'processing') OR (d.status = 'sending' AND d.due_at <= now()))
+
+-- name: unpark
+-- queued → processing: the owner of a lane takes the oldest that are parked there.
+WITH next AS (
+    SELECT message_id, recipient_no FROM deliveries
+    WHERE lane = %(lane)s AND tenant_id = %(tenant_id)s
+    ORDER BY message_id LIMIT %(limit)s
+    FOR UPDATE SKIP LOCKED
+)
+UPDATE deliveries AS d
+SET status = 'processing', owner = %(owner)s, lane = NULL, due_at = now() + make_interval(secs => %(lease_s)s)
+FROM next WHERE d.message_id = next.message_id AND d.recipient_no = next.recipient_no
+RETURNING d.message_id, d.recipient_no, d.tenant_id, d.domain
+
+-- name: lanes
+-- Every lane that holds something: one probe of the index for each, however much it holds.
+WITH RECURSIVE held AS (
+    (SELECT lane, tenant_id FROM deliveries WHERE lane IS NOT NULL ORDER BY lane, tenant_id LIMIT 1)
+    UNION ALL
+    SELECT further.lane, further.tenant_id
+    FROM held, LATERAL (
+        SELECT lane, tenant_id FROM deliveries
+        WHERE lane IS NOT NULL AND (lane, tenant_id) > (held.lane, held.tenant_id)
+        ORDER BY lane, tenant_id LIMIT 1) AS further
+)
+SELECT lane, tenant_id FROM held
+
+-- name: empty_lane
+-- Deliveries of a lane that nobody owns any more, due now; a page at a time.
+WITH next AS (
+    SELECT message_id, recipient_no FROM deliveries WHERE lane = %(lane)s LIMIT %(limit)s FOR UPDATE SKIP LOCKED
+)
+UPDATE deliveries AS d SET lane = NULL, due_at = now()
+FROM next WHERE d.message_id = next.message_id AND d.recipient_no = next.recipient_no
 
 -- name: claim
 -- queued | processing → sending: the fence. What is not returned was cancelled, finished, or is in other hands.
@@ -113,11 +150,11 @@ WITH mine AS (
     SELECT d.message_id, d.recipient_no
     FROM unnest(%(message_ids)s::text[], %(recipient_nos)s::int[]) AS k (message_id, recipient_no)
     JOIN deliveries d USING (message_id, recipient_no)
-    WHERE d.status IN ('queued', 'processing')
+    WHERE d.status IN ('queued', 'processing') AND d.expires_at > now()
     FOR UPDATE OF d SKIP LOCKED
 )
 UPDATE deliveries AS d
-SET status = 'sending', attempts = attempts + 1, owner = %(owner)s,
+SET status = 'sending', attempts = attempts + 1, owner = %(owner)s, lane = NULL,
     due_at = now() + make_interval(secs => %(lease_s)s)
 FROM mine JOIN messages m ON m.id = mine.message_id
 WHERE d.message_id = mine.message_id AND d.recipient_no = mine.recipient_no AND m.tenant_id = d.tenant_id
@@ -264,13 +301,31 @@ UPDATE deliveries SET status = 'queued', owner = NULL, due_at = now()
 WHERE owner = %(epoch)s AND status IN ('processing', 'sending')
 
 -- name: seen
-UPDATE delivery_actors SET seen_at = now() WHERE name = %(name)s AND epoch = %(epoch)s
+-- A life goes on, and has made way for a ring.
+UPDATE delivery_actors SET seen_at = now(), ring = %(ring)s WHERE name = %(name)s AND epoch = %(epoch)s
+
+-- name: live_members
+SELECT name, ring, draining FROM delivery_actors
+WHERE seen_at > now() - make_interval(secs => %(alive_s)s) ORDER BY name
+
+-- name: drain_node
+UPDATE delivery_actors SET draining = true WHERE node_id = %(node_id)s
+
+-- name: is_draining
+SELECT coalesce(bool_and(draining), false) FROM delivery_actors WHERE node_id = %(node_id)s
+
+-- name: held_by_nodes
+-- The nodes of delivery actors, how many deliveries each holds, and whether it is leaving.
+SELECT a.node_id, bool_and(a.draining), count(d.message_id)
+FROM delivery_actors a LEFT JOIN deliveries d ON d.owner = a.epoch AND d.status IN ('processing', 'sending')
+GROUP BY a.node_id ORDER BY a.node_id
 
 -- name: forget_actor
 DELETE FROM delivery_actors WHERE name = %(name)s AND epoch = %(epoch)s
 
 -- name: delivery_actors
-SELECT name, epoch FROM delivery_actors WHERE seen_at > now() - make_interval(secs => %(alive_s)s) ORDER BY name
+SELECT name, epoch FROM delivery_actors
+WHERE seen_at > now() - make_interval(secs => %(alive_s)s) AND NOT draining ORDER BY name
 
 -- name: lost_actors
 SELECT name, epoch FROM delivery_actors WHERE seen_at <= now() - make_interval(secs => %(alive_s)s) ORDER BY name

@@ -4,14 +4,14 @@ The queue table holds a row per unfinished delivery. PROCESSING and SENDING are 
 scheduler may take the row back. The claim is the only fence against a cancel and against a second owner.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from psycopg import AsyncConnection
 
 from cluster.journal.acceptance import tally
 from cluster.journal.database import Database, Row, execute, rows
-from cluster.journal.records import Claimed, DeliveryActor, Outcome, Waiting
+from cluster.journal.records import Claimed, Outcome, Waiting
 from cluster.policy.lifecycle import Status
 
 CLAIMED_FIELDS = (
@@ -32,52 +32,20 @@ CLAIMED_FIELDS = (
 class Queue(Database):
     """The work that is left."""
 
-    async def page_in(
-        self, limit: int, lease_s: float, owner_of: Callable[[Waiting], int]
-    ) -> list[tuple[int, Waiting]]:
-        """Lease what is due, oldest first, to the owners (epochs) that ``owner_of`` names; returns both."""
-        async with self._transaction() as connection:
-            page = [Waiting(*row) for row in await rows(connection, "due", limit=limit)]
-            owned = [(owner_of(waiting), waiting) for waiting in page]
-            if owned:
-                await execute(
-                    connection,
-                    "lease",
-                    lease_s=lease_s,
-                    owners=[owner for owner, _ in owned],
-                    **_keys(page),
-                )
-        return owned
-
-    async def anything_due(self) -> bool:
-        """Whether a page would have anything in it."""
-        row = await self._row("anything_due")
-        assert row is not None
-        return bool(row[0])
-
-    async def release(self, refused: Sequence[Waiting], delay_s: float) -> None:
-        """Give leases back: due again after ``delay_s``."""
-        await self._execute("release", delay_s=delay_s, **_keys(refused))
-
     async def claim(self, wanted: Sequence[Waiting], *, owner: int, lease_s: float) -> list[Claimed]:
         """Claim deliveries for transmission: once this returns, they cannot be cancelled any more.
 
         What is missing from the answer was cancelled, is finished, or is in other hands: forget it.
         """
-        claimed = await self._rows("claim", owner=owner, lease_s=lease_s, **_keys(wanted))
+        claimed = await self._rows("claim", owner=owner, lease_s=lease_s, **keys(wanted))
         return [Claimed(**dict(zip(CLAIMED_FIELDS, row, strict=True))) for row in claimed]
 
     async def commit_outcomes(self, outcomes: Sequence[Outcome], *, owner: int, events: bytes) -> None:
         """States and their events, in one transaction."""
         at = datetime.now(UTC)
         deferred = [o for o in outcomes if o.status is Status.QUEUED]
-        alone = [o for o in outcomes if o.status is not Status.QUEUED and o.alone]
-        shared = [o for o in outcomes if o.status is not Status.QUEUED and not o.alone]
         async with self._transaction() as connection:
-            changes: list[tuple[str, str | None, int]] = []
-            if alone:
-                finished = await rows(connection, "finish_alone", at=at, **_keys(alone), **_ends(alone))
-                changes += [(batch_id, status, messages) for batch_id, status, messages in finished]
+            changes = await finish(connection, [o for o in outcomes if o.status is not Status.QUEUED], at)
             if deferred:
                 await execute(
                     connection,
@@ -85,10 +53,8 @@ class Queue(Database):
                     owner=owner,
                     due_ats=[o.due_at for o in deferred],
                     errors=[o.error_message for o in deferred],
-                    **_keys(deferred),
+                    **keys(deferred),
                 )
-            if shared:
-                changes += await _finish_shared(connection, shared, at)
             await execute(connection, "append_log", batches=[events])
             await tally(connection, self.shard, changes, at)
 
@@ -110,10 +76,6 @@ class Queue(Database):
             await execute(connection, "register_actor", name=name, epoch=epoch, node_id=node_id)
         return epoch, taken_back
 
-    async def seen(self, name: str, epoch: int) -> bool:
-        """Say that this life goes on. False: another one has begun, and this one must stop."""
-        return await self._execute("seen", name=name, epoch=epoch) == 1
-
     async def retire_actor(self, name: str, epoch: int) -> int:
         """End a life: its leases go back to the queue; returns how many."""
         async with self._transaction() as connection:
@@ -121,13 +83,19 @@ class Queue(Database):
             await execute(connection, "forget_actor", name=name, epoch=epoch)
         return taken_back
 
-    async def delivery_actors(self, alive_s: float) -> list[DeliveryActor]:
-        """The actors seen within ``alive_s``."""
-        return [DeliveryActor(*row) for row in await self._rows("delivery_actors", alive_s=alive_s)]
 
-    async def lost_actors(self, alive_s: float) -> list[DeliveryActor]:
-        """The actors that should be there and were not seen within ``alive_s``."""
-        return [DeliveryActor(*row) for row in await self._rows("lost_actors", alive_s=alive_s)]
+async def finish(
+    connection: AsyncConnection[Row], outcomes: Sequence[Outcome], at: datetime
+) -> list[tuple[str, str | None, int]]:
+    """End deliveries, and with them the messages that have no other left; returns the changes to tally."""
+    changes: list[tuple[str, str | None, int]] = []
+    alone = [o for o in outcomes if o.alone]
+    if alone:
+        finished = await rows(connection, "finish_alone", at=at, **keys(alone), **_ends(alone))
+        changes += [(batch_id, status, messages) for batch_id, status, messages in finished]
+    if shared := [o for o in outcomes if not o.alone]:
+        changes += await _finish_shared(connection, shared, at)
+    return changes
 
 
 async def _finish_shared(
@@ -136,12 +104,12 @@ async def _finish_shared(
     """End recipients of messages that have several; two actors that end the last two must see each other."""
     message_ids = [outcome.message_id for outcome in outcomes]
     await rows(connection, "lock_messages", tenant_ids=[o.tenant_id for o in outcomes], message_ids=message_ids)
-    await execute(connection, "finish_one_of_many", **_keys(outcomes), **_ends(outcomes))
+    await execute(connection, "finish_one_of_many", **keys(outcomes), **_ends(outcomes))
     folded = await rows(connection, "fold_finished", message_ids=sorted(set(message_ids)), at=at)
     return [(batch_id, status, messages) for batch_id, status, messages in folded]
 
 
-def _keys(deliveries: Sequence[Waiting] | Sequence[Outcome]) -> dict[str, list[str] | list[int]]:
+def keys(deliveries: Sequence[Waiting] | Sequence[Outcome]) -> dict[str, list[str] | list[int]]:
     return {
         "message_ids": [d.message_id for d in deliveries],
         "recipient_nos": [d.recipient_no for d in deliveries],

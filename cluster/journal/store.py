@@ -8,11 +8,13 @@ from cluster.journal.acceptance import Acceptance
 from cluster.journal.accounts import Accounts
 from cluster.journal.database import Rejected, Unavailable, migrate, wait_until_reachable
 from cluster.journal.log import EventLog
+from cluster.journal.membership import Membership
+from cluster.journal.paging import Paging
 from cluster.journal.queue import Queue
 from cluster.journal.reading import Reading
 
 __all__ = ["Journal", "Rejected", "Unavailable", "migrate", "wait_until_reachable"]
 
 
-class Journal(Accounts, Acceptance, Reading, Queue, EventLog):
+class Journal(Accounts, Acceptance, Reading, Queue, Paging, Membership, EventLog):
     """Every typed statement that postray makes. Methods raise Unavailable and Rejected, as their texts say."""

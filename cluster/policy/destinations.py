@@ -28,6 +28,18 @@ class Destination(Struct, frozen=True):
         return max(1, limit // self.shares + (self.share < limit % self.shares))
 
 
+def existing(name: str, *, mode: Mode, relay: str, shares: int) -> Destination | None:
+    """The destination with this name (its ``str``) under these settings; None when they have none such any more."""
+    if mode == "direct":
+        return Destination(name) if "#" not in name else None
+    site = "capture" if mode == "capture" else relay
+    for share in range(shares):
+        place = Destination(site, share, shares)
+        if str(place) == name:
+            return place
+    return None
+
+
 def destination(domain: str, message_id: str, *, mode: Mode, relay: str, shares: int) -> Destination:
     """The destination of one delivery. ``shares``: into how many a site that serves all domains is split."""
     if mode == "direct":

@@ -10,11 +10,11 @@ from typing import Generic, TypeVar
 Item = TypeVar("Item")
 
 
-def finds_room(waiting: int, of_tenant: int, tenants: int, bound: int) -> bool:
-    """Whether one more delivery of a tenant may join a queue of ``bound`` places where ``tenants`` (this one
-    included) have ``waiting``, of which ``of_tenant`` are its own. A tenant may take one part in ``tenants + 1``, so
-    that a newcomer always finds some."""
-    return waiting < bound and of_tenant < max(1, bound // (tenants + 1))
+def room(waiting: int, of_tenant: int, tenants: int, bound: int) -> int:
+    """How many more deliveries of a tenant may join a queue of ``bound`` places where ``tenants`` (this one included)
+    have ``waiting``, of which ``of_tenant`` are its own. A tenant may take one part in ``tenants + 1``, so that a
+    newcomer always finds some."""
+    return max(0, min(bound - waiting, max(1, bound // (tenants + 1)) - of_tenant))
 
 
 class FairQueue(Generic[Item]):

@@ -3,11 +3,12 @@
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 from itertools import product
+from typing import Literal
 
 import pytest
 
-from cluster.policy.destinations import Destination, destination
-from cluster.policy.fairness import FairQueue, finds_room
+from cluster.policy.destinations import Destination, destination, existing
+from cluster.policy.fairness import FairQueue, room
 from cluster.policy.lifecycle import (
     FINISHED,
     TRANSITIONS,
@@ -19,6 +20,7 @@ from cluster.policy.lifecycle import (
     fold,
 )
 from cluster.policy.ownership import owner
+from cluster.policy.rate import Gcra
 from cluster.policy.retry import next_attempt
 from cluster.policy.verdict import Judgement, judge
 
@@ -113,6 +115,16 @@ def test_one_host_for_all_is_one_site_in_shares() -> None:
     assert destination("x.example", "msg_1", mode="relay", relay="smart:25", shares=1).site == "smart:25"
 
 
+def test_a_destination_is_known_again_by_its_name_while_it_exists() -> None:
+    for place in (Destination("capture", 1, 4), Destination("example.com")):
+        mode: Literal["capture", "direct"] = "direct" if place.shares == 1 else "capture"
+        assert existing(str(place), mode=mode, relay="", shares=4) == place
+    assert existing("capture#1/2", mode="capture", relay="", shares=4) is None
+    assert existing("capture#1/4", mode="direct", relay="", shares=4) is None
+    assert existing("example.com", mode="relay", relay="smart:25", shares=1) is None
+    assert existing("smart:25", mode="relay", relay="smart:25", shares=1) == Destination("smart:25")
+
+
 @pytest.mark.parametrize("limit", [1, 5, 20, 21])
 def test_the_parts_of_a_limit_sum_to_it(limit: int) -> None:
     parts = [Destination("s", share, 3).part_of(limit) for share in range(3)]
@@ -193,11 +205,39 @@ def test_a_newcomer_always_finds_room() -> None:
     waiting: Counter[str] = Counter()
 
     def fill(tenant: str) -> int:
-        while finds_room(waiting.total(), waiting[tenant], len(waiting | {tenant: 1}), 100):
+        while room(waiting.total(), waiting[tenant], len(waiting | {tenant: 1}), 100):
             waiting[tenant] += 1
         return waiting[tenant]
 
+    assert room(0, 0, 1, 100) == 50
     assert fill("big") == 50
     assert fill("second") == 33
-    assert finds_room(waiting.total(), 0, 3, 100)
-    assert not finds_room(100, 0, 3, 100)
+    assert room(waiting.total(), 0, 3, 100) == 17
+    assert room(100, 0, 3, 100) == 0
+    assert room(0, 0, 1, 1) == 1
+
+
+# Rate
+
+
+@pytest.mark.parametrize(("rate", "burst"), [(10, 1), (200, 20), (3, 1)])
+def test_no_second_sees_more_than_the_rate_and_one_burst(rate: int, burst: int) -> None:
+    limit = Gcra(rate, burst)
+    sent: list[float] = []
+    for tick in range(5000):
+        now = tick / 1000
+        count = limit.available(now)
+        limit.take(count, now)
+        sent += [now] * count
+    for start in sent:
+        assert sum(start <= at < start + 1 for at in sent) <= rate + burst
+    assert 5 * rate <= len(sent) <= 5 * rate + burst
+
+
+def test_the_wait_is_as_long_as_it_takes() -> None:
+    limit = Gcra(10, 2)
+    assert limit.wait_s(5.0) == 0
+    limit.take(2, 5.0)
+    assert limit.available(5.0) == 0
+    assert limit.wait_s(5.0) == pytest.approx(0.1)
+    assert limit.available(5.1) == 1

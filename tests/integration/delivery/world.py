@@ -134,6 +134,6 @@ async def a_world(
         stack.push_async_callback(world.deliverer.stop)
         dispatcher = Dispatcher(journal, world.call, settings, 1)
         await dispatcher.refresh()
-        world.scheduler = Scheduler(journal, dispatcher, settings, tasks)
+        world.scheduler = Scheduler(journal, dispatcher, world.call, settings, 1, tasks)
         yield world
         assert world.crashes == []

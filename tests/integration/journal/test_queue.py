@@ -4,10 +4,14 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from msgspec.structs import replace
 
+from actors.scheduler import bury
+from cluster.journal.paging import Lane
 from cluster.journal.records import NewMessage, Outcome, Waiting
 from cluster.journal.store import Journal, Rejected
 from cluster.policy.lifecycle import Status
+from cluster.policy.tenure import Member
 from tests.integration.journal.builders import a_message, a_request, a_tenant
 
 
@@ -27,6 +31,11 @@ def an_outcome(w: Waiting, status: Status, *, alone: bool = True, due_at: dateti
     )
 
 
+async def leased(journal: Journal, owner: int, limit: int = 10) -> list[Waiting]:
+    """What is due, leased to this owner."""
+    return (await journal.page_in(limit, 600, lambda _: owner, bury)).leased
+
+
 async def status(journal: Journal, tenant_id: str, message: NewMessage) -> Status:
     row = await journal.message(tenant_id, message.id)
     assert row is not None
@@ -39,8 +48,8 @@ async def test_a_delivery_goes_from_queued_to_delivered(journal: Journal) -> Non
     await journal.accept([a_request(tenant, message)])
     assert await status(journal, tenant, message) is Status.QUEUED
 
-    ((owner, held),) = await journal.page_in(10, 60, lambda _: 7)
-    assert (owner, held) == (7, waiting(tenant, message)[0])
+    (held,) = await leased(journal, 7)
+    assert held == waiting(tenant, message)[0]
     assert await status(journal, tenant, message) is Status.PROCESSING
 
     (claimed,) = await journal.claim([held], owner=7, lease_s=60)
@@ -59,7 +68,7 @@ async def test_what_is_not_due_is_not_paged_in(journal: Journal) -> None:
     tenant = await a_tenant(journal)
     later = datetime.now(UTC) + timedelta(hours=1)
     await journal.accept([a_request(tenant, a_message(send_at=later))])
-    assert await journal.page_in(10, 60, lambda _: 1) == []
+    assert await leased(journal, 1) == []
     assert not await journal.anything_due()
 
 
@@ -90,7 +99,7 @@ async def test_a_stale_owner_cannot_defer_but_its_delivery_counts(journal: Journ
     await journal.accept([a_request(tenant, message)])
     (w,) = waiting(tenant, message)
     await journal.claim([w], owner=1, lease_s=0)
-    await journal.page_in(10, 60, lambda _: 2)  # the lease is over: another owner has it
+    await leased(journal, 2)  # the lease is over: another owner has it
     due = datetime.now(UTC) + timedelta(minutes=5)
     await journal.commit_outcomes([an_outcome(w, Status.QUEUED, due_at=due)], owner=1, events=b"e")
     assert await status(journal, tenant, message) is Status.PROCESSING
@@ -125,32 +134,78 @@ async def test_a_new_life_takes_back_what_the_last_one_held(journal: Journal) ->
     await journal.accept([a_request(tenant, first, second)])
     epoch, taken_back = await journal.register_actor("delivery-0-0", "node")
     assert taken_back == 0
-    await journal.page_in(10, 600, lambda _: epoch)
+    await leased(journal, epoch)
     await journal.claim(waiting(tenant, first), owner=epoch, lease_s=600)
-    assert await journal.seen("delivery-0-0", epoch)
+    assert await journal.seen("delivery-0-0", epoch, "delivery-0-0", 60) == [
+        Member("delivery-0-0", "delivery-0-0", False)
+    ]
 
     reborn, taken_back = await journal.register_actor("delivery-0-0", "node")
     assert (reborn > epoch, taken_back) == (True, 2)
-    assert not await journal.seen("delivery-0-0", epoch)
-    assert len(await journal.page_in(10, 600, lambda _: reborn)) == 2
+    assert await journal.seen("delivery-0-0", epoch, "", 60) is None
+    assert len(await leased(journal, reborn)) == 2
     assert [actor.epoch for actor in await journal.delivery_actors(60)] == [reborn]
 
 
-async def test_refused_work_is_due_again(journal: Journal) -> None:
+async def test_what_finds_no_room_waits_in_its_lane_until_its_owner_takes_it(journal: Journal) -> None:
     tenant = await a_tenant(journal)
-    await journal.accept([a_request(tenant, a_message())])
+    messages = [a_message(f"u{i}@{'full' if i % 2 else 'free'}.example") for i in range(10)]
+    await journal.accept([a_request(tenant, *messages)])
     assert await journal.anything_due()
-    ((_, w),) = await journal.page_in(10, 600, lambda _: 1)
-    assert await journal.page_in(10, 600, lambda _: 1) == []
-    await journal.release([w], 0)
-    assert len(await journal.page_in(10, 600, lambda _: 1)) == 1
+    page = await journal.page_in(100, 600, lambda w: w.domain if w.domain == "full.example" else 1, bury)
+    assert (len(page.leased), page.parked) == (5, 5)
+    assert await journal.lanes() == [Lane("full.example", tenant)]
+    assert not await journal.anything_due()
+    # Refused by its owner after all.
+    await journal.park(page.leased[:1], ["free.example"])
+    assert await journal.lanes() == [Lane("free.example", tenant), Lane("full.example", tenant)]
+    taken = await journal.unpark(Lane("full.example", tenant), 3, owner=1, lease_s=60)
+    assert [w.message_id for w in taken] == [m.id for m in messages[1:6:2]]
+    assert await status(journal, tenant, messages[1]) is Status.PROCESSING
+    # A lane that nobody owns any more.
+    assert await journal.empty_lane("full.example", 100) == 2
+    assert len(await leased(journal, 2)) == 2
+    # What is parked can be cancelled, and claimed by whoever has it in hand.
+    w = page.leased[0]
+    assert len(await journal.claim([w], owner=1, lease_s=60)) == 1
+    assert await journal.lanes() == []
+
+
+async def test_a_lifetime_ends_in_every_state(journal: Journal) -> None:
+    tenant = await a_tenant(journal)
+    soon = datetime.now(UTC) + timedelta(seconds=0.3)
+    queued, parked, held, claimed, tried = (replace(a_message(), expires_at=soon) for _ in range(5))
+    await journal.accept([a_request(tenant, queued, parked, held, claimed, tried)])
+    await journal.park(waiting(tenant, parked), ["lane"])
+    for message in (claimed, tried):
+        assert len(await journal.claim(waiting(tenant, message), owner=1, lease_s=0)) == 1
+    (w,) = waiting(tenant, tried)
+    await journal.commit_outcomes([an_outcome(w, Status.QUEUED, due_at=soon)], owner=1, events=b"e")
+    deadline = asyncio.get_running_loop().time() + 5
+    ended = 0
+    while ended < 5:
+        page = await journal.page_in(10, 0, lambda _: 1, bury)
+        ended += page.expired
+        assert asyncio.get_running_loop().time() < deadline
+    for message in (queued, parked, held):
+        assert await status(journal, tenant, message) is Status.FAILED
+    for message in (claimed, tried):
+        assert await status(journal, tenant, message) is Status.BOUNCED
+    assert await journal.claim(waiting(tenant, queued), owner=1, lease_s=60) == []
+
+
+async def test_what_has_expired_cannot_be_claimed(journal: Journal) -> None:
+    tenant = await a_tenant(journal)
+    message = replace(a_message(), expires_at=datetime.now(UTC))
+    await journal.accept([a_request(tenant, message)])
+    assert await journal.claim(waiting(tenant, message), owner=1, lease_s=60) == []
 
 
 async def test_two_schedulers_never_page_in_the_same_row(journal: Journal) -> None:
     tenant = await a_tenant(journal)
     await journal.accept([a_request(tenant, *(a_message() for _ in range(200)))])
-    pages = await asyncio.gather(*(journal.page_in(60, 600, lambda _: 1) for _ in range(4)))
-    paged = [w.message_id for page in pages for _, w in page]
+    pages = await asyncio.gather(*(leased(journal, 1, 60) for _ in range(4)))
+    paged = [w.message_id for page in pages for w in page]
     assert len(paged) == len(set(paged))
 
 

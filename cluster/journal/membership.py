@@ -1,0 +1,51 @@
+"""The journal's part for the delivery actors as members: who is live, who has made way for whom, who leaves."""
+
+from msgspec import Struct
+
+from cluster.journal.database import Database, execute, rows
+from cluster.journal.records import DeliveryActor
+from cluster.policy.tenure import Member
+
+
+class NodeLoad(Struct, frozen=True, array_like=True):
+    """A node of delivery actors: whether it is leaving, and how many deliveries its actors hold."""
+
+    node_id: str
+    draining: bool
+    held: int
+
+
+class Membership(Database):
+    """The delivery actors of the cluster. ``alive_s``: one that was not seen for so long is taken for dead."""
+
+    async def seen(self, name: str, epoch: int, ring: str, alive_s: float) -> list[Member] | None:
+        """Say that this life goes on and which ring it has made way for; the live members, this one included.
+
+        None: another life of this actor has begun, and this one must end.
+        """
+        async with self._transaction() as connection:
+            if await execute(connection, "seen", name=name, epoch=epoch, ring=ring) == 0:
+                return None
+            return [Member(*row) for row in await rows(connection, "live_members", alive_s=alive_s)]
+
+    async def delivery_actors(self, alive_s: float) -> list[DeliveryActor]:
+        """The live actors that are not leaving."""
+        return [DeliveryActor(*row) for row in await self._rows("delivery_actors", alive_s=alive_s)]
+
+    async def lost_actors(self, alive_s: float) -> list[DeliveryActor]:
+        """The actors that should be there and are taken for dead."""
+        return [DeliveryActor(*row) for row in await self._rows("lost_actors", alive_s=alive_s)]
+
+    async def drain_node(self, node_id: str) -> int:
+        """Tell the delivery actors of a node to leave; returns how many there are."""
+        return await self._execute("drain_node", node_id=node_id)
+
+    async def is_draining(self, node_id: str) -> bool:
+        """Whether the node was told to leave."""
+        row = await self._row("is_draining", node_id=node_id)
+        assert row is not None
+        return bool(row[0])
+
+    async def nodes(self) -> list[NodeLoad]:
+        """The nodes that delivery actors run on."""
+        return [NodeLoad(*row) for row in await self._rows("held_by_nodes")]

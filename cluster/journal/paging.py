@@ -1,0 +1,116 @@
+"""The journal's part for the scheduler: what is due is leased to its owner, parked in its lane, or at its end.
+
+One index serves send_at, retries, expired leases, dead owners and lifetimes: ``due_at`` says when a row must be
+looked at, whatever for. No statement here costs more when more is waiting.
+"""
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+
+from msgspec import Struct
+
+from cluster.journal.acceptance import tally
+from cluster.journal.database import Database, execute, rows
+from cluster.journal.queue import finish, keys
+from cluster.journal.records import Outcome, Waiting
+
+
+class Due(Struct, frozen=True, array_like=True):
+    """A delivery that is due, or whose lease or lifetime is over."""
+
+    message_id: str
+    recipient_no: int
+    tenant_id: str
+    domain: str
+    recipient: str
+    batch_id: str | None
+    attempts: int
+    alone: bool
+    expired: bool
+    error_message: str | None
+
+    @property
+    def waiting(self) -> Waiting:
+        return Waiting(self.message_id, self.recipient_no, self.tenant_id, self.domain)
+
+
+class Lane(Struct, frozen=True, array_like=True):
+    """Where deliveries of one tenant wait for a destination (its name) that has no room for them."""
+
+    destination: str
+    tenant_id: str
+
+
+class Page(Struct, frozen=True):
+    """What became of the rows that were due."""
+
+    leased: list[Waiting]
+    parked: int
+    expired: int
+
+    def __len__(self) -> int:
+        return len(self.leased) + self.parked + self.expired
+
+
+Decide = Callable[[Waiting], int | str]
+"""The epoch of the owner to lease to, or the name of the lane to park in."""
+Bury = Callable[[Sequence[Due]], tuple[list[Outcome], bytes]]
+"""The outcomes of deliveries whose lifetime is over, and their encoded events."""
+
+
+class Paging(Database):
+    """What is due."""
+
+    async def anything_due(self) -> bool:
+        """Whether a page would have anything in it."""
+        row = await self._row("anything_due")
+        assert row is not None
+        return bool(row[0])
+
+    async def page_in(self, limit: int, lease_s: float, decide: Decide, bury: Bury) -> Page:
+        """Take what is due, oldest first: lease it or park it as ``decide`` says, and end what has expired."""
+        leased: list[Waiting] = []
+        owners: list[int] = []
+        parked: list[Waiting] = []
+        lanes: list[str] = []
+        async with self._transaction() as connection:
+            page = [Due(*row) for row in await rows(connection, "due", limit=limit)]
+            for due in page:
+                if not due.expired:
+                    place = decide(due.waiting)
+                    if isinstance(place, int):
+                        leased.append(due.waiting)
+                        owners.append(place)
+                    else:
+                        parked.append(due.waiting)
+                        lanes.append(place)
+            if leased:
+                await execute(connection, "lease", lease_s=lease_s, owners=owners, **keys(leased))
+            if parked:
+                await execute(connection, "park", lanes=lanes, **keys(parked))
+            if expired := [due for due in page if due.expired]:
+                at = datetime.now(UTC)
+                outcomes, events = bury(expired)
+                changes = await finish(connection, outcomes, at)
+                await execute(connection, "append_log", batches=[events])
+                await tally(connection, self.shard, changes, at)
+        return Page(leased, len(parked), len(expired))
+
+    async def park(self, refused: Sequence[Waiting], lanes: Sequence[str]) -> None:
+        """Give leases back: the deliveries wait in these lanes until an owner takes them."""
+        await self._execute("park", lanes=list(lanes), **keys(refused))
+
+    async def unpark(self, lane: Lane, limit: int, *, owner: int, lease_s: float) -> list[Waiting]:
+        """Lease the oldest deliveries of a lane to its owner."""
+        found = await self._rows(
+            "unpark", lane=lane.destination, tenant_id=lane.tenant_id, limit=limit, owner=owner, lease_s=lease_s
+        )
+        return [Waiting(*row) for row in found]
+
+    async def lanes(self) -> list[Lane]:
+        """Every lane that holds something."""
+        return [Lane(*row) for row in await self._rows("lanes")]
+
+    async def empty_lane(self, destination: str, limit: int) -> int:
+        """Make deliveries of a lane that has no owner any more due now; returns how many."""
+        return await self._execute("empty_lane", lane=destination, limit=limit)

@@ -1,0 +1,26 @@
+"""The rate limit: the generic cell rate algorithm (ITU-T I.371), which is a token bucket kept as one number."""
+
+
+class Gcra:
+    """At most ``rate`` a second in the long run, and ``burst`` at once. The clock is the caller's."""
+
+    def __init__(self, rate: float, burst: int) -> None:
+        """``rate`` > 0, per second; ``burst`` ≥ 1."""
+        self._interval = 1 / rate
+        self._tolerance = self._interval * burst
+        self._full_at = 0.0
+        """When the bucket will be full again (the theoretical arrival time)."""
+
+    def available(self, now: float) -> int:
+        """How many may go now."""
+        free = now + self._tolerance - max(self._full_at, now)
+        # A hair of tolerance, or rounding would now and then cost a whole one.
+        return max(0, int(free / self._interval + 1e-6))
+
+    def take(self, count: int, now: float) -> None:
+        """``count`` go now; they should have been available."""
+        self._full_at = max(self._full_at, now) + count * self._interval
+
+    def wait_s(self, now: float) -> float:
+        """Seconds until one may go."""
+        return max(0.0, self._full_at + self._interval - now - self._tolerance)
