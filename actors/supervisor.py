@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 ROUND_S = 1.0
 ANSWER_S = 10.0
 """An actor that is busy may be late; one that takes this long is in trouble."""
-SILENT_S = 60.0
+SILENT_S = 45.0
 """An actor that has not answered for this long is killed."""
 NOT_ASKED = "not asked yet"
 

@@ -1,22 +1,38 @@
 """Composition root of the API process; topology.py names its function."""
 
-from collections.abc import Mapping
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping
 
 from actors.dispatch import DirectOffers, Dispatcher
 from analytics.queries import TimelineEvent
 from api.server import ApiServer
 from cluster.context import Context, Links
+from cluster.journal.store import Unavailable
 from cluster.peers import PeerGone
 from cluster.tasks import Tasks
 
+log = logging.getLogger(__name__)
+
 JOURNAL_CONNECTIONS = 8
+DRAINING_S = 1.0
 
 
 class Api:
     """The HTTP server, and what runs beside it in its process: knowing the delivery actors, and offering to them."""
 
-    def __init__(self, server: ApiServer, dispatcher: Dispatcher, offers: DirectOffers, tasks: Tasks) -> None:
+    def __init__(
+        self,
+        server: ApiServer,
+        dispatcher: Dispatcher,
+        offers: DirectOffers,
+        is_draining: Callable[[], Awaitable[bool]],
+        tasks: Tasks,
+    ) -> None:
+        """``is_draining``: whether this node was told to leave."""
         self._server = server
+        self._is_draining = is_draining
+        self._drained = False
         self._dispatcher = dispatcher
         self._offers = offers
         self._tasks = tasks
@@ -26,9 +42,20 @@ class Api:
         self._tasks.spawn("members", self._dispatcher.keep_fresh())
         self._tasks.spawn("offers", self._offers.run())
         await self._server.start()
+        self._tasks.spawn("draining", self._stop_when_draining())
 
     async def problem(self) -> str | None:
-        return None if await self._server.health() else "the HTTP server ended"
+        return None if self._drained or await self._server.health() else "the HTTP server ended"
+
+    async def _stop_when_draining(self) -> None:
+        while not self._drained:
+            await asyncio.sleep(DRAINING_S)
+            try:
+                self._drained = await self._is_draining()
+            except Unavailable as error:
+                log.warning("draining not known reason=%r", error.reason)
+        log.info("the node is leaving: no more requests are taken")
+        await self._server.stop()
 
     async def stop(self) -> None:
         await self._server.stop()
@@ -60,4 +87,4 @@ async def api(context: Context, links: Links) -> Api:
         timeline=timeline,
         readiness=readiness,
     )
-    return Api(server, dispatcher, offers, Tasks())
+    return Api(server, dispatcher, offers, lambda: journal.is_draining(context.node_id), Tasks())

@@ -1,5 +1,6 @@
-"""The ``postray`` command: up, down, status."""
+"""The ``postray`` command: up, down, status, drain."""
 
+import asyncio
 import json
 import os
 import signal
@@ -19,13 +20,14 @@ from rich.table import Table
 from rich.text import Text
 
 from cluster import running
-from cluster.journal.store import Unavailable
+from cluster.journal.store import Journal, Unavailable
 from cluster.settings import Settings, SettingsError, load
 from cluster.up import DidNotStart, Postray
 
 DEFAULT_FILE = "postray.toml"
 DOWN_PATIENCE_S = 15.0
 ANSWER_S = 5.0
+DRAIN_LOOK_S = 0.2
 
 console = Console(highlight=False)
 errors = Console(stderr=True, highlight=False)
@@ -158,6 +160,42 @@ def down(config: str | None) -> None:
         running.end(run.processes)
         errors.print("it did not stop in time, so its processes were ended")
     console.print("stopped")
+
+
+@main.command()
+@click.argument("node")
+@click.pass_obj
+def drain(config: str | None, node: str) -> None:
+    """Take NODE (its id, or the beginning of it) out of delivery.
+
+    Its API takes no more requests, its delivery actors finish what is on the wire and give back what waits; the other
+    nodes go on. Returns when it holds nothing. The scheduler, the recorder and the supervisor stay on the head.
+    """
+    run = running.read_run(Path(_settings(config).data_dir).resolve())
+    if run is None:
+        raise click.ClickException("postray is not running here")
+    try:
+        asyncio.run(_drain(run.postgres_dsn, node))
+    except Unavailable as error:
+        raise click.ClickException(str(error)) from error
+
+
+async def _drain(dsn: str, node: str) -> None:
+    journal = Journal(dsn, application="cli", connections=1)
+    await journal.open()
+    try:
+        nodes = await journal.nodes()
+        matching = [known.node_id for known in nodes if known.node_id.startswith(node)]
+        if len(matching) != 1:
+            known = "\n  ".join(known.node_id for known in nodes)
+            raise click.ClickException(f"{node!r} names {len(matching)} nodes of:\n  {known}")
+        await journal.drain_node(matching[0])
+        with console.status("draining"):
+            while any(known.node_id == matching[0] and known.held for known in await journal.nodes()):
+                await asyncio.sleep(DRAIN_LOOK_S)
+    finally:
+        await journal.close()
+    console.print(f"drained {matching[0]}")
 
 
 @main.command()

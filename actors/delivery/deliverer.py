@@ -186,7 +186,7 @@ class Deliverer:
     async def _refill_from(self, lane: Lane) -> None:
         """Take from a lane what there is room for. One found empty is forgotten until the scheduler names it again."""
         place = existing(lane.destination, mode=self._settings.mode, relay=self._settings.relay, shares=self._shares)
-        if place is None or self._stopping or not self._tenure.owns(place):
+        if place is None or self._stopping or not self._tenure.owns(place) or self._site(place).is_stalled:
             self._parked.discard(lane)
             return
         limit = min(REFILL_BATCH, await self.room(), self._site(place).room(lane.tenant_id))
@@ -308,6 +308,7 @@ class Deliverer:
             accepted_status=Status.SENT if self._settings.mode == "relay" else Status.DELIVERED,
             retry_schedule_s=self._settings.retry_schedule_s,
         )
+        site.progressed()
         self._finish(job.deliveries)
         self._committer.add(tell(job, hop, report, circumstances))
 
@@ -326,10 +327,16 @@ class Deliverer:
                 await self._beat()
             except Unavailable as error:
                 log.warning("heartbeat failed reason=%r", error.reason)
-            for place in [place for place, site in self._sites.items() if site.is_idle]:
-                del self._sites[place]
+            self._look_after_sites()
             # Sites that were blocked, or refused claims while outcomes piled up, are looked at again.
             self._work.set()
+
+    def _look_after_sites(self) -> None:
+        for place, site in list(self._sites.items()):
+            if site.is_idle:
+                del self._sites[place]
+            elif not site.pool.outstanding:
+                site.progressed()
 
     async def _beat(self) -> None:
         """Say that this life goes on, and learn who the members are. Raises Superseded, Unavailable."""
@@ -341,16 +348,19 @@ class Deliverer:
         former, self._tenure = self._tenure, self._tenure.after(live)
         if self._tenure.members != former.members:
             log.info("members=%s", self._tenure.ring)
-            await self._make_way()
+        await self._make_way()
 
     def _holds_what_is_not_its_own(self) -> bool:
         return any(not self._tenure.owns(place) and not site.is_idle for place, site in self._sites.items())
 
     async def _make_way(self) -> None:
-        """Give back what waits for destinations that are another's now; what is on the wire there is finished."""
+        """Give back what waits for destinations that are another's now, or that make no progress; what is on the wire
+        there is finished."""
         given, lanes = [], []
         for place, site in self._sites.items():
-            while site.queue and not self._tenure.owns(place):
+            if site.queue and site.is_stalled:
+                log.warning("site makes no progress site=%s given_back=%d", place, len(site.queue))
+            while site.queue and (site.is_stalled or not self._tenure.owns(place)):
                 given.append(site.queue.pop())
                 lanes.append(str(place))
         self._held.difference_update((waiting.message_id, waiting.recipient_no) for waiting in given)

@@ -19,6 +19,9 @@ the journal. More would only take longer to become uncancellable."""
 BURST_S = 0.1
 """Work for this long may be claimed at once under a rate limit: a claim for each message would cost too much."""
 
+STALLED_S = 45.0
+"""Its waiting deliveries are given back after this; what is on the wire ends by its own time limits."""
+
 FIRST_BACK_OFF_S = 1.0
 LONGEST_BACK_OFF_S = 60.0
 
@@ -45,6 +48,7 @@ class Site:
         self._bound = bound
         self._clock = clock
         self._failures = 0
+        self._progressed_at = clock()
 
     @property
     def is_idle(self) -> bool:
@@ -85,6 +89,15 @@ class Site:
         if self._rate is None or not self.queue:
             return 0.0
         return self._rate.wait_s(self._clock())
+
+    @property
+    def is_stalled(self) -> bool:
+        """Whether it has work on the wire, and none of it has come to an end for long: its hosts hold us up."""
+        return self.pool.outstanding > 0 and self._clock() - self._progressed_at > STALLED_S
+
+    def progressed(self) -> None:
+        """Something on the wire came to an end, or there was nothing on it."""
+        self._progressed_at = self._clock()
 
     def failed(self) -> float:
         """No connection could be made: wait, twice as long each time. Returns for how many seconds."""

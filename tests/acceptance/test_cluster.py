@@ -1,5 +1,6 @@
 """Two Ray nodes on this machine: ``postray up`` joins them and spreads its actors."""
 
+import asyncio
 import os
 import secrets
 import subprocess
@@ -8,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
+import psycopg
 import pytest
 
 from tests.acceptance.running import Client, RunningPostray
@@ -61,3 +63,40 @@ async def test_up_joins_a_cluster_and_spreads_over_its_nodes(tmp_path: Path, ray
 def node_of(postray: RunningPostray, actor: str) -> int:
     """The raylet that started the actor's process: one a node."""
     return psutil.Process(postray.pid_of(actor)).ppid()
+
+
+async def test_a_node_drains_while_mail_flows(tmp_path: Path, ray_address: str, journal_dsn: str) -> None:
+    postray = RunningPostray(
+        tmp_path,
+        POSTRAY_RAY_ADDRESS=ray_address,
+        POSTRAY_POSTGRES_DSN=journal_dsn,
+        POSTRAY_DELIVERY_ACTORS_PER_NODE="1",
+        **VARIABLES,
+    )
+    postray.start()
+    try:
+        leaving = node_id(postray, "delivery-1-0")
+        client = Client(postray)
+        batch_id = (await client.api.post("/v3/mail/batch")).json()["batch_id"]
+        for part in range(5):
+            people = [{"to": [{"email": f"u{part}-{i}@example.com"}]} for i in range(200)]
+            await client.send(personalizations=people, batch_id=batch_id)
+            if part == 1:
+                drained = await asyncio.to_thread(postray.command, "drain", leaving[:12])
+                assert drained.returncode == 0, drained.stderr
+        batch = await client.until(f"/v3/mail/batch/{batch_id}", lambda b: b["is_complete"], within_s=60)
+        assert batch["status_counts"]["delivered"] == 1000
+        # Each exactly once, and the last of it through the node that stayed.
+        assert await client.captured_count() == 1000
+        assert "names 0 nodes" in postray.command("drain", "nowhere").stderr
+        await client.close()
+    finally:
+        postray.stop()
+
+
+def node_id(postray: RunningPostray, actor: str) -> str:
+    """Ray's id of the node that an actor of the journal runs on."""
+    with psycopg.connect(postray.run.postgres_dsn) as connection:
+        row = connection.execute("SELECT node_id FROM delivery_actors WHERE name = %s", [actor]).fetchone()
+    assert row is not None
+    return str(row[0])
