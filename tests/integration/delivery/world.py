@@ -44,6 +44,7 @@ class World:
         self.taken: list[Envelope] = []
         self.crashes: list[BaseException] = []
         self.events: list[Event] = []
+        self.tasks = Tasks(on_crash=lambda _, error: self.crashes.append(error))
         self.deliverer: Deliverer
         self.scheduler: Scheduler
 
@@ -75,6 +76,13 @@ class World:
             if row.status in statuses and row.retry_count >= attempts:
                 return row
             assert time.monotonic() < deadline, row
+            await asyncio.sleep(0.01)
+
+    async def arrived(self, count: int) -> None:
+        """Return when so many messages have arrived at the peers."""
+        deadline = time.monotonic() + PATIENCE_S
+        while len(self.taken) < count:
+            assert time.monotonic() < deadline, len(self.taken)
             await asyncio.sleep(0.01)
 
     async def told(self, message: NewMessage, count: int) -> Sequence[Event]:
@@ -116,9 +124,7 @@ async def a_world(
         stack.push_async_callback(resolver.close)
         smtp = SmtpSettings(port=port, connect_timeout_s=2, data_termination_timeout_s=2)
 
-        def tasks() -> Tasks:
-            return Tasks(on_crash=lambda _, error: world.crashes.append(error))
-
+        stack.push_async_callback(world.tasks.stop)
         world.deliverer = Deliverer(
             "delivery-0-0",
             "node",
@@ -128,12 +134,12 @@ async def a_world(
             connector=Connector(resolver, smtp, "postray.test", None),
             random=lambda: 0.5,
             shares=1,
-            make_tasks=tasks,
+            make_tasks=lambda: world.tasks,
         )
         await world.deliverer.start()
         stack.push_async_callback(world.deliverer.stop)
         dispatcher = Dispatcher(journal, world.call, settings, 1)
         await dispatcher.refresh()
-        world.scheduler = Scheduler(journal, dispatcher, world.call, settings, 1, tasks)
+        world.scheduler = Scheduler(journal, dispatcher, world.call, settings, 1, lambda: world.tasks)
         yield world
         assert world.crashes == []
