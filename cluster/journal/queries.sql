@@ -93,7 +93,8 @@ ORDER BY due_at LIMIT %(limit)s
 FOR UPDATE SKIP LOCKED
 
 -- name: anything_due
-SELECT EXISTS (SELECT FROM deliveries WHERE due_at <= now())
+-- The least due_at is the first entry of its index, whatever the planner believes of the rest.
+SELECT coalesce(min(due_at) <= now(), false) FROM deliveries
 
 -- name: lease
 -- queued | processing | sending (its lease over) → processing, held by the owner that dispatch chose.
@@ -151,6 +152,10 @@ WITH mine AS (
     FROM unnest(%(message_ids)s::text[], %(recipient_nos)s::int[]) AS k (message_id, recipient_no)
     JOIN deliveries d USING (message_id, recipient_no)
     WHERE d.status IN ('queued', 'processing') AND d.expires_at > now()
+        -- Of a paused batch nothing is claimed. The column is in the locked row itself, so that a claim which began
+        -- before the pause, and comes to the row after it, is refused as well.
+        AND (d.batch_id IS NULL OR (d.paused_due_at IS NULL
+            AND NOT EXISTS (SELECT FROM scheduled_sends s WHERE s.batch_id = d.batch_id AND s.status = 'pause')))
     FOR UPDATE OF d SKIP LOCKED
 )
 UPDATE deliveries AS d
@@ -243,7 +248,8 @@ FROM messages m
 JOIN requests r ON r.id = m.request_id
 LEFT JOIN outcomes o ON o.tenant_id = m.tenant_id AND o.message_id = m.id
 LEFT JOIN LATERAL (
-    SELECT min(status) AS status, max(attempts) AS attempts, min(due_at) AS due_at, min(error_message) AS error_message
+    SELECT min(status) AS status, max(attempts) AS attempts, min(error_message) AS error_message,
+        min(due_at) FILTER (WHERE lane IS NULL AND paused_due_at IS NULL) AS due_at
     FROM deliveries d WHERE d.message_id = m.id) q ON true
 WHERE m.tenant_id = %(tenant_id)s AND m.id = %(message_id)s
 
@@ -257,7 +263,8 @@ FROM messages m
 JOIN requests r ON r.id = m.request_id
 LEFT JOIN outcomes o ON o.tenant_id = m.tenant_id AND o.message_id = m.id
 LEFT JOIN LATERAL (
-    SELECT min(status) AS status, max(attempts) AS attempts, min(due_at) AS due_at, min(error_message) AS error_message
+    SELECT min(status) AS status, max(attempts) AS attempts, min(error_message) AS error_message,
+        min(due_at) FILTER (WHERE lane IS NULL AND paused_due_at IS NULL) AS due_at
     FROM deliveries d WHERE d.message_id = m.id) q ON true
 WHERE {where}
 ORDER BY m.id DESC LIMIT %(limit)s OFFSET %(offset)s
@@ -329,3 +336,169 @@ WHERE seen_at > now() - make_interval(secs => %(alive_s)s) AND NOT draining ORDE
 
 -- name: lost_actors
 SELECT name, epoch FROM delivery_actors WHERE seen_at <= now() - make_interval(secs => %(alive_s)s) ORDER BY name
+
+-- Commands of clients: retry, fail, cancel a batch, pause and resume it.
+
+-- name: lock_message
+-- One message, for a decision about it: serialises with the fold and with other commands.
+SELECT m.batch_id, r.categories FROM messages m JOIN requests r ON r.id = m.request_id
+WHERE m.tenant_id = %(tenant_id)s AND m.id = %(message_id)s FOR NO KEY UPDATE OF m
+
+-- name: lock_states
+-- The deliveries of one message, and whether an SMTP transaction may be under way for them.
+SELECT recipient_no, recipient, status::text, status = 'sending' AND due_at > now() FROM deliveries
+WHERE message_id = %(message_id)s AND tenant_id = %(tenant_id)s
+ORDER BY recipient_no FOR UPDATE
+
+-- name: requeue
+-- processing | sending (its lease over) → queued, due now, with a new lifetime. Returns the deliveries.
+UPDATE deliveries
+SET status = 'queued', owner = NULL, lane = NULL, due_at = now(),
+    expires_at = now() + make_interval(secs => %(lifetime_s)s)
+WHERE message_id = %(message_id)s AND tenant_id = %(tenant_id)s AND status IN ('processing', 'sending')
+RETURNING message_id, recipient_no
+
+-- name: take_outcome
+-- failed | bounced → unfinished: unless a transaction that was under way when it was failed may still be.
+DELETE FROM outcomes
+WHERE tenant_id = %(tenant_id)s AND message_id = %(message_id)s AND status IN ('failed', 'bounced')
+    AND (busy_until IS NULL OR busy_until <= now())
+RETURNING status::text, recipients::text[]
+
+-- name: deliver_anew
+-- failed | bounced → queued, due now; recipients who had the message already stay finished, for the fold. Returns the
+-- deliveries that are made.
+INSERT INTO deliveries (message_id, recipient_no, tenant_id, batch_id, domain, recipient, status, due_at, expires_at, alone)
+SELECT %(message_id)s, k.number - 1, %(tenant_id)s, %(batch_id)s, k.domain, k.recipient, k.status::delivery_status,
+    CASE WHEN k.status = 'queued' THEN now() ELSE 'infinity' END, now() + make_interval(secs => %(lifetime_s)s),
+    %(alone)s
+FROM unnest(%(recipients)s::text[], %(domains)s::text[], %(statuses)s::text[])
+    WITH ORDINALITY AS k (recipient, domain, status, number)
+RETURNING message_id, recipient_no
+
+-- name: fail_message
+-- queued | processing | sending → failed: the whole message.
+WITH gone AS (
+    DELETE FROM deliveries WHERE message_id = %(message_id)s AND tenant_id = %(tenant_id)s
+    RETURNING recipient_no, status, attempts, due_at
+)
+INSERT INTO outcomes (tenant_id, message_id, status, finished_at, retry_count, error_message, busy_until, recipients)
+SELECT %(tenant_id)s, %(message_id)s, 'failed', %(at)s, greatest(max(attempts) - 1, 0), %(error_message)s,
+    max(due_at) FILTER (WHERE status = 'sending'),
+    CASE WHEN bool_or(status IN ('delivered', 'sent')) THEN array_agg(status ORDER BY recipient_no) END
+FROM gone HAVING count(*) > 0
+
+-- name: messages_of_batch
+-- The next messages of a batch, in order of their ids.
+SELECT m.id, r.categories FROM messages m JOIN requests r ON r.id = m.request_id
+WHERE m.batch_id = %(batch_id)s AND m.id > %(after)s
+ORDER BY m.id LIMIT %(limit)s
+
+-- name: lock_idle
+-- Those deliveries of messages that are not claimed, and that nobody is at work on just now.
+SELECT message_id, recipient_no, recipient, tenant_id, batch_id FROM deliveries
+WHERE message_id = ANY (%(message_ids)s::text[]) AND status IN ('queued', 'processing')
+FOR UPDATE SKIP LOCKED
+
+-- name: left_of
+-- How many deliveries messages have left, and whether one of them is claimed or finished.
+SELECT message_id, count(*), bool_or(status NOT IN ('queued', 'processing')) FROM deliveries
+WHERE message_id = ANY (%(message_ids)s::text[])
+GROUP BY message_id
+
+-- name: cancel_messages
+-- queued | processing → cancelled: whole messages, all of whose deliveries the caller has locked.
+WITH gone AS (
+    DELETE FROM deliveries WHERE message_id = ANY (%(message_ids)s::text[]) RETURNING tenant_id, message_id, attempts
+)
+INSERT INTO outcomes (tenant_id, message_id, status, finished_at, retry_count)
+SELECT tenant_id, message_id, 'cancelled', %(at)s, greatest(max(attempts) - 1, 0) FROM gone
+GROUP BY tenant_id, message_id
+
+-- name: cancel_accepted
+-- New messages of a cancelled batch: finished as they are accepted.
+INSERT INTO outcomes (tenant_id, message_id, status, finished_at, retry_count)
+SELECT %(tenant_id)s, unnest(%(message_ids)s::text[]), 'cancelled', %(at)s, 0
+
+-- name: share_batches
+-- Keeps what is scheduled for batches as it is until the transaction ends. Many may share it, and it writes nothing.
+SELECT pg_advisory_xact_lock_shared(hashtextextended(id, 0)) FROM unnest(%(batch_ids)s::text[]) AS b (id)
+
+-- name: own_batch
+-- Waits until nobody shares the batch (see share_batches), and keeps others waiting until the transaction ends.
+SELECT pg_advisory_xact_lock(hashtextextended(%(batch_id)s::text, 0))
+
+-- name: scheduled_of
+SELECT batch_id, status FROM scheduled_sends WHERE batch_id = ANY (%(batch_ids)s::text[]) AND status <> 'resume'
+
+-- name: schedule
+-- A pause or cancellation, also again after one that is being forgotten; nothing when there is a different one.
+INSERT INTO scheduled_sends (batch_id, tenant_id, status) VALUES (%(batch_id)s, %(tenant_id)s, %(status)s)
+ON CONFLICT (batch_id) DO UPDATE SET status = excluded.status, settled = false, changed_at = clock_timestamp()
+WHERE scheduled_sends.status IN ('resume', excluded.status)
+
+-- name: reschedule
+UPDATE scheduled_sends SET status = %(status)s, settled = false, changed_at = clock_timestamp()
+WHERE batch_id = %(batch_id)s AND tenant_id = %(tenant_id)s AND status <> 'resume'
+
+-- name: scheduled_sends
+SELECT batch_id, status FROM scheduled_sends
+WHERE tenant_id = %(tenant_id)s AND batch_id = coalesce(%(batch_id)s, batch_id) AND status <> 'resume'
+ORDER BY batch_id DESC LIMIT %(limit)s
+
+-- name: unsettled
+-- What a command has begun and not ended: its process is slow, or dead.
+SELECT batch_id FROM scheduled_sends
+WHERE NOT settled AND changed_at < now() - make_interval(secs => %(age_s)s)
+ORDER BY changed_at LIMIT %(limit)s
+
+-- name: scheduled
+SELECT status, changed_at FROM scheduled_sends WHERE batch_id = %(batch_id)s AND NOT settled
+
+-- name: still_scheduled
+-- Whether this still holds for the batch; if so, until the transaction ends.
+SELECT FROM scheduled_sends WHERE batch_id = %(batch_id)s AND status = %(status)s FOR SHARE
+
+-- name: settle
+UPDATE scheduled_sends SET settled = true
+WHERE batch_id = %(batch_id)s AND status = %(status)s AND changed_at = %(changed_at)s
+
+-- name: hold
+-- queued | processing → queued, paused: until the batch goes on, only the end of its lifetime can happen to it.
+UPDATE deliveries AS d
+SET status = 'queued', owner = NULL, lane = NULL, due_at = d.expires_at,
+    paused_due_at = CASE WHEN d.status = 'queued' AND d.lane IS NULL THEN d.due_at ELSE now() END
+FROM unnest(%(message_ids)s::text[], %(recipient_nos)s::int[]) AS k (message_id, recipient_no)
+WHERE d.message_id = k.message_id AND d.recipient_no = k.recipient_no
+    AND d.status IN ('queued', 'processing') AND d.paused_due_at IS NULL
+
+-- name: not_held
+-- Messages with deliveries that could be held and are not.
+SELECT DISTINCT message_id FROM deliveries
+WHERE message_id = ANY (%(message_ids)s::text[]) AND status IN ('queued', 'processing') AND paused_due_at IS NULL
+
+-- name: let_go
+-- queued, paused → queued, due when it was before the pause; a page at a time.
+WITH next AS (
+    SELECT message_id, recipient_no FROM deliveries
+    WHERE batch_id = %(batch_id)s AND paused_due_at IS NOT NULL
+    LIMIT %(limit)s FOR UPDATE SKIP LOCKED
+)
+UPDATE deliveries AS d
+SET paused_due_at = NULL, lane = NULL,
+    due_at = CASE WHEN d.status IN ('queued', 'processing') THEN d.paused_due_at ELSE d.due_at END
+FROM next WHERE d.message_id = next.message_id AND d.recipient_no = next.recipient_no
+
+-- name: forget_schedule
+-- The end of a resume, once nothing is held any more.
+DELETE FROM scheduled_sends s
+WHERE s.batch_id = %(batch_id)s AND s.status = 'resume'
+    AND NOT EXISTS (SELECT FROM deliveries d WHERE d.batch_id = s.batch_id AND d.paused_due_at IS NOT NULL)
+
+-- name: backlog
+-- Deliveries in the queue, as Postgres counts what is inserted and deleted: read in constant time, seconds old at most.
+SELECT pg_stat_get_live_tuples('deliveries'::regclass)
+
+-- name: count_backlog
+-- Sets the count anew, from a sample of bounded size: a crash of Postgres forgets it.
+ANALYZE deliveries
