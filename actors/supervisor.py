@@ -40,6 +40,7 @@ class Supervisor:
         self._actors = actors
         self._kill = kill
         self._tasks = make_tasks()
+        self._reached_since: float | None = None
         self._problems: dict[str, str | None] = dict.fromkeys(["journal", *actors], NOT_ASKED)
 
     async def start(self) -> None:
@@ -65,7 +66,10 @@ class Supervisor:
                 answered_at = clock()
             elif clock() - answered_at > SILENT_S:
                 log.error("killing a silent actor actor=%s silent_s=%.0f", actor, clock() - answered_at)
-                self._kill(actor)
+                try:
+                    self._kill(actor)
+                except PeerGone as gone:
+                    log.warning("nothing to kill actor=%s reason=%r", actor, gone.reason)
                 answered_at = clock()
             await asyncio.sleep(ROUND_S)
 
@@ -88,12 +92,26 @@ class Supervisor:
         self._problems[part] = problem
 
     async def _take_back_for_ever(self) -> None:
+        clock = asyncio.get_running_loop().time
         while True:
-            try:
-                for lost in await self._journal.lost_actors(ACTOR_ALIVE_S):
+            await self.take_back(clock())
+            await asyncio.sleep(ROUND_S)
+
+    async def take_back(self, now: float) -> None:
+        """A round of taking back what lost actors held. ``now``: seconds that never go back.
+
+        While the journal was away nobody could tell it that he lives. So only when it has been there for long enough,
+        silence means something; a restarted actor has by then finished what stands in its ledger.
+        """
+        try:
+            lost_actors = await self._journal.lost_actors(ACTOR_ALIVE_S)
+            if self._reached_since is None:
+                self._reached_since = now
+            if now - self._reached_since > ACTOR_ALIVE_S:
+                for lost in lost_actors:
                     taken_back = await self._journal.retire_actor(lost.name, lost.epoch)
                     log.warning("took back actor=%s epoch=%d deliveries=%d", lost.name, lost.epoch, taken_back)
-                self._note("journal", None)
-            except Unavailable as error:
-                self._note("journal", error.reason)
-            await asyncio.sleep(ROUND_S)
+            self._note("journal", None)
+        except Unavailable as error:
+            self._reached_since = None
+            self._note("journal", error.reason)

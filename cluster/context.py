@@ -45,6 +45,7 @@ class Links(Struct, frozen=True, kw_only=True):
 
     call: Call
     kill: Callable[[str], None]
+    """Ends another actor's process, for Ray to start it again. Raises PeerGone when there is none."""
     share: Callable[[bytes], Awaitable[Any]]
     """Puts bytes into the object store; the answer can be awaited by whoever is handed it."""
 

@@ -115,7 +115,10 @@ def _links() -> Links:
             raise PeerGone(actor, str(error)) from error
 
     def kill(actor: str) -> None:
-        ray.kill(ray.get_actor(actor, namespace=NAMESPACE), no_restart=False)
+        try:
+            ray.kill(ray.get_actor(actor, namespace=NAMESPACE), no_restart=False)
+        except ValueError as error:
+            raise PeerGone(actor, str(error)) from error
 
     async def share(data: bytes) -> SharedBytes:
         return SharedBytes(ray.put(data))

@@ -3,11 +3,13 @@
 import asyncio
 import os
 import secrets
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import psutil
 import psycopg
 import pytest
@@ -89,6 +91,36 @@ async def test_a_node_drains_while_mail_flows(tmp_path: Path, ray_address: str, 
         # Each exactly once, and the last of it through the node that stayed.
         assert await client.captured_count() == 1000
         assert "names 0 nodes" in postray.command("drain", "nowhere").stderr
+        await client.close()
+    finally:
+        postray.stop()
+
+
+async def test_a_killed_node_loses_nothing(tmp_path: Path, ray_address: str, journal_dsn: str) -> None:
+    postray = RunningPostray(
+        tmp_path,
+        POSTRAY_RAY_ADDRESS=ray_address,
+        POSTRAY_POSTGRES_DSN=journal_dsn,
+        POSTRAY_DELIVERY_ACTORS_PER_NODE="1",
+        **VARIABLES,
+    )
+    postray.start()
+    try:
+        client = Client(postray)
+        batch_id = (await client.api.post("/v3/mail/batch")).json()["batch_id"]
+        lost = 0
+        for part in range(10):
+            people = [{"to": [{"email": f"u{part}-{i}@example.com"}]} for i in range(100)]
+            try:
+                await client.send(personalizations=people, batch_id=batch_id)
+            except httpx.TransportError:
+                lost += 1  # the API process of that node, which had not answered
+            if part == 3:
+                os.kill(node_of(postray, "delivery-1-0"), signal.SIGKILL)
+        assert lost <= 1
+        batch = await client.until(f"/v3/mail/batch/{batch_id}", lambda b: b["is_complete"], within_s=60)
+        assert batch["status_counts"]["delivered"] == batch["total_messages"] >= 1000 - 100 * lost
+        assert await client.captured_count() >= batch["total_messages"]
         await client.close()
     finally:
         postray.stop()
