@@ -22,12 +22,13 @@ from rich.text import Text
 from cluster import running
 from cluster.journal.store import Journal, Unavailable
 from cluster.settings import Settings, SettingsError, load
-from cluster.up import DidNotStart, Postray
+from cluster.up import DidNotStart, Died, Postray
 
 DEFAULT_FILE = "postray.toml"
 DOWN_PATIENCE_S = 15.0
 ANSWER_S = 5.0
 DRAIN_LOOK_S = 0.2
+LOOK_AFTER_S = 1.0
 
 console = Console(highlight=False)
 errors = Console(stderr=True, highlight=False)
@@ -80,9 +81,10 @@ def _run(settings: Settings) -> None:
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: stop_requested.set())
         _greet(run, postray.demo_key)
-        stop_requested.wait()
+        while not stop_requested.wait(LOOK_AFTER_S):
+            postray.look_after()
         console.print("stopping")
-    except (DidNotStart, Unavailable) as error:
+    except (DidNotStart, Died, Unavailable) as error:
         raise click.ClickException(f"{error} (logs: {settings.data_dir}/logs)") from error
     except KeyboardInterrupt:
         console.print("interrupted while starting")

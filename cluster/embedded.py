@@ -1,13 +1,17 @@
 """The embedded Postgres: a real server from a wheel, on a unix socket in data_dir, started and stopped by postray."""
 
 import contextlib
+import logging
 import os
 import signal
+import subprocess
 import time
 import warnings
 from pathlib import Path
 
 import psutil
+
+from cluster.journal.database import Unavailable
 
 with warnings.catch_warnings():
     # It warns on import where XDG_RUNTIME_DIR is not set, which is so on every server.
@@ -28,6 +32,10 @@ autovacuum_naptime = '15s'
 log_min_messages = warning
 """
 STOP_PATIENCE_S = 5.0
+RECOVERY_PATIENCE_S = 120.0
+"""A crashed server replays its log before it answers."""
+
+log = logging.getLogger(__name__)
 
 
 class EmbeddedPostgres:
@@ -43,9 +51,32 @@ class EmbeddedPostgres:
         self._server = get_server(self._directory, cleanup_mode=None, start=False)
         self._server.ensure_pgdata_inited()
         self._configure()
-        self._server.ensure_postgres_running()
+        deadline = time.monotonic() + RECOVERY_PATIENCE_S
+        while not self.restart():
+            if time.monotonic() > deadline:
+                raise Unavailable(f"the embedded Postgres did not start; see {self._directory / 'log'}")
         uri: str = self._server.get_uri()
         return uri
+
+    def restart(self) -> bool:
+        """Start it again if it has ended. False when it is not up yet: recovering from a crash takes its time."""
+        assert self._server is not None
+        try:
+            self._server.ensure_postgres_running()
+        except subprocess.SubprocessError as error:
+            log.warning("embedded Postgres not up yet reason=%r", error)
+            return False
+        return True
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether its server process is gone, though nobody stopped it."""
+        if self._server is None:
+            return False
+        try:
+            return psutil.Process(self.pid).status() == psutil.STATUS_ZOMBIE
+        except psutil.NoSuchProcess:
+            return True
 
     def _configure(self) -> None:
         (self._directory / "postray.conf").write_text(CONFIGURATION, encoding="ascii")
@@ -67,7 +98,10 @@ class EmbeddedPostgres:
         """Stop it within a few seconds; returns when it is gone. Committed work is on disk however it ends."""
         if self._server is None:
             return
-        process = psutil.Process(self.pid)
+        try:
+            process = psutil.Process(self.pid)
+        except psutil.NoSuchProcess:
+            return
         # Fast shutdown disconnects clients; immediate shutdown leaves recovery to the next start.
         for request, patience in ((signal.SIGINT, STOP_PATIENCE_S), (signal.SIGQUIT, STOP_PATIENCE_S)):
             with contextlib.suppress(ProcessLookupError):

@@ -228,6 +228,18 @@ class Actors:
         return ray.get(self._handles[name].call.remote(method, arguments), timeout=START_S)
 
 
+def is_alive() -> bool:
+    """Whether the Ray node that we are connected to still runs."""
+    import ray
+    import ray.exceptions
+
+    try:
+        here = ray.get_runtime_context().get_node_id()
+        return any(node["NodeID"] == here and node["Alive"] for node in ray.nodes())
+    except (ray.exceptions.RayError, RuntimeError):
+        return False
+
+
 def stop_ray() -> None:
     import ray
 

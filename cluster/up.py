@@ -37,6 +37,13 @@ class DidNotStart(Exception):
         super().__init__(reason)
 
 
+class Died(Exception):
+    """postray cannot go on; the message says why."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+
+
 class Postray:
     """One postray, from ``start`` to ``stop``. The caller holds the data directory's lock."""
 
@@ -79,6 +86,14 @@ class Postray:
             raise DidNotStart(str(error)) from error
         self._wait_until_ready()
         return self._tell(dsn)
+
+    def look_after(self) -> None:
+        """Bring an embedded Postgres that ended back up. Raises Died when Ray is gone, which takes all actors along."""
+        if self._postgres.has_ended:
+            log.error("the embedded Postgres ended; starting it again")
+            self._postgres.restart()
+        if not launch.is_alive():
+            raise Died("Ray ended, and the actors with it; nothing is lost: start postray again")
 
     def stop(self) -> None:
         """Stop everything that was started; returns when no process of it is left."""

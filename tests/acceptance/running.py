@@ -89,6 +89,14 @@ class RunningPostray:
         self._process = None
         return took
 
+    def ended(self) -> str:
+        """Wait until the command has ended by itself; what it printed since it was ready."""
+        assert self._process is not None
+        output, _ = self._process.communicate(timeout=START_S)
+        assert self._process.returncode != 0
+        self._process = None
+        return output
+
     def kill(self) -> None:
         """SIGKILL the command itself; what it started is left to itself."""
         assert self._process is not None

@@ -1,0 +1,86 @@
+"""What postray stands on goes away and comes back."""
+
+import asyncio
+import os
+import signal
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.acceptance.running import Client, RunningPostray, mail
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+async def test_postgres_goes_away_and_comes_back(tmp_path: Path, how: signal.Signals) -> None:
+    postray = RunningPostray(tmp_path)
+    postray.start()
+    try:
+        client = Client(postray)
+        batch_id = (await client.api.post("/v3/mail/batch")).json()["batch_id"]
+        promised = 0
+        refused = 0
+        for part in range(40):
+            if part == 10:
+                os.kill(postmaster(tmp_path), how)
+            people = [{"to": [{"email": f"u{part}-{i}@example.com"}]} for i in range(25)]
+            while True:
+                answer = await client.api.post("/v3/mail/send", json=mail(personalizations=people, batch_id=batch_id))
+                if answer.status_code == 202:
+                    break
+                assert answer.status_code == 503, answer.text
+                assert int(answer.headers["Retry-After"]) >= 1
+                refused += 1
+                await asyncio.sleep(0.2)
+            promised += 25
+        batch = await client.until(
+            f"/v3/mail/batch/{batch_id}", lambda b: b["is_complete"] and b["total_messages"] >= promised, within_s=60
+        )
+        assert refused, "the outage was not noticed"
+        # A 503 that came after the commit was lost on the way makes one more, never one less.
+        assert batch["status_counts"]["delivered"] == batch["total_messages"] >= promised
+        await client.close()
+    finally:
+        postray.stop()
+
+
+def postmaster(data_dir: Path) -> int:
+    return int((data_dir / "postgres" / "postmaster.pid").read_text().splitlines()[0])
+
+
+async def test_when_ray_dies_up_ends_and_the_next_goes_on(tmp_path: Path) -> None:
+    postray = RunningPostray(tmp_path)
+    postray.start()
+    client = Client(postray)
+    ids = await client.send(personalizations=[{"to": [{"email": f"u{i}@example.com"}]} for i in range(200)])
+    await client.close()
+    (raylet,) = [p for p in psutil.Process(postray.run.pid).children(recursive=True) if p.name() == "raylet"]
+    raylet.kill()
+    output = await asyncio.to_thread(postray.ended)
+    assert "Ray ended" in output
+    postray.start()
+    client = Client(postray)
+    for message_id in ids:
+        await client.until(f"/v3/messages/{message_id}", lambda m: m["status"] == "delivered", within_s=30)
+    await client.close()
+    postray.stop()
+
+
+async def test_a_clickhouse_that_stands_still_delays_only_events(tmp_path: Path) -> None:
+    postray = RunningPostray(tmp_path)
+    postray.start()
+    client = Client(postray)
+    recorder = psutil.Process(postray.pid_of("recorder"))
+    recorder.suspend()
+    try:
+        began = time.monotonic()
+        (message_id,) = await client.send()
+        message = await client.until(f"/v3/messages/{message_id}", lambda m: m["status"] == "delivered", within_s=20)
+        assert message["events"] is None
+        assert time.monotonic() - began < 20
+    finally:
+        recorder.resume()
+    await client.until(f"/v3/messages/{message_id}", lambda m: len(m["events"] or []) == 2, within_s=20)
+    await client.close()
+    postray.stop()
