@@ -39,6 +39,7 @@ async def delivery(context: Context, links: Links) -> "Deliverer":
     from actors.delivery.composing import Composer
     from actors.delivery.connector import Connector
     from actors.delivery.deliverer import Deliverer
+    from actors.delivery.ledger import Ledger
     from actors.delivery.resolver import Resolver
 
     settings = context.settings
@@ -51,6 +52,7 @@ async def delivery(context: Context, links: Links) -> "Deliverer":
         journal=journal,
         composer=Composer(journal, Vault(context.secret_key)),
         connector=Connector(resolver, settings.smtp, helo_name(settings), fixed_host(settings)),
+        ledger=Ledger(context.data_path / "ledger" / context.name),
         random=random.random,
         shares=context.shares,
     )

@@ -16,7 +16,9 @@ from api.errors import answer
 from api.health import HealthChecks, Readiness
 from api.intake import Intake
 from api.mail_send import MailSending
+from api.message_actions import MessageActions
 from api.messages import Messages, Timeline
+from api.scheduled_sends import ScheduledSends
 from cluster.journal.store import Journal
 from cluster.settings import HttpSettings
 
@@ -33,16 +35,20 @@ def create_app(
     intake: Intake,
     timeline: Timeline,
     readiness: Readiness,
+    lifetime_s: float,
     now: Callable[[], float] | None = None,
 ) -> Litestar:
     """The application over its collaborators. It starts and stops the intake with its own lifespan; the journal is
-    its owner's to open and close. ``now`` is a monotonic clock, for what is remembered of keys."""
+    its owner's to open and close. ``lifetime_s`` is what a retried message gets. ``now`` is a monotonic clock, for
+    what is remembered of keys."""
     authenticator = Authenticator(journal.key_by_hash, now) if now else Authenticator(journal.key_by_hash)
     return Litestar(
         [
             *MailSending(authenticator, journal, intake).handlers(),
             *Batches(authenticator, journal).handlers(),
+            *ScheduledSends(authenticator, journal).handlers(),
             *Messages(authenticator, journal, timeline).handlers(),
+            *MessageActions(authenticator, journal, lifetime_s).handlers(),
             *Domains(authenticator, journal).handlers(),
             *Scopes(authenticator).handlers(),
             *HealthChecks(readiness).handlers(),

@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from api.auth import Authenticator
 from api.body import ApiRequest
+from api.dropping import tell_cancelled
 from api.errors import NotFound, answers
 from cluster.ids import is_id
 from cluster.journal.records import BatchCounts
@@ -48,8 +49,17 @@ class BatchStatus(Struct, frozen=True, kw_only=True):
     is_complete: bool
 
 
+class BatchCancelled(Struct, frozen=True, kw_only=True):
+    """What a cancel of a batch did, and how the batch stands now."""
+
+    batch_id: str
+    cancelled: int
+    """Messages that this call cancelled; the others were being sent, or finished."""
+    status_counts: StatusCounts
+
+
 class Batches:
-    """POST /v3/mail/batch and GET /v3/mail/batch/{id}."""
+    """POST /v3/mail/batch, GET /v3/mail/batch/{id}, POST /v3/mail/batch/{id}/cancel."""
 
     def __init__(self, authenticator: Authenticator, journal: Journal) -> None:
         self._authenticator = authenticator
@@ -72,7 +82,15 @@ class Batches:
             summary="How a batch stands",
             tags=["mail"],
         )
-        return [create(self.create), show(self.show)]
+        cancel = post(
+            "/v3/mail/batch/{id:str}/cancel",
+            status_code=200,
+            guards=[self._authenticator.requires("mail.cancel")],
+            responses=answers(400, 401, 403, 404, 503),
+            summary="Cancel every message of a batch that is not yet being sent",
+            tags=["mail"],
+        )
+        return [create(self.create), show(self.show), cancel(self.cancel)]
 
     async def create(self, request: ApiRequest) -> NewBatch:
         return NewBatch(await self._journal.create_batch(request.auth.tenant_id))
@@ -82,6 +100,15 @@ class Batches:
         if counts is None:
             raise NotFound("The batch does not exist")
         return batch_status(counts)
+
+    async def cancel(self, request: ApiRequest, id: FromPath[str]) -> BatchCancelled:
+        cancelled = None
+        if is_id("bat_", id):
+            cancelled = await self._journal.cancel_batch(request.auth.tenant_id, id, tell_cancelled)
+        if cancelled is None:
+            raise NotFound("The batch does not exist")
+        counts = (await self.show(request, id)).status_counts
+        return BatchCancelled(batch_id=id, cancelled=cancelled, status_counts=counts)
 
 
 def batch_status(counts: BatchCounts) -> BatchStatus:

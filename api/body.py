@@ -25,6 +25,9 @@ CHUNK_PATIENCE_S = 30.0
 BUDGET_BYTES = 256 * 1024 * 1024
 """Bodies being read at one time, all together, may hold this much memory."""
 
+MAY_BE_EMPTY = "body_may_be_empty"
+"""A route that has this among its options takes a request without a body as well."""
+
 T = TypeVar("T")
 
 # msgspec reports half a surrogate pair as malformed JSON; it is better named (RFC 8259 §8.2).
@@ -89,6 +92,9 @@ class ApiRequest(Request[None, ApiKey, State]):
         """
         limit = self.route_handler.resolve_request_max_body_size()
         assert limit is not None
+        may_be_empty = self.route_handler.opt.get(MAY_BE_EMPTY, False)
+        if may_be_empty and not self.content_length and "transfer-encoding" not in self.headers:
+            return b""
         encoding = _readable(self.headers.get("content-type"), self.headers.get("content-encoding"))
         if (self.content_length or 0) > limit:
             raise too_large(limit)
@@ -113,7 +119,7 @@ class ApiRequest(Request[None, ApiKey, State]):
             budget.give_back(taken)
         if gunzip:
             gunzip.end()
-        if not taken:
+        if not taken and not may_be_empty:
             raise Unparseable("The body is empty", "json_invalid")
         return b"".join(chunks) if len(chunks) > 1 else chunks[0]
 

@@ -6,10 +6,13 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from actors.dispatch import DirectOffers, Dispatcher
 from analytics.queries import TimelineEvent
+from api.backpressure import Watch
+from api.scheduled_sends import settle_abandoned
 from api.server import ApiServer
 from cluster.context import Context, Links
-from cluster.journal.store import Unavailable
+from cluster.journal.store import Journal, Unavailable
 from cluster.peers import PeerGone
+from cluster.policy.backpressure import Bounds
 from cluster.tasks import Tasks
 
 log = logging.getLogger(__name__)
@@ -19,11 +22,14 @@ DRAINING_S = 1.0
 
 
 class Api:
-    """The HTTP server, and what runs beside it in its process: knowing the delivery actors, and offering to them."""
+    """The HTTP server, and what runs beside it in its process: knowing the delivery actors, offering to them, watching
+    how full the system is, and ending what other processes left of commands."""
 
     def __init__(
         self,
         server: ApiServer,
+        journal: Journal,
+        watch: Watch,
         dispatcher: Dispatcher,
         offers: DirectOffers,
         is_draining: Callable[[], Awaitable[bool]],
@@ -31,6 +37,8 @@ class Api:
     ) -> None:
         """``is_draining``: whether this node was told to leave."""
         self._server = server
+        self._journal = journal
+        self._watch = watch
         self._is_draining = is_draining
         self._drained = False
         self._dispatcher = dispatcher
@@ -41,11 +49,16 @@ class Api:
         await self._dispatcher.refresh()
         self._tasks.spawn("members", self._dispatcher.keep_fresh())
         self._tasks.spawn("offers", self._offers.run())
+        await self._watch.look()  # before the first request
+        self._tasks.spawn("backpressure", self._watch.run())
+        self._tasks.spawn("settling", settle_abandoned(self._journal))
         await self._server.start()
         self._tasks.spawn("draining", self._stop_when_draining())
 
     async def problem(self) -> str | None:
-        return None if self._drained or await self._server.health() else "the HTTP server ended"
+        if not self._drained and not await self._server.health():
+            return "the HTTP server ended"
+        return self._watch.refusal()
 
     async def _stop_when_draining(self) -> None:
         while not self._drained:
@@ -68,6 +81,13 @@ async def api(context: Context, links: Links) -> Api:
     dispatcher = Dispatcher(journal, links.call, settings.delivery, context.shares)
     offers = DirectOffers(dispatcher, links.share, settings.delivery.window)
 
+    watch = Watch(
+        Bounds(backlog=settings.http.max_backlog, free_disk_mb=settings.http.min_free_disk_mb),
+        backlog=journal.backlog,
+        count_backlog=journal.count_backlog,
+        journal_dir=None if settings.postgres.dsn else context.data_path,
+    )
+
     async def timeline(tenant_id: str, message_id: str) -> list[TimelineEvent]:
         events: list[TimelineEvent] = await links.call("recorder", "timeline", tenant_id, message_id)
         return events
@@ -86,5 +106,6 @@ async def api(context: Context, links: Links) -> Api:
         offers=offers,
         timeline=timeline,
         readiness=readiness,
+        refusal=watch.refusal,
     )
-    return Api(server, dispatcher, offers, lambda: journal.is_draining(context.node_id), Tasks())
+    return Api(server, journal, watch, dispatcher, offers, lambda: journal.is_draining(context.node_id), Tasks())

@@ -34,8 +34,11 @@ SOON = timedelta(seconds=5)
 def new_request(
     mail: MailSend, files: Sequence[bytes], *, tenant_id: str, sandbox: bool, now: datetime, lifetime: timedelta
 ) -> NewRequest:
-    """The request, with a message for each personalization, in order. ``files`` are its attachments' bytes."""
+    """The request, with a message for each personalization, in order. ``files`` are its attachments' bytes;
+    ``lifetime`` is that of messages that do not name one."""
     assert mail.personalizations and mail.from_
+    if mail.lifetime is not None:
+        lifetime = timedelta(seconds=mail.lifetime)
     hashes = [hashlib.sha256(file).digest() for file in files]
     content = _content(mail, files, hashes)
     messages = [_message(one, mail, content, sandbox, now, lifetime) for one in mail.personalizations]

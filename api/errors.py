@@ -114,6 +114,11 @@ class UnsupportedMedia(Refusal):
 class Overloaded(Refusal):
     """A bound was reached; the same request may succeed in a moment."""
 
+    def __init__(self, detail: str, retry_after_s: int = RETRY_AFTER_S) -> None:
+        super().__init__(detail)
+        self.args = (detail, retry_after_s)
+        self.retry_after_s = retry_after_s
+
 
 STATUS: Mapping[type[Exception], int] = {
     Invalid: 400,
@@ -176,6 +181,8 @@ def answer(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
     assert isinstance(error, Refusal)
     if isinstance(error, Invalid):
         return _respond(400, error.detail, error.faults)
+    if isinstance(error, Overloaded):
+        return _respond(status, error.detail, headers={"Retry-After": str(error.retry_after_s)})
     message = INVALID_GRANT if isinstance(error, Unauthenticated) else error.detail
     return _respond(status, error.detail, [Fault(message)])
 
@@ -201,7 +208,7 @@ def _respond(
     if status == 401:
         sent["WWW-Authenticate"] = "Bearer"
     if status == 503:
-        sent["Retry-After"] = str(RETRY_AFTER_S)
+        sent.setdefault("Retry-After", str(RETRY_AFTER_S))
     return Response(ErrorBody(listed, detail), status_code=status, headers=sent)
 
 

@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
 
+from api.backpressure import Refusal, always_open
 from api.conversion import new_request, stored_size
 from api.errors import Overloaded
 from api.mail_request import MailSend
@@ -27,6 +28,8 @@ MOST_BYTES_IN_COMMIT = 32 * 1024 * 1024
 """A commit of this much takes long enough to be worth sharing, and short enough to be waited for."""
 ACCEPT_PATIENCE_S = 30.0
 """A commit that takes longer is reported as not made, although it may yet be: the client may send again."""
+FULL_RETRY_AFTER_S = 30
+"""What a full system asks for: a queue or a disk takes longer to empty than a server to restart."""
 
 
 Accept = Callable[[Sequence[NewRequest]], Awaitable[None]]
@@ -52,16 +55,19 @@ class Intake:
         commit_window_ms: float,
         lifetime_s: float,
         offers: Offers,
+        refusal: Refusal = always_open,
         most_waiting: int = MOST_WAITING,
         most_waiting_bytes: int = MOST_WAITING_BYTES,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         """``accept`` is the journal's. ``offers`` gets what was committed, sandboxed requests excepted; it must not
-        block. ``lifetime_s``: a message expires this long after its send time."""
+        block. ``lifetime_s``: a message expires this long after its send time, unless it says otherwise. ``refusal``
+        says why nothing is taken while the system is full."""
         self._accept = accept
         self._window_s = commit_window_ms / 1000
         self._lifetime = timedelta(seconds=lifetime_s)
         self._offers = offers
+        self._refusal = refusal
         self._most_waiting = most_waiting
         self._most_waiting_bytes = most_waiting_bytes
         self._clock = clock
@@ -83,11 +89,17 @@ class Intake:
         if self._committer is not None:
             await self._committer
 
+    def require_room(self) -> None:
+        """To be called before a request is read. Raises Overloaded while the system is full."""
+        if (refusal := self._refusal()) is not None:
+            raise Overloaded(refusal, FULL_RETRY_AFTER_S)
+
     async def take(self, mail: MailSend, files: Sequence[bytes], key: ApiKey) -> list[str]:
         """Commit a checked request; its messages' ids, in order. Returns when they are on disk.
 
         Raises Overloaded, and the journal's Unavailable and Rejected.
         """
+        self.require_room()
         request = new_request(
             mail,
             files,

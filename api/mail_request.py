@@ -124,6 +124,8 @@ class MailSend(Struct, kw_only=True):
     categories: list[str] | None = None
     custom_args: dict[str, Any] | None = None
     send_at: int | None = None
+    lifetime: int | None = None
+    """Seconds after its send time that a message is tried; SendGrid has no such field."""
     batch_id: str | None = None
     asm: Asm | None = None
     ip_pool_name: str | None = None

@@ -1,18 +1,18 @@
 """POST /v3/mail/send: the send API, in SendGrid v3's shape.
 
-The order of refusals: key and scope (401, 403), form of the body (413, 415, 422), all faults of its content (400),
-sender domain (403), then the commit (202, or 503).
+The order of refusals: key and scope (401, 403), a full system (503), form of the body (413, 415, 422), all faults of
+its content (400), sender domain (403), then the commit (202, or 503).
 """
 
 import msgspec
 from litestar import Response, post
 from litestar.datastructures import ResponseHeader
-from litestar.handlers import HTTPRouteHandler
+from litestar.handlers import BaseRouteHandler, HTTPRouteHandler
 from litestar.params import JSONBody
 from msgspec import Struct
 
 from api.addresses import domain_of
-from api.auth import Authenticator, require_scope
+from api.auth import Authenticator, Connection, require_scope
 from api.body import ApiRequest, TypedBody
 from api.errors import Fault, Forbidden, Invalid, answers
 from api.expiring import ExpiringCache
@@ -60,7 +60,7 @@ class MailSending:
             status_code=202,
             dto=MailSendBody,
             return_dto=None,
-            guards=[self._authenticator.requires("mail.send")],
+            guards=[self._authenticator.requires("mail.send"), self._require_room],
             responses=answers(400, 401, 403, 408, 413, 415, 422, 503),
             response_headers=[
                 ResponseHeader(name="X-Message-Id", description="The first message's id", documentation_only=True)
@@ -70,6 +70,10 @@ class MailSending:
             tags=["mail"],
         )
         return [route(self.send)]
+
+    async def _require_room(self, _: Connection, __: BaseRouteHandler) -> None:
+        """A guard: a full system refuses before it reads a body."""
+        self._intake.require_room()
 
     async def send(self, request: ApiRequest, data: JSONBody[MailSend]) -> Response[AcceptedMessage | AcceptedMessages]:
         key = request.auth

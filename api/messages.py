@@ -15,14 +15,14 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath, QueryParameter
 from msgspec import Struct
 
-from analytics.events import Dropped, encode_batch
 from analytics.queries import TimelineEvent
 from api.auth import Authenticator
 from api.body import ApiRequest
+from api.dropping import CANCELLED, tell_cancelled
 from api.errors import Fault, Invalid, NotFound, answers
 from api.message_views import MessageDetail, MessageSummary, detail, summary
-from cluster.ids import is_id, new_id
-from cluster.journal.records import MessageFilter, MessageRow, decode_content, decode_personal
+from cluster.ids import is_id
+from cluster.journal.records import Ended, MessageFilter, MessageRow, decode_content, decode_personal
 from cluster.journal.store import Journal
 from cluster.policy.lifecycle import Status
 
@@ -149,7 +149,7 @@ class Messages:
         cancellation = await self._journal.cancel(row.tenant_id, row.id, _dropped(row))
         if cancellation is None:
             raise NotFound("The message does not exist")
-        said = "Cancelled before delivery" if cancellation.cancelled else "Already in flight; cancellation ignored"
+        said = CANCELLED if cancellation.cancelled else "Already in flight; cancellation ignored"
         return Response(
             CancelAnswer(message_id=row.id, status=cancellation.status, message=said),
             status_code=200 if cancellation.cancelled else 409,
@@ -172,21 +172,11 @@ class Messages:
 
 
 def _dropped(row: MessageRow) -> bytes:
-    """The events of a cancel, committed with it: without them the timeline would end in "processed"."""
+    """The events of a cancel, committed with it."""
     content, personal = decode_content(row.content), decode_personal(row.personal)
-    at = datetime.now(UTC).timestamp()
-    return encode_batch(
+    return tell_cancelled(
         [
-            Dropped(
-                id=new_id("evt_"),
-                at=at,
-                tenant_id=row.tenant_id,
-                message_id=row.id,
-                recipient=address.email,
-                batch_id=row.batch_id,
-                categories=content.categories,
-                reason="Cancelled before delivery",
-            )
+            Ended(row.tenant_id, row.id, address.email, row.batch_id, content.categories)
             for address in (*personal.to, *personal.cc, *personal.bcc)
         ]
     )

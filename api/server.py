@@ -9,10 +9,13 @@ import contextlib
 import logging
 import socket
 from collections.abc import Iterator
+from functools import partial
 
 import uvicorn
 
 from api.app import create_app
+from api.backpressure import Refusal, always_open
+from api.dropping import tell_cancelled
 from api.health import Readiness
 from api.intake import Intake, Offers
 from api.messages import Timeline
@@ -68,13 +71,21 @@ class ApiServer:
         offers: Offers,
         timeline: Timeline,
         readiness: Readiness,
+        refusal: Refusal = always_open,
     ) -> None:
-        """``lifetime_s`` is delivery.lifetime_s; ``offers`` is called with what was committed, see Intake."""
+        """``lifetime_s`` is delivery.lifetime_s; ``offers`` is called with what was committed, see Intake; ``refusal``
+        says why nothing is taken while the system is full."""
         self._bind = settings.bind
         intake = Intake(
-            journal.accept, commit_window_ms=settings.commit_window_ms, lifetime_s=lifetime_s, offers=offers
+            partial(journal.accept, tell=tell_cancelled),
+            commit_window_ms=settings.commit_window_ms,
+            lifetime_s=lifetime_s,
+            offers=offers,
+            refusal=refusal,
         )
-        app = create_app(settings, journal=journal, intake=intake, timeline=timeline, readiness=readiness)
+        app = create_app(
+            settings, journal=journal, intake=intake, timeline=timeline, readiness=readiness, lifetime_s=lifetime_s
+        )
         self._app = UnreadBodies(app, settings.max_body_bytes)
         self._server: _Server | None = None
         self._serving: asyncio.Task[None] | None = None

@@ -34,6 +34,10 @@ class HttpSettings(_Section, frozen=True, kw_only=True):
     """A request body above this is refused unread (413). SendGrid's bound, 20 MB."""
     commit_window_ms: float = 2.0
     """How long the first request of a group commit waits for others to share it."""
+    max_backlog: int = 10_000_000
+    """With more deliveries in the queue, nothing is accepted (503); 0 sets no bound."""
+    min_free_disk_mb: int = 1024
+    """With less room left on the embedded journal's disk, nothing is accepted (503); 0 sets no bound."""
 
 
 class PostgresSettings(_Section, frozen=True, kw_only=True):
@@ -268,8 +272,13 @@ def _check(settings: Settings) -> None:
     ):
         if number < 1:
             raise SettingsError(f"{key}: must be at least 1, not {number}")
-    if settings.delivery.messages_per_s_per_site < 0:
-        raise SettingsError("delivery.messages_per_s_per_site: must not be negative")
+    for key, bound in (
+        ("delivery.messages_per_s_per_site", settings.delivery.messages_per_s_per_site),
+        ("http.max_backlog", settings.http.max_backlog),
+        ("http.min_free_disk_mb", settings.http.min_free_disk_mb),
+    ):
+        if bound < 0:
+            raise SettingsError(f"{key}: must not be negative")
     if not settings.delivery.retry_schedule_s:
         raise SettingsError("delivery.retry_schedule_s: must name at least one wait")
     if settings.ray.address and not settings.postgres.dsn:

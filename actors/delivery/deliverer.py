@@ -15,6 +15,7 @@ from actors.delivery.composing import Composer
 from actors.delivery.connection import ConnectError
 from actors.delivery.connector import Connector
 from actors.delivery.job import Hop, Job, NoRoute, Report
+from actors.delivery.ledger import Ledger
 from actors.delivery.outcomes import Circumstances, Committer, dropped, is_ambiguous, tell, utc_now
 from actors.delivery.pool import Pool
 from actors.delivery.site import Site
@@ -67,6 +68,7 @@ class Deliverer:
         journal: Journal,
         composer: Composer,
         connector: Connector,
+        ledger: Ledger,
         random: Callable[[], float],
         shares: int,
         make_tasks: Callable[[], Tasks] = Tasks,
@@ -80,7 +82,8 @@ class Deliverer:
         self._random = random
         self._shares = shares
         self._tasks = make_tasks()
-        self._committer = Committer(journal)
+        self._ledger = ledger
+        self._committer = Committer(journal, ledger)
         self._epoch = 0
         self._tenure = Tenure(name)
         self._beaten_at = -inf
@@ -89,6 +92,7 @@ class Deliverer:
         self._rate_timer: asyncio.TimerHandle | None = None
         self._sites: dict[Destination, Site] = {}
         self._held: set[Key] = set()
+        self._doubtful: set[Key] = set()
         self._work = asyncio.Event()
         self._stopping = False
         self._problem: str | None = None
@@ -96,11 +100,17 @@ class Deliverer:
     # What other actors call
 
     async def start(self) -> None:
-        """Begin this life. Raises Unavailable."""
-        self._epoch, taken_back = await self._journal.register_actor(self._name, self._node_id)
-        log.info("started epoch=%d taken_back=%d", self._epoch, taken_back)
-        self._committer.begin(self._epoch)
-        await self._beat()
+        """Begin this life, and finish what the last one had left. Raises Unavailable, LedgerInUse, OSError."""
+        try:
+            await self._committer.settle_former()
+            self._epoch, taken_back = await self._journal.register_actor(self._name, self._node_id)
+            log.info("started epoch=%d taken_back=%d", self._epoch, taken_back)
+            self._committer.begin(self._epoch)
+            await self._beat()
+        except BaseException:
+            # Whoever tries again, perhaps in this process, must be able to open it.
+            self._ledger.close()
+            raise
         self._tasks.spawn("outcomes", self._committer.run())
         self._tasks.spawn("heartbeat", self._beat_for_ever())
         self._tasks.spawn("refill", self._refill_for_ever())
@@ -127,7 +137,7 @@ class Deliverer:
         return 0 if self._stopping else max(0, self._settings.window - len(self._held))
 
     async def problem(self) -> str | None:
-        return self._problem
+        return self._problem or self._ledger.problem
 
     async def stop(self) -> None:
         """Finish what is on the wire, give back what only waits."""
@@ -141,6 +151,7 @@ class Deliverer:
             # The next life takes back what this one leaves.
             log.warning("stopped before everything was finished reason=%r", str(error))
         await self._tasks.stop()
+        self._ledger.close()
         self._composer.close()
 
     # Work that waits
@@ -149,7 +160,7 @@ class Deliverer:
         key = (waiting.message_id, waiting.recipient_no)
         if key in self._held:
             return True
-        if len(self._held) >= self._settings.window:
+        if len(self._held) >= self._settings.window or self._committer.holds(*key):
             return False
         place = destination(
             waiting.domain,
@@ -228,7 +239,7 @@ class Deliverer:
 
     def _next_batch(self) -> list[tuple[Site, Waiting]]:
         """Deliveries to claim together, from the sites in turn."""
-        if self._stopping or self._committer.uncommitted > UNCOMMITTED_AT_MOST:
+        if self._stopping or self._committer.uncommitted > UNCOMMITTED_AT_MOST or self._ledger.problem:
             return []
         if self._loop_time() - self._beaten_at > FENCED_S:
             return []
@@ -260,8 +271,8 @@ class Deliverer:
             self._held -= sites.keys() - set(map(_key, claimed))
             made = await self._prepare(claimed) if claimed else []
         except Unavailable:
-            # Claimed or not is unknown: the journal's leases bring them back.
-            self._held -= sites.keys()
+            # Claimed or not is unknown. Nobody else takes them up until they are given back.
+            self._doubtful |= sites.keys()
             raise
         finally:
             for site in sites.values():
@@ -290,6 +301,14 @@ class Deliverer:
     # From the wire to the journal
 
     def _report(self, site: Site, job: Job, hop: Hop, report: Report) -> None:
+        circumstances = Circumstances(
+            now=utc_now(),
+            jitter=self._random(),
+            site=str(site.destination),
+            accepted_status=Status.SENT if self._settings.mode == "relay" else Status.DELIVERED,
+            retry_schedule_s=self._settings.retry_schedule_s,
+        )
+        self._committer.add(tell(job, hop, report, circumstances))
         if isinstance(report, ConnectError | NoRoute):
             if self._loop_time() >= site.blocked_until:
                 wait = site.failed()
@@ -301,16 +320,8 @@ class Deliverer:
             log.warning(
                 "connection lost after end of data site=%s message=%s", site.destination, _key(job.deliveries[0])[0]
             )
-        circumstances = Circumstances(
-            now=utc_now(),
-            jitter=self._random(),
-            site=str(site.destination),
-            accepted_status=Status.SENT if self._settings.mode == "relay" else Status.DELIVERED,
-            retry_schedule_s=self._settings.retry_schedule_s,
-        )
         site.progressed()
         self._finish(job.deliveries)
-        self._committer.add(tell(job, hop, report, circumstances))
 
     def _finish(self, deliveries: Sequence[Claimed]) -> None:
         self._held.difference_update(map(_key, deliveries))
@@ -325,9 +336,11 @@ class Deliverer:
             await asyncio.sleep(HEARTBEAT_S if self._tenure.settled else UNSETTLED_S)
             try:
                 await self._beat()
+                await self._give_back_doubtful()
             except Unavailable as error:
                 log.warning("heartbeat failed reason=%r", error.reason)
             self._look_after_sites()
+            self._ledger.retry()
             # Sites that were blocked, or refused claims while outcomes piled up, are looked at again.
             self._work.set()
 
@@ -337,6 +350,15 @@ class Deliverer:
                 del self._sites[place]
             elif not site.pool.outstanding:
                 site.progressed()
+
+    async def _give_back_doubtful(self) -> None:
+        """Give back what claims without an answer may have claimed: it would wait for the end of its lease. Held until
+        then, it cannot have been offered and claimed again. Raises Unavailable."""
+        if doubtful := list(self._doubtful):
+            had = await self._journal.unclaim(doubtful, owner=self._epoch)
+            log.info("gave back deliveries=%d had=%d", len(doubtful), had)
+            self._doubtful.difference_update(doubtful)
+            self._held.difference_update(doubtful)
 
     async def _beat(self) -> None:
         """Say that this life goes on, and learn who the members are. Raises Superseded, Unavailable."""

@@ -1,7 +1,8 @@
 """From the report on a job to outcomes and events, and their commit in batches.
 
 ``tell`` decides with the policy and does nothing; ``Committer`` writes what it said. Until an outcome is committed
-its delivery stays claimed, so whatever is lost here is found again by the lease.
+its delivery stays claimed, so whatever is lost here is found again by the lease; what was accepted is not even lost,
+for it is in the ledger.
 """
 
 import asyncio
@@ -10,9 +11,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from actors.delivery.connection import ConnectionLost, SmtpFailure
 from actors.delivery.job import Hop, Job, NoRoute, Report
+from actors.delivery.ledger import Entry, Ledger
 from actors.delivery.reply import Reply
 from actors.delivery.smtp import TransactionResult
 from analytics.events import Bounced, Deferred, Delivered, Dropped, Event, encode_batch
@@ -32,6 +35,7 @@ LULL_S = 0.005
 """How long the first outcome of a batch waits for others to share its commit."""
 BATCH = 500
 RETRY_S = 1.0
+UNSTORABLE = "the reply cannot be stored"
 
 Told = tuple[Outcome, Event]
 
@@ -157,10 +161,15 @@ def is_ambiguous(report: Report) -> bool:
 
 
 class Committer:
-    """Commits what was told, many at a time, in the order of telling; through outages of the journal, for ever."""
+    """Commits what was told, many at a time, in the order of telling; through outages of the journal, for ever.
 
-    def __init__(self, journal: Journal) -> None:
+    What was accepted stands in the ledger from ``add`` until its commit.
+    """
+
+    def __init__(self, journal: Journal, ledger: Ledger) -> None:
         self._journal = journal
+        self._ledger = ledger
+        self._keys: set[tuple[str, int]] = set()
         self._owner = 0
         self._told: list[Told] = []
         self._something = asyncio.Event()
@@ -176,7 +185,44 @@ class Committer:
         """``owner``: the epoch in whose name claims were made."""
         self._owner = owner
 
+    async def settle_former(self) -> None:
+        """Commit what a former life was told to be accepted. Raises Unavailable, LedgerInUse, OSError.
+
+        Must come before that life's leases are taken back: then nobody can claim these deliveries in between.
+        """
+        former = self._ledger.unsettled()
+        for start in range(0, len(former), BATCH):
+            await self._settle(former[start : start + BATCH])
+        self._ledger.forget_former()
+
+    async def _settle(self, batch: list[Entry]) -> None:
+        attempts = [event.attempt for _, event in batch]
+        events = encode_batch([event for _, event in batch])
+        try:
+            settlement = await self._journal.settle([outcome for outcome, _ in batch], attempts, events=events)
+        except Rejected as error:
+            log.error("entries rejected entries=%d first=%s reason=%r", len(batch), _key(batch[0]), error.reason)
+            for entry in batch if len(batch) > 1 else ():
+                await self._settle([entry])
+            return
+        log.warning(
+            "settled what a former life left accepted=%d finished=%d known=%d perhaps_sent_twice=%d",
+            len(batch),
+            settlement.finished,
+            settlement.known,
+            settlement.claimed_again,
+        )
+
+    def holds(self, message_id: str, recipient_no: int) -> bool:
+        """Whether a delivery has an outcome that is not committed. It must not be sent, whatever the journal says: a
+        lease may end during an outage, and a commit whose answer was lost is repeated."""
+        return (message_id, recipient_no) in self._keys
+
     def add(self, told: list[Told]) -> None:
+        """Write down what was accepted, and commit all of it soon. To be called before anything else is done."""
+        if accepted := _accepted(told):
+            self._ledger.append(accepted)
+        self._keys.update(map(_key, told))
         self._told += told
         self._idle.clear()
         self._something.set()
@@ -202,18 +248,43 @@ class Committer:
         events = encode_batch([event for _, event in batch])
         while True:
             try:
-                return await self._journal.commit_outcomes([o for o, _ in batch], owner=self._owner, events=events)
+                await self._journal.commit_outcomes([o for o, _ in batch], owner=self._owner, events=events)
+                break
             except Unavailable as error:
                 log.warning("outcomes wait for the journal outcomes=%d reason=%r", len(batch), error.reason)
                 await asyncio.sleep(RETRY_S)
             except Rejected as error:
-                # Replies are made storable when they are read, so this is a defect; one at a time, the others live.
                 log.error("outcomes rejected outcomes=%d reason=%r", len(batch), error.reason)
-                if len(batch) == 1:
-                    return None
-                for told in batch:
-                    await self._commit([told])
-                return None
+                await self._commit_rejected(batch)
+                return
+        self._ledger.settle(len(_accepted(batch)))
+        self._keys.difference_update(map(_key, batch))
+
+    async def _commit_rejected(self, batch: list[Told]) -> None:
+        """Replies are made storable when they are read, so this is a defect. One at a time, the others live; and what
+        became of a delivery matters more than the words."""
+        if len(batch) > 1:
+            for told in batch:
+                await self._commit([told])
+            return
+        ((outcome, event),) = batch
+        if outcome.error_message not in (None, UNSTORABLE):
+            await self._commit([(replace(outcome, error_message=UNSTORABLE), event)])
+            return
+        log.error("outcome given up message=%s recipient_no=%d status=%s", *_key(batch[0]), outcome.status)
+        if isinstance(event, Delivered):
+            # Its key stays, so that this life does not send it again.
+            self._ledger.settle(1)
+        else:
+            self._keys.discard(_key(batch[0]))
+
+
+def _accepted(told: list[Told]) -> list[Entry]:
+    return [(outcome, event) for outcome, event in told if isinstance(event, Delivered)]
+
+
+def _key(told: Told | Entry) -> tuple[str, int]:
+    return told[0].message_id, told[0].recipient_no
 
 
 def utc_now() -> datetime:

@@ -190,6 +190,21 @@ FROM unnest(%(message_ids)s::text[], %(recipient_nos)s::int[], %(due_ats)s::time
     AS t (message_id, recipient_no, due_at, error_message)
 WHERE d.message_id = t.message_id AND d.recipient_no = t.recipient_no AND d.status = 'sending' AND d.owner = %(owner)s
 
+-- name: times_claimed
+-- How often deliveries that are not finished have been claimed.
+SELECT d.message_id, d.recipient_no, d.attempts
+FROM unnest(%(message_ids)s::text[], %(recipient_nos)s::int[]) AS k (message_id, recipient_no)
+JOIN deliveries d USING (message_id, recipient_no)
+WHERE d.status IN ('queued', 'processing', 'rendered', 'sending')
+
+-- name: unclaim
+-- processing | sending → queued, due now: the answer to the owner's claim was lost, so it sends nothing of this.
+UPDATE deliveries AS d
+SET status = 'queued', owner = NULL, due_at = now()
+FROM unnest(%(message_ids)s::text[], %(recipient_nos)s::int[]) AS k (message_id, recipient_no)
+WHERE d.message_id = k.message_id AND d.recipient_no = k.recipient_no
+    AND d.status IN ('processing', 'sending') AND d.owner = %(owner)s
+
 -- name: lock_messages
 -- Serialises the fold of messages with several recipients.
 SELECT FROM messages WHERE (tenant_id, id) IN (SELECT * FROM unnest(%(tenant_ids)s::text[], %(message_ids)s::text[]))
@@ -448,7 +463,7 @@ ORDER BY batch_id DESC LIMIT %(limit)s
 
 -- name: unsettled
 -- What a command has begun and not ended: its process is slow, or dead.
-SELECT batch_id FROM scheduled_sends
+SELECT tenant_id, batch_id FROM scheduled_sends
 WHERE NOT settled AND changed_at < now() - make_interval(secs => %(age_s)s)
 ORDER BY changed_at LIMIT %(limit)s
 
@@ -459,7 +474,7 @@ SELECT status, changed_at FROM scheduled_sends WHERE batch_id = %(batch_id)s AND
 -- Whether this still holds for the batch; if so, until the transaction ends.
 SELECT FROM scheduled_sends WHERE batch_id = %(batch_id)s AND status = %(status)s FOR SHARE
 
--- name: settle
+-- name: mark_settled
 UPDATE scheduled_sends SET settled = true
 WHERE batch_id = %(batch_id)s AND status = %(status)s AND changed_at = %(changed_at)s
 
@@ -488,6 +503,9 @@ UPDATE deliveries AS d
 SET paused_due_at = NULL, lane = NULL,
     due_at = CASE WHEN d.status IN ('queued', 'processing') THEN d.paused_due_at ELSE d.due_at END
 FROM next WHERE d.message_id = next.message_id AND d.recipient_no = next.recipient_no
+
+-- name: anything_held
+SELECT FROM deliveries WHERE batch_id = %(batch_id)s AND paused_due_at IS NOT NULL LIMIT 1
 
 -- name: forget_schedule
 -- The end of a resume, once nothing is held any more.

@@ -7,6 +7,7 @@ scheduler may take the row back. The claim is the only fence against a cancel an
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
+from msgspec import Struct
 from psycopg import AsyncConnection
 
 from cluster.journal.acceptance import tally
@@ -27,6 +28,16 @@ CLAIMED_FIELDS = (
     "expires_at",
     "personal",
 )
+
+
+class Settlement(Struct, frozen=True):
+    """What became of deliveries that a former life was told to be accepted."""
+
+    finished: int
+    known: int
+    """Their ends were in the journal already."""
+    claimed_again: int
+    """Of the finished: claimed again meanwhile, so that the message may arrive twice."""
 
 
 class Queue(Database):
@@ -57,6 +68,33 @@ class Queue(Database):
                 )
             await execute(connection, "append_log", batches=[events])
             await tally(connection, self.shard, changes, at)
+
+    async def settle(self, outcomes: Sequence[Outcome], attempts: Sequence[int], *, events: bytes) -> Settlement:
+        """Finish deliveries that a former life of an actor was told to be accepted, at its ``attempts``, whoever holds
+        them now. To be done before the leases of that life are taken back. Doing it twice changes nothing, but that
+        the events, whose ids are stable, are in the log twice.
+        """
+        at = datetime.now(UTC)
+        async with self._transaction() as connection:
+            claimed = {(m, n): times for m, n, times in await rows(connection, "times_claimed", **keys(outcomes))}
+            times = [claimed.get((o.message_id, o.recipient_no), 0) for o in outcomes]
+            # Fewer claims than attempts: it was finished, and then queued anew by a client who wants it sent again.
+            standing = [o for o, now, then in zip(outcomes, times, attempts, strict=True) if now >= then]
+            changes = await finish(connection, standing, at)
+            await execute(connection, "append_log", batches=[events])
+            await tally(connection, self.shard, changes, at)
+        again = sum(now > then for now, then in zip(times, attempts, strict=True))
+        return Settlement(len(standing), len(outcomes) - len(standing), again)
+
+    async def unclaim(self, deliveries: Sequence[tuple[str, int]], *, owner: int) -> int:
+        """Give back deliveries (message id, recipient number) that the owner may have claimed without learning of it;
+        returns how many it had."""
+        return await self._execute(
+            "unclaim",
+            owner=owner,
+            message_ids=[message_id for message_id, _ in deliveries],
+            recipient_nos=[recipient_no for _, recipient_no in deliveries],
+        )
 
     async def contents(self, request_ids: Sequence[str]) -> dict[str, bytes]:
         """The encoded shared content of requests, by their ids."""

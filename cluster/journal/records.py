@@ -4,8 +4,9 @@
 message. Everything that SQL selects by has a column of its own beside them.
 """
 
+from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 from msgspec import Struct, field
@@ -242,6 +243,38 @@ class Cancellation(Struct, frozen=True, kw_only=True):
 
     cancelled: bool
     status: Status
+
+
+class Change(Struct, frozen=True, kw_only=True):
+    """The answer to a retry or a fail: whether it took effect, and the message's status now."""
+
+    done: bool
+    status: Status
+    under_way: bool = False
+    """It did not, because an SMTP transaction may be under way."""
+
+
+class Ended(Struct, frozen=True, array_like=True):
+    """A delivery that a client's command ended: what its event says."""
+
+    tenant_id: str
+    message_id: str
+    recipient: str
+    batch_id: str | None
+    categories: tuple[str, ...]
+
+
+Tell = Callable[[Sequence[Ended]], bytes]
+"""The encoded events of deliveries that were ended: the log's form is analytics' to know."""
+
+ScheduledStatus = Literal["pause", "cancel"]
+
+
+class ScheduledSend(Struct, frozen=True):
+    """What a client commanded of a whole batch."""
+
+    batch_id: str
+    status: ScheduledStatus
 
 
 class LogRow(Struct, frozen=True, array_like=True):

@@ -12,9 +12,10 @@ from cluster.journal.membership import Membership
 from cluster.journal.paging import Paging
 from cluster.journal.queue import Queue
 from cluster.journal.reading import Reading
+from cluster.journal.scheduled_sends import ScheduledSends
 
 __all__ = ["Journal", "Rejected", "Unavailable", "migrate", "wait_until_reachable"]
 
 
-class Journal(Accounts, Acceptance, Reading, Queue, Paging, Membership, EventLog):
+class Journal(Accounts, Acceptance, Reading, ScheduledSends, Queue, Paging, Membership, EventLog):
     """Every typed statement that postray makes. Methods raise Unavailable and Rejected, as their texts say."""

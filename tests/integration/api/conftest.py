@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Sequence
 import pytest
 
 from analytics.queries import TimelineEvent
+from api.backpressure import Refusal, always_open
 from api.server import ApiServer
 from cluster.journal.records import NewRequest
 from cluster.journal.store import Journal
@@ -23,13 +24,18 @@ class Site:
         self.key = key
         self.url = ""
         self.offered: list[NewRequest] = []
-        self.server = ApiServer(
+        self.server = self.another()
+
+    def another(self, refusal: Refusal = always_open) -> ApiServer:
+        """A server over the same journal."""
+        return ApiServer(
             HttpSettings(bind="127.0.0.1:0"),
-            journal=journal,
+            journal=self.journal,
             lifetime_s=3600,
             offers=self._offer,
             timeline=self._timeline,
             readiness=self._readiness,
+            refusal=refusal,
         )
 
     @property

@@ -2,19 +2,22 @@
 
 import asyncio
 import random
+import tempfile
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import msgspec
 from dnslib import MX, RD, A
 
-from actors.capture.envelope import Behaviour, Envelope
+from actors.capture.envelope import Answer, Behaviour, Envelope
 from actors.capture.smtp_server import SmtpServer
 from actors.delivery.composing import Composer
 from actors.delivery.connector import Connector
 from actors.delivery.deliverer import Deliverer
+from actors.delivery.ledger import Ledger
 from actors.delivery.resolver import Resolver
 from actors.dispatch import Dispatcher
 from actors.scheduler import Scheduler
@@ -30,6 +33,7 @@ from tests.integration.journal.builders import a_request
 
 PATIENCE_S = 10.0
 DELIVERY = DeliverySettings(mode="direct", connections_per_site=4, retry_schedule_s=(0.05,), connection_idle_s=0.2)
+SMTP = SmtpSettings(connect_timeout_s=2, data_termination_timeout_s=2)
 SECRET = "Zm9yIHRlc3RzIG9ubHksIG5vdCBhIHJlYWwga2V5ISE="
 
 
@@ -45,7 +49,12 @@ class World:
         self.crashes: list[BaseException] = []
         self.events: list[Event] = []
         self.tasks = Tasks(on_crash=lambda _, error: self.crashes.append(error))
+        self.reply: asyncio.Future[Answer] | None = None
+        """The peers hold the reply to a message back until this is done."""
+        self.ledger: Ledger
         self.deliverer: Deliverer
+        self.make_deliverer: Callable[[], Deliverer]
+        """A new life of the delivery actor."""
         self.scheduler: Scheduler
 
     def zone(self, domain: str, *addresses: str) -> None:
@@ -55,6 +64,23 @@ class World:
             records.append(MX(f"mx{i}.{domain}", i))
             self.dns.zone[f"mx{i}.{domain}", "A"] = [A(address)]
         self.dns.zone[domain, "MX"] = records
+
+    def take(self, envelope: Envelope) -> asyncio.Future[Answer] | None:
+        self.taken.append(envelope)
+        return self.reply
+
+    async def kill(self) -> None:
+        """End the delivery actor as SIGKILL does: at once, nothing finished, its files let go of."""
+        await self.tasks.stop()
+        self.ledger.close()
+
+    async def restart(self) -> None:
+        """Start the next life of the delivery actor."""
+        self.deliverer = self.make_deliverer()
+        await self.deliverer.start()
+
+    async def stop(self) -> None:
+        await self.deliverer.stop()
 
     async def call(self, actor: str, method: str, *arguments: Any) -> Any:
         return await getattr(self.deliverer, method)(*arguments)
@@ -75,7 +101,7 @@ class World:
             assert row is not None
             if row.status in statuses and row.retry_count >= attempts:
                 return row
-            assert time.monotonic() < deadline, row
+            assert time.monotonic() < deadline, (row, self.crashes)
             await asyncio.sleep(0.01)
 
     async def arrived(self, count: int) -> None:
@@ -101,7 +127,10 @@ class World:
 
 @asynccontextmanager
 async def a_world(
-    journal: Journal, *behaviours: Behaviour | None, settings: DeliverySettings = DELIVERY
+    journal: Journal,
+    *behaviours: Behaviour | None,
+    settings: DeliverySettings = DELIVERY,
+    smtp: SmtpSettings = SMTP,
 ) -> AsyncIterator[World]:
     """A running world with a peer for each behaviour; its crashes fail the test."""
     async with AsyncExitStack() as stack:
@@ -112,7 +141,7 @@ async def a_world(
         world = World(journal, dns, await journal.create_tenant("acme"))
         port = 0
         for i, behaviour in enumerate(behaviours or (None,)):
-            peer = SmtpServer(world.taken.append, behaviour=behaviour)
+            peer = SmtpServer(world.take, behaviour=behaviour)
             _, port = await peer.start(f"127.0.0.{i + 1}", port)
             stack.push_async_callback(peer.stop, 1.0)
             world.peers.append(peer)
@@ -122,22 +151,27 @@ async def a_world(
             random=random.random,
         )
         stack.push_async_callback(resolver.close)
-        smtp = SmtpSettings(port=port, connect_timeout_s=2, data_termination_timeout_s=2)
+        ledger = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+
+        def make_deliverer() -> Deliverer:
+            world.ledger = Ledger(ledger)
+            return Deliverer(
+                "delivery-0-0",
+                "node",
+                settings=settings,
+                journal=journal,
+                composer=Composer(journal, Vault(SECRET)),
+                connector=Connector(resolver, msgspec.structs.replace(smtp, port=port), "postray.test", None),
+                ledger=world.ledger,
+                random=lambda: 0.5,
+                shares=1,
+                make_tasks=lambda: world.tasks,
+            )
 
         stack.push_async_callback(world.tasks.stop)
-        world.deliverer = Deliverer(
-            "delivery-0-0",
-            "node",
-            settings=settings,
-            journal=journal,
-            composer=Composer(journal, Vault(SECRET)),
-            connector=Connector(resolver, smtp, "postray.test", None),
-            random=lambda: 0.5,
-            shares=1,
-            make_tasks=lambda: world.tasks,
-        )
-        await world.deliverer.start()
-        stack.push_async_callback(world.deliverer.stop)
+        world.make_deliverer = make_deliverer
+        await world.restart()
+        stack.push_async_callback(world.stop)
         dispatcher = Dispatcher(journal, world.call, settings, 1)
         await dispatcher.refresh()
         world.scheduler = Scheduler(journal, dispatcher, world.call, settings, 1, lambda: world.tasks)

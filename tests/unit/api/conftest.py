@@ -28,6 +28,8 @@ class World:
         self.parts: dict[str, str | None] = {"journal": None, "cluster": None}
         self.events: list[TimelineEvent] | Exception = []
         self.now = 1000.0
+        self.full: str | None = None
+        """Why nothing is accepted."""
         self.key = self.journal.issue_key(*ALL_SCOPES)
         settings = HttpSettings(commit_window_ms=0.5)
         self.intake = Intake(
@@ -35,6 +37,7 @@ class World:
             commit_window_ms=settings.commit_window_ms,
             lifetime_s=86_400,
             offers=self._offer,
+            refusal=lambda: self.full,
         )
         self.app: Litestar = create_app(
             settings,
@@ -42,6 +45,7 @@ class World:
             intake=self.intake,
             timeline=self._timeline,
             readiness=self._readiness,
+            lifetime_s=86_400,
             now=lambda: self.now,
         )
         transport = httpx.ASGITransport(cast(Any, self.app))

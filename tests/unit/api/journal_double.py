@@ -7,11 +7,17 @@ from cluster.journal.records import (
     ApiKey,
     BatchCounts,
     Cancellation,
+    Change,
+    Ended,
     MessageFilter,
     MessagePage,
     MessageRow,
     NewRequest,
+    Recipient,
+    ScheduledSend,
+    ScheduledStatus,
     SenderDomain,
+    Tell,
 )
 from cluster.keys import new_key
 
@@ -36,6 +42,14 @@ class JournalDouble:
         self.asked: list[tuple[MessageFilter, int, int]] = []
         self.cancellation: Cancellation | None = None
         self.cancel_events: list[bytes] = []
+        self.change: Change | None = None
+        """The answer to a retry or a fail."""
+        self.commands: list[tuple[object, ...]] = []
+        """What was commanded of messages and batches, in order."""
+        self.told: list[bytes] = []
+        """The events of what was ended by a command, of one delivery each."""
+        self.cancelled_of_batch: int | None = None
+        self.scheduled: dict[tuple[str, str], ScheduledStatus] = {}
         self.domains: list[SenderDomain] = []
         self.broken: Exception | None = None
         """Raised by every read."""
@@ -90,6 +104,34 @@ class JournalDouble:
     async def cancel(self, tenant_id: str, message_id: str, events: bytes) -> Cancellation | None:
         self.cancel_events.append(events)
         return self.cancellation
+
+    async def retry(
+        self, tenant_id: str, message_id: str, recipients: Sequence[Recipient], lifetime_s: float
+    ) -> Change | None:
+        self.commands.append((tenant_id, message_id, recipients, lifetime_s))
+        return self.change
+
+    async def fail(self, tenant_id: str, message_id: str, reason: str, tell: Tell) -> Change | None:
+        self.commands.append((tenant_id, message_id, reason))
+        self.told.append(tell([Ended(tenant_id, message_id, "ada@example.com", None, ("a",))]))
+        return self.change
+
+    async def cancel_batch(self, tenant_id: str, batch_id: str, tell: Tell) -> int | None:
+        self._read()
+        self.told.append(tell([Ended(tenant_id, "msg_1", "ada@example.com", batch_id, ())]))
+        return self.cancelled_of_batch
+
+    async def schedule(self, tenant_id: str, batch_id: str, status: ScheduledStatus, tell: Tell) -> bool:
+        self._read()
+        return self.scheduled.setdefault((tenant_id, batch_id), status) == status
+
+    async def reschedule(self, tenant_id: str, batch_id: str, status: ScheduledStatus, tell: Tell) -> bool:
+        self.commands.append((tenant_id, batch_id, status))
+        return (tenant_id, batch_id) in self.scheduled
+
+    async def scheduled_sends(self, tenant_id: str, batch_id: str | None = None) -> list[ScheduledSend]:
+        entries = [ScheduledSend(batch, status) for (_, batch), status in self.scheduled.items()]
+        return [entry for entry in entries if batch_id in (None, entry.batch_id)]
 
     async def sender_domains(self, tenant_id: str) -> list[SenderDomain]:
         self._read()

@@ -1,0 +1,120 @@
+"""Retry and fail: what a client may do about one message that went wrong, or nowhere.
+
+Neither touches a transaction that is under way: a retry is refused, so that nothing is sent twice; a fail lets it go
+on, and what comes of it changes the message no more (its recipient may have the mail all the same).
+"""
+
+import msgspec
+from litestar import Response, post
+from litestar.handlers import HTTPRouteHandler
+from litestar.params import FromPath, JSONBody
+from msgspec import Struct
+
+from api.addresses import domain_of
+from api.auth import Authenticator
+from api.body import MAY_BE_EMPTY, ApiRequest, TypedBody
+from api.dropping import tell_dropped
+from api.errors import Fault, Invalid, NotFound, answers
+from api.texts import check_text
+from cluster.ids import is_id
+from cluster.journal.records import Change, Recipient, decode_personal
+from cluster.journal.store import Journal
+from cluster.policy.lifecycle import Status
+
+LONGEST_REASON = 1000
+NO_REASON = "Failed by request"
+
+TRANSACTION_UNDER_WAY = "An SMTP transaction may be under way; retry ignored"
+NOT_RETRIED = "Only messages that are stuck, failed or bounced are retried; retry ignored"
+NOT_FAILED = "Already finished; fail ignored"
+
+
+class FailRequest(Struct, frozen=True):
+    """Why the message is given up; all of the body may be left out."""
+
+    reason: str | None = None
+
+
+class ActionAnswer(Struct, frozen=True, kw_only=True):
+    """What became of a retry or a fail; status is the message's now."""
+
+    message_id: str
+    status: Status
+    message: str
+
+
+class FailBody(TypedBody[FailRequest]):
+    decoder = msgspec.json.Decoder(FailRequest)
+
+
+NO_BODY = FailRequest()
+
+
+class MessageActions:
+    """POST /v3/messages/{id}/retry and …/fail."""
+
+    def __init__(self, authenticator: Authenticator, journal: Journal, lifetime_s: float) -> None:
+        """``lifetime_s``: how long a retried message is tried from now on."""
+        self._authenticator = authenticator
+        self._journal = journal
+        self._lifetime_s = lifetime_s
+
+    def handlers(self) -> list[HTTPRouteHandler]:
+        may_send = [self._authenticator.requires("mail.send")]
+        retry = post(
+            "/v3/messages/{id:str}/retry",
+            status_code=200,
+            guards=may_send,
+            responses=answers(400, 401, 403, 404, 503, described={409: ActionAnswer}),
+            summary="Queue a message that is stuck, failed or bounced once more",
+            tags=["messages"],
+        )
+        fail = post(
+            "/v3/messages/{id:str}/fail",
+            status_code=200,
+            dto=FailBody,
+            return_dto=None,
+            opt={MAY_BE_EMPTY: True},
+            guards=may_send,
+            responses=answers(400, 401, 403, 404, 408, 413, 415, 422, 503, described={409: ActionAnswer}),
+            summary="Give an unfinished message up",
+            tags=["messages"],
+        )
+        return [retry(self.retry), fail(self.fail)]
+
+    async def retry(self, request: ApiRequest, id: FromPath[str]) -> Response[ActionAnswer]:
+        tenant_id = request.auth.tenant_id
+        row = await self._journal.message(tenant_id, id) if is_id("msg_", id) else None
+        if row is None:
+            raise NotFound("The message does not exist")
+        change = await self._journal.retry(tenant_id, id, recipients(row.personal), self._lifetime_s)
+        refusal = TRANSACTION_UNDER_WAY if change and change.under_way else NOT_RETRIED
+        return _answer(id, change, "Re-queued for delivery", refusal)
+
+    async def fail(
+        self, request: ApiRequest, id: FromPath[str], data: JSONBody[FailRequest] = NO_BODY
+    ) -> Response[ActionAnswer]:
+        reason = data.reason or NO_REASON
+        faults: list[Fault] = []
+        check_text(reason, "reason", faults, longest=LONGEST_REASON)
+        if faults:
+            raise Invalid(faults)
+        change = None
+        if is_id("msg_", id):
+            change = await self._journal.fail(request.auth.tenant_id, id, reason, tell_dropped(reason))
+        return _answer(id, change, "Marked as failed", NOT_FAILED)
+
+
+def recipients(personal: bytes) -> tuple[Recipient, ...]:
+    """All recipients of a stored message, in the order in which they were numbered when it was accepted."""
+    own = decode_personal(personal)
+    return tuple(Recipient(to.email, domain_of(to.email)) for to in (*own.to, *own.cc, *own.bcc))
+
+
+def _answer(id: str, change: Change | None, done: str, refusal: str) -> Response[ActionAnswer]:
+    if change is None:
+        raise NotFound("The message does not exist")
+    return Response(
+        ActionAnswer(message_id=id, status=change.status, message=done if change.done else refusal),
+        status_code=200 if change.done else 409,
+    )

@@ -1,0 +1,173 @@
+"""/v3/user/scheduled_sends: pausing, cancelling and resuming a batch, in SendGrid v3's shape.
+
+A pause holds everything of the batch that is not claimed, also what is accepted later; lifetimes go on meanwhile. A
+cancellation cancels what can be, and what is accepted into the batch later is accepted and cancelled at once. DELETE
+resumes a pause; of a cancellation it forgets only that it holds for later messages.
+"""
+
+import asyncio
+import logging
+from typing import Literal, cast
+
+import msgspec
+from litestar import delete, get, patch, post
+from litestar.handlers import HTTPRouteHandler
+from litestar.params import FromPath, JSONBody
+from msgspec import Struct
+
+from api.auth import Authenticator
+from api.body import ApiRequest, TypedBody
+from api.dropping import tell_cancelled
+from api.errors import Fault, Invalid, NotFound, answers
+from cluster.ids import is_id
+from cluster.journal.records import ScheduledSend, ScheduledStatus
+from cluster.journal.store import Journal, Unavailable
+
+log = logging.getLogger(__name__)
+
+LOOK_S = 10.0
+ABANDONED_S = 30.0
+"""A command that has not ended after this long is taken up by another process; both may go on."""
+
+
+class NewScheduledSend(Struct, frozen=True):
+    """A batch to pause or to cancel."""
+
+    batch_id: str | None = None
+    status: str | None = None
+
+
+class ScheduledSendChange(Struct, frozen=True):
+    """What to do with the batch instead: "pause" or "cancel"."""
+
+    status: str | None = None
+
+
+class NewBody(TypedBody[NewScheduledSend]):
+    decoder = msgspec.json.Decoder(NewScheduledSend)
+
+
+class ChangeBody(TypedBody[ScheduledSendChange]):
+    decoder = msgspec.json.Decoder(ScheduledSendChange)
+
+
+class ScheduledSends:
+    """The five calls."""
+
+    def __init__(self, authenticator: Authenticator, journal: Journal) -> None:
+        self._authenticator = authenticator
+        self._journal = journal
+
+    def handlers(self) -> list[HTTPRouteHandler]:
+        path, one = "/v3/user/scheduled_sends", "/v3/user/scheduled_sends/{batch_id:str}"
+        may_schedule = [self._authenticator.requires("mail.schedule")]
+        with_body = (400, 401, 403, 404, 408, 413, 415, 422, 503)
+        create = post(
+            path,
+            status_code=201,
+            dto=NewBody,
+            return_dto=None,
+            guards=may_schedule,
+            responses=answers(*with_body),
+            summary="Pause or cancel a batch",
+            tags=["mail"],
+        )
+        listing = get(
+            path,
+            guards=may_schedule,
+            responses=answers(401, 403, 503),
+            summary="The paused and cancelled batches",
+            tags=["mail"],
+        )
+        show = get(
+            one,
+            guards=may_schedule,
+            responses=answers(400, 401, 403, 404, 503),
+            summary="Whether a batch is paused or cancelled: an array of one, or empty",
+            tags=["mail"],
+        )
+        change = patch(
+            one,
+            status_code=204,
+            dto=ChangeBody,
+            return_dto=None,
+            guards=may_schedule,
+            responses=answers(*with_body),
+            summary="Cancel a paused batch, or pause a cancelled one",
+            tags=["mail"],
+        )
+        forget = delete(
+            one,
+            status_code=204,
+            guards=may_schedule,
+            responses=answers(400, 401, 403, 404, 503),
+            summary="Resume a paused batch; forget a cancellation",
+            tags=["mail"],
+        )
+        return [
+            create(self.create),
+            listing(self.listing),
+            show(self.show),
+            change(self.change),
+            forget(self.forget),
+        ]
+
+    async def create(self, request: ApiRequest, data: JSONBody[NewScheduledSend]) -> ScheduledSend:
+        faults: list[Fault] = []
+        status = _status(data.status, faults)
+        if not data.batch_id:
+            faults.append(Fault("The batch_id is required", "batch_id"))
+        if faults:
+            raise Invalid(faults)
+        batch_id = await self._known(request, data.batch_id or "")
+        if not await self._journal.schedule(request.auth.tenant_id, batch_id, status, tell_cancelled):
+            raise Invalid([Fault("The batch is paused or cancelled already; PATCH changes that", "batch_id")])
+        return ScheduledSend(batch_id, status)
+
+    async def listing(self, request: ApiRequest) -> list[ScheduledSend]:
+        return await self._journal.scheduled_sends(request.auth.tenant_id)
+
+    async def show(self, request: ApiRequest, batch_id: FromPath[str]) -> list[ScheduledSend]:
+        known = await self._known(request, batch_id)
+        return await self._journal.scheduled_sends(request.auth.tenant_id, known)
+
+    async def change(self, request: ApiRequest, batch_id: FromPath[str], data: JSONBody[ScheduledSendChange]) -> None:
+        faults: list[Fault] = []
+        status = _status(data.status, faults)
+        if faults:
+            raise Invalid(faults)
+        await self._reschedule(request, batch_id, status)
+
+    async def forget(self, request: ApiRequest, batch_id: FromPath[str]) -> None:
+        await self._reschedule(request, batch_id, "resume")
+
+    async def _known(self, request: ApiRequest, batch_id: str) -> str:
+        """The id, of a batch of this tenant. Raises NotFound."""
+        if is_id("bat_", batch_id) and await self._journal.batch_exists(request.auth.tenant_id, batch_id):
+            return batch_id
+        raise NotFound("The batch does not exist")
+
+    async def _reschedule(
+        self, request: ApiRequest, batch_id: str, status: Literal["pause", "cancel", "resume"]
+    ) -> None:
+        known = await self._known(request, batch_id)
+        if not await self._journal.reschedule(request.auth.tenant_id, known, status, tell_cancelled):
+            raise NotFound("The batch is neither paused nor cancelled")
+
+
+def _status(text: str | None, faults: list[Fault]) -> ScheduledStatus:
+    if text not in ("pause", "cancel"):
+        faults.append(Fault("The status must be pause or cancel", "status"))
+    return cast(ScheduledStatus, text)
+
+
+async def settle_abandoned(journal: Journal) -> None:
+    """For ever: end what a process of this cluster began and did not end, be it slow or dead."""
+    while True:
+        try:
+            for tenant_id, batch_id in await journal.unsettled(ABANDONED_S):
+                await journal.settle_batch(tenant_id, batch_id, tell_cancelled)
+                log.info("settled batch=%s", batch_id)
+        except Unavailable as error:
+            log.warning("settling waits for the journal reason=%r", error.reason)
+        await asyncio.sleep(LOOK_S)

@@ -1,0 +1,386 @@
+"""Accepted and not committed: a delivery actor is killed, the journal goes away, and nothing is sent twice or lost."""
+
+import asyncio
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from actors.capture.envelope import Answer, Behaviour, Reply
+from actors.delivery.ledger import Ledger, LedgerInUse
+from actors.delivery.outcomes import UNSTORABLE
+from actors.supervisor import Supervisor
+from analytics.events import Bounced, Delivered, encode_batch
+from cluster.embedded import EmbeddedPostgres
+from cluster.journal.records import NewMessage, Outcome, Waiting
+from cluster.journal.store import Journal, Rejected, Unavailable, migrate
+from cluster.policy.lifecycle import Status
+from tests.integration.delivery.world import DELIVERY, PATIENCE_S, SMTP, World, a_world
+from tests.integration.journal.builders import a_message
+
+NAME = "delivery-0-0"
+
+
+async def eventually(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.01)
+
+
+@contextmanager
+def no_commits(world: World) -> Iterator[None]:
+    """The journal takes no outcomes meanwhile; everything else works."""
+
+    async def away(*_: object, **__: object) -> None:
+        raise Unavailable("for the test")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(world.journal, "commit_outcomes", away)
+        yield
+
+
+async def delivered_once(world: World, *messages: NewMessage) -> None:
+    """Each is finished as delivered, was sent once, and has one event that says so."""
+    for message in messages:
+        row = await world.finished(message)
+        assert (row.status, row.retry_count) == (Status.DELIVERED, 0)
+        (event,) = await world.told(message, 1)
+        assert isinstance(event, Delivered)
+    assert len(world.taken) == len(messages)
+    assert len({event.id for event in world.events}) == len(world.events)
+
+
+async def accepted_but_not_committed(world: World, *messages: NewMessage, batch_id: str | None = None) -> None:
+    """On the wire and in the ledger, and then the actor is killed."""
+    with no_commits(world):
+        await world.accept(*messages, batch_id=batch_id)
+        await world.scheduler.round()
+        deliveries = sum(len(message.recipients) for message in messages)
+        await eventually(lambda: world.deliverer._committer.uncommitted == deliveries)
+        await world.kill()
+
+
+async def test_after_a_kill_the_next_life_finishes_what_was_accepted(journal: Journal) -> None:
+    async with a_world(journal) as world:
+        world.zone("example.com", "127.0.0.1")
+        batch = await journal.create_batch(world.tenant_id)
+        messages = [a_message(f"u{i}@example.com") for i in range(20)]
+        await accepted_but_not_committed(world, *messages, batch_id=batch)
+        for message in messages:
+            row = await journal.message(world.tenant_id, message.id)
+            assert row is not None and row.status is Status.SENDING
+        await world.restart()
+        await delivered_once(world, *messages)
+        counts = await journal.batch_counts(world.tenant_id, batch)
+        assert counts is not None
+        assert (counts.total, counts.by_status[Status.DELIVERED]) == (20, 20)
+        assert counts.completed_at is not None
+
+
+async def test_a_message_of_several_recipients_is_finished_recipient_by_recipient(journal: Journal) -> None:
+    left = [Reply(451, "4.3.0 later")]
+
+    def rcpt(path: str) -> Answer:
+        return left.pop() if "late" in path and left else None
+
+    async with a_world(journal, Behaviour(rcpt=rcpt)) as world:
+        world.zone("example.com", "127.0.0.1")
+        batch = await journal.create_batch(world.tenant_id)
+        message = a_message("a@example.com", "late@example.com", "b@example.com")
+        await accepted_but_not_committed(world, message, batch_id=batch)
+        await world.restart()
+        # The deferral was lost with the process; the two acceptances were not.
+        row = await world.finished(message)
+        assert row.status is Status.DELIVERED
+        sent = [envelope.rcpt_to for envelope in world.taken]
+        assert sent == [("a@example.com", "b@example.com"), ("late@example.com",)]
+        events = await world.told(message, 3)
+        assert sorted(event.recipient for event in events) == ["a@example.com", "b@example.com", "late@example.com"]
+        counts = await journal.batch_counts(world.tenant_id, batch)
+        assert counts is not None and counts.by_status[Status.DELIVERED] == 1
+
+
+async def test_a_commit_whose_answer_was_lost_is_replayed_without_effect(journal: Journal) -> None:
+    async with a_world(journal) as world:
+        world.zone("example.com", "127.0.0.1")
+        batch = await journal.create_batch(world.tenant_id)
+        message = a_message()
+        commit = journal.commit_outcomes
+
+        async def unanswered(*args: object, **kwargs: object) -> None:
+            await commit(*args, **kwargs)  # type: ignore[arg-type]
+            raise Unavailable("the answer was lost")
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(journal, "commit_outcomes", unanswered)
+            await world.accept(message, batch_id=batch)
+            await world.finished(message)
+            await world.kill()
+        await world.restart()
+        events = await world.told(message, 2)
+        assert len({event.id for event in events}) == 1, "a repeat can be told by its id"
+        counts = await journal.batch_counts(world.tenant_id, batch)
+        assert counts is not None and counts.by_status[Status.DELIVERED] == 1
+        assert len(world.taken) == 1
+
+
+async def test_a_late_restart_finishes_what_was_taken_back_and_not_yet_sent(
+    journal: Journal, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with a_world(journal) as world:
+        world.zone("example.com", "127.0.0.1")
+        queued, offered, claimed = (a_message(f"{i}@example.com") for i in range(3))
+        await accepted_but_not_committed(world, queued, offered, claimed)
+        (actor,) = await journal.delivery_actors(60)
+        assert await journal.retire_actor(NAME, actor.epoch) == 3
+        others = actor.epoch + 1000
+        waiting = [Waiting(message.id, 0, world.tenant_id, "example.com") for message in (offered, claimed)]
+        assert len(await journal.claim(waiting[1:], owner=others, lease_s=60)) == 1
+        await world.restart()
+        assert "accepted=3 finished=3 known=0 perhaps_sent_twice=1" in caplog.text
+        assert await journal.claim(waiting[:1], owner=others, lease_s=60) == []
+        for message in (queued, offered, claimed):
+            assert (await world.finished(message)).status is Status.DELIVERED
+        assert len(world.taken) == 3
+
+
+async def test_what_a_client_sends_again_is_not_finished_by_an_old_entry(journal: Journal) -> None:
+    async with a_world(journal) as world:
+        world.zone("example.com", "127.0.0.1")
+        message = a_message()
+        await world.accept(message)
+        outcome = Outcome(tenant_id=world.tenant_id, message_id=message.id, recipient_no=0, status=Status.DELIVERED)
+        settlement = await journal.settle([outcome], [1], events=encode_batch([]))
+        assert (settlement.finished, settlement.known, settlement.claimed_again) == (0, 1, 0)
+        await delivered_once(world, message)
+
+
+async def test_what_is_not_committed_is_not_sent_again_though_its_lease_is_over(journal: Journal) -> None:
+    settings = msgspec.structs.replace(DELIVERY, sending_lease_s=0.0)
+    async with a_world(journal, settings=settings) as world:
+        world.zone("example.com", "127.0.0.1")
+        message = a_message()
+        with no_commits(world):
+            await world.accept(message)
+            await world.scheduler.round()
+            await eventually(lambda: world.deliverer._committer.uncommitted == 1)
+            page = await world.scheduler.round()
+            assert len(page) == 1, "the journal believes that it must be sent"
+        await delivered_once(world, message)
+
+
+async def test_a_life_waits_for_the_former_one_to_end(journal: Journal) -> None:
+    async with a_world(journal) as world:
+        successor = world.make_deliverer()
+        with pytest.raises(LedgerInUse):
+            await successor.start()
+        (actor,) = await journal.delivery_actors(60)
+        assert actor.epoch == world.deliverer._epoch, "the one that lives was not superseded"
+
+
+async def test_a_full_disk_stops_claims_and_loses_nothing(journal: Journal) -> None:
+    async with a_world(journal) as world:
+        world.zone("example.com", "127.0.0.1")
+        folder = world.ledger._directory
+        first, second = a_message(), a_message()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(world.ledger, "_begin", _no_room)
+            with no_commits(world):
+                await world.accept(first)
+                await world.scheduler.round()
+                await eventually(lambda: world.ledger.problem is not None)
+            assert "No space left" in (await world.deliverer.problem() or "")
+            assert (await world.finished(first)).status is Status.DELIVERED
+            await world.accept(second)
+            await world.scheduler.round()
+            await asyncio.sleep(0)
+            assert world.deliverer._next_batch() == []
+        assert list(folder.glob("*.ledger")) == []
+        # The next heartbeat finds room.
+        assert (await world.finished(second)).status is Status.DELIVERED
+        assert await world.deliverer.problem() is None
+        assert len(world.taken) == 2
+
+
+def _no_room(*_: object) -> None:
+    raise OSError(28, "No space left on device")
+
+
+async def test_words_that_cannot_be_stored_do_not_make_a_bounce_come_again(journal: Journal) -> None:
+    async with a_world(journal, Behaviour(rcpt=lambda _: Reply(550, "5.1.1 no"))) as world:
+        world.zone("example.com", "127.0.0.1")
+        commit = journal.commit_outcomes
+
+        async def picky(outcomes: list[Outcome], *, owner: int, events: bytes) -> None:
+            if any((outcome.error_message or "").startswith("550") for outcome in outcomes):
+                raise Rejected("for the test")
+            await commit(outcomes, owner=owner, events=events)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(journal, "commit_outcomes", picky)
+            messages = [a_message(), a_message()]
+            await world.accept(*messages)
+            for message in messages:
+                row = await world.finished(message)
+                assert (row.status, row.error_message) == (Status.BOUNCED, UNSTORABLE)
+                (event,) = await world.told(message, 1)
+                assert isinstance(event, Bounced) and event.reason == "550 5.1.1 no"
+
+
+async def test_a_claim_without_an_answer_is_given_back(journal: Journal) -> None:
+    async with a_world(journal) as world:
+        world.zone("example.com", "127.0.0.1")
+        claim = journal.claim
+        failures = 1
+
+        async def unanswered(*args: object, **kwargs: object) -> object:
+            nonlocal failures
+            claimed = await claim(*args, **kwargs)  # type: ignore[arg-type]
+            if failures:
+                failures -= 1
+                raise Unavailable("the answer was lost")
+            return claimed
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(journal, "claim", unanswered)
+            message = a_message()
+            await world.accept(message)
+            assert (await world.finished(message)).status is Status.DELIVERED
+        assert len(world.taken) == 1
+
+
+# Postgres stops and starts
+
+
+@pytest.fixture
+async def own_postgres(tmp_path: Path) -> AsyncIterator[tuple[EmbeddedPostgres, str]]:
+    server = EmbeddedPostgres(tmp_path / "postgres")
+    dsn = await asyncio.to_thread(server.start)
+    await migrate(dsn)
+    yield server, dsn
+    await asyncio.to_thread(server.stop)
+
+
+@pytest.mark.parametrize("killed", [False, True], ids=["the actor lives", "the actor is killed meanwhile"])
+async def test_postgres_stops_and_starts_under_mail_in_flight(
+    own_postgres: tuple[EmbeddedPostgres, str], killed: bool
+) -> None:
+    server, dsn = own_postgres
+    journal = Journal(dsn, application="test", offer_grace_s=0, patience_s=0.3)
+    await journal.open()
+    smtp = msgspec.structs.replace(SMTP, data_termination_timeout_s=PATIENCE_S)
+    settings = msgspec.structs.replace(DELIVERY, lease_s=1.0)
+    async with a_world(journal, settings=settings, smtp=smtp) as world:
+        world.zone("example.com", "127.0.0.1")
+        messages = [a_message(f"u{i}@example.com") for i in range(30)]
+        world.reply = asyncio.get_running_loop().create_future()
+        await world.accept(*messages)
+        await world.scheduler.round()
+        # As many as may be claimed at once, a few of them at the peer, which has not replied yet.
+        on_their_way = settings.connections_per_site * 3
+        await eventually(lambda: sum(site.pool.outstanding for site in world.deliverer._sites.values()) == on_their_way)
+        await world.arrived(settings.connections_per_site)
+        await asyncio.to_thread(server.stop)
+
+        world.reply.set_result(None)
+        await eventually(lambda: world.deliverer._committer.uncommitted == on_their_way)
+        assert len(world.taken) == on_their_way, "nothing more can be claimed"
+        if killed:
+            await world.kill()
+            world.deliverer = world.make_deliverer()
+            with pytest.raises(Unavailable):
+                await world.deliverer.start()
+
+        await asyncio.to_thread(server.start)
+        while killed:
+            try:
+                await world.restart()
+                break
+            except Unavailable:
+                continue
+        await paging(world, messages)
+        await delivered_once(world, *messages)
+        assert {envelope.rcpt_to for envelope in world.taken} == {(m.recipients[0].email,) for m in messages}
+    await journal.close()
+
+
+async def paging(world: World, messages: list[NewMessage]) -> None:
+    """Let the scheduler page, as it does, through what is left of the outage."""
+    deadline = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            for message in messages:
+                await world.finished(message)
+            return
+        except Unavailable:
+            assert time.monotonic() < deadline
+
+
+async def test_silence_counts_only_when_the_journal_could_be_told(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def call(*_: object) -> None: ...
+
+    supervisor = Supervisor(journal, call, [], lambda _: None)
+    lost = journal.lost_actors
+    await journal.register_actor(NAME, "node")
+
+    async def all_are_silent(_: float) -> object:
+        return await lost(-1.0)
+
+    async def away(_: float) -> object:
+        raise Unavailable("for the test")
+
+    monkeypatch.setattr(journal, "lost_actors", all_are_silent)
+    await supervisor.take_back(100.0)
+    await supervisor.take_back(109.0)
+    monkeypatch.setattr(journal, "lost_actors", away)
+    await supervisor.take_back(110.0)
+    monkeypatch.setattr(journal, "lost_actors", all_are_silent)
+    await supervisor.take_back(111.0)
+    await supervisor.take_back(120.0)
+    assert len(await journal.delivery_actors(60)) == 1
+    await supervisor.take_back(122.0)
+    assert await journal.delivery_actors(60) == []
+
+
+# A real SIGKILL
+
+WRITER = """
+import sys
+from pathlib import Path
+from actors.delivery.ledger import Ledger
+from tests.unit.delivery.test_ledger import an_entry
+
+ledger = Ledger(Path(sys.argv[1]), segment_bytes=100_000)
+number = len(ledger.unsettled())
+while True:
+    ledger.append([an_entry(number), an_entry(number + 1)])
+    number += 2
+    print(number, flush=True)
+"""
+
+
+def test_what_was_appended_survives_sigkill(tmp_path: Path) -> None:
+    appended = 0
+    for _ in range(2):  # the second life begins with what the first left, and is killed as well
+        with subprocess.Popen([sys.executable, "-c", WRITER, str(tmp_path)], stdout=subprocess.PIPE, text=True) as life:
+            assert life.stdout is not None
+            began = appended
+            for line in life.stdout:
+                appended = int(line)
+                if appended == began + 1000:
+                    life.kill()  # it goes on meanwhile, so that the kill falls into some append
+        assert life.returncode == -signal.SIGKILL
+    ledger = Ledger(tmp_path)
+    numbers = [int(outcome.message_id.removeprefix("msg_")) for outcome, _ in ledger.unsettled()]
+    ledger.close()
+    assert numbers[:appended] == list(range(appended))
+    assert len(numbers) <= appended + 2, "but for the append that was not told of"

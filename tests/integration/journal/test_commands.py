@@ -1,0 +1,249 @@
+"""Retry, fail, and cancelling a batch, against a real Postgres and against what else happens at the same moment."""
+
+import asyncio
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+import pytest
+
+from cluster.journal import commands
+from cluster.journal.records import Change, Claimed, Ended, NewMessage, Outcome, Recipient, Waiting
+from cluster.journal.store import Journal
+from cluster.policy.lifecycle import Status
+from tests.integration.journal.builders import a_message, a_request, a_tenant
+from tests.integration.journal.test_queue import an_outcome, leased, status, waiting
+
+LIFETIME_S = 3600.0
+REQUEUED = Change(done=True, status=Status.QUEUED)
+
+
+class Told:
+    """A ``tell`` that remembers."""
+
+    def __init__(self) -> None:
+        self.ended: list[Ended] = []
+
+    def __call__(self, ended: Sequence[Ended]) -> bytes:
+        self.ended += ended
+        return b"dropped"
+
+
+async def claim(journal: Journal, *deliveries: Waiting, lease_s: float = 600) -> list[Claimed]:
+    return await journal.claim(deliveries, owner=1, lease_s=lease_s)
+
+
+async def end(journal: Journal, w: Waiting, status: Status, *, alone: bool = True) -> None:
+    await journal.commit_outcomes([an_outcome(w, status, alone=alone)], owner=1, events=b"e")
+
+
+async def retry(journal: Journal, tenant: str, message: NewMessage) -> Change | None:
+    return await journal.retry(tenant, message.id, message.recipients, LIFETIME_S)
+
+
+async def fail(journal: Journal, tenant: str, message: NewMessage, told: Told | None = None) -> Change | None:
+    return await journal.fail(tenant, message.id, "stuck", told or Told())
+
+
+async def counts(journal: Journal, tenant: str, batch: str) -> dict[str, int]:
+    found = await journal.batch_counts(tenant, batch)
+    assert found is not None
+    assert sum(found.by_status.values()) == found.total
+    return {status.value: count for status, count in found.by_status.items() if count}
+
+
+@pytest.mark.parametrize("ended", [Status.BOUNCED, Status.FAILED])
+async def test_a_finished_message_is_delivered_anew(journal: Journal, ended: Status) -> None:
+    tenant = await a_tenant(journal)
+    batch = await journal.create_batch(tenant)
+    message = a_message()
+    await journal.accept([a_request(tenant, message, batch_id=batch)])
+    (w,) = waiting(tenant, message)
+    await claim(journal, w)
+    await end(journal, w, ended)
+    before = await journal.batch_counts(tenant, batch)
+    assert before is not None and before.completed_at is not None
+    assert await retry(journal, tenant, message) == REQUEUED
+    after = await journal.batch_counts(tenant, batch)
+    assert after is not None and after.completed_at is None
+    assert await counts(journal, tenant, batch) == {"queued": 1}
+    row = await journal.message(tenant, message.id)
+    assert row is not None
+    assert (row.status, row.retry_count, row.error_message, row.finished_at) == (Status.QUEUED, 0, None, None)
+    assert await leased(journal, 1) == [w]
+    (claimed,) = await claim(journal, w)
+    assert (claimed.recipient, claimed.attempts, claimed.alone) == ("ada@example.com", 1, True)
+    assert timedelta(seconds=LIFETIME_S - 60) < claimed.expires_at - datetime.now(UTC) <= timedelta(seconds=LIFETIME_S)
+    await end(journal, w, Status.DELIVERED)
+    assert await counts(journal, tenant, batch) == {"delivered": 1}
+
+
+async def test_a_stuck_message_is_queued_at_once(journal: Journal) -> None:
+    tenant = await a_tenant(journal)
+    message = a_message()
+    await journal.accept([a_request(tenant, message)])
+    (w,) = await leased(journal, 1)
+    assert await leased(journal, 2) == []
+    assert await retry(journal, tenant, message) == REQUEUED
+    assert await leased(journal, 2) == [w]
+
+
+async def test_nothing_is_retried_while_it_may_be_on_the_wire(journal: Journal) -> None:
+    tenant = await a_tenant(journal)
+    message = a_message("a@one.example", "b@two.example")
+    await journal.accept([a_request(tenant, message)])
+    one, two = await leased(journal, 1)
+    await claim(journal, two)
+    refused = Change(done=False, status=Status.PROCESSING, under_way=True)
+    assert await retry(journal, tenant, message) == refused
+    await journal.unclaim([(message.id, 1)], owner=1)
+    await claim(journal, one, two, lease_s=0)
+    assert await status(journal, tenant, message) is Status.SENDING
+    assert await retry(journal, tenant, message) == REQUEUED  # the leases are over
+    await end(journal, one, Status.DELIVERED, alone=False)  # and what its owner learned all the same is a fact
+    assert await leased(journal, 2) == [two]
+
+
+@pytest.mark.parametrize("ended", [Status.DELIVERED, Status.SENT, Status.CANCELLED, Status.SANDBOX, Status.QUEUED])
+async def test_what_is_well_is_not_retried(journal: Journal, ended: Status) -> None:
+    tenant = await a_tenant(journal)
+    message = a_message(sandbox=ended is Status.SANDBOX)
+    await journal.accept([a_request(tenant, message)])
+    if ended is Status.CANCELLED:
+        await journal.cancel(tenant, message.id, b"")
+    elif ended in (Status.DELIVERED, Status.SENT):
+        await claim(journal, *waiting(tenant, message))
+        await end(journal, waiting(tenant, message)[0], ended)
+    assert await retry(journal, tenant, message) == Change(done=False, status=ended)
+    assert await status(journal, tenant, message) is ended
+    other = await a_tenant(journal, "other")
+    assert await retry(journal, other, message) is None
+    assert await fail(journal, other, message) is None
+
+
+async def test_a_retry_against_the_end_loses_and_doubles_nothing(journal: Journal) -> None:
+    tenant = await a_tenant(journal)
+    batch = await journal.create_batch(tenant)
+    messages = [a_message(*("a@one.example", "b@two.example")[: 1 + n % 2]) for n in range(150)]
+    await journal.accept([a_request(tenant, *messages, batch_id=batch)])
+    deliveries = [w for m in messages for w in waiting(tenant, m)]
+    await claim(journal, *deliveries, lease_s=0)
+    work = []
+    for message in messages:
+        own = waiting(tenant, message)
+        work += [retry(journal, tenant, message), *(end(journal, w, Status.BOUNCED, alone=len(own) == 1) for w in own)]
+        work += [retry(journal, tenant, message)]
+    await asyncio.gather(*work)
+    # Whatever came first: each message is finished, or waits with all of its deliveries to be made.
+    left = {(w.message_id, w.recipient_no) for w in await leased(journal, 2, limit=1000)}
+    for message in messages:
+        row = await journal.message(tenant, message.id)
+        assert row is not None
+        waits = [n for id, n in left if id == message.id]
+        assert waits if row.status is Status.PROCESSING else (row.status is Status.BOUNCED and not waits)
+    by_status = await counts(journal, tenant, batch)
+    assert by_status.get("processing", 0) == len({id for id, _ in left})
+
+
+@pytest.mark.parametrize("stage", ["queued", "processing", "sending"])
+async def test_an_unfinished_message_can_be_failed_in_every_state(journal: Journal, stage: str) -> None:
+    tenant = await a_tenant(journal)
+    batch = await journal.create_batch(tenant)
+    message = a_message()
+    await journal.accept([a_request(tenant, message, batch_id=batch)])
+    (w,) = waiting(tenant, message)
+    if stage != "queued":
+        await leased(journal, 1)
+    if stage == "sending":
+        await claim(journal, w)
+    told = Told()
+    assert await fail(journal, tenant, message, told) == Change(done=True, status=Status.FAILED)
+    assert told.ended == [Ended(tenant, message.id, "ada@example.com", batch, ("greetings",))]
+    row = await journal.message(tenant, message.id)
+    assert row is not None and (row.status, row.error_message) == (Status.FAILED, "stuck")
+    assert await fail(journal, tenant, message) == Change(done=False, status=Status.FAILED)
+    await end(journal, w, Status.DELIVERED)  # what was on the wire finds no row
+    assert await counts(journal, tenant, batch) == {"failed": 1}
+    again = await retry(journal, tenant, message)
+    assert again == (Change(done=False, status=Status.FAILED, under_way=True) if stage == "sending" else REQUEUED)
+
+
+async def test_who_has_the_message_does_not_get_it_again(journal: Journal) -> None:
+    tenant = await a_tenant(journal)
+    batch = await journal.create_batch(tenant)
+    message = a_message("has@one.example", "bounced@two.example", "waits@three.example")
+    await journal.accept([a_request(tenant, message, batch_id=batch)])
+    has, bounced, waits = waiting(tenant, message)
+    await claim(journal, has, bounced)
+    await end(journal, has, Status.SENT, alone=False)
+    await end(journal, bounced, Status.BOUNCED, alone=False)
+    told = Told()
+    await fail(journal, tenant, message, told)
+    assert [delivery.recipient for delivery in told.ended] == ["waits@three.example"]
+    assert await retry(journal, tenant, message) == REQUEUED
+    assert sorted(w.recipient_no for w in await leased(journal, 1)) == [1, 2]
+    assert len(await claim(journal, has, bounced, waits)) == 2
+    for w in (bounced, waits):
+        await end(journal, w, Status.BOUNCED, alone=False)
+    # One of them has it: the message went out, and there is nothing more to retry.
+    assert await counts(journal, tenant, batch) == {"sent": 1}
+    assert await retry(journal, tenant, message) == Change(done=False, status=Status.SENT)
+
+
+async def test_a_batch_is_cancelled_but_for_what_was_claimed(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(commands, "PAGE", 7)
+    tenant = await a_tenant(journal)
+    batch, other = await journal.create_batch(tenant), await journal.create_batch(tenant)
+    messages = [a_message() for _ in range(30)]
+    half_claimed = a_message("a@one.example", "b@two.example")
+    later = a_message("c@one.example", "d@two.example", send_at=datetime.now(UTC) + timedelta(days=1))
+    await journal.accept([a_request(tenant, *messages, half_claimed, later, batch_id=batch)])
+    await journal.accept([a_request(tenant, a_message(), batch_id=other)])
+    await leased(journal, 1, limit=20)
+    await claim(journal, *waiting(tenant, messages[0]), *waiting(tenant, messages[15]))
+    await claim(journal, waiting(tenant, half_claimed)[1])
+    await end(journal, waiting(tenant, messages[0])[0], Status.DELIVERED)
+    told = Told()
+    assert await journal.cancel_batch(tenant, batch, told) == 29
+    assert len({(e.message_id, e.recipient) for e in told.ended}) == len(told.ended) == 30
+    assert await counts(journal, tenant, batch) == {"cancelled": 29, "delivered": 1, "sending": 2}
+    assert sum((await counts(journal, tenant, other)).values()) == 1
+    assert await claim(journal, *(w for m in messages[1:15] for w in waiting(tenant, m))) == []
+    assert await journal.cancel_batch(tenant, batch, told) == 0
+    assert await journal.cancel_batch(await a_tenant(journal, "other"), batch, told) is None
+
+
+async def test_cancelling_a_batch_against_claims_never_both(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(commands, "PAGE", 100)
+    tenant = await a_tenant(journal)
+    batch = await journal.create_batch(tenant)
+    messages = [a_message(*("a@one.example", "b@two.example")[: 1 + n % 2]) for n in range(2000)]
+    await journal.accept([a_request(tenant, *messages, batch_id=batch)])
+    deliveries = [w for m in messages for w in waiting(tenant, m)]
+    claims = [journal.claim(deliveries[n : n + 20], owner=1, lease_s=600) for n in range(0, len(deliveries), 80)]
+    told = Told()
+    cancelled, *claimed = await asyncio.gather(
+        journal.cancel_batch(tenant, batch, told), *claims, journal.page_in(500, 600, lambda _: 1, _bury)
+    )
+    sent = {c.message_id for answer in claimed if isinstance(answer, list) for c in answer}
+    stopped = {delivery.message_id for delivery in told.ended}
+    assert cancelled == len(stopped)
+    assert not sent & stopped
+    # And nothing was left that could have been cancelled.
+    assert sent | stopped == {message.id for message in messages}
+
+
+def _bury(_: object) -> tuple[list[Outcome], bytes]:
+    raise AssertionError("nothing has expired")
+
+
+async def test_a_cancelled_message_is_gone_from_every_hand(journal: Journal) -> None:
+    tenant = await a_tenant(journal)
+    batch = await journal.create_batch(tenant)
+    message = msgspec.structs.replace(a_message(), recipients=(Recipient("a@b.example", "b.example"),))
+    await journal.accept([a_request(tenant, message, batch_id=batch)])
+    (w,) = await leased(journal, 1)
+    assert await journal.cancel_batch(tenant, batch, Told()) == 1
+    assert await claim(journal, w) == []
+    assert await status(journal, tenant, message) is Status.CANCELLED
+    assert await retry(journal, tenant, message) == Change(done=False, status=Status.CANCELLED)
