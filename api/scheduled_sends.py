@@ -104,13 +104,7 @@ class ScheduledSends:
             summary="Resume a paused batch; forget a cancellation",
             tags=["mail"],
         )
-        return [
-            create(self.create),
-            listing(self.listing),
-            show(self.show),
-            change(self.change),
-            forget(self.forget),
-        ]
+        return [create(self.create), listing(self.listing), show(self.show), change(self.change), forget(self.forget)]
 
     async def create(self, request: ApiRequest, data: JSONBody[NewScheduledSend]) -> ScheduledSend:
         faults: list[Fault] = []
