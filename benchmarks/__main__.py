@@ -1,0 +1,89 @@
+"""``python -m benchmarks SCENARIO``: each scenario a command."""
+
+import asyncio
+import sys
+from pathlib import Path
+
+import click
+import msgspec
+from rich.console import Console
+
+from benchmarks.chaos import report, scenario
+from benchmarks.chaos.faults import Kind
+from benchmarks.postray import DidNotStart
+
+LONGEST_S = 3600.0
+MOST_RATE = 2000.0
+
+
+@click.group()
+def main() -> None:
+    """Measure and try postray: real processes, on loopback, bounded in time."""
+
+
+@main.command()
+@click.option("--seconds", type=click.FloatRange(5, LONGEST_S), default=120, show_default=True, help="Of storm.")
+@click.option("--seed", type=int, default=1, show_default=True, help="The same seed, the same schedule of faults.")
+@click.option("--rate", type=click.FloatRange(1, MOST_RATE), default=100, show_default=True, help="Messages a second.")
+@click.option(
+    "--patience",
+    type=click.FloatRange(1, LONGEST_S),
+    default=120,
+    show_default=True,
+    help="Seconds for coming to rest.",
+)
+@click.option(
+    "--only", "kinds", type=click.Choice([kind.value for kind in Kind]), multiple=True, help="Only these faults."
+)
+@click.option(
+    "--without", type=click.Choice([kind.value for kind in Kind]), multiple=True, help="All faults but these."
+)
+@click.option("--json", "json_path", type=click.Path(dir_okay=False, path_type=Path), help="Write the record there.")
+@click.option("--keep", is_flag=True, help="Leave the scratch directory with its logs.")
+def chaos(
+    seconds: float,
+    seed: int,
+    rate: float,
+    patience: float,
+    kinds: tuple[str, ...],
+    without: tuple[str, ...],
+    json_path: Path | None,
+    keep: bool,
+) -> None:
+    """Kill everything, again and again, under load; then prove that every promise was kept.
+
+    Exit 1 when a message was lost, is stuck or was sent after its cancel, when journal, ClickHouse and sink disagree,
+    or when there are more duplicates than replies that can have been lost.
+    """
+    options = scenario.Options(
+        seed=seed,
+        seconds=seconds,
+        rate=rate,
+        patience_s=patience,
+        kinds=tuple(kind for kind in Kind if kind in (kinds or tuple(Kind)) and kind not in without),
+        keep=keep,
+    )
+    console = Console(highlight=False)
+    try:
+        record = asyncio.run(scenario.run(options, console))
+    except asyncio.CancelledError:
+        console.print("interrupted; everything that was started has ended")
+        sys.exit(130)
+    except DidNotStart as error:
+        raise click.ClickException(f"postray did not start: {error}") from error
+    report.show(console, record)
+    if json_path is not None:
+        json_path.write_bytes(msgspec.json.format(msgspec.json.encode(record), indent=2))
+    sys.exit(bool(record.broken))
+
+
+@main.command()
+@click.argument("records", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+def chaos_table(records: tuple[Path, ...]) -> None:
+    """The records of chaos runs (--json) as a table in Markdown."""
+    decode = msgspec.json.Decoder(report.Record).decode
+    click.echo(report.table([decode(path.read_bytes()) for path in records]))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,153 @@
+"""What is known after a storm, collected from everybody who knows: journal, ClickHouse, API. Decides nothing.
+
+The journal is read by SQL of the harness's own, not through the code under test.
+"""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Callable
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import psycopg
+
+from analytics.client import ClickHouse
+from benchmarks.chaos.mail import number_of
+from benchmarks.chaos.records import Events, Left, Shown, Stored
+from benchmarks.client import Client, NotSent, Unanswered
+from cluster.journal.records import decode_personal
+from cluster.settings import ClickHouseSettings
+
+LOOK_S = 0.5
+SAMPLE = 60
+"""Messages asked of the API one by one."""
+SAMPLE_TRIES = 5
+FAILURES = 3
+"""After so many answers that failed at rest, the API is not asked any more."""
+
+LEFT = """
+SELECT (SELECT count(*) FROM deliveries),
+       (SELECT count(*) FROM event_log l JOIN log_cursors c ON (l.tx, l.id) > (c.tx, c.id)
+        WHERE c.consumer = 'recorder')
+"""
+MESSAGES = """
+SELECT m.id, r.categories, m.batch_id, m.personal, o.status::text, extract(epoch FROM o.finished_at)::float8,
+       (SELECT count(*) FROM outcomes o2 WHERE o2.message_id = m.id)
+FROM messages m JOIN requests r ON r.id = m.request_id LEFT JOIN outcomes o ON o.message_id = m.id
+ORDER BY m.id
+"""
+DELIVERIES = """
+SELECT message_id, recipient, status::text, attempts, owner, due_at - now(), error_message FROM deliveries
+ORDER BY message_id, recipient_no
+"""
+TALLIES = """
+SELECT batch_id, coalesce(status::text, 'accepted'), sum(messages)::bigint FROM batch_tallies GROUP BY batch_id, status
+"""
+EVENTS = "SELECT message_id, recipient, event, count() FROM events_once GROUP BY message_id, recipient, event"
+
+
+async def wait_for_rest(dsn: str, patience_s: float, tell: Callable[[Left], None]) -> Left:
+    """Return when nothing is left, or after ``patience_s``."""
+    deadline = asyncio.get_running_loop().time() + patience_s
+    while True:
+        left = await asyncio.to_thread(_left, dsn)
+        tell(left)
+        if left.at_rest or asyncio.get_running_loop().time() > deadline:
+            return left
+        await asyncio.sleep(LOOK_S)
+
+
+def _left(dsn: str) -> Left:
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        row = connection.execute(LEFT).fetchone()
+        assert row is not None
+        return Left(*row)
+
+
+def read_journal(dsn: str) -> tuple[list[Stored], list[str], dict[str, dict[str, int]]]:
+    """Every message, every unfinished delivery in words, and the tallies of the batches."""
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        stored = [_stored(row) for row in connection.execute(MESSAGES)]
+        unfinished = [
+            f"{message_id} {recipient}: {status}, attempts {attempts}, owner {owner}, due in {due_in}, {error}"
+            for message_id, recipient, status, attempts, owner, due_in, error in connection.execute(DELIVERIES)
+        ]
+        tallies: dict[str, dict[str, int]] = defaultdict(dict)
+        for batch_id, status, messages in connection.execute(TALLIES):
+            tallies[batch_id][status] = messages
+    return stored, unfinished, dict(tallies)
+
+
+def _stored(row: tuple[Any, ...]) -> Stored:
+    message_id, categories, batch_id, personal, status, finished_at, outcomes = row
+    content = decode_personal(bytes(personal))
+    return Stored(
+        message_id=message_id,
+        number=number_of(categories),
+        recipients=tuple(address.email for address in (*content.to, *content.cc, *content.bcc)),
+        batch_id=batch_id,
+        status=status,
+        finished_at=finished_at,
+        outcomes=outcomes,
+    )
+
+
+def read_events(data_dir: Path) -> Events:
+    """Every event in ClickHouse. The postray of this directory must have stopped: one process may hold the engine."""
+    client = ClickHouse.open(ClickHouseSettings(), data_dir)
+    try:
+        client.migrate()
+        events: Events = defaultdict(dict)
+        for message_id, recipient, event, count in client.rows(EVENTS):
+            events[message_id, recipient][event] = count
+        return dict(events)
+    finally:
+        client.close()
+
+
+async def ask_messages(client: Client, message_ids: list[str], random: Random) -> tuple[list[Shown], list[str]]:
+    """What the API says of a sample of messages; and what it failed to say."""
+    shown: list[Shown] = []
+    problems: list[str] = []
+    for message_id in random.sample(message_ids, min(SAMPLE, len(message_ids))):
+        if len(problems) == FAILURES:
+            break
+        body = await _ask(client, f"/v3/messages/{message_id}")
+        if body is None:
+            problems.append(f"GET /v3/messages/{message_id} failed at rest")
+            continue
+        events = body["events"]
+        shown.append(
+            Shown(message_id=message_id, status=body["status"], events=None if events is None else len(events))
+        )
+    return shown, problems
+
+
+async def ask_batches(client: Client, batch_ids: list[str]) -> tuple[dict[str, dict[str, Any]], list[str]]:
+    """What the API says of batches; and what it failed to say."""
+    shown: dict[str, dict[str, Any]] = {}
+    problems: list[str] = []
+    for batch_id in batch_ids:
+        if len(problems) == FAILURES:
+            break
+        body = await _ask(client, f"/v3/mail/batch/{batch_id}")
+        if body is None:
+            problems.append(f"GET /v3/mail/batch/{batch_id} failed at rest")
+        else:
+            shown[batch_id] = body
+    return shown, problems
+
+
+async def _ask(client: Client, path: str) -> dict[str, Any] | None:
+    for _ in range(SAMPLE_TRIES):
+        try:
+            answer = await client.get(path)
+        except (NotSent, Unanswered):
+            pass
+        else:
+            if answer.status == 200:
+                body: dict[str, Any] = answer.json()
+                return body
+        await asyncio.sleep(LOOK_S)
+    return None

@@ -1,0 +1,156 @@
+"""The schedule of faults: what goes wrong and when, decided before a run from its seed alone.
+
+Pure: the same seed, length and kinds make the same schedule. ``storm.py`` performs it. What a fault meets when its time
+comes (a process that has not come back yet, a database that is down) is not foreseen here.
+"""
+
+from collections.abc import Collection, Iterator, Mapping
+from enum import StrEnum
+from random import Random
+
+from msgspec import Struct
+
+
+class Lane(StrEnum):
+    """Faults of one lane follow each other; lanes run side by side, so that faults of different kinds meet."""
+
+    KILLS = "kills"
+    OUTAGES = "outages"
+    SINK = "sink"
+
+
+class Kind(StrEnum):
+    """What goes wrong."""
+
+    KILL_API = "kill-api"
+    KILL_DELIVERY = "kill-delivery"
+    KILL_SCHEDULER = "kill-scheduler"
+    KILL_RECORDER = "kill-recorder"
+    KILL_SUPERVISOR = "kill-supervisor"
+    KILL_BACKEND = "kill-backend"
+    """SIGKILL of one backend of Postgres: its postmaster then ends all others and recovers from the log."""
+    KILL_ALL = "kill-all"
+    """SIGKILL of every process of postray at once, Ray's included, then ``postray up`` again."""
+    STOP_POSTGRES = "stop-postgres"
+    """Stopped in order, and started again after a while."""
+    FREEZE_POSTGRES = "freeze-postgres"
+    """SIGSTOP of all its processes: connections stay, and nobody answers."""
+    FREEZE_CLICKHOUSE = "freeze-clickhouse"
+    """SIGSTOP of the recorder, in which the embedded ClickHouse lives."""
+    FREEZE_DELIVERY = "freeze-delivery"
+    """SIGSTOP of a delivery actor for less than it takes to be thought dead."""
+    SINK_DROPS_BEFORE = "sink-drops-before"
+    """The sink takes no message, and drops the connection at its end."""
+    SINK_DROPS_AFTER = "sink-drops-after"
+    """The sink takes the message and drops the connection instead of saying so: an unavoidable duplicate."""
+    SINK_REFUSES = "sink-refuses"
+    """421, in the greeting and at the end of messages."""
+    SINK_DEFERS = "sink-defers"
+    """451 at the end of messages."""
+    SINK_STALLS_BEFORE = "sink-stalls-before"
+    """The sink takes no message, and never says anything again."""
+    SINK_STALLS_AFTER = "sink-stalls-after"
+    """The sink takes the message, and never says so."""
+    SINK_SLOW = "sink-slow"
+    """The reply comes late."""
+
+
+class Pace(Struct, frozen=True):
+    """A kind's lane, how often it comes up in a round of its lane, and how many seconds it lasts."""
+
+    lane: Lane
+    turns: int
+    shortest_s: float = 0.0
+    longest_s: float = 0.0
+
+
+PACES: Mapping[Kind, Pace] = {
+    Kind.KILL_DELIVERY: Pace(Lane.KILLS, 5),
+    Kind.KILL_API: Pace(Lane.KILLS, 3),
+    Kind.KILL_SCHEDULER: Pace(Lane.KILLS, 2),
+    Kind.KILL_RECORDER: Pace(Lane.KILLS, 2),
+    Kind.KILL_SUPERVISOR: Pace(Lane.KILLS, 2),
+    Kind.KILL_BACKEND: Pace(Lane.KILLS, 2),
+    Kind.STOP_POSTGRES: Pace(Lane.OUTAGES, 2, 2, 12),
+    Kind.FREEZE_POSTGRES: Pace(Lane.OUTAGES, 2, 2, 6),
+    Kind.FREEZE_CLICKHOUSE: Pace(Lane.OUTAGES, 2, 3, 12),
+    Kind.FREEZE_DELIVERY: Pace(Lane.OUTAGES, 1, 2, 6),
+    Kind.SINK_DROPS_BEFORE: Pace(Lane.SINK, 1, 1, 4),
+    Kind.SINK_DROPS_AFTER: Pace(Lane.SINK, 2, 1, 4),
+    Kind.SINK_REFUSES: Pace(Lane.SINK, 1, 1, 4),
+    Kind.SINK_DEFERS: Pace(Lane.SINK, 1, 1, 4),
+    Kind.SINK_STALLS_BEFORE: Pace(Lane.SINK, 1, 1, 3),
+    Kind.SINK_STALLS_AFTER: Pace(Lane.SINK, 1, 1, 3),
+    Kind.SINK_SLOW: Pace(Lane.SINK, 2, 2, 6),
+}
+GAPS_S: Mapping[Lane, tuple[float, float]] = {
+    Lane.KILLS: (2.0, 4.0),
+    Lane.OUTAGES: (3.0, 9.0),
+    Lane.SINK: (1.0, 4.0),
+}
+"""Between the end of a fault and the next of its lane. With a kill every 3 s there are 20 in 120 s even when some find
+nobody."""
+CALM_S = 1.0
+"""Before the first fault: something must be under way to be disturbed."""
+LONGEST_PART = 0.3
+"""No fault lasts longer than this part of a run."""
+KILL_ALL_FROM_S = 40.0
+"""In a shorter run there is no time to come back from it, which takes some seconds."""
+
+
+class Fault(Struct, frozen=True):
+    """One thing that goes wrong. Times in seconds from the start of the storm."""
+
+    at_s: float
+    kind: Kind
+    duration_s: float
+    pick: float
+    """In [0, 1): which, where there are several of its kind."""
+
+    @property
+    def lane(self) -> Lane:
+        return Lane.KILLS if self.kind is Kind.KILL_ALL else PACES[self.kind].lane
+
+
+def schedule(seed: int, seconds: float, kinds: Collection[Kind] = tuple(Kind)) -> list[Fault]:
+    """Every fault of a run, by time. All are over before ``seconds``."""
+    random = Random(seed)
+    faults = [
+        # A generator of its own for each lane: leaving out one kind leaves the other lanes as they were.
+        fault
+        for lane in Lane
+        for fault in _lane(Random(random.random()), lane, seconds, kinds)
+    ]
+    return sorted(faults, key=lambda fault: (fault.at_s, fault.kind))
+
+
+def _lane(random: Random, lane: Lane, seconds: float, kinds: Collection[Kind]) -> Iterator[Fault]:
+    deck = [kind for kind, pace in PACES.items() if pace.lane is lane and kind in kinds for _ in range(pace.turns)]
+    all_at_s = random.uniform(0.4, 0.6) * seconds
+    kill_all = lane is Lane.KILLS and Kind.KILL_ALL in kinds and seconds >= KILL_ALL_FROM_S
+    at_s = CALM_S
+    for kind in _dealt(random, deck):
+        at_s = round(at_s + random.uniform(*GAPS_S[lane]), 2)
+        if kill_all and at_s >= all_at_s:
+            kill_all = False
+            yield Fault(at_s, Kind.KILL_ALL, 0.0, random.random())
+            continue
+        pace = PACES[kind]
+        longest_s = min(pace.longest_s, seconds * LONGEST_PART)
+        duration_s = round(random.uniform(min(pace.shortest_s, longest_s), longest_s), 2)
+        if at_s + duration_s >= seconds:
+            return
+        yield Fault(at_s, kind, duration_s, random.random())
+        at_s += duration_s
+
+
+def _dealt(random: Random, deck: list[Kind]) -> Iterator[Kind]:
+    """Kinds without end, in rounds: in each, every kind has its turns, in an order of its own."""
+    while deck:
+        yield from random.sample(deck, len(deck))
+
+
+def longest_outage_s(faults: Collection[Fault]) -> float:
+    """The longest time for which the journal or a delivery actor is away."""
+    kinds = (Kind.STOP_POSTGRES, Kind.FREEZE_POSTGRES, Kind.FREEZE_DELIVERY)
+    return max((fault.duration_s for fault in faults if fault.kind in kinds), default=0.0)

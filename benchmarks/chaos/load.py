@@ -1,0 +1,155 @@
+"""The load: a stream of sends and cancels to the API, by a client that behaves well and keeps book of every answer.
+
+A request that was refused or could not be sent is sent again later, as a new request with a number of its own; one
+that got no answer is not, as it may have been accepted: the journal tells in the end (``facts.py``).
+"""
+
+import asyncio
+import time
+from random import Random
+
+from benchmarks.chaos import mail
+from benchmarks.chaos.records import Cancel, Sent
+from benchmarks.client import Answer, Client, NotSent, Unanswered
+
+AT_ONCE = 64
+"""Requests under way; with more the stream waits."""
+CANCELLED_SHARE = 0.08
+CANCEL_WITHIN_S = 3.0
+LONGEST_WAIT_S = 2.0
+"""Of what Retry-After asks for: a run is short."""
+CONNECT_WAIT_S = 0.3
+PATIENCE_S = 30.0
+"""How long a request that is refused is tried again."""
+BATCH_REQUESTS = 8
+"""About so many requests share a batch."""
+
+
+class Load:
+    """One stream. What it has done so far is in ``sent`` and ``cancels``."""
+
+    def __init__(self, client: Client, rate: float, random: Random) -> None:
+        """``rate``: messages a second."""
+        self._client = client
+        self._rate = rate
+        self._random = random
+        self._numbers = 0
+        self._batch_id: str | None = None
+        self._batch_uses = 0
+        self.sent: list[Sent] = []
+        self.cancels: list[Cancel] = []
+        self.problems: list[str] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    @property
+    def promised(self) -> int:
+        """Messages accepted with a 202."""
+        return sum(len(sent.message_ids) for sent in self.sent)
+
+    async def run(self, seconds: float) -> None:
+        """Send for so long; returns when every request has its end."""
+        clock = asyncio.get_running_loop().time
+        places = asyncio.Semaphore(AT_ONCE)
+        due = began = clock()
+        try:
+            while clock() - began < seconds:
+                draft = mail.draw(self._random)
+                # Behind its rate it does not catch up: what an outage held back would come as one burst.
+                due = max(due, clock() - 1.0) + draft.messages / self._rate
+                await places.acquire()
+                self._spawn(draft, places)
+                await asyncio.sleep(max(0.0, due - clock()))
+            await asyncio.gather(*self._tasks)
+        finally:
+            for task in self._tasks:
+                task.cancel()
+
+    def _spawn(self, draft: mail.Draft, places: asyncio.Semaphore) -> None:
+        task = asyncio.create_task(self._send(draft))
+        self._tasks.add(task)
+
+        def ended(task: asyncio.Task[None]) -> None:
+            self._tasks.discard(task)
+            places.release()
+            if not task.cancelled() and (error := task.exception()) is not None:
+                self.problems.append(f"load generator: {error!r}")
+
+        task.add_done_callback(ended)
+
+    async def _send(self, draft: mail.Draft) -> None:
+        """Send until it is accepted, or it is unknown whether it was; then perhaps cancel some of it."""
+        deadline = time.monotonic() + PATIENCE_S
+        while True:
+            sent, wait_s = await self._attempt(draft)
+            self.sent.append(sent)
+            if sent.outcome in ("accepted", "unanswered") or time.monotonic() > deadline:
+                break
+            await asyncio.sleep(wait_s)
+        unwanted = [message_id for message_id in sent.message_ids if self._random.random() < CANCELLED_SHARE]
+        await asyncio.gather(*map(self._cancel, unwanted))
+
+    async def _attempt(self, draft: mail.Draft) -> tuple[Sent, float]:
+        """One request; and how long to wait before the next, should it be needed."""
+        number, self._numbers = self._numbers, self._numbers + 1
+        batch_id = await self._batch() if draft.batch else None
+        sent = Sent(number=number, recipients=mail.recipients(draft, number), outcome="not sent", at=0.0)
+        wait_s = CONNECT_WAIT_S
+        began = time.monotonic()
+        try:
+            body = mail.body(draft, number, now=time.time(), batch_id=batch_id)
+            answer = await self._client.post("/v3/mail/send", body)
+        except NotSent as error:
+            sent.reason = str(error)
+        except Unanswered as error:
+            sent.outcome, sent.reason = "unanswered", str(error)
+        else:
+            sent.status = answer.status
+            if answer.status == 202:
+                sent.outcome, sent.message_ids = "accepted", _ids(answer)
+            else:
+                sent.outcome = "refused"
+                wait_s = min(float(answer.headers.get("retry-after", "1")), LONGEST_WAIT_S)
+                if answer.status not in (429, 503):
+                    self.problems.append(f"request {number}: {answer.status} {answer.body[:300]!r}")
+        sent.at = time.time()
+        sent.took_s = round(time.monotonic() - began, 3)
+        return sent, wait_s
+
+    async def _batch(self) -> str | None:
+        """A batch to send in, now and then a new one; None when none can be made now."""
+        self._batch_uses += 1
+        if self._batch_id is None or self._batch_uses > BATCH_REQUESTS:
+            self._batch_uses = 0
+            try:
+                answer = await self._client.post("/v3/mail/batch")
+            except (NotSent, Unanswered):
+                return self._batch_id
+            if answer.status == 201:
+                self._batch_id = answer.json()["batch_id"]
+        return self._batch_id
+
+    async def _cancel(self, message_id: str) -> None:
+        await asyncio.sleep(self._random.uniform(0, CANCEL_WITHIN_S))
+        status, reason, began = 0, "", time.monotonic()
+        try:
+            answer = await self._client.post(f"/v3/messages/{message_id}/cancel")
+        except (NotSent, Unanswered) as error:
+            reason = str(error)
+        else:
+            status = answer.status
+            if status not in (200, 409, 429, 503):
+                self.problems.append(f"cancel of {message_id}: {status} {answer.body[:300]!r}")
+        self.cancels.append(
+            Cancel(
+                message_id=message_id,
+                status=status,
+                reason=reason,
+                took_s=round(time.monotonic() - began, 3),
+                at=time.time(),
+            )
+        )
+
+
+def _ids(answer: Answer) -> list[str]:
+    body = answer.json()
+    return list(body["message_ids"]) if "message_ids" in body else [body["message_id"]]

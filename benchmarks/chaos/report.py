@@ -1,0 +1,106 @@
+"""How a storm is told: the schedule, the table of results, and the JSON record."""
+
+import platform
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import psutil
+from msgspec import Struct
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from benchmarks.chaos.faults import Fault
+from benchmarks.chaos.records import Done
+from benchmarks.chaos.verdict import Verdict
+
+COUNTED = ("promised", "delivered", "bounced", "failed", "cancelled", "duplicated")
+BROKEN = ("lost", "stuck", "cancelled_but_sent", "disagreements", "problems", "inexcusable")
+SHOWN = 10
+"""Of each kind of broken promise; the JSON record has them all."""
+
+
+class Record(Struct, frozen=True, kw_only=True):
+    """A run, whole."""
+
+    scenario: str = "chaos"
+    seed: int
+    seconds: float
+    rate: float
+    started_at: str
+    """ISO-8601, UTC."""
+    phases_s: dict[str, float]
+    """How long each phase took."""
+    machine: dict[str, Any]
+    schedule: list[Fault]
+    done: list[Done]
+    kills: dict[str, int]
+    """Kills by kind that found their process."""
+    verdict: Verdict
+    broken: list[str]
+    """Empty when every promise was kept."""
+
+
+def machine() -> dict[str, Any]:
+    """What the run ran on, as far as it matters."""
+    return {
+        "cpus": psutil.cpu_count(),
+        "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
+        "system": platform.platform(),
+        "python": platform.python_version(),
+    }
+
+
+def kills(done: Sequence[Done]) -> dict[str, int]:
+    """How many kills of each kind found their process."""
+    return dict(sorted(Counter(d.kind.value for d in done if d.kind.startswith("kill") and d.pids).items()))
+
+
+def show_schedule(console: Console, faults: Sequence[Fault]) -> None:
+    """What will go wrong."""
+    table = Table("at s", "for s", "fault", box=None, pad_edge=False)
+    for fault in faults:
+        table.add_row(f"{fault.at_s:.1f}", f"{fault.duration_s:.1f}" if fault.duration_s else "", fault.kind.value)
+    console.print(table)
+
+
+def show(console: Console, record: Record) -> None:
+    """The result."""
+    verdict = record.verdict
+    table = Table("", "count", "may be", box=None, pad_edge=False)
+    for name in ("promised", "unanswered", "found", "recipients", "delivered", "bounced", "failed", "cancelled"):
+        table.add_row(name, str(getattr(verdict, name)), "")
+    table.add_row("copies at the sink", str(verdict.copies), "")
+    for name in BROKEN:
+        found = len(getattr(verdict, name))
+        table.add_row(name.replace("_", " "), Text(str(found), "red" if found else "green"), "0")
+    table.add_row("duplicated", str(verdict.duplicated), "")
+    beyond = verdict.surplus > verdict.bound
+    table.add_row("copies too many", Text(str(verdict.surplus), "red" if beyond else "green"), f"≤ {verdict.bound}")
+    table.add_row("kills", str(sum(record.kills.values())), "")
+    console.print(table)
+    if verdict.reasons:
+        console.print("unanswered: " + ", ".join(f"{reason} ({n})" for reason, n in verdict.reasons.items()))
+    console.print("kills: " + ", ".join(f"{kind} {count}" for kind, count in record.kills.items()))
+    for name in BROKEN:
+        for line in getattr(verdict, name)[:SHOWN]:
+            console.print(f"{name.replace('_', ' ')}: {line}", markup=False, soft_wrap=True)
+    if record.broken:
+        console.print(f"[red]broken promises[/]: {'; '.join(record.broken)}")
+    else:
+        console.print("[green]every promise was kept[/]")
+
+
+def table(records: Sequence[Record]) -> str:
+    """Runs as a table in Markdown, a line each."""
+    heads = ("seed", "seconds", "kills", *COUNTED, *BROKEN, "surplus", "bound", "kept")
+    lines = ["| " + " | ".join(head.replace("_", " ") for head in heads) + " |", "|" + "---|" * len(heads)]
+    for record in records:
+        verdict = record.verdict
+        cells: list[Any] = [record.seed, f"{record.seconds:g}", sum(record.kills.values())]
+        cells += [getattr(verdict, name) for name in COUNTED]
+        cells += [len(getattr(verdict, name)) for name in BROKEN]
+        cells += [verdict.surplus, verdict.bound, "no" if record.broken else "yes"]
+        lines.append("| " + " | ".join(map(str, cells)) + " |")
+    return "\n".join(lines)

@@ -1,0 +1,217 @@
+"""The chaos scenario: a stream of mail through a storm of faults, and a verdict on every promise.
+
+Owns the whole world of a run: scratch directory, Postgres, sink, postray. All of it listens on loopback, and all of it
+is gone at the end, also after an error or Ctrl-C. Postgres is the harness's own, so that it can be stopped and started
+without regard to ``postray up``.
+"""
+
+import asyncio
+import shutil
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from pathlib import Path
+from random import Random
+
+import msgspec
+from msgspec import Struct
+from rich.console import Console
+
+from benchmarks.blocking import cancel_once_on_signals, to_its_end
+from benchmarks.chaos import facts, report
+from benchmarks.chaos.faults import Fault, Kind, longest_outage_s, schedule
+from benchmarks.chaos.load import Load
+from benchmarks.chaos.records import Facts, Left
+from benchmarks.chaos.report import Record
+from benchmarks.chaos.storm import Storm
+from benchmarks.chaos.verdict import judge
+from benchmarks.client import Client
+from benchmarks.phases import Phases, Tell
+from benchmarks.postray import Postray
+from benchmarks.sink_process import SinkProcess
+from cluster.embedded import EmbeddedPostgres
+
+SMTP_TIMEOUT_S = 4.0
+LIFETIME_S = 3600.0
+"""Longer than any run: nothing may end by running out of time, or being stuck would look like being finished."""
+TELL_S = 0.5
+LATE_S = 60.0
+"""How long the load and the storm may run over their time before the run is given up."""
+
+
+class Options(Struct, frozen=True, kw_only=True):
+    """What a run is told."""
+
+    seed: int
+    seconds: float
+    rate: float
+    """Messages a second."""
+    patience_s: float
+    """How long the rest after the storm may take."""
+    kinds: Sequence[Kind] = tuple(Kind)
+    keep: bool = False
+    """Leave the scratch directory, with all logs, for reading."""
+
+
+def variables(relay: str, dsn: str, faults: Sequence[Fault]) -> Mapping[str, str]:
+    """The settings under which everything comes to rest soon after the storm, and the leases are still longer than
+    what they must outlast: three transactions behind each other that time out, and the longest outage."""
+    smtp = ("CONNECT", "GREETING", "MAIL", "RCPT", "DATA_INITIATION", "DATA_BLOCK", "DATA_TERMINATION")
+    sending_lease_s = 3 * SMTP_TIMEOUT_S + longest_outage_s(faults) + 4
+    return {
+        "POSTRAY_POSTGRES_DSN": dsn,
+        "POSTRAY_DELIVERY_MODE": "relay",
+        "POSTRAY_DELIVERY_RELAY": relay,
+        "POSTRAY_DELIVERY_RETRY_SCHEDULE_S": "1,1,2",
+        "POSTRAY_DELIVERY_LEASE_S": "5",
+        "POSTRAY_DELIVERY_SENDING_LEASE_S": f"{sending_lease_s:.0f}",
+        "POSTRAY_DELIVERY_OFFER_GRACE_S": "2",
+        "POSTRAY_DELIVERY_LIFETIME_S": f"{LIFETIME_S:.0f}",
+        "POSTRAY_DELIVERY_CONNECTION_IDLE_S": "5",
+        "POSTRAY_SMTP_HELO_NAME": "chaos.example.com",
+        "POSTRAY_RAY_OBJECT_STORE_MB": "128",
+    } | {f"POSTRAY_SMTP_{name}_TIMEOUT_S": f"{SMTP_TIMEOUT_S:g}" for name in smtp}
+
+
+class World:
+    """The parts of a run, from ``open`` to ``close``."""
+
+    def __init__(self, faults: Sequence[Fault]) -> None:
+        # Short: a unix socket's path ends at 107 characters. Readable: under root, Postgres runs as another user.
+        self.directory = Path(tempfile.mkdtemp(prefix="pr-chaos-"))
+        self.directory.chmod(0o755)
+        self.postgres = EmbeddedPostgres(self.directory / "postgres")
+        self.sink = SinkProcess(self.directory / "sink")
+        self.dsn = ""
+        self._faults = faults
+        self._postray: Postray | None = None
+
+    @property
+    def postray(self) -> Postray:
+        assert self._postray is not None
+        return self._postray
+
+    def open(self) -> None:
+        """Start everything; returns when postray is ready. Raises benchmarks.postray.DidNotStart."""
+        relay = self.sink.start()
+        self.dsn = self.postgres.start()
+        self._postray = Postray(self.directory / "data", variables(relay, self.dsn, self._faults))
+        self._postray.start()
+
+    def keep_book(self, load: Load) -> None:
+        """Write down what was asked and answered, for whoever reads the scratch directory."""
+        (self.directory / "sent.json").write_bytes(msgspec.json.encode(load.sent))
+        (self.directory / "cancels.json").write_bytes(msgspec.json.encode(load.cancels))
+
+    def close(self, *, keep: bool) -> None:
+        """End everything; returns when nothing is left."""
+        with ExitStack() as steps:  # the last first, each whatever becomes of the others
+            if not keep:
+                steps.callback(shutil.rmtree, self.directory, ignore_errors=True)
+            steps.callback(self.postgres.stop)
+            steps.callback(self.sink.stop)
+            if self._postray is not None:
+                steps.callback(self._postray.kill)
+
+
+async def run(options: Options, console: Console) -> Record:
+    """One run, shown on ``console``."""
+    cancel_once_on_signals()
+    faults = schedule(options.seed, options.seconds, options.kinds)
+    report.show_schedule(console, faults)
+    started_at = datetime.now(UTC).isoformat(timespec="seconds")
+    world = World(faults)
+    console.print(f"scratch directory {world.directory}", soft_wrap=True)
+    phases = Phases(console)
+    storm: Storm | None = None
+    with phases.shown():
+        try:
+            with phases.phase("starting"):
+                await to_its_end(world.open)
+            storm = Storm(world.postray, world.postgres, world.sink)
+            load = Load(Client(world.postray.url, world.postray.key), options.rate, Random(options.seed))
+            with phases.phase("storm", options.seconds) as tell:
+                await _through(storm, load, faults, options.seconds, tell)
+            found = await _afterwards(world, storm, load, options, phases)
+            verdict = judge(found)
+        finally:
+            with phases.phase("ending"):
+                try:
+                    if storm is not None:
+                        await storm.heal()
+                finally:
+                    await to_its_end(world.close, keep=options.keep)
+    return Record(
+        seed=options.seed,
+        seconds=options.seconds,
+        rate=options.rate,
+        started_at=started_at,
+        phases_s=phases.took_s,
+        machine=report.machine(),
+        schedule=faults,
+        done=storm.done,
+        kills=report.kills(storm.done),
+        verdict=verdict,
+        broken=verdict.broken,
+    )
+
+
+async def _through(storm: Storm, load: Load, faults: Sequence[Fault], seconds: float, tell: Tell) -> None:
+    """Load and storm, side by side, until both are over and everything is healed."""
+    began = time.monotonic()
+
+    async def tell_for_ever() -> None:
+        while True:
+            told = f"{load.promised} promised, {storm.kills} kills, {len(storm.done)} of {len(faults)} faults"
+            tell(told, time.monotonic() - began)
+            await asyncio.sleep(TELL_S)
+
+    telling = asyncio.create_task(tell_for_ever())
+    try:
+        async with asyncio.timeout(seconds + LATE_S), asyncio.TaskGroup() as group:
+            group.create_task(load.run(seconds))
+            group.create_task(_storm(storm, faults))
+    finally:
+        telling.cancel()
+
+
+async def _storm(storm: Storm, faults: Sequence[Fault]) -> None:
+    await storm.run(faults)
+    await storm.heal()
+
+
+async def _afterwards(world: World, storm: Storm, load: Load, options: Options, phases: Phases) -> Facts:
+    """Wait for rest, ask the API, stop postray, and collect what everybody knows."""
+    with phases.phase("rest") as tell:
+
+        def tell_left(left: Left) -> None:
+            tell(f"{left.deliveries} deliveries, {left.log_rows} log rows left", 0)
+
+        left = await facts.wait_for_rest(world.dsn, options.patience_s, tell_left)
+    with phases.phase("asking"):
+        stored, unfinished, tallies = await to_its_end(facts.read_journal, world.dsn)
+        client = Client(world.postray.url, world.postray.key)
+        ids = [message.message_id for message in stored]
+        shown, of_messages = await facts.ask_messages(client, ids, Random(options.seed))
+        batches, of_batches = await facts.ask_batches(client, list(tallies))
+    with phases.phase("judging"):
+        left_running = await to_its_end(world.postray.stop)
+        events = await to_its_end(facts.read_events, world.postray.data_dir)
+    world.keep_book(load)
+    problems = [*load.problems, *storm.problems, *of_messages, *of_batches]
+    problems += [f"process {pid} was left by postray down" for pid in left_running]
+    return Facts(
+        sent=load.sent,
+        cancels=load.cancels,
+        stored=stored,
+        unfinished=unfinished,
+        log_rows_left=left.log_rows,
+        tallies=tallies,
+        batches_shown=batches,
+        shown=shown,
+        events=events,
+        sink=world.sink.lines(),
+        problems=problems,
+    )

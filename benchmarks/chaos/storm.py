@@ -1,0 +1,194 @@
+"""The storm: performs a schedule of faults on a running postray, its Postgres and the sink, and heals all of it.
+
+Owns no process: it signals those that it is given, and nothing else. Everything it freezes it thaws, whatever ends it.
+"""
+
+import asyncio
+import contextlib
+import os
+import signal
+from collections.abc import Iterator, Sequence
+
+import psutil
+
+from benchmarks.blocking import to_its_end
+from benchmarks.chaos.faults import Fault, Kind, Lane
+from benchmarks.chaos.records import Done
+from benchmarks.postray import DidNotStart, Postray
+from benchmarks.sink import Manner, Order
+from benchmarks.sink_process import SinkProcess
+from cluster.embedded import EmbeddedPostgres
+
+ACTORS = {
+    Kind.KILL_API: "api",
+    Kind.KILL_DELIVERY: "delivery",
+    Kind.KILL_SCHEDULER: "scheduler",
+    Kind.KILL_RECORDER: "recorder",
+    Kind.KILL_SUPERVISOR: "supervisor",
+    Kind.FREEZE_CLICKHOUSE: "recorder",
+    Kind.FREEZE_DELIVERY: "delivery",
+}
+MANNERS = {
+    Kind.SINK_DROPS_BEFORE: Order(Manner.DROP_BEFORE, 0.5),
+    Kind.SINK_DROPS_AFTER: Order(Manner.DROP_AFTER, 0.2),
+    Kind.SINK_REFUSES: Order(Manner.REFUSE, 0.6),
+    Kind.SINK_DEFERS: Order(Manner.DEFER, 0.6),
+    Kind.SINK_STALLS_BEFORE: Order(Manner.STALL_BEFORE, 0.2),
+    Kind.SINK_STALLS_AFTER: Order(Manner.STALL_AFTER, 0.1),
+    Kind.SINK_SLOW: Order(Manner.SLOW, 0.5),
+}
+TARGET_S = 6.0
+"""How long a fault waits for a process to be there: one that was killed takes a moment to come back."""
+LOOK_S = 0.1
+UP_TRIES = 3
+"""An operator's service manager would start it again, too."""
+
+
+class Storm:
+    """See the module. ``done`` tells what has been performed so far."""
+
+    def __init__(self, postray: Postray, postgres: EmbeddedPostgres, sink: SinkProcess) -> None:
+        self._postray = postray
+        self._postgres = postgres
+        self._postgres_runs = True
+        self._sink = sink
+        self._frozen: set[psutil.Process] = set()
+        self._began = 0.0
+        self.done: list[Done] = []
+        self.problems: list[str] = []
+
+    @property
+    def kills(self) -> int:
+        """Faults that ended at least one process."""
+        return sum(done.kind.startswith("kill") and bool(done.pids) for done in self.done)
+
+    async def run(self, faults: Sequence[Fault]) -> None:
+        """Perform them, each in its time, or late when the one before it in its lane took longer."""
+        self._began = asyncio.get_running_loop().time()
+        lanes = [[fault for fault in faults if fault.lane is lane] for lane in Lane]
+        async with asyncio.TaskGroup() as group:
+            for lane in lanes:
+                group.create_task(self._run_lane(lane))
+
+    async def heal(self) -> None:
+        """Undo what still lasts: everything thaws, Postgres runs, the sink is honest."""
+        self._thaw(list(self._frozen))
+        self._sink.order(Order(Manner.HONEST))
+        await self._start_postgres()
+
+    async def _run_lane(self, faults: Sequence[Fault]) -> None:
+        for fault in faults:
+            await asyncio.sleep(max(0.0, fault.at_s - self._now()))
+            at_s = self._now()
+            pids = await self._perform(fault)
+            self.done.append(Done(kind=fault.kind, at_s=round(at_s, 2), pids=pids))
+
+    def _now(self) -> float:
+        return asyncio.get_running_loop().time() - self._began
+
+    async def _perform(self, fault: Fault) -> list[int]:
+        """Returns the pids of those it concerned."""
+        match fault.kind:
+            case Kind.KILL_ALL:
+                return await self._kill_all()
+            case Kind.KILL_BACKEND:
+                return _signal(self._backend(fault.pick), signal.SIGKILL)
+            case Kind.STOP_POSTGRES:
+                return await self._stop_postgres(fault.duration_s)
+            case Kind.FREEZE_POSTGRES:
+                return await self._freeze(self._postgres_processes(), fault.duration_s)
+            case Kind.FREEZE_CLICKHOUSE | Kind.FREEZE_DELIVERY:
+                return await self._freeze(await self._actor(fault), fault.duration_s)
+            case kind if kind in MANNERS:
+                self._sink.order(MANNERS[kind])
+                await asyncio.sleep(fault.duration_s)
+                self._sink.order(Order(Manner.HONEST))
+                return []
+            case _:
+                return _signal(await self._actor(fault), signal.SIGKILL)
+
+    # Processes
+
+    async def _actor(self, fault: Fault) -> list[psutil.Process]:
+        """The process of an actor of the fault's kind; never a frozen one, which may hold replies it has not read."""
+        names = self._postray.names(ACTORS[fault.kind])
+        name = names[int(fault.pick * len(names))]
+        for _ in range(round(TARGET_S / LOOK_S)):
+            pid = await asyncio.to_thread(self._postray.pid_of, name)
+            if pid is not None and pid not in {process.pid for process in self._frozen}:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    return [psutil.Process(pid)]
+            await asyncio.sleep(LOOK_S)
+        return []
+
+    def _backend(self, pick: float) -> list[psutil.Process]:
+        """One process that serves a client."""
+        backends = [process for process in self._postgres_processes() if _serves(process)]
+        return [backends[int(pick * len(backends))]] if backends else []
+
+    def _postgres_processes(self) -> list[psutil.Process]:
+        """Its postmaster, and then all others."""
+        if not self._postgres_runs:
+            return []
+        try:
+            postmaster = psutil.Process(self._postgres.pid)
+            return [postmaster, *postmaster.children()]
+        except psutil.NoSuchProcess:
+            return []
+
+    async def _freeze(self, processes: list[psutil.Process], seconds: float) -> list[int]:
+        self._frozen.update(processes)
+        try:
+            pids = _signal(processes, signal.SIGSTOP)
+            await asyncio.sleep(seconds if pids else 0)
+            return pids
+        finally:
+            self._thaw(processes)
+
+    def _thaw(self, processes: Sequence[psutil.Process]) -> None:
+        _signal(processes, signal.SIGCONT)
+        self._frozen.difference_update(processes)
+
+    # Restarts
+
+    async def _stop_postgres(self, seconds: float) -> list[int]:
+        pid = self._postgres.pid
+        self._postgres_runs = False
+        await to_its_end(self._postgres.stop)
+        await asyncio.sleep(seconds)
+        await self._start_postgres()
+        return [pid]
+
+    async def _start_postgres(self) -> None:
+        if not self._postgres_runs:
+            await to_its_end(self._postgres.start)
+            self._postgres_runs = True
+
+    async def _kill_all(self) -> list[int]:
+        pids = await to_its_end(self._postray.kill)
+        for _ in range(UP_TRIES):
+            try:
+                await to_its_end(self._postray.start)
+                return pids
+            except DidNotStart as error:
+                self.problems.append(f"postray up after it was killed: {str(error)[-500:]}")
+        return pids
+
+
+def _serves(process: psutil.Process) -> bool:
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return "[local]" in " ".join(process.cmdline())
+    return False
+
+
+def _signal(processes: Sequence[psutil.Process], number: signal.Signals) -> list[int]:
+    """Send it to those that are still there; returns their pids."""
+    return list(_signalled(processes, number))
+
+
+def _signalled(processes: Sequence[psutil.Process], number: signal.Signals) -> Iterator[int]:
+    for process in processes:
+        with contextlib.suppress(psutil.NoSuchProcess, ProcessLookupError):
+            if process.is_running():
+                os.kill(process.pid, number)
+                yield process.pid

@@ -1,0 +1,288 @@
+"""The verdict on a storm: which promises were kept, from the facts alone. Pure.
+
+**The bound of duplicates.** A copy too many can be had only when the reply to an accepted message did not reach a
+delivery actor that lived to note it. A connection carries one transaction at a time, and a reply is noted before the
+next one begins; so of each connection at most the *last* transaction can be unknown to its client, and only when the
+connection ended about then: because the sink dropped it or fell silent, because it timed out, or because the client
+was killed. These are the transactions *in flight*: the last message that the sink accepted on a connection, where it
+sent no reply, or the connection ended within ``IN_FLIGHT_S`` of it. Their recipients are the bound; and more sharply,
+a message that was accepted n times must have been in flight for all of these but the one whose reply was heard, or
+else it is a duplicate that nothing excuses. The sink alone knows all this, so nothing of it rests on the word of the
+party that is judged, nor on a sample taken at the moment of a kill.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator
+
+from msgspec import Struct
+
+from benchmarks.chaos.mail import fate_of
+from benchmarks.chaos.records import Facts, Sent, Stored
+from benchmarks.sink_log import Line, Receipt
+
+IN_FLIGHT_S = 2.0
+"""A living client has read and noted a reply this long after its message was accepted, be the machine ever so busy and
+the sink slow (1 s)."""
+DELIVERED = ("sent", "delivered")
+ENDS = ("delivered", "bounce", "blocked", "dropped")
+"""The events of which each recipient has exactly one in the end."""
+
+Copy = tuple[str, str]
+"""A message and one of its recipients."""
+
+
+class Verdict(Struct, frozen=True, kw_only=True):
+    """Counts of messages unless said otherwise; what must not be, by name."""
+
+    promised: int
+    """Accepted with a 202."""
+    unanswered: int
+    """Requests without an answer."""
+    reasons: dict[str, int]
+    """Why, and how often."""
+    found: int
+    """Messages of requests that got no 202, and are in the journal all the same; they are judged like all others."""
+    recipients: int
+    """Of all messages in the journal."""
+    delivered: int
+    bounced: int
+    failed: int
+    cancelled: int
+    copies: int
+    """Accepted by the sink, a message and recipient each."""
+    duplicated: int
+    """Messages and recipients that the sink accepted more than once."""
+    surplus: int
+    """Copies that the sink accepted beyond one for each recipient that postray says was delivered."""
+    bound: int
+    """Of ``surplus``: see the module."""
+    inexcusable: list[str]
+    """Messages and recipients that the sink accepted more often than lost replies can explain."""
+    lost: list[str]
+    stuck: list[str]
+    cancelled_but_sent: list[str]
+    disagreements: list[str]
+    """Between journal, ClickHouse, sink and API."""
+    problems: list[str]
+    """What no fault excuses: answers that are no refusals, an API that is not back at rest, processes left behind."""
+
+    @property
+    def broken(self) -> list[str]:
+        """The promises that were not kept."""
+        faults = {
+            "lost": self.lost,
+            "stuck": self.stuck,
+            "cancelled but sent": self.cancelled_but_sent,
+            "disagreements": self.disagreements,
+            "problems": self.problems,
+            "inexcusable duplicates": self.inexcusable,
+        }
+        broken = [f"{name}: {len(found)}" for name, found in faults.items() if found]
+        if self.surplus > self.bound:
+            broken.append(f"copies beyond the bound: {self.surplus - self.bound}")
+        return broken
+
+
+def judge(facts: Facts) -> Verdict:
+    """The verdict."""
+    receipts = [line for line in facts.sink if isinstance(line, Receipt)]
+    copies = Counter((r.message_id, recipient) for r in receipts if r.accepted for recipient in r.recipients)
+    flown = Counter((r.message_id, recipient) for r in in_flight(facts.sink) for recipient in r.recipients)
+    told = {key for key, events in facts.events.items() if events.get("delivered")}
+    by_status = Counter(message.status for message in facts.stored)
+    by_number = {sent.number: sent for sent in facts.sent}
+    accepted = {sent.number for sent in facts.sent if sent.outcome == "accepted"}
+    return Verdict(
+        promised=sum(len(by_number[number].message_ids) for number in accepted),
+        unanswered=sum(sent.outcome == "unanswered" for sent in facts.sent),
+        reasons=Counter(sent.reason for sent in facts.sent if sent.outcome == "unanswered"),
+        found=sum(message.number not in accepted for message in facts.stored),
+        recipients=sum(len(message.recipients) for message in facts.stored),
+        delivered=sum(by_status[status] for status in DELIVERED),
+        bounced=by_status["bounced"],
+        failed=by_status["failed"],
+        cancelled=by_status["cancelled"],
+        copies=copies.total(),
+        duplicated=sum(count > 1 for count in copies.values()),
+        surplus=sum(count - (copy in told) for copy, count in copies.items()),
+        bound=flown.total(),
+        inexcusable=[
+            f"{message_id} to {recipient}: {count} copies, {flown[message_id, recipient]} in flight"
+            for (message_id, recipient), count in copies.items()
+            if count - ((message_id, recipient) in told) > flown[message_id, recipient]
+        ],
+        lost=[
+            *_unknown(facts),
+            *(f"{m} to {r}: said delivered, not at the sink" for m, r in sorted(told - set(copies))),
+        ],
+        stuck=_stuck(facts),
+        cancelled_but_sent=list(_sent_after_cancel(facts, receipts)),
+        disagreements=list(_disagreements(facts, copies)),
+        problems=facts.problems,
+    )
+
+
+def in_flight(sink: Iterable[Line]) -> list[Receipt]:
+    """The accepted messages whose reply may have been lost: see the module."""
+    last: dict[int, Receipt] = {}
+    ended: dict[int, float] = {}
+    for line in sink:
+        if isinstance(line, Receipt):
+            last[line.session] = line
+        else:
+            ended[line.session] = line.at
+    return [
+        receipt
+        for session, receipt in last.items()
+        if receipt.accepted and (not receipt.replied or ended.get(session, receipt.at) - receipt.at <= IN_FLIGHT_S)
+    ]
+
+
+def _unknown(facts: Facts) -> Iterator[str]:
+    """Messages that were promised and are not in the journal."""
+    stored = {message.message_id for message in facts.stored}
+    for sent in facts.sent:
+        for message_id in sent.message_ids:
+            if message_id not in stored:
+                yield f"{message_id} of request {sent.number}: promised, not in the journal"
+
+
+def _stuck(facts: Facts) -> list[str]:
+    stuck = list(facts.unfinished)
+    named = {line.partition(" ")[0] for line in stuck}
+    stuck += [
+        f"{message.message_id}: without outcome and without delivery"
+        for message in facts.stored
+        if message.status is None and message.message_id not in named
+    ]
+    if facts.log_rows_left:
+        stuck.append(f"{facts.log_rows_left} rows of the event log are not in ClickHouse")
+    return stuck
+
+
+def _sent_after_cancel(facts: Facts, receipts: Iterable[Receipt]) -> Iterator[str]:
+    """Messages of which a copy reached the sink, taken or not, after their cancel took effect."""
+    last_at: dict[str, float] = defaultdict(float)
+    for receipt in receipts:
+        last_at[receipt.message_id] = max(last_at[receipt.message_id], receipt.at)
+    stored = {message.message_id: message for message in facts.stored}
+    for message in facts.stored:
+        if message.status == "cancelled" and message.finished_at is not None:
+            late_s = last_at[message.message_id] - message.finished_at
+            if late_s > 0:
+                yield f"{message.message_id}: at the sink {late_s:.3f} s after it was cancelled"
+    for cancel in facts.cancels:
+        known = stored.get(cancel.message_id)
+        if cancel.status == 200 and known is not None and known.status != "cancelled":
+            yield f"{cancel.message_id}: its cancel was answered with 200, and it is {known.status}"
+
+
+def _disagreements(facts: Facts, copies: Counter[Copy]) -> Iterator[str]:
+    by_number = {sent.number: sent for sent in facts.sent}
+    cancels = {cancel.message_id for cancel in facts.cancels}
+    for message in facts.stored:
+        yield from _of_message(message, facts, copies)
+        if message.status == "cancelled" and message.message_id not in cancels:
+            yield f"{message.message_id}: cancelled, though nobody asked"
+    yield from _of_requests(facts.stored, by_number)
+    known = {message.message_id for message in facts.stored}
+    for message_id, recipient in copies:
+        if message_id not in known:
+            yield f"{message_id} to {recipient}: at the sink, not in the journal"
+    for message_id, recipient in facts.events:
+        if message_id not in known:
+            yield f"{message_id} to {recipient}: in ClickHouse, not in the journal"
+    yield from _of_batches(facts)
+    yield from _of_shown(facts)
+
+
+def _of_message(message: Stored, facts: Facts, copies: Counter[Copy]) -> Iterator[str]:
+    """A message's outcome, the events of its recipients, and what the sink would do with them."""
+    if message.outcomes > 1:
+        yield f"{message.message_id}: {message.outcomes} outcomes"
+    ends: set[str] = set()
+    for recipient in message.recipients:
+        name = f"{message.message_id} to {recipient}"
+        events = facts.events.get((message.message_id, recipient), {})
+        if events.get("processed") != 1:
+            yield f"{name}: {events.get('processed', 0)} processed events"
+        if message.status is None:
+            continue
+        had = {event: count for event, count in events.items() if event in ENDS}
+        if sum(had.values()) != 1:
+            yield f"{name}: {message.status} in the journal, events {had}"
+        ends |= had.keys()
+        yield from _of_fate(name, recipient, had, message.status)
+    if message.status is not None and ends and message.status not in _statuses(ends):
+        yield f"{message.message_id}: {message.status} in the journal, events {sorted(ends)}"
+
+
+def _of_fate(name: str, recipient: str, ends: Iterable[str], status: str) -> Iterator[str]:
+    """A recipient that the sink takes must have been delivered, one that it refuses not, unless it was cancelled."""
+    refused = fate_of(recipient) == "no"
+    for end in ends:
+        if refused and end == "delivered":
+            yield f"{name}: said delivered, but the sink refuses it"
+        if not refused and end != "delivered" and status != "cancelled":
+            yield f"{name}: {end}, but the sink would have taken it"
+
+
+def _statuses(ends: set[str]) -> tuple[str, ...]:
+    """What the journal may say of a message whose recipients ended so."""
+    if "delivered" in ends:
+        return DELIVERED
+    if ends & {"bounce", "blocked"}:
+        return ("bounced",)
+    return ("failed", "cancelled")
+
+
+def _of_requests(stored: Iterable[Stored], by_number: dict[int, Sent]) -> Iterator[str]:
+    """A request is in the journal with all its messages, as they were sent, or not at all."""
+    found: dict[int, list[Stored]] = defaultdict(list)
+    for message in stored:
+        if message.number is None or message.number not in by_number:
+            yield f"{message.message_id}: in the journal, never sent"
+        else:
+            found[message.number].append(message)
+    for number, messages in found.items():
+        sent = by_number[number]
+        if sorted(list(message.recipients) for message in messages) != sorted(sent.recipients):
+            yield f"request {number}: {len(sent.recipients)} messages sent, others in the journal: {len(messages)}"
+        ids = {message.message_id for message in messages}
+        if sent.outcome == "accepted" and ids != set(sent.message_ids):
+            yield f"request {number}: other ids in the journal than in its answer"
+
+
+def _of_batches(facts: Facts) -> Iterator[str]:
+    """The tallies, the API's counts and the messages of a batch."""
+    counted: dict[str, Counter[str]] = defaultdict(Counter)
+    for message in facts.stored:
+        if message.batch_id is not None:
+            counted[message.batch_id]["accepted"] += 1
+            counted[message.batch_id][message.status or "unfinished"] += 1
+    for batch_id in counted.keys() | facts.tallies.keys():
+        expected = {status: count for status, count in counted[batch_id].items() if status != "unfinished"}
+        tally = {status: count for status, count in facts.tallies.get(batch_id, {}).items() if count}
+        if tally != expected:
+            yield f"{batch_id}: tallied {tally}, in the journal {expected}"
+        body = facts.batches_shown.get(batch_id)
+        if body is None:
+            continue
+        shown = {status: count for status, count in body["status_counts"].items() if count}
+        expected.pop("accepted", None)
+        if shown != expected or body["total_messages"] != counted[batch_id]["accepted"] or not body["is_complete"]:
+            yield f"{batch_id}: shown {shown} of {body['total_messages']}, in the journal {expected}"
+
+
+def _of_shown(facts: Facts) -> Iterator[str]:
+    """What the API shows of a message, against the journal and ClickHouse."""
+    stored = {message.message_id: message for message in facts.stored}
+    for shown in facts.shown:
+        message = stored[shown.message_id]
+        events = sum(
+            sum(facts.events.get((message.message_id, recipient), {}).values()) for recipient in message.recipients
+        )
+        if shown.status != message.status and message.status is not None:
+            yield f"{shown.message_id}: shown as {shown.status}, in the journal {message.status}"
+        if shown.events != events:
+            yield f"{shown.message_id}: {shown.events} events shown, {events} in ClickHouse"

@@ -1,0 +1,179 @@
+"""A real postray: ``postray up`` as a user runs it, in a process of its own over a scratch directory.
+
+Owns that process and everything it starts, up to their end: whatever happens, ``stop`` or ``kill`` leave nothing
+running. Asks nothing of the API. Used by the scenarios, and fit for tests.
+"""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import psutil
+
+from cluster import running
+from cluster.settings import Settings, load
+from cluster.topology import place
+
+START_S = 60.0
+STOP_S = 20.0
+"""It promises less; more than this and its processes are ended."""
+POLL_S = 0.05
+
+
+class DidNotStart(Exception):
+    """``postray up`` ended or was not ready in time; the message holds what it printed."""
+
+    def __init__(self, output: str) -> None:
+        super().__init__(output)
+
+
+class Postray:
+    """``variables``: ``POSTRAY_…``, over the environment's. Ports are free ones, the same in every life."""
+
+    def __init__(self, data_dir: Path, variables: Mapping[str, str]) -> None:
+        self.data_dir = data_dir
+        # Chosen here and not by port 0, so that clients find the next life where the last one was.
+        ports = {
+            f"POSTRAY_{name}_BIND": f"127.0.0.1:{free_port()}" for name in ("HTTP", "CAPTURE_SMTP", "CAPTURE_HTTP")
+        }
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("POSTRAY_")}
+        self._environ = inherited | ports | {"POSTRAY_DATA_DIR": str(data_dir)} | dict(variables)
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def settings(self) -> Settings:
+        return load(None, self._environ)
+
+    @property
+    def url(self) -> str:
+        return f"http://{self._environ['POSTRAY_HTTP_BIND']}"
+
+    @property
+    def key(self) -> str:
+        """The API key of the demo tenant, who may send from mail.example.com."""
+        return (self.data_dir / "demo.key").read_text(encoding="ascii").strip()
+
+    @property
+    def output(self) -> str:
+        """What its lives have printed."""
+        path = self._output_path
+        return path.read_text(encoding="utf-8") if path.exists() else ""
+
+    @property
+    def _output_path(self) -> Path:
+        return self.data_dir / "logs" / "up.out"
+
+    def start(self) -> None:
+        """Return when it is ready. Raises DidNotStart, leaving nothing running."""
+        self._output_path.parent.mkdir(parents=True, exist_ok=True)
+        with self._output_path.open("ab") as output:
+            # A session of its own: Ctrl-C at the terminal is for the scenario, which then stops it in order.
+            process = subprocess.Popen(
+                [sys.executable, "-m", "cluster.cli", "up"],
+                env=self._environ,
+                cwd=Path(__file__).parents[1],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        self._process = process
+        deadline = time.monotonic() + START_S
+        while process.poll() is None and time.monotonic() < deadline:
+            run = running.read_run(self.data_dir)
+            if run is not None and run.pid == process.pid:
+                return
+            time.sleep(POLL_S)
+        self.kill()
+        raise DidNotStart(self.output)
+
+    def stop(self, how: signal.Signals = signal.SIGINT) -> list[int]:
+        """Stop it as Ctrl-C does; returns the pids that were left after that, which are ended."""
+        if self._process is None:
+            return []
+        marks = self._marks()
+        self._process.send_signal(how)
+        try:
+            self._process.wait(STOP_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+        self._process.wait()
+        self._process = None
+        return running.end(marks)
+
+    def kill(self) -> list[int]:
+        """SIGKILL the command and all that it started, at once; returns their pids."""
+        if self._process is None:
+            return []
+        marks = self._marks()
+        killed = kill_all(marks)
+        self._process.wait()
+        self._process = None
+        return killed
+
+    def _marks(self) -> list[running.ProcessMark]:
+        """Every process of this life. Of a command that is dead, those it has told of."""
+        assert self._process is not None
+        run = running.read_run(self.data_dir)
+        marks = set(run.processes) if run is not None and run.pid == self._process.pid else set()
+        try:
+            process = psutil.Process(self._process.pid)
+            marks |= {running.mark(one) for one in (process, *process.children(recursive=True))}
+        except psutil.NoSuchProcess:
+            pass
+        return list(marks)
+
+    def names(self, kind: str) -> list[str]:
+        """The names of the actors of a kind, on one node."""
+        return [placement.name for placement in place(("",), self.settings) if placement.spec.kind == kind]
+
+    def pid_of(self, name: str) -> int | None:
+        """The actor's process, by the last line of its log that tells it; None while there is none."""
+        if self._process is None:
+            return None
+        try:
+            text = (self.data_dir / "logs" / f"{name}.log").read_text(encoding="utf-8")
+        except FileNotFoundError:
+            return None
+        line = next((line for line in reversed(text.splitlines()) if " running pid=" in line), None)
+        if line is None:
+            return None
+        pid = int(line.rpartition("pid=")[2])
+        return pid if _is_under(pid, self._process.pid) else None
+
+
+def _is_under(pid: int, ancestor: int) -> bool:
+    """Whether a process lives and was started, at however many removes, by ``ancestor``: a pid may be another's now."""
+    try:
+        process = psutil.Process(pid)
+        return process.status() != psutil.STATUS_ZOMBIE and any(one.pid == ancestor for one in process.parents())
+    except psutil.NoSuchProcess:
+        return False
+
+
+def kill_all(marks: Sequence[running.ProcessMark]) -> list[int]:
+    """SIGKILL those that are still the same, and wait for their end; returns their pids."""
+    alive = []
+    for mark in marks:
+        try:
+            process = psutil.Process(mark.pid)
+            if process.create_time() == mark.created:
+                process.kill()
+                alive.append(process)
+        except psutil.NoSuchProcess:
+            continue
+    psutil.wait_procs(alive, timeout=5)
+    return [process.pid for process in alive]
+
+
+def free_port() -> int:
+    """A port of loopback that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port

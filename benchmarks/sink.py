@@ -1,0 +1,169 @@
+"""The sink of the scenarios: an SMTP server in a process of its own that writes down every message it took.
+
+    python -m benchmarks.sink LOG     prints host:port; reads orders, a line each; ends when its input does
+
+Owns the log: a line is written before the reply is, so the log knows of every message for which a client may have read
+a 250. What it took is told by it alone, never by the sender's word. Misbehaves when ordered to (``Order``), each time
+for a share of the messages.
+
+A recipient's local part may say what the sink does with it: ``….no`` is refused with 550, ``….later`` with 450 once.
+"""
+
+import asyncio
+import os
+import re
+import sys
+import time
+from enum import StrEnum
+from pathlib import Path
+from random import Random
+from typing import BinaryIO
+
+import msgspec
+import uvloop
+from msgspec import Struct
+
+from actors.capture.certificate import server_context
+from actors.capture.envelope import Action, Answer, Behaviour, Envelope, Reply, ServerOptions, Then
+from actors.capture.smtp_session import Session
+from actors.capture.smtp_wire import Service
+from benchmarks.sink_log import Ended, Line, Receipt
+
+SLOW_S = 1.0
+"""How late a slow reply is."""
+LATER_KEPT = 1_000_000
+"""Recipients remembered as refused once; beyond it they are taken at once."""
+
+
+class Manner(StrEnum):
+    """What becomes of a message at its end."""
+
+    HONEST = "honest"
+    DROP_BEFORE = "drop-before"
+    DROP_AFTER = "drop-after"
+    REFUSE = "refuse"
+    DEFER = "defer"
+    STALL_BEFORE = "stall-before"
+    STALL_AFTER = "stall-after"
+    SLOW = "slow"
+
+
+class Order(Struct, frozen=True):
+    """Behave so from now on, to ``share`` of the messages (and of the connections, where it concerns them)."""
+
+    manner: Manner
+    share: float = 1.0
+
+
+DEFER = Reply(451, "4.3.0 try again later")
+CLOSING = Reply(421, "4.3.2 not now", then=Then.CLOSE)
+UNKNOWN = Reply(550, "5.1.1 no such mailbox")
+GREYLISTED = Reply(450, "4.2.1 try again in a moment")
+SLOWLY = Reply(250, "2.0.0 taken, at last", delay_s=SLOW_S)
+
+# Of a misbehaviour: whether the message is taken, whether a reply is sent, and what happens.
+MANNERS: dict[Manner, tuple[bool, bool, Answer]] = {
+    Manner.HONEST: (True, True, None),
+    Manner.DROP_BEFORE: (False, False, Action.DROP),
+    Manner.DROP_AFTER: (True, False, Action.DROP),
+    Manner.REFUSE: (False, True, CLOSING),
+    Manner.DEFER: (False, True, DEFER),
+    Manner.STALL_BEFORE: (False, False, Action.SILENCE),
+    Manner.STALL_AFTER: (True, False, Action.SILENCE),
+    Manner.SLOW: (True, True, SLOWLY),
+}
+_MESSAGE_ID = re.compile(rb"^Message-ID:\s*<([^@>]+)", re.IGNORECASE | re.MULTILINE)
+
+
+class Sink:
+    """Decides on every message and writes it down. ``log`` is unbuffered: what is written survives a SIGKILL."""
+
+    def __init__(self, log: BinaryIO, random: Random) -> None:
+        self._log = log
+        self._random = random
+        self._order = Order(Manner.HONEST)
+        self._greylisted: set[str] = set()
+        self._encode = msgspec.json.Encoder().encode
+
+    def behaviour(self) -> Behaviour:
+        return Behaviour(greeting=self._greet, rcpt=self._recipient)
+
+    def obey(self, order: Order) -> None:
+        self._order = order
+
+    def ended(self, session: int) -> None:
+        self._write(Ended(at=time.time(), session=session))
+
+    def take(self, envelope: Envelope) -> Answer:
+        """Decide on a message that arrived whole."""
+        accepted, replied, answer = MANNERS[self._order.manner if self._is_struck() else Manner.HONEST]
+        found = _MESSAGE_ID.search(envelope.content)
+        self._write(
+            Receipt(
+                at=time.time(),
+                session=envelope.session,
+                message_id=found[1].decode("ascii", "replace") if found else "",
+                recipients=envelope.rcpt_to,
+                accepted=accepted,
+                replied=replied,
+            )
+        )
+        return answer
+
+    def _is_struck(self) -> bool:
+        return self._random.random() < self._order.share
+
+    def _greet(self) -> Answer:
+        return CLOSING if self._order.manner is Manner.REFUSE and self._is_struck() else None
+
+    def _recipient(self, address: str) -> Answer:
+        fate = address.partition("@")[0].rpartition(".")[2]
+        if fate == "no":
+            return UNKNOWN
+        if fate == "later" and address not in self._greylisted and len(self._greylisted) < LATER_KEPT:
+            self._greylisted.add(address)
+            return GREYLISTED
+        return None
+
+    def _write(self, line: Line) -> None:
+        self._log.write(self._encode(line) + b"\n")
+
+
+class WatchedSession(Session):
+    """A session whose end is told."""
+
+    def __init__(self, service: Service, sink: Sink) -> None:
+        super().__init__(service)
+        self._sink = sink
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._sink.ended(self.number)
+        super().connection_lost(exc)
+
+
+async def serve(log_path: Path) -> None:
+    """Until standard input ends: so it never outlives whoever started it."""
+    loop = asyncio.get_running_loop()
+    with log_path.open("ab", buffering=0) as log:
+        sink = Sink(log, Random(0))
+        service = Service(
+            options=ServerOptions(hostname="sink.test"),
+            on_message=sink.take,
+            tls=server_context("127.0.0.1", log_path.parent),
+            behaviour=sink.behaviour(),
+        )
+        server = await loop.create_server(lambda: WatchedSession(service, sink), "127.0.0.1", 0, backlog=512)
+        host, port = server.sockets[0].getsockname()[:2]
+        print(f"{host}:{port}", flush=True)
+        orders = asyncio.StreamReader()
+        await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(orders), os.fdopen(0, "rb"))
+        decode = msgspec.json.Decoder(Order).decode
+        while line := await orders.readline():
+            sink.obey(decode(line))
+        server.close()
+        for wire in tuple(service.wires):
+            wire.abort()
+
+
+if __name__ == "__main__":
+    uvloop.run(serve(Path(sys.argv[1])))

@@ -1,0 +1,39 @@
+"""The sink's log: what it took, as it wrote it down itself (``sink.py``). A JSON object a line."""
+
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+
+
+class Receipt(Struct, frozen=True, kw_only=True, tag="receipt"):
+    """A message that arrived whole."""
+
+    at: float
+    """Seconds since the epoch."""
+    session: int
+    """The number of the connection."""
+    message_id: str
+    """The local part of Message-ID: postray's id of the message."""
+    recipients: tuple[str, ...]
+    """Those that were not refused."""
+    accepted: bool
+    """The sink has taken responsibility for it."""
+    replied: bool
+    """It said so, or said why not; where the client went away meanwhile, into the void."""
+
+
+class Ended(Struct, frozen=True, kw_only=True, tag="ended"):
+    """A connection's end, whoever ended it."""
+
+    at: float
+    session: int
+
+
+Line = Receipt | Ended
+
+
+def read_log(path: Path) -> list[Line]:
+    """Every line of a sink's log; a last one that is not whole is left out."""
+    decode = msgspec.json.Decoder(Line).decode
+    return [decode(line) for line in path.read_bytes().splitlines(keepends=True) if line.endswith(b"\n")]

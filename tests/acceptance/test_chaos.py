@@ -1,0 +1,24 @@
+"""A short storm: `python -m benchmarks chaos`, as an operator runs it, keeps every promise."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+
+def test_a_short_storm_breaks_no_promise(tmp_path: Path) -> None:
+    path = tmp_path / "chaos.json"
+    arguments = ["--seconds", "20", "--seed", "5", "--rate", "100", "--patience", "40", "--json", str(path)]
+    run = subprocess.run(
+        [sys.executable, "-m", "benchmarks", "chaos", *arguments],
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        timeout=180,
+        check=False,
+    )
+    assert run.returncode == 0, run.stdout + run.stderr
+    record = json.loads(path.read_bytes())
+    assert record["broken"] == []
+    assert record["verdict"]["promised"] > 500
+    assert sum(record["kills"].values()) >= 3

@@ -1,0 +1,72 @@
+"""The schedule of faults: made by the seed alone, enough kills, nothing that lasts past the storm."""
+
+from itertools import pairwise
+
+import pytest
+
+from benchmarks.chaos.faults import LONGEST_PART, PACES, Fault, Kind, Lane, longest_outage_s, schedule
+
+SEEDS = range(200)
+
+
+def test_the_same_seed_makes_the_same_schedule_and_another_seed_another() -> None:
+    assert schedule(7, 120) == schedule(7, 120)
+    assert schedule(7, 120) != schedule(8, 120)
+
+
+@pytest.mark.parametrize("seconds", [10, 20, 60, 120, 600])
+def test_everything_is_over_before_the_storm_is(seconds: float) -> None:
+    for seed in SEEDS:
+        for fault in schedule(seed, seconds):
+            assert fault.at_s > 0
+            assert fault.at_s + fault.duration_s < seconds
+            assert fault.duration_s <= seconds * LONGEST_PART + 0.01
+            assert 0 <= fault.pick < 1
+
+
+def test_the_faults_of_a_lane_follow_each_other() -> None:
+    for seed in SEEDS:
+        for lane in Lane:
+            faults = [fault for fault in schedule(seed, 120) if fault.lane is lane]
+            for former, later in pairwise(faults):
+                assert later.at_s > former.at_s + former.duration_s
+
+
+def test_two_minutes_hold_many_kills_of_every_kind() -> None:
+    for seed in SEEDS:
+        kills = [fault.kind for fault in schedule(seed, 120) if fault.lane is Lane.KILLS]
+        assert len(kills) >= 28
+        assert kills.count(Kind.KILL_ALL) == 1
+        assert set(kills) == {kind for kind in Kind if kind.startswith("kill")}
+
+
+def test_a_short_storm_leaves_no_time_to_start_everything_again() -> None:
+    assert all(fault.kind is not Kind.KILL_ALL for seed in SEEDS for fault in schedule(seed, 30))
+
+
+def test_only_the_kinds_that_are_wanted() -> None:
+    wanted = {Kind.KILL_API, Kind.SINK_SLOW}
+    assert {fault.kind for fault in schedule(1, 120, wanted)} == wanted
+    assert schedule(1, 120, ()) == []
+
+
+def test_leaving_out_a_kind_leaves_the_other_lanes_alone() -> None:
+    def outages(faults: list[Fault]) -> list[Fault]:
+        return [fault for fault in faults if fault.lane is Lane.OUTAGES]
+
+    without = [kind for kind in Kind if kind is not Kind.KILL_API]
+    assert outages(schedule(3, 120, without)) == outages(schedule(3, 120))
+
+
+def test_the_longest_outage_is_of_the_journal_or_of_a_delivery_actor() -> None:
+    faults = [
+        Fault(1, Kind.FREEZE_CLICKHOUSE, 9, 0),
+        Fault(2, Kind.STOP_POSTGRES, 4, 0),
+        Fault(3, Kind.FREEZE_DELIVERY, 5, 0),
+    ]
+    assert longest_outage_s(faults) == 5
+    assert longest_outage_s([]) == 0
+
+
+def test_every_kind_has_its_pace() -> None:
+    assert PACES.keys() == set(Kind) - {Kind.KILL_ALL}

@@ -1,0 +1,38 @@
+"""The load's requests: every address once, traceable to its request."""
+
+from random import Random
+
+from benchmarks.chaos import mail
+
+
+def test_every_address_is_used_once() -> None:
+    random = Random(1)
+    drafts = [mail.draw(random) for _ in range(300)]
+    addresses = [
+        address for number, draft in enumerate(drafts) for one in mail.recipients(draft, number) for address in one
+    ]
+    assert len(addresses) == len(set(addresses))
+
+
+def test_every_shape_comes_up() -> None:
+    random = Random(1)
+    drafts = [mail.draw(random) for _ in range(300)]
+    assert any(draft.messages >= 20 for draft in drafts)
+    assert any(len(fates) > 1 for draft in drafts for fates in draft.fates)
+    assert any(draft.delay_s for draft in drafts)
+    assert any(draft.batch for draft in drafts)
+    assert {fate for draft in drafts for fates in draft.fates for fate in fates} == {"ok", "later", "no"}
+
+
+def test_a_body_says_whose_it_is() -> None:
+    draft = mail.Draft(fates=(("ok",), ("later", "no")), delay_s=7.0, batch=True)
+    body = mail.body(draft, 12, now=1000.0, batch_id="bat_1")
+    assert (body["send_at"], body["batch_id"]) == (1007, "bat_1")
+    assert mail.number_of(body["categories"]) == 12
+    addresses = [[to["email"] for to in one["to"]] for one in body["personalizations"]]
+    assert addresses == mail.recipients(draft, 12)
+    assert [[mail.fate_of(address) for address in one] for one in addresses] == [["ok"], ["later", "no"]]
+
+
+def test_a_category_of_somebody_else_is_no_number() -> None:
+    assert mail.number_of(["newsletter"]) is None
