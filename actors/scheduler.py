@@ -35,6 +35,8 @@ FULL_S = 1.0
 LANES_S = 1.0
 LANES_SHARE = 0.05
 """At most this part of the time goes into listing lanes, however many there are."""
+LANES_AT_MOST_S = 10.0
+"""Between two listings all the same: what is parked must not wait for one that was slow for another reason."""
 UNAVAILABLE_S = 1.0
 
 
@@ -122,11 +124,13 @@ class Scheduler:
         clock = asyncio.get_running_loop().time
         while True:
             began = clock()
+            pause_s = LANES_S
             try:
                 await self.name_lanes()
+                pause_s = lanes_pause_s(clock() - began)
             except Unavailable as error:
                 log.warning("lanes not listed reason=%r", error.reason)
-            await asyncio.sleep(max(LANES_S, (clock() - began) / LANES_SHARE))
+            await asyncio.sleep(pause_s)
 
     async def name_lanes(self) -> None:
         """Tell every owner which of its lanes hold something; lanes that nobody owns any more are emptied."""
@@ -145,6 +149,11 @@ class Scheduler:
                 await self._call(name, "refill", lanes)
             except PeerGone as gone:
                 log.warning("lanes not named actor=%s reason=%r", name, gone.reason)
+
+
+def lanes_pause_s(took_s: float) -> float:
+    """How long to wait after a listing of the lanes that took ``took_s``."""
+    return min(max(LANES_S, took_s / LANES_SHARE), LANES_AT_MOST_S)
 
 
 def bury(expired: Sequence[Due]) -> tuple[list[Outcome], bytes]:

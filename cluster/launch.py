@@ -2,7 +2,7 @@
 
 The only module that imports ray, and ``Process`` the only class that is decorated. It hosts one plain object, made
 in its process by the spec's builder; so the objects know nothing of Ray, and a process that Ray has restarted builds
-its object anew at the first call.
+its object anew.
 """
 
 import asyncio
@@ -32,6 +32,7 @@ NAMESPACE = "postray"
 START_S = 60.0
 STOP_S = 6.0
 CALLS_AT_ONCE = 1000
+REVIVE_S = 1.0
 
 
 class SharedBytes:
@@ -62,10 +63,19 @@ class Process:
         self._context = context
         self._object: Actor | None = None
         self._building = asyncio.Lock()
+        _revive_if_restarted()
 
     async def start(self) -> None:
         """Build and start the object. Raises PeerGone when it cannot start."""
         await self._started()
+
+    async def revive(self) -> None:
+        """Build and start the object, however long what it needs is away."""
+        while self._object is None:
+            try:
+                await self._started()
+            except PeerGone:
+                await asyncio.sleep(REVIVE_S)
 
     async def call(self, method: str, arguments: Sequence[Any]) -> Any:
         """Call a method of the object."""
@@ -95,6 +105,15 @@ class Process:
         actor = await build(self._context, _links())
         await actor.start()
         return actor
+
+
+def _revive_if_restarted() -> None:
+    """A process that Ray has restarted starts its object by itself: whoever would call it may be dead as well."""
+    import ray
+
+    here = ray.get_runtime_context()
+    if here.was_current_actor_reconstructed:
+        here.current_actor.revive.remote()
 
 
 def _links() -> Links:
