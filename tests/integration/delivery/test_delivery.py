@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 import pytest
 from dnslib import MX, RCODE
+from psycopg import AsyncConnection
 
 from actors.capture.envelope import Action, Answer, Behaviour, Reply
 from actors.delivery.deliverer import Superseded
@@ -230,3 +231,17 @@ async def test_a_superseded_life_ends(journal: Journal) -> None:
         with pytest.raises(Superseded):
             await world.deliverer._beat()
         world.crashes.clear()  # of the beat that runs in the background, if it came to it
+
+
+async def test_a_clock_that_jumps_ends_leases_early_and_sends_nothing_twice(journal: Journal, journal_dsn: str) -> None:
+    slow = Behaviour(mail=lambda _: Reply(250, "2.1.0 ok", delay_s=0.5))
+    async with a_world(journal, slow) as world, await AsyncConnection.connect(journal_dsn, autocommit=True) as database:
+        world.zone("example.com", "127.0.0.1")
+        message = a_message()
+        await world.accept(message)
+        await world.until(message, Status.SENDING)
+        # What a leap of the database's clock by a day does to every lease.
+        await database.execute("UPDATE deliveries SET due_at = due_at - interval '1 day'")
+        row = await world.finished(message)
+        assert row.status is Status.DELIVERED
+        assert len(world.taken) == 1
