@@ -254,22 +254,8 @@ SELECT coalesce(
     (SELECT status FROM outcomes WHERE tenant_id = %(tenant_id)s AND message_id = %(message_id)s),
     (SELECT min(status) FROM deliveries WHERE tenant_id = %(tenant_id)s AND message_id = %(message_id)s))::text
 
--- name: message
-SELECT m.id, m.tenant_id, m.request_id, m.batch_id, m.created_at, m.send_at, r.content, m.personal,
-    coalesce(o.status, q.status)::text, coalesce(o.retry_count, greatest(q.attempts - 1, 0)),
-    CASE WHEN q.attempts > 0 AND q.status = 'queued' THEN q.due_at END, o.finished_at,
-    coalesce(o.error_message, q.error_message)
-FROM messages m
-JOIN requests r ON r.id = m.request_id
-LEFT JOIN outcomes o ON o.tenant_id = m.tenant_id AND o.message_id = m.id
-LEFT JOIN LATERAL (
-    SELECT min(status) AS status, max(attempts) AS attempts, min(error_message) AS error_message,
-        min(due_at) FILTER (WHERE lane IS NULL AND paused_due_at IS NULL) AS due_at
-    FROM deliveries d WHERE d.message_id = m.id) q ON true
-WHERE m.tenant_id = %(tenant_id)s AND m.id = %(message_id)s
-
 -- name: messages
--- The list, newest first. {where} is put together in reading.py from fixed conditions.
+-- One message or a list of them, newest first. {where} is put together in reading.py from fixed conditions.
 SELECT m.id, m.tenant_id, m.request_id, m.batch_id, m.created_at, m.send_at, r.content, m.personal,
     coalesce(o.status, q.status)::text, coalesce(o.retry_count, greatest(q.attempts - 1, 0)),
     CASE WHEN q.attempts > 0 AND q.status = 'queued' THEN q.due_at END, o.finished_at,

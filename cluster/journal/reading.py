@@ -11,6 +11,8 @@ from cluster.policy.lifecycle import FINISHED, UNFINISHED, Status
 
 COUNT_BOUND = 10_000
 
+ONE_MESSAGE = QUERIES["messages"].replace("{where}", "m.tenant_id = %(tenant_id)s AND m.id = %(message_id)s")
+
 CONDITIONS = {
     "to_email": "%(to_email)s = ANY (m.to_emails)",
     "from_email": "m.from_email = %(from_email)s",
@@ -29,8 +31,10 @@ class Reading(Database):
 
     async def message(self, tenant_id: str, message_id: str) -> MessageRow | None:
         """A message of this tenant."""
-        row = await self._row("message", tenant_id=tenant_id, message_id=message_id)
-        return _message(row) if row else None
+        key = {"tenant_id": tenant_id, "message_id": message_id, "limit": 1, "offset": 0}
+        async with self._connection() as connection:
+            found = await fetch(connection, ONE_MESSAGE, key)
+        return _message(found[0]) if found else None
 
     async def messages(self, filter: MessageFilter, limit: int, offset: int) -> MessagePage:
         """A page of the tenant's messages, newest first."""

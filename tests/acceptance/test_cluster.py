@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
@@ -40,16 +41,25 @@ def ray_address() -> Iterator[str]:
         process.communicate()
 
 
-async def test_up_joins_a_cluster_and_spreads_over_its_nodes(tmp_path: Path, ray_address: str, postgres: str) -> None:
+@contextmanager
+def joined(data_dir: Path, ray_address: str, dsn: str) -> Iterator[RunningPostray]:
+    """A postray on the nodes of that cluster, one delivery actor on each."""
     postray = RunningPostray(
-        tmp_path,
+        data_dir,
         POSTRAY_RAY_ADDRESS=ray_address,
-        POSTRAY_POSTGRES_DSN=postgres,
+        POSTRAY_POSTGRES_DSN=dsn,
         POSTRAY_DELIVERY_ACTORS_PER_NODE="1",
         **VARIABLES,
     )
     postray.start()
     try:
+        yield postray
+    finally:
+        postray.stop()
+
+
+async def test_up_joins_a_cluster_and_spreads_over_its_nodes(tmp_path: Path, ray_address: str, postgres: str) -> None:
+    with joined(tmp_path, ray_address, postgres) as postray:
         nodes = {name: node_of(postray, name) for name in ("delivery-0-0", "delivery-1-0", "api-0-0", "api-1-0")}
         assert nodes["delivery-0-0"] == nodes["api-0-0"]
         assert nodes["delivery-1-0"] == nodes["api-1-0"] != nodes["api-0-0"]
@@ -58,8 +68,6 @@ async def test_up_joins_a_cluster_and_spreads_over_its_nodes(tmp_path: Path, ray
         for message_id in ids:
             await client.until(f"/v3/messages/{message_id}", lambda m: m["status"] == "delivered", within_s=20)
         await client.close()
-    finally:
-        postray.stop()
 
 
 def node_of(postray: RunningPostray, actor: str) -> int:
@@ -68,15 +76,7 @@ def node_of(postray: RunningPostray, actor: str) -> int:
 
 
 async def test_a_node_drains_while_mail_flows(tmp_path: Path, ray_address: str, journal_dsn: str) -> None:
-    postray = RunningPostray(
-        tmp_path,
-        POSTRAY_RAY_ADDRESS=ray_address,
-        POSTRAY_POSTGRES_DSN=journal_dsn,
-        POSTRAY_DELIVERY_ACTORS_PER_NODE="1",
-        **VARIABLES,
-    )
-    postray.start()
-    try:
+    with joined(tmp_path, ray_address, journal_dsn) as postray:
         leaving = node_id(postray, "delivery-1-0")
         client = Client(postray)
         batch_id = (await client.api.post("/v3/mail/batch")).json()["batch_id"]
@@ -92,20 +92,10 @@ async def test_a_node_drains_while_mail_flows(tmp_path: Path, ray_address: str, 
         assert await client.captured_count() == 1000
         assert "names 0 nodes" in postray.command("drain", "nowhere").stderr
         await client.close()
-    finally:
-        postray.stop()
 
 
 async def test_a_killed_node_loses_nothing(tmp_path: Path, ray_address: str, journal_dsn: str) -> None:
-    postray = RunningPostray(
-        tmp_path,
-        POSTRAY_RAY_ADDRESS=ray_address,
-        POSTRAY_POSTGRES_DSN=journal_dsn,
-        POSTRAY_DELIVERY_ACTORS_PER_NODE="1",
-        **VARIABLES,
-    )
-    postray.start()
-    try:
+    with joined(tmp_path, ray_address, journal_dsn) as postray:
         client = Client(postray)
         batch_id = (await client.api.post("/v3/mail/batch")).json()["batch_id"]
         lost = 0
@@ -122,8 +112,6 @@ async def test_a_killed_node_loses_nothing(tmp_path: Path, ray_address: str, jou
         assert batch["status_counts"]["delivered"] == batch["total_messages"] >= 1000 - 100 * lost
         assert await client.captured_count() >= batch["total_messages"]
         await client.close()
-    finally:
-        postray.stop()
 
 
 def node_id(postray: RunningPostray, actor: str) -> str:
