@@ -17,6 +17,7 @@ from urllib.parse import unquote, urlsplit
 import clickhouse_connect
 from clickhouse_connect.driver.exceptions import ClickHouseError, DataError
 
+from analytics.pages import page_out
 from analytics.rows import COLUMNS
 from cluster.settings import ClickHouseSettings
 
@@ -61,6 +62,9 @@ class Rejected(Exception):
         self.reason = reason
 
 
+ENGINE_LIBRARY = "_chdb.abi3.so"
+
+
 class ClickHouse:
     """An open connection. Methods raise Unavailable."""
 
@@ -76,6 +80,7 @@ class ClickHouse:
                 data_dir.mkdir(parents=True, exist_ok=True)
                 path = str(data_dir / "clickhouse")
                 driver = clickhouse_connect.get_client(interface="chdb", path=path, chdb_options=ENGINE_OPTIONS)
+                page_out(ENGINE_LIBRARY)
                 return cls(driver, DATABASE)
             target = server_of(settings.dsn)
             database = target.pop("database")

@@ -1,0 +1,35 @@
+"""Memory that is given back is given back, and nothing that is needed is lost."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+from analytics.pages import page_out
+
+# A process of its own: only there is the library freshly loaded, and the engine nobody else's.
+PROGRAM = """
+import sys
+from pathlib import Path
+import psutil
+from analytics.client import ENGINE_LIBRARY, ClickHouse
+from analytics.pages import page_out
+from cluster.settings import ClickHouseSettings
+clickhouse = ClickHouse.open(ClickHouseSettings(), Path(sys.argv[1]))
+assert page_out(ENGINE_LIBRARY) > 0, "the library is not where it was looked for"
+clickhouse.migrate()
+assert clickhouse.rows("SELECT count() FROM events") == [(0,)]
+print(psutil.Process().memory_info().rss >> 20)
+"""
+
+
+def test_the_engine_works_on_without_the_pages_that_its_loading_took(tmp_path: Path) -> None:
+    run = subprocess.run(
+        [sys.executable, "-c", PROGRAM, str(tmp_path)], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert run.returncode == 0, run.stderr
+    # Loaded it takes some 280 MiB; half of that is the library's.
+    assert int(run.stdout) < 260
+
+
+def test_a_library_that_is_not_there_is_no_matter() -> None:
+    assert page_out("absent.so") == 0
