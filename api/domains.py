@@ -8,6 +8,7 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath
 from msgspec import Struct
 
+from actors.compose.dkim import record_name, record_text
 from api.auth import Authenticator
 from api.body import ApiRequest
 from api.errors import NotFound, answers
@@ -98,6 +99,6 @@ def _dkim_record(key: SenderDomain) -> DnsRecord:
     """RFC 6376 §3.6.1."""
     return DnsRecord(
         valid=key.verified,
-        host=f"{key.selector}._domainkey.{key.domain}",
-        data=f"v=DKIM1; k=rsa; p={key.public_key}",
+        host=record_name(key.domain, key.selector),
+        data=record_text(key.public_key),
     )
