@@ -1,6 +1,9 @@
 """What tests share: one embedded Postgres a session, and a fresh journal (a cloned database) for each test."""
 
 import itertools
+import os
+import shutil
+import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -11,6 +14,14 @@ from cluster.embedded import EmbeddedPostgres
 from cluster.journal.store import Journal, migrate
 
 _numbers = itertools.count(1)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """A temporary folder of this session's own. pytest tightens the one that sessions share; as root, the embedded
+    Postgres of another session, which runs as a user of its own, would lose its data."""
+    root = tempfile.mkdtemp(prefix="postray-tests-")
+    os.environ["PYTEST_DEBUG_TEMPROOT"] = root
+    config.add_cleanup(lambda: shutil.rmtree(root, ignore_errors=True))
 
 
 @pytest.fixture(scope="session")

@@ -16,7 +16,8 @@ from msgspec import Struct
 
 from actors.delivery.connection import SERVICE_NOT_AVAILABLE, ConnectError, Stage
 from actors.delivery.reply import Reply, make_reply, printable
-from actors.delivery.tls import TlsLevel, client_context, server_name
+from actors.delivery.tls import client_context, server_name
+from cluster.policy.tls_level import TlsLevel
 from cluster.settings import SmtpSettings
 
 # RFC 5321 §4.2.4, §3.2: a server that does not know EHLO says so, and may still know HELO.

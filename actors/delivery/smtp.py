@@ -16,7 +16,7 @@ from actors.delivery.connection import ConnectionLost, Stage, Wire
 from actors.delivery.envelope import Envelope, Unsendable, check_lines, dot_stuffed, transaction_commands
 from actors.delivery.handshake import Peer, Session, open_session
 from actors.delivery.reply import Reply
-from actors.delivery.tls import TlsLevel
+from cluster.policy.tls_level import TlsLevel
 from cluster.settings import SmtpSettings
 
 # A body up to this size is joined with its commands, so that they leave in one write (and TLS record, and segment);

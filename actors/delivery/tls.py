@@ -5,18 +5,8 @@ Owns what a level means to OpenSSL. Never connects, never decides which level a 
 
 import functools
 import ssl
-from enum import StrEnum
 
-
-class TlsLevel(StrEnum):
-    NONE = "none"
-    """STARTTLS is not used even when it is offered."""
-    OPPORTUNISTIC = "opportunistic"
-    """Used when offered, whatever the certificate; plain otherwise. RFC 7435: better than never."""
-    REQUIRED = "required"
-    """No mail without encryption, but any certificate will do."""
-    VERIFIED = "verified"
-    """A certificate that a trusted authority issued to the host's name."""
+from cluster.policy.tls_level import TlsLevel
 
 
 @functools.cache

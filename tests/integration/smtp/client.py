@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 
 from actors.delivery.envelope import Envelope
 from actors.delivery.smtp import SmtpConnection
-from actors.delivery.tls import TlsLevel
+from cluster.policy.tls_level import TlsLevel
 from cluster.settings import SmtpSettings
 from tests.integration.smtp.conftest import HOST
 from tests.integration.smtp.peer import Peer

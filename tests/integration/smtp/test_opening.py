@@ -11,7 +11,7 @@ import pytest
 
 from actors.delivery.connection import ConnectError, Stage
 from actors.delivery.smtp import SmtpConnection
-from actors.delivery.tls import TlsLevel
+from cluster.policy.tls_level import TlsLevel
 from cluster.settings import SmtpSettings
 from tests.integration.smtp.client import DATA, ENVELOPE, PATIENT, connected
 from tests.integration.smtp.peer import EXTENSIONS, Answer, Peer, Step, each_byte

@@ -2,7 +2,8 @@ import ssl
 
 import pytest
 
-from actors.delivery.tls import TlsLevel, client_context, server_name
+from actors.delivery.tls import client_context, server_name
+from cluster.policy.tls_level import TlsLevel
 
 
 @pytest.mark.parametrize("level", TlsLevel)
