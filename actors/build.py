@@ -6,9 +6,17 @@ Each imports what it needs itself, so that no process loads the libraries of the
 import random
 import socket
 import time
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from msgspec import Struct
+
+from actors.delivery.resolver import Resolver
+from actors.in_force import InForce
+from actors.placing import Placer
 from cluster.context import Context, Links
+from cluster.journal.store import Journal
+from cluster.policy.mx import make_guard
 from cluster.settings import Settings, host_port
 from cluster.vault import Vault
 
@@ -40,21 +48,30 @@ async def delivery(context: Context, links: Links) -> "Deliverer":
     from actors.delivery.connector import Connector
     from actors.delivery.deliverer import Deliverer
     from actors.delivery.ledger import Ledger
-    from actors.delivery.resolver import Resolver
+    from actors.delivery.tls_policies import TlsPolicies
+    from actors.delivery.tls_results import TlsResults
 
     settings = context.settings
     journal = await context.open_journal(DELIVERY_CONNECTIONS)
-    resolver = Resolver(settings.dns, clock=time.monotonic, random=random.random)
+    vault = Vault(context.secret_key)
+    ways = find_ways(context, journal)
+    results = TlsResults(lambda: datetime.now(UTC), keep_days=settings.tls.results_keep_days)
+    tls = TlsPolicies(ways.resolver, settings.tls, settings.dns, clock=time.monotonic, results=results)
+    ways.placer.tls_of = tls.of_domain
     return Deliverer(
         context.name,
         context.node_id,
         settings=settings.delivery,
         journal=journal,
-        composer=Composer(journal, Vault(context.secret_key)),
-        connector=Connector(resolver, settings.smtp, helo_name(settings), fixed_host(settings)),
+        composer=Composer(journal, vault),
+        connector=Connector(ways.resolver, tls, settings.smtp, helo_name(settings), random=random.random),
+        placer=ways.placer,
+        in_force=ways.in_force,
         ledger=Ledger(context.data_path / "ledger" / context.name),
+        tls_results=results,
+        close=tls.close,
         random=random.random,
-        shares=context.shares,
+        now=time.time,
     )
 
 
@@ -63,8 +80,9 @@ async def scheduler(context: Context, links: Links) -> "Scheduler":
     from actors.scheduler import Scheduler
 
     journal = await context.open_journal(2)
-    dispatcher = Dispatcher(journal, links.call, context.settings.delivery, context.shares)
-    return Scheduler(journal, dispatcher, links.call, context.settings.delivery, context.shares)
+    ways = find_ways(context, journal)
+    dispatcher = Dispatcher(journal, links.call, ways.placer, ways.in_force)
+    return Scheduler(journal, dispatcher, links.call, context.settings.delivery.lease_s)
 
 
 async def supervisor(context: Context, links: Links) -> "Supervisor":
@@ -81,10 +99,36 @@ def helo_name(settings: Settings) -> str:
     return socket.gethostname() if settings.delivery.mode == "capture" else socket.getfqdn()
 
 
-def fixed_host(settings: Settings) -> tuple[str, int] | None:
-    """The one host that takes all mail in capture and relay mode."""
-    if settings.delivery.mode == "capture":
-        return host_port(settings.capture.smtp_bind)
-    if settings.delivery.mode == "relay":
-        return host_port(settings.delivery.relay)
-    return None
+class Ways(Struct, frozen=True):
+    """What tells a process where mail goes."""
+
+    in_force: InForce
+    resolver: Resolver
+    placer: Placer
+
+
+def find_ways(context: Context, journal: Journal) -> Ways:
+    """A process's own; to be made in its event loop."""
+    settings = context.settings
+    in_force = InForce(journal, Vault(context.secret_key), settings.delivery)
+    resolver = Resolver(settings.dns, clock=time.monotonic, random=random.random)
+    in_force.on_policies(lambda: _guard(resolver, in_force, settings))
+    placer = Placer(
+        settings.delivery,
+        in_force,
+        resolver,
+        shares=context.shares,
+        port=settings.smtp.port,
+        capture=host_port(settings.capture.smtp_bind),
+        clock=time.monotonic,
+    )
+    return Ways(in_force, resolver, placer)
+
+
+def _guard(resolver: Resolver, in_force: InForce, settings: Settings) -> None:
+    """The DNS must not send us to ourselves: our names and addresses are those of the sources in force."""
+    resolver.guard = make_guard(
+        own_names={helo_name(settings).lower(), *in_force.routing.helo_names},
+        own_addresses=in_force.routing.addresses,
+        prohibited=settings.smtp.prohibited_networks,
+    )

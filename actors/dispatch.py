@@ -6,7 +6,7 @@ delivery and never insists: an offer that is refused or lost stays in the journa
 
 import asyncio
 import logging
-from collections import defaultdict, deque
+from collections import OrderedDict, defaultdict, deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -14,19 +14,26 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from actors.in_force import InForce
+from actors.placing import Placer
+from cluster.journal.paging import Lane
 from cluster.journal.records import DeliveryActor, NewRequest, Waiting
 from cluster.journal.store import Journal, Unavailable
 from cluster.peers import Call, PeerGone
-from cluster.policy.destinations import Destination, destination
-from cluster.policy.ownership import owner
-from cluster.settings import DeliverySettings
+from cluster.policy.destinations import Destination
+from cluster.policy.ownership import Candidate, owner
 
 log = logging.getLogger(__name__)
 
 ACTOR_ALIVE_S = 10.0
 """A delivery actor that has not been seen for this long owns nothing."""
 REFRESH_S = 1.0
+PREPARED_WITHIN_S = 0.1
+"""How long an offer waits for the DNS: what takes longer goes to whoever owns the domain, who waits for it."""
+OWNERS_KEPT = 100_000
 OFFER_BATCH = 1000
+PENDING_AT_MOST = 50_000
+"""Deliveries of one API process that wait to be offered, some 200 bytes each."""
 SHARED_FROM_BYTES = 64 * 1024
 """Content from this size on travels through the object store, once; less is cheaper to read from the journal."""
 SHARED_AT_MOST_BYTES = 64 * 1024 * 1024
@@ -50,26 +57,29 @@ def decode_offer(batch: bytes) -> list[Waiting]:
 class Dispatcher:
     """Knows the live delivery actors, and with that the owner of every destination."""
 
-    def __init__(self, journal: Journal, call: Call, settings: DeliverySettings, shares: int) -> None:
-        """``shares``: into how many a site that serves all domains is split."""
+    def __init__(self, journal: Journal, call: Call, placer: Placer, in_force: InForce) -> None:
         self._journal = journal
         self._call = call
-        self._settings = settings
-        self._shares = shares
+        self._placer = placer
+        self._in_force = in_force
         self._members: dict[str, DeliveryActor] = {}
-        self._owners: dict[Destination, str] = {}
+        self._candidates: tuple[Candidate, ...] = ()
+        self._owners: OrderedDict[Destination, str | None] = OrderedDict()
 
     @property
     def members(self) -> Iterable[DeliveryActor]:
         return self._members.values()
 
     async def refresh(self) -> None:
-        """Learn which delivery actors are alive. Raises Unavailable."""
+        """Learn which delivery actors are alive, and which policies are in force. Raises Unavailable."""
+        await self._in_force.follow()
         members = {actor.name: actor for actor in await self._journal.delivery_actors(ACTOR_ALIVE_S)}
         if members.keys() != self._members.keys():
             log.info("members changed members=%s", ",".join(members) or "none")
+        candidates = tuple(Candidate(actor.name, actor.sources) for actor in members.values())
+        if candidates != self._candidates:
             self._owners.clear()
-        self._members = members
+        self._members, self._candidates = members, candidates
 
     async def keep_fresh(self) -> None:
         """Refresh for ever."""
@@ -80,35 +90,51 @@ class Dispatcher:
                 log.warning("members not refreshed reason=%r", error.reason)
             await asyncio.sleep(REFRESH_S)
 
-    def destination_of(self, waiting: Waiting) -> Destination:
-        return destination(
-            waiting.domain,
-            waiting.message_id,
-            mode=self._settings.mode,
-            relay=self._settings.relay,
-            shares=self._shares,
-        )
+    async def prepare(self, deliveries: Iterable[Waiting]) -> None:
+        """Learn where deliveries go, as far as that takes no longer than they may wait."""
+        await self._placer.prepare(deliveries, PREPARED_WITHIN_S)
 
-    def owner_of(self, waiting: Waiting) -> DeliveryActor:
-        """The owner of a delivery. There must be members."""
-        place = self.destination_of(waiting)
-        name = self._owners.get(place)
-        if name is None:
-            name = self._owners[place] = owner(place.site, place.share, list(self._members))
-        return self._members[name]
+    def destination_of(self, waiting: Waiting) -> Destination:
+        """Where it goes, as far as that is known: its owner finds out what is not."""
+        return self._placer.known_or_own(waiting)
+
+    def exists(self, place: Destination) -> bool:
+        """Whether anything can be placed there: another split, or a source that is no longer used, is of the past."""
+        return place.shares == self._placer.shares_of(place.site) and self._in_force.uses(place.source)
+
+    def owner_of(self, place: Destination) -> DeliveryActor | None:
+        """The owner of a destination; None when nobody can send to it."""
+        if place in self._owners:
+            self._owners.move_to_end(place)
+            name = self._owners[place]
+        else:
+            name = self._owners[place] = owner(place, self._candidates)
+            if len(self._owners) > OWNERS_KEPT:
+                self._owners.popitem(last=False)
+        return self._members[name] if name is not None else None
 
     async def offer(self, deliveries: Sequence[Waiting], contents: Mapping[str, Any]) -> list[Waiting]:
         """Offer deliveries to their owners; returns those that nobody took.
 
         ``contents``: handles of shared contents by request id, for the owners to await instead of asking the journal.
         """
-        if not self._members:
-            return list(deliveries)
+        await self.prepare(deliveries)
         by_owner: dict[str, list[Waiting]] = defaultdict(list)
+        nobodys = []
         for waiting in deliveries:
-            by_owner[self.owner_of(waiting).name].append(waiting)
+            if (to := self.owner_of(self.destination_of(waiting))) is not None:
+                by_owner[to.name].append(waiting)
+            else:
+                nobodys.append(waiting)
         refused = await asyncio.gather(*(self._offer_to(name, own, contents) for name, own in by_owner.items()))
-        return [waiting for some in refused for waiting in some]
+        return [waiting for some in (nobodys, *refused) for waiting in some]
+
+    async def park(self, refused: Sequence[Waiting]) -> list[Lane]:
+        """Let deliveries that nobody took wait in their lanes, which are returned. Raises Unavailable."""
+        lanes = [Lane(str(self.destination_of(waiting)), waiting.tenant_id) for waiting in refused]
+        if refused:
+            await self._journal.park(refused, [lane.destination for lane in lanes])
+        return lanes
 
     async def _offer_to(self, name: str, deliveries: list[Waiting], contents: Mapping[str, Any]) -> list[Waiting]:
         try:
@@ -122,11 +148,15 @@ class Dispatcher:
 class DirectOffers:
     """Offers what the API has just accepted to its owners, without keeping anybody waiting.
 
-    Bounded: what does not fit is left to the scheduler, as is whatever was refused.
+    Bounded: what does not fit is left to the scheduler.
     """
 
     def __init__(
-        self, dispatcher: Dispatcher, share: Callable[[bytes], Awaitable[Any]], window: int, lull_s: float = 0.002
+        self,
+        dispatcher: Dispatcher,
+        share: Callable[[bytes], Awaitable[Any]],
+        window: int = PENDING_AT_MOST,
+        lull_s: float = 0.002,
     ) -> None:
         """``share`` puts bytes where delivery actors reach them without the journal, and returns a handle to await."""
         self._dispatcher = dispatcher
@@ -145,7 +175,7 @@ class DirectOffers:
         for request in requests:
             room = self._window - len(self._pending)
             due = [
-                Waiting(message.id, number, request.tenant_id, recipient.domain)
+                Waiting(message.id, number, request.tenant_id, recipient.domain, request.pool)
                 for message in request.messages
                 if not message.sandbox and (message.send_at is None or message.send_at <= now)
                 for number, recipient in enumerate(message.recipients)
@@ -171,7 +201,15 @@ class DirectOffers:
             self._contents = {}
             while self._pending:
                 batch = [self._pending.popleft() for _ in range(min(OFFER_BATCH, len(self._pending)))]
-                await self._dispatcher.offer(batch, contents)
+                await self._offer(batch, contents)
+
+    async def _offer(self, batch: Sequence[Waiting], contents: Mapping[str, Any]) -> None:
+        """What finds no room is parked at once: the scheduler, who would do that, looks at it only after the grace."""
+        refused = await self._dispatcher.offer(batch, contents)
+        try:
+            await self._dispatcher.park(refused)
+        except Unavailable as error:
+            log.warning("refused offers not parked deliveries=%d reason=%r", len(refused), error.reason)
 
     async def _keep(self, content: bytes) -> Any:
         """Share content, and hold on to its handle (the store drops what nobody holds) while there is room for it."""

@@ -19,10 +19,9 @@ from cluster.journal.paging import Due, Lane, Page
 from cluster.journal.records import Outcome, Waiting
 from cluster.journal.store import Journal, Unavailable
 from cluster.peers import Call, PeerGone
-from cluster.policy.destinations import existing
+from cluster.policy.bounce import BounceClass
+from cluster.policy.destinations import parse
 from cluster.policy.lifecycle import Status
-from cluster.policy.ownership import owner
-from cluster.settings import DeliverySettings
 from cluster.tasks import Tasks
 
 log = logging.getLogger(__name__)
@@ -48,16 +47,14 @@ class Scheduler:
         journal: Journal,
         dispatcher: Dispatcher,
         call: Call,
-        settings: DeliverySettings,
-        shares: int,
+        lease_s: float,
         make_tasks: Callable[[], Tasks] = Tasks,
     ) -> None:
-        """``shares``: into how many a site that serves all domains is split."""
+        """``lease_s``: how long an owner may hold what it is offered without claiming it."""
         self._journal = journal
         self._dispatcher = dispatcher
         self._call = call
-        self._settings = settings
-        self._shares = shares
+        self._lease_s = lease_s
         self._tasks = make_tasks()
         self._problem: str | None = None
         self._full: dict[Lane, float] = {}
@@ -96,12 +93,9 @@ class Scheduler:
             return nothing
         now = asyncio.get_running_loop().time()
         self._full = {lane: until for lane, until in self._full.items() if until > now}
-        page = await self._journal.page_in(PAGE, self._settings.lease_s, self._decide, bury)
+        page = await self._journal.page_in(PAGE, self._lease_s, self._decide, bury)
         refused = await self._dispatcher.offer(page.leased, {})
-        if refused:
-            lanes = [self._lane_of(waiting) for waiting in refused]
-            self._full.update(dict.fromkeys(lanes, now + FULL_S))
-            await self._journal.park(refused, [lane.destination for lane in lanes])
+        self._full.update(dict.fromkeys(await self._dispatcher.park(refused), now + FULL_S))
         log.debug(
             "paged in leased=%d refused=%d parked=%d expired=%d",
             len(page.leased),
@@ -111,12 +105,16 @@ class Scheduler:
         )
         return page
 
-    def _decide(self, waiting: Waiting) -> int | str:
-        lane = self._lane_of(waiting)
-        return lane.destination if lane in self._full else self._dispatcher.owner_of(waiting).epoch
+    async def _decide(self, page: Sequence[Waiting]) -> list[int | str]:
+        await self._dispatcher.prepare(page)
+        return [self._lane_or_owner(waiting) for waiting in page]
 
-    def _lane_of(self, waiting: Waiting) -> Lane:
-        return Lane(str(self._dispatcher.destination_of(waiting)), waiting.tenant_id)
+    def _lane_or_owner(self, waiting: Waiting) -> int | str:
+        place = self._dispatcher.destination_of(waiting)
+        owner = self._dispatcher.owner_of(place)
+        if owner is None or Lane(str(place), waiting.tenant_id) in self._full:
+            return str(place)
+        return owner.epoch
 
     # What is parked
 
@@ -135,15 +133,12 @@ class Scheduler:
     async def name_lanes(self) -> None:
         """Tell every owner which of its lanes hold something; lanes that nobody owns any more are emptied."""
         by_owner: dict[str, list[Lane]] = defaultdict(list)
-        members = [member.name for member in self._dispatcher.members]
         for lane in await self._journal.lanes():
-            place = existing(
-                lane.destination, mode=self._settings.mode, relay=self._settings.relay, shares=self._shares
-            )
-            if place is None:
+            place = parse(lane.destination)
+            if place is None or not self._dispatcher.exists(place):
                 await self._journal.empty_lane(lane.destination, PAGE)
-            elif members:
-                by_owner[owner(place.site, place.share, members)].append(lane)
+            elif (owner := self._dispatcher.owner_of(place)) is not None:
+                by_owner[owner.name].append(lane)
         for name, lanes in by_owner.items():
             try:
                 await self._call(name, "refill", lanes)
@@ -188,5 +183,6 @@ def _ended(due: Due, at: float, reason: str) -> Event:
         "reason": reason,
     }
     if due.attempts:
-        return Bounced(attempt=due.attempts, bounce_type="soft", **facts)
+        kind = BounceClass.EXPIRED
+        return Bounced(attempt=due.attempts, bounce_type=kind.bounce_type, bounce_class=kind, **facts)
     return Dropped(**facts)

@@ -4,12 +4,10 @@ The outcome transaction writes one encoded batch (``encode_batch``) to the event
 read it back (``decode_batch``). Field meanings follow the message timeline of the HTTP API.
 """
 
-from typing import Literal
-
 import msgspec
 from msgspec import Struct
 
-BounceType = Literal["hard", "soft", "block"]
+from cluster.policy.bounce import BounceType
 
 
 class _Event(Struct, frozen=True, kw_only=True, tag_field="event", omit_defaults=True):
@@ -49,6 +47,8 @@ class Deferred(_AttemptEvent, frozen=True, kw_only=True, tag="deferred"):
     """A transient failure; another attempt follows."""
 
     reason: str
+    bounce_class: str = ""
+    """Why, as cluster.policy.bounce classes it; "" in events of before there were classes."""
     next_attempt_at: float
 
 
@@ -60,6 +60,8 @@ class Bounced(_AttemptEvent, frozen=True, kw_only=True, tag="bounce"):
     """A permanent failure at the destination. Its type ``block`` is reported as the event ``blocked``."""
 
     bounce_type: BounceType
+    bounce_class: str = ""
+    """Why, as cluster.policy.bounce classes it; "" in events of before there were classes."""
     reason: str
 
 

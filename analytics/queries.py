@@ -13,7 +13,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # Times leave ClickHouse as integers, since some versions of the embedded engine lose their zone on the way.
 TIMELINE = """
 SELECT event, recipient, toUnixTimestamp64Milli(at), attempt, site, mx_host, mx_ip, source_ip, tls_version, tls_cipher,
-       smtp_response, duration_ms, bounce_type, reason, toUnixTimestamp64Milli(next_attempt_at)
+       smtp_response, duration_ms, bounce_type, bounce_class, reason, toUnixTimestamp64Milli(next_attempt_at)
 FROM events
 WHERE message_id = {message_id:String} AND tenant_id = {tenant_id:String}
 ORDER BY at, event_id
@@ -63,7 +63,7 @@ def iso(milliseconds: int) -> str:
 
 def _event(row: Row) -> TimelineEvent:
     name, recipient, at, attempt, site, mx_host, mx_ip, source_ip = row[:8]
-    tls_version, tls_cipher, smtp_response, duration_ms, bounce_type, reason, next_attempt_at = row[8:]
+    tls_version, tls_cipher, smtp_response, duration_ms, bounce_type, bounce_class, reason, next_attempt_at = row[8:]
     bounced = name in ("bounce", "blocked")
     details: dict[str, Any] = {
         "attempt": attempt or None,
@@ -76,6 +76,7 @@ def _event(row: Row) -> TimelineEvent:
         # 0 is a duration where there was a transaction, and says nothing where there was none.
         "duration_ms": duration_ms if attempt else None,
         "reason": "" if bounced else reason,
+        "bounce_class": bounce_class,
         "next_attempt_at": None if next_attempt_at is None else iso(next_attempt_at),
     }
     return TimelineEvent(

@@ -29,6 +29,7 @@ COLUMNS: dict[str, str] = {
     "smtp_response": "String",
     "duration_ms": "UInt32",
     "bounce_type": "LowCardinality(String)",
+    "bounce_class": "LowCardinality(String)",
     "reason": "String",
     "next_attempt_at": "Nullable(DateTime64(3, 'UTC'))",
 }
@@ -66,13 +67,13 @@ def _row(event: Event) -> Row:
         event.categories,
     )
     if isinstance(event, Delivered):
-        return row + _attempt(event) + ("", "", None)
+        return row + _attempt(event) + ("", "", "", None)
     if isinstance(event, Deferred):
-        return row + _attempt(event) + ("", event.reason, milliseconds(event.next_attempt_at))
+        return row + _attempt(event) + ("", event.bounce_class, event.reason, milliseconds(event.next_attempt_at))
     if isinstance(event, Bounced):
-        return row + _attempt(event) + (event.bounce_type, event.reason, None)
+        return row + _attempt(event) + (event.bounce_type, event.bounce_class, event.reason, None)
     reason = event.reason if isinstance(event, Dropped) else ""
-    return row + _NO_ATTEMPT + ("", reason, None)
+    return row + _NO_ATTEMPT + ("", "", reason, None)
 
 
 def _attempt(event: Delivered | Deferred | Bounced) -> Row:

@@ -8,6 +8,7 @@ from litestar.openapi.config import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin, YamlRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme
 
+from api.admin.routes import Admin
 from api.auth import Authenticator, Scopes
 from api.batches import Batches
 from api.body import ApiRequest, BodyBudget
@@ -36,11 +37,12 @@ def create_app(
     timeline: Timeline,
     readiness: Readiness,
     lifetime_s: float,
+    admin: Admin | None = None,
     now: Callable[[], float] | None = None,
 ) -> Litestar:
     """The application over its collaborators. It starts and stops the intake with its own lifespan; the journal is
-    its owner's to open and close. ``lifetime_s`` is what a retried message gets. ``now`` is a monotonic clock, for
-    what is remembered of keys."""
+    its owner's to open and close. ``lifetime_s`` is what a retried message gets. ``admin`` is what operators may do,
+    where there is a cluster to operate. ``now`` is a monotonic clock, for what is remembered of keys."""
     authenticator = Authenticator(journal.key_by_hash, now) if now else Authenticator(journal.key_by_hash)
     return Litestar(
         [
@@ -52,6 +54,7 @@ def create_app(
             *Domains(authenticator, journal).handlers(),
             *Scopes(authenticator).handlers(),
             *HealthChecks(readiness).handlers(),
+            *(admin.handlers() if admin else ()),
         ],
         request_class=ApiRequest,
         request_max_body_size=settings.max_body_bytes,
@@ -74,6 +77,13 @@ def _openapi() -> OpenAPIConfig:
         path="/schema",
         # The pages that Litestar can draw of it load their scripts from the internet; these two need nothing.
         render_plugins=[JsonRenderPlugin(path="/openapi.json"), YamlRenderPlugin(path="/openapi.yaml")],
-        components=Components(security_schemes={"key": SecurityScheme(type="http", scheme="bearer")}),
+        components=Components(
+            security_schemes={
+                "key": SecurityScheme(type="http", scheme="bearer", description="An API key of a tenant"),
+                "operator": SecurityScheme(
+                    type="http", scheme="bearer", description="The operators' token, derived from the cluster's secret"
+                ),
+            }
+        ),
         security=[{"key": []}],
     )

@@ -2,18 +2,30 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable, Mapping
+from datetime import UTC, datetime
+from functools import partial
 
+from actors.build import Ways, find_ways
+from actors.delivery.tls_policies import TlsPolicies
+from actors.delivery.tls_results import TlsResults
+from actors.describing import Describing
 from actors.dispatch import DirectOffers, Dispatcher
 from analytics.queries import TimelineEvent
+from api.admin.routes import Admin
 from api.backpressure import Watch
+from api.messages import Timeline
 from api.scheduled_sends import settle_abandoned
 from api.server import ApiServer
 from cluster.context import Context, Links
+from cluster.in_force import put_in_force
 from cluster.journal.store import Journal, Unavailable
+from cluster.keys import operator_token
 from cluster.peers import PeerGone
 from cluster.policy.backpressure import Bounds
 from cluster.tasks import Tasks
+from cluster.vault import Vault
 
 log = logging.getLogger(__name__)
 
@@ -78,8 +90,9 @@ class Api:
 async def api(context: Context, links: Links) -> Api:
     settings = context.settings
     journal = await context.open_journal(JOURNAL_CONNECTIONS)
-    dispatcher = Dispatcher(journal, links.call, settings.delivery, context.shares)
-    offers = DirectOffers(dispatcher, links.share, settings.delivery.window)
+    ways = find_ways(context, journal)
+    dispatcher = Dispatcher(journal, links.call, ways.placer, ways.in_force)
+    offers = DirectOffers(dispatcher, links.share)
 
     watch = Watch(
         Bounds(backlog=settings.http.max_backlog, free_disk_mb=settings.http.min_free_disk_mb),
@@ -107,5 +120,34 @@ async def api(context: Context, links: Links) -> Api:
         timeline=timeline,
         readiness=readiness,
         refusal=watch.refusal,
+        admin=admin(context, links, journal, ways, dispatcher, timeline),
     )
     return Api(server, journal, watch, dispatcher, offers, lambda: journal.is_draining(context.node_id), Tasks())
+
+
+def admin(
+    context: Context, links: Links, journal: Journal, ways: Ways, dispatcher: Dispatcher, timeline: Timeline
+) -> Admin:
+    """What operators may do, by way of this process."""
+    settings = context.settings
+    # To tell what domains publish. What it counts of that is reported by those who deliver.
+    results = TlsResults(lambda: datetime.now(UTC))
+    tls = TlsPolicies(ways.resolver, settings.tls, settings.dns, clock=time.monotonic, results=results)
+    describing = Describing(
+        journal,
+        ways.in_force,
+        ways.placer,
+        ways.resolver,
+        members=lambda: dispatcher.members,
+        tls_of=tls.of_domain,
+    )
+    return Admin(
+        operator_token(context.secret_key),
+        journal,
+        links.call,
+        timeline=timeline,
+        site_of=describing.site_of,
+        describe=describing.route,
+        sources=describing.sources,
+        put_in_force=partial(put_in_force, journal, Vault(context.secret_key), settings.delivery),
+    )

@@ -48,6 +48,7 @@ def new_request(
         content=encode(content),
         categories=content.categories,
         batch_id=mail.batch_id,
+        pool=mail.ip_pool_name or "",
         attachments=dict(zip(hashes, files, strict=True)),
         messages=tuple(messages),
         # A sandboxed message is nobody's event: nothing happens to it.
@@ -112,7 +113,6 @@ def _content(mail: MailSend, files: Sequence[bytes], hashes: Sequence[bytes]) ->
         headers=mail.headers or {},
         categories=tuple(mail.categories or ()),
         custom_args=mail.custom_args or {},
-        ip_pool_name=mail.ip_pool_name or None,
         footer=Footer(footer.text or "", footer.html or "") if footer and footer.enable else None,
         tracking_settings=msgspec.to_builtins(mail.tracking_settings) if mail.tracking_settings else {},
     )

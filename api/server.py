@@ -13,6 +13,7 @@ from functools import partial
 
 import uvicorn
 
+from api.admin.routes import Admin
 from api.app import create_app
 from api.backpressure import Refusal, always_open
 from api.dropping import tell_cancelled
@@ -72,9 +73,10 @@ class ApiServer:
         timeline: Timeline,
         readiness: Readiness,
         refusal: Refusal = always_open,
+        admin: Admin | None = None,
     ) -> None:
         """``lifetime_s`` is delivery.lifetime_s; ``offers`` is called with what was committed, see Intake; ``refusal``
-        says why nothing is taken while the system is full."""
+        says why nothing is taken while the system is full; ``admin`` is what operators may do."""
         self._bind = settings.bind
         intake = Intake(
             partial(journal.accept, tell=tell_cancelled),
@@ -84,7 +86,13 @@ class ApiServer:
             refusal=refusal,
         )
         app = create_app(
-            settings, journal=journal, intake=intake, timeline=timeline, readiness=readiness, lifetime_s=lifetime_s
+            settings,
+            journal=journal,
+            intake=intake,
+            timeline=timeline,
+            readiness=readiness,
+            lifetime_s=lifetime_s,
+            admin=admin,
         )
         self._app = UnreadBodies(app, settings.max_body_bytes)
         self._server: _Server | None = None

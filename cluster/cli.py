@@ -1,8 +1,7 @@
-"""The ``postray`` command: up, down, status, drain."""
+"""The ``postray`` command: up, down, status, drain; what an operator does with a running one is in commands/."""
 
 import asyncio
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -15,31 +14,23 @@ from typing import Any
 
 import click
 import psutil
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from cluster import running
+from cluster.commands.instance import DEFAULT_FILE, settings_of
+from cluster.commands.looking import explain, route, sources, trace
+from cluster.commands.output import console, errors, json_option
+from cluster.commands.shaping import shaping
+from cluster.commands.sites import actions, bounce, resume, sites, suspend
 from cluster.journal.store import Journal, Unavailable
-from cluster.settings import Settings, SettingsError, load
+from cluster.settings import Settings
 from cluster.up import DidNotStart, Died, Postray
 
-DEFAULT_FILE = "postray.toml"
 DOWN_PATIENCE_S = 15.0
 ANSWER_S = 5.0
 DRAIN_LOOK_S = 0.2
 LOOK_AFTER_S = 1.0
-
-console = Console(highlight=False)
-errors = Console(stderr=True, highlight=False)
-
-
-def _settings(config: str | None) -> Settings:
-    path = Path(config) if config else Path(DEFAULT_FILE)
-    try:
-        return load(path if config or path.exists() else None, os.environ)
-    except SettingsError as error:
-        raise click.ClickException(str(error)) from error
 
 
 @click.group()
@@ -50,12 +41,16 @@ def main(context: click.Context, config: str | None) -> None:
     context.obj = config
 
 
+for command in (sites, actions, suspend, resume, bounce, trace, explain, route, sources, shaping):
+    main.add_command(command)
+
+
 @main.command()
 @click.option("--detach", is_flag=True, help="Return when it runs, and leave it running.")
 @click.pass_obj
 def up(config: str | None, detach: bool) -> None:
     """Start postray and everything it needs."""
-    settings = _settings(config)
+    settings = settings_of(config)
     data_dir = Path(settings.data_dir).resolve()
     data_dir.mkdir(parents=True, exist_ok=True)
     if detach:
@@ -150,7 +145,7 @@ def _detached(config: str | None, data_dir: Path) -> None:
 @click.pass_obj
 def down(config: str | None) -> None:
     """Stop the postray of this data directory."""
-    data_dir = Path(_settings(config).data_dir).resolve()
+    data_dir = Path(settings_of(config).data_dir).resolve()
     run = running.read_run(data_dir)
     if run is None or not psutil.pid_exists(run.pid) or running.DataLock(data_dir).is_free():
         raise click.ClickException(f"postray is not running on {data_dir}")
@@ -173,7 +168,7 @@ def drain(config: str | None, node: str) -> None:
     Its API takes no more requests, its delivery actors finish what is on the wire and give back what waits; the other
     nodes go on. Returns when it holds nothing. The scheduler, the recorder and the supervisor stay on the head.
     """
-    run = running.read_run(Path(_settings(config).data_dir).resolve())
+    run = running.read_run(Path(settings_of(config).data_dir).resolve())
     if run is None:
         raise click.ClickException("postray is not running here")
     try:
@@ -201,11 +196,11 @@ async def _drain(dsn: str, node: str) -> None:
 
 
 @main.command()
-@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@json_option
 @click.pass_obj
 def status(config: str | None, as_json: bool) -> None:
     """Say whether postray runs, where, and how its parts are. Exit 1 when it does not run or is not ready."""
-    data_dir = Path(_settings(config).data_dir).resolve()
+    data_dir = Path(settings_of(config).data_dir).resolve()
     run = running.read_run(data_dir)
     if run is None or running.DataLock(data_dir).is_free():
         state: dict[str, Any] = {"running": False, "ready": False}

@@ -4,9 +4,10 @@ They sort by their time of making; within one process strictly, also inside one 
 """
 
 import re
+from datetime import datetime
 from typing import Literal
 
-from ulid import LaxMonotonicPolicy, ULIDGenerator
+from ulid import ULID, LaxMonotonicPolicy, ULIDGenerator
 
 Prefix = Literal["msg_", "bat_", "tnt_", "key_", "req_", "evt_"]
 
@@ -22,3 +23,8 @@ def new_id(prefix: Prefix) -> str:
 def is_id(prefix: Prefix, text: str) -> bool:
     """Whether ``text`` has the form of an identifier of this kind; nothing else is worth asking the journal for."""
     return text.startswith(prefix) and _ULID.fullmatch(text, len(prefix)) is not None
+
+
+def first_id(prefix: Prefix, at: datetime) -> str:
+    """The least identifier of this kind that can be made at a moment: all smaller ones are older."""
+    return f"{prefix}{str(ULID.from_datetime(at))[:10]}{'0' * 16}"

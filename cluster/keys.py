@@ -3,7 +3,9 @@
 Never does: keep a secret. It is handed out once, by ``new_key``; the journal knows only its hash and a prefix to show.
 """
 
+import base64
 import hashlib
+import hmac
 import re
 import secrets
 
@@ -31,3 +33,9 @@ def key_hash(secret: str) -> bytes:
     the hash must try 2^127 of them however fast one try is. So SHA-256 is as safe here, and it is looked up by index.
     """
     return hashlib.sha256(secret.encode()).digest()
+
+
+def operator_token(secret: str) -> str:
+    """What an operator shows to /api/admin. Made of the secret that all processes of a cluster share, so that nothing
+    has to be stored; the secret does not follow from it."""
+    return base64.urlsafe_b64encode(hmac.digest(secret.encode(), b"postray operator", "sha256")).decode()

@@ -5,6 +5,7 @@ It is called once, by the process that starts postray; everything else is handed
 ``postray.example.toml`` documents each key (a test holds the two together).
 """
 
+import ipaddress
 import re
 import tomllib
 import types
@@ -75,6 +76,14 @@ class DeliverySettings(_Section, frozen=True, kw_only=True):
     """An unused connection is closed (QUIT) after this long."""
     window: int = 5000
     """Deliveries that one delivery actor holds in memory at most, over all its sites."""
+    shaping_file: str = "shaping.toml"
+    """Limits by site, source and tenant; need not exist. "postray shaping reload" puts a changed one in force."""
+    routing_file: str = "routing.toml"
+    """Sources, pools and routes; need not exist. Put in force with shaping_file."""
+    capture_sink: bool = False
+    """The capture sink runs in the other modes as well, for routes via "capture"."""
+    split_sites: dict[str, int] = field(default_factory=dict)
+    """Sites too hot for one process, such as {"google.com" = 2}: split into so many shares of their limits."""
     lease_s: float = 60.0
     """How long a delivery actor may hold a delivery without claiming it."""
     sending_lease_s: float = 1800.0
@@ -92,6 +101,9 @@ class SmtpSettings(_Section, frozen=True, kw_only=True):
     """Port of the mail exchangers in direct mode."""
     helo_name: str = ""
     """The name given in EHLO; "" takes this host's fully qualified name."""
+    prohibited_networks: tuple[str, ...] = ("127.0.0.0/8", "::1/128", "169.254.0.0/16", "fe80::/10")
+    """In direct mode, no mail exchanger is connected to in these: whoever owns a domain chooses its addresses. A
+    network of the operator's own belongs here when it must not be reached from outside; a smarthost is not asked."""
     connect_timeout_s: float = 30.0
     greeting_timeout_s: float = 300.0
     """RFC 5321 §4.5.3.2.1: 5 minutes."""
@@ -113,7 +125,32 @@ class DnsSettings(_Section, frozen=True, kw_only=True):
     timeout_s: float = 5.0
     """For one query to one server."""
     tries: int = 2
+    lookups_at_once: int = 512
+    """Questions under way in one process; more wait for their turn."""
     cache_entries: int = 100_000
+    """Answers that one process remembers, some 0.5 KB each; the least used go first."""
+    stale_s: float = 86400.0
+    """An answer that has expired is used for so long when the DNS does not answer (RFC 8767); 0 never uses one."""
+
+
+class TlsSettings(_Section, frozen=True, kw_only=True):
+    ca_file: str = ""
+    """PEM file of the authorities that are trusted, for mail exchangers and policies; "" takes the system's."""
+    mta_sts: bool = True
+    """Policies that domains publish by MTA-STS (RFC 8461) are fetched and followed."""
+    mta_sts_port: int = 443
+    """Port of the HTTPS servers that publish them."""
+    mta_sts_timeout_s: float = 20.0
+    """For fetching one. RFC 8461 §3.3 suggests a minute; the domain's first mail waits for it."""
+    dane: bool = False
+    """TLSA records are followed (RFC 7672). Only with dns.nameservers that validate DNSSEC, on a way that nobody can
+    tamper with: their word (the AD bit) is believed."""
+    broken_host_s: float = 3600.0
+    """An opportunistic host on which TLS breaks is sent to in plain text for this long."""
+    cache_entries: int = 10_000
+    """Policies, TLSA answers and broken hosts kept, of each."""
+    results_keep_days: int = 30
+    """For so long the journal keeps its counts for TLS reports (RFC 8460)."""
 
 
 class CaptureSettings(_Section, frozen=True, kw_only=True):
@@ -148,6 +185,7 @@ class Settings(_Section, frozen=True, kw_only=True):
     delivery: DeliverySettings = DeliverySettings()
     smtp: SmtpSettings = SmtpSettings()
     dns: DnsSettings = DnsSettings()
+    tls: TlsSettings = TlsSettings()
     capture: CaptureSettings = CaptureSettings()
     log: LogSettings = LogSettings()
 
@@ -263,12 +301,20 @@ def _check(settings: Settings) -> None:
             host_port(text)
         except ValueError as error:
             raise SettingsError(f"{key}: {error}") from error
+    for i, network in enumerate(settings.smtp.prohibited_networks):
+        try:
+            ipaddress.ip_network(network)
+        except ValueError as error:
+            raise SettingsError(f"smtp.prohibited_networks[{i}]: {error}") from error
     for key, number in (
         ("delivery.actors_per_node", settings.delivery.actors_per_node),
         ("delivery.connections_per_site", settings.delivery.connections_per_site),
         ("delivery.messages_per_connection", settings.delivery.messages_per_connection),
         ("delivery.window", settings.delivery.window),
+        ("dns.lookups_at_once", settings.dns.lookups_at_once),
+        ("dns.cache_entries", settings.dns.cache_entries),
         ("ray.object_store_mb", settings.ray.object_store_mb),
+        ("tls.cache_entries", settings.tls.cache_entries),
     ):
         if number < 1:
             raise SettingsError(f"{key}: must be at least 1, not {number}")
@@ -276,6 +322,7 @@ def _check(settings: Settings) -> None:
         ("delivery.messages_per_s_per_site", settings.delivery.messages_per_s_per_site),
         ("http.max_backlog", settings.http.max_backlog),
         ("http.min_free_disk_mb", settings.http.min_free_disk_mb),
+        ("dns.stale_s", settings.dns.stale_s),
     ):
         if bound < 0:
             raise SettingsError(f"{key}: must not be negative")

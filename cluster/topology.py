@@ -8,7 +8,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from cluster.settings import Settings
+from cluster.settings import DeliverySettings, Settings
 
 
 class ActorSpec(Struct, frozen=True, kw_only=True):
@@ -22,13 +22,14 @@ class ActorSpec(Struct, frozen=True, kw_only=True):
     """Logical CPUs, what Ray places by; a process may use more when others are idle."""
     memory_mb: int
     """What it is sized to stay under; not enforced."""
-    only_in_mode: Literal["capture"] | None = None
+    with_sink: bool = False
+    """Only where the capture sink runs."""
 
 
 # In the order of starting; stopping goes the other way.
 ACTORS = (
     ActorSpec(
-        kind="capture", build="actors.build:capture", per="cluster", cpus=0.1, memory_mb=300, only_in_mode="capture"
+        kind="capture", build="actors.build:capture", per="cluster", cpus=0.1, memory_mb=300, with_sink=True
     ),
     ActorSpec(kind="recorder", build="actors.build:recorder", per="cluster", cpus=0.2, memory_mb=600),
     ActorSpec(
@@ -45,6 +46,11 @@ ACTORS = (
 )
 
 
+def has_sink(settings: DeliverySettings) -> bool:
+    """Whether the capture sink runs."""
+    return settings.mode == "capture" or settings.capture_sink
+
+
 class Placement(Struct, frozen=True, kw_only=True):
     """One actor to start: its name in the cluster, its kind, and its node (Ray's id)."""
 
@@ -57,7 +63,7 @@ def place(nodes: Sequence[str], settings: Settings) -> list[Placement]:
     """Every actor of a cluster of these nodes, the head first, in the order of starting."""
     placements = []
     for spec in ACTORS:
-        if spec.only_in_mode not in (None, settings.delivery.mode):
+        if spec.with_sink and not has_sink(settings.delivery):
             continue
         count = settings.delivery.actors_per_node if spec.count == "delivery.actors_per_node" else spec.count
         for number, node_id in enumerate(nodes if spec.per == "node" else nodes[:1]):

@@ -16,10 +16,11 @@ import msgspec
 from cluster import launch, logs, running
 from cluster.context import Context
 from cluster.embedded import EmbeddedPostgres
-from cluster.journal.store import migrate, wait_until_reachable
+from cluster.in_force import BadPolicies, PolicyFiles, put_in_force, read_files
+from cluster.journal.store import Journal, migrate, wait_until_reachable
 from cluster.settings import Settings, host_port
-from cluster.topology import place
-from cluster.vault import WrongKey, secret_key
+from cluster.topology import has_sink, place
+from cluster.vault import Vault, WrongKey, secret_key
 
 log = logging.getLogger(__name__)
 
@@ -58,6 +59,7 @@ class Postray:
     def start(self, progress: Progress) -> running.Run:
         """Start every part. Raises DidNotStart, after which ``stop`` must still be called."""
         logs.configure("up", self._settings.log, self._data_dir)
+        files = self._policy_files()
         self._end_leftovers()
         dsn = self._start_journal()
         progress("journal")
@@ -66,6 +68,7 @@ class Postray:
         placements = place(launch.nodes(), self._settings)
         secret = secret_key(self._settings.secret, self._data_dir)
         self._bootstrap(dsn, secret)
+        asyncio.run(self._put_in_force(dsn, Vault(secret), files))
         contexts = [
             Context(
                 name=placement.name,
@@ -128,6 +131,25 @@ class Postray:
         except WrongKey as error:
             raise DidNotStart(str(error)) from error
 
+    def _policy_files(self) -> PolicyFiles:
+        try:
+            return read_files(self._settings.delivery)
+        except BadPolicies as error:
+            raise DidNotStart(str(error)) from error
+
+    async def _put_in_force(self, dsn: str, vault: Vault, files: PolicyFiles) -> None:
+        """Before any actor starts, so that none of them sends by other rules than these."""
+        journal = Journal(dsn, application="up", connections=1)
+        await journal.open()
+        try:
+            version = await put_in_force(journal, vault, self._settings.delivery, files.shaping, files.routing)
+        except WrongKey as error:
+            raise DidNotStart(str(error)) from error
+        finally:
+            await journal.close()
+        if version is not None:
+            log.info("policies put in force version=%d", version)
+
     def _wait_until_ready(self) -> None:
         deadline = time.monotonic() + READY_S
         while True:
@@ -139,7 +161,7 @@ class Postray:
             time.sleep(0.1)
 
     def _tell(self, dsn: str) -> running.Run:
-        capture = self._settings.delivery.mode == "capture"
+        capture = has_sink(self._settings.delivery)
         run = running.Run(
             pid=running.own_mark().pid,
             url=f"http://{self._settings.http.bind}",

@@ -6,8 +6,8 @@ signature, during which OpenSSL leaves the interpreter to the others.
 
 import asyncio
 import logging
-from collections import OrderedDict, defaultdict
-from collections.abc import Awaitable, Iterable, Mapping, Sequence
+from collections import OrderedDict
+from collections.abc import Awaitable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any
@@ -32,8 +32,6 @@ CACHED_BYTES = 64 * 1024 * 1024
 """Of contents and files behind the compiled skeletons, which hold about as much again."""
 SIGNER_KEPT_S = 60.0
 """How long a signing key is used before the journal is asked for it again."""
-MAX_RECIPIENTS = 100
-"""RFC 5321 §4.5.3.1.8: a server takes at least 100 recipients in a transaction."""
 THREADS = 2
 
 
@@ -76,18 +74,23 @@ class Composer:
         while len(self._handles) > 1000:
             self._handles.pop(next(iter(self._handles)))
 
-    async def prepare(self, claimed: Sequence[Claimed]) -> list[Job | tuple[Claimed, str]]:
-        """A job for each message of ``claimed``; a delivery that cannot be composed comes with the reason instead.
+    async def prepare(self, groups: Sequence[Sequence[Claimed]]) -> list[list[Job | tuple[Claimed, str]]]:
+        """The jobs of each group: claimed deliveries of one message, to go in one transaction. There is none for a
+        group of nothing; a delivery that cannot be composed comes with the reason instead.
 
         Raises Unavailable when the journal cannot be asked for what is missing.
         """
-        compiled = await self._contents({delivery.request_id for delivery in claimed})
-        orders = []
-        for group in _groups(claimed):
+        compiled = await self._contents({group[0].request_id for group in groups if group})
+        orders: list[_Order | None] = []
+        for group in groups:
+            if not group:
+                orders.append(None)
+                continue
             content = compiled[group[0].request_id]
             personal = decode_personal(group[0].personal)
             domain = (personal.from_ or content.content.from_).email.rpartition("@")[2].lower()
-            orders.append(_Order(group, content, personal, domain, await self._signer(group[0].tenant_id, domain)))
+            signer = await self._signer(group[0].tenant_id, domain)
+            orders.append(_Order(tuple(group), content, personal, domain, signer))
         now = datetime.now(UTC)
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._threads, _compose_all, orders, now)
@@ -155,18 +158,8 @@ def _compile(content: Content, files: Mapping[bytes, bytes]) -> Skeleton | NotCo
         return fault
 
 
-def _groups(claimed: Sequence[Claimed]) -> Iterable[tuple[Claimed, ...]]:
-    """Deliveries of the same message together, each group small enough for one transaction."""
-    by_message: dict[str, list[Claimed]] = defaultdict(list)
-    for delivery in claimed:
-        by_message[delivery.message_id].append(delivery)
-    for group in by_message.values():
-        for start in range(0, len(group), MAX_RECIPIENTS):
-            yield tuple(group[start : start + MAX_RECIPIENTS])
-
-
-def _compose_all(orders: Sequence[_Order], now: datetime) -> list[Job | tuple[Claimed, str]]:
-    return [made for order in orders for made in _compose(order, now)]
+def _compose_all(orders: Sequence[_Order | None], now: datetime) -> list[list[Job | tuple[Claimed, str]]]:
+    return [_compose(order, now) if order else [] for order in orders]
 
 
 def _compose(order: _Order, now: datetime) -> list[Job | tuple[Claimed, str]]:
@@ -188,7 +181,8 @@ def _compose(order: _Order, now: datetime) -> list[Job | tuple[Claimed, str]]:
     except NotComposable as error:
         return [(delivery, f"cannot be composed: {error}") for delivery in order.deliveries]
     on_wire = tuple(address(recipient)[0] for recipient in recipients)
-    envelope = Envelope(return_path(first.message_id, order.domain), on_wire, wire.smtputf8)
+    sender = return_path(first.message_id, order.domain)
+    envelope = Envelope(sender, on_wire, wire.smtputf8, envelope_id=first.message_id)
     categories = order.compiled.content.categories
     return [Job(deliveries=order.deliveries, envelope=envelope, data=wire.data, categories=categories)]
 

@@ -7,38 +7,19 @@ control and the time limits of RFC 5321 §4.5.3.2. Knows the stages of a transac
 
 import asyncio
 from collections.abc import Sequence
-from enum import StrEnum
 
 from actors.delivery.reply import MalformedReply, Reply, ReplyParser
+from actors.delivery.tracing import Observe
+from cluster.policy.stage import Stage as Stage
 from cluster.settings import SmtpSettings
 
 SERVICE_NOT_AVAILABLE = 421
 """RFC 5321 §4.2.3: the peer is closing the channel, whatever the command was."""
 
+TIMED_OUT = "timed out"
+
 # Handed to the transport at a time, so that a slow reader holds back the rest of a large body and not a copy of it.
 _BLOCK_BYTES = 64 * 1024
-
-
-class Stage(StrEnum):
-    """What was being waited for when something failed, or what a reply answers."""
-
-    CONNECT = "connect"
-    GREETING = "greeting"
-    EHLO = "ehlo"
-    STARTTLS = "starttls"
-    """The command: not offered, or refused."""
-    TLS = "tls"
-    """The TLS handshake, the certificate check included."""
-    AUTH = "auth"
-    IDLE = "idle"
-    """Between two transactions."""
-    RSET = "rset"
-    MAIL = "mail"
-    RCPT = "rcpt"
-    DATA = "data"
-    END_OF_DATA = "end_of_data"
-    """The reply to the final dot or to BDAT LAST, the writing of the body before it included."""
-    QUIT = "quit"
 
 
 class SmtpFailure(Exception):
@@ -70,6 +51,9 @@ class ConnectionLost(SmtpFailure):
     the message: trying again may make a duplicate.
     """
 
+    recipients: tuple[Reply, ...] = ()
+    """What was said to each RCPT before, in order; not to all of them, perhaps."""
+
     def __init__(self, stage: Stage, reason: str, after_end_of_data: bool, reply: Reply | None = None) -> None:
         super().__init__(stage, reason, after_end_of_data, reply)
         self.stage = stage
@@ -90,6 +74,8 @@ class Wire(asyncio.Protocol):
         self.failure: ConnectionLost | None = None
         self.end_of_data_written = False
         self.received: list[Reply] = []
+        self.observe: Observe | None = None
+        """Told every command, reply and failure, while somebody watches."""
         self._expected: Sequence[Stage] = ()
         self._loop = loop
         self._parser = ReplyParser()
@@ -133,9 +119,12 @@ class Wire(asyncio.Protocol):
         self.end_of_data_written = False
         self._rearm()
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes, content: int = 0) -> None:
+        """``content``: how many of the last octets are a message's own, which nobody is to watch."""
         if self.failure is None:
             self.transport.write(data)
+            if self.observe is not None:
+                self._tell_written(data[: len(data) - content], content)
 
     async def write_body(self, data: bytes) -> None:
         """Writes a large body without copying it, as fast as the peer reads. Raises ConnectionLost.
@@ -144,6 +133,8 @@ class Wire(asyncio.Protocol):
         """
         view = memoryview(data)
         self._writing_body = True
+        if self.observe is not None:
+            self._tell_written(b"", len(data))
         try:
             for start in range(0, len(view), _BLOCK_BYTES):
                 if self.transport.is_closing():
@@ -161,6 +152,13 @@ class Wire(asyncio.Protocol):
         if self.failure is not None and len(self.received) < len(self._expected):
             raise self.failure
         self._rearm()
+
+    def _tell_written(self, commands: bytes, content: int) -> None:
+        assert self.observe is not None
+        for line in commands.decode("utf-8", "replace").splitlines():
+            self.observe("C", line)
+        if content:
+            self.observe("C", f"({content} octets of the message)")
 
     async def replies(self) -> list[Reply]:
         """Every reply of the flight. Raises ConnectionLost; ``received`` then holds those that came before."""
@@ -211,7 +209,7 @@ class Wire(asyncio.Protocol):
         if self._loop.time() < self._deadline:
             self._timer = self._loop.call_at(self._deadline, self._on_timer)
         else:
-            self._fail("timed out")
+            self._fail(TIMED_OUT)
 
     # asyncio.Protocol
 
@@ -234,6 +232,8 @@ class Wire(asyncio.Protocol):
             self._fail("a reply to no command", reply)
             return
         self.received.append(reply)
+        if self.observe is not None:
+            self.observe("S", reply.text)
         self._rearm()
         if len(self.received) == len(self._expected) and self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
@@ -260,6 +260,8 @@ class Wire(asyncio.Protocol):
             return
         may_be_accepted = self.end_of_data_written and reply is None and self.stage is not Stage.IDLE
         self.failure = ConnectionLost(self.stage, reason, may_be_accepted, reply)
+        if self.observe is not None:
+            self.observe("*", str(self.failure))
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

@@ -1,67 +1,199 @@
-"""Opening a connection to a site: its hosts in the order of trying, their addresses, one after the other.
+"""Opening a connection to a next hop: its hosts in the order of trying, their addresses, one after the other."""
 
-In capture and relay mode there is one fixed host; in direct mode the DNS names the mail exchangers of the domain.
-"""
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from typing import Protocol
 
-from collections.abc import AsyncIterator
-
-from actors.delivery.connection import ConnectError
+from actors.delivery.carrier import Connection
+from actors.delivery.connection import ConnectError, Stage
+from actors.delivery.discarding import DiscardConnection
 from actors.delivery.job import NoRoute
+from actors.delivery.pool import Crowded
+from actors.delivery.remembered import Remembered
 from actors.delivery.resolver import Resolver
 from actors.delivery.smtp import SmtpConnection
+from actors.delivery.tracing import Observe
 from cluster.policy import mx
+from cluster.policy.connections import Addresses
+from cluster.policy.destinations import Destination
+from cluster.policy.next_hop import NextHop
+from cluster.policy.routing import Source, Via
+from cluster.policy.tls_policy import DomainTls
 from cluster.settings import SmtpSettings
 
 MAX_TRIES = 6
 """Addresses tried for one connection. A dead site with many hosts must not hold a worker for an hour."""
+IN_VAIN_S = 86400.0
+"""How long a host is not believed what it announced and did not keep to."""
+IN_VAIN_HOSTS = 10_000
+
+
+class Opener(Protocol):
+    """Opens a connection to one address of one host, as its TLS policy asks for (tls_policies.TlsPolicies.open)."""
+
+    async def open(
+        self,
+        host: str,
+        address: str,
+        port: int,
+        domain_tls: DomainTls,
+        *,
+        domain: str,
+        smtp: SmtpSettings,
+        helo_name: str,
+        source_address: str | None,
+        username: str | None,
+        password: str | None,
+        observe: Observe | None,
+        ignored_capabilities: frozenset[str],
+    ) -> SmtpConnection: ...
 
 
 class Connector:
-    """``fixed``: (host, port) that takes the mail of every site; None asks the DNS for each. ``helo_name`` is given
-    in EHLO (RFC 5321 §4.1.1.1)."""
+    """One for the process: what it knows of addresses holds for all its sites. ``helo_name`` is given in EHLO
+    (RFC 5321 §4.1.1.1) where the source has none of its own."""
 
     def __init__(
-        self, resolver: Resolver, settings: SmtpSettings, helo_name: str, fixed: tuple[str, int] | None
+        self,
+        resolver: Resolver,
+        opener: Opener,
+        settings: SmtpSettings,
+        helo_name: str,
+        *,
+        random: Callable[[], float],
     ) -> None:
         self._resolver = resolver
+        self._opener = opener
         self._settings = settings
-        self._fixed = fixed
         self._helo_name = helo_name
+        self._random = random
+        self._addresses = Addresses()
+        self._in_vain: Remembered[tuple[str, str], frozenset[str]] = Remembered(IN_VAIN_HOSTS, _now)
 
-    async def connect(self, site: str) -> SmtpConnection:
-        """A connection to the first host that gives one. Raises ConnectError (the last one's), NoRoute."""
-        failure: ConnectError | NoRoute | None = None
+    async def connect(
+        self,
+        hop: NextHop,
+        domain: str,
+        source: Source,
+        *,
+        place: Destination,
+        per_address: int,
+        observe: Observe | None,
+        passed_over: Callable[[ConnectError], None],
+    ) -> Connection:
+        """A connection to the first host that gives one. ``domain``: whose mail it is opened for. ``per_address``: how
+        many this place may have open to one address; 0 sets no limit. ``passed_over`` is told every failure but the
+        one that is raised. Raises ConnectError (the last one's), NoRoute, Crowded."""
+        if hop.via is Via.DISCARD:
+            return DiscardConnection()
+        walk = _Walk(self._resolver, self._addresses, hop, source, mx.order(hop.hosts, self._random))
+        crowded = False
         tries = 0
-        port = self._fixed[1] if self._fixed else self._settings.port
-        async for host, found in self._hosts(site):
-            if isinstance(found, NoRoute):
-                failure = _worse(failure, found)
+        async for host, address in walk.candidates():
+            if not self._addresses.has_room(place, address, per_address):
+                crowded = True
                 continue
-            for address in found.addresses:
-                if tries == MAX_TRIES:
+            if tries == MAX_TRIES:
+                break
+            if isinstance(walk.failure, ConnectError):
+                passed_over(walk.failure)
+            tries += 1
+            self._addresses.opened(place, address)
+            try:
+                connection = await self._open(hop, host, address, domain, source, observe)
+            except ConnectError as error:
+                if error.stage not in (Stage.STARTTLS, Stage.TLS):
+                    # What a domain's TLS policy asks for, another's mail may do without.
+                    self._addresses.failed(source.name, address, _now())
+                walk.failure = error
+                self._addresses.closed(place, address)
+                continue
+            except BaseException:
+                self._addresses.closed(place, address)
+                raise
+            connection.source = source.name
+            connection.alternatives = max(len(hop.hosts), len(walk.found)) - 1
+            return connection
+        if crowded:
+            if isinstance(walk.failure, ConnectError):
+                passed_over(walk.failure)
+            raise Crowded
+        assert walk.failure is not None, "without a candidate there is a reason for it"
+        raise walk.failure
+
+    def closed(self, connection: Connection, place: Destination, lost: bool) -> None:
+        """A connection of this place has ended; ``lost``: the host broke it off."""
+        if not isinstance(connection, SmtpConnection):
+            return
+        self._addresses.closed(place, connection.address)
+        if connection.in_vain:
+            host = (connection.host, connection.address)
+            self._in_vain.put(host, connection.in_vain | (self._in_vain.get(host) or frozenset()), IN_VAIN_S)
+        if lost:
+            self._addresses.failed(connection.source, connection.address, _now())
+        elif connection.transactions:
+            self._addresses.worked(connection.source, connection.address)
+
+    async def _open(
+        self, hop: NextHop, host: str, address: str, domain: str, source: Source, observe: Observe | None
+    ) -> SmtpConnection:
+        return await self._opener.open(
+            host,
+            address,
+            hop.port,
+            hop.tls,
+            domain=domain,
+            smtp=self._settings,
+            helo_name=source.helo_name or self._helo_name,
+            source_address=source.address_towards(address),
+            username=hop.credentials.username if hop.credentials else None,
+            password=hop.credentials.password if hop.credentials else None,
+            observe=observe,
+            ignored_capabilities=self._in_vain.get((host, address)) or frozenset(),
+        )
+
+
+class _Walk:
+    """The (host, address) pairs of a next hop in the order of trying, found as they are needed.
+
+    What was dead a moment ago comes last. It is not left out: when nothing else answers, it may be back.
+    """
+
+    def __init__(
+        self, resolver: Resolver, addresses: Addresses, hop: NextHop, source: Source, hosts: tuple[mx.MxHost, ...]
+    ) -> None:
+        self.failure: ConnectError | NoRoute | None = None
+        """The failure to tell if there is no connection: any that can be otherwise later, over one that cannot."""
+        self.found: set[str] = set()
+        self._ask = resolver.mx_addresses if hop.via is Via.DIRECT else resolver.addresses
+        self._addresses = addresses
+        self._source = source
+        self._hosts = hosts
+
+    async def candidates(self) -> AsyncIterator[tuple[str, str]]:
+        dead = []
+        for host in self._hosts:
+            answer = await self._ask(host.name)
+            if not isinstance(answer, mx.Addresses):
+                self._fail(_no_route(answer))
+                if isinstance(answer, mx.Unroutable) and answer.cause is mx.NoMail.LOOP:
                     break
-                tries += 1
-                try:
-                    return await SmtpConnection.open(
-                        host, address, port, settings=self._settings, helo_name=self._helo_name
-                    )
-                except ConnectError as error:
-                    failure = error
-        assert failure is not None, "a route has at least one host, a host at least one address"
-        raise failure
+                continue
+            usable = [address for address in answer.addresses if _reaches(self._source, address)]
+            if not usable:
+                self._fail(NoRoute(f"{host.name}: no address that {self._source.name} can reach", permanent=False))
+            self.found.update(usable)
+            for address in usable:
+                if self._addresses.is_dead(self._source.name, address, _now()):
+                    dead.append((host.name, address))
+                else:
+                    yield host.name, address
+        for candidate in dead:
+            yield candidate
 
-    async def _hosts(self, site: str) -> AsyncIterator[tuple[str, mx.Addresses | NoRoute]]:
-        for host in await self._names(site):
-            found = await self._resolver.addresses(host)
-            yield host, found if isinstance(found, mx.Addresses) else _no_route(found)
-
-    async def _names(self, site: str) -> tuple[str, ...]:
-        if self._fixed:
-            return (self._fixed[0],)
-        route = await self._resolver.resolve(site)
-        if isinstance(route, mx.MailHosts):
-            return route.names
-        raise _no_route(route)
+    def _fail(self, found: NoRoute) -> None:
+        if self.failure is None or (isinstance(self.failure, NoRoute) and self.failure.permanent):
+            self.failure = found
 
 
 def _no_route(answer: mx.Unroutable | mx.Unresolved) -> NoRoute:
@@ -70,6 +202,10 @@ def _no_route(answer: mx.Unroutable | mx.Unresolved) -> NoRoute:
     return NoRoute(f"{answer.name}: DNS {answer.reason}", permanent=False)
 
 
-def _worse(failure: ConnectError | NoRoute | None, found: NoRoute) -> ConnectError | NoRoute:
-    """The failure to tell: any that can be otherwise later, over one that cannot."""
-    return found if failure is None or (isinstance(failure, NoRoute) and failure.permanent) else failure
+def _reaches(source: Source, address: str) -> bool:
+    """Whether a source has an address of the family, or leaves the choice to the system."""
+    return not (source.address or source.address6) or source.address_towards(address) is not None
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

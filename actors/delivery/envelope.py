@@ -1,8 +1,8 @@
 """What one SMTP transaction is about, and the bytes it is written in: MAIL, RCPT and the body.
 
 Pure. Owns what makes a command safe (no address can end it or add parameters), the parameters that extensions call
-for (SIZE: RFC 1870, 8BITMIME: RFC 6152, SMTPUTF8: RFC 6531) and dot-stuffing. Never decides in which order or how
-many at a time they are sent: ``smtp`` does.
+for (SIZE: RFC 1870, DSN: RFC 3461, 8BITMIME: RFC 6152, SMTPUTF8: RFC 6531) and dot-stuffing. Never decides in which
+order or how many at a time they are sent: ``smtp`` does.
 """
 
 import re
@@ -23,6 +23,8 @@ class Envelope(Struct, frozen=True):
     recipients: tuple[str, ...]
     smtputf8: bool = False
     """The header needs SMTPUTF8. Addresses that need it are noticed without this."""
+    envelope_id: str = ""
+    """What a delivery status notification is to call the message by (RFC 3461 §4.4); "" asks for nothing."""
 
 
 class Unsendable(StrEnum):
@@ -37,9 +39,16 @@ def transaction_commands(envelope: Envelope, data: bytes, capabilities: Mapping[
     if not envelope.recipients:
         raise ValueError("an envelope without recipients")
     mail = b"MAIL FROM:<%b>" % (_path(envelope.mail_from) if envelope.mail_from else b"")
-    rcpts = [b"RCPT TO:<%b>\r\n" % _path(recipient) for recipient in envelope.recipients]
+    notify = "DSN" in capabilities and bool(envelope.envelope_id)
+    rcpts = [
+        b"RCPT TO:<%b>%b\r\n" % (_path(recipient), _notification_of(recipient) if notify else b"")
+        for recipient in envelope.recipients
+    ]
     if "SIZE" in capabilities:
         mail += b" SIZE=%d" % len(data)
+    if notify:
+        # The header is enough to know the message by; its body need not come back.
+        mail += b" RET=HDRS ENVID=%b" % _xtext(envelope.envelope_id)
     # Without 8BITMIME, eight-bit data is sent all the same: hosts pass it on in practice, and encoding it here would
     # break its DKIM signature.
     if "8BITMIME" in capabilities and not data.isascii():
@@ -70,6 +79,21 @@ def _path(address: str) -> bytes:
     if _ADDRESS.fullmatch(address) is None:
         raise ValueError(f"{address!r} cannot be written in a command")
     return address.encode()
+
+
+def _notification_of(recipient: str) -> bytes:
+    """Of failures alone: a delay is none of the sender's business yet. The address as we know it comes back in ORCPT,
+    so that the notification is understood after forwarding, too (RFC 3461 §4.1, §4.2)."""
+    if not recipient.isascii():  # would have to be written as RFC 6533 §3 wants it, and hosts differ in reading that
+        return b" NOTIFY=FAILURE"
+    return b" NOTIFY=FAILURE ORCPT=rfc822;%b" % _xtext(recipient)
+
+
+def _xtext(text: str) -> bytes:
+    """RFC 3461 §4."""
+    return b"".join(
+        b"%c" % octet if 33 <= octet <= 126 and octet not in b"+=" else b"+%02X" % octet for octet in text.encode()
+    )
 
 
 def _needs_smtputf8(envelope: Envelope) -> bool:

@@ -9,6 +9,7 @@ import ipaddress
 import os
 import socket
 import ssl
+from collections.abc import Callable
 from typing import cast
 
 import aiosmtplib
@@ -16,12 +17,27 @@ from msgspec import Struct
 
 from actors.delivery.connection import SERVICE_NOT_AVAILABLE, ConnectError, Stage
 from actors.delivery.reply import Reply, make_reply, printable
-from actors.delivery.tls import client_context, server_name
+from actors.delivery.tls import ResumingContext, client_context, server_name
+from actors.delivery.tracing import Observe
+from cluster.policy.tls_failure import TlsFailure, TlsFault, of_verify_code
 from cluster.policy.tls_level import TlsLevel
 from cluster.settings import SmtpSettings
 
 # RFC 5321 §4.2.4, §3.2: a server that does not know EHLO says so, and may still know HELO.
 _UNKNOWN_COMMAND = frozenset((500, 502))
+
+
+CheckTls = Callable[[ssl.SSLObject], TlsFault | None]
+"""What is to be checked of an encrypted session beyond what its context checks."""
+
+
+class TlsError(ConnectError):
+    """STARTTLS was accepted, and the session that followed was not established or not good enough."""
+
+    def __init__(self, reason: str, failure: TlsFailure) -> None:
+        super().__init__(Stage.TLS, reason)
+        self.args = (reason, failure)
+        self.failure = failure
 
 
 class Peer(Struct, frozen=True, kw_only=True):
@@ -36,10 +52,22 @@ class Peer(Struct, frozen=True, kw_only=True):
     tls: TlsLevel = TlsLevel.OPPORTUNISTIC
     ssl_context: ssl.SSLContext | None = None
     """None takes the level's own."""
+    check_tls: CheckTls | None = None
     source_address: str | None = None
     """The local IP address to send from; None leaves it to the system."""
     username: str | None = None
     password: str | None = None
+    observe: Observe | None = None
+    """Told what is said, while somebody watches; of AUTH only the reply."""
+
+    def tell(self, direction: str, text: str) -> None:
+        if self.observe is not None:
+            self.observe(direction, text)
+
+    def tell_reply(self, reply: tuple[int, str]) -> None:
+        code, text = reply
+        for line in text.splitlines() or [""]:
+            self.tell("S", f"{code} {printable(line.encode('utf-8', 'surrogateescape'))}")
 
 
 class Session(Struct, frozen=True, kw_only=True):
@@ -51,19 +79,27 @@ class Session(Struct, frozen=True, kw_only=True):
     tls_version: str
     """As OpenSSL names it ("TLSv1.3"); empty for a plain session."""
     tls_cipher: str
+    tls_resumed: bool
+    """Whether an earlier TLS session was gone on with."""
 
 
 async def open_session(peer: Peer, settings: SmtpSettings) -> Session:
     """Raises ConnectError, and ValueError for a HELO name that cannot be written."""
     client = aiosmtplib.SMTP(local_hostname=peer.helo_name, start_tls=False, timeout=settings.greeting_timeout_s)
-    sock = await _connect(peer, settings.connect_timeout_s)
+    peer.tell("*", f"connecting to {peer.host} [{peer.address}]:{peer.port}")
     try:
+        sock = await _connect(peer, settings.connect_timeout_s)
         await _converse(client, sock, peer)
-        return _take(client)
-    except BaseException:
+        session = _take(client)
+    except BaseException as error:
+        if isinstance(error, ConnectError):
+            peer.tell("*", str(error))
         if client.transport is not None:
             _as_transport(client.transport).abort()
         raise
+    if session.tls_version:
+        peer.tell("*", f"encrypted: {session.tls_version} {session.tls_cipher}")
+    return session
 
 
 async def _connect(peer: Peer, timeout_s: float) -> socket.socket:
@@ -93,15 +129,15 @@ async def _connect(peer: Peer, timeout_s: float) -> socket.socket:
 async def _converse(client: aiosmtplib.SMTP, sock: socket.socket, peer: Peer) -> None:
     stage = Stage.GREETING
     try:
-        await client.connect(sock=sock)
+        peer.tell_reply(await client.connect(sock=sock))
         stage = Stage.EHLO
-        await _ehlo(client)
+        await _ehlo(client, peer)
         if peer.tls is not TlsLevel.NONE:
             stage = Stage.STARTTLS
             encrypted = await _start_tls(client, peer)
             stage = Stage.EHLO
             if encrypted:
-                await _ehlo(client)
+                await _ehlo_encrypted(client, peer)
         if peer.username is not None:
             stage = Stage.AUTH
             await _authenticate(client, peer)
@@ -118,13 +154,35 @@ async def _converse(client: aiosmtplib.SMTP, sock: socket.socket, peer: Peer) ->
         raise ConnectError(stage, _reason(error)) from None
 
 
-async def _ehlo(client: aiosmtplib.SMTP) -> None:
+async def _ehlo(client: aiosmtplib.SMTP, peer: Peer) -> None:
+    peer.tell("C", f"EHLO {peer.helo_name}")
     try:
-        await client.ehlo()
+        peer.tell_reply(await client.ehlo())
     except aiosmtplib.SMTPHeloError as error:
         if error.code not in _UNKNOWN_COMMAND or not client.is_connected:
             raise
-        await client.helo()
+        peer.tell_reply((error.code, error.message))
+        peer.tell("C", f"HELO {peer.helo_name}")
+        peer.tell_reply(await client.helo())
+
+
+async def _ehlo_encrypted(client: aiosmtplib.SMTP, peer: Peer) -> None:
+    """In TLS 1.3 the host may refuse the handshake only now, when it seems done; and the ticket comes before the reply
+    to this, so now the session is one that can be resumed."""
+    try:
+        await _ehlo(client, peer)
+    except aiosmtplib.SMTPServerDisconnected:
+        _forget_session(peer)
+        raise TlsError("closed by the peer after the handshake", TlsFailure.VALIDATION_FAILURE) from None
+    tls = client.get_transport_info("ssl_object")
+    if isinstance(peer.ssl_context, ResumingContext) and isinstance(tls, ssl.SSLObject):
+        peer.ssl_context.remember(server_name(peer.host), tls)
+
+
+def _forget_session(peer: Peer) -> None:
+    """What the handshake may have broken on is not offered again."""
+    if isinstance(peer.ssl_context, ResumingContext):
+        peer.ssl_context.forget(server_name(peer.host))
 
 
 async def _start_tls(client: aiosmtplib.SMTP, peer: Peer) -> bool:
@@ -134,35 +192,50 @@ async def _start_tls(client: aiosmtplib.SMTP, peer: Peer) -> bool:
         if optional:
             return False
         raise ConnectError(Stage.STARTTLS, f"not offered, and TLS is {peer.tls}")
-    context = peer.ssl_context or client_context(peer.tls)
     try:
-        # aiosmtplib drops plaintext that follows the 220 before the handshake (RFC 3207 §6; CVE-2011-0411).
-        await client.starttls(tls_context=context, server_hostname=server_name(peer.host))
+        await _encrypt(client, peer)
     except aiosmtplib.SMTPResponseException as error:
         # RFC 3207 §4: after a refusal the client may go on without.
         if optional and error.code > 0 and error.code != SERVICE_NOT_AVAILABLE:
             return False
         raise
+    except TlsError:
+        _forget_session(peer)
+        raise
+    return True
+
+
+async def _encrypt(client: aiosmtplib.SMTP, peer: Peer) -> None:
+    """STARTTLS and the handshake. Raises TlsError, and what aiosmtplib says of the reply to STARTTLS."""
+    context = peer.ssl_context or client_context(peer.tls)
+    try:
+        # aiosmtplib drops plaintext that follows the 220 before the handshake (RFC 3207 §6; CVE-2011-0411).
+        peer.tell("C", "STARTTLS")
+        peer.tell_reply(await client.starttls(tls_context=context, server_hostname=server_name(peer.host)))
     except ssl.SSLCertVerificationError as error:
-        raise ConnectError(Stage.TLS, f"certificate: {error.verify_message}") from None
+        raise TlsError(f"certificate: {error.verify_message}", of_verify_code(error.verify_code)) from None
     except ssl.SSLError as error:
-        raise ConnectError(Stage.TLS, error.reason or str(error)) from None
+        raise TlsError(error.reason or str(error), TlsFailure.VALIDATION_FAILURE) from None
     except aiosmtplib.SMTPReadTimeoutError:
         raise
     except aiosmtplib.SMTPTimeoutError:
-        raise ConnectError(Stage.TLS, "handshake timed out or was aborted") from None
+        raise TlsError("handshake timed out or was aborted", TlsFailure.VALIDATION_FAILURE) from None
     except (aiosmtplib.SMTPServerDisconnected, OSError):
-        raise ConnectError(Stage.TLS, "closed by the peer") from None
+        raise TlsError("closed by the peer", TlsFailure.VALIDATION_FAILURE) from None
     except ValueError as error:
-        raise ConnectError(Stage.TLS, f"{peer.host!r} cannot be a server name: {error}") from None
-    return True
+        reason = f"{peer.host!r} cannot be a server name: {error}"
+        raise TlsError(reason, TlsFailure.VALIDATION_FAILURE) from None
+    fault = peer.check_tls(client.get_transport_info("ssl_object")) if peer.check_tls else None
+    if fault is not None:
+        raise TlsError(fault.reason, fault.failure)
 
 
 async def _authenticate(client: aiosmtplib.SMTP, peer: Peer) -> None:
     # Whoever strips STARTTLS from an opportunistic session must not be given the password for it.
     if peer.tls is not TlsLevel.NONE and client.get_transport_info("sslcontext") is None:
         raise ConnectError(Stage.AUTH, "the session is not encrypted")
-    await client.login(peer.username or "", peer.password or "")
+    peer.tell("C", "AUTH (credentials)")
+    peer.tell_reply(await client.login(peer.username or "", peer.password or ""))
 
 
 def _take(client: aiosmtplib.SMTP) -> Session:
@@ -176,6 +249,7 @@ def _take(client: aiosmtplib.SMTP) -> Session:
         capabilities={keyword.upper(): value for keyword, value in client.esmtp_extensions.items()},
         tls_version=(tls.version() or "") if tls is not None else "",
         tls_cipher=cipher[0] if cipher else "",
+        tls_resumed=bool(tls is not None and tls.session_reused),
     )
 
 

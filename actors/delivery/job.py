@@ -22,6 +22,8 @@ class Hop(Struct, frozen=True, kw_only=True):
 
     mx_host: str = ""
     mx_ip: str = ""
+    source_ip: str = ""
+    """Our own address in it."""
     tls_version: str = ""
     tls_cipher: str = ""
 

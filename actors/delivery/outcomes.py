@@ -1,13 +1,13 @@
-"""From the report on a job to outcomes and events, and their commit in batches.
+"""From the report on a job to verdicts, outcomes and events, and their commit in batches.
 
-``tell`` decides with the policy and does nothing; ``Committer`` writes what it said. Until an outcome is committed
-its delivery stays claimed, so whatever is lost here is found again by the lease; what was accepted is not even lost,
-for it is in the ledger.
+``verdicts_of`` and ``tell`` decide with the policy and do nothing; ``Committer`` writes what they said. Until an
+outcome is committed its delivery stays claimed, so whatever is lost here is found again by the lease; what was accepted
+is not even lost, for it is in the ledger.
 """
 
 import asyncio
 import logging
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from msgspec import Struct
@@ -23,13 +23,21 @@ from cluster.ids import new_id
 from cluster.journal.records import Claimed, Outcome
 from cluster.journal.store import Journal, Rejected, Unavailable
 from cluster.policy.lifecycle import Status
-from cluster.policy.retry import next_attempt
-from cluster.policy.verdict import ACCEPTED, DEFERRED, Judgement, Verdict, judge
+from cluster.policy.retry import next_attempt, schedule_for
+from cluster.policy.stage import Stage
+from cluster.policy.verdict import (
+    UNRESOLVED,
+    UNROUTABLE,
+    UNSENDABLE,
+    Judgement,
+    Verdict,
+    expired,
+    judge,
+    judge_parting,
+    judge_silence,
+)
 
 log = logging.getLogger(__name__)
-
-UNSENDABLE = Verdict(Judgement.BOUNCED, "hard")
-NO_ROUTE = Verdict(Judgement.BOUNCED, "hard")
 
 LULL_S = 0.005
 """How long the first outcome of a batch waits for others to share its commit."""
@@ -41,7 +49,7 @@ Told = tuple[Outcome, Event]
 
 
 class Circumstances(Struct, frozen=True, kw_only=True):
-    """What ``tell`` needs beside the report."""
+    """What ``tell`` needs beside the verdicts."""
 
     now: datetime
     jitter: float
@@ -50,46 +58,66 @@ class Circumstances(Struct, frozen=True, kw_only=True):
     accepted_status: Status
     """DELIVERED where the host is the recipient's own, SENT behind a smarthost."""
     retry_schedule_s: tuple[float, ...]
+    """The site's; a class of failures may have its own, within its bounds."""
+    lifetime: timedelta | None = None
+    """The site's, where it is shorter than the message's own."""
 
 
-class _Said(Struct, frozen=True, kw_only=True):
-    """The verdict on one delivery, why, and the raw reply if there was one."""
+class Said(Struct, frozen=True, kw_only=True):
+    """The verdict on one delivery, why, and the reply if there was one."""
 
     verdict: Verdict
     reason: str
     response: str = ""
+    """The raw reply, its lines joined with newlines."""
+    code: int = 0
+    enhanced: str | None = None
 
 
-def tell(job: Job, hop: Hop, report: Report, circumstances: Circumstances) -> list[Told]:
+def verdicts_of(job: Job, report: Report) -> list[Said]:
+    """What the report means for each delivery of the job, in order."""
+    match report:
+        case TransactionResult(unsendable=None):
+            return [_judged(outcome.stage, outcome.reply) for outcome in report.outcomes(job.envelope)]
+        case TransactionResult(unsendable=cause):
+            said = Said(verdict=UNSENDABLE, reason=f"the host does not support it: {cause}")
+        case NoRoute(reason=reason, permanent=permanent):
+            said = Said(verdict=UNROUTABLE if permanent else UNRESOLVED, reason=reason)
+        case SmtpFailure(stage=stage, reply=Reply() as reply):
+            verdict = judge_parting(reply.code, reply.enhanced, reply.text, stage)
+            said = _replied(verdict, str(report), reply)
+        case _:
+            said = Said(verdict=judge_silence(report.stage), reason=str(report))
+    refusals = _refusals(report)
+    return [refusals.get(number, said) for number in range(len(job.deliveries))]
+
+
+def _refusals(report: Report) -> dict[int, Said]:
+    """Recipients, by their places, that had been refused before the connection was lost: that was meant for them."""
+    if not isinstance(report, ConnectionLost):
+        return {}
+    replies = enumerate(report.recipients)
+    return {number: _judged(Stage.RCPT, reply) for number, reply in replies if not reply.positive}
+
+
+def _judged(stage: Stage, reply: Reply) -> Said:
+    text = reply.text
+    return _replied(judge(reply.code, reply.enhanced, text, stage), text, reply)
+
+
+def _replied(verdict: Verdict, reason: str, reply: Reply) -> Said:
+    return Said(verdict=verdict, reason=reason, response=reply.text, code=reply.code, enhanced=reply.enhanced)
+
+
+def tell(job: Job, hop: Hop, verdicts: list[Said], duration_ms: int, circumstances: Circumstances) -> list[Told]:
     """An outcome and an event for each delivery of the job."""
-    duration_ms = round(report.duration * 1000) if isinstance(report, TransactionResult) else 0
     return [
         _told(delivery, job, hop, said, duration_ms, circumstances)
-        for delivery, said in zip(job.deliveries, _verdicts(job, report), strict=True)
+        for delivery, said in zip(job.deliveries, verdicts, strict=True)
     ]
 
 
-def _verdicts(job: Job, report: Report) -> list[_Said]:
-    match report:
-        case TransactionResult(unsendable=None):
-            return [_judged(outcome.reply) for outcome in report.outcomes(job.envelope)]
-        case TransactionResult(unsendable=cause):
-            said = _Said(verdict=UNSENDABLE, reason=f"the host does not support it: {cause}")
-        case NoRoute(reason=reason, permanent=permanent):
-            said = _Said(verdict=NO_ROUTE if permanent else DEFERRED, reason=reason)
-        case SmtpFailure(reply=Reply() as reply):
-            # The host would not have us now; even a 5yz greeting is about the connection, not about the message.
-            said = _Said(verdict=DEFERRED, reason=str(report), response=reply.text)
-        case _:
-            said = _Said(verdict=DEFERRED, reason=str(report))
-    return [said] * len(job.deliveries)
-
-
-def _judged(reply: Reply) -> _Said:
-    return _Said(verdict=judge(reply.code, reply.enhanced), reason=reply.text, response=reply.text)
-
-
-def _told(delivery: Claimed, job: Job, hop: Hop, said: _Said, duration_ms: int, circumstances: Circumstances) -> Told:
+def _told(delivery: Claimed, job: Job, hop: Hop, said: Said, duration_ms: int, circumstances: Circumstances) -> Told:
     facts: dict[str, Any] = {
         "id": new_id("evt_"),
         "at": circumstances.now.timestamp(),
@@ -102,29 +130,39 @@ def _told(delivery: Claimed, job: Job, hop: Hop, said: _Said, duration_ms: int, 
         "site": circumstances.site,
         "mx_host": hop.mx_host,
         "mx_ip": hop.mx_ip,
+        "source_ip": hop.source_ip,
         "tls_version": hop.tls_version,
         "tls_cipher": hop.tls_cipher,
         "smtp_response": said.response,
         "duration_ms": duration_ms,
     }
-    if said.verdict == ACCEPTED:
+    verdict, reason = said.verdict, said.reason
+    if verdict.judgement is Judgement.ACCEPTED:
         return outcome_of(delivery, circumstances.accepted_status), Delivered(**facts)
-    if said.verdict.judgement is Judgement.DEFERRED:
-        due_at = next_attempt(
-            circumstances.retry_schedule_s,
-            delivery.attempts,
-            now=circumstances.now,
-            expires_at=delivery.expires_at,
-            jitter=circumstances.jitter,
-        )
+    if verdict.judgement is Judgement.DEFERRED:
+        due_at = _due_at(delivery, verdict, circumstances)
         if due_at is not None:
-            outcome = outcome_of(delivery, Status.QUEUED, said.reason, due_at)
-            return outcome, Deferred(reason=said.reason, next_attempt_at=due_at.timestamp(), **facts)
-        reason = f"expired after {delivery.attempts} attempts: {said.reason}"
-        return outcome_of(delivery, Status.BOUNCED, reason), Bounced(bounce_type="soft", reason=reason, **facts)
-    bounce_type = said.verdict.bounce_type or "soft"
-    return outcome_of(delivery, Status.BOUNCED, said.reason), Bounced(
-        bounce_type=bounce_type, reason=said.reason, **facts
+            outcome = outcome_of(delivery, Status.QUEUED, reason, due_at)
+            next_attempt_at = due_at.timestamp()
+            bounce_class = verdict.bounce_class or ""
+            return outcome, Deferred(reason=reason, bounce_class=bounce_class, next_attempt_at=next_attempt_at, **facts)
+        reason = f"expired after {delivery.attempts} attempts: {reason}"
+        verdict = expired(verdict)
+    return outcome_of(delivery, Status.BOUNCED, reason), Bounced(
+        bounce_type=verdict.bounce_type or "soft", bounce_class=verdict.bounce_class or "", reason=reason, **facts
+    )
+
+
+def _due_at(delivery: Claimed, verdict: Verdict, circumstances: Circumstances) -> datetime | None:
+    expires_at = delivery.expires_at
+    if circumstances.lifetime is not None:
+        expires_at = min(expires_at, delivery.send_at + circumstances.lifetime)
+    return next_attempt(
+        schedule_for(verdict.bounce_class, circumstances.retry_schedule_s),
+        delivery.attempts,
+        now=circumstances.now,
+        expires_at=expires_at,
+        jitter=circumstances.jitter,
     )
 
 

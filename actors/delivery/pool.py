@@ -1,140 +1,362 @@
-"""The connections of one site, kept open and reused.
+"""The connections of one site, opened to need, kept open and reused.
 
-A worker is a connection and its turn at the site's jobs. Workers come as jobs wait, up to the limit; one leaves when
-it has been idle for a while, has carried its number of transactions, or lost its connection. Every job that is
-submitted is reported exactly once.
+A worker is a connection and its turn at the jobs of one next hop. Workers come as jobs wait, up to what the site may
+have; one leaves when it has been idle for a while, has done its time or its number of transactions, lost its
+connection, or when another next hop waits for a place. Every job that is submitted is reported exactly once, or taken
+back.
 """
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 
-from actors.delivery.connection import ConnectError, ConnectionLost
+from msgspec import Struct
+
+from actors.delivery.carrier import Connection, hop_of
+from actors.delivery.connection import ConnectError, ConnectionLost, SmtpFailure
 from actors.delivery.job import Hop, Job, NoRoute, Report
-from actors.delivery.smtp import SmtpConnection
-from cluster.settings import DeliverySettings
+from actors.delivery.throttle import Throttle
+from cluster.policy.connections import wanted
+from cluster.policy.next_hop import NextHop
+from cluster.policy.stage import Stage
 from cluster.tasks import Tasks
+
+TRIES_AT_MOST = 3
+"""Connections that a job may be lost with before that is reported, while nothing was said about the message."""
+TURN = 10
+"""Transactions after which a worker makes way for a next hop that has none, when the site may have no more."""
+SLOW_S = 0.5
+"""A transaction that takes longer is worth another connection for what waits behind it, even if it never ends."""
+PAUSE_S = 1.0
+"""After an attempt that gave no connection to a next hop, before the next one: what waits has other connections, or
+waits for one of them to go."""
+TURN_LOOK_S = 0.5
+"""Whoever waits for a turn looks so often whether the rate is another by now, or its job was taken back."""
+DRAINED_LOOK_S = 0.01
+
+_NOTHING_SAID = frozenset((Stage.IDLE, Stage.RSET, Stage.MAIL))
+"""A connection lost here has not even seen the sender accepted: replies come in the order of the commands (RFC 2920
+§3.2), so the message is not accepted either, though all of it may have been written."""
+
+
+class Crowded(Exception):
+    """Every address of the next hop has as many connections as it may have."""
+
+
+class _Queued(Struct, eq=False):
+    """A job, how often a connection was lost with it, and whether it was taken back."""
+
+    job: Job
+    tries: int = 0
+    taken: bool = False
+
+
+class _Group:
+    """The jobs and workers of one next hop."""
+
+    def __init__(self, hop: NextHop) -> None:
+        self.hop = hop
+        self.jobs: deque[_Queued] = deque()
+        self.idle: deque[asyncio.Future[None]] = deque()
+        self.workers = 0
+        self.connecting = 0
+        self.taken_at = 0.0
+        """When a job was last begun (loop time)."""
+        self.not_before = 0.0
+        """When the next connection may be opened (loop time)."""
 
 
 class Pool:
-    """``connect`` opens a connection to the site (ConnectError, NoRoute); ``report`` takes what became of a job."""
+    """``connect`` opens a connection to a next hop (ConnectError, NoRoute, Crowded), ``closed`` is told when one has
+    ended and whether it was lost, ``report`` takes what became of a job, ``passed_over`` a failure that ended none."""
 
     def __init__(
         self,
         *,
-        limit: int,
-        settings: DeliverySettings,
+        throttle: Throttle,
         tasks: Tasks,
-        connect: Callable[[], Awaitable[SmtpConnection]],
+        connect: Callable[[NextHop, Job], Awaitable[Connection]],
+        closed: Callable[[Connection, bool], None],
         report: Callable[[Job, Hop, Report], None],
+        passed_over: Callable[[Job, SmtpFailure], None],
     ) -> None:
-        self.limit = limit
-        self._settings = settings
+        self._throttle = throttle
         self._tasks = tasks
         self._connect = connect
+        self._closed = closed
         self._report = report
-        self._jobs: deque[Job] = deque()
-        self._idle: deque[asyncio.Future[None]] = deque()
+        self._passed_over = passed_over
+        self._groups: dict[NextHop, _Group] = {}
         self._workers = 0
-        self._connecting = 0
-        self._sending = 0
+        self._waiting = 0
+        self._turns = asyncio.Lock()
+        self._turning: set[_Queued] = set()
+        self._in_transaction: set[_Queued] = set()
+        self._timer: asyncio.TimerHandle | None = None
+        self.open: set[Connection] = set()
 
     @property
     def outstanding(self) -> int:
         """Jobs submitted and not yet reported."""
-        return len(self._jobs) + self._sending
+        return self._waiting + len(self._in_transaction)
+
+    @property
+    def on_the_wire(self) -> int:
+        """Jobs in a transaction now."""
+        return len(self._in_transaction)
+
+    @property
+    def connecting(self) -> int:
+        """Connections being opened."""
+        return sum(group.connecting for group in self._groups.values())
 
     @property
     def connections(self) -> int:
-        """Connections open or being opened."""
+        """Connections open, being opened or being closed."""
         return self._workers
 
-    def submit(self, job: Job) -> None:
-        self._jobs.append(job)
-        while self._idle:
-            waiter = self._idle.popleft()
+    def submit(self, hop: NextHop, job: Job) -> None:
+        group = self._groups.get(hop)
+        if group is None:
+            group = self._groups[hop] = _Group(hop)
+        group.jobs.append(_Queued(job))
+        self._waiting += 1
+        self._serve(group)
+
+    def jobs(self) -> Iterator[tuple[Job, bool]]:
+        """Every job that is not reported yet, and whether it is in a transaction."""
+        for group in self._groups.values():
+            for queued in group.jobs:
+                yield queued.job, False
+        for queued in self._turning:
+            yield queued.job, False
+        for queued in self._in_transaction:
+            yield queued.job, True
+
+    def take_back(self) -> list[Job]:
+        """Every job that no transaction has begun for; they are reported no more."""
+        queued = [*self._turning, *(queued for group in self._groups.values() for queued in group.jobs)]
+        for one in queued:
+            one.taken = True
+        for group in self._groups.values():
+            group.jobs.clear()
+        self._waiting -= len(queued)
+        return [one.job for one in queued]
+
+    def disconnect(self) -> None:
+        """Let idle connections go now."""
+        for group in self._groups.values():
+            while group.idle:
+                group.idle.popleft().cancel()
+
+    # Workers come
+
+    def _serve(self, group: _Group) -> None:
+        """See that somebody takes the jobs of a next hop."""
+        while group.idle:
+            waiter = group.idle.popleft()
             if not waiter.done():
                 waiter.set_result(None)
                 return
-        if self._workers < self.limit and len(self._jobs) > self._connecting:
-            self._workers += 1
-            self._connecting += 1
-            self._tasks.spawn("connection", self._work())
+        limit = self._throttle.connections()
+        while group.workers < wanted(len(group.jobs) + self._throttle.behind(), limit):
+            if self._workers >= limit:
+                if not group.workers:
+                    self._make_room(group)
+                return
+            if not self._hire(group):
+                return
+        if group.jobs and self._workers < limit:
+            self._look_again(SLOW_S)
 
-    async def _work(self) -> None:
+    def _hire(self, group: _Group) -> bool:
+        """Open a connection, unless it is too early for one."""
+        wait = max(self._throttle.opening_wait_s(), group.not_before - asyncio.get_running_loop().time())
+        if wait > 0:
+            self._look_again(wait)
+            return False
+        self._throttle.take_opening()
+        self._workers += 1
+        group.workers += 1
+        group.connecting += 1
+        self._tasks.spawn("connection", self._work(group))
+        return True
+
+    def _make_room(self, starved: _Group) -> None:
+        """Send an idle connection of another next hop away."""
+        for group in self._groups.values():
+            while group is not starved and group.idle:
+                waiter = group.idle.popleft()
+                if not waiter.done():
+                    waiter.cancel()
+                    return
+
+    def _look_again(self, wait_s: float) -> None:
+        loop = asyncio.get_running_loop()
+        if self._timer is not None:
+            if self._timer.when() <= loop.time() + wait_s:
+                return
+            self._timer.cancel()
+        self._timer = loop.call_later(wait_s, self._look)
+
+    def _look(self) -> None:
+        self._timer = None
+        now = asyncio.get_running_loop().time()
+        for group in self._groups.values():
+            # All are busy, and none with waiting for a turn, in which another connection would only wait as well.
+            is_held_up = group.workers and not group.connecting and now - group.taken_at >= SLOW_S
+            if group.jobs and is_held_up and not self._turning and self._workers < self._throttle.connections():
+                self._hire(group)
+        self._serve_waiting()
+
+    def _serve_waiting(self) -> None:
+        """A place is free: the next hops with jobs get it, those without a worker first."""
+        for group in sorted(self._groups.values(), key=lambda group: group.workers > 0):
+            if group.jobs:
+                self._serve(group)
+            elif not group.workers:
+                del self._groups[group.hop]
+
+    # A worker's life
+
+    async def _work(self, group: _Group) -> None:
         connection = None
+        lost = False
         try:
-            connection = await self._open()
-            while connection is not None and connection.is_usable and await self._wait_for_job():
-                await self._send(connection, self._jobs.popleft())
-                if connection.transactions >= self._settings.messages_per_connection:
-                    break
+            connection = await self._open(group)
+            while connection is not None and self._may_go_on(connection) and await self._wait_for_job(group):
+                if connection.transactions and not connection.is_usable:
+                    break  # it ended while it was idle, which is nothing to any job, nor against the host
+                lost = await self._send(group, connection)
+            if connection is not None:
+                # Its place is free only when the host has seen it go.
+                await connection.quit()
+        except asyncio.CancelledError:
+            if connection is not None:
+                connection.abort()
+            raise
         finally:
             self._workers -= 1
+            group.workers -= 1
             if connection is not None:
-                self._replace_if_needed()
-        if connection is not None:
-            await connection.quit()
+                self.open.discard(connection)
+                self._closed(connection, lost)
+        # Who has just had a place is the last to be asked whether he wants another.
+        self._groups[group.hop] = self._groups.pop(group.hop)
+        self._serve_waiting()
 
-    async def _open(self) -> SmtpConnection | None:
+    async def _open(self, group: _Group) -> Connection | None:
         """A connection, or None when there is none to be had and the jobs have been told."""
         try:
-            return await self._connect()
+            if not group.jobs:
+                return None
+            connection = await self._connect(group.hop, group.jobs[0].job)
+            self.open.add(connection)
+            return connection
+        except Crowded:
+            group.not_before = asyncio.get_running_loop().time() + PAUSE_S
+            return None
         except (ConnectError, NoRoute) as failure:
-            # Other connections of the site still work: they carry the jobs, only slower than hoped.
-            if self._workers - self._connecting <= 0:
-                while self._jobs:
-                    self._report(self._jobs.popleft(), Hop(), failure)
+            # Other connections to it still work: they carry the jobs, only slower than hoped.
+            group.not_before = asyncio.get_running_loop().time() + PAUSE_S
+            if group.workers - group.connecting <= 0:
+                while group.jobs:
+                    self._waiting -= 1
+                    self._report(group.jobs.popleft().job, Hop(), failure)
             return None
         finally:
-            self._connecting -= 1
+            group.connecting -= 1
 
-    async def _wait_for_job(self) -> bool:
-        if self._jobs:
+    def _may_go_on(self, connection: Connection) -> bool:
+        limits = self._throttle.limits
+        if not connection.is_usable or self._workers > self._throttle.connections():
+            return False
+        if connection.transactions >= limits.messages_per_connection:
+            return False
+        if connection.transactions >= TURN and self._others_starve():
+            return False
+        return asyncio.get_running_loop().time() - connection.opened_at < limits.connection_age_s
+
+    def _others_starve(self) -> bool:
+        """Whether a next hop has jobs and no worker, and there is no place for one."""
+        if len(self._groups) == 1 or self._workers < self._throttle.connections():
+            return False
+        return any(group.jobs and not group.workers for group in self._groups.values())
+
+    async def _wait_for_job(self, group: _Group) -> bool:
+        """Whether there is one, at once or before the connection has been idle for too long."""
+        if group.jobs:
             return True
         loop = asyncio.get_running_loop()
-        waiter: asyncio.Future[None] = loop.create_future()
-        timer = loop.call_later(self._settings.connection_idle_s, waiter.cancel)
-        self._idle.append(waiter)
-        try:
-            await asyncio.wait((waiter,))
-        finally:
-            timer.cancel()
-            if waiter in self._idle:
-                self._idle.remove(waiter)
-        return bool(self._jobs)
+        deadline = loop.time() + self._throttle.limits.connection_idle_s
+        while not group.jobs:
+            if self._others_starve():
+                return False
+            waiter: asyncio.Future[None] = loop.create_future()
+            timer = loop.call_at(deadline, waiter.cancel)
+            group.idle.append(waiter)
+            try:
+                await asyncio.wait((waiter,))
+            finally:
+                timer.cancel()
+                if waiter in group.idle:
+                    group.idle.remove(waiter)
+            if waiter.cancelled():
+                break
+        return bool(group.jobs)
 
-    async def _send(self, connection: SmtpConnection, job: Job) -> None:
-        hop = Hop(
-            mx_host=connection.host,
-            mx_ip=connection.address,
-            tls_version=connection.tls_version,
-            tls_cipher=connection.tls_cipher,
-        )
-        reused = connection.transactions > 0
-        self._sending += 1
+    async def _send(self, group: _Group, connection: Connection) -> bool:
+        """Send the next job. Returns whether the connection was lost with it."""
+        queued = group.jobs.popleft()
+        group.taken_at = asyncio.get_running_loop().time()
+        if not await self._take_turn(queued):
+            return False
+        self._waiting -= 1
+        self._in_transaction.add(queued)
+        clock = asyncio.get_running_loop().time
+        began, reused = clock(), connection.transactions > 0
         try:
-            report: Report = await connection.send(job.envelope, job.data)
+            report: Report = await connection.send(queued.job.envelope, queued.job.data)
         except ConnectionLost as lost:
-            if reused and not lost.after_end_of_data and lost.reply is None:
-                # The peer closed a connection that had been idle: that says nothing about the message.
-                self._jobs.appendleft(job)
-                return
+            if self._may_try_again(queued, lost, connection, reused):
+                queued.tries += 1
+                self._waiting += 1
+                group.jobs.appendleft(queued)
+                self._passed_over(queued.job, lost)
+                return lost.reply is not None or not reused
             report = lost
         finally:
-            self._sending -= 1
-        self._report(job, hop, report)
+            self._in_transaction.discard(queued)
+        if clock() - began > SLOW_S and group.jobs and self._workers < self._throttle.connections():
+            self._hire(group)
+        self._report(queued.job, hop_of(connection), report)
+        return isinstance(report, ConnectionLost)
 
-    def _replace_if_needed(self) -> None:
-        """A worker that leaves while jobs wait is replaced: nobody else may come to take them."""
-        if self._jobs and self._workers < self.limit:
-            self._workers += 1
-            self._connecting += 1
-            self._tasks.spawn("connection", self._work())
+    async def _take_turn(self, queued: _Queued) -> bool:
+        """Whether its turn has come; False when it was taken back before. One after the other, each by the clock as it
+        is then: a process that was held up must not begin all at once what it has missed."""
+        self._turning.add(queued)
+        try:
+            async with self._turns:
+                while not queued.taken and (wait := self._throttle.message_wait_s()) > 0:
+                    await asyncio.sleep(min(wait, TURN_LOOK_S))
+                if not queued.taken:
+                    self._throttle.take_message()
+        finally:
+            self._turning.discard(queued)
+        return not queued.taken
+
+    def _may_try_again(self, queued: _Queued, lost: ConnectionLost, connection: Connection, reused: bool) -> bool:
+        """Whether losing the connection says nothing about the message: the host closed one that had been idle, or
+        there is another host to try (RFC 5321 §5.1)."""
+        if (lost.after_end_of_data and lost.stage not in _NOTHING_SAID) or queued.tries >= TRIES_AT_MOST - 1:
+            return False
+        return (reused and lost.reply is None) or connection.alternatives > 0
 
     async def drain(self) -> None:
-        """Return when no job is left, the idle connections told to go."""
-        while self.outstanding or self._connecting:
-            await asyncio.sleep(0.01)
-        while self._idle:
-            self._idle.popleft().cancel()
+        """Return when no job is left and every connection has been told to go."""
+        while self.outstanding:
+            await asyncio.sleep(DRAINED_LOOK_S)
+        while self._workers:
+            self.disconnect()
+            await asyncio.sleep(DRAINED_LOOK_S)

@@ -1,29 +1,59 @@
-"""One share of a site on one delivery actor: what waits for it, its connections, and its back-off.
+"""One share of source → site on one delivery actor: what waits for it, its connections, its limits, its back-off.
 
 Plain state and decisions about it; the deliverer moves the work.
 """
 
 from collections.abc import Callable
-from math import ldexp
+from math import ceil, ldexp
 
+from msgspec import Struct
+
+from actors.delivery.job import Job
 from actors.delivery.pool import Pool
+from actors.delivery.seen import Seen
+from actors.delivery.tenants import Tenants
+from actors.delivery.throttle import Throttle
 from cluster.journal.records import Waiting
+from cluster.policy.automation import Adjustments
 from cluster.policy.destinations import Destination
 from cluster.policy.fairness import FairQueue, room
-from cluster.policy.rate import Gcra
+from cluster.policy.next_hop import NextHop, Unreachable
+from cluster.policy.shaping import Limits, TenantLimits
+from cluster.policy.warm_up import Allowance
 
 CLAIMED_PER_CONNECTION = 3
 """Jobs claimed for each connection: one on the wire, the others composed and ready, so that no connection waits for
 the journal. More would only take longer to become uncancellable."""
 
-BURST_S = 0.1
-"""Work for this long may be claimed at once under a rate limit: a claim for each message would cost too much."""
+AHEAD_S = 0.5
+"""Under a rate limit, what leaves within this is claimed: composed and ready, but not long before its turn."""
 
 STALLED_S = 45.0
 """Its waiting deliveries are given back after this; what is on the wire ends by its own time limits."""
 
+HURRIED_S = 2.0
+"""The same, when the sites together have all the room there is: others wait for it."""
+
+CROWDED = 0.9
+"""Of all the room: more is too little for whoever comes."""
+
+PROBES = 2
+"""What waits here while no connection can be made: the rest would only take the room of those who can send."""
+
 FIRST_BACK_OFF_S = 1.0
 LONGEST_BACK_OFF_S = 60.0
+
+
+class Ready(Struct, frozen=True):
+    """A delivery and the next hop that it goes to."""
+
+    waiting: Waiting
+    hop: NextHop | Unreachable
+
+
+def same_transaction(one: Ready, other: Ready) -> bool:
+    """Whether two deliveries are of one message, and can go to the next hop together."""
+    return one.waiting.message_id == other.waiting.message_id and one.hop == other.hop
 
 
 class Site:
@@ -32,76 +62,176 @@ class Site:
     def __init__(
         self,
         destination: Destination,
+        limits: Limits,
+        adjustments: Adjustments,
         clock: Callable[[], float],
         bound: int,
-        rate: float,
         make_pool: Callable[["Site"], Pool],
+        tenant_limits: Callable[[str], TenantLimits],
+        allowance: Allowance | None = None,
     ) -> None:
-        """``clock``: seconds that never go back. ``bound``: how many deliveries may wait here. ``rate``: messages a
-        second that this share of the site may have; 0 sets no limit."""
+        """``clock``: seconds that never go back. ``bound``: how many deliveries may wait here. ``allowance``: of a
+        source in warm-up."""
         self.destination = destination
-        self.queue: FairQueue[Waiting] = FairQueue()
+        self.queue: FairQueue[Ready] = FairQueue()
+        self.adjustments = adjustments
+        self.throttle = Throttle(destination, limits, adjustments, clock, lambda: self.queue.ready)
         self.pool = make_pool(self)
-        self._rate = Gcra(rate, max(1, round(rate * BURST_S))) if rate else None
-        self.claiming = 0
+        self.allowance = allowance
         self.blocked_until = 0.0
+        self.suspended_until = 0.0
+        """Loop time, as all times here."""
+        self.seen = Seen(clock)
+        self._tenants = Tenants(destination, tenant_limits, self.queue)
         self._bound = bound
         self._clock = clock
+        self._claiming = 0
         self._failures = 0
         self._progressed_at = clock()
+        self._is_shut = False
 
     @property
     def is_idle(self) -> bool:
-        return not self.queue and not self.claiming and not self.pool.outstanding and not self.pool.connections
+        return not self.queue and not self.in_flight and not self.pool.connections
+
+    @property
+    def in_flight(self) -> int:
+        """Transactions claimed for and not yet reported."""
+        return self._claiming + self.pool.outstanding
+
+    @property
+    def is_suspended(self) -> bool:
+        return self._clock() < self.suspended_until
+
+    @property
+    def is_used_up(self) -> bool:
+        """Whether its source may send no more to it today."""
+        return self.allowance is not None and self.allowance.is_exhausted
+
+    def shape(self, limits: Limits, tenant_limits: Callable[[str], TenantLimits]) -> None:
+        """Other limits from now on."""
+        self.throttle.limits = limits
+        self._tenants.shape(tenant_limits, self._clock())
+
+    # Waiting
 
     def room(self, tenant_id: str) -> int:
         """How many more deliveries of a tenant may wait here."""
+        if self.is_suspended or self.is_used_up or self._tenants.is_suspended(tenant_id, self._clock()):
+            return 0
+        if self._is_shut or self._failures:
+            return 0 if self._is_shut else max(0, PROBES - len(self.queue))
         of_tenant = self.queue.waiting_of(tenant_id)
         return room(len(self.queue), of_tenant, self.queue.tenants + (not of_tenant), self._bound)
 
-    def offer(self, waiting: Waiting) -> bool:
+    def offer(self, ready: Ready) -> bool:
         """Let it wait here, if its tenant's share of the room is not used up."""
-        if not self.room(waiting.tenant_id):
+        tenant_id = ready.waiting.tenant_id
+        if not self.room(tenant_id):
             return False
-        self.queue.push(waiting.tenant_id, waiting)
+        self.queue.push(tenant_id, ready)
         return True
 
+    def suspend(self, tenant_id: str, until: float) -> list[Ready]:
+        """Send nothing more before ``until`` (of one tenant, or with "" nothing at all); returns what waited."""
+        if not tenant_id:
+            self.suspended_until = until
+            return self.queue.clear()
+        self._tenants.suspend(tenant_id, until)
+        return self.queue.drop(tenant_id)
+
+    def resume(self, tenant_id: str) -> None:
+        """End what ``suspend`` began."""
+        self.adjustments.lift(tenant_id)
+        if not tenant_id:
+            self.suspended_until = 0.0
+        else:
+            self._tenants.suspend(tenant_id, 0.0)
+
+    # Claiming
+
     def wanted(self) -> int:
-        """How many deliveries to claim now."""
-        if not self.queue or self._clock() < self.blocked_until:
+        """For how many transactions to claim now."""
+        now = self._clock()
+        if not self.queue or now < self.blocked_until or now < self.suspended_until:
             return 0
+        self._tenants.release(now)
         # After a failure one delivery at a time is the probe.
-        places = 1 if self._failures else self.pool.limit * CLAIMED_PER_CONNECTION
-        wanted = min(len(self.queue), places - self.claiming - self.pool.outstanding)
-        if self._rate is not None:
-            wanted = min(wanted, self._rate.available(self._clock()))
+        places = 1 if self._failures else self.throttle.connections() * CLAIMED_PER_CONNECTION
+        if rate := self.throttle.message_rate():
+            if self.throttle.message_wait_s() > AHEAD_S:
+                return 0
+            places = min(places, max(1, ceil(rate * AHEAD_S)))
+        wanted = min(self.queue.ready, places - self.in_flight)
+        if self.allowance is not None:
+            wanted = min(wanted, self.allowance.remaining)
         return max(0, wanted)
 
-    def take(self) -> Waiting:
-        """The next delivery to claim, of the tenant whose turn it is."""
-        self.claiming += 1
-        if self._rate is not None:
-            self._rate.take(1, self._clock())
-        return self.queue.pop()
+    def take(self) -> list[Ready]:
+        """The next deliveries to claim, for one transaction, of the tenant whose turn it is."""
+        at_most = self.throttle.limits.recipients_per_transaction
+        if self.allowance is not None:
+            at_most = min(at_most, self.allowance.remaining)
+        taken = self.queue.pop(same_transaction, at_most)
+        self._claiming += 1
+        if self.allowance is not None:
+            self.allowance.take(len(taken))
+        self._tenants.began(taken[0].waiting.tenant_id, self._clock())
+        return taken
 
-    def rate_wait_s(self) -> float:
-        """How long the rate limit holds back what waits here; 0 when it is not the limit that does."""
-        if self._rate is None or not self.queue:
-            return 0.0
-        return self._rate.wait_s(self._clock())
+    def claimed(self) -> None:
+        """What ``take`` returned has been submitted, or is not to be sent."""
+        self._claiming -= 1
+
+    def submit(self, hop: NextHop, job: Job) -> None:
+        self.pool.submit(hop, job)
+
+    def ended(self, tenant_id: str) -> None:
+        """What ``take`` returned has come to its end."""
+        self._tenants.ended(tenant_id, self._clock())
+        self.progressed()
+
+    def wake_at(self) -> float:
+        """When it may be able to send what it is held back from now; infinite when no clock decides that."""
+        now = self._clock()
+        blocked = max(self.blocked_until, self.suspended_until, now + self.throttle.message_wait_s() - AHEAD_S)
+        return blocked if blocked > now else self._tenants.wake_at()
+
+    # How it goes
 
     @property
     def is_stalled(self) -> bool:
-        """Whether it has work on the wire, and none of it has come to an end for long: its hosts hold us up."""
-        return self.pool.outstanding > 0 and self._clock() - self._progressed_at > STALLED_S
+        """Whether its hosts hold us up: none of what is on the wire there has come to an end for long."""
+        return self._is_shut or self._is_held_up_for(STALLED_S)
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether it waits for its hosts to say something."""
+        return self.pool.on_the_wire > 0 or self.pool.connecting > 0
+
+    def _is_held_up_for(self, seconds: float) -> bool:
+        return self.is_busy and self._clock() - self._progressed_at > seconds
+
+    def surplus(self, held: int) -> list[Ready]:
+        """What is not to wait here any longer, when all sites together hold so many deliveries: whatever its hosts hold
+        up, and, while no connection can be made, all but what it is tried with."""
+        self._is_shut = self._is_held_up_for(HURRIED_S if held >= self._bound * CROWDED else STALLED_S)
+        kept = 0 if self._is_shut else PROBES
+        if not (self._is_shut or self._failures) or len(self.queue) <= kept:
+            return []
+        waiting = self.queue.clear()
+        for ready in waiting[:kept]:
+            self.queue.push(ready.waiting.tenant_id, ready)
+        return waiting[kept:]
 
     def progressed(self) -> None:
         """Something on the wire came to an end, or there was nothing on it."""
         self._progressed_at = self._clock()
+        self._is_shut = False
 
     def failed(self) -> float:
         """No connection could be made: wait, twice as long each time. Returns for how many seconds."""
-        wait = min(ldexp(FIRST_BACK_OFF_S, self._failures), LONGEST_BACK_OFF_S)
+        wait = min(ldexp(FIRST_BACK_OFF_S, min(self._failures, 30)), LONGEST_BACK_OFF_S)
         self._failures += 1
         self.blocked_until = self._clock() + wait
         return wait
@@ -110,3 +240,22 @@ class Site:
         """A connection carried a transaction."""
         self._failures = 0
         self.blocked_until = 0.0
+
+    def waits_for(self) -> tuple[str, float]:
+        """Why it sends no more just now, in words, and until when (loop time; 0: not known)."""
+        now = self._clock()
+        if now < self.suspended_until:
+            return "suspended", self.suspended_until
+        if self.is_used_up:
+            return "the source's warm-up: no more today", 0.0
+        if now < self.blocked_until:
+            return "backing off: no connection could be made", self.blocked_until
+        if self.is_stalled:
+            return "its hosts do not answer", 0.0
+        if self.queue and not self.queue.ready:
+            return "its tenants' limits", self._tenants.wake_at()
+        if self.queue and self.throttle.message_rate():
+            return "the message rate", 0.0
+        if self.queue and self.pool.connections >= self.throttle.connections():
+            return "its connections are all in use", 0.0
+        return "", 0.0

@@ -54,7 +54,7 @@ class TraceLine(Struct, frozen=True, kw_only=True):
     """Rises by one with each line of the trace; what is missing was dropped for want of room."""
     at: float
     connection: str
-    """"host [address] #n": which connection."""
+    """#n: which connection, or attempt at one; its first line says to whom."""
     direction: str
     """"C" from us, "S" from the host, "*" what happened to the connection."""
     text: str

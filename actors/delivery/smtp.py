@@ -12,10 +12,11 @@ from typing import Self
 
 from msgspec import Struct
 
-from actors.delivery.connection import ConnectionLost, Stage, Wire
+from actors.delivery.connection import TIMED_OUT, ConnectionLost, Stage, Wire
 from actors.delivery.envelope import Envelope, Unsendable, check_lines, dot_stuffed, transaction_commands
-from actors.delivery.handshake import Peer, Session, open_session
+from actors.delivery.handshake import CheckTls, Peer, Session, open_session
 from actors.delivery.reply import Reply
+from actors.delivery.tracing import Observe
 from cluster.policy.tls_level import TlsLevel
 from cluster.settings import SmtpSettings
 
@@ -90,18 +91,28 @@ class _Replies(Struct):
 class SmtpConnection:
     """One connection, one transaction at a time.
 
-    Attributes: host, address; tls_version, tls_cipher ("" when plain); capabilities (EHLO keywords in use and their
-    parameters); transactions (how many were begun); opened_at, last_used (loop time).
+    Attributes: host, address; tls_version, tls_cipher ("" when plain), tls_resumed; capabilities (EHLO keywords in use
+    and their parameters); transactions (how many were begun); opened_at, last_used (loop time); source (its name) and
+    source_address ("": the system's choice); alternatives (other addresses that its mail could have gone to); in_vain
+    (EHLO keywords that it announced and does not keep to, as far as it has shown).
     """
 
-    def __init__(self, host: str, address: str, session: Session, settings: SmtpSettings) -> None:
+    in_vain: frozenset[str] = frozenset()
+
+    def __init__(
+        self, host: str, address: str, session: Session, settings: SmtpSettings, source_address: str = ""
+    ) -> None:
         self._loop = asyncio.get_running_loop()
         self.host = host
         self.address = address
         self.tls_version = session.tls_version
         self.tls_cipher = session.tls_cipher
+        self.tls_resumed = session.tls_resumed
         self.capabilities = session.capabilities
         self.transactions = 0
+        self.source = ""
+        self.source_address = source_address
+        self.alternatives = 0
         self.opened_at = self.last_used = self._loop.time()
         self._busy = False
         self._reset_needed = False
@@ -119,9 +130,11 @@ class SmtpConnection:
         helo_name: str,
         tls: TlsLevel = TlsLevel.OPPORTUNISTIC,
         ssl_context: ssl.SSLContext | None = None,
+        check_tls: CheckTls | None = None,
         source_address: str | None = None,
         username: str | None = None,
         password: str | None = None,
+        observe: Observe | None = None,
         ignored_capabilities: frozenset[str] = frozenset(),
     ) -> Self:
         """A connection ready for its first transaction. Raises ConnectError.
@@ -135,14 +148,27 @@ class SmtpConnection:
             helo_name=helo_name,
             tls=tls,
             ssl_context=ssl_context,
+            check_tls=check_tls,
             source_address=source_address,
             username=username,
             password=password,
+            observe=observe,
         )
-        connection = cls(host, address, await open_session(peer, settings), settings)
+        session = await open_session(peer, settings)
+        connection = cls(host, address, session, settings, source_address or "")
+        connection.observe = observe
         for keyword in ignored_capabilities:
             connection.capabilities.pop(keyword, None)
         return connection
+
+    @property
+    def observe(self) -> Observe | None:
+        """Told every command, reply and failure, while somebody watches."""
+        return self._wire.observe
+
+    @observe.setter
+    def observe(self, observe: Observe | None) -> None:
+        self._wire.observe = observe
 
     @property
     def is_usable(self) -> bool:
@@ -167,9 +193,11 @@ class SmtpConnection:
         started = time.perf_counter()  # uvloop's own clock ticks in milliseconds
         try:
             await self._transact(commands, data, replies)
-        except ConnectionLost:
+        except ConnectionLost as lost:
             # A peer may refuse and hang up at once. Its refusal is the news, not the hanging up.
             if not replies.is_refused(len(envelope.recipients)):
+                lost.recipients = replies.recipients
+                self._suspect(lost)
                 raise
         except BaseException:
             self._wire.abort()
@@ -228,7 +256,7 @@ class SmtpConnection:
         head = b"".join((lead, *commands, b"BDAT %d LAST\r\n" % len(data)))
         try:
             if len(data) <= _JOINED_BYTES:
-                wire.write(head + data)
+                wire.write(head + data, content=len(data))
             else:
                 wire.write(head)
                 await wire.write_body(data)
@@ -280,7 +308,7 @@ class SmtpConnection:
         else:
             body = dot_stuffed(data)
             if len(body) <= _JOINED_BYTES:
-                wire.write(body + b".\r\n")
+                wire.write(body + b".\r\n", content=len(body) + 3)
             else:
                 await wire.write_body(body)
                 wire.write(b".\r\n")
@@ -332,7 +360,14 @@ class SmtpConnection:
         RSET, and is caught here: going on would let a message's content speak SMTP.
         """
         del self.capabilities["CHUNKING"]
+        self.in_vain |= {"CHUNKING"}
         await self._reset()
+
+    def _suspect(self, lost: ConnectionLost) -> None:
+        """A peer that answers the first command of a flight and then no more has thrown the others away: it cannot do
+        PIPELINING. One that is only slow loses nothing but some round trips."""
+        if lost.reason == TIMED_OUT and self._wire.received and lost.stage is not Stage.END_OF_DATA:
+            self.in_vain |= {"PIPELINING"}
 
 
 def _result(replies: _Replies, duration: float, unsendable: Unsendable | None) -> TransactionResult:

@@ -17,6 +17,7 @@ REQUEST_COLUMNS = {
     "template_id": "text",
     "categories": "text[]",
     "content": "bytea",
+    "pool": "text",
 }
 MESSAGE_COLUMNS = {
     "tenant_id": "text",
@@ -40,6 +41,7 @@ DELIVERY_COLUMNS = {
     "due_at": "timestamptz",
     "expires_at": "timestamptz",
     "alone": "bool",
+    "pool": "text",
 }
 
 
@@ -190,6 +192,7 @@ def _request_line(request: NewRequest) -> tuple[Any, ...]:
         request.template_id,
         list(request.categories),
         request.content,
+        request.pool,
     )
 
 
@@ -226,4 +229,5 @@ def _delivery_lines(request: NewRequest, grace: timedelta) -> Iterable[tuple[Any
                 message.send_at or soon,
                 message.expires_at,
                 alone,
+                request.pool,
             )

@@ -1,5 +1,7 @@
 """The journal's part for the delivery actors as members: who is live, who has made way for whom, who leaves."""
 
+from collections.abc import Sequence
+
 from msgspec import Struct
 
 from cluster.journal.database import Database, execute, rows
@@ -18,19 +20,28 @@ class NodeLoad(Struct, frozen=True, array_like=True):
 class Membership(Database):
     """The delivery actors of the cluster. ``alive_s``: one that was not seen for so long is taken for dead."""
 
-    async def seen(self, name: str, epoch: int, ring: str, alive_s: float) -> list[Member] | None:
-        """Say that this life goes on and which ring it has made way for; the live members, this one included.
+    async def seen(
+        self, name: str, epoch: int, ring: str, alive_s: float, sources: Sequence[str] = ()
+    ) -> list[Member] | None:
+        """Say that this life goes on, which ring it has made way for and which sources it can send from; the live
+        members, this one included.
 
         None: another life of this actor has begun, and this one must end.
         """
         async with self._transaction() as connection:
-            if await execute(connection, "seen", name=name, epoch=epoch, ring=ring) == 0:
+            if await execute(connection, "seen", name=name, epoch=epoch, ring=ring, sources=list(sources)) == 0:
                 return None
-            return [Member(*row) for row in await rows(connection, "live_members", alive_s=alive_s)]
+            return [
+                Member(name, ring, draining, tuple(sources))
+                for name, ring, draining, sources in await rows(connection, "live_members", alive_s=alive_s)
+            ]
 
     async def delivery_actors(self, alive_s: float) -> list[DeliveryActor]:
         """The live actors that are not leaving."""
-        return [DeliveryActor(*row) for row in await self._rows("delivery_actors", alive_s=alive_s)]
+        return [
+            DeliveryActor(name, epoch, frozenset(sources))
+            for name, epoch, sources in await self._rows("delivery_actors", alive_s=alive_s)
+        ]
 
     async def lost_actors(self, alive_s: float) -> list[DeliveryActor]:
         """The actors that should be there and are taken for dead."""

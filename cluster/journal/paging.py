@@ -4,7 +4,7 @@ One index serves send_at, retries, expired leases, dead owners and lifetimes: ``
 looked at, whatever for. No statement here costs more when more is waiting.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 
 from msgspec import Struct
@@ -28,10 +28,11 @@ class Due(Struct, frozen=True, array_like=True):
     alone: bool
     expired: bool
     error_message: str | None
+    pool: str
 
     @property
     def waiting(self) -> Waiting:
-        return Waiting(self.message_id, self.recipient_no, self.tenant_id, self.domain)
+        return Waiting(self.message_id, self.recipient_no, self.tenant_id, self.domain, self.pool)
 
 
 class Lane(Struct, frozen=True, array_like=True):
@@ -52,8 +53,9 @@ class Page(Struct, frozen=True):
         return len(self.leased) + self.parked + self.expired
 
 
-Decide = Callable[[Waiting], int | str]
-"""The epoch of the owner to lease to, or the name of the lane to park in."""
+Decide = Callable[[Sequence[Waiting]], Awaitable[list[int | str]]]
+"""For each delivery the epoch of the owner to lease to, or the name of the lane to park in. The rows are locked while
+it decides: it must not take long."""
 Bury = Callable[[Sequence[Due]], tuple[list[Outcome], bytes]]
 """The outcomes of deliveries whose lifetime is over, and their encoded events."""
 
@@ -75,15 +77,14 @@ class Paging(Database):
         lanes: list[str] = []
         async with self._transaction() as connection:
             page = [Due(*row) for row in await rows(connection, "due", limit=limit)]
-            for due in page:
-                if not due.expired:
-                    place = decide(due.waiting)
-                    if isinstance(place, int):
-                        leased.append(due.waiting)
-                        owners.append(place)
-                    else:
-                        parked.append(due.waiting)
-                        lanes.append(place)
+            waiting = [due.waiting for due in page if not due.expired]
+            for one, place in zip(waiting, await decide(waiting), strict=True):
+                if isinstance(place, int):
+                    leased.append(one)
+                    owners.append(place)
+                else:
+                    parked.append(one)
+                    lanes.append(place)
             if leased:
                 await execute(connection, "lease", lease_s=lease_s, owners=owners, **keys(leased))
             if parked:

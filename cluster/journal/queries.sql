@@ -86,7 +86,7 @@ SELECT %(tenant_id)s, unnest(%(message_ids)s::text[]), 'sandbox', %(at)s, 0
 -- name: due
 -- Rows that are due, or whose lease or lifetime is over, oldest first; they stay locked until it is decided on them.
 SELECT message_id, recipient_no, tenant_id, domain, recipient, batch_id, attempts, alone, expires_at <= now(),
-    error_message
+    error_message, pool
 FROM deliveries
 WHERE due_at <= now()
 ORDER BY due_at LIMIT %(limit)s
@@ -122,7 +122,7 @@ WITH next AS (
 UPDATE deliveries AS d
 SET status = 'processing', owner = %(owner)s, lane = NULL, due_at = now() + make_interval(secs => %(lease_s)s)
 FROM next WHERE d.message_id = next.message_id AND d.recipient_no = next.recipient_no
-RETURNING d.message_id, d.recipient_no, d.tenant_id, d.domain
+RETURNING d.message_id, d.recipient_no, d.tenant_id, d.domain, d.pool
 
 -- name: lanes
 -- Every lane that holds something: one probe of the index for each, however much it holds.
@@ -163,8 +163,8 @@ SET status = 'sending', attempts = attempts + 1, owner = %(owner)s, lane = NULL,
     due_at = now() + make_interval(secs => %(lease_s)s)
 FROM mine JOIN messages m ON m.id = mine.message_id
 WHERE d.message_id = mine.message_id AND d.recipient_no = mine.recipient_no AND m.tenant_id = d.tenant_id
-RETURNING d.message_id, d.recipient_no, d.recipient, d.tenant_id, m.request_id, d.batch_id, d.attempts, d.alone,
-    m.created_at, d.expires_at, m.personal
+RETURNING d.message_id, d.recipient_no, d.recipient, d.domain, d.tenant_id, m.request_id, d.batch_id, d.attempts,
+    d.alone, m.created_at, coalesce(m.send_at, m.created_at), d.expires_at, m.personal
 
 -- name: finish_alone
 -- sending → delivered | sent | bounced | failed, for messages of one recipient. An outcome is a fact: it counts
@@ -310,10 +310,10 @@ WHERE owner = %(epoch)s AND status IN ('processing', 'sending')
 
 -- name: seen
 -- A life goes on, and has made way for a ring.
-UPDATE delivery_actors SET seen_at = now(), ring = %(ring)s WHERE name = %(name)s AND epoch = %(epoch)s
+UPDATE delivery_actors SET seen_at = now(), ring = %(ring)s, sources = %(sources)s WHERE name = %(name)s AND epoch = %(epoch)s
 
 -- name: live_members
-SELECT name, ring, draining FROM delivery_actors
+SELECT name, ring, draining, sources FROM delivery_actors
 WHERE seen_at > now() - make_interval(secs => %(alive_s)s) ORDER BY name
 
 -- name: drain_node
@@ -332,7 +332,7 @@ GROUP BY a.node_id ORDER BY a.node_id
 DELETE FROM delivery_actors WHERE name = %(name)s AND epoch = %(epoch)s
 
 -- name: delivery_actors
-SELECT name, epoch FROM delivery_actors
+SELECT name, epoch, sources FROM delivery_actors
 WHERE seen_at > now() - make_interval(secs => %(alive_s)s) AND NOT draining ORDER BY name
 
 -- name: lost_actors
@@ -369,10 +369,12 @@ RETURNING status::text, recipients::text[]
 -- name: deliver_anew
 -- failed | bounced → queued, due now; recipients who had the message already stay finished, for the fold. Returns the
 -- deliveries that are made.
-INSERT INTO deliveries (message_id, recipient_no, tenant_id, batch_id, domain, recipient, status, due_at, expires_at, alone)
+INSERT INTO deliveries (message_id, recipient_no, tenant_id, batch_id, domain, recipient, status, due_at, expires_at, alone,
+    pool)
 SELECT %(message_id)s, k.number - 1, %(tenant_id)s, %(batch_id)s, k.domain, k.recipient, k.status::delivery_status,
     CASE WHEN k.status = 'queued' THEN now() ELSE 'infinity' END, now() + make_interval(secs => %(lifetime_s)s),
-    %(alone)s
+    %(alone)s, (SELECT r.pool FROM messages m JOIN requests r ON r.id = m.request_id
+        WHERE m.tenant_id = %(tenant_id)s AND m.id = %(message_id)s)
 FROM unnest(%(recipients)s::text[], %(domains)s::text[], %(statuses)s::text[])
     WITH ORDINALITY AS k (recipient, domain, status, number)
 RETURNING message_id, recipient_no
@@ -506,3 +508,158 @@ SELECT pg_stat_get_live_tuples('deliveries'::regclass)
 -- name: count_backlog
 -- Sets the count anew, from a sample of bounded size: a crash of Postgres forgets it.
 ANALYZE deliveries
+
+-- What operators do: policies, suspensions, actions, ending what is queued, and all about one message (operations.py).
+
+-- name: policies
+SELECT version, shaping, routing FROM policies ORDER BY version DESC LIMIT 1
+
+-- name: policies_version
+SELECT coalesce(max(version), 0) FROM policies
+
+-- name: add_policies
+INSERT INTO policies (shaping, routing) VALUES (%(shaping)s, %(routing)s) RETURNING version
+
+-- name: suspend
+-- A new suspension, or new words for an old one; automation does not change what an operator has said.
+INSERT INTO suspensions (site, tenant_id, until, reason, made_by)
+VALUES (%(site)s, %(tenant_id)s, %(until)s, %(reason)s, %(made_by)s)
+ON CONFLICT (site, tenant_id) DO UPDATE
+SET until = excluded.until, reason = excluded.reason, made_by = excluded.made_by, created_at = now()
+WHERE excluded.made_by = 'operator' OR suspensions.made_by = 'automation' OR suspensions.until <= now()
+
+-- name: resume
+DELETE FROM suspensions WHERE site = coalesce(%(site)s, site) AND tenant_id = coalesce(%(tenant_id)s, tenant_id)
+RETURNING site, tenant_id, until, reason, made_by, created_at
+
+-- name: suspensions
+SELECT site, tenant_id, until, reason, made_by, created_at FROM suspensions
+WHERE until > now() ORDER BY site, tenant_id
+
+-- name: record_site_actions
+INSERT INTO site_actions (at, source, site, tenant_id, action, detail, reply, made_by)
+SELECT * FROM unnest(%(ats)s::timestamptz[], %(sources)s::text[], %(sites)s::text[], %(tenant_ids)s::text[],
+    %(actions)s::text[], %(details)s::text[], %(replies)s::text[], %(makers)s::text[])
+
+-- name: trim_site_actions
+-- The oldest, when they are too old: more than what was just recorded, so that they go in the end.
+DELETE FROM site_actions
+WHERE at < %(before)s AND id IN (SELECT id FROM site_actions ORDER BY id LIMIT %(limit)s)
+
+-- name: site_actions
+SELECT at, source, site, tenant_id, action, detail, reply, made_by FROM site_actions ORDER BY id DESC LIMIT %(limit)s
+
+-- name: actions_of_site
+SELECT at, source, site, tenant_id, action, detail, reply, made_by FROM site_actions
+WHERE site = %(site)s ORDER BY id DESC LIMIT %(limit)s
+
+-- name: lane_names
+-- The first lanes that hold something: one probe of the index for each.
+WITH RECURSIVE held AS (
+    (SELECT lane FROM deliveries WHERE lane IS NOT NULL ORDER BY lane LIMIT 1)
+    UNION ALL
+    SELECT further.lane
+    FROM held, LATERAL (
+        SELECT lane FROM deliveries WHERE lane IS NOT NULL AND lane > held.lane ORDER BY lane LIMIT 1) AS further
+)
+SELECT lane FROM held LIMIT %(limit)s
+
+-- name: parked
+-- Deliveries in lanes, counted up to a bound.
+SELECT l.lane, (SELECT count(*) FROM (SELECT FROM deliveries d WHERE d.lane = l.lane LIMIT %(bound)s) AS counted)
+FROM unnest(%(lanes)s::text[]) AS l (lane)
+
+-- name: queue_mark
+-- The last delivery of the next part of the queue; none when less is left.
+SELECT message_id, recipient_no FROM deliveries
+WHERE (message_id, recipient_no) > (%(message_id)s::text, %(recipient_no)s::int)
+ORDER BY message_id, recipient_no OFFSET %(skip)s LIMIT 1
+
+-- name: queue_part
+-- Unfinished deliveries of a part of the queue, by what an operator asks for.
+SELECT message_id, recipient_no, recipient, tenant_id, batch_id, domain, alone, status::text FROM deliveries
+WHERE (message_id, recipient_no) > (%(message_id)s::text, %(recipient_no)s::int)
+    AND (message_id, recipient_no) <= (%(last_id)s::text, %(last_no)s::int)
+    AND status IN ('queued', 'processing', 'rendered', 'sending')
+    AND domain = coalesce(%(domain)s, domain)
+    AND tenant_id = coalesce(%(tenant_id)s, tenant_id)
+    AND pool = coalesce(%(pool)s, pool)
+    AND (%(batch_id)s::text IS NULL OR batch_id = %(batch_id)s)
+ORDER BY message_id, recipient_no
+
+-- name: lock_unclaimed
+-- Those of these deliveries that are not claimed, and that nobody is at work on just now.
+SELECT d.message_id, d.recipient_no, d.tenant_id, d.recipient, d.batch_id, d.alone, d.status::text, r.categories
+FROM unnest(%(message_ids)s::text[], %(recipient_nos)s::int[]) AS k (message_id, recipient_no)
+JOIN deliveries d USING (message_id, recipient_no)
+JOIN messages m ON m.tenant_id = d.tenant_id AND m.id = d.message_id
+JOIN requests r ON r.id = m.request_id
+WHERE d.status IN ('queued', 'processing')
+FOR UPDATE OF d SKIP LOCKED
+
+-- name: fate
+-- A message of whatever tenant and how it ended: an id alone has no index, so one probe for each tenant.
+SELECT t.id, m.batch_id, m.created_at, m.send_at, m.personal, o.status::text, o.finished_at, o.error_message,
+    EXISTS (SELECT FROM scheduled_sends s WHERE s.batch_id = m.batch_id AND s.status = 'pause')
+FROM tenants t
+CROSS JOIN LATERAL (SELECT * FROM messages WHERE tenant_id = t.id AND id = %(message_id)s LIMIT 1) AS m
+LEFT JOIN outcomes o ON o.tenant_id = t.id AND o.message_id = m.id
+
+-- name: standings
+-- The deliveries of an unfinished message, and who holds them.
+SELECT d.recipient_no, d.recipient, d.domain, d.pool, d.status::text, d.attempts,
+    CASE WHEN isfinite(d.due_at) THEN d.due_at END, d.expires_at, d.lane,
+    d.paused_due_at IS NOT NULL, d.owner IS NOT NULL, a.name, d.error_message
+FROM deliveries d LEFT JOIN delivery_actors a ON a.epoch = d.owner
+WHERE d.message_id = %(message_id)s ORDER BY d.recipient_no
+
+-- The counts for TLS reports
+
+-- name: add_tls_results
+-- In the order of the key, so that two actors which add to the same rows wait for each other and no more.
+INSERT INTO tls_results AS t
+    (day, domain, policy_type, policy, result_type, mx_host, sending_ip, receiving_ip, sessions)
+SELECT * FROM unnest(
+    %(days)s::date[], %(domains)s::text[], %(policy_types)s::text[], %(policies)s::text[], %(result_types)s::text[],
+    %(mx_hosts)s::text[], %(sending_ips)s::text[], %(receiving_ips)s::text[], %(sessions)s::bigint[]
+)
+ORDER BY 1, 2, 3, 4, 5, 6, 7, 8
+ON CONFLICT (day, domain, policy_type, hashtextextended(policy, 0), result_type, mx_host, sending_ip, receiving_ip)
+DO UPDATE SET sessions = t.sessions + excluded.sessions
+
+-- name: tls_results
+SELECT policy_type, policy, result_type, mx_host, sending_ip, receiving_ip, sessions FROM tls_results
+WHERE day = %(day)s AND domain = %(domain)s
+ORDER BY policy_type, policy, result_type, mx_host, sending_ip, receiving_ip
+
+-- name: forget_tls_results
+DELETE FROM tls_results WHERE day < %(before)s
+
+-- Sources in warm-up (warm_up.py).
+
+-- name: take_warm_up
+-- One row, one statement: whoever comes second waits for the first and sees what it took. The portion is a column
+-- because RETURNING knows only the row as it is afterwards. A cap that was lowered takes nothing back.
+INSERT INTO warm_up_days AS w (source, site, day, granted, portion, cap)
+VALUES (%(source)s, %(site)s, %(day)s, least(%(want)s::int, %(cap)s::int), least(%(want)s::int, %(cap)s::int), %(cap)s)
+ON CONFLICT (day, source, site) DO UPDATE
+SET portion = greatest(0, least(%(want)s::int, excluded.cap - w.granted)),
+    granted = w.granted + greatest(0, least(%(want)s::int, excluded.cap - w.granted)),
+    cap = excluded.cap
+RETURNING portion
+
+-- name: give_back_warm_up
+UPDATE warm_up_days SET granted = greatest(0, granted - %(count)s::int)
+WHERE day = %(day)s AND source = %(source)s AND site = %(site)s
+
+-- name: exhausted_warm_ups
+SELECT source, site, granted, cap FROM warm_up_days WHERE day = %(day)s AND granted >= cap
+
+-- name: warm_up_usage
+SELECT source, site, granted, cap FROM warm_up_days WHERE day = %(day)s
+ORDER BY source, granted DESC, site LIMIT %(limit)s
+
+-- name: trim_warm_ups
+DELETE FROM warm_up_days AS w
+USING (SELECT day, source, site FROM warm_up_days WHERE day < %(before)s ORDER BY day LIMIT %(limit)s) AS old
+WHERE w.day = old.day AND w.source = old.source AND w.site = old.site

@@ -58,7 +58,6 @@ class Content(Struct, frozen=True, kw_only=True, omit_defaults=True):
     categories: tuple[str, ...] = ()
     custom_args: dict[str, Any] = field(default_factory=dict)
     template_id: str | None = None
-    ip_pool_name: str | None = None
     asm: dict[str, Any] | None = None
     footer: Footer | None = None
     tracking_settings: dict[str, Any] = field(default_factory=dict)
@@ -108,6 +107,8 @@ class NewRequest(Struct, frozen=True, kw_only=True):
     categories: tuple[str, ...] = ()
     template_id: str | None = None
     batch_id: str | None = None
+    pool: str = ""
+    """Of sources, to send from; "" is the default one."""
     attachments: dict[bytes, bytes] = field(default_factory=dict)
     """sha256 → file bytes."""
     messages: tuple[NewMessage, ...]
@@ -166,6 +167,7 @@ class Waiting(Struct, frozen=True, array_like=True):
     recipient_no: int
     tenant_id: str
     domain: str
+    pool: str = ""
 
 
 class Claimed(Struct, frozen=True, kw_only=True):
@@ -174,6 +176,8 @@ class Claimed(Struct, frozen=True, kw_only=True):
     message_id: str
     recipient_no: int
     recipient: str
+    domain: str
+    """Of the recipient, A-labels."""
     tenant_id: str
     request_id: str
     batch_id: str | None
@@ -181,6 +185,8 @@ class Claimed(Struct, frozen=True, kw_only=True):
     """Attempts so far, this one included."""
     alone: bool
     created_at: datetime
+    send_at: datetime
+    """When its lifetime began."""
     expires_at: datetime
     personal: bytes
 
@@ -286,10 +292,11 @@ class LogRow(Struct, frozen=True, array_like=True):
 
 
 class DeliveryActor(Struct, frozen=True, array_like=True):
-    """A live delivery actor: its Ray name and the epoch of this life of it."""
+    """A live delivery actor: its Ray name, the epoch of this life of it, and the sources it can send from."""
 
     name: str
     epoch: int
+    sources: frozenset[str] = frozenset()
 
 
 _encoder = msgspec.msgpack.Encoder()

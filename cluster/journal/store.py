@@ -9,13 +9,28 @@ from cluster.journal.accounts import Accounts
 from cluster.journal.database import Rejected, Unavailable, migrate, wait_until_reachable
 from cluster.journal.log import EventLog
 from cluster.journal.membership import Membership
+from cluster.journal.operations import Operations
 from cluster.journal.paging import Paging
 from cluster.journal.queue import Queue
 from cluster.journal.reading import Reading
 from cluster.journal.scheduled_sends import ScheduledSends
+from cluster.journal.tls_results import TlsResultCounts
+from cluster.journal.warm_up import WarmUps
 
 __all__ = ["Journal", "Rejected", "Unavailable", "migrate", "wait_until_reachable"]
 
 
-class Journal(Accounts, Acceptance, Reading, ScheduledSends, Queue, Paging, Membership, EventLog):
+class Journal(
+    Accounts,
+    Acceptance,
+    Reading,
+    ScheduledSends,
+    Queue,
+    Paging,
+    Membership,
+    Operations,
+    TlsResultCounts,
+    WarmUps,
+    EventLog,
+):
     """Every typed statement that postray makes. Methods raise Unavailable and Rejected, as their texts say."""

@@ -1,48 +1,58 @@
-"""Where a recipient's mail goes: the site that owns its limits, and the share of that site.
+"""Where a delivery belongs: the source it leaves from, the site that it goes to, and the share of both that owns it.
 
-A *site* is a set of domains served by the same hosts. In capture and relay mode one host serves all domains; in
-direct mode a domain is its own site. A site whose mail one process could not carry alone is split into shares:
-each has its part of the site's limits, so that together they never exceed them.
+A *site* is a set of domains served by the same hosts (``sites.py``), a smarthost, or the capture sink. Limits,
+connections and back-off belong to source → site. One that a single process could not carry alone is split into shares:
+each has its part of the limits, so that together they never exceed them.
 """
 
-from typing import Literal
 from zlib import crc32
 
 from msgspec import Struct
 
-Mode = Literal["capture", "direct", "relay"]
+CAPTURE = "capture"
+"""The site that is the capture sink."""
+DISCARD = "discard"
+"""The site whose mail goes nowhere."""
+
+_LONGEST_SPLIT = 20
+"""Of "share/shares"; of more digits no number is made."""
 
 
 class Destination(Struct, frozen=True):
-    """A share of a site: what one delivery actor owns."""
+    """A share of source → site: what one delivery actor owns. ``str`` names it; ``parse`` reads the name."""
 
     site: str
+    source: str = ""
+    """"" is the system's choice of address."""
     share: int = 0
     shares: int = 1
 
     def __str__(self) -> str:
-        return self.site if self.shares == 1 else f"{self.site}#{self.share}/{self.shares}"
+        source = f"{self.source}>" if self.source else ""
+        share = f"#{self.share}/{self.shares}" if self.shares > 1 else ""
+        return f"{source}{self.site}{share}"
+
+    @property
+    def is_relay(self) -> bool:
+        """Whether it is a smarthost: what that accepts is on its way, and not yet with its recipient."""
+        return ":" in self.site
 
     def part_of(self, limit: int) -> int:
-        """This share's part of a limit of the whole site; the parts sum to the limit, but each is at least 1."""
+        """This share's part of a limit of the whole; the parts sum to the limit, but each is at least 1."""
         return max(1, limit // self.shares + (self.share < limit % self.shares))
 
 
-def existing(name: str, *, mode: Mode, relay: str, shares: int) -> Destination | None:
-    """The destination with this name (its ``str``) under these settings; None when they have none such any more."""
-    if mode == "direct":
-        return Destination(name) if "#" not in name else None
-    site = "capture" if mode == "capture" else relay
-    for share in range(shares):
-        place = Destination(site, share, shares)
-        if str(place) == name:
-            return place
-    return None
+def parse(name: str) -> Destination | None:
+    """The destination with this name; None when it is not one."""
+    rest, _, split = name.partition("#")
+    head, mark, site = rest.rpartition(">")
+    share, _, shares = split.partition("/") if split else ("0", "", "1")
+    if not site or (mark and not head) or not (share.isdecimal() and shares.isdecimal()) or len(split) > _LONGEST_SPLIT:
+        return None
+    found = Destination(site, head, int(share), int(shares))
+    return found if str(found) == name and found.share < found.shares else None
 
 
-def destination(domain: str, message_id: str, *, mode: Mode, relay: str, shares: int) -> Destination:
-    """The destination of one delivery. ``shares``: into how many a site that serves all domains is split."""
-    if mode == "direct":
-        return Destination(domain)
-    site = "capture" if mode == "capture" else relay
-    return Destination(site, crc32(message_id.encode()) % shares, shares)
+def destination(site: str, source: str, message_id: str, shares: int) -> Destination:
+    """The destination of one delivery. ``shares``: into how many source → site is split."""
+    return Destination(site, source, crc32(message_id.encode()) % shares if shares > 1 else 0, shares)

@@ -5,6 +5,7 @@ a tenant with a million waiting gets one turn a round, as does a tenant with one
 """
 
 from collections import OrderedDict, deque
+from collections.abc import Callable, Iterator
 from typing import Generic, TypeVar
 
 Item = TypeVar("Item")
@@ -18,35 +19,87 @@ def room(waiting: int, of_tenant: int, tenants: int, bound: int) -> int:
 
 
 class FairQueue(Generic[Item]):
-    """First in, first out within a tenant; tenants take turns. Every operation is O(1)."""
+    """First in, first out within a tenant; tenants take turns, but those that are held back. Every operation is O(1),
+    or in the number of items it returns."""
 
     def __init__(self) -> None:
         self._lanes: OrderedDict[str, deque[Item]] = OrderedDict()
+        self._held: dict[str, deque[Item]] = {}
+        self._ready = 0
         self._size = 0
 
     def __len__(self) -> int:
         return self._size
 
+    @property
+    def ready(self) -> int:
+        """Items of tenants that are not held back."""
+        return self._ready
+
     def waiting_of(self, tenant: str) -> int:
         """How many of this tenant's wait."""
-        return len(self._lanes.get(tenant, ()))
+        return len(self._held.get(tenant) or self._lanes.get(tenant) or ())
 
     @property
     def tenants(self) -> int:
         """How many tenants have something waiting."""
-        return len(self._lanes)
+        return len(self._lanes) + sum(map(bool, self._held.values()))
+
+    def items(self) -> Iterator[tuple[Item, int]]:
+        """Every item, and how many of its tenant's go before it."""
+        for lane in (*self._lanes.values(), *self._held.values()):
+            for ahead, item in enumerate(lane):
+                yield item, ahead
 
     def push(self, tenant: str, item: Item) -> None:
-        self._lanes.setdefault(tenant, deque()).append(item)
         self._size += 1
+        if tenant in self._held:
+            self._held[tenant].append(item)
+        else:
+            self._lanes.setdefault(tenant, deque()).append(item)
+            self._ready += 1
 
-    def pop(self) -> Item:
-        """The next item of the tenant whose turn it is. Raises IndexError when empty."""
+    def pop(self, alike: Callable[[Item, Item], bool] = lambda _, __: False, at_most: int = 1) -> list[Item]:
+        """The next item of the tenant whose turn it is, and those right behind it that are ``alike``.
+
+        Raises IndexError when nothing is ready.
+        """
         if not self._lanes:
-            raise IndexError("the queue is empty")
+            raise IndexError("nothing is ready")
         tenant, lane = self._lanes.popitem(last=False)
-        item = lane.popleft()
+        items = [lane.popleft()]
+        while lane and len(items) < at_most and alike(items[0], lane[0]):
+            items.append(lane.popleft())
         if lane:
             self._lanes[tenant] = lane
-        self._size -= 1
-        return item
+        self._ready -= len(items)
+        self._size -= len(items)
+        return items
+
+    def hold(self, tenant: str) -> None:
+        """Give this tenant no turn until it is released; what it offers waits as well."""
+        if tenant not in self._held:
+            lane = self._held[tenant] = self._lanes.pop(tenant, deque())
+            self._ready -= len(lane)
+
+    def release(self, tenant: str) -> None:
+        """End what ``hold`` began."""
+        lane = self._held.pop(tenant, None)
+        if lane:
+            self._lanes[tenant] = lane
+            self._ready += len(lane)
+
+    def drop(self, tenant: str) -> list[Item]:
+        """Take out all that a tenant has waiting."""
+        lane = self._held.get(tenant)
+        if lane is None:
+            lane = self._lanes.pop(tenant, deque())
+            self._ready -= len(lane)
+        items = list(lane)
+        lane.clear()
+        self._size -= len(items)
+        return items
+
+    def clear(self) -> list[Item]:
+        """Take out everything."""
+        return [item for tenant in (*self._held, *list(self._lanes)) for item in self.drop(tenant)]

@@ -1,16 +1,29 @@
 """From DNS answers to the hosts that take a domain's mail (RFC 5321 §5.1, RFC 7505).
 
 Pure: what was asked and answered comes in as values, chance as a function. Owns the names that may be asked for, the
-order of the hosts, and which answers are final. Called by the resolver, which does the asking.
+order of the hosts and of their addresses, how many of them count, which hosts the DNS may not send us to, which answers
+are final and how long they hold. Called by the resolver, which does the asking.
 """
 
 import ipaddress
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from enum import StrEnum
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from itertools import chain, zip_longest
 
 import idna
 from msgspec import Struct
+
+MAX_HOSTS = 20
+"""Mail exchangers of a domain that count. Nobody needs so many, and whoever answers chooses how many there are."""
+MAX_ADDRESSES = 8
+"""Addresses of a host that count; the connector tries fewer for one connection."""
+MAX_RECORDS = 32
+"""Records of an answer that are kept at all: more than count, so that chance among equals reaches further than the
+first of them, and few enough for a cache whose entries are bounded by number."""
+MAX_TEXT = 4096
+"""Characters of all TXT records of a name that are kept; those that we read (RFC 8460, 8461) are far shorter."""
 
 MIN_TTL_S = 5.0
 MAX_TTL_S = 86400.0
@@ -18,10 +31,23 @@ NEGATIVE_TTL_S = 60.0
 """RFC 2308 §5 derives it from the SOA record; a minute is short enough never to have to."""
 FAILURE_TTL_S = 5.0
 """RFC 9520 §3.2: a failure to resolve must be remembered too, or every waiting message asks again."""
+STALE_RECHECK_S = 30.0
+"""RFC 8767 §5: a name that answers with old data is asked again no more often than this."""
+STALE_PATIENCE_S = 1.8
+"""RFC 8767 §5: whoever has an old answer waits no longer than this for a new one."""
 
 # RFC 1035 §2.3.4; underscores, which no host name may hold, are found in MX records all the same.
 _LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?")
 _MAX_NAME = 253
+
+_Address = IPv4Address | IPv6Address
+Network = IPv4Network | IPv6Network
+
+# No host has one of these (RFC 6890): "this host", multicast, reserved, the limited broadcast among them. Linux
+# connects 0.0.0.0 and :: to the machine itself.
+_UNUSABLE: tuple[Network, ...] = tuple(
+    ipaddress.ip_network(text) for text in ("0.0.0.0/8", "224.0.0.0/4", "240.0.0.0/4", "::/128", "ff00::/8")
+)
 
 
 class MxHost(Struct, frozen=True):
@@ -60,6 +86,10 @@ class NoMail(StrEnum):
     """user@[192.0.2.1]: refused, since nothing there owns a name, a reputation or a certificate."""
     BAD_NAME = "bad_name"
     """No such name can exist in the DNS."""
+    LOOP = "loops_back_to_us"
+    """The best mail exchanger is this system itself (RFC 5321 §5.1)."""
+    PROHIBITED = "prohibited_address"
+    """Nothing but addresses that no public host has, or that the operator prohibits."""
 
 
 class Unroutable(Struct, frozen=True, tag="unroutable"):
@@ -81,10 +111,12 @@ HostAddresses = Addresses | Unroutable | Unresolved
 
 
 class Found(Struct, frozen=True, tag="found"):
-    """The DNS answered with records of the type asked for: hosts for MX, or addresses as text."""
+    """The DNS answered with records of the type asked for: hosts for MX, addresses as text for A and AAAA, texts for
+    TXT (each record's strings joined, RFC 7208 §3.3)."""
 
     hosts: tuple[MxHost, ...] = ()
     addresses: tuple[str, ...] = ()
+    texts: tuple[str, ...] = ()
 
 
 class Absent(Struct, frozen=True, tag="absent"):
@@ -140,6 +172,16 @@ def order(hosts: Sequence[MxHost], random: Callable[[], float]) -> tuple[MxHost,
     return tuple(sorted(hosts, key=lambda host: (host.preference, random())))
 
 
+def bounded(found: Found) -> Found:
+    """What of an answer is kept: the hosts of the lowest preferences, and no more of the rest than counts."""
+    texts: list[str] = []
+    for text in found.texts[:MAX_RECORDS]:
+        if sum(map(len, texts)) + len(text) <= MAX_TEXT:
+            texts.append(text)
+    hosts = sorted(found.hosts, key=lambda host: (host.preference, host.name))
+    return Found(tuple(hosts[:MAX_RECORDS]), found.addresses[:MAX_RECORDS], tuple(texts))
+
+
 def route_of_mx(domain: str, lookup: Lookup, random: Callable[[], float]) -> Route | None:
     """The route that the answer to the MX question gives; None when the addresses must be asked for."""
     match lookup:
@@ -156,7 +198,8 @@ def route_of_mx(domain: str, lookup: Lookup, random: Callable[[], float]) -> Rou
             usable = {host for host in hosts if isinstance(lookup_name(host.name), str)}
             if not usable:
                 return Unroutable(NoMail.BAD_MX, domain)
-            return MailHosts(order(sorted(usable, key=lambda host: host.name), random), implicit=False)
+            ordered = order(sorted(usable, key=lambda host: host.name), random)
+            return MailHosts(ordered[:MAX_HOSTS], implicit=False)
 
 
 def route_of_addresses(domain: str, found: HostAddresses) -> Route:
@@ -166,19 +209,109 @@ def route_of_addresses(domain: str, found: HostAddresses) -> Route:
     return found
 
 
-def join_addresses(host: str, a: Lookup, aaaa: Lookup, family: Family) -> HostAddresses:
-    """One family is enough; a failure counts only when the other family has nothing."""
-    ipv4 = a.addresses if isinstance(a, Found) else ()
-    ipv6 = aaaa.addresses if isinstance(aaaa, Found) else ()
-    addresses = (*ipv4, *ipv6) if family is Family.IPV4_FIRST else (*ipv6, *ipv4)
+def join_addresses(host: str, a: Lookup, aaaa: Lookup, family: Family, random: Callable[[], float]) -> HostAddresses:
+    """The addresses of a host in the order of trying: the families in turn (RFC 8305 §4), so that one that is broken
+    costs one try; chance within a family, so that the host's addresses share the load.
+
+    One family is enough; a failure counts only when the other family has nothing.
+    """
+    ipv4, ipv6 = (
+        sorted(sorted(set(lookup.addresses)), key=lambda _: random()) if isinstance(lookup, Found) else []
+        for lookup in (a, aaaa)
+    )
+    first, second = (ipv4, ipv6) if family is Family.IPV4_FIRST else (ipv6, ipv4)
+    addresses = [address for address in chain(*zip_longest(first, second)) if address is not None]
     if addresses:
-        return Addresses(addresses)
+        return Addresses(tuple(addresses[:MAX_ADDRESSES]))
     for lookup in (a, aaaa):
         if isinstance(lookup, Failed):
             return Unresolved(host, lookup.reason)
     if any(isinstance(lookup, Absent) and not lookup.name_exists for lookup in (a, aaaa)):
         return Unroutable(NoMail.NO_SUCH_DOMAIN, host)
     return Unroutable(NoMail.NO_ADDRESS, host)
+
+
+class Guard(Struct, frozen=True):
+    """Where the DNS may not send us, whatever it says: to ourselves, and to networks that the operator prohibits.
+
+    For hosts that the DNS names; a smarthost is the operator's own choice and is not asked about here.
+    """
+
+    own_names: frozenset[str] = frozenset()
+    own_addresses: frozenset[_Address] = frozenset()
+    prohibited: tuple[Network, ...] = ()
+
+    def route(self, domain: str, route: Route) -> Route:
+        """Without ourselves, and without every host that is no better than we are (RFC 5321 §5.1): one of those would
+        hand the mail to us."""
+        if not isinstance(route, MailHosts):
+            return route
+        ours = [host.preference for host in route.hosts if host.name in self.own_names]
+        if not ours:
+            return route
+        better = tuple(host for host in route.hosts if host.preference < min(ours))
+        return MailHosts(better, route.implicit) if better else Unroutable(NoMail.LOOP, domain)
+
+    def addresses(self, host: str, found: HostAddresses) -> HostAddresses:
+        """Without what may not be connected to. LOOP: the host is ourselves by its address, and in the order of trying
+        it and every host after it are to be left out."""
+        if not isinstance(found, Addresses):
+            return found
+        read = [(text, _plain(text)) for text in found.addresses]
+        if any(address in self.own_addresses for _, address in read):
+            return Unroutable(NoMail.LOOP, host)
+        usable = tuple(text for text, address in read if not _within(address, (*_UNUSABLE, *self.prohibited)))
+        return Addresses(usable) if usable else Unroutable(NoMail.PROHIBITED, host)
+
+
+UNGUARDED = Guard()
+
+
+def make_guard(
+    *, own_names: Iterable[str] = (), own_addresses: Iterable[str] = (), prohibited: Iterable[str] = ()
+) -> Guard:
+    """``own_names``: what this system calls itself. ``prohibited``: networks as "127.0.0.0/8". Raises ValueError."""
+    return Guard(
+        frozenset(name.removesuffix(".").lower() for name in own_names),
+        frozenset(map(_plain, own_addresses)),
+        tuple(map(ipaddress.ip_network, prohibited)),
+    )
+
+
+def _plain(text: str) -> _Address:
+    """The address that a connection would go to: an IPv4 address may be written as one of IPv6 (RFC 4291 §2.5.5.2)."""
+    address = ipaddress.ip_address(text)
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return mapped or address
+
+
+def _within(address: _Address, networks: Iterable[Network]) -> bool:
+    return any(address in network for network in networks)
+
+
+class Remembered(Struct, frozen=True, gc=False):
+    """An answer in the cache. Times are those of the caller's clock, in seconds."""
+
+    lookup: Lookup
+    ask_at: float
+    """From then on the DNS is asked again."""
+    stale_until: float
+    """Until then the answer may stand in when the DNS does not answer (RFC 8767); a failure never does."""
+
+    def stands_in(self, now: float) -> bool:
+        return now < self.stale_until
+
+
+def remember(
+    before: Remembered | None, lookup: Lookup, ttls: Sequence[float], *, now: float, stale_s: float
+) -> Remembered:
+    """What the cache holds after an answer, or after none: then what was known before, for ``stale_s`` at most."""
+    if not isinstance(lookup, Failed):
+        ask_at = now + keep_for_s(lookup, ttls)
+        return Remembered(lookup, ask_at, ask_at + stale_s)
+    if before is not None and before.stands_in(now):
+        return Remembered(before.lookup, now + STALE_RECHECK_S, before.stale_until)
+    return Remembered(lookup, now + keep_for_s(lookup, ttls), now)
 
 
 def keep_for_s(lookup: Lookup, ttls: Sequence[float]) -> float:

@@ -7,16 +7,32 @@ only the destinations that it wins or had move.
 from collections.abc import Sequence
 from hashlib import blake2b
 
+from msgspec import Struct
 
-def owner(site: str, share: int, members: Sequence[str]) -> str:
-    """The member that owns a share of ``site``. ``members`` must not be empty; their order does not matter.
+from cluster.policy.destinations import Destination
 
-    Share 0 goes to the member with the highest weight, share 1 to the next: the shares of a site are on as many
-    members as there can be.
+
+class Candidate(Struct, frozen=True):
+    """A delivery actor that may own destinations, and the sources whose addresses its machine has."""
+
+    name: str
+    sources: frozenset[str] = frozenset()
+
+
+def owner(place: Destination, candidates: Sequence[Candidate]) -> str | None:
+    """The name of the actor that owns a destination; None when none can send from its source. The order of the
+    candidates does not matter.
+
+    Share 0 goes to the one with the highest weight, share 1 to the next: the shares of a site are on as many actors
+    as there can be.
     """
-    ranked = sorted(members, key=lambda member: _weight(site, member), reverse=True)
-    return ranked[share % len(ranked)]
+    able = [candidate.name for candidate in candidates if not place.source or place.source in candidate.sources]
+    if not able:
+        return None
+    key = f"{place.source}>{place.site}" if place.source else place.site
+    ranked = sorted(able, key=lambda name: _weight(key, name), reverse=True)
+    return ranked[place.share % len(ranked)]
 
 
-def _weight(site: str, member: str) -> tuple[bytes, str]:
-    return blake2b(f"{member}\0{site}".encode(), digest_size=8).digest(), member
+def _weight(key: str, name: str) -> tuple[bytes, str]:
+    return blake2b(f"{name}\0{key}".encode(), digest_size=8).digest(), name

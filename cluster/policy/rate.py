@@ -4,12 +4,20 @@
 class Gcra:
     """At most ``rate`` a second in the long run, and ``burst`` at once. The clock is the caller's."""
 
-    def __init__(self, rate: float, burst: int) -> None:
+    def __init__(self, rate: float, burst: float) -> None:
         """``rate`` > 0, per second; ``burst`` ≥ 1."""
-        self._interval = 1 / rate
-        self._tolerance = self._interval * burst
         self._full_at = 0.0
         """When the bucket will be full again (the theoretical arrival time)."""
+        self._interval = 1 / rate
+        self._tolerance = self._interval * burst
+
+    def change(self, rate: float, burst: float, now: float) -> None:
+        """Another rate from now on. What has been taken stays taken, at the rate at which it is sooner made good: a
+        bucket of one a day must not hold up, until tomorrow, whoever may take ten a second now."""
+        owed_s = max(0.0, self._full_at - now)
+        self._full_at = now + min(owed_s, owed_s / self._interval / rate)
+        self._interval = 1 / rate
+        self._tolerance = self._interval * burst
 
     def available(self, now: float) -> int:
         """How many may go now."""

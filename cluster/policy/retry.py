@@ -3,7 +3,40 @@
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
+from cluster.policy.bounce import BounceClass
+
 JITTER = 0.1  # a tenth either way spreads the return of mail that was deferred together
+
+_SLOWLY = (1800.0, 3600.0, 7200.0, 14400.0)
+
+SCHEDULES_S: dict[BounceClass, tuple[float, ...]] = {
+    # The next transaction may be the next second: only this one was full.
+    BounceClass.TOO_MANY_RECIPIENTS: (1.0, 10.0, 60.0, 300.0, 900.0, 1800.0, 3600.0),
+    # The session is what is over. After the first times it is the host's habit.
+    BounceClass.CONNECTION_LOST: (30.0, 120.0, 600.0, 1800.0, 3600.0, 7200.0, 14400.0),
+    # RFC 6647 §5: hosts ask for 1 minute to 1 day; postgrey, the most common, for 5 minutes.
+    BounceClass.GREYLISTED: (60.0, 300.0, 600.0, 1200.0, 3600.0, 7200.0, 14400.0),
+    BounceClass.NO_ANSWER: (120.0, 300.0, 900.0, 1800.0, 3600.0, 7200.0, 14400.0),
+    BounceClass.DNS_FAILURE: (120.0, 600.0, 1800.0, 3600.0, 7200.0, 14400.0),
+    # Whoever is told to slow down and comes back at once is told so for longer.
+    BounceClass.RATE_LIMITED: (300.0, 900.0, 1800.0, 3600.0, 7200.0, 14400.0),
+    # A person must act first: there, or here.
+    BounceClass.MAILBOX_FULL: (3600.0, 7200.0, 14400.0),
+    BounceClass.BLOCKLISTED: _SLOWLY,
+    BounceClass.AUTHENTICATION: _SLOWLY,
+    BounceClass.SOURCE_DNS: _SLOWLY,
+    BounceClass.SPAM: _SLOWLY,
+}
+"""Seconds between attempts; the last repeats. The others have the schedule of the settings or of the site."""
+
+
+def schedule_for(bounce_class: BounceClass | None, default_schedule_s: Sequence[float]) -> Sequence[float]:
+    """The waits after failures of a class. The default's longest bounds them: who sets short waits wants all short."""
+    own = SCHEDULES_S.get(bounce_class) if bounce_class is not None else None
+    if own is None:
+        return default_schedule_s
+    longest = max(default_schedule_s)
+    return tuple(min(wait, longest) for wait in own)
 
 
 def next_attempt(

@@ -1,11 +1,19 @@
-"""What a reply means: the one place that compares an SMTP reply code with anything (RFC 5321 §4.2, RFC 3463)."""
+"""What a reply or a failure means: the one place that compares an SMTP reply code with anything (RFC 5321 §4.2).
+
+The reply code alone says what becomes of the delivery, save where a rule knows that a 5yz is not meant for ever; the
+rules (``bounce_rules.toml``) say why and how far it reaches. What came without a reply is judged here, too.
+"""
 
 from enum import StrEnum
-from typing import Literal
 
 from msgspec import Struct
 
-BounceType = Literal["hard", "soft", "block"]
+from cluster.policy.bounce import BounceClass, BounceType
+from cluster.policy.bounce_rules import RULES, BounceRule, Scope
+from cluster.policy.stage import Stage
+
+SERVICE_CLOSES = 421
+"""RFC 5321 §4.2.3, §3.8: whatever it answers, the connection is over."""
 
 
 class Judgement(StrEnum):
@@ -17,45 +25,88 @@ class Judgement(StrEnum):
 
 
 class Verdict(Struct, frozen=True):
-    """A judgement; ``bounce_type`` says of a bounce whether the address is bad (hard), the mailbox cannot take it
-    now (soft), or the destination refuses us or the content by policy (block)."""
-
     judgement: Judgement
+    scope: Scope = Scope.RECIPIENT
+    bounce_class: BounceClass | None = None
+    """None of what was accepted, and only of that."""
     bounce_type: BounceType | None = None
+    """Of what was bounced, and only of that."""
+    rule: str = ""
+    """The rule that classed the reply; "" where no reply was."""
 
 
 ACCEPTED = Verdict(Judgement.ACCEPTED)
-DEFERRED = Verdict(Judgement.DEFERRED)
+UNRESOLVED = Verdict(Judgement.DEFERRED, Scope.SITE, BounceClass.DNS_FAILURE)
+"""The DNS did not say where the mail goes."""
+UNROUTABLE = Verdict(Judgement.BOUNCED, Scope.SITE, BounceClass.BAD_DOMAIN, "hard")
+"""It said that there is no such domain, or nothing there that takes mail (RFC 7505)."""
+UNSENDABLE = Verdict(Judgement.BOUNCED, Scope.MESSAGE, BounceClass.UNSUPPORTED, "soft")
+"""The host lacks what the message needs (RFC 6531 §3.2 and its like). The address may be as good as any."""
 
-# RFC 3463 status codes, the subject and detail after the class; first match wins.
-_BY_STATUS: tuple[tuple[str, BounceType], ...] = (
-    ("1.8", "block"),  # bad sender's system address
-    ("1.7", "block"),  # bad sender's mailbox address syntax
-    ("1.", "hard"),  # bad destination address
-    ("2.1", "hard"),  # mailbox disabled
-    ("2.", "soft"),  # mailbox full, message too big for it
-    ("3.", "soft"),  # mail system full, message too big for the system
-    ("4.", "soft"),  # routing and network
-    ("7.", "block"),  # security and policy
-)
-# Without a status code, by reply code (RFC 5321 §4.2.3).
-_BY_CODE: dict[int, BounceType] = {550: "hard", 551: "hard", 552: "soft", 553: "hard", 554: "block", 571: "block"}
+_BREADTH = {scope: breadth for breadth, scope in enumerate(Scope)}
+_TRANSACTION = frozenset((Stage.MAIL, Stage.RCPT, Stage.DATA, Stage.END_OF_DATA))
+_SCOPES = {
+    Stage.RCPT: Scope.RECIPIENT,
+    Stage.MAIL: Scope.MESSAGE,
+    Stage.DATA: Scope.MESSAGE,
+    Stage.END_OF_DATA: Scope.MESSAGE,
+    Stage.IDLE: Scope.SESSION,
+    Stage.RSET: Scope.SESSION,
+    Stage.QUIT: Scope.SESSION,
+}
+"""Whom a reply to each stage concerns; before the first transaction, the host."""
+_SILENCE = {
+    Stage.CONNECT: BounceClass.NO_ANSWER,
+    Stage.GREETING: BounceClass.NO_ANSWER,
+    Stage.STARTTLS: BounceClass.TLS_FAILURE,
+    Stage.TLS: BounceClass.TLS_FAILURE,
+    Stage.AUTH: BounceClass.CREDENTIALS,
+}
+"""The class of a failure without a reply; everywhere else a connection was lost."""
 
 
-def judge(code: int, enhanced: str | None) -> Verdict:
-    """The verdict on the reply that ended a recipient's transaction: its code, and its status code if it had one."""
-    if 200 <= code < 300:
+def judge(code: int, enhanced: str | None, text: str, stage: Stage) -> Verdict:
+    """The verdict on the reply that ended a recipient's transaction, and what it answered.
+
+    text: all its lines, as received.
+    """
+    # What was said to DATA was said before the message: a 2yz there is nonsense, and nothing has been accepted.
+    if 200 <= code < 300 and stage is not Stage.DATA:
         return ACCEPTED
-    if 500 <= code < 600:
-        return Verdict(Judgement.BOUNCED, _bounce_type(code, enhanced))
+    rule = RULES.first_match(code, enhanced, text, stage)
     # 4yz, and anything that is no reply to a transaction: trying again cannot lose the message.
-    return DEFERRED
+    if not 500 <= code < 600 or stage not in _TRANSACTION or rule.judgement is not None:
+        return Verdict(Judgement.DEFERRED, _scope(rule, code, stage), rule.bounce_class, None, rule.name)
+    bounce_type = rule.bounce_class.bounce_type
+    return Verdict(Judgement.BOUNCED, _scope(rule, code, stage), rule.bounce_class, bounce_type, rule.name)
 
 
-def _bounce_type(code: int, enhanced: str | None) -> BounceType:
-    if enhanced:
-        detail = enhanced.partition(".")[2]
-        for prefix, bounce_type in _BY_STATUS:
-            if detail.startswith(prefix):
-                return bounce_type
-    return _BY_CODE.get(code, "soft")
+def judge_parting(code: int, enhanced: str | None, text: str, stage: Stage) -> Verdict:
+    """The verdict on a connection that ended with this reply, or was not to be had: never that of the message, not
+    even for a 5yz greeting, and whatever the code."""
+    if not 400 <= code < 600:
+        return judge_silence(stage)
+    rule = RULES.first_match(code, enhanced, text, stage)
+    scope = _wider(_scope(rule, code, stage), Scope.SESSION)
+    return Verdict(Judgement.DEFERRED, scope, rule.bounce_class, None, rule.name)
+
+
+def judge_silence(stage: Stage) -> Verdict:
+    """The verdict on a connection that failed without a word."""
+    scope = _wider(_SCOPES.get(stage, Scope.HOST), Scope.SESSION)
+    return Verdict(Judgement.DEFERRED, scope, _SILENCE.get(stage, BounceClass.CONNECTION_LOST))
+
+
+def expired(last: Verdict) -> Verdict:
+    """The verdict on a delivery whose lifetime ended with this one."""
+    bounce_type = BounceClass.EXPIRED.bounce_type
+    return Verdict(Judgement.BOUNCED, last.scope, BounceClass.EXPIRED, bounce_type, last.rule)
+
+
+def _scope(rule: BounceRule, code: int, stage: Stage) -> Scope:
+    scope = rule.scope or _SCOPES.get(stage, Scope.HOST)
+    return _wider(scope, Scope.SESSION) if code == SERVICE_CLOSES else scope
+
+
+def _wider(one: Scope, other: Scope) -> Scope:
+    return max(one, other, key=_BREADTH.__getitem__)

@@ -11,7 +11,14 @@ class DnsServer(asyncio.DatagramProtocol):
     def __init__(self) -> None:
         self.zone: dict[tuple[str, str], list[RD]] = {}
         self.rcodes: dict[str, int] = {}
+        self.secure: set[str] = set()
+        """Names whose answers are said to be validated (AD) to whoever asks for that."""
         self.silent = False
+        self.mute: set[str] = set()
+        """Names about which nothing is said."""
+        self.hold = False
+        """Keep the replies until ``release``."""
+        self.held: list[tuple[bytes, tuple[str, int]]] = []
         self.ttl = 0
         self.asked: list[tuple[str, str]] = []
         self.port = 0
@@ -27,9 +34,10 @@ class DnsServer(asyncio.DatagramProtocol):
         name = str(question.q.qname).removesuffix(".").lower()
         record_type = QTYPE[question.q.qtype]
         self.asked.append((name, record_type))
-        if self.silent:
+        if self.silent or name in self.mute:
             return
         reply = question.reply()
+        reply.header.ad = int(question.header.ad and name in self.secure)
         alias = self.zone.get((name, "CNAME"))
         if alias:
             reply.add_answer(RR(question.q.qname, QTYPE.CNAME, rdata=alias[0], ttl=self.ttl))
@@ -41,4 +49,14 @@ class DnsServer(asyncio.DatagramProtocol):
         elif not any(known == name for known, _ in self.zone):
             reply.header.rcode = RCODE.NXDOMAIN
         assert self._transport is not None
-        self._transport.sendto(reply.pack(), addr)
+        if self.hold:
+            self.held.append((reply.pack(), addr))
+        else:
+            self._transport.sendto(reply.pack(), addr)
+
+    def release(self) -> None:
+        """Send the replies that are held."""
+        assert self._transport is not None
+        held, self.held = self.held, []
+        for reply, addr in held:
+            self._transport.sendto(reply, addr)

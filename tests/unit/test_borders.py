@@ -17,7 +17,13 @@ MAY_IMPORT = {
     "benchmarks": {"cluster", "analytics", "actors", "api"},
 }
 
-PURE = ("cluster/policy", "actors/compose", "analytics/rows.py")
+PURE = (
+    "cluster/policy",
+    "actors/compose",
+    "analytics/rows.py",
+    "api/admin/explanation.py",
+    "api/admin/site_views.py",
+)
 IMPURE = {
     "aiodns",
     "aiosmtplib",

@@ -12,6 +12,7 @@ from cluster.policy.mx import (
     MailHosts,
     MxHost,
     NoMail,
+    Remembered,
     Unresolved,
     Unroutable,
 )
@@ -107,7 +108,7 @@ TIMED_OUT = Failed("timed out")
 @pytest.mark.parametrize(
     ("a", "aaaa", "expected"),
     [
-        (A, AAAA, Addresses(("192.0.2.1", "192.0.2.2", "2001:db8::1"))),
+        (A, AAAA, Addresses(("192.0.2.1", "2001:db8::1", "192.0.2.2"))),
         (A, NO_DATA, Addresses(("192.0.2.1", "192.0.2.2"))),
         (NO_DATA, AAAA, Addresses(("2001:db8::1",))),
         (A, TIMED_OUT, Addresses(("192.0.2.1", "192.0.2.2"))),
@@ -117,12 +118,131 @@ TIMED_OUT = Failed("timed out")
     ],
 )
 def test_addresses(a: mx.Lookup, aaaa: mx.Lookup, expected: mx.HostAddresses) -> None:
-    assert mx.join_addresses("h.test", a, aaaa, Family.IPV4_FIRST) == expected
+    assert mx.join_addresses("h.test", a, aaaa, Family.IPV4_FIRST, zero) == expected
 
 
-def test_ipv6_first() -> None:
-    joined = mx.join_addresses("h.test", A, AAAA, Family.IPV6_FIRST)
-    assert joined == Addresses(("2001:db8::1", "192.0.2.1", "192.0.2.2"))
+def of_family(count: int, prefix: str) -> Found:
+    return Found(addresses=tuple(f"{prefix}{i}" for i in range(1, count + 1)))
+
+
+@pytest.mark.parametrize(
+    ("family", "expected"),
+    [
+        (Family.IPV4_FIRST, ("192.0.2.1", "2001:db8::1", "192.0.2.2")),
+        (Family.IPV6_FIRST, ("2001:db8::1", "192.0.2.1", "192.0.2.2")),
+    ],
+)
+def test_families_take_turns(family: Family, expected: tuple[str, ...]) -> None:
+    assert mx.join_addresses("h.test", A, AAAA, family, zero) == Addresses(expected)
+
+
+def test_addresses_of_a_family_are_shuffled_whatever_order_the_dns_gave() -> None:
+    backwards = Found(addresses=("192.0.2.3", "192.0.2.2", "192.0.2.1", "192.0.2.1"))
+    joined = mx.join_addresses("h.test", backwards, NO_DATA, Family.IPV4_FIRST, numbers(0.5, 0.9, 0.1))
+    assert joined == Addresses(("192.0.2.3", "192.0.2.1", "192.0.2.2"))
+
+
+def test_no_more_addresses_than_count() -> None:
+    many = mx.join_addresses("h.test", of_family(20, "192.0.2."), of_family(2, "2001:db8::"), Family.IPV4_FIRST, zero)
+    assert isinstance(many, Addresses)
+    assert len(many.addresses) == mx.MAX_ADDRESSES
+    assert [address for address in many.addresses if ":" in address] == ["2001:db8::1", "2001:db8::2"]
+
+
+def test_no_more_hosts_than_count() -> None:
+    hosts = tuple(MxHost(100 - i, f"mx{i}.test") for i in range(60))
+    kept = mx.bounded(Found(hosts=hosts))
+    assert len(kept.hosts) == mx.MAX_RECORDS
+    route = mx.route_of_mx("x.test", kept, zero)
+    assert isinstance(route, MailHosts)
+    assert [host.preference for host in route.hosts] == list(range(41, 41 + mx.MAX_HOSTS))
+
+
+def test_texts_are_bounded_together() -> None:
+    long = "x" * mx.MAX_TEXT
+    assert mx.bounded(Found(texts=(long + "x", "v=STSv1; id=1;", long))).texts == ("v=STSv1; id=1;",)
+
+
+GUARD = mx.make_guard(
+    own_names=["Out.Example.", "mail.example"], own_addresses=["192.0.2.7"], prohibited=["127.0.0.0/8", "::1/128"]
+)
+
+
+@pytest.mark.parametrize(
+    ("hosts", "kept"),
+    [
+        ([(10, "a.test"), (20, "b.test")], ["a.test", "b.test"]),
+        ([(10, "a.test"), (20, "b.test"), (20, "mail.example"), (30, "c.test")], ["a.test"]),
+        ([(10, "a.test"), (20, "out.example"), (30, "mail.example")], ["a.test"]),
+        ([(10, "b.test"), (10, "out.example"), (20, "c.test")], None),
+    ],
+)
+def test_hosts_that_are_no_better_than_we_are_left_out(hosts: list[tuple[int, str]], kept: list[str] | None) -> None:
+    route = MailHosts(tuple(MxHost(*host) for host in hosts), implicit=False)
+    guarded = GUARD.route("x.test", route)
+    if kept is None:
+        assert guarded == Unroutable(NoMail.LOOP, "x.test")
+    else:
+        assert isinstance(guarded, MailHosts)
+        assert list(guarded.names) == kept
+
+
+def test_a_domain_that_is_our_own_name_loops() -> None:
+    route = MailHosts((MxHost(0, "mail.example"),), implicit=True)
+    assert GUARD.route("mail.example", route) == Unroutable(NoMail.LOOP, "mail.example")
+    assert mx.make_guard().route("mail.example", route) == route
+    assert GUARD.route("x.test", Unresolved("x.test", "SERVFAIL")) == Unresolved("x.test", "SERVFAIL")
+
+
+PROHIBITED = Unroutable(NoMail.PROHIBITED, "h.test")
+LOOP = Unroutable(NoMail.LOOP, "h.test")
+
+
+@pytest.mark.parametrize(
+    ("addresses", "expected"),
+    [
+        (("192.0.2.1", "127.0.0.1", "2001:db8::1"), Addresses(("192.0.2.1", "2001:db8::1"))),
+        (("127.8.9.1",), PROHIBITED),
+        (("::1", "::ffff:127.0.0.1"), PROHIBITED),
+        (("0.0.0.0", "0.1.2.3", "::", "::ffff:0.0.0.0"), PROHIBITED),
+        (("224.0.0.1", "255.255.255.255", "ff02::1"), PROHIBITED),
+        (("10.0.0.1",), Addresses(("10.0.0.1",))),
+        (("192.0.2.1", "192.0.2.7"), LOOP),
+        (("::ffff:192.0.2.7",), LOOP),
+    ],
+)
+def test_addresses_that_are_not_connected_to(addresses: tuple[str, ...], expected: mx.HostAddresses) -> None:
+    assert GUARD.addresses("h.test", Addresses(addresses)) == expected
+
+
+def test_what_has_no_address_needs_no_guard() -> None:
+    assert GUARD.addresses("h.test", Unresolved("h.test", "SERVFAIL")) == Unresolved("h.test", "SERVFAIL")
+
+
+def test_networks_must_be_networks() -> None:
+    with pytest.raises(ValueError, match="host bits"):
+        mx.make_guard(prohibited=["10.0.0.1/8"])
+
+
+def test_an_expired_answer_stands_in_when_the_dns_fails() -> None:
+    known = mx.remember(None, A, [300], now=1000, stale_s=3600)
+    assert known == Remembered(A, 1300, 4900)
+    first = mx.remember(known, TIMED_OUT, [], now=1300, stale_s=3600)
+    assert first == Remembered(A, 1330, 4900)
+    # However often the DNS fails, the answer grows no younger.
+    assert mx.remember(first, TIMED_OUT, [], now=4899, stale_s=3600) == Remembered(A, 4929, 4900)
+    assert mx.remember(first, TIMED_OUT, [], now=4900, stale_s=3600) == Remembered(TIMED_OUT, 4905, 4900)
+    assert mx.remember(first, NO_NAME, [], now=1330, stale_s=3600) == Remembered(NO_NAME, 1390, 4990)
+
+
+def test_no_failure_stands_in_for_another() -> None:
+    failed = mx.remember(None, TIMED_OUT, [], now=1000, stale_s=3600)
+    assert mx.remember(failed, Failed("SERVFAIL"), [], now=1005, stale_s=3600).lookup == Failed("SERVFAIL")
+
+
+def test_stale_answers_can_be_refused() -> None:
+    known = mx.remember(None, A, [300], now=1000, stale_s=0)
+    assert mx.remember(known, TIMED_OUT, [], now=1300, stale_s=0).lookup == TIMED_OUT
 
 
 @pytest.mark.parametrize(

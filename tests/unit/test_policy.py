@@ -1,13 +1,12 @@
-"""The pure decisions: lifecycle, ownership, destinations, retry, verdict, fairness."""
+"""The pure decisions: lifecycle, ownership, destinations, fairness, rate."""
 
 from collections import Counter
-from datetime import UTC, datetime, timedelta
 from itertools import product
-from typing import Literal
+from random import Random
 
 import pytest
 
-from cluster.policy.destinations import Destination, destination, existing
+from cluster.policy.destinations import Destination
 from cluster.policy.fairness import FairQueue, room
 from cluster.policy.lifecycle import (
     FINISHED,
@@ -19,13 +18,8 @@ from cluster.policy.lifecycle import (
     after,
     fold,
 )
-from cluster.policy.ownership import owner
+from cluster.policy.ownership import Candidate, owner
 from cluster.policy.rate import Gcra
-from cluster.policy.retry import next_attempt
-from cluster.policy.verdict import Judgement, judge
-
-NOW = datetime(2026, 1, 1, tzinfo=UTC)
-
 
 # Lifecycle
 
@@ -77,128 +71,143 @@ def test_finished_and_unfinished_are_all() -> None:
 # Ownership
 
 
-def test_the_order_of_members_does_not_matter() -> None:
-    members = ["a", "b", "c"]
+def candidates(*names: str, sources: str = "") -> list[Candidate]:
+    return [Candidate(name, frozenset(sources.split())) for name in names]
+
+
+def test_the_order_of_candidates_does_not_matter() -> None:
+    members = candidates("a", "b", "c")
     for i in range(50):
-        assert owner(f"site{i}", 0, members) == owner(f"site{i}", 0, members[::-1])
+        assert owner(Destination(f"site{i}"), members) == owner(Destination(f"site{i}"), members[::-1])
 
 
-def test_only_the_sites_of_a_lost_member_move() -> None:
-    members = [f"m{i}" for i in range(5)]
+@pytest.mark.parametrize("source", ["", "out1"])
+def test_only_the_destinations_of_a_lost_member_move(source: str) -> None:
+    members = candidates(*(f"m{i}" for i in range(5)), sources="out1")
     for i in range(300):
-        before = owner(f"site{i}", 0, members)
+        place = Destination(f"site{i}", source)
+        before = owner(place, members)
         if before != "m3":
-            assert owner(f"site{i}", 0, [m for m in members if m != "m3"]) == before
+            assert owner(place, [member for member in members if member.name != "m3"]) == before
 
 
-def test_sites_are_spread() -> None:
-    counts = Counter(owner(f"site{i}", 0, ["a", "b", "c", "d"]) for i in range(4000))
+def test_destinations_are_spread() -> None:
+    members = candidates("a", "b", "c", "d", sources="out1")
+    counts = Counter(owner(Destination(f"site{i}"), members) for i in range(4000))
     assert min(counts.values()) > 800
+    one_site = Counter(
+        owner(Destination("hot", f"out{i}"), candidates("a", "b", sources=f"out{i}")) for i in range(200)
+    )
+    assert min(one_site.values()) > 60, "what goes to one site from several sources is spread as well"
 
 
 def test_the_shares_of_a_site_are_on_different_members() -> None:
-    members = ["a", "b", "c"]
-    assert {owner("hot", share, members) for share in range(3)} == set(members)
-    assert owner("hot", 5, ["a"]) == "a"
+    members = candidates("a", "b", "c")
+    assert {owner(Destination("hot", share=share, shares=3), members) for share in range(3)} == {"a", "b", "c"}
+    assert owner(Destination("hot", share=5, shares=6), members[:1]) == "a"
 
 
-# Destinations
-
-
-def test_a_domain_is_its_own_site_in_direct_mode() -> None:
-    assert destination("example.com", "msg_1", mode="direct", relay="", shares=4) == Destination("example.com")
-
-
-def test_one_host_for_all_is_one_site_in_shares() -> None:
-    places = {destination("example.com", f"msg_{i}", mode="capture", relay="", shares=2) for i in range(50)}
-    assert places == {Destination("capture", 0, 2), Destination("capture", 1, 2)}
-    assert destination("x.example", "msg_1", mode="relay", relay="smart:25", shares=1).site == "smart:25"
-
-
-def test_a_destination_is_known_again_by_its_name_while_it_exists() -> None:
-    for place in (Destination("capture", 1, 4), Destination("example.com")):
-        mode: Literal["capture", "direct"] = "direct" if place.shares == 1 else "capture"
-        assert existing(str(place), mode=mode, relay="", shares=4) == place
-    assert existing("capture#1/2", mode="capture", relay="", shares=4) is None
-    assert existing("capture#1/4", mode="direct", relay="", shares=4) is None
-    assert existing("example.com", mode="relay", relay="smart:25", shares=1) is None
-    assert existing("smart:25", mode="relay", relay="smart:25", shares=1) == Destination("smart:25")
-
-
-@pytest.mark.parametrize("limit", [1, 5, 20, 21])
-def test_the_parts_of_a_limit_sum_to_it(limit: int) -> None:
-    parts = [Destination("s", share, 3).part_of(limit) for share in range(3)]
-    assert sum(parts) == max(limit, 3)
-    assert max(parts) - min(parts) <= 1
-
-
-# Retry
-
-SCHEDULE = (60.0, 300.0, 900.0)
-
-
-def schedule(lifetime: timedelta, jitter: float) -> list[int]:
-    """Whole seconds from the first attempt to each of the next."""
-    now, attempts, times = NOW, 1, []
-    while due := next_attempt(SCHEDULE, attempts, now=now, expires_at=NOW + lifetime, jitter=jitter):
-        times.append(round((due - NOW).total_seconds()))
-        now, attempts = due, attempts + 1
-    return times
-
-
-def test_the_schedule() -> None:
-    assert schedule(timedelta(hours=1), jitter=0.5) == [60, 360, 1260, 2160, 3060]
-
-
-def test_jitter_is_a_tenth_either_way() -> None:
-    assert schedule(timedelta(seconds=400), jitter=0.0) == [54, 324]
-    assert schedule(timedelta(seconds=400), jitter=0.9999) == [66, 396]
-
-
-def test_no_attempt_after_the_lifetime() -> None:
-    assert schedule(timedelta(seconds=30), jitter=0.5) == []
-
-
-# Verdict
-
-
-@pytest.mark.parametrize(
-    ("code", "enhanced", "judgement", "bounce_type"),
-    [
-        (250, None, Judgement.ACCEPTED, None),
-        (251, "2.1.5", Judgement.ACCEPTED, None),
-        (421, "4.7.0", Judgement.DEFERRED, None),
-        (450, None, Judgement.DEFERRED, None),
-        (354, None, Judgement.DEFERRED, None),
-        (550, "5.1.1", Judgement.BOUNCED, "hard"),
-        (550, None, Judgement.BOUNCED, "hard"),
-        (552, "5.2.2", Judgement.BOUNCED, "soft"),
-        (554, "5.7.1", Judgement.BOUNCED, "block"),
-        (550, "5.7.26", Judgement.BOUNCED, "block"),
-        (550, "5.1.8", Judgement.BOUNCED, "block"),
-        (553, None, Judgement.BOUNCED, "hard"),
-        (554, None, Judgement.BOUNCED, "block"),
-        (521, "5.3.2", Judgement.BOUNCED, "soft"),
-        (599, None, Judgement.BOUNCED, "soft"),
-    ],
-)
-def test_verdicts(code: int, enhanced: str | None, judgement: Judgement, bounce_type: str | None) -> None:
-    verdict = judge(code, enhanced)
-    assert (verdict.judgement, verdict.bounce_type) == (judgement, bounce_type)
+def test_a_source_is_owned_where_its_addresses_are() -> None:
+    members = [*candidates("a", "b", sources="out1 out2"), *candidates("c", sources="out3"), *candidates("d")]
+    for i in range(50):
+        assert owner(Destination(f"site{i}", "out1"), members) in ("a", "b")
+        assert owner(Destination(f"site{i}", "out3"), members) == "c"
+    assert owner(Destination("site", "out4"), members) is None
+    assert {owner(Destination(f"site{i}"), members) for i in range(50)} == {"a", "b", "c", "d"}
+    assert owner(Destination("site"), []) is None
 
 
 # Fairness
 
 
-def test_tenants_take_turns() -> None:
+def a_queue(**counts: int) -> FairQueue[str]:
     queue: FairQueue[str] = FairQueue()
-    for i in range(3):
-        queue.push("big", f"big{i}")
-    queue.push("small", "small0")
-    assert [queue.pop() for _ in range(len(queue))] == ["big0", "small0", "big1", "big2"]
-    assert (len(queue), queue.tenants) == (0, 0)
+    for tenant, count in counts.items():
+        for number in range(count):
+            queue.push(tenant, f"{tenant}{number}")
+    return queue
+
+
+def popped(queue: FairQueue[str]) -> str:
+    return " ".join(queue.pop()[0] for _ in range(queue.ready))
+
+
+def test_tenants_take_turns() -> None:
+    queue = a_queue(big=3, small=1)
+    assert popped(queue) == "big0 small0 big1 big2"
+    assert (len(queue), queue.tenants, queue.ready) == (0, 0, 0)
     with pytest.raises(IndexError):
         queue.pop()
+
+
+def test_what_is_alike_goes_together_in_one_turn() -> None:
+    queue: FairQueue[str] = FairQueue()
+    for item in ("a1", "a2", "a3", "b1", "a4"):
+        queue.push("one", item)
+    queue.push("two", "a5")
+
+    def alike(one: str, other: str) -> bool:
+        return one[0] == other[0]
+
+    assert queue.pop(alike, 2) == ["a1", "a2"]
+    assert queue.pop(alike, 2) == ["a5"]
+    assert [queue.pop(alike, 2) for _ in range(3)] == [["a3"], ["b1"], ["a4"]]
+
+
+def test_who_is_held_back_has_no_turn_and_loses_nothing() -> None:
+    queue = a_queue(one=2, two=2)
+    queue.hold("one")
+    queue.hold("three")
+    queue.push("one", "one2")
+    queue.push("three", "three0")
+    assert (len(queue), queue.ready, queue.tenants, queue.waiting_of("one")) == (6, 2, 3, 3)
+    assert popped(queue) == "two0 two1"
+    with pytest.raises(IndexError):
+        queue.pop()
+    queue.release("one")
+    queue.release("three")
+    queue.release("nobody")
+    assert popped(queue) == "one0 three0 one1 one2"
+    assert len(queue) == 0
+
+
+def test_dropping_and_clearing_take_out_what_waits_held_back_or_not() -> None:
+    queue = a_queue(one=2, two=2, three=1)
+    queue.hold("one")
+    assert queue.drop("one") == ["one0", "one1"]
+    queue.push("one", "one2")
+    assert (len(queue), queue.ready) == (4, 3), "it is held back all the same"
+    assert queue.drop("three") == ["three0"]
+    assert dict(queue.items()) == {"two0": 0, "two1": 1, "one2": 0}
+    assert sorted(queue.clear()) == ["one2", "two0", "two1"]
+    assert (len(queue), queue.ready, queue.tenants) == (0, 0, 0)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_counts_are_right_whatever_happens(seed: int) -> None:
+    chance = Random(seed)
+    queue: FairQueue[str] = FairQueue()
+    waiting: Counter[str] = Counter()
+    held: set[str] = set()
+    for step in range(3000):
+        tenant = chance.choice("abcd")
+        match chance.randrange(6):
+            case 0 | 1:
+                queue.push(tenant, f"{tenant}{step}")
+                waiting[tenant] += 1
+            case 2 if queue.ready:
+                waiting[queue.pop()[0][0]] -= 1
+            case 3:
+                queue.hold(tenant)
+                held.add(tenant)
+            case 4:
+                queue.release(tenant)
+                held.discard(tenant)
+            case 5 if chance.random() < 0.1:
+                assert len(queue.drop(tenant)) == waiting.pop(tenant, 0)
+        assert len(queue) == waiting.total()
+        assert queue.ready == sum(count for tenant, count in waiting.items() if tenant not in held)
+        assert queue.tenants == len(+waiting)
 
 
 def test_a_newcomer_always_finds_room() -> None:
@@ -241,3 +250,14 @@ def test_the_wait_is_as_long_as_it_takes() -> None:
     assert limit.available(5.0) == 0
     assert limit.wait_s(5.0) == pytest.approx(0.1)
     assert limit.available(5.1) == 1
+
+
+def test_another_rate_holds_at_once_and_what_was_taken_stays_taken() -> None:
+    limit = Gcra(1, 10)
+    limit.take(10, 5.0)
+    limit.change(10, 10, 5.0)
+    assert limit.wait_s(5.0) == pytest.approx(0.1)
+    limit.change(0.001, 10, 5.0)
+    assert limit.available(5.0) == 9, "who owes a second is not made to owe hours"
+    limit.change(0.001, 1, 5.0)
+    assert 0 < limit.wait_s(5.0) <= 1.0

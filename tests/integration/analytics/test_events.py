@@ -6,7 +6,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from analytics.client import ClickHouse, Rejected, Unavailable
+from analytics.client import ClickHouse, Rejected, Unavailable, migrations
 from analytics.events import Event
 from analytics.queries import event_counts, timeline
 from analytics.rows import COLUMNS, columns
@@ -25,22 +25,35 @@ def test_the_table_is_as_rows_writes_it(clickhouse: ClickHouse) -> None:
 def test_migrations_run_once(clickhouse: ClickHouse) -> None:
     clickhouse.insert(columns([processed()]))
     assert clickhouse.migrate() == []
-    assert clickhouse.rows("SELECT name FROM migrations") == [("0001_events.sql",)]
+    assert clickhouse.rows("SELECT name FROM migrations ORDER BY name") == [(name,) for name, _ in migrations()]
     assert clickhouse.rows("SELECT count() FROM events") == [(1,)]
 
 
 def test_a_migration_that_stopped_before_it_was_noted_runs_again(clickhouse: ClickHouse) -> None:
     clickhouse.insert(columns([processed()]))
     clickhouse.rows("TRUNCATE TABLE migrations")
-    assert clickhouse.migrate() == ["0001_events.sql"]
+    assert clickhouse.migrate() == [name for name, _ in migrations()]
     assert clickhouse.rows("SELECT count() FROM events") == [(1,)]
+
+
+def test_a_table_of_before_there_were_classes_gets_the_column(clickhouse: ClickHouse) -> None:
+    clickhouse.insert(columns([bounced()]))
+    clickhouse.rows("ALTER TABLE events DROP COLUMN bounce_class")
+    clickhouse.rows("CREATE OR REPLACE VIEW events_once AS SELECT * FROM events FINAL")
+    clickhouse.rows("TRUNCATE TABLE migrations")
+    clickhouse.migrate()
+    clickhouse.insert(columns([blocked()]))
+    assert clickhouse.rows("SELECT event, bounce_class FROM events_once ORDER BY event") == [
+        ("blocked", "blocklisted"),
+        ("bounce", ""),
+    ]
 
 
 def test_a_dropped_database_is_made_again(clickhouse: ClickHouse) -> None:
     clickhouse.rows("DROP DATABASE postray SYNC")
     with pytest.raises(Unavailable):
         clickhouse.insert(columns([processed()]))
-    assert clickhouse.migrate() == ["0001_events.sql"]
+    assert clickhouse.migrate() == [name for name, _ in migrations()]
     clickhouse.insert(columns([processed()]))
     assert clickhouse.rows("SELECT count() FROM events_once") == [(1,)]
 
@@ -110,7 +123,8 @@ def test_each_kind_tells_what_it_knows(clickhouse: ClickHouse) -> None:
             "timestamp": "2026-04-23T10:00:04.120Z",
             "recipient_email": "ada@example.com",
             "smtp_response": "451 4.7.1 Later",
-            "metadata": TRANSACTION | {"reason": "greylisted", "next_attempt_at": "2026-04-23T10:01:02.120Z"},
+            "metadata": TRANSACTION
+            | {"reason": "greylisted", "bounce_class": "greylisted", "next_attempt_at": "2026-04-23T10:01:02.120Z"},
         },
         {
             "event_type": "delivered",
@@ -126,7 +140,7 @@ def test_each_kind_tells_what_it_knows(clickhouse: ClickHouse) -> None:
             "bounce_type": "hard",
             "bounce_reason": "no such user",
             "smtp_response": "550 5.1.1 No",
-            "metadata": TRANSACTION,
+            "metadata": TRANSACTION | {"bounce_class": "bad_mailbox"},
         },
         {
             "event_type": "blocked",
@@ -135,7 +149,7 @@ def test_each_kind_tells_what_it_knows(clickhouse: ClickHouse) -> None:
             "bounce_type": "block",
             "bounce_reason": "listed",
             "smtp_response": "550 5.7.1 Listed",
-            "metadata": TRANSACTION,
+            "metadata": TRANSACTION | {"bounce_class": "blocklisted"},
         },
         {
             "event_type": "dropped",

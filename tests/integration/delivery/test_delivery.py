@@ -9,7 +9,7 @@ from dnslib import MX, RCODE
 from psycopg import AsyncConnection
 
 from actors.capture.envelope import Action, Answer, Behaviour, Reply
-from actors.delivery.deliverer import Superseded
+from actors.delivery.standing import Superseded
 from actors.dispatch import OfferAnswer
 from analytics.events import Bounced, Deferred, Delivered, Dropped
 from cluster.journal.records import Address, Personal, Waiting
@@ -38,7 +38,7 @@ async def test_a_message_is_delivered_to_the_mail_exchanger(journal: Journal) ->
         assert f"Message-ID: <{message.id}@mail.example.com>".encode() in envelope.content
         (event,) = await world.told(message, 1)
         assert isinstance(event, Delivered)
-        assert (event.mx_host, event.mx_ip, event.site) == ("mx0.example.com", "127.0.0.1", "example.com")
+        assert (event.mx_host, event.mx_ip, event.site) == ("mx0.example.com", "127.0.0.1", "mx0.example.com")
         assert event.smtp_response.startswith("250")
         assert event.categories == ()
 
@@ -66,7 +66,8 @@ async def test_a_permanent_refusal_bounces(journal: Journal) -> None:
         assert (row.status, row.error_message) == (Status.BOUNCED, "550 5.1.1 no such user")
         (event,) = await world.told(message, 1)
         assert isinstance(event, Bounced)
-        assert (event.bounce_type, event.reason) == ("hard", "550 5.1.1 no such user")
+        assert (event.bounce_type, event.bounce_class) == ("hard", "bad_mailbox")
+        assert event.reason == "550 5.1.1 no such user"
 
 
 async def test_a_message_past_its_lifetime_is_given_up(journal: Journal) -> None:
@@ -124,7 +125,7 @@ async def test_a_domain_that_takes_no_mail_bounces(journal: Journal, name: str, 
         assert (row.status, row.error_message) == (Status.BOUNCED, f"{name}: {expected}")
         (event,) = await world.told(message, 1)
         assert isinstance(event, Bounced)
-        assert event.bounce_type == "hard"
+        assert (event.bounce_type, event.bounce_class) == ("hard", "bad_domain")
 
 
 async def test_a_dns_that_fails_defers(journal: Journal) -> None:
@@ -136,6 +137,7 @@ async def test_a_dns_that_fails_defers(journal: Journal) -> None:
         (event,) = await _after(world, message)
         assert isinstance(event, Deferred)
         assert "SERVFAIL" in event.reason
+        assert event.bounce_class == "dns_failure"
 
 
 async def _after(world: World, message: object) -> list[object]:
@@ -229,7 +231,7 @@ async def test_a_superseded_life_ends(journal: Journal) -> None:
     async with a_world(journal) as world:
         await journal.register_actor("delivery-0-0", "elsewhere")
         with pytest.raises(Superseded):
-            await world.deliverer._beat()
+            await world.deliverer._upkeep.beat()
         world.crashes.clear()  # of the beat that runs in the background, if it came to it
 
 

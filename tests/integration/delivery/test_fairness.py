@@ -4,7 +4,7 @@ import asyncio
 
 import msgspec
 
-from actors.dispatch import DirectOffers, Dispatcher
+from actors.dispatch import DirectOffers
 from cluster.journal.records import NewRequest
 from cluster.journal.store import Journal
 from cluster.policy.lifecycle import Status
@@ -41,13 +41,11 @@ async def test_single_mails_pass_a_backlog_at_a_rate_that_it_saturates(journal: 
 
 
 async def offering(world: World) -> DirectOffers:
-    dispatcher = Dispatcher(world.journal, world.call, DELIVERY, 1)
-    await dispatcher.refresh()
 
     async def share(data: bytes) -> object:
         raise AssertionError("nothing here is large enough to share")
 
-    offers = DirectOffers(dispatcher, share, 1000)
+    offers = DirectOffers(world.dispatcher, share, 1000)
     world.tasks.spawn("offers", offers.run())
     return offers
 

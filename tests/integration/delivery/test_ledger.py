@@ -182,7 +182,7 @@ async def test_a_life_waits_for_the_former_one_to_end(journal: Journal) -> None:
         with pytest.raises(LedgerInUse):
             await successor.start()
         (actor,) = await journal.delivery_actors(60)
-        assert actor.epoch == world.deliverer._epoch, "the one that lives was not superseded"
+        assert actor.epoch == world.deliverer._standing.epoch, "the one that lives was not superseded"
 
 
 async def test_a_full_disk_stops_claims_and_loses_nothing(journal: Journal) -> None:
@@ -201,7 +201,7 @@ async def test_a_full_disk_stops_claims_and_loses_nothing(journal: Journal) -> N
             await world.accept(second)
             await world.scheduler.round()
             await asyncio.sleep(0)
-            assert world.deliverer._next_batch() == []
+            assert world.deliverer._claims._next() == []
         assert list(folder.glob("*.ledger")) == []
         # The next heartbeat finds room.
         assert (await world.finished(second)).status is Status.DELIVERED
@@ -285,7 +285,7 @@ async def test_postgres_stops_and_starts_under_mail_in_flight(
         await world.scheduler.round()
         # As many as may be claimed at once, a few of them at the peer, which has not replied yet.
         on_their_way = settings.connections_per_site * 3
-        await eventually(lambda: sum(site.pool.outstanding for site in world.deliverer._sites.values()) == on_their_way)
+        await eventually(lambda: sum(site.pool.outstanding for site in world.deliverer._sites) == on_their_way)
         await world.arrived(settings.connections_per_site)
         await asyncio.to_thread(server.stop)
 

@@ -4,8 +4,9 @@ import asyncio
 import random
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +20,18 @@ from actors.delivery.connector import Connector
 from actors.delivery.deliverer import Deliverer
 from actors.delivery.ledger import Ledger
 from actors.delivery.resolver import Resolver
+from actors.delivery.tls_policies import TlsPolicies
+from actors.delivery.tls_results import TlsResults
 from actors.dispatch import Dispatcher
+from actors.in_force import InForce
+from actors.placing import Placer
 from actors.scheduler import Scheduler
 from analytics.events import Event, decode_batch, encode_batch
+from cluster.in_force import put_in_force
 from cluster.journal.records import MessageRow, NewMessage
 from cluster.journal.store import Journal
 from cluster.policy.lifecycle import UNFINISHED, Status
-from cluster.settings import DeliverySettings, DnsSettings, SmtpSettings
+from cluster.settings import DeliverySettings, DnsSettings, SmtpSettings, TlsSettings
 from cluster.tasks import Tasks
 from cluster.vault import Vault
 from tests.integration.dns_server import DnsServer
@@ -34,6 +40,8 @@ from tests.integration.journal.builders import a_request
 PATIENCE_S = 10.0
 DELIVERY = DeliverySettings(mode="direct", connections_per_site=4, retry_schedule_s=(0.05,), connection_idle_s=0.2)
 SMTP = SmtpSettings(connect_timeout_s=2, data_termination_timeout_s=2)
+TLS = TlsSettings()
+DNS = DnsSettings(timeout_s=0.5, tries=1)
 SECRET = "Zm9yIHRlc3RzIG9ubHksIG5vdCBhIHJlYWwga2V5ISE="
 
 
@@ -55,7 +63,18 @@ class World:
         self.deliverer: Deliverer
         self.make_deliverer: Callable[[], Deliverer]
         """A new life of the delivery actor."""
+        self.others: dict[str, Deliverer] = {}
+        """Delivery actors beside the first, by name."""
+        self.make_other: Callable[[str], Deliverer]
+        self.settings: DeliverySettings
+        self.port = 0
+        """Of the hosts in the DNS."""
+        self.passed_s = 0.0
+        """Added to the clock of whoever remembers what the DNS said."""
         self.scheduler: Scheduler
+        self.dispatcher: Dispatcher
+        self.resolver: Resolver
+        self.tls_results: TlsResults
 
     def zone(self, domain: str, *addresses: str) -> None:
         """The domain's mail exchangers, in order of preference, at these addresses."""
@@ -79,14 +98,47 @@ class World:
         self.deliverer = self.make_deliverer()
         await self.deliverer.start()
 
+    async def join(self, name: str) -> None:
+        """Start one more delivery actor; return when all agree on what is whose."""
+        other = self.others[name] = self.make_other(name)
+        await other.start()
+        deadline = time.monotonic() + PATIENCE_S
+        while not all(one._standing.is_settled for one in self.deliverers):
+            assert time.monotonic() < deadline, self.crashes
+            await asyncio.gather(*(one._upkeep.beat() for one in self.deliverers))
+        await self.dispatcher.refresh()
+
+    @property
+    def deliverers(self) -> list[Deliverer]:
+        return [self.deliverer, *self.others.values()]
+
+    async def put_in_force(self, shaping: str = "", routing: str = "") -> None:
+        """As an operator does; returns when everybody follows."""
+        await put_in_force(self.journal, Vault(SECRET), self.settings, shaping, routing)
+        await self.follow()
+
+    async def follow(self) -> None:
+        """What every process does once a second, now."""
+        for deliverer in self.deliverers:
+            await deliverer.follow()
+            await deliverer._upkeep.beat()
+        await self.dispatcher.refresh()
+
+    def clock(self) -> float:
+        return time.monotonic() + self.passed_s
+
     async def stop(self) -> None:
-        await self.deliverer.stop()
+        for deliverer in self.deliverers:
+            await deliverer.stop()
 
     async def call(self, actor: str, method: str, *arguments: Any) -> Any:
-        return await getattr(self.deliverer, method)(*arguments)
+        return await getattr(self.others.get(actor, self.deliverer), method)(*arguments)
 
     async def accept(self, *messages: NewMessage, **fields: Any) -> None:
-        request = a_request(self.tenant_id, *messages)
+        await self.accept_for(self.tenant_id, *messages, **fields)
+
+    async def accept_for(self, tenant_id: str, *messages: NewMessage, **fields: Any) -> None:
+        request = a_request(tenant_id, *messages)
         await self.journal.accept([msgspec.structs.replace(request, events=encode_batch([]), **fields)])
 
     async def finished(self, message: NewMessage) -> MessageRow:
@@ -102,6 +154,18 @@ class World:
             if row.status in statuses and row.retry_count >= attempts:
                 return row
             assert time.monotonic() < deadline, (row, self.crashes)
+            await asyncio.sleep(0.01)
+
+    async def eventually(self, condition: Callable[[], bool | Awaitable[bool]]) -> None:
+        """Page in whatever is due until this holds."""
+        deadline = time.monotonic() + PATIENCE_S
+        while True:
+            await self.scheduler.round()
+            await self.scheduler.name_lanes()
+            holds = condition()
+            if holds if isinstance(holds, bool) else await holds:
+                return
+            assert time.monotonic() < deadline, self.crashes
             await asyncio.sleep(0.01)
 
     async def arrived(self, count: int) -> None:
@@ -131,6 +195,8 @@ async def a_world(
     *behaviours: Behaviour | None,
     settings: DeliverySettings = DELIVERY,
     smtp: SmtpSettings = SMTP,
+    tls: TlsSettings = TLS,
+    dns_settings: DnsSettings = DNS,
 ) -> AsyncIterator[World]:
     """A running world with a peer for each behaviour; its crashes fail the test."""
     async with AsyncExitStack() as stack:
@@ -139,41 +205,80 @@ async def a_world(
         transport, _ = await loop.create_datagram_endpoint(lambda: dns, local_addr=("127.0.0.1", 0))
         stack.callback(transport.close)
         world = World(journal, dns, await journal.create_tenant("acme"))
+        world.settings = settings
         port = 0
         for i, behaviour in enumerate(behaviours or (None,)):
             peer = SmtpServer(world.take, behaviour=behaviour)
             _, port = await peer.start(f"127.0.0.{i + 1}", port)
             stack.push_async_callback(peer.stop, 1.0)
             world.peers.append(peer)
-        resolver = Resolver(
-            DnsSettings(nameservers=(f"127.0.0.1:{dns.port}",), timeout_s=0.5, tries=1),
-            clock=time.monotonic,
-            random=random.random,
-        )
+        world.port = port
+        dns_settings = msgspec.structs.replace(dns_settings, nameservers=(f"127.0.0.1:{dns.port}",))
+        resolver = Resolver(dns_settings, clock=world.clock, random=random.random)
         stack.push_async_callback(resolver.close)
-        ledger = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        world.resolver = resolver
+        results = world.tls_results = TlsResults(lambda: datetime.now(UTC))
+        policies = TlsPolicies(resolver, tls, dns_settings, clock=world.clock, results=results)
+        stack.push_async_callback(policies.close)
 
-        def make_deliverer() -> Deliverer:
-            world.ledger = Ledger(ledger)
+        def ways() -> tuple[InForce, Placer]:
+            in_force = InForce(journal, Vault(SECRET), settings)
+            return in_force, Placer(
+                settings,
+                in_force,
+                resolver,
+                shares=1,
+                port=port,
+                capture=("127.0.0.1", port),
+                clock=world.clock,
+                tls_of=policies.of_domain,
+            )
+
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+
+        def make(name: str, ledger: Ledger, tasks: Tasks) -> Deliverer:
+            in_force, placer = ways()
             return Deliverer(
-                "delivery-0-0",
+                name,
                 "node",
                 settings=settings,
                 journal=journal,
                 composer=Composer(journal, Vault(SECRET)),
-                connector=Connector(resolver, msgspec.structs.replace(smtp, port=port), "postray.test", None),
-                ledger=world.ledger,
+                connector=Connector(resolver, policies, smtp, "postray.test", random=random.random),
+                placer=placer,
+                in_force=in_force,
+                ledger=ledger,
+                tls_results=results,
+                close=policies.close,
                 random=lambda: 0.5,
-                shares=1,
-                make_tasks=lambda: world.tasks,
+                now=time.time,
+                make_tasks=lambda: tasks,
             )
+
+        def make_deliverer() -> Deliverer:
+            world.ledger = Ledger(folder / "delivery-0-0")
+            return make("delivery-0-0", world.ledger, world.tasks)
+
+        def make_other(name: str) -> Deliverer:
+            tasks = Tasks(on_crash=lambda _, error: world.crashes.append(error))
+            return make(name, Ledger(folder / name), tasks)
 
         stack.push_async_callback(world.tasks.stop)
         world.make_deliverer = make_deliverer
+        world.make_other = make_other
         await world.restart()
         stack.push_async_callback(world.stop)
-        dispatcher = Dispatcher(journal, world.call, settings, 1)
-        await dispatcher.refresh()
-        world.scheduler = Scheduler(journal, dispatcher, world.call, settings, 1, lambda: world.tasks)
+        in_force, placer = ways()
+        world.dispatcher = Dispatcher(journal, world.call, placer, in_force)
+        await world.dispatcher.refresh()
+        world.scheduler = Scheduler(journal, world.dispatcher, world.call, settings.lease_s, lambda: world.tasks)
         yield world
         assert world.crashes == []
+
+
+async def deliver(world: World, *messages: NewMessage) -> None:
+    """Accept these, and return when all of them are delivered."""
+    await world.accept(*messages)
+    for message in messages:
+        row = await world.finished(message)
+        assert row.status is Status.DELIVERED, row

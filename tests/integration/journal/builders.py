@@ -1,9 +1,21 @@
 """Requests to accept, with as little said as a test needs."""
 
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 
 from cluster.ids import new_id
-from cluster.journal.records import Address, Content, NewMessage, NewRequest, Part, Personal, Recipient, encode
+from cluster.journal.paging import Decide
+from cluster.journal.records import (
+    Address,
+    Content,
+    NewMessage,
+    NewRequest,
+    Part,
+    Personal,
+    Recipient,
+    Waiting,
+    encode,
+)
 from cluster.journal.store import Journal
 
 
@@ -39,3 +51,12 @@ def a_request(tenant_id: str, *messages: NewMessage, batch_id: str | None = None
         events=b"events",
         created_at=datetime.now(UTC),
     )
+
+
+def each(decide: Callable[[Waiting], int | str]) -> Decide:
+    """Decides on a page delivery by delivery."""
+
+    async def decide_all(page: Sequence[Waiting]) -> list[int | str]:
+        return [decide(waiting) for waiting in page]
+
+    return decide_all

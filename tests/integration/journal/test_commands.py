@@ -11,7 +11,7 @@ from cluster.journal import commands
 from cluster.journal.records import Change, Claimed, Ended, NewMessage, Outcome, Recipient, Waiting
 from cluster.journal.store import Journal
 from cluster.policy.lifecycle import Status
-from tests.integration.journal.builders import a_message, a_request, a_tenant
+from tests.integration.journal.builders import a_message, a_request, a_tenant, each
 from tests.integration.journal.test_queue import an_outcome, leased, status, waiting
 
 LIFETIME_S = 3600.0
@@ -223,7 +223,7 @@ async def test_cancelling_a_batch_against_claims_never_both(journal: Journal, mo
     claims = [journal.claim(deliveries[n : n + 20], owner=1, lease_s=600) for n in range(0, len(deliveries), 80)]
     told = Told()
     cancelled, *claimed = await asyncio.gather(
-        journal.cancel_batch(tenant, batch, told), *claims, journal.page_in(500, 600, lambda _: 1, _bury)
+        journal.cancel_batch(tenant, batch, told), *claims, journal.page_in(500, 600, each(lambda _: 1), _bury)
     )
     sent = {c.message_id for answer in claimed if isinstance(answer, list) for c in answer}
     stopped = {delivery.message_id for delivery in told.ended}

@@ -12,7 +12,7 @@ from cluster.journal.records import NewMessage, Outcome, Waiting
 from cluster.journal.store import Journal, Rejected
 from cluster.policy.lifecycle import Status
 from cluster.policy.tenure import Member
-from tests.integration.journal.builders import a_message, a_request, a_tenant
+from tests.integration.journal.builders import a_message, a_request, a_tenant, each
 
 
 def waiting(tenant_id: str, message: NewMessage) -> list[Waiting]:
@@ -33,7 +33,7 @@ def an_outcome(w: Waiting, status: Status, *, alone: bool = True, due_at: dateti
 
 async def leased(journal: Journal, owner: int, limit: int = 10) -> list[Waiting]:
     """What is due, leased to this owner."""
-    return (await journal.page_in(limit, 600, lambda _: owner, bury)).leased
+    return (await journal.page_in(limit, 600, each(lambda _: owner), bury)).leased
 
 
 async def status(journal: Journal, tenant_id: str, message: NewMessage) -> Status:
@@ -152,7 +152,7 @@ async def test_what_finds_no_room_waits_in_its_lane_until_its_owner_takes_it(jou
     messages = [a_message(f"u{i}@{'full' if i % 2 else 'free'}.example") for i in range(10)]
     await journal.accept([a_request(tenant, *messages)])
     assert await journal.anything_due()
-    page = await journal.page_in(100, 600, lambda w: w.domain if w.domain == "full.example" else 1, bury)
+    page = await journal.page_in(100, 600, each(lambda w: w.domain if w.domain == "full.example" else 1), bury)
     assert (len(page.leased), page.parked) == (5, 5)
     assert await journal.lanes() == [Lane("full.example", tenant)]
     assert not await journal.anything_due()
@@ -184,7 +184,7 @@ async def test_a_lifetime_ends_in_every_state(journal: Journal) -> None:
     deadline = asyncio.get_running_loop().time() + 5
     ended = 0
     while ended < 5:
-        page = await journal.page_in(10, 0, lambda _: 1, bury)
+        page = await journal.page_in(10, 0, each(lambda _: 1), bury)
         ended += page.expired
         assert asyncio.get_running_loop().time() < deadline
     for message in (queued, parked, held):

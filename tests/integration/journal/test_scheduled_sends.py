@@ -12,7 +12,7 @@ from cluster.journal import commands, scheduled_sends
 from cluster.journal.records import NewMessage, ScheduledSend, Waiting
 from cluster.journal.store import Journal
 from cluster.policy.lifecycle import Status
-from tests.integration.journal.builders import a_message, a_request, a_tenant
+from tests.integration.journal.builders import a_message, a_request, a_tenant, each
 from tests.integration.journal.test_commands import Told, claim, counts, end, retry
 from tests.integration.journal.test_queue import an_outcome, leased, status, waiting
 
@@ -90,7 +90,7 @@ async def test_a_lifetime_ends_also_in_a_pause(journal: Journal, batch: Batch) -
     await batch.pause()
     message = msgspec.structs.replace(a_message(), expires_at=datetime.now(UTC) - timedelta(seconds=1))
     await batch.accept(message)
-    page = await journal.page_in(10, 60, lambda _: 1, bury)
+    page = await journal.page_in(10, 60, each(lambda _: 1), bury)
     assert (page.expired, page.leased) == (1, [])
     assert await status(journal, batch.tenant, message) is Status.FAILED
 

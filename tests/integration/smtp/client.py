@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 
 from actors.delivery.envelope import Envelope
 from actors.delivery.smtp import SmtpConnection
+from actors.delivery.tracing import Observe
 from cluster.policy.tls_level import TlsLevel
 from cluster.settings import SmtpSettings
 from tests.integration.smtp.conftest import HOST
@@ -35,6 +36,7 @@ async def connected(
     source_address: str | None = None,
     username: str | None = None,
     password: str | None = None,
+    observe: Observe | None = None,
     ignored_capabilities: frozenset[str] = frozenset(),
 ) -> AsyncIterator[SmtpConnection]:
     async with peer.listening():
@@ -49,6 +51,7 @@ async def connected(
             source_address=source_address,
             username=username,
             password=password,
+            observe=observe,
             ignored_capabilities=ignored_capabilities,
         )
         try:

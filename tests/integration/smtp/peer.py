@@ -15,6 +15,11 @@ class Step(Enum):
     """Says nothing more, until the client goes."""
     FLOOD = auto()
     """Sends the line before it without end."""
+    DRIP = auto()
+    """What follows leaves byte by byte, each after DRIP_S."""
+
+
+DRIP_S = 0.05
 
 
 Answer = tuple[bytes | Step, ...]
@@ -43,7 +48,8 @@ def each_byte(reply: bytes) -> Answer:
 
 class Peer:
     """script: an answer for a verb (GREETING and END, the final dot, count as verbs), or a list of answers for its
-    successive occurrences, of which the last repeats."""
+    successive occurrences, of which the last repeats. lacks: what it may announce, and does not know: the octets of
+    CHUNKING are commands to it, and of PIPELINING it throws away what came with a command."""
 
     def __init__(
         self,
@@ -51,9 +57,12 @@ class Peer:
         *,
         extensions: tuple[str, ...] = EXTENSIONS,
         tls: ssl.SSLContext | None = None,
+        lacks: frozenset[str] = frozenset(),
     ) -> None:
         self.commands: list[bytes] = []
         self.messages: list[bytes] = []
+        self.encrypted_mail: list[bool] = []
+        """Whether the session was encrypted, at each MAIL."""
         self.connections = 0
         self.disconnected = asyncio.Event()
         self.body_may_be_read = asyncio.Event()
@@ -63,6 +72,7 @@ class Peer:
         self._script = {verb: list(a) if isinstance(a, list) else [a] for verb, a in (script or {}).items()}
         self._extensions = extensions
         self._tls = tls
+        self._lacks = lacks
         self._encrypted = False
         self._handlers: set[asyncio.Task[None]] = set()
 
@@ -71,8 +81,8 @@ class Peer:
         return [command.split(b" ")[0].decode() for command in self.commands]
 
     @asynccontextmanager
-    async def listening(self) -> AsyncIterator[Self]:
-        server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
+    async def listening(self, address: str = "127.0.0.1", port: int = 0) -> AsyncIterator[Self]:
+        server = await asyncio.start_server(self._accept, address, port)
         self.port = server.sockets[0].getsockname()[1]
         try:
             yield self
@@ -104,7 +114,11 @@ class Peer:
         while line := await reader.readline():
             self.commands.append(line.rstrip(b"\r\n"))
             verb = line.split()[0].decode().upper() if line.split() else ""
-            if verb == "BDAT":
+            if verb == "MAIL":
+                self.encrypted_mail.append(self._encrypted)
+            if "PIPELINING" in self._lacks:
+                reader._buffer.clear()  # type: ignore[attr-defined]  # there is no other way to take what is there
+            if verb == "BDAT" and "CHUNKING" not in self._lacks:
                 await self.body_may_be_read.wait()
                 self.messages.append(await reader.readexactly(int(line.split()[1])))
             answered = await self._answer(verb, reader, writer)
@@ -129,8 +143,16 @@ class Peer:
 
     async def _answer(self, verb: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bytes:
         answer = self._next(verb)
+        drips = False
         for step in answer:
-            if isinstance(step, bytes):
+            if step is Step.DRIP:
+                drips = True
+            elif isinstance(step, bytes) and drips:
+                for byte in step:
+                    await asyncio.sleep(DRIP_S)
+                    writer.write(bytes((byte,)))
+                    await writer.drain()
+            elif isinstance(step, bytes):
                 writer.write(step)
                 await writer.drain()
                 if len(answer) > 3:
@@ -150,6 +172,8 @@ class Peer:
         answers = self._script.get(verb)
         if answers is not None:
             return answers.pop(0) if len(answers) > 1 else answers[0]
+        if verb == "BDAT" and "CHUNKING" in self._lacks:
+            return (b"500 5.5.1 unknown command\r\n",)
         if verb == "EHLO":
             offered = ["peer.test", *self._extensions]
             if self._tls is not None and not self._encrypted:

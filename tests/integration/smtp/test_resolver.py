@@ -9,10 +9,23 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
-from dnslib import AAAA, CNAME, MX, RCODE, A
+from dnslib import AAAA, CNAME, MX, RCODE, TXT, A
 
+from actors.delivery import resolver as resolver_module
 from actors.delivery.resolver import Resolver
-from cluster.policy.mx import Addresses, Family, MailHosts, MxHost, NoMail, Unresolved, Unroutable
+from cluster.policy import mx
+from cluster.policy.mx import (
+    Absent,
+    Addresses,
+    Failed,
+    Family,
+    Found,
+    MailHosts,
+    MxHost,
+    NoMail,
+    Unresolved,
+    Unroutable,
+)
 from cluster.settings import DnsSettings
 from tests.integration.dns_server import DnsServer
 
@@ -27,14 +40,29 @@ class Clock:
 
 @asynccontextmanager
 async def resolving(
-    server: DnsServer, clock: Clock, *, entries: int = 100, family: Family = Family.IPV4_FIRST
+    server: DnsServer,
+    clock: Clock,
+    *,
+    entries: int = 100,
+    at_once: int = 100,
+    stale_s: float = 0,
+    timeout_s: float = 0.3,
+    family: Family = Family.IPV4_FIRST,
+    guard: mx.Guard = mx.UNGUARDED,
 ) -> AsyncIterator[Resolver]:
     chances = iter([0.5, 0.1, 0.9] * 100)
     transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(
         lambda: server, local_addr=("127.0.0.1", 0)
     )
-    settings = DnsSettings(nameservers=(f"127.0.0.1:{server.port}",), timeout_s=0.3, tries=1, cache_entries=entries)
-    resolver = Resolver(settings, clock=clock, random=lambda: next(chances), family=family)
+    settings = DnsSettings(
+        nameservers=(f"127.0.0.1:{server.port}",),
+        timeout_s=timeout_s,
+        tries=1,
+        cache_entries=entries,
+        lookups_at_once=at_once,
+        stale_s=stale_s,
+    )
+    resolver = Resolver(settings, clock=clock, random=lambda: next(chances), family=family, guard=guard)
     try:
         yield resolver
     finally:
@@ -50,6 +78,8 @@ def server() -> DnsServer:
         ("bare.test", "A"): [A("192.0.2.1")],
         ("bare6.test", "AAAA"): [AAAA("2001:db8::1")],
         ("empty.test", "TXT"): [],
+        ("_mta-sts.many.test", "TXT"): [TXT([b"v=STSv1; ", b"id=7;"]), TXT(b"other")],
+        ("local.test", "A"): [A("127.0.0.1")],
         ("null.test", "MX"): [MX(".", 0)],
         ("alias.test", "CNAME"): [CNAME("many.test")],
         ("both.test", "A"): [A("192.0.2.1"), A("192.0.2.2")],
@@ -159,7 +189,7 @@ async def test_a_longer_ttl_is_honoured(server: DnsServer) -> None:
         server.silent = True
         clock.now += 299
         assert isinstance(await resolver.resolve("many.test"), MailHosts)
-        assert resolver._cache[("many.test", "MX")].expires_at == 1300
+        assert resolver._cache[("many.test", "MX")].ask_at == 1300
 
 
 async def test_a_name_is_asked_for_once_at_a_time(server: DnsServer) -> None:
@@ -187,6 +217,102 @@ async def test_the_cache_is_bounded(server: DnsServer) -> None:
         assert len(server.asked) == 10
         await resolver.resolve("no0.test")
         assert len(server.asked) == 11
+
+
+async def test_a_million_domains_take_no_more_than_the_cache(server: DnsServer) -> None:
+    async with resolving(server, Clock(), entries=50) as resolver:
+        for i in range(0, 1000, 100):
+            await asyncio.gather(*(resolver.resolve(f"no{n}.test") for n in range(i, i + 100)))
+            assert len(resolver._cache) <= 50
+        assert not resolver._asking
+
+
+async def test_texts(server: DnsServer) -> None:
+    async with resolving(server, Clock()) as resolver:
+        for _ in range(2):
+            found = await resolver.texts("_mta-sts.Many.test")
+            assert isinstance(found, Found)
+            assert sorted(found.texts) == ["other", "v=STSv1; id=7;"]
+        assert server.asked == [("_mta-sts.many.test", "TXT")]
+        assert await resolver.texts("nowhere.test") == Absent(name_exists=False)
+        assert await resolver.texts("many.test") == Absent(name_exists=True)
+        assert await resolver.texts("a..test") == Absent(name_exists=False)
+        assert await resolver.texts("broken.test") == Failed("SERVFAIL")
+
+
+async def test_an_expired_answer_is_used_while_the_dns_is_down(server: DnsServer) -> None:
+    clock = Clock()
+    async with resolving(server, clock, stale_s=3600) as resolver:
+        await resolver.resolve("many.test")
+        await resolver.resolve("nowhere.test")
+        server.rcodes |= {"many.test": RCODE.SERVFAIL, "nowhere.test": RCODE.SERVFAIL}
+        clock.now += 100
+        asked = len(server.asked)
+        for _ in range(2):  # the second finds it in the cache: a DNS in trouble is left alone for a while
+            assert isinstance(await resolver.resolve("many.test"), MailHosts)
+            assert await resolver.resolve("nowhere.test") == Unroutable(NoMail.NO_SUCH_DOMAIN, "nowhere.test")
+            assert len(server.asked) == asked + 2
+        clock.now += 3600
+        assert await resolver.resolve("many.test") == Unresolved("many.test", "SERVFAIL")
+        del server.rcodes["many.test"]
+        clock.now += 5
+        assert isinstance(await resolver.resolve("many.test"), MailHosts)
+
+
+async def test_an_expired_answer_does_not_wait_long_for_a_new_one(
+    server: DnsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mx, "STALE_PATIENCE_S", 0.01)
+    clock = Clock()
+    async with resolving(server, clock, stale_s=3600, timeout_s=10) as resolver:
+        await resolver.resolve("many.test")
+        server.zone["many.test", "MX"] = [MX("new.test", 10)]
+        clock.now += 100
+        server.hold = True
+        old = await resolver.resolve("many.test")
+        assert isinstance(old, MailHosts)
+        assert len(old.names) == 4
+        while not server.held:
+            await asyncio.sleep(0.001)
+        server.release()
+        while resolver._asking:
+            await asyncio.sleep(0.001)
+        assert await resolver.resolve("many.test") == MailHosts((MxHost(10, "new.test"),), implicit=False)
+        assert len(server.asked) == 2
+
+
+async def test_no_more_questions_at_once_than_allowed(server: DnsServer) -> None:
+    server.hold = True
+    async with resolving(server, Clock(), at_once=3, timeout_s=10) as resolver:
+        asking = [asyncio.create_task(resolver.resolve(f"no{i}.test")) for i in range(10)]
+        done = 0
+        while done < len(asking):
+            while len(server.held) < min(3, len(asking) - done):
+                await asyncio.sleep(0.001)
+            assert len(server.asked) <= done + 3
+            server.release()
+            done = len(server.asked)
+        await asyncio.gather(*asking)
+
+
+async def test_hosts_that_are_ourselves(server: DnsServer) -> None:
+    guard = mx.make_guard(own_names=["b.test"], own_addresses=["192.0.2.1"], prohibited=["127.0.0.0/8"])
+    async with resolving(server, Clock(), guard=guard) as resolver:
+        assert await resolver.resolve("many.test") == Unroutable(NoMail.LOOP, "many.test")
+        assert await resolver.mx_addresses("both.test") == Unroutable(NoMail.LOOP, "both.test")
+        assert await resolver.mx_addresses("local.test") == Unroutable(NoMail.PROHIBITED, "local.test")
+        # What the operator named himself is connected to.
+        assert await resolver.addresses("local.test") == Addresses(("127.0.0.1",))
+
+
+async def test_channels_make_way_and_lose_no_question(server: DnsServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resolver_module, "CHANNEL_QUESTIONS", 3)
+    async with resolving(server, Clock()) as resolver:
+        first = resolver._dns._channel
+        routes = await asyncio.gather(*(resolver.resolve(f"no{i}.test") for i in range(20)))
+        assert routes == [Unroutable(NoMail.NO_SUCH_DOMAIN, f"no{i}.test") for i in range(20)]
+        assert first is not resolver._dns._channel
+        assert list(resolver._dns._under_way) == [resolver._dns._channel]
 
 
 async def test_closing_while_asking(server: DnsServer) -> None:

@@ -41,6 +41,23 @@ async def test_delivered(extensions: tuple[str, ...], encrypted: bool, server_tl
 
 
 @pytest.mark.parametrize("extensions", MODES)
+async def test_who_watches_sees_the_dialogue_and_no_content(
+    extensions: tuple[str, ...], server_tls: ssl.SSLContext
+) -> None:
+    seen: list[tuple[str, str]] = []
+    peer = Peer(extensions=extensions, tls=server_tls)
+    async with connected(peer, observe=lambda direction, text: seen.append((direction, text))) as connection:
+        await connection.send(ENVELOPE, DATA)
+    said = [text.partition(" ")[0] for direction, text in seen if direction == "C"]
+    assert said[:3] == ["EHLO", "STARTTLS", "EHLO"]
+    assert {"MAIL", "RCPT", "QUIT"} <= set(said)
+    assert any(direction == "C" and text.endswith("octets of the message)") for direction, text in seen)
+    assert any(direction == "*" and text.startswith("encrypted: TLSv1.3") for direction, text in seen)
+    assert any(direction == "S" and text.startswith("250") for direction, text in seen)
+    assert not any("hello" in text or "dots" in text for _, text in seen)
+
+
+@pytest.mark.parametrize("extensions", MODES)
 async def test_5_mb_to_a_slow_reader(extensions: tuple[str, ...], server_tls: ssl.SSLContext) -> None:
     peer = Peer(extensions=extensions, tls=server_tls)
     async with connected(peer) as connection:

@@ -1,9 +1,153 @@
 """The scheduler's own decisions."""
 
-from actors.scheduler import LANES_AT_MOST_S, LANES_S, bury, lanes_pause_s
+from collections.abc import Sequence
+from typing import Any, cast
+
+from actors.dispatch import Dispatcher, OfferAnswer, decode_offer
+from actors.scheduler import LANES_AT_MOST_S, LANES_S, Scheduler, bury, lanes_pause_s
 from analytics.events import Bounced, Dropped, decode_batch
-from cluster.journal.paging import Due
+from cluster.journal.paging import Bury, Decide, Due, Lane, Page
+from cluster.journal.records import DeliveryActor, Waiting
+from cluster.journal.store import Journal
+from cluster.peers import PeerGone
+from cluster.policy.destinations import Destination
 from cluster.policy.lifecycle import Status
+
+ONE = DeliveryActor("one", 7, frozenset({"out"}))
+
+
+class Backlog:
+    """A journal with deliveries that are due and lanes that hold some."""
+
+    def __init__(self, due: Sequence[Waiting], *lanes: Lane) -> None:
+        self.due = due
+        self.held = list(lanes)
+        self.members = [ONE]
+        self.decided: list[list[int | str]] = []
+        self.parked: list[tuple[str, str]] = []
+        self.emptied: list[str] = []
+
+    async def anything_due(self) -> bool:
+        return bool(self.due)
+
+    async def page_in(self, limit: int, lease_s: float, decide: Decide, bury: Bury) -> Page:
+        decisions = await decide(self.due)
+        self.decided.append(decisions)
+        leased = [waiting for waiting, to in zip(self.due, decisions, strict=True) if isinstance(to, int)]
+        return Page(leased, len(self.due) - len(leased), 0)
+
+    async def park(self, deliveries: Sequence[Waiting], lanes: Sequence[str]) -> None:
+        self.parked += [(waiting.message_id, lane) for waiting, lane in zip(deliveries, lanes, strict=True)]
+
+    async def lanes(self) -> list[Lane]:
+        return self.held
+
+    async def empty_lane(self, destination: str, limit: int) -> None:
+        self.emptied.append(destination)
+
+    async def delivery_actors(self, alive_s: float) -> list[DeliveryActor]:
+        return self.members
+
+
+class Ways:
+    """Every domain is a site of its own, and "hot.example" is split; mail of the pool "elsewhere" leaves from a source
+    whose addresses no member has."""
+
+    async def prepare(self, deliveries: Sequence[Waiting], patience_s: float) -> None:
+        pass
+
+    def known_or_own(self, waiting: Waiting) -> Destination:
+        return Destination(waiting.domain, "away" if waiting.pool == "elsewhere" else "")
+
+    def shares_of(self, site: str) -> int:
+        return 2 if site == "hot.example" else 1
+
+    async def follow(self) -> None:
+        pass
+
+    def uses(self, source: str) -> bool:
+        return source != "gone"
+
+
+class World:
+    """A scheduler with one delivery actor, which takes no more than ``room`` of an offer."""
+
+    def __init__(self, backlog: Backlog, room: int = 1000) -> None:
+        self.calls: list[tuple[Any, ...]] = []
+        self.room = room
+        self.is_gone = False
+        ways = cast(Any, Ways())
+        self.dispatcher = Dispatcher(cast(Journal, backlog), self._call, ways, ways)
+        self.scheduler = Scheduler(cast(Journal, backlog), self.dispatcher, self._call, 60.0)
+
+    async def _call(self, name: str, method: str, *args: Any) -> Any:
+        self.calls.append((name, method, *args))
+        if self.is_gone:
+            raise PeerGone("one", "died")
+        return OfferAnswer(list(range(len(decode_offer(args[0]))))[self.room :], 0) if method == "offer" else None
+
+
+async def a_world(backlog: Backlog, room: int = 1000) -> World:
+    world = World(backlog, room)
+    await world.dispatcher.refresh()
+    return world
+
+
+def deliveries(*domains: str) -> list[Waiting]:
+    return [Waiting(f"msg_{number}", 0, "tnt_1", domain) for number, domain in enumerate(domains)]
+
+
+async def test_what_is_due_is_leased_to_its_owner_and_what_is_nobodys_waits_in_its_lane() -> None:
+    backlog = Backlog(
+        [Waiting("msg_1", 0, "tnt_1", "a.example"), Waiting("msg_2", 0, "tnt_1", "b.example", "elsewhere")]
+    )
+    world = await a_world(backlog)
+    page = await world.scheduler.round()
+    assert backlog.decided == [[7, "away>b.example"]]
+    assert (len(page), backlog.parked, len(world.calls)) == (2, [], 1)
+
+
+async def test_what_finds_no_room_is_parked_and_its_lane_not_offered_for_a_while() -> None:
+    backlog = Backlog(deliveries("a.example", "a.example", "b.example"))
+    world = await a_world(backlog, room=1)
+    await world.scheduler.round()
+    assert backlog.parked == [("msg_1", "a.example"), ("msg_2", "b.example")]
+    backlog.due = deliveries("a.example", "c.example")
+    await world.scheduler.round()
+    assert backlog.decided[-1] == ["a.example", 7]
+
+
+async def test_what_is_offered_to_one_that_is_gone_is_parked() -> None:
+    backlog = Backlog(deliveries("a.example"))
+    world = await a_world(backlog)
+    world.is_gone = True
+    await world.scheduler.round()
+    assert backlog.parked == [("msg_0", "a.example")]
+
+
+async def test_without_members_nothing_is_paged_in() -> None:
+    backlog = Backlog(deliveries("a.example"))
+    backlog.members = []
+    world = await a_world(backlog)
+    assert len(await world.scheduler.round()) == 0
+    assert not backlog.decided
+
+
+async def test_owners_are_told_their_lanes_and_those_of_other_times_are_emptied() -> None:
+    lanes = [Lane(name, "tnt_1") for name in ("a.example", "hot.example#1/2", "out>a.example", "away>a.example")]
+    old = [Lane(name, "tnt_1") for name in ("hot.example", "a.example#0/4", "#", "hot.example#1/3", "gone>a.example")]
+    backlog = Backlog([], *lanes, *old)
+    world = await a_world(backlog)
+    await world.scheduler.name_lanes()
+    assert world.calls == [("one", "refill", lanes[:3])]
+    assert backlog.emptied == [lane.destination for lane in old]
+
+
+async def test_an_owner_that_is_gone_does_not_end_the_naming() -> None:
+    world = await a_world(Backlog([], Lane("a.example", "tnt_1")))
+    world.is_gone = True
+    await world.scheduler.name_lanes()
+    assert len(world.calls) == 1
 
 
 def test_a_slow_listing_never_leaves_lanes_alone_for_long() -> None:
@@ -13,8 +157,8 @@ def test_a_slow_listing_never_leaves_lanes_alone_for_long() -> None:
 
 
 def test_what_was_tried_bounces_at_its_end_and_what_was_not_fails() -> None:
-    tried = Due("msg_1", 0, "tnt_1", "example.com", "a@example.com", "bat_1", 3, True, True, "450 later")
-    untried = Due("msg_2", 1, "tnt_1", "example.com", "b@example.com", None, 0, False, True, None)
+    tried = Due("msg_1", 0, "tnt_1", "example.com", "a@example.com", "bat_1", 3, True, True, "450 later", "")
+    untried = Due("msg_2", 1, "tnt_1", "example.com", "b@example.com", None, 0, False, True, None, "")
     outcomes, encoded = bury([tried, untried])
     assert [(o.status, o.alone, o.error_message) for o in outcomes] == [
         (Status.BOUNCED, True, "expired after 3 attempts: 450 later"),

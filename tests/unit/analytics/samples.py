@@ -35,7 +35,7 @@ def processed(number: int = 1, **changes: Any) -> Processed:
 
 def deferred(number: int = 2, **changes: Any) -> Deferred:
     reply = {"smtp_response": "451 4.7.1 Later", "reason": "greylisted", "next_attempt_at": AT + 60}
-    return Deferred(**_common(number, ATTEMPT | reply | changes))
+    return Deferred(**_common(number, ATTEMPT | reply | {"bounce_class": "greylisted"} | changes))
 
 
 def delivered(number: int = 3, **changes: Any) -> Delivered:
@@ -44,12 +44,12 @@ def delivered(number: int = 3, **changes: Any) -> Delivered:
 
 def bounced(number: int = 4, **changes: Any) -> Bounced:
     reply = {"smtp_response": "550 5.1.1 No", "reason": "no such user", "bounce_type": "hard"}
-    return Bounced(**_common(number, ATTEMPT | reply | changes))
+    return Bounced(**_common(number, ATTEMPT | reply | {"bounce_class": "bad_mailbox"} | changes))
 
 
 def blocked(number: int = 5, **changes: Any) -> Bounced:
     reply = {"smtp_response": "550 5.7.1 Listed", "reason": "listed", "bounce_type": "block"}
-    return Bounced(**_common(number, ATTEMPT | reply | changes))
+    return Bounced(**_common(number, ATTEMPT | reply | {"bounce_class": "blocklisted"} | changes))
 
 
 def dropped(number: int = 6, **changes: Any) -> Dropped:

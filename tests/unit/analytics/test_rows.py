@@ -32,6 +32,7 @@ def test_a_delivery_fills_every_column_it_has_a_fact_for() -> None:
         "smtp_response": "250 2.0.0 OK",
         "duration_ms": 42,
         "bounce_type": "",
+        "bounce_class": "",
         "reason": "",
         "next_attempt_at": None,
     }
@@ -40,16 +41,16 @@ def test_a_delivery_fills_every_column_it_has_a_fact_for() -> None:
 @pytest.mark.parametrize(
     ("event", "expected"),
     [
-        (processed(), ("processed", 0, "", "", "", None)),
-        (deferred(), ("deferred", 2, "451 4.7.1 Later", "", "greylisted", 1_776_938_462_120)),
-        (bounced(), ("bounce", 2, "550 5.1.1 No", "hard", "no such user", None)),
-        (blocked(), ("blocked", 2, "550 5.7.1 Listed", "block", "listed", None)),
-        (dropped(), ("dropped", 0, "", "", "suppressed", None)),
+        (processed(), ("processed", 0, "", "", "", "", None)),
+        (deferred(), ("deferred", 2, "451 4.7.1 Later", "", "greylisted", "greylisted", 1_776_938_462_120)),
+        (bounced(), ("bounce", 2, "550 5.1.1 No", "hard", "bad_mailbox", "no such user", None)),
+        (blocked(), ("blocked", 2, "550 5.7.1 Listed", "block", "blocklisted", "listed", None)),
+        (dropped(), ("dropped", 0, "", "", "", "suppressed", None)),
     ],
 )
 def test_each_kind_has_its_own_columns(event: Event, expected: tuple[Any, ...]) -> None:
     row = row_of(event)
-    names = ("event", "attempt", "smtp_response", "bounce_type", "reason", "next_attempt_at")
+    names = ("event", "attempt", "smtp_response", "bounce_type", "bounce_class", "reason", "next_attempt_at")
     assert tuple(row[name] for name in names) == expected
 
 

@@ -4,14 +4,17 @@ from analytics.client import migrations, statements
 from analytics.rows import COLUMNS
 
 COLUMN = re.compile(r"^    (\w+)\s+(.+?)\s+COMMENT '[^']+'", re.MULTILINE)
+ADDED = re.compile(r"ADD COLUMN IF NOT EXISTS\s+(\w+)\s+(.+?)\s+COMMENT '[^']+'\s+AFTER (\w+)")
 RERUNNABLE = ("CREATE TABLE IF NOT EXISTS", "CREATE VIEW IF NOT EXISTS", "CREATE OR REPLACE VIEW", "ALTER TABLE")
 
 
 def test_the_table_has_the_columns_that_are_written_each_with_a_comment() -> None:
-    ((_, script),) = migrations()
-    table = statements(script)[0]
-    assert dict(COLUMN.findall(table)) == COLUMNS
-    assert list(dict(COLUMN.findall(table))) == list(COLUMNS)
+    (_, first), *later = migrations()
+    columns = COLUMN.findall(statements(first)[0])
+    for _, script in later:
+        for name, kind, before in ADDED.findall(script):
+            columns.insert([name for name, _ in columns].index(before) + 1, (name, kind))
+    assert columns == list(COLUMNS.items())
 
 
 def test_the_scripts_are_numbered_without_a_gap() -> None:

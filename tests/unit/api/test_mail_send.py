@@ -79,7 +79,7 @@ async def test_everything_a_request_may_say_is_stored(world: World) -> None:
     ]
     assert content.headers == {"X-Shared": "2"}
     assert content.custom_args == {"campaign": {"id": [1, 2]}}
-    assert content.ip_pool_name == "bulk"
+    assert request.pool == "bulk"
     assert content.footer is not None and content.footer.text == "Acme"
     assert content.tracking_settings == {"open_tracking": {"enable": False}}
 

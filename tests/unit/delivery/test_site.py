@@ -1,39 +1,63 @@
-"""A site's own state: room, rate, back-off, and making no progress."""
+"""A site's own state: room, what it claims and when, back-off, suspensions, and making no progress."""
 
+from datetime import date
+from math import inf
 from typing import cast
 
+import pytest
+
 from actors.delivery.pool import Pool
-from actors.delivery.site import CLAIMED_PER_CONNECTION, STALLED_S, Site
-from cluster.journal.records import Waiting
+from actors.delivery.site import AHEAD_S, CLAIMED_PER_CONNECTION, STALLED_S, Site
+from cluster.policy.automation import Adjustments
 from cluster.policy.destinations import Destination
+from cluster.policy.quantities import rate
+from cluster.policy.shaping import NO_TENANT_LIMITS, Limits, TenantLimits
+from cluster.policy.warm_up import Allowance
+from tests.unit.delivery.builders import HOP, OTHER_HOP, Clock, ready, some_limits
+
+TODAY = date(2026, 3, 1)
 
 
 class StillPool:
     """Connections that nothing moves on."""
 
-    limit = 2
     outstanding = 0
+    on_the_wire = 0
+    connecting = 0
     connections = 0
 
 
-class Clock:
-    now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-def a_site(clock: Clock, pool: StillPool, *, bound: int = 100, rate: float = 0.0) -> Site:
-    return Site(Destination("example.com"), clock, bound, rate, lambda _: cast(Pool, pool))
+def a_site(
+    clock: Clock,
+    limits: Limits | None = None,
+    *,
+    pool: StillPool | None = None,
+    bound: int = 100,
+    tenant_limits: TenantLimits = NO_TENANT_LIMITS,
+    allowance: Allowance | None = None,
+) -> Site:
+    return Site(
+        Destination("example.com"),
+        limits or some_limits(2),
+        Adjustments((), clock()),
+        clock,
+        bound,
+        lambda _: cast(Pool, pool or StillPool()),
+        lambda _: tenant_limits,
+        allowance,
+    )
 
 
 def fill(site: Site, count: int, tenant: str = "tnt_1") -> int:
-    return sum(site.offer(Waiting(f"msg_{i}", 0, tenant, "example.com")) for i in range(count))
+    return sum(site.offer(ready(number, tenant)) for number in range(count))
+
+
+# What it claims
 
 
 def test_no_more_is_claimed_than_connections_can_soon_carry() -> None:
     pool = StillPool()
-    site = a_site(Clock(), pool)
+    site = a_site(Clock(), pool=pool)
     assert site.wanted() == 0
     fill(site, 50)
     assert site.wanted() == 2 * CLAIMED_PER_CONNECTION
@@ -43,30 +67,122 @@ def test_no_more_is_claimed_than_connections_can_soon_carry() -> None:
     assert site.wanted() == 0
 
 
+def test_the_recipients_of_a_message_share_a_transaction_up_to_the_limit_and_the_same_next_hop() -> None:
+    site = a_site(Clock(), some_limits(recipients_per_transaction=3))
+    for recipient_no in range(5):
+        site.offer(ready(1, recipient_no=recipient_no))
+    site.offer(ready(1, hop=OTHER_HOP, recipient_no=5))
+    site.offer(ready(2, hop=OTHER_HOP))
+    taken = [site.take() for _ in range(4)]
+    assert [[one.waiting.recipient_no for one in some] for some in taken] == [[0, 1, 2], [3, 4], [5], [0]]
+    assert [some[0].hop for some in taken] == [HOP, HOP, OTHER_HOP, OTHER_HOP]
+    assert site.in_flight == 4
+
+
+def test_under_a_rate_only_what_soon_leaves_is_claimed() -> None:
+    site = a_site(Clock(), some_limits(20, message_rate="10/s"))
+    fill(site, 40)
+    assert site.wanted() == 10 * AHEAD_S
+
+
+def test_under_a_slow_rate_nothing_is_claimed_long_before_its_turn() -> None:
+    clock = Clock()
+    site = a_site(clock, some_limits(message_rate="1/h"))
+    fill(site, 2)
+    assert site.wanted() == 1
+    site.take()
+    site.claimed()
+    site.throttle.take_message()
+    site.ended("tnt_1")
+    assert site.wanted() == 0
+    assert site.wake_at() == pytest.approx(clock.now + 3600 / 0.98, abs=1)
+    clock.now = site.wake_at() + 0.01
+    assert site.wanted() == 1
+
+
+def test_a_warm_up_bounds_what_is_claimed_and_its_end_the_room() -> None:
+    allowance = Allowance(TODAY, 3)
+    site = a_site(Clock(), allowance=allowance)
+    assert fill(site, 10) == 10
+    assert site.wanted() == 0, "nothing is granted yet"
+    allowance.granted(TODAY, 3, 3)
+    assert site.wanted() == 3
+    for _ in range(3):
+        site.take()
+    assert site.wanted() == 0
+    assert fill(site, 1) == 1, "more may be granted"
+    allowance.granted(TODAY, 3, 0)
+    assert site.is_used_up
+    assert fill(site, 1) == 0
+    assert "warm-up" in site.waits_for()[0]
+
+
+def test_each_recipient_counts_in_a_warm_up() -> None:
+    allowance = Allowance(TODAY, 100)
+    allowance.granted(TODAY, 3, 3)
+    site = a_site(Clock(), allowance=allowance)
+    for recipient_no in range(5):
+        site.offer(ready(1, recipient_no=recipient_no))
+    assert len(site.take()) == 3
+    assert site.wanted() == 0
+
+
+# Room and tenants
+
+
 def test_a_tenant_may_not_take_all_the_room() -> None:
-    site = a_site(Clock(), StillPool(), bound=30)
+    site = a_site(Clock(), bound=30)
     assert fill(site, 100, "big") == 15
     assert fill(site, 100, "second") == 10
 
 
-def test_the_rate_holds_back_and_says_for_how_long() -> None:
+def test_a_tenant_that_is_held_back_does_not_hold_back_the_others() -> None:
     clock = Clock()
-    site = a_site(clock, StillPool(), rate=10.0)
-    fill(site, 5)
-    assert site.wanted() == 1
-    site.take()
-    assert site.wanted() == 0
-    assert 0.09 < site.rate_wait_s() < 0.11
-    clock.now += 0.1
-    assert site.wanted() == 1
+    site = a_site(clock, tenant_limits=TenantLimits(message_rate=rate("1/s")))
+    fill(site, 3, "one")
+    fill(site, 3, "two")
+    assert [site.take()[0].waiting.tenant_id for _ in range(2)] == ["one", "two"]
+    assert (site.wanted(), len(site.queue)) == (0, 4)
+    reason, until = site.waits_for()
+    assert reason == "its tenants' limits"
+    assert until == site.wake_at() == pytest.approx(clock.now + 1)
+    clock.now += 1
+    assert site.wanted() == 4
+
+
+def test_a_suspended_tenant_gets_back_what_waits_and_the_others_go_on() -> None:
+    clock = Clock()
+    site = a_site(clock)
+    fill(site, 2, "one")
+    fill(site, 2, "two")
+    assert {back.waiting.tenant_id for back in site.suspend("one", clock.now + 60)} == {"one"}
+    assert fill(site, 1, "one") == 0
+    assert site.wanted() == 2
+    clock.now += 60
+    assert fill(site, 1, "one") == 1
+
+
+def test_a_suspended_site_takes_and_sends_nothing_before_its_time() -> None:
+    clock = Clock()
+    site = a_site(clock)
+    fill(site, 2)
+    assert len(site.suspend("", clock.now + 60)) == 2
+    assert (fill(site, 1), site.wanted(), site.waits_for()) == (0, 0, ("suspended", clock.now + 60))
+    site.resume("")
+    assert (fill(site, 1), site.wanted()) == (1, 1)
+
+
+# How it goes
 
 
 def test_back_off_doubles_and_lets_one_through_as_a_probe() -> None:
     clock = Clock()
-    site = a_site(clock, StillPool())
+    site = a_site(clock)
     fill(site, 5)
+    assert site.wake_at() == inf
     assert [site.failed() for _ in range(8)] == [1, 2, 4, 8, 16, 32, 60, 60]
     assert site.wanted() == 0
+    assert site.wake_at() == site.waits_for()[1] == clock.now + 60
     clock.now += 60
     assert site.wanted() == 1
     site.worked()
@@ -75,8 +191,8 @@ def test_back_off_doubles_and_lets_one_through_as_a_probe() -> None:
 
 def test_work_that_comes_to_no_end_is_noticed_within_a_minute() -> None:
     clock, pool = Clock(), StillPool()
-    site = a_site(clock, pool)
-    pool.outstanding = 2
+    site = a_site(clock, pool=pool)
+    pool.on_the_wire = 2
     site.progressed()
     stalled = []
     for later in (STALLED_S, 1.0):
@@ -88,7 +204,22 @@ def test_work_that_comes_to_no_end_is_noticed_within_a_minute() -> None:
     clock.now += 1
     stalled.append(site.is_stalled)
     # Nothing on the wire is no standstill.
-    pool.outstanding = 0
+    pool.on_the_wire = 0
     clock.now += 1000
     stalled.append(site.is_stalled)
     assert stalled[2:] == [False, False]
+
+
+def test_it_is_idle_when_nothing_waits_and_nothing_is_open() -> None:
+    pool = StillPool()
+    site = a_site(Clock(), pool=pool)
+    seen = [site.is_idle]
+    pool.connections = 1
+    seen.append(site.is_idle)
+    pool.connections = 0
+    fill(site, 1)
+    seen.append(site.is_idle)
+    site.take()
+    seen.append(site.is_idle)
+    site.claimed()
+    assert [*seen, site.is_idle] == [True, False, False, False, True]

@@ -107,3 +107,19 @@ def test_dot_stuffing(data: bytes, stuffed: bytes) -> None:
 def test_what_needs_no_stuffing_is_not_copied() -> None:
     data = b"a\r\nb\r\n"
     assert dot_stuffed(data) is data
+
+
+def test_notifications_are_asked_for_where_the_host_knows_them() -> None:
+    envelope = Envelope("a@x.org", ("b+c@x.org", "é@x.org"), envelope_id="msg_1=2")
+    assert transaction_commands(envelope, b"x\r\n", {"DSN": "", "SMTPUTF8": ""}) == [
+        b"MAIL FROM:<a@x.org> RET=HDRS ENVID=msg_1+3D2 SMTPUTF8\r\n",
+        b"RCPT TO:<b+c@x.org> NOTIFY=FAILURE ORCPT=rfc822;b+2Bc@x.org\r\n",
+        "RCPT TO:<é@x.org> NOTIFY=FAILURE\r\n".encode(),
+    ]
+
+
+def test_a_message_without_a_name_of_its_own_asks_for_no_notification() -> None:
+    assert transaction_commands(Envelope("a@x.org", ("b@x.org",)), b"x\r\n", {"DSN": ""}) == [
+        b"MAIL FROM:<a@x.org>\r\n",
+        b"RCPT TO:<b@x.org>\r\n",
+    ]

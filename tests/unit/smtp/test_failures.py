@@ -3,7 +3,9 @@ import pickle
 import pytest
 
 from actors.delivery.connection import ConnectError, ConnectionLost, SmtpFailure, Stage
+from actors.delivery.handshake import TlsError
 from actors.delivery.reply import Reply
+from cluster.policy.tls_failure import TlsFailure
 
 REPLY = Reply(421, "4.3.2", ("421 4.3.2 shutting down",))
 
@@ -13,6 +15,7 @@ REPLY = Reply(421, "4.3.2", ("421 4.3.2 shutting down",))
     [
         ConnectError(Stage.CONNECT, "timed out"),
         ConnectError(Stage.GREETING, "refused", REPLY),
+        TlsError("certificate: has expired", TlsFailure.CERTIFICATE_EXPIRED),
         ConnectionLost(Stage.MAIL, "closed by the peer", False),
         ConnectionLost(Stage.END_OF_DATA, "timed out", True, REPLY),
     ],

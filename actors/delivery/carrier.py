@@ -1,0 +1,45 @@
+"""What a pool needs of whatever carries its transactions."""
+
+from typing import Protocol
+
+from actors.delivery.envelope import Envelope
+from actors.delivery.job import Hop
+from actors.delivery.smtp import TransactionResult
+from actors.delivery.tracing import Observe
+
+
+class Connection(Protocol):
+    """What carries transactions: an SMTP connection, or what stands for one."""
+
+    host: str
+    address: str
+    source: str
+    source_address: str
+    tls_version: str
+    tls_cipher: str
+    transactions: int
+    opened_at: float
+    """Loop time."""
+    alternatives: int
+    """Other addresses that the same mail could have gone to."""
+    observe: Observe | None
+
+    @property
+    def is_usable(self) -> bool: ...
+
+    async def send(self, envelope: Envelope, data: bytes) -> TransactionResult: ...
+
+    async def quit(self) -> None: ...
+
+    def abort(self) -> None: ...
+
+
+def hop_of(connection: Connection) -> Hop:
+    """The connection as an event tells it."""
+    return Hop(
+        mx_host=connection.host,
+        mx_ip=connection.address,
+        source_ip=connection.source_address,
+        tls_version=connection.tls_version,
+        tls_cipher=connection.tls_cipher,
+    )

@@ -1,0 +1,156 @@
+"""From waiting to the wire: deliveries are claimed in the journal, many together, composed, and given to their site.
+
+The claim is the fence: what the journal does not return was cancelled, is finished or is in other hands.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable, Sequence
+
+from actors.delivery.composing import Composer
+from actors.delivery.job import Hop, Job, NoRoute, Report
+from actors.delivery.outcomes import Committer, dropped, utc_now
+from actors.delivery.site import Site
+from actors.delivery.sites import Sites, Taken
+from actors.delivery.standing import Standing
+from cluster.journal.records import Claimed, Waiting
+from cluster.journal.store import Journal, Unavailable
+from cluster.policy.next_hop import Unreachable
+
+log = logging.getLogger(__name__)
+
+BATCH = 64
+"""Transactions claimed for together."""
+UNCOMMITTED_AT_MOST = 5000
+"""With more outcomes waiting for the journal, nothing more is claimed."""
+UNAVAILABLE_S = 1.0
+
+Key = tuple[str, int]
+OnReport = Callable[[Site, Job, Hop, Report], None]
+
+
+def key_of(delivery: Waiting | Claimed) -> Key:
+    return delivery.message_id, delivery.recipient_no
+
+
+class Claims:
+    """Every delivery that is held in memory, from its offer to its end, and the loop that claims them.
+
+    ``may_claim``: whether anything may be claimed now. ``report`` takes what became of a job that found no next hop.
+    """
+
+    def __init__(
+        self,
+        *,
+        journal: Journal,
+        composer: Composer,
+        committer: Committer,
+        standing: Standing,
+        sites: Sites,
+        work: asyncio.Event,
+        may_claim: Callable[[], bool],
+        lease_s: float,
+        report: OnReport,
+    ) -> None:
+        self.held: set[Key] = set()
+        self.problem: str | None = None
+        self._journal = journal
+        self._composer = composer
+        self._committer = committer
+        self._standing = standing
+        self._sites = sites
+        self._work = work
+        self._may_claim = may_claim
+        self._lease_s = lease_s
+        self._report = report
+        self._doubtful: set[Key] = set()
+
+    def let_go(self, deliveries: Iterable[Waiting | Claimed]) -> None:
+        """These are held no more."""
+        self.held.difference_update(map(key_of, deliveries))
+
+    async def run(self) -> None:
+        """Claim for ever."""
+        while True:
+            await self._work.wait()
+            taken = self._next()
+            if not taken:
+                self._work.clear()
+                continue
+            try:
+                await self._claim(taken)
+                self.problem = None
+            except Unavailable as error:
+                self.problem = f"journal unavailable: {error.reason}"
+                log.warning("claim failed transactions=%d reason=%r", len(taken), error.reason)
+                await asyncio.sleep(UNAVAILABLE_S)
+
+    def _next(self) -> list[Taken]:
+        if not self._may_claim() or self._committer.uncommitted > UNCOMMITTED_AT_MOST or self._standing.is_fenced:
+            return []
+        return self._sites.next_batch(BATCH, self._standing.may_send)
+
+    async def _claim(self, taken: Sequence[Taken]) -> None:
+        wanted = [ready.waiting for one in taken for ready in one.deliveries]
+        try:
+            claimed = await self._journal.claim(wanted, owner=self._standing.epoch, lease_s=self._lease_s)
+            by_key = {key_of(delivery): delivery for delivery in claimed}
+            self.held.difference_update(key_of(waiting) for waiting in wanted if key_of(waiting) not in by_key)
+            groups = [
+                tuple(by_key[key] for ready in one.deliveries if (key := key_of(ready.waiting)) in by_key)
+                for one in taken
+            ]
+            made = await self._prepare(groups) if claimed else [[] for _ in taken]
+        except Unavailable:
+            # Claimed or not is unknown. Nobody else takes them up until they are given back.
+            self._doubtful.update(map(key_of, wanted))
+            for one in taken:
+                self._forget(one)
+            raise
+        for one, jobs in zip(taken, made, strict=True):
+            self._hand_over(one, jobs)
+
+    async def _prepare(self, groups: Sequence[tuple[Claimed, ...]]) -> list[list[Job | tuple[Claimed, str]]]:
+        """Composed jobs. What is claimed must come to an end, so this waits for the journal as long as it takes."""
+        while True:
+            try:
+                return await self._composer.prepare(groups)
+            except Unavailable as error:
+                log.warning("composing waits for the journal messages=%d reason=%r", len(groups), error.reason)
+                await asyncio.sleep(UNAVAILABLE_S)
+
+    def _hand_over(self, taken: Taken, made: Sequence[Job | tuple[Claimed, str]]) -> None:
+        site, hop = taken.site, taken.deliveries[0].hop
+        jobs = [job for job in made if isinstance(job, Job)]
+        for delivery, reason in (fault for fault in made if not isinstance(fault, Job)):
+            log.info("dropped message=%s recipient_no=%d reason=%r", *key_of(delivery), reason)
+            self.let_go([delivery])
+            self._committer.add([dropped(delivery, reason, utc_now())])
+        if not jobs:
+            self._forget(taken)
+            return
+        site.claimed()
+        for job in jobs:
+            if isinstance(hop, Unreachable):
+                self._report(site, job, Hop(), NoRoute(hop.reason, hop.permanent))
+            else:
+                site.submit(hop, job)
+
+    def _forget(self, taken: Taken) -> None:
+        taken.site.claimed()
+        taken.site.ended(taken.deliveries[0].waiting.tenant_id)
+        self._sites.look_at(taken.site)
+
+    async def give_back_doubtful(self) -> None:
+        """Give back what claims without an answer may have claimed: it would wait for the end of its lease. Held until
+        then, it cannot have been offered and claimed again. Raises Unavailable."""
+        if doubtful := list(self._doubtful):
+            had = await self._journal.unclaim(doubtful, owner=self._standing.epoch)
+            log.info("gave back deliveries=%d had=%d", len(doubtful), had)
+            self._doubtful.difference_update(doubtful)
+            self.held.difference_update(doubtful)
+
+    async def give_back(self, jobs: Sequence[Job]) -> None:
+        """Give back what was claimed and not begun. Raises Unavailable; it is tried again with the next heartbeat."""
+        self._doubtful.update(key_of(delivery) for job in jobs for delivery in job.deliveries)
+        await self.give_back_doubtful()

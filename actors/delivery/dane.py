@@ -1,0 +1,171 @@
+"""TLSA records, and whether DNSSEC vouches for them and for the way to the host (RFC 7672 §2.2).
+
+Owns the questions whose answers need the AD bit, and their cache. They go through dnspython, since c-ares does not
+show that bit; the validating is the name server's work (RFC 6840 §5.8). Never checks a certificate:
+``cluster.policy.dane`` does. Answers are values, failures included; nothing here raises.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import dns.asyncresolver
+import dns.exception
+import dns.flags
+import dns.name
+import dns.nameserver
+import dns.rdatatype
+import dns.resolver
+from msgspec import Struct
+
+from actors.delivery.remembered import Remembered
+from cluster.policy import mx
+from cluster.policy.dane import NoTlsa, SecureTlsa, Tlsa, TlsaLookup, UnknownTlsa
+from cluster.policy.tls_policy import MxSecurity
+from cluster.settings import DnsSettings, host_port
+
+MIN_TTL_S = 5.0
+MAX_TTL_S = 3600.0
+NEGATIVE_TTL_S = 60.0
+FAILURE_TTL_S = 5.0
+MAX_RECORDS = 20
+"""TLSA records of one host that are looked at."""
+QUESTIONS_AT_ONCE = 200
+
+# DNS flag day 2020: answers up to this size are not fragmented; longer ones come over TCP.
+_EDNS_BYTES = 1232
+
+
+class _Answer(Struct, frozen=True):
+    """records: of the type asked for; none when there are none."""
+
+    records: tuple[Any, ...]
+    secure: bool
+    canonical: str
+    """The name that the aliases lead to."""
+    ttl_s: float
+
+
+class _NoAnswer(Struct, frozen=True):
+    reason: str
+
+
+class _Found(Struct, frozen=True):
+    tlsa: TlsaLookup
+    ttl_s: float
+
+
+class TlsaLookups:
+    """Made and closed in one running event loop. clock: seconds that never go back."""
+
+    def __init__(self, settings: DnsSettings, *, entries: int, clock: Callable[[], float]) -> None:
+        self._dns = dns.asyncresolver.Resolver(configure=not settings.nameservers)
+        if settings.nameservers:
+            servers = [host_port(server) for server in settings.nameservers]
+            self._dns.nameservers = [dns.nameserver.Do53Nameserver(address, port) for address, port in servers]
+        self._dns.use_edns(0, dns.flags.DO, _EDNS_BYTES)
+        self._dns.flags = dns.flags.RD | dns.flags.AD
+        self._dns.timeout = settings.timeout_s
+        self._dns.lifetime = settings.timeout_s * settings.tries * max(1, len(self._dns.nameservers))
+        self._turns = asyncio.Semaphore(QUESTIONS_AT_ONCE)
+        self._mx: Remembered[str, MxSecurity] = Remembered(entries, clock)
+        self._hosts: Remembered[tuple[str, int], TlsaLookup] = Remembered(entries, clock)
+        self._asking: dict[object, asyncio.Task[Any]] = {}
+
+    async def mx_security(self, domain: str) -> MxSecurity:
+        """Whether the domain's mail goes to hosts that DNSSEC vouches for. A domain without MX records is its own."""
+        known = self._mx.get(domain)
+        if known is not None:
+            return known
+        security: MxSecurity = await asyncio.shield(self._once(domain, self._ask_mx, domain))
+        return security
+
+    async def of_host(self, host: str, port: int) -> TlsaLookup:
+        """The TLSA records of an SMTP server."""
+        key = (host, port)
+        known = self._hosts.get(key)
+        if known is not None:
+            return known
+        found: TlsaLookup = await asyncio.shield(self._once(key, self._ask_tlsa, host, port))
+        return found
+
+    async def close(self) -> None:
+        asking = list(self._asking.values())
+        for task in asking:
+            task.cancel()
+        await asyncio.gather(*asking, return_exceptions=True)
+
+    def _once(self, key: object, ask: Callable[..., Any], *question: Any) -> asyncio.Task[Any]:
+        task = self._asking.get(key)
+        if task is None:
+            task = self._asking[key] = asyncio.create_task(ask(*question))
+            task.add_done_callback(lambda _: self._asking.pop(key))
+        return task
+
+    async def _ask_mx(self, domain: str) -> MxSecurity:
+        answer = await self._ask(domain, "MX")
+        if isinstance(answer, _NoAnswer):
+            self._mx.put(domain, MxSecurity.UNKNOWN, FAILURE_TTL_S)
+            return MxSecurity.UNKNOWN
+        security = MxSecurity.SECURE if answer.secure else MxSecurity.INSECURE
+        self._mx.put(domain, security, answer.ttl_s)
+        return security
+
+    async def _ask_tlsa(self, host: str, port: int) -> TlsaLookup:
+        found = await self._find_tlsa(host, port)
+        self._hosts.put((host, port), found.tlsa, found.ttl_s)
+        return found.tlsa
+
+    async def _find_tlsa(self, host: str, port: int) -> _Found:
+        # RFC 7672 §2.2.2: a host whose addresses are not secure is not asked for TLSA records, which servers of
+        # unsigned zones are known to choke on.
+        addresses = await self._ask_addresses(host)
+        if isinstance(addresses, _NoAnswer):
+            return _Found(UnknownTlsa(f"{host}: {addresses.reason}"), FAILURE_TTL_S)
+        ttl_s = addresses.ttl_s
+        if not addresses.secure:
+            return _Found(NoTlsa(), ttl_s)
+        # RFC 7672 §2.2.3: the name that an alias leads to comes first, then the one that was given.
+        for base in dict.fromkeys((addresses.canonical, host)):
+            answer = await self._ask(f"_{port}._tcp.{base}", "TLSA")
+            if isinstance(answer, _NoAnswer):
+                return _Found(UnknownTlsa(f"TLSA of {base}: {answer.reason}"), FAILURE_TTL_S)
+            ttl_s = min(ttl_s, answer.ttl_s)
+            if answer.records and answer.secure:
+                records = (Tlsa(r.usage, r.selector, r.mtype, r.cert) for r in answer.records[:MAX_RECORDS])
+                return _Found(SecureTlsa(tuple(sorted(set(records)))), ttl_s)
+        return _Found(NoTlsa(), ttl_s)
+
+    async def _ask_addresses(self, host: str) -> _Answer | _NoAnswer:
+        answer = await self._ask(host, "A")
+        if isinstance(answer, _Answer) and not answer.records:
+            return await self._ask(host, "AAAA")
+        return answer
+
+    async def _ask(self, name: str, record_type: str) -> _Answer | _NoAnswer:
+        try:
+            async with self._turns:
+                answer = await self._dns.resolve(
+                    dns.name.from_text(name), record_type, raise_on_no_answer=False, search=False
+                )
+        except dns.resolver.NXDOMAIN:
+            # A forged one would have been a failure; whether a name without records is signed changes nothing.
+            return _Answer((), False, name, NEGATIVE_TTL_S)
+        except dns.resolver.LifetimeTimeout:
+            return _NoAnswer("DNS timed out")
+        except dns.resolver.NoNameservers:
+            return _NoAnswer("DNS answers with a failure, or not validly")
+        except (dns.exception.DNSException, OSError, ValueError) as error:
+            return _NoAnswer(f"DNS {error or type(error).__name__}")
+        secure = bool(answer.response.flags & dns.flags.AD)
+        canonical = answer.canonical_name.to_text(omit_final_dot=True).lower()
+        if answer.rrset is None:
+            return _Answer((), secure, canonical, NEGATIVE_TTL_S)
+        ttl_s = min(max(float(answer.rrset.ttl), MIN_TTL_S), MAX_TTL_S)
+        return _Answer(tuple(answer.rrset), secure, canonical, ttl_s)
+
+
+def names_of(host: str, domain: str) -> tuple[str, ...]:
+    """The names that a DANE-TA certificate may have (RFC 7672 §3.2.3)."""
+    names = [mx.lookup_name(name) for name in (host, domain)]
+    return tuple(dict.fromkeys(name for name in names if isinstance(name, str)))

@@ -1,0 +1,41 @@
+"""What stands for a connection where a route discards mail: everything is accepted and goes nowhere."""
+
+import asyncio
+
+from actors.delivery.connection import Stage
+from actors.delivery.envelope import Envelope
+from actors.delivery.reply import make_reply
+from actors.delivery.smtp import TransactionResult
+from actors.delivery.tracing import Observe
+
+_TAKEN = make_reply(250, ["250 2.0.0 discarded, as its route says"])
+
+
+class DiscardConnection:
+    """A pool's connection without a host."""
+
+    def __init__(self) -> None:
+        self.host = self.address = self.source_address = self.source = ""
+        self.tls_version = self.tls_cipher = ""
+        self.transactions = 0
+        self.alternatives = 0
+        self.opened_at = asyncio.get_running_loop().time()
+        self.observe: Observe | None = None
+        self.is_usable = True
+
+    async def send(self, envelope: Envelope, data: bytes) -> TransactionResult:
+        self.transactions += 1
+        return TransactionResult(
+            mail=_TAKEN,
+            recipients=(_TAKEN,) * len(envelope.recipients),
+            final=_TAKEN,
+            final_stage=Stage.END_OF_DATA,
+            unsendable=None,
+            duration=0.0,
+        )
+
+    async def quit(self) -> None:
+        self.is_usable = False
+
+    def abort(self) -> None:
+        self.is_usable = False

@@ -1,0 +1,169 @@
+"""What became of a job: judged, written down, and answered by the site: back-off, automation, suspensions."""
+
+import logging
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+
+from actors.delivery.connection import ConnectError, SmtpFailure, Stage
+from actors.delivery.job import Hop, Job, NoRoute, Report
+from actors.delivery.outcomes import (
+    Circumstances,
+    Committer,
+    Said,
+    is_ambiguous,
+    tell,
+    utc_now,
+    verdicts_of,
+)
+from actors.delivery.site import Ready, Site
+from actors.delivery.smtp import TransactionResult
+from actors.in_force import InForce
+from cluster.journal.operations import SiteAction
+from cluster.policy.automation import Action
+from cluster.policy.lifecycle import Status
+from cluster.policy.triggers import ActionKind, ReplyFacts
+from cluster.policy.verdict import Judgement
+from cluster.settings import DeliverySettings
+
+log = logging.getLogger(__name__)
+
+ACTIONS_KEPT = 1000
+"""Until they are in the journal; the oldest are dropped beyond."""
+
+After = Callable[[Site, Job, Hop, Report], None]
+
+
+class Suspended:
+    """What automation has suspended, for the journal: so that it holds for every share, and over restarts."""
+
+    def __init__(self, site: str, action: Action, until: datetime) -> None:
+        self.site = site
+        self.action = action
+        self.until = until
+
+
+class Reporter:
+    """``after`` is called when a job's deliveries are no longer ours to hold."""
+
+    def __init__(
+        self,
+        committer: Committer,
+        in_force: InForce,
+        settings: DeliverySettings,
+        *,
+        random: Callable[[], float],
+        clock: Callable[[], float],
+        after: After,
+    ) -> None:
+        self._committer = committer
+        self._in_force = in_force
+        self._settings = settings
+        self._random = random
+        self._clock = clock
+        self._after = after
+        self.actions: list[SiteAction] = []
+        """To be recorded in the journal."""
+        self.suspended: list[Suspended] = []
+        """To be made known to all."""
+        self.shut: list[tuple[Site, list[Ready], list[Job]]] = []
+        """What waited at sites that were suspended: to be given back."""
+
+    def report(self, site: Site, job: Job, hop: Hop, report: Report) -> None:
+        """Take what became of a job."""
+        verdicts = verdicts_of(job, report)
+        duration_ms = round(report.duration * 1000) if isinstance(report, TransactionResult) else 0
+        self._committer.add(tell(job, hop, verdicts, duration_ms, self._circumstances(site, job, verdicts)))
+        if isinstance(report, ConnectError | NoRoute):
+            if self._clock() >= site.blocked_until and _tells_of_the_site(report, site, job):
+                wait = site.failed()
+                log.warning("site failed site=%s wait_s=%.0f reason=%r", site.destination, wait, str(report))
+        else:
+            site.worked()
+        if is_ambiguous(report):
+            log.warning(
+                "connection lost after end of data site=%s message=%s", site.destination, job.deliveries[0].message_id
+            )
+        for said in verdicts:
+            site.seen.add(said.verdict.judgement, hop.mx_host, said.response or said.reason)
+        self._automate(site, job, verdicts)
+        site.ended(job.deliveries[0].tenant_id)
+        self._after(site, job, hop, report)
+
+    def passed_over(self, site: Site, job: Job, failure: SmtpFailure) -> None:
+        """Take a failure after which the job is tried elsewhere at once: of what the host said, automation is told."""
+        if failure.reply is not None:
+            self._automate(site, job, verdicts_of(job, failure))
+
+    def _circumstances(self, site: Site, job: Job, verdicts: list[Said]) -> Circumstances:
+        limits = site.throttle.limits
+        if any(said.verdict.judgement is Judgement.DEFERRED for said in verdicts):
+            place = site.destination
+            limits = self._in_force.limits(place.site, place.source, job.deliveries[0].domain)
+        return Circumstances(
+            now=utc_now(),
+            jitter=self._random(),
+            site=site.destination.site,
+            accepted_status=Status.SENT if site.destination.is_relay else Status.DELIVERED,
+            retry_schedule_s=limits.retry_schedule_s,
+            lifetime=timedelta(seconds=limits.lifetime_s) if limits.lifetime_s < self._settings.lifetime_s else None,
+        )
+
+    # Automation
+
+    def _automate(self, site: Site, job: Job, verdicts: list[Said]) -> None:
+        now = self._clock()
+        accepted = sum(said.verdict.judgement is Judgement.ACCEPTED for said in verdicts)
+        if accepted:
+            self._take_note(site, site.adjustments.on_accepted(accepted, now))
+        if accepted == len(verdicts):
+            return
+        facts = {_facts(said, job) for said in verdicts if said.verdict.judgement is not Judgement.ACCEPTED}
+        for fact in facts:
+            self._take_note(site, site.adjustments.on_reply(fact, now))
+
+    def _take_note(self, site: Site, actions: Sequence[Action]) -> None:
+        for action in actions:
+            place = site.destination
+            log.warning(
+                "automation site=%s action=%s detail=%r trigger=%s", place, action.kind, action.detail, action.trigger
+            )
+            until = datetime.now(UTC) + timedelta(seconds=action.until - self._clock())
+            if action.kind in (ActionKind.SUSPEND, ActionKind.SUSPEND_TENANT):
+                self.suspended.append(Suspended(place.site, action, until))
+                back = site.suspend(action.tenant_id, action.until)
+                jobs = site.pool.take_back() if not action.tenant_id else []
+                self.shut.append((site, back, jobs))
+            self.actions.append(
+                SiteAction(
+                    at=datetime.now(UTC),
+                    source=place.source,
+                    site=place.site,
+                    tenant_id=action.tenant_id,
+                    action=action.kind.value,
+                    detail=f"{action.detail} ({action.trigger})" if action.trigger else action.detail,
+                    reply=action.reply,
+                    made_by="automation",
+                )
+            )
+        del self.actions[:-ACTIONS_KEPT]
+
+
+def _tells_of_the_site(failure: ConnectError | NoRoute, site: Site, job: Job) -> bool:
+    """Whether the mail of the site's other domains would fare no better: they may have other hosts, or ask for less of
+    TLS, and do not wait for one whose hosts are gone."""
+    if site.destination.site == job.deliveries[0].domain:
+        return True
+    if isinstance(failure, NoRoute) or failure.stage in (Stage.STARTTLS, Stage.TLS):
+        return False
+    return not site.pool.open
+
+
+def _facts(said: Said, job: Job) -> ReplyFacts:
+    return ReplyFacts(
+        code=said.code,
+        enhanced=said.enhanced or "",
+        text=said.response or said.reason,
+        bounce_class=said.verdict.bounce_class,
+        domain=job.deliveries[0].domain,
+        tenant_id=job.deliveries[0].tenant_id,
+    )

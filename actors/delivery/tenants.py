@@ -1,0 +1,118 @@
+"""The tenants at one site: the limits that each has there, and who is held back from the queue for them."""
+
+from collections.abc import Callable
+from math import inf
+from typing import Protocol
+
+from msgspec import Struct
+
+from cluster.policy.destinations import Destination
+from cluster.policy.rate import Gcra
+from cluster.policy.shaping import TenantLimits
+
+
+class Holding(Protocol):
+    """A queue that can pass over a tenant (fairness.FairQueue)."""
+
+    def hold(self, tenant: str) -> None: ...
+
+    def release(self, tenant: str) -> None: ...
+
+
+class _Tenant(Struct):
+    limits: TenantLimits
+    rate: Gcra | None
+    in_flight: int = 0
+    held_until: float = 0.0
+    """0: it is not held back; infinite: until something of its own comes to an end."""
+    suspended_until: float = 0.0
+
+
+class Tenants:
+    """Knows a tenant only while it has limits there and something to limit."""
+
+    def __init__(self, place: Destination, limits_of: Callable[[str], TenantLimits], queue: Holding) -> None:
+        self._place = place
+        self._limits_of = limits_of
+        self._queue = queue
+        self._known: dict[str, _Tenant] = {}
+
+    def shape(self, limits_of: Callable[[str], TenantLimits], now: float) -> None:
+        """Other limits from now on."""
+        self._limits_of = limits_of
+        for tenant_id, tenant in self._known.items():
+            tenant.limits = limits_of(tenant_id)
+            tenant.rate = self._rate(tenant.limits, tenant.rate, now)
+            self._hold(tenant_id, tenant, self._held_until(tenant, now))
+
+    def suspend(self, tenant_id: str, until: float) -> None:
+        self._tenant(tenant_id).suspended_until = until
+
+    def is_suspended(self, tenant_id: str, now: float) -> bool:
+        tenant = self._known.get(tenant_id)
+        return tenant is not None and now < tenant.suspended_until
+
+    def began(self, tenant_id: str, now: float) -> None:
+        """A transaction of this tenant's was claimed for."""
+        limits = self._limits_of(tenant_id)
+        if tenant_id not in self._known and limits.message_rate is None and not limits.connections:
+            return
+        tenant = self._tenant(tenant_id)
+        tenant.in_flight += 1
+        if tenant.rate is not None:
+            tenant.rate.take(1, now)
+        if until := self._held_until(tenant, now):
+            self._hold(tenant_id, tenant, until)
+
+    def ended(self, tenant_id: str, now: float) -> None:
+        """A transaction of this tenant's came to its end."""
+        tenant = self._known.get(tenant_id)
+        if tenant is None or not tenant.in_flight:
+            return
+        tenant.in_flight -= 1
+        if tenant.held_until == inf:
+            self._hold(tenant_id, tenant, self._held_until(tenant, now))
+
+    def release(self, now: float) -> None:
+        """Give those a turn again whose time has come, and forget those that nothing is to be known of."""
+        for tenant_id, tenant in list(self._known.items()):
+            if tenant.held_until and tenant.held_until <= now:
+                self._hold(tenant_id, tenant, 0.0)
+            idle = not tenant.in_flight and not tenant.held_until and tenant.suspended_until <= now
+            if idle and (tenant.rate is None or not tenant.rate.wait_s(now)):
+                del self._known[tenant_id]
+
+    def wake_at(self) -> float:
+        """When the next one is to be released; infinite when no clock decides that."""
+        return min((tenant.held_until for tenant in self._known.values() if tenant.held_until), default=inf)
+
+    def _held_until(self, tenant: _Tenant, now: float) -> float:
+        """Until when its limits hold it back; 0: they do not."""
+        limit = tenant.limits.connections
+        if limit and tenant.in_flight >= self._place.part_of(limit):
+            return inf
+        wait = tenant.rate.wait_s(now) if tenant.rate is not None else 0.0
+        return now + wait if wait else 0.0
+
+    def _hold(self, tenant_id: str, tenant: _Tenant, until: float) -> None:
+        tenant.held_until = until
+        if until:
+            self._queue.hold(tenant_id)
+        else:
+            self._queue.release(tenant_id)
+
+    def _tenant(self, tenant_id: str) -> _Tenant:
+        tenant = self._known.get(tenant_id)
+        if tenant is None:
+            limits = self._limits_of(tenant_id)
+            tenant = self._known[tenant_id] = _Tenant(limits, self._rate(limits, None, 0.0))
+        return tenant
+
+    def _rate(self, limits: TenantLimits, former: Gcra | None, now: float) -> Gcra | None:
+        if limits.message_rate is None:
+            return None
+        rate = limits.message_rate.per_second / self._place.shares
+        if former is None:
+            return Gcra(rate, 1)
+        former.change(rate, 1, now)
+        return former

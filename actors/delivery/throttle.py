@@ -1,0 +1,100 @@
+"""What a share of source → site may do now: its limits, as automation has adjusted them, and its turns under them."""
+
+from collections.abc import Callable
+from math import ceil
+
+from cluster.policy.automation import Adjustments
+from cluster.policy.destinations import Destination
+from cluster.policy.rate import Gcra
+from cluster.policy.shaping import Limits
+
+MARGIN = 0.98
+"""Of a rate, what is used: a host counts in windows of its own, and what left evenly arrives with jitter."""
+LATE_S = 0.005
+"""What is begun later than it might have been, by so much at most, is made up for: timers are no finer."""
+CARRIED_S = 10.0
+"""No more connections than a rate needs if every transaction took this long."""
+
+
+class Throttle:
+    """``clock``: seconds that never go back. ``behind``: how many deliveries wait behind the submitted jobs."""
+
+    def __init__(
+        self,
+        place: Destination,
+        limits: Limits,
+        adjustments: Adjustments,
+        clock: Callable[[], float],
+        behind: Callable[[], int],
+    ) -> None:
+        self._place = place
+        self._adjustments = adjustments
+        self._clock = clock
+        self._messages = _Turns()
+        self._openings = _Turns()
+        self.behind = behind
+        self.limits = limits
+
+    def connections(self) -> int:
+        """How many may be open."""
+        limit = self._place.part_of(self._adjustments.connections(self.limits.connections))
+        rate = self.message_rate()
+        return min(limit, max(1, ceil(rate * CARRIED_S))) if rate else limit
+
+    def message_rate(self) -> float:
+        """Messages a second that may be begun; 0 sets no limit."""
+        rate = self.limits.message_rate
+        return self._adjustments.message_rate(rate.per_second if rate else 0.0) / self._place.shares
+
+    def connections_per_address(self) -> int:
+        """How many may be open to one address; 0 sets no limit."""
+        limit = self.limits.connections_per_ip
+        return self._place.part_of(limit) if limit else 0
+
+    def message_wait_s(self) -> float:
+        """Seconds until a transaction may be begun."""
+        return self._messages.wait_s(self.message_rate(), self._clock())
+
+    def take_message(self) -> None:
+        """One is begun now."""
+        self._messages.take(self.message_rate(), self._clock())
+
+    def opening_wait_s(self) -> float:
+        """Seconds until a connection may be opened."""
+        return self._openings.wait_s(self._opening_rate(), self._clock())
+
+    def take_opening(self) -> None:
+        """One is opened now."""
+        self._openings.take(self._opening_rate(), self._clock())
+
+    def _opening_rate(self) -> float:
+        rate = self.limits.connection_rate
+        return rate.per_second / self._place.shares if rate else 0.0
+
+
+class _Turns:
+    """Turns at a rate that may change; 0 sets no limit."""
+
+    def __init__(self) -> None:
+        self._rate = 0.0
+        self._gcra: Gcra | None = None
+
+    def take(self, rate: float, now: float) -> None:
+        if (gcra := self._at(rate, now)) is not None:
+            gcra.take(1, now)
+
+    def wait_s(self, rate: float, now: float) -> float:
+        gcra = self._at(rate, now)
+        return gcra.wait_s(now) if gcra else 0.0
+
+    def _at(self, rate: float, now: float) -> Gcra | None:
+        if rate != self._rate:
+            self._rate = rate
+            burst = 1 + rate * LATE_S
+            if not rate:
+                self._gcra = None
+            elif self._gcra is None:
+                self._gcra = Gcra(rate * MARGIN, burst)
+            else:
+                self._gcra.change(rate * MARGIN, burst, now)
+        return self._gcra

@@ -1,0 +1,175 @@
+"""From a delivery to its destination: the route, the site of the domain's hosts, and the source.
+
+Used by those who offer deliveries, to find the owner, and by the owner itself, to find the next hop. Each asks the DNS
+for itself and they may differ for a while; no harm comes of that, since connections to a site's hosts are opened by
+the owner of the site alone, and whoever is offered what is not his says so.
+"""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Iterable
+
+from msgspec import Struct
+
+from actors.delivery.resolver import Resolver
+from actors.in_force import InForce
+from cluster.journal.records import Waiting
+from cluster.policy import mx
+from cluster.policy.destinations import CAPTURE, DISCARD, Destination, destination
+from cluster.policy.next_hop import Credentials, NextHop, Unreachable, Way
+from cluster.policy.routing import Route, Via
+from cluster.policy.sites import site_name
+from cluster.policy.tls_level import TlsLevel
+from cluster.policy.tls_policy import DomainTls
+from cluster.settings import DeliverySettings, host_port
+
+WAY_KEPT_S = 60.0
+"""How long a domain's way is used before the resolver, which knows the lifetimes of the answers, is asked again."""
+WAYS_KEPT = 100_000
+
+TlsOf = Callable[[str, TlsLevel], Awaitable[DomainTls]]
+"""The TLS policy of a recipient domain at a level."""
+
+
+async def level_alone(domain: str, level: TlsLevel) -> DomainTls:
+    """For whoever only asks where mail goes, and never connects."""
+    return DomainTls(level=level)
+
+
+class Placed(Struct, frozen=True):
+    """Where a delivery goes, and how."""
+
+    destination: Destination
+    hop: NextHop | Unreachable
+
+
+class _Entry(Struct, frozen=True):
+    way: Way
+    until: float
+
+
+class Placer:
+    """``shares``: into how many the sites that serve all domains are split. ``capture``: host and port of the sink.
+    ``clock``: seconds that never go back."""
+
+    def __init__(
+        self,
+        settings: DeliverySettings,
+        in_force: InForce,
+        resolver: Resolver,
+        *,
+        shares: int,
+        port: int,
+        capture: tuple[str, int],
+        clock: Callable[[], float],
+        tls_of: TlsOf = level_alone,
+    ) -> None:
+        self._settings = settings
+        self._in_force = in_force
+        self._resolver = resolver
+        self._shares = shares
+        self._port = port
+        self._capture = capture
+        self._clock = clock
+        self.tls_of = tls_of
+        self._ways: OrderedDict[str, _Entry] = OrderedDict()
+        self._routes: dict[int, Way] = {}
+        """By the number of the route."""
+        self._version = -1
+
+    def known(self, waiting: Waiting) -> Placed | None:
+        """Where it goes, if that is known without asking anybody."""
+        way = self._route_alone(waiting) or self._kept(waiting.domain)
+        return self._place(waiting, way) if way else None
+
+    async def place(self, waiting: Waiting) -> Placed:
+        """Where it goes, asking whom it takes. A domain that cannot be resolved is a site of its own."""
+        way = self._route_alone(waiting) or self._kept(waiting.domain)
+        return self._place(waiting, way or await self.learn(waiting.domain))
+
+    async def prepare(self, deliveries: Iterable[Waiting], patience_s: float) -> None:
+        """Learn the ways of these deliveries, so that ``known`` answers; those that take longer are learned later."""
+        strange = {w.domain for w in deliveries if self.known(w) is None}
+        if strange:
+            learning = [asyncio.ensure_future(self.learn(domain)) for domain in strange]
+            await asyncio.wait(learning, timeout=patience_s)
+
+    def known_or_own(self, waiting: Waiting) -> Destination:
+        """Its destination as far as it is known; a domain whose hosts are not known yet stands for itself."""
+        placed = self.known(waiting)
+        if placed is not None:
+            return placed.destination
+        return self._place(waiting, Way(waiting.domain, Unreachable("not resolved yet", permanent=False))).destination
+
+    def shares_of(self, site: str) -> int:
+        """Into how many shares a site is split."""
+        if site in (CAPTURE, DISCARD) or Destination(site).is_relay:
+            return self._shares
+        return self._settings.split_sites.get(site, 1)
+
+    async def learn(self, domain: str) -> Way:
+        """Ask the DNS for the way of a domain that is delivered directly, and remember it."""
+        version = self._in_force.version
+        route = await self._resolver.resolve(domain)
+        if isinstance(route, mx.MailHosts):
+            shaping = self._in_force.shaping
+            site = domain if shaping.is_separate(domain) else site_name(domain, route.names)
+            level = shaping.limits(site, domain=domain).tls
+            hosts = tuple(sorted(route.hosts, key=lambda host: (host.preference, host.name)))
+            hop = NextHop(Via.DIRECT, hosts, self._port, await self.tls_of(domain, level))
+            way = Way(site, hop)
+        else:
+            way = Way(domain, unreachable(route))
+        self._forget_if_changed()
+        if version == self._version:
+            self._ways[domain] = _Entry(way, self._clock() + WAY_KEPT_S)
+            self._ways.move_to_end(domain)
+            if len(self._ways) > WAYS_KEPT:
+                self._ways.popitem(last=False)
+        return way
+
+    def _kept(self, domain: str) -> Way | None:
+        self._forget_if_changed()
+        entry = self._ways.get(domain)
+        return entry.way if entry is not None and self._clock() < entry.until else None
+
+    def _forget_if_changed(self) -> None:
+        if self._version != self._in_force.version:
+            self._version = self._in_force.version
+            self._ways.clear()
+            self._routes.clear()
+
+    def _route_alone(self, waiting: Waiting) -> Way | None:
+        """The way that the routes name without the DNS; None for direct delivery."""
+        self._forget_if_changed()
+        route = self._in_force.routing.route(waiting.domain, waiting.tenant_id)
+        if route.via is Via.DIRECT:
+            return None
+        way = self._routes.get(route.number)
+        if way is None:
+            way = self._routes[route.number] = self._way_of(route)
+        return way
+
+    def _way_of(self, route: Route) -> Way:
+        if route.via is Via.CAPTURE:
+            host, port = self._capture
+            return Way(CAPTURE, NextHop(Via.CAPTURE, (mx.MxHost(0, host),), port))
+        if route.via is Via.DISCARD:
+            return Way(DISCARD, NextHop(Via.DISCARD))
+        host, port = host_port(route.relay)
+        credentials = Credentials(route.username, route.password.reveal()) if route.username else None
+        tls = DomainTls(level=route.tls)
+        return Way(route.relay, NextHop(Via.RELAY, (mx.MxHost(0, host),), port, tls, credentials))
+
+    def _place(self, waiting: Waiting, way: Way) -> Placed:
+        source = ""
+        if isinstance(way.hop, Unreachable) or way.hop.via is Via.DIRECT:
+            source = self._in_force.source_of(waiting.pool, waiting.message_id, way.site)
+        place = destination(way.site, source, waiting.message_id, self.shares_of(way.site))
+        return Placed(place, way.hop)
+
+
+def unreachable(answer: mx.Unroutable | mx.Unresolved) -> Unreachable:
+    if isinstance(answer, mx.Unroutable):
+        return Unreachable(f"{answer.name}: {answer.cause.replace('_', ' ')}", permanent=True)
+    return Unreachable(f"{answer.name}: DNS {answer.reason}", permanent=False)

@@ -1,0 +1,33 @@
+"""Who may operate: whoever shows the operator token, which every process derives from the cluster's secret.
+
+API keys are tenants' and open nothing here.
+"""
+
+import hmac
+
+from litestar.connection import ASGIConnection
+from litestar.datastructures import State
+from litestar.handlers import BaseRouteHandler, HTTPRouteHandler
+
+from api.errors import Unauthenticated
+
+SECURITY: list[dict[str, list[str]]] = [{"operator": []}]
+"""How the OpenAPI document says what a route asks for."""
+
+Connection = ASGIConnection[HTTPRouteHandler, None, None, State]
+
+
+class Operators:
+    """Knows the token."""
+
+    def __init__(self, token: str) -> None:
+        self._token = token.encode()
+
+    async def guard(self, connection: Connection, route: BaseRouteHandler) -> None:
+        """Lets an operator pass. Raises Unauthenticated."""
+        authorization = connection.headers.get("authorization")
+        if authorization is None:
+            raise Unauthenticated("Missing Authorization header")
+        scheme, _, shown = authorization.partition(" ")
+        if scheme.lower() != "bearer" or not hmac.compare_digest(shown.strip().encode(), self._token):
+            raise Unauthenticated("Invalid operator token")

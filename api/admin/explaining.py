@@ -1,0 +1,132 @@
+"""GET /api/admin/explain/{id}: gathers what the journal, the actors and the event store know of a message."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+
+from litestar import get
+from litestar.handlers import HTTPRouteHandler
+from litestar.params import FromPath
+from litestar.types import Guard
+
+from analytics.queries import TimelineEvent
+from api.admin.access import SECURITY
+from api.admin.bouncing import SiteOf
+from api.admin.deliverers import Deliverers
+from api.admin.explanation import Explained, Facts, HeldBy, explain
+from api.admin.site_views import SiteView, lane_of, site_views
+from api.errors import NotFound, answers
+from api.messages import TIMELINE_PATIENCE_S, Timeline
+from cluster.ids import is_id
+from cluster.journal.operations import Fate, Standing, Suspension
+from cluster.journal.records import decode_personal
+from cluster.journal.store import Journal
+from cluster.policy.destinations import parse
+from cluster.policy.lifecycle import FINISHED
+
+log = logging.getLogger(__name__)
+
+SITES_ASKED = 200
+
+
+class Explaining:
+    """One call."""
+
+    def __init__(
+        self,
+        guard: Guard,
+        journal: Journal,
+        deliverers: Deliverers,
+        *,
+        timeline: Timeline,
+        site_of: SiteOf,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._guard = guard
+        self._journal = journal
+        self._deliverers = deliverers
+        self._timeline = timeline
+        self._site_of = site_of
+        self._clock = clock
+
+    def handlers(self) -> list[HTTPRouteHandler]:
+        route = get(
+            "/api/admin/explain/{id:str}",
+            guards=[self._guard],
+            security=SECURITY,
+            responses=answers(400, 401, 404, 503),
+            summary="Where a message is, why, and what next",
+            tags=["operating"],
+        )
+        return [route(self.show)]
+
+    async def show(self, id: FromPath[str]) -> Explained:
+        fate = await self._journal.fate(id) if is_id("msg_", id) else None
+        if fate is None:
+            raise NotFound("The message does not exist")
+        return explain(await self._facts(id, fate))
+
+    async def _facts(self, id: str, fate: Fate) -> Facts:
+        events = asyncio.create_task(self._events(fate.tenant_id, id))
+        standings = await self._journal.standings(id)
+        unfinished = [standing for standing in standings if standing.status not in FINISHED]
+        held: dict[int, HeldBy] = {}
+        silent: tuple[str, ...] = ()
+        live: list[str] = []
+        suspensions: list[Suspension] = []
+        if unfinished:
+            live = await self._deliverers.names()
+            by_actor, silent = await self._deliverers.held(id)
+            held = {one.recipient_no: HeldBy(actor=name, held=one) for name, some in by_actor.items() for one in some}
+            suspensions = await self._journal.suspensions()
+        sites = await self._sites(unfinished, held)
+        personal = decode_personal(fate.personal)
+        return Facts(
+            now=self._clock(),
+            message_id=id,
+            fate=fate,
+            recipients=tuple(to.email for to in (*personal.to, *personal.cc, *personal.bcc)),
+            standings=tuple(standings),
+            held=held,
+            sites=sites,
+            views=await self._views(sorted(set(sites.values()) - {""}), suspensions),
+            suspensions=tuple(suspensions),
+            live=tuple(live),
+            silent=silent,
+            events=await events,
+        )
+
+    async def _sites(self, unfinished: Sequence[Standing], held: Mapping[int, HeldBy]) -> dict[int, str]:
+        """As whoever holds it says, else its lane, else as it would be placed now."""
+        sites: dict[int, str] = {}
+        for standing in unfinished:
+            by, lane = held.get(standing.recipient_no), parse(standing.lane or "")
+            if by is not None:
+                sites[standing.recipient_no] = by.held.site
+            elif lane is not None:
+                sites[standing.recipient_no] = lane.site
+            else:
+                sites[standing.recipient_no] = await self._site_of(standing.domain)
+        return sites
+
+    async def _views(self, sites: Sequence[str], suspensions: Sequence[Suspension]) -> dict[str, SiteView]:
+        views: dict[str, SiteView] = {}
+        for site in sites:
+            states, _ = await self._deliverers.sites(site, SITES_ASKED)
+            states = [state for state in states if state.site == site]
+            parked = await self._journal.parked(sorted({lane_of(state) for state in states}))
+            # Of several sources the deepest, which site_views puts first: the one that is worth explaining.
+            for view in site_views(states, parked, suspensions, "", ""):
+                if view.site == site:
+                    views.setdefault(site, view)
+        return views
+
+    async def _events(self, tenant_id: str, message_id: str) -> list[TimelineEvent] | None:
+        try:
+            async with asyncio.timeout(TIMELINE_PATIENCE_S):
+                return await self._timeline(tenant_id, message_id)
+        except Exception as error:
+            # As in api/messages.py: whatever is wrong with the event store, the rest must stay readable.
+            log.warning("timeline unreachable message_id=%s reason=%r", message_id, error)
+            return None

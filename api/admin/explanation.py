@@ -1,0 +1,266 @@
+"""Why a message is where it is, in plain sentences: from facts to words, and nothing else. Pure.
+
+The order is that of a reader's questions: where is it, why, what next and when.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+
+from msgspec import Struct
+
+from actors.delivery.site_state import Held
+from analytics.queries import TimelineEvent
+from api.admin.site_views import SiteView
+from cluster.journal.operations import Fate, Standing, Suspension
+from cluster.policy.lifecycle import FINISHED, Status
+from cluster.policy.quantities import duration_text
+
+
+class HeldBy(Struct, frozen=True, kw_only=True):
+    """A delivery in an actor's memory."""
+
+    actor: str
+    held: Held
+
+
+class Facts(Struct, frozen=True, kw_only=True):
+    """All that is known of a message."""
+
+    now: datetime
+    message_id: str
+    fate: Fate
+    recipients: tuple[str, ...]
+    """All of them, as they were accepted."""
+    standings: tuple[Standing, ...]
+    held: Mapping[int, HeldBy]
+    """By the recipient's number."""
+    sites: Mapping[int, str]
+    """The site of each unfinished recipient's mail, where it is known."""
+    views: Mapping[str, SiteView]
+    """How these sites are."""
+    suspensions: tuple[Suspension, ...]
+    live: tuple[str, ...]
+    """The live delivery actors."""
+    silent: tuple[str, ...]
+    """Those of them that did not answer."""
+    events: Sequence[TimelineEvent] | None
+    """None when the event store could not be asked."""
+
+
+class RecipientExplained(Struct, frozen=True, kw_only=True):
+    """One recipient of an unfinished message."""
+
+    recipient: str
+    status: Status
+    attempts: int
+    next_at: datetime | None
+    """When something is to happen; null when that depends on others."""
+    expires_at: datetime
+    site: str
+    sentences: tuple[str, ...]
+
+
+class Explained(Struct, frozen=True, kw_only=True):
+    """Where a message is, why, and what next."""
+
+    message_id: str
+    tenant_id: str
+    status: Status
+    sentences: tuple[str, ...]
+    """Of the message as a whole."""
+    recipients: tuple[RecipientExplained, ...]
+    """While it is not finished."""
+    events: tuple[TimelineEvent, ...]
+    """The last of them."""
+
+
+EVENTS_SHOWN = 10
+GRAINS = ((86_400, 3600), (3600, 60))
+"""From so many seconds on, distances are told to so many."""
+
+
+def explain(facts: Facts) -> Explained:
+    """The sentences about a message."""
+    fate = facts.fate
+    unfinished = [standing.status for standing in facts.standings if standing.status not in FINISHED]
+    # A message between its acceptance and its end has deliveries; only a moment in which it ends can show neither.
+    status = fate.status or (min(unfinished, key=list(Status).index) if unfinished else Status.PROCESSING)
+    return Explained(
+        message_id=facts.message_id,
+        tenant_id=fate.tenant_id,
+        status=status,
+        sentences=tuple(_message(facts)),
+        recipients=tuple(_recipient(facts, standing) for standing in facts.standings),
+        events=tuple((facts.events or ())[-EVENTS_SHOWN:]),
+    )
+
+
+def clock(moment: datetime, now: datetime) -> str:
+    """A time and how far it is: "2026-11-21 15:00:00 UTC (in 5m)"."""
+    away = round((moment - now).total_seconds())
+    # Nobody needs the seconds of days.
+    grain = next((grain for least, grain in GRAINS if abs(away) >= least), 1)
+    away = round(away / grain) * grain
+    distance = f"in {duration_text(away)}" if away > 0 else f"{duration_text(-away)} ago"
+    return f"{moment:%Y-%m-%d %H:%M:%S} UTC ({distance if away else 'now'})"
+
+
+def _message(facts: Facts) -> Iterator[str]:
+    fate, now = facts.fate, facts.now
+    to = ", ".join(facts.recipients[:3]) + (
+        f" and {len(facts.recipients) - 3} more" if len(facts.recipients) > 3 else ""
+    )
+    yield f"Accepted {clock(fate.created_at, now)} for {to}" + (
+        f", in batch {fate.batch_id}." if fate.batch_id else "."
+    )
+    if fate.status is not None:
+        yield _ended(fate, now)
+    elif not facts.standings:
+        yield "It is ending just now: ask again in a moment."
+    else:
+        finished = sum(standing.status in FINISHED for standing in facts.standings)
+        if finished:
+            yield f"{finished} of its {len(facts.standings)} recipients are finished; it ends with the last."
+        if fate.batch_paused:
+            yield f"Its batch {fate.batch_id} is paused: nothing of it is sent until the batch goes on."
+        if fate.send_at is not None and fate.send_at > now:
+            yield f"It is to be sent at {clock(fate.send_at, now)}."
+        if not facts.live:
+            yield "No delivery actor is alive: nothing is being sent at all."
+        elif facts.silent:
+            yield f"Did not answer, so that what they hold is not known: {', '.join(facts.silent)}."
+    if facts.events is None:
+        yield "The event store does not answer: the last events are not shown."
+
+
+def _ended(fate: Fate, now: datetime) -> str:
+    at = clock(fate.finished_at, now) if fate.finished_at else "at an unknown time"
+    said = f": {fate.error_message}" if fate.error_message else ""
+    match fate.status:
+        case Status.DELIVERED:
+            return f"Delivered {at}: the recipient's mail exchanger took it."
+        case Status.SENT:
+            return f"Sent {at}: a smarthost took it, and the rest of its way is not ours to see."
+        case Status.BOUNCED:
+            return f"Bounced {at}{said}."
+        case Status.FAILED:
+            return f"Failed {at}{said}. A retry queues it once more."
+        case Status.CANCELLED:
+            return f"Cancelled {at}, before it was sent."
+        case _:
+            return f"Accepted by a sandbox, and finished at once {at}: it was never to be sent."
+
+
+def _recipient(facts: Facts, standing: Standing) -> RecipientExplained:
+    site = facts.sites.get(standing.recipient_no, "")
+    finished = standing.status in FINISHED
+    sentences = [*_where(facts, standing)]
+    if not finished:
+        sentences += _why(facts, standing, site)
+        ending = "bounces" if standing.attempts else "fails"
+        sentences.append(f"If it is not delivered by then, it {ending} {clock(standing.expires_at, facts.now)}.")
+    return RecipientExplained(
+        recipient=standing.recipient,
+        status=standing.status,
+        attempts=standing.attempts,
+        next_at=_next_at(facts, standing),
+        expires_at=standing.expires_at,
+        site=site,
+        sentences=tuple(sentences),
+    )
+
+
+def _where(facts: Facts, standing: Standing) -> Iterator[str]:
+    """Where it is, and what comes next."""
+    if standing.status in FINISHED:
+        said = f": {standing.error_message}" if standing.error_message else ""
+        yield f"Finished: {standing.status}{said}."
+    elif standing.status is Status.QUEUED:
+        yield _queued(facts, standing)
+    else:
+        yield _in_hands(facts, standing)
+
+
+def _queued(facts: Facts, standing: Standing) -> str:
+    """In the journal, in nobody's hands."""
+    if standing.paused or facts.fate.batch_paused:
+        return "It is put aside while its batch is paused."
+    if standing.lane is not None:
+        return (
+            f"It is parked in the journal, in the lane {standing.lane}: the owner of that destination has no room for "
+            f"more, and takes the oldest of each tenant as room comes."
+        )
+    due = standing.due_at
+    if due is None or due <= facts.now:
+        late = f", since {clock(due, facts.now)}" if due else ""
+        return f"It is due{late}: the scheduler hands it to the owner of its destination next."
+    if standing.attempts:
+        return f"It waits in the journal for its next attempt, {clock(due, facts.now)}."
+    return f"It waits in the journal until it is due, {clock(due, facts.now)}."
+
+
+def _in_hands(facts: Facts, standing: Standing) -> str:
+    """Leased to an actor, or claimed by one."""
+    by = facts.held.get(standing.recipient_no)
+    lease = clock(standing.due_at, facts.now) if standing.due_at else "soon"
+    sending = standing.status is Status.SENDING
+    if by is not None:
+        towards = f"{by.held.site}" + (f" from {by.held.source}" if by.held.source else "")
+        if sending or by.held.state != "waiting":
+            return f"{by.actor} is at it, towards {towards}: {by.held.state}."
+        ahead = f"{by.held.ahead} of its tenant before it" if by.held.ahead else "next of its tenant"
+        return f"It waits in the memory of {by.actor} for its turn at {towards}, {ahead}."
+    back = f"it goes back into the queue when the lease ends, {lease}"
+    if standing.actor is None:
+        return f"The actor that had it is gone; {back}."
+    if standing.actor not in facts.live:
+        return f"{standing.actor}, which has it, has not been seen lately; {back}, or earlier."
+    if standing.actor in facts.silent:
+        return f"{standing.actor} has it, and did not answer; {back} at the latest."
+    if sending:
+        return f"{standing.actor} has claimed it and no longer has it: its outcome is being committed; else {back}."
+    return f"It is on its way to {standing.actor}; if it does not arrive, {back}."
+
+
+def _why(facts: Facts, standing: Standing, site: str) -> Iterator[str]:
+    """What went wrong before, and what holds it back."""
+    if standing.attempts and standing.error_message:
+        times = "1 attempt" if standing.attempts == 1 else f"{standing.attempts} attempts"
+        yield f"After {times}, the last answer was: {standing.error_message}"
+    for suspension in facts.suspensions:
+        if suspension.site in ("", site) and suspension.tenant_id in ("", facts.fate.tenant_id):
+            yield _suspended(suspension, facts.now)
+    view = facts.views.get(site)
+    if view is None:
+        if site:
+            yield f"Its site is {site}, which nobody has in memory now."
+        return
+    yield (
+        f"Its site {site} has {view.depth} waiting, {view.in_flight} in flight, {view.connections} of "
+        f"{view.connection_limit} connections, and took {view.accepted_per_s:g} a second in the last minute."
+    )
+    if view.waits_for:
+        until = f", until {clock(view.until, facts.now)}" if view.until else ""
+        yield f"The site waits: {view.waits_for}{until}."
+    for adjustment in view.adjustments:
+        yield f"Automation: {adjustment}."
+    if view.last_replies:
+        reply = view.last_replies[0]
+        yield f"The site's last reply, {clock(reply.at, facts.now)} from {reply.host} ({reply.kind}): {reply.text}"
+
+
+def _suspended(suspension: Suspension, now: datetime) -> str:
+    whose = f"for tenant {suspension.tenant_id}" if suspension.tenant_id else "for all tenants"
+    where = f"to {suspension.site}" if suspension.site else "everywhere"
+    why = f": {suspension.reason}" if suspension.reason else ""
+    until = clock(suspension.until, now)
+    return f"Sending {where} is suspended {whose} by {suspension.made_by} until {until}{why}."
+
+
+def _next_at(facts: Facts, standing: Standing) -> datetime | None:
+    """When the next thing happens by the clock; None when it depends on room, an actor or a person."""
+    if standing.status in FINISHED or standing.paused or facts.fate.batch_paused or standing.lane is not None:
+        return None
+    if standing.status is Status.QUEUED or standing.recipient_no not in facts.held:
+        return standing.due_at
+    return None

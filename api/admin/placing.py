@@ -1,0 +1,127 @@
+"""/api/admin/route, /sources and /policies: where mail would go, what it leaves from, and the rules put in force."""
+
+from collections.abc import Awaitable, Callable
+from typing import Annotated
+
+import msgspec
+from litestar import get, post
+from litestar.handlers import HTTPRouteHandler
+from litestar.params import FromPath, JSONBody, QueryParameter
+from litestar.types import Guard
+from msgspec import Struct
+
+from actors.placing_view import RouteDescription, SourceState
+from api.addresses import a_labels
+from api.admin.access import SECURITY
+from api.admin.deliverers import Deliverers
+from api.body import TypedBody
+from api.errors import Fault, Invalid, answers
+from cluster.in_force import BadPolicies
+
+Describe = Callable[[str, str, str], Awaitable[RouteDescription]]
+"""The way of mail for (domain, tenant id, pool); the last two may be ""."""
+ListSources = Callable[[], Awaitable[list[SourceState]]]
+PutInForce = Callable[[str, str], Awaitable[int | None]]
+"""Puts (shaping.toml, routing.toml) in force: the new version, or None when they are already. Raises BadPolicies."""
+
+
+class SourceList(Struct, frozen=True):
+    """Every source that the routing policy names."""
+
+    sources: list[SourceState]
+
+
+class NewPolicies(Struct, frozen=True, kw_only=True):
+    """The text of both files; an empty one leaves the shipped defaults."""
+
+    shaping: str = ""
+    routing: str = ""
+
+
+class PoliciesAnswer(Struct, frozen=True, kw_only=True):
+    """What is in force now."""
+
+    version: int
+    """0 while nothing was ever put in force."""
+    changed: bool
+
+
+class PoliciesBody(TypedBody[NewPolicies]):
+    decoder = msgspec.json.Decoder(NewPolicies)
+
+
+class Placing:
+    """The three calls."""
+
+    def __init__(
+        self,
+        guard: Guard,
+        deliverers: Deliverers,
+        *,
+        describe: Describe,
+        sources: ListSources,
+        put_in_force: PutInForce,
+        version: Callable[[], Awaitable[int]],
+    ) -> None:
+        """``version``: of what is in force."""
+        self._guard = guard
+        self._deliverers = deliverers
+        self._describe = describe
+        self._sources = sources
+        self._put_in_force = put_in_force
+        self._version = version
+
+    def handlers(self) -> list[HTTPRouteHandler]:
+        guards, tags = [self._guard], ["operating"]
+        route = get(
+            "/api/admin/route/{domain:str}",
+            guards=guards,
+            security=SECURITY,
+            responses=answers(400, 401, 503),
+            summary="Where mail for a domain would go, and how",
+            tags=tags,
+        )
+        sources = get(
+            "/api/admin/sources",
+            guards=guards,
+            security=SECURITY,
+            responses=answers(401, 503),
+            summary="Sources: addresses, pools, who has them, warm-up",
+            tags=tags,
+        )
+        reload = post(
+            "/api/admin/policies",
+            status_code=200,
+            dto=PoliciesBody,
+            return_dto=None,
+            guards=guards,
+            security=SECURITY,
+            responses=answers(400, 401, 408, 413, 415, 422, 503),
+            summary="Put shaping and routing in force",
+            tags=tags,
+        )
+        return [route(self.route), sources(self.sources), reload(self.reload)]
+
+    async def route(
+        self,
+        domain: FromPath[str],
+        tenant_id: Annotated[str, QueryParameter(description="As this tenant's mail would go")] = "",
+        pool: Annotated[str, QueryParameter(description="From this pool of sources")] = "",
+    ) -> RouteDescription:
+        known = a_labels(domain)
+        if known is None:
+            raise Invalid([Fault("Not a domain name", "domain")])
+        return await self._describe(known, tenant_id, pool)
+
+    async def sources(self) -> SourceList:
+        return SourceList(await self._sources())
+
+    async def reload(self, data: JSONBody[NewPolicies]) -> PoliciesAnswer:
+        try:
+            version = await self._put_in_force(data.shaping, data.routing)
+        except BadPolicies as error:
+            raise Invalid([Fault(error.reason, error.file)]) from error
+        if version is None:
+            return PoliciesAnswer(version=await self._version(), changed=False)
+        await self._deliverers.follow()
+        return PoliciesAnswer(version=version, changed=True)

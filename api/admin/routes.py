@@ -1,0 +1,49 @@
+"""Everything under /api/admin, put together from what the API process is handed."""
+
+from collections.abc import Awaitable, Callable
+
+from litestar.handlers import HTTPRouteHandler
+
+from api.admin.access import Operators
+from api.admin.bouncing import Bouncing, SiteOf
+from api.admin.deliverers import Deliverers
+from api.admin.explaining import Explaining
+from api.admin.placing import Describe, ListSources, Placing, PutInForce
+from api.admin.sites import Sites
+from api.admin.suspensions import Suspensions
+from api.admin.tracing import Tracing
+from api.messages import Timeline
+from cluster.journal.store import Journal
+from cluster.peers import Call
+
+
+class Admin:
+    """What operators may do; each part has its own module."""
+
+    def __init__(
+        self,
+        token: str,
+        journal: Journal,
+        call: Call,
+        *,
+        timeline: Timeline,
+        site_of: SiteOf,
+        describe: Describe,
+        sources: ListSources,
+        put_in_force: PutInForce,
+    ) -> None:
+        """``token``: the operators' (cluster.keys). ``call`` reaches the delivery actors."""
+        guard = Operators(token).guard
+        deliverers = Deliverers(journal, call)
+        version: Callable[[], Awaitable[int]] = journal.policies_version
+        self._parts = (
+            Sites(guard, journal, deliverers),
+            Suspensions(guard, journal, deliverers),
+            Bouncing(guard, journal, site_of),
+            Tracing(guard, deliverers),
+            Explaining(guard, journal, deliverers, timeline=timeline, site_of=site_of),
+            Placing(guard, deliverers, describe=describe, sources=sources, put_in_force=put_in_force, version=version),
+        )
+
+    def handlers(self) -> list[HTTPRouteHandler]:
+        return [handler for part in self._parts for handler in part.handlers()]

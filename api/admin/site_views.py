@@ -1,0 +1,140 @@
+"""What operators read of sites: the shares of a site on all actors as one, with what is parked for it. Pure."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+
+from msgspec import Struct
+
+from actors.delivery.site_state import LastReply, SiteState
+from cluster.journal.operations import Suspension
+from cluster.policy.destinations import Destination, parse
+from cluster.policy.site_names import matches
+
+REPLIES_SHOWN = 5
+
+
+class ReplyView(Struct, frozen=True, kw_only=True):
+    """What a host of the site said, or how the connection to it failed."""
+
+    at: datetime
+    host: str
+    text: str
+    kind: str
+    """accepted, deferred or bounced."""
+
+
+class SiteView(Struct, frozen=True, kw_only=True):
+    """A source → site, over the whole cluster."""
+
+    source: str
+    """"" is the system's choice of address."""
+    site: str
+    depth: int
+    """waiting and parked together: what is due and not yet being sent."""
+    waiting: int
+    """In memory."""
+    parked: int
+    """In the journal, for want of room; counted up to 100,000 a lane."""
+    in_flight: int
+    connections: int
+    connection_limit: int
+    message_rate: float
+    """Messages a second that it may have now; 0 sets no limit."""
+    accepted: int
+    """Recipients since the site was last idle; so deferred and bounced."""
+    deferred: int
+    bounced: int
+    accepted_per_s: float
+    """Over the last minute."""
+    waits_for: str
+    """Why no more is sent just now, in words; "" when nothing holds it back."""
+    until: datetime | None
+    suspended: tuple[str, ...]
+    """What is suspended of it, in words."""
+    adjustments: tuple[str, ...]
+    """What automation has changed, in words."""
+    actors: tuple[str, ...]
+    """Who has it in memory."""
+    last_replies: tuple[ReplyView, ...]
+    """The newest first."""
+
+
+def moment(seconds: float) -> datetime | None:
+    """A time of an actor's; 0 is none."""
+    return datetime.fromtimestamp(seconds, UTC) if seconds else None
+
+
+def lane_of(state: SiteState) -> str:
+    """Where deliveries are parked that this share has no room for."""
+    return str(Destination(state.site, state.source, state.share, state.shares))
+
+
+def site_views(
+    states: Sequence[SiteState], parked: Mapping[str, int], suspensions: Sequence[Suspension], pattern: str, source: str
+) -> list[SiteView]:
+    """The sites that are meant, the deepest first; those that are suspended also when they hold nothing.
+
+    ``parked``: deliveries by lane. ``source``: "" means any.
+    """
+    shares: dict[tuple[str, str], list[SiteState]] = defaultdict(list)
+    for state in states:
+        shares[state.source, state.site].append(state)
+    waiting_in_lanes: dict[tuple[str, str], int] = defaultdict(int)
+    for lane, count in parked.items():
+        if (place := parse(lane)) is not None:
+            waiting_in_lanes[place.source, place.site] += count
+    keys = {*shares, *waiting_in_lanes}
+    known = {site for _, site in keys}
+    keys |= {("", s.site) for s in suspensions if s.site and s.site not in known}
+    views = [
+        _view(*key, shares[key], waiting_in_lanes[key], suspensions)
+        for key in keys
+        if matches(pattern, key[1]) and source in ("", key[0])
+    ]
+    return sorted(views, key=lambda view: (-view.depth, -view.in_flight, view.site, view.source))
+
+
+def suspended(site: str, suspensions: Sequence[Suspension]) -> tuple[str, ...]:
+    """What is suspended of a site, in words."""
+    return tuple(
+        f"{'tenant ' + s.tenant_id if s.tenant_id else 'all tenants'}"
+        f"{'' if s.site else ' at every site'} until {s.until:%Y-%m-%d %H:%M:%S} UTC by {s.made_by}"
+        f"{': ' + s.reason if s.reason else ''}"
+        for s in suspensions
+        if s.site in ("", site)
+    )
+
+
+def _view(
+    source: str, site: str, shares: Sequence[SiteState], parked: int, suspensions: Sequence[Suspension]
+) -> SiteView:
+    waiting = sum(share.waiting for share in shares)
+    held_back = next((share for share in shares if share.waits_for), None)
+    replies: list[LastReply] = sorted(
+        (reply for share in shares for reply in share.last_replies), key=lambda reply: reply.at, reverse=True
+    )
+    return SiteView(
+        source=source,
+        site=site,
+        depth=waiting + parked,
+        waiting=waiting,
+        parked=parked,
+        in_flight=sum(share.in_flight for share in shares),
+        connections=sum(share.connections for share in shares),
+        connection_limit=sum(share.connection_limit for share in shares),
+        message_rate=round(sum(share.message_rate for share in shares), 3),
+        accepted=sum(share.accepted for share in shares),
+        deferred=sum(share.deferred for share in shares),
+        bounced=sum(share.bounced for share in shares),
+        accepted_per_s=round(sum(share.accepted_per_s for share in shares), 3),
+        waits_for=held_back.waits_for if held_back else "",
+        until=moment(held_back.until) if held_back else None,
+        suspended=suspended(site, suspensions),
+        adjustments=tuple(dict.fromkeys(words for share in shares for words in share.adjustments)),
+        actors=tuple(sorted({share.actor for share in shares})),
+        last_replies=tuple(
+            ReplyView(at=datetime.fromtimestamp(reply.at, UTC), host=reply.host, text=reply.text, kind=reply.kind)
+            for reply in replies[:REPLIES_SHOWN]
+        ),
+    )

@@ -1,0 +1,129 @@
+"""The running postray of a data directory, as its operator reaches it: over HTTP, with a token made of the secret.
+
+Owns how commands find it and how its refusals are told. Never touches the journal or Ray.
+"""
+
+import http.client
+import json
+import os
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+import click
+import msgspec
+
+from cluster import running
+from cluster.keys import operator_token
+from cluster.settings import Settings, SettingsError, load
+from cluster.vault import secret_key
+
+DEFAULT_FILE = "postray.toml"
+ANSWER_S = 60.0
+"""Longer than any one call may take; looking up the sites of thousands of domains takes some seconds."""
+
+# The token is for postray alone: no proxy of the environment gets to see it.
+_direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+Method = Literal["GET", "POST", "DELETE"]
+Json = Any
+"""Decoded JSON: the API's structs are documented in its OpenAPI document."""
+
+
+def settings_file(config: str | None) -> Path | None:
+    """The settings file that is in use; None when there is none."""
+    path = Path(config) if config else Path(DEFAULT_FILE)
+    return path if config or path.exists() else None
+
+
+def settings_of(config: str | None) -> Settings:
+    """The settings, with the policy files beside the settings file. Raises click.ClickException."""
+    file = settings_file(config)
+    try:
+        settings = load(file, os.environ)
+    except SettingsError as error:
+        raise click.ClickException(str(error)) from error
+    folder = (file.parent if file else Path()).resolve()
+    delivery = msgspec.structs.replace(
+        settings.delivery,
+        shaping_file=str(folder / settings.delivery.shaping_file),
+        routing_file=str(folder / settings.delivery.routing_file),
+    )
+    return msgspec.structs.replace(settings, delivery=delivery)
+
+
+class Instance:
+    """Calls of /api/admin. Every failure is a click.ClickException that says what is wrong."""
+
+    def __init__(self, url: str, token: str) -> None:
+        self._url = url
+        self._token = token
+
+    @classmethod
+    def of(cls, config: str | None) -> "Instance":
+        """The one that runs on the settings' data directory."""
+        settings = settings_of(config)
+        data_dir = Path(settings.data_dir).resolve()
+        run = running.read_run(data_dir)
+        if run is None or running.DataLock(data_dir).is_free():
+            raise click.ClickException(f"postray is not running on {data_dir}")
+        return cls(run.url, operator_token(secret_key(settings.secret, data_dir)))
+
+    def get(self, path: str, **query: str | float | None) -> Json:
+        return self._call("GET", path, query)
+
+    def delete(self, path: str, **query: str | float | None) -> Json:
+        return self._call("DELETE", path, query)
+
+    def post(self, path: str, **body: Json) -> Json:
+        return self._call("POST", path, {}, {name: value for name, value in body.items() if value is not None})
+
+    def lines(self, path: str, patience_s: float, **query: str | float | None) -> Iterator[Json]:
+        """The objects of an NDJSON answer, as they come. ``patience_s``: how long there may be none."""
+        with self._open("GET", path, query, None, patience_s) as answer, self._failures_told():
+            for line in answer:
+                yield json.loads(line)
+
+    def _call(self, method: Method, path: str, query: dict[str, Any], body: Json = None) -> Json:
+        with self._open(method, path, query, body, ANSWER_S) as answer, self._failures_told():
+            return json.load(answer)
+
+    def _open(self, method: Method, path: str, query: dict[str, Any], body: Json, patience_s: float) -> Any:
+        given = urllib.parse.urlencode({name: value for name, value in query.items() if value is not None})
+        request = urllib.request.Request(
+            f"{self._url}/api/admin/{path}{'?' + given if given else ''}",
+            method=method,
+            data=None if body is None else json.dumps(body).encode(),
+            headers={"Authorization": f"Bearer {self._token}", "Content-Type": "application/json"},
+        )
+        with self._failures_told():
+            return _direct.open(request, timeout=patience_s)
+
+    @contextmanager
+    def _failures_told(self) -> Iterator[None]:
+        try:
+            yield
+        except urllib.error.HTTPError as error:
+            raise click.ClickException(refusal(error.code, error.read())) from error
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            raise click.ClickException(f"postray does not answer at {self._url}: {error}") from error
+
+
+def path_part(text: str) -> str:
+    """A text as one part of a path."""
+    return urllib.parse.quote(text, safe="")
+
+
+def refusal(status: int, body: bytes) -> str:
+    """What an error's body says, fault by fault."""
+    try:
+        faults = json.loads(body)["errors"]
+        return "\n".join(
+            f"{fault['field']}: {fault['message']}" if fault["field"] else fault["message"] for fault in faults
+        )
+    except (ValueError, KeyError, TypeError):
+        return f"postray answered {status}"

@@ -1,0 +1,70 @@
+"""How commands print: tables for people, JSON for programs. What hosts said is text, never control codes."""
+
+import json
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any, TypeVar
+
+import click
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from cluster.policy.quantities import duration
+
+console = Console(highlight=False)
+errors = Console(stderr=True, highlight=False)
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def json_option(command: F) -> F:
+    """--json, as ``as_json``."""
+    return click.option("--json", "as_json", is_flag=True, help="For programs.")(command)
+
+
+class DurationType(click.ParamType[float]):
+    """A time such as 90s, 5m, 1h30m, 2d; in seconds."""
+
+    name = "time"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        if isinstance(value, int | float):
+            return float(value)
+        try:
+            return duration(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+DURATION = DurationType()
+
+
+def print_json(value: Any) -> None:
+    click.echo(json.dumps(value, ensure_ascii=False))
+
+
+def plain(text: str) -> Text:
+    """Text that is shown as it is, without its control characters: a host's reply must not steer the terminal."""
+    return Text("".join(character if character.isprintable() else " " for character in text))
+
+
+def moment(text: str | None) -> str:
+    """A time of the API's, to the second, UTC."""
+    return f"{datetime.fromisoformat(text):%Y-%m-%d %H:%M:%S}" if text else ""
+
+
+def number(value: float) -> str:
+    """A count or a rate, short."""
+    return f"{value:,.0f}" if value >= 100 or value == int(value) else f"{value:.1f}"
+
+
+def table(*columns: str) -> Table:
+    """An open table; text wraps, but numbers (">") and what should stay in one piece ("=") do not."""
+    made = Table(box=None, pad_edge=False)
+    for column in columns:
+        name = column.lstrip(">=")
+        made.add_column(
+            name, justify="right" if column.startswith(">") else "left", no_wrap=name != column, overflow="fold"
+        )
+    return made

@@ -1,0 +1,50 @@
+"""The journal's part for TLS reports (RFC 8460): how many sessions towards a domain ended in which way on a day."""
+
+from collections.abc import Mapping
+from datetime import date
+
+from cluster.journal.database import Database
+from cluster.policy.tls_policy import PolicyType
+from cluster.policy.tls_report import TlsResult
+
+
+class TlsResultCounts(Database):
+    async def add_tls_results(self, counts: Mapping[TlsResult, int]) -> None:
+        """Adds the counts to those of the day, all or none."""
+        results = list(counts)
+        await self._execute(
+            "add_tls_results",
+            days=[result.day for result in results],
+            domains=[result.domain for result in results],
+            policy_types=[result.policy_type.value for result in results],
+            policies=[result.policy for result in results],
+            result_types=[str(result.result_type) for result in results],
+            mx_hosts=[result.mx_host for result in results],
+            sending_ips=[result.sending_ip for result in results],
+            receiving_ips=[result.receiving_ip for result in results],
+            sessions=list(counts.values()),
+        )
+
+    async def tls_results(self, day: date, domain: str) -> list[tuple[TlsResult, int]]:
+        """In a fixed order, as ``cluster.policy.tls_report.report`` takes them."""
+        return [
+            (
+                TlsResult(
+                    day=day,
+                    domain=domain,
+                    policy_type=PolicyType(policy_type),
+                    policy=policy,
+                    result_type=result_type,
+                    mx_host=mx_host,
+                    sending_ip=sending_ip,
+                    receiving_ip=receiving_ip,
+                ),
+                sessions,
+            )
+            for policy_type, policy, result_type, mx_host, sending_ip, receiving_ip, sessions in await self._rows(
+                "tls_results", day=day, domain=domain
+            )
+        ]
+
+    async def forget_tls_results(self, before: date) -> None:
+        await self._execute("forget_tls_results", before=before)

@@ -1,0 +1,106 @@
+"""Which TLS a host must show: the level of the shaping, what the domain publishes (DANE, MTA-STS), the stricter wins.
+
+Pure. DANE comes before MTA-STS for the hosts it covers (RFC 8461 §2); neither weakens what the operator asks for.
+"""
+
+from enum import StrEnum
+
+from msgspec import Struct
+
+from cluster.policy import dane
+from cluster.policy.mta_sts import StsMode, allows
+from cluster.policy.tls_failure import TlsFailure
+from cluster.policy.tls_level import TlsLevel
+
+
+class MxSecurity(StrEnum):
+    """Whether DNSSEC vouches for the domain's MX records (RFC 7672 §2.2.1)."""
+
+    INSECURE = "insecure"
+    """It does not, or nobody asked: DANE does not apply."""
+    SECURE = "secure"
+    UNKNOWN = "unknown"
+    """No answer, or a forged one."""
+
+
+class DomainTls(Struct, frozen=True):
+    """What is asked of every host of a domain. A value: domains that ask for the same can share connections."""
+
+    level: TlsLevel = TlsLevel.OPPORTUNISTIC
+    """Of the shaping."""
+    mode: StsMode = StsMode.NONE
+    mx: tuple[str, ...] = ()
+    """The patterns of the MTA-STS policy."""
+    mx_security: MxSecurity = MxSecurity.INSECURE
+
+
+class PolicyType(StrEnum):
+    """What a session was held against (RFC 8460 §4.4)."""
+
+    TLSA = "tlsa"
+    STS = "sts"
+    NONE = "no-policy-found"
+
+
+class Demand(Struct, frozen=True, kw_only=True):
+    """What one host must show."""
+
+    level: TlsLevel
+    policy_type: PolicyType = PolicyType.NONE
+    records: tuple[dane.Tlsa, ...] = ()
+    """One of these must match, beside what the level asks for."""
+    published: tuple[dane.Tlsa, ...] = ()
+    """The TLSA records as found."""
+    rehearse: bool = False
+    """Verification is to be tried and its failure counted, and then done without (MTA-STS, mode testing)."""
+    failure: TlsFailure | None = None
+    """What fails the domain's policy already, and does not hinder the mail."""
+
+
+class Refusal(Struct, frozen=True, kw_only=True):
+    """The host must not be used now."""
+
+    reason: str
+    failure: TlsFailure
+    policy_type: PolicyType
+
+
+_STRENGTH = list(TlsLevel)
+
+
+def stricter(one: TlsLevel, other: TlsLevel) -> TlsLevel:
+    return max(one, other, key=_STRENGTH.index)
+
+
+def demand(host: str, domain_tls: DomainTls, tlsa: dane.TlsaLookup) -> Demand | Refusal:
+    """Of a host that the domain's mail goes to, with what is known of its TLSA records."""
+    match tlsa:
+        case dane.UnknownTlsa(reason=reason):
+            return Refusal(reason=f"DANE: {reason}", failure=TlsFailure.DNSSEC_INVALID, policy_type=PolicyType.TLSA)
+        case dane.SecureTlsa(records=published):
+            records = dane.usable(published)
+            # RFC 7672 §2.2: records of which none is usable still say that the host has TLS.
+            return Demand(
+                level=stricter(domain_tls.level, TlsLevel.REQUIRED),
+                policy_type=PolicyType.TLSA,
+                records=records,
+                published=published,
+                failure=None if records else TlsFailure.TLSA_INVALID,
+            )
+    if domain_tls.mode is StsMode.NONE:
+        return Demand(level=domain_tls.level)
+    allowed = allows(domain_tls.mx, host)
+    if domain_tls.mode is StsMode.ENFORCE:
+        if not allowed:
+            return Refusal(
+                reason=f"MTA-STS: {host} is not in the policy",
+                failure=TlsFailure.VALIDATION_FAILURE,
+                policy_type=PolicyType.STS,
+            )
+        return Demand(level=TlsLevel.VERIFIED, policy_type=PolicyType.STS)
+    return Demand(
+        level=domain_tls.level,
+        policy_type=PolicyType.STS,
+        rehearse=allowed and domain_tls.level in (TlsLevel.OPPORTUNISTIC, TlsLevel.REQUIRED),
+        failure=None if allowed else TlsFailure.VALIDATION_FAILURE,
+    )

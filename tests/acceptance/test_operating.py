@@ -1,0 +1,49 @@
+"""Operating a real cluster: a site is halted, what waits is explained and ended, and it goes on."""
+
+import asyncio
+import json
+import signal
+from pathlib import Path
+from typing import Any
+
+from tests.acceptance.running import Client, RunningPostray
+
+
+def said(postray: RunningPostray, *arguments: str) -> Any:
+    """What a command says to programs."""
+    answer = postray.command(*arguments, "--json")
+    assert answer.returncode == 0, answer.stderr
+    return json.loads(answer.stdout)
+
+
+async def test_an_operator_halts_a_site_looks_ends_and_goes_on(tmp_path: Path) -> None:
+    postray = RunningPostray(tmp_path, POSTRAY_DELIVERY_OFFER_GRACE_S="1")
+    postray.start()
+    client = Client(postray)
+
+    said(postray, "suspend", "--site", "capture", "--reason", "maintenance")
+    (waits,) = await client.send(personalizations=[{"to": [{"email": "ada@example.com"}]}])
+    (ends,) = await client.send(personalizations=[{"to": [{"email": "bob@example.org"}]}])
+    explained = said(postray, "explain", waits)
+    assert explained["status"] in ("queued", "processing")
+    assert any("suspended for all tenants by operator" in s for s in explained["recipients"][0]["sentences"])
+    (site,) = said(postray, "sites")["sites"]
+    assert site["site"] == "capture" and "maintenance" in site["suspended"][0]
+
+    assert said(postray, "bounce", "--domain", "example.org") == {"matched": 1, "ended": 1, "being_sent": 0}
+    assert (await client.until(f"/v3/messages/{ends}", lambda m: m["status"] == "failed", within_s=5))["status"]
+
+    said(postray, "resume", "--site", "capture")
+    await client.until(f"/v3/messages/{waits}", lambda m: m["status"] == "delivered", within_s=20)
+    tracing = asyncio.create_task(asyncio.to_thread(postray.command, "trace", "capture", "--seconds", "3", "--json"))
+    while not tracing.done():  # a trace has no past: there must be something to see whenever it begins
+        await client.send()
+        await asyncio.sleep(0.2)
+    lines = [json.loads(line) for line in (await tracing).stdout.splitlines()]
+    assert any(line["text"].startswith("MAIL FROM:") for line in lines)
+    assert not any("Subject:" in line["text"] for line in lines)
+    assert [action["action"] for action in said(postray, "actions")["actions"]] == ["resumed", "suspended"]
+    assert said(postray, "explain", waits)["sentences"][1].startswith("Delivered ")
+    assert said(postray, "route", "example.com")["site"] == "capture"
+    await client.close()
+    postray.stop(signal.SIGINT)

@@ -1,0 +1,293 @@
+"""What operators do, against a real Postgres: what is in force and suspended, ending what is queued, one message."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+
+import psycopg
+import pytest
+
+from cluster.journal.operations import QueueFilter, QueueMark, SiteAction
+from cluster.journal.paging import Due
+from cluster.journal.records import Ended, NewMessage, Outcome, Waiting
+from cluster.journal.store import Journal
+from cluster.policy.lifecycle import Status
+from tests.integration.journal.builders import a_message, a_request, a_tenant, each
+
+EVERYTHING = QueueFilter()
+
+
+def waiting(tenant_id: str, message: NewMessage) -> list[Waiting]:
+    return [Waiting(message.id, n, tenant_id, r.domain) for n, r in enumerate(message.recipients)]
+
+
+def delivered(w: Waiting, *, alone: bool = True) -> Outcome:
+    return Outcome(
+        tenant_id=w.tenant_id,
+        message_id=w.message_id,
+        recipient_no=w.recipient_no,
+        status=Status.DELIVERED,
+        alone=alone,
+    )
+
+
+async def leased(journal: Journal) -> list[Waiting]:
+    """What is due, leased to somebody."""
+    return (await journal.page_in(10, 600, each(lambda _: 1), bury)).leased
+
+
+def bury(expired: Sequence[Due]) -> tuple[list[Outcome], bytes]:
+    raise AssertionError(f"{expired} should not have expired")
+
+
+async def status(journal: Journal, tenant_id: str, message: NewMessage) -> Status:
+    row = await journal.message(tenant_id, message.id)
+    assert row is not None
+    return row.status
+
+
+class Told:
+    """A ``tell`` that remembers."""
+
+    def __init__(self) -> None:
+        self.ended: list[Ended] = []
+
+    def __call__(self, ended: Sequence[Ended]) -> bytes:
+        self.ended += ended
+        return b"dropped"
+
+
+def soon(**ahead: float) -> datetime:
+    return datetime.now(UTC) + timedelta(**ahead)
+
+
+async def matched(journal: Journal, filter: QueueFilter, size: int = 100) -> list[str]:
+    """The recipients that a filter matches in the whole queue."""
+    found: list[str] = []
+    mark: QueueMark | None = QueueMark()
+    while mark is not None:
+        part = await journal.queue_part(filter, mark, size)
+        found += [queued.recipient for queued in part.queued]
+        mark = part.next
+    return found
+
+
+async def give_up(journal: Journal, filter: QueueFilter = EVERYTHING, told: Told | None = None) -> int:
+    part = await journal.queue_part(filter, QueueMark(), 100)
+    return await journal.give_up(part.queued, "enough", told or Told())
+
+
+async def test_policies_are_versions_and_the_last_is_in_force(journal: Journal) -> None:
+    assert await journal.policies() is None
+    assert await journal.policies_version() == 0
+    first = await journal.add_policies("a = 1", b"sealed")
+    second = await journal.add_policies("a = 2", b"sealed again")
+    assert second > first
+    assert await journal.policies_version() == second
+    found = await journal.policies()
+    assert found is not None
+    assert (found.version, found.shaping, found.routing) == (second, "a = 2", b"sealed again")
+
+
+async def test_a_suspension_is_made_renewed_and_ended_and_all_of_it_noted(journal: Journal) -> None:
+    assert await journal.suspend("example.com", "", soon(hours=1), "too many complaints", "operator")
+    until = soon(hours=2)
+    assert await journal.suspend("example.com", "", until, "still", "operator")
+    (standing,) = await journal.suspensions()
+    assert (standing.site, standing.tenant_id, standing.until, standing.reason) == ("example.com", "", until, "still")
+    assert await journal.resume("example.com", None, "operator") == [standing]
+    assert await journal.suspensions() == []
+    assert await journal.resume("example.com", None, "operator") == []
+    actions = await journal.site_actions("example.com", 10)
+    assert [(action.action, action.made_by) for action in actions] == [
+        ("resumed", "operator"),
+        ("suspended", "operator"),
+        ("suspended", "operator"),
+    ]
+    assert actions[2].detail.endswith("too many complaints")
+
+
+async def test_automation_does_not_change_an_operators_word(journal: Journal) -> None:
+    until = soon(hours=1)
+    assert await journal.suspend("example.com", "", until, "mine", "operator")
+    assert not await journal.suspend("example.com", "", soon(minutes=1), "its", "automation")
+    assert [s.until for s in await journal.suspensions()] == [until]
+    assert len(await journal.site_actions(None, 10)) == 1
+    assert await journal.suspend("example.org", "", soon(minutes=1), "its", "automation")
+    assert await journal.suspend("example.org", "", until, "mine", "operator")
+    assert {s.made_by for s in await journal.suspensions()} == {"operator"}
+
+
+async def test_what_is_over_is_no_suspension(journal: Journal) -> None:
+    assert await journal.suspend("example.com", "", soon(seconds=-1), "", "operator")
+    assert await journal.suspensions() == []
+    assert await journal.suspend("example.com", "", soon(hours=1), "its", "automation")
+    assert len(await journal.suspensions()) == 1
+
+
+@pytest.mark.parametrize(
+    ("site", "tenant", "left"),
+    [
+        ("a.example", None, {("", "tnt_1"), ("b.example", "tnt_1")}),
+        (None, "tnt_1", {("a.example", "")}),
+        ("a.example", "tnt_1", {("a.example", ""), ("", "tnt_1"), ("b.example", "tnt_1")}),
+    ],
+)
+async def test_resuming_a_site_or_a_tenant_ends_all_of_its_suspensions(
+    journal: Journal, site: str | None, tenant: str | None, left: set[tuple[str, str]]
+) -> None:
+    for place, whose in [("a.example", ""), ("a.example", "tnt_1"), ("b.example", "tnt_1"), ("", "tnt_1")]:
+        await journal.suspend(place, whose, soon(hours=1), "", "operator")
+    await journal.resume(site, tenant, "operator")
+    assert {(s.site, s.tenant_id) for s in await journal.suspensions()} == left
+
+
+async def test_old_actions_go_as_new_ones_come(journal: Journal) -> None:
+    def action(site: str, **ago: float) -> SiteAction:
+        at = datetime.now(UTC) - timedelta(**ago)
+        return SiteAction(at=at, site=site, source="mta1", action="slowed", reply="421 slow down", made_by="automation")
+
+    await journal.record_site_actions([])
+    await journal.record_site_actions([action("old.example", days=31), action("a.example", days=29)])
+    await journal.record_site_actions([action("b.example", days=0)])
+    found = await journal.site_actions(None, 10)
+    assert [(a.site, a.source, a.reply) for a in found] == [
+        ("b.example", "mta1", "421 slow down"),
+        ("a.example", "mta1", "421 slow down"),
+    ]
+    assert len(await journal.site_actions(None, 1)) == 1
+
+
+async def test_what_is_parked_is_counted_by_lane(journal: Journal) -> None:
+    tenant = await a_tenant(journal)
+    messages = [a_message(f"{i}@example.com") for i in range(3)]
+    await journal.accept([a_request(tenant, *messages)])
+    parked = await leased(journal)
+    await journal.park(parked, ["example.com", "example.com", "mta1>example.com"])
+    assert await journal.parked(["example.com", "nothing.example"]) == {"example.com": 2, "mta1>example.com": 1}
+
+
+async def a_queue(journal: Journal) -> tuple[str, list[NewMessage]]:
+    tenant = await a_tenant(journal)
+    batch = await journal.create_batch(tenant)
+    messages = [a_message("ada@example.com"), a_message("bob@example.org"), a_message("eve@example.com")]
+    await journal.accept([a_request(tenant, messages[0])])
+    await journal.accept([a_request(tenant, *messages[1:], batch_id=batch)])
+    return tenant, messages
+
+
+async def test_the_queue_is_searched_in_parts(journal: Journal) -> None:
+    tenant, _ = await a_queue(journal)
+    other = await a_tenant(journal, "other")
+    await journal.accept([a_request(other, a_message("zoe@example.com"))])
+    batch = (await journal.queue_part(EVERYTHING, QueueMark(), 100)).queued[1].batch_id
+    everybody = ["ada@example.com", "bob@example.org", "eve@example.com", "zoe@example.com"]
+    for size in (1, 2, 3, 4, 100):
+        assert await matched(journal, EVERYTHING, size) == everybody
+        assert await matched(journal, QueueFilter(domain="example.com", tenant_id=tenant), size) == [
+            "ada@example.com",
+            "eve@example.com",
+        ]
+        assert await matched(journal, QueueFilter(batch_id=batch), size) == ["bob@example.org", "eve@example.com"]
+        assert await matched(journal, QueueFilter(pool=""), size) == everybody
+        assert await matched(journal, QueueFilter(pool="bulk"), size) == []
+        assert await matched(journal, QueueFilter(accepted_before=soon(hours=-1)), size) == []
+        assert await matched(journal, QueueFilter(accepted_before=soon(hours=1)), size) == everybody
+
+
+async def test_what_is_given_up_has_failed_and_said_so(journal: Journal) -> None:
+    tenant, messages = await a_queue(journal)
+    told = Told()
+    assert await give_up(journal, QueueFilter(domain="example.com"), told) == 2
+    assert [e.recipient for e in told.ended] == ["ada@example.com", "eve@example.com"]
+    assert {e.categories for e in told.ended} == {("greetings",)}
+    assert await status(journal, tenant, messages[1]) == "queued"
+    row = await journal.message(tenant, messages[0].id)
+    assert row is not None
+    assert (row.status, row.error_message) == (Status.FAILED, "enough")
+    batch = told.ended[1].batch_id
+    assert batch is not None
+    counts = await journal.batch_counts(tenant, batch)
+    assert counts is not None
+    assert (counts.total, counts.by_status[Status.FAILED], counts.by_status[Status.QUEUED]) == (2, 1, 1)
+    assert await give_up(journal, QueueFilter(domain="example.com")) == 0
+
+
+async def test_what_is_being_sent_is_left_alone(journal: Journal) -> None:
+    tenant, messages = await a_queue(journal)
+    (claimed,) = await journal.claim(waiting(tenant, messages[0]), owner=1, lease_s=600)
+    part = await journal.queue_part(EVERYTHING, QueueMark(), 100)
+    assert [queued.sending for queued in part.queued] == [True, False, False]
+    assert await journal.give_up(part.queued, "enough", Told()) == 2
+    await journal.commit_outcomes([delivered(waiting(tenant, messages[0])[0])], owner=1, events=b"e")
+    assert await status(journal, tenant, messages[0]) == "delivered"
+    assert claimed.attempts == 1
+
+
+async def test_one_of_several_recipients_is_given_up(journal: Journal) -> None:
+    tenant = await a_tenant(journal)
+    message = a_message("ada@example.com", "bob@example.org")
+    await journal.accept([a_request(tenant, message)])
+    assert await give_up(journal, QueueFilter(domain="example.org")) == 1
+    assert await status(journal, tenant, message) == "queued"
+    first, _ = waiting(tenant, message)
+    await journal.claim([first], owner=1, lease_s=600)
+    await journal.commit_outcomes([delivered(first, alone=False)], owner=1, events=b"e")
+    assert await status(journal, tenant, message) == "delivered"
+
+
+async def test_a_delivery_in_other_hands_is_passed_over(journal: Journal, journal_dsn: str) -> None:
+    _, messages = await a_queue(journal)
+    with psycopg.connect(journal_dsn) as other:
+        other.execute("SELECT FROM deliveries WHERE message_id = %s FOR UPDATE", [messages[0].id])
+        assert await give_up(journal) == 2
+    assert await give_up(journal) == 1
+
+
+async def test_where_a_message_stands(journal: Journal) -> None:
+    tenant = await a_tenant(journal)
+    await a_tenant(journal, "other")
+    batch = await journal.create_batch(tenant)
+    message = a_message("ada@example.com", "bob@example.org")
+    await journal.accept([a_request(tenant, message, batch_id=batch)])
+    assert await journal.fate("msg_none") is None
+    epoch, _ = await journal.register_actor("delivery-0-0", "node")
+    first, _ = waiting(tenant, message)
+    await journal.claim([first], owner=epoch, lease_s=600)
+    fate = await journal.fate(message.id)
+    assert fate is not None
+    assert (fate.tenant_id, fate.batch_id, fate.status, fate.batch_paused) == (tenant, batch, None, False)
+    ada, bob = await journal.standings(message.id)
+    assert (ada.recipient, ada.status, ada.attempts, ada.held, ada.actor) == (
+        "ada@example.com",
+        Status.SENDING,
+        1,
+        True,
+        "delivery-0-0",
+    )
+    assert (bob.status, bob.held, bob.actor, bob.lane, bob.paused) == (Status.QUEUED, False, None, None, False)
+    await journal.commit_outcomes([delivered(first, alone=False)], owner=epoch, events=b"e")
+    ada, bob = await journal.standings(message.id)
+    assert (ada.status, ada.due_at) == (Status.DELIVERED, None)
+    await journal.schedule(tenant, batch, "pause", Told())
+    ada, bob = await journal.standings(message.id)
+    assert (bob.paused, bob.due_at) == (True, bob.expires_at)
+    fate = await journal.fate(message.id)
+    assert fate is not None and fate.batch_paused
+
+
+async def test_where_a_finished_message_ended(journal: Journal) -> None:
+    _, messages = await a_queue(journal)
+    await give_up(journal)
+    fate = await journal.fate(messages[0].id)
+    assert fate is not None
+    assert (fate.status, fate.error_message) == (Status.FAILED, "enough")
+    assert fate.finished_at is not None
+    assert await journal.standings(messages[0].id) == []
+
+
+async def test_an_actor_that_is_gone_has_no_name(journal: Journal) -> None:
+    tenant, messages = await a_queue(journal)
+    held = Waiting(messages[0].id, 0, tenant, "example.com")
+    await journal.claim([held], owner=4711, lease_s=600)
+    (standing,) = await journal.standings(messages[0].id)
+    assert (standing.held, standing.actor) == (True, None)

@@ -1,0 +1,188 @@
+"""An API on a real port over a real journal, as a running postray would have it, and its commands."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from actors.delivery.site_state import LastReply, SiteState, TraceLine
+from actors.placing_view import MxHost, PoolShare, RouteDescription, SourceChoice, SourceState, TlsView, WarmUpUse
+from analytics.queries import TimelineEvent
+from api.admin.routes import Admin
+from api.server import ApiServer
+from cluster import running
+from cluster.cli import main
+from cluster.in_force import check_policies, put_in_force
+from cluster.journal.records import NewRequest
+from cluster.journal.store import Journal
+from cluster.keys import operator_token
+from cluster.settings import DeliverySettings, HttpSettings
+from cluster.vault import Vault, secret_key
+
+ACTOR = "delivery-0-0"
+DELIVERY = DeliverySettings()
+
+
+class Postray:
+    """A journal and an API that think they are part of a running postray; the delivery actor is a few facts."""
+
+    def __init__(self, journal: Journal, data_dir: Path, config: Path) -> None:
+        self.journal = journal
+        self.config = config
+        self.followed = 0
+        self.data_dir = data_dir
+        self.vault = Vault(secret_key("", data_dir))
+        token = operator_token(secret_key("", data_dir))
+        admin = Admin(
+            token,
+            journal,
+            self._call,
+            timeline=self._timeline,
+            site_of=self._site_of,
+            describe=self._describe,
+            sources=self._sources,
+            put_in_force=self._put_in_force,
+        )
+        self.server = ApiServer(
+            HttpSettings(bind="127.0.0.1:0"),
+            journal=journal,
+            lifetime_s=3600,
+            offers=self._offer,
+            timeline=self._timeline,
+            readiness=self._readiness,
+            admin=admin,
+        )
+
+    async def run(self, *arguments: str) -> Result:
+        """A command, as an operator gives it."""
+        return await asyncio.to_thread(CliRunner().invoke, main, ["--config", str(self.config), *arguments])
+
+    async def said(self, *arguments: str) -> str:
+        """What a command that succeeds says to people; its lines' wrapping undone."""
+        result = await self.run(*arguments)
+        assert result.exit_code == 0, result.output
+        return " ".join(result.output.split())
+
+    async def json(self, *arguments: str) -> Any:
+        """What it says to programs."""
+        result = await self.run(*arguments, "--json")
+        assert result.exit_code == 0, result.output
+        return json.loads(result.stdout)
+
+    async def refused(self, *arguments: str) -> str:
+        result = await self.run(*arguments)
+        assert result.exit_code == 1, result.output
+        return result.output
+
+    async def _call(self, name: str, method: str, *arguments: Any) -> Any:
+        assert name == ACTOR
+        match method:
+            case "sites":
+                return [a_site()]
+            case "trace":
+                return [line for line in DIALOGUE if line.number > arguments[1]]
+            case "follow":
+                self.followed += 1
+                return None
+        return []
+
+    def _offer(self, requests: Sequence[NewRequest]) -> None:
+        """Nobody delivers."""
+
+    async def _timeline(self, tenant_id: str, message_id: str) -> list[TimelineEvent]:
+        return [
+            TimelineEvent(
+                event_type="deferred",
+                recipient_email="ada@example.com",
+                timestamp="2026-04-23T10:00:00.000Z",
+                metadata={"reason": "450 \x1b[31mgreylisted"},
+            )
+        ]
+
+    async def _readiness(self) -> dict[str, str | None]:
+        return {"journal": None}
+
+    async def _site_of(self, domain: str) -> str:
+        return "site.example" if domain == "example.com" else domain
+
+    async def _describe(self, domain: str, tenant_id: str, pool: str) -> RouteDescription:
+        limits, _ = check_policies(DELIVERY, "", "")
+        return RouteDescription(
+            domain=domain,
+            via="direct",
+            mx=(MxHost(preference=10, host="mx1.example.com", addresses=("192.0.2.1",)),),
+            site="site.example",
+            pool=pool,
+            sources=(SourceChoice(source="mta1", weight=2.0, owner=ACTOR),),
+            destination="mta1>site.example",
+            owner=ACTOR,
+            shaping=tuple(limits.explain("site.example", tenant_id=tenant_id)),
+            tls=TlsView(level="opportunistic", mta_sts_mode="enforce", mta_sts_mx=("*.example.com",)),
+        )
+
+    async def _sources(self) -> list[SourceState]:
+        return [
+            SourceState(
+                name="mta1",
+                addresses=("192.0.2.9",),
+                helo="mta1.example.com",
+                actors=(ACTOR,),
+                pools=(PoolShare(pool="bulk", weight=2.0),),
+                warm_up_day=3,
+                warm_up=(WarmUpUse(site="site.example", granted=50, cap=200),),
+            )
+        ]
+
+    async def _put_in_force(self, shaping: str, routing: str) -> int | None:
+        return await put_in_force(self.journal, self.vault, DELIVERY, shaping, routing)
+
+
+def a_site() -> SiteState:
+    return SiteState(
+        actor=ACTOR,
+        source="mta1",
+        site="site.example",
+        share=0,
+        shares=1,
+        waiting=12,
+        in_flight=2,
+        connections=2,
+        connection_limit=20,
+        message_rate=5.0,
+        accepted=40,
+        deferred=3,
+        bounced=1,
+        accepted_per_s=1.5,
+        waits_for="the message rate",
+        until=0.0,
+        adjustments=("message rate halved",),
+        last_replies=(LastReply(at=1.0, host="mx1", text="421 \x1b]0;title too fast [red]", kind="deferred"),),
+    )
+
+
+DIALOGUE = [
+    TraceLine(number=1, at=1.0, connection="mx1 [192.0.2.1] #1", direction="C", text="EHLO mail.example.com"),
+    TraceLine(number=2, at=2.0, connection="mx1 [192.0.2.1] #1", direction="S", text="250 hello [bold]"),
+    TraceLine(number=5, at=3.0, connection="mx1 [192.0.2.1] #1", direction="*", text="closed"),
+]
+
+
+@pytest.fixture
+async def postray(journal: Journal, tmp_path: Path) -> AsyncIterator[Postray]:
+    data_dir = tmp_path / "data"
+    data_dir.mkdir()
+    config = tmp_path / "postray.toml"
+    config.write_text(f'data_dir = "{data_dir}"\n', encoding="utf-8")
+    await journal.register_actor(ACTOR, "node")
+    postray = Postray(journal, data_dir, config)
+    with running.DataLock(data_dir):
+        url = await postray.server.start()
+        running.write_run(
+            data_dir, running.Run(pid=1, url=url, page="", postgres_dsn="", processes=[running.own_mark()])
+        )
+        yield postray
+        await postray.server.stop()

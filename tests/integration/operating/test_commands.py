@@ -1,0 +1,156 @@
+"""What an operator can do now, by the command line, over a real API and a real journal."""
+
+import asyncio
+import json
+
+import pytest
+
+from cluster import running
+from tests.integration.journal.builders import a_message, a_request, a_tenant
+from tests.integration.operating.conftest import ACTOR, Postray
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("sites",),
+        ("actions",),
+        ("suspend",),
+        ("resume", "--site", "a.example"),
+        ("bounce", "--domain", "a.example"),
+        ("trace", "a.example"),
+        ("explain", "msg_x"),
+        ("route", "a.example"),
+        ("sources",),
+        ("shaping", "reload"),
+    ],
+)
+async def test_what_does_not_run_is_said(postray: Postray, arguments: tuple[str, ...]) -> None:
+    running.forget_run(postray.data_dir)
+    assert "postray is not running on" in await postray.refused(*arguments)
+
+
+async def test_a_wrong_token_is_said(postray: Postray) -> None:
+    (postray.data_dir / "secret.key").write_text("x" * 43 + "=", encoding="ascii")
+    assert "revoked" in await postray.refused("sites")
+
+
+async def test_sites(postray: Postray) -> None:
+    said = await postray.said("sites")
+    for words in ("site.example from mta1", "2/20", "40/3/1", "waits: the message rate", "message rate halved"):
+        assert words in said
+    assert "\x1b" not in said, "a reply must not steer the terminal"
+    assert "too fast" in said and "[red]" in said
+    (site,) = (await postray.json("sites", "site", "--source", "mta1"))["sites"]
+    assert (site["site"], site["depth"], site["waits_for"]) == ("site.example", 12, "the message rate")
+    assert "no site holds anything that is like [b]" in await postray.said("sites", "[b]")
+
+
+async def test_suspending_resuming_and_what_was_done(postray: Postray) -> None:
+    assert await postray.said("suspend") == "nothing is suspended"
+    said = await postray.said("suspend", "--site", "site.example", "--for", "30m", "--reason", "complaints [x]")
+    assert "site.example" in said and "all tenants" in said and "complaints [x]" in said
+    assert postray.followed == 1
+    assert "suspended: all tenants until" in await postray.said("sites")
+    assert len((await postray.json("suspend"))["suspensions"]) == 1
+    (ended,) = (await postray.json("resume", "--site", "site.example"))["suspensions"]
+    assert ended["reason"] == "complaints [x]"
+    assert await postray.said("resume", "--site", "site.example") == "nothing of it was suspended"
+    actions = (await postray.json("actions", "site.example"))["actions"]
+    assert [action["action"] for action in actions] == ["resumed", "suspended"]
+    assert "suspended" in await postray.said("sites", "site.example", "--actions")
+    assert await postray.said("actions", "other.example") == "nothing was done to other.example"
+    assert "Name a site, a tenant, or both" in await postray.refused("resume")
+
+
+async def test_bouncing(postray: Postray, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Several parts, as of a large queue.
+    monkeypatch.setattr("api.admin.bouncing.PART", 2)
+    monkeypatch.setattr("api.admin.bouncing.PART_BY_SITE", 2)
+    tenant = await a_tenant(postray.journal)
+    messages = [a_message(f"{n}@{domain}") for n in range(3) for domain in ("example.com", "example.org")]
+    await postray.journal.accept([a_request(tenant, *messages)])
+    assert (await postray.json("bounce", "--site", "site.example", "--dry-run"))["matched"] == 3
+    assert await postray.said("bounce", "--domain", "example.org") == "3 matched, 3 ended, 0 are being sent"
+    totals = await postray.json("bounce", "--site", "site.example", "--tenant", tenant, "--reason", "a mistake")
+    assert totals == {"matched": 3, "ended": 3, "being_sent": 0}
+    row = await postray.journal.message(tenant, messages[0].id)
+    assert row is not None
+    assert (row.status.value, row.error_message) == ("failed", "bounced by the operator: a mistake")
+    assert (await postray.json("bounce", "--older-than", "1s"))["matched"] == 0
+    assert "At least one filter is required" in await postray.refused("bounce", "--dry-run")
+
+
+async def test_explaining(postray: Postray) -> None:
+    tenant = await a_tenant(postray.journal)
+    message = a_message()
+    await postray.journal.accept([a_request(tenant, message)])
+    said = await postray.said("explain", message.id)
+    assert f"{message.id} is queued." in said
+    assert "the scheduler hands it to the owner of its destination next" in said
+    assert "Its site site.example has 12 waiting" in said
+    assert "greylisted" in said and "\x1b" not in said
+    assert (await postray.json("explain", message.id))["recipients"][0]["site"] == "site.example"
+    assert "The message does not exist" in await postray.refused("explain", "msg_none")
+
+
+async def test_tracing(postray: Postray) -> None:
+    async with asyncio.timeout(20):
+        said = await postray.said("trace", "site.example", "--seconds", "0.1")
+        result = await postray.run("trace", "site.example", "--seconds", "0.1", "--json")
+    assert "EHLO mail.example.com" in said and "250 hello [bold]" in said
+    assert f"2 lines of {ACTOR} were dropped" in said
+    lines = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [line["direction"] for line in lines] == ["C", "S", "*"]
+
+
+async def test_a_route(postray: Postray) -> None:
+    said = await postray.said("route", "example.com", "--pool", "bulk")
+    for words in ("10 mx1.example.com 192.0.2.1", "mta1>site.example", ACTOR, "MTA-STS enforce", "connections 20"):
+        assert words in said
+    assert (await postray.json("route", "example.com"))["site"] == "site.example"
+    assert "Not a domain name" in await postray.refused("route", "nonsense")
+
+
+async def test_sources(postray: Postray) -> None:
+    said = await postray.said("sources")
+    for words in ("mta1", "192.0.2.9", "bulk (2)", ACTOR, "day 3"):
+        assert words in said
+    assert (await postray.json("sources"))["sources"][0]["warm_up"] == [
+        {"site": "site.example", "granted": 50, "cap": 200}
+    ]
+
+
+SHAPING = '[[rule]]\nname = "slow"\nsite = "site.example"\nconnections = 3\n'
+
+
+async def test_shaping_is_checked_and_put_in_force(postray: Postray) -> None:
+    assert await postray.said("shaping", "reload") == "nothing has changed"
+    (postray.config.parent / "shaping.toml").write_text(SHAPING, encoding="utf-8")
+    assert await postray.said("shaping", "reload") == "version 1 is in force"
+    assert postray.followed == 1
+    assert await postray.json("shaping", "reload") == {"version": 1, "changed": False}
+    policies = await postray.journal.policies()
+    assert policies is not None
+    assert policies.shaping == SHAPING
+    assert postray.vault.open(policies.routing) == b""
+    (postray.config.parent / "shaping.toml").write_text("[[rule]]\n", encoding="utf-8")
+    assert "shaping: rule 1" in await postray.refused("shaping", "reload")
+    assert await postray.journal.policies_version() == 1
+
+
+async def test_a_check_explains_which_rule_gave_which_value(postray: Postray) -> None:
+    running.forget_run(postray.data_dir)  # nothing needs to run
+    assert await postray.said("shaping", "check") == "the files are valid"
+    other = postray.config.parent / "other.toml"
+    other.write_text(SHAPING, encoding="utf-8")
+    said = await postray.said("shaping", "check", "--file", str(other), "--site", "site.example", "example.com")
+    assert "connections 3 slow shaping.toml" in said
+    checked = await postray.json("shaping", "check", "example.com", "example.org")
+    assert [one["domain"] for one in checked["explained"]] == ["example.com", "example.org"]
+    limits = {limit["key"]: limit for limit in checked["explained"][0]["limits"]}
+    assert limits["connections"]["value"] == "20"
+    other.write_text("rule = 1", encoding="utf-8")
+    assert "shaping: rule" in await postray.refused("shaping", "check", "--file", str(other))
+    (postray.config.parent / "routing.toml").write_text("nonsense", encoding="utf-8")
+    assert "routing: not TOML" in await postray.refused("shaping", "check")

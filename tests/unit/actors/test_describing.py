@@ -1,0 +1,154 @@
+"""What operators are told of routes and sources, over a DNS, a journal and members in memory."""
+
+from datetime import date
+from typing import cast
+
+import pytest
+
+from actors.delivery.resolver import Resolver
+from actors.describing import Describing
+from actors.in_force import InForce
+from actors.placing import Placer
+from actors.placing_view import MxHost, PoolShare, SourceChoice, TlsView, WarmUpUse
+from cluster.in_force import check_policies
+from cluster.journal.records import DeliveryActor
+from cluster.journal.store import Journal
+from cluster.journal.warm_up import WarmUpDay
+from cluster.policy import mx
+from cluster.policy.mta_sts import StsMode
+from cluster.policy.tls_level import TlsLevel
+from cluster.policy.tls_policy import DomainTls, MxSecurity
+from cluster.settings import DeliverySettings
+from cluster.vault import Vault
+
+DAY = date(2026, 4, 3)
+SETTINGS = DeliverySettings(mode="direct")
+SHAPING = '[[rule]]\nname = "slow"\nsite = "mx.example.net"\nconnections = 3\n'
+ROUTING = """
+[sources.mta1]
+address = "192.0.2.1"
+helo_name = "mta1.example.com"
+[sources.mta1.warm_up]
+started = 2026-04-01
+per_day = [10, 20, 30, 40]
+[sources.mta2]
+address = "192.0.2.2"
+address6 = "2001:db8::2"
+[pools.default]
+mta1 = 1
+mta2 = 3
+[pools.bulk]
+mta2 = 1
+[[routes]]
+domain = ["relayed.example"]
+via = "relay"
+relay = "smart.example:587"
+[[routes]]
+domain = ["nowhere.example"]
+via = "discard"
+"""
+
+
+class Dns:
+    """A resolver that knows one domain."""
+
+    async def resolve(self, domain: str) -> mx.Route:
+        if domain == "example.com":
+            return mx.MailHosts((mx.MxHost(20, "b.mx.example.net"), mx.MxHost(10, "a.mx.example.net")), implicit=False)
+        return mx.Unroutable(mx.NoMail.NULL_MX, domain)
+
+    async def mx_addresses(self, host: str) -> mx.HostAddresses:
+        if host.startswith("a."):
+            return mx.Addresses(("198.51.100.1",))
+        return mx.Unresolved(host, "SERVFAIL")
+
+
+class WarmUps:
+    """A journal that knows what was granted."""
+
+    async def warm_up_usage(self, day: date, limit: int) -> list[WarmUpDay]:
+        assert day == DAY
+        return [WarmUpDay("mta1", "mx.example.net", 7, 30), WarmUpDay("gone", "mx.example.net", 7, 30)]
+
+
+async def tls_of(domain: str, level: TlsLevel) -> DomainTls:
+    return DomainTls(level, StsMode.ENFORCE, ("*.mx.example.net",), MxSecurity.SECURE)
+
+
+@pytest.fixture
+def describing() -> Describing:
+    journal = cast(Journal, WarmUps())
+    in_force = InForce(journal, cast(Vault, None), SETTINGS)
+    in_force.shaping, in_force.routing = check_policies(SETTINGS, SHAPING, ROUTING)
+    resolver = cast(Resolver, Dns())
+    placer = Placer(SETTINGS, in_force, resolver, shares=2, port=25, capture=("127.0.0.1", 2525), clock=lambda: 0.0)
+    return Describing(
+        journal,
+        in_force,
+        placer,
+        resolver,
+        members=lambda: [
+            DeliveryActor("delivery-0-0", 1, frozenset({"mta1"})),
+            DeliveryActor("delivery-1-0", 2, frozenset({"mta2"})),
+        ],
+        tls_of=tls_of,
+        day=lambda: DAY,
+    )
+
+
+async def test_the_way_of_a_domain(describing: Describing) -> None:
+    found = await describing.route("example.com", "tnt_1", "")
+    assert (found.domain, found.via, found.problem, found.pool) == ("example.com", "direct", "", "default")
+    assert found.mx == (
+        MxHost(preference=10, host="a.mx.example.net", addresses=("198.51.100.1",)),
+        MxHost(preference=20, host="b.mx.example.net", addresses=()),
+    )
+    assert found.site == await describing.site_of("example.com")
+    assert found.sources == (
+        SourceChoice(source="mta2", weight=3, owner="delivery-1-0"),
+        SourceChoice(source="mta1", weight=1, owner="delivery-0-0"),
+    )
+    assert found.destination in (f"mta1>{found.site}", f"mta2>{found.site}")
+    assert found.owner == ("delivery-0-0" if found.destination.startswith("mta1") else "delivery-1-0")
+    assert [setting.key for setting in found.shaping][:2] == ["connections", "connections_per_ip"]
+    assert any(setting.key == "tenant message_rate" for setting in found.shaping)
+    assert found.tls == TlsView(
+        level="opportunistic",
+        mta_sts_mode="enforce",
+        mta_sts_mx=("*.mx.example.net",),
+        dane="the MX records are secure: TLSA records of the hosts are followed",
+    )
+
+
+async def test_the_pool_that_is_asked_for(describing: Describing) -> None:
+    found = await describing.route("example.com", "", "bulk")
+    assert (found.pool, [choice.source for choice in found.sources]) == ("bulk", ["mta2"])
+    assert (await describing.route("example.com", "", "forgotten")).pool == "default"
+
+
+async def test_a_domain_that_takes_no_mail(describing: Describing) -> None:
+    found = await describing.route("null.example", "", "")
+    assert (found.site, found.mx, found.tls) == ("null.example", (), None)
+    assert "null mx" in found.problem
+
+
+@pytest.mark.parametrize(
+    ("domain", "via", "tls"),
+    [
+        ("relayed.example", "relay smart.example:587", TlsView(level="opportunistic")),
+        ("nowhere.example", "discard", None),
+    ],
+)
+async def test_other_ways(describing: Describing, domain: str, via: str, tls: TlsView | None) -> None:
+    found = await describing.route(domain, "", "")
+    assert (found.via, found.mx, found.tls, found.problem) == (via, (), tls, "")
+
+
+async def test_sources(describing: Describing) -> None:
+    first, second = await describing.sources()
+    assert (first.name, first.addresses, first.helo) == ("mta1", ("192.0.2.1",), "mta1.example.com")
+    assert (first.actors, first.warm_up_day) == (("delivery-0-0",), 3)
+    assert first.warm_up == (WarmUpUse(site="mx.example.net", granted=7, cap=30),)
+    assert second.addresses == ("192.0.2.2", "2001:db8::2")
+    assert second.pools == (PoolShare(pool="default", weight=3), PoolShare(pool="bulk", weight=1))
+    assert (second.warm_up_day, second.warm_up) == (0, ())

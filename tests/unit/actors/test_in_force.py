@@ -1,0 +1,167 @@
+"""Following what is in force: changes are told once, and none is lost."""
+
+from datetime import UTC, datetime, timedelta
+from typing import cast
+
+import pytest
+from cryptography.fernet import Fernet
+
+from actors.in_force import Change, InForce, today
+from cluster.journal.operations import Policies, Suspension
+from cluster.journal.store import Journal, Unavailable
+from cluster.journal.warm_up import WarmUpDay
+from cluster.settings import DeliverySettings
+from cluster.vault import Vault
+
+SHAPING = '[[rule]]\nname = "slow"\nsite = "example.com"\nconnections = 3\n'
+
+
+def routing(per_day: str = "[10]") -> str:
+    return (
+        f'[sources.new]\naddress = "192.0.2.1"\nwarm_up = {{ started = {today()}, per_day = {per_day} }}\n'
+        '[sources.old]\naddress = "192.0.2.2"\n'
+        "[pools]\ndefault = { new = 1, old = 1 }\nonly_new = { new = 1 }\n"
+    )
+
+
+class Operators:
+    """The journal, as operators left it."""
+
+    def __init__(self) -> None:
+        self.vault = Vault(Fernet.generate_key().decode())
+        self.version = 0
+        self.policy: Policies | None = None
+        self.suspended: dict[tuple[str, str], datetime] = {}
+        self.used_up: list[WarmUpDay] = []
+        self.is_down = self.has_no_warm_ups = False
+
+    def put(self, shaping: str = "", routing: str = "", vault: Vault | None = None) -> None:
+        self.version += 1
+        sealed = (vault or self.vault).seal(routing.encode())
+        self.policy = Policies(version=self.version, shaping=shaping, routing=sealed)
+
+    async def policies_version(self) -> int:
+        if self.is_down:
+            raise Unavailable("down")
+        return self.version
+
+    async def policies(self) -> Policies | None:
+        return self.policy
+
+    async def suspensions(self) -> list[Suspension]:
+        return [
+            Suspension(site=site, tenant_id=tenant, until=until, reason="", made_by="operator", created_at=until)
+            for (site, tenant), until in self.suspended.items()
+        ]
+
+    async def exhausted_warm_ups(self, day: object) -> list[WarmUpDay]:
+        if self.has_no_warm_ups:
+            raise Unavailable("down")
+        return self.used_up
+
+
+@pytest.fixture
+def operators() -> Operators:
+    return Operators()
+
+
+@pytest.fixture
+def in_force(operators: Operators) -> InForce:
+    return InForce(cast(Journal, operators), operators.vault, DeliverySettings(connections_per_site=7))
+
+
+def later(hours: float = 1) -> datetime:
+    return datetime.now(UTC) + timedelta(hours=hours)
+
+
+async def test_before_anything_is_put_in_force_the_settings_hold(in_force: InForce) -> None:
+    assert not await in_force.follow()
+    assert in_force.limits("example.com", "").connections == 7
+    assert in_force.source_of("", "msg_1", "example.com") == ""
+
+
+async def test_policies_are_told_once(operators: Operators, in_force: InForce) -> None:
+    told: list[int] = []
+    in_force.on_policies(lambda: told.append(in_force.version))
+    operators.put(SHAPING)
+    assert await in_force.follow() == Change(policies=True)
+    assert in_force.limits("example.com", "").connections == 3
+    assert not await in_force.follow()
+    assert told == [0, 1]
+
+
+async def test_what_is_not_understood_changes_nothing(operators: Operators, in_force: InForce) -> None:
+    operators.put(SHAPING)
+    await in_force.follow()
+    operators.put("no such key = 1")
+    await in_force.follow()
+    operators.put("", vault=Vault(Fernet.generate_key().decode()))
+    await in_force.follow()
+    assert in_force.limits("example.com", "").connections == 3
+    assert not await in_force.follow()
+
+
+async def test_suspensions_begin_change_and_end(operators: Operators, in_force: InForce) -> None:
+    key = ("example.com", "tnt_1")
+    operators.suspended[key] = later()
+    assert await in_force.follow() == Change(begun=frozenset({key}))
+    assert in_force.suspended_until(*key) == operators.suspended[key]
+    assert in_force.suspended_until("example.com", "") is None
+    assert not await in_force.follow()
+    operators.suspended[key] = later(2)
+    assert await in_force.follow() == Change(begun=frozenset({key}))
+    del operators.suspended[key]
+    assert await in_force.follow() == Change(ended=frozenset({key}))
+    assert in_force.suspended_until(*key) is None
+
+
+async def test_a_suspension_of_every_site_holds_for_each_and_the_longest_counts(
+    operators: Operators, in_force: InForce
+) -> None:
+    operators.suspended = {("", ""): later(1), ("example.com", ""): later(2), ("", "tnt_1"): later(3)}
+    await in_force.follow()
+    assert in_force.suspended_until("example.com", "") == operators.suspended["example.com", ""]
+    assert in_force.suspended_until("example.net", "") == operators.suspended["", ""]
+    assert in_force.suspended_tenants("example.net") == {"tnt_1"}
+    operators.suspended = {("example.com", ""): later(-1)}
+    await in_force.follow()
+    assert in_force.suspended_until("example.com", "") is None, "what is over holds no longer"
+
+
+async def test_what_a_source_in_warm_up_may_not_send_another_of_its_pool_does(
+    operators: Operators, in_force: InForce
+) -> None:
+    operators.put("", routing())
+    await in_force.follow()
+    messages = [f"msg_{number}" for number in range(50)]
+    assert {in_force.source_of("", message, "example.com") for message in messages} == {"new", "old"}
+    operators.used_up = [WarmUpDay(source="new", site="example.com", granted=10, cap=10)]
+    await in_force.follow()
+    assert in_force.is_exhausted("new", "example.com")
+    assert {in_force.source_of("", message, "example.com") for message in messages} == {"old"}
+    assert {in_force.source_of("", message, "example.net") for message in messages} == {"new", "old"}
+    assert in_force.source_of("only_new", "msg_1", "example.com") == "new", "it waits there for tomorrow"
+
+
+async def test_a_raised_cap_is_more_to_ask_for(operators: Operators, in_force: InForce) -> None:
+    operators.put("", routing("[20]"))
+    operators.used_up = [WarmUpDay(source="new", site="example.com", granted=10, cap=10)]
+    await in_force.follow()
+    assert not in_force.is_exhausted("new", "example.com")
+
+
+async def test_a_change_is_told_though_the_journal_failed_half_way(operators: Operators, in_force: InForce) -> None:
+    operators.put(SHAPING, routing())
+    operators.suspended["example.com", ""] = later()
+    operators.has_no_warm_ups = True
+    with pytest.raises(Unavailable):
+        await in_force.follow()
+    operators.has_no_warm_ups = False
+    change = await in_force.follow()
+    assert change == Change(policies=True, begun=frozenset({("example.com", "")}))
+    assert not await in_force.follow()
+
+
+async def test_a_source_that_is_no_more_leaves_everything_to_the_system(in_force: InForce) -> None:
+    source = in_force.source("gone")
+    assert (source.name, source.address_towards("192.0.2.9"), source.warm_up) == ("gone", None, None)

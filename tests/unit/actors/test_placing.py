@@ -1,0 +1,189 @@
+"""From a delivery to its destination and next hop."""
+
+import asyncio
+from collections import Counter
+from typing import cast
+
+import pytest
+from cryptography.fernet import Fernet
+
+from actors.delivery.resolver import Resolver
+from actors.in_force import InForce
+from actors.placing import WAY_KEPT_S, Placer
+from cluster.in_force import base_limits
+from cluster.journal.records import Waiting
+from cluster.journal.store import Journal
+from cluster.policy import mx
+from cluster.policy.destinations import CAPTURE, DISCARD, Destination
+from cluster.policy.mx import MxHost
+from cluster.policy.next_hop import Credentials, NextHop, Unreachable
+from cluster.policy.routing import Mode, Routing, Via
+from cluster.policy.shaping import Shaping
+from cluster.policy.tls_level import TlsLevel
+from cluster.policy.tls_policy import DomainTls
+from cluster.settings import DeliverySettings
+from cluster.vault import Vault
+from tests.unit.delivery.builders import Clock
+
+TWO_HOSTS = mx.MailHosts((MxHost(20, "b.mx.example"), MxHost(10, "a.mx.example")), implicit=False)
+SOURCES = '[sources.out1]\naddress = "192.0.2.1"\n[sources.out2]\naddress = "192.0.2.2"\n'
+POOLS = SOURCES + "[pools]\ndefault = { out1 = 1, out2 = 1 }\n"
+
+
+class Dns:
+    """Answers from a table; a name that is not in it takes for ever."""
+
+    def __init__(self, **answers: mx.Route) -> None:
+        self.answers = {name.replace("_", "."): answer for name, answer in answers.items()}
+        self.asked: list[str] = []
+
+    async def resolve(self, domain: str) -> mx.Route:
+        self.asked.append(domain)
+        if domain not in self.answers:
+            await asyncio.Event().wait()
+        return self.answers[domain]
+
+
+class World:
+    def __init__(self, dns: Dns, mode: Mode = "direct", relay: str = "", **split_sites: int) -> None:
+        self.settings = DeliverySettings(
+            mode=mode, relay=relay, split_sites={name.replace("_", "."): n for name, n in split_sites.items()}
+        )
+        self.in_force = InForce(cast(Journal, None), Vault(Fernet.generate_key().decode()), self.settings)
+        self.clock = Clock()
+        self.placer = Placer(
+            self.settings,
+            self.in_force,
+            cast(Resolver, dns),
+            shares=4,
+            port=2525,
+            capture=("127.0.0.1", 1025),
+            clock=self.clock,
+        )
+
+    def put(self, routing: str = "", shaping: str = "") -> None:
+        self.in_force.routing = Routing.parse(routing, self.settings.mode, self.settings.relay)
+        self.in_force.shaping = Shaping.parse(shaping, base=base_limits(self.settings))
+        self.in_force.version += 1
+
+
+def to(domain: str, message_id: str = "msg_1", tenant_id: str = "tnt_1", pool: str = "") -> Waiting:
+    return Waiting(message_id, 0, tenant_id, domain, pool)
+
+
+async def test_domains_with_the_same_hosts_are_one_site_and_one_next_hop() -> None:
+    dns = Dns(one_example=TWO_HOSTS, two_example=mx.MailHosts(TWO_HOSTS.hosts[::-1], implicit=False))
+    placer = World(dns).placer
+    one, two = await placer.place(to("one.example")), await placer.place(to("two.example"))
+    assert one == two
+    assert one.destination == Destination("a.mx.example,b.mx.example")
+    hosts = (MxHost(10, "a.mx.example"), MxHost(20, "b.mx.example"))
+    assert one.hop == NextHop(Via.DIRECT, hosts, 2525, DomainTls(TlsLevel.OPPORTUNISTIC))
+
+
+async def test_what_is_known_is_known_without_asking_for_a_while() -> None:
+    dns = Dns(one_example=TWO_HOSTS)
+    world = World(dns)
+    assert world.placer.known(to("one.example")) is None
+    placed = await world.placer.place(to("one.example"))
+    assert world.placer.known(to("one.example")) == placed
+    world.clock.now += WAY_KEPT_S
+    assert world.placer.known(to("one.example")) is None
+    await world.placer.place(to("one.example"))
+    assert dns.asked == ["one.example"] * 2
+
+
+@pytest.mark.parametrize(
+    ("answer", "permanent"),
+    [(mx.Unroutable(mx.NoMail.NULL_MX, "one.example"), True), (mx.Unresolved("one.example", "timeout"), False)],
+)
+async def test_a_domain_without_a_way_is_a_site_of_its_own(answer: mx.Route, permanent: bool) -> None:
+    placed = await World(Dns(one_example=answer)).placer.place(to("one.example"))
+    assert placed.destination == Destination("one.example")
+    assert isinstance(placed.hop, Unreachable) and placed.hop.permanent is permanent
+    assert placed.hop.reason.startswith("one.example: ")
+
+
+async def test_preparing_learns_what_is_quick_and_leaves_what_is_not_to_itself() -> None:
+    placer = World(Dns(one_example=TWO_HOSTS)).placer
+    await placer.prepare([to("one.example"), to("slow.example"), to("one.example", "msg_2")], patience_s=0.01)
+    assert placer.known(to("one.example")) is not None
+    assert placer.known(to("slow.example")) is None
+    assert placer.known_or_own(to("slow.example")) == Destination("slow.example")
+    assert placer.known_or_own(to("one.example")) == Destination("a.mx.example,b.mx.example")
+
+
+async def test_routes_need_no_dns() -> None:
+    world = World(Dns())
+    world.put(
+        '[[routes]]\ndomain = ["gone.example"]\nvia = "discard"\n'
+        '[[routes]]\ntenant = ["tnt_2"]\nvia = "capture"\n'
+        '[[routes]]\ndomain = ["*.corp.example"]\nvia = "relay"\nrelay = "smart.example:587"\n'
+        'username = "u"\npassword = "p"\ntls = "required"\n'
+    )
+    discarded = world.placer.known(to("gone.example"))
+    assert discarded is not None and discarded.hop == NextHop(Via.DISCARD)
+    assert discarded.destination.site == DISCARD
+    captured = world.placer.known(to("one.example", tenant_id="tnt_2"))
+    assert captured is not None and captured.destination.site == CAPTURE
+    assert captured.hop == NextHop(Via.CAPTURE, (MxHost(0, "127.0.0.1"),), 1025)
+    relayed = world.placer.known(to("mail.corp.example"))
+    assert relayed is not None and relayed.destination.site == "smart.example:587"
+    assert relayed.hop == NextHop(
+        Via.RELAY, (MxHost(0, "smart.example"),), 587, DomainTls(TlsLevel.REQUIRED), Credentials("u", "p")
+    )
+    assert "'p'" not in repr(relayed.hop)
+    assert world.placer.known(to("one.example")) is None
+
+
+@pytest.mark.parametrize(("mode", "relay", "site"), [("capture", "", CAPTURE), ("relay", "smart:25", "smart:25")])
+async def test_one_host_for_all_is_one_site_in_shares(mode: Mode, relay: str, site: str) -> None:
+    placer = World(Dns(), mode, relay).placer
+    found = Counter(placer.known_or_own(to(f"d{number}.example", f"msg_{number}")) for number in range(400))
+    assert set(found) == {Destination(site, share=share, shares=4) for share in range(4)}
+    assert placer.shares_of(site) == 4
+
+
+async def test_a_site_of_the_dns_is_split_only_where_the_settings_say_so() -> None:
+    dns = Dns(one_example=mx.MailHosts((MxHost(10, "mx.one.example"),), implicit=False), two_example=TWO_HOSTS)
+    placer = World(dns, mx_one_example=2).placer
+    shares = {(await placer.place(to("one.example", f"msg_{number}"))).destination for number in range(50)}
+    assert shares == {Destination("mx.one.example", share=share, shares=2) for share in range(2)}
+    assert (placer.shares_of("mx.one.example"), placer.shares_of("two.example")) == (2, 1)
+
+
+async def test_the_source_is_the_pools_and_stays_with_the_message() -> None:
+    world = World(Dns(one_example=TWO_HOSTS))
+    world.put(POOLS)
+    places = [(await world.placer.place(to("one.example", f"msg_{number}"))).destination for number in range(50)]
+    assert {place.source for place in places} == {"out1", "out2"}
+    again = [(await world.placer.place(to("one.example", f"msg_{number}"))).destination for number in range(50)]
+    assert places == again
+
+
+async def test_what_is_captured_or_discarded_has_no_source() -> None:
+    world = World(Dns(), "capture")
+    world.put(POOLS)
+    assert world.placer.known_or_own(to("one.example")).source == ""
+
+
+async def test_other_policies_are_heeded_at_once() -> None:
+    world = World(Dns(one_example=TWO_HOSTS))
+    await world.placer.place(to("one.example"))
+    world.put('[[routes]]\ndomain = ["one.example"]\nvia = "discard"\n')
+    assert world.placer.known_or_own(to("one.example")).site == DISCARD
+    world.put(shaping='[[rule]]\nname = "apart"\ndomain = "one.example"\nconnections = 1\n')
+    assert world.placer.known(to("one.example")) is None
+    assert (await world.placer.place(to("one.example"))).destination.site == "one.example"
+
+
+async def test_a_way_that_was_found_under_other_policies_is_not_kept() -> None:
+    world = World(Dns(one_example=TWO_HOSTS))
+
+    async def meanwhile(domain: str, level: TlsLevel) -> DomainTls:
+        world.put(shaping='[[rule]]\nname = "apart"\ndomain = "one.example"\nconnections = 1\n')
+        return DomainTls(level)
+
+    world.placer.tls_of = meanwhile
+    await world.placer.learn("one.example")
+    assert world.placer.known(to("one.example")) is None

@@ -1,0 +1,483 @@
+"""/api/admin over a journal and delivery actors in memory: who may, what is asked of whom, and what is answered."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, cast
+
+import httpx
+import pytest
+
+from actors.delivery.site_state import Held, SiteState, TraceLine
+from actors.placing_view import RouteDescription, SourceState
+from analytics.queries import TimelineEvent
+from api.admin.routes import Admin
+from api.app import create_app
+from api.intake import Intake
+from cluster.in_force import BadPolicies
+from cluster.journal.operations import (
+    Fate,
+    Queued,
+    QueueFilter,
+    QueueMark,
+    QueuePart,
+    SiteAction,
+    Standing,
+    Suspension,
+)
+from cluster.journal.records import DeliveryActor, Ended, Tell
+from cluster.journal.store import Journal, Unavailable
+from cluster.keys import operator_token
+from cluster.peers import PeerGone
+from cluster.policy.lifecycle import Status
+from cluster.settings import HttpSettings
+from tests.unit.api.admin_facts import MESSAGE, NOW, a_fate, a_held, a_standing, a_state, a_suspension
+from tests.unit.api.journal_double import JournalDouble
+
+TOKEN = operator_token("secret")
+
+ROUTES = [
+    ("GET", "/api/admin/sites"),
+    ("GET", "/api/admin/actions"),
+    ("GET", "/api/admin/suspensions"),
+    ("POST", "/api/admin/suspensions"),
+    ("DELETE", "/api/admin/suspensions"),
+    ("POST", "/api/admin/bounce"),
+    ("GET", "/api/admin/trace?site=example.com"),
+    ("GET", f"/api/admin/explain/{MESSAGE}"),
+    ("GET", "/api/admin/route/example.com"),
+    ("GET", "/api/admin/sources"),
+    ("POST", "/api/admin/policies"),
+]
+
+
+class OperationsDouble(JournalDouble):
+    """A journal that answers operators what a test told it to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.members = ["delivery-0-0", "delivery-0-1"]
+        self.parked_in: dict[str, int] = {}
+        self.standing_suspensions: list[Suspension] = []
+        self.resumed: list[tuple[str | None, str | None]] = []
+        self.actions: list[SiteAction] = []
+        self.parts: list[QueuePart] = []
+        self.searched: list[tuple[QueueFilter, QueueMark]] = []
+        self.given_up: list[Sequence[Queued]] = []
+        self.reasons: list[str] = []
+        self.known_fate: Fate | None = None
+        self.known_standings: list[Standing] = []
+
+    async def delivery_actors(self, alive_s: float) -> list[DeliveryActor]:
+        self._read()
+        return [DeliveryActor(name, number) for number, name in enumerate(self.members)]
+
+    async def parked(self, lanes: Sequence[str]) -> dict[str, int]:
+        return self.parked_in
+
+    async def suspensions(self) -> list[Suspension]:
+        return self.standing_suspensions
+
+    async def suspend(self, site: str, tenant_id: str, until: datetime, reason: str, made_by: str) -> bool:
+        self.standing_suspensions.append(a_suspension(site, tenant_id, until=until, reason=reason, made_by=made_by))
+        return True
+
+    async def resume(self, site: str | None, tenant_id: str | None, made_by: str) -> list[Suspension]:
+        self.resumed.append((site, tenant_id))
+        return self.standing_suspensions
+
+    async def site_actions(self, site: str | None, limit: int) -> list[SiteAction]:
+        return [action for action in self.actions if site in (None, action.site)][:limit]
+
+    async def queue_part(self, filter: QueueFilter, start: QueueMark, size: int) -> QueuePart:
+        self.searched.append((filter, start))
+        return self.parts.pop(0)
+
+    async def give_up(self, queued: Sequence[Queued], reason: str, tell: Tell) -> int:
+        self.given_up.append(queued)
+        self.reasons.append(reason)
+        self.told.append(tell([Ended("tnt_acme", q.message_id, q.recipient, None, ()) for q in queued]))
+        return len(queued)
+
+    async def record_site_actions(self, actions: Sequence[SiteAction]) -> None:
+        self.actions += actions
+
+    async def fate(self, message_id: str) -> Fate | None:
+        return self.known_fate
+
+    async def standings(self, message_id: str) -> list[Standing]:
+        return self.known_standings
+
+    async def policies_version(self) -> int:
+        return 3
+
+
+class Operating:
+    """An application with /api/admin, and everything around it that a test looks at or turns."""
+
+    def __init__(self) -> None:
+        self.journal = OperationsDouble()
+        self.states: dict[str, list[SiteState]] = {}
+        self.held: dict[str, list[Held]] = {}
+        self.lines: dict[str, list[TraceLine]] = {}
+        self.gone: set[str] = set()
+        self.asked: list[tuple[Any, ...]] = []
+        self.put: list[tuple[str, str]] = []
+        self.version: int | None = 4
+        self.bad: BadPolicies | None = None
+        journal = cast(Journal, self.journal)
+        admin = Admin(
+            TOKEN,
+            journal,
+            self._call,
+            timeline=self._timeline,
+            site_of=self._site_of,
+            describe=self._describe,
+            sources=self._sources,
+            put_in_force=self._put_in_force,
+        )
+        app = create_app(
+            HttpSettings(),
+            journal=journal,
+            intake=cast(Intake, self),
+            timeline=self._timeline,
+            readiness=self._readiness,
+            lifetime_s=1,
+            admin=admin,
+        )
+        headers = {"Authorization": f"Bearer {TOKEN}"}
+        transport = httpx.ASGITransport(cast(Any, app))
+        self.client = httpx.AsyncClient(transport=transport, base_url="http://postray.test", headers=headers)
+
+    async def start(self) -> None:
+        """As an intake; there is none here."""
+
+    async def stop(self) -> None:
+        """As an intake."""
+
+    async def _call(self, name: str, method: str, *arguments: Any) -> Any:
+        self.asked.append((name, method, *arguments))
+        if name in self.gone:
+            raise PeerGone(name, "dead")
+        match method:
+            case "sites":
+                return self.states.get(name, [])
+            case "held":
+                return self.held.get(name, [])
+            case "trace":
+                return [line for line in self.lines.get(name, []) if line.number > arguments[1]]
+        return None
+
+    async def _timeline(self, tenant_id: str, message_id: str) -> list[TimelineEvent]:
+        return [TimelineEvent(event_type="processed", recipient_email="ada@example.com", timestamp="2026-04-23T10:00Z")]
+
+    async def _readiness(self) -> dict[str, str | None]:
+        return {}
+
+    async def _site_of(self, domain: str) -> str:
+        return {"example.com": "google", "example.org": "yahoo"}.get(domain, domain)
+
+    async def _describe(self, domain: str, tenant_id: str, pool: str) -> RouteDescription:
+        self.asked.append((domain, tenant_id, pool))
+        return RouteDescription(domain=domain, via="direct", site="google")
+
+    async def _sources(self) -> list[SourceState]:
+        return [SourceState(name="mta1", addresses=("192.0.2.1",), helo="mta1.example", actors=(), pools=())]
+
+    async def _put_in_force(self, shaping: str, routing: str) -> int | None:
+        if self.bad is not None:
+            raise self.bad
+        self.put.append((shaping, routing))
+        return self.version
+
+    async def faults(self, response: httpx.Response) -> list[str | None]:
+        assert response.status_code == 400, response.text
+        return [error["field"] for error in response.json()["errors"]]
+
+
+@pytest.fixture
+async def operating() -> AsyncIterator[Operating]:
+    operating = Operating()
+    async with operating.client:
+        yield operating
+
+
+def queued(number: int, domain: str = "example.com", status: Status = Status.QUEUED) -> Queued:
+    return Queued(f"msg_{number}", 0, f"{number}@{domain}", "tnt_acme", None, domain, True, status.value)
+
+
+@pytest.mark.parametrize(("method", "path"), ROUTES)
+async def test_only_the_operator_token_opens_it(operating: Operating, method: str, path: str) -> None:
+    tenants = operating.journal.issue_key("mail.send")
+    for shown in ("", "Bearer", "Bearer wrong", f"Bearer {tenants}", f"Basic {TOKEN}", f"Bearer {TOKEN}x"):
+        response = await operating.client.request(method, path, headers={"Authorization": shown})
+        assert response.status_code == 401, shown
+        assert response.headers["www-authenticate"] == "Bearer"
+        assert set(response.json()) == {"errors", "detail"}
+    assert operating.asked == []
+
+
+async def test_the_operator_token_is_no_api_key(operating: Operating) -> None:
+    assert (await operating.client.get("/v3/scopes")).status_code == 401
+
+
+def test_every_process_derives_the_same_token() -> None:
+    assert operator_token("secret") == TOKEN != operator_token("other")
+    assert "secret" not in TOKEN
+
+
+async def test_sites_are_gathered_from_all_actors_and_the_journal(operating: Operating) -> None:
+    operating.states = {
+        "delivery-0-0": [a_state("a.example", waiting=2)],
+        "delivery-0-1": [a_state("b.example", waiting=1, actor="delivery-0-1")],
+    }
+    operating.journal.parked_in = {"b.example": 10}
+    operating.journal.standing_suspensions = [a_suspension("a.example")]
+    answer = (await operating.client.get("/api/admin/sites", params={"pattern": "example", "limit": 7})).json()
+    assert [(site["site"], site["depth"], site["parked"]) for site in answer["sites"]] == [
+        ("b.example", 11, 10),
+        ("a.example", 2, 0),
+    ]
+    assert answer["sites"][1]["suspended"] and answer["silent"] == []
+    assert operating.asked == [(name, "sites", "example", 7) for name in operating.journal.members]
+
+
+async def test_an_actor_that_is_gone_is_named(operating: Operating) -> None:
+    operating.gone = {"delivery-0-1"}
+    operating.states = {"delivery-0-0": [a_state("a.example")]}
+    answer = (await operating.client.get("/api/admin/sites")).json()
+    assert answer["silent"] == ["delivery-0-1"]
+    assert [site["site"] for site in answer["sites"]] == ["a.example"]
+
+
+async def test_a_journal_that_is_away_is_a_503(operating: Operating) -> None:
+    operating.journal.broken = Unavailable("away")
+    for path in ("/api/admin/sites", "/api/admin/trace?site=a.example"):
+        response = await operating.client.get(path)
+        assert (response.status_code, "retry-after" in response.headers) == (503, True)
+
+
+async def test_actions(operating: Operating) -> None:
+    operating.journal.actions = [
+        SiteAction(at=NOW, site="a.example", action="slowed", made_by="automation"),
+        SiteAction(at=NOW, site="b.example", action="suspended", made_by="operator"),
+    ]
+    assert len((await operating.client.get("/api/admin/actions")).json()["actions"]) == 2
+    (action,) = (await operating.client.get("/api/admin/actions", params={"site": "a.example"})).json()["actions"]
+    assert (action["action"], action["at"]) == ("slowed", "2026-04-23T10:00:00Z")
+
+
+async def test_suspending_tells_the_actors(operating: Operating) -> None:
+    began = datetime.now(UTC)
+    body = {"site": "A.Example", "tenant_id": "tnt_1", "for_s": 60, "reason": "complaints"}
+    response = await operating.client.post("/api/admin/suspensions", json=body)
+    assert response.status_code == 201
+    assert (response.json()["site"], response.json()["made_by"]) == ("a.example", "operator")
+    (made,) = operating.journal.standing_suspensions
+    assert (made.site, made.tenant_id, made.reason) == ("a.example", "tnt_1", "complaints")
+    assert timedelta(seconds=60) <= made.until - began < timedelta(seconds=90)
+    assert operating.asked == [(name, "follow") for name in operating.journal.members]
+    assert len((await operating.client.get("/api/admin/suspensions")).json()["suspensions"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("body", "fields"),
+    [
+        ({}, ["site"]),
+        ({"site": "a.example", "for_s": 0}, ["for_s"]),
+        ({"site": "a.example", "for_s": 1e12}, ["for_s"]),
+        ({"site": "a\0.example"}, ["site"]),
+        ({"tenant_id": "tnt_1", "reason": "x" * 1001}, ["reason"]),
+    ],
+)
+async def test_what_cannot_be_suspended(operating: Operating, body: dict[str, Any], fields: list[str]) -> None:
+    response = await operating.client.post("/api/admin/suspensions", json=body)
+    assert await operating.faults(response) == fields
+    assert operating.asked == []
+
+
+async def test_resuming(operating: Operating) -> None:
+    operating.journal.standing_suspensions = [a_suspension("a.example")]
+    response = await operating.client.delete("/api/admin/suspensions", params={"site": "A.example"})
+    assert [one["site"] for one in response.json()["suspensions"]] == ["a.example"]
+    await operating.client.delete("/api/admin/suspensions", params={"tenant_id": "tnt_1"})
+    assert operating.journal.resumed == [("a.example", None), (None, "tnt_1")]
+    assert await operating.faults(await operating.client.delete("/api/admin/suspensions")) == ["site"]
+
+
+async def test_bouncing_goes_part_by_part(operating: Operating) -> None:
+    operating.journal.parts = [
+        QueuePart([queued(1), queued(2, status=Status.SENDING)], QueueMark("msg_2", 7)),
+        QueuePart([queued(3)], None),
+    ]
+    body = {"domain": "Example.COM", "tenant_id": "tnt_acme", "reason": "a mistake"}
+    first = (await operating.client.post("/api/admin/bounce", json=body)).json()
+    assert first == {"matched": 2, "ended": 1, "being_sent": 1, "next": "msg_2.7"}
+    second = (await operating.client.post("/api/admin/bounce", json=body | {"after": first["next"]})).json()
+    assert second == {"matched": 1, "ended": 1, "being_sent": 0, "next": None}
+    filter = QueueFilter(domain="example.com", tenant_id="tnt_acme")
+    assert operating.journal.searched == [(filter, QueueMark()), (filter, QueueMark("msg_2", 7))]
+    assert operating.journal.reasons == ["bounced by the operator: a mistake"] * 2
+    assert b"bounced by the operator: a mistake" in operating.journal.told[0]
+    noted = operating.journal.actions[0]
+    assert (noted.tenant_id, noted.action, noted.made_by) == ("tnt_acme", "bounced", "operator")
+    assert noted.detail == "1 ended, domain Example.COM: a mistake"
+
+
+async def test_a_dry_run_ends_nothing(operating: Operating) -> None:
+    operating.journal.parts = [QueuePart([queued(1)], None)]
+    answer = (await operating.client.post("/api/admin/bounce", json={"pool": "bulk", "dry_run": True})).json()
+    assert (answer["matched"], answer["ended"]) == (1, 0)
+    assert operating.journal.given_up == []
+
+
+async def test_bouncing_a_site_asks_for_the_sites_of_domains(operating: Operating) -> None:
+    operating.journal.parts = [QueuePart([queued(1), queued(2, "example.org"), queued(3)], None)]
+    answer = (await operating.client.post("/api/admin/bounce", json={"site": "Google"})).json()
+    assert (answer["matched"], answer["ended"]) == (2, 2)
+    assert [q.message_id for q in operating.journal.given_up[0]] == ["msg_1", "msg_3"]
+
+
+async def test_bouncing_what_is_old(operating: Operating) -> None:
+    operating.journal.parts = [QueuePart([], None)]
+    began = datetime.now(UTC)
+    await operating.client.post("/api/admin/bounce", json={"older_than_s": 3600})
+    ((filter, _),) = operating.journal.searched
+    assert filter.accepted_before is not None
+    assert timedelta() <= filter.accepted_before - (began - timedelta(hours=1)) < timedelta(seconds=30)
+
+
+@pytest.mark.parametrize(
+    ("body", "fields"),
+    [
+        ({}, [None]),
+        ({"dry_run": True, "reason": "x"}, [None]),
+        ({"domain": "not a domain"}, ["domain"]),
+        ({"older_than_s": -1}, ["older_than_s"]),
+        ({"pool": "p", "after": "msg_1"}, ["after"]),
+        ({"pool": "a\0"}, ["pool"]),
+    ],
+)
+async def test_what_is_no_query(operating: Operating, body: dict[str, Any], fields: list[str | None]) -> None:
+    assert await operating.faults(await operating.client.post("/api/admin/bounce", json=body)) == fields
+
+
+def a_line(number: int, at: float, text: str = "EHLO x", direction: str = "C") -> TraceLine:
+    return TraceLine(number=number, at=at, connection="mx1 [192.0.2.1] #1", direction=direction, text=text)
+
+
+async def test_a_trace_is_in_the_order_of_time_and_repeats_nothing(operating: Operating) -> None:
+    operating.lines = {
+        "delivery-0-0": [a_line(1, 10.0), a_line(3, 12.0, "250 ok", "S")],
+        "delivery-0-1": [a_line(1, 11.0)],
+    }
+    async with asyncio.timeout(10):
+        response = await operating.client.get("/api/admin/trace", params={"site": "Example.com", "seconds": 0.3})
+    assert response.headers["content-type"].startswith("application/x-ndjson")
+    lines = [json.loads(line) for line in response.text.splitlines()]
+    assert [(line["actor"], line["number"], line["direction"]) for line in lines] == [
+        ("delivery-0-0", 1, "C"),
+        ("delivery-0-1", 1, "C"),
+        ("delivery-0-0", 3, "S"),
+    ]
+    assert lines[0]["at"] == "1970-01-01T00:00:10Z"
+    assert operating.asked[0][:4] == ("delivery-0-0", "trace", "example.com", 0)
+    assert operating.asked[-2][3] == 3
+
+
+async def test_a_trace_goes_on_without_an_actor_that_is_gone(operating: Operating) -> None:
+    operating.gone = {"delivery-0-0"}
+    operating.lines = {"delivery-0-1": [a_line(1, 11.0)]}
+    response = await operating.client.get("/api/admin/trace", params={"site": "example.com", "seconds": 0.01})
+    assert len(response.text.splitlines()) == 1
+
+
+async def test_explaining_a_message_gathers_what_all_know(operating: Operating) -> None:
+    operating.journal.known_fate = a_fate()
+    operating.journal.known_standings = [
+        a_standing(status=Status.PROCESSING, held=True, actor="delivery-0-1"),
+        a_standing(recipient_no=1, recipient="bob@example.org", domain="example.org", lane="lane.example#0/2"),
+        a_standing(recipient_no=2, recipient="eve@example.org", domain="example.org"),
+        a_standing(recipient_no=3, status=Status.DELIVERED, due_at=None),
+    ]
+    operating.held = {"delivery-0-1": [a_held(ahead=2)]}
+    operating.states = {"delivery-0-1": [a_state("yahoo", waiting=5), a_state("yahoo2")]}
+    answer = (await operating.client.get(f"/api/admin/explain/{MESSAGE}")).json()
+    assert (answer["message_id"], answer["status"], answer["tenant_id"]) == (MESSAGE, "queued", "tnt_acme")
+    ada, bob, eve, done = answer["recipients"]
+    assert (ada["site"], bob["site"], eve["site"], done["site"]) == ("example.com", "lane.example", "yahoo", "")
+    assert "2 of its tenant before it" in ada["sentences"][0]
+    assert "Its site yahoo has 5 waiting" in eve["sentences"][1]
+    assert answer["events"][0]["event_type"] == "processed"
+
+
+async def test_explaining_a_finished_message_asks_no_actor(operating: Operating) -> None:
+    operating.journal.known_fate = a_fate(status=Status.DELIVERED, finished_at=NOW)
+    answer = (await operating.client.get(f"/api/admin/explain/{MESSAGE}")).json()
+    assert answer["status"] == "delivered" and answer["recipients"] == []
+    assert operating.asked == []
+
+
+async def test_explaining_what_is_not_there(operating: Operating) -> None:
+    for id in ("msg_x", MESSAGE):
+        assert (await operating.client.get(f"/api/admin/explain/{id}")).status_code == 404
+
+
+async def test_a_route_is_described(operating: Operating) -> None:
+    params = {"tenant_id": "tnt_1", "pool": "bulk"}
+    answer = (await operating.client.get("/api/admin/route/Bücher.example", params=params)).json()
+    assert (answer["domain"], answer["site"]) == ("xn--bcher-kva.example", "google")
+    assert operating.asked == [("xn--bcher-kva.example", "tnt_1", "bulk")]
+    assert await operating.faults(await operating.client.get("/api/admin/route/nonsense")) == ["domain"]
+
+
+async def test_sources(operating: Operating) -> None:
+    (source,) = (await operating.client.get("/api/admin/sources")).json()["sources"]
+    assert (source["name"], source["addresses"]) == ("mta1", ["192.0.2.1"])
+
+
+async def test_policies_are_put_in_force_and_the_actors_told(operating: Operating) -> None:
+    body = {"shaping": "a", "routing": "b"}
+    assert (await operating.client.post("/api/admin/policies", json=body)).json() == {"version": 4, "changed": True}
+    assert operating.put == [("a", "b")]
+    assert operating.asked == [(name, "follow") for name in operating.journal.members]
+
+
+async def test_the_same_policies_change_nothing(operating: Operating) -> None:
+    operating.version = None
+    assert (await operating.client.post("/api/admin/policies", json={})).json() == {"version": 3, "changed": False}
+    assert operating.asked == []
+
+
+async def test_bad_policies_are_named(operating: Operating) -> None:
+    operating.bad = BadPolicies("shaping", "rule 1: sets nothing")
+    response = await operating.client.post("/api/admin/policies", json={"shaping": "[[rule]]"})
+    assert await operating.faults(response) == ["shaping"]
+    assert "sets nothing" in response.text
+
+
+async def test_every_route_is_documented_with_its_answers(operating: Operating) -> None:
+    found = (await operating.client.get("/schema/openapi.json")).json()
+    declared = {(m, path): op for path, item in found["paths"].items() if "/admin/" in path for m, op in item.items()}
+    with_body = {"400", "401", "408", "413", "415", "422", "500", "503"}
+    assert {route: set(operation["responses"]) for route, operation in declared.items()} == {
+        ("get", "/api/admin/sites"): {"200", "400", "401", "500", "503"},
+        ("get", "/api/admin/actions"): {"200", "400", "401", "500", "503"},
+        ("get", "/api/admin/suspensions"): {"200", "401", "500", "503"},
+        ("post", "/api/admin/suspensions"): {"201", *with_body},
+        ("delete", "/api/admin/suspensions"): {"200", "400", "401", "500", "503"},
+        ("post", "/api/admin/bounce"): {"200", *with_body},
+        ("get", "/api/admin/trace"): {"200", "400", "401", "500", "503"},
+        ("get", "/api/admin/explain/{id}"): {"200", "400", "401", "404", "500", "503"},
+        ("get", "/api/admin/route/{domain}"): {"200", "400", "401", "500", "503"},
+        ("get", "/api/admin/sources"): {"200", "401", "500", "503"},
+        ("post", "/api/admin/policies"): {"200", *with_body},
+    }
+    for operation in declared.values():
+        assert operation["summary"]
+        assert operation["security"] == [{"operator": []}]
+        for answer in operation["responses"].values():
+            assert answer["description"]
+            assert all(content["schema"] for content in answer["content"].values())
+    assert set(declared["get", "/api/admin/trace"]["responses"]["200"]["content"]) == {"application/x-ndjson"}

@@ -1,0 +1,81 @@
+"""What the tests of a delivery actor's parts are made of."""
+
+from datetime import UTC, datetime, timedelta
+
+from msgspec import structs
+
+from actors.delivery.connection import Stage
+from actors.delivery.envelope import Envelope
+from actors.delivery.job import Job
+from actors.delivery.reply import make_reply
+from actors.delivery.site import Ready
+from actors.delivery.smtp import TransactionResult
+from cluster.in_force import base_limits
+from cluster.journal.records import Claimed, Waiting
+from cluster.policy.mx import MxHost
+from cluster.policy.next_hop import NextHop
+from cluster.policy.quantities import rate
+from cluster.policy.routing import Via
+from cluster.policy.shaping import Limits
+from cluster.settings import DeliverySettings
+
+HOP = NextHop(Via.DIRECT, (MxHost(10, "mx1.example.com"), MxHost(10, "mx2.example.com")))
+OTHER_HOP = NextHop(Via.DIRECT, (MxHost(10, "mx.example.net"),))
+
+_AT = datetime(2026, 1, 1, tzinfo=UTC)
+_TAKEN = make_reply(250, ["250 2.0.0 ok"])
+TAKEN = TransactionResult(
+    mail=_TAKEN, recipients=(_TAKEN,), final=_TAKEN, final_stage=Stage.END_OF_DATA, unsendable=None, duration=0.1
+)
+
+
+class Clock:
+    """Turned by hand."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def some_limits(
+    connections: int = 2, *, message_rate: str = "", connection_rate: str = "", **others: float | int
+) -> Limits:
+    """Those of the settings, but for what is given; rates as shaping.toml writes them."""
+    limits = structs.replace(
+        base_limits(DeliverySettings()),
+        connections=connections,
+        message_rate=rate(message_rate) if message_rate else None,
+        connection_rate=rate(connection_rate) if connection_rate else None,
+    )
+    return structs.replace(limits, **others)
+
+
+def waiting(number: int, tenant_id: str = "tnt_1", domain: str = "example.com", recipient_no: int = 0) -> Waiting:
+    return Waiting(f"msg_{number}", recipient_no, tenant_id, domain, "")
+
+
+def ready(number: int, tenant_id: str = "tnt_1", hop: NextHop = HOP, recipient_no: int = 0) -> Ready:
+    return Ready(waiting(number, tenant_id, recipient_no=recipient_no), hop)
+
+
+def job(number: int, tenant_id: str = "tnt_1") -> Job:
+    recipient = f"r{number}@example.com"
+    claimed = Claimed(
+        message_id=f"msg_{number}",
+        recipient_no=0,
+        recipient=recipient,
+        domain="example.com",
+        tenant_id=tenant_id,
+        request_id="req_1",
+        batch_id=None,
+        attempts=1,
+        alone=True,
+        created_at=_AT,
+        send_at=_AT,
+        expires_at=_AT + timedelta(days=3),
+        personal=b"",
+    )
+    envelope = Envelope("from@sender.example", (recipient,))
+    return Job(deliveries=(claimed,), envelope=envelope, data=b"Subject: hello\r\n\r\nhello\r\n", categories=())

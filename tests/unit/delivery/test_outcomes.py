@@ -1,0 +1,162 @@
+"""From the report on a job to its verdicts, outcomes and events."""
+
+from datetime import UTC, datetime, timedelta
+
+from actors.delivery.connection import ConnectError, ConnectionLost, Stage
+from actors.delivery.envelope import Envelope, Unsendable
+from actors.delivery.job import Hop, Job, NoRoute, Report
+from actors.delivery.outcomes import Circumstances, Told, tell, verdicts_of
+from actors.delivery.reply import Reply, make_reply
+from actors.delivery.smtp import TransactionResult
+from analytics.events import Bounced, Deferred, Delivered
+from cluster.journal.records import Claimed
+from cluster.policy.bounce import BounceClass
+from cluster.policy.bounce_rules import Scope
+from cluster.policy.lifecycle import Status
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+RECIPIENTS = ("ada@example.com", "bob@example.com")
+HOP = Hop(mx_host="mx.example.com", mx_ip="192.0.2.25", source_ip="198.51.100.7")
+SHIPPED = (60.0, 300.0, 900.0, 1800.0, 3600.0, 7200.0, 14400.0)
+
+
+def a_job(attempts: int = 1, expires_at: datetime = NOW + timedelta(days=3)) -> Job:
+    deliveries = tuple(
+        Claimed(
+            message_id="msg_1",
+            recipient_no=number,
+            recipient=recipient,
+            domain="example.com",
+            tenant_id="tnt_1",
+            request_id="req_1",
+            batch_id=None,
+            attempts=attempts,
+            alone=False,
+            created_at=NOW,
+            send_at=NOW,
+            expires_at=expires_at,
+            personal=b"",
+        )
+        for number, recipient in enumerate(RECIPIENTS)
+    )
+    return Job(deliveries=deliveries, envelope=Envelope("b@example.org", RECIPIENTS), data=b"", categories=("welcome",))
+
+
+def a_reply(*lines: str) -> Reply:
+    return make_reply(int(lines[0][:3]), list(lines))
+
+
+def a_result(*rcpts: str, final: str | None = "250 2.0.0 Ok") -> TransactionResult:
+    return TransactionResult(
+        mail=a_reply("250 2.1.0 Ok"),
+        recipients=tuple(a_reply(rcpt) for rcpt in rcpts),
+        final=a_reply(final) if final else None,
+        final_stage=Stage.END_OF_DATA,
+        unsendable=None,
+        duration=0.042,
+    )
+
+
+def told(job: Job, report: Report, lifetime: timedelta | None = None) -> list[Told]:
+    circumstances = Circumstances(
+        now=NOW,
+        jitter=0.5,
+        site="example.com",
+        accepted_status=Status.DELIVERED,
+        retry_schedule_s=SHIPPED,
+        lifetime=lifetime,
+    )
+    return tell(job, HOP, verdicts_of(job, report), 42, circumstances)
+
+
+def test_each_recipient_has_its_own_verdict() -> None:
+    (accepted, delivered), (refused, bounced) = told(a_job(), a_result("250 2.1.5 Ok", "550 5.1.1 No such user"))
+    assert (accepted.status, refused.status) == (Status.DELIVERED, Status.BOUNCED)
+    assert isinstance(delivered, Delivered) and isinstance(bounced, Bounced)
+    assert (delivered.smtp_response, delivered.duration_ms, delivered.source_ip) == (
+        "250 2.0.0 Ok",
+        42,
+        "198.51.100.7",
+    )
+    assert (bounced.bounce_type, bounced.bounce_class, bounced.reason) == (
+        "hard",
+        "bad_mailbox",
+        "550 5.1.1 No such user",
+    )
+
+
+def test_a_deferral_says_why_and_waits_as_its_class_does() -> None:
+    (first, greylisted), (second, full) = told(
+        a_job(), a_result("450 4.2.0 Greylisted", "452 4.2.2 Mailbox full", final=None)
+    )
+    assert isinstance(greylisted, Deferred) and isinstance(full, Deferred)
+    assert (greylisted.bounce_class, full.bounce_class) == ("greylisted", "mailbox_full")
+    assert (first.status, second.status) == (Status.QUEUED, Status.QUEUED)
+    assert (first.due_at, second.due_at) == (NOW + timedelta(minutes=1), NOW + timedelta(hours=1))
+
+
+def test_what_expires_bounces_as_expired_and_tells_the_last_reply() -> None:
+    job = a_job(attempts=7, expires_at=NOW + timedelta(minutes=1))
+    (outcome, event), _ = told(job, a_result("450 4.2.2 Mailbox full", "450 4.2.2 Mailbox full", final=None))
+    assert outcome.status is Status.BOUNCED
+    assert isinstance(event, Bounced)
+    assert (event.bounce_type, event.bounce_class) == ("soft", "expired")
+    assert event.reason == "expired after 7 attempts: 450 4.2.2 Mailbox full"
+
+
+def test_a_site_may_give_up_sooner_than_the_message() -> None:
+    result = a_result("450 4.2.0 later", "450 4.2.0 later", final=None)
+    assert [outcome.status for outcome, _ in told(a_job(), result, timedelta(seconds=50))] == [Status.BOUNCED] * 2
+    assert [outcome.status for outcome, _ in told(a_job(), result, timedelta(seconds=70))] == [Status.QUEUED] * 2
+
+
+def test_failures_are_judged_for_every_delivery() -> None:
+    cases: list[tuple[Report, str, BounceClass, Scope]] = [
+        (NoRoute("example.com: DNS SERVFAIL", False), "deferred", BounceClass.DNS_FAILURE, Scope.SITE),
+        (NoRoute("example.com: null mx", True), "bounced", BounceClass.BAD_DOMAIN, Scope.SITE),
+        (ConnectError(Stage.CONNECT, "timed out"), "deferred", BounceClass.NO_ANSWER, Scope.HOST),
+        (ConnectError(Stage.TLS, "certificate: expired"), "deferred", BounceClass.TLS_FAILURE, Scope.HOST),
+        (
+            ConnectError(Stage.GREETING, "refused", a_reply("554 5.7.1 blocked using dnsbl.example")),
+            "deferred",
+            BounceClass.BLOCKLISTED,
+            Scope.SITE,
+        ),
+        (
+            ConnectionLost(Stage.RCPT, "the peer closes the connection", False, a_reply("421 4.7.0 Try again later")),
+            "deferred",
+            BounceClass.SYSTEM_FAILURE,
+            Scope.SESSION,
+        ),
+        (
+            ConnectionLost(Stage.END_OF_DATA, "closed by the peer", True),
+            "deferred",
+            BounceClass.CONNECTION_LOST,
+            Scope.SESSION,
+        ),
+        (
+            TransactionResult(
+                mail=None,
+                recipients=(),
+                final=None,
+                final_stage=Stage.END_OF_DATA,
+                unsendable=Unsendable.SMTPUTF8_NOT_OFFERED,
+                duration=0.0,
+            ),
+            "bounced",
+            BounceClass.UNSUPPORTED,
+            Scope.MESSAGE,
+        ),
+    ]
+    for report, judgement, bounce_class, scope in cases:
+        verdicts = [said.verdict for said in verdicts_of(a_job(), report)]
+        assert [(v.judgement, v.bounce_class, v.scope) for v in verdicts] == [(judgement, bounce_class, scope)] * 2
+
+
+def test_the_reply_is_kept_for_whoever_looks_for_patterns() -> None:
+    refused = ConnectError(Stage.GREETING, "refused", a_reply("421-4.7.0 Not now.", "421 4.7.0 Later."))
+    said, _ = verdicts_of(a_job(), refused)
+    assert (said.code, said.enhanced, said.response) == (421, "4.7.0", "421-4.7.0 Not now.\n421 4.7.0 Later.")
+    assert said.reason.startswith("greeting: refused")
+    silent, _ = verdicts_of(a_job(), ConnectError(Stage.CONNECT, "timed out"))
+    assert (silent.code, silent.enhanced, silent.response) == (0, None, "")

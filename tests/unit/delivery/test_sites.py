@@ -1,0 +1,144 @@
+"""The sites of an actor: turns between them, and being looked at again in time."""
+
+import asyncio
+from collections import Counter
+from typing import cast
+
+from actors.delivery.pool import Pool
+from actors.delivery.site import Site
+from actors.delivery.sites import Sites, Taken
+from cluster.policy.automation import Adjustments
+from cluster.policy.destinations import Destination
+from cluster.policy.quantities import rate
+from cluster.policy.shaping import NO_TENANT_LIMITS, TenantLimits
+from tests.unit.delivery.builders import ready, some_limits
+from tests.unit.delivery.test_site import StillPool
+from tests.unit.delivery.virtual_time import in_virtual_time, settle
+
+
+class World:
+    def __init__(self, connections: int = 20, tenant_limits: TenantLimits = NO_TENANT_LIMITS) -> None:
+        self.woken = 0
+        self.owned = True
+        self.sites = Sites(self._make, self._wake)
+        self._connections = connections
+        self._tenant_limits = tenant_limits
+
+    def _wake(self) -> None:
+        self.woken += 1
+
+    def _make(self, place: Destination) -> Site:
+        clock = asyncio.get_running_loop().time
+        limits = some_limits(self._connections)
+        adjustments = Adjustments((), clock())
+        return Site(
+            place, limits, adjustments, clock, 10_000, lambda _: cast(Pool, StillPool()), lambda _: self._tenant_limits
+        )
+
+    def fill(self, name: str, count: int) -> Site:
+        site = self.sites.of(Destination(name))
+        for number in range(count):
+            site.offer(ready(number))
+        self.sites.look_at(site)
+        return site
+
+    def batch(self, limit: int) -> list[Taken]:
+        return self.sites.next_batch(limit, lambda _: self.owned)
+
+    def counts(self, limit: int) -> Counter[str]:
+        return Counter(taken.site.destination.site for taken in self.batch(limit))
+
+
+@in_virtual_time
+async def test_sites_take_turns_and_none_starves_behind_a_deep_one() -> None:
+    world = World()
+    world.fill("deep", 1000)
+    for number in range(10):
+        world.fill(f"small{number}", 2)
+    first, second = world.counts(40), world.counts(40)
+    assert first == Counter({"deep": 40})
+    assert second == Counter({**{f"small{number}": 2 for number in range(10)}, "deep": 20})
+
+
+@in_virtual_time
+async def test_two_deep_sites_share_in_turns() -> None:
+    world = World()
+    world.fill("one", 1000)
+    world.fill("two", 1000)
+    assert [set(world.counts(20)) for _ in range(4)] == [{"one"}, {"two"}, {"one"}, {"two"}]
+
+
+@in_virtual_time
+async def test_a_site_is_not_looked_at_before_something_changes() -> None:
+    world = World(connections=1)
+    site = world.fill("one", 10)
+    assert len(world.batch(64)) == 3
+    assert world.batch(64) == []
+    woken = world.woken
+    site.claimed()
+    world.sites.look_at(site)
+    assert world.woken == woken + 1
+    assert len(world.batch(64)) == 1
+
+
+@in_virtual_time
+async def test_what_a_clock_holds_back_is_looked_at_again_in_time() -> None:
+    world = World()
+    site = world.fill("one", 10)
+    site.failed()
+    assert world.batch(64) == []
+    assert world.batch(64) == []
+    woken = world.woken
+    await asyncio.sleep(0.99)
+    assert world.woken == woken
+    await asyncio.sleep(0.02)
+    assert world.woken == woken + 1
+    assert len(world.batch(64)) == 1
+
+
+@in_virtual_time
+async def test_a_tenant_gets_its_next_turn_in_time() -> None:
+    world = World(tenant_limits=TenantLimits(message_rate=rate("2/s")))
+    world.fill("one", 3)
+    began = []
+    for _ in range(300):
+        for taken in world.batch(64):
+            taken.site.claimed()
+            taken.site.ended("tnt_1")
+            world.sites.look_at(taken.site)
+            began.append(asyncio.get_running_loop().time())
+        await asyncio.sleep(0.01)
+    assert [round(at - began[0], 1) for at in began] == [0.0, 0.5, 1.0]
+
+
+@in_virtual_time
+async def test_what_is_not_ours_to_send_waits_until_all_are_looked_at() -> None:
+    world = World(tenant_limits=TenantLimits(message_rate=rate("2/s")))
+    site = world.fill("one", 10)
+    assert len(world.batch(64)) == 1
+    world.sites.look_at(site)
+    await asyncio.sleep(5)
+    world.owned = False
+    assert world.batch(64) == []
+    woken = world.woken
+    for _ in range(100):
+        await settle()
+        assert world.batch(64) == []
+    assert world.woken == woken, "nothing that the clock says would help"
+    world.owned = True
+    world.sites.look_at_all()
+    assert len(world.batch(64)) == 1
+
+
+@in_virtual_time
+async def test_a_dropped_site_is_forgotten_with_its_timer() -> None:
+    world = World()
+    site = world.fill("one", 1)
+    site.failed()
+    world.batch(64)
+    site.queue.clear()
+    world.sites.drop(site)
+    woken = world.woken
+    await asyncio.sleep(5)
+    assert (world.woken, len(world.sites), world.sites.get(site.destination)) == (woken, 0, None)
+    assert world.sites.of(site.destination) is not site

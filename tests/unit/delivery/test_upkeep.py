@@ -1,0 +1,152 @@
+"""What is given back, and what is followed, when the journal does not answer for a while."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any, cast
+
+import pytest
+
+from actors.delivery.claims import Claims
+from actors.delivery.job import Job
+from actors.delivery.site import Site
+from actors.delivery.sites import Sites
+from actors.delivery.upkeep import Upkeep
+from actors.in_force import Change
+from cluster.journal.store import Unavailable
+from cluster.policy.automation import Adjustments
+from cluster.policy.destinations import Destination
+from cluster.policy.shaping import NO_TENANT_LIMITS
+from tests.unit.delivery.builders import Clock, job, ready, some_limits
+from tests.unit.delivery.test_site import StillPool
+
+NOW = datetime.now(UTC)
+
+
+class Journal:
+    """Takes back deliveries, unless it is down."""
+
+    def __init__(self) -> None:
+        self.is_down = False
+        self.parked: list[str] = []
+        self.unclaimed: list[str] = []
+
+    async def park(self, deliveries: list[Any], lanes: list[str]) -> None:
+        self._answer()
+        self.parked += [waiting.message_id for waiting in deliveries]
+
+    async def unclaim(self, keys: list[tuple[str, int]], *, owner: int) -> int:
+        self._answer()
+        self.unclaimed += [message_id for message_id, _ in keys]
+        return len(keys)
+
+    def _answer(self) -> None:
+        if self.is_down:
+            raise Unavailable("down")
+
+
+class Pool(StillPool):
+    """Has jobs that no transaction has begun for."""
+
+    def __init__(self, jobs: list[Job]) -> None:
+        self.jobs = jobs
+
+    def take_back(self) -> list[Job]:
+        taken, self.jobs = self.jobs, []
+        return taken
+
+    def disconnect(self) -> None:
+        pass
+
+
+class Standing:
+    epoch = 7
+
+    def owns(self, place: Destination) -> bool:
+        return True
+
+
+class InForce:
+    """An operator has just suspended every site."""
+
+    def __init__(self) -> None:
+        self.change = Change(begun=frozenset({("", "")}))
+        self.is_suspended = False
+
+    async def follow(self) -> Change:
+        self.is_suspended = True
+        change, self.change = self.change, Change()
+        return change
+
+    def suspended_until(self, site: str, tenant_id: str) -> datetime | None:
+        return NOW + timedelta(hours=1) if self.is_suspended and not tenant_id else None
+
+    def suspended_tenants(self, site: str) -> set[str]:
+        return set()
+
+
+class Reporter:
+    def __init__(self) -> None:
+        self.shut: list[Any] = []
+        self.suspended: list[Any] = []
+        self.actions: list[Any] = []
+
+
+class World:
+    """Two sites, each with a delivery that waits and one that is claimed."""
+
+    def __init__(self) -> None:
+        self.clock = Clock()
+        self.journal = Journal()
+        self.pools = {"one": Pool([job(1)]), "two": Pool([job(2)])}
+        self.sites = Sites(self._make, lambda: None)
+        self.in_force = InForce()
+        nothing = cast(Any, None)
+        self.claims = Claims(
+            journal=cast(Any, self.journal),
+            composer=nothing,
+            committer=nothing,
+            standing=cast(Any, Standing()),
+            sites=self.sites,
+            work=nothing,
+            may_claim=lambda: True,
+            lease_s=60,
+            report=nothing,
+        )
+        self.upkeep = Upkeep(
+            cast(Any, self.journal),
+            cast(Any, self.in_force),
+            cast(Any, Standing()),
+            self.sites,
+            self.claims,
+            cast(Any, Reporter()),
+            nothing,
+            clock=self.clock,
+            now=lambda: NOW.timestamp(),
+        )
+        for number, name in ((11, "one"), (12, "two")):
+            self.sites.of(Destination(name)).offer(ready(number))
+        self.claims.held = {(f"msg_{number}", 0) for number in (1, 2, 11, 12)}
+
+    def _make(self, place: Destination) -> Site:
+        pool = cast(Any, self.pools[place.site])
+        adjustments = Adjustments((), self.clock())
+        return Site(place, some_limits(), adjustments, self.clock, 100, lambda _: pool, lambda _: NO_TENANT_LIMITS)
+
+
+async def test_a_suspension_gives_back_what_waits_and_what_is_not_begun() -> None:
+    world = World()
+    await world.upkeep.follow()
+    assert (sorted(world.journal.parked), sorted(world.journal.unclaimed)) == (["msg_11", "msg_12"], ["msg_1", "msg_2"])
+    assert world.claims.held == set()
+
+
+async def test_every_site_is_suspended_though_the_journal_does_not_answer_and_nothing_is_forgotten() -> None:
+    world = World()
+    world.journal.is_down = True
+    with pytest.raises(Unavailable):
+        await world.upkeep.follow()
+    assert all(site.is_suspended for site in world.sites)
+    world.journal.is_down = False
+    await world.upkeep.follow()
+    await world.claims.give_back_doubtful()
+    assert sorted(world.journal.unclaimed) == ["msg_1", "msg_2"]
+    assert world.claims.held == set(), "whoever is held for ever is refused for ever"

@@ -1,0 +1,105 @@
+"""The counts on their way to the journal, and the bounded memory that the TLS parts share."""
+
+from collections.abc import Mapping
+from datetime import UTC, date, datetime, timedelta
+
+import pytest
+
+from actors.delivery import tls_results
+from actors.delivery.remembered import Remembered
+from actors.delivery.tls_results import TlsResults
+from cluster.journal.database import Rejected, Unavailable
+from cluster.policy.tls_policy import PolicyType
+from cluster.policy.tls_report import TlsResult
+
+
+class Journal:
+    def __init__(self) -> None:
+        self.added: list[dict[TlsResult, int]] = []
+        self.forgotten: list[date] = []
+        self.failure: Exception | None = None
+
+    async def add_tls_results(self, counts: Mapping[TlsResult, int]) -> None:
+        if self.failure is not None:
+            raise self.failure
+        self.added.append(dict(counts))
+
+    async def forget_tls_results(self, before: date) -> None:
+        self.forgotten.append(before)
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = datetime(2026, 3, 1, 23, 59, tzinfo=UTC)
+
+    def __call__(self) -> datetime:
+        return self.now
+
+
+def counts_of(journal: Journal) -> list[list[tuple[date, str, int]]]:
+    return [[(x.day, x.domain, count) for x, count in counts.items()] for counts in journal.added]
+
+
+async def test_equal_ones_are_one_count_and_days_are_apart() -> None:
+    clock, journal = Clock(), Journal()
+    results = TlsResults(clock)
+    results.count("a.test", PolicyType.NONE)
+    results.count("a.test", PolicyType.NONE)
+    clock.now += timedelta(minutes=1)
+    results.count("a.test", PolicyType.NONE)
+    await results.flush(journal)
+    await results.flush(journal)
+    assert counts_of(journal) == [[(date(2026, 3, 1), "a.test", 2), (date(2026, 3, 2), "a.test", 1)]]
+
+
+async def test_what_the_journal_cannot_take_now_waits() -> None:
+    journal = Journal()
+    results = TlsResults(Clock())
+    results.count("a.test", PolicyType.NONE)
+    journal.failure = Unavailable("away")
+    await results.flush(journal)
+    results.count("a.test", PolicyType.NONE)
+    journal.failure = None
+    await results.flush(journal)
+    assert counts_of(journal) == [[(date(2026, 3, 1), "a.test", 2)]]
+
+
+async def test_what_it_will_never_take_is_dropped() -> None:
+    journal = Journal()
+    results = TlsResults(Clock())
+    results.count("a.test", PolicyType.NONE)
+    journal.failure = Rejected("no")
+    await results.flush(journal)
+    assert results.counts() == {}
+
+
+async def test_old_days_are_forgotten_once_a_day() -> None:
+    clock, journal = Clock(), Journal()
+    results = TlsResults(clock, keep_days=7)
+    await results.flush(journal)
+    await results.flush(journal)
+    clock.now += timedelta(minutes=1)
+    await results.flush(journal)
+    assert journal.forgotten == [date(2026, 2, 22), date(2026, 2, 23)]
+
+
+def test_counts_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tls_results, "MAX_RESULTS", 3)
+    results = TlsResults(Clock())
+    for i in (0, 1, 2, 3, 0):
+        results.count(f"{i}.test", PolicyType.NONE)
+    assert [(x.domain, count) for x, count in results.counts().items()] == [("0.test", 2), ("1.test", 1), ("2.test", 1)]
+
+
+def test_what_is_remembered_ends_and_is_bounded() -> None:
+    now = [0.0]
+    remembered: Remembered[str, int] = Remembered(2, lambda: now[0])
+    remembered.put("a", 1, 10)
+    remembered.put("b", 2, 20)
+    assert remembered.get("a") == 1
+    remembered.put("c", 3, 20)
+    assert (remembered.get("a"), remembered.get("b"), remembered.get("c")) == (1, None, 3)
+    now[0] = 10
+    assert (remembered.get("a"), remembered.get("c"), len(remembered)) == (None, 3, 1)
+    remembered.forget("c")
+    assert remembered.get("c") is None

@@ -1,0 +1,64 @@
+"""When a deferred delivery is tried again, and how that depends on why it was deferred."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+
+from cluster.policy.bounce import BounceClass
+from cluster.policy.retry import SCHEDULES_S, next_attempt, schedule_for
+from cluster.settings import DeliverySettings
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+SCHEDULE = (60.0, 300.0, 900.0)
+
+
+def attempts(lifetime: timedelta, jitter: float, waits: Sequence[float] = SCHEDULE) -> list[int]:
+    """Whole seconds from the first attempt to each of the next."""
+    now, attempts, times = NOW, 1, []
+    while due := next_attempt(waits, attempts, now=now, expires_at=NOW + lifetime, jitter=jitter):
+        times.append(round((due - NOW).total_seconds()))
+        now, attempts = due, attempts + 1
+    return times
+
+
+def minutes(bounce_class: BounceClass, lifetime: timedelta) -> list[int]:
+    """The attempts after the first, with the settings as shipped."""
+    waits = schedule_for(bounce_class, DeliverySettings().retry_schedule_s)
+    return [seconds // 60 for seconds in attempts(lifetime, 0.5, waits)]
+
+
+def test_the_schedule() -> None:
+    assert attempts(timedelta(hours=1), jitter=0.5) == [60, 360, 1260, 2160, 3060]
+
+
+def test_jitter_is_a_tenth_either_way() -> None:
+    assert attempts(timedelta(seconds=400), jitter=0.0) == [54, 324]
+    assert attempts(timedelta(seconds=400), jitter=0.9999) == [66, 396]
+
+
+def test_no_attempt_after_the_lifetime() -> None:
+    assert attempts(timedelta(seconds=30), jitter=0.5) == []
+
+
+def test_a_failure_of_no_class_of_its_own_has_the_general_schedule() -> None:
+    assert minutes(BounceClass.OTHER, timedelta(hours=8)) == [1, 6, 21, 51, 111, 231, 471]
+    assert schedule_for(None, SCHEDULE) == SCHEDULE
+
+
+def test_classes_have_schedules_of_their_own() -> None:
+    day = timedelta(days=1)
+    assert minutes(BounceClass.GREYLISTED, day) == [1, 6, 16, 36, 96, 216, 456, 696, 936, 1176, 1416]
+    assert minutes(BounceClass.RATE_LIMITED, day) == [5, 20, 50, 110, 230, 470, 710, 950, 1190, 1430]
+    assert minutes(BounceClass.MAILBOX_FULL, day) == [60, 180, 420, 660, 900, 1140, 1380]
+    assert minutes(BounceClass.BLOCKLISTED, day) == [30, 90, 210, 450, 690, 930, 1170, 1410]
+    assert minutes(BounceClass.CONNECTION_LOST, timedelta(hours=2)) == [0, 2, 12, 42, 102]
+    assert minutes(BounceClass.NO_ANSWER, timedelta(hours=2)) == [2, 7, 22, 52, 112]
+    assert minutes(BounceClass.DNS_FAILURE, timedelta(hours=2)) == [2, 12, 42, 102]
+
+
+def test_every_schedule_slows_down() -> None:
+    assert all(list(waits) == sorted(waits) and waits[0] > 0 for waits in SCHEDULES_S.values())
+
+
+def test_the_general_schedule_bounds_all_others() -> None:
+    assert set(schedule_for(BounceClass.MAILBOX_FULL, (0.05,))) == {0.05}
+    assert schedule_for(BounceClass.GREYLISTED, (10.0, 400.0))[:3] == (60.0, 300.0, 400.0)
