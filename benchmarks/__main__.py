@@ -11,6 +11,8 @@ from rich.console import Console
 from benchmarks import backlog as backlog_scenario
 from benchmarks.chaos import report, scenario
 from benchmarks.chaos.faults import Kind
+from benchmarks.everything import everything
+from benchmarks.measuring import SCENARIOS, command, compare, plot, table
 from benchmarks.postray import DidNotStart
 
 LONGEST_S = 3600.0
@@ -101,6 +103,11 @@ def chaos_table(records: tuple[Path, ...]) -> None:
     decode = msgspec.json.Decoder(report.Record).decode
     click.echo(report.table([decode(path.read_bytes()) for path in records]))
 
+
+for _name in SCENARIOS:
+    main.add_command(command(_name))
+for _command in (everything, compare, plot, table):
+    main.add_command(_command)
 
 if __name__ == "__main__":
     main()

@@ -146,6 +146,28 @@ class Postray:
         pid = int(line.rpartition("pid=")[2])
         return pid if _is_under(pid, self._process.pid) else None
 
+    def parts(self) -> dict[str, list[int]]:
+        """Every process of it by the part it belongs to: each actor by its name, ``postgres``, ``ray`` (what Ray runs
+        beside the actors), ``up``."""
+        if self._process is None:
+            return {}
+        actors = [placement.name for placement in place(("",), self.settings)]
+        parts = {name: [pid] for name in actors if (pid := self.pid_of(name)) is not None}
+        known = {pid for pids in parts.values() for pid in pids}
+        children = psutil.Process(self._process.pid).children(recursive=True)
+        parts["ray"] = [child.pid for child in children if child.pid not in known]
+        parts["postgres"] = self._postgres_processes()
+        parts["up"] = [self._process.pid]
+        return parts
+
+    def _postgres_processes(self) -> list[int]:
+        """Of an embedded one, which is a child of nobody."""
+        try:
+            pid = int((self.data_dir / "postgres" / "postmaster.pid").read_text(encoding="ascii").split()[0])
+            return [pid, *(child.pid for child in psutil.Process(pid).children())]
+        except (OSError, ValueError, IndexError, psutil.NoSuchProcess):
+            return []
+
 
 def _is_under(pid: int, ancestor: int) -> bool:
     """Whether a process lives and was started, at however many removes, by ``ancestor``: a pid may be another's now."""

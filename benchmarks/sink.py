@@ -1,10 +1,10 @@
 """The sink of the scenarios: an SMTP server in a process of its own that writes down every message it took.
 
-    python -m benchmarks.sink LOG     prints host:port; reads orders, a line each; ends when its input does
+    python -m benchmarks.sink LOG [OPTIONS]     prints host:port; reads orders, a line each; ends when its input does
 
 Owns the log: a line is written before the reply is, so the log knows of every message for which a client may have read
-a 250. What it took is told by it alone, never by the sender's word. Misbehaves when ordered to (``Order``), each time
-for a share of the messages.
+a 250; with ``Writing.SOON``, some milliseconds later, and cheaper. What it took is told by it alone, never by the
+sender's word. Misbehaves when ordered to (``Order``), each time for a share of the messages.
 
 A recipient's local part may say what the sink does with it: ``….no`` is refused with 550, ``….later`` with 450 once.
 """
@@ -24,13 +24,17 @@ import uvloop
 from msgspec import Struct
 
 from actors.capture.certificate import server_context
-from actors.capture.envelope import Action, Answer, Behaviour, Envelope, Reply, ServerOptions, Then
-from actors.capture.smtp_session import Session
+from actors.capture.envelope import Action, Answer, Behaviour, Envelope, Extension, Reply, ServerOptions, Then
 from actors.capture.smtp_wire import Service
+from benchmarks.late import LateSession
 from benchmarks.sink_log import Ended, Line, Receipt
 
 SLOW_S = 1.0
 """How late a slow reply is."""
+SOON_S = 0.02
+BUFFER_BYTES = 1 << 20
+BACKLOG = 512
+MOST_CONNECTIONS = 15_000
 LATER_KEPT = 1_000_000
 """Recipients remembered as refused once; beyond it they are taken at once."""
 
@@ -46,6 +50,25 @@ class Manner(StrEnum):
     STALL_BEFORE = "stall-before"
     STALL_AFTER = "stall-after"
     SLOW = "slow"
+
+
+class Writing(StrEnum):
+    """When a line of the log is written."""
+
+    AT_ONCE = "at-once"
+    """Before the reply: it survives whatever happens to the sink."""
+    SOON = "soon"
+    """With those of the next moments: for measuring, where nobody kills the sink."""
+
+
+class SinkOptions(Struct, frozen=True, kw_only=True):
+    """What a sink is told at its start."""
+
+    delay_ms: float = 0.0
+    """How late every reply arrives: see ``late.py``."""
+    without: tuple[Extension, ...] = ()
+    """Not offered."""
+    writing: Writing = Writing.AT_ONCE
 
 
 class Order(Struct, frozen=True):
@@ -129,41 +152,52 @@ class Sink:
         self._log.write(self._encode(line) + b"\n")
 
 
-class WatchedSession(Session):
-    """A session whose end is told."""
-
-    def __init__(self, service: Service, sink: Sink) -> None:
-        super().__init__(service)
-        self._sink = sink
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._sink.ended(self.number)
-        super().connection_lost(exc)
-
-
-async def serve(log_path: Path) -> None:
+async def serve(log_path: Path, options: SinkOptions) -> None:
     """Until standard input ends: so it never outlives whoever started it."""
     loop = asyncio.get_running_loop()
-    with log_path.open("ab", buffering=0) as log:
+    buffering = 0 if options.writing is Writing.AT_ONCE else BUFFER_BYTES
+    with log_path.open("ab", buffering=buffering) as log:
         sink = Sink(log, Random(0))
         service = Service(
-            options=ServerOptions(hostname="sink.test"),
+            options=ServerOptions(
+                hostname="sink.test",
+                extensions=frozenset(Extension) - set(options.without),
+                max_connections=MOST_CONNECTIONS,
+            ),
             on_message=sink.take,
             tls=server_context("127.0.0.1", log_path.parent),
             behaviour=sink.behaviour(),
         )
-        server = await loop.create_server(lambda: WatchedSession(service, sink), "127.0.0.1", 0, backlog=512)
+        delay_s = options.delay_ms / 1000
+        server = await loop.create_server(
+            lambda: LateSession(service, delay_s, sink.ended), "127.0.0.1", 0, backlog=BACKLOG
+        )
         host, port = server.sockets[0].getsockname()[:2]
         print(f"{host}:{port}", flush=True)
-        orders = asyncio.StreamReader()
-        await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(orders), os.fdopen(0, "rb"))
-        decode = msgspec.json.Decoder(Order).decode
-        while line := await orders.readline():
-            sink.obey(decode(line))
+        flushing = asyncio.create_task(_flush_for_ever(log)) if buffering else None
+        await _obey_orders(sink)
         server.close()
         for wire in tuple(service.wires):
             wire.abort()
+        if flushing is not None:
+            flushing.cancel()
+
+
+async def _obey_orders(sink: Sink) -> None:
+    orders = asyncio.StreamReader()
+    loop = asyncio.get_running_loop()
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(orders), os.fdopen(0, "rb"))
+    decode = msgspec.json.Decoder(Order).decode
+    while line := await orders.readline():
+        sink.obey(decode(line))
+
+
+async def _flush_for_ever(log: BinaryIO) -> None:
+    while True:
+        await asyncio.sleep(SOON_S)
+        log.flush()
 
 
 if __name__ == "__main__":
-    uvloop.run(serve(Path(sys.argv[1])))
+    told = msgspec.json.decode(sys.argv[2], type=SinkOptions) if len(sys.argv) > 2 else SinkOptions()
+    uvloop.run(serve(Path(sys.argv[1]), told))

@@ -33,6 +33,27 @@ class Ended(Struct, frozen=True, kw_only=True, tag="ended"):
 Line = Receipt | Ended
 
 
+class Tail:
+    """Reads a log while it grows: each line once. A sink that has not written yet has no lines."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._position = 0
+        self._decode = msgspec.json.Decoder(Line).decode
+
+    def take(self) -> list[Line]:
+        """The whole lines since the last call."""
+        try:
+            with self._path.open("rb") as file:
+                file.seek(self._position)
+                text = file.read()
+        except FileNotFoundError:
+            return []
+        whole = text[: text.rfind(b"\n") + 1]
+        self._position += len(whole)
+        return [self._decode(line) for line in whole.splitlines()]
+
+
 def read_log(path: Path) -> list[Line]:
     """Every line of a sink's log; a last one that is not whole is left out."""
     decode = msgspec.json.Decoder(Line).decode

@@ -1,11 +1,9 @@
 """How a storm is told: the schedule, the table of results, and the JSON record."""
 
-import platform
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-import psutil
 from msgspec import Struct
 from rich.console import Console
 from rich.table import Table
@@ -40,16 +38,6 @@ class Record(Struct, frozen=True, kw_only=True):
     verdict: Verdict
     broken: list[str]
     """Empty when every promise was kept."""
-
-
-def machine() -> dict[str, Any]:
-    """What the run ran on, as far as it matters."""
-    return {
-        "cpus": psutil.cpu_count(),
-        "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
-        "system": platform.platform(),
-        "python": platform.python_version(),
-    }
 
 
 def kills(done: Sequence[Done]) -> dict[str, int]:

@@ -28,6 +28,7 @@ from benchmarks.chaos.report import Record
 from benchmarks.chaos.storm import Storm
 from benchmarks.chaos.verdict import judge
 from benchmarks.client import Client
+from benchmarks.machine import machine
 from benchmarks.phases import Phases, Tell
 from benchmarks.postray import Postray
 from benchmarks.sink_process import SinkProcess
@@ -149,7 +150,7 @@ async def run(options: Options, console: Console) -> Record:
         rate=options.rate,
         started_at=started_at,
         phases_s=phases.took_s,
-        machine=report.machine(),
+        machine=machine(),
         schedule=faults,
         done=storm.done,
         kills=report.kills(storm.done),

@@ -1,0 +1,96 @@
+"""Two records of a scenario beside each other: what changed, and whether by more than the noise. Pure but for ``show``.
+
+The noise is what the repeats of either record differ by among themselves. A change counts when the spreads do not
+overlap, and the medians differ by more than either spread is wide: two runs of the same code should not be told apart.
+"""
+
+from collections.abc import Iterable, Sequence
+from enum import StrEnum
+
+from msgspec import Struct
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from benchmarks.records import Better, Figure, Record
+from benchmarks.report import number, spread
+
+FEWEST = 3
+"""Repeats on either side: with fewer the noise is not known."""
+COLOURS = {"better": "green", "worse": "red"}
+
+
+class Change(StrEnum):
+    BETTER = "better"
+    WORSE = "worse"
+    WITHIN_NOISE = "within the noise"
+    TOO_FEW = "too few repeats to say"
+
+
+class Compared(Struct, frozen=True, kw_only=True):
+    """One figure in both records."""
+
+    before: Figure
+    after: Figure
+    change: Change
+
+    @property
+    def ratio(self) -> float | None:
+        return self.after.median / self.before.median if self.before.median else None
+
+
+def compare(before: Record, after: Record) -> list[Compared]:
+    """Every figure that both have, in the order of the second."""
+    known = {figure.name: figure for figure in before.figures}
+    return [
+        Compared(before=known[figure.name], after=figure, change=change(known[figure.name], figure))
+        for figure in after.figures
+        if figure.name in known
+    ]
+
+
+def change(before: Figure, after: Figure) -> Change:
+    """See the module."""
+    if min(len(before.values), len(after.values)) < FEWEST:
+        return Change.TOO_FEW
+    overlap = before.low <= after.high and after.low <= before.high
+    widest = max(before.high - before.low, after.high - after.low)
+    if overlap or abs(after.median - before.median) <= widest:
+        return Change.WITHIN_NOISE
+    rose = after.median > before.median
+    return Change.BETTER if rose == (after.better is Better.HIGHER) else Change.WORSE
+
+
+def differences(before: Record, after: Record) -> list[str]:
+    """What else is not the same in both: whoever compares must know."""
+    found = []
+    if before.machine != after.machine:
+        found.append(f"machine: {_pairs(before.machine, after.machine)}")
+    if before.settings != after.settings:
+        found.append(f"settings: {_pairs(before.settings, after.settings)}")
+    if before.commit != after.commit:
+        found.append(f"commit: {before.commit[:10] or 'unknown'} → {after.commit[:10] or 'unknown'}")
+    return found
+
+
+def _pairs(before: dict[str, object], after: dict[str, object]) -> str:
+    names: Iterable[str] = sorted(before.keys() | after.keys())
+    return ", ".join(f"{n} {before.get(n)} → {after.get(n)}" for n in names if before.get(n) != after.get(n))
+
+
+def show(console: Console, before: Record, after: Record, compared: Sequence[Compared]) -> None:
+    table = Table("what", "unit", "before", "spread", "after", "spread", "ratio", "", box=None, pad_edge=False)
+    for one in compared:
+        table.add_row(
+            one.after.name,
+            one.after.unit,
+            number(one.before.median),
+            spread(one.before),
+            number(one.after.median),
+            spread(one.after),
+            "" if one.ratio is None else f"{one.ratio:.2f}",
+            Text(one.change, COLOURS.get(one.change, "")),
+        )
+    console.print(table)
+    for difference in differences(before, after):
+        console.print(difference, markup=False)

@@ -1,0 +1,84 @@
+"""``python -m benchmarks all``: every measuring scenario in turn, and the table of targets."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.table import Table
+from rich.text import Text
+
+from benchmarks import records, report
+from benchmarks.measuring import FOLDER, SCENARIOS, draw, measured
+from benchmarks.records import Record
+from benchmarks.runner import Repeats
+
+QUICK: Mapping[str, Mapping[str, Any]] = {
+    "sink": {"seconds": 2.0},
+    "accept": {"seconds": 3.0},
+    "deliver": {"messages": 6000},
+    "end-to-end": {"messages": 10_000},
+    "latency": {"seconds": 5.0},
+    "rtt": {"delay_ms": (50.0,), "seconds": 1.0},
+    "rtt-engine": {"messages": 6000},
+    "skew": {"messages": 5000, "domains": 1000},
+    "large": {"messages": 1500},
+    "attachments": {"messages": 200, "per_request": 100},
+    "multi-recipient": {"messages": 1000},
+    "stages": {"messages": 3000},
+    "growth": {"messages": 3000, "many": 200_000},
+}
+"""Options that differ from the defaults, so that all of it takes less than ten minutes."""
+ONCE = frozenset({"deliver", "attachments", "multi-recipient", "growth", "skew"})
+"""Measured in one repeat, without warm-up, when it must be quick: they have no target then."""
+
+
+@click.command("all")
+@click.option("--quick", is_flag=True, help="Fewer messages and shorter loads: less than ten minutes.")
+@click.option("--repeats", type=click.IntRange(1, 100), default=3, show_default=True, help="Of each scenario.")
+@click.option("--only", type=click.Choice(list(SCENARIOS)), multiple=True, help="Only these.")
+@click.option("--into", "folder", type=FOLDER, help="Write records and plots into this folder.")
+def everything(quick: bool, repeats: int, only: tuple[str, ...], folder: Path | None) -> None:
+    """Measure everything, and tell which targets are met.
+
+    Exit 1 when a message was lost or a scenario could not be run; a target that is missed is told, and no error.
+    """
+    console = report.console()
+    found: list[Record] = []
+    failed: dict[str, str] = {}
+    for name, (kind, make) in SCENARIOS.items():
+        if only and name not in only:
+            continue
+        scenario = make(kind(**(QUICK.get(name, {}) if quick else {})))
+        plan = Repeats(repeats=1, warm_up=0.0) if quick and name in ONCE else Repeats(repeats=repeats)
+        try:
+            record = measured(scenario, plan, console)
+        except click.ClickException as error:
+            failed[name] = error.message
+            continue
+        except Exception as error:
+            # A defect of one scenario: told, and no reason to lose the figures of the others.
+            console.print_exception()
+            failed[name] = repr(error)
+            continue
+        found.append(record)
+        if folder is not None:
+            records.write(record, folder / f"{name}.json")
+            draw(record, folder)
+    console.print(targets(found))
+    for name, reason in failed.items():
+        console.print(f"[red]{name} could not be measured: {reason}[/]")
+    raise SystemExit(bool(failed) or any(record.broken for record in found))
+
+
+def targets(found: Sequence[Record]) -> Table:
+    """Every figure that has a target."""
+    table = Table("scenario", "what", "measured", "spread", "target", title="Targets", box=None, pad_edge=False)
+    for record in found:
+        for figure in record.figures:
+            if figure.target is not None:
+                measured_as = f"{report.number(figure.median)} {figure.unit}"
+                table.add_row(record.scenario, figure.name, measured_as, report.spread(figure), report.standing(figure))
+        for broken in record.broken:
+            table.add_row(record.scenario, Text(broken, "red"))
+    return table

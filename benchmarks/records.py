@@ -1,0 +1,119 @@
+"""What a measurement leaves behind: figures with their spread, one record a scenario, kept as JSON. Pure.
+
+A figure is one quantity over the repeats of a run. It is told as the median with the least and the greatest: three or
+five repeats are too few for a deviation, and hiding the worst would flatter.
+"""
+
+from enum import StrEnum
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+
+class Better(StrEnum):
+    """Which way a figure improves."""
+
+    HIGHER = "higher"
+    LOWER = "lower"
+
+
+class Figure(Struct, frozen=True, kw_only=True):
+    """One quantity, a value a repeat."""
+
+    name: str
+    unit: str
+    better: Better
+    values: tuple[float, ...]
+    target: float | None = None
+    """What the figure must reach (or stay under), where somebody has said so."""
+
+    @property
+    def median(self) -> float:
+        return median(self.values)
+
+    @property
+    def low(self) -> float:
+        return min(self.values)
+
+    @property
+    def high(self) -> float:
+        return max(self.values)
+
+    @property
+    def passes(self) -> bool | None:
+        """Whether the median reaches the target; None without one."""
+        if self.target is None:
+            return None
+        return self.median >= self.target if self.better is Better.HIGHER else self.median <= self.target
+
+
+class Usage(Struct, frozen=True, kw_only=True):
+    """What one part took during one repeat."""
+
+    cpu_s: float
+    peak_resident_mb: float
+    """Of its largest process."""
+    peak_proportional_mb: float
+    """Of its largest process, shared pages counted in shares."""
+    processes: int
+
+
+class Sample(Struct, frozen=True, array_like=True):
+    """A moment of a repeat: seconds from its start, and messages a second then."""
+
+    at_s: float
+    rate: float
+
+
+class Repeat(Struct, frozen=True, kw_only=True):
+    """One repeat of a scenario, as it was measured."""
+
+    figures: dict[str, float]
+    seconds: float
+    promised: int = 0
+    """Messages for which the sender has an answer that counts (a 202, a 250)."""
+    counted: int = 0
+    """Of these, found by their unique ids where they must be: at the sink, or in the journal."""
+    copies: int = 0
+    """Found beyond the first of each."""
+    usage: dict[str, Usage] = {}
+    """By part: an actor, Postgres, Ray, the sink, the harness itself."""
+    throughput: tuple[Sample, ...] = ()
+    latencies_ms: dict[str, tuple[float, ...]] = {}
+    """By what was timed; a sample in order of size, where there are many."""
+
+    @property
+    def lost(self) -> int:
+        return self.promised - self.counted
+
+
+class Record(Struct, frozen=True, kw_only=True):
+    """A run of a scenario, whole."""
+
+    scenario: str
+    title: str
+    started_at: str
+    """ISO-8601, UTC."""
+    took_s: float
+    commit: str
+    machine: dict[str, Any]
+    settings: dict[str, Any]
+    figures: tuple[Figure, ...]
+    repeats: tuple[Repeat, ...]
+    notes: tuple[str, ...] = ()
+    """What a reader must know to understand the figures."""
+    broken: tuple[str, ...] = ()
+    """Messages lost, and whatever else makes the figures worthless. Empty when all is well."""
+
+
+def write(record: Record, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(msgspec.json.format(msgspec.json.encode(record), indent=1) + b"\n")
+
+
+def read(path: Path) -> Record:
+    """Raises OSError, msgspec.DecodeError."""
+    return msgspec.json.decode(path.read_bytes(), type=Record)

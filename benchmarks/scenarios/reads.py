@@ -1,0 +1,160 @@
+"""The reads scenario: a message's timeline and a batch's counts, with millions of events stored.
+
+A batch is accepted over HTTP and stays (it is due in an hour); ClickHouse is filled, while postray is down, with events
+of as many other messages as it takes, and with a second event for each message of the batch. Then one client asks, one
+request after the other.
+"""
+
+import time
+from collections.abc import Iterator
+from random import Random
+from typing import Annotated
+
+from msgspec import Meta
+
+from analytics.client import ClickHouse
+from benchmarks.blocking import to_its_end
+from benchmarks.client import Client
+from benchmarks.load import Load
+from benchmarks.mail import Mail, Shape
+from benchmarks.phases import Tell
+from benchmarks.records import Better, Repeat
+from benchmarks.runner import Measure
+from benchmarks.scenarios.sending import Clients, Messages, Sending, WorldOptions
+from benchmarks.series import percentile, thinned
+from cluster.settings import ClickHouseSettings
+
+LATER_S = 3600
+PER_REQUEST = 1000
+EVENTS = 5_000_000
+BATCH = 100_000
+"""The amounts to which the targets belong."""
+TIMELINE = "GET /v3/messages/{id}"
+AGGREGATE = "GET /v3/mail/batch/{id}"
+
+OTHERS = """
+INSERT INTO events (event_id, at, tenant_id, message_id, event, recipient, recipient_domain, attempt, site, mx_host,
+    mx_ip, tls_version, tls_cipher, smtp_response, duration_ms)
+SELECT 'evt_0' || leftPad(toString(number), 25, '0'), now64(3, 'UTC') - toIntervalMillisecond(number % 2000000000),
+    'tnt_others', 'msg_0' || leftPad(toString(intDiv(number, 2)), 25, '0'),
+    if(number % 2 = 0, 'processed', 'delivered'), 'reader' || toString(number) || '@example.org', 'example.org',
+    number % 2, 'example.org', 'mx.example.org', '127.0.0.1', 'TLSv1.3', 'TLS_AES_256_GCM_SHA384', '2.0.0 taken', 12
+FROM numbers({events:UInt64})
+"""
+DELIVERED = """
+INSERT INTO events
+SELECT * REPLACE(event_id || '-delivered' AS event_id, at + toIntervalMillisecond(50) AS at, 'delivered' AS event)
+FROM (SELECT * FROM events WHERE batch_id = {batch_id:String})
+"""
+
+
+class Options(WorldOptions, frozen=True, kw_only=True):
+    """What a run is told."""
+
+    events: Annotated[int, Meta(ge=0, le=100_000_000, description="Events of other messages in ClickHouse.")] = EVENTS
+    batch: Messages = BATCH
+    timelines: Annotated[int, Meta(ge=10, le=100_000, description="Messages asked for in each repeat.")] = 500
+    aggregates: Annotated[int, Meta(ge=10, le=100_000, description="Times that the batch is asked for.")] = 200
+    clients: Clients = 4
+
+
+class Reads:
+    """See the module."""
+
+    name = "reads"
+    title = "A message's timeline and a batch's counts, with millions of events stored"
+    notes = ("One client, one request after the other; every message asked for has events, and is another.",)
+
+    def __init__(self, options: Options) -> None:
+        self.settings = options
+        self._mail = Mail(Shape())
+        self._sending = Sending(options)
+        self._random = Random(1)
+        self._message_ids: tuple[str, ...] = ()
+        self._batch_id = ""
+
+    @property
+    def measures(self) -> tuple[Measure, ...]:
+        meant = self.settings.events >= EVENTS and self.settings.batch >= BATCH
+        return (
+            Measure(f"{TIMELINE} p50", "ms", Better.LOWER, 10.0 if meant else None),
+            Measure(f"{TIMELINE} p99", "ms", Better.LOWER),
+            Measure(f"{AGGREGATE} p50", "ms", Better.LOWER, 50.0 if meant else None),
+            Measure(f"{AGGREGATE} p99", "ms", Better.LOWER),
+        )
+
+    async def open(self, tell: Tell) -> None:
+        await self._sending.open(tell)
+        postray = self._sending.world.postray
+        answer = await Client(postray.url, postray.key).post("/v3/mail/batch")
+        self._batch_id = answer.json()["batch_id"]
+        load = self._sending.load(self.settings.clients)
+        await load.open()
+        tell("accepting the batch", 0)
+        try:
+            await load.as_fast_as_answered(self._bodies())
+        finally:
+            load.close()
+        self._message_ids = load.message_ids
+        tell("filling ClickHouse", 0)
+        # It records what it still has when it stops; and one process may hold the engine.
+        await to_its_end(postray.stop)
+        await to_its_end(self._fill)
+        tell("starting again", 0)
+        await to_its_end(postray.start)
+
+    async def close(self) -> None:
+        await self._sending.close()
+
+    def _bodies(self) -> Iterator[bytes]:
+        send_at = int(time.time()) + LATER_S
+        for start in range(0, self.settings.batch, PER_REQUEST):
+            numbers = range(start, min(start + PER_REQUEST, self.settings.batch))
+            yield self._mail.body(numbers, send_at, self._batch_id)
+
+    def _fill(self) -> None:
+        client = ClickHouse.open(ClickHouseSettings(), self._sending.world.postray.data_dir)
+        try:
+            client.migrate()
+            client.rows(OTHERS, events=self.settings.events)
+            client.rows(DELIVERED, batch_id=self._batch_id)
+        finally:
+            client.close()
+
+    async def measure(self, share: float, tell: Tell) -> Repeat:
+        options, world = self.settings, self._sending.world
+        load = self._sending.load(1)
+        await load.open()
+        watch = world.watch()
+        await watch.start()
+        began = time.monotonic()
+        asked = self._random.sample(self._message_ids, min(len(self._message_ids), round(share * options.timelines)))
+        try:
+            tell(TIMELINE, 0)
+            timelines = [await self._timeline(load, message_id) for message_id in asked]
+            tell(AGGREGATE, 0.5)
+            aggregates = [await self._aggregate(load) for _ in range(max(1, round(share * options.aggregates)))]
+        finally:
+            load.close()
+        samples = {TIMELINE: [ms for ms, _ in timelines], AGGREGATE: [ms for ms, _ in aggregates]}
+        return Repeat(
+            figures={
+                f"{name} p{part * 100:g}": percentile(values, part)
+                for name, values in samples.items()
+                for part in (0.5, 0.99)
+            },
+            seconds=round(time.monotonic() - began, 3),
+            promised=len(asked),
+            counted=sum(whole for _, whole in timelines),
+            usage=await watch.stop(),
+            latencies_ms={name: thinned(values) for name, values in samples.items()},
+        )
+
+    async def _timeline(self, load: Load, message_id: str) -> tuple[float, bool]:
+        """Milliseconds, and whether both events were told."""
+        took_s, body = await load.get(f"/v3/messages/{message_id}")
+        return took_s * 1000, body.count(b'"event_type"') == 2
+
+    async def _aggregate(self, load: Load) -> tuple[float, bool]:
+        took_s, body = await load.get(f"/v3/mail/batch/{self._batch_id}")
+        return took_s * 1000, b"total_messages" in body

@@ -1,0 +1,169 @@
+"""The skew scenario: ten thousand domains, few of them large, and limits on the largest.
+
+Direct mode, with a DNS server of the harness's (``names.py``) in which every domain has a mail host of its own, so that
+each is a site. In each repeat the same number of messages goes first to one domain, and then to all of them in Zipf's
+order (the nth largest gets 1/n of what the largest gets), of which the ten largest may take so many messages a second.
+"""
+
+import bisect
+import itertools
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
+from pathlib import Path
+from random import Random
+from typing import Annotated
+
+from msgspec import Meta
+
+from benchmarks.blocking import to_its_end
+from benchmarks.mail import Mail
+from benchmarks.names import domain
+from benchmarks.phases import Tell
+from benchmarks.records import Better, Repeat, Usage
+from benchmarks.runner import Measure
+from benchmarks.scenarios.blast import Options, Shot, fire, repeat_of
+from benchmarks.scenarios.sending import COUNTED, Messages, Sending
+from benchmarks.server_process import ServerProcess
+from benchmarks.world import Arrivals
+from cluster.settings import host_port
+
+LIMITED = 10
+ALONE = 0
+"""The number of the domain that gets everything; those of the many begin at 1."""
+DOMAINS, MESSAGES = 10_000, 50_000
+"""The amounts to which the target belongs."""
+COST_TARGET = 1.5
+WINDOW_S = 1.0
+
+
+class SkewOptions(Options, frozen=True, kw_only=True):
+    messages: Messages = MESSAGES
+    domains: Annotated[int, Meta(ge=20, le=1_000_000, description="Recipients' domains.")] = DOMAINS
+    limit: Annotated[int, Meta(ge=1, le=10_000, description="Messages a second to each of the ten largest.")] = 300
+
+
+class Skew:
+    """See the module."""
+
+    name = "skew"
+    title = "Many domains in Zipf's order with limits on the ten largest, against one domain"
+    notes = (
+        COUNTED,
+        "unlimited of many: the messages to all domains but the ten largest, until the last of them has arrived. "
+        "busiest second: the most that the sink got for one limited domain in any second, by its clock.",
+    )
+
+    def __init__(self, options: SkewOptions) -> None:
+        self.settings = options
+        self._domain_of = zipf(options.domains)
+        self._one = Mail(options.shape, lambda _: domain(ALONE))
+        self._many = Mail(options.shape, lambda number: domain(self._domain_of(number)))
+        self._stack = AsyncExitStack()
+        self._shaping = Path()
+        self._nameserver = ""
+        self._sending = Sending(options, self._route)
+
+    @property
+    def measures(self) -> tuple[Measure, ...]:
+        meant = self.settings.domains >= DOMAINS and self.settings.messages >= MESSAGES
+        return (
+            Measure("delivered, one domain", "msg/s", Better.HIGHER),
+            Measure("delivered, unlimited of many", "msg/s", Better.HIGHER),
+            Measure("busiest second", "msg", Better.LOWER),
+            Measure("CPU, one domain", "µs/msg", Better.LOWER),
+            Measure("CPU, many domains", "µs/msg", Better.LOWER),
+            Measure("many / one", "times", Better.LOWER, COST_TARGET if meant else None),
+        )
+
+    async def open(self, tell: Tell) -> None:
+        directory = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="pr-skew-")))
+        names = ServerProcess("benchmarks.names", (), directory / "names.err")
+        self._stack.push_async_callback(to_its_end, names.stop)
+        self._nameserver = await to_its_end(names.start)
+        self._shaping = directory / "shaping.toml"
+        self._stack.push_async_callback(self._sending.close)
+        await self._sending.open(tell)
+        self._sending.world.beside["names"] = names.pid
+
+    async def close(self) -> None:
+        await self._stack.aclose()
+
+    def _route(self, sink: str) -> Mapping[str, str]:
+        domains = ", ".join(f'"{domain(number)}"' for number in range(1, LIMITED + 1))
+        self._shaping.write_text(
+            f'[[rule]]\nname = "largest"\ndomain = [{domains}]\nmessage_rate = "{self.settings.limit}/s"\n',
+            encoding="ascii",
+        )
+        return {
+            "POSTRAY_DELIVERY_MODE": "direct",
+            "POSTRAY_DELIVERY_SHAPING_FILE": str(self._shaping),
+            "POSTRAY_SMTP_PORT": str(host_port(sink)[1]),
+            # Our mail hosts are all on loopback, where none of the real ones may be.
+            "POSTRAY_SMTP_PROHIBITED_NETWORKS": "",
+            "POSTRAY_DNS_NAMESERVERS": self._nameserver,
+            "POSTRAY_TLS_MTA_STS": "false",
+        }
+
+    async def measure(self, share: float, tell: Tell) -> Repeat:
+        one, _, _ = await self._shot(self._one, share, tell)
+        many, arrivals, shot = await self._shot(self._many, share, tell)
+        by_domain = arrived_by_domain(arrivals)
+        limited = {domain(number) for number in range(1, LIMITED + 1)}
+        free = [at for name, moments in by_domain.items() if name not in limited for at in moments]
+        costs = one.figures["CPU"], many.figures["CPU"]
+        return Repeat(
+            figures={
+                "delivered, one domain": one.figures["delivered"],
+                "delivered, unlimited of many": len(free) / (max(free, default=shot.began + 1) - shot.began),
+                "busiest second": max((busiest(by_domain[name]) for name in limited if name in by_domain), default=0),
+                "CPU, one domain": costs[0],
+                "CPU, many domains": costs[1],
+                "many / one": costs[1] / costs[0],
+            },
+            seconds=one.seconds + many.seconds,
+            promised=one.promised + many.promised,
+            counted=one.counted + many.counted,
+            copies=one.copies + many.copies,
+            usage=many.usage,
+            throughput=many.throughput,
+        )
+
+    async def _shot(self, mail: Mail, share: float, tell: Tell) -> tuple[Repeat, Arrivals, Shot]:
+        world = self._sending.world
+        watch = world.watch()
+        await watch.start()
+        shot = await fire(self._sending, mail, round(share * self.settings.messages), self.settings, tell)
+        usage: dict[str, Usage] = await watch.stop()
+        return repeat_of(world, shot, time.time(), usage), world.arrivals, shot
+
+
+def zipf(count: int) -> Callable[[int], int]:
+    """The rank of message number so-and-so among ``count`` domains: from 1, the nth as often as 1/n says. The same
+    number has always the same rank."""
+    sums = list(itertools.accumulate(1 / rank for rank in range(1, count + 1)))
+
+    def rank(number: int) -> int:
+        return bisect.bisect_left(sums, Random(number).random() * sums[-1]) + 1
+
+    return rank
+
+
+def arrived_by_domain(arrivals: Arrivals) -> dict[str, list[float]]:
+    """When each domain's messages came."""
+    found: dict[str, list[float]] = defaultdict(list)
+    for (_, recipient), at in arrivals.first_at.items():
+        found[recipient.rpartition("@")[2]].append(at)
+    return found
+
+
+def busiest(moments: Sequence[float]) -> int:
+    """The most moments within any one second."""
+    ordered, most, first = sorted(moments), 0, 0
+    for last, at in enumerate(ordered):
+        while at - ordered[first] >= WINDOW_S:
+            first += 1
+        most = max(most, last - first + 1)
+    return most

@@ -1,0 +1,314 @@
+"""The stages scenario: what each step of a message's way costs, in µs of CPU a message, one after the other.
+
+The code is the product's own, called as its actors call it, with batches of their sizes; the journal and ClickHouse are
+real, the sink is another process. CPU is this process's with all its threads, and Postgres's where a step uses it. What
+is not in it: HTTP, Ray's calls between processes, the scheduler, and what the sink spends.
+"""
+
+import asyncio
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Annotated, TypeVar
+
+import msgspec
+import psutil
+from msgspec import Meta, Struct
+
+from actors.compose.dkim import Signer, generate_rsa_key, load_private_key
+from actors.compose.message import compose_message
+from actors.compose.mime import Skeleton, compile_content
+from actors.delivery.envelope import Envelope
+from actors.delivery.smtp import SmtpConnection
+from actors.dispatch import decode_offer
+from analytics.client import ClickHouse
+from analytics.events import Delivered, Event, decode_batch, encode_batch
+from analytics.rows import columns
+from api.conversion import new_request
+from api.mail_request import MailSend
+from api.validation import check
+from benchmarks.blocking import to_its_end
+from benchmarks.mail import Mail, Shape
+from benchmarks.phases import Tell
+from benchmarks.records import Better, Repeat
+from benchmarks.runner import Measure
+from benchmarks.scenarios.sending import Messages, PerRequest
+from benchmarks.sink import SinkOptions, Writing
+from benchmarks.sink_log import Receipt, Tail
+from benchmarks.sink_process import SinkProcess
+from cluster.embedded import EmbeddedPostgres
+from cluster.ids import new_id
+from cluster.journal.records import Claimed, NewRequest, Outcome, Waiting, decode_content, decode_personal
+from cluster.journal.store import Journal, migrate
+from cluster.policy.lifecycle import Status
+from cluster.settings import ClickHouseSettings, SmtpSettings, host_port
+
+DECODE = "decode, validate, convert"
+COMMIT = "intake commit"
+DISPATCH = "dispatch"
+CLAIM = "claim"
+COMPOSE = "render, MIME"
+SIGN = "DKIM"
+SEND = "transaction"
+OUTCOME = "outcome commit"
+RECORD = "recorder"
+SUM = "sum"
+STAGES = (DECODE, COMMIT, DISPATCH, CLAIM, COMPOSE, SIGN, SEND, OUTCOME, RECORD)
+
+CLAIMED_AT_ONCE = 64
+OUTCOMES_AT_ONCE = 500
+OFFERED_AT_ONCE = 1000
+LEASE_S = 600.0
+SENDER = "bench@mail.example.com"
+WRITTEN_S = 0.2
+"""After this the sink has written its log."""
+
+T = TypeVar("T")
+_decode_mail = msgspec.json.Decoder(MailSend).decode
+_encode_offer = msgspec.msgpack.Encoder().encode
+
+
+class Options(Struct, frozen=True, kw_only=True):
+    """What a run is told."""
+
+    messages: Messages = 5000
+    per_request: PerRequest = 1000
+    connections: Annotated[int, Meta(ge=1, le=200, description="SMTP connections to the sink.")] = 20
+
+
+class Made(Struct, frozen=True):
+    """A message ready for its transaction."""
+
+    delivery: Claimed
+    data: bytes
+
+
+class Stages:
+    """See the module."""
+
+    name = "stages"
+    title = "CPU a message, stage by stage"
+    notes = (
+        "Not in it: HTTP, Ray's calls, the scheduler, the sink. The sum is what one core would need for a message.",
+        "Messages are counted at the sink, by their ids.",
+    )
+
+    def __init__(self, options: Options) -> None:
+        self.settings = options
+        self._mail = Mail(Shape())
+        self._stack = AsyncExitStack()
+        self._next = 1
+
+    @property
+    def measures(self) -> tuple[Measure, ...]:
+        return tuple(Measure(name, "µs/msg", Better.LOWER) for name in (*STAGES, SUM))
+
+    async def open(self, tell: Tell) -> None:
+        # Readable: under root, Postgres runs as another user.
+        directory = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="pr-stages-")))
+        directory.chmod(0o755)
+        self._postgres = EmbeddedPostgres(directory / "postgres")
+        self._stack.push_async_callback(to_its_end, self._postgres.stop)
+        dsn = await to_its_end(self._postgres.start)
+        await migrate(dsn)
+        self._journal = Journal(dsn, application="stages", offer_grace_s=LEASE_S)
+        await self._journal.open()
+        self._stack.push_async_callback(self._journal.close)
+        self._tenant_id = await self._journal.create_tenant("bench")
+        self._epoch, _ = await self._journal.register_actor("stages", "here")
+        self._clickhouse = await to_its_end(ClickHouse.open, ClickHouseSettings(), directory)
+        self._stack.callback(self._clickhouse.close)
+        self._clickhouse.migrate()
+        sink = SinkProcess(directory / "sink", SinkOptions(writing=Writing.SOON))
+        self._stack.callback(sink.stop)
+        await self._connect(await to_its_end(sink.start))
+        self._tail: Tail = sink.tail()
+        private_key, _ = generate_rsa_key()
+        self._signer = Signer("mail.example.com", "bench", load_private_key(private_key))
+
+    async def _connect(self, address: str) -> None:
+        host, port = host_port(address)
+        self._connections = [
+            await SmtpConnection.open(host, host, port, settings=SmtpSettings(), helo_name="bench.example.com")
+            for _ in range(self.settings.connections)
+        ]
+        for connection in self._connections:
+            self._stack.callback(connection.abort)
+
+    async def close(self) -> None:
+        await self._stack.aclose()
+
+    async def measure(self, share: float, tell: Tell) -> Repeat:
+        began, clock = time.monotonic(), Clock(self._postgres.pid)
+        messages = max(self.settings.per_request, round(share * self.settings.messages))
+        bodies = [
+            self._mail.body(range(start, start + self.settings.per_request))
+            for start in range(self._next, self._next + messages, self.settings.per_request)
+        ]
+        self._next += len(bodies) * self.settings.per_request
+        self._tail.take()
+        tell("intake", 0)
+        requests = self._take_in(bodies, clock)
+        with clock.running(COMMIT):
+            for request in requests:
+                await self._journal.accept([request])
+        waiting = self._dispatch(requests, clock)
+        tell("delivery", 0.3)
+        claimed = await self._claim(waiting, clock)
+        made = self._compose(claimed, requests, clock)
+        with clock.running(SEND):
+            await self._send_all(made)
+        tell("outcomes", 0.8)
+        batches = await self._commit(made, clock)
+        with clock.running(RECORD):
+            self._clickhouse.insert(columns([event for batch in batches for event in decode_batch(batch)]))
+        await asyncio.sleep(WRITTEN_S)
+        counted = {line.message_id for line in self._tail.take() if isinstance(line, Receipt) and line.accepted}
+        figures = {name: clock.took_s[name] / len(claimed) * 1e6 for name in STAGES}
+        return Repeat(
+            figures=figures | {SUM: sum(figures.values())},
+            seconds=round(time.monotonic() - began, 3),
+            promised=len(made),
+            counted=len(counted & {one.delivery.message_id for one in made}),
+        )
+
+    # The stages
+
+    def _take_in(self, bodies: Sequence[bytes], clock: "Clock") -> list[NewRequest]:
+        found = []
+        with clock.running(DECODE):
+            for body in bodies:
+                mail = _decode_mail(body)
+                checked = check(mail)
+                assert not checked.faults
+                now, lifetime = datetime.now(UTC), timedelta(days=1)
+                found.append(
+                    new_request(
+                        mail, checked.files, tenant_id=self._tenant_id, sandbox=False, now=now, lifetime=lifetime
+                    )
+                )
+        return found
+
+    def _dispatch(self, requests: Sequence[NewRequest], clock: "Clock") -> list[Waiting]:
+        """To the delivery actor's side of an offer, without the call between the processes."""
+        with clock.running(DISPATCH):
+            due = [
+                Waiting(message.id, number, request.tenant_id, recipient.domain)
+                for request in requests
+                for message in request.messages
+                for number, recipient in enumerate(message.recipients)
+            ]
+            return [one for some in _in_turn(due, OFFERED_AT_ONCE) for one in decode_offer(_encode_offer(list(some)))]
+
+    async def _claim(self, waiting: Sequence[Waiting], clock: "Clock") -> list[Claimed]:
+        claimed: list[Claimed] = []
+        with clock.running(CLAIM):
+            for some in _in_turn(waiting, CLAIMED_AT_ONCE):
+                claimed += await self._journal.claim(some, owner=self._epoch, lease_s=LEASE_S)
+        return claimed
+
+    def _compose(self, claimed: Sequence[Claimed], requests: Sequence[NewRequest], clock: "Clock") -> list[Made]:
+        """Twice, without and with a signature: the difference is what signing costs."""
+        with clock.running(COMPOSE):
+            skeletons = {request.id: compile_content(decode_content(request.content), {}) for request in requests}
+            for delivery in claimed:
+                _composed(delivery, skeletons, None)
+        with clock.running(SIGN):
+            made = [Made(delivery, _composed(delivery, skeletons, self._signer)) for delivery in claimed]
+        clock.took_s[SIGN] -= clock.took_s[COMPOSE]
+        return made
+
+    async def _send_all(self, made: Sequence[Made]) -> None:
+        left = iter(made)
+        await asyncio.gather(*(self._send(connection, left) for connection in self._connections))
+
+    async def _send(self, connection: SmtpConnection, left: Iterator[Made]) -> None:
+        for one in left:
+            result = await connection.send(Envelope(SENDER, (one.delivery.recipient,)), one.data)
+            assert result.final is not None and result.final.positive
+
+    async def _commit(self, made: Sequence[Made], clock: "Clock") -> list[bytes]:
+        """Returns the encoded events."""
+        batches = []
+        with clock.running(OUTCOME):
+            for some in _in_turn(made, OUTCOMES_AT_ONCE):
+                events = encode_batch([_event(one.delivery) for one in some])
+                outcomes = [_outcome(one.delivery) for one in some]
+                await self._journal.commit_outcomes(outcomes, owner=self._epoch, events=events)
+                batches.append(events)
+        return batches
+
+
+class Clock:
+    """CPU seconds by stage: of this process, and of the Postgres with this pid."""
+
+    def __init__(self, postgres_pid: int) -> None:
+        self.took_s: dict[str, float] = {}
+        self._postgres = psutil.Process(postgres_pid)
+
+    @contextmanager
+    def running(self, stage: str) -> Iterator[None]:
+        own, others = time.process_time(), self._postgres_s()
+        yield
+        self.took_s[stage] = time.process_time() - own + self._postgres_s() - others
+
+    def _postgres_s(self) -> float:
+        """Its workers come and go; what those took that have gone is the parent's."""
+        spent = 0.0
+        own = self._postgres.cpu_times()
+        spent += own.user + own.system + own.children_user + own.children_system
+        for child in self._postgres.children():
+            try:
+                times = child.cpu_times()
+                spent += times.user + times.system
+            except psutil.NoSuchProcess:
+                continue
+        return spent
+
+
+def _in_turn(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
+    for start in range(0, len(items), size):
+        yield items[start : start + size]
+
+
+def _composed(delivery: Claimed, skeletons: Mapping[str, Skeleton], signer: Signer | None) -> bytes:
+    return compose_message(
+        skeletons[delivery.request_id],
+        decode_personal(delivery.personal),
+        signer,
+        message_id=f"<{delivery.message_id}@mail.example.com>",
+        date=delivery.created_at,
+        signed_at=delivery.created_at,
+    ).data
+
+
+def _outcome(delivery: Claimed) -> Outcome:
+    return Outcome(
+        tenant_id=delivery.tenant_id,
+        message_id=delivery.message_id,
+        recipient_no=delivery.recipient_no,
+        status=Status.DELIVERED,
+        alone=delivery.alone,
+    )
+
+
+def _event(delivery: Claimed) -> Event:
+    return Delivered(
+        id=new_id("evt_"),
+        at=time.time(),
+        tenant_id=delivery.tenant_id,
+        message_id=delivery.message_id,
+        recipient=delivery.recipient,
+        batch_id=delivery.batch_id,
+        attempt=delivery.attempts,
+        site="example.org",
+        mx_host="sink.test",
+        mx_ip="127.0.0.1",
+        tls_version="TLSv1.3",
+        tls_cipher="TLS_AES_256_GCM_SHA384",
+        smtp_response="2.0.0 message taken",
+        duration_ms=5,
+    )

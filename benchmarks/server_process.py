@@ -1,0 +1,52 @@
+"""A server of the harness in a process of its own: it prints where it listens, and ends when its input does."""
+
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+STOP_S = 5.0
+
+
+class ServerProcess:
+    """``python -m MODULE ARGUMENTS``; what it complains of is appended to ``errors``."""
+
+    def __init__(self, module: str, arguments: Sequence[str], errors: Path) -> None:
+        self._command = [sys.executable, "-m", module, *arguments]
+        self._errors = errors
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> str:
+        """Returns its host:port. It ends with this process, however that ends: it reads our end of a pipe."""
+        self._errors.parent.mkdir(parents=True, exist_ok=True)
+        with self._errors.open("ab") as errors:
+            self._process = subprocess.Popen(
+                self._command,
+                cwd=Path(__file__).parents[1],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                start_new_session=True,
+            )
+        assert self._process.stdout is not None
+        return self._process.stdout.readline().decode("ascii").strip()
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    def tell(self, line: bytes) -> None:
+        assert self._process is not None and self._process.stdin is not None
+        self._process.stdin.write(line + b"\n")
+        self._process.stdin.flush()
+
+    def stop(self) -> None:
+        if self._process is None:
+            return
+        process, self._process = self._process, None
+        try:
+            process.communicate(timeout=STOP_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.communicate()

@@ -1,0 +1,112 @@
+"""What each part of a running system takes: CPU seconds, and memory at its peak.
+
+Looks at the processes from outside, so it needs nothing of them. A look costs some milliseconds; the proportional size,
+for which the kernel walks page tables, is taken more rarely than the rest.
+"""
+
+import asyncio
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+import psutil
+from msgspec import Struct
+
+from benchmarks.records import Usage
+
+LOOK_S = 1.0
+DEEP_EVERY = 3
+"""Every so manieth look takes the proportional size, and looks for new processes."""
+
+Parts = Callable[[], Mapping[str, Sequence[int]]]
+"""The pids of each part, as they are now."""
+
+
+class _Seen(Struct, kw_only=True):
+    """One process, as far as it was watched."""
+
+    part: str
+    process: psutil.Process
+    cpu_before_s: float
+    cpu_s: float
+    resident: int = 0
+    proportional: int = 0
+
+
+class Watch:
+    """Watches the processes of ``parts`` from ``start`` to ``stop``."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._seen: dict[int, _Seen] = {}
+        self._began = 0.0
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        self._seen, self._began = {}, time.time()
+        await asyncio.to_thread(self._look, True)
+        self._task = asyncio.create_task(self._look_for_ever())
+
+    async def stop(self) -> dict[str, Usage]:
+        """What each part took since ``start``."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait({self._task})
+        await asyncio.to_thread(self._look, True)
+        return usages(self._seen.values())
+
+    async def _look_for_ever(self) -> None:
+        looks = 0
+        while True:
+            await asyncio.sleep(LOOK_S)
+            looks += 1
+            await asyncio.to_thread(self._look, looks % DEEP_EVERY == 0)
+
+    def _look(self, deep: bool) -> None:
+        if deep:
+            self._find()
+        for seen in self._seen.values():
+            try:
+                with seen.process.oneshot():
+                    times = seen.process.cpu_times()
+                    seen.cpu_s = times.user + times.system
+                    seen.resident = max(seen.resident, seen.process.memory_info().rss)
+                if deep:
+                    seen.proportional = max(seen.proportional, seen.process.memory_full_info().pss)
+            except psutil.Error:
+                continue  # it has ended: what it had taken stays known
+
+    def _find(self) -> None:
+        try:
+            parts = self._parts()
+        except psutil.Error:
+            return  # it is being stopped
+        for part, pids in parts.items():
+            for pid in pids:
+                if pid in self._seen:
+                    continue
+                try:
+                    process = psutil.Process(pid)
+                    times = process.cpu_times()
+                    born_meanwhile = process.create_time() >= self._began
+                except psutil.Error:
+                    continue
+                spent = times.user + times.system
+                before = 0.0 if born_meanwhile else spent
+                self._seen[pid] = _Seen(part=part, process=process, cpu_before_s=before, cpu_s=spent)
+
+
+def usages(seen: Iterable[_Seen]) -> dict[str, Usage]:
+    """By part: CPU of all its processes, memory of its largest."""
+    by_part: dict[str, list[_Seen]] = defaultdict(list)
+    for one in seen:
+        by_part[one.part].append(one)
+    return {
+        part: Usage(
+            cpu_s=round(sum(one.cpu_s - one.cpu_before_s for one in ones), 3),
+            peak_resident_mb=round(max(one.resident for one in ones) / 2**20, 1),
+            peak_proportional_mb=round(max(one.proportional for one in ones) / 2**20, 1),
+            processes=len(ones),
+        )
+        for part, ones in sorted(by_part.items())
+    }

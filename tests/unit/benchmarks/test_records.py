@@ -1,0 +1,112 @@
+"""Figures, records, and what changed between two of them."""
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from benchmarks import compare, records, report
+from benchmarks.compare import Change
+from benchmarks.records import Better, Figure, Record, Repeat, Usage
+
+
+def figure(*values: float, better: Better = Better.HIGHER, target: float | None = None) -> Figure:
+    return Figure(name="delivered", unit="msg/s", better=better, values=values, target=target)
+
+
+def record(*figures: Figure, commit: str = "a", connections: int = 40, repeats: tuple[Repeat, ...] = ()) -> Record:
+    return Record(
+        scenario="end-to-end",
+        title="all of it",
+        started_at="2026-01-01T00:00:00+00:00",
+        took_s=1.0,
+        commit=commit,
+        machine={"cpus": 2},
+        settings={"connections": connections},
+        figures=figures,
+        repeats=repeats,
+    )
+
+
+def test_a_figure_is_its_median_and_its_ends() -> None:
+    one = figure(3.0, 1.0, 8.0)
+    assert (one.low, one.median, one.high) == (1.0, 3.0, 8.0)
+
+
+@pytest.mark.parametrize(
+    ("better", "target", "passes"),
+    [
+        (Better.HIGHER, None, None),
+        (Better.HIGHER, 3.0, True),
+        (Better.HIGHER, 3.1, False),
+        (Better.LOWER, 3.0, True),
+        (Better.LOWER, 2.9, False),
+    ],
+)
+def test_the_median_must_reach_the_target(better: Better, target: float | None, passes: bool | None) -> None:
+    assert figure(1.0, 3.0, 8.0, better=better, target=target).passes is passes
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "better", "expected"),
+    [
+        ((100, 101, 102), (110, 111, 112), Better.HIGHER, Change.BETTER),
+        ((110, 111, 112), (100, 101, 102), Better.HIGHER, Change.WORSE),
+        ((110, 111, 112), (100, 101, 102), Better.LOWER, Change.BETTER),
+        ((100, 101, 102), (110, 111, 112), Better.LOWER, Change.WORSE),
+        ((100, 105, 110), (108, 112, 118), Better.HIGHER, Change.WITHIN_NOISE),  # they overlap
+        ((100, 101, 130), (131, 131, 131), Better.HIGHER, Change.WITHIN_NOISE),  # no overlap, but so wide a spread
+        ((100, 101, 102), (100, 101, 102), Better.HIGHER, Change.WITHIN_NOISE),
+        ((100, 101), (200, 201, 202), Better.HIGHER, Change.TOO_FEW),
+        ((100, 101, 102), (200,), Better.HIGHER, Change.TOO_FEW),
+    ],
+)
+def test_what_counts_as_a_change(
+    before: tuple[float, ...], after: tuple[float, ...], better: Better, expected: Change
+) -> None:
+    assert compare.change(figure(*before, better=better), figure(*after, better=better)) is expected
+
+
+def test_only_figures_of_both_are_compared() -> None:
+    other = Figure(name="other", unit="ms", better=Better.LOWER, values=(1.0, 1.0, 1.0))
+    (compared,) = compare.compare(record(figure(10, 10, 10)), record(figure(30, 30, 30), other))
+    assert compared.change is Change.BETTER
+    assert compared.ratio == 3.0
+
+
+def test_a_comparison_tells_what_else_differs() -> None:
+    assert compare.differences(record(), record()) == []
+    assert compare.differences(record(), record(commit="b", connections=80)) == [
+        "settings: connections 40 → 80",
+        "commit: a → b",
+    ]
+
+
+def test_a_record_is_read_as_it_was_written(tmp_path: Path) -> None:
+    usage = {"postgres": Usage(cpu_s=1.0, peak_resident_mb=2.0, peak_proportional_mb=1.0, processes=5)}
+    written = record(figure(1, 2, 3), repeats=(Repeat(figures={"delivered": 1.0}, seconds=1.0, usage=usage),))
+    path = tmp_path / "new" / "record.json"
+    records.write(written, path)
+    assert records.read(path) == written
+    path.write_text("{}")
+    with pytest.raises(msgspec.DecodeError):
+        records.read(path)
+
+
+def test_lost_is_what_was_promised_and_not_found() -> None:
+    assert Repeat(figures={}, seconds=1.0, promised=10, counted=8).lost == 2
+
+
+def test_usage_sums_time_and_keeps_the_highest_memory() -> None:
+    def repeat(cpu_s: float, memory_mb: float) -> Repeat:
+        took = Usage(cpu_s=cpu_s, peak_resident_mb=memory_mb, peak_proportional_mb=memory_mb / 2, processes=1)
+        return Repeat(figures={}, seconds=1.0, usage={"sink": took})
+
+    (sink,) = report.usage(record(repeats=(repeat(1.0, 50.0), repeat(2.0, 40.0)))).values()
+    assert (sink.cpu_s, sink.peak_resident_mb, sink.peak_proportional_mb) == (3.0, 50.0, 25.0)
+
+
+def test_the_markdown_table_tells_passes_and_falls_short() -> None:
+    lines = report.markdown([record(figure(1, 2, 3, target=2.0), figure(1, 2, 3, target=9.0))]).splitlines()
+    assert lines[2] == "| end-to-end | delivered | 2.00 msg/s | 1.00 to 3.00 | 2.00 | passes |"
+    assert lines[3].endswith("| 9.00 | falls short |")
