@@ -84,6 +84,7 @@ class Claims:
                 self.problem = f"journal unavailable: {error.reason}"
                 log.warning("claim failed transactions=%d reason=%r", len(taken), error.reason)
                 await asyncio.sleep(UNAVAILABLE_S)
+            del taken  # or their sites are held on to for as long as there is nothing more to claim
 
     def _next(self) -> list[Taken]:
         if not self._may_claim() or self._committer.uncommitted > UNCOMMITTED_AT_MOST or self._standing.is_fenced:

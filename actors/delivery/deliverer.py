@@ -185,7 +185,7 @@ class Deliverer:
 
     async def trace(self, site: str, after: int, seconds: float) -> list[TraceLine]:
         """Trace the SMTP dialogue with a site for so many seconds more; its lines numbered above ``after``."""
-        is_new = self._tracer.observer(site) is None
+        is_new = not self._tracer.is_traced(site)
         lines = self._tracer.follow(site, after, seconds)
         if is_new:
             for known in self._sites:
@@ -201,6 +201,9 @@ class Deliverer:
         self._stopping = True
         try:
             async with asyncio.timeout(DRAIN_S):
+                for site in self._sites:
+                    # What no transaction has begun for is not worth waiting for.
+                    await self._claims.give_back(site.pool.take_back())
                 await asyncio.gather(*(site.pool.drain() for site in self._sites))
                 await self._committer.flushed()
                 await self._upkeep.end()

@@ -44,7 +44,7 @@ class Throttle:
     def message_rate(self) -> float:
         """Messages a second that may be begun; 0 sets no limit."""
         rate = self.limits.message_rate
-        return self._adjustments.message_rate(rate.per_second if rate else 0.0) / self._place.shares
+        return self._part_of(self._adjustments.message_rate(rate.per_second if rate else 0.0))
 
     def connections_per_address(self) -> int:
         """How many may be open to one address; 0 sets no limit."""
@@ -53,7 +53,9 @@ class Throttle:
 
     def message_wait_s(self) -> float:
         """Seconds until a transaction may be begun."""
-        return self._messages.wait_s(self.message_rate(), self._clock())
+        now, rate = self._clock(), self.message_rate()
+        wait = self._messages.wait_s(rate, now)
+        return wait + self._slot_wait_s(now + wait, rate) if 0 < rate < 1 else wait
 
     def take_message(self) -> None:
         """One is begun now."""
@@ -69,7 +71,24 @@ class Throttle:
 
     def _opening_rate(self) -> float:
         rate = self.limits.connection_rate
-        return rate.per_second / self._place.shares if rate else 0.0
+        return self._part_of(rate.per_second) if rate else 0.0
+
+    def _slot_wait_s(self, at: float, rate: float) -> float:
+        """Of a share that has less than one message a second: seconds from ``at`` to its next slot. The shares' slots
+        follow each other, for their next messages, sent at once, would be one for each. Exact where they are on one
+        machine, whose clock they share."""
+        cycle = 1 / (rate * MARGIN)
+        slot = cycle / self._place.shares
+        into = (at - self._place.share * slot) % cycle
+        return 0.0 if self._place.shares == 1 or into < slot * (1 - MARGIN) else cycle - into
+
+    def _part_of(self, rate: float) -> float:
+        """This share's part of a rate. Whole messages a second where there are enough for all: of fractions, each share
+        could send the next whole one in the same second, and they would exceed the rate together."""
+        shares = self._place.shares
+        if rate < shares:
+            return rate / shares
+        return float(self._place.part_of(int(rate))) if shares > 1 else rate
 
 
 class _Turns:

@@ -46,6 +46,11 @@ class Tracer:
         trace.until = self._clock() + min(max(seconds, 0.0), LONGEST_S)
         return [line for line in trace.lines if line.number > after]
 
+    def is_traced(self, site: str) -> bool:
+        """Whether somebody watches a site."""
+        self._forget()
+        return site in self._traces
+
     def observer(self, site: str) -> Observe | None:
         """What a new connection of the site tells its lines to; None when nobody watches."""
         if not self._traces:

@@ -50,6 +50,19 @@ def test_no_second_sees_more_than_the_rate_however_late_they_are(rate: int, load
         assert max(arrivals) - min(arrivals) < 10 * 1.03, "and hardly any of it is lost"
 
 
+@pytest.mark.parametrize("rate", [1, 3, 5, 10, 101])
+def test_shares_keep_the_rate_together(rate: int) -> None:
+    times: list[float] = []
+    for share in range(4):
+        clock = Clock()
+        throttle = a_throttle(clock, some_limits(20, message_rate=f"{rate}/s"), Destination("example.com", "", share, 4))
+        end = clock.now + 40
+        while clock.now < end:
+            times.append(turn(throttle, clock))
+    assert most_in_a_second(times) <= rate
+    assert len(times) > 40 * rate * 0.9, "and hardly any of it is lost"
+
+
 def test_what_has_not_been_used_is_not_saved_up() -> None:
     clock = Clock()
     throttle = a_throttle(clock, some_limits(message_rate="10/s"))
