@@ -216,6 +216,9 @@ class Pool:
                 self._serve(group)
             elif not group.workers:
                 del self._groups[group.hop]
+        if not self._groups and self._timer is not None:
+            self._timer.cancel()  # it would only keep the pool of a site that has been let go of
+            self._timer = None
 
     # A worker's life
 

@@ -162,7 +162,11 @@ class Site:
             if self.throttle.message_wait_s() > AHEAD_S:
                 return 0
             places = min(places, max(1, ceil(rate * AHEAD_S)))
-        wanted = min(self.queue.ready, places - self.in_flight)
+        free = places - self.in_flight
+        if free < places // 2 and self.queue.ready > free:
+            # What is claimed keeps the connections busy for a while: a claim for a few costs as much as one for many.
+            return 0
+        wanted = min(self.queue.ready, free)
         if self.allowance is not None:
             wanted = min(wanted, self.allowance.remaining)
         return max(0, wanted)

@@ -7,7 +7,7 @@ from typing import cast
 import pytest
 
 from actors.delivery.pool import Pool
-from actors.delivery.site import AHEAD_S, CLAIMED_PER_CONNECTION, STALLED_S, Site
+from actors.delivery.site import AHEAD_S, CLAIMED_PER_CONNECTION, HURRIED_S, PROBES, STALLED_S, Site
 from cluster.policy.automation import Adjustments
 from cluster.policy.destinations import Destination
 from cluster.policy.quantities import rate
@@ -208,6 +208,31 @@ def test_work_that_comes_to_no_end_is_noticed_within_a_minute() -> None:
     clock.now += 1000
     stalled.append(site.is_stalled)
     assert stalled[2:] == [False, False]
+
+
+def test_what_its_hosts_hold_up_makes_way_soon_when_room_is_short() -> None:
+    clock, pool = Clock(), StillPool()
+    site = a_site(clock, pool=pool, bound=100)
+    pool.connecting = 1
+    for number in range(5):
+        assert site.offer(ready(number))
+    clock.now += HURRIED_S + 0.1
+    assert site.surplus(held=50) == []
+    assert len(site.surplus(held=100)) == 5
+    assert site.is_stalled and not site.room("tnt")
+    site.progressed()
+    assert site.room("tnt") > 0
+
+
+def test_while_no_connection_can_be_made_only_what_it_is_tried_with_waits() -> None:
+    site = a_site(Clock(), bound=100)
+    for number in range(5):
+        assert site.offer(ready(number))
+    site.failed()
+    assert len(site.surplus(held=5)) == 5 - PROBES
+    assert (len(site.queue), site.room("tnt")) == (PROBES, 0)
+    site.worked()
+    assert site.room("tnt") > 0
 
 
 def test_it_is_idle_when_nothing_waits_and_nothing_is_open() -> None:
