@@ -163,7 +163,7 @@ class Site:
                 return 0
             places = min(places, max(1, ceil(rate * AHEAD_S)))
         free = places - self.in_flight
-        if free < places // 2 and self.queue.ready > free:
+        if free < places // 3 and self.queue.ready > free:
             # What is claimed keeps the connections busy for a while: a claim for a few costs as much as one for many.
             return 0
         wanted = min(self.queue.ready, free)

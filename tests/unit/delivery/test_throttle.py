@@ -55,7 +55,8 @@ def test_shares_keep_the_rate_together(rate: int) -> None:
     times: list[float] = []
     for share in range(4):
         clock = Clock()
-        throttle = a_throttle(clock, some_limits(20, message_rate=f"{rate}/s"), Destination("example.com", "", share, 4))
+        place = Destination("example.com", "", share, 4)
+        throttle = a_throttle(clock, some_limits(20, message_rate=f"{rate}/s"), place)
         end = clock.now + 40
         while clock.now < end:
             times.append(turn(throttle, clock))
