@@ -8,7 +8,7 @@ from cluster.policy.destinations import Destination
 from cluster.policy.rate import Gcra
 from cluster.policy.shaping import Limits
 
-MARGIN = 0.98
+MARGIN = 0.95
 """Of a rate, what is used: a host counts in windows of its own, and what left evenly arrives with jitter."""
 LATE_S = 0.005
 """What is begun later than it might have been, by so much at most, is made up for: timers are no finer."""

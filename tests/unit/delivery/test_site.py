@@ -8,6 +8,7 @@ import pytest
 
 from actors.delivery.pool import Pool
 from actors.delivery.site import AHEAD_S, CLAIMED_PER_CONNECTION, HURRIED_S, PROBES, STALLED_S, Site
+from actors.delivery.throttle import MARGIN
 from cluster.policy.automation import Adjustments
 from cluster.policy.destinations import Destination
 from cluster.policy.quantities import rate
@@ -95,7 +96,7 @@ def test_under_a_slow_rate_nothing_is_claimed_long_before_its_turn() -> None:
     site.throttle.take_message()
     site.ended("tnt_1")
     assert site.wanted() == 0
-    assert site.wake_at() == pytest.approx(clock.now + 3600 / 0.98, abs=1)
+    assert site.wake_at() == pytest.approx(clock.now + 3600 / MARGIN, abs=1)
     clock.now = site.wake_at() + 0.01
     assert site.wanted() == 1
 

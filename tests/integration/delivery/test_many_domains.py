@@ -1,0 +1,178 @@
+"""Very many domains: what is remembered of them is bounded, and those that are idle cost neither memory nor time."""
+
+import asyncio
+import gc
+import time
+import tracemalloc
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+
+import msgspec
+import pytest
+
+from actors import dispatch, placing
+from actors.delivery import standing
+from actors.delivery.resolver import Resolver
+from actors.delivery.site import Site
+from actors.in_force import InForce
+from actors.placing import Placer
+from cluster.journal.store import Journal
+from cluster.policy import connections
+from cluster.policy.connections import Addresses
+from cluster.policy.destinations import Destination
+from cluster.settings import DnsSettings
+from cluster.vault import Vault
+from tests.integration.delivery.many_domains import ManyDomains
+from tests.integration.delivery.receiver import receiving
+from tests.integration.delivery.world import DELIVERY, SECRET, a_world, deliver
+from tests.integration.journal.builders import a_message
+
+DOMAINS = 10_000
+AT_ONCE = 100
+SITE_BYTES = 7000
+"""What the docstring of actors/delivery/sites.py promises for an idle site."""
+
+
+@asynccontextmanager
+async def name_server() -> AsyncIterator[ManyDomains]:
+    server = ManyDomains()
+    transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(
+        lambda: server, local_addr=("127.0.0.1", 0)
+    )
+    yield server
+    transport.close()
+
+
+async def test_what_is_remembered_of_the_dns_is_bounded(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(placing, "WAYS_KEPT", 700)
+    async with name_server() as server:
+        settings = DnsSettings(nameservers=(f"127.0.0.1:{server.port}",), cache_entries=1000)
+        resolver = Resolver(settings, clock=time.monotonic, random=lambda: 0.5)
+        in_force = InForce(journal, Vault(SECRET), DELIVERY)
+        placer = Placer(
+            DELIVERY, in_force, resolver, shares=1, port=25, capture=("127.0.0.1", 25), clock=time.monotonic
+        )
+        most = 0
+        for first in range(0, DOMAINS, AT_ONCE):
+            ways = await asyncio.gather(*(placer.learn(f"d{i}.test") for i in range(first, first + AT_ONCE)))
+            assert [way.site for way in ways] == [f"mx.d{i}.test" for i in range(first, first + AT_ONCE)]
+            most = max(most, len(resolver._cache))
+        await resolver.close()
+        assert server.asked >= DOMAINS
+        assert (most, len(resolver._cache), len(placer._ways)) == (1000, 1000, 700)
+        assert resolver._asking == {}
+
+
+async def test_what_is_remembered_of_owners_is_bounded(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dispatch, "OWNERS_KEPT", 1000)
+    monkeypatch.setattr(standing, "OWNED_KEPT", 1000)
+    async with a_world(journal) as world:
+        for place in places(3000):
+            owner = world.dispatcher.owner_of(place)
+            assert owner is not None and owner.name == "delivery-0-0"
+            # As whoever is offered what is not his, or looks at a lane that is empty.
+            assert world.deliverer._standing.owns(place)
+        assert len(world.dispatcher._owners) == 1000
+        assert len(world.deliverer._standing._owned) <= 1000
+
+
+def test_what_is_remembered_of_addresses_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "REMEMBERED", 1000)
+    addresses = Addresses()
+    for i, place in enumerate(places(3000)):
+        address = f"192.0.{i // 250}.{i % 250}"
+        addresses.opened(place, address)
+        addresses.failed("", address, 0.0)
+        addresses.closed(place, address)
+    assert (len(addresses._dead), len(addresses._open)) == (1000, 0)
+
+
+def places(count: int) -> Iterable[Destination]:
+    return (Destination(f"mx.d{i}.test") for i in range(count))
+
+
+async def test_the_memory_of_an_idle_site_is_what_is_stated(journal: Journal) -> None:
+    async with a_world(journal) as world:
+        sites = world.deliverer._sites
+        names = list(places(2000))
+        sites.of(Destination("first.test"))
+        gc.collect()
+        tracemalloc.start()
+        try:
+            for place in names:
+                sites.of(place)
+            gc.collect()
+            used, _ = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        assert 0.5 * SITE_BYTES < used / len(names) <= SITE_BYTES, used / len(names)
+        await world.eventually(lambda: len(sites) == 0)
+        assert sites._sites == {} and sites._turns == {} and sites._timers == {}
+
+
+async def test_a_claim_looks_at_the_sites_that_have_work_alone(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with a_world(journal) as world:
+        sites = world.deliverer._sites
+        for place in places(5000):
+            sites.of(place)
+        looked_at: list[Site] = []
+        wanted = Site.wanted
+
+        def counted(site: Site) -> int:
+            looked_at.append(site)
+            return wanted(site)
+
+        monkeypatch.setattr(Site, "wanted", counted)
+        world.zone("example.com", "127.0.0.1")
+        await deliver(world, *(a_message(f"u{i}@example.com") for i in range(20)))
+        # Each turn and each end of a transaction is a look at that one; a beat looks at none that is idle.
+        assert {site.destination.site for site in looked_at} == {"mx0.example.com"}
+        assert len(looked_at) <= 3 * 20 + 10
+
+
+async def test_sites_are_dropped_with_all_that_is_known_of_them_when_they_are_idle(journal: Journal) -> None:
+    count = 100
+    async with (
+        a_world(journal, dns_settings=DnsSettings(timeout_s=5.0, tries=1)) as world,
+        receiving(world.port, "127.0.0.11") as receiver,
+    ):
+        for i in range(count):
+            world.zone(f"d{i}.test", "127.0.0.11")
+        await deliver(world, *(a_message(f"ada@d{i}.test") for i in range(count)))
+        assert len(receiver.taken) == count
+        deliverer = world.deliverer
+        await world.eventually(lambda: len(deliverer._sites) == 0)
+        assert deliverer._standing._owned == {}
+        assert deliverer._claims.held == set()
+        assert deliverer._arrivals._by_domain == {}
+        assert deliverer._connector._addresses._open == {}
+        assert receiver.most_open() <= count
+        assert all(session.closed_at < asyncio.get_running_loop().time() for session in receiver.sessions)
+
+
+async def test_a_full_actor_does_not_go_through_all_that_is_parked(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = msgspec.structs.replace(DELIVERY, window=50)
+    # Nothing leaves: the ways of all these domains are unknown for as long as the DNS says nothing.
+    async with a_world(journal, settings=settings, dns_settings=DnsSettings(timeout_s=60.0, tries=1)) as world:
+        world.dns.silent = True
+        await world.accept(*(a_message(f"ada@d{i}.test") for i in range(500)))
+        await world.eventually(lambda: len(world.deliverer._claims.held) == 50)
+        looks = 0
+        is_shut = world.deliverer._is_shut
+
+        def counted(place: Destination, tenant_id: str) -> bool:
+            nonlocal looks
+            looks += 1
+            return is_shut(place, tenant_id)
+
+        monkeypatch.setattr(world.deliverer, "_is_shut", counted)
+        for _ in range(3):
+            await world.scheduler.round()
+            await world.scheduler.name_lanes()
+            await asyncio.sleep(0.1)
+        assert len(world.deliverer._parked) >= 400
+        assert looks < 10
