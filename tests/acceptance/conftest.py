@@ -15,6 +15,15 @@ def postray(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningPostray
     postray.stop()
 
 
+@pytest.fixture(autouse=True)
+def nothing_left_running() -> Iterator[None]:
+    """Whatever a test that failed has left running would slow down all that come after it."""
+    before = set(RunningPostray.alive)
+    yield
+    for postray in RunningPostray.alive - before:
+        postray.stop()
+
+
 @pytest.fixture
 async def client(postray: RunningPostray) -> AsyncIterator[Client]:
     client = Client(postray)

@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import httpx
 import psutil
@@ -22,6 +22,9 @@ STOP_S = 10.0
 
 class RunningPostray:
     """``postray up`` in a process of its own."""
+
+    alive: ClassVar[set["RunningPostray"]] = set()
+    """Those that were started and have not ended."""
 
     def __init__(self, data_dir: Path, **variables: str) -> None:
         self.data_dir = data_dir
@@ -55,6 +58,7 @@ class RunningPostray:
             text=True,
             start_new_session=True,
         )
+        self.alive.add(self)
         assert self._process.stdout is not None
         lines = []
         for line in self._process.stdout:
@@ -87,6 +91,7 @@ class RunningPostray:
         running.end(left)
         assert not left, f"processes left: {left}\n{output}"
         self._process = None
+        self.alive.discard(self)
         return took
 
     def ended(self) -> str:
@@ -95,6 +100,7 @@ class RunningPostray:
         output, _ = self._process.communicate(timeout=START_S)
         assert self._process.returncode != 0
         self._process = None
+        self.alive.discard(self)
         return output
 
     def kill(self) -> None:
@@ -103,6 +109,7 @@ class RunningPostray:
         self._process.kill()
         self._process.communicate()
         self._process = None
+        self.alive.discard(self)
 
     def kill_actor(self, name: str) -> int:
         """SIGKILL the process of an actor; returns its pid."""

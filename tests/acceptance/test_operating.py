@@ -42,7 +42,11 @@ async def test_an_operator_halts_a_site_looks_ends_and_goes_on(tmp_path: Path) -
     lines = [json.loads(line) for line in (await tracing).stdout.splitlines()]
     assert any(line["text"].startswith("MAIL FROM:") for line in lines)
     assert not any("Subject:" in line["text"] for line in lines)
-    assert [action["action"] for action in said(postray, "actions")["actions"]] == ["resumed", "suspended"]
+    assert [action["action"] for action in said(postray, "actions")["actions"]] == [
+        "resumed",
+        "bounced",
+        "suspended",
+    ]
     assert said(postray, "explain", waits)["sentences"][1].startswith("Delivered ")
     assert said(postray, "route", "example.com")["site"] == "capture"
     await client.close()

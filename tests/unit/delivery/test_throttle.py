@@ -94,9 +94,9 @@ def test_openings_have_a_rate_of_their_own() -> None:
     throttle = a_throttle(clock, some_limits(connection_rate="2/s"))
     assert throttle.opening_wait_s() == 0
     throttle.take_opening()
-    assert throttle.opening_wait_s() == pytest.approx(0.51, abs=0.01)
+    assert throttle.opening_wait_s() == pytest.approx(0.526, abs=0.01)
     assert throttle.message_wait_s() == 0
-    clock.now += 0.52
+    clock.now += 0.55
     assert throttle.opening_wait_s() == 0
 
 
