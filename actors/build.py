@@ -11,9 +11,6 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from actors.delivery.resolver import Resolver
-from actors.in_force import InForce
-from actors.placing import Placer
 from cluster.context import Context, Links
 from cluster.journal.store import Journal
 from cluster.policy.mx import make_guard
@@ -23,6 +20,9 @@ from cluster.vault import Vault
 if TYPE_CHECKING:
     from actors.capture.sink import CaptureSink
     from actors.delivery.deliverer import Deliverer
+    from actors.delivery.resolver import Resolver
+    from actors.in_force import InForce
+    from actors.placing import Placer
     from actors.recorder import Recorder
     from actors.scheduler import Scheduler
     from actors.supervisor import Supervisor
@@ -102,13 +102,17 @@ def helo_name(settings: Settings) -> str:
 class Ways(Struct, frozen=True):
     """What tells a process where mail goes."""
 
-    in_force: InForce
-    resolver: Resolver
-    placer: Placer
+    in_force: "InForce"
+    resolver: "Resolver"
+    placer: "Placer"
 
 
 def find_ways(context: Context, journal: Journal) -> Ways:
     """A process's own; to be made in its event loop."""
+    from actors.delivery.resolver import Resolver
+    from actors.in_force import InForce
+    from actors.placing import Placer
+
     settings = context.settings
     in_force = InForce(journal, Vault(context.secret_key), settings.delivery)
     resolver = Resolver(settings.dns, clock=time.monotonic, random=random.random)
@@ -125,7 +129,7 @@ def find_ways(context: Context, journal: Journal) -> Ways:
     return Ways(in_force, resolver, placer)
 
 
-def _guard(resolver: Resolver, in_force: InForce, settings: Settings) -> None:
+def _guard(resolver: "Resolver", in_force: "InForce", settings: Settings) -> None:
     """The DNS must not send us to ourselves: our names and addresses are those of the sources in force."""
     resolver.guard = make_guard(
         own_names={helo_name(settings).lower(), *in_force.routing.helo_names},

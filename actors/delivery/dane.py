@@ -19,7 +19,6 @@ import dns.resolver
 from msgspec import Struct
 
 from actors.delivery.remembered import Remembered
-from cluster.policy import mx
 from cluster.policy.dane import NoTlsa, SecureTlsa, Tlsa, TlsaLookup, UnknownTlsa
 from cluster.policy.tls_policy import MxSecurity
 from cluster.settings import DnsSettings, host_port
@@ -163,9 +162,3 @@ class TlsaLookups:
             return _Answer((), secure, canonical, NEGATIVE_TTL_S)
         ttl_s = min(max(float(answer.rrset.ttl), MIN_TTL_S), MAX_TTL_S)
         return _Answer(tuple(answer.rrset), secure, canonical, ttl_s)
-
-
-def names_of(host: str, domain: str) -> tuple[str, ...]:
-    """The names that a DANE-TA certificate may have (RFC 7672 §3.2.3)."""
-    names = [mx.lookup_name(name) for name in (host, domain)]
-    return tuple(dict.fromkeys(name for name in names if isinstance(name, str)))

@@ -8,12 +8,11 @@ records, hosts on which TLS breaks, TLS sessions. One for each delivery actor. N
 import ssl
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from msgspec import Struct
 
 from actors.delivery.connection import SERVICE_NOT_AVAILABLE, ConnectError, Stage
-from actors.delivery.dane import TlsaLookups, names_of
 from actors.delivery.handshake import TlsError
 from actors.delivery.mta_sts import StsPolicies
 from actors.delivery.policy_fetch import PolicyServers
@@ -28,6 +27,9 @@ from cluster.policy.tls_failure import TlsFailure, TlsFault
 from cluster.policy.tls_level import TlsLevel
 from cluster.policy.tls_policy import Demand, DomainTls, MxSecurity, PolicyType, Refusal, demand
 from cluster.settings import DnsSettings, SmtpSettings, TlsSettings
+
+if TYPE_CHECKING:
+    from actors.delivery.dane import TlsaLookups
 
 REHEARSAL_S = 600.0
 """A host that fails a policy in mode testing is not tried against it again for so long, only counted."""
@@ -71,7 +73,7 @@ class TlsPolicies:
         self._broken: Remembered[tuple[str, str], TlsFailure] = Remembered(settings.cache_entries, clock)
         self._rehearsed: Remembered[tuple[str, str], TlsFailure] = Remembered(settings.cache_entries, clock)
         self._sts = _sts_policies(resolver, settings, clock, self._count_unfetched) if settings.mta_sts else None
-        self._tlsa = TlsaLookups(dns, entries=settings.cache_entries, clock=clock) if settings.dane else None
+        self._tlsa = _tlsa_lookups(dns, settings, clock) if settings.dane else None
 
     async def of_domain(self, domain: str, level: TlsLevel) -> DomainTls:
         """What the domain publishes and the shaping asks for. A domain whose policy cannot be had has none."""
@@ -103,7 +105,7 @@ class TlsPolicies:
         """A connection to one address of one of the domain's hosts. Raises ConnectError."""
 
         async def dial(level: TlsLevel, records: tuple[dane.Tlsa, ...] = ()) -> SmtpConnection:
-            names = names_of(host, domain) if records else ()
+            names = _names_of(host, domain) if records else ()
             return await SmtpConnection.open(
                 host,
                 address,
@@ -249,6 +251,13 @@ class TlsPolicies:
         return policy.lines() if policy is not None else ()
 
 
+def _tlsa_lookups(dns: DnsSettings, settings: TlsSettings, clock: Callable[[], float]) -> "TlsaLookups":
+    # dnspython takes a sixth of a second to import: only whoever follows DANE waits for that.
+    from actors.delivery.dane import TlsaLookups
+
+    return TlsaLookups(dns, entries=settings.cache_entries, clock=clock)
+
+
 def _sts_policies(
     resolver: Resolver,
     settings: TlsSettings,
@@ -272,3 +281,9 @@ def _failure_of(error: ConnectError) -> TlsFailure | None:
     if error.stage is Stage.STARTTLS and (error.reply is None or error.reply.code != SERVICE_NOT_AVAILABLE):
         return TlsFailure.STARTTLS_NOT_SUPPORTED
     return None
+
+
+def _names_of(host: str, domain: str) -> tuple[str, ...]:
+    """The names that a DANE-TA certificate may have (RFC 7672 §3.2.3)."""
+    names = [mx.lookup_name(name) for name in (host, domain)]
+    return tuple(dict.fromkeys(name for name in names if isinstance(name, str)))
