@@ -97,9 +97,9 @@ FOR UPDATE SKIP LOCKED
 SELECT coalesce(min(due_at) <= now(), false) FROM deliveries
 
 -- name: lease
--- queued | processing | sending (its lease over) → processing, held by the owner that dispatch chose.
+-- queued | processing | sending (its lease over) → processing, held by the owner that dispatch chose, until its lifetime ends at the latest.
 UPDATE deliveries AS d
-SET status = 'processing', owner = k.owner, lane = NULL, due_at = now() + make_interval(secs => %(lease_s)s)
+SET status = 'processing', owner = k.owner, lane = NULL, due_at = least(now() + make_interval(secs => %(lease_s)s), d.expires_at)
 FROM unnest(%(message_ids)s::text[], %(recipient_nos)s::int[], %(owners)s::bigint[]) AS k (message_id, recipient_no, owner)
 WHERE d.message_id = k.message_id AND d.recipient_no = k.recipient_no
 
@@ -120,7 +120,7 @@ WITH next AS (
     FOR UPDATE SKIP LOCKED
 )
 UPDATE deliveries AS d
-SET status = 'processing', owner = %(owner)s, lane = NULL, due_at = now() + make_interval(secs => %(lease_s)s)
+SET status = 'processing', owner = %(owner)s, lane = NULL, due_at = least(now() + make_interval(secs => %(lease_s)s), d.expires_at)
 FROM next WHERE d.message_id = next.message_id AND d.recipient_no = next.recipient_no
 RETURNING d.message_id, d.recipient_no, d.tenant_id, d.domain, d.pool
 

@@ -108,7 +108,7 @@ async def test_a_site_that_is_down_defers_and_backs_off(journal: Journal) -> Non
         world.zone("example.com", "127.0.0.9")
         message = a_message()
         await world.accept(message)
-        row = await world.until(message, Status.QUEUED, attempts=1)
+        row = await world.until(message, Status.QUEUED, Status.PROCESSING, attempts=1)
         assert row.error_message is not None and "connect" in row.error_message
 
 

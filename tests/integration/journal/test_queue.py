@@ -184,7 +184,7 @@ async def test_a_lifetime_ends_in_every_state(journal: Journal) -> None:
     deadline = asyncio.get_running_loop().time() + 5
     ended = 0
     while ended < 5:
-        page = await journal.page_in(10, 0, each(lambda _: 1), bury)
+        page = await journal.page_in(10, 600, each(lambda _: 1), bury)
         ended += page.expired
         assert asyncio.get_running_loop().time() < deadline
     for message in (queued, parked, held):
