@@ -7,8 +7,9 @@ import pytest
 from tests.acceptance.running import Client, RunningPostray
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def postray(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningPostray]:
+    """Ends before the tests of other folders begin: it takes its part of the machine even when it is idle."""
     postray = RunningPostray(tmp_path_factory.mktemp("postray"))
     postray.start()
     yield postray
