@@ -16,7 +16,7 @@ from benchmarks.sink_process import SinkProcess
 from cluster.settings import SmtpSettings, host_port
 
 ENVELOPE = Envelope("a@example.com", ("b@example.org",))
-DELAY_MS = 40.0
+DELAY_MS = 100.0
 
 
 @contextmanager

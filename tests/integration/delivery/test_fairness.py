@@ -12,7 +12,7 @@ from tests.integration.delivery.world import DELIVERY, World, a_world
 from tests.integration.journal.builders import a_message, a_request
 
 RATE = 400
-BACKLOG = 3000
+BACKLOG = 9000
 SINGLES = 20
 
 
