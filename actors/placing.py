@@ -16,7 +16,7 @@ from actors.in_force import InForce
 from cluster.journal.records import Waiting
 from cluster.policy import mx
 from cluster.policy.destinations import CAPTURE, DISCARD, Destination, destination
-from cluster.policy.next_hop import Credentials, NextHop, Unreachable, Way
+from cluster.policy.next_hop import Credentials, NextHop, Unreachable, Way, unreachable
 from cluster.policy.routing import Route, Via
 from cluster.policy.sites import site_name
 from cluster.policy.tls_level import TlsLevel
@@ -79,17 +79,16 @@ class Placer:
 
     def known(self, waiting: Waiting) -> Placed | None:
         """Where it goes, if that is known without asking anybody."""
-        way = self._route_alone(waiting) or self._kept(waiting.domain)
+        way = self._known_way(waiting)
         return self._place(waiting, way) if way else None
 
     async def place(self, waiting: Waiting) -> Placed:
         """Where it goes, asking whom it takes. A domain that cannot be resolved is a site of its own."""
-        way = self._route_alone(waiting) or self._kept(waiting.domain)
-        return self._place(waiting, way or await self.learn(waiting.domain))
+        return self._place(waiting, self._known_way(waiting) or await self.learn(waiting.domain))
 
     async def prepare(self, deliveries: Iterable[Waiting], patience_s: float) -> None:
         """Learn the ways of these deliveries, so that ``known`` answers; those that take longer are learned later."""
-        strange = {w.domain for w in deliveries if self.known(w) is None}
+        strange = {w.domain for w in deliveries if self._known_way(w) is None}
         if strange:
             learning = [asyncio.ensure_future(self.learn(domain)) for domain in strange]
             await asyncio.wait(learning, timeout=patience_s)
@@ -128,8 +127,11 @@ class Placer:
                 self._ways.popitem(last=False)
         return way
 
-    def _kept(self, domain: str) -> Way | None:
+    def _known_way(self, waiting: Waiting) -> Way | None:
         self._forget_if_changed()
+        return self._route_alone(waiting) or self._kept(waiting.domain)
+
+    def _kept(self, domain: str) -> Way | None:
         entry = self._ways.get(domain)
         return entry.way if entry is not None and self._clock() < entry.until else None
 
@@ -141,7 +143,6 @@ class Placer:
 
     def _route_alone(self, waiting: Waiting) -> Way | None:
         """The way that the routes name without the DNS; None for direct delivery."""
-        self._forget_if_changed()
         route = self._in_force.routing.route(waiting.domain, waiting.tenant_id)
         if route.via is Via.DIRECT:
             return None
@@ -167,9 +168,3 @@ class Placer:
             source = self._in_force.source_of(waiting.pool, waiting.message_id, way.site)
         place = destination(way.site, source, waiting.message_id, self.shares_of(way.site))
         return Placed(place, way.hop)
-
-
-def unreachable(answer: mx.Unroutable | mx.Unresolved) -> Unreachable:
-    if isinstance(answer, mx.Unroutable):
-        return Unreachable(f"{answer.name}: {answer.cause.replace('_', ' ')}", permanent=True)
-    return Unreachable(f"{answer.name}: DNS {answer.reason}", permanent=False)

@@ -5,10 +5,10 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
-from functools import partial
+from functools import cache, partial
+from typing import TYPE_CHECKING
 
 from actors.build import Ways, find_ways
-from actors.delivery.tls_policies import TlsPolicies
 from actors.delivery.tls_results import TlsResults
 from actors.describing import Describing
 from actors.dispatch import DirectOffers, Dispatcher
@@ -24,8 +24,13 @@ from cluster.journal.store import Journal, Unavailable
 from cluster.keys import operator_token
 from cluster.peers import PeerGone
 from cluster.policy.backpressure import Bounds
+from cluster.policy.tls_level import TlsLevel
+from cluster.policy.tls_policy import DomainTls
 from cluster.tasks import Tasks
 from cluster.vault import Vault
+
+if TYPE_CHECKING:
+    from actors.delivery.tls_policies import TlsPolicies
 
 log = logging.getLogger(__name__)
 
@@ -130,16 +135,26 @@ def admin(
 ) -> Admin:
     """What operators may do, by way of this process."""
     settings = context.settings
-    # To tell what domains publish. What it counts of that is reported by those who deliver.
-    results = TlsResults(lambda: datetime.now(UTC))
-    tls = TlsPolicies(ways.resolver, settings.tls, settings.dns, clock=time.monotonic, results=results)
+
+    @cache
+    def tls() -> "TlsPolicies":
+        # To tell what domains publish, which few ask: no start waits for it. What it counts of that is reported by
+        # those who deliver.
+        from actors.delivery.tls_policies import TlsPolicies
+
+        results = TlsResults(lambda: datetime.now(UTC))
+        return TlsPolicies(ways.resolver, settings.tls, settings.dns, clock=time.monotonic, results=results)
+
+    async def tls_of(domain: str, level: TlsLevel) -> DomainTls:
+        return await tls().of_domain(domain, level)
+
     describing = Describing(
         journal,
         ways.in_force,
         ways.placer,
         ways.resolver,
         members=lambda: dispatcher.members,
-        tls_of=tls.of_domain,
+        tls_of=tls_of,
     )
     return Admin(
         operator_token(context.secret_key),

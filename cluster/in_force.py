@@ -75,7 +75,7 @@ def check_policies(settings: DeliverySettings, shaping: str, routing: str) -> tu
     except RoutingError as error:
         raise BadPolicies(ROUTING, str(error)) from error
     if ways.uses(Via.CAPTURE) and not has_sink(settings):
-        raise BadPolicies("routing", 'a route is via "capture", and no sink runs: set delivery.capture_sink')
+        raise BadPolicies(ROUTING, 'a route is via "capture", and no sink runs: set delivery.capture_sink')
     return limits, ways
 
 

@@ -133,9 +133,9 @@ class Claims:
         site.claimed()
         for job in jobs:
             if isinstance(hop, Unreachable):
-                self._report(site, job, Hop(), NoRoute(hop.reason, hop.permanent))
+                self._report(site, job, Hop(), NoRoute.of(hop))
             else:
-                site.submit(hop, job)
+                site.pool.submit(hop, job)
 
     def _forget(self, taken: Taken) -> None:
         taken.site.claimed()

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from actors.delivery.reply import MalformedReply, Reply, ReplyParser
 from actors.delivery.tracing import Observe
-from cluster.policy.stage import Stage as Stage
+from cluster.policy.stage import Stage
 from cluster.settings import SmtpSettings
 
 SERVICE_NOT_AVAILABLE = 421

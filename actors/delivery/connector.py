@@ -2,23 +2,23 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from typing import Protocol
 
 from actors.delivery.carrier import Connection
-from actors.delivery.connection import ConnectError, Stage
+from actors.delivery.connection import ConnectError
 from actors.delivery.discarding import DiscardConnection
 from actors.delivery.job import NoRoute
 from actors.delivery.pool import Crowded
 from actors.delivery.remembered import Remembered
 from actors.delivery.resolver import Resolver
 from actors.delivery.smtp import SmtpConnection
+from actors.delivery.tls_policies import TlsPolicies
 from actors.delivery.tracing import Observe
 from cluster.policy import mx
 from cluster.policy.connections import Addresses
 from cluster.policy.destinations import Destination
-from cluster.policy.next_hop import NextHop
+from cluster.policy.next_hop import NextHop, unreachable
 from cluster.policy.routing import Source, Via
-from cluster.policy.tls_policy import DomainTls
+from cluster.policy.stage import Stage
 from cluster.settings import SmtpSettings
 
 MAX_TRIES = 6
@@ -28,27 +28,6 @@ IN_VAIN_S = 86400.0
 IN_VAIN_HOSTS = 10_000
 
 
-class Opener(Protocol):
-    """Opens a connection to one address of one host, as its TLS policy asks for (tls_policies.TlsPolicies.open)."""
-
-    async def open(
-        self,
-        host: str,
-        address: str,
-        port: int,
-        domain_tls: DomainTls,
-        *,
-        domain: str,
-        smtp: SmtpSettings,
-        helo_name: str,
-        source_address: str | None,
-        username: str | None,
-        password: str | None,
-        observe: Observe | None,
-        ignored_capabilities: frozenset[str],
-    ) -> SmtpConnection: ...
-
-
 class Connector:
     """One for the process: what it knows of addresses holds for all its sites. ``helo_name`` is given in EHLO
     (RFC 5321 §4.1.1.1) where the source has none of its own."""
@@ -56,14 +35,14 @@ class Connector:
     def __init__(
         self,
         resolver: Resolver,
-        opener: Opener,
+        tls: TlsPolicies,
         settings: SmtpSettings,
         helo_name: str,
         *,
         random: Callable[[], float],
     ) -> None:
         self._resolver = resolver
-        self._opener = opener
+        self._tls = tls
         self._settings = settings
         self._helo_name = helo_name
         self._random = random
@@ -137,7 +116,7 @@ class Connector:
     async def _open(
         self, hop: NextHop, host: str, address: str, domain: str, source: Source, observe: Observe | None
     ) -> SmtpConnection:
-        return await self._opener.open(
+        return await self._tls.open(
             host,
             address,
             hop.port,
@@ -175,7 +154,7 @@ class _Walk:
         for host in self._hosts:
             answer = await self._ask(host.name)
             if not isinstance(answer, mx.Addresses):
-                self._fail(_no_route(answer))
+                self._fail(NoRoute.of(unreachable(answer)))
                 if isinstance(answer, mx.Unroutable) and answer.cause is mx.NoMail.LOOP:
                     break
                 continue
@@ -194,12 +173,6 @@ class _Walk:
     def _fail(self, found: NoRoute) -> None:
         if self.failure is None or (isinstance(self.failure, NoRoute) and self.failure.permanent):
             self.failure = found
-
-
-def _no_route(answer: mx.Unroutable | mx.Unresolved) -> NoRoute:
-    if isinstance(answer, mx.Unroutable):
-        return NoRoute(f"{answer.name}: {answer.cause.replace('_', ' ')}", permanent=True)
-    return NoRoute(f"{answer.name}: DNS {answer.reason}", permanent=False)
 
 
 def _reaches(source: Source, address: str) -> bool:

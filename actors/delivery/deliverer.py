@@ -298,7 +298,6 @@ class Deliverer:
     def _make_site(self, place: Destination) -> Site:
         limits = self._in_force.limits(place.site, place.source)
         triggers = self._in_force.shaping.triggers(place.site, source=place.source)
-        is_new = self._in_force.source(place.source).warm_up is not None
         site = Site(
             place,
             limits,
@@ -307,7 +306,7 @@ class Deliverer:
             self._settings.window,
             self._make_pool,
             self._upkeep.tenant_limits_at(place),
-            self._upkeep.allowance(place) if is_new else None,
+            self._upkeep.allowance(place),
         )
         self._upkeep.suspend_if_due(site)
         return site

@@ -15,10 +15,11 @@ from typing import cast
 import aiosmtplib
 from msgspec import Struct
 
-from actors.delivery.connection import SERVICE_NOT_AVAILABLE, ConnectError, Stage
+from actors.delivery.connection import SERVICE_NOT_AVAILABLE, ConnectError
 from actors.delivery.reply import Reply, make_reply, printable
 from actors.delivery.tls import ResumingContext, client_context, server_name
 from actors.delivery.tracing import Observe
+from cluster.policy.stage import Stage
 from cluster.policy.tls_failure import TlsFailure, TlsFault, of_verify_code
 from cluster.policy.tls_level import TlsLevel
 from cluster.settings import SmtpSettings

@@ -1,11 +1,14 @@
 """A job: one message to some of its recipients at one site, composed and claimed, ready for one SMTP transaction."""
 
+from typing import Self
+
 from msgspec import Struct
 
 from actors.delivery.connection import SmtpFailure
 from actors.delivery.envelope import Envelope
 from actors.delivery.smtp import TransactionResult
 from cluster.journal.records import Claimed
+from cluster.policy.next_hop import Unreachable
 
 
 class Job(Struct, frozen=True, kw_only=True, eq=False):
@@ -35,6 +38,10 @@ class NoRoute(Exception):
         super().__init__(reason, permanent)
         self.reason = reason
         self.permanent = permanent
+
+    @classmethod
+    def of(cls, found: Unreachable) -> Self:
+        return cls(found.reason, found.permanent)
 
 
 Report = TransactionResult | SmtpFailure | NoRoute

@@ -40,29 +40,15 @@ def find_held(message_id: str, sites: Sites, held: Container[Key]) -> list[Held]
     """Deliveries of a message: those that wait, and those that are claimed."""
     found = []
     for site in sites:
-        place = site.destination
         for ready, ahead in site.queue.items():
             if ready.waiting.message_id == message_id and key_of(ready.waiting) in held:
-                found.append(
-                    Held(
-                        recipient_no=ready.waiting.recipient_no,
-                        site=place.site,
-                        source=place.source,
-                        state="waiting",
-                        ahead=ahead,
-                    )
-                )
+                found.append(_held(site, ready.waiting.recipient_no, "waiting", ahead))
         for job, is_on_the_wire in site.pool.jobs():
-            for delivery in job.deliveries:
-                if delivery.message_id == message_id:
-                    state = "on the wire" if is_on_the_wire else "claimed"
-                    found.append(
-                        Held(
-                            recipient_no=delivery.recipient_no,
-                            site=place.site,
-                            source=place.source,
-                            state=state,
-                            ahead=0,
-                        )
-                    )
+            state = "on the wire" if is_on_the_wire else "claimed"
+            found += [_held(site, d.recipient_no, state) for d in job.deliveries if d.message_id == message_id]
     return found
+
+
+def _held(site: Site, recipient_no: int, state: str, ahead: int = 0) -> Held:
+    place = site.destination
+    return Held(recipient_no=recipient_no, site=place.site, source=place.source, state=state, ahead=ahead)

@@ -4,7 +4,9 @@ import logging
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 
-from actors.delivery.connection import ConnectError, SmtpFailure, Stage
+from msgspec import Struct
+
+from actors.delivery.connection import ConnectError, SmtpFailure
 from actors.delivery.job import Hop, Job, NoRoute, Report
 from actors.delivery.outcomes import (
     Circumstances,
@@ -21,6 +23,7 @@ from actors.in_force import InForce
 from cluster.journal.operations import SiteAction
 from cluster.policy.automation import Action
 from cluster.policy.lifecycle import Status
+from cluster.policy.stage import Stage
 from cluster.policy.triggers import ActionKind, ReplyFacts
 from cluster.policy.verdict import Judgement
 from cluster.settings import DeliverySettings
@@ -33,13 +36,12 @@ ACTIONS_KEPT = 1000
 After = Callable[[Site, Job, Hop, Report], None]
 
 
-class Suspended:
+class Suspended(Struct, frozen=True):
     """What automation has suspended, for the journal: so that it holds for every share, and over restarts."""
 
-    def __init__(self, site: str, action: Action, until: datetime) -> None:
-        self.site = site
-        self.action = action
-        self.until = until
+    site: str
+    action: Action
+    until: datetime
 
 
 class Reporter:

@@ -8,7 +8,6 @@ from math import ceil, ldexp
 
 from msgspec import Struct
 
-from actors.delivery.job import Job
 from actors.delivery.pool import Pool
 from actors.delivery.seen import Seen
 from actors.delivery.tenants import Tenants
@@ -119,8 +118,10 @@ class Site:
         """How many more deliveries of a tenant may wait here."""
         if self.is_suspended or self.is_used_up or self._tenants.is_suspended(tenant_id, self._clock()):
             return 0
-        if self._is_shut or self._failures:
-            return 0 if self._is_shut else max(0, PROBES - len(self.queue))
+        if self._is_shut:
+            return 0
+        if self._failures:
+            return max(0, PROBES - len(self.queue))
         of_tenant = self.queue.waiting_of(tenant_id)
         return room(len(self.queue), of_tenant, self.queue.tenants + (not of_tenant), self._bound)
 
@@ -186,9 +187,6 @@ class Site:
     def claimed(self) -> None:
         """What ``take`` returned has been submitted, or is not to be sent."""
         self._claiming -= 1
-
-    def submit(self, hop: NextHop, job: Job) -> None:
-        self.pool.submit(hop, job)
 
     def ended(self, tenant_id: str) -> None:
         """What ``take`` returned has come to its end."""

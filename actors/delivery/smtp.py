@@ -12,11 +12,12 @@ from typing import Self
 
 from msgspec import Struct
 
-from actors.delivery.connection import TIMED_OUT, ConnectionLost, Stage, Wire
+from actors.delivery.connection import TIMED_OUT, ConnectionLost, Wire
 from actors.delivery.envelope import Envelope, Unsendable, check_lines, dot_stuffed, transaction_commands
 from actors.delivery.handshake import CheckTls, Peer, Session, open_session
 from actors.delivery.reply import Reply
 from actors.delivery.tracing import Observe
+from cluster.policy.stage import Stage
 from cluster.policy.tls_level import TlsLevel
 from cluster.settings import SmtpSettings
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from msgspec import Struct
 
-from actors.delivery.connection import SERVICE_NOT_AVAILABLE, ConnectError, Stage
+from actors.delivery.connection import SERVICE_NOT_AVAILABLE, ConnectError
 from actors.delivery.handshake import TlsError
 from actors.delivery.mta_sts import StsPolicies
 from actors.delivery.policy_fetch import PolicyServers
@@ -23,6 +23,7 @@ from actors.delivery.tls import ClientContexts, sent_chain, server_name, trust
 from actors.delivery.tls_results import TlsResults
 from actors.delivery.tracing import Observe
 from cluster.policy import dane, mx
+from cluster.policy.stage import Stage
 from cluster.policy.tls_failure import TlsFailure, TlsFault
 from cluster.policy.tls_level import TlsLevel
 from cluster.policy.tls_policy import Demand, DomainTls, MxSecurity, PolicyType, Refusal, demand

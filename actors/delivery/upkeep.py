@@ -163,8 +163,7 @@ class Upkeep:
         place = site.destination
         site.shape(self._in_force.limits(place.site, place.source), self.tenant_limits_at(place))
         site.adjustments.follow(self._in_force.shaping.triggers(place.site, source=place.source))
-        if site.allowance is None and self._in_force.source(place.source).warm_up is not None:
-            site.allowance = self.allowance(place)
+        site.allowance = site.allowance or self.allowance(place)
 
     def tenant_limits_at(self, place: Destination) -> Callable[[str], TenantLimits]:
         """What limits a tenant has at a destination, by the rules that are in force when it is asked."""
@@ -194,8 +193,11 @@ class Upkeep:
 
     # Warm-ups
 
-    def allowance(self, place: Destination) -> Allowance:
-        """Of a source in warm-up, for a site; nothing is granted yet, which is asked for at once."""
+    def allowance(self, place: Destination) -> Allowance | None:
+        """Of a source in warm-up, for a site; nothing is granted yet, which is asked for at once. None: it has no
+        plan."""
+        if self._in_force.source(place.source).warm_up is None:
+            return None
         self._wanted.set()
         day = today()
         return Allowance(day, self._in_force.routing.cap(place.source, place.site, day))

@@ -2,7 +2,7 @@
 
 from msgspec import Struct
 
-from cluster.policy.mx import MxHost
+from cluster.policy.mx import MxHost, Unresolved, Unroutable
 from cluster.policy.routing import Via
 from cluster.policy.tls_policy import DomainTls
 
@@ -34,6 +34,13 @@ class Unreachable(Struct, frozen=True):
 
     reason: str
     permanent: bool
+
+
+def unreachable(answer: Unroutable | Unresolved) -> Unreachable:
+    """What the DNS said when it named no host, or no address."""
+    if isinstance(answer, Unroutable):
+        return Unreachable(f"{answer.name}: {answer.cause.replace('_', ' ')}", permanent=True)
+    return Unreachable(f"{answer.name}: DNS {answer.reason}", permanent=False)
 
 
 class Way(Struct, frozen=True):

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from dnslib import CNAME, RCODE, TLSA, A
 
-from actors.delivery.connection import Stage
+from cluster.policy.stage import Stage
 from cluster.policy.tls_level import TlsLevel
 from cluster.policy.tls_policy import DomainTls, MxSecurity
 from tests.certificates import Authority

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from dnslib import TXT
 
-from actors.delivery.connection import Stage
 from cluster.policy.mta_sts import StsMode
+from cluster.policy.stage import Stage
 from cluster.policy.tls_level import TlsLevel
 from cluster.policy.tls_policy import DomainTls
 from tests.certificates import Authority

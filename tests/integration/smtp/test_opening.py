@@ -9,8 +9,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from actors.delivery.connection import ConnectError, Stage
+from actors.delivery.connection import ConnectError
 from actors.delivery.smtp import SmtpConnection
+from cluster.policy.stage import Stage
 from cluster.policy.tls_level import TlsLevel
 from cluster.settings import SmtpSettings
 from tests.integration.smtp.client import DATA, ENVELOPE, PATIENT, connected

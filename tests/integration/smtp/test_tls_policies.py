@@ -11,9 +11,9 @@ import pytest
 
 from actors.capture.certificate import server_context
 from actors.delivery import tls
-from actors.delivery.connection import Stage
 from actors.delivery.tls import SESSION_S, ResumingContext
 from cluster.policy.mta_sts import StsMode
+from cluster.policy.stage import Stage
 from cluster.policy.tls_level import TlsLevel
 from cluster.policy.tls_policy import DomainTls
 from cluster.policy.tls_report import report

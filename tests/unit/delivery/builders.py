@@ -4,7 +4,6 @@ from datetime import UTC, datetime, timedelta
 
 from msgspec import structs
 
-from actors.delivery.connection import Stage
 from actors.delivery.envelope import Envelope
 from actors.delivery.job import Job
 from actors.delivery.reply import make_reply
@@ -17,6 +16,7 @@ from cluster.policy.next_hop import NextHop
 from cluster.policy.quantities import rate
 from cluster.policy.routing import Via
 from cluster.policy.shaping import Limits
+from cluster.policy.stage import Stage
 from cluster.settings import DeliverySettings
 
 HOP = NextHop(Via.DIRECT, (MxHost(10, "mx1.example.com"), MxHost(10, "mx2.example.com")))

@@ -6,7 +6,7 @@ from itertools import count
 from typing import NoReturn
 
 from actors.delivery.carrier import Connection
-from actors.delivery.connection import ConnectError, ConnectionLost, SmtpFailure, Stage
+from actors.delivery.connection import ConnectError, ConnectionLost, SmtpFailure
 from actors.delivery.envelope import Envelope
 from actors.delivery.job import Hop, Job, Report
 from actors.delivery.pool import Pool
@@ -18,6 +18,7 @@ from cluster.policy.automation import Adjustments
 from cluster.policy.destinations import Destination
 from cluster.policy.next_hop import NextHop
 from cluster.policy.shaping import Limits
+from cluster.policy.stage import Stage
 from cluster.tasks import Tasks
 from tests.unit.delivery.builders import HOP, TAKEN, job
 from tests.unit.delivery.virtual_time import settle

@@ -7,19 +7,21 @@ from typing import Any, cast
 import pytest
 
 from actors.delivery.carrier import Connection
-from actors.delivery.connection import ConnectError, Stage
+from actors.delivery.connection import ConnectError
 from actors.delivery.connector import MAX_TRIES, Connector
 from actors.delivery.discarding import DiscardConnection
 from actors.delivery.job import NoRoute
 from actors.delivery.pool import Crowded
 from actors.delivery.resolver import Resolver
 from actors.delivery.smtp import SmtpConnection
+from actors.delivery.tls_policies import TlsPolicies
 from cluster.policy import mx
 from cluster.policy.connections import FIRST_DEAD_S
 from cluster.policy.destinations import Destination
 from cluster.policy.mx import MxHost
 from cluster.policy.next_hop import Credentials, NextHop
 from cluster.policy.routing import Source, Via
+from cluster.policy.stage import Stage
 from cluster.policy.tls_policy import DomainTls
 from cluster.settings import SmtpSettings
 from tests.unit.delivery.virtual_time import in_virtual_time
@@ -48,7 +50,9 @@ class Hosts:
         self.asked: list[tuple[str, str]] = []
         self.given: dict[str, Any] = {}
         self.passed_over: list[ConnectError] = []
-        self.connector = Connector(cast(Resolver, self), self, SmtpSettings(), "us.example", random=lambda: 0.0)
+        self.connector = Connector(
+            cast(Resolver, self), cast(TlsPolicies, self), SmtpSettings(), "us.example", random=lambda: 0.0
+        )
 
     async def mx_addresses(self, name: str) -> mx.HostAddresses:
         return self._answer("mx", name)

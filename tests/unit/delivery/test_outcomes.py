@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
-from actors.delivery.connection import ConnectError, ConnectionLost, Stage
+from actors.delivery.connection import ConnectError, ConnectionLost
 from actors.delivery.envelope import Envelope, Unsendable
 from actors.delivery.job import Hop, Job, NoRoute, Report
 from actors.delivery.outcomes import Circumstances, Told, tell, verdicts_of
@@ -13,6 +13,7 @@ from cluster.journal.records import Claimed
 from cluster.policy.bounce import BounceClass
 from cluster.policy.bounce_rules import Scope
 from cluster.policy.lifecycle import Status
+from cluster.policy.stage import Stage
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 RECIPIENTS = ("ada@example.com", "bob@example.com")
