@@ -11,6 +11,7 @@ import re
 from binascii import b2a_base64
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 
 import idna
 
@@ -127,8 +128,9 @@ def address(email: str) -> tuple[str, bool]:
     return (f"{local}@{labels}", False) if local.isascii() else (f"{local}@{idna.decode(labels)}", True)
 
 
+@lru_cache(1024)
 def a_labels(domain: str) -> str:
-    """A domain in its ASCII form."""
+    """A domain in its ASCII form. Kept, because most messages are from few domains."""
     try:
         return idna.encode(domain, uts46=True).decode("ascii")
     except idna.IDNAError as error:

@@ -18,8 +18,8 @@ from msgspec import Struct
 
 from actors.compose import dkim, fields, parts
 from actors.compose.fields import NotComposable
-from actors.compose.parts import Entity
-from actors.compose.render import Rendered, Renderer
+from actors.compose.parts import Entity, QuotedForm, quoted_form
+from actors.compose.render import Cut, Filling, Rendered, Renderer
 from cluster.journal.records import Content, Part, Personal, encode
 
 _RANKS = {"text/plain": 0, "text/x-amp-html": 2, "text/html": 3, "text/calendar": 4}
@@ -33,6 +33,9 @@ _OURS = frozenset(
     )
 )
 """Fields that no custom header may name: each is written here, by the signer or by the receiver, or must not exist."""
+
+_FORMS = 64
+"""Cut parts whose form is kept; they are of few key sets."""
 
 _Fields = list[tuple[bytes, bytes]]
 
@@ -54,6 +57,7 @@ class Skeleton:
         self._renderer = Renderer(content)
         seed = sha256(encode(content)).hexdigest()[:32]
         self._boundary = f"{parts.BOUNDARY_MARK}{seed}"
+        self._forms: dict[Cut, QuotedForm | None] = {}
         self._inline: list[Entity] = []
         self._attached: list[Entity] = []
         for attachment in content.attachments:
@@ -105,10 +109,10 @@ class Skeleton:
                 header.append((name.encode(), value))
         return header, smtputf8
 
-    def _laid_out(self, own: tuple[Part, ...]) -> Entity:
+    def _laid_out(self, own: tuple[Part | Filling, ...]) -> Entity:
         """The body of a message whose parts are ``own``."""
         entities = [
-            self._shared_texts[index] if part is self._renderer.parts[index] else parts.text(part.type, part.value)
+            self._filled(part) if isinstance(part, Filling) else self._shared_texts[index]
             for index, part in enumerate(own)
         ]
         entities.sort(key=_rank)
@@ -121,6 +125,19 @@ class Skeleton:
         if content and not content.endswith(b"\r\n"):
             entity = Entity(entity.type, entity.encoding, content + b"\r\n")
         return entity
+
+    def _filled(self, filling: Filling) -> Entity:
+        cut = filling.cut
+        if cut not in self._forms:
+            if len(self._forms) >= _FORMS:
+                self._forms.clear()
+            form = quoted_form(cut.type, cut.text.literals, cut.text.keys) if cut.footer is None else None
+            self._forms[cut] = form
+        form = self._forms[cut]
+        if form is not None:
+            return form.fill(filling.values)
+        part = filling.part()
+        return parts.text(part.type, part.value)
 
     def _multipart(self, level: str, entities: list[Entity]) -> Entity:
         return parts.multipart(level, f"{self._boundary}{level[0]}", entities)

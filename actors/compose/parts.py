@@ -10,7 +10,7 @@ RFC 2045 and 2046 (MIME), 2183 and 2231 (file names), 2387 (related), 2392 (Cont
 import re
 import unicodedata
 from binascii import b2a_base64, b2a_qp
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
 
@@ -30,6 +30,9 @@ _MEDIA_TYPE = re.compile(
 )
 _CHARSET = re.compile(r'[ \t]*;[ \t]*charset=(?:"[^"]*"|[^;]*)', re.IGNORECASE)
 _CALENDAR_METHOD = re.compile(r"^METHOD:([A-Z]+)[ \t]*$", re.IGNORECASE | re.MULTILINE | re.ASCII)
+_PLAIN_VALUE = re.compile(r"(?!From )[A-Za-z0-9](?:[ -<>-~]{0,70}[A-Za-z0-9])?")
+"""Values that stand for themselves in quoted-printable, on a line of their own; most names and numbers do."""
+_SOFT_BREAK = b"=\r\n"
 _CONTENT_ID = re.compile(r"[\x20-;=?-~]+")
 _PLAIN_FILENAME = re.compile(r"[\x20-\x7e]*")
 _LONGEST_FILENAME_LINE = 200
@@ -63,10 +66,9 @@ class Entity(Struct, frozen=True):
 def text(media_type: str, value: str) -> Entity:
     """A text part; line ends in ``value`` are ``\\n``."""
     kind, parameters = _media_type(media_type)
-    parameters = _CHARSET.sub("", parameters)
     if kind == "text/calendar" and "method=" not in parameters.lower() and (method := _CALENDAR_METHOD.search(value)):
         parameters += f"; method={method[1].upper()}"  # RFC 6047 §2.4: MUST, and the same as inside
-    content_type = f"{kind}{parameters}; charset=utf-8".encode()
+    content_type = _text_type(kind, parameters)
     data = value.replace("\n", "\r\n").encode()
     if _passes_as_it_is(value):
         return Entity(content_type, b"7bit", data)
@@ -74,6 +76,41 @@ def text(media_type: str, value: str) -> Entity:
     if len(quoted) > _base64_length(len(data)):
         return Entity(content_type, b"base64", base64_lines(data))
     return Entity(content_type, b"quoted-printable", quoted)
+
+
+class QuotedForm:
+    """A text with holes in quoted-printable, of which only the values are encoded anew for each message.
+
+    A value stands on lines of its own, made by soft line breaks (RFC 2045 §6.7 (5)): so the lines of what is between
+    the holes are the same in every message, whatever the values are.
+    """
+
+    def __init__(self, content_type: bytes, literals: Sequence[str], keys: Sequence[str]) -> None:
+        self._content_type = content_type
+        self._keys = tuple(keys)
+        self._distinct = tuple(dict.fromkeys(keys))
+        self._pieces = [b""] * (len(literals) + len(keys))
+        self._pieces[::2] = _between_holes(literals)
+
+    def fill(self, values: Mapping[str, str]) -> Entity:
+        """The part with the value of each key in its holes; line ends in the values are ``\\n``."""
+        encoded = {key: _quoted_value(values[key]) for key in self._distinct}
+        pieces = self._pieces.copy()
+        pieces[1::2] = [encoded[key] for key in self._keys]
+        return Entity(self._content_type, b"quoted-printable", b"".join(pieces))
+
+
+def quoted_form(media_type: str, literals: Sequence[str], keys: Sequence[str]) -> QuotedForm | None:
+    """A form for the text whose holes, one for each of ``keys``, are between the ``literals``; None where each text
+    has to be looked at as a whole: it may pass as it is, or be shorter in base64, or name its own method."""
+    kind, parameters = _media_type(media_type)
+    together = "".join(literals)
+    if kind == "text/calendar" or _passes_as_it_is(together):
+        return None
+    data = together.replace("\n", "\r\n").encode()
+    if len(quoted_printable(data)) > _base64_length(len(data)):
+        return None
+    return QuotedForm(_text_type(kind, parameters), literals, keys)
 
 
 def file(attachment: Attachment, data: bytes) -> Entity:
@@ -116,6 +153,36 @@ def quoted_printable(data: bytes) -> bytes:
     return b"=46rom=\r\n " + encoded[5:] if encoded.startswith(b"From ") else encoded
 
 
+def _between_holes(literals: Sequence[str]) -> list[bytes]:
+    """The literals in quoted-printable, with the soft breaks that give the value between two of them its own lines."""
+    encoded = [quoted_printable(literal.replace("\n", "\r\n").encode()) for literal in literals]
+    last = len(encoded) - 1
+    pieces = []
+    for index, piece in enumerate(encoded):
+        after_value = index > 0 and not piece.startswith(b"\r\n") and not (index == last and not piece)
+        before_value = index < last and piece and not piece.endswith(b"\r\n")
+        pieces.append((_SOFT_BREAK if after_value else b"") + (_with_soft_break(piece) if before_value else piece))
+    return pieces
+
+
+def _with_soft_break(encoded: bytes) -> bytes:
+    """Quoted-printable with a soft break behind it, which must not make its last line too long."""
+    start = encoded.rfind(b"\n") + 1
+    if len(encoded) - start >= LINE:
+        cut = start + LINE - 4
+        while b"=" in encoded[cut - 2 : cut]:
+            cut -= 1  # not within the three characters of an octet
+        encoded = encoded[:cut] + _SOFT_BREAK + encoded[cut:]
+    return encoded + _SOFT_BREAK
+
+
+def _quoted_value(value: str) -> bytes:
+    """A hole's value in quoted-printable."""
+    if _PLAIN_VALUE.fullmatch(value):
+        return value.encode()
+    return quoted_printable(value.replace("\n", "\r\n").encode())
+
+
 def base64_lines(data: bytes) -> bytes:
     """``data`` in base64, on lines of 76 (RFC 2045 §6.8), without a last line end."""
     encoded = b2a_base64(data, newline=False)
@@ -135,6 +202,10 @@ def _passes_as_it_is(value: str) -> bool:
         if trap in framed:
             return False
     return len(value) <= LINE_LIMIT or max(map(len, value.split("\n"))) <= LINE_LIMIT
+
+
+def _text_type(kind: str, parameters: str) -> bytes:
+    return f"{kind}{_CHARSET.sub('', parameters)}; charset=utf-8".encode()
 
 
 def _media_type(value: str) -> tuple[str, str]:

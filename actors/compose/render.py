@@ -5,6 +5,7 @@ A template language has its place here: whatever makes the subject and the parts
 answers them, and mime.py asks nothing else.
 
 What no personalization changes is returned as the very same object every time; mime.py encodes such an object once.
+A part that has holes is returned as the cut text, the same object every time, and what fills it.
 """
 
 import re
@@ -26,26 +27,51 @@ class Rendered(Struct, frozen=True):
     from_: Address
     reply_to: tuple[Address, ...]
     subject: str
-    parts: tuple[Part, ...]
+    parts: tuple["Part | Filling", ...]
     headers: dict[str, str]
 
 
 class _Text:
-    """A text cut at its keys once, to be filled many times."""
+    """A text cut at its keys once, to be filled many times: ``literals`` are what is between the holes, one more than
+    the ``keys`` whose values go into them."""
 
-    __slots__ = ("_keys", "_pieces", "source")
+    __slots__ = ("keys", "literals")
 
     def __init__(self, source: str, keys: re.Pattern[str]) -> None:
-        self.source = source
-        self._pieces = keys.split(source)
-        self._keys = self._pieces[1::2]
+        pieces = keys.split(source)
+        self.literals, self.keys = pieces[::2], pieces[1::2]
 
     def fill(self, values: Mapping[str, str]) -> str:
-        if not self._keys:
-            return self.source
-        filled = self._pieces.copy()
-        filled[1::2] = [values[key] for key in self._keys]
-        return "".join(filled)
+        pieces = [""] * (len(self.literals) + len(self.keys))
+        pieces[::2] = self.literals
+        pieces[1::2] = [values[key] for key in self.keys]
+        return "".join(pieces)
+
+
+class Cut:
+    """A part cut at its keys. ``footer``: what is not in the text yet, because its place depends on the values."""
+
+    __slots__ = ("footer", "text", "type")
+
+    def __init__(self, part: Part, keys: re.Pattern[str], footer: Footer | None) -> None:
+        self.type = part.type
+        self.text = _Text(part.value, keys)
+        self.footer = footer
+        end = self.text.literals[-1]
+        if footer is not None and end and (part.type.lower() != "text/html" or "</body>" in end):
+            self.text.literals[-1] = _with_footer(Part(part.type, end), footer).value
+            self.footer = None
+
+
+class Filling(Struct, frozen=True):
+    """A cut part and the values for its holes; line ends in them are ``\\n``."""
+
+    cut: Cut
+    values: Mapping[str, str]
+
+    def part(self) -> Part:
+        """The part with its whole text."""
+        return _with_footer(Part(self.cut.type, self.cut.text.fill(self.values)), self.cut.footer)
 
 
 class _KeySet:
@@ -58,7 +84,7 @@ class _KeySet:
         alternatives = "|".join(re.escape(key) for key in sorted(keys, key=len, reverse=True))
         self.keys = re.compile(f"({alternatives})")
         self.subject = _Text(content.subject, self.keys)
-        self.parts = [_Text(part.value, self.keys) for part in content.parts]
+        self.parts = [Cut(part, self.keys, content.footer) for part in content.parts]
         self.reply_to = any(self.keys.search(f"{address.email}\0{address.name}") for address in content.reply_to)
 
 
@@ -78,7 +104,8 @@ class Renderer:
         """What the message of this personalization says."""
         content = self._content
         subject = content.subject if personal.subject is None else personal.subject
-        reply_to, parts = content.reply_to, self.parts
+        reply_to = content.reply_to
+        parts: tuple[Part | Filling, ...] = self.parts
         if personal.substitutions and (key_set := self._key_set(personal.substitutions)):
             values = personal.substitutions
             if personal.subject is None:
@@ -96,16 +123,14 @@ class Renderer:
             _merged(content.headers, personal.headers) if personal.headers else self._headers,
         )
 
-    def _filled(self, key_set: _KeySet, values: Mapping[str, str]) -> tuple[Part, ...]:
-        parts = list(self.parts)
-        for index, text in enumerate(key_set.parts):
-            value = text.fill(values)
-            if value is not text.source:
-                part = Part(self._plain[index].type, _newlines(value))
-                parts[index] = _with_footer(part, self._content.footer)
-        filled = tuple(parts)
-        unchanged = all(mine is shared for mine, shared in zip(filled, self.parts, strict=True))
-        return self.parts if unchanged else filled
+    def _filled(self, key_set: _KeySet, substitutions: Mapping[str, str]) -> tuple[Part | Filling, ...]:
+        if not any(cut.text.keys for cut in key_set.parts):
+            return self.parts
+        values = {key: _newlines(value) for key, value in substitutions.items()}
+        return tuple(
+            Filling(cut, values) if cut.text.keys else shared
+            for cut, shared in zip(key_set.parts, self.parts, strict=True)
+        )
 
     def _key_set(self, substitutions: Mapping[str, str]) -> _KeySet | None:
         names = tuple(substitutions)
@@ -121,6 +146,7 @@ class Renderer:
                 reply_to=self._content.reply_to,
                 subject=self._content.subject,
                 parts=self._plain,
+                footer=self._content.footer,
             )
             found = self._key_sets[names] = _KeySet(plain, keys)
         return found

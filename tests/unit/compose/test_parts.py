@@ -1,4 +1,5 @@
 import base64
+import quopri
 import random
 import re
 
@@ -70,6 +71,35 @@ def test_random_texts_arrive_whole_on_short_lines() -> None:
         assert not any(line.startswith(b"From ") or line == b"." or line[-1:] in (b" ", b"\t") for line in lines)
         message = sent(content(plain(text), html("-")))
         assert text_of(message, "text/plain").encode() == data.replace(b"\r\n", b"\n")
+
+
+def test_forms_hold_any_literals_and_values_on_short_lines() -> None:
+    chance = random.Random(20261121)
+    pieces = ["a", "word ", " ", "\t", "\n", ".", "From ", "=", "é", "--=_", "x" * 70, "x" * 75, "y" * 76, ""]
+    formed = 0
+    for _ in range(500):
+        keys = chance.choices(["one", "two"], k=chance.randrange(1, 6))
+        literals = ["".join(chance.choices(pieces, k=chance.randrange(6))) for _ in range(len(keys) + 1)]
+        values = {key: "".join(chance.choices(pieces, k=chance.randrange(6))) for key in ("one", "two")}
+        form = parts.quoted_form("text/plain", literals, keys)
+        if form is None:
+            continue
+        formed += 1
+        entity = form.fill(values)
+        meant = literals[0] + "".join(values[key] + literal for key, literal in zip(keys, literals[1:], strict=True))
+        assert quopri.decodestring(entity.content).replace(b"\r\n", b"\n").decode() == meant
+        lines = entity.content.split(b"\r\n")
+        assert max(map(len, lines)) <= 76
+        assert not any(line.startswith(b"From ") or line == b"." or line[-1:] in (b" ", b"\t") for line in lines)
+        assert b"=_" not in entity.content
+    assert formed > 200
+
+
+@pytest.mark.parametrize("media_type", ["text/plain", "text/calendar"])
+def test_texts_that_may_pass_as_they_are_have_no_form(media_type: str) -> None:
+    assert parts.quoted_form(media_type, ["Dear ", ", hello"], ["-name-"]) is None
+    assert (parts.quoted_form(media_type, ["Dear ", " é"], ["-name-"]) is None) == (media_type == "text/calendar")
+    assert parts.quoted_form(media_type, ["日本語" * 9, ""], ["-name-"]) is None
 
 
 def test_no_part_can_contain_a_boundary() -> None:

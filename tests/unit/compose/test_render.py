@@ -1,8 +1,12 @@
 import pytest
 
-from actors.compose.render import Renderer
+from actors.compose.render import Filling, Rendered, Renderer
 from cluster.journal.records import Address, Footer, Part
 from tests.unit.compose.reading import SENDER, content, html, personal, plain
+
+
+def whole(said: Rendered) -> tuple[Part, ...]:
+    return tuple(part.part() if isinstance(part, Filling) else part for part in said.parts)
 
 
 def test_personal_over_content() -> None:
@@ -24,7 +28,10 @@ def test_what_nobody_changes_is_the_same_object() -> None:
         assert said.reply_to is shared.reply_to
     said = renderer.render(personal(substitutions={"-key-": "x"}))
     assert said.parts[0] is renderer.parts[0]
-    assert said.parts[1] == html("x")
+    assert whole(said)[1] == html("x")
+    other = renderer.render(personal(substitutions={"-key-": "y"}))
+    cuts = [part.cut for part in (said.parts[1], other.parts[1]) if isinstance(part, Filling)]
+    assert len(cuts) == 2 and cuts[0] is cuts[1]
 
 
 @pytest.mark.parametrize(
@@ -38,7 +45,8 @@ def test_what_nobody_changes_is_the_same_object() -> None:
     ],
 )
 def test_substitutions_are_literal(substitutions: dict[str, str], text: str) -> None:
-    assert Renderer(content(plain("a b ab.*"))).render(personal(substitutions=substitutions)).parts == (plain(text),)
+    said = Renderer(content(plain("a b ab.*"))).render(personal(substitutions=substitutions))
+    assert whole(said) == (plain(text),)
 
 
 def test_substitutions_reach_subject_and_reply_to() -> None:
@@ -53,14 +61,14 @@ def test_substitutions_reach_subject_and_reply_to() -> None:
 
 def test_html_values_are_not_escaped() -> None:
     said = Renderer(content(html("<p>-x-</p>"))).render(personal(substitutions={"-x-": "<b>&</b>"}))
-    assert said.parts == (html("<p><b>&</b></p>"),)
+    assert whole(said) == (html("<p><b>&</b></p>"),)
 
 
 def test_many_key_sets_give_right_answers() -> None:
     renderer = Renderer(content(plain("".join(f"<{number}>" for number in range(100)))))
     for _ in range(2):
         for number in range(100):
-            [part] = renderer.render(personal(substitutions={f"<{number}>": "*"})).parts
+            [part] = whole(renderer.render(personal(substitutions={f"<{number}>": "*"})))
             assert part.value.count("*") == 1
 
 
@@ -82,10 +90,20 @@ def test_footer(part: Part, text: str) -> None:
     assert said == Part(part.type, text)
 
 
-def test_footer_stands_after_substitution_and_is_not_substituted() -> None:
-    renderer = Renderer(content(plain("-x-"), html("-x-"), footer=Footer("-x-", "-x-")))
-    said = renderer.render(personal(substitutions={"-x-": "v</body>"}))
-    assert said.parts == (plain("v</body>\n-x-"), html("v-x-</body>"))
+@pytest.mark.parametrize(
+    ("text", "markup", "filled"),
+    [
+        ("-x-", "-x-", (plain("v</body>\n-x-"), html("v-x-</body>"))),
+        ("-x-.\n", "-x-!", (plain("v</body>.\n-x-"), html("v-x-</body>!"))),
+        ("-x-.", "-x-</body></html>", (plain("v</body>.\n-x-"), html("v</body>-x-</body></html>"))),
+        ("-x-.", "-x-</BODY>", (plain("v</body>.\n-x-"), html("v-x-</body></BODY>"))),
+    ],
+)
+def test_footer_stands_after_substitution_and_is_not_substituted(
+    text: str, markup: str, filled: tuple[Part, ...]
+) -> None:
+    renderer = Renderer(content(plain(text), html(markup), footer=Footer("-x-", "-x-")))
+    assert whole(renderer.render(personal(substitutions={"-x-": "v</body>"}))) == filled
 
 
 def test_no_parts_say_an_empty_text() -> None:
