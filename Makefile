@@ -29,7 +29,7 @@ $(READY): requirements.lock pyproject.toml
 
 # Needs uv (pip install uv). Hashes pin the files, and no index host is written down.
 lock:
-	uv pip compile --quiet --generate-hashes --universal --python-version 3.11 --extra dev \
+	uv pip compile --quiet --generate-hashes --universal --python-version 3.11 --extra dev --extra multibuffer \
 	  --no-emit-index-url --no-emit-find-links --no-annotate --no-header \
 	  --output-file requirements.lock pyproject.toml
 

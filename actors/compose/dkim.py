@@ -1,4 +1,4 @@
-"""DKIM signatures (RFC 6376), RSA and Ed25519 (RFC 8463), through OpenSSL.
+"""DKIM signatures (RFC 6376), RSA and Ed25519 (RFC 8463).
 
 Owns canonicalisation (relaxed/relaxed: relays may refold a field or trim a line), which fields are signed, the form
 of DKIM-Signature and of the key record. Never does: verify (the tests have dkimpy for that), keep a key anywhere,
@@ -9,11 +9,12 @@ from base64 import b64encode
 from collections.abc import Iterable, Sequence
 from hashlib import sha256
 
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import padding
+from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, generate_private_key
+from msgspec import Struct
 
+from actors.compose import rsa
 from actors.compose.fields import LINE, a_labels, fold
 
 PrivateKey = RSAPrivateKey | Ed25519PrivateKey
@@ -27,8 +28,15 @@ _SIGNED = (
 _LEAST_RSA_BITS = 2048
 """RFC 8301 §3.2: what signers should use at the least; every key made here has it."""
 
-_PKCS1 = padding.PKCS1v15()
-_SHA256 = hashes.SHA256()
+
+class Unsigned(Struct, frozen=True):
+    """A DKIM-Signature field that lacks its signature."""
+
+    key: rsa.Key | Ed25519PrivateKey
+    value: bytes
+    """Of the field, up to ``b=``."""
+    data: bytes
+    """What is signed (RFC 6376 §3.7)."""
 
 
 class Signer:
@@ -43,15 +51,15 @@ class Signer:
             raise ValueError(f"an RSA key of {private_key.key_size} bits, fewer than {_LEAST_RSA_BITS}")
         if not selector.isascii() or not all(label.replace("-", "a").isalnum() for label in selector.split(".")):
             raise ValueError(f"{selector!r} is not a selector")
-        self._key = private_key
+        self._key = rsa.Key(private_key) if isinstance(private_key, RSAPrivateKey) else private_key
         self._signed = frozenset(name.lower().encode("ascii") for name in (*_SIGNED, *also_signed))
         algorithm = "rsa-sha256" if isinstance(private_key, RSAPrivateKey) else "ed25519-sha256"
         tags = ("v=1;", f" a={algorithm};", " c=relaxed/relaxed;", f" d={a_labels(domain)};", f" s={selector};")
         self._head = fold(len("DKIM-Signature: "), tags).encode()
 
-    def sign(self, header_fields: Sequence[tuple[bytes, bytes]], body_hash: bytes, signed_at: int) -> bytes:
-        """The value of the message's DKIM-Signature field. ``body_hash`` as the function of this name answers it;
-        ``signed_at`` in seconds since 1970."""
+    def unsigned(self, header_fields: Sequence[tuple[bytes, bytes]], body_hash: bytes, signed_at: int) -> Unsigned:
+        """The message's DKIM-Signature, to be signed by ``sign_all``. ``body_hash`` as the function of this name
+        answers it; ``signed_at`` in seconds since 1970."""
         names: list[bytes] = []
         signed: list[bytes] = []
         # From the last to the first: the order in which a verifier takes fields that share a name (RFC 6376 §5.4.2).
@@ -66,14 +74,20 @@ class Signer:
         names.append(b"from")
         value = b"%b\r\n t=%d; h=%b;\r\n bh=%b;\r\n b=" % (self._head, signed_at, _name_list(names), body_hash)
         signed.append(b"dkim-signature:" + value.replace(b"\r\n", b""))
-        signature = b64encode(self._signature(b"".join(signed)))
-        lines = [signature[:72], *(signature[start : start + 75] for start in range(72, len(signature), 75))]
-        return value + b"\r\n ".join(lines)
+        return Unsigned(self._key, value, b"".join(signed))
 
-    def _signature(self, data: bytes) -> bytes:
-        if isinstance(self._key, RSAPrivateKey):
-            return self._key.sign(data, _PKCS1, _SHA256)
-        return self._key.sign(sha256(data).digest())  # RFC 8463 §3: the hash is what is signed
+
+def sign_all(unsigned: Sequence[Unsigned]) -> list[bytes]:
+    """The values of the DKIM-Signature fields. Together, because RSA signatures are made several at a time."""
+    made = iter(rsa.sign_all([(one.key, one.data) for one in unsigned if isinstance(one.key, rsa.Key)]))
+    values = []
+    for one in unsigned:
+        # RFC 8463 §3: with Ed25519 the hash is what is signed.
+        signature = next(made) if isinstance(one.key, rsa.Key) else one.key.sign(sha256(one.data).digest())
+        text = b64encode(signature)
+        lines = [text[:72], *(text[start : start + 75] for start in range(72, len(text), 75))]
+        values.append(one.value + b"\r\n ".join(lines))
+    return values
 
 
 def body_hash(body: bytes) -> bytes:

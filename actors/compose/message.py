@@ -1,16 +1,16 @@
-"""One message, from a request's skeleton to the octets of an SMTP transaction.
+"""Messages, from a request's skeleton to the octets of an SMTP transaction.
 
-The delivery actor calls ``compose_message`` for each message it has claimed. Never does: dot-stuffing (that belongs to
-DATA alone; BDAT sends the octets as they are), storing, sending.
+The delivery actor drafts each message that it has claimed and finishes several together. Never does: dot-stuffing (that
+belongs to DATA alone; BDAT sends the octets as they are), storing, sending.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from msgspec import Struct
 
-from actors.compose import fields
-from actors.compose.dkim import Signer
+from actors.compose import dkim, fields
+from actors.compose.dkim import Signer, Unsigned
 from actors.compose.mime import Skeleton
 from cluster.journal.records import Personal
 
@@ -22,7 +22,15 @@ class Wire(Struct, frozen=True):
     smtputf8: bool
 
 
-def compose_message(
+class Draft(Struct, frozen=True):
+    """A message that lacks its signature, if it is to have one."""
+
+    pieces: list[bytes]
+    smtputf8: bool
+    unsigned: Unsigned | None
+
+
+def draft_message(
     skeleton: Skeleton,
     personal: Personal,
     signer: Signer | None,
@@ -31,22 +39,38 @@ def compose_message(
     date: datetime,
     signed_at: datetime,
     envelope: Iterable[str] = (),
-) -> Wire:
-    """The message of one personalization, signed by ``signer`` if there is one.
+) -> Draft:
+    """The message of one personalization, to be signed by ``signer`` if there is one.
 
     ``message_id`` is the whole field value. ``date`` is the message's own and the same in every attempt, ``signed_at``
     the time of this one; both know their zone. ``envelope``: the addresses of the transaction, which may need SMTPUTF8
     where the header does not (a blind copy). Raises NotComposable for what no message can be made of.
     """
     composed = skeleton.compose(personal, message_id=message_id, date=date)
-    pieces: list[bytes] = []
+    unsigned = None
     if signer is not None:
         body_hash = skeleton.body_hash(composed.body)
-        signature = signer.sign(composed.header_fields, body_hash, int(signed_at.timestamp()))
-        pieces += (b"DKIM-Signature: ", signature, b"\r\n")
+        unsigned = signer.unsigned(composed.header_fields, body_hash, int(signed_at.timestamp()))
+    pieces: list[bytes] = []
     for name, value in composed.header_fields:
         # An empty value stands without the space: some relays trim it, which no signature should depend on.
         pieces += (name, b": ", value, b"\r\n") if value else (name, b":\r\n")
     pieces += (b"\r\n", composed.body)
     smtputf8 = composed.smtputf8 or any(fields.address(email)[1] for email in envelope)
-    return Wire(b"".join(pieces), smtputf8)
+    return Draft(pieces, smtputf8, unsigned)
+
+
+def finish(drafts: Sequence[Draft]) -> list[Wire]:
+    """The messages, signed: several at a time take less than one after the other."""
+    signatures = iter(dkim.sign_all([draft.unsigned for draft in drafts if draft.unsigned is not None]))
+    return [
+        Wire(
+            b"".join(
+                draft.pieces
+                if draft.unsigned is None
+                else (b"DKIM-Signature: ", next(signatures), b"\r\n", *draft.pieces)
+            ),
+            draft.smtputf8,
+        )
+        for draft in drafts
+    ]

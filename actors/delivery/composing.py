@@ -1,14 +1,13 @@
-"""From claimed deliveries to jobs: shared contents, signing keys, and composing in threads.
+"""From claimed deliveries to jobs: shared contents, signing keys, and composing.
 
-Owns the caches of compiled contents and of signers. Composing is pure (actors/compose); the threads are for the RSA
-signature, during which OpenSSL leaves the interpreter to the others.
+Owns the caches of compiled contents and of signers. Composing is pure (actors/compose) and done in the event loop, some
+messages at a time: there is a delivery actor for each core, and threads would only take turns with it.
 """
 
 import asyncio
 import logging
 from collections import OrderedDict
 from collections.abc import Awaitable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,7 +15,7 @@ from msgspec import Struct
 
 from actors.compose.dkim import Signer, load_private_key
 from actors.compose.fields import NotComposable, a_labels, address
-from actors.compose.message import compose_message
+from actors.compose.message import Draft, Wire, draft_message, finish
 from actors.compose.mime import Skeleton, compile_content
 from actors.delivery.envelope import Envelope
 from actors.delivery.job import Job
@@ -32,7 +31,9 @@ CACHED_BYTES = 64 * 1024 * 1024
 """Of contents and files behind the compiled skeletons, which hold about as much again."""
 SIGNER_KEPT_S = 60.0
 """How long a signing key is used before the journal is asked for it again."""
-THREADS = 2
+SLICE = 16
+"""Messages composed before the event loop may do something else: some milliseconds, and two rounds of eight signatures
+(compose/rsa.py)."""
 
 
 class Compiled(Struct, frozen=True):
@@ -60,7 +61,6 @@ class Composer:
     def __init__(self, journal: Journal, vault: Vault) -> None:
         self._journal = journal
         self._vault = vault
-        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="compose")
         self._compiled: OrderedDict[str, Compiled] = OrderedDict()
         self._compiled_bytes = 0
         self._handles: dict[str, Awaitable[bytes]] = {}
@@ -91,12 +91,11 @@ class Composer:
             domain = (personal.from_ or content.content.from_).email.rpartition("@")[2].lower()
             signer = await self._signer(group[0].tenant_id, domain)
             orders.append(_Order(tuple(group), content, personal, domain, signer))
-        now = datetime.now(UTC)
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._threads, _compose_all, orders, now)
-
-    def close(self) -> None:
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        made: list[list[Job | tuple[Claimed, str]]] = []
+        for start in range(0, len(orders), SLICE):
+            made += _compose_all(orders[start : start + SLICE], datetime.now(UTC))
+            await asyncio.sleep(0)
+        return made
 
     async def _contents(self, request_ids: set[str]) -> dict[str, Compiled]:
         found = {}
@@ -159,32 +158,46 @@ def _compile(content: Content, files: Mapping[bytes, bytes]) -> Skeleton | NotCo
 
 
 def _compose_all(orders: Sequence[_Order | None], now: datetime) -> list[list[Job | tuple[Claimed, str]]]:
-    return [_compose(order, now) if order else [] for order in orders]
+    drafts = [_draft(order, now) if order else None for order in orders]
+    wires = iter(finish([draft for draft in drafts if isinstance(draft, Draft)]))
+    made: list[list[Job | tuple[Claimed, str]]] = []
+    for order, draft in zip(orders, drafts, strict=True):
+        if order is None:
+            made.append([])
+        elif isinstance(draft, NotComposable):
+            made.append([(delivery, f"cannot be composed: {draft}") for delivery in order.deliveries])
+        else:
+            made.append([_job(order, next(wires))])
+    return made
 
 
-def _compose(order: _Order, now: datetime) -> list[Job | tuple[Claimed, str]]:
+def _draft(order: _Order, now: datetime) -> Draft | NotComposable:
     first = order.deliveries[0]
-    recipients = tuple(delivery.recipient for delivery in order.deliveries)
     skeleton = order.compiled.skeleton
+    if isinstance(skeleton, NotComposable):
+        return skeleton
     try:
-        if isinstance(skeleton, NotComposable):
-            raise skeleton
-        wire = compose_message(
+        return draft_message(
             skeleton,
             order.personal,
             order.signer,
             message_id=f"<{first.message_id}@{order.domain}>",
             date=first.created_at,
             signed_at=now,
-            envelope=recipients,
+            envelope=[delivery.recipient for delivery in order.deliveries],
         )
-    except NotComposable as error:
-        return [(delivery, f"cannot be composed: {error}") for delivery in order.deliveries]
-    on_wire = tuple(address(recipient)[0] for recipient in recipients)
-    sender = return_path(first.message_id, order.domain)
-    envelope = Envelope(sender, on_wire, wire.smtputf8, envelope_id=first.message_id)
-    categories = order.compiled.content.categories
-    return [Job(deliveries=order.deliveries, envelope=envelope, data=wire.data, categories=categories)]
+    except NotComposable as fault:
+        return fault
+
+
+def _job(order: _Order, wire: Wire) -> Job:
+    on_wire = tuple(address(delivery.recipient)[0] for delivery in order.deliveries)
+    message_id = order.deliveries[0].message_id
+    sender = return_path(message_id, order.domain)
+    envelope = Envelope(sender, on_wire, wire.smtputf8, envelope_id=message_id)
+    return Job(
+        deliveries=order.deliveries, envelope=envelope, data=wire.data, categories=order.compiled.content.categories
+    )
 
 
 def return_path(message_id: str, domain: str) -> str:

@@ -213,7 +213,6 @@ class Deliverer:
             log.warning("stopped before everything was finished reason=%r", str(error))
         await self._tasks.stop()
         self._ledger.close()
-        self._composer.close()
         await self._close()
 
     # Work that waits

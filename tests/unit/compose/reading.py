@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from actors.compose import dkim
 from actors.compose.dkim import Signer
-from actors.compose.message import Wire, compose_message
+from actors.compose.message import Wire, draft_message, finish
 from actors.compose.mime import compile_content
 from cluster.journal.records import Address, Attachment, Content, Part, Personal
 
@@ -65,7 +65,8 @@ def wire(
 ) -> Wire:
     """The message, made as the delivery actor makes it, and proved to be sound."""
     skeleton = compile_content(shared, files or {})
-    made = compose_message(skeleton, own or personal(), signer, message_id=MESSAGE_ID, date=DATE, signed_at=DATE)
+    draft = draft_message(skeleton, own or personal(), signer, message_id=MESSAGE_ID, date=DATE, signed_at=DATE)
+    [made] = finish([draft])
     assert_sound(made.data)
     return made
 

@@ -38,6 +38,12 @@ def test_any_change_of_what_is_signed_shows(
         assert not verifies(data.replace(before, after), key.public, monkeypatch)
 
 
+def test_keys_of_all_kinds_sign_together(rsa: Key, ed25519: Key) -> None:
+    header, body_hash = [(b"From", b"a@example.com")], dkim.body_hash(b"")
+    unsigned = [key.signer().unsigned(header, body_hash, at) for at in range(6) for key in (rsa, ed25519, rsa)]
+    assert dkim.sign_all(unsigned) == [dkim.sign_all([one])[0] for one in unsigned]
+
+
 def test_what_relays_may_do_does_not_show(rsa: Key, monkeypatch: pytest.MonkeyPatch) -> None:
     data = wire(SHARED, None, rsa.signer()).data
     for before, after in (
@@ -67,7 +73,7 @@ def test_the_field(rsa: Key) -> None:
 
 def test_fields_of_one_name_are_taken_from_the_last(rsa: Key, monkeypatch: pytest.MonkeyPatch) -> None:
     header = ((b"From", b"a@example.com"), (b"X-Own", b"1"), (b"X-Own", b"2"))
-    signature = rsa.signer("x-own").sign(header, dkim.body_hash(b"x\r\n"), 0)
+    [signature] = dkim.sign_all([rsa.signer("x-own").unsigned(header, dkim.body_hash(b"x\r\n"), 0)])
     data = b"DKIM-Signature: " + signature + b"\r\nFrom: a@example.com\r\nX-Own: %d\r\nX-Own: %d\r\n\r\nx\r\n"
     assert verifies(data % (1, 2), rsa.public, monkeypatch)
     assert not verifies(data % (2, 1), rsa.public, monkeypatch)
@@ -109,4 +115,4 @@ def test_keys_that_cannot_sign(rsa: Key) -> None:
         with pytest.raises(NotComposable):
             dkim.Signer(domain, "s1", key)
     with pytest.raises(ValueError, match="From"):
-        rsa.signer().sign([(b"To", b"x")], dkim.body_hash(b""), 0)
+        rsa.signer().unsigned([(b"To", b"x")], dkim.body_hash(b""), 0)

@@ -2,7 +2,7 @@ from datetime import timedelta
 
 import pytest
 
-from actors.compose.message import compose_message
+from actors.compose.message import draft_message, finish
 from actors.compose.mime import compile_content
 from cluster.journal.records import Address
 from tests.unit.compose.reading import DATE, MESSAGE_ID, Key, content, html, personal, plain, verifies, wire
@@ -29,17 +29,33 @@ def test_unsigned() -> None:
 def test_each_message_of_a_request_verifies(rsa: Key, monkeypatch: pytest.MonkeyPatch) -> None:
     skeleton = compile_content(content(plain("Hello -n-"), html("<p>same"), subject="-n-"), {})
     signer = rsa.signer()
-    for own in (personal(), personal(substitutions={"-n-": "日本"}), personal(subject="x"), personal()):
-        made = compose_message(skeleton, own, signer, message_id=MESSAGE_ID, date=DATE, signed_at=DATE)
-        assert verifies(made.data, rsa.public, monkeypatch)
+    own = (personal(), personal(substitutions={"-n-": "日本"}), personal(subject="x"), personal())
+    drafts = [
+        draft_message(
+            skeleton,
+            one,
+            signer if number != 1 else None,
+            message_id=f"<{number}@example.com>",
+            date=DATE,
+            signed_at=DATE,
+        )
+        for number, one in enumerate(own)
+    ]
+    for number, made in enumerate(finish(drafts)):
+        assert f"Message-ID: <{number}@example.com>".encode() in made.data
+        if number == 1:
+            assert b"DKIM-Signature" not in made.data
+        else:
+            assert verifies(made.data, rsa.public, monkeypatch)
 
 
 def test_a_later_attempt_differs_in_its_signature_only(rsa: Key) -> None:
     skeleton, signer = compile_content(content(plain("x")), {}), rsa.signer()
-    first, later = (
-        compose_message(skeleton, personal(), signer, message_id=MESSAGE_ID, date=DATE, signed_at=DATE + wait).data
+    drafts = [
+        draft_message(skeleton, personal(), signer, message_id=MESSAGE_ID, date=DATE, signed_at=DATE + wait)
         for wait in (timedelta(0), timedelta(hours=1))
-    )
+    ]
+    first, later = (made.data for made in finish(drafts))
     assert first.partition(b"\r\nDate: ")[2] == later.partition(b"\r\nDate: ")[2]
     assert b" t=1772355907;" in first
     assert b" t=1772359507;" in later
@@ -50,7 +66,7 @@ def test_smtputf8_of_envelope_and_header(rsa: Key, monkeypatch: pytest.MonkeyPat
 
     def smtputf8(*envelope: str) -> bool:
         times = {"date": DATE, "signed_at": DATE}
-        return compose_message(skeleton, personal(), None, message_id=MESSAGE_ID, envelope=envelope, **times).smtputf8
+        return draft_message(skeleton, personal(), None, message_id=MESSAGE_ID, envelope=envelope, **times).smtputf8
 
     assert not smtputf8()
     assert not smtputf8("b@example.com", "jane@bücher.example")

@@ -1,0 +1,72 @@
+"""Whether signatures are made one at a time or several, they are those that OpenSSL makes."""
+
+from importlib.metadata import PackageNotFoundError
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, generate_private_key
+
+from actors.compose import rsa
+
+
+@pytest.fixture(scope="module")
+def keys() -> list[RSAPrivateKey]:
+    """Two of the usual size, and one of another."""
+    return [generate_private_key(public_exponent=65537, key_size=size) for size in (2048, 2048, 3072)]
+
+
+def by_openssl(key: RSAPrivateKey, text: bytes) -> bytes:
+    return key.sign(text, PKCS1v15(), hashes.SHA256())
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 3, 7, 8, 9, 11, 24])
+def test_any_number_of_signatures_with_keys_in_any_order(keys: list[RSAPrivateKey], count: int) -> None:
+    wanted = [(keys[number % 3], b"%d" % number * number) for number in range(count)]
+    made = rsa.sign_all([(rsa.Key(key), text) for key, text in wanted])
+    assert made == [by_openssl(key, text) for key, text in wanted]
+
+
+def test_the_lanes_are_used_where_the_processor_has_them(keys: list[RSAPrivateKey]) -> None:
+    """They come with the pinned packages; elsewhere everything is signed by OpenSSL."""
+    lanes = rsa._load_lanes()
+    if "avx512ifma" not in Path("/proc/cpuinfo").read_text("ascii"):
+        assert lanes is None
+        return
+    assert lanes is not None
+    lane = rsa.Key(keys[0]).lane
+    assert lane is not None
+    digest = hashes.Hash(hashes.SHA256())
+    digest.update(b"text")
+    assert lanes.sign([(lane, digest.finalize())]) == [by_openssl(keys[0], b"text")]
+
+
+def test_a_signature_that_does_not_verify_is_never_given_out(keys: list[RSAPrivateKey]) -> None:
+    lanes = rsa._load_lanes()
+    if lanes is None:
+        pytest.skip("no lanes here")
+    sound, faulty = rsa.Key(keys[0]).lane, rsa.Key(keys[1]).lane
+    assert sound is not None and faulty is not None
+    faulty.crt[4][0] = bytes([faulty.crt[4].raw[0] ^ 2])  # 1/q mod p is another, as after a fault in the arithmetic
+    made = lanes.sign([(sound, b"d" * 32), (faulty, b"d" * 32)])
+    assert made[0] is not None
+    assert made[1] is None
+
+
+def test_openssl_signs_what_the_lanes_did_not(keys: list[RSAPrivateKey], monkeypatch: pytest.MonkeyPatch) -> None:
+    class Failing:
+        def sign(self, wanted: list[object]) -> list[None]:
+            return [None] * len(wanted)
+
+    monkeypatch.setattr(rsa, "_load_lanes", Failing)
+    assert rsa.sign_all([(rsa.Key(keys[0]), b"x")] * 8) == [by_openssl(keys[0], b"x")] * 8
+
+
+def test_without_the_library_openssl_signs(keys: list[RSAPrivateKey], monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(package: str) -> None:
+        raise PackageNotFoundError(package)
+
+    monkeypatch.setattr(rsa, "files", missing)
+    monkeypatch.setattr(rsa, "_load_lanes", rsa._load_lanes.__wrapped__)
+    assert rsa.sign_all([(rsa.Key(keys[0]), b"x")] * 8) == [by_openssl(keys[0], b"x")] * 8
