@@ -188,6 +188,8 @@ class Wire(asyncio.Protocol):
         busy connection makes a timer every few minutes instead of several for each message.
         """
         position = len(self.received)
+        if self.failure is not None:
+            return
         if self._writing_body:
             timeout = self._block_timeout_s
         elif position < len(self._expected):
@@ -219,6 +221,7 @@ class Wire(asyncio.Protocol):
         try:
             for reply in self._parser.feed(data):
                 self._on_reply(reply)
+            self._rearm()
         except MalformedReply as malformed:
             self._fail(malformed.reason)
 
@@ -234,7 +237,6 @@ class Wire(asyncio.Protocol):
         self.received.append(reply)
         if self.observe is not None:
             self.observe("S", reply.text)
-        self._rearm()
         if len(self.received) == len(self._expected) and self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 

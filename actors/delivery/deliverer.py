@@ -338,6 +338,7 @@ class Deliverer:
 
     def _after_report(self, site: Site, job: Job, hop: Hop, report: Report) -> None:
         self._claims.let_go(job.deliveries)
-        self._sites.look_at(site)
+        if site.queue and site.is_low:
+            self._sites.look_at(site)
         if self._parked:
             self._refill_wanted.set()

@@ -16,6 +16,9 @@ _ADDRESS = re.compile(
     rf'(?:[^{_CONTROL} <>"\\]+|"(?:[^{_CONTROL}"\\]|\\[^{_CONTROL}])*"@[^{_CONTROL} <>"\\]+)',
 )
 
+_XCHARS = re.compile(r"[!-*,-<>-~]*")
+"""What stands for itself in xtext."""
+
 
 class Envelope(Struct, frozen=True):
     mail_from: str
@@ -91,6 +94,8 @@ def _notification_of(recipient: str) -> bytes:
 
 def _xtext(text: str) -> bytes:
     """RFC 3461 §4."""
+    if _XCHARS.fullmatch(text):
+        return text.encode("ascii")
     return b"".join(
         b"%c" % octet if 33 <= octet <= 126 and octet not in b"+=" else b"+%02X" % octet for octet in text.encode()
     )

@@ -57,7 +57,8 @@ class _Group:
     def __init__(self, hop: NextHop) -> None:
         self.hop = hop
         self.jobs: deque[_Queued] = deque()
-        self.idle: deque[asyncio.Future[None]] = deque()
+        self.idle: deque[asyncio.Future[bool]] = deque()
+        """Workers that wait: True tells one that there is a job, False that it is to go."""
         self.workers = 0
         self.connecting = 0
         self.taken_at = 0.0
@@ -80,6 +81,7 @@ class Pool:
         report: Callable[[Job, Hop, Report], None],
         passed_over: Callable[[Job, SmtpFailure], None],
     ) -> None:
+        self._loop = asyncio.get_running_loop()
         self._throttle = throttle
         self._tasks = tasks
         self._connect = connect
@@ -147,16 +149,14 @@ class Pool:
         """Let idle connections go now."""
         for group in self._groups.values():
             while group.idle:
-                group.idle.popleft().cancel()
+                _tell(group.idle.popleft(), False)
 
     # Workers come
 
     def _serve(self, group: _Group) -> None:
         """See that somebody takes the jobs of a next hop."""
         while group.idle:
-            waiter = group.idle.popleft()
-            if not waiter.done():
-                waiter.set_result(None)
+            if _tell(group.idle.popleft(), True):
                 return
         limit = self._throttle.connections()
         while group.workers < wanted(len(group.jobs) + self._throttle.behind(), limit):
@@ -171,7 +171,7 @@ class Pool:
 
     def _hire(self, group: _Group) -> bool:
         """Open a connection, unless it is too early for one."""
-        wait = max(self._throttle.opening_wait_s(), group.not_before - asyncio.get_running_loop().time())
+        wait = max(self._throttle.opening_wait_s(), group.not_before - self._loop.time())
         if wait > 0:
             self._look_again(wait)
             return False
@@ -186,22 +186,19 @@ class Pool:
         """Send an idle connection of another next hop away."""
         for group in self._groups.values():
             while group is not starved and group.idle:
-                waiter = group.idle.popleft()
-                if not waiter.done():
-                    waiter.cancel()
+                if _tell(group.idle.popleft(), False):
                     return
 
     def _look_again(self, wait_s: float) -> None:
-        loop = asyncio.get_running_loop()
         if self._timer is not None:
-            if self._timer.when() <= loop.time() + wait_s:
+            if self._timer.when() <= self._loop.time() + wait_s:
                 return
             self._timer.cancel()
-        self._timer = loop.call_later(wait_s, self._look)
+        self._timer = self._loop.call_later(wait_s, self._look)
 
     def _look(self) -> None:
         self._timer = None
-        now = asyncio.get_running_loop().time()
+        now = self._loop.time()
         for group in self._groups.values():
             # All are busy, and none with waiting for a turn, in which another connection would only wait as well.
             is_held_up = group.workers and not group.connecting and now - group.taken_at >= SLOW_S
@@ -257,11 +254,11 @@ class Pool:
             self.open.add(connection)
             return connection
         except Crowded:
-            group.not_before = asyncio.get_running_loop().time() + PAUSE_S
+            group.not_before = self._loop.time() + PAUSE_S
             return None
         except (ConnectError, NoRoute) as failure:
             # Other connections to it still work: they carry the jobs, only slower than hoped.
-            group.not_before = asyncio.get_running_loop().time() + PAUSE_S
+            group.not_before = self._loop.time() + PAUSE_S
             if group.workers - group.connecting <= 0:
                 while group.jobs:
                     self._waiting -= 1
@@ -278,7 +275,7 @@ class Pool:
             return False
         if connection.transactions >= TURN and self._others_starve():
             return False
-        return asyncio.get_running_loop().time() - connection.opened_at < limits.connection_age_s
+        return self._loop.time() - connection.opened_at < limits.connection_age_s
 
     def _others_starve(self) -> bool:
         """Whether a next hop has jobs and no worker, and there is no place for one."""
@@ -290,34 +287,31 @@ class Pool:
         """Whether there is one, at once or before the connection has been idle for too long."""
         if group.jobs:
             return True
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + self._throttle.limits.connection_idle_s
+        deadline = self._loop.time() + self._throttle.limits.connection_idle_s
         while not group.jobs:
             if self._others_starve():
                 return False
-            waiter: asyncio.Future[None] = loop.create_future()
-            timer = loop.call_at(deadline, waiter.cancel)
+            waiter: asyncio.Future[bool] = self._loop.create_future()
+            timer = self._loop.call_at(deadline, _tell, waiter, False)
             group.idle.append(waiter)
             try:
-                await asyncio.wait((waiter,))
+                if not await waiter:
+                    break
             finally:
                 timer.cancel()
                 if waiter in group.idle:
                     group.idle.remove(waiter)
-            if waiter.cancelled():
-                break
         return bool(group.jobs)
 
     async def _send(self, group: _Group, connection: Connection) -> bool:
         """Send the next job. Returns whether the connection was lost with it."""
         queued = group.jobs.popleft()
-        group.taken_at = asyncio.get_running_loop().time()
+        group.taken_at = self._loop.time()
         if not await self._take_turn(queued):
             return False
         self._waiting -= 1
         self._in_transaction.add(queued)
-        clock = asyncio.get_running_loop().time
-        began, reused = clock(), connection.transactions > 0
+        began, reused = self._loop.time(), connection.transactions > 0
         try:
             report: Report = await connection.send(queued.job.envelope, queued.job.data)
         except ConnectionLost as lost:
@@ -330,7 +324,7 @@ class Pool:
             report = lost
         finally:
             self._in_transaction.discard(queued)
-        if clock() - began > SLOW_S and group.jobs and self._workers < self._throttle.connections():
+        if self._loop.time() - began > SLOW_S and group.jobs and self._workers < self._throttle.connections():
             self._hire(group)
         self._report(queued.job, hop_of(connection), report)
         return isinstance(report, ConnectionLost)
@@ -338,6 +332,9 @@ class Pool:
     async def _take_turn(self, queued: _Queued) -> bool:
         """Whether its turn has come; False when it was taken back before. One after the other, each by the clock as it
         is then: a process that was held up must not begin all at once what it has missed."""
+        if not self._turns.locked() and self._throttle.message_wait_s() <= 0:
+            self._throttle.take_message()
+            return True
         self._turning.add(queued)
         try:
             async with self._turns:
@@ -363,3 +360,11 @@ class Pool:
         while self._workers:
             self.disconnect()
             await asyncio.sleep(DRAINED_LOOK_S)
+
+
+def _tell(waiter: asyncio.Future[bool], there_is_a_job: bool) -> bool:
+    """Wake an idle worker. Returns whether nobody had before."""
+    if waiter.done():
+        return False
+    waiter.set_result(there_is_a_job)
+    return True

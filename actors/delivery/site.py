@@ -157,20 +157,31 @@ class Site:
         if not self.queue or now < self.blocked_until or now < self.suspended_until:
             return 0
         self._tenants.release(now)
-        # After a failure one delivery at a time is the probe.
-        places = 1 if self._failures else self.throttle.connections() * CLAIMED_PER_CONNECTION
-        if rate := self.throttle.message_rate():
-            if self.throttle.message_wait_s() > AHEAD_S:
-                return 0
-            places = min(places, max(1, ceil(rate * AHEAD_S)))
-        free = places - self.in_flight
-        if free < places // 3 and self.queue.ready > free:
-            # What is claimed keeps the connections busy for a while: a claim for a few costs as much as one for many.
+        if self.throttle.message_rate() and self.throttle.message_wait_s() > AHEAD_S:
             return 0
+        if not self.is_low:
+            return 0
+        free = self._places() - self.in_flight
         wanted = min(self.queue.ready, free)
         if self.allowance is not None:
             wanted = min(wanted, self.allowance.remaining)
         return max(0, wanted)
+
+    @property
+    def is_low(self) -> bool:
+        """Whether of what was claimed so much has come to its end that it is time for another claim: what is left keeps
+        the connections busy for a while, and a claim for a few costs as much as one for many."""
+        places = self._places()
+        free = places - self.in_flight
+        return free >= places // 3 or self.queue.ready <= free
+
+    def _places(self) -> int:
+        """How many transactions may be claimed and not reported."""
+        if self._failures:
+            return 1  # one delivery at a time is the probe
+        places = self.throttle.connections() * CLAIMED_PER_CONNECTION
+        rate = self.throttle.message_rate()
+        return min(places, max(1, ceil(rate * AHEAD_S))) if rate else places
 
     def take(self) -> list[Ready]:
         """The next deliveries to claim, for one transaction, of the tenant whose turn it is."""
