@@ -6,7 +6,6 @@ in the time that three take there; a bulk sender always has more to sign. It is 
 whatever does not verify. Never does: decide what is signed (dkim.py).
 """
 
-import logging
 from collections.abc import Sequence
 from ctypes import CDLL, Array, addressof, c_char, c_char_p, c_int, c_uint32, c_uint64, c_void_p, create_string_buffer
 from functools import cache
@@ -17,8 +16,6 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from msgspec import Struct
-
-log = logging.getLogger(__name__)
 
 BITS = 2048
 """Of the keys that several signatures are made with at a time; others are rare."""
@@ -64,7 +61,7 @@ def sign_all(wanted: Sequence[tuple[Key, bytes]]) -> list[bytes]:
     """A signature with each key over the SHA-256 of each text, in order."""
     signatures: list[bytes | None] = [None] * len(wanted)
     lanes = _load_lanes()
-    if lanes is not None:
+    if isinstance(lanes, _Lanes):
         fit = [(index, key.lane, text) for index, (key, text) in enumerate(wanted) if key.lane is not None]
         for start in range(0, len(fit) - WORTH_IT + 1, LANES):
             some = fit[start : start + LANES]
@@ -112,20 +109,24 @@ class _Lanes:
         return signatures
 
 
+def why_one_at_a_time() -> str | None:
+    """Why OpenSSL makes every signature; None where several are made at a time."""
+    lanes = _load_lanes()
+    return lanes if isinstance(lanes, str) else None
+
+
 @cache
-def _load_lanes() -> _Lanes | None:
-    """None where the library is not installed, cannot be loaded, or asks for another processor."""
+def _load_lanes() -> _Lanes | str:
+    """The library, or why it cannot be used: it is not installed, cannot be loaded, or asks for another processor."""
     try:
         for package, name in _RUNTIME:
             CDLL(_path(package, name))
         library = CDLL(_path(*_LIBRARY))
     except (PackageNotFoundError, OSError) as error:
-        log.info("signing one at a time reason=%r", str(error))
-        return None
+        return str(error)
     library.mbx_is_crypto_mb_applicable.argtypes = [c_uint64]
     if not library.mbx_is_crypto_mb_applicable(0):
-        log.info("signing one at a time reason='a processor without AVX-512 IFMA'")
-        return None
+        return "the processor has no AVX-512 IFMA"
     return _Lanes(library)
 
 

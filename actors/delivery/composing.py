@@ -13,6 +13,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from actors.compose import rsa
 from actors.compose.dkim import Signer, load_private_key
 from actors.compose.fields import NotComposable, a_labels, address
 from actors.compose.message import Draft, Wire, draft_message, finish
@@ -59,6 +60,8 @@ class Composer:
     """Prepares jobs. ``vault`` opens the private keys that the journal keeps sealed."""
 
     def __init__(self, journal: Journal, vault: Vault) -> None:
+        if reason := rsa.why_one_at_a_time():
+            log.info("RSA signatures are made one at a time reason=%r", reason)
         self._journal = journal
         self._vault = vault
         self._compiled: OrderedDict[str, Compiled] = OrderedDict()
