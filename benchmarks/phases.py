@@ -7,6 +7,9 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
+SHOWN_PER_S = 2
+"""Each time costs 2 ms, of the machine that is measured."""
+
 Tell = Callable[[str, float], None]
 """Told what is to be shown of a phase, and how much of it is done."""
 
@@ -21,6 +24,7 @@ class Phases:
             BarColumn(20),
             TextColumn("{task.fields[told]}"),
             console=console,
+            refresh_per_second=SHOWN_PER_S,
         )
 
     @contextmanager

@@ -3,7 +3,7 @@
     python -m benchmarks.sink LOG [OPTIONS]     prints host:port; reads orders, a line each; ends when its input does
 
 Owns the log: a line is written before the reply is, so the log knows of every message for which a client may have read
-a 250; with ``Writing.SOON``, some milliseconds later, and cheaper. What it took is told by it alone, never by the
+a 250; with ``Writing.SOON``, a tenth of a second later, and cheaper. What it took is told by it alone, never by the
 sender's word. Misbehaves when ordered to (``Order``), each time for a share of the messages.
 
 A recipient's local part may say what the sink does with it: ``….no`` is refused with 550, ``….later`` with 450 once.
@@ -11,7 +11,6 @@ A recipient's local part may say what the sink does with it: ``….no`` is refus
 
 import asyncio
 import os
-import re
 import sys
 import time
 from enum import StrEnum
@@ -26,12 +25,13 @@ from msgspec import Struct
 from actors.capture.certificate import server_context
 from actors.capture.envelope import Action, Answer, Behaviour, Envelope, Extension, Reply, ServerOptions, Then
 from actors.capture.smtp_wire import Service
-from benchmarks.late import LateSession
+from benchmarks.flight import message_id
+from benchmarks.flight_session import FlightSession
 from benchmarks.sink_log import Ended, Line, Receipt
 
 SLOW_S = 1.0
 """How late a slow reply is."""
-SOON_S = 0.02
+SOON_S = 0.1
 BUFFER_BYTES = 1 << 20
 BACKLOG = 512
 MOST_CONNECTIONS = 15_000
@@ -95,7 +95,6 @@ MANNERS: dict[Manner, tuple[bool, bool, Answer]] = {
     Manner.STALL_AFTER: (True, False, Action.SILENCE),
     Manner.SLOW: (True, True, SLOWLY),
 }
-_MESSAGE_ID = re.compile(rb"^Message-ID:\s*<([^@>]+)", re.IGNORECASE | re.MULTILINE)
 
 
 class Sink:
@@ -118,15 +117,18 @@ class Sink:
         self._write(Ended(at=time.time(), session=session))
 
     def take(self, envelope: Envelope) -> Answer:
-        """Decide on a message that arrived whole."""
+        """Decide on a message that arrived whole, the long way."""
+        return self.decide(envelope.session, envelope.rcpt_to, message_id(b"\n" + envelope.content, 1))
+
+    def decide(self, session: int, recipients: tuple[str, ...], identity: str) -> Answer:
+        """The same, of what is known of every message (``flight_session.Decide``)."""
         accepted, replied, answer = MANNERS[self._order.manner if self._is_struck() else Manner.HONEST]
-        found = _MESSAGE_ID.search(envelope.content)
         self._write(
             Receipt(
                 at=time.time(),
-                session=envelope.session,
-                message_id=found[1].decode("ascii", "replace") if found else "",
-                recipients=envelope.rcpt_to,
+                session=session,
+                message_id=identity,
+                recipients=recipients,
                 accepted=accepted,
                 replied=replied,
             )
@@ -170,7 +172,7 @@ async def serve(log_path: Path, options: SinkOptions) -> None:
         )
         delay_s = options.delay_ms / 1000
         server = await loop.create_server(
-            lambda: LateSession(service, delay_s, sink.ended), "127.0.0.1", 0, backlog=BACKLOG
+            lambda: FlightSession(service, delay_s, sink.ended, sink.decide), "127.0.0.1", 0, backlog=BACKLOG
         )
         host, port = server.sockets[0].getsockname()[:2]
         print(f"{host}:{port}", flush=True)

@@ -39,7 +39,7 @@ class Tail:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._position = 0
-        self._decode = msgspec.json.Decoder(Line).decode
+        self._decode = msgspec.json.Decoder(Line).decode_lines
 
     def take(self) -> list[Line]:
         """The whole lines since the last call."""
@@ -51,10 +51,9 @@ class Tail:
             return []
         whole = text[: text.rfind(b"\n") + 1]
         self._position += len(whole)
-        return [self._decode(line) for line in whole.splitlines()]
+        return self._decode(whole)
 
 
 def read_log(path: Path) -> list[Line]:
     """Every line of a sink's log; a last one that is not whole is left out."""
-    decode = msgspec.json.Decoder(Line).decode
-    return [decode(line) for line in path.read_bytes().splitlines(keepends=True) if line.endswith(b"\n")]
+    return Tail(path).take()

@@ -131,22 +131,27 @@ class World:
         """When the journal had no delivery and no event left that is not in ClickHouse, in seconds since the epoch;
         None when that took too long."""
         deadline = time.monotonic() + RECORDED_S
-        while not await asyncio.to_thread(self._at_rest):
-            if time.monotonic() > deadline:
-                return None
-            await asyncio.sleep(LOOK_S / 4)
+        # One connection for all the looks: each costs the journal, which is measured, a process.
+        with await asyncio.to_thread(self._connected) as connection:
+            while not await asyncio.to_thread(_is_at_rest, connection):
+                if time.monotonic() > deadline:
+                    return None
+                await asyncio.sleep(LOOK_S / 4)
         return time.time()
-
-    def _at_rest(self) -> bool:
-        with psycopg.connect(self.dsn, autocommit=True) as connection:
-            return connection.execute(LEFT).fetchone() == (0, 0)
 
     def counted_in_journal(self) -> int:
         """Messages, by their ids."""
-        with psycopg.connect(self.dsn, autocommit=True) as connection:
+        with self._connected() as connection:
             row = connection.execute("SELECT count(DISTINCT id) FROM messages").fetchone()
         assert row is not None
         return int(row[0])
+
+    def _connected(self) -> psycopg.Connection:
+        return psycopg.connect(self.dsn, autocommit=True)
+
+
+def _is_at_rest(connection: psycopg.Connection) -> bool:
+    return connection.execute(LEFT).fetchone() == (0, 0)
 
 
 def relayed(sink: str) -> dict[str, str]:

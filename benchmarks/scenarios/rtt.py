@@ -170,7 +170,7 @@ class Rtt:
         )
 
 
-SOON_ENOUGH_S = 0.1
+SOON_ENOUGH_S = 0.25
 """After this the sink has written its log."""
 
 

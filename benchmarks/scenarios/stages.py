@@ -64,7 +64,7 @@ OUTCOMES_AT_ONCE = 500
 OFFERED_AT_ONCE = 1000
 LEASE_S = 600.0
 SENDER = "bench@mail.example.com"
-WRITTEN_S = 0.2
+WRITTEN_S = 0.5
 """After this the sink has written its log."""
 
 T = TypeVar("T")

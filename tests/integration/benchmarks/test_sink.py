@@ -1,5 +1,6 @@
 """The sink in its own process: how late it is, what it offers, and that every message is in its log."""
 
+import asyncio
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,10 +11,12 @@ import pytest
 from actors.capture.envelope import Extension
 from actors.delivery.envelope import Envelope
 from actors.delivery.smtp import SmtpConnection
+from actors.delivery.tls import ClientContexts
 from benchmarks.sink import SinkOptions, Writing
 from benchmarks.sink_log import Receipt
 from benchmarks.sink_process import SinkProcess
-from cluster.settings import SmtpSettings, host_port
+from cluster.policy.tls_level import TlsLevel
+from cluster.settings import SmtpSettings, TlsSettings, host_port
 
 ENVELOPE = Envelope("a@example.com", ("b@example.org",))
 DELAY_MS = 100.0
@@ -77,3 +80,38 @@ async def test_what_is_written_soon_is_written_when_the_sink_ends(tmp_path: Path
             await connection.send(ENVELOPE, message(f"m{i}"))
         connection.abort()
     assert len({line.message_id for line in process.lines() if isinstance(line, Receipt)}) == 100
+
+
+async def test_a_message_of_many_records(tmp_path: Path) -> None:
+    with sink(tmp_path, SinkOptions()) as (process, address):
+        connection = await connected(address)
+        for i in range(3):
+            await connection.send(ENVELOPE, message(f"m{i}") + b"all is well\r\n" * 20_000)
+        await connection.quit()
+    assert [line.message_id for line in process.lines() if isinstance(line, Receipt)] == ["m0", "m1", "m2"]
+
+
+async def test_a_session_is_resumed(tmp_path: Path) -> None:
+    context = ClientContexts(TlsSettings()).of_level(TlsLevel.REQUIRED)
+    with sink(tmp_path, SinkOptions()) as (_, address):
+        host, port = host_port(address)
+        resumed = []
+        for _ in range(2):
+            connection = await SmtpConnection.open(
+                host, host, port, settings=SmtpSettings(), helo_name="bench.test", ssl_context=context
+            )
+            assert connection.tls_version == "TLSv1.3"
+            resumed.append(connection.tls_resumed)
+            await connection.quit()
+    assert resumed == [False, True]
+
+
+async def test_what_is_no_tls_ends_the_connection(tmp_path: Path) -> None:
+    with sink(tmp_path, SinkOptions()) as (_, address):
+        reader, writer = await asyncio.open_connection(*host_port(address))
+        await reader.readline()
+        writer.write(b"STARTTLS\r\n")
+        await reader.readline()
+        writer.write(b"MAIL FROM:<a@b.test>\r\n" * 20)
+        assert b"250" not in await reader.read()
+        writer.close()

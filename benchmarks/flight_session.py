@@ -1,0 +1,89 @@
+"""The sink's session: the capture server's, with a short way for what almost every message is.
+
+A message that comes as one flight (``flight.py``) is taken in one step. Everything else, the smallest irregularity
+included, goes the long way of ``Session``, from the same octets; both ways answer alike. TLS is ``DirectTls``.
+"""
+
+import ssl
+from collections.abc import Callable
+
+from actors.capture.envelope import Answer, Extension, Reply
+from actors.capture.smtp_wire import Service, State
+from benchmarks.direct_tls import DirectTls
+from benchmarks.flight import flight, message_id
+from benchmarks.late import LateSession
+
+Decide = Callable[[int, tuple[str, ...], str], Answer]
+"""What becomes of a message, given the session's number, the recipients, and the local part of Message-ID."""
+
+NEEDED = frozenset((Extension.PIPELINING, Extension.CHUNKING, Extension.SIZE, Extension.EIGHTBITMIME))
+"""Of a client that may send flights, as it was offered."""
+MAIL_OK = Reply(250, "2.1.0 sender ok").wire
+RCPT_OK = Reply(250, "2.1.5 recipient ok").wire
+TAKEN = Reply(250, "2.0.0 message taken").wire
+
+
+class FlightSession(LateSession):
+    """``decide`` is asked of flights; of what goes the long way ``service.on_message`` is, which must say the same."""
+
+    def __init__(self, service: Service, delay_s: float, ended: Callable[[int], None], decide: Decide) -> None:
+        super().__init__(service, delay_s, ended)
+        self._decide = decide
+        self._tls: DirectTls | None = None
+
+    def data_received(self, data: bytes) -> None:
+        if self._tls is None:
+            self._hear(data)
+            return
+        try:
+            said = self._tls.read(data)
+        except ssl.SSLError:
+            self.abort()
+            return
+        if self.state is State.UPGRADING and self._tls.established:
+            self._upgraded(self._tls)
+        if said:
+            self._hear(said)
+        if self._tls.peer_is_done:
+            self._tls.close()
+
+    def _hear(self, said: bytes) -> None:
+        usual = flight(said) if self._may_take_flight() else None
+        if usual is None:
+            super().data_received(said)
+            return
+        self._last_heard = self._loop.time()
+        answer = self._decide(self.number, usual.recipients, message_id(said, usual.content_at))
+        self._output.append(MAIL_OK + RCPT_OK * len(usual.recipients))
+        self.say(TAKEN if answer is None else answer)
+        self._flush()
+
+    def _may_take_flight(self) -> bool:
+        """Whether a transaction may begin now, and nothing is left of what came before."""
+        return (
+            self.state is State.COMMAND
+            and self._mail is None
+            and not self.input
+            and not self._overlong
+            and self._writable
+            and self._offered >= NEEDED
+        )
+
+    # TLS
+
+    def start_tls(self, context: ssl.SSLContext, ready: Reply) -> None:
+        if self._transport is None:
+            return
+        self.position = len(self.input)  # said in the clear: RFC 3207 §4.2
+        self.say(ready)
+        self._flush()
+        self.state = State.UPGRADING
+        self._transport = self._tls = DirectTls(self._transport, context)
+        self._timers["handshake"] = self._loop.call_later(self.options.tls_handshake_timeout_s, self.abort)
+
+    def _upgraded(self, tls: DirectTls) -> None:
+        self._timers.pop("handshake").cancel()
+        self.tls_version, self.tls_cipher = tls.version, tls.cipher
+        self.service.handshakes += 1
+        self.forget()
+        self.state = State.COMMAND
