@@ -11,6 +11,7 @@ from rich.console import Console
 from benchmarks import backlog as backlog_scenario
 from benchmarks.chaos import report, scenario
 from benchmarks.chaos.faults import Kind
+from benchmarks.counts.command import counts
 from benchmarks.everything import everything
 from benchmarks.measuring import SCENARIOS, command, compare, plot, table
 from benchmarks.postray import DidNotStart
@@ -106,7 +107,7 @@ def chaos_table(records: tuple[Path, ...]) -> None:
 
 for _name in SCENARIOS:
     main.add_command(command(_name))
-for _command in (everything, compare, plot, table):
+for _command in (everything, compare, plot, table, counts):
     main.add_command(_command)
 
 if __name__ == "__main__":

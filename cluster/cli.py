@@ -9,6 +9,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -213,6 +214,22 @@ def status(config: str | None, as_json: bool) -> None:
     else:
         _show(state)
     sys.exit(not state["ready"])
+
+
+@main.command(
+    context_settings={"ignore_unknown_options": True, "help_option_names": []},
+    options_metavar="",
+    add_help_option=False,
+)
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="SCENARIO ...")
+@click.pass_obj
+def bench(config: str | None, arguments: tuple[str, ...]) -> None:
+    """Measure and try postray, as "python -m benchmarks" does; "postray bench --help" lists the scenarios."""
+    if config is not None:
+        raise click.UsageError("bench brings up a postray of its own, and takes no settings file")
+    # By name: the harness is above this package, and loaded only when it is asked for.
+    harness: click.Group = import_module("benchmarks.__main__").main
+    harness.main(args=list(arguments), prog_name="postray bench")
 
 
 def _readiness(url: str) -> dict[str, Any]:

@@ -1,0 +1,180 @@
+"""What a message costs, in numbers that are the same on every machine: statements, round trips, bytes, flights, calls.
+
+Times are no part of it, and where a time decides how much is done at once (the lull before a commit, the pause before a
+refill), the mail host does instead: it replies to all connections at one moment, and only when what came before is
+committed and every connection has a message again. So the batches are as large on a slow machine as on a fast one.
+What is done by the clock, mail or none (heartbeats, looking for what is due), is counted apart, by the second.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+
+from analytics.events import decode_batch
+from analytics.rows import columns
+from benchmarks.counts.calls import Calls
+from benchmarks.counts.journal_dialogue import Transaction
+from benchmarks.counts.product import API, DELIVERY, Product, running
+from benchmarks.counts.telling import Amounts, Counts, Run, Seen, spread, tell
+from benchmarks.load import Load
+from benchmarks.mail import Mail, Shape
+
+FIRST, SINGLE, BULK, PER_REQUEST = 1, 64, 2, 1000
+"""Requests with one message: alone, so that what is remembered of keys is known; and all at once. Then requests with
+many, one after the other."""
+MESSAGES = FIRST + SINGLE + BULK * PER_REQUEST
+WINDOW = 1000
+"""What the delivery actor has no room for is parked, and comes in by refills."""
+CONNECTIONS = 20
+CLOCK_S = 3.0
+LOOK_S = 0.01
+STUCK_S = 60.0
+LEFT = "SELECT count(*) FROM deliveries"
+PARKED = "SELECT count(*) FROM deliveries WHERE lane IS NOT NULL"
+BATCHES = "SELECT events FROM event_log ORDER BY id"
+WAL = "SELECT (pg_current_wal_insert_lsn() - '0/0'::pg_lsn)::bigint"
+EVENTS = "SELECT sum(octet_length(events))::bigint FROM event_log"
+
+
+class Stuck(Exception):
+    """Nothing moved for long: what was to be counted does not happen."""
+
+    def __init__(self, where: str) -> None:
+        super().__init__(where)
+
+
+async def count() -> Counts:
+    """Count once. Takes some ten seconds. Raises Stuck."""
+    calls = Calls()
+    calls.start()
+    try:
+        async with running(CONNECTIONS, WINDOW) as product:
+            return await _Counting(product, calls).whole()
+    finally:
+        calls.stop()
+
+
+class _Counting:
+    """One count, over a product that runs."""
+
+    def __init__(self, product: Product, calls: Calls) -> None:
+        self._product = product
+        self._calls = calls
+        self._next = 1
+
+    async def whole(self) -> Counts:
+        product = self._product
+        start = tuple(product.transactions)
+        with self._transactions() as idle:
+            await _pause(CLOCK_S)
+        before = self._amounts()
+        with self._transactions() as all_of_it:
+            await self._post(FIRST, per_request=1)
+            with self._transactions() as single:
+                await self._post(SINGLE, per_request=1)
+            with self._transactions() as bulk:
+                await self._post(BULK * PER_REQUEST, per_request=PER_REQUEST)
+                await self._until(lambda: product.ask(PARKED) >= MESSAGES - WINDOW, "what found no room is not parked")
+                await self._until(partial(self._are_at_host, CONNECTIONS), "connections have no message")
+            standing = self._amounts()
+            with self._transactions() as busy:
+                await _pause(CLOCK_S)
+            by_the_clock = self._amounts() - standing
+            with self._transactions() as delivery:
+                await self._deliver(MESSAGES)
+        seen = Seen(start=start, idle=idle, busy=busy, single=single, bulk=bulk, delivery=delivery)
+        # By what the clock did, not by how long it took: on a busy machine the clock's work comes late.
+        ticks = seen.ticks(all_of_it) / max(1, seen.ticks(busy))
+        caused = self._amounts() - before - by_the_clock * ticks
+        run = Run(clock_s=CLOCK_S, single=SINGLE, bulk=BULK, messages=MESSAGES)
+        return spread(caused, MESSAGES) | self._recorder() | tell(seen, run, intake=API, delivery=DELIVERY)
+
+    # What is done
+
+    async def _post(self, messages: int, per_request: int) -> None:
+        """Each request on a connection of its own when it holds one message; else one after the other."""
+        numbers = range(self._next, self._next + messages)
+        self._next += messages
+        mail = Mail(Shape())
+        bodies = [mail.body(numbers[start : start + per_request]) for start in range(0, messages, per_request)]
+        load = Load(self._product.url, self._product.key, clients=len(bodies) if per_request == 1 else 1)
+        await load.open()
+        try:
+            await load.as_fast_as_answered(iter(bodies))
+        finally:
+            load.close()
+
+    async def _deliver(self, messages: int) -> None:
+        """Have all that is left delivered, a message on each connection at a time."""
+        product = self._product
+        while messages:
+            at_once = min(CONNECTIONS, messages)
+            await self._until(partial(self._are_at_host, at_once), "connections have no message")
+            product.host.release()
+            messages -= at_once
+            await self._until(partial(self._are_left, messages), "outcomes are not committed")
+
+    def _are_at_host(self, messages: int) -> bool:
+        return len(self._product.host.waiting) == messages
+
+    def _are_left(self, messages: int) -> bool:
+        return self._product.ask(LEFT) == messages
+
+    async def _until(self, holds: Callable[[], bool], otherwise: str) -> None:
+        deadline = time.monotonic() + STUCK_S
+        while not holds():
+            if time.monotonic() > deadline:
+                raise Stuck(otherwise)
+            await _pause(LOOK_S)
+
+    # What is counted
+
+    def _recorder(self) -> Counts:
+        """What it takes to bring a message's events into the columns of ClickHouse, which itself takes no part."""
+        batches = [row[0] for row in self._product.journal.execute(BATCHES.encode(), binary=True)]
+        before = Amounts(self._calls.by_package())
+        columns([event for batch in batches for event in decode_batch(batch)])
+        calls = Amounts(self._calls.by_package()) - before
+        return {"recorder.calls_per_message": calls["calls.analytics"] / MESSAGES}
+
+    @contextmanager
+    def _transactions(self) -> Iterator[list[Transaction]]:
+        """Those that end within the block."""
+        found: list[Transaction] = []
+        before = len(self._product.transactions)
+        yield found
+        found += self._product.transactions[before:]
+
+    def _amounts(self) -> Amounts:
+        """All that only grows."""
+        product, flights = self._product, self._product.flights
+        return Amounts(
+            {
+                "actors.offers": product.called["offer"],
+                "actors.offer_bytes": product.called_bytes["offer"],
+                "journal.bytes_from": sum(one.bytes_answered for one in product.dialogues),
+                "journal.bytes_to": sum(one.bytes_asked for one in product.dialogues),
+                "journal.event_bytes": product.ask(EVENTS),
+                "journal.wal_bytes": product.ask(WAL),
+                "smtp.envelope_bytes": flights.bytes_sent - product.host.bytes,
+                "smtp.flights": flights.flights,
+                "smtp.message_bytes": product.host.bytes,
+                "smtp.reply_bytes": flights.bytes_received,
+                "threads.hops": self._calls.of("ThreadPoolExecutor.submit"),
+                **self._calls.by_package(),
+                **self._calls.files(),
+            }
+        )
+
+
+async def _pause(seconds: float) -> None:
+    """As ``asyncio.sleep``, which is Python and would be counted."""
+    loop = asyncio.get_running_loop()
+    over = loop.create_future()
+    timer = loop.call_later(seconds, over.set_result, None)
+    try:
+        await over
+    finally:
+        timer.cancel()

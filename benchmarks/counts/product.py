@@ -1,0 +1,206 @@
+"""The product in one process: its own parts, made by their own builders, without Ray. Every way out is a relay's.
+
+One API, one delivery actor, one scheduler, a real Postgres, and a mail host that takes everything. The calls between
+them are counted where Ray would carry them.
+"""
+
+import asyncio
+import tempfile
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from msgspec import Struct
+from psycopg import Connection
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from actors import build as actors
+from actors.capture.certificate import server_context
+from actors.capture.envelope import Answer, Envelope
+from actors.capture.smtp_server import SmtpServer
+from actors.demo import ensure_demo
+from api import build as api
+from benchmarks.blocking import to_its_end
+from benchmarks.counts.journal_dialogue import Dialogue, Names, Transaction
+from benchmarks.counts.relay import relaying
+from benchmarks.counts.smtp_dialogue import Flights
+from benchmarks.postray import free_port
+from cluster.context import Context, Links
+from cluster.embedded import EmbeddedPostgres
+from cluster.journal.database import QUERIES
+from cluster.journal.store import migrate
+from cluster.settings import DeliverySettings, HttpSettings, Settings, SmtpSettings
+from cluster.vault import secret_key
+
+API, DELIVERY, SCHEDULER = "api-0-0", "delivery-0-0", "scheduler"
+LONG_S = 3600.0
+"""What is left alone for so long is left alone: no lease ends, and nothing is offered twice, on any machine."""
+STEADY = ("full_page_writes = off", "autovacuum = off")
+"""Postgres writes whole pages after a checkpoint, and vacuums when it finds time: neither comes out twice alike."""
+
+
+class Held(Struct):
+    """The mail host: messages that arrived whole, and wait for their reply until ``release``."""
+
+    waiting: list[asyncio.Future[Answer]]
+    bytes: int = 0
+
+    def take(self, envelope: Envelope) -> asyncio.Future[Answer]:
+        self.bytes += len(envelope.content)
+        self.waiting.append(asyncio.get_running_loop().create_future())
+        return self.waiting[-1]
+
+    def release(self) -> None:
+        """Take all that wait, at one moment."""
+        waiting, self.waiting = self.waiting, []
+        for reply in waiting:
+            reply.set_result(None)
+
+
+class Product(Struct, kw_only=True):
+    """It, running, and what has been counted of it so far."""
+
+    url: str
+    key: str
+    journal: Connection[Any]
+    """Past the relay."""
+    host: Held
+    flights: Flights
+    transactions: list[Transaction]
+    dialogues: list[Dialogue]
+    called: Counter[str]
+    """Calls between actors, by method."""
+    called_bytes: Counter[str]
+    """What they carried, as far as that is bytes already."""
+
+    def ask(self, query: str) -> int:
+        """The one number that a query finds; 0 for null. Blocks, and calls no Python: it must not be counted."""
+        value = self.journal.pgconn.exec_(query.encode()).get_value(0, 0)
+        return int(value or 0)
+
+
+@asynccontextmanager
+async def running(connections: int, window: int) -> AsyncIterator[Product]:
+    """``connections`` to the mail host; ``window``: deliveries that the delivery actor holds at most."""
+    async with AsyncExitStack() as stack:
+        directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="pr-counts-")))
+        directory.chmod(0o755)  # under root, Postgres runs as another user
+        dsn = await _postgres(directory / "postgres", stack)
+        journal = stack.enter_context(Connection.connect(dsn, autocommit=True))
+        transactions: list[Transaction] = []
+        dialogues: list[Dialogue] = []
+        names = Names(QUERIES)
+
+        def dialogue() -> Dialogue:
+            dialogues.append(Dialogue(names, transactions.append))
+            return dialogues[-1]
+
+        relayed = await _relay_journal(dsn, directory / "relay", dialogue, stack)
+        host, flights = Held([]), Flights()
+        settings = _settings(await _relay_mail(host, flights, directory, stack), connections, window)
+        secret = secret_key("", directory)
+        product = Product(
+            url=f"http://{settings.http.bind}",
+            key=await ensure_demo(dsn, secret, directory),
+            journal=journal,
+            host=host,
+            flights=flights,
+            transactions=transactions,
+            dialogues=dialogues,
+            called=Counter(),
+            called_bytes=Counter(),
+        )
+        context = partial(
+            Context,
+            node_id="here",
+            settings=settings,
+            data_dir=str(directory),
+            postgres_dsn=relayed,
+            secret_key=secret,
+            actors=(API, DELIVERY, SCHEDULER),
+            shares=1,
+        )
+        await _start(product, context, stack)
+        yield product
+
+
+def _settings(relay: str, connections: int, window: int) -> Settings:
+    return Settings(
+        http=HttpSettings(bind=f"127.0.0.1:{free_port()}"),
+        smtp=SmtpSettings(helo_name="bench.example.com"),
+        delivery=DeliverySettings(
+            mode="relay",
+            relay=relay,
+            actors_per_node=1,
+            connections_per_site=connections,
+            connection_idle_s=LONG_S,
+            window=window,
+            lease_s=LONG_S,
+            offer_grace_s=LONG_S,
+        ),
+    )
+
+
+async def _postgres(directory: Path, stack: AsyncExitStack) -> str:
+    postgres = EmbeddedPostgres(directory)
+    stack.push_async_callback(to_its_end, postgres.stop)
+    dsn = await to_its_end(postgres.start)
+    await migrate(dsn)
+    with Connection.connect(dsn, autocommit=True) as connection:
+        for setting in STEADY:
+            connection.execute(f"ALTER SYSTEM SET {setting}".encode())
+        connection.execute("SELECT pg_reload_conf()")
+    return dsn
+
+
+async def _relay_journal(dsn: str, folder: Path, observe: Callable[[], Dialogue], stack: AsyncExitStack) -> str:
+    """The DSN of a way to Postgres that is observed."""
+    loop = asyncio.get_running_loop()
+    told = conninfo_to_dict(dsn)
+    name = f".s.PGSQL.{told.get('port') or 5432}"
+    connect = partial(loop.create_unix_connection, path=f"{told['host']}/{name}")
+    folder.mkdir()
+    server = await loop.create_unix_server(relaying(connect, observe), f"{folder}/{name}")
+    stack.callback(server.close)
+    return make_conninfo(dsn, host=str(folder))
+
+
+async def _relay_mail(host: Held, flights: Flights, directory: Path, stack: AsyncExitStack) -> str:
+    """The address of a way to the mail host that is observed."""
+    loop = asyncio.get_running_loop()
+    context = await to_its_end(server_context, "127.0.0.1", directory)
+    server = SmtpServer(host.take, tls=context)
+    stack.push_async_callback(server.stop, 1.0)
+    address, port = await server.start()
+    connect = partial(loop.create_connection, host=address, port=port)
+    relay = await loop.create_server(relaying(connect, flights.connection), "127.0.0.1", 0, backlog=512)
+    stack.callback(relay.close)
+    return f"127.0.0.1:{relay.sockets[0].getsockname()[1]}"
+
+
+async def _start(product: Product, context: Callable[..., Context], stack: AsyncExitStack) -> None:
+    parts: dict[str, Any] = {}
+
+    async def call(actor: str, method: str, *arguments: Any) -> Any:
+        product.called[method] += 1
+        product.called_bytes[method] += sum(len(one) for one in arguments if isinstance(one, bytes))
+        return await getattr(parts[actor], method)(*arguments)
+
+    def kill(actor: str) -> None:
+        raise AssertionError(f"nobody kills {actor}")
+
+    async def share(data: bytes) -> Awaitable[bytes]:
+        handle: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        handle.set_result(data)
+        return handle
+
+    links = Links(call=call, kill=kill, share=share)
+    for name, builder in ((DELIVERY, actors.delivery), (SCHEDULER, actors.scheduler), (API, api.api)):
+        own = context(name=name)
+        part: Any = await builder(own, links)
+        parts[name] = part
+        await part.start()
+        stack.push_async_callback(part.stop)
