@@ -15,9 +15,23 @@ from rich.console import Console
 from benchmarks import compare as comparison
 from benchmarks import records, report
 from benchmarks.load import Refused
+from benchmarks.postfix import PostfixDidNotStart
 from benchmarks.postray import DidNotStart
-from benchmarks.runner import Repeats, Scenario, run
-from benchmarks.scenarios import accept, blast, deliver, growth, latency, reads, rtt, sink_alone, skew, stages
+from benchmarks.runner import Missing, Repeats, Scenario, run
+from benchmarks.scenarios import (
+    accept,
+    blast,
+    deliver,
+    growth,
+    latency,
+    peers,
+    reads,
+    rtt,
+    sink_alone,
+    skew,
+    stages,
+    templates,
+)
 from benchmarks.tuning import options
 
 FILE = click.Path(dir_okay=False, path_type=Path)
@@ -37,23 +51,34 @@ SCENARIOS: Mapping[str, tuple[type[Struct], Make]] = {
     blast.LARGE.name: (blast.LargeOptions, lambda told: blast.Blast(blast.LARGE, told)),
     blast.ATTACHMENTS.name: (blast.AttachmentsOptions, lambda told: blast.Blast(blast.ATTACHMENTS, told)),
     blast.MULTI_RECIPIENT.name: (blast.MultiRecipientOptions, lambda told: blast.Blast(blast.MULTI_RECIPIENT, told)),
+    "templates": (templates.TemplatesOptions, templates.Templates),
     "stages": (stages.Options, stages.Stages),
     "reads": (reads.Options, reads.Reads),
     "growth": (growth.GrowthOptions, growth.Growth),
+    "peers": (peers.Options, peers.Peers),
 }
 
 
+class Skipped(click.ClickException):
+    """A scenario that cannot be measured on this machine, through no fault of postray's."""
+
+
 def measured(scenario: Scenario, repeats: Repeats, console: Console) -> records.Record:
-    """Run a scenario and show what it found. Raises ClickException when it could not be run."""
+    """Run a scenario and show what it found. Raises ClickException when it could not be run, and of those Skipped where
+    something is missing on this machine."""
     try:
         record = uvloop.run(run(scenario, repeats, console))
     except asyncio.CancelledError:
         console.print("interrupted; everything that was started has ended")
         sys.exit(130)
+    except Missing as missing:
+        raise Skipped(f"{scenario.name} is skipped: {missing}") from missing
+    except PostfixDidNotStart as error:
+        raise click.ClickException(f"Postfix did not start: {error}") from error
     except DidNotStart as error:
         raise click.ClickException(f"postray did not start: {error}") from error
     except Refused as refused:
-        raise click.ClickException(f"the API refused: {refused}") from refused
+        raise click.ClickException(f"the load was refused: {refused}") from refused
     except deliver.FillingTooSlow as slow:
         raise click.ClickException(f"the journal could not be filled within {slow.lead_s:.0f} s") from slow
     report.show(console, record)

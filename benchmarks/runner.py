@@ -22,6 +22,13 @@ SLOWEST_REPEAT_S = 900.0
 """A repeat that takes longer is given up, and the run with it."""
 
 
+class Missing(Exception):
+    """A scenario needs what is not on this machine; the message says what, and what helps."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+
+
 class Measure(Struct, frozen=True):
     """A quantity that a scenario measures in each repeat."""
 
@@ -52,7 +59,8 @@ class Scenario(Protocol):
     @property
     def measures(self) -> tuple[Measure, ...]: ...
 
-    async def open(self, tell: Tell) -> None: ...
+    async def open(self, tell: Tell) -> None:
+        """Raises Missing where it cannot be measured on this machine."""
 
     async def measure(self, share: float, tell: Tell) -> Repeat:
         """One repeat, or for warming up a ``share`` of one, by time or by messages."""

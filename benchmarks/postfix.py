@@ -1,0 +1,208 @@
+"""A Postfix of its own with an OpenDKIM that signs for it: from Debian's packages, over a scratch directory.
+
+Owns both up to their end: whatever happens, ``stop`` leaves nothing running. Never touches the system's own Postfix:
+not its configuration, its queue or its services. Root is needed, since Postfix's processes become other users.
+"""
+
+import grp
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, suppress
+from pathlib import Path
+
+import psutil
+
+from actors.compose.dkim import generate_rsa_key
+from benchmarks.postfix_files import Plan, main_cf, master_cf, opendkim_conf
+from cluster import running
+
+PACKAGES = ("postfix", "opendkim")
+"""Debian's, each with a program of its name."""
+WHERE = os.pathsep.join((os.environ.get("PATH", ""), "/usr/local/sbin", "/usr/sbin", "/sbin"))
+"""An ordinary user's path lacks the last ones."""
+START_S = 30.0
+STOP_S = 5.0
+POLL_S = 0.05
+QUEUES = ("maildrop", "incoming", "active", "deferred", "hold")
+
+Find = Callable[[str], str | None]
+
+
+class PostfixDidNotStart(Exception):
+    """It, or OpenDKIM, ended or was not ready in time; the message holds what they said."""
+
+    def __init__(self, output: str) -> None:
+        super().__init__(output)
+
+
+def program(name: str) -> str | None:
+    return shutil.which(name, path=WHERE)
+
+
+def lacking(find: Find = program, user_id: int | None = None) -> str | None:
+    """What keeps Postfix and OpenDKIM from being run here, and what helps; None when nothing does."""
+    absent = [package for package in PACKAGES if find(package) is None]
+    if absent:
+        are = "is" if len(absent) == 1 else "are"
+        how = f"apt-get install --no-install-recommends {' '.join(absent)}"
+        return f"{' and '.join(absent)} {are} not installed here; on Debian: {how}"
+    if (os.geteuid() if user_id is None else user_id) != 0:
+        return "Postfix can be started by root only; run this as root"
+    return None
+
+
+class Postfix:
+    """One Postfix and its OpenDKIM. ``plan.directory``: made here, and left to whoever removes what is above it."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self._filter: subprocess.Popen[bytes] | None = None
+
+    @property
+    def address(self) -> str:
+        return f"127.0.0.1:{self.plan.port}"
+
+    def start(self) -> None:
+        """Return when it takes mail. Raises PostfixDidNotStart, leaving nothing running."""
+        try:
+            self._lay_out()
+            self._start_filter()
+            self._run("start")
+            self._wait_until(self._listens, "Postfix does not listen")
+        except BaseException:
+            self.stop()
+            raise
+
+    def stop(self) -> None:
+        """End both, and whatever of them is left after that."""
+        with ExitStack() as steps:  # the last first, each whatever becomes of the others
+            steps.callback(self._stop_filter)
+            marks = self._marks()
+            if marks:
+                steps.callback(running.end, marks)
+                with suppress(PostfixDidNotStart):
+                    self._run("stop")
+
+    def wait_until_empty(self, seconds: float) -> bool:
+        """Whether no mail is in any queue, at the latest after so long."""
+        deadline = time.monotonic() + seconds
+        while not (empty := self._is_empty()) and time.monotonic() < deadline:
+            time.sleep(POLL_S)
+        return empty
+
+    def parts(self) -> dict[str, list[int]]:
+        """Every process of both by its program's name."""
+        parts: dict[str, list[int]] = {}
+        for process in self._processes():
+            with suppress(psutil.NoSuchProcess):
+                parts.setdefault(f"postfix {process.name()}", []).append(process.pid)
+        if self._filter is not None:
+            parts["opendkim"] = [self._filter.pid]
+        return parts
+
+    def said(self) -> str:
+        """The end of what they have written."""
+        found = [path for path in (self.plan.log, self._output) if path.exists()]
+        return "\n".join(path.read_text("utf-8", "replace")[-2000:] for path in found)
+
+    # How it is done
+
+    @property
+    def _output(self) -> Path:
+        return self.plan.directory / "log" / "output"
+
+    def _lay_out(self) -> None:
+        plan = self.plan
+        postfix, signer = pwd.getpwnam("postfix"), pwd.getpwnam("opendkim")
+        for path, user, group, mode in (
+            (plan.directory, 0, 0, 0o755),
+            (plan.config_dir, 0, 0, 0o755),
+            (plan.queue_dir, 0, 0, 0o755),
+            (plan.data_dir, postfix.pw_uid, postfix.pw_gid, 0o700),
+            (plan.log.parent, postfix.pw_uid, postfix.pw_gid, 0o755),
+            (plan.filter_dir, signer.pw_uid, postfix.pw_gid, 0o750),
+        ):
+            path.mkdir()
+            os.chown(path, user, group)
+            path.chmod(mode)
+        (plan.config_dir / "main.cf").write_text(main_cf(plan))
+        (plan.config_dir / "master.cf").write_text(master_cf(plan))
+        plan.filter_conf.write_text(opendkim_conf(plan, f"opendkim:{grp.getgrgid(postfix.pw_gid).gr_name}"))
+        plan.key.touch(0o600)
+        plan.key.write_bytes(generate_rsa_key()[0])
+        os.chown(plan.key, signer.pw_uid, postfix.pw_gid)
+
+    def _start_filter(self) -> None:
+        with self._output.open("ab") as output:
+            # A session of its own: Ctrl-C at the terminal is for the scenario, which then stops it in order.
+            self._filter = subprocess.Popen(
+                [program("opendkim") or "opendkim", "-f", "-x", str(self.plan.filter_conf)],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
+        self._wait_until(self.plan.socket.exists, "OpenDKIM does not listen")
+
+    def _stop_filter(self) -> None:
+        process, self._filter = self._filter, None
+        if process is None:
+            return
+        process.terminate()
+        try:
+            process.wait(STOP_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+    def _run(self, what: str) -> None:
+        """``postfix start`` or ``stop``. Raises PostfixDidNotStart."""
+        command = [program("postfix") or "postfix", "-c", str(self.plan.config_dir), what]
+        with self._output.open("ab") as output:
+            # A session of its own, as OpenDKIM.
+            process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
+            )
+        try:
+            code = process.wait(START_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            code = process.wait()
+        if code:
+            raise PostfixDidNotStart(f"postfix {what} failed: {self.said()}")
+
+    def _wait_until(self, ready: Callable[[], bool], otherwise: str) -> None:
+        deadline = time.monotonic() + START_S
+        while not ready():
+            if time.monotonic() > deadline or (self._filter is not None and self._filter.poll() is not None):
+                raise PostfixDidNotStart(f"{otherwise}: {self.said()}")
+            time.sleep(POLL_S)
+
+    def _listens(self) -> bool:
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", self.plan.port)) == 0
+
+    def _is_empty(self) -> bool:
+        return not any(files for name in QUEUES for _, _, files in os.walk(self.plan.queue_dir / name))
+
+    def _marks(self) -> list[running.ProcessMark]:
+        marks = []
+        for process in self._processes():
+            with suppress(psutil.NoSuchProcess):
+                marks.append(running.mark(process))
+        return marks
+
+    def _processes(self) -> Sequence[psutil.Process]:
+        """Postfix's master and its children; none when it does not run."""
+        try:
+            master = psutil.Process(int((self.plan.queue_dir / "pid" / "master.pid").read_text("ascii")))
+            # Only there: the number may be another's by now, be it that of the system's own Postfix.
+            ours = Path(master.cwd()) == self.plan.queue_dir.resolve()
+            return [master, *master.children(recursive=True)] if ours else []
+        except (OSError, ValueError, psutil.Error):
+            return []

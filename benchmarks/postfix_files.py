@@ -1,0 +1,191 @@
+"""What Postfix and OpenDKIM are told when they stand beside postray. Pure: the files as text.
+
+Postfix is set up as its own documentation advises for much mail to one destination (TUNING_README, TLS_README,
+CONNECTION_CACHE_README), not as it is shipped: a comparison with defaults would prove nothing. Whatever only protects
+against strangers, or serves mail that this one does not have, is off.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from msgspec import Struct
+
+LOG_NAME = "postfix.log"
+DOMAIN = "mail.example.com"
+SELECTOR = "bench"
+
+
+class Plan(Struct, frozen=True, kw_only=True):
+    """Where everything is, and how much goes on at once."""
+
+    directory: Path
+    """Of this Postfix alone."""
+    port: int
+    """Of loopback, where it takes mail."""
+    sink: str
+    """The host:port that gets all of it."""
+    connections: int
+    """To the sink, at once."""
+    clients: int
+    """That submit, at once."""
+
+    @property
+    def config_dir(self) -> Path:
+        return self.directory / "etc"
+
+    @property
+    def queue_dir(self) -> Path:
+        return self.directory / "queue"
+
+    @property
+    def data_dir(self) -> Path:
+        return self.directory / "lib"
+
+    @property
+    def log(self) -> Path:
+        return self.directory / "log" / LOG_NAME
+
+    @property
+    def filter_dir(self) -> Path:
+        return self.directory / "dkim"
+
+    @property
+    def socket(self) -> Path:
+        return self.filter_dir / "socket"
+
+    @property
+    def key(self) -> Path:
+        return self.filter_dir / "key.pem"
+
+    @property
+    def filter_conf(self) -> Path:
+        return self.filter_dir / "opendkim.conf"
+
+
+def main_cf(plan: Plan) -> str:
+    """The text of main.cf."""
+    return _lines({**_places(plan), **_intake(plan), **_delivery(plan)}, " = ")
+
+
+def _places(plan: Plan) -> Mapping[str, str]:
+    return {
+        "compatibility_level": "3.6",
+        "queue_directory": str(plan.queue_dir),
+        "data_directory": str(plan.data_dir),
+        # Its own file: thousands of lines are none of the system's log's.
+        "maillog_file": str(plan.log),
+        "maillog_file_prefixes": str(plan.directory),
+        "inet_interfaces": "127.0.0.1",
+        "inet_protocols": "ipv4",
+        "myhostname": "bench.example.com",
+        "mydestination": "",
+        "local_recipient_maps": "",
+        "alias_maps": "",
+        "alias_database": "",
+    }
+
+
+def _intake(plan: Plan) -> Mapping[str, str]:
+    return {
+        "mynetworks": "127.0.0.0/8",
+        "smtpd_relay_restrictions": "permit_mynetworks, reject",
+        "smtpd_recipient_restrictions": "",
+        "smtpd_peername_lookup": "no",
+        "local_header_rewrite_clients": "",
+        # With neither limit the clients are not counted at all, which saves a call a connection.
+        "smtpd_client_connection_count_limit": "0",
+        "smtpd_client_connection_rate_limit": "0",
+        # A message that could not be signed is not to be sent unsigned.
+        "smtpd_milters": f"unix:{plan.socket}",
+        "milter_default_action": "tempfail",
+        "milter_protocol": "6",
+        # TUNING_README: where mail comes faster than it can be delivered, intake is held up by so much. Not here.
+        "in_flow_delay": "0s",
+    }
+
+
+def _delivery(plan: Plan) -> Mapping[str, str]:
+    limit = str(plan.connections)
+    return {
+        "relayhost": f"[{plan.sink.rpartition(':')[0]}]:{plan.sink.rpartition(':')[2]}",
+        "smtp_dns_support_level": "disabled",
+        "default_destination_concurrency_limit": limit,
+        "initial_destination_concurrency": limit,
+        "default_process_limit": str(2 * max(plan.connections, plan.clients) + 50),
+        # A process serves so many times before it makes room for a new one: none ends while it is measured, so what
+        # each has taken can be seen to the end.
+        "max_use": "1000000",
+        "qmgr_message_active_limit": "100000",
+        "qmgr_message_recipient_limit": "100000",
+        # TLS_README: connections are reused over TLS, through tlsproxy(8).
+        "smtp_tls_security_level": "encrypt",
+        "smtp_tls_connection_reuse": "yes",
+        "smtp_connection_cache_on_demand": "yes",
+        # Mail that was put off comes while it is still waited for.
+        "queue_run_delay": "5s",
+        "minimal_backoff_time": "5s",
+        "maximal_backoff_time": "10s",
+    }
+
+
+_UNIX_SERVICES = (
+    ("pickup", "unix", "n", "60", "1", "pickup"),
+    ("cleanup", "unix", "n", "-", "0", "cleanup"),
+    ("qmgr", "unix", "n", "300", "1", "qmgr"),
+    ("tlsmgr", "unix", "-", "1000?", "1", "tlsmgr"),
+    ("rewrite", "unix", "-", "-", "-", "trivial-rewrite"),
+    ("bounce", "unix", "-", "-", "0", "bounce"),
+    ("defer", "unix", "-", "-", "0", "bounce"),
+    ("trace", "unix", "-", "-", "0", "bounce"),
+    ("verify", "unix", "-", "-", "1", "verify"),
+    ("flush", "unix", "n", "1000?", "0", "flush"),
+    ("proxymap", "unix", "-", "-", "-", "proxymap"),
+    ("smtp", "unix", "-", "-", "-", "smtp"),
+    ("relay", "unix", "-", "-", "-", "smtp"),
+    ("showq", "unix", "n", "-", "-", "showq"),
+    ("error", "unix", "-", "-", "-", "error"),
+    ("retry", "unix", "-", "-", "-", "error"),
+    ("anvil", "unix", "-", "-", "1", "anvil"),
+    ("scache", "unix", "-", "-", "1", "scache"),
+    ("tlsproxy", "unix", "-", "-", "0", "tlsproxy"),
+    ("postlog", "unix-dgram", "n", "-", "1", "postlogd"),
+)
+"""Name, type, whether private, wake-up time, most processes, command."""
+
+
+def master_cf(plan: Plan) -> str:
+    """The text of master.cf. Nothing is chrooted: the queue is no jail with libraries and a resolver in it."""
+    services = ((f"127.0.0.1:{plan.port}", "inet", "n", "-", "-", "smtpd"), *_UNIX_SERVICES)
+    return "".join(
+        f"{name} {kind} {private} - n {wake_up} {most} {command}\n"
+        for name, kind, private, wake_up, most, command in services
+    )
+
+
+def opendkim_conf(plan: Plan, user: str) -> str:
+    """The text of OpenDKIM's file. ``user``: whom it becomes, with a group that Postfix is in, as user:group."""
+    return _lines(
+        {
+            "Mode": "s",
+            "Socket": f"local:{plan.socket}",
+            "UserID": user,
+            # Postfix, of the group, may connect.
+            "UMask": "007",
+            "Domain": DOMAIN,
+            "Selector": SELECTOR,
+            "KeyFile": str(plan.key),
+            "RequireSafeKeys": "no",
+            "Canonicalization": "relaxed/relaxed",
+            "SignatureAlgorithm": "rsa-sha256",
+            "OversignHeaders": "From",
+            "InternalHosts": "127.0.0.1",
+            "Background": "no",
+            "AutoRestart": "no",
+            "Syslog": "no",
+        },
+        " ",
+    )
+
+
+def _lines(values: Mapping[str, str], between: str) -> str:
+    return "".join(f"{name}{between}{value}".rstrip() + "\n" for name, value in values.items())

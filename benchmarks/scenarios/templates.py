@@ -1,0 +1,172 @@
+"""The templates scenario: what personalisation costs, from an HTTP request to the sink.
+
+One letter in three ways, in turn: as it stands, with a few places that are filled in for each message, and with many.
+A message has the same length in all of them, so that they differ in nothing else. Filled in are the legacy
+substitutions of SendGrid's API, literal text for literal text; the product has no stored templates, so the scenario
+knows of none.
+"""
+
+import itertools
+import time
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+from benchmarks.mail import Letter, Mail, Shape
+from benchmarks.phases import Tell
+from benchmarks.records import Better, Repeat
+from benchmarks.runner import Measure
+from benchmarks.scenarios.blast import Options, fire, repeat_of
+from benchmarks.scenarios.sending import COUNTED, Messages, Sending
+
+WIDTH = 8
+"""Characters of a value, and of the word that stands in its place where nothing is filled in."""
+NUMBER = "#####"
+"""Where in a value the message's number comes."""
+SENTENCE = "This says nothing, at a length that the sentences of letters have, and ends here. "
+
+Keys = Annotated[int, Meta(ge=1, le=200)]
+Holes = Annotated[int, Meta(ge=2, le=5000)]
+
+
+class TemplatesOptions(Options, frozen=True, kw_only=True):
+    messages: Messages = 15_000
+    few_keys: Annotated[Keys, Meta(description="Keys of the letter with a few.")] = 3
+    few_holes: Annotated[Holes, Meta(description="Places that it fills in, over both parts.")] = 6
+    many_keys: Annotated[Keys, Meta(description="Keys of the letter with many.")] = 30
+    many_holes: Annotated[Holes, Meta(description="Places that it fills in, over both parts.")] = 200
+
+
+class Way(Struct, frozen=True):
+    """A way of filling in: so many keys, each used in some of so many places."""
+
+    name: str
+    keys: int
+    holes: int
+
+
+NONE = "none"
+
+
+class Templates:
+    """See the module."""
+
+    name = "templates"
+    title = "One letter with nothing filled in, with a few places, and with many"
+    notes = (
+        COUNTED,
+        "The ways are measured in turn, each repeat beginning with another; a message is equally long in all. Filled "
+        "in are SendGrid's legacy substitutions: there are no stored templates.",
+    )
+
+    def __init__(self, options: TemplatesOptions) -> None:
+        self.settings = options
+        self._ways = (
+            Way(NONE, 0, 0),
+            Way("few", options.few_keys, options.few_holes),
+            Way("many", options.many_keys, options.many_holes),
+        )
+        places = max(way.holes for way in self._ways)
+        self._mails = {way.name: Mail(options.shape, letter=letter(options.shape, way, places)) for way in self._ways}
+        self._sending = Sending(options)
+        self._turn = 0
+
+    @property
+    def measures(self) -> tuple[Measure, ...]:
+        names = [way.name for way in self._ways]
+        return (
+            *(Measure(f"delivered, {name}", "msg/s", Better.HIGHER) for name in names),
+            *(Measure(f"CPU, {name}", "µs/msg", Better.LOWER) for name in names),
+            *(Measure(f"delivered, {name} / {NONE}", "times", Better.HIGHER) for name in names if name != NONE),
+            *(Measure(f"CPU, {name} / {NONE}", "times", Better.LOWER) for name in names if name != NONE),
+        )
+
+    async def open(self, tell: Tell) -> None:
+        await self._sending.open(tell)
+
+    async def close(self) -> None:
+        await self._sending.close()
+
+    async def measure(self, share: float, tell: Tell) -> Repeat:
+        found: dict[str, Repeat] = {}
+        for i in range(len(self._ways)):
+            way = self._ways[(self._turn + i) % len(self._ways)]
+            found[way.name] = await self._shot(way, share, partial(_tell_of, way, tell))
+        self._turn += 1
+        last = found[self._ways[-1].name]
+        return Repeat(
+            figures=compared(found),
+            seconds=sum(one.seconds for one in found.values()),
+            promised=sum(one.promised for one in found.values()),
+            counted=sum(one.counted for one in found.values()),
+            copies=sum(one.copies for one in found.values()),
+            usage=last.usage,
+            throughput=last.throughput,
+        )
+
+    async def _shot(self, way: Way, share: float, tell: Tell) -> Repeat:
+        world = self._sending.world
+        watch = world.watch()
+        await watch.start()
+        shot = await fire(
+            self._sending, self._mails[way.name], round(share * self.settings.messages), self.settings, tell
+        )
+        # What is still to be recorded is this way's, and not the next one's.
+        recorded_at = await world.recorded()
+        return repeat_of(world, shot, recorded_at or time.time(), await watch.stop())
+
+
+def _tell_of(way: Way, tell: Tell, told: str, done: float = 0.0) -> None:
+    tell(f"{way.name}: {told}", done)
+
+
+def compared(found: Mapping[str, Repeat]) -> dict[str, float]:
+    """The figures of each way, and those of the others by those of the one that fills in nothing."""
+    figures: dict[str, float] = {}
+    plain = found[NONE].figures
+    for name, repeat in found.items():
+        for what in ("delivered", "CPU"):
+            figures[f"{what}, {name}"] = repeat.figures[what]
+            if name != NONE:
+                figures[f"{what}, {name} / {NONE}"] = repeat.figures[what] / plain[what]
+    return figures
+
+
+def letter(shape: Shape, way: Way, places: int) -> Letter:
+    """A letter with ``places`` where something may be filled in, of which ``way`` fills in its number, spread evenly;
+    in the others stands a word as long as the values."""
+    in_text = min(max(1, places * shape.text_bytes // max(1, shape.text_bytes + shape.html_bytes)), places - 1)
+    keys = itertools.cycle(range(way.keys))
+    words = [_key(next(keys)) if _fills(place, places, way.holes) else "x" * WIDTH for place in range(places)]
+    return Letter(
+        subject="A letter in some words",
+        text=_body(words[:in_text], shape.text_bytes, "{}\n\n"),
+        html=_body(words[in_text:], shape.html_bytes, "<p>{}</p>"),
+        substitutions=partial(_substitutions, "{" + ",".join(map(_pair, range(way.keys))) + "}"),
+    )
+
+
+def _substitutions(pattern: str, number: int) -> str:
+    return pattern.replace(NUMBER, f"{number % 100_000:05d}")
+
+
+def _pair(key: int) -> str:
+    return f'"{_key(key)}":"{key:03d}{NUMBER}"'
+
+
+def _fills(place: int, places: int, holes: int) -> bool:
+    """Whether this is one of so many holes."""
+    return (place + 1) * holes // places > place * holes // places
+
+
+def _key(key: int) -> str:
+    return f"-key{key}-"
+
+
+def _body(words: Sequence[str], size: int, paragraph: str) -> str:
+    """A paragraph for each word, of ``size`` characters together once the words are as long as values."""
+    room = max(0, size // len(words) - len(paragraph.format("")) - WIDTH - 1)
+    rest = (SENTENCE * (room // len(SENTENCE) + 1))[:room].rstrip()
+    return "".join(paragraph.format(f"{word} {rest}") for word in words)

@@ -1,0 +1,143 @@
+"""Mail handed to an SMTP server on loopback, as cheaply as a sender can: the load of the ``peers`` scenario.
+
+Owns the letters, composed before anything is timed, and connections that never pause: MAIL, RCPT and BDAT with the
+message leave in one flight (RFC 2920, RFC 3030), the next when the last is answered. Every message is a transaction of
+its own, as each is written for one reader. Any answer that refuses is the end of the run.
+"""
+
+import asyncio
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import cast
+
+import msgspec
+from msgspec import Struct
+
+from actors.compose.mime import Skeleton, compile_content
+from api.conversion import new_request
+from api.mail_request import MailSend
+from api.validation import check
+from benchmarks.load import Refused
+from cluster.journal.records import NewMessage, decode_content, decode_personal
+from cluster.settings import host_port
+
+HELO = b"EHLO load.example.com\r\n"
+ANSWER_S = 30.0
+"""Without any answer for so long, the server is taken for dead."""
+
+_decode_mail = msgspec.json.Decoder(MailSend).decode
+
+
+class Letter(Struct, frozen=True):
+    """A message ready to be handed over."""
+
+    message_id: str
+    """As the sink counts it: the local part of Message-ID."""
+    transaction: bytes
+    replies: int
+    """How many come to the transaction."""
+
+
+def letters(body: bytes) -> list[Letter]:
+    """The very messages that postray makes of a request, unsigned. ``body``: its JSON."""
+    mail, now = _decode_mail(body), datetime.now(UTC)
+    files = check(mail).files
+    request = new_request(mail, files, tenant_id="", sandbox=False, now=now, lifetime=timedelta(days=1))
+    skeleton = compile_content(decode_content(request.content), request.attachments)
+    return [_letter(message, skeleton, now) for message in request.messages]
+
+
+def _letter(message: NewMessage, skeleton: Skeleton, now: datetime) -> Letter:
+    message_id = f"<{message.id}@{message.from_email.rpartition('@')[2]}>"
+    composed = skeleton.compose(decode_personal(message.personal), message_id=message_id, date=now)
+    header = b"".join(b"%b: %b\r\n" % field for field in composed.header_fields)
+    data = header + b"\r\n" + composed.body
+    commands = [
+        f"MAIL FROM:<{message.from_email}>",
+        *(f"RCPT TO:<{recipient.email}>" for recipient in message.recipients),
+        f"BDAT {len(data)} LAST",
+    ]
+    return Letter(message.id, "".join(f"{command}\r\n" for command in commands).encode("ascii") + data, len(commands))
+
+
+class _Connection(asyncio.Protocol):
+    """One connection, which takes the next letter when the last is answered."""
+
+    def __init__(self, left: Iterator[Letter], accepted: list[str]) -> None:
+        self._left = left
+        self._accepted = accepted
+        self._letter: Letter | None = None
+        self._greeted = False
+        self._input = b""
+        self._awaited = 1
+        """Replies, the first of which is the greeting."""
+        self.heard_at = time.monotonic()
+        self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._fail(f"the connection was lost: {exc or 'closed by the server'}")
+
+    def data_received(self, data: bytes) -> None:
+        self.heard_at = time.monotonic()
+        *lines, self._input = (self._input + data).split(b"\r\n")
+        for line in lines:
+            if line[:1] != b"2":
+                self._fail(line.decode("ascii", "replace"))
+                return
+            self._awaited -= line[3:4] != b"-"  # else more of the same reply follows
+        if self._awaited == 0:
+            self._go_on()
+
+    def _go_on(self) -> None:
+        if not self._greeted:
+            self._greeted, self._awaited = True, 1
+            self._transport.write(HELO)
+            return
+        if self._letter is not None:
+            self._accepted.append(self._letter.message_id)
+        self._letter = next(self._left, None)
+        if self._letter is not None:
+            self._awaited = self._letter.replies
+            self._transport.write(self._letter.transaction)
+        elif not self.ended.done():
+            self.ended.set_result(None)
+
+    def _fail(self, reason: str) -> None:
+        if not self.ended.done():
+            self.ended.set_exception(Refused(reason))
+
+    def close(self) -> None:
+        self.ended.cancel()
+        self._transport.abort()
+
+
+async def submit(address: str, mail: Iterable[Letter], clients: int) -> list[str]:
+    """Hand it over, as fast as it is taken; returns the ids of what was answered with 250. Raises Refused."""
+    host, port = host_port(address)
+    left, accepted = iter(mail), list[str]()
+    loop = asyncio.get_running_loop()
+    connections: list[_Connection] = []
+    try:
+        for _ in range(clients):
+            _, connection = await loop.create_connection(lambda: _Connection(left, accepted), host, port)
+            connections.append(connection)
+        await _all_ended(connections)
+    finally:
+        for connection in connections:
+            connection.close()
+    return accepted
+
+
+async def _all_ended(connections: Sequence[_Connection]) -> None:
+    """Raises Refused, also when none of them has heard anything for long."""
+    busy = {connection.ended for connection in connections}
+    while busy:
+        done, busy = await asyncio.wait(busy, timeout=ANSWER_S / 4, return_when=asyncio.FIRST_EXCEPTION)
+        for ended in done:
+            ended.result()
+        if busy and time.monotonic() - max(connection.heard_at for connection in connections) > ANSWER_S:
+            raise Refused(f"no answer in {ANSWER_S:.0f} s")

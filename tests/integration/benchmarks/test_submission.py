@@ -1,0 +1,39 @@
+"""The load of ``peers``: every letter once, over all connections, and an end at the first refusal."""
+
+from pathlib import Path
+
+import pytest
+
+from benchmarks.load import Refused
+from benchmarks.mail import Mail, Shape
+from benchmarks.sink import Manner, Order, SinkOptions
+from benchmarks.sink_log import Receipt
+from benchmarks.submission import letters, submit
+from tests.integration.benchmarks.test_sink import sink
+
+MAIL = Mail(Shape())
+
+
+async def test_every_letter_arrives_once(tmp_path: Path) -> None:
+    mail = letters(MAIL.body(range(1, 41)))
+    with sink(tmp_path, SinkOptions()) as (process, address):
+        accepted = await submit(address, mail, clients=3)
+        receipts = [line for line in process.lines() if isinstance(line, Receipt)]
+    assert sorted(accepted) == sorted(receipt.message_id for receipt in receipts)
+    assert set(accepted) == {letter.message_id for letter in mail}
+    assert len({receipt.session for receipt in receipts}) <= 3
+
+
+async def test_letters_for_several_recipients(tmp_path: Path) -> None:
+    mail = letters(Mail(Shape(recipients=3)).body([1, 2]))
+    with sink(tmp_path, SinkOptions()) as (process, address):
+        assert len(await submit(address, mail, clients=1)) == 2
+        assert [len(line.recipients) for line in process.lines() if isinstance(line, Receipt)] == [3, 3]
+
+
+async def test_a_refusal_is_the_end(tmp_path: Path) -> None:
+    with sink(tmp_path, SinkOptions()) as (process, address):
+        process.order(Order(Manner.REFUSE))
+        with pytest.raises(Refused, match="421"):
+            while True:  # until the sink has heard its order
+                await submit(address, letters(MAIL.body([1])), clients=1)
