@@ -1,23 +1,36 @@
 """Identifiers: a prefix that names the kind, and a ULID (https://github.com/ulid/spec).
 
-They sort by their time of making; within one process strictly, also inside one millisecond.
+They sort by their time of making; within one process strictly, also inside one millisecond. A request of a thousand
+messages needs two thousand of them at once, so they are made here by counting up: a general library asks the clock and
+lays out all 26 digits for each, at ten times the cost.
 """
 
+import os
 import re
+import time
 from datetime import datetime
+from threading import Lock
 from typing import Literal
-
-from ulid import ULID, LaxMonotonicPolicy, ULIDGenerator
 
 Prefix = Literal["msg_", "bat_", "tnt_", "key_", "req_", "evt_"]
 
-_generator = ULIDGenerator(policy=LaxMonotonicPolicy())
 _ULID = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{25}", re.ASCII)
+_DIGITS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+"""Crockford's base 32; a digit is 5 bits."""
+_PAIRS = [high + low for high in _DIGITS for low in _DIGITS]
+_COUNTED = 1 << 20
+"""How far the last four digits count."""
 
 
 def new_id(prefix: Prefix) -> str:
     """A new identifier, such as ``msg_01HXYZ…`` (30 characters)."""
-    return f"{prefix}{_generator.generate()}"
+    return new_ids(prefix, 1)[0]
+
+
+def new_ids(prefix: Prefix, count: int) -> list[str]:
+    """So many new identifiers, in order."""
+    with _lock:
+        return _ulids.make(prefix, count)
 
 
 def is_id(prefix: Prefix, text: str) -> bool:
@@ -27,4 +40,41 @@ def is_id(prefix: Prefix, text: str) -> bool:
 
 def first_id(prefix: Prefix, at: datetime) -> str:
     """The least identifier of this kind that can be made at a moment: all smaller ones are older."""
-    return f"{prefix}{str(ULID.from_datetime(at))[:10]}{'0' * 16}"
+    return f"{prefix}{_digits(max(0, int(at.timestamp() * 1000)), 10)}{'0' * 16}"
+
+
+class _Ulids:
+    """10 digits of milliseconds, then 16 that are random for the first ULID of a millisecond and count up from it."""
+
+    def __init__(self) -> None:
+        self._ms = -1
+        self._high = 0
+        self._stem = ""
+        """All digits but the last four, which are ``_next``."""
+        self._next = 0
+
+    def make(self, prefix: str, count: int) -> list[str]:
+        if (ms := time.time_ns() // 1_000_000) != self._ms:
+            self._ms = ms
+            # The highest bit stays 0, so that counting up never runs over.
+            self._high, self._next = divmod(int.from_bytes(os.urandom(10), "big") >> 1, _COUNTED)
+            self._stem = _digits(ms, 10) + _digits(self._high, 12)
+        made: list[str] = []
+        while len(made) < count:
+            if self._next == _COUNTED:
+                self._high, self._next = self._high + 1, 0
+                self._stem = _digits(self._ms, 10) + _digits(self._high, 12)
+            end = min(_COUNTED, self._next + count - len(made))
+            stem = prefix + self._stem
+            made += [f"{stem}{_PAIRS[number >> 10]}{_PAIRS[number & 1023]}" for number in range(self._next, end)]
+            self._next = end
+        return made
+
+
+def _digits(number: int, length: int) -> str:
+    """``number`` in base 32; ``length`` is even."""
+    return "".join([_PAIRS[number >> shift & 1023] for shift in range(length * 5 - 10, -1, -10)])
+
+
+_lock = Lock()
+_ulids = _Ulids()
