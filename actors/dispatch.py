@@ -34,6 +34,9 @@ OWNERS_KEPT = 100_000
 OFFER_BATCH = 1000
 PENDING_AT_MOST = 50_000
 """Deliveries of one API process that wait to be offered, some 200 bytes each."""
+FULL_S = 0.25
+"""A lane that was refused is taken to be full for this long: what comes for it is parked without an offer. Its owner
+has work for longer than that, and knows that it is to look there."""
 SHARED_FROM_BYTES = 64 * 1024
 """Content from this size on travels through the object store, once; less is cheaper to read from the journal."""
 SHARED_AT_MOST_BYTES = 64 * 1024 * 1024
@@ -98,6 +101,10 @@ class Dispatcher:
         """Where it goes, as far as that is known: its owner finds out what is not."""
         return self._placer.known_or_own(waiting)
 
+    def lane_of(self, waiting: Waiting) -> Lane:
+        """Where it waits when its owner has no room for it."""
+        return Lane(str(self.destination_of(waiting)), waiting.tenant_id)
+
     def exists(self, place: Destination) -> bool:
         """Whether anything can be placed there: another split, or a source that is no longer used, is of the past."""
         return place.shares == self._placer.shares_of(place.site) and self._in_force.uses(place.source)
@@ -131,7 +138,7 @@ class Dispatcher:
 
     async def park(self, refused: Sequence[Waiting]) -> list[Lane]:
         """Let deliveries that nobody took wait in their lanes, which are returned. Raises Unavailable."""
-        lanes = [Lane(str(self.destination_of(waiting)), waiting.tenant_id) for waiting in refused]
+        lanes = [self.lane_of(waiting) for waiting in refused]
         if refused:
             await self._journal.park(refused, [lane.destination for lane in lanes])
         return lanes
@@ -167,6 +174,7 @@ class DirectOffers:
         self._contents: dict[str, bytes] = {}
         self._kept: deque[tuple[int, Any]] = deque()
         self._kept_bytes = 0
+        self._full: dict[Lane, float] = {}
         self._something = asyncio.Event()
 
     def __call__(self, requests: Sequence[NewRequest]) -> None:
@@ -205,11 +213,20 @@ class DirectOffers:
 
     async def _offer(self, batch: Sequence[Waiting], contents: Mapping[str, Any]) -> None:
         """What finds no room is parked at once: the scheduler, who would do that, looks at it only after the grace."""
-        refused = await self._dispatcher.offer(batch, contents)
+        now = asyncio.get_running_loop().time()
+        self._full = {lane: until for lane, until in self._full.items() if until > now}
+        hopeless: list[Waiting] = []
+        offered: list[Waiting] = []
+        for waiting in batch:
+            is_hopeless = bool(self._full) and self._dispatcher.lane_of(waiting) in self._full
+            (hopeless if is_hopeless else offered).append(waiting)
+        refused = await self._dispatcher.offer(offered, contents)
         try:
-            await self._dispatcher.park(refused)
+            lanes = await self._dispatcher.park([*hopeless, *refused])
         except Unavailable as error:
             log.warning("refused offers not parked deliveries=%d reason=%r", len(refused), error.reason)
+            return
+        self._full.update(dict.fromkeys(lanes[len(hopeless) :], now + FULL_S))
 
     async def _keep(self, content: bytes) -> Any:
         """Share content, and hold on to its handle (the store drops what nobody holds) while there is room for it."""

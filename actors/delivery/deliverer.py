@@ -273,7 +273,9 @@ class Deliverer:
         site = self._sites.get(place)
         room = site.room(lane.tenant_id) if site is not None else REFILL_BATCH
         limit = min(REFILL_BATCH, await self.room(), room)
-        if limit <= 0:
+        waiting = site.queue.waiting_of(lane.tenant_id) if site is not None else 0
+        if limit <= 0 or limit < min(waiting, REFILL_BATCH):
+            # What waits lasts for a while; to take a few as soon as a few have left costs as much as to take many.
             return
         found = await self._journal.unpark(lane, limit, owner=self._standing.epoch, lease_s=self._settings.lease_s)
         if len(found) < limit:

@@ -39,7 +39,7 @@ from cluster.policy.verdict import (
 
 log = logging.getLogger(__name__)
 
-LULL_S = 0.05
+LULL_S = 0.1
 """How long the first outcome of a batch waits for others to share its commit. What was accepted is in the ledger by
 then; a commit costs as much for one as for a hundred."""
 BATCH = 500

@@ -7,42 +7,8 @@ from typing import Any
 
 from psycopg import AsyncConnection
 
-from cluster.journal.database import Database, Row, copy, execute, rows
-from cluster.journal.records import Ended, NewRequest, ScheduledStatus, Tell
-
-REQUEST_COLUMNS = {
-    "id": "text",
-    "tenant_id": "text",
-    "created_at": "timestamptz",
-    "template_id": "text",
-    "categories": "text[]",
-    "content": "bytea",
-    "pool": "text",
-}
-MESSAGE_COLUMNS = {
-    "tenant_id": "text",
-    "id": "text",
-    "request_id": "text",
-    "batch_id": "text",
-    "created_at": "timestamptz",
-    "send_at": "timestamptz",
-    "from_email": "text",
-    "to_emails": "text[]",
-    "subject": "text",
-    "personal": "bytea",
-}
-DELIVERY_COLUMNS = {
-    "message_id": "text",
-    "recipient_no": "int4",
-    "tenant_id": "text",
-    "batch_id": "text",
-    "domain": "text",
-    "recipient": "text",
-    "due_at": "timestamptz",
-    "expires_at": "timestamptz",
-    "alone": "bool",
-    "pool": "text",
-}
+from cluster.journal.database import Database, Row, execute, rows
+from cluster.journal.records import Ended, NewMessage, NewRequest, ScheduledStatus, Tell
 
 
 class Acceptance(Database):
@@ -57,6 +23,9 @@ class Acceptance(Database):
         Raises Rejected when one of the requests holds data that Postgres will not take (none is committed),
         Unavailable when it cannot commit.
         """
+        if all(map(_stands_alone, requests)):
+            await self._execute("accept", **_columns(requests, self._offer_grace))
+            return
         async with self._transaction() as connection:
             scheduled = await _scheduled(connection, {request.batch_id for request in requests})
             refused = {batch_id for batch_id, status in scheduled.items() if status == "cancel"}
@@ -64,19 +33,13 @@ class Acceptance(Database):
             for request in requests:
                 for sha256, content in request.attachments.items():
                     await execute(connection, "keep_attachment", sha256=sha256, content=content)
-            await copy(connection, "requests", REQUEST_COLUMNS, [_request_line(r) for r in requests])
-            await copy(connection, "messages", MESSAGE_COLUMNS, [line for r in requests for line in _message_lines(r)])
-            deliveries = [
-                line for r in requests if r.batch_id not in refused for line in _delivery_lines(r, self._offer_grace)
-            ]
-            if deliveries:
-                await copy(connection, "deliveries", DELIVERY_COLUMNS, deliveries)
+            await execute(connection, "accept", **_columns(requests, self._offer_grace, refused))
             if paused:
-                await hold(connection, [line for r in paused for line in _delivery_lines(r, self._offer_grace)])
+                await hold(
+                    connection, [(m.id, n) for r in paused for m in r.messages for n in range(_deliveries_of(m))]
+                )
             for request in requests:
                 await _finish_sandboxed(connection, request)
-            if batches := [r.events for r in requests if r.events]:
-                await execute(connection, "append_log", batches=batches)
             changes = _accepted(requests)
             for request in [r for r in requests if r.batch_id in refused]:
                 changes += await _finish_cancelled(connection, request, tell)
@@ -184,50 +147,58 @@ async def _finish_sandboxed(connection: AsyncConnection[Row], request: NewReques
         )
 
 
-def _request_line(request: NewRequest) -> tuple[Any, ...]:
+def _stands_alone(request: NewRequest) -> bool:
+    """Whether the one statement that inserts it is all that it takes."""
     return (
-        request.id,
-        request.tenant_id,
-        request.created_at,
-        request.template_id,
-        list(request.categories),
-        request.content,
-        request.pool,
+        request.batch_id is None
+        and not request.attachments
+        and not any(message.sandbox for message in request.messages)
     )
 
 
-def _message_lines(request: NewRequest) -> Iterable[tuple[Any, ...]]:
-    for message in request.messages:
-        yield (
-            request.tenant_id,
-            message.id,
-            request.id,
-            request.batch_id,
-            request.created_at,
-            message.send_at,
-            message.from_email,
-            list(message.to_emails),
-            message.subject,
-            message.personal,
-        )
+def _columns(requests: Sequence[NewRequest], grace: timedelta, refused: Collection[str] = ()) -> dict[str, Any]:
+    """What the statement ``accept`` is told. Of ``refused`` batches nothing is queued."""
+    events = [request.events for request in requests if request.events]
+    messages = [(number, message) for number, request in enumerate(requests, 1) for message in request.messages]
+    deliveries = [
+        (number, message, recipient_no, recipient)
+        for number, message in messages
+        if not message.sandbox and requests[number - 1].batch_id not in refused
+        for recipient_no, recipient in enumerate(message.recipients)
+    ]
+    return {
+        "ids": [request.id for request in requests],
+        "tenant_ids": [request.tenant_id for request in requests],
+        "batch_ids": [request.batch_id for request in requests],
+        "created_ats": [request.created_at for request in requests],
+        "template_ids": [request.template_id for request in requests],
+        "categories": [_array(request.categories) for request in requests],
+        "contents": [request.content for request in requests],
+        "pools": [request.pool for request in requests],
+        "events": events,
+        "message_requests": [number for number, _ in messages],
+        "message_ids": [message.id for _, message in messages],
+        "send_ats": [message.send_at for _, message in messages],
+        "from_emails": [message.from_email for _, message in messages],
+        "to_emails": [_array(message.to_emails) for _, message in messages],
+        "subjects": [message.subject for _, message in messages],
+        "personals": [message.personal for _, message in messages],
+        "grace": grace,
+        "delivery_requests": [number for number, _, _, _ in deliveries],
+        "delivery_messages": [message.id for _, message, _, _ in deliveries],
+        "recipient_nos": [recipient_no for _, _, recipient_no, _ in deliveries],
+        "domains": [recipient.domain for _, _, _, recipient in deliveries],
+        "recipients": [recipient.email for _, _, _, recipient in deliveries],
+        "due_ats": [message.send_at for _, message, _, _ in deliveries],
+        "expires_ats": [message.expires_at for _, message, _, _ in deliveries],
+        "alone": [len(message.recipients) == 1 for _, message, _, _ in deliveries],
+    }
 
 
-def _delivery_lines(request: NewRequest, grace: timedelta) -> Iterable[tuple[Any, ...]]:
-    soon = request.created_at + grace
-    for message in request.messages:
-        if message.sandbox:
-            continue
-        alone = len(message.recipients) == 1
-        for number, recipient in enumerate(message.recipients):
-            yield (
-                message.id,
-                number,
-                request.tenant_id,
-                request.batch_id,
-                recipient.domain,
-                recipient.email,
-                message.send_at or soon,
-                message.expires_at,
-                alone,
-                request.pool,
-            )
+def _deliveries_of(message: NewMessage) -> int:
+    return 0 if message.sandbox else len(message.recipients)
+
+
+def _array(texts: Iterable[str]) -> str:
+    """Texts as an array inside an array, which Postgres takes in its text form only."""
+    return "{" + ",".join(['"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"' for text in texts]) + "}"

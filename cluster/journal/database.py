@@ -7,7 +7,7 @@ anything else is a defect and passes through.
 import asyncio
 import logging
 import re
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from importlib import resources
@@ -17,9 +17,18 @@ import psycopg
 from psycopg import AsyncConnection, errors
 from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout, TooManyRequests
 
+from cluster.journal.arrays import ADAPTERS
+
 log = logging.getLogger(__name__)
 
 Row = tuple[Any, ...]
+
+PLANNING = {"plan_cache_mode": "force_generic_plan"} | dict.fromkeys(
+    ("enable_seqscan", "enable_hashjoin", "enable_mergejoin"), "off"
+)
+"""Every statement is planned once, and looks each of its rows up in an index. Left to itself the planner lets a batch
+read the whole queue, where that was small when it planned, and goes on so in the next flood until autovacuum comes; and
+claims of a few, as they are when little is going on, it plans anew each time."""
 
 MIGRATION_LOCK = 0x706F7374  # any constant will do: "post"
 
@@ -76,7 +85,8 @@ class Database:
             timeout=patience_s,
             open=False,
             reconnect_timeout=patience_s,
-            kwargs={"autocommit": True, "application_name": application, "connect_timeout": 5},
+            configure=_configure,
+            kwargs={"autocommit": True, "application_name": application, "connect_timeout": 5, "context": ADAPTERS},
         )
 
     async def open(self) -> None:
@@ -97,6 +107,14 @@ class Database:
         async with self._connection() as connection, connection.transaction():
             yield connection
 
+    @asynccontextmanager
+    async def _searching(self) -> AsyncIterator[AsyncConnection[Row]]:
+        """A transaction whose statements are planned for the values they are told, over many rows, with all means."""
+        async with self._transaction() as connection:
+            statements = "; ".join(f"SET LOCAL {name} TO DEFAULT" for name in PLANNING)
+            await connection.execute(statements.encode(), prepare=False)  # several at once cannot be prepared
+            yield connection
+
     async def _rows(self, name: str, /, **parameters: Any) -> list[Row]:
         async with self._connection() as connection:
             return await rows(connection, name, **parameters)
@@ -109,6 +127,10 @@ class Database:
         """Run a statement that returns nothing; the number of rows it touched."""
         async with self._connection() as connection:
             return await execute(connection, name, **parameters)
+
+
+async def _configure(connection: AsyncConnection[Row]) -> None:
+    await connection.execute("; ".join(f"SET {name} TO {value}" for name, value in PLANNING.items()).encode())
 
 
 async def rows(connection: AsyncConnection[Row], name: str, /, **parameters: Any) -> list[Row]:
@@ -125,18 +147,6 @@ async def execute(connection: AsyncConnection[Row], name: str, /, **parameters: 
     """Run a named statement on a connection that the caller holds; the number of rows it touched."""
     cursor = await connection.execute(QUERIES[name].encode(), parameters)
     return cursor.rowcount
-
-
-async def copy(
-    connection: AsyncConnection[Row], table: str, columns: Mapping[str, str], lines: Sequence[Sequence[Any]]
-) -> None:
-    """COPY ``lines`` into ``table``; ``columns`` maps names to their types, in the order of a line."""
-    async with connection.cursor() as cursor:
-        statement = f"COPY {table} ({', '.join(columns)}) FROM STDIN (FORMAT BINARY)"
-        async with cursor.copy(statement.encode()) as stream:
-            stream.set_types(list(columns.values()))
-            for line in lines:
-                await stream.write_row(line)
 
 
 @asynccontextmanager

@@ -1,5 +1,7 @@
 -- Every statement the journal makes, by name. A line on what it does; for the queue also which transition of
 -- policy/lifecycle.py it makes. Batches take SKIP LOCKED: nobody waits for a row, so nobody deadlocks.
+-- A batch finds its deliveries by "= ANY (ARRAY[id])", which says no more than "= id", but leaves one plan only: each by
+-- the primary key. With the plain equation the planner goes through the whole queue, if that was empty when it planned.
 
 -- name: key_by_hash
 SELECT id, tenant_id, scopes, sandbox FROM api_keys WHERE hash = %(hash)s AND revoked_at IS NULL
@@ -76,6 +78,37 @@ SELECT sha256, content FROM attachments WHERE sha256 = ANY (%(hashes)s::bytea[])
 -- name: contents
 SELECT id, content FROM requests WHERE id = ANY (%(request_ids)s::text[])
 
+-- name: accept
+-- (nothing) → queued: requests with their messages, deliveries and events. In one statement, as a round trip costs as
+-- much as ten messages. Messages and deliveries name their request by its number, so that what it gives each of them
+-- travels once; send times that are not given are NULL.
+WITH accepted AS (
+    INSERT INTO requests (id, tenant_id, created_at, template_id, categories, content, pool)
+    SELECT id, tenant_id, created_at, template_id, categories::text[], content, pool
+    FROM unnest(%(ids)s::text[], %(tenant_ids)s::text[], %(created_ats)s::timestamptz[], %(template_ids)s::text[],
+        %(categories)s::text[], %(contents)s::bytea[], %(pools)s::text[])
+        AS r (id, tenant_id, created_at, template_id, categories, content, pool)
+), composed AS (
+    INSERT INTO messages
+        (tenant_id, id, request_id, batch_id, created_at, send_at, from_email, to_emails, subject, personal)
+    SELECT (%(tenant_ids)s::text[])[request], id, (%(ids)s::text[])[request], (%(batch_ids)s::text[])[request],
+        (%(created_ats)s::timestamptz[])[request], send_at, from_email, to_emails::text[], subject, personal
+    FROM unnest(%(message_requests)s::int8[], %(message_ids)s::text[], %(send_ats)s::timestamptz[],
+        %(from_emails)s::text[], %(to_emails)s::text[], %(subjects)s::text[], %(personals)s::bytea[])
+        AS m (request, id, send_at, from_email, to_emails, subject, personal)
+), queued AS (
+    INSERT INTO deliveries
+        (message_id, recipient_no, tenant_id, batch_id, domain, recipient, due_at, expires_at, alone, pool)
+    SELECT message_id, recipient_no, (%(tenant_ids)s::text[])[request], (%(batch_ids)s::text[])[request],
+        domain, recipient, coalesce(due_at, (%(created_ats)s::timestamptz[])[request] + %(grace)s), expires_at, alone,
+        (%(pools)s::text[])[request]
+    FROM unnest(%(delivery_requests)s::int8[], %(delivery_messages)s::text[], %(recipient_nos)s::int8[],
+        %(domains)s::text[], %(recipients)s::text[], %(due_ats)s::timestamptz[], %(expires_ats)s::timestamptz[],
+        %(alone)s::bool[])
+        AS d (request, message_id, recipient_no, domain, recipient, due_at, expires_at, alone)
+)
+INSERT INTO event_log (events) SELECT unnest(%(events)s::bytea[])
+
 -- name: append_log
 INSERT INTO event_log (events) SELECT unnest(%(batches)s::bytea[])
 
@@ -101,27 +134,29 @@ SELECT coalesce(min(due_at) <= now(), false) FROM deliveries
 UPDATE deliveries AS d
 SET status = 'processing', owner = k.owner, lane = NULL, due_at = least(now() + make_interval(secs => %(lease_s)s), d.expires_at)
 FROM unnest(%(message_ids)s::text[], %(recipient_nos)s::int[], %(owners)s::bigint[]) AS k (message_id, recipient_no, owner)
-WHERE d.message_id = k.message_id AND d.recipient_no = k.recipient_no
+WHERE d.message_id = ANY (ARRAY[k.message_id]) AND d.recipient_no = ANY (ARRAY[k.recipient_no])
 
 -- name: park
 -- processing | sending (its lease over) → queued: the owner had no room. It waits in its lane, and is looked at again when its lifetime ends.
 UPDATE deliveries AS d
 SET status = 'queued', owner = NULL, lane = k.lane, due_at = d.expires_at
 FROM unnest(%(message_ids)s::text[], %(recipient_nos)s::int[], %(lanes)s::text[]) AS k (message_id, recipient_no, lane)
-WHERE d.message_id = k.message_id AND d.recipient_no = k.recipient_no
+WHERE d.message_id = ANY (ARRAY[k.message_id]) AND d.recipient_no = ANY (ARRAY[k.recipient_no])
     AND (d.status IN ('queued', 'processing') OR (d.status = 'sending' AND d.due_at <= now()))
 
 -- name: unpark
 -- queued → processing: the owner of a lane takes the oldest that are parked there.
 WITH next AS (
+    -- Said so that only the index of the lanes has this order.
     SELECT message_id, recipient_no FROM deliveries
-    WHERE lane = %(lane)s AND tenant_id = %(tenant_id)s
-    ORDER BY message_id LIMIT %(limit)s
+    WHERE lane IS NOT NULL AND (lane, tenant_id) >= (%(lane)s::text, %(tenant_id)s::text)
+        AND (lane, tenant_id) <= (%(lane)s::text, %(tenant_id)s::text)
+    ORDER BY lane, tenant_id, message_id LIMIT %(limit)s
     FOR UPDATE SKIP LOCKED
 )
 UPDATE deliveries AS d
 SET status = 'processing', owner = %(owner)s, lane = NULL, due_at = least(now() + make_interval(secs => %(lease_s)s), d.expires_at)
-FROM next WHERE d.message_id = next.message_id AND d.recipient_no = next.recipient_no
+FROM next WHERE d.message_id = ANY (ARRAY[next.message_id]) AND d.recipient_no = ANY (ARRAY[next.recipient_no])
 RETURNING d.message_id, d.recipient_no, d.tenant_id, d.domain, d.pool
 
 -- name: lanes
@@ -143,14 +178,14 @@ WITH next AS (
     SELECT message_id, recipient_no FROM deliveries WHERE lane = %(lane)s LIMIT %(limit)s FOR UPDATE SKIP LOCKED
 )
 UPDATE deliveries AS d SET lane = NULL, due_at = now()
-FROM next WHERE d.message_id = next.message_id AND d.recipient_no = next.recipient_no
+FROM next WHERE d.message_id = ANY (ARRAY[next.message_id]) AND d.recipient_no = ANY (ARRAY[next.recipient_no])
 
 -- name: claim
 -- queued | processing → sending: the fence. What is not returned was cancelled, finished, or is in other hands.
 WITH mine AS (
-    SELECT d.message_id, d.recipient_no
+    SELECT d.message_id, d.recipient_no, d.tenant_id
     FROM unnest(%(message_ids)s::text[], %(recipient_nos)s::int[]) AS k (message_id, recipient_no)
-    JOIN deliveries d USING (message_id, recipient_no)
+    JOIN deliveries d ON d.message_id = ANY (ARRAY[k.message_id]) AND d.recipient_no = ANY (ARRAY[k.recipient_no])
     WHERE d.status IN ('queued', 'processing') AND d.expires_at > now()
         -- Of a paused batch nothing is claimed. The column is in the locked row itself, so that a claim which began
         -- before the pause, and comes to the row after it, is refused as well.
@@ -161,8 +196,8 @@ WITH mine AS (
 UPDATE deliveries AS d
 SET status = 'sending', attempts = attempts + 1, owner = %(owner)s, lane = NULL,
     due_at = now() + make_interval(secs => %(lease_s)s)
-FROM mine JOIN messages m ON m.id = mine.message_id
-WHERE d.message_id = mine.message_id AND d.recipient_no = mine.recipient_no AND m.tenant_id = d.tenant_id
+FROM mine JOIN messages m ON m.tenant_id = ANY (ARRAY[mine.tenant_id]) AND m.id = mine.message_id
+WHERE d.message_id = ANY (ARRAY[mine.message_id]) AND d.recipient_no = ANY (ARRAY[mine.recipient_no])
 RETURNING d.message_id, d.recipient_no, d.recipient, d.domain, d.tenant_id, m.request_id, d.batch_id, d.attempts,
     d.alone, m.created_at, coalesce(m.send_at, m.created_at), d.expires_at, m.personal
 
@@ -174,7 +209,7 @@ WITH told AS (
         AS t (message_id, recipient_no, status, error_message)
 ), gone AS (
     DELETE FROM deliveries AS d USING told AS t
-    WHERE d.message_id = t.message_id AND d.recipient_no = t.recipient_no
+    WHERE d.message_id = ANY (ARRAY[t.message_id]) AND d.recipient_no = ANY (ARRAY[t.recipient_no])
     RETURNING d.tenant_id, d.message_id, d.batch_id, t.status::delivery_status AS status, d.attempts, t.error_message
 ), kept AS (
     INSERT INTO outcomes (tenant_id, message_id, status, finished_at, retry_count, error_message)
@@ -182,19 +217,47 @@ WITH told AS (
 )
 SELECT batch_id, status::text, count(*) FROM gone WHERE batch_id IS NOT NULL GROUP BY batch_id, status
 
+-- name: commit_alone
+-- finish_alone, defer, append_log and tally in one: most batches have no message of several recipients, and each round
+-- trip costs as much as what is done for ten messages. No delivery is among both the ended and the deferred.
+WITH gone AS (
+    DELETE FROM deliveries AS d
+    USING unnest(%(message_ids)s::text[], %(recipient_nos)s::int[], %(statuses)s::text[], %(errors)s::text[])
+        AS t (message_id, recipient_no, status, error_message)
+    WHERE d.message_id = ANY (ARRAY[t.message_id]) AND d.recipient_no = ANY (ARRAY[t.recipient_no])
+    RETURNING d.tenant_id, d.message_id, d.batch_id, t.status::delivery_status AS status, d.attempts, t.error_message
+), kept AS (
+    INSERT INTO outcomes (tenant_id, message_id, status, finished_at, retry_count, error_message)
+    SELECT tenant_id, message_id, status, %(at)s, greatest(attempts - 1, 0), error_message FROM gone
+), deferred AS (
+    UPDATE deliveries AS d
+    SET status = 'queued', owner = NULL, due_at = t.due_at, error_message = t.error_message
+    FROM unnest(%(deferred_ids)s::text[], %(deferred_nos)s::int[], %(due_ats)s::timestamptz[], %(reasons)s::text[])
+        AS t (message_id, recipient_no, due_at, error_message)
+    WHERE d.message_id = ANY (ARRAY[t.message_id]) AND d.recipient_no = ANY (ARRAY[t.recipient_no])
+        AND d.status = 'sending' AND d.owner IS NOT DISTINCT FROM %(owner)s
+), logged AS (
+    INSERT INTO event_log (events) VALUES (%(events)s)
+)
+INSERT INTO batch_tallies (batch_id, shard, status, messages, last_at)
+SELECT batch_id, %(shard)s, status, count(*), %(at)s FROM gone
+WHERE batch_id IS NOT NULL GROUP BY batch_id, status ORDER BY batch_id, status
+ON CONFLICT (batch_id, shard, status)
+DO UPDATE SET messages = batch_tallies.messages + excluded.messages, last_at = excluded.last_at
+
 -- name: defer
 -- sending → queued, due again later; only by the owner of the claim.
 UPDATE deliveries AS d
 SET status = 'queued', owner = NULL, due_at = t.due_at, error_message = t.error_message
 FROM unnest(%(message_ids)s::text[], %(recipient_nos)s::int[], %(due_ats)s::timestamptz[], %(errors)s::text[])
     AS t (message_id, recipient_no, due_at, error_message)
-WHERE d.message_id = t.message_id AND d.recipient_no = t.recipient_no AND d.status = 'sending' AND d.owner = %(owner)s
+WHERE d.message_id = ANY (ARRAY[t.message_id]) AND d.recipient_no = ANY (ARRAY[t.recipient_no]) AND d.status = 'sending' AND d.owner IS NOT DISTINCT FROM %(owner)s
 
 -- name: times_claimed
 -- How often deliveries that are not finished have been claimed.
 SELECT d.message_id, d.recipient_no, d.attempts
 FROM unnest(%(message_ids)s::text[], %(recipient_nos)s::int[]) AS k (message_id, recipient_no)
-JOIN deliveries d USING (message_id, recipient_no)
+JOIN deliveries d ON d.message_id = ANY (ARRAY[k.message_id]) AND d.recipient_no = ANY (ARRAY[k.recipient_no])
 WHERE d.status IN ('queued', 'processing', 'rendered', 'sending')
 
 -- name: unclaim
@@ -202,13 +265,14 @@ WHERE d.status IN ('queued', 'processing', 'rendered', 'sending')
 UPDATE deliveries AS d
 SET status = 'queued', owner = NULL, due_at = now()
 FROM unnest(%(message_ids)s::text[], %(recipient_nos)s::int[]) AS k (message_id, recipient_no)
-WHERE d.message_id = k.message_id AND d.recipient_no = k.recipient_no
-    AND d.status IN ('processing', 'sending') AND d.owner = %(owner)s
+WHERE d.message_id = ANY (ARRAY[k.message_id]) AND d.recipient_no = ANY (ARRAY[k.recipient_no])
+    AND d.status IN ('processing', 'sending') AND d.owner IS NOT DISTINCT FROM %(owner)s
 
 -- name: lock_messages
 -- Serialises the fold of messages with several recipients.
-SELECT FROM messages WHERE (tenant_id, id) IN (SELECT * FROM unnest(%(tenant_ids)s::text[], %(message_ids)s::text[]))
-ORDER BY tenant_id, id FOR NO KEY UPDATE
+SELECT FROM unnest(%(tenant_ids)s::text[], %(message_ids)s::text[]) AS k (tenant_id, id)
+JOIN messages m ON m.tenant_id = ANY (ARRAY[k.tenant_id]) AND m.id = ANY (ARRAY[k.id])
+ORDER BY m.tenant_id, m.id FOR NO KEY UPDATE OF m
 
 -- name: finish_one_of_many
 -- sending → a finished status, for one of several recipients: the row stays until the whole message is finished.
@@ -216,7 +280,7 @@ UPDATE deliveries AS d
 SET status = t.status::delivery_status, owner = NULL, due_at = 'infinity', error_message = t.error_message
 FROM unnest(%(message_ids)s::text[], %(recipient_nos)s::int[], %(statuses)s::text[], %(errors)s::text[])
     AS t (message_id, recipient_no, status, error_message)
-WHERE d.message_id = t.message_id AND d.recipient_no = t.recipient_no
+WHERE d.message_id = ANY (ARRAY[t.message_id]) AND d.recipient_no = ANY (ARRAY[t.recipient_no])
     AND d.status IN ('queued', 'processing', 'rendered', 'sending')
 
 -- name: fold_finished
@@ -227,7 +291,7 @@ WITH whole AS (
     FROM deliveries WHERE message_id = ANY (%(message_ids)s::text[])
     GROUP BY tenant_id, message_id HAVING min(status) > 'sending'
 ), gone AS (
-    DELETE FROM deliveries USING whole WHERE deliveries.message_id = whole.message_id
+    DELETE FROM deliveries USING whole WHERE deliveries.message_id = ANY (ARRAY[whole.message_id])
 ), kept AS (
     INSERT INTO outcomes (tenant_id, message_id, status, finished_at, retry_count, error_message)
     SELECT tenant_id, message_id, status, %(at)s, greatest(attempts - 1, 0), error_message FROM whole
@@ -279,11 +343,19 @@ SELECT count(*) FROM (
     WHERE {where} LIMIT %(bound)s) AS found
 
 -- name: log_after
-SELECT l.tx::text::bigint, l.id, l.events
-FROM log_cursors c
-JOIN event_log l ON (l.tx, l.id) > (c.tx, c.id)
-WHERE c.consumer = %(consumer)s AND l.tx < pg_snapshot_xmin(pg_current_snapshot())
-ORDER BY l.tx, l.id LIMIT %(limit)s
+-- Up to the row with which they are most_bytes together. What lies outside the table is not fetched to learn its length.
+SELECT tx::text::bigint, id, events
+FROM (
+    SELECT tx, id, events, sum(octet_length(events)) OVER (ORDER BY tx, id ROWS UNBOUNDED PRECEDING)
+        - octet_length(events) AS before
+    FROM (
+        SELECT tx, id, events FROM event_log
+        WHERE (tx, id) > (SELECT tx, id FROM log_cursors WHERE consumer = %(consumer)s)
+            AND tx < pg_snapshot_xmin(pg_current_snapshot())
+        ORDER BY tx, id LIMIT %(limit)s
+    ) AS next
+) AS page
+WHERE before < %(most_bytes)s ORDER BY page.tx, page.id
 
 -- name: move_cursor
 UPDATE log_cursors SET tx = %(tx)s::text::xid8, id = %(id)s, moved_at = now()
@@ -472,7 +544,7 @@ UPDATE deliveries AS d
 SET status = 'queued', owner = NULL, lane = NULL, due_at = d.expires_at,
     paused_due_at = CASE WHEN d.status = 'queued' AND d.lane IS NULL THEN d.due_at ELSE now() END
 FROM unnest(%(message_ids)s::text[], %(recipient_nos)s::int[]) AS k (message_id, recipient_no)
-WHERE d.message_id = k.message_id AND d.recipient_no = k.recipient_no
+WHERE d.message_id = ANY (ARRAY[k.message_id]) AND d.recipient_no = ANY (ARRAY[k.recipient_no])
     AND d.status IN ('queued', 'processing') AND d.paused_due_at IS NULL
 
 -- name: not_held
@@ -490,7 +562,7 @@ WITH next AS (
 UPDATE deliveries AS d
 SET paused_due_at = NULL, lane = NULL,
     due_at = CASE WHEN d.status IN ('queued', 'processing') THEN d.paused_due_at ELSE d.due_at END
-FROM next WHERE d.message_id = next.message_id AND d.recipient_no = next.recipient_no
+FROM next WHERE d.message_id = ANY (ARRAY[next.message_id]) AND d.recipient_no = ANY (ARRAY[next.recipient_no])
 
 -- name: anything_held
 SELECT FROM deliveries WHERE batch_id = %(batch_id)s AND paused_due_at IS NOT NULL LIMIT 1
@@ -591,8 +663,8 @@ ORDER BY message_id, recipient_no
 -- Those of these deliveries that are not claimed, and that nobody is at work on just now.
 SELECT d.message_id, d.recipient_no, d.tenant_id, d.recipient, d.batch_id, d.alone, d.status::text, r.categories
 FROM unnest(%(message_ids)s::text[], %(recipient_nos)s::int[]) AS k (message_id, recipient_no)
-JOIN deliveries d USING (message_id, recipient_no)
-JOIN messages m ON m.tenant_id = d.tenant_id AND m.id = d.message_id
+JOIN deliveries d ON d.message_id = ANY (ARRAY[k.message_id]) AND d.recipient_no = ANY (ARRAY[k.recipient_no])
+JOIN messages m ON m.tenant_id = ANY (ARRAY[d.tenant_id]) AND m.id = ANY (ARRAY[d.message_id])
 JOIN requests r ON r.id = m.request_id
 WHERE d.status IN ('queued', 'processing')
 FOR UPDATE OF d SKIP LOCKED

@@ -15,22 +15,6 @@ from cluster.journal.database import Database, Row, execute, rows
 from cluster.journal.records import Claimed, Outcome, Waiting
 from cluster.policy.lifecycle import Status
 
-CLAIMED_FIELDS = (
-    "message_id",
-    "recipient_no",
-    "recipient",
-    "domain",
-    "tenant_id",
-    "request_id",
-    "batch_id",
-    "attempts",
-    "alone",
-    "created_at",
-    "send_at",
-    "expires_at",
-    "personal",
-)
-
 
 class Settlement(Struct, frozen=True):
     """What became of deliveries that a former life was told to be accepted."""
@@ -51,14 +35,30 @@ class Queue(Database):
         What is missing from the answer was cancelled, is finished, or is in other hands: forget it.
         """
         claimed = await self._rows("claim", owner=owner, lease_s=lease_s, **keys(wanted))
-        return [Claimed(**dict(zip(CLAIMED_FIELDS, row, strict=True))) for row in claimed]
+        return [_claimed(*row) for row in claimed]
 
     async def commit_outcomes(self, outcomes: Sequence[Outcome], *, owner: int, events: bytes) -> None:
         """States and their events, in one transaction."""
         at = datetime.now(UTC)
+        ended = [o for o in outcomes if o.status is not Status.QUEUED]
         deferred = [o for o in outcomes if o.status is Status.QUEUED]
+        if all(o.alone for o in ended):
+            await self._execute(
+                "commit_alone",
+                at=at,
+                owner=owner,
+                shard=self.shard,
+                events=events,
+                deferred_ids=[o.message_id for o in deferred],
+                deferred_nos=[o.recipient_no for o in deferred],
+                due_ats=[o.due_at for o in deferred],
+                reasons=[o.error_message for o in deferred],
+                **keys(ended),
+                **_ends(ended),
+            )
+            return
         async with self._transaction() as connection:
-            changes = await finish(connection, [o for o in outcomes if o.status is not Status.QUEUED], at)
+            changes = await finish(connection, ended, at)
             if deferred:
                 await execute(
                     connection,
@@ -147,6 +147,39 @@ async def _finish_shared(
     await execute(connection, "finish_one_of_many", **keys(outcomes), **_ends(outcomes))
     folded = await rows(connection, "fold_finished", message_ids=sorted(set(message_ids)), at=at)
     return [(batch_id, status, messages) for batch_id, status, messages in folded]
+
+
+def _claimed(
+    message_id: str,
+    recipient_no: int,
+    recipient: str,
+    domain: str,
+    tenant_id: str,
+    request_id: str,
+    batch_id: str | None,
+    attempts: int,
+    alone: bool,
+    created_at: datetime,
+    send_at: datetime,
+    expires_at: datetime,
+    personal: bytes,
+) -> Claimed:
+    """From the columns of the claim."""
+    return Claimed(
+        message_id=message_id,
+        recipient_no=recipient_no,
+        recipient=recipient,
+        domain=domain,
+        tenant_id=tenant_id,
+        request_id=request_id,
+        batch_id=batch_id,
+        attempts=attempts,
+        alone=alone,
+        created_at=created_at,
+        send_at=send_at,
+        expires_at=expires_at,
+        personal=personal,
+    )
 
 
 def keys(deliveries: Sequence[Waiting] | Sequence[Outcome]) -> dict[str, list[str] | list[int]]:

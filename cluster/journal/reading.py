@@ -42,7 +42,7 @@ class Reading(Database):
         # The one statement put together at run time: from the fixed conditions above, values only as parameters.
         page = QUERIES["messages"].replace("{where}", where)
         count = QUERIES["count_messages"].replace("{where}", where)
-        async with self._connection() as connection:
+        async with self._searching() as connection:
             found = await fetch(connection, page, {**parameters, "limit": limit, "offset": offset})
             ((total,),) = await fetch(connection, count, {**parameters, "bound": COUNT_BOUND + 1})
         return MessagePage(
@@ -133,6 +133,9 @@ def _where(filter: MessageFilter) -> tuple[str, dict[str, Any]]:
     elif filter.status is not None:
         conditions.append("o.status = %(status)s::delivery_status")
         parameters["status"] = filter.status.value
+        if filter.status not in (Status.DELIVERED, Status.SENT):
+            # The index of these has the others only, and must be told.
+            conditions.append("o.status NOT IN ('delivered', 'sent')")
     return " AND ".join(conditions), parameters
 
 

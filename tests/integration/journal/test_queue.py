@@ -3,6 +3,7 @@
 import asyncio
 from datetime import UTC, datetime, timedelta
 
+import psycopg
 import pytest
 from msgspec.structs import replace
 
@@ -227,3 +228,82 @@ async def test_a_nul_character_is_rejected_whole(journal: Journal) -> None:
     with pytest.raises(Rejected):
         await journal.accept([a_request(tenant, good), a_request(tenant, bad)])
     assert await journal.message(tenant, good.id) is None
+
+
+async def test_a_batch_of_outcomes_of_all_kinds_is_committed_as_one(journal: Journal) -> None:
+    tenant = await a_tenant(journal)
+    batch = await journal.create_batch(tenant)
+    delivered, bounced, deferred, foreign, unknown = (a_message() for _ in range(5))
+    await journal.accept([a_request(tenant, delivered, bounced, deferred, foreign, batch_id=batch)])
+    (d,), (b,), (late,), (f,), (u,) = (waiting(tenant, m) for m in (delivered, bounced, deferred, foreign, unknown))
+    await journal.claim([d, b, late], owner=1, lease_s=60)
+    await journal.claim([f], owner=2, lease_s=60)
+    due = datetime.now(UTC) + timedelta(minutes=5)
+    outcomes = [
+        an_outcome(d, Status.DELIVERED),
+        an_outcome(b, Status.BOUNCED),
+        an_outcome(late, Status.QUEUED, due_at=due),
+        an_outcome(f, Status.QUEUED, due_at=due),
+        an_outcome(u, Status.DELIVERED),  # known to nobody: it was finished long ago
+    ]
+    for _ in range(2):  # as when the answer to the first was lost
+        await journal.commit_outcomes(outcomes, owner=1, events=b"told")
+    found = [await journal.message(tenant, m.id) for m in (delivered, bounced, deferred, foreign)]
+    assert [row and (row.status, row.error_message) for row in found] == [
+        (Status.DELIVERED, None),
+        (Status.BOUNCED, "450 later"),
+        (Status.QUEUED, "450 later"),
+        (Status.SENDING, None),
+    ]
+    assert found[2] is not None and found[2].next_retry_at == due
+    counts = await journal.batch_counts(tenant, batch)
+    assert counts is not None
+    assert (counts.total, counts.by_status[Status.DELIVERED], counts.by_status[Status.BOUNCED]) == (4, 1, 1)
+    logged = await journal.log_after("recorder", 10)
+    assert [row.events for row in logged][-2:] == [b"told", b"told"]
+
+
+async def test_no_statement_of_the_queue_reads_all_of_it(journal: Journal, journal_dsn: str) -> None:
+    """Not even those that were planned while it was so small that this looked cheapest."""
+    tenant = await a_tenant(journal)
+    many = 300
+    async with await psycopg.AsyncConnection.connect(journal_dsn, autocommit=True) as connection:
+        await connection.execute("VACUUM ANALYZE")  # now it is known to be empty
+        for size in [1] * 8 + [many]:  # statements are prepared when they have been used some times
+            await through_all_that_a_batch_can_meet(journal, tenant, size)
+        await journal.close()  # only then does a server process tell what it has counted
+        scans = reads = -1
+        deadline = asyncio.get_running_loop().time() + 5
+        while reads < many and asyncio.get_running_loop().time() < deadline:
+            await asyncio.sleep(0.02)
+            cursor = await connection.execute(
+                "SELECT max(t.seq_scan), sum(i.idx_tup_read)::int FROM pg_stat_user_tables t "
+                "JOIN pg_stat_user_indexes i USING (relid) WHERE t.relname IN ('deliveries', 'messages')"
+            )
+            ((scans, reads),) = await cursor.fetchall()
+    assert scans == 0
+    # Three deliveries of each, some ten statements, and what is dead among them: not each of them for each other.
+    assert many < reads < many * 150, reads
+
+
+async def through_all_that_a_batch_can_meet(journal: Journal, tenant: str, size: int) -> None:
+    lane = Lane("example.com", tenant)
+    ones, others = [a_message() for _ in range(size)], [a_message("a@x.example", "b@x.example") for _ in range(size)]
+    await journal.accept([a_request(tenant, *ones, *others)])
+    alone = [w for message in ones for w in waiting(tenant, message)]
+    shared = [w for message in others for w in waiting(tenant, message)]
+    both = [*alone, *shared]
+    assert len(await leased(journal, 1, len(both))) == len(both)
+    await journal.park(both, ["example.com"] * len(both))
+    assert await journal.lanes() == [lane]
+    assert len(await journal.unpark(lane, len(both), owner=1, lease_s=60)) == len(both)
+    assert len(await journal.claim(both, owner=1, lease_s=60)) == len(both)
+    assert await journal.unclaim([(w.message_id, w.recipient_no) for w in both], owner=1) == len(both)
+    assert len(await journal.claim(both, owner=1, lease_s=60)) == len(both)
+    later = [an_outcome(w, Status.QUEUED, due_at=datetime.now(UTC)) for w in alone]
+    await journal.commit_outcomes(later, owner=1, events=b"e")
+    assert len(await journal.claim(alone, owner=1, lease_s=60)) == size
+    await journal.commit_outcomes([an_outcome(w, Status.DELIVERED) for w in alone], owner=1, events=b"e")
+    ended = [an_outcome(w, Status.DELIVERED, alone=False) for w in shared]
+    await journal.commit_outcomes(ended, owner=1, events=b"e")
+    assert not await journal.anything_due()

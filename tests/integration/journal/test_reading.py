@@ -113,6 +113,21 @@ async def test_the_log_is_read_once_in_order_and_never_past_a_running_transactio
     assert await journal.trim_log() == 1
 
 
+@pytest.mark.parametrize(
+    ("limit", "most_bytes", "read"),
+    [(10, 100, 4), (3, 100, 3), (10, 12, 3), (10, 11, 2), (10, 1, 1), (10, 10, 1)],
+)
+async def test_a_page_of_the_log_ends_with_the_row_that_makes_it_large_enough(
+    journal: Journal, journal_dsn: str, limit: int, most_bytes: int, read: int
+) -> None:
+    rows = [b"x" * 10, b"y", b"z" * 5, b"w"]
+    async with await psycopg.AsyncConnection.connect(journal_dsn, autocommit=True) as connection:
+        for row in rows:
+            await connection.execute("INSERT INTO event_log (events) VALUES (%s)", [row])
+    page = await journal.log_after("recorder", limit, most_bytes)
+    assert [row.events for row in page] == rows[:read]
+
+
 async def test_a_domain_and_its_key(journal: Journal) -> None:
     tenant = await a_tenant(journal)
     key = {"selector": "s1", "public_key": "MIIB", "sealed_private_key": b"sealed"}

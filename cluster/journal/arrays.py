@@ -1,0 +1,105 @@
+"""Lists of Python as arrays of Postgres, in the binary form and in few steps.
+
+The journal's statements take their batches as arrays, one for each column. psycopg writes a list in the text form,
+searching each item for what must be quoted; here items of the types in ``_WRITERS`` are only measured and joined.
+Lists of anything else are left to psycopg.
+"""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from struct import Struct
+from typing import Any
+
+import psycopg
+from psycopg import pq
+from psycopg.abc import AdaptContext, DumperKey
+from psycopg.adapt import AdaptersMap, Dumper, PyFormat
+from psycopg.types.array import BaseListDumper, ListDumper
+
+# The form: the number of dimensions, whether there are NULLs, the type of the items; the size of the dimension and the
+# number of its first item; then the items, each behind its length in bytes.
+_head = Struct("!iiiii").pack
+_length = Struct("!i").pack
+_integer = Struct("!iq").pack
+_NULL = _length(-1)
+_EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+def _of_text(item: str) -> bytes:
+    encoded = item.encode()
+    return _length(len(encoded)) + encoded
+
+
+def _of_integer(item: int) -> bytes:
+    # Always of eight bytes: a statement is prepared anew for every other type.
+    return _integer(8, item)
+
+
+def _of_bytes(item: bytes) -> bytes:
+    return _length(len(item)) + item
+
+
+def _of_bool(item: bool) -> bytes:
+    return b"\0\0\0\1\1" if item else b"\0\0\0\1\0"
+
+
+@lru_cache(maxsize=256)  # as a rule, the messages of a request have theirs in common
+def _of_time(item: datetime) -> bytes:
+    """``item`` has a time zone."""
+    return _integer(8, (item - _EPOCH) // _MICROSECOND)
+
+
+class _Array(Dumper):
+    """Of items of one type, or None."""
+
+    format = pq.Format.BINARY
+
+    def __init__(self, cls: type, context: AdaptContext | None, type_name: str, write: Callable[[Any], bytes]) -> None:
+        super().__init__(cls, context)
+        info = psycopg.adapters.types[type_name]
+        self.oid = info.array_oid
+        self._item_oid = info.oid
+        self._write = write
+
+    def dump(self, obj: list[Any]) -> bytes:
+        write = self._write
+        items = b"".join([_NULL if item is None else write(item) for item in obj])
+        return _head(1, None in obj, self._item_oid, len(obj), 1) + items
+
+
+_WRITERS: dict[type, tuple[str, Callable[[Any], bytes]]] = {
+    str: ("text", _of_text),
+    int: ("int8", _of_integer),
+    bytes: ("bytea", _of_bytes),
+    bool: ("bool", _of_bool),
+    datetime: ("timestamptz", _of_time),
+    # Nothing but NULLs. The statements say which type they take it for.
+    type(None): ("text", _of_text),
+}
+
+
+class _Lists(ListDumper):
+    def get_key(self, obj: list[Any], format: PyFormat) -> DumperKey:
+        kind = _kind_of(obj)
+        return (self.cls, kind) if kind in _WRITERS else super().get_key(obj, format)
+
+    def upgrade(self, obj: list[Any], format: PyFormat) -> BaseListDumper:
+        kind = _kind_of(obj)
+        if kind not in _WRITERS:
+            return ListDumper(self.cls, self._tx).upgrade(obj, format)
+        return _Array(self.cls, self._tx, *_WRITERS[kind])  # type: ignore[return-value]  # any Dumper will do
+
+
+def _kind_of(items: list[Any]) -> type | None:
+    """The type of the items; None for an empty list, which has none."""
+    for item in items:
+        if item is not None:
+            return type(item)
+    return type(None) if items else None
+
+
+ADAPTERS = AdaptersMap(psycopg.adapters)
+"""For the connections of the journal."""
+ADAPTERS.register_dumper(list, _Lists)

@@ -1,0 +1,37 @@
+"""What is parked comes back in batches, and all of it."""
+
+import msgspec
+import pytest
+
+from cluster.journal.paging import Lane
+from cluster.journal.records import Waiting
+from cluster.journal.store import Journal
+from tests.integration.delivery.world import DELIVERY, a_world
+from tests.integration.journal.builders import a_message
+
+WINDOW = 300
+"""Of which one tenant at one site may have half."""
+MESSAGES = 1500
+
+
+async def test_a_lane_is_not_taken_from_by_handfuls(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+    taken: list[int] = []
+    unpark = journal.unpark
+
+    async def counted(lane: Lane, limit: int, *, owner: int, lease_s: float) -> list[Waiting]:
+        found = await unpark(lane, limit, owner=owner, lease_s=lease_s)
+        if found:
+            taken.append(len(found))
+        return found
+
+    monkeypatch.setattr(journal, "unpark", counted)
+    settings = msgspec.structs.replace(DELIVERY, window=WINDOW)
+    async with a_world(journal, settings=settings) as world:
+        world.zone("example.com", "127.0.0.1")
+        await world.accept(*(a_message(f"user{i}@example.com") for i in range(MESSAGES)))
+        await world.scheduler.start()
+        await world.arrived(MESSAGES)
+        assert len({envelope.rcpt_to for envelope in world.taken}) == MESSAGES
+    assert sum(taken) >= MESSAGES - WINDOW
+    # It is taken from when half of what the tenant may have here has left; or when little is left in it.
+    assert sum(count < WINDOW // 4 for count in taken) <= 2, taken
