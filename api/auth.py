@@ -13,7 +13,7 @@ from litestar.datastructures import State
 from litestar.handlers import BaseRouteHandler, HTTPRouteHandler
 from msgspec import Struct
 
-from api.body import ApiRequest
+from api.body import ApiRequest, header
 from api.errors import Forbidden, Unauthenticated, answers
 from api.expiring import ExpiringCache
 from cluster.journal.records import ApiKey
@@ -60,7 +60,7 @@ class Authenticator:
         """A guard that lets a known key pass, when it has this scope."""
 
         async def guard(connection: Connection, _: BaseRouteHandler) -> None:
-            key = await self.authenticate(connection.headers.get("authorization"))
+            key = await self.authenticate(header(connection.scope, b"authorization"))
             if scope is not None:
                 require_scope(key, scope)
             connection.scope["auth"] = key

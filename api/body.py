@@ -8,6 +8,7 @@ import asyncio
 import re
 import zlib
 from collections.abc import Generator
+from functools import lru_cache
 from typing import Any, TypeVar
 
 import msgspec
@@ -15,6 +16,7 @@ from litestar import Request
 from litestar.datastructures import State
 from litestar.dto import AbstractDTO, DTOFieldDefinition
 from litestar.openapi.spec import Reference, Schema
+from litestar.types import Scope
 from litestar.typing import FieldDefinition
 
 from api.errors import Fault, Invalid, Overloaded, Refusal, Stalled, TooLarge, Unparseable, UnsupportedMedia
@@ -82,6 +84,15 @@ class _Gunzip:
             raise Invalid([Fault("The gzip body ends too early")])
 
 
+def header(scope: Scope, name: bytes) -> str | None:
+    """A header of a request; ``name`` in lower case. Litestar's mapping of them all takes longer to make than the few
+    that are asked for take to find."""
+    for other, value in scope["headers"]:
+        if other == name:
+            return value.decode("latin-1")
+    return None
+
+
 class ApiRequest(Request[None, ApiKey, State]):
     """A request whose body is bounded in size, time and form."""
 
@@ -93,28 +104,33 @@ class ApiRequest(Request[None, ApiKey, State]):
         limit = self.route_handler.resolve_request_max_body_size()
         assert limit is not None
         may_be_empty = self.route_handler.opt.get(MAY_BE_EMPTY, False)
-        if may_be_empty and not self.content_length and "transfer-encoding" not in self.headers:
+        length = int(header(self.scope, b"content-length") or 0)
+        if may_be_empty and not length and header(self.scope, b"transfer-encoding") is None:
             return b""
-        encoding = _readable(self.headers.get("content-type"), self.headers.get("content-encoding"))
-        if (self.content_length or 0) > limit:
+        encoding = _readable(header(self.scope, b"content-type"), header(self.scope, b"content-encoding"))
+        if length > limit:
             raise too_large(limit)
         gunzip = _Gunzip(limit) if encoding == "gzip" else None
         budget: BodyBudget = self.app.state.body_budget
         chunks: list[bytes] = []
         taken = read = 0
+        more = True
         try:
-            while True:
-                chunk, more = await self._next_chunk()
-                read += len(chunk)
-                if read > limit:
-                    raise too_large(limit)
-                if gunzip:
-                    chunk = gunzip.feed(chunk)
-                budget.take(len(chunk))
-                taken += len(chunk)
-                chunks.append(chunk)
-                if not more:
-                    break
+            async with asyncio.timeout(CHUNK_PATIENCE_S) as patience:
+                while more:
+                    chunk, more = await self._next_chunk()
+                    read += len(chunk)
+                    if read > limit:
+                        raise too_large(limit)
+                    if gunzip:
+                        chunk = gunzip.feed(chunk)
+                    budget.take(len(chunk))
+                    taken += len(chunk)
+                    chunks.append(chunk)
+                    if more:
+                        patience.reschedule(asyncio.get_running_loop().time() + CHUNK_PATIENCE_S)
+        except TimeoutError:
+            raise Stalled("The body stopped arriving") from None
         finally:
             budget.give_back(taken)
         if gunzip:
@@ -124,11 +140,7 @@ class ApiRequest(Request[None, ApiKey, State]):
         return b"".join(chunks) if len(chunks) > 1 else chunks[0]
 
     async def _next_chunk(self) -> tuple[bytes, bool]:
-        try:
-            async with asyncio.timeout(CHUNK_PATIENCE_S):
-                event = await self.receive()
-        except TimeoutError:
-            raise Stalled("The body stopped arriving") from None
+        event = await self.receive()
         if event["type"] != "http.request":
             raise Stalled("The client went away")
         return event.get("body", b""), event.get("more_body", False)
@@ -139,6 +151,7 @@ def too_large(limit: int) -> TooLarge:
     return TooLarge(f"Request body exceeds maximum size of {limit / (1024 * 1024):g} MB")
 
 
+@lru_cache(maxsize=64)
 def _readable(content_type: str | None, content_encoding: str | None) -> str:
     """The content coding, when the body can be read. A body without a type is taken to be JSON."""
     media_type, _, parameters = (content_type or "application/json").partition(";")

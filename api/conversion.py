@@ -8,12 +8,13 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 import msgspec
+from msgspec import Struct
 
 from analytics.events import Event, Processed, encode_batch
 from api.addresses import domain_of
 from api.mail_request import AttachmentPart, Mailbox, MailSend, Personalization
 from api.substitution import substitute
-from cluster.ids import new_id
+from cluster.ids import new_id, new_ids
 from cluster.journal.records import (
     Address,
     Attachment,
@@ -41,7 +42,18 @@ def new_request(
         lifetime = timedelta(seconds=mail.lifetime)
     hashes = [hashlib.sha256(file).digest() for file in files]
     content = _content(mail, files, hashes)
-    messages = [_message(one, mail, content, sandbox, now, lifetime) for one in mail.personalizations]
+    send_at = _send_time(mail.send_at, now)
+    shared = _Shared(
+        subject=content.subject,
+        from_email=content.from_.email,
+        send_at=send_at,
+        expires_at=(send_at or now) + lifetime,
+        now=now,
+        lifetime=lifetime,
+        sandbox=sandbox,
+    )
+    ids = new_ids("msg_", len(mail.personalizations))
+    messages = [_message(id, one, shared) for id, one in zip(ids, mail.personalizations, strict=True)]
     return NewRequest(
         id=new_id("req_"),
         tenant_id=tenant_id,
@@ -63,20 +75,33 @@ def stored_size(request: NewRequest) -> int:
     return len(request.content) + len(request.events) + messages + sum(map(len, request.attachments.values()))
 
 
-def _message(
-    one: Personalization, mail: MailSend, content: Content, sandbox: bool, now: datetime, lifetime: timedelta
-) -> NewMessage:
+class _Shared(Struct, frozen=True, kw_only=True):
+    """What a request's messages have in common, unless a personalization says otherwise."""
+
+    subject: str
+    from_email: str
+    send_at: datetime | None
+    expires_at: datetime
+    now: datetime
+    lifetime: timedelta
+    sandbox: bool
+
+
+def _message(id: str, one: Personalization, shared: _Shared) -> NewMessage:
     to, cc, bcc = _addresses(one.to), _addresses(one.cc), _addresses(one.bcc)
     from_ = _address(one.from_) if one.from_ is not None else None
     emails = tuple([address.email for address in (*to, *cc, *bcc)])
-    subject = one.subject or content.subject
+    subject = one.subject or shared.subject
     if one.substitutions:
         subject = substitute(subject, one.substitutions)
-    send_at = _send_time(mail.send_at if one.send_at is None else one.send_at, now)
+    send_at, expires_at = shared.send_at, shared.expires_at
+    if one.send_at is not None:
+        send_at = _send_time(one.send_at, shared.now)
+        expires_at = (send_at or shared.now) + shared.lifetime
     return NewMessage(
-        id=new_id("msg_"),
+        id=id,
         subject=subject,
-        from_email=(from_ or content.from_).email,
+        from_email=shared.from_email if from_ is None else from_.email,
         to_emails=emails,
         personal=encode(
             Personal(
@@ -91,10 +116,10 @@ def _message(
                 custom_args=one.custom_args or {},
             )
         ),
-        recipients=() if sandbox else tuple([Recipient(email, domain_of(email)) for email in emails]),
+        recipients=() if shared.sandbox else tuple([Recipient(email, domain_of(email)) for email in emails]),
         send_at=send_at,
-        expires_at=(send_at or now) + lifetime,
-        sandbox=sandbox,
+        expires_at=expires_at,
+        sandbox=shared.sandbox,
     )
 
 
@@ -134,9 +159,10 @@ def _processed(
     messages: Sequence[NewMessage], tenant_id: str, batch_id: str | None, content: Content, now: datetime
 ) -> list[Event]:
     at = now.timestamp()
+    ids = iter(new_ids("evt_", sum([len(message.recipients) for message in messages])))
     return [
         Processed(
-            id=new_id("evt_"),
+            id=next(ids),
             at=at,
             tenant_id=tenant_id,
             message_id=message.id,

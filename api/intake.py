@@ -1,8 +1,9 @@
 """Intake: from a checked request to its commit, and the promise of a 202.
 
 Requests that arrive together are committed together: one task takes all that wait, calls ``accept`` once and resolves
-every waiter. A fault of one request fails that one only. Memory is bounded: when too much waits, the answer is no.
-After the commit the messages are offered to dispatch, which may ignore them: the journal has them.
+every waiter. Two or more are given a moment for others to join them; one alone is committed at once. A fault of one
+request fails that one only. Memory is bounded: when too much waits, the answer is no. After the commit the messages are
+offered to dispatch, which may ignore them: the journal has them.
 """
 
 import asyncio
@@ -130,7 +131,7 @@ class Intake:
             await self._arrived.wait()
             if not self._waiting:
                 return  # stopping: nothing else wakes it without leaving something
-            if self._window_s > 0:
+            if self._window_s > 0 and len(self._waiting) > 1:  # who comes alone would wait for nobody
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(self._window_s):
                         await self._full.wait()

@@ -2,6 +2,7 @@
 
 Only JSON types are checked in decoding (422). What may be missing, how long and how many is validation's (400), so that
 every fault of a request is found; hence nothing is required here. ``null`` means absent. Unknown keys are ignored.
+What JSON holds cannot refer to itself, so the garbage collector need not look at it (``gc``).
 """
 
 from typing import Any
@@ -16,7 +17,7 @@ class Mailbox(Struct, gc=False):
     name: str | None = None
 
 
-class Personalization(Struct, kw_only=True):
+class Personalization(Struct, kw_only=True, gc=False):
     """One message: its recipients, and what it has of its own."""
 
     to: list[Mailbox] | None = None
@@ -31,14 +32,14 @@ class Personalization(Struct, kw_only=True):
     send_at: int | None = None
 
 
-class ContentPart(Struct, kw_only=True):
+class ContentPart(Struct, kw_only=True, gc=False):
     """One alternative of the body."""
 
     type: str | None = None
     value: str | None = None
 
 
-class AttachmentPart(Struct, kw_only=True):
+class AttachmentPart(Struct, kw_only=True, gc=False):
     """An attached or inline file; ``content`` is base64."""
 
     content: str | None = None
@@ -48,26 +49,26 @@ class AttachmentPart(Struct, kw_only=True):
     content_id: str | None = None
 
 
-class Asm(Struct, kw_only=True):
+class Asm(Struct, kw_only=True, gc=False):
     """Unsubscribe groups."""
 
     group_id: int | None = None
     groups_to_display: list[int] | None = None
 
 
-class Switch(Struct, kw_only=True):
+class Switch(Struct, kw_only=True, gc=False):
     """A setting that is on or off."""
 
     enable: bool | None = None
 
 
-class FooterSetting(Struct, kw_only=True):
+class FooterSetting(Struct, kw_only=True, gc=False):
     enable: bool | None = None
     text: str | None = None
     html: str | None = None
 
 
-class MailSettings(Struct, kw_only=True):
+class MailSettings(Struct, kw_only=True, gc=False):
     sandbox_mode: Switch | None = None
     bypass_list_management: Switch | None = None
     bypass_spam_management: Switch | None = None
@@ -76,24 +77,24 @@ class MailSettings(Struct, kw_only=True):
     footer: FooterSetting | None = None
 
 
-class ClickTracking(Struct, kw_only=True, omit_defaults=True):
+class ClickTracking(Struct, kw_only=True, omit_defaults=True, gc=False):
     enable: bool | None = None
     enable_text: bool | None = None
 
 
-class OpenTracking(Struct, kw_only=True, omit_defaults=True):
+class OpenTracking(Struct, kw_only=True, omit_defaults=True, gc=False):
     enable: bool | None = None
     substitution_tag: str | None = None
 
 
-class SubscriptionTracking(Struct, kw_only=True, omit_defaults=True):
+class SubscriptionTracking(Struct, kw_only=True, omit_defaults=True, gc=False):
     enable: bool | None = None
     text: str | None = None
     html: str | None = None
     substitution_tag: str | None = None
 
 
-class GoogleAnalytics(Struct, kw_only=True, omit_defaults=True):
+class GoogleAnalytics(Struct, kw_only=True, omit_defaults=True, gc=False):
     enable: bool | None = None
     utm_source: str | None = None
     utm_medium: str | None = None
@@ -102,14 +103,14 @@ class GoogleAnalytics(Struct, kw_only=True, omit_defaults=True):
     utm_campaign: str | None = None
 
 
-class TrackingSettings(Struct, kw_only=True, omit_defaults=True):
+class TrackingSettings(Struct, kw_only=True, omit_defaults=True, gc=False):
     click_tracking: ClickTracking | None = None
     open_tracking: OpenTracking | None = None
     subscription_tracking: SubscriptionTracking | None = None
     ganalytics: GoogleAnalytics | None = None
 
 
-class MailSend(Struct, kw_only=True):
+class MailSend(Struct, kw_only=True, gc=False):
     """A request to send: each personalization becomes one message."""
 
     personalizations: list[Personalization] | None = None

@@ -110,6 +110,7 @@ class ApiServer:
             lifespan="on",
             log_config=None,
             access_log=False,
+            proxy_headers=False,  # nobody asks for the client's address
             server_header=False,
             backlog=BACKLOG,
             timeout_keep_alive=KEEP_ALIVE_S,

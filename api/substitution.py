@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 
 
 def substitute(text: str, values: Mapping[str, str]) -> str:
@@ -9,7 +10,15 @@ def substitute(text: str, values: Mapping[str, str]) -> str:
 
     Of two keys that begin alike the longer is meant.
     """
-    keys = sorted((key for key in values if key), key=len, reverse=True)
-    if not keys or not any(key in text for key in keys):
+    present = [key for key in values if key and key in text]
+    if not present:
         return text
-    return re.sub("|".join(map(re.escape, keys)), lambda match: values[match[0]], text)
+    if len(present) == 1:
+        return text.replace(present[0], values[present[0]])
+    return _any_of(tuple(present)).sub(lambda match: values[match[0]], text)
+
+
+@lru_cache(maxsize=64)
+def _any_of(keys: tuple[str, ...]) -> re.Pattern[str]:
+    """A request's personalizations have the same keys, as a rule."""
+    return re.compile("|".join(map(re.escape, sorted(keys, key=len, reverse=True))))

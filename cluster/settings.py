@@ -34,7 +34,7 @@ class HttpSettings(_Section, frozen=True, kw_only=True):
     max_body_bytes: int = 20 * 1024 * 1024
     """A request body above this is refused unread (413). SendGrid's bound, 20 MB."""
     commit_window_ms: float = 2.0
-    """How long the first request of a group commit waits for others to share it."""
+    """How long requests that arrive together wait for others to share their commit; one alone does not wait."""
     max_backlog: int = 10_000_000
     """With more deliveries in the queue, nothing is accepted (503); 0 sets no bound."""
     min_free_disk_mb: int = 1024

@@ -60,6 +60,14 @@ async def test_concurrent_requests_share_a_commit() -> None:
     await bench.intake.stop()
 
 
+async def test_who_comes_alone_waits_for_nobody() -> None:
+    bench = Bench(window_ms=60_000)
+    await bench.intake.start()
+    async with asyncio.timeout(10):
+        assert [type(outcome) for outcome in await bench.outcomes("one")] == [list]
+    await bench.intake.stop()
+
+
 async def test_what_arrives_during_a_commit_shares_the_next() -> None:
     bench = Bench(window_ms=0)
     bench.journal.gate = asyncio.Event()
