@@ -17,7 +17,7 @@ from urllib.parse import unquote, urlsplit
 import clickhouse_connect
 from clickhouse_connect.driver.exceptions import ClickHouseError, DataError
 
-from analytics.pages import page_out
+from analytics.engine import give_back, open_engine, without_data_frames
 from analytics.rows import COLUMNS
 from cluster.settings import ClickHouseSettings
 
@@ -26,20 +26,16 @@ log = logging.getLogger(__name__)
 DATABASE = "postray"
 """Where the tables are when the DSN names no database."""
 
-ENGINE_OPTIONS = {
-    # The engine plans for a machine of its own: by default its caches may grow to 5 GB each, and it to 90 % of memory.
-    "max_server_memory_usage": str(2 * 1024**3),
-    "mark_cache_size": str(64 * 1024**2),
-    "index_mark_cache_size": str(32 * 1024**2),
-    "primary_index_cache_size": str(64 * 1024**2),
-    "query_condition_cache_size": str(16 * 1024**2),
-}
 INSERT_SETTINGS = {
     # When insert returns, the rows must be on disk: newer servers collect small inserts first, and may answer earlier.
     "async_insert": "0",
     # A page of a long outage may span many months; one absurd date must not stop the others.
     "max_partitions_per_insert_block": "0",
 }
+SENT_AS = [re.sub(r"LowCardinality\((\w+)\)", r"\1", kind) for kind in COLUMNS.values()]
+"""ClickHouse makes the dictionaries of columns itself, for less than the driver, which makes them in Python."""
+READ_AS = {"DateTime64*": "int"}
+"""Times leave as integers of their unit: some versions of the embedded engine lose their zone on the way."""
 CONNECT_TIMEOUT_S = 5
 ANSWER_TIMEOUT_S = 30
 
@@ -62,9 +58,6 @@ class Rejected(Exception):
         self.reason = reason
 
 
-ENGINE_LIBRARY = "_chdb.abi3.so"
-
-
 class ClickHouse:
     """An open connection. Methods raise Unavailable."""
 
@@ -75,13 +68,10 @@ class ClickHouse:
     @classmethod
     def open(cls, settings: ClickHouseSettings, data_dir: Path) -> "ClickHouse":
         """Connect to the server of the DSN, or start the embedded engine over ``data_dir``/clickhouse."""
-        with _failures_named():
+        with _failures_named(), without_data_frames():
             if not settings.dsn:
                 data_dir.mkdir(parents=True, exist_ok=True)
-                path = str(data_dir / "clickhouse")
-                driver = clickhouse_connect.get_client(interface="chdb", path=path, chdb_options=ENGINE_OPTIONS)
-                page_out(ENGINE_LIBRARY)
-                return cls(driver, DATABASE)
+                return cls(open_engine(data_dir / "clickhouse"), DATABASE)
             target = server_of(settings.dsn)
             database = target.pop("database")
             driver = clickhouse_connect.get_client(
@@ -116,9 +106,10 @@ class ClickHouse:
                 ran.append(name)
         for name in ran:
             log.info("migrated schema=analytics script=%s", name)
+        give_back()
         return ran
 
-    def insert(self, columns: list[Sequence[Any]]) -> None:
+    def insert(self, columns: Sequence[Sequence[Any]]) -> None:
         """Write events (the columns of analytics.rows) as one block; on return they are on disk.
 
         Raises Rejected when a value does not fit its column. Nothing of the block is written then.
@@ -131,7 +122,7 @@ class ClickHouse:
                     "events",
                     columns,
                     column_names=list(COLUMNS),
-                    column_type_names=list(COLUMNS.values()),
+                    column_type_names=SENT_AS,
                     column_oriented=True,
                     settings=INSERT_SETTINGS,
                 )
@@ -139,9 +130,9 @@ class ClickHouse:
                 raise Rejected(str(error)) from error
 
     def rows(self, query: str, **parameters: Any) -> list[Row]:
-        """The rows of a query with ``{name:Type}`` parameters."""
+        """The rows of a query with ``{name:Type}`` parameters. Times are integers of their unit."""
         with _failures_named():
-            rows: list[Row] = self._driver.query(query, parameters=parameters).result_rows
+            rows: list[Row] = self._driver.query(query, parameters=parameters, query_formats=READ_AS).result_rows
             return rows
 
     def close(self) -> None:

@@ -10,7 +10,8 @@ from msgspec import Struct
 from cluster.policy.bounce import BounceType
 
 
-class _Event(Struct, frozen=True, kw_only=True, tag_field="event", omit_defaults=True):
+# They hold no containers but tuples of text, so the garbage collector need not look at them: they come by the thousand.
+class _Event(Struct, frozen=True, kw_only=True, tag_field="event", omit_defaults=True, gc=False):
     id: str
     """Stable: a replayed batch carries the same ids, so that a consumer can tell a repeat."""
     at: float

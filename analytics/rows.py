@@ -4,10 +4,13 @@ Owns the list of columns that are written and the order of their values. The rec
 (analytics/schema) is the other half, and tests hold the two together.
 """
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from analytics.events import Bounced, Deferred, Delivered, Dropped, Event, name_of
+from msgspec.structs import astuple
+
+from analytics.events import Bounced, Deferred, Event, name_of
 
 COLUMNS: dict[str, str] = {
     "event_id": "String",
@@ -35,18 +38,25 @@ COLUMNS: dict[str, str] = {
 }
 """The columns and their ClickHouse types, in the order of ``columns``. Times are written as integers of their unit."""
 
-Row = tuple[Any, ...]
+_ABSENT: dict[str, Any] = {"attempt": 0, "duration_ms": 0, "next_attempt_at": None}
+"""What stands for a field that an event of its kind does not have; for all others it is the empty text."""
 
-_NO_ATTEMPT: Row = (0, "", "", "", "", "", "", "", 0)
 
-
-def columns(events: Iterable[Event]) -> list[Sequence[Any]]:
-    """The events' values, column by column; no columns when there are no events.
+def columns(events: Iterable[Event]) -> list[list[Any]]:
+    """The events' values, column by column; no columns when there are no events. Events of a kind stand together.
 
     Raises ValueError or OverflowError for an event whose times are not finite.
     """
-    # Rows and then zip: faster than a pass over the events for every column, as each is looked at once.
-    return list(zip(*map(_row, events), strict=True))
+    kinds: defaultdict[type[Event], list[Event]] = defaultdict(list)
+    for event in events:
+        kinds[type(event)].append(event)
+    if not kinds:
+        return []
+    whole: list[list[Any]] = [[] for _ in COLUMNS]
+    for kind, some in kinds.items():
+        for column, values in zip(whole, _columns_of(kind, some), strict=True):
+            column += values
+    return whole
 
 
 def milliseconds(at: float) -> int:
@@ -54,37 +64,16 @@ def milliseconds(at: float) -> int:
     return round(at * 1000)
 
 
-def _row(event: Event) -> Row:
-    row = (
-        event.id,
-        milliseconds(event.at),
-        event.tenant_id,
-        event.message_id,
-        name_of(event),
-        event.recipient,
-        event.recipient.rpartition("@")[2].lower(),
-        event.batch_id or "",
-        event.categories,
+def _columns_of(kind: type[Event], events: list[Event]) -> list[Sequence[Any]]:
+    # A pass in C takes the fields of all events. What Python does for each of them one by one is only what it must.
+    found: dict[str, Sequence[Any]] = dict(
+        zip(kind.__struct_fields__, zip(*map(astuple, events), strict=True), strict=True)
     )
-    if isinstance(event, Delivered):
-        return row + _attempt(event) + ("", "", "", None)
-    if isinstance(event, Deferred):
-        return row + _attempt(event) + ("", event.bounce_class, event.reason, milliseconds(event.next_attempt_at))
-    if isinstance(event, Bounced):
-        return row + _attempt(event) + (event.bounce_type, event.bounce_class, event.reason, None)
-    reason = event.reason if isinstance(event, Dropped) else ""
-    return row + _NO_ATTEMPT + ("", "", reason, None)
-
-
-def _attempt(event: Delivered | Deferred | Bounced) -> Row:
-    return (
-        event.attempt,
-        event.site,
-        event.mx_host,
-        event.mx_ip,
-        event.source_ip,
-        event.tls_version,
-        event.tls_cipher,
-        event.smtp_response,
-        event.duration_ms,
-    )
+    found["event_id"] = found["id"]
+    found["at"] = list(map(milliseconds, found["at"]))
+    found["event"] = list(map(name_of, events)) if kind is Bounced else [name_of(events[0])] * len(events)
+    found["recipient_domain"] = [recipient.rpartition("@")[2].lower() for recipient in found["recipient"]]
+    found["batch_id"] = [batch_id or "" for batch_id in found["batch_id"]]
+    if kind is Deferred:
+        found["next_attempt_at"] = list(map(milliseconds, found["next_attempt_at"]))
+    return [found[name] if name in found else [_ABSENT.get(name, "")] * len(events) for name in COLUMNS]

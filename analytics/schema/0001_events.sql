@@ -30,15 +30,16 @@ CREATE TABLE IF NOT EXISTS events
     bounce_type      LowCardinality(String)  COMMENT 'hard, soft or block on bounce and blocked; else empty',
     reason           String                  COMMENT 'Why it was deferred, bounced, blocked or dropped' CODEC(ZSTD(1)),
     next_attempt_at  Nullable(DateTime64(3, 'UTC')) COMMENT 'On deferred: when the next attempt is due' CODEC(ZSTD(1)),
-    INDEX at_range at TYPE minmax GRANULARITY 1,
-    INDEX batch_ids batch_id TYPE bloom_filter GRANULARITY 1
+    INDEX at_range at TYPE minmax GRANULARITY 4,
+    INDEX batch_ids batch_id TYPE bloom_filter GRANULARITY 4
 )
 ENGINE = ReplacingMergeTree
 PARTITION BY toYYYYMM(at)
 PRIMARY KEY message_id
 ORDER BY (message_id, at, event_id)
--- The event log forgets what was inserted, so an insert must outlive a power cut.
-SETTINGS fsync_after_insert = 1, fsync_part_directory = 1
+-- The event log forgets what was inserted, so an insert must outlive a power cut. With granules of the usual 8192 rows,
+-- finding those of one message took a quarter longer. A table made with those keeps them: only its speed differs.
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, index_granularity = 2048
 COMMENT 'A row per fact about one recipient of one message; may hold repeats: read events_once';
 
 -- What to query: every event exactly once. Filters on message_id, at, batch_id and tenant_id reach the table below.

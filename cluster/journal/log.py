@@ -3,13 +3,19 @@
 from cluster.journal.database import Database
 from cluster.journal.records import LogRow
 
+MOST_BYTES = 16 * 1024**2
+
 
 class EventLog(Database):
     """Facts wait here until every consumer has them."""
 
-    async def log_after(self, consumer: str, limit: int) -> list[LogRow]:
-        """The next rows after the consumer's cursor, in order; none that a running transaction could precede."""
-        return [LogRow(*row) for row in await self._rows("log_after", consumer=consumer, limit=limit)]
+    async def log_after(self, consumer: str, limit: int, most_bytes: int = MOST_BYTES) -> list[LogRow]:
+        """The next rows after the consumer's cursor, in order; none that a running transaction could precede.
+
+        At most ``limit``, and no more once they are ``most_bytes``: a page is larger by less than its last row.
+        """
+        found = await self._rows("log_after", consumer=consumer, limit=limit, most_bytes=most_bytes)
+        return [LogRow(*row) for row in found]
 
     async def move_cursor(self, consumer: str, tx: int, id: int) -> None:
         """Everything up to (tx, id) is with the consumer. Never moves back."""

@@ -11,11 +11,12 @@ PROGRAM = """
 import sys
 from pathlib import Path
 import psutil
-from analytics.client import ENGINE_LIBRARY, ClickHouse
+from analytics.client import ClickHouse
+from analytics.engine import LIBRARY
 from analytics.pages import page_out
 from cluster.settings import ClickHouseSettings
 clickhouse = ClickHouse.open(ClickHouseSettings(), Path(sys.argv[1]))
-assert page_out(ENGINE_LIBRARY) > 0, "the library is not where it was looked for"
+assert page_out(LIBRARY) > 0, "the library is not where it was looked for"
 clickhouse.migrate()
 assert clickhouse.rows("SELECT count() FROM events") == [(0,)]
 print(psutil.Process().memory_info().rss >> 20)

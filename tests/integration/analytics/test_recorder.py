@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, cast
 
+import msgspec
 import pytest
 
 from actors.recorder import Bounds, Recorder
@@ -28,7 +29,8 @@ class ListLog:
     def __init__(self, *batches: bytes) -> None:
         self.rows: list[LogRow] = []
         self.cursor = 0
-        self.limits: list[int] = []
+        self.pages: list[int] = []
+        self.trims = 0
         self.failing_moves = 0
         self.changed = asyncio.Event()
         for batch in batches:
@@ -37,10 +39,16 @@ class ListLog:
     def append(self, batch: bytes) -> None:
         self.rows.append(LogRow(TRANSACTION, len(self.rows) + 1, batch))
 
-    async def log_after(self, consumer: str, limit: int) -> list[LogRow]:
+    async def log_after(self, consumer: str, limit: int, most_bytes: int) -> list[LogRow]:
         assert consumer == "recorder"
-        self.limits.append(limit)
-        return self.rows[self.cursor : self.cursor + limit]
+        page: list[LogRow] = []
+        for row in self.rows[self.cursor : self.cursor + limit]:
+            if sum(len(one.events) for one in page) >= most_bytes:
+                break
+            page.append(row)
+        if page:
+            self.pages.append(len(page))
+        return page
 
     async def move_cursor(self, consumer: str, tx: int, id: int) -> None:
         if self.failing_moves:
@@ -52,6 +60,7 @@ class ListLog:
         self.changed.set()
 
     async def trim_log(self) -> int:
+        self.trims += 1
         return 0
 
     async def drained(self) -> None:
@@ -159,15 +168,49 @@ async def test_a_page_becomes_one_insert(tmp_path: Path) -> None:
 
 async def test_large_rows_are_read_and_inserted_in_smaller_pieces(tmp_path: Path) -> None:
     rows = [batch(*(processed(10 * row + n) for n in range(10))) for row in range(12)]
-    bounds = Bounds(
-        page_rows=4, page_bytes=2 * len(rows[0]), block_bytes=len(rows[0]), insert_interval_s=0, first_wait_s=0.001
-    )
+    bounds = Bounds(page_rows=4, page_bytes=2 * len(rows[0]), insert_interval_s=60, first_wait_s=0.001)
     async with recording(ListLog(*rows), tmp_path, bounds=bounds) as scene:
         await scene.log.drained()
         assert scene.clickhouse is not None
-        assert scene.clickhouse.inserts == 12
-        assert scene.log.limits[:3] == [4, 2, 2]
+        assert scene.clickhouse.inserts == 6
+        assert scene.log.pages == [2] * 6
         assert await scene.in_engine("SELECT count() FROM events_once") == 120
+
+
+@pytest.mark.parametrize(("busy_bytes", "inserts"), [(1, 1), (10**9, 2)], ids=["many", "few"])
+async def test_the_more_come_the_longer_they_are_collected(tmp_path: Path, busy_bytes: int, inserts: int) -> None:
+    bounds = Bounds(insert_interval_s=0.001, busy_interval_s=60, busy_bytes=busy_bytes)
+    async with recording(ListLog(batch(processed(1))), tmp_path, bounds=bounds) as scene:
+        await scene.log.drained()
+        scene.log.append(batch(processed(2)))
+        assert scene.clickhouse is not None
+        if inserts > 1:
+            await scene.log.drained()
+        assert await scene.in_engine("SELECT count() FROM events") == inserts
+        assert scene.clickhouse.inserts == inserts
+    assert scene.log.cursor == 2
+
+
+async def test_the_log_is_trimmed_once_when_nothing_comes_any_more(tmp_path: Path) -> None:
+    reads = 0
+    async with recording(
+        ListLog(batch(processed(1))), tmp_path, bounds=msgspec.structs.replace(QUICK, trim_every=100)
+    ) as scene:
+        answers = scene.log.log_after
+
+        async def log_after(consumer: str, limit: int, most_bytes: int) -> list[LogRow]:
+            nonlocal reads
+            reads += 1
+            return await answers(consumer, limit, most_bytes)
+
+        scene.log.log_after = log_after  # type: ignore[method-assign]  # it counts
+        await scene.log.drained()
+
+        async def often() -> bool:
+            return reads > 5
+
+        await until(often)
+        assert scene.log.trims == 1
 
 
 async def test_a_crash_between_insert_and_cursor_changes_no_count(tmp_path: Path) -> None:
@@ -209,7 +252,7 @@ async def test_an_outage_of_clickhouse_delays_and_loses_nothing(tmp_path: Path) 
         await log.drained()
         # Every row once, in pages of the usual size: what waits is never collected.
         assert scene.clickhouse.inserts == 8
-        assert set(log.limits) == {50}
+        assert set(log.pages) == {50}
         assert await scene.in_engine("SELECT count() FROM events") == 400
 
         async def well() -> bool:
@@ -318,10 +361,10 @@ async def test_a_defect_is_reported_and_recording_goes_on(tmp_path: Path, caplog
     answers = log.log_after
     defects = iter([KeyError("defect")])
 
-    async def log_after(consumer: str, limit: int) -> list[LogRow]:
+    async def log_after(consumer: str, limit: int, most_bytes: int) -> list[LogRow]:
         for defect in defects:
             raise defect
-        return await answers(consumer, limit)
+        return await answers(consumer, limit, most_bytes)
 
     log.log_after = log_after  # type: ignore[method-assign]  # one call of it fails
     async with recording(log, tmp_path):

@@ -1,6 +1,6 @@
 """The application over a journal in memory, and a client with a key that may do everything."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any, cast
 
 import httpx
@@ -27,6 +27,7 @@ class World:
         self.offered: list[NewRequest] = []
         self.parts: dict[str, str | None] = {"journal": None, "cluster": None}
         self.events: list[TimelineEvent] | Exception = []
+        self.before_timeline: Callable[[], Awaitable[object]] | None = None
         self.now = 1000.0
         self.full: str | None = None
         """Why nothing is accepted."""
@@ -55,6 +56,8 @@ class World:
         self.offered += requests
 
     async def _timeline(self, tenant_id: str, message_id: str) -> list[TimelineEvent]:
+        if self.before_timeline is not None:
+            await self.before_timeline()
         if isinstance(self.events, Exception):
             raise self.events
         return self.events

@@ -1,5 +1,6 @@
 """/v3/messages, batches, domains and health: what is asked of the journal, and how its answers are shown."""
 
+import asyncio
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
@@ -120,6 +121,20 @@ async def test_the_state_is_readable_while_the_timeline_is_not(world: World) -> 
     world.events = ConnectionError("recorder gone")
     response = await world.request("GET", f"/v3/messages/{message.id}")
     assert (response.status_code, response.json()["status"], response.json()["events"]) == (200, "delivered", None)
+
+
+async def test_state_and_timeline_are_asked_for_at_the_same_time(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    message, both = keep(world, row()), asyncio.Barrier(2)
+    answers = world.journal.message
+
+    async def when_both_are_asked(tenant_id: str, message_id: str) -> MessageRow | None:
+        await both.wait()
+        return await answers(tenant_id, message_id)
+
+    monkeypatch.setattr(world.journal, "message", when_both_are_asked)
+    world.before_timeline = both.wait
+    async with asyncio.timeout(5):
+        assert (await world.request("GET", f"/v3/messages/{message.id}")).status_code == 200
 
 
 async def test_another_tenants_message_is_not_there(world: World) -> None:
