@@ -20,9 +20,9 @@ from cluster.policy.next_hop import NextHop, Unreachable
 from cluster.policy.shaping import Limits, TenantLimits
 from cluster.policy.warm_up import Allowance
 
-CLAIMED_PER_CONNECTION = 3
+CLAIMED_PER_CONNECTION = 6
 """Jobs claimed for each connection: one on the wire, the others composed and ready, so that no connection waits for
-the journal. More would only take longer to become uncancellable."""
+the journal, and many are claimed together. More would only take longer to become uncancellable."""
 
 AHEAD_S = 0.5
 """Under a rate limit, what leaves within this is claimed: composed and ready, but not long before its turn."""

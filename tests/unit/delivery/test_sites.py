@@ -5,7 +5,7 @@ from collections import Counter
 from typing import cast
 
 from actors.delivery.pool import Pool
-from actors.delivery.site import Site
+from actors.delivery.site import CLAIMED_PER_CONNECTION, Site
 from actors.delivery.sites import Sites, Taken
 from cluster.policy.automation import Adjustments
 from cluster.policy.destinations import Destination
@@ -71,14 +71,16 @@ async def test_two_deep_sites_share_in_turns() -> None:
 @in_virtual_time
 async def test_a_site_is_not_looked_at_before_something_changes() -> None:
     world = World(connections=1)
-    site = world.fill("one", 10)
-    assert len(world.batch(64)) == 3
+    site = world.fill("one", 100)
+    assert len(world.batch(64)) == CLAIMED_PER_CONNECTION
     assert world.batch(64) == []
     woken = world.woken
-    site.claimed()
-    world.sites.look_at(site)
-    assert world.woken == woken + 1
-    assert len(world.batch(64)) == 1
+    for _ in range(CLAIMED_PER_CONNECTION // 3):
+        assert world.batch(64) == []
+        site.claimed()
+        world.sites.look_at(site)
+    assert world.woken == woken + CLAIMED_PER_CONNECTION // 3
+    assert len(world.batch(64)) == CLAIMED_PER_CONNECTION // 3
 
 
 @in_virtual_time
