@@ -101,6 +101,8 @@ class Claims:
                 tuple(by_key[key] for ready in one.deliveries if (key := key_of(ready.waiting)) in by_key)
                 for one in taken
             ]
+            for one, group in zip(taken, groups, strict=True):
+                one.site.not_had(len(one.deliveries) - len(group))
             made = await self._prepare(groups) if claimed else [[] for _ in taken]
         except Unavailable:
             # Claimed or not is unknown. Nobody else takes them up until they are given back.

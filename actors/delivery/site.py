@@ -199,6 +199,11 @@ class Site:
         """What ``take`` returned has been submitted, or is not to be sent."""
         self._claiming -= 1
 
+    def not_had(self, count: int) -> None:
+        """So many of what ``take`` returned could not be claimed: they are not sent, and cost a warm-up nothing."""
+        if self.allowance is not None:
+            self.allowance.put_back(count)
+
     def ended(self, tenant_id: str) -> None:
         """What ``take`` returned has come to its end."""
         self._tenants.ended(tenant_id, self._clock())

@@ -6,7 +6,7 @@ cluster, and what a killed owner held is lost rather than sent twice. Pure: the 
 """
 
 from collections.abc import Mapping
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, timedelta
 
 from msgspec import Struct, field
 
@@ -106,8 +106,3 @@ class Allowance:
         """Let go of what is left; returns how many the journal can give to others."""
         left, self._left = self._left, 0
         return 0 if self._cap is None else left
-
-
-def next_day_at(now: datetime) -> datetime:
-    """When the next day begins, for what must wait until then."""
-    return datetime.combine(now.astimezone(UTC).date() + timedelta(days=1), time(), UTC)

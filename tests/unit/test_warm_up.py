@@ -1,10 +1,10 @@
 """Warm-up plans and the portions that an owner holds."""
 
-from datetime import UTC, date, datetime, timedelta, timezone
+from datetime import date, timedelta
 
 import pytest
 
-from cluster.policy.warm_up import MAX_PORTION, UNLIMITED, Allowance, Plan, next_day_at
+from cluster.policy.warm_up import MAX_PORTION, UNLIMITED, Allowance, Plan
 
 START = date(2026, 11, 1)
 TODAY = START
@@ -133,15 +133,3 @@ def test_what_is_left_goes_back_once() -> None:
     allowance.granted(TODAY, 50, 50)
     allowance.take(20)
     assert (allowance.leave(), allowance.leave()) == (30, 0)
-
-
-@pytest.mark.parametrize(
-    ("now", "then"),
-    [
-        (datetime(2026, 11, 1, 23, 59, 59, tzinfo=UTC), datetime(2026, 11, 2, tzinfo=UTC)),
-        (datetime(2026, 12, 31, tzinfo=UTC), datetime(2027, 1, 1, tzinfo=UTC)),
-        (datetime(2026, 11, 2, 0, 30, tzinfo=timezone(timedelta(hours=1))), datetime(2026, 11, 2, tzinfo=UTC)),
-    ],
-)
-def test_the_next_day_is_that_of_utc(now: datetime, then: datetime) -> None:
-    assert next_day_at(now) == then

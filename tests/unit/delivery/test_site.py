@@ -118,6 +118,16 @@ def test_a_warm_up_bounds_what_is_claimed_and_its_end_the_room() -> None:
     assert "warm-up" in site.waits_for()[0]
 
 
+def test_what_could_not_be_claimed_costs_a_warm_up_nothing() -> None:
+    allowance = Allowance(TODAY, 100)
+    allowance.granted(TODAY, 3, 3)
+    site = a_site(Clock(), allowance=allowance)
+    fill(site, 3)
+    site.take()
+    site.not_had(1)
+    assert allowance.remaining == 3
+
+
 def test_each_recipient_counts_in_a_warm_up() -> None:
     allowance = Allowance(TODAY, 100)
     allowance.granted(TODAY, 3, 3)
