@@ -5,7 +5,7 @@ The claim is the fence: what the journal does not return was cancelled, is finis
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 from actors.delivery.composing import Composer
 from actors.delivery.job import Hop, Job, NoRoute, Report
@@ -36,7 +36,8 @@ def key_of(delivery: Waiting | Claimed) -> Key:
 class Claims:
     """Every delivery that is held in memory, from its offer to its end, and the loop that claims them.
 
-    ``may_claim``: whether anything may be claimed now. ``report`` takes what became of a job that found no next hop.
+    ``may_claim``: whether anything may be claimed now. ``report`` takes what became of a job that found no next hop,
+    ``take_again`` deliveries that were offered anew while a claim missed them.
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class Claims:
         may_claim: Callable[[], bool],
         lease_s: float,
         report: OnReport,
+        take_again: Callable[[Sequence[Waiting]], Awaitable[None]],
     ) -> None:
         self.held: set[Key] = set()
         self.problem: str | None = None
@@ -63,7 +65,17 @@ class Claims:
         self._may_claim = may_claim
         self._lease_s = lease_s
         self._report = report
+        self._take_again = take_again
+        self._claiming: dict[Key, Waiting | None] = {}
+        """What is being claimed, and what was offered of it meanwhile."""
         self._doubtful: set[Key] = set()
+
+    def offered_again(self, waiting: Waiting) -> None:
+        """A delivery that is held was offered once more. The claim that is under way may miss it: whoever offers has
+        its row in hand until then, and knows that we have it from now on."""
+        key = key_of(waiting)
+        if key in self._claiming:
+            self._claiming[key] = waiting
 
     def let_go(self, deliveries: Iterable[Waiting | Claimed]) -> None:
         """These are held no more."""
@@ -94,16 +106,16 @@ class Claims:
     async def _claim(self, taken: Sequence[Taken]) -> None:
         wanted = [ready.waiting for one in taken for ready in one.deliveries]
         try:
-            claimed = await self._journal.claim(wanted, owner=self._standing.epoch, lease_s=self._lease_s)
-            by_key = {key_of(delivery): delivery for delivery in claimed}
-            self.held.difference_update(key_of(waiting) for waiting in wanted if key_of(waiting) not in by_key)
+            by_key, again = await self._claimed(wanted)
             groups = [
                 tuple(by_key[key] for ready in one.deliveries if (key := key_of(ready.waiting)) in by_key)
                 for one in taken
             ]
             for one, group in zip(taken, groups, strict=True):
                 one.site.not_had(len(one.deliveries) - len(group))
-            made = await self._prepare(groups) if claimed else [[] for _ in taken]
+            if again:
+                await self._take_again(again)
+            made = await self._prepare(groups) if by_key else [[] for _ in taken]
         except Unavailable:
             # Claimed or not is unknown. Nobody else takes them up until they are given back.
             self._doubtful.update(map(key_of, wanted))
@@ -112,6 +124,18 @@ class Claims:
             raise
         for one, jobs in zip(taken, made, strict=True):
             self._hand_over(one, jobs)
+
+    async def _claimed(self, wanted: Sequence[Waiting]) -> tuple[dict[Key, Claimed], list[Waiting]]:
+        """What the journal gives us of these, and what it does not, but was offered meanwhile. Raises Unavailable."""
+        self._claiming.update((key_of(waiting), None) for waiting in wanted)
+        offered: list[Waiting | None] = []
+        try:
+            claimed = await self._journal.claim(wanted, owner=self._standing.epoch, lease_s=self._lease_s)
+        finally:
+            offered += (self._claiming.pop(key_of(waiting)) for waiting in wanted)
+        by_key = {key_of(delivery): delivery for delivery in claimed}
+        self.let_go(waiting for waiting in wanted if key_of(waiting) not in by_key)
+        return by_key, [waiting for waiting in offered if waiting is not None and key_of(waiting) not in by_key]
 
     async def _prepare(self, groups: Sequence[tuple[Claimed, ...]]) -> list[list[Job | tuple[Claimed, str]]]:
         """Composed jobs. What is claimed must come to an end, so this waits for the journal as long as it takes."""

@@ -219,9 +219,11 @@ class Wire(asyncio.Protocol):
         if self.failure is not None:
             return
         try:
+            answered = len(self.received)
             for reply in self._parser.feed(data):
                 self._on_reply(reply)
-            self._rearm()
+            if len(self.received) > answered:  # or a host could put its reply off for ever, byte by byte
+                self._rearm()
         except MalformedReply as malformed:
             self._fail(malformed.reason)
 

@@ -104,6 +104,7 @@ class Deliverer:
             may_claim=self._may_claim,
             lease_s=settings.sending_lease_s,
             report=self._reporter.report,
+            take_again=self._hold_or_park,
         )
         self._arrivals = Arrivals(placer, self._tasks, self._take_or_park)
         self._upkeep = Upkeep(
@@ -221,6 +222,7 @@ class Deliverer:
         """Hold a delivery, if there is room for it and it is ours. One whose way is not known is held until it is."""
         key = key_of(waiting)
         if key in self._claims.held:
+            self._claims.offered_again(waiting)
             return True
         if len(self._claims.held) >= self._settings.window or self._committer.holds(*key):
             return False
@@ -247,6 +249,13 @@ class Deliverer:
         if left:
             self._claims.let_go(ready.waiting for ready, _ in left)
             await self._journal.park([ready.waiting for ready, _ in left], [str(place) for _, place in left])
+
+    async def _hold_or_park(self, deliveries: Sequence[Waiting]) -> None:
+        """Take what has been given to us; park what has another way by now, or came too late for the room."""
+        strange = [waiting for waiting in deliveries if not self._take(waiting)]
+        if strange:
+            places = [self._placer.known_or_own(waiting) for waiting in strange]
+            await self._journal.park(strange, [str(place) for place in places])
 
     async def _refill_for_ever(self) -> None:
         while True:
@@ -280,11 +289,7 @@ class Deliverer:
         found = await self._journal.unpark(lane, limit, owner=self._standing.epoch, lease_s=self._settings.lease_s)
         if len(found) < limit:
             self._parked.pop(lane, None)
-        strange = [waiting for waiting in found if not self._take(waiting)]
-        if strange:
-            # Their way is another by now, or somebody else came first.
-            places = [self._placer.known_or_own(waiting) for waiting in strange]
-            await self._journal.park(strange, [str(place) for place in places])
+        await self._hold_or_park(found)
 
     def _is_shut(self, place: Destination, tenant_id: str) -> bool:
         """Whether nothing of a tenant's may be sent to a destination for now. What waits for a source that is used up
