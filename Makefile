@@ -10,7 +10,7 @@ run: $(READY)
 	$(BIN)/postray up
 
 test: $(READY)
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses 2
 
 check: $(READY)
 	$(BIN)/ruff format --check .

@@ -1,7 +1,7 @@
 """A real postray: ``postray up`` as a user runs it, in a process of its own over a scratch directory.
 
 Owns that process and everything it starts, up to their end: whatever happens, ``stop`` or ``kill`` leave nothing
-running. Asks nothing of the API. Used by the scenarios, and fit for tests.
+running. Asks nothing of the API. Used by the scenarios and the acceptance tests.
 """
 
 import os
@@ -23,6 +23,8 @@ START_S = 60.0
 STOP_S = 20.0
 """It promises less; more than this and its processes are ended."""
 POLL_S = 0.05
+READY = "Ctrl-C stops it."
+"""The last that it prints before it only works."""
 
 
 class DidNotStart(Exception):
@@ -60,7 +62,7 @@ class Postray:
 
     @property
     def output(self) -> str:
-        """What its lives have printed."""
+        """What its latest life has printed."""
         path = self._output_path
         return path.read_text(encoding="utf-8") if path.exists() else ""
 
@@ -71,7 +73,7 @@ class Postray:
     def start(self) -> None:
         """Return when it is ready. Raises DidNotStart, leaving nothing running."""
         self._output_path.parent.mkdir(parents=True, exist_ok=True)
-        with self._output_path.open("ab") as output:
+        with self._output_path.open("wb") as output:
             # A session of its own: Ctrl-C at the terminal is for the scenario, which then stops it in order.
             process = subprocess.Popen(
                 [sys.executable, "-m", "cluster.cli", "up"],
@@ -85,8 +87,7 @@ class Postray:
         self._process = process
         deadline = time.monotonic() + START_S
         while process.poll() is None and time.monotonic() < deadline:
-            run = running.read_run(self.data_dir)
-            if run is not None and run.pid == process.pid:
+            if READY in self.output:
                 return
             time.sleep(POLL_S)
         self.kill()
@@ -133,18 +134,18 @@ class Postray:
         return [placement.name for placement in place(("",), self.settings) if placement.spec.kind == kind]
 
     def pid_of(self, name: str) -> int | None:
-        """The actor's process, by the last line of its log that tells it; None while there is none."""
-        if self._process is None:
-            return None
+        """The actor's process; None while there is none."""
+        pid = self._told_pid(name)
+        return pid if pid is not None and self._process is not None and _is_under(pid, self._process.pid) else None
+
+    def _told_pid(self, name: str) -> int | None:
+        """By the last line of the actor's log that tells it."""
         try:
             text = (self.data_dir / "logs" / f"{name}.log").read_text(encoding="utf-8")
         except FileNotFoundError:
             return None
         line = next((line for line in reversed(text.splitlines()) if " running pid=" in line), None)
-        if line is None:
-            return None
-        pid = int(line.rpartition("pid=")[2])
-        return pid if _is_under(pid, self._process.pid) else None
+        return int(line.rpartition("pid=")[2]) if line is not None else None
 
     def parts(self) -> dict[str, list[int]]:
         """Every process of it by the part it belongs to: each actor by its name, ``postgres``, ``ray`` (what Ray runs

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 from cluster.embedded import EmbeddedPostgres
 from cluster.journal.store import Journal, migrate
@@ -19,9 +20,28 @@ _numbers = itertools.count(1)
 def pytest_configure(config: pytest.Config) -> None:
     """A temporary folder of this session's own. pytest tightens the one that sessions share; as root, the embedded
     Postgres of another session, which runs as a user of its own, would lose its data."""
+    if hasattr(config, "workerinput"):
+        return  # one of several processes that share a session's
     root = tempfile.mkdtemp(prefix="postray-tests-")
     os.environ["PYTEST_DEBUG_TEMPROOT"] = root
     config.add_cleanup(lambda: shutil.rmtree(root, ignore_errors=True))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> LoadScopeScheduling:
+    """Where several processes share a session's tests, a file stays whole. (xdist's own groups do nothing with this
+    pytest, which keeps the name of a test elsewhere.)"""
+    # In the order of their names: the acceptance tests, which take longest, come first.
+    config.option.loadscopereorder = False
+    scheduling = LoadScopeScheduling(config, log)
+    scheduling._split_scope = _kept_together
+    return scheduling
+
+
+def _kept_together(nodeid: str) -> str:
+    """Acceptance tests go one after the other: each of them takes the whole machine for a while."""
+    file = nodeid.partition("::")[0]
+    return "acceptance" if file.startswith("tests/acceptance/") else file
 
 
 @pytest.fixture(scope="session")

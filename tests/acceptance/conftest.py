@@ -1,5 +1,6 @@
-"""One running postray for the acceptance tests that only send through it."""
+"""One running postray for the acceptance tests that leave it as they found it."""
 
+import signal
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
@@ -13,7 +14,7 @@ def postray(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningPostray
     postray = RunningPostray(tmp_path_factory.mktemp("postray"))
     postray.start()
     yield postray
-    postray.stop()
+    postray.stop(signal.SIGTERM)  # as a service manager does
 
 
 @pytest.fixture(autouse=True)
@@ -22,7 +23,7 @@ def nothing_left_running() -> Iterator[None]:
     before = set(RunningPostray.alive)
     yield
     for postray in RunningPostray.alive - before:
-        postray.stop()
+        postray.kill()
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""A real postray for tests: the command as a user runs it, on free ports, over a scratch directory."""
+"""A real postray for tests, the commands that a user types beside it, and a client of it."""
 
 import asyncio
 import os
@@ -13,30 +13,24 @@ from typing import Any, ClassVar
 import httpx
 import psutil
 
+from benchmarks.postray import START_S, Postray
 from cluster import running
 
-START_S = 60.0
 STOP_S = 10.0
 """What a user may wait after Ctrl-C."""
 
+# Of the kernel's choice: ports that were chosen beforehand could go to a test that runs at the same time.
+ANY_PORTS = {f"POSTRAY_{name}_BIND": "127.0.0.1:0" for name in ("HTTP", "CAPTURE_SMTP", "CAPTURE_HTTP")}
 
-class RunningPostray:
-    """``postray up`` in a process of its own."""
+
+class RunningPostray(Postray):
+    """``postray up`` in a process of its own, of which nothing may be left when it has stopped."""
 
     alive: ClassVar[set["RunningPostray"]] = set()
     """Those that were started and have not ended."""
 
     def __init__(self, data_dir: Path, **variables: str) -> None:
-        self.data_dir = data_dir
-        self._environ = os.environ | {
-            "POSTRAY_DATA_DIR": str(data_dir),
-            "POSTRAY_HTTP_BIND": "127.0.0.1:0",
-            "POSTRAY_CAPTURE_SMTP_BIND": "127.0.0.1:0",
-            "POSTRAY_CAPTURE_HTTP_BIND": "127.0.0.1:0",
-            **variables,
-        }
-        self._process: subprocess.Popen[str] | None = None
-        self.output = ""
+        super().__init__(data_dir, ANY_PORTS | variables)
 
     @property
     def run(self) -> running.Run:
@@ -44,29 +38,38 @@ class RunningPostray:
         assert run is not None
         return run
 
-    @property
-    def key(self) -> str:
-        return (self.data_dir / "demo.key").read_text(encoding="ascii")
-
     def start(self) -> None:
-        """Return when it says that it is ready."""
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "cluster.cli", "up"],
-            env=self._environ,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,
-        )
         self.alive.add(self)
-        assert self._process.stdout is not None
-        lines = []
-        for line in self._process.stdout:
-            lines.append(line)
-            if "Ctrl-C stops it" in line:
-                break
-        self.output = "".join(lines)
-        assert self._process.poll() is None and "postray is ready" in self.output, self.output
+        super().start()
+
+    def stop(self, how: signal.Signals = signal.SIGINT) -> list[int]:
+        left = super().stop(how)
+        self.alive.discard(self)
+        assert not left, f"processes left: {left}\n{self.output}"
+        return left
+
+    def kill(self) -> list[int]:
+        self.alive.discard(self)
+        return super().kill()
+
+    def kill_command(self) -> None:
+        """SIGKILL the command itself; what it started is left to itself."""
+        assert self._process is not None
+        self._process.kill()
+        self._over()
+
+    def ended(self) -> str:
+        """Wait until the command has ended by itself; what it printed."""
+        assert self._process is not None
+        assert self._process.wait(START_S) != 0
+        self._over()
+        return self.output
+
+    def _over(self) -> None:
+        assert self._process is not None
+        self._process.wait()
+        self._process = None
+        self.alive.discard(self)
 
     def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Another ``postray`` command over the same directory."""
@@ -79,52 +82,15 @@ class RunningPostray:
             check=False,
         )
 
-    def stop(self, how: signal.Signals = signal.SIGINT) -> float:
-        """Ctrl-C it; returns the seconds it took. Fails when a process of it is left."""
-        assert self._process is not None
-        marks = [*self.run.processes, *_processes_under(self._process.pid)]
-        began = time.monotonic()
-        self._process.send_signal(how)
-        output, _ = self._process.communicate(timeout=STOP_S * 3)
-        took = time.monotonic() - began
-        left = [process for process in marks if is_alive(process)]
-        running.end(left)
-        assert not left, f"processes left: {left}\n{output}"
-        self._process = None
-        self.alive.discard(self)
-        return took
-
-    def ended(self) -> str:
-        """Wait until the command has ended by itself; what it printed since it was ready."""
-        assert self._process is not None
-        output, _ = self._process.communicate(timeout=START_S)
-        assert self._process.returncode != 0
-        self._process = None
-        self.alive.discard(self)
-        return output
-
-    def kill(self) -> None:
-        """SIGKILL the command itself; what it started is left to itself."""
-        assert self._process is not None
-        self._process.kill()
-        self._process.communicate()
-        self._process = None
-        self.alive.discard(self)
-
-    def kill_actor(self, name: str) -> int:
-        """SIGKILL the process of an actor; returns its pid."""
-        pid = self.pid_of(name)
-        os.kill(pid, signal.SIGKILL)
-        return pid
+    def kill_actor(self, name: str) -> None:
+        """SIGKILL the process of an actor."""
+        os.kill(self.pid_of(name), signal.SIGKILL)
 
     def pid_of(self, name: str) -> int:
-        """The actor's process, by the last line of its log that tells it."""
-        lines = (self.data_dir / "logs" / f"{name}.log").read_text(encoding="utf-8").splitlines()
-        return int(next(line.rpartition("pid=")[2] for line in reversed(lines) if " running pid=" in line))
-
-
-def _processes_under(pid: int) -> list[running.ProcessMark]:
-    return [running.mark(child) for child in psutil.Process(pid).children(recursive=True)]
+        """The actor's process, which is no child of the command where that has joined a cluster."""
+        pid = self._told_pid(name)
+        assert pid is not None
+        return pid
 
 
 def is_alive(mark: running.ProcessMark) -> bool:

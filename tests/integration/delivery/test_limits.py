@@ -109,7 +109,8 @@ async def test_new_connections_at_a_rate(journal: Journal) -> None:
         await world.join("delivery-0-1")
         await deliver(world, *messages(40))
         assert len(receiver.sessions) >= 40
-        assert most_within(openings(receiver), 1.0) <= 20
+        # A tenth less than the second: the receiver sees a connection when this busy process comes to it.
+        assert most_within(openings(receiver), 0.9) <= 20
 
 
 async def test_a_tenants_rate_and_connections(journal: Journal) -> None:

@@ -73,7 +73,6 @@ class Peer:
         self._extensions = extensions
         self._tls = tls
         self._lacks = lacks
-        self._encrypted = False
         self._handlers: set[asyncio.Task[None]] = set()
 
     @property
@@ -97,7 +96,6 @@ class Peer:
         assert task is not None
         self._handlers.add(task)
         self.connections += 1
-        self._encrypted = False
         self.writers.append(writer)
         try:
             await self._serve(reader, writer)
@@ -115,7 +113,7 @@ class Peer:
             self.commands.append(line.rstrip(b"\r\n"))
             verb = line.split()[0].decode().upper() if line.split() else ""
             if verb == "MAIL":
-                self.encrypted_mail.append(self._encrypted)
+                self.encrypted_mail.append(is_encrypted(writer))
             if "PIPELINING" in self._lacks:
                 reader._buffer.clear()  # type: ignore[attr-defined]  # there is no other way to take what is there
             if verb == "BDAT" and "CHUNKING" not in self._lacks:
@@ -125,7 +123,6 @@ class Peer:
             if verb == "STARTTLS" and answered.startswith(b"220"):
                 assert self._tls is not None
                 await writer.start_tls(self._tls)
-                self._encrypted = True
             elif verb == "DATA" and answered.startswith(b"354"):
                 await self._read_message(reader)
                 await self._answer("END", reader, writer)
@@ -142,7 +139,7 @@ class Peer:
         self.messages.append(b"".join(lines))
 
     async def _answer(self, verb: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bytes:
-        answer = self._next(verb)
+        answer = self._next(verb, writer)
         drips = False
         for step in answer:
             if step is Step.DRIP:
@@ -168,7 +165,7 @@ class Peer:
                     await writer.drain()
         return b"".join(step for step in answer if isinstance(step, bytes))
 
-    def _next(self, verb: str) -> Answer:
+    def _next(self, verb: str, writer: asyncio.StreamWriter) -> Answer:
         answers = self._script.get(verb)
         if answers is not None:
             return answers.pop(0) if len(answers) > 1 else answers[0]
@@ -176,9 +173,13 @@ class Peer:
             return (b"500 5.5.1 unknown command\r\n",)
         if verb == "EHLO":
             offered = ["peer.test", *self._extensions]
-            if self._tls is not None and not self._encrypted:
+            if self._tls is not None and not is_encrypted(writer):
                 offered.append("STARTTLS")
             return (
                 "".join(f"250{'-' if i < len(offered) - 1 else ' '}{x}\r\n" for i, x in enumerate(offered)).encode(),
             )
         return _USUAL.get(verb, (b"500 5.5.1 unknown command\r\n",))
+
+
+def is_encrypted(writer: asyncio.StreamWriter) -> bool:
+    return writer.get_extra_info("ssl_object") is not None

@@ -19,7 +19,7 @@ from cluster.policy.tls_policy import DomainTls
 from cluster.policy.tls_report import report
 from tests.integration.smtp.client import DATA, ENVELOPE, connected
 from tests.integration.smtp.conftest import HOST
-from tests.integration.smtp.peer import EXTENSIONS, Answer, Peer, Step
+from tests.integration.smtp.peer import EXTENSIONS, Answer, Peer, Step, is_encrypted
 from tests.integration.smtp.tls_world import DOMAIN, World, world
 
 ANY = DomainTls(TlsLevel.OPPORTUNISTIC)
@@ -99,8 +99,8 @@ def speaks_old_tls(tmp_path: Path) -> Peer:
 
 
 class _DropsEncrypted(Peer):
-    def _next(self, verb: str) -> Answer:
-        return (Step.DROP,) if self._encrypted else super()._next(verb)
+    def _next(self, verb: str, writer: asyncio.StreamWriter) -> Answer:
+        return (Step.DROP,) if is_encrypted(writer) else super()._next(verb, writer)
 
 
 def drops_after_the_handshake(tmp_path: Path) -> Peer:
