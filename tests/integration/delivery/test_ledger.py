@@ -15,6 +15,7 @@ import pytest
 from actors.capture.envelope import Answer, Behaviour, Reply
 from actors.delivery.ledger import Ledger, LedgerInUse
 from actors.delivery.outcomes import UNSTORABLE
+from actors.delivery.site import CLAIMED_PER_CONNECTION
 from actors.supervisor import Supervisor
 from analytics.events import Bounced, Delivered, encode_batch
 from cluster.embedded import EmbeddedPostgres
@@ -284,7 +285,7 @@ async def test_postgres_stops_and_starts_under_mail_in_flight(
         await world.accept(*messages)
         await world.scheduler.round()
         # As many as may be claimed at once, a few of them at the peer, which has not replied yet.
-        on_their_way = settings.connections_per_site * 3
+        on_their_way = settings.connections_per_site * CLAIMED_PER_CONNECTION
         await eventually(lambda: sum(site.pool.outstanding for site in world.deliverer._sites) == on_their_way)
         await world.arrived(settings.connections_per_site)
         await asyncio.to_thread(server.stop)

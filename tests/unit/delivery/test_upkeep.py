@@ -110,6 +110,7 @@ class World:
             may_claim=lambda: True,
             lease_s=60,
             report=nothing,
+            take_again=nothing,
         )
         self.upkeep = Upkeep(
             cast(Any, self.journal),
