@@ -27,7 +27,7 @@ QUICK: Mapping[str, Mapping[str, Any]] = {
     "multi-recipient": {"messages": 1000},
     "templates": {"messages": 3000},
     "stages": {"messages": 3000},
-    "growth": {"messages": 3000, "many": 200_000},
+    "growth": {"messages": 10_000},
     "peers": {"messages": 4000, "postfix_messages": 500},
 }
 """Options that differ from the defaults, so that all of it takes less than ten minutes."""

@@ -127,13 +127,13 @@ class World:
                 return
             await asyncio.sleep(LOOK_S)
 
-    async def recorded(self) -> float | None:
+    async def recorded(self, *, waiting: bool = False) -> float | None:
         """When the journal had no delivery and no event left that is not in ClickHouse, in seconds since the epoch;
-        None when that took too long."""
+        None when that took too long. With ``waiting`` there are deliveries that are not due, and events alone count."""
         deadline = time.monotonic() + RECORDED_S
         # One connection for all the looks: each costs the journal, which is measured, a process.
         with await asyncio.to_thread(self._connected) as connection:
-            while not await asyncio.to_thread(_is_at_rest, connection):
+            while not await asyncio.to_thread(_is_at_rest, connection, waiting):
                 if time.monotonic() > deadline:
                     return None
                 await asyncio.sleep(LOOK_S / 4)
@@ -150,8 +150,11 @@ class World:
         return psycopg.connect(self.dsn, autocommit=True)
 
 
-def _is_at_rest(connection: psycopg.Connection) -> bool:
-    return connection.execute(LEFT).fetchone() == (0, 0)
+def _is_at_rest(connection: psycopg.Connection, waiting: bool) -> bool:
+    row = connection.execute(LEFT).fetchone()
+    assert row is not None
+    deliveries, events = row
+    return not events and (waiting or not deliveries)
 
 
 def relayed(sink: str) -> dict[str, str]:

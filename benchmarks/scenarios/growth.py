@@ -27,7 +27,7 @@ Waiting = Annotated[int, Meta(ge=1000, le=5_000_000)]
 
 
 class GrowthOptions(Options, frozen=True, kw_only=True):
-    messages: Messages = 5000
+    messages: Messages = 20_000
     few: Annotated[Waiting, Meta(description="Messages that wait, at first.")] = 10_000
     many: Annotated[Waiting, Meta(description="Messages that wait, then.")] = MANY
 
@@ -69,9 +69,9 @@ class Growth:
         try:
             tell("starting", 0)
             await self._sending.open(tell)
-            await self._fill(self._sending, round(share * options.few), tell)
+            await self._fill(self._sending, options.few, tell)
             few = await self._sent(self._sending, share, tell)
-            await self._fill(self._sending, round(share * (options.many - options.few)), tell)
+            await self._fill(self._sending, options.many - options.few, tell)
             many = await self._sent(self._sending, share, tell)
         finally:
             await self.close()
@@ -99,6 +99,8 @@ class Growth:
             await load.as_fast_as_answered(sending.bodies(self._mail, messages, self.settings.per_request, due))
         finally:
             load.close()
+        tell("the events of what waits are recorded", 0)
+        await sending.world.recorded(waiting=True)
 
     async def _sent(self, sending: Sending, share: float, tell: Tell) -> Repeat:
         """One shot over what waits."""
