@@ -66,6 +66,8 @@ class Peer(Struct, frozen=True, kw_only=True):
             self.observe(direction, text)
 
     def tell_reply(self, reply: tuple[int, str]) -> None:
+        if self.observe is None:
+            return
         code, text = reply
         for line in text.splitlines() or [""]:
             self.tell("S", f"{code} {printable(line.encode('utf-8', 'surrogateescape'))}")
@@ -243,11 +245,16 @@ def _take(client: aiosmtplib.SMTP) -> Session:
     transport = client.transport
     if transport is None or not client.is_connected:
         raise ConnectError(Stage.EHLO, "closed by the peer")
+    capabilities = {keyword.upper(): value for keyword, value in client.esmtp_extensions.items()}
+    # The client and its protocol hold each other, and the transport with its buffers: some 50 KB that would outlive the
+    # connection until the collector comes by. Without a transport, closing the client only lets go of its protocol.
+    client.transport = None
+    client.close()
     tls = transport.get_extra_info("ssl_object")
     cipher = tls.cipher() if tls is not None else None
     return Session(
         transport=_as_transport(transport),
-        capabilities={keyword.upper(): value for keyword, value in client.esmtp_extensions.items()},
+        capabilities=capabilities,
         tls_version=(tls.version() or "") if tls is not None else "",
         tls_cipher=cipher[0] if cipher else "",
         tls_resumed=bool(tls is not None and tls.session_reused),

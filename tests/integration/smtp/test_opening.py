@@ -2,10 +2,12 @@
 
 import asyncio
 import base64
+import gc
 import socket
 import ssl
 from pathlib import Path
 
+import aiosmtplib
 import msgspec
 import pytest
 
@@ -56,6 +58,20 @@ async def test_an_encrypted_session(server_tls: ssl.SSLContext) -> None:
         assert "CHUNKING" in connection.capabilities
         assert "STARTTLS" not in connection.capabilities
     assert peer.verbs == ["EHLO", "STARTTLS", "EHLO", "QUIT"]
+
+
+async def test_a_closed_connection_leaves_nothing_to_the_collector(server_tls: ssl.SSLContext) -> None:
+    """Which comes by seldom: with many hosts, hundreds of megabytes of buffers would wait for it."""
+    gc.collect()
+    gc.disable()
+    try:
+        async with connected(Peer(tls=server_tls)) as connection:
+            assert connection.tls_version == "TLSv1.3"
+        for _ in range(3):
+            await asyncio.sleep(0)
+        assert not [x for x in gc.get_objects() if isinstance(x, aiosmtplib.SMTP)]
+    finally:
+        gc.enable()
 
 
 async def test_tls_none_leaves_an_offer_alone(server_tls: ssl.SSLContext) -> None:
