@@ -25,8 +25,9 @@ log = logging.getLogger(__name__)
 MOST_WAITING = 4096
 MOST_WAITING_BYTES = 256 * 1024 * 1024
 MOST_IN_COMMIT = 512
-MOST_BYTES_IN_COMMIT = 32 * 1024 * 1024
-"""A commit of this much takes long enough to be worth sharing, and short enough to be waited for."""
+MOST_BYTES_IN_COMMIT = 128 * 1024
+"""A commit of this much takes so long that syncing the disk is a small part of it: others are made ready meanwhile,
+rather than that all wait together."""
 ACCEPT_PATIENCE_S = 30.0
 """A commit that takes longer is reported as not made, although it may yet be: the client may send again."""
 FULL_RETRY_AFTER_S = 30

@@ -21,7 +21,6 @@ QUICK: Mapping[str, Mapping[str, Any]] = {
     "latency": {"seconds": 5.0},
     "rtt": {"delay_ms": (50.0,), "seconds": 1.0},
     "rtt-engine": {"messages": 6000},
-    "skew": {"messages": 5000, "domains": 1000},
     "large": {"messages": 1500},
     "attachments": {"messages": 200, "per_request": 100},
     "multi-recipient": {"messages": 1000},
@@ -36,7 +35,8 @@ QUICK_REPEATS: Mapping[str, Repeats] = {
     **dict.fromkeys(("deliver", "attachments", "multi-recipient", "growth", "skew"), ONCE),
     "peers": Repeats(repeats=2, warm_up=0.0),
 }
-"""Those measured less often when it must be quick, without warm-up: they have no target then, or warm up themselves."""
+"""Those measured less often when it must be quick, without warm-up: they are long enough, have no target, or warm up
+themselves."""
 
 
 @click.command("all")
