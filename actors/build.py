@@ -3,6 +3,7 @@
 Each imports what it needs itself, so that no process loads the libraries of the others.
 """
 
+import os
 import random
 import socket
 import time
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
 DELIVERY_CONNECTIONS = 5
 """To Postgres: two claimers, outcomes, heartbeat, and one to spare."""
 
+RECORDER_NICE = 5
+"""Nobody waits for what it writes: where the cores are busy, those go first whom somebody waits for."""
+
 
 async def capture(context: Context, links: Links) -> "CaptureSink":
     from actors.capture.sink import CaptureSink
@@ -40,6 +44,7 @@ async def capture(context: Context, links: Links) -> "CaptureSink":
 async def recorder(context: Context, links: Links) -> "Recorder":
     from actors.recorder import Recorder
 
+    os.nice(RECORDER_NICE)
     return Recorder(context.settings.clickhouse, context.data_path, await context.open_journal(2))
 
 
