@@ -1,9 +1,8 @@
 """The skew scenario: ten thousand domains, few of them large, and limits on the largest.
 
 Direct mode, with a DNS server of the harness's (``names.py``) in which every domain has a mail host of its own, so that
-each is a site. In each repeat some messages go to one domain first, and then more to all of them in Zipf's order (the
-nth largest gets 1/n of what the largest gets), of which the ten largest may take so many messages a second. Each domain
-costs a lookup, a connection and a handshake once: what that adds to a message depends on how many share them.
+each is a site. In each repeat the same number of messages goes first to one domain, and then to all of them in Zipf's
+order (the nth largest gets 1/n of what the largest gets), of which the ten largest may take so many messages a second.
 """
 
 import bisect
@@ -34,9 +33,8 @@ from cluster.settings import host_port
 LIMITED = 10
 ALONE = 0
 """The number of the domain that gets everything; those of the many begin at 1."""
-DOMAINS, MESSAGES = 10_000, 200_000
-"""The amounts to which the target belongs: 20 messages a domain."""
-ALONE_MESSAGES = 50_000
+DOMAINS, MESSAGES = 10_000, 50_000
+"""The amounts to which the target belongs."""
 COST_TARGET = 1.5
 WINDOW_S = 1.0
 
@@ -44,9 +42,6 @@ WINDOW_S = 1.0
 class SkewOptions(Options, frozen=True, kw_only=True):
     messages: Messages = MESSAGES
     domains: Annotated[int, Meta(ge=20, le=1_000_000, description="Recipients' domains.")] = DOMAINS
-    alone_messages: Annotated[int, Meta(ge=10, le=2_000_000, description="Messages to the one domain.")] = (
-        ALONE_MESSAGES
-    )
     limit: Annotated[int, Meta(ge=1, le=10_000, description="Messages a second to each of the ten largest.")] = 300
 
 
@@ -113,8 +108,8 @@ class Skew:
         }
 
     async def measure(self, share: float, tell: Tell) -> Repeat:
-        one, _, _ = await self._shot(self._one, round(share * self.settings.alone_messages), tell)
-        many, arrivals, shot = await self._shot(self._many, round(share * self.settings.messages), tell)
+        one, _, _ = await self._shot(self._one, share, tell)
+        many, arrivals, shot = await self._shot(self._many, share, tell)
         by_domain = arrived_by_domain(arrivals)
         limited = {domain(number) for number in range(1, LIMITED + 1)}
         free = [at for name, moments in by_domain.items() if name not in limited for at in moments]
@@ -136,11 +131,11 @@ class Skew:
             throughput=many.throughput,
         )
 
-    async def _shot(self, mail: Mail, messages: int, tell: Tell) -> tuple[Repeat, Arrivals, Shot]:
+    async def _shot(self, mail: Mail, share: float, tell: Tell) -> tuple[Repeat, Arrivals, Shot]:
         world = self._sending.world
         watch = world.watch()
         await watch.start()
-        shot = await fire(self._sending, mail, messages, self.settings, tell)
+        shot = await fire(self._sending, mail, round(share * self.settings.messages), self.settings, tell)
         usage: dict[str, Usage] = await watch.stop()
         return repeat_of(world, shot, time.time(), usage), world.arrivals, shot
 
