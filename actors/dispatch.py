@@ -221,10 +221,11 @@ class DirectOffers:
             is_hopeless = bool(self._full) and self._dispatcher.lane_of(waiting) in self._full
             (hopeless if is_hopeless else offered).append(waiting)
         refused = await self._dispatcher.offer(offered, contents)
+        parked = [*hopeless, *refused]
         try:
-            lanes = await self._dispatcher.park([*hopeless, *refused])
+            lanes = await self._dispatcher.park(parked)
         except Unavailable as error:
-            log.warning("refused offers not parked deliveries=%d reason=%r", len(refused), error.reason)
+            log.warning("refused offers not parked deliveries=%d reason=%r", len(parked), error.reason)
             return
         self._full.update(dict.fromkeys(lanes[len(hopeless) :], now + FULL_S))
 

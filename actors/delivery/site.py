@@ -161,8 +161,7 @@ class Site:
             return 0
         if not self.is_low:
             return 0
-        free = self._places() - self.in_flight
-        wanted = min(self.queue.ready, free)
+        wanted = min(self.queue.ready, self._places() - self.in_flight)
         if self.allowance is not None:
             wanted = min(wanted, self.allowance.remaining)
         return max(0, wanted)
