@@ -35,8 +35,9 @@ OFFER_BATCH = 1000
 PENDING_AT_MOST = 50_000
 """Deliveries of one API process that wait to be offered, some 200 bytes each."""
 FULL_S = 0.25
-"""A lane that was refused is taken to be full for this long: what comes for it is parked without an offer. Its owner
-has work for longer than that, and knows that it is to look there."""
+"""A lane that was refused, and an owner without any room, are taken to be full for this long: what comes for them is
+parked without an offer. Its owner has work for longer than that; it knows that it is to look there, or is soon told by
+the scheduler."""
 SHARED_FROM_BYTES = 64 * 1024
 """Content from this size on travels through the object store, once; less is cheaper to read from the journal."""
 SHARED_AT_MOST_BYTES = 64 * 1024 * 1024
@@ -68,6 +69,8 @@ class Dispatcher:
         self._members: dict[str, DeliveryActor] = {}
         self._candidates: tuple[Candidate, ...] = ()
         self._owners: OrderedDict[Destination, str | None] = OrderedDict()
+        self._full: dict[str, float] = {}
+        """Until when (loop time) owners are taken to be full."""
 
     @property
     def members(self) -> Iterable[DeliveryActor]:
@@ -120,6 +123,11 @@ class Dispatcher:
                 self._owners.popitem(last=False)
         return self._members[name] if name is not None else None
 
+    def is_full(self, owner: DeliveryActor) -> bool:
+        """Whether an owner had no room at all a moment ago. To ask it again would cost as much as what it answers, and
+        whoever offers would wait for one who has other things to do."""
+        return asyncio.get_running_loop().time() < self._full.get(owner.name, 0.0)
+
     async def offer(self, deliveries: Sequence[Waiting], contents: Mapping[str, Any]) -> list[Waiting]:
         """Offer deliveries to their owners; returns those that nobody took.
 
@@ -129,7 +137,7 @@ class Dispatcher:
         by_owner: dict[str, list[Waiting]] = defaultdict(list)
         nobodys = []
         for waiting in deliveries:
-            if (to := self.owner_of(self.destination_of(waiting))) is not None:
+            if (to := self.owner_of(self.destination_of(waiting))) is not None and not self.is_full(to):
                 by_owner[to.name].append(waiting)
             else:
                 nobodys.append(waiting)
@@ -149,6 +157,8 @@ class Dispatcher:
         except PeerGone as gone:
             log.warning("offer lost actor=%s deliveries=%d reason=%r", name, len(deliveries), gone.reason)
             return deliveries
+        if not answer.room:
+            self._full[name] = asyncio.get_running_loop().time() + FULL_S
         return [deliveries[i] for i in answer.refused]
 
 

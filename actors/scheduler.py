@@ -32,7 +32,7 @@ IDLE_S = 0.1
 FULL_S = 1.0
 """A lane that was refused is taken to be full for this long: what is due for it is parked without an offer."""
 LANES_S = 1.0
-LANES_SHARE = 0.05
+LANES_SHARE = 0.02
 """At most this part of the time goes into listing lanes, however many there are."""
 LANES_AT_MOST_S = 10.0
 """Between two listings all the same: what is parked must not wait for one that was slow for another reason."""
@@ -112,7 +112,7 @@ class Scheduler:
     def _lane_or_owner(self, waiting: Waiting) -> int | str:
         place = self._dispatcher.destination_of(waiting)
         owner = self._dispatcher.owner_of(place)
-        if owner is None or Lane(str(place), waiting.tenant_id) in self._full:
+        if owner is None or self._dispatcher.is_full(owner) or Lane(str(place), waiting.tenant_id) in self._full:
             return str(place)
         return owner.epoch
 

@@ -49,6 +49,11 @@ class Connector:
         self._addresses = Addresses()
         self._in_vain: Remembered[tuple[str, str], frozenset[str]] = Remembered(IN_VAIN_HOSTS, _now)
 
+    @property
+    def open(self) -> int:
+        """Connections that are open, or being opened."""
+        return self._addresses.open
+
     async def connect(
         self,
         hop: NextHop,

@@ -20,6 +20,7 @@ from actors.delivery.ledger import Ledger
 from actors.delivery.looking import find_held, state_of
 from actors.delivery.outcomes import Committer
 from actors.delivery.pool import Pool
+from actors.delivery.refill import Refill
 from actors.delivery.reporting import Reporter
 from actors.delivery.site import Ready, Site
 from actors.delivery.site_state import Held, SiteState, TraceLine
@@ -35,7 +36,7 @@ from cluster.journal.paging import Lane
 from cluster.journal.records import Waiting
 from cluster.journal.store import Journal, Unavailable
 from cluster.policy.automation import Adjustments
-from cluster.policy.destinations import Destination, parse
+from cluster.policy.destinations import Destination
 from cluster.policy.next_hop import NextHop
 from cluster.settings import DeliverySettings
 from cluster.tasks import Tasks
@@ -44,9 +45,6 @@ log = logging.getLogger(__name__)
 
 CLAIMERS = 2
 """One claims while the other's messages are composed."""
-REFILL_S = 0.05
-REFILL_BATCH = 500
-UNAVAILABLE_S = 1.0
 DRAIN_S = 5.0
 
 
@@ -85,9 +83,6 @@ class Deliverer:
         self._committer = Committer(journal, ledger)
         self._standing = Standing(journal, name, node_id, self._clock)
         self._tracer = Tracer(self._clock, now)
-        # In the order of their turns; a dict for its order.
-        self._parked: dict[Lane, None] = {}
-        self._refill_wanted = asyncio.Event()
         self._work = asyncio.Event()
         self._stopping = False
         self._sites = Sites(self._make_site, self._work.set)
@@ -107,6 +102,17 @@ class Deliverer:
             take_again=self._hold_or_park,
         )
         self._arrivals = Arrivals(placer, self._tasks, self._take_or_park)
+        self._refill = Refill(
+            journal,
+            self._standing,
+            self._sites,
+            room=self._room,
+            most=settings.window,
+            lease_s=settings.lease_s,
+            is_shut=self._is_shut,
+            take=self._hold_or_park,
+            clock=self._clock,
+        )
         self._upkeep = Upkeep(
             journal,
             in_force,
@@ -136,7 +142,7 @@ class Deliverer:
         self._tasks.spawn("outcomes", self._committer.run())
         self._tasks.spawn("heartbeat", self._upkeep.beat_for_ever(self._ledger))
         self._tasks.spawn("upkeep", self._upkeep.run())
-        self._tasks.spawn("refill", self._refill_for_ever())
+        self._tasks.spawn("refill", self._refill.run())
         for _ in range(CLAIMERS):
             self._tasks.spawn("claiming", self._claims.run())
 
@@ -146,23 +152,28 @@ class Deliverer:
         deliveries = decode_offer(batch)
         if self._stopping:
             return OfferAnswer(list(range(len(deliveries))), 0)
-        refused = [i for i, waiting in enumerate(deliveries) if not self._take(waiting)]
-        for i in refused:
-            # Whoever offered it parks it: there is something to take as soon as there is room.
-            self._expect_parked(deliveries[i])
-        return OfferAnswer(refused, await self.room())
+        refused = [i for i, waiting in enumerate(deliveries) if not self._take_in_turn(waiting)]
+        return OfferAnswer(refused, self._refill.leaves_room())
 
-    def _expect_parked(self, waiting: Waiting) -> None:
+    def _take_in_turn(self, waiting: Waiting) -> bool:
+        """Hold a delivery unless others wait before it. What is refused is parked by whoever offered it: there is
+        something to take as soon as there is room."""
         placed = self._placer.known(waiting)
+        lane = None
         if placed is not None and self._standing.owns(placed.destination):
-            self._parked.setdefault(Lane(str(placed.destination), waiting.tenant_id))
+            lane = Lane(str(placed.destination), waiting.tenant_id)
+        is_held = key_of(waiting) in self._claims.held
+        if (is_held or lane is None or not self._refill.goes_before(lane)) and self._take(waiting):
+            return True
+        if lane is not None:
+            self._refill.expect(lane)
+        return False
 
     async def refill(self, lanes: Sequence[Lane]) -> None:
         """Deliveries are parked in these lanes of ours: take them as there is room."""
-        self._parked |= dict.fromkeys(lanes)
-        self._refill_wanted.set()
+        self._refill.add(lanes)
 
-    async def room(self) -> int:
+    def _room(self) -> int:
         """How many more deliveries may wait here."""
         return 0 if self._stopping else max(0, self._settings.window - len(self._claims.held))
 
@@ -257,40 +268,6 @@ class Deliverer:
             places = [self._placer.known_or_own(waiting) for waiting in strange]
             await self._journal.park(strange, [str(place) for place in places])
 
-    async def _refill_for_ever(self) -> None:
-        while True:
-            await self._refill_wanted.wait()
-            self._refill_wanted.clear()
-            for lane in list(self._parked):
-                # There may be very many; those that are not come to now are the first next time.
-                if not await self.room():
-                    break
-                try:
-                    await self._refill_from(lane)
-                except Unavailable as error:
-                    log.warning("refill failed lane=%s reason=%r", lane.destination, error.reason)
-                    await asyncio.sleep(UNAVAILABLE_S)
-            await asyncio.sleep(REFILL_S)
-
-    async def _refill_from(self, lane: Lane) -> None:
-        """Take from a lane what there is room for. One found empty is forgotten until the scheduler names it again."""
-        place = parse(lane.destination)
-        if place is None or self._stopping or not self._standing.owns(place) or self._is_shut(place, lane.tenant_id):
-            self._parked.pop(lane, None)
-            return
-        self._parked[lane] = self._parked.pop(lane, None)
-        site = self._sites.get(place)
-        room = site.room(lane.tenant_id) if site is not None else REFILL_BATCH
-        limit = min(REFILL_BATCH, await self.room(), room)
-        waiting = site.queue.waiting_of(lane.tenant_id) if site is not None else 0
-        if limit <= 0 or limit < min(waiting, REFILL_BATCH):
-            # What waits lasts for a while; to take a few as soon as a few have left costs as much as to take many.
-            return
-        found = await self._journal.unpark(lane, limit, owner=self._standing.epoch, lease_s=self._settings.lease_s)
-        if len(found) < limit:
-            self._parked.pop(lane, None)
-        await self._hold_or_park(found)
-
     def _is_shut(self, place: Destination, tenant_id: str) -> bool:
         """Whether nothing of a tenant's may be sent to a destination for now. What waits for a source that is used up
         for the day is looked at, for another may take it."""
@@ -338,6 +315,7 @@ class Deliverer:
             closed=lambda connection, lost: self._connector.closed(connection, place, lost),
             report=lambda job, hop, report: self._reporter.report(site, job, hop, report),
             passed_over=lambda job, failure: self._reporter.passed_over(site, job, failure),
+            open_in_all=lambda: self._connector.open,
         )
 
     def _may_claim(self) -> bool:
@@ -347,5 +325,4 @@ class Deliverer:
         self._claims.let_go(job.deliveries)
         if site.queue and site.is_low:
             self._sites.look_at(site)
-        if self._parked:
-            self._refill_wanted.set()
+        self._refill.look()

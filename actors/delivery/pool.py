@@ -16,7 +16,7 @@ from actors.delivery.carrier import Connection, hop_of
 from actors.delivery.connection import ConnectError, ConnectionLost, SmtpFailure
 from actors.delivery.job import Hop, Job, NoRoute, Report
 from actors.delivery.throttle import Throttle
-from cluster.policy.connections import wanted
+from cluster.policy.connections import idle_s, wanted
 from cluster.policy.next_hop import NextHop
 from cluster.policy.stage import Stage
 from cluster.tasks import Tasks
@@ -69,7 +69,8 @@ class _Group:
 
 class Pool:
     """``connect`` opens a connection to a next hop (ConnectError, NoRoute, Crowded), ``closed`` is told when one has
-    ended and whether it was lost, ``report`` takes what became of a job, ``passed_over`` a failure that ended none."""
+    ended and whether it was lost, ``report`` takes what became of a job, ``passed_over`` a failure that ended none.
+    ``open_in_all``: the connections of all sites together."""
 
     def __init__(
         self,
@@ -80,6 +81,7 @@ class Pool:
         closed: Callable[[Connection, bool], None],
         report: Callable[[Job, Hop, Report], None],
         passed_over: Callable[[Job, SmtpFailure], None],
+        open_in_all: Callable[[], int],
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._throttle = throttle
@@ -88,6 +90,7 @@ class Pool:
         self._closed = closed
         self._report = report
         self._passed_over = passed_over
+        self._open_in_all = open_in_all
         self._groups: dict[NextHop, _Group] = {}
         self._workers = 0
         self._waiting = 0
@@ -159,7 +162,7 @@ class Pool:
             if _tell(group.idle.popleft(), True):
                 return
         limit = self._throttle.connections()
-        while group.workers < wanted(len(group.jobs) + self._throttle.behind(), limit):
+        while group.workers < wanted(len(group.jobs) + self._throttle.behind(), limit, self._open_in_all()):
             if self._workers >= limit:
                 if not group.workers:
                     self._make_room(group)
@@ -287,7 +290,7 @@ class Pool:
         """Whether there is one, at once or before the connection has been idle for too long."""
         if group.jobs:
             return True
-        deadline = self._loop.time() + self._throttle.limits.connection_idle_s
+        deadline = self._loop.time() + idle_s(self._throttle.limits.connection_idle_s, self._open_in_all())
         while not group.jobs:
             if self._others_starve():
                 return False

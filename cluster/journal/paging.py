@@ -4,7 +4,8 @@ One index serves send_at, retries, expired leases, dead owners and lifetimes: ``
 looked at, whatever for. No statement here costs more when more is waiting.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 
 from msgspec import Struct
@@ -40,6 +41,13 @@ class Lane(Struct, frozen=True, array_like=True):
 
     destination: str
     tenant_id: str
+
+
+class Unparked(Struct, frozen=True):
+    """What was taken from lanes, and those that hold no more."""
+
+    leased: list[Waiting]
+    emptied: list[Lane]
 
 
 class Page(Struct, frozen=True):
@@ -101,12 +109,24 @@ class Paging(Database):
         """Give leases back: the deliveries wait in these lanes until an owner takes them."""
         await self._execute("park", lanes=list(lanes), **keys(refused))
 
-    async def unpark(self, lane: Lane, limit: int, *, owner: int, lease_s: float) -> list[Waiting]:
-        """Lease the oldest deliveries of a lane to its owner."""
+    async def unpark(self, limits: Mapping[Lane, int], limit: int, *, owner: int, lease_s: float) -> Unparked:
+        """Lease the oldest deliveries of these lanes to their owner: of each at most so many, lane after lane until it
+        is ``limit`` together."""
+        lanes = list(limits)
         found = await self._rows(
-            "unpark", lane=lane.destination, tenant_id=lane.tenant_id, limit=limit, owner=owner, lease_s=lease_s
+            "unpark",
+            lanes=[lane.destination for lane in lanes],
+            tenant_ids=[lane.tenant_id for lane in lanes],
+            limits=list(limits.values()),
+            limit=limit,
+            owner=owner,
+            lease_s=lease_s,
         )
-        return [Waiting(*row) for row in found]
+        taken = Counter(number for number, *_ in found)
+        # Where the limit was reached, nothing is known of the lanes behind, nor whether this one holds more.
+        looked_at = lanes[: max(taken) - 1] if len(found) >= limit else lanes
+        emptied = [lane for number, lane in enumerate(looked_at, 1) if taken[number] < limits[lane]]
+        return Unparked([Waiting(*row) for _, *row in found], emptied)
 
     async def lanes(self) -> list[Lane]:
         """Every lane that holds something."""

@@ -145,19 +145,24 @@ WHERE d.message_id = ANY (ARRAY[k.message_id]) AND d.recipient_no = ANY (ARRAY[k
     AND (d.status IN ('queued', 'processing') OR (d.status = 'sending' AND d.due_at <= now()))
 
 -- name: unpark
--- queued → processing: the owner of a lane takes the oldest that are parked there.
-WITH next AS (
-    -- Said so that only the index of the lanes has this order.
-    SELECT message_id, recipient_no FROM deliveries
-    WHERE lane IS NOT NULL AND (lane, tenant_id) >= (%(lane)s::text, %(tenant_id)s::text)
-        AND (lane, tenant_id) <= (%(lane)s::text, %(tenant_id)s::text)
-    ORDER BY lane, tenant_id, message_id LIMIT %(limit)s
-    FOR UPDATE SKIP LOCKED
+--- queued → processing: the owner of lanes takes the oldest that are parked there, lane after lane.
+WITH asked AS (
+    SELECT * FROM unnest(%(lanes)s::text[], %(tenant_ids)s::text[], %(limits)s::bigint[])
+    WITH ORDINALITY AS asked (lane, tenant_id, most, number)
+), next AS (
+    SELECT asked.number, parked.message_id, parked.recipient_no FROM asked, LATERAL (
+        -- Said so that only the index of the lanes has this order.
+        SELECT message_id, recipient_no FROM deliveries
+        WHERE lane IS NOT NULL AND (lane, tenant_id) >= (asked.lane, asked.tenant_id)
+            AND (lane, tenant_id) <= (asked.lane, asked.tenant_id)
+        ORDER BY lane, tenant_id, message_id LIMIT asked.most
+        FOR UPDATE SKIP LOCKED) AS parked
+    LIMIT %(limit)s
 )
 UPDATE deliveries AS d
 SET status = 'processing', owner = %(owner)s, lane = NULL, due_at = least(now() + make_interval(secs => %(lease_s)s), d.expires_at)
 FROM next WHERE d.message_id = ANY (ARRAY[next.message_id]) AND d.recipient_no = ANY (ARRAY[next.recipient_no])
-RETURNING d.message_id, d.recipient_no, d.tenant_id, d.domain, d.pool
+RETURNING next.number, d.message_id, d.recipient_no, d.tenant_id, d.domain, d.pool
 
 -- name: lanes
 -- Every lane that holds something: one probe of the index for each, however much it holds.

@@ -7,6 +7,13 @@ from cluster.policy.destinations import Destination
 
 WORTH_A_CONNECTION = 4
 """Waiting messages for which one more connection is opened: its handshakes cost as much as several transactions."""
+CROWD = 50
+"""For each so many connections that a process has open, it takes one message more: with hundreds of sites at work, to
+send a site's few messages at the same time gains none of them anything, and the handshakes hold all up."""
+
+MANY = 3000
+"""Open connections of a process, some 65 KB each. Among so many an unused one is not kept for long."""
+AMONG_MANY_S = 2.0
 
 FIRST_DEAD_S = 30.0
 LONGEST_DEAD_S = 1800.0
@@ -15,9 +22,15 @@ REMEMBERED = 20_000
 """Addresses remembered as dead; the oldest are forgotten beyond."""
 
 
-def wanted(waiting: int, limit: int) -> int:
-    """Connections for so many waiting messages: one for the first, one more for each few after it, up to the limit."""
-    return min(limit, ceil(waiting / WORTH_A_CONNECTION))
+def wanted(waiting: int, limit: int, open_in_all: int = 0) -> int:
+    """Connections to one site for so many waiting messages: one for the first, one more for each few after it, up to
+    the limit. ``open_in_all``: to all sites."""
+    return min(limit, ceil(waiting / (WORTH_A_CONNECTION + open_in_all // CROWD)))
+
+
+def idle_s(limit: float, open_in_all: int) -> float:
+    """For how many seconds an unused connection is kept open."""
+    return limit if open_in_all < MANY else min(limit, AMONG_MANY_S)
 
 
 class Addresses:
@@ -25,13 +38,17 @@ class Addresses:
     moment ago, from the source that it was reached from. ``now``: seconds that never go back."""
 
     def __init__(self) -> None:
+        self.open = 0
+        """Connections to all addresses."""
         self._open: dict[tuple[Destination, str], int] = {}
         self._dead: OrderedDict[tuple[str, str], tuple[float, int]] = OrderedDict()
 
     def opened(self, place: Destination, address: str) -> None:
+        self.open += 1
         self._open[place, address] = self._open.get((place, address), 0) + 1
 
     def closed(self, place: Destination, address: str) -> None:
+        self.open -= 1
         left = self._open[place, address] - 1
         if left:
             self._open[place, address] = left

@@ -169,10 +169,10 @@ async def test_a_full_actor_does_not_go_through_all_that_is_parked(
             looks += 1
             return is_shut(place, tenant_id)
 
-        monkeypatch.setattr(world.deliverer, "_is_shut", counted)
+        monkeypatch.setattr(world.deliverer._refill, "_is_shut", counted)
         for _ in range(3):
             await world.scheduler.round()
             await world.scheduler.name_lanes()
             await asyncio.sleep(0.1)
-        assert len(world.deliverer._parked) >= 400
+        assert len(world.deliverer._refill) >= 400
         assert looks < 10

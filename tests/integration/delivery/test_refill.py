@@ -1,10 +1,11 @@
 """What is parked comes back in batches, and all of it."""
 
+from collections.abc import Mapping
+
 import msgspec
 import pytest
 
-from cluster.journal.paging import Lane
-from cluster.journal.records import Waiting
+from cluster.journal.paging import Lane, Unparked
 from cluster.journal.store import Journal
 from tests.integration.delivery.world import DELIVERY, a_world
 from tests.integration.journal.builders import a_message
@@ -18,10 +19,10 @@ async def test_a_lane_is_not_taken_from_by_handfuls(journal: Journal, monkeypatc
     taken: list[int] = []
     unpark = journal.unpark
 
-    async def counted(lane: Lane, limit: int, *, owner: int, lease_s: float) -> list[Waiting]:
-        found = await unpark(lane, limit, owner=owner, lease_s=lease_s)
-        if found:
-            taken.append(len(found))
+    async def counted(limits: Mapping[Lane, int], limit: int, *, owner: int, lease_s: float) -> Unparked:
+        found = await unpark(limits, limit, owner=owner, lease_s=lease_s)
+        if found.leased:
+            taken.append(len(found.leased))
         return found
 
     monkeypatch.setattr(journal, "unpark", counted)

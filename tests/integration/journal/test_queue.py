@@ -160,8 +160,10 @@ async def test_what_finds_no_room_waits_in_its_lane_until_its_owner_takes_it(jou
     # Refused by its owner after all.
     await journal.park(page.leased[:1], ["free.example"])
     assert await journal.lanes() == [Lane("free.example", tenant), Lane("full.example", tenant)]
-    taken = await journal.unpark(Lane("full.example", tenant), 3, owner=1, lease_s=60)
-    assert [w.message_id for w in taken] == [m.id for m in messages[1:6:2]]
+    full = Lane("full.example", tenant)
+    taken = await journal.unpark({full: 3}, 10, owner=1, lease_s=60)
+    assert taken.emptied == []
+    assert [w.message_id for w in taken.leased] == [m.id for m in messages[1:6:2]]
     assert await status(journal, tenant, messages[1]) is Status.PROCESSING
     # A lane that nobody owns any more.
     assert await journal.empty_lane("full.example", 100) == 2
@@ -296,7 +298,7 @@ async def through_all_that_a_batch_can_meet(journal: Journal, tenant: str, size:
     assert len(await leased(journal, 1, len(both))) == len(both)
     await journal.park(both, ["example.com"] * len(both))
     assert await journal.lanes() == [lane]
-    assert len(await journal.unpark(lane, len(both), owner=1, lease_s=60)) == len(both)
+    assert len((await journal.unpark({lane: len(both)}, len(both), owner=1, lease_s=60)).leased) == len(both)
     assert len(await journal.claim(both, owner=1, lease_s=60)) == len(both)
     assert await journal.unclaim([(w.message_id, w.recipient_no) for w in both], owner=1) == len(both)
     assert len(await journal.claim(both, owner=1, lease_s=60)) == len(both)

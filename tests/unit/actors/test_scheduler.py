@@ -1,8 +1,10 @@
 """The scheduler's own decisions."""
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any, cast
 
+from actors.dispatch import FULL_S as OWNER_FULL_S
 from actors.dispatch import Dispatcher, OfferAnswer, decode_offer
 from actors.scheduler import LANES_AT_MOST_S, LANES_S, Scheduler, bury, lanes_pause_s
 from analytics.events import Bounced, Dropped, decode_batch
@@ -75,7 +77,7 @@ class World:
     def __init__(self, backlog: Backlog, room: int = 1000) -> None:
         self.calls: list[tuple[Any, ...]] = []
         self.room = room
-        self.is_gone = False
+        self.is_gone = self.is_full = False
         ways = cast(Any, Ways())
         self.dispatcher = Dispatcher(cast(Journal, backlog), self._call, ways, ways)
         self.scheduler = Scheduler(cast(Journal, backlog), self.dispatcher, self._call, 60.0)
@@ -84,7 +86,9 @@ class World:
         self.calls.append((name, method, *args))
         if self.is_gone:
             raise PeerGone("one", "died")
-        return OfferAnswer(list(range(len(decode_offer(args[0]))))[self.room :], 0) if method == "offer" else None
+        if method != "offer":
+            return None
+        return OfferAnswer(list(range(len(decode_offer(args[0]))))[self.room :], 0 if self.is_full else 1)
 
 
 async def a_world(backlog: Backlog, room: int = 1000) -> World:
@@ -115,6 +119,24 @@ async def test_what_finds_no_room_is_parked_and_its_lane_not_offered_for_a_while
     backlog.due = deliveries("a.example", "c.example")
     await world.scheduler.round()
     assert backlog.decided[-1] == ["a.example", 7]
+
+
+async def test_an_owner_without_any_room_is_offered_nothing_for_a_while() -> None:
+    backlog = Backlog(deliveries("a.example"))
+    world = await a_world(backlog, room=0)
+    world.is_full = True
+    await world.scheduler.round()
+    backlog.due = deliveries("b.example", "c.example")
+    await world.scheduler.round()
+    assert backlog.decided[-1] == ["b.example", "c.example"]
+    assert await world.dispatcher.offer(backlog.due, {}) == backlog.due
+    assert len(world.calls) == 1
+    loop = asyncio.get_running_loop()
+    until = loop.time() + OWNER_FULL_S
+    while loop.time() <= until:
+        await asyncio.sleep(0.02)
+    await world.scheduler.round()
+    assert len(world.calls) == 2
 
 
 async def test_what_is_offered_to_one_that_is_gone_is_parked() -> None:
@@ -152,7 +174,7 @@ async def test_an_owner_that_is_gone_does_not_end_the_naming() -> None:
 
 def test_a_slow_listing_never_leaves_lanes_alone_for_long() -> None:
     assert lanes_pause_s(0.001) == LANES_S
-    assert lanes_pause_s(0.1) == 2.0
+    assert lanes_pause_s(0.1) == 5.0
     assert lanes_pause_s(30.0) == LANES_AT_MOST_S
 
 

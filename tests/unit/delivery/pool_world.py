@@ -99,6 +99,8 @@ class World:
         self.ended: list[tuple[Connection, bool]] = []
         self.passed_over: list[tuple[Job, SmtpFailure]] = []
         self.reports: list[tuple[Job, Hop, Report]] = []
+        self.elsewhere = 0
+        """Connections that are open to other sites."""
         self.throttle = Throttle(place, limits, Adjustments((), clock()), clock, lambda: self.behind)
         self.tasks = Tasks(on_crash=_crashed)
         self.pool = Pool(
@@ -108,6 +110,7 @@ class World:
             closed=lambda connection, lost: self.ended.append((connection, lost)),
             report=lambda job, hop, report: self.reports.append((job, hop, report)),
             passed_over=lambda job, failure: self.passed_over.append((job, failure)),
+            open_in_all=lambda: len(self.open) + self.elsewhere,
         )
         self._numbers = count(1)
         self._job_numbers = count(1)
