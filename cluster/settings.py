@@ -72,7 +72,7 @@ class DeliverySettings(_Section, frozen=True, kw_only=True):
     """Messages a second to one site over the whole cluster; 0 sets no limit."""
     messages_per_connection: int = 1000
     """A connection is closed (QUIT) after this many transactions."""
-    connection_idle_s: float = 5.0
+    connection_idle_s: float = 30.0
     """An unused connection is closed (QUIT) after this long."""
     window: int = 5000
     """Deliveries that one delivery actor holds in memory at most, over all its sites."""
