@@ -27,6 +27,12 @@ the journal, and many are claimed together. More would only take longer to becom
 AHEAD_S = 0.5
 """Under a rate limit, what leaves within this is claimed: composed and ready, but not long before its turn."""
 
+WAITING_S = 4.0
+"""Under a rate limit, no more than leaves within this waits here: what is parked comes sooner than that, and the room
+is for those who can use it."""
+FEW = 10
+"""So many may always."""
+
 STALLED_S = 45.0
 """Its waiting deliveries are given back after this; what is on the wire ends by its own time limits."""
 
@@ -91,7 +97,7 @@ class Site:
 
     @property
     def is_idle(self) -> bool:
-        return not self.queue and not self.in_flight and not self.pool.connections
+        return not self.pool.connections and not self.queue and not self.in_flight
 
     @property
     def in_flight(self) -> int:
@@ -123,7 +129,9 @@ class Site:
         if self._failures:
             return max(0, PROBES - len(self.queue))
         of_tenant = self.queue.waiting_of(tenant_id)
-        return room(len(self.queue), of_tenant, self.queue.tenants + (not of_tenant), self._bound)
+        rate = self.throttle.message_rate()
+        bound = min(self._bound, max(FEW, ceil(rate * WAITING_S))) if rate else self._bound
+        return room(len(self.queue), of_tenant, self.queue.tenants + (not of_tenant), bound)
 
     def offer(self, ready: Ready) -> bool:
         """Let it wait here, if its tenant's share of the room is not used up."""
