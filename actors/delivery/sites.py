@@ -31,12 +31,21 @@ class Sites:
         # In the order of their turns; a dict for its order. What is not in it has nothing to claim just now.
         self._turns: dict[Site, None] = {}
         self._timers: dict[Site, asyncio.TimerHandle] = {}
+        self._at_work: dict[Site, None] = {}
 
     def __iter__(self) -> Iterator[Site]:
         return iter(list(self._sites.values()))
 
     def __len__(self) -> int:
         return len(self._sites)
+
+    def at_work(self) -> list[Site]:
+        """Those with something waiting or under way. The others, which may be many more, have a connection open at
+        most."""
+        for site in list(self._at_work):
+            if not site.queue and not site.in_flight:
+                del self._at_work[site]
+        return list(self._at_work)
 
     def get(self, place: Destination) -> Site | None:
         return self._sites.get(place)
@@ -51,10 +60,13 @@ class Sites:
     def look_at(self, site: Site) -> None:
         """Something changed for a site: it may have something to claim."""
         self._turns.setdefault(site)
+        if site not in self._at_work:
+            self._at_work[site] = None
+            site.progressed()
         self._wake()
 
     def look_at_all(self) -> None:
-        for site in self._sites.values():
+        for site in self._at_work:
             if site.queue:
                 self._turns.setdefault(site)
         self._wake()
@@ -93,5 +105,6 @@ class Sites:
         """Forget it; it must be idle."""
         del self._sites[site.destination]
         self._turns.pop(site, None)
+        self._at_work.pop(site, None)
         if (timer := self._timers.pop(site, None)) is not None:
             timer.cancel()

@@ -37,6 +37,8 @@ class Standing:
         self._beaten_at = -inf
         self._sources: tuple[str, ...] = ()
         self._owned: dict[Destination, tuple[bool, bool]] = {}
+        self.changes = 0
+        """How often what is its own has changed."""
 
     async def begin(self, sources: tuple[str, ...]) -> None:
         """Begin a life, taking back what the last one held. Raises Unavailable."""
@@ -63,6 +65,7 @@ class Standing:
         former, self._tenure = self._tenure, self._tenure.after(live)
         if self._tenure != former:
             self._owned.clear()
+            self.changes += 1
         if self._tenure.members != former.members:
             log.info("members=%s", self._tenure.ring)
 

@@ -65,6 +65,8 @@ class Upkeep:
         self._wanted = asyncio.Event()
         self._counts_at = clock() + COUNTS_S
         self._day: date | None = None
+        self._made_way_at = -1
+        """The standing's changes when all that is held was its own: nothing else comes in before the next one."""
 
     # The heartbeat
 
@@ -86,18 +88,26 @@ class Upkeep:
         await self._make_way()
 
     def _holds_what_is_not_its_own(self) -> bool:
-        return any(not site.is_idle and not self._standing.owns(site.destination) for site in self._sites)
+        changes = self._standing.changes
+        if self._made_way_at == changes:
+            return False
+        if any(not site.is_idle and not self._standing.owns(site.destination) for site in self._sites):
+            return True
+        self._made_way_at = changes
+        return False
 
     async def _make_way(self) -> None:
         """Give back what waits for destinations that are another's now, or that make no progress; what is on the wire
         there is finished."""
-        for site in self._sites:
-            if not self._standing.owns(site.destination):
-                site.pool.disconnect()
-                back = site.queue.clear()
-            elif back := site.surplus(len(self._claims.held)):
+        if self._holds_what_is_not_its_own():
+            for site in self._sites:
+                if not self._standing.owns(site.destination):
+                    site.pool.disconnect()
+                    await self._give_back(site, site.queue.clear(), [])
+        for site in self._sites.at_work():
+            if back := site.surplus(len(self._claims.held)):
                 log.warning("site makes no progress site=%s given_back=%d", site.destination, len(back))
-            await self._give_back(site, back, [])
+                await self._give_back(site, back, [])
 
     async def _give_back(self, site: Site, waiting: Iterable[Ready], jobs: Iterable[Job]) -> None:
         """To the journal: to wait in the lane of the site, and what was claimed for it but not begun, to be due.
@@ -146,7 +156,7 @@ class Upkeep:
         change = await self._in_force.follow()
         if change.policies:
             self._standing.has(self.local_sources())
-        for site in self._sites:
+        for site in self._sites if change else ():
             if change.policies:
                 self._shape(site)
             for name, tenant_id in change.ended:
@@ -154,8 +164,7 @@ class Upkeep:
                     site.resume(tenant_id)
             if change.begun:
                 self._reporter.shut.append((site, *self.suspend_if_due(site)))
-            if change:
-                self._sites.look_at(site)
+            self._sites.look_at(site)
         # Only now: a change is told once, and must reach every site even if the journal does not answer.
         await self._give_back_shut()
 
@@ -249,9 +258,10 @@ class Upkeep:
     async def _drop_idle(self) -> None:
         """Let go of sites without work. What automation knows of them is kept, as long as there are not too many."""
         now = self._clock()
-        for site in self._sites:
+        for site in self._sites.at_work():
             if not site.is_busy:
                 site.progressed()
+        for site in self._sites:
             if not site.is_idle or now < site.blocked_until:
                 continue
             if site.adjustments.is_untouched(now) or len(self._sites) > TOUCHED_KEPT:

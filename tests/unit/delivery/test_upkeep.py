@@ -59,6 +59,7 @@ class Pool(StillPool):
 
 class Standing:
     epoch = 7
+    changes = 0
 
     def owns(self, place: Destination) -> bool:
         return True
