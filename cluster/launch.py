@@ -10,6 +10,7 @@ import gc
 import importlib
 import logging
 import os
+import resource
 import secrets
 from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
@@ -103,12 +104,19 @@ class Process:
         return self._object
 
     async def _make(self) -> Actor:
+        _allow_files()
         module, _, function = self._build.partition(":")
         build: Build = getattr(importlib.import_module(module), function)
         actor = await build(self._context, _links())
         await actor.start()
         _collect_less()
         return actor
+
+
+def _allow_files() -> None:
+    """As many open files as may be had without asking: thousands of connections do not fit into a shell's 1024."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _collect_less() -> None:
