@@ -4,6 +4,7 @@ A guard on each route authenticates before anything of the body is read, and lea
 RFC 6750 (Bearer), RFC 9110 §11.
 """
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable
 
@@ -38,6 +39,7 @@ class Authenticator:
     ) -> None:
         self._find = find
         self._keys: ExpiringCache[bytes, ApiKey] = ExpiringCache(KEY_TTL_S, KEYS_KEPT, clock)
+        self._asking: dict[bytes, asyncio.Task[ApiKey | None]] = {}
 
     async def authenticate(self, authorization: str | None) -> ApiKey:
         """The key of an Authorization header. Raises Unauthenticated."""
@@ -50,9 +52,23 @@ class Authenticator:
         hash = key_hash(secret)
         key = self._keys.get(hash)
         if key is None:
-            key = await self._find(hash)
+            # Shielded: one client that goes must not take the answer from the others.
+            key = await asyncio.shield(self._asking.get(hash) or self._ask(hash))
             if key is None:
                 raise Unauthenticated("Invalid API key")
+        return key
+
+    def _ask(self, hash: bytes) -> asyncio.Task[ApiKey | None]:
+        """Ask the journal for a key once, however many requests have come with it."""
+        task = self._asking[hash] = asyncio.create_task(self._found(hash))
+        return task
+
+    async def _found(self, hash: bytes) -> ApiKey | None:
+        try:
+            key = await self._find(hash)
+        finally:
+            del self._asking[hash]
+        if key is not None:
             self._keys.put(hash, key)
         return key
 

@@ -15,6 +15,7 @@ from actors.delivery.carrier import Connection
 from actors.delivery.claims import Claims, key_of
 from actors.delivery.composing import Composer
 from actors.delivery.connector import Connector
+from actors.delivery.idle import Idle
 from actors.delivery.job import Hop, Job, Report
 from actors.delivery.ledger import Ledger
 from actors.delivery.looking import find_held, state_of
@@ -83,6 +84,7 @@ class Deliverer:
         self._committer = Committer(journal, ledger)
         self._standing = Standing(journal, name, node_id, self._clock)
         self._tracer = Tracer(self._clock, now)
+        self._idle = Idle()
         self._work = asyncio.Event()
         self._stopping = False
         self._sites = Sites(self._make_site, self._work.set)
@@ -316,6 +318,7 @@ class Deliverer:
             report=lambda job, hop, report: self._reporter.report(site, job, hop, report),
             passed_over=lambda job, failure: self._reporter.passed_over(site, job, failure),
             open_in_all=lambda: self._connector.open,
+            idle=self._idle,
         )
 
     def _may_claim(self) -> bool:

@@ -14,9 +14,10 @@ from msgspec import Struct
 
 from actors.delivery.carrier import Connection, hop_of
 from actors.delivery.connection import ConnectError, ConnectionLost, SmtpFailure
+from actors.delivery.idle import Idle, tell
 from actors.delivery.job import Hop, Job, NoRoute, Report
 from actors.delivery.throttle import Throttle
-from cluster.policy.connections import idle_s, wanted
+from cluster.policy.connections import wanted
 from cluster.policy.next_hop import NextHop
 from cluster.policy.stage import Stage
 from cluster.tasks import Tasks
@@ -70,7 +71,7 @@ class _Group:
 class Pool:
     """``connect`` opens a connection to a next hop (ConnectError, NoRoute, Crowded), ``closed`` is told when one has
     ended and whether it was lost, ``report`` takes what became of a job, ``passed_over`` a failure that ended none.
-    ``open_in_all``: the connections of all sites together."""
+    ``open_in_all``: the connections of all sites together; ``idle``: those of them that wait."""
 
     def __init__(
         self,
@@ -82,6 +83,7 @@ class Pool:
         report: Callable[[Job, Hop, Report], None],
         passed_over: Callable[[Job, SmtpFailure], None],
         open_in_all: Callable[[], int],
+        idle: Idle,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._throttle = throttle
@@ -91,6 +93,7 @@ class Pool:
         self._report = report
         self._passed_over = passed_over
         self._open_in_all = open_in_all
+        self._idle = idle
         self._groups: dict[NextHop, _Group] = {}
         self._workers = 0
         self._waiting = 0
@@ -152,14 +155,14 @@ class Pool:
         """Let idle connections go now."""
         for group in self._groups.values():
             while group.idle:
-                _tell(group.idle.popleft(), False)
+                tell(group.idle.popleft(), False)
 
     # Workers come
 
     def _serve(self, group: _Group) -> None:
         """See that somebody takes the jobs of a next hop."""
         while group.idle:
-            if _tell(group.idle.popleft(), True):
+            if tell(group.idle.popleft(), True):
                 return
         limit = self._throttle.connections()
         while group.workers < wanted(len(group.jobs) + self._throttle.behind(), limit, self._open_in_all()):
@@ -189,7 +192,7 @@ class Pool:
         """Send an idle connection of another next hop away."""
         for group in self._groups.values():
             while group is not starved and group.idle:
-                if _tell(group.idle.popleft(), False):
+                if tell(group.idle.popleft(), False):
                     return
 
     def _look_again(self, wait_s: float) -> None:
@@ -290,18 +293,20 @@ class Pool:
         """Whether there is one, at once or before the connection has been idle for too long."""
         if group.jobs:
             return True
-        deadline = self._loop.time() + idle_s(self._throttle.limits.connection_idle_s, self._open_in_all())
+        deadline = self._loop.time() + self._throttle.limits.connection_idle_s
         while not group.jobs:
             if self._others_starve():
                 return False
             waiter: asyncio.Future[bool] = self._loop.create_future()
-            timer = self._loop.call_at(deadline, _tell, waiter, False)
+            timer = self._loop.call_at(deadline, tell, waiter, False)
             group.idle.append(waiter)
+            self._idle.add(waiter)
             try:
                 if not await waiter:
                     break
             finally:
                 timer.cancel()
+                self._idle.remove(waiter)
                 if waiter in group.idle:
                     group.idle.remove(waiter)
         return bool(group.jobs)
@@ -363,11 +368,3 @@ class Pool:
         while self._workers:
             self.disconnect()
             await asyncio.sleep(DRAINED_LOOK_S)
-
-
-def _tell(waiter: asyncio.Future[bool], there_is_a_job: bool) -> bool:
-    """Wake an idle worker. Returns whether nobody had before."""
-    if waiter.done():
-        return False
-    waiter.set_result(there_is_a_job)
-    return True

@@ -11,10 +11,6 @@ CROWD = 50
 """For each so many connections that a process has open, it takes one message more: with hundreds of sites at work, to
 send a site's few messages at the same time gains none of them anything, and the handshakes hold all up."""
 
-MANY = 3000
-"""Open connections of a process, some 65 KB each. Among so many an unused one is not kept for long."""
-AMONG_MANY_S = 2.0
-
 FIRST_DEAD_S = 30.0
 LONGEST_DEAD_S = 1800.0
 """How long an address is passed over after a failure, doubled with each that follows without a success between."""
@@ -26,11 +22,6 @@ def wanted(waiting: int, limit: int, open_in_all: int = 0) -> int:
     """Connections to one site for so many waiting messages: one for the first, one more for each few after it, up to
     the limit. ``open_in_all``: to all sites."""
     return min(limit, ceil(waiting / (WORTH_A_CONNECTION + open_in_all // CROWD)))
-
-
-def idle_s(limit: float, open_in_all: int) -> float:
-    """For how many seconds an unused connection is kept open."""
-    return limit if open_in_all < MANY else min(limit, AMONG_MANY_S)
 
 
 class Addresses:

@@ -7,6 +7,7 @@ import email.policy
 import re
 import time
 from email.message import EmailMessage
+from pathlib import Path
 from typing import Any, cast
 
 import dkim
@@ -158,6 +159,12 @@ async def test_sandbox_mode_sends_nothing(client: Client) -> None:
     )
     assert (await client.message(message_id))["status"] == "sandbox"
     assert await client.captured("sandbox@example.com") == []
+
+
+async def test_an_actor_may_open_all_the_files_that_the_system_allows(postray: RunningPostray) -> None:
+    limits = Path(f"/proc/{postray.pid_of('delivery-0-0')}/limits").read_text()
+    (files,) = [line.split()[3:5] for line in limits.splitlines() if line.startswith("Max open files")]
+    assert files[0] == files[1]
 
 
 async def test_a_killed_delivery_actor_loses_nothing(postray: RunningPostray, client: Client) -> None:

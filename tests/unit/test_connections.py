@@ -2,7 +2,7 @@
 
 import pytest
 
-from cluster.policy.connections import FIRST_DEAD_S, LONGEST_DEAD_S, REMEMBERED, Addresses, idle_s, wanted
+from cluster.policy.connections import FIRST_DEAD_S, LONGEST_DEAD_S, REMEMBERED, Addresses, wanted
 from cluster.policy.destinations import Destination
 
 HERE = Destination("example.com")
@@ -27,11 +27,6 @@ def test_the_curve() -> None:
 def test_with_many_connections_open_a_few_messages_share_one() -> None:
     assert [wanted(20, 20, open_in_all) for open_in_all in (0, 49, 50, 300, 800)] == [5, 5, 4, 2, 1]
     assert wanted(1000, 20, 800) == 20
-
-
-def test_an_unused_connection_is_kept_unless_there_are_very_many() -> None:
-    assert [idle_s(30.0, open_in_all) for open_in_all in (1, 2999, 3000)] == [30.0, 30.0, 2.0]
-    assert idle_s(1.0, 5000) == 1.0
 
 
 def test_an_address_is_dead_for_longer_each_time_and_forgiven_when_it_works() -> None:

@@ -174,6 +174,25 @@ async def test_what_finds_no_room_waits_in_its_lane_until_its_owner_takes_it(jou
     assert await journal.lanes() == []
 
 
+async def test_many_lanes_are_taken_from_at_once(journal: Journal) -> None:
+    tenant = await a_tenant(journal)
+    messages = [a_message(f"u{i}@d{i % 3}.example") for i in range(9)]
+    await journal.accept([a_request(tenant, *messages)])
+    await journal.page_in(100, 600, each(lambda w: w.domain), bury)
+    d0, d1, d2 = (Lane(f"d{i}.example", tenant) for i in range(3))
+    nothing = Lane("nothing.example", tenant)
+
+    first = await journal.unpark({d1: 2, nothing: 5, d0: 5, d2: 5}, 4, owner=1, lease_s=60)
+    # In the order of the lanes, and of each lane the oldest; behind the limit nothing is known.
+    assert sorted(w.message_id for w in first.leased) == sorted(messages[i].id for i in (1, 4, 0, 3))
+    assert first.emptied == [nothing]
+    second = await journal.unpark({d1: 2, d0: 5, d2: 3}, 100, owner=1, lease_s=60)
+    assert sorted(w.message_id for w in second.leased) == sorted(messages[i].id for i in (7, 6, 2, 5, 8))
+    assert second.emptied == [d1, d0], "of the third lane there might be more"
+    third = await journal.unpark({d2: 3}, 100, owner=1, lease_s=60)
+    assert (third.leased, third.emptied) == ([], [d2])
+
+
 async def test_a_lifetime_ends_in_every_state(journal: Journal) -> None:
     tenant = await a_tenant(journal)
     soon = datetime.now(UTC) + timedelta(seconds=0.3)

@@ -1,9 +1,13 @@
 """Keys: refusals, scopes, and how long the journal's answer is believed."""
 
+import asyncio
+
 import pytest
 
-from api.auth import KEY_TTL_S
+from api.auth import KEY_TTL_S, Authenticator
 from api.expiring import ExpiringCache
+from cluster.journal.records import ApiKey
+from cluster.journal.store import Unavailable
 from cluster.keys import is_key, key_hash, new_key
 from tests.unit.api.bodies import mail
 from tests.unit.api.conftest import ALL_SCOPES, World
@@ -110,3 +114,32 @@ def test_the_cache_is_bounded_and_forgets() -> None:
     assert [number for number in range(6) if cache.get(number)] == [2, 4, 5]
     now = 10.0
     assert cache.get(2) is None
+
+
+async def test_many_requests_at_once_ask_for_a_key_once_and_one_that_goes_takes_nothing_from_the_others() -> None:
+    secret, asked, answer = new_key(sandbox=False)[0], 0, asyncio.Event()
+
+    async def find(hash: bytes) -> ApiKey | None:
+        nonlocal asked
+        asked += 1
+        await answer.wait()
+        if asked == 1:
+            raise Unavailable("down")
+        return ApiKey(id="key_1", tenant_id="tnt_1", scopes=frozenset(), sandbox=False)
+
+    authenticator = Authenticator(find)
+
+    def several() -> list[asyncio.Task[ApiKey]]:
+        return [asyncio.create_task(authenticator.authenticate(f"Bearer {secret}")) for _ in range(5)]
+
+    first = several()
+    await asyncio.sleep(0)
+    answer.set()
+    assert [type(one) for one in await asyncio.gather(*first, return_exceptions=True)] == [Unavailable] * 5
+    answer.clear()
+    gone, *others = several()
+    await asyncio.sleep(0)
+    gone.cancel()
+    answer.set()
+    assert {key.tenant_id for key in await asyncio.gather(*others)} == {"tnt_1"}
+    assert asked == 2

@@ -8,6 +8,7 @@ from typing import NoReturn
 from actors.delivery.carrier import Connection
 from actors.delivery.connection import ConnectError, ConnectionLost, SmtpFailure
 from actors.delivery.envelope import Envelope
+from actors.delivery.idle import Idle
 from actors.delivery.job import Hop, Job, Report
 from actors.delivery.pool import Pool
 from actors.delivery.reply import make_reply
@@ -81,7 +82,9 @@ class Line:
 class World:
     """The hosts of a site as a pool sees them. ``takes_s``: how long a transaction takes; None waits for ``answer``."""
 
-    def __init__(self, limits: Limits, *, behind: int = 0, takes_s: float | None = None) -> None:
+    def __init__(
+        self, limits: Limits, *, behind: int = 0, takes_s: float | None = None, idle_at_most: int = 100
+    ) -> None:
         clock = asyncio.get_running_loop().time
         place = Destination("example.com")
         self.behind = behind
@@ -111,6 +114,7 @@ class World:
             report=lambda job, hop, report: self.reports.append((job, hop, report)),
             passed_over=lambda job, failure: self.passed_over.append((job, failure)),
             open_in_all=lambda: len(self.open) + self.elsewhere,
+            idle=Idle(idle_at_most),
         )
         self._numbers = count(1)
         self._job_numbers = count(1)

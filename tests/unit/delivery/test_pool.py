@@ -132,6 +132,33 @@ async def test_an_idle_connection_is_closed_after_its_time() -> None:
 
 
 @in_virtual_time
+async def test_with_many_open_elsewhere_fewer_are_opened() -> None:
+    world = World(some_limits(20))
+    world.elsewhere = 50 * 16
+    world.submit(20)
+    await settle()
+    assert len(world.open) == 1
+    await world.finish()
+
+
+@in_virtual_time
+async def test_of_too_many_that_are_idle_the_one_that_has_waited_longest_goes() -> None:
+    world = World(some_limits(20, connection_idle_s=50), idle_at_most=2)
+    world.submit(20)
+    await settle()
+    lines = list(world.open)
+    began = [line for _, _, line in world.began]
+    while world.on_the_wire:
+        # The one that began last is the last to be through with its messages.
+        line = min(world.on_the_wire, key=began.index)
+        line.end(TAKEN)
+        await settle()
+    assert len(world.reported) == 20
+    assert set(world.open) < set(lines)
+    assert (len(world.open), began[-1] in world.open) == (2, True)
+
+
+@in_virtual_time
 async def test_a_connection_has_its_number_of_messages_and_its_age() -> None:
     world = World(some_limits(1, messages_per_connection=3), takes_s=0.1)
     world.submit(7)

@@ -7,7 +7,7 @@ from typing import cast
 import pytest
 
 from actors.delivery.pool import Pool
-from actors.delivery.site import AHEAD_S, CLAIMED_PER_CONNECTION, HURRIED_S, PROBES, STALLED_S, Site
+from actors.delivery.site import AHEAD_S, CLAIMED_PER_CONNECTION, FEW, HURRIED_S, PROBES, STALLED_S, WAITING_S, Site
 from actors.delivery.throttle import MARGIN
 from cluster.policy.automation import Adjustments
 from cluster.policy.destinations import Destination
@@ -139,6 +139,12 @@ def test_each_recipient_counts_in_a_warm_up() -> None:
 
 
 # Room and tenants
+
+
+def test_under_a_rate_limit_no_more_waits_than_soon_leaves() -> None:
+    assert fill(a_site(Clock(), some_limits(message_rate="50/s"), bound=5000), 1000) == 50 * WAITING_S / 2
+    assert fill(a_site(Clock(), some_limits(message_rate="1/h"), bound=5000), 1000) == FEW / 2
+    assert fill(a_site(Clock(), some_limits(message_rate="50000/s"), bound=100), 1000) == 50
 
 
 def test_a_tenant_may_not_take_all_the_room() -> None:

@@ -5,7 +5,7 @@ from collections import Counter
 from typing import cast
 
 from actors.delivery.pool import Pool
-from actors.delivery.site import CLAIMED_PER_CONNECTION, Site
+from actors.delivery.site import CLAIMED_PER_CONNECTION, STALLED_S, Site
 from actors.delivery.sites import Sites, Taken
 from cluster.policy.automation import Adjustments
 from cluster.policy.destinations import Destination
@@ -144,3 +144,21 @@ async def test_a_dropped_site_is_forgotten_with_its_timer() -> None:
     await asyncio.sleep(5)
     assert (world.woken, len(world.sites), world.sites.get(site.destination)) == (woken, 0, None)
     assert world.sites.of(site.destination) is not site
+
+
+@in_virtual_time
+async def test_those_at_work_are_the_ones_with_something_to_do_and_their_rest_counts_as_no_standstill() -> None:
+    world = World()
+    busy, resting = world.fill("busy", 1), world.sites.of(Destination("resting"))
+    assert world.sites.at_work() == [busy]
+    busy.take()
+    assert world.sites.at_work() == [busy]
+    busy.claimed()
+    assert world.sites.at_work() == []
+    await asyncio.sleep(STALLED_S + 1)
+    world.fill("resting", 1)
+    cast(StillPool, resting.pool).on_the_wire = 1
+    assert world.sites.at_work() == [resting]
+    assert not resting.is_stalled
+    world.sites.drop(resting)
+    assert world.sites.at_work() == []

@@ -1,0 +1,33 @@
+"""Connections that wait for something to carry: of all sites together, only so many."""
+
+import asyncio
+
+IDLE_AT_MOST = 5000
+"""Connections of a process that wait for something to carry, some 40 KB each."""
+
+
+class Idle:
+    """The workers of all pools that wait for a job. With too many of them the one that has waited longest is to go:
+    what is written to often keeps its connection."""
+
+    def __init__(self, at_most: int = IDLE_AT_MOST) -> None:
+        self._at_most = at_most
+        self._waiters: dict[asyncio.Future[bool], None] = {}
+
+    def add(self, waiter: asyncio.Future[bool]) -> None:
+        self._waiters[waiter] = None
+        if len(self._waiters) > self._at_most:
+            longest = next(iter(self._waiters))
+            del self._waiters[longest]
+            tell(longest, False)
+
+    def remove(self, waiter: asyncio.Future[bool]) -> None:
+        self._waiters.pop(waiter, None)
+
+
+def tell(waiter: asyncio.Future[bool], there_is_a_job: bool) -> bool:
+    """Wake an idle worker. Returns whether nobody had before."""
+    if waiter.done():
+        return False
+    waiter.set_result(there_is_a_job)
+    return True

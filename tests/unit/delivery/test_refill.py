@@ -1,0 +1,184 @@
+"""Taking from lanes: when, from whom first, and what is forgotten."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+from actors.delivery.refill import LANES_AT_ONCE, PATIENCE_S, PLENTY, Refill
+from actors.delivery.site import Site
+from cluster.journal.paging import Lane, Unparked
+from cluster.journal.records import Waiting
+from cluster.journal.store import Unavailable
+from cluster.policy.destinations import Destination
+from cluster.tasks import Tasks
+from tests.unit.delivery.builders import waiting
+from tests.unit.delivery.virtual_time import in_virtual_time, settle
+
+MOST = 80
+ENOUGH = MOST // PLENTY
+
+
+class Queue:
+    def __init__(self, waits: int) -> None:
+        self._waits = waits
+
+    def waiting_of(self, tenant_id: str) -> int:
+        return self._waits
+
+
+class Place:
+    """A site with so much room, where so many wait."""
+
+    def __init__(self, room: int, waits: int) -> None:
+        self.queue = Queue(waits)
+        self._room = room
+
+    def room(self, tenant_id: str) -> int:
+        return self._room
+
+
+class World:
+    """An actor of which everything is its own but the site ``foreign``; ``suspended`` is shut."""
+
+    epoch = 7
+
+    def __init__(self) -> None:
+        self.parked: dict[Lane, int] = {}
+        self.room = MOST
+        self.is_down = False
+        self.asked: list[list[str]] = []
+        self.taken: list[str] = []
+        self.places: dict[str, Place] = {}
+        self.tasks = Tasks()
+        self.refill = Refill(
+            cast(Any, self),
+            cast(Any, self),
+            cast(Any, self),
+            room=lambda: self.room,
+            most=MOST,
+            lease_s=60,
+            is_shut=lambda place, _: place.site == "suspended",
+            take=self._take,
+            clock=asyncio.get_running_loop().time,
+        )
+        self.tasks.spawn("refill", self.refill.run())
+
+    def owns(self, place: Destination) -> bool:
+        return place.site != "foreign"
+
+    def get(self, place: Destination) -> Site | None:
+        return cast(Site | None, self.places.get(place.site))
+
+    def park(self, site: str, count: int, tenant_id: str = "tnt_1") -> Lane:
+        lane = Lane(site, tenant_id)
+        self.parked[lane] = count
+        self.refill.add([lane])
+        return lane
+
+    async def unpark(self, limits: Mapping[Lane, int], limit: int, *, owner: int, lease_s: float) -> Unparked:
+        assert owner == self.epoch
+        self.asked.append([lane.destination for lane in limits])
+        if self.is_down:
+            raise Unavailable("down")
+        leased: list[Waiting] = []
+        emptied = []
+        for lane, most in limits.items():
+            count = min(most, self.parked[lane], limit - len(leased))
+            leased += [waiting(number, lane.tenant_id, lane.destination) for number in range(count)]
+            self.parked[lane] -= count
+            if count < most and len(leased) < limit:
+                emptied.append(lane)
+        return Unparked(leased, emptied)
+
+    async def _take(self, found: Sequence[Waiting]) -> None:
+        self.taken += [one.domain for one in found]
+        self.room -= len(found)
+
+
+@in_virtual_time
+async def test_many_lanes_are_taken_from_at_once_and_what_is_empty_is_forgotten() -> None:
+    world = World()
+    for number in range(3):
+        world.park(f"d{number}", 2)
+    await settle()
+    assert (world.asked, len(world.taken), len(world.refill)) == ([["d0", "d1", "d2"]], 6, 0)
+    await world.tasks.stop()
+
+
+@in_virtual_time
+async def test_it_waits_for_room_for_a_good_many_but_not_for_ever() -> None:
+    world = World()
+    world.room = 0
+    world.park("d", 100)
+    await asyncio.sleep(PATIENCE_S + 1)
+    world.refill.look()
+    await settle()
+    world.room = ENOUGH - 1
+    world.refill.look()
+    await asyncio.sleep(PATIENCE_S / 2)
+    assert world.taken == []
+    await asyncio.sleep(PATIENCE_S)
+    assert len(world.taken) == ENOUGH - 1
+    world.room = ENOUGH
+    world.refill.look()
+    await asyncio.sleep(PATIENCE_S / 2)
+    assert len(world.taken) == 2 * ENOUGH - 1
+    await world.tasks.stop()
+
+
+@in_virtual_time
+async def test_tenants_take_turns_however_many_lanes_they_have() -> None:
+    world = World()
+    world.room = 0
+    for number in range(2 * LANES_AT_ONCE):
+        world.park(f"d{number}", 1)
+    world.park("small", 1, "tnt_2")
+    world.room = ENOUGH
+    world.refill.look()
+    await asyncio.sleep(1)
+    assert world.asked[0][:3] == ["d0", "small", "d1"]
+    await world.tasks.stop()
+
+
+@in_virtual_time
+async def test_what_is_parked_goes_before_what_has_just_come() -> None:
+    world = World()
+    other = Lane("other", "tnt_1")
+    assert not world.refill.goes_before(other)
+    assert world.refill.leaves_room() == MOST
+    world.room = ENOUGH - 1
+    assert world.refill.leaves_room() == ENOUGH - 1
+    lane = Lane("d", "tnt_1")
+    world.refill.expect(lane)
+    assert world.refill.goes_before(lane) and world.refill.goes_before(other)
+    assert world.refill.leaves_room() == 0
+    world.room = ENOUGH
+    assert world.refill.goes_before(lane) and not world.refill.goes_before(other)
+    await world.tasks.stop()
+
+
+@in_virtual_time
+async def test_what_is_not_to_be_taken_is_forgotten_and_what_has_enough_here_keeps_its_turn() -> None:
+    world = World()
+    world.places = {"busy": Place(room=2, waits=40), "short": Place(room=40, waits=2)}
+    for site in ("foreign", "suspended", "busy", "short"):
+        world.park(site, 100)
+    await settle()
+    assert world.asked == [["short"]]
+    assert len(world.taken) == 40
+    assert len(world.refill) == 2
+    await world.tasks.stop()
+
+
+@in_virtual_time
+async def test_no_lane_is_forgotten_when_the_journal_does_not_answer() -> None:
+    world = World()
+    world.is_down = True
+    lane = world.park("d", 3)
+    await settle()
+    assert (len(world.asked), world.refill.goes_before(lane)) == (1, True)
+    world.is_down = False
+    world.refill.look()
+    await asyncio.sleep(2)
+    assert len(world.taken) == 3
+    await world.tasks.stop()
