@@ -36,8 +36,8 @@ PENDING_AT_MOST = 50_000
 """Deliveries of one API process that wait to be offered, some 200 bytes each."""
 FULL_S = 0.25
 """A lane that was refused, and an owner without any room, are taken to be full for this long: what comes for them is
-parked without an offer. Its owner has work for longer than that; it knows that it is to look there, or is soon told by
-the scheduler."""
+parked without an offer. Its owner has work for longer than that; it knows that it is to look there, or is told within
+``REFRESH_S``."""
 SHARED_FROM_BYTES = 64 * 1024
 """Content from this size on travels through the object store, once; less is cheaper to read from the journal."""
 SHARED_AT_MOST_BYTES = 64 * 1024 * 1024
@@ -71,6 +71,8 @@ class Dispatcher:
         self._owners: OrderedDict[Destination, str | None] = OrderedDict()
         self._full: dict[str, float] = {}
         """Until when (loop time) owners are taken to be full."""
+        self._untold: dict[str, set[Lane]] = defaultdict(set)
+        """By owner, the lanes in which something is parked that it was not offered."""
 
     @property
     def members(self) -> Iterable[DeliveryActor]:
@@ -88,13 +90,23 @@ class Dispatcher:
         self._members, self._candidates = members, candidates
 
     async def keep_fresh(self) -> None:
-        """Refresh for ever."""
+        """Refresh, and tell owners what is parked for them, for ever."""
         while True:
             try:
                 await self.refresh()
             except Unavailable as error:
                 log.warning("members not refreshed reason=%r", error.reason)
+            await self.tell_owners()
             await asyncio.sleep(REFRESH_S)
+
+    async def tell_owners(self) -> None:
+        """Tell the owners that were passed over where something is parked for them."""
+        untold, self._untold = self._untold, defaultdict(set)
+        for name, lanes in untold.items():
+            try:
+                await self._call(name, "refill", list(lanes))
+            except PeerGone as gone:
+                log.warning("lanes not named actor=%s reason=%r", name, gone.reason)
 
     async def prepare(self, deliveries: Iterable[Waiting]) -> None:
         """Learn where deliveries go, as far as that takes no longer than they may wait."""
@@ -123,10 +135,14 @@ class Dispatcher:
                 self._owners.popitem(last=False)
         return self._members[name] if name is not None else None
 
-    def is_full(self, owner: DeliveryActor) -> bool:
-        """Whether an owner had no room at all a moment ago. To ask it again would cost as much as what it answers, and
-        whoever offers would wait for one who has other things to do."""
-        return asyncio.get_running_loop().time() < self._full.get(owner.name, 0.0)
+    def passes_over(self, owner: DeliveryActor, place: Destination, tenant_id: str) -> bool:
+        """Whether an owner had no room at all a moment ago: what a tenant has for this place is to be parked, of which
+        the owner is soon told. To ask it again would cost as much as to be answered, and whoever offers would wait for
+        one who has other things to do."""
+        if asyncio.get_running_loop().time() >= self._full.get(owner.name, 0.0):
+            return False
+        self._untold[owner.name].add(Lane(str(place), tenant_id))
+        return True
 
     async def offer(self, deliveries: Sequence[Waiting], contents: Mapping[str, Any]) -> list[Waiting]:
         """Offer deliveries to their owners; returns those that nobody took.
@@ -137,10 +153,12 @@ class Dispatcher:
         by_owner: dict[str, list[Waiting]] = defaultdict(list)
         nobodys = []
         for waiting in deliveries:
-            if (to := self.owner_of(self.destination_of(waiting))) is not None and not self.is_full(to):
-                by_owner[to.name].append(waiting)
-            else:
+            place = self.destination_of(waiting)
+            to = self.owner_of(place)
+            if to is None or self.passes_over(to, place, waiting.tenant_id):
                 nobodys.append(waiting)
+            else:
+                by_owner[to.name].append(waiting)
         refused = await asyncio.gather(*(self._offer_to(name, own, contents) for name, own in by_owner.items()))
         return [waiting for some in (nobodys, *refused) for waiting in some]
 

@@ -112,7 +112,9 @@ class Scheduler:
     def _lane_or_owner(self, waiting: Waiting) -> int | str:
         place = self._dispatcher.destination_of(waiting)
         owner = self._dispatcher.owner_of(place)
-        if owner is None or self._dispatcher.is_full(owner) or Lane(str(place), waiting.tenant_id) in self._full:
+        if owner is None or self._dispatcher.passes_over(owner, place, waiting.tenant_id):
+            return str(place)
+        if Lane(str(place), waiting.tenant_id) in self._full:
             return str(place)
         return owner.epoch
 

@@ -230,7 +230,9 @@ class Pool:
         lost = False
         try:
             connection = await self._open(group)
-            while connection is not None and self._may_go_on(connection) and await self._wait_for_job(group):
+            while connection is not None and self._may_go_on(connection):
+                if not await self._wait_for_job(group, self._ages_at(connection)):
+                    break
                 if connection.transactions and not connection.is_usable:
                     break  # it ended while it was idle, which is nothing to any job, nor against the host
                 lost = await self._send(group, connection)
@@ -281,7 +283,10 @@ class Pool:
             return False
         if connection.transactions >= TURN and self._others_starve():
             return False
-        return self._loop.time() - connection.opened_at < limits.connection_age_s
+        return self._loop.time() < self._ages_at(connection)
+
+    def _ages_at(self, connection: Connection) -> float:
+        return connection.opened_at + self._throttle.limits.connection_age_s
 
     def _others_starve(self) -> bool:
         """Whether a next hop has jobs and no worker, and there is no place for one."""
@@ -289,11 +294,11 @@ class Pool:
             return False
         return any(group.jobs and not group.workers for group in self._groups.values())
 
-    async def _wait_for_job(self, group: _Group) -> bool:
-        """Whether there is one, at once or before the connection has been idle for too long."""
+    async def _wait_for_job(self, group: _Group, until: float) -> bool:
+        """Whether there is one, at once or before the connection has been idle for too long, or ``until``."""
         if group.jobs:
             return True
-        deadline = self._loop.time() + self._throttle.limits.connection_idle_s
+        deadline = min(until, self._loop.time() + self._throttle.limits.connection_idle_s)
         while not group.jobs:
             if self._others_starve():
                 return False

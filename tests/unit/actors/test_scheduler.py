@@ -129,14 +129,20 @@ async def test_an_owner_without_any_room_is_offered_nothing_for_a_while() -> Non
     backlog.due = deliveries("b.example", "c.example")
     await world.scheduler.round()
     assert backlog.decided[-1] == ["b.example", "c.example"]
-    assert await world.dispatcher.offer(backlog.due, {}) == backlog.due
+    late = deliveries("d.example")
+    assert await world.dispatcher.offer(late, {}) == late
     assert len(world.calls) == 1
+    await world.dispatcher.tell_owners()
+    (_, method, lanes), *others = world.calls[1:]
+    assert (method, {lane.destination for lane in lanes}) == ("refill", {"b.example", "c.example", "d.example"})
+    await world.dispatcher.tell_owners()
+    assert others == [] and len(world.calls) == 2, "each is told of once"
     loop = asyncio.get_running_loop()
     until = loop.time() + OWNER_FULL_S
     while loop.time() <= until:
         await asyncio.sleep(0.02)
     await world.scheduler.round()
-    assert len(world.calls) == 2
+    assert world.calls[2][1] == "offer"
 
 
 async def test_what_is_offered_to_one_that_is_gone_is_parked() -> None:

@@ -172,6 +172,17 @@ async def test_a_connection_has_its_number_of_messages_and_its_age() -> None:
 
 
 @in_virtual_time
+async def test_what_is_idle_is_closed_at_its_age() -> None:
+    world = World(some_limits(20, connection_idle_s=5, connection_age_s=8))
+    for _ in range(2):
+        world.submit(1)
+        await settle()
+        await world.answer()
+        await asyncio.sleep(4.1)
+    assert world.open == []
+
+
+@in_virtual_time
 async def test_disconnecting_closes_what_is_idle_and_leaves_what_works() -> None:
     world = World(some_limits(20))
     world.submit(5)
