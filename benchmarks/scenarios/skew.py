@@ -34,18 +34,18 @@ from cluster.settings import host_port
 LIMITED = 10
 ALONE = 0
 """The number of the domain that gets everything; those of the many begin at 1."""
-DOMAINS, MESSAGES = 10_000, 200_000
-"""The amounts to which the target belongs: a look-up, a connection and a handshake for each domain, shared by some
-twenty messages."""
+DOMAINS, MESSAGES = 10_000, 100_000
+"""The amounts to which the target belongs: a look-up, a connection and a handshake for each domain, shared by some ten
+messages."""
 COST_TARGET = 1.5
 WINDOW_S = 1.0
 
 
 class SkewOptions(Options, frozen=True, kw_only=True):
     messages: Messages = MESSAGES
-    messages_to_one: Annotated[Messages, Meta(description="Messages to the one domain.")] = 30_000
+    messages_to_one: Annotated[Messages, Meta(description="Messages to the one domain.")] = 20_000
     messages_limited: Annotated[Messages, Meta(description="Messages to the domains of which some are limited.")] = (
-        20_000
+        10_000
     )
     domains: Annotated[int, Meta(ge=20, le=1_000_000, description="Recipients' domains.")] = DOMAINS
     limit: Annotated[int, Meta(ge=1, le=10_000, description="Messages a second to each of the ten largest.")] = 300
