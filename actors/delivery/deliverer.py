@@ -32,7 +32,7 @@ from actors.delivery.tracing import Tracer
 from actors.delivery.upkeep import Upkeep
 from actors.dispatch import OfferAnswer, decode_offer
 from actors.in_force import InForce
-from actors.placing import Placer
+from actors.placing import Placed, Placer
 from cluster.journal.paging import Lane
 from cluster.journal.records import Waiting
 from cluster.journal.store import Journal, Unavailable
@@ -165,7 +165,7 @@ class Deliverer:
         if placed is not None and self._standing.owns(placed.destination):
             lane = Lane(str(placed.destination), waiting.tenant_id)
         is_held = key_of(waiting) in self._claims.held
-        if (is_held or lane is None or not self._refill.goes_before(lane)) and self._take(waiting):
+        if (is_held or lane is None or not self._refill.goes_before(lane)) and self._take(waiting, placed):
             return True
         if lane is not None:
             self._refill.expect(lane)
@@ -231,7 +231,7 @@ class Deliverer:
 
     # Work that waits
 
-    def _take(self, waiting: Waiting) -> bool:
+    def _take(self, waiting: Waiting, placed: Placed | None) -> bool:
         """Hold a delivery, if there is room for it and it is ours. One whose way is not known is held until it is."""
         key = key_of(waiting)
         if key in self._claims.held:
@@ -239,7 +239,6 @@ class Deliverer:
             return True
         if len(self._claims.held) >= self._settings.window or self._committer.holds(*key):
             return False
-        placed = self._placer.known(waiting)
         if placed is None:
             self._claims.held.add(key)
             self._arrivals.add(waiting)
@@ -265,7 +264,7 @@ class Deliverer:
 
     async def _hold_or_park(self, deliveries: Sequence[Waiting]) -> None:
         """Take what has been given to us; park what has another way by now, or came too late for the room."""
-        strange = [waiting for waiting in deliveries if not self._take(waiting)]
+        strange = [waiting for waiting in deliveries if not self._take(waiting, self._placer.known(waiting))]
         if strange:
             places = [self._placer.known_or_own(waiting) for waiting in strange]
             await self._journal.park(strange, [str(place) for place in places])
