@@ -6,7 +6,6 @@ running. Asks nothing of the API. Used by the scenarios and the acceptance tests
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -16,6 +15,7 @@ from pathlib import Path
 import psutil
 
 from cluster import running
+from cluster.ports import ANY_PORT, HeldPort
 from cluster.settings import Settings, load
 from cluster.topology import place
 
@@ -23,6 +23,7 @@ START_S = 60.0
 STOP_S = 20.0
 """It promises less; more than this and its processes are ended."""
 POLL_S = 0.05
+PORTS = ("POSTRAY_HTTP_BIND", "POSTRAY_CAPTURE_SMTP_BIND", "POSTRAY_CAPTURE_HTTP_BIND")
 READY = "Ctrl-C stops it."
 """The last that it prints before it only works."""
 
@@ -39,10 +40,9 @@ class Postray:
 
     def __init__(self, data_dir: Path, variables: Mapping[str, str]) -> None:
         self.data_dir = data_dir
-        # Chosen here and not by port 0, so that clients find the next life where the last one was.
-        ports = {
-            f"POSTRAY_{name}_BIND": f"127.0.0.1:{free_port()}" for name in ("HTTP", "CAPTURE_SMTP", "CAPTURE_HTTP")
-        }
+        # Held here and not by its port 0, so that clients find the next life where the last one was.
+        self._ports = {name: HeldPort(ANY_PORT) for name in PORTS if name not in variables}
+        ports = {name: port.bind for name, port in self._ports.items()}
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("POSTRAY_")}
         self._environ = inherited | ports | {"POSTRAY_DATA_DIR": str(data_dir)} | dict(variables)
         self._process: subprocess.Popen[bytes] | None = None
@@ -192,11 +192,3 @@ def kill_all(marks: Sequence[running.ProcessMark]) -> list[int]:
             continue
     psutil.wait_procs(alive, timeout=5)
     return [process.pid for process in alive]
-
-
-def free_port() -> int:
-    """A port of loopback that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

@@ -4,7 +4,6 @@ import asyncio
 import hashlib
 import logging
 import shutil
-import socket
 import tempfile
 import time
 from collections.abc import Callable
@@ -18,7 +17,8 @@ from cluster.context import Context
 from cluster.embedded import EmbeddedPostgres
 from cluster.in_force import BadPolicies, PolicyFiles, put_in_force, read_files
 from cluster.journal.store import Journal, migrate, wait_until_reachable
-from cluster.settings import Settings, host_port
+from cluster.ports import HeldPort, PortTaken
+from cluster.settings import Settings
 from cluster.topology import has_sink, place
 from cluster.vault import Vault, WrongKey, secret_key
 
@@ -49,7 +49,8 @@ class Postray:
     """One postray, from ``start`` to ``stop``. The caller holds the data directory's lock."""
 
     def __init__(self, settings: Settings) -> None:
-        self._settings = with_real_ports(settings)
+        self._settings = settings
+        self._ports: list[HeldPort] = []
         self._data_dir = Path(settings.data_dir).resolve()
         self._postgres = EmbeddedPostgres(self._data_dir / "postgres")
         self._actors = launch.Actors()
@@ -61,6 +62,7 @@ class Postray:
         logs.configure("up", self._settings.log, self._data_dir)
         files = self._policy_files()
         self._end_leftovers()
+        self._hold_ports()
         dsn = self._start_journal()
         progress("journal")
         launch.start_ray(self._settings.ray, self._data_dir, self._run_dir)
@@ -104,6 +106,8 @@ class Postray:
         self._actors.stop()
         launch.stop_ray()
         self._postgres.stop()
+        while self._ports:
+            self._ports.pop().release()
         for pid in running.end(children):
             log.warning("ended a process that did not stop by itself pid=%d", pid)
         running.forget_run(self._data_dir)
@@ -116,6 +120,25 @@ class Postray:
             ended = running.end(former.processes)
             log.warning("the last run was killed; ended its processes pids=%s", ended)
             running.forget_run(self._data_dir)
+
+    def _hold_ports(self) -> None:
+        """From here to the end, so that a restarted actor comes back where it was: all else that is started opens
+        ports, too. A port 0 becomes a free one."""
+
+        def held(bind: str) -> str:
+            port = HeldPort(bind)
+            self._ports.append(port)
+            return port.bind
+
+        replace, settings = msgspec.structs.replace, self._settings
+        try:
+            self._settings = replace(settings, http=replace(settings.http, bind=held(settings.http.bind)))
+            if has_sink(settings.delivery):
+                smtp, page = held(settings.capture.smtp_bind), held(settings.capture.http_bind)
+                capture = replace(settings.capture, smtp_bind=smtp, http_bind=page)
+                self._settings = replace(self._settings, capture=capture)
+        except PortTaken as error:
+            raise DidNotStart(f"cannot listen on {error}") from error
 
     def _start_journal(self) -> str:
         dsn = self._settings.postgres.dsn or self._postgres.start()
@@ -171,30 +194,6 @@ class Postray:
         )
         running.write_run(self._data_dir, run)
         return run
-
-
-def with_real_ports(settings: Settings) -> Settings:
-    """The settings with every port 0 replaced by a free one, so that a restarted actor comes back where it was."""
-    return msgspec.structs.replace(
-        settings,
-        http=msgspec.structs.replace(settings.http, bind=_real(settings.http.bind)),
-        capture=msgspec.structs.replace(
-            settings.capture,
-            smtp_bind=_real(settings.capture.smtp_bind),
-            http_bind=_real(settings.capture.http_bind),
-        ),
-    )
-
-
-def _real(bind: str) -> str:
-    host, port = host_port(bind)
-    if port:
-        return bind
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
-        probe.bind((host, 0))
-        port = probe.getsockname()[1]
-    return f"[{host}]:{port}" if family == socket.AF_INET6 else f"{host}:{port}"
 
 
 def run_dir(data_dir: Path) -> Path:

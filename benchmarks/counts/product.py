@@ -27,11 +27,11 @@ from benchmarks.blocking import to_its_end
 from benchmarks.counts.journal_dialogue import Dialogue, Names, Transaction
 from benchmarks.counts.relay import relaying
 from benchmarks.counts.smtp_dialogue import Flights
-from benchmarks.postray import free_port
 from cluster.context import Context, Links
 from cluster.embedded import EmbeddedPostgres
 from cluster.journal.database import QUERIES
 from cluster.journal.store import migrate
+from cluster.ports import ANY_PORT, HeldPort
 from cluster.settings import DeliverySettings, HttpSettings, Settings, SmtpSettings
 from cluster.vault import secret_key
 
@@ -100,7 +100,8 @@ async def running(connections: int, window: int) -> AsyncIterator[Product]:
 
         relayed = await _relay_journal(dsn, directory / "relay", dialogue, stack)
         host, flights = Held([]), Flights()
-        settings = _settings(await _relay_mail(host, flights, directory, stack), connections, window)
+        port = HeldPort(ANY_PORT)
+        settings = _settings(port.bind, await _relay_mail(host, flights, directory, stack), connections, window)
         secret = secret_key("", directory)
         product = Product(
             url=f"http://{settings.http.bind}",
@@ -127,9 +128,9 @@ async def running(connections: int, window: int) -> AsyncIterator[Product]:
         yield product
 
 
-def _settings(relay: str, connections: int, window: int) -> Settings:
+def _settings(bind: str, relay: str, connections: int, window: int) -> Settings:
     return Settings(
-        http=HttpSettings(bind=f"127.0.0.1:{free_port()}"),
+        http=HttpSettings(bind=bind),
         smtp=SmtpSettings(helo_name="bench.example.com"),
         delivery=DeliverySettings(
             mode="relay",

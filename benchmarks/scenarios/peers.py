@@ -22,7 +22,6 @@ from benchmarks.mail import Mail
 from benchmarks.phases import Tell
 from benchmarks.postfix import Postfix, lacking
 from benchmarks.postfix_files import Plan
-from benchmarks.postray import free_port
 from benchmarks.records import Better, Repeat, Sample, Usage
 from benchmarks.runner import Measure, Missing
 from benchmarks.scenarios import blast
@@ -33,6 +32,7 @@ from benchmarks.sink import SinkOptions, Writing
 from benchmarks.submission import Letter, letters, submit
 from benchmarks.usage import Watch
 from benchmarks.world import World, relayed
+from cluster.ports import ANY_PORT, HeldPort
 
 OURS = "postray"
 THEIRS = "Postfix + OpenDKIM"
@@ -89,6 +89,7 @@ class Peers:
         self._target = TARGET if same and options.delay_ms == default.delay_ms else None
         self._mail = Mail(self._blast.shape)
         self._number = 1
+        self._port = HeldPort(ANY_PORT)
         self._world: World | None = None
         self._postfix: Postfix | None = None
 
@@ -110,7 +111,7 @@ class Peers:
         self._world = World(relayed, sink)
         plan = Plan(
             directory=self._world.directory / "postfix",
-            port=free_port(),
+            port=self._port.number,
             sink=await to_its_end(self._world.sink.start),
             connections=self.settings.connections,
             clients=self.settings.postfix_clients,

@@ -13,14 +13,15 @@ from typing import Any, ClassVar
 import httpx
 import psutil
 
-from benchmarks.postray import START_S, Postray
+from benchmarks.postray import PORTS, START_S, Postray
 from cluster import running
+from cluster.ports import ANY_PORT
 
 STOP_S = 10.0
 """What a user may wait after Ctrl-C."""
 
-# Of the kernel's choice: ports that were chosen beforehand could go to a test that runs at the same time.
-ANY_PORTS = {f"POSTRAY_{name}_BIND": "127.0.0.1:0" for name in ("HTTP", "CAPTURE_SMTP", "CAPTURE_HTTP")}
+ANY_PORTS = dict.fromkeys(PORTS, ANY_PORT)
+"""postray's own choice, which is a part of what is tested."""
 
 
 class RunningPostray(Postray):

@@ -23,10 +23,10 @@ from actors.compose.dkim import load_private_key, record_text
 from benchmarks.mail import Mail, Shape
 from benchmarks.postfix import Postfix, PostfixDidNotStart, lacking
 from benchmarks.postfix_files import Plan
-from benchmarks.postray import free_port
 from benchmarks.runner import Repeats, run
 from benchmarks.scenarios.peers import RATIO, Options, Peers
 from benchmarks.submission import letters, submit
+from cluster.ports import ANY_PORT, HeldPort
 
 REASON = lacking()
 pytestmark = pytest.mark.skipif(REASON is not None, reason=f"{REASON}")
@@ -65,7 +65,8 @@ async def test_mail_arrives_signed_over_tls_and_nothing_is_left(directory: Path)
     arrived: asyncio.Queue[Envelope] = asyncio.Queue()
     server = SmtpServer(arrived.put_nowait, tls=server_context("127.0.0.1", directory / "tls"))
     host, port = await server.start()
-    plan = planned(directory, free_port(), f"{host}:{port}")
+    held = HeldPort(ANY_PORT)
+    plan = planned(directory, held.number, f"{host}:{port}")
     postfix = Postfix(plan)
     mail = letters(Mail(Shape()).body(range(1, 21)))
     try:
