@@ -17,7 +17,6 @@ from cluster.policy.shaping_rules import (
     KEYS,
     TENANT_KEYS,
     Key,
-    Level,
     Origin,
     Rule,
     ShapingError,
@@ -143,10 +142,9 @@ class Shaping:
     def _holding(self, site: str, source: str, domain: str) -> dict[str, Rule]:
         given: dict[str, Rule] = {}
         for rule in self._rules:
-            levels = [level for level in Level if rule.holds(level, site, source, domain)]
-            for key in KEYS if levels else ():
-                if key.level in levels and key.field in rule.values:
-                    given.setdefault(key.field, rule)
+            for level in rule.levels(site, source, domain):
+                for field in rule.fields[level]:
+                    given.setdefault(field, rule)
         return given
 
     def _holding_for_tenant(self, site: str, source: str, tenant_id: str) -> dict[str, Rule]:

@@ -42,6 +42,9 @@ class Level(Enum):
     """Also by the recipient's domain."""
 
 
+LEVELS = tuple(Level)
+
+
 def _text(value: Any) -> str:
     if not isinstance(value, str):
         raise ValueError(f"must be a text in quotes, not {value!r}")
@@ -139,32 +142,36 @@ class Rule:
         self._source = selectors.get("source")
         self._tenant = selectors.get("tenant")
         self.is_for_tenants = self._tenant is not None
-        self._separates = not self.is_for_tenants and any(
-            key.field in values for key in KEYS if key.level is Level.SITE
-        )
+        self.fields = {
+            level: [key.field for key in KEYS if key.level is level and key.field in values] for level in Level
+        }
+        """Which of ``Limits`` it sets, by their level."""
+        self._separates = not self.is_for_tenants and bool(self.fields[Level.SITE])
 
     def separates(self, domain: str) -> bool:
         """Whether it makes this domain a site of its own: it sets limits of a site for a domain."""
         return self._separates and self._domain is not None and self._domain.matches(domain)
 
-    def holds(self, level: Level, site: str, source: str, domain: str) -> bool:
-        """``domain``: "" when no message's domain is in question."""
-        if self.origin is Origin.SHIPPED and is_route(site):
-            return False
-        if self._source is not None and not self._source.matches(source):
-            return False
+    def levels(self, site: str, source: str, domain: str) -> tuple[Level, ...]:
+        """What it may limit there: its keys of these levels hold. ``domain``: "" when no message's domain is in
+        question."""
+        if (self.origin is Origin.SHIPPED and is_route(site)) or not (
+            self._source is None or self._source.matches(source)
+        ):
+            return ()
         if self._site is None and self._domain is None:
-            return True
+            return LEVELS
         if self._site is not None and self._site.matches(site):
-            return True
+            return LEVELS
         if self._domain is None:
-            return False
-        if level is Level.SITE:
-            return may_be_separate(site) and self._domain.matches(site)
-        return self._domain.matches(domain or site)
+            return ()
+        of_site = (Level.SITE,) if self._domain.matches(site) and may_be_separate(site) else ()
+        of_message = (Level.MESSAGE,) if self._domain.matches(domain or site) else ()
+        return of_site + of_message
 
     def holds_for_tenant(self, site: str, source: str, tenant_id: str) -> bool:
-        return self._tenant is not None and self._tenant.matches(tenant_id) and self.holds(Level.SITE, site, source, "")
+        is_for_them = self._tenant is not None and self._tenant.matches(tenant_id)
+        return is_for_them and Level.SITE in self.levels(site, source, "")
 
 
 def may_be_separate(name: str) -> bool:
