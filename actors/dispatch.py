@@ -29,7 +29,8 @@ ACTOR_ALIVE_S = 10.0
 """A delivery actor that has not been seen for this long owns nothing."""
 REFRESH_S = 1.0
 PREPARED_WITHIN_S = 0.1
-"""How long an offer waits for the DNS: what takes longer goes to whoever owns the domain, who waits for it."""
+"""How long an offer waits for the next answer of the DNS: what takes longer goes to whoever owns the domain by its
+name, who waits for it."""
 OWNERS_KEPT = 100_000
 OFFER_BATCH = 1000
 PENDING_AT_MOST = 50_000

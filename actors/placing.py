@@ -26,6 +26,9 @@ from cluster.settings import DeliverySettings, host_port
 WAY_KEPT_S = 60.0
 """How long a domain's way is used before the resolver, which knows the lifetimes of the answers, is asked again."""
 WAYS_KEPT = 100_000
+PATIENCES = 5
+"""Of a flood of new domains the last answers come late, though every name server is quick. More would let some slow
+ones hold up the offers of all."""
 
 TlsOf = Callable[[str, TlsLevel], Awaitable[DomainTls]]
 """The TLS policy of a recipient domain at a level."""
@@ -87,11 +90,15 @@ class Placer:
         return self._place(waiting, self._known_way(waiting) or await self.learn(waiting.domain))
 
     async def prepare(self, deliveries: Iterable[Waiting], patience_s: float) -> None:
-        """Learn the ways of these deliveries, so that ``known`` answers; those that take longer are learned later."""
+        """Learn the ways of these deliveries, so that ``known`` answers. Ends when in ``patience_s`` no answer came, or
+        after five times that: what takes longer is learned later."""
         strange = {w.domain for w in deliveries if self._known_way(w) is None}
-        if strange:
-            learning = [asyncio.ensure_future(self.learn(domain)) for domain in strange]
-            await asyncio.wait(learning, timeout=patience_s)
+        learning = {asyncio.ensure_future(self.learn(domain)) for domain in strange}
+        for _ in range(PATIENCES):
+            if learning:
+                learned, learning = await asyncio.wait(learning, timeout=patience_s)
+                if not learned:
+                    break
 
     def known_or_own(self, waiting: Waiting) -> Destination:
         """Its destination as far as it is known; a domain whose hosts are not known yet stands for itself."""

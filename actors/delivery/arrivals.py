@@ -12,20 +12,28 @@ from cluster.tasks import Tasks
 
 log = logging.getLogger(__name__)
 
+Strange = list[tuple[Waiting, Destination]]
+"""Deliveries of others' destinations, or without room at ours."""
+
 
 class Arrivals:
-    """``placed`` takes deliveries with their way."""
+    """``take`` lets deliveries wait at their sites, and returns those that cannot wait here; ``park`` gives these back
+    to the journal. May raise Unavailable."""
 
     def __init__(
         self,
         placer: Placer,
         tasks: Tasks,
-        placed: Callable[[Iterable[tuple[Ready, Destination]]], Awaitable[None]],
+        take: Callable[[Iterable[tuple[Ready, Destination]]], Strange],
+        park: Callable[[Strange], Awaitable[None]],
     ) -> None:
         self._placer = placer
         self._tasks = tasks
-        self._placed = placed
+        self._take = take
+        self._park = park
         self._by_domain: dict[str, list[Waiting]] = {}
+        self._strange: Strange = []
+        self._is_parking = False
 
     def add(self, waiting: Waiting) -> None:
         others = self._by_domain.get(waiting.domain)
@@ -39,8 +47,21 @@ class Arrivals:
         await self._placer.learn(domain)
         deliveries = self._by_domain.pop(domain)
         found = [(waiting, await self._placer.place(waiting)) for waiting in deliveries]
+        self._strange += self._take([(Ready(waiting, placed.hop), placed.destination) for waiting, placed in found])
+        if self._strange and not self._is_parking:
+            await self._park_all()
+
+    async def _park_all(self) -> None:
+        """What comes while the journal is busy with the former is parked together: of a flood of domains, each would
+        cost a statement."""
+        self._is_parking = True
         try:
-            await self._placed([(Ready(waiting, placed.hop), placed.destination) for waiting, placed in found])
-        except Unavailable as error:
-            # Their leases end, and the scheduler finds them.
-            log.warning("arrivals not parked domain=%s deliveries=%d reason=%r", domain, len(found), error.reason)
+            while self._strange:
+                strange, self._strange = self._strange, []
+                try:
+                    await self._park(strange)
+                except Unavailable as error:
+                    # Their leases end, and the scheduler finds them.
+                    log.warning("arrivals not parked deliveries=%d reason=%r", len(strange), error.reason)
+        finally:
+            self._is_parking = False

@@ -10,7 +10,7 @@ import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from actors.delivery.arrivals import Arrivals
+from actors.delivery.arrivals import Arrivals, Strange
 from actors.delivery.carrier import Connection
 from actors.delivery.claims import Claims, key_of
 from actors.delivery.composing import Composer
@@ -103,7 +103,7 @@ class Deliverer:
             report=self._reporter.report,
             take_again=self._hold_or_park,
         )
-        self._arrivals = Arrivals(placer, self._tasks, self._take_or_park)
+        self._arrivals = Arrivals(placer, self._tasks, self._take_found, self._park)
         self._refill = Refill(
             journal,
             self._standing,
@@ -255,19 +255,20 @@ class Deliverer:
         self._sites.look_at(site)
         return True
 
-    async def _take_or_park(self, placed: Iterable[tuple[Ready, Destination]]) -> None:
-        """Let deliveries wait at their sites; those of others, and those without room there, are parked."""
-        left = [(ready, place) for ready, place in placed if not self._queue(ready, place)]
-        if left:
-            self._claims.let_go(ready.waiting for ready, _ in left)
-            await self._journal.park([ready.waiting for ready, _ in left], [str(place) for _, place in left])
+    def _take_found(self, placed: Iterable[tuple[Ready, Destination]]) -> Strange:
+        """Let deliveries wait at their sites; those of others, and those without room there, are held no more."""
+        strange = [(ready.waiting, place) for ready, place in placed if not self._queue(ready, place)]
+        self._claims.let_go(waiting for waiting, _ in strange)
+        return strange
+
+    async def _park(self, strange: Strange) -> None:
+        await self._journal.park([waiting for waiting, _ in strange], [str(place) for _, place in strange])
 
     async def _hold_or_park(self, deliveries: Sequence[Waiting]) -> None:
         """Take what has been given to us; park what has another way by now, or came too late for the room."""
         strange = [waiting for waiting in deliveries if not self._take(waiting, self._placer.known(waiting))]
         if strange:
-            places = [self._placer.known_or_own(waiting) for waiting in strange]
-            await self._journal.park(strange, [str(place) for place in places])
+            await self._park([(waiting, self._placer.known_or_own(waiting)) for waiting in strange])
 
     def _is_shut(self, place: Destination, tenant_id: str) -> bool:
         """Whether nothing of a tenant's may be sent to a destination for now. What waits for a source that is used up

@@ -24,6 +24,7 @@ from cluster.policy.tls_policy import DomainTls
 from cluster.settings import DeliverySettings
 from cluster.vault import Vault
 from tests.unit.delivery.builders import Clock
+from tests.unit.delivery.virtual_time import in_virtual_time
 
 TWO_HOSTS = mx.MailHosts((MxHost(20, "b.mx.example"), MxHost(10, "a.mx.example")), implicit=False)
 SOURCES = '[sources.out1]\naddress = "192.0.2.1"\n[sources.out2]\naddress = "192.0.2.2"\n'
@@ -36,11 +37,13 @@ class Dns:
     def __init__(self, **answers: mx.Route) -> None:
         self.answers = {name.replace("_", "."): answer for name, answer in answers.items()}
         self.asked: list[str] = []
+        self.takes_s: dict[str, float] = {}
 
     async def resolve(self, domain: str) -> mx.Route:
         self.asked.append(domain)
         if domain not in self.answers:
             await asyncio.Event().wait()
+        await asyncio.sleep(self.takes_s.get(domain, 0.0))
         return self.answers[domain]
 
 
@@ -111,6 +114,30 @@ async def test_preparing_learns_what_is_quick_and_leaves_what_is_not_to_itself()
     assert placer.known(to("slow.example")) is None
     assert placer.known_or_own(to("slow.example")) == Destination("slow.example")
     assert placer.known_or_own(to("one.example")) == Destination("a.mx.example,b.mx.example")
+
+
+@in_virtual_time
+async def test_preparing_goes_on_while_answers_come() -> None:
+    """Many domains at once are no slow name server: who gave up would send their mail to the wrong owners."""
+    domains = [f"d{n}.example" for n in range(6)]
+    dns = Dns(**{domain.replace(".", "_"): TWO_HOSTS for domain in domains})
+    dns.takes_s = {domain: 0.07 * n for n, domain in enumerate(domains)}
+    placer = World(dns).placer
+    began = asyncio.get_running_loop().time()
+    await placer.prepare([to(domain) for domain in (*domains, "slow.example")], patience_s=0.1)
+    assert all(placer.known(to(domain)) for domain in domains)
+    assert 0.4 < asyncio.get_running_loop().time() - began < 0.51
+
+
+@in_virtual_time
+async def test_preparing_ends_however_many_answers_come() -> None:
+    domains = [f"d{n}.example" for n in range(100)]
+    dns = Dns(**{domain.replace(".", "_"): TWO_HOSTS for domain in domains})
+    dns.takes_s = {domain: 0.07 * n for n, domain in enumerate(domains)}
+    placer = World(dns).placer
+    began = asyncio.get_running_loop().time()
+    await placer.prepare([to(domain) for domain in domains], patience_s=0.1)
+    assert asyncio.get_running_loop().time() - began < 0.51
 
 
 async def test_routes_need_no_dns() -> None:
