@@ -8,7 +8,6 @@ import click
 import msgspec
 from rich.console import Console
 
-from benchmarks import backlog as backlog_scenario
 from benchmarks.chaos import report, scenario
 from benchmarks.chaos.faults import Kind
 from benchmarks.counts.command import counts
@@ -79,22 +78,6 @@ def chaos(
     if json_path is not None:
         json_path.write_bytes(msgspec.json.format(msgspec.json.encode(record), indent=2))
     sys.exit(bool(record.broken))
-
-
-@main.command()
-@click.option("--messages", type=click.IntRange(1, 10_000_000), default=1_000_000, show_default=True)
-@click.option(
-    "--due-per-s", type=click.FloatRange(0, MOST_RATE), default=0, show_default=True, help="0: all are due now."
-)
-@click.option("--seconds", type=click.FloatRange(1, LONGEST_S), default=30, show_default=True, help="Watched.")
-@click.option("--json", "json_path", type=click.Path(dir_okay=False, path_type=Path), help="Write the record there.")
-def backlog(messages: int, due_per_s: float, seconds: float, json_path: Path | None) -> None:
-    """Bring postray up over a full journal: how soon it delivers, how late, and in how much memory."""
-    console = Console(highlight=False)
-    record = backlog_scenario.run(messages, due_per_s, seconds, console)
-    backlog_scenario.show(console, record)
-    if json_path is not None:
-        json_path.write_bytes(msgspec.json.format(msgspec.json.encode(record), indent=2))
 
 
 @main.command()

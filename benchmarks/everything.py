@@ -27,12 +27,13 @@ QUICK: Mapping[str, Mapping[str, Any]] = {
     "templates": {"messages": 3000},
     "stages": {"messages": 3000},
     "growth": {"messages": 10_000},
+    "backlog": {"messages": 100_000, "seconds": 5.0},
     "peers": {"messages": 4000, "postfix_messages": 500},
 }
 """Options that differ from the defaults, so that all of it takes less than ten minutes."""
 ONCE = Repeats(repeats=1, warm_up=0.0)
 QUICK_REPEATS: Mapping[str, Repeats] = {
-    **dict.fromkeys(("deliver", "attachments", "multi-recipient", "growth", "skew"), ONCE),
+    **dict.fromkeys(("deliver", "attachments", "multi-recipient", "growth", "skew", "backlog"), ONCE),
     "peers": Repeats(repeats=2, warm_up=0.0),
 }
 """Those measured less often when it must be quick, without warm-up: they are long enough, have no target, or warm up

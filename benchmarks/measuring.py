@@ -20,6 +20,7 @@ from benchmarks.postray import DidNotStart
 from benchmarks.runner import Missing, Repeats, Scenario, run
 from benchmarks.scenarios import (
     accept,
+    backlog,
     blast,
     deliver,
     growth,
@@ -55,6 +56,7 @@ SCENARIOS: Mapping[str, tuple[type[Struct], Make]] = {
     "stages": (stages.Options, stages.Stages),
     "reads": (reads.Options, reads.Reads),
     "growth": (growth.GrowthOptions, growth.Growth),
+    "backlog": (backlog.BacklogOptions, backlog.Backlog),
     "peers": (peers.Options, peers.Peers),
 }
 
