@@ -6,6 +6,7 @@ overlap, and the medians differ by more than either spread is wide: two runs of 
 
 from collections.abc import Iterable, Sequence
 from enum import StrEnum
+from statistics import mean
 
 from msgspec import Struct
 from rich.console import Console
@@ -17,6 +18,8 @@ from benchmarks.report import number, spread
 
 FEWEST = 3
 """Repeats on either side: with fewer the noise is not known."""
+TOLD = 1.1
+"""A machine whose speed differs by more than this factor is told of."""
 COLOURS = {"better": "green", "worse": "red"}
 
 
@@ -66,6 +69,10 @@ def differences(before: Record, after: Record) -> list[str]:
     found = []
     if before.machine != after.machine:
         found.append(f"machine: {_pairs(before.machine, after.machine)}")
+    if before.signature_us and after.signature_us:
+        one, other = mean(before.signature_us), mean(after.signature_us)
+        if max(one, other) > TOLD * min(one, other):
+            found.append(f"the machine's speed: an RSA-2048 signature took {one:.0f} µs → {other:.0f} µs")
     if before.settings != after.settings:
         found.append(f"settings: {_pairs(before.settings, after.settings)}")
     if before.commit != after.commit:

@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from benchmarks import records, report
+from benchmarks.machine import YARDSTICK_US, signature_us
 from benchmarks.measuring import FOLDER, SCENARIOS, Skipped, draw, measured
 from benchmarks.records import Record
 from benchmarks.runner import Repeats
@@ -16,21 +17,28 @@ from benchmarks.runner import Repeats
 QUICK: Mapping[str, Mapping[str, Any]] = {
     "sink": {"seconds": 2.0},
     "accept": {"seconds": 3.0},
-    "deliver": {"messages": 6000},
-    "end-to-end": {"messages": 10_000},
     "latency": {"seconds": 5.0},
     "rtt": {"delay_ms": (50.0,), "seconds": 1.0},
+    "attachments": {"per_request": 100},
+    "backlog": {"messages": 100_000, "seconds": 5.0},
+}
+"""Options that differ from the defaults, so that all of it takes less than ten minutes."""
+AMOUNTS: Mapping[str, Mapping[str, int]] = {
+    "deliver": {"messages": 6000},
+    "end-to-end": {"messages": 10_000},
     "rtt-engine": {"messages": 6000},
+    "skew": {"messages_to_one": 20_000, "messages_limited": 10_000},
     "large": {"messages": 1500},
-    "attachments": {"messages": 200, "per_request": 100},
+    "attachments": {"messages": 200},
     "multi-recipient": {"messages": 1000},
     "templates": {"messages": 3000},
     "stages": {"messages": 3000},
     "growth": {"messages": 10_000},
-    "backlog": {"messages": 100_000, "seconds": 5.0},
     "peers": {"messages": 4000, "postfix_messages": 500},
 }
-"""Options that differ from the defaults, so that all of it takes less than ten minutes."""
+"""For the same reason, on the machine of the targets: on a slower one it is fewer, by its yardstick."""
+LEAST = 0.25
+"""Of these amounts, however slow the machine is."""
 ONCE = Repeats(repeats=1, warm_up=0.0)
 QUICK_REPEATS: Mapping[str, Repeats] = {
     **dict.fromkeys(("deliver", "attachments", "multi-recipient", "growth", "skew", "backlog"), ONCE),
@@ -52,13 +60,18 @@ def everything(quick: bool, repeats: int, only: tuple[str, ...], folder: Path | 
     is a scenario for which something is missing on this machine.
     """
     console = report.console()
+    share = max(LEAST, min(1.0, YARDSTICK_US / signature_us()))
+    if quick and share < 1:
+        console.print(
+            f"The machine is slower than that of the targets: amounts are {share:.0%} of what is quick there."
+        )
     found: list[Record] = []
     failed: dict[str, str] = {}
     skipped: list[str] = []
     for name, (kind, make) in SCENARIOS.items():
         if only and name not in only:
             continue
-        scenario = make(kind(**(QUICK.get(name, {}) if quick else {})))
+        scenario = make(kind(**(quick_options(name, share) if quick else {})))
         plan = QUICK_REPEATS.get(name, Repeats(repeats=repeats)) if quick else Repeats(repeats=repeats)
         try:
             record = measured(scenario, plan, console)
@@ -78,11 +91,18 @@ def everything(quick: bool, repeats: int, only: tuple[str, ...], folder: Path | 
             records.write(record, folder / f"{name}.json")
             draw(record, folder)
     console.print(targets(found))
+    for line in report.speed(*found):
+        console.print(line)
     for message in skipped:
         console.print(f"[yellow]{message}[/]")
     for name, reason in failed.items():
         console.print(f"[red]{name} could not be measured: {reason}[/]")
     raise SystemExit(bool(failed) or any(record.broken for record in found))
+
+
+def quick_options(name: str, share: float) -> dict[str, Any]:
+    """What differs from the defaults of a scenario, with ``share`` of the amounts."""
+    return {**QUICK.get(name, {}), **{field: round(share * n) for field, n in AMOUNTS.get(name, {}).items()}}
 
 
 def targets(found: Sequence[Record]) -> Table:

@@ -103,6 +103,8 @@ class Record(Struct, frozen=True, kw_only=True):
     settings: dict[str, Any]
     figures: tuple[Figure, ...]
     repeats: tuple[Repeat, ...]
+    signature_us: tuple[float, ...] = ()
+    """The machine's speed before and after (``machine.signature_us``); older records do not tell."""
     notes: tuple[str, ...] = ()
     """What a reader must know to understand the figures."""
     broken: tuple[str, ...] = ()

@@ -6,8 +6,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from benchmarks.machine import YARDSTICK_US
 from benchmarks.records import Figure, Record, Usage
 
+PROMISED = 3000
+"""Messages a second, of the target that most depends on signatures (``blast.END_TO_END``)."""
 NARROW = 80
 WIDE = 120
 """Columns where the output is no terminal, which would be taken for a narrow one."""
@@ -52,10 +55,22 @@ def show(console: Console, record: Record) -> None:
         console.print(f"{counted:,} messages counted by their ids, {copies} more than once")
     if parts := usage(record):
         console.print(_usage_table(parts))
-    for note in record.notes:
+    for note in (*record.notes, *speed(record)):
         console.print(f"[dim]{note}[/]")
     for broken in record.broken:
         console.print(f"[red]{broken}[/]")
+
+
+def speed(*records: Record) -> list[str]:
+    """How fast the machine was, as far as the records tell."""
+    took = [us for record in records for us in record.signature_us]
+    if not took:
+        return []
+    cores = PROMISED * min(took) / 1e6
+    return [
+        f"The machine: an RSA-2048 signature by OpenSSL took {min(took):.0f} to {max(took):.0f} µs; the targets were set "
+        f"where it took {YARDSTICK_US:.0f}. Made so, those of {PROMISED:,} messages take {cores:.1f} s of one core."
+    ]
 
 
 def usage(record: Record) -> dict[str, Usage]:

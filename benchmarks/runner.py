@@ -14,7 +14,7 @@ from msgspec import Meta, Struct
 from rich.console import Console
 
 from benchmarks.blocking import cancel_once_on_signals
-from benchmarks.machine import commit, machine
+from benchmarks.machine import commit, machine, signature_us
 from benchmarks.phases import Phases, Tell
 from benchmarks.records import Better, Figure, Record, Repeat
 
@@ -84,6 +84,7 @@ async def run(scenario: Scenario, repeats: Repeats, console: Console) -> Record:
     started_at, began = datetime.now(UTC), time.monotonic()
     phases = Phases(console)
     console.print(f"[bold]{scenario.name}[/]: {scenario.title}")
+    speed = [signature_us()]
     with phases.shown():
         try:
             with phases.phase("starting") as tell:
@@ -92,7 +93,8 @@ async def run(scenario: Scenario, repeats: Repeats, console: Console) -> Record:
         finally:
             with phases.phase("ending"):
                 await _to_the_end(scenario)
-    return record(scenario, repeats, found, started_at, time.monotonic() - began)
+    speed.append(signature_us())
+    return record(scenario, repeats, found, started_at, time.monotonic() - began, speed)
 
 
 async def _repeated(scenario: Scenario, repeats: Repeats, phases: Phases) -> list[Repeat]:
@@ -127,7 +129,12 @@ async def _to_the_end(scenario: Scenario) -> None:
 
 
 def record(
-    scenario: Scenario, repeats: Repeats, found: Sequence[Repeat], started_at: datetime, took_s: float
+    scenario: Scenario,
+    repeats: Repeats,
+    found: Sequence[Repeat],
+    started_at: datetime,
+    took_s: float,
+    speed: Sequence[float],
 ) -> Record:
     """What a run found, whole."""
     return Record(
@@ -140,6 +147,7 @@ def record(
         settings=msgspec.to_builtins(scenario.settings) | msgspec.to_builtins(repeats),
         figures=tuple(_figures(scenario.measures, found)),
         repeats=tuple(found),
+        signature_us=tuple(speed),
         notes=scenario.notes,
         broken=tuple(_broken(found)),
     )

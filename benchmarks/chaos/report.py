@@ -31,6 +31,8 @@ class Record(Struct, frozen=True, kw_only=True):
     phases_s: dict[str, float]
     """How long each phase took."""
     machine: dict[str, Any]
+    commit: str = ""
+    """Older records do not tell."""
     schedule: list[Fault]
     done: list[Done]
     kills: dict[str, int]

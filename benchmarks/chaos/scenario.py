@@ -28,7 +28,7 @@ from benchmarks.chaos.report import Record
 from benchmarks.chaos.storm import Storm
 from benchmarks.chaos.verdict import judge
 from benchmarks.client import Client
-from benchmarks.machine import machine
+from benchmarks.machine import commit, machine
 from benchmarks.phases import Phases, Tell
 from benchmarks.postray import Postray
 from benchmarks.sink_process import SinkProcess
@@ -151,6 +151,7 @@ async def run(options: Options, console: Console) -> Record:
         started_at=started_at,
         phases_s=phases.took_s,
         machine=machine(),
+        commit=commit(),
         schedule=faults,
         done=storm.done,
         kills=report.kills(storm.done),

@@ -14,7 +14,13 @@ def figure(*values: float, better: Better = Better.HIGHER, target: float | None 
     return Figure(name="delivered", unit="msg/s", better=better, values=values, target=target)
 
 
-def record(*figures: Figure, commit: str = "a", connections: int = 40, repeats: tuple[Repeat, ...] = ()) -> Record:
+def record(
+    *figures: Figure,
+    commit: str = "a",
+    connections: int = 40,
+    repeats: tuple[Repeat, ...] = (),
+    signature_us: tuple[float, ...] = (),
+) -> Record:
     return Record(
         scenario="end-to-end",
         title="all of it",
@@ -25,6 +31,7 @@ def record(*figures: Figure, commit: str = "a", connections: int = 40, repeats: 
         settings={"connections": connections},
         figures=figures,
         repeats=repeats,
+        signature_us=signature_us,
     )
 
 
@@ -110,3 +117,24 @@ def test_the_markdown_table_tells_passes_and_falls_short() -> None:
     lines = report.markdown([record(figure(1, 2, 3, target=2.0), figure(1, 2, 3, target=9.0))]).splitlines()
     assert lines[2] == "| end-to-end | delivered | 2.00 msg/s | 1.00 to 3.00 | 2.00 | passes |"
     assert lines[3].endswith("| 9.00 | falls short |")
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "told"),
+    [
+        ((320.0, 322.0), (880.0, 940.0), ["the machine's speed: an RSA-2048 signature took 321 µs → 910 µs"]),
+        ((320.0, 322.0), (330.0, 350.0), []),
+        ((), (880.0, 940.0), []),
+    ],
+)
+def test_a_machine_of_another_speed_is_told_of(
+    before: tuple[float, ...], after: tuple[float, ...], told: list[str]
+) -> None:
+    one, other = record(figure(1.0), signature_us=before), record(figure(1.0), signature_us=after)
+    assert compare.differences(one, other) == told
+
+
+def test_the_speed_of_the_machine_is_told_over_all_records() -> None:
+    (line,) = report.speed(record(signature_us=(400.0, 500.0)), record(), record(signature_us=(600.0, 450.0)))
+    assert "400 to 600 µs" in line and "take 1.2 s of one core" in line
+    assert report.speed(record()) == []
