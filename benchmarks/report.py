@@ -68,8 +68,8 @@ def speed(*records: Record) -> list[str]:
         return []
     cores = PROMISED * min(took) / 1e6
     return [
-        f"The machine: an RSA-2048 signature by OpenSSL took {min(took):.0f} to {max(took):.0f} µs; the targets were set "
-        f"where it took {YARDSTICK_US:.0f}. Made so, those of {PROMISED:,} messages take {cores:.1f} s of one core."
+        f"The machine: an RSA-2048 signature by OpenSSL took {min(took):.0f} to {max(took):.0f} µs; the targets were "
+        f"set where it took {YARDSTICK_US:.0f}. Made so, those of {PROMISED:,} messages take {cores:.1f} s of one core."
     ]
 
 
