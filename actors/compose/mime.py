@@ -91,7 +91,8 @@ class Skeleton:
 
     def body_hash(self, body: bytes) -> bytes:
         """The DKIM hash of a body made here; that of the body which the messages share is computed once."""
-        return self._shared_hash if body is self._shared.content else dkim.body_hash(body)
+        shared: Entity | None = vars(self).get("_shared")  # where every message has its own, it is never laid out
+        return self._shared_hash if shared is not None and body is shared.content else dkim.body_hash(body)
 
     def _addressing(self, said: Rendered, personal: Personal) -> tuple[_Fields, bool]:
         shared = self._content

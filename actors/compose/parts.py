@@ -85,12 +85,12 @@ class QuotedForm:
     the holes are the same in every message, whatever the values are.
     """
 
-    def __init__(self, content_type: bytes, literals: Sequence[str], keys: Sequence[str]) -> None:
+    def __init__(self, content_type: bytes, between: Sequence[bytes], keys: Sequence[str]) -> None:
         self._content_type = content_type
         self._keys = tuple(keys)
         self._distinct = tuple(dict.fromkeys(keys))
-        self._pieces = [b""] * (len(literals) + len(keys))
-        self._pieces[::2] = _between_holes(literals)
+        self._pieces = [b""] * (len(between) + len(keys))
+        self._pieces[::2] = between
 
     def fill(self, values: Mapping[str, str]) -> Entity:
         """The part with the value of each key in its holes; line ends in the values are ``\\n``."""
@@ -108,9 +108,12 @@ def quoted_form(media_type: str, literals: Sequence[str], keys: Sequence[str]) -
     if kind == "text/calendar" or _passes_as_it_is(together):
         return None
     data = together.replace("\n", "\r\n").encode()
-    if len(quoted_printable(data)) > _base64_length(len(data)):
+    between = _between_holes(literals)
+    # The pieces are longer than the whole, by their soft breaks: most texts are short enough all the same.
+    enough = _base64_length(len(data))
+    if sum(map(len, between)) > enough and len(quoted_printable(data)) > enough:
         return None
-    return QuotedForm(_text_type(kind, parameters), literals, keys)
+    return QuotedForm(_text_type(kind, parameters), between, keys)
 
 
 def file(attachment: Attachment, data: bytes) -> Entity:

@@ -7,7 +7,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 
-from actors.delivery.composing import Composer
+from actors.delivery.composing import Composer, Made, Order
 from actors.delivery.job import Hop, Job, NoRoute, Report
 from actors.delivery.outcomes import Committer, dropped, utc_now
 from actors.delivery.site import Site
@@ -115,15 +115,16 @@ class Claims:
                 one.site.not_had(len(one.deliveries) - len(group))
             if again:
                 await self._take_again(again)
-            made = await self._prepare(groups) if by_key else [[] for _ in taken]
+            orders = await self._gathered(groups)
         except Unavailable:
             # Claimed or not is unknown. Nobody else takes them up until they are given back.
             self._doubtful.update(map(key_of, wanted))
             for one in taken:
                 self._forget(one)
             raise
-        for one, jobs in zip(taken, made, strict=True):
-            self._hand_over(one, jobs)
+        waiting = iter(taken)
+        async for made in self._composer.compose(orders):
+            self._hand_over(next(waiting), made)
 
     async def _claimed(self, wanted: Sequence[Waiting]) -> tuple[dict[Key, Claimed], list[Waiting]]:
         """What the journal gives us of these, and what it does not, but was offered meanwhile. Raises Unavailable."""
@@ -137,16 +138,17 @@ class Claims:
         self.let_go(waiting for waiting in wanted if key_of(waiting) not in by_key)
         return by_key, [waiting for waiting in offered if waiting is not None and key_of(waiting) not in by_key]
 
-    async def _prepare(self, groups: Sequence[tuple[Claimed, ...]]) -> list[list[Job | tuple[Claimed, str]]]:
-        """Composed jobs. What is claimed must come to an end, so this waits for the journal as long as it takes."""
+    async def _gathered(self, groups: Sequence[tuple[Claimed, ...]]) -> list[Order | None]:
+        """What composing takes. What is claimed must come to an end, so this waits for the journal as long as it
+        takes."""
         while True:
             try:
-                return await self._composer.prepare(groups)
+                return await self._composer.gather(groups)
             except Unavailable as error:
                 log.warning("composing waits for the journal messages=%d reason=%r", len(groups), error.reason)
                 await asyncio.sleep(UNAVAILABLE_S)
 
-    def _hand_over(self, taken: Taken, made: Sequence[Job | tuple[Claimed, str]]) -> None:
+    def _hand_over(self, taken: Taken, made: Made) -> None:
         site, hop = taken.site, taken.deliveries[0].hop
         jobs = [job for job in made if isinstance(job, Job)]
         for delivery, reason in (fault for fault in made if not isinstance(fault, Job)):

@@ -7,7 +7,7 @@ messages at a time: there is a delivery actor for each core, and threads would o
 import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -33,8 +33,13 @@ CACHED_BYTES = 64 * 1024 * 1024
 SIGNER_KEPT_S = 60.0
 """How long a signing key is used before the journal is asked for it again."""
 SLICE = 16
-"""Messages composed before the event loop may do something else: some milliseconds, and two rounds of eight signatures
-(compose/rsa.py)."""
+"""Messages composed before the first of them leave, and the event loop may do something else: some milliseconds, and
+two rounds of eight signatures (compose/rsa.py)."""
+SLOW_SLICE = 4
+"""The same where signatures are made one at a time."""
+
+Made = list[Job | tuple[Claimed, str]]
+"""The jobs of a group of deliveries; a delivery that cannot be composed comes with the reason instead."""
 
 
 class Compiled(Struct, frozen=True):
@@ -45,7 +50,7 @@ class Compiled(Struct, frozen=True):
     size: int
 
 
-class _Order(Struct, frozen=True):
+class Order(Struct, frozen=True):
     """What one message is made of."""
 
     deliveries: tuple[Claimed, ...]
@@ -60,7 +65,9 @@ class Composer:
     """Prepares jobs. ``vault`` opens the private keys that the journal keeps sealed."""
 
     def __init__(self, journal: Journal, vault: Vault) -> None:
+        self._slice = SLICE
         if reason := rsa.why_one_at_a_time():
+            self._slice = SLOW_SLICE
             log.info("RSA signatures are made one at a time reason=%r", reason)
         self._journal = journal
         self._vault = vault
@@ -77,14 +84,11 @@ class Composer:
         while len(self._handles) > 1000:
             self._handles.pop(next(iter(self._handles)))
 
-    async def prepare(self, groups: Sequence[Sequence[Claimed]]) -> list[list[Job | tuple[Claimed, str]]]:
-        """The jobs of each group: claimed deliveries of one message, to go in one transaction. There is none for a
-        group of nothing; a delivery that cannot be composed comes with the reason instead.
-
-        Raises Unavailable when the journal cannot be asked for what is missing.
-        """
+    async def gather(self, groups: Sequence[Sequence[Claimed]]) -> list[Order | None]:
+        """What composing each group takes: claimed deliveries of one message, to go in one transaction. None for one of
+        nothing. Raises Unavailable when the journal cannot be asked for what is missing."""
         compiled = await self._contents({group[0].request_id for group in groups if group})
-        orders: list[_Order | None] = []
+        orders: list[Order | None] = []
         for group in groups:
             if not group:
                 orders.append(None)
@@ -93,12 +97,15 @@ class Composer:
             personal = decode_personal(group[0].personal)
             domain = (personal.from_ or content.content.from_).email.rpartition("@")[2].lower()
             signer = await self._signer(group[0].tenant_id, domain)
-            orders.append(_Order(tuple(group), content, personal, domain, signer))
-        made: list[list[Job | tuple[Claimed, str]]] = []
-        for start in range(0, len(orders), SLICE):
-            made += _compose_all(orders[start : start + SLICE], datetime.now(UTC))
+            orders.append(Order(tuple(group), content, personal, domain, signer))
+        return orders
+
+    async def compose(self, orders: Sequence[Order | None]) -> AsyncIterator[Made]:
+        """The jobs of each order, in their order, as soon as they are made; none for None."""
+        for start in range(0, len(orders), self._slice):
+            for made in _compose_all(orders[start : start + self._slice], datetime.now(UTC)):
+                yield made
             await asyncio.sleep(0)
-        return made
 
     async def _contents(self, request_ids: set[str]) -> dict[str, Compiled]:
         found = {}
@@ -160,10 +167,10 @@ def _compile(content: Content, files: Mapping[bytes, bytes]) -> Skeleton | NotCo
         return fault
 
 
-def _compose_all(orders: Sequence[_Order | None], now: datetime) -> list[list[Job | tuple[Claimed, str]]]:
+def _compose_all(orders: Sequence[Order | None], now: datetime) -> list[Made]:
     drafts = [_draft(order, now) if order else None for order in orders]
     wires = iter(finish([draft for draft in drafts if isinstance(draft, Draft)]))
-    made: list[list[Job | tuple[Claimed, str]]] = []
+    made: list[Made] = []
     for order, draft in zip(orders, drafts, strict=True):
         if order is None:
             made.append([])
@@ -174,7 +181,7 @@ def _compose_all(orders: Sequence[_Order | None], now: datetime) -> list[list[Jo
     return made
 
 
-def _draft(order: _Order, now: datetime) -> Draft | NotComposable:
+def _draft(order: Order, now: datetime) -> Draft | NotComposable:
     first = order.deliveries[0]
     skeleton = order.compiled.skeleton
     if isinstance(skeleton, NotComposable):
@@ -193,7 +200,7 @@ def _draft(order: _Order, now: datetime) -> Draft | NotComposable:
         return fault
 
 
-def _job(order: _Order, wire: Wire) -> Job:
+def _job(order: Order, wire: Wire) -> Job:
     on_wire = tuple(address(delivery.recipient)[0] for delivery in order.deliveries)
     message_id = order.deliveries[0].message_id
     sender = return_path(message_id, order.domain)
