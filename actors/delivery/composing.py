@@ -35,8 +35,6 @@ SIGNER_KEPT_S = 60.0
 SLICE = 16
 """Messages composed before the first of them leave, and the event loop may do something else: some milliseconds, and
 two rounds of eight signatures (compose/rsa.py)."""
-SLOW_SLICE = 4
-"""The same where signatures are made one at a time."""
 
 Made = list[Job | tuple[Claimed, str]]
 """The jobs of a group of deliveries; a delivery that cannot be composed comes with the reason instead."""
@@ -65,9 +63,7 @@ class Composer:
     """Prepares jobs. ``vault`` opens the private keys that the journal keeps sealed."""
 
     def __init__(self, journal: Journal, vault: Vault) -> None:
-        self._slice = SLICE
         if reason := rsa.why_one_at_a_time():
-            self._slice = SLOW_SLICE
             log.info("RSA signatures are made one at a time reason=%r", reason)
         self._journal = journal
         self._vault = vault
@@ -102,8 +98,8 @@ class Composer:
 
     async def compose(self, orders: Sequence[Order | None]) -> AsyncIterator[Made]:
         """The jobs of each order, in their order, as soon as they are made; none for None."""
-        for start in range(0, len(orders), self._slice):
-            for made in _compose_all(orders[start : start + self._slice], datetime.now(UTC)):
+        for start in range(0, len(orders), SLICE):
+            for made in _compose_all(orders[start : start + SLICE], datetime.now(UTC)):
                 yield made
             await asyncio.sleep(0)
 
