@@ -35,20 +35,15 @@ SCOPES = (
 )
 
 
-async def ensure_demo(dsn: str, secret: str, data_dir: Path) -> str:
+async def ensure_demo(journal: Journal, vault: Vault, data_dir: Path) -> str:
     """The demo tenant's API key; made, with all it needs, when it is missing.
 
-    Raises cluster.vault.WrongKey when the journal's signing keys were sealed with another secret: nothing could be
-    signed.
+    Raises Unavailable, and cluster.vault.WrongKey when the journal's signing keys were sealed with another secret:
+    nothing could be signed.
     """
-    journal = Journal(dsn, application="up", connections=1)
-    await journal.open()
-    try:
-        tenant_id = await journal.tenant_named(TENANT) or await journal.create_tenant(TENANT)
-        await _ensure_domain(journal, Vault(secret), tenant_id)
-        return await _ensure_key(journal, tenant_id, data_dir / "demo.key")
-    finally:
-        await journal.close()
+    tenant_id = await journal.tenant_named(TENANT) or await journal.create_tenant(TENANT)
+    await _ensure_domain(journal, vault, tenant_id)
+    return await _ensure_key(journal, tenant_id, data_dir / "demo.key")
 
 
 async def _ensure_domain(journal: Journal, vault: Vault, tenant_id: str) -> None:

@@ -18,6 +18,7 @@ from typing import Any
 
 from cluster import logs
 from cluster.context import Actor, Build, Context, Links
+from cluster.journal.store import Unavailable
 from cluster.peers import PeerGone
 from cluster.settings import RaySettings
 from cluster.topology import Placement
@@ -35,6 +36,8 @@ START_S = 60.0
 STOP_S = 6.0
 CALLS_AT_ONCE = 1000
 REVIVE_S = 1.0
+JOURNAL_PATIENCE_S = 20.0
+"""For how long a starting actor takes it that the journal is away; ``START_S`` is for all of it."""
 YOUNG_AT_MOST = 20_000
 """Objects made since the last look of the garbage collector at the young ones."""
 
@@ -70,8 +73,16 @@ class Process:
         _revive_if_restarted()
 
     async def start(self) -> None:
-        """Build and start the object. Raises PeerGone when it cannot start."""
-        await self._started()
+        """Build and start the object, patient with a journal that is away. Raises PeerGone when it cannot start."""
+        until = _now() + JOURNAL_PATIENCE_S
+        while True:
+            try:
+                await self._started()
+                return
+            except PeerGone as gone:
+                if not isinstance(gone.__cause__, Unavailable) or _now() > until:
+                    raise
+            await asyncio.sleep(REVIVE_S)
 
     async def revive(self) -> None:
         """Build and start the object, however long what it needs is away."""

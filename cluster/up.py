@@ -69,8 +69,7 @@ class Postray:
         progress("ray")
         placements = place(launch.nodes(), self._settings)
         secret = secret_key(self._settings.secret, self._data_dir)
-        self._bootstrap(dsn, secret)
-        asyncio.run(self._put_in_force(dsn, Vault(secret), files))
+        asyncio.run(self._prepare(dsn, Vault(secret), files))
         contexts = [
             Context(
                 name=placement.name,
@@ -146,25 +145,21 @@ class Postray:
         asyncio.run(migrate(dsn))
         return dsn
 
-    def _bootstrap(self, dsn: str, secret: str) -> None:
-        # By name: this module starts the packages above it, and must not import them.
-        ensure_demo = import_module("actors.demo").ensure_demo
-        try:
-            self.demo_key = asyncio.run(ensure_demo(dsn, secret, self._data_dir))
-        except WrongKey as error:
-            raise DidNotStart(str(error)) from error
-
     def _policy_files(self) -> PolicyFiles:
         try:
             return read_files(self._settings.delivery)
         except BadPolicies as error:
             raise DidNotStart(str(error)) from error
 
-    async def _put_in_force(self, dsn: str, vault: Vault, files: PolicyFiles) -> None:
-        """Before any actor starts, so that none of them sends by other rules than these."""
-        journal = Journal(dsn, application="up", connections=1)
+    async def _prepare(self, dsn: str, vault: Vault, files: PolicyFiles) -> None:
+        """What actors find in the journal: the demo tenant, and the policies, so that none of them sends by others."""
+        # By name: this module starts the packages above it, and must not import them.
+        ensure_demo = import_module("actors.demo").ensure_demo
+        # As patient as before: Ray took its time to start, and the journal may have gone meanwhile.
+        journal = Journal(dsn, application="up", connections=1, patience_s=REACHABLE_S)
         await journal.open()
         try:
+            self.demo_key = await ensure_demo(journal, vault, self._data_dir)
             version = await put_in_force(journal, vault, self._settings.delivery, files.shaping, files.routing)
         except WrongKey as error:
             raise DidNotStart(str(error)) from error

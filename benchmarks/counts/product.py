@@ -30,10 +30,10 @@ from benchmarks.counts.smtp_dialogue import Flights
 from cluster.context import Context, Links
 from cluster.embedded import EmbeddedPostgres
 from cluster.journal.database import QUERIES
-from cluster.journal.store import migrate
+from cluster.journal.store import Journal, migrate
 from cluster.ports import ANY_PORT, HeldPort
 from cluster.settings import DeliverySettings, HttpSettings, Settings, SmtpSettings
-from cluster.vault import secret_key
+from cluster.vault import Vault, secret_key
 
 API, DELIVERY, SCHEDULER = "api-0-0", "delivery-0-0", "scheduler"
 LONG_S = 3600.0
@@ -105,7 +105,7 @@ async def running(connections: int, window: int) -> AsyncIterator[Product]:
         secret = secret_key("", directory)
         product = Product(
             url=f"http://{settings.http.bind}",
-            key=await ensure_demo(dsn, secret, directory),
+            key=await _demo_key(dsn, secret, directory),
             journal=journal,
             host=host,
             flights=flights,
@@ -126,6 +126,15 @@ async def running(connections: int, window: int) -> AsyncIterator[Product]:
         )
         await _start(product, context, stack)
         yield product
+
+
+async def _demo_key(dsn: str, secret: str, directory: Path) -> str:
+    journal = Journal(dsn, application="up", connections=1)
+    await journal.open()
+    try:
+        return await ensure_demo(journal, Vault(secret), directory)
+    finally:
+        await journal.close()
 
 
 def _settings(bind: str, relay: str, connections: int, window: int) -> Settings:

@@ -14,6 +14,10 @@ OUTAGES = {8: signal.SIGINT, 24: signal.SIGKILL}
 """How Postgres ends before which part of a batch is sent."""
 
 
+AWAY_S = 6.0
+"""Longer than anybody waits for a connection."""
+
+
 async def test_postgres_goes_away_and_comes_back_and_that_twice(postray: RunningPostray, client: Client) -> None:
     batch_id = (await client.api.post("/v3/mail/batch")).json()["batch_id"]
     promised = 0
@@ -44,6 +48,26 @@ async def test_postgres_goes_away_and_comes_back_and_that_twice(postray: Running
 
 def postmaster(data_dir: Path) -> int:
     return int((data_dir / "postgres" / "postmaster.pid").read_text().splitlines()[0])
+
+
+async def test_a_journal_that_goes_away_while_postray_starts_is_waited_for(tmp_path: Path) -> None:
+    postray = RunningPostray(tmp_path)
+    starting = asyncio.create_task(asyncio.to_thread(postray.start))
+    while "✓ ray" not in postray.output:
+        assert not starting.done()
+        await asyncio.sleep(0.02)
+    os.kill(postmaster(tmp_path), signal.SIGSTOP)
+    try:
+        await asyncio.sleep(AWAY_S)
+        assert not starting.done()
+    finally:
+        os.kill(postmaster(tmp_path), signal.SIGCONT)
+    await starting
+    client = Client(postray)
+    (message_id,) = await client.send()
+    await client.until(f"/v3/messages/{message_id}", lambda m: m["status"] == "delivered", within_s=20)
+    await client.close()
+    postray.stop()
 
 
 async def test_when_ray_dies_up_ends_and_the_next_goes_on(tmp_path: Path) -> None:
