@@ -18,6 +18,7 @@ import dns.rdatatype
 import dns.resolver
 from msgspec import Struct
 
+from actors.delivery.gate import Gate
 from actors.delivery.remembered import Remembered
 from cluster.policy.dane import NoTlsa, SecureTlsa, Tlsa, TlsaLookup, UnknownTlsa
 from cluster.policy.tls_policy import MxSecurity
@@ -66,7 +67,7 @@ class TlsaLookups:
         self._dns.flags = dns.flags.RD | dns.flags.AD
         self._dns.timeout = settings.timeout_s
         self._dns.lifetime = settings.timeout_s * settings.tries * max(1, len(self._dns.nameservers))
-        self._turns = asyncio.Semaphore(QUESTIONS_AT_ONCE)
+        self._gate = Gate(QUESTIONS_AT_ONCE)
         self._mx: Remembered[str, MxSecurity] = Remembered(entries, clock)
         self._hosts: Remembered[tuple[str, int], TlsaLookup] = Remembered(entries, clock)
         self._asking: dict[object, asyncio.Task[Any]] = {}
@@ -143,7 +144,7 @@ class TlsaLookups:
 
     async def _ask(self, name: str, record_type: str) -> _Answer | _NoAnswer:
         try:
-            async with self._turns:
+            async with self._gate:
                 answer = await self._dns.resolve(
                     dns.name.from_text(name), record_type, raise_on_no_answer=False, search=False
                 )

@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 from msgspec import Struct
 
+from actors.delivery.gate import Gate
 from actors.delivery.policy_fetch import PolicyServers
 from actors.delivery.remembered import Remembered
 from actors.delivery.resolver import Resolver
@@ -55,7 +56,7 @@ class StsPolicies:
         # Apart, so that the many domains without a policy do not drive out the few with one.
         self._without: Remembered[str, bool] = Remembered(entries, clock)
         self._looking: dict[str, asyncio.Task[StsPolicy | None]] = {}
-        self._turns = asyncio.Semaphore(FETCHES_AT_ONCE)
+        self._gate = Gate(FETCHES_AT_ONCE)
 
     async def of_domain(self, domain: str) -> StsPolicy | None:
         """The policy in force; None when there is none, or none can be had."""
@@ -106,7 +107,7 @@ class StsPolicies:
         elif published is None:
             self._without.put(name, True, LOOK_S)
             return None
-        async with self._turns:
+        async with self._gate:
             fetched = await self._servers.fetch(name)
         if isinstance(fetched, TlsFault):
             log.info("no policy domain=%s failure=%s reason=%s", name, fetched.failure, fetched.reason)

@@ -13,6 +13,7 @@ from typing import Literal
 import aiodns
 import pycares
 
+from actors.delivery.gate import Gate
 from cluster.policy import mx
 from cluster.settings import DnsSettings
 
@@ -64,7 +65,7 @@ class Resolver:
         self._stale_s = settings.stale_s
         self._cache: OrderedDict[_Key, mx.Remembered] = OrderedDict()
         self._asking: dict[_Key, asyncio.Task[mx.Lookup]] = {}
-        self._turns = asyncio.Semaphore(settings.lookups_at_once)
+        self._gate = Gate(settings.lookups_at_once)
         self._dns = _Channels(settings)
 
     async def resolve(self, domain: str) -> mx.Route:
@@ -123,7 +124,7 @@ class Resolver:
 
     async def _ask(self, key: _Key) -> mx.Lookup:
         try:
-            async with self._turns:
+            async with self._gate:
                 lookup, ttls = await self._query(key)
         finally:
             del self._asking[key]
@@ -167,6 +168,8 @@ class _Channels:
 
     def __init__(self, settings: DnsSettings) -> None:
         self._settings = settings
+        self._loop = asyncio.get_running_loop()
+        self._patience_s = settings.timeout_s * settings.tries
         self._under_way: dict[aiodns.DNSResolver, int] = {}
         self._questions = 0
         self._channel = self._open()
@@ -179,10 +182,13 @@ class _Channels:
         channel = self._channel
         self._questions += 1
         self._under_way[channel] += 1
+        answer = channel.query_dns(name, record_type)
+        # For each question asyncio.timeout would cost as much as asking it.
+        timer = self._loop.call_later(self._patience_s, _give_up, answer)
         try:
-            async with asyncio.timeout(self._settings.timeout_s * self._settings.tries):
-                return await channel.query_dns(name, record_type)
+            return await answer
         finally:
+            timer.cancel()
             self._under_way[channel] -= 1
             if channel is not self._channel:
                 await self._close_if_idle(channel)
@@ -206,6 +212,11 @@ class _Channels:
         if self._under_way[channel] == 0:
             del self._under_way[channel]
             await channel.close()
+
+
+def _give_up(answer: asyncio.Future[pycares.DNSResult]) -> None:
+    if not answer.done():
+        answer.set_exception(TimeoutError())
 
 
 def _lookup_of_error(error: aiodns.error.DNSError) -> mx.Lookup:

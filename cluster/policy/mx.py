@@ -37,7 +37,8 @@ STALE_PATIENCE_S = 1.8
 """RFC 8767 §5: whoever has an old answer waits no longer than this for a new one."""
 
 # RFC 1035 §2.3.4; underscores, which no host name may hold, are found in MX records all the same.
-_LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?")
+_LABEL = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
+_NAME = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
 _MAX_NAME = 253
 
 _Address = IPv4Address | IPv6Address
@@ -142,6 +143,8 @@ class Family(StrEnum):
 
 
 def is_address(name: str) -> bool:
+    if ":" not in name and not name[-1:].isdigit():
+        return False  # most names: nine in ten of the time that the parser takes to say so
     try:
         ipaddress.ip_address(name)
     except ValueError:
@@ -159,7 +162,7 @@ def lookup_name(domain: str) -> str | Unroutable:
             name = idna.encode(name, uts46=True).decode("ascii")
         except idna.IDNAError:
             return Unroutable(NoMail.BAD_NAME, domain)
-    if len(name) > _MAX_NAME or not all(_LABEL.fullmatch(label) for label in name.split(".")):
+    if len(name) > _MAX_NAME or not _NAME.fullmatch(name):
         return Unroutable(NoMail.BAD_NAME, domain)
     return name
 

@@ -1,0 +1,91 @@
+"""At most so many at a time, in the order of coming, whoever gives up meanwhile."""
+
+import asyncio
+
+from actors.delivery.gate import Gate
+
+
+class Guests:
+    """Each stays until it is told to go."""
+
+    def __init__(self, at_once: int) -> None:
+        self.gate = Gate(at_once)
+        self.inside: list[int] = []
+        self._leave: dict[int, asyncio.Event] = {}
+
+    def comes(self, number: int) -> asyncio.Task[None]:
+        self._leave[number] = asyncio.Event()
+        return asyncio.create_task(self._visit(number))
+
+    async def goes(self, number: int) -> None:
+        self._leave[number].set()
+        await settle()
+
+    async def _visit(self, number: int) -> None:
+        async with self.gate:
+            self.inside.append(number)
+            try:
+                await self._leave[number].wait()
+            finally:
+                self.inside.remove(number)
+
+
+async def settle() -> None:
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
+async def test_no_more_than_there_are_places_and_first_come_first_served() -> None:
+    guests = Guests(2)
+    tasks = [guests.comes(number) for number in range(5)]
+    await settle()
+    assert guests.inside == [0, 1]
+    await guests.goes(1)
+    assert guests.inside == [0, 2]
+    await guests.goes(0)
+    await guests.goes(2)
+    assert guests.inside == [3, 4]
+    await guests.goes(3)
+    await guests.goes(4)
+    await asyncio.gather(*tasks)
+    later = guests.comes(5)
+    await settle()
+    assert guests.inside == [5]
+    await guests.goes(5)
+    await later
+
+
+async def test_who_gives_up_while_waiting_takes_no_place() -> None:
+    guests = Guests(1)
+    first, second, third = (guests.comes(number) for number in range(3))
+    await settle()
+    second.cancel()
+    await settle()
+    await guests.goes(0)
+    assert guests.inside == [2]
+    await guests.goes(2)
+    await asyncio.gather(first, second, third, return_exceptions=True)
+
+
+async def test_a_place_given_to_somebody_who_is_cancelled_at_that_moment_is_passed_on() -> None:
+    guests = Guests(1)
+    first, second, third = (guests.comes(number) for number in range(3))
+    await settle()
+    guests._leave[0].set()
+    await asyncio.sleep(0)  # the first has been told, and is about to hand its place to the second
+    first_done = asyncio.create_task(asyncio.wait([first]))
+    second.cancel()
+    await settle()
+    assert guests.inside == [2]
+    await guests.goes(2)
+    await asyncio.gather(first, second, third, first_done, return_exceptions=True)
+
+
+async def test_an_error_inside_gives_the_place_back() -> None:
+    gate = Gate(1)
+    for _ in range(2):
+        try:
+            async with gate:
+                raise ValueError
+        except ValueError:
+            pass
