@@ -2,7 +2,8 @@
 
 The code is the product's own, called as its actors call it, with batches of their sizes; the journal and ClickHouse are
 real, the sink is another process. CPU is this process's with all its threads, and Postgres's where a step uses it. What
-is not in it: HTTP, Ray's calls between processes, the scheduler, and what the sink spends.
+is not in it: HTTP, Ray's calls between processes, the scheduler, waiting at a site and its pool, and what the sink
+spends.
 """
 
 import asyncio
@@ -21,12 +22,16 @@ from msgspec import Meta, Struct
 from actors.compose.dkim import Signer, generate_rsa_key, load_private_key
 from actors.compose.message import draft_message, finish
 from actors.compose.mime import Skeleton, compile_content
+from actors.delivery.carrier import hop_of
 from actors.delivery.composing import SLICE
 from actors.delivery.envelope import Envelope
-from actors.delivery.smtp import SmtpConnection
+from actors.delivery.job import Hop, Job
+from actors.delivery.ledger import Ledger
+from actors.delivery.outcomes import Circumstances, Told, tell, utc_now, verdicts_of
+from actors.delivery.smtp import SmtpConnection, TransactionResult
 from actors.dispatch import decode_offer
 from analytics.client import ClickHouse
-from analytics.events import Delivered, Event, decode_batch, encode_batch
+from analytics.events import Delivered, decode_batch, encode_batch
 from analytics.rows import columns
 from api.conversion import new_request
 from api.mail_request import MailSend
@@ -41,8 +46,7 @@ from benchmarks.sink import SinkOptions, Writing
 from benchmarks.sink_log import Receipt, Tail
 from benchmarks.sink_process import SinkProcess
 from cluster.embedded import EmbeddedPostgres
-from cluster.ids import new_id
-from cluster.journal.records import Claimed, NewRequest, Outcome, Waiting, decode_content, decode_personal
+from cluster.journal.records import Claimed, NewRequest, Waiting, decode_content, decode_personal
 from cluster.journal.store import Journal, migrate
 from cluster.policy.lifecycle import Status
 from cluster.settings import ClickHouseSettings, SmtpSettings, host_port
@@ -54,15 +58,17 @@ CLAIM = "claim"
 COMPOSE = "render, MIME"
 SIGN = "DKIM"
 SEND = "transaction"
+JUDGE = "verdict, ledger"
 OUTCOME = "outcome commit"
 RECORD = "recorder"
 SUM = "sum"
-STAGES = (DECODE, COMMIT, DISPATCH, CLAIM, COMPOSE, SIGN, SEND, OUTCOME, RECORD)
+STAGES = (DECODE, COMMIT, DISPATCH, CLAIM, COMPOSE, SIGN, SEND, JUDGE, OUTCOME, RECORD)
 
 CLAIMED_AT_ONCE = 64
 OUTCOMES_AT_ONCE = 500
 OFFERED_AT_ONCE = 1000
 LEASE_S = 600.0
+RETRIES_S = (300.0,)
 SENDER = "bench@mail.example.com"
 WRITTEN_S = 0.5
 """After this the sink has written its log."""
@@ -80,11 +86,12 @@ class Options(Struct, frozen=True, kw_only=True):
     connections: Annotated[int, Meta(ge=1, le=200, description="SMTP connections to the sink.")] = 20
 
 
-class Made(Struct, frozen=True):
-    """A message ready for its transaction."""
+class Sent(Struct, frozen=True):
+    """A message, and what its host said."""
 
-    delivery: Claimed
-    data: bytes
+    job: Job
+    hop: Hop
+    result: TransactionResult
 
 
 class Stages:
@@ -93,7 +100,8 @@ class Stages:
     name = "stages"
     title = "CPU a message, stage by stage"
     notes = (
-        "Not in it: HTTP, Ray's calls, the scheduler, the sink. The sum is what one core would need for a message.",
+        "Not in it: HTTP, Ray's calls, the scheduler, a message's wait at its site, the sink. The sum is what one core "
+        "would need for a message.",
         "Messages are counted at the sink, by their ids.",
     )
 
@@ -123,6 +131,9 @@ class Stages:
         self._clickhouse = await to_its_end(ClickHouse.open, ClickHouseSettings(), directory)
         self._stack.callback(self._clickhouse.close)
         self._clickhouse.migrate()
+        self._ledger = Ledger(directory / "ledger")
+        self._ledger.unsettled()
+        self._stack.callback(self._ledger.close)
         sink = SinkProcess(directory / "sink", SinkOptions(writing=Writing.SOON))
         self._stack.callback(sink.stop)
         await self._connect(await to_its_end(sink.start))
@@ -159,11 +170,13 @@ class Stages:
         waiting = self._dispatch(requests, clock)
         tell("delivery", 0.3)
         claimed = await self._claim(waiting, clock)
-        made = self._compose(claimed, requests, clock)
+        jobs = self._compose(claimed, requests, clock)
         with clock.running(SEND):
-            await self._send_all(made)
+            sent = await self._send_all(jobs)
         tell("outcomes", 0.8)
-        batches = await self._commit(made, clock)
+        with clock.running(JUDGE):
+            told = self._judge(sent)
+        batches = await self._commit(told, clock)
         with clock.running(RECORD):
             self._clickhouse.insert(columns([event for batch in batches for event in decode_batch(batch)]))
         await asyncio.sleep(WRITTEN_S)
@@ -172,8 +185,8 @@ class Stages:
         return Repeat(
             figures=figures | {SUM: sum(figures.values())},
             seconds=round(time.monotonic() - began, 3),
-            promised=len(made),
-            counted=len(counted & {one.delivery.message_id for one in made}),
+            promised=len(jobs),
+            counted=len(counted & {delivery.message_id for job in jobs for delivery in job.deliveries}),
         )
 
     # The stages
@@ -211,33 +224,52 @@ class Stages:
                 claimed += await self._journal.claim(some, owner=self._epoch, lease_s=LEASE_S)
         return claimed
 
-    def _compose(self, claimed: Sequence[Claimed], requests: Sequence[NewRequest], clock: "Clock") -> list[Made]:
+    def _compose(self, claimed: Sequence[Claimed], requests: Sequence[NewRequest], clock: "Clock") -> list[Job]:
         """Twice, without and with a signature: the difference is what signing costs."""
         with clock.running(COMPOSE):
             skeletons = {request.id: compile_content(decode_content(request.content), {}) for request in requests}
             _composed(claimed, skeletons, None)
         with clock.running(SIGN):
-            made = _composed(claimed, skeletons, self._signer)
+            jobs = _composed(claimed, skeletons, self._signer)
         clock.took_s[SIGN] -= clock.took_s[COMPOSE]
-        return made
+        return jobs
 
-    async def _send_all(self, made: Sequence[Made]) -> None:
-        left = iter(made)
-        await asyncio.gather(*(self._send(connection, left) for connection in self._connections))
+    async def _send_all(self, jobs: Sequence[Job]) -> list[Sent]:
+        left, sent = iter(jobs), list[Sent]()
+        await asyncio.gather(*(self._send(connection, left, sent) for connection in self._connections))
+        return sent
 
-    async def _send(self, connection: SmtpConnection, left: Iterator[Made]) -> None:
-        for one in left:
-            result = await connection.send(Envelope(SENDER, (one.delivery.recipient,)), one.data)
+    async def _send(self, connection: SmtpConnection, left: Iterator[Job], sent: list[Sent]) -> None:
+        for job in left:
+            result = await connection.send(job.envelope, job.data)
             assert result.final is not None and result.final.positive
+            sent.append(Sent(job, hop_of(connection), result))
 
-    async def _commit(self, made: Sequence[Made], clock: "Clock") -> list[bytes]:
+    def _judge(self, sent: Sequence[Sent]) -> list[Told]:
+        """Each by itself, and what was accepted into the ledger at once."""
+        told: list[Told] = []
+        for one in sent:
+            verdicts = verdicts_of(one.job, one.result)
+            circumstances = Circumstances(
+                now=utc_now(),
+                jitter=0.0,
+                site="example.org",
+                accepted_status=Status.DELIVERED,
+                retry_schedule_s=RETRIES_S,
+            )
+            found = tell(one.job, one.hop, verdicts, round(one.result.duration * 1000), circumstances)
+            self._ledger.append([(outcome, event) for outcome, event in found if isinstance(event, Delivered)])
+            told += found
+        return told
+
+    async def _commit(self, told: Sequence[Told], clock: "Clock") -> list[bytes]:
         """Returns the encoded events."""
         batches = []
         with clock.running(OUTCOME):
-            for some in _in_turn(made, OUTCOMES_AT_ONCE):
-                events = encode_batch([_event(one.delivery) for one in some])
-                outcomes = [_outcome(one.delivery) for one in some]
-                await self._journal.commit_outcomes(outcomes, owner=self._epoch, events=events)
+            for some in _in_turn(told, OUTCOMES_AT_ONCE):
+                events = encode_batch([event for _, event in some])
+                await self._journal.commit_outcomes([o for o, _ in some], owner=self._epoch, events=events)
+                self._ledger.settle(len(some))
                 batches.append(events)
         return batches
 
@@ -274,8 +306,8 @@ def _in_turn(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
         yield items[start : start + size]
 
 
-def _composed(claimed: Sequence[Claimed], skeletons: Mapping[str, Skeleton], signer: Signer | None) -> list[Made]:
-    made: list[Made] = []
+def _composed(claimed: Sequence[Claimed], skeletons: Mapping[str, Skeleton], signer: Signer | None) -> list[Job]:
+    jobs: list[Job] = []
     for some in _in_turn(claimed, SLICE):
         drafts = [
             draft_message(
@@ -289,34 +321,13 @@ def _composed(claimed: Sequence[Claimed], skeletons: Mapping[str, Skeleton], sig
             for delivery in some
         ]
         wires = finish(drafts)
-        made += (Made(delivery, wire.data) for delivery, wire in zip(some, wires, strict=True))
-    return made
-
-
-def _outcome(delivery: Claimed) -> Outcome:
-    return Outcome(
-        tenant_id=delivery.tenant_id,
-        message_id=delivery.message_id,
-        recipient_no=delivery.recipient_no,
-        status=Status.DELIVERED,
-        alone=delivery.alone,
-    )
-
-
-def _event(delivery: Claimed) -> Event:
-    return Delivered(
-        id=new_id("evt_"),
-        at=time.time(),
-        tenant_id=delivery.tenant_id,
-        message_id=delivery.message_id,
-        recipient=delivery.recipient,
-        batch_id=delivery.batch_id,
-        attempt=delivery.attempts,
-        site="example.org",
-        mx_host="sink.test",
-        mx_ip="127.0.0.1",
-        tls_version="TLSv1.3",
-        tls_cipher="TLS_AES_256_GCM_SHA384",
-        smtp_response="2.0.0 message taken",
-        duration_ms=5,
-    )
+        jobs += (
+            Job(
+                deliveries=(delivery,),
+                envelope=Envelope(SENDER, (delivery.recipient,), envelope_id=delivery.message_id),
+                data=wire.data,
+                categories=(),
+            )
+            for delivery, wire in zip(some, wires, strict=True)
+        )
+    return jobs
