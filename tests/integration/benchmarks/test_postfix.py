@@ -71,10 +71,11 @@ async def test_mail_arrives_signed_over_tls_and_nothing_is_left(directory: Path)
     mail = letters(Mail(Shape()).body(range(1, 21)))
     try:
         await asyncio.to_thread(postfix.start)
-        assert {"postfix master", "postfix qmgr", "opendkim"} <= set(postfix.parts())
         accepted = await submit(postfix.address, mail, clients=2)
         async with asyncio.timeout(ARRIVED_S):
             envelopes = [await arrived.get() for _ in mail]
+        # Some of its processes are there only when there was something to do.
+        assert {"postfix master", "postfix qmgr", "opendkim"} <= set(postfix.parts())
         assert await asyncio.to_thread(postfix.wait_until_empty, ARRIVED_S), postfix.said()
         record = record_text(public_value(plan)).encode()
     finally:
