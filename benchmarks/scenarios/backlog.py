@@ -28,7 +28,7 @@ from benchmarks.world import World, relayed
 from cluster.embedded import EmbeddedPostgres
 from cluster.journal.records import Address, Content, Part, Personal, encode
 
-LEAD_S = 20.0
+LEAD_S = 30.0
 """What falls due later begins this long after it is written: postray must be up by then."""
 SETTLED_S = 3.0
 """The lateness of the first seconds is not counted: connections are still being opened."""
