@@ -39,7 +39,8 @@ def machine() -> dict[str, Any]:
 
 def _processor() -> str:
     """Its maker's name for it, and whether it makes signatures several at a time."""
-    lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    told = Path("/proc/cpuinfo")  # of Linux
+    lines = told.read_text(encoding="utf-8").splitlines() if told.exists() else []
     model = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "unknown")
     return model if why_one_at_a_time() else f"{model}, signing eight at a time"
 

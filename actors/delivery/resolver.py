@@ -181,10 +181,10 @@ class _Channels:
             await self._close_if_idle(former)
         channel = self._channel
         self._questions += 1
-        self._under_way[channel] += 1
         answer = channel.query_dns(name, record_type)
         # For each question asyncio.timeout would cost as much as asking it.
         timer = self._loop.call_later(self._patience_s, _give_up, answer)
+        self._under_way[channel] += 1
         try:
             return await answer
         finally:

@@ -17,6 +17,7 @@ from litestar.params import JSONBody
 from litestar.types import Guard
 from msgspec import Struct
 
+from actors.delivery.gate import Gate
 from api.addresses import a_labels
 from api.admin.access import SECURITY
 from api.body import TypedBody
@@ -134,7 +135,7 @@ class Bouncing:
         return ended
 
     async def _of_site(self, queued: Sequence[Queued], site: str) -> list[Queued]:
-        gate = asyncio.Semaphore(LOOKUPS_AT_ONCE)
+        gate = Gate(LOOKUPS_AT_ONCE)
 
         async def look(domain: str) -> str:
             async with gate:
