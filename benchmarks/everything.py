@@ -60,8 +60,8 @@ def everything(quick: bool, repeats: int, only: tuple[str, ...], folder: Path | 
     is a scenario for which something is missing on this machine.
     """
     console = report.console()
-    share = max(LEAST, min(1.0, YARDSTICK_US / signature_us()))
-    if quick and share < 1:
+    share = max(LEAST, min(1.0, YARDSTICK_US / signature_us())) if quick else 1.0
+    if share < 1:
         console.print(
             f"The machine is slower than that of the targets: amounts are {share:.0%} of what is quick there."
         )

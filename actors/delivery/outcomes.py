@@ -259,7 +259,7 @@ class Committer:
 
     def add(self, told: list[Told]) -> None:
         """Write down what was accepted, and commit all of it soon. To be called before anything else is done."""
-        if accepted := _accepted(told):
+        if accepted := accepted_of(told):
             self._ledger.append(accepted)
         self._keys.update(map(_key, told))
         self._told += told
@@ -296,7 +296,7 @@ class Committer:
                 log.error("outcomes rejected outcomes=%d reason=%r", len(batch), error.reason)
                 await self._commit_rejected(batch)
                 return
-        self._ledger.settle(len(_accepted(batch)))
+        self._ledger.settle(len(accepted_of(batch)))
         self._keys.difference_update(map(_key, batch))
 
     async def _commit_rejected(self, batch: list[Told]) -> None:
@@ -318,7 +318,8 @@ class Committer:
             self._keys.discard(_key(batch[0]))
 
 
-def _accepted(told: list[Told]) -> list[Entry]:
+def accepted_of(told: list[Told]) -> list[Entry]:
+    """What of it is for the ledger."""
     return [(outcome, event) for outcome, event in told if isinstance(event, Delivered)]
 
 

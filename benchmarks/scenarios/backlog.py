@@ -18,13 +18,12 @@ from msgspec import Meta
 
 from benchmarks.blocking import to_its_end
 from benchmarks.phases import Tell
-from benchmarks.records import Better, Repeat, Usage
+from benchmarks.records import Better, Repeat
 from benchmarks.runner import Measure
 from benchmarks.scenarios.growth import largest_mb
-from benchmarks.scenarios.sending import COUNTED, Messages, WorldOptions, variables
+from benchmarks.scenarios.sending import COUNTED, Messages, Sending, WorldOptions
 from benchmarks.series import percentile, thinned, throughput
-from benchmarks.sink import SinkOptions, Writing
-from benchmarks.world import World, relayed
+from benchmarks.world import World
 from cluster.embedded import EmbeddedPostgres
 from cluster.journal.records import Address, Content, Part, Personal, encode
 
@@ -65,7 +64,7 @@ class Backlog:
 
     def __init__(self, options: BacklogOptions) -> None:
         self.settings = options
-        self._world: World | None = None
+        self._sending: Sending | None = None
 
     @property
     def measures(self) -> tuple[Measure, ...]:
@@ -81,19 +80,18 @@ class Backlog:
         """Nothing: each repeat starts anew."""
 
     async def close(self) -> None:
-        if self._world is not None:
-            await to_its_end(self._world.close)
-            self._world = None
+        if self._sending is not None:
+            await self._sending.close()
+            self._sending = None
 
     async def measure(self, share: float, tell: Tell) -> Repeat:
         options = self.settings
         messages, seconds = max(1, round(share * options.messages)), share * options.seconds
-        self._world = world = World(
-            lambda sink: variables(options, relayed(sink)), SinkOptions(delay_ms=options.delay_ms, writing=Writing.SOON)
-        )
+        self._sending = Sending(options)
         try:
             tell(f"{messages} messages are written", 0)
-            await to_its_end(world.open)  # its first life makes tenant and schema
+            await self._sending.open(tell)  # its first life makes tenant and schema
+            world = self._sending.world
             await to_its_end(world.postray.stop)
             first_due = await to_its_end(fill, world.postray.data_dir, messages, options.due_per_s)
             began = time.time()
@@ -123,29 +121,16 @@ class Backlog:
             figures |= {f"late p{p}": percentile(late_ms, p / 100) for p in (50, 99) if late_ms}
         else:
             figures["first delivery after up"] = first - began
-        return _repeat(figures, seconds, finished, at, world.arrivals.surplus, usage, first, late_ms)
-
-
-def _repeat(
-    figures: dict[str, float],
-    seconds: float,
-    finished: set[str],
-    at: Mapping[str, float],
-    copies: int,
-    usage: dict[str, Usage],
-    first: float,
-    late_ms: tuple[float, ...],
-) -> Repeat:
-    return Repeat(
-        figures=figures,
-        seconds=seconds,
-        promised=len(finished),
-        counted=len(finished & at.keys()),
-        copies=copies,
-        usage=usage,
-        throughput=throughput(at.values(), first),
-        latencies_ms={"from due to the sink": thinned(late_ms)} if late_ms else {},
-    )
+        return Repeat(
+            figures=figures,
+            seconds=seconds,
+            promised=len(finished),
+            counted=len(finished & at.keys()),
+            copies=world.arrivals.surplus,
+            usage=usage,
+            throughput=throughput(at.values(), first),
+            latencies_ms={"from due to the sink": thinned(late_ms)} if late_ms else {},
+        )
 
 
 def lateness_ms(at: Mapping[str, float], first_due: float, apart_s: float) -> tuple[float, ...]:

@@ -89,7 +89,7 @@ class Peers:
         self._target = TARGET if same and options.delay_ms == default.delay_ms else None
         self._mail = Mail(self._blast.shape)
         self._number = 1
-        self._port = HeldPort(ANY_PORT)
+        self._port: HeldPort | None = None
         self._world: World | None = None
         self._postfix: Postfix | None = None
 
@@ -107,11 +107,12 @@ class Peers:
         if (reason := lacking()) is not None:
             raise Missing(reason)
         sink = SinkOptions(delay_ms=self.settings.delay_ms, writing=Writing.SOON)
+        self._port = port = HeldPort(ANY_PORT)
         # Of this world only the sink is started: Postfix stands in postray's place.
         self._world = World(relayed, sink)
         plan = Plan(
             directory=self._world.directory / "postfix",
-            port=self._port.number,
+            port=port.number,
             sink=await to_its_end(self._world.sink.start),
             connections=self.settings.connections,
             clients=self.settings.postfix_clients,

@@ -52,8 +52,15 @@ class Sending:
 
     async def open(self, tell: Tell) -> None:
         sink = SinkOptions(delay_ms=self._options.delay_ms, writing=Writing.SOON)
-        self._world = World(lambda address: variables(self._options, self._route(address)), sink)
+        self._world = World(self._variables, sink)
         await to_its_end(self._world.open)
+
+    def _variables(self, sink: str) -> dict[str, str]:
+        return {
+            "POSTRAY_DELIVERY_CONNECTIONS_PER_SITE": str(self._options.connections),
+            "POSTRAY_DELIVERY_ACTORS_PER_NODE": str(self._options.actors),
+            **self._route(sink),
+        }
 
     async def close(self) -> None:
         if self._world is not None:
@@ -69,15 +76,6 @@ class Sending:
             numbers: Sequence[int] = list(itertools.islice(self._numbers, min(per_request, left)))
             left -= len(numbers)
             yield mail.body(numbers, send_at)
-
-
-def variables(options: WorldOptions, route: Mapping[str, str]) -> dict[str, str]:
-    """postray's settings as these options want them, ``route`` being those that bring the mail to the sink."""
-    return {
-        "POSTRAY_DELIVERY_CONNECTIONS_PER_SITE": str(options.connections),
-        "POSTRAY_DELIVERY_ACTORS_PER_NODE": str(options.actors),
-        **route,
-    }
 
 
 def product_cpu_s(usage: Mapping[str, Usage]) -> float:

@@ -27,11 +27,11 @@ from actors.delivery.composing import SLICE
 from actors.delivery.envelope import Envelope
 from actors.delivery.job import Hop, Job
 from actors.delivery.ledger import Ledger
-from actors.delivery.outcomes import Circumstances, Told, tell, utc_now, verdicts_of
+from actors.delivery.outcomes import Circumstances, Told, accepted_of, tell, utc_now, verdicts_of
 from actors.delivery.smtp import SmtpConnection, TransactionResult
 from actors.dispatch import decode_offer
 from analytics.client import ClickHouse
-from analytics.events import Delivered, decode_batch, encode_batch
+from analytics.events import decode_batch, encode_batch
 from analytics.rows import columns
 from api.conversion import new_request
 from api.mail_request import MailSend
@@ -258,7 +258,7 @@ class Stages:
                 retry_schedule_s=RETRIES_S,
             )
             found = tell(one.job, one.hop, verdicts, round(one.result.duration * 1000), circumstances)
-            self._ledger.append([(outcome, event) for outcome, event in found if isinstance(event, Delivered)])
+            self._ledger.append(accepted_of(found))
             told += found
         return told
 

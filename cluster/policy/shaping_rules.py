@@ -143,7 +143,7 @@ class Rule:
         self._tenant = selectors.get("tenant")
         self.is_for_tenants = self._tenant is not None
         self.fields = {
-            level: [key.field for key in KEYS if key.level is level and key.field in values] for level in Level
+            level: [key.field for key in KEYS if key.level is level and key.field in values] for level in LEVELS
         }
         """Which of ``Limits`` it sets, by their level."""
         self._separates = not self.is_for_tenants and bool(self.fields[Level.SITE])
@@ -155,9 +155,9 @@ class Rule:
     def levels(self, site: str, source: str, domain: str) -> tuple[Level, ...]:
         """What it may limit there: its keys of these levels hold. ``domain``: "" when no message's domain is in
         question."""
-        if (self.origin is Origin.SHIPPED and is_route(site)) or not (
-            self._source is None or self._source.matches(source)
-        ):
+        if self.origin is Origin.SHIPPED and is_route(site):
+            return ()
+        if self._source is not None and not self._source.matches(source):
             return ()
         if self._site is None and self._domain is None:
             return LEVELS

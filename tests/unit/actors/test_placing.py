@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import Counter
+from collections.abc import Sequence
 from typing import cast
 
 import pytest
@@ -116,13 +117,18 @@ async def test_preparing_learns_what_is_quick_and_leaves_what_is_not_to_itself()
     assert placer.known_or_own(to("one.example")) == Destination("a.mx.example,b.mx.example")
 
 
+def trickling(domains: Sequence[str]) -> Placer:
+    """Of a DNS that answers for one of these after the other, 0.07 s apart."""
+    dns = Dns(**{domain.replace(".", "_"): TWO_HOSTS for domain in domains})
+    dns.takes_s = {domain: 0.07 * n for n, domain in enumerate(domains)}
+    return World(dns).placer
+
+
 @in_virtual_time
 async def test_preparing_goes_on_while_answers_come() -> None:
     """Many domains at once are no slow name server: who gave up would send their mail to the wrong owners."""
     domains = [f"d{n}.example" for n in range(6)]
-    dns = Dns(**{domain.replace(".", "_"): TWO_HOSTS for domain in domains})
-    dns.takes_s = {domain: 0.07 * n for n, domain in enumerate(domains)}
-    placer = World(dns).placer
+    placer = trickling(domains)
     began = asyncio.get_running_loop().time()
     await placer.prepare([to(domain) for domain in (*domains, "slow.example")], patience_s=0.1)
     assert all(placer.known(to(domain)) for domain in domains)
@@ -132,9 +138,7 @@ async def test_preparing_goes_on_while_answers_come() -> None:
 @in_virtual_time
 async def test_preparing_ends_however_many_answers_come() -> None:
     domains = [f"d{n}.example" for n in range(100)]
-    dns = Dns(**{domain.replace(".", "_"): TWO_HOSTS for domain in domains})
-    dns.takes_s = {domain: 0.07 * n for n, domain in enumerate(domains)}
-    placer = World(dns).placer
+    placer = trickling(domains)
     began = asyncio.get_running_loop().time()
     await placer.prepare([to(domain) for domain in domains], patience_s=0.1)
     assert asyncio.get_running_loop().time() - began < 0.51
