@@ -4,13 +4,18 @@ BIN := .venv/bin
 # Installed once per change of the pins; the marker file carries the date.
 READY := .venv/.ready
 
-.PHONY: run test check format lock clean
+.PHONY: run test fuzz check format lock clean
 
 run: $(READY)
 	$(BIN)/postray up
 
 test: $(READY)
 	$(BIN)/pytest --numprocesses 2
+
+# The property tests alone, each with this many examples that no run had before.
+EXAMPLES ?= 5000
+fuzz: $(READY)
+	POSTRAY_FUZZ_EXAMPLES=$(EXAMPLES) $(BIN)/pytest --numprocesses 2 -m hypothesis
 
 check: $(READY)
 	$(BIN)/ruff format --check .

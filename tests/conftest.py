@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
+import hypothesis
 import psycopg
 import pytest
 from xdist.scheduler import LoadScopeScheduling
@@ -15,6 +16,20 @@ from cluster.embedded import EmbeddedPostgres
 from cluster.journal.store import Journal, migrate
 
 _numbers = itertools.count(1)
+
+# Property tests: a few examples in the suite, the same each time; many, and new ones each time, by `make fuzz`.
+FUZZ_EXAMPLES = os.environ.get("POSTRAY_FUZZ_EXAMPLES")
+_PROPERTY = hypothesis.settings(
+    deadline=None,  # machines differ, and so does what else they do
+    database=None,
+    max_examples=int(FUZZ_EXAMPLES or 30),
+    derandomize=FUZZ_EXAMPLES is None,
+    print_blob=True,
+    # A fixture that is shared by the examples of one test must not keep anything of them; our tests see to that.
+    suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture],
+)
+hypothesis.settings.register_profile("postray", _PROPERTY)
+hypothesis.settings.load_profile("postray")
 
 
 def pytest_configure(config: pytest.Config) -> None:
