@@ -14,6 +14,7 @@ from benchmarks.counts.command import counts
 from benchmarks.everything import everything
 from benchmarks.measuring import SCENARIOS, command, compare, plot, table
 from benchmarks.postray import DidNotStart
+from benchmarks.soak.command import soak
 
 LONGEST_S = 3600.0
 MOST_RATE = 2000.0
@@ -90,7 +91,7 @@ def chaos_table(records: tuple[Path, ...]) -> None:
 
 for _name in SCENARIOS:
     main.add_command(command(_name))
-for _command in (everything, compare, plot, table, counts):
+for _command in (everything, compare, plot, table, counts, soak):
     main.add_command(_command)
 
 if __name__ == "__main__":

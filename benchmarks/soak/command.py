@@ -1,0 +1,56 @@
+"""``python -m benchmarks soak``: whether anything grows under a steady load."""
+
+import asyncio
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+import uvloop
+
+from benchmarks import report as console_of
+from benchmarks.load import Refused
+from benchmarks.phases import Phases
+from benchmarks.postray import DidNotStart
+from benchmarks.soak import report
+from benchmarks.soak.record import Record
+from benchmarks.soak.scenario import Options, run
+from benchmarks.tuning import options
+
+FILE = click.Path(dir_okay=False, path_type=Path)
+FOLDER = click.Path(file_okay=False, path_type=Path)
+
+
+@click.command()
+@options(Options)
+@click.option("--json", "json_path", type=FILE, help="Write the record there.")
+@click.option("--plots", type=FOLDER, help="Draw PNG files into this folder.")
+def soak(json_path: Path | None, plots: Path | None, **told: Any) -> None:
+    """Send single messages at a steady rate, and see whether any process grows.
+
+    Each process is looked at every ten seconds. Exit 1 when, at the end, one holds more than 1.1 times the private
+    memory or the descriptors that it held in its tenth minute (of a run under twenty, in the middle), or when a message
+    was lost or came twice.
+    """
+    console = console_of.console()
+    try:
+        record = uvloop.run(run(msgspec.convert(told, Options), Phases(console)))
+    except asyncio.CancelledError:
+        console.print("interrupted; everything that was started has ended")
+        sys.exit(130)
+    except DidNotStart as error:
+        raise click.ClickException(f"postray did not start: {error}") from error
+    except Refused as refused:
+        raise click.ClickException(f"the load was refused: {refused}") from refused
+    report.show(console, record)
+    if json_path is not None:
+        _write(record, json_path)
+    if plots is not None:
+        report.draw(record, plots)
+    sys.exit(bool(record.broken))
+
+
+def _write(record: Record, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(msgspec.json.encode(record) + b"\n")

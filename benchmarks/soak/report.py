@@ -1,0 +1,82 @@
+"""A soak as a table on a console, and as pictures: what each process held over time."""
+
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from benchmarks.soak.record import ALL, Growth, Record
+
+DRAWN = 14
+"""Processes in a picture, the largest; the small ones lie on each other."""
+
+
+def show(console: Console, record: Record) -> None:
+    minute, end = record.settled_s / 60, record.looks[-1].at_s / 60 if record.looks else 0.0
+    table = Table(box=None, pad_edge=False)
+    table.add_column("process", no_wrap=True)
+    for title in (f"MiB, minute {minute:.0f}", f"{end:.0f}", "times", "MiB/min", "resident", "descriptors", "threads"):
+        table.add_column(title, justify="right", no_wrap=True)
+    table.add_column("")
+    for one in sorted(record.growth, key=lambda one: (one.name == ALL, -one.end.private)):
+        table.add_row(*_cells(one))
+    console.print(table)
+    console.print(
+        f"{record.promised:,} messages promised, {record.delivered:,} delivered, {record.lost} lost, "
+        f"{record.copies} more than once"
+    )
+    console.print("[dim]Memory is private; of all together it is proportional: shared pages are counted once.[/]")
+    for broken in record.broken:
+        console.print(f"[red]{broken}[/]")
+    if not record.broken:
+        console.print("[green]flat[/]")
+
+
+def _cells(one: Growth) -> tuple[str | Text, ...]:
+    settled, end = one.settled, one.end
+    sizes = (settled.proportional, end.proportional) if one.name == ALL else (settled.private, end.private)
+    return (
+        one.name,
+        *(f"{size:,.1f}" for size in sizes),
+        f"{one.ratio:.2f}",
+        f"{one.slope:+.2f}",
+        f"{settled.resident:,.0f} → {end.resident:,.0f}",
+        f"{settled.descriptors} → {end.descriptors}",
+        f"{settled.threads} → {end.threads}",
+        Text("grew: " + ", ".join(one.grew), "red") if one.grew else Text("flat", "green"),
+    )
+
+
+def draw(record: Record, folder: Path) -> list[Path]:
+    """Private memory and descriptors over time; returns the paths of the pictures."""
+    import matplotlib  # only where something is drawn
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    folder.mkdir(parents=True, exist_ok=True)
+    drawn = []
+    for quantity, label in (("private", "MiB of private memory"), ("descriptors", "descriptors")):
+        largest = sorted(
+            (one.name for one in record.growth if one.name != ALL),
+            key=lambda name: -max(getattr(look.held[name], quantity) for look in record.looks if name in look.held),
+        )[:DRAWN]
+        figure, axes = pyplot.subplots(figsize=(9.0, 5.0), dpi=120, layout="constrained")
+        for name in largest:
+            points = [
+                (look.at_s / 60, getattr(look.held[name], quantity)) for look in record.looks if name in look.held
+            ]
+            axes.plot([at for at, _ in points], [value for _, value in points], label=name, linewidth=1.0)
+        axes.axvline(record.settled_s / 60, color="grey", linewidth=0.6, linestyle=":")
+        axes.set_title(f"soak  {record.started_at}  {record.commit[:10]}", fontsize=9)
+        axes.set_xlabel("minutes")
+        axes.set_ylabel(label)
+        axes.set_ylim(bottom=0)
+        axes.grid(alpha=0.3)
+        axes.legend(fontsize=7, loc="center left", bbox_to_anchor=(1.0, 0.5))
+        path = folder / f"soak-{quantity}.png"
+        figure.savefig(path)
+        pyplot.close(figure)
+        drawn.append(path)
+    return drawn
