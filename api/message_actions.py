@@ -25,6 +25,7 @@ LONGEST_REASON = 1000
 NO_REASON = "Failed by request"
 
 TRANSACTION_UNDER_WAY = "An SMTP transaction may be under way; retry ignored"
+BATCH_CANCELLED = "The message's batch was cancelled; retry ignored"
 NOT_RETRIED = "Only messages that are stuck, failed or bounced are retried; retry ignored"
 NOT_FAILED = "Already finished; fail ignored"
 
@@ -88,8 +89,7 @@ class MessageActions:
         if row is None:
             raise NotFound("The message does not exist")
         change = await self._journal.retry(tenant_id, id, recipients(row.personal), self._lifetime_s)
-        refusal = TRANSACTION_UNDER_WAY if change and change.under_way else NOT_RETRIED
-        return _answer(id, change, "Re-queued for delivery", refusal)
+        return _answer(id, change, "Re-queued for delivery", _why_not_retried(change) if change else "")
 
     async def fail(
         self, request: ApiRequest, id: FromPath[str], data: JSONBody[FailRequest] = NO_BODY
@@ -103,6 +103,12 @@ class MessageActions:
         if is_id("msg_", id):
             change = await self._journal.fail(request.auth.tenant_id, id, reason, tell_dropped(reason))
         return _answer(id, change, "Marked as failed", NOT_FAILED)
+
+
+def _why_not_retried(change: Change) -> str:
+    if change.batch_cancelled:
+        return BATCH_CANCELLED
+    return TRANSACTION_UNDER_WAY if change.under_way else NOT_RETRIED
 
 
 def recipients(personal: bytes) -> tuple[Recipient, ...]:

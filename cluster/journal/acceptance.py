@@ -87,12 +87,6 @@ async def _scheduled(connection: AsyncConnection[Row], batch_ids: Collection[str
     return dict(await rows(connection, "scheduled_of", batch_ids=known))
 
 
-async def paused_batches(connection: AsyncConnection[Row], batch_ids: Collection[str | None]) -> set[str]:
-    """Those of the batches that are paused, and stay so (or not) until the transaction ends."""
-    scheduled = await _scheduled(connection, batch_ids)
-    return {batch_id for batch_id, status in scheduled.items() if status == "pause"}
-
-
 async def hold(connection: AsyncConnection[Row], deliveries: Sequence[Sequence[Any]]) -> int:
     """Put deliveries (message id, recipient number, …) of a paused batch aside."""
     return await execute(

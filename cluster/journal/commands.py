@@ -7,12 +7,13 @@ transaction of its own that waits for nobody.
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import cast
 
 from psycopg import AsyncConnection
 
-from cluster.journal.acceptance import hold, paused_batches, tally
+from cluster.journal.acceptance import hold, tally
 from cluster.journal.database import Database, Row, execute, rows
-from cluster.journal.records import Change, Ended, Recipient, Tell
+from cluster.journal.records import Change, Ended, Recipient, ScheduledStatus, Tell
 from cluster.policy.lifecycle import UNFINISHED, Status, fold
 
 PAGE = 2000
@@ -33,32 +34,34 @@ class Commands(Database):
         """Queue a message that is stuck, failed or bounced, once more; None when there is no such message.
 
         ``recipients`` are all of the message's, in order: of a finished message the journal has them only in its
-        encoded part. Not done while an SMTP transaction may be under way, nor in any other status.
+        encoded part. It undoes no other command: a send time still to come is kept, what belongs to a paused batch is
+        put aside with it. Not done in a cancelled batch, while an SMTP transaction may be under way, nor in any other
+        status.
         """
         async with self._transaction() as connection:
             key = {"tenant_id": tenant_id, "message_id": message_id}
             message = await rows(connection, "lock_message", **key)
             if not message:
                 return None
-            batch_id = message[0][0]
-            paused = await paused_batches(connection, {batch_id})
+            batch_id, _, accepted_at = message[0]
+            commanded = await _commanded(connection, batch_id, accepted_at)
             if states := await rows(connection, "lock_states", **key):
                 status = fold(Status(state) for _, _, state, _ in states)
                 if (under_way := any(busy for *_, busy in states)) or status is Status.QUEUED:
                     return Change(done=False, status=status, under_way=under_way)
+                if commanded == "cancel":
+                    return Change(done=False, status=status, batch_cancelled=True)
                 queued = await rows(connection, "requeue", lifetime_s=lifetime_s, **key)
             else:
                 at = datetime.now(UTC)
-                former = await rows(connection, "take_outcome", **key)
+                former = [] if commanded == "cancel" else await rows(connection, "take_outcome", **key)
                 if not former:
                     ((state,),) = await rows(connection, "status_of", **key)
-                    status = Status(state)
-                    # What has failed and may not be retried was in the middle of a transaction when it was failed.
-                    return Change(done=False, status=status, under_way=status is Status.FAILED)
-                queued = await _deliver_anew(connection, key, batch_id, recipients, former[0][1], lifetime_s)
+                    return _not_retried(Status(state), commanded)
+                queued = await _deliver_anew(connection, key, recipients, former[0][1], lifetime_s)
                 if batch_id is not None:
                     await tally(connection, self.shard, [(batch_id, former[0][0], -1)], at)
-            if batch_id in paused:
+            if commanded == "pause":
                 await hold(connection, queued)
         return Change(done=True, status=Status.QUEUED)
 
@@ -78,7 +81,7 @@ class Commands(Database):
                 return Change(done=False, status=Status(state))
             at = datetime.now(UTC)
             await execute(connection, "fail_message", at=at, error_message=reason, **key)
-            batch_id, categories = message[0]
+            batch_id, categories, _ = message[0]
             ended = [
                 Ended(tenant_id, message_id, recipient, batch_id, tuple(categories))
                 for _, recipient, state, _ in states
@@ -90,9 +93,16 @@ class Commands(Database):
         return Change(done=True, status=Status.FAILED)
 
     async def cancel_batch(self, tenant_id: str, batch_id: str, tell: Tell) -> int | None:
-        """Cancel every message of a batch none of whose recipients was claimed; how many, or None: no such batch."""
-        if not await self._rows("batch", tenant_id=tenant_id, batch_id=batch_id):
-            return None
+        """Cancel every message of a batch none of whose recipients was claimed, for good: none of what is in the batch
+        now is retried after this. How many, or None: no such batch."""
+        async with self._transaction() as connection:
+            # A retry that is under way ends first, so that what it has queued is found.
+            await execute(connection, "own_batch", batch_id=batch_id)
+            if not await execute(connection, "mark_cancelled", tenant_id=tenant_id, batch_id=batch_id):
+                return None
+        return await self._cancel_all(tenant_id, batch_id, tell)
+
+    async def _cancel_all(self, tenant_id: str, batch_id: str, tell: Tell) -> int:
         cancelled, after = 0, ""
         while True:
             async with self._transaction() as connection:
@@ -135,10 +145,28 @@ class Commands(Database):
         return len(whole), [row for row in page if row[0] in unclaimed]
 
 
+async def _commanded(
+    connection: AsyncConnection[Row], batch_id: str | None, accepted_at: datetime
+) -> ScheduledStatus | None:
+    """What holds for a message of a batch, and goes on to hold until the transaction ends."""
+    if batch_id is None:
+        return None
+    await execute(connection, "share_batches", batch_ids=[batch_id])
+    ((commanded,),) = await rows(connection, "commanded_of_batch", batch_id=batch_id, accepted_at=accepted_at)
+    return cast(ScheduledStatus | None, commanded)
+
+
+def _not_retried(status: Status, commanded: ScheduledStatus | None) -> Change:
+    """Why a finished message is not retried."""
+    if commanded == "cancel" and status in (Status.FAILED, Status.BOUNCED):
+        return Change(done=False, status=status, batch_cancelled=True)
+    # What has failed and may not be retried was in the middle of a transaction when it was failed.
+    return Change(done=False, status=status, under_way=status is Status.FAILED)
+
+
 async def _deliver_anew(
     connection: AsyncConnection[Row],
     key: dict[str, str],
-    batch_id: str | None,
     recipients: Sequence[Recipient],
     ends: Sequence[str] | None,
     lifetime_s: float,
@@ -149,7 +177,6 @@ async def _deliver_anew(
     made = await rows(
         connection,
         "deliver_anew",
-        batch_id=batch_id,
         recipients=[recipient.email for recipient in recipients],
         domains=[recipient.domain for recipient in recipients],
         statuses=[status.value for status in statuses],

@@ -419,7 +419,7 @@ SELECT name, epoch FROM delivery_actors WHERE seen_at <= now() - make_interval(s
 
 -- name: lock_message
 -- One message, for a decision about it: serialises with the fold and with other commands.
-SELECT m.batch_id, r.categories FROM messages m JOIN requests r ON r.id = m.request_id
+SELECT m.batch_id, r.categories, m.created_at FROM messages m JOIN requests r ON r.id = m.request_id
 WHERE m.tenant_id = %(tenant_id)s AND m.id = %(message_id)s FOR NO KEY UPDATE OF m
 
 -- name: lock_states
@@ -429,12 +429,15 @@ WHERE message_id = %(message_id)s AND tenant_id = %(tenant_id)s
 ORDER BY recipient_no FOR UPDATE
 
 -- name: requeue
--- processing | sending (its lease over) → queued, due now, with a new lifetime. Returns the deliveries.
-UPDATE deliveries
-SET status = 'queued', owner = NULL, lane = NULL, due_at = now(),
-    expires_at = now() + make_interval(secs => %(lifetime_s)s)
-WHERE message_id = %(message_id)s AND tenant_id = %(tenant_id)s AND status IN ('processing', 'sending')
-RETURNING message_id, recipient_no
+-- processing | sending (its lease over) → queued, due now, but not before its send time, with a new lifetime from then.
+-- Returns the deliveries.
+UPDATE deliveries AS d
+SET status = 'queued', owner = NULL, lane = NULL, due_at = greatest(now(), m.send_at),
+    expires_at = greatest(now(), m.send_at) + make_interval(secs => %(lifetime_s)s)
+FROM messages m
+WHERE m.tenant_id = %(tenant_id)s AND m.id = %(message_id)s
+    AND d.message_id = %(message_id)s AND d.tenant_id = %(tenant_id)s AND d.status IN ('processing', 'sending')
+RETURNING d.message_id, d.recipient_no
 
 -- name: take_outcome
 -- failed | bounced → unfinished: unless a transaction that was under way when it was failed may still be.
@@ -444,16 +447,17 @@ WHERE tenant_id = %(tenant_id)s AND message_id = %(message_id)s AND status IN ('
 RETURNING status::text, recipients::text[]
 
 -- name: deliver_anew
--- failed | bounced → queued, due now; recipients who had the message already stay finished, for the fold. Returns the
--- deliveries that are made.
+-- failed | bounced → queued, due now, but not before its send time; recipients who had the message already stay
+-- finished, for the fold. Returns the deliveries that are made.
 INSERT INTO deliveries (message_id, recipient_no, tenant_id, batch_id, domain, recipient, status, due_at, expires_at, alone,
     pool)
-SELECT %(message_id)s, k.number - 1, %(tenant_id)s, %(batch_id)s, k.domain, k.recipient, k.status::delivery_status,
-    CASE WHEN k.status = 'queued' THEN now() ELSE 'infinity' END, now() + make_interval(secs => %(lifetime_s)s),
-    %(alone)s, (SELECT r.pool FROM messages m JOIN requests r ON r.id = m.request_id
-        WHERE m.tenant_id = %(tenant_id)s AND m.id = %(message_id)s)
-FROM unnest(%(recipients)s::text[], %(domains)s::text[], %(statuses)s::text[])
+SELECT m.id, k.number - 1, m.tenant_id, m.batch_id, k.domain, k.recipient, k.status::delivery_status,
+    CASE WHEN k.status = 'queued' THEN greatest(now(), m.send_at) ELSE 'infinity' END,
+    greatest(now(), m.send_at) + make_interval(secs => %(lifetime_s)s), %(alone)s, r.pool
+FROM messages m JOIN requests r ON r.id = m.request_id
+CROSS JOIN unnest(%(recipients)s::text[], %(domains)s::text[], %(statuses)s::text[])
     WITH ORDINALITY AS k (recipient, domain, status, number)
+WHERE m.tenant_id = %(tenant_id)s AND m.id = %(message_id)s
 RETURNING message_id, recipient_no
 
 -- name: fail_message
@@ -510,6 +514,17 @@ SELECT pg_advisory_xact_lock(hashtextextended(%(batch_id)s::text, 0))
 
 -- name: scheduled_of
 SELECT batch_id, status FROM scheduled_sends WHERE batch_id = ANY (%(batch_ids)s::text[]) AND status <> 'resume'
+
+-- name: commanded_of_batch
+-- What holds for a message of a batch: 'pause', 'cancel', or nothing. A cancellation of what was in the batch
+-- (cancelled_at) holds for the messages that were in it.
+SELECT CASE WHEN s.status = 'cancel' OR b.cancelled_at >= %(accepted_at)s THEN 'cancel' ELSE s.status END
+FROM batches b LEFT JOIN scheduled_sends s ON s.batch_id = b.id AND s.status <> 'resume'
+WHERE b.id = %(batch_id)s
+
+-- name: mark_cancelled
+-- Remembers the cancellation of what is in a batch; nothing when the tenant has no such batch.
+UPDATE batches SET cancelled_at = clock_timestamp() WHERE id = %(batch_id)s AND tenant_id = %(tenant_id)s
 
 -- name: schedule
 -- A pause or cancellation, also again after one that is being forgotten; nothing when there is a different one.

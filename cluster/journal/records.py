@@ -258,6 +258,8 @@ class Change(Struct, frozen=True, kw_only=True):
     status: Status
     under_way: bool = False
     """It did not, because an SMTP transaction may be under way."""
+    batch_cancelled: bool = False
+    """It did not, because the message's batch is cancelled."""
 
 
 class Ended(Struct, frozen=True, array_like=True):

@@ -60,7 +60,7 @@ class ScheduledSends(Commands):
         while entry := await self._row("scheduled", batch_id=batch_id):
             status, changed_at = entry
             if status == "cancel":
-                await self.cancel_batch(tenant_id, batch_id, tell)
+                await self._cancel_all(tenant_id, batch_id, tell)
             elif status == "pause":
                 await self._hold_all(tenant_id, batch_id)
             else:

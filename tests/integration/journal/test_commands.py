@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from cluster.journal import commands
+from cluster.journal.operations import QueueFilter, QueueMark
 from cluster.journal.records import Change, Claimed, Ended, NewMessage, Outcome, Recipient, Waiting
 from cluster.journal.store import Journal
 from cluster.policy.lifecycle import Status
@@ -247,3 +248,104 @@ async def test_a_cancelled_message_is_gone_from_every_hand(journal: Journal) -> 
     assert await claim(journal, w) == []
     assert await status(journal, tenant, message) is Status.CANCELLED
     assert await retry(journal, tenant, message) == Change(done=False, status=Status.CANCELLED)
+
+
+# A retry undoes no other command
+
+
+async def after_an_hour(journal: Journal, tenant: str, at: datetime) -> bool:
+    """Whether the one thing that waits in the queue waits for ``at``, and for its lifetime from then."""
+    async with journal._connection() as connection:
+        cursor = await connection.execute("SELECT coalesce(paused_due_at, due_at), expires_at FROM deliveries")
+        ((due_at, expires_at),) = await cursor.fetchall()
+    return bool(due_at == at and expires_at == at + timedelta(seconds=LIFETIME_S))
+
+
+@pytest.mark.parametrize("paused", [False, True])
+async def test_a_retry_keeps_a_send_time_that_is_still_to_come(journal: Journal, paused: bool) -> None:
+    tenant = await a_tenant(journal)
+    batch = await journal.create_batch(tenant)
+    send_at = datetime.now(UTC) + timedelta(hours=1)
+    message = a_message(send_at=send_at)
+    await journal.accept([a_request(tenant, message, batch_id=batch)])
+    assert await fail(journal, tenant, message) == Change(done=True, status=Status.FAILED)
+    if paused:
+        await journal.schedule(tenant, batch, "pause", Told())
+    assert await retry(journal, tenant, message) == REQUEUED
+    assert await leased(journal, 1) == []
+    assert await after_an_hour(journal, tenant, send_at)
+    if paused:
+        await journal.reschedule(tenant, batch, "resume", Told())
+        assert await leased(journal, 1) == []
+        assert await after_an_hour(journal, tenant, send_at)
+
+
+async def test_a_stuck_message_keeps_its_send_time_too(journal: Journal) -> None:
+    tenant = await a_tenant(journal)
+    send_at = datetime.now(UTC) + timedelta(hours=1)
+    message = a_message(send_at=send_at)
+    await journal.accept([a_request(tenant, message)])
+    await claim(journal, *waiting(tenant, message), lease_s=0)
+    assert await retry(journal, tenant, message) == REQUEUED
+    assert await after_an_hour(journal, tenant, send_at)
+
+
+@pytest.mark.parametrize("ended", [Status.BOUNCED, Status.FAILED])
+@pytest.mark.parametrize("by", ["call", "schedule"])
+async def test_nothing_of_a_cancelled_batch_is_retried(journal: Journal, ended: Status, by: str) -> None:
+    tenant = await a_tenant(journal)
+    batch = await journal.create_batch(tenant)
+    message, stuck, fine, later = (a_message() for _ in range(4))
+    await journal.accept([a_request(tenant, message, stuck, fine, batch_id=batch)])
+    (w,), (held,), (well,) = waiting(tenant, message), waiting(tenant, stuck), waiting(tenant, fine)
+    await claim(journal, w, well)
+    await end(journal, w, ended)
+    await end(journal, well, Status.DELIVERED)
+    await claim(journal, held, lease_s=0)
+    if by == "call":
+        assert await journal.cancel_batch(tenant, batch, Told()) == 0
+    else:
+        await journal.schedule(tenant, batch, "cancel", Told())
+    assert await retry(journal, tenant, message) == Change(done=False, status=ended, batch_cancelled=True)
+    assert await retry(journal, tenant, stuck) == Change(done=False, status=Status.SENDING, batch_cancelled=True)
+    assert await retry(journal, tenant, fine) == Change(done=False, status=Status.DELIVERED)
+    assert await counts(journal, tenant, batch) == {ended.value: 1, "delivered": 1, "sending": 1}
+    if by == "schedule":
+        assert await journal.reschedule(tenant, batch, "resume", Told())  # the cancellation is forgotten
+        assert await retry(journal, tenant, message) == REQUEUED
+        return
+    # That one call was about what was in the batch then; what is accepted later is no part of it.
+    await journal.accept([a_request(tenant, later, batch_id=batch)])
+    (w,) = waiting(tenant, later)
+    await claim(journal, w)
+    await end(journal, w, ended)
+    assert await retry(journal, tenant, later) == REQUEUED
+
+
+async def test_a_retry_against_the_cancellation_of_its_batch_leaves_nothing_to_send(journal: Journal) -> None:
+    tenant = await a_tenant(journal)
+    for number in range(30):
+        batch = await journal.create_batch(tenant)
+        message = a_message()
+        await journal.accept([a_request(tenant, message, batch_id=batch)])
+        await fail(journal, tenant, message)
+        cancelling = (
+            journal.cancel_batch(tenant, batch, Told())
+            if number % 2
+            else journal.schedule(tenant, batch, "cancel", Told())
+        )
+        await asyncio.gather(retry(journal, tenant, message), cancelling)
+        assert await status(journal, tenant, message) in (Status.FAILED, Status.CANCELLED)
+    assert await leased(journal, 1) == []
+
+
+async def test_what_an_operator_ended_is_retried_but_not_in_a_cancelled_batch(journal: Journal) -> None:
+    tenant = await a_tenant(journal)
+    batch = await journal.create_batch(tenant)
+    message, other = a_message(), a_message()
+    await journal.accept([a_request(tenant, message, batch_id=batch), a_request(tenant, other)])
+    part = await journal.queue_part(QueueFilter(tenant_id=tenant), QueueMark(), 100)
+    assert await journal.give_up(part.queued, "bounced by the operator", Told()) == 2
+    await journal.schedule(tenant, batch, "cancel", Told())
+    assert await retry(journal, tenant, other) == REQUEUED
+    assert await retry(journal, tenant, message) == Change(done=False, status=Status.FAILED, batch_cancelled=True)

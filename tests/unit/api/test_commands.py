@@ -55,6 +55,7 @@ async def test_retry_names_the_recipients_as_they_were_numbered(world: World) ->
     ("change", "said"),
     [
         (Change(done=False, status=Status.SENDING, under_way=True), "An SMTP transaction may be under way"),
+        (Change(done=False, status=Status.FAILED, batch_cancelled=True), "The message's batch was cancelled"),
         (Change(done=False, status=Status.DELIVERED), "Only messages that are stuck, failed or bounced are retried"),
     ],
 )
