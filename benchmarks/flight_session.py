@@ -5,6 +5,7 @@ included, goes the long way of ``Session``, from the same octets; both ways answ
 """
 
 import ssl
+import time
 from collections.abc import Callable
 
 from actors.capture.envelope import Answer, Extension, Reply
@@ -12,6 +13,7 @@ from actors.capture.smtp_wire import Service, State
 from benchmarks.direct_tls import DirectTls
 from benchmarks.flight import flight, message_id
 from benchmarks.late import LateSession
+from benchmarks.sink_log import Ended
 
 Decide = Callable[[int, tuple[str, ...], str], Answer]
 """What becomes of a message, given the session's number, the recipients, and the local part of Message-ID."""
@@ -26,7 +28,7 @@ TAKEN = Reply(250, "2.0.0 message taken").wire
 class FlightSession(LateSession):
     """``decide`` is asked of flights; of what goes the long way ``service.on_message`` is, which must say the same."""
 
-    def __init__(self, service: Service, delay_s: float, ended: Callable[[int], None], decide: Decide) -> None:
+    def __init__(self, service: Service, delay_s: float, ended: Callable[[Ended], None], decide: Decide) -> None:
         super().__init__(service, delay_s, ended)
         self._decide = decide
         self._tls: DirectTls | None = None
@@ -45,9 +47,11 @@ class FlightSession(LateSession):
         if said:
             self._hear(said)
         if self._tls.peer_is_done:
+            self._heard_at = time.time()
             self._tls.close()
 
     def _hear(self, said: bytes) -> None:
+        self._heard_at = time.time()
         usual = flight(said) if self._may_take_flight() else None
         if usual is None:
             super().data_received(said)

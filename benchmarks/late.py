@@ -6,30 +6,44 @@ sent one by one cost four delays. The TLS handshake alone is not late; it is no 
 """
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Callable
 
 from actors.capture.smtp_session import Session
 from actors.capture.smtp_wire import Service, State
+from benchmarks.sink_log import Ended
 
 
 class LateSession(Session):
-    """``ended`` is told the session's number at its end. ``delay_s`` 0: nothing is late."""
+    """``ended`` is called once, at the connection's end. ``delay_s`` 0: nothing is late."""
 
-    def __init__(self, service: Service, delay_s: float, ended: Callable[[int], None]) -> None:
+    def __init__(self, service: Service, delay_s: float, ended: Callable[[Ended], None]) -> None:
         super().__init__(service)
         self._delay_s = delay_s
         self._ended = ended
         self._late: deque[tuple[asyncio.Transport, bytes]] = deque()
+        self._heard_at = self._replied_at = time.time()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._ended(self.number)
+        self._ended(
+            Ended(
+                at=time.time(),
+                session=self.number,
+                heard_at=self._heard_at,
+                replied_at=self._replied_at,
+                reset=isinstance(exc, ConnectionError),
+            )
+        )
         super().connection_lost(exc)
 
     def _flush(self) -> None:
+        if not self._output:
+            return
         if not self._delay_s:
             super()._flush()
-        elif self._output and self._transport is not None:
+            self._replied_at = time.time()
+        elif self._transport is not None:
             # With its transport: the reply to STARTTLS is due when the transport has long been the encrypted one.
             self._late.append((self._transport, b"".join(self._output)))
             self._output.clear()
@@ -40,6 +54,7 @@ class LateSession(Session):
         transport, output = self._late.popleft()
         if not transport.is_closing():
             transport.write(output)
+            self._replied_at = time.time()
 
     def _close(self) -> None:
         self._flush()

@@ -113,8 +113,8 @@ class Sink:
     def obey(self, order: Order) -> None:
         self._order = order
 
-    def ended(self, session: int) -> None:
-        self._write(Ended(at=time.time(), session=session))
+    def ended(self, end: Ended) -> None:
+        self._write(end)
 
     def take(self, envelope: Envelope) -> Answer:
         """Decide on a message that arrived whole, the long way."""

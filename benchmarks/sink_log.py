@@ -24,10 +24,17 @@ class Receipt(Struct, frozen=True, kw_only=True, tag="receipt"):
 
 
 class Ended(Struct, frozen=True, kw_only=True, tag="ended"):
-    """A connection's end, whoever ended it."""
+    """A connection's end, on either side."""
 
     at: float
     session: int
+    heard_at: float
+    """When the client last said something: a command, a message, QUIT, or TLS's close."""
+    replied_at: float
+    """When the last reply was handed to the kernel."""
+    reset: bool = False
+    """It ended with a reset. Linux sends one, and no orderly end, where a process ends or closes its socket with octets
+    in it that it has not read (RFC 2525 §2.17), and where octets arrive after that."""
 
 
 Line = Receipt | Ended

@@ -40,6 +40,8 @@ MANNERS = {
 TARGET_S = 6.0
 """How long a fault waits for a process to be there: one that was killed takes a moment to come back."""
 LOOK_S = 0.1
+THAWED_S = 2.0
+"""After this a process that was frozen has read and noted what had come meanwhile, also on a busy machine."""
 UP_TRIES = 3
 """An operator's service manager would start it again, too."""
 
@@ -165,6 +167,10 @@ class Storm:
             self._postgres_runs = True
 
     async def _kill_all(self) -> list[int]:
+        # What is frozen may have read replies that it has not noted, for as long as it is frozen.
+        if self._frozen:
+            self._thaw(list(self._frozen))
+            await asyncio.sleep(THAWED_S)
         pids = await to_its_end(self._postray.kill)
         for _ in range(UP_TRIES):
             try:

@@ -2,13 +2,19 @@
 
 **The bound of duplicates.** A copy too many can be had only when the reply to an accepted message did not reach a
 delivery actor that lived to note it. A connection carries one transaction at a time, and a reply is noted before the
-next one begins; so of each connection at most the *last* transaction can be unknown to its client, and only when the
-connection ended about then: because the sink dropped it or fell silent, because it timed out, or because the client
-was killed. These are the transactions *in flight*: the last message that the sink accepted on a connection, where it
-sent no reply, or the connection ended within ``IN_FLIGHT_S`` of it. Their recipients are the bound; and more sharply,
-a message that was accepted n times must have been in flight for all of these but the one whose reply was heard, or
-else it is a duplicate that nothing excuses. The sink alone knows all this, so nothing of it rests on the word of the
-party that is judged, nor on a sample taken at the moment of a kill.
+next one begins; so of each connection at most the *last* transaction can be unknown to its client. It is *in flight*
+where the sink accepted the message, and
+
+- sent no reply: it dropped the connection, fell silent, or had none left to send it to; or
+- sent one, heard nothing more, and the connection ended with a reset: the reply lay unread in the client's socket when
+  the client ended it, or was killed, however long before it had been sent; or
+- sent one, heard nothing more, and the connection ended within ``NOTED_S``: the client may have been killed between
+  reading the reply and noting it, which alone cannot be seen from outside.
+
+A client that said anything after the reply had read and noted it. The recipients of these transactions are the bound;
+and more sharply, a message that was accepted n times must have been in flight for all of these but the one whose reply
+was heard, or else it is a duplicate that nothing excuses. The sink alone knows all this, so nothing of it rests on the
+word of the party that is judged, nor on a sample taken at the moment of a kill.
 """
 
 from collections import Counter, defaultdict
@@ -18,11 +24,11 @@ from msgspec import Struct
 
 from benchmarks.chaos.mail import fate_of
 from benchmarks.chaos.records import Facts, Sent, Stored
-from benchmarks.sink_log import Line, Receipt
+from benchmarks.sink_log import Ended, Line, Receipt
 
-IN_FLIGHT_S = 2.0
-"""A living client has read and noted a reply this long after its message was accepted, be the machine ever so busy and
-the sink slow (1 s)."""
+NOTED_S = 1.0
+"""A client that runs has noted a reply this long after it was sent, or has not read it: from reading to noting is a
+turn of its event loop."""
 DELIVERED = ("sent", "delivered")
 ENDS = ("delivered", "bounce", "blocked", "dropped")
 """The events of which each recipient has exactly one in the end."""
@@ -125,17 +131,27 @@ def judge(facts: Facts) -> Verdict:
 def in_flight(sink: Iterable[Line]) -> list[Receipt]:
     """The accepted messages whose reply may have been lost: see the module."""
     last: dict[int, Receipt] = {}
-    ended: dict[int, float] = {}
+    ended: dict[int, Ended] = {}
     for line in sink:
         if isinstance(line, Receipt):
             last[line.session] = line
         else:
-            ended[line.session] = line.at
+            ended[line.session] = line
     return [
         receipt
         for session, receipt in last.items()
-        if receipt.accepted and (not receipt.replied or ended.get(session, receipt.at) - receipt.at <= IN_FLIGHT_S)
+        if receipt.accepted and (not receipt.replied or _reply_may_be_lost(receipt, ended.get(session)))
     ]
+
+
+def _reply_may_be_lost(receipt: Receipt, end: Ended | None) -> bool:
+    """Of a message that a reply was meant for. ``end``: of its connection; None: it lasted until the sink was ended."""
+    if end is None:
+        return False
+    if end.heard_at > receipt.at:  # a client waits for the reply to its message before it says anything more
+        return False
+    # Where the last reply is older than the message, its own was late, and the client was gone by then.
+    return end.replied_at < receipt.at or end.reset or end.at - end.replied_at <= NOTED_S
 
 
 def _unknown(facts: Facts) -> Iterator[str]:

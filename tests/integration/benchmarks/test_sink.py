@@ -1,6 +1,8 @@
 """The sink in its own process: how late it is, what it offers, and that every message is in its log."""
 
 import asyncio
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,13 +15,14 @@ from actors.delivery.envelope import Envelope
 from actors.delivery.smtp import SmtpConnection
 from actors.delivery.tls import ClientContexts
 from benchmarks.sink import SinkOptions, Writing
-from benchmarks.sink_log import Receipt
+from benchmarks.sink_log import Ended, Receipt
 from benchmarks.sink_process import SinkProcess
 from cluster.policy.tls_level import TlsLevel
 from cluster.settings import SmtpSettings, TlsSettings, host_port
 
 ENVELOPE = Envelope("a@example.com", ("b@example.org",))
 DELAY_MS = 100.0
+ROOT = Path(__file__).parents[3]
 
 
 @contextmanager
@@ -115,3 +118,56 @@ async def test_what_is_no_tls_ends_the_connection(tmp_path: Path) -> None:
         writer.write(b"MAIL FROM:<a@b.test>\r\n" * 20)
         assert b"250" not in await reader.read()
         writer.close()
+
+
+READER = """
+import asyncio, sys
+from tests.integration.benchmarks.test_sink import ENVELOPE, connected, message
+
+async def main():
+    connection = await connected(sys.argv[1])
+    await connection.send(ENVELOPE, message("first"))
+    print("ready", flush=True)
+    if sys.argv[2] == "unread":
+        sending = asyncio.create_task(connection.send(ENVELOPE, message("second")))
+        await asyncio.sleep(0)  # it is written
+        import time; time.sleep(60)
+    elif sys.argv[2] == "quits":
+        await connection.quit()
+    await asyncio.sleep(60)
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize(
+    ("does", "spoke_after", "reset"), [("unread", False, True), ("stays", False, False), ("quits", True, False)]
+)
+async def test_how_a_client_that_is_killed_had_read_its_last_reply(
+    does: str, spoke_after: bool, reset: bool, tmp_path: Path
+) -> None:
+    with sink(tmp_path, SinkOptions()) as (process, address):
+        client = subprocess.Popen(
+            [sys.executable, "-c", READER, address, does], cwd=ROOT, stdout=subprocess.PIPE, text=True
+        )
+        try:
+            assert client.stdout is not None
+            assert client.stdout.readline() == "ready\n"
+            tail = process.tail()
+            lines = tail.take()
+            while sum(isinstance(line, Receipt) for line in lines) < (2 if does == "unread" else 1):
+                await asyncio.sleep(0.01)
+                lines += tail.take()
+            if does != "quits":
+                client.kill()
+            while not isinstance(lines[-1], Ended):
+                await asyncio.sleep(0.01)
+                lines += tail.take()
+        finally:
+            client.kill()
+            client.communicate()
+    end = lines[-1]
+    assert isinstance(end, Ended)
+    last = [line for line in lines if isinstance(line, Receipt)][-1]
+    assert (end.heard_at > last.at, end.reset) == (spoke_after, reset)
+    assert last.at <= end.replied_at <= end.at

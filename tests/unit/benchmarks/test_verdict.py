@@ -6,7 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from benchmarks.chaos.records import Cancel, Events, Facts, Sent, Stored
-from benchmarks.chaos.verdict import IN_FLIGHT_S, judge
+from benchmarks.chaos.verdict import NOTED_S, judge
 from benchmarks.sink_log import Ended, Line, Receipt
 
 OK = "r0-0-0.ok@one.example.org"
@@ -56,7 +56,7 @@ def facts() -> Facts:
             ("msg_1", NO): {"processed": 1, "deferred": 2, "bounce": 1},
             ("msg_2", GONE): {"processed": 1, "dropped": 1},
         },
-        sink=[receipt("msg_0", OK), Ended(at=30.0, session=1)],
+        sink=[receipt("msg_0", OK), Ended(at=30.0, session=1, heard_at=30.0, replied_at=9.1)],
         problems=[],
     )
 
@@ -112,34 +112,59 @@ def test_a_200_to_a_cancel_that_changed_nothing_is_found(facts: Facts) -> None:
     assert judge(replace(facts, cancels=cancels)).broken == ["cancelled but sent: 1"]
 
 
-def copies(first_ended_at: float, **first: Any) -> list[Line]:
-    """The same message twice, on two connections; the first ends at a time."""
+def an_end(**known: Any) -> Ended:
+    return Ended(session=1, **({"at": 30.0, "heard_at": 9.0, "replied_at": 9.1} | known))
+
+
+def copies(end: Ended | None = None, **first: Any) -> list[Line]:
+    """The same message twice, on two connections; the first ends so."""
     return [
         receipt("msg_0", OK, session=1, at=9.0, **first),
-        Ended(at=first_ended_at, session=1),
+        end or an_end(heard_at=30.0),
         receipt("msg_0", OK, session=2, at=12.0),
-        Ended(at=40.0, session=2),
+        Ended(at=40.0, session=2, heard_at=40.0, replied_at=40.0),
     ]
 
 
 def test_a_duplicate_after_a_reply_that_was_never_sent_is_excused(facts: Facts) -> None:
-    verdict = judge(replace(facts, sink=copies(30.0, replied=False)))
+    verdict = judge(replace(facts, sink=copies(replied=False)))
     assert (verdict.duplicated, verdict.surplus, verdict.bound, verdict.broken) == (1, 1, 1, [])
 
 
-def test_a_duplicate_after_a_connection_that_ended_at_once_is_excused(facts: Facts) -> None:
-    verdict = judge(replace(facts, sink=copies(9.0 + IN_FLIGHT_S)))
+@pytest.mark.parametrize(
+    "end",
+    [
+        pytest.param(an_end(at=9.1 + NOTED_S), id="ended at once"),
+        pytest.param(an_end(reset=True), id="the reply lay unread, however long"),
+        pytest.param(an_end(replied_at=8.0), id="gone before a slow reply could be written"),
+    ],
+)
+def test_a_duplicate_after_a_reply_that_may_be_lost_is_excused(facts: Facts, end: Ended) -> None:
+    verdict = judge(replace(facts, sink=copies(end)))
     assert (verdict.duplicated, verdict.surplus, verdict.bound, verdict.broken) == (1, 1, 1, [])
 
 
-def test_a_duplicate_after_a_reply_that_was_heard_is_not_excused(facts: Facts) -> None:
-    verdict = judge(replace(facts, sink=copies(9.5 + IN_FLIGHT_S)))
+@pytest.mark.parametrize(
+    "end",
+    [
+        pytest.param(an_end(at=9.2 + NOTED_S), id="all was read, and there was time to note it"),
+        pytest.param(an_end(at=9.2, heard_at=9.15), id="the client said something after it"),
+        pytest.param(an_end(at=9.2, heard_at=9.15, reset=True), id="and was killed before it read the next reply"),
+    ],
+)
+def test_a_duplicate_after_a_reply_that_was_read_is_not_excused(facts: Facts, end: Ended) -> None:
+    verdict = judge(replace(facts, sink=copies(end)))
     assert (verdict.surplus, verdict.bound) == (1, 0)
     assert verdict.broken == ["inexcusable duplicates: 1", "copies beyond the bound: 1"]
 
 
+def test_a_connection_that_outlived_the_run_excuses_nothing(facts: Facts) -> None:
+    sink = [line for line in copies() if not isinstance(line, Ended)]
+    assert "inexcusable duplicates: 1" in judge(replace(facts, sink=sink)).broken
+
+
 def test_only_the_last_transaction_of_a_connection_can_be_in_flight(facts: Facts) -> None:
-    sink = copies(9.2)
+    sink = copies(an_end(at=9.2))
     other = receipt("msg_9", "r9-0-0.ok@x", session=1, at=9.1)
     verdict = judge(replace(facts, sink=[sink[0], other, *sink[1:]]))
     assert "inexcusable duplicates: 1" in verdict.broken
@@ -179,7 +204,8 @@ def test_half_a_request_disagrees(facts: Facts) -> None:
 
 def test_a_message_that_nobody_sent_disagrees(facts: Facts) -> None:
     unknown = receipt("msg_9", "r9-0-0.ok@x", session=3)
-    assert "disagreements: 1" in judge(replace(facts, sink=[*facts.sink, unknown, Ended(at=50, session=3)])).broken
+    end = Ended(at=50.0, session=3, heard_at=50.0, replied_at=50.0)
+    assert "disagreements: 1" in judge(replace(facts, sink=[*facts.sink, unknown, end])).broken
 
 
 def test_the_tallies_of_a_batch_must_sum_to_its_messages(facts: Facts) -> None:

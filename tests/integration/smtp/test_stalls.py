@@ -1,0 +1,80 @@
+"""A process that was stopped for longer than its time limits: what the host said meanwhile counts.
+
+On uvloop, as in production. A time limit that is found exceeded first, and a reply that is found in the socket
+afterwards, would be a duplicate that nothing excuses.
+"""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import uvloop
+
+from actors.delivery.connection import ConnectionLost
+from actors.delivery.envelope import Envelope
+from actors.delivery.smtp import SmtpConnection
+from cluster.settings import SmtpSettings
+
+LIMIT_S = 0.4
+PATIENCE_S = 20.0
+ROOT = Path(__file__).parents[3]
+
+
+async def send_one(port: int) -> str:
+    """What the client makes of it: the final code, or why and where the connection was lost."""
+    settings = SmtpSettings(data_termination_timeout_s=LIMIT_S)
+    connection = await SmtpConnection.open("peer.test", "127.0.0.1", port, settings=settings, helo_name="client.test")
+    try:
+        result = await connection.send(Envelope("a@example.org", ("b@peer.test",)), b"Subject: hello\r\n\r\nhello\r\n")
+        return str(result.final.code if result.final else None)
+    except ConnectionLost as lost:
+        return f"{lost.stage} {lost.reason}"
+    finally:
+        connection.abort()
+
+
+@pytest.mark.parametrize(("last_reply", "expected"), [(b"250 2.0.0 taken\r\n", "250"), (b"", "end_of_data timed out")])
+def test_what_came_while_the_process_was_stopped(last_reply: bytes, expected: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(PATIENCE_S)
+        client = subprocess.Popen(
+            [sys.executable, "-m", "tests.integration.smtp.test_stalls", str(listener.getsockname()[1])],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        try:
+            _serve_and_stop(listener, client.pid, last_reply)
+            told, _ = client.communicate(timeout=PATIENCE_S)
+        finally:
+            client.kill()
+            client.wait()
+    assert told.strip() == expected
+
+
+def _serve_and_stop(listener: socket.socket, pid: int, last_reply: bytes) -> None:
+    """One message, without extensions; its reply comes while the client is stopped, long before its limit."""
+    connection, _ = listener.accept()
+    connection.settimeout(PATIENCE_S)
+    with connection, connection.makefile("rb") as commands:
+        connection.sendall(b"220 peer.test\r\n")
+        for line in iter(commands.readline, b"DATA\r\n"):
+            assert line, "the client went away before DATA"
+            connection.sendall(b"250 ok\r\n")
+        connection.sendall(b"354 go ahead\r\n")
+        for line in iter(commands.readline, b".\r\n"):
+            assert line, "the client went away before the end of the message"
+        os.kill(pid, signal.SIGSTOP)
+        connection.sendall(last_reply)
+        time.sleep(2 * LIMIT_S)  # of the stopped process's time, which is what is tested
+        os.kill(pid, signal.SIGCONT)
+        commands.read()  # until the client goes
+
+
+if __name__ == "__main__":
+    print(uvloop.run(send_one(int(sys.argv[1]))))
