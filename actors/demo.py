@@ -19,6 +19,7 @@ SCOPES = (
     "mail.send",
     "mail.schedule",
     "mail.cancel",
+    "messages.read",
     "templates.read",
     "templates.write",
     "templates.delete",

@@ -44,18 +44,19 @@ def create_app(
     its owner's to open and close. ``lifetime_s`` is what a retried message gets. ``admin`` is what operators may do,
     where there is a cluster to operate. ``now`` is a monotonic clock, for what is remembered of keys."""
     authenticator = Authenticator(journal.key_by_hash, now) if now else Authenticator(journal.key_by_hash)
+    handlers = [
+        *MailSending(authenticator, journal, intake).handlers(),
+        *Batches(journal).handlers(),
+        *ScheduledSends(journal).handlers(),
+        *Messages(journal, timeline).handlers(),
+        *MessageActions(journal, lifetime_s).handlers(),
+        *Domains(journal).handlers(),
+        *Scopes().handlers(),
+        *HealthChecks(readiness).handlers(),
+        *(admin.handlers() if admin else ()),
+    ]
     return Litestar(
-        [
-            *MailSending(authenticator, journal, intake).handlers(),
-            *Batches(authenticator, journal).handlers(),
-            *ScheduledSends(authenticator, journal).handlers(),
-            *Messages(authenticator, journal, timeline).handlers(),
-            *MessageActions(authenticator, journal, lifetime_s).handlers(),
-            *Domains(authenticator, journal).handlers(),
-            *Scopes(authenticator).handlers(),
-            *HealthChecks(readiness).handlers(),
-            *(admin.handlers() if admin else ()),
-        ],
+        authenticator.protect(handlers),
         request_class=ApiRequest,
         request_max_body_size=settings.max_body_bytes,
         exception_handlers={Exception: answer},
@@ -79,11 +80,14 @@ def _openapi() -> OpenAPIConfig:
         render_plugins=[JsonRenderPlugin(path="/openapi.json"), YamlRenderPlugin(path="/openapi.yaml")],
         components=Components(
             security_schemes={
-                "key": SecurityScheme(type="http", scheme="bearer", description="An API key of a tenant"),
+                "key": SecurityScheme(
+                    type="http",
+                    scheme="bearer",
+                    description="An API key of a tenant, with one of the scopes named here",
+                ),
                 "operator": SecurityScheme(
                     type="http", scheme="bearer", description="The operators' token, derived from the cluster's secret"
                 ),
             }
         ),
-        security=[{"key": []}],
     )

@@ -1,12 +1,13 @@
 """Who is asking: Bearer API keys, their tenant, their scopes.
 
-A guard on each route authenticates before anything of the body is read, and leaves the key in ``request.auth``.
+A guard on each route authenticates before anything of the body is read, and leaves the key in ``request.auth``. What a
+route asks of a key is said in access.py.
 RFC 6750 (Bearer), RFC 9110 §11.
 """
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 
 from litestar import get
 from litestar.connection import ASGIConnection
@@ -14,8 +15,9 @@ from litestar.datastructures import State
 from litestar.handlers import BaseRouteHandler, HTTPRouteHandler
 from msgspec import Struct
 
+from api.access import ROUTES, Access, Caller, route_name
 from api.body import ApiRequest, header
-from api.errors import Forbidden, Unauthenticated, answers
+from api.errors import Unauthenticated, answers
 from api.expiring import ExpiringCache
 from cluster.journal.records import ApiKey
 from cluster.keys import is_key, key_hash
@@ -72,22 +74,27 @@ class Authenticator:
             self._keys.put(hash, key)
         return key
 
-    def requires(self, scope: str | None = None) -> Guard:
-        """A guard that lets a known key pass, when it has this scope."""
+    def guard(self, access: Access) -> Guard:
+        """A guard that lets a known key pass, when it may."""
 
         async def guard(connection: Connection, _: BaseRouteHandler) -> None:
             key = await self.authenticate(header(connection.scope, b"authorization"))
-            if scope is not None:
-                require_scope(key, scope)
+            access.admit(key)
             connection.scope["auth"] = key
 
         return guard
 
-
-def require_scope(key: ApiKey, scope: str) -> None:
-    """Raises Forbidden when the key lacks the scope."""
-    if scope not in key.scopes:
-        raise Forbidden(f"Missing required scope: {scope}")
+    def protect(self, handlers: Iterable[HTTPRouteHandler]) -> list[HTTPRouteHandler]:
+        """The handlers with the guards that the table of routes asks for, and OpenAPI's word for them. Operators have a
+        guard of their own (admin/access.py). Raises KeyError for a route that the table does not have."""
+        protected = []
+        for handler in handlers:
+            access = ROUTES[route_name(handler)]
+            handler.security = access.security
+            if access.caller is Caller.KEY:
+                handler.guards = (*(handler.guards or ()), self.guard(access))
+            protected.append(handler)
+        return protected
 
 
 class ScopeList(Struct, frozen=True):
@@ -99,13 +106,9 @@ class ScopeList(Struct, frozen=True):
 class Scopes:
     """GET /v3/scopes."""
 
-    def __init__(self, authenticator: Authenticator) -> None:
-        self._authenticator = authenticator
-
     def handlers(self) -> list[HTTPRouteHandler]:
         route = get(
             "/v3/scopes",
-            guards=[self._authenticator.requires()],
             responses=answers(401, 503),
             summary="The scopes of the key",
             tags=["keys"],

@@ -12,8 +12,9 @@ from litestar.params import JSONBody
 from litestar.types import Receive, Scope, Send
 from msgspec import Struct
 
+from api.access import ROUTES, SEND_AT
 from api.addresses import domain_of
-from api.auth import Authenticator, require_scope
+from api.auth import Authenticator
 from api.body import ApiRequest, TypedBody, decode, header
 from api.errors import Fault, Forbidden, Invalid, answers
 from api.expiring import ExpiringCache
@@ -27,6 +28,7 @@ KNOWN_TTL_S = 5.0
 """How long a verified domain or an existing batch is believed without asking again."""
 KNOWN_KEPT = 10_000
 
+_ACCESS = ROUTES["POST /v3/mail/send"]
 _encode = msgspec.json.Encoder().encode
 
 
@@ -80,7 +82,7 @@ class MailSending:
         more than the handler itself."""
         request = ApiRequest(scope, receive, send)
         key = await self._authenticator.authenticate(header(scope, b"authorization"))
-        require_scope(key, "mail.send")
+        _ACCESS.admit(key)
         scope["auth"] = key
         self._intake.require_room()  # a full system refuses before it reads a body
         promise = await self.send(request, decode(MailSendBody.decoder, await request.body()))
@@ -89,7 +91,7 @@ class MailSending:
     async def send(self, request: ApiRequest, data: JSONBody[MailSend]) -> AcceptedMessage | AcceptedMessages:
         key = request.auth
         if data.scheduled:
-            require_scope(key, "mail.schedule")
+            _ACCESS.require(key, SEND_AT)
         checked = check(data)
         if data.batch_id is not None and not await self._has_batch(key.tenant_id, data.batch_id):
             checked.faults.append(Fault("The batch does not exist", "batch_id"))

@@ -51,13 +51,15 @@ class MessageDetail(Struct, frozen=True, kw_only=True):
     categories: list[str]
     template_id: str | None
     batch_id: str | None
-    custom_args: dict[str, Any]
-    custom_headers: dict[str, str]
+    custom_args: dict[str, Any] | None
+    custom_headers: dict[str, str] | None
     tracking_settings: EffectiveTracking
     retry_count: int
     next_retry_at: datetime | None
     html_content: str | None
     plain_content: str | None
+    content_withheld: bool
+    """Whether the two above, custom_args and custom_headers are null because the key has no scope for them."""
     created_at: datetime
     queued_at: datetime
     send_at: datetime | None
@@ -87,8 +89,8 @@ def summary(row: MessageRow) -> MessageSummary:
     )
 
 
-def detail(row: MessageRow, events: list[TimelineEvent] | None) -> MessageDetail:
-    """A row with its timeline."""
+def detail(row: MessageRow, events: list[TimelineEvent] | None, *, withheld: bool = False) -> MessageDetail:
+    """A row with its timeline. ``withheld``: without what only some keys may read."""
     content, personal = decode_content(row.content), decode_personal(row.personal)
     from_ = personal.from_ or content.from_
     return MessageDetail(
@@ -104,13 +106,14 @@ def detail(row: MessageRow, events: list[TimelineEvent] | None) -> MessageDetail
         categories=list(content.categories),
         template_id=content.template_id,
         batch_id=row.batch_id,
-        custom_args={**content.custom_args, **personal.custom_args},
-        custom_headers={**content.headers, **personal.headers},
+        custom_args=None if withheld else {**content.custom_args, **personal.custom_args},
+        custom_headers=None if withheld else {**content.headers, **personal.headers},
         tracking_settings=_tracking(content.tracking_settings),
         retry_count=row.retry_count,
         next_retry_at=_utc(row.next_retry_at),
-        html_content=_part(content, personal, "text/html"),
-        plain_content=_part(content, personal, "text/plain"),
+        html_content=None if withheld else _part(content, personal, "text/html"),
+        plain_content=None if withheld else _part(content, personal, "text/plain"),
+        content_withheld=withheld,
         created_at=row.created_at.astimezone(UTC),
         queued_at=row.created_at.astimezone(UTC),
         send_at=_utc(row.send_at),

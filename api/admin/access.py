@@ -11,9 +11,6 @@ from litestar.handlers import BaseRouteHandler, HTTPRouteHandler
 
 from api.errors import Unauthenticated
 
-SECURITY: list[dict[str, list[str]]] = [{"operator": []}]
-"""How the OpenAPI document says what a route asks for."""
-
 Connection = ASGIConnection[HTTPRouteHandler, None, None, State]
 
 

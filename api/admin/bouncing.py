@@ -19,7 +19,6 @@ from msgspec import Struct
 
 from actors.delivery.gate import Gate
 from api.addresses import a_labels
-from api.admin.access import SECURITY
 from api.body import TypedBody
 from api.dropping import tell_dropped
 from api.errors import Fault, Invalid, answers
@@ -95,7 +94,6 @@ class Bouncing:
             dto=BounceBody,
             return_dto=None,
             guards=[self._guard],
-            security=SECURITY,
             responses=answers(400, 401, 408, 413, 415, 422, 503),
             summary="End queued deliveries that match, in one part of the queue",
             tags=["operating"],

@@ -11,7 +11,6 @@ from litestar.params import FromPath
 from litestar.types import Guard
 
 from analytics.queries import TimelineEvent
-from api.admin.access import SECURITY
 from api.admin.bouncing import SiteOf
 from api.admin.deliverers import Deliverers
 from api.admin.explanation import Explained, Facts, HeldBy, explain
@@ -54,7 +53,6 @@ class Explaining:
         route = get(
             "/api/admin/explain/{id:str}",
             guards=[self._guard],
-            security=SECURITY,
             responses=answers(400, 401, 404, 503),
             summary="Where a message is, why, and what next",
             tags=["operating"],

@@ -14,7 +14,6 @@ from litestar.params import JSONBody, QueryParameter
 from litestar.types import Guard
 from msgspec import Struct
 
-from api.admin.access import SECURITY
 from api.admin.deliverers import Deliverers
 from api.body import TypedBody
 from api.errors import Fault, Invalid, answers
@@ -66,7 +65,6 @@ class Suspensions:
         listing = get(
             "/api/admin/suspensions",
             guards=guards,
-            security=SECURITY,
             responses=answers(401, 503),
             summary="What is suspended now",
             tags=tags,
@@ -77,7 +75,6 @@ class Suspensions:
             dto=SuspensionBody,
             return_dto=None,
             guards=guards,
-            security=SECURITY,
             responses=answers(400, 401, 408, 413, 415, 422, 503),
             summary="Suspend a site, a tenant, or one at the other",
             tags=tags,
@@ -86,7 +83,6 @@ class Suspensions:
             "/api/admin/suspensions",
             status_code=200,
             guards=guards,
-            security=SECURITY,
             responses=answers(400, 401, 503),
             summary="End all suspensions of a site or a tenant",
             tags=tags,

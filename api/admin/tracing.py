@@ -20,7 +20,6 @@ from litestar.types import Guard
 from msgspec import Struct
 
 from actors.delivery.site_state import TraceLine
-from api.admin.access import SECURITY
 from api.admin.deliverers import Deliverers
 from api.errors import answers
 from cluster.journal.store import Unavailable
@@ -63,7 +62,6 @@ class Tracing:
         route = get(
             "/api/admin/trace",
             guards=[self._guard],
-            security=SECURITY,
             responses={200: lines, **answers(400, 401, 503)},
             summary="The SMTP dialogues with a site, live",
             tags=["operating"],

@@ -65,7 +65,19 @@ async def test_a_batch_is_cancelled_in_one_call(site: Site) -> None:
         assert (answer["batch_id"], answer["cancelled"]) == (batch_id, 2999)
         assert (answer["status_counts"]["cancelled"], answer["status_counts"]["bounced"]) == (2999, 1)
         assert (await client.get(f"/v3/mail/batch/{batch_id}")).json()["is_complete"]
-        (await client.post(f"/v3/messages/{ids[1500]}/retry")).raise_for_status()
+        refused = await client.post(f"/v3/messages/{ids[1500]}/retry")
+        assert (refused.status_code, refused.json()["status"]) == (409, "bounced")
+        assert refused.json()["message"] == "The message's batch was cancelled; retry ignored"
+        assert (await client.get(f"/v3/mail/batch/{batch_id}")).json()["is_complete"]
+
+
+async def test_a_retry_opens_a_complete_batch_again(site: Site) -> None:
+    async with httpx.AsyncClient(base_url=site.url, headers=site.headers) as client:
+        batch_id = (await client.post("/v3/mail/batch")).json()["batch_id"]
+        (id,) = await sent(client, 1, batch_id=batch_id)
+        await bounce(site, id)
+        assert (await client.get(f"/v3/mail/batch/{batch_id}")).json()["is_complete"]
+        (await client.post(f"/v3/messages/{id}/retry")).raise_for_status()
         reopened = (await client.get(f"/v3/mail/batch/{batch_id}")).json()
         assert (reopened["is_complete"], reopened["completed_at"]) == (False, None)
         assert reopened["status_counts"]["bounced"] == 0
