@@ -41,6 +41,15 @@ class HttpSettings(_Section, frozen=True, kw_only=True):
     """With less room left on the embedded journal's disk, nothing is accepted (503); 0 sets no bound."""
 
 
+class MessageSettings(_Section, frozen=True, kw_only=True):
+    max_subject_bytes: int = 998
+    """Of a subject in UTF-8, with its substitutions. The default is RFC 5322's longest line."""
+    max_part_bytes: int = 20 * 1024 * 1024
+    """Of one text of a message as it is sent: filled in, with its footer, in its transfer encoding."""
+    max_bytes: int = 20 * 1024 * 1024
+    """Of a whole message as it is sent: header, texts, and attachments in base64."""
+
+
 class PostgresSettings(_Section, frozen=True, kw_only=True):
     dsn: str = ""
     """libpq connection string; "" starts the embedded server in data_dir."""
@@ -179,6 +188,7 @@ class Settings(_Section, frozen=True, kw_only=True):
     secret: str = ""
     """Key that seals private keys in the database (32 bytes, URL-safe base64); "" keeps one in data_dir/secret.key."""
     http: HttpSettings = HttpSettings()
+    message: MessageSettings = MessageSettings()
     postgres: PostgresSettings = PostgresSettings()
     clickhouse: ClickHouseSettings = ClickHouseSettings()
     ray: RaySettings = RaySettings()
@@ -311,6 +321,9 @@ def _check(settings: Settings) -> None:
         ("delivery.connections_per_site", settings.delivery.connections_per_site),
         ("delivery.messages_per_connection", settings.delivery.messages_per_connection),
         ("delivery.window", settings.delivery.window),
+        ("message.max_subject_bytes", settings.message.max_subject_bytes),
+        ("message.max_part_bytes", settings.message.max_part_bytes),
+        ("message.max_bytes", settings.message.max_bytes),
         ("dns.lookups_at_once", settings.dns.lookups_at_once),
         ("dns.cache_entries", settings.dns.cache_entries),
         ("ray.object_store_mb", settings.ray.object_store_mb),

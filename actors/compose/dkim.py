@@ -16,7 +16,8 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, generat
 from msgspec import Struct
 
 from actors.compose import rsa
-from actors.compose.fields import LINE, a_labels, fold
+from actors.compose.fields import a_labels, fold
+from cluster.transfer_encoding import LINE
 
 PrivateKey = RSAPrivateKey | Ed25519PrivateKey
 
@@ -28,6 +29,10 @@ _SIGNED = (
 
 _LEAST_RSA_BITS = 2048
 """RFC 8301 §3.2: what signers should use at the least; every key made here has it."""
+
+
+_SLICE = 128 * 1024
+"""Octets of a body that are canonicalised in one call."""
 
 
 class Unsigned(Struct, frozen=True):
@@ -93,12 +98,27 @@ def sign_all(unsigned: Sequence[Unsigned]) -> list[bytes]:
 
 def body_hash(body: bytes) -> bytes:
     """The ``bh=`` value of a body with CRLF line ends: SHA-256 over its relaxed form (RFC 6376 §3.4.4), in base64."""
-    body = _single_spaces(body)
-    body = body.replace(b" \r\n", b"\r\n")
-    if body.endswith(b"\r\n\r\n") or body == b"\r\n":
-        body = body.rstrip(b"\r\n")
-        body += b"\r\n" if body else b""
-    return b64encode(sha256(body).digest())
+    if len(body) <= _SLICE:
+        body = _relaxed_lines(body)
+        if body.endswith(b"\r\n\r\n") or body == b"\r\n":
+            body = body.rstrip(b"\r\n")
+            body += b"\r\n" if body else b""
+        return b64encode(sha256(body).digest())
+    made = sha256()
+    begin = line_ends = 0
+    begun = False
+    while begin < len(body):
+        # Some lines at a time: a call for all of them would keep other threads from the interpreter.
+        end = body.find(b"\r\n", begin + _SLICE) + 2
+        piece = _relaxed_lines(body[begin:end] if end > 1 else body[begin:])
+        begin = end if end > 1 else len(body)
+        if said := piece.rstrip(b"\r\n"):
+            made.update(b"\r\n" * line_ends + said)
+            begun, line_ends = True, 0
+        line_ends += (len(piece) - len(said)) // 2
+    if begun and line_ends:
+        made.update(b"\r\n")  # empty lines at the end do not count
+    return b64encode(made.digest())
 
 
 def generate_rsa_key() -> tuple[bytes, str]:
@@ -149,6 +169,11 @@ def _pem(key: PrivateKey) -> bytes:
 def _relaxed(value: bytes) -> bytes:
     """A field's value in relaxed form (RFC 6376 §3.4.2): unfolded, runs of white space as one space."""
     return _single_spaces(value.replace(b"\r\n", b"")).strip(b" ")
+
+
+def _relaxed_lines(lines: bytes) -> bytes:
+    """Whole lines in relaxed form (RFC 6376 §3.4.4 (a))."""
+    return _single_spaces(lines).replace(b" \r\n", b"\r\n")
 
 
 def _single_spaces(data: bytes) -> bytes:

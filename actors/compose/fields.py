@@ -16,10 +16,7 @@ from functools import lru_cache
 import idna
 
 from cluster.journal.records import Address
-
-LINE = 76
-LINE_LIMIT = 998
-"""RFC 5322 §2.1.1, without the CRLF."""
+from cluster.transfer_encoding import LINE, LINE_LIMIT
 
 _WORD_ROOM = 63
 """RFC 2047 §2: an encoded word has 75 characters; ``=?utf-8?b?`` and ``?=`` take twelve of them."""

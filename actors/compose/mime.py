@@ -6,7 +6,7 @@ Never does: sign (dkim.py), know the time, make identifiers, or mention Bcc.
 
 The body is multipart/mixed > multipart/related > multipart/alternative, each level only where it is needed.
 Boundaries are derived from the content, so one request's bodies are equal where their texts are; that no part can
-contain one is parts.py's promise, not chance.
+contain one is transfer_encoding.py's promise, not chance.
 """
 
 from collections.abc import Mapping
@@ -18,9 +18,11 @@ from msgspec import Struct
 
 from actors.compose import dkim, fields, parts
 from actors.compose.fields import NotComposable
-from actors.compose.parts import Entity, QuotedForm, quoted_form
-from actors.compose.render import Cut, Filling, Rendered, Renderer
+from actors.compose.parts import Entity, Form, text_form
+from actors.compose.render import Filling, Rendered, Renderer, Undecided
 from cluster.journal.records import Content, Part, Personal, encode
+from cluster.settings import MessageSettings
+from cluster.transfer_encoding import BOUNDARY_MARK
 
 _RANKS = {"text/plain": 0, "text/x-amp-html": 2, "text/html": 3, "text/calendar": 4}
 """RFC 2046 §5.1.4: from the plainest to the richest. AMP is before html, for readers that take the last they know."""
@@ -34,8 +36,8 @@ _OURS = frozenset(
 )
 """Fields that no custom header may name: each is written here, by the signer or by the receiver, or must not exist."""
 
-_FORMS = 64
-"""Cut parts whose form is kept; they are of few key sets."""
+_HARMLESS = 1024 * 1024
+"""Octets that the texts of a message may become before they are held to the limits."""
 
 _Fields = list[tuple[bytes, bytes]]
 
@@ -52,12 +54,12 @@ class Composed(Struct, frozen=True):
 class Skeleton:
     """A request's content, encoded as far as its messages share it. Made by ``compile_content``."""
 
-    def __init__(self, content: Content, files: Mapping[bytes, bytes]) -> None:
+    def __init__(self, content: Content, files: Mapping[bytes, bytes], limits: MessageSettings) -> None:
         self._content = content
-        self._renderer = Renderer(content)
+        self._limits = limits
+        self._renderer = Renderer(content, limits)
         seed = sha256(encode(content)).hexdigest()[:32]
-        self._boundary = f"{parts.BOUNDARY_MARK}{seed}"
-        self._forms: dict[Cut, QuotedForm | None] = {}
+        self._boundary = f"{BOUNDARY_MARK}{seed}"
         self._inline: list[Entity] = []
         self._attached: list[Entity] = []
         for attachment in content.attachments:
@@ -65,11 +67,13 @@ class Skeleton:
                 raise NotComposable(f"the file of attachment {attachment.filename!r} is missing")
             entity = parts.file(attachment, files[attachment.sha256])
             (self._inline if attachment.inline else self._attached).append(entity)
+        self._files_bytes = sum([len(entity.content) for entity in (*self._inline, *self._attached)])
 
     def compose(self, personal: Personal, *, message_id: str, date: datetime) -> Composed:
         """The message of one personalization. ``message_id`` comes with its angle brackets, ``date`` with its zone.
 
-        Raises NotComposable for this message alone; the skeleton stays good for the others.
+        Raises NotComposable for this message alone, before it is made if it would be too large; the skeleton stays
+        good for the others.
         """
         try:
             said = self._renderer.render(personal)
@@ -88,6 +92,10 @@ class Skeleton:
         except UnicodeEncodeError as error:
             raise _half_pair() from error
         return Composed(tuple(header), entity.content, smtputf8)
+
+    def growth(self, personal: Personal, values_bytes: int) -> int:
+        """Octets that a message's substitutions add to what it shares, at most. ``values_bytes``: of their values."""
+        return self._renderer.growth(personal.substitutions, values_bytes)
 
     def body_hash(self, body: bytes) -> bytes:
         """The DKIM hash of a body made here; that of the body which the messages share is computed once."""
@@ -112,10 +120,13 @@ class Skeleton:
 
     def _laid_out(self, own: tuple[Part | Filling, ...]) -> Entity:
         """The body of a message whose parts are ``own``."""
+        self._require_room([part for part in own if isinstance(part, Filling)])
         entities = [
             self._filled(part) if isinstance(part, Filling) else self._shared_texts[index]
             for index, part in enumerate(own)
         ]
+        for entity in entities:
+            self._require_part_fits(len(entity.content))
         entities.sort(key=_rank)
         entity = entities[0] if len(entities) == 1 else self._multipart("alternative", entities)
         if self._inline:
@@ -127,14 +138,21 @@ class Skeleton:
             entity = Entity(entity.type, entity.encoding, content + b"\r\n")
         return entity
 
+    def _require_room(self, fillings: list[Filling]) -> None:
+        """Raises NotComposable where the fillings would be too large; nearly always it is plain that they are not."""
+        if sum([filling.cut.largest for filling in fillings]) <= _HARMLESS:
+            return
+        sizes = [_least_size(filling) for filling in fillings]
+        self._require_part_fits(max(sizes))
+        if self._files_bytes + sum(sizes) > self._limits.max_bytes:
+            raise NotComposable(f"the message has more than {self._limits.max_bytes} bytes")
+
+    def _require_part_fits(self, size: int) -> None:
+        if size > self._limits.max_part_bytes:
+            raise NotComposable(f"a text has {size} bytes, more than {self._limits.max_part_bytes}")
+
     def _filled(self, filling: Filling) -> Entity:
-        cut = filling.cut
-        if cut not in self._forms:
-            if len(self._forms) >= _FORMS:
-                self._forms.clear()
-            form = quoted_form(cut.type, cut.text.literals, cut.text.keys) if cut.footer is None else None
-            self._forms[cut] = form
-        form = self._forms[cut]
+        form = _form(filling)
         if form is not None:
             return form.fill(filling.values)
         part = filling.part()
@@ -175,15 +193,33 @@ class Skeleton:
         return _custom(self._content.headers)
 
 
-def compile_content(content: Content, files: Mapping[bytes, bytes]) -> Skeleton:
+def compile_content(
+    content: Content, files: Mapping[bytes, bytes], limits: MessageSettings = MessageSettings()
+) -> Skeleton:
     """The skeleton of a request's messages. ``files``: sha256 → bytes, all that ``content`` names.
 
     Raises NotComposable where no message of the request could be composed.
     """
     try:
-        return Skeleton(content, files)
+        return Skeleton(content, files, limits)
     except UnicodeEncodeError as error:
         raise _half_pair() from error
+
+
+def _form(filling: Filling) -> Form | None:
+    """How the part is encoded, where its literals alone decide that: once for all that fill it."""
+    cut = filling.cut
+    if isinstance(cut.form, Undecided):
+        literals, holes = cut.text.literals, cut.text.holes
+        whole = cut.footer is not None or literals is None or holes is None
+        cut.form = None if whole else text_form(cut.type, literals or (), holes or ())
+    return cut.form
+
+
+def _least_size(filling: Filling) -> int:
+    """Octets that the part will have on the wire, or somewhat fewer."""
+    form = _form(filling)
+    return filling.cut.size(filling.values) if form is None else form.quoted.size(filling.values)
 
 
 def _half_pair() -> NotComposable:

@@ -1,28 +1,20 @@
 """MIME entities: texts and files in a transfer encoding, and entities put together to a multipart.
 
-The bytes that come out are 7-bit clean, their lines end in CRLF and are at most 998 characters long, at most 76
-where they are encoded; nothing in them is changed by relays that trim lines, quote ``From `` or misread a lone dot.
-Never does: decide which entities a message has (mime.py).
+Their bytes are what cluster/transfer_encoding.py makes of texts and files: clean for any relay, and never with a
+boundary in them. Never does: decide which entities a message has (mime.py).
 
 RFC 2045 and 2046 (MIME), 2183 and 2231 (file names), 2387 (related), 2392 (Content-ID), 6047 (calendar).
 """
 
 import re
 import unicodedata
-from binascii import b2a_base64, b2a_qp
 from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
 
-from actors.compose.fields import LINE, LINE_LIMIT, NotComposable, fold, refuse_line_ends, runs
+from actors.compose.fields import NotComposable, fold, refuse_line_ends, runs
 from cluster.journal.records import Attachment
-
-BOUNDARY_MARK = "=_"
-"""How every boundary begins. Neither quoted-printable nor base64 can contain it (RFC 2045 §6.7), and a text that
-contains it is not sent as 7bit; so no part can contain a boundary, whatever it says."""
-
-_TRAPS = ("\0", f"--{BOUNDARY_MARK}", " \n", "\t\n", "\nFrom ", "\n.\n")
-"""What no text sent as it is may contain: octets that 7bit forbids, and what relays have been seen to change."""
+from cluster.transfer_encoding import QuotedForm, base64_lines, encoded_text, quoted_form, slices
 
 _TOKEN = r"[A-Za-z0-9!#$%&'*+.^_`{|}~-]+"
 _MEDIA_TYPE = re.compile(
@@ -30,9 +22,6 @@ _MEDIA_TYPE = re.compile(
 )
 _CHARSET = re.compile(r'[ \t]*;[ \t]*charset=(?:"[^"]*"|[^;]*)', re.IGNORECASE)
 _CALENDAR_METHOD = re.compile(r"^METHOD:([A-Z]+)[ \t]*$", re.IGNORECASE | re.MULTILINE | re.ASCII)
-_PLAIN_VALUE = re.compile(r"(?!From )[A-Za-z0-9](?:[ -<>-~]{0,70}[A-Za-z0-9])?")
-"""Values that stand for themselves in quoted-printable, on a line of their own; most names and numbers do."""
-_SOFT_BREAK = b"=\r\n"
 _CONTENT_ID = re.compile(r"[\x20-;=?-~]+")
 _PLAIN_FILENAME = re.compile(r"[\x20-\x7e]*")
 _LONGEST_FILENAME_LINE = 200
@@ -66,54 +55,30 @@ class Entity(Struct, frozen=True):
 def text(media_type: str, value: str) -> Entity:
     """A text part; line ends in ``value`` are ``\\n``."""
     kind, parameters = _media_type(media_type)
-    if kind == "text/calendar" and "method=" not in parameters.lower() and (method := _CALENDAR_METHOD.search(value)):
-        parameters += f"; method={method[1].upper()}"  # RFC 6047 §2.4: MUST, and the same as inside
-    content_type = _text_type(kind, parameters)
-    data = value.replace("\n", "\r\n").encode()
-    if _passes_as_it_is(value):
-        return Entity(content_type, b"7bit", data)
-    quoted = quoted_printable(data)
-    if len(quoted) > _base64_length(len(data)):
-        return Entity(content_type, b"base64", base64_lines(data))
-    return Entity(content_type, b"quoted-printable", quoted)
+    if kind == "text/calendar" and "method=" not in parameters.lower() and (method := _calendar_method(value)):
+        parameters += f"; method={method}"  # RFC 6047 §2.4: MUST, and the same as inside
+    encoding, content = encoded_text(value)
+    return Entity(_text_type(kind, parameters), encoding, content)
 
 
-class QuotedForm:
-    """A text with holes in quoted-printable, of which only the values are encoded anew for each message.
+class Form(Struct, frozen=True):
+    """A text part with holes, of which only the values are encoded anew for each message."""
 
-    A value stands on lines of its own, made by soft line breaks (RFC 2045 §6.7 (5)): so the lines of what is between
-    the holes are the same in every message, whatever the values are.
-    """
-
-    def __init__(self, content_type: bytes, between: Sequence[bytes], keys: Sequence[str]) -> None:
-        self._content_type = content_type
-        self._keys = tuple(keys)
-        self._distinct = tuple(dict.fromkeys(keys))
-        self._pieces = [b""] * (len(between) + len(keys))
-        self._pieces[::2] = between
+    type: bytes
+    quoted: QuotedForm
 
     def fill(self, values: Mapping[str, str]) -> Entity:
         """The part with the value of each key in its holes; line ends in the values are ``\\n``."""
-        encoded = {key: _quoted_value(values[key]) for key in self._distinct}
-        pieces = self._pieces.copy()
-        pieces[1::2] = [encoded[key] for key in self._keys]
-        return Entity(self._content_type, b"quoted-printable", b"".join(pieces))
+        return Entity(self.type, b"quoted-printable", self.quoted.fill(values))
 
 
-def quoted_form(media_type: str, literals: Sequence[str], keys: Sequence[str]) -> QuotedForm | None:
+def text_form(media_type: str, literals: Sequence[str], keys: Sequence[str]) -> Form | None:
     """A form for the text whose holes, one for each of ``keys``, are between the ``literals``; None where each text
-    has to be looked at as a whole: it may pass as it is, or be shorter in base64, or name its own method."""
+    has to be looked at as a whole: it may name its own method, or be sent in another encoding."""
     kind, parameters = _media_type(media_type)
-    together = "".join(literals)
-    if kind == "text/calendar" or _passes_as_it_is(together):
+    if kind == "text/calendar" or (quoted := quoted_form(literals, keys)) is None:
         return None
-    data = together.replace("\n", "\r\n").encode()
-    between = _between_holes(literals)
-    # The pieces are longer than the whole, by their soft breaks: most texts are short enough all the same.
-    enough = _base64_length(len(data))
-    if sum(map(len, between)) > enough and len(quoted_printable(data)) > enough:
-        return None
-    return QuotedForm(_text_type(kind, parameters), between, keys)
+    return Form(_text_type(kind, parameters), quoted)
 
 
 def file(attachment: Attachment, data: bytes) -> Entity:
@@ -142,69 +107,11 @@ def multipart(subtype: str, boundary: str, entities: Sequence[Entity]) -> Entity
     return Entity(content_type, b"7bit", b"".join(pieces))
 
 
-def quoted_printable(data: bytes) -> bytes:
-    """``data``, whose line ends are CRLF, in quoted-printable (RFC 2045 §6.7)."""
-    # binascii takes its soft line breaks after the first line end of its input: there must be one. It encodes white
-    # space at the end of a line and a lone dot, but not one behind a soft break of its own; nor the "From " that mbox
-    # files quote. The break in the middle of that word keeps the line within 76.
-    encoded = b2a_qp(data + b"\r\n").replace(b"=\r\n.\r\n", b"=\r\n=2E\r\n")[:-2]
-    encoded = encoded.replace(b"\nFrom ", b"\n=46rom=\r\n ")
-    lines = encoded.split(b"\r\n")
-    if max(map(len, lines)) > LINE:
-        # Nor does binascii count what encoding the white space at the end of a line adds to it.
-        encoded = b"\r\n".join([line if len(line) <= LINE else line[:-3] + b"=\r\n" + line[-3:] for line in lines])
-    return b"=46rom=\r\n " + encoded[5:] if encoded.startswith(b"From ") else encoded
-
-
-def _between_holes(literals: Sequence[str]) -> list[bytes]:
-    """The literals in quoted-printable, with the soft breaks that give the value between two of them its own lines."""
-    encoded = [quoted_printable(literal.replace("\n", "\r\n").encode()) for literal in literals]
-    last = len(encoded) - 1
-    pieces = []
-    for index, piece in enumerate(encoded):
-        after_value = index > 0 and not piece.startswith(b"\r\n") and not (index == last and not piece)
-        before_value = index < last and piece and not piece.endswith(b"\r\n")
-        pieces.append((_SOFT_BREAK if after_value else b"") + (_with_soft_break(piece) if before_value else piece))
-    return pieces
-
-
-def _with_soft_break(encoded: bytes) -> bytes:
-    """Quoted-printable with a soft break behind it, which must not make its last line too long."""
-    start = encoded.rfind(b"\n") + 1
-    if len(encoded) - start >= LINE:
-        cut = start + LINE - 4
-        while b"=" in encoded[cut - 2 : cut]:
-            cut -= 1  # not within the three characters of an octet
-        encoded = encoded[:cut] + _SOFT_BREAK + encoded[cut:]
-    return encoded + _SOFT_BREAK
-
-
-def _quoted_value(value: str) -> bytes:
-    """A hole's value in quoted-printable."""
-    if _PLAIN_VALUE.fullmatch(value):
-        return value.encode()
-    return quoted_printable(value.replace("\n", "\r\n").encode())
-
-
-def base64_lines(data: bytes) -> bytes:
-    """``data`` in base64, on lines of 76 (RFC 2045 §6.8), without a last line end."""
-    encoded = b2a_base64(data, newline=False)
-    return b"\r\n".join([encoded[start : start + 76] for start in range(0, len(encoded), 76)])
-
-
-def _base64_length(size: int) -> int:
-    encoded = (size + 2) // 3 * 4
-    return encoded + (encoded - 1) // 76 * 2
-
-
-def _passes_as_it_is(value: str) -> bool:
-    if not value.isascii():
-        return False
-    framed = f"\n{value}\n"
-    for trap in _TRAPS:
-        if trap in framed:
-            return False
-    return len(value) <= LINE_LIMIT or max(map(len, value.split("\n"))) <= LINE_LIMIT
+def _calendar_method(value: str) -> str | None:
+    for piece in slices(value):
+        if method := _CALENDAR_METHOD.search(piece):
+            return method[1].upper()
+    return None
 
 
 def _text_type(kind: str, parameters: str) -> bytes:

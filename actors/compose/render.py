@@ -13,12 +13,20 @@ from collections.abc import Mapping
 
 from msgspec import Struct
 
+from actors.compose.fields import NotComposable
+from actors.compose.parts import Form
 from cluster.journal.records import Address, Content, Footer, Part, Personal
+from cluster.settings import MessageSettings
+from cluster.substitution import CutText, Keys, keys_of, substituted_size
+from cluster.transfer_encoding import newlines, octets
 
-_KEY_SETS = 32
-"""Key sets whose cut texts are kept. The messages of a request mostly share one."""
-
+_KEPT_BYTES = 4 * 1024 * 1024
+"""Of cut texts, over all key sets of a request; a single larger set is kept alone. Mostly there is one."""
+_BYTES_OF_A_HOLE = 300
+"""Of the pieces on both sides of it, in characters and encoded."""
 _BODY_END = re.compile(r"</body\s*>", re.IGNORECASE | re.ASCII)
+_HARMLESS = 256 * 1024
+"""Octets that a text may become before it is asked whether they are too many."""
 
 
 class Rendered(Struct, frozen=True):
@@ -31,36 +39,31 @@ class Rendered(Struct, frozen=True):
     headers: dict[str, str]
 
 
-class _Text:
-    """A text cut at its keys once, to be filled many times: ``literals`` are what is between the holes, one more than
-    the ``keys`` whose values go into them."""
-
-    __slots__ = ("keys", "literals")
-
-    def __init__(self, source: str, keys: re.Pattern[str]) -> None:
-        pieces = keys.split(source)
-        self.literals, self.keys = pieces[::2], pieces[1::2]
-
-    def fill(self, values: Mapping[str, str]) -> str:
-        pieces = [""] * (len(self.literals) + len(self.keys))
-        pieces[::2] = self.literals
-        pieces[1::2] = [values[key] for key in self.keys]
-        return "".join(pieces)
-
-
 class Cut:
-    """A part cut at its keys. ``footer``: what is not in the text yet, because its place depends on the values."""
+    """A part cut at its keys. ``footer``: what is not in the text yet, because its place depends on the values.
+    ``form`` is mime.py's: how the part is encoded, once that is decided."""
 
-    __slots__ = ("footer", "text", "type")
+    __slots__ = ("footer", "form", "largest", "text", "type")
 
-    def __init__(self, part: Part, keys: re.Pattern[str], footer: Footer | None) -> None:
+    def __init__(self, part: Part, keys: Keys, footer: Footer | None) -> None:
         self.type = part.type
-        self.text = _Text(part.value, keys)
+        self.text = CutText(part.value, keys)
         self.footer = footer
-        end = self.text.literals[-1]
+        self.form: Form | None | Undecided = Undecided()
+        end = self.text.literals[-1] if self.text.literals else ""
         if footer is not None and end and (part.type.lower() != "text/html" or "</body>" in end):
-            self.text.literals[-1] = _with_footer(Part(part.type, end), footer).value
+            self.text.end_with(_with_footer(Part(part.type, end), footer).value)
             self.footer = None
+        self.largest = self.text.largest + _footer_size(self.footer)
+        """Octets that the part can have at most."""
+
+    def size(self, values: Mapping[str, str]) -> int:
+        """Octets of the part with these values, at most: in UTF-8, with CRLF line ends."""
+        return self.text.size(values) + _footer_size(self.footer)
+
+
+class Undecided(Struct, frozen=True):
+    """Of a form that nobody has asked for yet."""
 
 
 class Filling(Struct, frozen=True):
@@ -77,44 +80,53 @@ class Filling(Struct, frozen=True):
 class _KeySet:
     """The texts of a request, cut at one set of substitution keys."""
 
-    __slots__ = ("keys", "parts", "reply_to", "subject")
+    __slots__ = ("held_bytes", "keys", "most", "parts", "reply_to", "subject")
 
-    def __init__(self, content: Content, keys: tuple[str, ...]) -> None:
-        # The longest first: of two keys that begin alike, the one that says more is meant.
-        alternatives = "|".join(re.escape(key) for key in sorted(keys, key=len, reverse=True))
-        self.keys = re.compile(f"({alternatives})")
-        self.subject = _Text(content.subject, self.keys)
-        self.parts = [Cut(part, self.keys, content.footer) for part in content.parts]
-        self.reply_to = any(self.keys.search(f"{address.email}\0{address.name}") for address in content.reply_to)
+    def __init__(self, content: Content, keys: Keys) -> None:
+        self.keys = keys
+        self.subject = CutText(content.subject, keys)
+        self.parts = [Cut(part, keys, content.footer) for part in content.parts]
+        self.reply_to = any(keys.occur_in(f"{address.email}\0{address.name}") for address in content.reply_to)
+        counts = [part.text.counts for part in self.parts]
+        self.most = max([count for those in counts for count in those.values()], default=0)
+        """How often the values of one key occur in one part, at most."""
+        holes = sum([sum(those.values()) for those in counts])
+        self.held_bytes = 3 * sum([len(part.value) for part in content.parts]) + _BYTES_OF_A_HOLE * holes
 
 
 class Renderer:
     """The texts of one request, ready for its messages."""
 
-    def __init__(self, content: Content) -> None:
+    def __init__(self, content: Content, limits: MessageSettings = MessageSettings()) -> None:
         self._content = content
-        texts = tuple(Part(part.type, _newlines(part.value)) for part in content.parts)
+        self._limits = limits
+        texts = tuple(Part(part.type, newlines(part.value)) for part in content.parts)
         self._plain = texts or (Part("text/plain", ""),)
         self._headers = _merged(content.headers, {})
         self._key_sets: dict[tuple[str, ...], _KeySet] = {}
+        self._held_bytes = 0
         self.parts = tuple(_with_footer(part, content.footer) for part in self._plain)
         """The parts as every message has them that substitutes nothing in them."""
 
     def render(self, personal: Personal) -> Rendered:
-        """What the message of this personalization says."""
+        """What the message of this personalization says. Raises NotComposable where that would be too much."""
         content = self._content
         subject = content.subject if personal.subject is None else personal.subject
         reply_to = content.reply_to
         parts: tuple[Part | Filling, ...] = self.parts
         if personal.substitutions and (key_set := self._key_set(personal.substitutions)):
             values = personal.substitutions
-            if personal.subject is None:
+            if personal.subject is not None:
+                subject = self._substituted_subject(subject, key_set.keys, values)
+            elif key_set.subject.counts:
+                if key_set.subject.largest > _HARMLESS:
+                    self._require_subject_fits(key_set.subject.size(values))
                 subject = key_set.subject.fill(values)
-            else:
-                subject = _substituted(subject, key_set.keys, values)
             if key_set.reply_to:
-                reply_to = tuple(_substituted_address(address, key_set.keys, values) for address in reply_to)
+                reply_to = self._substituted_addresses(reply_to, key_set.keys, values)
             parts = self._filled(key_set, values)
+        if 4 * len(subject) > self._limits.max_subject_bytes:
+            self._require_subject_fits(octets(subject))
         return Rendered(
             content.from_ if personal.from_ is None else personal.from_,
             reply_to,
@@ -123,12 +135,39 @@ class Renderer:
             _merged(content.headers, personal.headers) if personal.headers else self._headers,
         )
 
-    def _filled(self, key_set: _KeySet, substitutions: Mapping[str, str]) -> tuple[Part | Filling, ...]:
-        if not any(cut.text.keys for cut in key_set.parts):
-            return self.parts
-        values = {key: _newlines(value) for key, value in substitutions.items()}
+    def growth(self, substitutions: Mapping[str, str], values_bytes: int) -> int:
+        """Octets that substituting adds to the parts, at most. ``values_bytes``: of all values, or more."""
+        key_set = self._key_set(substitutions) if substitutions else None
+        # A line end of one octet becomes two.
+        return 2 * values_bytes * key_set.most * len(key_set.parts) if key_set else 0
+
+    def _require_subject_fits(self, size: int) -> None:
+        if size > self._limits.max_subject_bytes:
+            raise NotComposable(f"the subject has {size} bytes, more than {self._limits.max_subject_bytes}")
+
+    def _substituted_subject(self, subject: str, keys: Keys, values: Mapping[str, str]) -> str:
+        if len(subject) * sum(map(len, values.values())) > _HARMLESS:
+            self._require_subject_fits(substituted_size(subject, values))
+        return keys.substitute(subject, values)
+
+    def _substituted_addresses(
+        self, addresses: tuple[Address, ...], keys: Keys, values: Mapping[str, str]
+    ) -> tuple[Address, ...]:
+        texts = [text for address in addresses for text in (address.email, address.name or "")]
+        size = sum([substituted_size(text, values) for text in texts])
+        if size > self._limits.max_bytes:
+            raise NotComposable(f"reply_to has {size} bytes, more than {self._limits.max_bytes}")
         return tuple(
-            Filling(cut, values) if cut.text.keys else shared
+            Address(keys.substitute(one.email, values), None if one.name is None else keys.substitute(one.name, values))
+            for one in addresses
+        )
+
+    def _filled(self, key_set: _KeySet, substitutions: Mapping[str, str]) -> tuple[Part | Filling, ...]:
+        if not key_set.most:
+            return self.parts
+        values = {key: newlines(value) for key, value in substitutions.items()}
+        return tuple(
+            Filling(cut, values) if cut.text.counts else shared
             for cut, shared in zip(key_set.parts, self.parts, strict=True)
         )
 
@@ -136,11 +175,9 @@ class Renderer:
         names = tuple(substitutions)
         found = self._key_sets.get(names)
         if found is None:
-            keys = tuple(name for name in names if name)  # the empty key would stand between any two characters
-            if not keys:
+            keys = keys_of(substitutions)
+            if not keys.names:
                 return None
-            if len(self._key_sets) >= _KEY_SETS:
-                self._key_sets.clear()
             plain = Content(
                 from_=self._content.from_,
                 reply_to=self._content.reply_to,
@@ -148,23 +185,12 @@ class Renderer:
                 parts=self._plain,
                 footer=self._content.footer,
             )
-            found = self._key_sets[names] = _KeySet(plain, keys)
+            found = _KeySet(plain, keys)
+            if self._held_bytes + found.held_bytes > _KEPT_BYTES:
+                self._key_sets, self._held_bytes = {}, 0
+            self._key_sets[names] = found
+            self._held_bytes += found.held_bytes
         return found
-
-
-def _newlines(text: str) -> str:
-    """Every line end as ``\\n``: CRLF, and the lone CR that some systems still write."""
-    return text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text
-
-
-def _substituted(text: str, keys: re.Pattern[str], values: Mapping[str, str]) -> str:
-    # In one pass: a value that contains a key is text, not another key, so the order of the keys means nothing.
-    return keys.sub(lambda match: values[match[0]], text)
-
-
-def _substituted_address(address: Address, keys: re.Pattern[str], values: Mapping[str, str]) -> Address:
-    name = None if address.name is None else _substituted(address.name, keys, values)
-    return Address(_substituted(address.email, keys, values), name)
 
 
 def _merged(shared: Mapping[str, str], own: Mapping[str, str]) -> dict[str, str]:
@@ -183,17 +209,26 @@ def _with_footer(part: Part, footer: Footer | None) -> Part:
     kind, value = part.type.lower(), part.value
     if kind == "text/plain" and footer.text:
         gap = "\n" if value and not value.endswith("\n") else ""
-        return Part(part.type, f"{value}{gap}{_newlines(footer.text)}")
+        return Part(part.type, f"{value}{gap}{newlines(footer.text)}")
     if kind == "text/html" and footer.html:
         end = _body_end(value)
-        return Part(part.type, f"{value[:end]}{_newlines(footer.html)}{value[end:]}")
+        return Part(part.type, f"{value[:end]}{newlines(footer.html)}{value[end:]}")
     return part
 
 
+def _footer_size(footer: Footer | None) -> int:
+    """Octets that a footer adds to a part, at most."""
+    return 0 if footer is None else max(octets(newlines(footer.text)) + 2, octets(newlines(footer.html)))
+
+
 def _body_end(html: str) -> int:
-    """Where the last ``</body>`` begins, or the end."""
-    found = html.rfind("</body>")
-    if found < 0:
-        for match in _BODY_END.finditer(html):
-            found = match.start()
-    return found if found >= 0 else len(html)
+    """Where the last ``</body>`` begins, or the end. One in another case is looked for from the end, tag by tag: a
+    pattern over the whole text would keep other threads from the interpreter."""
+    if (found := html.rfind("</body>")) >= 0:
+        return found
+    end = len(html)
+    while (found := html.rfind("</", 0, end)) >= 0:
+        if _BODY_END.match(html, found):
+            return found
+        end = found
+    return len(html)

@@ -7,6 +7,7 @@ import pytest
 
 from actors.compose import parts
 from actors.compose.fields import NotComposable
+from cluster.transfer_encoding import base64_lines, quoted_printable
 from tests.unit.compose.reading import attachment, content, html, personal, plain, sent, text_of, wire
 
 
@@ -66,7 +67,7 @@ def test_random_texts_arrive_whole_on_short_lines() -> None:
     for _ in range(300):
         text = "".join(chance.choices(pieces, k=chance.randrange(120)))
         data = text.replace("\r\n", "\n").replace("\n", "\r\n").encode()
-        lines = parts.quoted_printable(data).split(b"\r\n")
+        lines = quoted_printable(data.decode().replace("\r\n", "\n")).split(b"\r\n")
         assert max(map(len, lines)) <= 76
         assert not any(line.startswith(b"From ") or line == b"." or line[-1:] in (b" ", b"\t") for line in lines)
         message = sent(content(plain(text), html("-")))
@@ -81,7 +82,7 @@ def test_forms_hold_any_literals_and_values_on_short_lines() -> None:
         keys = chance.choices(["one", "two"], k=chance.randrange(1, 6))
         literals = ["".join(chance.choices(pieces, k=chance.randrange(6))) for _ in range(len(keys) + 1)]
         values = {key: "".join(chance.choices(pieces, k=chance.randrange(6))) for key in ("one", "two")}
-        form = parts.quoted_form("text/plain", literals, keys)
+        form = parts.text_form("text/plain", literals, keys)
         if form is None:
             continue
         formed += 1
@@ -97,9 +98,9 @@ def test_forms_hold_any_literals_and_values_on_short_lines() -> None:
 
 @pytest.mark.parametrize("media_type", ["text/plain", "text/calendar"])
 def test_texts_that_may_pass_as_they_are_have_no_form(media_type: str) -> None:
-    assert parts.quoted_form(media_type, ["Dear ", ", hello"], ["-name-"]) is None
-    assert (parts.quoted_form(media_type, ["Dear ", " é"], ["-name-"]) is None) == (media_type == "text/calendar")
-    assert parts.quoted_form(media_type, ["日本語" * 9, ""], ["-name-"]) is None
+    assert parts.text_form(media_type, ["Dear ", ", hello"], ["-name-"]) is None
+    assert (parts.text_form(media_type, ["Dear ", " é"], ["-name-"]) is None) == (media_type == "text/calendar")
+    assert parts.text_form(media_type, ["日本語" * 9, ""], ["-name-"]) is None
 
 
 def test_no_part_can_contain_a_boundary() -> None:
@@ -116,7 +117,7 @@ def test_no_part_can_contain_a_boundary() -> None:
 @pytest.mark.parametrize("size", [0, 1, 56, 57, 58, 5_000])
 def test_base64_lines(size: int) -> None:
     data = random.Random(size).randbytes(size)
-    encoded = parts.base64_lines(data)
+    encoded = base64_lines(data)
     *full, last = encoded.split(b"\r\n")
     assert all(len(line) == 76 for line in full)
     assert len(last) <= 76

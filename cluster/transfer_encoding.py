@@ -1,0 +1,201 @@
+"""Texts and files in a content transfer encoding (RFC 2045 §6). Pure.
+
+What comes out is 7-bit clean, its lines end in CRLF and are at most 998 characters long, at most 76 where they are
+encoded; nothing in it is changed by relays that trim lines, quote ``From `` or misread a lone dot. Line ends of texts
+that go in are ``\\n``.
+
+Long texts are encoded a slice at a time. No call into C holds the interpreter for long, so a thread that does this
+leaves others their turn.
+"""
+
+import re
+from binascii import b2a_base64, b2a_qp
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+
+LINE = 76
+"""RFC 2045 §6.7 (5), §6.8."""
+LINE_LIMIT = 998
+"""RFC 5322 §2.1.1, without the CRLF."""
+BOUNDARY_MARK = "=_"
+"""How every boundary begins. Neither quoted-printable nor base64 can contain it (RFC 2045 §6.7), and a text that
+contains it is not sent as 7bit; so no part can contain a boundary, whatever it says."""
+SLICE = 64 * 1024
+"""Characters that are encoded in one call."""
+
+_BASE64_SLICE = 57 * 1024
+"""Octets; 57 of them make a line of 76."""
+_TRAPS = ("\0", f"--{BOUNDARY_MARK}", " \n", "\t\n", "\nFrom ", "\n.\n")
+"""What no text sent as it is may contain: octets that 7bit forbids, and what relays have been seen to change."""
+_PLAIN_VALUE = re.compile(r"(?!From )[A-Za-z0-9](?:[ -<>-~]{0,70}[A-Za-z0-9])?")
+"""Values that stand for themselves in quoted-printable, on a line of their own; most names and numbers do."""
+_SOFT_BREAK = b"=\r\n"
+
+
+def slices(text: str) -> Iterator[str]:
+    """``text`` in pieces of at most SLICE characters, cut behind line ends where there are any."""
+    if len(text) <= SLICE:
+        yield text
+        return
+    begin = 0
+    while begin < len(text):
+        end = begin + SLICE
+        if end < len(text):
+            line_end = text.rfind("\n", begin, end) + 1
+            end = line_end or end - (text[end - 1] == "\r")  # CR and LF stay together
+        yield text[begin:end]
+        begin = end
+
+
+def newlines(text: str) -> str:
+    """Every line end as ``\\n``: CRLF, and the lone CR that some systems still write."""
+    if "\r" not in text:
+        return text
+    return "".join([piece.replace("\r\n", "\n").replace("\r", "\n") for piece in slices(text)])
+
+
+def octets(text: str) -> int:
+    """The length of a text in UTF-8, with each ``\\n`` as CRLF."""
+    length = len(text) if text.isascii() else sum([len(piece.encode()) for piece in slices(text)])
+    if len(text) <= SLICE:
+        return length + text.count("\n")
+    return length + sum([text.count("\n", begin, begin + SLICE) for begin in range(0, len(text), SLICE)])
+
+
+def encoded_text(value: str) -> tuple[bytes, bytes]:
+    """A text on the wire: the name of its transfer encoding, the shortest that is safe, and its octets."""
+    if passes_as_it_is(value):
+        return b"7bit", _crlf(value)
+    quoted = quoted_printable(value)
+    length = base64_length(octets(value))
+    if len(quoted) > length:
+        return b"base64", base64_lines(_crlf(value))
+    return b"quoted-printable", quoted
+
+
+def passes_as_it_is(value: str) -> bool:
+    """Whether a text may be sent as 7bit."""
+    return value.isascii() and all(map(_slice_passes, slices(value)))
+
+
+def quoted_printable(value: str) -> bytes:
+    """A text in quoted-printable (RFC 2045 §6.7)."""
+    if len(value) <= SLICE:
+        return _quoted(value)
+    pieces: list[bytes] = []
+    for piece in slices(value):
+        if pieces and not pieces[-1].endswith(b"\r\n"):
+            pieces[-1] = _with_soft_break(pieces[-1])
+        pieces.append(_quoted(piece))
+    return b"".join(pieces)
+
+
+def base64_lines(data: bytes) -> bytes:
+    """``data`` in base64, on lines of 76 (RFC 2045 §6.8), without a last line end."""
+    pieces = []
+    for begin in range(0, len(data), _BASE64_SLICE):
+        encoded = b2a_base64(data[begin : begin + _BASE64_SLICE], newline=False)
+        pieces.append(b"\r\n".join([encoded[start : start + 76] for start in range(0, len(encoded), 76)]))
+    return b"\r\n".join(pieces)
+
+
+def base64_length(size: int) -> int:
+    """Octets that ``base64_lines`` makes of ``size``."""
+    encoded = (size + 2) // 3 * 4
+    return encoded + max(encoded - 1, 0) // 76 * 2
+
+
+class QuotedForm:
+    """A text with holes in quoted-printable, of which only the values are encoded anew for each message.
+
+    A value stands on lines of its own, made by soft line breaks (RFC 2045 §6.7 (5)): so the lines of what is between
+    the holes are the same in every message, whatever the values are.
+    """
+
+    def __init__(self, between: Sequence[bytes], keys: Sequence[str]) -> None:
+        self._keys = tuple(keys)
+        self._counts = Counter(keys)
+        self._pieces = [b""] * (len(between) + len(keys))
+        self._pieces[::2] = between
+        self._between = sum(map(len, between))
+
+    def fill(self, values: Mapping[str, str]) -> bytes:
+        """The text with the value of each key in its holes."""
+        encoded = {key: _quoted_value(values[key]) for key in self._counts}
+        pieces = self._pieces.copy()
+        pieces[1::2] = [encoded[key] for key in self._keys]
+        return b"".join(pieces)
+
+    def size(self, values: Mapping[str, str]) -> int:
+        """Octets of what ``fill`` makes of the values."""
+        return self._between + sum([count * len(_quoted_value(values[key])) for key, count in self._counts.items()])
+
+
+def quoted_form(literals: Sequence[str], keys: Sequence[str]) -> QuotedForm | None:
+    """A form for the text whose holes, one for each of ``keys``, are between the ``literals``; None where each text
+    has to be looked at as a whole: it may pass as it is, or be shorter in base64."""
+    together = "".join(literals)
+    if passes_as_it_is(together):
+        return None
+    between = _between_holes(literals)
+    # The pieces are longer than the whole, by their soft breaks: most texts are short enough all the same.
+    enough = base64_length(octets(together))
+    if sum(map(len, between)) > enough and len(quoted_printable(together)) > enough:
+        return None
+    return QuotedForm(between, keys)
+
+
+def _crlf(value: str) -> bytes:
+    if len(value) <= SLICE:
+        return value.replace("\n", "\r\n").encode()
+    return b"".join([piece.replace("\n", "\r\n").encode() for piece in slices(value)])
+
+
+def _slice_passes(value: str) -> bool:
+    framed = f"\n{value}\n"
+    for trap in _TRAPS:
+        if trap in framed:
+            return False
+    return len(value) <= LINE_LIMIT or max(map(len, value.split("\n"))) <= LINE_LIMIT
+
+
+def _quoted(value: str) -> bytes:
+    # binascii takes its soft line breaks after the first line end of its input: there must be one. It encodes white
+    # space at the end of a line and a lone dot, but not one behind a soft break of its own; nor the "From " that mbox
+    # files quote. The break in the middle of that word keeps the line within 76.
+    data = value.replace("\n", "\r\n").encode()
+    encoded = b2a_qp(data + b"\r\n").replace(b"=\r\n.\r\n", b"=\r\n=2E\r\n")[:-2]
+    encoded = encoded.replace(b"\nFrom ", b"\n=46rom=\r\n ")
+    lines = encoded.split(b"\r\n")
+    if max(map(len, lines)) > LINE:
+        # Nor does binascii count what encoding the white space at the end of a line adds to it.
+        encoded = b"\r\n".join([line if len(line) <= LINE else line[:-3] + b"=\r\n" + line[-3:] for line in lines])
+    return b"=46rom=\r\n " + encoded[5:] if encoded.startswith(b"From ") else encoded
+
+
+def _between_holes(literals: Sequence[str]) -> list[bytes]:
+    """The literals in quoted-printable, with the soft breaks that give the value between two of them its own lines."""
+    encoded = [quoted_printable(literal) for literal in literals]
+    last = len(encoded) - 1
+    pieces = []
+    for index, piece in enumerate(encoded):
+        after_value = index > 0 and not piece.startswith(b"\r\n") and not (index == last and not piece)
+        before_value = index < last and piece and not piece.endswith(b"\r\n")
+        pieces.append((_SOFT_BREAK if after_value else b"") + (_with_soft_break(piece) if before_value else piece))
+    return pieces
+
+
+def _with_soft_break(encoded: bytes) -> bytes:
+    """Quoted-printable with a soft break behind it, which must not make its last line too long."""
+    start = encoded.rfind(b"\n") + 1
+    if len(encoded) - start >= LINE:
+        cut = start + LINE - 4
+        while b"=" in encoded[cut - 2 : cut]:
+            cut -= 1  # not within the three characters of an octet
+        encoded = encoded[:cut] + _SOFT_BREAK + encoded[cut:]
+    return encoded + _SOFT_BREAK
+
+
+def _quoted_value(value: str) -> bytes:
+    """A hole's value in quoted-printable."""
+    return value.encode() if _PLAIN_VALUE.fullmatch(value) else quoted_printable(value)
