@@ -21,7 +21,7 @@ from api.message_actions import MessageActions
 from api.messages import Messages, Timeline
 from api.scheduled_sends import ScheduledSends
 from cluster.journal.store import Journal
-from cluster.settings import HttpSettings
+from cluster.settings import DEFAULT_LIMITS, HttpSettings, MessageSettings
 
 DESCRIPTION = (
     "Send mail in bulk and follow it. The shapes are SendGrid v3's: its clients work with the host changed. "
@@ -37,18 +37,20 @@ def create_app(
     timeline: Timeline,
     readiness: Readiness,
     lifetime_s: float,
+    limits: MessageSettings = DEFAULT_LIMITS,
     admin: Admin | None = None,
     now: Callable[[], float] | None = None,
 ) -> Litestar:
     """The application over its collaborators. It starts and stops the intake with its own lifespan; the journal is
-    its owner's to open and close. ``lifetime_s`` is what a retried message gets. ``admin`` is what operators may do,
-    where there is a cluster to operate. ``now`` is a monotonic clock, for what is remembered of keys."""
+    its owner's to open and close. ``lifetime_s`` is what a retried message gets. ``limits``: of what messages become.
+    ``admin`` is what operators may do, where there is a cluster to operate. ``now`` is a monotonic clock, for what is
+    remembered of keys."""
     authenticator = Authenticator(journal.key_by_hash, now) if now else Authenticator(journal.key_by_hash)
     handlers = [
-        *MailSending(authenticator, journal, intake).handlers(),
+        *MailSending(authenticator, journal, intake, limits).handlers(),
         *Batches(journal).handlers(),
         *ScheduledSends(journal).handlers(),
-        *Messages(journal, timeline).handlers(),
+        *Messages(journal, timeline, limits).handlers(),
         *MessageActions(journal, lifetime_s).handlers(),
         *Domains(journal).handlers(),
         *Scopes().handlers(),

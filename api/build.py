@@ -124,6 +124,7 @@ async def api(context: Context, links: Links) -> Api:
         offers=offers,
         timeline=timeline,
         readiness=readiness,
+        limits=settings.message,
         refusal=watch.refusal,
         admin=admin(context, links, journal, ways, dispatcher, timeline),
     )

@@ -13,7 +13,6 @@ from msgspec import Struct
 from analytics.events import Event, Processed, encode_batch
 from api.addresses import domain_of
 from api.mail_request import AttachmentPart, Mailbox, MailSend, Personalization
-from api.substitution import substitute
 from cluster.ids import new_id, new_ids
 from cluster.journal.records import (
     Address,
@@ -27,6 +26,7 @@ from cluster.journal.records import (
     Recipient,
     encode,
 )
+from cluster.substitution import substitute
 
 SOON = timedelta(seconds=5)
 """A send time closer than this means now."""

@@ -23,6 +23,7 @@ from api.mail_request import MailSend
 from api.validation import check
 from cluster.ids import is_id
 from cluster.journal.store import Journal
+from cluster.settings import DEFAULT_LIMITS, MessageSettings
 
 KNOWN_TTL_S = 5.0
 """How long a verified domain or an existing batch is believed without asking again."""
@@ -51,10 +52,17 @@ class MailSendBody(TypedBody[MailSend]):
 class MailSending:
     """The handler and what it knows of tenants."""
 
-    def __init__(self, authenticator: Authenticator, journal: Journal, intake: Intake) -> None:
+    def __init__(
+        self,
+        authenticator: Authenticator,
+        journal: Journal,
+        intake: Intake,
+        limits: MessageSettings = DEFAULT_LIMITS,
+    ) -> None:
         self._authenticator = authenticator
         self._journal = journal
         self._intake = intake
+        self._limits = limits
         # Only a yes is remembered, so that a new domain or batch can be used at once.
         self._verified: ExpiringCache[tuple[str, str], bool] = ExpiringCache(KNOWN_TTL_S, KNOWN_KEPT)
         self._batches: ExpiringCache[tuple[str, str], bool] = ExpiringCache(KNOWN_TTL_S, KNOWN_KEPT)
@@ -92,7 +100,7 @@ class MailSending:
         key = request.auth
         if data.scheduled:
             _ACCESS.require(key, SEND_AT)
-        checked = check(data)
+        checked = check(data, self._limits)
         if data.batch_id is not None and not await self._has_batch(key.tenant_id, data.batch_id):
             checked.faults.append(Fault("The batch does not exist", "batch_id"))
         if checked.faults:

@@ -1,14 +1,16 @@
 """A message as clients read it: made of the journal's row and the two records it carries. Pure."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
 from analytics.queries import TimelineEvent
-from api.substitution import substitute
 from cluster.journal.records import Address, Content, MessageRow, Personal, decode_content, decode_personal
 from cluster.policy.lifecycle import Status
+from cluster.settings import DEFAULT_LIMITS, MessageSettings
+from cluster.substitution import substitute, substituted_size
 
 
 class MessageSummary(Struct, frozen=True, kw_only=True):
@@ -68,9 +70,12 @@ class MessageDetail(Struct, frozen=True, kw_only=True):
     error_message: str | None
     events: list[TimelineEvent] | None
     """In order; null when the event store cannot be read just now: the rest is the journal's, and true."""
+    not_filled_in: list[str] | UnsetType = UNSET
+    """Which of subject, html_content and plain_content stand here with their keys, as the request has them: filled in,
+    they would be larger than any that is sent. Absent where all are filled in."""
 
 
-def summary(row: MessageRow) -> MessageSummary:
+def summary(row: MessageRow, limits: MessageSettings = DEFAULT_LIMITS) -> MessageSummary:
     """A row as the list shows it."""
     content, personal = decode_content(row.content), decode_personal(row.personal)
     from_ = personal.from_ or content.from_
@@ -79,7 +84,7 @@ def summary(row: MessageRow) -> MessageSummary:
         status=row.status,
         from_email=from_.email,
         from_name=from_.name,
-        subject=_subject(content, personal),
+        subject=_subject(content, personal, limits).text,
         to_emails=_emails(personal.to),
         template_id=content.template_id,
         batch_id=row.batch_id,
@@ -89,16 +94,27 @@ def summary(row: MessageRow) -> MessageSummary:
     )
 
 
-def detail(row: MessageRow, events: list[TimelineEvent] | None, *, withheld: bool = False) -> MessageDetail:
-    """A row with its timeline. ``withheld``: without what only some keys may read."""
+def detail(
+    row: MessageRow,
+    events: list[TimelineEvent] | None,
+    limits: MessageSettings = DEFAULT_LIMITS,
+    *,
+    withheld: bool = False,
+) -> MessageDetail:
+    """A row with its timeline. No text is filled in that would go over ``limits``. ``withheld``: without what only some
+    keys may read."""
     content, personal = decode_content(row.content), decode_personal(row.personal)
     from_ = personal.from_ or content.from_
+    subject = _subject(content, personal, limits)
+    html = None if withheld else _part(content, personal, "text/html", limits)
+    plain = None if withheld else _part(content, personal, "text/plain", limits)
+    texts = {"subject": subject, "html_content": html, "plain_content": plain}
     return MessageDetail(
         id=row.id,
         status=row.status,
         from_email=from_.email,
         from_name=from_.name,
-        subject=_subject(content, personal),
+        subject=subject.text,
         to_emails=_emails(personal.to),
         cc_emails=_emails(personal.cc),
         bcc_emails=_emails(personal.bcc),
@@ -111,8 +127,8 @@ def detail(row: MessageRow, events: list[TimelineEvent] | None, *, withheld: boo
         tracking_settings=_tracking(content.tracking_settings),
         retry_count=row.retry_count,
         next_retry_at=_utc(row.next_retry_at),
-        html_content=None if withheld else _part(content, personal, "text/html"),
-        plain_content=None if withheld else _part(content, personal, "text/plain"),
+        html_content=html and html.text,
+        plain_content=plain and plain.text,
         content_withheld=withheld,
         created_at=row.created_at.astimezone(UTC),
         queued_at=row.created_at.astimezone(UTC),
@@ -121,18 +137,35 @@ def detail(row: MessageRow, events: list[TimelineEvent] | None, *, withheld: boo
         delivered_at=_finished(row, Status.DELIVERED),
         error_message=row.error_message,
         events=events,
+        not_filled_in=[name for name, shown in texts.items() if shown and not shown.filled] or UNSET,
     )
 
 
-def _subject(content: Content, personal: Personal) -> str:
-    return substitute(personal.subject or content.subject, personal.substitutions)
+class _Shown(Struct, frozen=True):
+    text: str
+    filled: bool
+    """Whether its keys have given way to their values."""
 
 
-def _part(content: Content, personal: Personal, kind: str) -> str | None:
+def _subject(content: Content, personal: Personal, limits: MessageSettings) -> _Shown:
+    return _filled(personal.subject or content.subject, personal.substitutions, limits.max_subject_bytes)
+
+
+def _part(content: Content, personal: Personal, kind: str, limits: MessageSettings) -> _Shown | None:
     for part in content.parts:
         if part.type == kind:
-            return substitute(part.value, personal.substitutions)
+            return _filled(part.value, personal.substitutions, limits.max_part_bytes)
     return None
+
+
+def _filled(text: str, values: Mapping[str, str], most: int) -> _Shown:
+    """The text with its values, unless that would have more than ``most`` octets."""
+    if not values:
+        return _Shown(text, True)
+    # No key is shorter than a character, and no character of a value takes more than four octets.
+    if 4 * len(text) * sum(map(len, values.values())) > most and substituted_size(text, values) > most:
+        return _Shown(text, False)
+    return _Shown(substitute(text, values), True)
 
 
 def _emails(addresses: tuple[Address, ...]) -> list[str]:

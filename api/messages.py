@@ -33,6 +33,7 @@ from cluster.journal.records import (
 )
 from cluster.journal.store import Journal
 from cluster.policy.lifecycle import Status
+from cluster.settings import DEFAULT_LIMITS, MessageSettings
 
 log = logging.getLogger(__name__)
 
@@ -77,9 +78,10 @@ Moment = Annotated[str | None, _query("ISO-8601, or YYYY-MM-DD: the whole day, U
 class Messages:
     """/v3/messages."""
 
-    def __init__(self, journal: Journal, timeline: Timeline) -> None:
+    def __init__(self, journal: Journal, timeline: Timeline, limits: MessageSettings = DEFAULT_LIMITS) -> None:
         self._journal = journal
         self._timeline = timeline
+        self._limits = limits
 
     def handlers(self) -> list[HTTPRouteHandler]:
         listing = get("/v3/messages", responses=answers(400, 401, 403, 503), summary="List messages", tags=["messages"])
@@ -135,7 +137,7 @@ class Messages:
         offset = 0 if after is not None else (page - 1) * page_size
         found = await self._found(request.auth, filter, page_size, offset)
         return MessageList(
-            messages=[summary(row) for row in found.messages],
+            messages=[summary(row, self._limits) for row in found.messages],
             total=found.total,
             total_is_exact=found.total_is_exact,
             page=page,
@@ -149,7 +151,7 @@ class Messages:
         events = asyncio.create_task(self._events(key.tenant_id, id))
         try:
             row = await message_of(self._journal, key, id)
-            return detail(row, await events, withheld=not _SHOW.opens(key, BODIES))
+            return detail(row, await events, self._limits, withheld=not _SHOW.opens(key, BODIES))
         finally:
             events.cancel()
 

@@ -6,7 +6,10 @@ What nearly every personalization is (one recipient, a few plain fields) takes n
 from api.addresses import is_address
 from api.errors import Fault
 from api.mail_request import Mailbox, MailSend, Personalization
-from api.texts import LINE_ENDS, LONGEST_CUSTOM_ARGS, check_data, check_headers, check_substitutions
+from api.sizes import LONGEST_PLAIN_NAME, Sizes, too_large
+from api.texts import LINE_ENDS, LONGEST_CUSTOM_ARGS, check_data, check_headers
+from cluster.substitution import LONGEST_SUBSTITUTIONS, substituted_size
+from cluster.transfer_encoding import octets
 
 MOST_PERSONALIZATIONS = 1000
 MOST_RECIPIENTS = 1000
@@ -16,8 +19,9 @@ LATEST_SEND_AT = 253_370_764_800
 """The year 9999 begins; Python's dates end with it. A time in milliseconds lies far beyond."""
 
 
-def check_personalizations(mail: MailSend, faults: list[Fault]) -> None:
-    """All faults of the personalizations, and of the top level where the two are one rule."""
+def check_personalizations(mail: MailSend, sizes: Sizes, most_subject: int, faults: list[Fault]) -> None:
+    """All faults of the personalizations, and of the top level where the two are one rule. ``most_subject``: octets of
+    a subject, filled in."""
     personalizations = mail.personalizations
     if not personalizations:
         faults.append(Fault("At least one personalization is required", "personalizations"))
@@ -28,6 +32,9 @@ def check_personalizations(mail: MailSend, faults: list[Fault]) -> None:
     _check_send_at(mail.send_at, "send_at", faults)
     shared_args = mail.custom_args or {}
     shared_size = check_data(shared_args, "custom_args", [], longest=None) if shared_args else 0
+    shared_subject = mail.subject or ""
+    if len(shared_subject.strip(" \t")) > most_subject:
+        shared_subject = ""  # a fault already, and named once
     recipients = 0
     for index, one in enumerate(personalizations):
         to = one.to
@@ -38,24 +45,64 @@ def check_personalizations(mail: MailSend, faults: list[Fault]) -> None:
             and one.bcc is None
             and (email := to[0].email) is not None
             and is_address(email)
-            and ((name := to[0].name) is None or name.isprintable())
+            and ((name := to[0].name) is None or (len(name) <= LONGEST_PLAIN_NAME and name.isprintable()))
         ):
             recipients += 1
+            is_plain = True
         else:
             recipients += _check_recipients(one, f"personalizations[{index}]", faults)
-        if one.subject is not None and not one.subject.isprintable() and LINE_ENDS.search(one.subject):
-            faults.append(Fault("A subject may not contain CR, LF or NUL", f"personalizations[{index}].subject"))
+            is_plain = False
+        subject = one.subject or shared_subject
+        if one.subject is not None:
+            check_subject(one.subject, most_subject, f"personalizations[{index}].subject", faults)
         if one.dynamic_template_data:
             where = f"personalizations[{index}].dynamic_template_data"
             check_data(one.dynamic_template_data, where, faults, longest=None)  # the body's limit is its
         if one.custom_args:
             _check_custom_args(one.custom_args, shared_args, shared_size, index, faults)
         if one.substitutions:
-            check_substitutions(one.substitutions, f"personalizations[{index}].substitutions", faults)
+            size = _check_substitutions(one.substitutions, subject, most_subject, index, faults)
+            is_plain = is_plain and size <= sizes.harmless
+        if not is_plain or one.headers:
+            sizes.check_message(index, one, faults)
         if one.headers or one.from_ is not None or one.send_at is not None:
             _check_rarer(one, f"personalizations[{index}]", faults)
     if recipients > MOST_RECIPIENTS_IN_ALL:
         faults.append(Fault(f"At most {MOST_RECIPIENTS_IN_ALL} recipients in a request", "personalizations"))
+
+
+def check_subject(subject: str, most: int, where: str, faults: list[Fault]) -> None:
+    """``most``: octets."""
+    if not subject.isprintable() and LINE_ENDS.search(subject):
+        faults.append(Fault("A subject may not contain CR, LF or NUL", where))
+    if 4 * len(subject) > most and (size := octets(subject.strip(" \t"))) > most:  # as it is sent
+        faults.append(too_large("The subject", size, most, where))
+
+
+def _check_substitutions(
+    substitutions: dict[str, str], subject: str, most_subject: int, index: int, faults: list[Fault]
+) -> int:
+    """The faults of substitutions, in all and in the subject. Returns the characters of keys and values."""
+    size, said = 0, len(subject)
+    for name, value in substitutions.items():
+        size += len(name) + len(value)
+        if name in subject:
+            said += subject.count(name) * len(value)
+        if "\0" in name or "\0" in value:
+            where = f"personalizations[{index}].substitutions.{name[:100]}"
+            faults.append(Fault("Text may not contain NUL", where))
+    where = f"personalizations[{index}].substitutions"
+    if 4 * size > LONGEST_SUBSTITUTIONS:
+        length = sum([len(name.encode()) + len(value.encode()) for name, value in substitutions.items()])
+        if length > LONGEST_SUBSTITUTIONS:
+            faults.append(Fault(f"At most {LONGEST_SUBSTITUTIONS} bytes in all", where))
+            return 0
+    # Four octets a character: of most subjects, a bound is enough.
+    if 4 * said > most_subject and said > len(subject):
+        length = substituted_size(subject, substitutions)
+        if length > most_subject:
+            faults.append(too_large("The subject", length, most_subject, where))
+    return size
 
 
 def check_mailbox(mailbox: Mailbox, where: str, faults: list[Fault]) -> None:

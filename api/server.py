@@ -22,7 +22,7 @@ from api.intake import Intake, Offers
 from api.messages import Timeline
 from api.unread import UnreadBodies
 from cluster.journal.store import Journal
-from cluster.settings import HttpSettings, host_port
+from cluster.settings import DEFAULT_LIMITS, HttpSettings, MessageSettings, host_port
 
 log = logging.getLogger(__name__)
 
@@ -72,6 +72,7 @@ class ApiServer:
         offers: Offers,
         timeline: Timeline,
         readiness: Readiness,
+        limits: MessageSettings = DEFAULT_LIMITS,
         refusal: Refusal = always_open,
         admin: Admin | None = None,
     ) -> None:
@@ -92,6 +93,7 @@ class ApiServer:
             timeline=timeline,
             readiness=readiness,
             lifetime_s=lifetime_s,
+            limits=limits,
             admin=admin,
         )
         self._app = UnreadBodies(app, settings.max_body_bytes)

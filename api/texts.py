@@ -11,7 +11,6 @@ from api.errors import Fault
 LINE_ENDS = re.compile(r"[\r\n\0]")
 """In a header field, these would end it or begin another (RFC 5322 §2.2)."""
 LONGEST_CUSTOM_ARGS = 10_000
-LONGEST_SUBSTITUTIONS = 10_000
 DEEPEST = 64
 """Levels of nesting in free-form data. What is accepted here is decoded again in other processes, whose stacks must
 never be too short for it."""
@@ -72,16 +71,6 @@ def _cannot_be_folded(name: str, value: str) -> bool:
     """A field is folded at white space only; non-ASCII text becomes encoded words, which fold anywhere."""
     longest_word = max(map(len, value.split()), default=0) if value.isascii() else 0
     return len(name) + 3 + longest_word > LONGEST_LINE
-
-
-def check_substitutions(substitutions: Mapping[str, str], where: str, faults: list[Fault]) -> None:
-    size = 0
-    for name, value in substitutions.items():
-        size += len(name.encode()) + len(value.encode())
-        if "\0" in name or "\0" in value:
-            faults.append(Fault("Text may not contain NUL", f"{where}.{name[:100]}"))
-    if size > LONGEST_SUBSTITUTIONS:
-        faults.append(Fault(f"At most {LONGEST_SUBSTITUTIONS} bytes in all", where))
 
 
 def check_data(data: Mapping[str, Any], where: str, faults: list[Fault], *, longest: int | None) -> int:

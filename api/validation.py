@@ -15,8 +15,10 @@ from msgspec import Struct
 from api.addresses import is_address
 from api.errors import Fault
 from api.mail_request import AttachmentPart, ContentPart, Mailbox, MailSend, MailSettings
-from api.personalizations import check_mailbox, check_personalizations
-from api.texts import LINE_ENDS, LONGEST_CUSTOM_ARGS, check_data, check_headers, check_text
+from api.personalizations import check_mailbox, check_personalizations, check_subject
+from api.sizes import Sizes
+from api.texts import LONGEST_CUSTOM_ARGS, check_data, check_headers, check_text
+from cluster.settings import DEFAULT_LIMITS, MessageSettings
 
 MOST_REPLY_TO = 1000
 MOST_CATEGORIES = 10
@@ -44,16 +46,17 @@ class Checked(Struct, frozen=True):
     files: list[bytes]
 
 
-def check(mail: MailSend) -> Checked:
-    """All faults of a request."""
+def check(mail: MailSend, limits: MessageSettings = DEFAULT_LIMITS) -> Checked:
+    """All faults of a request. ``limits``: of what its messages become."""
     faults: list[Fault] = []
+    sizes = Sizes(mail, limits, faults)
     if mail.from_ is None or not mail.from_.email or not is_address(mail.from_.email):
         faults.append(Fault("A valid from address is required", "from"))
     elif mail.from_.name is not None:
         check_mailbox(mail.from_, "from", faults)
-    check_personalizations(mail, faults)
+    check_personalizations(mail, sizes, limits.max_subject_bytes, faults)
     _check_reply_to(mail.reply_to, mail.reply_to_list, faults)
-    _check_subject(mail, faults)
+    _check_subject(mail, limits.max_subject_bytes, faults)
     _check_body(mail.content, mail.template_id, faults)
     files = _check_attachments(mail.attachments or (), faults)
     if mail.headers:
@@ -96,10 +99,9 @@ def _check_reply_to(one: Mailbox | None, many: Sequence[Mailbox] | None, faults:
         seen.add(spelling)
 
 
-def _check_subject(mail: MailSend, faults: list[Fault]) -> None:
+def _check_subject(mail: MailSend, most: int, faults: list[Fault]) -> None:
     if mail.subject:
-        if LINE_ENDS.search(mail.subject):
-            faults.append(Fault("A subject may not contain CR, LF or NUL", "subject"))
+        check_subject(mail.subject, most, "subject", faults)
     elif mail.template_id is None and not (mail.personalizations and all(p.subject for p in mail.personalizations)):
         # A template may supply it.
         faults.append(Fault("The subject is required unless every personalization has one", "subject"))

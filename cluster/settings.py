@@ -50,6 +50,9 @@ class MessageSettings(_Section, frozen=True, kw_only=True):
     """Of a whole message as it is sent: header, texts, and attachments in base64."""
 
 
+DEFAULT_LIMITS = MessageSettings()
+
+
 class PostgresSettings(_Section, frozen=True, kw_only=True):
     dsn: str = ""
     """libpq connection string; "" starts the embedded server in data_dir."""
@@ -188,7 +191,7 @@ class Settings(_Section, frozen=True, kw_only=True):
     secret: str = ""
     """Key that seals private keys in the database (32 bytes, URL-safe base64); "" keeps one in data_dir/secret.key."""
     http: HttpSettings = HttpSettings()
-    message: MessageSettings = MessageSettings()
+    message: MessageSettings = DEFAULT_LIMITS
     postgres: PostgresSettings = PostgresSettings()
     clickhouse: ClickHouseSettings = ClickHouseSettings()
     ray: RaySettings = RaySettings()

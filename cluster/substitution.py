@@ -29,6 +29,9 @@ _SHORT_KEY = 64
 _FEW = 256
 """Characters times keys: below this, looking for one key after the other is quicker than an automaton."""
 
+_MOST_LEARNED = 20_000
+"""Steps of an automaton that are remembered, besides those that the keys name."""
+
 Match = tuple[int, int, int]
 """The number of the key, and where it begins and ends."""
 
@@ -199,6 +202,7 @@ class _Backwards:
     def __init__(self, names: tuple[str, ...]) -> None:
         self._lengths = [len(name) for name in names]
         self._next: list[dict[str, int]] = [{}]
+        """The states that follow each: those of the keys' tree, and others as they are met."""
         self._longest = [-1]
         for index, name in enumerate(names):
             state = 0
@@ -210,15 +214,16 @@ class _Backwards:
                 state = self._next[state][character]
             self._longest[state] = index
         self._fail = [0] * len(self._next)
+        self._to_learn = _MOST_LEARNED
         self._link()
 
     def _link(self) -> None:
         """From each state, nearest first, to that of the longest end of what it has read that begins a key as well."""
-        pending = list(self._next[0].values())
+        pending = [0]
         for state in pending:
             for character, child in self._next[state].items():
                 pending.append(child)
-                self._fail[child] = self._step(self._fail[state], character)
+                self._fail[child] = self._step(self._fail[state], character) if state else 0
                 if self._longest[child] < 0:
                     self._longest[child] = self._longest[self._fail[child]]
 
@@ -229,16 +234,24 @@ class _Backwards:
 
     def find(self, text: str) -> list[Match]:
         """The keys in ``text``, leftmost and longest."""
-        begins: dict[int, int] = {}
+        following, longest = self._next, self._longest
+        begins: list[tuple[int, int]] = []
         state = 0
         for place in range(len(text) - 1, -1, -1):
-            state = self._step(state, text[place])
-            if (index := self._longest[state]) >= 0:
-                begins[place] = index
+            character = text[place]
+            known = following[state].get(character)
+            if known is None:
+                known = self._step(state, character)
+                if self._to_learn:
+                    self._to_learn -= 1
+                    following[state][character] = known
+            state = known
+            if longest[state] >= 0:
+                begins.append((place, longest[state]))
         found: list[Match] = []
         done = 0
-        for place in reversed(begins):
+        for place, index in reversed(begins):
             if place >= done:
-                done = place + self._lengths[begins[place]]
-                found.append((begins[place], place, done))
+                done = place + self._lengths[index]
+                found.append((index, place, done))
         return found

@@ -21,7 +21,7 @@ from actors.compose.fields import NotComposable
 from actors.compose.parts import Entity, Form, text_form
 from actors.compose.render import Filling, Rendered, Renderer, Undecided
 from cluster.journal.records import Content, Part, Personal, encode
-from cluster.settings import MessageSettings
+from cluster.settings import DEFAULT_LIMITS, MessageSettings
 from cluster.transfer_encoding import BOUNDARY_MARK
 
 _RANKS = {"text/plain": 0, "text/x-amp-html": 2, "text/html": 3, "text/calendar": 4}
@@ -194,7 +194,7 @@ class Skeleton:
 
 
 def compile_content(
-    content: Content, files: Mapping[bytes, bytes], limits: MessageSettings = MessageSettings()
+    content: Content, files: Mapping[bytes, bytes], limits: MessageSettings = DEFAULT_LIMITS
 ) -> Skeleton:
     """The skeleton of a request's messages. ``files``: sha256 → bytes, all that ``content`` names.
 

@@ -16,7 +16,7 @@ from msgspec import Struct
 from actors.compose.fields import NotComposable
 from actors.compose.parts import Form
 from cluster.journal.records import Address, Content, Footer, Part, Personal
-from cluster.settings import MessageSettings
+from cluster.settings import DEFAULT_LIMITS, MessageSettings
 from cluster.substitution import CutText, Keys, keys_of, substituted_size
 from cluster.transfer_encoding import newlines, octets
 
@@ -49,7 +49,7 @@ class Cut:
         self.type = part.type
         self.text = CutText(part.value, keys)
         self.footer = footer
-        self.form: Form | None | Undecided = Undecided()
+        self.form: Form | Undecided | None = Undecided()
         end = self.text.literals[-1] if self.text.literals else ""
         if footer is not None and end and (part.type.lower() != "text/html" or "</body>" in end):
             self.text.end_with(_with_footer(Part(part.type, end), footer).value)
@@ -97,7 +97,7 @@ class _KeySet:
 class Renderer:
     """The texts of one request, ready for its messages."""
 
-    def __init__(self, content: Content, limits: MessageSettings = MessageSettings()) -> None:
+    def __init__(self, content: Content, limits: MessageSettings = DEFAULT_LIMITS) -> None:
         self._content = content
         self._limits = limits
         texts = tuple(Part(part.type, newlines(part.value)) for part in content.parts)
@@ -126,7 +126,7 @@ class Renderer:
                 reply_to = self._substituted_addresses(reply_to, key_set.keys, values)
             parts = self._filled(key_set, values)
         if 4 * len(subject) > self._limits.max_subject_bytes:
-            self._require_subject_fits(octets(subject))
+            self._require_subject_fits(octets(subject.strip(" \t")))
         return Rendered(
             content.from_ if personal.from_ is None else personal.from_,
             reply_to,

@@ -4,11 +4,11 @@ import msgspec
 import pytest
 
 from api.mail_request import MailSend
-from api.substitution import substitute
 from api.validation import check
 from benchmarks.mail import Letter, Mail, Shape
 from benchmarks.records import Repeat
 from benchmarks.scenarios.templates import NONE, Templates, TemplatesOptions, Way, compared, letter
+from cluster.substitution import substitute
 
 SHAPE = Shape()
 PLACES = 200

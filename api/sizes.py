@@ -1,0 +1,182 @@
+"""How large the messages of a request become, known before anything of them is made. Pure.
+
+A request of kilobytes can ask for gigabytes: a short key, a long value. So sizes are reckoned from literals, values and
+how often each goes in. It is done in three steps, and nearly every request needs the first alone: bounds that cost
+nothing; bounds from the lengths of keys and values; and only then the keys are looked for.
+"""
+
+from collections.abc import Mapping, Sequence
+
+from msgspec import Struct
+
+from api.errors import Fault
+from api.mail_request import ContentPart, FooterSetting, Mailbox, MailSend, Personalization
+from cluster.settings import MessageSettings
+from cluster.substitution import CutText, keys_of
+from cluster.transfer_encoding import (
+    QuotedForm,
+    base64_length,
+    encoded_text,
+    newlines,
+    octets,
+    quoted_form,
+)
+
+LONGEST_PLAIN_NAME = 320
+"""Characters of a display name for which FRAME has room."""
+
+_FRAME = 8 * 1024
+"""Octets of what every message has: fields, boundaries, signatures, one recipient."""
+_FRAME_OF_FILE = 6 * 1024
+"""Octets around a file: its name may be written twice, each character as twelve."""
+_GROWTH = 16
+"""Octets on the wire for a character of a value, at most: four in UTF-8, each as three, and the line breaks."""
+_MOST_SEARCHED = 128 * 1024 * 1024
+"""Characters of texts in which the keys of one request are looked for."""
+_MOST_FILLED = 16
+"""Texts that are filled for one request, to see how they are encoded; for more, the bound must do."""
+
+
+class _Text(Struct, frozen=True):
+    """A part of the body."""
+
+    type: str
+    value: str
+    footer: str
+    bound: int
+    """Octets of it on the wire, at most, where nothing is substituted."""
+
+    def exact(self) -> int:
+        return len(encoded_text(f"{self.value}\n{self.footer}" if self.footer else self.value)[1])
+
+
+class _Cut(Struct, frozen=True):
+    """A part cut at a set of keys."""
+
+    text: CutText
+    form: QuotedForm | None
+
+
+class Sizes:
+    """The sizes of one request's messages.
+
+    ``harmless``: keys and values of so many characters make no message too large, wherever they go.
+    """
+
+    def __init__(self, mail: MailSend, limits: MessageSettings, faults: list[Fault]) -> None:
+        """Names the faults of what the messages share."""
+        self._limits = limits
+        footer = mail.mail_settings.footer if mail.mail_settings else None
+        self._texts = [_text(part, footer) for part in mail.content or ()]
+        files = sum([_file_size(part.content or "") for part in mail.attachments or ()])
+        header = _addresses_size(mail.reply_to_list or ()) + _headers_size(mail.headers or {})
+        self._frame = _FRAME + files + header
+        fits = self._check_texts(faults)
+        texts = sum([text.bound for text in self._texts])
+        if fits and self._frame + texts > limits.max_bytes:
+            field, _ = max((("attachments", files), ("content", texts), ("headers", header)), key=lambda one: one[1])
+            faults.append(too_large("The message", self._frame + texts, limits.max_bytes, field))
+            fits = False
+        self._fits = fits
+        self._characters = sum([len(text.value) for text in self._texts])
+        self._room = min(limits.max_part_bytes, limits.max_bytes - self._frame) - texts
+        self.harmless = self._room // (_GROWTH * max(self._characters, 1)) if fits else 2**62
+        self._searched = self._filled = 0
+        self._last: tuple[tuple[str, ...], list[_Cut]] = ((), [])
+
+    def check_message(self, index: int, one: Personalization, faults: list[Fault]) -> None:
+        """The fault of a message for which the least bound is not enough: of a personalization with longer values than
+        ``harmless``, many recipients or fields of its own."""
+        if not self._fits:
+            return
+        own = _headers_size(one.headers or {})
+        own += _addresses_size([*(one.to or ()), *(one.cc or ()), *(one.bcc or ())])
+        values = one.substitutions or {}
+        growth = max([len(value) / len(name) for name, value in values.items() if name], default=0)
+        if own + growth * self._characters * _GROWTH <= self._room:
+            return
+        field = f"personalizations[{index}]"
+        texts = [text.bound for text in self._texts]
+        if growth:
+            field += ".substitutions"
+            if self._searched >= _MOST_SEARCHED:
+                faults.append(Fault("Too many different sets of keys for texts of this length", field))
+                return
+            normal = {name: newlines(value) for name, value in values.items()}
+            cuts = self._cut(values)
+            texts = [self._size(text, cut, normal) for text, cut in zip(self._texts, cuts, strict=True)]
+        if max(texts, default=0) > self._limits.max_part_bytes:
+            faults.append(too_large("A text", max(texts), self._limits.max_part_bytes, field))
+        elif self._frame + own + sum(texts) > self._limits.max_bytes:
+            faults.append(too_large("The message", self._frame + own + sum(texts), self._limits.max_bytes, field))
+
+    def _check_texts(self, faults: list[Fault]) -> bool:
+        """Whether each text fits by itself. Where their bounds do not, what is exact takes the place of the bounds."""
+        most = self._limits.max_part_bytes
+        bounds = [text.bound for text in self._texts]
+        if max(bounds, default=0) <= most and self._frame + sum(bounds) <= self._limits.max_bytes:
+            return True
+        self._texts = [_Text(text.type, text.value, text.footer, text.exact()) for text in self._texts]
+        over = [index for index, text in enumerate(self._texts) if text.bound > most]
+        for index in over:
+            faults.append(too_large("The text", self._texts[index].bound, most, f"content[{index}].value"))
+        return not over
+
+    def _cut(self, substitutions: Mapping[str, str]) -> list[_Cut]:
+        names = tuple(substitutions)
+        if self._last[0] != names:
+            keys = keys_of(substitutions)
+            cuts = [CutText(text.value, keys) for text in self._texts]
+            self._searched += self._characters
+            self._last = (names, [_Cut(cut, _form(text, cut)) for text, cut in zip(self._texts, cuts, strict=True)])
+        return self._last[1]
+
+    def _size(self, text: _Text, cut: _Cut, values: Mapping[str, str]) -> int:
+        """Octets of a part on the wire with these values, or a little more."""
+        if not cut.text.counts:
+            return text.bound
+        footer = base64_length(octets(text.footer) + 2) if text.footer else 0
+        if cut.form is not None:
+            return cut.form.size(values) + 2 * footer
+        least = cut.text.size(values)
+        bound = base64_length(least) + footer
+        room = self._limits.max_part_bytes
+        if least <= room < bound and self._filled < _MOST_FILLED:
+            self._filled += 1
+            return len(encoded_text(cut.text.fill(values))[1]) + footer
+        return bound
+
+
+def too_large(what: str, size: int, most: int, field: str) -> Fault:
+    """The fault of what would have ``size`` bytes."""
+    return Fault(f"{what} would have {size} bytes as it is sent; at most {most}", field)
+
+
+def _text(part: ContentPart, footer: FooterSetting | None) -> _Text:
+    kind, value, end = (part.type or "").strip().lower(), newlines(part.value or ""), ""
+    if footer is not None and footer.enable:
+        end = newlines((footer.text if kind == "text/plain" else footer.html if kind == "text/html" else None) or "")
+    return _Text(kind, value, end, base64_length(octets(value) + octets(end) + 2))
+
+
+def _form(text: _Text, cut: CutText) -> QuotedForm | None:
+    if text.type == "text/calendar" or cut.literals is None or cut.holes is None:
+        return None
+    return quoted_form(cut.literals, cut.holes)
+
+
+def _file_size(content: str) -> int:
+    return base64_length(len(content) // 4 * 3) + _FRAME_OF_FILE
+
+
+def _headers_size(headers: Mapping[str, str]) -> int:
+    return sum([len(name) + 80 + _encoded_size(value) for name, value in headers.items()])
+
+
+def _addresses_size(mailboxes: Sequence[Mailbox]) -> int:
+    return sum([80 + 2 * len(one.email or "") + _encoded_size(one.name or "") for one in mailboxes])
+
+
+def _encoded_size(text: str) -> int:
+    """Octets of a text in a header field, at most: a fold in each second line, or encoded words of 42 octets."""
+    return len(text) * 21 // 20 if text.isascii() else octets(text) * 9 // 5

@@ -1,0 +1,70 @@
+"""Texts on the wire: what a long text becomes by slices is as sound as what a short one becomes at once."""
+
+import quopri
+from base64 import b64decode
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cluster import transfer_encoding
+from cluster.transfer_encoding import (
+    base64_length,
+    base64_lines,
+    encoded_text,
+    newlines,
+    octets,
+    passes_as_it_is,
+    quoted_form,
+    quoted_printable,
+    slices,
+)
+
+PIECES = ["a", "word ", " ", "\t", "\n", ".", "From ", "=", "é", "日", "🎉", "\n.\n", "--=_", "x" * 70, "y" * 76]
+TEXTS = st.lists(st.sampled_from(PIECES), max_size=60).map("".join)
+
+
+@given(TEXTS, st.integers(2, 200))
+def test_any_text_by_slices(text: str, size: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(transfer_encoding, "LINE_LIMIT", size - 1)  # a line that does not fit in a slice is too long
+        passes = passes_as_it_is(text)
+        patch.setattr(transfer_encoding, "SLICE", size)
+        assert "".join(slices(text)) == text
+        assert all(len(piece) <= size for piece in slices(text))
+        assert passes_as_it_is(text) == passes
+        assert octets(text) == len(text.replace("\n", "\r\n").encode())
+        quoted = quoted_printable(text)
+        name, data = encoded_text(text)
+    meant = text.replace("\n", "\r\n").encode()
+    assert quopri.decodestring(quoted) == meant
+    lines = quoted.split(b"\r\n")
+    assert max(map(len, lines)) <= 76
+    assert not any(line.startswith(b"From ") or line == b"." or line[-1:] in (b" ", b"\t") for line in lines)
+    read = {b"7bit": bytes, b"quoted-printable": quopri.decodestring, b"base64": b64decode}[name]
+    assert read(data) == meant
+    assert len(data) <= max(base64_length(octets(text)), octets(text))
+
+
+@given(st.text("a\r\n", max_size=40), st.integers(2, 9))
+def test_line_ends_by_slices(text: str, size: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(transfer_encoding, "SLICE", size)
+        assert newlines(text) == text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+@given(st.binary(max_size=300), st.sampled_from([57, 114, 57 * 1024]))
+def test_base64_by_slices(data: bytes, size: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(transfer_encoding, "_BASE64_SLICE", size)
+        lines = base64_lines(data)
+    assert b64decode(lines) == data
+    assert len(lines) == base64_length(len(data))
+    assert all(len(line) == 76 for line in lines.split(b"\r\n")[:-1])
+
+
+@given(st.lists(TEXTS, min_size=2, max_size=5), TEXTS)
+def test_the_size_of_a_form_is_known_before_it_is_filled(literals: list[str], value: str) -> None:
+    form = quoted_form(literals, ["key"] * (len(literals) - 1))
+    if form is not None:
+        assert form.size({"key": value}) == len(form.fill({"key": value}))
