@@ -68,7 +68,7 @@ async def delivery(context: Context, links: Links) -> "Deliverer":
         context.node_id,
         settings=settings.delivery,
         journal=journal,
-        composer=Composer(journal, vault),
+        composer=Composer(journal, vault, settings.message),
         connector=Connector(ways.resolver, tls, settings.smtp, helo_name(settings), random=random.random),
         placer=ways.placer,
         in_force=ways.in_force,

@@ -24,6 +24,7 @@ from actors.dispatch import decode_shared
 from cluster.journal.records import Claimed, Content, Personal, decode_content, decode_personal
 from cluster.journal.store import Journal
 from cluster.peers import PeerGone
+from cluster.settings import DEFAULT_LIMITS, MessageSettings
 from cluster.vault import Vault
 
 log = logging.getLogger(__name__)
@@ -60,13 +61,15 @@ class Order(Struct, frozen=True):
 
 
 class Composer:
-    """Prepares jobs. ``vault`` opens the private keys that the journal keeps sealed."""
+    """Prepares jobs. ``vault`` opens the private keys that the journal keeps sealed. ``limits``: of what messages
+    become."""
 
-    def __init__(self, journal: Journal, vault: Vault) -> None:
+    def __init__(self, journal: Journal, vault: Vault, limits: MessageSettings = DEFAULT_LIMITS) -> None:
         if reason := rsa.why_one_at_a_time():
             log.info("RSA signatures are made one at a time reason=%r", reason)
         self._journal = journal
         self._vault = vault
+        self._limits = limits
         self._compiled: OrderedDict[str, Compiled] = OrderedDict()
         self._compiled_bytes = 0
         self._handles: dict[str, Awaitable[bytes]] = {}
@@ -99,7 +102,7 @@ class Composer:
     async def compose(self, orders: Sequence[Order | None]) -> AsyncIterator[Made]:
         """The jobs of each order, in their order, as soon as they are made; none for None."""
         for start in range(0, len(orders), SLICE):
-            for made in _compose_all(orders[start : start + SLICE], datetime.now(UTC)):
+            for made in _compose_all(orders[start : start + SLICE], datetime.now(UTC), self._limits.max_bytes):
                 yield made
             await asyncio.sleep(0)
 
@@ -125,7 +128,7 @@ class Composer:
     def _keep(self, request_id: str, data: bytes, files: Mapping[bytes, bytes]) -> Compiled:
         content = decode_content(data)
         size = len(data) + sum(map(len, files.values()))
-        compiled = Compiled(content, _compile(content, files), size)
+        compiled = Compiled(content, _compile(content, files, self._limits), size)
         self._compiled[request_id] = compiled
         self._compiled_bytes += size
         while self._compiled_bytes > CACHED_BYTES and len(self._compiled) > 1:
@@ -156,14 +159,14 @@ async def _shared(handle: Awaitable[bytes]) -> tuple[bytes, dict[bytes, bytes]] 
         return None
 
 
-def _compile(content: Content, files: Mapping[bytes, bytes]) -> Skeleton | NotComposable:
+def _compile(content: Content, files: Mapping[bytes, bytes], limits: MessageSettings) -> Skeleton | NotComposable:
     try:
-        return compile_content(content, files)
+        return compile_content(content, files, limits)
     except NotComposable as fault:
         return fault
 
 
-def _compose_all(orders: Sequence[Order | None], now: datetime) -> list[Made]:
+def _compose_all(orders: Sequence[Order | None], now: datetime, most_bytes: int) -> list[Made]:
     drafts = [_draft(order, now) if order else None for order in orders]
     wires = iter(finish([draft for draft in drafts if isinstance(draft, Draft)]))
     made: list[Made] = []
@@ -171,10 +174,17 @@ def _compose_all(orders: Sequence[Order | None], now: datetime) -> list[Made]:
         if order is None:
             made.append([])
         elif isinstance(draft, NotComposable):
-            made.append([(delivery, f"cannot be composed: {draft}") for delivery in order.deliveries])
+            made.append(_not_composed(order, draft))
+        elif len((wire := next(wires)).data) > most_bytes:
+            size = len(wire.data)
+            made.append(_not_composed(order, NotComposable(f"the message has {size} bytes, more than {most_bytes}")))
         else:
-            made.append([_job(order, next(wires))])
+            made.append([_job(order, wire)])
     return made
+
+
+def _not_composed(order: Order, fault: NotComposable) -> Made:
+    return [(delivery, f"cannot be composed: {fault}") for delivery in order.deliveries]
 
 
 def _draft(order: Order, now: datetime) -> Draft | NotComposable:
