@@ -9,7 +9,6 @@ import logging
 from collections import OrderedDict, defaultdict, deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
 
 import msgspec
 from msgspec import Struct
@@ -53,6 +52,14 @@ class OfferAnswer(Struct, frozen=True):
 
     refused: list[int]
     room: int
+
+
+class Shared(Struct, frozen=True):
+    """A request's content and files as one piece (``encode_shared``), where delivery actors reach it."""
+
+    handle: Awaitable[bytes]
+    size: int
+    """Bytes of it, held in the object store as long as anybody has the handle."""
 
 
 def decode_offer(batch: bytes) -> list[Waiting]:
@@ -145,10 +152,10 @@ class Dispatcher:
         self._untold[owner.name].add(Lane(str(place), tenant_id))
         return True
 
-    async def offer(self, deliveries: Sequence[Waiting], contents: Mapping[str, Any]) -> list[Waiting]:
+    async def offer(self, deliveries: Sequence[Waiting], contents: Mapping[str, Shared]) -> list[Waiting]:
         """Offer deliveries to their owners; returns those that nobody took.
 
-        ``contents``: handles of shared contents by request id, for the owners to await instead of asking the journal.
+        ``contents``: shared contents by request id, for the owners to await instead of asking the journal.
         """
         await self.prepare(deliveries)
         by_owner: dict[str, list[Waiting]] = defaultdict(list)
@@ -170,7 +177,7 @@ class Dispatcher:
             await self._journal.park(refused, [lane.destination for lane in lanes])
         return lanes
 
-    async def _offer_to(self, name: str, deliveries: list[Waiting], contents: Mapping[str, Any]) -> list[Waiting]:
+    async def _offer_to(self, name: str, deliveries: list[Waiting], contents: Mapping[str, Shared]) -> list[Waiting]:
         try:
             answer: OfferAnswer = await self._call(name, "offer", _encoder.encode(deliveries), dict(contents))
         except PeerGone as gone:
@@ -190,7 +197,7 @@ class DirectOffers:
     def __init__(
         self,
         dispatcher: Dispatcher,
-        share: Callable[[bytes], Awaitable[Any]],
+        share: Callable[[bytes], Awaitable[Awaitable[bytes]]],
         window: int = PENDING_AT_MOST,
         lull_s: float = 0.002,
     ) -> None:
@@ -201,7 +208,7 @@ class DirectOffers:
         self._lull_s = lull_s
         self._pending: deque[Waiting] = deque()
         self._contents: dict[str, bytes] = {}
-        self._kept: deque[tuple[int, Any]] = deque()
+        self._kept: deque[Shared] = deque()
         self._kept_bytes = 0
         self._full: dict[Lane, float] = {}
         self._something = asyncio.Event()
@@ -233,14 +240,14 @@ class DirectOffers:
             self._something.clear()
             contents = {}
             for request_id, content in self._contents.items():
-                if (handle := await self._keep(content)) is not None:
-                    contents[request_id] = handle
+                if (shared := await self._keep(content)) is not None:
+                    contents[request_id] = shared
             self._contents = {}
             while self._pending:
                 batch = [self._pending.popleft() for _ in range(min(OFFER_BATCH, len(self._pending)))]
                 await self._offer(batch, contents)
 
-    async def _offer(self, batch: Sequence[Waiting], contents: Mapping[str, Any]) -> None:
+    async def _offer(self, batch: Sequence[Waiting], contents: Mapping[str, Shared]) -> None:
         """What finds no room is parked at once: the scheduler, who would do that, looks at it only after the grace."""
         now = asyncio.get_running_loop().time()
         self._full = {lane: until for lane, until in self._full.items() if until > now}
@@ -258,17 +265,16 @@ class DirectOffers:
             return
         self._full.update(dict.fromkeys(lanes[len(hopeless) :], now + FULL_S))
 
-    async def _keep(self, content: bytes) -> Any:
+    async def _keep(self, content: bytes) -> Shared | None:
         """Share content, and hold on to its handle (the store drops what nobody holds) while there is room for it."""
         if len(content) > SHARED_AT_MOST_BYTES:
             return None
         while self._kept_bytes + len(content) > SHARED_AT_MOST_BYTES:
-            size, _ = self._kept.popleft()
-            self._kept_bytes -= size
-        handle = await self._share(content)
-        self._kept.append((len(content), handle))
-        self._kept_bytes += len(content)
-        return handle
+            self._kept_bytes -= self._kept.popleft().size
+        shared = Shared(await self._share(content), len(content))
+        self._kept.append(shared)
+        self._kept_bytes += shared.size
+        return shared
 
 
 _shared_encoder = msgspec.msgpack.Encoder()

@@ -24,9 +24,11 @@ from cluster.settings import RaySettings
 from cluster.topology import Placement
 
 # Read by ray when it is imported, so they are set before: no usage telemetry; loopback when started in place;
-# workers at normal priority; no complaint about settings that we mean.
+# workers at normal priority; no complaint about settings that we mean; no history of calls, of which Ray keeps 100,000
+# in the memory of its control service.
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("RAY_worker_niceness", "0")
+os.environ.setdefault("RAY_task_events_report_interval_ms", "0")
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 
 log = logging.getLogger(__name__)
@@ -245,6 +247,7 @@ class Actors:
                 num_cpus=placement.spec.cpus,
                 max_restarts=-1,
                 max_concurrency=CALLS_AT_ONCE,
+                enable_task_events=False,
                 scheduling_strategy=NodeAffinitySchedulingStrategy(placement.node_id, soft=False),
             )
             self._handles[placement.name] = options.remote(placement.spec.build, context)

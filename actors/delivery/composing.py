@@ -1,15 +1,15 @@
 """From claimed deliveries to jobs: shared contents, signing keys, and composing.
 
-Owns the caches of compiled contents and of signers. Composing is pure (actors/compose) and done in the event loop, some
-messages at a time: there is a delivery actor for each core, and threads would only take turns with it.
+Owns the cache of signers; contents.py has that of contents. Composing is pure (actors/compose) and done in the event
+loop, some messages at a time: there is a delivery actor for each core, and threads would only take turns with it.
 """
 
 import asyncio
 import logging
-from collections import OrderedDict
-from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
 
 from msgspec import Struct
 
@@ -17,11 +17,12 @@ from actors.compose import rsa
 from actors.compose.dkim import Signer, load_private_key
 from actors.compose.fields import NotComposable, a_labels, address
 from actors.compose.message import Draft, Wire, draft_message, finish
-from actors.compose.mime import Skeleton, compile_content
+from actors.delivery.contents import Compiled, Contents
 from actors.delivery.envelope import Envelope
 from actors.delivery.job import Job
-from actors.dispatch import decode_shared
-from cluster.journal.records import Claimed, Content, Personal, decode_content, decode_personal
+from actors.delivery.remembered import Remembered
+from actors.dispatch import Shared, decode_shared
+from cluster.journal.records import Claimed, Personal, decode_content, decode_personal
 from cluster.journal.store import Journal
 from cluster.peers import PeerGone
 from cluster.settings import DEFAULT_LIMITS, MessageSettings
@@ -29,24 +30,18 @@ from cluster.vault import Vault
 
 log = logging.getLogger(__name__)
 
-CACHED_BYTES = 64 * 1024 * 1024
-"""Of contents and files behind the compiled skeletons, which hold about as much again."""
 SIGNER_KEPT_S = 60.0
 """How long a signing key is used before the journal is asked for it again."""
+SIGNERS_KEPT = 4000
+"""An RSA-2048 key takes some 4 KB here, an Ed25519 one less."""
+EXPECTED_BYTES = 64 * 1024 * 1024
+"""Of shared contents that nobody has asked for yet: each is held in the object store of its node."""
 SLICE = 16
 """Messages composed before the first of them leave, and the event loop may do something else: some milliseconds, and
 two rounds of eight signatures (compose/rsa.py)."""
 
 Made = list[Job | tuple[Claimed, str]]
 """The jobs of a group of deliveries; a delivery that cannot be composed comes with the reason instead."""
-
-
-class Compiled(Struct, frozen=True):
-    """A request's content, ready to be filled in, or why nothing can be made of it; and how large it is."""
-
-    content: Content
-    skeleton: Skeleton | NotComposable
-    size: int
 
 
 class Order(Struct, frozen=True):
@@ -70,23 +65,31 @@ class Composer:
         self._journal = journal
         self._vault = vault
         self._limits = limits
-        self._compiled: OrderedDict[str, Compiled] = OrderedDict()
-        self._compiled_bytes = 0
-        self._handles: dict[str, Awaitable[bytes]] = {}
-        self._signers: dict[tuple[str, str], tuple[float, Signer | None]] = {}
+        self._at_hand = Contents(limits)
+        self._expected: dict[str, Shared] = {}
+        self._expected_bytes = 0
+        self._signers: Remembered[tuple[str, str], tuple[Signer | None]] = Remembered(SIGNERS_KEPT, time.monotonic)
 
-    def expect(self, handles: Mapping[str, Any]) -> None:
-        """Handles of shared contents (by request id) that can be awaited when they are needed."""
-        for request_id, handle in handles.items():
-            if request_id not in self._compiled:
-                self._handles[request_id] = handle
-        while len(self._handles) > 1000:
-            self._handles.pop(next(iter(self._handles)))
+    def expect(self, contents: Mapping[str, Shared]) -> None:
+        """Shared contents (by request id) that can be awaited when they are needed."""
+        for request_id, shared in contents.items():
+            if request_id not in self._at_hand:
+                self._let_go(request_id)
+                self._expected[request_id] = shared
+                self._expected_bytes += shared.size
+        while self._expected_bytes > EXPECTED_BYTES and len(self._expected) > 1:
+            self._let_go(next(iter(self._expected)))
+
+    def _let_go(self, request_id: str) -> Shared | None:
+        shared = self._expected.pop(request_id, None)
+        if shared is not None:
+            self._expected_bytes -= shared.size
+        return shared
 
     async def gather(self, groups: Sequence[Sequence[Claimed]]) -> list[Order | None]:
         """What composing each group takes: claimed deliveries of one message, to go in one transaction. None for one of
         nothing. Raises Unavailable when the journal cannot be asked for what is missing."""
-        compiled = await self._contents({group[0].request_id for group in groups if group})
+        compiled = await self._contents(Counter(group[0].request_id for group in groups if group))
         orders: list[Order | None] = []
         for group in groups:
             if not group:
@@ -105,65 +108,51 @@ class Composer:
             for made in _compose_all(orders[start : start + SLICE], datetime.now(UTC), self._limits.max_bytes):
                 yield made
             await asyncio.sleep(0)
+        self._at_hand.used({order.deliveries[0].request_id for order in orders if order})
 
-    async def _contents(self, request_ids: set[str]) -> dict[str, Compiled]:
+    async def _contents(self, messages: Mapping[str, int]) -> dict[str, Compiled]:
+        """The contents of requests, of which so many messages are to be composed."""
         found = {}
-        for request_id in request_ids:
-            if (compiled := self._compiled.get(request_id)) is not None:
-                self._compiled.move_to_end(request_id)
+        for request_id in messages:
+            if (compiled := self._at_hand.get(request_id)) is not None:
                 found[request_id] = compiled
-        missing = [request_id for request_id in request_ids if request_id not in found]
+
+        def keep(request_id: str, data: bytes, files: Mapping[bytes, bytes]) -> None:
+            is_shared = messages[request_id] > 1
+            found[request_id] = self._at_hand.add(request_id, data, files, is_shared=is_shared)
+
+        missing = [request_id for request_id in messages if request_id not in found]
         for request_id in missing:
-            if (handle := self._handles.pop(request_id, None)) is not None and (shared := await _shared(handle)):
-                found[request_id] = self._keep(request_id, *shared)
+            if (shared := self._let_go(request_id)) is not None and (fetched := await _fetched(shared)):
+                keep(request_id, *fetched)
         missing = [request_id for request_id in missing if request_id not in found]
         if missing:
             for request_id, data in (await self._journal.contents(missing)).items():
-                content = decode_content(data)
-                hashes = [attachment.sha256 for attachment in content.attachments]
+                hashes = [attachment.sha256 for attachment in decode_content(data).attachments]
                 files = await self._journal.attachments(hashes) if hashes else {}
-                found[request_id] = self._keep(request_id, data, files)
+                keep(request_id, data, files)
         return found
 
-    def _keep(self, request_id: str, data: bytes, files: Mapping[bytes, bytes]) -> Compiled:
-        content = decode_content(data)
-        size = len(data) + sum(map(len, files.values()))
-        compiled = Compiled(content, _compile(content, files, self._limits), size)
-        self._compiled[request_id] = compiled
-        self._compiled_bytes += size
-        while self._compiled_bytes > CACHED_BYTES and len(self._compiled) > 1:
-            _, oldest = self._compiled.popitem(last=False)
-            self._compiled_bytes -= oldest.size
-        return compiled
-
     async def _signer(self, tenant_id: str, domain: str) -> Signer | None:
-        now = asyncio.get_running_loop().time()
         known = self._signers.get((tenant_id, domain))
-        if known is not None and known[0] > now:
-            return known[1]
+        if known is not None:
+            return known[0]
         key = await self._journal.dkim_key(tenant_id, domain)
         signer = None
         if key is not None:
             private_key = load_private_key(self._vault.open(key.sealed_private_key))
             signer = Signer(key.domain, key.selector, private_key)
-        self._signers[tenant_id, domain] = (now + SIGNER_KEPT_S, signer)
+        self._signers.put((tenant_id, domain), (signer,), SIGNER_KEPT_S)
         return signer
 
 
-async def _shared(handle: Awaitable[bytes]) -> tuple[bytes, dict[bytes, bytes]] | None:
-    """What the handle holds; None when its holder is gone, and the journal must be asked."""
+async def _fetched(shared: Shared) -> tuple[bytes, dict[bytes, bytes]] | None:
+    """What is shared; None when its holder is gone, and the journal must be asked."""
     try:
-        return decode_shared(await handle)
+        return decode_shared(await shared.handle)
     except PeerGone as gone:
         log.info("shared content gone reason=%r", gone.reason)
         return None
-
-
-def _compile(content: Content, files: Mapping[bytes, bytes], limits: MessageSettings) -> Skeleton | NotComposable:
-    try:
-        return compile_content(content, files, limits)
-    except NotComposable as fault:
-        return fault
 
 
 def _compose_all(orders: Sequence[Order | None], now: datetime, most_bytes: int) -> list[Made]:

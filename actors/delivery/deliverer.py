@@ -8,7 +8,6 @@ the journal: the process may be killed at any moment.
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from typing import Any
 
 from actors.delivery.arrivals import Arrivals, Strange
 from actors.delivery.carrier import Connection
@@ -30,7 +29,7 @@ from actors.delivery.standing import Standing
 from actors.delivery.tls_results import TlsResults
 from actors.delivery.tracing import Tracer
 from actors.delivery.upkeep import Upkeep
-from actors.dispatch import OfferAnswer, decode_offer
+from actors.dispatch import OfferAnswer, Shared, decode_offer
 from actors.in_force import InForce
 from actors.placing import Placed, Placer
 from cluster.journal.paging import Lane
@@ -148,7 +147,7 @@ class Deliverer:
         for _ in range(CLAIMERS):
             self._tasks.spawn("claiming", self._claims.run())
 
-    async def offer(self, batch: bytes, contents: Mapping[str, Any]) -> OfferAnswer:
+    async def offer(self, batch: bytes, contents: Mapping[str, Shared]) -> OfferAnswer:
         """Take deliveries to wait for their turn; what finds no room is refused. Offering one twice is harmless."""
         self._composer.expect(contents)
         deliveries = decode_offer(batch)

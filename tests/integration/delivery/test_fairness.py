@@ -1,6 +1,6 @@
 """One tenant's backlog does not delay another's mail to the same site."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 
 import msgspec
 import pytest
@@ -63,7 +63,7 @@ async def places_waited(world: World, before: int, recipient: tuple[str, ...]) -
 
 async def offering(world: World) -> DirectOffers:
 
-    async def share(data: bytes) -> object:
+    async def share(data: bytes) -> Awaitable[bytes]:
         raise AssertionError("nothing here is large enough to share")
 
     offers = DirectOffers(world.dispatcher, share, 1000)

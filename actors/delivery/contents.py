@@ -1,0 +1,169 @@
+"""The contents of requests that a delivery actor has at hand: compiled where several messages share them, bounded by
+the memory that they take.
+
+What is compiled is many times as large as what it was compiled from, and grows as messages are filled in: 79 bytes
+become 2 KB, and a text that is all keys becomes fifty times as much. So it is measured, not estimated. Measuring costs
+some tens of microseconds, a fifth of compiling; requests of one message, which come by the thousand, need no part of
+it: of a request that was seen once, only its encoded form is kept, whose size is known. It is compiled and kept so when
+a second message asks for it.
+"""
+
+import gc
+import sys
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator, Mapping
+from types import FunctionType, ModuleType
+from typing import Any
+
+from msgspec import Struct
+
+from actors.compose.fields import NotComposable
+from actors.compose.mime import Skeleton, compile_content
+from cluster.journal.records import Content, decode_content
+from cluster.settings import DEFAULT_LIMITS, MessageSettings
+
+MOST_BYTES = 64 * 1024 * 1024
+"""Of both forms together. The one that was used last stays whatever it takes: it is needed anyway, and the size of a
+request has a bound."""
+ENCODED_BYTES = MOST_BYTES // 4
+"""Of the encoded ones: a flood of requests of one message drives out no compiled one."""
+ENTRY_BYTES = 600
+"""What an entry takes beside its bytes: keys, links and headers of objects."""
+MEASURED_EVERY = 16
+"""Uses between two measurements, after the first few: what grows is the texts cut at further sets of keys."""
+MEASURED_OBJECTS = 100_000
+"""More are not visited, which would hold the event loop up: what has more is taken to fill the cache alone."""
+
+_NOT_OURS = (type, ModuleType, FunctionType)
+
+
+class Compiled(Struct, frozen=True):
+    """A request's content, ready to be filled in, or why nothing can be made of it."""
+
+    content: Content
+    skeleton: Skeleton | NotComposable
+
+
+class _Encoded(Struct, frozen=True):
+    data: bytes
+    files: Mapping[bytes, bytes]
+    """By their sha256."""
+
+    @property
+    def size(self) -> int:
+        return ENTRY_BYTES + len(self.data) + sum(map(len, self.files.values()))
+
+
+class _Kept(Struct):
+    compiled: Compiled
+    size: int
+    uses: int = 0
+
+
+class Contents:
+    """By request id; the least recently used go first. ``limits``: of what messages become. ``most_bytes`` and
+    ``encoded_bytes`` as above."""
+
+    def __init__(
+        self,
+        limits: MessageSettings = DEFAULT_LIMITS,
+        *,
+        most_bytes: int = MOST_BYTES,
+        encoded_bytes: int = ENCODED_BYTES,
+    ) -> None:
+        self._limits = limits
+        self._most_bytes = most_bytes
+        self._encoded_most = encoded_bytes
+        self._encoded: OrderedDict[str, _Encoded] = OrderedDict()
+        self._encoded_bytes = 0
+        self._compiled: OrderedDict[str, _Kept] = OrderedDict()
+        self._compiled_bytes = 0
+
+    @property
+    def size(self) -> int:
+        """Bytes held, as last measured."""
+        return self._encoded_bytes + self._compiled_bytes
+
+    def __contains__(self, request_id: str) -> bool:
+        return request_id in self._compiled or request_id in self._encoded
+
+    def get(self, request_id: str) -> Compiled | None:
+        """What is at hand."""
+        kept = self._compiled.get(request_id)
+        if kept is not None:
+            self._compiled.move_to_end(request_id)
+            return kept.compiled
+        encoded = self._encoded.get(request_id)
+        return self.add(request_id, encoded.data, encoded.files, is_shared=True) if encoded is not None else None
+
+    def add(self, request_id: str, data: bytes, files: Mapping[bytes, bytes], *, is_shared: bool) -> Compiled:
+        """Compile, and keep. ``is_shared``: more than one message is known to ask for it."""
+        content = decode_content(data)
+        compiled = Compiled(content, _compile(content, files, self._limits))
+        self._forget(request_id)
+        encoded = _Encoded(data, files)
+        if is_shared:
+            self._compiled[request_id] = _Kept(compiled, encoded.size)
+            self._compiled_bytes += encoded.size
+        else:
+            self._encoded[request_id] = encoded
+            self._encoded_bytes += encoded.size
+        self._make_room()
+        return compiled
+
+    def used(self, request_ids: Iterable[str]) -> None:
+        """Messages of these were composed, which may have made them larger."""
+        for request_id in request_ids:
+            kept = self._compiled.get(request_id)
+            if kept is None:
+                continue
+            kept.uses += 1
+            if kept.uses & (kept.uses - 1) == 0 or kept.uses % MEASURED_EVERY == 0:
+                size = measured(kept.compiled, self._most_bytes)
+                self._compiled_bytes += size - kept.size
+                kept.size = size
+        self._make_room()
+
+    def _forget(self, request_id: str) -> None:
+        if (encoded := self._encoded.pop(request_id, None)) is not None:
+            self._encoded_bytes -= encoded.size
+        if (kept := self._compiled.pop(request_id, None)) is not None:
+            self._compiled_bytes -= kept.size
+
+    def _make_room(self) -> None:
+        while self._encoded_bytes > self._encoded_most and len(self._encoded) > 1:
+            self._forget(next(iter(self._encoded)))
+        while self.size > self._most_bytes and len(self._compiled) > 1:
+            self._forget(next(iter(self._compiled)))
+
+
+def measured(compiled: Compiled, most: int) -> int:
+    """Bytes of memory that it holds, with all that it refers to; at least ``most`` where that is more than
+    ``MEASURED_OBJECTS``."""
+    visited = 0
+    size = 0
+    for level in _levels(compiled):
+        visited += len(level)
+        if visited > MEASURED_OBJECTS:
+            return max(most, size)
+        size += sum(map(sys.getsizeof, level))
+    return size
+
+
+def _levels(root: Any) -> Iterator[list[Any]]:
+    """The objects that ``root`` leads to, each once, the nearest first: by the means of the garbage collector, which
+    knows what every type refers to."""
+    seen = {id(root)}
+    level = [root]
+    while level:
+        yield level
+        found = {id(one): one for one in gc.get_referents(*level)}
+        level = [one for key, one in found.items() if key not in seen and not isinstance(one, _NOT_OURS)]
+        seen |= found.keys()
+
+
+def _compile(content: Content, files: Mapping[bytes, bytes], limits: MessageSettings) -> Skeleton | NotComposable:
+    try:
+        return compile_content(content, files, limits)
+    except NotComposable as fault:
+        return fault
