@@ -24,9 +24,6 @@ OPTIONS = {
     "index_mark_cache_size": str(8 * 1024**2),
     "primary_index_cache_size": str(32 * 1024**2),
     "query_condition_cache_size": str(4 * 1024**2),
-    # By default it deletes what was merged in 128 threads, which it then keeps, and up to a thousand of any others.
-    "max_parts_cleaning_thread_pool_size": "2",
-    "max_thread_pool_free_size": "16",
     # By default it looks at its own memory so often that this takes 0.3 % of a core.
     "memory_worker_period_ms": "1000",
 }

@@ -11,7 +11,6 @@ import uvloop
 
 from benchmarks import report as console_of
 from benchmarks.load import Refused
-from benchmarks.phases import Phases
 from benchmarks.postray import DidNotStart
 from benchmarks.soak import report
 from benchmarks.soak.record import Record
@@ -29,13 +28,13 @@ FOLDER = click.Path(file_okay=False, path_type=Path)
 def soak(json_path: Path | None, plots: Path | None, **told: Any) -> None:
     """Send single messages at a steady rate, and see whether any process grows.
 
-    Each process is looked at every ten seconds. Exit 1 when, at the end, one holds more than 1.1 times the private
-    memory or the descriptors that it held in its tenth minute (of a run under twenty, in the middle), or when a message
-    was lost or came twice.
+    Each process is looked at every ten seconds. Exit 1 when one holds, at the end, more than 1.1 times the memory of
+    its own or the descriptors that it held in its tenth minute (of a run under twenty, in the middle), or when a
+    message was lost or came twice.
     """
     console = console_of.console()
     try:
-        record = uvloop.run(run(msgspec.convert(told, Options), Phases(console)))
+        record = uvloop.run(run(msgspec.convert(told, Options), console))
     except asyncio.CancelledError:
         console.print("interrupted; everything that was started has ended")
         sys.exit(130)

@@ -5,13 +5,14 @@ Looks from outside, as ``benchmarks/usage.py`` does, but at each process by itse
 
 import re
 from collections.abc import Mapping
+from pathlib import Path
 
 import psutil
 from msgspec import Struct
 
 from benchmarks.postray import Postray
 
-MIB = 2**20
+KIB = 1024
 _POSTGRES = re.compile(r"^postgres: (?:\w+ \w+ \[local\] .*|(?P<task>[a-z ]+?)\s*(?:\d+)?)$")
 
 
@@ -21,8 +22,8 @@ class Held(Struct, frozen=True, array_like=True):
     resident: float
     proportional: float
     """Shared pages counted in shares."""
-    private: float
-    """What would be free if it ended: the memory that is its own."""
+    own: float
+    """Anonymous: what it has allocated. Neither files, which others map too or the kernel drops, nor shared buffers."""
     descriptors: int
     threads: int
 
@@ -51,9 +52,23 @@ def look(postray: Postray, applications: Mapping[int, str]) -> dict[Process, Hel
 
 def _held(process: psutil.Process) -> Held:
     with process.oneshot():
-        memory = process.memory_full_info()
-        resident, proportional, private = (round(size / MIB, 2) for size in (memory.rss, memory.pss, memory.uss))
-        return Held(resident, proportional, private, process.num_fds(), process.num_threads())
+        memory = _rollup(process.pid)
+        return Held(
+            resident=round(memory["Rss"] / KIB, 2),
+            proportional=round(memory["Pss"] / KIB, 2),
+            own=round(memory["Anonymous"] / KIB, 2),
+            descriptors=process.num_fds(),
+            threads=process.num_threads(),
+        )
+
+
+def _rollup(pid: int) -> Mapping[str, int]:
+    """The sums over all of its memory maps, in KiB (proc(5)). Raises psutil.Error when it has ended."""
+    try:
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii").splitlines()[1:]
+    except (FileNotFoundError, ProcessLookupError) as error:
+        raise psutil.NoSuchProcess(pid) from error
+    return {name: int(size.split()[0]) for name, _, size in (line.partition(":") for line in lines)}
 
 
 def _name(part: str, process: psutil.Process, applications: Mapping[int, str]) -> str:

@@ -1,7 +1,7 @@
 """What a soak leaves behind, and its judgement: who grew between the settled minute and the end. Pure.
 
-Judged is private memory, which is a process's own: what it shares (Postgres's buffers, libraries) has a size that
-settings give, and counts in the proportional figure of all processes together, which is judged as well.
+Judged is the memory that a process has allocated for itself. What it shares (Postgres's buffers, libraries) has a size
+that settings or files give; it shows in the resident and the proportional figures, which are kept beside.
 """
 
 from collections import defaultdict
@@ -41,7 +41,7 @@ class Growth(Struct, frozen=True, kw_only=True):
     settled: Held
     end: Held
     ratio: float
-    """Of private memory; of all together, of proportional."""
+    """Of what is judged: its own memory."""
     slope: float
     """MiB a minute between the two."""
     grew: tuple[str, ...] = ()
@@ -110,20 +110,20 @@ def _each(held: Iterable[Held], of: Callable[[list[float]], float]) -> Held:
     return Held(
         resident=round(of([one.resident for one in ones]), 2),
         proportional=round(of([one.proportional for one in ones]), 2),
-        private=round(of([one.private for one in ones]), 2),
+        own=round(of([one.own for one in ones]), 2),
         descriptors=round(of([one.descriptors for one in ones])),
         threads=round(of([one.threads for one in ones])),
     )
 
 
 def _growth(name: str, settled: Held, end: Held, looks: Sequence[Look], settled_s: float) -> Growth:
-    one, other = _judged(name, settled), _judged(name, end)
+    one, other = settled.own, end.own
     grew = []
     if other > max(one * ALLOWED, one + SLACK_MB):
         grew.append("memory")
     if end.descriptors > max(settled.descriptors * ALLOWED, settled.descriptors + SLACK_DESCRIPTORS):
         grew.append("descriptors")
-    points = [(look.at_s, _judged(name, look.held[name])) for look in looks if name in look.held]
+    points = [(look.at_s, look.held[name].own) for look in looks if name in look.held]
     return Growth(
         name=name,
         settled=settled,
@@ -132,10 +132,6 @@ def _growth(name: str, settled: Held, end: Held, looks: Sequence[Look], settled_
         slope=round(slope([point for point in points if point[0] >= settled_s]) * 60, 3),
         grew=tuple(grew),
     )
-
-
-def _judged(name: str, held: Held) -> float:
-    return held.proportional if name == ALL else held.private
 
 
 def slope(points: Sequence[tuple[float, float]]) -> float:

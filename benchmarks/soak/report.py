@@ -16,17 +16,22 @@ def show(console: Console, record: Record) -> None:
     minute, end = record.settled_s / 60, record.looks[-1].at_s / 60 if record.looks else 0.0
     table = Table(box=None, pad_edge=False)
     table.add_column("process", no_wrap=True)
-    for title in (f"MiB, minute {minute:.0f}", f"{end:.0f}", "times", "MiB/min", "resident", "descriptors", "threads"):
+    for title in (
+        *(f"MiB, minute {minute:.0f}", f"{end:.0f}", "times", "MiB/min"),
+        *("resident", "proportional", "descriptors", "threads"),
+    ):
         table.add_column(title, justify="right", no_wrap=True)
     table.add_column("")
-    for one in sorted(record.growth, key=lambda one: (one.name == ALL, -one.end.private)):
+    for one in sorted(record.growth, key=lambda one: (one.name == ALL, -one.end.own)):
         table.add_row(*_cells(one))
     console.print(table)
     console.print(
         f"{record.promised:,} messages promised, {record.delivered:,} delivered, {record.lost} lost, "
         f"{record.copies} more than once"
     )
-    console.print("[dim]Memory is private; of all together it is proportional: shared pages are counted once.[/]")
+    console.print(
+        "[dim]Judged is what a process has allocated. Resident: with libraries and Postgres's shared buffers.[/]"
+    )
     for broken in record.broken:
         console.print(f"[red]{broken}[/]")
     if not record.broken:
@@ -35,21 +40,21 @@ def show(console: Console, record: Record) -> None:
 
 def _cells(one: Growth) -> tuple[str | Text, ...]:
     settled, end = one.settled, one.end
-    sizes = (settled.proportional, end.proportional) if one.name == ALL else (settled.private, end.private)
     return (
         one.name,
-        *(f"{size:,.1f}" for size in sizes),
+        *(f"{size:,.1f}" for size in (settled.own, end.own)),
         f"{one.ratio:.2f}",
         f"{one.slope:+.2f}",
         f"{settled.resident:,.0f} → {end.resident:,.0f}",
+        f"{settled.proportional:,.0f} → {end.proportional:,.0f}",
         f"{settled.descriptors} → {end.descriptors}",
         f"{settled.threads} → {end.threads}",
-        Text("grew: " + ", ".join(one.grew), "red") if one.grew else Text("flat", "green"),
+        Text(f"{' and '.join(one.grew)} grew", "red") if one.grew else Text("flat", "green"),
     )
 
 
 def draw(record: Record, folder: Path) -> list[Path]:
-    """Private memory and descriptors over time; returns the paths of the pictures."""
+    """Own memory and descriptors over time; returns the paths of the pictures."""
     import matplotlib  # only where something is drawn
 
     matplotlib.use("Agg")
@@ -57,7 +62,7 @@ def draw(record: Record, folder: Path) -> list[Path]:
 
     folder.mkdir(parents=True, exist_ok=True)
     drawn = []
-    for quantity, label in (("private", "MiB of private memory"), ("descriptors", "descriptors")):
+    for quantity, label in (("own", "MiB of own memory"), ("descriptors", "descriptors")):
         largest = sorted(
             (one.name for one in record.growth if one.name != ALL),
             key=lambda name: -max(getattr(look.held[name], quantity) for look in record.looks if name in look.held),

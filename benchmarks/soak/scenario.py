@@ -6,7 +6,7 @@ ids only between their 202 and their arrival.
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Annotated
@@ -14,6 +14,7 @@ from typing import Annotated
 import msgspec
 import psycopg
 from msgspec import Meta
+from rich.console import Console
 
 from benchmarks.blocking import cancel_once_on_signals
 from benchmarks.load import Load
@@ -27,6 +28,8 @@ from benchmarks.soak.record import Look, Record, broken, judge, keyed, together
 
 LOOK_S = 10.0
 COUNT_S = 1.0
+LINE_S = 60.0
+"""Between two lines that say how it goes: they stay, where the bar is overwritten or not shown."""
 SETTLED_S = 600.0
 REST_S = 60.0
 """How long the last messages may take after the load's end."""
@@ -103,12 +106,15 @@ class Soak:
     async def close(self) -> None:
         await self._sending.close()
 
-    async def load(self, tell: Tell) -> None:
-        """The load to its end, with a look every ``LOOK_S``. Raises benchmarks.load.Refused."""
+    async def load(self, tell: Tell, say: Callable[[str], None]) -> None:
+        """The load to its end, with a look every ``LOOK_S`` and a line every ``LINE_S``.
+
+        Raises benchmarks.load.Refused.
+        """
         load = self._sending.load(self._options.clients)
         await load.open()
         began = time.monotonic()
-        looking = asyncio.create_task(self._look_until_cancelled(load, began, tell))
+        looking = asyncio.create_task(self._look_until_cancelled(load, began, tell, say))
         try:
             await load.at_rate(self._bodies(began), self._options.rate)
         finally:
@@ -126,8 +132,8 @@ class Soak:
                 return
             yield body
 
-    async def _look_until_cancelled(self, load: Load, began: float, tell: Tell) -> None:
-        next_look = LOOK_S
+    async def _look_until_cancelled(self, load: Load, began: float, tell: Tell, say: Callable[[str], None]) -> None:
+        next_look, next_line = LOOK_S, LINE_S
         while True:
             await asyncio.sleep(COUNT_S)
             self._count(load)
@@ -138,8 +144,11 @@ class Soak:
             told = f"{self._balance.delivered:,} delivered"
             if self.looks:
                 now = together(self.looks[-1].held.values())
-                told += f", {now.proportional:,.0f} MiB and {now.descriptors:,} descriptors in all"
+                told += f", {now.own:,.0f} MiB and {now.descriptors:,} descriptors in all"
             tell(told, at_s)
+            if at_s >= next_line:
+                next_line += LINE_S
+                say(f"minute {at_s / 60:.0f}: {told}")
 
     async def _look(self, at_s: float) -> None:
         world = self._sending.world
@@ -176,17 +185,17 @@ def _applications(dsn: str) -> dict[int, str]:
     return {}
 
 
-async def run(options: Options, phases: Phases) -> Record:
+async def run(options: Options, console: Console) -> Record:
     """One soak, whole. Everything it starts has ended when it returns."""
     cancel_once_on_signals()
     started_at, began = datetime.now(UTC), time.monotonic()
-    soak = Soak(options)
+    soak, phases = Soak(options), Phases(console)
     with phases.shown():
         try:
             with phases.phase("starting") as tell:
                 await soak.open(tell)
             with phases.phase("soaking", options.minutes * 60) as tell:
-                await soak.load(tell)
+                await soak.load(tell, console.print)
         finally:
             with phases.phase("ending"):
                 await _closed(soak)

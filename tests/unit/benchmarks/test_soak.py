@@ -8,15 +8,14 @@ from benchmarks.soak.record import ALL, Look, Record, broken, judge, keyed, slop
 from benchmarks.soak.scenario import Balance, Options
 
 
-def held(private: float, descriptors: int = 50) -> Held:
-    return Held(resident=private + 80, proportional=private + 10, private=private, descriptors=descriptors, threads=9)
+def held(own: float, descriptors: int = 50) -> Held:
+    return Held(resident=own + 80, proportional=own + 10, own=own, descriptors=descriptors, threads=9)
 
 
-def looks(private_at: dict[str, list[float]], every_s: float = 10.0) -> list[Look]:
-    count = len(next(iter(private_at.values())))
+def looks(own_at: dict[str, list[float]], every_s: float = 10.0) -> list[Look]:
+    count = len(next(iter(own_at.values())))
     return [
-        Look(i * every_s, 0, {name: held(sizes[i]) for name, sizes in private_at.items() if sizes[i]})
-        for i in range(count)
+        Look(i * every_s, 0, {name: held(sizes[i]) for name, sizes in own_at.items() if sizes[i]}) for i in range(count)
     ]
 
 
@@ -31,7 +30,7 @@ def test_what_grows_by_more_than_a_tenth_is_told() -> None:
     assert by_name["grows"].grew == ("memory",)
     assert by_name["grows"].slope == pytest.approx(2.0)
     assert by_name["small"].grew == ()  # half a MiB is no growth, whatever the ratio
-    assert by_name[ALL].settled.private == pytest.approx(sum(by_name[n].settled.private for n in by_name if n != ALL))
+    assert by_name[ALL].settled.own == pytest.approx(sum(by_name[n].settled.own for n in by_name if n != ALL))
 
 
 def test_growth_before_the_settled_minute_is_none() -> None:
