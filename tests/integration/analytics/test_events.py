@@ -1,5 +1,6 @@
 """The schema, the inserts and the reads, against the real engine."""
 
+import gc
 import socket
 from pathlib import Path
 
@@ -227,3 +228,20 @@ def test_a_server_that_does_not_answer_is_unavailable(tmp_path: Path) -> None:
 def test_an_engine_of_another_directory_in_this_process_is_unavailable(clickhouse: ClickHouse, tmp_path: Path) -> None:
     with pytest.raises(Unavailable):
         ClickHouse.open(ClickHouseSettings(), tmp_path / "other")
+
+
+def test_an_insert_leaves_nothing_to_the_garbage_collector(clickhouse: ClickHouse) -> None:
+    gc.collect()
+    gc.disable()  # our processes look so seldom that hundreds of inserts would come before the next look
+    try:
+        for number in range(3):
+            clickhouse.insert(columns([processed(number)]))
+        left = [one for one in gc.get_objects() if type(one).__name__ == "InsertContext"]
+    finally:
+        gc.enable()
+    assert left == []
+
+
+def test_parts_that_were_merged_are_not_deleted_by_a_hundred_threads(clickhouse: ClickHouse) -> None:
+    ((made,),) = clickhouse.rows("SELECT engine_full FROM system.tables WHERE database = 'postray' AND name = 'events'")
+    assert "concurrent_part_removal_threshold = 100000" in made
