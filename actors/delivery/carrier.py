@@ -4,8 +4,8 @@ from typing import Protocol
 
 from actors.delivery.envelope import Envelope
 from actors.delivery.job import Hop
-from actors.delivery.smtp import TransactionResult
 from actors.delivery.tracing import Observe
+from actors.delivery.transaction import TransactionResult
 
 
 class Connection(Protocol):

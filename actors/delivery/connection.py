@@ -126,19 +126,26 @@ class Wire(asyncio.Protocol):
             if self.observe is not None:
                 self._tell_written(data[: len(data) - content], content)
 
-    async def write_body(self, data: bytes) -> None:
+    async def write_body(self, data: bytes) -> bool:
         """Writes a large body without copying it, as fast as the peer reads. Raises ConnectionLost.
 
-        Returns early when the peer has given its last word and gone: that word is the outcome.
+        Returns whether all of it was written. A peer that gives its last word before has said what becomes of the
+        message, and the connection is closed: in the middle of a body there is nothing else to say to it.
         """
         view = memoryview(data)
+        written = True
         self._writing_body = True
         if self.observe is not None:
             self._tell_written(b"", len(data))
         try:
             for start in range(0, len(view), _BLOCK_BYTES):
+                if len(self.received) == len(self._expected):
+                    written = False
+                    self.abort()
+                    break
                 if self.transport.is_closing():
                     # Closed by us in _fail, or by the transport itself, which has yet to say so.
+                    written = False
                     await self.wait_closed()
                     break
                 self.transport.write(view[start : start + _BLOCK_BYTES])
@@ -152,6 +159,7 @@ class Wire(asyncio.Protocol):
         if self.failure is not None and len(self.received) < len(self._expected):
             raise self.failure
         self._rearm()
+        return written
 
     def _tell_written(self, commands: bytes, content: int) -> None:
         assert self.observe is not None
@@ -239,8 +247,10 @@ class Wire(asyncio.Protocol):
         self.received.append(reply)
         if self.observe is not None:
             self.observe("S", reply.text)
-        if len(self.received) == len(self._expected) and self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
+        if len(self.received) == len(self._expected):
+            for waiting in (self._waiter, self._resumed):
+                if waiting is not None and not waiting.done():
+                    waiting.set_result(None)
 
     def pause_writing(self) -> None:
         self._writing_paused = True

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 
 from actors.delivery.carrier import Connection
 from actors.delivery.connection import ConnectError
@@ -23,9 +24,12 @@ from cluster.settings import SmtpSettings
 
 MAX_TRIES = 6
 """Addresses tried for one connection. A dead site with many hosts must not hold a worker for an hour."""
-IN_VAIN_S = 86400.0
-"""How long a host is not believed what it announced and did not keep to."""
-IN_VAIN_HOSTS = 10_000
+KNOWN_S = 86400.0
+"""For how long it is known of a host that it takes BDAT, or that it does not keep to what it announces."""
+KNOWN_HOSTS = 10_000
+
+_Machine = tuple[str, str, int, str | None, bytes]
+"""What may differ from one machine to the next: host, address, port, the address it is reached from, its EHLO."""
 
 
 class Connector:
@@ -47,7 +51,8 @@ class Connector:
         self._helo_name = helo_name
         self._random = random
         self._addresses = Addresses()
-        self._in_vain: Remembered[tuple[str, str], frozenset[str]] = Remembered(IN_VAIN_HOSTS, _now)
+        self._in_vain: Remembered[tuple[str, str], frozenset[str]] = Remembered(KNOWN_HOSTS, _now)
+        self._takes_bdat: Remembered[_Machine, bool] = Remembered(KNOWN_HOSTS, _now)
 
     @property
     def open(self) -> int:
@@ -112,7 +117,7 @@ class Connector:
         self._addresses.closed(place, connection.address)
         if connection.in_vain:
             host = (connection.host, connection.address)
-            self._in_vain.put(host, connection.in_vain | (self._in_vain.get(host) or frozenset()), IN_VAIN_S)
+            self._in_vain.put(host, connection.in_vain | (self._in_vain.get(host) or frozenset()), KNOWN_S)
         if lost:
             self._addresses.failed(connection.source, connection.address, _now())
         elif connection.transactions:
@@ -121,7 +126,8 @@ class Connector:
     async def _open(
         self, hop: NextHop, host: str, address: str, domain: str, source: Source, observe: Observe | None
     ) -> SmtpConnection:
-        return await self._tls.open(
+        source_address = source.address_towards(address)
+        connection = await self._tls.open(
             host,
             address,
             hop.port,
@@ -129,12 +135,22 @@ class Connector:
             domain=domain,
             smtp=self._settings,
             helo_name=source.helo_name or self._helo_name,
-            source_address=source.address_towards(address),
+            source_address=source_address,
             username=hop.credentials.username if hop.credentials else None,
             password=hop.credentials.password if hop.credentials else None,
             observe=observe,
             ignored_capabilities=self._in_vain.get((host, address)) or frozenset(),
         )
+        machine = (host, address, hop.port, source_address, connection.ehlo)
+        connection.takes_bdat = self._takes_bdat.get(machine) is not None
+        connection.shown = partial(self._shown, machine)
+        return connection
+
+    def _shown(self, machine: _Machine, takes_bdat: bool) -> None:
+        if takes_bdat:
+            self._takes_bdat.put(machine, True, KNOWN_S)
+        else:
+            self._takes_bdat.forget(machine)
 
 
 class _Walk:

@@ -4,8 +4,8 @@ import asyncio
 
 from actors.delivery.envelope import Envelope
 from actors.delivery.reply import make_reply
-from actors.delivery.smtp import TransactionResult
 from actors.delivery.tracing import Observe
+from actors.delivery.transaction import TransactionResult
 from cluster.policy.stage import Stage
 
 _TAKEN = make_reply(250, ["250 2.0.0 discarded, as its route says"])

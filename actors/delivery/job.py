@@ -6,7 +6,7 @@ from msgspec import Struct
 
 from actors.delivery.connection import SmtpFailure
 from actors.delivery.envelope import Envelope
-from actors.delivery.smtp import TransactionResult
+from actors.delivery.transaction import TransactionResult
 from cluster.journal.records import Claimed
 from cluster.policy.next_hop import Unreachable
 

@@ -17,7 +17,7 @@ from actors.delivery.connection import ConnectionLost, SmtpFailure
 from actors.delivery.job import Hop, Job, NoRoute, Report
 from actors.delivery.ledger import Entry, Ledger
 from actors.delivery.reply import Reply
-from actors.delivery.smtp import TransactionResult
+from actors.delivery.transaction import TransactionResult
 from analytics.events import Bounced, Deferred, Delivered, Dropped, Event, encode_batch
 from cluster.ids import new_id
 from cluster.journal.records import Claimed, Outcome

@@ -18,7 +18,7 @@ from actors.delivery.outcomes import (
     verdicts_of,
 )
 from actors.delivery.site import Ready, Site
-from actors.delivery.smtp import TransactionResult
+from actors.delivery.transaction import TransactionResult
 from actors.in_force import InForce
 from cluster.journal.operations import SiteAction
 from cluster.policy.automation import Action

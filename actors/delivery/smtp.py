@@ -8,15 +8,15 @@ raised (``ConnectError``, ``ConnectionLost``). Called by the pools of the delive
 import asyncio
 import ssl
 import time
+from collections.abc import Callable
 from typing import Self
-
-from msgspec import Struct
 
 from actors.delivery.connection import TIMED_OUT, ConnectionLost, Wire
 from actors.delivery.envelope import Envelope, Unsendable, check_lines, dot_stuffed, transaction_commands
 from actors.delivery.handshake import CheckTls, Peer, Session, open_session
 from actors.delivery.reply import Reply
 from actors.delivery.tracing import Observe
+from actors.delivery.transaction import Replies, TransactionResult, unsent
 from cluster.policy.stage import Stage
 from cluster.policy.tls_level import TlsLevel
 from cluster.settings import SmtpSettings
@@ -28,65 +28,9 @@ _JOINED_BYTES = 64 * 1024
 # RFC 5321 §4.1.1.10 asks to wait for the answer to QUIT; nothing depends on it.
 _QUIT_WAIT_S = 5.0
 
-# RFC 5321 §4.2.4: command not recognised, not implemented, out of sequence, parameter not implemented. From BDAT,
-# after an accepted recipient, they mean that the peer announces CHUNKING and does not have it.
-_NOT_IMPLEMENTED = frozenset((500, 502, 503, 504))
-
-
-class RcptReply(Struct, frozen=True):
-    """The reply that decides one recipient: the first refusal on its way, or else the final reply."""
-
-    recipient: str
-    stage: Stage
-    """What the reply answers: MAIL, RCPT, DATA or END_OF_DATA."""
-    reply: Reply
-
-
-class TransactionResult(Struct, frozen=True, kw_only=True):
-    mail: Reply | None
-    """To MAIL. None when the message is unsendable, and only then."""
-    recipients: tuple[Reply, ...]
-    """To each RCPT, in order. Empty when MAIL was refused, since then nobody judged the recipients."""
-    final: Reply | None
-    """To the message (or to DATA, when that was refused); None when no recipient was left to send it to."""
-    final_stage: Stage
-    """END_OF_DATA, or DATA when the final reply is a refusal of DATA."""
-    unsendable: Unsendable | None
-    duration: float
-    """Seconds from writing MAIL to the last reply."""
-
-    def outcomes(self, envelope: Envelope) -> tuple[RcptReply, ...]:
-        """One for each recipient of the envelope, in order; empty when the message is unsendable."""
-        if self.mail is None:
-            return ()
-        if not self.mail.positive:
-            return tuple(RcptReply(recipient, Stage.MAIL, self.mail) for recipient in envelope.recipients)
-        return tuple(
-            RcptReply(recipient, self.final_stage, self.final)
-            if reply.positive and self.final is not None
-            else RcptReply(recipient, Stage.RCPT, reply)
-            for recipient, reply in zip(envelope.recipients, self.recipients, strict=True)
-        )
-
-
-class _Replies(Struct):
-    """What a transaction has been told so far."""
-
-    mail: Reply | None = None
-    recipients: tuple[Reply, ...] = ()
-    final: Reply | None = None
-    final_stage: Stage = Stage.END_OF_DATA
-
-    @property
-    def accepted(self) -> bool:
-        """Whether there is somebody to send the message to."""
-        return self.mail is not None and self.mail.positive and any(reply.positive for reply in self.recipients)
-
-    def is_refused(self, recipient_count: int) -> bool:
-        """Whether there is certainly nobody: the sender, or every recipient, has been refused."""
-        if self.mail is None:
-            return False
-        return not self.mail.positive or (len(self.recipients) == recipient_count and not self.accepted)
+# RFC 5321 §4.2.4: command or parameter not recognised, not implemented, out of sequence. From BDAT, after an accepted
+# recipient, they mean that the peer announces CHUNKING and does not have it.
+_NOT_IMPLEMENTED = frozenset((500, 501, 502, 503, 504))
 
 
 class SmtpConnection:
@@ -95,10 +39,14 @@ class SmtpConnection:
     Attributes: host, address; tls_version, tls_cipher ("" when plain), tls_resumed; capabilities (EHLO keywords in use
     and their parameters); transactions (how many were begun); opened_at, last_used (loop time); source (its name) and
     source_address ("": the system's choice); alternatives (other addresses that its mail could have gone to); in_vain
-    (EHLO keywords that it announced and does not keep to, as far as it has shown).
+    (EHLO keywords that it announced and does not keep to, as far as it has shown); ehlo (what tells this answer to EHLO
+    from every other); takes_bdat (whether its host has shown that, here or, as whoever opened it knows, before);
+    shown (told when that changes).
     """
 
     in_vain: frozenset[str] = frozenset()
+    takes_bdat = False
+    ehlo = b""
 
     def __init__(
         self, host: str, address: str, session: Session, settings: SmtpSettings, source_address: str = ""
@@ -110,6 +58,8 @@ class SmtpConnection:
         self.tls_cipher = session.tls_cipher
         self.tls_resumed = session.tls_resumed
         self.capabilities = session.capabilities
+        self.ehlo = session.ehlo
+        self.shown: Callable[[bool], None] = lambda takes_bdat: None
         self.transactions = 0
         self.source = ""
         self.source_address = source_address
@@ -117,6 +67,10 @@ class SmtpConnection:
         self.opened_at = self.last_used = self._loop.time()
         self._busy = False
         self._reset_needed = False
+        self._is_swallowed_unsure = False
+        """The octets of a refused chunk have left. Whether the peer threw them away (RFC 3030 §2), its answer to the
+        next command tells, which is to come alone."""
+        self._is_proving = False
         self._wire = Wire(session.transport, settings, self._loop)
         session.transport.set_protocol(self._wire)
 
@@ -185,12 +139,12 @@ class SmtpConnection:
         check_lines(data)
         commands = transaction_commands(envelope, data, self.capabilities)
         if isinstance(commands, Unsendable):
-            return _result(_Replies(), 0.0, commands)
+            return unsent(commands)
         if self._busy:
             raise RuntimeError("a transaction is already running on this connection")
         self._busy = True
         self.transactions += 1
-        replies = _Replies()
+        replies = Replies()
         started = time.perf_counter()  # uvloop's own clock ticks in milliseconds
         try:
             await self._transact(commands, data, replies)
@@ -206,7 +160,9 @@ class SmtpConnection:
         finally:
             self._busy = False
             self.last_used = self._loop.time()
-        return _result(replies, time.perf_counter() - started, None)
+        if replies.is_out_of_step:
+            self._wire.abort()
+        return replies.result(time.perf_counter() - started)
 
     async def quit(self) -> None:
         """Takes leave politely, in bounded time. Never raises."""
@@ -230,17 +186,17 @@ class SmtpConnection:
 
     # Transactions
 
-    async def _transact(self, commands: list[bytes], data: bytes, replies: _Replies) -> None:
+    async def _transact(self, commands: list[bytes], data: bytes, replies: Replies) -> None:
+        if self._is_swallowed_unsure:
+            await self._reset()
         if "PIPELINING" not in self.capabilities or self._is_too_large(data):
             await self._send_one_by_one(commands, data, replies)
-        elif "CHUNKING" in self.capabilities:
-            await self._send_chunk(commands, data, replies)
-            if replies.accepted and replies.final is not None and replies.final.code in _NOT_IMPLEMENTED:
-                await self._give_up_chunking()
-                replies.mail, replies.recipients, replies.final = None, (), None
-                await self._send_data(commands, data, replies)
-        else:
+        elif "CHUNKING" not in self.capabilities:
             await self._send_data(commands, data, replies)
+        elif self.takes_bdat:
+            await self._send_chunk(commands, data, replies)
+        else:
+            await self._send_first_chunk(commands, data, replies)
         if replies.mail is None:
             self._wire.abort()
             raise ConnectionLost(Stage.RSET, "refused", False)
@@ -250,38 +206,105 @@ class SmtpConnection:
         limit = self.capabilities.get("SIZE", "")
         return limit.isdecimal() and 0 < int(limit) < len(data)
 
-    async def _send_chunk(self, commands: list[bytes], data: bytes, replies: _Replies) -> None:
-        """All in one flight: the hot path."""
-        wire = self._wire
+    async def _send_chunk(self, commands: list[bytes], data: bytes, replies: Replies) -> None:
+        """All in one flight: the hot path. Only for a peer that has shown that it takes BDAT."""
         lead = self._begin(len(commands), Stage.END_OF_DATA)
-        head = b"".join((lead, *commands, b"BDAT %d LAST\r\n" % len(data)))
         try:
-            if len(data) <= _JOINED_BYTES:
-                wire.write(head + data, content=len(data))
-            else:
-                wire.write(head)
-                await wire.write_body(data)
-            wire.end_of_data_written = True
-            await wire.replies()
-        finally:
-            final = self._read_flight(len(commands), replies, reset_sent=bool(lead))
-        if replies.accepted:
-            replies.final = final
-        # RFC 3030 §2: after a failed BDAT the transaction's state is undefined until RSET.
-        self._reset_needed = final is None or not final.positive
-
-    async def _send_data(self, commands: list[bytes], data: bytes, replies: _Replies) -> None:
-        """MAIL, RCPT and DATA in one flight, then the body."""
-        lead = self._begin(len(commands), Stage.DATA)
-        self._wire.write(b"".join((lead, *commands, b"DATA\r\n")))
-        try:
+            await self._write_chunk(b"".join((lead, *commands)), data)
             await self._wire.replies()
         finally:
-            go_ahead = self._read_flight(len(commands), replies, reset_sent=bool(lead))
+            final = replies.take(self._wire.received, len(commands), reset_sent=bool(lead))
+        self._judge_chunk(final, replies)
+
+    async def _send_first_chunk(self, commands: list[bytes], data: bytes, replies: Replies) -> None:
+        """MAIL, RCPT and an empty chunk in one flight; the body follows when the peer has taken that.
+
+        To a peer that announces CHUNKING and does not have it, the octets after BDAT are commands: a message could
+        speak SMTP. An empty chunk (RFC 3030 §2 sets no least size) shows it none. A peer that takes chunks and chokes
+        on an empty one gets its mail by DATA.
+        """
+        self._is_proving = True
+        answer = await self._ask_for_go_ahead(commands, b"BDAT 0\r\n", replies)
+        self._is_proving = False
+        if answer is None:
+            return
+        self._reset_needed = True
+        if not replies.accepted:
+            return  # without a recipient any chunk may be refused: that says nothing about the next
+        if answer.positive:
+            self._wire.expect((Stage.END_OF_DATA,))
+            await self._write_chunk(b"", data)
+            self._judge_chunk((await self._wire.replies())[0], replies)
+        elif answer.intermediate:
+            self._give_up_bdat()
+            self._wire.abort()
+            raise ConnectionLost(Stage.DATA, "it takes BDAT for DATA", False, answer)
+        elif answer.code < 500:
+            replies.final, replies.final_stage = answer, Stage.DATA
+        else:
+            # It has seen nothing of the message: this is about BDAT, or DATA will be refused as well.
+            await self._reset()
+            del self.capabilities["CHUNKING"]
+            replies.forget()
+            await self._send_data(commands, data, replies)
+            if answer.code in _NOT_IMPLEMENTED or replies.final_stage is Stage.END_OF_DATA:
+                self._give_up_bdat()
+
+    async def _write_chunk(self, commands: bytes, data: bytes) -> None:
+        wire = self._wire
+        head = b"%bBDAT %d LAST\r\n" % (commands, len(data))
+        if len(data) <= _JOINED_BYTES:
+            wire.write(head + data, content=len(data))
+        else:
+            wire.write(head)
+            if not await wire.write_body(data):
+                return
+        wire.end_of_data_written = True
+
+    def _judge_chunk(self, final: Reply | None, replies: Replies) -> None:
+        """Goes on from the reply to BDAT LAST, whose octets have left. Raises ConnectionLost."""
+        if final is not None and final.positive:
+            self._check_end_was_written()
+            replies.final = final if replies.accepted else None
+            self._reset_needed = False
+            if replies.accepted and not self.takes_bdat:
+                self.takes_bdat = True
+                self.shown(True)
+            return
+        # RFC 3030 §2: after a failed BDAT the transaction's state is undefined until RSET.
+        self._reset_needed = self._is_swallowed_unsure = True
+        if not replies.accepted or final is None:
+            return
+        if final.code in _NOT_IMPLEMENTED:
+            # Perhaps another machine than before. It may be obeying the message now: not a word more.
+            self._give_up_bdat()
+            self._wire.abort()
+            raise ConnectionLost(Stage.END_OF_DATA, f"BDAT refused with {final.code}, which it took before", False)
+        replies.final = final
+
+    def _give_up_bdat(self) -> None:
+        self.capabilities.pop("CHUNKING", None)
+        self.in_vain |= {"CHUNKING"}
+        self.takes_bdat = False
+        self.shown(False)
+
+    async def _send_data(self, commands: list[bytes], data: bytes, replies: Replies) -> None:
+        """MAIL, RCPT and DATA in one flight, then the body (RFC 2920 §3.1: not before the 354)."""
+        go_ahead = await self._ask_for_go_ahead(commands, b"DATA\r\n", replies)
         if go_ahead is not None:
             await self._finish_data(go_ahead, data, replies)
 
-    async def _send_one_by_one(self, commands: list[bytes], data: bytes, replies: _Replies) -> None:
+    async def _ask_for_go_ahead(self, commands: list[bytes], last: bytes, replies: Replies) -> Reply | None:
+        """MAIL, RCPT and the last command in one flight. Returns the reply to that."""
+        lead = self._begin(len(commands), Stage.DATA)
+        self._wire.write(b"".join((lead, *commands, last)))
+        try:
+            await self._wire.replies()
+        finally:
+            go_ahead = replies.take(self._wire.received, len(commands), reset_sent=bool(lead))
+        return go_ahead
+
+    async def _send_one_by_one(self, commands: list[bytes], data: bytes, replies: Replies) -> None:
         if self._reset_needed:
             await self._reset()
         replies.mail = await self._ask(Stage.MAIL, commands[0])
@@ -293,12 +316,15 @@ class SmtpConnection:
         if replies.accepted:
             await self._finish_data(await self._ask(Stage.DATA, b"DATA\r\n"), data, replies)
 
-    async def _finish_data(self, go_ahead: Reply, data: bytes, replies: _Replies) -> None:
+    async def _finish_data(self, go_ahead: Reply, data: bytes, replies: Replies) -> None:
         """Goes on from the reply to DATA. A 354 must be followed by a final dot, wanted or not."""
         if not go_ahead.intermediate:
             self._reset_needed = replies.mail is not None and replies.mail.positive
             if replies.accepted:
                 replies.final, replies.final_stage = go_ahead, Stage.DATA
+            if go_ahead.positive:
+                # Nobody knows what it waits for now: to a peer that takes what comes for content, commands would be it.
+                self._wire.abort()
             return
         wire = self._wire
         wire.expect((Stage.END_OF_DATA,))
@@ -307,15 +333,29 @@ class SmtpConnection:
             wire.write(b".\r\n")
             await wire.replies()
         else:
-            body = dot_stuffed(data)
-            if len(body) <= _JOINED_BYTES:
-                wire.write(body + b".\r\n", content=len(body) + 3)
-            else:
-                await wire.write_body(body)
-                wire.write(b".\r\n")
-            wire.end_of_data_written = True
-            replies.final = (await wire.replies())[0]
+            await self._write_lines(dot_stuffed(data))
+            final = (await wire.replies())[0]
+            if final.positive:
+                self._check_end_was_written()
+            replies.final = final
         self._reset_needed = False
+
+    async def _write_lines(self, body: bytes) -> None:
+        """The body after a 354, and the dot that ends it."""
+        wire = self._wire
+        if len(body) <= _JOINED_BYTES:
+            wire.write(body + b".\r\n", content=len(body) + 3)
+        else:
+            if not await wire.write_body(body):
+                return
+            wire.write(b".\r\n")
+        wire.end_of_data_written = True
+
+    def _check_end_was_written(self) -> None:
+        """Raises ConnectionLost: what a peer accepts before it can have read all of it is not this message."""
+        if not self._wire.end_of_data_written:
+            self._wire.abort()
+            raise ConnectionLost(Stage.END_OF_DATA, "accepted before its end was sent", False)
 
     def _begin(self, command_count: int, last: Stage) -> bytes:
         """Expects the replies to a flight of MAIL, RCPT… and the last stage. Returns what must be written before it:
@@ -328,55 +368,25 @@ class SmtpConnection:
         self._reset_needed = False
         return b"RSET\r\n"
 
-    def _read_flight(self, command_count: int, replies: _Replies, *, reset_sent: bool) -> Reply | None:
-        """Takes the replies of a flight, complete or not. Returns that to its last stage."""
-        received = self._wire.received[1:] if reset_sent else self._wire.received
-        if not received:
-            return None
-        if reset_sent and not self._wire.received[0].positive and not received[0].positive:
-            # MAIL was refused because the old transaction is still open: that says nothing about this one.
-            return received[command_count] if len(received) > command_count else None
-        replies.mail = received[0]
-        if replies.mail.positive:
-            replies.recipients = tuple(received[1:command_count])
-        return received[command_count] if len(received) > command_count else None
-
     async def _ask(self, stage: Stage, command: bytes) -> Reply:
         self._wire.expect((stage,))
         self._wire.write(command)
         return (await self._wire.replies())[0]
 
     async def _reset(self) -> None:
-        """Ends what is left of the last transaction. Raises ConnectionLost, also when the peer refuses."""
+        """Ends what is left of the last transaction. Raises ConnectionLost, also when the peer refuses: one that took
+        the octets of a refused chunk for commands answers the first line of a message here, before it answers RSET."""
         reply = await self._ask(Stage.RSET, b"RSET\r\n")
         if not reply.positive:
             self._wire.abort()
             raise ConnectionLost(Stage.RSET, "refused", False, reply)
-        self._reset_needed = False
-
-    async def _give_up_chunking(self) -> None:
-        """Remembers that BDAT does not work here, and makes sure that the peer has swallowed the body.
-
-        A peer that takes the octets after its refusal for commands answers the first header line, before it answers
-        RSET, and is caught here: going on would let a message's content speak SMTP.
-        """
-        del self.capabilities["CHUNKING"]
-        self.in_vain |= {"CHUNKING"}
-        await self._reset()
+        self._reset_needed = self._is_swallowed_unsure = False
 
     def _suspect(self, lost: ConnectionLost) -> None:
-        """A peer that answers the first command of a flight and then no more has thrown the others away: it cannot do
-        PIPELINING. One that is only slow loses nothing but some round trips."""
-        if lost.reason == TIMED_OUT and self._wire.received and lost.stage is not Stage.END_OF_DATA:
+        """What a peer cannot do, though it says so: CHUNKING when it is lost over an empty chunk; PIPELINING when it
+        answers the first command of a flight and then no more, having thrown the others away. One that was only slow,
+        or out of luck, loses nothing but some round trips."""
+        if self._is_proving and lost.stage is Stage.DATA and lost.reply is None:
+            self._give_up_bdat()
+        elif lost.reason == TIMED_OUT and self._wire.received and lost.stage is not Stage.END_OF_DATA:
             self.in_vain |= {"PIPELINING"}
-
-
-def _result(replies: _Replies, duration: float, unsendable: Unsendable | None) -> TransactionResult:
-    return TransactionResult(
-        mail=replies.mail,
-        recipients=replies.recipients,
-        final=replies.final,
-        final_stage=replies.final_stage,
-        unsendable=unsendable,
-        duration=duration,
-    )

@@ -28,7 +28,8 @@ from actors.delivery.envelope import Envelope
 from actors.delivery.job import Hop, Job
 from actors.delivery.ledger import Ledger
 from actors.delivery.outcomes import Circumstances, Told, accepted_of, tell, utc_now, verdicts_of
-from actors.delivery.smtp import SmtpConnection, TransactionResult
+from actors.delivery.smtp import SmtpConnection
+from actors.delivery.transaction import TransactionResult
 from actors.dispatch import decode_offer
 from analytics.client import ClickHouse
 from analytics.events import decode_batch, encode_batch

@@ -147,7 +147,9 @@ async def test_a_host_that_lacks_what_it_announces_is_believed_once(journal: Jou
         message = addressed("example.test")
         await there.world.accept(message)
         row = await there.world.finished(message)
-        assert (row.status, row.retry_count) == (Status.DELIVERED, 1)
+        # Who refuses an empty chunk is asked by DATA at once; who throws commands away is silent until the time is up.
+        tries = 1 if lacks == "CHUNKING" else 2
+        assert (row.status, row.retry_count) == (Status.DELIVERED, tries - 1)
         await delivered(there)
-        assert peer.connections == 3
+        assert peer.connections == tries + 1
         assert len(peer.messages) == 2

@@ -4,6 +4,8 @@ A 2yz where something else is due is no acceptance, a 5yz about the session is n
 number is sent later (RFC 5321 §4.2.1, §3.1, §4.5.3.1.10).
 """
 
+import asyncio
+
 import pytest
 
 from cluster.journal.store import Journal
@@ -13,9 +15,11 @@ from tests.integration.delivery.hostile import (
     IN_CHUNKS,
     LOST,
     ONE_BY_ONE,
+    PATIENCE_S,
     PIPELINED,
     Case,
     Ending,
+    addressed,
     bounced,
     deferred,
     hosts,
@@ -55,6 +59,25 @@ async def test_250_to_data_is_no_acceptance(journal: Journal, verbs: tuple[str, 
         cases = {name: Case(script=script, extensions=MODES[name], ends=ends) for name in ("pipelined", "one-by-one")}
         peers = await judged(there, cases)
         assert not any(peer.messages for peer in peers.values())
+
+
+async def test_bdat_that_is_announced_and_refused(journal: Journal) -> None:
+    """Refused at once, the message goes by DATA in the same session. A host that refuses it only with the message has
+    perhaps obeyed that: it gets no more in this session, and none by BDAT in the next."""
+    no = line("502 5.5.1 command not implemented")
+    async with hosts(journal) as there:
+        cases = {
+            "at-once": Case(script={"CHUNK": no, "BDAT": no}, ends=DELIVERED),
+            "with-the-message": Case(script={"BDAT": no}, ends=LOST),
+        }
+        peers = await judged(there, cases)
+        assert peers["with-the-message"].verbs[-1] == "BDAT"
+        await there.world.accept(addressed("with-the-message.test"), addressed("at-once.test"))
+        async with asyncio.timeout(PATIENCE_S):
+            while not all("DATA" in peer.verbs and peer.verbs.count("MAIL") > 1 for peer in peers.values()):
+                await there.world.scheduler.round()
+        assert peers["with-the-message"].verbs.count("BDAT") == 2
+        assert peers["at-once"].verbs.count("BDAT") == 1
 
 
 async def test_354_to_everything_defers(journal: Journal) -> None:

@@ -38,6 +38,7 @@ async def connected(
     password: str | None = None,
     observe: Observe | None = None,
     ignored_capabilities: frozenset[str] = frozenset(),
+    takes_bdat: bool = False,
 ) -> AsyncIterator[SmtpConnection]:
     async with peer.listening():
         connection = await SmtpConnection.open(
@@ -54,6 +55,7 @@ async def connected(
             observe=observe,
             ignored_capabilities=ignored_capabilities,
         )
+        connection.takes_bdat = takes_bdat
         try:
             yield connection
         finally:

@@ -36,6 +36,7 @@ _USUAL: Mapping[str, Answer] = {
     "RCPT": (b"250 2.1.5 recipient ok\r\n",),
     "DATA": (b"354 go ahead\r\n",),
     "END": (b"250 2.0.0 accepted\r\n",),
+    "CHUNK": (b"250 2.0.0 go on\r\n",),
     "BDAT": (b"250 2.0.0 accepted chunk\r\n",),
     "RSET": (b"250 2.0.0 reset\r\n",),
     "QUIT": (b"221 2.0.0 bye\r\n",),
@@ -47,9 +48,10 @@ def each_byte(reply: bytes) -> Answer:
 
 
 class Peer:
-    """script: an answer for a verb (GREETING and END, the final dot, count as verbs), or a list of answers for its
-    successive occurrences, of which the last repeats. lacks: what it may announce, and does not know: the octets of
-    CHUNKING are commands to it, and of PIPELINING it throws away what came with a command."""
+    """script: an answer for a verb, or a list of answers for its successive occurrences, of which the last repeats.
+    GREETING, END (the final dot) and CHUNK (a BDAT that is not the last) count as verbs. lacks: what it may announce,
+    and does not know: the octets of CHUNKING are commands to it, and of PIPELINING it throws away what came with a
+    command."""
 
     def __init__(
         self,
@@ -109,6 +111,7 @@ class Peer:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await self._answer("GREETING", reader, writer)
+        chunks: list[bytes] = []
         while line := await reader.readline():
             self.commands.append(line.rstrip(b"\r\n"))
             verb = line.split()[0].decode().upper() if line.split() else ""
@@ -117,8 +120,15 @@ class Peer:
             if "PIPELINING" in self._lacks:
                 reader._buffer.clear()  # type: ignore[attr-defined]  # there is no other way to take what is there
             if verb == "BDAT" and "CHUNKING" not in self._lacks:
-                await self.body_may_be_read.wait()
-                self.messages.append(await reader.readexactly(int(line.split()[1])))
+                size = int(line.split()[1])
+                if size:
+                    await self.body_may_be_read.wait()
+                chunks.append(await reader.readexactly(size))
+                if line.split()[-1] == b"LAST":
+                    self.messages.append(b"".join(chunks))
+                    chunks.clear()
+                else:
+                    verb = "CHUNK"
             answered = await self._answer(verb, reader, writer)
             if verb == "STARTTLS" and answered.startswith(b"220"):
                 assert self._tls is not None

@@ -8,7 +8,7 @@ from actors.delivery.envelope import Envelope
 from actors.delivery.job import Job
 from actors.delivery.reply import make_reply
 from actors.delivery.site import Ready
-from actors.delivery.smtp import TransactionResult
+from actors.delivery.transaction import TransactionResult
 from cluster.in_force import base_limits
 from cluster.journal.records import Claimed, Waiting
 from cluster.policy.mx import MxHost

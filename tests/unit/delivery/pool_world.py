@@ -12,9 +12,9 @@ from actors.delivery.idle import Idle
 from actors.delivery.job import Hop, Job, Report
 from actors.delivery.pool import Pool
 from actors.delivery.reply import make_reply
-from actors.delivery.smtp import TransactionResult
 from actors.delivery.throttle import Throttle
 from actors.delivery.tracing import Observe
+from actors.delivery.transaction import TransactionResult
 from cluster.policy.automation import Adjustments
 from cluster.policy.destinations import Destination
 from cluster.policy.next_hop import NextHop

@@ -5,10 +5,11 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 import pytest
+from msgspec.structs import replace
 
 from actors.delivery.carrier import Connection
 from actors.delivery.connection import ConnectError
-from actors.delivery.connector import MAX_TRIES, Connector
+from actors.delivery.connector import KNOWN_S, MAX_TRIES, Connector
 from actors.delivery.discarding import DiscardConnection
 from actors.delivery.job import NoRoute
 from actors.delivery.pool import Crowded
@@ -50,6 +51,7 @@ class Hosts:
         self.asked: list[tuple[str, str]] = []
         self.given: dict[str, Any] = {}
         self.passed_over: list[ConnectError] = []
+        self.ehlo = b""
         self.connector = Connector(
             cast(Resolver, self), cast(TlsPolicies, self), SmtpSettings(), "us.example", random=lambda: 0.0
         )
@@ -71,7 +73,9 @@ class Hosts:
         await asyncio.sleep(0)
         if address in self.down:
             raise ConnectError(self.stage, f"{address} refused")
-        return Opened(host, address)
+        opened = Opened(host, address)
+        opened.ehlo = self.ehlo
+        return opened
 
     async def connect(self, hop: NextHop = HOP, source: Source = ANY, per_address: int = 0) -> Connection:
         return await self.connector.connect(
@@ -267,3 +271,32 @@ async def test_to_discard_asks_nobody() -> None:
     assert isinstance(connection, DiscardConnection)
     hosts.connector.closed(connection, PLACE, lost=False)
     assert not hosts.asked
+
+
+@in_virtual_time
+async def test_bdat_is_known_of_one_machine_for_a_day() -> None:
+    """Its address, its port, the address it is reached from and its answer to EHLO tell machines apart."""
+    hosts = Hosts({"mx1": ["192.0.2.1"], "mx2": ["192.0.2.1"]})
+    one = NextHop(Via.DIRECT, (MxHost(10, "mx1"),))
+
+    async def takes_bdat(hop: NextHop = one, source: Source = ANY, ehlo: bytes = b"") -> bool:
+        hosts.ehlo = ehlo
+        return cast(SmtpConnection, await hosts.connect(hop, source)).takes_bdat
+
+    assert not await takes_bdat()
+    first = cast(SmtpConnection, await hosts.connect(one))
+    first.shown(True)
+    assert await takes_bdat()
+    assert not await takes_bdat(ehlo=b"another")
+    assert not await takes_bdat(replace(one, port=2525))
+    assert not await takes_bdat(replace(one, hosts=(MxHost(10, "mx2"),)))
+    assert not await takes_bdat(source=Source(name="a", address="198.51.100.1"))
+    hosts.answers = {"mx1": ["192.0.2.9"]}
+    assert not await takes_bdat()
+    hosts.answers = THREE
+    assert await takes_bdat()
+    await asyncio.sleep(KNOWN_S + 1)
+    assert not await takes_bdat()
+    first.shown(True)
+    first.shown(False)
+    assert not await takes_bdat()

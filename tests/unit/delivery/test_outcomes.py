@@ -7,7 +7,7 @@ from actors.delivery.envelope import Envelope, Unsendable
 from actors.delivery.job import Hop, Job, NoRoute, Report
 from actors.delivery.outcomes import Circumstances, Told, tell, verdicts_of
 from actors.delivery.reply import Reply, make_reply
-from actors.delivery.smtp import TransactionResult
+from actors.delivery.transaction import TransactionResult
 from analytics.events import Bounced, Deferred, Delivered
 from cluster.journal.records import Claimed
 from cluster.policy.bounce import BounceClass
