@@ -14,7 +14,8 @@ from msgspec import Struct
 
 from cluster.context import Context, Links
 from cluster.journal.store import Journal
-from cluster.policy.mx import make_guard
+from cluster.policy.mx import Guard, make_guard
+from cluster.policy.networks import networks
 from cluster.settings import Settings, host_port
 from cluster.vault import Vault
 
@@ -120,7 +121,7 @@ def find_ways(context: Context, journal: Journal) -> Ways:
 
     settings = context.settings
     in_force = InForce(journal, Vault(context.secret_key), settings.delivery)
-    resolver = Resolver(settings.dns, clock=time.monotonic, random=random.random)
+    resolver = Resolver(settings.dns, clock=time.monotonic, random=random.random, guard=Guard())
     in_force.on_policies(lambda: _guard(resolver, in_force, settings))
     placer = Placer(
         settings.delivery,
@@ -139,5 +140,5 @@ def _guard(resolver: "Resolver", in_force: "InForce", settings: Settings) -> Non
     resolver.guard = make_guard(
         own_names={helo_name(settings).lower(), *in_force.routing.helo_names},
         own_addresses=in_force.routing.addresses,
-        prohibited=settings.smtp.prohibited_networks,
+        networks=networks(allowed=settings.smtp.allowed_networks, prohibited=settings.smtp.prohibited_networks),
     )

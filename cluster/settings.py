@@ -113,9 +113,12 @@ class SmtpSettings(_Section, frozen=True, kw_only=True):
     """Port of the mail exchangers in direct mode."""
     helo_name: str = ""
     """The name given in EHLO; "" takes this host's fully qualified name."""
-    prohibited_networks: tuple[str, ...] = ("127.0.0.0/8", "::1/128", "169.254.0.0/16", "fe80::/10")
-    """In direct mode, no mail exchanger is connected to in these: whoever owns a domain chooses its addresses. A
-    network of the operator's own belongs here when it must not be reached from outside; a smarthost is not asked."""
+    allowed_networks: tuple[str, ...] = ()
+    """Networks that are not public and are connected to all the same, when the DNS says so: mail exchangers in direct
+    mode, and servers of MTA-STS policies. Whoever owns a domain chooses its addresses, so without this nothing private,
+    shared, link-local, loopback or reserved is. A smarthost is the operator's own choice and may be anywhere."""
+    prohibited_networks: tuple[str, ...] = ()
+    """Public networks that are not connected to, or parts of the allowed ones."""
     connect_timeout_s: float = 30.0
     greeting_timeout_s: float = 300.0
     """RFC 5321 §4.5.3.2.1: 5 minutes."""
@@ -314,11 +317,15 @@ def _check(settings: Settings) -> None:
             host_port(text)
         except ValueError as error:
             raise SettingsError(f"{key}: {error}") from error
-    for i, network in enumerate(settings.smtp.prohibited_networks):
-        try:
-            ipaddress.ip_network(network)
-        except ValueError as error:
-            raise SettingsError(f"smtp.prohibited_networks[{i}]: {error}") from error
+    for key, networks in (
+        ("smtp.allowed_networks", settings.smtp.allowed_networks),
+        ("smtp.prohibited_networks", settings.smtp.prohibited_networks),
+    ):
+        for i, network in enumerate(networks):
+            try:
+                ipaddress.ip_network(network)
+            except ValueError as error:
+                raise SettingsError(f"{key}[{i}]: {error}") from error
     for key, number in (
         ("delivery.actors_per_node", settings.delivery.actors_per_node),
         ("delivery.connections_per_site", settings.delivery.connections_per_site),

@@ -60,7 +60,8 @@ class PolicyServers(Struct, frozen=True, kw_only=True):
         # The domain chooses where this leads: not to our own network.
         found = await self.resolver.mx_addresses(host)
         if not isinstance(found, mx.Addresses):
-            raise _NotAPolicy("has no address")
+            detail = found.detail if isinstance(found, mx.Unroutable) else ""
+            raise _NotAPolicy(detail or "has no address")
         reader, writer = await self._connect(found.addresses[:_ADDRESSES_TRIED], host)
         try:
             client = h11.Connection(h11.CLIENT, max_incomplete_event_size=_MAX_HEAD_BYTES)

@@ -54,8 +54,8 @@ class Resolver:
         *,
         clock: Callable[[], float],
         random: Callable[[], float],
+        guard: mx.Guard,
         family: mx.Family = mx.Family.IPV4_FIRST,
-        guard: mx.Guard = mx.UNGUARDED,
     ) -> None:
         self.guard = guard
         self._clock = clock

@@ -110,7 +110,7 @@ class Skew:
             "POSTRAY_DELIVERY_SHAPING_FILE": str(self._shaping),
             "POSTRAY_SMTP_PORT": str(host_port(sink)[1]),
             # Our mail hosts are all on loopback, where none of the real ones may be.
-            "POSTRAY_SMTP_PROHIBITED_NETWORKS": "",
+            "POSTRAY_SMTP_ALLOWED_NETWORKS": "127.0.0.0/8",
             "POSTRAY_DNS_NAMESERVERS": self._nameserver,
             "POSTRAY_TLS_MTA_STS": "false",
         }

@@ -9,11 +9,12 @@ import ipaddress
 import re
 from collections.abc import Callable, Iterable, Sequence
 from enum import StrEnum
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from itertools import chain, zip_longest
 
 import idna
 from msgspec import Struct
+
+from cluster.policy.networks import EVERYWHERE, Address, Networks, plain
 
 MAX_HOSTS = 20
 """Mail exchangers of a domain that count. Nobody needs so many, and whoever answers chooses how many there are."""
@@ -40,15 +41,6 @@ STALE_PATIENCE_S = 1.8
 _LABEL = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
 _NAME = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
 _MAX_NAME = 253
-
-_Address = IPv4Address | IPv6Address
-Network = IPv4Network | IPv6Network
-
-# No host has one of these (RFC 6890): "this host", multicast, reserved, the limited broadcast among them. Linux
-# connects 0.0.0.0 and :: to the machine itself.
-_UNUSABLE: tuple[Network, ...] = tuple(
-    ipaddress.ip_network(text) for text in ("0.0.0.0/8", "224.0.0.0/4", "240.0.0.0/4", "::/128", "ff00::/8")
-)
 
 
 class MxHost(Struct, frozen=True):
@@ -90,7 +82,7 @@ class NoMail(StrEnum):
     LOOP = "loops_back_to_us"
     """The best mail exchanger is this system itself (RFC 5321 §5.1)."""
     PROHIBITED = "prohibited_address"
-    """Nothing but addresses that no public host has, or that the operator prohibits."""
+    """Nothing but addresses that no public host has, or that the operator prohibits (``networks``)."""
 
 
 class Unroutable(Struct, frozen=True, tag="unroutable"):
@@ -98,6 +90,7 @@ class Unroutable(Struct, frozen=True, tag="unroutable"):
 
     cause: NoMail
     name: str
+    detail: str = ""
 
 
 class Unresolved(Struct, frozen=True, tag="unresolved"):
@@ -235,14 +228,14 @@ def join_addresses(host: str, a: Lookup, aaaa: Lookup, family: Family, random: C
 
 
 class Guard(Struct, frozen=True):
-    """Where the DNS may not send us, whatever it says: to ourselves, and to networks that the operator prohibits.
+    """Where the DNS may not send us, whatever it says: to ourselves, and to networks that a stranger may not name.
 
     For hosts that the DNS names; a smarthost is the operator's own choice and is not asked about here.
     """
 
     own_names: frozenset[str] = frozenset()
-    own_addresses: frozenset[_Address] = frozenset()
-    prohibited: tuple[Network, ...] = ()
+    own_addresses: frozenset[Address] = frozenset()
+    networks: Networks = Networks()
 
     def route(self, domain: str, route: Route) -> Route:
         """Without ourselves, and without every host that is no better than we are (RFC 5321 §5.1): one of those would
@@ -260,36 +253,24 @@ class Guard(Struct, frozen=True):
         it and every host after it are to be left out."""
         if not isinstance(found, Addresses):
             return found
-        read = [(text, _plain(text)) for text in found.addresses]
-        if any(address in self.own_addresses for _, address in read):
+        if any(plain(text) in self.own_addresses for text in found.addresses):
             return Unroutable(NoMail.LOOP, host)
-        usable = tuple(text for text, address in read if not _within(address, (*_UNUSABLE, *self.prohibited)))
-        return Addresses(usable) if usable else Unroutable(NoMail.PROHIBITED, host)
+        refusals = {text: self.networks.refusal(text) for text in found.addresses}
+        usable = tuple(text for text, refusal in refusals.items() if refusal is None)
+        if usable:
+            return Addresses(usable)
+        return Unroutable(NoMail.PROHIBITED, host, next(filter(None, refusals.values())))
 
 
-UNGUARDED = Guard()
+UNGUARDED = Guard(networks=EVERYWHERE)
 
 
 def make_guard(
-    *, own_names: Iterable[str] = (), own_addresses: Iterable[str] = (), prohibited: Iterable[str] = ()
+    *, own_names: Iterable[str] = (), own_addresses: Iterable[str] = (), networks: Networks = UNGUARDED.networks
 ) -> Guard:
-    """``own_names``: what this system calls itself. ``prohibited``: networks as "127.0.0.0/8". Raises ValueError."""
-    return Guard(
-        frozenset(name.removesuffix(".").lower() for name in own_names),
-        frozenset(map(_plain, own_addresses)),
-        tuple(map(ipaddress.ip_network, prohibited)),
-    )
-
-
-def _plain(text: str) -> _Address:
-    """The address that a connection would go to: an IPv4 address may be written as one of IPv6 (RFC 4291 §2.5.5.2)."""
-    address = ipaddress.ip_address(text)
-    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
-    return mapped or address
-
-
-def _within(address: _Address, networks: Iterable[Network]) -> bool:
-    return any(address in network for network in networks)
+    """``own_names``: what this system calls itself. Raises ValueError."""
+    names = frozenset(name.removesuffix(".").lower() for name in own_names)
+    return Guard(names, frozenset(map(plain, own_addresses)), networks)
 
 
 class Remembered(Struct, frozen=True, gc=False):

@@ -39,7 +39,8 @@ class Unreachable(Struct, frozen=True):
 def unreachable(answer: Unroutable | Unresolved) -> Unreachable:
     """What the DNS said when it named no host, or no address."""
     if isinstance(answer, Unroutable):
-        return Unreachable(f"{answer.name}: {answer.cause.replace('_', ' ')}", permanent=True)
+        detail = f" ({answer.detail})" if answer.detail else ""
+        return Unreachable(f"{answer.name}: {answer.cause.replace('_', ' ')}{detail}", permanent=True)
     return Unreachable(f"{answer.name}: DNS {answer.reason}", permanent=False)
 
 

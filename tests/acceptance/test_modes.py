@@ -25,7 +25,7 @@ async def test_mail_leaves_the_capture_sink_when_told_to(tmp_path: Path) -> None
         POSTRAY_DNS_NAMESERVERS=f"127.0.0.1:{dns.port}",
         POSTRAY_SMTP_PORT=str(port),
         POSTRAY_SMTP_HELO_NAME="postray.test",
-        POSTRAY_SMTP_PROHIBITED_NETWORKS="",  # the peer is on loopback
+        POSTRAY_SMTP_ALLOWED_NETWORKS="127.0.0.0/8",  # the peer's
     )
     await asyncio.to_thread(postray.start)
     try:

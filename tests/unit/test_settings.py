@@ -75,6 +75,7 @@ def test_every_key_has_a_variable_of_its_own() -> None:
         ("[dns]\nnameservers = ['1.2.3.4']", {}, "dns.nameservers[0]"),
         ("[dns]\nlookups_at_once = 0", {}, "dns.lookups_at_once"),
         ("[dns]\nstale_s = -1", {}, "dns.stale_s"),
+        ("[smtp]\nallowed_networks = ['private']", {}, "smtp.allowed_networks[0]"),
         ("[smtp]\nprohibited_networks = ['10.0.0.0/8', '10.0.0.1/8']", {}, "smtp.prohibited_networks[1]"),
         ("[ray]\naddress = 'head:6379'", {}, "postgres.dsn"),
         ("= 1", {}, "is not TOML"),

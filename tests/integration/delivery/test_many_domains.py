@@ -17,7 +17,7 @@ from actors.delivery.site import Site
 from actors.in_force import InForce
 from actors.placing import Placer
 from cluster.journal.store import Journal
-from cluster.policy import connections
+from cluster.policy import connections, mx
 from cluster.policy.connections import Addresses
 from cluster.policy.destinations import Destination
 from cluster.settings import DnsSettings
@@ -47,7 +47,7 @@ async def test_what_is_remembered_of_the_dns_is_bounded(journal: Journal, monkey
     monkeypatch.setattr(placing, "WAYS_KEPT", 700)
     async with name_server() as server:
         settings = DnsSettings(nameservers=(f"127.0.0.1:{server.port}",), cache_entries=1000)
-        resolver = Resolver(settings, clock=time.monotonic, random=lambda: 0.5)
+        resolver = Resolver(settings, clock=time.monotonic, random=lambda: 0.5, guard=mx.UNGUARDED)
         in_force = InForce(journal, Vault(SECRET), DELIVERY)
         placer = Placer(
             DELIVERY, in_force, resolver, shares=1, port=25, capture=("127.0.0.1", 25), clock=time.monotonic

@@ -30,6 +30,7 @@ from analytics.events import Event, decode_batch, encode_batch
 from cluster.in_force import put_in_force
 from cluster.journal.records import MessageRow, NewMessage
 from cluster.journal.store import Journal
+from cluster.policy import mx
 from cluster.policy.lifecycle import UNFINISHED, Status
 from cluster.settings import DeliverySettings, DnsSettings, SmtpSettings, TlsSettings
 from cluster.tasks import Tasks
@@ -215,7 +216,7 @@ async def a_world(
             world.peers.append(peer)
         world.port = port
         dns_settings = msgspec.structs.replace(dns_settings, nameservers=(f"127.0.0.1:{dns.port}",))
-        resolver = Resolver(dns_settings, clock=world.clock, random=random.random)
+        resolver = Resolver(dns_settings, clock=world.clock, random=random.random, guard=mx.UNGUARDED)
         stack.push_async_callback(resolver.close)
         world.resolver = resolver
         results = world.tls_results = TlsResults(lambda: datetime.now(UTC))

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from dnslib import TXT
 
+from cluster.policy import mx
 from cluster.policy.mta_sts import StsMode
 from cluster.policy.stage import Stage
 from cluster.policy.tls_level import TlsLevel
@@ -261,6 +262,15 @@ async def test_a_policy_server_without_an_address(tmp_path: Path) -> None:
         made.announce()
         del made.dns.zone[(f"mta-sts.{DOMAIN}", "A")]
         assert await made.of_domain() == NO_POLICY
+        assert made.counted() == [("sts", "sts-policy-fetch-error", 1)]
+
+
+async def test_a_policy_server_on_our_own_network_is_not_asked(tmp_path: Path) -> None:
+    """Whoever owns the domain chooses its address."""
+    async with world(tmp_path, guard=mx.Guard()) as made:
+        made.announce()
+        assert await made.of_domain() == NO_POLICY
+        assert made.https.requests == []
         assert made.counted() == [("sts", "sts-policy-fetch-error", 1)]
 
 

@@ -26,6 +26,7 @@ from cluster.policy.mx import (
     Unresolved,
     Unroutable,
 )
+from cluster.policy.networks import networks
 from cluster.settings import DnsSettings
 from tests.integration.dns_server import DnsServer
 
@@ -297,11 +298,16 @@ async def test_no_more_questions_at_once_than_allowed(server: DnsServer) -> None
 
 
 async def test_hosts_that_are_ourselves(server: DnsServer) -> None:
-    guard = mx.make_guard(own_names=["b.test"], own_addresses=["192.0.2.1"], prohibited=["127.0.0.0/8"])
+    guard = mx.make_guard(
+        own_names=["b.test"],
+        own_addresses=["192.0.2.1"],
+        networks=networks(prohibited=["127.0.0.0/8"], allowed=["192.0.2.0/24"]),
+    )
     async with resolving(server, Clock(), guard=guard) as resolver:
         assert await resolver.resolve("many.test") == Unroutable(NoMail.LOOP, "many.test")
         assert await resolver.mx_addresses("both.test") == Unroutable(NoMail.LOOP, "both.test")
-        assert await resolver.mx_addresses("local.test") == Unroutable(NoMail.PROHIBITED, "local.test")
+        prohibited = Unroutable(NoMail.PROHIBITED, "local.test", "127.0.0.1 is in smtp.prohibited_networks")
+        assert await resolver.mx_addresses("local.test") == prohibited
         # What the operator named himself is connected to.
         assert await resolver.addresses("local.test") == Addresses(("127.0.0.1",))
 

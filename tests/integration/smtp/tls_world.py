@@ -15,6 +15,7 @@ from actors.delivery.resolver import Resolver
 from actors.delivery.smtp import SmtpConnection
 from actors.delivery.tls_policies import TlsPolicies
 from actors.delivery.tls_results import TlsResults
+from cluster.policy import mx
 from cluster.policy.dane import Tlsa
 from cluster.policy.tls_level import TlsLevel
 from cluster.policy.tls_policy import DomainTls
@@ -173,6 +174,7 @@ async def world(
     mta_sts: bool = True,
     timeout_s: float = 5.0,
     entries: int = 100,
+    guard: mx.Guard = mx.UNGUARDED,
 ) -> AsyncIterator[World]:
     authority = Authority.root()
     made = World(folder, authority)
@@ -189,7 +191,7 @@ async def world(
         dane=dane,
         cache_entries=entries,
     )
-    resolver = Resolver(dns, clock=made.clock, random=lambda: 0.5)
+    resolver = Resolver(dns, clock=made.clock, random=lambda: 0.5, guard=guard)
     made.policies = TlsPolicies(resolver, tls, dns, clock=made.clock, results=made.results)
     try:
         yield made
