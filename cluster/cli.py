@@ -21,10 +21,11 @@ from rich.text import Text
 from cluster import running
 from cluster.commands.instance import DEFAULT_FILE, settings_of
 from cluster.commands.looking import explain, route, sources, trace
-from cluster.commands.output import console, errors, json_option
+from cluster.commands.output import console, errors, json_option, print_json
 from cluster.commands.shaping import shaping
 from cluster.commands.sites import actions, bounce, resume, sites, suspend
 from cluster.journal.store import Journal, Unavailable
+from cluster.printable import printable
 from cluster.settings import Settings
 from cluster.up import DidNotStart, Died, Postray
 
@@ -208,7 +209,7 @@ def status(config: str | None, as_json: bool) -> None:
     else:
         state = {"running": True, "url": run.url, "page": run.page, "pid": run.pid, **_readiness(run.url)}
     if as_json:
-        click.echo(json.dumps(state))
+        print_json(state)
     elif not state["running"]:
         console.print(f"postray is not running on {data_dir}")
     else:
@@ -246,7 +247,7 @@ def _readiness(url: str) -> dict[str, Any]:
 def _show(state: dict[str, Any]) -> None:
     table = Table("part", "state", box=None, pad_edge=False)
     for name, problem in state["parts"].items():
-        table.add_row(name, Text(problem, "green" if problem == "ok" else "red"))
+        table.add_row(name, Text(printable(problem), "green" if problem == "ok" else "red"))
     console.print(f"postray {state['url']}   captured mail {state['page'] or 'none'}   pid {state['pid']}")
     console.print(table)
 

@@ -5,6 +5,7 @@ import time
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
+from cluster.printable import printable
 from cluster.settings import LogSettings
 
 KEPT_FILES = 5
@@ -13,14 +14,15 @@ OURS = ("cluster", "analytics", "actors", "api")
 
 
 class LineFormatter(logging.Formatter):
-    """One line whatever the message holds: a traceback's lines are joined with " | "."""
+    """One line whatever the message holds, and nothing that steers the terminal it is read in: a traceback's lines are
+    joined with " | "."""
 
     converter = staticmethod(time.gmtime)
     default_time_format = "%Y-%m-%dT%H:%M:%S"
     default_msec_format = "%s.%03dZ"
 
     def format(self, record: logging.LogRecord) -> str:
-        return " | ".join(super().format(record).splitlines())
+        return printable(" | ".join(super().format(record).split("\n")))
 
 
 def configure(process: str, settings: LogSettings, data_dir: Path) -> None:

@@ -17,7 +17,7 @@ import aiosmtplib
 from msgspec import Struct
 
 from actors.delivery.connection import SERVICE_NOT_AVAILABLE, ConnectError
-from actors.delivery.reply import Reply, make_reply, printable
+from actors.delivery.reply import Reply, make_reply, readable
 from actors.delivery.tls import ResumingContext, client_context, server_name
 from actors.delivery.tracing import Observe
 from cluster.policy.stage import Stage
@@ -71,7 +71,7 @@ class Peer(Struct, frozen=True, kw_only=True):
             return
         code, text = reply
         for line in text.splitlines() or [""]:
-            self.tell("S", f"{code} {printable(line.encode('utf-8', 'surrogateescape'))}")
+            self.tell("S", f"{code} {readable(line.encode('utf-8', 'surrogateescape'))}")
 
 
 class Session(Struct, frozen=True, kw_only=True):
@@ -280,10 +280,10 @@ def _reason(error: OSError) -> str:
 def _refusal(error: aiosmtplib.SMTPResponseException) -> tuple[str, Reply | None]:
     """The reason and the reply of a refusal. aiosmtplib gives a code below zero when there was no proper reply."""
     if not 200 <= error.code <= 599:
-        return printable(error.message.encode("utf-8", "surrogateescape")[:200]), None
+        return readable(error.message.encode("utf-8", "surrogateescape")[:200]), None
     texts = error.message.encode("utf-8", "surrogateescape").split(b"\n")
     last = len(texts) - 1
-    lines = [f"{error.code}{' ' if i == last else '-'}{printable(text)}" for i, text in enumerate(texts)]
+    lines = [f"{error.code}{' ' if i == last else '-'}{readable(text)}" for i, text in enumerate(texts)]
     return "refused", make_reply(error.code, lines)
 
 

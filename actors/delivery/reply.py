@@ -9,6 +9,8 @@ from collections.abc import Iterator
 
 from msgspec import Struct
 
+from cluster.printable import printable
+
 MAX_LINE_BYTES = 4096
 """RFC 5321 §4.5.3.1.5 promises 512; servers exceed it with URLs and session ids, none by this much."""
 MAX_LINES = 100
@@ -16,8 +18,6 @@ MAX_LINES = 100
 
 _LINE = re.compile(rb"([2-5][0-9]{2})(?:([ -])(.*))?", re.DOTALL)
 _ENHANCED = re.compile(r"[2-5][0-9]{2}[ -]([245]\.[0-9]{1,3}\.[0-9]{1,3})(?![0-9.])")
-# A reply ends up in terminals, logs and CSV files: C0, DEL and C1 controls are shown, never performed.
-_ESCAPES = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0))}
 
 
 class MalformedReply(Exception):
@@ -51,10 +51,9 @@ class Reply(Struct, frozen=True):
         return 300 <= self.code <= 399
 
 
-def printable(raw: bytes) -> str:
-    """Text that is safe to show: undecodable bytes replaced, control characters escaped."""
-    text = raw.decode("utf-8", "replace")
-    return text if text.isprintable() else text.translate(_ESCAPES)
+def readable(raw: bytes) -> str:
+    """Text that is safe to show: a reply ends up in terminals, logs and CSV files. Undecodable bytes are replaced."""
+    return printable(raw.decode("utf-8", "replace"))
 
 
 def make_reply(code: int, lines: list[str]) -> Reply:
@@ -90,8 +89,8 @@ class ReplyParser:
             raise MalformedReply(f"a reply line of more than {MAX_LINE_BYTES} bytes")
         parts = _LINE.fullmatch(line)
         if parts is None:
-            raise MalformedReply(f"not a reply: {printable(line[:100])!r}")
-        self._lines.append(printable(line))
+            raise MalformedReply(f"not a reply: {readable(line[:100])!r}")
+        self._lines.append(readable(line))
         if parts[2] == b"-":
             if len(self._lines) >= MAX_LINES:
                 raise MalformedReply(f"a reply of more than {MAX_LINES} lines")

@@ -19,6 +19,7 @@ import msgspec
 
 from cluster import running
 from cluster.keys import operator_token
+from cluster.printable import printable
 from cluster.settings import Settings, SettingsError, load
 from cluster.vault import secret_key
 
@@ -123,7 +124,8 @@ def refusal(status: int, body: bytes) -> str:
     try:
         faults = json.loads(body)["errors"]
         return "\n".join(
-            f"{fault['field']}: {fault['message']}" if fault["field"] else fault["message"] for fault in faults
+            printable(f"{fault['field']}: {fault['message']}" if fault["field"] else fault["message"])
+            for fault in faults
         )
     except (ValueError, KeyError, TypeError):
         return f"postray answered {status}"

@@ -1,6 +1,5 @@
 """How commands print: tables for people, JSON for programs. What hosts said is text, never control codes."""
 
-import json
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any, TypeVar
@@ -11,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cluster.policy.quantities import duration
+from cluster.printable import printable, printable_json
 
 console = Console(highlight=False)
 errors = Console(stderr=True, highlight=False)
@@ -41,12 +41,12 @@ DURATION = DurationType()
 
 
 def print_json(value: Any) -> None:
-    click.echo(json.dumps(value, ensure_ascii=False))
+    click.echo(printable_json(value))
 
 
 def plain(text: str) -> Text:
-    """Text that is shown as it is, without its control characters: a host's reply must not steer the terminal."""
-    return Text("".join(character if character.isprintable() else " " for character in text))
+    """Text that is shown as it is, without markup and on one line: a host's reply must not steer the terminal."""
+    return Text(printable(text.replace("\n", " ")))
 
 
 def moment(text: str | None) -> str:

@@ -93,7 +93,7 @@ def _actions(instance: Instance, site: str | None, limit: int, as_json: bool) ->
             plain(action["tenant_id"]),
             plain(action["action"]),
             plain(detail),
-            action["made_by"],
+            plain(action["made_by"]),
         )
     console.print(shown)
 
@@ -142,7 +142,7 @@ def _suspensions(answer: Json, as_json: bool, none: str) -> None:
             plain(suspension["site"] or "every site"),
             plain(suspension["tenant_id"] or "all tenants"),
             moment(suspension["until"]),
-            suspension["made_by"],
+            plain(suspension["made_by"]),
             plain(suspension["reason"]),
         )
     console.print(shown)
