@@ -11,6 +11,7 @@ from typing import Any
 from msgspec.structs import astuple
 
 from analytics.events import Bounced, Deferred, Event, name_of
+from cluster.policy.domains import domain_of
 
 COLUMNS: dict[str, str] = {
     "event_id": "String",
@@ -72,7 +73,7 @@ def _columns_of(kind: type[Event], events: list[Event]) -> list[Sequence[Any]]:
     found["event_id"] = found["id"]
     found["at"] = list(map(milliseconds, found["at"]))
     found["event"] = list(map(name_of, events)) if kind is Bounced else [name_of(events[0])] * len(events)
-    found["recipient_domain"] = [recipient.rpartition("@")[2].lower() for recipient in found["recipient"]]
+    found["recipient_domain"] = list(map(domain_of, found["recipient"]))
     found["batch_id"] = [batch_id or "" for batch_id in found["batch_id"]]
     if kind is Deferred:
         found["next_attempt_at"] = list(map(milliseconds, found["next_attempt_at"]))

@@ -11,7 +11,6 @@ import msgspec
 from msgspec import Struct
 
 from analytics.events import Event, Processed, encode_batch
-from api.addresses import domain_of
 from api.mail_request import AttachmentPart, Mailbox, MailSend, Personalization
 from cluster.ids import new_id, new_ids
 from cluster.journal.records import (
@@ -26,6 +25,7 @@ from cluster.journal.records import (
     Recipient,
     encode,
 )
+from cluster.policy.domains import spelled
 from cluster.substitution import substitute
 
 SOON = timedelta(seconds=5)
@@ -116,7 +116,9 @@ def _message(id: str, one: Personalization, shared: _Shared) -> NewMessage:
                 custom_args=one.custom_args or {},
             )
         ),
-        recipients=() if shared.sandbox else tuple([Recipient(email, domain_of(email)) for email in emails]),
+        recipients=()
+        if shared.sandbox
+        else tuple([Recipient(email, email[email.rindex("@") + 1 :]) for email in emails]),
         send_at=send_at,
         expires_at=expires_at,
         sandbox=shared.sandbox,
@@ -181,7 +183,7 @@ def _addresses(mailboxes: Sequence[Mailbox] | None) -> tuple[Address, ...]:
 
 def _address(mailbox: Mailbox) -> Address:
     assert mailbox.email
-    return Address(mailbox.email, mailbox.name or None)
+    return Address(spelled(mailbox.email), mailbox.name or None)
 
 
 def _send_time(send_at: int | None, now: datetime) -> datetime | None:

@@ -13,7 +13,6 @@ from litestar.types import Receive, Scope, Send
 from msgspec import Struct
 
 from api.access import ROUTES, SEND_AT
-from api.addresses import domain_of
 from api.auth import Authenticator
 from api.body import ApiRequest, TypedBody, decode, header
 from api.errors import Fault, Forbidden, Invalid, answers
@@ -23,6 +22,7 @@ from api.mail_request import MailSend
 from api.validation import check
 from cluster.ids import is_id
 from cluster.journal.store import Journal
+from cluster.policy.domains import domain_of
 from cluster.settings import DEFAULT_LIMITS, MessageSettings
 
 KNOWN_TTL_S = 5.0

@@ -10,7 +10,6 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath, JSONBody
 from msgspec import Struct
 
-from api.addresses import domain_of
 from api.body import MAY_BE_EMPTY, ApiRequest, TypedBody
 from api.dropping import tell_dropped
 from api.errors import Fault, Invalid, NotFound, answers
@@ -19,6 +18,7 @@ from api.texts import check_text
 from cluster.ids import is_id
 from cluster.journal.records import Change, Recipient, decode_personal
 from cluster.journal.store import Journal
+from cluster.policy.domains import domain_of
 from cluster.policy.lifecycle import Status
 
 LONGEST_REASON = 1000

@@ -8,6 +8,7 @@ from api.errors import Fault
 from api.mail_request import Mailbox, MailSend, Personalization
 from api.sizes import LONGEST_PLAIN_NAME, Sizes, too_large
 from api.texts import LINE_ENDS, LONGEST_CUSTOM_ARGS, check_data, check_headers
+from cluster.policy.domains import spelled
 from cluster.substitution import LONGEST_SUBSTITUTIONS, substituted_size
 from cluster.transfer_encoding import octets
 
@@ -128,7 +129,7 @@ def _check_recipients(one: Personalization, where: str, faults: list[Fault]) -> 
         for index, mailbox in enumerate(mailboxes):
             check_mailbox(mailbox, f"{where}.{name}[{index}]", faults)
             # By RFC 5321 the local part's case could matter; no mailbox provider of today tells "Ada" from "ada".
-            spelling = (mailbox.email or "").lower()
+            spelling = spelled(mailbox.email or "").lower()
             if spelling in seen:
                 faults.append(
                     Fault("Each address may be given once over to, cc and bcc", f"{where}.{name}[{index}].email")

@@ -18,6 +18,7 @@ from api.mail_request import AttachmentPart, ContentPart, Mailbox, MailSend, Mai
 from api.personalizations import check_mailbox, check_personalizations, check_subject
 from api.sizes import Sizes
 from api.texts import LONGEST_CUSTOM_ARGS, check_data, check_headers, check_text
+from cluster.policy.domains import spelled
 from cluster.settings import DEFAULT_LIMITS, MessageSettings
 
 MOST_REPLY_TO = 1000
@@ -93,7 +94,7 @@ def _check_reply_to(one: Mailbox | None, many: Sequence[Mailbox] | None, faults:
     seen = set()
     for index, mailbox in enumerate(many):
         check_mailbox(mailbox, f"reply_to_list[{index}]", faults)
-        spelling = (mailbox.email or "").lower()
+        spelling = spelled(mailbox.email or "").lower()
         if spelling in seen:
             faults.append(Fault("Each address may be given once", f"reply_to_list[{index}].email"))
         seen.add(spelling)

@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import msgspec
-from msgspec import Struct, field
+from msgspec import Struct, field, structs
+
+from cluster.policy.domains import spelled_names
 
 
 class SettingsError(Exception):
@@ -234,7 +236,23 @@ def load(path: Path | None, environ: Mapping[str, str]) -> Settings:
     except msgspec.ValidationError as error:
         raise SettingsError(_name_key(str(error))) from error
     _check(settings)
-    return settings
+    return _spelled(settings)
+
+
+def _spelled(settings: Settings) -> Settings:
+    """With the names of hosts and sites in the one spelling. Raises SettingsError for one that has none."""
+    delivery, smtp = settings.delivery, settings.smtp
+    relay, helo_name = spelled_names(delivery.relay), spelled_names(smtp.helo_name)
+    split_sites = {spelled_names(site): shares for site, shares in delivery.split_sites.items()}
+    names = {"delivery.relay": relay, "smtp.helo_name": helo_name, "delivery.split_sites": "".join(split_sites)}
+    for key, name in names.items():
+        if not name.isascii():
+            raise SettingsError(f"{key}: {name!r} is not the name of a host")
+    return structs.replace(
+        settings,
+        delivery=structs.replace(delivery, relay=relay, split_sites=split_sites),
+        smtp=structs.replace(smtp, helo_name=helo_name),
+    )
 
 
 def _overlay(tree: dict[str, Any], environ: Mapping[str, str]) -> None:

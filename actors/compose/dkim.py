@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, generat
 from msgspec import Struct
 
 from actors.compose import rsa
-from actors.compose.fields import a_labels, fold
+from actors.compose.fields import domain_name, fold
 from cluster.transfer_encoding import LINE
 
 PrivateKey = RSAPrivateKey | Ed25519PrivateKey
@@ -60,7 +60,7 @@ class Signer:
         self._key = rsa.Key(private_key) if isinstance(private_key, RSAPrivateKey) else private_key
         self._signed = frozenset(name.lower().encode("ascii") for name in (*_SIGNED, *also_signed))
         algorithm = "rsa-sha256" if isinstance(private_key, RSAPrivateKey) else "ed25519-sha256"
-        tags = ("v=1;", f" a={algorithm};", " c=relaxed/relaxed;", f" d={a_labels(domain)};", f" s={selector};")
+        tags = ("v=1;", f" a={algorithm};", " c=relaxed/relaxed;", f" d={domain_name(domain)};", f" s={selector};")
         self._head = fold(len("DKIM-Signature: "), tags).encode()
 
     def unsigned(self, header_fields: Sequence[tuple[bytes, bytes]], body_hash: bytes, signed_at: int) -> Unsigned:
@@ -151,7 +151,7 @@ def public_value(key: PrivateKey) -> str:
 
 def record_name(domain: str, selector: str) -> str:
     """Where the key record is looked up (RFC 6376 §3.6.2.1)."""
-    return f"{selector}._domainkey.{a_labels(domain)}"
+    return f"{selector}._domainkey.{domain_name(domain)}"
 
 
 def record_text(public_p_value: str) -> str:

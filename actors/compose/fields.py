@@ -11,11 +11,9 @@ import re
 from binascii import b2a_base64
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
-from functools import lru_cache
-
-import idna
 
 from cluster.journal.records import Address
+from cluster.policy.domains import a_labels, u_labels
 from cluster.transfer_encoding import LINE, LINE_LIMIT
 
 _WORD_ROOM = 63
@@ -35,6 +33,8 @@ _LONGEST_PLAIN_NAME = 60
 _ASCII_ADDRESS = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]+@[A-Za-z0-9._-]+")
 _LOCAL_PART = re.compile(r'[^\x00-\x20\x7f()<>\[\]:;@\\,"]+|"(?:[^\x00-\x1f\x7f"\\]|\\[\x20-\x7e])*"')
 _DOMAIN_LITERAL = re.compile(r"\[[A-Za-z0-9:.]+\]")
+_DOMAIN = re.compile(r"[a-z0-9_-]+(?:\.[a-z0-9_-]+)*")
+"""Wider than what is accepted today: older messages wait in the queue."""
 _MESSAGE_ID = re.compile(r"<[!-;=?-~]+@[!-;=?-~]+>")
 
 _Q_SAFE = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789!*+-/")
@@ -121,17 +121,16 @@ def address(email: str) -> tuple[str, bool]:
         raise NotComposable(f"{email[:80]!r} is not an e-mail address")
     if _DOMAIN_LITERAL.fullmatch(domain):
         return email, not local.isascii()
-    labels = a_labels(domain)
-    return (f"{local}@{labels}", False) if local.isascii() else (f"{local}@{idna.decode(labels)}", True)
+    labels = domain_name(domain)
+    return (f"{local}@{labels}", False) if local.isascii() else (f"{local}@{u_labels(labels)}", True)
 
 
-@lru_cache(1024)
-def a_labels(domain: str) -> str:
-    """A domain in its ASCII form. Kept, because most messages are from few domains."""
-    try:
-        return idna.encode(domain, uts46=True).decode("ascii")
-    except idna.IDNAError as error:
-        raise NotComposable(f"{domain[:80]!r} is not a domain name") from error
+def domain_name(text: str) -> str:
+    """A domain in the one spelling. Raises NotComposable for what cannot stand in a header or a command as one."""
+    labels = a_labels(text)
+    if labels is None or not _DOMAIN.fullmatch(labels):
+        raise NotComposable(f"{text[:80]!r} is not a domain name")
+    return labels
 
 
 def message_id(value: str) -> bytes:

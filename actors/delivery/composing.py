@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from actors.compose import rsa
 from actors.compose.dkim import Signer, load_private_key
-from actors.compose.fields import NotComposable, a_labels, address
+from actors.compose.fields import NotComposable, address
 from actors.compose.message import Draft, Wire, draft_message, finish
 from actors.delivery.contents import Compiled, Contents
 from actors.delivery.envelope import Envelope
@@ -25,6 +25,7 @@ from actors.dispatch import Shared, decode_shared
 from cluster.journal.records import Claimed, Personal, decode_content, decode_personal
 from cluster.journal.store import Journal
 from cluster.peers import PeerGone
+from cluster.policy.domains import domain_of
 from cluster.settings import DEFAULT_LIMITS, MessageSettings
 from cluster.vault import Vault
 
@@ -51,7 +52,7 @@ class Order(Struct, frozen=True):
     compiled: Compiled
     personal: Personal
     domain: str
-    """Of the author (RFC 5322 From), in lower case."""
+    """Of the author (RFC 5322 From), in the one spelling."""
     signer: Signer | None
 
 
@@ -97,7 +98,7 @@ class Composer:
                 continue
             content = compiled[group[0].request_id]
             personal = decode_personal(group[0].personal)
-            domain = (personal.from_ or content.content.from_).email.rpartition("@")[2].lower()
+            domain = domain_of((personal.from_ or content.content.from_).email)
             signer = await self._signer(group[0].tenant_id, domain)
             orders.append(Order(tuple(group), content, personal, domain, signer))
         return orders
@@ -208,4 +209,4 @@ def _job(order: Order, wire: Wire) -> Job:
 def return_path(message_id: str, domain: str) -> str:
     """The envelope sender: it names the message, so that a delivery status notification can be told to be about it
     (variable envelope return path)."""
-    return f"b+{message_id.removeprefix('msg_').lower()}@{a_labels(domain)}"
+    return f"b+{message_id.removeprefix('msg_').lower()}@{domain}"

@@ -18,13 +18,13 @@ from litestar.types import Guard
 from msgspec import Struct
 
 from actors.delivery.gate import Gate
-from api.addresses import a_labels
 from api.body import TypedBody
 from api.dropping import tell_dropped
 from api.errors import Fault, Invalid, answers
 from api.texts import check_text
 from cluster.journal.operations import Queued, QueueFilter, QueueMark, SiteAction
 from cluster.journal.store import Journal
+from cluster.policy.domains import mail_domain, spelled_names
 
 SiteOf = Callable[[str], Awaitable[str]]
 """The site of a domain's mail; "" when there is none to be found."""
@@ -106,14 +106,14 @@ class Bouncing:
         if data.older_than_s is not None:
             before = self._clock() - timedelta(seconds=data.older_than_s)
         filter = QueueFilter(
-            domain=a_labels(data.domain) if data.domain else None,
+            domain=mail_domain(data.domain) if data.domain else None,
             tenant_id=data.tenant_id,
             batch_id=data.batch_id,
             pool=data.pool,
             accepted_before=before,
         )
         part = await self._journal.queue_part(filter, mark, PART if data.site is None else PART_BY_SITE)
-        matched = part.queued if data.site is None else await self._of_site(part.queued, data.site.lower())
+        matched = part.queued if data.site is None else await self._of_site(part.queued, spelled_names(data.site))
         idle = [queued for queued in matched if not queued.sending]
         ended = 0 if data.dry_run else await self._end(idle, data)
         return BounceAnswer(
@@ -154,7 +154,7 @@ def _check(data: BounceRequest) -> QueueMark:
             check_text(text, name, faults, longest=255)
     if data.older_than_s is None and not any(text is not None for text in filters.values()):
         faults.append(Fault("At least one filter is required: nothing ends the whole queue by mistake"))
-    if data.domain is not None and a_labels(data.domain) is None:
+    if data.domain is not None and mail_domain(data.domain) is None:
         faults.append(Fault("Not a domain name", "domain"))
     if data.older_than_s is not None and not 0 <= data.older_than_s <= 366 * 86_400:
         faults.append(Fault("An age in seconds, to a year", "older_than_s"))
@@ -167,11 +167,16 @@ def _check(data: BounceRequest) -> QueueMark:
 
 
 def _action(data: BounceRequest, ended: int, at: datetime) -> SiteAction:
-    asked = [("domain", data.domain), ("batch", data.batch_id), ("pool", data.pool), ("older than", data.older_than_s)]
+    asked = [
+        ("domain", data.domain and mail_domain(data.domain)),
+        ("batch", data.batch_id),
+        ("pool", data.pool),
+        ("older than", data.older_than_s),
+    ]
     words = [f"{ended} ended", *(f"{name} {value}" for name, value in asked if value is not None)]
     return SiteAction(
         at=at,
-        site=data.site or "",
+        site=spelled_names(data.site or ""),
         tenant_id=data.tenant_id or "",
         action="bounced",
         detail=", ".join(words) + (f": {data.reason}" if data.reason else ""),

@@ -11,11 +11,11 @@ from litestar.types import Guard
 from msgspec import Struct
 
 from actors.placing_view import RouteDescription, SourceState
-from api.addresses import a_labels
 from api.admin.deliverers import Deliverers
 from api.body import TypedBody
 from api.errors import Fault, Invalid, answers
 from cluster.in_force import BadPolicies
+from cluster.policy.domains import mail_domain
 
 Describe = Callable[[str, str, str], Awaitable[RouteDescription]]
 """The way of mail for (domain, tenant id, pool); the last two may be ""."""
@@ -104,7 +104,7 @@ class Placing:
         tenant_id: Annotated[str, QueryParameter(description="As this tenant's mail would go")] = "",
         pool: Annotated[str, QueryParameter(description="From this pool of sources")] = "",
     ) -> RouteDescription:
-        known = a_labels(domain)
+        known = mail_domain(domain)
         if known is None:
             raise Invalid([Fault("Not a domain name", "domain")])
         return await self._describe(known, tenant_id, pool)

@@ -13,6 +13,7 @@ from api.admin.site_views import SiteView, lane_of, site_views
 from api.errors import answers
 from cluster.journal.operations import SiteAction
 from cluster.journal.store import Journal
+from cluster.policy.domains import spelled_names
 from cluster.policy.site_names import literal
 
 MOST_SITES = 1000
@@ -70,6 +71,7 @@ class Sites:
         source: Annotated[str, QueryParameter(description="Only what is sent from this source")] = "",
         limit: Annotated[int, QueryParameter(ge=1, le=MOST_SITES)] = 200,
     ) -> SiteList:
+        pattern = spelled_names(pattern)
         states, silent = await self._deliverers.sites(literal(pattern), limit)
         parked = await self._journal.parked(sorted({lane_of(state) for state in states}))
         views = site_views(states, parked, await self._journal.suspensions(), pattern, source)
@@ -80,4 +82,5 @@ class Sites:
         site: Annotated[str | None, QueryParameter(description="A site's name, whole")] = None,
         limit: Annotated[int, QueryParameter(ge=1, le=MOST_ACTIONS)] = 100,
     ) -> ActionList:
-        return ActionList(await self._journal.site_actions(site, limit))
+        named = spelled_names(site) if site is not None else None
+        return ActionList(await self._journal.site_actions(named, limit))

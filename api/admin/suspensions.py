@@ -20,6 +20,7 @@ from api.errors import Fault, Invalid, answers
 from api.texts import check_text
 from cluster.journal.operations import Suspension
 from cluster.journal.store import Journal
+from cluster.policy.domains import spelled_names
 
 LONGEST_SUSPENSION_S = 366 * 86_400.0
 LONGEST_REASON = 1000
@@ -102,7 +103,7 @@ class Suspensions:
             raise Invalid(faults)
         now = self._clock()
         made = Suspension(
-            site=data.site.lower(),
+            site=spelled_names(data.site),
             tenant_id=data.tenant_id,
             until=now + timedelta(seconds=data.for_s),
             reason=data.reason,
@@ -122,7 +123,7 @@ class Suspensions:
         _check_place(site or "", tenant_id or "", faults)
         if faults:
             raise Invalid(faults)
-        ended = await self._journal.resume(site.lower() if site else None, tenant_id or None, "operator")
+        ended = await self._journal.resume(spelled_names(site) if site else None, tenant_id or None, "operator")
         await self._deliverers.follow()
         return SuspensionList(ended)
 

@@ -23,6 +23,7 @@ from actors.delivery.site_state import TraceLine
 from api.admin.deliverers import Deliverers
 from api.errors import answers
 from cluster.journal.store import Unavailable
+from cluster.policy.domains import spelled_names
 
 LOOK_S = 0.2
 LOOKED_AT_S = 3.0
@@ -74,7 +75,7 @@ class Tracing:
         seconds: Annotated[float, QueryParameter(gt=0, le=LONGEST_S)] = 30.0,
     ) -> Stream:
         names = await self._deliverers.names()  # before the answer begins: a journal that is away is a 503
-        return Stream(self._lines(site.lower(), seconds, names), media_type="application/x-ndjson")
+        return Stream(self._lines(spelled_names(site), seconds, names), media_type="application/x-ndjson")
 
     async def _lines(self, site: str, seconds: float, names: list[str]) -> AsyncIterator[bytes]:
         clock = asyncio.get_running_loop().time

@@ -7,6 +7,7 @@ from cluster.commands.instance import Instance, settings_of
 from cluster.commands.looking import print_settings
 from cluster.commands.output import console, json_option, plain, print_json
 from cluster.in_force import BadPolicies, check_policies, read_files
+from cluster.policy.domains import spelled_names
 
 
 @click.group()
@@ -40,7 +41,9 @@ def check(
         rules, _ = check_policies(delivery, files.shaping, files.routing)
     except BadPolicies as error:
         raise click.ClickException(str(error)) from error
-    asked = [(site or domain.lower(), domain.lower()) for domain in domains] or ([(site, "")] if site else [])
+    place = spelled_names(site) if site else ""
+    named = [spelled_names(domain) for domain in domains]
+    asked = [(place or domain, domain) for domain in named] or ([(place, "")] if place else [])
     explained = [
         {
             "site": place,

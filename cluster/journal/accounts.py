@@ -3,8 +3,9 @@
 from collections.abc import Iterable
 
 from cluster.ids import new_id
-from cluster.journal.database import Database, execute, rows
+from cluster.journal.database import Database, Rejected, execute, rows
 from cluster.journal.records import ApiKey, DkimKey, SenderDomain
+from cluster.policy.domains import a_labels, mail_domain
 
 
 class Accounts(Database):
@@ -49,9 +50,12 @@ class Accounts(Database):
     async def create_domain(
         self, tenant_id: str, domain: str, *, verified: bool, selector: str, public_key: str, sealed_private_key: bytes
     ) -> None:
-        """A sender domain with its first signing key. Raises Rejected when the tenant has it already."""
+        """A sender domain with its first signing key. Raises Rejected when the tenant has it already, or it is none."""
+        name = mail_domain(domain)
+        if name is None:
+            raise Rejected(f"{domain[:80]!r} is not a mail domain")
         async with self._transaction() as connection:
-            created = await rows(connection, "create_domain", tenant_id=tenant_id, domain=domain, verified=verified)
+            created = await rows(connection, "create_domain", tenant_id=tenant_id, domain=name, verified=verified)
             await execute(
                 connection,
                 "create_dkim_key",
@@ -62,7 +66,7 @@ class Accounts(Database):
             )
 
     async def is_verified_domain(self, tenant_id: str, domain: str) -> bool:
-        row = await self._row("is_verified_domain", tenant_id=tenant_id, domain=domain)
+        row = await self._row("is_verified_domain", tenant_id=tenant_id, domain=a_labels(domain))
         assert row is not None
         return bool(row[0])
 
@@ -75,7 +79,7 @@ class Accounts(Database):
 
     async def dkim_key(self, tenant_id: str, domain: str) -> DkimKey | None:
         """The key that signs the tenant's mail from this domain."""
-        row = await self._row("dkim_key", tenant_id=tenant_id, domain=domain)
+        row = await self._row("dkim_key", tenant_id=tenant_id, domain=a_labels(domain))
         if row is None:
             return None
         name, selector, sealed = row

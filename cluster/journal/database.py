@@ -18,6 +18,7 @@ from psycopg import AsyncConnection, errors
 from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout, TooManyRequests
 
 from cluster.journal.arrays import ADAPTERS
+from cluster.journal.respelling import respell_domains
 
 log = logging.getLogger(__name__)
 
@@ -29,6 +30,9 @@ PLANNING = {"plan_cache_mode": "force_generic_plan"} | dict.fromkeys(
 """Every statement is planned once, and looks each of its rows up in an index. Left to itself the planner lets a batch
 read the whole queue, where that was small when it planned, and goes on so in the next flood until autovacuum comes; and
 claims of a few, as they are when little is going on, it plans anew each time."""
+
+STEPS = {"0006_spelling_of_domains": respell_domains}
+"""Migrations that SQL cannot make, by their names; they follow the scripts."""
 
 MIGRATION_LOCK = 0x706F7374  # any constant will do: "post"
 
@@ -178,6 +182,11 @@ async def migrate(dsn: str) -> list[str]:
                 await connection.execute(script.read_text(encoding="utf-8").encode())
                 await connection.execute("INSERT INTO migrations (name) VALUES (%s)", [script.name])
                 ran.append(script.name)
+        for step_name, step in STEPS.items():
+            if step_name not in done:
+                await step(connection)
+                await connection.execute("INSERT INTO migrations (name) VALUES (%s)", [step_name])
+                ran.append(step_name)
     for name in ran:
         log.info("migrated schema=journal script=%s", name)
     return ran

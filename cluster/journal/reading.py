@@ -7,6 +7,7 @@ from cluster.ids import new_id
 from cluster.journal.acceptance import tally
 from cluster.journal.database import QUERIES, Database, Row, execute, fetch, rows
 from cluster.journal.records import BatchCounts, Cancellation, MessageFilter, MessagePage, MessageRow
+from cluster.policy.domains import stored_spellings
 from cluster.policy.lifecycle import FINISHED, UNFINISHED, Status
 
 COUNT_BOUND = 10_000
@@ -14,8 +15,9 @@ COUNT_BOUND = 10_000
 ONE_MESSAGE = QUERIES["messages"].replace("{where}", "m.tenant_id = %(tenant_id)s AND m.id = %(message_id)s")
 
 CONDITIONS = {
-    "to_email": "%(to_email)s = ANY (m.to_emails)",
-    "from_email": "m.from_email = %(from_email)s",
+    "to_email": "EXISTS (SELECT FROM unnest(m.to_emails) AS t (email)"
+    ' WHERE lower(t.email COLLATE "C") = ANY (%(to_email)s::text[]))',
+    "from_email": 'lower(m.from_email COLLATE "C") = ANY (%(from_email)s::text[])',
     "subject": "strpos(lower(m.subject), lower(%(subject)s)) > 0",
     "batch_id": "m.batch_id = %(batch_id)s",
     "template_id": "r.template_id = %(template_id)s",
@@ -126,7 +128,7 @@ def _where(filter: MessageFilter) -> tuple[str, dict[str, Any]]:
         value = getattr(filter, name)
         if value is not None:
             conditions.append(condition)
-            parameters[name] = value
+            parameters[name] = stored_spellings(value) if name.endswith("_email") else value
     if filter.status in UNFINISHED:
         conditions.append("o.message_id IS NULL AND q.status = %(status)s::delivery_status")
         parameters["status"] = filter.status.value

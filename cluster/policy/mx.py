@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterable, Sequence
 from enum import StrEnum
 from itertools import chain, zip_longest
 
-import idna
 from msgspec import Struct
 
+from cluster.policy.domains import a_labels
 from cluster.policy.networks import EVERYWHERE, Address, Networks, plain
 
 MAX_HOSTS = 20
@@ -149,13 +149,8 @@ def lookup_name(domain: str) -> str | Unroutable:
     """The name to ask the DNS for: in lower case, in A-labels (RFC 5890), without the root's dot."""
     if domain.startswith("[") or is_address(domain):
         return Unroutable(NoMail.ADDRESS_LITERAL, domain)
-    name = domain.removesuffix(".").lower()
-    if not name.isascii():
-        try:
-            name = idna.encode(name, uts46=True).decode("ascii")
-        except idna.IDNAError:
-            return Unroutable(NoMail.BAD_NAME, domain)
-    if len(name) > _MAX_NAME or not _NAME.fullmatch(name):
+    name = a_labels(domain.removesuffix("."))
+    if name is None or len(name) > _MAX_NAME or not _NAME.fullmatch(name):
         return Unroutable(NoMail.BAD_NAME, domain)
     return name
 

@@ -7,6 +7,8 @@ import re
 from collections.abc import Sequence
 from enum import Enum
 
+from cluster.policy.domains import spelled_names
+
 MOST_STARS = 4
 """Matching takes time that grows with each star; nobody needs more."""
 LONGEST = 300
@@ -16,7 +18,7 @@ class NameKind(Enum):
     """What the names are, with the characters that may be in them."""
 
     DNS = re.compile(r"[a-z0-9._,:*\[\]-]+")
-    """Sites and domains, compared in lower case. A relay's site is host:port."""
+    """Sites and domains, in the spelling that they have inside. A relay's site is host:port."""
     OWN = re.compile(r"[A-Za-z0-9._:@+*-]+")
     """Names that people here have given: sources, tenants."""
 
@@ -26,7 +28,7 @@ class Patterns:
 
     def __init__(self, names: Sequence[str], kind: NameKind) -> None:
         """Raises ValueError, naming the pattern that cannot be one."""
-        self.names = tuple(name.lower() if kind is NameKind.DNS else name for name in names)
+        self.names = tuple(spelled_names(name) if kind is NameKind.DNS else name for name in names)
         for name in self.names:
             _check(name, kind)
         starred = [_regex(name) for name in self.names if "*" in name]
@@ -42,7 +44,7 @@ class Patterns:
 
 def _check(name: str, kind: NameKind) -> None:
     if not name.isascii():
-        raise ValueError(f"{name!r} must be written as the DNS has it (xn--…)")
+        raise ValueError(f"{name!r} must be written as the DNS has it (xn--…), or without a * inside that label")
     if not kind.value.fullmatch(name) or len(name) > LONGEST:
         raise ValueError(f"{name!r} is not a name; only * stands for other characters")
     if name.count("*") > MOST_STARS:

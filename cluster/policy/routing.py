@@ -19,6 +19,7 @@ from typing import Any, Literal, TypeVar
 import msgspec
 from msgspec import Struct, field
 
+from cluster.policy.domains import spelled_names
 from cluster.policy.mx import lookup_name
 from cluster.policy.tls_level import TlsLevel
 from cluster.policy.warm_up import Plan
@@ -281,7 +282,7 @@ def _plan(table: dict[str, Any], where: str) -> Plan:
     sites = {}
     for site, caps in row.sites.items():
         place = f'{where}.sites."{site}"'
-        sites[site.lower()] = _caps(_convert(caps, _SiteTable, place).per_day, f"{place}.per_day")
+        sites[spelled_names(site)] = _caps(_convert(caps, _SiteTable, place).per_day, f"{place}.per_day")
     return Plan(row.started, _caps(row.per_day, f"{where}.per_day"), sites)
 
 
@@ -312,7 +313,8 @@ def _route(row: _RouteTable, number: int, where: str) -> Route:
             raise RoutingError(f'{where}: relay, tls, username and password are for via = "relay"')
         return Route(via=row.via, number=number)
     host, _, port = row.relay.rpartition(":")
-    if not host or not port.isdecimal() or not 0 < int(port) < 65536:
+    relay = spelled_names(row.relay)
+    if not host or not relay.isascii() or not port.isdecimal() or not 0 < int(port) < 65536:
         raise RoutingError(f"{where}.relay: must be host:port")
     if bool(row.username) != bool(row.password):
         raise RoutingError(f"{where}: username and password go together")
@@ -323,7 +325,7 @@ def _route(row: _RouteTable, number: int, where: str) -> Route:
     return Route(
         via=row.via,
         number=number,
-        relay=row.relay.lower(),
+        relay=relay,
         tls=tls,
         username=row.username,
         password=Secret(row.password),

@@ -107,6 +107,7 @@ def test_what_is_ours() -> None:
         ("[[routes]]\nvia = 'direct'\nrelay = 'h:25'", "route 1: relay, tls"),
         ("[[routes]]\nvia = 'relay'", "route 1.relay: must be host:port"),
         ("[[routes]]\nvia = 'relay'\nrelay = 'h'", "route 1.relay: must be host:port"),
+        ("[[routes]]\nvia = 'relay'\nrelay = '\u2764.example:25'", "route 1.relay: must be host:port"),
         ("[[routes]]\nvia = 'relay'\nrelay = 'h:0'", "route 1.relay: must be host:port"),
         ("[[routes]]\nvia = 'relay'\nrelay = 'h:25'\nusername = 'u'", "route 1: username and password"),
         ("[[routes]]\nvia = 'relay'\nrelay = 'h:25'\ntls = 'maybe'", "route 1.tls"),

@@ -77,6 +77,8 @@ def test_every_key_has_a_variable_of_its_own() -> None:
         ("[dns]\nstale_s = -1", {}, "dns.stale_s"),
         ("[smtp]\nallowed_networks = ['private']", {}, "smtp.allowed_networks[0]"),
         ("[smtp]\nprohibited_networks = ['10.0.0.0/8', '10.0.0.1/8']", {}, "smtp.prohibited_networks[1]"),
+        ("[delivery]\nmode = 'relay'\nrelay = '\u2764.example:25'", {}, "delivery.relay"),
+        ("[smtp]\nhelo_name = 'a\u200e'", {}, "smtp.helo_name"),
         ("[ray]\naddress = 'head:6379'", {}, "postgres.dsn"),
         ("= 1", {}, "is not TOML"),
         ("", {"POSTRAY_HTTP_BINDE": "x"}, "POSTRAY_HTTP_BINDE"),
@@ -87,6 +89,14 @@ def test_every_key_has_a_variable_of_its_own() -> None:
 def test_what_is_wrong_is_named(tmp_path: Path, text: str, environ: dict[str, str], named: str) -> None:
     with pytest.raises(SettingsError, match=named.replace("[", r"\[")):
         load(write(tmp_path, text), environ)
+
+
+def test_hosts_and_sites_are_read_in_every_spelling(tmp_path: Path) -> None:
+    text = "[delivery]\nrelay = 'Relay.Bücher.example:587'\nsplit_sites = {'MX.Bücher.example' = 2}\n"
+    settings = load(write(tmp_path, text), {"POSTRAY_SMTP_HELO_NAME": "Out.Bücher.example"})
+    assert settings.delivery.relay == "relay.xn--bcher-kva.example:587"
+    assert settings.delivery.split_sites == {"mx.xn--bcher-kva.example": 2}
+    assert settings.smtp.helo_name == "out.xn--bcher-kva.example"
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:

@@ -62,6 +62,9 @@ async def test_cancel_is_answered_once_and_truly(journal: Journal) -> None:
 
 FILTERS = [
     (MessageFilter(tenant_id="", to_email="ada@example.com"), 2),
+    (MessageFilter(tenant_id="", to_email="ADA@Example.COM"), 2),
+    (MessageFilter(tenant_id="", from_email="Hello@MAIL.example.com"), 3),
+    (MessageFilter(tenant_id="", from_email="hello@example.com"), 0),
     (MessageFilter(tenant_id="", to_email="nobody@example.com"), 0),
     (MessageFilter(tenant_id="", subject="WELC"), 3),
     (MessageFilter(tenant_id="", subject="100%"), 0),
@@ -81,6 +84,24 @@ async def test_the_list_filters(journal: Journal, filter: MessageFilter, expecte
     await journal.cancel(tenant, messages[2].id, b"")
     page = await journal.messages(replace(filter, tenant_id=tenant), 25, 0)
     assert (len(page.messages), page.total, page.total_is_exact) == (expected, expected, True)
+
+
+SPELLINGS = ["é.Ada@bücher.example", "é.ada@BÜCHER.example", "é.ADA@xn--bcher-kva.example"]
+
+
+@pytest.mark.parametrize("spelling", SPELLINGS)
+async def test_an_address_is_found_however_its_domain_is_spelled(journal: Journal, spelling: str) -> None:
+    """Also in what was accepted by versions that kept the domain as it was written."""
+    tenant = await a_tenant(journal)
+    messages = [a_message("x@example.org", email) for email in (*SPELLINGS[::2], "é.Ada@Bücher.example")]
+    messages = [replace(message, from_email=message.to_emails[1]) for message in messages]
+    await journal.accept([a_request(tenant, a_message(), *messages)])
+    for asked in (
+        MessageFilter(tenant_id=tenant, to_email=spelling),
+        MessageFilter(tenant_id=tenant, from_email=spelling),
+    ):
+        page = await journal.messages(asked, 25, 0)
+        assert {row.id for row in page.messages} == {message.id for message in messages}
 
 
 async def test_the_list_is_newest_first_and_pages_by_key(journal: Journal) -> None:

@@ -79,7 +79,11 @@ def test_nothing_makes_no_columns() -> None:
 
 @pytest.mark.parametrize(
     ("recipient", "domain"),
-    [("Ada@EXAMPLE.com", "example.com"), ('"a@b"@example.net', "example.net"), ("x@bücher.example", "bücher.example")],
+    [
+        ("Ada@EXAMPLE.com", "example.com"),
+        ('"a@b"@example.net', "example.net"),
+        ("x@Bücher.example", "xn--bcher-kva.example"),
+    ],
 )
 def test_the_domain_follows_the_last_at_sign(recipient: str, domain: str) -> None:
     assert row_of(processed(recipient=recipient))["recipient_domain"] == domain

@@ -2,7 +2,8 @@
 
 import pytest
 
-from api.addresses import domain_of, is_address
+from api.addresses import is_address
+from cluster.policy.domains import domain_of
 
 LONGEST_DOMAIN = ".".join(["d" * 63, "d" * 63, "d" * 61])
 

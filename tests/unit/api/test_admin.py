@@ -306,6 +306,26 @@ async def test_resuming(operating: Operating) -> None:
     assert await operating.faults(await operating.client.delete("/api/admin/suspensions")) == ["site"]
 
 
+async def test_sites_and_domains_are_known_in_every_spelling(operating: Operating) -> None:
+    site = "mx.xn--bcher-kva.example"
+    typed = {"site": "MX.Bücher.example"}
+    made = await operating.client.post("/api/admin/suspensions", json=typed)
+    assert made.json()["site"] == site
+    await operating.client.delete("/api/admin/suspensions", params=typed)
+    assert operating.journal.resumed == [(site, None)]
+    operating.journal.actions = [SiteAction(at=NOW, site=site, action="slowed", made_by="automation")]
+    assert len((await operating.client.get("/api/admin/actions", params=typed)).json()["actions"]) == 1
+    operating.states = {name: [a_state(site)] for name in operating.journal.members}
+    listed = await operating.client.get("/api/admin/sites", params={"pattern": "*.Bücher.example"})
+    assert {one["site"] for one in listed.json()["sites"]} == {site}
+    shown = await operating.client.get("/api/admin/route/Bücher.example")
+    assert shown.json()["domain"] == "xn--bcher-kva.example"
+    operating.journal.parts = [QueuePart([], None)]
+    await operating.client.post("/api/admin/bounce", json={"domain": "BÜCHER.example"})
+    ((filter, _),) = operating.journal.searched
+    assert filter.domain == "xn--bcher-kva.example"
+
+
 async def test_bouncing_goes_part_by_part(operating: Operating) -> None:
     operating.journal.parts = [
         QueuePart([queued(1), queued(2, status=Status.SENDING)], QueueMark("msg_2", 7)),
@@ -322,7 +342,7 @@ async def test_bouncing_goes_part_by_part(operating: Operating) -> None:
     assert b"bounced by the operator: a mistake" in operating.journal.told[0]
     noted = operating.journal.actions[0]
     assert (noted.tenant_id, noted.action, noted.made_by) == ("tnt_acme", "bounced", "operator")
-    assert noted.detail == "1 ended, domain Example.COM: a mistake"
+    assert noted.detail == "1 ended, domain example.com: a mistake"
 
 
 async def test_a_dry_run_ends_nothing(operating: Operating) -> None:

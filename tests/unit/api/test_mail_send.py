@@ -86,7 +86,7 @@ async def test_everything_a_request_may_say_is_stored(world: World) -> None:
     (message,) = request.messages
     assert message.subject == "Hello Ada"
     assert message.from_email == "ceo@mail.example.com"
-    assert message.to_emails == ("ada@Example.COM", "boss@bücher.example", "audit@example.com")
+    assert message.to_emails == ("ada@example.com", "boss@xn--bcher-kva.example", "audit@example.com")
     assert [recipient.domain for recipient in message.recipients] == [
         "example.com",
         "xn--bcher-kva.example",
@@ -95,7 +95,7 @@ async def test_everything_a_request_may_say_is_stored(world: World) -> None:
     assert message.send_at == datetime.fromtimestamp(later, UTC)
     assert message.expires_at == message.send_at + timedelta(days=1)
     personal = decode_personal(message.personal)
-    assert personal.cc == (Address("boss@bücher.example"),)
+    assert personal.cc == (Address("boss@xn--bcher-kva.example"),)
     assert personal.custom_args == {"user_id": 7}
     assert personal.substitutions == {"-name-": "Ada"}
 
@@ -186,8 +186,53 @@ async def test_a_send_time_needs_its_scope(world: World) -> None:
 
 async def test_an_international_sender_domain_is_looked_up_by_its_a_labels(world: World) -> None:
     body = mail()
-    body["from"] = {"email": "hallo@Bücher.example"}
+    body["from"] = {"email": "Hallo@Bücher.example"}
     assert (await world.send(body)).status_code == 202
+    own = to("a@example.com") | {"from": {"email": "b@BÜCHER.example"}}
+    assert (await world.send(mail(personalizations=[own]))).status_code == 202
+    shared, single = world.journal.requests
+    assert decode_content(shared.content).from_.email == shared.messages[0].from_email
+    assert shared.messages[0].from_email == "Hallo@xn--bcher-kva.example"
+    assert single.messages[0].from_email == "b@xn--bcher-kva.example"
+
+
+async def test_every_address_is_kept_with_its_domain_in_the_one_spelling(world: World) -> None:
+    one = to("Ada@BÜCHER.example", cc=[{"email": "é@Bücher.example"}], bcc=[{"email": "b@Example.COM"}])
+    body = mail(personalizations=[one], reply_to_list=[{"email": "r@bücher.example"}, {"email": "S@EXAMPLE.com"}])
+    assert (await world.send(body)).status_code == 202
+    (request,) = world.journal.requests
+    (message,) = request.messages
+    there = ("Ada@xn--bcher-kva.example", "é@xn--bcher-kva.example", "b@example.com")
+    assert message.to_emails == there == tuple(recipient.email for recipient in message.recipients)
+    assert {recipient.domain for recipient in message.recipients} == {"xn--bcher-kva.example", "example.com"}
+    personal = decode_personal(message.personal)
+    assert tuple(address.email for address in (*personal.to, *personal.cc, *personal.bcc)) == there
+    replies = [address.email for address in decode_content(request.content).reply_to]
+    assert replies == ["r@xn--bcher-kva.example", "S@example.com"]
+    assert {event.recipient for event in decode_batch(request.events)} == set(there)
+
+
+async def test_an_address_counts_once_however_its_domain_is_spelled(world: World) -> None:
+    same = [{"email": "a@xn--bcher-kva.example"}, {"email": "A@BÜCHER.example"}]
+    one = to("a@bücher.example", cc=same)
+    assert await world.fields(mail(personalizations=[one], reply_to_list=same)) == [
+        "personalizations[0].cc[0].email",
+        "personalizations[0].cc[1].email",
+        "reply_to_list[1].email",
+    ]
+
+
+@pytest.mark.parametrize("domain", ["bü cher.example", "ü" * 60 + ".example", "xn--ü.example", "i❤.example", "‎.de"])
+async def test_a_domain_that_cannot_be_encoded_is_a_fault_with_its_field(world: World, domain: str) -> None:
+    bad = {"email": f"a@{domain}"}
+    one = {"to": [bad], "cc": [{"email": "c@example.com"}, bad], "from": bad}
+    assert set(await world.fields(mail(personalizations=[one], reply_to=bad) | {"from": bad})) >= {
+        "from",
+        "personalizations[0].to[0].email",
+        "personalizations[0].cc[1].email",
+        "personalizations[0].from",
+        "reply_to.email",
+    }
 
 
 async def test_another_tenants_batch_is_a_fault_like_an_unknown_one(world: World) -> None:
