@@ -54,6 +54,8 @@ async def delivery(context: Context, links: Links) -> "Deliverer":
     from actors.delivery.connector import Connector
     from actors.delivery.deliverer import Deliverer
     from actors.delivery.ledger import Ledger
+    from actors.delivery.marker import Marker
+    from actors.delivery.stall_watch import StallWatch
     from actors.delivery.tls_policies import TlsPolicies
     from actors.delivery.tls_results import TlsResults
 
@@ -64,16 +66,20 @@ async def delivery(context: Context, links: Links) -> "Deliverer":
     results = TlsResults(lambda: datetime.now(UTC), keep_days=settings.tls.results_keep_days)
     tls = TlsPolicies(ways.resolver, settings.tls, settings.dns, clock=time.monotonic, results=results)
     ways.placer.tls_of = tls.of_domain
+    own = context.data_path / "ledger" / context.name
+    marker = Marker(own)
     return Deliverer(
         context.name,
         context.node_id,
         settings=settings.delivery,
         journal=journal,
-        composer=Composer(journal, vault, settings.message),
+        composer=Composer(journal, vault, marker, settings.message),
         connector=Connector(ways.resolver, tls, settings.smtp, helo_name(settings), random=random.random),
         placer=ways.placer,
         in_force=ways.in_force,
-        ledger=Ledger(context.data_path / "ledger" / context.name),
+        ledger=Ledger(own),
+        marker=marker,
+        stall_watch=StallWatch(own / "stalled"),
         tls_results=results,
         close=tls.close,
         random=random.random,

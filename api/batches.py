@@ -7,8 +7,8 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath
 from msgspec import Struct
 
+from analytics.dropping import tell_cancelled
 from api.body import ApiRequest
-from api.dropping import tell_cancelled
 from api.errors import NotFound, answers
 from cluster.ids import is_id
 from cluster.journal.records import BatchCounts

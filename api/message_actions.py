@@ -10,8 +10,8 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath, JSONBody
 from msgspec import Struct
 
+from analytics.dropping import tell_dropped
 from api.body import MAY_BE_EMPTY, ApiRequest, TypedBody
-from api.dropping import tell_dropped
 from api.errors import Fault, Invalid, NotFound, answers
 from api.messages import message_of
 from api.texts import check_text

@@ -15,10 +15,10 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath, QueryParameter
 from msgspec import Struct, structs
 
+from analytics.dropping import CANCELLED, tell_cancelled
 from analytics.queries import TimelineEvent
 from api.access import BODIES, ROUTES
 from api.body import ApiRequest
-from api.dropping import CANCELLED, tell_cancelled
 from api.errors import Fault, Invalid, NotFound, answers
 from api.message_views import MessageDetail, MessageSummary, detail, summary
 from cluster.ids import is_id

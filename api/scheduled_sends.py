@@ -15,8 +15,8 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath, JSONBody
 from msgspec import Struct
 
+from analytics.dropping import tell_cancelled
 from api.body import ApiRequest, TypedBody
-from api.dropping import tell_cancelled
 from api.errors import Fault, Invalid, NotFound, answers
 from cluster.ids import is_id
 from cluster.journal.records import ScheduledSend, ScheduledStatus

@@ -13,10 +13,10 @@ from functools import partial
 
 import uvicorn
 
+from analytics.dropping import tell_cancelled
 from api.admin.routes import Admin
 from api.app import create_app
 from api.backpressure import Refusal, always_open
-from api.dropping import tell_cancelled
 from api.health import Readiness
 from api.intake import Intake, Offers
 from api.messages import Timeline

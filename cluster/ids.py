@@ -43,6 +43,13 @@ def first_id(prefix: Prefix, at: datetime) -> str:
     return f"{prefix}{_digits(max(0, int(at.timestamp() * 1000)), 10)}{'0' * 16}"
 
 
+def same_moment(identifier: str) -> tuple[str, str]:
+    """The least and the greatest identifier of the same kind and millisecond. All that were made by one call of
+    ``new_ids`` lie between them."""
+    stem = identifier[:-16]
+    return f"{stem}{'0' * 16}", f"{stem}{'Z' * 16}"
+
+
 class _Ulids:
     """10 digits of milliseconds, then 16 that are random for the first ULID of a millisecond and count up from it."""
 

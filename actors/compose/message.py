@@ -4,7 +4,7 @@ The delivery actor drafts each message that it has claimed and finishes several 
 belongs to DATA alone; BDAT sends the octets as they are), storing, sending.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 
 from msgspec import Struct
@@ -60,10 +60,10 @@ def draft_message(
     return Draft(pieces, smtputf8, unsigned)
 
 
-def finish(drafts: Sequence[Draft]) -> list[Wire]:
-    """The messages, signed: several at a time take less than one after the other."""
+def finish(drafts: Sequence[Draft]) -> Iterator[Wire]:
+    """The messages, signed: several at a time take less than one after the other. Each is joined as it is taken."""
     signatures = iter(dkim.sign_all([draft.unsigned for draft in drafts if draft.unsigned is not None]))
-    return [
+    return (
         Wire(
             b"".join(
                 draft.pieces
@@ -73,4 +73,4 @@ def finish(drafts: Sequence[Draft]) -> list[Wire]:
             draft.smtputf8,
         )
         for draft in drafts
-    ]
+    )

@@ -17,9 +17,11 @@ from actors.compose import rsa
 from actors.compose.dkim import Signer, load_private_key
 from actors.compose.fields import NotComposable, address
 from actors.compose.message import Draft, Wire, draft_message, finish
+from actors.compose.mime import Skeleton
 from actors.delivery.contents import Compiled, Contents
 from actors.delivery.envelope import Envelope
 from actors.delivery.job import Job
+from actors.delivery.marker import Marker
 from actors.delivery.remembered import Remembered
 from actors.dispatch import Shared, decode_shared
 from cluster.journal.records import Claimed, Personal, decode_content, decode_personal
@@ -57,14 +59,17 @@ class Order(Struct, frozen=True):
 
 
 class Composer:
-    """Prepares jobs. ``vault`` opens the private keys that the journal keeps sealed. ``limits``: of what messages
-    become."""
+    """Prepares jobs. ``vault`` opens the private keys that the journal keeps sealed. ``marker`` is told of each message
+    while it is worked on. ``limits``: of what messages become."""
 
-    def __init__(self, journal: Journal, vault: Vault, limits: MessageSettings = DEFAULT_LIMITS) -> None:
+    def __init__(
+        self, journal: Journal, vault: Vault, marker: Marker, limits: MessageSettings = DEFAULT_LIMITS
+    ) -> None:
         if reason := rsa.why_one_at_a_time():
             log.info("RSA signatures are made one at a time reason=%r", reason)
         self._journal = journal
         self._vault = vault
+        self._marker = marker
         self._limits = limits
         self._at_hand = Contents(limits)
         self._expected: dict[str, Shared] = {}
@@ -90,7 +95,7 @@ class Composer:
     async def gather(self, groups: Sequence[Sequence[Claimed]]) -> list[Order | None]:
         """What composing each group takes: claimed deliveries of one message, to go in one transaction. None for one of
         nothing. Raises Unavailable when the journal cannot be asked for what is missing."""
-        compiled = await self._contents(Counter(group[0].request_id for group in groups if group))
+        compiled = await self._contents(groups)
         orders: list[Order | None] = []
         for group in groups:
             if not group:
@@ -106,21 +111,52 @@ class Composer:
     async def compose(self, orders: Sequence[Order | None]) -> AsyncIterator[Made]:
         """The jobs of each order, in their order, as soon as they are made; none for None."""
         for start in range(0, len(orders), SLICE):
-            for made in _compose_all(orders[start : start + SLICE], datetime.now(UTC), self._limits.max_bytes):
+            for made in self._compose_all(orders[start : start + SLICE], datetime.now(UTC)):
                 yield made
             await asyncio.sleep(0)
         self._at_hand.used({order.deliveries[0].request_id for order in orders if order})
 
-    async def _contents(self, messages: Mapping[str, int]) -> dict[str, Compiled]:
-        """The contents of requests, of which so many messages are to be composed."""
+    def _compose_all(self, orders: Sequence[Order | None], now: datetime) -> list[Made]:
+        drafts = [self._draft(order, now) if order else None for order in orders]
+        # Signing takes a digest of each: nothing of a message can harm there.
+        wires = finish([draft for draft in drafts if isinstance(draft, Draft)])
+        made: list[Made] = []
+        for order, draft in zip(orders, drafts, strict=True):
+            if order is None:
+                made.append([])
+            elif isinstance(draft, NotComposable):
+                made.append(_not_composed(order, draft))
+            else:
+                slot = self._marker.name(order.deliveries[0])
+                made.append(_held_to(self._limits.max_bytes, order, next(wires)))
+                self._marker.done(slot)
+        return made
+
+    def _draft(self, order: Order, now: datetime) -> Draft | NotComposable:
+        skeleton = order.compiled.skeleton
+        if isinstance(skeleton, NotComposable):
+            return skeleton
+        slot = self._marker.name(order.deliveries[0])
+        draft = _draft(order, skeleton, now)
+        self._marker.done(slot)
+        return draft
+
+    async def _contents(self, groups: Sequence[Sequence[Claimed]]) -> dict[str, Compiled]:
+        """The contents of the groups' requests."""
+        messages = Counter(group[0].request_id for group in groups if group)
+        first = {group[0].request_id: group[0] for group in groups if group}
         found = {}
-        for request_id in messages:
+        for request_id, delivery in first.items():
+            slot = self._marker.name_content(delivery)
             if (compiled := self._at_hand.get(request_id)) is not None:
                 found[request_id] = compiled
+            self._marker.done(slot)
 
         def keep(request_id: str, data: bytes, files: Mapping[bytes, bytes]) -> None:
+            slot = self._marker.name_content(first[request_id])
             is_shared = messages[request_id] > 1
             found[request_id] = self._at_hand.add(request_id, data, files, is_shared=is_shared)
+            self._marker.done(slot)
 
         missing = [request_id for request_id in messages if request_id not in found]
         for request_id in missing:
@@ -156,32 +192,19 @@ async def _fetched(shared: Shared) -> tuple[bytes, dict[bytes, bytes]] | None:
         return None
 
 
-def _compose_all(orders: Sequence[Order | None], now: datetime, most_bytes: int) -> list[Made]:
-    drafts = [_draft(order, now) if order else None for order in orders]
-    wires = iter(finish([draft for draft in drafts if isinstance(draft, Draft)]))
-    made: list[Made] = []
-    for order, draft in zip(orders, drafts, strict=True):
-        if order is None:
-            made.append([])
-        elif isinstance(draft, NotComposable):
-            made.append(_not_composed(order, draft))
-        elif len((wire := next(wires)).data) > most_bytes:
-            size = len(wire.data)
-            made.append(_not_composed(order, NotComposable(f"the message has {size} bytes, more than {most_bytes}")))
-        else:
-            made.append([_job(order, wire)])
-    return made
+def _held_to(most_bytes: int, order: Order, wire: Wire) -> Made:
+    if len(wire.data) > most_bytes:
+        size = len(wire.data)
+        return _not_composed(order, NotComposable(f"the message has {size} bytes, more than {most_bytes}"))
+    return [_job(order, wire)]
 
 
 def _not_composed(order: Order, fault: NotComposable) -> Made:
     return [(delivery, f"cannot be composed: {fault}") for delivery in order.deliveries]
 
 
-def _draft(order: Order, now: datetime) -> Draft | NotComposable:
+def _draft(order: Order, skeleton: Skeleton, now: datetime) -> Draft | NotComposable:
     first = order.deliveries[0]
-    skeleton = order.compiled.skeleton
-    if isinstance(skeleton, NotComposable):
-        return skeleton
     try:
         return draft_message(
             skeleton,

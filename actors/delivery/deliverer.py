@@ -18,13 +18,16 @@ from actors.delivery.idle import Idle
 from actors.delivery.job import Hop, Job, Report
 from actors.delivery.ledger import Ledger
 from actors.delivery.looking import find_held, state_of
+from actors.delivery.marker import Marker
 from actors.delivery.outcomes import Committer
 from actors.delivery.pool import Pool
 from actors.delivery.refill import Refill
 from actors.delivery.reporting import Reporter
+from actors.delivery.setting_aside import settle_marker
 from actors.delivery.site import Ready, Site
 from actors.delivery.site_state import Held, SiteState, TraceLine
 from actors.delivery.sites import Sites
+from actors.delivery.stall_watch import StallWatch
 from actors.delivery.standing import Standing
 from actors.delivery.tls_results import TlsResults
 from actors.delivery.tracing import Tracer
@@ -49,7 +52,8 @@ DRAIN_S = 5.0
 
 
 class Deliverer:
-    """``now``: seconds since the epoch; ``random``: in [0, 1). ``close`` is called when it has stopped."""
+    """``now``: seconds since the epoch; ``random``: in [0, 1). ``close`` is called when it has stopped. ``stall_watch``
+    is None where the process is not its own."""
 
     def __init__(
         self,
@@ -63,6 +67,8 @@ class Deliverer:
         placer: Placer,
         in_force: InForce,
         ledger: Ledger,
+        marker: Marker,
+        stall_watch: StallWatch | None,
         tls_results: TlsResults,
         close: Callable[[], Awaitable[None]],
         random: Callable[[], float],
@@ -80,6 +86,8 @@ class Deliverer:
         self._close = close
         self._tasks = make_tasks()
         self._ledger = ledger
+        self._marker = marker
+        self._stall_watch = stall_watch
         self._committer = Committer(journal, ledger)
         self._standing = Standing(journal, name, node_id, self._clock)
         self._tracer = Tracer(self._clock, now)
@@ -132,14 +140,19 @@ class Deliverer:
         """Begin this life, and finish what the last one had left. Raises Unavailable, LedgerInUse, OSError."""
         try:
             await self._committer.settle_former()
+            await settle_marker(self._marker, self._journal, self._standing.name)
             await self._in_force.follow()
             await self._standing.begin(self._upkeep.local_sources())
+            self._marker.begin(self._standing.epoch)
             self._committer.begin(self._standing.epoch)
             await self._upkeep.beat()
         except BaseException:
-            # Whoever tries again, perhaps in this process, must be able to open it.
+            # Whoever tries again, perhaps in this process, must be able to open them.
+            self._marker.close()
             self._ledger.close()
             raise
+        if self._stall_watch is not None:
+            self._tasks.spawn("stall watch", self._stall_watch.run())
         self._tasks.spawn("outcomes", self._committer.run())
         self._tasks.spawn("heartbeat", self._upkeep.beat_for_ever(self._ledger))
         self._tasks.spawn("upkeep", self._upkeep.run())
@@ -225,6 +238,7 @@ class Deliverer:
             # The next life takes back what this one leaves.
             log.warning("stopped before everything was finished reason=%r", str(error))
         await self._tasks.stop()
+        self._marker.close()
         self._ledger.close()
         await self._close()
 

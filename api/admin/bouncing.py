@@ -18,8 +18,8 @@ from litestar.types import Guard
 from msgspec import Struct
 
 from actors.delivery.gate import Gate
+from analytics.dropping import tell_dropped
 from api.body import TypedBody
-from api.dropping import tell_dropped
 from api.errors import Fault, Invalid, answers
 from api.texts import check_text
 from cluster.journal.operations import Queued, QueueFilter, QueueMark, SiteAction

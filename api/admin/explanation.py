@@ -14,6 +14,7 @@ from api.admin.site_views import SiteView
 from cluster.journal.operations import Fate, Standing, Suspension
 from cluster.policy.lifecycle import FINISHED, Status
 from cluster.policy.quantities import duration_text
+from cluster.policy.strikes import STRIKES
 
 
 class HeldBy(Struct, frozen=True, kw_only=True):
@@ -224,6 +225,11 @@ def _in_hands(facts: Facts, standing: Standing) -> str:
 
 def _why(facts: Facts, standing: Standing, site: str) -> Iterator[str]:
     """What went wrong before, and what holds it back."""
+    if standing.strikes:
+        yield (
+            f"Delivery processes that ended while composing it: {standing.strikes}; with {STRIKES} it is set aside, as "
+            f"failed."
+        )
     if standing.attempts and standing.error_message:
         times = "1 attempt" if standing.attempts == 1 else f"{standing.attempts} attempts"
         yield f"After {times}, the last answer was: {standing.error_message}"

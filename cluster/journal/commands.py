@@ -36,7 +36,7 @@ class Commands(Database):
         ``recipients`` are all of the message's, in order: of a finished message the journal has them only in its
         encoded part. It undoes no other command: a send time still to come is kept, what belongs to a paused batch is
         put aside with it. Not done in a cancelled batch, while an SMTP transaction may be under way, nor in any other
-        status.
+        status. What its request was set aside for is forgotten: it is tried as if it were new.
         """
         async with self._transaction() as connection:
             key = {"tenant_id": tenant_id, "message_id": message_id}
@@ -61,6 +61,7 @@ class Commands(Database):
                 queued = await _deliver_anew(connection, key, recipients, former[0][1], lifetime_s)
                 if batch_id is not None:
                     await tally(connection, self.shard, [(batch_id, former[0][0], -1)], at)
+            await execute(connection, "clear_strikes", **key)
             if commanded == "pause":
                 await hold(connection, queued)
         return Change(done=True, status=Status.QUEUED)

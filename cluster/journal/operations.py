@@ -138,6 +138,8 @@ class Standing(Struct, frozen=True, kw_only=True):
     actor: str | None
     """That actor; None when it is gone."""
     error_message: str | None
+    strikes: int = 0
+    """Lives of delivery actors that ended while they were at work on the message."""
 
 
 class Operations(Database):
@@ -313,6 +315,7 @@ class Operations(Database):
                 held=row[10],
                 actor=row[11],
                 error_message=row[12],
+                strikes=row[13],
             )
             for row in await self._rows("standings", message_id=message_id)
         ]

@@ -14,6 +14,7 @@ from cluster.journal.paging import Paging
 from cluster.journal.queue import Queue
 from cluster.journal.reading import Reading
 from cluster.journal.scheduled_sends import ScheduledSends
+from cluster.journal.strikes import Strikes
 from cluster.journal.tls_results import TlsResultCounts
 from cluster.journal.warm_up import WarmUps
 
@@ -29,6 +30,7 @@ class Journal(
     Paging,
     Membership,
     Operations,
+    Strikes,
     TlsResultCounts,
     WarmUps,
     EventLog,

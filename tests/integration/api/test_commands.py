@@ -6,8 +6,8 @@ import httpx
 import pytest
 import sendgrid
 
+from analytics.dropping import tell_cancelled
 from analytics.events import Dropped, decode_batch
-from api.dropping import tell_cancelled
 from api.scheduled_sends import settle_abandoned
 from cluster.journal.records import Outcome, Waiting
 from cluster.policy.lifecycle import Status

@@ -19,6 +19,7 @@ from actors.delivery.composing import Composer
 from actors.delivery.connector import Connector
 from actors.delivery.deliverer import Deliverer
 from actors.delivery.ledger import Ledger
+from actors.delivery.marker import Marker
 from actors.delivery.resolver import Resolver
 from actors.delivery.tls_policies import TlsPolicies
 from actors.delivery.tls_results import TlsResults
@@ -240,16 +241,19 @@ async def a_world(
 
         def make(name: str, ledger: Ledger, tasks: Tasks) -> Deliverer:
             in_force, placer = ways()
+            marker = Marker(folder / name)
             return Deliverer(
                 name,
                 "node",
                 settings=settings,
                 journal=journal,
-                composer=Composer(journal, Vault(SECRET)),
+                composer=Composer(journal, Vault(SECRET), marker),
                 connector=Connector(resolver, policies, smtp, "postray.test", random=random.random),
                 placer=placer,
                 in_force=in_force,
                 ledger=ledger,
+                marker=marker,
+                stall_watch=None,
                 tls_results=results,
                 close=policies.close,
                 random=lambda: 0.5,

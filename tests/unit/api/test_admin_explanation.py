@@ -78,6 +78,13 @@ def test_in_the_queue(standing: Standing, words: str, next_at: datetime | None) 
     assert found.sentences[-1].endswith("2026-04-26 10:00:00 UTC (in 3d).")
 
 
+def test_a_message_over_which_a_delivery_process_ended() -> None:
+    assert (
+        "Delivery processes that ended while composing it: 1; with 2 it is set aside, as failed."
+        in about(a_standing(attempts=1, strikes=1)).sentences
+    )
+
+
 def test_how_it_ends_depends_on_whether_it_was_tried() -> None:
     assert "it fails" in about(a_standing()).sentences[-1]
     assert "it bounces" in about(a_standing(attempts=1)).sentences[-1]

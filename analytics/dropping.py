@@ -1,4 +1,5 @@
-"""What the log is told of deliveries that a client's command ended. Pure, but for ids and the clock's time."""
+"""What the log is told of deliveries that were ended without a transaction: by a command, or set aside. Pure, but for
+ids and the clock's time."""
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime

@@ -1,0 +1,40 @@
+"""What follows when a life of a delivery actor has ended with a message in its hands: a strike, and after the second
+one the message is set aside, as failed, with that reason. Called at the start of the next life."""
+
+import logging
+
+from actors.delivery.marker import Marker
+from analytics.dropping import tell_dropped
+from cluster.journal.store import Journal
+
+log = logging.getLogger(__name__)
+
+
+async def settle_marker(marker: Marker, journal: Journal, actor: str) -> None:
+    """Strike what the last life was at work on when it ended. Raises Unavailable; the marker stays as it is, and it is
+    to be done again.
+
+    Must come before that life's leases are taken back: then nobody can claim a message that is to be set aside.
+    """
+    life = marker.left()
+    for struck in life.struck if life is not None else ():
+        assert life is not None
+        verdict = await journal.strike(struck, life=life.epoch, actor=actor, tell=tell_dropped)
+        what = "the content of its request" if struck.shared else "it"
+        log.error(
+            "the last life ended at work on %s message=%s tenant=%s epoch=%d pid=%d strikes=%d",
+            what,
+            struck.message_id,
+            struck.tenant_id,
+            life.epoch,
+            life.pid,
+            verdict.strikes,
+        )
+        if verdict.aside is not None:
+            log.error(
+                "set aside scope=%s message=%s deliveries=%d reason=%r",
+                verdict.aside.scope.value,
+                struck.message_id,
+                verdict.ended,
+                verdict.aside.reason,
+            )

@@ -1,0 +1,99 @@
+"""The journal's part for messages over which delivery actors end: strikes, and setting aside (policy/strikes.py).
+
+Every step may be repeated: a life that ends between two of them is followed by one that begins again.
+"""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+from msgspec import Struct
+
+from cluster.ids import same_moment
+from cluster.journal.acceptance import tally
+from cluster.journal.database import Database, execute, rows
+from cluster.journal.queue import finish
+from cluster.journal.records import Ended, Outcome, Tell
+from cluster.policy.lifecycle import Event, Status, after
+from cluster.policy.strikes import Scope, SetAside, Strike, decide, reason_for
+
+STRIKES_KEPT = timedelta(days=30)
+TRIMMED = 100
+
+
+class Struck(Struct, frozen=True, kw_only=True):
+    """A message that a life of a delivery actor was at work on when it ended."""
+
+    tenant_id: str
+    message_id: str
+    shared: bool = False
+    """It was at work on what the messages of its request share."""
+
+
+class Verdict(Struct, frozen=True):
+    """What became of a message that was struck."""
+
+    strikes: int
+    """Of the message, this one included; 0 when it is finished or unknown."""
+    aside: SetAside | None
+    ended: int
+    """Deliveries that were set aside."""
+
+
+class Strikes(Database):
+    """Strikes, and what follows from them."""
+
+    async def strike(self, struck: Struck, *, life: int, actor: str, tell: Callable[[str], Tell]) -> Verdict:
+        """Note that a life of an actor ended with a message, and set aside what has had enough of them. To be done
+        before that life's leases are taken back. ``tell`` makes the events that give the reason.
+
+        What another actor is sending just now is left alone. Saying it again changes nothing.
+        """
+        key = {"tenant_id": struck.tenant_id, "message_id": struck.message_id}
+        async with self._transaction() as connection:
+            before = datetime.now(UTC) - STRIKES_KEPT
+            await execute(connection, "trim_strikes", before=before, limit=TRIMMED)
+            await execute(connection, "strike", life=life, shared=struck.shared, actor=actor, **key)
+            strikes = [Strike(*row) for row in await rows(connection, "strikes_of_request", **key)]
+        own = len({strike.life for strike in strikes if strike.message_id == struck.message_id})
+        aside = decide(strikes, struck.message_id) if own else None
+        if aside is None:
+            return Verdict(own, None, 0)
+        message_ids = [struck.message_id]
+        if aside.scope is Scope.REQUEST:
+            first, last = same_moment(struck.message_id)
+            found = await self._rows("unfinished_of_request", first=first, last=last, **key)
+            message_ids = [message_id for (message_id,) in found]
+        ended = 0
+        for message_id in message_ids:
+            reason = reason_for(aside, message_id, struck.message_id)
+            ended += await self._set_aside(struck.tenant_id, message_id, life, reason, tell(reason))
+        return Verdict(own, aside, ended)
+
+    async def _set_aside(self, tenant_id: str, message_id: str, life: int, reason: str, tell: Tell) -> int:
+        """queued | processing | sending (by nobody alive) → failed; returns how many deliveries."""
+        async with self._transaction() as connection:
+            key = {"tenant_id": tenant_id, "message_id": message_id}
+            # As every command: first the message, then its deliveries.
+            ((_, categories, _),) = await rows(connection, "lock_message", **key)
+            locked = await rows(connection, "lock_set_aside", life=life, **key)
+            if not locked:
+                return 0
+            at = datetime.now(UTC)
+            outcomes = [
+                Outcome(
+                    status=after(Status(status), Event.GAVE_UP),
+                    recipient_no=recipient_no,
+                    alone=alone,
+                    error_message=reason,
+                    **key,
+                )
+                for recipient_no, _, _, alone, status in locked
+            ]
+            changes = await finish(connection, outcomes, at)
+            ended = [
+                Ended(tenant_id, message_id, recipient, batch_id, tuple(categories))
+                for _, recipient, batch_id, _, _ in locked
+            ]
+            await execute(connection, "append_log", batches=[tell(ended)])
+            await tally(connection, self.shard, changes, at)
+        return len(locked)

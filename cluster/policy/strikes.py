@@ -1,0 +1,72 @@
+"""When a message is set aside: what the lives of delivery actors that ended over a request's messages mean. Pure.
+
+A *strike* is one life of a delivery actor that ended while it was at work on a message. A process may die for any
+reason, so one strike says little; the second with the same message says that the message is the reason. A request may
+hold a thousand such messages: when two of them were set aside, or what they share has had two strikes, the others are
+not tried.
+"""
+
+from collections.abc import Iterable, Mapping
+from enum import Enum
+
+from msgspec import Struct
+
+STRIKES = 2
+"""Lives that end with a message before it is set aside."""
+SET_ASIDE = 2
+"""Messages of a request that are set aside before all of it is."""
+
+
+class Scope(Enum):
+    """What is set aside."""
+
+    MESSAGE = "message"
+    REQUEST = "request"
+    """Every message of it that is not finished."""
+
+
+class Strike(Struct, frozen=True):
+    """One life that ended with a message of a request."""
+
+    life: int
+    message_id: str
+    shared: bool
+    """It was at work on what the request's messages share; the message was the first that needed it."""
+
+
+class SetAside(Struct, frozen=True):
+    """What is to be given up, and why."""
+
+    scope: Scope
+    reason: str
+    """Of the message that was named; other messages of a request have another one."""
+
+
+OWN = f"set aside: {STRIKES} delivery processes ended while composing it"
+CONTENT = f"set aside: {STRIKES} delivery processes ended while preparing the content of its request"
+OTHERS = "set aside: delivery processes ended while composing other messages of its request"
+
+
+def decide(strikes: Iterable[Strike], message_id: str) -> SetAside | None:
+    """What follows from all strikes of a request, the last of which named a message; None: it is tried again."""
+    lives: dict[str, set[int]] = {}
+    content: set[int] = set()
+    for strike in strikes:
+        lives.setdefault(strike.message_id, set()).add(strike.life)
+        if strike.shared:
+            content.add(strike.life)
+    if len(content) >= STRIKES:
+        return SetAside(Scope.REQUEST, CONTENT)
+    own = _is_set_aside(lives, message_id)
+    if sum(_is_set_aside(lives, one) for one in lives) >= SET_ASIDE:
+        return SetAside(Scope.REQUEST, OWN if own else OTHERS)
+    return SetAside(Scope.MESSAGE, OWN) if own else None
+
+
+def reason_for(aside: SetAside, message_id: str, named: str) -> str:
+    """Why a message is set aside, of which ``named`` had the last strike."""
+    return OTHERS if aside.reason == OWN and message_id != named else aside.reason
+
+
+def _is_set_aside(lives: Mapping[str, set[int]], message_id: str) -> bool:
+    return len(lives.get(message_id, ())) >= STRIKES

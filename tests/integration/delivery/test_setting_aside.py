@@ -1,0 +1,182 @@
+"""A message over which delivery actors end is set aside after two lives; those beside it are delivered."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from actors.compose.mime import Composed, Skeleton
+from actors.delivery import composing
+from actors.delivery.deliverer import Deliverer
+from actors.delivery.marker import NAME, read
+from analytics.events import Dropped
+from cluster.journal.records import Address, Content, NewMessage, Personal, encode
+from cluster.journal.store import Journal, Unavailable
+from cluster.policy.lifecycle import Status
+from cluster.policy.strikes import CONTENT, OWN
+from tests.integration.delivery.world import World, a_world
+from tests.integration.journal.builders import a_message
+
+POISON = "poison@example.com"
+
+
+class Killed(BaseException):
+    """Stands for SIGKILL in the middle of the work: nothing that follows it in this life is done."""
+
+
+@contextmanager
+def killing() -> Iterator[None]:
+    """Composing what is to ``POISON`` ends the life of the actor that does it."""
+    compose = Skeleton.compose
+
+    def ends(skeleton: Skeleton, personal: Personal, **known: Any) -> Composed:
+        if personal.to[0].email == POISON:
+            raise Killed
+        return compose(skeleton, personal, **known)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Skeleton, "compose", ends)
+        yield
+
+
+async def ended(world: World, deliverer: Deliverer) -> None:
+    """Return when a life of this actor has ended; its files are as a SIGKILL leaves them."""
+    await world.eventually(lambda: bool(world.crashes))
+    assert [type(crash) for crash in world.crashes] == [Killed]
+    world.crashes.clear()
+    await deliverer._tasks.stop()
+    deliverer._ledger.close()
+
+
+async def restart(world: World) -> None:
+    """Start the next life; leases are in its name from now on."""
+    await world.restart()
+    await world.dispatcher.refresh()
+
+
+def named(deliverer: Deliverer) -> list[str]:
+    path: Path = deliverer._marker._path
+    assert path.name == NAME
+    return [struck.message_id for struck in read(path).struck]
+
+
+async def set_aside(world: World, message: NewMessage, reason: str) -> None:
+    row = await world.finished(message)
+    assert (row.status, row.error_message) == (Status.FAILED, reason)
+    (event,) = await world.told(message, 1)
+    assert isinstance(event, Dropped)
+    assert event.reason == reason
+
+
+async def test_two_lives_and_no_more(journal: Journal, caplog: pytest.LogCaptureFixture) -> None:
+    async with a_world(journal) as world:
+        world.zone("example.com", "127.0.0.1")
+        innocents = [a_message(f"u{i}@example.com") for i in range(30)]
+        poison = a_message(POISON)
+        with killing():
+            await world.accept(*innocents[:15], poison, *innocents[15:])
+            for _ in range(2):
+                await ended(world, world.deliverer)
+                assert named(world.deliverer) == [poison.id]
+                await restart(world)
+            await set_aside(world, poison, OWN)
+            for message in innocents:
+                assert (await world.finished(message)).status is Status.DELIVERED
+        assert not world.crashes
+        assert {address for envelope in world.taken for address in envelope.rcpt_to} == {
+            f"u{i}@example.com" for i in range(30)
+        }
+        assert f"set aside scope=message message={poison.id} deliveries=1" in caplog.text
+
+
+async def test_two_actors_with_one_life_each(journal: Journal) -> None:
+    async with a_world(journal) as world:
+        world.zone("example.com", "127.0.0.1")
+        await world.join("delivery-0-1")
+        poison = a_message(POISON)
+        with killing():
+            await world.accept(poison)
+            await world.eventually(lambda: bool(world.crashes))
+            (first,) = [one for one in world.deliverers if named(one)]
+            (second,) = [one for one in world.deliverers if one is not first]
+            await ended(world, first)
+            # Nobody starts it again for a while, so the other one takes its work over.
+            await journal.retire_actor(first._standing.name, first._standing.epoch)
+            await second._upkeep.beat()
+            await world.dispatcher.refresh()
+            world.others = {first._standing.name: second, second._standing.name: second}
+            await ended(world, second)
+            assert named(first) == named(second) == [poison.id]
+            world.others = {}
+            await world.restart()
+            if world.deliverer._standing.name == first._standing.name:
+                other = world.make_other(second._standing.name)
+            else:
+                other = world.make_other(first._standing.name)
+            world.others = {other._standing.name: other}
+            await other.start()
+            await set_aside(world, poison, OWN)
+
+
+async def test_the_strike_waits_for_the_journal(journal: Journal) -> None:
+    async with a_world(journal) as world:
+        world.zone("example.com", "127.0.0.1")
+        poison = a_message(POISON)
+
+        async def away(*_: object, **__: object) -> None:
+            raise Unavailable("for the test")
+
+        with killing():
+            await world.accept(poison)
+            for _ in range(2):
+                await ended(world, world.deliverer)
+                with pytest.MonkeyPatch.context() as patch:
+                    patch.setattr(journal, "strike", away)
+                    with pytest.raises(Unavailable):
+                        await world.restart()
+                with pytest.MonkeyPatch.context() as patch:
+                    patch.setattr(journal, "register_actor", away)
+                    with pytest.raises(Unavailable):  # struck by now, and it is struck no more for it
+                        await world.restart()
+                assert named(world.deliverer) == [poison.id]
+                await restart(world)
+            await set_aside(world, poison, OWN)
+
+
+async def test_content_that_ends_lives_ends_its_request(journal: Journal) -> None:
+    async with a_world(journal) as world:
+        world.zone("example.com", "127.0.0.1")
+        poison = [a_message(f"p{i}@example.com") for i in range(3)]
+        innocent = a_message("u@example.com")
+        compile_content = composing.compile_content
+
+        def ends(content: Content, files: dict[bytes, bytes]) -> Skeleton:
+            if content.categories == ("poison",):
+                raise Killed
+            return compile_content(content, files)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(composing, "compile_content", ends)
+            content = Content(from_=Address("hello@mail.example.com"), categories=("poison",))
+            await world.accept(*poison, content=encode(content))
+            await world.accept(innocent)
+            for _ in range(2):
+                await ended(world, world.deliverer)
+                await restart(world)
+            for message in poison:
+                await set_aside(world, message, CONTENT)
+            assert (await world.finished(innocent)).status is Status.DELIVERED
+
+
+async def test_an_orderly_stop_strikes_nothing(journal: Journal) -> None:
+    async with a_world(journal) as world:
+        world.zone("example.com", "127.0.0.1")
+        message = a_message("u@example.com")
+        await world.accept(message)
+        await world.finished(message)
+        assert named(world.deliverer) == []
+        await world.deliverer.stop()
+        assert named(world.deliverer) == []
+        await world.restart()

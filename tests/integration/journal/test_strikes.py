@@ -1,0 +1,174 @@
+"""Strikes and setting aside, against a real Postgres: what is ended, what is not, and what a retry makes of it."""
+
+from collections.abc import Sequence
+
+import pytest
+
+from cluster.journal.records import Ended, NewMessage, NewRequest, Tell, Waiting
+from cluster.journal.store import Journal
+from cluster.journal.strikes import Struck, Verdict
+from cluster.policy.lifecycle import Status
+from cluster.policy.strikes import CONTENT, OTHERS, OWN, Scope
+from tests.integration.journal.builders import a_message, a_request, a_tenant
+
+LIFETIME_S = 3600.0
+
+
+class Told:
+    """Makes a ``tell`` for each reason, and remembers what was told."""
+
+    def __init__(self) -> None:
+        self.ended: list[tuple[str, Ended]] = []
+
+    def __call__(self, reason: str) -> Tell:
+        def tell(ended: Sequence[Ended]) -> bytes:
+            self.ended += [(reason, one) for one in ended]
+            return b"dropped"
+
+        return tell
+
+
+async def accepted(journal: Journal, *messages: NewMessage, batch_id: str | None = None) -> NewRequest:
+    tenant = await a_tenant(journal)
+    if batch_id is None:
+        request = a_request(tenant, *messages)
+    else:
+        request = a_request(tenant, *messages, batch_id=await journal.create_batch(tenant))
+    await journal.accept([request])
+    return request
+
+
+def waiting(request: NewRequest, message: NewMessage) -> list[Waiting]:
+    return [Waiting(message.id, n, request.tenant_id, r.domain) for n, r in enumerate(message.recipients)]
+
+
+async def struck(
+    journal: Journal,
+    request: NewRequest,
+    message: NewMessage,
+    life: int,
+    *,
+    shared: bool = False,
+    told: Told | None = None,
+) -> Verdict:
+    struck = Struck(tenant_id=request.tenant_id, message_id=message.id, shared=shared)
+    return await journal.strike(struck, life=life, actor="delivery-0-0", tell=told or Told())
+
+
+async def stands(journal: Journal, request: NewRequest, message: NewMessage) -> tuple[Status, str | None]:
+    row = await journal.message(request.tenant_id, message.id)
+    assert row is not None
+    return row.status, row.error_message
+
+
+async def test_the_second_life_sets_the_message_aside(journal: Journal) -> None:
+    poison, innocent = a_message(), a_message()
+    request = await accepted(journal, poison, innocent, batch_id="one")
+    assert request.batch_id is not None
+    told = Told()
+    assert await journal.claim(waiting(request, poison), owner=1, lease_s=600)
+    assert await struck(journal, request, poison, 1, told=told) == Verdict(1, None, 0)
+    assert await stands(journal, request, poison) == (Status.SENDING, None)
+    (standing,) = await journal.standings(poison.id)
+    assert standing.strikes == 1
+    verdict = await struck(journal, request, poison, 2, told=told)
+    # Claimed by a third life: not even known to be dead.
+    assert (verdict.strikes, verdict.ended) == (2, 0)
+    assert await stands(journal, request, poison) == (Status.SENDING, None)
+    verdict = await struck(journal, request, poison, 1, told=told)
+    assert (verdict.strikes, verdict.ended) == (2, 1)
+    assert verdict.aside is not None and verdict.aside.scope is Scope.MESSAGE
+    assert await stands(journal, request, poison) == (Status.FAILED, OWN)
+    assert await stands(journal, request, innocent) == (Status.QUEUED, None)
+    assert told.ended == [
+        (OWN, Ended(request.tenant_id, poison.id, "ada@example.com", request.batch_id, ("greetings",)))
+    ]
+    counts = await journal.batch_counts(request.tenant_id, request.batch_id)
+    assert counts is not None
+    assert (counts.total, counts.by_status[Status.FAILED]) == (2, 1)
+
+
+async def test_a_life_strikes_once_however_often_it_is_said(journal: Journal) -> None:
+    poison = a_message()
+    request = await accepted(journal, poison)
+    for _ in range(3):
+        assert await struck(journal, request, poison, 1) == Verdict(1, None, 0)
+
+
+async def test_an_answer_that_was_lost_does_not_end_a_message_twice(journal: Journal) -> None:
+    poison = a_message()
+    request = await accepted(journal, poison)
+    told = Told()
+    await struck(journal, request, poison, 1, told=told)
+    await struck(journal, request, poison, 2, told=told)
+    await struck(journal, request, poison, 2, told=told)
+    assert len(told.ended) == 1
+
+
+async def test_recipients_who_have_it_keep_it_and_those_being_sent_to_are_left_alone(journal: Journal) -> None:
+    poison = a_message("a@example.com", "b@example.org", "c@example.net")
+    request = await accepted(journal, poison)
+    first, second, _ = waiting(request, poison)
+    assert len(await journal.claim([first], owner=1, lease_s=600)) == 1
+    assert len(await journal.claim([second], owner=9, lease_s=600)) == 1
+    await struck(journal, request, poison, 1)
+    assert (await struck(journal, request, poison, 2)).ended == 1  # the third
+    assert (await struck(journal, request, poison, 1)).ended == 1  # the first, whose claim was of life 1
+    status = {standing.recipient: standing.status for standing in await journal.standings(poison.id)}
+    assert status == {"a@example.com": Status.FAILED, "b@example.org": Status.SENDING, "c@example.net": Status.FAILED}
+    assert (await struck(journal, request, poison, 9)).ended == 1
+    assert await stands(journal, request, poison) == (Status.FAILED, OWN)
+
+
+async def test_what_is_finished_or_unknown_gets_no_strike(journal: Journal) -> None:
+    message = a_message()
+    request = await accepted(journal, message)
+    await journal.cancel(request.tenant_id, message.id, b"cancelled")
+    for known in (message, a_message()):
+        for life in (1, 2):
+            assert await struck(journal, request, known, life) == Verdict(0, None, 0)
+    assert (await stands(journal, request, message))[0] is Status.CANCELLED
+
+
+async def test_a_request_of_many_such_messages_costs_four_lives(journal: Journal) -> None:
+    messages = [a_message() for _ in range(30)]
+    stranger = a_message()
+    request = await accepted(journal, *messages)
+    other = await accepted(journal, stranger)
+    told = Told()
+    for life in (1, 2):
+        await struck(journal, request, messages[3], life, told=told)
+    await struck(journal, request, messages[5], 3, told=told)
+    assert await stands(journal, request, messages[4]) == (Status.QUEUED, None)
+    verdict = await struck(journal, request, messages[5], 4, told=told)
+    assert verdict.aside is not None and verdict.aside.scope is Scope.REQUEST
+    assert verdict.ended == 29
+    assert await stands(journal, request, messages[5]) == (Status.FAILED, OWN)
+    assert await stands(journal, request, messages[4]) == (Status.FAILED, OTHERS)
+    assert await stands(journal, other, stranger) == (Status.QUEUED, None)
+    assert sorted(ended.message_id for _, ended in told.ended) == sorted(message.id for message in messages)
+
+
+async def test_content_that_ends_two_lives_ends_its_request(journal: Journal) -> None:
+    messages = [a_message() for _ in range(5)]
+    request = await accepted(journal, *messages)
+    await struck(journal, request, messages[0], 1, shared=True)
+    verdict = await struck(journal, request, messages[1], 2, shared=True)
+    assert verdict.ended == 5
+    for message in messages:
+        assert await stands(journal, request, message) == (Status.FAILED, CONTENT)
+
+
+@pytest.mark.parametrize("times", [1, 2])
+async def test_a_retry_begins_anew(journal: Journal, times: int) -> None:
+    poison = a_message()
+    request = await accepted(journal, poison)
+    lives = iter(range(1, 100))
+    for _ in range(times):
+        for _ in range(2):
+            await struck(journal, request, poison, next(lives))
+        assert await stands(journal, request, poison) == (Status.FAILED, OWN)
+        change = await journal.retry(request.tenant_id, poison.id, poison.recipients, LIFETIME_S)
+        assert change is not None and change.done
+    assert await struck(journal, request, poison, next(lives)) == Verdict(1, None, 0)
+    assert (await stands(journal, request, poison))[0] is Status.QUEUED
