@@ -136,7 +136,11 @@ class Postray:
     def pid_of(self, name: str) -> int | None:
         """The actor's process; None while there is none."""
         pid = self._told_pid(name)
-        return pid if pid is not None and self._process is not None and _is_under(pid, self._process.pid) else None
+        return pid if pid is not None and self.has(pid) else None
+
+    def has(self, pid: int) -> bool:
+        """Whether a process lives and is of this postray."""
+        return self._process is not None and _is_under(pid, self._process.pid)
 
     def _told_pid(self, name: str) -> int | None:
         """By the last line of the actor's log that tells it."""

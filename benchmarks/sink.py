@@ -6,7 +6,8 @@ Owns the log: a line is written before the reply is, so the log knows of every m
 a 250; with ``Writing.SOON``, a tenth of a second later, and cheaper. What it took is told by it alone, never by the
 sender's word. Misbehaves when ordered to (``Order``), each time for a share of the messages.
 
-A recipient's local part may say what the sink does with it: ``….no`` is refused with 550, ``….later`` with 450 once.
+A recipient's local part may say what the sink does with it: ``….no`` is refused with 550, ``….later`` with 450 once,
+``….poison`` with 450 always.
 """
 
 import asyncio
@@ -145,6 +146,8 @@ class Sink:
         fate = address.partition("@")[0].rpartition(".")[2]
         if fate == "no":
             return UNKNOWN
+        if fate == "poison":
+            return GREYLISTED
         if fate == "later" and address not in self._greylisted and len(self._greylisted) < LATER_KEPT:
             self._greylisted.add(address)
             return GREYLISTED

@@ -33,7 +33,7 @@ SELECT (SELECT count(*) FROM deliveries),
 """
 MESSAGES = """
 SELECT m.id, r.categories, m.batch_id, m.personal, o.status::text, extract(epoch FROM o.finished_at)::float8,
-       (SELECT count(*) FROM outcomes o2 WHERE o2.message_id = m.id)
+       (SELECT count(*) FROM outcomes o2 WHERE o2.message_id = m.id), o.error_message
 FROM messages m JOIN requests r ON r.id = m.request_id LEFT JOIN outcomes o ON o.message_id = m.id
 ORDER BY m.id
 """
@@ -80,7 +80,7 @@ def read_journal(dsn: str) -> tuple[list[Stored], list[str], dict[str, dict[str,
 
 
 def _stored(row: tuple[Any, ...]) -> Stored:
-    message_id, categories, batch_id, personal, status, finished_at, outcomes = row
+    message_id, categories, batch_id, personal, status, finished_at, outcomes, error_message = row
     content = decode_personal(bytes(personal))
     return Stored(
         message_id=message_id,
@@ -90,6 +90,7 @@ def _stored(row: tuple[Any, ...]) -> Stored:
         status=status,
         finished_at=finished_at,
         outcomes=outcomes,
+        error_message=error_message,
     )
 
 

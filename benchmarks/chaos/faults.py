@@ -17,6 +17,7 @@ class Lane(StrEnum):
     KILLS = "kills"
     OUTAGES = "outages"
     SINK = "sink"
+    POISON = "poison"
 
 
 class Kind(StrEnum):
@@ -53,6 +54,8 @@ class Kind(StrEnum):
     """The sink takes the message, and never says so."""
     SINK_SLOW = "sink-slow"
     """The reply comes late."""
+    POISON = "poison"
+    """A message over which every delivery actor that composes it is killed (``poison.py``)."""
 
 
 class Pace(Struct, frozen=True):
@@ -82,11 +85,13 @@ PACES: Mapping[Kind, Pace] = {
     Kind.SINK_STALLS_BEFORE: Pace(Lane.SINK, 1, 1, 3),
     Kind.SINK_STALLS_AFTER: Pace(Lane.SINK, 1, 1, 3),
     Kind.SINK_SLOW: Pace(Lane.SINK, 2, 2, 6),
+    Kind.POISON: Pace(Lane.POISON, 1),
 }
 GAPS_S: Mapping[Lane, tuple[float, float]] = {
     Lane.KILLS: (2.0, 4.0),
     Lane.OUTAGES: (3.0, 9.0),
     Lane.SINK: (1.0, 4.0),
+    Lane.POISON: (15.0, 35.0),
 }
 """Between the end of a fault and the next of its lane. With a kill every 3 s there are 20 in 120 s even when some find
 nobody."""

@@ -64,6 +64,10 @@ class Load:
             for task in self._tasks:
                 task.cancel()
 
+    async def poison(self) -> None:
+        """Send a message that kills whoever composes it."""
+        await self._send(mail.poison())
+
     def _spawn(self, draft: mail.Draft, places: asyncio.Semaphore) -> None:
         task = asyncio.create_task(self._send(draft))
         self._tasks.add(task)
@@ -85,7 +89,8 @@ class Load:
             if sent.outcome in ("accepted", "unanswered") or time.monotonic() > deadline:
                 break
             await asyncio.sleep(wait_s)
-        unwanted = [message_id for message_id in sent.message_ids if self._random.random() < CANCELLED_SHARE]
+        share = 0.0 if draft.poison else CANCELLED_SHARE
+        unwanted = [message_id for message_id in sent.message_ids if self._random.random() < share]
         await asyncio.gather(*map(self._cancel, unwanted))
 
     async def _attempt(self, draft: mail.Draft) -> tuple[Sent, float]:

@@ -11,6 +11,7 @@ from msgspec import Struct
 
 FROM = {"email": "chaos@mail.example.com", "name": "Chaos"}
 """Of the demo tenant's verified domain."""
+POISON_FROM = {"email": "poison@mail.example.com", "name": "Poison"}
 DOMAINS = ("one.example.org", "two.example.org", "three.example.org", "four.example.org")
 CATEGORY = "chaos-"
 
@@ -21,6 +22,10 @@ SCHEDULED_S = (6.0, 9.0)
 
 TEXT = "Dear -name-,\n\nthis is message -number-. " + "All is well. " * 40 + "\n"
 HTML = "<html><body><p>Dear -name-,</p><p>this is message -number-.</p>" + "<p>All is well.</p>" * 40 + "</body></html>"
+
+POISON_LINE = "Zwölf Boxkämpfer jagen Viktor quer über den großen Sylter Deich. " * 12 + "\n"
+POISON_TEXT = POISON_LINE * 1200
+"""Nearly a megabyte, twice in the message: composing it takes some hundred ms."""
 
 
 class Shape(Struct, frozen=True, kw_only=True):
@@ -49,6 +54,7 @@ class Draft(Struct, frozen=True, kw_only=True):
     fates: tuple[tuple[str, ...], ...]
     delay_s: float | None
     batch: bool
+    poison: bool = False
 
     @property
     def messages(self) -> int:
@@ -66,6 +72,11 @@ def draw(random: Random) -> Draft:
         delay_s=random.uniform(*SCHEDULED_S) if shape.scheduled else None,
         batch=shape.batch,
     )
+
+
+def poison() -> Draft:
+    """A message that kills whoever composes it. Scheduled, so that it is known by the time it is composed."""
+    return Draft(fates=(("poison",),), delay_s=SCHEDULED_S[0] + 1, batch=False, poison=True)
 
 
 def _fate(random: Random) -> str:
@@ -93,9 +104,12 @@ def body(draft: Draft, number: int, *, now: float, batch_id: str | None) -> dict
             }
             for i, addresses in enumerate(recipients(draft, number))
         ],
-        "from": FROM,
+        "from": POISON_FROM if draft.poison else FROM,
         "subject": "Message -number-",
-        "content": [{"type": "text/plain", "value": TEXT}, {"type": "text/html", "value": HTML}],
+        "content": [
+            {"type": "text/plain", "value": POISON_TEXT if draft.poison else TEXT},
+            {"type": "text/html", "value": f"<p>{POISON_TEXT}</p>" if draft.poison else HTML},
+        ],
         "categories": [f"{CATEGORY}{number}"],
     }
     if draft.delay_s is not None:
@@ -111,5 +125,5 @@ def number_of(categories: list[str]) -> int | None:
 
 
 def fate_of(address: str) -> str:
-    """What the sink does with an address: ok, later (450 once), no (550)."""
+    """What the sink does with an address: ok, later (450 once), no (550), poison (450 always)."""
     return address.partition("@")[0].rpartition(".")[2]

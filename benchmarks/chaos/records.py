@@ -69,6 +69,7 @@ class Stored(Struct, frozen=True, kw_only=True):
     """None while it is unfinished."""
     finished_at: float | None
     outcomes: int = 1
+    error_message: str | None = None
 
 
 class Shown(Struct, frozen=True, kw_only=True):

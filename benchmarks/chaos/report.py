@@ -14,6 +14,7 @@ from benchmarks.chaos.records import Done
 from benchmarks.chaos.verdict import Verdict
 
 COUNTED = ("promised", "delivered", "bounced", "failed", "cancelled", "duplicated")
+LISTED = ("promised", "unanswered", "found", "recipients", *COUNTED[1:-1], "set_aside")
 BROKEN = ("lost", "stuck", "cancelled_but_sent", "disagreements", "problems", "inexcusable")
 SHOWN = 10
 """Of each kind of broken promise; the JSON record has them all."""
@@ -59,8 +60,8 @@ def show(console: Console, record: Record) -> None:
     """The result."""
     verdict = record.verdict
     table = Table("", "count", "may be", box=None, pad_edge=False)
-    for name in ("promised", "unanswered", "found", "recipients", "delivered", "bounced", "failed", "cancelled"):
-        table.add_row(name, str(getattr(verdict, name)), "")
+    for name in LISTED:
+        table.add_row(name.replace("_", " "), str(getattr(verdict, name)), "")
     table.add_row("copies at the sink", str(verdict.copies), "")
     for name in BROKEN:
         found = len(getattr(verdict, name))

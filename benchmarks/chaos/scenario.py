@@ -23,6 +23,7 @@ from benchmarks.blocking import cancel_once_on_signals, to_its_end
 from benchmarks.chaos import facts, report
 from benchmarks.chaos.faults import Fault, Kind, longest_outage_s, schedule
 from benchmarks.chaos.load import Load
+from benchmarks.chaos.poison import Poisoner
 from benchmarks.chaos.records import Facts, Left
 from benchmarks.chaos.report import Record
 from benchmarks.chaos.storm import Storm
@@ -131,11 +132,14 @@ async def run(options: Options, console: Console) -> Record:
         try:
             with phases.phase("starting"):
                 await to_its_end(world.open)
-            storm = Storm(world.postray, world.postgres, world.sink)
             load = Load(Client(world.postray.url, world.postray.key), options.rate, Random(options.seed))
-            with phases.phase("storm", options.seconds) as tell:
-                await _through(storm, load, faults, options.seconds, tell)
-            found = await _afterwards(world, storm, load, options, phases)
+            storm = Storm(world.postray, world.postgres, world.sink, load.poison)
+            with Poisoner(world.postray, world.dsn, storm.frozen):
+                with phases.phase("storm", options.seconds) as tell:
+                    await _through(storm, load, faults, options.seconds, tell)
+                with phases.phase("rest") as tell:
+                    left = await _at_rest(world, options, tell)
+            found = await _afterwards(world, storm, load, left, options, phases)
             verdict = judge(found)
         finally:
             with phases.phase("ending"):
@@ -184,14 +188,15 @@ async def _storm(storm: Storm, faults: Sequence[Fault]) -> None:
     await storm.heal()
 
 
-async def _afterwards(world: World, storm: Storm, load: Load, options: Options, phases: Phases) -> Facts:
-    """Wait for rest, ask the API, stop postray, and collect what everybody knows."""
-    with phases.phase("rest") as tell:
+async def _at_rest(world: World, options: Options, tell: Tell) -> Left:
+    def tell_left(left: Left) -> None:
+        tell(f"{left.deliveries} deliveries, {left.log_rows} log rows left", 0)
 
-        def tell_left(left: Left) -> None:
-            tell(f"{left.deliveries} deliveries, {left.log_rows} log rows left", 0)
+    return await facts.wait_for_rest(world.dsn, options.patience_s, tell_left)
 
-        left = await facts.wait_for_rest(world.dsn, options.patience_s, tell_left)
+
+async def _afterwards(world: World, storm: Storm, load: Load, left: Left, options: Options, phases: Phases) -> Facts:
+    """Ask the API, stop postray, and collect what everybody knows."""
     with phases.phase("asking"):
         stored, unfinished, tallies = await to_its_end(facts.read_journal, world.dsn)
         client = Client(world.postray.url, world.postray.key)

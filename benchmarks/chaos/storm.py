@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 import os
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 
 import psutil
 
@@ -47,10 +47,17 @@ UP_TRIES = 3
 
 
 class Storm:
-    """See the module. ``done`` tells what has been performed so far."""
+    """See the module. ``done`` tells what has been performed so far; ``poison`` sends a poison message."""
 
-    def __init__(self, postray: Postray, postgres: EmbeddedPostgres, sink: SinkProcess) -> None:
+    def __init__(
+        self,
+        postray: Postray,
+        postgres: EmbeddedPostgres,
+        sink: SinkProcess,
+        poison: Callable[[], Awaitable[None]],
+    ) -> None:
         self._postray = postray
+        self._poison = poison
         self._postgres = postgres
         self._postgres_runs = True
         self._sink = sink
@@ -63,6 +70,10 @@ class Storm:
     def kills(self) -> int:
         """Faults that ended at least one process."""
         return sum(done.kind.startswith("kill") and bool(done.pids) for done in self.done)
+
+    def frozen(self) -> set[int]:
+        """The processes that are frozen just now."""
+        return {process.pid for process in tuple(self._frozen)}
 
     async def run(self, faults: Sequence[Fault]) -> None:
         """Perform them, each in its time, or late when the one before it in its lane took longer."""
@@ -101,6 +112,9 @@ class Storm:
                 return await self._freeze(self._postgres_processes(), fault.duration_s)
             case Kind.FREEZE_CLICKHOUSE | Kind.FREEZE_DELIVERY:
                 return await self._freeze(await self._actor(fault), fault.duration_s)
+            case Kind.POISON:
+                await self._poison()
+                return []
             case kind if kind in MANNERS:
                 self._sink.order(MANNERS[kind])
                 await asyncio.sleep(fault.duration_s)
@@ -117,7 +131,7 @@ class Storm:
         name = names[int(fault.pick * len(names))]
         for _ in range(round(TARGET_S / LOOK_S)):
             pid = await asyncio.to_thread(self._postray.pid_of, name)
-            if pid is not None and pid not in {process.pid for process in self._frozen}:
+            if pid is not None and pid not in self.frozen():
                 with contextlib.suppress(psutil.NoSuchProcess):
                     return [psutil.Process(pid)]
             await asyncio.sleep(LOOK_S)

@@ -25,10 +25,13 @@ from msgspec import Struct
 from benchmarks.chaos.mail import fate_of
 from benchmarks.chaos.records import Facts, Sent, Stored
 from benchmarks.sink_log import Ended, Line, Receipt
+from cluster.policy.strikes import CONTENT, OWN
 
 NOTED_S = 1.0
 """A client that runs has noted a reply this long after it was sent, or has not read it: from reading to noting is a
 turn of its event loop."""
+SET_ASIDE = (OWN, CONTENT)
+"""The reasons of what must be set aside."""
 DELIVERED = ("sent", "delivered")
 ENDS = ("delivered", "bounce", "blocked", "dropped")
 """The events of which each recipient has exactly one in the end."""
@@ -54,6 +57,8 @@ class Verdict(Struct, frozen=True, kw_only=True):
     bounced: int
     failed: int
     cancelled: int
+    set_aside: int = 0
+    """Poison messages that ended so, as they must. Older records do not tell."""
     copies: int
     """Accepted by the sink, a message and recipient each."""
     duplicated: int
@@ -108,6 +113,7 @@ def judge(facts: Facts) -> Verdict:
         bounced=by_status["bounced"],
         failed=by_status["failed"],
         cancelled=by_status["cancelled"],
+        set_aside=sum(map(_is_set_aside, facts.stored)),
         copies=copies.total(),
         duplicated=sum(count > 1 for count in copies.values()),
         surplus=sum(count - (copy in told) for copy, count in copies.items()),
@@ -198,6 +204,8 @@ def _disagreements(facts: Facts, copies: Counter[Copy]) -> Iterator[str]:
     cancels = {cancel.message_id for cancel in facts.cancels}
     for message in facts.stored:
         yield from _of_message(message, facts, copies)
+        if _is_poison(message) and message.status is not None and not _is_set_aside(message):
+            yield f"{message.message_id}: poison, and not set aside: {message.status}, {message.error_message}"
         if message.status == "cancelled" and message.message_id not in cancels:
             yield f"{message.message_id}: cancelled, though nobody asked"
     yield from _of_requests(facts.stored, by_number)
@@ -233,8 +241,21 @@ def _of_message(message: Stored, facts: Facts, copies: Counter[Copy]) -> Iterato
         yield f"{message.message_id}: {message.status} in the journal, events {sorted(ends)}"
 
 
+def _is_poison(message: Stored) -> bool:
+    return any(fate_of(recipient) == "poison" for recipient in message.recipients)
+
+
+def _is_set_aside(message: Stored) -> bool:
+    """Whether it failed for the reason that delivery actors ended over it."""
+    return _is_poison(message) and message.status == "failed" and message.error_message in SET_ASIDE
+
+
 def _of_fate(name: str, recipient: str, ends: Iterable[str], status: str) -> Iterator[str]:
-    """A recipient that the sink takes must have been delivered, one that it refuses not, unless it was cancelled."""
+    """A recipient that the sink takes must have been delivered, one that it refuses not, unless it was cancelled. A
+    poison message can only be set aside."""
+    if fate_of(recipient) == "poison":
+        yield from (f"{name}: {end}, but it is poison" for end in ends if end != "dropped")
+        return
     refused = fate_of(recipient) == "no"
     for end in ends:
         if refused and end == "delivered":
