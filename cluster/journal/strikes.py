@@ -81,11 +81,12 @@ class Strikes(Database):
             at = datetime.now(UTC)
             outcomes = [
                 Outcome(
-                    status=after(Status(status), Event.GAVE_UP),
+                    tenant_id=tenant_id,
+                    message_id=message_id,
                     recipient_no=recipient_no,
+                    status=after(Status(status), Event.GAVE_UP),
                     alone=alone,
                     error_message=reason,
-                    **key,
                 )
                 for recipient_no, _, _, alone, status in locked
             ]

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from cluster import ids
-from cluster.ids import first_id, is_id, new_id, new_ids
+from cluster.ids import first_id, is_id, new_id, new_ids, same_moment
 
 DIGITS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
@@ -65,3 +65,10 @@ def test_the_first_id_of_a_moment_is_no_younger_than_what_is_made_in_it() -> Non
     assert moment(least) == at
     assert number(least) & ((1 << 80) - 1) == 0
     assert number(first_id("msg_", datetime(1969, 1, 1, tzinfo=UTC))) == 0
+
+
+def test_what_is_made_together_is_of_one_moment() -> None:
+    made = new_ids("msg_", 60_000)
+    first, last = same_moment(made[30_000])
+    assert first < made[0] < made[-1] < last
+    assert len(first) == len(last) == len(made[0])

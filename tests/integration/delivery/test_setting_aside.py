@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from actors.compose.mime import Composed, Skeleton
+from actors.compose.mime import Composed, Skeleton, compile_content
 from actors.delivery import composing
 from actors.delivery.deliverer import Deliverer
 from actors.delivery.marker import NAME, read
@@ -17,7 +17,7 @@ from cluster.journal.store import Journal, Unavailable
 from cluster.policy.lifecycle import Status
 from cluster.policy.strikes import CONTENT, OWN
 from tests.integration.delivery.world import World, a_world
-from tests.integration.journal.builders import a_message
+from tests.integration.journal.builders import a_message, some_messages
 
 POISON = "poison@example.com"
 
@@ -148,9 +148,8 @@ async def test_the_strike_waits_for_the_journal(journal: Journal) -> None:
 async def test_content_that_ends_lives_ends_its_request(journal: Journal) -> None:
     async with a_world(journal) as world:
         world.zone("example.com", "127.0.0.1")
-        poison = [a_message(f"p{i}@example.com") for i in range(3)]
-        innocent = a_message("u@example.com")
-        compile_content = composing.compile_content
+        poison = some_messages(3)
+        innocent = a_message("innocent@example.com")
 
         def ends(content: Content, files: dict[bytes, bytes]) -> Skeleton:
             if content.categories == ("poison",):

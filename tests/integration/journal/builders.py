@@ -3,7 +3,9 @@
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 
-from cluster.ids import new_id
+from msgspec.structs import replace
+
+from cluster.ids import new_id, new_ids
 from cluster.journal.paging import Decide
 from cluster.journal.records import (
     Address,
@@ -38,6 +40,11 @@ def a_message(
         expires_at=datetime.now(UTC) + timedelta(days=3),
         sandbox=sandbox,
     )
+
+
+def some_messages(count: int) -> list[NewMessage]:
+    """Messages as the API makes those of one request: their ids are made together."""
+    return [replace(a_message(f"u{i}@example.com"), id=id) for i, id in enumerate(new_ids("msg_", count))]
 
 
 def a_request(tenant_id: str, *messages: NewMessage, batch_id: str | None = None) -> NewRequest:

@@ -9,7 +9,7 @@ from cluster.journal.store import Journal
 from cluster.journal.strikes import Struck, Verdict
 from cluster.policy.lifecycle import Status
 from cluster.policy.strikes import CONTENT, OTHERS, OWN, Scope
-from tests.integration.journal.builders import a_message, a_request, a_tenant
+from tests.integration.journal.builders import a_message, a_request, a_tenant, some_messages
 
 LIFETIME_S = 3600.0
 
@@ -131,7 +131,7 @@ async def test_what_is_finished_or_unknown_gets_no_strike(journal: Journal) -> N
 
 
 async def test_a_request_of_many_such_messages_costs_four_lives(journal: Journal) -> None:
-    messages = [a_message() for _ in range(30)]
+    messages = some_messages(30)
     stranger = a_message()
     request = await accepted(journal, *messages)
     other = await accepted(journal, stranger)
@@ -150,7 +150,7 @@ async def test_a_request_of_many_such_messages_costs_four_lives(journal: Journal
 
 
 async def test_content_that_ends_two_lives_ends_its_request(journal: Journal) -> None:
-    messages = [a_message() for _ in range(5)]
+    messages = some_messages(5)
     request = await accepted(journal, *messages)
     await struck(journal, request, messages[0], 1, shared=True)
     verdict = await struck(journal, request, messages[1], 2, shared=True)
