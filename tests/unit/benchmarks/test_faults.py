@@ -40,6 +40,12 @@ def test_two_minutes_hold_many_kills_of_every_kind() -> None:
         assert set(kills) == {kind for kind in Kind if kind.startswith("kill")}
 
 
+def test_a_minute_holds_poison_and_leaves_time_for_it_to_be_set_aside() -> None:
+    for seed in SEEDS:
+        poison = [fault for fault in schedule(seed, 60) if fault.kind is Kind.POISON]
+        assert 1 <= len(poison) <= 3
+
+
 def test_a_short_storm_leaves_no_time_to_start_everything_again() -> None:
     assert all(fault.kind is not Kind.KILL_ALL for seed in SEEDS for fault in schedule(seed, 30))
 

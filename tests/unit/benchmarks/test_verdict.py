@@ -8,15 +8,18 @@ from msgspec.structs import replace
 from benchmarks.chaos.records import Cancel, Events, Facts, Sent, Stored
 from benchmarks.chaos.verdict import NOTED_S, judge
 from benchmarks.sink_log import Ended, Line, Receipt
+from cluster.policy.strikes import CONTENT, OTHERS, OWN
 
 OK = "r0-0-0.ok@one.example.org"
 NO = "r1-0-0.no@one.example.org"
+POISON = "r3-0-0.poison@one.example.org"
 GONE = "r2-0-0.ok@one.example.org"
 DONE = {"processed": 1, "delivered": 1}
 
 
 def stored(message_id: str, number: int, recipient: str, status: str | None, **fields: Any) -> Stored:
     return Stored(
+        error_message=fields.get("error_message"),
         message_id=message_id,
         number=number,
         recipients=(recipient,),
@@ -74,6 +77,39 @@ def test_kept_promises_are_counted_and_nothing_is_broken(facts: Facts) -> None:
     assert verdict.broken == []
     assert (verdict.promised, verdict.delivered, verdict.bounced, verdict.cancelled) == (3, 1, 1, 1)
     assert (verdict.copies, verdict.duplicated, verdict.surplus, verdict.bound) == (1, 0, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("status", "error_message", "end", "broken"),
+    [
+        ("failed", OWN, "dropped", []),
+        ("failed", CONTENT, "dropped", []),
+        ("failed", OTHERS, "dropped", ["disagreements: 1"]),
+        ("failed", "cannot be composed: too long", "dropped", ["disagreements: 1"]),
+        ("bounced", "expired", "bounce", ["disagreements: 2"]),
+        ("sent", None, "delivered", ["lost: 1", "disagreements: 2"]),
+    ],
+)
+def test_poison_must_be_set_aside(
+    facts: Facts, status: str, error_message: str | None, end: str, broken: list[str]
+) -> None:
+    poisoned = replace(
+        facts,
+        sent=[*facts.sent, sent(3, POISON, "msg_3")],
+        stored=[*facts.stored, stored("msg_3", 3, POISON, status, error_message=error_message)],
+        events={**facts.events, ("msg_3", POISON): {"processed": 1, end: 1}},
+    )
+    verdict = judge(poisoned)
+    assert verdict.broken == broken
+    assert verdict.set_aside == (broken == [])
+
+
+def test_nothing_else_may_be_set_aside(facts: Facts) -> None:
+    aside = stored("msg_0", 0, OK, "failed", error_message=OWN)
+    found = with_events(facts, msg_0={"processed": 1, "dropped": 1})
+    verdict = judge(replace(found, stored=[aside, *facts.stored[1:]], sink=[]))
+    assert verdict.broken == ["disagreements: 1"]
+    assert verdict.set_aside == 0
 
 
 def test_a_promise_that_the_journal_forgot_is_lost(facts: Facts) -> None:
