@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from benchmarks.chaos.faults import Fault
+from benchmarks.chaos.faults import Fault, Kind
 from benchmarks.chaos.records import Done
 from benchmarks.chaos.verdict import Verdict
 
@@ -43,9 +43,10 @@ class Record(Struct, frozen=True, kw_only=True):
     """Empty when every promise was kept."""
 
 
-def kills(done: Sequence[Done]) -> dict[str, int]:
-    """How many kills of each kind found their process."""
-    return dict(sorted(Counter(d.kind.value for d in done if d.kind.startswith("kill") and d.pids).items()))
+def kills(done: Sequence[Done], of_poison: int) -> dict[str, int]:
+    """How many kills of each kind found their process; ``of_poison``: of actors that composed a poison message."""
+    counts = Counter(d.kind.value for d in done if d.kind.startswith("kill") and d.pids)
+    return dict(sorted((counts + Counter({Kind.POISON.value: of_poison})).items()))
 
 
 def show_schedule(console: Console, faults: Sequence[Fault]) -> None:

@@ -134,7 +134,7 @@ async def run(options: Options, console: Console) -> Record:
                 await to_its_end(world.open)
             load = Load(Client(world.postray.url, world.postray.key), options.rate, Random(options.seed))
             storm = Storm(world.postray, world.postgres, world.sink, load.poison)
-            with Poisoner(world.postray, world.dsn, storm.frozen):
+            with Poisoner(world.postray, world.dsn, storm.frozen) as poisoner:
                 with phases.phase("storm", options.seconds) as tell:
                     await _through(storm, load, faults, options.seconds, tell)
                 with phases.phase("rest") as tell:
@@ -158,7 +158,7 @@ async def run(options: Options, console: Console) -> Record:
         commit=commit(),
         schedule=faults,
         done=storm.done,
-        kills=report.kills(storm.done),
+        kills=report.kills(storm.done, poisoner.kills),
         verdict=verdict,
         broken=verdict.broken,
     )

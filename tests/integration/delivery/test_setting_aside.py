@@ -151,10 +151,10 @@ async def test_content_that_ends_lives_ends_its_request(journal: Journal) -> Non
         poison = some_messages(3)
         innocent = a_message("innocent@example.com")
 
-        def ends(content: Content, files: dict[bytes, bytes]) -> Skeleton:
+        def ends(content: Content, *more: Any) -> Skeleton:
             if content.categories == ("poison",):
                 raise Killed
-            return compile_content(content, files)
+            return compile_content(content, *more)
 
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(composing, "compile_content", ends)
