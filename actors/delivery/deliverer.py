@@ -330,6 +330,7 @@ class Deliverer:
             closed=lambda connection, lost: self._connector.closed(connection, place, lost),
             report=lambda job, hop, report: self._reporter.report(site, job, hop, report),
             passed_over=lambda job, failure: self._reporter.passed_over(site, job, failure),
+            blame=lambda job: self._marker.blame(job.deliveries[0]),
             open_in_all=lambda: self._connector.open,
             idle=self._idle,
         )

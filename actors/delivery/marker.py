@@ -93,6 +93,11 @@ class Marker:
         """The same, for what the messages of a request share; ``delivery`` is the first that needs it."""
         return self._write(f"\1{_CONTENT} {delivery.tenant_id} {delivery.message_id}\n")
 
+    def blame(self, delivery: Claimed) -> None:
+        """An error that nothing foresees has come up over this message, and is about to end the process."""
+        if self._free:
+            self.name(delivery)
+
     def done(self, slot: int) -> None:
         """The work of this slot has ended."""
         assert self._map is not None

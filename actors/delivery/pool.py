@@ -70,7 +70,8 @@ class _Group:
 
 class Pool:
     """``connect`` opens a connection to a next hop (ConnectError, NoRoute, Crowded), ``closed`` is told when one has
-    ended and whether it was lost, ``report`` takes what became of a job, ``passed_over`` a failure that ended none.
+    ended and whether it was lost, ``report`` takes what became of a job, ``passed_over`` a failure that ended none,
+    ``blame`` a job that is about to end the process.
     ``open_in_all``: the connections of all sites together; ``idle``: those of them that wait."""
 
     def __init__(
@@ -82,6 +83,7 @@ class Pool:
         closed: Callable[[Connection, bool], None],
         report: Callable[[Job, Hop, Report], None],
         passed_over: Callable[[Job, SmtpFailure], None],
+        blame: Callable[[Job], None],
         open_in_all: Callable[[], int],
         idle: Idle,
     ) -> None:
@@ -92,6 +94,7 @@ class Pool:
         self._closed = closed
         self._report = report
         self._passed_over = passed_over
+        self._blame = blame
         self._open_in_all = open_in_all
         self._idle = idle
         self._groups: dict[NextHop, _Group] = {}
@@ -319,6 +322,14 @@ class Pool:
     async def _send(self, group: _Group, connection: Connection) -> bool:
         """Send the next job. Returns whether the connection was lost with it."""
         queued = group.jobs.popleft()
+        try:
+            return await self._carry(group, connection, queued)
+        except Exception:
+            # Nothing foresees it, so it ends the process, and the message would end the next one as well.
+            self._blame(queued.job)
+            raise
+
+    async def _carry(self, group: _Group, connection: Connection, queued: _Queued) -> bool:
         group.taken_at = self._loop.time()
         if not await self._take_turn(queued):
             return False

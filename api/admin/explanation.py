@@ -227,8 +227,8 @@ def _why(facts: Facts, standing: Standing, site: str) -> Iterator[str]:
     """What went wrong before, and what holds it back."""
     if standing.strikes:
         yield (
-            f"Delivery processes that ended while composing it: {standing.strikes}; with {STRIKES} it is set aside, as "
-            f"failed."
+            f"Delivery processes that ended while at work on it: {standing.strikes}; with {STRIKES} it is set aside, "
+            f"as failed."
         )
     if standing.attempts and standing.error_message:
         times = "1 attempt" if standing.attempts == 1 else f"{standing.attempts} attempts"

@@ -42,9 +42,9 @@ class SetAside(Struct, frozen=True):
     """Of the message that was named; other messages of a request have another one."""
 
 
-OWN = f"set aside: {STRIKES} delivery processes ended while composing it"
+OWN = f"set aside: {STRIKES} delivery processes ended while at work on it"
 CONTENT = f"set aside: {STRIKES} delivery processes ended while preparing the content of its request"
-OTHERS = "set aside: delivery processes ended while composing other messages of its request"
+OTHERS = "set aside: delivery processes ended while at work on other messages of its request"
 
 
 def decide(strikes: Iterable[Strike], message_id: str) -> SetAside | None:

@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 
 from actors.compose.mime import Composed, Skeleton, compile_content
-from actors.delivery import composing
+from actors.delivery import composing, reporting, smtp
 from actors.delivery.deliverer import Deliverer
+from actors.delivery.job import Job, Report
 from actors.delivery.marker import NAME, read
+from actors.delivery.outcomes import Said
 from analytics.events import Dropped
 from cluster.journal.records import Address, Content, NewMessage, Personal, encode
 from cluster.journal.store import Journal, Unavailable
@@ -41,10 +43,10 @@ def killing() -> Iterator[None]:
         yield
 
 
-async def ended(world: World, deliverer: Deliverer) -> None:
+async def ended(world: World, deliverer: Deliverer, by: type[BaseException] = Killed) -> None:
     """Return when a life of this actor has ended; its files are as a SIGKILL leaves them."""
     await world.eventually(lambda: bool(world.crashes))
-    assert [type(crash) for crash in world.crashes] == [Killed]
+    assert [type(crash) for crash in world.crashes] == [by]
     world.crashes.clear()
     await deliverer._tasks.stop()
     deliverer._ledger.close()
@@ -166,6 +168,37 @@ async def test_content_that_ends_lives_ends_its_request(journal: Journal) -> Non
                 await restart(world)
             for message in poison:
                 await set_aside(world, message, CONTENT)
+            assert (await world.finished(innocent)).status is Status.DELIVERED
+
+
+@pytest.mark.parametrize("place", ["sending", "reporting"])
+async def test_an_error_in_the_transaction_that_nothing_foresees(journal: Journal, place: str) -> None:
+    async with a_world(journal) as world:
+        world.zone("example.com", "127.0.0.1")
+        poison, innocent = a_message(POISON), a_message("innocent@example.com")
+        check, of_job = smtp.check_lines, reporting.verdicts_of
+
+        def check_lines(data: bytes) -> None:
+            if POISON.encode() in data:
+                raise LookupError("a defect")
+            check(data)
+
+        def verdicts_of(job: Job, report: Report) -> list[Said]:
+            if POISON in job.envelope.recipients:
+                raise LookupError("a defect")
+            return of_job(job, report)
+
+        with pytest.MonkeyPatch.context() as patch:
+            if place == "sending":
+                patch.setattr(smtp, "check_lines", check_lines)
+            else:
+                patch.setattr(reporting, "verdicts_of", verdicts_of)
+            await world.accept(poison, innocent)
+            for _ in range(2):
+                await ended(world, world.deliverer, LookupError)
+                assert named(world.deliverer) == [poison.id]
+                await restart(world)
+            await set_aside(world, poison, OWN)
             assert (await world.finished(innocent)).status is Status.DELIVERED
 
 

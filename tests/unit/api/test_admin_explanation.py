@@ -80,7 +80,7 @@ def test_in_the_queue(standing: Standing, words: str, next_at: datetime | None) 
 
 def test_a_message_over_which_a_delivery_process_ended() -> None:
     assert (
-        "Delivery processes that ended while composing it: 1; with 2 it is set aside, as failed."
+        "Delivery processes that ended while at work on it: 1; with 2 it is set aside, as failed."
         in about(a_standing(attempts=1, strikes=1)).sentences
     )
 

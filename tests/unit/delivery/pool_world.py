@@ -113,6 +113,7 @@ class World:
             closed=lambda connection, lost: self.ended.append((connection, lost)),
             report=lambda job, hop, report: self.reports.append((job, hop, report)),
             passed_over=lambda job, failure: self.passed_over.append((job, failure)),
+            blame=lambda job: None,
             open_in_all=lambda: len(self.open) + self.elsewhere,
             idle=Idle(idle_at_most),
         )
