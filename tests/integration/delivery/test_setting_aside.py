@@ -10,9 +10,10 @@ import pytest
 from actors.compose.mime import Composed, Skeleton, compile_content
 from actors.delivery import composing, reporting, smtp
 from actors.delivery.deliverer import Deliverer
+from actors.delivery.envelope import check_lines
 from actors.delivery.job import Job, Report
 from actors.delivery.marker import NAME, read
-from actors.delivery.outcomes import Said
+from actors.delivery.outcomes import Said, verdicts_of
 from analytics.events import Dropped
 from cluster.journal.records import Address, Content, NewMessage, Personal, encode
 from cluster.journal.store import Journal, Unavailable
@@ -176,23 +177,22 @@ async def test_an_error_in_the_transaction_that_nothing_foresees(journal: Journa
     async with a_world(journal) as world:
         world.zone("example.com", "127.0.0.1")
         poison, innocent = a_message(POISON), a_message("innocent@example.com")
-        check, of_job = smtp.check_lines, reporting.verdicts_of
 
-        def check_lines(data: bytes) -> None:
+        def fails_to_send(data: bytes) -> None:
             if POISON.encode() in data:
                 raise LookupError("a defect")
-            check(data)
+            check_lines(data)
 
-        def verdicts_of(job: Job, report: Report) -> list[Said]:
+        def fails_to_report(job: Job, report: Report) -> list[Said]:
             if POISON in job.envelope.recipients:
                 raise LookupError("a defect")
-            return of_job(job, report)
+            return verdicts_of(job, report)
 
         with pytest.MonkeyPatch.context() as patch:
             if place == "sending":
-                patch.setattr(smtp, "check_lines", check_lines)
+                patch.setattr(smtp, "check_lines", fails_to_send)
             else:
-                patch.setattr(reporting, "verdicts_of", verdicts_of)
+                patch.setattr(reporting, "verdicts_of", fails_to_report)
             await world.accept(poison, innocent)
             for _ in range(2):
                 await ended(world, world.deliverer, LookupError)
