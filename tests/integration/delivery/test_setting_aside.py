@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from actors.compose.mime import Composed, Skeleton, compile_content
-from actors.delivery import composing, reporting, smtp
+from actors.delivery import contents, reporting, smtp
 from actors.delivery.deliverer import Deliverer
 from actors.delivery.envelope import check_lines
 from actors.delivery.job import Job, Report
@@ -160,7 +160,7 @@ async def test_content_that_ends_lives_ends_its_request(journal: Journal) -> Non
             return compile_content(content, *more)
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(composing, "compile_content", ends)
+            patch.setattr(contents, "compile_content", ends)
             content = Content(from_=Address("hello@mail.example.com"), categories=("poison",))
             await world.accept(*poison, content=encode(content))
             await world.accept(innocent)
