@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -11,6 +12,7 @@ from msgspec.structs import replace
 from actors.compose.dkim import generate_rsa_key
 from actors.delivery.composing import Composer
 from actors.delivery.job import Job
+from actors.delivery.marker import Marker
 from cluster.journal.records import Address, Content, Part, Personal, Recipient, encode
 from cluster.journal.store import Journal, Rejected, migrate
 from cluster.vault import Vault
@@ -109,7 +111,7 @@ async def test_a_domain_is_made_once_however_it_is_spelled(journal: Journal) -> 
             await journal.create_domain(tenant, wrong, **made)
 
 
-async def test_mail_queued_with_u_labels_is_composed_and_signed(journal: Journal) -> None:
+async def test_mail_queued_with_u_labels_is_composed_and_signed(journal: Journal, tmp_path: Path) -> None:
     tenant, vault = await a_tenant(journal), Vault(SECRET)
     private_key, public_key = generate_rsa_key()
     await journal.create_domain(
@@ -121,7 +123,9 @@ async def test_mail_queued_with_u_labels_is_composed_and_signed(journal: Journal
     content = Content(from_=Address("Hallo@Bücher.example"), subject="Hallo", parts=(Part("text/plain", "Hallo"),))
     await journal.accept([replace(a_request(tenant, message), content=encode(content))])
     claimed = await journal.claim(waiting(tenant, message), owner=1, lease_s=60)
-    composer = Composer(journal, vault)
+    marker = Marker(tmp_path)
+    marker.begin(1)
+    composer = Composer(journal, vault, marker)
     (made,) = [made async for made in composer.compose(await composer.gather([claimed]))]
     (job,) = made
     assert isinstance(job, Job)
