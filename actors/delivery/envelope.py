@@ -16,6 +16,7 @@ _ADDRESS = re.compile(
     rf'(?:[^{_CONTROL} <>"\\]+|"(?:[^{_CONTROL}"\\]|\\[^{_CONTROL}])*"@[^{_CONTROL} <>"\\]+)',
 )
 
+_SIZE = re.compile(r"[0-9]{1,20}")
 _XCHARS = re.compile(r"[!-*,-<>-~]*")
 """What stands for itself in xtext."""
 
@@ -61,6 +62,13 @@ def transaction_commands(envelope: Envelope, data: bytes, capabilities: Mapping[
             return Unsendable.SMTPUTF8_NOT_OFFERED
         mail += b" SMTPUTF8"
     return [mail + b"\r\n", *rcpts]
+
+
+def is_too_large(data: bytes, capabilities: Mapping[str, str]) -> bool:
+    """Whether the host has announced that it will refuse this much (RFC 1870). It is asked, but without pushing the
+    body. A limit that is no size is none; RFC 1870 §3 gives it 20 digits at most."""
+    limit = capabilities.get("SIZE", "")
+    return _SIZE.fullmatch(limit) is not None and 0 < int(limit) < len(data)
 
 
 def check_lines(data: bytes) -> None:

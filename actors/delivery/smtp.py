@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Self
 
 from actors.delivery.connection import TIMED_OUT, ConnectionLost, Wire
-from actors.delivery.envelope import Envelope, Unsendable, check_lines, dot_stuffed, transaction_commands
+from actors.delivery.envelope import Envelope, Unsendable, check_lines, dot_stuffed, is_too_large, transaction_commands
 from actors.delivery.handshake import CheckTls, Peer, Session, open_session
 from actors.delivery.reply import Reply
 from actors.delivery.tracing import Observe
@@ -189,7 +189,7 @@ class SmtpConnection:
     async def _transact(self, commands: list[bytes], data: bytes, replies: Replies) -> None:
         if self._is_swallowed_unsure:
             await self._reset()
-        if "PIPELINING" not in self.capabilities or self._is_too_large(data):
+        if "PIPELINING" not in self.capabilities or is_too_large(data, self.capabilities):
             await self._send_one_by_one(commands, data, replies)
         elif "CHUNKING" not in self.capabilities:
             await self._send_data(commands, data, replies)
@@ -200,11 +200,6 @@ class SmtpConnection:
         if replies.mail is None:
             self._wire.abort()
             raise ConnectionLost(Stage.RSET, "refused", False)
-
-    def _is_too_large(self, data: bytes) -> bool:
-        """Whether the peer has announced that it will refuse this much. It is asked, but without pushing the body."""
-        limit = self.capabilities.get("SIZE", "")
-        return limit.isdecimal() and 0 < int(limit) < len(data)
 
     async def _send_chunk(self, commands: list[bytes], data: bytes, replies: Replies) -> None:
         """All in one flight: the hot path. Only for a peer that has shown that it takes BDAT."""

@@ -83,7 +83,7 @@ def check(records: Sequence[Tlsa], chain: Sequence[bytes], names: Sequence[str],
     """
     sent = chain[: 1 + _MOST_ABOVE]
     try:
-        certificates = [x509.load_der_x509_certificate(der) for der in sent]
+        certificates = [_read(der) for der in sent]
         if any(record.usage == DANE_EE and _matches(record, certificates[0]) for record in records):
             return None
         anchors = _anchors([record for record in records if record.usage == DANE_TA], certificates[1:])
@@ -92,6 +92,14 @@ def check(records: Sequence[Tlsa], chain: Sequence[bytes], names: Sequence[str],
     if not anchors:
         return TlsFault(TlsFailure.CERTIFICATE_NOT_TRUSTED, "DANE: no TLSA record matches the certificate")
     return _check_issued(certificates[0], certificates[1:], anchors, names, now)
+
+
+def _read(der: bytes) -> x509.Certificate:
+    """Raises ValueError, for an unknown version too."""
+    try:
+        return x509.load_der_x509_certificate(der)
+    except x509.InvalidVersion as error:
+        raise ValueError(str(error)) from error
 
 
 def _matches(record: Tlsa, certificate: x509.Certificate) -> bool:
@@ -130,7 +138,7 @@ def _anchors(records: Sequence[Tlsa], sent: Sequence[x509.Certificate]) -> list[
     for record in records:
         if (record.selector, record.matching) == (0, 0):
             with suppress(ValueError):  # one that cannot be read must not hinder another that matches
-                anchors.append(x509.load_der_x509_certificate(record.data))
+                anchors.append(_read(record.data))
     return anchors
 
 
@@ -182,6 +190,6 @@ def _own_names(leaf: x509.Certificate) -> list[str]:
     """A name that the certificate is good for, if it has any; a wildcard is good for "a"."""
     try:
         names = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    except x509.ExtensionNotFound:
-        return []
+    except (x509.ExtensionNotFound, x509.DuplicateExtension, x509.UnsupportedGeneralNameType, ValueError):
+        return []  # none that could be read
     return [name.replace("*", "a", 1) for name in names.get_values_for_type(x509.DNSName)[:1]]
