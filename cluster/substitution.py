@@ -30,7 +30,13 @@ _FEW = 256
 """Characters times keys: below this, looking for one key after the other is quicker than an automaton."""
 
 _MOST_LEARNED = 20_000
-"""Steps of an automaton that are remembered, besides those that the keys name."""
+"""Steps of an automaton that are remembered, besides those that the keys name; and no more than _LEARNED_OF_A_STATE for
+each of its states, so that small sets of keys, many of which are kept, stay small."""
+_LEARNED_OF_A_STATE = 4
+_BYTES_OF_A_CHARACTER = 64
+"""That an automaton takes for each character of its keys, measured: 12 for long ones, 48 for those of five."""
+_BYTES_OF_A_STATE = 300
+_BYTES_OF_A_STEP = 100
 
 Match = tuple[int, int, int]
 """The number of the key, and where it begins and ends."""
@@ -43,8 +49,16 @@ class Keys:
         self.names = tuple([name for name in names if name])
         self._longest = max(map(len, self.names), default=0)
         self._find: Callable[[str], list[Match]] = _nothing
-        if self.names:
-            self._find = _Backwards(self.names).find if _restarts(self.names) else _automaton(self.names)
+        self.held_bytes = _BYTES_OF_A_CHARACTER * sum(map(len, self.names))
+        """Bytes that it takes, at most about: of the library's automaton Python knows nothing."""
+        if self.names and _restarts(self.names):
+            backwards = _Backwards(self.names)
+            self._find, self.held_bytes = backwards.find, backwards.held_bytes
+        elif self.names:
+            self._find = _automaton(self.names)
+
+    def __sizeof__(self) -> int:
+        return super().__sizeof__() + self.held_bytes
 
     def matches(self, text: str) -> Iterator[list[Match]]:
         """The keys in ``text``, from its beginning to its end, a window's at a time."""
@@ -214,7 +228,8 @@ class _Backwards:
                 state = self._next[state][character]
             self._longest[state] = index
         self._fail = [0] * len(self._next)
-        self._to_learn = _MOST_LEARNED
+        self._to_learn = min(_MOST_LEARNED, _LEARNED_OF_A_STATE * len(self._next))
+        self.held_bytes = _BYTES_OF_A_STATE * len(self._next) + _BYTES_OF_A_STEP * self._to_learn
         self._link()
 
     def _link(self) -> None:

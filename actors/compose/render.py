@@ -21,7 +21,7 @@ from cluster.substitution import CutText, Keys, keys_of, substituted_size
 from cluster.transfer_encoding import newlines, octets
 
 _KEPT_BYTES = 4 * 1024 * 1024
-"""Of cut texts, over all key sets of a request; a single larger set is kept alone. Mostly there is one."""
+"""Of cut texts and keys, over all key sets of a request; a single larger set is kept alone. Mostly there is one."""
 _BYTES_OF_A_HOLE = 300
 """Of the pieces on both sides of it, in characters and encoded."""
 _BODY_END = re.compile(r"</body\s*>", re.IGNORECASE | re.ASCII)
@@ -91,7 +91,8 @@ class _KeySet:
         self.most = max([count for those in counts for count in those.values()], default=0)
         """How often the values of one key occur in one part, at most."""
         holes = sum([sum(those.values()) for those in counts])
-        self.held_bytes = 3 * sum([len(part.value) for part in content.parts]) + _BYTES_OF_A_HOLE * holes
+        texts = 3 * sum([len(part.value) for part in content.parts])
+        self.held_bytes = texts + _BYTES_OF_A_HOLE * holes + keys.held_bytes
 
 
 class Renderer:

@@ -57,6 +57,24 @@ def test_a_text_that_is_all_keys_is_counted_as_what_it_becomes() -> None:
     assert held < 1.3 * 2 * MIB
 
 
+def test_keys_count_though_python_does_not_see_what_finds_them() -> None:
+    cache = Contents()
+    compiled = cache.add("req_1", encoded("short"), {}, is_shared=True)
+    for message in range(5):
+        compose(compiled, tuple(f"{number:04}{message}" for number in range(2000)))
+    cache.used(["req_1"])
+    assert cache.size > 5 * 10_000 * 48  # bytes for each of their characters, as measured
+
+
+def test_key_sets_of_a_request_do_not_pile_up() -> None:
+    cache = Contents()
+    compiled = cache.add("req_1", encoded("short"), {}, is_shared=True)
+    for message in range(40):
+        compose(compiled, tuple(f"{number:04}{message:02}" for number in range(1600)))
+    cache.used(["req_1"])
+    assert cache.size < 6 * MIB
+
+
 def test_what_messages_make_larger_is_counted_when_they_are_composed() -> None:
     cache = Contents()
     compiled = cache.add("req_1", encoded("-name- " * 500), {}, is_shared=True)
@@ -130,7 +148,7 @@ def test_measuring_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
     compose(compiled, ("ab",))
     whole = measured(compiled, most=MIB)
     assert 50_000 < whole < MIB
-    monkeypatch.setattr(contents, "MEASURED_OBJECTS", 100)
+    monkeypatch.setattr(contents, "MEASURED_OBJECTS", 20)
     assert measured(compiled, most=MIB) == MIB
 
 
