@@ -6,11 +6,11 @@ the owner of the site alone, and whoever is offered what is not his says so.
 """
 
 import asyncio
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterable
 
 from msgspec import Struct
 
+from actors.delivery.remembered import Remembered
 from actors.delivery.resolver import Resolver
 from actors.in_force import InForce
 from cluster.journal.records import Waiting
@@ -26,6 +26,8 @@ from cluster.settings import DeliverySettings, host_port
 WAY_KEPT_S = 60.0
 """How long a domain's way is used before the resolver, which knows the lifetimes of the answers, is asked again."""
 WAYS_KEPT = 100_000
+WAYS_BYTES = 32 * 1024 * 1024
+"""Of the names in them, which the DNS and MTA-STS policies of strangers hold. Most have some 50."""
 PATIENCES = 5
 """Of a flood of new domains the last answers come late, though every name server is quick. More would let some slow
 ones hold up the offers of all."""
@@ -46,9 +48,10 @@ class Placed(Struct, frozen=True):
     hop: NextHop | Unreachable
 
 
-class _Entry(Struct, frozen=True):
-    way: Way
-    until: float
+def _weigh(way: Way) -> int:
+    if isinstance(way.hop, Unreachable):
+        return len(way.hop.reason)
+    return sum(len(host.name) for host in way.hop.hosts) + sum(map(len, way.hop.tls.mx))
 
 
 class Placer:
@@ -73,9 +76,8 @@ class Placer:
         self._shares = shares
         self._port = port
         self._capture = capture
-        self._clock = clock
         self.tls_of = tls_of
-        self._ways: OrderedDict[str, _Entry] = OrderedDict()
+        self._ways: Remembered[str, Way] = Remembered(WAYS_KEPT, clock, most_bytes=WAYS_BYTES, weigh=_weigh)
         self._routes: dict[int, Way] = {}
         """By the number of the route."""
         self._version = -1
@@ -128,19 +130,12 @@ class Placer:
             way = Way(domain, unreachable(route))
         self._forget_if_changed()
         if version == self._version:
-            self._ways[domain] = _Entry(way, self._clock() + WAY_KEPT_S)
-            self._ways.move_to_end(domain)
-            if len(self._ways) > WAYS_KEPT:
-                self._ways.popitem(last=False)
+            self._ways.put(domain, way, WAY_KEPT_S)
         return way
 
     def _known_way(self, waiting: Waiting) -> Way | None:
         self._forget_if_changed()
-        return self._route_alone(waiting) or self._kept(waiting.domain)
-
-    def _kept(self, domain: str) -> Way | None:
-        entry = self._ways.get(domain)
-        return entry.way if entry is not None and self._clock() < entry.until else None
+        return self._route_alone(waiting) or self._ways.get(waiting.domain)
 
     def _forget_if_changed(self) -> None:
         if self._version != self._in_force.version:

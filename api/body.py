@@ -27,6 +27,8 @@ CHUNK_PATIENCE_S = 30.0
 BUDGET_BYTES = 256 * 1024 * 1024
 """Bodies being read at one time, all together, may hold this much memory."""
 
+LONGEST_TYPE = 1000
+"""Characters of Content-Type and Content-Encoding together: what is read of them is remembered."""
 MAY_BE_EMPTY = "body_may_be_empty"
 """A route that has this among its options takes a request without a body as well."""
 
@@ -107,7 +109,7 @@ class ApiRequest(Request[None, ApiKey, State]):
         length = int(header(self.scope, b"content-length") or 0)
         if may_be_empty and not length and header(self.scope, b"transfer-encoding") is None:
             return b""
-        encoding = _readable(header(self.scope, b"content-type"), header(self.scope, b"content-encoding"))
+        encoding = coding_of(header(self.scope, b"content-type"), header(self.scope, b"content-encoding"))
         if length > limit:
             raise too_large(limit)
         gunzip = _Gunzip(limit) if encoding == "gzip" else None
@@ -151,9 +153,18 @@ def too_large(limit: int) -> TooLarge:
     return TooLarge(f"Request body exceeds maximum size of {limit / (1024 * 1024):g} MB")
 
 
+def coding_of(content_type: str | None, content_encoding: str | None) -> str:
+    """The content coding, when the body can be read. A body without a type is taken to be JSON.
+
+    Raises UnsupportedMedia.
+    """
+    if len(content_type or "") + len(content_encoding or "") > LONGEST_TYPE:
+        raise UnsupportedMedia("Content-Type and Content-Encoding are too long")
+    return _coding_of(content_type, content_encoding)
+
+
 @lru_cache(maxsize=64)
-def _readable(content_type: str | None, content_encoding: str | None) -> str:
-    """The content coding, when the body can be read. A body without a type is taken to be JSON."""
+def _coding_of(content_type: str | None, content_encoding: str | None) -> str:
     media_type, _, parameters = (content_type or "application/json").partition(";")
     media_type = media_type.strip().lower()
     if media_type != "application/json" and not (

@@ -31,6 +31,8 @@ _LEAST_RSA_BITS = 2048
 """RFC 8301 §3.2: what signers should use at the least; every key made here has it."""
 
 
+_MOST_NAMES = 50
+"""Of a list of header fields that is kept; each has less than 1,000 octets."""
 _SLICE = 128 * 1024
 """Octets of a body that are canonicalised in one call."""
 
@@ -185,10 +187,18 @@ def _single_spaces(data: bytes) -> bytes:
     return data
 
 
-@lru_cache(256)
 def _name_list(names: tuple[bytes, ...]) -> bytes:
-    """The names with colons, on lines of their own where they do not fit behind ``t=``. Kept: a request's messages have
-    the same fields."""
+    """The names with colons, on lines of their own where they do not fit behind ``t=``. Kept, unless they are many: a
+    request's messages have the same fields."""
+    return _kept_name_list(names) if len(names) <= _MOST_NAMES else _laid_out(names)
+
+
+@lru_cache(256)
+def _kept_name_list(names: tuple[bytes, ...]) -> bytes:
+    return _laid_out(names)
+
+
+def _laid_out(names: tuple[bytes, ...]) -> bytes:
     lines: list[bytes] = []
     line = b""
     room = LINE - len(" t=1700000000; h=")

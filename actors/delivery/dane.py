@@ -28,6 +28,8 @@ MIN_TTL_S = 5.0
 MAX_TTL_S = 3600.0
 NEGATIVE_TTL_S = 60.0
 FAILURE_TTL_S = 5.0
+MOST_BYTES = 16 * 1024 * 1024
+"""Of all records remembered. Most have 32; they may be whole certificates."""
 MAX_RECORDS = 20
 """TLSA records of one host that are looked at."""
 QUESTIONS_AT_ONCE = 200
@@ -55,6 +57,10 @@ class _Found(Struct, frozen=True):
     ttl_s: float
 
 
+def _weigh(found: TlsaLookup) -> int:
+    return sum(len(record.data) for record in found.records) if isinstance(found, SecureTlsa) else 0
+
+
 class TlsaLookups:
     """Made and closed in one running event loop. clock: seconds that never go back."""
 
@@ -69,7 +75,9 @@ class TlsaLookups:
         self._dns.lifetime = settings.timeout_s * settings.tries * max(1, len(self._dns.nameservers))
         self._gate = Gate(QUESTIONS_AT_ONCE)
         self._mx: Remembered[str, MxSecurity] = Remembered(entries, clock)
-        self._hosts: Remembered[tuple[str, int], TlsaLookup] = Remembered(entries, clock)
+        self._hosts: Remembered[tuple[str, int], TlsaLookup] = Remembered(
+            entries, clock, most_bytes=MOST_BYTES, weigh=_weigh
+        )
         self._asking: dict[object, asyncio.Task[Any]] = {}
 
     async def mx_security(self, domain: str) -> MxSecurity:

@@ -29,11 +29,19 @@ REFRESH_S = 86400.0
 FETCHES_AT_ONCE = 50
 
 
+MOST_BYTES = 16 * 1024 * 1024
+"""Of all policies kept. Most are of a few hundred; one may have 64 KB."""
+
+
 class _Kept(Struct):
     policy: StsPolicy
     id: str
     look_at: float
     refresh_at: float
+
+
+def _weigh(kept: _Kept) -> int:
+    return sum(map(len, kept.policy.mx))
 
 
 class StsPolicies:
@@ -52,7 +60,7 @@ class StsPolicies:
         self._servers = servers
         self._clock = clock
         self._failed = failed
-        self._kept: Remembered[str, _Kept] = Remembered(entries, clock)
+        self._kept: Remembered[str, _Kept] = Remembered(entries, clock, most_bytes=MOST_BYTES, weigh=_weigh)
         # Apart, so that the many domains without a policy do not drive out the few with one.
         self._without: Remembered[str, bool] = Remembered(entries, clock)
         self._looking: dict[str, asyncio.Task[StsPolicy | None]] = {}

@@ -9,11 +9,24 @@ V = TypeVar("V")
 
 
 class Remembered(Generic[K, V]):
-    """clock: seconds that never go back."""
+    """At most ``entries``, and ``most_bytes`` as ``weigh`` tells of each value: where others decide how large one is.
 
-    def __init__(self, entries: int, clock: Callable[[], float]) -> None:
+    clock: seconds that never go back.
+    """
+
+    def __init__(
+        self,
+        entries: int,
+        clock: Callable[[], float],
+        *,
+        most_bytes: int = 0,
+        weigh: Callable[[V], int] = lambda _: 0,
+    ) -> None:
         self._entries = entries
         self._clock = clock
+        self._most_bytes = most_bytes
+        self._weigh = weigh
+        self._bytes = 0
         self._values: OrderedDict[K, tuple[V, float]] = OrderedDict()
 
     def __len__(self) -> int:
@@ -25,16 +38,22 @@ class Remembered(Generic[K, V]):
             return None
         value, ends_at = found
         if self._clock() >= ends_at:
-            del self._values[key]
+            self.forget(key)
             return None
         self._values.move_to_end(key)
         return value
 
     def put(self, key: K, value: V, for_s: float) -> None:
+        self.forget(key)
         self._values[key] = (value, self._clock() + for_s)
-        self._values.move_to_end(key)
-        if len(self._values) > self._entries:
-            self._values.popitem(last=False)
+        self._bytes += self._weigh(value)
+        while len(self._values) > self._entries or (self._bytes > self._most_bytes and len(self._values) > 1):
+            self.forget(next(iter(self._values)))
 
     def forget(self, key: K) -> None:
-        self._values.pop(key, None)
+        if (found := self._values.pop(key, None)) is not None:
+            self._bytes -= self._weigh(found[0])
+
+    def clear(self) -> None:
+        self._values.clear()
+        self._bytes = 0

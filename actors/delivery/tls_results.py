@@ -17,6 +17,8 @@ log = logging.getLogger(__name__)
 
 MAX_RESULTS = 50_000
 """Different ones between two flushes; what comes on top is not counted."""
+MAX_POLICY_BYTES = 16 * 1024 * 1024
+"""Of the policies in them, which receiving domains write; likewise."""
 
 
 class ResultsJournal(Protocol):
@@ -32,6 +34,7 @@ class TlsResults:
         self._now = now
         self._keep = timedelta(days=keep_days)
         self._counts: dict[TlsResult, int] = {}
+        self._policy_bytes = 0
         self._forgot_on: date | None = None
 
     def count(
@@ -65,7 +68,7 @@ class TlsResults:
 
     async def flush(self, journal: ResultsJournal) -> None:
         """Adds the counts to the journal; what it cannot take now stays for the next time. Never raises for that."""
-        counts, self._counts = self._counts, {}
+        counts, self._counts, self._policy_bytes = self._counts, {}, 0
         try:
             if counts:
                 await journal.add_tls_results(counts)
@@ -82,8 +85,12 @@ class TlsResults:
             log.warning("counts dropped results=%d reason=%s", len(counts), error.reason)
 
     def _add(self, result: TlsResult, sessions: int) -> None:
-        if result in self._counts or len(self._counts) < MAX_RESULTS:
-            self._counts[result] = self._counts.get(result, 0) + sessions
+        if result not in self._counts:
+            if len(self._counts) >= MAX_RESULTS or self._policy_bytes + len(result.policy) > MAX_POLICY_BYTES:
+                return
+            self._policy_bytes += len(result.policy)
+            self._counts[result] = 0
+        self._counts[result] += sessions
 
     def _today(self) -> date:
         return self._now().astimezone(UTC).date()

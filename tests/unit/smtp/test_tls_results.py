@@ -103,3 +103,28 @@ def test_what_is_remembered_ends_and_is_bounded() -> None:
     assert (remembered.get("a"), remembered.get("c"), len(remembered)) == (None, 3, 1)
     remembered.forget("c")
     assert remembered.get("c") is None
+
+
+def test_what_is_remembered_is_bounded_by_what_it_holds() -> None:
+    remembered: Remembered[str, str] = Remembered(100, lambda: 0.0, most_bytes=10, weigh=len)
+    remembered.put("a", "aaaa", 10)
+    remembered.put("b", "bbbb", 10)
+    remembered.put("a", "aa", 10)  # once more counts once
+    remembered.put("c", "cccc", 10)
+    assert [remembered.get(key) for key in "abc"] == ["aa", "bbbb", "cccc"]
+    remembered.put("d", "d" * 7, 10)
+    assert [remembered.get(key) for key in "abcd"] == [None, None, None, "d" * 7]
+    remembered.put("e", "e" * 100, 10)
+    assert remembered.get("e") == "e" * 100  # the last stays whatever it weighs
+    assert len(remembered) == 1
+
+
+async def test_policies_that_strangers_write_have_room_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tls_results, "MAX_POLICY_BYTES", 25)
+    results, journal = TlsResults(Clock()), Journal()
+    for i in (0, 1, 2, 0):
+        results.count(f"{i}.test", PolicyType.STS, policy="ten octets")
+    assert [(x.domain, count) for x, count in results.counts().items()] == [("0.test", 2), ("1.test", 1)]
+    await results.flush(journal)
+    results.count("2.test", PolicyType.STS, policy="ten octets")
+    assert [x.domain for x in results.counts()] == ["2.test"]

@@ -1,0 +1,89 @@
+"""Every cache that lives as long as its process says how much it may hold, whatever strangers and tenants send.
+
+The table is the review: bytes at most, and what bounds them. A cache that is not in it fails this test.
+"""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import cluster
+
+ROOT = Path(cluster.__file__).parents[1]
+KINDS = {"OrderedDict", "Remembered", "ExpiringCache", "lru_cache", "cache", "cached"}
+MB = 1_000_000
+MOST_MB = 150
+
+BOUNDS: dict[str, tuple[float, str]] = {
+    "actors/compose/dkim.py:_kept_name_list": (26, "256 lists of 50 names of 1,000 octets, twice"),
+    "actors/compose/fields.py:a_labels": (1, "1,024 domains of 255 characters"),
+    "actors/compose/rsa.py:_load_lanes": (0.1, "one"),
+    "actors/delivery/composing.py:_signers": (36, "4,000 of 9 KB"),
+    "actors/delivery/connector.py:_in_vain": (10, "10,000 names and a few words each"),
+    "actors/delivery/contents.py:_compiled": (67, "MOST_BYTES as measured, both together"),
+    "actors/delivery/contents.py:_encoded": (17, "ENCODED_BYTES, part of MOST_BYTES"),
+    "actors/delivery/dane.py:_hosts": (25, "MOST_BYTES of records, 10,000 names"),
+    "actors/delivery/dane.py:_mx": (4, "10,000 names"),
+    "actors/delivery/mta_sts.py:_kept": (25, "MOST_BYTES of patterns, 10,000 names"),
+    "actors/delivery/mta_sts.py:_without": (4, "10,000 names"),
+    "actors/delivery/remembered.py:_values": (0, "as told by who has one"),
+    "actors/delivery/resolver.py:_cache": (150, "100,000 answers, each bounded by mx.bounded; 0.7 KB as measured"),
+    "actors/delivery/tls.py:_begun": (46, "1,000 sessions of up to 46 KB, or one for a DANE context"),
+    "actors/delivery/tls.py:_dane": (30, "500 contexts of 13 KB and a session"),
+    "actors/delivery/tls.py:client_context": (2, "one a level"),
+    "actors/delivery/tls_policies.py:_broken": (8, "10,000 pairs of names"),
+    "actors/delivery/tls_policies.py:_rehearsed": (8, "10,000 pairs of names"),
+    "actors/dispatch.py:_owners": (60, "100,000 destinations of some 500 bytes"),
+    "actors/placing.py:_ways": (130, "WAYS_BYTES of names, 100,000 ways of some 900 bytes"),
+    "api/addresses.py:a_labels": (4, "4,096 domains; addresses are at most 254 characters"),
+    "api/auth.py:_keys": (20, "10,000 keys of the installation's own"),
+    "api/body.py:_coding_of": (0.2, "64 of at most 1,000 characters"),
+    "api/build.py:tls": (0.1, "one"),
+    "api/mail_send.py:_batches": (4, "10,000 ids that exist"),
+    "api/mail_send.py:_verified": (6, "10,000 domains that are verified"),
+    "cluster/journal/arrays.py:_of_time": (0.1, "256 times"),
+    "cluster/policy/automation.py:_counts": (5, "500 tenants a site, moments up to a rule's threshold"),
+    "cluster/policy/bounce_rules.py:_candidates": (5, "4,096 codes"),
+    "cluster/policy/connections.py:_dead": (10, "20,000 addresses"),
+    "cluster/policy/fairness.py:_lanes": (0, "a queue: bounded by the window of its actor"),
+    "cluster/substitution.py:_kept_keys": (50, "64 sets of 1,000 characters, 0.7 KB for each at worst"),
+}
+
+
+def test_every_cache_has_its_bound() -> None:
+    assert set(found()) == BOUNDS.keys()
+
+
+@pytest.mark.parametrize("name", BOUNDS)
+def test_no_bound_is_too_large_for_a_process(name: str) -> None:
+    megabytes, reason = BOUNDS[name]
+    assert megabytes <= MOST_MB
+    assert reason
+
+
+def found() -> Iterator[str]:
+    for package in ("actors", "analytics", "api", "cluster"):
+        for path in sorted((ROOT / package).rglob("*.py")):
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                if (name := _cache(node)) is not None:
+                    yield f"{path.relative_to(ROOT)}:{name}"
+
+
+def _cache(node: ast.AST) -> str | None:
+    """The name of the cache that a statement makes."""
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+        return node.name if any(map(_is_kind, node.decorator_list)) else None
+    if isinstance(node, ast.Assign | ast.AnnAssign) and isinstance(node.value, ast.Call) and _is_kind(node.value):
+        target = node.target if isinstance(node, ast.AnnAssign) else node.targets[0]
+        return target.attr if isinstance(target, ast.Attribute) else ast.unparse(target)
+    return None
+
+
+def _is_kind(node: ast.expr) -> bool:
+    """``cache``, ``functools.cache``, ``lru_cache(64)``, ``lru_cache(64)(function)``."""
+    while isinstance(node, ast.Call):
+        node = node.func
+    name = node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
+    return name in KINDS
