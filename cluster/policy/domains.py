@@ -35,9 +35,13 @@ def _a_labels(name: str) -> str | None:
         return None
 
 
-@lru_cache(maxsize=1024)
 def u_labels(domain: str) -> str:
     """A domain in A-labels as people read it; as it is where it has no such form."""
+    return _u_labels(domain) if len(domain) <= LONGEST_DOMAIN else domain
+
+
+@lru_cache(maxsize=1024)
+def _u_labels(domain: str) -> str:
     try:
         return idna.decode(domain)
     except UnicodeError:

@@ -18,10 +18,10 @@ MOST_MB = 150
 
 BOUNDS: dict[str, tuple[float, str]] = {
     "actors/compose/dkim.py:_kept_name_list": (26, "256 lists of 50 names of 1,000 octets, twice"),
-    "actors/compose/fields.py:a_labels": (1, "1,024 domains of 255 characters"),
     "actors/compose/rsa.py:_load_lanes": (0.1, "one"),
     "actors/delivery/composing.py:_signers": (36, "4,000 of 9 KB"),
     "actors/delivery/connector.py:_in_vain": (10, "10,000 names and a few words each"),
+    "actors/delivery/connector.py:_takes_bdat": (20, "20,000 hosts and a fingerprint each"),
     "actors/delivery/contents.py:_compiled": (67, "MOST_BYTES as measured, both together"),
     "actors/delivery/contents.py:_encoded": (17, "ENCODED_BYTES, part of MOST_BYTES"),
     "actors/delivery/dane.py:_hosts": (25, "MOST_BYTES of records, 10,000 names"),
@@ -37,7 +37,6 @@ BOUNDS: dict[str, tuple[float, str]] = {
     "actors/delivery/tls_policies.py:_rehearsed": (8, "10,000 pairs of names"),
     "actors/dispatch.py:_owners": (60, "100,000 destinations of some 500 bytes"),
     "actors/placing.py:_ways": (130, "WAYS_BYTES of names, 100,000 ways of some 900 bytes"),
-    "api/addresses.py:a_labels": (4, "4,096 domains; addresses are at most 254 characters"),
     "api/auth.py:_keys": (20, "10,000 keys of the installation's own"),
     "api/body.py:_coding_of": (0.2, "64 of at most 1,000 characters"),
     "api/build.py:tls": (0.1, "one"),
@@ -48,6 +47,8 @@ BOUNDS: dict[str, tuple[float, str]] = {
     "cluster/policy/bounce_rules.py:_candidates": (5, "4,096 codes"),
     "cluster/policy/connections.py:_dead": (10, "20,000 addresses"),
     "cluster/policy/fairness.py:_lanes": (0, "a queue: bounded by the window of its actor"),
+    "cluster/policy/domains.py:_a_labels": (9, "4,096 pairs of names of 255 characters, four octets each at most"),
+    "cluster/policy/domains.py:_u_labels": (2, "1,024 such pairs"),
     "cluster/substitution.py:_kept_keys": (50, "64 sets of 1,000 characters, 0.7 KB for each at worst"),
 }
 
