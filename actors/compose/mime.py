@@ -9,10 +9,10 @@ Boundaries are derived from the content, so one request's bodies are equal where
 contain one is transfer_encoding.py's promise, not chance.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
-from functools import cached_property
 from hashlib import sha256
+from typing import Any, Generic, TypeVar
 
 from msgspec import Struct
 
@@ -40,6 +40,24 @@ _HARMLESS = 1024 * 1024
 """Octets that the texts of a message may become before they are held to the limits."""
 
 _Fields = list[tuple[bytes, bytes]]
+
+
+T = TypeVar("T")
+
+
+class _Once(Generic[T]):
+    """A property that is made when it is first asked for. Unlike functools.cached_property of Python 3.11, it has no
+    lock: that one would make a thread that composes a small message wait for one that composes a large one."""
+
+    def __init__(self, make: Callable[[Any], T]) -> None:
+        self._make = make
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, owner: Any, _kind: type) -> T:
+        made = owner.__dict__[self._name] = self._make(owner)
+        return made
 
 
 class Composed(Struct, frozen=True):
@@ -164,31 +182,31 @@ class Skeleton:
     # What messages share is encoded when the first of them needs it, so that a fault in it fails no message that
     # puts something of its own in its place.
 
-    @cached_property
+    @_Once
     def _shared_texts(self) -> list[Entity]:
         return [parts.text(part.type, part.value) for part in self._renderer.parts]
 
-    @cached_property
+    @_Once
     def _shared(self) -> Entity:
         return self._laid_out(self._renderer.parts)
 
-    @cached_property
+    @_Once
     def _shared_hash(self) -> bytes:
         return dkim.body_hash(self._shared.content)
 
-    @cached_property
+    @_Once
     def _from(self) -> tuple[bytes, bool]:
         return fields.addresses("From", (self._content.from_,))
 
-    @cached_property
+    @_Once
     def _reply_to(self) -> tuple[bytes, bool]:
         return fields.addresses("Reply-To", self._content.reply_to)
 
-    @cached_property
+    @_Once
     def _subject(self) -> bytes:
         return fields.subject(self._content.subject)
 
-    @cached_property
+    @_Once
     def _custom(self) -> _Fields:
         return _custom(self._content.headers)
 

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 from actors.delivery.composing import Composer, Made, Order
 from actors.delivery.job import Hop, Job, NoRoute, Report
+from actors.delivery.large import LargeMessages
 from actors.delivery.outcomes import Committer, dropped, utc_now
 from actors.delivery.site import Site
 from actors.delivery.sites import Sites, Taken
@@ -69,6 +70,7 @@ class Claims:
         self._claiming: dict[Key, Waiting | None] = {}
         """What is being claimed, and what was offered of it meanwhile."""
         self._doubtful: set[Key] = set()
+        self.large = LargeMessages(composer.compose_large, self._hand_over)
 
     def offered_again(self, waiting: Waiting) -> None:
         """A delivery that is held was offered once more. The claim that is under way may miss it: whoever offers has
@@ -79,7 +81,9 @@ class Claims:
 
     def let_go(self, deliveries: Iterable[Waiting | Claimed]) -> None:
         """These are held no more."""
+        deliveries = list(deliveries)
         self.held.difference_update(map(key_of, deliveries))
+        self.large.ended(deliveries)
 
     async def run(self) -> None:
         """Claim for ever."""
@@ -122,9 +126,15 @@ class Claims:
             for one in taken:
                 self._forget(one)
             raise
-        waiting = iter(taken)
-        async for made in self._composer.compose(orders):
-            self._hand_over(next(waiting), made)
+        small = []
+        for one, order in zip(taken, orders, strict=True):
+            if order is not None and order.is_large:
+                self.large.add(one, order)
+            else:
+                small.append((one, order))
+        waiting = iter(small)
+        async for made in self._composer.compose([order for _, order in small]):
+            self._hand_over(next(waiting)[0], made)
 
     async def _claimed(self, wanted: Sequence[Waiting]) -> tuple[dict[Key, Claimed], list[Waiting]]:
         """What the journal gives us of these, and what it does not, but was offered meanwhile. Raises Unavailable."""
@@ -179,7 +189,9 @@ class Claims:
             self._doubtful.difference_update(doubtful)
             self.held.difference_update(doubtful)
 
-    async def give_back(self, jobs: Sequence[Job]) -> None:
+    async def give_back(self, jobs: Sequence[Job | Order]) -> None:
         """Give back what was claimed and not begun. Raises Unavailable; it is tried again with the next heartbeat."""
-        self._doubtful.update(key_of(delivery) for job in jobs for delivery in job.deliveries)
+        for job in jobs:
+            self._doubtful.update(map(key_of, job.deliveries))
+            self.large.ended(job.deliveries)
         await self.give_back_doubtful()

@@ -1,7 +1,8 @@
 """From claimed deliveries to jobs: shared contents, signing keys, and composing.
 
-Owns the cache of signers; contents.py has that of contents. Composing is pure (actors/compose) and done in the event
-loop, some messages at a time: there is a delivery actor for each core, and threads would only take turns with it.
+Owns the cache of signers; contents.py has that of contents. Composing is pure (actors/compose). Messages of usual size
+are composed in the event loop, some at a time: there is a delivery actor for each core, and threads would only take
+turns with it. Large ones would make the loop wait: they are composed in a thread (large.py).
 """
 
 import asyncio
@@ -18,7 +19,7 @@ from actors.compose.dkim import Signer, load_private_key
 from actors.compose.fields import NotComposable, address
 from actors.compose.message import Draft, Wire, draft_message, finish
 from actors.compose.mime import Skeleton
-from actors.delivery.contents import Compiled, Contents
+from actors.delivery.contents import LARGE_BYTES, Compiled, Contents
 from actors.delivery.envelope import Envelope
 from actors.delivery.job import Job
 from actors.delivery.marker import Marker
@@ -56,6 +57,8 @@ class Order(Struct, frozen=True):
     domain: str
     """Of the author (RFC 5322 From), in the one spelling."""
     signer: Signer | None
+    is_large: bool = False
+    """Composing it may take longer than the event loop can wait for."""
 
 
 class Composer:
@@ -105,8 +108,17 @@ class Composer:
             personal = decode_personal(group[0].personal)
             domain = domain_of((personal.from_ or content.content.from_).email)
             signer = await self._signer(group[0].tenant_id, domain)
-            orders.append(Order(tuple(group), content, personal, domain, signer))
+            is_large = self._is_large(content, group[0], personal)
+            orders.append(Order(tuple(group), content, personal, domain, signer, is_large))
         return orders
+
+    def _is_large(self, compiled: Compiled, first: Claimed, personal: Personal) -> bool:
+        size = compiled.size + len(first.personal)
+        if size <= LARGE_BYTES and personal.substitutions and isinstance(compiled.skeleton, Skeleton):
+            slot = self._marker.name(first)
+            size += compiled.skeleton.growth(personal, len(first.personal))
+            self._marker.done(slot)
+        return size > LARGE_BYTES
 
     async def compose(self, orders: Sequence[Order | None]) -> AsyncIterator[Made]:
         """The jobs of each order, in their order, as soon as they are made; none for None."""
@@ -115,6 +127,13 @@ class Composer:
                 yield made
             await asyncio.sleep(0)
         self._at_hand.used({order.deliveries[0].request_id for order in orders if order})
+
+    async def compose_large(self, order: Order) -> Made:
+        """The job of a large message, made in a thread: what it calls in C is done in small pieces, between which the
+        event loop has its turns."""
+        [made] = await asyncio.to_thread(self._compose_all, [order], datetime.now(UTC))
+        self._at_hand.used({order.deliveries[0].request_id})
+        return made
 
     def _compose_all(self, orders: Sequence[Order | None], now: datetime) -> list[Made]:
         drafts = [self._draft(order, now) if order else None for order in orders]
@@ -133,13 +152,21 @@ class Composer:
         return made
 
     def _draft(self, order: Order, now: datetime) -> Draft | NotComposable:
-        skeleton = order.compiled.skeleton
+        skeleton = self._skeleton(order)
         if isinstance(skeleton, NotComposable):
             return skeleton
         slot = self._marker.name(order.deliveries[0])
         draft = _draft(order, skeleton, now)
         self._marker.done(slot)
         return draft
+
+    def _skeleton(self, order: Order) -> Skeleton | NotComposable:
+        if order.compiled.is_ready:
+            return order.compiled.skeleton
+        slot = self._marker.name_content(order.deliveries[0])
+        skeleton = order.compiled.skeleton
+        self._marker.done(slot)
+        return skeleton
 
     async def _contents(self, groups: Sequence[Sequence[Claimed]]) -> dict[str, Compiled]:
         """The contents of the groups' requests."""

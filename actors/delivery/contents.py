@@ -27,6 +27,9 @@ MOST_BYTES = 64 * 1024 * 1024
 request has a bound."""
 ENCODED_BYTES = MOST_BYTES // 4
 """Of the encoded ones: a flood of requests of one message drives out no compiled one."""
+LARGE_BYTES = 256 * 1024
+"""Of a message, as far as can be told before it is made: more is composed in a thread (large.py). This much takes some
+milliseconds."""
 ENTRY_BYTES = 600
 """What an entry takes beside its bytes: keys, links and headers of objects."""
 MEASURED_EVERY = 16
@@ -37,11 +40,39 @@ MEASURED_OBJECTS = 100_000
 _NOT_OURS = (type, ModuleType, FunctionType)
 
 
-class Compiled(Struct, frozen=True):
-    """A request's content, ready to be filled in, or why nothing can be made of it."""
+class Compiled:
+    """A request's content, and its skeleton: ready to be filled in, or why nothing can be made of it. A large one is
+    made ready by whoever asks for it first, a thread that composes its messages."""
 
-    content: Content
-    skeleton: Skeleton | NotComposable
+    __slots__ = ("_files", "_limits", "_skeleton", "content", "size")
+
+    def __init__(self, content: Content, files: Mapping[bytes, bytes], limits: MessageSettings, size: int) -> None:
+        """``files``: by their sha256. ``size``: bytes of the encoded content and of its files."""
+        self.content = content
+        self.size = size
+        self._files = files
+        self._limits = limits
+        self._skeleton: Skeleton | NotComposable | None = None
+        if not self.is_large:
+            self._skeleton = _compile(content, files, limits)
+
+    @property
+    def is_large(self) -> bool:
+        """Whether compiling it takes longer than the event loop can wait for."""
+        return self.size > LARGE_BYTES
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether there is a skeleton already."""
+        return self._skeleton is not None
+
+    @property
+    def skeleton(self) -> Skeleton | NotComposable:
+        """Made when it is first asked for, if it is large."""
+        if self._skeleton is None:
+            self._skeleton = _compile(self.content, self._files, self._limits)
+            self._files = {}  # it has them encoded
+        return self._skeleton
 
 
 class _Encoded(Struct, frozen=True):
@@ -99,9 +130,9 @@ class Contents:
     def add(self, request_id: str, data: bytes, files: Mapping[bytes, bytes], *, is_shared: bool) -> Compiled:
         """Compile, and keep. ``is_shared``: more than one message is known to ask for it."""
         content = decode_content(data)
-        compiled = Compiled(content, _compile(content, files, self._limits))
-        self._forget(request_id)
         encoded = _Encoded(data, files)
+        compiled = Compiled(content, files, self._limits, encoded.size)
+        self._forget(request_id)
         if is_shared:
             self._compiled[request_id] = _Kept(compiled, encoded.size)
             self._compiled_bytes += encoded.size

@@ -159,6 +159,7 @@ class Deliverer:
         self._tasks.spawn("refill", self._refill.run())
         for _ in range(CLAIMERS):
             self._tasks.spawn("claiming", self._claims.run())
+        self._tasks.spawn("large messages", self._claims.large.run())
 
     async def offer(self, batch: bytes, contents: Mapping[str, Shared]) -> OfferAnswer:
         """Take deliveries to wait for their turn; what finds no room is refused. Offering one twice is harmless."""
@@ -227,6 +228,7 @@ class Deliverer:
         self._stopping = True
         try:
             async with asyncio.timeout(DRAIN_S):
+                await self._claims.give_back(self._claims.large.take_back())
                 for site in self._sites:
                     # What no transaction has begun for is not worth waiting for.
                     await self._claims.give_back(site.pool.take_back())
