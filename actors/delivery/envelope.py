@@ -6,7 +6,7 @@ order or how many at a time they are sent: ``smtp`` does.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from enum import StrEnum
 
 from msgspec import Struct
@@ -17,6 +17,8 @@ _ADDRESS = re.compile(
 )
 
 _SIZE = re.compile(r"[0-9]{1,20}")
+_PIECE = 256 * 1024
+"""Octets of a message that are looked at in one call."""
 _XCHARS = re.compile(r"[!-*,-<>-~]*")
 """What stands for itself in xtext."""
 
@@ -73,16 +75,34 @@ def is_too_large(data: bytes, capabilities: Mapping[str, str]) -> bool:
 
 def check_lines(data: bytes) -> None:
     """A bare CR or LF may end a line, or the message, for one host and not for the next (CVE-2023-51764)."""
-    ends = data.count(b"\r\n")
-    if data.count(b"\n") != ends or data.count(b"\r") != ends or not data.endswith(b"\r\n"):
-        raise ValueError("every line of a message must end in CRLF")
+    for lines in _whole_lines(data):
+        ends = lines.count(b"\r\n")
+        if lines.count(b"\n") != ends or lines.count(b"\r") != ends or not lines.endswith(b"\r\n"):
+            raise ValueError("every line of a message must end in CRLF")
 
 
 def dot_stuffed(data: bytes) -> bytes:
     """RFC 5321 §4.5.2. Copies only when there is something to stuff."""
-    if b"\r\n." in data:
-        data = data.replace(b"\r\n.", b"\r\n..")
-    return b"." + data if data.startswith(b".") else data
+    if b"\r\n." not in data:
+        return b"." + data if data.startswith(b".") else data
+    stuffed = []
+    for lines in _whole_lines(data):
+        stuffed.append(b"." if lines.startswith(b".") else b"")
+        stuffed.append(lines.replace(b"\r\n.", b"\r\n.."))
+    return b"".join(stuffed)
+
+
+def _whole_lines(data: bytes) -> Iterator[bytes]:
+    """A message some lines at a time: a call for all of a large one would hold the interpreter for long."""
+    begin = 0
+    while len(data) - begin > _PIECE:
+        end = data.find(b"\r\n", begin + _PIECE) + 2
+        if end < 2:
+            break
+        yield data[begin:end]
+        begin = end
+    if begin < len(data) or not data:
+        yield data[begin:] if begin else data
 
 
 def _path(address: str) -> bytes:

@@ -9,7 +9,7 @@ import asyncio
 import ssl
 import time
 from collections.abc import Callable
-from typing import Self
+from typing import Self, TypeVar
 
 from actors.delivery.connection import TIMED_OUT, ConnectionLost, Wire
 from actors.delivery.envelope import Envelope, Unsendable, check_lines, dot_stuffed, is_too_large, transaction_commands
@@ -24,6 +24,8 @@ from cluster.settings import SmtpSettings
 # A body up to this size is joined with its commands, so that they leave in one write (and TLS record, and segment);
 # copying this much costs less than a second write.
 _JOINED_BYTES = 64 * 1024
+# Looking through more takes longer than the event loop should wait.
+_LARGE_BYTES = 1024 * 1024
 
 # RFC 5321 §4.1.1.10 asks to wait for the answer to QUIT; nothing depends on it.
 _QUIT_WAIT_S = 5.0
@@ -31,6 +33,9 @@ _QUIT_WAIT_S = 5.0
 # RFC 5321 §4.2.4: command or parameter not recognised, not implemented, out of sequence. From BDAT, after an accepted
 # recipient, they mean that the peer announces CHUNKING and does not have it.
 _NOT_IMPLEMENTED = frozenset((500, 501, 502, 503, 504))
+
+
+T = TypeVar("T")
 
 
 class SmtpConnection:
@@ -136,7 +141,7 @@ class SmtpConnection:
         Raises ConnectionLost, after which the connection is done with; ValueError for addresses or data that cannot
         be written safely. When it is cancelled, the connection is closed: its state is not known.
         """
-        check_lines(data)
+        await _in_turn(check_lines, data)
         commands = transaction_commands(envelope, data, self.capabilities)
         if isinstance(commands, Unsendable):
             return unsent(commands)
@@ -385,3 +390,8 @@ class SmtpConnection:
             self._give_up_bdat()
         elif lost.reason == TIMED_OUT and self._wire.received and lost.stage is not Stage.END_OF_DATA:
             self.in_vain |= {"PIPELINING"}
+
+
+async def _in_turn(work: Callable[[bytes], T], data: bytes) -> T:
+    """``work`` on a message: on a large one in a thread, where it leaves the event loop its turns."""
+    return work(data) if len(data) <= _LARGE_BYTES else await asyncio.to_thread(work, data)

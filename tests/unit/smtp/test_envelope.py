@@ -1,5 +1,10 @@
-import pytest
+import re
 
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from actors.delivery import envelope as writing
 from actors.delivery.envelope import Envelope, Unsendable, check_lines, dot_stuffed, transaction_commands
 
 ALL = {"SIZE": "1000", "8BITMIME": "", "SMTPUTF8": ""}
@@ -123,3 +128,21 @@ def test_a_message_without_a_name_of_its_own_asks_for_no_notification() -> None:
         b"MAIL FROM:<a@x.org>\r\n",
         b"RCPT TO:<b@x.org>\r\n",
     ]
+
+
+PIECES = [b"a", b".", b"\r\n", b"\n", b"\r", b"b.c\r\n", b"\r\n."]
+
+
+@given(st.lists(st.sampled_from(PIECES), max_size=40), st.integers(1, 9))
+def test_large_messages_are_looked_through_piece_by_piece(pieces: list[bytes], size: int) -> None:
+    data = b"".join(pieces)
+    meant = re.sub(rb"(\A|\r\n)\.", rb"\1..", data)
+    is_sound = data.endswith(b"\r\n") and not re.search(rb"(?<!\r)\n|\r(?!\n)", data)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(writing, "_PIECE", size)
+        assert dot_stuffed(data) == meant
+        if is_sound:
+            check_lines(data)
+        else:
+            with pytest.raises(ValueError):
+                check_lines(data)
