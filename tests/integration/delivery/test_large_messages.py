@@ -1,0 +1,65 @@
+"""Large messages: what asks for too much fails, what is merely large arrives, and small ones wait for neither."""
+
+import asyncio
+
+from actors.delivery.contents import LARGE_BYTES
+from cluster.journal.records import Address, Content, Part, Personal, encode
+from cluster.journal.store import Journal
+from cluster.policy.lifecycle import Status
+from tests.integration.delivery.world import a_world
+from tests.integration.journal.builders import a_message
+
+
+def asking(email: str, **values: str) -> Personal:
+    return Personal(to=(Address(email),), substitutions=values)
+
+
+def saying(text: str) -> bytes:
+    return encode(Content(from_=Address("hello@mail.example.com"), parts=(Part("text/plain", text),)))
+
+
+async def test_a_message_that_would_be_too_large_fails_and_others_live(journal: Journal) -> None:
+    """Of an older version's making: 40 KB that ask for 300 MB."""
+    async with a_world(journal) as world:
+        world.zone("example.com", "127.0.0.1")
+        evil = a_message("ada@example.com", personal=asking("ada@example.com", a="b" * 9_990))
+        good = a_message("bob@example.com", personal=asking("bob@example.com", a="b"))
+        await world.accept(evil, good, content=saying("a" * 30_000))
+        assert (await world.finished(good)).status is Status.DELIVERED
+        row = await world.finished(evil)
+        assert row.status is Status.FAILED
+        assert row.error_message is not None
+        assert row.error_message.startswith("cannot be composed: a text has 299700000 bytes, more than")
+        assert not world.crashes
+
+
+async def test_large_messages_arrive_and_small_ones_do_not_wait_for_them(journal: Journal) -> None:
+    async with a_world(journal) as world:
+        world.zone("example.com", "127.0.0.1")
+        composed: list[int] = []
+        may_compose = asyncio.Event()
+        compose = world.deliverer._composer.compose_large
+
+        async def when_told(order):  # type: ignore[no-untyped-def]
+            await may_compose.wait()
+            made = await compose(order)
+            composed.append(len(made))
+            return made
+
+        world.deliverer._claims.large._compose = when_told
+        large = [
+            a_message(f"u{number}@example.com", personal=asking(f"u{number}@example.com", key="é" * 4_900))
+            for number in range(3)
+        ]
+        await world.accept(*large, content=saying("line of text: key\n" * 200))
+        small = a_message("bob@example.com")
+        await world.accept(small)
+        assert (await world.finished(small)).status is Status.DELIVERED
+        assert not composed
+        may_compose.set()
+        for message in large:
+            assert (await world.finished(message)).status is Status.DELIVERED
+        sizes = sorted(len(envelope.content) for envelope in world.taken)
+        assert len(sizes) == 4
+        assert sizes[0] < LARGE_BYTES < sizes[1]
+        assert not world.deliverer._claims.large._held
