@@ -6,7 +6,8 @@ control and the time limits of RFC 5321 §4.5.3.2. Knows the stages of a transac
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 from actors.delivery.reply import MalformedReply, Reply, ReplyParser
 from actors.delivery.tracing import Observe
@@ -20,6 +21,10 @@ TIMED_OUT = "timed out"
 
 # Handed to the transport at a time, so that a slow reader holds back the rest of a large body and not a copy of it.
 _BLOCK_BYTES = 64 * 1024
+# Looking through more takes longer than the event loop should wait.
+_LARGE_BYTES = 1024 * 1024
+
+T = TypeVar("T")
 
 
 class SmtpFailure(Exception):
@@ -284,3 +289,8 @@ class Wire(asyncio.Protocol):
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_exception(self.failure)
         self.transport.abort()
+
+
+async def in_turn(work: Callable[[bytes], T], data: bytes) -> T:
+    """``work`` on a message: on a large one in a thread, where it leaves the event loop its turns."""
+    return work(data) if len(data) <= _LARGE_BYTES else await asyncio.to_thread(work, data)

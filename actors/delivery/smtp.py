@@ -9,9 +9,9 @@ import asyncio
 import ssl
 import time
 from collections.abc import Callable
-from typing import Self, TypeVar
+from typing import Self
 
-from actors.delivery.connection import TIMED_OUT, ConnectionLost, Wire
+from actors.delivery.connection import TIMED_OUT, ConnectionLost, Wire, in_turn
 from actors.delivery.envelope import Envelope, Unsendable, check_lines, dot_stuffed, is_too_large, transaction_commands
 from actors.delivery.handshake import CheckTls, Peer, Session, open_session
 from actors.delivery.reply import Reply
@@ -24,8 +24,6 @@ from cluster.settings import SmtpSettings
 # A body up to this size is joined with its commands, so that they leave in one write (and TLS record, and segment);
 # copying this much costs less than a second write.
 _JOINED_BYTES = 64 * 1024
-# Looking through more takes longer than the event loop should wait.
-_LARGE_BYTES = 1024 * 1024
 
 # RFC 5321 §4.1.1.10 asks to wait for the answer to QUIT; nothing depends on it.
 _QUIT_WAIT_S = 5.0
@@ -33,9 +31,6 @@ _QUIT_WAIT_S = 5.0
 # RFC 5321 §4.2.4: command or parameter not recognised, not implemented, out of sequence. From BDAT, after an accepted
 # recipient, they mean that the peer announces CHUNKING and does not have it.
 _NOT_IMPLEMENTED = frozenset((500, 501, 502, 503, 504))
-
-
-T = TypeVar("T")
 
 
 class SmtpConnection:
@@ -141,7 +136,7 @@ class SmtpConnection:
         Raises ConnectionLost, after which the connection is done with; ValueError for addresses or data that cannot
         be written safely. When it is cancelled, the connection is closed: its state is not known.
         """
-        await _in_turn(check_lines, data)
+        await in_turn(check_lines, data)
         commands = transaction_commands(envelope, data, self.capabilities)
         if isinstance(commands, Unsendable):
             return unsent(commands)
@@ -333,7 +328,7 @@ class SmtpConnection:
             wire.write(b".\r\n")
             await wire.replies()
         else:
-            await self._write_lines(dot_stuffed(data))
+            await self._write_lines(await in_turn(dot_stuffed, data))
             final = (await wire.replies())[0]
             if final.positive:
                 self._check_end_was_written()
@@ -390,8 +385,3 @@ class SmtpConnection:
             self._give_up_bdat()
         elif lost.reason == TIMED_OUT and self._wire.received and lost.stage is not Stage.END_OF_DATA:
             self.in_vain |= {"PIPELINING"}
-
-
-async def _in_turn(work: Callable[[bytes], T], data: bytes) -> T:
-    """``work`` on a message: on a large one in a thread, where it leaves the event loop its turns."""
-    return work(data) if len(data) <= _LARGE_BYTES else await asyncio.to_thread(work, data)
