@@ -32,6 +32,8 @@ PREPARED_WITHIN_S = 0.1
 name, who waits for it."""
 OWNERS_KEPT = 100_000
 OFFER_BATCH = 1000
+OFFER_TURN = 100
+"""Of a batch, at a tenant's turn."""
 PENDING_AT_MOST = 50_000
 """Deliveries of one API process that wait to be offered, some 200 bytes each."""
 FULL_S = 0.25
@@ -206,7 +208,9 @@ class DirectOffers:
         self._share = share
         self._window = window
         self._lull_s = lull_s
-        self._pending: deque[Waiting] = deque()
+        self._pending: OrderedDict[str, deque[Waiting]] = OrderedDict()
+        """By tenant, whose turn comes first."""
+        self._pending_in_all = 0
         self._contents: dict[str, bytes] = {}
         self._kept: deque[Shared] = deque()
         self._kept_bytes = 0
@@ -217,19 +221,30 @@ class DirectOffers:
         """Take what was committed. Never blocks, never fails."""
         now = datetime.now(UTC)
         for request in requests:
-            room = self._window - len(self._pending)
-            due = [
-                Waiting(message.id, number, request.tenant_id, recipient.domain, request.pool)
-                for message in request.messages
-                if not message.sandbox and (message.send_at is None or message.send_at <= now)
-                for number, recipient in enumerate(message.recipients)
-            ][: max(room, 0)]
-            if due:
-                self._pending.extend(due)
-                if len(request.content) + sum(map(len, request.attachments.values())) >= SHARED_FROM_BYTES:
-                    self._contents[request.id] = encode_shared(request.content, request.attachments)
-        if self._pending:
+            if not self.add(request.due(now)):
+                continue
+            if len(request.content) + sum(map(len, request.attachments.values())) >= SHARED_FROM_BYTES:
+                self._contents[request.id] = encode_shared(request.content, request.attachments)
+
+    def add(self, due: Sequence[Waiting]) -> int:
+        """Take deliveries of one tenant that are due, as many as there is room for; returns how many."""
+        due = due[: max(self._window - self._pending_in_all, 0)]
+        if due:
+            self._pending.setdefault(due[0].tenant_id, deque()).extend(due)
+            self._pending_in_all += len(due)
             self._something.set()
+        return len(due)
+
+    def _next_batch(self) -> list[Waiting]:
+        """Some of what is pending, tenants in turn."""
+        batch: list[Waiting] = []
+        while self._pending and len(batch) < OFFER_BATCH:
+            tenant_id, own = self._pending.popitem(last=False)
+            batch += [own.popleft() for _ in range(min(OFFER_TURN, OFFER_BATCH - len(batch), len(own)))]
+            if own:
+                self._pending[tenant_id] = own
+        self._pending_in_all -= len(batch)
+        return batch
 
     async def run(self) -> None:
         """Offer for ever."""
@@ -244,8 +259,7 @@ class DirectOffers:
                     contents[request_id] = shared
             self._contents = {}
             while self._pending:
-                batch = [self._pending.popleft() for _ in range(min(OFFER_BATCH, len(self._pending)))]
-                await self._offer(batch, contents)
+                await self._offer(self._next_batch(), contents)
 
     async def _offer(self, batch: Sequence[Waiting], contents: Mapping[str, Shared]) -> None:
         """What finds no room is parked at once: the scheduler, who would do that, looks at it only after the grace."""

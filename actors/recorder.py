@@ -36,6 +36,9 @@ log = logging.getLogger(__name__)
 
 CONSUMER = "recorder"
 STOP_PATIENCE_S = 5.0
+MOST_INSERTED = 15_000
+"""Events inserted at once, and those of one row more: some 2 KB of memory each, on their way through Python and
+ClickHouse."""
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -47,7 +50,7 @@ class Bounds(Struct, frozen=True, kw_only=True):
     page_rows: int = 2000
     """Rows of the log read and inserted at once, at most."""
     page_bytes: int = 2 * 1024**2
-    """No more rows are read once they are this much: some 6,000 events, or 13,000 that only say "processed". On their
+    """No more rows are read once they are this much: some 6,000 events, or 20,000 that only say "processed". On their
     way through Python and ClickHouse they take some 30 times as much memory."""
     insert_interval_s: float = 0.5
     """While events keep coming, they are inserted this often. Each insert makes a part that must be merged: with the
@@ -225,11 +228,21 @@ class Recorder:
         """Insert the events of these rows; rows that cannot be inserted are put aside."""
         assert self._client is not None
         events: list[Event] = []
-        for row in rows:
+        for number, row in enumerate(rows, 1):
             try:
                 events += decode_batch(row.events)
             except (msgspec.DecodeError, ValueError, RecursionError) as error:
                 self._put_aside(row, error)
+            if len(events) >= MOST_INSERTED and number < len(rows):
+                # Rows that say much in few bytes.
+                self._insert(rows[:number], events)
+                self._store(rows[number:])
+                return
+        self._insert(rows, events)
+
+    def _insert(self, rows: list[LogRow], events: list[Event]) -> None:
+        """Insert the ``events`` of these rows."""
+        assert self._client is not None
         try:
             self._client.insert(columns(events))
         except (Rejected, ValueError, OverflowError) as error:

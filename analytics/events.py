@@ -72,10 +72,40 @@ class Dropped(_Event, frozen=True, kw_only=True, tag="dropped"):
     reason: str
 
 
+class ProcessedTogether(Struct, frozen=True, kw_only=True, tag_field="event", tag="processed_together", gc=False):
+    """The log's form of what a request's recipients have in common: one ``Processed`` for each of them."""
+
+    at: float
+    tenant_id: str
+    batch_id: str | None
+    categories: tuple[str, ...]
+    ids: list[str]
+    message_ids: list[str]
+    recipients: list[str]
+
+    def events(self) -> list[Processed]:
+        """Raises ValueError when the lists are not of one length."""
+        return [
+            Processed(
+                id=id,
+                at=self.at,
+                tenant_id=self.tenant_id,
+                message_id=message_id,
+                recipient=recipient,
+                batch_id=self.batch_id,
+                categories=self.categories,
+            )
+            for id, message_id, recipient in zip(self.ids, self.message_ids, self.recipients, strict=True)
+        ]
+
+
+MOST_TOGETHER = 1000
+"""Recipients in one row of the log; consumers read row by row."""
+
 Event = Processed | Deferred | Delivered | Bounced | Dropped
 
 _encoder = msgspec.msgpack.Encoder()
-_decoder = msgspec.msgpack.Decoder(list[Event])
+_decoder = msgspec.msgpack.Decoder(list[Event | ProcessedTogether])
 
 
 def encode_batch(events: list[Event]) -> bytes:
@@ -83,9 +113,20 @@ def encode_batch(events: list[Event]) -> bytes:
     return _encoder.encode(events)
 
 
+def encode_together(events: ProcessedTogether) -> bytes:
+    """One row of the event log."""
+    return _encoder.encode([events])
+
+
 def decode_batch(data: bytes) -> list[Event]:
-    """The events of one row of the log. Raises msgspec.DecodeError or UnicodeDecodeError when it is not one."""
-    return _decoder.decode(data)
+    """The events of one row of the log. Raises msgspec.DecodeError or ValueError when it is not one."""
+    events: list[Event] = []
+    for found in _decoder.decode(data):
+        if type(found) is ProcessedTogether:
+            events += found.events()
+        else:
+            events.append(found)  # type: ignore[arg-type]  # mypy does not narrow by type()
+    return events
 
 
 def name_of(event: Event) -> str:

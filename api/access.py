@@ -5,12 +5,15 @@ A route without an entry cannot be served: the application does not start.
 
 from collections.abc import Mapping
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
-from litestar.handlers import HTTPRouteHandler
 from msgspec import Struct, field
 
-from api.errors import Forbidden
+from api.refusals import Forbidden
 from cluster.journal.records import ApiKey
+
+if TYPE_CHECKING:  # a worker that checks requests need not load the web framework
+    from litestar.handlers import HTTPRouteHandler
 
 SANDBOX_REFUSED = "A sandbox key may not do this: it would change live mail"
 
@@ -113,7 +116,7 @@ ROUTES: Mapping[str, Access] = {
 }
 
 
-def route_name(handler: HTTPRouteHandler) -> str:
+def route_name(handler: "HTTPRouteHandler") -> str:
     """A route as the table names it."""
     (path,) = handler.paths
     method = "GET" if "GET" in handler.http_methods else next(iter(handler.http_methods))

@@ -16,10 +16,12 @@ from api.domains import Domains
 from api.errors import answer
 from api.health import HealthChecks, Readiness
 from api.intake import Intake
+from api.large.requests import Large
 from api.mail_send import MailSending
 from api.message_actions import MessageActions
 from api.messages import Messages, Timeline
 from api.scheduled_sends import ScheduledSends
+from api.sending import Sending
 from cluster.journal.store import Journal
 from cluster.settings import DEFAULT_LIMITS, HttpSettings, MessageSettings
 
@@ -28,12 +30,16 @@ DESCRIPTION = (
     "Every answer from 400 up has `errors` and `detail`; times are ISO-8601, UTC."
 )
 
+COMMAND_BYTES = 1024 * 1024
+"""A body at most, of all routes but the one that takes mail: some milliseconds of decoding."""
+
 
 def create_app(
     settings: HttpSettings,
     *,
     journal: Journal,
     intake: Intake,
+    large: Large,
     timeline: Timeline,
     readiness: Readiness,
     lifetime_s: float,
@@ -46,8 +52,9 @@ def create_app(
     ``admin`` is what operators may do, where there is a cluster to operate. ``now`` is a monotonic clock, for what is
     remembered of keys."""
     authenticator = Authenticator(journal.key_by_hash, now) if now else Authenticator(journal.key_by_hash)
+    sending = Sending(journal, intake.commit, lifetime_s=lifetime_s, limits=limits)
     handlers = [
-        *MailSending(authenticator, journal, intake, limits).handlers(),
+        *MailSending(authenticator, sending, intake, large, settings.max_body_bytes).handlers(),
         *Batches(journal).handlers(),
         *ScheduledSends(journal).handlers(),
         *Messages(journal, timeline, limits).handlers(),
@@ -60,10 +67,10 @@ def create_app(
     return Litestar(
         authenticator.protect(handlers),
         request_class=ApiRequest,
-        request_max_body_size=settings.max_body_bytes,
+        request_max_body_size=min(settings.max_body_bytes, COMMAND_BYTES),
         exception_handlers={Exception: answer},
         on_startup=[intake.start],
-        on_shutdown=[intake.stop],
+        on_shutdown=[large.stop, intake.stop],
         openapi_config=_openapi(),
         state=State({"body_budget": BodyBudget()}),
         # Logging is the process's: Litestar would replace its handlers.

@@ -17,8 +17,9 @@ from msgspec import Struct
 
 from api.access import ROUTES, Access, Caller, route_name
 from api.body import ApiRequest, header
-from api.errors import Unauthenticated, answers
+from api.errors import answers
 from api.expiring import ExpiringCache
+from api.refusals import Unauthenticated
 from cluster.journal.records import ApiKey
 from cluster.keys import is_key, key_hash
 

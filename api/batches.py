@@ -9,7 +9,8 @@ from msgspec import Struct
 
 from analytics.dropping import tell_cancelled
 from api.body import ApiRequest
-from api.errors import NotFound, answers
+from api.errors import answers
+from api.refusals import NotFound
 from cluster.ids import is_id
 from cluster.journal.records import BatchCounts
 from cluster.journal.store import Journal

@@ -6,7 +6,6 @@ becomes of the connection is unread.py's. RFC 9110 §8.4 (gzip), §15.5.14 (413)
 
 import asyncio
 import re
-import zlib
 from collections.abc import Generator
 from functools import lru_cache
 from typing import Any, TypeVar
@@ -18,8 +17,11 @@ from litestar.dto import AbstractDTO, DTOFieldDefinition
 from litestar.openapi.spec import Reference, Schema
 from litestar.types import Scope
 from litestar.typing import FieldDefinition
+from msgspec import Struct
 
-from api.errors import Fault, Invalid, Overloaded, Refusal, Stalled, TooLarge, Unparseable, UnsupportedMedia
+from api.decoding import decode
+from api.inflating import Gunzip, too_large
+from api.refusals import Overloaded, Stalled, TooLarge, Unparseable, UnsupportedMedia
 from cluster.journal.records import ApiKey
 
 CHUNK_PATIENCE_S = 30.0
@@ -33,11 +35,6 @@ MAY_BE_EMPTY = "body_may_be_empty"
 """A route that has this among its options takes a request without a body as well."""
 
 T = TypeVar("T")
-
-# msgspec reports half a surrogate pair as malformed JSON; it is better named (RFC 8259 §8.2).
-_LONE_SURROGATE = re.compile(
-    rb"\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])|(?<!\\u[dD][89abAB][0-9a-fA-F]{2})\\u[dD][c-fC-F]"
-)
 
 
 class BodyBudget:
@@ -55,37 +52,6 @@ class BodyBudget:
         self._free += bytes_
 
 
-class _Gunzip:
-    """Inflates a body piece by piece, never to more than ``limit`` bytes in all."""
-
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._made = 0
-        self._member: Any = None
-
-    def feed(self, data: bytes) -> bytes:
-        pieces = []
-        while data:
-            if self._member is None:
-                self._member = zlib.decompressobj(zlib.MAX_WBITS | 16)
-            try:
-                piece = self._member.decompress(data, self._limit - self._made + 1)
-            except zlib.error as error:
-                raise Invalid([Fault("The body is not gzip, as its Content-Encoding says")]) from error
-            self._made += len(piece)
-            if self._made > self._limit:
-                raise too_large(self._limit)
-            pieces.append(piece)
-            data = self._member.unconsumed_tail
-            if self._member.eof:  # RFC 1952 §2.2: members may follow one another
-                data, self._member = self._member.unused_data, None
-        return b"".join(pieces)
-
-    def end(self) -> None:
-        if self._member is not None:
-            raise Invalid([Fault("The gzip body ends too early")])
-
-
 def header(scope: Scope, name: bytes) -> str | None:
     """A header of a request; ``name`` in lower case. Litestar's mapping of them all takes longer to make than the few
     that are asked for take to find."""
@@ -93,6 +59,16 @@ def header(scope: Scope, name: bytes) -> str | None:
         if other == name:
             return value.decode("latin-1")
     return None
+
+
+class Part(Struct, frozen=True):
+    """What was read of a body before it turned out to be large."""
+
+    data: bytes
+    """As it came, or inflated."""
+    ended: bool
+    """Whether that is all."""
+    inflated: bool = False
 
 
 class ApiRequest(Request[None, ApiKey, State]):
@@ -103,54 +79,79 @@ class ApiRequest(Request[None, ApiKey, State]):
 
         Raises TooLarge, Stalled, UnsupportedMedia, Overloaded, Invalid (not gzip), Unparseable (empty).
         """
+        limit = self.limit
+        body = await self.body_up_to(limit)
+        if isinstance(body, Part):
+            raise too_large(limit)
+        return body
+
+    @property
+    def limit(self) -> int:
+        """Bytes of its body at most, as the route has it."""
         limit = self.route_handler.resolve_request_max_body_size()
         assert limit is not None
+        return limit
+
+    @property
+    def is_gzip(self) -> bool:
+        """Raises UnsupportedMedia when the body is in a form that is not read."""
+        return coding_of(header(self.scope, b"content-type"), header(self.scope, b"content-encoding")) == "gzip"
+
+    async def body_up_to(self, most: int) -> bytes | Part:
+        """The whole body, inflated, where it is no longer than ``most``; else what was read of it.
+
+        Raises TooLarge where the headers say so, and all else that ``body`` does.
+        """
         may_be_empty = self.route_handler.opt.get(MAY_BE_EMPTY, False)
-        length = int(header(self.scope, b"content-length") or 0)
+        length = self.length
         if may_be_empty and not length and header(self.scope, b"transfer-encoding") is None:
             return b""
-        encoding = coding_of(header(self.scope, b"content-type"), header(self.scope, b"content-encoding"))
-        if length > limit:
-            raise too_large(limit)
-        gunzip = _Gunzip(limit) if encoding == "gzip" else None
+        gunzip = Gunzip(most) if self.is_gzip else None
+        if length > self.limit:
+            raise too_large(self.limit)
+        if length > most:
+            return Part(b"", False)
         budget: BodyBudget = self.app.state.body_budget
-        chunks: list[bytes] = []
-        taken = read = 0
-        more = True
+        read: list[bytes] = []
+        inflated: list[bytes] = []
+        taken, more = 0, True
         try:
-            async with asyncio.timeout(CHUNK_PATIENCE_S) as patience:
-                while more:
-                    chunk, more = await self._next_chunk()
-                    read += len(chunk)
-                    if read > limit:
-                        raise too_large(limit)
-                    if gunzip:
-                        chunk = gunzip.feed(chunk)
-                    budget.take(len(chunk))
-                    taken += len(chunk)
-                    chunks.append(chunk)
-                    if more:
-                        patience.reschedule(asyncio.get_running_loop().time() + CHUNK_PATIENCE_S)
-        except TimeoutError:
-            raise Stalled("The body stopped arriving") from None
+            while more:
+                chunk, more = await self.next_chunk()
+                budget.take(len(chunk))
+                taken += len(chunk)
+                read.append(chunk)
+                if taken > most:
+                    return Part(b"".join(read), not more)
+                if gunzip:
+                    try:
+                        inflated.append(gunzip.feed(chunk))
+                    except TooLarge:
+                        return Part(b"".join(read), not more)
         finally:
             budget.give_back(taken)
         if gunzip:
             gunzip.end()
+            read = inflated
         if not taken and not may_be_empty:
             raise Unparseable("The body is empty", "json_invalid")
-        return b"".join(chunks) if len(chunks) > 1 else chunks[0]
+        return b"".join(read) if len(read) > 1 else read[0]
 
-    async def _next_chunk(self) -> tuple[bytes, bool]:
-        event = await self.receive()
+    @property
+    def length(self) -> int:
+        """Bytes, as the headers say; 0 where they do not."""
+        return int(header(self.scope, b"content-length") or 0)
+
+    async def next_chunk(self) -> tuple[bytes, bool]:
+        """What comes next of the body, and whether there is more. Raises Stalled."""
+        try:
+            async with asyncio.timeout(CHUNK_PATIENCE_S):
+                event = await self.receive()
+        except TimeoutError:
+            raise Stalled("The body stopped arriving") from None
         if event["type"] != "http.request":
             raise Stalled("The client went away")
         return event.get("body", b""), event.get("more_body", False)
-
-
-def too_large(limit: int) -> TooLarge:
-    """What is said of a body over ``limit`` bytes."""
-    return TooLarge(f"Request body exceeds maximum size of {limit / (1024 * 1024):g} MB")
 
 
 def coding_of(content_type: str | None, content_encoding: str | None) -> str:
@@ -209,21 +210,3 @@ class TypedBody(AbstractDTO[T]):
     @classmethod
     def detect_nested_field(cls, field_definition: FieldDefinition) -> bool:
         return False
-
-
-def decode(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
-    """The body in its type. Raises Unparseable, and Invalid for text that cannot be stored."""
-    problem: Refusal
-    try:
-        return decoder.decode(body)
-    except msgspec.ValidationError as error:
-        problem = Unparseable(str(error), "type_error")
-    except msgspec.DecodeError as error:
-        problem = Unparseable(str(error), "json_invalid")
-        if _LONE_SURROGATE.search(body):
-            problem = Invalid([Fault("The body holds half of a UTF-16 surrogate pair, which is no character")])
-    except UnicodeDecodeError:
-        problem = Unparseable("The body is not UTF-8", "json_invalid")
-    except RecursionError:
-        problem = Unparseable("The body is nested too deeply", "json_invalid")
-    raise problem

@@ -15,6 +15,8 @@ from actors.dispatch import DirectOffers, Dispatcher
 from analytics.queries import TimelineEvent
 from api.admin.routes import Admin
 from api.backpressure import Watch
+from api.large.frames import Setup
+from api.large.requests import LargeRequests
 from api.messages import Timeline
 from api.scheduled_sends import settle_abandoned
 from api.server import ApiServer
@@ -122,6 +124,17 @@ async def api(context: Context, links: Links) -> Api:
         journal=journal,
         lifetime_s=settings.delivery.lifetime_s,
         offers=offers,
+        large=LargeRequests(
+            Setup(
+                dsn=context.postgres_dsn,
+                application=f"{context.name}-large",
+                offer_grace_s=settings.delivery.offer_grace_s,
+                lifetime_s=settings.delivery.lifetime_s,
+                limits=settings.message,
+                max_body_bytes=settings.http.max_body_bytes,
+            ),
+            offers.add,
+        ),
         timeline=timeline,
         readiness=readiness,
         limits=settings.message,

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 from msgspec import Struct
 
-from analytics.events import Event, Processed, encode_batch
+from analytics.events import MOST_TOGETHER, ProcessedTogether, encode_together
 from api.mail_request import AttachmentPart, Mailbox, MailSend, Personalization
 from cluster.ids import new_id, new_ids
 from cluster.journal.records import (
@@ -64,7 +64,7 @@ def new_request(
         attachments=dict(zip(hashes, files, strict=True)),
         messages=tuple(messages),
         # A sandboxed message is nobody's event: nothing happens to it.
-        events=b"" if sandbox else encode_batch(_processed(messages, tenant_id, mail.batch_id, content, now)),
+        events=() if sandbox else _processed(messages, tenant_id, mail.batch_id, content, now),
         created_at=now,
     )
 
@@ -72,7 +72,8 @@ def new_request(
 def stored_size(request: NewRequest) -> int:
     """Bytes that the request holds in memory until it is committed, roughly."""
     messages = sum([len(message.personal) + 500 for message in request.messages])
-    return len(request.content) + len(request.events) + messages + sum(map(len, request.attachments.values()))
+    files = sum(map(len, request.attachments.values()))
+    return len(request.content) + sum(map(len, request.events)) + messages + files
 
 
 class _Shared(Struct, frozen=True, kw_only=True):
@@ -159,22 +160,28 @@ def _attachment(part: AttachmentPart, hash: bytes, size: int) -> Attachment:
 
 def _processed(
     messages: Sequence[NewMessage], tenant_id: str, batch_id: str | None, content: Content, now: datetime
-) -> list[Event]:
-    at = now.timestamp()
-    ids = iter(new_ids("evt_", sum([len(message.recipients) for message in messages])))
-    return [
-        Processed(
-            id=next(ids),
-            at=at,
-            tenant_id=tenant_id,
-            message_id=message.id,
-            recipient=recipient.email,
-            batch_id=batch_id,
-            categories=content.categories,
-        )
-        for message in messages
-        for recipient in message.recipients
-    ]
+) -> tuple[bytes, ...]:
+    """The rows of the log that say so of every recipient. What they share is said once in each."""
+    message_ids = [message.id for message in messages for _ in message.recipients]
+    recipients = [recipient.email for message in messages for recipient in message.recipients]
+    ids = new_ids("evt_", len(recipients))
+    pages = [slice(start, start + MOST_TOGETHER) for start in range(0, len(recipients), MOST_TOGETHER)]
+    return tuple(
+        [
+            encode_together(
+                ProcessedTogether(
+                    at=now.timestamp(),
+                    tenant_id=tenant_id,
+                    batch_id=batch_id,
+                    categories=content.categories,
+                    ids=ids[page],
+                    message_ids=message_ids[page],
+                    recipients=recipients[page],
+                )
+            )
+            for page in pages
+        ]
+    )
 
 
 def _addresses(mailboxes: Sequence[Mailbox] | None) -> tuple[Address, ...]:

@@ -10,7 +10,8 @@ from msgspec import Struct
 
 from actors.compose.dkim import record_name, record_text
 from api.body import ApiRequest
-from api.errors import NotFound, answers
+from api.errors import answers
+from api.refusals import NotFound
 from cluster.journal.records import SenderDomain
 from cluster.journal.store import Journal
 

@@ -14,26 +14,26 @@ from litestar.exceptions import HTTPException
 from litestar.openapi.datastructures import ResponseSpec
 from msgspec import Struct
 
+from api.refusals import (
+    RETRY_AFTER_S,
+    Fault,
+    Forbidden,
+    Invalid,
+    NotFound,
+    Overloaded,
+    Refusal,
+    Stalled,
+    TooLarge,
+    Unauthenticated,
+    Unparseable,
+    UnsupportedMedia,
+)
 from cluster.journal.store import Rejected, Unavailable
 
 log = logging.getLogger(__name__)
 
-RETRY_AFTER_S = 5
-"""What a 503 asks for: long enough for a restarted Postgres to answer again."""
-MOST_FAULTS = 1000
-"""Faults listed in one answer; a request of 100,000 recipients could have more than anybody reads."""
-
 INVALID_GRANT = "The provided authorization grant is invalid, expired, or revoked"
 """SendGrid's words; its clients look for them."""
-
-
-class Fault(Struct, frozen=True):
-    """One thing that is wrong with a request."""
-
-    message: str
-    field: str | None = None
-    """Where, as in ``personalizations[3].to[0].email``."""
-    help: str | None = None
 
 
 class ErrorBody(Struct, frozen=True):
@@ -56,68 +56,6 @@ class SchemaErrorBody(Struct, frozen=True):
 
     errors: list[Fault]
     detail: list[Mismatch]
-
-
-class Refusal(Exception):
-    """A request that is answered with an error. ``detail`` is for its sender to read."""
-
-    def __init__(self, detail: str) -> None:
-        super().__init__(detail)
-        self.detail = detail
-
-
-class Invalid(Refusal):
-    """The request breaks rules; all of them are named."""
-
-    def __init__(self, faults: Sequence[Fault]) -> None:
-        first = faults[0]
-        text = f"{first.field}: {first.message}" if first.field else first.message
-        super().__init__(text if len(faults) == 1 else f"{text} (and {len(faults) - 1} more)")
-        self.args = (faults,)
-        self.faults = faults
-
-
-class Unparseable(Refusal):
-    """The body is not JSON, or not of the types that the request has."""
-
-    def __init__(self, message: str, kind: str) -> None:
-        """``message`` is msgspec's: it may end in a path, such as ``at `$.personalizations[0].to```."""
-        super().__init__(message)
-        self.args = (message, kind)
-        self.kind = kind
-
-
-class Unauthenticated(Refusal):
-    """No key, or none that is known."""
-
-
-class Forbidden(Refusal):
-    """The key is known and may not do this."""
-
-
-class NotFound(Refusal):
-    """Nothing there that this tenant can see."""
-
-
-class Stalled(Refusal):
-    """The client stopped sending its body."""
-
-
-class TooLarge(Refusal):
-    """The body is longer than the limit; the rest of it is not read."""
-
-
-class UnsupportedMedia(Refusal):
-    """The body is in a form that this route does not read."""
-
-
-class Overloaded(Refusal):
-    """A bound was reached; the same request may succeed in a moment."""
-
-    def __init__(self, detail: str, retry_after_s: int = RETRY_AFTER_S) -> None:
-        super().__init__(detail)
-        self.args = (detail, retry_after_s)
-        self.retry_after_s = retry_after_s
 
 
 STATUS: Mapping[type[Exception], int] = {
@@ -201,9 +139,7 @@ def _litestar_answer(error: HTTPException) -> Response[ErrorBody]:
 def _respond(
     status: int, detail: str, faults: Sequence[Fault] = (), headers: Mapping[str, str] | None = None
 ) -> Response[ErrorBody]:
-    listed = list(faults[:MOST_FAULTS]) or [Fault(detail)]
-    if len(faults) > MOST_FAULTS:
-        listed.append(Fault(f"{len(faults) - MOST_FAULTS} more faults are not listed"))
+    listed = list(faults) or [Fault(detail)]
     sent = dict(headers or {})
     if status == 401:
         sent["WWW-Authenticate"] = "Bearer"

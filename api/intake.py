@@ -2,8 +2,9 @@
 
 Requests that arrive together are committed together: one task takes all that wait, calls ``accept`` once and resolves
 every waiter. Two or more are given a moment for others to join them; one alone is committed at once. A fault of one
-request fails that one only. Memory is bounded: when too much waits, the answer is no. After the commit the messages are
-offered to dispatch, which may ignore them: the journal has them.
+request fails that one only. Small requests do not wait for the commits of bulk: each kind has a lane of its own. Memory
+is bounded: when too much waits, the answer is no. After the commit the messages are offered to dispatch, which may
+ignore them: the journal has them.
 """
 
 import asyncio
@@ -11,13 +12,11 @@ import contextlib
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import UTC, datetime, timedelta
 
 from api.backpressure import Refusal, always_open
-from api.conversion import new_request, stored_size
-from api.errors import Overloaded
-from api.mail_request import MailSend
-from cluster.journal.records import ApiKey, NewRequest
+from api.conversion import stored_size
+from api.refusals import Overloaded
+from cluster.journal.records import NewRequest
 from cluster.journal.store import Unavailable
 
 log = logging.getLogger(__name__)
@@ -28,6 +27,9 @@ MOST_IN_COMMIT = 512
 MOST_BYTES_IN_COMMIT = 128 * 1024
 """A commit of this much takes so long that syncing the disk is a small part of it: others are made ready meanwhile,
 rather than that all wait together."""
+BULK_FROM_BYTES = 32 * 1024
+"""A request of this size takes long enough to commit that small ones do not wait for it. A single message of 30 KB is
+small, ten short ones are too."""
 ACCEPT_PATIENCE_S = 30.0
 """A commit that takes longer is reported as not made, although it may yet be: the client may send again."""
 FULL_RETRY_AFTER_S = 30
@@ -55,24 +57,54 @@ class Intake:
         accept: Accept,
         *,
         commit_window_ms: float,
-        lifetime_s: float,
         offers: Offers,
         refusal: Refusal = always_open,
         most_waiting: int = MOST_WAITING,
         most_waiting_bytes: int = MOST_WAITING_BYTES,
-        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         """``accept`` is the journal's. ``offers`` gets what was committed, sandboxed requests excepted; it must not
-        block. ``lifetime_s``: a message expires this long after its send time, unless it says otherwise. ``refusal``
-        says why nothing is taken while the system is full."""
-        self._accept = accept
-        self._window_s = commit_window_ms / 1000
-        self._lifetime = timedelta(seconds=lifetime_s)
-        self._offers = offers
+        block. ``refusal`` says why nothing is taken while the system is full. The bounds are each lane's."""
         self._refusal = refusal
+        lanes = [
+            _Lane(accept, offers, commit_window_ms / 1000, most_waiting, most_waiting_bytes) for _ in ("small", "bulk")
+        ]
+        self._small, self._bulk = lanes
+        self._stopping = False
+
+    async def start(self) -> None:
+        self._small.start("small")
+        self._bulk.start("bulk")
+
+    async def stop(self) -> None:
+        """Commit what waits, take nothing more."""
+        self._stopping = True
+        await asyncio.gather(self._small.stop(), self._bulk.stop())
+
+    def require_room(self) -> None:
+        """To be called before a request is read. Raises Overloaded while the system is full."""
+        if (refusal := self._refusal()) is not None:
+            raise Overloaded(refusal, FULL_RETRY_AFTER_S)
+
+    async def commit(self, request: NewRequest) -> None:
+        """Return when a checked request is on disk. Raises Overloaded, and the journal's Unavailable and Rejected."""
+        self.require_room()
+        if self._stopping:
+            raise Overloaded("The server is stopping; try again")
+        size = stored_size(request)
+        await (self._bulk if size >= BULK_FROM_BYTES else self._small).commit(request, size)
+
+
+class _Lane:
+    """Requests that wait for the same commits."""
+
+    def __init__(
+        self, accept: Accept, offers: Offers, window_s: float, most_waiting: int, most_waiting_bytes: int
+    ) -> None:
+        self._accept = accept
+        self._offers = offers
+        self._window_s = window_s
         self._most_waiting = most_waiting
         self._most_waiting_bytes = most_waiting_bytes
-        self._clock = clock
         self._waiting: deque[_Waiting] = deque()
         self._waiting_bytes = 0
         self._arrived = asyncio.Event()
@@ -80,43 +112,18 @@ class Intake:
         self._stopping = False
         self._committer: asyncio.Task[None] | None = None
 
-    async def start(self) -> None:
-        self._committer = asyncio.create_task(self._commit_forever(), name="intake-committer")
+    def start(self, name: str) -> None:
+        self._committer = asyncio.create_task(self._commit_forever(), name=f"intake-committer-{name}")
 
     async def stop(self) -> None:
-        """Commit what waits, take nothing more."""
+        """Commit what waits."""
         self._stopping = True
         self._arrived.set()
         self._full.set()
         if self._committer is not None:
             await self._committer
 
-    def require_room(self) -> None:
-        """To be called before a request is read. Raises Overloaded while the system is full."""
-        if (refusal := self._refusal()) is not None:
-            raise Overloaded(refusal, FULL_RETRY_AFTER_S)
-
-    async def take(self, mail: MailSend, files: Sequence[bytes], key: ApiKey) -> list[str]:
-        """Commit a checked request; its messages' ids, in order. Returns when they are on disk.
-
-        Raises Overloaded, and the journal's Unavailable and Rejected.
-        """
-        self.require_room()
-        request = new_request(
-            mail,
-            files,
-            tenant_id=key.tenant_id,
-            sandbox=key.sandbox or mail.sandboxed,
-            now=self._clock(),
-            lifetime=self._lifetime,
-        )
-        await self._commit_in_company(request)
-        return [message.id for message in request.messages]
-
-    async def _commit_in_company(self, request: NewRequest) -> None:
-        size = stored_size(request)
-        if self._stopping:
-            raise Overloaded("The server is stopping; try again")
+    async def commit(self, request: NewRequest, size: int) -> None:
         if len(self._waiting) >= self._most_waiting or self._waiting_bytes + size > self._most_waiting_bytes:
             raise Overloaded("Too many requests wait to be committed; try again later")
         waiting = _Waiting(request, size, asyncio.get_running_loop().create_future())

@@ -143,3 +143,8 @@ class MailSend(Struct, kw_only=True, gc=False):
     def scheduled(self) -> bool:
         """Whether a send time is given anywhere, past or future."""
         return self.send_at is not None or any(p.send_at is not None for p in self.personalizations or ())
+
+    @property
+    def recipients(self) -> int:
+        """How many there are in all."""
+        return sum([len(p.to or ()) + len(p.cc or ()) + len(p.bcc or ()) for p in self.personalizations or ()])

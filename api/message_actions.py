@@ -12,8 +12,9 @@ from msgspec import Struct
 
 from analytics.dropping import tell_dropped
 from api.body import MAY_BE_EMPTY, ApiRequest, TypedBody
-from api.errors import Fault, Invalid, NotFound, answers
+from api.errors import answers
 from api.messages import message_of
+from api.refusals import Fault, Invalid, NotFound
 from api.texts import check_text
 from cluster.ids import is_id
 from cluster.journal.records import Change, Recipient, decode_personal

@@ -19,8 +19,9 @@ from analytics.dropping import CANCELLED, tell_cancelled
 from analytics.queries import TimelineEvent
 from api.access import BODIES, ROUTES
 from api.body import ApiRequest
-from api.errors import Fault, Invalid, NotFound, answers
+from api.errors import answers
 from api.message_views import MessageDetail, MessageSummary, detail, summary
+from api.refusals import Fault, Invalid, NotFound
 from cluster.ids import is_id
 from cluster.journal.records import (
     ApiKey,

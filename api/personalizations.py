@@ -4,8 +4,8 @@ What nearly every personalization is (one recipient, a few plain fields) takes n
 """
 
 from api.addresses import is_address
-from api.errors import Fault
 from api.mail_request import Mailbox, MailSend, Personalization
+from api.refusals import Fault
 from api.sizes import LONGEST_PLAIN_NAME, Sizes, too_large
 from api.texts import LINE_ENDS, LONGEST_CUSTOM_ARGS, check_data, check_headers
 from cluster.policy.domains import spelled
@@ -20,6 +20,15 @@ LATEST_SEND_AT = 253_370_764_800
 """The year 9999 begins; Python's dates end with it. A time in milliseconds lies far beyond."""
 
 
+def too_many_personalizations() -> Fault:
+    return Fault(f"At most {MOST_PERSONALIZATIONS} personalizations", "personalizations")
+
+
+def too_many_recipients(where: str) -> Fault:
+    """``where``: the personalization."""
+    return Fault(f"At most {MOST_RECIPIENTS} recipients in to, cc and bcc together", where)
+
+
 def check_personalizations(mail: MailSend, sizes: Sizes, most_subject: int, faults: list[Fault]) -> None:
     """All faults of the personalizations, and of the top level where the two are one rule. ``most_subject``: octets of
     a subject, filled in."""
@@ -28,7 +37,7 @@ def check_personalizations(mail: MailSend, sizes: Sizes, most_subject: int, faul
         faults.append(Fault("At least one personalization is required", "personalizations"))
         return
     if len(personalizations) > MOST_PERSONALIZATIONS:
-        faults.append(Fault(f"At most {MOST_PERSONALIZATIONS} personalizations", "personalizations"))
+        faults.append(too_many_personalizations())
         return
     _check_send_at(mail.send_at, "send_at", faults)
     shared_args = mail.custom_args or {}
@@ -122,7 +131,7 @@ def _check_recipients(one: Personalization, where: str, faults: list[Fault]) -> 
     lists = (("to", one.to or ()), ("cc", one.cc or ()), ("bcc", one.bcc or ()))
     count = sum(len(mailboxes) for _, mailboxes in lists)
     if count > MOST_RECIPIENTS:
-        faults.append(Fault(f"At most {MOST_RECIPIENTS} recipients in to, cc and bcc together", where))
+        faults.append(too_many_recipients(where))
         return count
     seen: set[str] = set()
     for name, mailboxes in lists:

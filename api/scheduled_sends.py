@@ -17,7 +17,8 @@ from msgspec import Struct
 
 from analytics.dropping import tell_cancelled
 from api.body import ApiRequest, TypedBody
-from api.errors import Fault, Invalid, NotFound, answers
+from api.errors import answers
+from api.refusals import Fault, Invalid, NotFound
 from cluster.ids import is_id
 from cluster.journal.records import ScheduledSend, ScheduledStatus
 from cluster.journal.store import Journal, Unavailable

@@ -19,6 +19,7 @@ from api.app import create_app
 from api.backpressure import Refusal, always_open
 from api.health import Readiness
 from api.intake import Intake, Offers
+from api.large.requests import Large
 from api.messages import Timeline
 from api.unread import UnreadBodies
 from cluster.journal.store import Journal
@@ -70,19 +71,20 @@ class ApiServer:
         journal: Journal,
         lifetime_s: float,
         offers: Offers,
+        large: Large,
         timeline: Timeline,
         readiness: Readiness,
         limits: MessageSettings = DEFAULT_LIMITS,
         refusal: Refusal = always_open,
         admin: Admin | None = None,
     ) -> None:
-        """``lifetime_s`` is delivery.lifetime_s; ``offers`` is called with what was committed, see Intake; ``refusal``
-        says why nothing is taken while the system is full; ``admin`` is what operators may do."""
+        """``lifetime_s`` is delivery.lifetime_s; ``offers`` is called with what was committed, see Intake; ``large``
+        takes large requests; ``refusal`` says why nothing is taken while the system is full; ``admin`` is what
+        operators may do."""
         self._bind = settings.bind
         intake = Intake(
             partial(journal.accept, tell=tell_cancelled),
             commit_window_ms=settings.commit_window_ms,
-            lifetime_s=lifetime_s,
             offers=offers,
             refusal=refusal,
         )
@@ -90,6 +92,7 @@ class ApiServer:
             settings,
             journal=journal,
             intake=intake,
+            large=large,
             timeline=timeline,
             readiness=readiness,
             lifetime_s=lifetime_s,

@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
 
-from api.errors import Fault
 from api.mail_request import ContentPart, FooterSetting, Mailbox, MailSend, Personalization
+from api.refusals import Fault
 from cluster.settings import MessageSettings
 from cluster.substitution import CutText, keys_of
 from cluster.transfer_encoding import (

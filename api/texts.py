@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from api.errors import Fault
+from api.refusals import Fault
 
 LINE_ENDS = re.compile(r"[\r\n\0]")
 """In a header field, these would end it or begin another (RFC 5322 §2.2)."""

@@ -5,6 +5,7 @@ sender domain) is asked by the handler.
 """
 
 import binascii
+import contextlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -13,9 +14,9 @@ import msgspec
 from msgspec import Struct
 
 from api.addresses import is_address
-from api.errors import Fault
 from api.mail_request import AttachmentPart, ContentPart, Mailbox, MailSend, MailSettings
 from api.personalizations import check_mailbox, check_personalizations, check_subject
+from api.refusals import Enough, Fault, Faults
 from api.sizes import Sizes
 from api.texts import LONGEST_CUSTOM_ARGS, check_data, check_headers, check_text
 from cluster.policy.domains import spelled
@@ -48,8 +49,15 @@ class Checked(Struct, frozen=True):
 
 
 def check(mail: MailSend, limits: MessageSettings = DEFAULT_LIMITS) -> Checked:
-    """All faults of a request. ``limits``: of what its messages become."""
-    faults: list[Fault] = []
+    """The faults of a request: all, or the first ``MOST_FAULTS`` and a word that there are more. ``limits``: of what
+    its messages become."""
+    faults, files = Faults(), list[bytes]()
+    with contextlib.suppress(Enough):
+        _check(mail, limits, faults, files)
+    return Checked(list(faults), files)
+
+
+def _check(mail: MailSend, limits: MessageSettings, faults: list[Fault], files: list[bytes]) -> None:
     sizes = Sizes(mail, limits, faults)
     if mail.from_ is None or not mail.from_.email or not is_address(mail.from_.email):
         faults.append(Fault("A valid from address is required", "from"))
@@ -59,7 +67,7 @@ def check(mail: MailSend, limits: MessageSettings = DEFAULT_LIMITS) -> Checked:
     _check_reply_to(mail.reply_to, mail.reply_to_list, faults)
     _check_subject(mail, limits.max_subject_bytes, faults)
     _check_body(mail.content, mail.template_id, faults)
-    files = _check_attachments(mail.attachments or (), faults)
+    files += _check_attachments(mail.attachments or (), faults)
     if mail.headers:
         check_headers(mail.headers, "headers", faults)
     _check_categories(mail.categories or (), faults)
@@ -78,7 +86,6 @@ def check(mail: MailSend, limits: MessageSettings = DEFAULT_LIMITS) -> Checked:
         _check_mail_settings(mail.mail_settings, faults)
     if mail.tracking_settings is not None:
         _check_settings_texts(msgspec.to_builtins(mail.tracking_settings), "tracking_settings", faults)
-    return Checked(faults, files)
 
 
 def _check_reply_to(one: Mailbox | None, many: Sequence[Mailbox] | None, faults: list[Fault]) -> None:

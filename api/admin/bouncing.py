@@ -20,7 +20,8 @@ from msgspec import Struct
 from actors.delivery.gate import Gate
 from analytics.dropping import tell_dropped
 from api.body import TypedBody
-from api.errors import Fault, Invalid, answers
+from api.errors import answers
+from api.refusals import Fault, Invalid
 from api.texts import check_text
 from cluster.journal.operations import Queued, QueueFilter, QueueMark, SiteAction
 from cluster.journal.store import Journal

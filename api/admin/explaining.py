@@ -15,8 +15,9 @@ from api.admin.bouncing import SiteOf
 from api.admin.deliverers import Deliverers
 from api.admin.explanation import Explained, Facts, HeldBy, explain
 from api.admin.site_views import SiteView, lane_of, site_views
-from api.errors import NotFound, answers
+from api.errors import answers
 from api.messages import TIMELINE_PATIENCE_S, Timeline
+from api.refusals import NotFound
 from cluster.ids import is_id
 from cluster.journal.operations import Fate, Standing, Suspension
 from cluster.journal.records import decode_personal

@@ -13,7 +13,8 @@ from msgspec import Struct
 from actors.placing_view import RouteDescription, SourceState
 from api.admin.deliverers import Deliverers
 from api.body import TypedBody
-from api.errors import Fault, Invalid, answers
+from api.errors import answers
+from api.refusals import Fault, Invalid
 from cluster.in_force import BadPolicies
 from cluster.policy.domains import mail_domain
 

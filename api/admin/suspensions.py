@@ -16,7 +16,8 @@ from msgspec import Struct
 
 from api.admin.deliverers import Deliverers
 from api.body import TypedBody
-from api.errors import Fault, Invalid, answers
+from api.errors import answers
+from api.refusals import Fault, Invalid
 from api.texts import check_text
 from cluster.journal.operations import Suspension
 from cluster.journal.store import Journal

@@ -152,7 +152,7 @@ def _stands_alone(request: NewRequest) -> bool:
 
 def _columns(requests: Sequence[NewRequest], grace: timedelta, refused: Collection[str] = ()) -> dict[str, Any]:
     """What the statement ``accept`` is told. Of ``refused`` batches nothing is queued."""
-    events = [request.events for request in requests if request.events]
+    events = [row for request in requests for row in request.events]
     messages = [(number, message) for number, request in enumerate(requests, 1) for message in request.messages]
     deliveries = [
         (number, message, recipient_no, recipient)

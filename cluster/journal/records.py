@@ -112,9 +112,18 @@ class NewRequest(Struct, frozen=True, kw_only=True):
     attachments: dict[bytes, bytes] = field(default_factory=dict)
     """sha256 → file bytes."""
     messages: tuple[NewMessage, ...]
-    events: bytes
-    """An encoded batch for the event log (analytics.events)."""
+    events: tuple[bytes, ...]
+    """Rows for the event log, each an encoded batch (analytics.events)."""
     created_at: datetime
+
+    def due(self, now: datetime) -> list["Waiting"]:
+        """Its deliveries that need not wait for a later time."""
+        return [
+            Waiting(message.id, number, self.tenant_id, recipient.domain, self.pool)
+            for message in self.messages
+            if not message.sandbox and (message.send_at is None or message.send_at <= now)
+            for number, recipient in enumerate(message.recipients)
+        ]
 
 
 class ApiKey(Struct, frozen=True, kw_only=True):

@@ -7,10 +7,11 @@ import pytest
 from analytics.queries import TimelineEvent
 from api.backpressure import Refusal, always_open
 from api.server import ApiServer
-from cluster.journal.records import NewRequest
+from cluster.journal.records import NewRequest, Waiting
 from cluster.journal.store import Journal
 from cluster.keys import new_key
 from cluster.settings import HttpSettings
+from tests.integration.large import large_requests
 
 SCOPES = ("mail.send", "mail.schedule", "mail.cancel", "domains.read")
 
@@ -18,8 +19,11 @@ SCOPES = ("mail.send", "mail.schedule", "mail.cancel", "domains.read")
 class Site:
     """A running API and what a client needs of it."""
 
-    def __init__(self, journal: Journal, tenant_id: str, key: str) -> None:
+    def __init__(self, journal: Journal, dsn: str, tenant_id: str, key: str) -> None:
         self.journal = journal
+        self.dsn = dsn
+        self.due: list[Waiting] = []
+        """What a worker has accepted, to be offered."""
         self.tenant_id = tenant_id
         self.key = key
         self.url = ""
@@ -33,6 +37,7 @@ class Site:
             journal=self.journal,
             lifetime_s=3600,
             offers=self._offer,
+            large=large_requests(self.dsn, self.due.extend),
             timeline=self._timeline,
             readiness=self._readiness,
             refusal=refusal,
@@ -53,7 +58,7 @@ class Site:
 
 
 @pytest.fixture
-async def site(journal: Journal) -> AsyncIterator[Site]:
+async def site(journal: Journal, journal_dsn: str) -> AsyncIterator[Site]:
     tenant_id = await journal.create_tenant("acme")
     secret, prefix, hash = new_key(sandbox=False)
     await journal.create_key(tenant_id, name="all", prefix=prefix, hash=hash, scopes=SCOPES, sandbox=False)
@@ -65,7 +70,7 @@ async def site(journal: Journal) -> AsyncIterator[Site]:
         public_key="AAA=",
         sealed_private_key=b"x",
     )
-    site = Site(journal, tenant_id, secret)
+    site = Site(journal, journal_dsn, tenant_id, secret)
     site.url = await site.server.start()
     yield site
     await site.server.stop()

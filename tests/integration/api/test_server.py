@@ -12,6 +12,7 @@ from api.server import ApiServer
 from cluster.journal.store import Journal
 from cluster.settings import HttpSettings
 from tests.integration.api.conftest import Site
+from tests.integration.large import large_requests
 from tests.unit.api.bodies import mail, to
 
 MB = 1024 * 1024
@@ -120,7 +121,7 @@ async def test_start_leaves_signals_alone_and_stop_frees_the_port(site: Site) ->
     await site.server.stop()  # twice is no matter
 
 
-async def test_a_port_that_is_taken(journal: Journal) -> None:
+async def test_a_port_that_is_taken(journal: Journal, journal_dsn: str) -> None:
     async def nothing(*_: object) -> dict[str, str | None]:
         return {}
 
@@ -131,6 +132,7 @@ async def test_a_port_that_is_taken(journal: Journal) -> None:
             journal=journal,
             lifetime_s=1,
             offers=lambda _: None,
+            large=large_requests(journal_dsn),
             timeline=nothing,  # type: ignore[arg-type]
             readiness=nothing,
         )

@@ -72,6 +72,6 @@ async def offering(world: World) -> DirectOffers:
 
 
 async def accept_and_offer(journal: Journal, offers: DirectOffers, request: NewRequest) -> None:
-    request = msgspec.structs.replace(request, events=msgspec.msgpack.encode([]))
+    request = msgspec.structs.replace(request, events=(msgspec.msgpack.encode([]),))
     await journal.accept([request])
     offers([request])

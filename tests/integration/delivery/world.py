@@ -142,7 +142,7 @@ class World:
 
     async def accept_for(self, tenant_id: str, *messages: NewMessage, **fields: Any) -> None:
         request = a_request(tenant_id, *messages)
-        await self.journal.accept([msgspec.structs.replace(request, events=encode_batch([]), **fields)])
+        await self.journal.accept([msgspec.structs.replace(request, events=(encode_batch([]),), **fields)])
 
     async def finished(self, message: NewMessage) -> MessageRow:
         """Page in whatever is due until this message is finished."""

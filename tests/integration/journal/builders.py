@@ -55,7 +55,7 @@ def a_request(tenant_id: str, *messages: NewMessage, batch_id: str | None = None
         categories=("greetings",),
         batch_id=batch_id,
         messages=messages or (a_message(),),
-        events=b"events",
+        events=(b"events",),
         created_at=datetime.now(UTC),
     )
 

@@ -82,7 +82,7 @@ async def test_a_commit_of_every_kind_of_request(journal: Journal, journal_dsn: 
     await journal.schedule(tenant, paused, "pause", lambda _: b"")
     await journal.schedule(tenant, cancelled, "cancel", lambda _: b"")
     plain, waits, over = a_request(tenant), a_request(tenant, batch_id=paused), a_request(tenant, batch_id=cancelled)
-    sandboxed = replace(a_request(tenant, a_message(sandbox=True), batch_id=paused), events=b"")
+    sandboxed = replace(a_request(tenant, a_message(sandbox=True), batch_id=paused), events=())
     filed = replace(a_request(tenant), attachments={b"\1" * 32: b"one", b"\2" * 32: b"two"})
     requests = [over, plain, waits, sandboxed, filed]
     await journal.accept(requests, lambda ended: b"told of %d" % len(ended))

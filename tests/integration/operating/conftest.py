@@ -22,6 +22,7 @@ from cluster.journal.store import Journal
 from cluster.keys import operator_token
 from cluster.settings import DeliverySettings, HttpSettings
 from cluster.vault import Vault, secret_key
+from tests.integration.large import large_requests
 
 ACTOR = "delivery-0-0"
 DELIVERY = DeliverySettings()
@@ -30,7 +31,7 @@ DELIVERY = DeliverySettings()
 class Postray:
     """A journal and an API that think they are part of a running postray; the delivery actor is a few facts."""
 
-    def __init__(self, journal: Journal, data_dir: Path, config: Path) -> None:
+    def __init__(self, journal: Journal, dsn: str, data_dir: Path, config: Path) -> None:
         self.journal = journal
         self.config = config
         self.followed = 0
@@ -52,6 +53,7 @@ class Postray:
             journal=journal,
             lifetime_s=3600,
             offers=self._offer,
+            large=large_requests(dsn),
             timeline=self._timeline,
             readiness=self._readiness,
             admin=admin,
@@ -172,13 +174,13 @@ DIALOGUE = [
 
 
 @pytest.fixture
-async def postray(journal: Journal, tmp_path: Path) -> AsyncIterator[Postray]:
+async def postray(journal: Journal, journal_dsn: str, tmp_path: Path) -> AsyncIterator[Postray]:
     data_dir = tmp_path / "data"
     data_dir.mkdir()
     config = tmp_path / "postray.toml"
     config.write_text(f'data_dir = "{data_dir}"\n', encoding="utf-8")
     await journal.register_actor(ACTOR, "node")
-    postray = Postray(journal, data_dir, config)
+    postray = Postray(journal, journal_dsn, data_dir, config)
     with running.DataLock(data_dir):
         url = await postray.server.start()
         running.write_run(

@@ -11,10 +11,12 @@ from litestar import Litestar
 from analytics.queries import TimelineEvent
 from api.app import create_app
 from api.intake import Intake
+from api.sending import Sending
 from cluster.journal.records import NewRequest
 from cluster.journal.store import Journal
 from cluster.settings import HttpSettings
 from tests.unit.api.journal_double import JournalDouble
+from tests.unit.api.large_double import LargeHere
 
 ALL_SCOPES = ("mail.send", "mail.schedule", "mail.cancel", "domains.read")
 
@@ -36,14 +38,16 @@ class World:
         self.intake = Intake(
             self.journal.accept,
             commit_window_ms=settings.commit_window_ms,
-            lifetime_s=86_400,
             offers=self._offer,
             refusal=lambda: self.full,
         )
+        journal = cast(Journal, self.journal)
+        self.large = LargeHere(Sending(journal, self.intake.commit, lifetime_s=86_400))
         self.app: Litestar = create_app(
             settings,
-            journal=cast(Journal, self.journal),
+            journal=journal,
             intake=self.intake,
+            large=self.large,
             timeline=self._timeline,
             readiness=self._readiness,
             lifetime_s=86_400,

@@ -15,6 +15,7 @@ from analytics.queries import TimelineEvent
 from api.admin.routes import Admin
 from api.app import create_app
 from api.intake import Intake
+from api.large.requests import Large
 from cluster.in_force import BadPolicies
 from cluster.journal.operations import (
     Fate,
@@ -26,7 +27,7 @@ from cluster.journal.operations import (
     Standing,
     Suspension,
 )
-from cluster.journal.records import DeliveryActor, Ended, Tell
+from cluster.journal.records import DeliveryActor, Ended, NewRequest, Tell
 from cluster.journal.store import Journal, Unavailable
 from cluster.keys import operator_token
 from cluster.peers import PeerGone
@@ -141,6 +142,7 @@ class Operating:
             HttpSettings(),
             journal=journal,
             intake=cast(Intake, self),
+            large=cast(Large, self),
             timeline=self._timeline,
             readiness=self._readiness,
             lifetime_s=1,
@@ -168,6 +170,9 @@ class Operating:
             case "trace":
                 return [line for line in self.lines.get(name, []) if line.number > arguments[1]]
         return None
+
+    async def commit(self, request: NewRequest) -> None:
+        raise AssertionError("an operator sends no mail here")
 
     async def _timeline(self, tenant_id: str, message_id: str) -> list[TimelineEvent]:
         return [TimelineEvent(event_type="processed", recipient_email="ada@example.com", timestamp="2026-04-23T10:00Z")]

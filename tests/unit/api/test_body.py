@@ -10,6 +10,8 @@ import pytest
 
 from api import body as body_module
 from api.body import BodyBudget
+from api.inflating import Gunzip
+from api.refusals import TooLarge
 from api.unread import UnreadBodies
 from tests.unit.api.bodies import mail
 from tests.unit.api.conftest import World
@@ -107,7 +109,12 @@ async def test_a_gzip_bomb_is_inflated_no_further_than_the_limit(world: World) -
     wire = Wire(world, iter([bomb[i : i + 1000] for i in range(0, len(bomb), 1000)]), content_encoding="gzip")
     answer = await wire.run()
     assert (wire.status, answer["detail"]) == (413, TOO_LARGE)
-    assert wire.read_for_answer is not None and wire.read_for_answer < 30_000  # a tenth of it holds the 20 MB
+    assert len(world.large.bodies) == 1  # half a megabyte is inflated here, and no more
+    gunzip = Gunzip(LIMIT)
+    with pytest.raises(TooLarge):
+        for i in range(0, len(bomb), 1000):
+            gunzip.feed(bomb[i : i + 1000])
+    assert i < 30_000  # a tenth of it holds the 20 MB
 
 
 async def test_a_body_at_the_limit_is_read(world: World) -> None:

@@ -2,26 +2,29 @@
 
 import asyncio
 from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from api.errors import Overloaded
+from api.conversion import new_request
 from api.intake import Intake
 from api.mail_request import ContentPart, Mailbox, MailSend, Personalization
-from cluster.journal.records import ApiKey, NewRequest
+from api.refusals import Overloaded
+from cluster.journal.records import NewRequest
 from cluster.journal.store import Rejected, Unavailable
 from tests.unit.api.journal_double import JournalDouble
 
-KEY = ApiKey(id="key_1", tenant_id="tnt_acme", scopes=frozenset(), sandbox=False)
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
-def mail(subject: str) -> MailSend:
-    return MailSend(
+def request(subject: str) -> NewRequest:
+    mail = MailSend(
         personalizations=[Personalization(to=[Mailbox("ada@example.com")])],
         from_=Mailbox("hello@mail.example.com"),
         subject=subject,
         content=[ContentPart(type="text/plain", value="x")],
     )
+    return new_request(mail, [], tenant_id="tnt_acme", sandbox=False, now=NOW, lifetime=timedelta(minutes=1))
 
 
 def subjects(commit: Sequence[NewRequest]) -> list[str]:
@@ -37,14 +40,17 @@ class Bench:
         self.intake = Intake(
             self.journal.accept,
             commit_window_ms=window_ms,
-            lifetime_s=60,
             offers=self.offered.extend,
             most_waiting=most_waiting,
             most_waiting_bytes=most_waiting_bytes,
         )
 
     def take(self, subject: str) -> asyncio.Task[list[str]]:
-        return asyncio.create_task(self.intake.take(mail(subject), [], KEY))
+        return asyncio.create_task(self._commit(request(subject)))
+
+    async def _commit(self, request: NewRequest) -> list[str]:
+        await self.intake.commit(request)
+        return [message.id for message in request.messages]
 
     async def outcomes(self, *subjects: str) -> list[list[str] | BaseException]:
         return await asyncio.gather(*(self.take(subject) for subject in subjects), return_exceptions=True)

@@ -90,11 +90,19 @@ def test_making_the_application_touches_nothing() -> None:
     # Nothing of its collaborators is called: they could be anything.
     class Untouchable:
         def __getattr__(self, name: str) -> Any:
-            if name in ("key_by_hash", "start", "stop"):
+            if name in ("key_by_hash", "commit", "start", "stop"):
                 return lambda: None
             raise AssertionError(f"{name} was touched")
 
     from cluster.settings import HttpSettings
 
     anything: Any = Untouchable()
-    create_app(HttpSettings(), journal=anything, intake=anything, timeline=anything, readiness=anything, lifetime_s=1)
+    create_app(
+        HttpSettings(),
+        journal=anything,
+        intake=anything,
+        large=anything,
+        timeline=anything,
+        readiness=anything,
+        lifetime_s=1,
+    )

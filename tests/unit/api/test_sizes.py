@@ -13,9 +13,9 @@ from actors.compose.message import draft_message, finish
 from actors.compose.mime import compile_content
 from api import sizes
 from api.conversion import new_request
-from api.errors import Fault
 from api.mail_request import MailSend
 from api.message_views import detail
+from api.refusals import Fault
 from api.validation import check
 from cluster.journal.records import MessageRow, decode_content, decode_personal
 from cluster.policy.lifecycle import Status

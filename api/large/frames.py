@@ -1,0 +1,70 @@
+"""What the API process and its worker say to each other, over a stream socket: frames behind their length.
+
+The parent says ``Setup`` once, then for each request ``Job`` and, unframed, the body. The worker says ``Answer`` and
+then so many pages of deliveries to offer.
+"""
+
+import pickle
+from struct import Struct as Packed
+from typing import TypeVar
+
+import msgspec
+from msgspec import Struct
+
+from cluster.journal.records import ApiKey, Waiting
+from cluster.settings import DEFAULT_LIMITS, MessageSettings
+
+LENGTH = Packed("!I")
+T = TypeVar("T", bound=Struct)
+
+
+class Setup(Struct, frozen=True, kw_only=True):
+    """What a worker must know. Holds a secret (``dsn``): it is sent over the socket, never as an argument."""
+
+    dsn: str
+    application: str
+    """Of its own connections to the journal, and its shard of the tallies."""
+    offer_grace_s: float
+    lifetime_s: float
+    limits: MessageSettings = DEFAULT_LIMITS
+    max_body_bytes: int
+
+
+class Job(Struct, frozen=True, kw_only=True):
+    """A request; ``size`` bytes of its body follow."""
+
+    key: ApiKey
+    is_gzip: bool
+    size: int
+
+
+class Answer(Struct, frozen=True, kw_only=True):
+    """What became of it."""
+
+    message_ids: list[str] = []
+    """Of what was committed."""
+    refusal: bytes = b""
+    """The exception that says why it was not, pickled."""
+    pages: int = 0
+    """Frames that follow, each of encoded deliveries."""
+    resident_bytes: int = 0
+    """The worker's memory at its largest."""
+
+
+decode_page = msgspec.msgpack.Decoder(list[Waiting]).decode
+
+
+def frame(record: Struct | list[Waiting]) -> bytes:
+    data = msgspec.msgpack.encode(record)
+    return LENGTH.pack(len(data)) + data
+
+
+def pickled(error: Exception) -> bytes:
+    return pickle.dumps(error)
+
+
+def unpickled(refusal: bytes) -> Exception:
+    """What our own worker has pickled."""
+    error = pickle.loads(refusal)
+    assert isinstance(error, Exception)
+    return error

@@ -1,0 +1,12 @@
+"""A worker for large requests over a test's journal. Its process starts when the first comes."""
+
+from collections.abc import Callable
+
+from api.large.frames import Setup
+from api.large.requests import LargeRequests
+from cluster.journal.records import Waiting
+
+
+def large_requests(dsn: str, due: Callable[[list[Waiting]], None] = lambda _: None) -> LargeRequests:
+    setup = Setup(dsn=dsn, application="test-large", offer_grace_s=0, lifetime_s=3600, max_body_bytes=20 * 1024 * 1024)
+    return LargeRequests(setup, due)

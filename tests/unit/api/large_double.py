@@ -1,0 +1,28 @@
+"""Large requests without a process: read whole, and worked on here."""
+
+from api.body import ApiRequest, Part
+from api.inflating import too_large
+from api.large.reading import read_mail
+from api.sending import Sending
+from cluster.journal.records import ApiKey
+
+
+class LargeHere:
+    def __init__(self, sending: Sending) -> None:
+        self._sending = sending
+        self.bodies: list[bytes] = []
+        """What came here."""
+
+    async def send(self, request: ApiRequest, key: ApiKey, begun: Part) -> list[str]:
+        body, more = begun.data, not begun.ended
+        while more:
+            chunk, more = await request.next_chunk()
+            body += chunk
+            if len(body) > request.limit:
+                raise too_large(request.limit)
+        self.bodies.append(body)
+        mail = read_mail(body, request.is_gzip and not begun.inflated, request.limit)
+        return [message.id for message in (await self._sending.send(mail, key)).messages]
+
+    async def stop(self) -> None:
+        """There is nothing to end."""
