@@ -48,7 +48,7 @@ class Answer(Struct, frozen=True, kw_only=True):
     pages: int = 0
     """Frames that follow, each of encoded deliveries."""
     resident_bytes: int = 0
-    """The worker's memory at its largest."""
+    """What the worker still holds; 0 where the system does not say."""
 
 
 decode_page = msgspec.msgpack.Decoder(list[Waiting]).decode
