@@ -28,7 +28,7 @@ JOB_S = 90.0
 """Longer than reading, checking and the commit take together on a busy machine."""
 END_S = 2.0
 
-Due = Callable[[list[Waiting]], None]
+Due = Callable[[list[Waiting]], object]
 
 
 class WorkerProcess:
@@ -75,7 +75,7 @@ class WorkerProcess:
         with theirs:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "api.large.worker"],
-                stdin=theirs,
+                stdin=theirs.fileno(),
                 stdout=subprocess.DEVNULL,
                 env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
             )

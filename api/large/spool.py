@@ -34,5 +34,5 @@ class Spool:
 
 def _file_in_memory() -> BinaryIO:
     if hasattr(os, "memfd_create"):
-        return os.fdopen(os.memfd_create("postray-body", os.MFD_CLOEXEC), "w+b", buffering=0)  # type: ignore[return-value]
-    return tempfile.TemporaryFile(buffering=0)  # type: ignore[return-value]  # macOS has no memfd
+        return os.fdopen(os.memfd_create("postray-body", os.MFD_CLOEXEC), "w+b", buffering=0)
+    return tempfile.TemporaryFile(buffering=0)  # macOS has no memfd

@@ -7,6 +7,6 @@ from api.large.requests import LargeRequests
 from cluster.journal.records import Waiting
 
 
-def large_requests(dsn: str, due: Callable[[list[Waiting]], None] = lambda _: None) -> LargeRequests:
+def large_requests(dsn: str, due: Callable[[list[Waiting]], object] = lambda _: None) -> LargeRequests:
     setup = Setup(dsn=dsn, application="test-large", offer_grace_s=0, lifetime_s=3600, max_body_bytes=20 * 1024 * 1024)
     return LargeRequests(setup, due)
