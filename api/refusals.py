@@ -43,7 +43,7 @@ class Faults(list[Fault]):
         for fault in faults:
             self.append(fault)
 
-    def __iadd__(self, faults: Iterable[Fault], /) -> Self:  # type: ignore[misc]  # list's own takes as much
+    def __iadd__(self, faults: Iterable[Fault], /) -> Self:  # type: ignore[misc, override]  # list takes more
         self.extend(faults)
         return self
 
