@@ -18,6 +18,10 @@ ALLOWED = 1.10
 SLACK_MB = 2.0
 """What does not count as growth of a small process: a few pages of its allocator."""
 SLACK_DESCRIPTORS = 8
+KEEPS_FILES_OPEN = "postgres "
+"""How the processes are named that open each table's files when they first touch it, and keep them open up to a bound
+of their own (max_files_per_process): the checkpointer begins after a quarter of an hour, the background writer when the
+shared buffers are full. Their descriptors are judged within those of all together."""
 MOMENT_S = 60.0
 """A state is the median of the looks of so long: a moment alone says as much of what was under way just then."""
 ALL = "all together"
@@ -121,7 +125,8 @@ def _growth(name: str, settled: Held, end: Held, looks: Sequence[Look], settled_
     grew = []
     if other > max(one * ALLOWED, one + SLACK_MB):
         grew.append("memory")
-    if end.descriptors > max(settled.descriptors * ALLOWED, settled.descriptors + SLACK_DESCRIPTORS):
+    allowed = max(settled.descriptors * ALLOWED, settled.descriptors + SLACK_DESCRIPTORS)
+    if end.descriptors > allowed and not name.startswith(KEEPS_FILES_OPEN):
         grew.append("descriptors")
     points = [(look.at_s, look.held[name].own) for look in looks if name in look.held]
     return Growth(

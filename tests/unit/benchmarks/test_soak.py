@@ -50,6 +50,19 @@ def test_descriptors_are_judged_too() -> None:
     assert one.grew == ("descriptors",)
 
 
+def test_files_that_postgres_keeps_open_count_in_the_sum() -> None:
+    def grown(by: int) -> dict[str, tuple[str, ...]]:
+        names = ("postgres checkpointer", "api")
+        series = [
+            Look(i * 10.0, 0, {name: held(100, 90 + (by if i > 90 and name != "api" else 0)) for name in names})
+            for i in range(119)
+        ]
+        return {one.name: one.grew for one in judge(series, settled_s=600)}
+
+    assert grown(15) == {"postgres checkpointer": (), "api": (), ALL: ()}
+    assert grown(40) == {"postgres checkpointer": (), "api": (), ALL: ("descriptors",)}
+
+
 def test_who_came_or_went_is_judged_only_within_the_sum() -> None:
     names = {one.name for one in judge(looks({"stays": [5.0] * 20, "goes": [5.0] * 10 + [0.0] * 10}), settled_s=60)}
     assert names == {"stays", ALL}
