@@ -4,12 +4,13 @@ The domain is reserved for examples (RFC 2606), and its mail goes to the capture
 the journal does not keep, lies in data_dir/demo.key, readable by its owner alone.
 """
 
-import os
 from pathlib import Path
 
 from actors.compose.dkim import generate_rsa_key
 from cluster.journal.store import Journal
 from cluster.keys import key_hash, new_key
+from cluster.local_secrets import DEMO_KEY, demo_key
+from cluster.private_files import write_whole
 from cluster.vault import Vault
 
 TENANT = "demo"
@@ -39,12 +40,12 @@ SCOPES = (
 async def ensure_demo(journal: Journal, vault: Vault, data_dir: Path) -> str:
     """The demo tenant's API key; made, with all it needs, when it is missing.
 
-    Raises Unavailable, and cluster.vault.WrongKey when the journal's signing keys were sealed with another secret:
-    nothing could be signed.
+    Raises Unavailable; Unsafe for a damaged demo.key; WrongKey when the journal's signing keys were sealed with another
+    secret: nothing could be signed.
     """
     tenant_id = await journal.tenant_named(TENANT) or await journal.create_tenant(TENANT)
     await _ensure_domain(journal, vault, tenant_id)
-    return await _ensure_key(journal, tenant_id, data_dir / "demo.key")
+    return await _ensure_key(journal, tenant_id, data_dir)
 
 
 async def _ensure_domain(journal: Journal, vault: Vault, tenant_id: str) -> None:
@@ -63,15 +64,12 @@ async def _ensure_domain(journal: Journal, vault: Vault, tenant_id: str) -> None
     )
 
 
-async def _ensure_key(journal: Journal, tenant_id: str, path: Path) -> str:
+async def _ensure_key(journal: Journal, tenant_id: str, data_dir: Path) -> str:
     """The kept key, as long as this journal knows it; else a new one, kept before the journal learns of it."""
-    if path.exists():
-        secret = path.read_text(encoding="ascii").strip()
-        if await journal.key_by_hash(key_hash(secret)) is not None:
-            return secret
+    kept = demo_key(data_dir)
+    if kept is not None and await journal.key_by_hash(key_hash(kept)) is not None:
+        return kept
     secret, prefix, hash = new_key(sandbox=False)
-    path.unlink(missing_ok=True)
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii") as file:
-        file.write(secret)
+    write_whole(data_dir / DEMO_KEY, secret.encode())
     await journal.create_key(tenant_id, name="demo", prefix=prefix, hash=hash, scopes=SCOPES, sandbox=False)
     return secret

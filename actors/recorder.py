@@ -13,7 +13,6 @@ import asyncio
 import contextlib
 import hashlib
 import logging
-import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -30,6 +29,7 @@ from analytics.rows import columns
 from cluster.journal.records import LogRow
 from cluster.journal.store import Journal
 from cluster.journal.store import Unavailable as JournalUnavailable
+from cluster.private_files import make_folder, write_whole
 from cluster.settings import ClickHouseSettings
 
 log = logging.getLogger(__name__)
@@ -264,18 +264,8 @@ class Recorder:
         if path.exists():
             return
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-            partial = path.with_suffix(".partial")
-            with partial.open("wb") as file:
-                file.write(row.events)
-                file.flush()
-                os.fsync(file.fileno())
-            partial.rename(path)
-            descriptor = os.open(folder, os.O_RDONLY)
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
+            make_folder(folder)
+            write_whole(path, row.events)
         except OSError as failure:
             raise Unavailable(f"cannot put aside a row of the event log: {failure}") from failure
         log.error("event log row put aside tx=%d id=%d file=%s error=%s", row.tx, row.id, path, error)

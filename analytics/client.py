@@ -20,6 +20,7 @@ from clickhouse_connect.driver.exceptions import ClickHouseError, DataError
 
 from analytics.engine import give_back, open_engine, without_data_frames
 from analytics.rows import COLUMNS
+from cluster.private_files import make_folder
 from cluster.settings import ClickHouseSettings
 
 log = logging.getLogger(__name__)
@@ -71,7 +72,7 @@ class ClickHouse:
         """Connect to the server of the DSN, or start the embedded engine over ``data_dir``/clickhouse."""
         with _failures_named(), without_data_frames():
             if not settings.dsn:
-                data_dir.mkdir(parents=True, exist_ok=True)
+                make_folder(data_dir / "clickhouse")
                 return cls(open_engine(data_dir / "clickhouse"), DATABASE)
             target = server_of(settings.dsn)
             database = target.pop("database")

@@ -16,6 +16,7 @@ import psutil
 
 from cluster import running
 from cluster.ports import ANY_PORT, HeldPort
+from cluster.private_files import make_folder
 from cluster.settings import Settings, load
 from cluster.topology import place
 
@@ -72,11 +73,11 @@ class Postray:
 
     def start(self) -> None:
         """Return when it is ready. Raises DidNotStart, leaving nothing running."""
-        self._output_path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(self._output_path.parent)
         with self._output_path.open("wb") as output:
             # A session of its own: Ctrl-C at the terminal is for the scenario, which then stops it in order.
             process = subprocess.Popen(
-                [sys.executable, "-m", "cluster.cli", "up"],
+                [sys.executable, "-m", "cluster.cli", "up", "--hide-key"],
                 env=self._environ,
                 cwd=Path(__file__).parents[1],
                 stdin=subprocess.DEVNULL,

@@ -22,7 +22,7 @@ from benchmarks.sink import SinkOptions
 from benchmarks.sink_log import Receipt
 from benchmarks.sink_process import SinkProcess
 from benchmarks.usage import Watch
-from cluster.running import read_run
+from cluster.up import journal_dsn
 
 LOOK_S = 0.2
 STALLED_S = 30.0
@@ -58,7 +58,7 @@ class World:
     """
 
     def __init__(self, variables: Variables, sink: SinkOptions) -> None:
-        # Short: a unix socket's path ends at 107 characters. Readable: under root, Postgres runs as another user.
+        # Short: a unix socket's path ends at 107 characters. Readable: under root, Postfix runs as other users.
         self.directory = Path(tempfile.mkdtemp(prefix="pr-bench-"))
         self.directory.chmod(0o755)
         self.sink = SinkProcess(self.directory / "sink", sink)
@@ -75,9 +75,7 @@ class World:
 
     @property
     def dsn(self) -> str:
-        run = read_run(self.postray.data_dir)
-        assert run is not None
-        return run.postgres_dsn
+        return journal_dsn(self.postray.settings)
 
     def open(self) -> None:
         """Start everything; returns when postray is ready. Raises benchmarks.postray.DidNotStart."""

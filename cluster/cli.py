@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import shlex
 import signal
 import subprocess
 import sys
@@ -26,8 +27,10 @@ from cluster.commands.shaping import shaping
 from cluster.commands.sites import actions, bounce, resume, sites, suspend
 from cluster.journal.store import Journal, Unavailable
 from cluster.printable import printable
+from cluster.local_secrets import DEMO_KEY, demo_key
+from cluster.private_files import Unsafe, keep_to_ourselves, make_folder, place_problem, prepare_data_dir
 from cluster.settings import Settings
-from cluster.up import DidNotStart, Died, Postray
+from cluster.up import DidNotStart, Died, Postray, journal_dsn
 
 DOWN_PATIENCE_S = 15.0
 ANSWER_S = 5.0
@@ -35,7 +38,17 @@ DRAIN_LOOK_S = 0.2
 LOOK_AFTER_S = 1.0
 
 
-@click.group()
+class Commands(click.Group):
+    """Whatever command finds a file or folder that it must not use says so in one line."""
+
+    def invoke(self, context: click.Context) -> Any:
+        try:
+            return super().invoke(context)
+        except Unsafe as error:
+            raise click.ClickException(str(error)) from error
+
+
+@click.group(cls=Commands)
 @click.option("--config", type=click.Path(dir_okay=False), help=f"Settings file; {DEFAULT_FILE} here when it exists.")
 @click.pass_context
 def main(context: click.Context, config: str | None) -> None:
@@ -49,26 +62,33 @@ for command in (sites, actions, suspend, resume, bounce, trace, explain, route, 
 
 @main.command()
 @click.option("--detach", is_flag=True, help="Return when it runs, and leave it running.")
+@click.option("--hide-key", "show_key", flag_value=False, default=True, help="Name the API key's file, not the key.")
 @click.pass_obj
-def up(config: str | None, detach: bool) -> None:
+def up(config: str | None, detach: bool, show_key: bool) -> None:
     """Start postray and everything it needs."""
+    keep_to_ourselves()
     settings = settings_of(config)
     data_dir = Path(settings.data_dir).resolve()
-    data_dir.mkdir(parents=True, exist_ok=True)
-    if detach:
-        _detached(config, data_dir)
-        return
     try:
+        if detach:
+            make_folder(data_dir)
+            if problem := place_problem(Path(settings.data_dir)):
+                raise Unsafe(problem)
+            _detached(config, data_dir)
+            return
+        tightened = prepare_data_dir(Path(settings.data_dir))
         with running.DataLock(data_dir):
-            _run(settings)
-    except running.AlreadyRunning as error:
+            _run(settings, tightened, show_key)
+    except (running.AlreadyRunning, OSError) as error:
         raise click.ClickException(str(error)) from error
 
 
-def _run(settings: Settings) -> None:
+def _run(settings: Settings, tightened: list[str], show_key: bool) -> None:
     stop_requested = threading.Event()
     began = time.monotonic()
-    postray = Postray(settings)
+    postray = Postray(settings, tightened)
+    for line in tightened:
+        errors.print(line, soft_wrap=True, markup=False)
     try:
         with console.status("starting"):
             run = postray.start(
@@ -77,11 +97,11 @@ def _run(settings: Settings) -> None:
         # After Ray, which installs handlers of its own.
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: stop_requested.set())
-        _greet(run, postray.demo_key)
+        _greet(run, postray.demo_key if show_key else "", Path(settings.data_dir).resolve() / DEMO_KEY)
         while not stop_requested.wait(LOOK_AFTER_S):
             postray.look_after()
         console.print("stopping")
-    except (DidNotStart, Died, Unavailable) as error:
+    except (DidNotStart, Died, Unavailable, Unsafe) as error:
         raise click.ClickException(f"{error} (logs: {settings.data_dir}/logs)") from error
     except KeyboardInterrupt:
         console.print("interrupted while starting")
@@ -91,15 +111,16 @@ def _run(settings: Settings) -> None:
         postray.stop()
 
 
-def _greet(run: running.Run, key: str) -> None:
+def _greet(run: running.Run, key: str, file: Path) -> None:
+    """``key``: "" names only the file that it is in."""
     console.rule()
     say = console.print
     say(f"postray is ready        {run.url}", soft_wrap=True)
-    say(f"API key                 {key}", soft_wrap=True)
+    say(f"API key                 {key or f'in {file}'}", soft_wrap=True)
     if run.page:
         say(f"captured mail           {run.page}", soft_wrap=True)
     say("\nSend a mail:\n")
-    say(curl(run.url, key), soft_wrap=True, markup=False)
+    say(curl(run.url, key or f"$(cat {shlex.quote(str(file))})"), soft_wrap=True, markup=False)
     console.rule()
     say("Ctrl-C stops it.")
 
@@ -117,7 +138,7 @@ def curl(url: str, key: str) -> str:
     }
     return (
         f"curl -i {url}/v3/mail/send \\\n"
-        f"  -H 'Authorization: Bearer {key}' \\\n"
+        f'  -H "Authorization: Bearer {key}" \\\n'
         f"  -H 'Content-Type: application/json' \\\n"
         f"  -d '{json.dumps(body)}'"
     )
@@ -125,8 +146,9 @@ def curl(url: str, key: str) -> str:
 
 def _detached(config: str | None, data_dir: Path) -> None:
     log_path = data_dir / "logs" / "up.out"
-    log_path.parent.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-m", "cluster.cli", *(["--config", config] if config else []), "up"]
+    make_folder(log_path.parent)
+    command = [sys.executable, "-m", "cluster.cli", *(["--config", config] if config else []), "up", "--hide-key"]
+    log_path.unlink(missing_ok=True)  # one of an older version may be open to others, and holds the key
     with log_path.open("wb") as out:
         child = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT, start_new_session=True
@@ -138,7 +160,9 @@ def _detached(config: str | None, data_dir: Path) -> None:
                 break
             time.sleep(0.1)
     # What it printed: the parts and the block, or why it did not start.
-    sys.stdout.write(log_path.read_text(encoding="utf-8").replace("Ctrl-C stops it.", "postray down stops it."))
+    said = log_path.read_text(encoding="utf-8").replace("Ctrl-C stops it.", "postray down stops it.")
+    key = demo_key(data_dir) if child.returncode is None else None
+    sys.stdout.write(said.replace(f"in {data_dir / DEMO_KEY}", key) if key else said)
     if child.returncode is not None:
         sys.exit(child.returncode)
 
@@ -170,11 +194,11 @@ def drain(config: str | None, node: str) -> None:
     Its API takes no more requests, its delivery actors finish what is on the wire and give back what waits; the other
     nodes go on. Returns when it holds nothing. The scheduler, the recorder and the supervisor stay on the head.
     """
-    run = running.read_run(Path(settings_of(config).data_dir).resolve())
-    if run is None:
+    settings = settings_of(config)
+    if running.read_run(Path(settings.data_dir).resolve()) is None:
         raise click.ClickException("postray is not running here")
     try:
-        asyncio.run(_drain(run.postgres_dsn, node))
+        asyncio.run(_drain(journal_dsn(settings), node))
     except Unavailable as error:
         raise click.ClickException(str(error)) from error
 
@@ -199,8 +223,9 @@ async def _drain(dsn: str, node: str) -> None:
 
 @main.command()
 @json_option
+@click.option("--secrets", is_flag=True, help="With --json: the API key of the demo tenant as well.")
 @click.pass_obj
-def status(config: str | None, as_json: bool) -> None:
+def status(config: str | None, as_json: bool, secrets: bool) -> None:
     """Say whether postray runs, where, and how its parts are. Exit 1 when it does not run or is not ready."""
     data_dir = Path(settings_of(config).data_dir).resolve()
     run = running.read_run(data_dir)
@@ -208,6 +233,8 @@ def status(config: str | None, as_json: bool) -> None:
         state: dict[str, Any] = {"running": False, "ready": False}
     else:
         state = {"running": True, "url": run.url, "page": run.page, "pid": run.pid, **_readiness(run.url)}
+    if secrets:
+        state["api_key"] = demo_key(data_dir)
     if as_json:
         print_json(state)
     elif not state["running"]:

@@ -11,7 +11,6 @@ import importlib
 import logging
 import os
 import resource
-import secrets
 from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,9 @@ from typing import Any
 from cluster import logs
 from cluster.context import Actor, Build, Context, Links
 from cluster.journal.store import Unavailable
+from cluster.local_secrets import ensure_ray_token
 from cluster.peers import PeerGone
+from cluster.private_files import FOLDER_MODE, keep_to_ourselves
 from cluster.settings import RaySettings
 from cluster.topology import Placement
 
@@ -67,6 +68,8 @@ class Process:
     """Hosts one actor's object in a Ray worker process."""
 
     def __init__(self, build: str, context: Context) -> None:
+        # Under a cluster that somebody else started, the umask is theirs.
+        keep_to_ourselves()
         logs.configure(context.name, context.settings.log, context.data_path)
         self._build = build
         self._context = context
@@ -181,7 +184,7 @@ def _links() -> Links:
 def start_ray(settings: RaySettings, data_dir: Path, run_dir: Path) -> None:
     """Start a cluster in place, on loopback, or join the one at ``settings.address``.
 
-    ``run_dir``: a short path for Ray's sockets and logs (a unix socket's path has at most 107 characters).
+    ``run_dir``: for its sockets and logs. Raises cluster.private_files.Unsafe for a damaged token.
     """
     os.environ["RAY_AUTH_MODE"] = "token"
     if settings.address:
@@ -191,7 +194,7 @@ def start_ray(settings: RaySettings, data_dir: Path, run_dir: Path) -> None:
         return
     # Ray takes loopback as the node's address only where it believes that no other node can join.
     os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
-    os.environ["RAY_AUTH_TOKEN_PATH"] = str(_token_file(data_dir))
+    os.environ["RAY_AUTH_TOKEN_PATH"] = str(ensure_ray_token(data_dir))
     import ray
 
     ray.init(
@@ -203,18 +206,12 @@ def start_ray(settings: RaySettings, data_dir: Path, run_dir: Path) -> None:
         include_dashboard=False,
         log_to_driver=False,
         logging_level=logging.ERROR,
-        _temp_dir=str(run_dir),
+        # Of its own: Ray opens the folders that it makes to every user, and this one first.
+        _temp_dir=str(run_dir / "ray"),
     )
-
-
-def _token_file(data_dir: Path) -> Path:
-    """Whoever can talk to Ray's ports can run code: they ask for this token."""
-    path = data_dir / "ray.token"
-    if not path.exists():
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w", encoding="ascii") as file:
-            file.write(secrets.token_hex(32))
-    return path
+    for folder in run_dir.rglob("*/"):
+        if not folder.is_symlink():
+            folder.chmod(FOLDER_MODE)
 
 
 def nodes() -> list[str]:

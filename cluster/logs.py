@@ -6,6 +6,7 @@ from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
 from cluster.printable import printable
+from cluster.private_files import make_folder
 from cluster.settings import LogSettings
 
 KEPT_FILES = 5
@@ -28,7 +29,7 @@ class LineFormatter(logging.Formatter):
 def configure(process: str, settings: LogSettings, data_dir: Path) -> None:
     """Send this process's log to its file. Called once, first thing."""
     folder = data_dir / "logs"
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     handler = RotatingFileHandler(
         folder / f"{process}.log", maxBytes=settings.max_bytes, backupCount=KEPT_FILES, encoding="utf-8"
     )

@@ -15,6 +15,9 @@ import msgspec
 import psutil
 from msgspec import Struct
 
+from cluster import run_folder
+from cluster.private_files import write_whole
+
 
 class AlreadyRunning(Exception):
     """Another postray holds this data directory."""
@@ -27,7 +30,7 @@ class AlreadyRunning(Exception):
         return f"postray is already running on {self.data_dir} (postray status tells where)"
 
 
-class ProcessMark(Struct, frozen=True):
+class ProcessMark(Struct, frozen=True, order=True):
     """A process that cannot be mistaken for a later one with the same pid."""
 
     pid: int
@@ -35,14 +38,13 @@ class ProcessMark(Struct, frozen=True):
 
 
 class Run(Struct, frozen=True, kw_only=True):
-    """A running postray."""
+    """A running postray. Nothing secret: not the journal's DSN, which may hold a password."""
 
     pid: int
     url: str
     """Of the HTTP API."""
     page: str
     """Of the page of captured mail; empty when there is none."""
-    postgres_dsn: str
     processes: list[ProcessMark]
 
 
@@ -77,10 +79,7 @@ class DataLock:
 
 def write_run(data_dir: Path, run: Run) -> None:
     """Tell others; all of it at once or nothing."""
-    path = data_dir / "run.json"
-    draft = path.with_suffix(".draft")
-    draft.write_bytes(msgspec.json.encode(run))
-    draft.replace(path)
+    write_whole(data_dir / "run.json", msgspec.json.encode(run))
 
 
 def read_run(data_dir: Path) -> Run | None:
@@ -93,6 +92,27 @@ def read_run(data_dir: Path) -> Run | None:
 
 def forget_run(data_dir: Path) -> None:
     (data_dir / "run.json").unlink(missing_ok=True)
+
+
+def leftovers(data_dir: Path) -> list[ProcessMark]:
+    """The processes that a killed postray of this directory has left: those that it told of, and whatever has a file
+    of its run folder open, as all of Ray's have their logs: also those that came later, or before it could tell.
+
+    Meant for the holder of the lock: while one runs, these are its own.
+    """
+    former = read_run(data_dir)
+    marks = set(former.processes) if former is not None else set()
+    folder = run_folder.find(data_dir)
+    if folder is not None:
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.Error):
+                if process.uids().real == os.geteuid() and _has_open_below(process, folder):
+                    marks.add(mark(process))
+    return sorted(one for one in marks if one.pid != os.getpid())
+
+
+def _has_open_below(process: psutil.Process, folder: Path) -> bool:
+    return any(Path(file.path).is_relative_to(folder) for file in process.open_files())
 
 
 def descendants() -> list[ProcessMark]:

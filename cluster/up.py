@@ -1,26 +1,26 @@
 """Bringing postray up and down: the parts in their order, by the one process that owns them all."""
 
 import asyncio
-import hashlib
 import logging
-import shutil
-import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from importlib import import_module
 from pathlib import Path
 
 import msgspec
 
-from cluster import launch, logs, running
+from cluster import launch, logs, run_folder, running
 from cluster.context import Context
 from cluster.embedded import EmbeddedPostgres
 from cluster.in_force import BadPolicies, PolicyFiles, put_in_force, read_files
 from cluster.journal.store import Journal, migrate, wait_until_reachable
+from cluster.local_secrets import demo_key, ray_token
 from cluster.ports import HeldPort, PortTaken
 from cluster.settings import Settings
 from cluster.topology import has_sink, place
-from cluster.vault import Vault, WrongKey, secret_key
+from cluster.vault import FILE as SECRET_FILE
+from cluster.vault import RESTORE, Vault, WrongKey, find_secret, secret_key
 
 log = logging.getLogger(__name__)
 
@@ -46,29 +46,34 @@ class Died(Exception):
 
 
 class Postray:
-    """One postray, from ``start`` to ``stop``. The caller holds the data directory's lock."""
+    """One postray, from ``start`` to ``stop``. The caller holds the data directory's lock, and has prepared it:
+    ``tightened`` is what that had to mend."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, tightened: Sequence[str] = ()) -> None:
         self._settings = settings
+        self._tightened = tightened
         self._ports: list[HeldPort] = []
         self._data_dir = Path(settings.data_dir).resolve()
-        self._postgres = EmbeddedPostgres(self._data_dir / "postgres")
+        self._postgres: EmbeddedPostgres | None = None
         self._actors = launch.Actors()
-        self._run_dir = run_dir(self._data_dir)
         self.demo_key = ""
 
     def start(self, progress: Progress) -> running.Run:
-        """Start every part. Raises DidNotStart, after which ``stop`` must still be called."""
+        """Start every part. Raises DidNotStart, Unavailable or Unsafe, after which ``stop`` must still be called."""
         logs.configure("up", self._settings.log, self._data_dir)
+        for line in self._tightened:
+            log.warning("%s", line)
+        self._look_at_secrets()
         files = self._policy_files()
         self._end_leftovers()
         self._hold_ports()
-        dsn = self._start_journal()
+        run_dir = run_folder.make(self._data_dir)
+        dsn = self._start_journal(run_dir)
+        secret = asyncio.run(self._secret(dsn))
         progress("journal")
-        launch.start_ray(self._settings.ray, self._data_dir, self._run_dir)
+        launch.start_ray(self._settings.ray, self._data_dir, run_dir)
         progress("ray")
         placements = place(launch.nodes(), self._settings)
-        secret = secret_key(self._settings.secret, self._data_dir)
         asyncio.run(self._prepare(dsn, Vault(secret), files))
         contexts = [
             Context(
@@ -89,11 +94,11 @@ class Postray:
         except RuntimeError as error:
             raise DidNotStart(str(error)) from error
         self._wait_until_ready()
-        return self._tell(dsn)
+        return self._tell()
 
     def look_after(self) -> None:
         """Bring an embedded Postgres that ended back up. Raises Died when Ray is gone, which takes all actors along."""
-        if self._postgres.has_ended:
+        if self._postgres is not None and self._postgres.has_ended:
             log.error("the embedded Postgres ended; starting it again")
             self._postgres.restart()
         if not launch.is_alive():
@@ -104,21 +109,21 @@ class Postray:
         children = running.descendants()
         self._actors.stop()
         launch.stop_ray()
-        self._postgres.stop()
+        if self._postgres is not None:
+            self._postgres.stop()
         while self._ports:
             self._ports.pop().release()
         for pid in running.end(children):
             log.warning("ended a process that did not stop by itself pid=%d", pid)
         running.forget_run(self._data_dir)
-        shutil.rmtree(self._run_dir, ignore_errors=True)
+        run_folder.remove(self._data_dir)
 
     def _end_leftovers(self) -> None:
-        """The processes of a postray that was killed."""
-        former = running.read_run(self._data_dir)
-        if former is not None:
-            ended = running.end(former.processes)
+        """The processes of a postray that was killed; but its Postgres is taken over."""
+        ended = running.end(running.leftovers(self._data_dir))
+        if ended:
             log.warning("the last run was killed; ended its processes pids=%s", ended)
-            running.forget_run(self._data_dir)
+        running.forget_run(self._data_dir)
 
     def _hold_ports(self) -> None:
         """From here to the end, so that a restarted actor comes back where it was: all else that is started opens
@@ -139,8 +144,11 @@ class Postray:
         except PortTaken as error:
             raise DidNotStart(f"cannot listen on {error}") from error
 
-    def _start_journal(self) -> str:
-        dsn = self._settings.postgres.dsn or self._postgres.start()
+    def _start_journal(self, run_dir: Path) -> str:
+        dsn = self._settings.postgres.dsn
+        if not dsn:
+            self._postgres = EmbeddedPostgres(self._data_dir / "postgres", run_dir)
+            dsn = self._postgres.start()
         asyncio.run(wait_until_reachable(dsn, REACHABLE_S))
         asyncio.run(migrate(dsn))
         return dsn
@@ -151,20 +159,30 @@ class Postray:
         except BadPolicies as error:
             raise DidNotStart(str(error)) from error
 
+    def _look_at_secrets(self) -> None:
+        """A damaged one is said at once, not when half of postray runs. Raises Unsafe."""
+        find_secret(self._settings.secret, self._data_dir)
+        ray_token(self._data_dir)
+        demo_key(self._data_dir)
+
+    async def _secret(self, dsn: str) -> str:
+        """The one that is configured or kept; a new one is made only where nothing was sealed with a former one."""
+        if find_secret(self._settings.secret, self._data_dir) is None:
+            async with opened(dsn) as journal:
+                if await journal.sealed(1):
+                    raise DidNotStart(f"{self._data_dir / SECRET_FILE} is missing: {RESTORE}")
+        return secret_key(self._settings.secret, self._data_dir)
+
     async def _prepare(self, dsn: str, vault: Vault, files: PolicyFiles) -> None:
         """What actors find in the journal: the demo tenant, and the policies, so that none of them sends by others."""
         # By name: this module starts the packages above it, and must not import them.
         ensure_demo = import_module("actors.demo").ensure_demo
-        # As patient as before: Ray took its time to start, and the journal may have gone meanwhile.
-        journal = Journal(dsn, application="up", connections=1, patience_s=REACHABLE_S)
-        await journal.open()
         try:
-            self.demo_key = await ensure_demo(journal, vault, self._data_dir)
-            version = await put_in_force(journal, vault, self._settings.delivery, files.shaping, files.routing)
+            async with opened(dsn) as journal:
+                self.demo_key = await ensure_demo(journal, vault, self._data_dir)
+                version = await put_in_force(journal, vault, self._settings.delivery, files.shaping, files.routing)
         except WrongKey as error:
             raise DidNotStart(str(error)) from error
-        finally:
-            await journal.close()
         if version is not None:
             log.info("policies put in force version=%d", version)
 
@@ -178,22 +196,31 @@ class Postray:
                 raise DidNotStart("; ".join(f"{part}: {problem}" for part, problem in problems.items() if problem))
             time.sleep(0.1)
 
-    def _tell(self, dsn: str) -> running.Run:
+    def _tell(self) -> running.Run:
         capture = has_sink(self._settings.delivery)
         run = running.Run(
             pid=running.own_mark().pid,
             url=f"http://{self._settings.http.bind}",
             page=f"http://{self._settings.capture.http_bind}" if capture else "",
-            postgres_dsn=dsn,
             processes=[running.own_mark(), *running.descendants()],
         )
         running.write_run(self._data_dir, run)
         return run
 
 
-def run_dir(data_dir: Path) -> Path:
-    """A short folder for Ray's sockets, one for each data directory."""
-    name = hashlib.sha256(str(data_dir).encode()).hexdigest()[:8]
-    temporary = Path(tempfile.gettempdir())
-    # Ray appends some 65 characters, and a unix socket's path ends at 107.
-    return (temporary if len(str(temporary)) <= 25 else Path("/tmp")) / f"postray-{name}"
+@asynccontextmanager
+async def opened(dsn: str) -> AsyncIterator[Journal]:
+    """The journal, for a few statements. Raises Unavailable."""
+    # As patient as before: Ray took its time to start, and the journal may have gone meanwhile.
+    journal = Journal(dsn, application="up", connections=1, patience_s=REACHABLE_S)
+    await journal.open()
+    try:
+        yield journal
+    finally:
+        await journal.close()
+
+
+def journal_dsn(settings: Settings) -> str:
+    """Where the journal of an installation is reached, whether it runs or not. Raises Unavailable."""
+    data_dir = Path(settings.data_dir).resolve()
+    return settings.postgres.dsn or EmbeddedPostgres(data_dir / "postgres", run_folder.find(data_dir)).dsn

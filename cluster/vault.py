@@ -1,19 +1,25 @@
 """Secrets at rest: private keys lie in the journal sealed (Fernet: AES-128-CBC and HMAC-SHA256).
 
-The key is ``secret`` in the settings, or a file in data_dir, made on first use and readable by its owner alone.
-Whoever has the database but not the key cannot sign mail.
+The key is ``secret`` in the settings, or a file in data_dir, made on first use and readable by its owner alone. It is
+never made anew where something is sealed: with another key that is lost. The database without the key signs no mail.
 """
 
-import os
 from pathlib import Path
 
 from cryptography.fernet import Fernet, InvalidToken
+
+from cluster.private_files import Unsafe, create_whole, read_secret
+
+FILE = "secret.key"
+RESTORE = "put it back from a backup; without it, the DKIM keys in the journal cannot be opened"
 
 
 class WrongKey(Exception):
     """What was sealed was sealed with another key."""
 
-    def __init__(self, reason: str = "the secret key is not the one that sealed this") -> None:
+    def __init__(
+        self, reason: str = f"the secret ({FILE}, or secret in the settings) is not the one that sealed this: {RESTORE}"
+    ) -> None:
         super().__init__(reason)
 
 
@@ -35,18 +41,24 @@ class Vault:
             raise WrongKey from None
 
 
+def find_secret(configured: str, data_dir: Path) -> str | None:
+    """The configured key, or that of data_dir/secret.key; None when there is neither. Raises Unsafe."""
+    path = data_dir / FILE
+    key = configured or read_secret(path, RESTORE)
+    if key is not None:
+        try:
+            Vault(key)
+        except ValueError:
+            where, remedy = ("secret", "44 characters of base64 are one") if configured else (str(path), RESTORE)
+            raise Unsafe(f"{where} is malformed: {remedy}") from None
+    return key
+
+
 def secret_key(configured: str, data_dir: Path) -> str:
-    """The configured key, or that of data_dir/secret.key, which is made when it is missing."""
-    if configured:
-        return configured
-    path = data_dir / "secret.key"
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        return path.read_text(encoding="ascii").strip()
-    key = Fernet.generate_key()
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(key)
-        file.flush()
-        os.fsync(file.fileno())
-    return key.decode()
+    """The same; where there is neither, a new one is made. Raises Unsafe."""
+    found = find_secret(configured, data_dir)
+    if found is None:
+        create_whole(data_dir / FILE, Fernet.generate_key())
+        found = find_secret(configured, data_dir)
+        assert found is not None
+    return found

@@ -5,9 +5,7 @@ against a name on the internet: it lets opportunistic TLS (RFC 3207, RFC 7435) b
 """
 
 import ipaddress
-import os
 import ssl
-import tempfile
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -15,6 +13,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from cluster.private_files import make_folder, write_whole
 
 _LIFETIME = timedelta(days=365)
 _RENEW_BEFORE = timedelta(days=30)
@@ -35,12 +35,8 @@ def ensure(host: str, directory: Path, now: datetime) -> Path:
     """The PEM file for ``host``; a new one only if there is none, it is unreadable, or it soon expires."""
     path = directory / "certificate.pem"
     if not _is_usable(path, host, now):
-        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-        # mkstemp makes it 0600; the rename shows either the old pair or the new one.
-        handle, temporary = tempfile.mkstemp(dir=directory, prefix=".certificate-")
-        with os.fdopen(handle, "wb") as file:
-            file.write(_create(host, now))
-        os.replace(temporary, path)
+        make_folder(directory)
+        write_whole(path, _create(host, now))
     return path
 
 

@@ -21,6 +21,7 @@ from msgspec import Struct
 
 from actors.capture import mime_view
 from actors.capture.envelope import Envelope
+from cluster.private_files import make_folder
 
 log = logging.getLogger(__name__)
 _T = TypeVar("_T")
@@ -271,7 +272,7 @@ def _resolve(done: "asyncio.Future[int | None]", result: int | None, error: Exce
 
 
 def _prepare(path: Path) -> sqlite3.Connection:
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    make_folder(path.parent)
     path.touch(mode=0o600)
     connection = _connect(path)
     connection.execute("PRAGMA auto_vacuum = INCREMENTAL")

@@ -25,6 +25,7 @@ import msgspec
 
 from analytics.events import Delivered
 from cluster.journal.records import Outcome
+from cluster.private_files import make_folder
 
 log = logging.getLogger(__name__)
 
@@ -128,7 +129,7 @@ class Ledger:
 
         Raises LedgerInUse, OSError.
         """
-        self._directory.mkdir(parents=True, exist_ok=True)
+        make_folder(self._directory)
         self._lock = _locked(self._directory)
         self._former = sorted(path for path in self._directory.glob(f"*{SUFFIX}") if path.stem.isdecimal())
         entries: dict[int, Entry] = {}

@@ -87,7 +87,6 @@ async def running(connections: int, window: int) -> AsyncIterator[Product]:
     """``connections`` to the mail host; ``window``: deliveries that the delivery actor holds at most."""
     async with AsyncExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="pr-counts-")))
-        directory.chmod(0o755)  # under root, Postgres runs as another user
         dsn = await _postgres(directory / "postgres", stack)
         journal = stack.enter_context(Connection.connect(dsn, autocommit=True))
         transactions: list[Transaction] = []

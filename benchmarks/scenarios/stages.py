@@ -117,9 +117,7 @@ class Stages:
         return tuple(Measure(name, "µs/msg", Better.LOWER) for name in (*STAGES, SUM))
 
     async def open(self, tell: Tell) -> None:
-        # Readable: under root, Postgres runs as another user.
         directory = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="pr-stages-")))
-        directory.chmod(0o755)
         self._postgres = EmbeddedPostgres(directory / "postgres")
         self._stack.push_async_callback(to_its_end, self._postgres.stop)
         dsn = await to_its_end(self._postgres.start)

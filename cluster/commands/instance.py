@@ -21,7 +21,7 @@ from cluster import running
 from cluster.keys import operator_token
 from cluster.printable import printable
 from cluster.settings import Settings, SettingsError, load
-from cluster.vault import secret_key
+from cluster.vault import FILE, RESTORE, find_secret
 
 DEFAULT_FILE = "postray.toml"
 ANSWER_S = 60.0
@@ -72,7 +72,10 @@ class Instance:
         run = running.read_run(data_dir)
         if run is None or running.DataLock(data_dir).is_free():
             raise click.ClickException(f"postray is not running on {data_dir}")
-        return cls(run.url, operator_token(secret_key(settings.secret, data_dir)))
+        secret = find_secret(settings.secret, data_dir)
+        if secret is None:
+            raise click.ClickException(f"{data_dir / FILE} is missing: {RESTORE}")
+        return cls(run.url, operator_token(secret))
 
     def get(self, path: str, **query: str | float | None) -> Json:
         return self._call("GET", path, query)

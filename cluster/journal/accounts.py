@@ -77,6 +77,10 @@ class Accounts(Database):
             for id, domain, verified, selector, public_key in await self._rows("sender_domains", tenant_id=tenant_id)
         ]
 
+    async def sealed(self, limit: int) -> list[tuple[str, bytes]]:
+        """What was sealed with the cluster's secret, at most ``limit`` of it: what it is, and its bytes."""
+        return [(what, bytes(sealed)) for what, sealed in await self._rows("sealed", limit=limit)]
+
     async def dkim_key(self, tenant_id: str, domain: str) -> DkimKey | None:
         """The key that signs the tenant's mail from this domain."""
         row = await self._row("dkim_key", tenant_id=tenant_id, domain=a_labels(domain))

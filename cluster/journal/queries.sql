@@ -41,6 +41,14 @@ FROM sender_domains s JOIN dkim_keys k ON k.domain_id = s.id AND k.active
 WHERE s.tenant_id = %(tenant_id)s AND s.domain = %(domain)s
 ORDER BY k.id LIMIT 1
 
+-- name: sealed
+-- What was sealed with the cluster's secret, the newest first, by name.
+(SELECT 'the DKIM key of ' || s.domain, k.sealed_private_key
+ FROM dkim_keys k JOIN sender_domains s ON s.id = k.domain_id ORDER BY k.id DESC LIMIT %(limit)s)
+UNION ALL
+(SELECT 'routing.toml, version ' || version, routing FROM policies ORDER BY version DESC LIMIT 1)
+LIMIT %(limit)s
+
 -- name: create_batch
 INSERT INTO batches (id, tenant_id) VALUES (%(id)s, %(tenant_id)s)
 

@@ -15,6 +15,7 @@ import psutil
 import psycopg
 import pytest
 
+from cluster.up import journal_dsn
 from tests.acceptance.running import Client, RunningPostray
 
 VARIABLES = {
@@ -109,7 +110,7 @@ async def test_a_killed_node_loses_nothing(tmp_path: Path, ray_address: str, jou
 
 def node_id(postray: RunningPostray, actor: str) -> str:
     """Ray's id of the node that an actor of the journal runs on."""
-    with psycopg.connect(postray.run.postgres_dsn) as connection:
+    with psycopg.connect(journal_dsn(postray.settings)) as connection:
         row = connection.execute("SELECT node_id FROM delivery_actors WHERE name = %s", [actor]).fetchone()
     assert row is not None
     return str(row[0])

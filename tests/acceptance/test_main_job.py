@@ -221,10 +221,11 @@ async def test_the_printed_curl_is_true(postray: RunningPostray) -> None:
     command = postray.output[postray.output.index("curl -i") :]
     body = re.search(r"-d '(.*?)'\n", command, re.DOTALL)
     url = re.search(r"curl -i (\S+)", command)
-    key = re.search(r"Bearer (\w+)", command)
+    key = re.search(r"Bearer \$\(cat (\S+)\)", command)
     assert body and url and key
+    assert postray.key not in postray.output  # it goes to a file here
     async with httpx.AsyncClient(timeout=30, trust_env=False) as http:
-        headers = {"Authorization": f"Bearer {key[1]}", "Content-Type": "application/json"}
+        headers = {"Authorization": f"Bearer {Path(key[1]).read_text()}", "Content-Type": "application/json"}
         answer = await http.post(url[1], content=body[1], headers=headers)
     assert answer.status_code == 202
     assert mail()["from"]["email"] in body[1]

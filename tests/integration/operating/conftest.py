@@ -183,8 +183,6 @@ async def postray(journal: Journal, journal_dsn: str, tmp_path: Path) -> AsyncIt
     postray = Postray(journal, journal_dsn, data_dir, config)
     with running.DataLock(data_dir):
         url = await postray.server.start()
-        running.write_run(
-            data_dir, running.Run(pid=1, url=url, page="", postgres_dsn="", processes=[running.own_mark()])
-        )
+        running.write_run(data_dir, running.Run(pid=1, url=url, page="", processes=[running.own_mark()]))
         yield postray
         await postray.server.stop()

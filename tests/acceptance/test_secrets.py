@@ -1,0 +1,95 @@
+"""What other users of the machine can see of a running postray, and what it says of a secret that is damaged."""
+
+import os
+import stat
+from pathlib import Path
+
+import psutil
+import pytest
+
+from cluster import run_folder
+from tests.acceptance.running import RunningPostray
+
+
+def test_no_secret_is_in_logs_arguments_or_run_json(postray: RunningPostray) -> None:
+    secrets = [
+        (postray.data_dir / name).read_text(encoding="ascii") for name in ("demo.key", "secret.key", "ray.token")
+    ]
+    told = [(path, path.read_bytes()) for path in (postray.data_dir / "logs").iterdir()]
+    told.append((postray.data_dir / "run.json", (postray.data_dir / "run.json").read_bytes()))
+    for process in (psutil.Process(mark.pid) for mark in postray.run.processes):
+        told.append((Path(process.name()), "\0".join(process.cmdline()).encode()))
+    assert not [where for where, text in told if any(secret.encode() in text for secret in secrets)]
+    assert "postgresql:" not in (postray.data_dir / "run.json").read_text(encoding="utf-8")
+    assert postray.key not in postray.command("status", "--json").stdout
+    assert postray.key in postray.command("status", "--json", "--secrets").stdout
+
+
+def test_only_its_owner_can_enter_or_read_what_it_made(postray: RunningPostray) -> None:
+    folder = run_folder.find(postray.data_dir)
+    assert folder is not None
+    for top in (postray.data_dir, folder):
+        assert stat.S_IMODE(top.stat().st_mode) == 0o700
+        # Ray opens some of the folders that it makes; what is in the run folder cannot be reached all the same.
+        open_to_others = [
+            path
+            for path in top.rglob("*")
+            if not path.is_symlink() and _mode(path) & 0o077 and folder not in path.parents
+        ]
+        assert not open_to_others
+    sockets = [path for path in folder.rglob("*") if path.is_socket()]
+    assert sockets
+    for process in (psutil.Process(mark.pid) for mark in postray.run.processes):
+        for connection in process.net_connections("unix"):
+            path = Path(connection.laddr or "@")
+            assert not path.is_absolute() or folder in path.parents or postray.data_dir in path.parents, path
+
+
+def _mode(path: Path) -> int:
+    try:
+        return path.stat().st_mode
+    except FileNotFoundError:  # parts are merged and temporary files go, meanwhile
+        return 0
+
+
+@pytest.mark.parametrize("content", [b"", b"\0" * 44, b"sg_live_"])
+@pytest.mark.parametrize("name", ["secret.key", "ray.token", "demo.key"])
+def test_a_damaged_secret_is_one_line(tmp_path: Path, name: str, content: bytes) -> None:
+    (tmp_path / name).write_bytes(content)
+    answer = RunningPostray(tmp_path).command("up")
+    assert answer.returncode == 1
+    said = " ".join((answer.stdout + answer.stderr).split())
+    assert f"{tmp_path / name} is {'malformed' if content else 'empty'}: " in said
+    assert "Traceback" not in said
+    assert (tmp_path / name).read_bytes() == content
+
+
+def test_a_lost_secret_key_is_not_made_anew(tmp_path: Path) -> None:
+    postray = RunningPostray(tmp_path)
+    postray.start()
+    postray.stop()
+    secret = tmp_path / "secret.key"
+    kept = secret.read_bytes()
+    secret.unlink()
+    answer = postray.command("up")
+    assert answer.returncode == 1
+    assert f"{secret} is missing: put it back" in " ".join((answer.stdout + answer.stderr).split())
+    assert not secret.exists()
+    secret.write_bytes(kept)
+    tmp_path.chmod(0o755)
+    postray.start()
+    assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o700
+    assert "closed" in postray.output
+    postray.stop()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may give a folder away")
+def test_a_data_directory_of_another_user_is_one_line(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    os.chown(data, 65534, -1)
+    for arguments in (("up",), ("up", "--detach")):
+        answer = RunningPostray(data).command(*arguments)
+        assert answer.returncode == 1
+        assert f"{data} belongs to user" in " ".join(answer.stderr.split())
+    assert not list(data.iterdir())

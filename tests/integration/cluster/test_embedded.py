@@ -1,0 +1,86 @@
+"""The embedded Postgres: who can reach it, and where it finds its programs and its socket."""
+
+import os
+import pwd
+import signal
+import stat
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from cluster import postgres_programs
+from cluster.embedded import EmbeddedPostgres
+from cluster.journal.database import Unavailable
+from cluster.postgres_programs import USER
+
+
+def answers(dsn: str) -> bool:
+    with psycopg.connect(dsn) as connection:
+        return connection.execute("SELECT 1").fetchone() == (1,)
+
+
+def test_only_we_can_reach_it_at_a_long_path_as_well(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    data, links = tmp_path / ("d" * 100), tmp_path_factory.mktemp("r")
+    data.mkdir(mode=0o700)
+    tmp_path.chmod(0o700)
+    modes = {folder: folder.stat().st_mode for folder in (data, *data.parents)}
+    server = EmbeddedPostgres(data / "postgres", links)
+    try:
+        assert answers(server.start())
+        # Whatever user it runs as: no folder above its own was opened.
+        assert {folder: folder.stat().st_mode for folder in modes} == modes
+        open_to_others = [p for p in (data / "postgres").rglob("*") if p.lstat().st_mode & 0o077 and not p.is_symlink()]
+        assert not open_to_others
+        assert stat.S_IMODE((data / "postgres").stat().st_mode) == 0o700
+        # Another life of postray takes it over, and starts it again when it has ended.
+        other = EmbeddedPostgres(data / "postgres", links)
+        assert (answers(other.start()), other.pid) == (True, server.pid)
+        os.kill(other.pid, signal.SIGKILL)
+        while not other.has_ended:
+            pass
+        while not other.restart():
+            pass
+        assert answers(other.dsn)
+        other.stop()
+    finally:
+        server.stop()
+
+
+def test_a_path_too_long_for_a_socket_is_said(tmp_path: Path) -> None:
+    with pytest.raises(Unavailable, match="set data_dir to a shorter one"):
+        EmbeddedPostgres(tmp_path / ("d" * 100)).start()
+
+
+def test_data_of_another_version_is_said(tmp_path: Path) -> None:
+    (tmp_path / "postgres").mkdir()
+    (tmp_path / "postgres" / "PG_VERSION").write_text("16\n", encoding="ascii")
+    with pytest.raises(Unavailable, match="is of Postgres 16, and this postray brings 18"):
+        EmbeddedPostgres(tmp_path / "postgres").start()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root needs another user for Postgres")
+def test_root_whose_installation_others_cannot_enter_runs_a_copy_of_the_programs(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tmp_path = tmp_path_factory.mktemp("root")
+    hidden = tmp_path / "hidden"
+    hidden.mkdir(mode=0o700)
+    for part in (postgres_programs.WHEEL, f"{postgres_programs.WHEEL}.libs"):
+        (hidden / part).symlink_to(postgres_programs._packages() / part)
+    monkeypatch.setattr(postgres_programs, "_packages", lambda: hidden)
+    data = tmp_path / "data"
+    server = EmbeddedPostgres(data / "postgres")
+    try:
+        assert answers(server.start())
+        copy = (data / "postgres-programs").resolve()
+        assert stat.S_IMODE(hidden.stat().st_mode) == 0o700
+        assert not [one for one in (copy, *copy.rglob("*")) if one.stat().st_mode & 0o022]
+        assert (data / "postgres").stat().st_uid == pwd.getpwnam(USER).pw_uid
+        # A life after one that was killed runs from the same copy.
+        assert answers(EmbeddedPostgres(data / "postgres").start())
+        assert (data / "postgres-programs").resolve() == copy
+    finally:
+        server.stop()
+    assert not copy.exists()
+    assert sorted(path.name for path in data.iterdir()) == ["postgres"]

@@ -1,0 +1,83 @@
+"""Where the sockets of a running postray are."""
+
+import socket
+import stat
+from pathlib import Path
+
+import pytest
+
+from cluster import run_folder
+from cluster.private_files import Unsafe
+
+
+@pytest.fixture
+def short(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """As much room as if the temporary folder's path were short."""
+    folder = tmp_path_factory.mktemp("d")
+    monkeypatch.setattr(run_folder, "LONGEST", len(str(folder)) + 30)
+    monkeypatch.setattr("tempfile.tempdir", str(folder))
+    return folder
+
+
+def is_closed(folder: Path) -> bool:
+    return stat.S_IMODE(folder.lstat().st_mode) == 0o700
+
+
+def test_it_is_in_the_data_directory_where_that_is_short(short: Path) -> None:
+    data = short / "data"
+    data.mkdir()
+    folder = run_folder.make(data, {})
+    assert folder == data / "run" == run_folder.find(data)
+    assert is_closed(folder)
+    (folder / "left").touch()
+    assert not list(run_folder.make(data, {}).iterdir())
+    run_folder.remove(data)
+    assert not list(data.iterdir())
+    assert run_folder.find(data) is None
+
+
+def test_else_where_the_system_keeps_such_folders_and_under_a_name_that_cannot_be_foreseen(short: Path) -> None:
+    data, runtime = short / ("d" * 50), short / "user"
+    data.mkdir()
+    runtime.mkdir(mode=0o700)
+    first = run_folder.make(data, {"XDG_RUNTIME_DIR": str(runtime)})
+    assert first.parent == runtime
+    assert is_closed(first)
+    assert run_folder.find(data) == first == (data / "run").readlink()
+    # Of a run that was killed: it goes with the next.
+    second = run_folder.make(data, {"XDG_RUNTIME_DIR": str(runtime)})
+    assert (second != first, first.exists()) == (True, False)
+    # Where others may write, it is none.
+    runtime.chmod(0o777)
+    third = run_folder.make(data, {"XDG_RUNTIME_DIR": str(runtime)})
+    assert third.parent == short
+    assert not list(runtime.iterdir())
+    run_folder.remove(data)
+    assert (third.exists(), list(data.iterdir())) == (False, [])
+
+
+def test_a_link_that_leads_elsewhere_deletes_nothing(short: Path) -> None:
+    data, other = short / "data", short / "other"
+    data.mkdir()
+    other.mkdir()
+    (other / "kept").touch()
+    (data / "run").symlink_to(other)
+    assert run_folder.make(data, {}) == data / "run"
+    assert (other / "kept").exists()
+
+
+def test_no_place_is_one_line(short: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run_folder, "LONGEST", 5)
+    data = short / "data"
+    data.mkdir()
+    with pytest.raises(Unsafe, match="no place for sockets"):
+        run_folder.make(data, {})
+    assert list(short.iterdir()) == [data]
+    assert not list(data.iterdir())
+
+
+def test_what_ray_makes_there_fits(tmp_path: Path) -> None:
+    name = "ray/session_2026-01-01_00-00-00_000000_4194304/sockets/plasma_store.1"
+    path = "/" + "r" * (run_folder.LONGEST - 1) + "/" + name
+    with socket.socket(socket.AF_UNIX) as one, pytest.raises(FileNotFoundError):  # and not "path too long"
+        one.bind(path)
