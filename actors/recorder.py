@@ -13,6 +13,7 @@ import asyncio
 import contextlib
 import hashlib
 import logging
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -23,9 +24,11 @@ from msgspec import Struct
 
 from analytics import queries
 from analytics.client import ClickHouse, Rejected, Unavailable
+from analytics.damage import Damage, find_damage
 from analytics.events import Event, decode_batch
-from analytics.queries import TimelineEvent
+from analytics.queries import MessageEvents
 from analytics.rows import columns
+from cluster.context import DEGRADED
 from cluster.journal.records import LogRow
 from cluster.journal.store import Journal
 from cluster.journal.store import Unavailable as JournalUnavailable
@@ -62,6 +65,8 @@ class Bounds(Struct, frozen=True, kw_only=True):
     first_wait_s: float = 0.1
     """After a failure; doubles with each further one."""
     longest_wait_s: float = 5.0
+    look_for_damage_s: float = 30.0
+    """How often ClickHouse is asked for damaged parts, so that it is also seen when they were restored or deleted."""
     trim_every: int = 10
     """Pages between two trims of the log, at most; it is trimmed too when nothing came."""
 
@@ -100,6 +105,8 @@ class Recorder:
         self._task: asyncio.Task[None] | None = None
         self._untrimmed = 0
         self._last_error: str | None = None
+        self._damage = Damage()
+        self._looked_at = 0.0
 
     async def start(self) -> None:
         """Begin recording. ClickHouse may be away: it is tried again. Raises ValueError for a DSN that is none."""
@@ -125,14 +132,17 @@ class Recorder:
         self._thread.shutdown(wait=False)
 
     async def problem(self) -> str | None:
-        """Why it waits; None when it does not."""
+        """Why it waits, or what is missing of what it reads; None when it works."""
         if self._task is None or self._task.done():
             return "the recorder does not run"
-        return self._last_error
+        if self._last_error is not None:
+            return self._last_error
+        return f"{DEGRADED}{self._damage}" if self._damage.parts else None
 
-    async def timeline(self, tenant_id: str, message_id: str) -> list[TimelineEvent]:
+    async def timeline(self, tenant_id: str, message_id: str) -> MessageEvents:
         """A message's events, oldest first. Raises analytics.client.Unavailable."""
-        return await self._in_thread(queries.timeline, self._ready(), tenant_id, message_id)
+        events = await self._in_thread(queries.timeline, self._ready(), tenant_id, message_id)
+        return MessageEvents(events, incomplete=self._damage.of_events)
 
     async def event_counts(self, tenant_id: str, batch_id: str) -> dict[str, int]:
         """A batch's events by name. Raises analytics.client.Unavailable."""
@@ -173,6 +183,8 @@ class Recorder:
         """Record one page."""
         if self._client is None or not self._migrated:
             await self._in_thread(self._make_ready)
+        if time.monotonic() - self._looked_at > self._bounds.look_for_damage_s:
+            await self._in_thread(self._look_for_damage)
         page = await self._next_page()
         if page.rows:
             await self._in_thread(self._store, page.rows)
@@ -223,6 +235,22 @@ class Recorder:
         if not self._migrated:
             self._client.migrate()
             self._migrated = True
+            self._look_for_damage()
+
+    def _look_for_damage(self) -> None:
+        assert self._client is not None
+        self._looked_at = time.monotonic()
+        try:
+            damage = find_damage(self._client)
+        except Unavailable as error:
+            # A user of a server may not be allowed to ask, and events come in all the same.
+            log.warning("cannot look for damaged parts error=%s", error)
+            return
+        if damage.parts and damage != self._damage:
+            log.error("%s parts=%s", damage, " ".join(damage.parts))
+        elif self._damage.parts and not damage.parts:
+            log.info("no damaged parts any more")
+        self._damage = damage
 
     def _store(self, rows: list[LogRow]) -> None:
         """Insert the events of these rows; rows that cannot be inserted are put aside."""

@@ -44,6 +44,13 @@ class TimelineEvent(Struct, frozen=True, kw_only=True, omit_defaults=True):
     metadata: dict[str, str | int] = field(default_factory=dict)
 
 
+class MessageEvents(Struct, frozen=True):
+    """A message's timeline, oldest first. ``incomplete``: events of it may be lost."""
+
+    events: list[TimelineEvent]
+    incomplete: bool = False
+
+
 def timeline(client: ClickHouse, tenant_id: str, message_id: str) -> list[TimelineEvent]:
     """What happened to a message, oldest first; empty when the tenant has no such message. Raises Unavailable."""
     rows = client.rows(TIMELINE, message_id=message_id)

@@ -12,7 +12,7 @@ from actors.build import Ways, find_ways
 from actors.delivery.tls_results import TlsResults
 from actors.describing import Describing
 from actors.dispatch import DirectOffers, Dispatcher
-from analytics.queries import TimelineEvent
+from analytics.queries import MessageEvents
 from api.admin.routes import Admin
 from api.backpressure import Watch
 from api.large.frames import Setup
@@ -108,8 +108,8 @@ async def api(context: Context, links: Links) -> Api:
         journal_dir=None if settings.postgres.dsn else context.data_path,
     )
 
-    async def timeline(tenant_id: str, message_id: str) -> list[TimelineEvent]:
-        events: list[TimelineEvent] = await links.call("recorder", "timeline", tenant_id, message_id)
+    async def timeline(tenant_id: str, message_id: str) -> MessageEvents:
+        events: MessageEvents = await links.call("recorder", "timeline", tenant_id, message_id)
         return events
 
     async def readiness() -> Mapping[str, str | None]:

@@ -8,6 +8,7 @@ from litestar.handlers import HTTPRouteHandler
 from msgspec import Struct
 
 from api.errors import answers
+from cluster.context import keeps_from_work
 
 Readiness = Callable[[], Awaitable[Mapping[str, str | None]]]
 """Each part by name: None when it works, else what is wrong with it."""
@@ -20,7 +21,7 @@ class Health(Struct, frozen=True):
 
 
 class Ready(Struct, frozen=True):
-    """Each part: "ok", or what is wrong with it."""
+    """Each part: "ok", or what is wrong with it; what begins with "degraded: " does not keep it from its work."""
 
     status: Literal["ready", "not ready"]
     parts: dict[str, str]
@@ -46,7 +47,8 @@ class HealthChecks:
         return Health()
 
     async def ready(self) -> Response[Ready]:
-        parts = {name: "ok" if problem is None else problem for name, problem in (await self._readiness()).items()}
-        if all(state == "ok" for state in parts.values()):
-            return Response(Ready("ready", parts))
-        return Response(Ready("not ready", parts), status_code=503)
+        problems = await self._readiness()
+        parts = {name: "ok" if problem is None else problem for name, problem in problems.items()}
+        if any(keeps_from_work(problem) for problem in problems.values()):
+            return Response(Ready("not ready", parts), status_code=503)
+        return Response(Ready("ready", parts))

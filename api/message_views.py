@@ -6,7 +6,7 @@ from typing import Any
 
 from msgspec import UNSET, Struct, UnsetType
 
-from analytics.queries import TimelineEvent
+from analytics.queries import MessageEvents, TimelineEvent
 from cluster.journal.records import Address, Content, MessageRow, Personal, decode_content, decode_personal
 from cluster.policy.lifecycle import Status
 from cluster.settings import DEFAULT_LIMITS, MessageSettings
@@ -70,6 +70,8 @@ class MessageDetail(Struct, frozen=True, kw_only=True):
     error_message: str | None
     events: list[TimelineEvent] | None
     """In order; null when the event store cannot be read just now: the rest is the journal's, and true."""
+    events_incomplete: bool
+    """Whether events may be missing: those of damaged parts of the event store, or all when it cannot be read."""
     not_filled_in: list[str] | UnsetType = UNSET
     """Which of subject, html_content and plain_content stand here with their keys, as the request has them: filled in,
     they would be larger than any that is sent. Absent where all are filled in."""
@@ -96,7 +98,7 @@ def summary(row: MessageRow, limits: MessageSettings = DEFAULT_LIMITS) -> Messag
 
 def detail(
     row: MessageRow,
-    events: list[TimelineEvent] | None,
+    timeline: MessageEvents | None,
     limits: MessageSettings = DEFAULT_LIMITS,
     *,
     withheld: bool = False,
@@ -136,7 +138,8 @@ def detail(
         sent_at=_finished(row, Status.SENT, Status.DELIVERED),
         delivered_at=_finished(row, Status.DELIVERED),
         error_message=row.error_message,
-        events=events,
+        events=timeline.events if timeline is not None else None,
+        events_incomplete=timeline is None or timeline.incomplete,
         not_filled_in=[name for name, shown in texts.items() if shown and not shown.filled] or UNSET,
     )
 

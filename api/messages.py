@@ -16,7 +16,7 @@ from litestar.params import FromPath, QueryParameter
 from msgspec import Struct, structs
 
 from analytics.dropping import CANCELLED, tell_cancelled
-from analytics.queries import TimelineEvent
+from analytics.queries import MessageEvents
 from api.access import BODIES, ROUTES
 from api.body import ApiRequest
 from api.errors import answers
@@ -38,7 +38,7 @@ from cluster.settings import DEFAULT_LIMITS, MessageSettings
 
 log = logging.getLogger(__name__)
 
-Timeline = Callable[[str, str], Awaitable[list[TimelineEvent]]]
+Timeline = Callable[[str, str], Awaitable[MessageEvents]]
 """The events of (tenant id, message id), in order."""
 
 TIMELINE_PATIENCE_S = 3.0
@@ -175,7 +175,7 @@ class Messages:
             return MessagePage(messages=[], total=0, total_is_exact=True)
         return await self._journal.messages(structs.replace(filter, status=Status.SANDBOX), limit, offset)
 
-    async def _events(self, tenant_id: str, id: str) -> list[TimelineEvent] | None:
+    async def _events(self, tenant_id: str, id: str) -> MessageEvents | None:
         if not is_id("msg_", id):
             return None
         try:

@@ -74,6 +74,7 @@ class Postray:
     def start(self) -> None:
         """Return when it is ready. Raises DidNotStart, leaving nothing running."""
         make_folder(self._output_path.parent)
+        self._output_path.touch(mode=0o600)
         with self._output_path.open("wb") as output:
             # A session of its own: Ctrl-C at the terminal is for the scenario, which then stops it in order.
             process = subprocess.Popen(

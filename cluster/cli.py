@@ -16,21 +16,25 @@ from typing import Any
 
 import click
 import psutil
+from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
 from cluster import running
+from cluster.commands.doctor import doctor
 from cluster.commands.instance import DEFAULT_FILE, settings_of
 from cluster.commands.looking import explain, route, sources, trace
 from cluster.commands.output import console, errors, json_option, print_json
 from cluster.commands.shaping import shaping
 from cluster.commands.sites import actions, bounce, resume, sites, suspend
+from cluster.context import keeps_from_work
+from cluster.embedded import journal_dsn
 from cluster.journal.store import Journal, Unavailable
-from cluster.printable import printable
 from cluster.local_secrets import DEMO_KEY, demo_key
+from cluster.printable import printable
 from cluster.private_files import Unsafe, keep_to_ourselves, make_folder, place_problem, prepare_data_dir
 from cluster.settings import Settings
-from cluster.up import DidNotStart, Died, Postray, journal_dsn
+from cluster.up import DidNotStart, Died, Postray
 
 DOWN_PATIENCE_S = 15.0
 ANSWER_S = 5.0
@@ -56,7 +60,7 @@ def main(context: click.Context, config: str | None) -> None:
     context.obj = config
 
 
-for command in (sites, actions, suspend, resume, bounce, trace, explain, route, sources, shaping):
+for command in (doctor, sites, actions, suspend, resume, bounce, trace, explain, route, sources, shaping):
     main.add_command(command)
 
 
@@ -97,6 +101,8 @@ def _run(settings: Settings, tightened: list[str], show_key: bool) -> None:
         # After Ray, which installs handlers of its own.
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: stop_requested.set())
+        for part, problem in postray.problems.items():
+            console.print(f"  [yellow]![/] {part:<15} {escape(problem)}; postray doctor says more", soft_wrap=True)
         _greet(run, postray.demo_key if show_key else "", Path(settings.data_dir).resolve() / DEMO_KEY)
         while not stop_requested.wait(LOOK_AFTER_S):
             postray.look_after()
@@ -274,9 +280,15 @@ def _readiness(url: str) -> dict[str, Any]:
 def _show(state: dict[str, Any]) -> None:
     table = Table("part", "state", box=None, pad_edge=False)
     for name, problem in state["parts"].items():
-        table.add_row(name, Text(printable(problem), "green" if problem == "ok" else "red"))
+        table.add_row(name, Text(printable(problem), _colour(problem)))
     console.print(f"postray {state['url']}   captured mail {state['page'] or 'none'}   pid {state['pid']}")
     console.print(table)
+
+
+def _colour(problem: str) -> str:
+    if problem == "ok":
+        return "green"
+    return "red" if keeps_from_work(problem) else "yellow"
 
 
 if __name__ == "__main__":

@@ -50,13 +50,22 @@ class Links(Struct, frozen=True, kw_only=True):
     """Puts bytes into the object store; the answer can be awaited by whoever is handed it."""
 
 
+DEGRADED = "degraded: "
+"""How a part's problem begins that does not keep it from its work."""
+
+
+def keeps_from_work(problem: str | None) -> bool:
+    """Whether a part with this problem cannot do its work."""
+    return problem is not None and not problem.startswith(DEGRADED)
+
+
 class Actor(Protocol):
     """What every plain object behind an actor can do."""
 
     async def start(self) -> Any: ...
 
     async def problem(self) -> str | None:
-        """None when it is well, else what is wrong."""
+        """None when it is well, else what is wrong; with DEGRADED in front when it works all the same."""
 
     async def stop(self) -> None: ...
 

@@ -17,10 +17,12 @@ from urllib.parse import quote
 import psutil
 from msgspec import Struct
 
+from cluster import run_folder
 from cluster.journal.database import Unavailable
 from cluster.postgres_programs import VERSION, Programs
 from cluster.private_files import FOLDER_MODE, make_folder, user_name, write_whole
 from cluster.run_folder import LONGEST_SOCKET_PATH
+from cluster.settings import Settings
 
 CONFIGURATION = """\
 # Written by postray at every start.
@@ -208,6 +210,12 @@ class EmbeddedPostgres:
             check=True,
             **as_user,
         )
+
+
+def journal_dsn(settings: Settings) -> str:
+    """Where the journal of an installation is reached, whether it runs or not. Raises Unavailable."""
+    data_dir = Path(settings.data_dir).resolve()
+    return settings.postgres.dsn or EmbeddedPostgres(data_dir / "postgres", run_folder.find(data_dir)).dsn
 
 
 def _stop(pid: int) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 
 from cluster import launch, logs, run_folder, running
-from cluster.context import Context
+from cluster.context import Context, keeps_from_work
 from cluster.embedded import EmbeddedPostgres
 from cluster.in_force import BadPolicies, PolicyFiles, put_in_force, read_files
 from cluster.journal.store import Journal, migrate, wait_until_reachable
@@ -29,6 +29,9 @@ Progress = Callable[[str], None]
 
 REACHABLE_S = 10.0
 READY_S = 30.0
+RECORDER = "recorder"
+RECORDER_READY_S = 5.0
+"""Longer than it takes to be asked; postray starts without it."""
 
 
 class DidNotStart(Exception):
@@ -57,6 +60,8 @@ class Postray:
         self._postgres: EmbeddedPostgres | None = None
         self._actors = launch.Actors()
         self.demo_key = ""
+        self.problems: dict[str, str] = {}
+        """What was wrong with parts when it was ready all the same."""
 
     def start(self, progress: Progress) -> running.Run:
         """Start every part. Raises DidNotStart, Unavailable or Unsafe, after which ``stop`` must still be called."""
@@ -187,13 +192,17 @@ class Postray:
             log.info("policies put in force version=%d", version)
 
     def _wait_until_ready(self) -> None:
-        deadline = time.monotonic() + READY_S
+        began = time.monotonic()
         while True:
-            problems = self._actors.call("supervisor", "readiness")
-            if not any(problems.values()):
+            readiness: dict[str, str | None] = self._actors.call("supervisor", "readiness")
+            self.problems = {part: problem for part, problem in readiness.items() if problem is not None}
+            missing = [part for part, problem in self.problems.items() if keeps_from_work(problem)]
+            waited_s = time.monotonic() - began
+            # Mail does not wait for ClickHouse: events stay in the journal's log until it is back.
+            if not missing or (missing == [RECORDER] and waited_s > RECORDER_READY_S):
                 return
-            if time.monotonic() > deadline:
-                raise DidNotStart("; ".join(f"{part}: {problem}" for part, problem in problems.items() if problem))
+            if waited_s > READY_S:
+                raise DidNotStart("; ".join(f"{part}: {problem}" for part, problem in self.problems.items()))
             time.sleep(0.1)
 
     def _tell(self) -> running.Run:
@@ -218,9 +227,3 @@ async def opened(dsn: str) -> AsyncIterator[Journal]:
         yield journal
     finally:
         await journal.close()
-
-
-def journal_dsn(settings: Settings) -> str:
-    """Where the journal of an installation is reached, whether it runs or not. Raises Unavailable."""
-    data_dir = Path(settings.data_dir).resolve()
-    return settings.postgres.dsn or EmbeddedPostgres(data_dir / "postgres", run_folder.find(data_dir)).dsn

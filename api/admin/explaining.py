@@ -124,7 +124,7 @@ class Explaining:
     async def _events(self, tenant_id: str, message_id: str) -> list[TimelineEvent] | None:
         try:
             async with asyncio.timeout(TIMELINE_PATIENCE_S):
-                return await self._timeline(tenant_id, message_id)
+                return (await self._timeline(tenant_id, message_id)).events
         except Exception as error:
             # As in api/messages.py: whatever is wrong with the event store, the rest must stay readable.
             log.warning("timeline unreachable message_id=%s reason=%r", message_id, error)

@@ -139,7 +139,7 @@ def batch(*events: Event) -> bytes:
 async def test_what_is_in_the_log_can_be_read_as_a_timeline(tmp_path: Path) -> None:
     async with recording(ListLog(batch(*every_kind()[:2]), batch(*every_kind()[2:])), tmp_path) as scene:
         await scene.log.drained()
-        events = await scene.recorder.timeline("tnt_1", "msg_1")
+        events = (await scene.recorder.timeline("tnt_1", "msg_1")).events
         assert [event.event_type for event in events] == [
             "processed",
             "deferred",
@@ -223,7 +223,7 @@ async def test_a_crash_between_insert_and_cursor_changes_no_count(tmp_path: Path
         await log.drained()
         assert await scene.in_engine("SELECT count() FROM events") == 12
         assert await scene.recorder.event_counts("tnt_1", "bat_1") == before
-        assert len(await scene.recorder.timeline("tnt_1", "msg_1")) == 6
+        assert len((await scene.recorder.timeline("tnt_1", "msg_1")).events) == 6
 
 
 async def test_a_journal_that_cannot_move_the_cursor_for_a_while_changes_no_count(tmp_path: Path) -> None:
@@ -275,7 +275,7 @@ async def test_clickhouse_may_be_away_at_the_start(tmp_path: Path) -> None:
     with pytest.raises(Unavailable, match="connection refused"):
         await recorder.timeline("tnt_1", "msg_1")
     await log.drained()
-    assert len(await recorder.timeline("tnt_1", "msg_1")) == 1
+    assert len((await recorder.timeline("tnt_1", "msg_1")).events) == 1
     await recorder.stop()
 
 

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Sequence
 
 import pytest
 
-from analytics.queries import TimelineEvent
+from analytics.queries import MessageEvents
 from api.backpressure import Refusal, always_open
 from api.server import ApiServer
 from cluster.journal.records import NewRequest, Waiting
@@ -50,8 +50,8 @@ class Site:
     def _offer(self, requests: Sequence[NewRequest]) -> None:
         self.offered += requests
 
-    async def _timeline(self, tenant_id: str, message_id: str) -> list[TimelineEvent]:
-        return []
+    async def _timeline(self, tenant_id: str, message_id: str) -> MessageEvents:
+        return MessageEvents([])
 
     async def _readiness(self) -> dict[str, str | None]:
         return {"journal": None}

@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 
 from actors.delivery.site_state import LastReply, SiteState, TraceLine
 from actors.placing_view import MxHost, PoolShare, RouteDescription, SourceChoice, SourceState, TlsView, WarmUpUse
-from analytics.queries import TimelineEvent
+from analytics.queries import MessageEvents, TimelineEvent
 from api.admin.routes import Admin
 from api.server import ApiServer
 from cluster import running
@@ -35,6 +35,7 @@ class Postray:
         self.journal = journal
         self.config = config
         self.followed = 0
+        self.parts: dict[str, str | None] = {"journal": None}
         self.data_dir = data_dir
         self.vault = Vault(secret_key("", data_dir))
         token = operator_token(secret_key("", data_dir))
@@ -95,18 +96,20 @@ class Postray:
     def _offer(self, requests: Sequence[NewRequest]) -> None:
         """Nobody delivers."""
 
-    async def _timeline(self, tenant_id: str, message_id: str) -> list[TimelineEvent]:
-        return [
-            TimelineEvent(
-                event_type="deferred",
-                recipient_email="ada@example.com",
-                timestamp="2026-04-23T10:00:00.000Z",
-                metadata={"reason": "450 \x1b[31mgreylisted"},
-            )
-        ]
+    async def _timeline(self, tenant_id: str, message_id: str) -> MessageEvents:
+        return MessageEvents(
+            [
+                TimelineEvent(
+                    event_type="deferred",
+                    recipient_email="ada@example.com",
+                    timestamp="2026-04-23T10:00:00.000Z",
+                    metadata={"reason": "450 \x1b[31mgreylisted"},
+                )
+            ]
+        )
 
     async def _readiness(self) -> dict[str, str | None]:
-        return {"journal": None}
+        return self.parts
 
     async def _site_of(self, domain: str) -> str:
         return "site.example" if domain == "example.com" else domain

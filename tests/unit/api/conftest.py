@@ -8,7 +8,7 @@ import msgspec
 import pytest
 from litestar import Litestar
 
-from analytics.queries import TimelineEvent
+from analytics.queries import MessageEvents, TimelineEvent
 from api.app import create_app
 from api.intake import Intake
 from api.sending import Sending
@@ -29,6 +29,7 @@ class World:
         self.offered: list[NewRequest] = []
         self.parts: dict[str, str | None] = {"journal": None, "cluster": None}
         self.events: list[TimelineEvent] | Exception = []
+        self.events_incomplete = False
         self.before_timeline: Callable[[], Awaitable[object]] | None = None
         self.now = 1000.0
         self.full: str | None = None
@@ -59,12 +60,12 @@ class World:
     def _offer(self, requests: Sequence[NewRequest]) -> None:
         self.offered += requests
 
-    async def _timeline(self, tenant_id: str, message_id: str) -> list[TimelineEvent]:
+    async def _timeline(self, tenant_id: str, message_id: str) -> MessageEvents:
         if self.before_timeline is not None:
             await self.before_timeline()
         if isinstance(self.events, Exception):
             raise self.events
-        return self.events
+        return MessageEvents(self.events, self.events_incomplete)
 
     async def _readiness(self) -> dict[str, str | None]:
         return self.parts

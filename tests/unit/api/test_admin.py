@@ -11,7 +11,7 @@ import pytest
 
 from actors.delivery.site_state import Held, SiteState, TraceLine
 from actors.placing_view import RouteDescription, SourceState
-from analytics.queries import TimelineEvent
+from analytics.queries import MessageEvents, TimelineEvent
 from api.admin.routes import Admin
 from api.app import create_app
 from api.intake import Intake
@@ -174,8 +174,11 @@ class Operating:
     async def commit(self, request: NewRequest) -> None:
         raise AssertionError("an operator sends no mail here")
 
-    async def _timeline(self, tenant_id: str, message_id: str) -> list[TimelineEvent]:
-        return [TimelineEvent(event_type="processed", recipient_email="ada@example.com", timestamp="2026-04-23T10:00Z")]
+    async def _timeline(self, tenant_id: str, message_id: str) -> MessageEvents:
+        processed = TimelineEvent(
+            event_type="processed", recipient_email="ada@example.com", timestamp="2026-04-23T10:00Z"
+        )
+        return MessageEvents([processed])
 
     async def _readiness(self) -> dict[str, str | None]:
         return {}

@@ -103,6 +103,7 @@ async def test_one_message(world: World) -> None:
         "sent_at": "2026-04-23T10:00:02Z",
         "delivered_at": "2026-04-23T10:00:02Z",
         "error_message": None,
+        "events_incomplete": False,
         "events": [
             {"event_type": "processed", "recipient_email": "ada@example.com", "timestamp": "2026-04-23T10:00:00.000Z"}
         ],
@@ -122,6 +123,15 @@ async def test_the_state_is_readable_while_the_timeline_is_not(world: World) -> 
     world.events = ConnectionError("recorder gone")
     response = await world.request("GET", f"/v3/messages/{message.id}")
     assert (response.status_code, response.json()["status"], response.json()["events"]) == (200, "delivered", None)
+    assert response.json()["events_incomplete"] is True
+
+
+async def test_a_timeline_says_that_events_may_be_lost(world: World) -> None:
+    message = keep(world, row())
+    for incomplete in (False, True):
+        world.events_incomplete = incomplete
+        response = await world.request("GET", f"/v3/messages/{message.id}")
+        assert (response.json()["events"], response.json()["events_incomplete"]) == ([], incomplete)
 
 
 async def test_state_and_timeline_are_asked_for_at_the_same_time(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -340,3 +350,10 @@ async def test_health_needs_no_key_and_names_the_part_that_is_wrong(world: World
     world.parts["journal"] = "connection refused"
     response = await world.client.get("/readyz")
     assert (response.status_code, response.json()["parts"]["journal"]) == (503, "connection refused")
+
+
+async def test_a_part_that_works_all_the_same_keeps_nobody_away(world: World) -> None:
+    world.parts = {"journal": None, "recorder": "degraded: damaged parts"}
+    response = await world.client.get("/readyz")
+    assert (response.status_code, response.json()["status"]) == (200, "ready")
+    assert response.json()["parts"] == {"journal": "ok", "recorder": "degraded: damaged parts"}

@@ -1,0 +1,75 @@
+"""Parts of the tables that ClickHouse has set aside because it could not read them: what was in them is missing.
+
+ClickHouse notices damage when it loads a table, moves the part to the table's folder ``detached``, and goes on without
+it. There it stays until it is attached again or deleted, which is the operator's to decide: see "Damaged events" in the
+README. Parts that it sets aside in its ordinary work (being cloned, or a duplicate) are no damage.
+"""
+
+from pathlib import Path
+
+from msgspec import Struct
+
+from analytics.client import ClickHouse, Unavailable
+from cluster.settings import ClickHouseSettings
+
+EVENTS = "events"
+SHOWN = 3
+"""Parts named one by one."""
+
+NO_DAMAGE = ("ignored", "clone", "attaching", "deleting")
+"""Why a part may be set aside in ordinary work; its name begins so."""
+
+DETACHED = f"""
+SELECT table, name
+FROM system.detached_parts
+WHERE database = currentDatabase() AND coalesce(reason, '') NOT IN {NO_DAMAGE}
+ORDER BY table, name
+"""
+
+
+class Damage(Struct, frozen=True):
+    """Parts set aside, each as ``table/name``, of all tables."""
+
+    parts: tuple[str, ...] = ()
+
+    @property
+    def of_events(self) -> bool:
+        """Whether events are missing."""
+        return any(part.startswith(f"{EVENTS}/") for part in self.parts)
+
+    def __str__(self) -> str:
+        count, shown = len(self.parts), ", ".join(self.parts[:SHOWN])
+        named = shown + (", …" if count > SHOWN else "")
+        parts = "part" if count == 1 else "parts"
+        return f"ClickHouse set {count} damaged {parts} aside ({named}): timelines and counts may be incomplete"
+
+
+def find_damage(client: ClickHouse) -> Damage:
+    """What is set aside now. Raises Unavailable."""
+    return Damage(tuple(f"{table}/{name}" for table, name in client.rows(DETACHED)))
+
+
+def set_aside(settings: ClickHouseSettings, data_dir: Path) -> list[str]:
+    """What ``postray doctor`` says: a line for each part, with what to do. Works beside a running engine, which only
+    its own process can ask: it looks into the folders."""
+    lost = "the events in it are lost unless you restore it"
+    if not settings.dsn:
+        folders = sorted((data_dir / "clickhouse" / "store").glob("*/*/detached/*"))
+        return [
+            f"ClickHouse set a damaged part aside: {folder}; {lost}; to have done with it: rm -r {folder}"
+            for folder in folders
+            if not folder.name.startswith(NO_DAMAGE)
+        ]
+    try:
+        client = ClickHouse.open(settings, data_dir)
+        try:
+            damage = find_damage(client)
+        finally:
+            client.close()
+    except Unavailable as error:
+        return [f"ClickHouse does not say which parts are damaged: {error}"]
+    return [
+        f"ClickHouse set a damaged part aside: {name} of {table}; {lost}; to have done with it: ALTER TABLE {table} "
+        f"DROP DETACHED PART '{name}' SETTINGS allow_drop_detached = 1"
+        for table, _, name in (part.partition("/") for part in damage.parts)
+    ]
