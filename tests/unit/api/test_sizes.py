@@ -175,11 +175,11 @@ def test_a_stored_message_that_would_be_too_large_is_not_composed() -> None:
 
 def test_a_message_that_would_be_too_large_is_shown_as_it_was_given() -> None:
     row = stored(substituting({"a": "b" * 9_990}, content=text("a" * 30_000), subject="ab"))
-    shown = detail(row, [])
+    shown = detail(row, None)
     assert shown.html_content == "a" * 30_000
     assert shown.subject == "ab"
     assert shown.not_filled_in == ["subject", "html_content"]
-    shown = detail(stored(substituting({"-a-": "b"}, content=text("-a-"))), [])
+    shown = detail(stored(substituting({"-a-": "b"}, content=text("-a-"))), None)
     assert shown.html_content == "b"
     assert shown.not_filled_in is msgspec.UNSET
 
