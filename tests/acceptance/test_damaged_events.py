@@ -1,0 +1,51 @@
+"""Damage to ClickHouse's files, done while postray is stopped: mail is delivered all the same, and it is said."""
+
+from pathlib import Path
+
+from tests.acceptance.running import Client, RunningPostray
+
+
+async def test_a_damaged_part_and_then_metadata_that_cannot_be_read(tmp_path: Path) -> None:
+    postray = RunningPostray(tmp_path)
+    postray.start()
+    client = Client(postray)
+    (lost,) = await client.send()
+    await client.until(f"/v3/messages/{lost}", lambda m: len(m["events"] or []) == 2, within_s=30)
+    await client.close()
+    postray.stop()
+    events = tmp_path / "clickhouse" / "data" / "postray" / "events"
+    for part in events.glob("20*"):
+        (part / "data.bin").write_bytes(b"damaged")
+
+    postray.start()
+    assert "degraded: ClickHouse set" in postray.output
+    client = Client(postray)
+    message = await client.message(lost)
+    assert (message["status"], message["events"], message["events_incomplete"]) == ("delivered", [], True)
+    ready = await client.api.get("/readyz")
+    assert (ready.status_code, ready.json()["status"]) == (200, "ready")
+    assert ready.json()["parts"]["recorder"].startswith("degraded: ")
+    await client.close()
+    asked = postray.command("doctor")
+    assert asked.returncode == 1
+    assert str(events.resolve() / "detached" / "broken-on-start_") in asked.stdout
+    postray.stop()
+
+    (tmp_path / "clickhouse" / "metadata" / "postray" / "events.sql").write_text("damaged", encoding="ascii")
+    postray.start()
+    assert "! recorder" in postray.output
+    client = Client(postray)
+    (message_id,) = await client.send()
+    message = await client.until(f"/v3/messages/{message_id}", lambda m: m["status"] == "delivered", within_s=30)
+    assert (message["events"], message["events_incomplete"]) == (None, True)
+    await client.close()
+    postray.stop()
+
+    # As the README says: what waited in the journal is there again.
+    (tmp_path / "clickhouse").rename(tmp_path / "damaged")
+    postray.start()
+    client = Client(postray)
+    await client.until(f"/v3/messages/{message_id}", lambda m: len(m["events"] or []) == 2, within_s=30)
+    assert (await client.api.get("/readyz")).json()["parts"]["recorder"] == "ok"
+    await client.close()
+    postray.stop()
