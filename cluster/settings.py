@@ -41,6 +41,15 @@ class HttpSettings(_Section, frozen=True, kw_only=True):
     """With more deliveries in the queue, nothing is accepted (503); 0 sets no bound."""
     min_free_disk_mb: int = 1024
     """With less room left on the embedded journal's disk, nothing is accepted (503); 0 sets no bound."""
+    max_connections: int = 10_000
+    """HTTP connections of one API process; fewer where it may not open so many files. At the bound, those that wait
+    longest go first: idle ones, then unfinished heads, then answers that are not read."""
+    max_connections_per_address: int = 2000
+    """Of these, from one address (IPv6: from one /64). Behind a proxy, as many as max_connections."""
+    head_timeout_s: float = 10.0
+    """A request's head is complete so long after its first byte, or the request is refused (408)."""
+    idle_timeout_s: float = 60.0
+    """A connection without a request is closed after this; longer than clients keep unused ones."""
 
 
 class MessageSettings(_Section, frozen=True, kw_only=True):
@@ -354,6 +363,8 @@ def _check(settings: Settings) -> None:
         ("message.max_bytes", settings.message.max_bytes),
         ("dns.lookups_at_once", settings.dns.lookups_at_once),
         ("dns.cache_entries", settings.dns.cache_entries),
+        ("http.max_connections", settings.http.max_connections),
+        ("http.max_connections_per_address", settings.http.max_connections_per_address),
         ("ray.object_store_mb", settings.ray.object_store_mb),
         ("tls.cache_entries", settings.tls.cache_entries),
     ):
@@ -367,6 +378,12 @@ def _check(settings: Settings) -> None:
     ):
         if bound < 0:
             raise SettingsError(f"{key}: must not be negative")
+    for key, time_s in (
+        ("http.head_timeout_s", settings.http.head_timeout_s),
+        ("http.idle_timeout_s", settings.http.idle_timeout_s),
+    ):
+        if not time_s > 0:
+            raise SettingsError(f"{key}: must be above 0")
     if not settings.delivery.retry_schedule_s:
         raise SettingsError("delivery.retry_schedule_s: must name at least one wait")
     if settings.ray.address and not settings.postgres.dsn:

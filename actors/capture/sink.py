@@ -7,14 +7,10 @@ actor of it. Never sends anything on. A message is answered with 250 only once i
 import asyncio
 import ipaddress
 import logging
-import socket
 import sqlite3
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-import uvicorn
 from msgspec import Struct
 
 from actors.capture import certificate
@@ -22,12 +18,16 @@ from actors.capture.envelope import Answer, Envelope, Reply, ServerOptions
 from actors.capture.page import create_app
 from actors.capture.smtp_server import SmtpServer
 from actors.capture.store import MessageStore
+from cluster.http.connections import Bounds
+from cluster.http.paths import OneSpelling
+from cluster.http.server import HttpServer
 from cluster.settings import CaptureSettings, host_port
 
 log = logging.getLogger(__name__)
 
 _HOSTNAME = "localhost"
-_HTTP_GRACE_S = 2
+_PAGE_BOUNDS = Bounds(connections=512, per_address=512)
+"""Some people with browsers, and tests that read what they sent."""
 _NO_ROOM = Reply(452, "4.3.1 too much is waiting to be stored")
 _NOT_STORED = Reply(451, "4.3.0 the message could not be stored")
 
@@ -46,8 +46,7 @@ class CaptureSink:
         self._store = MessageStore(self._directory / "messages.sqlite3", settings.keep_messages)
         self._addresses: CaptureAddresses | None = None
         self._smtp: SmtpServer | None = None
-        self._http: _PageServer | None = None
-        self._http_task: asyncio.Task[None] | None = None
+        self._http: HttpServer | None = None
 
     async def start(self) -> CaptureAddresses:
         """Opens both ports. Called again, it only returns the addresses. Raises OSError if a port is taken."""
@@ -66,7 +65,7 @@ class CaptureSink:
 
     async def problem(self) -> str | None:
         """None while both ports are served."""
-        if self._addresses is None or self._http_task is None or self._http_task.done():
+        if self._addresses is None or self._http is None or not self._http.running():
             return "the capture sink does not run"
         return None
 
@@ -75,10 +74,9 @@ class CaptureSink:
         if self._smtp is not None:
             await self._smtp.stop()
             self._smtp = None
-        if self._http is not None and self._http_task is not None:
-            self._http.should_exit = True
-            await self._http_task
-            self._http = self._http_task = None
+        if self._http is not None:
+            await self._http.stop()
+            self._http = None
         await self._store.close()
         self._addresses = None
 
@@ -92,24 +90,9 @@ class CaptureSink:
     async def _start_page(self) -> str:
         host, port = host_port(self._settings.http_bind)
         app = create_app(self._store, loopback_only=_is_loopback(host))
-        config = uvicorn.Config(
-            app,
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            ws="none",
-            timeout_graceful_shutdown=_HTTP_GRACE_S,
-        )
-        listening = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
-        self._http = _PageServer(config)
-        self._http_task = asyncio.create_task(self._http.serve(sockets=[listening]))
-        ready = asyncio.create_task(self._http.ready.wait())
-        await asyncio.wait([ready, self._http_task], return_when=asyncio.FIRST_COMPLETED)
-        ready.cancel()
-        if self._http_task.done():
-            listening.close()
-            raise RuntimeError("the page could not start") from self._http_task.exception()
-        return f"http://{_joined(host, listening.getsockname()[1])}"
+        self._http = HttpServer(OneSpelling(app, app.routes), _PAGE_BOUNDS)
+        _, port = await self._http.start(host, port)
+        return f"http://{_joined(host, port)}"
 
     async def _capture(self, envelope: Envelope) -> Answer:
         try:
@@ -117,22 +100,6 @@ class CaptureSink:
         except sqlite3.Error:
             return _NOT_STORED
         return _NO_ROOM if stored_as is None else Reply(250, f"2.0.0 captured as {stored_as}")
-
-
-class _PageServer(uvicorn.Server):
-    """Signals belong to the process that hosts the sink, and whoever starts it wants to know when it serves."""
-
-    def __init__(self, config: uvicorn.Config) -> None:
-        super().__init__(config)
-        self.ready = asyncio.Event()
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        self.ready.set()
 
 
 def _joined(host: str, port: int) -> str:

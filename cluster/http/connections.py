@@ -1,0 +1,214 @@
+"""Who may be connected: the bounds of an HTTP server's connections, and who goes first when a place is needed.
+
+Pure: time is an argument. ``accepting.py`` asks for a place, ``protocol.py`` tells what its connection is doing.
+"""
+
+import ipaddress
+from enum import IntEnum
+from typing import Protocol
+
+from msgspec import Struct
+
+RESERVED = 16
+"""Places beyond the bound, for health checks."""
+HEADROOM = 64
+"""File descriptors that are left for Postgres, other actors and files."""
+FEWEST = 16
+"""So many connections are allowed, however few descriptors there are."""
+
+
+class Bounds(Struct, frozen=True, kw_only=True):
+    connections: int
+    """Open at one time."""
+    per_address: int
+    """Of these, from one address."""
+    head_timeout_s: float = 10.0
+    """From the first byte of a request's head to its last; and from a connection's beginning to its first byte."""
+    idle_timeout_s: float = 60.0
+    """Between requests. Clients keep connections in pools, and meet a reset when the server is the quicker to close
+    them."""
+    unread_timeout_s: float = 30.0
+    """An answer that waits for its client to read moves on within this time."""
+    leaving_s: float = 2.0
+    """After a refusal, what the client still sends is read and dropped for so long, so that it finds the answer."""
+    reserved: int = RESERVED
+
+
+class Phase(IntEnum):
+    """What a connection is doing. All but BUSY have a time limit, and make room for others in this order."""
+
+    LEAVING = 0
+    """Answered for the last time."""
+    IDLE = 1
+    """Between two requests."""
+    NEW = 2
+    """Nothing has come yet. In line with PARTIAL: a client that is about to ask comes after those that only began."""
+    PARTIAL = 3
+    """Part of a request's head has come, or the rest of a body that nothing waits for is to come."""
+    UNREAD = 4
+    """Its client does not read what it asked for."""
+    BUSY = 5
+    """A request is under way."""
+
+
+_LINES = (0, 1, 2, 2, 3)
+"""The line in which a connection of each phase waits."""
+
+
+class Holder(Protocol):
+    """The connection on a seat."""
+
+    def evict(self) -> None:
+        """Close at once: the place is needed."""
+
+    def expire(self) -> None:
+        """Close, or go on: the time of the phase is over."""
+
+
+class _Group:
+    """The connections of one address."""
+
+    __slots__ = ("count", "waiting")
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.waiting: list[dict[Seat, float]] = [{} for _ in set(_LINES)]
+
+
+class Seat:
+    """The place of one connection."""
+
+    __slots__ = ("address", "group", "holder", "phase", "reserved")
+
+    def __init__(self, address: str, group: _Group | None) -> None:
+        """``group`` None: a reserved place."""
+        self.address = address
+        self.group = group
+        self.reserved = group is None
+        self.phase = Phase.BUSY
+        self.holder: Holder | None = None
+        """None until the connection has been made."""
+
+
+class Connections:
+    """All seats of one server."""
+
+    def __init__(self, bounds: Bounds) -> None:
+        self._bounds = bounds
+        self._limits_s = (
+            bounds.leaving_s,
+            bounds.idle_timeout_s,
+            bounds.head_timeout_s,
+            bounds.head_timeout_s,
+            bounds.unread_timeout_s,
+        )
+        self._count = 0
+        self._groups: dict[str, _Group] = {}
+        # In the order in which they came to wait, and so of their deadlines too.
+        self._waiting: list[dict[Seat, float]] = [{} for _ in set(_LINES)]
+        self._reserved: dict[Seat, float] = {}
+
+    def __len__(self) -> int:
+        return self._count + len(self._reserved)
+
+    def admit(self, address: str, now: float) -> tuple[Seat, Seat | None]:
+        """A seat for a connection from ``address`` (of ``address_key``), and the seat to be emptied for it.
+
+        Where nobody can go, the seat is a reserved one: good for a health check, and soon taken from it again.
+        """
+        group = self._groups.get(address)
+        victim = None
+        full = True
+        if group is not None and group.count >= self._bounds.per_address:
+            victim = _first(group.waiting)
+        elif self._count >= self._bounds.connections:
+            victim = _first(self._waiting)
+        else:
+            full = False
+        if victim is not None:
+            self.remove(victim)
+        elif full:
+            return self._reserve(address, now)
+        group = self._groups.setdefault(address, group or _Group())
+        group.count += 1
+        self._count += 1
+        seat = Seat(address, group)
+        self.move(seat, Phase.NEW, now)
+        return seat, victim
+
+    def move(self, seat: Seat, phase: Phase, now: float) -> None:
+        """The connection's phase is this from now on. The time limit of a phase that goes on stays as it was."""
+        old, group = seat.phase, seat.group
+        if old is phase or group is None:
+            return
+        if old is not Phase.BUSY:
+            line = _LINES[old]
+            del self._waiting[line][seat], group.waiting[line][seat]
+        if phase is not Phase.BUSY:
+            line = _LINES[phase]
+            self._waiting[line][seat] = group.waiting[line][seat] = now + self._limits_s[phase]
+        seat.phase = phase
+
+    def remove(self, seat: Seat) -> None:
+        """The connection is gone, or will be at once. Again: nothing."""
+        group, seat.group = seat.group, None
+        if group is None:
+            self._reserved.pop(seat, None)
+            return
+        if seat.phase is not Phase.BUSY:
+            line = _LINES[seat.phase]
+            del self._waiting[line][seat], group.waiting[line][seat]
+        group.count -= 1
+        self._count -= 1
+        if not group.count:
+            del self._groups[seat.address]
+
+    def expired(self, now: float, most: int) -> list[Seat]:
+        """Up to ``most`` seats whose time is over; their holders have to be told."""
+        found: list[Seat] = []
+        for line in (*self._waiting, self._reserved):
+            for seat, deadline in line.items():
+                if deadline > now or len(found) == most:
+                    break
+                found.append(seat)
+        return found
+
+    def spare(self, most: int) -> list[Seat]:
+        """Up to ``most`` seats, emptied since descriptors are short; their holders have to be told."""
+        found: list[Seat] = []
+        while len(found) < most and (seat := _first(self._waiting)) is not None:
+            self.remove(seat)
+            found.append(seat)
+        return found
+
+    def _reserve(self, address: str, now: float) -> tuple[Seat, Seat | None]:
+        victim = None
+        if len(self._reserved) >= self._bounds.reserved:
+            victim = next(iter(self._reserved))
+            self.remove(victim)
+        seat = Seat(address, None)
+        self._reserved[seat] = now + self._bounds.head_timeout_s
+        return seat, victim
+
+
+def _first(lines: list[dict[Seat, float]]) -> Seat | None:
+    for line in lines:
+        for seat in line:
+            return seat
+    return None
+
+
+def address_key(host: str) -> str:
+    """What counts as one address: of IPv6 the first 64 bits, since whoever has one has them all (RFC 6177)."""
+    if ":" not in host:
+        return host
+    address = ipaddress.IPv6Address(host.partition("%")[0])
+    if address.ipv4_mapped is not None:
+        return str(address.ipv4_mapped)
+    return str(ipaddress.IPv6Network((int(address) >> 64 << 64, 64)))
+
+
+def affordable(wanted: int, *, descriptors: int, used: int, reserved: int = RESERVED) -> int:
+    """How many of the ``wanted`` connections a process can hold that may open ``descriptors`` files and has ``used``
+    open."""
+    return min(wanted, max(FEWEST, descriptors - used - reserved - HEADROOM))

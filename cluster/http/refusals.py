@@ -1,0 +1,46 @@
+"""What a client reads when its request cannot even be handed to the application: JSON, as all errors are."""
+
+from collections.abc import Iterable
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+
+RETRY_AFTER_S = 5
+
+
+class Refused(Exception):
+    """The request cannot be taken. As an application, this is the answer to every request."""
+
+    def __init__(self, status: int, detail: str) -> None:
+        super().__init__(status, detail)
+        self.status = status
+        self.detail = detail
+
+    def __str__(self) -> str:
+        return f"{self.status} {self.detail}"
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """ASGI."""
+        content, headers = self._content()
+        await send({"type": "http.response.start", "status": self.status, "headers": headers})
+        await send({"type": "http.response.body", "body": content, "more_body": False})
+
+    def response(self, headers: Iterable[tuple[bytes, bytes]]) -> bytes:
+        """The octets of the last response of a connection, with these headers beside its own."""
+        content, own = self._content()
+        lines = [b"HTTP/1.1 %d %s" % (self.status, HTTPStatus(self.status).phrase.encode())]
+        lines += [b"%s: %s" % field for field in (*headers, *own, (b"connection", b"close"))]
+        return b"\r\n".join(lines) + b"\r\n\r\n" + content
+
+    def _content(self) -> tuple[bytes, list[tuple[bytes, bytes]]]:
+        content = error_body(self.detail)
+        headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(content))]
+        if self.status == 503:
+            headers.append((b"retry-after", b"%d" % RETRY_AFTER_S))
+        return content, headers
+
+
+def error_body(detail: str) -> bytes:
+    """The body of an error that has no field, as api/errors.py makes it."""
+    return msgspec.json.encode({"errors": [{"message": detail, "field": None, "help": None}], "detail": detail})

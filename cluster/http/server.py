@@ -1,0 +1,162 @@
+"""Serving an ASGI application on a socket, in the event loop that runs already: uvicorn behind bounded connections.
+
+Used by the API and by the page of captured mail. Never does: install signal handlers, configure logging, exit.
+"""
+
+import asyncio
+import contextlib
+import logging
+import resource
+import socket
+from collections.abc import Iterator, Set
+from typing import Any
+
+import psutil
+import uvicorn
+from msgspec.structs import replace
+
+from cluster.http.accepting import Acceptor
+from cluster.http.connections import Bounds, Connections, Seat, affordable
+from cluster.http.protocol import HttpProtocol
+
+log = logging.getLogger(__name__)
+
+STOP_PATIENCE_S = 5.0
+GRACE_S = 3
+"""Of which requests in progress have this long to finish."""
+
+
+class CannotStart(Exception):
+    """The application refused to start; the log says why."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+
+
+class HttpServer:
+    """Serves one application from ``start`` to ``stop``."""
+
+    def __init__(self, app: Any, bounds: Bounds, *, health: Set[bytes] = frozenset()) -> None:
+        """``app`` is an ASGI application. Of the connections of ``bounds``, as many are allowed as the process has
+        descriptors for; ``health``: paths that are answered even when all of these are in use."""
+        self._app = app
+        self._bounds = bounds
+        self._health = health
+        self._server: _Server | None = None
+        self._serving: asyncio.Task[None] | None = None
+
+    async def start(self, host: str, port: int, *, shared: bool = False) -> tuple[str, int]:
+        """Listen; the address and port that were taken. ``shared``: several processes of this machine may listen
+        there, and the kernel spreads the connections. Raises OSError when the address is not to be had, CannotStart."""
+        listener = _bound(host, port, shared)
+        config = uvicorn.Config(
+            self._app,
+            http="httptools",
+            ws="none",
+            lifespan="on",
+            log_config=None,
+            access_log=False,
+            proxy_headers=False,  # nobody asks for the client's address
+            server_header=False,
+            timeout_graceful_shutdown=GRACE_S,
+        )
+        self._server = _Server(config, listener, self._affordable(), self._health)
+        self._serving = asyncio.create_task(self._server.serve(sockets=[]), name="http-server")
+        listening = asyncio.create_task(self._server.listening.wait())
+        await asyncio.wait((self._serving, listening), return_when=asyncio.FIRST_COMPLETED)
+        if not listening.done():
+            listening.cancel()
+            listener.close()
+            self._serving.result()  # raises what went wrong
+            raise CannotStart("the server ended at once")
+        address, port = listener.getsockname()[:2]
+        return address, port
+
+    def running(self) -> bool:
+        """Whether it serves."""
+        return self._serving is not None and not self._serving.done()
+
+    async def stop(self) -> None:
+        """Take no more connections, let requests in progress finish, and end within 5 s."""
+        if self._server is None or self._serving is None:
+            return
+        self._server.should_exit = True
+        done, _ = await asyncio.wait((self._serving,), timeout=STOP_PATIENCE_S)
+        if not done:
+            log.warning("stop took more than %g s; cut off", STOP_PATIENCE_S)
+            self._server.force_exit = True
+            self._serving.cancel()
+            await asyncio.wait((self._serving,), timeout=1)
+        self._server.cut_off()
+        self._server = None
+        self._serving = None
+
+    def _affordable(self) -> Bounds:
+        descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        wanted = self._bounds.connections
+        allowed = affordable(wanted, descriptors=descriptors, used=psutil.Process().num_fds())
+        if allowed < wanted:
+            log.warning("only %d connections of %d: the process may open %d files", allowed, wanted, descriptors)
+        return replace(self._bounds, connections=allowed)
+
+
+class _Server(uvicorn.Server):
+    """uvicorn, but for four habits of a main program: signal handlers, exiting the process, polling to start, and
+    taking any number of connections."""
+
+    def __init__(self, config: uvicorn.Config, listener: socket.socket, bounds: Bounds, health: Set[bytes]) -> None:
+        super().__init__(config)
+        self.listening = asyncio.Event()
+        self._listener = listener
+        self._connections = Connections(bounds)
+        self._health = health
+        self._acceptor: Acceptor | None = None
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        try:
+            await super().startup(sockets)
+        except SystemExit:
+            raise CannotStart("the application did not start") from None
+        self._acceptor = Acceptor(self._listener, self._connections, self._protocol)
+        self.listening.set()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        if self._acceptor is not None:
+            self._acceptor.close()
+        await super().shutdown(sockets)
+
+    def cut_off(self) -> None:
+        """End what is still connected."""
+        for connection in list(self.server_state.connections):
+            connection.transport.abort()
+
+    def _protocol(self, seat: Seat) -> HttpProtocol:
+        return HttpProtocol(
+            self.config,
+            self.server_state,
+            self.lifespan.state,
+            asyncio.get_running_loop(),
+            seat=seat,
+            connections=self._connections,
+            health=self._health,
+        )
+
+
+def _bound(host: str, port: int, shared: bool) -> socket.socket:
+    family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    listener = socket.socket(family, kind, protocol)
+    try:
+        # A restart must not wait for the old connections' TIME_WAIT.
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if shared:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        listener.bind(address)
+        listener.setblocking(False)
+    except OSError:
+        listener.close()
+        raise
+    return listener

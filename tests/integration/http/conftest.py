@@ -1,0 +1,143 @@
+"""The HTTP server with a small application, on both event loops, and a client that sends octets as they are."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from typing import Any
+
+import msgspec
+import pytest
+import uvloop
+
+from cluster.http.connections import Bounds
+from cluster.http.server import HttpServer
+from tests.integration.http.echo import HEALTH, Echo
+
+PATIENCE_S = 20.0
+"""For what comes at once unless the machine is very busy."""
+
+
+def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
+    return {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
+
+
+class Answer(msgspec.Struct):
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    def json(self) -> Any:
+        return msgspec.json.decode(self.body)
+
+
+class Client:
+    """One connection."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader = reader
+        self.writer = writer
+
+    def send(self, data: bytes) -> None:
+        self.writer.write(data)
+
+    async def answer(self) -> Answer:
+        """The next one. Raises IncompleteReadError at the connection's end."""
+        async with asyncio.timeout(PATIENCE_S):
+            head = (await self.reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
+            headers = dict(line.lower().split(": ", 1) for line in head[1:] if line)
+            body = await self.reader.readexactly(int(headers.get("content-length", 0)))
+        return Answer(int(head[0].split()[1]), headers, body)
+
+    async def ended(self) -> bytes:
+        """What still comes before the connection's end."""
+        async with asyncio.timeout(PATIENCE_S):
+            try:
+                return await self.reader.read()
+            except ConnectionError:
+                return b""
+
+    async def ask(self, data: bytes) -> Answer:
+        self.send(data)
+        return await self.answer()
+
+    def close(self) -> None:
+        self.writer.transport.abort()
+
+
+class Site:
+    """A server and its clients."""
+
+    def __init__(self) -> None:
+        self.app = Echo()
+        self.host, self.port = "", 0
+        self.clients: list[Client] = []
+
+    async def client(self, source: str = "127.0.0.1") -> Client:
+        client = Client(*await asyncio.open_connection(self.host, self.port, local_addr=(source, 0)))
+        self.clients.append(client)
+        return client
+
+    async def ask(self, data: bytes) -> Answer:
+        """Over a new connection."""
+        client = await self.client()
+        try:
+            return await client.ask(data)
+        finally:
+            client.close()
+
+    async def healthy(self) -> float:
+        """Ask a new connection for its health; the seconds it took."""
+        started = time.monotonic()
+        answer = await self.ask(get("/healthz"))
+        assert answer.status == 200
+        return time.monotonic() - started
+
+    async def busy(self, client: Client) -> None:
+        """Make a request over a connection that is under way until ``app.gate`` opens."""
+        before = self.app.seen.count("/slow")
+        client.send(get("/slow"))
+        async with asyncio.timeout(PATIENCE_S):
+            while self.app.seen.count("/slow") == before:
+                await asyncio.sleep(0)
+
+
+def get(path: str = "/", *fields: str, version: str = "1.1") -> bytes:
+    lines = [f"GET {path} HTTP/{version}", "Host: x", *fields]
+    return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
+
+
+def post(path: str, body: bytes, *fields: str) -> bytes:
+    head = get(path, *fields).replace(b"GET ", b"POST ", 1)
+    return head + body
+
+
+@asynccontextmanager
+async def serving(**bounds: Any) -> AsyncIterator[Site]:
+    site = Site()
+    server = HttpServer(site.app, Bounds(**{"connections": 5000, "per_address": 5000} | bounds), health=HEALTH)
+    site.host, site.port = await server.start("127.0.0.1", 0)
+    try:
+        yield site
+    finally:
+        site.app.gate.set()
+        for client in site.clients:
+            client.close()
+        await server.stop()
+
+
+@pytest.fixture
+async def site() -> AsyncIterator[Site]:
+    async with serving() as site:
+        yield site
+
+
+async def longest_stall_s(work: Coroutine[Any, Any, Any]) -> float:
+    """The most CPU time that one turn of the event loop, which is the server's too, took while this was done."""
+    longest, task = 0.0, asyncio.ensure_future(work)
+    while not task.done():
+        started = time.thread_time()
+        await asyncio.sleep(0)
+        longest = max(longest, time.thread_time() - started)
+    task.result()
+    return longest

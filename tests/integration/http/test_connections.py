@@ -1,0 +1,190 @@
+"""How many may be connected, who goes first, and that health checks are answered all the while."""
+
+import asyncio
+import resource
+import sys
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from tests.integration.http.conftest import PATIENCE_S, Client, Site, get, longest_stall_s, serving
+from tests.integration.http.echo import BIG
+
+HALF = b"GET / HTTP/1.1\r\nHost: x\r\nX-"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def many_descriptors() -> None:
+    """Client and server of 3,000 connections are one process here."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+async def half_open(site: Site, count: int) -> list[Client]:
+    clients = []
+    for _ in range(count):
+        clients.append(await site.client())
+        clients[-1].send(HALF)
+    return clients
+
+
+async def test_3000_half_open_heads_stop_nobody() -> None:
+    async with serving(head_timeout_s=3) as site:
+        opening = asyncio.create_task(half_open(site, 3000))
+        took = []
+        while not opening.done():
+            took.append(await site.healthy())
+        for _ in range(20):
+            took.append(await site.healthy())
+        assert sorted(took)[len(took) // 2] < 0.2 and max(took) < 2
+        assert (await opening)[0] is not None
+        statuses = {(await client.answer()).status for client in opening.result()}
+        assert statuses == {408}
+
+
+async def test_3000_heads_that_end_together_do_not_hold_up_the_loop() -> None:
+    async with serving(head_timeout_s=2) as site:
+        clients = await half_open(site, 3000)
+
+        async def ended() -> None:
+            for client in clients:
+                assert (await client.answer()).status == 408
+
+        assert await longest_stall_s(ended()) < 0.3
+
+
+async def test_at_the_bound_idle_ones_go_first_then_unfinished_heads() -> None:
+    async with serving(connections=4, reserved=1) as site:
+        half, idle, later = await site.client(), await site.client(), await site.client()
+        half.send(HALF)
+        for client in (idle, later):
+            assert (await client.ask(get())).status == 200
+        busy = await site.client()
+        await site.busy(busy)
+        await site.busy(await site.client())
+        assert await idle.ended() == b""
+        await site.busy(await site.client())
+        assert await later.ended() == b""
+        await site.busy(await site.client())
+        assert await half.ended() == b""
+        site.app.gate.set()
+        assert (await busy.answer()).status == 200  # what was under way is not touched
+
+
+async def test_one_address_has_its_own_bound() -> None:
+    async with serving(connections=100, per_address=3, reserved=1) as site:
+        other = await site.client("127.0.0.2")
+        assert (await other.ask(get())).status == 200
+        first = await site.client()
+        assert (await first.ask(get())).status == 200
+        for _ in range(3):
+            await site.busy(await site.client())
+        assert await first.ended() == b""
+        refused = await (await site.client()).ask(get())
+        assert (refused.status, refused.headers["retry-after"]) == (503, "5")
+        assert (await other.ask(get())).status == 200
+        await site.healthy()
+
+
+async def test_health_checks_have_places_of_their_own() -> None:
+    async with serving(connections=2, reserved=2) as site:
+        for _ in range(2):
+            await site.busy(await site.client())
+        silent = [await site.client() for _ in range(5)]
+        for _ in range(5):
+            await site.healthy()
+        assert await silent[0].ended() == b""
+        client = await site.client()
+        client.send(get("/healthz") + get("/healthz"))
+        assert (await client.answer()).headers["connection"] == "close"
+        assert await client.ended() == b""  # a place of these is not kept
+
+
+async def test_idle_connections_end() -> None:
+    async with serving(head_timeout_s=0.3, idle_timeout_s=0.3) as site:
+        silent, kept = await site.client(), await site.client()
+        assert (await kept.ask(get())).status == 200
+        started = time.monotonic()
+        assert await silent.ended() == b"" == await kept.ended()
+        assert time.monotonic() - started < PATIENCE_S / 2
+
+
+async def test_who_does_not_read_is_cut_off() -> None:
+    async with serving(unread_timeout_s=0.3) as site:
+        client = await site.client()
+        client.send(get("/big"))
+        async with asyncio.timeout(PATIENCE_S):
+            while client.reader.at_eof() or client.reader._buffer == b"":  # type: ignore[attr-defined]
+                await asyncio.sleep(0.01)
+        client.writer.transport.pause_reading()  # type: ignore[attr-defined]
+        await asyncio.sleep(1.0)
+        client.writer.transport.resume_reading()  # type: ignore[attr-defined]
+        assert len(await client.ended()) < BIG
+
+
+async def test_who_reads_slowly_is_served() -> None:
+    async with serving(unread_timeout_s=0.5) as site:
+        client = await site.client()
+        client.send(get("/big"))
+        received = 0
+        while received < BIG:
+            data = await client.reader.read(BIG // 8)
+            assert data
+            received += len(data)
+            await asyncio.sleep(0.02)
+
+
+@asynccontextmanager
+async def program(descriptors: int) -> AsyncIterator[Site]:
+    """The server as a program of its own that may have so many descriptors."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "tests.integration.http.echo",
+        str(descriptors),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    assert process.stdin and process.stdout
+    site = Site()
+    try:
+        site.host, site.port = "127.0.0.1", int(await process.stdout.readline())
+        yield site
+        assert process.returncode is None
+    finally:
+        for client in site.clients:
+            client.close()
+        process.stdin.close()
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                await process.wait()
+        except TimeoutError:
+            process.kill()
+            await process.wait()
+    assert process.returncode == 0
+
+
+async def test_260_connections_are_no_end_of_a_server_with_256_descriptors() -> None:
+    async with program(256) as site:
+        for _ in range(4):
+            await half_open(site, 260)
+            await site.healthy()
+        answers = await asyncio.gather(*(site.ask(get()) for _ in range(50)))
+        assert {answer.status for answer in answers} == {200}
+
+
+async def test_descriptors_that_others_take_are_no_end_of_a_server() -> None:
+    async with program(256) as site:
+        kept = await site.client()
+        assert (await kept.ask(get())).status == 200
+        idle = [await site.client() for _ in range(20)]
+        await asyncio.gather(*(client.ask(get()) for client in idle))
+        kept.send(get("/hog"))
+        assert (await kept.answer()).status == 200  # not a descriptor is left
+        for _ in range(5):
+            await site.healthy()  # idle ones made room
+        assert await idle[0].ended() == b""
+        assert (await site.ask(get("/free"))).status == 200
+        await site.healthy()
