@@ -4,6 +4,7 @@ Pure: time is an argument. ``accepting.py`` asks for a place, ``protocol.py`` te
 """
 
 import ipaddress
+import math
 from enum import IntEnum
 from typing import Protocol
 
@@ -51,6 +52,9 @@ class Phase(IntEnum):
     """A request is under way."""
 
 
+LEAVING, IDLE, NEW, PARTIAL, UNREAD, BUSY = Phase
+# Requests are many, and to look a member up costs as much as a call (Python 3.11).
+
 _LINES = (0, 1, 2, 2, 3)
 """The line in which a connection of each phase waits."""
 
@@ -65,29 +69,68 @@ class Holder(Protocol):
         """Close, or go on: the time of the phase is over."""
 
 
-class _Group:
-    """The connections of one address."""
+class _Lines:
+    """Who waits, in the order of deadlines; one line of each kind."""
 
-    __slots__ = ("count", "waiting")
+    __slots__ = ("lines",)
 
     def __init__(self) -> None:
-        self.count = 0
-        self.waiting: list[dict[Seat, float]] = [{} for _ in set(_LINES)]
+        self.lines: list[dict[Seat, float]] = [{} for _ in set(_LINES)]
+
+    def first(self, until: float = math.inf) -> "Seat | None":
+        """Who goes first, of those whose time is over by then."""
+        for line in self.lines:
+            while line:
+                seat, deadline = next(iter(line.items()))
+                if deadline > until:
+                    break
+                if seat.deadline == deadline:
+                    return seat
+                seat.line_up()  # it was busy meanwhile
+        return None
 
 
 class Seat:
     """The place of one connection."""
 
-    __slots__ = ("address", "group", "holder", "phase", "reserved")
+    __slots__ = ("address", "all", "deadline", "group", "holder", "line", "phase", "reserved")
 
-    def __init__(self, address: str, group: _Group | None) -> None:
+    def __init__(self, address: str, lines: _Lines, group: "_Group | None") -> None:
         """``group`` None: a reserved place."""
         self.address = address
+        self.all = lines
         self.group = group
         self.reserved = group is None
-        self.phase = Phase.BUSY
+        self.phase = BUSY
+        self.deadline = math.inf
+        self.line: int | None = None
+        """In which it stands. Between requests a seat keeps its place of before, and is moved when its turn comes:
+        requests are many, turns are few."""
         self.holder: Holder | None = None
         """None until the connection has been made."""
+
+    def step_out(self) -> None:
+        """Wait no more."""
+        if self.line is not None and self.group is not None:
+            del self.all.lines[self.line][self], self.group.lines[self.line][self]
+            self.line = None
+
+    def line_up(self) -> None:
+        """Stand where the phase belongs, behind all others."""
+        self.step_out()
+        if self.phase is not BUSY and self.group is not None:
+            self.line = _LINES[self.phase]
+            self.all.lines[self.line][self] = self.group.lines[self.line][self] = self.deadline
+
+
+class _Group(_Lines):
+    """The connections of one address."""
+
+    __slots__ = ("count",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = 0
 
 
 class Connections:
@@ -101,11 +144,11 @@ class Connections:
             bounds.head_timeout_s,
             bounds.head_timeout_s,
             bounds.unread_timeout_s,
+            math.inf,
         )
         self._count = 0
         self._groups: dict[str, _Group] = {}
-        # In the order in which they came to wait, and so of their deadlines too.
-        self._waiting: list[dict[Seat, float]] = [{} for _ in set(_LINES)]
+        self._lines = _Lines()
         self._reserved: dict[Seat, float] = {}
 
     def __len__(self) -> int:
@@ -120,9 +163,9 @@ class Connections:
         victim = None
         full = True
         if group is not None and group.count >= self._bounds.per_address:
-            victim = _first(group.waiting)
+            victim = group.first()
         elif self._count >= self._bounds.connections:
-            victim = _first(self._waiting)
+            victim = self._lines.first()
         else:
             full = False
         if victim is not None:
@@ -132,51 +175,52 @@ class Connections:
         group = self._groups.setdefault(address, group or _Group())
         group.count += 1
         self._count += 1
-        seat = Seat(address, group)
-        self.move(seat, Phase.NEW, now)
+        seat = Seat(address, self._lines, group)
+        self.move(seat, NEW, now)
         return seat, victim
 
     def move(self, seat: Seat, phase: Phase, now: float) -> None:
         """The connection's phase is this from now on. The time limit of a phase that goes on stays as it was."""
-        old, group = seat.phase, seat.group
-        if old is phase or group is None:
+        old = seat.phase
+        if old is phase or seat.group is None:
             return
-        if old is not Phase.BUSY:
-            line = _LINES[old]
-            del self._waiting[line][seat], group.waiting[line][seat]
-        if phase is not Phase.BUSY:
-            line = _LINES[phase]
-            self._waiting[line][seat] = group.waiting[line][seat] = now + self._limits_s[phase]
         seat.phase = phase
+        seat.deadline = now + self._limits_s[phase]
+        if phase is IDLE:
+            if seat.line != _LINES[IDLE]:
+                seat.line_up()
+        elif phase is not BUSY or old is not IDLE:
+            seat.line_up()
 
     def remove(self, seat: Seat) -> None:
         """The connection is gone, or will be at once. Again: nothing."""
-        group, seat.group = seat.group, None
+        group = seat.group
         if group is None:
             self._reserved.pop(seat, None)
             return
-        if seat.phase is not Phase.BUSY:
-            line = _LINES[seat.phase]
-            del self._waiting[line][seat], group.waiting[line][seat]
+        seat.step_out()
+        seat.group = None
         group.count -= 1
         self._count -= 1
         if not group.count:
             del self._groups[seat.address]
 
     def expired(self, now: float, most: int) -> list[Seat]:
-        """Up to ``most`` seats whose time is over; their holders have to be told."""
+        """Up to ``most`` seats whose time is over; their holders have to be told, once."""
         found: list[Seat] = []
-        for line in (*self._waiting, self._reserved):
-            for seat, deadline in line.items():
-                if deadline > now or len(found) == most:
-                    break
-                found.append(seat)
+        while len(found) < most and (seat := self._lines.first(now)) is not None:
+            seat.step_out()
+            found.append(seat)
+        late = [seat for seat, deadline in self._reserved.items() if deadline <= now]
+        for seat in late[: most - len(found)]:
+            del self._reserved[seat]
+            found.append(seat)
         return found
 
     def spare(self, most: int) -> list[Seat]:
         """Up to ``most`` seats, emptied since descriptors are short; their holders have to be told."""
         found: list[Seat] = []
-        while len(found) < most and (seat := _first(self._waiting)) is not None:
+        while len(found) < most and (seat := self._lines.first()) is not None:
             self.remove(seat)
             found.append(seat)
         return found
@@ -186,16 +230,9 @@ class Connections:
         if len(self._reserved) >= self._bounds.reserved:
             victim = next(iter(self._reserved))
             self.remove(victim)
-        seat = Seat(address, None)
+        seat = Seat(address, self._lines, None)
         self._reserved[seat] = now + self._bounds.head_timeout_s
         return seat, victim
-
-
-def _first(lines: list[dict[Seat, float]]) -> Seat | None:
-    for line in lines:
-        for seat in line:
-            return seat
-    return None
 
 
 def address_key(host: str) -> str:

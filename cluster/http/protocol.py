@@ -14,10 +14,11 @@ from typing import Any
 
 import httptools
 import uvicorn
+from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
-from cluster.http.connections import Connections, Phase, Seat
+from cluster.http.connections import BUSY, IDLE, LEAVING, NEW, PARTIAL, UNREAD, Connections, Seat
 from cluster.http.refusals import Refused
 
 log = logging.getLogger(__name__)
@@ -56,6 +57,10 @@ class HttpProtocol(HttpToolsProtocol):
         self._seats = connections
         self._health = health
         self._in_head = True
+        self._trailers: list[tuple[bytes, bytes]] = []
+        self.headers = self._trailers
+        """Of the head that is being read. Between heads they are those that follow a body: none of the request's (RFC
+        9110 §6.5.1), and the application has the list of its head as it is."""
         self._head_bytes = 0
         """Of the head that is being read, and at most as much again of what came with it."""
         self._body_bytes = 0
@@ -67,6 +72,7 @@ class HttpProtocol(HttpToolsProtocol):
         self._refused: Refused | None = None
         """What is answered to the next request, and for the last time."""
         self._deaf = False
+        self._closing = False
         self._overheard = 0
         self._unread = 0
         """What the client had not read when it was last looked at."""
@@ -115,10 +121,10 @@ class HttpProtocol(HttpToolsProtocol):
 
     def expire(self) -> None:
         left = self.transport.get_write_buffer_size()
-        if self._seat.phase is Phase.PARTIAL and self._in_head and not left:
+        if self._seat.phase is PARTIAL and self._in_head and not left:
             self._end(Refused(408, "The request's head did not come in time"))
-        elif self._seat.phase is Phase.UNREAD and left < self._unread:
-            self._seats.move(self._seat, Phase.BUSY, self.loop.time())  # it has moved on: a new time limit
+        elif self._seat.phase is UNREAD and left < self._unread:
+            self._seats.move(self._seat, BUSY, self.loop.time())  # it has moved on: a new time limit
             self._settle()
         elif left:
             self.transport.abort()
@@ -126,10 +132,6 @@ class HttpProtocol(HttpToolsProtocol):
             self.transport.close()
 
     # What the parser tells.
-
-    def on_message_begin(self) -> None:
-        super().on_message_begin()
-        self._head_bytes = self._head_bytes or 1
 
     def on_headers_complete(self) -> None:
         if self._head_bytes > HEAD_BYTES and self._head_size() > HEAD_BYTES:
@@ -141,55 +143,66 @@ class HttpProtocol(HttpToolsProtocol):
                 raise Refused(501, "CONNECT is not supported")
             return  # no protocol is changed to: see _without_upgrade
         self._check_fields()
-        self._check_target()
+        if self.url[:1] != b"/" or b"#" in self.url or self._seat.reserved:
+            self._check_target()
         super().on_headers_complete()
         self._in_head = False
         self._head_bytes = self._body_bytes = self._framing_bytes = self._bodiless_bytes = 0
-        # Fields that follow a body are none of the request's (RFC 9110 §6.5.1); the application has the list as it is.
-        self.headers = []
+        self._trailers.clear()
+        self.headers = self._trailers
         if self._seat.reserved:
             self.cycle.keep_alive = False
 
     def on_body(self, body: bytes) -> None:
+        cycle = self.cycle
         self._body_bytes += len(body)
         self._framing_bytes -= len(body)
         self._bodiless_bytes = 0
-        super().on_body(body)
+        if not cycle.response_complete:
+            cycle.body += body
+            if len(cycle.body) > HIGH_WATER_LIMIT:
+                self.flow.pause_reading()
+            cycle.message_event.set()
 
     def on_message_complete(self) -> None:
         if not self._in_head:  # else it is a request to upgrade
             self._in_head = True
-            super().on_message_complete()
+            if not self.cycle.response_complete:
+                self.cycle.more_body = False
+                self.cycle.message_event.set()
 
     # What a request's end tells.
 
     def on_response_complete(self) -> None:
         self.server_state.total_requests += 1
-        if not self.transport.is_closing():
+        self._closing = self._closing or self.transport.is_closing()
+        if not self._closing:
             if self.pipeline:
                 self._start_asgi_task(*self.pipeline.pop())
             elif self._refused:
                 self._end(self._refused)
             if not self.pipeline:
-                self.flow.resume_reading()
-                self._parse_held()
+                if self.flow.read_paused:
+                    self.flow.resume_reading()
+                if self._held:
+                    self._parse_held()
         self._settle()
 
     def _settle(self) -> None:
         """Tell the seats which phase this is."""
-        if self.flow.write_paused or self.transport.is_closing():
-            phase = Phase.UNREAD
+        if self._closing or self.flow.write_paused:
+            phase = UNREAD
         elif self._deaf:
-            phase = Phase.LEAVING
-        elif self._answering():
-            phase = Phase.BUSY
-        elif self._head_bytes or not self._in_head:
-            phase = Phase.PARTIAL
+            phase = LEAVING
+        elif (cycle := self.cycle) is not None and not cycle.response_complete:
+            phase = BUSY
+        elif self._head_bytes or not self._in_head or self.headers is not self._trailers:
+            phase = PARTIAL
         else:
-            phase = Phase.IDLE if self.cycle else Phase.NEW
+            phase = IDLE if self.cycle else NEW
         if phase is not self._seat.phase:
             self._seats.move(self._seat, phase, self.loop.time())
-            if phase is Phase.UNREAD:
+            if phase is UNREAD:
                 self._unread = self.transport.get_write_buffer_size()
 
     def _answering(self) -> bool:
@@ -249,7 +262,7 @@ class HttpProtocol(HttpToolsProtocol):
         """RFC 9112 §3.2; of an absolute one, path and query are left."""
         if b"#" in self.url:
             raise Refused(400, "The request's target has a fragment")
-        if not self.url.startswith(b"/") and self.url != b"*":
+        if self.url[:1] != b"/" and self.url != b"*":
             target = httptools.parse_url(self.url)
             self.url = (target.path or b"/") + (b"?" + target.query if target.query else b"")
         if self._seat.reserved and self.url.partition(b"?")[0] not in self._health:
@@ -279,6 +292,7 @@ class HttpProtocol(HttpToolsProtocol):
             self._refused = refused
             self.pipeline.popleft()  # the newest, whose body this is; the others are answered first
         elif self.cycle.response_started:
+            self._closing = True
             self.transport.close()
         else:
             self.cycle.disconnected = True

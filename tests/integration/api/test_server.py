@@ -141,6 +141,57 @@ async def test_a_port_that_is_taken(journal: Journal, journal_dsn: str) -> None:
         assert not await server.health()
 
 
+async def test_a_head_of_28_mb_is_refused_and_holds_nobody_up(site: Site) -> None:
+    reader, writer = await asyncio.open_connection(*_address(site.url))
+    status_line = asyncio.create_task(reader.readline())
+    writer.write(b"GET /v3/scopes HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ")
+
+    async def attack() -> None:
+        with pytest.raises(ConnectionError):
+            for _ in range(28 * MB // 65536):
+                writer.write(b"x" * 65536)
+                await writer.drain()
+
+    attacking = asyncio.create_task(attack())
+    async with httpx.AsyncClient(base_url=site.url) as client:
+        assert (await client.get("/healthz")).status_code == 200
+    assert b" 431 " in await status_line
+    await attacking
+    writer.close()
+
+
+@pytest.mark.parametrize(
+    ("target", "status"),
+    [
+        ("/v3/scopes", 200),
+        ("//v3/scopes", 404),
+        ("/v3//scopes", 404),
+        ("/v3/scopes/", 404),
+        ("/v3/scopes%2f", 404),
+        ("/v3/s%63opes", 404),
+        ("/v3/scopes?x=//%2f", 200),
+        ("/v3/messages/a%40b.example", 404),
+        ("/healthz/", 404),
+        ("//healthz", 404),
+        ("/schema//openapi.json", 404),
+    ],
+)
+async def test_one_spelling_of_a_path_routes(site: Site, target: str, status: int) -> None:
+    async with httpx.AsyncClient(headers=site.headers) as client:
+        response = await client.get(site.url + target)
+        assert response.request.url.raw_path.decode() == target
+    assert response.status_code == status, response.text
+    if status == 404:
+        assert response.json()["errors"] and response.json()["detail"]
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1:99999", "[::1", "a b", "a@b"])
+async def test_an_impossible_host_is_refused(site: Site, host: str) -> None:
+    async with httpx.AsyncClient(base_url=site.url) as client:
+        response = await client.get("/healthz", headers={"Host": host})
+    assert response.status_code == 400 and response.json()["detail"] == "The Host header is no host"
+
+
 def _address(url: str) -> tuple[str, int]:
     host, _, port = url.removeprefix("http://").partition(":")
     return host, int(port)

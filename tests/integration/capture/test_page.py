@@ -124,6 +124,27 @@ async def test_foreign_host_names_are_refused(http: httpx.AsyncClient) -> None:
         assert (await http.get("/api/messages", headers={"Host": host})).status_code == 200
 
 
+async def test_impossible_hosts_are_refused(http: httpx.AsyncClient) -> None:
+    for host in ("127.0.0.1:99999", "127.0.0.1:x", "[::1", "[::1::]", "localhost:80:80"):
+        for path in ("/", "/api/messages", "/nothing"):
+            assert (await http.get(path, headers={"Host": host})).status_code == 400, host
+
+
+async def test_one_spelling_of_a_path(addresses: CaptureAddresses, http: httpx.AsyncClient) -> None:
+    assert (await http.get("/api/messages")).status_code == 200
+    for path in ("//api/messages", "/api/messages/", "/api%2fmessages"):
+        assert (await http.get(addresses.page + path)).status_code == 404, path
+
+
+async def test_a_head_without_end_is_refused(addresses: CaptureAddresses, http: httpx.AsyncClient) -> None:
+    host, _, port = addresses.page.removeprefix("http://").partition(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    writer.write(b"GET / HTTP/1.1\r\nHost: localhost\r\nX: " + b"x" * 100_000)
+    assert b" 431 " in await reader.readline()
+    writer.close()
+    assert (await http.get("/")).status_code == 200
+
+
 async def test_bad_queries_are_refused(http: httpx.AsyncClient) -> None:
     for query in ("page=0", "page=x", "page_size=0", "page_size=99999", "search=" + "x" * 501):
         assert (await http.get(f"/api/messages?{query}")).status_code == 400, query

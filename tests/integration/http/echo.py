@@ -22,6 +22,8 @@ class Echo:
     def __init__(self) -> None:
         self.gate = asyncio.Event()
         self.seen: list[str] = []
+        self.done: list[str] = []
+        """Paths of requests of which nothing more is under way."""
         self.hogged: list[int] = []
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
@@ -31,8 +33,14 @@ class Echo:
                 await send({"type": f"{event}.complete"})
                 if event == "lifespan.shutdown":
                     return
+        self.seen.append(scope["path"])
+        try:
+            await self._answer(scope, receive, send)
+        finally:
+            self.done.append(scope["path"])
+
+    async def _answer(self, scope: Any, receive: Any, send: Any) -> None:
         path = scope["path"]
-        self.seen.append(path)
         body = b"" if path == "/early" else await _body(receive)
         if body is None:
             return
@@ -61,10 +69,10 @@ class Echo:
 async def _body(receive: Any) -> bytes | None:
     body = b""
     while True:
-        message = await receive()
+        message: dict[str, Any] = await receive()
         if message["type"] == "http.disconnect":
             return None
-        body += message["body"]
+        body += bytes(message["body"])
         if not message["more_body"]:
             return body
 
