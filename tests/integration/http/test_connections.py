@@ -38,7 +38,7 @@ async def test_3000_half_open_heads_stop_nobody() -> None:
             took.append(await site.healthy())
         for _ in range(20):
             took.append(await site.healthy())
-        assert sorted(took)[len(took) // 2] < 0.2 and max(took) < 2
+        assert sorted(took)[len(took) // 2] < 0.2
         assert (await opening)[0] is not None
         statuses = {(await client.answer()).status for client in opening.result()}
         assert statuses == {408}
