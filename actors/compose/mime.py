@@ -36,8 +36,8 @@ _OURS = frozenset(
 )
 """Fields that no custom header may name: each is written here, by the signer or by the receiver, or must not exist."""
 
-_HARMLESS = 1024 * 1024
-"""Octets that the texts of a message may become before they are held to the limits."""
+_ON_THE_WIRE = 4
+"""Octets of a text's octet in a transfer encoding, at most: three in quoted-printable, and the line breaks."""
 
 _Fields = list[tuple[bytes, bytes]]
 
@@ -143,8 +143,7 @@ class Skeleton:
             self._filled(part) if isinstance(part, Filling) else self._shared_texts[index]
             for index, part in enumerate(own)
         ]
-        for entity in entities:
-            self._require_part_fits(len(entity.content))
+        self._require_part_fits(max([len(entity.content) for entity in entities]))
         entities.sort(key=_rank)
         entity = entities[0] if len(entities) == 1 else self._multipart("alternative", entities)
         if self._inline:
@@ -158,7 +157,8 @@ class Skeleton:
 
     def _require_room(self, fillings: list[Filling]) -> None:
         """Raises NotComposable where the fillings would be too large; nearly always it is plain that they are not."""
-        if sum([filling.cut.largest for filling in fillings]) <= _HARMLESS:
+        largest = _ON_THE_WIRE * sum([filling.cut.largest for filling in fillings])
+        if largest <= self._limits.max_part_bytes and largest + self._files_bytes <= self._limits.max_bytes:
             return
         sizes = [_least_size(filling) for filling in fillings]
         self._require_part_fits(max(sizes))

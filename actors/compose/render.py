@@ -80,11 +80,12 @@ class Filling(Struct, frozen=True):
 class _KeySet:
     """The texts of a request, cut at one set of substitution keys."""
 
-    __slots__ = ("held_bytes", "keys", "most", "parts", "reply_to", "subject")
+    __slots__ = ("held_bytes", "is_subject_safe", "keys", "most", "parts", "reply_to", "subject")
 
     def __init__(self, content: Content, keys: Keys) -> None:
         self.keys = keys
         self.subject = CutText(content.subject, keys)
+        self.is_subject_safe = self.subject.largest <= _HARMLESS
         self.parts = [Cut(part, keys, content.footer) for part in content.parts]
         self.reply_to = any(keys.occur_in(f"{address.email}\0{address.name}") for address in content.reply_to)
         counts = [part.text.counts for part in self.parts]
@@ -120,7 +121,7 @@ class Renderer:
             if personal.subject is not None:
                 subject = self._substituted_subject(subject, key_set.keys, values)
             elif key_set.subject.counts:
-                if key_set.subject.largest > _HARMLESS:
+                if not key_set.is_subject_safe:
                     self._require_subject_fits(key_set.subject.size(values))
                 subject = key_set.subject.fill(values)
             if key_set.reply_to:
