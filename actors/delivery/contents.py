@@ -25,8 +25,9 @@ from cluster.settings import DEFAULT_LIMITS, MessageSettings
 MOST_BYTES = 64 * 1024 * 1024
 """Of both forms together. The one that was used last stays whatever it takes: it is needed anyway, and the size of a
 request has a bound."""
-ENCODED_BYTES = MOST_BYTES // 4
-"""Of the encoded ones: a flood of requests of one message drives out no compiled one."""
+ENCODED_BYTES = 4 * 1024 * 1024
+"""Of the encoded ones: a flood of requests of one message drives out no compiled one. Those that have more messages are
+asked for again within moments, so some thousands of small ones are enough; of large ones, the last stays."""
 LARGE_BYTES = 256 * 1024
 """Of a message, as far as can be told before it is made: more is composed in a thread (large.py). This much takes some
 milliseconds."""
