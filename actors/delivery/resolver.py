@@ -24,6 +24,9 @@ CHANNEL_QUESTIONS = 10_000
 """c-ares remembers each answer for up to an hour, some 1.4 KB each, and pycares cannot tell it not to. After so many
 questions it is replaced, in half a millisecond: 14 MB at most, where a million domains would take gigabytes."""
 
+CACHE_BYTES = 100_000_000
+"""Of answers, whatever those who run the DNS servers put into them. An ordinary 100,000 take half of it."""
+
 IMPATIENT_TRIES = 5
 """c-ares gives a try a quarter of a second once it has seen quick answers, doubled with each, whatever we say. With so
 many more it comes to several seconds; ours is the limit of all of them together."""
@@ -43,9 +46,9 @@ class Resolver:
     may not send us; replaced when our own addresses change.
 
     Memory, measured: 690 bytes for the answer of two mail exchangers, 490 for an address, 370 for an absence: 1.6 KB
-    for a domain with a host of its own. ``cache_entries`` answers at most, the least used go first; what an answer may
-    hold is bounded too (``mx.bounded``). A process that has asked for a million domains takes 100 MB more with the
-    default bound, c-ares included, and no more later.
+    for a domain with a host of its own. At most ``cache_entries`` answers and ``cache_bytes`` of them are kept, the
+    least used go first; what one answer may hold is bounded too (``mx.bounded``). A process that asked for a million
+    domains takes 100 MB more with the default bound, c-ares included, and no more later.
     """
 
     def __init__(
@@ -56,12 +59,15 @@ class Resolver:
         random: Callable[[], float],
         guard: mx.Guard,
         family: mx.Family = mx.Family.IPV4_FIRST,
+        cache_bytes: int = CACHE_BYTES,
     ) -> None:
         self.guard = guard
         self._clock = clock
         self._random = random
         self._family = family
         self._max_entries = settings.cache_entries
+        self._max_bytes = cache_bytes
+        self._bytes = 0
         self._stale_s = settings.stale_s
         self._cache: OrderedDict[_Key, mx.Remembered] = OrderedDict()
         self._asking: dict[_Key, asyncio.Task[mx.Lookup]] = {}
@@ -128,11 +134,15 @@ class Resolver:
                 lookup, ttls = await self._query(key)
         finally:
             del self._asking[key]
-        entry = mx.remember(self._cache.get(key), lookup, ttls, now=self._clock(), stale_s=self._stale_s)
+        before = self._cache.pop(key, None)
+        if before is not None:
+            self._bytes -= mx.held_bytes(before.lookup)
+        entry = mx.remember(before, lookup, ttls, now=self._clock(), stale_s=self._stale_s)
         self._cache[key] = entry
-        self._cache.move_to_end(key)
-        if len(self._cache) > self._max_entries:
-            self._cache.popitem(last=False)
+        self._bytes += mx.held_bytes(entry.lookup)
+        while len(self._cache) > self._max_entries or self._bytes > self._max_bytes:
+            _, oldest = self._cache.popitem(last=False)
+            self._bytes -= mx.held_bytes(oldest.lookup)
         return entry.lookup
 
     async def _query(self, key: _Key) -> tuple[mx.Lookup, list[float]]:

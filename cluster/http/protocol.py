@@ -23,6 +23,9 @@ from cluster.http.refusals import Refused
 
 log = logging.getLogger(__name__)
 
+LONGEST_HOST = 300
+"""A domain name has at most 255 characters (RFC 1035 §2.3.4), and a port follows."""
+
 HEAD_BYTES = 64 * 1024
 """Of a request's head: request line and header fields."""
 HEAD_FIELDS = 100
@@ -332,9 +335,13 @@ def _reason(error: httptools.HttpParserError) -> Refused:
     return Refused(400, f"This is no HTTP request: {cause or error}")
 
 
-@lru_cache(maxsize=1024)
 def is_host(value: bytes) -> bool:
     """Whether it can be a Host header's value."""
+    return len(value) <= LONGEST_HOST and _is_host(value)
+
+
+@lru_cache(maxsize=1024)
+def _is_host(value: bytes) -> bool:
     match = _HOST.fullmatch(value)
     if match is None or int(match["port"] or 0) > 65535:
         return False

@@ -173,6 +173,15 @@ def bounded(found: Found) -> Found:
     return Found(tuple(hosts[:MAX_RECORDS]), found.addresses[:MAX_RECORDS], tuple(texts))
 
 
+def held_bytes(lookup: Lookup) -> int:
+    """What an answer takes in memory, roughly, with its place in a cache: 370 bytes without a record, as measured."""
+    if not isinstance(lookup, Found):
+        return 370
+    hosts = sum([100 + len(host.name) for host in lookup.hosts])
+    texts = sum([80 + len(text) * (1 if text.isascii() else 4) for text in lookup.texts])
+    return 370 + hosts + 70 * len(lookup.addresses) + texts
+
+
 def route_of_mx(domain: str, lookup: Lookup, random: Callable[[], float]) -> Route | None:
     """The route that the answer to the MX question gives; None when the addresses must be asked for."""
     match lookup:

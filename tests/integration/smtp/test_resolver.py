@@ -50,6 +50,7 @@ async def resolving(
     timeout_s: float = 0.3,
     family: Family = Family.IPV4_FIRST,
     guard: mx.Guard = mx.UNGUARDED,
+    cache_bytes: int = 1_000_000,
 ) -> AsyncIterator[Resolver]:
     chances = iter([0.5, 0.1, 0.9] * 100)
     transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(
@@ -63,7 +64,9 @@ async def resolving(
         lookups_at_once=at_once,
         stale_s=stale_s,
     )
-    resolver = Resolver(settings, clock=clock, random=lambda: next(chances), family=family, guard=guard)
+    resolver = Resolver(
+        settings, clock=clock, random=lambda: next(chances), family=family, guard=guard, cache_bytes=cache_bytes
+    )
     try:
         yield resolver
     finally:
@@ -226,6 +229,16 @@ async def test_a_million_domains_take_no_more_than_the_cache(server: DnsServer) 
             await asyncio.gather(*(resolver.resolve(f"no{n}.test") for n in range(i, i + 100)))
             assert len(resolver._cache) <= 50
         assert not resolver._asking
+
+
+async def test_answers_are_kept_within_a_bound_of_bytes(server: DnsServer) -> None:
+    for name in ("one.test", "two.test", "three.test"):
+        server.zone[name, "TXT"] = [TXT(b"x" * 200)]
+    async with resolving(server, Clock(), cache_bytes=1500) as resolver:
+        for name in ("one.test", "two.test", "one.test", "three.test", "one.test", "two.test"):
+            assert await resolver.texts(name) == Found((), (), ("x" * 200,))
+    # Two fit; the one that was used least made room, and is asked for again.
+    assert server.asked == [(name, "TXT") for name in ("one.test", "two.test", "three.test", "two.test")]
 
 
 async def test_texts(server: DnsServer) -> None:
