@@ -137,7 +137,7 @@ _FIELD = st.text(st.characters(min_codepoint=0x20, max_codepoint=0xFF, exclude_c
 )
 async def test_any_header_fields_have_an_answer(world: World, fields: dict[str, str]) -> None:
     known = {"Authorization": f"Bearer {world.key}"}
-    headers = {name: value.encode("latin-1") for name, value in (known | fields).items()}
+    headers = {name.encode(): value.encode("latin-1") for name, value in (known | fields).items()}
     body = json.dumps(mail()).encode()
     is_an_answer(await world.client.post("/v3/mail/send", content=body, headers=headers))
 
