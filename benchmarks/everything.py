@@ -21,6 +21,7 @@ QUICK: Mapping[str, Mapping[str, Any]] = {
     "rtt": {"delay_ms": (50.0,), "seconds": 1.0},
     "attachments": {"per_request": 100},
     "backlog": {"messages": 100_000, "seconds": 5.0},
+    "attacks": {"seconds": 3.0},
 }
 """Options that differ from the defaults, so that all of it takes less than ten minutes."""
 AMOUNTS: Mapping[str, Mapping[str, int]] = {
@@ -41,7 +42,7 @@ LEAST = 0.25
 """Of these amounts, however slow the machine is."""
 ONCE = Repeats(repeats=1, warm_up=0.0)
 QUICK_REPEATS: Mapping[str, Repeats] = {
-    **dict.fromkeys(("deliver", "attachments", "multi-recipient", "growth", "skew", "backlog"), ONCE),
+    **dict.fromkeys(("deliver", "attachments", "multi-recipient", "growth", "skew", "backlog", "attacks"), ONCE),
     "peers": Repeats(repeats=2, warm_up=0.0),
 }
 """Those measured less often when it must be quick, without warm-up: they are long enough, have no target, or warm up

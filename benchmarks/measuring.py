@@ -20,6 +20,7 @@ from benchmarks.postray import DidNotStart
 from benchmarks.runner import Missing, Repeats, Scenario, run
 from benchmarks.scenarios import (
     accept,
+    attacks,
     backlog,
     blast,
     deliver,
@@ -58,6 +59,7 @@ SCENARIOS: Mapping[str, tuple[type[Struct], Make]] = {
     "growth": (growth.GrowthOptions, growth.Growth),
     "backlog": (backlog.BacklogOptions, backlog.Backlog),
     "peers": (peers.Options, peers.Peers),
+    "attacks": (attacks.Options, attacks.Attacks),
 }
 
 

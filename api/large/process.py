@@ -20,7 +20,7 @@ from cluster.journal.records import Waiting
 
 log = logging.getLogger(__name__)
 
-IDLE_S = 10.0
+IDLE_S = 5.0
 """A worker that has had nothing to do for this long ends: its memory goes back."""
 RETIRED_BYTES = 256 * 1024**2
 """One that has grown to this is ended at once."""

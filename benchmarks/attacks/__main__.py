@@ -1,0 +1,35 @@
+"""An attack in a process of its own: it does not share an event loop with those whose waiting is measured.
+
+Reads a ``Told`` on standard input, prints a line when the attack is laid out, and attacks until its input ends; then it
+prints the answers that it got.
+"""
+
+import asyncio
+import sys
+from collections import Counter
+
+import msgspec
+import uvloop
+
+from benchmarks.attacks.attack import Answers
+from benchmarks.attacks.attacking import Told
+from benchmarks.attacks.table import ATTACKS
+
+
+async def main() -> None:
+    told = msgspec.json.decode(sys.stdin.buffer.readline(), type=Told)
+    attack = ATTACKS[told.attack]()
+    print("ready", flush=True)
+    answers = Answers(Counter())
+    attacking = asyncio.create_task(attack.run(told.target, answers))
+    ended = asyncio.create_task(asyncio.to_thread(sys.stdin.buffer.read))
+    done, _ = await asyncio.wait({attacking, ended}, return_when=asyncio.FIRST_COMPLETED)
+    if attacking in done:
+        attacking.result()  # what went wrong, if anything did
+    await ended
+    attacking.cancel()
+    await asyncio.wait({attacking})
+    print(answers.told(), flush=True)
+
+
+uvloop.run(main())
