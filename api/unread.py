@@ -7,10 +7,13 @@ so that the client finds the answer. RFC 9112 §9.6 (tear-down).
 """
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import Any
 
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, HTTPReceiveMessage, Message, Receive, Scope, Send
+
+from cluster.http.protocol import ANSWERED
 
 SKIPPED_BYTES = 65_536
 """An unread body up to this length is left to the server to skip, so that the connection can be kept."""
@@ -27,7 +30,9 @@ class UnreadBodies:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == ScopeType.HTTP and _is_long(scope["headers"]):
-            await _Exchange(receive, send, self._limit).run(self._app, scope)
+            extension: Any = (scope.get("extensions") or {}).get(ANSWERED, {})
+            answered = extension.get("tell", _nothing)
+            await _Exchange(receive, send, self._limit, answered).run(self._app, scope)
         else:
             await self._app(scope, receive, send)
 
@@ -41,13 +46,19 @@ def _is_long(headers: Iterable[tuple[bytes, bytes]]) -> bool:
     return False
 
 
+def _nothing() -> None:
+    """For a server that does not ask."""
+
+
 class _Exchange:
     """One request with a long body, and its answer."""
 
-    def __init__(self, receive: Receive, send: Send, limit: int) -> None:
+    def __init__(self, receive: Receive, send: Send, limit: int, answered: Callable[[], None]) -> None:
+        """``answered`` tells the server that the connection's place may be needed more by others."""
         self._receive = receive
         self._send = send
         self._left = limit
+        self._answered = answered
         self._ended = False
         self._closing = False
 
@@ -72,6 +83,7 @@ class _Exchange:
             return
         message["more_body"] = True  # the server closes when it is told of the end
         await self._send(message)
+        self._answered()
         await self._linger()
         await self._send({"type": "http.response.body", "body": b"", "more_body": False})
 

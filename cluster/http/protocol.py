@@ -33,6 +33,8 @@ FRAMING_BYTES = 64 * 1024
 """What may stand around a chunked body, beside as much as the body itself: chunk sizes, extensions, trailers."""
 BITE = 16 * 1024
 """Parsed at once; after each, requests that came in it are taken up before more are parsed."""
+ANSWERED = "postray.answered"
+"""ASGI extension; its ``tell`` is called by an application that answers before it has read the body, and reads on."""
 OVERHEARD_BYTES = 1024 * 1024
 """After a refusal, so much is read and dropped at most."""
 
@@ -75,6 +77,8 @@ class HttpProtocol(HttpToolsProtocol):
         self._refused: Refused | None = None
         """What is answered to the next request, and for the last time."""
         self._deaf = False
+        self._answered = False
+        """The last answer is out, and what still comes of the request's body is dropped."""
         self._closing = False
         self._overheard = 0
         self._unread = 0
@@ -134,6 +138,14 @@ class HttpProtocol(HttpToolsProtocol):
         else:
             self.transport.close()
 
+    # What the application tells.
+
+    def answered(self) -> None:
+        """The answer is out, if not at its end, and the connection stays only for its client to find it: the place may
+        be needed."""
+        self._answered = True
+        self._settle()
+
     # What the parser tells.
 
     def on_headers_complete(self) -> None:
@@ -146,6 +158,7 @@ class HttpProtocol(HttpToolsProtocol):
                 raise Refused(501, "CONNECT is not supported")
             return  # no protocol is changed to: see _without_upgrade
         self._check_fields()
+        self.scope["extensions"] = {ANSWERED: {"tell": self.answered}}
         if self.url[:1] != b"/" or b"#" in self.url or self._seat.reserved:
             self._check_target()
         super().on_headers_complete()
@@ -197,7 +210,7 @@ class HttpProtocol(HttpToolsProtocol):
             phase = UNREAD
         elif self._deaf:
             phase = LEAVING
-        elif (cycle := self.cycle) is not None and not cycle.response_complete:
+        elif (cycle := self.cycle) is not None and not cycle.response_complete and not self._answered:
             phase = BUSY
         elif self._head_bytes or not self._in_head or self.headers is not self._trailers:
             phase = PARTIAL

@@ -113,9 +113,10 @@ def post(path: str, body: bytes, *fields: str) -> bytes:
 
 
 @asynccontextmanager
-async def serving(**bounds: Any) -> AsyncIterator[Site]:
+async def serving(around: Callable[[Any], Any] = lambda app: app, **bounds: Any) -> AsyncIterator[Site]:
+    """``around``: what stands between the server and the application."""
     site = Site()
-    server = HttpServer(site.app, Bounds(**{"connections": 5000, "per_address": 5000} | bounds), health=HEALTH)
+    server = HttpServer(around(site.app), Bounds(**{"connections": 5000, "per_address": 5000} | bounds), health=HEALTH)
     site.host, site.port = await server.start("127.0.0.1", 0)
     try:
         yield site

@@ -9,7 +9,8 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from tests.integration.http.conftest import PATIENCE_S, Client, Site, get, longest_stall_s, serving
+from api.unread import UnreadBodies
+from tests.integration.http.conftest import PATIENCE_S, Client, Site, get, longest_stall_s, post, serving
 from tests.integration.http.echo import BIG
 
 HALF = b"GET / HTTP/1.1\r\nHost: x\r\nX-"
@@ -71,6 +72,17 @@ async def test_at_the_bound_idle_ones_go_first_then_unfinished_heads() -> None:
         assert await half.ended() == b""
         site.app.gate.set()
         assert (await busy.answer()).status == 200  # what was under way is not touched
+
+
+async def test_who_was_answered_before_its_body_came_makes_room() -> None:
+    async with serving(lambda app: UnreadBodies(app, 10**7), connections=4, reserved=1) as site:
+        lingering = [await site.client() for _ in range(4)]
+        for client in lingering:
+            assert (await client.ask(post("/early", b"a", "Content-Length: 1000000"))).status == 200
+        for _ in range(4):
+            await site.busy(await site.client())
+        for client in lingering:
+            assert await client.ended() == b""
 
 
 async def test_one_address_has_its_own_bound() -> None:
