@@ -109,6 +109,11 @@ class Seat:
         self.holder: Holder | None = None
         """None until the connection has been made."""
 
+    def take_up(self) -> None:
+        """From IDLE to BUSY: what ``move`` does, at each request."""
+        self.phase = BUSY
+        self.deadline = math.inf
+
     def step_out(self) -> None:
         """Wait no more."""
         if self.line is not None and self.group is not None:

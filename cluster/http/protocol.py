@@ -38,6 +38,7 @@ ANSWERED = "postray.answered"
 OVERHEARD_BYTES = 1024 * 1024
 """After a refusal, so much is read and dropped at most."""
 
+_CHECKED = frozenset({b"host", b"transfer-encoding", b"expect"})
 _HOST = re.compile(rb"(?:[A-Za-z0-9\-._~%!$&'()*+,;=]*|\[(?P<v6>[0-9A-Fa-f:.]+)\])(?::(?P<port>[0-9]{0,5}))?")
 """RFC 9110 §7.2, RFC 3986 §3.2.2: a name, an address, or an IPv6 address in brackets, and a port."""
 
@@ -62,6 +63,8 @@ class HttpProtocol(HttpToolsProtocol):
         self._seats = connections
         self._health = health
         self._in_head = True
+        self._hosts = self._codings = 0
+        """Host and Transfer-Encoding fields of the head that is being read."""
         self._trailers: list[tuple[bytes, bytes]] = []
         self.headers = self._trailers
         """Of the head that is being read. Between heads they are those that follow a body: none of the request's (RFC
@@ -104,7 +107,11 @@ class HttpProtocol(HttpToolsProtocol):
         else:
             self._held = data
             self._parse_held()
-        self._settle()
+        cycle = self.cycle
+        if self._seat.phase is IDLE and cycle is not None and not cycle.response_complete:
+            self._seat.take_up()
+        else:
+            self._settle()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._seats.remove(self._seat)
@@ -148,6 +155,12 @@ class HttpProtocol(HttpToolsProtocol):
 
     # What the parser tells.
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        name = name.lower()
+        if name in _CHECKED and self._in_head:
+            self._check_field(name, value)
+        self.headers.append((name, value))
+
     def on_headers_complete(self) -> None:
         if self._head_bytes > HEAD_BYTES and self._head_size() > HEAD_BYTES:
             raise _head_too_large(in_target=len(self.url) > HEAD_BYTES)
@@ -157,12 +170,13 @@ class HttpProtocol(HttpToolsProtocol):
             if self.parser.get_method() == b"CONNECT":
                 raise Refused(501, "CONNECT is not supported")
             return  # no protocol is changed to: see _without_upgrade
-        self._check_fields()
-        self.scope["extensions"] = {ANSWERED: {"tell": self.answered}}
+        if self._hosts != 1 or self._codings > 1:
+            self._check_counts()
         if self.url[:1] != b"/" or b"#" in self.url or self._seat.reserved:
             self._check_target()
         super().on_headers_complete()
         self._in_head = False
+        self._hosts = self._codings = 0
         self._head_bytes = self._body_bytes = self._framing_bytes = self._bodiless_bytes = 0
         self._trailers.clear()
         self.headers = self._trailers
@@ -251,27 +265,32 @@ class HttpProtocol(HttpToolsProtocol):
             if self._in_head:
                 if self._head_bytes > HEAD_BYTES:
                     self._refuse(_head_too_large(in_target=not self.headers and self._head_size() > HEAD_BYTES))
-            elif self._bodiless_bytes > FRAMING_BYTES or self._framing_bytes > FRAMING_BYTES + self._body_bytes:
+                return
+            if in_head:  # the application has not begun: it runs in a task
+                self.scope["extensions"] = {ANSWERED: {"tell": self.answered}}
+            if self._bodiless_bytes > FRAMING_BYTES or self._framing_bytes > FRAMING_BYTES + self._body_bytes:
                 self._refuse(Refused(400, "The body is in chunks that carry too little"))
 
     def _head_size(self) -> int:
         return len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
 
-    def _check_fields(self) -> None:
+    def _check_field(self, name: bytes, value: bytes) -> None:
+        if name == b"host":
+            self._hosts += 1
+            if not is_host(value):
+                raise Refused(400, "The Host header is no host")
+        elif name == b"transfer-encoding":
+            self._codings += 1
+            if value.strip().lower() != b"chunked":
+                raise Refused(501, "Of transfer codings, only chunked is known")
+        elif value.lower() == b"100-continue":
+            self.expect_100_continue = True
+
+    def _check_counts(self) -> None:
         """RFC 9112 §3.2 (Host) and §6.1 (Transfer-Encoding)."""
-        hosts, codings = 0, 0
-        for name, value in self.headers:
-            if name == b"host":
-                hosts += 1
-                if not is_host(value):
-                    raise Refused(400, "The Host header is no host")
-            elif name == b"transfer-encoding":
-                codings += 1
-                if value.strip().lower() != b"chunked":
-                    raise Refused(501, "Of transfer codings, only chunked is known")
-        if hosts != 1 and (hosts or self.parser.get_http_version() != "1.0"):
+        if self._hosts > 1 or (not self._hosts and self.parser.get_http_version() != "1.0"):
             raise Refused(400, "The request needs one Host header")
-        if codings > 1:
+        if self._codings > 1:
             raise Refused(400, "The request has more than one Transfer-Encoding header")
 
     def _check_target(self) -> None:
@@ -292,7 +311,7 @@ class HttpProtocol(HttpToolsProtocol):
         lines += [b"%s: %s" % field for field in self.headers if field[0] != b"upgrade"]
         self.parser = httptools.HttpRequestParser(self)
         self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
-        self._head_bytes = 0
+        self._head_bytes = self._hosts = self._codings = 0
         return b"\r\n".join(lines) + b"\r\n\r\n"
 
     def _refuse(self, refused: Refused) -> None:
