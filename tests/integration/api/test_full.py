@@ -96,8 +96,8 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", disk], check=True)
 
 
-async def test_a_real_disk_that_fills_up(small_disk: Path) -> None:
-    server = EmbeddedPostgres(small_disk / "postgres")
+async def test_a_real_disk_that_fills_up(small_disk: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    server = EmbeddedPostgres(small_disk / "postgres", tmp_path_factory.mktemp("links"))
     dsn = await asyncio.to_thread(server.start)
     try:
         await migrate(dsn)
