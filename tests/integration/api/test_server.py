@@ -153,10 +153,11 @@ async def test_a_head_of_28_mb_is_refused_and_holds_nobody_up(site: Site) -> Non
                 await writer.drain()
 
     attacking = asyncio.create_task(attack())
-    async with httpx.AsyncClient(base_url=site.url) as client:
-        assert (await client.get("/healthz")).status_code == 200
-    assert b" 431 " in await status_line
-    await attacking
+    async with asyncio.timeout(30):
+        async with httpx.AsyncClient(base_url=site.url, timeout=20) as client:
+            assert (await client.get("/healthz")).status_code == 200
+        assert b" 431 " in await status_line
+        await attacking
     writer.close()
 
 

@@ -140,7 +140,8 @@ async def test_a_head_without_end_is_refused(addresses: CaptureAddresses, http: 
     host, _, port = addresses.page.removeprefix("http://").partition(":")
     reader, writer = await asyncio.open_connection(host, int(port))
     writer.write(b"GET / HTTP/1.1\r\nHost: localhost\r\nX: " + b"x" * 100_000)
-    assert b" 431 " in await reader.readline()
+    async with asyncio.timeout(30):
+        assert b" 431 " in await reader.readline()
     writer.close()
     assert (await http.get("/")).status_code == 200
 
