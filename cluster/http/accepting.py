@@ -1,7 +1,7 @@
 """Taking connections, each onto a seat. Never does: fail for good when descriptors are short.
 
-Event loops do: at the first EMFILE uvloop closes its listening socket without a word. asyncio pauses for a second, and
-takes up to a whole backlog of connections in one turn of the loop.
+At EMFILE, uvloop's own server accepts who waits only to drop them, health checks too; asyncio's pauses for a second.
+Neither makes room. asyncio also takes up to a whole backlog of connections in one turn of the loop.
 """
 
 import asyncio
