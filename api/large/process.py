@@ -9,6 +9,7 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 
 import msgspec
@@ -26,7 +27,6 @@ RETIRED_BYTES = 256 * 1024**2
 """One that has grown to this is ended at once."""
 JOB_S = 90.0
 """Longer than reading, checking and the commit take together on a busy machine."""
-END_S = 2.0
 
 Due = Callable[[list[Waiting]], object]
 
@@ -111,7 +111,5 @@ class WorkerProcess:
         process, self._process = self._process, None
         self._writer.transport.abort()
         process.kill()
-        try:
-            process.wait(END_S)
-        except subprocess.TimeoutExpired:
-            log.warning("worker does not end pid=%d", process.pid)
+        # The kernel takes a moment to take back hundreds of megabytes; the event loop does not wait for it.
+        threading.Thread(target=process.wait, daemon=True).start()
