@@ -101,8 +101,14 @@ class WorkerProcess:
     def _pid(self) -> int | None:
         return None if self._process is None else self._process.pid
 
+    async def stop(self) -> None:
+        """End the worker, and return when it is gone."""
+        if (process := self._process) is not None:
+            self.end()
+            await asyncio.to_thread(process.wait)
+
     def end(self) -> None:
-        """End the worker, if there is one."""
+        """End the worker, if there is one. Returns before it is gone."""
         if self._idle is not None:
             self._idle.cancel()
             self._idle = None

@@ -50,7 +50,7 @@ class LargeRequests:
                 spool.close()
 
     async def stop(self) -> None:
-        self._worker.end()
+        await self._worker.stop()
 
     async def _work_while_connected(self, request: ApiRequest, job: Job, spool: Spool) -> list[str]:
         """Nothing is begun for a client that went away while it waited."""

@@ -48,14 +48,35 @@ EVENTS = "SELECT message_id, recipient, event, count() FROM events_once GROUP BY
 
 
 async def wait_for_rest(dsn: str, patience_s: float, tell: Callable[[Left], None]) -> Left:
-    """Return when nothing is left, or after ``patience_s``."""
-    deadline = asyncio.get_running_loop().time() + patience_s
+    """Return when nothing is left, or after ``patience_s``. Postgres may still recover from the last fault."""
+    clock = asyncio.get_running_loop().time
+    deadline = clock() + patience_s
     while True:
-        left = await asyncio.to_thread(_left, dsn)
-        tell(left)
-        if left.at_rest or asyncio.get_running_loop().time() > deadline:
-            return left
+        try:
+            left = await asyncio.to_thread(_left, dsn)
+        except psycopg.OperationalError:
+            if clock() > deadline:
+                raise
+        else:
+            tell(left)
+            if left.at_rest or clock() > deadline:
+                return left
         await asyncio.sleep(LOOK_S)
+
+
+async def wait_for_api(client: Client, patience_s: float) -> list[str]:
+    """Return when the API answers; what is wrong where it did not within ``patience_s``. It may have been killed a
+    moment ago, and a process takes half a minute to start on a machine that does much else."""
+    clock = asyncio.get_running_loop().time
+    deadline = clock() + patience_s
+    while clock() < deadline:
+        try:
+            if (await client.get("/healthz")).status == 200:
+                return []
+        except (NotSent, Unanswered):
+            pass
+        await asyncio.sleep(LOOK_S)
+    return [f"the API was not back {patience_s:g} s after the storm"]
 
 
 def _left(dsn: str) -> Left:

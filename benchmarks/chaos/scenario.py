@@ -197,9 +197,10 @@ async def _at_rest(world: World, options: Options, tell: Tell) -> Left:
 
 async def _afterwards(world: World, storm: Storm, load: Load, left: Left, options: Options, phases: Phases) -> Facts:
     """Ask the API, stop postray, and collect what everybody knows."""
+    client = Client(world.postray.url, world.postray.key)
     with phases.phase("asking"):
+        away = await facts.wait_for_api(client, options.patience_s)
         stored, unfinished, tallies = await to_its_end(facts.read_journal, world.dsn)
-        client = Client(world.postray.url, world.postray.key)
         ids = [message.message_id for message in stored]
         shown, of_messages = await facts.ask_messages(client, ids, Random(options.seed))
         batches, of_batches = await facts.ask_batches(client, list(tallies))
@@ -207,7 +208,7 @@ async def _afterwards(world: World, storm: Storm, load: Load, left: Left, option
         left_running = await to_its_end(world.postray.stop)
         events = await to_its_end(facts.read_events, world.postray.data_dir)
     world.keep_book(load)
-    problems = [*load.problems, *storm.problems, *of_messages, *of_batches]
+    problems = [*load.problems, *storm.problems, *away, *of_messages, *of_batches]
     problems += [f"process {pid} was left by postray down" for pid in left_running]
     return Facts(
         sent=load.sent,

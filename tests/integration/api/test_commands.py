@@ -45,7 +45,7 @@ async def test_retry_and_fail(site: Site) -> None:
         retried = await client.post(f"/v3/messages/{id}/retry")
         assert (retried.status_code, retried.json()["status"]) == (200, "queued")
         (claimed,) = await site.journal.claim([waiting(site, id)], owner=1, lease_s=60)
-        assert claimed.recipient == "u0@bücher.example"
+        assert claimed.recipient == "u0@xn--bcher-kva.example"
         refused = await client.post(f"/v3/messages/{id}/retry")
         assert (refused.status_code, refused.json()["status"]) == (409, "sending")
         failed = await client.post(f"/v3/messages/{id}/fail", json={"reason": "Stuck for 2 hours"})
