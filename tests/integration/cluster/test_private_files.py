@@ -4,6 +4,7 @@ import os
 import pwd
 import stat
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -186,15 +187,18 @@ def seen_by_a_stranger(*paths: Path) -> int:
 
 
 @as_root
-def test_a_stranger_reads_nothing(tmp_path: Path) -> None:
-    for parent in (tmp_path, *tmp_path.parents):  # so that only our own folder stands in the way
-        if parent.stat().st_uid == 0 and parent.name.startswith(("postray-", "pytest-", "test_")):
-            parent.chmod(parent.stat().st_mode | 0o055)
-    folder = tmp_path / "data"
-    (folder / "logs").mkdir(parents=True)
-    (folder / "demo.key").write_text("it", encoding="ascii")
-    assert seen_by_a_stranger(folder, folder / "logs", folder / "demo.key") == 3
-    prepare_data_dir(folder)
-    write_whole(folder / "secret.key", b"it")
-    assert seen_by_a_stranger(folder, folder / "logs", folder / "demo.key", folder / "secret.key") == 0
-    assert not folder.stat().st_mode & OTHERS
+def test_a_stranger_reads_nothing() -> None:
+    # Not in the folder of the test session, whose parents are closed: only our own is to stand in the way.
+    with tempfile.TemporaryDirectory(prefix="postray-stranger-") as name:
+        parent = Path(name)
+        parent.chmod(0o755)
+        folder = parent / "data"
+        (folder / "logs").mkdir(parents=True, mode=0o755)
+        folder.chmod(0o755)
+        (folder / "demo.key").write_text("it", encoding="ascii")
+        (folder / "demo.key").chmod(0o644)
+        assert seen_by_a_stranger(folder, folder / "logs", folder / "demo.key") == 3
+        prepare_data_dir(folder)
+        write_whole(folder / "secret.key", b"it")
+        assert seen_by_a_stranger(folder, folder / "logs", folder / "demo.key", folder / "secret.key") == 0
+        assert not folder.stat().st_mode & OTHERS
