@@ -261,8 +261,8 @@ async def test_a_claim_without_an_answer_is_given_back(journal: Journal) -> None
 
 
 @pytest.fixture
-async def own_postgres(tmp_path: Path) -> AsyncIterator[tuple[EmbeddedPostgres, str]]:
-    server = EmbeddedPostgres(tmp_path / "postgres")
+async def own_postgres(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[tuple[EmbeddedPostgres, str]]:
+    server = EmbeddedPostgres(tmp_path_factory.mktemp("postgres") / "data")  # short enough for its socket
     dsn = await asyncio.to_thread(server.start)
     await migrate(dsn)
     yield server, dsn
