@@ -126,7 +126,7 @@ class SmtpSettings(_Section, frozen=True, kw_only=True):
     """The name given in EHLO; "" takes this host's fully qualified name."""
     allowed_networks: tuple[str, ...] = ()
     """Networks that are not public and are connected to all the same, when the DNS says so: mail exchangers in direct
-    mode, and servers of MTA-STS policies. Whoever owns a domain chooses its addresses, so without this nothing private,
+    mode, and servers of MTA-STS policies. A domain's owner chooses its addresses, so without this nothing private,
     shared, link-local, loopback or reserved is. A smarthost is the operator's own choice and may be anywhere."""
     prohibited_networks: tuple[str, ...] = ()
     """Public networks that are not connected to, or parts of the allowed ones."""

@@ -63,7 +63,7 @@ class Cut:
 
 
 class Undecided(Struct, frozen=True):
-    """Of a form that nobody has asked for yet."""
+    """Of a form that has not been asked for yet."""
 
 
 class Filling(Struct, frozen=True):

@@ -39,7 +39,7 @@ SIGNER_KEPT_S = 60.0
 SIGNERS_KEPT = 4000
 """Measured: 9 KB each, of RSA-2048."""
 EXPECTED_BYTES = 64 * 1024 * 1024
-"""Of shared contents that nobody has asked for yet: each is held in the object store of its node."""
+"""Of shared contents that have not been asked for yet: each is held in the object store of its node."""
 SLICE = 16
 """Messages composed before the first of them leave, and the event loop may do something else: some milliseconds, and
 two rounds of eight signatures (compose/rsa.py)."""

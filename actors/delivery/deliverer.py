@@ -147,7 +147,7 @@ class Deliverer:
             self._committer.begin(self._standing.epoch)
             await self._upkeep.beat()
         except BaseException:
-            # Whoever tries again, perhaps in this process, must be able to open them.
+            # The next attempt, perhaps in this process, must be able to open them.
             self._marker.close()
             self._ledger.close()
             raise

@@ -2,7 +2,7 @@
 
 Composing one takes from some milliseconds to seconds, which the loop and the small messages in the same claim must not
 wait for. And a request of kilobytes can ask for many of them: so what is composed and has not ended yet is bounded, in
-all and for each tenant. What has no room waits here, claimed; one tenant's wait is nobody else's.
+all and for each tenant. What has no room waits here, claimed; one tenant's wait holds up no other tenant.
 """
 
 import asyncio

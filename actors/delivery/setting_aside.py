@@ -14,7 +14,7 @@ async def settle_marker(marker: Marker, journal: Journal, actor: str) -> None:
     """Strike what the last life was at work on when it ended. Raises Unavailable; the marker stays as it is, and it is
     to be done again.
 
-    Must come before that life's leases are taken back: then nobody can claim a message that is to be set aside.
+    Must come before that life's leases are taken back: then no actor can claim a message that is to be set aside.
     """
     life = marker.left()
     for struck in life.struck if life is not None else ():

@@ -65,7 +65,7 @@ class Load:
                 task.cancel()
 
     async def poison(self) -> None:
-        """Send a message that kills whoever composes it."""
+        """Send a message that kills each actor that composes it."""
         await self._send(mail.poison())
 
     def _spawn(self, draft: mail.Draft, places: asyncio.Semaphore) -> None:

@@ -75,7 +75,7 @@ def draw(random: Random) -> Draft:
 
 
 def poison() -> Draft:
-    """A message that kills whoever composes it. Scheduled, so that it is known by the time it is composed."""
+    """A message that kills each actor that composes it. Scheduled, so that it is known by the time it is composed."""
     return Draft(fates=(("poison",),), delay_s=SCHEDULED_S[0] + 1, batch=False, poison=True)
 
 

@@ -1,4 +1,4 @@
-"""The poison: a message that kills whoever composes it, played by a party outside. No hook in the product helps it.
+"""The poison: a message that kills each actor that composes it, played from outside. No hook in the product helps it.
 
 Looks at the markers of the delivery actors (``actors/delivery/marker.py``), and sends SIGKILL to an actor as soon as it
 is at work on a poison message, in every life, for as long as the message is not finished. A chance that is missed comes

@@ -1,4 +1,4 @@
-"""The attacks scenario: a tenant sends a message now and then and somebody asks for /healthz, while each attack runs.
+"""The attacks scenario: a tenant sends a message now and then and a monitor asks for /healthz, while each attack runs.
 
 The attacker has a tenant and a key of its own, and a sender domain: what it sends is accepted where it can be. The
 bystander is the demo tenant. Attacks are entries of ``benchmarks.attacks.table``.

@@ -1,6 +1,6 @@
 """Where a stranger may not send us: which addresses are connected to when somebody else has chosen them.
 
-Whoever owns a domain chooses the addresses of its mail exchangers and of its policy server, and could name those of the
+A domain's owner chooses the addresses of its mail exchangers and of its policy server, and could name those of the
 operator's own network. So what is not of the public internet is left alone, unless the settings open it. Pure; asked
 about the very address that is then connected to, since a name could lead elsewhere a moment later. What the operator
 names (a smarthost, a database) is not asked about.

@@ -105,7 +105,7 @@ async def test_two_actors_with_one_life_each(journal: Journal) -> None:
             (first,) = [one for one in world.deliverers if named(one)]
             (second,) = [one for one in world.deliverers if one is not first]
             await ended(world, first)
-            # Nobody starts it again for a while, so the other one takes its work over.
+            # It is not started again for a while, so the other one takes its work over.
             await journal.retire_actor(first._standing.name, first._standing.epoch)
             await second._upkeep.beat()
             await world.dispatcher.refresh()

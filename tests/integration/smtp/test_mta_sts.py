@@ -266,7 +266,7 @@ async def test_a_policy_server_without_an_address(tmp_path: Path) -> None:
 
 
 async def test_a_policy_server_on_our_own_network_is_not_asked(tmp_path: Path) -> None:
-    """Whoever owns the domain chooses its address."""
+    """The domain's owner chooses its address."""
     async with world(tmp_path, guard=mx.Guard()) as made:
         made.announce()
         assert await made.of_domain() == NO_POLICY

@@ -1,4 +1,4 @@
-"""Sharing between tenants: nobody waits for all that another has asked for, and nothing is lost."""
+"""Sharing between tenants: no request waits for all that another has asked for, and nothing is lost."""
 
 import asyncio
 import itertools
