@@ -29,6 +29,9 @@ _FRAME = 8 * 1024
 """Octets of what every message has: fields, boundaries, signatures, one recipient."""
 _FRAME_OF_FILE = 6 * 1024
 """Octets around a file: its name may be written twice, each character as twelve."""
+_ENCODED = 6
+"""Octets on the wire for a character of a text, at most, as base64: four in UTF-8, a third more, and the line ends. One
+more character of each text is for what it ends with."""
 _GROWTH = 16
 """Octets on the wire for a character of a value, at most: four in UTF-8, each as three, and the line breaks."""
 _MOST_SEARCHED = 128 * 1024 * 1024
@@ -66,21 +69,28 @@ class Sizes:
     def __init__(self, mail: MailSend, limits: MessageSettings, faults: list[Fault]) -> None:
         """Names the faults of what the messages share."""
         self._limits = limits
-        footer = mail.mail_settings.footer if mail.mail_settings else None
-        self._texts = [_text(part, footer) for part in mail.content or ()]
-        files = sum([_file_size(part.content or "") for part in mail.attachments or ()])
-        header = _addresses_size(mail.reply_to_list or ()) + _headers_size(mail.headers or {})
+        self._parts = mail.content or ()
+        self._footer = mail.mail_settings.footer if mail.mail_settings else None
+        files = sum([_file_size(part.content or "") for part in mail.attachments]) if mail.attachments else 0
+        header = _addresses_size(mail.reply_to_list) if mail.reply_to_list else 0
+        if mail.headers:
+            header += _headers_size(mail.headers)
         self._frame = _FRAME + files + header
-        fits = self._check_texts(faults)
-        texts = sum([text.bound for text in self._texts])
-        if fits and self._frame + texts > limits.max_bytes:
-            field, _ = max((("attachments", files), ("content", texts), ("headers", header)), key=lambda one: one[1])
-            faults.append(too_large("The message", self._frame + texts, limits.max_bytes, field))
-            fits = False
-        self._fits = fits
-        self._characters = sum([len(text.value) for text in self._texts])
-        self._room = min(limits.max_part_bytes, limits.max_bytes - self._frame) - texts
-        self.harmless = self._room // (_GROWTH * max(self._characters, 1)) if fits else 2**62
+        self._characters = sum([len(part.value or "") for part in self._parts])
+        self._made: list[_Text] | None = None
+        room = min(limits.max_part_bytes, limits.max_bytes - self._frame)
+        texts = _ENCODED * (self._characters + len(self._parts))
+        self._fits = self._footer is None and texts <= room
+        if not self._fits:
+            self._fits = self._check_texts(faults)
+            texts = sum([text.bound for text in self._texts])
+            if self._fits and self._frame + texts > limits.max_bytes:
+                sizes = (("attachments", files), ("content", texts), ("headers", header))
+                field, _ = max(sizes, key=lambda one: one[1])
+                faults.append(too_large("The message", self._frame + texts, limits.max_bytes, field))
+                self._fits = False
+        self._room = room - texts
+        self.harmless = self._room // (_GROWTH * max(self._characters, 1)) if self._fits else 2**62
         self._searched = self._filled = 0
         self._last: tuple[tuple[str, ...], list[_Cut]] = ((), [])
 
@@ -110,13 +120,20 @@ class Sizes:
         elif self._frame + own + sum(texts) > self._limits.max_bytes:
             faults.append(too_large("The message", self._frame + own + sum(texts), self._limits.max_bytes, field))
 
+    @property
+    def _texts(self) -> list[_Text]:
+        """Made when the first bounds are not enough."""
+        if self._made is None:
+            self._made = [_text(part, self._footer) for part in self._parts]
+        return self._made
+
     def _check_texts(self, faults: list[Fault]) -> bool:
         """Whether each text fits by itself. Where their bounds do not, what is exact takes the place of the bounds."""
         most = self._limits.max_part_bytes
         bounds = [text.bound for text in self._texts]
         if max(bounds, default=0) <= most and self._frame + sum(bounds) <= self._limits.max_bytes:
             return True
-        self._texts = [_Text(text.type, text.value, text.footer, text.exact()) for text in self._texts]
+        self._made = [_Text(text.type, text.value, text.footer, text.exact()) for text in self._texts]
         over = [index for index, text in enumerate(self._texts) if text.bound > most]
         for index in over:
             faults.append(too_large("The text", self._texts[index].bound, most, f"content[{index}].value"))

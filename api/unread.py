@@ -7,7 +7,7 @@ so that the client finds the answer. RFC 9112 §9.6 (tear-down).
 """
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 from litestar.enums import ScopeType
@@ -28,13 +28,13 @@ class UnreadBodies:
         self._app = app
         self._limit = limit
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        """ASGI; no coroutine of its own, which each step of a request would go through."""
         if scope["type"] == ScopeType.HTTP and _is_long(scope["headers"]):
             extension: Any = (scope.get("extensions") or {}).get(ANSWERED, {})
             answered = extension.get("tell", _nothing)
-            await _Exchange(receive, send, self._limit, answered).run(self._app, scope)
-        else:
-            await self._app(scope, receive, send)
+            return _Exchange(receive, send, self._limit, answered).run(self._app, scope)
+        return self._app(scope, receive, send)
 
 
 def _is_long(headers: Iterable[tuple[bytes, bytes]]) -> bool:

@@ -1,7 +1,9 @@
 """The ``postray`` command: up, down, status, drain; what an operator does with a running one is in commands/."""
 
 import asyncio
+import contextlib
 import json
+import os
 import shlex
 import signal
 import subprocess
@@ -67,10 +69,13 @@ for command in (doctor, sites, actions, suspend, resume, bounce, trace, explain,
 @main.command()
 @click.option("--detach", is_flag=True, help="Return when it runs, and leave it running.")
 @click.option("--hide-key", "show_key", flag_value=False, default=True, help="Name the API key's file, not the key.")
+@click.option("--ready-fd", type=int, hidden=True, help="A descriptor that one byte is written to once all is printed.")
 @click.pass_obj
-def up(config: str | None, detach: bool, show_key: bool) -> None:
+def up(config: str | None, detach: bool, show_key: bool, ready_fd: int | None) -> None:
     """Start postray and everything it needs."""
     keep_to_ourselves()
+    if ready_fd is not None:
+        os.set_inheritable(ready_fd, False)
     settings = settings_of(config)
     data_dir = Path(settings.data_dir).resolve()
     try:
@@ -82,12 +87,12 @@ def up(config: str | None, detach: bool, show_key: bool) -> None:
             return
         tightened = prepare_data_dir(Path(settings.data_dir))
         with running.DataLock(data_dir):
-            _run(settings, tightened, show_key)
+            _run(settings, tightened, show_key, ready_fd)
     except (running.AlreadyRunning, OSError) as error:
         raise click.ClickException(str(error)) from error
 
 
-def _run(settings: Settings, tightened: list[str], show_key: bool) -> None:
+def _run(settings: Settings, tightened: list[str], show_key: bool, ready_fd: int | None) -> None:
     stop_requested = threading.Event()
     began = time.monotonic()
     postray = Postray(settings, tightened)
@@ -104,6 +109,9 @@ def _run(settings: Settings, tightened: list[str], show_key: bool) -> None:
         for part, problem in postray.problems.items():
             console.print(f"  [yellow]![/] {part:<15} {escape(problem)}; postray doctor says more", soft_wrap=True)
         _greet(run, postray.demo_key if show_key else "", Path(settings.data_dir).resolve() / DEMO_KEY)
+        if ready_fd is not None:
+            with contextlib.suppress(BrokenPipeError), open(ready_fd, "wb") as pipe:  # its reader may have been stopped
+                pipe.write(b"\n")
         while not stop_requested.wait(LOOK_AFTER_S):
             postray.look_after()
         console.print("stopping")
@@ -155,22 +163,25 @@ def _detached(config: str | None, data_dir: Path) -> None:
     make_folder(log_path.parent)
     command = [sys.executable, "-m", "cluster.cli", *(["--config", config] if config else []), "up", "--hide-key"]
     log_path.unlink(missing_ok=True)  # one of an older version may be open to others, and holds the key
+    ready, done = os.pipe()
     with log_path.open("wb") as out:
         child = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT, start_new_session=True
+            [*command, "--ready-fd", str(done)],
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            pass_fds=[done],
         )
-    with console.status("starting"):
-        while child.poll() is None:
-            run = running.read_run(data_dir)
-            if run is not None and run.pid == child.pid:
-                break
-            time.sleep(0.1)
+    os.close(done)
+    with console.status("starting"), open(ready, "rb") as pipe:
+        is_ready = pipe.read(1)  # nothing: it ended
+    status = 0 if is_ready else child.wait()
     # What it printed: the parts and the block, or why it did not start.
     said = log_path.read_text(encoding="utf-8").replace("Ctrl-C stops it.", "postray down stops it.")
-    key = demo_key(data_dir) if child.returncode is None else None
+    key = demo_key(data_dir) if is_ready else None
     sys.stdout.write(said.replace(f"in {data_dir / DEMO_KEY}", key) if key else said)
-    if child.returncode is not None:
-        sys.exit(child.returncode)
+    sys.exit(status)
 
 
 @main.command()

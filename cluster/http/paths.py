@@ -4,7 +4,7 @@ Routers forgive much: doubled slashes, one at the end, an encoded one. What stan
 log, a cache) does not forgive the same, and so takes one request for another (RFC 3986 §6.2).
 """
 
-from collections.abc import Iterable, Set
+from collections.abc import Awaitable, Iterable, Set
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
@@ -19,15 +19,16 @@ class OneSpelling:
     def __init__(self, app: Any, routes: Iterable[Any]) -> None:
         """``routes``: Litestar's, of the application."""
         self._app = app
-        parts = [part for route in routes for part in route.path_components]
-        self._words = frozenset(part.encode() for part in parts if isinstance(part, str))
+        paths = [route.path_components for route in routes]
+        self._words = frozenset(part.encode() for path in paths for part in path if isinstance(part, str))
+        self._plain = frozenset("/".join(["", *path]).encode() for path in paths if all(isinstance(p, str) for p in path))
+        """Paths of routes without parameters: most requests are for one."""
 
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        """ASGI."""
-        if scope["type"] == "http" and not is_spelled(scope["raw_path"], self._words):
-            await _NOT_FOUND(scope, receive, send)
-        else:
-            await self._app(scope, receive, send)
+    def __call__(self, scope: Any, receive: Any, send: Any) -> Awaitable[None]:
+        """ASGI; no coroutine of its own, which each step of a request would go through."""
+        spelled = scope["type"] != "http" or (raw := scope["raw_path"]) in self._plain or is_spelled(raw, self._words)
+        answer: Awaitable[None] = (self._app if spelled else _NOT_FOUND)(scope, receive, send)
+        return answer
 
 
 def is_spelled(raw: bytes, words: Set[bytes]) -> bool:

@@ -86,6 +86,8 @@ class HttpProtocol(HttpToolsProtocol):
         self._overheard = 0
         self._unread = 0
         """What the client had not read when it was last looked at."""
+        self._extensions: dict[str, dict[object, object]] = {ANSWERED: {"tell": self.answered}}
+        """Of each request; dropped at the end, since it leads back here."""
         seat.holder = self
 
     # What the transport tells.
@@ -116,6 +118,7 @@ class HttpProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._seats.remove(self._seat)
         self._held = b""
+        self._extensions = {}
         super().connection_lost(exc)
 
     def pause_writing(self) -> None:
@@ -267,7 +270,7 @@ class HttpProtocol(HttpToolsProtocol):
                     self._refuse(_head_too_large(in_target=not self.headers and self._head_size() > HEAD_BYTES))
                 return
             if in_head:  # the application has not begun: it runs in a task
-                self.scope["extensions"] = {ANSWERED: {"tell": self.answered}}
+                self.scope["extensions"] = self._extensions
             if self._bodiless_bytes > FRAMING_BYTES or self._framing_bytes > FRAMING_BYTES + self._body_bytes:
                 self._refuse(Refused(400, "The body is in chunks that carry too little"))
 

@@ -52,6 +52,7 @@ class HttpServer:
         config = uvicorn.Config(
             self._app,
             http="httptools",
+            interface="asgi3",  # else it is guessed, and a callable that only returns an awaitable is taken for ASGI 2
             ws="none",
             lifespan="on",
             log_config=None,
