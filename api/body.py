@@ -6,7 +6,7 @@ becomes of the connection is unread.py's. RFC 9110 §8.4 (gzip), §15.5.14 (413)
 
 import asyncio
 import re
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from functools import lru_cache
 from typing import Any, TypeVar
 
@@ -15,13 +15,14 @@ from litestar import Request
 from litestar.datastructures import State
 from litestar.dto import AbstractDTO, DTOFieldDefinition
 from litestar.openapi.spec import Reference, Schema
-from litestar.types import Scope
+from litestar.types import Receive, Scope
 from litestar.typing import FieldDefinition
 from msgspec import Struct
 
 from api.decoding import decode
 from api.inflating import Gunzip, too_large
 from api.refusals import Overloaded, Stalled, TooLarge, Unparseable, UnsupportedMedia
+from cluster.http.protocol import ARRIVED
 from cluster.journal.records import ApiKey
 
 CHUNK_PATIENCE_S = 30.0
@@ -95,47 +96,12 @@ class ApiRequest(Request[None, ApiKey, State]):
     @property
     def is_gzip(self) -> bool:
         """Raises UnsupportedMedia when the body is in a form that is not read."""
-        return coding_of(header(self.scope, b"content-type"), header(self.scope, b"content-encoding")) == "gzip"
+        return _is_gzip(_first_fields(self.scope))
 
     async def body_up_to(self, most: int) -> bytes | Part:
-        """The whole body, inflated, where it is no longer than ``most``; else what was read of it.
-
-        Raises TooLarge where the headers say so, and all else that ``body`` does.
-        """
+        """As ``body_up_to`` of this module, with what the route has said of its bodies."""
         may_be_empty = self.route_handler.opt.get(MAY_BE_EMPTY, False)
-        length = self.length
-        if may_be_empty and not length and header(self.scope, b"transfer-encoding") is None:
-            return b""
-        gunzip = Gunzip(most) if self.is_gzip else None
-        if length > self.limit:
-            raise too_large(self.limit)
-        if length > most:
-            return Part(b"", False)
-        budget: BodyBudget = self.app.state.body_budget
-        read: list[bytes] = []
-        inflated: list[bytes] = []
-        taken, more = 0, True
-        try:
-            while more:
-                chunk, more = await self.next_chunk()
-                budget.take(len(chunk))
-                taken += len(chunk)
-                read.append(chunk)
-                if taken > most:
-                    return Part(b"".join(read), not more)
-                if gunzip:
-                    try:
-                        inflated.append(gunzip.feed(chunk))
-                    except TooLarge:
-                        return Part(b"".join(read), not more)
-        finally:
-            budget.give_back(taken)
-        if gunzip:
-            gunzip.end()
-            read = inflated
-        if not taken and not may_be_empty:
-            raise Unparseable("The body is empty", "json_invalid")
-        return b"".join(read) if len(read) > 1 else read[0]
+        return await body_up_to(most, self.scope, self.receive, self.limit, may_be_empty=may_be_empty)
 
     @property
     def length(self) -> int:
@@ -144,29 +110,85 @@ class ApiRequest(Request[None, ApiKey, State]):
 
     async def next_chunk(self) -> tuple[bytes, bool]:
         """What comes next of the body, and whether there is more. Raises Stalled."""
+        return await _next_chunk(self.scope, self.receive)
+
+
+async def body_up_to(
+    most: int, scope: Scope, receive: Receive, limit: int, *, may_be_empty: bool = False
+) -> bytes | Part:
+    """The whole body, inflated, where it is no longer than ``most``; else what was read of it.
+
+    Raises TooLarge where the headers say that it is longer than ``limit``, and Stalled, UnsupportedMedia, Overloaded,
+    Invalid (not gzip), Unparseable (empty).
+    """
+    fields = _first_fields(scope)
+    length = int(fields.get(b"content-length") or 0)
+    if may_be_empty and not length and b"transfer-encoding" not in fields:
+        return b""
+    gunzip = Gunzip(most) if _is_gzip(fields) else None
+    if length > limit:
+        raise too_large(limit)
+    if length > most:
+        return Part(b"", False)
+    budget: BodyBudget = scope["litestar_app"].state.body_budget
+    read: list[bytes] = []
+    inflated: list[bytes] = []
+    taken, more = 0, True
+    try:
+        while more:
+            chunk, more = await _next_chunk(scope, receive)
+            budget.take(len(chunk))
+            taken += len(chunk)
+            read.append(chunk)
+            if taken > most:
+                return Part(b"".join(read), not more)
+            if gunzip:
+                try:
+                    inflated.append(gunzip.feed(chunk))
+                except TooLarge:
+                    return Part(b"".join(read), not more)
+    finally:
+        budget.give_back(taken)
+    if gunzip:
+        gunzip.end()
+        read = inflated
+    if not taken and not may_be_empty:
+        raise Unparseable("The body is empty", "json_invalid")
+    return b"".join(read) if len(read) > 1 else read[0]
+
+
+async def _next_chunk(scope: Scope, receive: Receive) -> tuple[bytes, bool]:
+    extension: Any = (scope.get("extensions") or {}).get(ARRIVED)
+    if extension and extension["ask"]():
+        event = await receive()
+    else:
         try:
             async with asyncio.timeout(CHUNK_PATIENCE_S):
-                event = await self.receive()
+                event = await receive()
         except TimeoutError:
             raise Stalled("The body stopped arriving") from None
-        if event["type"] != "http.request":
-            raise Stalled("The client went away")
-        return event.get("body", b""), event.get("more_body", False)
+    if event["type"] != "http.request":
+        raise Stalled("The client went away")
+    return event.get("body", b""), event.get("more_body", False)
 
 
-def coding_of(content_type: str | None, content_encoding: str | None) -> str:
-    """The content coding, when the body can be read. A body without a type is taken to be JSON.
+def _first_fields(scope: Scope) -> dict[bytes, bytes]:
+    """The first header of each name."""
+    return dict(reversed(list(scope["headers"])))
 
-    Raises UnsupportedMedia.
-    """
-    if len(content_type or "") + len(content_encoding or "") > LONGEST_TYPE:
+
+def _is_gzip(fields: Mapping[bytes, bytes]) -> bool:
+    """Whether a body with these headers is in gzip. Raises UnsupportedMedia when it is in a form that is not read."""
+    content_type, encoding = fields.get(b"content-type", b"application/json"), fields.get(b"content-encoding", b"")
+    if len(content_type) + len(encoding) > LONGEST_TYPE:
         raise UnsupportedMedia("Content-Type and Content-Encoding are too long")
-    return _coding_of(content_type, content_encoding)
+    return _means_gzip(content_type, encoding)
 
 
 @lru_cache(maxsize=64)
-def _coding_of(content_type: str | None, content_encoding: str | None) -> str:
-    media_type, _, parameters = (content_type or "application/json").partition(";")
+def _means_gzip(content_type: bytes, content_encoding: bytes) -> bool:
+    """An empty type is taken for JSON."""
+    media_type, _, parameters = (content_type.decode("latin-1") or "application/json").partition(";")
     media_type = media_type.strip().lower()
     if media_type != "application/json" and not (
         media_type.startswith("application/") and media_type.endswith("+json")
@@ -175,10 +197,10 @@ def _coding_of(content_type: str | None, content_encoding: str | None) -> str:
     charset = re.search(r"charset\s*=\s*\"?([^\s;\"]+)", parameters, re.IGNORECASE)
     if charset and charset[1].lower() not in ("utf-8", "utf8", "us-ascii"):
         raise UnsupportedMedia("The body must be UTF-8")
-    encoding = (content_encoding or "identity").strip().lower()
-    if encoding not in ("identity", "gzip", "x-gzip"):
+    encoding = content_encoding.decode("latin-1").strip().lower()
+    if encoding not in ("", "identity", "gzip", "x-gzip"):
         raise UnsupportedMedia("The body may be sent as it is, or with Content-Encoding gzip")
-    return "gzip" if encoding.endswith("gzip") else encoding
+    return encoding.endswith("gzip")
 
 
 class TypedBody(AbstractDTO[T]):

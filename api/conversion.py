@@ -165,21 +165,21 @@ def _processed(
     message_ids = [message.id for message in messages for _ in message.recipients]
     recipients = [recipient.email for message in messages for recipient in message.recipients]
     ids = new_ids("evt_", len(recipients))
-    pages = [slice(start, start + MOST_TOGETHER) for start in range(0, len(recipients), MOST_TOGETHER)]
+    at = now.timestamp()
     return tuple(
         [
             encode_together(
                 ProcessedTogether(
-                    at=now.timestamp(),
+                    at=at,
                     tenant_id=tenant_id,
                     batch_id=batch_id,
                     categories=content.categories,
-                    ids=ids[page],
-                    message_ids=message_ids[page],
-                    recipients=recipients[page],
+                    ids=ids[start : start + MOST_TOGETHER],
+                    message_ids=message_ids[start : start + MOST_TOGETHER],
+                    recipients=recipients[start : start + MOST_TOGETHER],
                 )
             )
-            for page in pages
+            for start in range(0, len(recipients), MOST_TOGETHER)
         ]
     )
 

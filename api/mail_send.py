@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from api.access import ROUTES
 from api.auth import Authenticator
-from api.body import ApiRequest, Part, TypedBody, header
+from api.body import ApiRequest, Part, TypedBody, body_up_to, header
 from api.decoding import decode
 from api.errors import answers
 from api.intake import Intake
@@ -89,33 +89,32 @@ class MailSending:
         """Litestar finds this route, documents it by ``send``, and answers what is raised. Its way to a handler and
         back is not taken: guards on copies of the route, arguments by name and a response put together in steps cost
         more than the handler itself."""
-        request = ApiRequest(scope, receive, send)
         key = await self._authenticator.authenticate(header(scope, b"authorization"))
         _ACCESS.admit(key)
         scope["auth"] = key
         self._intake.require_room()  # a full system refuses before it reads a body
-        await _answer(await self._accept(request, key), send)
-
-    async def _accept(self, request: ApiRequest, key: ApiKey) -> AcceptedMessage | AcceptedMessages:
-        body = await request.body_up_to(LARGE_FROM_BYTES)
+        body = await body_up_to(LARGE_FROM_BYTES, scope, receive, self._limit)
         if isinstance(body, Part):
-            return _promise(await self._large.send(request, key, body))
-        if len(body) < TURNS_FROM_BYTES:
-            return await self.send(request, decode(DECODER, body))
+            ids = await self._large.send(ApiRequest(scope, receive), key, body)
+        elif len(body) < TURNS_FROM_BYTES:
+            ids = (await self._sending.send(decode(DECODER, body), key)).message_ids
+        else:
+            ids = await self._send_in_turns(ApiRequest(scope, receive), key, body)
+        await _answer(_promise(ids), send)
+
+    async def _send_in_turns(self, request: ApiRequest, key: ApiKey, body: bytes) -> list[str]:
         pause = partial(self._turns.turn, key.tenant_id)
         await pause()
         mail = decode(DECODER, body)
         if mail.recipients > LARGE_FROM_RECIPIENTS:
             del mail
-            return _promise(await self._large.send(request, key, Part(body, ended=True, inflated=True)))
+            return await self._large.send(request, key, Part(body, ended=True, inflated=True))
         await pause()
-        accepted = await self._sending.send(mail, key, pause)
-        return _promise([message.id for message in accepted.messages])
+        return (await self._sending.send(mail, key, pause)).message_ids
 
     async def send(self, request: ApiRequest, data: JSONBody[MailSend]) -> AcceptedMessage | AcceptedMessages:
         """A small request."""
-        accepted = await self._sending.send(data, request.auth)
-        return _promise([message.id for message in accepted.messages])
+        return _promise((await self._sending.send(data, request.auth)).message_ids)
 
 
 def _promise(ids: list[str]) -> AcceptedMessage | AcceptedMessages:

@@ -96,9 +96,8 @@ class Sending:
 
     async def _require_verified_senders(self, tenant_id: str, mail: MailSend) -> None:
         """Raises Forbidden when a from address, the shared one or a personalization's, is not of a verified domain."""
-        senders = {mail.from_.email if mail.from_ else None}
-        senders |= {one.from_.email for one in mail.personalizations or () if one.from_ is not None}
-        for domain in {domain_of(email) for email in senders if email}:
+        own = {one.from_.email for one in mail.personalizations or () if one.from_ is not None}
+        for domain in {domain_of(email) for email in (mail.from_ and mail.from_.email, *own) if email}:
             if self._verified.get((tenant_id, domain)):
                 continue
             if not await self._journal.is_verified_domain(tenant_id, domain):

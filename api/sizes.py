@@ -66,6 +66,21 @@ class Sizes:
     ``harmless``: keys and values of so many characters make no message too large, wherever they go.
     """
 
+    __slots__ = (
+        "_characters",
+        "_filled",
+        "_fits",
+        "_footer",
+        "_frame",
+        "_last",
+        "_limits",
+        "_made",
+        "_parts",
+        "_room",
+        "_searched",
+        "harmless",
+    )
+
     def __init__(self, mail: MailSend, limits: MessageSettings, faults: list[Fault]) -> None:
         """Names the faults of what the messages share."""
         self._limits = limits

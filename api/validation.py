@@ -64,13 +64,16 @@ def _check(mail: MailSend, limits: MessageSettings, faults: list[Fault], files: 
     elif mail.from_.name is not None:
         check_mailbox(mail.from_, "from", faults)
     check_personalizations(mail, sizes, limits.max_subject_bytes, faults)
-    _check_reply_to(mail.reply_to, mail.reply_to_list, faults)
+    if mail.reply_to is not None or mail.reply_to_list:
+        _check_reply_to(mail.reply_to, mail.reply_to_list, faults)
     _check_subject(mail, limits.max_subject_bytes, faults)
     _check_body(mail.content, mail.template_id, faults)
-    files += _check_attachments(mail.attachments or (), faults)
+    if mail.attachments:
+        files += _check_attachments(mail.attachments, faults)
     if mail.headers:
         check_headers(mail.headers, "headers", faults)
-    _check_categories(mail.categories or (), faults)
+    if mail.categories:
+        _check_categories(mail.categories, faults)
     if mail.custom_args:
         check_data(mail.custom_args, "custom_args", faults, longest=LONGEST_CUSTOM_ARGS)
     if mail.lifetime is not None and not 1 <= mail.lifetime <= LONGEST_LIFETIME_S:

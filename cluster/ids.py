@@ -24,13 +24,14 @@ _COUNTED = 1 << 20
 
 def new_id(prefix: Prefix) -> str:
     """A new identifier, such as ``msg_01HXYZ…`` (30 characters)."""
-    return new_ids(prefix, 1)[0]
+    with _lock:
+        return _ulids.next(prefix)
 
 
 def new_ids(prefix: Prefix, count: int) -> list[str]:
     """So many new identifiers, in order."""
     with _lock:
-        return _ulids.make(prefix, count)
+        return _ulids.make(prefix, count) if count != 1 else [_ulids.next(prefix)]
 
 
 def is_id(prefix: Prefix, text: str) -> bool:
@@ -60,22 +61,38 @@ class _Ulids:
         """All digits but the last four, which are ``_next``."""
         self._next = 0
 
+    def next(self, prefix: str) -> str:
+        """One, as ``make`` does it."""
+        if (ms := time.time_ns() // 1_000_000) != self._ms:
+            self._begin(ms)
+        elif self._next == _COUNTED:
+            self._carry()
+        number = self._next
+        self._next = number + 1
+        return f"{prefix}{self._stem}{_PAIRS[number >> 10]}{_PAIRS[number & 1023]}"
+
     def make(self, prefix: str, count: int) -> list[str]:
         if (ms := time.time_ns() // 1_000_000) != self._ms:
-            self._ms = ms
-            # The highest bit stays 0, so that counting up never runs over.
-            self._high, self._next = divmod(int.from_bytes(os.urandom(10), "big") >> 1, _COUNTED)
-            self._stem = _digits(ms, 10) + _digits(self._high, 12)
+            self._begin(ms)
         made: list[str] = []
         while len(made) < count:
             if self._next == _COUNTED:
-                self._high, self._next = self._high + 1, 0
-                self._stem = _digits(self._ms, 10) + _digits(self._high, 12)
+                self._carry()
             end = min(_COUNTED, self._next + count - len(made))
             stem = prefix + self._stem
             made += [f"{stem}{_PAIRS[number >> 10]}{_PAIRS[number & 1023]}" for number in range(self._next, end)]
             self._next = end
         return made
+
+    def _begin(self, ms: int) -> None:
+        self._ms = ms
+        # The highest bit stays 0, so that counting up never runs over.
+        self._high, self._next = divmod(int.from_bytes(os.urandom(10), "big") >> 1, _COUNTED)
+        self._stem = _digits(ms, 10) + _digits(self._high, 12)
+
+    def _carry(self) -> None:
+        self._high, self._next = self._high + 1, 0
+        self._stem = _digits(self._ms, 10) + _digits(self._high, 12)
 
 
 def _digits(number: int, length: int) -> str:

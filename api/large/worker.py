@@ -80,7 +80,7 @@ class Worker:
         else:
             due = request.due(datetime.now(UTC))[:MOST_OFFERED]
             pages = [frame(due[start : start + PAGE]) for start in range(0, len(due), PAGE)]
-            ids = [message.id for message in request.messages]
+            ids = request.message_ids
             return Answer(message_ids=ids, pages=len(pages), resident_bytes=_resident_bytes()), pages
         return Answer(refusal=pickled(refusal), resident_bytes=_resident_bytes()), []
 

@@ -21,7 +21,8 @@ class OneSpelling:
         self._app = app
         paths = [route.path_components for route in routes]
         self._words = frozenset(part.encode() for path in paths for part in path if isinstance(part, str))
-        self._plain = frozenset("/".join(["", *path]).encode() for path in paths if all(isinstance(p, str) for p in path))
+        plain = [path for path in paths if all(isinstance(part, str) for part in path)]
+        self._plain = frozenset("/".join(["", *path]).encode() for path in plain)
         """Paths of routes without parameters: most requests are for one."""
 
     def __call__(self, scope: Any, receive: Any, send: Any) -> Awaitable[None]:

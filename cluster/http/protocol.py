@@ -35,6 +35,8 @@ BITE = 16 * 1024
 """Parsed at once; after each, requests that came in it are taken up before more are parsed."""
 ANSWERED = "postray.answered"
 """ASGI extension; its ``tell`` is called by an application that answers before it has read the body, and reads on."""
+ARRIVED = "postray.arrived"
+"""ASGI extension; its ``ask`` says whether all of the body is here: the application needs no time limit to read it."""
 OVERHEARD_BYTES = 1024 * 1024
 """After a refusal, so much is read and dropped at most."""
 
@@ -86,7 +88,10 @@ class HttpProtocol(HttpToolsProtocol):
         self._overheard = 0
         self._unread = 0
         """What the client had not read when it was last looked at."""
-        self._extensions: dict[str, dict[object, object]] = {ANSWERED: {"tell": self.answered}}
+        self._extensions: dict[str, dict[object, object]] = {
+            ANSWERED: {"tell": self.answered},
+            ARRIVED: {"ask": self.arrived},
+        }
         """Of each request; dropped at the end, since it leads back here."""
         seat.holder = self
 
@@ -155,6 +160,10 @@ class HttpProtocol(HttpToolsProtocol):
         be needed."""
         self._answered = True
         self._settle()
+
+    def arrived(self) -> bool:
+        """Whether the newest request is here to its end, and so are those before it."""
+        return self._in_head
 
     # What the parser tells.
 

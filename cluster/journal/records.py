@@ -116,6 +116,11 @@ class NewRequest(Struct, frozen=True, kw_only=True):
     """Rows for the event log, each an encoded batch (analytics.events)."""
     created_at: datetime
 
+    @property
+    def message_ids(self) -> list[str]:
+        """In the order of its personalizations."""
+        return [message.id for message in self.messages]
+
     def due(self, now: datetime) -> list["Waiting"]:
         """Its deliveries that need not wait for a later time."""
         return [

@@ -39,7 +39,7 @@ BOUNDS: dict[str, tuple[float, str]] = {
     "actors/dispatch.py:_pending": (10, "a queue: PENDING_AT_MOST of 200 bytes"),
     "actors/placing.py:_ways": (130, "WAYS_BYTES of names, 100,000 ways of some 900 bytes"),
     "api/auth.py:_keys": (20, "10,000 keys of the installation's own"),
-    "api/body.py:_coding_of": (0.2, "64 of at most 1,000 characters"),
+    "api/body.py:_means_gzip": (0.2, "64 of at most 1,000 characters"),
     "api/build.py:tls": (0.1, "one"),
     "api/sending.py:_batches": (4, "10,000 ids that exist"),
     "api/sending.py:_verified": (6, "10,000 domains that are verified"),
