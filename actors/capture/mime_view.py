@@ -17,6 +17,9 @@ from msgspec import Struct
 _MAX_PARTS = 500
 _MAX_HEADER = 2000
 """Characters of one header that the list keeps."""
+_MOST_LOOKS = 3_000_000
+"""Lines times boundaries: the parser looks in each line for the end of each part that it is in."""
+_BOUNDARY = re.compile(rb"boundary\s*=", re.IGNORECASE)
 _FOLD = re.compile(r"\r?\n(?=[ \t])|[\r\n]")
 _CID = re.compile(r"cid:([^\"'\s<>)]+)", re.IGNORECASE)
 
@@ -130,6 +133,9 @@ def _find(pattern: re.Pattern[bytes], block: bytes) -> str:
 
 
 def _parse(raw: bytes) -> Message | None:
+    """None: it cannot be parsed, or only at great cost."""
+    if len(_BOUNDARY.findall(raw)) * raw.count(b"\n") > _MOST_LOOKS:
+        return None
     try:
         return message_from_bytes(raw, policy=compat32)
     except _BROKEN:

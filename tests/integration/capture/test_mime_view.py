@@ -31,3 +31,8 @@ def test_broken_messages_can_be_shown(raw: bytes) -> None:
 def test_encoded_words_and_folds() -> None:
     raw = b"subject: =?utf-8?q?Gr=C3=BC?=\r\n =?utf-8?q?=C3=9Fe?=\r\n\tend\r\nTo: x\r\n\r\nSubject: not this\r\n"
     assert mime_view.listed(raw) == mime_view.Listed("Grüße end", "", "x")
+
+
+def test_what_is_nested_at_great_cost_is_shown_unparsed() -> None:
+    view = mime_view.view(BROKEN["deep"])
+    assert (view.headers, view.text, view.parts) == ([], BROKEN["deep"].decode(), [])
