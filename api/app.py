@@ -38,6 +38,7 @@ def create_app(
     settings: HttpSettings,
     *,
     journal: Journal,
+    sending: Journal | None = None,
     intake: Intake,
     large: Large,
     timeline: Timeline,
@@ -48,13 +49,14 @@ def create_app(
     now: Callable[[], float] | None = None,
 ) -> Litestar:
     """The application over its collaborators. It starts and stops the intake with its own lifespan; the journal is
-    its owner's to open and close. ``lifetime_s`` is what a retried message gets. ``limits``: of what messages become.
-    ``admin`` is what operators may do, where there is a cluster to operate. ``now`` is a monotonic clock, for what is
-    remembered of keys."""
-    authenticator = Authenticator(journal.key_by_hash, now) if now else Authenticator(journal.key_by_hash)
-    sending = Sending(journal, intake.commit, lifetime_s=lifetime_s, limits=limits)
+    its owner's to open and close. ``sending``: the journal for keys and requests to send, by default the same.
+    ``lifetime_s`` is what a retried message gets. ``limits``: of what messages become. ``admin`` is what operators may
+    do, where there is a cluster to operate. ``now`` is a monotonic clock, for what is remembered of keys."""
+    sending = sending or journal
+    authenticator = Authenticator(sending.key_by_hash, now) if now else Authenticator(sending.key_by_hash)
+    steps = Sending(sending, intake.commit, lifetime_s=lifetime_s, limits=limits)
     handlers = [
-        *MailSending(authenticator, sending, intake, large, settings.max_body_bytes).handlers(),
+        *MailSending(authenticator, steps, intake, large, settings.max_body_bytes).handlers(),
         *Batches(journal).handlers(),
         *ScheduledSends(journal).handlers(),
         *Messages(journal, timeline, limits).handlers(),

@@ -37,6 +37,10 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 JOURNAL_CONNECTIONS = 8
+SENDING = "sending"
+"""The name of that part of the process, to Postgres."""
+SENDING_CONNECTIONS = 4
+"""Of requests to send alone: what else clients ask for may take long, and a 202 must not wait for it."""
 DRAINING_S = 1.0
 
 
@@ -97,6 +101,7 @@ class Api:
 async def api(context: Context, links: Links) -> Api:
     settings = context.settings
     journal = await context.open_journal(JOURNAL_CONNECTIONS)
+    sending = await context.open_journal(SENDING_CONNECTIONS, SENDING)
     ways = find_ways(context, journal)
     dispatcher = Dispatcher(journal, links.call, ways.placer, ways.in_force)
     offers = DirectOffers(dispatcher, links.share)
@@ -122,6 +127,7 @@ async def api(context: Context, links: Links) -> Api:
     server = ApiServer(
         settings.http,
         journal=journal,
+        sending=sending,
         lifetime_s=settings.delivery.lifetime_s,
         offers=offers,
         large=LargeRequests(

@@ -28,7 +28,7 @@ from api.refusals import (
     Unparseable,
     UnsupportedMedia,
 )
-from cluster.journal.store import Rejected, Unavailable
+from cluster.journal.store import Rejected, TookTooLong, Unavailable
 
 log = logging.getLogger(__name__)
 
@@ -108,6 +108,8 @@ def answer(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
     if status == 500:
         log.error("unexpected method=%s path=%s", request.method, request.scope["path"], exc_info=error)
         return _respond(500, "Internal error")
+    if isinstance(error, TookTooLong):
+        return _respond(503, "The search takes too long; narrow it by dates, a batch or a recipient")
     if isinstance(error, Unavailable):
         log.warning("journal unavailable path=%s reason=%s", request.scope["path"], error.reason)
         return _respond(503, "The request cannot be committed now; try again later")

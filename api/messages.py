@@ -22,6 +22,7 @@ from api.body import ApiRequest
 from api.errors import answers
 from api.message_views import MessageDetail, MessageSummary, detail, summary
 from api.refusals import Fault, Invalid, NotFound
+from api.sharing import FairShare
 from cluster.ids import is_id
 from cluster.journal.records import (
     ApiKey,
@@ -43,6 +44,9 @@ Timeline = Callable[[str, str], Awaitable[MessageEvents]]
 
 TIMELINE_PATIENCE_S = 3.0
 LARGEST_PAGE = 100
+SEARCHES = 2
+"""At one time, of different tenants: each may keep a core of Postgres's machine busy."""
+SEARCH_PATIENCE_S = 30.0
 _SHOW = ROUTES["GET /v3/messages/{id}"]
 LAST_PAGE = 100_000
 """Deeper pages cost the journal more than they can be worth; ``after`` goes anywhere at the price of the first."""
@@ -83,6 +87,7 @@ class Messages:
         self._journal = journal
         self._timeline = timeline
         self._limits = limits
+        self._searches = FairShare(SEARCHES, 1, SEARCH_PATIENCE_S, "Too many searches at once; try again later")
 
     def handlers(self) -> list[HTTPRouteHandler]:
         listing = get("/v3/messages", responses=answers(400, 401, 403, 503), summary="List messages", tags=["messages"])
@@ -136,7 +141,8 @@ class Messages:
         if faults:
             raise Invalid(faults)
         offset = 0 if after is not None else (page - 1) * page_size
-        found = await self._found(request.auth, filter, page_size, offset)
+        async with self._searches.hold(request.auth.tenant_id, 1):
+            found = await self._found(request.auth, filter, page_size, offset)
         return MessageList(
             messages=[summary(row, self._limits) for row in found.messages],
             total=found.total,

@@ -34,6 +34,7 @@ class ApiServer:
         settings: HttpSettings,
         *,
         journal: Journal,
+        sending: Journal | None = None,
         lifetime_s: float,
         offers: Offers,
         large: Large,
@@ -43,12 +44,13 @@ class ApiServer:
         refusal: Refusal = always_open,
         admin: Admin | None = None,
     ) -> None:
-        """``lifetime_s`` is delivery.lifetime_s; ``offers`` is called with what was committed, see Intake; ``large``
+        """``sending`` is the journal for requests to send, whose connections nothing else takes; by default the same.
+        ``lifetime_s`` is delivery.lifetime_s; ``offers`` is called with what was committed, see Intake; ``large``
         takes large requests; ``refusal`` says why nothing is taken while the system is full; ``admin`` is what
         operators may do."""
         self._bind = settings.bind
         intake = Intake(
-            partial(journal.accept, tell=tell_cancelled),
+            partial((sending or journal).accept, tell=tell_cancelled),
             commit_window_ms=settings.commit_window_ms,
             offers=offers,
             refusal=refusal,
@@ -56,6 +58,7 @@ class ApiServer:
         app = create_app(
             settings,
             journal=journal,
+            sending=sending,
             intake=intake,
             large=large,
             timeline=timeline,

@@ -18,7 +18,9 @@ TOO_MANY = "Too many large requests at once; try again later"
 class FairShare:
     """``total`` of something, of which one tenant may hold ``most_each`` at a time. Who finds none left waits."""
 
-    def __init__(self, total: int, most_each: int, patience_s: float) -> None:
+    def __init__(self, total: int, most_each: int, patience_s: float, too_many: str = TOO_MANY) -> None:
+        """``too_many`` is said to who waited ``patience_s`` in vain."""
+        self._too_many = too_many
         self._total = self._free = total
         self._most_each = most_each
         self._patience_s = patience_s
@@ -38,7 +40,7 @@ class FairShare:
     async def _take(self, tenant_id: str, amount: int) -> None:
         amounts = self._waiting.setdefault(tenant_id, deque())
         if len(amounts) >= MOST_WAITING:
-            raise Overloaded(TOO_MANY)
+            raise Overloaded(self._too_many)
         granted = asyncio.get_running_loop().create_future()
         amounts.append((amount, granted))
         self._grant()
@@ -52,7 +54,7 @@ class FairShare:
             raise
         if not granted.done():
             self._forget(tenant_id, (amount, granted))
-            raise Overloaded(TOO_MANY)
+            raise Overloaded(self._too_many)
 
     def _give_back(self, tenant_id: str, amount: int) -> None:
         self._free += amount

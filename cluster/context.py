@@ -28,11 +28,11 @@ class Context(Struct, frozen=True, kw_only=True):
     def data_path(self) -> Path:
         return Path(self.data_dir)
 
-    async def open_journal(self, connections: int = 4) -> Journal:
-        """This process's own journal. Raises Unavailable."""
+    async def open_journal(self, connections: int = 4, part: str = "") -> Journal:
+        """This process's own journal, or that of a ``part`` of it. Raises Unavailable."""
         journal = Journal(
             self.postgres_dsn,
-            application=self.name,
+            application=f"{self.name}-{part}" if part else self.name,
             connections=connections,
             offer_grace_s=self.settings.delivery.offer_grace_s,
         )

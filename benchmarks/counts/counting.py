@@ -14,6 +14,7 @@ from functools import partial
 
 from analytics.events import decode_batch
 from analytics.rows import columns
+from api.build import SENDING
 from benchmarks.counts.calls import Calls
 from benchmarks.counts.journal_dialogue import Transaction
 from benchmarks.counts.product import API, DELIVERY, Product, running
@@ -89,7 +90,9 @@ class _Counting:
         ticks = seen.ticks(all_of_it) / max(1, seen.ticks(busy))
         caused = self._amounts() - before - by_the_clock * ticks
         run = Run(clock_s=CLOCK_S, single=SINGLE, bulk=BULK, messages=MESSAGES)
-        return spread(caused, MESSAGES) | self._recorder() | tell(seen, run, intake=API, delivery=DELIVERY)
+        return (
+            spread(caused, MESSAGES) | self._recorder() | tell(seen, run, intake=f"{API}-{SENDING}", delivery=DELIVERY)
+        )
 
     # What is done
 

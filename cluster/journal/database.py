@@ -34,6 +34,9 @@ claims of a few, as they are when little is going on, it plans anew each time.""
 STEPS = {"0006_spelling_of_domains": respell_domains}
 """Migrations that SQL cannot make, by their names; they follow the scripts."""
 
+LONGEST_SEARCH_S = 20.0
+"""Of a statement that looks through what a tenant has."""
+
 MIGRATION_LOCK = 0x706F7374  # any constant will do: "post"
 
 
@@ -43,6 +46,10 @@ class Unavailable(Exception):
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
         self.reason = reason
+
+
+class TookTooLong(Unavailable):
+    """A search was ended, for what it costs others."""
 
 
 class Rejected(Exception):
@@ -113,11 +120,16 @@ class Database:
 
     @asynccontextmanager
     async def _searching(self) -> AsyncIterator[AsyncConnection[Row]]:
-        """A transaction whose statements are planned for the values they are told, over many rows, with all means."""
+        """A transaction whose statements are planned for the values they are told, over many rows, with all means, and
+        end after ``LONGEST_SEARCH_S``. Raises TookTooLong."""
         async with self._transaction() as connection:
             statements = "; ".join(f"SET LOCAL {name} TO DEFAULT" for name in PLANNING)
+            statements += f"; SET LOCAL statement_timeout TO '{LONGEST_SEARCH_S:g}s'"
             await connection.execute(statements.encode(), prepare=False)  # several at once cannot be prepared
-            yield connection
+            try:
+                yield connection
+            except errors.QueryCanceled as error:
+                raise TookTooLong(str(error)) from error
 
     async def _rows(self, name: str, /, **parameters: Any) -> list[Row]:
         async with self._connection() as connection:

@@ -332,8 +332,11 @@ SELECT coalesce(
     (SELECT min(status) FROM deliveries WHERE tenant_id = %(tenant_id)s AND message_id = %(message_id)s))::text
 
 -- name: messages
--- One message or a list of them, newest first. {where} is put together in reading.py from fixed conditions.
-SELECT m.id, m.tenant_id, m.request_id, m.batch_id, m.created_at, m.send_at, r.content, m.personal,
+-- One message or a list of them, newest first. {where} is put together in reading.py from fixed conditions. NULL in the
+-- place of content and personal that have more than %(whole)s octets together.
+SELECT m.id, m.tenant_id, m.request_id, m.batch_id, m.created_at, m.send_at,
+    CASE WHEN octet_length(r.content) + octet_length(m.personal) <= %(whole)s THEN r.content END,
+    CASE WHEN octet_length(r.content) + octet_length(m.personal) <= %(whole)s THEN m.personal END,
     coalesce(o.status, q.status)::text, coalesce(o.retry_count, greatest(q.attempts - 1, 0)),
     CASE WHEN q.attempts > 0 AND q.status = 'queued' THEN q.due_at END, o.finished_at,
     coalesce(o.error_message, q.error_message)
@@ -346,6 +349,10 @@ LEFT JOIN LATERAL (
     FROM deliveries d WHERE d.message_id = m.id) q ON true
 WHERE {where}
 ORDER BY m.id DESC LIMIT %(limit)s OFFSET %(offset)s
+
+-- name: texts
+SELECT r.content, m.personal FROM messages m JOIN requests r ON r.id = m.request_id
+WHERE m.tenant_id = %(tenant_id)s AND m.id = %(message_id)s
 
 -- name: count_messages
 SELECT count(*) FROM (

@@ -1,16 +1,28 @@
 """The journal's part for clients: messages, batches, and cancelling."""
 
+import asyncio
 from datetime import UTC, datetime
 from typing import Any
 
 from cluster.ids import new_id
 from cluster.journal.acceptance import tally
 from cluster.journal.database import QUERIES, Database, Row, execute, fetch, rows
-from cluster.journal.records import BatchCounts, Cancellation, MessageFilter, MessagePage, MessageRow
+from cluster.journal.records import (
+    BatchCounts,
+    Cancellation,
+    MessageFilter,
+    MessagePage,
+    MessageRow,
+    without_bodies,
+    without_data,
+)
 from cluster.policy.domains import stored_spellings
 from cluster.policy.lifecycle import FINISHED, UNFINISHED, Status
 
 COUNT_BOUND = 10_000
+WHOLE_BYTES = 64 * 1024
+"""Of a message in a list, what it and its request hold. Where that is more, only what a list shows is kept of it, one
+message after the other: a page of the largest would be two gigabytes."""
 
 ONE_MESSAGE = QUERIES["messages"].replace("{where}", "m.tenant_id = %(tenant_id)s AND m.id = %(message_id)s")
 
@@ -33,19 +45,28 @@ class Reading(Database):
 
     async def message(self, tenant_id: str, message_id: str) -> MessageRow | None:
         """A message of this tenant."""
-        key = {"tenant_id": tenant_id, "message_id": message_id, "limit": 1, "offset": 0}
+        key = {"tenant_id": tenant_id, "message_id": message_id, "limit": 1, "offset": 0, "whole": 2**31 - 1}
         async with self._connection() as connection:
             found = await fetch(connection, ONE_MESSAGE, key)
         return _message(found[0]) if found else None
 
     async def messages(self, filter: MessageFilter, limit: int, offset: int) -> MessagePage:
-        """A page of the tenant's messages, newest first."""
+        """A page of the tenant's messages, newest first; of long ones without bodies, files and data of templates.
+
+        Raises TookTooLong, Unavailable.
+        """
         where, parameters = _where(filter)
         # The one statement put together at run time: from the fixed conditions above, values only as parameters.
         page = QUERIES["messages"].replace("{where}", where)
         count = QUERIES["count_messages"].replace("{where}", where)
         async with self._searching() as connection:
-            found = await fetch(connection, page, {**parameters, "limit": limit, "offset": offset})
+            found = await fetch(
+                connection, page, {**parameters, "limit": limit, "offset": offset, "whole": WHOLE_BYTES}
+            )
+            for index, row in enumerate(found):
+                if row[6] is None:
+                    texts = await rows(connection, "texts", tenant_id=filter.tenant_id, message_id=row[0])
+                    found[index] = (*row[:6], *await asyncio.to_thread(_shortened, *texts[0]), *row[8:])
             ((total,),) = await fetch(connection, count, {**parameters, "bound": COUNT_BOUND + 1})
         return MessagePage(
             messages=[_message(row) for row in found],
@@ -139,6 +160,10 @@ def _where(filter: MessageFilter) -> tuple[str, dict[str, Any]]:
             # The index of these has the others only, and must be told.
             conditions.append("o.status NOT IN ('delivered', 'sent')")
     return " AND ".join(conditions), parameters
+
+
+def _shortened(content: bytes, personal: bytes) -> tuple[bytes, bytes]:
+    return without_bodies(content), without_data(personal)
 
 
 def _message(row: Row) -> MessageRow:

@@ -333,3 +333,35 @@ def decode_content(data: bytes) -> Content:
 def decode_personal(data: bytes) -> Personal:
     """A message's own part, from its stored form."""
     return _personals.decode(data)
+
+
+class _ContentShort(Struct, omit_defaults=True):
+    """Of ``Content``, what a list shows."""
+
+    from_: Address
+    subject: str = ""
+    categories: tuple[str, ...] = ()
+    template_id: str | None = None
+
+
+class _PersonalShort(Struct, omit_defaults=True):
+    """Of ``Personal``, what a list shows."""
+
+    to: tuple[Address, ...]
+    from_: Address | None = None
+    subject: str | None = None
+    substitutions: dict[str, str] = field(default_factory=dict)
+
+
+_short_contents = msgspec.msgpack.Decoder(_ContentShort)
+_short_personals = msgspec.msgpack.Decoder(_PersonalShort)
+
+
+def without_bodies(data: bytes) -> bytes:
+    """A stored ``Content`` with no more than a list shows. The rest is skipped, not decoded."""
+    return _encoder.encode(_short_contents.decode(data))
+
+
+def without_data(data: bytes) -> bytes:
+    """A stored ``Personal`` with no more than a list shows. The rest is skipped, not decoded."""
+    return _encoder.encode(_short_personals.decode(data))

@@ -6,7 +6,7 @@ the consumers of the event log. Nothing else touches the tables.
 
 from cluster.journal.acceptance import Acceptance
 from cluster.journal.accounts import Accounts
-from cluster.journal.database import Rejected, Unavailable, migrate, wait_until_reachable
+from cluster.journal.database import Rejected, TookTooLong, Unavailable, migrate, wait_until_reachable
 from cluster.journal.log import EventLog
 from cluster.journal.membership import Membership
 from cluster.journal.operations import Operations
@@ -18,7 +18,7 @@ from cluster.journal.strikes import Strikes
 from cluster.journal.tls_results import TlsResultCounts
 from cluster.journal.warm_up import WarmUps
 
-__all__ = ["Journal", "Rejected", "Unavailable", "migrate", "wait_until_reachable"]
+__all__ = ["Journal", "Rejected", "TookTooLong", "Unavailable", "migrate", "wait_until_reachable"]
 
 
 class Journal(

@@ -6,9 +6,21 @@ import psycopg
 import pytest
 from msgspec.structs import replace
 
+from cluster.journal import database
 from cluster.journal.database import QUERIES
-from cluster.journal.records import MessageFilter, Waiting
-from cluster.journal.store import Journal, Rejected, Unavailable, migrate
+from cluster.journal.reading import WHOLE_BYTES
+from cluster.journal.records import (
+    Address,
+    Content,
+    MessageFilter,
+    Part,
+    Personal,
+    Waiting,
+    decode_content,
+    decode_personal,
+    encode,
+)
+from cluster.journal.store import Journal, Rejected, TookTooLong, Unavailable, migrate
 from cluster.policy.lifecycle import FINISHED, UNFINISHED, Status, fold
 from tests.integration.journal.builders import a_message, a_request, a_tenant
 
@@ -201,3 +213,37 @@ def _parameters(query: str) -> set[str]:
     import re
 
     return set(re.findall(r"%\((\w+)\)s", query))
+
+
+async def test_a_list_has_what_it_shows_of_long_messages_and_no_more(journal: Journal) -> None:
+    tenant = await a_tenant(journal)
+    address = Address("hello@mail.example.com", "Acme")
+    content = Content(
+        from_=address, subject="Hi -a-", parts=(Part("text/plain", "x" * WHOLE_BYTES),), categories=("news",)
+    )
+    personal = Personal(
+        to=(Address("ada@example.com"),), substitutions={"-a-": "Ada"}, dynamic_template_data={"b": "y" * WHOLE_BYTES}
+    )
+    request = replace(a_request(tenant, a_message(personal=personal), a_message()), content=encode(content))
+    await journal.accept([request])
+    page = await journal.messages(MessageFilter(tenant_id=tenant), 25, 0)
+    assert [row.id for row in page.messages] == [message.id for message in reversed(request.messages)]
+    for row in page.messages:
+        assert len(row.content) + len(row.personal) < 1000
+        assert decode_content(row.content) == Content(from_=address, subject="Hi -a-", categories=("news",))
+    assert decode_personal(page.messages[1].personal) == replace(personal, dynamic_template_data={})
+    whole = await journal.message(tenant, request.messages[0].id)
+    assert whole is not None
+    assert (whole.content, whole.personal) == (request.content, request.messages[0].personal)
+
+
+async def test_a_search_that_takes_too_long_is_ended(
+    journal: Journal, journal_dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "LONGEST_SEARCH_S", 0.05)
+    tenant = await a_tenant(journal)
+    async with await psycopg.AsyncConnection.connect(journal_dsn) as other:
+        await other.execute("LOCK TABLE outcomes")
+        with pytest.raises(TookTooLong):
+            await journal.messages(MessageFilter(tenant_id=tenant), 25, 0)
+    assert (await journal.messages(MessageFilter(tenant_id=tenant), 25, 0)).total == 0
