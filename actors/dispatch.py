@@ -227,13 +227,32 @@ class DirectOffers:
                 self._contents[request.id] = encode_shared(request.content, request.attachments)
 
     def add(self, due: Sequence[Waiting]) -> int:
-        """Take deliveries of one tenant that are due, as many as there is room for; returns how many."""
-        due = due[: max(self._window - self._pending_in_all, 0)]
-        if due:
-            self._pending.setdefault(due[0].tenant_id, deque()).extend(due)
-            self._pending_in_all += len(due)
-            self._something.set()
-        return len(due)
+        """Take deliveries of one tenant that are due, as many as there is room for; returns how many. Where there is
+        none, the tenant with the most has to give way: its flood keeps no other from being offered."""
+        if not due:
+            return 0
+        own = self._pending.setdefault(due[0].tenant_id, deque())
+        own.extend(due)
+        self._pending_in_all += len(due)
+        left = len(due)
+        while (excess := self._pending_in_all - self._window) > 0:
+            longest, second = self._longest()
+            # In steps, as there may be many tenants with as much.
+            dropped = min(excess, len(longest), max(len(longest) - second, excess // 16 + 1))
+            for _ in range(dropped):
+                longest.pop()
+            self._pending_in_all -= dropped
+            left -= dropped if longest is own else 0
+        self._something.set()
+        return left
+
+    def _longest(self) -> tuple[deque[Waiting], int]:
+        """What the tenant with the most has pending, and how many the next one has."""
+        longest, second = max(self._pending.values(), key=len), 0
+        for own in self._pending.values():
+            if own is not longest:
+                second = max(second, len(own))
+        return longest, second
 
     def _next_batch(self) -> list[Waiting]:
         """Some of what is pending, tenants in turn."""

@@ -1,10 +1,11 @@
 """What the API offers at once, and what it parks instead."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any, cast
 
-from actors.dispatch import FULL_S, DirectOffers, Dispatcher
+from actors.dispatch import FULL_S, PENDING_AT_MOST, DirectOffers, Dispatcher
 from cluster.journal.paging import Lane
 from cluster.journal.records import Waiting
 
@@ -29,11 +30,11 @@ class Owners:
         return [self.lane_of(waiting) for waiting in refused]
 
 
-def offers_to(owners: Owners) -> DirectOffers:
+def offers_to(owners: Owners, window: int = PENDING_AT_MOST) -> DirectOffers:
     async def share(data: bytes) -> Any:
         raise AssertionError("nothing to share")
 
-    return DirectOffers(cast(Dispatcher, owners), share)
+    return DirectOffers(cast(Dispatcher, owners), share, window)
 
 
 def waiting(number: int, domain: str, tenant_id: str = "tnt_1") -> Waiting:
@@ -68,3 +69,16 @@ async def test_it_is_offered_again_after_that() -> None:
     await offers._offer([waiting(3, "full.example")], {})
     assert owners.offered[-1] == ["msg_3"]
     assert "msg_3" not in owners.parked
+
+
+def test_a_tenants_flood_leaves_room_for_others() -> None:
+    offers = offers_to(Owners(), window=10)
+    assert offers.add([waiting(n, "a.example", "tnt_a") for n in range(25)]) == 10
+    assert offers.add([waiting(100, "b.example", "tnt_b")]) == 1
+    assert offers.add([waiting(200 + n, "c.example", "tnt_c") for n in range(2)]) == 2
+    assert offers.add([waiting(300, "a.example", "tnt_a")]) == 0  # it has the most
+    assert offers.add([waiting(400 + n, "d.example", "tnt_d") for n in range(25)]) == 4
+    taken = offers._next_batch()
+    assert [one.message_id for one in taken if one.tenant_id == "tnt_a"] == [f"msg_{n}" for n in range(3)]
+    assert Counter(one.tenant_id for one in taken) == {"tnt_a": 3, "tnt_b": 1, "tnt_c": 2, "tnt_d": 4}
+    assert not offers._next_batch()
