@@ -1,4 +1,4 @@
-"""From a body's bytes to its type, and a word for every way in which that fails. Pure."""
+"""From a body's bytes to its type, and an error for every way in which that fails. Pure."""
 
 import re
 from typing import TypeVar

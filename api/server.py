@@ -1,6 +1,6 @@
 """The HTTP server of one API process: the application, and what stands between it and the socket.
 
-Called by whoever hosts it. Never does: open or close the journal (it is its owner's).
+Called by the actor that hosts it. Never does: open or close the journal (it is its owner's).
 """
 
 import logging

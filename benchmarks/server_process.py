@@ -5,6 +5,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from cluster.private_files import make_folder
+
 STOP_S = 5.0
 
 
@@ -18,7 +20,7 @@ class ServerProcess:
 
     def start(self) -> str:
         """Returns its host:port. It ends with this process, however that ends: it reads our end of a pipe."""
-        self._errors.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(self._errors.parent)
         with self._errors.open("ab") as errors:
             self._process = subprocess.Popen(
                 self._command,

@@ -68,7 +68,7 @@ class Process:
     """Hosts one actor's object in a Ray worker process."""
 
     def __init__(self, build: str, context: Context) -> None:
-        # Under a cluster that somebody else started, the umask is theirs.
+        # In a cluster that another user started, the umask is that user's.
         keep_to_ourselves()
         logs.configure(context.name, context.settings.log, context.data_path)
         self._build = build

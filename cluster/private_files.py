@@ -190,7 +190,7 @@ def _may_rename_in(folder: os.stat_result) -> str | None:
 
 
 def _is_own_group(gid: int) -> bool:
-    """Whether nobody but us and administrators is in a group: many systems give every user a group of the same name,
+    """Whether only we and administrators are in a group: many systems give every user a group of the same name,
     and make folders that it may write."""
     if gid == 0:
         return True

@@ -55,7 +55,7 @@ def find(data_dir: Path) -> Path | None:
 def remove(data_dir: Path) -> None:
     """Remove it, and everything in it."""
     here, folder = data_dir / NAME, find(data_dir)
-    # Where a link leads, only what we made: a link that somebody else put there is no reason to delete anything.
+    # Where a link leads, only what we made: a link that another user put there is no reason to delete anything.
     if folder is not None and (folder == here or folder.name.startswith(PREFIX)):
         shutil.rmtree(folder, ignore_errors=True)
     if here.is_symlink():

@@ -43,7 +43,7 @@ _NOT_OURS = (type, ModuleType, FunctionType)
 
 class Compiled:
     """A request's content, and its skeleton: ready to be filled in, or why nothing can be made of it. A large one is
-    made ready by whoever asks for it first, a thread that composes its messages."""
+    made ready by the first delivery that asks for it, a thread that composes its messages."""
 
     __slots__ = ("_files", "_limits", "_skeleton", "content", "size")
 

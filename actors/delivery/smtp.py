@@ -40,7 +40,7 @@ class SmtpConnection:
     and their parameters); transactions (how many were begun); opened_at, last_used (loop time); source (its name) and
     source_address ("": the system's choice); alternatives (other addresses that its mail could have gone to); in_vain
     (EHLO keywords that it announced and does not keep to, as far as it has shown); ehlo (what tells this answer to EHLO
-    from every other); takes_bdat (whether its host has shown that, here or, as whoever opened it knows, before);
+    from every other); takes_bdat (whether its host has shown that, here or before, as the pool that opened it knows);
     shown (told when that changes).
     """
 
@@ -318,7 +318,7 @@ class SmtpConnection:
             if replies.accepted:
                 replies.final, replies.final_stage = go_ahead, Stage.DATA
             if go_ahead.positive:
-                # Nobody knows what it waits for now: to a peer that takes what comes for content, commands would be it.
+                # What it waits for is not known now: to a peer that takes what comes for content, commands would be it.
                 self._wire.abort()
             return
         wire = self._wire

@@ -25,7 +25,7 @@ class TransactionResult(Struct, frozen=True, kw_only=True):
     mail: Reply | None
     """To MAIL. None when the message is unsendable, and only then."""
     recipients: tuple[Reply, ...]
-    """To each RCPT, in order. Empty when MAIL was refused, since then nobody judged the recipients."""
+    """To each RCPT, in order. Empty when MAIL was refused, since then the recipients were not judged."""
     final: Reply | None
     """To the message (or to DATA, when that was refused); None when no recipient was left to send it to."""
     final_stage: Stage
@@ -58,11 +58,11 @@ class Replies(Struct):
 
     @property
     def accepted(self) -> bool:
-        """Whether there is somebody to send the message to."""
+        """Whether there is a recipient to send the message to."""
         return self.mail is not None and self.mail.positive and any(reply.positive for reply in self.recipients)
 
     def is_refused(self, recipient_count: int) -> bool:
-        """Whether there is certainly nobody: the sender, or every recipient, has been refused."""
+        """Whether there is certainly none: the sender, or every recipient, has been refused."""
         if self.mail is None:
             return False
         return not self.mail.positive or (len(self.recipients) == recipient_count and not self.accepted)

@@ -162,7 +162,7 @@ class Connections:
     def admit(self, address: str, now: float) -> tuple[Seat, Seat | None]:
         """A seat for a connection from ``address`` (of ``address_key``), and the seat to be emptied for it.
 
-        Where nobody can go, the seat is a reserved one: good for a health check, and soon taken from it again.
+        Where no connection can be closed, the seat is a reserved one: good for a health check, and soon taken from it again.
         """
         group = self._groups.get(address)
         victim = None
@@ -241,7 +241,7 @@ class Connections:
 
 
 def address_key(host: str) -> str:
-    """What counts as one address: of IPv6 the first 64 bits, since whoever has one has them all (RFC 6177)."""
+    """What counts as one address: of IPv6 the first 64 bits, since a site has all of them (RFC 6177)."""
     if ":" not in host:
         return host
     address = ipaddress.IPv6Address(host.partition("%")[0])

@@ -57,7 +57,7 @@ class HttpServer:
             lifespan="on",
             log_config=None,
             access_log=False,
-            proxy_headers=False,  # nobody asks for the client's address
+            proxy_headers=False,  # the client's address is not used
             server_header=False,
             timeout_graceful_shutdown=GRACE_S,
         )

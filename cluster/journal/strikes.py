@@ -70,7 +70,7 @@ class Strikes(Database):
         return Verdict(own, aside, ended)
 
     async def _set_aside(self, tenant_id: str, message_id: str, life: int, reason: str, tell: Tell) -> int:
-        """queued | processing | sending (by nobody alive) → failed; returns how many deliveries."""
+        """queued | processing | sending (by no actor that is alive) → failed; returns how many deliveries."""
         async with self._transaction() as connection:
             key = {"tenant_id": tenant_id, "message_id": message_id}
             # As every command: first the message, then its deliveries.

@@ -1,4 +1,4 @@
-"""Where a stranger may not send us: which addresses are connected to when somebody else has chosen them.
+"""Where a stranger may not send us: which addresses are connected to when a stranger has chosen them.
 
 A domain's owner chooses the addresses of its mail exchangers and of its policy server, and could name those of the
 operator's own network. So what is not of the public internet is left alone, unless the settings open it. Pure; asked
@@ -16,7 +16,7 @@ Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 
 # The IANA special-purpose address registries (RFC 6890 and its updates): what is not globally reachable there, and what
-# is, without having hosts that a stranger may name. The words are for whoever wonders why.
+# is, without having hosts that a stranger may name. The words are for the operator who wonders why.
 _SPECIAL: tuple[tuple[Network, str], ...] = tuple(
     (ipaddress.ip_network(network), words)
     for network, words in (
@@ -47,7 +47,7 @@ _SPECIAL: tuple[tuple[Network, str], ...] = tuple(
     )
 )
 _GLOBAL_UNICAST = IPv6Network("2000::/3")
-"""All that IANA has given out (RFC 4291 §2.5.4): outside there is nobody, but for NAT64."""
+"""All that IANA has given out (RFC 4291 §2.5.4): outside there is no host, but for NAT64."""
 _NAT64 = IPv6Network("64:ff9b::/96")
 """RFC 6052: a translator connects to the IPv4 address in the last 32 bits. DNS64 makes such answers."""
 _6TO4 = IPv6Network("2002::/16")
