@@ -162,7 +162,8 @@ class Connections:
     def admit(self, address: str, now: float) -> tuple[Seat, Seat | None]:
         """A seat for a connection from ``address`` (of ``address_key``), and the seat to be emptied for it.
 
-        Where no connection can be closed, the seat is a reserved one: good for a health check, and soon taken from it again.
+        Where no connection can be closed, the seat is a reserved one: good for a health check, and soon taken from it
+        again.
         """
         group = self._groups.get(address)
         victim = None
