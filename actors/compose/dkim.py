@@ -21,11 +21,14 @@ from cluster.transfer_encoding import LINE
 
 PrivateKey = RSAPrivateKey | Ed25519PrivateKey
 
-_SIGNED = (
-    *("from", "reply-to", "to", "cc", "subject", "date", "message-id", "mime-version", "content-type"),
-    *("content-transfer-encoding", "list-unsubscribe", "list-unsubscribe-post"),
+_OVERSIGNED = (
+    *(b"from", b"reply-to", b"to", b"cc", b"subject", b"date", b"message-id", b"mime-version", b"content-type"),
+    *(b"content-transfer-encoding", b"list-unsubscribe", b"list-unsubscribe-post"),
 )
-"""RFC 6376 §5.4.1, and what RFC 8058 §4 demands for one-click unsubscription."""
+"""RFC 6376 §5.4.1, and what RFC 8058 §4 demands for one-click unsubscription. Each is named once more than it occurs,
+also where it does not: one that is added on the way breaks the signature (RFC 6376 §8.15), instead of being shown."""
+_SIGNED = (b"sender", b"in-reply-to", b"references", b"list-id")
+"""RFC 6376 §5.4.1 again. Where they are missing they may be added: mailing lists do so."""
 
 _LEAST_RSA_BITS = 2048
 """RFC 8301 §3.2: what signers should use at the least; every key made here has it."""
@@ -60,7 +63,7 @@ class Signer:
         if not selector.isascii() or not all(label.replace("-", "a").isalnum() for label in selector.split(".")):
             raise ValueError(f"{selector!r} is not a selector")
         self._key = rsa.Key(private_key) if isinstance(private_key, RSAPrivateKey) else private_key
-        self._signed = frozenset(name.lower().encode("ascii") for name in (*_SIGNED, *also_signed))
+        self._signed = frozenset((*_OVERSIGNED, *_SIGNED, *(name.lower().encode("ascii") for name in also_signed)))
         algorithm = "rsa-sha256" if isinstance(private_key, RSAPrivateKey) else "ed25519-sha256"
         tags = ("v=1;", f" a={algorithm};", " c=relaxed/relaxed;", f" d={domain_name(domain)};", f" s={selector};")
         self._head = fold(len("DKIM-Signature: "), tags).encode()
@@ -78,9 +81,8 @@ class Signer:
                 signed.append(b"%b:%b\r\n" % (lower, _relaxed(value)))
         if b"from" not in names:
             raise ValueError("no From field to sign")
-        # Named once more than it occurs: a second From added on the way breaks the signature (RFC 6376 §8.15).
-        names.append(b"from")
-        value = b"%b\r\n t=%d; h=%b;\r\n bh=%b;\r\n b=" % (self._head, signed_at, _name_list(tuple(names)), body_hash)
+        name_list = _name_list((*names, *_OVERSIGNED))
+        value = b"%b\r\n t=%d; h=%b;\r\n bh=%b;\r\n b=" % (self._head, signed_at, name_list, body_hash)
         signed.append(b"dkim-signature:" + value.replace(b"\r\n", b""))
         return Unsigned(self._key, value, b"".join(signed))
 
