@@ -238,7 +238,7 @@ def _draft(order: Order, skeleton: Skeleton, now: datetime) -> Draft | NotCompos
             order.personal,
             order.signer,
             message_id=f"<{first.message_id}@{order.domain}>",
-            date=first.created_at,
+            date=first.dated_at,
             signed_at=now,
             envelope=[delivery.recipient for delivery in order.deliveries],
         )

@@ -212,7 +212,8 @@ SET status = 'sending', attempts = attempts + 1, owner = %(owner)s, lane = NULL,
 FROM mine JOIN messages m ON m.tenant_id = ANY (ARRAY[mine.tenant_id]) AND m.id = mine.message_id
 WHERE d.message_id = ANY (ARRAY[mine.message_id]) AND d.recipient_no = ANY (ARRAY[mine.recipient_no])
 RETURNING d.message_id, d.recipient_no, d.recipient, d.domain, d.tenant_id, m.request_id, d.batch_id, d.attempts,
-    d.alone, m.created_at, coalesce(m.send_at, m.created_at), d.expires_at, m.personal
+    d.alone, m.created_at, coalesce(m.send_at, m.created_at),
+    greatest(coalesce(m.send_at, m.created_at), d.released_at), d.expires_at, m.personal
 
 -- name: finish_alone
 -- sending → delivered | sent | bounced | failed, for messages of one recipient. An outcome is a fact: it counts
@@ -588,14 +589,14 @@ SELECT DISTINCT message_id FROM deliveries
 WHERE message_id = ANY (%(message_ids)s::text[]) AND status IN ('queued', 'processing') AND paused_due_at IS NULL
 
 -- name: let_go
--- queued, paused → queued, due when it was before the pause; a page at a time.
+-- queued, paused → queued, due when it was before the pause; a page at a time. What was tried before keeps its date.
 WITH next AS (
     SELECT message_id, recipient_no FROM deliveries
     WHERE batch_id = %(batch_id)s AND paused_due_at IS NOT NULL
     LIMIT %(limit)s FOR UPDATE SKIP LOCKED
 )
 UPDATE deliveries AS d
-SET paused_due_at = NULL, lane = NULL,
+SET paused_due_at = NULL, lane = NULL, released_at = CASE WHEN d.attempts = 0 THEN now() ELSE d.released_at END,
     due_at = CASE WHEN d.status IN ('queued', 'processing') THEN d.paused_due_at ELSE d.due_at END
 FROM next WHERE d.message_id = ANY (ARRAY[next.message_id]) AND d.recipient_no = ANY (ARRAY[next.recipient_no])
 

@@ -161,6 +161,7 @@ def _claimed(
     alone: bool,
     created_at: datetime,
     send_at: datetime,
+    dated_at: datetime,
     expires_at: datetime,
     personal: bytes,
 ) -> Claimed:
@@ -177,6 +178,7 @@ def _claimed(
         alone=alone,
         created_at=created_at,
         send_at=send_at,
+        dated_at=dated_at,
         expires_at=expires_at,
         personal=personal,
     )

@@ -201,6 +201,9 @@ class Claimed(Struct, frozen=True, kw_only=True):
     created_at: datetime
     send_at: datetime
     """When its lifetime began."""
+    dated_at: datetime
+    """When its time came: at acceptance, at its send time, or when its batch was resumed. The same in each attempt, and
+    the message's Date."""
     expires_at: datetime
     personal: bytes
 

@@ -65,25 +65,39 @@ async def test_a_pause_holds_what_is_not_claimed_and_a_resume_lets_it_go(journal
     assert await leased(journal, 2, limit=100) == []
     assert await claim(journal, *new) == []
     assert await journal.scheduled_sends(batch.tenant) == [ScheduledSend(batch.id, "pause")]
+    resumed_at = datetime.now(UTC)
     assert await batch.resume()
     assert await journal.scheduled_sends(batch.tenant) == []
     released = await leased(journal, 2, limit=100)
     # All but the one that was claimed already and the one whose time has not come.
     assert {w.message_id for w in released} == {w.message_id for w in (*deliveries[:-1], *new)} - {held[0].message_id}
-    assert len(await claim(journal, *released)) == 39
+    claimed = await claim(journal, *released)
+    assert len(claimed) == 39
+    assert all(resumed_at <= one.dated_at < datetime.now(UTC) for one in claimed)
     row = await journal.message(batch.tenant, later.id)
     assert row is not None and row.status is Status.QUEUED
 
 
 async def test_what_is_deferred_in_a_pause_waits_for_the_resume(journal: Journal, batch: Batch) -> None:
     (w,) = await batch.accept(a_message())
-    await claim(journal, w)
+    (first,) = await claim(journal, w)
+    assert first.dated_at == first.created_at
     await batch.pause()
     now = datetime.now(UTC)
     await journal.commit_outcomes([an_outcome(w, Status.QUEUED, due_at=now)], owner=1, events=b"e")
     assert await claim(journal, w) == []
     await batch.resume()
-    assert len(await claim(journal, w)) == 1
+    (again,) = await claim(journal, w)
+    assert again.dated_at == first.dated_at  # the same message, however often it is tried
+
+
+async def test_scheduled_mail_is_dated_when_its_time_comes(journal: Journal, batch: Batch) -> None:
+    send_at = datetime.now(UTC) + timedelta(milliseconds=200)
+    (w,) = await batch.accept(a_message(send_at=send_at))
+    await batch.pause()
+    await batch.resume()
+    (claimed,) = await claim(journal, w)
+    assert claimed.created_at < claimed.dated_at == claimed.send_at == send_at
 
 
 async def test_a_lifetime_ends_also_in_a_pause(journal: Journal, batch: Batch) -> None:

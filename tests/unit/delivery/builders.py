@@ -74,6 +74,7 @@ def job(number: int, tenant_id: str = "tnt_1") -> Job:
         alone=True,
         created_at=_AT,
         send_at=_AT,
+        dated_at=_AT,
         expires_at=_AT + timedelta(days=3),
         personal=b"",
     )

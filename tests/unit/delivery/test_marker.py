@@ -33,6 +33,7 @@ def a_claim(message_id: str, tenant_id: str = "tnt_01") -> Claimed:
         alone=True,
         created_at=NOW,
         send_at=NOW,
+        dated_at=NOW,
         expires_at=NOW,
         personal=b"",
     )

@@ -35,6 +35,7 @@ def a_job(attempts: int = 1, expires_at: datetime = NOW + timedelta(days=3)) -> 
             alone=False,
             created_at=NOW,
             send_at=NOW,
+            dated_at=NOW,
             expires_at=expires_at,
             personal=b"",
         )
