@@ -22,6 +22,7 @@ from api.message_actions import MessageActions
 from api.messages import Messages, Timeline
 from api.scheduled_sends import ScheduledSends
 from api.sending import Sending
+from cluster.http.application import Application
 from cluster.journal.store import Journal
 from cluster.settings import DEFAULT_LIMITS, HttpSettings, MessageSettings
 
@@ -66,7 +67,7 @@ def create_app(
         *HealthChecks(readiness).handlers(),
         *(admin.handlers() if admin else ()),
     ]
-    return Litestar(
+    return Application(
         authenticator.protect(handlers),
         request_class=ApiRequest,
         request_max_body_size=min(settings.max_body_bytes, COMMAND_BYTES),

@@ -5,14 +5,28 @@ from typing import TypeVar
 
 import msgspec
 
+from api.places import half_pair, named, steps, written
 from api.refusals import Fault, Invalid, Refusal, Unparseable
 
 T = TypeVar("T")
 
+_WRONG_KIND = re.compile(r"Expected `([^`]+)`, got `([^`]+)`")
+_KINDS = {
+    "str": "a string",
+    "int": "an integer",
+    "float": "a number",
+    "bool": "a boolean",
+    "array": "an array",
+    "object": "an object",
+    "null": "null",
+}
+"""What people who write JSON call its types, by msgspec's names."""
+
 # msgspec reports half a surrogate pair as malformed JSON; it is better named (RFC 8259 §8.2).
-_LONE_SURROGATE = re.compile(
+_HALF_PAIR = re.compile(
     rb"\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])|(?<!\\u[dD][89abAB][0-9a-fA-F]{2})\\u[dD][c-fC-F]"
 )
+HALF_PAIR = "The text holds half of a UTF-16 surrogate pair, which is no character"
 
 
 def decode(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
@@ -21,13 +35,29 @@ def decode(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
     try:
         return decoder.decode(body)
     except msgspec.ValidationError as error:
-        problem = Unparseable(str(error), "type_error")
+        problem = _wrong_type(str(error), body)
     except msgspec.DecodeError as error:
         problem = Unparseable(str(error), "json_invalid")
-        if _LONE_SURROGATE.search(body):
-            problem = Invalid([Fault("The body holds half of a UTF-16 surrogate pair, which is no character")])
+        if _HALF_PAIR.search(body) and (place := half_pair(body)) is not None:
+            problem = Invalid([Fault(HALF_PAIR, written(place))])
     except UnicodeDecodeError:
         problem = Unparseable("The body is not UTF-8", "json_invalid")
     except RecursionError:
         problem = Unparseable("The body is nested too deeply", "json_invalid")
     raise problem
+
+
+def _wrong_type(said: str, body: bytes) -> Unparseable:
+    """``said`` is msgspec's: it may end in a path, such as ``at `$.personalizations[0].to```."""
+    message, _, path = said.partition(" - at `$")
+    place = steps(path.rstrip("`"))
+    if wrong := _WRONG_KIND.fullmatch(message):
+        wanted, got = wrong.groups()
+        place = named(place, got, body)
+        message = f"Must be {_listed(wanted.split(' | '))}, not {_KINDS.get(got, got)}"
+    return Unparseable(message, "type_error", place)
+
+
+def _listed(kinds: list[str]) -> str:
+    words = [_KINDS.get(kind, kind) for kind in kinds]
+    return ", ".join(words[:-1]) + " or " + words[-1] if len(words) > 1 else words[0]

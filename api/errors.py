@@ -5,7 +5,6 @@ makes a failure a response. Never does: tell a client what went wrong inside (a 
 """
 
 import logging
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,6 +13,7 @@ from litestar.exceptions import HTTPException
 from litestar.openapi.datastructures import ResponseSpec
 from msgspec import Struct
 
+from api.places import written
 from api.refusals import (
     RETRY_AFTER_S,
     Fault,
@@ -34,6 +34,8 @@ log = logging.getLogger(__name__)
 
 INVALID_GRANT = "The provided authorization grant is invalid, expired, or revoked"
 """SendGrid's words; its clients look for them."""
+CANNOT_BE_STORED = "The request holds data that cannot be stored"
+CANNOT_BE_FOUND = "The request looks for data of a form that is never stored"
 
 
 class ErrorBody(Struct, frozen=True):
@@ -115,7 +117,8 @@ def answer(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
         return _respond(503, "The request cannot be committed now; try again later")
     if isinstance(error, Rejected):
         log.warning("journal rejected path=%s reason=%s", request.scope["path"], error.reason)
-        return _respond(400, "The request holds data that cannot be stored")
+        # What cannot be stored is looked for in vain, too.
+        return _respond(400, CANNOT_BE_FOUND if request.method == "GET" else CANNOT_BE_STORED)
     if isinstance(error, Unparseable):
         return _schema_answer(error)
     assert isinstance(error, Refusal)
@@ -151,12 +154,7 @@ def _respond(
 
 
 def _schema_answer(error: Unparseable) -> Response[SchemaErrorBody]:
-    message, _, path = error.detail.partition(" - at `$")
-    path = path.rstrip("`")
-    loc: list[str | int] = ["body"]
-    for name, number in re.findall(r"\.([^.\[\]]+)|\[(\d+|\.\.\.)\]", path):
-        loc.append(name or (int(number) if number.isdigit() else number))
+    message, loc = error.detail, ["body", *error.place]
     return Response(
-        SchemaErrorBody([Fault(message, path.lstrip(".") or None)], [Mismatch(loc, message, error.kind)]),
-        status_code=422,
+        SchemaErrorBody([Fault(message, written(error.place))], [Mismatch(loc, message, error.kind)]), status_code=422
     )

@@ -6,7 +6,7 @@ missing while that store is away.
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from datetime import UTC, datetime, time, timedelta
 from typing import Annotated
 
@@ -47,6 +47,12 @@ LARGEST_PAGE = 100
 SEARCHES = 2
 """At one time, of different tenants: each may keep a core of Postgres's machine busy."""
 SEARCH_PATIENCE_S = 30.0
+IN_FLIGHT = "Already in flight; cancellation ignored"
+"""Also of what has come to its end that way."""
+_NOT_CANCELLED = {
+    Status.CANCELLED: "Already cancelled",
+    Status.SANDBOX: "Accepted by a sandbox, never to be sent; cancellation ignored",
+}
 _SHOW = ROUTES["GET /v3/messages/{id}"]
 LAST_PAGE = 100_000
 """Deeper pages cost the journal more than they can be worth; ``after`` goes anywhere at the price of the first."""
@@ -136,6 +142,9 @@ class Messages:
             end=_moment(end_date, "end_date", faults, until=True),
             after=after,
         )
+        for name, text in _texts(filter):
+            if "\0" in text:
+                faults.append(Fault("Text may not contain NUL", name))
         if after is not None and not is_id("msg_", after):
             faults.append(Fault("after is a message id", "after"))
         if faults:
@@ -167,7 +176,7 @@ class Messages:
         cancellation = await self._journal.cancel(row.tenant_id, row.id, _dropped(row))
         if cancellation is None:
             raise NotFound("The message does not exist")
-        said = CANCELLED if cancellation.cancelled else "Already in flight; cancellation ignored"
+        said = CANCELLED if cancellation.cancelled else _NOT_CANCELLED.get(cancellation.status, IN_FLIGHT)
         return Response(
             CancelAnswer(message_id=row.id, status=cancellation.status, message=said),
             status_code=200 if cancellation.cancelled else 409,
@@ -220,6 +229,13 @@ def _status(text: str | None, faults: list[Fault]) -> Status | None:
     except ValueError:
         faults.append(Fault(f"A status is one of {', '.join(Status)}", "status"))
         return None
+
+
+def _texts(filter: MessageFilter) -> Iterator[tuple[str, str]]:
+    """The parameters that are texts of the client's, by name."""
+    for name in ("to_email", "from_email", "subject", "batch_id", "template_id", "category"):
+        if text := getattr(filter, name):
+            yield name, text
 
 
 def _moment(text: str | None, field: str, faults: list[Fault], *, until: bool = False) -> datetime | None:

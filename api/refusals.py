@@ -70,11 +70,12 @@ class Invalid(Refusal):
 class Unparseable(Refusal):
     """The body is not JSON, or not of the types that the request has."""
 
-    def __init__(self, message: str, kind: str) -> None:
-        """``message`` is msgspec's: it may end in a path, such as ``at `$.personalizations[0].to```."""
+    def __init__(self, message: str, kind: str, place: tuple[str | int, ...] = ()) -> None:
+        """``place``: names and indices that lead to what is wrong; empty where that is the body itself."""
         super().__init__(message)
-        self.args = (message, kind)
+        self.args = (message, kind, place)
         self.kind = kind
+        self.place = place
 
 
 class Unauthenticated(Refusal):

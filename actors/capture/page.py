@@ -28,6 +28,7 @@ from msgspec import Struct
 
 from actors.capture import mime_view
 from actors.capture.store import Captured, MessageStore
+from cluster.http.application import Application
 
 _PAGE_SIZE = 50
 _SHOWN_SOURCE = 512 * 1024
@@ -201,7 +202,7 @@ def create_app(store: MessageStore, loopback_only: bool = True) -> Litestar:
     )
     environment.filters["bytes"] = _size
     environment.filters["person"] = _person
-    return Litestar(
+    return Application(
         route_handlers=[
             show_list,
             show_message,

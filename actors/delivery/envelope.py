@@ -39,6 +39,19 @@ class Unsendable(StrEnum):
     SMTPUTF8_NOT_OFFERED = "smtputf8_not_offered"
     """It needs SMTPUTF8 (RFC 6531), and the host does not offer that."""
 
+    @property
+    def reason(self) -> str:
+        """For people, with the enhanced status code of the kind (RFC 6531 §3.7.4.2)."""
+        return _REASONS[self]
+
+
+_REASONS = {
+    Unsendable.SMTPUTF8_NOT_OFFERED: (
+        "5.6.7 An address of the message has characters other than ASCII before its @, and the mail exchanger does not "
+        "offer SMTPUTF8, which such mail needs"
+    ),
+}
+
 
 def transaction_commands(envelope: Envelope, data: bytes, capabilities: Mapping[str, str]) -> list[bytes] | Unsendable:
     """MAIL, then a RCPT for each recipient, for a host with these capabilities. Raises ValueError."""

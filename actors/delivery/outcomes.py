@@ -81,7 +81,8 @@ def verdicts_of(job: Job, report: Report) -> list[Said]:
         case TransactionResult(unsendable=None):
             return [_judged(outcome.stage, outcome.reply) for outcome in report.outcomes(job.envelope)]
         case TransactionResult(unsendable=cause):
-            said = Said(verdict=UNSENDABLE, reason=f"the host does not support it: {cause}")
+            assert cause is not None
+            said = Said(verdict=UNSENDABLE, reason=cause.reason)
         case NoRoute(reason=reason, permanent=permanent):
             said = Said(verdict=UNROUTABLE if permanent else UNRESOLVED, reason=reason)
         case SmtpFailure(stage=stage, reply=Reply() as reply):

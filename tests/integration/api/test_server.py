@@ -56,6 +56,15 @@ async def test_a_message_from_its_request_to_its_cancel(site: Site) -> None:
         assert domain["dns"]["dkim1"]["host"] == "s1._domainkey.mail.example.com"
 
 
+async def test_head_has_the_head_of_get_and_no_body(site: Site) -> None:
+    async with httpx.AsyncClient(base_url=site.url, headers=site.headers) as client:
+        for path in ("/healthz", "/readyz", "/v3/messages", "/v3/scopes", "/schema/openapi.json", "/v3/messages/x"):
+            get, head = await client.get(path), await client.head(path)
+            assert (head.status_code, head.content) == (get.status_code, b"")
+            assert head.headers["content-length"] == get.headers["content-length"] != "0"
+            assert head.headers["content-type"] == get.headers["content-type"]
+
+
 async def test_a_thousand_personalizations(site: Site) -> None:
     async with httpx.AsyncClient(base_url=site.url, headers=site.headers, timeout=30) as client:
         body = mail(personalizations=[to(f"user{n}@example{n % 50}.com", custom_args={"n": n}) for n in range(1000)])

@@ -50,6 +50,8 @@ async def test_list_search_and_delete(addresses: CaptureAddresses, http: httpx.A
     assert "1 found for" in found and "letter 41" in found
     assert "Nothing matches" in (await http.get("/", params={"search": SCRIPT})).text
     assert (await http.get("/api/messages", params={"page_size": 2, "page": 2})).json()["messages"][0]["id"] == 51
+    head = await http.head("/messages/1")
+    assert (head.status_code, head.content) == (200, b"")
     assert (await http.delete("/api/messages")).json() == {"deleted": 53}
     assert (await http.get("/api/messages")).json() == {"messages": [], "total": 0}
 

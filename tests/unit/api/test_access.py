@@ -57,6 +57,19 @@ async def called(client: httpx.AsyncClient, name: str, key: str | None) -> httpx
     return await client.request(method, path, content=content, headers={**headers, **authorization})
 
 
+@pytest.mark.parametrize("name", [name for name in ROUTES if name.startswith("GET ")])
+async def test_every_get_route_answers_head(world: World, operating: Operating, name: str) -> None:
+    client = operating.client if ROUTES[name].caller is Caller.OPERATOR else world.client
+    _, path = placed(name)
+    asked = [await client.request(method, path) for method in ("GET", "HEAD")]
+    assert asked[0].status_code == asked[1].status_code != 405
+
+
+async def test_head_is_get_and_nothing_else(world: World) -> None:
+    assert (await world.client.head("/schema/openapi.json")).status_code == 200
+    assert (await world.client.head("/v3/mail/send")).status_code == 405
+
+
 KEYED = [name for name, access in ROUTES.items() if access.caller is Caller.KEY]
 
 

@@ -211,7 +211,16 @@ async def test_bodies_together_have_a_budget(world: World) -> None:
             ["body", "personalizations", 0, "to", 0, "email"],
             "personalizations[0].to[0].email",
         ),
-        (b'{"headers": {"X": 1}}', ["body", "headers", "..."], "headers[...]"),
+        (b'{"headers": {"X": 1}}', ["body", "headers", "X"], "headers.X"),
+        (b'{"headers": {"X": "1", "X.Y[0]": 7}}', ["body", "headers", "X.Y[0]"], "headers.X.Y[0]"),
+        (
+            b'{"personalizations": [{}, {"substitutions": {"a": "b", "c": {}}}]}',
+            ["body", "personalizations", 1, "substitutions", "c"],
+            "personalizations[1].substitutions.c",
+        ),
+        # What comes behind the fault need not be JSON; of two values with one name, the last is found.
+        (b'{"headers": {"X": 1', ["body", "headers", "..."], "headers[...]"),
+        (b'{"headers": {"X": 1, "X": "1"}}', ["body", "headers", "..."], "headers[...]"),
         (b'{"send_at": "soon"}', ["body", "send_at"], "send_at"),
         (b'{"send_at": true}', ["body", "send_at"], "send_at"),
     ],
@@ -224,3 +233,18 @@ async def test_422(world: World, body: bytes, loc: list[str | int], field: str |
     assert set(mismatch) == {"loc", "msg", "type"} and mismatch["msg"]
     assert mismatch["loc"] == loc
     assert [error["field"] for error in answer["errors"]] == [field]
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (b'{"send_at": "soon"}', "Must be an integer or null, not a string"),
+        (b'{"send_at": true}', "Must be an integer or null, not a boolean"),
+        (b'{"headers": {"X": null}}', "Must be a string, not null"),
+        (b"[]", "Must be an object, not an array"),
+    ],
+)
+async def test_a_wrong_type_is_said_in_the_words_of_json(world: World, body: bytes, message: str) -> None:
+    response = await world.send(body)
+    assert response.status_code == 422
+    assert [error["message"] for error in response.json()["errors"]] == [message]

@@ -55,6 +55,27 @@ async def test_lone_surrogates_are_no_text(world: World, escape: bytes) -> None:
     response = await world.send(body)
     assert response.status_code == 400
     assert "surrogate" in response.json()["detail"]
+    assert [error["field"] for error in response.json()["errors"]] == ["subject"]
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        (b'{"headers": {"X": "\\ud800"}}', "headers.X"),
+        (b'{"personalizations": [{}, {"to": [{"name": "\\udc00"}]}]}', "personalizations[1].to[0].name"),
+        (b'{"custom_args": {"a": ["b", {"\\udfff": 1}]}}', "custom_args.a[1]"),
+        (b'{"\\ud800": 1}', None),
+        (b'{"categories": ["\\ud83d\\ude00", "\\ud83d"]}', "categories[1]"),
+    ],
+)
+async def test_the_place_of_half_a_surrogate_pair(world: World, body: bytes, field: str | None) -> None:
+    response = await world.send(body)
+    assert response.status_code == 400
+    assert [error["field"] for error in response.json()["errors"]] == [field]
+
+
+async def test_what_is_no_json_beside_half_a_surrogate_pair(world: World) -> None:
+    assert (await world.send(b'{"subject": "\\ud800"')).status_code == 422
 
 
 FULL = mail(

@@ -43,6 +43,12 @@ def test_smtputf8_not_offered(envelope: Envelope) -> None:
     assert transaction_commands(envelope, b"x\r\n", {"SIZE": ""}) is Unsendable.SMTPUTF8_NOT_OFFERED
 
 
+@pytest.mark.parametrize("cause", Unsendable)
+def test_why_it_cannot_be_sent_is_a_sentence_with_its_code(cause: Unsendable) -> None:
+    assert re.match(r"5\.\d\.\d+ [A-Z]\w+ \w+ ", cause.reason)
+    assert cause.value not in cause.reason
+
+
 @pytest.mark.parametrize(
     "address", ["postmaster", '"a b"@x.org', '"a>b\\"<"@x.org', "o'brien+tag@x.org", "é@x.org", "a@[192.0.2.1]"]
 )
