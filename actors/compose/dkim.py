@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, generat
 from msgspec import Struct
 
 from actors.compose import rsa
-from actors.compose.fields import domain_name, fold
+from cluster.header_fields import domain_name, fold
 from cluster.transfer_encoding import LINE
 
 PrivateKey = RSAPrivateKey | Ed25519PrivateKey

@@ -9,9 +9,10 @@ from datetime import datetime
 
 from msgspec import Struct
 
-from actors.compose import dkim, fields
+from actors.compose import dkim
 from actors.compose.dkim import Signer, Unsigned
 from actors.compose.mime import Skeleton
+from cluster import header_fields as fields
 from cluster.journal.records import Personal
 
 

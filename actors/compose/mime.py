@@ -16,10 +16,11 @@ from typing import Any, Generic, TypeVar
 
 from msgspec import Struct
 
-from actors.compose import dkim, fields, parts
-from actors.compose.fields import NotComposable
+from actors.compose import dkim, parts
 from actors.compose.parts import Entity, Form, text_form
 from actors.compose.render import Filling, Rendered, Renderer, Undecided
+from cluster import header_fields as fields
+from cluster.header_fields import NotComposable
 from cluster.journal.records import Content, Part, Personal, encode
 from cluster.settings import DEFAULT_LIMITS, MessageSettings
 from cluster.transfer_encoding import BOUNDARY_MARK

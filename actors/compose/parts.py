@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
 
-from actors.compose.fields import NotComposable, fold, refuse_line_ends, runs
+from cluster.header_fields import NotComposable, fold, refuse_line_ends, runs
 from cluster.journal.records import Attachment
 from cluster.transfer_encoding import QuotedForm, base64_lines, encoded_text, quoted_form, slices
 

@@ -1,6 +1,7 @@
 """What one message says: the shared content with a personalization laid over it.
 
-Owns which of the two wins, the legacy substitutions and the footer. Never does: encode anything (fields.py, parts.py).
+Owns which of the two wins, the legacy substitutions and the footer. Never does: encode anything (parts.py, and
+header_fields.py of ``cluster``).
 A template language has its place here: whatever makes the subject and the parts of a message, ``Renderer.render``
 answers them, and mime.py asks nothing else.
 
@@ -13,8 +14,8 @@ from collections.abc import Mapping
 
 from msgspec import Struct
 
-from actors.compose.fields import NotComposable
 from actors.compose.parts import Form
+from cluster.header_fields import NotComposable
 from cluster.journal.records import Address, Content, Footer, Part, Personal
 from cluster.settings import DEFAULT_LIMITS, MessageSettings
 from cluster.substitution import CutText, Keys, keys_of, substituted_size

@@ -16,7 +16,6 @@ from msgspec import Struct
 
 from actors.compose import rsa
 from actors.compose.dkim import Signer, load_private_key
-from actors.compose.fields import NotComposable, address
 from actors.compose.message import Draft, Wire, draft_message, finish
 from actors.compose.mime import Skeleton
 from actors.delivery.contents import LARGE_BYTES, Compiled, Contents
@@ -25,6 +24,7 @@ from actors.delivery.job import Job
 from actors.delivery.marker import Marker
 from actors.delivery.remembered import Remembered
 from actors.dispatch import Shared, decode_shared
+from cluster.header_fields import NotComposable, address
 from cluster.journal.records import Claimed, Personal, decode_content, decode_personal
 from cluster.journal.store import Journal
 from cluster.peers import PeerGone

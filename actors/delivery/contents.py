@@ -17,8 +17,8 @@ from typing import Any
 
 from msgspec import Struct
 
-from actors.compose.fields import NotComposable
 from actors.compose.mime import Skeleton, compile_content
+from cluster.header_fields import NotComposable
 from cluster.journal.records import Content, decode_content
 from cluster.settings import DEFAULT_LIMITS, MessageSettings
 

@@ -23,6 +23,7 @@ PURE = (
     "analytics/rows.py",
     "api/admin/explanation.py",
     "api/admin/site_views.py",
+    "cluster/header_fields.py",
     "cluster/http/connections.py",
 )
 IMPURE = {

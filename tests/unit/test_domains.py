@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.compose.fields import NotComposable, address
 from api.addresses import is_address
+from cluster.header_fields import NotComposable, address
 from cluster.policy.domains import (
     a_labels,
     domain_of,

@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.compose.fields import NotComposable
 from actors.compose.message import draft_message, finish
 from actors.compose.mime import compile_content
 from api import sizes
@@ -17,6 +16,7 @@ from api.mail_request import MailSend
 from api.message_views import detail
 from api.refusals import Fault
 from api.validation import check
+from cluster.header_fields import NotComposable
 from cluster.journal.records import MessageRow, decode_content, decode_personal
 from cluster.policy.lifecycle import Status
 from cluster.settings import MessageSettings

@@ -3,8 +3,8 @@ from typing import Any
 import pytest
 
 from actors.compose import dkim
-from actors.compose.fields import NotComposable
 from actors.compose.mime import Composed, Skeleton, compile_content
+from cluster.header_fields import NotComposable
 from cluster.journal.records import Address, Personal
 from tests.unit.compose.reading import DATE, JANE, MESSAGE_ID, attachment, content, html, personal, plain, sent
 

@@ -6,7 +6,7 @@ import re
 import pytest
 
 from actors.compose import parts
-from actors.compose.fields import NotComposable
+from cluster.header_fields import NotComposable
 from cluster.transfer_encoding import base64_lines, quoted_printable
 from tests.unit.compose.reading import attachment, content, html, personal, plain, sent, text_of, wire
 

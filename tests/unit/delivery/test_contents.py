@@ -5,10 +5,10 @@ from datetime import UTC, datetime
 
 import pytest
 
-from actors.compose.fields import NotComposable
 from actors.compose.mime import Skeleton
 from actors.delivery import contents
 from actors.delivery.contents import Compiled, Contents, measured
+from cluster.header_fields import NotComposable
 from cluster.journal.records import Address, Attachment, Content, Part, Personal, encode
 
 MIB = 1024 * 1024

@@ -7,8 +7,8 @@ from email.parser import Parser
 
 import pytest
 
-from actors.compose import fields
-from actors.compose.fields import NotComposable
+from cluster import header_fields as fields
+from cluster.header_fields import NotComposable
 from cluster.journal.records import Address
 
 ENCODED_WORD = re.compile(rb"=\?utf-8\?([bq])\?([^ ?]*)\?=")

@@ -2,7 +2,8 @@
 
 Every function answers the value of a field as it is sent: folded with CRLF and a space, without the last CRLF.
 Lines are at most 76 characters where the text allows it (RFC 2047 §2, which is inside RFC 5322's 78) and never
-more than 998. Never does: decide which fields a message has (mime.py), or let a line end through from its input.
+more than 998. Never does: decide which fields a message has (actors/compose/mime.py), or let a line end through from
+its input. Composing uses it, and acceptance, so that what is accepted can be composed.
 
 RFC 5322 (header fields), RFC 2047 (encoded words), RFC 6531/6532 (non-ASCII addresses), RFC 5891 (A-labels).
 """
