@@ -68,12 +68,16 @@ class Describing:
         """Where mail for a domain (A-labels, lower case) would go."""
         placed = await self._placer.place(_a_delivery(domain, tenant_id, pool))
         place, hop, routing = placed.destination, placed.hop, self._in_force.routing
-        shaping = self._in_force.shaping.explain(place.site, source=place.source, domain=domain, tenant_id=tenant_id)
+        hosts = self._in_force.hosts_of(place.site)
+        shaping = self._in_force.shaping.explain(
+            place.site, source=place.source, domain=domain, tenant_id=tenant_id, hosts=hosts
+        )
         return RouteDescription(
             domain=domain,
             via=_via(hop, place.site),
             mx=await self._hosts(hop),
             site=place.site,
+            hosts_site=hosts,
             pool=routing.pool(pool) if routing.pools else "",
             sources=self._choices(place, routing, pool),
             destination=str(place),

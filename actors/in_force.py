@@ -13,10 +13,13 @@ from cluster.in_force import BadPolicies, base_limits, check_policies
 from cluster.journal.store import Journal
 from cluster.policy.routing import Routing, Source
 from cluster.policy.shaping import Limits, Shaping
+from cluster.policy.triggers import Trigger
 from cluster.settings import DeliverySettings
 from cluster.vault import Vault, WrongKey
 
 log = logging.getLogger(__name__)
+
+APART_KEPT = 100_000
 
 
 class Change(Struct, frozen=True):
@@ -46,6 +49,10 @@ class InForce:
         """The version that was last told as a change."""
         self._suspensions: dict[tuple[str, str], datetime] = {}
         self._exhausted: frozenset[tuple[str, str]] = frozenset()
+        self._hosts: dict[str, str] = {}
+        """The sites of the hosts of domains that are sites of their own; at most ``APART_KEPT``."""
+        self._hosts_learned = self._hosts_followed = 0
+        """How often that changed, and how often when it was last told."""
 
     def on_policies(self, tell: Callable[[], None]) -> None:
         """``tell`` is called now, and whenever shaping or routing are others."""
@@ -55,9 +62,10 @@ class InForce:
     async def follow(self) -> Change:
         """Look at the journal. Raises Unavailable."""
         version = await self._journal.policies_version()
+        learned = self._hosts_learned
         suspensions = {(s.site, s.tenant_id): s.until for s in await self._journal.suspensions()}
         change = Change(
-            version != self._followed,
+            version != self._followed or learned != self._hosts_followed,
             frozenset(key for key, until in suspensions.items() if self._suspensions.get(key) != until),
             frozenset(self._suspensions.keys() - suspensions.keys()),
         )
@@ -72,7 +80,7 @@ class InForce:
                 if (cap := self.routing.cap(one.source, one.site, day)) is not None and one.granted >= cap
             )
         # Last, so that a change is told with the next look when the journal failed in this one.
-        self._followed, self._suspensions = version, suspensions
+        self._followed, self._suspensions, self._hosts_followed = version, suspensions, learned
         return change
 
     async def _load(self) -> None:
@@ -89,8 +97,23 @@ class InForce:
         self._told()
         log.info("policies in force version=%d", self.version)
 
+    def lies_on(self, domain: str, hosts: str) -> None:
+        """Take note of the site of the hosts of a domain that is a site of its own: what is shipped for it holds."""
+        if self._hosts.get(domain) != hosts:
+            if len(self._hosts) >= APART_KEPT:
+                del self._hosts[next(iter(self._hosts))]
+            self._hosts[domain] = hosts
+            self._hosts_learned += 1
+
+    def hosts_of(self, site: str) -> str:
+        """The site of the hosts, of a domain that is a site of its own; "" of other sites, and before it is known."""
+        return self._hosts.get(site, "")
+
     def limits(self, site: str, source: str, domain: str = "") -> Limits:
-        return self.shaping.limits(site, source=source, domain=domain)
+        return self.shaping.limits(site, source=source, domain=domain, hosts=self.hosts_of(site))
+
+    def triggers(self, site: str, source: str) -> tuple[Trigger, ...]:
+        return self.shaping.triggers(site, source=source, hosts=self.hosts_of(site))
 
     def suspended_until(self, site: str, tenant_id: str) -> datetime | None:
         """Until when an operator or automation has suspended a site, or one tenant at it; "" is every tenant. The

@@ -121,8 +121,11 @@ class Placer:
         route = await self._resolver.resolve(domain)
         if isinstance(route, mx.MailHosts):
             shaping = self._in_force.shaping
-            site = domain if shaping.is_separate(domain) else site_name(domain, route.names)
-            level = shaping.limits(site, domain=domain).tls
+            site = hosts_site = site_name(domain, route.names)
+            if shaping.is_separate(domain):
+                site = domain
+                self._in_force.lies_on(domain, hosts_site)
+            level = shaping.limits(site, domain=domain, hosts=hosts_site).tls
             hosts = tuple(sorted(route.hosts, key=lambda host: (host.preference, host.name)))
             hop = NextHop(Via.DIRECT, hosts, self._port, await self.tls_of(domain, level))
             way = Way(site, hop)

@@ -47,6 +47,8 @@ class RouteDescription(Struct, frozen=True, kw_only=True):
     mx: tuple[MxHost, ...] = ()
     """In the order of trying, which is shuffled anew among equals; empty where there is no need to ask."""
     site: str = ""
+    hosts_site: str = ""
+    """The site of the hosts, where a rule makes the domain a site of its own: what is shipped for it lies beneath."""
     pool: str = ""
     """"" is the default pool."""
     sources: tuple[SourceChoice, ...] = ()

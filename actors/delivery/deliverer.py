@@ -297,7 +297,7 @@ class Deliverer:
 
     def _make_site(self, place: Destination) -> Site:
         limits = self._in_force.limits(place.site, place.source)
-        triggers = self._in_force.shaping.triggers(place.site, source=place.source)
+        triggers = self._in_force.triggers(place.site, place.source)
         site = Site(
             place,
             limits,

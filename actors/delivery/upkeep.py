@@ -171,7 +171,7 @@ class Upkeep:
     def _shape(self, site: Site) -> None:
         place = site.destination
         site.shape(self._in_force.limits(place.site, place.source), self.tenant_limits_at(place))
-        site.adjustments.follow(self._in_force.shaping.triggers(place.site, source=place.source))
+        site.adjustments.follow(self._in_force.triggers(place.site, place.source))
         site.allowance = site.allowance or self.allowance(place)
 
     def tenant_limits_at(self, place: Destination) -> Callable[[str], TenantLimits]:

@@ -1,13 +1,18 @@
 """Shaping: which rule gives which limit, and putting changed files in force."""
 
+from contextlib import suppress
+
 import click
 import msgspec
 
-from cluster.commands.instance import Instance, settings_of
+from cluster.commands.instance import Instance, path_part, settings_of
 from cluster.commands.looking import print_settings
 from cluster.commands.output import console, json_option, plain, print_json
 from cluster.in_force import BadPolicies, check_policies, read_files
 from cluster.policy.domains import spelled_names
+from cluster.policy.routing import Routing, Via
+from cluster.policy.shaping import Shaping
+from cluster.policy.sites import known_site
 
 
 @click.group()
@@ -18,7 +23,7 @@ def shaping() -> None:
 @shaping.command()
 @click.argument("domains", nargs=-1)
 @click.option("--file", "path", type=click.Path(dir_okay=False, exists=True), help="Another shaping.toml.")
-@click.option("--site", help="The site that serves the domains (postray route tells); else each is its own.")
+@click.option("--site", help="The site that serves the domains; else as postray route says, or what is known.")
 @click.option("--source", default="", help="As sent from this source.")
 @click.option("--tenant", "tenant_id", default="", help="With this tenant's limits.")
 @json_option
@@ -38,28 +43,59 @@ def check(
         delivery = msgspec.structs.replace(delivery, shaping_file=path)
     try:
         files = read_files(delivery)
-        rules, _ = check_policies(delivery, files.shaping, files.routing)
+        rules, routing = check_policies(delivery, files.shaping, files.routing)
     except BadPolicies as error:
         raise click.ClickException(str(error)) from error
-    place = spelled_names(site) if site else ""
+    places = _Places(config, rules, routing, tenant_id)
     named = [spelled_names(domain) for domain in domains]
-    asked = [(place or domain, domain) for domain in named] or ([(place, "")] if place else [])
-    explained = [
-        {
-            "site": place,
-            "domain": domain,
-            "limits": msgspec.to_builtins(rules.explain(place, source=source, domain=domain, tenant_id=tenant_id)),
-        }
-        for place, domain in asked
-    ]
+    if site:
+        place = spelled_names(site)
+        asked = [(place, "", domain) for domain in named or [""]]
+    else:
+        asked = [(*places.of(domain), domain) for domain in named]
+    explained = []
+    for place, hosts, domain in asked:
+        limits = rules.explain(place, source=source, domain=domain, tenant_id=tenant_id, hosts=hosts)
+        explained.append({"site": place, "domain": domain, "limits": msgspec.to_builtins(limits)})
     if as_json:
         print_json({"valid": True, "explained": explained})
         return
     console.print("the files are valid")
     for one in explained:
         console.print()
-        console.print(plain(one["domain"] or one["site"]), style="bold")
+        at = f" at the site {one['site']}" if one["domain"] not in ("", one["site"]) else ""
+        console.print(plain((one["domain"] or one["site"]) + at), style="bold")
         print_settings(one["limits"])
+
+
+class _Places:
+    """Where domains' mail goes once it leaves: the routes say it, else the running postray, which asks the DNS, else
+    what is known of the large receivers. Of a domain that is unknown, too, its own name stands for its site."""
+
+    def __init__(self, config: str | None, rules: Shaping, routing: Routing, tenant_id: str) -> None:
+        self._rules = rules
+        self._routing = routing
+        self._tenant_id = tenant_id
+        self._instance: Instance | None = None
+        with suppress(click.ClickException):  # it need not run
+            self._instance = Instance.of(config)
+
+    def of(self, domain: str) -> tuple[str, str]:
+        """The site, and that of the hosts."""
+        route = self._routing.route(domain, self._tenant_id)
+        if route.via is Via.RELAY:
+            return route.relay, ""
+        hosts = self._asked(domain) or known_site(domain)
+        return (domain if self._rules.is_separate(domain) else hosts), hosts
+
+    def _asked(self, domain: str) -> str:
+        if self._instance is None:
+            return ""
+        try:
+            answer = self._instance.get(f"route/{path_part(domain)}", tenant_id=self._tenant_id or None)
+        except click.ClickException:
+            return ""  # no domain, or no answer: the files can be explained all the same
+        return str(answer["hosts_site"] or answer["site"]) if answer["via"] == Via.DIRECT else ""
 
 
 @shaping.command()

@@ -1,7 +1,8 @@
 """The limits of a site, a message and a tenant: the first rule that holds and sets a key gives it.
 
-The operator's rules (shaping.toml) come before the shipped ones (``shaping_defaults.toml``), and these before the
-settings (postray.toml). The shipped ones hold for sites of the DNS only, never for a relay or the capture sink. Looked
+The operator's rules (shaping.toml) lie over the shipped ones (``shaping_defaults.toml``), and these over the settings
+(postray.toml), key by key. The shipped ones hold for sites of the DNS only, never for a relay or the capture sink; they
+are for hosts, and stay so for a domain that an operator's rule makes a site of its own. Looked
 up when a site is made and when the rules change; whoever needs a limit for every message keeps it.
 """
 
@@ -23,6 +24,7 @@ from cluster.policy.shaping_rules import (
     may_be_separate,
     parse_rules,
 )
+from cluster.policy.sites import known_site
 from cluster.policy.tls_level import TlsLevel
 from cluster.policy.triggers import Trigger, parse_triggers
 
@@ -113,9 +115,10 @@ class Shaping:
         rules, triggers = _parse_file(text, Origin.OPERATOR)
         return cls((*rules, *_SHIPPED_RULES), (*triggers, *_SHIPPED_TRIGGERS), base)
 
-    def limits(self, site: str, *, source: str = "", domain: str = "") -> Limits:
-        """``source``: "" is the default one. ``domain``: the recipient's, for what holds for a message."""
-        return structs.replace(self._base, **_values(self._holding(site, source, domain)))
+    def limits(self, site: str, *, source: str = "", domain: str = "", hosts: str = "") -> Limits:
+        """``source``: "" is the default one. ``domain``: the recipient's, for what holds for a message. ``hosts``: the
+        site of the hosts, where ``site`` is a domain set apart from it; "" is what is known of well-known domains."""
+        return structs.replace(self._base, **_values(self._holding(site, source, domain, hosts)))
 
     def tenant_limits(self, site: str, tenant_id: str, *, source: str = "") -> TenantLimits:
         if not self._tenant_rules:
@@ -127,22 +130,27 @@ class Shaping:
         source, sets limits of a site for it by ``domain``. What holds for the hosts' site does not hold for it."""
         return may_be_separate(domain) and any(rule.separates(domain) for rule in self._rules)
 
-    def triggers(self, site: str, *, source: str = "") -> tuple[Trigger, ...]:
-        """What automation looks for in this site's replies, in the order of looking."""
-        return tuple(trigger for trigger in self._triggers if trigger.watches(site, source))
+    def triggers(self, site: str, *, source: str = "", hosts: str = "") -> tuple[Trigger, ...]:
+        """What automation looks for in this site's replies, in the order of looking. ``hosts``: as for ``limits``."""
+        hosts = hosts or known_site(site)
+        return tuple(trigger for trigger in self._triggers if trigger.watches(site, source, hosts))
 
-    def explain(self, site: str, *, source: str = "", domain: str = "", tenant_id: str = "") -> list[Setting]:
-        """Every limit in force, in the order of the documentation, with the rule that gave it."""
-        settings = _explained("", KEYS, self._holding(site, source, domain), self._base)
+    def explain(
+        self, site: str, *, source: str = "", domain: str = "", tenant_id: str = "", hosts: str = ""
+    ) -> list[Setting]:
+        """Every limit in force, in the order of the documentation, with the rule that gave it. ``hosts``: as for
+        ``limits``."""
+        settings = _explained("", KEYS, self._holding(site, source, domain, hosts), self._base)
         if tenant_id:
             given = self._holding_for_tenant(site, source, tenant_id)
             settings += _explained("tenant ", TENANT_KEYS, given, NO_TENANT_LIMITS)
         return settings
 
-    def _holding(self, site: str, source: str, domain: str) -> dict[str, Rule]:
+    def _holding(self, site: str, source: str, domain: str, hosts: str) -> dict[str, Rule]:
         given: dict[str, Rule] = {}
+        hosts = hosts or known_site(site)
         for rule in self._rules:
-            for level in rule.levels(site, source, domain):
+            for level in rule.levels(site, source, domain, hosts):
                 for field in rule.fields[level]:
                     given.setdefault(field, rule)
         return given

@@ -152,11 +152,14 @@ class Rule:
         """Whether it makes this domain a site of its own: it sets limits of a site for a domain."""
         return self._separates and self._domain is not None and self._domain.matches(domain)
 
-    def levels(self, site: str, source: str, domain: str) -> tuple[Level, ...]:
+    def levels(self, site: str, source: str, domain: str, hosts: str = "") -> tuple[Level, ...]:
         """What it may limit there: its keys of these levels hold. ``domain``: "" when no message's domain is in
-        question."""
-        if self.origin is Origin.SHIPPED and is_route(site):
-            return ()
+        question. ``hosts``: the site of the hosts, where the site is a domain that was set apart from it; what is
+        shipped for these hosts holds for them all the same."""
+        if self.origin is Origin.SHIPPED:
+            if is_route(site):
+                return ()
+            site = hosts or site
         if self._source is not None and not self._source.matches(source):
             return ()
         if self._site is None and self._domain is None:

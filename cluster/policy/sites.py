@@ -29,6 +29,8 @@ class Family(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A host belongs to the family when it is one of these, or ends with a dot and one of these."""
     reference: str
     """Where this can be read."""
+    domains: tuple[str, ...] = ()
+    """Well-known domains that it serves, beside those that end in a suffix."""
 
 
 class _File(Struct, frozen=True, forbid_unknown_fields=True):
@@ -43,6 +45,12 @@ def parse_families(text: str) -> tuple[Family, ...]:
 FAMILIES = parse_families(resources.files("cluster.policy").joinpath("site_families.toml").read_text(encoding="utf-8"))
 FAMILY_NAMES = frozenset(family.name for family in FAMILIES)
 _FAMILY_OF = {suffix: family.name for family in FAMILIES for suffix in family.suffixes}
+_FAMILY_SERVING = {domain: family.name for family in FAMILIES for domain in family.domains}
+
+
+def known_site(domain: str) -> str:
+    """The site of a domain as far as it is known without the DNS: its family's, else the domain's own name."""
+    return _FAMILY_SERVING.get(domain, domain)
 
 
 def family_of(host: str) -> str | None:

@@ -81,10 +81,13 @@ class Trigger(Struct, frozen=True, kw_only=True):
     domain: Patterns | None
     source: Patterns | None
 
-    def watches(self, site: str, source: str) -> bool:
-        """Whether it is meant for this site and source. The shipped ones are for sites of the DNS."""
-        if self.origin is Origin.SHIPPED and is_route(site):
-            return False
+    def watches(self, site: str, source: str, hosts: str = "") -> bool:
+        """Whether it is meant for this site and source. The shipped ones are for sites of the DNS, and go by the site
+        of the hosts (``hosts``) where a domain was set apart from it."""
+        if self.origin is Origin.SHIPPED:
+            if is_route(site):
+                return False
+            site = hosts or site
         if self.site is not None and not self.site.matches(site):
             return False
         return self.source is None or self.source.matches(source)

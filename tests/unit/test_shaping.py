@@ -136,6 +136,30 @@ def test_a_domain_with_limits_of_a_site_is_a_site_of_its_own() -> None:
     assert policy.limits("google.com", domain="apart.example").connections == 20
 
 
+def test_rules_for_a_domain_lie_over_what_is_shipped_for_its_hosts() -> None:
+    policy = shaping("""
+        [[rule]]
+        name = "theirs"
+        site = "google.com"
+        connection_idle = "1s"
+        [[rule]]
+        name = "apart"
+        domain = ["gmail.com", "customer.example"]
+        connections = 2
+    """)
+    for domain, hosts in (("gmail.com", ""), ("gmail.com", "google.com"), ("customer.example", "google.com")):
+        limits = policy.limits(domain, hosts=hosts)
+        assert (limits.connections, limits.messages_per_connection, limits.connection_idle_s) == (2, 100, 5.0)
+        said = {setting.key: setting for setting in policy.explain(domain, hosts=hosts)}
+        assert (said["connections"].rule, said["messages_per_connection"].rule) == ("apart", "google")
+        assert said["messages_per_connection"].origin == "shipped defaults"
+        names = [trigger.name for trigger in policy.triggers(domain, hosts=hosts)]
+        assert names == [trigger.name for trigger in policy.triggers("google.com")]
+        assert "google-rate" in names
+    assert policy.limits("customer.example").messages_per_connection == 1000
+    assert policy.limits("smtp.example.com:25", hosts="google.com").messages_per_connection == 1000
+
+
 def test_a_wide_rule_for_domains_makes_no_familys_site_separate() -> None:
     policy = shaping('[[rule]]\nname = "all"\ndomain = "*"\nconnections = 2')
     assert policy.is_separate("example.com")

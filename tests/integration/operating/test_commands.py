@@ -139,6 +139,14 @@ async def test_shaping_is_checked_and_put_in_force(postray: Postray) -> None:
     assert await postray.journal.policies_version() == 1
 
 
+RELAYED = '[[routes]]\ndomain = ["gmail.com"]\nvia = "relay"\nrelay = "smtp.example.com:25"\n'
+
+
+async def test_a_check_agrees_with_the_route(postray: Postray) -> None:
+    (checked,) = (await postray.json("shaping", "check", "example.com"))["explained"]
+    assert checked["site"] == (await postray.json("route", "example.com"))["site"] == "site.example"
+
+
 async def test_a_check_explains_which_rule_gave_which_value(postray: Postray) -> None:
     running.forget_run(postray.data_dir)  # nothing needs to run
     assert await postray.said("shaping", "check") == "the files are valid"
@@ -150,6 +158,17 @@ async def test_a_check_explains_which_rule_gave_which_value(postray: Postray) ->
     assert [one["domain"] for one in checked["explained"]] == ["example.com", "example.org"]
     limits = {limit["key"]: limit for limit in checked["explained"][0]["limits"]}
     assert limits["connections"]["value"] == "20"
+    for name in ("gmail.com", "google.com"):
+        (checked_one,) = (await postray.json("shaping", "check", name))["explained"]
+        limits = {limit["key"]: limit for limit in checked_one["limits"]}
+        assert (checked_one["site"], limits["messages_per_connection"]["rule"]) == ("google.com", "google")
+    other.write_text('[[rule]]\nname = "own"\ndomain = "gmail.com"\nconnections = 3\n', encoding="utf-8")
+    said = await postray.said("shaping", "check", "--file", str(other), "gmail.com")
+    assert "connections 3 own shaping.toml" in said and "messages_per_connection 100 google shipped" in said
+    (postray.config.parent / "routing.toml").write_text(RELAYED, encoding="utf-8")
+    (checked_one,) = (await postray.json("shaping", "check", "gmail.com"))["explained"]
+    limits = {limit["key"]: limit for limit in checked_one["limits"]}
+    assert checked_one["site"] == "google.com"  # in capture mode, as it would be once mail leaves
     other.write_text("rule = 1", encoding="utf-8")
     assert "shaping: rule" in await postray.refused("shaping", "check", "--file", str(other))
     (postray.config.parent / "routing.toml").write_text("nonsense", encoding="utf-8")

@@ -165,3 +165,15 @@ async def test_a_change_is_told_though_the_journal_failed_half_way(operators: Op
 async def test_a_source_that_is_no_more_leaves_everything_to_the_system(in_force: InForce) -> None:
     source = in_force.source("gone")
     assert (source.name, source.address_towards("192.0.2.9"), source.warm_up) == ("gone", None, None)
+
+
+async def test_what_a_domain_lies_on_is_told_as_a_change(operators: Operators, in_force: InForce) -> None:
+    operators.put('[[rule]]\nname = "apart"\ndomain = "customer.example"\nconnections = 2\n')
+    assert (await in_force.follow()).policies
+    assert in_force.limits("customer.example", "").messages_per_connection == 1000
+    in_force.lies_on("customer.example", "google.com")
+    assert in_force.limits("customer.example", "").messages_per_connection == 100
+    assert "google-rate" in [trigger.name for trigger in in_force.triggers("customer.example", "")]
+    assert (await in_force.follow()).policies
+    in_force.lies_on("customer.example", "google.com")
+    assert not await in_force.follow()
