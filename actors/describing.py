@@ -97,6 +97,7 @@ class Describing:
                 addresses=tuple(address for address in (source.address, source.address6) if address),
                 helo=source.helo_name,
                 actors=tuple(sorted(member.name for member in members if source.name in member.sources)),
+                passed_over=source.name in self._in_force.absent,
                 pools=tuple(
                     PoolShare(pool=pool, weight=weights[source.name])
                     for pool, weights in routing.pools.items()

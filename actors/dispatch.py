@@ -98,6 +98,7 @@ class Dispatcher:
         if candidates != self._candidates:
             self._owners.clear()
         self._members, self._candidates = members, candidates
+        self._in_force.sources_are(candidate.sources for candidate in candidates)
 
     async def keep_fresh(self) -> None:
         """Refresh, and tell owners what is parked for them, for ever."""

@@ -4,11 +4,12 @@ The journal holds it, so that every process of the cluster has the same, over re
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, date, datetime
 
 from msgspec import Struct
 
+from cluster.context import DEGRADED
 from cluster.in_force import BadPolicies, base_limits, check_policies
 from cluster.journal.store import Journal
 from cluster.policy.routing import Routing, Source
@@ -20,6 +21,8 @@ from cluster.vault import Vault, WrongKey
 log = logging.getLogger(__name__)
 
 APART_KEPT = 100_000
+MISSED = 3
+"""Looks, a second apart at most."""
 
 
 class Change(Struct, frozen=True):
@@ -44,6 +47,10 @@ class InForce:
         self.version = 0
         self.shaping = Shaping.parse("", base=base_limits(settings))
         self.routing = Routing.parse("", settings.mode, settings.relay)
+        self._unseen: dict[str, int] = {}
+        """How many times in a row a source of a pool was not found on any machine."""
+        self.absent: frozenset[str] = frozenset()
+        """The sources of pools that no machine has: their mail leaves from others."""
         self._told: Callable[[], None] = lambda: None
         self._followed = 0
         """The version that was last told as a change."""
@@ -135,10 +142,35 @@ class InForce:
         if not self.routing.pools:
             return ""
         day = today()
-        chosen = self.routing.choose_source(pool, message_id, site=site, day=day, exhausted=self._exhausted)
+        chosen = self.routing.choose_source(
+            pool, message_id, site=site, day=day, exhausted=self._exhausted, absent=self.absent
+        )
         if chosen is None:
-            chosen = self.routing.waiting_source(pool, message_id)
+            chosen = self.routing.waiting_source(pool, message_id, self.absent)
         return chosen
+
+    def sources_are(self, machines: Iterable[Iterable[str]]) -> None:
+        """Take note of the sources that each live machine has: one that is missed ``MISSED`` times in a row is absent,
+        for after a change each machine looks at its own time. Without any machine, nothing is known of them."""
+        if not self.routing.pools and not self.absent:
+            return
+        sources = list(machines)
+        present = {name for some in sources for name in some}
+        used = {name for weights in self.routing.pools.values() for name in weights} if sources else set()
+        self._unseen = {name: self._unseen.get(name, 0) + 1 for name in used - present}
+        absent = frozenset(name for name, times in self._unseen.items() if times >= MISSED)
+        if gone := absent - self.absent:
+            log.warning("no machine has the addresses of sources=%s: passed over", ",".join(sorted(gone)))
+        if back := (self.absent - absent) & used:
+            log.info("a machine has the addresses of sources=%s again", ",".join(sorted(back)))
+        self.absent = absent
+
+    def readiness(self) -> dict[str, str | None]:
+        """Whether machines have the sources of all pools, where there are pools."""
+        if not self.routing.pools:
+            return {}
+        said = f"{DEGRADED}no machine has the addresses of {', '.join(sorted(self.absent))}: passed over"
+        return {"sources": said if self.absent else None}
 
     def is_exhausted(self, source: str, site: str) -> bool:
         """Whether a source may send no more to a site today."""
@@ -146,7 +178,7 @@ class InForce:
 
     def uses(self, source: str) -> bool:
         """Whether any mail leaves from a source; "" is the system's choice of address."""
-        return not source or any(source in weights for weights in self.routing.pools.values())
+        return not source or self.routing.serves(source, self.absent)
 
     def source(self, name: str) -> Source:
         """A source by its name; one that there is no more, or "", leaves everything to the system."""

@@ -85,6 +85,8 @@ class SourceState(Struct, frozen=True, kw_only=True):
     helo: str
     actors: tuple[str, ...]
     """The live delivery actors whose machine has the addresses."""
+    passed_over: bool = False
+    """No machine has them: mail of its pools leaves from their other sources, or waits where they have none."""
     pools: tuple[PoolShare, ...]
     warm_up_day: int = 0
     """The day of its warm-up plan, from 1; 0 when it is not in warm-up."""

@@ -122,7 +122,7 @@ async def api(context: Context, links: Links) -> Api:
             parts: Mapping[str, str | None] = await links.call("supervisor", "readiness")
         except PeerGone as gone:
             return {"supervisor": gone.reason}
-        return parts
+        return {**parts, **ways.in_force.readiness()}
 
     server = ApiServer(
         settings.http,

@@ -7,6 +7,7 @@ from math import inf
 from actors.dispatch import ACTOR_ALIVE_S
 from cluster.journal.store import Journal
 from cluster.policy.destinations import Destination
+from cluster.policy.ownership import Candidate
 from cluster.policy.tenure import Tenure
 
 log = logging.getLogger(__name__)
@@ -68,6 +69,11 @@ class Standing:
             self.changes += 1
         if self._tenure.members != former.members:
             log.info("members=%s", self._tenure.ring)
+
+    @property
+    def members(self) -> tuple[Candidate, ...]:
+        """The members of the ring, with the sources that each can send from."""
+        return self._tenure.members
 
     @property
     def is_settled(self) -> bool:

@@ -84,7 +84,9 @@ class Upkeep:
 
     async def beat(self) -> None:
         """Say that this life goes on, and make way for whom it shows. Raises Superseded, Unavailable."""
+        self._standing.has(self.local_sources())  # an address may have come, or gone
         await self._standing.beat(made_way=not self._holds_what_is_not_its_own())
+        self._in_force.sources_are(member.sources for member in self._standing.members)
         await self._make_way()
 
     def _holds_what_is_not_its_own(self) -> bool:
@@ -154,8 +156,6 @@ class Upkeep:
     async def follow(self) -> None:
         """Look what operators and automation have put in force. Raises Unavailable."""
         change = await self._in_force.follow()
-        if change.policies:
-            self._standing.has(self.local_sources())
         for site in self._sites if change else ():
             if change.policies:
                 self._shape(site)

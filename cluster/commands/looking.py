@@ -134,10 +134,15 @@ def sources(config: str | None, as_json: bool) -> None:
             plain(", ".join(source["addresses"])),
             plain(source["helo"]),
             plain(pools),
-            plain(", ".join(source["actors"]) or "no node"),
+            plain(_machines(source)),
             plain(_warm_up(source)),
         )
     console.print(shown)
+
+
+def _machines(source: Json) -> str:
+    said = ", ".join(source["actors"]) or "no node"
+    return f"{said}: passed over" if source["passed_over"] else said
 
 
 def _warm_up(source: Json) -> str:

@@ -8,7 +8,7 @@ source a message leaves from. Every process that has read the same text gives th
 import ipaddress
 import re
 import tomllib
-from collections.abc import Container, Mapping
+from collections.abc import Container, Mapping, Set
 from datetime import date
 from enum import StrEnum
 from hashlib import blake2b
@@ -150,23 +150,31 @@ class Routing(Struct, frozen=True, kw_only=True):
         return name if name in self.pools else DEFAULT_POOL
 
     def choose_source(
-        self, pool: str, key: str, *, site: str, day: date, exhausted: Container[tuple[str, str]] = ()
+        self,
+        pool: str,
+        key: str,
+        *,
+        site: str,
+        day: date,
+        exhausted: Container[tuple[str, str]] = (),
+        absent: Set[str] = frozenset(),
     ) -> str | None:
         """The source that a message leaves from: by weight, and always the same for one ``key`` (the message's id).
 
         Weighted rendezvous hashing (Schindelhauer and Schomaker, 2005): when a source joins or has sent all that it
         may, only the messages that it wins or had move. ``exhausted``: (source, site) whose cap for the day is
-        granted. "": no pool applies, the system chooses the address. None: none of the pool may send there today.
+        granted. ``absent``: sources that no machine has; they are passed over where the pool has another. "": no pool
+        applies, the system chooses the address. None: none of the pool may send there today.
         """
-        weights = self._weights(pool)
+        weights = self._weights(pool, absent)
         if not weights:
             return ""
         free = [name for name in weights if (name, site) not in exhausted and self.cap(name, site, day) != 0]
         return max(free, key=lambda name: (_score(name, key, weights[name]), name), default=None)
 
-    def waiting_source(self, pool: str, key: str) -> str:
+    def waiting_source(self, pool: str, key: str, absent: Set[str] = frozenset()) -> str:
         """The source that a message would leave from if all of its pool might send: to wait there, when none may."""
-        weights = self._weights(pool)
+        weights = self._weights(pool, absent)
         return max(weights, key=lambda name: (_score(name, key, weights[name]), name), default="")
 
     def cap(self, source: str, site: str, day: date) -> int | None:
@@ -184,8 +192,16 @@ class Routing(Struct, frozen=True, kw_only=True):
         """Of all sources that have one of their own."""
         return frozenset(source.helo_name for source in self.sources.values() if source.helo_name)
 
-    def _weights(self, pool: str) -> Mapping[str, int]:
-        return self.pools.get(self.pool(pool), {})
+    def serves(self, source: str, absent: Set[str] = frozenset()) -> bool:
+        """Whether mail of any pool may leave from a source."""
+        return any(source in self._weights(pool, absent) for pool in self.pools if source in self.pools[pool])
+
+    def _weights(self, pool: str, absent: Set[str] = frozenset()) -> Mapping[str, int]:
+        """The sources to choose from: those of the pool that a machine has, or all, to wait there, where none has."""
+        weights = self.pools.get(self.pool(pool), {})
+        if absent and not absent.isdisjoint(weights):
+            return {name: weight for name, weight in weights.items() if name not in absent} or weights
+        return weights
 
     def _first(self, domain: str, tenant_id: str) -> Route | None:
         if not self.rules:

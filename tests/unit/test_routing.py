@@ -246,6 +246,18 @@ def test_only_what_an_exhausted_source_had_moves() -> None:
     assert moved["b"] == 0
 
 
+def test_what_an_absent_source_had_leaves_from_the_others() -> None:
+    parsed = Routing.parse(POOLS)
+    assert chosen(parsed, "all", range(50), absent={"b"}) == {"a": 50}
+    exhausted = {("a", "example.com")}
+    assert chosen(parsed, "all", range(5), absent={"b"}, exhausted=exhausted) == {None: 5}
+    assert {parsed.waiting_source("all", f"msg_{n}", {"b"}) for n in range(20)} == {"a"}
+    # Where none is there, each message waits for its own.
+    assert chosen(parsed, "all", range(50), absent={"a", "b"}) == chosen(parsed, "all", range(50))
+    assert not parsed.serves("b", {"b"})
+    assert parsed.serves("b") and parsed.serves("b", {"a", "b"})
+
+
 def test_all_exhausted() -> None:
     parsed = Routing.parse(POOLS)
     assert chosen(parsed, "all", range(5), exhausted={("a", "example.com"), ("b", "example.com")}) == {None: 5}

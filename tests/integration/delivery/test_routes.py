@@ -193,6 +193,24 @@ async def test_a_source_that_this_machine_has_not_sends_nothing(journal: Journal
         await world.eventually(lambda: len(receiver.taken) == 1)
 
 
+async def test_what_a_source_that_no_machine_has_would_send_leaves_from_the_others(journal: Journal) -> None:
+    routing = '[sources.far]\naddress = "192.0.2.7"\n[pools.default]\nfar = 3\ns0 = 1\n' + sources(weights=(1,))
+    async with a_world(journal) as world, receiving(world.port, HOST) as receiver:
+        zone(world)
+        await world.put_in_force(routing=routing)
+        await world.accept(*(a_message(f"u{i}@example.com") for i in range(40)))
+
+        async def looked() -> bool:
+            await world.deliverer._upkeep.beat()
+            await world.dispatcher.refresh()
+            await world.scheduler.round()
+            await world.scheduler.name_lanes()
+            return len(receiver.taken) == 40
+
+        await world.eventually(looked)
+        assert set(receiver.clients()) == {"127.0.0.31"}
+
+
 # Warm-up
 
 

@@ -6,7 +6,7 @@ from typing import cast
 import pytest
 from cryptography.fernet import Fernet
 
-from actors.in_force import Change, InForce, today
+from actors.in_force import MISSED, Change, InForce, today
 from cluster.journal.operations import Policies, Suspension
 from cluster.journal.store import Journal, Unavailable
 from cluster.journal.warm_up import WarmUpDay
@@ -165,6 +165,31 @@ async def test_a_change_is_told_though_the_journal_failed_half_way(operators: Op
 async def test_a_source_that_is_no_more_leaves_everything_to_the_system(in_force: InForce) -> None:
     source = in_force.source("gone")
     assert (source.name, source.address_towards("192.0.2.9"), source.warm_up) == ("gone", None, None)
+
+
+async def test_a_source_that_no_machine_has_is_passed_over(operators: Operators, in_force: InForce) -> None:
+    operators.put(routing=routing())
+    await in_force.follow()
+    messages = [f"msg_{n}" for n in range(30)]
+    here, everywhere = [["old"], []], [["old"], ["new"]]
+
+    def leaves_from(pool: str = "") -> set[str]:
+        return {in_force.source_of(pool, message, "example.com") for message in messages}
+
+    for _ in range(MISSED - 1):
+        in_force.sources_are(here)
+        assert leaves_from() == {"new", "old"}, "its machine may not have looked yet"
+    in_force.sources_are(here)
+    assert leaves_from() == {"old"}
+    assert leaves_from("only_new") == {"new"}, "there is no other"
+    assert in_force.readiness() == {"sources": "degraded: no machine has the addresses of new: passed over"}
+    assert in_force.uses("new")  # of a pool that has no other
+    in_force.sources_are(everywhere)
+    assert leaves_from() == {"new", "old"}
+    assert in_force.readiness() == {"sources": None}
+    for _ in range(MISSED):
+        in_force.sources_are([])
+    assert leaves_from() == {"new", "old"}, "without machines nothing is known"
 
 
 async def test_what_a_domain_lies_on_is_told_as_a_change(operators: Operators, in_force: InForce) -> None:

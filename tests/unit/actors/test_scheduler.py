@@ -1,7 +1,7 @@
 """The scheduler's own decisions."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, cast
 
 from actors.dispatch import FULL_S as OWNER_FULL_S
@@ -65,6 +65,9 @@ class Ways:
         return 2 if site == "hot.example" else 1
 
     async def follow(self) -> None:
+        pass
+
+    def sources_are(self, machines: Iterable[Iterable[str]]) -> None:
         pass
 
     def uses(self, source: str) -> bool:
