@@ -589,16 +589,22 @@ SELECT DISTINCT message_id FROM deliveries
 WHERE message_id = ANY (%(message_ids)s::text[]) AND status IN ('queued', 'processing') AND paused_due_at IS NULL
 
 -- name: let_go
--- queued, paused → queued, due when it was before the pause; a page at a time. What was tried before keeps its date.
+-- queued, paused → queued, due when it was before the pause; a page at a time. What was tried before keeps its date. What
+-- was not is due at its send time, or now: that it was offered directly is no reason to wait any longer.
 WITH next AS (
-    SELECT message_id, recipient_no FROM deliveries
+    SELECT message_id, recipient_no, tenant_id FROM deliveries
     WHERE batch_id = %(batch_id)s AND paused_due_at IS NOT NULL
     LIMIT %(limit)s FOR UPDATE SKIP LOCKED
 )
 UPDATE deliveries AS d
 SET paused_due_at = NULL, lane = NULL, released_at = CASE WHEN d.attempts = 0 THEN now() ELSE d.released_at END,
-    due_at = CASE WHEN d.status IN ('queued', 'processing') THEN d.paused_due_at ELSE d.due_at END
-FROM next WHERE d.message_id = ANY (ARRAY[next.message_id]) AND d.recipient_no = ANY (ARRAY[next.recipient_no])
+    due_at = CASE
+        WHEN d.status NOT IN ('queued', 'processing') THEN d.due_at
+        WHEN d.attempts = 0 THEN least(d.paused_due_at, coalesce(m.send_at, now()))
+        ELSE d.paused_due_at
+    END
+FROM next JOIN messages m ON m.tenant_id = next.tenant_id AND m.id = next.message_id
+WHERE d.message_id = ANY (ARRAY[next.message_id]) AND d.recipient_no = ANY (ARRAY[next.recipient_no])
 
 -- name: anything_held
 SELECT FROM deliveries WHERE batch_id = %(batch_id)s AND paused_due_at IS NOT NULL LIMIT 1

@@ -78,6 +78,23 @@ async def test_a_pause_holds_what_is_not_claimed_and_a_resume_lets_it_go(journal
     assert row is not None and row.status is Status.QUEUED
 
 
+async def test_what_is_resumed_soon_after_its_acceptance_is_due_at_once(journal_dsn: str) -> None:
+    journal = Journal(journal_dsn, application="api", offer_grace_s=3600)
+    await journal.open()
+    try:
+        tenant = await a_tenant(journal)
+        batch = Batch(journal, tenant, await journal.create_batch(tenant))
+        later = a_message(send_at=datetime.now(UTC) + timedelta(minutes=5))
+        deliveries = await batch.accept(*(a_message() for _ in range(10)), later)
+        assert await batch.pause()
+        deliveries += await batch.accept(a_message())  # accepted into the pause
+        assert await batch.resume()
+        due = await leased(journal, 1, limit=100)
+        assert {w.message_id for w in due} == {w.message_id for w in deliveries} - {later.id}
+    finally:
+        await journal.close()
+
+
 async def test_what_is_deferred_in_a_pause_waits_for_the_resume(journal: Journal, batch: Batch) -> None:
     (w,) = await batch.accept(a_message())
     (first,) = await claim(journal, w)
