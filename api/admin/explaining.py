@@ -10,10 +10,12 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath
 from litestar.types import Guard
 
+from actors.placing_view import SourceState
 from analytics.queries import TimelineEvent
 from api.admin.bouncing import SiteOf
 from api.admin.deliverers import Deliverers
 from api.admin.explanation import Explained, Facts, HeldBy, explain
+from api.admin.placing import ListSources
 from api.admin.site_views import SiteView, lane_of, site_views
 from api.errors import answers
 from api.messages import TIMELINE_PATIENCE_S, Timeline
@@ -41,6 +43,7 @@ class Explaining:
         *,
         timeline: Timeline,
         site_of: SiteOf,
+        sources: ListSources,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._guard = guard
@@ -48,6 +51,7 @@ class Explaining:
         self._deliverers = deliverers
         self._timeline = timeline
         self._site_of = site_of
+        self._sources_now = sources
         self._clock = clock
 
     def handlers(self) -> list[HTTPRouteHandler]:
@@ -74,7 +78,9 @@ class Explaining:
         silent: tuple[str, ...] = ()
         live: list[str] = []
         suspensions: list[Suspension] = []
+        sources: list[SourceState] = []
         if unfinished:
+            sources = await self._sources_now()
             live = await self._deliverers.names()
             by_actor, silent = await self._deliverers.held(id)
             held = {one.recipient_no: HeldBy(actor=name, held=one) for name, some in by_actor.items() for one in some}
@@ -89,7 +95,8 @@ class Explaining:
             standings=tuple(standings),
             held=held,
             sites=sites,
-            views=await self._views(sorted(set(sites.values()) - {""}), suspensions),
+            views=await self._views(sorted(set(sites.values()) - {""}), suspensions, sources),
+            sources={source.name: source for source in sources},
             suspensions=tuple(suspensions),
             live=tuple(live),
             silent=silent,
@@ -109,14 +116,16 @@ class Explaining:
                 sites[standing.recipient_no] = await self._site_of(standing.domain)
         return sites
 
-    async def _views(self, sites: Sequence[str], suspensions: Sequence[Suspension]) -> dict[str, SiteView]:
+    async def _views(
+        self, sites: Sequence[str], suspensions: Sequence[Suspension], sources: Sequence[SourceState]
+    ) -> dict[str, SiteView]:
         views: dict[str, SiteView] = {}
         for site in sites:
             states, _ = await self._deliverers.sites(site, SITES_ASKED)
             states = [state for state in states if state.site == site]
             parked = await self._journal.parked(sorted({lane_of(state) for state in states}))
             # Of several sources the deepest, which site_views puts first: the one that is worth explaining.
-            for view in site_views(states, parked, suspensions, "", ""):
+            for view in site_views(states, parked, suspensions, "", "", sources):
                 if view.site == site:
                     views.setdefault(site, view)
         return views

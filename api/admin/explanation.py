@@ -9,9 +9,11 @@ from datetime import datetime
 from msgspec import Struct
 
 from actors.delivery.site_state import Held
+from actors.placing_view import SourceState
 from analytics.queries import TimelineEvent
-from api.admin.site_views import SiteView
+from api.admin.site_views import SiteView, kept_by_source
 from cluster.journal.operations import Fate, Standing, Suspension
+from cluster.policy.destinations import parse
 from cluster.policy.lifecycle import FINISHED, Status
 from cluster.policy.quantities import duration_text
 from cluster.policy.strikes import STRIKES
@@ -40,6 +42,8 @@ class Facts(Struct, frozen=True, kw_only=True):
     views: Mapping[str, SiteView]
     """How these sites are."""
     suspensions: tuple[Suspension, ...]
+    sources: Mapping[str, SourceState] = {}
+    """Those of the routing in force, by name."""
     live: tuple[str, ...]
     """The live delivery actors."""
     silent: tuple[str, ...]
@@ -187,17 +191,46 @@ def _queued(facts: Facts, standing: Standing) -> str:
     if standing.paused or facts.fate.batch_paused:
         return "It is put aside while its batch is paused."
     if standing.lane is not None:
-        return (
-            f"It is parked in the journal, in the lane {standing.lane}: the owner of that destination has no room for "
-            f"more, and takes the oldest of each tenant as room comes."
-        )
+        return f"It is parked in the journal, in the lane {standing.lane}: {_why_parked(facts, standing.lane)}."
     due = standing.due_at
     if due is None or due <= facts.now:
         late = f", since {clock(due, facts.now)}" if due else ""
         return f"It is due{late}: the scheduler hands it to the owner of its destination next."
     if standing.attempts:
-        return f"It waits in the journal for its next attempt, {clock(due, facts.now)}."
+        back = _comes_back(facts, facts.sites.get(standing.recipient_no, ""))
+        late = f", but its site comes back only {clock(back, facts.now)}" if back is not None and back > due else ""
+        return f"It waits in the journal for its next attempt, {clock(due, facts.now)}{late}."
     return f"It waits in the journal until it is due, {clock(due, facts.now)}."
+
+
+def _why_parked(facts: Facts, lane: str) -> str:
+    """What keeps the lane's mail waiting, and what ends that."""
+    place = parse(lane)
+    site, source = (place.site, place.source) if place is not None else (lane, "")
+    if suspensions := _suspensions(facts, site):
+        until = clock(max(suspension.until for suspension in suspensions), facts.now)
+        return f"sending there is suspended until {until}"
+    if kept := kept_by_source(facts.sources.get(source), site):
+        return f"{kept}; it leaves as soon as it may, from there or from another source of its pool"
+    view = facts.views.get(site)
+    if view is not None and view.source == source and view.until is not None and view.until > facts.now:
+        return f"the site waits ({view.waits_for}) until {clock(view.until, facts.now)}"
+    return "the owner of that destination has no room for more, and takes the oldest of each tenant as room comes"
+
+
+def _suspensions(facts: Facts, site: str) -> list[Suspension]:
+    """What is suspended of a site, for the message's tenant."""
+    tenants = ("", facts.fate.tenant_id)
+    return [one for one in facts.suspensions if one.site in ("", site) and one.tenant_id in tenants]
+
+
+def _comes_back(facts: Facts, site: str) -> datetime | None:
+    """When a site that sends nothing now is to send again, where that is known."""
+    moments = [suspension.until for suspension in _suspensions(facts, site)]
+    view = facts.views.get(site)
+    if view is not None and view.waits_for and view.until is not None:
+        moments.append(view.until)
+    return max(moments, default=None)
 
 
 def _in_hands(facts: Facts, standing: Standing) -> str:
@@ -232,10 +265,10 @@ def _why(facts: Facts, standing: Standing, site: str) -> Iterator[str]:
         )
     if standing.attempts and standing.error_message:
         times = "1 attempt" if standing.attempts == 1 else f"{standing.attempts} attempts"
-        yield f"After {times}, the last answer was: {standing.error_message}"
-    for suspension in facts.suspensions:
-        if suspension.site in ("", site) and suspension.tenant_id in ("", facts.fate.tenant_id):
-            yield _suspended(suspension, facts.now)
+        host = _answered_last(facts, standing.recipient)
+        yield f"After {times}, the last answer{f' of {host}' if host else ''} was: {standing.error_message}"
+    for suspension in _suspensions(facts, site):
+        yield _suspended(suspension, facts.now)
     view = facts.views.get(site)
     if view is None:
         if site:
@@ -253,6 +286,16 @@ def _why(facts: Facts, standing: Standing, site: str) -> Iterator[str]:
     if view.last_replies:
         reply = view.last_replies[0]
         yield f"The site's last reply, {clock(reply.at, facts.now)} from {reply.host} ({reply.kind}): {reply.text}"
+
+
+def _answered_last(facts: Facts, recipient: str) -> str:
+    """The host that the last attempt for a recipient ended at; "" when it is not known."""
+    hosts = (
+        str(event.metadata.get("mx_host", ""))
+        for event in reversed(facts.events or ())
+        if event.recipient_email == recipient and event.event_type == "deferred"
+    )
+    return next(hosts, "")
 
 
 def _suspended(suspension: Suspension, now: datetime) -> str:

@@ -37,11 +37,11 @@ class Admin:
         deliverers = Deliverers(journal, call)
         version: Callable[[], Awaitable[int]] = journal.policies_version
         self._parts = (
-            Sites(guard, journal, deliverers),
+            Sites(guard, journal, deliverers, sources),
             Suspensions(guard, journal, deliverers),
             Bouncing(guard, journal, site_of),
             Tracing(guard, deliverers),
-            Explaining(guard, journal, deliverers, timeline=timeline, site_of=site_of),
+            Explaining(guard, journal, deliverers, timeline=timeline, site_of=site_of, sources=sources),
             Placing(guard, deliverers, describe=describe, sources=sources, put_in_force=put_in_force, version=version),
         )
 

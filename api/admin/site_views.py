@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from msgspec import Struct
 
 from actors.delivery.site_state import LastReply, SiteState
+from actors.placing_view import SourceState
 from cluster.journal.operations import Suspension
 from cluster.policy.destinations import Destination, parse
 from cluster.policy.site_names import matches
@@ -71,12 +72,18 @@ def lane_of(state: SiteState) -> str:
 
 
 def site_views(
-    states: Sequence[SiteState], parked: Mapping[str, int], suspensions: Sequence[Suspension], pattern: str, source: str
+    states: Sequence[SiteState],
+    parked: Mapping[str, int],
+    suspensions: Sequence[Suspension],
+    pattern: str,
+    source: str,
+    sources: Sequence[SourceState] = (),
 ) -> list[SiteView]:
     """The sites that are meant, the deepest first; those that are suspended also when they hold nothing.
 
-    ``parked``: deliveries by lane. ``source``: "" means any.
+    ``parked``: deliveries by lane. ``source``: "" means any. ``sources``: those of the routing in force.
     """
+    by_name = {one.name: one for one in sources}
     shares: dict[tuple[str, str], list[SiteState]] = defaultdict(list)
     for state in states:
         shares[state.source, state.site].append(state)
@@ -88,7 +95,7 @@ def site_views(
     known = {site for _, site in keys}
     keys |= {("", s.site) for s in suspensions if s.site and s.site not in known}
     views = [
-        _view(*key, shares[key], waiting_in_lanes[key], suspensions)
+        _view(*key, shares[key], waiting_in_lanes[key], suspensions, by_name.get(key[0]))
         for key in keys
         if matches(pattern, key[1]) and source in ("", key[0])
     ]
@@ -106,11 +113,41 @@ def suspended(site: str, suspensions: Sequence[Suspension]) -> tuple[str, ...]:
     )
 
 
+def kept_by_source(source: SourceState | None, site: str) -> str:
+    """Why a source sends nothing to a site now, in words; "" when it may. None: the system's choice, which may."""
+    if source is None:
+        return ""
+    if not source.actors:
+        return f"no machine has the addresses of source {source.name}"
+    if any(use.site == site and use.granted >= use.cap for use in source.warm_up):
+        return f"the warm-up of source {source.name}: no more today"
+    return ""
+
+
+def _waits_for(
+    held_back: SiteState | None, site: str, suspensions: Sequence[Suspension], kept: str
+) -> tuple[str, datetime | None]:
+    """Why nothing more is sent, and until when: as who has the site in memory says, else by what is in force."""
+    untils = [s.until for s in suspensions if not s.tenant_id and s.site in ("", site)]
+    if untils:
+        return "suspended", max(untils)
+    if kept:
+        return kept, None
+    return (held_back.waits_for, moment(held_back.until)) if held_back else ("", None)
+
+
 def _view(
-    source: str, site: str, shares: Sequence[SiteState], parked: int, suspensions: Sequence[Suspension]
+    source: str,
+    site: str,
+    shares: Sequence[SiteState],
+    parked: int,
+    suspensions: Sequence[Suspension],
+    state: SourceState | None,
 ) -> SiteView:
     waiting = sum(share.waiting for share in shares)
     held_back = next((share for share in shares if share.waits_for), None)
+    kept = kept_by_source(state, site) if waiting + parked else ""
+    waits_for, until = _waits_for(held_back, site, suspensions, kept)
     replies: list[LastReply] = sorted(
         (reply for share in shares for reply in share.last_replies), key=lambda reply: reply.at, reverse=True
     )
@@ -128,8 +165,8 @@ def _view(
         deferred=sum(share.deferred for share in shares),
         bounced=sum(share.bounced for share in shares),
         accepted_per_s=round(sum(share.accepted_per_s for share in shares), 3),
-        waits_for=held_back.waits_for if held_back else "",
-        until=moment(held_back.until) if held_back else None,
+        waits_for=waits_for,
+        until=until,
         suspended=suspended(site, suspensions),
         adjustments=tuple(dict.fromkeys(words for share in shares for words in share.adjustments)),
         actors=tuple(sorted({share.actor for share in shares})),

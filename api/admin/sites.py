@@ -9,6 +9,7 @@ from litestar.types import Guard
 from msgspec import Struct
 
 from api.admin.deliverers import Deliverers
+from api.admin.placing import ListSources
 from api.admin.site_views import SiteView, lane_of, site_views
 from api.errors import answers
 from cluster.journal.operations import SiteAction
@@ -42,10 +43,12 @@ class Sites:
         guard: Guard,
         journal: Journal,
         deliverers: Deliverers,
+        sources: ListSources,
     ) -> None:
         self._guard = guard
         self._journal = journal
         self._deliverers = deliverers
+        self._sources = sources
 
     def handlers(self) -> list[HTTPRouteHandler]:
         guards, tags = [self._guard], ["operating"]
@@ -74,7 +77,8 @@ class Sites:
         pattern = spelled_names(pattern)
         states, silent = await self._deliverers.sites(literal(pattern), limit)
         parked = await self._journal.parked(sorted({lane_of(state) for state in states}))
-        views = site_views(states, parked, await self._journal.suspensions(), pattern, source)
+        suspensions = await self._journal.suspensions()
+        views = site_views(states, parked, suspensions, pattern, source, await self._sources())
         return SiteList(sites=views[:limit], silent=silent)
 
     async def actions(

@@ -61,7 +61,7 @@ def _state(site: Json) -> list[str]:
     said += site["adjustments"]
     if site["last_replies"]:
         reply = site["last_replies"][0]
-        said.append(f"last: {reply['text']}")
+        said.append(f"last: {reply['host']}: {reply['text']}" if reply["host"] else f"last: {reply['text']}")
     return said
 
 

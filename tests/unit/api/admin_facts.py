@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from actors.delivery.site_state import Held, LastReply, SiteState
+from actors.placing_view import SourceState
 from api.admin.explanation import Facts
 from cluster.journal.operations import Fate, Standing, Suspension
 from cluster.journal.records import Address, Personal, encode
@@ -48,6 +49,11 @@ def a_reply(text: str = "250 OK", at: datetime = NOW, kind: str = "accepted") ->
 def a_suspension(site: str = "example.com", tenant_id: str = "", **said: Any) -> Suspension:
     facts: dict[str, Any] = {"until": ahead(hours=1), "reason": "", "made_by": "operator", "created_at": NOW}
     return Suspension(site=site, tenant_id=tenant_id, **facts | said)
+
+
+def a_source(name: str = "mta1", **said: Any) -> SourceState:
+    facts: dict[str, Any] = {"addresses": ("192.0.2.1",), "helo": "", "actors": ("delivery-0-0",), "pools": ()}
+    return SourceState(name=name, **facts | said)
 
 
 def a_fate(**said: Any) -> Fate:

@@ -5,6 +5,8 @@ from typing import Any
 
 import pytest
 
+from actors.placing_view import WarmUpUse
+from analytics.queries import TimelineEvent
 from api.admin.explanation import HeldBy, RecipientExplained, clock, explain
 from api.admin.site_views import site_views
 from cluster.journal.operations import Standing
@@ -14,6 +16,7 @@ from tests.unit.api.admin_facts import (
     a_fate,
     a_held,
     a_reply,
+    a_source,
     a_standing,
     a_state,
     a_suspension,
@@ -164,6 +167,51 @@ def test_what_is_suspended(site: str, tenant: str, words: str | None) -> None:
     found = about(a_standing(), sites={0: "example.com"}, suspensions=(a_suspension(site, tenant),))
     said = [sentence for sentence in found.sentences if "suspended" in sentence]
     assert [sentence[: len(words or "")] for sentence in said] == ([words] if words else [])
+
+
+PARKED = a_standing(lane="mta1>example.com", due_at=ahead(days=3))
+USED_UP = a_source(warm_up=(WarmUpUse(site="example.com", granted=50, cap=50),))
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        ({}, "the owner of that destination has no room"),
+        ({"sources": {"mta1": a_source()}}, "the owner of that destination has no room"),
+        ({"sources": {"mta1": a_source(actors=())}}, "no machine has the addresses of source mta1; it leaves as"),
+        ({"sources": {"mta1": USED_UP}}, "the warm-up of source mta1: no more today; it leaves as soon as it may"),
+        ({"suspensions": (a_suspension(),)}, "sending there is suspended until 2026-04-23 11:00:00 UTC (in 1h)."),
+        ({"suspensions": (a_suspension("", "tnt_acme"),)}, "sending there is suspended until"),
+        ({"suspensions": (a_suspension(tenant_id="tnt_other"),)}, "the owner of that destination has no room"),
+    ],
+)
+def test_why_it_is_parked(said: dict[str, Any], words: str) -> None:
+    first = about(PARKED, sites={0: "example.com"}, **said).sentences[0]
+    assert first.startswith(f"It is parked in the journal, in the lane mta1>example.com: {words}")
+
+
+def test_what_is_parked_while_its_site_backs_off() -> None:
+    state = a_state(source="mta1", waits_for="backing off", until=ahead(minutes=1).timestamp())
+    (view,) = site_views([state], {}, [], "", "")
+    first = about(PARKED, sites={0: "example.com"}, views={"example.com": view}).sentences[0]
+    assert first.endswith(": the site waits (backing off) until 2026-04-23 10:01:00 UTC (in 1m).")
+
+
+def test_when_the_site_of_what_was_deferred_comes_back() -> None:
+    deferred = a_standing(attempts=1, due_at=ahead(minutes=5), error_message="450 later")
+    for site, back in ((a_suspension(), True), (a_suspension(until=ahead(minutes=4)), False)):
+        first = about(deferred, sites={0: "example.com"}, suspensions=(site,)).sentences[0]
+        assert ("but its site comes back only 2026-04-23 11:00:00 UTC (in 1h)" in first) is back
+
+
+def test_the_host_that_answered_last_is_named() -> None:
+    events = [
+        TimelineEvent(event_type="deferred", recipient_email=email, timestamp="", metadata={"mx_host": host})
+        for email, host in (("ada@example.com", "mx1.example.com"), ("ada@example.com", "mx2.example.com"))
+    ]
+    events.append(TimelineEvent(event_type="deferred", recipient_email="b@example.com", timestamp=""))
+    said = about(a_standing(attempts=2, error_message="450 later"), events=events).sentences[1]
+    assert said == "After 2 attempts, the last answer of mx2.example.com was: 450 later"
 
 
 def test_how_its_site_is() -> None:

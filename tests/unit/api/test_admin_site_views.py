@@ -2,10 +2,11 @@
 
 import pytest
 
+from actors.placing_view import WarmUpUse
 from api.admin.site_views import SiteView, lane_of, site_views
 from cluster.policy.destinations import Destination
 from cluster.policy.site_names import literal, matches
-from tests.unit.api.admin_facts import a_reply, a_state, a_suspension, ahead
+from tests.unit.api.admin_facts import a_reply, a_source, a_state, a_suspension, ahead
 
 
 def named(views: list[SiteView]) -> list[tuple[str, str, int]]:
@@ -52,6 +53,21 @@ def test_the_deepest_is_first_also_when_nobody_has_it() -> None:
         ("", "a.example", 1),
     ]
     assert views[0].actors == ()
+
+
+def test_why_nothing_leaves_where_nobody_has_the_site() -> None:
+    gone = a_source(actors=())
+    (view,) = site_views([], {"mta1>a.example": 3}, [], "", "", [gone])
+    assert (view.waits_for, view.until) == ("no machine has the addresses of source mta1", None)
+    used_up = a_source(warm_up=(WarmUpUse(site="a.example", granted=5, cap=5),))
+    (view,) = site_views([], {"mta1>a.example": 3}, [], "", "", [used_up])
+    assert view.waits_for == "the warm-up of source mta1: no more today"
+    (view,) = site_views([], {"mta1>b.example": 3}, [], "", "", [used_up])
+    assert view.waits_for == ""
+    (view,) = site_views([], {"mta1>a.example": 3}, [a_suspension("a.example")], "", "", [gone])
+    assert (view.waits_for, view.until) == ("suspended", ahead(hours=1))
+    (view,) = site_views([], {"a.example": 3}, [a_suspension("a.example", "tnt_acme")], "", "")
+    assert view.waits_for == ""
 
 
 def test_only_what_is_meant() -> None:
