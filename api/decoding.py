@@ -11,6 +11,7 @@ from api.refusals import Fault, Invalid, Refusal, Unparseable
 T = TypeVar("T")
 
 _WRONG_KIND = re.compile(r"Expected `([^`]+)`, got `([^`]+)`")
+_OUT_OF_BOUNDS = re.compile(r"Expected `([^`]+)` (>=|<=) (-?[0-9]+)")
 _KINDS = {
     "str": "a string",
     "int": "an integer",
@@ -52,10 +53,19 @@ def _wrong_type(said: str, body: bytes) -> Unparseable:
     message, _, path = said.partition(" - at `$")
     place = steps(path.rstrip("`"))
     if wrong := _WRONG_KIND.fullmatch(message):
+        place = named(place, wrong[2], body)
+    return Unparseable(in_words(message), "type_error", place)
+
+
+def in_words(message: str) -> str:
+    """What msgspec says of a value, in the words of those who write JSON."""
+    if wrong := _WRONG_KIND.fullmatch(message):
         wanted, got = wrong.groups()
-        place = named(place, got, body)
-        message = f"Must be {_listed(wanted.split(' | '))}, not {_KINDS.get(got, got)}"
-    return Unparseable(message, "type_error", place)
+        return f"Must be {_listed(wanted.split(' | '))}, not {_KINDS.get(got, got)}"
+    if beyond := _OUT_OF_BOUNDS.fullmatch(message):
+        wanted, relation, bound = beyond.groups()
+        return f"Must be {_listed(wanted.split(' | '))}, {'at least' if relation == '>=' else 'at most'} {bound}"
+    return message
 
 
 def _listed(kinds: list[str]) -> str:

@@ -13,6 +13,7 @@ from litestar.exceptions import HTTPException
 from litestar.openapi.datastructures import ResponseSpec
 from msgspec import Struct
 
+from api.decoding import in_words
 from api.places import written
 from api.refusals import (
     RETRY_AFTER_S,
@@ -137,7 +138,7 @@ def _litestar_answer(error: HTTPException) -> Response[ErrorBody]:
         return _respond(500, "Internal error")
     faults = []
     if isinstance(error.extra, list):
-        faults = [Fault(item["message"], item.get("key")) for item in error.extra if isinstance(item, dict)]
+        faults = [Fault(in_words(item["message"]), item.get("key")) for item in error.extra if isinstance(item, dict)]
     return _respond(error.status_code, Invalid(faults).detail if faults else error.detail, faults, error.headers)
 
 

@@ -9,6 +9,8 @@ import msgspec
 import pytest
 from dnslib import MX, A
 
+from actors.delivery import upkeep
+from actors.in_force import MISSED
 from analytics.events import Delivered
 from cluster.journal.store import Journal
 from cluster.policy.lifecycle import Status
@@ -209,6 +211,32 @@ async def test_what_a_source_that_no_machine_has_would_send_leaves_from_the_othe
 
         await world.eventually(looked)
         assert set(receiver.clients()) == {"127.0.0.31"}
+
+
+async def test_an_address_that_goes_while_postray_runs_and_comes_back(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone: set[str] = set()
+    is_local = upkeep._is_local
+    monkeypatch.setattr(upkeep, "_is_local", lambda source: source.name not in gone and is_local(source))
+    async with a_world(journal) as world, receiving(world.port, HOST) as receiver:
+        zone(world)
+        await world.put_in_force(routing=sources(weights=(1, 1)))
+
+        async def all_leave(batch: str) -> set[str]:
+            """The addresses that a number of messages leave from."""
+            known = len(receiver.taken)
+            for _ in range(MISSED + 1):
+                await world.follow()
+            await world.accept(*(a_message(f"{batch}{i}@example.com") for i in range(30)), pool="marketing")
+            await world.eventually(lambda: len(receiver.taken) == known + 30)
+            return {arrival.session.client for arrival in receiver.taken[known:]}
+
+        assert await all_leave("a") == {"127.0.0.31", "127.0.0.32"}
+        gone.add("s1")
+        assert await all_leave("b") == {"127.0.0.31"}
+        gone.clear()
+        assert await all_leave("c") == {"127.0.0.31", "127.0.0.32"}
 
 
 # Warm-up

@@ -233,6 +233,19 @@ async def test_faults_of_a_query(world: World, params: dict[str, str], fields: l
     assert sorted(error["field"] for error in response.json()["errors"]) == sorted(fields or params)
 
 
+@pytest.mark.parametrize(
+    ("params", "said"),
+    [
+        ({"page": "x"}, "Must be an integer, not a string"),
+        ({"page": "0"}, "Must be an integer, at least 1"),
+        ({"page_size": "101"}, "Must be an integer, at most 100"),
+    ],
+)
+async def test_a_query_of_the_wrong_form_is_told_in_words(world: World, params: dict[str, str], said: str) -> None:
+    (error,) = (await world.request("GET", "/v3/messages", **params)).json()["errors"]
+    assert error["message"] == said
+
+
 @pytest.mark.parametrize(("error", "status"), [(Unavailable("gone"), 503), (Rejected("NUL"), 400)])
 async def test_a_journal_that_cannot_answer(world: World, error: Exception, status: int) -> None:
     world.journal.broken = error
