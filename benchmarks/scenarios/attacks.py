@@ -107,13 +107,13 @@ class Attacks:
         tell(f"{attack}: {messages} messages at {options.rate:g}/s", 0)
         world.forget()
         load = self._sending.load(CLIENTS)
-        await load.open()
         memory = _Memory([pid for name in world.postray.names("api") if (pid := world.postray.pid_of(name))])
         began = time.time()
         health: list[float] = []
         told = Told(attack, Target.of(world.postray.url, self._key))
         try:
             async with memory, attacking(told) as attacked, _beside(_asked(world.postray.url, health)):
+                await load.open()  # not before: a connection that says nothing for ten seconds is closed
                 await asyncio.sleep(STARTED_S)
                 health.clear()
                 await load.at_rate(self._sending.bodies(self._mail, messages, 1), options.rate)
