@@ -27,6 +27,8 @@ log = logging.getLogger(__name__)
 ACTOR_ALIVE_S = 10.0
 """A delivery actor that has not been seen for this long owns nothing."""
 REFRESH_S = 1.0
+TELL_S = 0.1
+"""Between two times that owners are told what is parked for them, where anything is."""
 PREPARED_WITHIN_S = 0.1
 """How long an offer waits for the next answer of the DNS: what takes longer goes to whoever owns the domain by its
 name, who waits for it."""
@@ -39,7 +41,7 @@ PENDING_AT_MOST = 50_000
 FULL_S = 0.25
 """A lane that was refused, and an owner without any room, are taken to be full for this long: what comes for them is
 parked without an offer. Its owner has work for longer than that; it knows that it is to look there, or is told within
-``REFRESH_S``."""
+``TELL_S``: it may be the only mail of its tenant."""
 SHARED_FROM_BYTES = 64 * 1024
 """Content from this size on travels through the object store, once; less is cheaper to read from the journal."""
 SHARED_AT_MOST_BYTES = 64 * 1024 * 1024
@@ -102,13 +104,17 @@ class Dispatcher:
 
     async def keep_fresh(self) -> None:
         """Refresh, and tell owners what is parked for them, for ever."""
+        clock = asyncio.get_running_loop().time
+        refresh_at = 0.0
         while True:
-            try:
-                await self.refresh()
-            except Unavailable as error:
-                log.warning("members not refreshed reason=%r", error.reason)
+            if clock() >= refresh_at:
+                try:
+                    await self.refresh()
+                except Unavailable as error:
+                    log.warning("members not refreshed reason=%r", error.reason)
+                refresh_at = clock() + REFRESH_S
             await self.tell_owners()
-            await asyncio.sleep(REFRESH_S)
+            await asyncio.sleep(TELL_S)
 
     async def tell_owners(self) -> None:
         """Tell the owners that were passed over where something is parked for them."""
