@@ -7,6 +7,11 @@ from cluster.policy.bounce import BounceClass
 
 JITTER = 0.1  # a tenth either way spreads the return of mail that was deferred together
 
+LAST_PART, LAST_LEAST, LAST_MOST = 0.1, timedelta(seconds=5), timedelta(seconds=60)
+"""Of the time that is left, so much is kept for the last attempt itself: it must be claimed, sent and answered."""
+LAST_GAP, LAST_GAP_PART = timedelta(seconds=60), 0.25
+"""The last attempt comes so long after the one before it, or after such a part of the wait, or not at all."""
+
 _SLOWLY = (1800.0, 3600.0, 7200.0, 14400.0)
 
 SCHEDULES_S: dict[BounceClass, tuple[float, ...]] = {
@@ -42,11 +47,16 @@ def schedule_for(bounce_class: BounceClass | None, default_schedule_s: Sequence[
 def next_attempt(
     schedule_s: Sequence[float], attempts: int, *, now: datetime, expires_at: datetime, jitter: float
 ) -> datetime | None:
-    """The time of the next attempt after ``attempts`` (≥ 1) transient failures; None when the lifetime ends before.
+    """The time of the next attempt after ``attempts`` (≥ 1) transient failures; None when the lifetime is as good as
+    over. Where the wait would last longer than the lifetime, there is a last attempt before its end.
 
     ``jitter`` is a random number in [0, 1). RFC 5321 §4.5.4.1 asks for at least 30 minutes between attempts after
     the first tries and for 4 to 5 days of trying; schedule and lifetime are settings.
     """
     wait = schedule_s[min(attempts, len(schedule_s)) - 1]
     due = now + timedelta(seconds=wait * (1 - JITTER + 2 * JITTER * jitter))
-    return due if due < expires_at else None
+    if due < expires_at:
+        return due
+    left = expires_at - now
+    last = expires_at - min(max(left * LAST_PART, LAST_LEAST), LAST_MOST)
+    return last if last - now >= min(LAST_GAP, (due - now) * LAST_GAP_PART) else None

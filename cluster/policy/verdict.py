@@ -78,6 +78,8 @@ def judge(code: int, enhanced: str | None, text: str, stage: Stage) -> Verdict:
     if not 500 <= code < 600 or stage not in _TRANSACTION or rule.judgement is not None:
         return Verdict(Judgement.DEFERRED, _scope(rule, code, stage), rule.bounce_class, None, rule.name)
     bounce_type = rule.bounce_class.bounce_type
+    if enhanced is not None and not enhanced.startswith("5."):
+        bounce_type = "soft"  # the host contradicts itself (RFC 3463 §2): the address may be as good as any
     return Verdict(Judgement.BOUNCED, _scope(rule, code, stage), rule.bounce_class, bounce_type, rule.name)
 
 

@@ -240,3 +240,10 @@ def test_a_hostile_text_costs_no_more_than_its_beginning(text: str) -> None:
         judge(550, None, text, Stage.RCPT)
     assert time.process_time() - started < 1.0  # a millisecond each; an exponential match would take for ever
     assert judge(250, None, text, Stage.RCPT) is ACCEPTED
+
+
+@pytest.mark.parametrize("says", ["550 4.2.1 busy, try later", "550 4.1.1 no such user", "554 2.0.0 user unknown"])
+def test_a_refusal_whose_enhanced_code_disagrees_bounces_softly(says: str) -> None:
+    reply = make_reply(int(says[:3]), [says])
+    verdict = judge(reply.code, reply.enhanced, reply.text, Stage.RCPT)
+    assert (verdict.judgement, verdict.bounce_type) == (Judgement.BOUNCED, "soft")
