@@ -22,6 +22,17 @@ _match_local_part = re.compile(
 ).fullmatch
 
 
+_JOINERS = "\u200c\u200d"
+"""Of the characters that are not seen, those that a domain's label may hold (RFC 5892 §A.1 and §A.2)."""
+_AROUND = " \t\r\n\u00a0\u2028\u2029\u200b\u200c\u200d\u2060\u3000\ufeff"
+"""White space and what is not seen, as they come with copied text."""
+
+
+def bare(email: str) -> str:
+    """``email`` without white space around it."""
+    return email.strip(_AROUND)
+
+
 def is_address(email: str) -> bool:
     """Whether mail can be sent to this address. Quick for what nearly all addresses are: ASCII, and not quoted."""
     if _match_plain(email) is not None:
@@ -36,6 +47,8 @@ def _is_unusual_address(email: str) -> bool:
     if not at or not _match_local_part(local_part) or not local_part.isprintable():
         return False
     if len(local_part.encode()) > LONGEST_LOCAL_PART:
+        return False
+    if any(not character.isprintable() and character not in _JOINERS for character in domain):
         return False
     ascii_domain = mail_domain(domain)
     return ascii_domain is not None and len(local_part.encode()) + 1 + len(ascii_domain) <= LONGEST_ADDRESS

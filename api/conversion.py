@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from analytics.events import MOST_TOGETHER, ProcessedTogether, encode_together
 from api.mail_request import AttachmentPart, Mailbox, MailSend, Personalization
+from cluster.header_fields import one_line
 from cluster.ids import new_id, new_ids
 from cluster.journal.records import (
     Address,
@@ -25,6 +26,7 @@ from cluster.journal.records import (
     Recipient,
     encode,
 )
+from cluster.mime_fields import file_name, file_type
 from cluster.policy.domains import spelled
 from cluster.substitution import substitute
 
@@ -94,7 +96,7 @@ def _message(id: str, one: Personalization, shared: _Shared) -> NewMessage:
     emails = tuple([address.email for address in (*to, *cc, *bcc)])
     subject = one.subject or shared.subject
     if one.substitutions:
-        subject = substitute(subject, one.substitutions)
+        subject = one_line(substitute(subject, one.substitutions))
     send_at, expires_at = shared.send_at, shared.expires_at
     if one.send_at is not None:
         send_at = _send_time(one.send_at, shared.now)
@@ -148,9 +150,11 @@ def _content(mail: MailSend, files: Sequence[bytes], hashes: Sequence[bytes]) ->
 
 def _attachment(part: AttachmentPart, hash: bytes, size: int) -> Attachment:
     inline = part.disposition == "inline"
+    name = part.filename or (part.content_id if inline else None) or ""
+    type_ = part.type or file_type(name)
     return Attachment(
-        filename=part.filename or part.content_id or "",
-        type=part.type or "application/octet-stream",
+        filename=name or file_name(type_),
+        type=type_,
         inline=inline,
         content_id=part.content_id or None,
         sha256=hash,

@@ -1,6 +1,7 @@
 """From a body's bytes to its type, and an error for every way in which that fails. Pure."""
 
 import re
+from codecs import BOM_UTF8
 from typing import TypeVar
 
 import msgspec
@@ -38,6 +39,8 @@ def decode(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
     except msgspec.ValidationError as error:
         problem = _wrong_type(str(error), body)
     except msgspec.DecodeError as error:
+        if body.startswith(BOM_UTF8) and not body.startswith(BOM_UTF8, len(BOM_UTF8)):
+            return decode(decoder, body.removeprefix(BOM_UTF8))
         problem = Unparseable(str(error), "json_invalid")
         if _HALF_PAIR.search(body) and (place := half_pair(body)) is not None:
             problem = Invalid([Fault(HALF_PAIR, written(place))])

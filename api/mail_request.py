@@ -75,6 +75,9 @@ class MailSettings(Struct, kw_only=True, gc=False):
     bypass_bounce_management: Switch | None = None
     bypass_unsubscribe_management: Switch | None = None
     footer: FooterSetting | None = None
+    bcc: Switch | None = None
+    """Refused where it is on, as is ``spam_check``: SendGrid's settings that nothing here honours."""
+    spam_check: Switch | None = None
 
 
 class ClickTracking(Struct, kw_only=True, omit_defaults=True, gc=False):
@@ -122,6 +125,8 @@ class MailSend(Struct, kw_only=True, gc=False):
     template_id: str | None = None
     attachments: list[AttachmentPart] | None = None
     headers: dict[str, str] | None = None
+    sections: dict[str, Any] | None = None
+    """Refused where there are any: SendGrid's texts that substitutions name."""
     categories: list[str] | None = None
     custom_args: dict[str, Any] | None = None
     send_at: int | None = None

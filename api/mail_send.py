@@ -20,6 +20,7 @@ from api.body import ApiRequest, Part, TypedBody, body_up_to, header
 from api.decoding import decode
 from api.errors import answers
 from api.intake import Intake
+from api.large.frames import Promised
 from api.large.requests import Large
 from api.mail_request import MailSend
 from api.sending import DECODER, Sending
@@ -33,6 +34,7 @@ LARGE_FROM_RECIPIENTS = 2000
 TURNS_FROM_BYTES = 16 * 1024
 """From this size on a request takes turns; what is smaller takes less than a millisecond."""
 
+IGNORED = "X-Postray-Ignored"
 _ACCESS = ROUTES["POST /v3/mail/send"]
 _encode = msgspec.json.Encoder().encode
 
@@ -77,7 +79,8 @@ class MailSending:
             middleware=[lambda app: self._serve],
             responses=answers(400, 401, 403, 408, 413, 415, 422, 503),
             response_headers=[
-                ResponseHeader(name="X-Message-Id", description="The first message's id", documentation_only=True)
+                ResponseHeader(name="X-Message-Id", description="The first message's id", documentation_only=True),
+                ResponseHeader(name=IGNORED, description="What was said in vain", documentation_only=True),
             ],
             response_description="Accepted: the messages are committed to disk",
             summary="Send mail",
@@ -95,14 +98,17 @@ class MailSending:
         self._intake.require_room()  # a full system refuses before it reads a body
         body = await body_up_to(LARGE_FROM_BYTES, scope, receive, self._limit)
         if isinstance(body, Part):
-            ids = await self._large.send(ApiRequest(scope, receive), key, body)
+            promised = await self._large.send(ApiRequest(scope, receive), key, body)
+            ids, ignored = promised.message_ids, promised.ignored
         elif len(body) < TURNS_FROM_BYTES:
-            ids = (await self._sending.send(decode(DECODER, body), key)).message_ids
+            sent = await self._sending.send(decode(DECODER, body), key)
+            ids, ignored = sent.request.message_ids, sent.ignored
         else:
-            ids = await self._send_in_turns(ApiRequest(scope, receive), key, body)
-        await _answer(_promise(ids), send)
+            promised = await self._send_in_turns(ApiRequest(scope, receive), key, body)
+            ids, ignored = promised.message_ids, promised.ignored
+        await _answer(_promise(ids), ignored, send)
 
-    async def _send_in_turns(self, request: ApiRequest, key: ApiKey, body: bytes) -> list[str]:
+    async def _send_in_turns(self, request: ApiRequest, key: ApiKey, body: bytes) -> Promised:
         pause = partial(self._turns.turn, key.tenant_id)
         await pause()
         mail = decode(DECODER, body)
@@ -110,18 +116,19 @@ class MailSending:
             del mail
             return await self._large.send(request, key, Part(body, ended=True, inflated=True))
         await pause()
-        return (await self._sending.send(mail, key, pause)).message_ids
+        sent = await self._sending.send(mail, key, pause)
+        return Promised(sent.request.message_ids, sent.ignored)
 
     async def send(self, request: ApiRequest, data: JSONBody[MailSend]) -> AcceptedMessage | AcceptedMessages:
         """A small request."""
-        return _promise((await self._sending.send(data, request.auth)).message_ids)
+        return _promise((await self._sending.send(data, request.auth)).request.message_ids)
 
 
 def _promise(ids: list[str]) -> AcceptedMessage | AcceptedMessages:
     return AcceptedMessage(ids[0]) if len(ids) == 1 else AcceptedMessages(ids)
 
 
-async def _answer(promise: AcceptedMessage | AcceptedMessages, send: Send) -> None:
+async def _answer(promise: AcceptedMessage | AcceptedMessages, ignored: str, send: Send) -> None:
     body = _encode(promise)
     first = promise.message_id if isinstance(promise, AcceptedMessage) else promise.message_ids[0]
     headers = [
@@ -129,5 +136,7 @@ async def _answer(promise: AcceptedMessage | AcceptedMessages, send: Send) -> No
         (b"content-length", b"%d" % len(body)),
         (b"x-message-id", first.encode()),
     ]
+    if ignored:
+        headers.append((IGNORED.lower().encode(), ignored.encode()))
     await send({"type": "http.response.start", "status": 202, "headers": headers})
     await send({"type": "http.response.body", "body": body, "more_body": False})

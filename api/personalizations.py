@@ -3,11 +3,14 @@
 What nearly every personalization is (one recipient, a few plain fields) takes no call but the address match.
 """
 
-from api.addresses import is_address
+from api.addresses import bare, is_address
+from api.custom_headers import check_headers
 from api.mail_request import Mailbox, MailSend, Personalization
+from api.notes import Notes
 from api.refusals import Fault
+from api.reply_to import ReplyTo, reply_to_text
 from api.sizes import LONGEST_PLAIN_NAME, Sizes, too_large
-from api.texts import LINE_ENDS, LONGEST_CUSTOM_ARGS, check_data, check_headers
+from api.texts import LINE_ENDS, LONGEST_CUSTOM_ARGS, check_data
 from cluster.policy.domains import spelled
 from cluster.substitution import LONGEST_SUBSTITUTIONS, substituted_size
 from cluster.transfer_encoding import octets
@@ -29,7 +32,7 @@ def too_many_recipients(where: str) -> Fault:
     return Fault(f"At most {MOST_RECIPIENTS} recipients in to, cc and bcc together", where)
 
 
-def check_personalizations(mail: MailSend, sizes: Sizes, most_subject: int, faults: list[Fault]) -> None:
+def check_personalizations(mail: MailSend, sizes: Sizes, most_subject: int, faults: list[Fault], notes: Notes) -> None:
     """All faults of the personalizations, and of the top level where the two are one rule. ``most_subject``: octets of
     a subject, filled in."""
     personalizations = mail.personalizations
@@ -45,6 +48,8 @@ def check_personalizations(mail: MailSend, sizes: Sizes, most_subject: int, faul
     shared_subject = mail.subject or ""
     if len(shared_subject.strip(" \t")) > most_subject:
         shared_subject = ""  # a fault already, and named once
+    reply_to: ReplyTo | None = None
+    reply_text = reply_to_text(mail)
     recipients = 0
     for index, one in enumerate(personalizations):
         to = one.to
@@ -73,10 +78,16 @@ def check_personalizations(mail: MailSend, sizes: Sizes, most_subject: int, faul
         if one.substitutions:
             size = _check_substitutions(one.substitutions, subject, most_subject, index, faults)
             is_plain = is_plain and size <= sizes.harmless
-        if not is_plain or one.headers:
+            if reply_text:
+                for name in one.substitutions:
+                    if name in reply_text and name:
+                        reply_to = reply_to or ReplyTo(mail)
+                        reply_to.check(one.substitutions, f"personalizations[{index}].substitutions", faults)
+                        break
+        if not is_plain or one.headers or (one.from_ is not None and len(one.from_.name or "") > LONGEST_PLAIN_NAME):
             sizes.check_message(index, one, faults)
         if one.headers or one.from_ is not None or one.send_at is not None:
-            _check_rarer(one, f"personalizations[{index}]", faults)
+            _check_rarer(one, f"personalizations[{index}]", faults, notes)
     if recipients > MOST_RECIPIENTS_IN_ALL:
         faults.append(Fault(f"At most {MOST_RECIPIENTS_IN_ALL} recipients in a request", "personalizations"))
 
@@ -115,10 +126,21 @@ def _check_substitutions(
     return size
 
 
+def has_address(mailbox: Mailbox) -> bool:
+    """Whether its email is an address. White space around it is taken off, for good."""
+    email = mailbox.email
+    if not email or is_address(email):
+        return bool(email)
+    if (stripped := bare(email)) == email or not is_address(stripped):
+        return False
+    mailbox.email = stripped
+    return True
+
+
 def check_mailbox(mailbox: Mailbox, where: str, faults: list[Fault]) -> None:
     if not mailbox.email:
         faults.append(Fault("The email address is required", f"{where}.email"))
-    elif not is_address(mailbox.email):
+    elif not has_address(mailbox):
         faults.append(Fault("This is not a valid email address", f"{where}.email"))
     if mailbox.name is not None and LINE_ENDS.search(mailbox.name):
         faults.append(Fault("A name may not contain CR, LF or NUL", f"{where}.name"))
@@ -160,11 +182,11 @@ def _check_custom_args(
         check_data({**shared, **own}, where, faults, longest=LONGEST_CUSTOM_ARGS)
 
 
-def _check_rarer(one: Personalization, where: str, faults: list[Fault]) -> None:
+def _check_rarer(one: Personalization, where: str, faults: list[Fault], notes: Notes) -> None:
     if one.headers:
-        check_headers(one.headers, f"{where}.headers", faults)
+        check_headers(one.headers, f"{where}.headers", faults, notes)
     if one.from_ is not None:
-        if not one.from_.email or not is_address(one.from_.email):
+        if not has_address(one.from_):
             faults.append(Fault("This is not a valid from address", f"{where}.from"))
         elif one.from_.name is not None:
             check_mailbox(one.from_, f"{where}.from", faults)

@@ -3,10 +3,11 @@
 Used by the handler for what is small, and by the worker process for what is not. Knows nothing of HTTP.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
 
 import msgspec
+from msgspec import Struct
 
 from api.access import ROUTES, SEND_AT
 from api.conversion import new_request
@@ -29,6 +30,13 @@ DECODER = msgspec.json.Decoder(MailSend)
 
 Commit = Callable[[NewRequest], Awaitable[None]]
 Pause = Callable[[], Awaitable[None]]
+
+
+class Sent(Struct, frozen=True):
+    """A committed request, and what X-Postray-Ignored says of it; "" where nothing was said in vain."""
+
+    request: NewRequest
+    ignored: str
 
 
 class Sending:
@@ -54,7 +62,7 @@ class Sending:
         self._verified: ExpiringCache[tuple[str, str], bool] = ExpiringCache(KNOWN_TTL_S, KNOWN_KEPT)
         self._batches: ExpiringCache[tuple[str, str], bool] = ExpiringCache(KNOWN_TTL_S, KNOWN_KEPT)
 
-    async def send(self, mail: MailSend, key: ApiKey, pause: Pause | None = None) -> NewRequest:
+    async def send(self, mail: MailSend, key: ApiKey, pause: Pause | None = None) -> Sent:
         """Check a request and commit it. ``pause`` is awaited between steps that take time; None for what is small.
 
         Raises Forbidden, Invalid, and what ``commit`` does.
@@ -68,7 +76,7 @@ class Sending:
             raise Invalid(checked.faults)
         sandbox = key.sandbox or mail.sandboxed
         if not sandbox:
-            await self._require_verified_senders(key.tenant_id, mail)
+            await self._require_verified_senders(key.tenant_id, mail, checked.notes.senders)
         if pause:
             await pause()
         request = new_request(
@@ -82,7 +90,7 @@ class Sending:
         if pause:
             await pause()
         await self._commit(request)
-        return request
+        return Sent(request, checked.notes.header())
 
     async def _has_batch(self, tenant_id: str, batch_id: str) -> bool:
         if not is_id("bat_", batch_id):
@@ -94,10 +102,11 @@ class Sending:
             self._batches.put((tenant_id, batch_id), True)
         return exists
 
-    async def _require_verified_senders(self, tenant_id: str, mail: MailSend) -> None:
-        """Raises Forbidden when a from address, the shared one or a personalization's, is not of a verified domain."""
+    async def _require_verified_senders(self, tenant_id: str, mail: MailSend, senders: Sequence[str]) -> None:
+        """Raises Forbidden when a from address, the shared one or a personalization's, or one of ``senders`` is not of
+        a verified domain."""
         own = {one.from_.email for one in mail.personalizations or () if one.from_ is not None}
-        for domain in {domain_of(email) for email in (mail.from_ and mail.from_.email, *own) if email}:
+        for domain in {domain_of(email) for email in (mail.from_ and mail.from_.email, *own, *senders) if email}:
             if self._verified.get((tenant_id, domain)):
                 continue
             if not await self._journal.is_verified_domain(tenant_id, domain):

@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from api.mail_request import ContentPart, FooterSetting, Mailbox, MailSend, Personalization
 from api.refusals import Fault
+from api.reply_to import LONGEST_FILLED
 from cluster.settings import MessageSettings
 from cluster.substitution import CutText, keys_of
 from cluster.transfer_encoding import (
@@ -87,7 +88,11 @@ class Sizes:
         self._parts = mail.content or ()
         self._footer = mail.mail_settings.footer if mail.mail_settings else None
         files = sum([_file_size(part.content or "") for part in mail.attachments]) if mail.attachments else 0
-        header = _addresses_size(mail.reply_to_list) if mail.reply_to_list else 0
+        header = _addresses_size(mail.reply_to_list) + 3 * LONGEST_FILLED if mail.reply_to_list else 0
+        if mail.reply_to is not None:
+            header += 3 * LONGEST_FILLED + _long_name_size(mail.reply_to)
+        if mail.from_ is not None:
+            header += _long_name_size(mail.from_)
         if mail.headers:
             header += _headers_size(mail.headers)
         self._frame = _FRAME + files + header
@@ -115,7 +120,9 @@ class Sizes:
         if not self._fits:
             return
         own = _headers_size(one.headers or {})
-        own += _addresses_size([*(one.to or ()), *(one.cc or ()), *(one.bcc or ())])
+        own += _addresses_size(
+            [*(one.to or ()), *(one.cc or ()), *(one.bcc or ()), *([one.from_] if one.from_ else ())]
+        )
         values = one.substitutions or {}
         growth = max([len(value) / len(name) for name, value in values.items() if name], default=0)
         if own + growth * self._characters * _GROWTH <= self._room:
@@ -209,6 +216,12 @@ def _addresses_size(mailboxes: Sequence[Mailbox]) -> int:
     return sum([80 + 2 * len(one.email or "") + _encoded_size(one.name or "") for one in mailboxes])
 
 
+def _long_name_size(mailbox: Mailbox) -> int:
+    """Of a name for which FRAME has no room."""
+    return _encoded_size(name) if (name := mailbox.name) and len(name) > LONGEST_PLAIN_NAME else 0
+
+
 def _encoded_size(text: str) -> int:
-    """Octets of a text in a header field, at most: a fold in each second line, or encoded words of 42 octets."""
-    return len(text) * 21 // 20 if text.isascii() else octets(text) * 9 // 5
+    """Octets of a text in a header field, at most: a fold in each second line, encoded words of 42 octets, or each
+    octet as three, in a URL."""
+    return len(text) * 21 // 20 if text.isascii() else octets(text) * 3

@@ -14,34 +14,6 @@ LONGEST_CUSTOM_ARGS = 10_000
 DEEPEST = 64
 """Levels of nesting in free-form data. What is accepted here is decoded again in other processes, whose stacks must
 never be too short for it."""
-LONGEST_LINE = 998
-"""RFC 5322 §2.1.1, without the CRLF."""
-
-PROTECTED_HEADERS = frozenset(
-    (
-        "received",
-        "dkim-signature",
-        "content-type",
-        "content-transfer-encoding",
-        "to",
-        "from",
-        "sender",
-        "subject",
-        "reply-to",
-        "cc",
-        "bcc",
-        "date",
-        "message-id",
-        "mime-version",
-        "return-path",
-        "x-sg-id",
-        "x-sg-eid",
-    )
-)
-"""Fields that postray writes itself."""
-
-_FIELD_NAME = re.compile(r"[!-9;-~]+")
-"""RFC 5322 §3.6.8."""
 
 _json = msgspec.json.Encoder()
 _msgpack = msgspec.msgpack.Encoder()
@@ -52,25 +24,6 @@ def check_text(text: str, where: str, faults: list[Fault], *, longest: int) -> N
         faults.append(Fault(f"At most {longest} characters", where))
     if "\0" in text:
         faults.append(Fault("Text may not contain NUL", where))
-
-
-def check_headers(headers: Mapping[str, str], where: str, faults: list[Fault]) -> None:
-    for name, value in headers.items():
-        field = f"{where}.{name[:100]}"
-        if not _FIELD_NAME.fullmatch(name):
-            faults.append(Fault("A header name is printable ASCII without spaces and colons", field))
-        elif name.lower() in PROTECTED_HEADERS:
-            faults.append(Fault(f"The header {name} may not be set", field))
-        if LINE_ENDS.search(value):
-            faults.append(Fault("A header value may not contain CR, LF or NUL", field))
-        elif len(name) + len(value) + 2 > LONGEST_LINE and _cannot_be_folded(name, value):
-            faults.append(Fault(f"A header has words that do not fit on a line of {LONGEST_LINE} characters", field))
-
-
-def _cannot_be_folded(name: str, value: str) -> bool:
-    """A field is folded at white space only; non-ASCII text becomes encoded words, which fold anywhere."""
-    longest_word = max(map(len, value.split()), default=0) if value.isascii() else 0
-    return len(name) + 3 + longest_word > LONGEST_LINE
 
 
 def check_data(data: Mapping[str, Any], where: str, faults: list[Fault], *, longest: int | None) -> int:

@@ -13,12 +13,15 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from api.addresses import is_address
+from api.custom_headers import check_headers
 from api.mail_request import AttachmentPart, ContentPart, Mailbox, MailSend, MailSettings
-from api.personalizations import check_mailbox, check_personalizations, check_subject
+from api.notes import Notes
+from api.personalizations import check_mailbox, check_personalizations, check_subject, has_address
 from api.refusals import Enough, Fault, Faults
 from api.sizes import Sizes
-from api.texts import LONGEST_CUSTOM_ARGS, check_data, check_headers, check_text
+from api.texts import LONGEST_CUSTOM_ARGS, check_data, check_text
+from cluster.header_fields import NotComposable
+from cluster.mime_fields import content_id, media_type
 from cluster.policy.domains import spelled
 from cluster.settings import DEFAULT_LIMITS, MessageSettings
 
@@ -32,38 +35,33 @@ MOST_GROUPS_TO_DISPLAY = 25
 LONGEST_LIFETIME_S = 7 * 24 * 3600
 CONTENT_TYPES = ("text/plain", "text/html", "text/calendar", "text/x-amp-html")
 
-_TOKEN = r"[A-Za-z0-9!#$%&'*+.^_`|~-]+"
-_MEDIA_TYPE = re.compile(
-    rf'{_TOKEN}/{_TOKEN}(?:[ \t]*;[ \t]*{_TOKEN}=(?:{_TOKEN}|"[^"\\\x00-\x1f\x7f-\U0010ffff]*"))*', re.ASCII
-)
-"""RFC 2045 §5.1."""
-_CONTENT_ID = re.compile(r"<?[ -;=?-~]{1,255}>?")
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f]")
 
 
 class Checked(Struct, frozen=True):
-    """The faults of a request, and what checking it has made: the bytes of its attachments, in order."""
+    """The faults of a request, and what checking it has made: the bytes of its attachments, in order, and notes."""
 
     faults: list[Fault]
     files: list[bytes]
+    notes: Notes
 
 
 def check(mail: MailSend, limits: MessageSettings = DEFAULT_LIMITS) -> Checked:
     """The faults of a request: all, or the first ``MOST_FAULTS`` and a word that there are more. ``limits``: of what
     its messages become."""
-    faults, files = Faults(), list[bytes]()
+    faults, files, notes = Faults(), list[bytes](), Notes()
     with contextlib.suppress(Enough):
-        _check(mail, limits, faults, files)
-    return Checked(list(faults), files)
+        _check(mail, limits, faults, files, notes)
+    return Checked(list(faults), files, notes)
 
 
-def _check(mail: MailSend, limits: MessageSettings, faults: list[Fault], files: list[bytes]) -> None:
+def _check(mail: MailSend, limits: MessageSettings, faults: list[Fault], files: list[bytes], notes: Notes) -> None:
     sizes = Sizes(mail, limits, faults)
-    if mail.from_ is None or not mail.from_.email or not is_address(mail.from_.email):
+    if mail.from_ is None or not has_address(mail.from_):
         faults.append(Fault("A valid from address is required", "from"))
     elif mail.from_.name is not None:
         check_mailbox(mail.from_, "from", faults)
-    check_personalizations(mail, sizes, limits.max_subject_bytes, faults)
+    check_personalizations(mail, sizes, limits.max_subject_bytes, faults, notes)
     if mail.reply_to is not None or mail.reply_to_list:
         _check_reply_to(mail.reply_to, mail.reply_to_list, faults)
     _check_subject(mail, limits.max_subject_bytes, faults)
@@ -71,7 +69,7 @@ def _check(mail: MailSend, limits: MessageSettings, faults: list[Fault], files: 
     if mail.attachments:
         files += _check_attachments(mail.attachments, faults)
     if mail.headers:
-        check_headers(mail.headers, "headers", faults)
+        check_headers(mail.headers, "headers", faults, notes, messages=len(mail.personalizations or ()))
     if mail.categories:
         _check_categories(mail.categories, faults)
     if mail.custom_args:
@@ -85,6 +83,8 @@ def _check(mail: MailSend, limits: MessageSettings, faults: list[Fault], files: 
         faults.append(Fault("The unsubscribe group does not exist", "asm.group_id"))
         if len(mail.asm.groups_to_display or ()) > MOST_GROUPS_TO_DISPLAY:
             faults.append(Fault(f"At most {MOST_GROUPS_TO_DISPLAY} groups", "asm.groups_to_display"))
+    if mail.sections:
+        faults.append(Fault("Sections are not supported: put their texts in substitutions", "sections"))
     if mail.mail_settings is not None:
         _check_mail_settings(mail.mail_settings, faults)
     if mail.tracking_settings is not None:
@@ -156,9 +156,10 @@ def _check_attachments(attachments: Sequence[AttachmentPart], faults: list[Fault
         faults.append(Fault(f"At most {MOST_ATTACHMENTS} attachments", "attachments"))
         return []
     files = []
+    seen: set[str] = set()
     for index, attachment in enumerate(attachments):
         where = f"attachments[{index}]"
-        faults += [Fault(message, where) for message in _faults_of_attachment(attachment)]
+        faults += [Fault(message, where) for message in _faults_of_attachment(attachment, seen)]
         try:
             if not attachment.content:
                 raise ValueError("there is none")
@@ -168,21 +169,28 @@ def _check_attachments(attachments: Sequence[AttachmentPart], faults: list[Fault
     return files
 
 
-def _faults_of_attachment(attachment: AttachmentPart) -> Iterable[str]:
+def _faults_of_attachment(attachment: AttachmentPart, seen: set[str]) -> Iterable[str]:
+    """``seen``: the content ids of those before it."""
     inline = attachment.disposition == "inline"
     if attachment.disposition not in (None, "inline", "attachment"):
         yield "The disposition must be attachment or inline"
     if inline and not attachment.content_id:
         yield "An inline attachment needs a content_id"
-    elif attachment.content_id and not _CONTENT_ID.fullmatch(attachment.content_id):
-        yield "The content_id must be 1 to 255 printable ASCII characters, < and > only around it"
-    if not attachment.filename:
+    try:
+        if attachment.content_id:
+            bare = content_id(attachment.content_id)
+            if bare in seen:
+                yield "Each content_id may be given once"
+            seen.add(bare)
+        if attachment.type:
+            media_type(attachment.type)
+    except NotComposable as fault:
+        yield fault.reason
+    if attachment.filename is None:
         if not inline:
             yield "The filename is required"
     elif len(attachment.filename) > LONGEST_FILENAME or _CONTROLS.search(attachment.filename):
-        yield f"The filename must be 1 to {LONGEST_FILENAME} characters, none of them a control character"
-    if attachment.type is not None and (len(attachment.type) > 255 or not _MEDIA_TYPE.fullmatch(attachment.type)):
-        yield "The type is not a media type"
+        yield f"The filename must be at most {LONGEST_FILENAME} characters, none of them a control character"
 
 
 def _check_categories(categories: Sequence[str], faults: list[Fault]) -> None:
@@ -199,6 +207,10 @@ def _check_categories(categories: Sequence[str], faults: list[Fault]) -> None:
 
 
 def _check_mail_settings(settings: MailSettings, faults: list[Fault]) -> None:
+    for name in ("bcc", "spam_check"):
+        switch = getattr(settings, name)
+        if switch and switch.enable:
+            faults.append(Fault("This setting is not supported", f"mail_settings.{name}"))
     others = (
         settings.bypass_spam_management,
         settings.bypass_bounce_management,

@@ -10,11 +10,12 @@ RFC 5322 (header fields), RFC 2047 (encoded words), RFC 6531/6532 (non-ASCII add
 
 import re
 from binascii import b2a_base64
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 
 from cluster.journal.records import Address
 from cluster.policy.domains import a_labels, u_labels
+from cluster.substitution import CutText, Keys
 from cluster.transfer_encoding import LINE, LINE_LIMIT
 
 _WORD_ROOM = 63
@@ -22,9 +23,8 @@ _WORD_ROOM = 63
 _LEAST_ROOM = 16
 """A first line with less room than this is left longer than 76 rather than filled with crumbs."""
 
-_LINE_ENDS = re.compile(r"[\r\n\0]")
+_LINE_ENDS = re.compile(r"[\r\n\0]+")
 _PRINTABLE = re.compile(r"[\t\x20-\x7e]*")
-_FIELD_NAME = re.compile(r"[!-9;-~]+")
 _CHUNK = re.compile(r"[ \t]*[^ \t]+")
 _ATOMS = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?: [A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*")
 _QUOTABLE = re.compile(r"[\x20-\x7e]*")
@@ -54,6 +54,11 @@ class NotComposable(ValueError):
         self.reason = reason
 
 
+def one_line(text: str) -> str:
+    """``text`` with a space for each run of line ends (and NUL): they may come with what is substituted."""
+    return text if text.isprintable() else _LINE_ENDS.sub(" ", text)
+
+
 def refuse_line_ends(text: str, what: str) -> str:
     """``text``, unless it holds CR, LF or NUL: with those it could begin a field of its own."""
     if _LINE_ENDS.search(text):
@@ -63,30 +68,14 @@ def refuse_line_ends(text: str, what: str) -> str:
 
 def subject(text: str) -> bytes:
     """The value of Subject. Text that looks like an encoded word already is encoded, so that it reads as written."""
-    text = refuse_line_ends(text, "the subject").strip(" \t")
+    text = one_line(text).strip(" \t")
     if _PRINTABLE.fullmatch(text) and "=?" not in text:
         if len(text) <= LINE - 9:
             return text.encode()
         chunks = _CHUNK.findall(text)
         if max(map(len, chunks)) < LINE_LIMIT - 9:
             return fold(9, chunks).encode()
-    return "\r\n ".join(_encoded_words(text, 9)).encode()
-
-
-def custom(name: str, text: str) -> tuple[bytes, bytes]:
-    """Name and value of a field that the sender named. ASCII passes as it is: the field may have a syntax that
-    encoded words would break. Raises NotComposable where it then cannot be folded."""
-    if not _FIELD_NAME.fullmatch(name):
-        raise NotComposable("a header name is empty or has characters other than printable ASCII")
-    text = refuse_line_ends(text, f"header {name}").strip(" \t")
-    column = len(name) + 2
-    if not _PRINTABLE.fullmatch(text):
-        value = "\r\n ".join(_encoded_words(text, column)).encode()
-    elif column + len(text) <= LINE:
-        value = text.encode()
-    else:
-        value = fold(column, _CHUNK.findall(text)).encode()
-    return name.encode(), _within_limit(name, value)
+    return "\r\n ".join(encoded_words(text, 9)).encode()
 
 
 def addresses(name: str, mailboxes: Sequence[Address]) -> tuple[bytes, bool]:
@@ -97,17 +86,32 @@ def addresses(name: str, mailboxes: Sequence[Address]) -> tuple[bytes, bool]:
     for mailbox in mailboxes:
         spec, international = address(mailbox.email)
         smtputf8 = smtputf8 or international
-        phrase = _phrase(mailbox.name, 1 if chunks else column) if mailbox.name else []
-        if phrase:
+        words = phrase(mailbox.name, 1 if chunks else column) if mailbox.name else []
+        if words:
             spec = f"<{spec}>"
         if chunks:
             chunks[-1] += ","
-        for word in (*phrase, spec):
+        for word in (*words, spec):
             chunks.append(f" {word}" if chunks else word)
     value = "".join(chunks)
     if column + len(value) > LINE:
         value = fold(column, chunks)
     return _within_limit(name, value.encode()), smtputf8
+
+
+def filled_addresses(
+    mailboxes: Sequence[Address], keys: Keys, values: Mapping[str, str], most_octets: int
+) -> tuple[Address, ...]:
+    """The addresses with the values of the keys in their places. Raises NotComposable where they would be too long."""
+    size = sum([CutText(text, keys).size(values) for one in mailboxes for text in (one.email, one.name or "")])
+    if size > most_octets:
+        raise NotComposable(f"reply_to would have {size} bytes, more than {most_octets}")
+    return tuple(
+        [
+            Address(keys.substitute(one.email, values), None if one.name is None else keys.substitute(one.name, values))
+            for one in mailboxes
+        ]
+    )
 
 
 def address(email: str) -> tuple[str, bool]:
@@ -180,9 +184,9 @@ def runs(text: str, first: int, rest: int, cost: Callable[[str], int]) -> Iterat
     yield text[start:]
 
 
-def _phrase(name: str, column: int) -> list[str]:
+def phrase(name: str, column: int) -> list[str]:
     """A display name (RFC 5322 §3.2.5) as words to put spaces or folds between."""
-    name = refuse_line_ends(name, "a display name").strip(" \t")
+    name = one_line(name).strip(" \t")
     if not name:
         return []
     if len(name) <= _LONGEST_PLAIN_NAME and "=?" not in name:
@@ -191,10 +195,10 @@ def _phrase(name: str, column: int) -> list[str]:
         if _QUOTABLE.fullmatch(name):
             escaped = name.replace("\\", "\\\\").replace('"', '\\"')
             return [f'"{escaped}"']
-    return _encoded_words(name, column)
+    return encoded_words(name, column)
 
 
-def _encoded_words(text: str, column: int) -> list[str]:
+def encoded_words(text: str, column: int) -> list[str]:
     """``text`` as encoded words of at most 75 characters, each a whole number of characters (RFC 2047 §5).
     The first is shorter where the line already has ``column`` characters."""
     data = text.encode()

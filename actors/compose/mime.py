@@ -19,6 +19,7 @@ from msgspec import Struct
 from actors.compose import dkim, parts
 from actors.compose.parts import Entity, Form, text_form
 from actors.compose.render import Filling, Rendered, Renderer, Undecided
+from cluster import custom_fields
 from cluster import header_fields as fields
 from cluster.header_fields import NotComposable
 from cluster.journal.records import Content, Part, Personal, encode
@@ -28,14 +29,6 @@ from cluster.transfer_encoding import BOUNDARY_MARK
 _RANKS = {"text/plain": 0, "text/x-amp-html": 2, "text/html": 3, "text/calendar": 4}
 """RFC 2046 §5.1.4: from the plainest to the richest. AMP is before html, for readers that take the last they know."""
 _OTHER_RANK = 1
-
-_OURS = frozenset(
-    (
-        *("date", "from", "sender", "reply-to", "to", "cc", "bcc", "subject", "message-id", "mime-version"),
-        *("content-type", "content-transfer-encoding", "dkim-signature", "return-path", "received", "resent-bcc"),
-    )
-)
-"""Fields that no custom header may name: each is written here, by the signer or by the receiver, or must not exist."""
 
 _ON_THE_WIRE = 4
 """Octets of a text's octet in a transfer encoding, at most: three in quoted-printable, and the line breaks."""
@@ -84,12 +77,13 @@ class Skeleton:
         for attachment in content.attachments:
             if attachment.sha256 not in files:
                 raise NotComposable(f"the file of attachment {attachment.filename!r} is missing")
-            entity = parts.file(attachment, files[attachment.sha256])
+            entity = parts.file(attachment, files[attachment.sha256], self._boundary)
             (self._inline if attachment.inline else self._attached).append(entity)
         self._files_bytes = sum([len(entity.content) for entity in (*self._inline, *self._attached)])
 
     def compose(self, personal: Personal, *, message_id: str, date: datetime) -> Composed:
-        """The message of one personalization. ``message_id`` comes with its angle brackets, ``date`` with its zone.
+        """The message of one personalization. ``message_id`` comes with its angle brackets, and is that of a message
+        whose sender names none; ``date`` comes with its zone.
 
         Raises NotComposable for this message alone, before it is made if it would be too large; the skeleton stays
         good for the others.
@@ -99,15 +93,16 @@ class Skeleton:
             entity = self._shared if said.parts is self._renderer.parts else self._laid_out(said.parts)
             header, smtputf8 = self._addressing(said, personal)
             header.insert(0, (b"Date", fields.date(date)))
+            custom, own_id = _custom(said.headers) if personal.headers else self._custom
             same_subject = said.subject is self._content.subject
             header += (
                 (b"Subject", self._subject if same_subject else fields.subject(said.subject)),
-                (b"Message-ID", fields.message_id(message_id)),
+                (b"Message-ID", own_id or fields.message_id(message_id)),
                 (b"MIME-Version", b"1.0"),
                 (b"Content-Type", entity.type),
                 (b"Content-Transfer-Encoding", entity.encoding),
             )
-            header += _custom(said.headers) if personal.headers else self._custom
+            header += custom
         except UnicodeEncodeError as error:
             raise _half_pair() from error
         return Composed(tuple(header), entity.content, smtputf8)
@@ -208,8 +203,8 @@ class Skeleton:
         return fields.subject(self._content.subject)
 
     @_Once
-    def _custom(self) -> _Fields:
-        return _custom(self._content.headers)
+    def _custom(self) -> tuple[_Fields, bytes | None]:
+        return _custom(self._renderer.headers)
 
 
 def compile_content(
@@ -249,8 +244,8 @@ def _rank(entity: Entity) -> int:
     return _RANKS.get(entity.type.partition(b";")[0].decode(), _OTHER_RANK)
 
 
-def _custom(headers: Mapping[str, str]) -> _Fields:
-    for name in headers:
-        if name.lower() in _OURS:
-            raise NotComposable(f"header {name} cannot be set")
-    return [fields.custom(name, value) for name, value in headers.items()]
+def _custom(headers: Mapping[str, str]) -> tuple[_Fields, bytes | None]:
+    """The fields that the sender named, and the value of a Message-ID among them."""
+    written = [field for name, value in headers.items() if (field := custom_fields.write(name, value)) is not None]
+    others = [field for field in written if field[0].lower() != b"message-id"]
+    return others, next((value for name, value in written if name.lower() == b"message-id"), None)

@@ -3,7 +3,8 @@
 Their bytes are what cluster/transfer_encoding.py makes of texts and files: clean for any relay, and never with a
 boundary in them. Never does: decide which entities a message has (mime.py).
 
-RFC 2045 and 2046 (MIME), 2183 and 2231 (file names), 2387 (related), 2392 (Content-ID), 6047 (calendar).
+RFC 2045 and 2046 (MIME), 2183 and 2231 (file names), 2387 (related), 2392 (Content-ID), 6047 (calendar), 6532
+(message/global).
 """
 
 import re
@@ -12,17 +13,25 @@ from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
 
-from cluster.header_fields import NotComposable, fold, refuse_line_ends, runs
+from cluster.header_fields import fold, refuse_line_ends, runs
 from cluster.journal.records import Attachment
-from cluster.transfer_encoding import QuotedForm, base64_lines, encoded_text, quoted_form, slices
-
-_TOKEN = r"[A-Za-z0-9!#$%&'*+.^_`{|}~-]+"
-_MEDIA_TYPE = re.compile(
-    rf'({_TOKEN}/{_TOKEN})((?:[ \t]*;[ \t]*{_TOKEN}=(?:{_TOKEN}|"[^"\\\x00-\x1f\x7f-\U0010ffff]*"))*)'
+from cluster.mime_fields import content_id, media_type
+from cluster.transfer_encoding import (
+    LINE_LIMIT,
+    QuotedForm,
+    base64_length,
+    base64_lines,
+    encoded_text,
+    quoted_form,
+    slices,
 )
+
 _CHARSET = re.compile(r'[ \t]*;[ \t]*charset=(?:"[^"]*"|[^;]*)', re.IGNORECASE)
-_CALENDAR_METHOD = re.compile(r"^METHOD:([A-Z]+)[ \t]*$", re.IGNORECASE | re.MULTILINE | re.ASCII)
-_CONTENT_ID = re.compile(r"[\x20-;=?-~]+")
+_CALENDAR_METHOD = re.compile(r"^METHOD:([A-Z-]+)[ \t\r]*$", re.IGNORECASE | re.MULTILINE | re.ASCII)
+_MESSAGES = frozenset(("message/rfc822", "message/delivery-status", "message/disposition-notification"))
+"""What goes as it is where it is 7-bit; base64 is forbidden for them."""
+_ENCODED_MESSAGES = frozenset(("message/global", "message/global-delivery-status", "message/global-headers"))
+"""RFC 6532 §3.7 and RFC 6533 §8 allow base64 for these."""
 _PLAIN_FILENAME = re.compile(r"[\x20-\x7e]*")
 _LONGEST_FILENAME_LINE = 200
 _SEGMENT = 54
@@ -52,11 +61,11 @@ class Entity(Struct, frozen=True):
         )
 
 
-def text(media_type: str, value: str) -> Entity:
+def text(type_: str, value: str) -> Entity:
     """A text part; line ends in ``value`` are ``\\n``."""
-    kind, parameters = _media_type(media_type)
-    if kind == "text/calendar" and "method=" not in parameters.lower() and (method := _calendar_method(value)):
-        parameters += f"; method={method}"  # RFC 6047 §2.4: MUST, and the same as inside
+    kind, parameters = media_type(type_)
+    if kind == "text/calendar":
+        parameters = _with_method(parameters, value)
     encoding, content = encoded_text(value)
     return Entity(_text_type(kind, parameters), encoding, content)
 
@@ -72,25 +81,42 @@ class Form(Struct, frozen=True):
         return Entity(self.type, b"quoted-printable", self.quoted.fill(values))
 
 
-def text_form(media_type: str, literals: Sequence[str], keys: Sequence[str]) -> Form | None:
+def text_form(type_: str, literals: Sequence[str], keys: Sequence[str]) -> Form | None:
     """A form for the text whose holes, one for each of ``keys``, are between the ``literals``; None where each text
     has to be looked at as a whole: it may name its own method, or be sent in another encoding."""
-    kind, parameters = _media_type(media_type)
+    kind, parameters = media_type(type_)
     if kind == "text/calendar" or (quoted := quoted_form(literals, keys)) is None:
         return None
     return Form(_text_type(kind, parameters), quoted)
 
 
-def file(attachment: Attachment, data: bytes) -> Entity:
-    """An attached or inline file, always in base64."""
-    kind, parameters = _media_type(attachment.type)
-    if kind.startswith(("message/", "multipart/")):
-        # RFC 2046 §5.2.1 and RFC 2045 §6.4 forbid base64 for these, and 8-bit lines are not ours to rewrite.
-        kind, parameters = "application/octet-stream", ""
+def file(attachment: Attachment, data: bytes, boundary: str) -> Entity:
+    """An attached or inline file: in base64, but a message as it is. ``boundary``: how those of the message that it is
+    attached to begin."""
+    kind, parameters = media_type(attachment.type)
     further = f"Content-Disposition: {_disposition(attachment)}\r\n"
     if attachment.content_id:
-        further += f"Content-ID: <{_content_id(attachment.content_id)}>\r\n"
+        further += f"Content-ID: <{content_id(attachment.content_id)}>\r\n"
+    if kind == "text/calendar":
+        parameters = _with_method(parameters, data.decode("utf-8", "replace"))
+    elif kind in _MESSAGES and (lines := _message_lines(data, boundary)) is not None:
+        return Entity(f"{kind}{parameters}".encode(), b"7bit", lines, further.encode())
+    elif kind.startswith(("message/", "multipart/")) and kind not in _ENCODED_MESSAGES:
+        # RFC 2046 §5.2.1 and RFC 2045 §6.4 forbid base64 for these, and 8-bit lines are not ours to rewrite.
+        kind, parameters = "application/octet-stream", ""
     return Entity(f"{kind}{parameters}".encode(), b"base64", base64_lines(data), further.encode())
+
+
+def _message_lines(data: bytes, boundary: str) -> bytes | None:
+    """A message with CRLF line ends; None of one that cannot go as it is: with 8-bit or overlong lines, with lines that
+    relays have been seen to change, or with a boundary of the message around it."""
+    if not data or not data.isascii() or b"\0" in data or boundary.encode() in data:
+        return None
+    lines = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n").removesuffix(b"\n").split(b"\n")
+    if max(map(len, lines)) > LINE_LIMIT or b"." in lines or any(line.startswith(b"From ") for line in lines):
+        return None
+    whole = b"\r\n".join(lines) + b"\r\n"
+    return whole if len(whole) <= base64_length(len(data)) else None  # what was accepted as so large becomes no larger
 
 
 def multipart(subtype: str, boundary: str, entities: Sequence[Entity]) -> Entity:
@@ -107,6 +133,13 @@ def multipart(subtype: str, boundary: str, entities: Sequence[Entity]) -> Entity
     return Entity(content_type, b"7bit", b"".join(pieces))
 
 
+def _with_method(parameters: str, calendar: str) -> str:
+    """RFC 6047 §2.4: the type MUST name the method, the same as inside."""
+    if "method=" not in parameters.lower() and (method := _calendar_method(calendar)):
+        return f"{parameters}; method={method}"
+    return parameters
+
+
 def _calendar_method(value: str) -> str | None:
     for piece in slices(value):
         if method := _CALENDAR_METHOD.search(piece):
@@ -116,21 +149,6 @@ def _calendar_method(value: str) -> str | None:
 
 def _text_type(kind: str, parameters: str) -> bytes:
     return f"{kind}{_CHARSET.sub('', parameters)}; charset=utf-8".encode()
-
-
-def _media_type(value: str) -> tuple[str, str]:
-    """Type and subtype in lower case, and the parameters as written."""
-    match = _MEDIA_TYPE.fullmatch(value)
-    if match is None or len(value) > 255:
-        raise NotComposable(f"{value[:80]!r} is not a media type")
-    return match[1].lower(), match[2]
-
-
-def _content_id(value: str) -> str:
-    bare = value.removeprefix("<").removesuffix(">")
-    if not _CONTENT_ID.fullmatch(bare) or len(bare) > 255:
-        raise NotComposable(f"{value[:80]!r} is not a content_id")
-    return bare
 
 
 def _disposition(attachment: Attachment) -> str:
@@ -145,7 +163,8 @@ def _disposition(attachment: Attachment) -> str:
 def _filename(name: str) -> list[str]:
     """The filename parameter, or the extended ones of RFC 2231 with a plain one behind for readers that know only
     that. In this order: the first of a name wins with those that take the two for a repetition."""
-    plain = bool(_PLAIN_FILENAME.fullmatch(name))
+    # What looks like an encoded word would be decoded by many readers, though it stands in quotes.
+    plain = bool(_PLAIN_FILENAME.fullmatch(name)) and "=?" not in name
     short = len(name) <= _LONGEST_FILENAME_LINE
     if plain and short:
         return [_quoted_filename(name)]
@@ -173,4 +192,4 @@ def _quoted_filename(name: str) -> str:
 def _transliterated(name: str) -> str:
     """The nearest ASCII name: accents dropped, what has no ASCII form as an underscore."""
     bare = [character for character in unicodedata.normalize("NFKD", name) if not unicodedata.combining(character)]
-    return "".join([character if " " <= character <= "~" else "_" for character in bare])
+    return "".join([character if " " <= character <= "~" else "_" for character in bare]).replace("=?", "=_")

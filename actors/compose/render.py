@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from msgspec import Struct
 
 from actors.compose.parts import Form
-from cluster.header_fields import NotComposable
+from cluster.header_fields import NotComposable, filled_addresses
 from cluster.journal.records import Address, Content, Footer, Part, Personal
 from cluster.settings import DEFAULT_LIMITS, MessageSettings
 from cluster.substitution import CutText, Keys, keys_of, substituted_size
@@ -105,7 +105,8 @@ class Renderer:
         self._limits = limits
         texts = tuple(Part(part.type, newlines(part.value)) for part in content.parts)
         self._plain = texts or (Part("text/plain", ""),)
-        self._headers = _merged(content.headers, {})
+        self.headers = _merged(content.headers, {})
+        """The sender's header fields as every message has them that has none of its own."""
         self._key_sets: dict[tuple[str, ...], _KeySet] = {}
         self._held_bytes = 0
         self.parts = tuple(_with_footer(part, content.footer) for part in self._plain)
@@ -126,7 +127,7 @@ class Renderer:
                     self._require_subject_fits(key_set.subject.size(values))
                 subject = key_set.subject.fill(values)
             if key_set.reply_to:
-                reply_to = self._substituted_addresses(reply_to, key_set.keys, values)
+                reply_to = filled_addresses(reply_to, key_set.keys, values, self._limits.max_bytes)
             parts = self._filled(key_set, values)
         if 4 * len(subject) > self._limits.max_subject_bytes:
             self._require_subject_fits(octets(subject.strip(" \t")))
@@ -135,7 +136,7 @@ class Renderer:
             reply_to,
             subject,
             parts,
-            _merged(content.headers, personal.headers) if personal.headers else self._headers,
+            _merged(content.headers, personal.headers) if personal.headers else self.headers,
         )
 
     def growth(self, substitutions: Mapping[str, str], values_bytes: int) -> int:
@@ -152,18 +153,6 @@ class Renderer:
         if len(subject) * sum(map(len, values.values())) > _HARMLESS:
             self._require_subject_fits(substituted_size(subject, values))
         return keys.substitute(subject, values)
-
-    def _substituted_addresses(
-        self, addresses: tuple[Address, ...], keys: Keys, values: Mapping[str, str]
-    ) -> tuple[Address, ...]:
-        texts = [text for address in addresses for text in (address.email, address.name or "")]
-        size = sum([substituted_size(text, values) for text in texts])
-        if size > self._limits.max_bytes:
-            raise NotComposable(f"reply_to has {size} bytes, more than {self._limits.max_bytes}")
-        return tuple(
-            Address(keys.substitute(one.email, values), None if one.name is None else keys.substitute(one.name, values))
-            for one in addresses
-        )
 
     def _filled(self, key_set: _KeySet, substitutions: Mapping[str, str]) -> tuple[Part | Filling, ...]:
         if not key_set.most:

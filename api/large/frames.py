@@ -38,10 +38,17 @@ class Job(Struct, frozen=True, kw_only=True):
     size: int
 
 
+class Promised(Struct, frozen=True):
+    """The ids of a request's messages, in order, and what X-Postray-Ignored says of it."""
+
+    message_ids: list[str]
+    ignored: str = ""
+
+
 class Answer(Struct, frozen=True, kw_only=True):
     """What became of it."""
 
-    message_ids: list[str] = []
+    promised: Promised = Promised([])
     """Of what was committed."""
     refusal: bytes = b""
     """The exception that says why it was not, pickled."""

@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from api.large.frames import LENGTH, Answer, Job, Setup, decode_page, frame, unpickled
+from api.large.frames import LENGTH, Answer, Job, Promised, Setup, decode_page, frame, unpickled
 from api.large.spool import Spool
 from api.refusals import Overloaded
 from cluster.journal.records import Waiting
@@ -43,7 +43,7 @@ class WorkerProcess:
         self._writer: asyncio.StreamWriter
         self._idle: asyncio.TimerHandle | None = None
 
-    async def run(self, job: Job, body: Spool) -> list[str]:
+    async def run(self, job: Job, body: Spool) -> Promised:
         """The ids of a request's messages, once it is committed. Raises what refused it, and Overloaded when the worker
         died over it."""
         if self._idle is not None:
@@ -67,7 +67,7 @@ class WorkerProcess:
             self._idle = asyncio.get_running_loop().call_later(IDLE_S, self.end)
         if answer.refusal:
             raise unpickled(answer.refusal)
-        return answer.message_ids
+        return answer.promised
 
     async def _start(self) -> None:
         self.end()

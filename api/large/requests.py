@@ -5,7 +5,7 @@ from typing import Protocol
 
 from api.body import ApiRequest, Part
 from api.inflating import too_large
-from api.large.frames import Job, Setup
+from api.large.frames import Job, Promised, Setup
 from api.large.process import Due, WorkerProcess
 from api.large.spool import Spool
 from api.refusals import Stalled
@@ -21,8 +21,8 @@ PATIENCE_S = 30.0
 class Large(Protocol):
     """Whatever takes large requests."""
 
-    async def send(self, request: ApiRequest, key: ApiKey, begun: Part) -> list[str]:
-        """The ids of its messages, once they are committed."""
+    async def send(self, request: ApiRequest, key: ApiKey, begun: Part) -> Promised:
+        """What is promised of its messages, once they are committed."""
 
     async def stop(self) -> None: ...
 
@@ -35,8 +35,8 @@ class LargeRequests:
         self._turns = FairShare(1, 1, PATIENCE_S)
         self._worker = WorkerProcess(setup, due)
 
-    async def send(self, request: ApiRequest, key: ApiKey, begun: Part) -> list[str]:
-        """The ids of its messages, once they are committed. ``begun`` is what was read of its body.
+    async def send(self, request: ApiRequest, key: ApiKey, begun: Part) -> Promised:
+        """What is promised of its messages, once they are committed. ``begun`` is what was read of its body.
 
         Raises Overloaded, Stalled, TooLarge, and all that refuses a request.
         """
@@ -52,11 +52,11 @@ class LargeRequests:
     async def stop(self) -> None:
         await self._worker.stop()
 
-    async def _work_while_connected(self, request: ApiRequest, job: Job, spool: Spool) -> list[str]:
+    async def _work_while_connected(self, request: ApiRequest, job: Job, spool: Spool) -> Promised:
         """Nothing is begun for a client that went away while it waited."""
         begun = asyncio.Event()
 
-        async def work() -> list[str]:
+        async def work() -> Promised:
             async with self._turns.hold(job.key.tenant_id, 1):
                 begun.set()
                 return await self._worker.run(job, spool)

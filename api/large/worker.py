@@ -16,10 +16,10 @@ from typing import BinaryIO, cast
 import msgspec
 
 from analytics.dropping import tell_cancelled
-from api.large.frames import LENGTH, Answer, Job, Setup, frame, pickled
+from api.large.frames import LENGTH, Answer, Job, Promised, Setup, frame, pickled
 from api.large.reading import read_mail
 from api.refusals import Refusal, TooLarge
-from api.sending import Sending
+from api.sending import Sending, Sent
 from cluster.journal.records import NewRequest
 from cluster.journal.store import Journal, Rejected, Unavailable
 
@@ -72,19 +72,19 @@ class Worker:
     async def work(self, job: Job, body: bytes) -> tuple[Answer, list[bytes]]:
         """The answer, and the frames that follow it."""
         try:
-            request = await self._accept(job, body)
+            sent = await self._accept(job, body)
         except MemoryError:
             refusal: Exception = TooLarge("The request takes too much memory to decode")
         except (Refusal, Rejected, Unavailable) as error:
             refusal = error.with_traceback(None)
         else:
-            due = request.due(datetime.now(UTC))[:MOST_OFFERED]
+            due = sent.request.due(datetime.now(UTC))[:MOST_OFFERED]
             pages = [frame(due[start : start + PAGE]) for start in range(0, len(due), PAGE)]
-            ids = request.message_ids
-            return Answer(message_ids=ids, pages=len(pages), resident_bytes=_resident_bytes()), pages
+            promised = Promised(sent.request.message_ids, sent.ignored)
+            return Answer(promised=promised, pages=len(pages), resident_bytes=_resident_bytes()), pages
         return Answer(refusal=pickled(refusal), resident_bytes=_resident_bytes()), []
 
-    async def _accept(self, job: Job, body: bytes) -> NewRequest:
+    async def _accept(self, job: Job, body: bytes) -> Sent:
         mail = read_mail(body, job.is_gzip, self._setup.max_body_bytes)
         return await (await self._ready()).send(mail, job.key)
 

@@ -6,16 +6,26 @@ from email.header import decode_header, make_header
 from email.parser import Parser
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from cluster import custom_fields
 from cluster import header_fields as fields
 from cluster.header_fields import NotComposable
 from cluster.journal.records import Address
+from tests.unit.compose.reading import assert_sound
 
 ENCODED_WORD = re.compile(rb"=\?utf-8\?([bq])\?([^ ?]*)\?=")
 
 
 def decoded(value: bytes) -> str:
     return str(make_header(decode_header(value.replace(b"\r\n", b"").decode())))
+
+
+def written(name: str, value: str) -> tuple[bytes, bytes]:
+    field = custom_fields.write(name, value)
+    assert field is not None
+    return field
 
 
 def unfolded(value: bytes) -> str:
@@ -77,12 +87,10 @@ def test_shorter_of_the_two_encodings() -> None:
 
 
 @pytest.mark.parametrize("text", ["a\rb", "a\nb", "a\r\nBcc: x@y.example", "a\0b", "\n"])
-def test_line_ends_are_refused_everywhere(text: str) -> None:
+def test_line_ends_are_refused_where_nothing_is_substituted(text: str) -> None:
     for attempt in (
-        lambda: fields.subject(text),
-        lambda: fields.custom("X-A", text),
-        lambda: fields.custom(f"X{text}", "value"),
-        lambda: fields.addresses("To", [Address("a@example.com", text)]),
+        lambda: custom_fields.write("X-A", text),
+        lambda: custom_fields.write(f"X{text}", "value"),
         lambda: fields.addresses("To", [Address(f"{text}@example.com")]),
         lambda: fields.addresses("To", [Address(f"a@{text}")]),
         lambda: fields.message_id(f"<{text}@example.com>"),
@@ -91,32 +99,109 @@ def test_line_ends_are_refused_everywhere(text: str) -> None:
             attempt()
 
 
+@pytest.mark.parametrize("end", ["\r", "\n", "\r\n", "\0", "\n\r\n"])
+def test_a_line_end_in_a_subject_or_a_name_is_a_space(end: str) -> None:
+    assert fields.subject(f"a{end}Bcc: x") == b"a Bcc: x"
+    assert fields.addresses("To", [Address("a@example.com", f"A{end}B")]) == (b"A B <a@example.com>", False)
+    assert (fields.subject(end), fields.phrase(end, 4)) == (b"", [])
+
+
 @pytest.mark.parametrize("name", ["", "X A", "X:A", "Ä", "X\x7f"])
 def test_custom_names(name: str) -> None:
     with pytest.raises(NotComposable):
-        fields.custom(name, "value")
+        written(name, "value")
 
 
 def test_custom_values() -> None:
-    assert fields.custom("X-A", " v ") == (b"X-A", b"v")
-    assert fields.custom("X-A", "") == (b"X-A", b"")
-    assert fields.custom("X-A", "=?utf-8?q?kept?=") == (b"X-A", b"=?utf-8?q?kept?=")
-    assert decoded(fields.custom("X-A", "é" * 100)[1]) == "é" * 100
-    assert_words_stand_alone(fields.custom("X-A", "é" * 100)[1])
+    assert written("X-A", " v ") == (b"X-A", b"v")
+    assert written("X-A", "") == (b"X-A", b"")
+    assert written("X-A", "=?utf-8?q?kept?=") == (b"X-A", b"=?utf-8?q?kept?=")
+    assert decoded(written("X-A", "é" * 100)[1]) == "é" * 100
+    assert_words_stand_alone(written("X-A", "é" * 100)[1])
     text = "one  two\tthree " * 20
-    value = fields.custom("X-A", text)[1]
+    value = written("X-A", text)[1]
     assert max(map(len, value.split(b"\r\n"))) <= 76
     assert unfolded(value) == text.strip()
 
 
 def test_custom_values_that_cannot_be_folded() -> None:
-    name, value = fields.custom("X-A", "x" * 993)
+    name, value = written("X-A", "x" * 993)
     assert len(name) + 2 + len(value) == 998
-    for text in ("x" * 994, "a " + "x" * 998):
+    for text in ("x" * 994, "a " + "x" * 998, f"a{' ' * 1200}b"):
         with pytest.raises(NotComposable):
-            fields.custom("X-A", text)
+            written("X-A", text)
     with pytest.raises(NotComposable):
-        fields.custom("X" * 999, "é")
+        written("X" * 901, "é")
+    assert written("X" * 900, "é") == (b"X" * 900, b"=?utf-8?b?w6k=?=")
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "value"),
+    [
+        ("List-Unsubscribe", "<https://example.com/ü>", b"<https://example.com/%C3%BC>"),
+        ("list-help", "<https://bücher.example/a%20ü?é=1#ß>", b"<https://xn--bcher-kva.example/a%20%C3%BC?%C3%A9=1#%C3%9F>"),
+        ("List-Unsubscribe", "<mailto:u@example.com?subject=ü>,\t<https://e.example/é>",
+            b"<mailto:u@example.com?subject=%C3%BC>,\r\n\t<https://e.example/%C3%A9>"),
+        ("List-Unsubscribe", "https://example.com/ü", None),
+        ("List-Unsubscribe", "ü <https://example.com/>", None),
+        ("List-Unsubscribe", f"<https://example.com/{'ü' * 200}>", None),
+        ("List-Unsubscribe", f"<https://example.com/{'ü' * 20_000}>", None),
+        ("Errors-To", "Zoë <z@example.com>", b"=?utf-8?q?Zo=C3=AB?= <z@example.com>"),
+        ("Errors-To", "z@bücher.example, \"Ö, P\" <p@example.com>",
+            b"z@xn--bcher-kva.example, =?utf-8?b?w5YsIFA=?= <p@example.com>"),
+        ("Disposition-Notification-To", "zoë@example.com", None),
+        ("Errors-To", "Zoë", None),
+        ("In-Reply-To", "<é@example.com>", None),
+        ("References", "<a@example.com> <é@example.com>", None),
+        ("References", "<a@example.com> <b@example.com>", b"<a@example.com> <b@example.com>"),
+        ("Auto-Submitted", "ü", None),
+        ("List-Id", "Zoë's <news.example.com>", b"=?utf-8?b?Wm/Dqydz?= <news.example.com>"),
+        ("List-Id", "Zoë", None),
+        ("Keywords", "Zoë, plain words", b"=?utf-8?q?Zo=C3=AB?=, plain words"),
+        ("Comments", "Zoë", b"=?utf-8?q?Zo=C3=AB?="),
+        ("Sender", "Ann <a@example.com>", b"Ann <a@example.com>"),
+        ("Sender", "a@example.com, b@example.com", None),
+        ("Sender", "", None),
+        ("Message-ID", "<a@example.com>", b"<a@example.com>"),
+        ("Message-ID", "a@example.com", None),
+        ("Resent-Bcc", "a@example.com", None),
+        ("Resent-Anything", "x", None),
+    ],
+)  # fmt: skip
+def test_fields_with_a_syntax(name: str, text: str, value: bytes | None) -> None:
+    """RFC 2047 §5 (encoded words), RFC 2369 (URLs), RFC 2919 (List-Id), RFC 5322 §3.6."""
+    if value is not None:
+        assert written(name, text) == (name.encode(), value)
+        custom_fields.check(name, text)
+        return
+    for ask in (custom_fields.check, custom_fields.write):
+        with pytest.raises(NotComposable):
+            ask(name, text)
+
+
+@pytest.mark.parametrize("name", ["Date", "RETURN-PATH", "X-SMTPAPI"])
+def test_fields_that_are_ignored(name: str) -> None:
+    assert custom_fields.write(name, "x" * 2000) is None
+
+
+NAMES = st.sampled_from([*sorted(custom_fields.KINDS), "X-A", "x" * 900, "Resent-To"]) | st.text(max_size=8)
+TEXTS = st.lists(
+    st.sampled_from(["é", "日" * 30, "a", "b" * 990, " ", " " * 999, "\t", "<", ">", "@", "a@example.com", ",", '"',
+        "\\", "(", ")", ";", ":", "https://ü.example/", "%", "\x07", "\n", "=?utf-8?q?", "?=", "\u2028"]), max_size=12,
+).map("".join)  # fmt: skip
+
+
+@given(NAMES, TEXTS)
+def test_a_field_that_passes_the_check_is_written_and_no_other(name: str, text: str) -> None:
+    try:
+        custom_fields.check(name, text)
+    except NotComposable:
+        with pytest.raises(NotComposable):
+            custom_fields.write(name, text)
+        return
+    field = custom_fields.write(name, text)
+    if field is not None:
+        assert_sound(b"%b: %b\r\n\r\n" % field if field[1] else b"%b:\r\n\r\n" % field[0])
 
 
 @pytest.mark.parametrize(

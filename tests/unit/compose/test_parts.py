@@ -122,7 +122,7 @@ def test_base64_lines(size: int) -> None:
     assert all(len(line) == 76 for line in full)
     assert len(last) <= 76
     assert base64.b64decode(encoded.replace(b"\r\n", b""), validate=True) == data
-    assert parts.file(attachment(data), data).content == encoded
+    assert parts.file(attachment(data), data, "=_x").content == encoded
 
 
 @pytest.mark.parametrize(
@@ -140,7 +140,7 @@ def test_filenames_read_back(name: str) -> None:
 
 
 def test_fallback_filename_is_the_nearest_ascii() -> None:
-    further = parts.file(attachment(b"", "Résumé½日本.pdf"), b"").further
+    further = parts.file(attachment(b"", "Résumé½日本.pdf"), b"", "=_x").further
     assert b'filename="Resume1_2__.pdf"' in further
     assert further.index(b"filename*=utf-8''") < further.index(b"filename=")
 
@@ -148,13 +148,13 @@ def test_fallback_filename_is_the_nearest_ascii() -> None:
 @pytest.mark.parametrize("name", ["a\rb", "a\nb.txt", "a\r\nX: y", "a\0"])
 def test_filenames_with_line_ends(name: str) -> None:
     with pytest.raises(NotComposable):
-        parts.file(attachment(b"", name), b"")
+        parts.file(attachment(b"", name), b"", "=_x")
 
 
 @pytest.mark.parametrize("identifier", ["a\r\nX: y", "a\nb", "a\0", "a>b", "é", "<>"])
 def test_content_ids_that_are_none(identifier: str) -> None:
     with pytest.raises(NotComposable):
-        parts.file(attachment(b"", inline=True, content_id=identifier), b"")
+        parts.file(attachment(b"", inline=True, content_id=identifier), b"", "=_x")
 
 
 @pytest.mark.parametrize(
@@ -164,7 +164,7 @@ def test_media_types_that_are_none(value: str) -> None:
     with pytest.raises(NotComposable):
         parts.text(value, "x")
     with pytest.raises(NotComposable):
-        parts.file(attachment(b"", type=value), b"")
+        parts.file(attachment(b"", type=value), b"", "=_x")
 
 
 def test_media_types() -> None:
@@ -172,9 +172,58 @@ def test_media_types() -> None:
     assert parts.text("text/plain; format=flowed", "x").type == b"text/plain; format=flowed; charset=utf-8"
     assert parts.text("text/calendar", "A\nMETHOD:cancel\n").type == b"text/calendar; method=CANCEL; charset=utf-8"
     assert parts.text("text/calendar; method=REPLY", "METHOD:REQUEST").type.count(b"method") == 1
-    assert parts.file(attachment(b"", type='text/csv; charset="utf-8"'), b"").type == b'text/csv; charset="utf-8"'
+    assert (
+        parts.file(attachment(b"", type='text/csv; charset="utf-8"'), b"", "=_x").type == b'text/csv; charset="utf-8"'
+    )
 
 
-def test_an_attached_message_is_not_called_one() -> None:
-    """RFC 2046 §5.2.1 forbids base64 for message/rfc822."""
-    assert parts.file(attachment(b"", type="message/rfc822"), b"").type == b"application/octet-stream"
+def test_an_attached_message_that_cannot_go_as_it_is_is_a_file() -> None:
+    """RFC 2046 §5.2.1 forbids base64 for message/rfc822, and lines of 8 bits are not sent."""
+    for data in (
+        b"Subject: \xc3\xbc\r\n\r\n",
+        b"a: b\n\n" + b"x" * 999,
+        b"a: b\n\nFrom here\n",
+        b"a: b\n\n.\n",
+        b"=_x",
+        b"\n" * 99,
+    ):
+        made = parts.file(attachment(data, "a.eml", type="message/rfc822"), data, "=_x")
+        assert (made.type, made.encoding) == (b"application/octet-stream", b"base64")
+    assert parts.file(attachment(b"", type="multipart/mixed"), b"x", "=_x").type == b"application/octet-stream"
+    assert parts.file(attachment(b"", type="message/rfc822"), b"", "=_x").type == b"application/octet-stream"
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_an_attached_message_goes_as_it_is(end: str) -> None:
+    data = end.join(
+        ("From: a@example.com", "Content-Type: multipart/mixed; boundary=b", "", "--b", "", "Hi", "--b--")
+    ).encode()
+    made = parts.file(attachment(data, "a.eml", type="message/rfc822"), data, "=_x")
+    assert (made.type, made.encoding) == (b"message/rfc822", b"7bit")
+    assert made.content == data.replace(end.encode(), b"\r\n") + b"\r\n"
+    attached = attachment(data, "a.eml", type="message/rfc822")
+    message = sent(content(plain("x"), attachments=(attached,)), files={attached.sha256: data})
+    [inner] = [part for part in message.walk() if part.get_content_type() == "message/rfc822"]
+    assert inner.get_payload(0)["From"] == "a@example.com"  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("given", "value", "made"),
+    [
+        ("text/calendar", b"BEGIN:VCALENDAR\r\nMETHOD:request\r\nEND:VCALENDAR\r\n", b"text/calendar; method=REQUEST"),
+        ("text/calendar; charset=utf-8", b"METHOD:X-OWN\n", b"text/calendar; charset=utf-8; method=X-OWN"),
+        ("text/calendar; method=CANCEL", b"METHOD:REQUEST\n", b"text/calendar; method=CANCEL"),
+        ("text/calendar", b"BEGIN:VCALENDAR\n", b"text/calendar"),
+        ("text/plain", b"METHOD:REQUEST\n", b"text/plain"),
+    ],
+)
+def test_the_type_of_an_attached_calendar_names_its_method(given: str, value: bytes, made: bytes) -> None:
+    """RFC 6047 §2.4."""
+    assert parts.file(attachment(value, "a.ics", type=given), value, "=_x").type == made
+
+
+def test_a_name_that_looks_like_an_encoded_word_reads_as_written() -> None:
+    name = "=?utf-8?b?YQ==?=.txt"
+    further = parts.file(attachment(b"", name), b"", "=_x").further
+    assert b"=?" not in further
+    assert b"filename*=utf-8''%3D%3Futf-8%3Fb%3FYQ%3D%3D%3F%3D.txt" in further
