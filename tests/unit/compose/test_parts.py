@@ -2,6 +2,7 @@ import base64
 import quopri
 import random
 import re
+from email.message import EmailMessage
 
 import pytest
 
@@ -204,7 +205,9 @@ def test_an_attached_message_goes_as_it_is(end: str) -> None:
     attached = attachment(data, "a.eml", type="message/rfc822")
     message = sent(content(plain("x"), attachments=(attached,)), files={attached.sha256: data})
     [inner] = [part for part in message.walk() if part.get_content_type() == "message/rfc822"]
-    assert inner.get_payload(0)["From"] == "a@example.com"  # type: ignore[union-attr]
+    attached_message = inner.get_payload(0)
+    assert isinstance(attached_message, EmailMessage)
+    assert attached_message["From"] == "a@example.com"
 
 
 @pytest.mark.parametrize(
