@@ -61,7 +61,7 @@ def create_app(
         *Batches(journal).handlers(),
         *ScheduledSends(journal).handlers(),
         *Messages(journal, timeline, limits).handlers(),
-        *MessageActions(journal, lifetime_s).handlers(),
+        *MessageActions(journal, lifetime_s, limits).handlers(),
         *Domains(journal).handlers(),
         *Scopes().handlers(),
         *HealthChecks(readiness).handlers(),

@@ -4,6 +4,8 @@ Neither touches a transaction that is under way: a retry is refused, so that not
 on, and what comes of it changes the message no more (its recipient may have the mail all the same).
 """
 
+import asyncio
+
 import msgspec
 from litestar import Response, post
 from litestar.handlers import HTTPRouteHandler
@@ -16,11 +18,13 @@ from api.errors import answers
 from api.messages import message_of
 from api.refusals import Fault, Invalid, NotFound
 from api.texts import check_text
+from cluster.composable import NOT_COMPOSED, why_not
 from cluster.ids import is_id
-from cluster.journal.records import Change, Recipient, decode_personal
+from cluster.journal.records import Change, Recipient, decode_content, decode_personal
 from cluster.journal.store import Journal
 from cluster.policy.domains import domain_of
 from cluster.policy.lifecycle import Status
+from cluster.settings import DEFAULT_LIMITS, MessageSettings
 
 LONGEST_REASON = 1000
 NO_REASON = "Failed by request"
@@ -55,9 +59,10 @@ NO_BODY = FailRequest()
 class MessageActions:
     """POST /v3/messages/{id}/retry and …/fail."""
 
-    def __init__(self, journal: Journal, lifetime_s: float) -> None:
-        """``lifetime_s``: how long a retried message is tried from now on."""
+    def __init__(self, journal: Journal, lifetime_s: float, limits: MessageSettings = DEFAULT_LIMITS) -> None:
+        """``lifetime_s``: how long a retried message is tried from now on. ``limits``: of what messages become."""
         self._journal = journal
+        self._limits = limits
         self._lifetime_s = lifetime_s
 
     def handlers(self) -> list[HTTPRouteHandler]:
@@ -82,6 +87,11 @@ class MessageActions:
 
     async def retry(self, request: ApiRequest, id: FromPath[str]) -> Response[ActionAnswer]:
         row = await message_of(self._journal, request.auth, id)
+        if (row.error_message or "").startswith(NOT_COMPOSED) and row.status is Status.FAILED:
+            content, personal = decode_content(row.content), decode_personal(row.personal)
+            if reason := await asyncio.to_thread(why_not, content, personal, self._limits):
+                change = Change(done=False, status=row.status)
+                return _answer(id, change, "", f"The message {NOT_COMPOSED}{reason}; retry ignored")
         change = await self._journal.retry(row.tenant_id, id, recipients(row.personal), self._lifetime_s)
         return _answer(id, change, "Re-queued for delivery", _why_not_retried(change) if change else "")
 

@@ -9,7 +9,7 @@ RFC 5322 §3.6.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from email.utils import getaddresses
 from enum import Enum, auto
 from urllib.parse import quote
@@ -127,6 +127,15 @@ def write(name: str, text: str) -> tuple[bytes, bytes] | None:
     else:
         value = fold(column, _CHUNK.findall(text)).encode()
     return name.encode(), value
+
+
+def merged(shared: Mapping[str, str], own: Mapping[str, str]) -> dict[str, str]:
+    """Header fields key by key, the message's own over the shared; names differ in more than case (RFC 5322 §1.2.2)."""
+    spelt: dict[str, tuple[str, str]] = {}
+    for headers in (shared, own):
+        for name, value in headers.items():
+            spelt[name.lower()] = (name, value)
+    return dict(spelt.values())
 
 
 def sender_of(text: str) -> str:

@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from msgspec import Struct
 
 from actors.compose.parts import Form
+from cluster.custom_fields import merged
 from cluster.header_fields import NotComposable, filled_addresses
 from cluster.journal.records import Address, Content, Footer, Part, Personal
 from cluster.settings import DEFAULT_LIMITS, MessageSettings
@@ -105,7 +106,7 @@ class Renderer:
         self._limits = limits
         texts = tuple(Part(part.type, newlines(part.value)) for part in content.parts)
         self._plain = texts or (Part("text/plain", ""),)
-        self.headers = _merged(content.headers, {})
+        self.headers = merged(content.headers, {})
         """The sender's header fields as every message has them that has none of its own."""
         self._key_sets: dict[tuple[str, ...], _KeySet] = {}
         self._held_bytes = 0
@@ -136,7 +137,7 @@ class Renderer:
             reply_to,
             subject,
             parts,
-            _merged(content.headers, personal.headers) if personal.headers else self.headers,
+            merged(content.headers, personal.headers) if personal.headers else self.headers,
         )
 
     def growth(self, substitutions: Mapping[str, str], values_bytes: int) -> int:
@@ -183,15 +184,6 @@ class Renderer:
             self._key_sets[names] = found
             self._held_bytes += found.held_bytes
         return found
-
-
-def _merged(shared: Mapping[str, str], own: Mapping[str, str]) -> dict[str, str]:
-    """Header fields key by key, the message's own over the shared; names differ in more than case (RFC 5322 §1.2.2)."""
-    spelt: dict[str, tuple[str, str]] = {}
-    for headers in (shared, own):
-        for name, value in headers.items():
-            spelt[name.lower()] = (name, value)
-    return dict(spelt.values())
 
 
 def _with_footer(part: Part, footer: Footer | None) -> Part:

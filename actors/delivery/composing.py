@@ -24,6 +24,7 @@ from actors.delivery.job import Job
 from actors.delivery.marker import Marker
 from actors.delivery.remembered import Remembered
 from actors.dispatch import Shared, decode_shared
+from cluster.composable import NOT_COMPOSED
 from cluster.header_fields import NotComposable, address
 from cluster.journal.records import Claimed, Personal, decode_content, decode_personal
 from cluster.journal.store import Journal
@@ -227,7 +228,7 @@ def _held_to(most_bytes: int, order: Order, wire: Wire) -> Made:
 
 
 def _not_composed(order: Order, fault: NotComposable) -> Made:
-    return [(delivery, f"cannot be composed: {fault}") for delivery in order.deliveries]
+    return [(delivery, f"{NOT_COMPOSED}{fault}") for delivery in order.deliveries]
 
 
 def _draft(order: Order, skeleton: Skeleton, now: datetime) -> Draft | NotComposable:

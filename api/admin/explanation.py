@@ -12,6 +12,7 @@ from actors.delivery.site_state import Held
 from actors.placing_view import SourceState
 from analytics.queries import TimelineEvent
 from api.admin.site_views import SiteView, kept_by_source
+from cluster.composable import NOT_COMPOSED
 from cluster.journal.operations import Fate, Standing, Suspension
 from cluster.policy.destinations import parse
 from cluster.policy.lifecycle import FINISHED, Status
@@ -149,6 +150,8 @@ def _ended(fate: Fate, now: datetime) -> str:
         case Status.BOUNCED:
             return f"Bounced {at}{said}."
         case Status.FAILED:
+            if (fate.error_message or "").startswith(NOT_COMPOSED):
+                return f"Failed {at}{said}. No message can be made of it: a retry does not help."
             return f"Failed {at}{said}. A retry queues it once more."
         case Status.CANCELLED:
             return f"Cancelled {at}, before it was sent."

@@ -23,7 +23,10 @@ PURE = (
     "analytics/rows.py",
     "api/admin/explanation.py",
     "api/admin/site_views.py",
+    "cluster/composable.py",
+    "cluster/custom_fields.py",
     "cluster/header_fields.py",
+    "cluster/mime_fields.py",
     "cluster/http/connections.py",
 )
 IMPURE = {

@@ -37,6 +37,12 @@ def about(standing: Standing, **said: Any) -> RecipientExplained:
         (Status.SENT, None, "Sent 2026-04-23 09:59:00 UTC (1m ago): a smarthost took it"),
         (Status.BOUNCED, "550 no such user", "Bounced 2026-04-23 09:59:00 UTC (1m ago): 550 no such user."),
         (Status.FAILED, "expired", "Failed 2026-04-23 09:59:00 UTC (1m ago): expired. A retry queues it once more."),
+        (
+            Status.FAILED,
+            "cannot be composed: 'x' is no name",
+            "Failed 2026-04-23 09:59:00 UTC (1m ago): cannot be composed: 'x' is no name. "
+            "No message can be made of it: a retry does not help.",
+        ),
         (Status.CANCELLED, None, "Cancelled 2026-04-23 09:59:00 UTC (1m ago), before it was sent."),
         (Status.SANDBOX, None, "Accepted by a sandbox"),
     ],

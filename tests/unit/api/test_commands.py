@@ -72,6 +72,34 @@ async def test_a_retry_that_cannot_be(world: World, change: Change, said: str) -
 
 
 @pytest.mark.parametrize(
+    ("own", "reason"),
+    [
+        ({"headers": {"X-A": "x" * 998}}, "header X-A has a word that does not fit on a line of 998 characters"),
+        ({"headers": {"Resent-Bcc": "x"}}, "header Resent-Bcc cannot be set"),
+        ({"from_": Address("none")}, "'none' is not an e-mail address"),
+        ({"to": (Address("a b@example.com"),)}, "'a b@example.com' is not an e-mail address"),
+        ({"subject": "x" * 999}, "the subject has 999 bytes, more than 998"),
+    ],
+)
+async def test_what_cannot_be_composed_is_not_retried(world: World, own: dict[str, Any], reason: str) -> None:
+    personal = Personal(**{"to": (Address("ada@example.com"),), **own})
+    error = f"cannot be composed: {reason}"
+    message = keep(world, row(status=Status.FAILED, personal=encode(personal), error_message=error))
+    response = await post(world, f"/v3/messages/{message.id}/retry")
+    assert (response.status_code, response.json()["message"]) == (409, f"The message {error}; retry ignored")
+    assert world.journal.commands == []
+
+
+async def test_what_this_version_can_compose_is_retried(world: World) -> None:
+    """An older one refused line ends that substitutions brought."""
+    personal = Personal(to=(Address("ada@example.com"),), subject="-s-", substitutions={"-s-": "a\nb"})
+    error = "cannot be composed: the subject contains a line break or a NUL"
+    message = keep(world, row(status=Status.FAILED, personal=encode(personal), error_message=error))
+    world.journal.change = Change(done=True, status=Status.QUEUED)
+    assert (await post(world, f"/v3/messages/{message.id}/retry")).status_code == 200
+
+
+@pytest.mark.parametrize(
     ("body", "reason"),
     [
         (None, "Failed by request"),

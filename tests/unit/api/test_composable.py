@@ -14,6 +14,7 @@ from actors.compose.mime import compile_content
 from api.conversion import new_request
 from api.mail_request import MailSend
 from api.validation import check
+from cluster.composable import why_not
 from cluster.journal.records import decode_content, decode_personal
 from cluster.settings import MessageSettings
 from tests.unit.api.bodies import attachment, mail, to
@@ -36,6 +37,7 @@ def composed(body: dict[str, Any], limits: MessageSettings | None = None) -> lis
     made = []
     for message in request.messages:
         assert message.subject.isprintable() or not set(message.subject) & set("\r\n")
+        assert why_not(content, decode_personal(message.personal), limits) is None
         for recipient in message.recipients:
             draft = draft_message(
                 skeleton, decode_personal(message.personal), None, message_id=f"<{message.id}@x.example>", date=NOW,
