@@ -90,8 +90,8 @@ class MessageActions:
         if (row.error_message or "").startswith(NOT_COMPOSED) and row.status is Status.FAILED:
             content, personal = decode_content(row.content), decode_personal(row.personal)
             if reason := await asyncio.to_thread(why_not, content, personal, self._limits):
-                change = Change(done=False, status=row.status)
-                return _answer(id, change, "", f"The message {NOT_COMPOSED}{reason}; retry ignored")
+                refused = Change(done=False, status=row.status)
+                return _answer(id, refused, "", f"The message {NOT_COMPOSED}{reason}; retry ignored")
         change = await self._journal.retry(row.tenant_id, id, recipients(row.personal), self._lifetime_s)
         return _answer(id, change, "Re-queued for delivery", _why_not_retried(change) if change else "")
 

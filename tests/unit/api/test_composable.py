@@ -105,6 +105,8 @@ _DOMAINS = st.sampled_from(
     ]
 )
 _EMAIL = st.one_of(
+    st.sampled_from(["a@example.com", "b@bücher.example", "é@xn--i-7iq.ws", " c@example.com"]),
+    st.sampled_from(["a@example.com", "é@example.com", "%k%@example.com"]),
     st.tuples(st.sampled_from(["a", "é", '"a b"', "%k%", " a", "\u200ba", "a.b", "x" * 64]), _DOMAINS).map("@".join),
     _TEXT,
 )
