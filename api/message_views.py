@@ -7,7 +7,7 @@ from typing import Any
 from msgspec import UNSET, Struct, UnsetType
 
 from analytics.queries import MessageEvents, TimelineEvent
-from cluster.custom_fields import merged
+from cluster.custom_fields import Kind, kind_of, merged
 from cluster.header_fields import one_line
 from cluster.journal.records import Address, Content, MessageRow, Personal, decode_content, decode_personal
 from cluster.policy.lifecycle import Status
@@ -127,7 +127,7 @@ def detail(
         template_id=content.template_id,
         batch_id=row.batch_id,
         custom_args=None if withheld else {**content.custom_args, **personal.custom_args},
-        custom_headers=None if withheld else merged(content.headers, personal.headers),
+        custom_headers=None if withheld else _headers(content, personal),
         tracking_settings=_tracking(content.tracking_settings),
         retry_count=row.retry_count,
         next_retry_at=_utc(row.next_retry_at),
@@ -155,6 +155,12 @@ class _Shown(Struct, frozen=True):
 def _subject(content: Content, personal: Personal, limits: MessageSettings) -> _Shown:
     filled = _filled(personal.subject or content.subject, personal.substitutions, limits.max_subject_bytes)
     return _Shown(one_line(filled.text), filled.filled)
+
+
+def _headers(content: Content, personal: Personal) -> dict[str, str]:
+    """Those that are sent."""
+    headers = merged(content.headers, personal.headers)
+    return {name: value for name, value in headers.items() if kind_of(name.lower()) is not Kind.IGNORED}
 
 
 def _part(content: Content, personal: Personal, kind: str, limits: MessageSettings) -> _Shown | None:

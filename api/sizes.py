@@ -209,7 +209,8 @@ def _file_size(content: str) -> int:
 
 
 def _headers_size(headers: Mapping[str, str]) -> int:
-    return sum([len(name) + 80 + _encoded_size(value) for name, value in headers.items()])
+    # The shortest phrases, in encoded words of their own, take some eight octets for each.
+    return sum([len(name) + 80 + _encoded_size(value, 10) for name, value in headers.items()])
 
 
 def _addresses_size(mailboxes: Sequence[Mailbox]) -> int:
@@ -221,7 +222,7 @@ def _long_name_size(mailbox: Mailbox) -> int:
     return _encoded_size(name) if (name := mailbox.name) and len(name) > LONGEST_PLAIN_NAME else 0
 
 
-def _encoded_size(text: str) -> int:
-    """Octets of a text in a header field, at most: a fold in each second line, encoded words of 42 octets, or each
-    octet as three, in a URL."""
-    return len(text) * 21 // 20 if text.isascii() else octets(text) * 3
+def _encoded_size(text: str, growth: int = 2) -> int:
+    """Octets of a text in a header field, at most: a fold in each second line, or ``growth`` for an octet: encoded words
+    of 42 octets take less than two."""
+    return len(text) * 21 // 20 if text.isascii() and text.isprintable() else octets(text) * growth

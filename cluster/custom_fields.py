@@ -10,9 +10,7 @@ RFC 5322 §3.6.
 
 import re
 from collections.abc import Callable, Mapping
-from email.utils import getaddresses
 from enum import Enum, auto
-from urllib.parse import quote
 
 from cluster.header_fields import (
     NotComposable,
@@ -39,8 +37,16 @@ _CHUNK = re.compile(r"[ \t]*[^ \t]+")
 _URL = re.compile(r"<([^<>]*)>")
 _HTTP = re.compile(r"(https?://)((?:[^/?#@]*@)?)([^/?#@:]*)(.*)", re.IGNORECASE | re.DOTALL)
 _LIST_ID = re.compile(r"([^<>]*)(<[!-;=?-~]+>)")
-_URL_SAFE = "!#$%&'()*+,/:;=?@[]~"
-"""What stands for itself in a URL, ``%`` among it: what is percent-encoded already stays."""
+_NOT_IN_A_URL = re.compile(r"[^A-Za-z0-9!#$%&'()*+,./:;=?@\[\]_~-]+")
+"""RFC 3986 §2; ``%`` stays, for what is percent-encoded already."""
+_MAILBOX = re.compile(
+    r"""[ \t]*+
+    (?:("(?:[^"\\]|\\.)*+"|[^"<>,;:()\[\]\\@]*+)[ \t]*+<("(?:[^"\\]|\\.)*+"@[^<>\s]++|[^<>\s"]++)>
+    |([^<>\s,;:()"]++))
+    [ \t]*+(?:,|\Z)""",
+    re.VERBOSE,
+)
+"""An address, or a name and an address between angle brackets (RFC 5322 §3.4, without comments and groups)."""
 
 
 class Kind(Enum):
@@ -105,7 +111,10 @@ def check(name: str, text: str) -> Kind:
         raise NotComposable(f"header {name[:60]} cannot be set")
     text = refuse_line_ends(text, f"header {name[:60]}").strip(" \t")
     if kind in _WRITERS and (kind in _ALWAYS or not _PRINTABLE.fullmatch(text)):
-        _structured(kind, name, text)
+        if len(text) > LONGEST_STRUCTURED:
+            raise NotComposable(f"header {name} has more than {LONGEST_STRUCTURED} characters")
+        if kind is not Kind.PHRASES:  # they can always be written
+            _structured(kind, name, text)
     elif kind is not Kind.IGNORED and _PRINTABLE.fullmatch(text):
         _require_lines_fit(name, text)
     return kind
@@ -144,8 +153,6 @@ def sender_of(text: str) -> str:
 
 
 def _structured(kind: Kind, name: str, text: str) -> bytes:
-    if len(text) > LONGEST_STRUCTURED:
-        raise NotComposable(f"header {name} has more than {LONGEST_STRUCTURED} characters")
     value = _WRITERS[kind](name, text)
     lines = value.split(b"\r\n")
     if max(len(name) + 2 + len(lines[0]), *map(len, lines)) > LINE_LIMIT:
@@ -156,6 +163,8 @@ def _structured(kind: Kind, name: str, text: str) -> bytes:
 def _require_lines_fit(name: str, text: str) -> None:
     """A field is folded at white space only, and never into a blank line."""
     if len(name) + 2 + len(text) > LINE_LIMIT:
+        if "\t" not in text and "  " not in text and len(name) + 2 + max(map(len, text.split(" "))) <= LINE_LIMIT:
+            return
         chunks = _CHUNK.findall(text)
         if len(name) + 2 + len(chunks[0]) > LINE_LIMIT or max(map(len, chunks)) > LINE_LIMIT:
             raise _too_long(name)
@@ -166,10 +175,17 @@ def _too_long(name: str) -> NotComposable:
 
 
 def _mailboxes(name: str, text: str) -> list[Address]:
-    found = getaddresses([text]) if text else []
-    if not found or not all(email for _, email in found):
-        raise NotComposable(f"header {name} is not a list of addresses")
-    return [Address(email, said or None) for said, email in found]
+    found: list[Address] = []
+    at = 0
+    while at < len(text) or not found:
+        if (match := _MAILBOX.match(text, at)) is None:
+            raise NotComposable(f"header {name} is not a list of addresses")
+        said, between, alone = match.groups()
+        if said is not None and said.startswith('"'):
+            said = re.sub(r"\\(.)", r"\1", said[1:-1])
+        found.append(Address(alone or between, (said or "").strip(" \t") or None))
+        at = match.end()
+    return found
 
 
 def _addresses(name: str, text: str) -> bytes:
@@ -201,7 +217,7 @@ def _ascii_url(url: str) -> str:
     if http := _HTTP.fullmatch(url):
         scheme, user, host, rest = http.groups()
         url = f"{scheme}{user}{a_labels(host) or host}{rest}"
-    return quote(url, safe=_URL_SAFE)
+    return _NOT_IN_A_URL.sub(lambda run: f"%{run[0].encode().hex('%').upper()}", url)
 
 
 def _phrases(name: str, text: str) -> bytes:

@@ -42,7 +42,7 @@ def row(**changes: Any) -> MessageRow:
     personal = Personal(
         to=(Address("ada@example.com", "Ada"),),
         bcc=(Address("audit@example.com"),),
-        headers={"X-B": "own"},
+        headers={"x-b": "own", "Date": "never"},
         substitutions={"-name-": "Ada"},
         custom_args={"user_id": 7},
     )
@@ -90,7 +90,7 @@ async def test_one_message(world: World) -> None:
         "template_id": None,
         "batch_id": None,
         "custom_args": {"campaign": "april", "user_id": 7},
-        "custom_headers": {"X-A": "shared", "X-B": "own"},
+        "custom_headers": {"X-A": "shared", "x-b": "own"},
         "tracking_settings": {"open_tracking": True, "click_tracking": False, "subscription_tracking": False},
         "retry_count": 1,
         "next_retry_at": None,
