@@ -223,6 +223,6 @@ def _long_name_size(mailbox: Mailbox) -> int:
 
 
 def _encoded_size(text: str, growth: int = 2) -> int:
-    """Octets of a text in a header field, at most: a fold in each second line, or ``growth`` for an octet: encoded words
-    of 42 octets take less than two."""
+    """Octets of a text in a header field, at most: a fold in each second line, or ``growth`` an octet: encoded words of
+    42 octets take less than two."""
     return len(text) * 21 // 20 if text.isascii() and text.isprintable() else octets(text) * growth
