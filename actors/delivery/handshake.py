@@ -17,7 +17,7 @@ import aiosmtplib
 from msgspec import Struct
 
 from actors.delivery.connection import SERVICE_NOT_AVAILABLE, ConnectError
-from actors.delivery.reply import Reply, make_reply, readable
+from actors.delivery.reply import MAX_LINE_BYTES, MAX_LINES, MAX_REPLY_BYTES, Reply, make_reply, readable
 from actors.delivery.tls import ResumingContext, client_context, server_name
 from actors.delivery.tracing import Observe
 from cluster.policy.stage import Stage
@@ -25,8 +25,8 @@ from cluster.policy.tls_failure import TlsFailure, TlsFault, of_verify_code
 from cluster.policy.tls_level import TlsLevel
 from cluster.settings import SmtpSettings
 
-# RFC 5321 §4.2.4, §3.2: a server that does not know EHLO says so, and may still know HELO.
-_UNKNOWN_COMMAND = frozenset((500, 502))
+# The library's own bounds refuse what is longer. The code, which decides, stands at the beginning.
+aiosmtplib.protocol.MAX_LINE_LENGTH = aiosmtplib.protocol.MAX_RESPONSE_LENGTH = MAX_REPLY_BYTES
 
 
 CheckTls = Callable[[ssl.SSLObject], TlsFault | None]
@@ -166,7 +166,8 @@ async def _ehlo(client: aiosmtplib.SMTP, peer: Peer) -> None:
     try:
         peer.tell_reply(await client.ehlo())
     except aiosmtplib.SMTPHeloError as error:
-        if error.code not in _UNKNOWN_COMMAND or not client.is_connected:
+        # RFC 5321 §3.2, §4.1.1.1: who does not know EHLO may know HELO. Hosts say so with any 5yz.
+        if not 500 <= error.code <= 599 or not client.is_connected:
             raise
         peer.tell_reply((error.code, error.message))
         peer.tell("C", f"HELO {peer.helo_name}")
@@ -181,6 +182,12 @@ async def _ehlo_encrypted(client: aiosmtplib.SMTP, peer: Peer) -> None:
     except aiosmtplib.SMTPServerDisconnected:
         _forget_session(peer)
         raise TlsError("closed by the peer after the handshake", TlsFailure.VALIDATION_FAILURE) from None
+    except aiosmtplib.SMTPHeloError as error:
+        if peer.tls is not TlsLevel.OPPORTUNISTIC:
+            raise
+        # RFC 7435 §3: better in plain text than not at all.
+        reason = readable(error.message.encode("utf-8", "surrogateescape")[:200])
+        raise TlsError(f"EHLO refused in TLS: {error.code} {reason}", TlsFailure.VALIDATION_FAILURE) from None
     tls = client.get_transport_info("ssl_object")
     if isinstance(peer.ssl_context, ResumingContext) and isinstance(tls, ssl.SSLObject):
         peer.ssl_context.remember(server_name(peer.host), tls)
@@ -281,9 +288,11 @@ def _refusal(error: aiosmtplib.SMTPResponseException) -> tuple[str, Reply | None
     """The reason and the reply of a refusal. aiosmtplib gives a code below zero when there was no proper reply."""
     if not 200 <= error.code <= 599:
         return readable(error.message.encode("utf-8", "surrogateescape")[:200]), None
-    texts = error.message.encode("utf-8", "surrogateescape").split(b"\n")
+    texts = error.message.encode("utf-8", "surrogateescape").split(b"\n")[:MAX_LINES]
     last = len(texts) - 1
-    lines = [f"{error.code}{' ' if i == last else '-'}{readable(text)}" for i, text in enumerate(texts)]
+    lines = [
+        f"{error.code}{' ' if i == last else '-'}{readable(text[:MAX_LINE_BYTES])}" for i, text in enumerate(texts)
+    ]
     return "refused", make_reply(error.code, lines)
 
 

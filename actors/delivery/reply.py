@@ -12,9 +12,12 @@ from msgspec import Struct
 from cluster.printable import printable
 
 MAX_LINE_BYTES = 4096
-"""RFC 5321 §4.5.3.1.5 promises 512; servers exceed it with URLs and session ids, none by this much."""
+"""RFC 5321 §4.5.3.1.5 promises 512; servers exceed it with URLs and session ids. Of a longer line the rest is cut: the
+code, which decides, stands at its beginning."""
 MAX_LINES = 100
-"""EHLO replies, the longest in use, have about 20."""
+"""EHLO replies, the longest in use, have about 20. Of a longer reply the lines in between are cut."""
+MAX_REPLY_BYTES = 256 * 1024
+"""A reply that goes on for longer counts as it is so far, and the connection is of no more use."""
 
 _LINE = re.compile(rb"([2-5][0-9]{2})(?:([ -])(.*))?", re.DOTALL)
 _ENHANCED = re.compile(r"[2-5][0-9]{2}[ -]([245]\.[0-9]{1,3}\.[0-9]{1,3})(?![0-9.])")
@@ -71,29 +74,48 @@ class ReplyParser:
 
     def __init__(self) -> None:
         self._partial = b""
+        """Of a line, no more than is kept of it."""
+        self._cut = 0
+        """Bytes of that line that were cut."""
         self._lines: list[str] = []
+        self._bytes = 0
+        """Of the reply, its complete lines."""
 
     def feed(self, data: bytes) -> Iterator[Reply]:
         """The replies that data completes. Raises MalformedReply, after those that came before the fault."""
-        pieces = (self._partial + data).split(b"\n") if self._partial else data.split(b"\n")
-        self._partial = pieces.pop()
+        *pieces, rest = data.split(b"\n")
         for piece in pieces:
-            reply = self._line(piece[:-1] if piece.endswith(b"\r") else piece)
+            yield from self._extend(piece)
+            reply = self._line()
             if reply is not None:
                 yield reply
-        if len(self._partial) > MAX_LINE_BYTES:
-            raise MalformedReply(f"a reply line of more than {MAX_LINE_BYTES} bytes")
+        yield from self._extend(rest)
 
-    def _line(self, line: bytes) -> Reply | None:
-        if len(line) > MAX_LINE_BYTES:
-            raise MalformedReply(f"a reply line of more than {MAX_LINE_BYTES} bytes")
+    def _extend(self, piece: bytes) -> Iterator[Reply]:
+        """More of a line. Where it makes the reply too long: the reply, then MalformedReply."""
+        kept = (self._partial + piece) if self._partial else piece
+        self._cut += max(len(kept) - MAX_LINE_BYTES, 0)
+        self._partial = kept[:MAX_LINE_BYTES]
+        if self._cut and not _LINE.match(self._partial):
+            raise MalformedReply(f"not a reply: {readable(self._partial[:100])!r}")
+        if self._bytes + len(self._partial) + self._cut > MAX_REPLY_BYTES:
+            code = int(self._partial[:3]) if _LINE.match(self._partial) else int(self._lines[-1][:3])
+            yield make_reply(code, [*self._lines, readable(self._partial)][:MAX_LINES])
+            raise MalformedReply(f"a reply of more than {MAX_REPLY_BYTES} bytes")
+
+    def _line(self) -> Reply | None:
+        line, self._partial = self._partial, b""
+        self._bytes += len(line) + self._cut + 1
+        if line.endswith(b"\r") and not self._cut:
+            line = line[:-1]
+        self._cut = 0
         parts = _LINE.fullmatch(line)
         if parts is None:
             raise MalformedReply(f"not a reply: {readable(line[:100])!r}")
+        if len(self._lines) == MAX_LINES:
+            self._lines.pop()
         self._lines.append(readable(line))
         if parts[2] == b"-":
-            if len(self._lines) >= MAX_LINES:
-                raise MalformedReply(f"a reply of more than {MAX_LINES} lines")
             return None
-        lines, self._lines = self._lines, []
+        lines, self._lines, self._bytes = self._lines, [], 0
         return make_reply(int(parts[1]), lines)

@@ -163,10 +163,12 @@ class TlsPolicies:
             connection = await dial(asked.level, asked.records)
         except ConnectError as error:
             failure = _failure_of(error)
+            if failure is None and plain_will_do and error.stage is Stage.STARTTLS:
+                failure = TlsFailure.STARTTLS_NOT_SUPPORTED  # 421, and the connection is over (RFC 5321 §3.8)
             if failure is None:
                 raise
             self._count_demand(session, asked, failure)
-            if not plain_will_do or error.reply is not None:
+            if not plain_will_do:
                 raise
             session.tell(f"TLS: {error}, again in plain text")
             connection = await dial(TlsLevel.NONE)

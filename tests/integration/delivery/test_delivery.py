@@ -247,3 +247,14 @@ async def test_a_clock_that_jumps_ends_leases_early_and_sends_nothing_twice(jour
         row = await world.finished(message)
         assert row.status is Status.DELIVERED
         assert len(world.taken) == 1
+
+
+async def test_a_reply_with_a_long_line_counts_by_its_code(journal: Journal) -> None:
+    long = Reply(250, "x" * 9000)
+    behaviour = Behaviour(mail=lambda _: long, rcpt=lambda _: long, end_of_data=lambda _: long)
+    async with a_world(journal, behaviour) as world:
+        world.zone("example.com", "127.0.0.1")
+        message = a_message()
+        await world.accept(message)
+        row = await world.finished(message)
+        assert (row.status, row.retry_count) == (Status.DELIVERED, 0)

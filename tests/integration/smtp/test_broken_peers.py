@@ -95,7 +95,6 @@ async def test_stalled(extensions: tuple[str, ...], verb: str, stage: Stage, wri
 @pytest.mark.parametrize(
     "answer",
     [
-        (b"250-and another\r\n", Step.FLOOD),
         (b"endless line", Step.FLOOD),
         (b"\x00\x01\xff\xfe\r\n",),
         (b"250", b"\x00 ok\r\n"),
@@ -104,6 +103,18 @@ async def test_stalled(extensions: tuple[str, ...], verb: str, stage: Stage, wri
 async def test_not_a_reply(extensions: tuple[str, ...], verb: str, stage: Stage, written: bool, answer: Answer) -> None:
     failure = await lost(Peer({verb: answer}, extensions=extensions))
     assert (failure.stage, failure.after_end_of_data, failure.reply) == (stage, written, None)
+
+
+@pytest.mark.parametrize("extensions", [CHUNKS, PIPELINED, ONE_BY_ONE])
+@pytest.mark.parametrize("line", [b"250-and another\r\n", b"250 " + b"x" * 5000])
+async def test_an_endless_reply_to_the_message_counts_by_its_code_once(
+    extensions: tuple[str, ...], line: bytes
+) -> None:
+    verb = "BDAT" if extensions is CHUNKS else "END"
+    async with connected(Peer({verb: (line, Step.FLOOD)}, extensions=extensions), takes_bdat=True) as connection:
+        result = await connection.send(ENVELOPE, DATA)
+        assert result.final is not None and result.final.code == 250
+        assert not connection.is_usable
 
 
 @pytest.mark.parametrize("extensions", [CHUNKS, PIPELINED, ONE_BY_ONE])

@@ -12,6 +12,7 @@ import msgspec
 import pytest
 
 from actors.delivery.connection import ConnectError
+from actors.delivery.reply import MAX_LINE_BYTES
 from actors.delivery.smtp import SmtpConnection
 from cluster.policy.stage import Stage
 from cluster.policy.tls_level import TlsLevel
@@ -128,7 +129,8 @@ async def test_a_source_address_that_is_not_ours() -> None:
 @pytest.mark.parametrize("code", [421, 554])
 async def test_refused(verb: str, stage: Stage, code: int, server_tls: ssl.SSLContext) -> None:
     refusal = f"{code}-5.3.2 not\r\n{code} you\r\n".encode()
-    failure = await fails(Peer({verb: (refusal,)}, tls=server_tls), tls=TlsLevel.REQUIRED)
+    script = {verb: (refusal,)} | ({"HELO": (refusal,)} if verb == "EHLO" else {})
+    failure = await fails(Peer(script, tls=server_tls), tls=TlsLevel.REQUIRED)
     assert failure.stage is stage
     assert failure.reply is not None
     assert failure.reply.code == code
@@ -169,14 +171,29 @@ async def test_the_handshake_may_be_split_at_every_byte() -> None:
         assert connection.capabilities == {"PIPELINING": "", "CHUNKING": ""}
 
 
-async def test_helo_where_ehlo_is_unknown() -> None:
-    peer = Peer({"EHLO": (b"502 5.5.1 what?\r\n",)})
+@pytest.mark.parametrize("code", [500, 501, 502, 503, 504, 550, 554])
+async def test_helo_where_ehlo_is_refused(code: int) -> None:
+    peer = Peer({"EHLO": (b"%d 5.5.1 what?\r\n" % code,)})
     async with connected(peer) as connection:
         assert connection.capabilities == {}
         result = await connection.send(ENVELOPE, DATA)
         assert result.final is not None
     assert peer.verbs == ["EHLO", "HELO", "MAIL", "RCPT", "DATA", "QUIT"]
     assert peer.messages == [DATA]
+
+
+@pytest.mark.parametrize("verb", ["GREETING", "EHLO"])
+async def test_a_reply_with_a_long_line_counts_by_its_code(verb: str) -> None:
+    code = b"220 " if verb == "GREETING" else b"250 "
+    async with connected(Peer({verb: (code + b"x" * 20_000 + b"\r\n",)})) as connection:
+        result = await connection.send(ENVELOPE, DATA)
+        assert result.final is not None and result.final.code == 250
+
+
+async def test_a_long_refusal_is_cut() -> None:
+    failure = await fails(Peer({"GREETING": (b"554 no " + b"x" * 20_000 + b"\r\n",)}))
+    assert failure.reply is not None and failure.reply.code == 554
+    assert len(failure.reply.text) <= MAX_LINE_BYTES + 4
 
 
 @pytest.mark.parametrize("tls", [TlsLevel.REQUIRED, TlsLevel.VERIFIED])

@@ -107,7 +107,22 @@ def drops_after_the_handshake(tmp_path: Path) -> Peer:
     return _DropsEncrypted(tls=server_context("localhost", tmp_path))
 
 
+def closes_at_starttls(_: Path) -> Peer:
+    return Peer({"STARTTLS": (b"421 4.3.2 later\r\n", Step.DROP)}, extensions=(*EXTENSIONS, "STARTTLS"))
+
+
+class _RefusesEncrypted(Peer):
+    def _next(self, verb: str, writer: asyncio.StreamWriter) -> Answer:
+        return (b"503 5.5.1 no\r\n",) if is_encrypted(writer) else super()._next(verb, writer)
+
+
+def refuses_ehlo_in_tls(tmp_path: Path) -> Peer:
+    return _RefusesEncrypted(tls=server_context("localhost", tmp_path))
+
+
 BROKEN = [
+    closes_at_starttls,
+    refuses_ehlo_in_tls,
     drops,
     says_nothing,
     drops_the_handshake,
@@ -185,10 +200,10 @@ async def test_a_host_that_is_down_is_not_taken_for_one_that_breaks(tmp_path: Pa
             assert (await made.delivers(peer, ANY)).tls_version == "TLSv1.3"
 
 
-async def test_a_busy_host_is_not_taken_for_one_that_breaks(tmp_path: Path) -> None:
+async def test_a_busy_host_where_tls_is_asked_for_is_not_said_to_lack_it(tmp_path: Path) -> None:
     busy = Peer({"STARTTLS": (b"421 4.3.2 later\r\n",)}, extensions=(*EXTENSIONS, "STARTTLS"))
     async with world(tmp_path) as made, busy.listening() as peer:
-        failure = await made.fails(peer, ANY)
+        failure = await made.fails(peer, DomainTls(TlsLevel.REQUIRED))
         assert (failure.stage, failure.reply and failure.reply.code) == (Stage.STARTTLS, 421)
         assert peer.connections == 1
         assert made.counted() == []

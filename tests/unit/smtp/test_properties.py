@@ -12,7 +12,15 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from actors.delivery.envelope import Envelope, check_lines, dot_stuffed, is_too_large, transaction_commands
-from actors.delivery.reply import MAX_LINE_BYTES, MAX_LINES, MalformedReply, Reply, ReplyParser, make_reply
+from actors.delivery.reply import (
+    MAX_LINE_BYTES,
+    MAX_LINES,
+    MAX_REPLY_BYTES,
+    MalformedReply,
+    Reply,
+    ReplyParser,
+    make_reply,
+)
 from actors.delivery.transaction import Replies
 from cluster.policy.dane import Tlsa, check, usable
 from cluster.policy.mta_sts import InvalidPolicy, StsMode, StsPolicy, allows, parse_policy, record_id
@@ -44,12 +52,15 @@ def parsed(pieces: list[bytes]) -> tuple[list[Reply], str]:
     except MalformedReply as malformed:
         return replies, malformed.reason
     assert len(parser._partial) <= MAX_LINE_BYTES
-    assert len(parser._lines) < MAX_LINES
+    assert len(parser._lines) <= MAX_LINES
+    assert parser._bytes + len(parser._partial) + parser._cut <= MAX_REPLY_BYTES
     return replies, ""
 
 
 @given(STREAMS, st.lists(st.integers(0, 300)))
 @example(b"250-" + b"x" * 5000, [4100])
+@example(b"250-" + b"x" * 300_000 + b"\n250 ok\r\n", [4100, 262_100, 262_200])
+@example(b"250-x\r\n" * 40_000, [5, 262_139, 262_147])
 def test_a_split_of_a_stream_of_replies_changes_nothing(stream: bytes, cuts: list[int]) -> None:
     ends = [0, *sorted(min(cut, len(stream)) for cut in cuts), len(stream)]
     replies, reason = parsed([stream[a:b] for a, b in itertools.pairwise(ends)])

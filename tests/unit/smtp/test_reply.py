@@ -1,6 +1,6 @@
 import pytest
 
-from actors.delivery.reply import MAX_LINE_BYTES, MAX_LINES, MalformedReply, Reply, ReplyParser
+from actors.delivery.reply import MAX_LINE_BYTES, MAX_LINES, MAX_REPLY_BYTES, MalformedReply, Reply, ReplyParser
 
 STREAM = b"220 mx ESMTP\r\n250-mx\r\n250-SIZE 1000\r\n250 CHUNKING\r\n550-5.1.1 no such\r\n550 5.1.1 user\r\n354\r\n"
 
@@ -85,18 +85,32 @@ def test_the_replies_before_a_fault_are_delivered() -> None:
         next(parser)
 
 
-def test_lines_are_bounded() -> None:
+def test_long_lines_are_cut() -> None:
     fits = b"250 ".ljust(MAX_LINE_BYTES, b"x")
-    assert len(parse(fits + b"\r\n")[0].text) == MAX_LINE_BYTES
-    for piece in (fits + b"xx", fits + b"x\r\n"):
-        with pytest.raises(MalformedReply, match="bytes"):
-            parse(piece)
+    for line in (fits, fits + b"x", fits + b"x" * 5000, fits + b"\xff" * 100_000):
+        for end in (b"\r\n", b"\n"):
+            reply, following = parse(line + end + b"550 5.1.1 no\r\n")
+            assert (reply.code, len(reply.text)) == (250, MAX_LINE_BYTES)
+            assert (following.code, following.text) == (550, "550 5.1.1 no")
 
 
-def test_replies_are_bounded() -> None:
-    assert len(parse(b"250-x\r\n" * (MAX_LINES - 1) + b"250 x\r\n")[0].lines) == MAX_LINES
-    with pytest.raises(MalformedReply, match="lines"):
-        parse(b"250-x\r\n" * MAX_LINES)
+def test_lines_beyond_the_most_are_cut() -> None:
+    for count in (MAX_LINES - 1, MAX_LINES, 5 * MAX_LINES):
+        (reply,) = parse(b"250-x\r\n" * count + b"550 y\r\n")
+        assert (reply.code, len(reply.lines), reply.lines[-1]) == (550, min(count + 1, MAX_LINES), "550 y")
+
+
+@pytest.mark.parametrize("endless", [b"250 " + b"x" * MAX_REPLY_BYTES, b"250-x\r\n" * (MAX_REPLY_BYTES // 7 + 1)])
+def test_a_reply_without_an_end_counts_as_it_is_and_is_the_last(endless: bytes) -> None:
+    replies = ReplyParser().feed(endless + b"\r\n550 no\r\n")
+    assert next(replies).code == 250
+    with pytest.raises(MalformedReply, match="bytes"):
+        next(replies)
+
+
+def test_noise_without_a_line_end_is_no_reply() -> None:
+    with pytest.raises(MalformedReply, match="not a reply"):
+        parse(b"x" * (MAX_LINE_BYTES + 1))
 
 
 def test_flow() -> None:
