@@ -1,20 +1,12 @@
 """The rules for ``headers``: asked of what composing writes (cluster/custom_fields.py), so that the two agree. Pure."""
 
-import re
 from collections.abc import Mapping
 
 from api.addresses import is_address
 from api.notes import Notes
 from api.refusals import Fault
-from cluster.custom_fields import KINDS, Kind, check, sender_of
+from cluster.custom_fields import Kind, check, is_plain, sender_of
 from cluster.header_fields import NotComposable
-from cluster.transfer_encoding import LINE
-
-_LOOKED_AT = frozenset(
-    name for name, kind in KINDS.items() if kind in (Kind.OURS, Kind.IGNORED, Kind.SENDER, Kind.MESSAGE_ID)
-)
-"""Names of fields of which more is asked than that they are short and ASCII."""
-_match_name = re.compile(r"[!-9;-~]+").fullmatch
 
 
 def check_headers(
@@ -24,17 +16,8 @@ def check_headers(
     if len(headers) > 1 and len({name.lower() for name in headers}) < len(headers):
         _note_repeated(headers, where, notes)
     for name, value in headers.items():
-        lower = name.lower()
-        if (
-            lower not in _LOOKED_AT
-            and len(name) + len(value) < LINE
-            and value.isascii()
-            and value.isprintable()
-            and not lower.startswith("resent-")
-            and _match_name(name)
-        ):
-            continue  # nearly all are so
-        _check_header(name, value, f"{where}.{name[:100]}", faults, notes, messages)
+        if not is_plain(name, value):
+            _check_header(name, value, f"{where}.{name[:100]}", faults, notes, messages)
 
 
 def _check_header(name: str, value: str, where: str, faults: list[Fault], notes: Notes, messages: int) -> None:

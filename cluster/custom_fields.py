@@ -30,7 +30,7 @@ LONGEST_NAME = 900
 LONGEST_STRUCTURED = 16 * 1024
 """Characters of a field with a syntax that are read to encode it."""
 
-_FIELD_NAME = re.compile(r"[!-9;-~]+")
+_match_name = re.compile(r"[!-9;-~]+").fullmatch
 """RFC 5322 §3.6.8."""
 _PRINTABLE = re.compile(r"[\t\x20-\x7e]*")
 _CHUNK = re.compile(r"[ \t]*[^ \t]+")
@@ -94,15 +94,33 @@ _NAMES: dict[Kind, tuple[str, ...]] = {
 KINDS = {name: kind for kind, names in _NAMES.items() for name in names}
 """By name in lower case, of all that is not free text; ``resent-`` and what follows is ours too."""
 
+_LOOKED_AT = frozenset(
+    name for name, kind in KINDS.items() if kind in (Kind.OURS, Kind.IGNORED, Kind.SENDER, Kind.MESSAGE_ID)
+)
+"""Names of fields of which more is asked than that they are short and ASCII."""
+
 
 def kind_of(lower: str) -> Kind:
     """The kind of a field, by its name in lower case."""
     return Kind.OURS if lower.startswith("resent-") else KINDS.get(lower, Kind.FREE)
 
 
+def is_plain(name: str, text: str) -> bool:
+    """Whether the field is free text, or one that passes as it is, on one line: nearly all are. Quick."""
+    lower = name.lower()
+    return (
+        lower not in _LOOKED_AT
+        and len(name) + len(text) < LINE - 1
+        and text.isascii()
+        and text.isprintable()
+        and not lower.startswith("resent-")
+        and _match_name(name) is not None
+    )
+
+
 def check(name: str, text: str) -> Kind:
     """The field's kind. Raises NotComposable where no message can have it. Takes no longer than a look at the text."""
-    if not _FIELD_NAME.fullmatch(name):
+    if not _match_name(name):
         raise NotComposable("a header name is empty or has characters other than printable ASCII")
     if len(name) > LONGEST_NAME:
         raise NotComposable(f"header {name[:60]}… has a name of more than {LONGEST_NAME} characters")
@@ -122,6 +140,8 @@ def check(name: str, text: str) -> Kind:
 
 def write(name: str, text: str) -> tuple[bytes, bytes] | None:
     """Name and value of the field as it is sent; None of one that is ignored. Raises NotComposable, as ``check``."""
+    if is_plain(name, text):
+        return name.encode(), text.strip(" ").encode()
     kind = check(name, text)
     text = text.strip(" \t")
     column = len(name) + 2

@@ -33,6 +33,7 @@ _OTHER_RANK = 1
 _ON_THE_WIRE = 4
 """Octets of a text's octet in a transfer encoding, at most: three in quoted-printable, and the line breaks."""
 
+_LENGTH_OF_ID = len("Message-ID")
 _Fields = list[tuple[bytes, bytes]]
 
 
@@ -246,6 +247,14 @@ def _rank(entity: Entity) -> int:
 
 def _custom(headers: Mapping[str, str]) -> tuple[_Fields, bytes | None]:
     """The fields that the sender named, and the value of a Message-ID among them."""
-    written = [field for name, value in headers.items() if (field := custom_fields.write(name, value)) is not None]
-    others = [field for field in written if field[0].lower() != b"message-id"]
-    return others, next((value for name, value in written if name.lower() == b"message-id"), None)
+    others: _Fields = []
+    own_id = None
+    for name, value in headers.items():
+        field = custom_fields.write(name, value)
+        if field is None:
+            continue
+        if len(name) == _LENGTH_OF_ID and name.lower() == "message-id":
+            own_id = field[1]
+        else:
+            others.append(field)
+    return others, own_id
