@@ -84,7 +84,10 @@ class Dispatcher:
         self._full: dict[str, float] = {}
         """Until when (loop time) owners are taken to be full."""
         self._untold: dict[str, set[Lane]] = defaultdict(set)
-        """By owner, the lanes in which something is parked that it was not offered."""
+        """By owner, the lanes in which something has been parked."""
+        self._passed: dict[str, set[Lane]] = defaultdict(set)
+        """By owner, the lanes in which something is being parked that it was not offered. It is told when that is
+        done: an owner who looks too early finds an empty lane, and forgets it."""
 
     @property
     def members(self) -> Iterable[DeliveryActor]:
@@ -117,7 +120,7 @@ class Dispatcher:
             await asyncio.sleep(TELL_S)
 
     async def tell_owners(self) -> None:
-        """Tell the owners that were passed over where something is parked for them."""
+        """Tell owners where something is parked for them."""
         untold, self._untold = self._untold, defaultdict(set)
         for name, lanes in untold.items():
             try:
@@ -158,7 +161,7 @@ class Dispatcher:
         one who has other things to do."""
         if asyncio.get_running_loop().time() >= self._full.get(owner.name, 0.0):
             return False
-        self._untold[owner.name].add(Lane(str(place), tenant_id))
+        self._passed[owner.name].add(Lane(str(place), tenant_id))
         return True
 
     async def offer(self, deliveries: Sequence[Waiting], contents: Mapping[str, Shared]) -> list[Waiting]:
@@ -180,10 +183,18 @@ class Dispatcher:
         return [waiting for some in (nobodys, *refused) for waiting in some]
 
     async def park(self, refused: Sequence[Waiting]) -> list[Lane]:
-        """Let deliveries that nobody took wait in their lanes, which are returned. Raises Unavailable."""
+        """Let deliveries that nobody took wait in their lanes, which are returned. What was passed over before this is
+        parked by now, or with these. Raises Unavailable."""
         lanes = [self.lane_of(waiting) for waiting in refused]
         if refused:
             await self._journal.park(refused, [lane.destination for lane in lanes])
+        for lane, waiting in dict(zip(lanes, refused, strict=True)).items():
+            # Also owners who refused: they may have looked before it was parked.
+            if (to := self.owner_of(self.destination_of(waiting))) is not None:
+                self._passed[to.name].add(lane)
+        passed, self._passed = self._passed, defaultdict(set)
+        for name, its in passed.items():
+            self._untold[name] |= its
         return lanes
 
     async def _offer_to(self, name: str, deliveries: list[Waiting], contents: Mapping[str, Shared]) -> list[Waiting]:
