@@ -52,7 +52,6 @@ STAGES = [
     ("one-by-one", ONE_BY_ONE, "END"),
 ]
 BABBLE: dict[str, Answer] = {
-    "lines": (b"250-and another\r\n", Step.FLOOD),
     "line": (b"endless line", Step.FLOOD),
     "binary": (b"\x00\x01\xff\xfe\r\n",),
     "nul": (b"250", b"\x00 ok\r\n"),

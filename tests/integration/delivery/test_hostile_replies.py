@@ -37,14 +37,14 @@ def line(reply: str) -> Answer:
 
 async def test_a_greeting_that_refuses_defers(journal: Journal) -> None:
     """RFC 5321 §3.1: 554 is this host's no to a session. It says nothing about an address, and may pass."""
-    said = "554 5.7.1 no service for you"
+    said, who = "554 5.7.1 no service for you", "550 5.7.1 who?"
     async with hosts(journal) as there:
         cases = {
             "stays": Case(script={"GREETING": line(said)}, ends=deferred("policy", 60, said)),
             "closes": Case(script={"GREETING": (*line(said), Step.DROP)}, ends=deferred("policy", 60, said)),
             "bare": Case(script={"GREETING": line("550 no")}, ends=deferred("bad_mailbox", 60, "550 no")),
             "strange": Case(script={"GREETING": line("354 go on")}, ends=deferred("no_answer", 120, "354 go on")),
-            "ehlo": Case(script={"EHLO": line("550 5.7.1 who?")}, ends=deferred("policy", 60, "550 5.7.1 who?")),
+            "ehlo": Case(script=dict.fromkeys(("EHLO", "HELO"), line(who)), ends=deferred("policy", 60, who)),
         }
         peers = await judged(there, cases)
         assert not any("MAIL" in peer.verbs for peer in peers.values())

@@ -54,10 +54,10 @@ FAULTS: dict[str, Answer | None] = {
 def ends(fault: str, level: TlsLevel) -> Ending:
     if level is NONE or fault == "injected":
         return IN_CHUNKS
-    if fault == "closing":
-        return CLOSING
     if level is OPPORTUNISTIC:
         return IN_CHUNKS
+    if fault == "closing":
+        return CLOSING
     return REFUSED if fault == "refused" else NO_TLS
 
 
