@@ -22,7 +22,9 @@ from cluster.topology import place
 
 START_S = 60.0
 STOP_S = 20.0
-"""It promises less; more than this and its processes are ended."""
+"""More than this and its processes are ended."""
+STOP_WAIT_S = 10.0
+"""What it may wait for the answers of hosts."""
 POLL_S = 0.05
 PORTS = ("POSTRAY_HTTP_BIND", "POSTRAY_CAPTURE_SMTP_BIND", "POSTRAY_CAPTURE_HTTP_BIND")
 READY = "Ctrl-C stops it."
@@ -45,7 +47,8 @@ class Postray:
         self._ports = {name: HeldPort(ANY_PORT) for name in PORTS if name not in variables}
         ports = {name: port.bind for name, port in self._ports.items()}
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("POSTRAY_")}
-        self._environ = inherited | ports | {"POSTRAY_DATA_DIR": str(data_dir)} | dict(variables)
+        self._environ = inherited | ports | {"POSTRAY_DATA_DIR": str(data_dir)}
+        self._environ |= {"POSTRAY_DELIVERY_STOP_WAIT_S": str(STOP_WAIT_S)} | dict(variables)
         self._process: subprocess.Popen[bytes] | None = None
 
     @property

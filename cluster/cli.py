@@ -39,6 +39,8 @@ from cluster.settings import Settings
 from cluster.up import DidNotStart, Died, Postray
 
 DOWN_PATIENCE_S = 15.0
+"""Beyond what it may wait for hosts."""
+DOWN_LOOK_S = 0.3
 ANSWER_S = 5.0
 DRAIN_LOOK_S = 0.2
 LOOK_AFTER_S = 1.0
@@ -120,9 +122,10 @@ def _run(settings: Settings, tightened: list[str], show_key: bool, ready_fd: int
     except KeyboardInterrupt:
         console.print("interrupted while starting")
     finally:
+        hurry = threading.Event()
         for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, signal.SIG_IGN)
-        postray.stop()
+            signal.signal(number, lambda *_: hurry.set())
+        postray.stop(lambda line: console.print(line, soft_wrap=True, markup=False), hurry.is_set)
 
 
 def _greet(run: running.Run, key: str, file: Path) -> None:
@@ -187,19 +190,41 @@ def _detached(config: str | None, data_dir: Path) -> None:
 @main.command()
 @click.pass_obj
 def down(config: str | None) -> None:
-    """Stop the postray of this data directory."""
-    data_dir = Path(settings_of(config).data_dir).resolve()
+    """Stop the postray of this data directory. It waits for hosts that have a whole message and have not answered
+    (delivery.stop_wait_s); Ctrl-C ends that."""
+    settings = settings_of(config)
+    data_dir = Path(settings.data_dir).resolve()
     run = running.read_run(data_dir)
     if run is None or not psutil.pid_exists(run.pid) or running.DataLock(data_dir).is_free():
         raise click.ClickException(f"postray is not running on {data_dir}")
     process = psutil.Process(run.pid)
     process.terminate()
     try:
-        process.wait(DOWN_PATIENCE_S)
-    except psutil.TimeoutExpired:
-        running.end(run.processes)
-        errors.print("it did not stop in time, so its processes were ended")
+        if not _wait_for_end(process, data_dir, settings.delivery.stop_wait_s + DOWN_PATIENCE_S):
+            running.end(run.processes)
+            errors.print("it did not stop in time, so its processes were ended")
+    except psutil.NoSuchProcess:
+        pass  # between two signals
     console.print("stopped")
+
+
+def _wait_for_end(process: psutil.Process, data_dir: Path, patience_s: float) -> bool:
+    """Whether it has ended in time, telling what it waits for; Ctrl-C hurries it."""
+    deadline = time.monotonic() + patience_s
+    said = ""
+    while time.monotonic() < deadline:
+        try:
+            process.wait(DOWN_LOOK_S)
+            return True
+        except psutil.TimeoutExpired:
+            run = running.read_run(data_dir)
+            if run is not None and run.waits_for != said:
+                said = run.waits_for
+                console.print(said.replace("a second signal", "Ctrl-C"), soft_wrap=True, markup=False)
+        except KeyboardInterrupt:
+            process.terminate()
+            deadline = time.monotonic() + DOWN_PATIENCE_S
+    return False
 
 
 @main.command()

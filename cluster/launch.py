@@ -11,6 +11,7 @@ import importlib
 import logging
 import os
 import resource
+from collections import Counter
 from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,8 @@ from cluster.local_secrets import ensure_ray_token
 from cluster.peers import PeerGone
 from cluster.private_files import FOLDER_MODE, keep_to_ourselves
 from cluster.settings import RaySettings
-from cluster.topology import Placement
+from cluster.stopping import Waiting
+from cluster.topology import DELIVERY, Placement
 
 # Read by ray when it is imported, so they are set before: no usage telemetry; loopback when started in place;
 # workers at normal priority; no complaint about settings that we mean; no history of calls, of which Ray keeps 100,000
@@ -37,6 +39,8 @@ log = logging.getLogger(__name__)
 NAMESPACE = "postray"
 START_S = 60.0
 STOP_S = 6.0
+"""For stopping all actors; what delivery actors wait for hosts is on top of it."""
+LOOK_S = 0.2
 CALLS_AT_ONCE = 1000
 REVIVE_S = 1.0
 JOURNAL_PATIENCE_S = 20.0
@@ -228,6 +232,7 @@ class Actors:
 
     def __init__(self) -> None:
         self._handles: dict[str, Any] = {}
+        self._kinds: dict[str, str] = {}
 
     def start(self, placements: Sequence[Placement], contexts: Sequence[Context]) -> Iterator[str]:
         """Start them, all at once; yields each name, in the order of the topology, when it runs.
@@ -248,6 +253,7 @@ class Actors:
                 scheduling_strategy=NodeAffinitySchedulingStrategy(placement.node_id, soft=False),
             )
             self._handles[placement.name] = options.remote(placement.spec.build, context)
+            self._kinds[placement.name] = placement.spec.kind
         for name, started in [(name, handle.start.remote()) for name, handle in self._handles.items()]:
             try:
                 ray.get(started, timeout=START_S)
@@ -257,19 +263,63 @@ class Actors:
                 raise RuntimeError(f"{name} did not start: {error}") from error
             yield name
 
-    def stop(self) -> None:
-        """Stop them in the reverse order, in bounded time, and then their processes."""
+    def stop(self, waiting: Waiting) -> None:
+        """Stop them in the reverse order, those of one kind together, in bounded time, and then their processes."""
         import ray
 
         deadline = _now() + STOP_S
-        for name, handle in reversed(self._handles.items()):
-            try:
-                ray.get(handle.stop.remote(), timeout=max(0.1, deadline - _now()))
-            except (ray.exceptions.RayError, TimeoutError) as error:
-                log.warning("did not stop in time actor=%s reason=%r", name, str(error))
+        for kind in dict.fromkeys(reversed(self._kinds.values())):
+            names = [name for name in self._handles if self._kinds[name] == kind]
+            if kind == DELIVERY:
+                began = _now()
+                self._stop_together(names, deadline + waiting.most_s, waiting)
+                deadline += _now() - began
+            else:
+                self._stop_together(names, deadline, None)
         for handle in self._handles.values():
             ray.kill(handle)
         self._handles.clear()
+
+    def _stop_together(self, names: Sequence[str], deadline: float, waiting: Waiting | None) -> None:
+        """``waiting``: told what they wait for."""
+        import ray
+
+        left: dict[Any, str] = {}
+        for name in names:
+            try:
+                left[self._handles[name].stop.remote()] = name
+            except ray.exceptions.RayError as error:
+                log.warning("cannot be stopped actor=%s reason=%r", name, str(error))
+        hurried = False
+        while left and _now() < deadline:
+            done, _ = ray.wait(list(left), num_returns=len(left), timeout=min(LOOK_S, max(0.0, deadline - _now())))
+            for ended in done:
+                name = left.pop(ended)
+                try:
+                    ray.get(ended)
+                except ray.exceptions.RayError as error:
+                    log.warning("did not stop in order actor=%s reason=%r", name, str(error))
+            if left and waiting is not None:
+                waiting.tell(self._unanswered(list(left.values())))
+                if waiting.is_hurried() and not hurried:
+                    hurried = True
+                    for name in left.values():
+                        self._handles[name].call.remote("hurry", ())
+        for name in left.values():
+            log.warning("did not stop in time actor=%s", name)
+
+    def _unanswered(self, names: Sequence[str]) -> Counter[str]:
+        """How many messages wait for the answer of each host; of actors that answer themselves."""
+        import ray
+
+        asked = [self._handles[name].call.remote("unanswered", ()) for name in names]
+        found: Counter[str] = Counter()
+        for answered in ray.wait(asked, num_returns=len(asked), timeout=LOOK_S)[0]:
+            try:
+                found.update(ray.get(answered))
+            except ray.exceptions.RayError as error:  # it has just ended
+                log.info("an actor does not tell what it waits for reason=%r", str(error))
+        return found
 
     def call(self, name: str, method: str, *arguments: Any) -> Any:
         """Call an actor from the process that started it."""

@@ -46,6 +46,8 @@ class Run(Struct, frozen=True, kw_only=True):
     page: str
     """Of the page of captured mail; empty when there is none."""
     processes: list[ProcessMark]
+    waits_for: str = ""
+    """While it stops: whose answers it waits for, as a sentence."""
 
 
 class DataLock:

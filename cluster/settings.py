@@ -111,6 +111,9 @@ class DeliverySettings(_Section, frozen=True, kw_only=True):
     """How long a delivery actor may hold a delivery without claiming it."""
     sending_lease_s: float = 1800.0
     """How long a claimed delivery may stay without an outcome; longer than any SMTP transaction may last."""
+    stop_wait_s: float = 60.0
+    """When postray stops, it waits so long for the answers of hosts that have the whole of a message: without one it
+    would have to be sent again. All else is given back at once; a second signal ends the wait."""
     offer_grace_s: float = 10.0
     """A freshly accepted delivery is offered to its owner directly; the scheduler looks at it only after this."""
     lifetime_s: float = 259200.0

@@ -26,12 +26,14 @@ class ActorSpec(Struct, frozen=True, kw_only=True):
     """Only where the capture sink runs."""
 
 
+DELIVERY = "delivery"
+
 # In the order of starting; stopping goes the other way.
 ACTORS = (
     ActorSpec(kind="capture", build="actors.build:capture", per="cluster", cpus=0.1, memory_mb=300, with_sink=True),
     ActorSpec(kind="recorder", build="actors.build:recorder", per="cluster", cpus=0.2, memory_mb=400),
     ActorSpec(
-        kind="delivery",
+        kind=DELIVERY,
         build="actors.build:delivery",
         per="node",
         count="delivery.actors_per_node",

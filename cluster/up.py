@@ -18,7 +18,8 @@ from cluster.journal.store import Journal, migrate, wait_until_reachable
 from cluster.local_secrets import demo_key, ray_token
 from cluster.ports import HeldPort, PortTaken
 from cluster.settings import Settings
-from cluster.topology import has_sink, place
+from cluster.stopping import Waiting
+from cluster.topology import DELIVERY, has_sink, place
 from cluster.vault import FILE as SECRET_FILE
 from cluster.vault import RESTORE, Vault, WrongKey, find_secret, secret_key
 
@@ -89,7 +90,7 @@ class Postray:
                 postgres_dsn=dsn,
                 secret_key=secret,
                 actors=tuple(p.name for p in placements),
-                shares=sum(p.spec.kind == "delivery" for p in placements),
+                shares=sum(p.spec.kind == DELIVERY for p in placements),
             )
             for placement in placements
         ]
@@ -109,10 +110,17 @@ class Postray:
         if not launch.is_alive():
             raise Died("Ray ended, and the actors with it; nothing is lost: start postray again")
 
-    def stop(self) -> None:
-        """Stop everything that was started; returns when no process of it is left."""
+    def stop(self, progress: Progress, is_hurried: Callable[[], bool]) -> None:
+        """Stop everything that was started; returns when no process of it is left. ``progress`` is told what is waited
+        for; ``is_hurried``: whether that has been long enough."""
+
+        def say(line: str) -> None:
+            progress(line)
+            if (run := running.read_run(self._data_dir)) is not None:
+                running.write_run(self._data_dir, msgspec.structs.replace(run, waits_for=line))
+
         children = running.descendants()
-        self._actors.stop()
+        self._actors.stop(Waiting(self._settings.delivery.stop_wait_s, say, is_hurried))
         launch.stop_ray()
         if self._postgres is not None:
             self._postgres.stop()

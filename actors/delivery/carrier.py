@@ -27,6 +27,10 @@ class Connection(Protocol):
     @property
     def is_usable(self) -> bool: ...
 
+    @property
+    def has_all_data(self) -> bool:
+        """Whether the host has been sent the whole message of the transaction under way, and may have accepted it."""
+
     async def send(self, envelope: Envelope, data: bytes) -> TransactionResult: ...
 
     async def quit(self) -> None: ...

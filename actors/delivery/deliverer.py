@@ -16,6 +16,7 @@ from actors.delivery.composing import Composer
 from actors.delivery.connector import Connector
 from actors.delivery.idle import Idle
 from actors.delivery.job import Hop, Job, Report
+from actors.delivery.leaving import Leaving
 from actors.delivery.ledger import Ledger
 from actors.delivery.looking import find_held, state_of
 from actors.delivery.marker import Marker
@@ -48,7 +49,8 @@ log = logging.getLogger(__name__)
 
 CLAIMERS = 2
 """One claims while the other's messages are composed."""
-DRAIN_S = 5.0
+TELL_S = 5.0
+"""For telling the journal what is known, when an actor stops."""
 
 
 class Deliverer:
@@ -110,6 +112,7 @@ class Deliverer:
             report=self._reporter.report,
             take_again=self._hold_or_park,
         )
+        self._leaving = Leaving(self._sites, self._claims, wait_s=settings.stop_wait_s, clock=self._clock)
         self._arrivals = Arrivals(placer, self._tasks, self._take_found, self._park)
         self._refill = Refill(
             journal,
@@ -224,15 +227,11 @@ class Deliverer:
         return lines
 
     async def stop(self) -> None:
-        """Finish what is on the wire, give back what only waits."""
+        """Give back what no host has in full, wait for the answers to the rest, and end this life."""
         self._stopping = True
+        await self._leaving.finish()
         try:
-            async with asyncio.timeout(DRAIN_S):
-                await self._claims.give_back(self._claims.large.take_back())
-                for site in self._sites:
-                    # What no transaction has begun for is not worth waiting for.
-                    await self._claims.give_back(site.pool.take_back())
-                await asyncio.gather(*(site.pool.drain() for site in self._sites))
+            async with asyncio.timeout(TELL_S):
                 await self._committer.flushed()
                 await self._upkeep.end()
                 await self._standing.retire()
@@ -243,6 +242,14 @@ class Deliverer:
         self._marker.close()
         self._ledger.close()
         await self._close()
+
+    async def hurry(self) -> None:
+        """Wait for no more answers: ``stop`` is under way, or comes."""
+        self._leaving.hurry()
+
+    async def unanswered(self) -> Mapping[str, int]:
+        """How many messages wait for the answer of each host."""
+        return self._leaving.unanswered()
 
     # Work that waits
 

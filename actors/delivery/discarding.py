@@ -21,7 +21,7 @@ class DiscardConnection:
         self.alternatives = 0
         self.opened_at = asyncio.get_running_loop().time()
         self.observe: Observe | None = None
-        self.is_usable = True
+        self.is_usable = self.has_all_data = True
 
     async def send(self, envelope: Envelope, data: bytes) -> TransactionResult:
         self.transactions += 1

@@ -7,15 +7,13 @@ back.
 """
 
 import asyncio
-from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
-
-from msgspec import Struct
 
 from actors.delivery.carrier import Connection, hop_of
 from actors.delivery.connection import ConnectError, ConnectionLost, SmtpFailure
 from actors.delivery.idle import Idle, tell
 from actors.delivery.job import Hop, Job, NoRoute, Report
+from actors.delivery.pool_group import Group, Queued
 from actors.delivery.throttle import Throttle
 from cluster.policy.connections import wanted
 from cluster.policy.next_hop import NextHop
@@ -42,30 +40,6 @@ _NOTHING_SAID = frozenset((Stage.IDLE, Stage.RSET, Stage.MAIL))
 
 class Crowded(Exception):
     """Every address of the next hop has as many connections as it may have."""
-
-
-class _Queued(Struct, eq=False):
-    """A job, how often a connection was lost with it, and whether it was taken back."""
-
-    job: Job
-    tries: int = 0
-    taken: bool = False
-
-
-class _Group:
-    """The jobs and workers of one next hop."""
-
-    def __init__(self, hop: NextHop) -> None:
-        self.hop = hop
-        self.jobs: deque[_Queued] = deque()
-        self.idle: deque[asyncio.Future[bool]] = deque()
-        """Workers that wait: True tells one that there is a job, False that it is to go."""
-        self.workers = 0
-        self.connecting = 0
-        self.taken_at = 0.0
-        """When a job was last begun (loop time)."""
-        self.not_before = 0.0
-        """When the next connection may be opened (loop time)."""
 
 
 class Pool:
@@ -97,12 +71,13 @@ class Pool:
         self._blame = blame
         self._open_in_all = open_in_all
         self._idle = idle
-        self._groups: dict[NextHop, _Group] = {}
+        self._groups: dict[NextHop, Group] = {}
         self._workers = 0
         self._waiting = 0
         self._turns = asyncio.Lock()
-        self._turning: set[_Queued] = set()
-        self._in_transaction: set[_Queued] = set()
+        self._turning: set[Queued] = set()
+        self._in_transaction: dict[Queued, Connection] = {}
+        self._is_stopping = False
         self._timer: asyncio.TimerHandle | None = None
         self.open: set[Connection] = set()
 
@@ -129,8 +104,8 @@ class Pool:
     def submit(self, hop: NextHop, job: Job) -> None:
         group = self._groups.get(hop)
         if group is None:
-            group = self._groups[hop] = _Group(hop)
-        group.jobs.append(_Queued(job))
+            group = self._groups[hop] = Group(hop)
+        group.jobs.append(Queued(job))
         self._waiting += 1
         self._serve(group)
 
@@ -154,6 +129,28 @@ class Pool:
         self._waiting -= len(queued)
         return [one.job for one in queued]
 
+    def stop(self) -> list[Job]:
+        """Begin nothing more. Every job whose message no host has in full is taken back, its connection closed. The
+        others stay until their hosts answer. Called again, it takes back what was submitted meanwhile."""
+        self._is_stopping = True
+        jobs = self.take_back()
+        for queued, connection in self._in_transaction.items():
+            if not queued.taken and not connection.has_all_data:
+                queued.taken = True
+                connection.abort()
+                jobs.append(queued.job)
+        self.disconnect()
+        return jobs
+
+    def unanswered(self) -> list[str]:
+        """The hosts that messages are on the wire to, one for each."""
+        return [connection.host for connection in self._in_transaction.values()]
+
+    def give_up(self) -> None:
+        """Close the connections whose hosts have not answered; their jobs are reported as lost."""
+        for connection in self._in_transaction.values():
+            connection.abort()
+
     def disconnect(self) -> None:
         """Let idle connections go now."""
         for group in self._groups.values():
@@ -162,8 +159,10 @@ class Pool:
 
     # Workers come
 
-    def _serve(self, group: _Group) -> None:
+    def _serve(self, group: Group) -> None:
         """See that somebody takes the jobs of a next hop."""
+        if self._is_stopping:
+            return
         while group.idle:
             if tell(group.idle.popleft(), True):
                 return
@@ -178,7 +177,7 @@ class Pool:
         if group.jobs and self._workers < limit:
             self._look_again(SLOW_S)
 
-    def _hire(self, group: _Group) -> bool:
+    def _hire(self, group: Group) -> bool:
         """Open a connection, unless it is too early for one."""
         wait = max(self._throttle.opening_wait_s(), group.not_before - self._loop.time())
         if wait > 0:
@@ -191,7 +190,7 @@ class Pool:
         self._tasks.spawn("connection", self._work(group))
         return True
 
-    def _make_room(self, starved: _Group) -> None:
+    def _make_room(self, starved: Group) -> None:
         """Send an idle connection of another next hop away."""
         for group in self._groups.values():
             while group is not starved and group.idle:
@@ -228,7 +227,7 @@ class Pool:
 
     # A worker's life
 
-    async def _work(self, group: _Group) -> None:
+    async def _work(self, group: Group) -> None:
         connection = None
         lost = False
         try:
@@ -256,7 +255,7 @@ class Pool:
         self._groups[group.hop] = self._groups.pop(group.hop)
         self._serve_waiting()
 
-    async def _open(self, group: _Group) -> Connection | None:
+    async def _open(self, group: Group) -> Connection | None:
         """A connection, or None when there is none to be had and the jobs have been told."""
         try:
             if not group.jobs:
@@ -280,7 +279,7 @@ class Pool:
 
     def _may_go_on(self, connection: Connection) -> bool:
         limits = self._throttle.limits
-        if not connection.is_usable or self._workers > self._throttle.connections():
+        if self._is_stopping or not connection.is_usable or self._workers > self._throttle.connections():
             return False
         if connection.transactions >= limits.messages_per_connection:
             return False
@@ -297,7 +296,7 @@ class Pool:
             return False
         return any(group.jobs and not group.workers for group in self._groups.values())
 
-    async def _wait_for_job(self, group: _Group, until: float) -> bool:
+    async def _wait_for_job(self, group: Group, until: float) -> bool:
         """Whether there is one, at once or before the connection has been idle for too long, or ``until``."""
         if group.jobs:
             return True
@@ -319,7 +318,7 @@ class Pool:
                     group.idle.remove(waiter)
         return bool(group.jobs)
 
-    async def _send(self, group: _Group, connection: Connection) -> bool:
+    async def _send(self, group: Group, connection: Connection) -> bool:
         """Send the next job. Returns whether the connection was lost with it."""
         queued = group.jobs.popleft()
         try:
@@ -329,16 +328,18 @@ class Pool:
             self._blame(queued.job)
             raise
 
-    async def _carry(self, group: _Group, connection: Connection, queued: _Queued) -> bool:
+    async def _carry(self, group: Group, connection: Connection, queued: Queued) -> bool:
         group.taken_at = self._loop.time()
         if not await self._take_turn(queued):
             return False
         self._waiting -= 1
-        self._in_transaction.add(queued)
+        self._in_transaction[queued] = connection
         began, reused = self._loop.time(), connection.transactions > 0
         try:
             report: Report = await connection.send(queued.job.envelope, queued.job.data)
         except ConnectionLost as lost:
+            if queued.taken:
+                return False
             if self._may_try_again(queued, lost, connection, reused):
                 queued.tries += 1
                 self._waiting += 1
@@ -347,13 +348,15 @@ class Pool:
                 return lost.reply is not None or not reused
             report = lost
         finally:
-            self._in_transaction.discard(queued)
+            del self._in_transaction[queued]
+        if queued.taken:
+            return False
         if self._loop.time() - began > SLOW_S and group.jobs and self._workers < self._throttle.connections():
             self._hire(group)
         self._report(queued.job, hop_of(connection), report)
         return isinstance(report, ConnectionLost)
 
-    async def _take_turn(self, queued: _Queued) -> bool:
+    async def _take_turn(self, queued: Queued) -> bool:
         """Whether its turn has come; False when it was taken back before. One after the other, each by the clock as it
         is then: a process that was held up must not begin all at once what it has missed."""
         if not self._turns.locked() and self._throttle.message_wait_s() <= 0:
@@ -370,7 +373,7 @@ class Pool:
             self._turning.discard(queued)
         return not queued.taken
 
-    def _may_try_again(self, queued: _Queued, lost: ConnectionLost, connection: Connection, reused: bool) -> bool:
+    def _may_try_again(self, queued: Queued, lost: ConnectionLost, connection: Connection, reused: bool) -> bool:
         """Whether losing the connection says nothing about the message: the host closed one that had been idle, or
         there is another host to try (RFC 5321 §5.1)."""
         if (lost.after_end_of_data and lost.stage not in _NOTHING_SAID) or queued.tries >= TRIES_AT_MOST - 1:
@@ -378,8 +381,8 @@ class Pool:
         return (reused and lost.reply is None) or connection.alternatives > 0
 
     async def drain(self) -> None:
-        """Return when no job is left and every connection has been told to go."""
-        while self.outstanding:
+        """Return when no job is left, of a stopped pool none on the wire, and every connection has been told to go."""
+        while self.on_the_wire if self._is_stopping else self.outstanding:
             await asyncio.sleep(DRAINED_LOOK_S)
         while self._workers:
             self.disconnect()

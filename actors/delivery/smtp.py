@@ -130,6 +130,11 @@ class SmtpConnection:
         """Whether another transaction can be started now."""
         return self._wire.is_open and not self._busy
 
+    @property
+    def has_all_data(self) -> bool:
+        """Whether the peer has been sent the whole message of the transaction under way, and may have accepted it."""
+        return self._busy and self._wire.end_of_data_written
+
     async def send(self, envelope: Envelope, data: bytes) -> TransactionResult:
         """One transaction: data (a whole message with CRLF line ends, not dot-stuffed) to the envelope's recipients.
 

@@ -1,5 +1,6 @@
 """Starting, stopping, starting again: what an operator does first."""
 
+import asyncio
 import json
 import signal
 import socket
@@ -8,6 +9,8 @@ from pathlib import Path
 
 import psutil
 
+from actors.capture.envelope import Envelope
+from actors.capture.smtp_server import SmtpServer
 from tests.acceptance.running import STOP_S, Client, RunningPostray, is_alive
 
 
@@ -57,6 +60,33 @@ def assert_loopback_only(postray: RunningPostray) -> None:
         for connection in psutil.Process(mark.pid).net_connections("inet"):
             if connection.status == psutil.CONN_LISTEN:
                 assert connection.laddr.ip in ("127.0.0.1", "::1", "::ffff:127.0.0.1"), connection
+
+
+async def test_a_stop_waits_for_the_answer_to_what_a_host_has_in_full(tmp_path: Path) -> None:
+    taken: list[Envelope] = []
+
+    async def take(envelope: Envelope) -> None:
+        taken.append(envelope)
+        await asyncio.sleep(4)
+
+    host = SmtpServer(take)
+    address, port = await host.start("127.0.0.1", 0)
+    postray = RunningPostray(tmp_path, POSTRAY_DELIVERY_MODE="relay", POSTRAY_DELIVERY_RELAY=f"{address}:{port}")
+    await asyncio.to_thread(postray.start)
+    client = Client(postray)
+    (message_id,) = await client.send()
+    while not taken:
+        await asyncio.sleep(0.02)
+    await client.close()
+    await asyncio.to_thread(postray.stop, signal.SIGTERM)
+    assert f"waiting for {address} to answer for 1 message sent in full" in postray.output
+    await asyncio.to_thread(postray.start)
+    client = Client(postray)
+    await client.until(f"/v3/messages/{message_id}", lambda m: m["status"] == "sent", within_s=20)
+    await client.close()
+    await asyncio.to_thread(postray.stop)
+    await host.stop(1.0)
+    assert len(taken) == 1
 
 
 def test_a_wrong_setting_is_named(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """From the journal to the wire and back: what peers and DNS do, and what becomes of the message."""
 
+import asyncio
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
@@ -225,6 +226,60 @@ async def test_stopping_gives_back_what_waits(journal: Journal) -> None:
         row = await journal.message(world.tenant_id, message.id)
         assert row is not None
         assert row.status in (Status.QUEUED, Status.SENDING)
+
+
+async def test_stopping_waits_for_the_host_that_has_the_whole_message(journal: Journal) -> None:
+    async with a_world(journal, settings=msgspec.structs.replace(DELIVERY, stop_wait_s=30)) as world:
+        world.zone("example.com", "127.0.0.1")
+        world.reply = asyncio.get_running_loop().create_future()
+        message = a_message()
+        await world.accept(message)
+        await world.scheduler.round()
+        await world.arrived(1)
+        stopping = asyncio.create_task(world.deliverer.stop())
+        await asyncio.sleep(0.2)
+        assert not stopping.done()
+        assert dict(await world.deliverer.unanswered()) == {"mx0.example.com": 1}
+        world.reply.set_result(None)
+        await stopping
+        row = await journal.message(world.tenant_id, message.id)
+        assert row is not None
+        assert (row.status, len(world.taken)) == (Status.DELIVERED, 1)
+        assert await journal.delivery_actors(60) == []
+
+
+async def test_a_hurried_stop_ends_with_the_message_deferred(journal: Journal) -> None:
+    async with a_world(journal, settings=msgspec.structs.replace(DELIVERY, stop_wait_s=30)) as world:
+        world.zone("example.com", "127.0.0.1")
+        world.reply = asyncio.get_running_loop().create_future()
+        message = a_message()
+        await world.accept(message)
+        await world.scheduler.round()
+        await world.arrived(1)
+        stopping = asyncio.create_task(world.deliverer.stop())
+        await asyncio.sleep(0.1)
+        await world.deliverer.hurry()
+        async with asyncio.timeout(5):
+            await stopping
+        row = await journal.message(world.tenant_id, message.id)
+        assert row is not None
+        assert (row.status, row.retry_count) == (Status.QUEUED, 0)
+        assert await journal.delivery_actors(60) == []
+        world.reply.set_result(None)
+
+
+async def test_stopping_does_not_wait_for_a_host_that_has_only_a_part(journal: Journal) -> None:
+    slow = Behaviour(mail=lambda _: Reply(250, "2.1.0 ok", delay_s=5))
+    async with a_world(journal, slow, settings=msgspec.structs.replace(DELIVERY, stop_wait_s=30)) as world:
+        world.zone("example.com", "127.0.0.1")
+        message = a_message()
+        await world.accept(message)
+        await world.until(message, Status.SENDING)
+        async with asyncio.timeout(4):
+            await world.deliverer.stop()
+        row = await journal.message(world.tenant_id, message.id)
+        assert row is not None
+        assert (row.status, world.taken) == (Status.QUEUED, [])
 
 
 async def test_a_superseded_life_ends(journal: Journal) -> None:

@@ -40,7 +40,9 @@ from tests.integration.dns_server import DnsServer
 from tests.integration.journal.builders import a_request
 
 PATIENCE_S = 10.0
-DELIVERY = DeliverySettings(mode="direct", connections_per_site=4, retry_schedule_s=(0.05, 0.5), connection_idle_s=0.2)
+DELIVERY = DeliverySettings(
+    mode="direct", connections_per_site=4, retry_schedule_s=(0.05, 0.5), connection_idle_s=0.2, stop_wait_s=0.5
+)
 """After a second attempt a message waits for so long that it is seen to wait: its outcome is committed in a lull."""
 SMTP = SmtpSettings(connect_timeout_s=2, data_termination_timeout_s=2)
 TLS = TlsSettings()

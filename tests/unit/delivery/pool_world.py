@@ -43,6 +43,7 @@ class Line:
         self.transactions = 0
         self.opened_at = asyncio.get_running_loop().time()
         self.is_usable = True
+        self.has_all_data = True
         self.closed_at = 0.0
         self._world = world
 
@@ -77,6 +78,8 @@ class Line:
 
     def abort(self) -> None:
         self.is_usable = False
+        if self in self._world.on_the_wire and not self.answer.done():
+            self.answer.set_exception(IN_DOUBT if self.has_all_data else BROKEN)
 
 
 class World:

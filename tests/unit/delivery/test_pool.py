@@ -211,6 +211,43 @@ async def test_draining_ends_with_every_job_reported_and_every_connection_closed
     assert not any(lost for _, lost in world.ended)
 
 
+# Stopping
+
+
+@in_virtual_time
+async def test_a_stopped_pool_waits_only_for_what_a_host_has_in_full() -> None:
+    world = World(some_limits(2))
+    jobs = world.submit(5)
+    await settle()
+    whole, part = world.on_the_wire
+    part.has_all_data = False
+    back = world.pool.stop()
+    await settle()
+    assert set(back) == {*jobs[1:]}
+    assert world.pool.unanswered() == [whole.host]
+    assert world.reports == []
+    late = world.submit(1)
+    await settle()
+    assert world.pool.stop() == late, "what a claim hands over afterwards goes back as well"
+    assert len(world.attempts) == 2
+    await world.answer()
+    await world.pool.drain()
+    assert world.reported == jobs[:1]
+    assert (world.open, world.pool.connections, world.pool.on_the_wire) == ([], 0, 0)
+
+
+@in_virtual_time
+async def test_a_stopped_pool_that_waited_long_enough_reports_what_was_not_answered_as_lost() -> None:
+    world = World(some_limits(1))
+    world.alternatives = 1
+    jobs = world.submit(2)
+    await settle()
+    assert world.pool.stop() == jobs[1:]
+    world.pool.give_up()
+    await world.pool.drain()
+    assert [(job, report) for job, _, report in world.reports] == [(jobs[0], IN_DOUBT)]
+
+
 # Several next hops
 
 

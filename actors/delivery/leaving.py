@@ -1,0 +1,71 @@
+"""How a delivery actor ends its work: what no host has in full is given back at once, for the rest it waits.
+
+A message that a host has in full and has not answered may be accepted: to abort it there would be to send it twice.
+"""
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Callable
+from contextlib import suppress
+
+from actors.delivery.claims import Claims
+from actors.delivery.composing import Order
+from actors.delivery.job import Job
+from actors.delivery.sites import Sites
+from cluster.journal.store import Unavailable
+
+log = logging.getLogger(__name__)
+
+LOOK_S = 0.05
+QUIT_S = 1.0
+"""For taking leave of hosts."""
+
+
+class Leaving:
+    """``wait_s``: for how long answers are waited for. ``clock``: seconds that never go back."""
+
+    def __init__(self, sites: Sites, claims: Claims, *, wait_s: float, clock: Callable[[], float]) -> None:
+        self._sites = sites
+        self._claims = claims
+        self._wait_s = wait_s
+        self._clock = clock
+        self._is_hurried = False
+
+    def hurry(self) -> None:
+        """Wait for no more answers."""
+        self._is_hurried = True
+
+    def unanswered(self) -> Counter[str]:
+        """How many messages wait for the answer of each host."""
+        return Counter(host for site in self._sites for host in site.pool.unanswered())
+
+    async def finish(self) -> None:
+        """Return when nothing is on the wire and the connections are closed, in bounded time."""
+        until = self._clock() + self._wait_s
+        while True:
+            await self._give_back_unsent()
+            unanswered = self.unanswered()
+            if not unanswered:
+                break
+            if self._is_hurried or self._clock() >= until:
+                log.warning("stopped without the answers of hosts messages=%s", dict(unanswered))
+                for site in self._sites:
+                    site.pool.give_up()
+                break
+            await asyncio.sleep(LOOK_S)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(QUIT_S):
+                await asyncio.gather(*(site.pool.drain() for site in self._sites))
+
+    async def _give_back_unsent(self) -> None:
+        """Also what claims that were under way have handed over since."""
+        jobs: list[Job | Order] = list(self._claims.large.take_back())
+        for site in self._sites:
+            jobs += site.pool.stop()
+        if not jobs:
+            return
+        try:
+            await self._claims.give_back(jobs)
+        except Unavailable as error:  # each heartbeat tries it again
+            log.warning("not given back jobs=%d reason=%r", len(jobs), error.reason)

@@ -1,0 +1,33 @@
+"""What a pool holds for each of its next hops: jobs that wait, and the workers that take them."""
+
+import asyncio
+from collections import deque
+
+from msgspec import Struct
+
+from actors.delivery.job import Job
+from cluster.policy.next_hop import NextHop
+
+
+class Queued(Struct, eq=False):
+    """A job, how often a connection was lost with it, and whether it was taken back."""
+
+    job: Job
+    tries: int = 0
+    taken: bool = False
+
+
+class Group:
+    """The jobs and workers of one next hop."""
+
+    def __init__(self, hop: NextHop) -> None:
+        self.hop = hop
+        self.jobs: deque[Queued] = deque()
+        self.idle: deque[asyncio.Future[bool]] = deque()
+        """Workers that wait: True tells one that there is a job, False that it is to go."""
+        self.workers = 0
+        self.connecting = 0
+        self.taken_at = 0.0
+        """When a job was last begun (loop time)."""
+        self.not_before = 0.0
+        """When the next connection may be opened (loop time)."""
