@@ -13,20 +13,17 @@ from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
 import clickhouse_connect
 from clickhouse_connect.driver.exceptions import ClickHouseError, DataError
 
 from analytics.engine import give_back, open_engine, without_data_frames
 from analytics.rows import COLUMNS
+from cluster.clickhouse_dsn import DATABASE, server_of
 from cluster.private_files import make_folder
 from cluster.settings import ClickHouseSettings
 
 log = logging.getLogger(__name__)
-
-DATABASE = "postray"
-"""Where the tables are when the DSN names no database."""
 
 INSERT_SETTINGS = {
     # When insert returns, the rows must be on disk: newer servers collect small inserts first, and may answer earlier.
@@ -143,25 +140,6 @@ class ClickHouse:
 
     def close(self) -> None:
         self._driver.close()
-
-
-def server_of(dsn: str) -> dict[str, Any]:
-    """What clickhouse-connect must be told to reach the server of ``clickhouse(s)://user:password@host:port/database``.
-
-    Raises ValueError, naming no secret, for anything else.
-    """
-    parts = urlsplit(dsn)
-    if parts.scheme not in ("clickhouse", "clickhouses") or not parts.hostname or parts.query:
-        raise ValueError("clickhouse.dsn is not clickhouse(s)://user:password@host:port/database")
-    secure = parts.scheme == "clickhouses"
-    return {
-        "host": parts.hostname,
-        "port": parts.port or (8443 if secure else 8123),
-        "username": unquote(parts.username or "default"),
-        "password": unquote(parts.password or ""),
-        "database": unquote(parts.path.strip("/")) or DATABASE,
-        "secure": secure,
-    }
 
 
 def migrations() -> list[tuple[str, str]]:

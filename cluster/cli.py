@@ -6,6 +6,7 @@ import json
 import os
 import shlex
 import signal
+import ssl
 import subprocess
 import sys
 import threading
@@ -31,10 +32,18 @@ from cluster.commands.shaping import shaping
 from cluster.commands.sites import actions, bounce, resume, sites, suspend
 from cluster.context import keeps_from_work
 from cluster.embedded import journal_dsn
+from cluster.in_force import BadPolicies, read_files
 from cluster.journal.store import Journal, Unavailable
 from cluster.local_secrets import DEMO_KEY, demo_key
 from cluster.printable import printable
-from cluster.private_files import Unsafe, keep_to_ourselves, make_folder, place_problem, prepare_data_dir
+from cluster.private_files import (
+    Unsafe,
+    access_problem,
+    keep_to_ourselves,
+    make_folder,
+    place_problem,
+    prepare_data_dir,
+)
 from cluster.settings import Settings
 from cluster.up import DidNotStart, Died, Postray
 
@@ -54,6 +63,8 @@ class Commands(click.Group):
             return super().invoke(context)
         except Unsafe as error:
             raise click.ClickException(str(error)) from error
+        except (PermissionError, NotADirectoryError, IsADirectoryError) as error:
+            raise click.ClickException(f"{error.filename}: {error.strerror}") from error
 
 
 @click.group(cls=Commands)
@@ -80,6 +91,7 @@ def up(config: str | None, detach: bool, show_key: bool, ready_fd: int | None) -
         os.set_inheritable(ready_fd, False)
     settings = settings_of(config)
     data_dir = Path(settings.data_dir).resolve()
+    check_files(settings)
     try:
         if detach:
             make_folder(data_dir)
@@ -91,6 +103,21 @@ def up(config: str | None, detach: bool, show_key: bool, ready_fd: int | None) -
         with running.DataLock(data_dir):
             _run(settings, tightened, show_key, ready_fd)
     except (running.AlreadyRunning, OSError) as error:
+        raise click.ClickException(str(error)) from error
+
+
+def check_files(settings: Settings) -> None:
+    """Files and folders that settings name, before anything starts. Raises click.ClickException, Unsafe."""
+    if problem := access_problem(Path(settings.data_dir)):
+        raise click.ClickException(f"data_dir: {problem}")
+    if settings.tls.ca_file:
+        try:
+            ssl.create_default_context(cafile=settings.tls.ca_file)
+        except (OSError, ssl.SSLError) as error:
+            raise click.ClickException(f"tls.ca_file: {settings.tls.ca_file} has no authorities: {error}") from error
+    try:
+        read_files(settings.delivery)
+    except BadPolicies as error:
         raise click.ClickException(str(error)) from error
 
 
@@ -272,7 +299,9 @@ def status(config: str | None, as_json: bool, secrets: bool) -> None:
     data_dir = Path(settings_of(config).data_dir).resolve()
     run = running.read_run(data_dir)
     if run is None or running.DataLock(data_dir).is_free():
-        state: dict[str, Any] = {"running": False, "ready": False}
+        # The lock is held before there is anything to tell, and after.
+        is_starting = data_dir.is_dir() and not running.DataLock(data_dir).is_free()
+        state: dict[str, Any] = {"running": False, "ready": False, **({"starting": True} if is_starting else {})}
     else:
         state = {"running": True, "url": run.url, "page": run.page, "pid": run.pid, **_readiness(run.url)}
     if secrets:
@@ -280,7 +309,8 @@ def status(config: str | None, as_json: bool, secrets: bool) -> None:
     if as_json:
         print_json(state)
     elif not state["running"]:
-        console.print(f"postray is not running on {data_dir}")
+        how = "starting or stopping" if state.get("starting") else "not running"
+        console.print(f"postray is {how} on {data_dir}", soft_wrap=True)
     else:
         _show(state)
     sys.exit(not state["ready"])

@@ -142,6 +142,17 @@ def prepare_data_dir(path: Path) -> list[str]:
     return tightened
 
 
+def access_problem(path: Path) -> str | None:
+    """Why a data directory cannot be made or written, in one line; None when it can."""
+    folder = path.resolve()
+    there = next(one for one in (folder, *folder.parents) if os.path.lexists(one))
+    if not there.is_dir():
+        return f"{there} is not a folder"
+    if not os.access(there, os.W_OK | os.X_OK):
+        return f"{there} cannot be written by user {user_name(os.geteuid())}"
+    return None
+
+
 def place_problem(path: Path) -> str | None:
     """Why an existing data directory must not be used, in one line; None when it may be.
 

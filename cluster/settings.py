@@ -5,7 +5,6 @@ It is called once, by the process that starts postray; everything else is handed
 ``postray.example.toml`` documents each key (a test holds the two together).
 """
 
-import ipaddress
 import re
 import tomllib
 import types
@@ -17,6 +16,8 @@ import msgspec
 from msgspec import Struct, field, structs
 
 from cluster.policy.domains import spelled_names
+from cluster.settings_check import faults
+from cluster.settings_check import host_port as host_port
 
 
 class SettingsError(Exception):
@@ -220,13 +221,8 @@ class Settings(_Section, frozen=True, kw_only=True):
     log: LogSettings = LogSettings()
 
 
-def host_port(text: str) -> tuple[str, int]:
-    """("127.0.0.1", 25) of "127.0.0.1:25"; an IPv6 address stands in brackets. Raises ValueError."""
-    host, colon, port = text.rpartition(":")
-    host = host.removeprefix("[").removesuffix("]")
-    if not colon or not host or not port.isdecimal() or int(port) > 65535:
-        raise ValueError(f"{text!r} is not host:port")
-    return host, int(port)
+PATHS = (("data_dir",), ("tls", "ca_file"), ("delivery", "shaping_file"), ("delivery", "routing_file"))
+"""The keys that name files and folders."""
 
 
 def load(path: Path | None, environ: Mapping[str, str]) -> Settings:
@@ -237,18 +233,33 @@ def load(path: Path | None, environ: Mapping[str, str]) -> Settings:
     tree: dict[str, Any] = {}
     if path is not None:
         try:
-            tree = tomllib.loads(path.read_text(encoding="utf-8"))
+            tree = tomllib.loads(path.read_text(encoding="utf-8-sig"))  # some editors begin a file with a BOM
         except OSError as error:
             raise SettingsError(f"cannot read {path}: {error.strerror}") from error
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise SettingsError(f"{path} is not TOML: {error}") from error
+        _follow(tree, path.absolute().parent)
     _overlay(tree, environ)
     try:
         settings = msgspec.convert(tree, Settings)
     except msgspec.ValidationError as error:
         raise SettingsError(_name_key(str(error))) from error
-    _check(settings)
-    return _spelled(settings)
+    settings = _spelled(settings)
+    for key, fault in faults(settings):
+        raise SettingsError(f"{key}: {fault}")
+    return settings
+
+
+def _follow(tree: dict[str, Any], folder: Path) -> None:
+    """Relative paths follow the file that names them; those of variables the folder that a command is given in."""
+    if folder == Path.cwd():
+        return
+    for *sections, name in PATHS:
+        table: Any = tree
+        for section in sections:
+            table = table.get(section, {}) if isinstance(table, dict) else {}
+        if isinstance(table, dict) and isinstance(named := table.get(name), str) and named:
+            table[name] = str(folder / named)
 
 
 def _spelled(settings: Settings) -> Settings:
@@ -331,63 +342,3 @@ def _name_key(message: str) -> str:
     if unknown:
         return f"unknown key {'.'.join(part for part in (section, unknown[1]) if part)}"
     return f"{section}: {message.split(' - at')[0]}"
-
-
-def _check(settings: Settings) -> None:
-    binds = {
-        "http.bind": settings.http.bind,
-        "capture.smtp_bind": settings.capture.smtp_bind,
-        "capture.http_bind": settings.capture.http_bind,
-    }
-    if settings.delivery.mode == "relay" or settings.delivery.relay:
-        binds["delivery.relay"] = settings.delivery.relay
-    binds |= {f"dns.nameservers[{i}]": server for i, server in enumerate(settings.dns.nameservers)}
-    for key, text in binds.items():
-        try:
-            host_port(text)
-        except ValueError as error:
-            raise SettingsError(f"{key}: {error}") from error
-    for key, networks in (
-        ("smtp.allowed_networks", settings.smtp.allowed_networks),
-        ("smtp.prohibited_networks", settings.smtp.prohibited_networks),
-    ):
-        for i, network in enumerate(networks):
-            try:
-                ipaddress.ip_network(network)
-            except ValueError as error:
-                raise SettingsError(f"{key}[{i}]: {error}") from error
-    for key, number in (
-        ("delivery.actors_per_node", settings.delivery.actors_per_node),
-        ("delivery.connections_per_site", settings.delivery.connections_per_site),
-        ("delivery.messages_per_connection", settings.delivery.messages_per_connection),
-        ("delivery.window", settings.delivery.window),
-        ("message.max_subject_bytes", settings.message.max_subject_bytes),
-        ("message.max_part_bytes", settings.message.max_part_bytes),
-        ("message.max_bytes", settings.message.max_bytes),
-        ("dns.lookups_at_once", settings.dns.lookups_at_once),
-        ("dns.cache_entries", settings.dns.cache_entries),
-        ("http.max_connections", settings.http.max_connections),
-        ("http.max_connections_per_address", settings.http.max_connections_per_address),
-        ("ray.object_store_mb", settings.ray.object_store_mb),
-        ("tls.cache_entries", settings.tls.cache_entries),
-    ):
-        if number < 1:
-            raise SettingsError(f"{key}: must be at least 1, not {number}")
-    for key, bound in (
-        ("delivery.messages_per_s_per_site", settings.delivery.messages_per_s_per_site),
-        ("http.max_backlog", settings.http.max_backlog),
-        ("http.min_free_disk_mb", settings.http.min_free_disk_mb),
-        ("dns.stale_s", settings.dns.stale_s),
-    ):
-        if bound < 0:
-            raise SettingsError(f"{key}: must not be negative")
-    for key, time_s in (
-        ("http.head_timeout_s", settings.http.head_timeout_s),
-        ("http.idle_timeout_s", settings.http.idle_timeout_s),
-    ):
-        if not time_s > 0:
-            raise SettingsError(f"{key}: must be above 0")
-    if not settings.delivery.retry_schedule_s:
-        raise SettingsError("delivery.retry_schedule_s: must name at least one wait")
-    if settings.ray.address and not settings.postgres.dsn:
-        raise SettingsError("postgres.dsn: a cluster at ray.address needs a Postgres that every node can reach")

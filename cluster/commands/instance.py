@@ -20,7 +20,7 @@ import msgspec
 from cluster import running
 from cluster.keys import operator_token
 from cluster.printable import printable
-from cluster.settings import Settings, SettingsError, load
+from cluster.settings import Settings, SettingsError, load, variable_name
 from cluster.vault import FILE, RESTORE, find_secret
 
 DEFAULT_FILE = "postray.toml"
@@ -48,13 +48,35 @@ def settings_of(config: str | None) -> Settings:
         settings = load(file, os.environ)
     except SettingsError as error:
         raise click.ClickException(str(error)) from error
-    folder = (file.parent if file else Path()).resolve()
+    if problem := moved_problem(file, settings.data_dir):
+        raise click.ClickException(f"data_dir: {problem}")
+    folder, here = (file.parent if file else Path()).resolve(), Path.cwd()
+
+    def beside(key: str, named: str) -> str:
+        """Where a policy file is: also its default is beside the settings file."""
+        return str((here if variable_name(("delivery", key)) in os.environ else folder) / named)
+
     delivery = msgspec.structs.replace(
         settings.delivery,
-        shaping_file=str(folder / settings.delivery.shaping_file),
-        routing_file=str(folder / settings.delivery.routing_file),
+        shaping_file=beside("shaping_file", settings.delivery.shaping_file),
+        routing_file=beside("routing_file", settings.delivery.routing_file),
     )
-    return msgspec.structs.replace(settings, delivery=delivery)
+    tls = settings.tls
+    if tls.ca_file:  # for actors, whose folder is another
+        tls = msgspec.structs.replace(tls, ca_file=os.path.abspath(tls.ca_file))
+    return msgspec.structs.replace(settings, delivery=delivery, tls=tls)
+
+
+def moved_problem(file: Path | None, data_dir: str) -> str | None:
+    """Why an existing installation is not found any more: a relative data_dir, which now follows the settings file that
+    names it, was of the folder where the command was given."""
+    now = Path(data_dir)
+    if file is None or not now.is_absolute() or now.exists() or not now.is_relative_to(file.absolute().parent):
+        return None
+    former = Path.cwd() / now.relative_to(file.absolute().parent)
+    if former == now or not (former / "run.lock").exists():
+        return None
+    return f"{now} does not exist, and {former} holds the data of an older version: move it there, or name it in full"
 
 
 class Instance:

@@ -1,5 +1,6 @@
 """Settings: the file, the variables over it, and errors that name the key."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -80,6 +81,22 @@ def test_every_key_has_a_variable_of_its_own() -> None:
         ("[delivery]\nmode = 'relay'\nrelay = '\u2764.example:25'", {}, "delivery.relay"),
         ("[smtp]\nhelo_name = 'a\u200e'", {}, "smtp.helo_name"),
         ("[ray]\naddress = 'head:6379'", {}, "postgres.dsn"),
+        ("[dns]\nnameservers = ['dns.example:53']", {}, "dns.nameservers[0]"),
+        ("[dns]\nnameservers = ['127.0.0.1:0']", {}, "dns.nameservers[0]"),
+        ("[dns]\ntimeout_s = nan", {}, "dns.timeout_s"),
+        ("[dns]\ntries = 0", {}, "dns.tries"),
+        ("[smtp]\nport = 70000", {}, "smtp.port"),
+        ("[smtp]\nconnect_timeout_s = -1", {}, "smtp.connect_timeout_s"),
+        ("[delivery]\nlease_s = inf", {}, "delivery.lease_s"),
+        ("[delivery]\nretry_schedule_s = [60, 0]", {}, "delivery.retry_schedule_s[1]"),
+        ("[delivery]\nsplit_sites = {'a.test' = 0}", {}, "delivery.split_sites['a.test']"),
+        ("secret = 'short'", {}, "secret: it is not 32 bytes"),
+        ("secret = 'é'", {}, "secret: it is not 32 bytes"),
+        ("[clickhouse]\ndsn = 'http://localhost:8123'", {}, "clickhouse.dsn: it is not clickhouse"),
+        ("[clickhouse]\ndsn = 'clickhouse://localhost:x'", {}, "clickhouse.dsn"),
+        ("[postgres]\ndsn = 'localhost:5432'", {}, "postgres.dsn: it is not a libpq"),
+        ("[ray]\naddress = 'head'\n[postgres]\ndsn = 'host=a'", {}, "ray.address"),
+        ("data_dir = ''", {}, "data_dir"),
         ("= 1", {}, "is not TOML"),
         ("", {"POSTRAY_HTTP_BINDE": "x"}, "POSTRAY_HTTP_BINDE"),
         ("", {"POSTRAY_DELIVERY_WINDOW": "many"}, "POSTRAY_DELIVERY_WINDOW"),
@@ -87,7 +104,7 @@ def test_every_key_has_a_variable_of_its_own() -> None:
     ],
 )
 def test_what_is_wrong_is_named(tmp_path: Path, text: str, environ: dict[str, str], named: str) -> None:
-    with pytest.raises(SettingsError, match=named.replace("[", r"\[")):
+    with pytest.raises(SettingsError, match=re.escape(named)):
         load(write(tmp_path, text), environ)
 
 
@@ -110,3 +127,18 @@ def test_host_port() -> None:
     for wrong in ("", "host", "host:", ":25", "host:x", "host:65536"):
         with pytest.raises(ValueError, match="host:port"):
             host_port(wrong)
+
+
+def test_a_byte_order_mark_is_no_part_of_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "postray.toml"
+    path.write_bytes(b"\xef\xbb\xbf[delivery]\nwindow = 7\n")
+    assert load(path, {}).delivery.window == 7
+
+
+def test_relative_paths_follow_the_file_that_names_them(tmp_path: Path) -> None:
+    path = write(tmp_path, "data_dir = 'data'\n[tls]\nca_file = '/etc/ca.pem'\n[delivery]\nshaping_file = 's.toml'\n")
+    settings = load(path, {})
+    assert (settings.data_dir, settings.tls.ca_file) == (str(tmp_path / "data"), "/etc/ca.pem")
+    assert settings.delivery.shaping_file == str(tmp_path / "s.toml")
+    assert load(path, {"POSTRAY_DATA_DIR": "here"}).data_dir == "here"
+    assert load(write(tmp_path, ""), {}).data_dir == Settings().data_dir

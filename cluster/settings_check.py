@@ -1,0 +1,153 @@
+"""What is wrong with settings that have the right types: said before anything starts, a line for each, by its key.
+
+Pure: whether servers answer and folders can be written is found out by ``postray up``.
+"""
+
+import base64
+import ipaddress
+import math
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
+from psycopg import ProgrammingError
+from psycopg.conninfo import conninfo_to_dict
+
+from cluster.clickhouse_dsn import server_of
+
+if TYPE_CHECKING:
+    from cluster.settings import Settings
+
+SECRET_BYTES = 32
+
+MAY_BE_ZERO = frozenset(
+    {
+        "http.max_backlog",
+        "http.min_free_disk_mb",
+        "http.commit_window_ms",
+        "delivery.messages_per_s_per_site",
+        "delivery.connection_idle_s",
+        "delivery.offer_grace_s",
+        "delivery.stop_wait_s",
+        "dns.stale_s",
+        "tls.broken_host_s",
+        "tls.results_keep_days",
+    }
+)
+"""Numbers of which 0 means something; all others are above it."""
+
+
+def host_port(text: str) -> tuple[str, int]:
+    """("127.0.0.1", 25) of "127.0.0.1:25"; an IPv6 address stands in brackets. Raises ValueError."""
+    host, colon, port = text.rpartition(":")
+    host = host.removeprefix("[").removesuffix("]")
+    if not colon or not host or not (port.isascii() and port.isdecimal()) or int(port) > 65535:
+        raise ValueError(f"{text!r} is not host:port")
+    return host, int(port)
+
+
+def faults(settings: "Settings") -> Iterator[tuple[str, str]]:
+    """Each key at fault, and what is wrong with its value; never the value of a secret or a DSN."""
+    yield from _numbers(settings)
+    yield from _texts(settings)
+    if not settings.delivery.retry_schedule_s:
+        yield "delivery.retry_schedule_s", "must name at least one wait"
+    if settings.ray.address and not settings.postgres.dsn:
+        yield "postgres.dsn", "a cluster at ray.address needs a Postgres that every node can reach"
+
+
+def _numbers(section: Struct, prefix: str = "") -> Iterator[tuple[str, str]]:
+    for name in section.__struct_fields__:
+        key, value = f"{prefix}{name}", getattr(section, name)
+        if isinstance(value, Struct):
+            yield from _numbers(value, f"{key}.")
+        elif isinstance(value, tuple):
+            for i, one in enumerate(value):
+                yield from _number(f"{key}[{i}]", one, may_be_zero=False)
+        elif isinstance(value, dict):
+            for of, one in value.items():
+                yield from _number(f"{key}[{of!r}]", one, may_be_zero=False)
+        else:
+            yield from _number(key, value, may_be_zero=key in MAY_BE_ZERO)
+
+
+def _number(key: str, value: Any, *, may_be_zero: bool) -> Iterator[tuple[str, str]]:
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return
+    if not math.isfinite(value):
+        yield key, f"must be a finite number, not {value}"
+    elif value < 0 and may_be_zero:
+        yield key, f"must not be negative, as {value} is"
+    elif value <= 0 and not may_be_zero:
+        yield key, f"must be above 0, not {value}"
+
+
+def _texts(settings: "Settings") -> Iterator[tuple[str, str]]:
+    http, capture, delivery, smtp, dns = (
+        settings.http,
+        settings.capture,
+        settings.delivery,
+        settings.smtp,
+        settings.dns,
+    )
+    checks: list[tuple[str, str, Callable[[str], object]]] = [
+        ("http.bind", http.bind, host_port),
+        ("capture.smtp_bind", capture.smtp_bind, host_port),
+        ("capture.http_bind", capture.http_bind, host_port),
+    ]
+    if delivery.mode == "relay" or delivery.relay:
+        checks.append(("delivery.relay", delivery.relay, _server))
+    checks += ((f"dns.nameservers[{i}]", text, _nameserver) for i, text in enumerate(dns.nameservers))
+    for key, networks in (
+        ("smtp.allowed_networks", smtp.allowed_networks),
+        ("smtp.prohibited_networks", smtp.prohibited_networks),
+    ):
+        checks += ((f"{key}[{i}]", network, ipaddress.ip_network) for i, network in enumerate(networks))
+    if settings.secret:
+        checks.append(("secret", settings.secret, _secret))
+    if settings.postgres.dsn:
+        checks.append(("postgres.dsn", settings.postgres.dsn, _postgres))
+    if settings.clickhouse.dsn:
+        checks.append(("clickhouse.dsn", settings.clickhouse.dsn, server_of))
+    if settings.ray.address:
+        checks.append(("ray.address", settings.ray.address, _server))
+    for key, text, check in checks:
+        try:
+            check(text)
+        except ValueError as error:
+            yield key, str(error)
+    for key, port in (("smtp.port", smtp.port), ("tls.mta_sts_port", settings.tls.mta_sts_port)):
+        if port > 65535:
+            yield key, f"{port} is no port"
+    if not settings.data_dir:
+        yield "data_dir", "must name a folder"
+
+
+def _server(text: str) -> None:
+    if host_port(text)[1] == 0:
+        raise ValueError(f"{text!r} has no port")
+
+
+def _nameserver(text: str) -> None:
+    _server(text)
+    host, _ = host_port(text)
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        raise ValueError(f"{text!r} is not ip:port: a name would have to be asked for first") from None
+
+
+def _secret(text: str) -> None:
+    try:
+        size = len(base64.urlsafe_b64decode(text.encode("ascii")))
+    except ValueError:
+        size = 0
+    if size != SECRET_BYTES:
+        raise ValueError("it is not 32 bytes in URL-safe base64, which are 44 characters")
+
+
+def _postgres(text: str) -> None:
+    try:
+        conninfo_to_dict(text)
+    except ProgrammingError:
+        raise ValueError("it is not a libpq connection string, such as postgresql://user@host/database") from None

@@ -1,0 +1,51 @@
+"""The command line before anything starts: what is wrong is said in one line."""
+
+import os
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from cluster.cli import main
+from cluster.commands.instance import moved_problem
+
+
+@pytest.mark.parametrize("command", [["up"], ["up", "--detach"], ["status"], ["down"]])
+def test_a_data_dir_that_is_a_file_is_told_in_one_line(tmp_path: Path, command: list[str]) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    answer = CliRunner(env={"POSTRAY_DATA_DIR": str(file)}).invoke(main, command)
+    assert answer.exit_code == 1
+    assert answer.output.count("\n") == 1
+    assert str(file) in answer.output
+
+
+def test_authorities_and_rules_are_read_before_anything_starts(tmp_path: Path) -> None:
+    (tmp_path / "ca.pem").write_text("nothing", encoding="ascii")
+    (tmp_path / "rules.toml").write_text("nonsense = 1", encoding="ascii")
+    data = {"POSTRAY_DATA_DIR": str(tmp_path / "data")}
+    for variables, named in (
+        ({"POSTRAY_TLS_CA_FILE": str(tmp_path / "ca.pem")}, "tls.ca_file"),
+        ({"POSTRAY_DELIVERY_SHAPING_FILE": str(tmp_path / "rules.toml")}, "nonsense"),
+    ):
+        answer = CliRunner(env=data | variables).invoke(main, ["up"])
+        assert answer.exit_code == 1
+        assert named in answer.output
+    assert not (tmp_path / "data").exists()
+
+
+def test_data_that_an_older_version_kept_elsewhere_are_not_left_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    os.makedirs("etc")
+    os.makedirs("data")
+    Path("etc/postray.toml").write_text("data_dir = 'data'", encoding="ascii")
+    now = str(tmp_path / "etc" / "data")
+    assert moved_problem(Path("etc/postray.toml"), now) is None
+    Path("data/run.lock").touch()
+    problem = moved_problem(Path("etc/postray.toml"), now)
+    assert problem is not None
+    assert str(tmp_path / "data") in problem
+    os.makedirs(now)
+    assert moved_problem(Path("etc/postray.toml"), now) is None
