@@ -27,7 +27,7 @@ from cluster import running
 from cluster.commands.doctor import doctor
 from cluster.commands.instance import DEFAULT_FILE, settings_of
 from cluster.commands.looking import explain, route, sources, trace
-from cluster.commands.output import console, errors, json_option, print_json
+from cluster.commands.output import RULE, console, errors, json_option, print_json
 from cluster.commands.shaping import shaping
 from cluster.commands.sites import actions, bounce, resume, sites, suspend
 from cluster.context import keeps_from_work
@@ -157,7 +157,7 @@ def _run(settings: Settings, tightened: list[str], show_key: bool, ready_fd: int
 
 def _greet(run: running.Run, key: str, file: Path) -> None:
     """``key``: "" names only the file that it is in."""
-    console.rule()
+    console.print(RULE, soft_wrap=True)
     say = console.print
     say(f"postray is ready        {run.url}", soft_wrap=True)
     say(f"API key                 {key or f'in {file}'}", soft_wrap=True)
@@ -165,7 +165,7 @@ def _greet(run: running.Run, key: str, file: Path) -> None:
         say(f"captured mail           {run.page}", soft_wrap=True)
     say("\nSend a mail:\n")
     say(curl(run.url, key or f"$(cat {shlex.quote(str(file))})"), soft_wrap=True, markup=False)
-    console.rule()
+    console.print(RULE, soft_wrap=True)
     say("Ctrl-C stops it.")
 
 
@@ -347,7 +347,8 @@ def _show(state: dict[str, Any]) -> None:
     table = Table("part", "state", box=None, pad_edge=False)
     for name, problem in state["parts"].items():
         table.add_row(name, Text(printable(problem), _colour(problem)))
-    console.print(f"postray {state['url']}   captured mail {state['page'] or 'none'}   pid {state['pid']}")
+    said = f"postray {state['url']}   captured mail {state['page'] or 'none'}   pid {state['pid']}"
+    console.print(said, soft_wrap=True, markup=False)
     console.print(table)
 
 

@@ -1,8 +1,9 @@
 """How commands print: tables for people, JSON for programs. What hosts said is text, never control codes."""
 
+import sys
 from collections.abc import Callable
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any, TextIO, TypeVar
 
 import click
 from rich.console import Console
@@ -12,8 +13,18 @@ from rich.text import Text
 from cluster.policy.quantities import duration
 from cluster.printable import printable, printable_json
 
-console = Console(highlight=False)
-errors = Console(stderr=True, highlight=False)
+UNWRAPPED = 100_000
+"""Columns of what is no terminal: a program reads whole lines, and names in one piece."""
+
+
+def make_console(stream: TextIO, *, stderr: bool = False) -> Console:
+    """``stream``: the one that it writes to. Lines wrap only on a terminal."""
+    return Console(stderr=stderr, highlight=False, width=None if stream.isatty() else UNWRAPPED)
+
+
+console = make_console(sys.stdout)
+errors = make_console(sys.stderr, stderr=True)
+RULE = "─" * 79
 
 F = TypeVar("F", bound=Callable[..., Any])
 

@@ -1,5 +1,6 @@
 """The command line before anything starts: what is wrong is said in one line."""
 
+import io
 import os
 from pathlib import Path
 
@@ -8,6 +9,7 @@ from click.testing import CliRunner
 
 from cluster.cli import main
 from cluster.commands.instance import moved_problem
+from cluster.commands.output import make_console, table
 
 
 @pytest.mark.parametrize("command", [["up"], ["up", "--detach"], ["status"], ["down"]])
@@ -49,3 +51,18 @@ def test_data_that_an_older_version_kept_elsewhere_are_not_left_behind(
     assert str(tmp_path / "data") in problem
     os.makedirs(now)
     assert moved_problem(Path("etc/postray.toml"), now) is None
+
+
+def test_what_is_written_into_a_pipe_does_not_wrap() -> None:
+    pipe = io.StringIO()
+    made = make_console(pipe)
+    made.file = pipe
+    name, reply = "mx-" + "0123456789" * 12 + ".example.com", "550 " + "word " * 60
+    shown = table("site", "=at", "reply")
+    shown.add_row(name, name, reply)
+    made.print(shown)
+    made.print(f"{name} {reply}")
+    _, row, line = pipe.getvalue().splitlines()
+    assert row.count(name) == 2
+    assert reply.strip() in row
+    assert line.rstrip() == f"{name} {reply}".rstrip()
