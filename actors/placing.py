@@ -25,6 +25,9 @@ from cluster.settings import DeliverySettings, host_port
 
 WAY_KEPT_S = 60.0
 """How long a domain's way is used before the resolver, which knows the lifetimes of the answers, is asked again."""
+UNRESOLVED_KEPT_S = mx.FAILURE_TTL_S
+"""The same where the DNS did not answer: the resolver bounds how often it asks, and no longer than it should the way be
+believed to be unknown."""
 WAYS_KEPT = 100_000
 WAYS_BYTES = 32 * 1024 * 1024
 """Of the names in them, which the DNS and MTA-STS policies of strangers hold. Most have some 50."""
@@ -133,7 +136,7 @@ class Placer:
             way = Way(domain, unreachable(route))
         self._forget_if_changed()
         if version == self._version:
-            self._ways.put(domain, way, WAY_KEPT_S)
+            self._ways.put(domain, way, UNRESOLVED_KEPT_S if isinstance(route, mx.Unresolved) else WAY_KEPT_S)
         return way
 
     def _known_way(self, waiting: Waiting) -> Way | None:

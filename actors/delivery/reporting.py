@@ -23,6 +23,7 @@ from actors.in_force import InForce
 from cluster.journal.operations import SiteAction
 from cluster.policy.automation import Action
 from cluster.policy.lifecycle import Status
+from cluster.policy.mx import FAILURE_TTL_S
 from cluster.policy.stage import Stage
 from cluster.policy.triggers import ActionKind, ReplyFacts
 from cluster.policy.verdict import Judgement
@@ -77,7 +78,8 @@ class Reporter:
         self._committer.add(tell(job, hop, verdicts, duration_ms, self._circumstances(site, job, verdicts)))
         if isinstance(report, ConnectError | NoRoute):
             if self._clock() >= site.blocked_until and _tells_of_the_site(report, site, job):
-                wait = site.failed()
+                # Without an answer of the DNS no host was troubled, and the resolver bounds how often the DNS is.
+                wait = site.failed(FAILURE_TTL_S) if isinstance(report, NoRoute) else site.failed()
                 log.warning("site failed site=%s wait_s=%.0f reason=%r", site.destination, wait, str(report))
         else:
             site.worked()

@@ -254,9 +254,9 @@ class Site:
         self._progressed_at = self._clock()
         self._is_shut = False
 
-    def failed(self) -> float:
+    def failed(self, longest_s: float = LONGEST_BACK_OFF_S) -> float:
         """No connection could be made: wait, twice as long each time. Returns for how many seconds."""
-        wait = min(ldexp(FIRST_BACK_OFF_S, min(self._failures, 30)), LONGEST_BACK_OFF_S)
+        wait = min(ldexp(FIRST_BACK_OFF_S, min(self._failures, 30)), longest_s)
         self._failures += 1
         self.blocked_until = self._clock() + wait
         return wait

@@ -22,7 +22,8 @@ SCHEDULES_S: dict[BounceClass, tuple[float, ...]] = {
     # RFC 6647 §5: hosts ask for 1 minute to 1 day; postgrey, the most common, for 5 minutes.
     BounceClass.GREYLISTED: (60.0, 300.0, 600.0, 1200.0, 3600.0, 7200.0, 14400.0),
     BounceClass.NO_ANSWER: (120.0, 300.0, 900.0, 1800.0, 3600.0, 7200.0, 14400.0),
-    BounceClass.DNS_FAILURE: (120.0, 600.0, 1800.0, 3600.0, 7200.0, 14400.0),
+    # It may be our own resolver that restarts: no host is troubled by looking again soon.
+    BounceClass.DNS_FAILURE: (15.0, 30.0, 60.0, 120.0, 600.0, 1800.0, 3600.0, 7200.0, 14400.0),
     # Whoever is told to slow down and comes back at once is told so for longer.
     BounceClass.RATE_LIMITED: (300.0, 900.0, 1800.0, 3600.0, 7200.0, 14400.0),
     # A person must act first: there, or here.

@@ -59,7 +59,7 @@ def test_classes_have_schedules_of_their_own() -> None:
     assert minutes(BounceClass.BLOCKLISTED, day) == [30, 90, 210, 450, 690, 930, 1170, 1410, 1439]
     assert minutes(BounceClass.CONNECTION_LOST, timedelta(hours=2)) == [0, 2, 12, 42, 102, 119]
     assert minutes(BounceClass.NO_ANSWER, timedelta(hours=2)) == [2, 7, 22, 52, 112, 119]
-    assert minutes(BounceClass.DNS_FAILURE, timedelta(hours=2)) == [2, 12, 42, 102, 119]
+    assert minutes(BounceClass.DNS_FAILURE, timedelta(hours=2)) == [0, 0, 1, 3, 13, 43, 103, 119]
 
 
 def test_every_schedule_slows_down() -> None:

@@ -16,6 +16,7 @@ from analytics.events import Bounced, Deferred, Delivered, Dropped
 from cluster.journal.records import Address, Personal, Waiting
 from cluster.journal.store import Journal
 from cluster.policy.lifecycle import Status
+from cluster.policy.mx import FAILURE_TTL_S
 from tests.integration.delivery.world import DELIVERY, World, a_world
 from tests.integration.journal.builders import a_message
 
@@ -139,6 +140,18 @@ async def test_a_dns_that_fails_defers(journal: Journal) -> None:
         assert isinstance(event, Deferred)
         assert "SERVFAIL" in event.reason
         assert event.bounce_class == "dns_failure"
+
+
+async def test_a_dns_that_is_back_is_asked_again_within_seconds(journal: Journal) -> None:
+    async with a_world(journal) as world:
+        world.zone("example.com", "127.0.0.1")
+        world.dns.rcodes["example.com"] = RCODE.SERVFAIL
+        message = a_message()
+        await world.accept(message)
+        await _after(world, message)
+        del world.dns.rcodes["example.com"]
+        world.passed_s += FAILURE_TTL_S
+        assert (await world.finished(message)).status is Status.DELIVERED
 
 
 async def _after(world: World, message: object) -> list[object]:

@@ -108,6 +108,23 @@ async def test_a_domain_without_a_way_is_a_site_of_its_own(answer: mx.Route, per
     assert placed.hop.reason.startswith("one.example: ")
 
 
+async def test_a_dns_that_is_back_is_believed_as_soon_as_the_resolver_asks_it_again() -> None:
+    dns = Dns(one_example=mx.Unresolved("one.example", "timed out"))
+    world = World(dns)
+    assert isinstance((await world.placer.place(to("one.example"))).hop, Unreachable)
+    dns.answers["one.example"] = TWO_HOSTS
+    world.clock.now += mx.FAILURE_TTL_S
+    assert (await world.placer.place(to("one.example"))).destination == Destination("a.mx.example,b.mx.example")
+
+
+async def test_what_the_dns_denies_is_kept_like_what_it_says() -> None:
+    dns = Dns(one_example=mx.Unroutable(mx.NoMail.NULL_MX, "one.example"))
+    world = World(dns)
+    await world.placer.place(to("one.example"))
+    world.clock.now += WAY_KEPT_S - 1
+    assert world.placer.known(to("one.example")) is not None
+
+
 async def test_preparing_learns_what_is_quick_and_leaves_what_is_not_to_itself() -> None:
     placer = World(Dns(one_example=TWO_HOSTS)).placer
     await placer.prepare([to("one.example"), to("slow.example"), to("one.example", "msg_2")], patience_s=0.01)

@@ -198,6 +198,8 @@ def test_back_off_doubles_and_lets_one_through_as_a_probe() -> None:
     fill(site, 5)
     assert site.wake_at() == inf
     assert [site.failed() for _ in range(8)] == [1, 2, 4, 8, 16, 32, 60, 60]
+    assert site.failed(5.0) == 5
+    assert site.failed() == 60
     assert site.wanted() == 0
     assert site.wake_at() == site.waits_for()[1] == clock.now + 60
     clock.now += 60
