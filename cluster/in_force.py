@@ -9,6 +9,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from cluster.journal.store import Journal
+from cluster.policy.onward import NextHost
 from cluster.policy.quantities import Rate
 from cluster.policy.routing import Routing, RoutingError, Via
 from cluster.policy.shaping import Limits, Shaping
@@ -50,6 +51,7 @@ def base_limits(settings: DeliverySettings) -> Limits:
         connection_age_s=LONGEST_CONNECTION_S,
         message_rate=rate_of(settings.messages_per_s_per_site),
         connection_rate=None,
+        next_host=NextHost.AT_ONCE,
         recipients_per_transaction=MOST_RECIPIENTS,
         retry_schedule_s=settings.retry_schedule_s,
         lifetime_s=settings.lifetime_s,

@@ -4,7 +4,7 @@ The delivery actor drafts each message that it has claimed and finishes several 
 belongs to DATA alone; BDAT sends the octets as they are), storing, sending.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from msgspec import Struct
@@ -12,12 +12,12 @@ from msgspec import Struct
 from actors.compose import dkim
 from actors.compose.dkim import Signer, Unsigned
 from actors.compose.mime import Skeleton
-from cluster import header_fields as fields
 from cluster.journal.records import Personal
 
 
 class Wire(Struct, frozen=True):
-    """A complete RFC 5322 message with CRLF line ends, and whether SMTP has to carry it with SMTPUTF8."""
+    """A complete RFC 5322 message with CRLF line ends, and whether its header asks for SMTPUTF8. The addresses of a
+    transaction may ask for that as well."""
 
     data: bytes
     smtputf8: bool
@@ -39,13 +39,11 @@ def draft_message(
     message_id: str,
     date: datetime,
     signed_at: datetime,
-    envelope: Iterable[str] = (),
 ) -> Draft:
     """The message of one personalization, to be signed by ``signer`` if there is one.
 
     ``message_id`` is the whole field value. ``date`` is the message's own and the same in every attempt, ``signed_at``
-    the time of this one; both know their zone. ``envelope``: the addresses of the transaction, which may need SMTPUTF8
-    where the header does not (a blind copy). Raises NotComposable for what no message can be made of.
+    the time of this one; both know their zone. Raises NotComposable for what no message can be made of.
     """
     composed = skeleton.compose(personal, message_id=message_id, date=date)
     unsigned = None
@@ -57,8 +55,7 @@ def draft_message(
         # An empty value stands without the space: some relays trim it, which no signature should depend on.
         pieces += (name, b": ", value, b"\r\n") if value else (name, b":\r\n")
     pieces += (b"\r\n", composed.body)
-    smtputf8 = composed.smtputf8 or any(fields.address(email)[1] for email in envelope)
-    return Draft(pieces, smtputf8, unsigned)
+    return Draft(pieces, composed.smtputf8, unsigned)
 
 
 def finish(drafts: Sequence[Draft]) -> Iterator[Wire]:

@@ -11,6 +11,7 @@ from actors.delivery.composing import Composer, Made, Order
 from actors.delivery.job import Hop, Job, NoRoute, Report
 from actors.delivery.large import LargeMessages
 from actors.delivery.outcomes import Committer, dropped, utc_now
+from actors.delivery.put_off import PutOff
 from actors.delivery.site import Site
 from actors.delivery.sites import Sites, Taken
 from actors.delivery.standing import Standing
@@ -37,8 +38,9 @@ def key_of(delivery: Waiting | Claimed) -> Key:
 class Claims:
     """Every delivery that is held in memory, from its offer to its end, and the loop that claims them.
 
-    ``may_claim``: whether anything may be claimed now. ``report`` takes what became of a job that found no next hop,
-    ``take_again`` deliveries that were offered anew while a claim missed them.
+    ``may_claim``: whether anything may be claimed now. ``put_off`` knows with which host a job begins. ``report`` takes
+    what became of a job that found no next hop, ``take_again`` deliveries that were offered anew while a claim missed
+    them.
     """
 
     def __init__(
@@ -49,6 +51,7 @@ class Claims:
         committer: Committer,
         standing: Standing,
         sites: Sites,
+        put_off: PutOff,
         work: asyncio.Event,
         may_claim: Callable[[], bool],
         lease_s: float,
@@ -62,6 +65,7 @@ class Claims:
         self._committer = committer
         self._standing = standing
         self._sites = sites
+        self._put_off = put_off
         self._work = work
         self._may_claim = may_claim
         self._lease_s = lease_s
@@ -173,7 +177,7 @@ class Claims:
             if isinstance(hop, Unreachable):
                 self._report(site, job, Hop(), NoRoute.of(hop))
             else:
-                site.pool.submit(hop, job)
+                site.pool.submit(self._put_off.hop_for(job, hop), job)
 
     def _forget(self, taken: Taken) -> None:
         taken.site.claimed()

@@ -224,7 +224,7 @@ def _held_to(most_bytes: int, order: Order, wire: Wire) -> Made:
     if len(wire.data) > most_bytes:
         size = len(wire.data)
         return _not_composed(order, NotComposable(f"the message has {size} bytes, more than {most_bytes}"))
-    return [_job(order, wire)]
+    return _addressed(order, wire)
 
 
 def _not_composed(order: Order, fault: NotComposable) -> Made:
@@ -241,20 +241,29 @@ def _draft(order: Order, skeleton: Skeleton, now: datetime) -> Draft | NotCompos
             message_id=f"<{first.message_id}@{order.domain}>",
             date=first.dated_at,
             signed_at=now,
-            envelope=[delivery.recipient for delivery in order.deliveries],
         )
     except NotComposable as fault:
         return fault
 
 
-def _job(order: Order, wire: Wire) -> Job:
-    on_wire = tuple(address(delivery.recipient)[0] for delivery in order.deliveries)
-    message_id = order.deliveries[0].message_id
-    sender = return_path(message_id, order.domain)
-    envelope = Envelope(sender, on_wire, wire.smtputf8, envelope_id=message_id)
-    return Job(
-        deliveries=order.deliveries, envelope=envelope, data=wire.data, categories=order.compiled.content.categories
-    )
+def _addressed(order: Order, wire: Wire) -> Made:
+    """The job; and the deliveries whose addresses no command can hold, which are not the others' fault."""
+    on_wire: list[str] = []
+    deliveries: list[Claimed] = []
+    made: Made = []
+    for delivery in order.deliveries:
+        try:
+            on_wire.append(address(delivery.recipient)[0])
+            deliveries.append(delivery)
+        except NotComposable as fault:
+            made.append((delivery, f"{NOT_COMPOSED}{fault}"))
+    if deliveries:
+        message_id = order.deliveries[0].message_id
+        sender = return_path(message_id, order.domain)
+        envelope = Envelope(sender, tuple(on_wire), wire.smtputf8, envelope_id=message_id)
+        categories = order.compiled.content.categories
+        made.append(Job(deliveries=tuple(deliveries), envelope=envelope, data=wire.data, categories=categories))
+    return made
 
 
 def return_path(message_id: str, domain: str) -> str:

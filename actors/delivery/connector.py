@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from functools import partial
+from math import inf
 
 from actors.delivery.carrier import Connection
 from actors.delivery.connection import ConnectError
@@ -75,7 +76,8 @@ class Connector:
         one that is raised. Raises ConnectError (the last one's), NoRoute, Crowded."""
         if hop.via is Via.DISCARD:
             return DiscardConnection()
-        walk = _Walk(self._resolver, self._addresses, hop, source, mx.order(hop.hosts, self._random))
+        hosts = mx.put_last(mx.order(hop.hosts, self._random), hop.last)
+        walk = _Walk(self._resolver, self._addresses, hop, source, hosts)
         crowded = False
         tries = 0
         async for host, address in walk.candidates():
@@ -172,12 +174,15 @@ class _Walk:
 
     async def candidates(self) -> AsyncIterator[tuple[str, str]]:
         dead = []
+        too_far = inf
         for host in self._hosts:
+            if host.preference >= too_far:
+                continue
             answer = await self._ask(host.name)
             if not isinstance(answer, mx.Addresses):
                 self._fail(NoRoute.of(unreachable(answer)))
                 if isinstance(answer, mx.Unroutable) and answer.cause is mx.NoMail.LOOP:
-                    break
+                    too_far = host.preference
                 continue
             usable = [address for address in answer.addresses if _reaches(self._source, address)]
             if not usable:

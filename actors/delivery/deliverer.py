@@ -22,6 +22,7 @@ from actors.delivery.looking import find_held, state_of
 from actors.delivery.marker import Marker
 from actors.delivery.outcomes import Committer
 from actors.delivery.pool import Pool
+from actors.delivery.put_off import PutOff
 from actors.delivery.refill import Refill
 from actors.delivery.reporting import Reporter
 from actors.delivery.setting_aside import settle_marker
@@ -97,8 +98,15 @@ class Deliverer:
         self._work = asyncio.Event()
         self._stopping = False
         self._sites = Sites(self._make_site, self._work.set)
+        put_off = PutOff(self._clock)
         self._reporter = Reporter(
-            self._committer, in_force, settings, random=random, clock=self._clock, after=self._after_report
+            self._committer,
+            in_force,
+            settings,
+            put_off=put_off,
+            random=random,
+            clock=self._clock,
+            after=self._after_report,
         )
         self._claims = Claims(
             journal=journal,
@@ -106,6 +114,7 @@ class Deliverer:
             committer=self._committer,
             standing=self._standing,
             sites=self._sites,
+            put_off=put_off,
             work=self._work,
             may_claim=self._may_claim,
             lease_s=settings.sending_lease_s,
@@ -339,6 +348,7 @@ class Deliverer:
             closed=lambda connection, lost: self._connector.closed(connection, place, lost),
             report=lambda job, hop, report: self._reporter.report(site, job, hop, report),
             passed_over=lambda job, failure: self._reporter.passed_over(site, job, failure),
+            divided=lambda job: site.divided(job.deliveries[0].tenant_id),
             blame=lambda job: self._marker.blame(job.deliveries[0]),
             open_in_all=lambda: self._connector.open,
             idle=self._idle,

@@ -13,15 +13,16 @@ from actors.delivery.carrier import Connection, hop_of
 from actors.delivery.connection import ConnectError, ConnectionLost, SmtpFailure
 from actors.delivery.idle import Idle, tell
 from actors.delivery.job import Hop, Job, NoRoute, Report
+from actors.delivery.onward import TRIES_AT_MOST, divide, may_try_again
 from actors.delivery.pool_group import Group, Queued
 from actors.delivery.throttle import Throttle
+from actors.delivery.transaction import TransactionResult
+from actors.delivery.turns import Turns
 from cluster.policy.connections import wanted
 from cluster.policy.next_hop import NextHop
-from cluster.policy.stage import Stage
+from cluster.policy.onward import NextHost
 from cluster.tasks import Tasks
 
-TRIES_AT_MOST = 3
-"""Connections that a job may be lost with before that is reported, while nothing was said about the message."""
 TURN = 10
 """Transactions after which a worker makes way for a next hop that has none, when the site may have no more."""
 SLOW_S = 0.5
@@ -29,13 +30,7 @@ SLOW_S = 0.5
 PAUSE_S = 1.0
 """After an attempt that gave no connection to a next hop, before the next one: what waits has other connections, or
 waits for one of them to go."""
-TURN_LOOK_S = 0.5
-"""Whoever waits for a turn looks so often whether the rate is another by now, or its job was taken back."""
 DRAINED_LOOK_S = 0.01
-
-_NOTHING_SAID = frozenset((Stage.IDLE, Stage.RSET, Stage.MAIL))
-"""A connection lost here has not even seen the sender accepted: replies come in the order of the commands (RFC 2920
-§3.2), so the message is not accepted either, though all of it may have been written."""
 
 
 class Crowded(Exception):
@@ -45,7 +40,8 @@ class Crowded(Exception):
 class Pool:
     """``connect`` opens a connection to a next hop (ConnectError, NoRoute, Crowded), ``closed`` is told when one has
     ended and whether it was lost, ``report`` takes what became of a job, ``passed_over`` a failure that ended none,
-    ``blame`` a job that is about to end the process.
+    ``divided`` a job of which one more part than before will be reported, ``blame`` one that is about to end the
+    process.
     ``open_in_all``: the connections of all sites together; ``idle``: those of them that wait."""
 
     def __init__(
@@ -56,7 +52,8 @@ class Pool:
         connect: Callable[[NextHop, Job], Awaitable[Connection]],
         closed: Callable[[Connection, bool], None],
         report: Callable[[Job, Hop, Report], None],
-        passed_over: Callable[[Job, SmtpFailure], None],
+        passed_over: Callable[[Job, SmtpFailure | TransactionResult], None],
+        divided: Callable[[Job], None],
         blame: Callable[[Job], None],
         open_in_all: Callable[[], int],
         idle: Idle,
@@ -68,14 +65,14 @@ class Pool:
         self._closed = closed
         self._report = report
         self._passed_over = passed_over
+        self._divided = divided
         self._blame = blame
         self._open_in_all = open_in_all
         self._idle = idle
         self._groups: dict[NextHop, Group] = {}
         self._workers = 0
         self._waiting = 0
-        self._turns = asyncio.Lock()
-        self._turning: set[Queued] = set()
+        self._turns = Turns(throttle)
         self._in_transaction: dict[Queued, Connection] = {}
         self._is_stopping = False
         self._timer: asyncio.TimerHandle | None = None
@@ -102,10 +99,13 @@ class Pool:
         return self._workers
 
     def submit(self, hop: NextHop, job: Job) -> None:
+        self._enqueue(hop, Queued(job))
+
+    def _enqueue(self, hop: NextHop, queued: Queued) -> None:
         group = self._groups.get(hop)
         if group is None:
             group = self._groups[hop] = Group(hop)
-        group.jobs.append(Queued(job))
+        group.jobs.append(queued)
         self._waiting += 1
         self._serve(group)
 
@@ -114,14 +114,14 @@ class Pool:
         for group in self._groups.values():
             for queued in group.jobs:
                 yield queued.job, False
-        for queued in self._turning:
+        for queued in self._turns.waiting:
             yield queued.job, False
         for queued in self._in_transaction:
             yield queued.job, True
 
     def take_back(self) -> list[Job]:
         """Every job that no transaction has begun for; they are reported no more."""
-        queued = [*self._turning, *(queued for group in self._groups.values() for queued in group.jobs)]
+        queued = [*self._turns.waiting, *(queued for group in self._groups.values() for queued in group.jobs)]
         for one in queued:
             one.taken = True
         for group in self._groups.values():
@@ -210,7 +210,7 @@ class Pool:
         for group in self._groups.values():
             # All are busy, and none with waiting for a turn, in which another connection would only wait as well.
             is_held_up = group.workers and not group.connecting and now - group.taken_at >= SLOW_S
-            if group.jobs and is_held_up and not self._turning and self._workers < self._throttle.connections():
+            if group.jobs and is_held_up and not self._turns.waiting and self._workers < self._throttle.connections():
                 self._hire(group)
         self._serve_waiting()
 
@@ -232,7 +232,7 @@ class Pool:
         lost = False
         try:
             connection = await self._open(group)
-            while connection is not None and self._may_go_on(connection):
+            while connection is not None and not lost and self._may_go_on(connection):
                 if not await self._wait_for_job(group, self._ages_at(connection)):
                     break
                 if connection.transactions and not connection.is_usable:
@@ -272,10 +272,18 @@ class Pool:
             if group.workers - group.connecting <= 0:
                 while group.jobs:
                     self._waiting -= 1
-                    self._report(group.jobs.popleft().job, Hop(), failure)
+                    self._report_unsent(group.jobs.popleft(), failure)
             return None
         finally:
             group.connecting -= 1
+
+    def _report_unsent(self, queued: Queued, failure: ConnectError | NoRoute) -> None:
+        if queued.instead is None:
+            self._report(queued.job, Hop(), failure)
+            return
+        if isinstance(failure, ConnectError):
+            self._passed_over(queued.job, failure)
+        self._report(queued.job, *queued.instead)
 
     def _may_go_on(self, connection: Connection) -> bool:
         limits = self._throttle.limits
@@ -319,7 +327,7 @@ class Pool:
         return bool(group.jobs)
 
     async def _send(self, group: Group, connection: Connection) -> bool:
-        """Send the next job. Returns whether the connection was lost with it."""
+        """Send the next job. Returns whether the connection was lost with it, or its host is not worth another."""
         queued = group.jobs.popleft()
         try:
             return await self._carry(group, connection, queued)
@@ -330,7 +338,7 @@ class Pool:
 
     async def _carry(self, group: Group, connection: Connection, queued: Queued) -> bool:
         group.taken_at = self._loop.time()
-        if not await self._take_turn(queued):
+        if not await self._turns.take(queued):
             return False
         self._waiting -= 1
         self._in_transaction[queued] = connection
@@ -340,7 +348,7 @@ class Pool:
         except ConnectionLost as lost:
             if queued.taken:
                 return False
-            if self._may_try_again(queued, lost, connection, reused):
+            if may_try_again(queued, lost, connection.alternatives, reused):
                 queued.tries += 1
                 self._waiting += 1
                 group.jobs.appendleft(queued)
@@ -353,32 +361,29 @@ class Pool:
             return False
         if self._loop.time() - began > SLOW_S and group.jobs and self._workers < self._throttle.connections():
             self._hire(group)
+        if isinstance(report, TransactionResult):
+            return self._settle(group, connection, queued, report)
         self._report(queued.job, hop_of(connection), report)
-        return isinstance(report, ConnectionLost)
+        return True
 
-    async def _take_turn(self, queued: Queued) -> bool:
-        """Whether its turn has come; False when it was taken back before. One after the other, each by the clock as it
-        is then: a process that was held up must not begin all at once what it has missed."""
-        if not self._turns.locked() and self._throttle.message_wait_s() <= 0:
-            self._throttle.take_message()
-            return True
-        self._turning.add(queued)
-        try:
-            async with self._turns:
-                while not queued.taken and (wait := self._throttle.message_wait_s()) > 0:
-                    await asyncio.sleep(min(wait, TURN_LOOK_S))
-                if not queued.taken:
-                    self._throttle.take_message()
-        finally:
-            self._turning.discard(queued)
-        return not queued.taken
-
-    def _may_try_again(self, queued: Queued, lost: ConnectionLost, connection: Connection, reused: bool) -> bool:
-        """Whether losing the connection says nothing about the message: the host closed one that had been idle, or
-        there is another host to try (RFC 5321 §5.1)."""
-        if (lost.after_end_of_data and lost.stage not in _NOTHING_SAID) or queued.tries >= TRIES_AT_MOST - 1:
+    def _settle(self, group: Group, connection: Connection, queued: Queued, result: TransactionResult) -> bool:
+        """Report what a transaction has settled, and go on with the rest. Returns whether its host takes no mail."""
+        if result.is_taken_for_all:
+            self._report(queued.job, hop_of(connection), result)
             return False
-        return (reused and lost.reply is None) or connection.alternatives > 0
+        earliest = self._throttle.limits.next_host if queued.tries < TRIES_AT_MOST - 1 else NextHost.NEVER
+        division = divide(queued, group.hop, hop_of(connection), result, earliest)
+        for _ in range(division.parts - 1):
+            self._divided(queued.job)
+        if division.settled is not None:
+            # First of all: what was accepted is written down here.
+            job, told = division.settled
+            self._report(job, hop_of(connection), told)
+        if division.put_off is not None:
+            self._passed_over(*division.put_off)
+        for hop, rest in division.rest:
+            self._enqueue(hop, rest)
+        return division.is_host_done
 
     async def drain(self) -> None:
         """Return when no job is left, of a stopped pool none on the wire, and every connection has been told to go."""

@@ -5,7 +5,7 @@ from collections import deque
 
 from msgspec import Struct
 
-from actors.delivery.job import Job
+from actors.delivery.job import Hop, Job, Report
 from cluster.policy.next_hop import NextHop
 
 
@@ -15,6 +15,8 @@ class Queued(Struct, eq=False):
     job: Job
     tries: int = 0
     taken: bool = False
+    instead: tuple[Hop, Report] | None = None
+    """What an earlier host said to it: the news, should no connection to the next one be had."""
 
 
 class Group:

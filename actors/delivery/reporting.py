@@ -17,6 +17,7 @@ from actors.delivery.outcomes import (
     utc_now,
     verdicts_of,
 )
+from actors.delivery.put_off import PutOff
 from actors.delivery.site import Ready, Site
 from actors.delivery.transaction import TransactionResult
 from actors.in_force import InForce
@@ -24,6 +25,7 @@ from cluster.journal.operations import SiteAction
 from cluster.policy.automation import Action
 from cluster.policy.lifecycle import Status
 from cluster.policy.mx import FAILURE_TTL_S
+from cluster.policy.onward import NextHost, next_host
 from cluster.policy.stage import Stage
 from cluster.policy.triggers import ActionKind, ReplyFacts
 from cluster.policy.verdict import Judgement
@@ -54,6 +56,7 @@ class Reporter:
         in_force: InForce,
         settings: DeliverySettings,
         *,
+        put_off: PutOff,
         random: Callable[[], float],
         clock: Callable[[], float],
         after: After,
@@ -61,6 +64,7 @@ class Reporter:
         self._committer = committer
         self._in_force = in_force
         self._settings = settings
+        self._put_off = put_off
         self._random = random
         self._clock = clock
         self._after = after
@@ -87,15 +91,18 @@ class Reporter:
             log.warning(
                 "connection lost after end of data site=%s message=%s", site.destination, job.deliveries[0].message_id
             )
-        for said in verdicts:
+        earliest = site.throttle.limits.next_host
+        for delivery, said in zip(job.deliveries, verdicts, strict=True):
             site.seen.add(said.verdict.judgement, hop.mx_host, said.response or said.reason)
+            if said.code and next_host(said.verdict, said.enhanced, earliest) is not NextHost.NEVER:
+                self._put_off.note(delivery.message_id, delivery.recipient_no, hop.mx_host)
         self._automate(site, job, verdicts)
         site.ended(job.deliveries[0].tenant_id)
         self._after(site, job, hop, report)
 
-    def passed_over(self, site: Site, job: Job, failure: SmtpFailure) -> None:
+    def passed_over(self, site: Site, job: Job, failure: SmtpFailure | TransactionResult) -> None:
         """Take a failure after which the job is tried elsewhere at once: of what the host said, automation is told."""
-        if failure.reply is not None:
+        if isinstance(failure, TransactionResult) or failure.reply is not None:
             self._automate(site, job, verdicts_of(job, failure))
 
     def _circumstances(self, site: Site, job: Job, verdicts: list[Said]) -> Circumstances:

@@ -85,7 +85,7 @@ class Resolver:
         return self.guard.route(name, route)
 
     async def mx_addresses(self, host: str) -> mx.HostAddresses:
-        """The addresses of a host that the DNS named; Unroutable LOOP ends the walk over a domain's hosts."""
+        """The addresses of a host that the DNS named; with Unroutable LOOP those that are no better count no more."""
         return self.guard.addresses(host, await self.addresses(host))
 
     async def addresses(self, host: str) -> mx.HostAddresses:

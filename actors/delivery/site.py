@@ -206,6 +206,10 @@ class Site:
         """What ``take`` returned has been submitted, or is not to be sent."""
         self._claiming -= 1
 
+    def divided(self, tenant_id: str) -> None:
+        """What ``take`` returned comes to its end in one part more."""
+        self._tenants.began(tenant_id, self._clock())
+
     def not_had(self, count: int) -> None:
         """So many of what ``take`` returned could not be claimed: they are not sent, and cost a warm-up nothing."""
         if self.allowance is not None:

@@ -34,6 +34,16 @@ class TransactionResult(Struct, frozen=True, kw_only=True):
     duration: float
     """Seconds from writing MAIL to the last reply."""
 
+    @property
+    def is_taken_for_all(self) -> bool:
+        """Whether the message was accepted, for every recipient."""
+        return (
+            self.final is not None
+            and self.final.positive
+            and self.final_stage is Stage.END_OF_DATA
+            and all(reply.positive for reply in self.recipients)
+        )
+
     def outcomes(self, envelope: Envelope) -> tuple[RcptReply, ...]:
         """One for each recipient of the envelope, in order; empty when the message is unsendable."""
         if self.mail is None:

@@ -163,6 +163,14 @@ def order(hosts: Sequence[MxHost], random: Callable[[], float]) -> tuple[MxHost,
     return tuple(sorted(hosts, key=lambda host: (host.preference, random())))
 
 
+def put_last(hosts: tuple[MxHost, ...], last: Sequence[str]) -> tuple[MxHost, ...]:
+    """With the hosts of these names at the end, in the order of the names."""
+    if not last:
+        return hosts
+    places = {name: place for place, name in enumerate(last)}
+    return tuple(sorted(hosts, key=lambda host: places.get(host.name, -1)))
+
+
 def bounded(found: Found) -> Found:
     """What of an answer is kept: the hosts of the lowest preferences, and no more of the rest than counts."""
     texts: list[str] = []
@@ -253,8 +261,8 @@ class Guard(Struct, frozen=True):
         return MailHosts(better, route.implicit) if better else Unroutable(NoMail.LOOP, domain)
 
     def addresses(self, host: str, found: HostAddresses) -> HostAddresses:
-        """Without what may not be connected to. LOOP: the host is ourselves by its address, and in the order of trying
-        it and every host after it are to be left out."""
+        """Without what may not be connected to. LOOP: the host is ourselves by its address, and it and
+        every host that is no better are to be left out."""
         if not isinstance(found, Addresses):
             return found
         if any(plain(text) in self.own_addresses for text in found.addresses):

@@ -1,6 +1,9 @@
 """The next hop of a delivery: whom a connection must be to so that it may carry the message."""
 
+from collections.abc import Sequence
+
 from msgspec import Struct
+from msgspec.structs import replace
 
 from cluster.policy.mx import MxHost, Unresolved, Unroutable
 from cluster.policy.routing import Via
@@ -27,6 +30,20 @@ class NextHop(Struct, frozen=True):
     port: int = 25
     tls: DomainTls = DomainTls()
     credentials: Credentials | None = None
+    last: tuple[str, ...] = ()
+    """Hosts that are tried after all others, in this order: they have put this mail off before."""
+
+    def without(self, host: str) -> "NextHop | None":
+        """The other hosts; None when there is none."""
+        others = tuple([one for one in self.hosts if one.name != host])
+        return replace(self, hosts=others) if others else None
+
+    def beginning_after(self, hosts: Sequence[str]) -> "NextHop":
+        """With these hosts at the end, the first of them first."""
+        names = {one.name for one in self.hosts}
+        if len(names) == 1:
+            return self
+        return replace(self, last=tuple([host for host in hosts if host in names]))
 
 
 class Unreachable(Struct, frozen=True):

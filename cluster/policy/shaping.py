@@ -13,6 +13,7 @@ from typing import Any
 
 from msgspec import Struct, structs
 
+from cluster.policy.onward import NextHost
 from cluster.policy.quantities import Rate
 from cluster.policy.shaping_rules import (
     KEYS,
@@ -45,6 +46,8 @@ class Limits(Struct, frozen=True, kw_only=True):
     message_rate: Rate | None
     connection_rate: Rate | None
     """New connections."""
+    next_host: NextHost
+    """When the next host is tried after a 4yz, at the earliest."""
 
     # These hold for a message, and may differ between the domains of a site.
     recipients_per_transaction: int

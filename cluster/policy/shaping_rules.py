@@ -5,15 +5,18 @@ Which of several rules counts is decided in ``shaping``.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from enum import Enum
-from typing import Any
+from enum import Enum, StrEnum
+from typing import Any, TypeVar
 
 from msgspec import Struct
 
+from cluster.policy.onward import NextHost
 from cluster.policy.patterns import NameKind, Patterns
 from cluster.policy.quantities import Rate, duration, duration_text, rate
 from cluster.policy.sites import FAMILY_NAMES, is_route
 from cluster.policy.tls_level import TlsLevel
+
+E = TypeVar("E", bound=StrEnum)
 
 NONE = "none"
 """Written for "no limit", where a rate is expected."""
@@ -76,11 +79,14 @@ def _schedule(value: Any) -> tuple[float, ...]:
     return tuple(_duration(wait) for wait in value)
 
 
-def _tls(value: Any) -> TlsLevel:
-    try:
-        return TlsLevel(_text(value))
-    except ValueError:
-        raise ValueError(f"must be one of {', '.join(TlsLevel)}, not {value!r}") from None
+def _one_of(choices: type[E]) -> Callable[[Any], E]:
+    def read(value: Any) -> E:
+        try:
+            return choices(_text(value))
+        except ValueError:
+            raise ValueError(f"must be one of {', '.join(choices)}, not {value!r}") from None
+
+    return read
 
 
 def _limit_text(limit: int) -> str:
@@ -114,10 +120,11 @@ KEYS = (
     Key("connection_age", "connection_age_s", Level.SITE, _duration, duration_text),
     Key("message_rate", "message_rate", Level.SITE, _rate, _rate_text),
     Key("connection_rate", "connection_rate", Level.SITE, _rate, _rate_text),
+    Key("next_host", "next_host", Level.SITE, _one_of(NextHost), str),
     Key("recipients_per_transaction", "recipients_per_transaction", Level.MESSAGE, _count(1), str),
     Key("retry_schedule", "retry_schedule_s", Level.MESSAGE, _schedule, _schedule_text),
     Key("lifetime", "lifetime_s", Level.MESSAGE, _duration, duration_text),
-    Key("tls", "tls", Level.MESSAGE, _tls, str),
+    Key("tls", "tls", Level.MESSAGE, _one_of(TlsLevel), str),
 )
 TENANT_KEYS = (
     Key("message_rate", "message_rate", Level.SITE, _rate, _rate_text),

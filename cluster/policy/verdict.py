@@ -63,6 +63,8 @@ _SILENCE = {
     Stage.AUTH: BounceClass.CREDENTIALS,
 }
 """The class of a failure without a reply; everywhere else a connection was lost."""
+_SAYS_NO_MORE = frozenset((BounceClass.MAILBOX_FULL, BounceClass.SYSTEM_FAILURE, BounceClass.OTHER))
+"""The classes of a 552 whose words do not say what was exceeded."""
 
 
 def judge(code: int, enhanced: str | None, text: str, stage: Stage) -> Verdict:
@@ -97,6 +99,20 @@ def judge_silence(stage: Stage) -> Verdict:
     """The verdict on a connection that failed without a word."""
     scope = _wider(_SCOPES.get(stage, Scope.HOST), Scope.SESSION)
     return Verdict(Judgement.DEFERRED, scope, _SILENCE.get(stage, BounceClass.CONNECTION_LOST))
+
+
+def wants_another_transaction(verdict: Verdict, code: int, enhanced: str | None, after_others: bool) -> bool:
+    """Whether a recipient was refused for how many there were: another transaction may take it. ``after_others``: some
+    before it in the same transaction were taken, so that a 452 or 552 that says no more means this (RFC 5321
+    §4.5.3.1.10)."""
+    if verdict.bounce_class is BounceClass.TOO_MANY_RECIPIENTS:
+        return True
+    if not after_others:
+        return False
+    if code == 552:
+        of_the_mailbox = enhanced is not None and enhanced.split(".")[1] == "2"
+        return verdict.bounce_class in _SAYS_NO_MORE and not of_the_mailbox
+    return code == 452 and enhanced is None and verdict.bounce_class is BounceClass.SYSTEM_FAILURE
 
 
 def expired(last: Verdict) -> Verdict:

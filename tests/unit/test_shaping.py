@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from msgspec import structs
 
+from cluster.policy.onward import NextHost
 from cluster.policy.quantities import Rate, duration, duration_text, rate
 from cluster.policy.shaping import NO_TENANT_LIMITS, SHIPPED_TEXT, Limits, Shaping
 from cluster.policy.shaping_rules import KEYS, SELECTORS, TENANT_KEYS, TEXTS, ShapingError
@@ -23,6 +24,7 @@ BASE = Limits(
     connection_age_s=300.0,
     message_rate=None,
     connection_rate=None,
+    next_host=NextHost.AT_ONCE,
     recipients_per_transaction=100,
     retry_schedule_s=(60.0, 300.0),
     lifetime_s=259200.0,
@@ -50,6 +52,7 @@ def test_every_key_is_read() -> None:
         connection_age = "1m"
         message_rate = "5000/h"
         connection_rate = "1/10s"
+        next_host = "next_attempt"
         recipients_per_transaction = 50
         retry_schedule = ["5m", "1h30m"]
         lifetime = "2d"
@@ -63,6 +66,7 @@ def test_every_key_is_read() -> None:
         connection_age_s=60.0,
         message_rate=Rate(5000, 3600.0),
         connection_rate=Rate(1, 10.0),
+        next_host=NextHost.NEXT_ATTEMPT,
         recipients_per_transaction=50,
         retry_schedule_s=(300.0, 5400.0),
         lifetime_s=172800.0,

@@ -15,6 +15,7 @@ from api.conversion import new_request
 from api.mail_request import MailSend
 from api.validation import check
 from cluster.composable import why_not
+from cluster.header_fields import address
 from cluster.journal.records import decode_content, decode_personal
 from cluster.settings import MessageSettings
 from tests.unit.api.bodies import attachment, mail, to
@@ -41,8 +42,9 @@ def composed(body: dict[str, Any], limits: MessageSettings | None = None) -> lis
         for recipient in message.recipients:
             draft = draft_message(
                 skeleton, decode_personal(message.personal), None, message_id=f"<{message.id}@x.example>", date=NOW,
-                signed_at=NOW, envelope=[recipient.email],
+                signed_at=NOW,
             )  # fmt: skip
+            assert address(recipient.email)
             made += [wire.data for wire in finish([draft])]
     assert all(len(data) <= limits.max_bytes for data in made)
     return made

@@ -103,7 +103,8 @@ class World:
         self.on_the_wire: list[Line] = []
         self.began: list[tuple[float, str, Line]] = []
         self.ended: list[tuple[Connection, bool]] = []
-        self.passed_over: list[tuple[Job, SmtpFailure]] = []
+        self.passed_over: list[tuple[Job, SmtpFailure | TransactionResult]] = []
+        self.divided: list[Job] = []
         self.reports: list[tuple[Job, Hop, Report]] = []
         self.elsewhere = 0
         """Connections that are open to other sites."""
@@ -116,6 +117,7 @@ class World:
             closed=lambda connection, lost: self.ended.append((connection, lost)),
             report=lambda job, hop, report: self.reports.append((job, hop, report)),
             passed_over=lambda job, failure: self.passed_over.append((job, failure)),
+            divided=self.divided.append,
             blame=lambda job: None,
             open_in_all=lambda: len(self.open) + self.elsewhere,
             idle=Idle(idle_at_most),

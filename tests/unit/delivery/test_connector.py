@@ -300,3 +300,18 @@ async def test_bdat_is_known_of_one_machine_for_a_day() -> None:
     first.shown(True)
     first.shown(False)
     assert not await takes_bdat()
+
+
+@in_virtual_time
+async def test_hosts_that_have_put_the_mail_off_are_tried_last() -> None:
+    hosts = Hosts({"mx1": ["1"], "mx2": ["2"], "mx3": ["3"]}, down={"2", "3"})
+    await hosts.connect(HOP.beginning_after(("mx2", "mx1")))
+    assert hosts.tried == ["3", "2", "1"]
+
+
+@in_virtual_time
+async def test_what_comes_after_ourselves_stays_left_out_whatever_the_order() -> None:
+    ours = mx.Unroutable(mx.NoMail.LOOP, "mx2")
+    hosts = Hosts({"mx1": ["1"], "mx2": ours, "mx3": ["3"]})
+    await hosts.connect(HOP.beginning_after(("mx1",)))
+    assert hosts.tried == ["1"]

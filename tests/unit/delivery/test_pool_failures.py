@@ -2,9 +2,14 @@
 
 import asyncio
 
+from msgspec.structs import replace
+
 from actors.delivery.job import Hop, NoRoute
-from actors.delivery.pool import PAUSE_S, TRIES_AT_MOST, Crowded
-from tests.unit.delivery.builders import OTHER_HOP, some_limits
+from actors.delivery.onward import TRIES_AT_MOST
+from actors.delivery.pool import PAUSE_S, Crowded
+from actors.delivery.reply import make_reply
+from cluster.policy.onward import NextHost
+from tests.unit.delivery.builders import HOP, OTHER_HOP, TAKEN, job, some_limits
 from tests.unit.delivery.pool_world import BROKEN, IN_DOUBT, REFUSED, TOLD_TO_GO, World
 from tests.unit.delivery.virtual_time import in_virtual_time, settle
 
@@ -149,3 +154,79 @@ async def test_a_connection_that_ended_while_it_was_idle_is_not_used_and_not_hel
     await world.answer()
     assert world.reported[1:] == jobs
     assert ([lost for _, lost in world.ended], world.passed_over) == ([False], [])
+
+
+PUT_OFF = replace(TAKEN, final=make_reply(451, ["451 4.3.0 later"]))
+NO_SENDER = replace(TAKEN, mail=make_reply(452, ["452 4.3.1 full"]), recipients=(), final=None)
+
+
+@in_virtual_time
+async def test_a_message_that_one_host_puts_off_is_taken_by_the_next() -> None:
+    world = World(some_limits(2))
+    (one,) = world.submit(1)
+    await settle()
+    await world.answer(PUT_OFF)
+    assert [line.host for line in world.on_the_wire] == ["mx2.example.com"]
+    assert (world.reports, world.passed_over, world.pool.outstanding) == ([], [(one, PUT_OFF)], 1)
+    await world.answer()
+    assert [(job, hop.mx_host, report) for job, hop, report in world.reports] == [(one, "mx2.example.com", TAKEN)]
+    assert world.divided == []
+
+
+@in_virtual_time
+async def test_a_host_that_takes_no_mail_is_left_and_passed_over_for_a_while() -> None:
+    world = World(some_limits(2))
+    world.submit(1)
+    await settle()
+    await world.answer(NO_SENDER)
+    assert [(connection.host, lost) for connection, lost in world.ended] == [("mx1.example.com", True)]
+    await world.answer(NO_SENDER)
+    ((_, hop, report),) = world.reports
+    assert (hop.mx_host, report) == ("mx2.example.com", NO_SENDER), "each host is asked once"
+
+
+@in_virtual_time
+async def test_with_one_connection_allowed_the_next_host_gets_it() -> None:
+    world = World(some_limits(1))
+    world.submit(1)
+    await settle()
+    await world.answer(PUT_OFF)
+    await settle()
+    assert [line.host for line in world.on_the_wire] == ["mx2.example.com"]
+
+
+@in_virtual_time
+async def test_a_next_host_that_cannot_be_reached_leaves_what_the_first_said() -> None:
+    world = World(some_limits(2))
+    (one,) = world.submit(1)
+    await settle()
+    world.refusals.append(REFUSED)
+    await world.answer(PUT_OFF)
+    await settle()
+    assert [(job, hop.mx_host, report) for job, hop, report in world.reports] == [(one, "mx1.example.com", PUT_OFF)]
+
+
+@in_virtual_time
+async def test_a_shaping_rule_keeps_it_from_the_next_host() -> None:
+    world = World(replace(some_limits(2), next_host=NextHost.NEXT_ATTEMPT))
+    (one,) = world.submit(1)
+    await settle()
+    await world.answer(PUT_OFF)
+    assert [(job, report) for job, _, report in world.reports] == [(one, PUT_OFF)]
+
+
+@in_virtual_time
+async def test_what_a_transaction_could_not_carry_goes_in_another_and_each_part_is_reported() -> None:
+    world = World(some_limits(1))
+    one = job(1)
+    others = replace(one.envelope, recipients=("a@example.com", "b@example.com"))
+    both = replace(one, deliveries=one.deliveries * 2, envelope=others)
+    world.pool.submit(HOP, both)
+    await settle()
+    ok = make_reply(250, ["250 ok"])
+    await world.answer(replace(TAKEN, recipients=(ok, make_reply(552, ["552 enough"]))))
+    assert [job.envelope.recipients for job in world.reported] == [("a@example.com",)]
+    assert world.divided == [both]
+    await world.finish()
+    assert [job.envelope.recipients for job in world.reported] == [("a@example.com",), ("b@example.com",)]
+    assert world.pool.outstanding == 0

@@ -112,6 +112,7 @@ class World:
             committer=nothing,
             standing=cast(Any, Standing()),
             sites=self.sites,
+            put_off=nothing,
             work=nothing,
             may_claim=lambda: True,
             lease_s=60,

@@ -1,0 +1,125 @@
+"""What becomes of a job whose recipients were not all told the same: a part is settled, the rest goes on at once.
+
+Each recipient has its own fate. What one transaction could not carry goes in others, to the same hosts; what a host put
+off for reasons of its own goes to the next host. Both belong to the same attempt. Values alone: the pool carries it
+out, and the policy says what replies mean.
+"""
+
+from collections.abc import Sequence
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from actors.delivery.connection import ConnectionLost
+from actors.delivery.job import Hop, Job
+from actors.delivery.pool_group import Queued
+from actors.delivery.transaction import RcptReply, TransactionResult
+from cluster.policy.next_hop import NextHop
+from cluster.policy.onward import NextHost, next_host
+from cluster.policy.stage import Stage
+from cluster.policy.verdict import Judgement, Verdict, judge, wants_another_transaction
+
+TRIES_AT_MOST = 3
+"""Connections that a job may be lost with, and hosts that may put it off, before that is reported."""
+_NOTHING_SAID = frozenset((Stage.IDLE, Stage.RSET, Stage.MAIL))
+"""A connection lost here has not even seen the sender accepted: replies come in the order of the commands (RFC 2920
+§3.2), so the message is not accepted either, though all of it may have been written."""
+
+Told = tuple[Job, TransactionResult]
+
+
+class Division(Struct, frozen=True, kw_only=True):
+    """A job in parts, each recipient in one of them."""
+
+    settled: Told | None
+    """To be reported."""
+    rest: tuple[tuple[NextHop, Queued], ...] = ()
+    """Goes on, each to its next hop. Every part has fewer recipients or fewer hosts before it than the whole had, so
+    this comes to an end."""
+    put_off: Told | None = None
+    """Of the rest, what goes to another host, and what this one said to it."""
+    is_host_done: bool = False
+    """The host takes no mail at all for now: this connection is not worth keeping."""
+
+    @property
+    def parts(self) -> int:
+        return len(self.rest) + (self.settled is not None)
+
+
+def may_try_again(queued: Queued, lost: ConnectionLost, alternatives: int, reused: bool) -> bool:
+    """Whether losing the connection says nothing about the message: the host closed one that had been idle, or there
+    are ``alternatives`` to it (RFC 5321 §5.1)."""
+    if (lost.after_end_of_data and lost.stage not in _NOTHING_SAID) or queued.tries >= TRIES_AT_MOST - 1:
+        return False
+    return (reused and lost.reply is None) or alternatives > 0
+
+
+def divide(queued: Queued, hop: NextHop, host: Hop, result: TransactionResult, earliest: NextHost) -> Division:
+    """The parts of a job after a transaction with one of its hosts. ``earliest``: when the next one may be tried."""
+    job = queued.job
+    if result.unsendable is not None:
+        return _without_smtputf8(queued, hop, result)
+    others = hop.without(host.mx_host)
+    settled: list[int] = []
+    again: list[int] = []
+    elsewhere: list[int] = []
+    taken = 0
+    for number, outcome in enumerate(result.outcomes(job.envelope)):
+        verdict, reply = _judged(outcome), outcome.reply
+        taken += verdict.judgement is Judgement.ACCEPTED
+        after_others = outcome.stage is Stage.RCPT and any(one.positive for one in result.recipients[:number])
+        is_one_of_many = len(job.deliveries) > 1 and outcome.stage is not Stage.MAIL
+        if is_one_of_many and wants_another_transaction(verdict, reply.code, reply.enhanced, after_others):
+            again.append(number)
+        elif others is not None and next_host(verdict, reply.enhanced, earliest) is NextHost.AT_ONCE:
+            elsewhere.append(number)
+        else:
+            settled.append(number)
+    # As many together as were taken, or half of them: a host that takes one at a time is soon understood.
+    size = taken or max(1, len(again) // 2)
+    pieces = [again[start : start + size] for start in range(0, len(again), size)]
+    rest = [(hop, replace(queued, job=_part(job, piece))) for piece in pieces]
+    put_off = None
+    if elsewhere and others is not None:
+        put_off = _told(job, result, elsewhere)
+        rest.append((others, Queued(put_off[0], queued.tries + 1, instead=(host, put_off[1]))))
+    return Division(
+        settled=_told(job, result, settled) if settled else None,
+        rest=tuple(rest),
+        put_off=put_off,
+        is_host_done=put_off is not None and result.mail is not None and not result.mail.positive,
+    )
+
+
+def _without_smtputf8(queued: Queued, hop: NextHop, result: TransactionResult) -> Division:
+    """Where only addresses of the envelope need what the host lacks, the others can do without."""
+    envelope = queued.job.envelope
+    plain = [number for number, recipient in enumerate(envelope.recipients) if recipient.isascii()]
+    if envelope.smtputf8 or not envelope.mail_from.isascii() or not plain:
+        return Division(settled=(queued.job, result))
+    others = [number for number, recipient in enumerate(envelope.recipients) if not recipient.isascii()]
+    return Division(
+        settled=(_part(queued.job, others), result), rest=((hop, replace(queued, job=_part(queued.job, plain))),)
+    )
+
+
+def _judged(outcome: RcptReply) -> Verdict:
+    reply = outcome.reply
+    return judge(reply.code, reply.enhanced, reply.text, outcome.stage)
+
+
+def _told(job: Job, result: TransactionResult, numbers: Sequence[int]) -> Told:
+    if result.recipients:
+        result = replace(result, recipients=tuple([result.recipients[number] for number in numbers]))
+    return _part(job, numbers), result
+
+
+def _part(job: Job, numbers: Sequence[int]) -> Job:
+    if len(numbers) == len(job.deliveries):
+        return job
+    recipients = tuple([job.envelope.recipients[number] for number in numbers])
+    return replace(
+        job,
+        deliveries=tuple([job.deliveries[number] for number in numbers]),
+        envelope=replace(job.envelope, recipients=recipients),
+    )

@@ -1,0 +1,56 @@
+"""Whether what a host has put off may go to another host, and when (RFC 5321 §5.1).
+
+A host that is in trouble of its own says nothing of the message: the next one is tried in the same attempt. One that
+puts off the message or the mailbox is not gone around at once, which would look like shopping for a willing host; the
+next attempt begins elsewhere. Whoever was told to wait, by a filter that counts attempts or by a limit of the whole
+site, comes back to where that was said.
+"""
+
+from enum import StrEnum
+
+from cluster.policy.bounce import BounceClass
+from cluster.policy.bounce_rules import Scope
+from cluster.policy.verdict import Judgement, Verdict
+
+
+class NextHost(StrEnum):
+    """When the next host is tried after a 4yz. In a rule of shaping: at the earliest."""
+
+    AT_ONCE = "at_once"
+    """In the same attempt, where nothing was said about the message or the mailbox; else in the next one."""
+    NEXT_ATTEMPT = "next_attempt"
+    NEVER = "never"
+    """Each attempt begins with the hosts of the lowest preference value."""
+
+
+_OF_THE_HOST = frozenset(
+    (
+        BounceClass.SYSTEM_FAILURE,
+        BounceClass.DNS_FAILURE,
+        BounceClass.NO_ANSWER,
+        BounceClass.CONNECTION_LOST,
+    )
+)
+_TOLD_TO_WAIT = frozenset(
+    (
+        # A filter knows a message that comes back by the host that it comes back to (RFC 6647 §5).
+        BounceClass.GREYLISTED,
+        BounceClass.RATE_LIMITED,
+        BounceClass.TOO_MANY_RECIPIENTS,
+        BounceClass.MAILBOX_FULL,
+    )
+)
+_SUBJECTS_OF_HOSTS = ("0", "3", "4")
+"""RFC 3463 §3: other or undefined, mail system, network. The others are of addresses, mailboxes, contents, policy."""
+
+
+def next_host(verdict: Verdict, enhanced: str | None, earliest: NextHost = NextHost.AT_ONCE) -> NextHost:
+    """When the next host is to be tried after the reply that this verdict is on. ``enhanced``: its status code."""
+    if verdict.judgement is not Judgement.DEFERRED or earliest is NextHost.NEVER:
+        return NextHost.NEVER
+    if verdict.bounce_class in _TOLD_TO_WAIT or verdict.scope is Scope.SITE:
+        return NextHost.NEVER
+    is_of_the_host = enhanced is None or enhanced.split(".")[1] in _SUBJECTS_OF_HOSTS
+    if is_of_the_host and verdict.bounce_class in _OF_THE_HOST:
+        return earliest
+    return NextHost.NEXT_ATTEMPT

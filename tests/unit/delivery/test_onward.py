@@ -1,0 +1,160 @@
+"""A job in parts: what is settled, what goes in another transaction, and what goes to another host."""
+
+import pytest
+from msgspec.structs import replace
+
+from actors.delivery.envelope import Envelope, Unsendable
+from actors.delivery.job import Hop, Job
+from actors.delivery.onward import Division, divide
+from actors.delivery.pool_group import Queued
+from actors.delivery.put_off import PutOff
+from actors.delivery.reply import Reply, make_reply
+from actors.delivery.transaction import TransactionResult, unsent
+from cluster.policy.mx import MxHost
+from cluster.policy.next_hop import NextHop
+from cluster.policy.onward import NextHost
+from cluster.policy.routing import Via
+from cluster.policy.stage import Stage
+from tests.unit.delivery.builders import HOP, OTHER_HOP, Clock, job
+
+HOST = Hop(mx_host="mx1.example.com")
+OK = make_reply(250, ["250 ok"])
+
+
+def said(text: str) -> Reply:
+    return make_reply(int(text[:3]), [text])
+
+
+def to(*recipients: str, smtputf8: bool = False) -> Job:
+    one = job(1)
+    deliveries = [replace(one.deliveries[0], recipient=r, recipient_no=n) for n, r in enumerate(recipients)]
+    return replace(
+        one, deliveries=tuple(deliveries), envelope=Envelope("from@sender.example", recipients, smtputf8=smtputf8)
+    )
+
+
+def result(*recipients: str, final: str = "250 ok", mail: str = "250 ok") -> TransactionResult:
+    replies = tuple(said(text) for text in recipients)
+    accepted = any(reply.positive for reply in replies)
+    return TransactionResult(
+        mail=said(mail),
+        recipients=replies,
+        final=said(final) if accepted else None,
+        final_stage=Stage.END_OF_DATA,
+        unsendable=None,
+        duration=0.1,
+    )
+
+
+def divided(one: Job, told: TransactionResult, hop: NextHop = HOP, earliest: NextHost = NextHost.AT_ONCE) -> Division:
+    division = divide(Queued(one), hop, HOST, told, earliest)
+    parts = [rest.job for _, rest in division.rest] + ([division.settled[0]] if division.settled else [])
+    assert sorted(d.recipient_no for part in parts for d in part.deliveries) == list(range(len(one.deliveries)))
+    assert all(len(part.deliveries) == len(part.envelope.recipients) for part in parts)
+    return division
+
+
+def settled(division: Division) -> list[tuple[str, str]]:
+    if division.settled is None:
+        return []
+    one, told = division.settled
+    return [(outcome.recipient, outcome.reply.text) for outcome in told.outcomes(one.envelope)]
+
+
+def rest(division: Division) -> list[tuple[list[str], tuple[str, ...]]]:
+    return [([host.name for host in hop.hosts], queued.job.envelope.recipients) for hop, queued in division.rest]
+
+
+BOTH = ["mx1.example.com", "mx2.example.com"]
+NEXT = ["mx2.example.com"]
+
+
+def test_what_is_refused_for_good_is_settled_as_a_whole() -> None:
+    one, told = to("a@x.test", "b@x.test"), result("250 ok", "550 5.1.1 unknown")
+    division = divided(one, told)
+    assert (division.settled, division.parts) == ((one, told), 1)
+
+
+def test_recipients_that_a_transaction_could_not_carry_go_in_others_as_large_as_it_could() -> None:
+    too_many = "452 4.5.3 too many recipients"
+    division = divided(to(*"abcde"), result("250 ok", "250 ok", too_many, too_many, too_many))
+    assert settled(division) == [("a", "250 ok"), ("b", "250 ok")]
+    assert rest(division) == [(BOTH, ("c", "d")), (BOTH, ("e",))]
+
+
+def test_552_after_others_is_about_their_number_and_alone_about_the_mailbox() -> None:
+    division = divided(to("a", "b", "c"), result("250 ok", "250 ok", "552 exceeded"))
+    assert rest(division) == [(BOTH, ("c",))]
+    assert settled(divided(to("c"), result("552 exceeded"))) == [("c", "552 exceeded")]
+
+
+@pytest.mark.parametrize("count", [2, 3, 7])
+def test_a_message_that_is_refused_for_its_recipients_is_halved_until_each_is_alone(count: int) -> None:
+    no = "550 5.7.1 only one recipient per transaction"
+    jobs, alone, transactions = [to(*[f"r{n}" for n in range(count)])], [], 0
+    while jobs:
+        one = jobs.pop()
+        transactions += 1
+        assert transactions <= 2 * count
+        replies = ["250 ok"] * len(one.deliveries)
+        division = divide(Queued(one), HOP, HOST, result(*replies, final=no), NextHost.AT_ONCE)
+        jobs += [queued.job for _, queued in division.rest]
+        alone += settled(division)
+    assert sorted(alone) == [(f"r{n}", no) for n in range(count)]
+
+
+def test_what_a_host_puts_off_for_its_own_reasons_goes_to_the_next() -> None:
+    one = to("a", "b", "c")
+    division = divided(one, result("250 ok", "451 4.3.0 later", "550 5.1.1 unknown"))
+    assert settled(division) == [("a", "250 ok"), ("c", "550 5.1.1 unknown")]
+    assert rest(division) == [(NEXT, ("b",))]
+    ((_, queued),) = division.rest
+    assert (queued.tries, queued.instead) == (1, (HOST, replace(result("451 4.3.0 later"), final=OK)))
+    assert not division.is_host_done
+
+
+def test_a_host_that_takes_no_sender_takes_no_mail() -> None:
+    division = divided(to("a", "b"), result(mail="452 4.3.1 insufficient system storage"))
+    assert (division.settled, division.is_host_done) == (None, True)
+    assert rest(division) == [(NEXT, ("a", "b"))]
+
+
+@pytest.mark.parametrize(("hop", "earliest"), [(OTHER_HOP, NextHost.AT_ONCE), (HOP, NextHost.NEXT_ATTEMPT)])
+def test_without_a_host_that_may_be_tried_it_is_put_off(hop: NextHop, earliest: NextHost) -> None:
+    one, told = to("a"), result("451 4.3.0 later")
+    host = Hop(mx_host=hop.hosts[0].name)
+    assert divide(Queued(one), hop, host, told, earliest) == Division(settled=(one, told))
+
+
+def test_an_address_that_needs_smtputf8_leaves_the_others_alone() -> None:
+    told = unsent(Unsendable.SMTPUTF8_NOT_OFFERED)
+    division = divided(to("a@x.test", "é@x.test", "b@x.test"), told)
+    assert division.settled is not None and division.settled[0].envelope.recipients == ("é@x.test",)
+    assert rest(division) == [(BOTH, ("a@x.test", "b@x.test"))]
+    for one in (to("a@x.test", "é@x.test", smtputf8=True), to("é@x.test")):
+        assert divided(one, told).settled == (one, told)
+
+
+# The next attempt
+
+THREE = NextHop(Via.DIRECT, (MxHost(1, "mx1"), MxHost(2, "mx2"), MxHost(3, "mx3")))
+
+
+def test_the_next_attempt_begins_with_a_host_that_has_not_put_it_off() -> None:
+    put_off = PutOff(Clock())
+    one = to("a", "b")
+    assert put_off.hop_for(one, THREE) is THREE
+    put_off.note("msg_1", 1, "mx1")
+    assert put_off.hop_for(one, THREE).last == ("mx1",)
+    put_off.note("msg_1", 1, "mx2")
+    assert put_off.hop_for(one, THREE).last == ("mx1", "mx2")
+    put_off.note("msg_1", 1, "mx1")
+    assert put_off.hop_for(one, THREE).last == ("mx2", "mx1")
+    assert put_off.hop_for(job(2), THREE) is THREE
+
+
+def test_a_host_that_is_alone_or_gone_changes_nothing() -> None:
+    put_off = PutOff(Clock())
+    put_off.note("msg_1", 0, "mx.example.net")
+    assert put_off.hop_for(job(1), OTHER_HOP) is OTHER_HOP
+    assert put_off.hop_for(job(1), THREE) == THREE
