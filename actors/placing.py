@@ -20,7 +20,7 @@ from cluster.policy.next_hop import Credentials, NextHop, Unreachable, Way, unre
 from cluster.policy.routing import Route, Via
 from cluster.policy.sites import site_name
 from cluster.policy.tls_level import TlsLevel
-from cluster.policy.tls_policy import DomainTls
+from cluster.policy.tls_policy import DomainTls, MxSecurity
 from cluster.settings import DeliverySettings, host_port
 
 WAY_KEPT_S = 60.0
@@ -167,7 +167,8 @@ class Placer:
             return Way(DISCARD, NextHop(Via.DISCARD))
         host, port = host_port(route.relay)
         credentials = Credentials(route.username, route.password.reveal()) if route.username else None
-        tls = DomainTls(level=route.tls)
+        # The operator names the host: no MX record stands between (RFC 7672 §2.2.2).
+        tls = DomainTls(level=route.tls, mx_security=MxSecurity.SECURE)
         return Way(route.relay, NextHop(Via.RELAY, (mx.MxHost(0, host),), port, tls, credentials))
 
     def _place(self, waiting: Waiting, way: Way) -> Placed:

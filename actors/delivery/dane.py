@@ -1,8 +1,9 @@
 """TLSA records, and whether DNSSEC vouches for them and for the way to the host (RFC 7672 §2.2).
 
 Owns the questions whose answers need the AD bit, and their cache. They go through dnspython, since c-ares does not
-show that bit; the validating is the name server's work (RFC 6840 §5.8). Never checks a certificate:
-``cluster.policy.dane`` does. Answers are values, failures included; nothing here raises.
+show that bit; the validating is the name server's work (RFC 6840 §5.8). The bit is one for the whole answer: where
+aliases lead from a signed zone into an unsigned one it is missing, and the alias itself is asked about alone. Never
+checks a certificate: ``cluster.policy.dane`` does. Answers are values, failures included; nothing here raises.
 """
 
 import asyncio
@@ -21,7 +22,7 @@ from msgspec import Struct
 from actors.delivery.gate import Gate
 from actors.delivery.remembered import Remembered
 from cluster.policy.dane import NoTlsa, SecureTlsa, Tlsa, TlsaLookup, UnknownTlsa
-from cluster.policy.tls_policy import MxSecurity
+from cluster.policy.tls_policy import MxSecurity, SecureMx
 from cluster.settings import DnsSettings, host_port
 
 MIN_TTL_S = 5.0
@@ -43,6 +44,7 @@ class _Answer(Struct, frozen=True):
 
     records: tuple[Any, ...]
     secure: bool
+    """DNSSEC vouches for all of it: every alias, and the records or that there are none."""
     canonical: str
     """The name that the aliases lead to."""
     ttl_s: float
@@ -74,19 +76,19 @@ class TlsaLookups:
         self._dns.timeout = settings.timeout_s
         self._dns.lifetime = settings.timeout_s * settings.tries * max(1, len(self._dns.nameservers))
         self._gate = Gate(QUESTIONS_AT_ONCE)
-        self._mx: Remembered[str, MxSecurity] = Remembered(entries, clock)
+        self._mx: Remembered[str, SecureMx] = Remembered(entries, clock)
         self._hosts: Remembered[tuple[str, int], TlsaLookup] = Remembered(
             entries, clock, most_bytes=MOST_BYTES, weigh=_weigh
         )
         self._asking: dict[object, asyncio.Task[Any]] = {}
 
-    async def mx_security(self, domain: str) -> MxSecurity:
-        """Whether the domain's mail goes to hosts that DNSSEC vouches for. A domain without MX records is its own."""
+    async def of_mx(self, domain: str) -> SecureMx:
+        """Whether the domain's mail goes to hosts that DNSSEC vouches for (RFC 7672 §2.2.1)."""
         known = self._mx.get(domain)
         if known is not None:
             return known
-        security: MxSecurity = await asyncio.shield(self._once(domain, self._ask_mx, domain))
-        return security
+        found: SecureMx = await asyncio.shield(self._once(domain, self._ask_mx, domain))
+        return found
 
     async def of_host(self, host: str, port: int) -> TlsaLookup:
         """The TLSA records of an SMTP server."""
@@ -110,14 +112,20 @@ class TlsaLookups:
             task.add_done_callback(lambda _: self._asking.pop(key))
         return task
 
-    async def _ask_mx(self, domain: str) -> MxSecurity:
+    async def _ask_mx(self, domain: str) -> SecureMx:
         answer = await self._ask(domain, "MX")
-        if isinstance(answer, _NoAnswer):
-            self._mx.put(domain, MxSecurity.UNKNOWN, FAILURE_TTL_S)
-            return MxSecurity.UNKNOWN
-        security = MxSecurity.SECURE if answer.secure else MxSecurity.INSECURE
-        self._mx.put(domain, security, answer.ttl_s)
-        return security
+        found, ttl_s = SecureMx(MxSecurity.UNKNOWN), FAILURE_TTL_S
+        if isinstance(answer, _Answer):
+            ttl_s = answer.ttl_s
+            if answer.secure:
+                found = SecureMx(MxSecurity.SECURE, answer.canonical if answer.canonical != domain else "")
+            elif not answer.records and answer.canonical != domain:
+                # RFC 7672 §2.2.2: without MX records the domain is its own host, and its alias may be secure.
+                found = SecureMx(MxSecurity.SECURE)
+            else:
+                found = SecureMx(MxSecurity.INSECURE)
+        self._mx.put(domain, found, ttl_s)
+        return found
 
     async def _ask_tlsa(self, host: str, port: int) -> TlsaLookup:
         found = await self._find_tlsa(host, port)
@@ -125,23 +133,30 @@ class TlsaLookups:
         return found.tlsa
 
     async def _find_tlsa(self, host: str, port: int) -> _Found:
-        # RFC 7672 §2.2.2: a host whose addresses are not secure is not asked for TLSA records, which servers of
-        # unsigned zones are known to choke on.
         addresses = await self._ask_addresses(host)
         if isinstance(addresses, _NoAnswer):
             return _Found(UnknownTlsa(f"{host}: {addresses.reason}"), FAILURE_TTL_S)
         ttl_s = addresses.ttl_s
+        # RFC 7672 §2.2.3: the name that secure aliases lead to comes first, then the one that was given.
+        bases = dict.fromkeys((addresses.canonical, host))
         if not addresses.secure:
-            return _Found(NoTlsa(), ttl_s)
-        # RFC 7672 §2.2.3: the name that an alias leads to comes first, then the one that was given.
-        for base in dict.fromkeys((addresses.canonical, host)):
+            # RFC 7672 §2.2.2: of an alias into an unsigned zone, the name that was given stays good while the alias
+            # itself is secure. A host without is not asked: servers of unsigned zones are known to choke on TLSA.
+            if addresses.canonical == host:
+                return _Found(NoTlsa(), ttl_s)
+            alias = await self._ask(host, "CNAME")
+            if isinstance(alias, _NoAnswer):
+                return _Found(UnknownTlsa(f"CNAME of {host}: {alias.reason}"), FAILURE_TTL_S)
+            ttl_s = min(ttl_s, alias.ttl_s)
+            bases = {host: None} if alias.secure else {}
+        for base in bases:
             answer = await self._ask(f"_{port}._tcp.{base}", "TLSA")
             if isinstance(answer, _NoAnswer):
                 return _Found(UnknownTlsa(f"TLSA of {base}: {answer.reason}"), FAILURE_TTL_S)
             ttl_s = min(ttl_s, answer.ttl_s)
             if answer.records and answer.secure:
                 records = (Tlsa(r.usage, r.selector, r.mtype, r.cert) for r in answer.records[:MAX_RECORDS])
-                return _Found(SecureTlsa(tuple(sorted(set(records)))), ttl_s)
+                return _Found(SecureTlsa(tuple(sorted(set(records))), base), ttl_s)
         return _Found(NoTlsa(), ttl_s)
 
     async def _ask_addresses(self, host: str) -> _Answer | _NoAnswer:
@@ -169,5 +184,5 @@ class TlsaLookups:
         canonical = answer.canonical_name.to_text(omit_final_dot=True).lower()
         if answer.rrset is None:
             return _Answer((), secure, canonical, NEGATIVE_TTL_S)
-        ttl_s = min(max(float(answer.rrset.ttl), MIN_TTL_S), MAX_TTL_S)
+        ttl_s = min(max(float(answer.chaining_result.minimum_ttl), MIN_TTL_S), MAX_TTL_S)
         return _Answer(tuple(answer.rrset), secure, canonical, ttl_s)

@@ -46,7 +46,6 @@ class Peer(Struct, frozen=True, kw_only=True):
     """Whom to talk to, and how."""
 
     host: str
-    """The name for SNI and certificates."""
     address: str
     """The IP address to connect to."""
     port: int
@@ -55,12 +54,19 @@ class Peer(Struct, frozen=True, kw_only=True):
     ssl_context: ssl.SSLContext | None = None
     """None takes the level's own."""
     check_tls: CheckTls | None = None
+    tls_name: str = ""
+    """The name for SNI and certificates where it is another than the host's (RFC 7672 §8.1)."""
     source_address: str | None = None
     """The local IP address to send from; None leaves it to the system."""
     username: str | None = None
     password: str | None = None
     observe: Observe | None = None
     """Told what is said, while somebody watches; of AUTH only the reply."""
+
+    @property
+    def server_name(self) -> str:
+        """For SNI and certificates."""
+        return server_name(self.tls_name or self.host)
 
     def tell(self, direction: str, text: str) -> None:
         if self.observe is not None:
@@ -190,13 +196,13 @@ async def _ehlo_encrypted(client: aiosmtplib.SMTP, peer: Peer) -> None:
         raise TlsError(f"EHLO refused in TLS: {error.code} {reason}", TlsFailure.VALIDATION_FAILURE) from None
     tls = client.get_transport_info("ssl_object")
     if isinstance(peer.ssl_context, ResumingContext) and isinstance(tls, ssl.SSLObject):
-        peer.ssl_context.remember(server_name(peer.host), tls)
+        peer.ssl_context.remember(peer.server_name, tls)
 
 
 def _forget_session(peer: Peer) -> None:
     """What the handshake may have broken on is not offered again."""
     if isinstance(peer.ssl_context, ResumingContext):
-        peer.ssl_context.forget(server_name(peer.host))
+        peer.ssl_context.forget(peer.server_name)
 
 
 async def _start_tls(client: aiosmtplib.SMTP, peer: Peer) -> bool:
@@ -225,7 +231,7 @@ async def _encrypt(client: aiosmtplib.SMTP, peer: Peer) -> None:
     try:
         # aiosmtplib drops plaintext that follows the 220 before the handshake (RFC 3207 §6; CVE-2011-0411).
         peer.tell("C", "STARTTLS")
-        peer.tell_reply(await client.starttls(tls_context=context, server_hostname=server_name(peer.host)))
+        peer.tell_reply(await client.starttls(tls_context=context, server_hostname=peer.server_name))
     except ssl.SSLCertVerificationError as error:
         raise TlsError(f"certificate: {error.verify_message}", of_verify_code(error.verify_code)) from None
     except ssl.SSLError as error:
@@ -237,7 +243,7 @@ async def _encrypt(client: aiosmtplib.SMTP, peer: Peer) -> None:
     except (aiosmtplib.SMTPServerDisconnected, OSError):
         raise TlsError("closed by the peer", TlsFailure.VALIDATION_FAILURE) from None
     except ValueError as error:
-        reason = f"{peer.host!r} cannot be a server name: {error}"
+        reason = f"{peer.server_name!r} cannot be a server name: {error}"
         raise TlsError(reason, TlsFailure.VALIDATION_FAILURE) from None
     fault = peer.check_tls(client.get_transport_info("ssl_object")) if peer.check_tls else None
     if fault is not None:

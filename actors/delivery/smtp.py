@@ -86,6 +86,7 @@ class SmtpConnection:
         tls: TlsLevel = TlsLevel.OPPORTUNISTIC,
         ssl_context: ssl.SSLContext | None = None,
         check_tls: CheckTls | None = None,
+        tls_name: str = "",
         source_address: str | None = None,
         username: str | None = None,
         password: str | None = None,
@@ -94,7 +95,8 @@ class SmtpConnection:
     ) -> Self:
         """A connection ready for its first transaction. Raises ConnectError.
 
-        ignored_capabilities: EHLO keywords, in upper case, that this host announces in vain.
+        tls_name: for SNI and certificates where it is another than the host's. ignored_capabilities: EHLO keywords,
+        in upper case, that this host announces in vain.
         """
         peer = Peer(
             host=host,
@@ -104,6 +106,7 @@ class SmtpConnection:
             tls=tls,
             ssl_context=ssl_context,
             check_tls=check_tls,
+            tls_name=tls_name,
             source_address=source_address,
             username=username,
             password=password,

@@ -26,7 +26,7 @@ from cluster.policy import dane, mx
 from cluster.policy.stage import Stage
 from cluster.policy.tls_failure import TlsFailure, TlsFault
 from cluster.policy.tls_level import TlsLevel
-from cluster.policy.tls_policy import Demand, DomainTls, MxSecurity, PolicyType, Refusal, demand
+from cluster.policy.tls_policy import Demand, DomainTls, MxSecurity, PolicyType, Refusal, SecureMx, demand
 from cluster.settings import DnsSettings, SmtpSettings, TlsSettings
 
 if TYPE_CHECKING:
@@ -39,7 +39,9 @@ REHEARSAL_S = 600.0
 class _Dial(Protocol):
     """Opens the connection with this much TLS. Raises ConnectError."""
 
-    async def __call__(self, level: TlsLevel, records: tuple[dane.Tlsa, ...] = ()) -> SmtpConnection: ...
+    async def __call__(self, level: TlsLevel, records: tuple[dane.Tlsa, ...] = (), base: str = "") -> SmtpConnection:
+        """``base``: the name that the records stand under; "" is the host's."""
+        ...
 
 
 class _Session(Struct, frozen=True, kw_only=True):
@@ -78,14 +80,14 @@ class TlsPolicies:
 
     async def of_domain(self, domain: str, level: TlsLevel) -> DomainTls:
         """What the domain publishes and the shaping asks for. A domain whose policy cannot be had has none."""
-        security = MxSecurity.INSECURE
+        secure = SecureMx(MxSecurity.INSECURE)
         name = mx.lookup_name(domain)
         if self._tlsa is not None and isinstance(name, str):
-            security = await self._tlsa.mx_security(name)
+            secure = await self._tlsa.of_mx(name)
         policy = await self._sts.of_domain(domain) if self._sts is not None else None
         if policy is None:
-            return DomainTls(level, mx_security=security)
-        return DomainTls(level, policy.mode, policy.mx, security)
+            return DomainTls(level, mx_security=secure.security, alias_of=secure.alias_of)
+        return DomainTls(level, policy.mode, policy.mx, secure.security, secure.alias_of)
 
     async def open(
         self,
@@ -105,8 +107,8 @@ class TlsPolicies:
     ) -> SmtpConnection:
         """A connection to one address of one of the domain's hosts. Raises ConnectError."""
 
-        async def dial(level: TlsLevel, records: tuple[dane.Tlsa, ...] = ()) -> SmtpConnection:
-            names = _names_of(host, domain) if records else ()
+        async def dial(level: TlsLevel, records: tuple[dane.Tlsa, ...] = (), base: str = "") -> SmtpConnection:
+            names = _names_of(base or host, host, domain, domain_tls.alias_of) if records else ()
             return await SmtpConnection.open(
                 host,
                 address,
@@ -116,6 +118,7 @@ class TlsPolicies:
                 tls=level,
                 ssl_context=self._context(level, records, names),
                 check_tls=self._check_of(records, names) if records else None,
+                tls_name=base,
                 source_address=source_address,
                 username=username,
                 password=password,
@@ -160,7 +163,7 @@ class TlsPolicies:
             self._count_demand(session, asked, broken)
             return connection
         try:
-            connection = await dial(asked.level, asked.records)
+            connection = await dial(asked.level, asked.records, asked.base)
         except ConnectError as error:
             failure = _failure_of(error)
             if failure is None and plain_will_do and error.stage is Stage.STARTTLS:
@@ -200,7 +203,7 @@ class TlsPolicies:
         return None
 
     async def _tlsa_of(self, host: str, port: int, domain_tls: DomainTls) -> dane.TlsaLookup:
-        if self._tlsa is None or domain_tls.mx_security is MxSecurity.INSECURE:
+        if self._tlsa is None or domain_tls.mx_security is MxSecurity.INSECURE or mx.is_address(host):
             return dane.NoTlsa()
         if domain_tls.mx_security is MxSecurity.UNKNOWN:
             return dane.UnknownTlsa("DNSSEC does not tell whether the MX records are genuine")
@@ -286,7 +289,7 @@ def _failure_of(error: ConnectError) -> TlsFailure | None:
     return None
 
 
-def _names_of(host: str, domain: str) -> tuple[str, ...]:
-    """The names that a DANE-TA certificate may have (RFC 7672 §3.2.3)."""
-    names = [mx.lookup_name(name) for name in (host, domain)]
+def _names_of(*known_as: str) -> tuple[str, ...]:
+    """The names that a DANE-TA certificate may have (RFC 7672 §3.2.2), of those that host and domain are known as."""
+    names = [mx.lookup_name(name) for name in known_as if name]
     return tuple(dict.fromkeys(name for name in names if isinstance(name, str)))

@@ -47,6 +47,9 @@ class SecureTlsa(Struct, frozen=True, tag="secure"):
     """TLSA records that DNSSEC vouches for; never empty."""
 
     records: tuple[Tlsa, ...]
+    base: str = ""
+    """The name that they stand under (TLSA base domain, RFC 7672 §2.2.3), which a host that serves several is asked
+    for; "" is the host's own."""
 
 
 class NoTlsa(Struct, frozen=True, tag="none"):
@@ -79,7 +82,7 @@ def check(records: Sequence[Tlsa], chain: Sequence[bytes], names: Sequence[str],
     """None when a record matches.
 
     chain: certificates (DER) as the host sent them, its own first. names: that it may have under DANE-TA, the host's
-    and the domain's (RFC 7672 §3.2.3). now: with a zone.
+    and the domain's, aliases resolved and not (RFC 7672 §3.2.2). now: with a zone.
     """
     sent = chain[: 1 + _MOST_ABOVE]
     try:

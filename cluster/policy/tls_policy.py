@@ -19,8 +19,17 @@ class MxSecurity(StrEnum):
     INSECURE = "insecure"
     """It does not, or nobody asked: DANE does not apply."""
     SECURE = "secure"
+    """It does, or there are none to vouch for: the host's own addresses decide."""
     UNKNOWN = "unknown"
     """No answer, or a forged one."""
+
+
+class SecureMx(Struct, frozen=True):
+    """What DNSSEC says of a domain's MX records."""
+
+    security: MxSecurity
+    alias_of: str = ""
+    """The name that secure aliases of the domain lead to; "" where it is none."""
 
 
 class DomainTls(Struct, frozen=True):
@@ -32,6 +41,8 @@ class DomainTls(Struct, frozen=True):
     mx: tuple[str, ...] = ()
     """The patterns of the MTA-STS policy."""
     mx_security: MxSecurity = MxSecurity.INSECURE
+    alias_of: str = ""
+    """The name that the domain is a secure alias of: its hosts may show a certificate for that."""
 
 
 class PolicyType(StrEnum):
@@ -49,6 +60,8 @@ class Demand(Struct, frozen=True, kw_only=True):
     policy_type: PolicyType = PolicyType.NONE
     records: tuple[dane.Tlsa, ...] = ()
     """One of these must match, beside what the level asks for."""
+    base: str = ""
+    """The name that the records stand under; "" is the host's."""
     published: tuple[dane.Tlsa, ...] = ()
     """The TLSA records as found."""
     rehearse: bool = False
@@ -77,13 +90,14 @@ def demand(host: str, domain_tls: DomainTls, tlsa: dane.TlsaLookup) -> Demand | 
     match tlsa:
         case dane.UnknownTlsa(reason=reason):
             return Refusal(reason=f"DANE: {reason}", failure=TlsFailure.DNSSEC_INVALID, policy_type=PolicyType.TLSA)
-        case dane.SecureTlsa(records=published):
+        case dane.SecureTlsa(records=published, base=base):
             records = dane.usable(published)
             # RFC 7672 §2.2: records of which none is usable still say that the host has TLS.
             return Demand(
                 level=stricter(domain_tls.level, TlsLevel.REQUIRED),
                 policy_type=PolicyType.TLSA,
                 records=records,
+                base=base if records else "",
                 published=published,
                 failure=None if records else TlsFailure.TLSA_INVALID,
             )

@@ -12,7 +12,7 @@ class DnsServer(asyncio.DatagramProtocol):
         self.zone: dict[tuple[str, str], list[RD]] = {}
         self.rcodes: dict[str, int] = {}
         self.secure: set[str] = set()
-        """Names whose answers are said to be validated (AD) to whoever asks for that."""
+        """Names whose answers are said to be validated (AD) to those who ask, when every alias on the way is."""
         self.silent = False
         self.mute: set[str] = set()
         """Names about which nothing is said."""
@@ -37,11 +37,12 @@ class DnsServer(asyncio.DatagramProtocol):
         if self.silent or name in self.mute:
             return
         reply = question.reply()
-        reply.header.ad = int(question.header.ad and name in self.secure)
-        alias = self.zone.get((name, "CNAME"))
-        if alias:
-            reply.add_answer(RR(question.q.qname, QTYPE.CNAME, rdata=alias[0], ttl=self.ttl))
-            name = str(alias[0].label).removesuffix(".")
+        chain = [name]
+        while record_type != "CNAME" and (alias := self.zone.get((chain[-1], "CNAME"))):
+            reply.add_answer(RR(chain[-1], QTYPE.CNAME, rdata=alias[0], ttl=self.ttl))
+            chain.append(str(alias[0].label).removesuffix("."))
+        reply.header.ad = int(question.header.ad and self.secure.issuperset(chain))
+        name = chain[-1]
         for rdata in self.zone.get((name, record_type), []):
             reply.add_answer(RR(name, question.q.qtype, rdata=rdata, ttl=self.ttl))
         if name in self.rcodes:

@@ -1,10 +1,11 @@
 """DANE (RFC 7672) against a DNS server that says what it has validated, and hosts with real certificates."""
 
 import asyncio
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from dnslib import CNAME, RCODE, TLSA, A
+from dnslib import CNAME, MX, RCODE, TLSA, A
 
 from cluster.policy.stage import Stage
 from cluster.policy.tls_level import TlsLevel
@@ -12,7 +13,9 @@ from cluster.policy.tls_policy import DomainTls, MxSecurity
 from tests.certificates import Authority
 from tests.integration.smtp.conftest import HOST
 from tests.integration.smtp.peer import EXTENSIONS, Peer
-from tests.integration.smtp.tls_world import DOMAIN, http, policy, world
+from tests.integration.smtp.tls_world import DOMAIN, World, http, policy, world
+
+CERTIFICATE = Authority.root("private").issue("other.test")
 
 
 @pytest.mark.parametrize("usage", [(3, 1, 1), (3, 0, 2), (3, 0, 0), (3, 1, 0), (3, 1, 2)])
@@ -162,16 +165,115 @@ async def test_unusable_records_ask_for_any_tls(tmp_path: Path, record: tuple[in
         assert made.counted() == [("tlsa", "tlsa-invalid", 1), ("tlsa", "starttls-not-supported", 1)]
 
 
-async def test_the_name_that_an_alias_leads_to(tmp_path: Path) -> None:
-    certificate = Authority.root("private").issue("other.test")
-    async with world(tmp_path, dane=True) as made, Peer(tls=certificate.server(tmp_path)).listening() as peer:
+def alias(made: World, peer: Peer, *, end: str, chain: str) -> None:
+    """HOST is an alias of another.test and that of real.test. ``end``: whose TLSA records are good, those of the other
+    are not. ``chain``: how far it is secure."""
+    names = [HOST, "another.test", "real.test"]
+    made.dns.zone |= {(a, "CNAME"): [CNAME(b)] for a, b in pairwise(names)}
+    made.dns.zone |= {("real.test", "A"): [A("127.0.0.1")]}
+    del made.dns.zone[HOST, "A"]
+    made.dns.secure -= {HOST}
+    made.dns.secure |= set(names[: ["nothing", "the alias", "half", "all"].index(chain)])
+    for name in (HOST, "real.test"):
+        record = CERTIFICATE.tlsa(3, 1, 1)
+        asked = f"_{peer.port}._tcp.{name}"
+        made.dns.zone[asked, "TLSA"] = [TLSA(3, 1, 1, record.data if name == end else b"x" * 32)]
+        made.dns.secure.add(asked)
+
+
+@pytest.mark.parametrize(
+    ("chain", "end", "asked"),
+    [
+        ("all", "real.test", ["real.test"]),
+        # RFC 7672 §2.2.2: of an alias into an unsigned zone, the name that was given is good.
+        ("the alias", HOST, [HOST]),
+        ("half", HOST, [HOST]),
+    ],
+)
+async def test_an_alias(tmp_path: Path, chain: str, end: str, asked: list[str]) -> None:
+    async with world(tmp_path, dane=True) as made, Peer(tls=CERTIFICATE.server(tmp_path)).listening() as peer:
         made.sign(peer)
-        made.dns.zone |= {(HOST, "CNAME"): [CNAME("real.test")], ("real.test", "A"): [A("127.0.0.1")]}
-        record = certificate.tlsa(3, 1, 1)
-        made.dns.zone[(f"_{peer.port}._tcp.real.test", "TLSA")] = [TLSA(3, 1, 1, record.data)]
-        made.dns.secure |= {"real.test", f"_{peer.port}._tcp.real.test"}
+        alias(made, peer, end=end, chain=chain)
         await made.delivers(peer)
         assert made.counted() == [("tlsa", "", 1)]
+        questions = [name for name, kind in made.dns.asked if kind == "TLSA"]
+        assert questions == [f"_{peer.port}._tcp.{name}" for name in asked]
+
+
+@pytest.mark.parametrize("chain", ["the alias", "half"])
+async def test_an_alias_into_an_unsigned_zone_is_no_downgrade(tmp_path: Path, chain: str) -> None:
+    async with world(tmp_path, dane=True) as made, Peer(tls=CERTIFICATE.server(tmp_path)).listening() as peer:
+        made.sign(peer)
+        alias(made, peer, end="real.test", chain=chain)
+        assert (await made.fails(peer)).reason == "DANE: no TLSA record matches the certificate"
+        # Nor is it where it cannot be told whether the alias is secure.
+        made.dns.rcodes[HOST] = RCODE.SERVFAIL
+        made.later(61)
+        failure = await made.fails(peer)
+        assert (failure.stage, failure.reason.split(":")[:2]) == (Stage.TLS, ["DANE", f" CNAME of {HOST}"])
+        assert peer.connections == 1
+
+
+async def test_an_alias_that_nothing_vouches_for(tmp_path: Path) -> None:
+    async with world(tmp_path, dane=True) as made, Peer(tls=CERTIFICATE.server(tmp_path)).listening() as peer:
+        made.sign(peer)
+        alias(made, peer, end="real.test", chain="nothing")
+        await made.delivers(peer)
+        assert made.counted() == [("no-policy-found", "", 1)]
+        assert not [name for name, kind in made.dns.asked if kind == "TLSA"]
+
+
+async def test_the_name_that_was_given_where_the_aliases_end_has_no_records(tmp_path: Path) -> None:
+    async with world(tmp_path, dane=True) as made, Peer(tls=CERTIFICATE.server(tmp_path)).listening() as peer:
+        made.sign(peer)
+        alias(made, peer, end=HOST, chain="all")
+        del made.dns.zone[f"_{peer.port}._tcp.real.test", "TLSA"]
+        await made.delivers(peer)
+        assert made.counted() == [("tlsa", "", 1)]
+
+
+@pytest.mark.parametrize("name", ["real.test", HOST, DOMAIN])
+async def test_the_certificate_of_an_alias_and_the_name_that_the_host_is_asked_for(tmp_path: Path, name: str) -> None:
+    # RFC 7672 §3.2.2, §8.1.
+    root = Authority.root("private")
+    names: list[str | None] = []
+    server = root.issue(name).server(tmp_path)
+    server.sni_callback = lambda _tls, asked, _context: names.append(asked)
+    async with world(tmp_path, dane=True) as made, Peer(tls=server).listening() as peer:
+        made.sign(peer)
+        alias(made, peer, end=HOST, chain="all")
+        made.dns.zone[f"_{peer.port}._tcp.real.test", "TLSA"] = [TLSA(2, 0, 1, root.tlsa(2, 0, 1).data)]
+        await made.delivers(peer)
+        assert names == ["real.test"]
+        assert made.counted() == [("tlsa", "", 1)]
+        (result,) = made.results.counts()
+        assert result.mx_host == HOST
+
+
+async def test_a_domain_that_is_an_alias(tmp_path: Path) -> None:
+    # RFC 7672 §2.2.1: its MX records are as secure as the weakest of the aliases; §3.2.2: either name will do.
+    root = Authority.root("private")
+    server = root.issue("real-domain.test").server(tmp_path)
+    async with world(tmp_path, dane=True) as made, Peer(tls=server).listening() as peer:
+        made.sign(peer, root.tlsa(2, 0, 1))
+        made.dns.zone |= {(DOMAIN, "CNAME"): [CNAME("real-domain.test")], ("real-domain.test", "MX"): [MX(HOST, 10)]}
+        await made.delivers(peer)
+        made.later(61)
+        made.dns.secure.add("real-domain.test")
+        await made.delivers(peer)
+        assert made.counted() == [("no-policy-found", "", 1), ("tlsa", "", 1)]
+
+
+async def test_a_domain_that_is_a_secure_alias_and_has_no_mx(tmp_path: Path) -> None:
+    async with world(tmp_path, dane=True) as made, Peer(tls=CERTIFICATE.server(tmp_path)).listening() as peer:
+        made.sign(peer)
+        made.dns.zone = {
+            (DOMAIN, "CNAME"): [CNAME("unsigned.test")],
+            ("unsigned.test", "A"): [A("127.0.0.1")],
+            (f"_{peer.port}._tcp.{DOMAIN}", "TLSA"): [TLSA(3, 1, 1, b"x" * 32)],
+        }
+        made.dns.secure = {DOMAIN, f"_{peer.port}._tcp.{DOMAIN}"}
+        assert (await made.fails(peer, host=DOMAIN)).reason == "DANE: no TLSA record matches the certificate"
 
 
 async def test_dane_goes_before_mta_sts(tmp_path: Path) -> None:

@@ -158,7 +158,7 @@ async def test_a_name_server_may_say_anything(tail: bytes, counts: tuple[int, in
                 assert isinstance(found, mx.Addresses | mx.Unroutable | mx.Unresolved)
                 assert isinstance(await resolver.texts("peer.test"), mx.Found | mx.Absent | mx.Failed)
                 assert isinstance(await tlsa.of_host("peer.test", 25), SecureTlsa | NoTlsa | UnknownTlsa)
-                await tlsa.mx_security("peer.test")
+                await tlsa.of_mx("peer.test")
         finally:
             await tlsa.close()
             await resolver.close()

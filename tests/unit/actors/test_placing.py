@@ -21,7 +21,7 @@ from cluster.policy.next_hop import Credentials, NextHop, Unreachable
 from cluster.policy.routing import Mode, Routing, Via
 from cluster.policy.shaping import Shaping
 from cluster.policy.tls_level import TlsLevel
-from cluster.policy.tls_policy import DomainTls
+from cluster.policy.tls_policy import DomainTls, MxSecurity
 from cluster.settings import DeliverySettings
 from cluster.vault import Vault
 from tests.unit.delivery.builders import Clock
@@ -178,7 +178,11 @@ async def test_routes_need_no_dns() -> None:
     relayed = world.placer.known(to("mail.corp.example"))
     assert relayed is not None and relayed.destination.site == "smart.example:587"
     assert relayed.hop == NextHop(
-        Via.RELAY, (MxHost(0, "smart.example"),), 587, DomainTls(TlsLevel.REQUIRED), Credentials("u", "p")
+        Via.RELAY,
+        (MxHost(0, "smart.example"),),
+        587,
+        DomainTls(TlsLevel.REQUIRED, mx_security=MxSecurity.SECURE),
+        Credentials("u", "p"),
     )
     assert "'p'" not in repr(relayed.hop)
     assert world.placer.known(to("one.example")) is None
