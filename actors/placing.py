@@ -166,7 +166,9 @@ class Placer:
         if route.via is Via.DISCARD:
             return Way(DISCARD, NextHop(Via.DISCARD))
         host, port = host_port(route.relay)
-        credentials = Credentials(route.username, route.password.reveal()) if route.username else None
+        credentials = None
+        if route.username:
+            credentials = Credentials(route.username, route.password.reveal(), route.auth_needs)
         # The operator names the host: no MX record stands between (RFC 7672 §2.2.2).
         tls = DomainTls(level=route.tls, mx_security=MxSecurity.SECURE)
         return Way(route.relay, NextHop(Via.RELAY, (mx.MxHost(0, host),), port, tls, credentials))

@@ -138,8 +138,7 @@ class Connector:
             smtp=self._settings,
             helo_name=source.helo_name or self._helo_name,
             source_address=source_address,
-            username=hop.credentials.username if hop.credentials else None,
-            password=hop.credentials.password if hop.credentials else None,
+            credentials=hop.credentials,
             observe=observe,
             ignored_capabilities=self._in_vain.get((host, address)) or frozenset(),
         )

@@ -20,9 +20,10 @@ from actors.delivery.connection import SERVICE_NOT_AVAILABLE, ConnectError
 from actors.delivery.reply import MAX_LINE_BYTES, MAX_LINES, MAX_REPLY_BYTES, Reply, make_reply, readable
 from actors.delivery.tls import ResumingContext, client_context, server_name
 from actors.delivery.tracing import Observe
+from cluster.policy.next_hop import Credentials
 from cluster.policy.stage import Stage
 from cluster.policy.tls_failure import TlsFailure, TlsFault, of_verify_code
-from cluster.policy.tls_level import TlsLevel
+from cluster.policy.tls_level import AuthNeeds, TlsLevel
 from cluster.settings import SmtpSettings
 
 # The library's own bounds refuse what is longer. The code, which decides, stands at the beginning.
@@ -58,8 +59,7 @@ class Peer(Struct, frozen=True, kw_only=True):
     """The name for SNI and certificates where it is another than the host's (RFC 7672 §8.1)."""
     source_address: str | None = None
     """The local IP address to send from; None leaves it to the system."""
-    username: str | None = None
-    password: str | None = None
+    credentials: Credentials | None = None
     observe: Observe | None = None
     """Told what is said, while somebody watches; of AUTH only the reply."""
 
@@ -67,6 +67,15 @@ class Peer(Struct, frozen=True, kw_only=True):
     def server_name(self) -> str:
         """For SNI and certificates."""
         return server_name(self.tls_name or self.host)
+
+    @property
+    def context(self) -> ssl.SSLContext:
+        return self.ssl_context or client_context(self.tls)
+
+    @property
+    def verifies(self) -> bool:
+        """Whether an encrypted session is one with the host itself, and no other."""
+        return self.check_tls is not None or self.context.check_hostname
 
     def tell(self, direction: str, text: str) -> None:
         if self.observe is not None:
@@ -151,9 +160,9 @@ async def _converse(client: aiosmtplib.SMTP, sock: socket.socket, peer: Peer) ->
             stage = Stage.EHLO
             if encrypted:
                 await _ehlo_encrypted(client, peer)
-        if peer.username is not None:
+        if peer.credentials is not None:
             stage = Stage.AUTH
-            await _authenticate(client, peer)
+            await _authenticate(client, peer, peer.credentials)
     except aiosmtplib.SMTPResponseException as error:
         raise ConnectError(stage, *_refusal(error)) from None
     except aiosmtplib.SMTPTimeoutError:
@@ -227,11 +236,10 @@ async def _start_tls(client: aiosmtplib.SMTP, peer: Peer) -> bool:
 
 async def _encrypt(client: aiosmtplib.SMTP, peer: Peer) -> None:
     """STARTTLS and the handshake. Raises TlsError, and what aiosmtplib says of the reply to STARTTLS."""
-    context = peer.ssl_context or client_context(peer.tls)
     try:
         # aiosmtplib drops plaintext that follows the 220 before the handshake (RFC 3207 §6; CVE-2011-0411).
         peer.tell("C", "STARTTLS")
-        peer.tell_reply(await client.starttls(tls_context=context, server_hostname=peer.server_name))
+        peer.tell_reply(await client.starttls(tls_context=peer.context, server_hostname=peer.server_name))
     except ssl.SSLCertVerificationError as error:
         raise TlsError(f"certificate: {error.verify_message}", of_verify_code(error.verify_code)) from None
     except ssl.SSLError as error:
@@ -250,12 +258,15 @@ async def _encrypt(client: aiosmtplib.SMTP, peer: Peer) -> None:
         raise TlsError(fault.reason, fault.failure)
 
 
-async def _authenticate(client: aiosmtplib.SMTP, peer: Peer) -> None:
-    # Whoever strips STARTTLS from an opportunistic session must not be given the password for it.
-    if peer.tls is not TlsLevel.NONE and client.get_transport_info("sslcontext") is None:
-        raise ConnectError(Stage.AUTH, "the session is not encrypted")
+async def _authenticate(client: aiosmtplib.SMTP, peer: Peer, credentials: Credentials) -> None:
+    # The level of TLS is chosen so that this never comes to be; here, where the password is said, it is made sure.
+    is_encrypted = client.get_transport_info("sslcontext") is not None
+    if credentials.needs is not AuthNeeds.NOTHING and not is_encrypted:
+        raise ConnectError(Stage.AUTH, f"the session is not encrypted; {credentials.needs.reason}")
+    if credentials.needs is AuthNeeds.VERIFIED and not peer.verifies:
+        raise ConnectError(Stage.AUTH, f"the certificate is not verified; {credentials.needs.reason}")
     peer.tell("C", "AUTH (credentials)")
-    peer.tell_reply(await client.login(peer.username or "", peer.password or ""))
+    peer.tell_reply(await client.login(credentials.username, credentials.password))
 
 
 def _take(client: aiosmtplib.SMTP) -> Session:

@@ -17,6 +17,7 @@ from actors.delivery.handshake import CheckTls, Peer, Session, open_session
 from actors.delivery.reply import Reply
 from actors.delivery.tracing import Observe
 from actors.delivery.transaction import Replies, TransactionResult, unsent
+from cluster.policy.next_hop import Credentials
 from cluster.policy.stage import Stage
 from cluster.policy.tls_level import TlsLevel
 from cluster.settings import SmtpSettings
@@ -88,8 +89,7 @@ class SmtpConnection:
         check_tls: CheckTls | None = None,
         tls_name: str = "",
         source_address: str | None = None,
-        username: str | None = None,
-        password: str | None = None,
+        credentials: Credentials | None = None,
         observe: Observe | None = None,
         ignored_capabilities: frozenset[str] = frozenset(),
     ) -> Self:
@@ -108,8 +108,7 @@ class SmtpConnection:
             check_tls=check_tls,
             tls_name=tls_name,
             source_address=source_address,
-            username=username,
-            password=password,
+            credentials=credentials,
             observe=observe,
         )
         session = await open_session(peer, settings)

@@ -23,10 +23,11 @@ from actors.delivery.tls import ClientContexts, sent_chain, server_name, trust
 from actors.delivery.tls_results import TlsResults
 from actors.delivery.tracing import Observe
 from cluster.policy import dane, mx
+from cluster.policy.next_hop import Credentials
 from cluster.policy.stage import Stage
 from cluster.policy.tls_failure import TlsFailure, TlsFault
-from cluster.policy.tls_level import TlsLevel
-from cluster.policy.tls_policy import Demand, DomainTls, MxSecurity, PolicyType, Refusal, SecureMx, demand
+from cluster.policy.tls_level import AuthNeeds, TlsLevel
+from cluster.policy.tls_policy import Demand, DomainTls, MxSecurity, PolicyType, Refusal, SecureMx, demand, for_password
 from cluster.settings import DnsSettings, SmtpSettings, TlsSettings
 
 if TYPE_CHECKING:
@@ -34,6 +35,9 @@ if TYPE_CHECKING:
 
 REHEARSAL_S = 600.0
 """A host that fails a policy in mode testing is not tried against it again for so long, only counted."""
+
+
+_TLS_STAGES = frozenset((Stage.STARTTLS, Stage.TLS))
 
 
 class _Dial(Protocol):
@@ -100,8 +104,7 @@ class TlsPolicies:
         smtp: SmtpSettings,
         helo_name: str,
         source_address: str | None = None,
-        username: str | None = None,
-        password: str | None = None,
+        credentials: Credentials | None = None,
         observe: Observe | None = None,
         ignored_capabilities: frozenset[str] = frozenset(),
     ) -> SmtpConnection:
@@ -120,8 +123,7 @@ class TlsPolicies:
                 check_tls=self._check_of(records, names) if records else None,
                 tls_name=base,
                 source_address=source_address,
-                username=username,
-                password=password,
+                credentials=credentials,
                 ignored_capabilities=ignored_capabilities,
                 observe=observe,
             )
@@ -131,15 +133,22 @@ class TlsPolicies:
             address=address,
             domain=domain,
             sending_ip=source_address or "",
-            may_be_plain=username is None,
+            may_be_plain=credentials is None or credentials.needs is AuthNeeds.NOTHING,
             tell=(lambda text: observe("*", text)) if observe is not None else lambda text: None,
         )
         asked = demand(session.host, domain_tls, await self._tlsa_of(session.host, port, domain_tls))
         if isinstance(asked, Refusal):
             self._count(session, asked.policy_type, asked.failure)
             raise ConnectError(Stage.TLS, asked.reason)
+        if credentials is not None:
+            asked = for_password(asked, credentials.needs)
         session.tell(f"TLS: {asked.level}, {asked.policy_type}")
-        return await self._open(session, asked, dial)
+        try:
+            return await self._open(session, asked, dial)
+        except ConnectError as error:
+            if credentials is None or session.may_be_plain or asked.records or error.stage not in _TLS_STAGES:
+                raise
+            raise ConnectError(error.stage, f"{error.reason}; {credentials.needs.reason}", error.reply) from None
 
     async def close(self) -> None:
         if self._sts is not None:

@@ -7,6 +7,7 @@ from msgspec.structs import replace
 
 from cluster.policy.mx import MxHost, Unresolved, Unroutable
 from cluster.policy.routing import Via
+from cluster.policy.tls_level import AuthNeeds
 from cluster.policy.tls_policy import DomainTls
 
 
@@ -15,6 +16,8 @@ class Credentials(Struct, frozen=True):
 
     username: str
     password: str
+    needs: AuthNeeds = AuthNeeds.VERIFIED
+    """What a session must have shown before they are said."""
 
     def __repr__(self) -> str:
         return f"Credentials({self.username!r})"

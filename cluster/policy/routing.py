@@ -21,7 +21,7 @@ from msgspec import Struct, field
 
 from cluster.policy.domains import spelled_names
 from cluster.policy.mx import lookup_name
-from cluster.policy.tls_level import TlsLevel
+from cluster.policy.tls_level import AuthNeeds, TlsLevel
 from cluster.policy.warm_up import Plan
 
 DEFAULT_POOL = "default"
@@ -83,6 +83,7 @@ class Route(Struct, frozen=True, kw_only=True):
     username: str = ""
     """"" does not authenticate."""
     password: Secret = field(default_factory=Secret)
+    auth_needs: AuthNeeds = AuthNeeds.VERIFIED
 
 
 class Source(Struct, frozen=True, kw_only=True):
@@ -255,6 +256,7 @@ class _RouteTable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     tls: TlsLevel | None = None
     username: str = ""
     password: str = ""
+    auth_needs: AuthNeeds | None = None
 
 
 def _routing(file: dict[str, Any], fallback: Route) -> Routing:
@@ -325,8 +327,8 @@ def _pool(name: str, table: dict[str, Any], sources: Mapping[str, Source]) -> di
 
 def _route(row: _RouteTable, number: int, where: str) -> Route:
     if row.via is not Via.RELAY:
-        if row.relay or row.tls or row.username or row.password:
-            raise RoutingError(f'{where}: relay, tls, username and password are for via = "relay"')
+        if row.relay or row.tls or row.username or row.password or row.auth_needs:
+            raise RoutingError(f'{where}: relay, tls, username, password and auth_needs are for via = "relay"')
         return Route(via=row.via, number=number)
     host, _, port = row.relay.rpartition(":")
     relay = spelled_names(row.relay)
@@ -334,10 +336,15 @@ def _route(row: _RouteTable, number: int, where: str) -> Route:
         raise RoutingError(f"{where}.relay: must be host:port")
     if bool(row.username) != bool(row.password):
         raise RoutingError(f"{where}: username and password go together")
-    # A password goes to nobody who listens: whoever can answer for the relay could have it.
-    tls = row.tls or (TlsLevel.VERIFIED if row.username else TlsLevel.OPPORTUNISTIC)
-    if row.username and tls not in (TlsLevel.REQUIRED, TlsLevel.VERIFIED):
-        raise RoutingError(f'{where}.tls: with a password it must be "verified" (the default) or "required"')
+    if row.auth_needs and not row.username:
+        raise RoutingError(f"{where}.auth_needs: is for a route with a username and a password")
+    needs = row.auth_needs or AuthNeeds.VERIFIED
+    tls = row.tls or (needs.level if row.username else TlsLevel.OPPORTUNISTIC)
+    if row.username and needs is not AuthNeeds.NOTHING and tls not in (TlsLevel.REQUIRED, TlsLevel.VERIFIED):
+        raise RoutingError(
+            f'{where}.tls: with a password it must be "verified" (the default) or "required", '
+            f'unless auth_needs = "nothing"'
+        )
     return Route(
         via=row.via,
         number=number,
@@ -345,6 +352,7 @@ def _route(row: _RouteTable, number: int, where: str) -> Route:
         tls=tls,
         username=row.username,
         password=Secret(row.password),
+        auth_needs=needs,
     )
 
 

@@ -1,4 +1,5 @@
-"""The levels of TLS towards a host, from not asking for it to asking for proof (RFC 3207, RFC 7435)."""
+"""The levels of TLS towards a host, from not asking for it to asking for proof (RFC 3207, RFC 7435); and which of them
+a password needs (RFC 4954 §4)."""
 
 from enum import StrEnum
 
@@ -12,3 +13,24 @@ class TlsLevel(StrEnum):
     """No mail without encryption, but any certificate will do."""
     VERIFIED = "verified"
     """A certificate that a trusted authority issued to the host's name."""
+
+
+class AuthNeeds(StrEnum):
+    """What a session must have shown before the password of a route is said in it."""
+
+    VERIFIED = "verified"
+    """A certificate that a trusted authority, or a TLSA record, names as the host's."""
+    ENCRYPTED = "encrypted"
+    """TLS. Its other end may be anybody."""
+    NOTHING = "nothing"
+    """Plain text will do. Who listens has the password."""
+
+    @property
+    def level(self) -> TlsLevel:
+        """The level that a session gets by it, where nothing else asks for one."""
+        return {"verified": TlsLevel.VERIFIED, "encrypted": TlsLevel.REQUIRED}.get(self, TlsLevel.OPPORTUNISTIC)
+
+    @property
+    def reason(self) -> str:
+        """Why the password was not said."""
+        return f'the route\'s auth_needs = "{self}" keeps the password back'

@@ -6,11 +6,12 @@ Pure. DANE comes before MTA-STS for the hosts it covers (RFC 8461 §2); neither 
 from enum import StrEnum
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from cluster.policy import dane
 from cluster.policy.mta_sts import StsMode, allows
 from cluster.policy.tls_failure import TlsFailure
-from cluster.policy.tls_level import TlsLevel
+from cluster.policy.tls_level import AuthNeeds, TlsLevel
 
 
 class MxSecurity(StrEnum):
@@ -118,3 +119,12 @@ def demand(host: str, domain_tls: DomainTls, tlsa: dane.TlsaLookup) -> Demand | 
         rehearse=allowed and domain_tls.level in (TlsLevel.OPPORTUNISTIC, TlsLevel.REQUIRED),
         failure=None if allowed else TlsFailure.VALIDATION_FAILURE,
     )
+
+
+def for_password(asked: Demand, needs: AuthNeeds) -> Demand:
+    """What a host must show that is to be told a password as well."""
+    # A TLSA record that matches proves as much as an authority does (RFC 7672 §3.1).
+    if needs is AuthNeeds.NOTHING or (needs is AuthNeeds.VERIFIED and asked.records):
+        return asked
+    rehearse = asked.rehearse and needs is not AuthNeeds.VERIFIED
+    return replace(asked, level=stricter(asked.level, needs.level), rehearse=rehearse)

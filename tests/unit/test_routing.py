@@ -10,7 +10,7 @@ import pytest
 
 from cluster.policy import routing
 from cluster.policy.routing import Mode, Route, Routing, RoutingError, Secret, Via
-from cluster.policy.tls_level import TlsLevel
+from cluster.policy.tls_level import AuthNeeds, TlsLevel
 from cluster.policy.warm_up import Plan
 
 EXAMPLE = (Path(__file__).parents[2] / "routing.example.toml").read_text(encoding="utf-8")
@@ -115,6 +115,17 @@ def test_what_is_ours() -> None:
             "[[routes]]\nvia = 'relay'\nrelay = 'h:25'\nusername = 'u'\npassword = 'p'\ntls = 'opportunistic'",
             "route 1.tls: with a password",
         ),
+        (
+            "[[routes]]\nvia = 'relay'\nrelay = 'h:25'\nusername = 'u'\npassword = 'p'\ntls = 'none'\n"
+            "auth_needs = 'encrypted'",
+            "route 1.tls: with a password",
+        ),
+        (
+            "[[routes]]\nvia = 'relay'\nrelay = 'h:25'\nauth_needs = 'nothing'",
+            "route 1.auth_needs: is for a route",
+        ),
+        ("[[routes]]\nvia = 'relay'\nrelay = 'h:25'\nauth_needs = 'no'", "route 1.auth_needs: Invalid enum"),
+        ("[[routes]]\nvia = 'direct'\nauth_needs = 'nothing'", "route 1: relay, tls"),
     ],
 )
 def test_what_is_wrong_is_named(text: str, named: str) -> None:
@@ -179,6 +190,22 @@ def test_a_relay_with_a_password() -> None:
     assert route.password.reveal() == "hunter2"
     assert pickle.loads(pickle.dumps(route)) == route
     assert routes("via = 'relay'\nrelay = '[::1]:25'").route("x.com", "t").tls is TlsLevel.OPPORTUNISTIC
+
+
+@pytest.mark.parametrize(
+    ("given", "tls", "needs"),
+    [
+        ("", TlsLevel.VERIFIED, AuthNeeds.VERIFIED),
+        ("tls = 'required'", TlsLevel.REQUIRED, AuthNeeds.VERIFIED),
+        ("auth_needs = 'encrypted'", TlsLevel.REQUIRED, AuthNeeds.ENCRYPTED),
+        ("auth_needs = 'nothing'", TlsLevel.OPPORTUNISTIC, AuthNeeds.NOTHING),
+        ("auth_needs = 'nothing'\ntls = 'none'", TlsLevel.NONE, AuthNeeds.NOTHING),
+    ],
+)
+def test_what_a_password_needs(given: str, tls: TlsLevel, needs: AuthNeeds) -> None:
+    table = f"via = 'relay'\nrelay = 'h:25'\nusername = 'u'\npassword = 'p'\n{given}"
+    route = routes(table).route("x.com", "ten_1")
+    assert (route.tls, route.auth_needs) == (tls, needs)
 
 
 def test_a_password_is_shown_nowhere() -> None:

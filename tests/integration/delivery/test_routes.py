@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from dnslib import MX, A
+from dnslib import MX, TLSA, A
 
 from actors.delivery import upkeep
 from actors.in_force import MISSED
@@ -84,6 +84,51 @@ async def test_a_password_is_said_to_nobody_who_is_not_the_relay(journal: Journa
         assert row.error_message is not None and "certificate" in row.error_message
         assert {session.user for session in relay.sessions} == {""}
         assert relay.arrivals == []
+
+
+@pytest.mark.parametrize("tls_key", ["", 'tls = "required"\n'])
+async def test_a_password_for_an_unverified_certificate_waits_for_the_key_that_allows_it(
+    journal: Journal, tls: Tls, tmp_path: Path, tls_key: str
+) -> None:
+    impostor = Authority.root().issue("relay.test").server(tmp_path)
+    async with (
+        a_world(journal, tls=tls.settings) as world,
+        receiving(world.port, RELAY, tls=impostor, passwords={"us": "secret"}) as relay,
+    ):
+        world.dns.zone["relay.test", "A"] = [A(RELAY)]
+        await world.put_in_force(routing=relay_route(world, world.port) + tls_key)
+        message = a_message()
+        await world.accept(message)
+        row = await world.until(message, Status.QUEUED, attempts=1)
+        assert row.error_message is not None and 'auth_needs = "verified"' in row.error_message
+        assert {session.user for session in relay.sessions} == {""}
+        await world.put_in_force(routing=relay_route(world, world.port) + tls_key + 'auth_needs = "encrypted"\n')
+        assert (await world.finished(message)).status is Status.SENT
+        assert relay.sessions[-1].user == "us"
+
+
+async def test_a_relay_is_held_to_its_tlsa_records(journal: Journal, tls: Tls, tmp_path: Path) -> None:
+    certificate = Authority.root("private").issue("relay.test")
+    settings = msgspec.structs.replace(tls.settings, dane=True)
+    async with (
+        a_world(journal, tls=settings) as world,
+        receiving(world.port, RELAY, tls=certificate.server(tmp_path), passwords={"us": "secret"}) as relay,
+    ):
+        name = f"_{world.port}._tcp.relay.test"
+        world.dns.zone["relay.test", "A"] = [A(RELAY)]
+        world.dns.zone[name, "TLSA"] = [TLSA(3, 1, 1, b"x" * 32)]
+        world.dns.secure |= {"relay.test", name}
+        await world.put_in_force(routing=relay_route(world, world.port) + 'tls = "required"\n')
+        message = a_message()
+        await world.accept(message)
+        row = await world.until(message, Status.QUEUED, attempts=1)
+        assert row.error_message is not None and "DANE" in row.error_message
+        assert {session.user for session in relay.sessions} == {""}
+        # Its own records will do instead of an authority, for the password too.
+        world.dns.zone[name, "TLSA"] = [TLSA(3, 1, 1, certificate.tlsa(3, 1, 1).data)]
+        world.passed_s += 3600
+        assert (await world.finished(message)).status is Status.SENT
+        assert relay.sessions[-1].user == "us"
 
 
 async def test_discarded_mail_is_told_as_delivered_and_opens_no_connection(journal: Journal) -> None:

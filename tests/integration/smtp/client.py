@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from actors.delivery.envelope import Envelope
 from actors.delivery.smtp import SmtpConnection
 from actors.delivery.tracing import Observe
+from cluster.policy.next_hop import Credentials
 from cluster.policy.tls_level import TlsLevel
 from cluster.settings import SmtpSettings
 from tests.integration.smtp.conftest import HOST
@@ -34,8 +35,7 @@ async def connected(
     tls: TlsLevel = TlsLevel.OPPORTUNISTIC,
     ssl_context: ssl.SSLContext | None = None,
     source_address: str | None = None,
-    username: str | None = None,
-    password: str | None = None,
+    credentials: Credentials | None = None,
     observe: Observe | None = None,
     ignored_capabilities: frozenset[str] = frozenset(),
     takes_bdat: bool = False,
@@ -50,8 +50,7 @@ async def connected(
             tls=tls,
             ssl_context=ssl_context,
             source_address=source_address,
-            username=username,
-            password=password,
+            credentials=credentials,
             observe=observe,
             ignored_capabilities=ignored_capabilities,
         )

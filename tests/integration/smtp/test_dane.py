@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from dnslib import CNAME, MX, RCODE, TLSA, A
 
+from cluster.policy.next_hop import Credentials
 from cluster.policy.stage import Stage
 from cluster.policy.tls_level import TlsLevel
 from cluster.policy.tls_policy import DomainTls, MxSecurity
@@ -76,6 +77,22 @@ async def test_an_authority_that_is_sent_and_has_issued_nothing(tmp_path: Path) 
         made.sign(peer, named.tlsa(2, 0, 1))
         await made.fails(peer)
         assert made.counted() == [("tlsa", "certificate-not-trusted", 1)]
+
+
+async def test_a_password_for_a_host_that_its_records_name(tmp_path: Path) -> None:
+    secret = Credentials("me", "secret")
+    peer = Peer(extensions=(*EXTENSIONS, "AUTH PLAIN"), tls=CERTIFICATE.server(tmp_path))
+    async with world(tmp_path, dane=True) as made, peer.listening():
+        made.sign(peer, CERTIFICATE.tlsa(3, 1, 1))
+        await made.delivers(peer, credentials=secret)
+        assert (await made.delivers(peer, credentials=secret)).tls_resumed
+        assert peer.verbs.count("AUTH") == 2
+        # What no record can prove, an authority must.
+        made.dns.zone[f"_{peer.port}._tcp.{HOST}", "TLSA"] = [TLSA(1, 1, 1, b"x" * 32)]
+        made.later(61)
+        failure = await made.fails(peer, credentials=secret)
+        assert 'auth_needs = "verified"' in failure.reason
+        assert peer.verbs.count("AUTH") == 2
 
 
 @pytest.mark.parametrize("level", [TlsLevel.NONE, TlsLevel.OPPORTUNISTIC, TlsLevel.REQUIRED])

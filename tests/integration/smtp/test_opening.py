@@ -14,8 +14,9 @@ import pytest
 from actors.delivery.connection import ConnectError
 from actors.delivery.reply import MAX_LINE_BYTES
 from actors.delivery.smtp import SmtpConnection
+from cluster.policy.next_hop import Credentials
 from cluster.policy.stage import Stage
-from cluster.policy.tls_level import TlsLevel
+from cluster.policy.tls_level import AuthNeeds, TlsLevel
 from cluster.settings import SmtpSettings
 from tests.integration.smtp.client import DATA, ENVELOPE, PATIENT, connected
 from tests.integration.smtp.peer import EXTENSIONS, Answer, Peer, Step, each_byte
@@ -260,7 +261,7 @@ async def test_a_certificate_of_another_host(server_tls: ssl.SSLContext, certifi
 
 async def test_authentication(server_tls: ssl.SSLContext) -> None:
     peer = Peer(extensions=(*EXTENSIONS, "AUTH PLAIN LOGIN"), tls=server_tls)
-    async with connected(peer, tls=TlsLevel.REQUIRED, username="me", password="secret"):
+    async with connected(peer, tls=TlsLevel.REQUIRED, credentials=Credentials("me", "secret", AuthNeeds.ENCRYPTED)):
         pass
     assert b"AUTH PLAIN " + base64.b64encode(b"\0me\0secret") in peer.commands
 
@@ -268,18 +269,40 @@ async def test_authentication(server_tls: ssl.SSLContext) -> None:
 async def test_refused_authentication(server_tls: ssl.SSLContext) -> None:
     peer = Peer({"AUTH": (b"535 5.7.8 no\r\n",)}, extensions=("AUTH PLAIN",), tls=server_tls)
     with pytest.raises(ConnectError) as raised:
-        async with connected(peer, username="me", password="secret"):
+        async with connected(peer, credentials=Credentials("me", "secret", AuthNeeds.ENCRYPTED)):
             pass
     assert (raised.value.stage, raised.value.reply and raised.value.reply.text) == (Stage.AUTH, "535 5.7.8 no")
 
 
-async def test_no_password_over_a_stripped_session() -> None:
+@pytest.mark.parametrize("needs", [AuthNeeds.VERIFIED, AuthNeeds.ENCRYPTED])
+@pytest.mark.parametrize("level", [TlsLevel.NONE, TlsLevel.OPPORTUNISTIC])
+async def test_no_password_over_a_stripped_session(level: TlsLevel, needs: AuthNeeds) -> None:
     peer = Peer(extensions=(*EXTENSIONS, "AUTH PLAIN"))
     with pytest.raises(ConnectError) as raised:
-        async with connected(peer, username="me", password="secret"):
+        async with connected(peer, tls=level, credentials=Credentials("me", "secret", needs)):
             pass
     assert raised.value.stage is Stage.AUTH
+    assert f'auth_needs = "{needs}"' in raised.value.reason
     assert peer.verbs == ["EHLO"]
+
+
+@pytest.mark.parametrize("level", [TlsLevel.OPPORTUNISTIC, TlsLevel.REQUIRED])
+async def test_no_password_for_an_unverified_certificate(server_tls: ssl.SSLContext, level: TlsLevel) -> None:
+    peer = Peer(extensions=(*EXTENSIONS, "AUTH PLAIN"), tls=server_tls)
+    with pytest.raises(ConnectError) as raised:
+        async with connected(peer, tls=level, credentials=Credentials("me", "secret")):
+            pass
+    assert raised.value.stage is Stage.AUTH
+    assert 'auth_needs = "verified"' in raised.value.reason
+    assert peer.verbs == ["EHLO", "STARTTLS", "EHLO"]
+
+
+@pytest.mark.parametrize("level", [TlsLevel.NONE, TlsLevel.OPPORTUNISTIC])
+async def test_a_password_in_plain_text_where_nothing_is_needed_for_it(level: TlsLevel) -> None:
+    peer = Peer(extensions=(*EXTENSIONS, "AUTH PLAIN"))
+    async with connected(peer, tls=level, credentials=Credentials("me", "secret", AuthNeeds.NOTHING)):
+        pass
+    assert b"AUTH PLAIN " + base64.b64encode(b"\0me\0secret") in peer.commands
 
 
 async def test_cancelled_while_opening() -> None:

@@ -13,10 +13,12 @@ from actors.capture.certificate import server_context
 from actors.delivery import tls
 from actors.delivery.tls import SESSION_S, ResumingContext
 from cluster.policy.mta_sts import StsMode
+from cluster.policy.next_hop import Credentials
 from cluster.policy.stage import Stage
-from cluster.policy.tls_level import TlsLevel
+from cluster.policy.tls_level import AuthNeeds, TlsLevel
 from cluster.policy.tls_policy import DomainTls
 from cluster.policy.tls_report import report
+from tests.certificates import Authority
 from tests.integration.smtp.client import DATA, ENVELOPE, connected
 from tests.integration.smtp.conftest import HOST
 from tests.integration.smtp.peer import EXTENSIONS, Answer, Peer, Step, is_encrypted
@@ -171,8 +173,54 @@ async def test_never_where_tls_is_asked_for(tmp_path: Path, breaks: Callable[[Pa
 
 async def test_never_with_a_password(tmp_path: Path) -> None:
     async with world(tmp_path) as made, drops(tmp_path).listening() as peer:
-        assert (await made.fails(peer, ANY, username="me")).stage is Stage.TLS
+        assert (await made.fails(peer, ANY, credentials=Credentials("me", "secret"))).stage is Stage.TLS
         assert peer.connections == 1
+
+
+TESTING = DomainTls(TlsLevel.OPPORTUNISTIC, StsMode.TESTING, (HOST,))
+AUTH = (*EXTENSIONS, "AUTH PLAIN")
+IN_VAIN = [ANY, DomainTls(TlsLevel.REQUIRED), DomainTls(TlsLevel.VERIFIED), ENFORCED, TESTING]
+
+
+@pytest.mark.parametrize("asked", IN_VAIN)
+async def test_a_password_asks_for_a_verified_certificate_by_itself(tmp_path: Path, asked: DomainTls) -> None:
+    async with world(tmp_path) as made:
+        secret = Credentials("me", "secret")
+        async with Peer(extensions=AUTH, tls=made.authority.issue(HOST).server(tmp_path)).listening() as peer:
+            await made.delivers(peer, asked, credentials=secret)
+            assert "AUTH" in peer.verbs
+        for server in (Authority.root("another").issue(HOST), made.authority.issue("other.test")):
+            async with Peer(extensions=AUTH, tls=server.server(tmp_path)).listening() as peer:
+                failure = await made.fails(peer, asked, credentials=secret)
+                assert failure.stage is Stage.TLS
+                assert failure.reason.startswith("certificate: ") and 'auth_needs = "verified"' in failure.reason
+                assert "AUTH" not in peer.verbs
+                assert peer.connections == 1
+        async with Peer(extensions=AUTH).listening() as peer:
+            failure = await made.fails(peer, asked, credentials=secret)
+            assert failure.stage is Stage.STARTTLS and 'auth_needs = "verified"' in failure.reason
+            assert "AUTH" not in peer.verbs
+
+
+async def test_a_password_that_any_encryption_will_do_for(tmp_path: Path, server_tls: ssl.SSLContext) -> None:
+    async with world(tmp_path) as made:
+        secret = Credentials("me", "secret", AuthNeeds.ENCRYPTED)
+        async with Peer(extensions=AUTH, tls=server_tls).listening() as peer:
+            await made.delivers(peer, ANY, credentials=secret)
+            assert "AUTH" in peer.verbs
+        async with Peer(extensions=AUTH).listening() as peer:
+            failure = await made.fails(peer, ANY, credentials=secret)
+            assert failure.stage is Stage.STARTTLS and 'auth_needs = "encrypted"' in failure.reason
+            assert "AUTH" not in peer.verbs
+
+
+async def test_a_password_that_plain_text_will_do_for(tmp_path: Path) -> None:
+    async with world(tmp_path) as made:
+        breaking = Peer({"STARTTLS": (Step.DROP,)}, extensions=(*AUTH, "STARTTLS"))
+        for peer in (Peer(extensions=AUTH), breaking):
+            async with peer.listening():
+                await made.delivers(peer, ANY, credentials=Credentials("me", "secret", AuthNeeds.NOTHING))
+                assert "AUTH" in peer.verbs
 
 
 async def test_the_memory_ends(tmp_path: Path, server_tls: ssl.SSLContext) -> None:

@@ -17,6 +17,7 @@ from actors.delivery.tls_policies import TlsPolicies
 from actors.delivery.tls_results import TlsResults
 from cluster.policy import mx
 from cluster.policy.dane import Tlsa
+from cluster.policy.next_hop import Credentials
 from cluster.policy.tls_level import TlsLevel
 from cluster.policy.tls_policy import DomainTls
 from cluster.settings import DnsSettings, TlsSettings
@@ -130,7 +131,7 @@ class World:
         *,
         level: TlsLevel = TlsLevel.OPPORTUNISTIC,
         host: str = HOST,
-        username: str | None = None,
+        credentials: Credentials | None = None,
         timeout_s: float = 5,
     ) -> SmtpConnection:
         return await self.policies.open(
@@ -142,8 +143,7 @@ class World:
             smtp=msgspec.structs.replace(PATIENT, greeting_timeout_s=timeout_s),
             helo_name="client.test",
             source_address=SENDING_IP,
-            username=username,
-            password="secret" if username else None,
+            credentials=credentials,
             observe=lambda direction, text: self.told.append(f"{direction} {text}"),
         )
 

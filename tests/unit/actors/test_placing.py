@@ -20,7 +20,7 @@ from cluster.policy.mx import MxHost
 from cluster.policy.next_hop import Credentials, NextHop, Unreachable
 from cluster.policy.routing import Mode, Routing, Via
 from cluster.policy.shaping import Shaping
-from cluster.policy.tls_level import TlsLevel
+from cluster.policy.tls_level import AuthNeeds, TlsLevel
 from cluster.policy.tls_policy import DomainTls, MxSecurity
 from cluster.settings import DeliverySettings
 from cluster.vault import Vault
@@ -167,7 +167,7 @@ async def test_routes_need_no_dns() -> None:
         '[[routes]]\ndomain = ["gone.example"]\nvia = "discard"\n'
         '[[routes]]\ntenant = ["tnt_2"]\nvia = "capture"\n'
         '[[routes]]\ndomain = ["*.corp.example"]\nvia = "relay"\nrelay = "smart.example:587"\n'
-        'username = "u"\npassword = "p"\ntls = "required"\n'
+        'username = "u"\npassword = "p"\ntls = "required"\nauth_needs = "encrypted"\n'
     )
     discarded = world.placer.known(to("gone.example"))
     assert discarded is not None and discarded.hop == NextHop(Via.DISCARD)
@@ -182,7 +182,7 @@ async def test_routes_need_no_dns() -> None:
         (MxHost(0, "smart.example"),),
         587,
         DomainTls(TlsLevel.REQUIRED, mx_security=MxSecurity.SECURE),
-        Credentials("u", "p"),
+        Credentials("u", "p", AuthNeeds.ENCRYPTED),
     )
     assert "'p'" not in repr(relayed.hop)
     assert world.placer.known(to("one.example")) is None

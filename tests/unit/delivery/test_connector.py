@@ -253,7 +253,7 @@ async def test_a_relay_is_a_host_by_its_name_with_port_and_password() -> None:
     hop = NextHop(Via.RELAY, (MxHost(0, "smart"),), 587, DomainTls(), Credentials("user", "secret"))
     await hosts.connect(hop)
     assert hosts.asked == [("host", "smart")]
-    assert (hosts.given["port"], hosts.given["username"], hosts.given["password"]) == (587, "user", "secret")
+    assert (hosts.given["port"], hosts.given["credentials"]) == (587, hop.credentials)
 
 
 @in_virtual_time

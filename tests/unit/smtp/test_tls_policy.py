@@ -5,8 +5,8 @@ import pytest
 from cluster.policy.dane import NoTlsa, SecureTlsa, Tlsa, UnknownTlsa, usable
 from cluster.policy.mta_sts import StsMode
 from cluster.policy.tls_failure import TlsFailure, of_verify_code
-from cluster.policy.tls_level import TlsLevel
-from cluster.policy.tls_policy import Demand, DomainTls, PolicyType, Refusal, demand, stricter
+from cluster.policy.tls_level import AuthNeeds, TlsLevel
+from cluster.policy.tls_policy import Demand, DomainTls, PolicyType, Refusal, demand, for_password, stricter
 
 NONE, OPPORTUNISTIC, REQUIRED, VERIFIED = TlsLevel
 HOST = "mx.example.com"
@@ -78,6 +78,18 @@ def test_usable_records() -> None:
         Tlsa(3, 0, 0, b""),
     ]
     assert usable(records) == (Tlsa(2, 0, 2, b"x" * 64), Tlsa(3, 0, 0, b"whole"), GOOD)
+
+
+@pytest.mark.parametrize("level", TlsLevel)
+def test_what_a_password_needs(level: TlsLevel) -> None:
+    asked = Demand(level=level, policy_type=PolicyType.STS, rehearse=True)
+    assert for_password(asked, AuthNeeds.NOTHING) == asked
+    assert for_password(asked, AuthNeeds.ENCRYPTED).level is stricter(level, REQUIRED)
+    verified = for_password(asked, AuthNeeds.VERIFIED)
+    assert (verified.level, verified.rehearse) == (VERIFIED, False)
+    # What a TLSA record proves needs no authority.
+    named = Demand(level=stricter(level, REQUIRED), policy_type=PolicyType.TLSA, records=(GOOD,))
+    assert for_password(named, AuthNeeds.VERIFIED) == named
 
 
 def test_a_record_as_people_write_it() -> None:
