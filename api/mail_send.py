@@ -25,6 +25,7 @@ from api.large.requests import Large
 from api.mail_request import MailSend
 from api.sending import DECODER, Sending
 from api.sharing import LoopTurns
+from cluster.http.application import SERVED_BY
 from cluster.journal.records import ApiKey
 
 LARGE_FROM_BYTES = 512 * 1024
@@ -76,7 +77,7 @@ class MailSending:
             dto=MailSendBody,
             request_max_body_size=self._limit,
             return_dto=None,
-            middleware=[lambda app: self._serve],
+            opt={SERVED_BY: self._serve},
             responses=answers(400, 401, 403, 408, 413, 415, 422, 503),
             response_headers=[
                 ResponseHeader(name="X-Message-Id", description="The first message's id", documentation_only=True),
@@ -89,9 +90,7 @@ class MailSending:
         return [route(self.send)]
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Litestar finds this route, documents it by ``send``, and answers what is raised. Its way to a handler and
-        back is not taken: guards on copies of the route, arguments by name and a response put together in steps cost
-        more than the handler itself."""
+        """ASGI; the route is documented by ``send``."""
         key = await self._authenticator.authenticate(header(scope, b"authorization"))
         _ACCESS.admit(key)
         scope["auth"] = key
