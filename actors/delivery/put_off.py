@@ -9,8 +9,10 @@ from actors.delivery.job import Job
 from actors.delivery.remembered import Remembered
 from cluster.policy.next_hop import NextHop
 
-KEPT = 50_000
-"""Deliveries; some 250 bytes each."""
+KEPT = 20_000
+"""Deliveries; some 250 bytes each, and the names of hosts, which strangers choose."""
+HOSTS_KEPT = 8
+"""Of one delivery, the latest."""
 KEPT_S = 86400.0
 """Longer than any wait between two attempts of a shipped schedule."""
 
@@ -25,7 +27,7 @@ class PutOff:
         """This host has put the delivery off, and the next attempt is to begin with another."""
         key = message_id, recipient_no
         others = [other for other in self._hosts.get(key) or () if other != host]
-        self._hosts.put(key, (*others, host), KEPT_S)
+        self._hosts.put(key, (*others, host)[-HOSTS_KEPT:], KEPT_S)
 
     def hop_for(self, job: Job, hop: NextHop) -> NextHop:
         """The next hop of a job, the hosts that have put it off at its end."""

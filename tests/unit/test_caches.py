@@ -28,6 +28,7 @@ BOUNDS: dict[str, tuple[float, str]] = {
     "actors/delivery/dane.py:_mx": (4, "10,000 names"),
     "actors/delivery/mta_sts.py:_kept": (25, "MOST_BYTES of patterns, 10,000 names"),
     "actors/delivery/mta_sts.py:_without": (4, "10,000 names"),
+    "actors/delivery/put_off.py:_hosts": (50, "20,000 deliveries, 8 names of 255 characters each"),
     "actors/delivery/remembered.py:_values": (0, "as told by who has one"),
     "actors/delivery/resolver.py:_cache": (100, "CACHE_BYTES"),
     "actors/delivery/tls.py:_begun": (46, "1,000 sessions of up to 46 KB, or one for a DANE context"),

@@ -281,7 +281,7 @@ async def test_clickhouse_may_be_away_at_the_start(tmp_path: Path) -> None:
 
 async def test_a_dsn_that_is_none_is_an_error_at_once(tmp_path: Path) -> None:
     recorder = Recorder(ClickHouseSettings(dsn="mysql://h"), tmp_path, cast(Journal, ListLog()))
-    with pytest.raises(ValueError, match=r"clickhouse\.dsn"):
+    with pytest.raises(ValueError, match="it is not clickhouse"):
         await recorder.start()
     await recorder.stop()
 
