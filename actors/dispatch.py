@@ -39,9 +39,9 @@ OFFER_TURN = 100
 PENDING_AT_MOST = 50_000
 """Deliveries of one API process that wait to be offered, some 200 bytes each."""
 FULL_S = 0.25
-"""A lane that was refused, and an owner without any room, are taken to be full for this long: what comes for them is
-parked without an offer. Its owner has work for longer than that; it knows that it is to look there, or is told within
-``TELL_S``: it may be the only mail of its tenant."""
+"""A lane that was refused, and an owner without any room for a tenant, are taken to be full for this long: what comes
+for them is parked without an offer. Its owner has work for longer than that; it knows that it is to look there, or is
+told within ``TELL_S``: it may be the only mail of its tenant."""
 SHARED_FROM_BYTES = 64 * 1024
 """Content from this size on travels through the object store, once; less is cheaper to read from the journal."""
 SHARED_AT_MOST_BYTES = 64 * 1024 * 1024
@@ -81,8 +81,8 @@ class Dispatcher:
         self._members: dict[str, DeliveryActor] = {}
         self._candidates: tuple[Candidate, ...] = ()
         self._owners: OrderedDict[Destination, str | None] = OrderedDict()
-        self._full: dict[str, float] = {}
-        """Until when (loop time) owners are taken to be full."""
+        self._full: dict[tuple[str, str], float] = {}
+        """By owner and tenant, until when (loop time) it is taken to have no room for more of the tenant's."""
         self._untold: dict[str, set[Lane]] = defaultdict(set)
         """By owner, the lanes in which something has been parked."""
         self._passed: dict[str, set[Lane]] = defaultdict(set)
@@ -156,10 +156,11 @@ class Dispatcher:
         return self._members[name] if name is not None else None
 
     def passes_over(self, owner: DeliveryActor, place: Destination, tenant_id: str) -> bool:
-        """Whether an owner had no room at all a moment ago: what a tenant has for this place is to be parked, of which
-        the owner is soon told. To ask it again would cost as much as to be answered, and whoever offers would wait for
-        one who has other things to do."""
-        if asyncio.get_running_loop().time() >= self._full.get(owner.name, 0.0):
+        """Whether an owner had no room at all for a tenant a moment ago: what the tenant has for this place is to be
+        parked, of which the owner is soon told. To ask it again would cost as much as to be answered, and whoever
+        offers would wait for one who has other things to do. Tenants that hold little may find room where others do
+        not, so each is asked for."""
+        if asyncio.get_running_loop().time() >= self._full.get((owner.name, tenant_id), 0.0):
             return False
         self._passed[owner.name].add(Lane(str(place), tenant_id))
         return True
@@ -203,9 +204,12 @@ class Dispatcher:
         except PeerGone as gone:
             log.warning("offer lost actor=%s deliveries=%d reason=%r", name, len(deliveries), gone.reason)
             return deliveries
-        if not answer.room:
-            self._full[name] = asyncio.get_running_loop().time() + FULL_S
-        return [deliveries[i] for i in answer.refused]
+        refused = [deliveries[i] for i in answer.refused]
+        if refused and not answer.room:
+            now = asyncio.get_running_loop().time()
+            self._full = {full: until for full, until in self._full.items() if until > now}
+            self._full.update(((name, waiting.tenant_id), now + FULL_S) for waiting in refused)
+        return refused
 
 
 class DirectOffers:

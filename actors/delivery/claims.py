@@ -8,6 +8,7 @@ import logging
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 from actors.delivery.composing import Composer, Made, Order
+from actors.delivery.held import Held, Key
 from actors.delivery.job import Hop, Job, NoRoute, Report
 from actors.delivery.large import LargeMessages
 from actors.delivery.outcomes import Committer, dropped, utc_now
@@ -27,7 +28,6 @@ UNCOMMITTED_AT_MOST = 5000
 """With more outcomes waiting for the journal, nothing more is claimed."""
 UNAVAILABLE_S = 1.0
 
-Key = tuple[str, int]
 OnReport = Callable[[Site, Job, Hop, Report], None]
 
 
@@ -40,7 +40,7 @@ class Claims:
 
     ``may_claim``: whether anything may be claimed now. ``put_off`` knows with which host a job begins. ``report`` takes
     what became of a job that found no next hop, ``take_again`` deliveries that were offered anew while a claim missed
-    them.
+    them. ``most``: deliveries held.
     """
 
     def __init__(
@@ -57,8 +57,9 @@ class Claims:
         lease_s: float,
         report: OnReport,
         take_again: Callable[[Sequence[Waiting]], Awaitable[None]],
+        most: int,
     ) -> None:
-        self.held: set[Key] = set()
+        self.held = Held(most)
         self.problem: str | None = None
         self._journal = journal
         self._composer = composer
@@ -86,7 +87,7 @@ class Claims:
     def let_go(self, deliveries: Iterable[Waiting | Claimed]) -> None:
         """These are held no more."""
         deliveries = list(deliveries)
-        self.held.difference_update(map(key_of, deliveries))
+        self.held.discard(map(key_of, deliveries))
         self.large.ended(deliveries)
 
     async def run(self) -> None:
@@ -191,7 +192,7 @@ class Claims:
             had = await self._journal.unclaim(doubtful, owner=self._standing.epoch)
             log.info("gave back deliveries=%d had=%d", len(doubtful), had)
             self._doubtful.difference_update(doubtful)
-            self.held.difference_update(doubtful)
+            self.held.discard(doubtful)
 
     async def give_back(self, jobs: Sequence[Job | Order]) -> None:
         """Give back what was claimed and not begun. Raises Unavailable; it is tried again with the next heartbeat."""

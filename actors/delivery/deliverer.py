@@ -120,6 +120,7 @@ class Deliverer:
             lease_s=settings.sending_lease_s,
             report=self._reporter.report,
             take_again=self._hold_or_park,
+            most=settings.window,
         )
         self._leaving = Leaving(self._sites, self._claims, wait_s=settings.stop_wait_s, clock=self._clock)
         self._arrivals = Arrivals(placer, self._tasks, self._take_found, self._park)
@@ -189,8 +190,9 @@ class Deliverer:
         lane = None
         if placed is not None and self._standing.owns(placed.destination):
             lane = Lane(str(placed.destination), waiting.tenant_id)
-        is_held = key_of(waiting) in self._claims.held
-        if (is_held or lane is None or not self._refill.goes_before(lane)) and self._take(waiting, placed):
+        held = self._claims.held
+        goes = lane is None or not self._refill.goes_before(lane, is_short=not held.has_few_of(waiting.tenant_id))
+        if (goes or key_of(waiting) in held) and self._take(waiting, placed):
             return True
         if lane is not None:
             self._refill.expect(lane)
@@ -202,7 +204,7 @@ class Deliverer:
 
     def _room(self) -> int:
         """How many more deliveries may wait here."""
-        return 0 if self._stopping else max(0, self._settings.window - len(self._claims.held))
+        return 0 if self._stopping else self._claims.held.room
 
     async def problem(self) -> str | None:
         return self._claims.problem or self._ledger.problem
@@ -268,10 +270,10 @@ class Deliverer:
         if key in self._claims.held:
             self._claims.offered_again(waiting)
             return True
-        if len(self._claims.held) >= self._settings.window or self._committer.holds(*key):
+        if not self._claims.held.has_room_for(waiting.tenant_id) or self._committer.holds(*key):
             return False
         if placed is None:
-            self._claims.held.add(key)
+            self._claims.held.add(key, waiting.tenant_id)
             self._arrivals.add(waiting)
             return True
         return self._queue(Ready(waiting, placed.hop), placed.destination)
@@ -282,7 +284,7 @@ class Deliverer:
         site = self._sites.of(place)
         if not site.offer(ready):
             return False
-        self._claims.held.add(key_of(ready.waiting))
+        self._claims.held.add(key_of(ready.waiting), ready.waiting.tenant_id)
         self._sites.look_at(site)
         return True
 

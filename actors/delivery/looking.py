@@ -2,7 +2,8 @@
 
 from collections.abc import Container
 
-from actors.delivery.claims import Key, key_of
+from actors.delivery.claims import key_of
+from actors.delivery.held import Key
 from actors.delivery.site import Site
 from actors.delivery.site_state import Held, SiteState
 from actors.delivery.sites import Sites

@@ -70,9 +70,10 @@ class Refill:
     def __len__(self) -> int:
         return len(self._parked)
 
-    def goes_before(self, lane: Lane) -> bool:
-        """Whether what is parked is to be taken before something that has just come for this lane."""
-        return lane in self._parked or not self.leaves_room()
+    def goes_before(self, lane: Lane, *, is_short: bool = True) -> bool:
+        """Whether what is parked is to be taken before something that has just come for this lane. ``is_short``: it
+        would take the room that what is parked in other lanes waits for."""
+        return lane in self._parked or (is_short and not self.leaves_room())
 
     def leaves_room(self) -> int:
         """How much room there is beside what is parked: none as long as that waits for enough of it."""

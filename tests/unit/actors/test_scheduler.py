@@ -124,6 +124,17 @@ async def test_what_finds_no_room_is_parked_and_its_lane_not_offered_for_a_while
     assert backlog.decided[-1] == ["a.example", 7]
 
 
+async def test_an_owner_that_is_full_for_one_tenant_is_asked_for_others() -> None:
+    world = await a_world(Backlog([]), room=0)
+    world.is_full = True
+    flood = deliveries("a.example")
+    assert await world.dispatcher.offer(flood, {}) == flood
+    world.room = 1
+    other = Waiting("msg_9", 0, "tnt_2", "a.example")
+    assert await world.dispatcher.offer([*flood, other], {}) == flood
+    assert [decode_offer(call[2]) for call in world.calls] == [flood, [other]]
+
+
 async def test_an_owner_without_any_room_is_offered_nothing_for_a_while() -> None:
     backlog = Backlog(deliveries("a.example"))
     world = await a_world(backlog, room=0)
