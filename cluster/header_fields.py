@@ -31,7 +31,9 @@ _QUOTABLE = re.compile(r"[\x20-\x7e]*")
 _LONGEST_PLAIN_NAME = 60
 """A longer display name is written as encoded words, which fold anywhere; a quoted string does not."""
 
-_ASCII_ADDRESS = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]+@[A-Za-z0-9._-]+")
+_LONGEST_ADDRESS = 640
+"""Characters. More than RFC 5321 §4.5.3.1 allows, since older messages wait in the queue, and few enough for a line."""
+_ASCII_ADDRESS = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,384}@[A-Za-z0-9._-]{1,255}")
 _LOCAL_PART = re.compile(r'[^\x00-\x20\x7f()<>\[\]:;@\\,"]+|"(?:[^\x00-\x1f\x7f"\\]|\\[\x20-\x7e])*"')
 _DOMAIN_LITERAL = re.compile(r"\[[A-Za-z0-9:.]+\]")
 _DOMAIN = re.compile(r"[a-z0-9_-]+(?:\.[a-z0-9_-]+)*")
@@ -78,17 +80,25 @@ def subject(text: str) -> bytes:
     return "\r\n ".join(encoded_words(text, 9)).encode()
 
 
-def addresses(name: str, mailboxes: Sequence[Address]) -> tuple[bytes, bool]:
-    """The value of an address list field, and whether an address in it needs SMTPUTF8."""
+def addresses(name: str, mailboxes: Sequence[Address], *, downgrade: bool = False) -> tuple[bytes, bool]:
+    """The value of an address list field, and whether an address in it needs SMTPUTF8.
+
+    downgrade: one that does is shown as the name of an empty group (RFC 6857 §3.1.5), which needs it no more: it can be
+    read, and no answer goes to it.
+    """
     column = len(name) + 2
     chunks: list[str] = []
     smtputf8 = False
     for mailbox in mailboxes:
         spec, international = address(mailbox.email)
-        smtputf8 = smtputf8 or international
-        words = phrase(mailbox.name, 1 if chunks else column) if mailbox.name else []
-        if words:
-            spec = f"<{spec}>"
+        if international and downgrade:
+            shown = f"{one_line(mailbox.name or '')} {spec}".strip(" \t")
+            words, spec = encoded_words(shown, 1 if chunks else column), ":;"
+        else:
+            smtputf8 = smtputf8 or international
+            words = phrase(mailbox.name, 1 if chunks else column) if mailbox.name else []
+            if words:
+                spec = f"<{spec}>"
         if chunks:
             chunks[-1] += ","
         for word in (*words, spec):
@@ -97,6 +107,20 @@ def addresses(name: str, mailboxes: Sequence[Address]) -> tuple[bytes, bool]:
     if column + len(value) > LINE:
         value = fold(column, chunks)
     return _within_limit(name, value.encode()), smtputf8
+
+
+def writable(mailboxes: Iterable[Address]) -> list[Address]:
+    """Those whose addresses can be written; without its name where that cannot."""
+    found = []
+    for mailbox in mailboxes:
+        try:
+            addresses("To", (mailbox,))
+        except UnicodeEncodeError:  # half of a surrogate pair; no address that can be written has one
+            mailbox = Address(mailbox.email)
+        except NotComposable:
+            continue
+        found.append(mailbox)
+    return found
 
 
 def filled_addresses(
@@ -121,6 +145,8 @@ def address(email: str) -> tuple[str, bool]:
     """
     if _ASCII_ADDRESS.fullmatch(email):
         return email, False
+    if len(email) > _LONGEST_ADDRESS:
+        raise NotComposable(f"{email[:80]!r} and more, {len(email)} characters, is not an e-mail address")
     local, _, domain = email.rpartition("@")
     if not _LOCAL_PART.fullmatch(local) or not local.isprintable():
         raise NotComposable(f"{email[:80]!r} is not an e-mail address")

@@ -21,6 +21,8 @@ class Wire(Struct, frozen=True):
 
     data: bytes
     smtputf8: bool
+    downgraded: bytes | None = None
+    """The message for a host without SMTPUTF8, where its header has such a form."""
 
 
 class Draft(Struct, frozen=True):
@@ -29,6 +31,7 @@ class Draft(Struct, frozen=True):
     pieces: list[bytes]
     smtputf8: bool
     unsigned: Unsigned | None
+    downgraded: "Draft | None" = None
 
 
 def draft_message(
@@ -46,29 +49,40 @@ def draft_message(
     the time of this one; both know their zone. Raises NotComposable for what no message can be made of.
     """
     composed = skeleton.compose(personal, message_id=message_id, date=date)
-    unsigned = None
-    if signer is not None:
-        body_hash = skeleton.body_hash(composed.body)
-        unsigned = signer.unsigned(composed.header_fields, body_hash, int(signed_at.timestamp()))
+    body_hash = skeleton.body_hash(composed.body) if signer is not None else b""
+    at = int(signed_at.timestamp())
+    downgraded = None
+    if composed.downgraded is not None:
+        downgraded = _draft(composed.downgraded, composed.body, False, signer, body_hash, at)
+    return _draft(composed.header_fields, composed.body, composed.smtputf8, signer, body_hash, at, downgraded)
+
+
+def _draft(
+    header_fields: tuple[tuple[bytes, bytes], ...],
+    body: bytes,
+    smtputf8: bool,
+    signer: Signer | None,
+    body_hash: bytes,
+    signed_at: int,
+    downgraded: Draft | None = None,
+) -> Draft:
     pieces: list[bytes] = []
-    for name, value in composed.header_fields:
+    for name, value in header_fields:
         # An empty value stands without the space: some relays trim it, which no signature should depend on.
         pieces += (name, b": ", value, b"\r\n") if value else (name, b":\r\n")
-    pieces += (b"\r\n", composed.body)
-    return Draft(pieces, composed.smtputf8, unsigned)
+    pieces += (b"\r\n", body)
+    unsigned = signer.unsigned(header_fields, body_hash, signed_at) if signer is not None else None
+    return Draft(pieces, smtputf8, unsigned, downgraded)
 
 
 def finish(drafts: Sequence[Draft]) -> Iterator[Wire]:
     """The messages, signed: several at a time take less than one after the other. Each is joined as it is taken."""
-    signatures = iter(dkim.sign_all([draft.unsigned for draft in drafts if draft.unsigned is not None]))
-    return (
-        Wire(
-            b"".join(
-                draft.pieces
-                if draft.unsigned is None
-                else (b"DKIM-Signature: ", next(signatures), b"\r\n", *draft.pieces)
-            ),
-            draft.smtputf8,
+    forms = [form for draft in drafts for form in (draft, draft.downgraded) if form is not None]
+    signatures = iter(dkim.sign_all([form.unsigned for form in forms if form.unsigned is not None]))
+    octets = (
+        b"".join(
+            form.pieces if form.unsigned is None else (b"DKIM-Signature: ", next(signatures), b"\r\n", *form.pieces)
         )
-        for draft in drafts
+        for form in forms
     )
+    return (Wire(next(octets), draft.smtputf8, None if draft.downgraded is None else next(octets)) for draft in drafts)

@@ -62,6 +62,8 @@ class Composed(Struct, frozen=True):
     header_fields: tuple[tuple[bytes, bytes], ...]
     body: bytes
     smtputf8: bool
+    downgraded: tuple[tuple[bytes, bytes], ...] | None = None
+    """The header fields for a host without SMTPUTF8, where they are others and can be had."""
 
 
 class Skeleton:
@@ -106,7 +108,8 @@ class Skeleton:
             header += custom
         except UnicodeEncodeError as error:
             raise _half_pair() from error
-        return Composed(tuple(header), entity.content, smtputf8)
+        downgraded = _downgraded(header, personal) if smtputf8 else None
+        return Composed(tuple(header), entity.content, smtputf8, downgraded)
 
     def growth(self, personal: Personal, values_bytes: int) -> int:
         """Octets that a message's substitutions add to what it shares, at most. ``values_bytes``: of their values."""
@@ -128,7 +131,13 @@ class Skeleton:
             header.append((b"Reply-To", value))
         for name, mailboxes in (("To", personal.to), ("Cc", personal.cc)):
             if mailboxes:
-                value, international = fields.addresses(name, mailboxes)
+                try:
+                    value, international = fields.addresses(name, mailboxes)
+                except (NotComposable, UnicodeEncodeError):
+                    # Of an older version: each recipient has its own fate, and an address that none can reach none.
+                    if not (left := fields.writable(mailboxes)):
+                        continue
+                    value, international = fields.addresses(name, left)
                 smtputf8 = smtputf8 or international
                 header.append((name.encode(), value))
         return header, smtputf8
@@ -243,6 +252,20 @@ def _half_pair() -> NotComposable:
 
 def _rank(entity: Entity) -> int:
     return _RANKS.get(entity.type.partition(b";")[0].decode(), _OTHER_RANK)
+
+
+def _downgraded(header: _Fields, personal: Personal) -> tuple[tuple[bytes, bytes], ...] | None:
+    """The header for a host without SMTPUTF8, in which no recipient is named by an address that needs it; None where
+    the author is, or who is to be answered: without those the message is another."""
+    recipients = {b"To": personal.to, b"Cc": personal.cc}
+    downgraded: _Fields = []
+    for name, value in header:
+        if not value.isascii():
+            if name not in recipients:
+                return None
+            value, _ = fields.addresses(name.decode(), fields.writable(recipients[name]), downgrade=True)
+        downgraded.append((name, value))
+    return tuple(downgraded)
 
 
 def _custom(headers: Mapping[str, str]) -> tuple[_Fields, bytes | None]:

@@ -262,7 +262,15 @@ def _addressed(order: Order, wire: Wire) -> Made:
         sender = return_path(message_id, order.domain)
         envelope = Envelope(sender, tuple(on_wire), wire.smtputf8, envelope_id=message_id)
         categories = order.compiled.content.categories
-        made.append(Job(deliveries=tuple(deliveries), envelope=envelope, data=wire.data, categories=categories))
+        made.append(
+            Job(
+                deliveries=tuple(deliveries),
+                envelope=envelope,
+                data=wire.data,
+                categories=categories,
+                downgraded=wire.downgraded,
+            )
+        )
     return made
 
 

@@ -72,7 +72,7 @@ def transaction_commands(envelope: Envelope, data: bytes, capabilities: Mapping[
     # break its DKIM signature.
     if "8BITMIME" in capabilities and not data.isascii():
         mail += b" BODY=8BITMIME"
-    if _needs_smtputf8(envelope):
+    if needs_smtputf8(envelope):
         if "SMTPUTF8" not in capabilities:
             return Unsendable.SMTPUTF8_NOT_OFFERED
         mail += b" SMTPUTF8"
@@ -142,7 +142,7 @@ def _xtext(text: str) -> bytes:
     )
 
 
-def _needs_smtputf8(envelope: Envelope) -> bool:
+def needs_smtputf8(envelope: Envelope) -> bool:
     return (
         envelope.smtputf8
         or not envelope.mail_from.isascii()

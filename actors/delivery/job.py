@@ -18,6 +18,8 @@ class Job(Struct, frozen=True, kw_only=True, eq=False):
     envelope: Envelope
     data: bytes
     categories: tuple[str, ...]
+    downgraded: bytes | None = None
+    """The octets for a host without SMTPUTF8, where the header asks for it and can be had without."""
 
 
 class Hop(Struct, frozen=True, kw_only=True):

@@ -88,5 +88,6 @@ class LargeMessages:
             if isinstance(job, Job):
                 # With one of its deliveries: the octets are the same for all.
                 first = job.deliveries[0]
-                self._held[first.message_id, first.recipient_no] = (first.tenant_id, len(job.data))
-                self._bytes[first.tenant_id] += len(job.data)
+                size = len(job.data) + len(job.downgraded or b"")
+                self._held[first.message_id, first.recipient_no] = (first.tenant_id, size)
+                self._bytes[first.tenant_id] += size

@@ -11,13 +11,14 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from actors.delivery.connection import ConnectionLost
+from actors.delivery.envelope import needs_smtputf8
 from actors.delivery.job import Hop, Job
 from actors.delivery.pool_group import Queued
 from actors.delivery.transaction import RcptReply, TransactionResult
 from cluster.policy.next_hop import NextHop
 from cluster.policy.onward import NextHost, next_host
 from cluster.policy.stage import Stage
-from cluster.policy.verdict import Judgement, Verdict, judge, wants_another_transaction
+from cluster.policy.verdict import Judgement, Verdict, judge, wants_another_transaction, wants_ascii
 
 TRIES_AT_MOST = 3
 """Connections that a job may be lost with, and hosts that may put it off, before that is reported."""
@@ -34,8 +35,8 @@ class Division(Struct, frozen=True, kw_only=True):
     settled: Told | None
     """To be reported."""
     rest: tuple[tuple[NextHop, Queued], ...] = ()
-    """Goes on, each to its next hop. Every part has fewer recipients or fewer hosts before it than the whole had, so
-    this comes to an end."""
+    """Goes on, each to its next hop. Every part has fewer recipients or fewer hosts before it than the whole had, or
+    needs SMTPUTF8 no more, so this comes to an end."""
     put_off: Told | None = None
     """Of the rest, what goes to another host, and what this one said to it."""
     is_host_done: bool = False
@@ -63,6 +64,8 @@ def divide(queued: Queued, hop: NextHop, host: Hop, result: TransactionResult, e
     settled: list[int] = []
     again: list[int] = []
     elsewhere: list[int] = []
+    in_ascii: list[int] = []
+    plain = _plain(job)
     taken = 0
     for number, outcome in enumerate(result.outcomes(job.envelope)):
         verdict, reply = _judged(outcome), outcome.reply
@@ -71,6 +74,8 @@ def divide(queued: Queued, hop: NextHop, host: Hop, result: TransactionResult, e
         is_one_of_many = len(job.deliveries) > 1 and outcome.stage is not Stage.MAIL
         if is_one_of_many and wants_another_transaction(verdict, reply.code, reply.enhanced, after_others):
             again.append(number)
+        elif number in plain and wants_ascii(verdict, reply.enhanced):
+            in_ascii.append(number)
         elif others is not None and next_host(verdict, reply.enhanced, earliest) is NextHost.AT_ONCE:
             elsewhere.append(number)
         else:
@@ -79,6 +84,8 @@ def divide(queued: Queued, hop: NextHop, host: Hop, result: TransactionResult, e
     size = taken or max(1, len(again) // 2)
     pieces = [again[start : start + size] for start in range(0, len(again), size)]
     rest = [(hop, replace(queued, job=_part(job, piece))) for piece in pieces]
+    if in_ascii:
+        rest.append((hop, replace(queued, job=_in_ascii(_part(job, in_ascii)))))
     put_off = None
     if elsewhere and others is not None:
         put_off = _told(job, result, elsewhere)
@@ -92,15 +99,31 @@ def divide(queued: Queued, hop: NextHop, host: Hop, result: TransactionResult, e
 
 
 def _without_smtputf8(queued: Queued, hop: NextHop, result: TransactionResult) -> Division:
-    """Where only addresses of the envelope need what the host lacks, the others can do without."""
-    envelope = queued.job.envelope
-    plain = [number for number, recipient in enumerate(envelope.recipients) if recipient.isascii()]
-    if envelope.smtputf8 or not envelope.mail_from.isascii() or not plain:
-        return Division(settled=(queued.job, result))
-    others = [number for number, recipient in enumerate(envelope.recipients) if not recipient.isascii()]
+    """Recipients whose own addresses need what the host lacks fail; the others do without, where the message can."""
+    job = queued.job
+    if not (plain := _plain(job)):
+        return Division(settled=(job, result))
+    others = [number for number in range(len(job.deliveries)) if number not in plain]
     return Division(
-        settled=(_part(queued.job, others), result), rest=((hop, replace(queued, job=_part(queued.job, plain))),)
+        settled=(_part(job, others), result) if others else None,
+        rest=((hop, replace(queued, job=_in_ascii(_part(job, plain)))),),
     )
+
+
+def _plain(job: Job) -> list[int]:
+    """The recipients that can be sent to without SMTPUTF8, where it is asked for now: those with ASCII addresses,
+    unless sender or header cannot do without."""
+    envelope = job.envelope
+    if not needs_smtputf8(envelope) or not envelope.mail_from.isascii() or (envelope.smtputf8 and not job.downgraded):
+        return []
+    return [number for number, recipient in enumerate(envelope.recipients) if recipient.isascii()]
+
+
+def _in_ascii(job: Job) -> Job:
+    """With the header that needs no SMTPUTF8."""
+    if job.downgraded is None:
+        return job
+    return replace(job, data=job.downgraded, downgraded=None, envelope=replace(job.envelope, smtputf8=False))
 
 
 def _judged(outcome: RcptReply) -> Verdict:

@@ -115,6 +115,11 @@ def wants_another_transaction(verdict: Verdict, code: int, enhanced: str | None,
     return code == 452 and enhanced is None and verdict.bounce_class is BounceClass.SYSTEM_FAILURE
 
 
+def wants_ascii(verdict: Verdict, enhanced: str | None) -> bool:
+    """Whether a host that announces SMTPUTF8 refuses what needs it all the same (RFC 6531 §3.7.4.2): x.6.7, x.6.9."""
+    return verdict.judgement is Judgement.BOUNCED and (enhanced or "").endswith((".6.7", ".6.9"))
+
+
 def expired(last: Verdict) -> Verdict:
     """The verdict on a delivery whose lifetime ended with this one."""
     bounce_type = BounceClass.EXPIRED.bounce_type

@@ -15,7 +15,7 @@ from api.conversion import new_request
 from api.mail_request import MailSend
 from api.validation import check
 from cluster.composable import why_not
-from cluster.header_fields import address
+from cluster.header_fields import address, writable
 from cluster.journal.records import decode_content, decode_personal
 from cluster.settings import MessageSettings
 from tests.unit.api.bodies import attachment, mail, to
@@ -39,6 +39,8 @@ def composed(body: dict[str, Any], limits: MessageSettings | None = None) -> lis
     for message in request.messages:
         assert message.subject.isprintable() or not set(message.subject) & set("\r\n")
         assert why_not(content, decode_personal(message.personal), limits) is None
+        own = decode_personal(message.personal)
+        assert writable((*own.to, *own.cc)) == [*own.to, *own.cc]  # composing would leave them out
         for recipient in message.recipients:
             draft = draft_message(
                 skeleton, decode_personal(message.personal), None, message_id=f"<{message.id}@x.example>", date=NOW,

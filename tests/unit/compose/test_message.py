@@ -67,3 +67,26 @@ def test_smtputf8_of_the_header(rsa: Key, monkeypatch: pytest.MonkeyPatch) -> No
     assert made.smtputf8
     assert "<jürgen@köln.example>".encode() in made.data
     assert verifies(made.data, rsa.public, monkeypatch)
+
+
+def test_the_form_for_a_host_without_smtputf8(rsa: Key, monkeypatch: pytest.MonkeyPatch) -> None:
+    international = Address("jürgen@köln.example", "Jürgen")
+    given = [personal(cc=(international,)), personal(), personal(to=(international,))]
+    skeleton, signer = compile_content(content(plain("x")), {}), rsa.signer()
+    drafts = [draft_message(skeleton, own, signer, message_id=MESSAGE_ID, date=DATE, signed_at=DATE) for own in given]
+    first, plain_one, last = finish(drafts)
+    assert plain_one.downgraded is None
+    for made in (first, last):
+        assert made.downgraded is not None
+        assert made.downgraded.partition(b"\r\n\r\n")[0].isascii()
+        assert verifies(made.data, rsa.public, monkeypatch) and verifies(made.downgraded, rsa.public, monkeypatch)
+        assert made.data.partition(b"\r\n\r\n")[2] == made.downgraded.partition(b"\r\n\r\n")[2]
+    assert b"\r\nCc: =?utf-8?b?SsO8cmdlbiBqw7xyZ2VuQGvDtmxuLmV4YW1wbGU=?= :;\r\n" in (first.downgraded or b"")
+
+
+@pytest.mark.parametrize("name", ["from_", "reply_to"])
+def test_an_author_has_no_other_form(name: str) -> None:
+    author = Address("jürgen@example.com")
+    fields = {name: author if name == "from_" else (author,)}
+    made = wire(content(plain("x"), **fields), personal(cc=(Address("é@example.com"),)))
+    assert made.smtputf8 and made.downgraded is None

@@ -71,8 +71,7 @@ def test_fields_that_nobody_may_set(name: str) -> None:
 @pytest.mark.parametrize(
     "fault",
     [
-        {"to": (Address("a@example.com>\r\nX: y"),)},
-        {"cc": (JANE, Address("not an address"))},
+        {"from_": Address("a@example.com>\r\nX: y")},
         {"headers": {"X-A": "x\ny"}},
         {"headers": {"X A": "y"}},
         {"substitutions": {"-r-": "a@b, c"}},
@@ -86,6 +85,31 @@ def test_a_fault_fails_its_own_message_only(fault: dict[str, Any]) -> None:
     with pytest.raises(NotComposable):
         composed(skeleton, personal(**fault))
     assert composed(skeleton) == good
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        Address("a@example.com>\r\nX: y", "Name"),
+        Address("not an address"),
+        Address(f"{'x' * 1000}@example.com"),
+        Address("\ud800@example.com"),
+    ],
+)
+def test_a_recipient_that_cannot_be_written_is_left_out(broken: Address) -> None:
+    skeleton = compile_content(content(plain("x")), {})
+    assert composed(skeleton, personal(to=(broken, JANE))) == composed(skeleton)
+    assert composed(skeleton, personal(cc=(broken,))) == composed(skeleton)
+    others = (JANE, Address("é@example.com"))
+    made = composed(skeleton, personal(to=(JANE, broken), cc=(*others, broken)))
+    assert made == composed(skeleton, personal(cc=others))
+    assert made.downgraded is not None
+
+
+def test_a_name_that_cannot_be_written_is_left_out() -> None:
+    skeleton = compile_content(content(plain("x")), {})
+    named = composed(skeleton, personal(to=(Address("jane@example.net", "\ud800"),)))
+    assert named == composed(skeleton, personal(to=(Address("jane@example.net"),)))
 
 
 def test_a_shared_fault_fails_no_message_that_does_not_use_it() -> None:

@@ -135,6 +135,39 @@ def test_an_address_that_needs_smtputf8_leaves_the_others_alone() -> None:
         assert divided(one, told).settled == (one, told)
 
 
+def test_a_header_that_needs_smtputf8_is_downgraded_for_the_others() -> None:
+    told = unsent(Unsendable.SMTPUTF8_NOT_OFFERED)
+    one = replace(to("a@x.test", "é@x.test", smtputf8=True), downgraded=b"plain")
+    division = divided(one, told)
+    assert division.settled is not None and division.settled[0].envelope.recipients == ("é@x.test",)
+    [(_, queued)] = division.rest
+    assert (queued.job.data, queued.job.downgraded) == (b"plain", None)
+    assert queued.job.envelope == Envelope("from@sender.example", ("a@x.test",))
+    alone = divided(replace(to("a@x.test", smtputf8=True), downgraded=b"plain"), told)
+    assert alone.settled is None and rest(alone) == [(BOTH, ("a@x.test",))]
+    assert divided(replace(to("é@x.test", smtputf8=True), downgraded=b"plain"), told).rest == ()
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        result(mail="550 5.6.7 no"),
+        result("553 5.6.7 no", "553 5.6.7 no"),
+        result("250 ok", "250 ok", final="554 5.6.9 no"),
+    ],
+)
+def test_a_host_that_announces_smtputf8_in_vain(told: TransactionResult) -> None:
+    one = replace(to("a@x.test", "é@x.test", smtputf8=True), downgraded=b"plain")
+    division = divided(one, told)
+    assert [recipient for recipient, _ in settled(division)] == ["é@x.test"]
+    [(_, queued)] = division.rest
+    assert (queued.job.data, queued.job.envelope.recipients) == (b"plain", ("a@x.test",))
+    # What needs it no more, or cannot do without, is not sent again.
+    for other in (queued.job, to("a@x.test", "é@x.test", smtputf8=True)):
+        replies = replace(told, recipients=told.recipients[: len(other.deliveries)])
+        assert divided(other, replies).rest == ()
+
+
 # The next attempt
 
 THREE = NextHop(Via.DIRECT, (MxHost(1, "mx1"), MxHost(2, "mx2"), MxHost(3, "mx3")))

@@ -1,0 +1,143 @@
+"""Addresses that need SMTPUTF8, and addresses that cannot be written, beside others: each recipient's own fate, on the
+wire."""
+
+from email import message_from_bytes, policy
+
+import dkim as dkimpy
+import msgspec
+import pytest
+
+from actors.compose import dkim
+from analytics.events import Bounced, Delivered, Dropped, Event
+from cluster.journal.records import Address, Content, NewMessage, Part, Personal, encode
+from cluster.journal.store import Journal
+from cluster.vault import Vault
+from tests.integration.delivery.hostile import CHUNKS, ONE_BY_ONE, PIPELINED, Hosts, hosts
+from tests.integration.delivery.world import SECRET
+from tests.integration.journal.builders import a_message
+from tests.integration.smtp.peer import EXTENSIONS, Answer, Peer
+
+WITHOUT = tuple(keyword for keyword in EXTENSIONS if keyword != "SMTPUTF8")
+MODES = [tuple(keyword for keyword in mode if keyword != "SMTPUTF8") for mode in (CHUNKS, PIPELINED, ONE_BY_ONE)]
+A, B, E = Address("a@h.test", "Ada"), Address("b@h.test"), Address("é@h.test", "Zoë, the E")
+
+
+def message(*, to: tuple[Address, ...] = (), cc: tuple[Address, ...] = (), bcc: tuple[Address, ...] = ()) -> NewMessage:
+    return a_message(*(one.email for one in (*to, *cc, *bcc)), personal=Personal(to=to, cc=cc, bcc=bcc))
+
+
+async def fates(there: Hosts, sent: NewMessage, **fields: object) -> dict[str, Event]:
+    """The one event of each recipient."""
+    await there.world.accept(sent, **fields)
+    await there.world.scheduler.round()
+    events = await there.world.told(sent, len(sent.recipients))
+    assert len(events) == len(sent.recipients)
+    return {event.recipient: event for event in events if isinstance(event, Delivered | Bounced | Dropped)}
+
+
+def kinds(told: dict[str, Event]) -> dict[str, str]:
+    return {recipient.partition("@")[0]: type(event).__name__ for recipient, event in told.items()}
+
+
+def header(data: bytes, name: str) -> str:
+    return str(message_from_bytes(data, policy=policy.SMTP)[name])
+
+
+@pytest.mark.parametrize("extensions", MODES)
+@pytest.mark.parametrize(
+    ("sent", "shown"),
+    [
+        (message(to=(A,), cc=(E,)), {"To": "Ada <a@h.test>", "Cc": '"Zoë, the E é@h.test":;'}),
+        (message(to=(E,), bcc=(A,)), {"To": '"Zoë, the E é@h.test":;'}),
+        (message(to=(A, E, B)), {"To": 'Ada <a@h.test>, "Zoë, the E é@h.test":;, b@h.test'}),
+        (message(to=(Address("é@h.test"),), cc=(A,)), {"To": '"é@h.test":;', "Cc": "Ada <a@h.test>"}),
+    ],
+)
+async def test_a_host_without_smtputf8(
+    journal: Journal, extensions: tuple[str, ...], sent: NewMessage, shown: dict[str, str]
+) -> None:
+    pem, public = dkim.generate_rsa_key()
+    async with hosts(journal) as there:
+        await journal.create_domain(
+            there.world.tenant_id,
+            "mail.example.com",
+            verified=True,
+            selector="s1",
+            public_key=public,
+            sealed_private_key=Vault(SECRET).seal(pem),
+        )
+        await there.host("h.test", peer := Peer(extensions=extensions))
+        sent = msgspec.structs.replace(sent, id=a_message().id)
+        told = await fates(there, sent)
+        assert kinds(told) == {
+            one.email.partition("@")[0]: "Bounced" if one.email.startswith("é") else "Delivered"
+            for one in sent.recipients
+        }
+        bounce = told["é@h.test"]
+        assert isinstance(bounce, Bounced) and bounce.reason.startswith("5.6.7 ")
+        (data,) = peer.messages
+        head = data.partition(b"\r\n\r\n")[0]
+        assert head.isascii()
+        assert {name: header(data, name) for name in shown} == shown
+        assert b"SMTPUTF8" not in b" ".join(peer.commands)
+        assert dkimpy.verify(data, dnsfunc=lambda _name, timeout=5: dkim.record_text(public).encode())
+
+
+async def test_a_host_with_smtputf8_gets_all_in_one(journal: Journal) -> None:
+    async with hosts(journal) as there:
+        await there.host("h.test", peer := Peer())
+        told = await fates(there, message(to=(A,), cc=(E,)))
+        assert kinds(told) == {"a": "Delivered", "é": "Delivered"}
+        (data,) = peer.messages
+        assert "<é@h.test>".encode() in data
+        assert peer.verbs.count("MAIL") == 1
+
+
+def line(text: str) -> Answer:
+    return (f"{text}\r\n".encode(),)
+
+
+@pytest.mark.parametrize("verb", ["MAIL", "BDAT"])
+@pytest.mark.parametrize("reply", ["550 5.6.7 no", "554 5.6.9 no"])
+async def test_a_host_that_announces_smtputf8_in_vain(journal: Journal, verb: str, reply: str) -> None:
+    usual = line("250 2.0.0 ok")
+    async with hosts(journal) as there:
+        await there.host("h.test", peer := Peer({verb: [line(reply), usual]}))
+        told = await fates(there, message(to=(A,), cc=(E,)))
+        assert kinds(told) == {"a": "Delivered", "é": "Bounced"}
+        assert header(peer.messages[-1], "Cc") == '"Zoë, the E é@h.test":;'
+
+
+@pytest.mark.parametrize("name", ["from_", "reply_to"])
+async def test_an_author_is_not_downgraded(journal: Journal, name: str) -> None:
+    author = Address("é@mail.example.com")
+    fields = {"from_": Address("hello@mail.example.com"), name: author if name == "from_" else (author,)}
+    content = encode(Content(parts=(Part("text/plain", "Hello"),), **fields))  # type: ignore[arg-type]  # as the name says
+    async with hosts(journal) as there:
+        await there.host("h.test", peer := Peer(extensions=WITHOUT))
+        told = await fates(there, message(to=(A,), cc=(E,)), content=content)
+        assert kinds(told) == {"a": "Bounced", "é": "Bounced"}
+        assert peer.messages == []
+
+
+@pytest.mark.parametrize("place", ["to", "cc"])
+@pytest.mark.parametrize(
+    "email", ["not an address@h.test", '"a\\é"@h.test', f"{'x' * 1000}@h.test", "a@h.test>\r\nX: y"]
+)
+async def test_an_address_that_cannot_be_written_is_left_out(journal: Journal, place: str, email: str) -> None:
+    broken = Address(email, "Name")
+    sent = message(to=(broken, A), bcc=(B,)) if place == "to" else message(to=(A,), cc=(broken,), bcc=(B,))
+    good, bad = ("a@h.test", "b@h.test"), msgspec.structs.replace(sent.recipients[0], email=email)
+    recipients = tuple(msgspec.structs.replace(bad, email=one.email, domain="h.test") for one in sent.recipients)
+    async with hosts(journal) as there:
+        await there.host("h.test", peer := Peer())
+        told = await fates(there, msgspec.structs.replace(sent, recipients=recipients))
+        assert {recipient: type(event) for recipient, event in told.items()} == {
+            **dict.fromkeys(good, Delivered),
+            email: Dropped,
+        }
+        (data,) = peer.messages
+        assert header(data, "To") == "Ada <a@h.test>"
+        assert b"Cc:" not in data and b"X:" not in data
+        failed = told[email]
+        assert isinstance(failed, Dropped) and failed.reason.startswith("cannot be composed: ")
