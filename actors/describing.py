@@ -27,7 +27,7 @@ from cluster.policy.mta_sts import StsMode
 from cluster.policy.next_hop import NextHop, Unreachable
 from cluster.policy.ownership import Candidate, owner
 from cluster.policy.routing import Routing, Source, Via
-from cluster.policy.tls_policy import DomainTls, MxSecurity
+from cluster.policy.tls_policy import Demand, DomainTls, MxSecurity, for_password
 
 HOSTS_SHOWN = 20
 MOST_WARM_UPS = 10_000
@@ -142,7 +142,8 @@ class Describing:
         if isinstance(hop, Unreachable) or hop.via in (Via.CAPTURE, Via.DISCARD):
             return None
         if hop.via is Via.RELAY:
-            return TlsView(level=hop.tls.level)
+            asked = Demand(level=hop.tls.level)
+            return TlsView(level=for_password(asked, hop.credentials.needs).level if hop.credentials else asked.level)
         level = self._in_force.limits(place.site, place.source, domain).tls
         return _tls_view(await self._tls_of(domain, level))
 

@@ -43,6 +43,14 @@ mta2 = 1
 domain = ["relayed.example"]
 via = "relay"
 relay = "smart.example:587"
+
+[[routes]]
+domain = ["secret.example"]
+via = "relay"
+relay = "smart.example:465"
+tls = "required"
+username = "u"
+password = "p"
 [[routes]]
 domain = ["nowhere.example"]
 via = "discard"
@@ -136,6 +144,8 @@ async def test_a_domain_that_takes_no_mail(describing: Describing) -> None:
     ("domain", "via", "tls"),
     [
         ("relayed.example", "relay smart.example:587", TlsView(level="opportunistic")),
+        # A password asks for more than the route.
+        ("secret.example", "relay smart.example:465", TlsView(level="verified")),
         ("nowhere.example", "discard", None),
     ],
 )
