@@ -38,7 +38,7 @@ class DnsServer(asyncio.DatagramProtocol):
             return
         reply = question.reply()
         chain = [name]
-        while record_type != "CNAME" and (alias := self.zone.get((chain[-1], "CNAME"))):
+        while record_type != "CNAME" and len(chain) < 20 and (alias := self.zone.get((chain[-1], "CNAME"))):
             reply.add_answer(RR(chain[-1], QTYPE.CNAME, rdata=alias[0], ttl=self.ttl))
             chain.append(str(alias[0].label).removesuffix("."))
         reply.header.ad = int(question.header.ad and self.secure.issuperset(chain))

@@ -231,6 +231,28 @@ async def test_an_alias_into_an_unsigned_zone_is_no_downgrade(tmp_path: Path, ch
         assert peer.connections == 1
 
 
+async def test_aliases_in_a_circle_defer(tmp_path: Path) -> None:
+    async with world(tmp_path, dane=True) as made, Peer(tls=CERTIFICATE.server(tmp_path)).listening() as peer:
+        made.sign(peer)
+        alias(made, peer, end=HOST, chain="all")
+        made.dns.zone["real.test", "CNAME"] = [CNAME(HOST)]
+        failure = await made.fails(peer)
+        assert (failure.stage, failure.reason[:5]) == (Stage.TLS, "DANE:")
+
+
+@pytest.mark.parametrize("secure", [True, False])
+async def test_records_behind_an_alias_of_their_own(tmp_path: Path, secure: bool) -> None:
+    # RFC 7671 §6: as many keep them in one place for all their hosts.
+    async with world(tmp_path, dane=True) as made, Peer(tls=CERTIFICATE.server(tmp_path)).listening() as peer:
+        made.sign(peer, CERTIFICATE.tlsa(3, 1, 1))
+        name = f"_{peer.port}._tcp.{HOST}"
+        made.dns.zone["_dane.test", "TLSA"] = made.dns.zone.pop((name, "TLSA"))
+        made.dns.zone[name, "CNAME"] = [CNAME("_dane.test")]
+        made.dns.secure |= {"_dane.test"} if secure else set()
+        await made.delivers(peer)
+        assert made.counted() == [("tlsa" if secure else "no-policy-found", "", 1)]
+
+
 async def test_an_alias_that_nothing_vouches_for(tmp_path: Path) -> None:
     async with world(tmp_path, dane=True) as made, Peer(tls=CERTIFICATE.server(tmp_path)).listening() as peer:
         made.sign(peer)
