@@ -24,8 +24,12 @@ log = logging.getLogger(__name__)
 
 BATCH = 64
 """Transactions claimed for together."""
+BATCH_DELIVERIES = 512
+"""Of which no more are begun with so many deliveries: one message may have hundreds of recipients, and what is claimed
+together waits for each other."""
 UNCOMMITTED_AT_MOST = 5000
-"""With more outcomes waiting for the journal, nothing more is claimed."""
+"""With more outcomes waiting for the journal, nothing more is claimed; for tenants that hold little, with twice as
+many."""
 UNAVAILABLE_S = 1.0
 
 OnReport = Callable[[Site, Job, Hop, Report], None]
@@ -53,6 +57,7 @@ class Claims:
         sites: Sites,
         put_off: PutOff,
         work: asyncio.Event,
+        light_work: asyncio.Event,
         may_claim: Callable[[], bool],
         lease_s: float,
         report: OnReport,
@@ -68,6 +73,7 @@ class Claims:
         self._sites = sites
         self._put_off = put_off
         self._work = work
+        self._light_work = light_work
         self._may_claim = may_claim
         self._lease_s = lease_s
         self._report = report
@@ -90,13 +96,14 @@ class Claims:
         self.held.discard(map(key_of, deliveries))
         self.large.ended(deliveries)
 
-    async def run(self) -> None:
-        """Claim for ever."""
+    async def run(self, *, light_only: bool = False) -> None:
+        """Claim for ever. ``light_only``: only what light tenants have (see Sites)."""
+        work = self._light_work if light_only else self._work
         while True:
-            await self._work.wait()
-            taken = self._next()
+            await work.wait()
+            taken = self._next(light_only=light_only)
             if not taken:
-                self._work.clear()
+                work.clear()
                 continue
             try:
                 await self._claim(taken)
@@ -107,10 +114,12 @@ class Claims:
                 await asyncio.sleep(UNAVAILABLE_S)
             del taken  # or their sites are held on to for as long as there is nothing more to claim
 
-    def _next(self) -> list[Taken]:
-        if not self._may_claim() or self._committer.uncommitted > UNCOMMITTED_AT_MOST or self._standing.is_fenced:
+    def _next(self, *, light_only: bool = False) -> list[Taken]:
+        uncommitted = self._committer.uncommitted
+        if not self._may_claim() or uncommitted > 2 * UNCOMMITTED_AT_MOST or self._standing.is_fenced:
             return []
-        return self._sites.next_batch(BATCH, self._standing.may_send)
+        light_only = light_only or uncommitted > UNCOMMITTED_AT_MOST
+        return self._sites.next_batch(BATCH, BATCH_DELIVERIES, self._standing.may_send, light_only=light_only)
 
     async def _claim(self, taken: Sequence[Taken]) -> None:
         wanted = [ready.waiting for one in taken for ready in one.deliveries]

@@ -96,8 +96,9 @@ class Deliverer:
         self._tracer = Tracer(self._clock, now)
         self._idle = Idle()
         self._work = asyncio.Event()
+        self._light_work = asyncio.Event()
         self._stopping = False
-        self._sites = Sites(self._make_site, self._work.set)
+        self._sites = Sites(self._make_site, self._wake, lambda tenant_id: self._claims.held.has_few_of(tenant_id))
         put_off = PutOff(self._clock)
         self._reporter = Reporter(
             self._committer,
@@ -116,6 +117,7 @@ class Deliverer:
             sites=self._sites,
             put_off=put_off,
             work=self._work,
+            light_work=self._light_work,
             may_claim=self._may_claim,
             lease_s=settings.sending_lease_s,
             report=self._reporter.report,
@@ -172,6 +174,7 @@ class Deliverer:
         self._tasks.spawn("refill", self._refill.run())
         for _ in range(CLAIMERS):
             self._tasks.spawn("claiming", self._claims.run())
+        self._tasks.spawn("claiming what is light", self._claims.run(light_only=True))
         self._tasks.spawn("large messages", self._claims.large.run())
 
     async def offer(self, batch: bytes, contents: Mapping[str, Shared]) -> OfferAnswer:
@@ -284,8 +287,9 @@ class Deliverer:
         site = self._sites.of(place)
         if not site.offer(ready):
             return False
-        self._claims.held.add(key_of(ready.waiting), ready.waiting.tenant_id)
-        self._sites.look_at(site)
+        tenant_id = ready.waiting.tenant_id
+        self._claims.held.add(key_of(ready.waiting), tenant_id)
+        self._sites.look_at(site, tenant_id)
         return True
 
     def _take_found(self, placed: Iterable[tuple[Ready, Destination]]) -> Strange:
@@ -312,6 +316,11 @@ class Deliverer:
         return site is not None and (site.is_stalled or site.is_suspended)
 
     # Sites
+
+    def _wake(self, is_light: bool) -> None:
+        self._work.set()
+        if is_light:
+            self._light_work.set()
 
     def _make_site(self, place: Destination) -> Site:
         limits = self._in_force.limits(place.site, place.source)

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
-FEW = 100
+FEW = 20
 """A tenant that holds less than one part in so many of all the room has few."""
 BEYOND = 8
 """What tenants with few hold beyond the room is at most one part of it in so many."""

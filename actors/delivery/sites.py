@@ -22,14 +22,25 @@ class Taken(Struct, frozen=True):
 
 
 class Sites:
-    """``make`` makes one; ``wake`` is called when one of them may have something to claim again."""
+    """``make`` makes one; ``wake`` is called when one of them may have something to claim again, and told whether that
+    is of a light tenant; ``is_light``: whether a tenant holds little.
 
-    def __init__(self, make: Callable[[Destination], Site], wake: Callable[[], None]) -> None:
+    What light tenants have at a site is claimed by itself, by a claimer for that alone; others take it when there is
+    nothing else. So the few messages of a tenant wait neither for the turns of a hundred sites that another tenant has
+    flooded, nor for a claim of its hundreds; and many light tenants leave the others most of the claims.
+    """
+
+    def __init__(
+        self, make: Callable[[Destination], Site], wake: Callable[[bool], None], is_light: Callable[[str], bool]
+    ) -> None:
         self._make = make
         self._wake = wake
+        self._is_light = is_light
         self._sites: dict[Destination, Site] = {}
         # In the order of their turns; a dict for its order. What is not in it has nothing to claim just now.
         self._turns: dict[Site, None] = {}
+        self._light: dict[Site, None] = {}
+        """The same, of those with something of light tenants; a site is in one of the two."""
         self._timers: dict[Site, asyncio.TimerHandle] = {}
         self._at_work: dict[Site, None] = {}
 
@@ -57,38 +68,68 @@ class Sites:
             site = self._sites[place] = self._make(place)
         return site
 
-    def look_at(self, site: Site) -> None:
-        """Something changed for a site: it may have something to claim."""
-        self._turns.setdefault(site)
+    def look_at(self, site: Site, tenant_id: str | None = None) -> None:
+        """Something changed for a site: it may have something to claim. ``tenant_id``: who has something more there."""
+        is_light = tenant_id is not None and self._is_light(tenant_id)
+        if is_light:
+            self._turns.pop(site, None)
+            self._light.setdefault(site)
+        elif site not in self._light:
+            self._turns.setdefault(site)
         if site not in self._at_work:
             self._at_work[site] = None
             site.progressed()
-        self._wake()
+        self._wake(is_light)
 
     def look_at_all(self) -> None:
         for site in self._at_work:
-            if site.queue:
+            if site.queue and site not in self._light:
                 self._turns.setdefault(site)
-        self._wake()
+        self._wake(False)
 
-    def next_batch(self, limit: int, may_send: Callable[[Destination], bool]) -> list[Taken]:
-        """Deliveries to claim together, for about ``limit`` transactions, from the sites in turn."""
+    def next_batch(
+        self, limit: int, most: int, may_send: Callable[[Destination], bool], *, light_only: bool = False
+    ) -> list[Taken]:
+        """Deliveries to claim together, from the sites in turn: for about ``limit`` transactions, and no more of them
+        once they have ``most`` deliveries."""
+        heavy = [] if light_only else self._take_from(self._turns, limit, most, may_send, self._is_heavy)
+        return heavy or self._take_from(self._light, limit, most, may_send, self._is_light)
+
+    def _is_heavy(self, tenant_id: str) -> bool:
+        return not self._is_light(tenant_id)
+
+    def _take_from(
+        self,
+        turns: dict[Site, None],
+        limit: int,
+        most: int,
+        may_send: Callable[[Destination], bool],
+        chosen: Callable[[str], bool],
+    ) -> list[Taken]:
+        """From sites in these turns, what chosen tenants have there; the rest is for the other turns."""
+        others = self._light if turns is self._turns else self._turns
         batch: list[Taken] = []
-        for site in list(self._turns):
-            if len(batch) >= limit:
+        deliveries = 0
+        for site in list(turns):
+            if len(batch) >= limit or deliveries >= most:
                 break
-            del self._turns[site]
+            del turns[site]
             if not may_send(site.destination):
                 continue  # that it may again, nobody's clock tells: all are looked at with each heartbeat
             wanted = site.wanted()
-            if wanted > limit - len(batch):
-                self._turns[site] = None  # at the end: the others come first next time
-            elif not wanted:
+            if not wanted:
                 self._wake_later(site)
-            for _ in range(min(wanted, limit - len(batch))):
-                if not site.queue.ready:
+            while wanted and site.queue.ready:
+                if len(batch) >= limit or deliveries >= most:
+                    turns[site] = None  # at the end: the others come first next time
+                    break
+                if not site.queue.bring_forward(chosen):
+                    others[site] = None
+                    self._wake(others is self._light)
                     break
                 batch.append(Taken(site, site.take()))
+                deliveries += len(batch[-1].deliveries)
+                wanted -= 1
         return batch
 
     def _wake_later(self, site: Site) -> None:
@@ -105,6 +146,7 @@ class Sites:
         """Forget it; it must be idle."""
         del self._sites[site.destination]
         self._turns.pop(site, None)
+        self._light.pop(site, None)
         self._at_work.pop(site, None)
         if (timer := self._timers.pop(site, None)) is not None:
             timer.cancel()

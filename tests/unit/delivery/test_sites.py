@@ -18,14 +18,16 @@ from tests.unit.delivery.virtual_time import in_virtual_time, settle
 
 class World:
     def __init__(self, connections: int = 20, tenant_limits: TenantLimits = NO_TENANT_LIMITS) -> None:
-        self.woken = 0
+        self.woken = self.woken_light = 0
         self.owned = True
-        self.sites = Sites(self._make, self._wake)
+        self.sites = Sites(self._make, self._wake, lambda tenant_id: tenant_id in self.light)
+        self.light: set[str] = set()
         self._connections = connections
         self._tenant_limits = tenant_limits
 
-    def _wake(self) -> None:
+    def _wake(self, is_light: bool) -> None:
         self.woken += 1
+        self.woken_light += is_light
 
     def _make(self, place: Destination) -> Site:
         clock = asyncio.get_running_loop().time
@@ -35,18 +37,22 @@ class World:
             place, limits, adjustments, clock, 10_000, lambda _: cast(Pool, StillPool()), lambda _: self._tenant_limits
         )
 
-    def fill(self, name: str, count: int) -> Site:
+    def fill(self, name: str, count: int, tenant_id: str = "tnt_1") -> Site:
         site = self.sites.of(Destination(name))
         for number in range(count):
-            site.offer(ready(number))
-        self.sites.look_at(site)
+            site.offer(ready(number, tenant_id))
+        self.sites.look_at(site, tenant_id)
         return site
 
-    def batch(self, limit: int) -> list[Taken]:
-        return self.sites.next_batch(limit, lambda _: self.owned)
+    def batch(self, limit: int, most: int = 1000, *, light_only: bool = False) -> list[Taken]:
+        return self.sites.next_batch(limit, most, lambda _: self.owned, light_only=light_only)
 
     def counts(self, limit: int) -> Counter[str]:
         return Counter(taken.site.destination.site for taken in self.batch(limit))
+
+
+def tenants_of(batch: list[Taken]) -> list[str]:
+    return [ready.waiting.tenant_id for taken in batch for ready in taken.deliveries]
 
 
 @in_virtual_time
@@ -66,6 +72,52 @@ async def test_two_deep_sites_share_in_turns() -> None:
     world.fill("one", 1000)
     world.fill("two", 1000)
     assert [set(world.counts(20)) for _ in range(4)] == [{"one"}, {"two"}, {"one"}, {"two"}]
+
+
+@in_virtual_time
+async def test_what_is_light_is_claimed_alone_and_waits_for_no_turns() -> None:
+    world = World()
+    world.light = {"few"}
+    for number in range(100):
+        world.fill(f"flooded{number}", 100)
+    woken = [world.woken_light]
+    world.fill("flooded99", 2, "few")
+    assert [*woken, world.woken_light] == [0, 1]
+    assert tenants_of(world.batch(64, light_only=True)) == ["few", "few"]
+    assert not world.batch(64, light_only=True)
+    assert tenants_of(world.batch(64)) == ["tnt_1"] * 64
+    assert "flooded99" in {taken.site.destination.site for _ in range(100) for taken in world.batch(64)}
+
+
+@in_virtual_time
+async def test_what_its_claimer_leaves_is_for_the_others() -> None:
+    world = World()
+    world.light = {"few"}
+    world.fill("light", 2, "few")
+    assert len(world.batch(64)) == 2
+    world.fill("busy", 100, "few")
+    world.fill("heavy", 1)
+    assert world.counts(64) == Counter({"heavy": 1}), "many light tenants do not hold up the others"
+    assert len(world.batch(64)) == 64
+
+
+@in_virtual_time
+async def test_a_tenant_that_is_light_no_longer_has_its_turn_among_the_others() -> None:
+    world = World()
+    world.light = {"few"}
+    world.fill("one", 2, "few")
+    world.light = set()
+    woken = world.woken
+    assert not world.batch(64, light_only=True)
+    assert world.woken == woken + 1
+    assert len(world.batch(64)) == 2
+
+
+@in_virtual_time
+async def test_a_claim_begins_no_transaction_once_it_has_deliveries_enough() -> None:
+    world = World()
+    world.fill("one", 100)
+    assert (len(world.batch(64, 10)), len(world.batch(64, 50))) == (10, 50)
 
 
 @in_virtual_time

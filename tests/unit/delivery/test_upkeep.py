@@ -103,7 +103,7 @@ class World:
         self.clock = Clock()
         self.journal = Journal()
         self.pools = {"one": Pool([job(1)]), "two": Pool([job(2)])}
-        self.sites = Sites(self._make, lambda: None)
+        self.sites = Sites(self._make, lambda _: None, lambda _: False)
         self.in_force = InForce()
         nothing = cast(Any, None)
         self.claims = Claims(
@@ -114,6 +114,7 @@ class World:
             sites=self.sites,
             put_off=nothing,
             work=nothing,
+            light_work=nothing,
             may_claim=lambda: True,
             lease_s=60,
             report=nothing,
