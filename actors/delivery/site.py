@@ -45,6 +45,9 @@ CROWDED = 0.9
 PROBES = 2
 """What waits here while no connection can be made: the rest would only take the room of those who can send."""
 
+LEAD = 16
+"""Deliveries by which light tenants, or the others, may be ahead where both wait: they are claimed together."""
+
 FIRST_BACK_OFF_S = 1.0
 LONGEST_BACK_OFF_S = 60.0
 
@@ -94,6 +97,8 @@ class Site:
         self._failures = 0
         self._progressed_at = clock()
         self._is_shut = False
+        self._lead = 0
+        """By how many deliveries light tenants are ahead of the others."""
 
     @property
     def is_idle(self) -> bool:
@@ -190,12 +195,22 @@ class Site:
         rate = self.throttle.message_rate()
         return min(places, max(1, ceil(rate * AHEAD_S))) if rate else places
 
-    def take(self) -> list[Ready]:
-        """The next deliveries to claim, for one transaction, of the tenant whose turn it is."""
+    def gives_turn(self, is_light: Callable[[str], bool], light: bool) -> bool:
+        """Whether the next turn is one of the light tenants', or of the others. Both kinds have as many deliveries sent
+        while both wait, however many recipients their messages have; within a kind, tenants take turns."""
+        if (self._lead if light else -self._lead) > LEAD:
+            if self.queue.bring_forward(lambda tenant_id: is_light(tenant_id) is not light):
+                return False
+            self._lead = 0
+        return self.queue.bring_forward(lambda tenant_id: is_light(tenant_id) is light)
+
+    def take(self, light: bool = False) -> list[Ready]:
+        """The next deliveries to claim, for one transaction, of the tenant whose turn it is; a light one or another."""
         at_most = self.throttle.limits.recipients_per_transaction
         if self.allowance is not None:
             at_most = min(at_most, self.allowance.remaining)
         taken = self.queue.pop(same_transaction, at_most)
+        self._lead += len(taken) if light else -len(taken)
         self._claiming += 1
         if self.allowance is not None:
             self.allowance.take(len(taken))

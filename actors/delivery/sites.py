@@ -40,7 +40,7 @@ class Sites:
         # In the order of their turns; a dict for its order. What is not in it has nothing to claim just now.
         self._turns: dict[Site, None] = {}
         self._light: dict[Site, None] = {}
-        """The same, of those with something of light tenants; a site is in one of the two."""
+        """The same, of those with something of light tenants; a site may be in both."""
         self._timers: dict[Site, asyncio.TimerHandle] = {}
         self._at_work: dict[Site, None] = {}
 
@@ -71,11 +71,7 @@ class Sites:
     def look_at(self, site: Site, tenant_id: str | None = None) -> None:
         """Something changed for a site: it may have something to claim. ``tenant_id``: who has something more there."""
         is_light = tenant_id is not None and self._is_light(tenant_id)
-        if is_light:
-            self._turns.pop(site, None)
-            self._light.setdefault(site)
-        elif site not in self._light:
-            self._turns.setdefault(site)
+        (self._light if is_light else self._turns).setdefault(site)
         if site not in self._at_work:
             self._at_work[site] = None
             site.progressed()
@@ -83,7 +79,7 @@ class Sites:
 
     def look_at_all(self) -> None:
         for site in self._at_work:
-            if site.queue and site not in self._light:
+            if site.queue:
                 self._turns.setdefault(site)
         self._wake(False)
 
@@ -92,22 +88,19 @@ class Sites:
     ) -> list[Taken]:
         """Deliveries to claim together, from the sites in turn: for about ``limit`` transactions, and no more of them
         once they have ``most`` deliveries."""
-        heavy = [] if light_only else self._take_from(self._turns, limit, most, may_send, self._is_heavy)
-        return heavy or self._take_from(self._light, limit, most, may_send, self._is_light)
-
-    def _is_heavy(self, tenant_id: str) -> bool:
-        return not self._is_light(tenant_id)
+        heavy = [] if light_only else self._take_from(self._turns, self._light, limit, most, may_send)
+        return heavy or self._take_from(self._light, self._turns, limit, most, may_send)
 
     def _take_from(
         self,
         turns: dict[Site, None],
+        others: dict[Site, None],
         limit: int,
         most: int,
         may_send: Callable[[Destination], bool],
-        chosen: Callable[[str], bool],
     ) -> list[Taken]:
-        """From sites in these turns, what chosen tenants have there; the rest is for the other turns."""
-        others = self._light if turns is self._turns else self._turns
+        """From the sites in ``turns``, what tenants of their kind have there; the rest of it is for ``others``."""
+        light = turns is self._light
         batch: list[Taken] = []
         deliveries = 0
         for site in list(turns):
@@ -123,11 +116,11 @@ class Sites:
                 if len(batch) >= limit or deliveries >= most:
                     turns[site] = None  # at the end: the others come first next time
                     break
-                if not site.queue.bring_forward(chosen):
-                    others[site] = None
-                    self._wake(others is self._light)
+                if not site.gives_turn(self._is_light, light):
+                    others.setdefault(site)
+                    self._wake(not light)
                     break
-                batch.append(Taken(site, site.take()))
+                batch.append(Taken(site, site.take(light)))
                 deliveries += len(batch[-1].deliveries)
                 wanted -= 1
         return batch

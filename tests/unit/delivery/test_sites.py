@@ -5,7 +5,7 @@ from collections import Counter
 from typing import cast
 
 from actors.delivery.pool import Pool
-from actors.delivery.site import CLAIMED_PER_CONNECTION, STALLED_S, Site
+from actors.delivery.site import CLAIMED_PER_CONNECTION, LEAD, STALLED_S, Site
 from actors.delivery.sites import Sites, Taken
 from cluster.policy.automation import Adjustments
 from cluster.policy.destinations import Destination
@@ -87,6 +87,44 @@ async def test_what_is_light_is_claimed_alone_and_waits_for_no_turns() -> None:
     assert not world.batch(64, light_only=True)
     assert tenants_of(world.batch(64)) == ["tnt_1"] * 64
     assert "flooded99" in {taken.site.destination.site for _ in range(100) for taken in world.batch(64)}
+
+
+@in_virtual_time
+async def test_at_a_site_that_takes_little_light_tenants_and_others_have_as_much() -> None:
+    world = World(connections=1)
+    world.light = {"few"}
+    world.fill("one", 400)
+    world.fill("one", 200, "few")
+    began: Counter[str] = Counter()
+    site = world.sites.of(Destination("one"))
+    for number in range(300):
+        for taken in world.batch(64, light_only=number % 3 == 0):
+            (tenant_id,) = tenants_of([taken])
+            began[tenant_id] += 1
+            taken.site.claimed()
+            taken.site.ended(tenant_id)
+        world.sites.look_at(site, "few")
+        if not site.queue.waiting_of("few"):
+            break
+        assert abs(began["few"] - began["tnt_1"]) <= 2 * LEAD
+    assert began["few"] == 200
+
+
+@in_virtual_time
+async def test_many_recipients_of_one_message_count_as_many() -> None:
+    world = World()
+    world.light = {"few"}
+    site = world.sites.of(Destination("one"))
+    for number in range(3):
+        for recipient_no in range(50):
+            site.offer(ready(number, recipient_no=recipient_no))
+    world.sites.look_at(site, "tnt_1")
+    assert tenants_of(world.batch(1)) == ["tnt_1"] * 50
+    world.fill("one", 60, "few")
+    world.sites.look_at(site, "tnt_1")
+    assert not world.batch(0, light_only=True)
+    assert tenants_of(world.batch(100, light_only=True)) == ["few"] * 60
+    assert tenants_of(world.batch(100)) == ["tnt_1"] * 100
 
 
 @in_virtual_time
