@@ -4,6 +4,7 @@ from typing import Protocol
 
 from actors.delivery.envelope import Envelope
 from actors.delivery.job import Hop
+from actors.delivery.share import Share
 from actors.delivery.tracing import Observe
 from actors.delivery.transaction import TransactionResult
 
@@ -20,6 +21,7 @@ class Connection(Protocol):
     transactions: int
     opened_at: float
     """Loop time."""
+    share: Share
     alternatives: int
     """Other addresses that the same mail could have gone to."""
     observe: Observe | None

@@ -20,6 +20,7 @@ from cluster.policy.connections import Addresses
 from cluster.policy.destinations import Destination
 from cluster.policy.next_hop import NextHop, unreachable
 from cluster.policy.routing import Source, Via
+from cluster.policy.session_limits import UNLIMITED, SessionLimits
 from cluster.policy.stage import Stage
 from cluster.settings import SmtpSettings
 
@@ -28,6 +29,9 @@ MAX_TRIES = 6
 KNOWN_S = 86400.0
 """For how long it is known of a host that it takes BDAT, or that it does not keep to what it announces."""
 KNOWN_HOSTS = 10_000
+SHOWN_S = 3600.0
+"""For how long a host's connections are given no more than it has shown that they may carry: to be told once more
+costs a connection, and to believe too long what holds no longer costs more of them."""
 
 _Machine = tuple[str, str, int, str | None, bytes]
 """What may differ from one machine to the next: host, address, port, the address it is reached from, its EHLO."""
@@ -54,6 +58,8 @@ class Connector:
         self._addresses = Addresses()
         self._in_vain: Remembered[tuple[str, str], frozenset[str]] = Remembered(KNOWN_HOSTS, _now)
         self._takes_bdat: Remembered[_Machine, bool] = Remembered(KNOWN_HOSTS, _now)
+        self._carried: Remembered[tuple[str, str], SessionLimits] = Remembered(KNOWN_HOSTS, _now)
+        """What one connection may carry, by source and host."""
 
     @property
     def open(self) -> int:
@@ -112,6 +118,11 @@ class Connector:
         assert walk.failure is not None, "without a candidate there is a reason for it"
         raise walk.failure
 
+    def taught(self, connection: Connection, limits: SessionLimits) -> None:
+        """Its host has shown that its connections may carry no more than this."""
+        key = (connection.source, connection.host)
+        self._carried.put(key, limits.narrowed(self._carried.get(key) or UNLIMITED), SHOWN_S)
+
     def closed(self, connection: Connection, place: Destination, lost: bool) -> None:
         """A connection of this place has ended; ``lost``: the host broke it off."""
         if not isinstance(connection, SmtpConnection):
@@ -145,6 +156,8 @@ class Connector:
         machine = (host, address, hop.port, source_address, connection.ehlo)
         connection.takes_bdat = self._takes_bdat.get(machine) is not None
         connection.shown = partial(self._shown, machine)
+        if shown := self._carried.get((source.name, host)):
+            connection.share.limits = connection.share.limits.narrowed(shown)
         return connection
 
     def _shown(self, machine: _Machine, takes_bdat: bool) -> None:

@@ -361,6 +361,7 @@ class Deliverer:
             passed_over=lambda job, failure: self._reporter.passed_over(site, job, failure),
             divided=lambda job: site.divided(job.deliveries[0].tenant_id),
             blame=lambda job: self._marker.blame(job.deliveries[0]),
+            taught=self._connector.taught,
             open_in_all=lambda: self._connector.open,
             idle=self._idle,
         )

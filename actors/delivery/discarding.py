@@ -4,6 +4,7 @@ import asyncio
 
 from actors.delivery.envelope import Envelope
 from actors.delivery.reply import make_reply
+from actors.delivery.share import Share
 from actors.delivery.tracing import Observe
 from actors.delivery.transaction import TransactionResult
 from cluster.policy.stage import Stage
@@ -18,6 +19,7 @@ class DiscardConnection:
         self.host = self.address = self.source_address = self.source = ""
         self.tls_version = self.tls_cipher = ""
         self.transactions = 0
+        self.share = Share()
         self.alternatives = 0
         self.opened_at = asyncio.get_running_loop().time()
         self.observe: Observe | None = None

@@ -32,7 +32,7 @@ def state_of(site: Site, actor: str, now: float, epoch_offset: float) -> SiteSta
         accepted_per_s=site.seen.accepted_per_s(),
         waits_for=reason,
         until=until + epoch_offset if until else 0.0,
-        adjustments=site.adjustments.described(now),
+        adjustments=(*site.adjustments.described(now), *site.pool.limits_described()),
         last_replies=site.seen.last_replies(),
     )
 

@@ -14,14 +14,18 @@ from actors.delivery.connection import ConnectionLost
 from actors.delivery.envelope import needs_smtputf8
 from actors.delivery.job import Hop, Job
 from actors.delivery.pool_group import Queued
+from actors.delivery.share import Share
 from actors.delivery.transaction import RcptReply, TransactionResult
 from cluster.policy.next_hop import NextHop
 from cluster.policy.onward import NextHost, next_host
+from cluster.policy.session_limits import Spent, spent
 from cluster.policy.stage import Stage
 from cluster.policy.verdict import Judgement, Verdict, judge, wants_another_transaction, wants_ascii
 
 TRIES_AT_MOST = 3
 """Connections that a job may be lost with, and hosts that may put it off, before that is reported."""
+MOVES_AT_MOST = 10
+"""Used-up connections that a job may meet before what they say is reported."""
 _NOTHING_SAID = frozenset((Stage.IDLE, Stage.RSET, Stage.MAIL))
 """A connection lost here has not even seen the sender accepted: replies come in the order of the commands (RFC 2920
 §3.2), so the message is not accepted either, though all of it may have been written."""
@@ -37,6 +41,10 @@ class Division(Struct, frozen=True, kw_only=True):
     rest: tuple[tuple[NextHop, Queued], ...] = ()
     """Goes on, each to its next hop. Every part has fewer recipients or fewer hosts before it than the whole had, or
     needs SMTPUTF8 no more, so this comes to an end."""
+    moved: Queued | None = None
+    """Of the rest, what goes over another connection, since this one is used up; before all that waits."""
+    spent: Spent | None = None
+    """What this connection has had its share of, as its host says."""
     put_off: Told | None = None
     """Of the rest, what goes to another host, and what this one said to it."""
     is_host_done: bool = False
@@ -44,7 +52,7 @@ class Division(Struct, frozen=True, kw_only=True):
 
     @property
     def parts(self) -> int:
-        return len(self.rest) + (self.settled is not None)
+        return len(self.rest) + (self.settled is not None) + (self.moved is not None)
 
 
 def may_try_again(queued: Queued, lost: ConnectionLost, alternatives: int, reused: bool) -> bool:
@@ -55,47 +63,97 @@ def may_try_again(queued: Queued, lost: ConnectionLost, alternatives: int, reuse
     return (reused and lost.reply is None) or alternatives > 0
 
 
-def divide(queued: Queued, hop: NextHop, host: Hop, result: TransactionResult, earliest: NextHost) -> Division:
-    """The parts of a job after a transaction with one of its hosts. ``earliest``: when the next one may be tried."""
+def spent_with(lost: ConnectionLost) -> Spent | None:
+    """What the connection had had its share of, if its host ended it with these words."""
+    if lost.reply is None or lost.after_end_of_data:
+        return None
+    return spent(lost.reply.code, lost.reply.enhanced, lost.reply.text)
+
+
+def may_move(queued: Queued, reused: bool) -> bool:
+    """Whether a used-up connection costs a job no attempt. The first transaction of a connection cannot have used it
+    up, whatever the host says; so each connection moves jobs only after it has carried others, and this comes to an
+    end."""
+    return reused and queued.moves < MOVES_AT_MOST
+
+
+def fit(queued: Queued, share: Share) -> tuple[Queued | None, Queued | None]:
+    """The part of a job that the next transaction of a connection may carry, and the rest; None where there is none."""
+    job = queued.job
+    fitting = share.fitting(job.envelope.recipients)
+    if len(fitting) == len(job.deliveries):
+        return queued, None
+    if not fitting:
+        return None, queued
+    left = sorted(set(range(len(job.deliveries))) - set(fitting))
+    return replace(queued, job=part(job, fitting)), replace(queued, job=part(job, left))
+
+
+def divide(
+    queued: Queued, hop: NextHop, host: Hop, result: TransactionResult, earliest: NextHost, reused: bool = False
+) -> Division:
+    """The parts of a job after a transaction with one of its hosts. ``earliest``: when the next one may be tried;
+    ``reused``: whether its connection had carried others before."""
     job = queued.job
     if result.unsendable is not None:
         return _without_smtputf8(queued, hop, result)
     others = hop.without(host.mx_host)
-    settled: list[int] = []
-    again: list[int] = []
-    elsewhere: list[int] = []
-    in_ascii: list[int] = []
-    plain = _plain(job)
-    taken = 0
-    for number, outcome in enumerate(result.outcomes(job.envelope)):
-        verdict, reply = _judged(outcome), outcome.reply
-        taken += verdict.judgement is Judgement.ACCEPTED
-        after_others = outcome.stage is Stage.RCPT and any(one.positive for one in result.recipients[:number])
-        is_one_of_many = len(job.deliveries) > 1 and outcome.stage is not Stage.MAIL
-        if is_one_of_many and wants_another_transaction(verdict, reply.code, reply.enhanced, after_others):
-            again.append(number)
-        elif number in plain and wants_ascii(verdict, reply.enhanced):
-            in_ascii.append(number)
-        elif others is not None and next_host(verdict, reply.enhanced, earliest) is NextHost.AT_ONCE:
-            elsewhere.append(number)
-        else:
-            settled.append(number)
+    found = _sorted(queued, result, NextHost.NEVER if others is None else earliest, reused)
     # As many together as were taken, or half of them: a host that takes one at a time is soon understood.
-    size = taken or max(1, len(again) // 2)
+    again = found.again
+    size = found.taken or max(1, len(again) // 2)
     pieces = [again[start : start + size] for start in range(0, len(again), size)]
-    rest = [(hop, replace(queued, job=_part(job, piece))) for piece in pieces]
-    if in_ascii:
-        rest.append((hop, replace(queued, job=_in_ascii(_part(job, in_ascii)))))
+    rest = [(hop, replace(queued, job=part(job, piece))) for piece in pieces]
+    if found.in_ascii:
+        rest.append((hop, replace(queued, job=_in_ascii(part(job, found.in_ascii)))))
     put_off = None
-    if elsewhere and others is not None:
-        put_off = _told(job, result, elsewhere)
+    if found.elsewhere and others is not None:
+        put_off = _told(job, result, found.elsewhere)
         rest.append((others, Queued(put_off[0], queued.tries + 1, instead=(host, put_off[1]))))
     return Division(
-        settled=_told(job, result, settled) if settled else None,
+        settled=_told(job, result, found.settled) if found.settled else None,
         rest=tuple(rest),
+        moved=replace(queued, job=part(job, found.moved), moves=queued.moves + 1) if found.moved else None,
+        spent=found.spent,
         put_off=put_off,
         is_host_done=put_off is not None and result.mail is not None and not result.mail.positive,
     )
+
+
+class _Sorted(Struct):
+    """The places of a job's recipients, each in one of the lists."""
+
+    settled: list[int] = []
+    again: list[int] = []
+    in_ascii: list[int] = []
+    elsewhere: list[int] = []
+    moved: list[int] = []
+    taken: int = 0
+    spent: Spent | None = None
+
+
+def _sorted(queued: Queued, result: TransactionResult, earliest: NextHost, reused: bool) -> _Sorted:
+    job = queued.job
+    plain = _plain(job)
+    found = _Sorted()
+    for number, outcome in enumerate(result.outcomes(job.envelope)):
+        verdict, reply = _judged(outcome), outcome.reply
+        found.taken += verdict.judgement is Judgement.ACCEPTED
+        after_others = outcome.stage is Stage.RCPT and any(one.positive for one in result.recipients[:number])
+        is_one_of_many = len(job.deliveries) > 1 and outcome.stage is not Stage.MAIL
+        is_spent = None if verdict.judgement is Judgement.ACCEPTED else spent(reply.code, reply.enhanced, reply.text)
+        found.spent = found.spent or is_spent
+        if is_spent and may_move(queued, reused):
+            found.moved.append(number)
+        elif is_one_of_many and wants_another_transaction(verdict, reply.code, reply.enhanced, after_others):
+            found.again.append(number)
+        elif number in plain and wants_ascii(verdict, reply.enhanced):
+            found.in_ascii.append(number)
+        elif next_host(verdict, reply.enhanced, earliest) is NextHost.AT_ONCE:
+            found.elsewhere.append(number)
+        else:
+            found.settled.append(number)
+    return found
 
 
 def _without_smtputf8(queued: Queued, hop: NextHop, result: TransactionResult) -> Division:
@@ -105,8 +163,8 @@ def _without_smtputf8(queued: Queued, hop: NextHop, result: TransactionResult) -
         return Division(settled=(job, result))
     others = [number for number in range(len(job.deliveries)) if number not in plain]
     return Division(
-        settled=(_part(job, others), result) if others else None,
-        rest=((hop, replace(queued, job=_in_ascii(_part(job, plain)))),),
+        settled=(part(job, others), result) if others else None,
+        rest=((hop, replace(queued, job=_in_ascii(part(job, plain)))),),
     )
 
 
@@ -134,10 +192,11 @@ def _judged(outcome: RcptReply) -> Verdict:
 def _told(job: Job, result: TransactionResult, numbers: Sequence[int]) -> Told:
     if result.recipients:
         result = replace(result, recipients=tuple([result.recipients[number] for number in numbers]))
-    return _part(job, numbers), result
+    return part(job, numbers), result
 
 
-def _part(job: Job, numbers: Sequence[int]) -> Job:
+def part(job: Job, numbers: Sequence[int]) -> Job:
+    """The job for those of its recipients alone that have these places."""
     if len(numbers) == len(job.deliveries):
         return job
     recipients = tuple([job.envelope.recipients[number] for number in numbers])

@@ -9,24 +9,25 @@ back.
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 
+from msgspec.structs import replace
+
 from actors.delivery.carrier import Connection, hop_of
 from actors.delivery.connection import ConnectError, ConnectionLost, SmtpFailure
 from actors.delivery.idle import Idle, tell
 from actors.delivery.job import Hop, Job, NoRoute, Report
-from actors.delivery.onward import TRIES_AT_MOST, divide, may_try_again
+from actors.delivery.onward import TRIES_AT_MOST, divide, fit, may_move, may_try_again, spent_with
 from actors.delivery.pool_group import Group, Queued
 from actors.delivery.throttle import Throttle
 from actors.delivery.transaction import TransactionResult
 from actors.delivery.turns import Turns
-from cluster.policy.connections import wanted
+from actors.delivery.workers import SLOW_S, Workers
 from cluster.policy.next_hop import NextHop
 from cluster.policy.onward import NextHost
+from cluster.policy.session_limits import UNLIMITED, SessionLimits, Spent
 from cluster.tasks import Tasks
 
 TURN = 10
 """Transactions after which a worker makes way for a next hop that has none, when the site may have no more."""
-SLOW_S = 0.5
-"""A transaction that takes longer is worth another connection for what waits behind it, even if it never ends."""
 PAUSE_S = 1.0
 """After an attempt that gave no connection to a next hop, before the next one: what waits has other connections, or
 waits for one of them to go."""
@@ -41,7 +42,7 @@ class Pool:
     """``connect`` opens a connection to a next hop (ConnectError, NoRoute, Crowded), ``closed`` is told when one has
     ended and whether it was lost, ``report`` takes what became of a job, ``passed_over`` a failure that ended none,
     ``divided`` a job of which one more part than before will be reported, ``blame`` one that is about to end the
-    process.
+    process, ``taught`` what a connection's host has shown that its connections may carry.
     ``open_in_all``: the connections of all sites together; ``idle``: those of them that wait."""
 
     def __init__(
@@ -55,27 +56,25 @@ class Pool:
         passed_over: Callable[[Job, SmtpFailure | TransactionResult], None],
         divided: Callable[[Job], None],
         blame: Callable[[Job], None],
+        taught: Callable[[Connection, SessionLimits], None],
         open_in_all: Callable[[], int],
         idle: Idle,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._throttle = throttle
-        self._tasks = tasks
         self._connect = connect
         self._closed = closed
         self._report = report
         self._passed_over = passed_over
         self._divided = divided
         self._blame = blame
-        self._open_in_all = open_in_all
+        self._taught = taught
         self._idle = idle
-        self._groups: dict[NextHop, Group] = {}
-        self._workers = 0
         self._waiting = 0
         self._turns = Turns(throttle)
+        self._workers = Workers(throttle, self._turns, tasks, self._work, open_in_all)
+        self._groups = self._workers.groups
         self._in_transaction: dict[Queued, Connection] = {}
-        self._is_stopping = False
-        self._timer: asyncio.TimerHandle | None = None
         self.open: set[Connection] = set()
 
     @property
@@ -96,18 +95,21 @@ class Pool:
     @property
     def connections(self) -> int:
         """Connections open, being opened or being closed."""
-        return self._workers
+        return self._workers.count
+
+    def limits_described(self) -> tuple[str, ...]:
+        """What the hosts of the open connections let one carry, in words."""
+        said = {connection.share.described(connection.host) for connection in self.open}
+        return tuple(sorted(said - {""}))
 
     def submit(self, hop: NextHop, job: Job) -> None:
         self._enqueue(hop, Queued(job))
 
     def _enqueue(self, hop: NextHop, queued: Queued) -> None:
-        group = self._groups.get(hop)
-        if group is None:
-            group = self._groups[hop] = Group(hop)
+        group = self._workers.group(hop)
         group.jobs.append(queued)
         self._waiting += 1
-        self._serve(group)
+        self._workers.serve(group)
 
     def jobs(self) -> Iterator[tuple[Job, bool]]:
         """Every job that is not reported yet, and whether it is in a transaction."""
@@ -132,7 +134,7 @@ class Pool:
     def stop(self) -> list[Job]:
         """Begin nothing more. Every job whose message no host has in full is taken back, its connection closed. The
         others stay until their hosts answer. Called again, it takes back what was submitted meanwhile."""
-        self._is_stopping = True
+        self._workers.is_stopping = True
         jobs = self.take_back()
         for queued, connection in self._in_transaction.items():
             if not queued.taken and not connection.has_all_data:
@@ -157,74 +159,6 @@ class Pool:
             while group.idle:
                 tell(group.idle.popleft(), False)
 
-    # Workers come
-
-    def _serve(self, group: Group) -> None:
-        """See that somebody takes the jobs of a next hop."""
-        if self._is_stopping:
-            return
-        while group.idle:
-            if tell(group.idle.popleft(), True):
-                return
-        limit = self._throttle.connections()
-        while group.workers < wanted(len(group.jobs) + self._throttle.behind(), limit, self._open_in_all()):
-            if self._workers >= limit:
-                if not group.workers:
-                    self._make_room(group)
-                return
-            if not self._hire(group):
-                return
-        if group.jobs and self._workers < limit:
-            self._look_again(SLOW_S)
-
-    def _hire(self, group: Group) -> bool:
-        """Open a connection, unless it is too early for one."""
-        wait = max(self._throttle.opening_wait_s(), group.not_before - self._loop.time())
-        if wait > 0:
-            self._look_again(wait)
-            return False
-        self._throttle.take_opening()
-        self._workers += 1
-        group.workers += 1
-        group.connecting += 1
-        self._tasks.spawn("connection", self._work(group))
-        return True
-
-    def _make_room(self, starved: Group) -> None:
-        """Send an idle connection of another next hop away."""
-        for group in self._groups.values():
-            while group is not starved and group.idle:
-                if tell(group.idle.popleft(), False):
-                    return
-
-    def _look_again(self, wait_s: float) -> None:
-        if self._timer is not None:
-            if self._timer.when() <= self._loop.time() + wait_s:
-                return
-            self._timer.cancel()
-        self._timer = self._loop.call_later(wait_s, self._look)
-
-    def _look(self) -> None:
-        self._timer = None
-        now = self._loop.time()
-        for group in self._groups.values():
-            # All are busy, and none with waiting for a turn, in which another connection would only wait as well.
-            is_held_up = group.workers and not group.connecting and now - group.taken_at >= SLOW_S
-            if group.jobs and is_held_up and not self._turns.waiting and self._workers < self._throttle.connections():
-                self._hire(group)
-        self._serve_waiting()
-
-    def _serve_waiting(self) -> None:
-        """A place is free: the next hops with jobs get it, those without a worker first."""
-        for group in sorted(self._groups.values(), key=lambda group: group.workers > 0):
-            if group.jobs:
-                self._serve(group)
-            elif not group.workers:
-                del self._groups[group.hop]
-        if not self._groups and self._timer is not None:
-            self._timer.cancel()  # it would only keep the pool of a site that has been let go of
-            self._timer = None
-
     # A worker's life
 
     async def _work(self, group: Group) -> None:
@@ -246,14 +180,12 @@ class Pool:
                 connection.abort()
             raise
         finally:
-            self._workers -= 1
+            self._workers.count -= 1
             group.workers -= 1
             if connection is not None:
                 self.open.discard(connection)
                 self._closed(connection, lost)
-        # Who has just had a place is the last to be asked whether he wants another.
-        self._groups[group.hop] = self._groups.pop(group.hop)
-        self._serve_waiting()
+        self._workers.left(group)
 
     async def _open(self, group: Group) -> Connection | None:
         """A connection, or None when there is none to be had and the jobs have been told."""
@@ -287,22 +219,16 @@ class Pool:
 
     def _may_go_on(self, connection: Connection) -> bool:
         limits = self._throttle.limits
-        if self._is_stopping or not connection.is_usable or self._workers > self._throttle.connections():
+        if self._workers.is_stopping or not connection.is_usable or self._workers.are_too_many:
             return False
-        if connection.transactions >= limits.messages_per_connection:
+        if connection.share.is_full(connection.transactions, limits.messages_per_connection):
             return False
-        if connection.transactions >= TURN and self._others_starve():
+        if connection.transactions >= TURN and self._workers.others_starve():
             return False
         return self._loop.time() < self._ages_at(connection)
 
     def _ages_at(self, connection: Connection) -> float:
         return connection.opened_at + self._throttle.limits.connection_age_s
-
-    def _others_starve(self) -> bool:
-        """Whether a next hop has jobs and no worker, and there is no place for one."""
-        if len(self._groups) == 1 or self._workers < self._throttle.connections():
-            return False
-        return any(group.jobs and not group.workers for group in self._groups.values())
 
     async def _wait_for_job(self, group: Group, until: float) -> bool:
         """Whether there is one, at once or before the connection has been idle for too long, or ``until``."""
@@ -310,7 +236,7 @@ class Pool:
             return True
         deadline = min(until, self._loop.time() + self._throttle.limits.connection_idle_s)
         while not group.jobs:
-            if self._others_starve():
+            if self._workers.others_starve():
                 return False
             waiter: asyncio.Future[bool] = self._loop.create_future()
             timer = self._loop.call_at(deadline, tell, waiter, False)
@@ -338,15 +264,25 @@ class Pool:
 
     async def _carry(self, group: Group, connection: Connection, queued: Queued) -> bool:
         group.taken_at = self._loop.time()
+        if connection.share.limits is not UNLIMITED:
+            fitting = self._fit(group, connection, queued)
+            if fitting is None:
+                return False
+            queued = fitting
         if not await self._turns.take(queued):
             return False
         self._waiting -= 1
         self._in_transaction[queued] = connection
         began, reused = self._loop.time(), connection.transactions > 0
+        connection.share.begin(queued.job.envelope)
         try:
             report: Report = await connection.send(queued.job.envelope, queued.job.data)
         except ConnectionLost as lost:
             if queued.taken:
+                return False
+            if (spent := spent_with(lost)) and may_move(queued, reused):
+                self._use_up(connection, queued.job, spent, sum(reply.positive for reply in lost.recipients))
+                self._move(group, replace(queued, moves=queued.moves + 1))
                 return False
             if may_try_again(queued, lost, connection.alternatives, reused):
                 queued.tries += 1
@@ -359,20 +295,51 @@ class Pool:
             del self._in_transaction[queued]
         if queued.taken:
             return False
-        if self._loop.time() - began > SLOW_S and group.jobs and self._workers < self._throttle.connections():
-            self._hire(group)
+        if self._loop.time() - began > SLOW_S and group.jobs and self._workers.may_be_more:
+            self._workers.hire(group)
         if isinstance(report, TransactionResult):
-            return self._settle(group, connection, queued, report)
+            return self._settle(group, connection, queued, report, reused)
         self._report(queued.job, hop_of(connection), report)
         return True
 
-    def _settle(self, group: Group, connection: Connection, queued: Queued, result: TransactionResult) -> bool:
+    def _fit(self, group: Group, connection: Connection, queued: Queued) -> Queued | None:
+        """The part of a job that the next transaction of a connection may carry, the rest being left to others; None
+        when it may carry none of it, and is done with."""
+        fitting, left = fit(queued, connection.share)
+        if fitting is None:
+            connection.share.is_used_up = True
+            group.jobs.appendleft(queued)
+        elif left is not None:
+            self._divided(queued.job)
+            self._move(group, left)
+        return fitting
+
+    def _move(self, group: Group, queued: Queued) -> None:
+        """Let it go before all that waits, over whichever connection may carry it."""
+        self._waiting += 1
+        group.jobs.appendleft(queued)
+        self._workers.serve(group)
+
+    def _use_up(self, connection: Connection, job: Job, spent: Spent, accepted: int) -> None:
+        """A connection's host says that it has had its share; ``accepted``: recipients of this job before it did."""
+        shown = connection.share.use_up(spent, connection.transactions - 1, len(job.deliveries), accepted)
+        if shown is not None:
+            self._taught(connection, shown)
+            for other in self.open:
+                if other.host == connection.host:
+                    other.share.limits = other.share.limits.narrowed(shown)
+
+    def _settle(
+        self, group: Group, connection: Connection, queued: Queued, result: TransactionResult, reused: bool
+    ) -> bool:
         """Report what a transaction has settled, and go on with the rest. Returns whether its host takes no mail."""
         if result.is_taken_for_all:
             self._report(queued.job, hop_of(connection), result)
             return False
         earliest = self._throttle.limits.next_host if queued.tries < TRIES_AT_MOST - 1 else NextHost.NEVER
-        division = divide(queued, group.hop, hop_of(connection), result, earliest)
+        division = divide(queued, group.hop, hop_of(connection), result, earliest, reused)
+        if division.spent is not None:
+            self._use_up(connection, queued.job, division.spent, result.accepted)
         for _ in range(division.parts - 1):
             self._divided(queued.job)
         if division.settled is not None:
@@ -383,12 +350,14 @@ class Pool:
             self._passed_over(*division.put_off)
         for hop, rest in division.rest:
             self._enqueue(hop, rest)
+        if division.moved is not None:
+            self._move(group, division.moved)
         return division.is_host_done
 
     async def drain(self) -> None:
         """Return when no job is left, of a stopped pool none on the wire, and every connection has been told to go."""
-        while self.on_the_wire if self._is_stopping else self.outstanding:
+        while self.on_the_wire if self._workers.is_stopping else self.outstanding:
             await asyncio.sleep(DRAINED_LOOK_S)
-        while self._workers:
+        while self._workers.count:
             self.disconnect()
             await asyncio.sleep(DRAINED_LOOK_S)

@@ -15,6 +15,8 @@ class Queued(Struct, eq=False):
     job: Job
     tries: int = 0
     taken: bool = False
+    moves: int = 0
+    """How often a host had it sent over another connection, this one being used up."""
     instead: tuple[Hop, Report] | None = None
     """What an earlier host said to it: the news, should no connection to the next one be had."""
 

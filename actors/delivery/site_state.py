@@ -42,7 +42,7 @@ class SiteState(Struct, frozen=True, kw_only=True):
     until: float
     """Until when that lasts, seconds since the epoch; 0 when it is not known."""
     adjustments: tuple[str, ...]
-    """What automation has changed, in words."""
+    """What automation has changed, and hosts have said of their connections, in words."""
     last_replies: tuple[LastReply, ...]
     """The newest first."""
 

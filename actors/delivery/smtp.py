@@ -15,9 +15,11 @@ from actors.delivery.connection import TIMED_OUT, ConnectionLost, Wire, in_turn
 from actors.delivery.envelope import Envelope, Unsendable, check_lines, dot_stuffed, is_too_large, transaction_commands
 from actors.delivery.handshake import CheckTls, Peer, Session, open_session
 from actors.delivery.reply import Reply
+from actors.delivery.share import Share
 from actors.delivery.tracing import Observe
 from actors.delivery.transaction import Replies, TransactionResult, unsent
 from cluster.policy.next_hop import Credentials
+from cluster.policy.session_limits import announced
 from cluster.policy.stage import Stage
 from cluster.policy.tls_level import TlsLevel
 from cluster.settings import SmtpSettings
@@ -38,11 +40,11 @@ class SmtpConnection:
     """One connection, one transaction at a time.
 
     Attributes: host, address; tls_version, tls_cipher ("" when plain), tls_resumed; capabilities (EHLO keywords in use
-    and their parameters); transactions (how many were begun); opened_at, last_used (loop time); source (its name) and
-    source_address ("": the system's choice); alternatives (other addresses that its mail could have gone to); in_vain
-    (EHLO keywords that it announced and does not keep to, as far as it has shown); ehlo (what tells this answer to EHLO
-    from every other); takes_bdat (whether its host has shown that, here or before, as the pool that opened it knows);
-    shown (told when that changes).
+    and their parameters); transactions (how many were begun); share (what it may carry); opened_at, last_used (loop
+    time); source (its name) and source_address ("": the system's choice); alternatives (other addresses that its mail
+    could have gone to); in_vain (EHLO keywords that it announced and does not keep to, as far as it has shown); ehlo
+    (what tells this answer to EHLO from every other); takes_bdat (whether its host has shown that, here or before, as
+    the pool that opened it knows); shown (told when that changes).
     """
 
     in_vain: frozenset[str] = frozenset()
@@ -62,6 +64,7 @@ class SmtpConnection:
         self.ehlo = session.ehlo
         self.shown: Callable[[bool], None] = lambda takes_bdat: None
         self.transactions = 0
+        self.share = Share(limits=announced(session.capabilities.get("LIMITS", "")))
         self.source = ""
         self.source_address = source_address
         self.alternatives = 0
@@ -248,6 +251,7 @@ class SmtpConnection:
             await self._reset()
             del self.capabilities["CHUNKING"]
             replies.forget()
+            self.transactions += 1  # it counts the other one, too
             await self._send_data(commands, data, replies)
             if answer.code in _NOT_IMPLEMENTED or replies.final_stage is Stage.END_OF_DATA:
                 self._give_up_bdat()

@@ -19,6 +19,8 @@ CARRIED_S = 10.0
 class Throttle:
     """``clock``: seconds that never go back. ``behind``: how many deliveries wait behind the submitted jobs."""
 
+    __slots__ = ("_adjustments", "_clock", "_messages", "_openings", "_place", "behind", "limits")  # one for each site
+
     def __init__(
         self,
         place: Destination,
@@ -93,6 +95,8 @@ class Throttle:
 
 class _Turns:
     """Turns at a rate that may change; 0 sets no limit."""
+
+    __slots__ = ("_gcra", "_rate")  # there are two for each site
 
     def __init__(self) -> None:
         self._rate = 0.0

@@ -44,6 +44,13 @@ class TransactionResult(Struct, frozen=True, kw_only=True):
             and all(reply.positive for reply in self.recipients)
         )
 
+    @property
+    def accepted(self) -> int:
+        """For how many recipients the message was accepted."""
+        if self.final is None or not self.final.positive or self.final_stage is not Stage.END_OF_DATA:
+            return 0
+        return sum(reply.positive for reply in self.recipients)
+
     def outcomes(self, envelope: Envelope) -> tuple[RcptReply, ...]:
         """One for each recipient of the envelope, in order; empty when the message is unsendable."""
         if self.mail is None:

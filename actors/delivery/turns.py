@@ -13,17 +13,19 @@ class Turns:
     """One after the other, each by the clock as it is then: a process that was held up must not begin all at once what
     it has missed."""
 
+    __slots__ = ("_lock", "_throttle", "waiting")  # there is one for each site
+
     def __init__(self, throttle: Throttle) -> None:
         self._throttle = throttle
         self._lock = asyncio.Lock()
-        self.waiting: set[Queued] = set()
+        self.waiting: dict[Queued, None] = {}  # an empty set is three times as large
 
     async def take(self, queued: Queued) -> bool:
         """Whether its turn has come; False when it was taken back before."""
         if not self._lock.locked() and self._throttle.message_wait_s() <= 0:
             self._throttle.take_message()
             return True
-        self.waiting.add(queued)
+        self.waiting[queued] = None
         try:
             async with self._lock:
                 while not queued.taken and (wait := self._throttle.message_wait_s()) > 0:
@@ -31,5 +33,5 @@ class Turns:
                 if not queued.taken:
                     self._throttle.take_message()
         finally:
-            self.waiting.discard(queued)
+            del self.waiting[queued]
         return not queued.taken

@@ -12,12 +12,14 @@ from actors.delivery.idle import Idle
 from actors.delivery.job import Hop, Job, Report
 from actors.delivery.pool import Pool
 from actors.delivery.reply import make_reply
+from actors.delivery.share import Share
 from actors.delivery.throttle import Throttle
 from actors.delivery.tracing import Observe
 from actors.delivery.transaction import TransactionResult
 from cluster.policy.automation import Adjustments
 from cluster.policy.destinations import Destination
 from cluster.policy.next_hop import NextHop
+from cluster.policy.session_limits import UNLIMITED, SessionLimits
 from cluster.policy.shaping import Limits
 from cluster.policy.stage import Stage
 from cluster.tasks import Tasks
@@ -41,6 +43,7 @@ class Line:
         self.host, self.address = hop.hosts[0].name, f"192.0.2.{number}"
         self.alternatives = world.alternatives
         self.transactions = 0
+        self.share = Share(limits=world.announced)
         self.opened_at = asyncio.get_running_loop().time()
         self.is_usable = True
         self.has_all_data = True
@@ -50,6 +53,7 @@ class Line:
     async def send(self, envelope: Envelope, data: bytes) -> TransactionResult:
         assert self.is_usable, "a pool sends nothing over a connection that is gone"
         self.transactions += 1
+        self.envelope = envelope
         self._world.began.append((asyncio.get_running_loop().time(), envelope.recipients[0], self))
         self.answer: asyncio.Future[TransactionResult] = asyncio.get_running_loop().create_future()
         if self._world.takes_s is not None:
@@ -106,6 +110,9 @@ class World:
         self.passed_over: list[tuple[Job, SmtpFailure | TransactionResult]] = []
         self.divided: list[Job] = []
         self.reports: list[tuple[Job, Hop, Report]] = []
+        self.taught: list[tuple[Connection, SessionLimits]] = []
+        self.announced = UNLIMITED
+        """What the next connections may carry."""
         self.elsewhere = 0
         """Connections that are open to other sites."""
         self.throttle = Throttle(place, limits, Adjustments((), clock()), clock, lambda: self.behind)
@@ -119,6 +126,7 @@ class World:
             passed_over=lambda job, failure: self.passed_over.append((job, failure)),
             divided=self.divided.append,
             blame=lambda job: None,
+            taught=lambda connection, limits: self.taught.append((connection, limits)),
             open_in_all=lambda: len(self.open) + self.elsewhere,
             idle=Idle(idle_at_most),
         )

@@ -9,11 +9,12 @@ from msgspec.structs import replace
 
 from actors.delivery.carrier import Connection
 from actors.delivery.connection import ConnectError
-from actors.delivery.connector import KNOWN_S, MAX_TRIES, Connector
+from actors.delivery.connector import KNOWN_HOSTS, KNOWN_S, MAX_TRIES, SHOWN_S, Connector
 from actors.delivery.discarding import DiscardConnection
 from actors.delivery.job import NoRoute
 from actors.delivery.pool import Crowded
 from actors.delivery.resolver import Resolver
+from actors.delivery.share import Share
 from actors.delivery.smtp import SmtpConnection
 from actors.delivery.tls_policies import TlsPolicies
 from cluster.policy import mx
@@ -22,6 +23,7 @@ from cluster.policy.destinations import Destination
 from cluster.policy.mx import MxHost
 from cluster.policy.next_hop import Credentials, NextHop
 from cluster.policy.routing import Source, Via
+from cluster.policy.session_limits import UNLIMITED, SessionLimits
 from cluster.policy.stage import Stage
 from cluster.policy.tls_policy import DomainTls
 from cluster.settings import SmtpSettings
@@ -38,6 +40,7 @@ class Opened(SmtpConnection):
     def __init__(self, host: str, address: str) -> None:
         self.host, self.address = host, address
         self.transactions = 0
+        self.share = Share()
 
 
 class Hosts:
@@ -315,3 +318,28 @@ async def test_what_comes_after_ourselves_stays_left_out_whatever_the_order() ->
     hosts = Hosts({"mx1": ["1"], "mx2": ours, "mx3": ["3"]})
     await hosts.connect(HOP.beginning_after(("mx1",)))
     assert hosts.tried == ["1"]
+
+
+@in_virtual_time
+async def test_what_a_host_has_shown_of_its_connections_holds_for_the_next_for_a_while() -> None:
+    hosts = Hosts(THREE)
+    connection = await hosts.connect()
+    hosts.connector.taught(connection, SessionLimits(messages=10))
+    hosts.connector.taught(connection, SessionLimits(recipients=20))
+    assert (await hosts.connect()).share.limits == SessionLimits(messages=10, recipients=20)
+    assert (await hosts.connect(source=Source(name="other"))).share.limits is UNLIMITED
+    hosts.down = {"192.0.2.1", "192.0.2.2"}
+    assert (await hosts.connect()).share.limits is UNLIMITED, "another host"
+    hosts.down = set()
+    await asyncio.sleep(max(SHOWN_S, FIRST_DEAD_S) + 1)
+    assert (await hosts.connect()).share.limits is UNLIMITED
+
+
+@in_virtual_time
+async def test_what_hosts_have_shown_is_bounded() -> None:
+    hosts = Hosts(THREE)
+    for number in range(KNOWN_HOSTS + 10):
+        connection = Opened(f"mx{number}.example", "192.0.2.1")
+        connection.source = ""
+        hosts.connector.taught(connection, SessionLimits(messages=1))
+    assert len(hosts.connector._carried) == KNOWN_HOSTS

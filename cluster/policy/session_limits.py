@@ -1,0 +1,150 @@
+"""What one connection may carry: what a host announces of it (RFC 9422), and how it says that this is used up.
+
+A limit of the connection says nothing of the message, nor of the pace: the next connection takes what this one may not.
+So it is told apart from limits by the hour, by the day, or of how many connections there are.
+"""
+
+import re
+from collections.abc import Sequence
+from enum import StrEnum
+
+from msgspec import Struct
+
+from cluster.policy.bounce_rules import normalised
+
+UNBOUNDED = 1 << 31
+
+
+class SessionLimits(Struct, frozen=True, kw_only=True):
+    """Each at least 1."""
+
+    messages: int = UNBOUNDED
+    """Transactions on one connection, whatever became of them: MAILMAX."""
+    recipients: int = UNBOUNDED
+    """On one connection, of all its transactions. Hosts have no way to announce it."""
+    recipients_per_transaction: int = UNBOUNDED
+    """RCPTMAX."""
+    domains: int = UNBOUNDED
+    """Different ones of recipients, on one connection: RCPTDOMAINMAX."""
+
+    def narrowed(self, other: "SessionLimits") -> "SessionLimits":
+        """What holds where both do."""
+        return SessionLimits(
+            messages=min(self.messages, other.messages),
+            recipients=min(self.recipients, other.recipients),
+            recipients_per_transaction=min(self.recipients_per_transaction, other.recipients_per_transaction),
+            domains=min(self.domains, other.domains),
+        )
+
+
+UNLIMITED = SessionLimits()
+
+_VALUE = re.compile(r"[1-9][0-9]{0,5}", re.ASCII)
+"""RFC 9422 §4: at most six digits, of which the first is not 0."""
+
+
+def announced(limits: str) -> SessionLimits:
+    """What the parameters of LIMITS in the answer to EHLO say; "" when it has none. Limits that are not known, or not
+    well-formed, are ignored (RFC 9422 §3). Of one that is repeated, the lowest value holds."""
+    found: dict[str, int] = {}
+    for word in limits.split():
+        name, _, value = word.partition("=")
+        if _VALUE.fullmatch(value):
+            found[name.upper()] = min(int(value), found.get(name.upper(), UNBOUNDED))
+    if found.keys().isdisjoint(("MAILMAX", "RCPTMAX", "RCPTDOMAINMAX")):
+        return UNLIMITED
+    return SessionLimits(
+        messages=found.get("MAILMAX", UNBOUNDED),
+        recipients_per_transaction=found.get("RCPTMAX", UNBOUNDED),
+        domains=found.get("RCPTDOMAINMAX", UNBOUNDED),
+    )
+
+
+def fitting(recipients: Sequence[str], at_most: int, domains: set[str], domains_at_most: int) -> list[int]:
+    """The places of those recipients, in order, that one transaction may carry: no more than ``at_most``, and of no
+    more domains than ``domains_at_most`` together with those that the connection has had (``domains``)."""
+    known = set(domains)
+    places: list[int] = []
+    for place, recipient in enumerate(recipients):
+        if len(places) == at_most:
+            break
+        if domains_at_most < UNBOUNDED:
+            domain = recipient.rpartition("@")[2].lower()
+            if domain not in known:
+                if len(known) >= domains_at_most:
+                    continue
+                known.add(domain)
+        places.append(place)
+    return places
+
+
+class Spent(StrEnum):
+    """What a connection has had its share of."""
+
+    MESSAGES = "messages"
+    RECIPIENTS = "recipients"
+    OTHER = "other"
+    """Time, or the host does not say."""
+
+
+_MESSAGES = r"(?:messages?|mails?|e-?mails?|transactions?|envelopes?|deliver(?:y|ies)|mail from)"
+_RECIPIENTS = r"(?:recipients?|rcpts?|rcpt to|addressees)"
+_KIND = r"(?:(?:single|same|current|given|open|individual|e?smtp|tcp|mail|client|inbound|incoming)[ -]){0,3}"
+_UNIT = r"(?:connections?|sessions?)\b"
+_WHICH = r"(?:(?:this|that|the|your|one|an?|each|every|any|its) )"
+_PER = rf"\b(?:per[ -]{_KIND}{_UNIT}|(?:in|on|over|of|for|within|during|through|via|by|from) {_WHICH}?{_KIND}{_UNIT})"
+_FEW_WORDS = r"(?: [^ ]+){0,5}?"
+
+
+def _counted(what: str) -> re.Pattern[str]:
+    """ "messages allowed per session", "per-connection message limit", "this connection has sent too many messages"."""
+    return re.compile(
+        rf"\b{what}\b[^ ]*{_FEW_WORDS} [^ a-z]?{_PER}"
+        rf"|{_PER}{_FEW_WORDS} {what}\b"
+        rf"|\b(?:this|your) {_KIND}{_UNIT}{_FEW_WORDS} {what}\b"
+        rf"|\b(?:smtp |per[ -]|this )?(?:connection|session)[ -]{what}[ -](?:limit|count|quota|maximum)"
+    )
+
+
+_SPENT = ((Spent.RECIPIENTS, _counted(_RECIPIENTS)), (Spent.MESSAGES, _counted(_MESSAGES)))
+_TOO_MANY = re.compile(
+    r"too (?:many|much)|\bmax(?:imum|imal)?\b|\blimit|exceed|reached|quota|\b(?:no|not|only|at) (?:more|most|\d+)"
+)
+_CODED = re.compile(r"\bmi:dmc\b")
+"""NetEase: the number of messages in the current connection is over the limit."""
+_TIME = re.compile(
+    r"allow(?:ed|able) (?:connection|session) time|(?:connection|session) (?:time|duration|lifetime) (?:limit|exceeded)"
+    r"|(?:connection|session) (?:has been )?open (?:for )?too long|maximum (?:connection|session) (?:time|duration)"
+    r"|max(?:imum)? (?:time|duration) (?:per|for|of) (?:this |the |a )?(?:smtp )?(?:connection|session)"
+)
+_ANOTHER = re.compile(rf"\b(?:in|on|open|use|using|start|with|try) (?:another|a new|a fresh) {_KIND}{_UNIT}")
+_BY_THE_CLOCK = re.compile(
+    r"\b(?:per|an?|each|every|this|last|past|previous|within) (?:\d+ ?)?(?:second|minute|min|hour|day|week|month)s?\b"
+    r"|/ ?(?:s|sec|m|min|h|hr|hour|d|day)\b|\b(?:hourly|daily|today|frequen\w*|too (?:fast|quickly))\b"
+    r"|\brates?\b(?! limit)"
+)
+_OF_CONNECTIONS = re.compile(
+    r"\b(?:concurrent|simultaneous|parallel)\b|too many (?:open |smtp |active )?(?:connections|sessions)\b"
+)
+_OF_ERRORS = re.compile(
+    r"\b(?:invalid|unknown|bad|non-?existent|failed|rejected|undeliverable|unsuccessful|errors?|wrong|spam)\b"
+)
+
+
+def spent(code: int, enhanced: str | None, text: str) -> Spent | None:
+    """What this connection has had its share of, if that is what the refusal says; None for every other.
+
+    code: 4yz or 5yz. text: all its lines, as received.
+    """
+    if not 400 <= code < 600 or (enhanced is not None and enhanced.split(".")[1] in ("1", "2", "6")):
+        return None  # RFC 3463 §3: of the address, the mailbox, or the content
+    said = normalised(text)
+    if _BY_THE_CLOCK.search(said) or _OF_CONNECTIONS.search(said) or _OF_ERRORS.search(said):
+        return None
+    if _CODED.search(said):
+        return Spent.MESSAGES
+    if _TOO_MANY.search(said):
+        for what, pattern in _SPENT:
+            if pattern.search(said):
+                return what
+    return Spent.OTHER if _TIME.search(said) or _ANOTHER.search(said) else None

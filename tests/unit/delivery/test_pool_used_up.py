@@ -1,0 +1,195 @@
+"""A site's connections when its hosts say, or have announced, that one carries only so much."""
+
+import pytest
+from msgspec.structs import replace
+
+from actors.delivery.connection import ConnectionLost
+from actors.delivery.envelope import Envelope
+from actors.delivery.job import Job
+from actors.delivery.onward import MOVES_AT_MOST
+from actors.delivery.reply import make_reply
+from actors.delivery.transaction import TransactionResult
+from cluster.policy.session_limits import SessionLimits
+from cluster.policy.stage import Stage
+from tests.unit.delivery.builders import HOP, TAKEN, job, some_limits
+from tests.unit.delivery.pool_world import World
+from tests.unit.delivery.virtual_time import in_virtual_time, settle
+
+_ENOUGH = make_reply(452, ["452 4.4.5 too many messages per session"])
+_CLOSES = make_reply(421, ["421 too many messages in this connection"])
+_OK = make_reply(250, ["250 ok"])
+AT_MAIL = replace(TAKEN, mail=_ENOUGH, recipients=(), final=None)
+AT_RCPT = replace(TAKEN, recipients=(_ENOUGH,), final=None)
+AT_END = replace(TAKEN, final=_ENOUGH)
+CLOSED = ConnectionLost(Stage.DATA, "the peer closes the connection", after_end_of_data=False, reply=_CLOSES)
+ENDS: dict[str, TransactionResult | ConnectionLost] = {"mail": AT_MAIL, "rcpt": AT_RCPT, "end": AT_END, "421": CLOSED}
+
+
+def addressed(*recipients: str) -> Job:
+    one = job(1)
+    deliveries = [replace(one.deliveries[0], recipient=r, recipient_no=n) for n, r in enumerate(recipients)]
+    return replace(one, deliveries=tuple(deliveries), envelope=Envelope("from@sender.example", recipients))
+
+
+def transactions(world: World) -> list[tuple[str, ...]]:
+    """The recipients of the transactions on the wire."""
+    return [line.envelope.recipients for line in world.on_the_wire]
+
+
+@pytest.mark.parametrize("end", ENDS)
+@in_virtual_time
+async def test_a_used_up_connection_costs_a_job_nothing(end: str) -> None:
+    world = World(some_limits(1))
+    jobs = world.submit(4)
+    await settle()
+    for answer in (TAKEN, TAKEN, ENDS[end]):
+        await world.answer(answer)
+    await settle()
+    assert (len(world.open), world.pool.outstanding) == (1, 2)
+    await world.finish()
+    assert world.reported == jobs, "it goes before the others"
+    assert [report for _, _, report in world.reports] == [TAKEN] * 4
+    assert ([lost for _, lost in world.ended], world.passed_over) == ([False], [])
+    assert [limits for _, limits in world.taught] == [SessionLimits(messages=2)]
+
+
+@pytest.mark.parametrize("end", ENDS)
+@in_virtual_time
+async def test_the_first_message_of_a_connection_cannot_have_used_it_up(end: str) -> None:
+    world = World(some_limits(1))
+    jobs = world.submit(3)
+    for _ in jobs:
+        await settle()
+        await world.answer(ENDS[end])
+    assert [(job, report) for job, _, report in world.reports] == [(job, ENDS[end]) for job in jobs]
+    await settle()
+    assert (len(world.began), len(world.attempts), world.taught) == (3, 3, []), "each on a connection of its own"
+
+
+@in_virtual_time
+async def test_a_host_that_takes_every_other_message_ends_nothing_up_in_a_circle() -> None:
+    world = World(some_limits(3))
+    jobs = world.submit(30)
+    await settle()
+    while world.on_the_wire:
+        for line in list(world.on_the_wire):
+            line.end(TAKEN if line.transactions == 1 else AT_MAIL)
+        await settle()
+    assert sorted(world.reported, key=jobs.index) == jobs
+    assert len(world.began) <= 2 * len(jobs)
+
+
+@in_virtual_time
+async def test_a_job_meets_only_so_many_used_up_connections() -> None:
+    world = World(some_limits(MOVES_AT_MOST + 2))
+    world.submit(4 * (MOVES_AT_MOST + 2))
+    await settle()
+    first = world.on_the_wire[0]
+    lines = list(world.on_the_wire)
+    await world.answer()
+    for line in lines:
+        line.share.limits = SessionLimits()  # as if each were another host, which teaches the others nothing
+    unlucky = first.envelope.recipients
+    refused = 0
+    while any(transaction == unlucky for transaction in transactions(world)):
+        for line in list(world.on_the_wire):
+            if line.envelope.recipients == unlucky:
+                refused += 1
+                line.end(AT_MAIL)
+        await settle()
+    assert refused <= MOVES_AT_MOST + 1
+    await world.finish()
+    assert world.pool.outstanding == 0
+
+
+@in_virtual_time
+async def test_what_it_shows_holds_for_the_connections_that_are_open() -> None:
+    world = World(some_limits(2))
+    world.submit(20)
+    await settle()
+    one, other = world.on_the_wire
+    for _ in range(3):
+        one.end(TAKEN)
+        await settle()
+    one.end(AT_MAIL)
+    await settle()
+    assert other.share.limits == SessionLimits(messages=3)
+    assert world.pool.limits_described() == ("at most 3 messages on a connection, says mx1.example.com",)
+    await world.finish()
+    assert (one.transactions, other.transactions) == (4, 3)
+
+
+@in_virtual_time
+async def test_only_the_recipients_that_it_would_not_carry_go_over_another() -> None:
+    world = World(some_limits(1))
+    world.submit(1)
+    world.pool.submit(HOP, three := addressed("a@x.test", "b@x.test", "c@x.test"))
+    await settle()
+    await world.answer()
+    enough = make_reply(452, ["452 4.5.3 too many recipients on this connection"])
+    partly = replace(TAKEN, recipients=(_OK, enough, enough))
+    await world.answer(partly)
+    await settle()
+    assert [job.envelope.recipients for job in world.reported[1:]] == [("a@x.test",)]
+    assert transactions(world) == [("b@x.test", "c@x.test")]
+    assert (world.divided, [limits for _, limits in world.taught]) == ([three], [SessionLimits(recipients=2)])
+    await world.finish()
+    assert world.pool.outstanding == 0
+
+
+# Announced
+
+
+@in_virtual_time
+async def test_no_more_messages_than_announced() -> None:
+    world = World(some_limits(1))
+    world.announced = SessionLimits(messages=3)
+    world.submit(7)
+    await settle()
+    await world.finish()
+    while len(world.reports) < 7:
+        await settle()
+        await world.finish()
+    assert [line.transactions for line in dict.fromkeys(line for _, _, line in world.began)] == [3, 3, 1]
+
+
+@in_virtual_time
+async def test_no_more_recipients_in_a_transaction_than_announced() -> None:
+    world = World(some_limits(1))
+    world.announced = SessionLimits(recipients_per_transaction=2)
+    world.pool.submit(HOP, addressed(*"abcde"))
+    seen = []
+    await settle()
+    while world.on_the_wire:
+        (line,) = world.on_the_wire
+        seen += transactions(world)
+        await world.answer(replace(TAKEN, recipients=(_OK,) * len(line.envelope.recipients)))
+    assert seen == [("a", "b"), ("c", "d"), ("e",)]
+    assert (len(world.divided), len(world.reports), world.pool.outstanding) == (2, 3, 0)
+
+
+@in_virtual_time
+async def test_no_more_domains_on_a_connection_than_announced() -> None:
+    world = World(some_limits(1))
+    world.announced = SessionLimits(domains=1)
+    world.pool.submit(HOP, addressed("a@x.test", "b@y.test", "c@X.test"))
+    seen = []
+    await settle()
+    while world.on_the_wire:
+        (line,) = world.on_the_wire
+        seen.append((line.address, line.envelope.recipients))
+        await world.answer(replace(TAKEN, recipients=(_OK,) * len(line.envelope.recipients)))
+        await settle()
+    assert seen == [("192.0.2.1", ("a@x.test", "c@X.test")), ("192.0.2.2", ("b@y.test",))]
+    assert world.pool.outstanding == 0
+
+
+@in_virtual_time
+async def test_what_is_left_of_a_divided_job_can_be_taken_back() -> None:
+    world = World(some_limits(1))
+    world.announced = SessionLimits(recipients_per_transaction=1)
+    world.pool.submit(HOP, addressed("a", "b", "c"))
+    await settle()
+    assert [job.envelope.recipients for job in world.pool.take_back()] == [("b", "c")]
+    await world.answer()
+    assert (len(world.reports), world.pool.outstanding) == (1, 0)
