@@ -14,6 +14,7 @@ from actors.placing_view import (
     MxHost,
     PoolShare,
     RouteDescription,
+    SiteOfDomain,
     SourceChoice,
     SourceState,
     TlsView,
@@ -22,7 +23,7 @@ from actors.placing_view import (
 from cluster.journal.records import DeliveryActor, Waiting
 from cluster.journal.store import Journal
 from cluster.policy import mx
-from cluster.policy.destinations import Destination
+from cluster.policy.destinations import CAPTURE, DISCARD, Destination
 from cluster.policy.mta_sts import StsMode
 from cluster.policy.next_hop import NextHop, Unreachable
 from cluster.policy.ownership import Candidate, owner
@@ -61,8 +62,19 @@ class Describing:
 
     async def site_of(self, domain: str) -> str:
         """The site of a domain's mail, by the routes that are for every tenant."""
+        return (await self.find_site(domain)).site
+
+    async def find_site(self, domain: str) -> SiteOfDomain:
+        """The site of a domain's mail, and why none gets there."""
         placed = await self._placer.place(_a_delivery(domain, "", ""))
-        return placed.destination.site
+        problem = placed.hop.reason if isinstance(placed.hop, Unreachable) else ""
+        return SiteOfDomain(site=placed.destination.site, problem=problem)
+
+    def named_sites(self) -> set[str]:
+        """The sites of the ways that need no DNS: the sink, the discard, and relays."""
+        routing = self._in_force.routing
+        relays = {route.relay for route in (routing.fallback, *(rule.route for rule in routing.rules)) if route.relay}
+        return relays | {site for via, site in ((Via.CAPTURE, CAPTURE), (Via.DISCARD, DISCARD)) if routing.uses(via)}
 
     async def route(self, domain: str, tenant_id: str, pool: str) -> RouteDescription:
         """Where mail for a domain (A-labels, lower case) would go."""

@@ -38,6 +38,14 @@ class TlsView(Struct, frozen=True, kw_only=True):
     """What TLSA records (RFC 7672) say, in words; "" when there are none that count."""
 
 
+class SiteOfDomain(Struct, frozen=True, kw_only=True):
+    """The site of a domain's mail."""
+
+    site: str
+    problem: str = ""
+    """Why no mail gets to the domain now, in words."""
+
+
 class RouteDescription(Struct, frozen=True, kw_only=True):
     """The way of mail for a domain, as it would be taken now."""
 

@@ -182,6 +182,8 @@ def admin(
         links.call,
         timeline=timeline,
         site_of=describing.site_of,
+        find_site=describing.find_site,
+        named_sites=describing.named_sites,
         describe=describing.route,
         sources=describing.sources,
         put_in_force=partial(put_in_force, journal, Vault(context.secret_key), settings.delivery),

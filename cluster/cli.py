@@ -28,8 +28,9 @@ from cluster.commands.doctor import doctor
 from cluster.commands.instance import DEFAULT_FILE, settings_of
 from cluster.commands.looking import explain, route, sources, trace
 from cluster.commands.output import RULE, console, errors, json_option, print_json
+from cluster.commands.queue import bounce
 from cluster.commands.shaping import shaping
-from cluster.commands.sites import actions, bounce, resume, sites, suspend
+from cluster.commands.sites import actions, resume, sites, suspend
 from cluster.context import keeps_from_work
 from cluster.embedded import journal_dsn
 from cluster.in_force import BadPolicies, read_files

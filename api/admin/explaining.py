@@ -12,10 +12,10 @@ from litestar.types import Guard
 
 from actors.placing_view import SourceState
 from analytics.queries import TimelineEvent
-from api.admin.bouncing import SiteOf
 from api.admin.deliverers import Deliverers
 from api.admin.explanation import Explained, Facts, HeldBy, explain
 from api.admin.placing import ListSources
+from api.admin.searching import SiteOf
 from api.admin.site_views import SiteView, lane_of, site_views
 from api.errors import answers
 from api.messages import TIMELINE_PATIENCE_S, Timeline

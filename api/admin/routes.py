@@ -5,10 +5,12 @@ from collections.abc import Awaitable, Callable
 from litestar.handlers import HTTPRouteHandler
 
 from api.admin.access import Operators
-from api.admin.bouncing import Bouncing, SiteOf
+from api.admin.bouncing import Bouncing
 from api.admin.deliverers import Deliverers
 from api.admin.explaining import Explaining
+from api.admin.naming import FindSite, NamedSites, Names
 from api.admin.placing import Describe, ListSources, Placing, PutInForce
+from api.admin.searching import QueueSearch, SiteOf
 from api.admin.sites import Sites
 from api.admin.suspensions import Suspensions
 from api.admin.tracing import Tracing
@@ -28,6 +30,8 @@ class Admin:
         *,
         timeline: Timeline,
         site_of: SiteOf,
+        find_site: FindSite,
+        named_sites: NamedSites,
         describe: Describe,
         sources: ListSources,
         put_in_force: PutInForce,
@@ -35,12 +39,14 @@ class Admin:
         """``token``: the operators' (cluster.keys). ``call`` reaches the delivery actors."""
         guard = Operators(token).guard
         deliverers = Deliverers(journal, call)
+        names = Names(journal, deliverers, find_site, named_sites, sources)
+        search = QueueSearch(journal, site_of, names)
         version: Callable[[], Awaitable[int]] = journal.policies_version
         self._parts = (
-            Sites(guard, journal, deliverers, sources),
-            Suspensions(guard, journal, deliverers),
-            Bouncing(guard, journal, site_of),
-            Tracing(guard, deliverers),
+            Sites(guard, journal, deliverers, sources, names),
+            Suspensions(guard, journal, deliverers, names),
+            Bouncing(guard, journal, search),
+            Tracing(guard, deliverers, names),
             Explaining(guard, journal, deliverers, timeline=timeline, site_of=site_of, sources=sources),
             Placing(guard, deliverers, describe=describe, sources=sources, put_in_force=put_in_force, version=version),
         )

@@ -9,6 +9,7 @@ from litestar.types import Guard
 from msgspec import Struct
 
 from api.admin.deliverers import Deliverers
+from api.admin.naming import Names
 from api.admin.placing import ListSources
 from api.admin.site_views import SiteView, lane_of, site_views
 from api.errors import answers
@@ -27,6 +28,8 @@ class SiteList(Struct, frozen=True, kw_only=True):
     sites: list[SiteView]
     silent: tuple[str, ...]
     """Delivery actors that did not answer: what they have in memory is missing."""
+    near: tuple[str, ...] = ()
+    """Where nothing is found: known sites with names like the pattern."""
 
 
 class ActionList(Struct, frozen=True):
@@ -44,11 +47,13 @@ class Sites:
         journal: Journal,
         deliverers: Deliverers,
         sources: ListSources,
+        names: Names,
     ) -> None:
         self._guard = guard
         self._journal = journal
         self._deliverers = deliverers
         self._sources = sources
+        self._names = names
 
     def handlers(self) -> list[HTTPRouteHandler]:
         guards, tags = [self._guard], ["operating"]
@@ -71,20 +76,26 @@ class Sites:
     async def listing(
         self,
         pattern: Annotated[str, QueryParameter(description="Part of a name, or a whole one with * and ?")] = "",
+        domain: Annotated[str, QueryParameter(description="Only the site of this domain's mail")] = "",
         source: Annotated[str, QueryParameter(description="Only what is sent from this source")] = "",
         limit: Annotated[int, QueryParameter(ge=1, le=MOST_SITES)] = 200,
     ) -> SiteList:
-        pattern = spelled_names(pattern)
+        only = await self._names.site_of(domain) if domain else ""
+        pattern = spelled_names(pattern) or only
         states, silent = await self._deliverers.sites(literal(pattern), limit)
         parked = await self._journal.parked(sorted({lane_of(state) for state in states}))
         suspensions = await self._journal.suspensions()
         views = site_views(states, parked, suspensions, pattern, source, await self._sources())
-        return SiteList(sites=views[:limit], silent=silent)
+        if only:
+            views = [view for view in views if view.site == only]
+        near = await self._names.near(pattern) if pattern and not views and not only else ()
+        return SiteList(sites=views[:limit], silent=silent, near=near)
 
     async def actions(
         self,
-        site: Annotated[str | None, QueryParameter(description="A site's name, whole")] = None,
+        site: Annotated[str, QueryParameter(description="A site's name, or an unambiguous beginning of it")] = "",
+        domain: Annotated[str, QueryParameter(description="One whose mail goes to the site")] = "",
         limit: Annotated[int, QueryParameter(ge=1, le=MOST_ACTIONS)] = 100,
     ) -> ActionList:
-        named = spelled_names(site) if site is not None else None
+        named = await self._names.place(site, domain) if site or domain else None
         return ActionList(await self._journal.site_actions(named, limit))

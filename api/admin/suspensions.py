@@ -15,13 +15,13 @@ from litestar.types import Guard
 from msgspec import Struct
 
 from api.admin.deliverers import Deliverers
+from api.admin.naming import Names
 from api.body import TypedBody
 from api.errors import answers
 from api.refusals import Fault, Invalid
 from api.texts import check_text
 from cluster.journal.operations import Suspension
 from cluster.journal.store import Journal
-from cluster.policy.domains import spelled_names
 
 LONGEST_SUSPENSION_S = 366 * 86_400.0
 LONGEST_REASON = 1000
@@ -33,11 +33,25 @@ class SuspensionList(Struct, frozen=True):
     suspensions: list[Suspension]
 
 
+class Resumed(Struct, frozen=True, kw_only=True):
+    """What a resume has ended."""
+
+    suspensions: list[Suspension]
+    still: list[Suspension]
+    """Wider ones, which hold what was resumed all the same."""
+
+
 class NewSuspension(Struct, frozen=True, kw_only=True):
     """What to suspend: a site, a tenant, or one at the other."""
 
     site: str = ""
+    """Its name, or an unambiguous beginning of it."""
+    domain: str = ""
+    """Instead of the site: one whose mail goes there."""
+    all: bool = False
+    """Instead of the site: every one."""
     tenant_id: str = ""
+    """Its id or its name, or an unambiguous beginning."""
     for_s: float = 3600.0
     """Seconds; at most a year."""
     reason: str = ""
@@ -55,11 +69,13 @@ class Suspensions:
         guard: Guard,
         journal: Journal,
         deliverers: Deliverers,
+        names: Names,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._guard = guard
         self._journal = journal
         self._deliverers = deliverers
+        self._names = names
         self._clock = clock
 
     def handlers(self) -> list[HTTPRouteHandler]:
@@ -96,16 +112,18 @@ class Suspensions:
 
     async def suspend(self, data: JSONBody[NewSuspension]) -> Suspension:
         faults: list[Fault] = []
-        _check_place(data.site, data.tenant_id, faults)
+        _check_place(data.site, data.domain, data.all, data.tenant_id, faults)
         check_text(data.reason, "reason", faults, longest=LONGEST_REASON)
         if not 0 < data.for_s <= LONGEST_SUSPENSION_S:
             faults.append(Fault("A suspension lasts from more than nothing to a year", "for_s"))
         if faults:
             raise Invalid(faults)
+        site = await self._names.place(data.site, data.domain) if data.site or data.domain else ""
+        tenant_id = await self._names.tenant(data.tenant_id) if data.tenant_id else ""
         now = self._clock()
         made = Suspension(
-            site=spelled_names(data.site),
-            tenant_id=data.tenant_id,
+            site=site,
+            tenant_id=tenant_id,
             until=now + timedelta(seconds=data.for_s),
             reason=data.reason,
             made_by="operator",
@@ -117,20 +135,34 @@ class Suspensions:
 
     async def resume(
         self,
-        site: Annotated[str | None, QueryParameter(description="A site's name, whole")] = None,
-        tenant_id: Annotated[str | None, QueryParameter(description="A tenant's id")] = None,
-    ) -> SuspensionList:
+        site: Annotated[str, QueryParameter(description="A site's name, or an unambiguous beginning of it")] = "",
+        domain: Annotated[str, QueryParameter(description="One whose mail goes to the site")] = "",
+        all: Annotated[bool, QueryParameter(description="Every suspension")] = False,
+        tenant_id: Annotated[str, QueryParameter(description="A tenant's id or name, or a beginning")] = "",
+    ) -> Resumed:
         faults: list[Fault] = []
-        _check_place(site or "", tenant_id or "", faults)
+        _check_place(site, domain, all, tenant_id, faults)
         if faults:
             raise Invalid(faults)
-        ended = await self._journal.resume(spelled_names(site) if site else None, tenant_id or None, "operator")
+        place = await self._names.place(site, domain) if site or domain else None
+        tenant = await self._names.tenant(tenant_id) if tenant_id else None
+        ended = await self._journal.resume(place, tenant, "operator")
         await self._deliverers.follow()
-        return SuspensionList(ended)
+        return Resumed(
+            suspensions=ended,
+            still=[
+                suspension
+                for suspension in await self._journal.suspensions()
+                if suspension.site in ("", place) and (tenant is None or suspension.tenant_id in ("", tenant))
+            ],
+        )
 
 
-def _check_place(site: str, tenant_id: str, faults: list[Fault]) -> None:
+def _check_place(site: str, domain: str, all: bool, tenant_id: str, faults: list[Fault]) -> None:
     check_text(site, "site", faults, longest=255)
+    check_text(domain, "domain", faults, longest=255)
     check_text(tenant_id, "tenant_id", faults, longest=100)
-    if not site and not tenant_id:
-        faults.append(Fault("Name a site, a tenant, or both", "site"))
+    if not (site or domain or all or tenant_id):
+        faults.append(Fault("Name a site or a domain, a tenant, or both; or all", "site"))
+    if (bool(site), bool(domain), all).count(True) > 1:
+        faults.append(Fault("Only one of site, domain and all", "site"))

@@ -21,14 +21,17 @@ from msgspec import Struct
 
 from actors.delivery.site_state import TraceLine
 from api.admin.deliverers import Deliverers
+from api.admin.naming import Names
 from api.errors import answers
+from api.refusals import Fault, Invalid
 from cluster.journal.store import Unavailable
-from cluster.policy.domains import spelled_names
 
 LOOK_S = 0.2
 LOOKED_AT_S = 3.0
 """For how long each look keeps tracing on."""
 MEMBERS_S = 5.0
+SILENT_S = 10.0
+"""After so long without a line it is said that this is still listening."""
 LONGEST_S = 3600
 
 
@@ -37,8 +40,10 @@ class TracedLine(Struct, frozen=True, kw_only=True):
 
     at: datetime
     actor: str
+    """"" where the trace itself speaks: to whom it listens, and that nothing is said."""
     number: int
-    """Rises by one with each line of this actor; what is missing was dropped for want of room."""
+    """Rises by one with each line of this actor; what is missing was dropped for want of room. 0 of the
+    trace itself."""
     connection: str
     direction: str
     """"C" from us, "S" from the host, "*" what happened to the connection."""
@@ -48,9 +53,10 @@ class TracedLine(Struct, frozen=True, kw_only=True):
 class Tracing:
     """One call."""
 
-    def __init__(self, guard: Guard, deliverers: Deliverers, look_s: float = LOOK_S) -> None:
+    def __init__(self, guard: Guard, deliverers: Deliverers, names: Names, look_s: float = LOOK_S) -> None:
         self._guard = guard
         self._deliverers = deliverers
+        self._names = names
         self._look_s = look_s
 
     def handlers(self) -> list[HTTPRouteHandler]:
@@ -71,30 +77,48 @@ class Tracing:
 
     async def trace(
         self,
-        site: Annotated[str, QueryParameter(description="A site's name, whole", min_length=1, max_length=255)],
+        site: Annotated[str, QueryParameter(description="Its name, or a beginning of it", max_length=255)] = "",
+        domain: Annotated[str, QueryParameter(description="One whose mail goes to the site", max_length=255)] = "",
         seconds: Annotated[float, QueryParameter(gt=0, le=LONGEST_S)] = 30.0,
     ) -> Stream:
-        names = await self._deliverers.names()  # before the answer begins: a journal that is away is a 503
-        return Stream(self._lines(spelled_names(site), seconds, names), media_type="application/x-ndjson")
+        if bool(site) == bool(domain):
+            raise Invalid([Fault("Name a site or a domain", "site")])
+        # Both before the answer begins: a journal that is away is a 503.
+        names = await self._deliverers.names()
+        place = await self._names.place(site, domain)
+        return Stream(self._lines(place, seconds, names), media_type="application/x-ndjson")
 
     async def _lines(self, site: str, seconds: float, names: list[str]) -> AsyncIterator[bytes]:
         clock = asyncio.get_running_loop().time
         ends, named = clock() + seconds, clock()
         after: dict[str, int] = {}
+        heard = clock()
+        yield _told(f"listening to {site} on {', '.join(names) or 'no delivery actor'}")
         while True:
             found = await self._deliverers.trace(names, site, after, LOOKED_AT_S)
             for actor, lines in found.items():
                 after[actor] = max(line.number for line in lines)
             ordered = sorted(((line.at, actor, line) for actor, lines in found.items() for line in lines), key=_order)
             if ordered:
+                heard = clock()
                 yield b"".join(msgspec.json.encode(_shown(actor, line)) + b"\n" for _, actor, line in ordered)
-            if clock() >= ends:
+            over = clock() >= ends
+            if clock() - heard >= SILENT_S or (over and not after):
+                heard = clock()
+                yield _told(f"nothing is said to or by {site}" + (" so far" if not over else ""))
+            if over:
                 return
             if clock() - named > MEMBERS_S:
                 named = clock()
                 with contextlib.suppress(Unavailable):  # then those who were there are asked on
                     names = await self._deliverers.names()
             await asyncio.sleep(self._look_s)
+
+
+def _told(text: str) -> bytes:
+    """A line of the trace itself."""
+    line = TracedLine(at=datetime.now(UTC), actor="", number=0, connection="", direction="*", text=text)
+    return msgspec.json.encode(line) + b"\n"
 
 
 def _order(entry: tuple[float, str, TraceLine]) -> tuple[float, str, int]:

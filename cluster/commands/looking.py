@@ -9,14 +9,17 @@ ARROWS = {"C": "[cyan]→[/]", "S": "[green]←[/]", "*": "[yellow]*[/]"}
 
 
 @click.command()
-@click.argument("site")
+@click.argument("site", required=False)
+@click.option("--domain", help="Instead of SITE: one whose mail goes there.")
 @click.option("--seconds", default=30.0, show_default=True, type=click.FloatRange(0.1, 3600))
 @json_option
 @click.pass_obj
-def trace(config: str | None, site: str, seconds: float, as_json: bool) -> None:
-    """The SMTP dialogues with SITE as they happen, without the contents of messages."""
+def trace(config: str | None, site: str | None, domain: str | None, seconds: float, as_json: bool) -> None:
+    """The SMTP dialogues with SITE (or an unambiguous beginning of its name) as they happen, without the contents of
+    messages."""
     last: dict[str, int] = {}
-    for line in Instance.of(config).lines("trace", seconds + ANSWER_S, site=site, seconds=seconds):
+    lines = Instance.of(config).lines("trace", seconds + ANSWER_S, site=site, domain=domain, seconds=seconds)
+    for line in lines:
         if as_json:
             print_json(line)
             continue
@@ -27,7 +30,7 @@ def trace(config: str | None, site: str, seconds: float, as_json: bool) -> None:
         at = line["at"][11:23].rstrip("Z")
         console.print(
             f"{at} {ARROWS.get(line['direction'], '?')} ",
-            plain(f"{line['connection']}  {line['text']}"),
+            plain(f"{line['connection']}  {line['text']}" if line["actor"] else line["text"]),
             soft_wrap=True,
         )
 

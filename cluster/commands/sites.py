@@ -1,6 +1,4 @@
-"""Destinations: how they are, what was done to them, halting and ending what goes to them."""
-
-from typing import Any
+"""Destinations: how they are, what was done to them, and halting what goes to them."""
 
 import click
 
@@ -10,24 +8,29 @@ from cluster.commands.output import DURATION, console, json_option, moment, numb
 
 @click.command()
 @click.argument("pattern", default="")
+@click.option("--domain", help="Only the site of this domain's mail.")
 @click.option("--source", default="", help="Only what is sent from this source.")
 @click.option("--limit", default=50, show_default=True, type=click.IntRange(1, 1000))
 @click.option("--actions", "show_actions", is_flag=True, help="What was done to the site PATTERN names, instead.")
 @json_option
 @click.pass_obj
-def sites(config: str | None, pattern: str, source: str, limit: int, show_actions: bool, as_json: bool) -> None:
+def sites(
+    config: str | None, pattern: str, domain: str | None, source: str, limit: int, show_actions: bool, as_json: bool
+) -> None:
     """The sites that hold something, the deepest first; PATTERN is part of a name, or a whole one with * and ?."""
     if show_actions:
-        _actions(Instance.of(config), pattern or None, limit, as_json)
+        _actions(Instance.of(config), pattern or None, domain, limit, as_json)
         return
-    answer = Instance.of(config).get("sites", pattern=pattern, source=source, limit=limit)
+    answer = Instance.of(config).get("sites", pattern=pattern, domain=domain, source=source, limit=limit)
     if as_json:
         print_json(answer)
         return
     for name in answer["silent"]:
         console.print(f"{name} did not answer: what it holds is missing here")
     if not answer["sites"]:
-        console.print("no site holds anything" + (f" that is like {pattern}" if pattern else ""), markup=False)
+        like = f" that is like {pattern}" if pattern else ""
+        near = f"; the nearest names: {', '.join(answer['near'])}" if answer["near"] else ""
+        console.print(f"no site holds anything{like}{near}", markup=False, soft_wrap=True)
         return
     numbers = table("site", ">depth", ">in flight", ">conns", ">limit/s", ">ok/s", ">ok/deferred/bounced")
     states = table("site", "state")
@@ -67,21 +70,22 @@ def _state(site: Json) -> list[str]:
 
 @click.command()
 @click.argument("site", required=False)
+@click.option("--domain", help="Instead of SITE: one whose mail goes there.")
 @click.option("--limit", default=50, show_default=True, type=click.IntRange(1, 1000))
 @json_option
 @click.pass_obj
-def actions(config: str | None, site: str | None, limit: int, as_json: bool) -> None:
+def actions(config: str | None, site: str | None, domain: str | None, limit: int, as_json: bool) -> None:
     """What automation and operators did to sites (or to SITE), the newest first."""
-    _actions(Instance.of(config), site, limit, as_json)
+    _actions(Instance.of(config), site, domain, limit, as_json)
 
 
-def _actions(instance: Instance, site: str | None, limit: int, as_json: bool) -> None:
-    answer = instance.get("actions", site=site, limit=limit)
+def _actions(instance: Instance, site: str | None, domain: str | None, limit: int, as_json: bool) -> None:
+    answer = instance.get("actions", site=site, domain=domain, limit=limit)
     if as_json:
         print_json(answer)
         return
     if not answer["actions"]:
-        console.print("nothing was done" + (f" to {site}" if site else ""), markup=False)
+        console.print("nothing was done" + (f" to {site or domain}" if site or domain else ""), markup=False)
         return
     shown = table("=at (UTC)", "site", "source", "tenant", "=action", "detail", "by")
     for action in answer["actions"]:
@@ -99,45 +103,53 @@ def _actions(instance: Instance, site: str | None, limit: int, as_json: bool) ->
 
 
 @click.command()
-@click.option("--site", help="A site's name, as postray sites shows it.")
-@click.option("--tenant", "tenant_id", help="A tenant's id.")
+@click.option("--site", help="A site's name, as postray sites shows it, or an unambiguous beginning of it.")
+@click.option("--domain", help="Instead of the site: one whose mail goes there.")
+@click.option("--all", "all_", is_flag=True, help="Every site.")
+@click.option("--tenant", "tenant_id", help="A tenant's id or name, or an unambiguous beginning.")
 @click.option("--for", "for_s", type=DURATION, default="1h", show_default=True, help="How long, such as 30m or 2d.")
 @click.option("--reason", default="", help="For people to read.")
 @json_option
 @click.pass_obj
-def suspend(
-    config: str | None, site: str | None, tenant_id: str | None, for_s: float, reason: str, as_json: bool
-) -> None:
-    """Send nothing to a site, for a tenant, or for a tenant to a site, for a time. Without either: list suspensions."""
+def suspend(config: str | None, /, all_: bool, for_s: float, reason: str, as_json: bool, **names: str | None) -> None:
+    """Send nothing to a site, for a tenant, or for a tenant to a site, for a time. Without any: list suspensions."""
     instance = Instance.of(config)
-    if site is None and tenant_id is None:
+    if not all_ and all(name is None for name in names.values()):
         answer = instance.get("suspensions")
     else:
-        made = instance.post("suspensions", site=site, tenant_id=tenant_id, for_s=for_s, reason=reason)
+        made = instance.post("suspensions", **names, all=all_, for_s=for_s, reason=reason)
         answer = {"suspensions": [made]}
     _suspensions(answer, as_json, "nothing is suspended")
 
 
 @click.command()
-@click.option("--site", help="End the suspensions of this site.")
-@click.option("--tenant", "tenant_id", help="End the suspensions of this tenant.")
+@click.option("--site", help="End the suspensions of this site: its name, or an unambiguous beginning of it.")
+@click.option("--domain", help="Instead of the site: one whose mail goes there.")
+@click.option("--all", "all_", is_flag=True, help="End every suspension.")
+@click.option("--tenant", "tenant_id", help="End the suspensions of this tenant: its id or name, or a beginning.")
 @json_option
 @click.pass_obj
-def resume(config: str | None, site: str | None, tenant_id: str | None, as_json: bool) -> None:
+def resume(config: str | None, /, all_: bool, as_json: bool, **names: str | None) -> None:
     """End all suspensions of a site, of a tenant, or of one at the other; says which there were."""
-    answer = Instance.of(config).delete("suspensions", site=site, tenant_id=tenant_id)
+    answer = Instance.of(config).delete("suspensions", **names, all="true" if all_ else None)
     _suspensions(answer, as_json, "nothing of it was suspended")
+    if answer["still"] and not as_json:
+        console.print("still suspended, by wider suspensions:")
+        _show_suspensions(answer["still"])
 
 
 def _suspensions(answer: Json, as_json: bool, none: str) -> None:
     if as_json:
         print_json(answer)
-        return
-    if not answer["suspensions"]:
+    elif answer["suspensions"]:
+        _show_suspensions(answer["suspensions"])
+    else:
         console.print(none)
-        return
+
+
+def _show_suspensions(suspensions: list[Json]) -> None:
     shown = table("site", "tenant", "=until (UTC)", "by", "reason")
-    for suspension in answer["suspensions"]:
+    for suspension in suspensions:
         shown.add_row(
             plain(suspension["site"] or "every site"),
             plain(suspension["tenant_id"] or "all tenants"),
@@ -146,33 +158,3 @@ def _suspensions(answer: Json, as_json: bool, none: str) -> None:
             plain(suspension["reason"]),
         )
     console.print(shown)
-
-
-@click.command()
-@click.option("--domain", help="Of the recipient.")
-@click.option("--site", help="A site's name.")
-@click.option("--tenant", "tenant_id", help="A tenant's id.")
-@click.option("--batch", "batch_id", help="A batch's id.")
-@click.option("--pool", help="The pool that the message names.")
-@click.option("--older-than", "older_than_s", type=DURATION, help="Accepted longer ago than this, such as 2d.")
-@click.option("--reason", default="", help="For the message's events.")
-@click.option("--dry-run", is_flag=True, help="Count what matches, and end nothing.")
-@json_option
-@click.pass_obj
-def bounce(config: str | None, /, as_json: bool, **query: Any) -> None:
-    """End queued deliveries that match every option given (at least one). What is being sent is left alone."""
-    instance = Instance.of(config)
-    totals = {"matched": 0, "ended": 0, "being_sent": 0}
-    after: str | None = ""
-    with console.status("searching the queue") as status:
-        while after is not None:
-            answer = instance.post("bounce", **query, after=after)
-            after = answer["next"]
-            for name in totals:
-                totals[name] += answer[name]
-            status.update(f"{totals['matched']} matched, {totals['ended']} ended")
-    if as_json:
-        print_json(totals)
-        return
-    ended = "nothing was ended (--dry-run)" if query["dry_run"] else f"{totals['ended']} ended"
-    console.print(f"{totals['matched']} matched, {ended}, {totals['being_sent']} are being sent")

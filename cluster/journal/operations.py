@@ -24,6 +24,11 @@ MOST_LANES = 1000
 """Lanes that one listing names."""
 MOST_COUNTED = 100_000
 """Deliveries of one lane that are counted; a count that has reached it says "at least"."""
+DOMAINS_SAMPLE = 10_000
+"""Deliveries at each end of the queue whose domains are listed."""
+
+HIGHEST_NO = 2**31 - 1
+"""A recipient number above all."""
 
 Maker = Literal["operator", "automation"]
 
@@ -67,6 +72,7 @@ class SiteAction(Struct, frozen=True, kw_only=True):
 class QueueFilter(Struct, frozen=True, kw_only=True):
     """Which queued deliveries are meant; None means any."""
 
+    message_id: str | None = None
     domain: str | None = None
     tenant_id: str | None = None
     batch_id: str | None = None
@@ -230,12 +236,15 @@ class Operations(Database):
         before = first_id("msg_", filter.accepted_before) if filter.accepted_before else None
         # ids begin with letters; nothing in the queue is behind "~"
         end = QueueMark(before or "~")
+        if filter.message_id is not None:
+            start = max(start, QueueMark(filter.message_id), key=_place)
+            end = min(end, QueueMark(filter.message_id, HIGHEST_NO), key=_place)
         async with self._connection() as connection:
             marks = await rows(
                 connection, "queue_mark", message_id=start.message_id, recipient_no=start.recipient_no, skip=size - 1
             )
             mark = QueueMark(*marks[0]) if marks else end
-            last = mark if (mark.message_id, mark.recipient_no) < (end.message_id, end.recipient_no) else end
+            last = min(end, mark, key=_place)
             found = await rows(
                 connection,
                 "queue_part",
@@ -249,6 +258,26 @@ class Operations(Database):
                 pool=filter.pool,
             )
         return QueuePart([Queued(*row) for row in found], None if last is end else last)
+
+    async def queued_domains(self, most: int) -> list[str]:
+        """Domains that something is queued for, among the oldest and the newest deliveries; at most so many."""
+        return [domain for (domain,) in await self._rows("queued_domains", limit=most, sample=DOMAINS_SAMPLE)]
+
+    async def is_queued_domain(self, domain: str) -> bool:
+        """Whether anything is queued for a domain: a look at the whole queue where there is nothing."""
+        return await self._row("is_queued_domain", domain=domain) is not None
+
+    async def is_queued_pool(self, pool: str) -> bool:
+        """Whether anything is queued that names a pool: a look at the whole queue where there is nothing."""
+        return await self._row("is_queued_pool", pool=pool) is not None
+
+    async def is_batch(self, batch_id: str) -> bool:
+        """Whether any tenant has this batch."""
+        return await self._row("is_batch", batch_id=batch_id) is not None
+
+    async def tenants_like(self, text: str, most: int) -> list[tuple[str, str]]:
+        """(id, name) of tenants, those first whose id or name is this text or begins with it; at most so many."""
+        return [(id, name) for id, name in await self._rows("tenants_like", text=text, limit=most)]
 
     async def give_up(self, queued: Sequence[Queued], reason: str, tell: Tell) -> int:
         """End deliveries that are not claimed, and that nobody is at work on just now; returns how many."""
@@ -319,6 +348,10 @@ class Operations(Database):
             )
             for row in await self._rows("standings", message_id=message_id)
         ]
+
+
+def _place(mark: QueueMark) -> tuple[str, int]:
+    return mark.message_id, mark.recipient_no
 
 
 async def _record(connection: AsyncConnection[Row], actions: Sequence[SiteAction]) -> None:

@@ -701,6 +701,30 @@ WHERE (message_id, recipient_no) > (%(message_id)s::text, %(recipient_no)s::int)
     AND (%(batch_id)s::text IS NULL OR batch_id = %(batch_id)s)
 ORDER BY message_id, recipient_no
 
+-- name: queued_domains
+-- Domains of the oldest and of the newest of the queue: an index on domains would cost each message some.
+SELECT DISTINCT domain FROM (
+    (SELECT domain FROM deliveries ORDER BY message_id, recipient_no LIMIT %(sample)s)
+    UNION ALL
+    (SELECT domain FROM deliveries ORDER BY message_id DESC, recipient_no DESC LIMIT %(sample)s)) AS ends
+ORDER BY domain LIMIT %(limit)s
+
+-- name: is_queued_domain
+SELECT FROM deliveries
+WHERE domain = %(domain)s AND status IN ('queued', 'processing', 'rendered', 'sending') LIMIT 1
+
+-- name: is_queued_pool
+SELECT FROM deliveries
+WHERE pool = %(pool)s AND status IN ('queued', 'processing', 'rendered', 'sending') LIMIT 1
+
+-- name: is_batch
+SELECT FROM batches WHERE id = %(batch_id)s
+
+-- name: tenants_like
+SELECT id, name FROM tenants
+ORDER BY id = %(text)s OR name = %(text)s DESC, starts_with(id, %(text)s) OR starts_with(name, %(text)s) DESC, id
+LIMIT %(limit)s
+
 -- name: lock_unclaimed
 -- Those of these deliveries that are not claimed, and that nobody is at work on just now.
 SELECT d.message_id, d.recipient_no, d.tenant_id, d.recipient, d.batch_id, d.alone, d.status::text, r.categories

@@ -10,7 +10,16 @@ import pytest
 from click.testing import CliRunner, Result
 
 from actors.delivery.site_state import LastReply, SiteState, TraceLine
-from actors.placing_view import MxHost, PoolShare, RouteDescription, SourceChoice, SourceState, TlsView, WarmUpUse
+from actors.placing_view import (
+    MxHost,
+    PoolShare,
+    RouteDescription,
+    SiteOfDomain,
+    SourceChoice,
+    SourceState,
+    TlsView,
+    WarmUpUse,
+)
 from analytics.queries import MessageEvents, TimelineEvent
 from api.admin.routes import Admin
 from api.server import ApiServer
@@ -45,6 +54,8 @@ class Postray:
             self._call,
             timeline=self._timeline,
             site_of=self._site_of,
+            find_site=self._find_site,
+            named_sites=set,
             describe=self._describe,
             sources=self._sources,
             put_in_force=self._put_in_force,
@@ -113,6 +124,10 @@ class Postray:
 
     async def _site_of(self, domain: str) -> str:
         return "site.example" if domain == "example.com" else domain
+
+    async def _find_site(self, domain: str) -> SiteOfDomain:
+        problem = f"{domain}: no such domain" if domain.endswith(".invalid") else ""
+        return SiteOfDomain(site=await self._site_of(domain), problem=problem)
 
     async def _describe(self, domain: str, tenant_id: str, pool: str) -> RouteDescription:
         limits, _ = check_policies(DELIVERY, "", "")

@@ -59,14 +59,47 @@ async def test_suspending_resuming_and_what_was_done(postray: Postray) -> None:
     actions = (await postray.json("actions", "site.example"))["actions"]
     assert [action["action"] for action in actions] == ["resumed", "suspended"]
     assert "suspended" in await postray.said("sites", "site.example", "--actions")
-    assert await postray.said("actions", "other.example") == "nothing was done to other.example"
-    assert "Name a site, a tenant, or both" in await postray.refused("resume")
+    assert "No site is known as other.example" in await postray.refused("actions", "other.example")
+    assert "Name a site or a domain, a tenant, or both" in await postray.refused("resume")
+
+
+async def test_names_that_are_not_known_are_refused_with_the_nearest(postray: Postray) -> None:
+    tenant = await a_tenant(postray.journal)
+    await postray.journal.accept([a_request(tenant, a_message("ada@example.com"))])
+    for command in (("suspend",), ("resume",), ("bounce", "--dry-run")):
+        assert "No site is known as *" in await postray.refused(*command, "--site", "*")
+        said = await postray.refused(*command, "--site", "side.example")
+        assert "No site is known as side.example; the nearest: site.example" in said
+        assert "No domain is known as exam.invalid" in await postray.refused(*command, "--domain", "exam.invalid")
+        assert "No tenant is known as nobody" in await postray.refused(*command, "--tenant", "nobody")
+    assert "nearest: site.example" in await postray.refused("trace", "side.example")
+    assert "the nearest names: site.example" in await postray.said("sites", "side.example")
+    assert (await postray.json("suspend"))["suspensions"] == []
+
+
+async def test_domains_beginnings_and_all(postray: Postray) -> None:
+    tenant = await a_tenant(postray.journal)
+    await postray.journal.accept([a_request(tenant, a_message("ada@example.com"))])
+    for names in (("--domain", "example.com"), ("--domain", "exam"), ("--site", "si")):
+        (made,) = (await postray.json("suspend", *names))["suspensions"]
+        assert made["site"] == "site.example"
+        (ended,) = (await postray.json("resume", *names))["suspensions"]
+        assert ended["site"] == "site.example"
+        assert len((await postray.json("actions", "si"))["actions"]) >= 2
+    assert [site["site"] for site in (await postray.json("sites", "--domain", "exam"))["sites"]] == ["site.example"]
+    await postray.json("suspend", "--all", "--reason", "the line is down")
+    assert "every site" in await postray.said("suspend")
+    said = await postray.said("resume", "--site", "site.example")
+    assert "nothing of it was suspended" in said and "still suspended" in said and "the line is down" in said
+    assert len((await postray.json("resume", "--all"))["suspensions"]) == 1
+    assert (await postray.json("bounce", "--tenant", tenant[:-1], "--dry-run"))["matched"] == 1
+    assert (await postray.json("bounce", "--all"))["ended"] == 1
 
 
 async def test_bouncing(postray: Postray, monkeypatch: pytest.MonkeyPatch) -> None:
     # Several parts, as of a large queue.
-    monkeypatch.setattr("api.admin.bouncing.PART", 2)
-    monkeypatch.setattr("api.admin.bouncing.PART_BY_SITE", 2)
+    monkeypatch.setattr("api.admin.searching.PART", 2)
+    monkeypatch.setattr("api.admin.searching.PART_BY_SITE", 2)
     tenant = await a_tenant(postray.journal)
     messages = [a_message(f"{n}@{domain}") for n in range(3) for domain in ("example.com", "example.org")]
     await postray.journal.accept([a_request(tenant, *messages)])
@@ -100,8 +133,9 @@ async def test_tracing(postray: Postray) -> None:
         result = await postray.run("trace", "site.example", "--seconds", "0.1", "--json")
     assert "EHLO mail.example.com" in said and "250 hello [bold]" in said
     assert f"2 lines of {ACTOR} were dropped" in said
-    lines = [json.loads(line) for line in result.stdout.splitlines()]
+    told, *lines = [json.loads(line) for line in result.stdout.splitlines()]
     assert [line["direction"] for line in lines] == ["C", "S", "*"]
+    assert told["text"] == f"listening to site.example on {ACTOR}" and told["text"] in said
 
 
 async def test_a_route(postray: Postray) -> None:

@@ -1,0 +1,177 @@
+"""The names that operators type: a site, the domain whose mail goes there, a tenant. Each may be an unambiguous
+beginning; one that is not known is refused with the nearest names, so that a slip is never taken for a success.
+
+A site is known when a delivery actor has it in memory, something is parked for it or queued for its domains, it is
+suspended, something was done to it, routes name it, or it is a family of hosts.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Collection, Iterable
+
+from actors.delivery.gate import Gate
+from actors.placing_view import SiteOfDomain
+from api.admin.deliverers import Deliverers
+from api.admin.placing import ListSources
+from api.refusals import Fault, Invalid
+from cluster.journal.store import Journal
+from cluster.policy.destinations import parse
+from cluster.policy.domains import mail_domain, spelled_names
+from cluster.policy.site_names import beginning_with, nearest
+from cluster.policy.sites import FAMILY_NAMES
+
+FindSite = Callable[[str], Awaitable[SiteOfDomain]]
+"""The site of a domain's mail, and what is wrong with the domain."""
+NamedSites = Callable[[], Collection[str]]
+"""Sites that the routing in force names."""
+
+MOST_SITES = 2000
+MOST_ACTIONS = 1000
+MOST_DOMAINS = 500
+"""Domains of the queue whose sites are looked up to know a name."""
+LOOKUPS_AT_ONCE = 100
+LOOKUPS_S = 5.0
+"""What they may take together; what has no answer by then has no name."""
+MOST_TENANTS = 10_000
+SHOWN = 5
+
+
+class Names:
+    """Every method raises Invalid for what is not known, and Unavailable."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        deliverers: Deliverers,
+        find_site: FindSite,
+        named_sites: NamedSites,
+        list_sources: ListSources,
+    ) -> None:
+        self._journal = journal
+        self._deliverers = deliverers
+        self._find_site = find_site
+        self._named_sites = named_sites
+        self._list_sources = list_sources
+
+    async def place(self, site: str, domain: str) -> str:
+        """The site that is meant by its own name, or else by a domain's."""
+        return await self.site(site) if site else await self.site_of(domain)
+
+    async def site(self, text: str) -> str:
+        """The site with this name, or the only one that begins with it."""
+        text = spelled_names(text)
+        known = await self._sites_at_hand()
+        if text in known or text in FAMILY_NAMES:
+            return text
+        known |= await self._sites_of_queue()
+        # A family that no mail went to yet makes no name ambiguous.
+        found = _only(text, known if beginning_with(text, known) else FAMILY_NAMES)
+        if found is not None:
+            return found
+        hint = ""
+        if (domain := mail_domain(text)) is not None:
+            of_domain = await self._find_site(domain)
+            if not of_domain.problem:
+                hint = f". Mail for the domain {domain} goes to the site {of_domain.site}"
+        raise Invalid([Fault(_unknown("site", text, known or FAMILY_NAMES) + hint, "site")])
+
+    async def site_of(self, text: str) -> str:
+        """The site of a domain's mail."""
+        return (await self._find_site(await self.domain(text))).site
+
+    async def domain(self, text: str) -> str:
+        """A domain (A-labels) that takes mail, or for which some is queued; or the only queued one that begins so."""
+        domain = mail_domain(text)
+        if domain is not None and not (await self._find_site(domain)).problem:
+            return domain
+        queued = set(await self._journal.queued_domains(MOST_SITES))
+        if domain is not None and (domain in queued or await self._journal.is_queued_domain(domain)):
+            return domain
+        found = _only(spelled_names(text), queued)
+        if found is None:
+            raise Invalid([Fault(_unknown("domain", domain or text, queued), "domain")])
+        return found
+
+    async def tenant(self, text: str) -> str:
+        """The id of the tenant with this id or name, or of the only one whose id or name begins so."""
+        ids = dict(await self._journal.tenants_like(text, MOST_TENANTS))
+        if text in ids:
+            return text
+        if len(named := [id for id, name in ids.items() if name == text]) == 1:
+            return named[0]
+        begun = sorted(id for id, name in ids.items() if id.startswith(text) or name.startswith(text))
+        if len(begun) == 1:
+            return begun[0]
+        names = {*ids, *ids.values()}
+        raise Invalid([Fault(_unknown("tenant", text, names, begun), "tenant_id")])
+
+    async def check_message(self, message_id: str) -> None:
+        """A message of any tenant that is not finished."""
+        fate = await self._journal.fate(message_id)
+        if fate is None:
+            raise Invalid([Fault(f"There is no message {message_id}", "message_id")])
+        if fate.status is not None:
+            raise Invalid([Fault(f"Nothing of the message is queued: it is {fate.status}", "message_id")])
+
+    async def check_batch(self, batch_id: str) -> None:
+        """A batch of any tenant."""
+        if not await self._journal.is_batch(batch_id):
+            raise Invalid([Fault(f"No batch is known as {batch_id}", "batch_id")])
+
+    async def check_pool(self, pool: str) -> None:
+        """A pool of the routing in force, or one that something queued names all the same."""
+        pools = {share.pool for source in await self._list_sources() for share in source.pools}
+        if pool in ("", *pools) or await self._journal.is_queued_pool(pool):
+            return
+        raise Invalid([Fault(_unknown("pool", pool, pools), "pool")])
+
+    async def near(self, text: str) -> tuple[str, ...]:
+        """The names of sites that are nearest to a text."""
+        return nearest(spelled_names(text), await self._sites_at_hand() | await self._sites_of_queue(), SHOWN)
+
+    async def _sites_at_hand(self) -> set[str]:
+        states, _ = await self._deliverers.sites("", MOST_SITES)
+        lanes = map(parse, await self._journal.parked(()))
+        return {
+            *(state.site for state in states),
+            *(place.site for place in lanes if place is not None),
+            *(suspension.site for suspension in await self._journal.suspensions() if suspension.site),
+            *(action.site for action in await self._journal.site_actions(None, MOST_ACTIONS) if _is_name(action.site)),
+            *self._named_sites(),
+        }
+
+    async def _sites_of_queue(self) -> set[str]:
+        """The sites of what is queued: a deferred message is in no actor's memory."""
+        gate = Gate(LOOKUPS_AT_ONCE)
+
+        async def look(domain: str) -> str:
+            async with gate:
+                return (await self._find_site(domain)).site
+
+        domains = await self._journal.queued_domains(MOST_DOMAINS)
+        looks = [asyncio.ensure_future(look(domain)) for domain in domains]
+        if not looks:
+            return set()
+        done, late = await asyncio.wait(looks, timeout=LOOKUPS_S)
+        for task in late:
+            task.cancel()
+        return {task.result() for task in done}
+
+
+def _is_name(site: str) -> bool:
+    """Whether it may be a site's: older versions suspended what was typed, patterns too."""
+    return site != "" and not set(site) & set("*?")
+
+
+def _only(text: str, known: Iterable[str]) -> str | None:
+    found = beginning_with(text, known)
+    return found[0] if len(found) == 1 else None
+
+
+def _unknown(kind: str, text: str, known: Collection[str], begun: Collection[str] | None = None) -> str:
+    """Why a name is refused."""
+    begun = beginning_with(text, known) if begun is None else begun
+    if len(begun) > 1:
+        more = f" and {len(begun) - SHOWN} more" if len(begun) > SHOWN else ""
+        return f"{text} is the beginning of several: {', '.join(sorted(begun)[:SHOWN])}{more}"
+    near = nearest(text, known, SHOWN)
+    return f"No {kind} is known as {text}" + (f"; the nearest: {', '.join(near)}" if near else "")

@@ -1,0 +1,171 @@
+"""Which queued deliveries an operator means: the filters that bounce, send-now and reroute share, and the search.
+
+A call looks at a bounded part of the queue, in the order of acceptance, and says where the next one goes on; so a queue
+of millions is searched without holding anything up, and whoever asks sees how far it has come.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import UTC, datetime, timedelta
+
+from msgspec import Struct
+
+from actors.delivery.gate import Gate
+from api.admin.naming import Names
+from api.refusals import Fault
+from api.texts import check_text
+from cluster.ids import is_id
+from cluster.journal.operations import Queued, QueueFilter, QueueMark
+from cluster.journal.store import Journal
+from cluster.policy.domains import mail_domain
+
+SiteOf = Callable[[str], Awaitable[str]]
+"""The site of a domain's mail; "" when there is none to be found."""
+
+PART = 10_000
+"""Deliveries that one call looks at: some 50 ms of reading."""
+PART_BY_SITE = 500
+"""When each may be of another domain, whose site is to be looked up: the DNS may take its time to fail."""
+LOOKUPS_AT_ONCE = 100
+LONGEST_AGE_S = 366 * 86_400
+FILTERS = ("message_id", "domain", "site", "tenant_id", "batch_id", "pool")
+
+
+class QueueQuery(Struct, frozen=True, kw_only=True):
+    """Which deliveries are meant; at least one filter, and all of them must match. Of a domain, a site and a tenant an
+    unambiguous beginning of the name will do."""
+
+    message_id: str | None = None
+    domain: str | None = None
+    """Of the recipient."""
+    site: str | None = None
+    tenant_id: str | None = None
+    """Its id or its name."""
+    batch_id: str | None = None
+    pool: str | None = None
+    """The pool that the message names."""
+    older_than_s: float | None = None
+    """Accepted more than so many seconds ago."""
+    all: bool = False
+    """Everything that is queued: the one filter that is needed then."""
+    dry_run: bool = False
+    after: str = ""
+    """What the last answer gave as ``next``; the names are then those that it gave as ``names``."""
+
+
+class QueueNames(Struct, frozen=True, kw_only=True):
+    """What the names of a query were taken for, for the next call: what was unambiguous may not be so by then."""
+
+    domain: str | None = None
+    site: str | None = None
+    tenant_id: str | None = None
+
+
+class Found(Struct, frozen=True, kw_only=True):
+    """What matches in one part of the queue."""
+
+    queued: list[Queued]
+    names: QueueNames
+    next: str | None
+    """Where the next call goes on; None at the end of the queue."""
+
+
+class QueueSearch:
+    """``site_of``: as deliveries are placed now."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        site_of: SiteOf,
+        names: Names,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._journal = journal
+        self._site_of = site_of
+        self._names = names
+        self._clock = clock
+
+    async def part(self, query: QueueQuery) -> Found:
+        """The next part. The query was checked with ``check_query``. Raises Invalid for names that are not known."""
+        mark = mark_of(query.after) or QueueMark()
+        names = await self.named(query)
+        before = None
+        if query.older_than_s is not None:
+            before = self._clock() - timedelta(seconds=query.older_than_s)
+        filter = QueueFilter(
+            message_id=query.message_id,
+            domain=names.domain,
+            tenant_id=names.tenant_id,
+            batch_id=query.batch_id,
+            pool=query.pool,
+            accepted_before=before,
+        )
+        part = await self._journal.queue_part(filter, mark, PART if names.site is None else PART_BY_SITE)
+        queued = part.queued if names.site is None else await self._of_site(part.queued, names.site)
+        following = f"{part.next.message_id}.{part.next.recipient_no}" if part.next else None
+        return Found(queued=queued, names=names, next=following)
+
+    async def named(self, query: QueueQuery) -> QueueNames:
+        """The names that a query means. Raises Invalid."""
+        if query.after:
+            return QueueNames(domain=query.domain, site=query.site, tenant_id=query.tenant_id)
+        if query.message_id is not None:
+            await self._names.check_message(query.message_id)
+        if query.batch_id is not None:
+            await self._names.check_batch(query.batch_id)
+        if query.pool is not None:
+            await self._names.check_pool(query.pool)
+        return QueueNames(
+            domain=None if query.domain is None else await self._names.domain(query.domain),
+            site=None if query.site is None else await self._names.site(query.site),
+            tenant_id=None if query.tenant_id is None else await self._names.tenant(query.tenant_id),
+        )
+
+    async def _of_site(self, queued: Sequence[Queued], site: str) -> list[Queued]:
+        gate = Gate(LOOKUPS_AT_ONCE)
+
+        async def look(domain: str) -> str:
+            async with gate:
+                return await self._site_of(domain)
+
+        domains = sorted({delivery.domain for delivery in queued})
+        sites = dict(zip(domains, await asyncio.gather(*map(look, domains)), strict=True))
+        return [delivery for delivery in queued if sites[delivery.domain] == site]
+
+
+def check_query(query: QueueQuery, faults: list[Fault], what: str) -> None:
+    """What can be wrong with a query by itself. ``what`` it does to the whole queue, in words."""
+    filters = {name: getattr(query, name) for name in FILTERS}
+    for name, text in filters.items():
+        if text is not None:
+            check_text(text, name, faults, longest=255)
+            if not text and name != "pool":
+                faults.append(Fault("An empty name names nothing", name))
+    if query.older_than_s is None and not query.all and not any(text is not None for text in filters.values()):
+        faults.append(Fault(f"At least one filter is required, or all: nothing {what} the whole queue by mistake"))
+    if query.message_id is not None and not is_id("msg_", query.message_id):
+        faults.append(Fault("Not the id of a message", "message_id"))
+    if query.after and query.domain is not None and mail_domain(query.domain) is None:
+        faults.append(Fault("Not a domain name", "domain"))
+    if query.older_than_s is not None and not 0 <= query.older_than_s <= LONGEST_AGE_S:
+        faults.append(Fault("An age in seconds, to a year", "older_than_s"))
+    if query.after and mark_of(query.after) is None:
+        faults.append(Fault("after is what an answer gave as next", "after"))
+
+
+def mark_of(after: str) -> QueueMark | None:
+    """The place in the queue that an answer gave as ``next``; None where it is none."""
+    message_id, _, number = after.partition(".")
+    return QueueMark(message_id, int(number)) if number.isdecimal() and len(number) < 10 else None
+
+
+def described(query: QueueQuery, names: QueueNames) -> list[str]:
+    """The filters in words, but for the site and the tenant, which actions name by themselves."""
+    asked = [
+        ("message", query.message_id),
+        ("domain", names.domain),
+        ("batch", query.batch_id),
+        ("pool", query.pool),
+        ("older than", query.older_than_s),
+    ]
+    return [f"{name} {value}" for name, value in asked if value is not None]

@@ -1,0 +1,58 @@
+"""Commands for what is queued and matches: ending it. Each goes through the queue part by part."""
+
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from cluster.commands.instance import Instance, Json
+from cluster.commands.output import DURATION, console, json_option, print_json
+
+FILTERS = (
+    click.option("--message", "message_id", help="A message's id."),
+    click.option("--domain", help="Of the recipient, or an unambiguous beginning of it."),
+    click.option("--site", help="A site's name, or an unambiguous beginning of it."),
+    click.option("--tenant", "tenant_id", help="A tenant's id or name, or an unambiguous beginning."),
+    click.option("--batch", "batch_id", help="A batch's id."),
+    click.option("--pool", help="The pool that the message names."),
+    click.option("--older-than", "older_than_s", type=DURATION, help="Accepted longer ago than this, such as 2d."),
+    click.option("--all", is_flag=True, help="Everything that is queued."),
+)
+
+
+def filtered(command: Callable[..., None]) -> Callable[..., None]:
+    """The options that say which deliveries are meant."""
+    for option in reversed(FILTERS):
+        command = option(command)
+    return command
+
+
+@click.command()
+@filtered
+@click.option("--reason", default="", help="For the message's events.")
+@click.option("--dry-run", is_flag=True, help="Count what matches, and end nothing.")
+@json_option
+@click.pass_obj
+def bounce(config: str | None, /, as_json: bool, **query: Any) -> None:
+    """End queued deliveries that match every option given (at least one). What is being sent is left alone."""
+    totals = {"matched": 0, "ended": 0, "being_sent": 0}
+    _through_queue(Instance.of(config), "bounce", query, totals, "ended")
+    if as_json:
+        print_json(totals)
+        return
+    ended = "nothing was ended (--dry-run)" if query["dry_run"] else f"{totals['ended']} ended"
+    console.print(f"{totals['matched']} matched, {ended}, {totals['being_sent']} are being sent")
+
+
+def _through_queue(instance: Instance, path: str, query: Json, totals: dict[str, int], done: str) -> Json:
+    """Call a path for each part of the queue, and add up its counts; the last answer. ``done``: the count to show."""
+    after: str | None = ""
+    with console.status("searching the queue") as status:
+        while after is not None:
+            answer = instance.post(path, **query, after=after)
+            after = answer["next"]
+            query |= answer["names"]
+            for name in totals:
+                totals[name] += answer[name]
+            status.update(f"{totals['matched']} matched, {totals[done]} {done}")
+    return answer
