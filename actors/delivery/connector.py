@@ -1,6 +1,7 @@
 """Opening a connection to a next hop: its hosts in the order of trying, their addresses, one after the other."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Callable
 from functools import partial
 from math import inf
@@ -23,6 +24,8 @@ from cluster.policy.routing import Source, Via
 from cluster.policy.session_limits import UNLIMITED, SessionLimits
 from cluster.policy.stage import Stage
 from cluster.settings import SmtpSettings
+
+log = logging.getLogger(__name__)
 
 MAX_TRIES = 6
 """Addresses tried for one connection. A dead site with many hosts must not hold a worker for an hour."""
@@ -121,6 +124,7 @@ class Connector:
     def taught(self, connection: Connection, limits: SessionLimits) -> None:
         """Its host has shown that its connections may carry no more than this."""
         key = (connection.source, connection.host)
+        log.info("connections carry no more source=%s host=%s most=%r", *key, limits.described())
         self._carried.put(key, limits.narrowed(self._carried.get(key) or UNLIMITED), SHOWN_S)
 
     def closed(self, connection: Connection, place: Destination, lost: bool) -> None:

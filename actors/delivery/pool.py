@@ -303,12 +303,16 @@ class Pool:
         return True
 
     def _fit(self, group: Group, connection: Connection, queued: Queued) -> Queued | None:
-        """The part of a job that the next transaction of a connection may carry, the rest being left to others; None
-        when it may carry none of it, and is done with."""
+        """The part of a job that the next transaction of a connection may carry, the rest being left to others; or of
+        another job. None when it may carry nothing of what waits, and is done with."""
         fitting, left = fit(queued, connection.share)
         if fitting is None:
-            connection.share.is_used_up = True
+            # The first job is not kept waiting by too many that come after it.
+            other = group.take_fitting(connection.share) if connection.transactions < TURN else None
             group.jobs.appendleft(queued)
+            if other is not None:
+                return self._fit(group, connection, other)
+            connection.share.is_used_up = True
         elif left is not None:
             self._divided(queued.job)
             self._move(group, left)

@@ -2,10 +2,12 @@
 
 import asyncio
 from collections import deque
+from itertools import islice
 
 from msgspec import Struct
 
 from actors.delivery.job import Hop, Job, Report
+from actors.delivery.share import Share
 from cluster.policy.next_hop import NextHop
 
 
@@ -19,6 +21,10 @@ class Queued(Struct, eq=False):
     """How often a host had it sent over another connection, this one being used up."""
     instead: tuple[Hop, Report] | None = None
     """What an earlier host said to it: the news, should no connection to the next one be had."""
+
+
+LOOKED_THROUGH = 50
+"""Jobs among which one is looked for that a connection may carry."""
 
 
 class Group:
@@ -35,3 +41,12 @@ class Group:
         """When a job was last begun (loop time)."""
         self.not_before = 0.0
         """When the next connection may be opened (loop time)."""
+
+    def take_fitting(self, share: Share) -> Queued | None:
+        """The first of the next jobs that a connection may carry, or a part of it."""
+        found = next(
+            (one for one in islice(self.jobs, LOOKED_THROUGH) if share.fitting(one.job.envelope.recipients)), None
+        )
+        if found is not None:
+            self.jobs.remove(found)
+        return found

@@ -1,9 +1,9 @@
 """What one connection may carry of its site's mail, and what it has carried of that."""
 
-from msgspec import Struct, field
+from msgspec import Struct
 
 from actors.delivery.envelope import Envelope
-from cluster.policy.session_limits import UNBOUNDED, UNLIMITED, SessionLimits, Spent, fitting
+from cluster.policy.session_limits import UNBOUNDED, UNLIMITED, SessionLimits, Spent, domain_of, fitting
 
 
 class Share(Struct, eq=False):
@@ -12,7 +12,7 @@ class Share(Struct, eq=False):
     limits: SessionLimits = UNLIMITED
     """What its host has announced, or shown."""
     recipients: int = 0
-    domains: set[str] = field(default_factory=set)
+    domains: frozenset[str] = frozenset()
     """Of its recipients; only kept where they are limited."""
     is_used_up: bool = False
     """Its host has said so."""
@@ -32,21 +32,14 @@ class Share(Struct, eq=False):
 
     def described(self, host: str) -> str:
         """For operators; "" where nothing is known."""
-        limits = self.limits
-        bounds = (
-            (limits.messages, "messages on a connection"),
-            (limits.recipients, "recipients on a connection"),
-            (limits.recipients_per_transaction, "recipients in a transaction"),
-            (limits.domains, "domains on a connection"),
-        )
-        known = ", ".join(f"{bound} {what}" for bound, what in bounds if bound < UNBOUNDED)
+        known = self.limits.described()
         return f"at most {known}, says {host}" if known else ""
 
     def begin(self, envelope: Envelope) -> None:
         """A transaction begins."""
         self.recipients += len(envelope.recipients)
         if self.limits.domains < UNBOUNDED:
-            self.domains.update(recipient.rpartition("@")[2].lower() for recipient in envelope.recipients)
+            self.domains |= {domain_of(recipient) for recipient in envelope.recipients}
 
     def use_up(self, spent: Spent, messages: int, recipients: int, accepted: int) -> SessionLimits | None:
         """Its host says that it has had its share. Returns what that shows of the host's other connections, if

@@ -5,14 +5,17 @@ So it is told apart from limits by the hour, by the day, or of how many connecti
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from enum import StrEnum
 
 from msgspec import Struct
 
 from cluster.policy.bounce_rules import normalised
+from cluster.policy.verdict import SERVICE_CLOSES
 
 UNBOUNDED = 1 << 31
+EXAMINED_CHARS = 500
+"""Hosts say this shortly. The texts are theirs to choose, and the time that looking through one takes is ours."""
 
 
 class SessionLimits(Struct, frozen=True, kw_only=True):
@@ -35,6 +38,16 @@ class SessionLimits(Struct, frozen=True, kw_only=True):
             recipients_per_transaction=min(self.recipients_per_transaction, other.recipients_per_transaction),
             domains=min(self.domains, other.domains),
         )
+
+    def described(self) -> str:
+        """In words; "" where there is none."""
+        bounds = (
+            (self.messages, "messages on a connection"),
+            (self.recipients, "recipients on a connection"),
+            (self.recipients_per_transaction, "recipients in a transaction"),
+            (self.domains, "domains on a connection"),
+        )
+        return ", ".join(f"{bound} {what}" for bound, what in bounds if bound < UNBOUNDED)
 
 
 UNLIMITED = SessionLimits()
@@ -60,16 +73,20 @@ def announced(limits: str) -> SessionLimits:
     )
 
 
-def fitting(recipients: Sequence[str], at_most: int, domains: set[str], domains_at_most: int) -> list[int]:
+def domain_of(recipient: str) -> str:
+    return recipient.rpartition("@")[2].lower()
+
+
+def fitting(recipients: Sequence[str], at_most: int, domains: Set[str], domains_at_most: int) -> list[int]:
     """The places of those recipients, in order, that one transaction may carry: no more than ``at_most``, and of no
     more domains than ``domains_at_most`` together with those that the connection has had (``domains``)."""
     known = set(domains)
     places: list[int] = []
     for place, recipient in enumerate(recipients):
-        if len(places) == at_most:
+        if len(places) >= at_most:
             break
         if domains_at_most < UNBOUNDED:
-            domain = recipient.rpartition("@")[2].lower()
+            domain = domain_of(recipient)
             if domain not in known:
                 if len(known) >= domains_at_most:
                     continue
@@ -84,7 +101,7 @@ class Spent(StrEnum):
     MESSAGES = "messages"
     RECIPIENTS = "recipients"
     OTHER = "other"
-    """Time, or the host does not say."""
+    """Time, or the host does not say of what."""
 
 
 _MESSAGES = r"(?:messages?|mails?|e-?mails?|transactions?|envelopes?|deliver(?:y|ies)|mail from)"
@@ -117,6 +134,10 @@ _TIME = re.compile(
     r"|(?:connection|session) (?:has been )?open (?:for )?too long|maximum (?:connection|session) (?:time|duration)"
     r"|max(?:imum)? (?:time|duration) (?:per|for|of) (?:this |the |a )?(?:smtp )?(?:connection|session)"
 )
+_TIMED_OUT = re.compile(
+    r"\bidle\b|\binactiv|\btime-?out exceeded|\b(?:connection|session|command|client|input|smtp) time(?:-?out|d out)\b"
+)
+"""Of a 421: it may have crossed our command on its way, though it says nothing of that."""
 _ANOTHER = re.compile(rf"\b(?:in|on|open|use|using|start|with|try) (?:another|a new|a fresh) {_KIND}{_UNIT}")
 _BY_THE_CLOCK = re.compile(
     r"\b(?:per|an?|each|every|this|last|past|previous|within) (?:\d+ ?)?(?:second|minute|min|hour|day|week|month)s?\b"
@@ -138,7 +159,9 @@ def spent(code: int, enhanced: str | None, text: str) -> Spent | None:
     """
     if not 400 <= code < 600 or (enhanced is not None and enhanced.split(".")[1] in ("1", "2", "6")):
         return None  # RFC 3463 §3: of the address, the mailbox, or the content
-    said = normalised(text)
+    said = normalised(text)[:EXAMINED_CHARS]
+    if code == SERVICE_CLOSES and _TIMED_OUT.search(said):
+        return Spent.OTHER
     if _BY_THE_CLOCK.search(said) or _OF_CONNECTIONS.search(said) or _OF_ERRORS.search(said):
         return None
     if _CODED.search(said):

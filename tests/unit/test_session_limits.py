@@ -43,6 +43,11 @@ USED_UP = [
     ("421 Rate limit: no more than 10 messages per connection", Spent.MESSAGES),
     ("451 Limit reached, please send the rest in a new connection", Spent.OTHER),
     ("421 4.4.2 Session time limit exceeded", Spent.OTHER),
+    # Postfix, Exchange and Exim, when a connection has waited
+    ("421 4.4.2 mx.example.com Error: timeout exceeded", Spent.OTHER),
+    ("421 4.4.1 Connection timed out", Spent.OTHER),
+    ("421 mx.example.com: SMTP command timeout - closing connection", Spent.OTHER),
+    ("421 4.4.2 idle for too long", Spent.OTHER),
 ]
 NOT_USED_UP = [
     # Postfix
@@ -92,6 +97,8 @@ NOT_USED_UP = [
     "421 too many unknown recipients in this session",
     "421 Too many connections; no messages are taken in this session",
     "250 2.0.0 maximum messages per session",
+    "451 4.4.1 Connection timed out",
+    "421 4.3.0 directory lookup: timeout",
 ]
 
 
@@ -142,6 +149,11 @@ def test_what_is_announced(text: str, limits: SessionLimits) -> None:
     assert announced(text) == limits
 
 
+@given(st.text(), st.sampled_from([None, "4.4.5", "5.7.1"]))
+def test_no_reply_breaks_it(text: str, enhanced: str | None) -> None:
+    assert spent(452, enhanced, text) in (None, *Spent)
+
+
 @given(st.text())
 def test_whatever_is_announced_can_be_kept_to(text: str) -> None:
     limits = announced(text)
@@ -166,6 +178,8 @@ RECIPIENTS = ["a@one.test", "b@two.test", "c@ONE.test", "d@three.test"]
         (UNBOUNDED, {"two.test"}, 2, [0, 1, 2]),
         (2, {"three.test"}, 2, [0, 2]),
         (UNBOUNDED, {"four.test"}, 1, []),
+        (0, set(), UNBOUNDED, []),
+        (-1, set(), UNBOUNDED, []),
     ],
 )
 def test_what_one_transaction_may_carry(

@@ -7,6 +7,7 @@ from actors.delivery.connection import ConnectionLost
 from actors.delivery.envelope import Envelope
 from actors.delivery.job import Job
 from actors.delivery.onward import MOVES_AT_MOST
+from actors.delivery.pool import TURN
 from actors.delivery.reply import make_reply
 from actors.delivery.transaction import TransactionResult
 from cluster.policy.session_limits import SessionLimits
@@ -182,6 +183,22 @@ async def test_no_more_domains_on_a_connection_than_announced() -> None:
         await settle()
     assert seen == [("192.0.2.1", ("a@x.test", "c@X.test")), ("192.0.2.2", ("b@y.test",))]
     assert world.pool.outstanding == 0
+
+
+@in_virtual_time
+async def test_mail_for_the_domain_that_a_connection_has_had_goes_first_for_a_turn() -> None:
+    world = World(some_limits(1))
+    world.announced = SessionLimits(domains=1)
+    for number in range(2 * TURN):
+        world.pool.submit(HOP, addressed(f"a@{'xy'[number % 2]}.test"))
+    seen = []
+    await settle()
+    while world.on_the_wire:
+        seen.append((world.on_the_wire[0].address, *world.on_the_wire[0].envelope.recipients))
+        await world.answer()
+        await settle()
+    assert seen == [("192.0.2.1", "a@x.test")] * TURN + [("192.0.2.2", "a@y.test")] * TURN
+    assert (len(world.reports), world.pool.outstanding) == (2 * TURN, 0)
 
 
 @in_virtual_time
