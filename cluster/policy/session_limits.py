@@ -104,7 +104,7 @@ class Spent(StrEnum):
     """Time, or the host does not say of what."""
 
 
-_MESSAGES = r"(?:messages?|mails?|e-?mails?|transactions?|envelopes?|deliver(?:y|ies)|mail from)"
+_MESSAGES = r"(?:messages?|msgs?|mails?|e-?mails?|transactions?|envelopes?|deliver(?:y|ies)|mail from)"
 _RECIPIENTS = r"(?:recipients?|rcpts?|rcpt to|addressees)"
 _KIND = r"(?:(?:single|same|current|given|open|individual|e?smtp|tcp|mail|client|inbound|incoming)[ -]){0,3}"
 _UNIT = r"(?:connections?|sessions?)\b"
@@ -140,7 +140,8 @@ _TIMED_OUT = re.compile(
 """Of a 421: it may have crossed our command on its way, though it says nothing of that."""
 _ANOTHER = re.compile(rf"\b(?:in|on|open|use|using|start|with|try) (?:another|a new|a fresh) {_KIND}{_UNIT}")
 _BY_THE_CLOCK = re.compile(
-    r"\b(?:per|an?|each|every|this|last|past|previous|within) (?:\d+ ?)?(?:second|minute|min|hour|day|week|month)s?\b"
+    r"\b(?:per|(?<!in )(?<!after )an?|each|every|this|last|past|previous|within) (?:\d+ ?)?"
+    r"(?:second|minute|min|hour|day|week|month)s?\b"
     r"|/ ?(?:s|sec|m|min|h|hr|hour|d|day)\b|\b(?:hourly|daily|today|frequen\w*|too (?:fast|quickly))\b"
     r"|\brates?\b(?! limit)"
 )
@@ -157,8 +158,8 @@ def spent(code: int, enhanced: str | None, text: str) -> Spent | None:
 
     code: 4yz or 5yz. text: all its lines, as received.
     """
-    if not 400 <= code < 600 or (enhanced is not None and enhanced.split(".")[1] in ("1", "2", "6")):
-        return None  # RFC 3463 §3: of the address, the mailbox, or the content
+    if not 400 <= code < 600 or (enhanced is not None and enhanced[1:].startswith((".1.", ".2.2", ".6."))):
+        return None  # RFC 3463 §3: of the address, the full mailbox, or the content
     said = normalised(text)[:EXAMINED_CHARS]
     if code == SERVICE_CLOSES and _TIMED_OUT.search(said):
         return Spent.OTHER

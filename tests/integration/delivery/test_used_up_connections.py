@@ -147,6 +147,15 @@ async def test_no_more_messages_on_a_connection_than_announced(journal: Journal)
         assert (peer.refused, max(peer.carried.values())) == (0, 5)
 
 
+async def test_operators_see_what_is_kept_to(journal: Journal) -> None:
+    async with hosts(journal, replace(LIMITED, connection_idle_s=30)) as there:
+        await there.host("announcing.test", Announcing("MAILMAX=5 RCPTMAX=20", at_most=5))
+        await sent(there, [addressed("announcing.test")])
+        (state,) = await there.world.deliverer.sites("announcing.test")
+        said = "at most 5 messages on a connection, 20 recipients in a transaction, says mx0.announcing.test"
+        assert state.adjustments == (said,)
+
+
 async def test_no_more_recipients_in_a_transaction_than_announced(journal: Journal) -> None:
     async with hosts(journal, LIMITED) as there:
         await there.host("announcing.test", peer := Announcing("rcptmax=10", at_most=100))

@@ -1,5 +1,7 @@
 """A site's connections when its hosts say, or have announced, that one carries only so much."""
 
+import random
+
 import pytest
 from msgspec.structs import replace
 
@@ -78,6 +80,22 @@ async def test_a_host_that_takes_every_other_message_ends_nothing_up_in_a_circle
         await settle()
     assert sorted(world.reported, key=jobs.index) == jobs
     assert len(world.began) <= 2 * len(jobs)
+
+
+@pytest.mark.parametrize("seed", range(8))
+@in_virtual_time
+async def test_whatever_hosts_say_each_job_is_reported_once(seed: int) -> None:
+    chance = random.Random(seed)
+    world = World(some_limits(chance.randint(1, 5)))
+    jobs = world.submit(40)
+    await settle()
+    while world.on_the_wire:
+        for line in list(world.on_the_wire):
+            line.end(chance.choice([TAKEN, TAKEN, *ENDS.values()]))
+        await settle()
+    assert sorted(world.reported, key=jobs.index) == jobs
+    assert (world.pool.outstanding, world.passed_over) == (0, [])
+    assert len(world.began) <= 2 * len(jobs), "each connection that moves a job has carried another"
 
 
 @in_virtual_time
