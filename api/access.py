@@ -108,6 +108,7 @@ ROUTES: Mapping[str, Access] = {
     "POST /api/admin/suspensions": _OPERATOR,
     "DELETE /api/admin/suspensions": _OPERATOR,
     "POST /api/admin/bounce": _OPERATOR,
+    "POST /api/admin/send-now": _OPERATOR,
     "GET /api/admin/trace": _OPERATOR,
     "GET /api/admin/explain/{id}": _OPERATOR,
     "GET /api/admin/route/{domain}": _OPERATOR,

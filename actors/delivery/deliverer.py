@@ -227,6 +227,17 @@ class Deliverer:
         """Where the deliveries of a message are in this actor's memory."""
         return find_held(message_id, self._sites, self._claims.held)
 
+    async def try_now(self, places: Sequence[tuple[str, str]]) -> None:
+        """An operator has made deferred mail due, for these (domain, tenant): their sites are tried at once, also where
+        the last connections failed."""
+        placed = (self._placer.known(Waiting("", 0, tenant_id, domain)) for domain, tenant_id in places)
+        names = {one.destination.site for one in placed if one is not None}
+        for site in self._sites:
+            if site.destination.site in names:
+                site.try_now()
+                self._sites.look_at(site)
+        self._refill.look()
+
     async def trace(self, site: str, after: int, seconds: float) -> list[TraceLine]:
         """Trace the SMTP dialogue with a site for so many seconds more; its lines numbered above ``after``."""
         is_new = not self._tracer.is_traced(site)

@@ -285,6 +285,11 @@ class Site:
         self._failures = 0
         self.blocked_until = 0.0
 
+    def try_now(self) -> None:
+        """Do not wait any longer before the next connection. How many failed still counts, so that one delivery is the
+        probe."""
+        self.blocked_until = 0.0
+
     def waits_for(self) -> tuple[str, float]:
         """Why it sends no more just now, in words, and until when (loop time; 0: not known)."""
         now = self._clock()

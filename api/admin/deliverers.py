@@ -60,6 +60,11 @@ class Deliverers:
         found = await asyncio.gather(*map(lines, names))
         return {name: some for name, some in zip(names, found, strict=True) if some}
 
+    async def try_now(self, places: Sequence[tuple[str, str]]) -> None:
+        """Have them try the sites of these (domain, tenant) at once; who does not hear it waits out its back-off."""
+        if places:
+            await self._ask(await self.names(), "try_now", places)
+
     async def follow(self) -> None:
         """Have them look at what is in force now; who does not hear it finds out within a second by itself."""
         await self._ask(await self.names(), "follow")

@@ -11,6 +11,7 @@ from api.admin.explaining import Explaining
 from api.admin.naming import FindSite, NamedSites, Names
 from api.admin.placing import Describe, ListSources, Placing, PutInForce
 from api.admin.searching import QueueSearch, SiteOf
+from api.admin.sending_now import SendingNow
 from api.admin.sites import Sites
 from api.admin.suspensions import Suspensions
 from api.admin.tracing import Tracing
@@ -46,6 +47,7 @@ class Admin:
             Sites(guard, journal, deliverers, sources, names),
             Suspensions(guard, journal, deliverers, names),
             Bouncing(guard, journal, search),
+            SendingNow(guard, journal, deliverers, search),
             Tracing(guard, deliverers, names),
             Explaining(guard, journal, deliverers, timeline=timeline, site_of=site_of, sources=sources),
             Placing(guard, deliverers, describe=describe, sources=sources, put_in_force=put_in_force, version=version),

@@ -15,7 +15,7 @@ from api.admin.naming import Names
 from api.refusals import Fault
 from api.texts import check_text
 from cluster.ids import is_id
-from cluster.journal.operations import Queued, QueueFilter, QueueMark
+from cluster.journal.operations import Queued, QueueFilter, QueueMark, Suspension
 from cluster.journal.store import Journal
 from cluster.policy.domains import mail_domain
 
@@ -85,8 +85,9 @@ class QueueSearch:
         self._names = names
         self._clock = clock
 
-    async def part(self, query: QueueQuery) -> Found:
-        """The next part. The query was checked with ``check_query``. Raises Invalid for names that are not known."""
+    async def part(self, query: QueueQuery, *, by_site: bool = False) -> Found:
+        """The next part; ``by_site``: of the size for looking up sites. The query was checked with ``check_query``.
+        Raises Invalid for names that are not known."""
         mark = mark_of(query.after) or QueueMark()
         names = await self.named(query)
         before = None
@@ -100,7 +101,8 @@ class QueueSearch:
             pool=query.pool,
             accepted_before=before,
         )
-        part = await self._journal.queue_part(filter, mark, PART if names.site is None else PART_BY_SITE)
+        size = PART_BY_SITE if by_site or names.site is not None else PART
+        part = await self._journal.queue_part(filter, mark, size)
         queued = part.queued if names.site is None else await self._of_site(part.queued, names.site)
         following = f"{part.next.message_id}.{part.next.recipient_no}" if part.next else None
         return Found(queued=queued, names=names, next=following)
@@ -121,7 +123,23 @@ class QueueSearch:
             tenant_id=None if query.tenant_id is None else await self._names.tenant(query.tenant_id),
         )
 
+    async def suspended(self, queued: Sequence[Queued], suspensions: Sequence[Suspension]) -> int:
+        """How many of these are of a site or a tenant that is suspended."""
+        held = {(one.site, one.tenant_id) for one in suspensions}
+        sites = await self._sites(queued) if any(site for site, _ in held) else {}
+
+        def is_suspended(one: Queued) -> bool:
+            places = ("", sites.get(one.domain, ""))
+            return any((site, tenant) in held for site in places for tenant in ("", one.tenant_id))
+
+        return sum(map(is_suspended, queued))
+
     async def _of_site(self, queued: Sequence[Queued], site: str) -> list[Queued]:
+        sites = await self._sites(queued)
+        return [delivery for delivery in queued if sites[delivery.domain] == site]
+
+    async def _sites(self, queued: Sequence[Queued]) -> dict[str, str]:
+        """The sites of their domains."""
         gate = Gate(LOOKUPS_AT_ONCE)
 
         async def look(domain: str) -> str:
@@ -129,8 +147,7 @@ class QueueSearch:
                 return await self._site_of(domain)
 
         domains = sorted({delivery.domain for delivery in queued})
-        sites = dict(zip(domains, await asyncio.gather(*map(look, domains)), strict=True))
-        return [delivery for delivery in queued if sites[delivery.domain] == site]
+        return dict(zip(domains, await asyncio.gather(*map(look, domains)), strict=True))
 
 
 def check_query(query: QueueQuery, faults: list[Fault], what: str) -> None:

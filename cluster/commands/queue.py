@@ -44,6 +44,33 @@ def bounce(config: str | None, /, as_json: bool, **query: Any) -> None:
     console.print(f"{totals['matched']} matched, {ended}, {totals['being_sent']} are being sent")
 
 
+@click.command("send-now")
+@filtered
+@click.option("--dry-run", is_flag=True, help="Count what matches, and change nothing.")
+@json_option
+@click.pass_obj
+def send_now(config: str | None, /, as_json: bool, **query: Any) -> None:
+    """Make deferred deliveries that match every option given (at least one) due now. A later send time, a pause and a
+    suspension stand."""
+    counts = ("matched", "deferred", "made_due", "due", "scheduled", "paused", "being_sent", "suspended")
+    totals = dict.fromkeys(counts, 0)
+    _through_queue(Instance.of(config), "send-now", query, totals, "made_due")
+    if as_json:
+        print_json(totals)
+        return
+    made = f"{totals['deferred']} deferred (--dry-run)" if query["dry_run"] else f"{totals['made_due']} made due"
+    left = {
+        "due already": totals["due"],
+        "being sent": totals["being_sent"],
+        "left for their send time": totals["scheduled"],
+        "left paused": totals["paused"],
+    }
+    said = [f"{totals['matched']} matched", made, *(f"{count} {words}" for words, count in left.items() if count)]
+    console.print(", ".join(said))
+    if totals["suspended"]:
+        console.print(f"{totals['suspended']} of them wait for a suspension to end: postray suspend lists these")
+
+
 def _through_queue(instance: Instance, path: str, query: Json, totals: dict[str, int], done: str) -> Json:
     """Call a path for each part of the queue, and add up its counts; the last answer. ``done``: the count to show."""
     after: str | None = ""

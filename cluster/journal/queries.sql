@@ -735,6 +735,36 @@ JOIN requests r ON r.id = m.request_id
 WHERE d.status IN ('queued', 'processing')
 FOR UPDATE OF d SKIP LOCKED
 
+-- name: waits
+-- What deliveries wait for (moving.py); those that are finished are left out.
+SELECT d.message_id, d.recipient_no, CASE
+    WHEN d.status IN ('rendered', 'sending') THEN 'sending'
+    WHEN d.paused_due_at IS NOT NULL
+        OR EXISTS (SELECT FROM scheduled_sends s WHERE s.batch_id = d.batch_id AND s.status = 'pause') THEN 'paused'
+    WHEN m.send_at > now() THEN 'scheduled'
+    WHEN d.status = 'queued' AND d.lane IS NULL AND d.attempts > 0 AND d.due_at > now() THEN 'deferred'
+    ELSE 'turn' END
+FROM unnest(%(message_ids)s::text[], %(recipient_nos)s::int[]) AS k (message_id, recipient_no)
+JOIN deliveries d ON d.message_id = ANY (ARRAY[k.message_id]) AND d.recipient_no = ANY (ARRAY[k.recipient_no])
+JOIN messages m ON m.tenant_id = ANY (ARRAY[d.tenant_id]) AND m.id = ANY (ARRAY[d.message_id])
+WHERE d.status IN ('queued', 'processing', 'rendered', 'sending')
+
+-- name: make_due
+-- queued, deferred → queued, due now.
+WITH mine AS (
+    SELECT d.message_id, d.recipient_no
+    FROM unnest(%(message_ids)s::text[], %(recipient_nos)s::int[]) AS k (message_id, recipient_no)
+    JOIN deliveries d ON d.message_id = ANY (ARRAY[k.message_id]) AND d.recipient_no = ANY (ARRAY[k.recipient_no])
+    JOIN messages m ON m.tenant_id = ANY (ARRAY[d.tenant_id]) AND m.id = ANY (ARRAY[d.message_id])
+    WHERE d.status = 'queued' AND d.lane IS NULL AND d.attempts > 0 AND d.due_at > now()
+        AND (m.send_at IS NULL OR m.send_at <= now())
+        AND d.paused_due_at IS NULL
+        AND NOT EXISTS (SELECT FROM scheduled_sends s WHERE s.batch_id = d.batch_id AND s.status = 'pause')
+    FOR UPDATE OF d SKIP LOCKED
+)
+UPDATE deliveries AS d SET due_at = now()
+FROM mine WHERE d.message_id = ANY (ARRAY[mine.message_id]) AND d.recipient_no = ANY (ARRAY[mine.recipient_no])
+
 -- name: fate
 -- A message of whatever tenant and how it ended: an id alone has no index, so one probe for each tenant.
 SELECT t.id, m.batch_id, m.created_at, m.send_at, m.personal, o.status::text, o.finished_at, o.error_message,

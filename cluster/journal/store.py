@@ -9,6 +9,7 @@ from cluster.journal.accounts import Accounts
 from cluster.journal.database import Rejected, TookTooLong, Unavailable, migrate, wait_until_reachable
 from cluster.journal.log import EventLog
 from cluster.journal.membership import Membership
+from cluster.journal.moving import Moving
 from cluster.journal.operations import Operations
 from cluster.journal.paging import Paging
 from cluster.journal.queue import Queue
@@ -30,6 +31,7 @@ class Journal(
     Paging,
     Membership,
     Operations,
+    Moving,
     Strikes,
     TlsResultCounts,
     WarmUps,

@@ -44,6 +44,7 @@ class Postray:
         self.journal = journal
         self.config = config
         self.followed = 0
+        self.tried: list[tuple[str, str]] = []
         self.parts: dict[str, str | None] = {"journal": None}
         self.data_dir = data_dir
         self.vault = Vault(secret_key("", data_dir))
@@ -99,6 +100,9 @@ class Postray:
                 return [a_site()]
             case "trace":
                 return [line for line in DIALOGUE if line.number > arguments[1]]
+            case "try_now":
+                self.tried += arguments[0]
+                return None
             case "follow":
                 self.followed += 1
                 return None

@@ -2,10 +2,14 @@
 
 import asyncio
 import json
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from cluster import running
+from cluster.ids import new_id
+from cluster.journal.records import NewMessage, Outcome, Waiting
+from cluster.policy.lifecycle import Status
 from tests.integration.journal.builders import a_message, a_request, a_tenant
 from tests.integration.operating.conftest import ACTOR, Postray
 
@@ -112,6 +116,56 @@ async def test_bouncing(postray: Postray, monkeypatch: pytest.MonkeyPatch) -> No
     assert (row.status.value, row.error_message) == ("failed", "bounced by the operator: a mistake")
     assert (await postray.json("bounce", "--older-than", "1s"))["matched"] == 0
     assert "At least one filter is required" in await postray.refused("bounce", "--dry-run")
+
+
+async def deferred(postray: Postray, tenant: str, *messages: NewMessage) -> None:
+    """Messages as after a first attempt that is to be repeated in an hour."""
+    ready = [Waiting(m.id, n, tenant, to.domain) for m in messages for n, to in enumerate(m.recipients)]
+    await postray.journal.claim(ready, owner=1, lease_s=60)
+    later = datetime.now(UTC) + timedelta(hours=1)
+    outcomes = [
+        Outcome(
+            tenant_id=tenant,
+            message_id=one.message_id,
+            recipient_no=one.recipient_no,
+            status=Status.QUEUED,
+            alone=True,
+            due_at=later,
+            error_message="450 try later",
+        )
+        for one in ready
+    ]
+    await postray.journal.commit_outcomes(outcomes, owner=1, events=b"e")
+
+
+async def test_sending_now(postray: Postray, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("api.admin.searching.PART", 2)
+    monkeypatch.setattr("api.admin.searching.PART_BY_SITE", 1)
+    tenant = await a_tenant(postray.journal)
+    later = datetime.now(UTC) + timedelta(hours=1)
+    messages = [a_message(f"{n}@{domain}") for n in range(3) for domain in ("example.com", "example.org")]
+    scheduled = a_message("4@example.com", send_at=later)
+    await postray.journal.accept([a_request(tenant, *messages, scheduled)])
+    await deferred(postray, tenant, *messages)
+    nothing = dict.fromkeys(("due", "paused", "being_sent", "suspended"), 0)
+    said = await postray.json("send-now", "--site", "site.example", "--dry-run")
+    assert said == nothing | {"matched": 4, "deferred": 3, "made_due": 0, "scheduled": 1}
+    assert not await postray.journal.anything_due() and postray.tried == []
+    assert await postray.said("send-now", "--message", messages[0].id) == "1 matched, 1 made due"
+    assert await postray.journal.anything_due()
+    assert postray.tried == [("example.com", tenant)]
+    said = await postray.said("send-now", "--domain", "example.com")
+    assert said == "4 matched, 2 made due, 1 due already, 1 left for their send time"
+    await postray.json("suspend", "--domain", "example.org")
+    said = await postray.said("send-now", "--all")
+    assert said.startswith("7 matched, 3 made due, 3 due already, 1 left for their send time 3 of them wait")
+    assert (await postray.json("send-now", "--all"))["made_due"] == 0
+    assert "No site is known as *" in await postray.refused("send-now", "--site", "*")
+    assert "Nothing of the message" not in await postray.said("send-now", "--message", scheduled.id)
+    assert "There is no message" in await postray.refused("send-now", "--message", new_id("msg_"))
+    assert "nothing sends the whole queue by mistake" in " ".join((await postray.refused("send-now")).split())
+    actions = (await postray.json("actions"))["actions"]
+    assert [action["action"] for action in actions if action["action"] == "made due"]
 
 
 async def test_explaining(postray: Postray) -> None:

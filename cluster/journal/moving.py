@@ -1,0 +1,46 @@
+"""The journal's part for moving what waits: making what is deferred due now.
+
+Nothing here waits for a row, and nothing is taken out of other hands: two operators may ask for the same at once.
+"""
+
+from collections.abc import Sequence
+from enum import StrEnum
+
+from cluster.journal.database import Database
+from cluster.journal.operations import Queued
+
+
+class Wait(StrEnum):
+    """What an unfinished delivery waits for."""
+
+    SENDING = "sending"
+    """It is on the wire, or about to be."""
+    PAUSED = "paused"
+    """Its batch is."""
+    SCHEDULED = "scheduled"
+    """For its send time."""
+    DEFERRED = "deferred"
+    """For the next attempt."""
+    TURN = "turn"
+    """It is due: for its turn, or for room at its site."""
+
+
+class Moving(Database):
+    """What operators move."""
+
+    async def waits(self, queued: Sequence[Queued]) -> list[tuple[Queued, Wait]]:
+        """What each of these waits for; those that are finished meanwhile are left out."""
+        found = await self._rows("waits", **_keys(queued))
+        kinds = {(message_id, recipient_no): Wait(kind) for message_id, recipient_no, kind in found}
+        return [(one, kinds[key]) for one in queued if (key := (one.message_id, one.recipient_no)) in kinds]
+
+    async def make_due(self, queued: Sequence[Queued]) -> int:
+        """Have those that are deferred tried now; how many these were. What anybody is at work on is passed over."""
+        return await self._execute("make_due", **_keys(queued))
+
+
+def _keys(queued: Sequence[Queued]) -> dict[str, list[str] | list[int]]:
+    return {
+        "message_ids": [one.message_id for one in queued],
+        "recipient_nos": [one.recipient_no for one in queued],
+    }
