@@ -19,9 +19,6 @@ from cluster.policy.lifecycle import UNFINISHED, Status, fold
 PAGE = 2000
 """Messages in one transaction: some 50 ms of work."""
 
-IDLE = (Status.QUEUED, Status.PROCESSING)
-"""Not claimed: what can still be cancelled."""
-
 HAS_IT = (Status.DELIVERED, Status.SENT)
 
 

@@ -17,7 +17,7 @@ from cluster.journal.acceptance import tally
 from cluster.journal.database import Database, Row, execute, rows
 from cluster.journal.queue import finish
 from cluster.journal.records import Ended, Outcome, Tell
-from cluster.policy.lifecycle import Event, Status, after
+from cluster.policy.lifecycle import Status, Transition, after
 
 ACTIONS_KEPT_DAYS = 30
 MOST_LANES = 1000
@@ -391,7 +391,7 @@ def _given_up(row: Row, reason: str) -> Outcome:
         tenant_id=tenant_id,
         message_id=message_id,
         recipient_no=recipient_no,
-        status=after(Status(status), Event.GAVE_UP),
+        status=after(Status(status), Transition.FAILED),
         alone=alone,
         error_message=reason,
     )

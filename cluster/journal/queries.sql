@@ -1,5 +1,9 @@
--- Every statement the journal makes, by name. A line on what it does; for the queue also which transition of
--- policy/lifecycle.py it makes. Batches take SKIP LOCKED: nobody waits for a row, so nobody deadlocks.
+-- Every statement the journal makes, by name, with a line on what it does. A statement that changes what deliveries are
+-- (it inserts or deletes rows of deliveries or outcomes, or sets a status) has a line for each status it leads to:
+-- "moves: status, status -> status (transition, transition)", with the transitions of policy/lifecycle.py. "new" is what
+-- the journal did not have before. "moves: nothing" is for a statement that only keeps the books of a move made by
+-- another. Tests hold these lines against the table, and what happens in Postgres against these lines.
+-- Batches take SKIP LOCKED: no statement waits for a row, so none deadlocks.
 -- A batch finds its deliveries by "= ANY (ARRAY[id])", which says no more than "= id", but leaves one plan only: each by
 -- the primary key. With the plain equation the planner goes through the whole queue, if that was empty when it planned.
 
@@ -87,9 +91,10 @@ SELECT sha256, content FROM attachments WHERE sha256 = ANY (%(hashes)s::bytea[])
 SELECT id, content FROM requests WHERE id = ANY (%(request_ids)s::text[])
 
 -- name: accept
--- (nothing) → queued: requests with their messages, deliveries and events. In one statement, as a round trip costs as
--- much as ten messages. Messages and deliveries name their request by its number, so that what it gives each of them
--- travels once; send times that are not given are NULL.
+-- moves: new -> queued (submitted)
+-- Requests with their messages, deliveries and events. In one statement, as a round trip costs as much as ten messages.
+-- Messages and deliveries name their request by its number, so that what it gives each of them travels once; send times
+-- that are not given are NULL.
 WITH accepted AS (
     INSERT INTO requests (id, tenant_id, created_at, template_id, categories, content, pool)
     SELECT id, tenant_id, created_at, template_id, categories::text[], content, pool
@@ -121,6 +126,7 @@ INSERT INTO event_log (events) SELECT unnest(%(events)s::bytea[])
 INSERT INTO event_log (events) SELECT unnest(%(batches)s::bytea[])
 
 -- name: finish_sandboxed
+-- moves: new -> sandbox (sandboxed)
 INSERT INTO outcomes (tenant_id, message_id, status, finished_at, retry_count)
 SELECT %(tenant_id)s, unnest(%(message_ids)s::text[]), 'sandbox', %(at)s, 0
 
@@ -138,14 +144,17 @@ FOR UPDATE SKIP LOCKED
 SELECT coalesce(min(due_at) <= now(), false) FROM deliveries
 
 -- name: lease
--- queued | processing | sending (its lease over) → processing, held by the owner that dispatch chose, until its lifetime ends at the latest.
+-- moves: queued, processing, sending -> processing (leased)
+-- Held by the owner that dispatch chose, until its lifetime ends at the latest. What was sending has its lease over.
 UPDATE deliveries AS d
 SET status = 'processing', owner = k.owner, lane = NULL, due_at = least(now() + make_interval(secs => %(lease_s)s), d.expires_at)
 FROM unnest(%(message_ids)s::text[], %(recipient_nos)s::int[], %(owners)s::bigint[]) AS k (message_id, recipient_no, owner)
 WHERE d.message_id = ANY (ARRAY[k.message_id]) AND d.recipient_no = ANY (ARRAY[k.recipient_no])
 
 -- name: park
--- processing | sending (its lease over) → queued: the owner had no room. It waits in its lane, and is looked at again when its lifetime ends.
+-- moves: queued, processing, sending -> queued (parked)
+-- The owner had no room. It waits in its lane, and is looked at again when its lifetime ends. What was sending has its
+-- lease over.
 UPDATE deliveries AS d
 SET status = 'queued', owner = NULL, lane = k.lane, due_at = d.expires_at
 FROM unnest(%(message_ids)s::text[], %(recipient_nos)s::int[], %(lanes)s::text[]) AS k (message_id, recipient_no, lane)
@@ -153,7 +162,8 @@ WHERE d.message_id = ANY (ARRAY[k.message_id]) AND d.recipient_no = ANY (ARRAY[k
     AND (d.status IN ('queued', 'processing') OR (d.status = 'sending' AND d.due_at <= now()))
 
 -- name: unpark
---- queued → processing: the owner of lanes takes the oldest that are parked there, lane after lane.
+-- moves: queued -> processing (leased)
+-- The owner of lanes takes the oldest that are parked there, lane after lane.
 WITH asked AS (
     SELECT * FROM unnest(%(lanes)s::text[], %(tenant_ids)s::text[], %(limits)s::bigint[])
     WITH ORDINALITY AS asked (lane, tenant_id, most, number)
@@ -194,7 +204,8 @@ UPDATE deliveries AS d SET lane = NULL, due_at = now()
 FROM next WHERE d.message_id = ANY (ARRAY[next.message_id]) AND d.recipient_no = ANY (ARRAY[next.recipient_no])
 
 -- name: claim
--- queued | processing → sending: the fence. What is not returned was cancelled, finished, or is in other hands.
+-- moves: queued, processing -> sending (claimed)
+-- The fence. What is not returned was cancelled, finished, or is in other hands.
 WITH mine AS (
     SELECT d.message_id, d.recipient_no, d.tenant_id
     FROM unnest(%(message_ids)s::text[], %(recipient_nos)s::int[]) AS k (message_id, recipient_no)
@@ -216,8 +227,12 @@ RETURNING d.message_id, d.recipient_no, d.recipient, d.domain, d.tenant_id, m.re
     greatest(coalesce(m.send_at, m.created_at), d.released_at), d.expires_at, m.personal
 
 -- name: finish_alone
--- sending → delivered | sent | bounced | failed, for messages of one recipient. An outcome is a fact: it counts
--- even when the lease has passed to another owner meanwhile. Returns the batches' changes.
+-- moves: queued, processing, sending -> delivered (accepted)
+-- moves: queued, processing, sending -> sent (relayed)
+-- moves: queued, processing, sending -> bounced (rejected, expired)
+-- moves: queued, processing, sending -> failed (gave_up, expired_untried, set_aside, failed)
+-- Ends messages of one recipient. An outcome is a fact: it counts even when the lease has passed to another owner
+-- meanwhile. Returns the batches' changes.
 WITH told AS (
     SELECT * FROM unnest(%(message_ids)s::text[], %(recipient_nos)s::int[], %(statuses)s::text[], %(errors)s::text[])
         AS t (message_id, recipient_no, status, error_message)
@@ -232,6 +247,11 @@ WITH told AS (
 SELECT batch_id, status::text, count(*) FROM gone WHERE batch_id IS NOT NULL GROUP BY batch_id, status
 
 -- name: commit_alone
+-- moves: queued, processing, sending -> delivered (accepted)
+-- moves: queued, processing, sending -> sent (relayed)
+-- moves: queued, processing, sending -> bounced (rejected, expired)
+-- moves: queued, processing, sending -> failed (gave_up)
+-- moves: sending -> queued (deferred)
 -- finish_alone, defer, append_log and tally in one: most batches have no message of several recipients, and each round
 -- trip costs as much as what is done for ten messages. No delivery is among both the ended and the deferred.
 WITH gone AS (
@@ -260,7 +280,8 @@ ON CONFLICT (batch_id, shard, status)
 DO UPDATE SET messages = batch_tallies.messages + excluded.messages, last_at = excluded.last_at
 
 -- name: defer
--- sending → queued, due again later; only by the owner of the claim.
+-- moves: sending -> queued (deferred)
+-- Due again later; only by the owner of the claim.
 UPDATE deliveries AS d
 SET status = 'queued', owner = NULL, due_at = t.due_at, error_message = t.error_message
 FROM unnest(%(message_ids)s::text[], %(recipient_nos)s::int[], %(due_ats)s::timestamptz[], %(errors)s::text[])
@@ -275,7 +296,8 @@ JOIN deliveries d ON d.message_id = ANY (ARRAY[k.message_id]) AND d.recipient_no
 WHERE d.status IN ('queued', 'processing', 'rendered', 'sending')
 
 -- name: unclaim
--- processing | sending → queued, due now: the answer to the owner's claim was lost, so it sends nothing of this.
+-- moves: processing, sending -> queued (unclaimed)
+-- Due now: the answer to the owner's claim was lost, so it sends nothing of this.
 UPDATE deliveries AS d
 SET status = 'queued', owner = NULL, due_at = now()
 FROM unnest(%(message_ids)s::text[], %(recipient_nos)s::int[]) AS k (message_id, recipient_no)
@@ -289,7 +311,11 @@ JOIN messages m ON m.tenant_id = ANY (ARRAY[k.tenant_id]) AND m.id = ANY (ARRAY[
 ORDER BY m.tenant_id, m.id FOR NO KEY UPDATE OF m
 
 -- name: finish_one_of_many
--- sending → a finished status, for one of several recipients: the row stays until the whole message is finished.
+-- moves: queued, processing, sending -> delivered (accepted)
+-- moves: queued, processing, sending -> sent (relayed)
+-- moves: queued, processing, sending -> bounced (rejected, expired)
+-- moves: queued, processing, sending -> failed (gave_up, expired_untried, set_aside, failed)
+-- Ends one of several recipients: the row stays until the whole message is finished.
 UPDATE deliveries AS d
 SET status = t.status::delivery_status, owner = NULL, due_at = 'infinity', error_message = t.error_message
 FROM unnest(%(message_ids)s::text[], %(recipient_nos)s::int[], %(statuses)s::text[], %(errors)s::text[])
@@ -298,7 +324,8 @@ WHERE d.message_id = ANY (ARRAY[t.message_id]) AND d.recipient_no = ANY (ARRAY[t
     AND d.status IN ('queued', 'processing', 'rendered', 'sending')
 
 -- name: fold_finished
--- Ends messages all of whose recipients are finished. Returns the batches' changes.
+-- moves: nothing
+-- Ends messages all of whose recipients are finished: their outcome is the fold. Returns the batches' changes.
 WITH whole AS (
     SELECT tenant_id, message_id, min(batch_id) AS batch_id, min(status) AS status, max(attempts) AS attempts,
         min(error_message) AS error_message
@@ -318,14 +345,14 @@ SELECT recipient_no, recipient, status::text, attempts, batch_id FROM deliveries
 WHERE message_id = %(message_id)s AND tenant_id = %(tenant_id)s
 ORDER BY recipient_no FOR UPDATE
 
--- name: finish_message
--- Ends a message with all its deliveries: queued | processing → cancelled | failed.
+-- name: cancel_message
+-- moves: queued, processing -> cancelled (cancelled)
+-- A message with all its deliveries, which the caller has locked.
 WITH gone AS (
     DELETE FROM deliveries WHERE message_id = %(message_id)s AND tenant_id = %(tenant_id)s RETURNING attempts
 )
-INSERT INTO outcomes (tenant_id, message_id, status, finished_at, retry_count, error_message)
-SELECT %(tenant_id)s, %(message_id)s, %(status)s::delivery_status, %(at)s, greatest(max(attempts) - 1, 0), %(error_message)s
-FROM gone
+INSERT INTO outcomes (tenant_id, message_id, status, finished_at, retry_count)
+SELECT %(tenant_id)s, %(message_id)s, 'cancelled', %(at)s, greatest(max(attempts) - 1, 0) FROM gone
 
 -- name: status_of
 SELECT coalesce(
@@ -397,7 +424,8 @@ ON CONFLICT (name) DO UPDATE SET epoch = excluded.epoch, node_id = excluded.node
 SELECT epoch FROM delivery_actors WHERE name = %(name)s FOR UPDATE
 
 -- name: take_back
--- processing | sending → queued, due now: their owner is dead.
+-- moves: processing, sending -> queued (lease_expired)
+-- Due now: their owner is dead.
 UPDATE deliveries SET status = 'queued', owner = NULL, due_at = now()
 WHERE owner = %(epoch)s AND status IN ('processing', 'sending')
 
@@ -445,8 +473,9 @@ WHERE message_id = %(message_id)s AND tenant_id = %(tenant_id)s
 ORDER BY recipient_no FOR UPDATE
 
 -- name: requeue
--- processing | sending (its lease over) → queued, due now, but not before its send time, with a new lifetime from then.
--- Returns the deliveries.
+-- moves: processing, sending -> queued (retried)
+-- Due now, but not before its send time, with a new lifetime from then. What was sending has its lease over. Returns the
+-- deliveries.
 UPDATE deliveries AS d
 SET status = 'queued', owner = NULL, lane = NULL, due_at = greatest(now(), m.send_at),
     expires_at = greatest(now(), m.send_at) + make_interval(secs => %(lifetime_s)s)
@@ -456,15 +485,17 @@ WHERE m.tenant_id = %(tenant_id)s AND m.id = %(message_id)s
 RETURNING d.message_id, d.recipient_no
 
 -- name: take_outcome
--- failed | bounced → unfinished: unless a transaction that was under way when it was failed may still be.
+-- moves: nothing
+-- Takes the outcome away before deliver_anew, unless a transaction that was under way when it was failed may still be.
 DELETE FROM outcomes
 WHERE tenant_id = %(tenant_id)s AND message_id = %(message_id)s AND status IN ('failed', 'bounced')
     AND (busy_until IS NULL OR busy_until <= now())
 RETURNING status::text, recipients::text[]
 
 -- name: deliver_anew
--- failed | bounced → queued, due now, but not before its send time; recipients who had the message already stay
--- finished, for the fold. Returns the deliveries that are made.
+-- moves: failed, bounced -> queued (retried)
+-- Due now, but not before its send time; recipients who had the message already stay finished, for the fold. Returns the
+-- deliveries that are made.
 INSERT INTO deliveries (message_id, recipient_no, tenant_id, batch_id, domain, recipient, status, due_at, expires_at, alone,
     pool)
 SELECT m.id, k.number - 1, m.tenant_id, m.batch_id, k.domain, k.recipient, k.status::delivery_status,
@@ -477,7 +508,8 @@ WHERE m.tenant_id = %(tenant_id)s AND m.id = %(message_id)s
 RETURNING message_id, recipient_no
 
 -- name: fail_message
--- queued | processing | sending → failed: the whole message.
+-- moves: queued, processing, sending -> failed (failed)
+-- The whole message. What recipients already had counts as it ended.
 WITH gone AS (
     DELETE FROM deliveries WHERE message_id = %(message_id)s AND tenant_id = %(tenant_id)s
     RETURNING recipient_no, status, attempts, due_at
@@ -507,7 +539,8 @@ WHERE message_id = ANY (%(message_ids)s::text[])
 GROUP BY message_id
 
 -- name: cancel_messages
--- queued | processing → cancelled: whole messages, all of whose deliveries the caller has locked.
+-- moves: queued, processing -> cancelled (cancelled)
+-- Whole messages, all of whose deliveries the caller has locked.
 WITH gone AS (
     DELETE FROM deliveries WHERE message_id = ANY (%(message_ids)s::text[]) RETURNING tenant_id, message_id, attempts
 )
@@ -516,6 +549,7 @@ SELECT tenant_id, message_id, 'cancelled', %(at)s, greatest(max(attempts) - 1, 0
 GROUP BY tenant_id, message_id
 
 -- name: cancel_accepted
+-- moves: new -> cancelled (cancelled)
 -- New messages of a cancelled batch: finished as they are accepted.
 INSERT INTO outcomes (tenant_id, message_id, status, finished_at, retry_count)
 SELECT %(tenant_id)s, unnest(%(message_ids)s::text[]), 'cancelled', %(at)s, 0
@@ -575,7 +609,8 @@ UPDATE scheduled_sends SET settled = true
 WHERE batch_id = %(batch_id)s AND status = %(status)s AND changed_at = %(changed_at)s
 
 -- name: hold
--- queued | processing → queued, paused: until the batch goes on, only the end of its lifetime can happen to it.
+-- moves: queued, processing -> queued (paused)
+-- Until the batch goes on, only the end of its lifetime can happen to it.
 UPDATE deliveries AS d
 SET status = 'queued', owner = NULL, lane = NULL, due_at = d.expires_at,
     paused_due_at = CASE WHEN d.status = 'queued' AND d.lane IS NULL THEN d.due_at ELSE now() END
@@ -589,8 +624,9 @@ SELECT DISTINCT message_id FROM deliveries
 WHERE message_id = ANY (%(message_ids)s::text[]) AND status IN ('queued', 'processing') AND paused_due_at IS NULL
 
 -- name: let_go
--- queued, paused → queued, due when it was before the pause; a page at a time. What was tried before keeps its date. What
--- was not is due at its send time, or now: that it was offered directly is no reason to wait any longer.
+-- moves: queued -> queued (resumed)
+-- Due when it was before the pause; a page at a time. What was tried before keeps its date. What was not is due at its
+-- send time, or now: that it was offered directly is no reason to wait any longer.
 WITH next AS (
     SELECT message_id, recipient_no, tenant_id FROM deliveries
     WHERE batch_id = %(batch_id)s AND paused_due_at IS NOT NULL

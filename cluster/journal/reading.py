@@ -107,7 +107,7 @@ class Reading(Database):
                 ((status,),) = await rows(connection, "status_of", **key)
                 return Cancellation(cancelled=False, status=Status(status)) if status else None
             at = datetime.now(UTC)
-            await execute(connection, "finish_message", status="cancelled", at=at, error_message=None, **key)
+            await execute(connection, "cancel_message", at=at, **key)
             if events:
                 await execute(connection, "append_log", batches=[events])
             if (batch_id := deliveries[0][4]) is not None:

@@ -13,7 +13,7 @@ from cluster.journal.acceptance import tally
 from cluster.journal.database import Database, execute, rows
 from cluster.journal.queue import finish
 from cluster.journal.records import Ended, Outcome, Tell
-from cluster.policy.lifecycle import Event, Status, after
+from cluster.policy.lifecycle import Status, Transition, after
 from cluster.policy.strikes import Scope, SetAside, Strike, decide, reason_for
 
 STRIKES_KEPT = timedelta(days=30)
@@ -84,7 +84,7 @@ class Strikes(Database):
                     tenant_id=tenant_id,
                     message_id=message_id,
                     recipient_no=recipient_no,
-                    status=after(Status(status), Event.GAVE_UP),
+                    status=after(Status(status), Transition.SET_ASIDE),
                     alone=alone,
                     error_message=reason,
                 )

@@ -1,7 +1,8 @@
 """The one transition table of a delivery, and the fold of many deliveries into a message's status.
 
-A *delivery* is one recipient of one message on its way. Rule 1: a (status, event) pair that is absent from
-``TRANSITIONS`` is an error, never a no-op.
+A *delivery* is one recipient of one message on its way. Rule 1: a (status, transition) pair that is absent
+from ``TRANSITIONS`` is an error, never a no-op. The statements of the journal that make the transitions name them in
+their headers (journal/queries.sql); tests hold the two together, both ways.
 """
 
 from collections.abc import Iterable
@@ -23,34 +24,59 @@ class Status(StrEnum):
     SANDBOX = "sandbox"
 
 
-class Event(StrEnum):
-    """What can happen to a delivery."""
+NEW = "new"
+"""The name of what comes before a delivery's first status."""
 
-    PAGED_IN = "paged_in"
-    """A scheduler handed it to the delivery actor that owns its destination, under a lease."""
+
+class Transition(StrEnum):
+    """What takes a delivery from one status to another. Each leads to one status, wherever it starts."""
+
+    SUBMITTED = "submitted"
+    """The API took the message: the 202."""
+    SANDBOXED = "sandboxed"
+    """The API took the message in sandbox mode: it is never sent."""
+    LEASED = "leased"
+    """The delivery actor that owns its destination has it, under a lease: the scheduler paged it in, or the owner took
+    it from its lane."""
+    PARKED = "parked"
+    """Its owner had no room: it waits in a lane."""
     CLAIMED = "claimed"
     """The owner claimed it for an SMTP transaction: from here on it can no longer be cancelled."""
     LEASE_EXPIRED = "lease_expired"
     """The owner of a lease made no progress in time, or died."""
+    UNCLAIMED = "unclaimed"
+    """The owner gave it back: whether its claim was committed, it could not learn."""
     DEFERRED = "deferred"
     """A transient failure: it is tried again later."""
+    PAUSED = "paused"
+    """Its batch was paused."""
+    RESUMED = "resumed"
+    """Its batch goes on."""
+    RETRIED = "retried"
+    """A client asked for another try of a delivery that is finished, or that is stuck with an actor."""
     ACCEPTED = "accepted"
     """The recipient's own mail exchanger took responsibility (RFC 5321 §4.2.5)."""
     RELAYED = "relayed"
     """A smarthost took responsibility; the last hop is not ours to see."""
     REJECTED = "rejected"
     """A permanent failure at the destination."""
+    EXPIRED = "expired"
+    """Its lifetime ended after at least one attempt."""
+    EXPIRED_UNTRIED = "expired_untried"
+    """Its lifetime ended before any attempt."""
     GAVE_UP = "gave_up"
-    """It cannot be sent: it could not be composed, it expired, or an operator failed it."""
+    """It cannot be composed."""
+    SET_ASIDE = "set_aside"
+    """Delivery actors ended over it (policy/strikes.py)."""
+    FAILED = "failed"
+    """A client or an operator gave it up."""
     CANCELLED = "cancelled"
-    RETRIED = "retried"
-    """A client asked for another try of a finished delivery."""
-    REPORTED = "reported"
-    """A delivery status notification (RFC 3464) reported failure after acceptance."""
+    """A client cancelled it or its batch."""
 
 
 UNFINISHED = (Status.QUEUED, Status.PROCESSING, Status.RENDERED, Status.SENDING)
-"""In order of advance. RENDERED is passed through in memory, inside SENDING; the journal never holds it."""
+"""In order of advance. No transition leads to RENDERED: composing is a part of SENDING. The name stays for the clients
+that filter by it."""
 
 FINISHED = (
     Status.SENT,
@@ -61,47 +87,74 @@ FINISHED = (
     Status.SANDBOX,
 )
 
-TRANSITIONS: dict[tuple[Status, Event], Status] = {
-    (Status.QUEUED, Event.PAGED_IN): Status.PROCESSING,
-    (Status.QUEUED, Event.CLAIMED): Status.SENDING,
-    (Status.QUEUED, Event.CANCELLED): Status.CANCELLED,
-    (Status.QUEUED, Event.GAVE_UP): Status.FAILED,
-    (Status.PROCESSING, Event.PAGED_IN): Status.PROCESSING,
-    (Status.PROCESSING, Event.CLAIMED): Status.SENDING,
-    (Status.PROCESSING, Event.LEASE_EXPIRED): Status.QUEUED,
-    (Status.PROCESSING, Event.CANCELLED): Status.CANCELLED,
-    (Status.PROCESSING, Event.GAVE_UP): Status.FAILED,
-    (Status.SENDING, Event.LEASE_EXPIRED): Status.QUEUED,
-    (Status.SENDING, Event.DEFERRED): Status.QUEUED,
-    (Status.SENDING, Event.ACCEPTED): Status.DELIVERED,
-    (Status.SENDING, Event.RELAYED): Status.SENT,
-    (Status.SENDING, Event.REJECTED): Status.BOUNCED,
-    (Status.SENDING, Event.GAVE_UP): Status.FAILED,
-    (Status.SENT, Event.REPORTED): Status.BOUNCED,
-    (Status.DELIVERED, Event.REPORTED): Status.BOUNCED,
-    (Status.BOUNCED, Event.RETRIED): Status.QUEUED,
-    (Status.FAILED, Event.RETRIED): Status.QUEUED,
+_HELD = (Status.PROCESSING, Status.SENDING)
+"""Leases of a delivery actor."""
+_IDLE = (Status.QUEUED, Status.PROCESSING)
+"""What no SMTP transaction can be under way for."""
+_RUNNING = (*_IDLE, Status.SENDING)
+"""Unfinished, as the journal knows it."""
+
+_MOVES: tuple[tuple[tuple[Status | None, ...], Transition, Status], ...] = (
+    ((None,), Transition.SUBMITTED, Status.QUEUED),
+    ((None,), Transition.SANDBOXED, Status.SANDBOX),
+    # From SENDING where the lease is over: the actor that had it made no progress in time.
+    (_RUNNING, Transition.LEASED, Status.PROCESSING),
+    (_RUNNING, Transition.PARKED, Status.QUEUED),
+    (_IDLE, Transition.CLAIMED, Status.SENDING),
+    (_HELD, Transition.LEASE_EXPIRED, Status.QUEUED),
+    (_HELD, Transition.UNCLAIMED, Status.QUEUED),
+    ((Status.SENDING,), Transition.DEFERRED, Status.QUEUED),
+    (_IDLE, Transition.PAUSED, Status.QUEUED),
+    ((Status.QUEUED,), Transition.RESUMED, Status.QUEUED),
+    ((*_HELD, Status.BOUNCED, Status.FAILED), Transition.RETRIED, Status.QUEUED),
+    # What a host said is a fact. It counts even when the lease has passed to another owner meanwhile, in any status.
+    (_RUNNING, Transition.ACCEPTED, Status.DELIVERED),
+    (_RUNNING, Transition.RELAYED, Status.SENT),
+    (_RUNNING, Transition.REJECTED, Status.BOUNCED),
+    (_RUNNING, Transition.EXPIRED, Status.BOUNCED),
+    (_RUNNING, Transition.EXPIRED_UNTRIED, Status.FAILED),
+    (_RUNNING, Transition.GAVE_UP, Status.FAILED),
+    (_RUNNING, Transition.SET_ASIDE, Status.FAILED),
+    (_RUNNING, Transition.FAILED, Status.FAILED),
+    # From nothing where the message is accepted into a cancelled batch.
+    ((None, *_IDLE), Transition.CANCELLED, Status.CANCELLED),
+)
+
+TRANSITIONS: dict[tuple[Status | None, Transition], Status] = {
+    (start, transition): end for starts, transition, end in _MOVES for start in starts
 }
+"""None is before acceptance: the journal does not have the delivery yet."""
 
 
 class ImpossibleTransition(ValueError):
-    """An event met a status that it cannot happen in."""
+    """A transition met a status that it cannot start from."""
 
-    def __init__(self, status: Status, event: Event) -> None:
-        super().__init__(status, event)
+    def __init__(self, status: Status | None, transition: Transition) -> None:
+        super().__init__(status, transition)
         self.status = status
-        self.event = event
+        self.transition = transition
 
     def __str__(self) -> str:
-        return f"{self.event} cannot happen to a delivery that is {self.status}"
+        return f"{self.transition} cannot happen to a delivery that is {self.status or NEW}"
 
 
-def after(status: Status, event: Event) -> Status:
-    """The status that follows ``event``. Raises ImpossibleTransition for a pair outside the table."""
+def after(status: Status | None, transition: Transition) -> Status:
+    """The status that follows ``transition``. Raises ImpossibleTransition for a pair outside the table."""
     try:
-        return TRANSITIONS[status, event]
+        return TRANSITIONS[status, transition]
     except KeyError:
-        raise ImpossibleTransition(status, event) from None
+        raise ImpossibleTransition(status, transition) from None
+
+
+def diagram() -> str:
+    """The table as a drawing, a line for each transition; the README shows it."""
+    starts = [" | ".join(start or NEW for start in statuses) for statuses, _, _ in _MOVES]
+    width = max(map(len, starts))
+    reach = max(len(transition) for transition in Transition)
+    return "\n".join(
+        f"{start:<{width}} ── {transition} {'─' * (reach - len(transition))}─▶ {end}"
+        for start, (_, transition, end) in zip(starts, _MOVES, strict=True)
+    )
 
 
 def fold(statuses: Iterable[Status]) -> Status:

@@ -12,9 +12,9 @@ from cluster.policy.lifecycle import (
     FINISHED,
     TRANSITIONS,
     UNFINISHED,
-    Event,
     ImpossibleTransition,
     Status,
+    Transition,
     after,
     fold,
 )
@@ -25,16 +25,16 @@ from cluster.policy.rate import Gcra
 
 
 def test_every_pair_is_in_the_table_or_impossible() -> None:
-    for status, event in product(Status, Event):
-        if (status, event) in TRANSITIONS:
-            assert after(status, event) is TRANSITIONS[status, event]
+    for status, transition in product((None, *Status), Transition):
+        if (status, transition) in TRANSITIONS:
+            assert after(status, transition) is TRANSITIONS[status, transition]
         else:
             with pytest.raises(ImpossibleTransition):
-                after(status, event)
+                after(status, transition)
 
 
 def test_a_claimed_delivery_cannot_be_cancelled() -> None:
-    cancellable = {status for status in Status if (status, Event.CANCELLED) in TRANSITIONS}
+    cancellable = {status for status in Status if (status, Transition.CANCELLED) in TRANSITIONS}
     assert cancellable == {Status.QUEUED, Status.PROCESSING}
 
 
@@ -42,9 +42,9 @@ def test_an_unfinished_delivery_can_always_be_ended_and_is_never_stuck() -> None
     for status in UNFINISHED:
         if status is Status.RENDERED:  # in memory only, inside SENDING
             continue
-        assert TRANSITIONS[status, Event.GAVE_UP] is Status.FAILED
+        assert TRANSITIONS[status, Transition.GAVE_UP] is Status.FAILED
         if status is not Status.QUEUED:
-            assert TRANSITIONS[status, Event.LEASE_EXPIRED] is Status.QUEUED
+            assert TRANSITIONS[status, Transition.LEASE_EXPIRED] is Status.QUEUED
 
 
 @pytest.mark.parametrize(
