@@ -786,7 +786,7 @@ JOIN messages m ON m.tenant_id = ANY (ARRAY[d.tenant_id]) AND m.id = ANY (ARRAY[
 WHERE d.status IN ('queued', 'processing', 'rendered', 'sending')
 
 -- name: make_due
--- queued, deferred → queued, due now.
+-- What is deferred is due now; its status stays.
 WITH mine AS (
     SELECT d.message_id, d.recipient_no
     FROM unnest(%(message_ids)s::text[], %(recipient_nos)s::int[]) AS k (message_id, recipient_no)
