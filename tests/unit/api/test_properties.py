@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tests.unit.api.bodies import mail
 from tests.unit.api.conftest import World
 
-KNOWN = (200, 202, 204, 400, 401, 403, 404, 405, 409, 413, 415, 422)
+KNOWN = (200, 201, 202, 204, 400, 401, 403, 404, 405, 409, 413, 415, 422)
 
 _JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=20),
