@@ -23,10 +23,11 @@ from actors.placing_view import (
 from cluster.journal.records import DeliveryActor, Waiting
 from cluster.journal.store import Journal
 from cluster.policy import mx
-from cluster.policy.destinations import CAPTURE, DISCARD, Destination
+from cluster.policy.destinations import Destination
 from cluster.policy.mta_sts import StsMode
 from cluster.policy.next_hop import NextHop, Unreachable
 from cluster.policy.ownership import Candidate, owner
+from cluster.policy.rerouting import fixed_sites
 from cluster.policy.routing import Routing, Source, Via
 from cluster.policy.tls_policy import Demand, DomainTls, MxSecurity, for_password
 
@@ -72,9 +73,7 @@ class Describing:
 
     def named_sites(self) -> set[str]:
         """The sites of the ways that need no DNS: the sink, the discard, and relays."""
-        routing = self._in_force.routing
-        relays = {route.relay for route in (routing.fallback, *(rule.route for rule in routing.rules)) if route.relay}
-        return relays | {site for via, site in ((Via.CAPTURE, CAPTURE), (Via.DISCARD, DISCARD)) if routing.uses(via)}
+        return fixed_sites(self._in_force.routing)
 
     async def route(self, domain: str, tenant_id: str, pool: str) -> RouteDescription:
         """Where mail for a domain (A-labels, lower case) would go."""

@@ -17,6 +17,7 @@ from cluster.journal.records import Waiting
 from cluster.policy import mx
 from cluster.policy.destinations import CAPTURE, DISCARD, Destination, destination
 from cluster.policy.next_hop import Credentials, NextHop, Unreachable, Way, unreachable
+from cluster.policy.rerouting import named_route
 from cluster.policy.routing import Route, Via
 from cluster.policy.sites import site_name
 from cluster.policy.tls_level import TlsLevel
@@ -151,7 +152,9 @@ class Placer:
 
     def _route_alone(self, waiting: Waiting) -> Way | None:
         """The way that the routes name without the DNS; None for direct delivery."""
-        route = self._in_force.routing.route(waiting.domain, waiting.tenant_id)
+        routing = self._in_force.routing
+        route = named_route(routing, waiting.route) if waiting.route else None
+        route = route or routing.route(waiting.domain, waiting.tenant_id)
         if route.via is Via.DIRECT:
             return None
         way = self._routes.get(route.number)

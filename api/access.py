@@ -109,6 +109,7 @@ ROUTES: Mapping[str, Access] = {
     "DELETE /api/admin/suspensions": _OPERATOR,
     "POST /api/admin/bounce": _OPERATOR,
     "POST /api/admin/send-now": _OPERATOR,
+    "POST /api/admin/reroute": _OPERATOR,
     "GET /api/admin/trace": _OPERATOR,
     "GET /api/admin/explain/{id}": _OPERATOR,
     "GET /api/admin/route/{domain}": _OPERATOR,

@@ -28,7 +28,7 @@ from cluster.commands.doctor import doctor
 from cluster.commands.instance import DEFAULT_FILE, settings_of
 from cluster.commands.looking import explain, route, sources, trace
 from cluster.commands.output import RULE, console, errors, json_option, print_json
-from cluster.commands.queue import bounce, send_now
+from cluster.commands.queue import bounce, reroute, send_now
 from cluster.commands.shaping import shaping
 from cluster.commands.sites import actions, resume, sites, suspend
 from cluster.context import keeps_from_work
@@ -76,7 +76,21 @@ def main(context: click.Context, config: str | None) -> None:
     context.obj = config
 
 
-for command in (doctor, sites, actions, suspend, resume, bounce, send_now, trace, explain, route, sources, shaping):
+for command in (
+    doctor,
+    sites,
+    actions,
+    suspend,
+    resume,
+    bounce,
+    send_now,
+    reroute,
+    trace,
+    explain,
+    route,
+    sources,
+    shaping,
+):
     main.add_command(command)
 
 

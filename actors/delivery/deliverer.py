@@ -238,6 +238,14 @@ class Deliverer:
                 self._sites.look_at(site)
         self._refill.look()
 
+    async def moved(self, batch: bytes) -> None:
+        """An operator has moved these to other pools or routes: what waits here as it was before is not to be sent."""
+        now = {key_of(waiting): waiting for waiting in decode_offer(batch)}
+        if any(key in self._claims.held for key in now):
+            for site in self._sites:
+                stale = site.queue.remove(lambda ready: now.get(key_of(ready.waiting), ready.waiting) != ready.waiting)
+                self._claims.let_go(ready.waiting for ready in stale)
+
     async def trace(self, site: str, after: int, seconds: float) -> list[TraceLine]:
         """Trace the SMTP dialogue with a site for so many seconds more; its lines numbered above ``after``."""
         is_new = not self._tracer.is_traced(site)

@@ -5,14 +5,18 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import msgspec
 from msgspec import Struct
 
 from actors.delivery.site_state import Held, SiteState, TraceLine
 from actors.dispatch import ACTOR_ALIVE_S
+from cluster.journal.records import Waiting
 from cluster.journal.store import Journal, Unavailable
 from cluster.peers import Call, PeerGone
 
 log = logging.getLogger(__name__)
+
+_encoder = msgspec.msgpack.Encoder()
 
 ANSWER_S = 5.0
 """What an actor that is busy may take."""
@@ -64,6 +68,12 @@ class Deliverers:
         """Have them try the sites of these (domain, tenant) at once; who does not hear it waits out its back-off."""
         if places:
             await self._ask(await self.names(), "try_now", places)
+
+    async def moved(self, deliveries: Sequence[Waiting]) -> None:
+        """Have them let go of deliveries that have another pool or route now; who does not hear it finds out when it
+        claims them."""
+        if deliveries:
+            await self._ask(await self.names(), "moved", _encoder.encode(deliveries))
 
     async def follow(self) -> None:
         """Have them look at what is in force now; who does not hear it finds out within a second by itself."""

@@ -26,6 +26,7 @@ from cluster.journal.records import decode_personal
 from cluster.journal.store import Journal
 from cluster.policy.destinations import parse
 from cluster.policy.lifecycle import FINISHED
+from cluster.policy.rerouting import DIRECT
 
 log = logging.getLogger(__name__)
 
@@ -112,6 +113,8 @@ class Explaining:
                 sites[standing.recipient_no] = by.held.site
             elif lane is not None:
                 sites[standing.recipient_no] = lane.site
+            elif standing.route not in ("", DIRECT):
+                sites[standing.recipient_no] = standing.route
             else:
                 sites[standing.recipient_no] = await self._site_of(standing.domain)
         return sites

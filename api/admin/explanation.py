@@ -260,7 +260,12 @@ def _in_hands(facts: Facts, standing: Standing) -> str:
 
 
 def _why(facts: Facts, standing: Standing, site: str) -> Iterator[str]:
-    """What went wrong before, and what holds it back."""
+    """What an operator changed, what went wrong before, and what holds it back."""
+    if standing.accepted_pool not in (None, standing.pool):
+        former = f"the pool {standing.accepted_pool}" if standing.accepted_pool else "the default pool"
+        yield f"An operator has moved it from {former} to the pool {standing.pool}."
+    if standing.route:
+        yield f"An operator has moved it to the route {standing.route}."
     if standing.strikes:
         yield (
             f"Delivery processes that ended while at work on it: {standing.strikes}; with {STRIKES} it is set aside, "

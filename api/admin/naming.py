@@ -16,6 +16,7 @@ from api.refusals import Fault, Invalid
 from cluster.journal.store import Journal
 from cluster.policy.destinations import parse
 from cluster.policy.domains import mail_domain, spelled_names
+from cluster.policy.rerouting import DEFAULT, DIRECT
 from cluster.policy.site_names import beginning_with, nearest
 from cluster.policy.sites import FAMILY_NAMES
 
@@ -123,6 +124,18 @@ class Names:
         if pool in ("", *pools) or await self._journal.is_queued_pool(pool):
             return
         raise Invalid([Fault(_unknown("pool", pool, pools), "pool")])
+
+    async def check_new_pool(self, pool: str) -> None:
+        """A pool of the routing in force."""
+        pools = {share.pool for source in await self._list_sources() for share in source.pools}
+        if pool not in pools:
+            raise Invalid([Fault(_unknown("pool", pool, pools), "to_pool")])
+
+    def check_route(self, name: str) -> None:
+        """A route that mail can be moved to."""
+        names = {DIRECT, DEFAULT, *self._named_sites()}
+        if name not in names:
+            raise Invalid([Fault(_unknown("route", name, names), "to_route")])
 
     async def near(self, text: str) -> tuple[str, ...]:
         """The names of sites that are nearest to a text."""

@@ -10,6 +10,7 @@ from api.admin.deliverers import Deliverers
 from api.admin.explaining import Explaining
 from api.admin.naming import FindSite, NamedSites, Names
 from api.admin.placing import Describe, ListSources, Placing, PutInForce
+from api.admin.rerouting import Rerouting
 from api.admin.searching import QueueSearch, SiteOf
 from api.admin.sending_now import SendingNow
 from api.admin.sites import Sites
@@ -47,6 +48,7 @@ class Admin:
             Sites(guard, journal, deliverers, sources, names),
             Suspensions(guard, journal, deliverers, names),
             Bouncing(guard, journal, search),
+            Rerouting(guard, journal, deliverers, search, names),
             SendingNow(guard, journal, deliverers, search),
             Tracing(guard, deliverers, names),
             Explaining(guard, journal, deliverers, timeline=timeline, site_of=site_of, sources=sources),

@@ -1,4 +1,4 @@
-"""Commands for what is queued and matches: ending it. Each goes through the queue part by part."""
+"""Commands for what is queued and matches: ending it, trying it now, moving it. Each goes part by part."""
 
 from collections.abc import Callable
 from typing import Any
@@ -69,6 +69,25 @@ def send_now(config: str | None, /, as_json: bool, **query: Any) -> None:
     console.print(", ".join(said))
     if totals["suspended"]:
         console.print(f"{totals['suspended']} of them wait for a suspension to end: postray suspend lists these")
+
+
+@click.command()
+@filtered
+@click.option("--to-pool", help="The pool of sources that it is to leave from.")
+@click.option("--to-route", help="direct, a relay (host:port) that routing.toml names, or default: as that says.")
+@click.option("--dry-run", is_flag=True, help="Count what matches, and move nothing.")
+@json_option
+@click.pass_obj
+def reroute(config: str | None, /, as_json: bool, **query: Any) -> None:
+    """Move what waits and matches every option given (at least one) to another pool or route. What is being sent is
+    left alone."""
+    totals = {"matched": 0, "moved": 0, "being_sent": 0}
+    _through_queue(Instance.of(config), "reroute", query, totals, "moved")
+    if as_json:
+        print_json(totals)
+        return
+    moved = "nothing was moved (--dry-run)" if query["dry_run"] else f"{totals['moved']} moved"
+    console.print(f"{totals['matched']} matched, {moved}, {totals['being_sent']} are being sent")
 
 
 def _through_queue(instance: Instance, path: str, query: Json, totals: dict[str, int], done: str) -> Json:

@@ -1,4 +1,5 @@
-"""The journal's part for moving what waits: making what is deferred due now.
+"""The journal's part for moving what waits: making what is deferred due now, and another pool or
+route.
 
 Nothing here waits for a row, and nothing is taken out of other hands: two operators may ask for the same at once.
 """
@@ -8,6 +9,10 @@ from enum import StrEnum
 
 from cluster.journal.database import Database
 from cluster.journal.operations import Queued
+from cluster.journal.records import Waiting
+
+SOON_S = 0.5
+"""When what was moved is due: by then, whoever holds it has let go of it."""
 
 
 class Wait(StrEnum):
@@ -37,6 +42,12 @@ class Moving(Database):
     async def make_due(self, queued: Sequence[Queued]) -> int:
         """Have those that are deferred tried now; how many these were. What anybody is at work on is passed over."""
         return await self._execute("make_due", **_keys(queued))
+
+    async def reroute(self, queued: Sequence[Queued], pool: str | None, route: str | None) -> list[Waiting]:
+        """Move those that are not being sent to a pool, to a route ("": as the routing says) or both; None leaves it as
+        it is. Returns what was moved, as it is now; what was there already and what anybody is at work on is not."""
+        found = await self._rows("reroute", pool=pool, route=route, soon_s=SOON_S, **_keys(queued))
+        return [Waiting(*row) for row in found]
 
 
 def _keys(queued: Sequence[Queued]) -> dict[str, list[str] | list[int]]:

@@ -24,9 +24,6 @@ MOST_LANES = 1000
 """Lanes that one listing names."""
 MOST_COUNTED = 100_000
 """Deliveries of one lane that are counted; a count that has reached it says "at least"."""
-DOMAINS_SAMPLE = 10_000
-"""Deliveries at each end of the queue whose domains are listed."""
-
 HIGHEST_NO = 2**31 - 1
 """A recipient number above all."""
 
@@ -146,6 +143,10 @@ class Standing(Struct, frozen=True, kw_only=True):
     error_message: str | None
     strikes: int = 0
     """Lives of delivery actors that ended while they were at work on the message."""
+    route: str = ""
+    """The route that an operator has moved it to."""
+    accepted_pool: str | None = None
+    """The pool that its request names; None: not known."""
 
 
 class Operations(Database):
@@ -259,26 +260,6 @@ class Operations(Database):
             )
         return QueuePart([Queued(*row) for row in found], None if last is end else last)
 
-    async def queued_domains(self, most: int) -> list[str]:
-        """Domains that something is queued for, among the oldest and the newest deliveries; at most so many."""
-        return [domain for (domain,) in await self._rows("queued_domains", limit=most, sample=DOMAINS_SAMPLE)]
-
-    async def is_queued_domain(self, domain: str) -> bool:
-        """Whether anything is queued for a domain: a look at the whole queue where there is nothing."""
-        return await self._row("is_queued_domain", domain=domain) is not None
-
-    async def is_queued_pool(self, pool: str) -> bool:
-        """Whether anything is queued that names a pool: a look at the whole queue where there is nothing."""
-        return await self._row("is_queued_pool", pool=pool) is not None
-
-    async def is_batch(self, batch_id: str) -> bool:
-        """Whether any tenant has this batch."""
-        return await self._row("is_batch", batch_id=batch_id) is not None
-
-    async def tenants_like(self, text: str, most: int) -> list[tuple[str, str]]:
-        """(id, name) of tenants, those first whose id or name is this text or begins with it; at most so many."""
-        return [(id, name) for id, name in await self._rows("tenants_like", text=text, limit=most)]
-
     async def give_up(self, queued: Sequence[Queued], reason: str, tell: Tell) -> int:
         """End deliveries that are not claimed, and that nobody is at work on just now; returns how many."""
         async with self._transaction() as connection:
@@ -345,6 +326,8 @@ class Operations(Database):
                 actor=row[11],
                 error_message=row[12],
                 strikes=row[13],
+                route=row[14],
+                accepted_pool=row[15],
             )
             for row in await self._rows("standings", message_id=message_id)
         ]

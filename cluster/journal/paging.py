@@ -30,10 +30,11 @@ class Due(Struct, frozen=True, array_like=True):
     expired: bool
     error_message: str | None
     pool: str
+    route: str = ""
 
     @property
     def waiting(self) -> Waiting:
-        return Waiting(self.message_id, self.recipient_no, self.tenant_id, self.domain, self.pool)
+        return Waiting(self.message_id, self.recipient_no, self.tenant_id, self.domain, self.pool, self.route)
 
 
 class Lane(Struct, frozen=True, array_like=True):

@@ -133,7 +133,7 @@ SELECT %(tenant_id)s, unnest(%(message_ids)s::text[]), 'sandbox', %(at)s, 0
 -- name: due
 -- Rows that are due, or whose lease or lifetime is over, oldest first; they stay locked until it is decided on them.
 SELECT message_id, recipient_no, tenant_id, domain, recipient, batch_id, attempts, alone, expires_at <= now(),
-    error_message, pool
+    error_message, pool, route
 FROM deliveries
 WHERE due_at <= now()
 ORDER BY due_at LIMIT %(limit)s
@@ -180,7 +180,7 @@ WITH asked AS (
 UPDATE deliveries AS d
 SET status = 'processing', owner = %(owner)s, lane = NULL, due_at = least(now() + make_interval(secs => %(lease_s)s), d.expires_at)
 FROM next WHERE d.message_id = ANY (ARRAY[next.message_id]) AND d.recipient_no = ANY (ARRAY[next.recipient_no])
-RETURNING next.number, d.message_id, d.recipient_no, d.tenant_id, d.domain, d.pool
+RETURNING next.number, d.message_id, d.recipient_no, d.tenant_id, d.domain, d.pool, d.route
 
 -- name: lanes
 -- Every lane that holds something: one probe of the index for each, however much it holds.
@@ -205,12 +205,13 @@ FROM next WHERE d.message_id = ANY (ARRAY[next.message_id]) AND d.recipient_no =
 
 -- name: claim
 -- moves: queued, processing -> sending (claimed)
--- The fence. What is not returned was cancelled, finished, or is in other hands.
+-- The fence. What is not returned was cancelled, finished, moved to another pool or route, or is in other hands.
 WITH mine AS (
     SELECT d.message_id, d.recipient_no, d.tenant_id
-    FROM unnest(%(message_ids)s::text[], %(recipient_nos)s::int[]) AS k (message_id, recipient_no)
+    FROM unnest(%(message_ids)s::text[], %(recipient_nos)s::int[], %(pools)s::text[], %(routes)s::text[])
+        AS k (message_id, recipient_no, pool, route)
     JOIN deliveries d ON d.message_id = ANY (ARRAY[k.message_id]) AND d.recipient_no = ANY (ARRAY[k.recipient_no])
-    WHERE d.status IN ('queued', 'processing') AND d.expires_at > now()
+    WHERE d.status IN ('queued', 'processing') AND d.expires_at > now() AND d.pool = k.pool AND d.route = k.route
         -- Of a paused batch nothing is claimed. The column is in the locked row itself, so that a claim which began
         -- before the pause, and comes to the row after it, is refused as well.
         AND (d.batch_id IS NULL OR (d.paused_due_at IS NULL
@@ -801,6 +802,29 @@ WITH mine AS (
 UPDATE deliveries AS d SET due_at = now()
 FROM mine WHERE d.message_id = ANY (ARRAY[mine.message_id]) AND d.recipient_no = ANY (ARRAY[mine.recipient_no])
 
+-- name: reroute
+-- moves: queued, processing -> queued (rerouted)
+-- What was leased, parked or offered directly is due in a moment, when the actor that holds it has been told; what waits
+-- for a later attempt, its send time or its batch goes on waiting.
+WITH mine AS (
+    SELECT d.message_id, d.recipient_no, m.send_at
+    FROM unnest(%(message_ids)s::text[], %(recipient_nos)s::int[]) AS k (message_id, recipient_no)
+    JOIN deliveries d ON d.message_id = ANY (ARRAY[k.message_id]) AND d.recipient_no = ANY (ARRAY[k.recipient_no])
+    JOIN messages m ON m.tenant_id = ANY (ARRAY[d.tenant_id]) AND m.id = ANY (ARRAY[d.message_id])
+    WHERE d.status IN ('queued', 'processing')
+        AND (d.pool <> coalesce(%(pool)s, d.pool) OR d.route <> coalesce(%(route)s, d.route))
+    FOR UPDATE OF d SKIP LOCKED
+)
+UPDATE deliveries AS d
+SET pool = coalesce(%(pool)s, d.pool), route = coalesce(%(route)s, d.route), status = 'queued', owner = NULL, lane = NULL,
+    due_at = CASE
+        WHEN d.paused_due_at IS NOT NULL THEN d.due_at
+        WHEN d.owner IS NOT NULL OR d.lane IS NOT NULL THEN now() + make_interval(secs => %(soon_s)s)
+        WHEN d.attempts = 0 THEN greatest(mine.send_at, now() + make_interval(secs => %(soon_s)s))
+        ELSE d.due_at END
+FROM mine WHERE d.message_id = ANY (ARRAY[mine.message_id]) AND d.recipient_no = ANY (ARRAY[mine.recipient_no])
+RETURNING d.message_id, d.recipient_no, d.tenant_id, d.domain, d.pool, d.route
+
 -- name: fate
 -- A message of whatever tenant and how it ended: an id alone has no index, so one probe for each tenant.
 SELECT t.id, m.batch_id, m.created_at, m.send_at, m.personal, o.status::text, o.finished_at, o.error_message,
@@ -814,8 +838,10 @@ LEFT JOIN outcomes o ON o.tenant_id = t.id AND o.message_id = m.id
 SELECT d.recipient_no, d.recipient, d.domain, d.pool, d.status::text, d.attempts,
     CASE WHEN isfinite(d.due_at) THEN d.due_at END, d.expires_at, d.lane,
     d.paused_due_at IS NOT NULL, d.owner IS NOT NULL, a.name, d.error_message,
-    (SELECT count(DISTINCT life) FROM strikes s WHERE s.message_id = d.message_id)
-FROM deliveries d LEFT JOIN delivery_actors a ON a.epoch = d.owner
+    (SELECT count(DISTINCT life) FROM strikes s WHERE s.message_id = d.message_id), d.route, r.pool
+FROM deliveries d JOIN messages m ON m.tenant_id = d.tenant_id AND m.id = d.message_id
+JOIN requests r ON r.id = m.request_id
+LEFT JOIN delivery_actors a ON a.epoch = d.owner
 WHERE d.message_id = %(message_id)s ORDER BY d.recipient_no
 
 -- Strikes: lives of delivery actors that ended over a message (strikes.py).

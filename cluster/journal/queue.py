@@ -32,9 +32,17 @@ class Queue(Database):
     async def claim(self, wanted: Sequence[Waiting], *, owner: int, lease_s: float) -> list[Claimed]:
         """Claim deliveries for transmission: once this returns, they cannot be cancelled any more.
 
-        What is missing from the answer was cancelled, is finished, or is in other hands: forget it.
+        What is missing from the answer was cancelled, is finished, was moved to another pool or route, or is in other
+        hands: forget it.
         """
-        claimed = await self._rows("claim", owner=owner, lease_s=lease_s, **keys(wanted))
+        claimed = await self._rows(
+            "claim",
+            owner=owner,
+            lease_s=lease_s,
+            pools=[waiting.pool for waiting in wanted],
+            routes=[waiting.route for waiting in wanted],
+            **keys(wanted),
+        )
         return [_claimed(*row) for row in claimed]
 
     async def commit_outcomes(self, outcomes: Sequence[Outcome], *, owner: int, events: bytes) -> None:

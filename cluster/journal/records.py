@@ -182,6 +182,8 @@ class Waiting(Struct, frozen=True, array_like=True):
     tenant_id: str
     domain: str
     pool: str = ""
+    route: str = ""
+    """The route that an operator has moved it to, by name; "": as the routing says."""
 
 
 class Claimed(Struct, frozen=True, kw_only=True):

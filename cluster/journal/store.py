@@ -7,6 +7,7 @@ the consumers of the event log. Nothing else touches the tables.
 from cluster.journal.acceptance import Acceptance
 from cluster.journal.accounts import Accounts
 from cluster.journal.database import Rejected, TookTooLong, Unavailable, migrate, wait_until_reachable
+from cluster.journal.known_names import KnownNames
 from cluster.journal.log import EventLog
 from cluster.journal.membership import Membership
 from cluster.journal.moving import Moving
@@ -32,6 +33,7 @@ class Journal(
     Membership,
     Operations,
     Moving,
+    KnownNames,
     Strikes,
     TlsResultCounts,
     WarmUps,

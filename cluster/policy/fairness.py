@@ -112,6 +112,23 @@ class FairQueue(Generic[Item]):
         self._size -= len(items)
         return items
 
+    def remove(self, chosen: Callable[[Item], bool]) -> list[Item]:
+        """Take out every item that is chosen. It looks at all of them."""
+        removed: list[Item] = []
+        for lanes in (self._lanes, self._held):
+            for tenant, lane in list(lanes.items()):
+                kept = deque(item for item in lane if not chosen(item))
+                if len(kept) == len(lane):
+                    continue
+                removed += (item for item in lane if chosen(item))
+                self._size -= len(lane) - len(kept)
+                self._ready -= len(lane) - len(kept) if lanes is self._lanes else 0
+                if kept or lanes is self._held:
+                    lanes[tenant] = kept
+                else:
+                    del lanes[tenant]
+        return removed
+
     def clear(self) -> list[Item]:
         """Take out everything."""
         return [item for tenant in (*self._held, *list(self._lanes)) for item in self.drop(tenant)]

@@ -52,6 +52,8 @@ class Transition(StrEnum):
     """Its batch was paused."""
     RESUMED = "resumed"
     """Its batch goes on."""
+    REROUTED = "rerouted"
+    """An operator moved it to another pool or route."""
     RETRIED = "retried"
     """A client asked for another try of a delivery that is finished, or that is stuck with an actor."""
     ACCEPTED = "accepted"
@@ -106,6 +108,7 @@ _MOVES: tuple[tuple[tuple[Status | None, ...], Transition, Status], ...] = (
     ((Status.SENDING,), Transition.DEFERRED, Status.QUEUED),
     (_IDLE, Transition.PAUSED, Status.QUEUED),
     ((Status.QUEUED,), Transition.RESUMED, Status.QUEUED),
+    (_IDLE, Transition.REROUTED, Status.QUEUED),
     ((*_HELD, Status.BOUNCED, Status.FAILED), Transition.RETRIED, Status.QUEUED),
     # What a host said is a fact. It counts even when the lease has passed to another owner meanwhile, in any status.
     (_RUNNING, Transition.ACCEPTED, Status.DELIVERED),

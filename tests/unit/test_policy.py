@@ -140,6 +140,18 @@ def test_tenants_take_turns() -> None:
         queue.pop()
 
 
+def test_what_is_chosen_is_taken_out_wherever_it_waits() -> None:
+    queue = a_queue(big=3, small=1, held=2)
+    queue.hold("held")
+    assert queue.remove(lambda item: item in ("big1", "small0", "held0")) == ["big1", "small0", "held0"]
+    assert (len(queue), queue.tenants, queue.ready) == (3, 2, 2)
+    assert queue.remove(lambda _: False) == []
+    assert popped(queue) == "big0 big2"
+    queue.release("held")
+    assert popped(queue) == "held1"
+    assert (len(queue), queue.tenants, queue.ready) == (0, 0, 0)
+
+
 def test_what_is_alike_goes_together_in_one_turn() -> None:
     queue: FairQueue[str] = FairQueue()
     for item in ("a1", "a2", "a3", "b1", "a4"):

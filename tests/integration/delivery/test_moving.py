@@ -1,12 +1,15 @@
-"""What operators move while a delivery actor is at work: mail that is deferred is tried at once."""
+"""What operators move while a delivery actor is at work: mail that is deferred is tried at once, and what waits in
+memory leaves by another route."""
 
 from collections.abc import Sequence
 
 import msgspec
+import pytest
 
 from actors.capture.envelope import Behaviour, Reply
 from cluster.journal.moving import Wait
 from cluster.journal.operations import Queued, QueueFilter, QueueMark
+from cluster.journal.records import Waiting
 from cluster.journal.store import Journal
 from cluster.policy.lifecycle import Status
 from tests.integration.delivery.world import DELIVERY, World, a_world
@@ -39,3 +42,43 @@ async def test_what_is_deferred_is_tried_now_also_where_connections_failed(journ
         assert await journal.make_due(await queued(world)) == 0
         await world.deliverer.try_now([("example.com", world.tenant_id), ("unknown.test", world.tenant_id)])
         assert (await world.finished(message)).status is Status.DELIVERED
+
+
+@pytest.mark.parametrize("place", ["memory", "lane", "journal"])
+async def test_what_waits_leaves_by_another_route(journal: Journal, place: str) -> None:
+    async with a_world(journal, None, None, settings=LATER) as world:
+        world.zone("example.com", "127.0.0.1")
+        relay = f"127.0.0.2:{world.port}"
+        await world.put_in_force(routing=f'[[routes]]\ndomain = ["other.test"]\nvia = "relay"\nrelay = "{relay}"\n')
+        waits, goes = a_message(), a_message()
+        await world.accept(waits)
+        if place == "memory":
+            world.deliverer._claims._may_claim = lambda: False
+            await world.eventually(lambda: (waits.id, 0) in world.deliverer._claims.held)
+        elif place == "lane":
+            await journal.park([Waiting(waits.id, 0, world.tenant_id, "example.com")], ["mx0.example.com"])
+        moved = await journal.reroute(await queued(world), None, relay)
+        assert [one.route for one in moved] == [relay]
+        await world.deliverer.moved(msgspec.msgpack.encode(moved))
+        assert (waits.id, 0) not in world.deliverer._claims.held
+        world.deliverer._claims._may_claim = lambda: True
+        world.deliverer._work.set()
+        assert (await world.finished(waits)).status is Status.SENT
+        await world.accept(goes)
+        assert (await world.finished(goes)).status is Status.DELIVERED
+
+
+async def test_a_claim_of_what_was_moved_gets_nothing(journal: Journal) -> None:
+    """An actor that was not told: it forgets what it holds, and the mail goes by its new route all the same."""
+    async with a_world(journal, None, None, settings=LATER) as world:
+        world.zone("example.com", "127.0.0.1")
+        relay = f"127.0.0.2:{world.port}"
+        await world.put_in_force(routing=f'[[routes]]\ndomain = ["other.test"]\nvia = "relay"\nrelay = "{relay}"\n')
+        message = a_message()
+        world.deliverer._claims._may_claim = lambda: False
+        await world.accept(message)
+        await world.eventually(lambda: (message.id, 0) in world.deliverer._claims.held)
+        assert len(await journal.reroute(await queued(world), None, relay)) == 1
+        world.deliverer._claims._may_claim = lambda: True
+        world.deliverer._work.set()
+        assert (await world.finished(message)).status is Status.SENT

@@ -86,3 +86,45 @@ async def test_one_message_is_found_by_its_id(journal: Journal) -> None:
     for message in messages:
         part = await journal.queue_part(QueueFilter(message_id=message.id), QueueMark(), 2)
         assert ([one.message_id for one in part.queued], part.next) == ([message.id], None)
+
+
+async def test_what_is_rerouted_is_claimed_by_its_new_pool_and_route_alone(journal: Journal) -> None:
+    tenant = await a_tenant(journal)
+    message, sent = a_message(), a_message()
+    await journal.accept([a_request(tenant, message, sent)])
+    await claimed(journal, tenant, sent)
+    old = Waiting(message.id, 0, tenant, "example.com")
+    new = Waiting(message.id, 0, tenant, "example.com", "bulk", "relay.example:25")
+    assert await journal.reroute(await queued(journal), "bulk", "relay.example:25") == [new]
+    assert await journal.reroute(await queued(journal), "bulk", "relay.example:25") == [], "again is no other"
+    assert await journal.claim([old], owner=1, lease_s=60) == []
+    (standing,) = await journal.standings(message.id)
+    assert (standing.pool, standing.accepted_pool, standing.route) == ("bulk", "", "relay.example:25")
+    assert await journal.reroute(await queued(journal), None, "") == [
+        Waiting(message.id, 0, tenant, "example.com", "bulk")
+    ]
+    (got,) = await journal.claim([Waiting(message.id, 0, tenant, "example.com", "bulk")], owner=1, lease_s=60)
+    assert got.message_id == message.id
+
+
+async def test_rerouting_makes_nothing_earlier_than_it_was_commanded(journal: Journal) -> None:
+    tenant = await a_tenant(journal)
+    batch = await journal.create_batch(tenant)
+    retried, paused = a_message(), a_message()
+    scheduled = a_message(send_at=datetime.now(UTC) + timedelta(hours=1))
+    await journal.accept([a_request(tenant, retried, scheduled), a_request(tenant, paused, batch_id=batch)])
+    await deferred(journal, tenant, retried)
+    await journal.schedule(tenant, batch, "pause", lambda _: b"")
+    assert len(await journal.reroute(await queued(journal), "bulk", None)) == 3
+    expected = [Wait.DEFERRED, Wait.SCHEDULED, Wait.PAUSED]
+    assert await waits(journal, retried, scheduled, paused) == expected
+    assert not await journal.anything_due()
+
+
+async def test_what_is_parked_leaves_its_lane(journal: Journal) -> None:
+    tenant = await a_tenant(journal)
+    message = a_message()
+    await journal.accept([a_request(tenant, message)])
+    await journal.park([Waiting(message.id, 0, tenant, "example.com")], ["mx.example.com"])
+    assert len(await journal.reroute(await queued(journal), "bulk", None)) == 1
+    assert await journal.lanes() == []

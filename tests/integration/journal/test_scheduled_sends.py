@@ -239,6 +239,8 @@ async def test_the_claim_of_unbatched_mail_looks_at_no_pause(journal: Journal, j
     parameters = {
         "message_ids": [m.id for m in messages],
         "recipient_nos": [0] * 50,
+        "pools": [""] * 50,
+        "routes": [""] * 50,
         "owner": 1,
         "lease_s": 1,
     }

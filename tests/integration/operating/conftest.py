@@ -44,6 +44,7 @@ class Postray:
         self.journal = journal
         self.config = config
         self.followed = 0
+        self.moved: list[bytes] = []
         self.tried: list[tuple[str, str]] = []
         self.parts: dict[str, str | None] = {"journal": None}
         self.data_dir = data_dir
@@ -56,7 +57,7 @@ class Postray:
             timeline=self._timeline,
             site_of=self._site_of,
             find_site=self._find_site,
-            named_sites=set,
+            named_sites=lambda: {"relay.example:25"},
             describe=self._describe,
             sources=self._sources,
             put_in_force=self._put_in_force,
@@ -100,6 +101,9 @@ class Postray:
                 return [a_site()]
             case "trace":
                 return [line for line in DIALOGUE if line.number > arguments[1]]
+            case "moved":
+                self.moved.append(arguments[0])
+                return None
             case "try_now":
                 self.tried += arguments[0]
                 return None

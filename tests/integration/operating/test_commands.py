@@ -168,6 +168,33 @@ async def test_sending_now(postray: Postray, monkeypatch: pytest.MonkeyPatch) ->
     assert [action["action"] for action in actions if action["action"] == "made due"]
 
 
+async def test_rerouting(postray: Postray, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("api.admin.searching.PART", 2)
+    tenant = await a_tenant(postray.journal)
+    messages = [a_message(f"{n}@example.com") for n in range(5)]
+    await postray.journal.accept([a_request(tenant, *messages)])
+    await postray.journal.claim([Waiting(messages[0].id, 0, tenant, "example.com")], owner=1, lease_s=60)
+    everything = ("reroute", "--domain", "example.com", "--to-pool", "bulk")
+    assert await postray.said(*everything, "--dry-run") == (
+        "5 matched, nothing was moved (--dry-run), 1 are being sent"
+    )
+    assert postray.moved == []
+    assert await postray.json(*everything) == {"matched": 5, "moved": 4, "being_sent": 1}
+    assert postray.moved
+    assert (await postray.json(*everything))["moved"] == 0, "again is no other"
+    assert (await postray.json("reroute", "--pool", "bulk", "--to-route", "relay.example:25"))["moved"] == 4
+    said = await postray.said("explain", messages[1].id)
+    assert "An operator has moved it from the default pool to the pool bulk." in said
+    assert "An operator has moved it to the route relay.example:25." in said
+    assert (await postray.json("explain", messages[1].id))["recipients"][0]["site"] == "relay.example:25"
+    assert (await postray.json("reroute", "--message", messages[1].id, "--to-route", "default"))["moved"] == 1
+    assert "the nearest: bulk" in await postray.refused("reroute", "--all", "--to-pool", "bulky")
+    assert "the nearest: relay.example:25" in await postray.refused("reroute", "--all", "--to-route", "relay.example")
+    assert "Name a pool, a route, or both" in await postray.refused("reroute", "--all")
+    assert "nothing moves the whole queue" in await postray.refused("reroute", "--to-pool", "bulk")
+    assert (await postray.json("actions"))["actions"][0]["action"] == "rerouted"
+
+
 async def test_explaining(postray: Postray) -> None:
     tenant = await a_tenant(postray.journal)
     message = a_message()

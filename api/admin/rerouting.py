@@ -1,0 +1,138 @@
+"""POST /api/admin/reroute: moving what waits to another pool of sources or another route, a part of the queue a call.
+
+The new pool and route are in the journal, so they outlive restarts. What is being sent is left alone.
+"""
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+
+import msgspec
+from litestar import post
+from litestar.handlers import HTTPRouteHandler
+from litestar.params import JSONBody
+from litestar.types import Guard
+from msgspec import Struct
+
+from api.admin.deliverers import Deliverers
+from api.admin.naming import Names
+from api.admin.searching import QueueNames, QueueQuery, QueueSearch, check_query, described
+from api.body import TypedBody
+from api.errors import answers
+from api.refusals import Fault, Invalid
+from api.texts import check_text
+from cluster.journal.operations import Queued, SiteAction
+from cluster.journal.store import Journal
+from cluster.policy.rerouting import DEFAULT
+
+PAGE = 1000
+"""Deliveries that one transaction moves."""
+
+
+class RerouteRequest(QueueQuery, frozen=True, kw_only=True):
+    """Which deliveries to move, and where to: a pool, a route, or both."""
+
+    to_pool: str | None = None
+    """One of the routing in force."""
+    to_route: str | None = None
+    """direct, a relay (host:port) or another way that the routing names; default: as the routing says."""
+
+
+class RerouteAnswer(Struct, frozen=True, kw_only=True):
+    """What became of this part of the queue."""
+
+    matched: int
+    moved: int
+    """None of a dry run. What is there already is not counted, nor what is in other hands just now."""
+    being_sent: int
+    """Of the matched: left alone."""
+    names: QueueNames
+    next: str | None
+    """Where the next call goes on; null at the end of the queue."""
+
+
+class RerouteBody(TypedBody[RerouteRequest]):
+    decoder = msgspec.json.Decoder(RerouteRequest)
+
+
+class Rerouting:
+    """One call."""
+
+    def __init__(
+        self,
+        guard: Guard,
+        journal: Journal,
+        deliverers: Deliverers,
+        search: QueueSearch,
+        names: Names,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._guard = guard
+        self._journal = journal
+        self._deliverers = deliverers
+        self._search = search
+        self._names = names
+        self._clock = clock
+
+    def handlers(self) -> list[HTTPRouteHandler]:
+        route = post(
+            "/api/admin/reroute",
+            status_code=200,
+            dto=RerouteBody,
+            return_dto=None,
+            guards=[self._guard],
+            responses=answers(400, 401, 408, 413, 415, 422, 503),
+            summary="Move what waits and matches to another pool or route, in one part of the queue",
+            tags=["operating"],
+        )
+        return [route(self.reroute)]
+
+    async def reroute(self, data: JSONBody[RerouteRequest]) -> RerouteAnswer:
+        _check(data)
+        if data.to_pool is not None:
+            await self._names.check_new_pool(data.to_pool)
+        if data.to_route is not None:
+            self._names.check_route(data.to_route)
+        found = await self._search.part(data)
+        idle = [queued for queued in found.queued if not queued.sending]
+        moved = 0 if data.dry_run else await self._move(idle, data, found.names)
+        return RerouteAnswer(
+            matched=len(found.queued),
+            moved=moved,
+            being_sent=len(found.queued) - len(idle),
+            names=found.names,
+            next=found.next,
+        )
+
+    async def _move(self, idle: Sequence[Queued], data: RerouteRequest, names: QueueNames) -> int:
+        route = "" if data.to_route == DEFAULT else data.to_route
+        count = 0
+        for start in range(0, len(idle), PAGE):
+            moved = await self._journal.reroute(idle[start : start + PAGE], data.to_pool, route)
+            await self._deliverers.moved(moved)
+            count += len(moved)
+        if count:
+            to = [("to pool", data.to_pool), ("to route", data.to_route)]
+            towards = [f"{word} {name}" for word, name in to if name is not None]
+            action = SiteAction(
+                at=self._clock(),
+                site=names.site or "",
+                tenant_id=names.tenant_id or "",
+                action="rerouted",
+                detail=", ".join([f"{count} moved", *towards, *described(data, names)]),
+                made_by="operator",
+            )
+            await self._journal.record_site_actions([action])
+        return count
+
+
+def _check(data: RerouteRequest) -> None:
+    """Raises Invalid."""
+    faults: list[Fault] = []
+    for name in ("to_pool", "to_route"):
+        if (text := getattr(data, name)) is not None:
+            check_text(text, name, faults, longest=255)
+    if data.to_pool is None and data.to_route is None:
+        faults.append(Fault("Name a pool, a route, or both", "to_pool"))
+    check_query(data, faults, "moves")
+    if faults:
+        raise Invalid(faults)
