@@ -112,7 +112,7 @@ def up(config: str | None, detach: bool, show_key: bool, ready_fd: int | None) -
             make_folder(data_dir)
             if problem := place_problem(Path(settings.data_dir)):
                 raise Unsafe(problem)
-            _detached(config, data_dir)
+            _detached(config, data_dir, show_key)
             return
         tightened = prepare_data_dir(Path(settings.data_dir))
         with running.DataLock(data_dir):
@@ -203,7 +203,7 @@ def curl(url: str, key: str) -> str:
     )
 
 
-def _detached(config: str | None, data_dir: Path) -> None:
+def _detached(config: str | None, data_dir: Path, show_key: bool) -> None:
     log_path = data_dir / "logs" / "up.out"
     make_folder(log_path.parent)
     command = [sys.executable, "-m", "cluster.cli", *(["--config", config] if config else []), "up", "--hide-key"]
@@ -224,7 +224,7 @@ def _detached(config: str | None, data_dir: Path) -> None:
     status = 0 if is_ready else child.wait()
     # What it printed: the parts and the block, or why it did not start.
     said = log_path.read_text(encoding="utf-8").replace("Ctrl-C stops it.", "postray down stops it.")
-    key = demo_key(data_dir) if is_ready else None
+    key = demo_key(data_dir) if is_ready and show_key else None
     sys.stdout.write(said.replace(f"in {data_dir / DEMO_KEY}", key) if key else said)
     sys.exit(status)
 
