@@ -10,10 +10,10 @@ from datetime import UTC, date, datetime
 from msgspec import Struct
 
 from cluster.context import DEGRADED
-from cluster.in_force import BadPolicies, base_limits, check_policies
+from cluster.in_force import BadPolicies, check_policies, shaping_of
 from cluster.journal.store import Journal
 from cluster.policy.routing import Routing, Source
-from cluster.policy.shaping import Limits, Shaping
+from cluster.policy.shaping import Limits
 from cluster.policy.triggers import Trigger
 from cluster.settings import DeliverySettings
 from cluster.vault import Vault, WrongKey
@@ -45,7 +45,7 @@ class InForce:
         self._vault = vault
         self._settings = settings
         self.version = 0
-        self.shaping = Shaping.parse("", base=base_limits(settings))
+        self.shaping = shaping_of("", settings)
         self.routing = Routing.parse("", settings.mode, settings.relay)
         self._unseen: dict[str, int] = {}
         """How many times in a row a source of a pool was not found on any machine."""

@@ -23,6 +23,7 @@ SHAPING = "shaping"
 ROUTING = "routing"
 """What each is called where it is refused."""
 
+DEFAULT_DELIVERY = DeliverySettings()
 LONGEST_CONNECTION_S = 600.0
 """A connection that is never closed keeps to hosts that a receiver has taken out of its DNS."""
 MOST_RECIPIENTS = 100
@@ -59,6 +60,11 @@ def base_limits(settings: DeliverySettings) -> Limits:
     )
 
 
+def shaping_of(text: str, settings: DeliverySettings) -> Shaping:
+    """The text of shaping.toml over the settings. Raises ShapingError."""
+    return Shaping.parse(text, base=base_limits(settings), default=base_limits(DEFAULT_DELIVERY))
+
+
 def rate_of(per_second: float) -> Rate | None:
     """A setting in messages a second; 0 sets no limit."""
     if not per_second:
@@ -69,7 +75,7 @@ def rate_of(per_second: float) -> Rate | None:
 def check_policies(settings: DeliverySettings, shaping: str, routing: str) -> tuple[Shaping, Routing]:
     """Both, from their texts. Raises BadPolicies."""
     try:
-        limits = Shaping.parse(shaping, base=base_limits(settings))
+        limits = shaping_of(shaping, settings)
     except ShapingError as error:
         raise BadPolicies(SHAPING, str(error)) from error
     try:

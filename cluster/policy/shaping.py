@@ -74,7 +74,7 @@ class Setting(Struct, frozen=True, kw_only=True):
     rule: str
     """The name of the rule that gave it; "" when none did."""
     origin: str
-    """"shaping.toml", "shipped defaults" or "postray.toml"."""
+    """"shaping.toml", "shipped defaults", "settings" (postray.toml or a variable) or "default"."""
     reference: str = ""
     """The public source of a shipped value, or what the operator noted."""
 
@@ -103,20 +103,22 @@ _SHIPPED_RULES, _SHIPPED_TRIGGERS = _parse_file(SHIPPED_TEXT, Origin.SHIPPED)
 class Shaping:
     """What is in force: immutable, made anew when the file changes."""
 
-    def __init__(self, rules: Sequence[Rule], triggers: Sequence[Trigger], base: Limits) -> None:
+    def __init__(self, rules: Sequence[Rule], triggers: Sequence[Trigger], base: Limits, default: Limits) -> None:
         self._rules = tuple(rule for rule in rules if not rule.is_for_tenants)
         self._tenant_rules = tuple(rule for rule in rules if rule.is_for_tenants)
         self._triggers = tuple(triggers)
         self._base = base
+        self._default = default
 
     @classmethod
-    def parse(cls, text: str, *, base: Limits) -> "Shaping":
-        """``text``: of shaping.toml, which may be empty. ``base``: what holds where no rule says anything.
+    def parse(cls, text: str, *, base: Limits, default: Limits) -> "Shaping":
+        """``text``: of shaping.toml, which may be empty. ``base``: what holds where no rule says anything; ``default``:
+        what that would be if nothing was set.
 
         Raises ShapingError, naming the rule and the key.
         """
         rules, triggers = _parse_file(text, Origin.OPERATOR)
-        return cls((*rules, *_SHIPPED_RULES), (*triggers, *_SHIPPED_TRIGGERS), base)
+        return cls((*rules, *_SHIPPED_RULES), (*triggers, *_SHIPPED_TRIGGERS), base, default)
 
     def limits(self, site: str, *, source: str = "", domain: str = "", hosts: str = "") -> Limits:
         """``source``: "" is the default one. ``domain``: the recipient's, for what holds for a message. ``hosts``: the
@@ -143,10 +145,10 @@ class Shaping:
     ) -> list[Setting]:
         """Every limit in force, in the order of the documentation, with the rule that gave it. ``hosts``: as for
         ``limits``."""
-        settings = _explained("", KEYS, self._holding(site, source, domain, hosts), self._base)
+        settings = _explained("", KEYS, self._holding(site, source, domain, hosts), self._base, self._default)
         if tenant_id:
             given = self._holding_for_tenant(site, source, tenant_id)
-            settings += _explained("tenant ", TENANT_KEYS, given, NO_TENANT_LIMITS)
+            settings += _explained("tenant ", TENANT_KEYS, given, NO_TENANT_LIMITS, NO_TENANT_LIMITS)
         return settings
 
     def _holding(self, site: str, source: str, domain: str, hosts: str) -> dict[str, Rule]:
@@ -172,18 +174,23 @@ def _values(given: dict[str, Rule]) -> dict[str, Any]:
 
 
 def _explained(
-    prefix: str, keys: Sequence[Key], given: dict[str, Rule], otherwise: Limits | TenantLimits
+    prefix: str,
+    keys: Sequence[Key],
+    given: dict[str, Rule],
+    otherwise: Limits | TenantLimits,
+    default: Limits | TenantLimits,
 ) -> list[Setting]:
     settings = []
     for key in keys:
         rule = given.get(key.field)
         value = rule.values[key.field] if rule else getattr(otherwise, key.field)
+        unruled = Origin.DEFAULT if value == getattr(default, key.field) else Origin.SETTINGS
         settings.append(
             Setting(
                 key=prefix + key.name,
                 value=key.show(value),
                 rule=rule.name if rule else "",
-                origin=(rule.origin if rule else Origin.SETTINGS).value,
+                origin=(rule.origin if rule else unruled).value,
                 reference=rule.reference if rule else "",
             )
         )

@@ -34,7 +34,9 @@ class Origin(Enum):
 
     OPERATOR = "shaping.toml"
     SHIPPED = "shipped defaults"
-    SETTINGS = "postray.toml"
+    SETTINGS = "settings"
+    """postray.toml or a variable."""
+    DEFAULT = "default"
 
 
 class Level(Enum):

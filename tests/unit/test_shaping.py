@@ -33,7 +33,7 @@ BASE = Limits(
 
 
 def shaping(text: str) -> Shaping:
-    return Shaping.parse(text, base=BASE)
+    return Shaping.parse(text, base=BASE, default=structs.replace(BASE, lifetime_s=60.0))
 
 
 def test_without_rules_the_settings_hold() -> None:
@@ -101,7 +101,8 @@ def test_operators_before_shipped_before_settings() -> None:
     assert (mine.value, mine.rule, mine.origin) == ("7", "mine", "shaping.toml")
     assert (shipped.value, shipped.rule, shipped.origin) == ("100", "google", "shipped defaults")
     assert shipped.reference.startswith("https://")
-    assert (base.value, base.rule, base.origin) == ("3d", "", "postray.toml")
+    assert (base.value, base.rule, base.origin) == ("3d", "", "settings")
+    assert settings["tls"].origin == "default"
 
 
 def test_a_rate_can_be_lifted() -> None:

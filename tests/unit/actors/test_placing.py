@@ -11,7 +11,7 @@ from cryptography.fernet import Fernet
 from actors.delivery.resolver import Resolver
 from actors.in_force import InForce
 from actors.placing import WAY_KEPT_S, Placer
-from cluster.in_force import base_limits
+from cluster.in_force import shaping_of
 from cluster.journal.records import Waiting
 from cluster.journal.store import Journal
 from cluster.policy import mx
@@ -19,7 +19,6 @@ from cluster.policy.destinations import CAPTURE, DISCARD, Destination
 from cluster.policy.mx import MxHost
 from cluster.policy.next_hop import Credentials, NextHop, Unreachable
 from cluster.policy.routing import Mode, Routing, Via
-from cluster.policy.shaping import Shaping
 from cluster.policy.tls_level import AuthNeeds, TlsLevel
 from cluster.policy.tls_policy import DomainTls, MxSecurity
 from cluster.settings import DeliverySettings
@@ -67,7 +66,7 @@ class World:
 
     def put(self, routing: str = "", shaping: str = "") -> None:
         self.in_force.routing = Routing.parse(routing, self.settings.mode, self.settings.relay)
-        self.in_force.shaping = Shaping.parse(shaping, base=base_limits(self.settings))
+        self.in_force.shaping = shaping_of(shaping, self.settings)
         self.in_force.version += 1
 
 

@@ -173,7 +173,7 @@ def test_any_octets_for_a_settings_file_are_refused_in_a_line(data: bytes) -> No
 
 @given(_DOCUMENTS)
 def test_any_shaping_file_is_read_or_refused_in_a_line(text: str) -> None:
-    _reads(lambda text: Shaping.parse(text, base=BASE), ShapingError, text)
+    _reads(lambda text: Shaping.parse(text, base=BASE, default=BASE), ShapingError, text)
 
 
 @given(_DOCUMENTS)
