@@ -41,8 +41,8 @@ from cluster.private_files import (
     Unsafe,
     access_problem,
     keep_to_ourselves,
+    make_data_dir,
     make_folder,
-    place_problem,
     prepare_data_dir,
 )
 from cluster.settings import Settings
@@ -109,9 +109,7 @@ def up(config: str | None, detach: bool, show_key: bool, ready_fd: int | None) -
     check_files(settings)
     try:
         if detach:
-            make_folder(data_dir)
-            if problem := place_problem(Path(settings.data_dir)):
-                raise Unsafe(problem)
+            make_data_dir(Path(settings.data_dir))
             _detached(config, data_dir, show_key)
             return
         tightened = prepare_data_dir(Path(settings.data_dir))

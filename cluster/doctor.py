@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Iterator
 from enum import StrEnum
 from importlib import import_module
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 import psutil
@@ -25,7 +26,8 @@ from cluster.context import keeps_from_work
 from cluster.embedded import journal_dsn
 from cluster.journal.store import Journal, Unavailable
 from cluster.local_secrets import demo_key, ray_token
-from cluster.private_files import OTHERS, Unsafe, place_problem, user_name
+from cluster.owners import SERVER_FOLDER, commands_for_server, server_owner, user_name
+from cluster.private_files import OTHERS, Unsafe, place_problem
 from cluster.settings import Settings
 from cluster.vault import FILE, RESTORE, Vault, WrongKey, find_secret
 
@@ -118,6 +120,37 @@ def _is_open(path: Path) -> bool:
     return not path.is_symlink() and bool(path.stat().st_mode & OTHERS) and not path.is_socket()
 
 
+def _owners(installation: Installation) -> Iterator[Finding]:
+    """Whether what is in data_dir belongs to the user that needs it."""
+    folder, us = installation.data_dir, os.geteuid()
+    if folder.stat().st_uid != us:
+        return  # said of all of it by another check
+    server = folder / SERVER_FOLDER
+    others = [path for path in sorted(folder.iterdir()) if path != server and path.lstat().st_uid != us]
+    for path in others:
+        owner, own = user_name(path.lstat().st_uid), f"chown -hR {user_name(us)} {quote(str(path))}"
+        yield _problem(f"{path} belongs to user {owner}, not {user_name(us)}: as root, {own}")
+    if server.is_dir() and not installation.settings.postgres.dsn:
+        found = _foreign_owner(server, server_owner())
+        if found is not None:
+            other = user_name(found)
+            yield _problem(
+                f"{server}, or what is in it, belongs to user {other}, and the embedded Postgres cannot use it: "
+                f"as root, {commands_for_server(server)}"
+            )
+            return
+    if not others:
+        yield _ok(f"what is in {folder} belongs to the users that need it")
+
+
+def _foreign_owner(folder: Path, needed: int | None) -> int | None:
+    """Of a folder, or else of something in it, which a chown without -R leaves as it was; None: all is as needed."""
+    owner = folder.stat().st_uid
+    if owner != needed:
+        return owner
+    return next((uid for path in sorted(folder.iterdir()) if (uid := path.lstat().st_uid) != needed), None)
+
+
 def _run_folder(installation: Installation) -> Iterator[Finding]:
     """Where the sockets are."""
     folder = run_folder.find(installation.data_dir)
@@ -146,7 +179,7 @@ def _secrets(installation: Installation) -> Iterator[Finding]:
             continue
         if found is not None:
             yield _ok(f"{name} is there and well-formed")
-        elif name == FILE and (data_dir / "postgres" / "PG_VERSION").exists():
+        elif name == FILE and (data_dir / SERVER_FOLDER / "PG_VERSION").exists():
             yield _problem(f"{data_dir / FILE} is missing: {RESTORE}")
 
 
@@ -278,6 +311,7 @@ def _gb(size: int) -> str:
 CHECKS: dict[str, Check] = {
     "place": _place,
     "modes": _modes,
+    "owners": _owners,
     "sockets": _run_folder,
     "secrets": _secrets,
     "settings": _settings_files,

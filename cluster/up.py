@@ -16,6 +16,7 @@ from cluster.embedded import EmbeddedPostgres
 from cluster.in_force import BadPolicies, PolicyFiles, put_in_force, read_files
 from cluster.journal.store import Journal, migrate, wait_until_reachable
 from cluster.local_secrets import demo_key, ray_token
+from cluster.owners import SERVER_FOLDER
 from cluster.ports import HeldPort, PortTaken
 from cluster.settings import Settings
 from cluster.stopping import Waiting
@@ -160,7 +161,7 @@ class Postray:
     def _start_journal(self, run_dir: Path) -> str:
         dsn = self._settings.postgres.dsn
         if not dsn:
-            self._postgres = EmbeddedPostgres(self._data_dir / "postgres", run_dir)
+            self._postgres = EmbeddedPostgres(self._data_dir / SERVER_FOLDER, run_dir)
             dsn = self._postgres.start()
         asyncio.run(wait_until_reachable(dsn, REACHABLE_S))
         asyncio.run(migrate(dsn))

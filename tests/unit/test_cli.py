@@ -27,6 +27,16 @@ def test_a_data_dir_that_is_a_file_is_told_in_one_line(tmp_path: Path, command: 
     assert str(file) in answer.output
 
 
+@pytest.mark.parametrize("command", [["up"], ["up", "--detach"]])
+def test_nothing_is_made_in_a_place_that_is_refused(tmp_path: Path, command: list[str]) -> None:
+    tmp_path.chmod(0o777)
+    answer = CliRunner(env={"POSTRAY_DATA_DIR": str(tmp_path / "above" / "data")}).invoke(main, command)
+    tmp_path.chmod(0o700)
+    assert answer.exit_code == 1
+    assert f"chmod go-w {tmp_path}" in answer.output
+    assert not list(tmp_path.iterdir())
+
+
 def test_authorities_and_rules_are_read_before_anything_starts(tmp_path: Path) -> None:
     (tmp_path / "ca.pem").write_text("nothing", encoding="ascii")
     (tmp_path / "rules.toml").write_text("nonsense = 1", encoding="ascii")

@@ -4,6 +4,7 @@ import os
 import pwd
 import signal
 import stat
+import subprocess
 from pathlib import Path
 
 import psycopg
@@ -12,7 +13,7 @@ import pytest
 from cluster import postgres_programs
 from cluster.embedded import EmbeddedPostgres
 from cluster.journal.database import Unavailable
-from cluster.postgres_programs import USER
+from cluster.owners import SERVER_USER
 
 
 def answers(dsn: str) -> bool:
@@ -60,6 +61,23 @@ def test_data_of_another_version_is_said(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root needs another user for Postgres")
+def test_data_of_another_user_are_said_with_a_command_that_works(tmp_path_factory: pytest.TempPathFactory) -> None:
+    folder = tmp_path_factory.mktemp("o w") / "postgres"
+    server = EmbeddedPostgres(folder)
+    try:
+        server.start()
+        server.stop()
+        for line in ("PG_VERSION", "."):
+            os.chown(folder / line, 0, -1)
+        with pytest.raises(Unavailable, match="belongs to user root, not pgserver: as root, ") as refused:
+            server.start()
+        subprocess.run(str(refused.value).partition("as root, ")[2], shell=True, check=True)
+        assert answers(server.start())
+    finally:
+        server.stop()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root needs another user for Postgres")
 def test_root_whose_installation_others_cannot_enter_runs_a_copy_of_the_programs(
     tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -76,7 +94,7 @@ def test_root_whose_installation_others_cannot_enter_runs_a_copy_of_the_programs
         copy = (data / "postgres-programs").resolve()
         assert stat.S_IMODE(hidden.stat().st_mode) == 0o700
         assert not [one for one in (copy, *copy.rglob("*")) if one.stat().st_mode & 0o022]
-        assert (data / "postgres").stat().st_uid == pwd.getpwnam(USER).pw_uid
+        assert (data / "postgres").stat().st_uid == pwd.getpwnam(SERVER_USER).pw_uid
         # A life after one that was killed runs from the same copy.
         assert answers(EmbeddedPostgres(data / "postgres").start())
         assert (data / "postgres-programs").resolve() == copy

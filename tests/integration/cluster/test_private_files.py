@@ -144,7 +144,9 @@ def test_what_is_no_folder_is_refused(tmp_path: Path) -> None:
 def test_a_folder_or_secret_of_another_user_is_refused(tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     os.chown(tmp_path / "data", NOBODY, -1)
-    with pytest.raises(Unsafe, match="belongs to user nobody, and postray runs as root: run it as nobody, or chown"):
+    with pytest.raises(
+        Unsafe, match="belongs to user nobody, and postray runs as root: run it as nobody, or as root: chown"
+    ):
         prepare_data_dir(tmp_path / "data")
     write_whole(tmp_path / "secret", b"it", owner=NOBODY)
     with pytest.raises(Unsafe, match="belongs to user nobody"):

@@ -17,6 +17,7 @@ from cluster.cli import main
 from cluster.doctor import CHECKS, Finding, Installation, State
 from cluster.journal.store import Journal
 from cluster.local_secrets import DEMO_KEY, ensure_ray_token
+from cluster.owners import commands_for
 from cluster.private_files import write_whole
 from cluster.settings import HttpSettings, PostgresSettings, Settings
 from cluster.vault import FILE, Vault, secret_key
@@ -82,6 +83,32 @@ def test_a_folder_above_that_belongs_to_somebody_else(installation: Installation
     os.chown(tmp_path, 0, -1)
     assert state is State.WARNING
     assert str(tmp_path) in text
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may give a folder away")
+def test_owners_and_the_commands_that_mend_them(installation: Installation) -> None:
+    data_dir, server = installation.data_dir, installation.data_dir / "postgres"
+    server.mkdir()
+    (server / "PG_VERSION").touch()
+    subprocess.run(["sh", "-c", commands_for(data_dir)], check=True)
+    assert worst("owners", installation)[0] is State.OK
+    for given_away in (server, server / "PG_VERSION", data_dir / FILE):
+        os.chown(given_away, 65534, -1)
+        state, text = worst("owners", installation)
+        assert state is State.PROBLEM
+        subprocess.run(["sh", "-c", text.partition("as root, ")[2]], check=True)
+        assert worst("owners", installation)[0] is State.OK
+    # All of it another user's: one line mends it, the folder of the embedded Postgres included.
+    subprocess.run(["chown", "-R", "nobody", str(data_dir)], check=True)
+    assert not found("owners", installation)
+    state, text = worst("place", installation)
+    assert state is State.PROBLEM
+    subprocess.run(["sh", "-c", text.partition("or as root: ")[2]], check=True)
+    assert (worst("place", installation)[0], worst("owners", installation)[0]) == (State.OK, State.OK)
+    # With a Postgres of the settings, the embedded one is not needed.
+    os.chown(server, 65534, -1)
+    elsewhere = Installation(Settings(data_dir=str(data_dir), postgres=PostgresSettings(dsn="host=a")), ())
+    assert worst("owners", elsewhere)[0] is State.OK
 
 
 def test_modes(installation: Installation) -> None:
