@@ -5,12 +5,11 @@ It is called once, by the process that starts postray; everything else is handed
 ``postray.example.toml`` documents each key (a test holds the two together).
 """
 
-import re
 import tomllib
 import types
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, Union, get_args, get_origin
 
 import msgspec
 from msgspec import Struct, field, structs
@@ -18,6 +17,7 @@ from msgspec import Struct, field, structs
 from cluster.policy.domains import spelled_names
 from cluster.settings_check import faults
 from cluster.settings_check import host_port as host_port
+from cluster.settings_words import in_words, keys_of, nearest_names, number
 
 
 class SettingsError(Exception):
@@ -79,7 +79,8 @@ class ClickHouseSettings(_Section, frozen=True, kw_only=True):
 
 class RaySettings(_Section, frozen=True, kw_only=True):
     address: str = ""
-    """host:port of a running Ray cluster to join; "" starts one in place, on loopback."""
+    """host:port of a running Ray cluster to join; "auto" the one that this machine is a node of; "" starts one in
+    place, on loopback."""
     object_store_mb: int = 256
     """Size of the object store of a cluster started in place."""
 
@@ -243,7 +244,7 @@ def load(path: Path | None, environ: Mapping[str, str]) -> Settings:
     try:
         settings = msgspec.convert(tree, Settings)
     except msgspec.ValidationError as error:
-        raise SettingsError(_name_key(str(error))) from error
+        raise SettingsError(in_words(str(error), Settings)) from error
     settings = _spelled(settings)
     for key, fault in faults(settings):
         raise SettingsError(f"{key}: {fault}")
@@ -279,12 +280,12 @@ def _spelled(settings: Settings) -> Settings:
 
 
 def _overlay(tree: dict[str, Any], environ: Mapping[str, str]) -> None:
-    known = {variable: (path, kind) for path, kind in _keys(Settings) for variable in [variable_name(path)]}
+    known = {variable: (path, kind) for path, kind in keys_of(Settings) for variable in [variable_name(path)]}
     for variable, text in environ.items():
         if not variable.startswith("POSTRAY_"):
             continue
         if variable not in known:
-            raise SettingsError(f"unknown variable {variable}")
+            raise SettingsError(f"unknown variable {variable}{nearest_names(variable, known)}")
         path, kind = known[variable]
         section = tree
         for name in path[:-1]:
@@ -302,19 +303,9 @@ def variable_name(path: tuple[str, ...]) -> str:
     return "_".join(("POSTRAY", *path)).upper()
 
 
-def _keys(section: type[Struct], prefix: tuple[str, ...] = ()) -> list[tuple[tuple[str, ...], Any]]:
-    keys: list[tuple[tuple[str, ...], Any]] = []
-    for name, kind in get_type_hints(section).items():
-        if isinstance(kind, type) and issubclass(kind, Struct):
-            keys += _keys(kind, (*prefix, name))
-        else:
-            keys.append(((*prefix, name), kind))
-    return keys
-
-
 def keys() -> list[str]:
     """Every key, dotted: what the example file documents."""
-    return [".".join(path) for path, _ in _keys(Settings)]
+    return [".".join(path) for path, _ in keys_of(Settings)]
 
 
 def _parse(text: str, kind: Any) -> Any:
@@ -323,7 +314,7 @@ def _parse(text: str, kind: Any) -> Any:
     if kind is str or origin in (Literal, Union, types.UnionType):
         return text
     if kind in (int, float):
-        return kind(text)
+        return number(text, kind)
     if kind is bool:
         if text.lower() not in ("true", "false"):
             raise ValueError(f"{text!r} is neither true nor false")
@@ -332,13 +323,3 @@ def _parse(text: str, kind: Any) -> Any:
         element = get_args(kind)[0]
         return [_parse(item.strip(), element) for item in text.split(",") if item.strip()]
     return tomllib.loads(f"value = {text}")["value"]
-
-
-def _name_key(message: str) -> str:
-    """msgspec's message with the dotted key in front: "`$.http`" and "unknown field `x`" become "http.x"."""
-    unknown = re.search(r"unknown field `([^`]+)`", message)
-    path = re.search(r"at `\$\.?([^`]*)`", message)
-    section = path[1] if path else ""
-    if unknown:
-        return f"unknown key {'.'.join(part for part in (section, unknown[1]) if part)}"
-    return f"{section}: {message.split(' - at')[0]}"

@@ -52,6 +52,10 @@ def faults(settings: "Settings") -> Iterator[tuple[str, str]]:
     yield from _texts(settings)
     if not settings.delivery.retry_schedule_s:
         yield "delivery.retry_schedule_s", "must name at least one wait"
+    if settings.delivery.mode == "relay" and not settings.delivery.relay:
+        yield "delivery.relay", 'mode "relay" needs the smarthost here, as host:port'
+    if settings.tls.dane and not settings.dns.nameservers:
+        yield "tls.dane", "needs resolvers that validate DNSSEC: name them in dns.nameservers, as ip:port"
     if settings.ray.address and not settings.postgres.dsn:
         yield "postgres.dsn", "a cluster at ray.address needs a Postgres that every node can reach"
 
@@ -95,7 +99,7 @@ def _texts(settings: "Settings") -> Iterator[tuple[str, str]]:
         ("capture.smtp_bind", capture.smtp_bind, host_port),
         ("capture.http_bind", capture.http_bind, host_port),
     ]
-    if delivery.mode == "relay" or delivery.relay:
+    if delivery.relay:
         checks.append(("delivery.relay", delivery.relay, _server))
     checks += ((f"dns.nameservers[{i}]", text, _nameserver) for i, text in enumerate(dns.nameservers))
     for key, networks in (
@@ -110,7 +114,7 @@ def _texts(settings: "Settings") -> Iterator[tuple[str, str]]:
     if settings.clickhouse.dsn:
         checks.append(("clickhouse.dsn", settings.clickhouse.dsn, server_of))
     if settings.ray.address:
-        checks.append(("ray.address", settings.ray.address, _server))
+        checks.append(("ray.address", settings.ray.address, _cluster))
     for key, text, check in checks:
         try:
             check(text)
@@ -118,7 +122,7 @@ def _texts(settings: "Settings") -> Iterator[tuple[str, str]]:
             yield key, str(error)
     for key, port in (("smtp.port", smtp.port), ("tls.mta_sts_port", settings.tls.mta_sts_port)):
         if port > 65535:
-            yield key, f"{port} is no port"
+            yield key, f"{port} is no port: the last is 65535"
     if not settings.data_dir:
         yield "data_dir", "must name a folder"
 
@@ -128,13 +132,23 @@ def _server(text: str) -> None:
         raise ValueError(f"{text!r} has no port")
 
 
-def _nameserver(text: str) -> None:
-    _server(text)
-    host, _ = host_port(text)
+def _cluster(text: str) -> None:
+    if text == "auto":
+        return
     try:
+        _server(text)
+    except ValueError as error:
+        raise ValueError(f'{error}, nor "auto"') from None
+
+
+def _nameserver(text: str) -> None:
+    try:
+        host, port = host_port(text)
         ipaddress.ip_address(host)
     except ValueError:
-        raise ValueError(f"{text!r} is not ip:port: a name would have to be asked for first") from None
+        raise ValueError(f"{text!r} is not ip:port, such as 127.0.0.1:53 or [::1]:53") from None
+    if port == 0:
+        raise ValueError(f"{text!r} has no port")
 
 
 def _secret(text: str) -> None:
@@ -143,7 +157,10 @@ def _secret(text: str) -> None:
     except ValueError:
         size = 0
     if size != SECRET_BYTES:
-        raise ValueError("it is not 32 bytes in URL-safe base64, which are 44 characters")
+        raise ValueError(
+            "it is not 32 bytes in URL-safe base64, which are 44 characters: "
+            "openssl rand -base64 32 | tr +/ -_ makes one"
+        )
 
 
 def _postgres(text: str) -> None:

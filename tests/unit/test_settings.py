@@ -65,15 +65,25 @@ def test_every_key_has_a_variable_of_its_own() -> None:
 @pytest.mark.parametrize(
     ("text", "environ", "named"),
     [
-        ("[http]\nbinde = 1", {}, "unknown key http.binde"),
+        ("[http]\nbinde = 1", {}, "unknown key http.binde; the nearest names: http.bind"),
         ("nonsense = 1", {}, "unknown key nonsense"),
         ("[http]\nbind = 1", {}, "http.bind"),
         ("[http]\nbind = 'x'", {}, "http.bind"),
-        ("[delivery]\nmode = 'smoke'", {}, "delivery.mode"),
-        ("[delivery]\nmode = 'relay'", {}, "delivery.relay"),
+        ("[delivery]\nmode = 'smart'", {}, "delivery.mode: must be capture, direct or relay, not 'smart'"),
+        ("[log]\nlevel = 'loud'", {}, "log.level: must be debug, info, warning or error, not 'loud'"),
+        ("[log.levels]\nactors = 'loud'", {}, "log.levels[...]: must be debug, info, warning or error, not 'loud'"),
+        ("", {"POSTRAY_DELIVERY_MODE": "smart"}, "delivery.mode: must be capture, direct or relay, not 'smart'"),
+        ("[delivery]\nwindow = 'x'", {}, "delivery.window: must be a whole number, not a text"),
+        ("[delivery]\nretry_schedule_s = 1", {}, "delivery.retry_schedule_s: must be a list, not a whole number"),
+        ("http = 1", {}, "http: must be a table, not a whole number"),
+        ("data_dir = 2026-11-28", {}, "data_dir: must be a text, not a date"),
+        ("[delivery]\nmode = 'relay'", {}, 'delivery.relay: mode "relay" needs the smarthost here, as host:port'),
+        ("[tls]\ndane = true", {}, "tls.dane: needs resolvers that validate DNSSEC: name them in dns.nameservers"),
         ("[delivery]\nwindow = 0", {}, "delivery.window"),
         ("[delivery]\nretry_schedule_s = []", {}, "delivery.retry_schedule_s"),
-        ("[dns]\nnameservers = ['1.2.3.4']", {}, "dns.nameservers[0]"),
+        ("[dns]\nnameservers = ['1.2.3.4']", {}, "dns.nameservers[0]: '1.2.3.4' is not ip:port"),
+        ("[dns]\nnameservers = ['localhost']", {}, "dns.nameservers[0]: 'localhost' is not ip:port"),
+        ("[dns]\nnameservers = ['localhost:53']", {}, "dns.nameservers[0]: 'localhost:53' is not ip:port"),
         ("[dns]\nlookups_at_once = 0", {}, "dns.lookups_at_once"),
         ("[dns]\nstale_s = -1", {}, "dns.stale_s"),
         ("[smtp]\nallowed_networks = ['private']", {}, "smtp.allowed_networks[0]"),
@@ -95,11 +105,16 @@ def test_every_key_has_a_variable_of_its_own() -> None:
         ("[clickhouse]\ndsn = 'http://localhost:8123'", {}, "clickhouse.dsn: it is not clickhouse"),
         ("[clickhouse]\ndsn = 'clickhouse://localhost:x'", {}, "clickhouse.dsn"),
         ("[postgres]\ndsn = 'localhost:5432'", {}, "postgres.dsn: it is not a libpq"),
-        ("[ray]\naddress = 'head'\n[postgres]\ndsn = 'host=a'", {}, "ray.address"),
+        (
+            "[ray]\naddress = 'head'\n[postgres]\ndsn = 'host=a'",
+            {},
+            "ray.address: 'head' is not host:port, nor \"auto\"",
+        ),
         ("data_dir = ''", {}, "data_dir"),
         ("= 1", {}, "is not TOML"),
-        ("", {"POSTRAY_HTTP_BINDE": "x"}, "POSTRAY_HTTP_BINDE"),
-        ("", {"POSTRAY_DELIVERY_WINDOW": "many"}, "POSTRAY_DELIVERY_WINDOW"),
+        ("", {"POSTRAY_HTTP_BINDE": "x"}, "unknown variable POSTRAY_HTTP_BINDE; the nearest names: POSTRAY_HTTP_BIND"),
+        ("", {"POSTRAY_DELIVERY_WINDOW": "many"}, "POSTRAY_DELIVERY_WINDOW: 'many' is not a whole number"),
+        ("", {"POSTRAY_DNS_TIMEOUT_S": "many"}, "POSTRAY_DNS_TIMEOUT_S: 'many' is not a number"),
         ("http = 1", {"POSTRAY_HTTP_BIND": "127.0.0.1:1"}, "http must be a table"),
     ],
 )
@@ -114,6 +129,20 @@ def test_hosts_and_sites_are_read_in_every_spelling(tmp_path: Path) -> None:
     assert settings.delivery.relay == "relay.xn--bcher-kva.example:587"
     assert settings.delivery.split_sites == {"mx.xn--bcher-kva.example": 2}
     assert settings.smtp.helo_name == "out.xn--bcher-kva.example"
+
+
+def test_a_cluster_that_runs_on_this_machine_is_named_auto(tmp_path: Path) -> None:
+    (told,) = re.findall(r'ray\.address = "([^"]*)"', (EXAMPLE.parent / "ray-cluster.yaml").read_text(encoding="utf-8"))
+    text = f"[ray]\naddress = '{told}'\n[postgres]\ndsn = 'host=a'"
+    assert load(write(tmp_path, text), {}).ray.address == told == "auto"
+
+
+@pytest.mark.parametrize("file", ["routing.example.toml", "shaping.example.toml"])
+def test_the_examples_name_tenants_as_they_are_named(file: str) -> None:
+    text = (EXAMPLE.parent / file).read_text(encoding="utf-8")
+    named = re.findall(r'^#?\s*tenant = \[?"([^"]+)"', text, re.MULTILINE)
+    assert named
+    assert all(name.startswith("tnt_") for name in named)
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
