@@ -27,8 +27,11 @@ from cluster.journal.store import Journal
 from cluster.settings import DEFAULT_LIMITS, HttpSettings, MessageSettings
 
 DESCRIPTION = (
-    "Send mail in bulk and follow it. The shapes are SendGrid v3's: its clients work with the host changed. "
-    "Every answer from 400 up has `errors` and `detail`; times are ISO-8601, UTC."
+    "Send mail in bulk and follow it. The shapes are SendGrid v3's: its clients work with the host changed, for the "
+    "routes that are here. There are no templates, suppression lists, unsubscribe groups, statistics or webhooks yet. "
+    "Every answer from 400 up has `errors` and `detail`, a text; in a 422 `detail` is a list: what is not JSON or has "
+    "the wrong type, and where. Two answers are not errors of that form: a 409 of cancel, retry or fail has "
+    "`message_id`, `status` and `message`, and a 503 of `/readyz` has the parts. Times are ISO-8601, UTC."
 )
 
 COMMAND_BYTES = 1024 * 1024

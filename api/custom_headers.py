@@ -30,7 +30,7 @@ def _check_header(name: str, value: str, where: str, faults: list[Fault], notes:
     if kind is Kind.IGNORED:
         notes.ignore(where)
     elif sender is not None:
-        notes.senders.append(sender)
+        notes.senders.append((sender, where))
         if not is_address(sender):
             faults.append(Fault("This is not a valid email address", where))
     elif kind is Kind.MESSAGE_ID and messages > 1:

@@ -128,7 +128,8 @@ def answer(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
     if isinstance(error, Overloaded):
         return _respond(status, error.detail, headers={"Retry-After": str(error.retry_after_s)})
     message = INVALID_GRANT if isinstance(error, Unauthenticated) else error.detail
-    return _respond(status, error.detail, [Fault(message)])
+    field = error.field if isinstance(error, Forbidden) else None
+    return _respond(status, error.detail, [Fault(message, field)])
 
 
 def _litestar_answer(error: HTTPException) -> Response[ErrorBody]:

@@ -34,7 +34,7 @@ from cluster.journal.records import (
     decode_personal,
 )
 from cluster.journal.store import Journal
-from cluster.policy.lifecycle import Status
+from cluster.policy.lifecycle import FINISHED, Status
 from cluster.settings import DEFAULT_LIMITS, MessageSettings
 
 log = logging.getLogger(__name__)
@@ -48,8 +48,9 @@ SEARCHES = 2
 """At one time, of different tenants: each may keep a core of Postgres's machine busy."""
 SEARCH_PATIENCE_S = 30.0
 IN_FLIGHT = "Already in flight; cancellation ignored"
-"""Also of what has come to its end that way."""
+"""Of a message that is being sent to a recipient at least, or has been and is still to be sent to others."""
 _NOT_CANCELLED = {
+    **dict.fromkeys(FINISHED, "Already finished; cancellation ignored"),
     Status.CANCELLED: "Already cancelled",
     Status.SANDBOX: "Accepted by a sandbox, never to be sent; cancellation ignored",
 }

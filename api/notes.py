@@ -11,11 +11,11 @@ LONGEST_PATH = 200
 
 class Notes(Struct):
     """``ignored``: paths of what is accepted and has no effect, the first of them; ``more``: how many others there are.
-    ``senders``: addresses in Sender fields, whose domains must be verified like those of From."""
+    ``senders``: addresses in Sender fields, whose domains must be verified like those of From, each with its path."""
 
     ignored: list[str] = field(default_factory=list)
     more: int = 0
-    senders: list[str] = field(default_factory=list)
+    senders: list[tuple[str, str]] = field(default_factory=list)
 
     def ignore(self, path: str) -> None:
         if len(self.ignored) < MOST_NAMED:

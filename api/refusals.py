@@ -85,6 +85,12 @@ class Unauthenticated(Refusal):
 class Forbidden(Refusal):
     """The key is known and may not do this."""
 
+    def __init__(self, detail: str, field: str | None = None) -> None:
+        """``field``: of the request, where that is what may not be."""
+        super().__init__(detail)
+        self.args = (detail, field)
+        self.field = field
+
 
 class NotFound(Refusal):
     """Nothing there that this tenant can see."""

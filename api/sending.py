@@ -25,6 +25,8 @@ KNOWN_TTL_S = 5.0
 """How long a verified domain or an existing batch is believed without asking again."""
 KNOWN_KEPT = 10_000
 
+NOT_VERIFIED = "Sender domain not verified"
+"""How the refusal begins: clients look for these words."""
 _ACCESS = ROUTES["POST /v3/mail/send"]
 DECODER = msgspec.json.Decoder(MailSend)
 
@@ -102,13 +104,24 @@ class Sending:
             self._batches.put((tenant_id, batch_id), True)
         return exists
 
-    async def _require_verified_senders(self, tenant_id: str, mail: MailSend, senders: Sequence[str]) -> None:
-        """Raises Forbidden when a from address, the shared one or a personalization's, or one of ``senders`` is not of
-        a verified domain."""
+    async def _require_verified_senders(
+        self, tenant_id: str, mail: MailSend, senders: Sequence[tuple[str, str]]
+    ) -> None:
+        """Raises Forbidden when a from address, the shared one or a personalization's, or one of ``senders`` (address
+        and path) is not of a verified domain."""
         own = {one.from_.email for one in mail.personalizations or () if one.from_ is not None}
-        for domain in {domain_of(email) for email in (mail.from_ and mail.from_.email, *own, *senders) if email}:
+        of_fields = [email for email, _ in senders]
+        for domain in {domain_of(email) for email in (mail.from_ and mail.from_.email, *own, *of_fields) if email}:
             if self._verified.get((tenant_id, domain)):
                 continue
             if not await self._journal.is_verified_domain(tenant_id, domain):
-                raise Forbidden("Sender domain not verified")
+                raise Forbidden(f"{NOT_VERIFIED}: {domain}", _first_from(domain, mail, senders))
             self._verified.put((tenant_id, domain), True)
+
+
+def _first_from(domain: str, mail: MailSend, senders: Sequence[tuple[str, str]]) -> str | None:
+    """The path of the first sender at a domain."""
+    shared = [(mail.from_, "from")]
+    own = ((one.from_, f"personalizations[{index}].from") for index, one in enumerate(mail.personalizations or ()))
+    named = ((mailbox.email, path) for mailbox, path in (*shared, *own) if mailbox is not None)
+    return next((path for email, path in (*named, *senders) if email and domain_of(email) == domain), None)

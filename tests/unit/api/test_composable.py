@@ -270,7 +270,7 @@ async def test_a_message_id_and_a_sender_are_honoured(world: World) -> None:
     assert message.get_all("Message-ID") == ["<mine@mail.example.com>"]
     assert message.get_all("Sender") == ["Acme <post@mail.example.com>"]
     other = await world.send(mail(headers={"Sender": "post@other.example"}))
-    assert (other.status_code, other.json()["detail"]) == (403, "Sender domain not verified")
+    assert (other.status_code, other.json()["detail"]) == (403, "Sender domain not verified: other.example")
 
 
 async def test_a_byte_order_mark_before_json_is_read(world: World) -> None:

@@ -1,6 +1,7 @@
 """The OpenAPI document: every route, every answer it can give, and that answer's body."""
 
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -69,6 +70,25 @@ async def test_an_error_is_described_as_it_is_sent(world: World) -> None:
     error = (await world.client.get("/v3/scopes")).json()
     assert set(schemas["ErrorBody"]["properties"]) == set(error)
     assert set(schemas["Fault"]["properties"]) == set(error["errors"][0])
+
+
+async def test_what_is_said_of_errors_is_true_of_every_route(world: World) -> None:
+    found = await document(world)
+    exceptions = {"409": {"ActionAnswer", "CancelAnswer"}, "422": {"SchemaErrorBody"}}
+    for path, item in found["paths"].items():
+        for operation in item.values():
+            for status, answer in operation["responses"].items():
+                if status < "400" or (path, status) == ("/readyz", "503"):
+                    continue
+                name = answer["content"]["application/json"]["schema"]["$ref"].rpartition("/")[2]
+                assert name in exceptions.get(status, {"ErrorBody"}), (path, status)
+    said = found["info"]["description"]
+    readme = (Path(__file__).parents[3] / "README.md").read_text(encoding="utf-8")
+    for exception in (*exceptions, "/readyz"):
+        assert exception in said
+        assert exception in readme.partition("An error has")[2].partition("## ")[0]
+    shown = found["components"]["schemas"]
+    assert all(set(shown[name]["properties"]) == {"message_id", "status", "message"} for name in exceptions["409"])
 
 
 @pytest.mark.parametrize("path", ["/schema", "/schema/openapi.json", "/schema/openapi.yaml"])
