@@ -318,7 +318,8 @@ ORDER BY m.tenant_id, m.id FOR NO KEY UPDATE OF m
 -- moves: queued, processing, sending -> failed (gave_up, expired_untried, set_aside, failed)
 -- Ends one of several recipients: the row stays until the whole message is finished.
 UPDATE deliveries AS d
-SET status = t.status::delivery_status, owner = NULL, due_at = 'infinity', error_message = t.error_message
+SET status = t.status::delivery_status, owner = NULL, lane = NULL, paused_due_at = NULL, due_at = 'infinity',
+    error_message = t.error_message
 FROM unnest(%(message_ids)s::text[], %(recipient_nos)s::int[], %(statuses)s::text[], %(errors)s::text[])
     AS t (message_id, recipient_no, status, error_message)
 WHERE d.message_id = ANY (ARRAY[t.message_id]) AND d.recipient_no = ANY (ARRAY[t.recipient_no])
@@ -374,7 +375,7 @@ JOIN requests r ON r.id = m.request_id
 LEFT JOIN outcomes o ON o.tenant_id = m.tenant_id AND o.message_id = m.id
 LEFT JOIN LATERAL (
     SELECT min(status) AS status, max(attempts) AS attempts, min(error_message) AS error_message,
-        min(due_at) FILTER (WHERE lane IS NULL AND paused_due_at IS NULL) AS due_at
+        min(due_at) FILTER (WHERE lane IS NULL AND paused_due_at IS NULL AND isfinite(due_at)) AS due_at
     FROM deliveries d WHERE d.message_id = m.id) q ON true
 WHERE {where}
 ORDER BY m.id DESC LIMIT %(limit)s OFFSET %(offset)s

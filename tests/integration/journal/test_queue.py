@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from actors.scheduler import bury
 from cluster.journal.paging import Lane
 from cluster.journal.records import NewMessage, Outcome, Waiting
-from cluster.journal.store import Journal, Rejected
+from cluster.journal.store import Journal, Rejected, migrate
 from cluster.policy.lifecycle import Status
 from cluster.policy.tenure import Member
 from tests.integration.journal.builders import a_message, a_request, a_tenant, each
@@ -191,6 +191,60 @@ async def test_many_lanes_are_taken_from_at_once(journal: Journal) -> None:
     assert second.emptied == [d1, d0], "of the third lane there might be more"
     third = await journal.unpark({d2: 3}, 100, owner=1, lease_s=60)
     assert (third.leased, third.emptied) == ([], [d2])
+
+
+@pytest.mark.parametrize("by", ["an owner", "the scheduler"])
+async def test_a_recipient_that_ends_in_a_lane_has_left_it(journal: Journal, by: str) -> None:
+    tenant = await a_tenant(journal)
+    message = a_message("ada@example.com", "bob@example.org")
+    await journal.accept([a_request(tenant, message)])
+    await journal.page_in(10, 600, each(lambda w: w.domain), bury)
+    ada, bob = waiting(tenant, message)
+    await journal.commit_outcomes([an_outcome(bob, Status.FAILED, alone=False)], owner=1, events=b"e")
+
+    if by == "an owner":
+        lane = Lane("example.org", tenant)
+        assert (await journal.unpark({lane: 5}, 5, owner=1, lease_s=60)).leased == []
+    else:
+        await journal.empty_lane("example.org", 5)
+        assert await leased(journal, 1) == []
+    assert await journal.claim([bob], owner=1, lease_s=60) == []
+    # All have ended, and none of them twice.
+    await journal.commit_outcomes([an_outcome(ada, Status.FAILED, alone=False)], owner=1, events=b"e")
+    assert await status(journal, tenant, message) is Status.FAILED
+
+
+async def test_what_has_ended_in_a_lane_before_the_upgrade_leaves_it(journal: Journal, journal_dsn: str) -> None:
+    tenant = await a_tenant(journal)
+    message = a_message("ada@example.com", "bob@example.org")
+    await journal.accept([a_request(tenant, message)])
+    _, bob = waiting(tenant, message)
+    await journal.commit_outcomes([an_outcome(bob, Status.FAILED, alone=False)], owner=1, events=b"e")
+    async with await psycopg.AsyncConnection.connect(journal_dsn, autocommit=True) as connection:
+        await connection.execute("UPDATE deliveries SET lane = domain, due_at = now() WHERE status = 'failed'")
+        await connection.execute("UPDATE deliveries SET lane = domain WHERE status = 'queued'")
+        await connection.execute("DELETE FROM migrations WHERE name = '0010_ended_in_lanes.sql'")
+    assert await migrate(journal_dsn) == ["0010_ended_in_lanes.sql"]
+    assert await journal.lanes() == [Lane("example.com", tenant)]
+    assert [w.domain for w in await leased(journal, 1)] == ["example.com"]
+
+
+async def test_a_message_is_read_whose_one_recipient_has_it_and_whose_other_waits_in_a_lane(journal: Journal) -> None:
+    tenant = await a_tenant(journal)
+    message = a_message("ada@example.com", "bob@example.org")
+    await journal.accept([a_request(tenant, message)])
+    ada, bob = waiting(tenant, message)
+    await journal.claim([ada, bob], owner=1, lease_s=60)
+    now = datetime.now(UTC)
+    ends = [
+        an_outcome(ada, Status.DELIVERED, alone=False),
+        an_outcome(bob, Status.QUEUED, alone=False, due_at=now),
+    ]
+    await journal.commit_outcomes(ends, owner=1, events=b"e")
+    await journal.page_in(10, 600, each(lambda w: w.domain), bury)
+    row = await journal.message(tenant, message.id)
+    assert row is not None
+    assert (row.status, row.next_retry_at) == (Status.QUEUED, None)
 
 
 async def test_a_lifetime_ends_in_every_state(journal: Journal) -> None:
