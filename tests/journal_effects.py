@@ -1,0 +1,167 @@
+"""What happens to deliveries in a journal's Postgres, held against the headers of the statements that do it.
+
+Triggers record each change of a status, with the text of the statement; what is rolled back leaves no record. A header
+that the table of transitions does not have is found by tests/unit/test_journal_moves.py, so what passes both is in the
+table.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+
+import psycopg
+from msgspec import Struct
+
+from benchmarks.counts.journal_dialogue import Names
+from cluster.journal.database import QUERIES
+from cluster.policy.lifecycle import FINISHED, NEW, Status, fold
+from tests.journal_moves import moves_of
+
+HAS_IT = (Status.DELIVERED, Status.SENT)
+"""How recipients ended who keep their status when others of the message are retried."""
+
+# Deliveries and outcomes have no row in common: what ends is deleted from the one and inserted into the other.
+_WATCH = """
+CREATE TABLE effects (
+    id bigint GENERATED ALWAYS AS IDENTITY, tx xid8 NOT NULL DEFAULT pg_current_xact_id(),
+    query text NOT NULL DEFAULT current_query(), is_outcome boolean NOT NULL,
+    message_id text NOT NULL, recipient_no integer, before text, after text);
+CREATE FUNCTION watch_{table}() RETURNS trigger LANGUAGE plpgsql SET enable_hashjoin TO on AS $$ BEGIN
+    IF TG_OP = 'INSERT' THEN
+        INSERT INTO effects (is_outcome, message_id, recipient_no, after)
+        SELECT {is_outcome}, message_id, {recipient_no}, status FROM made;
+    ELSIF TG_OP = 'DELETE' THEN
+        INSERT INTO effects (is_outcome, message_id, recipient_no, before)
+        SELECT {is_outcome}, message_id, {recipient_no}, status FROM gone;
+    ELSE
+        INSERT INTO effects (is_outcome, message_id, recipient_no, before, after)
+        SELECT {is_outcome}, gone.message_id, {recipient_no}, gone.status, made.status
+        FROM gone JOIN made USING ({key}) WHERE gone.status <> made.status;
+    END IF;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER watch_inserts AFTER INSERT ON {table} REFERENCING NEW TABLE AS made
+    FOR EACH STATEMENT EXECUTE FUNCTION watch_{table}();
+CREATE TRIGGER watch_deletes AFTER DELETE ON {table} REFERENCING OLD TABLE AS gone
+    FOR EACH STATEMENT EXECUTE FUNCTION watch_{table}();
+CREATE TRIGGER watch_updates AFTER UPDATE ON {table} REFERENCING OLD TABLE AS gone NEW TABLE AS made
+    FOR EACH STATEMENT EXECUTE FUNCTION watch_{table}();
+"""
+_TABLE, _TRIGGERS = _WATCH.split(";\n", 1)
+
+
+class Effect(Struct, frozen=True, array_like=True):
+    """A row that was inserted (``before`` is None), deleted (``after`` is None), or whose status was changed."""
+
+    tx: int
+    query: str
+    """As the server got it."""
+    is_outcome: bool
+    message_id: str
+    recipient_no: int | None
+    before: Status | None
+    after: Status | None
+
+
+class Moved(Struct, frozen=True, order=True):
+    """A delivery went from one status to another in a statement of this name (its first words, if it has none)."""
+
+    statement: str
+    start: str
+    end: str
+
+
+def watch(dsn: str) -> None:
+    """Have a journal's database record what happens to deliveries from now on."""
+    deliveries = {"table": "deliveries", "is_outcome": "false", "recipient_no": "recipient_no"}
+    outcomes = {"table": "outcomes", "is_outcome": "true", "recipient_no": "NULL::integer"}
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        connection.execute(_TABLE.encode())
+        connection.execute(_TRIGGERS.format(key="message_id, recipient_no", **deliveries).encode())
+        connection.execute(_TRIGGERS.format(key="tenant_id, message_id", **outcomes).encode())
+
+
+def effects(dsn: str) -> list[Effect]:
+    """What was recorded, transaction by transaction."""
+    with psycopg.connect(dsn) as connection:
+        found = connection.execute(
+            "SELECT tx::text::bigint, query, is_outcome, message_id, recipient_no, before, after "
+            "FROM effects ORDER BY tx, id"
+        ).fetchall()
+    return [
+        Effect(tx, query, is_outcome, message_id, number, before and Status(before), after and Status(after))
+        for tx, query, is_outcome, message_id, number, before, after in found
+    ]
+
+
+def faults(recorded: Sequence[Effect]) -> list[str]:
+    """What happened and is in no header, a line each."""
+    found = []
+    for moved in _moves(recorded):
+        if isinstance(moved, str):
+            found.append(moved)
+        elif (moved.start, moved.end) not in ALLOWED.get(moved.statement, ()):
+            found.append(f"{moved.statement}: {moved.start} -> {moved.end}")
+    return sorted(set(found))
+
+
+def moves(recorded: Sequence[Effect]) -> set[Moved]:
+    """The changes of status that happened."""
+    return {moved for moved in _moves(recorded) if isinstance(moved, Moved)}
+
+
+_NAMES = Names(QUERIES)
+
+ALLOWED = {
+    name: {(move.start or NEW, move.end) for move in said}
+    for name, text in QUERIES.items()
+    if (said := moves_of(text)) is not None
+}
+"""The changes that each statement's header allows."""
+
+
+def _moves(recorded: Sequence[Effect]) -> Iterator[Moved | str]:
+    for _, transaction in groupby(recorded, key=lambda effect: effect.tx):
+        retried: dict[str, Status] = {}
+        for query, group in groupby(transaction, key=lambda effect: effect.query):
+            name = _NAMES.of(re.sub(r"^EXPLAIN \([^)]*\) ", "", query))
+            yield from _of_statement(name, list(group), retried)
+        for message_id in retried:
+            yield f"the outcome of {message_id} was taken away, and nothing made anew"
+
+
+def _of_statement(name: str, group: list[Effect], retried: dict[str, Status]) -> Iterator[Moved | str]:
+    """``retried``: messages whose outcome the transaction has taken away, and how they had ended."""
+    ended = {effect.message_id: effect.after for effect in group if effect.is_outcome and effect.after}
+    gone: dict[str, list[Status]] = {}
+    anew = set()
+    for effect in group:
+        match effect:
+            case Effect(is_outcome=True, before=Status() as before, after=None):
+                retried[effect.message_id] = before
+            case Effect(is_outcome=False, before=Status() as before, after=None):
+                gone.setdefault(effect.message_id, []).append(before)
+            case Effect(is_outcome=False, before=None, after=Status() as after):
+                anew.add(effect.message_id)
+                if after not in HAS_IT or effect.message_id not in retried:
+                    yield Moved(name, retried.get(effect.message_id, NEW), after)
+            case Effect(before=Status() as before, after=Status() as after):
+                yield Moved(name, before, after)
+    for message_id in anew:
+        retried.pop(message_id, None)
+    for message_id, statuses in gone.items():
+        yield from _of_ended(name, statuses, ended.pop(message_id, None))
+    for end in ended.values():
+        if end is not None:
+            yield Moved(name, NEW, end)
+
+
+def _of_ended(name: str, statuses: list[Status], end: Status | None) -> Iterator[Moved | str]:
+    """The deliveries of a message were deleted in these statuses, and it got the outcome ``end``."""
+    unfinished = [status for status in statuses if status not in FINISHED]
+    if end is None:
+        yield f"{name}: deliveries vanished that were {', '.join(statuses)}"
+    elif unfinished:
+        yield from (Moved(name, start, end) for start in unfinished)
+    elif fold(statuses) is not end:
+        yield f"{name}: the fold of {', '.join(statuses)} is not {end}"
