@@ -24,6 +24,16 @@ async def test_an_operator_halts_a_site_looks_ends_and_goes_on(postray: RunningP
     (site,) = said(postray, "sites")["sites"]
     assert site["site"] == "capture" and "maintenance" in site["suspended"][0]
 
+    refused = postray.command("suspend", "--site", "example.com")
+    assert refused.returncode == 1 and "goes to the site capture" in " ".join(refused.stderr.split())
+    held = said(postray, "send-now", "--message", waits)
+    assert (held["matched"], held["suspended"], held["being_sent"]) == (1, 1, 0)
+    moving = ("reroute", "--message", waits, "--to-route")
+    assert said(postray, *moving, "direct") == {"matched": 1, "moved": 1, "being_sent": 0}
+    explained = said(postray, "explain", waits)
+    assert any("moved it to the route direct" in s for s in explained["recipients"][0]["sentences"])
+    assert said(postray, *moving, "default")["moved"] == 1
+
     assert said(postray, "bounce", "--domain", "example.org") == {"matched": 1, "ended": 1, "being_sent": 0}
     assert (await client.until(f"/v3/messages/{ends}", lambda m: m["status"] == "failed", within_s=5))["status"]
 
@@ -36,9 +46,11 @@ async def test_an_operator_halts_a_site_looks_ends_and_goes_on(postray: RunningP
     lines = [json.loads(line) for line in (await tracing).stdout.splitlines()]
     assert any(line["text"].startswith("MAIL FROM:") for line in lines)
     assert not any("Subject:" in line["text"] for line in lines)
-    assert [action["action"] for action in said(postray, "actions")["actions"][:3]] == [
+    assert [action["action"] for action in said(postray, "actions")["actions"][:5]] == [
         "resumed",
         "bounced",
+        "rerouted",
+        "rerouted",
         "suspended",
     ]
     assert said(postray, "explain", waits)["sentences"][1].startswith("Delivered ")
