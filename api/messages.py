@@ -46,6 +46,7 @@ TIMELINE_PATIENCE_S = 3.0
 LARGEST_PAGE = 100
 SEARCHES = 2
 """At one time, of different tenants: each may keep a core of Postgres's machine busy."""
+SEARCHES_OF_A_TENANT = 1
 SEARCH_PATIENCE_S = 30.0
 IN_FLIGHT = "Already in flight; cancellation ignored"
 """Of a message that is being sent to a recipient at least, or has been and is still to be sent to others."""
@@ -55,6 +56,7 @@ _NOT_CANCELLED = {
     Status.SANDBOX: "Accepted by a sandbox, never to be sent; cancellation ignored",
 }
 _SHOW = ROUTES["GET /v3/messages/{id}"]
+TOO_MANY_SEARCHES = "Too many searches at once; try again later"
 LAST_PAGE = 100_000
 """Deeper pages cost the journal more than they can be worth; ``after`` goes anywhere at the price of the first."""
 
@@ -94,7 +96,7 @@ class Messages:
         self._journal = journal
         self._timeline = timeline
         self._limits = limits
-        self._searches = FairShare(SEARCHES, 1, SEARCH_PATIENCE_S, "Too many searches at once; try again later")
+        self._searches = FairShare(SEARCHES, SEARCHES_OF_A_TENANT, SEARCH_PATIENCE_S, TOO_MANY_SEARCHES)
 
     def handlers(self) -> list[HTTPRouteHandler]:
         listing = get("/v3/messages", responses=answers(400, 401, 403, 503), summary="List messages", tags=["messages"])

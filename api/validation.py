@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Struct
 
 from api.custom_headers import check_headers
-from api.mail_request import AttachmentPart, ContentPart, Mailbox, MailSend, MailSettings
+from api.mail_request import AttachmentPart, ContentPart, Mailbox, MailSend, MailSettings, TrackingSettings
 from api.notes import Notes
 from api.personalizations import check_mailbox, check_personalizations, check_subject, has_address
 from api.refusals import Enough, Fault, Faults
@@ -88,7 +88,7 @@ def _check(mail: MailSend, limits: MessageSettings, faults: list[Fault], files: 
     if mail.mail_settings is not None:
         _check_mail_settings(mail.mail_settings, faults)
     if mail.tracking_settings is not None:
-        _check_settings_texts(msgspec.to_builtins(mail.tracking_settings), "tracking_settings", faults)
+        _check_tracking(mail.tracking_settings, faults, notes)
 
 
 def _check_reply_to(one: Mailbox | None, many: Sequence[Mailbox] | None, faults: list[Fault]) -> None:
@@ -226,6 +226,14 @@ def _check_mail_settings(settings: MailSettings, faults: list[Fault]) -> None:
         )
     if settings.footer:
         _check_settings_texts(msgspec.to_builtins(settings.footer), "mail_settings.footer", faults)
+
+
+def _check_tracking(settings: TrackingSettings, faults: list[Fault], notes: Notes) -> None:
+    given = msgspec.to_builtins(settings)
+    _check_settings_texts(given, "tracking_settings", faults)
+    for name, setting in given.items():
+        if setting and setting.get("enable"):
+            notes.ignore(f"tracking_settings.{name}")  # until there is tracking
 
 
 def _check_settings_texts(settings: Mapping[str, Any], where: str, faults: list[Fault]) -> None:

@@ -105,6 +105,20 @@ async def test_an_endless_body_is_cut_off_at_the_limit(site: Site) -> None:
     writer.close()
 
 
+async def test_a_route_without_a_body_answers_before_one_has_come(site: Site) -> None:
+    for size, closes in ((len(b"rubbish"), False), (1_100_000, True)):
+        reader, writer = await asyncio.open_connection(*_address(site.url))
+        writer.write(
+            b"POST /v3/mail/batch HTTP/1.1\r\nHost: x\r\nContent-Type: text/plain\r\n"
+            b"Authorization: Bearer %s\r\nContent-Length: %d\r\n\r\n" % (site.key.encode(), size)
+        )
+        head = await reader.readuntil(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 201 ")
+        assert (b"connection: close" in head) is closes
+        writer.write(b"rubbish" * (size // 7 + 1))
+        writer.close()
+
+
 async def test_a_connection_is_kept_and_closed_politely(site: Site) -> None:
     reader, writer = await asyncio.open_connection(*_address(site.url))
     for _ in range(2):

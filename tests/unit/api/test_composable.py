@@ -257,6 +257,19 @@ async def test_what_is_said_in_vain_is_named(world: World) -> None:
     assert "x-postray-ignored" not in (await world.send(mail())).headers
 
 
+async def test_tracking_that_is_on_is_named_since_there_is_none(world: World) -> None:
+    switched = {"click_tracking": {"enable": True}, "open_tracking": {"enable": False}, "ganalytics": {"enable": True}}
+    named = (await world.send(mail(tracking_settings=switched))).headers["x-postray-ignored"]
+    assert named == "tracking_settings.click_tracking,tracking_settings.ganalytics"
+
+
+async def test_fields_that_are_not_known_are_skipped_and_not_named(world: World) -> None:
+    own = to("a@example.com", subjct="x")
+    response = await world.send(mail(personalizations=[own], coment={"a": ["b"]}, content=[*mail()["content"]]))
+    assert response.status_code == 202
+    assert "x-postray-ignored" not in response.headers
+
+
 async def test_at_most_twenty_paths_are_named(world: World) -> None:
     own = [to(f"a{number}@example.com", headers={"Date": "x"}) for number in range(23)]
     named = (await world.send(mail(personalizations=own))).headers["x-postray-ignored"].split(",")

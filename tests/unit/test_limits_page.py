@@ -1,0 +1,110 @@
+"""docs/limits.md against the code: every number that it names, and no other."""
+
+import re
+from pathlib import Path
+
+from api import addresses, app, inflating, message_actions, messages, notes, personalizations, refusals, reply_to, texts
+from api import body as bodies
+from api import validation as rules
+from api.admin import bouncing, searching, sites, suspensions, tracing
+from api.large import crowding
+from api.unread import SKIPPED_BYTES
+from cluster import custom_fields, mime_fields, substitution
+from cluster.http import protocol
+from cluster.journal import database, scheduled_sends
+from cluster.policy import patterns
+from cluster.settings import Settings
+from cluster.transfer_encoding import LINE_LIMIT
+
+PAGE = (Path(__file__).parents[2] / "docs" / "limits.md").read_text(encoding="utf-8")
+DEFAULTS = Settings()
+DAY_S = 86_400
+
+
+def mb(octets: int) -> str:
+    return f"{octets // 1024**2:,} MB" if octets % 1024**2 == 0 else f"{octets} octets"
+
+
+def kb(octets: int) -> str:
+    return f"{octets // 1024:,} KB" if octets % 1024 == 0 else f"{octets} octets"
+
+
+def seconds(length: float) -> str:
+    return f"{length:,.0f} s"
+
+
+def days(length_s: float) -> str:
+    return f"{length_s / DAY_S:g} days"
+
+
+LIMITS: dict[str, int | str] = {
+    "body": mb(DEFAULTS.http.max_body_bytes),
+    "gzip members": inflating.MOST_MEMBERS,
+    "values in a body": crowding.MOST_VALUES,
+    "personalizations": personalizations.MOST_PERSONALIZATIONS,
+    "recipients of a personalization": personalizations.MOST_RECIPIENTS,
+    "recipients of a request": personalizations.MOST_RECIPIENTS_IN_ALL,
+    "`reply_to_list`": rules.MOST_REPLY_TO,
+    "address": addresses.LONGEST_ADDRESS,
+    "local part of an address": addresses.LONGEST_LOCAL_PART,
+    "`reply_to` with substitutions filled in": reply_to.LONGEST_FILLED,
+    "content types": len(rules.CONTENT_TYPES),
+    "attachments": rules.MOST_ATTACHMENTS,
+    "`filename`": rules.LONGEST_FILENAME,
+    "`content_id`": mime_fields.LONGEST,
+    "`type` of an attachment": mime_fields.LONGEST,
+    "categories": rules.MOST_CATEGORIES,
+    "category": rules.LONGEST_CATEGORY,
+    "`custom_args`": texts.LONGEST_CUSTOM_ARGS,
+    "`substitutions`": substitution.LONGEST_SUBSTITUTIONS,
+    "levels of nesting": texts.DEEPEST,
+    "name of a header": custom_fields.LONGEST_NAME,
+    "word of a header": LINE_LIMIT,
+    "`ip_pool_name`": rules.LONGEST_IP_POOL_NAME,
+    "`asm.groups_to_display`": rules.MOST_GROUPS_TO_DISPLAY,
+    "`lifetime`": rules.LONGEST_LIFETIME_S,
+    "`send_at`": personalizations.LATEST_SEND_AT,
+    "faults in an answer": refusals.MOST_FAULTS,
+    "paths in `X-Postray-Ignored`": notes.MOST_NAMED,
+    "subject": DEFAULTS.message.max_subject_bytes,
+    "text": mb(DEFAULTS.message.max_part_bytes),
+    "whole message": mb(DEFAULTS.message.max_bytes),
+    "time to be delivered": seconds(DEFAULTS.delivery.lifetime_s),
+    "body of another route": mb(app.COMMAND_BYTES),
+    "`page_size`": messages.LARGEST_PAGE,
+    "`page`": messages.LAST_PAGE,
+    "searches of a tenant": messages.SEARCHES_OF_A_TENANT,
+    "length of a search": seconds(database.LONGEST_SEARCH_S),
+    "scheduled sends in a list": scheduled_sends.MOST_LISTED,
+    "`reason` of a fail": message_actions.LONGEST_REASON,
+    "head of a request": kb(protocol.HEAD_BYTES),
+    "header fields of a request": protocol.HEAD_FIELDS,
+    "time for a head": seconds(DEFAULTS.http.head_timeout_s),
+    "pause in a body": seconds(bodies.CHUNK_PATIENCE_S),
+    "idle connection": seconds(DEFAULTS.http.idle_timeout_s),
+    "connections": DEFAULTS.http.max_connections,
+    "connections from an address": DEFAULTS.http.max_connections_per_address,
+    "deliveries in the queue": DEFAULTS.http.max_backlog,
+    "free disk": f"{DEFAULTS.http.min_free_disk_mb:,} MiB",
+    "`--limit` of `sites` and `actions`": sites.MOST_SITES,
+    "`--seconds` of `trace`": tracing.LONGEST_S,
+    "length of a suspension": days(suspensions.LONGEST_SUSPENSION_S),
+    "`--older-than`": days(searching.LONGEST_AGE_S),
+    "`--reason`": bouncing.LONGEST_REASON,
+    "`*` in a name of `shaping.toml`": patterns.MOST_STARS,
+}
+
+
+def test_every_limit_is_the_code_s() -> None:
+    rows = re.findall(r"^\| (.+?) \| (.+?) \|.*\|$", PAGE, re.MULTILINE)
+    named = {what: limit for what, limit in rows if what != "what"}
+    assert len(named) == len(rows) - PAGE.count("| what |")  # none twice
+    assert named == {what: f"{limit:,}" if isinstance(limit, int) else limit for what, limit in LIMITS.items()}
+
+
+def test_what_stands_beside_the_tables() -> None:
+    assert f"{kb(SKIPPED_BYTES)} of it are skipped" in re.sub(r"\s+", " ", PAGE)
+    assert f"others wait {seconds(messages.SEARCH_PATIENCE_S)} for it" in PAGE
+    assert (sites.MOST_SITES, bouncing.LONGEST_REASON) == (sites.MOST_ACTIONS, suspensions.LONGEST_REASON)
+    for kind in rules.CONTENT_TYPES:
+        assert kind in PAGE
