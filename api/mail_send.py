@@ -18,6 +18,7 @@ from api.access import ROUTES
 from api.auth import Authenticator
 from api.body import ApiRequest, Part, TypedBody, body_up_to, header
 from api.decoding import decode
+from api.effort import effort_of
 from api.errors import answers
 from api.intake import Intake
 from api.large.frames import Promised
@@ -27,6 +28,7 @@ from api.sending import DECODER, Sending
 from api.sharing import LoopTurns
 from cluster.http.application import SERVED_BY
 from cluster.journal.records import ApiKey
+from cluster.substitution import LOOP_S
 
 LARGE_FROM_BYTES = 512 * 1024
 """Inflated. A thousand personalizations with a few fields each are 100 to 400 KB; what is longer would hold the event
@@ -57,7 +59,8 @@ class MailSendBody(TypedBody[MailSend]):
 
 
 class MailSending:
-    """The handler. Large requests go to ``large``; what is neither large nor small takes turns at the event loop."""
+    """The handler. Large requests, and those that take long to check, go to ``large``; what is neither large nor small
+    takes turns at the event loop."""
 
     def __init__(
         self, authenticator: Authenticator, sending: Sending, intake: Intake, large: Large, limit: int
@@ -99,8 +102,8 @@ class MailSending:
         if isinstance(body, Part):
             promised = await self._large.send(ApiRequest(scope, receive), key, body)
             ids, ignored = promised.message_ids, promised.ignored
-        elif len(body) < TURNS_FROM_BYTES:
-            sent = await self._sending.send(decode(DECODER, body), key)
+        elif len(body) < TURNS_FROM_BYTES and effort_of(mail := decode(DECODER, body)).seconds <= LOOP_S:
+            sent = await self._sending.send(mail, key)
             ids, ignored = sent.request.message_ids, sent.ignored
         else:
             promised = await self._send_in_turns(ApiRequest(scope, receive), key, body)
@@ -111,7 +114,7 @@ class MailSending:
         pause = partial(self._turns.turn, key.tenant_id)
         await pause()
         mail = decode(DECODER, body)
-        if mail.recipients > LARGE_FROM_RECIPIENTS:
+        if mail.recipients > LARGE_FROM_RECIPIENTS or effort_of(mail).seconds > LOOP_S:
             del mail
             return await self._large.send(request, key, Part(body, ended=True, inflated=True))
         await pause()

@@ -48,6 +48,8 @@ SEARCHES = 2
 """At one time, of different tenants: each may keep a core of Postgres's machine busy."""
 SEARCHES_OF_A_TENANT = 1
 SEARCH_PATIENCE_S = 30.0
+SHOWN_AT_ONCE_BYTES = 4096
+"""Of a message's content; a longer one is shown by a thread: its keys may take long to find."""
 IN_FLIGHT = "Already in flight; cancellation ignored"
 """Of a message that is being sent to a recipient at least, or has been and is still to be sent to others."""
 _NOT_CANCELLED = {
@@ -170,7 +172,10 @@ class Messages:
         events = asyncio.create_task(self._events(key.tenant_id, id))
         try:
             row = await message_of(self._journal, key, id)
-            return detail(row, await events, self._limits, withheld=not _SHOW.opens(key, BODIES))
+            withheld = not _SHOW.opens(key, BODIES)
+            if len(row.content) <= SHOWN_AT_ONCE_BYTES:
+                return detail(row, await events, self._limits, withheld=withheld)
+            return await asyncio.to_thread(detail, row, await events, self._limits, withheld=withheld)
         finally:
             events.cancel()
 

@@ -9,11 +9,12 @@ from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
 
+from api.effort import MOST_S
 from api.mail_request import ContentPart, FooterSetting, Mailbox, MailSend, Personalization
 from api.refusals import Fault
 from api.reply_to import LONGEST_FILLED
 from cluster.settings import MessageSettings
-from cluster.substitution import CutText, keys_of
+from cluster.substitution import CutText, effort_s, is_slow, keys_of
 from cluster.transfer_encoding import (
     QuotedForm,
     base64_length,
@@ -35,8 +36,8 @@ _ENCODED = 6
 more character of each text is for what it ends with."""
 _GROWTH = 16
 """Octets on the wire for a character of a value, at most: four in UTF-8, each as three, and the line breaks."""
-_MOST_SEARCHED = 128 * 1024 * 1024
-"""Characters of texts in which the keys of one request are looked for."""
+_MOST_CUT = 8 * 1024 * 1024
+"""Characters of texts that are kept cut for one request, over all of its sets of keys; or those of the last one."""
 _MOST_FILLED = 16
 """Texts that are filled for one request, to see how they are encoded; for more, the bound must do."""
 
@@ -69,16 +70,16 @@ class Sizes:
 
     __slots__ = (
         "_characters",
+        "_cuts",
         "_filled",
         "_fits",
         "_footer",
         "_frame",
-        "_last",
         "_limits",
         "_made",
         "_parts",
         "_room",
-        "_searched",
+        "_searched_s",
         "harmless",
     )
 
@@ -111,8 +112,10 @@ class Sizes:
                 self._fits = False
         self._room = room - texts
         self.harmless = self._room // (_GROWTH * max(self._characters, 1)) if self._fits else 2**62
-        self._searched = self._filled = 0
-        self._last: tuple[tuple[str, ...], list[_Cut]] = ((), [])
+        self._searched_s = 0.0
+        self._filled = 0
+        self._cuts: dict[tuple[str, ...], list[_Cut]] = {}
+        """The texts cut at sets of keys: those of a request's personalizations are a few, as a rule."""
 
     def check_message(self, index: int, one: Personalization, faults: list[Fault]) -> None:
         """The fault of a message for which the least bound is not enough: of a personalization with longer values than
@@ -131,8 +134,11 @@ class Sizes:
         texts = [text.bound for text in self._texts]
         if growth:
             field += ".substitutions"
-            if self._searched >= _MOST_SEARCHED:
+            if self._searched_s > MOST_S:
                 faults.append(Fault("Too many different sets of keys for texts of this length", field))
+                return
+            if is_slow(values) and effort_s(values, self._characters) > 2 * MOST_S:
+                faults.append(Fault("Keys this long cannot be looked for in texts of this length", field))
                 return
             normal = {name: newlines(value) for name, value in values.items()}
             cuts = self._cut(values)
@@ -163,12 +169,14 @@ class Sizes:
 
     def _cut(self, substitutions: Mapping[str, str]) -> list[_Cut]:
         names = tuple(substitutions)
-        if self._last[0] != names:
+        if names not in self._cuts:
+            if (len(self._cuts) + 1) * self._characters > _MOST_CUT:
+                self._cuts.clear()
             keys = keys_of(substitutions)
             cuts = [CutText(text.value, keys) for text in self._texts]
-            self._searched += self._characters
-            self._last = (names, [_Cut(cut, _form(text, cut)) for text, cut in zip(self._texts, cuts, strict=True)])
-        return self._last[1]
+            self._searched_s += effort_s(names, self._characters)
+            self._cuts[names] = [_Cut(cut, _form(text, cut)) for text, cut in zip(self._texts, cuts, strict=True)]
+        return self._cuts[names]
 
     def _size(self, text: _Text, cut: _Cut, values: Mapping[str, str]) -> int:
         """Octets of a part on the wire with these values, or a little more."""

@@ -111,6 +111,10 @@ class Skeleton:
         downgraded = _downgraded(header, personal) if smtputf8 else None
         return Composed(tuple(header), entity.content, smtputf8, downgraded)
 
+    def effort_s(self, personal: Personal) -> float:
+        """Seconds that it takes at most, about, to find the keys of a message in the texts; 0 where that is done."""
+        return self._renderer.effort_s(personal.substitutions)
+
     def growth(self, personal: Personal, values_bytes: int) -> int:
         """Octets that a message's substitutions add to what it shares, at most. ``values_bytes``: of their values."""
         return self._renderer.growth(personal.substitutions, values_bytes)

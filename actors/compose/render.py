@@ -19,7 +19,7 @@ from cluster.custom_fields import merged
 from cluster.header_fields import NotComposable, filled_addresses
 from cluster.journal.records import Address, Content, Footer, Part, Personal
 from cluster.settings import DEFAULT_LIMITS, MessageSettings
-from cluster.substitution import CutText, Keys, keys_of, substituted_size
+from cluster.substitution import CutText, Keys, effort_s, keys_of, substituted_size
 from cluster.transfer_encoding import newlines, octets
 
 _KEPT_BYTES = 4 * 1024 * 1024
@@ -110,6 +110,7 @@ class Renderer:
         """The sender's header fields as every message has them that has none of its own."""
         self._key_sets: dict[tuple[str, ...], _KeySet] = {}
         self._held_bytes = 0
+        self._characters = sum([len(part.value) for part in self._plain]) + len(content.subject)
         self.parts = tuple(_with_footer(part, content.footer) for part in self._plain)
         """The parts as every message has them that substitutes nothing in them."""
 
@@ -139,6 +140,12 @@ class Renderer:
             parts,
             merged(content.headers, personal.headers) if personal.headers else self.headers,
         )
+
+    def effort_s(self, substitutions: Mapping[str, str]) -> float:
+        """Seconds that it takes at most, about, to cut the texts at these keys; 0 where that has been done."""
+        if tuple(substitutions) in self._key_sets:
+            return 0.0
+        return effort_s(substitutions, self._characters)
 
     def growth(self, substitutions: Mapping[str, str], values_bytes: int) -> int:
         """Octets that substituting adds to the parts, at most. ``values_bytes``: of all values, or more."""

@@ -16,9 +16,10 @@ from typing import BinaryIO, cast
 import msgspec
 
 from analytics.dropping import tell_cancelled
+from api.effort import MOST_S, TOO_MANY_KEYS, effort_of
 from api.large.frames import LENGTH, Answer, Job, Promised, Setup, frame, pickled
 from api.large.reading import read_mail
-from api.refusals import Refusal, TooLarge
+from api.refusals import Fault, Invalid, Refusal, TooLarge
 from api.sending import Sending, Sent
 from cluster.journal.records import NewRequest
 from cluster.journal.store import Journal, Rejected, Unavailable
@@ -86,6 +87,8 @@ class Worker:
 
     async def _accept(self, job: Job, body: bytes) -> Sent:
         mail = read_mail(body, job.is_gzip, self._setup.max_body_bytes)
+        if effort_of(mail).keys_s > MOST_S:
+            raise Invalid([Fault(TOO_MANY_KEYS, "personalizations")])
         return await (await self._ready()).send(mail, job.key)
 
     async def _ready(self) -> Sending:

@@ -20,6 +20,7 @@ from cluster.header_fields import NotComposable
 from cluster.journal.records import MessageRow, decode_content, decode_personal
 from cluster.policy.lifecycle import Status
 from cluster.settings import MessageSettings
+from cluster.substitution import effort_s
 from tests.unit.api.bodies import attachment, mail, to
 from tests.unit.api.conftest import World
 
@@ -98,10 +99,18 @@ def test_limits_are_settings() -> None:
 
 
 def test_many_sets_of_keys_in_a_long_text_are_looked_for_within_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sizes, "_MOST_SEARCHED", 300_000)
+    each = effort_s(("x1",), 100_000)
+    monkeypatch.setattr(sizes, "MOST_S", 2.5 * each)
     people = [to("a@example.com", substitutions={f"x{number}": "y" * 9_000}) for number in range(10)]
     found = faults(mail(personalizations=people, content=text("b" * 100_000)))
     assert [fault.field for fault in found] == [f"personalizations[{number}].substitutions" for number in range(3, 10)]
+
+
+def test_long_keys_are_not_looked_for_in_texts_that_would_take_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sizes, "MOST_S", 0.1)
+    body = substituting({"a": "", "a" * 70 + "b": "y" * 9_000}, content=text("b" * 100_000))
+    assert [fault.field for fault in faults(body)] == [IN_VALUES]
+    assert not faults(substituting({"a": "", "a" * 70 + "b": "y" * 9_000}, content=text("b" * 1_000)))
 
 
 def composed_sizes(body: dict[str, Any], limits: MessageSettings) -> list[int | None]:

@@ -1,0 +1,60 @@
+"""How long it takes to look for the substitution keys of a request, told before it is done. Pure.
+
+Few bytes can ask for much: a hundred personalizations with keys of their own each are searched for in the same text.
+What an event loop cannot wait for is left to the worker process, and what nothing should wait for is refused.
+"""
+
+from msgspec import Struct
+
+from api.mail_request import MailSend
+from api.reply_to import reply_to_text
+from cluster.substitution import effort_s, is_slow
+
+MOST_S = 5.0
+"""Of making the keys of a request ready, or of finding them in its texts. Requests that are written by hand, or made
+by a program for people, have one set of keys, or a few."""
+TOO_MANY_KEYS = "Too many different sets of long keys"
+_SHORT_SUBJECT = 1000
+"""Characters; to look for short keys in it takes no time."""
+
+
+class Effort(Struct, frozen=True):
+    """Seconds at most, about."""
+
+    keys_s: float
+    """Of making keys ready, and of finding them in what each personalization has of its own."""
+    texts_s: float
+    """Of finding them in what the messages share."""
+
+    @property
+    def seconds(self) -> float:
+        return self.keys_s + self.texts_s
+
+
+NO_EFFORT = Effort(0.0, 0.0)
+
+
+def effort_of(mail: MailSend) -> Effort:
+    """What a request's substitutions ask for. A set of keys counts once, however many personalizations share it."""
+    keys_s = texts_s = 0.0
+    last: tuple[str, ...] = ()
+    known: set[tuple[str, ...]] = set()
+    slow = False
+    shared = -1
+    for one in mail.personalizations or ():
+        if not one.substitutions:
+            continue
+        if shared < 0:
+            shared = sum([len(part.value or "") for part in mail.content or ()]) + len(reply_to_text(mail))
+        own = len(one.subject or mail.subject or "")
+        names = tuple(one.substitutions)
+        if names != last:
+            last, slow = names, is_slow(names)
+            if names not in known:
+                known.add(names)
+                ready_s = effort_s(names, 0)
+                keys_s += ready_s
+                texts_s += effort_s(names, shared) - ready_s
+        if slow or own > _SHORT_SUBJECT:
+            keys_s += effort_s(names, own)
+    return Effort(keys_s, texts_s) if last else NO_EFFORT

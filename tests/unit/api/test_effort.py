@@ -1,0 +1,66 @@
+"""How long looking for keys takes, told before it is done: by it a request goes to the event loop or to the worker."""
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from api.effort import MOST_S, NO_EFFORT, effort_of
+from api.mail_request import MailSend
+from cluster.substitution import LOOP_S
+from tests.unit.api.bodies import mail, to
+from tests.unit.api.conftest import World
+
+SLOW = "a" * 70
+"""Holds a shorter key: of this kind are those that take long."""
+
+
+def request(texts: int, sets: list[dict[str, str]], **changes: Any) -> dict[str, Any]:
+    people = [to(f"u{number}@example.com", substitutions=values) for number, values in enumerate(sets)]
+    return mail(personalizations=people, content=[{"type": "text/plain", "value": "a" * texts}], **changes)
+
+
+USUAL = [
+    request(100_000, [{"-name-": f"n{number}", "-city-": "c"} for number in range(1000)], subject="To -name-"),
+    request(3_000, [{f"-{key}-": "v" * 10 for key in range(15)} for _ in range(1000)], subject="-1-"),
+    request(200_000, [{"{{x}}": "v"}]),
+    request(1_000, [{f"-{number % 30}-": "v"} for number in range(1000)]),
+]
+HOSTILE = [
+    request(100_000, [{"a": "", f"{SLOW}b{number}": "x" * 1000} for number in range(300)]),
+    request(200_000, [{f"k{number}": "v" * 100} for number in range(600)]),
+    request(8_000, [{"a": "", f"{SLOW}b{number}": ""} for number in range(40)]),
+    request(400_000, [{"a": "", f"{SLOW}b": "x"}]),
+    request(10, [{"a": "", f"{SLOW}{'b' * 9_000}{number}": ""} for number in range(50)]),
+    request(10, [{"a": "", f"{SLOW}b": ""} for _ in range(300)], subject="a" * 900),
+]
+
+
+@pytest.mark.parametrize("body", USUAL)
+async def test_what_people_send_is_taken_by_the_event_loop(world: World, body: dict[str, Any]) -> None:
+    assert (await world.send(body)).status_code == 202
+    assert not world.large.bodies
+
+
+@pytest.mark.parametrize("body", HOSTILE)
+async def test_what_takes_long_to_check_is_the_workers(world: World, body: dict[str, Any]) -> None:
+    assert effort_of(msgspec.convert(body, MailSend)).seconds > LOOP_S
+    response = await world.send(body)
+    assert response.status_code in (202, 400), response.text
+    assert len(world.large.bodies) == 1
+
+
+def test_without_substitutions_there_is_none() -> None:
+    assert effort_of(msgspec.convert(mail(), MailSend)) is NO_EFFORT
+
+
+def test_shared_keys_are_made_ready_once() -> None:
+    one, many = (
+        effort_of(msgspec.convert(request(10_000, [{"-name-": "x"}] * count), MailSend)) for count in (1, 1000)
+    )
+    assert one == many
+
+
+def test_keys_that_nothing_should_wait_for() -> None:
+    sets = [{"a": "", f"{SLOW}{'b' * 9_000}{number}": ""} for number in range(1000)]
+    assert effort_of(msgspec.convert(request(10, sets), MailSend)).keys_s > MOST_S
