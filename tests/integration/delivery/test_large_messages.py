@@ -63,3 +63,23 @@ async def test_large_messages_arrive_and_small_ones_do_not_wait_for_them(journal
         assert len(sizes) == 4
         assert sizes[0] < LARGE_BYTES < sizes[1]
         assert not world.deliverer._claims.large._held
+
+
+async def test_keys_that_take_long_to_find_are_looked_for_in_a_thread(journal: Journal) -> None:
+    async with a_world(journal) as world:
+        world.zone("example.com", "127.0.0.1")
+        in_threads: list[str] = []
+        compose = world.deliverer._composer.compose_large
+
+        async def noted(order):  # type: ignore[no-untyped-def]
+            in_threads.append(order.deliveries[0].message_id)
+            return await compose(order)
+
+        world.deliverer._claims.large._compose = noted
+        keys = {"a": "x", "a" * 70 + "b": "y"}
+        slow = a_message("ada@example.com", personal=asking("ada@example.com", **keys))
+        usual = a_message("bob@example.com", personal=asking("bob@example.com", **{"-name-": "Bob"}))
+        await world.accept(slow, usual, content=saying("a" * 40_000))
+        for message in (slow, usual):
+            assert (await world.finished(message)).status is Status.DELIVERED
+        assert in_threads == [slow.id]
