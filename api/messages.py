@@ -34,7 +34,7 @@ from cluster.journal.records import (
     decode_personal,
 )
 from cluster.journal.store import Journal
-from cluster.policy.lifecycle import FINISHED, Status
+from cluster.policy.lifecycle import Status
 from cluster.settings import DEFAULT_LIMITS, MessageSettings
 
 log = logging.getLogger(__name__)
@@ -51,9 +51,8 @@ SEARCH_PATIENCE_S = 30.0
 SHOWN_AT_ONCE_BYTES = 4096
 """Of a message's content; a longer one is shown by a thread: its keys may take long to find."""
 IN_FLIGHT = "Already in flight; cancellation ignored"
-"""Of a message that is being sent to a recipient at least, or has been and is still to be sent to others."""
+"""Of a message that is being sent, to one recipient at least, or has been: clients look for these words."""
 _NOT_CANCELLED = {
-    **dict.fromkeys(FINISHED, "Already finished; cancellation ignored"),
     Status.CANCELLED: "Already cancelled",
     Status.SANDBOX: "Accepted by a sandbox, never to be sent; cancellation ignored",
 }

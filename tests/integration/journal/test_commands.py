@@ -1,7 +1,7 @@
 """Retry, fail, and cancelling a batch, against a real Postgres and against what else happens at the same moment."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from datetime import UTC, datetime, timedelta
 
 import msgspec
@@ -134,7 +134,13 @@ async def test_a_retry_against_the_end_loses_and_doubles_nothing(journal: Journa
         own = waiting(tenant, message)
         work += [retry(journal, tenant, message), *(end(journal, w, Status.BOUNCED, alone=len(own) == 1) for w in own)]
         work += [retry(journal, tenant, message)]
-    await asyncio.gather(*work)
+    at_once = asyncio.Semaphore(50)  # more would wait for a connection for longer than one may
+
+    async def in_turn(step: Awaitable[object]) -> None:
+        async with at_once:
+            await step
+
+    await asyncio.gather(*map(in_turn, work))
     # Whatever came first: each message is finished, or waits with all of its deliveries to be made.
     left = {(w.message_id, w.recipient_no) for w in await leased(journal, 2, limit=1000)}
     for message in messages:

@@ -292,10 +292,10 @@ async def test_a_cancel_that_comes_too_late(world: World) -> None:
     [
         (Status.CANCELLED, "Already cancelled"),
         (Status.SANDBOX, "Accepted by a sandbox, never to be sent; cancellation ignored"),
-        (Status.SENT, "Already finished; cancellation ignored"),
-        (Status.DELIVERED, "Already finished; cancellation ignored"),
-        (Status.BOUNCED, "Already finished; cancellation ignored"),
-        (Status.FAILED, "Already finished; cancellation ignored"),
+        (Status.SENT, "Already in flight; cancellation ignored"),
+        (Status.DELIVERED, "Already in flight; cancellation ignored"),
+        (Status.BOUNCED, "Already in flight; cancellation ignored"),
+        (Status.FAILED, "Already in flight; cancellation ignored"),
         (Status.SENDING, "Already in flight; cancellation ignored"),
         (Status.QUEUED, "Already in flight; cancellation ignored"),  # another of its recipients is
     ],
