@@ -36,6 +36,7 @@ from cluster.embedded import journal_dsn
 from cluster.in_force import BadPolicies, read_files
 from cluster.journal.store import Journal, Unavailable
 from cluster.local_secrets import DEMO_KEY, demo_key
+from cluster.own_python import run_module
 from cluster.printable import printable
 from cluster.private_files import (
     Unsafe,
@@ -204,7 +205,7 @@ def curl(url: str, key: str) -> str:
 def _detached(config: str | None, data_dir: Path, show_key: bool) -> None:
     log_path = data_dir / "logs" / "up.out"
     make_folder(log_path.parent)
-    command = [sys.executable, "-m", "cluster.cli", *(["--config", config] if config else []), "up", "--hide-key"]
+    command = run_module("cluster.cli", *(["--config", config] if config else []), "up", "--hide-key")
     log_path.unlink(missing_ok=True)  # one of an older version may be open to others, and holds the key
     ready, done = os.pipe()
     with log_path.open("wb") as out:

@@ -6,6 +6,7 @@ its object anew.
 """
 
 import asyncio
+import contextlib
 import gc
 import importlib
 import logging
@@ -191,6 +192,13 @@ def start_ray(settings: RaySettings, data_dir: Path, run_dir: Path) -> None:
     ``run_dir``: for its sockets and logs. Raises cluster.private_files.Unsafe for a damaged token.
     """
     os.environ["RAY_AUTH_MODE"] = "token"
+    # Ray's processes start in the current folder, and its workers take modules from there first. So it is ours, in
+    # which nothing is that can be imported; the one that the command is given in may be another user's.
+    with contextlib.chdir(data_dir):
+        _init_ray(settings, data_dir, run_dir)
+
+
+def _init_ray(settings: RaySettings, data_dir: Path, run_dir: Path) -> None:
     if settings.address:
         import ray
 

@@ -102,6 +102,24 @@ def _database(dsn: str, name: str) -> str:
     return dsn.replace("/postgres?", f"/{name}?")
 
 
+STRANGERS_MODULE = """
+from pathlib import Path
+Path({mark!r}).touch()
+raise SystemExit("a stranger's module ran")
+"""
+
+
+@pytest.fixture
+def strangers_folder(tmp_path: Path) -> Iterator[Path]:
+    """A folder of another user, who has put modules with our names, and those of libraries, into it: none may run."""
+    folder, mark = tmp_path / "strangers", tmp_path / "ran"
+    for package in ("actors", "analytics", "api", "cluster", "msgspec", "ray"):
+        (folder / package).mkdir(parents=True)
+        (folder / package / "__init__.py").write_text(STRANGERS_MODULE.format(mark=str(mark)), encoding="ascii")
+    yield folder
+    assert not mark.exists(), "a stranger's module ran"
+
+
 @pytest.fixture
 def data_dir(tmp_path: Path) -> Path:
     return tmp_path / "data"

@@ -18,6 +18,7 @@ from api.large.frames import LENGTH, Answer, Job, Promised, Setup, decode_page, 
 from api.large.spool import Spool
 from api.refusals import Overloaded
 from cluster.journal.records import Waiting
+from cluster.own_python import run_module
 
 log = logging.getLogger(__name__)
 
@@ -74,7 +75,7 @@ class WorkerProcess:
         ours, theirs = socket.socketpair()
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "api.large.worker"],
+                run_module("api.large.worker"),
                 stdin=theirs.fileno(),
                 stdout=subprocess.DEVNULL,
                 env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},

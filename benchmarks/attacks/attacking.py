@@ -4,6 +4,7 @@ import asyncio
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import msgspec
 from msgspec import Struct
@@ -38,7 +39,12 @@ class Attacking:
 async def attacking(told: Told) -> AsyncIterator[Attacking]:
     """Attack meanwhile. Raises DidNotAttack."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "benchmarks.attacks", stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
+        sys.executable,
+        "-m",
+        "benchmarks.attacks",
+        cwd=Path(__file__).parents[2],
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
     )
     assert process.stdin is not None and process.stdout is not None
     running = Attacking()

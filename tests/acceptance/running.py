@@ -4,7 +4,6 @@ import asyncio
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +14,7 @@ import psutil
 
 from benchmarks.postray import PORTS, START_S, Postray
 from cluster import running
+from cluster.own_python import run_module
 from cluster.ports import ANY_PORT
 
 STOP_S = 10.0
@@ -72,11 +72,12 @@ class RunningPostray(Postray):
         self._process = None
         self.alive.discard(self)
 
-    def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Another ``postray`` command over the same directory."""
+    def command(self, *arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+        """Another ``postray`` command over the same directory, given in ``cwd``."""
         return subprocess.run(
-            [sys.executable, "-m", "cluster.cli", *arguments],
+            run_module("cluster.cli", *arguments),
             env=self._environ,
+            cwd=cwd,
             capture_output=True,
             text=True,
             timeout=START_S,

@@ -14,7 +14,9 @@ from actors.capture.smtp_server import SmtpServer
 from tests.acceptance.running import STOP_S, Client, RunningPostray, is_alive
 
 
-async def test_the_next_up_ends_what_a_killed_one_left_and_goes_on_and_ctrl_c_leaves_nothing(tmp_path: Path) -> None:
+async def test_the_next_up_ends_what_a_killed_one_left_and_goes_on_and_ctrl_c_leaves_nothing(
+    tmp_path: Path, strangers_folder: Path
+) -> None:
     postray = RunningPostray(tmp_path)
     postray.start()
     client = Client(postray)
@@ -41,8 +43,8 @@ async def test_the_next_up_ends_what_a_killed_one_left_and_goes_on_and_ctrl_c_le
     assert json.loads(postray.command("status", "--json").stdout) == {"running": False, "ready": False}
     assert "not running" in postray.command("down").stderr
 
-    # Detached this time.
-    detached = postray.command("up", "--detach")
+    # Detached this time, and in the folder of a stranger.
+    detached = postray.command("up", "--detach", cwd=strangers_folder)
     assert detached.returncode == 0, detached.stdout
     assert postray.key in detached.stdout
     processes = postray.run.processes

@@ -93,6 +93,13 @@ def test_only_launch_knows_ray(path: Path) -> None:
         assert "ray" not in {name.split(".")[0] for name in imported(path)}
 
 
+@pytest.mark.parametrize("path", modules("cluster", "analytics", "actors", "api"), ids=relative)
+def test_only_own_python_says_how_our_code_is_run(path: Path) -> None:
+    if relative(path) != "cluster/own_python.py":
+        nodes = ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        assert "executable" not in {node.attr for node in nodes if isinstance(node, ast.Attribute)}
+
+
 @pytest.mark.parametrize("path", modules(*PACKAGES), ids=relative)
 def test_modules_stay_small(path: Path) -> None:
     assert len(path.read_text(encoding="utf-8").splitlines()) <= 400

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
+from cluster import running
 from cluster.cli import main
 from cluster.commands.instance import moved_problem
 from cluster.commands.output import make_console, table
@@ -118,3 +119,15 @@ def test_a_detached_start_prints_the_key_only_where_it_may(
     assert answer.exit_code == 0, answer.output
     assert ((key in answer.output), (str(data_dir / DEMO_KEY) in answer.output)) == (not hides, hides)
     assert key not in (data_dir / "logs" / "up.out").read_text(encoding="utf-8")
+
+
+def test_a_detached_start_runs_nothing_of_the_current_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, strangers_folder: Path
+) -> None:
+    data_dir = tmp_path / "data"
+    data_dir.mkdir(mode=0o700)
+    monkeypatch.chdir(strangers_folder)
+    # What is started gets as far as this lock.
+    with running.DataLock(data_dir):
+        answer = CliRunner(env={"POSTRAY_DATA_DIR": str(data_dir)}).invoke(main, ["up", "--detach"])
+    assert "already running" in answer.output

@@ -4,6 +4,7 @@ import asyncio
 import gzip
 import os
 import signal
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -46,6 +47,13 @@ async def test_many_recipients_and_long_categories_are_taken(site: Site, client:
     assert {event.message_id for event in events} == set(ids)
     assert all(event.categories == tuple(categories) for event in events)
     assert len(site.due) == 50_000 and {waiting.message_id for waiting in site.due} <= set(ids)
+
+
+async def test_the_worker_runs_nothing_of_the_current_folder(
+    client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch, strangers_folder: Path
+) -> None:
+    monkeypatch.chdir(strangers_folder)
+    assert (await client.post("/v3/mail/send", content=long_body())).status_code == 202
 
 
 async def test_a_long_body_is_taken_compressed_or_not(site: Site, client: httpx.AsyncClient) -> None:
