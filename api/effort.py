@@ -1,6 +1,7 @@
-"""How long it takes to look for the substitution keys of a request, told before it is done. Pure.
+"""How long it takes to check a request, as far as its bytes do not tell; told before it is done. Pure.
 
-Few bytes can ask for much: a hundred personalizations with keys of their own each are searched for in the same text.
+Few bytes can ask for much: a hundred personalizations with keys of their own each, looked for in the same text; or a
+thousand domains in U-labels, to be spelled in A-labels.
 What an event loop cannot wait for is left to the worker process, and what nothing should wait for is refused.
 """
 
@@ -14,6 +15,8 @@ MOST_S = 5.0
 """Of making the keys of a request ready, or of finding them in its texts. Requests that are written by hand, or made
 by a program for people, have one set of keys, or a few."""
 TOO_MANY_KEYS = "Too many different sets of long keys"
+_SPELLING_S = 3e-4
+"""For a domain in U-labels (IDNA 2008)."""
 _SHORT_SUBJECT = 1000
 """Characters; to look for short keys in it takes no time."""
 
@@ -25,17 +28,20 @@ class Effort(Struct, frozen=True):
     """Of making keys ready, and of finding them in what each personalization has of its own."""
     texts_s: float
     """Of finding them in what the messages share."""
+    spelling_s: float = 0.0
+    """Of spelling domains."""
 
     @property
     def seconds(self) -> float:
-        return self.keys_s + self.texts_s
+        return self.keys_s + self.texts_s + self.spelling_s
 
 
 NO_EFFORT = Effort(0.0, 0.0)
 
 
-def effort_of(mail: MailSend) -> Effort:
-    """What a request's substitutions ask for. A set of keys counts once, however many personalizations share it."""
+def effort_of(mail: MailSend, *, plain: bool = False) -> Effort:
+    """What a request asks for. A set of keys counts once, however many personalizations share it. ``plain``: all of it
+    is ASCII."""
     keys_s = texts_s = 0.0
     last: tuple[str, ...] = ()
     known: set[tuple[str, ...]] = set()
@@ -57,4 +63,15 @@ def effort_of(mail: MailSend) -> Effort:
                 texts_s += effort_s(names, shared) - ready_s
         if slow or own > _SHORT_SUBJECT:
             keys_s += effort_s(names, own)
-    return Effort(keys_s, texts_s) if last else NO_EFFORT
+    spelling_s = 0.0 if plain else _SPELLING_S * _spelled(mail)
+    return Effort(keys_s, texts_s, spelling_s) if last or spelling_s else NO_EFFORT
+
+
+def _spelled(mail: MailSend) -> int:
+    """How many addresses may have a domain in U-labels."""
+    boxes = [one for one in mail.reply_to_list or () if one.email and not one.email.isascii()]
+    for person in mail.personalizations or ():
+        for some in (person.to, person.cc, person.bcc):
+            if some:
+                boxes += [one for one in some if one.email and not one.email.isascii()]
+    return len(boxes)

@@ -1,5 +1,6 @@
 """How long looking for keys takes, told before it is done: by it a request goes to the event loop or to the worker."""
 
+import json
 from typing import Any
 
 import msgspec
@@ -48,6 +49,17 @@ async def test_what_takes_long_to_check_is_the_workers(world: World, body: dict[
     response = await world.send(body)
     assert response.status_code in (202, 400), response.text
     assert len(world.large.bodies) == 1
+
+
+async def test_many_domains_to_be_spelled_are_the_workers(world: World) -> None:
+    people = [to(*(f"u@bücher{number}.example" for number in range(start, start + 50))) for start in (0, 50, 100)]
+    for escaped in (True, False):
+        content = json.dumps(mail(personalizations=people), ensure_ascii=escaped).encode()
+        assert (await world.send(content)).status_code == 202
+    assert len(world.large.bodies) == 2
+    few = mail(personalizations=people[:1], subject="é" * 100)
+    assert (await world.send(few)).status_code == 202
+    assert len(world.large.bodies) == 2
 
 
 def test_without_substitutions_there_is_none() -> None:
