@@ -1,28 +1,64 @@
 """What a person is shown of a message: headers, bodies, parts. PURE.
 
-Never trusts it: the message may be hostile or broken, so every reading falls back to something that can be shown.
+Never trusts it: the message may be hostile or broken, so every reading falls back to something that can be shown, and
+a header is cut before it is read, since the email package takes the square of the length over some.
 RFC 5322 (headers), RFC 2045 to 2047 (MIME), RFC 2392 (cid: URLs), RFC 6376 (DKIM-Signature).
 """
 
+import codecs
 import re
 from email import message_from_bytes
 from email.errors import MessageError
 from email.header import decode_header
 from email.message import Message
-from email.policy import compat32
+from email.policy import Compat32
+from email.utils import parseaddr
+from typing import Any
 from urllib.parse import unquote
 
 from msgspec import Struct
 
 _MAX_PARTS = 500
+_MAX_BLOCK = 256 * 1024
+"""Octets of a message's headers that are read."""
 _MAX_HEADER = 2000
-"""Characters of one header that the list keeps."""
+"""Characters of one header that the list keeps, and that are read of one that tells how to read a part."""
+_MAX_PARAMETERS = 64
+"""Parameters that are read of such a header."""
+_MAX_SHOWN = 8192
+"""Characters of one header that are shown."""
+_MAX_NAME = 1000
+"""Characters of one header that the name of a sender is looked for in."""
+_CUT = "…"
 _MOST_LOOKS = 3_000_000
 """Lines times boundaries: the parser looks in each line for the end of each part that it is in."""
+_MOST_DELIMITERS = 50_000
+"""Lines that may begin a part, each of which becomes an object."""
+_SLOW_CHARSET = "punycode"
+"""Python's codec takes the square of the length; no mail is written in it."""
 _BOUNDARY = re.compile(rb"boundary\s*=", re.IGNORECASE)
 _FOLD = re.compile(r"\r?\n(?=[ \t])|[\r\n]")
 _CID = re.compile(r"cid:([^\"'\s<>)]+)", re.IGNORECASE)
 
+
+class _Cut(Message):
+    """What the parser asks it of itself, such as a boundary, is looked for in the beginning of each header only."""
+
+    def get(self, name: str, failobj: Any = None) -> Any:
+        found = next((value for key, value in self.raw_items() if key.lower() == name.lower()), None)
+        if found is None:
+            return failobj
+        return _repaired(";".join(found[:_MAX_HEADER].split(";", _MAX_PARAMETERS)[:_MAX_PARAMETERS]))
+
+
+class _AsItCame(Compat32):
+    """Headers of a forwarded message are written as they were read; to fold them anew may take long."""
+
+    def fold_binary(self, name: str, value: str) -> bytes:
+        return f"{name}: {value}{self.linesep}".encode("ascii", "surrogateescape")
+
+
+_POLICY = _AsItCame(message_factory=_Cut)
 
 _BROKEN = (MessageError, ValueError, LookupError, TypeError, AttributeError, RecursionError)
 """What the email package raises over broken or hostile messages, such as a thousand nested multiparts."""
@@ -31,7 +67,7 @@ _BROKEN = (MessageError, ValueError, LookupError, TypeError, AttributeError, Rec
 class Header(Struct, frozen=True):
     name: str
     value: str
-    """Decoded and unfolded."""
+    """Decoded and unfolded, at most ``_MAX_SHOWN`` characters and then an ellipsis."""
 
 
 class Part(Struct, frozen=True):
@@ -47,6 +83,9 @@ class Part(Struct, frozen=True):
 
 class View(Struct, frozen=True):
     headers: list[Header]
+    """Those that stand in the first ``_MAX_BLOCK`` octets."""
+    cut: bool
+    """Whether there is more of them."""
     text: str | None
     html: str | None
     parts: list[Part]
@@ -68,17 +107,19 @@ class Octets(Struct, frozen=True):
 def listed(raw: bytes) -> Listed:
     """Reads three headers without parsing the message: this runs for every message that comes in."""
     end = raw.find(b"\r\n\r\n")
-    block = raw[: min(end + 2, 256 * 1024)] if end >= 0 else raw[: 256 * 1024]
+    block = raw[: min(end + 2, _MAX_BLOCK)] if end >= 0 else raw[:_MAX_BLOCK]
     return Listed(*(_find(pattern, block) for pattern in _LISTED))
 
 
 def view(raw: bytes) -> View:
     message = _parse(raw)
     if message is None:
-        return View([], raw.decode("utf-8", "replace"), None, [])
-    headers = [Header(name, decode(str(value))) for name, value in message.raw_items()]
+        return View([], False, raw.decode("utf-8", "replace"), None, [])
+    fields = list(message.raw_items())
+    headers = [Header(name, _shown(value)) for name, value in fields]
+    cut = len(_with_short_head(raw)) < len(raw) or any(len(value) > _MAX_SHOWN for _, value in fields)
     leaves = _leaves(message)
-    return View(headers, _body(leaves, "text/plain"), _body(leaves, "text/html"), [part for part, _ in leaves])
+    return View(headers, cut, _body(leaves, "text/plain"), _body(leaves, "text/html"), [part for part, _ in leaves])
 
 
 def part(raw: bytes, number: int) -> Octets | None:
@@ -100,8 +141,21 @@ def link_images(html: str, parts: list[Part], url: str) -> str:
     return _CID.sub(replaced, html)
 
 
+def person(header: str) -> str:
+    """The display name of the first address in a decoded header, or the address; else the header, cut."""
+    header = header[:_MAX_NAME]
+    try:
+        name, address = parseaddr(header)
+    except _BROKEN:
+        return header
+    return name or address or header
+
+
 def decode(value: str) -> str:
-    """A header's value without folds and with encoded words (RFC 2047) as text."""
+    """A header's value without folds and with encoded words (RFC 2047) as text.
+
+    Over words without number it takes the square of their length: the caller bounds it.
+    """
     value = _FOLD.sub("", value).replace("\t", " ")
     if "=?" not in value:
         return _repaired(value)
@@ -120,6 +174,10 @@ def dkim_tags(value: str) -> dict[str, str]:
     return {name.strip(): "".join(rest.split()) for name, equals, rest in pairs if equals}
 
 
+def _shown(value: str) -> str:
+    return decode(value) if len(value) <= _MAX_SHOWN else decode(value[:_MAX_SHOWN]) + _CUT
+
+
 def _pattern(name: bytes) -> re.Pattern[bytes]:
     return re.compile(rb"^" + name + rb":[ \t]*([^\r\n]*(?:\r\n[ \t][^\r\n]*)*)", re.IGNORECASE | re.MULTILINE)
 
@@ -134,12 +192,21 @@ def _find(pattern: re.Pattern[bytes], block: bytes) -> str:
 
 def _parse(raw: bytes) -> Message | None:
     """None: it cannot be parsed, or only at great cost."""
-    if len(_BOUNDARY.findall(raw)) * raw.count(b"\n") > _MOST_LOOKS:
+    raw = _with_short_head(raw)
+    if len(_BOUNDARY.findall(raw)) * raw.count(b"\n") > _MOST_LOOKS or raw.count(b"\n--") > _MOST_DELIMITERS:
         return None
     try:
-        return message_from_bytes(raw, policy=compat32)
+        return message_from_bytes(raw, policy=_POLICY)
     except _BROKEN:
         return None
+
+
+def _with_short_head(raw: bytes) -> bytes:
+    """The message without the headers, and the end of one, beyond ``_MAX_BLOCK`` octets."""
+    end = raw.find(b"\r\n\r\n")
+    if 0 <= end <= _MAX_BLOCK or len(raw) <= _MAX_BLOCK:
+        return raw
+    return raw[:_MAX_BLOCK] + (raw[end:] if end >= 0 else b"")
 
 
 def _leaves(message: Message) -> list[tuple[Part, Message]]:
@@ -188,7 +255,8 @@ def _payload(leaf: Message) -> bytes:
 
 def _to_text(octets: bytes, charset: str) -> str:
     try:
-        text = octets.decode(charset, "replace")
+        charset = codecs.lookup(charset).name
+        text = octets.decode("utf-8" if charset == _SLOW_CHARSET else charset, "replace")
     except _BROKEN:
         text = octets.decode("utf-8", "replace")
     # Some codecs let surrogates through, which no page can be made of.

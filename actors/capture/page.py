@@ -2,14 +2,15 @@
 
 Owns the HTTP handlers and what shields the reader: mail is hostile. Its HTML is only ever served with a CSP that
 sandboxes it and loads nothing from elsewhere, and the page shows it in a sandboxed frame; everything else of it is
-escaped or offered as a download. Never changes a message. ``CaptureSink`` serves it.
+escaped, with control and bidi characters shown by their numbers, or offered as a download. Never changes a message.
+``CaptureSink`` serves it.
 """
 
 import asyncio
 import ipaddress
+import logging
 import secrets
 from datetime import UTC, datetime
-from email.utils import parseaddr
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import quote, urlencode
@@ -18,17 +19,21 @@ import jinja2
 from litestar import Litestar, MediaType, Request, Response, delete, get
 from litestar.datastructures import MutableScopeHeaders
 from litestar.di import NamedDependency, Provide
-from litestar.exceptions import NotFoundException
+from litestar.exceptions import HTTPException, NotFoundException
 from litestar.params import PathParameter, QueryParameter
 from litestar.plugins.jinja import JinjaTemplateEngine
 from litestar.response import Template
 from litestar.template import TemplateConfig
 from litestar.types import Message, Scope
+from markupsafe import Markup
 from msgspec import Struct
 
 from actors.capture import mime_view
 from actors.capture.store import Captured, MessageStore
 from cluster.http.application import Application
+from cluster.printable import printable_lines
+
+log = logging.getLogger(__name__)
 
 _PAGE_SIZE = 50
 _SHOWN_SOURCE = 512 * 1024
@@ -199,9 +204,10 @@ def create_app(store: MessageStore, loopback_only: bool = True) -> Litestar:
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        finalize=_visible,
     )
     environment.filters["bytes"] = _size
-    environment.filters["person"] = _person
+    environment.filters["person"] = mime_view.person
     return Application(
         route_handlers=[
             show_list,
@@ -217,6 +223,7 @@ def create_app(store: MessageStore, loopback_only: bool = True) -> Litestar:
         template_config=TemplateConfig(instance=JinjaTemplateEngine.from_environment(environment)),
         before_request=_guard if loopback_only else None,
         before_send=[_shield],
+        after_exception=[_log_failure],
         exception_handlers={NotFoundException: _not_found},
         openapi_config=None,
         logging_config=None,
@@ -237,6 +244,17 @@ async def _shield(message: Message, scope: Scope) -> None:
         headers = MutableScopeHeaders.from_message(message)
         for name, value in _HEADERS.items():
             headers.setdefault(name, value)
+
+
+async def _log_failure(error: Exception, scope: Scope) -> None:
+    """What is not the client's fault is ours."""
+    if not isinstance(error, HTTPException) or error.status_code >= 500:
+        log.error("a page cannot be made path=%r", scope["path"], exc_info=error)
+
+
+def _visible(value: Any) -> Any:
+    """Whatever a template puts into a page, so that nothing of a message hides there or turns what is beside it."""
+    return printable_lines(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 def _not_found(request: Request[Any, Any, Any], error: NotFoundException) -> Response[Any]:
@@ -274,12 +292,6 @@ def _is_address(host: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-def _person(header: str) -> str:
-    """The display name of the first address in a header, or the address."""
-    name, address = parseaddr(header[:1000])
-    return name or address or header
 
 
 def _size(octets: int) -> str:

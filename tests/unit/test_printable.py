@@ -11,7 +11,7 @@ from rich.console import Console
 
 from cluster.commands.output import plain, print_json, table
 from cluster.logs import LineFormatter
-from cluster.printable import printable, printable_json
+from cluster.printable import printable, printable_json, printable_lines
 
 BAD = "550 \x1b[2Jgone \u202egnp.exe\u202c \u2066x\u2069 z\u200bw\ufeff \x9b31m \x7f \u2028 \U000e0041"
 BIDI = [*range(0x202A, 0x202F), *range(0x2066, 0x206A), 0x200E, 0x200F, 0x061C]
@@ -37,6 +37,18 @@ def test_what_steers_a_terminal_is_shown_by_its_number() -> None:
 @given(ANYTHING)
 def test_no_text_steers_a_terminal(text: str) -> None:
     assert is_safe(printable(text))
+
+
+@given(ANYTHING)
+def test_no_text_turns_a_page(text: str) -> None:
+    shown = printable_lines(text)
+    assert is_safe(shown.translate(dict.fromkeys(map(ord, "\n\t\u200c\u200d"))))
+
+
+def test_what_a_page_keeps() -> None:
+    text = "a\tb\r\nc\n\u0645\u06cc\u200c\u062e \U0001f469\u200d\U0001f4bb"
+    assert printable_lines(text) == text.replace("\r", "")
+    assert printable_lines("a\rb \u202ec") == "a\\x0db \\u202ec"
 
 
 @given(

@@ -1,5 +1,7 @@
 """Broken and hostile messages can be read all the same."""
 
+import time
+
 import pytest
 
 from actors.capture import mime_view
@@ -26,6 +28,58 @@ def test_broken_messages_can_be_shown(raw: bytes) -> None:
     "".join(shown).encode()  # no surrogates: a page can be made of it
     for part in view.parts:
         assert mime_view.part(raw, part.number) is not None
+
+
+PART = b'--b\r\nContent-Type: text/plain; a="' + b";" * 3500 + b"\r\n\r\nx\r\n"
+SLOW = {
+    "encoded words": b"X-A: " + b"=?utf-8?q?a?= " * 100_000 + b"\r\n\r\n",
+    "headers of encoded words": (b"X-A: " + b"=?utf-8?q?a?= " * 500 + b"\r\n") * 300 + b"\r\n",
+    "semicolons in quotes": b'Content-Type: text/plain; a="' + b";" * 300_000 + b"\r\n\r\n",
+    "of a boundary": b'Content-Type: multipart/mixed; a="' + b";" * 300_000 + b"\r\n\r\n",
+    "of a filename": b'Content-Disposition: attachment; a="' + b";" * 300_000 + b"\r\n\r\n",
+    "of many parts": b"Content-Type: multipart/mixed; boundary=b\r\n\r\n" + PART * 500,
+    "continued parameters": b"Content-Type: a/b; "
+    + b"; ".join(b"n*%d*=%%ff" % n for n in range(200_000))
+    + b"\r\n\r\n",
+    "punycode": b"Content-Type: text/plain; charset=Punycode\r\n\r\n" + b"a" * 500_000 + b"-" + b"z" * 500_000,
+    "a forwarded header": b"Content-Type: message/rfc822\r\n\r\nX: " + b"a ;" * 1_000_000 + b"\r\n\r\n",
+    "parts": b"Content-Type: multipart/mixed; boundary=b\r\n\r\n" + b"--b\r\n\r\n" * 1_000_000,
+}
+
+
+@pytest.mark.parametrize("raw", SLOW.values(), ids=SLOW.keys())
+def test_no_message_takes_more_than_time_in_proportion(raw: bytes) -> None:
+    began = time.process_time()
+    mime_view.listed(raw)
+    view = mime_view.view(raw)
+    assert mime_view.part(raw, 0) is not None or not view.parts
+    assert time.process_time() - began < 6, "seconds of processor time, where half of one is enough"
+
+
+def test_long_headers_are_cut_and_a_forwarded_message_is_not() -> None:
+    inner = b"X: " + "é".encode() + b"y" * 50_000 + b"\n\nbody"
+    raw = b"Subject: " + b"x" * 10_000 + b"\r\nContent-Type: message/rfc822\r\n\r\n" + inner
+    view = mime_view.view(raw)
+    assert (view.headers[0], view.cut) == (mime_view.Header("Subject", "x" * 8192 + "…"), True)
+    many = mime_view.view(b"X: y\r\n" * 100_000 + b"\r\nbody")
+    assert (len(many.headers), many.cut, many.text) == (256 * 1024 // 6 + 1, True, "body")
+    assert not mime_view.view(b"X: y\r\n\r\n" + b"body" * 100_000).cut
+    part = mime_view.part(raw, 0)
+    assert part is not None
+    assert part.content == inner
+
+
+@pytest.mark.parametrize(
+    ("header", "name"),
+    [
+        ("Ada <a@example.com>", "Ada"),
+        ("a@example.com", "a@example.com"),
+        ("(" * 50_000, "(" * 1000),
+        ("", ""),
+    ],
+)
+def test_the_name_of_a_sender(header: str, name: str) -> None:
+    assert mime_view.person(header) == name
 
 
 def test_encoded_words_and_folds() -> None:

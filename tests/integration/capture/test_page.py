@@ -3,10 +3,13 @@
 import asyncio
 from email.message import EmailMessage
 from html import unescape
+from urllib.parse import quote
 
 import aiosmtplib
 import httpx
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from actors.capture.sink import CaptureAddresses
 from tests.integration.capture.test_mime_view import BROKEN
@@ -151,6 +154,69 @@ async def test_a_head_without_end_is_refused(addresses: CaptureAddresses, http: 
 async def test_bad_queries_are_refused(http: httpx.AsyncClient) -> None:
     for query in ("page=0", "page=x", "page_size=0", "page_size=99999", "search=" + "x" * 501):
         assert (await http.get(f"/api/messages?{query}")).status_code == 400, query
+
+
+async def test_what_turns_or_hides_text_is_shown_by_its_number(
+    addresses: CaptureAddresses, http: httpx.AsyncClient
+) -> None:
+    turned = "\u202egnp.exe\x1b\u2066"
+    message = EmailMessage()
+    message.set_content(f"text {turned}\n")
+    message.add_attachment(b"x", "text", "csv", filename=f"{turned}.csv")
+    head = f"Subject: subject {turned}\r\nFrom: {turned} <a@example.com>\r\nTo: {turned}\r\n"
+    await send(addresses, head.encode() + message.as_bytes())
+    views = [f"/messages/1?view={view}" for view in ("", "text", "headers", "source")]
+    for path in ("/", f"/?search={quote(turned)}", *views):
+        page = (await http.get(path)).text
+        assert "\\u202egnp.exe\\x1b\\u2066" in page, path
+        assert not {"\u202e", "\x1b", "\u2066", "\r"} & set(page), path
+    assert (await http.get("/api/messages/1")).json()["message"]["subject"] == f"subject {turned}"
+
+
+NAMES = st.sampled_from(
+    [b"From", b"To", b"Subject", b"X", b"DKIM-Signature", b"Content-Type", b"Content-Disposition", b"Content-ID"]
+)
+PIECES = st.sampled_from(
+    [
+        *(b"(", b'"', b"<", b"[", b"@", b",", b";", b":", b"\\", b"=", b"%", b"a", b"\xff", b"\x1b", b"\r\n ", b" "),
+        *(b"=?utf-8?q?", b"=?utf-8?b?", b"=?punycode?q?", b"=?unicode_escape?q?=5Cud800?=", b"?=", "\u202e".encode()),
+        *(b"text/plain; charset=", b"multipart/mixed; boundary=", b"message/rfc822", b"attachment; filename"),
+        *(b"*0*=", b"utf-8''%ff", b"raw_unicode_escape''%5Cud800"),
+    ]
+)
+VALUES = st.lists(st.tuples(PIECES, st.sampled_from([1, 1, 2, 100, 3000])).map(lambda run: run[0] * run[1]), max_size=4)
+HEADERS = st.lists(st.tuples(NAMES, VALUES.map(b"".join)).map(lambda field: b"%s: %s\r\n" % field), max_size=5)
+
+
+@given(HEADERS.map(b"".join))
+@example(b"From: " + b"(" * 50_000 + b"\r\n")
+@example(b"To: " + b"(" * 50_000 + b"\r\nSubject: " + b"=?utf-8?q?a?= " * 20_000 + b"\r\n")
+async def test_whatever_headers_come_the_pages_answer(
+    addresses: CaptureAddresses, http: httpx.AsyncClient, headers: bytes
+) -> None:
+    await send(addresses, headers + b"\r\nbody\r\n")
+    message_id = (await http.get("/api/messages")).json()["messages"][0]["id"]
+    views = [f"/messages/{message_id}?view={view}" for view in ("", "html", "text", "headers", "source")]
+    for path in ("/", *views, f"/messages/{message_id}/raw", f"/api/messages/{message_id}"):
+        assert (await http.get(path)).status_code == 200, path
+
+
+async def test_a_page_that_cannot_be_made_is_in_the_log(
+    addresses: CaptureAddresses,
+    http: httpx.AsyncClient,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def fail(raw: bytes) -> None:
+        raise ZeroDivisionError
+
+    await send(addresses, b"Subject: x\r\n\r\nx\r\n")
+    monkeypatch.setattr("actors.capture.mime_view.view", fail)
+    assert (await http.get("/messages/1")).status_code == 500
+    assert (await http.get("/messages/2")).status_code == 404
+    assert [record.getMessage() for record in caplog.records if record.levelname == "ERROR"] == [
+        "a page cannot be made path='/messages/1'"
+    ]
 
 
 async def test_broken_mail_can_be_shown(addresses: CaptureAddresses, http: httpx.AsyncClient) -> None:
