@@ -94,7 +94,8 @@ class Reporter:
         earliest = site.throttle.limits.next_host
         for delivery, said in zip(job.deliveries, verdicts, strict=True):
             site.seen.add(said.verdict.judgement, hop.mx_host, said.response or said.reason)
-            if said.code and next_host(said.verdict, said.enhanced, earliest) is not NextHost.NEVER:
+            when = next_host(said.verdict, said.enhanced, earliest, delivery.attempts) if said.code else NextHost.NEVER
+            if when is not NextHost.NEVER:
                 self._put_off.note(delivery.message_id, delivery.recipient_no, hop.mx_host)
         self._automate(site, job, verdicts)
         site.ended(job.deliveries[0].tenant_id)

@@ -2,8 +2,9 @@
 
 A host that is in trouble of its own says nothing of the message: the next one is tried in the same attempt. One that
 puts off the message or the mailbox is not gone around at once, which would look like shopping for a willing host; the
-next attempt begins elsewhere. Whoever was told to wait, by a filter that counts attempts or by a limit of the whole
-site, comes back to where that was said.
+next attempt begins elsewhere. What was told to wait, by a filter that counts attempts or by a limit, comes back to
+where that was said, but for a few attempts only: another host may take it. A limit of the whole site holds with each of
+its hosts.
 """
 
 from enum import StrEnum
@@ -40,16 +41,23 @@ _TOLD_TO_WAIT = frozenset(
         BounceClass.MAILBOX_FULL,
     )
 )
+PATIENT_ATTEMPTS = 4
+"""With a host that says to wait. Filters that mean it let a message pass by then."""
 _SUBJECTS_OF_HOSTS = ("0", "3", "4")
 """RFC 3463 §3: other or undefined, mail system, network. The others are of addresses, mailboxes, contents, policy."""
 
 
-def next_host(verdict: Verdict, enhanced: str | None, earliest: NextHost = NextHost.AT_ONCE) -> NextHost:
-    """When the next host is to be tried after the reply that this verdict is on. ``enhanced``: its status code."""
+def next_host(
+    verdict: Verdict, enhanced: str | None, earliest: NextHost = NextHost.AT_ONCE, attempts: int = 1
+) -> NextHost:
+    """When the next host is to be tried after the reply that this verdict is on. ``enhanced``: its status code.
+    ``attempts``: of the delivery, with this one."""
     if verdict.judgement is not Judgement.DEFERRED or earliest is NextHost.NEVER:
         return NextHost.NEVER
-    if verdict.bounce_class in _TOLD_TO_WAIT or verdict.scope is Scope.SITE:
+    if verdict.scope is Scope.SITE:
         return NextHost.NEVER
+    if verdict.bounce_class in _TOLD_TO_WAIT:
+        return NextHost.NEVER if attempts < PATIENT_ATTEMPTS else NextHost.NEXT_ATTEMPT
     is_of_the_host = enhanced is None or enhanced.split(".")[1] in _SUBJECTS_OF_HOSTS
     if is_of_the_host and verdict.bounce_class in _OF_THE_HOST:
         return earliest

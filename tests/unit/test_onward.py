@@ -43,6 +43,15 @@ def test_the_next_host_is_tried_at_once_where_nothing_was_said_of_the_message(
     assert next_host_after(says, stage) is when
 
 
+@pytest.mark.parametrize("says", ["451 4.7.1 greylisted, come back in 5 minutes", "452 4.2.2 mailbox full"])
+def test_a_host_that_says_to_wait_is_not_the_only_one(says: str) -> None:
+    reply = make_reply(int(says[:3]), [says])
+    verdict = judge(reply.code, reply.enhanced, reply.text, Stage.RCPT)
+    asked = [next_host(verdict, reply.enhanced, attempts=attempts) for attempts in range(1, 7)]
+    assert asked == [NEVER, NEVER, NEVER, NEXT_ATTEMPT, NEXT_ATTEMPT, NEXT_ATTEMPT]
+    assert next_host(verdict, reply.enhanced, NEVER, 9) is NEVER
+
+
 def test_a_site_may_be_one_that_punishes_it() -> None:
     assert next_host_after("451 4.3.0 later", earliest=NEXT_ATTEMPT) is NEXT_ATTEMPT
     assert next_host_after("451 4.3.0 later", earliest=NEVER) is NEVER
