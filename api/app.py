@@ -12,6 +12,7 @@ from api.admin.routes import Admin
 from api.auth import Authenticator, Scopes
 from api.batches import Batches
 from api.body import ApiRequest, BodyBudget
+from api.documents import ReadyMade
 from api.domains import Domains
 from api.errors import answer
 from api.health import HealthChecks, Readiness
@@ -92,7 +93,10 @@ def _openapi() -> OpenAPIConfig:
         description=DESCRIPTION,
         path="/schema",
         # The pages that Litestar can draw of it load their scripts from the internet; these two need nothing.
-        render_plugins=[JsonRenderPlugin(path="/openapi.json"), YamlRenderPlugin(path="/openapi.yaml")],
+        render_plugins=[
+            ReadyMade(JsonRenderPlugin(path="/openapi.json")),
+            ReadyMade(YamlRenderPlugin(path="/openapi.yaml")),
+        ],
         components=Components(
             security_schemes={
                 "key": SecurityScheme(

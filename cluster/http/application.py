@@ -18,13 +18,12 @@ class Application(Litestar):
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        handlers = [handler for route in self.routes for handler in getattr(route, "route_handlers", ())]
         self._served: dict[tuple[str, str], tuple[ASGIApp, HTTPRouteHandler]] = {
-            (method, path): (handler.opt[SERVED_BY], handler)
-            for handler in handlers
+            (method, route.path): (handler.opt[SERVED_BY], handler)
+            for route in self.routes
+            for handler in getattr(route, "route_handlers", ())
             if SERVED_BY in handler.opt
-            for method in handler.http_methods
-            for path in handler.paths
+            for method in (*handler.http_methods, *(("HEAD",) if "GET" in handler.http_methods else ()))
         }
 
     def __call__(self, scope: Any, receive: Any, send: Any) -> Awaitable[None]:  # type: ignore[override]

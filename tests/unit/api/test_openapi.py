@@ -98,6 +98,23 @@ async def test_no_page_of_it_needs_the_internet(world: World, path: str) -> None
     assert "<script" not in response.text and "cdn" not in response.text
 
 
+@pytest.mark.parametrize("path", ["/schema", "/schema/openapi.json", "/schema/openapi.yaml"])
+async def test_it_is_made_once(world: World, path: str) -> None:
+    bodies = []
+
+    async def receive() -> Any:
+        raise AssertionError("nothing is to be read")
+
+    async def send(message: Any) -> None:
+        if message["type"] == "http.response.body":
+            bodies.append(message["body"])
+
+    for _ in range(2):
+        scope: Any = {"type": "http", "method": "GET", "path": path, "headers": [], "query_string": b"", "state": {}}
+        await world.app(scope, receive, send)
+    assert len(bodies[0]) > 10_000 and bodies[0] is bodies[1]
+
+
 async def test_unknown_routes_and_methods(world: World) -> None:
     response = await world.client.get("/v3/nope")
     assert (response.status_code, set(response.json())) == (404, {"errors", "detail"})

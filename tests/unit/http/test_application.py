@@ -22,6 +22,11 @@ async def served() -> str:
     return "by Litestar"
 
 
+@get("/shown", opt={SERVED_BY: straight})
+async def shown() -> str:
+    return "by Litestar"
+
+
 @get("/plain")
 async def plain() -> str:
     return "plain"
@@ -34,7 +39,7 @@ def in_words(request: Request[Any, Any, Any], error: Exception) -> Response[str]
 
 @pytest.fixture
 def app() -> Litestar:
-    return Application([served, plain], exception_handlers={Exception: in_words})
+    return Application([served, shown, plain], exception_handlers={Exception: in_words})
 
 
 def test_a_route_is_served_by_what_its_options_name(app: Litestar) -> None:
@@ -54,6 +59,12 @@ def test_other_methods_of_its_path_are_litestars(app: Litestar) -> None:
         assert client.get("/served").status_code == 405
         assert client.head("/plain").status_code == 200
         assert client.head("/served").status_code == 405
+
+
+def test_head_is_served_as_get_is(app: Litestar) -> None:
+    with TestClient(app) as client:
+        assert client.get("/shown").text == "straight"
+        assert client.head("/shown").status_code == 202
 
 
 def test_it_is_documented(app: Litestar) -> None:
