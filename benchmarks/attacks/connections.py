@@ -1,6 +1,7 @@
-"""Attacks without a key: heads that are huge, heads that never end."""
+"""Attacks without a key: heads that are huge, heads that never end, answers that are never read."""
 
 import asyncio
+import socket
 
 from benchmarks.attacks.attack import AGAIN_S, Answers, Target, write_all
 
@@ -44,6 +45,41 @@ class HalfOpenHeads:
         async with asyncio.TaskGroup() as group:
             for _ in range(self._at_once):
                 group.create_task(one())
+
+
+class Unread:
+    """Many connections, each with hundreds of requests at once, and not a byte of their answers is read. What was cut
+    off is opened again; none is told a status."""
+
+    name = "unread answers"
+
+    def __init__(self, at_once: int = 500, requests: int = 300) -> None:
+        self._at_once = at_once
+        self._requests = b"GET /schema/openapi.json HTTP/1.1\r\nHost: x\r\n\r\n" * requests
+
+    async def run(self, target: Target, answers: Answers) -> None:
+        async def one() -> None:
+            while True:
+                await self._unread(target)
+                answers.by_status[0] += 1
+                await asyncio.sleep(AGAIN_S)
+
+        async with asyncio.TaskGroup() as group:
+            for _ in range(self._at_once):
+                group.create_task(one())
+
+    async def _unread(self, target: Target) -> None:
+        loop = asyncio.get_running_loop()
+        with socket.socket() as client:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            client.setblocking(False)
+            try:
+                await loop.sock_connect(client, (target.host, target.port))
+                await loop.sock_sendall(client, self._requests)
+            except OSError:
+                return
+            while not client.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
+                await asyncio.sleep(PIECE_S)
 
 
 async def _dribbled(target: Target) -> int:

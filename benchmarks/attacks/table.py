@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from benchmarks.attacks import bodies
 from benchmarks.attacks.attack import Attack, Request, Requests
 from benchmarks.attacks.bodies import MEGABYTE
-from benchmarks.attacks.connections import HalfOpenHeads, HugeHeads
+from benchmarks.attacks.connections import HalfOpenHeads, HugeHeads, Unread
 
 
 def _requests(name: str, at_once: int, *make: Callable[[], Request]) -> tuple[str, Callable[[], Attack]]:
@@ -49,6 +49,7 @@ ATTACKS: Mapping[str, Callable[[], Attack]] = dict(
         ),
         ("huge heads", HugeHeads),
         ("half-open heads", HalfOpenHeads),
+        ("unread answers", Unread),
         _requests(
             "expansion",
             4,

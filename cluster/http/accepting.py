@@ -22,6 +22,9 @@ TICK_S = 0.25
 """Between looks for connections whose time is over. At most this much later they are closed."""
 EXPIRED_AT_ONCE = 64
 BACKLOG = 2048
+UNSENT_BYTES = 64 * 1024
+"""What the kernel takes of answers ahead of sending them. Without a bound it takes megabytes for each client that reads
+nothing, and the server, which cannot see them, makes more."""
 _SHORT = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 
@@ -39,6 +42,8 @@ class Acceptor:
         self._opening: set[asyncio.Task[None]] = set()
         self._short = False
         listener.setblocking(False)
+        for option, value in ((socket.TCP_NODELAY, 1), (socket.TCP_NOTSENT_LOWAT, UNSENT_BYTES)):
+            listener.setsockopt(socket.IPPROTO_TCP, option, value)  # and so for each connection
         listener.listen(BACKLOG)
         self._loop.add_reader(listener.fileno(), self._accept)
         self._ticking = self._loop.call_later(TICK_S, self._tick)
@@ -63,7 +68,6 @@ class Acceptor:
 
     def _seat(self, client: socket.socket, address: str) -> None:
         client.setblocking(False)
-        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         seat, victim = self._connections.admit(address, self._loop.time())
         if victim is not None:
             _evict(victim)

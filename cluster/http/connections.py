@@ -14,6 +14,8 @@ RESERVED = 16
 """Places beyond the bound, for health checks."""
 HEADROOM = 64
 """File descriptors that are left for Postgres, other actors and files."""
+LOOKS = 16
+"""At those who may have read meanwhile, before one of them is closed whatever it has read."""
 FEWEST = 16
 """So many connections are allowed, however few descriptors there are."""
 
@@ -32,7 +34,14 @@ class Bounds(Struct, frozen=True, kw_only=True):
     """An answer that waits for its client to read moves on within this time."""
     leaving_s: float = 2.0
     """After a refusal, what the client still sends is read and dropped for so long, so that it finds the answer."""
+    unread_bytes: int = 64 * 1024 * 1024
+    """Of answers that wait for their clients to read, and of requests behind them. One address has the share of these
+    that it has of the connections."""
     reserved: int = RESERVED
+
+    @property
+    def unread_bytes_per_address(self) -> int:
+        return self.unread_bytes * min(self.per_address, self.connections) // self.connections
 
 
 class Phase(IntEnum):
@@ -68,14 +77,19 @@ class Holder(Protocol):
     def expire(self) -> None:
         """Close, or go on: the time of the phase is over."""
 
+    def unread(self) -> int:
+        """The bytes that wait for the client to read, and those of its requests behind them."""
+
 
 class _Lines:
     """Who waits, in the order of deadlines; one line of each kind."""
 
-    __slots__ = ("lines",)
+    __slots__ = ("lines", "unread")
 
     def __init__(self) -> None:
         self.lines: list[dict[Seat, float]] = [{} for _ in set(_LINES)]
+        self.unread = 0
+        """The bytes of all of them."""
 
     def first(self, until: float = math.inf) -> "Seat | None":
         """Who goes first, of those whose time is over by then."""
@@ -93,7 +107,7 @@ class _Lines:
 class Seat:
     """The place of one connection."""
 
-    __slots__ = ("address", "all", "deadline", "group", "holder", "line", "phase", "reserved")
+    __slots__ = ("address", "all", "deadline", "group", "holder", "line", "phase", "reserved", "unread")
 
     def __init__(self, address: str, lines: _Lines, group: "_Group | None") -> None:
         """``group`` None: a reserved place."""
@@ -106,6 +120,8 @@ class Seat:
         self.line: int | None = None
         """In which it stands. Between requests a seat keeps its place of before, and is moved when its turn comes:
         requests are many, turns are few."""
+        self.unread = 0
+        """Bytes, when they were last counted; of UNREAD."""
         self.holder: Holder | None = None
         """None until the connection has been made."""
 
@@ -113,6 +129,13 @@ class Seat:
         """From IDLE to BUSY: what ``move`` does, at each request."""
         self.phase = BUSY
         self.deadline = math.inf
+
+    def count_unread(self, bytes_: int) -> None:
+        """So many from now on."""
+        if self.group is not None:
+            self.all.unread += bytes_ - self.unread
+            self.group.unread += bytes_ - self.unread
+            self.unread = bytes_
 
     def step_out(self) -> None:
         """Wait no more."""
@@ -190,6 +213,8 @@ class Connections:
         old = seat.phase
         if old is phase or seat.group is None:
             return
+        if seat.unread:
+            seat.count_unread(0)
         seat.phase = phase
         seat.deadline = now + self._limits_s[phase]
         if phase is IDLE:
@@ -205,6 +230,7 @@ class Connections:
             self._reserved.pop(seat, None)
             return
         seat.step_out()
+        seat.count_unread(0)
         seat.group = None
         group.count -= 1
         self._count -= 1
@@ -229,6 +255,35 @@ class Connections:
         while len(found) < most and (seat := self._lines.first()) is not None:
             self.remove(seat)
             found.append(seat)
+        return found
+
+    def count_unread(self, seat: Seat, bytes_: int, now: float) -> list[Seat]:
+        """So many bytes wait for the client of this seat, which is UNREAD. The seats that are emptied since there are
+        too many in all, or of one address; their holders have to be told."""
+        group = seat.group
+        if group is None:
+            return []
+        seat.count_unread(bytes_)
+        of_address = self._shed(group, self._bounds.unread_bytes_per_address, now)
+        return of_address + self._shed(self._lines, self._bounds.unread_bytes, now)
+
+    def _shed(self, lines: _Lines, most: int, now: float) -> list[Seat]:
+        """Empty seats until no more than ``most`` bytes are unread: who has moved on least lately goes first. A single
+        answer may be larger than that."""
+        line = lines.lines[_LINES[UNREAD]]
+        found: list[Seat] = []
+        looks = LOOKS
+        while lines.unread > most and len(line) > 1:
+            seat = next(iter(line))
+            bytes_ = seat.holder.unread() if looks and seat.holder is not None else seat.unread
+            looks -= 1
+            if bytes_ < seat.unread:
+                seat.count_unread(bytes_)
+                seat.deadline = now + self._limits_s[UNREAD]
+                seat.line_up()
+            else:
+                self.remove(seat)
+                found.append(seat)
         return found
 
     def _reserve(self, address: str, now: float) -> tuple[Seat, Seat | None]:

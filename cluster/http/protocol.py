@@ -5,34 +5,39 @@ a request cannot be read. Who is connected, and for how long, is ``connections.p
 """
 
 import asyncio
-import ipaddress
 import logging
-import re
+import socket
+import struct
 from collections.abc import Set
-from functools import lru_cache
 from typing import Any
 
 import httptools
 import uvicorn
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from cluster.http.connections import BUSY, IDLE, LEAVING, NEW, PARTIAL, UNREAD, Connections, Seat
+from cluster.http.heads import (
+    HEAD_BYTES,
+    HEAD_FIELDS,
+    check_counts,
+    head_too_large,
+    head_without_upgrade,
+    is_host,
+    plain_target,
+    reason,
+)
+from cluster.http.paced import PacedProtocol
+from cluster.http.pieces import BITE, HEAD_END, piece_end
 from cluster.http.refusals import Refused
+from cluster.http.turns import Turns
 
 log = logging.getLogger(__name__)
 
-LONGEST_HOST = 300
-"""A domain name has at most 255 characters (RFC 1035 §2.3.4), and a port follows."""
-
-HEAD_BYTES = 64 * 1024
-"""Of a request's head: request line and header fields."""
-HEAD_FIELDS = 100
 FRAMING_BYTES = 64 * 1024
 """What may stand around a chunked body, beside as much as the body itself: chunk sizes, extensions, trailers."""
-BITE = 16 * 1024
-"""Parsed at once; after each, requests that came in it are taken up before more are parsed."""
+UNREAD_BYTES = 16 * 1024
+"""Of answers to one connection, which its client may leave unread before its next request has to wait."""
 ANSWERED = "postray.answered"
 """ASGI extension; its ``tell`` is called by an application that answers before it has read the body, and reads on."""
 ARRIVED = "postray.arrived"
@@ -40,12 +45,11 @@ ARRIVED = "postray.arrived"
 OVERHEARD_BYTES = 1024 * 1024
 """After a refusal, so much is read and dropped at most."""
 
+_RESET = struct.pack("ii", 1, 0)
 _CHECKED = frozenset({b"host", b"transfer-encoding", b"expect"})
-_HOST = re.compile(rb"(?:[A-Za-z0-9\-._~%!$&'()*+,;=]*|\[(?P<v6>[0-9A-Fa-f:.]+)\])(?::(?P<port>[0-9]{0,5}))?")
-"""RFC 9110 §7.2, RFC 3986 §3.2.2: a name, an address, or an IPv6 address in brackets, and a port."""
 
 
-class HttpProtocol(HttpToolsProtocol):
+class HttpProtocol(PacedProtocol):
     """The connection on one seat."""
 
     def __init__(
@@ -57,13 +61,14 @@ class HttpProtocol(HttpToolsProtocol):
         *,
         seat: Seat,
         connections: Connections,
+        turns: Turns,
         health: Set[bytes],
     ) -> None:
-        """``health``: the paths that a reserved seat serves."""
-        super().__init__(config, server_state, app_state, loop)
+        """``health``: the paths that a reserved seat serves, and whose requests do not wait behind others."""
+        super().__init__(config, server_state, app_state, loop, address=seat.address, turns=turns, health=health)
         self._seat = seat
         self._seats = connections
-        self._health = health
+        self.url = b""
         self._in_head = True
         self._hosts = self._codings = 0
         """Host and Transfer-Encoding fields of the head that is being read."""
@@ -78,7 +83,9 @@ class HttpProtocol(HttpToolsProtocol):
         """What came of a body's message beside it, and of this at the end, without a byte of the body between."""
         self._bodiless_bytes = 0
         self._held = b""
-        """What came behind requests that have to be answered first."""
+        """What came behind a request that has to be answered first, and its answer read."""
+        self._held_from = 0
+        """What is before has been parsed."""
         self._refused: Refused | None = None
         """What is answered to the next request, and for the last time."""
         self._deaf = False
@@ -86,8 +93,6 @@ class HttpProtocol(HttpToolsProtocol):
         """The last answer is out, and what still comes of the request's body is dropped."""
         self._closing = False
         self._overheard = 0
-        self._unread = 0
-        """What the client had not read when it was last looked at."""
         self._extensions: dict[str, dict[object, object]] = {
             ANSWERED: {"tell": self.answered},
             ARRIVED: {"ask": self.arrived},
@@ -99,6 +104,7 @@ class HttpProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        transport.set_write_buffer_limits(high=UNREAD_BYTES)
         if self._deaf:
             transport.abort()  # the place was needed meanwhile
 
@@ -106,10 +112,12 @@ class HttpProtocol(HttpToolsProtocol):
         if self._deaf or self._refused:
             self._overhear(len(data))
             return
-        if self._held or self.pipeline:
-            self._held += data
-            self.flow.pause_reading()
-        elif len(data) <= BITE:
+        cycle = self.cycle
+        if self._held or (
+            self._in_head and (self.flow.write_paused or (cycle is not None and not cycle.response_complete))
+        ):
+            self._hold(data)
+        elif len(data) <= BITE and data.count(HEAD_END) < 2:
             self._parse(data)
         else:
             self._held = data
@@ -122,7 +130,7 @@ class HttpProtocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._seats.remove(self._seat)
-        self._held = b""
+        self._drop_held()
         self._extensions = {}
         super().connection_lost(exc)
 
@@ -132,6 +140,8 @@ class HttpProtocol(HttpToolsProtocol):
 
     def resume_writing(self) -> None:
         super().resume_writing()
+        if not self.transport.is_closing() and ((cycle := self._under_way) is None or cycle.response_complete):
+            self._go_on()
         self._settle()
 
     # What the seats tell.
@@ -139,19 +149,27 @@ class HttpProtocol(HttpToolsProtocol):
     def evict(self) -> None:
         self._deaf = True
         if self.transport is not None:
-            self.transport.abort()
+            self._abort()
 
     def expire(self) -> None:
         left = self.transport.get_write_buffer_size()
         if self._seat.phase is PARTIAL and self._in_head and not left:
             self._end(Refused(408, "The request's head did not come in time"))
-        elif self._seat.phase is UNREAD and left < self._unread:
+        elif self._seat.phase is UNREAD and self.unread() < self._seat.unread:
             self._seats.move(self._seat, BUSY, self.loop.time())  # it has moved on: a new time limit
             self._settle()
         elif left:
-            self.transport.abort()
+            self._abort()
         else:
             self.transport.close()
+
+    def _abort(self) -> None:
+        if self._seat.phase is UNREAD:  # the kernel, too, need not keep what is left
+            self.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+        self.transport.abort()
+
+    def unread(self) -> int:
+        return self.transport.get_write_buffer_size() + len(self._held)
 
     # What the application tells.
 
@@ -175,7 +193,7 @@ class HttpProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         if self._head_bytes > HEAD_BYTES and self._head_size() > HEAD_BYTES:
-            raise _head_too_large(in_target=len(self.url) > HEAD_BYTES)
+            raise head_too_large(in_target=len(self.url) > HEAD_BYTES)
         if len(self.headers) > HEAD_FIELDS:
             raise Refused(431, f"The request has more than {HEAD_FIELDS} header fields")
         if self.parser.should_upgrade():
@@ -183,9 +201,11 @@ class HttpProtocol(HttpToolsProtocol):
                 raise Refused(501, "CONNECT is not supported")
             return  # no protocol is changed to: see _without_upgrade
         if self._hosts != 1 or self._codings > 1:
-            self._check_counts()
-        if self.url[:1] != b"/" or b"#" in self.url or self._seat.reserved:
-            self._check_target()
+            check_counts(self._hosts, self._codings, self.parser.get_http_version())
+        if self.url[:1] != b"/" or b"#" in self.url:
+            self.url = plain_target(self.url)
+        if self._seat.reserved and self.url.partition(b"?")[0] not in self._health:
+            raise Refused(503, "All connections are in use; try again later")
         super().on_headers_complete()
         self._in_head = False
         self._hosts = self._codings = 0
@@ -218,17 +238,20 @@ class HttpProtocol(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         self.server_state.total_requests += 1
         self._closing = self._closing or self.transport.is_closing()
-        if not self._closing:
-            if self.pipeline:
-                self._start_asgi_task(*self.pipeline.pop())
-            elif self._refused:
-                self._end(self._refused)
-            if not self.pipeline:
-                if self.flow.read_paused:
-                    self.flow.resume_reading()
-                if self._held:
-                    self._parse_held()
+        behind = self.pipeline or self._refused or self._held or self.flow.read_paused
+        if behind and not self._closing and not self.flow.write_paused:
+            self._go_on()
         self._settle()
+
+    def _go_on(self) -> None:
+        """With what came behind the request that was answered last."""
+        if self.pipeline:
+            self._start_asgi_task(*self.pipeline.pop())
+        elif self._refused:
+            self._end(self._refused)
+        self.flow.resume_reading()
+        if self._held:
+            self._parse_held()
 
     def _settle(self) -> None:
         """Tell the seats which phase this is."""
@@ -245,20 +268,52 @@ class HttpProtocol(HttpToolsProtocol):
         if phase is not self._seat.phase:
             self._seats.move(self._seat, phase, self.loop.time())
             if phase is UNREAD:
-                self._unread = self.transport.get_write_buffer_size()
+                self._count_unread()
+
+    def _count_unread(self) -> None:
+        for seat in self._seats.count_unread(self._seat, self.unread(), self.loop.time()):
+            if seat.holder is not None:
+                seat.holder.evict()
 
     def _answering(self) -> bool:
         return self.cycle is not None and not self.cycle.response_complete
 
+    def _must_wait(self) -> bool:
+        """Whether the next request has to: an answer before it is not yet made, or not yet read."""
+        return self._in_head and (self.flow.write_paused or self._answering())
+
+    def _hold(self, data: bytes) -> None:
+        self._held = self._held[self._held_from :] + data
+        self._held_from = 0
+        self.flow.pause_reading()
+        if self._seat.phase is UNREAD:
+            self._count_unread()
+
+    def _drop_held(self) -> None:
+        self._held = b""
+        self._held_from = 0
+
     def _parse_held(self) -> None:
-        data, self._held = self._held, b""
-        position = 0
-        while position < len(data) and not (self.pipeline or self._deaf or self._refused):
-            self._parse(data[position : position + BITE])
-            position += BITE
-        if position < len(data) and not (self._deaf or self._refused):
-            self._held = data[position:]
+        data = self._held
+        while self._held_from < len(data) and not (self.pipeline or self._must_wait()):
+            start = self._held_from
+            end = self._held_from = piece_end(data, start, self._body_left())
+            self._parse(data[start:end])
+            if self._deaf or self._refused:
+                return
+        if self._held_from < len(data):
             self.flow.pause_reading()
+        else:
+            self._drop_held()
+
+    def _body_left(self) -> int | None:
+        """What is to come of the body that is being read; None for one in chunks."""
+        if self._in_head:
+            return 0
+        for name, value in self.scope["headers"]:
+            if name == b"content-length":
+                return int(value) - self._body_bytes
+        return None
 
     def _parse(self, data: bytes) -> None:
         in_head = self._in_head
@@ -272,11 +327,11 @@ class HttpProtocol(HttpToolsProtocol):
         except httptools.HttpParserUpgrade as upgrade:
             self._parse(self._without_upgrade() + data[upgrade.args[0] :])
         except httptools.HttpParserError as error:
-            self._refuse(_reason(error))
+            self._refuse(reason(error))
         else:
             if self._in_head:
                 if self._head_bytes > HEAD_BYTES:
-                    self._refuse(_head_too_large(in_target=not self.headers and self._head_size() > HEAD_BYTES))
+                    self._refuse(head_too_large(in_target=not self.headers and self._head_size() > HEAD_BYTES))
                 return
             if in_head:  # the application has not begun: it runs in a task
                 self.scope["extensions"] = self._extensions
@@ -298,37 +353,18 @@ class HttpProtocol(HttpToolsProtocol):
         elif value.lower() == b"100-continue":
             self.expect_100_continue = True
 
-    def _check_counts(self) -> None:
-        """RFC 9112 §3.2 (Host) and §6.1 (Transfer-Encoding)."""
-        if self._hosts > 1 or (not self._hosts and self.parser.get_http_version() != "1.0"):
-            raise Refused(400, "The request needs one Host header")
-        if self._codings > 1:
-            raise Refused(400, "The request has more than one Transfer-Encoding header")
-
-    def _check_target(self) -> None:
-        """RFC 9112 §3.2; of an absolute one, path and query are left."""
-        if b"#" in self.url:
-            raise Refused(400, "The request's target has a fragment")
-        if self.url[:1] != b"/" and self.url != b"*":
-            target = httptools.parse_url(self.url)
-            self.url = (target.path or b"/") + (b"?" + target.query if target.query else b"")
-        if self._seat.reserved and self.url.partition(b"?")[0] not in self._health:
-            raise Refused(503, "All connections are in use; try again later")
-
     def _without_upgrade(self) -> bytes:
         """The head that was just read, without its wish to change protocols: no other is spoken here, and the request
         counts as it is (RFC 9110 §7.8). The parser would not read its body, so a new one reads it."""
-        version = self.parser.get_http_version().encode()
-        lines = [b"%s %s HTTP/%s" % (self.parser.get_method(), self.url, version)]
-        lines += [b"%s: %s" % field for field in self.headers if field[0] != b"upgrade"]
+        head = head_without_upgrade(self.parser, self.url, self.headers)
         self.parser = httptools.HttpRequestParser(self)
         self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
         self._head_bytes = self._hosts = self._codings = 0
-        return b"\r\n".join(lines) + b"\r\n\r\n"
+        return head
 
     def _refuse(self, refused: Refused) -> None:
         """No more of this connection can be understood."""
-        self._held = b""
+        self._drop_held()
         if self._in_head:
             if self._answering():  # an earlier request
                 self._refused = refused
@@ -361,38 +397,3 @@ class HttpProtocol(HttpToolsProtocol):
         self._overheard += bytes_
         if self._deaf and self._overheard > OVERHEARD_BYTES:
             self.transport.abort()
-
-
-def _head_too_large(*, in_target: bool) -> Refused:
-    if in_target:
-        return Refused(414, "The request's target is too long")
-    return Refused(431, f"The request's head is larger than {HEAD_BYTES // 1024} KB")
-
-
-def _reason(error: httptools.HttpParserError) -> Refused:
-    cause = error.__context__
-    if isinstance(cause, Refused):
-        return cause
-    if isinstance(error, httptools.HttpParserCallbackError) and not isinstance(cause, httptools.HttpParserError):
-        log.error("unexpected", exc_info=cause or error)
-        return Refused(500, "Internal error")
-    return Refused(400, f"This is no HTTP request: {cause or error}")
-
-
-def is_host(value: bytes) -> bool:
-    """Whether it can be a Host header's value."""
-    return len(value) <= LONGEST_HOST and _is_host(value)
-
-
-@lru_cache(maxsize=1024)
-def _is_host(value: bytes) -> bool:
-    match = _HOST.fullmatch(value)
-    if match is None or int(match["port"] or 0) > 65535:
-        return False
-    if match["v6"] is None:
-        return True
-    try:
-        ipaddress.IPv6Address(match["v6"].decode())
-    except ValueError:
-        return False
-    return True

@@ -18,6 +18,7 @@ from msgspec.structs import replace
 from cluster.http.accepting import Acceptor
 from cluster.http.connections import Bounds, Connections, Seat, affordable
 from cluster.http.protocol import HttpProtocol
+from cluster.http.turns import Turns
 
 log = logging.getLogger(__name__)
 
@@ -122,6 +123,7 @@ class _Server(uvicorn.Server):
             await super().startup(sockets)
         except SystemExit:
             raise CannotStart("the application did not start") from None
+        self._turns = Turns(asyncio.get_running_loop())
         self._acceptor = Acceptor(self._listener, self._connections, self._protocol)
         self.listening.set()
 
@@ -143,6 +145,7 @@ class _Server(uvicorn.Server):
             asyncio.get_running_loop(),
             seat=seat,
             connections=self._connections,
+            turns=self._turns,
             health=self._health,
         )
 

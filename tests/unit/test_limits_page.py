@@ -10,7 +10,8 @@ from api.admin import bouncing, searching, sites, suspensions, tracing
 from api.large import crowding
 from api.unread import SKIPPED_BYTES
 from cluster import custom_fields, mime_fields, substitution
-from cluster.http import protocol
+from cluster.http import heads
+from cluster.http.connections import Bounds
 from cluster.journal import database, scheduled_sends
 from cluster.policy import patterns
 from cluster.settings import Settings
@@ -18,6 +19,7 @@ from cluster.transfer_encoding import LINE_LIMIT
 
 PAGE = (Path(__file__).parents[2] / "docs" / "limits.md").read_text(encoding="utf-8")
 DEFAULTS = Settings()
+BOUNDS = Bounds(connections=DEFAULTS.http.max_connections, per_address=DEFAULTS.http.max_connections_per_address)
 DAY_S = 86_400
 
 
@@ -77,13 +79,15 @@ LIMITS: dict[str, int | str] = {
     "length of a search": seconds(database.LONGEST_SEARCH_S),
     "scheduled sends in a list": scheduled_sends.MOST_LISTED,
     "`reason` of a fail": message_actions.LONGEST_REASON,
-    "head of a request": kb(protocol.HEAD_BYTES),
-    "header fields of a request": protocol.HEAD_FIELDS,
+    "head of a request": kb(heads.HEAD_BYTES),
+    "header fields of a request": heads.HEAD_FIELDS,
     "time for a head": seconds(DEFAULTS.http.head_timeout_s),
     "pause in a body": seconds(bodies.CHUNK_PATIENCE_S),
     "idle connection": seconds(DEFAULTS.http.idle_timeout_s),
     "connections": DEFAULTS.http.max_connections,
     "connections from an address": DEFAULTS.http.max_connections_per_address,
+    "unread answers": mb(BOUNDS.unread_bytes),
+    "time for an unread answer": seconds(BOUNDS.unread_timeout_s),
     "deliveries in the queue": DEFAULTS.http.max_backlog,
     "free disk": f"{DEFAULTS.http.min_free_disk_mb:,} MiB",
     "`--limit` of `sites` and `actions`": sites.MOST_SITES,

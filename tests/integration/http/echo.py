@@ -12,12 +12,13 @@ from cluster.http.connections import Bounds
 from cluster.http.server import HttpServer
 
 BIG = 8 * 1024 * 1024
+LONG = 70_000
 HEALTH = frozenset({b"/healthz"})
 
 
 class Echo:
-    """Answers with what it was asked. ``/slow`` waits for ``gate``, ``/big`` has 8 MB, ``/early`` reads no body, and
-    ``/hog`` opens files until there are no more descriptors, which ``/free`` gives back."""
+    """Answers with what it was asked. ``/slow`` waits for ``gate``, ``/big`` has 8 MB, ``/long`` 70 KB, ``/early``
+    reads no body, and ``/hog`` opens files until there are no more descriptors, which ``/free`` gives back."""
 
     def __init__(self) -> None:
         self.gate = asyncio.Event()
@@ -48,6 +49,8 @@ class Echo:
         headers = [[name.decode("latin-1"), value.decode("latin-1")] for name, value in scope["headers"]]
         told = {"method": scope["method"], "path": path, "query": scope["query_string"].decode(), "headers": headers}
         answer = b"x" * BIG if path == "/big" else json.dumps(told | {"body": body.decode("latin-1")}).encode()
+        if path == "/long":
+            answer += b" " * LONG
         length = (b"content-length", b"%d" % len(answer))
         await send({"type": "http.response.start", "status": 200, "headers": [length]})
         for start in range(0, len(answer), 65536):

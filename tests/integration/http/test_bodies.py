@@ -90,6 +90,19 @@ async def test_small_chunks_are_taken(site: Site) -> None:
     assert len((await site.ask(post("/", body, CHUNKED))).json()["body"]) == 500_000
 
 
+async def test_chunks_full_of_what_looks_like_ends_do_not_hold_up_the_loop(site: Site) -> None:
+    body = b"3d0900\r\n" + b"0\r\n\r\n" * 800_000 + b"\r\n0\r\n\r\n"
+    client = await site.client()
+
+    async def answered() -> None:
+        client.send(post("/early", body, CHUNKED) + get("/a") + get("/b") + get("/c"))
+        for _ in range(4):
+            assert (await client.answer()).status == 200
+
+    assert await longest_stall_s(answered()) < 0.15
+    assert site.app.seen == ["/early", "/a", "/b", "/c"]
+
+
 @pytest.mark.parametrize(
     ("start", "piece"),
     [

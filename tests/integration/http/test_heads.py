@@ -73,6 +73,27 @@ async def test_a_head_of_64_kb_and_100_fields_is_taken(site: Site) -> None:
     assert (await site.ask(get("/" + "p" * MB))).status == 414
 
 
+@pytest.mark.parametrize("before", [b"", get()], ids=["at first", "later"])
+@pytest.mark.parametrize("blank", [b"\r\n" * 50_000, b"\n" * 100_000, b"\r" * 100_000], ids=["CRLF", "LF", "CR"])
+async def test_blank_lines_without_end_are_a_head_that_is_too_large(
+    site: Site, caplog: pytest.LogCaptureFixture, before: bytes, blank: bytes
+) -> None:
+    client = await site.client()
+    client.send(before + blank)
+    if before:
+        assert (await client.answer()).status == 200
+    assert (await client.answer()).status == 431
+    await client.ended()
+    assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
+
+
+async def test_blank_lines_between_requests_are_skipped(site: Site) -> None:
+    client = await site.client()
+    client.send((b"\r\n" * 5000 + get()) * 20)
+    for _ in range(20):
+        assert (await client.answer()).status == 200
+
+
 async def test_a_small_head_before_a_long_body_is_no_long_head(site: Site) -> None:
     body = b"b" * 3 * MB
     answer = await site.ask(post("/", body, f"Content-Length: {len(body)}"))

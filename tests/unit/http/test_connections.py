@@ -159,3 +159,62 @@ def test_a_connection_in_use_is_no_idle_one() -> None:
     connections.move(used, Phase.IDLE, 1000)
     assert connections.expired(1059, 9) == []
     assert connections.expired(1060, 9) == [used]
+
+
+class Reader:
+    """The connection of a client that reads, or does not."""
+
+    def __init__(self, left: int) -> None:
+        self.left = left
+
+    def evict(self) -> None: ...
+
+    def expire(self) -> None: ...
+
+    def unread(self) -> int:
+        return self.left
+
+
+def unread(connections: Connections, address: str, bytes_: int, now: float) -> tuple[Seat, list[Seat]]:
+    seat = seated(connections, address, Phase.UNREAD, now)
+    seat.holder = Reader(bytes_)
+    return seat, connections.count_unread(seat, bytes_, now)
+
+
+def test_beyond_the_bound_the_longest_unread_go() -> None:
+    connections = Connections(Bounds(connections=100, per_address=100, unread_bytes=100))
+    seats = [unread(connections, f"10.0.0.{n}", 40, n)[0] for n in range(2)]
+    third, shed = unread(connections, "10.0.0.3", 40, 3)
+    assert shed == [seats[0]]
+    seats[1].holder = Reader(90)
+    assert connections.count_unread(seats[1], 90, 4) == [seats[1]]  # its own turn
+    big, shed = unread(connections, "10.0.0.4", 500, 5)
+    assert shed == [third] and len(connections) == 1  # one answer may be larger
+    connections.move(big, Phase.BUSY, 6)
+    assert unread(connections, "10.0.0.5", 60, 7)[1] == []  # what was read is given back
+
+
+def test_an_address_has_its_share_of_what_may_be_unread() -> None:
+    connections = Connections(Bounds(connections=100, per_address=25, unread_bytes=400))
+    other = unread(connections, "10.0.0.2", 90, 0)[0]
+    own = [unread(connections, "10.0.0.1", 40, n)[0] for n in range(1, 3)]
+    assert unread(connections, "10.0.0.1", 40, 3)[1] == [own[0]]
+    assert other.group is not None
+
+
+def test_who_reads_is_not_cut_off_for_who_does_not() -> None:
+    connections = Connections(Bounds(connections=100, per_address=100, unread_bytes=100))
+    reader = unread(connections, "10.0.0.1", 40, 0)[0]
+    silent = unread(connections, "10.0.0.2", 40, 1)[0]
+    reader.holder = Reader(39)
+    assert unread(connections, "10.0.0.3", 40, 2)[1] == [silent]
+    assert connections.expired(31, 9) == []  # and has its time anew
+    assert reader in connections.expired(32, 9)
+
+
+def test_a_trickle_is_no_defence() -> None:
+    connections = Connections(Bounds(connections=100, per_address=100, unread_bytes=1000))
+    seats = [unread(connections, "10.0.0.1", 100, n)[0] for n in range(10)]
+    for seat in seats:
+        seat.holder = Reader(99)
+    assert len(unread(connections, "10.0.0.1", 500, 11)[1]) > 0

@@ -1,0 +1,59 @@
+"""uvicorn's protocol, but for two habits: beginning any number of requests at once, and writing to who has gone.
+
+Of pipelined requests, uvicorn tells only the one that was read last that the connection is lost.
+"""
+
+import asyncio
+from collections.abc import Set
+from functools import partial
+from typing import Any
+
+import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.server import ServerState
+
+from cluster.http.turns import AT_ONCE, Turns
+
+
+class PacedProtocol(HttpToolsProtocol):
+    """A connection whose requests wait for their turn when many are under way."""
+
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        loop: asyncio.AbstractEventLoop,
+        *,
+        address: str,
+        turns: Turns,
+        health: Set[bytes],
+    ) -> None:
+        """``health``: the paths that do not wait behind others."""
+        super().__init__(config, server_state, app_state, loop)
+        self._address = address
+        self._turns = turns
+        self._health = health
+        self._under_way: RequestResponseCycle | None = None
+        """The request that was begun last. ``cycle`` is the one that was read last: this or the next."""
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.pipeline.clear()
+        if (cycle := self._under_way) is not None and not cycle.response_complete:
+            cycle.disconnected = True
+            cycle.message_event.set()
+        super().connection_lost(exc)
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._under_way = cycle
+        if len(self.tasks) >= AT_ONCE or self._turns.waiting:
+            health = cycle.scope["raw_path"] in self._health
+            self._turns.wait(self._address, partial(self._start_later, cycle, app), health=health)
+            return
+        task = self.loop.create_task(cycle.run_asgi(app))
+        task.add_done_callback(self.tasks.discard)
+        self.tasks.add(task)
+
+    def _start_later(self, cycle: RequestResponseCycle, app: Any) -> None:
+        if not cycle.disconnected:
+            super()._start_asgi_task(cycle, app)
