@@ -157,10 +157,16 @@ def _run_folder(installation: Installation) -> Iterator[Finding]:
     if folder is None:
         if installation.run is not None:
             yield _problem(f"{installation.data_dir / run_folder.NAME} is gone or not ours: restart postray")
-    elif folder.stat().st_mode & OTHERS:
-        yield _problem(f"{folder}, where the sockets are, is open to other users: chmod go= {folder}")
-    else:
-        yield _ok(f"sockets are in {folder}, closed to others")
+        return
+    if folder.stat().st_mode & OTHERS:
+        yield _problem(f"{folder}, where the sockets are, is open to other users: chmod go= {quote(str(folder))}")
+        return
+    opened = sorted(run_folder.opened(folder))
+    for path in opened:
+        # Ray opens some when a worker starts, and a running postray closes them within a second or two.
+        yield _warning(f"{path} is open to other users, but they cannot enter {folder}: chmod go= {quote(str(path))}")
+    if not opened:
+        yield _ok(f"sockets are in {folder}, and only its owner can enter it and what is in it")
 
 
 def _secrets(installation: Installation) -> Iterator[Finding]:

@@ -22,7 +22,7 @@ from cluster.context import Actor, Build, Context, Links
 from cluster.journal.store import Unavailable
 from cluster.local_secrets import ensure_ray_token
 from cluster.peers import PeerGone
-from cluster.private_files import FOLDER_MODE, keep_to_ourselves
+from cluster.private_files import keep_to_ourselves
 from cluster.settings import RaySettings
 from cluster.stopping import Waiting
 from cluster.topology import DELIVERY, Placement
@@ -218,12 +218,9 @@ def _init_ray(settings: RaySettings, data_dir: Path, run_dir: Path) -> None:
         include_dashboard=False,
         log_to_driver=False,
         logging_level=logging.ERROR,
-        # Of its own: Ray opens the folders that it makes to every user, and this one first.
+        # Of its own, in a folder that is closed to others: Ray opens those that it makes, this one first.
         _temp_dir=str(run_dir / "ray"),
     )
-    for folder in run_dir.rglob("*/"):
-        if not folder.is_symlink():
-            folder.chmod(FOLDER_MODE)
 
 
 def nodes() -> list[str]:

@@ -3,9 +3,11 @@
 A unix socket's path has at most 107 characters, and Ray's take some 70 below their folder. So it is ``data_dir``/run
 where that is short enough, else a folder in $XDG_RUNTIME_DIR, else one among the temporary files whose name cannot be
 foreseen; ``data_dir``/run is then a link to it. It is made anew at every start, closed to others; the folder of a run
-that was killed is removed by the next.
+that was killed is removed by the next. Ray opens folders that it makes in it to every user, whatever the umask, and
+again with each worker that starts; ``close`` is for them, and the run folder above them keeps others out meanwhile.
 """
 
+import contextlib
 import os
 import shutil
 import socket
@@ -50,6 +52,26 @@ def find(data_dir: Path) -> Path | None:
     except OSError:
         return None
     return folder if stat.S_ISDIR(status.st_mode) and status.st_uid == os.geteuid() else None
+
+
+def opened(folder: Path) -> Iterator[Path]:
+    """What is open to others in it, the folder itself included."""
+    for place, _, files in os.walk(folder):
+        for path in (Path(place), *(Path(place, name) for name in files)):
+            try:
+                mode = path.lstat().st_mode
+            except FileNotFoundError:  # it went meanwhile
+                continue
+            if mode & OTHERS and not stat.S_ISLNK(mode) and not stat.S_ISSOCK(mode):
+                yield path
+
+
+def close(data_dir: Path) -> None:
+    """Close to others what is open to them in it."""
+    folder = find(data_dir)
+    for path in opened(folder) if folder is not None else ():
+        with contextlib.suppress(FileNotFoundError):
+            path.chmod(stat.S_IMODE(path.lstat().st_mode) & ~OTHERS)
 
 
 def remove(data_dir: Path) -> None:

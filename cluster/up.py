@@ -101,10 +101,13 @@ class Postray:
         except RuntimeError as error:
             raise DidNotStart(str(error)) from error
         self._wait_until_ready()
+        run_folder.close(self._data_dir)
         return self._tell()
 
     def look_after(self) -> None:
-        """Bring an embedded Postgres that ended back up. Raises Died when Ray is gone, which takes all actors along."""
+        """Bring an embedded Postgres that ended back up, and close what Ray has opened to others. Raises Died when Ray
+        is gone, which takes all actors along."""
+        run_folder.close(self._data_dir)
         if self._postgres is not None and self._postgres.has_ended:
             log.error("the embedded Postgres ended; starting it again")
             self._postgres.restart()

@@ -2,6 +2,7 @@
 
 import os
 import stat
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -11,6 +12,8 @@ import pytest
 
 from cluster import run_folder
 from tests.acceptance.running import RunningPostray
+
+CLOSED_S = 10.0
 
 
 def test_no_secret_is_in_logs_arguments_or_run_json(postray: RunningPostray) -> None:
@@ -32,13 +35,17 @@ def test_only_its_owner_can_enter_or_read_what_it_made(postray: RunningPostray) 
     assert folder is not None
     for top in (postray.data_dir, folder):
         assert stat.S_IMODE(top.stat().st_mode) == 0o700
-        # Ray opens some of the folders that it makes; what is in the run folder cannot be reached all the same.
         open_to_others = [
             path
             for path in top.rglob("*")
             if not path.is_symlink() and _mode(path) & 0o077 and folder not in path.parents
         ]
         assert not open_to_others
+    # Ray opens folders again with each worker that it starts, and they are closed again.
+    deadline = time.monotonic() + CLOSED_S
+    while opened := list(run_folder.opened(folder)):
+        assert time.monotonic() < deadline, opened
+        time.sleep(0.1)
     sockets = [path for path in folder.rglob("*") if path.is_socket()]
     assert sockets
     for process in _processes(postray):

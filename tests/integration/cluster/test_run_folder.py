@@ -36,6 +36,32 @@ def test_it_is_in_the_data_directory_where_that_is_short(short: Path) -> None:
     assert run_folder.find(data) is None
 
 
+def test_what_is_opened_in_it_is_found_and_closed(short: Path) -> None:
+    data = short / "data"
+    data.mkdir()
+    run_folder.close(data)  # there is none
+    folder = run_folder.make(data, {})
+    inner, file, elsewhere = folder / "ray" / "logs", folder / "ray" / "log", short / "elsewhere"
+    inner.mkdir(parents=True)
+    file.touch()
+    elsewhere.mkdir()
+    (folder / "link").symlink_to(elsewhere)
+    with socket.socket(socket.AF_UNIX) as one:
+        one.bind(str(folder / "s"))
+    for path, mode in (
+        (inner.parent, 0o777),
+        (inner, 0o1777),
+        (file, 0o644),
+        (elsewhere, 0o777),
+        (folder / "s", 0o777),
+    ):
+        path.chmod(mode)
+    assert set(run_folder.opened(folder)) == {inner.parent, inner, file}
+    run_folder.close(data)
+    assert not list(run_folder.opened(folder))
+    assert [stat.S_IMODE(path.stat().st_mode) for path in (inner, file, elsewhere)] == [0o1700, 0o600, 0o777]
+
+
 def test_else_where_the_system_keeps_such_folders_and_under_a_name_that_cannot_be_foreseen(short: Path) -> None:
     data, runtime = short / ("d" * 50), short / "user"
     data.mkdir()

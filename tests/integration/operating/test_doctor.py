@@ -125,6 +125,12 @@ def test_the_folder_of_the_sockets(installation: Installation) -> None:
     folder = installation.data_dir / run_folder.NAME
     folder.mkdir(mode=0o700)
     assert worst("sockets", installation)[0] is State.OK
+    (folder / "ray").mkdir(mode=0o700)
+    (folder / "ray").chmod(0o777)
+    state, text = worst("sockets", installation)
+    assert (state, f"chmod go= {folder / 'ray'}" in text) == (State.WARNING, True)
+    run_folder.close(installation.data_dir)
+    assert worst("sockets", installation)[0] is State.OK
     folder.chmod(0o777)
     assert worst("sockets", installation)[0] is State.PROBLEM
 
