@@ -13,9 +13,10 @@ import threading
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 import psutil
@@ -55,6 +56,8 @@ DOWN_LOOK_S = 0.3
 ANSWER_S = 5.0
 DRAIN_LOOK_S = 0.2
 LOOK_AFTER_S = 1.0
+
+_Made = TypeVar("_Made")
 
 
 class Commands(click.Group):
@@ -110,14 +113,23 @@ def up(config: str | None, detach: bool, show_key: bool, ready_fd: int | None) -
     check_files(settings)
     try:
         if detach:
-            make_data_dir(Path(settings.data_dir))
+            _in_place(make_data_dir, settings)
             _detached(config, data_dir, show_key)
             return
-        tightened = prepare_data_dir(Path(settings.data_dir))
+        tightened = _in_place(prepare_data_dir, settings)
         with running.DataLock(data_dir):
             _run(settings, tightened, show_key, ready_fd)
     except (running.AlreadyRunning, OSError) as error:
         raise click.ClickException(str(error)) from error
+
+
+def _in_place(make: Callable[[Path], _Made], settings: Settings) -> _Made:
+    """What ``make`` makes of the data directory. Raises click.ClickException, Unsafe."""
+    try:
+        return make(Path(settings.data_dir))
+    except OSError as error:
+        reason = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+        raise click.ClickException(f"data_dir: {reason}") from error
 
 
 def check_files(settings: Settings) -> None:

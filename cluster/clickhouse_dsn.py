@@ -3,6 +3,8 @@
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from cluster.policy.host_names import is_host
+
 DATABASE = "postray"
 """Where the tables are when the DSN names no database."""
 
@@ -12,17 +14,16 @@ def server_of(dsn: str) -> dict[str, Any]:
 
     Raises ValueError, naming no secret, for anything else.
     """
-    parts = urlsplit(dsn)
     try:
-        port = parts.port
+        parts = urlsplit(dsn)
+        port, host = parts.port, parts.hostname or ""
     except ValueError:
-        port = None
-        parts = parts._replace(netloc="")  # its error would quote what may be a part of the password
-    if parts.scheme not in ("clickhouse", "clickhouses") or not parts.hostname or parts.query:
+        port, host = None, ""  # its error would quote what may be a part of the password
+    if not is_host(host) or parts.scheme not in ("clickhouse", "clickhouses") or parts.query:
         raise ValueError("it is not clickhouse(s)://user:password@host:port/database")
     secure = parts.scheme == "clickhouses"
     return {
-        "host": parts.hostname,
+        "host": host,
         "port": port or (8443 if secure else 8123),
         "username": unquote(parts.username or "default"),
         "password": unquote(parts.password or ""),

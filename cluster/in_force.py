@@ -111,15 +111,16 @@ class PolicyFiles(Struct, frozen=True):
 
 def read_files(settings: DeliverySettings) -> PolicyFiles:
     """What the files of the settings say now, checked. Raises BadPolicies."""
-    files = PolicyFiles(_read(settings.shaping_file), _read(settings.routing_file))
+    files = PolicyFiles(_read("shaping_file", settings.shaping_file), _read("routing_file", settings.routing_file))
     check_policies(settings, files.shaping, files.routing)
     return files
 
 
-def _read(name: str) -> str:
+def _read(key: str, name: str) -> str:
     try:
         return Path(name).read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         return ""
     except (OSError, UnicodeDecodeError) as error:
-        raise BadPolicies(name, f"cannot be read: {error}") from error
+        reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
+        raise BadPolicies(f"delivery.{key}: {name}", f"cannot be read: {reason}") from error

@@ -15,8 +15,8 @@ import msgspec
 from msgspec import Struct, field, structs
 
 from cluster.policy.domains import spelled_names
+from cluster.policy.host_names import host_port as host_port
 from cluster.settings_check import faults
-from cluster.settings_check import host_port as host_port
 from cluster.settings_words import in_words, keys_of, nearest_names, number
 
 
@@ -128,7 +128,7 @@ class SmtpSettings(_Section, frozen=True, kw_only=True):
     port: int = 25
     """Port of the mail exchangers in direct mode."""
     helo_name: str = ""
-    """The name given in EHLO; "" takes this host's fully qualified name."""
+    """Given in EHLO: a domain name or an address literal ("[192.0.2.1]"); "" takes this host's fully qualified name."""
     allowed_networks: tuple[str, ...] = ()
     """Networks that are not public and are connected to all the same, when the DNS says so: mail exchangers in direct
     mode, and servers of MTA-STS policies. A domain's owner chooses its addresses, so without this nothing private,
@@ -266,7 +266,7 @@ def _follow(tree: dict[str, Any], folder: Path) -> None:
 def _spelled(settings: Settings) -> Settings:
     """With the names of hosts and sites in the one spelling. Raises SettingsError for one that has none."""
     delivery, smtp = settings.delivery, settings.smtp
-    relay, helo_name = spelled_names(delivery.relay), spelled_names(smtp.helo_name)
+    relay, helo_name = spelled_names(delivery.relay), spelled_names(smtp.helo_name).removesuffix(".")
     split_sites = {spelled_names(site): shares for site, shares in delivery.split_sites.items()}
     names = {"delivery.relay": relay, "smtp.helo_name": helo_name, "delivery.split_sites": "".join(split_sites)}
     for key, name in names.items():

@@ -9,11 +9,13 @@ import math
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 from msgspec import Struct
 from psycopg import ProgrammingError
 from psycopg.conninfo import conninfo_to_dict
 
 from cluster.clickhouse_dsn import server_of
+from cluster.policy.host_names import ehlo_name, has_control, host_port, server
 
 if TYPE_CHECKING:
     from cluster.settings import Settings
@@ -37,18 +39,10 @@ MAY_BE_ZERO = frozenset(
 """Numbers of which 0 means something; all others are above it."""
 
 
-def host_port(text: str) -> tuple[str, int]:
-    """("127.0.0.1", 25) of "127.0.0.1:25"; an IPv6 address stands in brackets. Raises ValueError."""
-    host, colon, port = text.rpartition(":")
-    host = host.removeprefix("[").removesuffix("]")
-    if not colon or not host or not (port.isascii() and port.isdecimal()) or int(port) > 65535:
-        raise ValueError(f"{text!r} is not host:port")
-    return host, int(port)
-
-
 def faults(settings: "Settings") -> Iterator[tuple[str, str]]:
     """Each key at fault, and what is wrong with its value; never the value of a secret or a DSN."""
     yield from _numbers(settings)
+    yield from _controls(msgspec.to_builtins(settings))
     yield from _texts(settings)
     if not settings.delivery.retry_schedule_s:
         yield "delivery.retry_schedule_s", "must name at least one wait"
@@ -86,6 +80,21 @@ def _number(key: str, value: Any, *, may_be_zero: bool) -> Iterator[tuple[str, s
         yield key, f"must be above 0, not {value}"
 
 
+def _controls(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
+    """No text of any key holds a control character: all of them reach a file, a socket, the wire or a log."""
+    if isinstance(value, str):
+        if has_control(value):
+            yield key, "holds a control character"
+    elif isinstance(value, dict):
+        for name, one in value.items():
+            if has_control(name):
+                yield key, f"{name!r} holds a control character"
+            yield from _controls(one, f"{key}.{name}".removeprefix("."))
+    elif isinstance(value, list | tuple):
+        for i, one in enumerate(value):
+            yield from _controls(one, f"{key}[{i}]")
+
+
 def _texts(settings: "Settings") -> Iterator[tuple[str, str]]:
     http, capture, delivery, smtp, dns = (
         settings.http,
@@ -100,7 +109,9 @@ def _texts(settings: "Settings") -> Iterator[tuple[str, str]]:
         ("capture.http_bind", capture.http_bind, host_port),
     ]
     if delivery.relay:
-        checks.append(("delivery.relay", delivery.relay, _server))
+        checks.append(("delivery.relay", delivery.relay, server))
+    if smtp.helo_name:
+        checks.append(("smtp.helo_name", smtp.helo_name, ehlo_name))
     checks += ((f"dns.nameservers[{i}]", text, _nameserver) for i, text in enumerate(dns.nameservers))
     for key, networks in (
         ("smtp.allowed_networks", smtp.allowed_networks),
@@ -127,16 +138,11 @@ def _texts(settings: "Settings") -> Iterator[tuple[str, str]]:
         yield "data_dir", "must name a folder"
 
 
-def _server(text: str) -> None:
-    if host_port(text)[1] == 0:
-        raise ValueError(f"{text!r} has no port")
-
-
 def _cluster(text: str) -> None:
     if text == "auto":
         return
     try:
-        _server(text)
+        server(text)
     except ValueError as error:
         raise ValueError(f'{error}, nor "auto"') from None
 

@@ -146,20 +146,21 @@ class Postray:
         """From here to the end, so that a restarted actor comes back where it was: all else that is started opens
         ports, too. A port 0 becomes a free one."""
 
-        def held(bind: str) -> str:
-            port = HeldPort(bind)
+        def held(key: str, bind: str) -> str:
+            try:
+                port = HeldPort(bind)
+            except PortTaken as error:
+                raise DidNotStart(f"{key}: cannot listen on {error}") from error
             self._ports.append(port)
             return port.bind
 
         replace, settings = msgspec.structs.replace, self._settings
-        try:
-            self._settings = replace(settings, http=replace(settings.http, bind=held(settings.http.bind)))
-            if has_sink(settings.delivery):
-                smtp, page = held(settings.capture.smtp_bind), held(settings.capture.http_bind)
-                capture = replace(settings.capture, smtp_bind=smtp, http_bind=page)
-                self._settings = replace(self._settings, capture=capture)
-        except PortTaken as error:
-            raise DidNotStart(f"cannot listen on {error}") from error
+        self._settings = replace(settings, http=replace(settings.http, bind=held("http.bind", settings.http.bind)))
+        if has_sink(settings.delivery):
+            smtp = held("capture.smtp_bind", settings.capture.smtp_bind)
+            page = held("capture.http_bind", settings.capture.http_bind)
+            capture = replace(settings.capture, smtp_bind=smtp, http_bind=page)
+            self._settings = replace(self._settings, capture=capture)
 
     def _start_journal(self, run_dir: Path) -> str:
         dsn = self._settings.postgres.dsn

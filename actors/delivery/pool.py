@@ -7,6 +7,7 @@ back.
 """
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Iterator
 
 from msgspec.structs import replace
@@ -24,7 +25,10 @@ from actors.delivery.workers import SLOW_S, Workers
 from cluster.policy.next_hop import NextHop
 from cluster.policy.onward import NextHost
 from cluster.policy.session_limits import UNLIMITED, SessionLimits, Spent
+from cluster.policy.stage import Stage
 from cluster.tasks import Tasks
+
+log = logging.getLogger(__name__)
 
 TURN = 10
 """Transactions after which a worker makes way for a next hop that has none, when the site may have no more."""
@@ -192,7 +196,7 @@ class Pool:
         try:
             if not group.jobs:
                 return None
-            connection = await self._connect(group.hop, group.jobs[0].job)
+            connection = await self._connected(group.hop, group.jobs[0].job)
             self.open.add(connection)
             return connection
         except Crowded:
@@ -208,6 +212,16 @@ class Pool:
             return None
         finally:
             group.connecting -= 1
+
+    async def _connected(self, hop: NextHop, job: Job) -> Connection:
+        try:
+            return await self._connect(hop, job)
+        except (ConnectError, NoRoute, Crowded):
+            raise
+        except Exception as error:
+            # A defect that shows with one next hop must not end the process, life after life: other mail is in it.
+            log.exception("a connection could not be set up hosts=%s", [host.name for host in hop.hosts])
+            raise ConnectError(Stage.CONNECT, f"no connection could be set up: {type(error).__name__}") from error
 
     def _report_unsent(self, queued: Queued, failure: ConnectError | NoRoute) -> None:
         if queued.instead is None:

@@ -8,7 +8,7 @@ source a message leaves from. Every process that has read the same text gives th
 import ipaddress
 import re
 import tomllib
-from collections.abc import Container, Mapping, Set
+from collections.abc import Callable, Container, Mapping, Set
 from datetime import date
 from enum import StrEnum
 from hashlib import blake2b
@@ -20,7 +20,7 @@ import msgspec
 from msgspec import Struct, field
 
 from cluster.policy.domains import spelled_names
-from cluster.policy.mx import lookup_name
+from cluster.policy.host_names import check_credential, domain_name, ehlo_name, server
 from cluster.policy.tls_level import AuthNeeds, TlsLevel
 from cluster.policy.warm_up import Plan
 
@@ -30,6 +30,7 @@ _SOURCE_NAME = re.compile(r"[a-z0-9_-]{1,32}")
 
 Mode = Literal["capture", "direct", "relay"]
 _Table = TypeVar("_Table", bound=Struct)
+_Checked = TypeVar("_Checked")
 
 
 class RoutingError(Exception):
@@ -290,7 +291,7 @@ def _source(name: str, table: dict[str, Any]) -> Source:
         name=name,
         address=_address(row.address, IPv4Address, f"{where}.address"),
         address6=_address(row.address6, IPv6Address, f"{where}.address6"),
-        helo_name=_name(row.helo_name, f"{where}.helo_name") if row.helo_name else "",
+        helo_name=_checked(ehlo_name, row.helo_name, f"{where}.helo_name") if row.helo_name else "",
         warm_up=_plan(row.warm_up, f"{where}.warm_up") if row.warm_up is not None else None,
     )
 
@@ -330,10 +331,9 @@ def _route(row: _RouteTable, number: int, where: str) -> Route:
         if row.relay or row.tls or row.username or row.password or row.auth_needs:
             raise RoutingError(f'{where}: relay, tls, username, password and auth_needs are for via = "relay"')
         return Route(via=row.via, number=number)
-    host, _, port = row.relay.rpartition(":")
-    relay = spelled_names(row.relay)
-    if not host or not relay.isascii() or not port.isdecimal() or not 0 < int(port) < 65536:
-        raise RoutingError(f"{where}.relay: must be host:port")
+    _checked(server, row.relay, f"{where}.relay")
+    for key, text in (("username", row.username), ("password", row.password)):
+        _checked(check_credential, text, f"{where}.{key}")
     if bool(row.username) != bool(row.password):
         raise RoutingError(f"{where}: username and password go together")
     if row.auth_needs and not row.username:
@@ -348,7 +348,7 @@ def _route(row: _RouteTable, number: int, where: str) -> Route:
     return Route(
         via=row.via,
         number=number,
-        relay=relay,
+        relay=spelled_names(row.relay),
         tls=tls,
         username=row.username,
         password=Secret(row.password),
@@ -360,14 +360,14 @@ def _pattern(text: str, where: str) -> str:
     if text == "*":
         return text
     wild = "*." if text.startswith("*.") else ""
-    return wild + _name(text.removeprefix("*."), where)
+    return wild + _checked(domain_name, text.removeprefix("*."), where)
 
 
-def _name(text: str, where: str) -> str:
-    name = lookup_name(text)
-    if not isinstance(name, str):
-        raise RoutingError(f"{where}: {text!r} is not a domain name")
-    return name
+def _checked(check: Callable[[str], _Checked], text: str, where: str) -> _Checked:
+    try:
+        return check(text)
+    except ValueError as error:
+        raise RoutingError(f"{where}: {error}") from None
 
 
 def _address(text: str, family: type[IPv4Address] | type[IPv6Address], where: str) -> str:

@@ -102,4 +102,4 @@ def test_a_port_that_somebody_has_is_named(tmp_path: Path) -> None:
         bind = f"127.0.0.1:{server.getsockname()[1]}"
         answer = RunningPostray(tmp_path, POSTRAY_HTTP_BIND=bind).command("up")
     assert answer.returncode == 1
-    assert f"cannot listen on {bind}: Address already in use" in answer.stdout + answer.stderr
+    assert f"http.bind: cannot listen on {bind}: Address already in use" in answer.stdout + answer.stderr

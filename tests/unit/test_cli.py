@@ -38,6 +38,14 @@ def test_nothing_is_made_in_a_place_that_is_refused(tmp_path: Path, command: lis
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("command", [["up"], ["up", "--detach"]])
+def test_a_data_dir_that_cannot_be_made_is_told_by_its_key(command: list[str]) -> None:
+    answer = CliRunner(env={"POSTRAY_DATA_DIR": "/proc/postray/data"}).invoke(main, command)
+    assert answer.exit_code == 1
+    assert answer.output.count("\n") == 1
+    assert answer.output.startswith("Error: data_dir: /proc/")
+
+
 def test_authorities_and_rules_are_read_before_anything_starts(tmp_path: Path) -> None:
     (tmp_path / "ca.pem").write_text("nothing", encoding="ascii")
     (tmp_path / "rules.toml").write_text("nonsense = 1", encoding="ascii")
@@ -45,6 +53,7 @@ def test_authorities_and_rules_are_read_before_anything_starts(tmp_path: Path) -
     for variables, named in (
         ({"POSTRAY_TLS_CA_FILE": str(tmp_path / "ca.pem")}, "tls.ca_file"),
         ({"POSTRAY_DELIVERY_SHAPING_FILE": str(tmp_path / "rules.toml")}, "nonsense"),
+        ({"POSTRAY_DELIVERY_SHAPING_FILE": str(tmp_path)}, f"delivery.shaping_file: {tmp_path}: cannot be read: Is a"),
     ):
         answer = CliRunner(env=data | variables).invoke(main, ["up"])
         assert answer.exit_code == 1

@@ -1,13 +1,24 @@
 """Settings: the file, the variables over it, and errors that name the key."""
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from msgspec import Struct
 
 from cluster.settings import Settings, SettingsError, host_port, keys, load, variable_name
 
 EXAMPLE = Path(__file__).parents[2] / "postray.example.toml"
+
+
+def _texts_of(section: Struct, prefix: str = "") -> Iterator[tuple[str, object]]:
+    for name in section.__struct_fields__:
+        value = getattr(section, name)
+        if isinstance(value, Struct):
+            yield from _texts_of(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
 
 
 def write(tmp_path: Path, text: str) -> Path:
@@ -111,6 +122,21 @@ def test_every_key_has_a_variable_of_its_own() -> None:
             "ray.address: 'head' is not host:port, nor \"auto\"",
         ),
         ("data_dir = ''", {}, "data_dir"),
+        (
+            '[smtp]\nhelo_name = "a b\\r\\nNOOP INJECTED"',
+            {},
+            "smtp.helo_name: holds a control character",
+        ),
+        ("[smtp]\nhelo_name = 'a b'", {}, "smtp.helo_name: 'a b' is not a domain name"),
+        ("[smtp]\nhelo_name = '192.0.2.1'", {}, "smtp.helo_name: '192.0.2.1' is not a domain name"),
+        ("[smtp]\nhelo_name = '[mail]'", {}, "smtp.helo_name: '[mail]' is not an address literal"),
+        ("[delivery]\nrelay = 'a b:25'", {}, "delivery.relay: 'a b:25' is not host:port: 'a b' is no name of a host"),
+        ("[delivery]\nrelay = '::1:25'", {}, "delivery.relay: '::1:25' is not host:port: an IPv6 address stands in"),
+        ("[delivery]\nrelay = 'h:\u0663'", {}, "delivery.relay: 'h:\u0663' is not"),
+        ("[http]\nbind = 'a b:80'", {}, "http.bind: 'a b:80' is not host:port"),
+        ("[http]\nbind = '[192.0.2.1]:80'", {}, "http.bind: '[192.0.2.1]:80' is not host:port"),
+        ("[clickhouse]\ndsn = 'clickhouse://a b:1/x'", {}, "clickhouse.dsn: it is not clickhouse"),
+        ("[clickhouse]\ndsn = 'clickhouse://[::1/x'", {}, "clickhouse.dsn: it is not clickhouse"),
         ("= 1", {}, "is not TOML"),
         ("", {"POSTRAY_HTTP_BINDE": "x"}, "unknown variable POSTRAY_HTTP_BINDE; the nearest names: POSTRAY_HTTP_BIND"),
         ("", {"POSTRAY_DELIVERY_WINDOW": "many"}, "POSTRAY_DELIVERY_WINDOW: 'many' is not a whole number"),
@@ -121,6 +147,31 @@ def test_every_key_has_a_variable_of_its_own() -> None:
 def test_what_is_wrong_is_named(tmp_path: Path, text: str, environ: dict[str, str], named: str) -> None:
     with pytest.raises(SettingsError, match=re.escape(named)):
         load(write(tmp_path, text), environ)
+
+
+@pytest.mark.parametrize("key", [key for key, value in _texts_of(Settings()) if isinstance(value, str)])
+def test_no_text_holds_a_control_character_whichever_key_has_it(tmp_path: Path, key: str) -> None:
+    *sections, name = key.split(".")
+    table = f"[{sections[0]}]\n" if sections else ""
+    text = f'{table}{name} = "a\\u0000b"'
+    with pytest.raises(SettingsError, match=rf"^{re.escape(key)}: (must be|holds a control character)"):
+        load(write(tmp_path, text), {})
+
+
+def test_names_of_hosts_in_lists_and_tables_hold_none_either(tmp_path: Path) -> None:
+    for text, key in (
+        ('[delivery]\nsplit_sites = {"a\\n" = 2}', "delivery.split_sites"),
+        ('[dns]\nnameservers = ["127.0.0.1:53\\n"]', "dns.nameservers[0]"),
+        ('[log]\nlevels = {"a\\u001b" = "debug"}', "log.levels"),
+    ):
+        with pytest.raises(SettingsError, match=re.escape(key) + ": .*holds a control character"):
+            load(write(tmp_path, text), {})
+
+
+def test_an_address_literal_is_a_name_to_give_in_ehlo(tmp_path: Path) -> None:
+    for text in ("[192.0.2.1]", "[ipv6:2001:db8::1]"):
+        assert load(write(tmp_path, f"[smtp]\nhelo_name = '{text}'"), {}).smtp.helo_name == text
+    assert load(write(tmp_path, "[smtp]\nhelo_name = 'mail.example.'"), {}).smtp.helo_name == "mail.example"
 
 
 def test_hosts_and_sites_are_read_in_every_spelling(tmp_path: Path) -> None:
@@ -153,7 +204,19 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 def test_host_port() -> None:
     assert host_port("127.0.0.1:25") == ("127.0.0.1", 25)
     assert host_port("[::1]:25") == ("::1", 25)
-    for wrong in ("", "host", "host:", ":25", "host:x", "host:65536"):
+    assert host_port("localhost:0") == ("localhost", 0)
+    for wrong in (
+        "",
+        "host",
+        "host:",
+        ":25",
+        "host:x",
+        "host:65536",
+        "::1:25",
+        "[::1:25",
+        "a b:25",
+        "host:" + "9" * 5000,
+    ):
         with pytest.raises(ValueError, match="host:port"):
             host_port(wrong)
 

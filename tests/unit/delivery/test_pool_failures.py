@@ -2,13 +2,16 @@
 
 import asyncio
 
+import pytest
 from msgspec.structs import replace
 
+from actors.delivery.connection import ConnectError
 from actors.delivery.job import Hop, NoRoute
 from actors.delivery.onward import TRIES_AT_MOST
 from actors.delivery.pool import PAUSE_S, Crowded
 from actors.delivery.reply import make_reply
 from cluster.policy.onward import NextHost
+from cluster.policy.stage import Stage
 from tests.unit.delivery.builders import HOP, OTHER_HOP, TAKEN, job, some_limits
 from tests.unit.delivery.pool_world import BROKEN, IN_DOUBT, REFUSED, TOLD_TO_GO, World
 from tests.unit.delivery.virtual_time import in_virtual_time, settle
@@ -36,6 +39,24 @@ async def test_no_route_is_told_as_well() -> None:
     await settle()
     assert [str(report) for _, _, report in world.reports] == ["('mx.example.com: null mx', True)"] * 2
     assert not world.pool.connections
+
+
+@in_virtual_time
+async def test_a_defect_in_setting_a_connection_up_is_one_next_hops_and_the_others_go_on(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    world = World(some_limits(4))
+    world.refusals.append(ValueError("Command and arguments contain prohibited newline characters"))
+    failed = world.submit(2)
+    await settle()
+    assert [(one, str(report)) for one, _, report in world.reports] == [
+        (one, str(ConnectError(Stage.CONNECT, "no connection could be set up: ValueError"))) for one in failed
+    ]
+    assert "prohibited newline" in caplog.text
+    world.submit(1, OTHER_HOP)
+    await settle()
+    await world.answer()
+    assert len(world.reports) == 3
 
 
 @in_virtual_time
