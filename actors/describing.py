@@ -101,6 +101,7 @@ class Describing:
     async def sources(self) -> list[SourceState]:
         """Every source of the routing in force. Raises Unavailable."""
         routing, day, members = self._in_force.routing, self._day(), list(self._members())
+        waiting = routing.waiting_pools(self._in_force.absent)
         granted = {(use.source, use.site): use.granted for use in await self._journal.warm_up_usage(day, MOST_WARM_UPS)}
         return [
             SourceState(
@@ -114,6 +115,7 @@ class Describing:
                     for pool, weights in routing.pools.items()
                     if source.name in weights
                 ),
+                waiting_pools=tuple(pool for pool in waiting if source.name in routing.pools[pool]),
                 warm_up_day=_warm_up_day(source, day),
                 warm_up=tuple(
                     WarmUpUse(site=site, granted=count, cap=cap)

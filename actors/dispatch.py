@@ -144,6 +144,11 @@ class Dispatcher:
         """Whether anything can be placed there: another split, or a source that is no longer used, is of the past."""
         return place.shares == self._placer.shares_of(place.site) and self._in_force.uses(place.source)
 
+    def has_left(self, waiting: Waiting, lane: Lane) -> bool:
+        """Whether a delivery in a lane is known to have another place by now."""
+        placed = self._placer.known(waiting)
+        return placed is not None and str(placed.destination) != lane.destination
+
     def owner_of(self, place: Destination) -> DeliveryActor | None:
         """The owner of a destination; None when nobody can send to it."""
         if place in self._owners:

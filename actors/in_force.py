@@ -160,7 +160,12 @@ class InForce:
         self._unseen = {name: self._unseen.get(name, 0) + 1 for name in used - present}
         absent = frozenset(name for name, times in self._unseen.items() if times >= MISSED)
         if gone := absent - self.absent:
-            log.warning("no machine has the addresses of sources=%s: passed over", ",".join(sorted(gone)))
+            waiting = ",".join(self.routing.waiting_pools(absent)) or "none"
+            log.warning(
+                "no machine has the addresses of sources=%s: passed over; pools whose mail waits=%s",
+                ",".join(sorted(gone)),
+                waiting,
+            )
         if back := (self.absent - absent) & used:
             log.info("a machine has the addresses of sources=%s again", ",".join(sorted(back)))
         self.absent = absent
@@ -170,6 +175,8 @@ class InForce:
         if not self.routing.pools:
             return {}
         said = f"{DEGRADED}no machine has the addresses of {', '.join(sorted(self.absent))}: passed over"
+        if waiting := self.routing.waiting_pools(self.absent):
+            said += f"; mail of pools without another source waits: {', '.join(waiting)}"
         return {"sources": said if self.absent else None}
 
     def is_exhausted(self, source: str, site: str) -> bool:

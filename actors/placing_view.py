@@ -96,6 +96,8 @@ class SourceState(Struct, frozen=True, kw_only=True):
     passed_over: bool = False
     """No machine has them: mail of its pools leaves from their other sources, or waits where they have none."""
     pools: tuple[PoolShare, ...]
+    waiting_pools: tuple[str, ...] = ()
+    """Those of its pools that have no source which a machine has: their mail waits."""
     warm_up_day: int = 0
     """The day of its warm-up plan, from 1; 0 when it is not in warm-up."""
     warm_up: tuple[WarmUpUse, ...] = ()

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from actors.dispatch import Dispatcher
+from actors.stranded import Stranded
 from analytics.events import Bounced, Dropped, Event, encode_batch
 from cluster.ids import new_id
 from cluster.journal.paging import Due, Lane, Page
@@ -37,6 +38,8 @@ LANES_SHARE = 0.02
 LANES_AT_MOST_S = 10.0
 """Between two listings all the same: what is parked must not wait for one that was slow for another reason."""
 UNAVAILABLE_S = 1.0
+STRANDED_S = 1.0
+"""Between two looks into lanes without an owner, where the last one moved nothing."""
 
 
 class Scheduler:
@@ -56,6 +59,7 @@ class Scheduler:
         self._call = call
         self._lease_s = lease_s
         self._tasks = make_tasks()
+        self._stranded = Stranded(journal, dispatcher)
         self._problem: str | None = None
         self._full: dict[Lane, float] = {}
 
@@ -64,6 +68,7 @@ class Scheduler:
         self._tasks.spawn("members", self._dispatcher.keep_fresh())
         self._tasks.spawn("paging", self._page_for_ever())
         self._tasks.spawn("lanes", self._name_lanes_for_ever())
+        self._tasks.spawn("stranded", self._move_stranded_for_ever())
 
     async def problem(self) -> str | None:
         return self._problem
@@ -133,19 +138,38 @@ class Scheduler:
             await asyncio.sleep(pause_s)
 
     async def name_lanes(self) -> None:
-        """Tell every owner which of its lanes hold something; lanes that nobody owns any more are emptied."""
+        """Tell every owner which of its lanes hold something; lanes that nobody owns any more are emptied, and
+        those that wait for an owner are noted for ``move_stranded``."""
         by_owner: dict[str, list[Lane]] = defaultdict(list)
+        stranded: list[Lane] = []
         for lane in await self._journal.lanes():
             place = parse(lane.destination)
             if place is None or not self._dispatcher.exists(place):
                 await self._journal.empty_lane(lane.destination, PAGE)
             elif (owner := self._dispatcher.owner_of(place)) is not None:
                 by_owner[owner.name].append(lane)
+            else:
+                stranded.append(lane)
+        self._stranded.are(stranded)
         for name, lanes in by_owner.items():
             try:
                 await self._call(name, "refill", lanes)
             except PeerGone as gone:
                 log.warning("lanes not named actor=%s reason=%r", name, gone.reason)
+
+    async def _move_stranded_for_ever(self) -> None:
+        while True:
+            moved = 0
+            try:
+                moved = await self.move_stranded()
+            except Unavailable as error:
+                log.warning("lanes without an owner not looked into reason=%r", error.reason)
+            await asyncio.sleep(IDLE_S if moved else STRANDED_S)
+
+    async def move_stranded(self) -> int:
+        """Make due what waits in a lane without an owner and has another place by now; returns how many. Raises
+        Unavailable."""
+        return await self._stranded.round() if self._dispatcher.members else 0
 
 
 def lanes_pause_s(took_s: float) -> float:

@@ -17,6 +17,7 @@ from cluster.journal.operations import Fate, Standing, Suspension
 from cluster.policy.destinations import parse
 from cluster.policy.lifecycle import FINISHED, Status
 from cluster.policy.quantities import duration_text
+from cluster.policy.routing import DEFAULT_POOL
 from cluster.policy.strikes import STRIKES
 
 
@@ -194,7 +195,8 @@ def _queued(facts: Facts, standing: Standing) -> str:
     if standing.paused or facts.fate.batch_paused:
         return "It is put aside while its batch is paused."
     if standing.lane is not None:
-        return f"It is parked in the journal, in the lane {standing.lane}: {_why_parked(facts, standing.lane)}."
+        why = _why_parked(facts, standing.lane, standing.pool)
+        return f"It is parked in the journal, in the lane {standing.lane}: {why}."
     due = standing.due_at
     if due is None or due <= facts.now:
         late = f", since {clock(due, facts.now)}" if due else ""
@@ -206,7 +208,7 @@ def _queued(facts: Facts, standing: Standing) -> str:
     return f"It waits in the journal until it is due, {clock(due, facts.now)}."
 
 
-def _why_parked(facts: Facts, lane: str) -> str:
+def _why_parked(facts: Facts, lane: str, pool: str) -> str:
     """What keeps the lane's mail waiting, and what ends that."""
     place = parse(lane)
     site, source = (place.site, place.source) if place is not None else (lane, "")
@@ -214,11 +216,32 @@ def _why_parked(facts: Facts, lane: str) -> str:
         until = clock(max(suspension.until for suspension in suspensions), facts.now)
         return f"sending there is suspended until {until}"
     if kept := kept_by_source(facts.sources.get(source), site):
-        return f"{kept}; it leaves as soon as it may, from there or from another source of its pool"
+        return f"{kept}; {_leaves_from(facts, source, pool)}"
     view = facts.views.get(site)
     if view is not None and view.source == source and view.until is not None and view.until > facts.now:
         return f"the site waits ({view.waits_for}) until {clock(view.until, facts.now)}"
     return "the owner of that destination has no room for more, and takes the oldest of each tenant as room comes"
+
+
+def _leaves_from(facts: Facts, source: str, pool: str) -> str:
+    """Where mail of a pool leaves from that a source keeps waiting."""
+    pools: dict[str, list[SourceState]] = {}
+    for state in facts.sources.values():
+        for share in state.pools:
+            pools.setdefault(share.pool, []).append(state)
+    name = pool if pool in pools else DEFAULT_POOL
+    own = pools.get(name, [])
+    others = [state.name for state in own if state.name != source and state.actors]
+    if facts.sources[source].actors:
+        return f"it leaves as soon as it may, from there{' or from another source of its pool' if others else ''}"
+    if others:
+        return f"it goes to another source of its pool {name}: {', '.join(others)}"
+    if not own:
+        return "its pool has no sources: it goes to the address that the system chooses"
+    return (
+        f"no other source of its pool {name} is on any machine: it waits until one is, or until postray reroute moves "
+        f"it to another pool"
+    )
 
 
 def _suspensions(facts: Facts, site: str) -> list[Suspension]:

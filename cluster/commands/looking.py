@@ -145,6 +145,8 @@ def sources(config: str | None, as_json: bool) -> None:
 
 def _machines(source: Json) -> str:
     said = ", ".join(source["actors"]) or "no node"
+    if waiting := source["waiting_pools"]:
+        return f"{said}: passed over; mail of {', '.join(waiting)} waits"
     return f"{said}: passed over" if source["passed_over"] else said
 
 

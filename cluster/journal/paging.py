@@ -44,6 +44,16 @@ class Lane(Struct, frozen=True, array_like=True):
     tenant_id: str
 
 
+class LanePosition(Struct, frozen=True, array_like=True):
+    """A delivery in a lane: what comes after it is meant."""
+
+    message_id: str
+    recipient_no: int
+
+
+LANE_START = LanePosition("", -1)
+
+
 class Unparked(Struct, frozen=True):
     """What was taken from lanes, and those that hold no more."""
 
@@ -132,6 +142,26 @@ class Paging(Database):
     async def lanes(self) -> list[Lane]:
         """Every lane that holds something."""
         return [Lane(*row) for row in await self._rows("lanes")]
+
+    async def parked_in(self, after: Mapping[Lane, LanePosition], each: int) -> dict[Lane, list[Waiting]]:
+        """What waits in these lanes, each after a position, the oldest first: of each at most so many."""
+        lanes = list(after)
+        found = await self._rows(
+            "parked_in",
+            lanes=[lane.destination for lane in lanes],
+            tenant_ids=[lane.tenant_id for lane in lanes],
+            message_ids=[position.message_id for position in after.values()],
+            recipient_nos=[position.recipient_no for position in after.values()],
+            each=each,
+        )
+        parked: dict[Lane, list[Waiting]] = {lane: [] for lane in lanes}
+        for number, *row in found:
+            parked[lanes[number - 1]].append(Waiting(*row))
+        return parked
+
+    async def leave_lanes(self, deliveries: Sequence[Waiting], lanes: Sequence[Lane]) -> int:
+        """Make deliveries that are still in these lanes due now; returns how many."""
+        return await self._execute("leave_lanes", lanes=[lane.destination for lane in lanes], **keys(deliveries))
 
     async def empty_lane(self, destination: str, limit: int) -> int:
         """Make deliveries of a lane that has no owner any more due now; returns how many."""

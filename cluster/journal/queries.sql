@@ -203,6 +203,31 @@ WITH next AS (
 UPDATE deliveries AS d SET lane = NULL, due_at = now()
 FROM next WHERE d.message_id = ANY (ARRAY[next.message_id]) AND d.recipient_no = ANY (ARRAY[next.recipient_no])
 
+-- name: parked_in
+-- What waits in these lanes, each from a delivery on, at most so many of each.
+SELECT asked.number, parked.* FROM unnest(
+    %(lanes)s::text[], %(tenant_ids)s::text[], %(message_ids)s::text[], %(recipient_nos)s::int[]
+) WITH ORDINALITY AS asked (lane, tenant_id, message_id, recipient_no, number), LATERAL (
+    -- Said so that only the index of the lanes has this order.
+    SELECT message_id, recipient_no, tenant_id, domain, pool, route FROM deliveries
+    WHERE lane IS NOT NULL AND (lane, tenant_id, message_id) >= (asked.lane, asked.tenant_id, asked.message_id)
+        AND (lane, tenant_id) <= (asked.lane, asked.tenant_id)
+        AND (message_id, recipient_no) > (asked.message_id, asked.recipient_no)
+    ORDER BY lane, tenant_id, message_id, recipient_no LIMIT %(each)s) AS parked
+ORDER BY asked.number, parked.message_id, parked.recipient_no
+
+-- name: leave_lanes
+-- Deliveries that have another place than their lane by now, due now.
+WITH next AS (
+    SELECT d.message_id, d.recipient_no
+    FROM unnest(%(message_ids)s::text[], %(recipient_nos)s::int[], %(lanes)s::text[]) AS k (message_id, recipient_no, lane)
+    JOIN deliveries d ON d.message_id = ANY (ARRAY[k.message_id]) AND d.recipient_no = ANY (ARRAY[k.recipient_no])
+    WHERE d.lane = k.lane
+    FOR UPDATE OF d SKIP LOCKED
+)
+UPDATE deliveries AS d SET lane = NULL, due_at = now()
+FROM next WHERE d.message_id = ANY (ARRAY[next.message_id]) AND d.recipient_no = ANY (ARRAY[next.recipient_no])
+
 -- name: claim
 -- moves: queued, processing -> sending (claimed)
 -- The fence. What is not returned was cancelled, finished, moved to another pool or route, or is in other hands.

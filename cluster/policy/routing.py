@@ -198,6 +198,10 @@ class Routing(Struct, frozen=True, kw_only=True):
         """Whether mail of any pool may leave from a source."""
         return any(source in self._weights(pool, absent) for pool in self.pools if source in self.pools[pool])
 
+    def waiting_pools(self, absent: Set[str]) -> tuple[str, ...]:
+        """The pools without any source that a machine has: their mail waits. ``absent`` as for ``choose_source``."""
+        return tuple(sorted(name for name, weights in self.pools.items() if weights.keys() <= absent))
+
     def _weights(self, pool: str, absent: Set[str] = frozenset()) -> Mapping[str, int]:
         """The sources to choose from: those of the pool that a machine has, or all, to wait there, where none has."""
         weights = self.pools.get(self.pool(pool), {})

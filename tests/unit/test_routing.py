@@ -288,6 +288,7 @@ def test_what_an_absent_source_had_leaves_from_the_others() -> None:
     assert {parsed.waiting_source("all", f"msg_{n}", {"b"}) for n in range(20)} == {"a"}
     # Where none is there, each message waits for its own.
     assert chosen(parsed, "all", range(50), absent={"a", "b"}) == chosen(parsed, "all", range(50))
+    assert (parsed.waiting_pools({"b"}), parsed.waiting_pools({"a", "b"})) == ((), ("all",))
     assert not parsed.serves("b", {"b"})
     assert parsed.serves("b") and parsed.serves("b", {"a", "b"})
 

@@ -258,6 +258,78 @@ async def test_what_a_source_that_no_machine_has_would_send_leaves_from_the_othe
         assert set(receiver.clients()) == {"127.0.0.31"}
 
 
+GHOST = """
+[sources.ghost]
+address = "192.0.2.77"
+[pools.mixed]
+s0 = 1
+ghost = 1
+[pools.only]
+ghost = 1
+"""
+
+
+async def test_mail_of_several_pools_in_the_lane_of_a_source_that_no_machine_has(journal: Journal) -> None:
+    async with a_world(journal) as world, receiving(world.port, HOST) as receiver:
+        zone(world)
+        await world.put_in_force(routing=GHOST + sources(weights=(1,)))
+        mixed = [a_message(f"u{i}@example.com") for i in range(20)]
+        only = [a_message(f"only{i}@example.com") for i in range(3)]
+        await world.accept(*only, pool="only")
+        await world.accept(*mixed, pool="mixed")
+        # That no machine has the source is not known yet: its share of the mail is parked in its lane.
+        await world.scheduler.round()
+        ghosts = "ghost>a.mx"
+        assert (await journal.parked([ghosts]))[ghosts] > len(only)
+
+        async def looked() -> bool:
+            await world.follow()
+            return len(receiver.taken) == len(mixed)
+
+        await world.eventually(looked)
+        assert set(receiver.clients()) == {"127.0.0.31"}
+        # Mail of a pool that has no other source waits for it.
+        assert await journal.parked([ghosts]) == {ghosts: len(only)}
+        # With a route that needs no source it waits no longer.
+        await world.put_in_force(routing='[[routes]]\nvia = "discard"\n' + GHOST + sources(weights=(1,)))
+
+        async def discarded() -> bool:
+            rows = [await journal.message(world.tenant_id, message.id) for message in only]
+            return all(row is not None and row.status is Status.DELIVERED for row in rows)
+
+        await world.eventually(discarded)
+
+
+async def test_mail_in_the_lane_of_an_address_that_goes_moves_within_its_pool(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone: set[str] = set()
+    is_local = upkeep._is_local
+    monkeypatch.setattr(upkeep, "_is_local", lambda source: source.name not in gone and is_local(source))
+    async with a_world(journal) as world, receiving(world.port, HOST) as receiver:
+        zone(world)
+        await world.put_in_force(routing=sources(weights=(1, 1)) + "[pools.one]\ns1 = 1\n")
+        gone.add("s1")
+        await world.follow()
+        both = [a_message(f"u{i}@example.com") for i in range(20)]
+        await world.accept(a_message("alone@example.com"), pool="one")
+        await world.accept(*both, pool="marketing")
+        await world.scheduler.round()
+        assert (await journal.parked(["s1>a.mx"]))["s1>a.mx"] > 1
+
+        async def looked() -> bool:
+            await world.follow()
+            return len(receiver.taken) >= len(both)
+
+        await world.eventually(looked)
+        assert receiver.clients() == {"127.0.0.31": len(both)}
+        assert await journal.parked(["s1>a.mx"]) == {"s1>a.mx": 1}
+        gone.clear()
+        await world.follow()
+        await world.eventually(lambda: len(receiver.taken) > len(both))
+        assert receiver.clients() == {"127.0.0.31": len(both), "127.0.0.32": 1}
+
+
 async def test_an_address_that_goes_while_postray_runs_and_comes_back(
     journal: Journal, monkeypatch: pytest.MonkeyPatch
 ) -> None:

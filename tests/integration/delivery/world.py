@@ -167,6 +167,7 @@ class World:
         while True:
             await self.scheduler.round()
             await self.scheduler.name_lanes()
+            await self.scheduler.move_stranded()
             holds = condition()
             if holds if isinstance(holds, bool) else await holds:
                 return

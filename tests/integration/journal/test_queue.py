@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from actors.scheduler import bury
-from cluster.journal.paging import Lane
+from cluster.journal.paging import LANE_START, Lane, LanePosition
 from cluster.journal.records import NewMessage, Outcome, Waiting
 from cluster.journal.store import Journal, Rejected, migrate
 from cluster.policy.lifecycle import Status
@@ -191,6 +191,30 @@ async def test_many_lanes_are_taken_from_at_once(journal: Journal) -> None:
     assert second.emptied == [d1, d0], "of the third lane there might be more"
     third = await journal.unpark({d2: 3}, 100, owner=1, lease_s=60)
     assert (third.leased, third.emptied) == ([], [d2])
+
+
+async def test_what_has_another_place_leaves_its_lane_and_the_rest_stays(journal: Journal) -> None:
+    tenant, other = await a_tenant(journal), await a_tenant(journal)
+    message = a_message(*(f"u{i}@example.com" for i in range(5)))
+    later, others = a_message(), a_message()
+    await journal.accept([a_request(tenant, message, later)])
+    await journal.accept([a_request(other, others)])
+    await journal.page_in(100, 600, each(lambda _: "x>example.com"), bury)
+    lane, foreign = Lane("x>example.com", tenant), Lane("x>example.com", other)
+    all_here = [*waiting(tenant, message), *waiting(tenant, later)]
+    assert await journal.parked_in({foreign: LANE_START, lane: LANE_START}, 10) == {
+        foreign: waiting(other, others),
+        lane: all_here,
+    }
+    # In the midst of a message, too.
+    found = await journal.parked_in({lane: LanePosition(message.id, 1)}, 3)
+    assert found[lane] == all_here[2:5]
+    assert (await journal.parked_in({lane: LanePosition(message.id, 4)}, 3))[lane] == all_here[5:]
+    assert not await journal.anything_due()
+    # What has left that lane meanwhile is left alone.
+    assert await journal.leave_lanes(all_here[1:3], [lane, Lane("y>example.com", tenant)]) == 1
+    assert await leased(journal, 2) == all_here[1:2]
+    assert (await journal.parked_in({lane: LANE_START}, 10))[lane] == [all_here[0], *all_here[2:]]
 
 
 @pytest.mark.parametrize("by", ["an owner", "the scheduler"])

@@ -182,7 +182,8 @@ async def test_a_source_that_no_machine_has_is_passed_over(operators: Operators,
     in_force.sources_are(here)
     assert leaves_from() == {"old"}
     assert leaves_from("only_new") == {"new"}, "there is no other"
-    assert in_force.readiness() == {"sources": "degraded: no machine has the addresses of new: passed over"}
+    said = "no machine has the addresses of new: passed over; mail of pools without another source waits: only_new"
+    assert in_force.readiness() == {"sources": f"degraded: {said}"}
     assert in_force.uses("new")  # of a pool that has no other
     in_force.sources_are(everywhere)
     assert leaves_from() == {"new", "old"}

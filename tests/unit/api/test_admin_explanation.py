@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from actors.placing_view import WarmUpUse
+from actors.placing_view import PoolShare, SourceState, WarmUpUse
 from analytics.queries import TimelineEvent
 from api.admin.explanation import HeldBy, RecipientExplained, clock, explain
 from api.admin.site_views import site_views
@@ -184,7 +184,6 @@ USED_UP = a_source(warm_up=(WarmUpUse(site="example.com", granted=50, cap=50),))
     [
         ({}, "the owner of that destination has no room"),
         ({"sources": {"mta1": a_source()}}, "the owner of that destination has no room"),
-        ({"sources": {"mta1": a_source(actors=())}}, "no machine has the addresses of source mta1; it leaves as"),
         ({"sources": {"mta1": USED_UP}}, "the warm-up of source mta1: no more today; it leaves as soon as it may"),
         ({"suspensions": (a_suspension(),)}, "sending there is suspended until 2026-04-23 11:00:00 UTC (in 1h)."),
         ({"suspensions": (a_suspension("", "tnt_acme"),)}, "sending there is suspended until"),
@@ -194,6 +193,42 @@ USED_UP = a_source(warm_up=(WarmUpUse(site="example.com", granted=50, cap=50),))
 def test_why_it_is_parked(said: dict[str, Any], words: str) -> None:
     first = about(PARKED, sites={0: "example.com"}, **said).sentences[0]
     assert first.startswith(f"It is parked in the journal, in the lane mta1>example.com: {words}")
+
+
+DEFAULT = (PoolShare(pool="default", weight=1),)
+ONLY = (PoolShare(pool="only", weight=1),)
+NOWHERE: dict[str, Any] = {"name": "mta1", "actors": ()}
+
+
+@pytest.mark.parametrize(
+    ("pool", "sources", "words"),
+    [
+        (
+            "",
+            [a_source(**NOWHERE, pools=DEFAULT), a_source("mta2", pools=DEFAULT)],
+            "it goes to another source of its ",
+        ),
+        ("gone", [a_source(**NOWHERE, pools=DEFAULT), a_source("mta2", pools=DEFAULT)], "it goes to another source of"),
+        (
+            "only",
+            [a_source(**NOWHERE, pools=DEFAULT + ONLY), a_source("mta2", pools=DEFAULT)],
+            "no other source of its",
+        ),
+        (
+            "",
+            [a_source(**NOWHERE, pools=DEFAULT), a_source("mta2", actors=(), pools=DEFAULT)],
+            "no other source of its",
+        ),
+        ("", [a_source(**NOWHERE, pools=ONLY)], "its pool has no sources: it goes to the address"),
+        ("", [a_source(pools=DEFAULT, warm_up=USED_UP.warm_up)], "it leaves as soon as it may, from there."),
+    ],
+)
+def test_what_a_source_keeps_waiting_is_promised_no_more_than_its_pool_has(
+    pool: str, sources: list[SourceState], words: str
+) -> None:
+    parked = a_standing(lane="mta1>example.com", due_at=ahead(days=3), pool=pool)
+    first = about(parked, sites={0: "example.com"}, sources={source.name: source for source in sources}).sentences[0]
+    assert words in first
 
 
 def test_what_is_parked_while_its_site_backs_off() -> None:

@@ -1,0 +1,65 @@
+"""Lanes without an owner: no live machine has the addresses of their source.
+
+Such a lane holds mail of several pools. What would be placed elsewhere by now, since its pool has another source or an
+operator has changed its route, is made due and leaves; the rest goes on waiting for the source.
+"""
+
+import logging
+from collections.abc import Iterable, Sequence
+from itertools import islice
+
+from actors.dispatch import Dispatcher
+from cluster.journal.paging import LANE_START, Lane, LanePosition
+from cluster.journal.records import Waiting
+from cluster.journal.store import Journal
+
+log = logging.getLogger(__name__)
+
+LANES_AT_ONCE = 200
+"""Looked into with one statement."""
+PAGE = 2000
+"""Deliveries that one round looks at, so that a long lane which must wait costs little."""
+
+
+class Stranded:
+    """Remembers how far it has looked into each lane, and begins again at the end: mail may still arrive there."""
+
+    def __init__(self, journal: Journal, dispatcher: Dispatcher) -> None:
+        self._journal = journal
+        self._dispatcher = dispatcher
+        self._looked: dict[Lane, LanePosition] = {}
+        """The lane whose turn comes next is the first."""
+
+    def are(self, lanes: Iterable[Lane]) -> None:
+        """Take note of all lanes that have no owner now."""
+        now = set(lanes)
+        self._looked = {lane: position for lane, position in self._looked.items() if lane in now}
+        for lane in now - self._looked.keys():
+            self._looked[lane] = LANE_START
+
+    async def round(self) -> int:
+        """Look at some of what waits, and make due what has another place; returns how many. Raises Unavailable."""
+        left, lanes, moved = PAGE, len(self._looked), 0
+        while left > 0 and lanes > 0:
+            some = list(islice(self._looked, min(lanes, LANES_AT_ONCE)))
+            lanes -= len(some)
+            found = await self._look_into(some, max(1, left // len(some)))
+            left -= len(found)
+            await self._dispatcher.prepare([waiting for waiting, _ in found])
+            leaving = [(waiting, lane) for waiting, lane in found if self._dispatcher.has_left(waiting, lane)]
+            if leaving:
+                moved += await self._journal.leave_lanes(*zip(*leaving, strict=True))
+        if moved:
+            log.info("mail leaves lanes that have no owner deliveries=%d", moved)
+        return moved
+
+    async def _look_into(self, lanes: Sequence[Lane], each: int) -> list[tuple[Waiting, Lane]]:
+        """The next deliveries of these lanes, which have had their turn then."""
+        positions = {lane: self._looked[lane] for lane in lanes}
+        found = await self._journal.parked_in(positions, each)
+        for lane in lanes:
+            some = found[lane]
+            end = LanePosition(some[-1].message_id, some[-1].recipient_no) if len(some) == each else LANE_START
+            if self._looked.pop(lane, None) is not None:
+                self._looked[lane] = end
+        return [(waiting, lane) for lane, some in found.items() for waiting in some]
