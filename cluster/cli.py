@@ -28,7 +28,7 @@ from cluster import running
 from cluster.commands.doctor import doctor
 from cluster.commands.instance import DEFAULT_FILE, settings_of
 from cluster.commands.looking import explain, route, sources, trace
-from cluster.commands.output import RULE, console, errors, json_option, print_json
+from cluster.commands.output import NAME, RULE, console, errors, json_option, print_json
 from cluster.commands.queue import bounce, reroute, send_now
 from cluster.commands.shaping import shaping
 from cluster.commands.sites import actions, resume, sites, suspend
@@ -281,7 +281,7 @@ def _wait_for_end(process: psutil.Process, data_dir: Path, patience_s: float) ->
 
 
 @main.command()
-@click.argument("node")
+@click.argument("node", type=NAME)
 @click.pass_obj
 def drain(config: str | None, node: str) -> None:
     """Take NODE (its id, or the beginning of it) out of delivery.

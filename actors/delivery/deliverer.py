@@ -223,6 +223,10 @@ class Deliverer:
         offset = self._now() - self._clock()
         return [state_of(site, self._standing.name, self._clock(), offset) for site in found[:limit]]
 
+    async def known_sites(self) -> list[str]:
+        """The names of sites that are in memory, or were within a day."""
+        return self._sites.names()
+
     async def held(self, message_id: str) -> list[Held]:
         """Where the deliveries of a message are in this actor's memory."""
         return find_held(message_id, self._sites, self._claims.held)

@@ -43,6 +43,11 @@ class Remembered(Generic[K, V]):
         self._values.move_to_end(key)
         return value
 
+    def keys(self) -> list[K]:
+        """Of all values that have not ended."""
+        now = self._clock()
+        return [key for key, (_, ends_at) in self._values.items() if now < ends_at]
+
     def put(self, key: K, value: V, for_s: float) -> None:
         self.forget(key)
         self._values[key] = (value, self._clock() + for_s)

@@ -10,8 +10,13 @@ from math import isfinite
 
 from msgspec import Struct
 
+from actors.delivery.remembered import Remembered
 from actors.delivery.site import Ready, Site
 from cluster.policy.destinations import Destination
+
+DROPPED_KEPT = 5000
+"""Names of sites without work that an operator may still type: some 0.2 KB each."""
+DROPPED_KEPT_S = 86_400.0
 
 
 class Taken(Struct, frozen=True):
@@ -43,12 +48,17 @@ class Sites:
         """The same, of those with something of light tenants; a site may be in both."""
         self._timers: dict[Site, asyncio.TimerHandle] = {}
         self._at_work: dict[Site, None] = {}
+        self._dropped: Remembered[str, None] = Remembered(DROPPED_KEPT, asyncio.get_running_loop().time)
 
     def __iter__(self) -> Iterator[Site]:
         return iter(list(self._sites.values()))
 
     def __len__(self) -> int:
         return len(self._sites)
+
+    def names(self) -> list[str]:
+        """Of all of them, and of those that were dropped within a day, as far as they are remembered."""
+        return list({place.site for place in self._sites}.union(self._dropped.keys()))
 
     def at_work(self) -> list[Site]:
         """Those with something waiting or under way. The others, which may be many more, have a connection open at
@@ -138,6 +148,7 @@ class Sites:
     def drop(self, site: Site) -> None:
         """Forget it; it must be idle."""
         del self._sites[site.destination]
+        self._dropped.put(site.destination.site, None, DROPPED_KEPT_S)
         self._turns.pop(site, None)
         self._light.pop(site, None)
         self._at_work.pop(site, None)

@@ -47,6 +47,11 @@ class Deliverers:
         states: list[SiteState] = [state for some in answers.by_actor.values() for state in some]
         return states, answers.silent
 
+    async def known_sites(self) -> set[str]:
+        """The names of sites that mail goes to, or went to lately. Raises Unavailable."""
+        answers = await self._ask(await self.names(), "known_sites")
+        return {site for some in answers.by_actor.values() for site in some}
+
     async def held(self, message_id: str) -> tuple[dict[str, Sequence[Held]], tuple[str, ...]]:
         """Where deliveries of a message are in whose memory, and who did not answer. Raises Unavailable."""
         answers = await self._ask(await self.names(), "held", message_id)

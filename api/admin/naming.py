@@ -1,8 +1,8 @@
 """The names that operators type: a site, the domain whose mail goes there, a tenant. Each may be an unambiguous
 beginning; one that is not known is refused with the nearest names, so that a slip is never taken for a success.
 
-A site is known when a delivery actor has it in memory, something is parked for it or queued for its domains, it is
-suspended, something was done to it, routes name it, or it is a family of hosts.
+A site is known when a delivery actor has it in memory or has sent mail there within a day, something is parked for it
+or queued for its domains, it is suspended, something was done to it, routes name it, or it is a family of hosts.
 """
 
 import asyncio
@@ -17,7 +17,8 @@ from cluster.journal.store import Journal
 from cluster.policy.destinations import parse
 from cluster.policy.domains import mail_domain, spelled_names
 from cluster.policy.rerouting import DEFAULT, DIRECT
-from cluster.policy.site_names import beginning_with, nearest
+from cluster.policy.routing import DEFAULT_POOL
+from cluster.policy.site_names import beginning_with, matches, nearest
 from cluster.policy.sites import FAMILY_NAMES
 
 FindSite = Callable[[str], Awaitable[SiteOfDomain]]
@@ -53,9 +54,11 @@ class Names:
         self._named_sites = named_sites
         self._list_sources = list_sources
 
-    async def place(self, site: str, domain: str) -> str:
-        """The site that is meant by its own name, or else by a domain's."""
-        return await self.site(site) if site else await self.site_of(domain)
+    async def place(self, site: str | None, domain: str | None) -> str | None:
+        """The site that is meant by its own name, or else by a domain's; None where neither is given."""
+        if site is not None:
+            return await self.site(site)
+        return await self.site_of(domain) if domain is not None else None
 
     async def site(self, text: str) -> str:
         """The site with this name, or the only one that begins with it."""
@@ -71,8 +74,11 @@ class Names:
         hint = ""
         if (domain := mail_domain(text)) is not None:
             of_domain = await self._find_site(domain)
-            if not of_domain.problem:
-                hint = f". Mail for the domain {domain} goes to the site {of_domain.site}"
+            hint = (
+                ". A site without mail of late is named by a domain whose mail goes there, as the domain (--domain)"
+                if of_domain.problem
+                else f". Mail for the domain {domain} goes to the site {of_domain.site}"
+            )
         raise Invalid([Fault(_unknown("site", text, known or FAMILY_NAMES) + hint, "site")])
 
     async def site_of(self, text: str) -> str:
@@ -121,7 +127,7 @@ class Names:
     async def check_pool(self, pool: str) -> None:
         """A pool of the routing in force, or one that something queued names all the same."""
         pools = {share.pool for source in await self._list_sources() for share in source.pools}
-        if pool in ("", *pools) or await self._journal.is_queued_pool(pool):
+        if pool in (DEFAULT_POOL, *pools) or await self._journal.is_queued_pool(pool):
             return
         raise Invalid([Fault(_unknown("pool", pool, pools), "pool")])
 
@@ -137,15 +143,18 @@ class Names:
         if name not in names:
             raise Invalid([Fault(_unknown("route", name, names), "to_route")])
 
-    async def near(self, text: str) -> tuple[str, ...]:
-        """The names of sites that are nearest to a text."""
-        return nearest(spelled_names(text), await self._sites_at_hand() | await self._sites_of_queue(), SHOWN)
+    async def like(self, pattern: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Some of the known sites that a pattern means, as ``matches`` says; and where there are none, the names that
+        are nearest to it."""
+        pattern = spelled_names(pattern)
+        known = await self._sites_at_hand() | await self._sites_of_queue()
+        meant = sorted(site for site in known if matches(pattern, site))[:SHOWN]
+        return tuple(meant), () if meant else nearest(pattern, known, SHOWN)
 
     async def _sites_at_hand(self) -> set[str]:
-        states, _ = await self._deliverers.sites("", MOST_SITES)
         lanes = map(parse, await self._journal.parked(()))
         return {
-            *(state.site for state in states),
+            *await self._deliverers.known_sites(),
             *(place.site for place in lanes if place is not None),
             *(suspension.site for suspension in await self._journal.suspensions() if suspension.site),
             *(action.site for action in await self._journal.site_actions(None, MOST_ACTIONS) if _is_name(action.site)),

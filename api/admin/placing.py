@@ -15,6 +15,7 @@ from api.admin.deliverers import Deliverers
 from api.body import TypedBody
 from api.errors import answers
 from api.refusals import Fault, Invalid
+from api.texts import check_name
 from cluster.in_force import BadPolicies
 from cluster.policy.domains import mail_domain
 
@@ -102,13 +103,18 @@ class Placing:
     async def route(
         self,
         domain: FromPath[str],
-        tenant_id: Annotated[str, QueryParameter(description="As this tenant's mail would go")] = "",
-        pool: Annotated[str, QueryParameter(description="From this pool of sources")] = "",
+        tenant_id: Annotated[str | None, QueryParameter(description="As this tenant's mail would go")] = None,
+        pool: Annotated[str | None, QueryParameter(description="From this pool of sources")] = None,
     ) -> RouteDescription:
+        faults: list[Fault] = []
         known = mail_domain(domain)
         if known is None:
-            raise Invalid([Fault("Not a domain name", "domain")])
-        return await self._describe(known, tenant_id, pool)
+            faults.append(Fault("Not a domain name", "domain"))
+        check_name(tenant_id, "tenant_id", faults)
+        check_name(pool, "pool", faults)
+        if known is None or faults:
+            raise Invalid(faults)
+        return await self._describe(known, tenant_id or "", pool or "")
 
     async def sources(self) -> SourceList:
         return SourceList(await self._sources())

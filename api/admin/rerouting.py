@@ -19,7 +19,7 @@ from api.admin.searching import QueueNames, QueueQuery, QueueSearch, check_query
 from api.body import TypedBody
 from api.errors import answers
 from api.refusals import Fault, Invalid
-from api.texts import check_text
+from api.texts import check_name
 from cluster.journal.operations import Queued, SiteAction
 from cluster.journal.store import Journal
 from cluster.policy.rerouting import DEFAULT
@@ -129,8 +129,7 @@ def _check(data: RerouteRequest) -> None:
     """Raises Invalid."""
     faults: list[Fault] = []
     for name in ("to_pool", "to_route"):
-        if (text := getattr(data, name)) is not None:
-            check_text(text, name, faults, longest=255)
+        check_name(getattr(data, name), name, faults)
     if data.to_pool is None and data.to_route is None:
         faults.append(Fault("Name a pool, a route, or both", "to_pool"))
     check_query(data, faults, "moves")

@@ -13,7 +13,7 @@ from msgspec import Struct
 from actors.delivery.gate import Gate
 from api.admin.naming import Names
 from api.refusals import Fault
-from api.texts import check_text
+from api.texts import check_name
 from cluster.ids import is_id
 from cluster.journal.operations import Queued, QueueFilter, QueueMark, Suspension
 from cluster.journal.store import Journal
@@ -43,7 +43,7 @@ class QueueQuery(Struct, frozen=True, kw_only=True):
     """Its id or its name."""
     batch_id: str | None = None
     pool: str | None = None
-    """The pool that the message names."""
+    """The pool that the message names; "default": none, too."""
     older_than_s: float | None = None
     """Accepted more than so many seconds ago."""
     all: bool = False
@@ -154,10 +154,7 @@ def check_query(query: QueueQuery, faults: list[Fault], what: str) -> None:
     """What can be wrong with a query by itself. ``what`` it does to the whole queue, in words."""
     filters = {name: getattr(query, name) for name in FILTERS}
     for name, text in filters.items():
-        if text is not None:
-            check_text(text, name, faults, longest=255)
-            if not text and name != "pool":
-                faults.append(Fault("An empty name names nothing", name))
+        check_name(text, name, faults)
     if query.older_than_s is None and not query.all and not any(text is not None for text in filters.values()):
         faults.append(Fault(f"At least one filter is required, or all: nothing {what} the whole queue by mistake"))
     if query.message_id is not None and not is_id("msg_", query.message_id):

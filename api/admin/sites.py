@@ -13,6 +13,8 @@ from api.admin.naming import Names
 from api.admin.placing import ListSources
 from api.admin.site_views import SiteView, lane_of, site_views
 from api.errors import answers
+from api.refusals import Fault, Invalid
+from api.texts import check_name
 from cluster.journal.operations import SiteAction
 from cluster.journal.store import Journal
 from cluster.policy.domains import spelled_names
@@ -28,8 +30,10 @@ class SiteList(Struct, frozen=True, kw_only=True):
     sites: list[SiteView]
     silent: tuple[str, ...]
     """Delivery actors that did not answer: what they have in memory is missing."""
+    idle: tuple[str, ...] = ()
+    """Where nothing is found: some of the known sites that are meant, and hold nothing."""
     near: tuple[str, ...] = ()
-    """Where nothing is found: known sites with names like the pattern."""
+    """Where none is known that is meant: known sites with names like the pattern."""
 
 
 class ActionList(Struct, frozen=True):
@@ -75,27 +79,41 @@ class Sites:
 
     async def listing(
         self,
-        pattern: Annotated[str, QueryParameter(description="Part of a name, or a whole one with * and ?")] = "",
-        domain: Annotated[str, QueryParameter(description="Only the site of this domain's mail")] = "",
-        source: Annotated[str, QueryParameter(description="Only what is sent from this source")] = "",
+        pattern: Annotated[
+            str | None, QueryParameter(description="Part of a name, or a whole one with * and ?")
+        ] = None,
+        domain: Annotated[str | None, QueryParameter(description="Only the site of this domain's mail")] = None,
+        source: Annotated[str | None, QueryParameter(description="Only what is sent from this source")] = None,
         limit: Annotated[int, QueryParameter(ge=1, le=MOST_SITES)] = 200,
     ) -> SiteList:
-        only = await self._names.site_of(domain) if domain else ""
-        pattern = spelled_names(pattern) or only
+        _check_names(pattern=pattern, domain=domain, source=source)
+        only = await self._names.site_of(domain) if domain is not None else ""
+        pattern = spelled_names(pattern or "") or only
         states, silent = await self._deliverers.sites(literal(pattern), limit)
         parked = await self._journal.parked(sorted({lane_of(state) for state in states}))
         suspensions = await self._journal.suspensions()
-        views = site_views(states, parked, suspensions, pattern, source, await self._sources())
+        views = site_views(states, parked, suspensions, pattern, source or "", await self._sources())
         if only:
             views = [view for view in views if view.site == only]
-        near = await self._names.near(pattern) if pattern and not views and not only else ()
-        return SiteList(sites=views[:limit], silent=silent, near=near)
+        idle, near = await self._names.like(pattern) if pattern and not views else ((), ())
+        return SiteList(sites=views[:limit], silent=silent, idle=idle, near=near)
 
     async def actions(
         self,
-        site: Annotated[str, QueryParameter(description="A site's name, or an unambiguous beginning of it")] = "",
-        domain: Annotated[str, QueryParameter(description="One whose mail goes to the site")] = "",
+        site: Annotated[
+            str | None, QueryParameter(description="A site's name, or an unambiguous beginning of it")
+        ] = None,
+        domain: Annotated[str | None, QueryParameter(description="One whose mail goes to the site")] = None,
         limit: Annotated[int, QueryParameter(ge=1, le=MOST_ACTIONS)] = 100,
     ) -> ActionList:
-        named = await self._names.place(site, domain) if site or domain else None
+        _check_names(site=site, domain=domain)
+        named = await self._names.place(site, domain)
         return ActionList(await self._journal.site_actions(named, limit))
+
+
+def _check_names(**names: str | None) -> None:
+    faults: list[Fault] = []
+    for where, name in names.items():
+        check_name(name, where, faults)
+    if faults:
+        raise Invalid(faults)

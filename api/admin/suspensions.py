@@ -19,7 +19,7 @@ from api.admin.naming import Names
 from api.body import TypedBody
 from api.errors import answers
 from api.refusals import Fault, Invalid
-from api.texts import check_text
+from api.texts import check_name, check_text
 from cluster.journal.operations import Suspension
 from cluster.journal.store import Journal
 
@@ -44,13 +44,13 @@ class Resumed(Struct, frozen=True, kw_only=True):
 class NewSuspension(Struct, frozen=True, kw_only=True):
     """What to suspend: a site, a tenant, or one at the other."""
 
-    site: str = ""
+    site: str | None = None
     """Its name, or an unambiguous beginning of it."""
-    domain: str = ""
+    domain: str | None = None
     """Instead of the site: one whose mail goes there."""
     all: bool = False
     """Instead of the site: every one."""
-    tenant_id: str = ""
+    tenant_id: str | None = None
     """Its id or its name, or an unambiguous beginning."""
     for_s: float = 3600.0
     """Seconds; at most a year."""
@@ -118,8 +118,8 @@ class Suspensions:
             faults.append(Fault("A suspension lasts from more than nothing to a year", "for_s"))
         if faults:
             raise Invalid(faults)
-        site = await self._names.place(data.site, data.domain) if data.site or data.domain else ""
-        tenant_id = await self._names.tenant(data.tenant_id) if data.tenant_id else ""
+        site = await self._names.place(data.site, data.domain) or ""
+        tenant_id = await self._names.tenant(data.tenant_id) if data.tenant_id is not None else ""
         now = self._clock()
         made = Suspension(
             site=site,
@@ -135,17 +135,19 @@ class Suspensions:
 
     async def resume(
         self,
-        site: Annotated[str, QueryParameter(description="A site's name, or an unambiguous beginning of it")] = "",
-        domain: Annotated[str, QueryParameter(description="One whose mail goes to the site")] = "",
+        site: Annotated[
+            str | None, QueryParameter(description="A site's name, or an unambiguous beginning of it")
+        ] = None,
+        domain: Annotated[str | None, QueryParameter(description="One whose mail goes to the site")] = None,
         all: Annotated[bool, QueryParameter(description="Every suspension")] = False,
-        tenant_id: Annotated[str, QueryParameter(description="A tenant's id or name, or a beginning")] = "",
+        tenant_id: Annotated[str | None, QueryParameter(description="A tenant's id or name, or a beginning")] = None,
     ) -> Resumed:
         faults: list[Fault] = []
         _check_place(site, domain, all, tenant_id, faults)
         if faults:
             raise Invalid(faults)
-        place = await self._names.place(site, domain) if site or domain else None
-        tenant = await self._names.tenant(tenant_id) if tenant_id else None
+        place = await self._names.place(site, domain)
+        tenant = await self._names.tenant(tenant_id) if tenant_id is not None else None
         ended = await self._journal.resume(place, tenant, "operator")
         await self._deliverers.follow()
         return Resumed(
@@ -158,11 +160,11 @@ class Suspensions:
         )
 
 
-def _check_place(site: str, domain: str, all: bool, tenant_id: str, faults: list[Fault]) -> None:
-    check_text(site, "site", faults, longest=255)
-    check_text(domain, "domain", faults, longest=255)
-    check_text(tenant_id, "tenant_id", faults, longest=100)
-    if not (site or domain or all or tenant_id):
+def _check_place(site: str | None, domain: str | None, all: bool, tenant_id: str | None, faults: list[Fault]) -> None:
+    check_name(site, "site", faults)
+    check_name(domain, "domain", faults)
+    check_name(tenant_id, "tenant_id", faults, longest=100)
+    if not all and site is None and domain is None and tenant_id is None:
         faults.append(Fault("Name a site or a domain, a tenant, or both; or all", "site"))
-    if (bool(site), bool(domain), all).count(True) > 1:
+    if (site is not None, domain is not None, all).count(True) > 1:
         faults.append(Fault("Only one of site, domain and all", "site"))

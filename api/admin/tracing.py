@@ -24,6 +24,7 @@ from api.admin.deliverers import Deliverers
 from api.admin.naming import Names
 from api.errors import answers
 from api.refusals import Fault, Invalid
+from api.texts import check_name
 from cluster.journal.store import Unavailable
 
 LOOK_S = 0.2
@@ -77,15 +78,25 @@ class Tracing:
 
     async def trace(
         self,
-        site: Annotated[str, QueryParameter(description="Its name, or a beginning of it", max_length=255)] = "",
-        domain: Annotated[str, QueryParameter(description="One whose mail goes to the site", max_length=255)] = "",
+        site: Annotated[
+            str | None, QueryParameter(description="Its name, or a beginning of it", max_length=255)
+        ] = None,
+        domain: Annotated[
+            str | None, QueryParameter(description="One whose mail goes to the site", max_length=255)
+        ] = None,
         seconds: Annotated[float, QueryParameter(gt=0, le=LONGEST_S)] = 30.0,
     ) -> Stream:
-        if bool(site) == bool(domain):
-            raise Invalid([Fault("Name a site or a domain", "site")])
+        faults: list[Fault] = []
+        check_name(site, "site", faults)
+        check_name(domain, "domain", faults)
+        if (site is None) == (domain is None):
+            faults.append(Fault("Name a site or a domain", "site"))
+        if faults:
+            raise Invalid(faults)
         # Both before the answer begins: a journal that is away is a 503.
         names = await self._deliverers.names()
         place = await self._names.place(site, domain)
+        assert place is not None, "one of the two was given"
         return Stream(self._lines(place, seconds, names), media_type="application/x-ndjson")
 
     async def _lines(self, site: str, seconds: float, names: list[str]) -> AsyncIterator[bytes]:

@@ -3,14 +3,14 @@
 import click
 
 from cluster.commands.instance import ANSWER_S, Instance, Json, path_part
-from cluster.commands.output import console, json_option, moment, number, plain, print_json, table
+from cluster.commands.output import NAME, console, json_option, moment, number, plain, print_json, table
 
 ARROWS = {"C": "[cyan]→[/]", "S": "[green]←[/]", "*": "[yellow]*[/]"}
 
 
 @click.command()
-@click.argument("site", required=False)
-@click.option("--domain", help="Instead of SITE: one whose mail goes there.")
+@click.argument("site", type=NAME, required=False)
+@click.option("--domain", type=NAME, help="Instead of SITE: one whose mail goes there.")
 @click.option("--seconds", default=30.0, show_default=True, type=click.FloatRange(0.1, 3600))
 @json_option
 @click.pass_obj
@@ -36,7 +36,7 @@ def trace(config: str | None, site: str | None, domain: str | None, seconds: flo
 
 
 @click.command()
-@click.argument("message")
+@click.argument("message", type=NAME)
 @json_option
 @click.pass_obj
 def explain(config: str | None, message: str, as_json: bool) -> None:
@@ -68,9 +68,9 @@ def explain(config: str | None, message: str, as_json: bool) -> None:
 
 
 @click.command()
-@click.argument("domain")
-@click.option("--tenant", "tenant_id", help="As this tenant's mail would go.")
-@click.option("--pool", help="From this pool of sources.")
+@click.argument("domain", type=NAME)
+@click.option("--tenant", "tenant_id", type=NAME, help="As this tenant's mail would go.")
+@click.option("--pool", type=NAME, help="From this pool of sources.")
 @json_option
 @click.pass_obj
 def route(config: str | None, domain: str, tenant_id: str | None, pool: str | None, as_json: bool) -> None:

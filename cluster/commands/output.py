@@ -51,6 +51,21 @@ class DurationType(click.ParamType[float]):
 DURATION = DurationType()
 
 
+class NameType(click.ParamType[str]):
+    """A name that narrows what a command is about. An empty one, as an unset variable leaves it, would widen it."""
+
+    name = "text"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        text = str(value)
+        if not text.strip():
+            self.fail("An empty name names nothing", param, ctx)
+        return text
+
+
+NAME = NameType()
+
+
 def print_json(value: Any) -> None:
     click.echo(printable_json(value))
 

@@ -6,15 +6,15 @@ from typing import Any
 import click
 
 from cluster.commands.instance import Instance, Json
-from cluster.commands.output import DURATION, console, json_option, print_json
+from cluster.commands.output import DURATION, NAME, console, json_option, print_json
 
 FILTERS = (
-    click.option("--message", "message_id", help="A message's id."),
-    click.option("--domain", help="Of the recipient, or an unambiguous beginning of it."),
-    click.option("--site", help="A site's name, or an unambiguous beginning of it."),
-    click.option("--tenant", "tenant_id", help="A tenant's id or name, or an unambiguous beginning."),
-    click.option("--batch", "batch_id", help="A batch's id."),
-    click.option("--pool", help="The pool that the message names."),
+    click.option("--message", "message_id", type=NAME, help="A message's id."),
+    click.option("--domain", type=NAME, help="Of the recipient, or an unambiguous beginning of it."),
+    click.option("--site", type=NAME, help="A site's name, or an unambiguous beginning of it."),
+    click.option("--tenant", "tenant_id", type=NAME, help="A tenant's id or name, or an unambiguous beginning."),
+    click.option("--batch", "batch_id", type=NAME, help="A batch's id."),
+    click.option("--pool", type=NAME, help="The pool that the message names; default: none, too."),
     click.option("--older-than", "older_than_s", type=DURATION, help="Accepted longer ago than this, such as 2d."),
     click.option("--all", is_flag=True, help="Everything that is queued."),
 )
@@ -73,8 +73,8 @@ def send_now(config: str | None, /, as_json: bool, **query: Any) -> None:
 
 @click.command()
 @filtered
-@click.option("--to-pool", help="The pool of sources that it is to leave from.")
-@click.option("--to-route", help="direct, a relay (host:port) that routing.toml names, or default: as that says.")
+@click.option("--to-pool", type=NAME, help="The pool of sources that it is to leave from.")
+@click.option("--to-route", type=NAME, help="direct, a relay (host:port) of routing.toml, or default: as that says.")
 @click.option("--dry-run", is_flag=True, help="Count what matches, and move nothing.")
 @json_option
 @click.pass_obj

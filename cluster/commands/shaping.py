@@ -7,7 +7,7 @@ import msgspec
 
 from cluster.commands.instance import Instance, path_part, settings_of
 from cluster.commands.looking import print_settings
-from cluster.commands.output import console, json_option, plain, print_json
+from cluster.commands.output import NAME, console, json_option, plain, print_json
 from cluster.in_force import BadPolicies, check_policies, read_files
 from cluster.policy.domains import spelled_names
 from cluster.policy.routing import Routing, Via
@@ -21,11 +21,11 @@ def shaping() -> None:
 
 
 @shaping.command()
-@click.argument("domains", nargs=-1)
+@click.argument("domains", type=NAME, nargs=-1)
 @click.option("--file", "path", type=click.Path(dir_okay=False, exists=True), help="Another shaping.toml.")
-@click.option("--site", help="The site that serves the domains; else as postray route says, or what is known.")
-@click.option("--source", default="", help="As sent from this source.")
-@click.option("--tenant", "tenant_id", default="", help="With this tenant's limits.")
+@click.option("--site", type=NAME, help="The site that serves the domains; else as postray route says, or as is known.")
+@click.option("--source", type=NAME, help="As sent from this source.")
+@click.option("--tenant", "tenant_id", type=NAME, help="With this tenant's limits.")
 @json_option
 @click.pass_obj
 def check(
@@ -33,8 +33,8 @@ def check(
     domains: tuple[str, ...],
     path: str | None,
     site: str | None,
-    source: str,
-    tenant_id: str,
+    source: str | None,
+    tenant_id: str | None,
     as_json: bool,
 ) -> None:
     """Check the files, and explain the limits of DOMAINS: which rule gave which value. Nothing needs to run."""
@@ -46,7 +46,7 @@ def check(
         rules, routing = check_policies(delivery, files.shaping, files.routing)
     except BadPolicies as error:
         raise click.ClickException(str(error)) from error
-    places = _Places(config, rules, routing, tenant_id)
+    places = _Places(config, rules, routing, tenant_id or "")
     named = [spelled_names(domain) for domain in domains]
     if site:
         place = spelled_names(site)
@@ -55,7 +55,7 @@ def check(
         asked = [(*places.of(domain), domain) for domain in named]
     explained = []
     for place, hosts, domain in asked:
-        limits = rules.explain(place, source=source, domain=domain, tenant_id=tenant_id, hosts=hosts)
+        limits = rules.explain(place, source=source or "", domain=domain, tenant_id=tenant_id or "", hosts=hosts)
         explained.append({"site": place, "domain": domain, "limits": msgspec.to_builtins(limits)})
     if as_json:
         print_json({"valid": True, "explained": explained})

@@ -1,36 +1,48 @@
 """Destinations: how they are, what was done to them, and halting what goes to them."""
 
+import sys
+
 import click
 
 from cluster.commands.instance import Instance, Json
-from cluster.commands.output import DURATION, console, json_option, moment, number, plain, print_json, table
+from cluster.commands.output import DURATION, NAME, console, json_option, moment, number, plain, print_json, table
 
 
 @click.command()
-@click.argument("pattern", default="")
-@click.option("--domain", help="Only the site of this domain's mail.")
-@click.option("--source", default="", help="Only what is sent from this source.")
+@click.argument("pattern", required=False, type=NAME)
+@click.option("--domain", type=NAME, help="Only the site of this domain's mail.")
+@click.option("--source", type=NAME, help="Only what is sent from this source.")
 @click.option("--limit", default=50, show_default=True, type=click.IntRange(1, 1000))
 @click.option("--actions", "show_actions", is_flag=True, help="What was done to the site PATTERN names, instead.")
 @json_option
 @click.pass_obj
 def sites(
-    config: str | None, pattern: str, domain: str | None, source: str, limit: int, show_actions: bool, as_json: bool
+    config: str | None,
+    pattern: str | None,
+    domain: str | None,
+    source: str | None,
+    limit: int,
+    show_actions: bool,
+    as_json: bool,
 ) -> None:
-    """The sites that hold something, the deepest first; PATTERN is part of a name, or a whole one with * and ?."""
+    """The sites that hold something, the deepest first; PATTERN is part of a name, or a whole one with * and ?. Exit 1
+    when no site is known with such a name."""
     if show_actions:
-        _actions(Instance.of(config), pattern or None, domain, limit, as_json)
+        _actions(Instance.of(config), pattern, domain, limit, as_json)
         return
     answer = Instance.of(config).get("sites", pattern=pattern, domain=domain, source=source, limit=limit)
+    is_unknown = bool(pattern) and not answer["sites"] and not answer["idle"]
     if as_json:
         print_json(answer)
-        return
+        sys.exit(is_unknown)
     for name in answer["silent"]:
         console.print(f"{name} did not answer: what it holds is missing here")
-    if not answer["sites"]:
-        like = f" that is like {pattern}" if pattern else ""
+    if is_unknown:
         near = f"; the nearest names: {', '.join(answer['near'])}" if answer["near"] else ""
-        console.print(f"no site holds anything{like}{near}", markup=False, soft_wrap=True)
+        raise click.ClickException(f"no site is known that is like {pattern}{near}")
+    if not answer["sites"]:
+        idle = f"; known, and empty: {', '.join(answer['idle'])}" if answer["idle"] else ""
+        console.print(f"no site holds anything{idle}", markup=False, soft_wrap=True)
         return
     numbers = table("site", ">depth", ">in flight", ">conns", ">limit/s", ">ok/s", ">ok/deferred/bounced")
     states = table("site", "state")
@@ -69,8 +81,8 @@ def _state(site: Json) -> list[str]:
 
 
 @click.command()
-@click.argument("site", required=False)
-@click.option("--domain", help="Instead of SITE: one whose mail goes there.")
+@click.argument("site", type=NAME, required=False)
+@click.option("--domain", type=NAME, help="Instead of SITE: one whose mail goes there.")
 @click.option("--limit", default=50, show_default=True, type=click.IntRange(1, 1000))
 @json_option
 @click.pass_obj
@@ -103,10 +115,10 @@ def _actions(instance: Instance, site: str | None, domain: str | None, limit: in
 
 
 @click.command()
-@click.option("--site", help="A site's name, as postray sites shows it, or an unambiguous beginning of it.")
-@click.option("--domain", help="Instead of the site: one whose mail goes there.")
+@click.option("--site", type=NAME, help="A site's name, as postray sites shows it, or an unambiguous beginning of it.")
+@click.option("--domain", type=NAME, help="Instead of the site: one whose mail goes there.")
 @click.option("--all", "all_", is_flag=True, help="Every site.")
-@click.option("--tenant", "tenant_id", help="A tenant's id or name, or an unambiguous beginning.")
+@click.option("--tenant", "tenant_id", type=NAME, help="A tenant's id or name, or an unambiguous beginning.")
 @click.option("--for", "for_s", type=DURATION, default="1h", show_default=True, help="How long, such as 30m or 2d.")
 @click.option("--reason", default="", help="For people to read.")
 @json_option
@@ -123,10 +135,10 @@ def suspend(config: str | None, /, all_: bool, for_s: float, reason: str, as_jso
 
 
 @click.command()
-@click.option("--site", help="End the suspensions of this site: its name, or an unambiguous beginning of it.")
-@click.option("--domain", help="Instead of the site: one whose mail goes there.")
+@click.option("--site", type=NAME, help="End the suspensions of this site: its name, or a beginning of it.")
+@click.option("--domain", type=NAME, help="Instead of the site: one whose mail goes there.")
 @click.option("--all", "all_", is_flag=True, help="End every suspension.")
-@click.option("--tenant", "tenant_id", help="End the suspensions of this tenant: its id or name, or a beginning.")
+@click.option("--tenant", "tenant_id", type=NAME, help="End those of this tenant: its id or name, or a beginning.")
 @json_option
 @click.pass_obj
 def resume(config: str | None, /, all_: bool, as_json: bool, **names: str | None) -> None:

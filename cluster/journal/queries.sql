@@ -760,7 +760,7 @@ WHERE (message_id, recipient_no) > (%(message_id)s::text, %(recipient_no)s::int)
     AND status IN ('queued', 'processing', 'rendered', 'sending')
     AND domain = coalesce(%(domain)s, domain)
     AND tenant_id = coalesce(%(tenant_id)s, tenant_id)
-    AND pool = coalesce(%(pool)s, pool)
+    AND (pool = coalesce(%(pool)s, pool) OR (pool = '' AND %(pool)s = 'default'))
     AND (%(batch_id)s::text IS NULL OR batch_id = %(batch_id)s)
 ORDER BY message_id, recipient_no
 

@@ -189,6 +189,7 @@ async def test_the_queue_is_searched_in_parts(journal: Journal) -> None:
         ]
         assert await matched(journal, QueueFilter(batch_id=batch), size) == ["bob@example.org", "eve@example.com"]
         assert await matched(journal, QueueFilter(pool=""), size) == everybody
+        assert await matched(journal, QueueFilter(pool="default"), size) == everybody
         assert await matched(journal, QueueFilter(pool="bulk"), size) == []
         assert await matched(journal, QueueFilter(accepted_before=soon(hours=-1)), size) == []
         assert await matched(journal, QueueFilter(accepted_before=soon(hours=1)), size) == everybody

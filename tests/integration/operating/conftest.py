@@ -99,6 +99,8 @@ class Postray:
         match method:
             case "sites":
                 return [a_site()]
+            case "known_sites":
+                return [a_site().site, "mx.lately.example"]
             case "trace":
                 return [line for line in DIALOGUE if line.number > arguments[1]]
             case "moved":

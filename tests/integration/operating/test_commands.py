@@ -47,7 +47,8 @@ async def test_sites(postray: Postray) -> None:
     assert "too fast" in said and "[red]" in said
     (site,) = (await postray.json("sites", "site", "--source", "mta1"))["sites"]
     assert (site["site"], site["depth"], site["waits_for"]) == ("site.example", 12, "the message rate")
-    assert "no site holds anything that is like [b]" in await postray.said("sites", "[b]")
+    assert "no site is known that is like [b]" in await postray.refused("sites", "[b]")
+    assert "no site holds anything; known, and empty: mx.lately.example" in await postray.said("sites", "lately")
 
 
 async def test_suspending_resuming_and_what_was_done(postray: Postray) -> None:
@@ -77,7 +78,36 @@ async def test_names_that_are_not_known_are_refused_with_the_nearest(postray: Po
         assert "No domain is known as exam.invalid" in await postray.refused(*command, "--domain", "exam.invalid")
         assert "No tenant is known as nobody" in await postray.refused(*command, "--tenant", "nobody")
     assert "nearest: site.example" in await postray.refused("trace", "side.example")
-    assert "the nearest names: site.example" in await postray.said("sites", "side.example")
+    assert "the nearest names: site.example" in await postray.refused("sites", "side.example")
+    assert (await postray.run("sites", "side.example", "--json")).exit_code == 1
+    assert (await postray.json("suspend"))["suspensions"] == []
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("suspend", "--site", "site.example", "--tenant", ""),
+        ("resume", "--site", "site.example", "--tenant", ""),
+        ("bounce", "--all", "--pool", " "),
+        ("send-now", "--all", "--site", ""),
+        ("reroute", "--all", "--to-pool", "bulk", "--batch", ""),
+        ("sites", ""),
+        ("actions", ""),
+        ("trace", ""),
+        ("explain", ""),
+        ("route", ""),
+        ("route", "example.com", "--tenant", ""),
+        ("shaping", "check", ""),
+        ("shaping", "check", "example.com", "--tenant", ""),
+        ("drain", ""),
+    ],
+)
+async def test_an_empty_name_as_a_variable_without_a_value_leaves_it_is_refused(
+    postray: Postray, arguments: tuple[str, ...]
+) -> None:
+    result = await postray.run(*arguments)
+    assert result.exit_code == 2, result.output
+    assert "An empty name names nothing" in result.output
     assert (await postray.json("suspend"))["suspensions"] == []
 
 

@@ -138,6 +138,8 @@ class Operating:
     def __init__(self) -> None:
         self.journal = OperationsDouble()
         self.states: dict[str, list[SiteState]] = {}
+        self.lately: list[str] = []
+        """Sites that actors have no longer in memory."""
         self.held: dict[str, list[Held]] = {}
         self.lines: dict[str, list[TraceLine]] = {}
         self.gone: set[str] = set()
@@ -185,6 +187,8 @@ class Operating:
         match method:
             case "sites":
                 return self.states.get(name, [])
+            case "known_sites":
+                return [*(state.site for state in self.states.get(name, [])), *self.lately]
             case "held":
                 return self.held.get(name, [])
             case "trace":
@@ -416,6 +420,8 @@ async def test_bouncing_what_is_old(operating: Operating) -> None:
         ({"pool": "none"}, ["pool"]),
         ({"site": "*"}, ["site"]),
         ({"site": ""}, ["site"]),
+        ({"site": " "}, ["site"]),
+        ({"pool": ""}, ["pool"]),
         ({"domain": "example.invalid"}, ["domain"]),
         ({"tenant_id": "tnt_other"}, ["tenant_id"]),
         ({"tenant_id": "tnt_"}, ["tenant_id"]),

@@ -1,5 +1,7 @@
 """The names that operators type: what each is taken for, and how one that is not known is refused."""
 
+from typing import Any
+
 import pytest
 
 from tests.unit.api.admin_facts import a_state, a_suspension
@@ -62,6 +64,60 @@ async def test_what_is_suspended(known: Operating, body: dict[str, object], site
 )
 async def test_what_is_not_known_suspends_nothing(known: Operating, body: dict[str, object], message: str) -> None:
     assert await suspended(known, **body) == message
+
+
+async def test_the_site_of_a_recent_delivery_is_known(known: Operating) -> None:
+    known.lately = ["mx.lately.example"]
+    assert await suspended(known, site="mx.lately") == "mx.lately.example"
+    (shown,) = [(await known.client.get("/api/admin/sites", params={"pattern": text})).json() for text in ("lately",)]
+    # It is suspended, which shows.
+    assert [site["site"] for site in shown["sites"]] == ["mx.lately.example"]
+    known.journal.standing_suspensions = []
+    shown = (await known.client.get("/api/admin/sites", params={"pattern": "lately"})).json()
+    assert (shown["sites"], shown["idle"], shown["near"]) == ([], ["mx.lately.example"], [])
+
+
+async def test_a_site_that_may_be_one_without_mail_of_late_is_told_how_to_name(known: Operating) -> None:
+    assert await suspended(known, site="mx.never.invalid") == (
+        "No site is known as mx.never.invalid. A site without mail of late is named by a domain whose mail goes there, "
+        "as the domain (--domain)"
+    )
+
+
+@pytest.mark.parametrize("empty", ["", " "])
+@pytest.mark.parametrize(
+    ("method", "path", "given", "name"),
+    [
+        *(("POST", "suspensions", {"site": "alone.example"}, name) for name in ("tenant_id",)),
+        *(("POST", "suspensions", {"all": True}, name) for name in ("tenant_id",)),
+        *(("POST", "suspensions", {"tenant_id": "tnt_1"}, name) for name in ("site", "domain")),
+        *(("DELETE", "suspensions", {"tenant_id": "tnt_1"}, name) for name in ("site", "domain")),
+        *(("DELETE", "suspensions", {"site": "alone.example"}, name) for name in ("tenant_id",)),
+        *(("GET", "sites", {}, name) for name in ("pattern", "domain", "source")),
+        *(("GET", "actions", {}, name) for name in ("site", "domain")),
+        *(("GET", "route/example.com", {}, name) for name in ("tenant_id", "pool")),
+        *(("GET", "trace", {}, name) for name in ("site", "domain")),
+        *(
+            ("POST", path, {"message_id": None, "domain": "example.com", **more}, name)
+            for path, more in (("bounce", {}), ("send-now", {}), ("reroute", {"to_route": "direct"}))
+            for name in ("site", "tenant_id", "batch_id", "pool")
+        ),
+        ("POST", "reroute", {"domain": "example.com"}, "to_pool"),
+        ("POST", "reroute", {"domain": "example.com"}, "to_route"),
+    ],
+)
+async def test_an_empty_name_names_nothing_wherever_it_is_given(
+    known: Operating, method: str, path: str, given: dict[str, object], name: str, empty: str
+) -> None:
+    fields: Any = given | {name: empty}
+    response = await known.client.request(
+        method, f"/api/admin/{path}", **{"json" if method == "POST" else "params": fields}
+    )
+    assert response.status_code == 400, response.text
+    assert ("An empty name names nothing", name) in [
+        (error["message"], error["field"]) for error in response.json()["errors"]
+    ]
+    assert known.journal.standing_suspensions == [] == known.journal.resumed
 
 
 async def test_the_site_that_a_domain_was_taken_for_is_named(operating: Operating) -> None:

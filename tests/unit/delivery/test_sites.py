@@ -4,9 +4,11 @@ import asyncio
 from collections import Counter
 from typing import cast
 
+import pytest
+
 from actors.delivery.pool import Pool
 from actors.delivery.site import CLAIMED_PER_CONNECTION, LEAD, STALLED_S, Site
-from actors.delivery.sites import Sites, Taken
+from actors.delivery.sites import DROPPED_KEPT_S, Sites, Taken
 from cluster.policy.automation import Adjustments
 from cluster.policy.destinations import Destination
 from cluster.policy.quantities import rate
@@ -234,6 +236,20 @@ async def test_a_dropped_site_is_forgotten_with_its_timer() -> None:
     await asyncio.sleep(5)
     assert (world.woken, len(world.sites), world.sites.get(site.destination)) == (woken, 0, None)
     assert world.sites.of(site.destination) is not site
+
+
+@in_virtual_time
+async def test_the_names_of_dropped_sites_are_known_for_a_day_and_not_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("actors.delivery.sites.DROPPED_KEPT", 2)
+    world = World()
+    world.fill("here", 1)
+    for name in ("first", "second", "third"):
+        world.sites.drop(world.sites.of(Destination(name)))
+    assert sorted(world.sites.names()) == ["here", "second", "third"]
+    await asyncio.sleep(DROPPED_KEPT_S - 1)
+    world.sites.drop(world.sites.of(Destination("second")))
+    await asyncio.sleep(1)
+    assert sorted(world.sites.names()) == ["here", "second"]
 
 
 @in_virtual_time
