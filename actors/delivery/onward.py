@@ -17,10 +17,18 @@ from actors.delivery.pool_group import Queued
 from actors.delivery.share import Share
 from actors.delivery.transaction import RcptReply, TransactionResult
 from cluster.policy.next_hop import NextHop
-from cluster.policy.onward import NextHost, next_host
+from cluster.policy.onward import NextHost, is_for_their_number, may_be_for_one, next_host
 from cluster.policy.session_limits import Spent, spent
 from cluster.policy.stage import Stage
-from cluster.policy.verdict import Judgement, Verdict, judge, wants_another_transaction, wants_ascii
+from cluster.policy.verdict import (
+    Judgement,
+    Verdict,
+    judge,
+    judge_parting,
+    judge_silence,
+    wants_another_transaction,
+    wants_ascii,
+)
 
 TRIES_AT_MOST = 3
 """Connections that a job may be lost with, and hosts that may put it off, before that is reported."""
@@ -29,8 +37,9 @@ MOVES_AT_MOST = 10
 _NOTHING_SAID = frozenset((Stage.IDLE, Stage.RSET, Stage.MAIL))
 """A connection lost here has not even seen the sender accepted: replies come in the order of the commands (RFC 2920
 §3.2), so the message is not accepted either, though all of it may have been written."""
+_AFTER_MAIL = frozenset((Stage.RCPT, Stage.DATA, Stage.END_OF_DATA))
 
-Told = tuple[Job, TransactionResult]
+Told = tuple[Job, TransactionResult | ConnectionLost]
 
 
 class Division(Struct, frozen=True, kw_only=True):
@@ -46,7 +55,7 @@ class Division(Struct, frozen=True, kw_only=True):
     spent: Spent | None = None
     """What this connection has had its share of, as its host says."""
     put_off: Told | None = None
-    """Of the rest, what goes to another host, and what this one said to it."""
+    """Of the rest, what automation is to hear of: what goes to another host, or whose connection was lost, and why."""
     is_host_done: bool = False
     """The host takes no mail at all for now: this connection is not worth keeping."""
 
@@ -100,16 +109,14 @@ def divide(
     others = hop.without(host.mx_host)
     found = _sorted(queued, result, NextHost.NEVER if others is None else earliest, reused)
     # As many together as were taken, or half of them: a host that takes one at a time is soon understood.
-    again = found.again
-    size = found.taken or max(1, len(again) // 2)
-    pieces = [again[start : start + size] for start in range(0, len(again), size)]
+    pieces = _pieces(found.again, found.taken or max(1, len(found.again) // 2))
     rest = [(hop, replace(queued, job=part(job, piece))) for piece in pieces]
     if found.in_ascii:
         rest.append((hop, replace(queued, job=_in_ascii(part(job, found.in_ascii)))))
     put_off = None
     if found.elsewhere and others is not None:
-        put_off = _told(job, result, found.elsewhere)
-        rest.append((others, Queued(put_off[0], queued.tries + 1, instead=(host, put_off[1]))))
+        put_off = elsewhere, said = _told(job, result, found.elsewhere)
+        rest.append((others, Queued(elsewhere, queued.tries + 1, instead=(host, said))))
     return Division(
         settled=_told(job, result, found.settled) if found.settled else None,
         rest=tuple(rest),
@@ -118,6 +125,62 @@ def divide(
         put_off=put_off,
         is_host_done=put_off is not None and result.mail is not None and not result.mail.positive,
     )
+
+
+def divide_lost(queued: Queued, hop: NextHop, lost: ConnectionLost) -> Division | None:
+    """The parts of a job whose connection was lost, where fewer recipients may fare better; None where it stays whole.
+
+    A host that ends the connection at one RCPT too many would do so at every attempt, and those before would never be
+    sent to. Where it does not say that this is why, one try more is spent, and only after the first attempt.
+    """
+    job, is_at_rcpt, is_spent = queued.job, lost.stage is Stage.RCPT, spent_with(lost)
+    if len(job.deliveries) == 1 or lost.after_end_of_data or lost.stage not in _AFTER_MAIL:
+        return None
+    verdict = _judged_loss(lost)
+    is_said = is_for_their_number(verdict, is_spent, lost.stage)
+    attempts = max(delivery.attempts for delivery in job.deliveries)
+    may_guess = is_at_rcpt and queued.tries < TRIES_AT_MOST - 1 and may_be_for_one(verdict, attempts)
+    taken, again, settled = _sorted_before(lost, len(job.deliveries))
+    if not (taken if is_said else may_guess):
+        return None
+    if taken:
+        # The host has shown how many it takes together; where it changed its mind later, half of them.
+        size = len(taken) if is_at_rcpt else max(1, len(taken) // 2)
+        pieces = _pieces(taken, size) + _pieces(again, size)
+    else:
+        pieces = [piece for piece in (again[:1], again[1:]) if piece]
+    tries = queued.tries if is_said else queued.tries + 1
+    return Division(
+        settled=_told_of_loss(job, lost, settled) if settled else None,
+        rest=tuple([(hop, replace(queued, job=part(job, piece), tries=tries)) for piece in pieces]),
+        spent=is_spent,
+        put_off=None if is_said else (job, lost),
+        is_host_done=not is_said,
+    )
+
+
+def _judged_loss(lost: ConnectionLost) -> Verdict:
+    reply = lost.reply
+    if reply is None:
+        return judge_silence(lost.stage)
+    return judge_parting(reply.code, reply.enhanced, reply.text, lost.stage)
+
+
+def _sorted_before(lost: ConnectionLost, count: int) -> tuple[list[int], list[int], list[int]]:
+    """The places of recipients that were taken before the loss, that another transaction may take, that are settled."""
+    taken = [number for number, reply in enumerate(lost.recipients) if reply.positive]
+    again, settled = list(range(len(lost.recipients), count)), []
+    for number, reply in enumerate(lost.recipients):
+        if reply.positive:
+            continue
+        verdict = judge(reply.code, reply.enhanced, reply.text, Stage.RCPT)
+        is_one_too_many = wants_another_transaction(verdict, reply.code, reply.enhanced, bool(taken))
+        (again if is_one_too_many else settled).append(number)
+    return taken, sorted(again), settled
+
+
+def _pieces(numbers: list[int], size: int) -> list[list[int]]:
+    return [numbers[start : start + size] for start in range(0, len(numbers), size)]
 
 
 class _Sorted(Struct):
@@ -189,10 +252,16 @@ def _judged(outcome: RcptReply) -> Verdict:
     return judge(reply.code, reply.enhanced, reply.text, outcome.stage)
 
 
-def _told(job: Job, result: TransactionResult, numbers: Sequence[int]) -> Told:
+def _told(job: Job, result: TransactionResult, numbers: Sequence[int]) -> tuple[Job, TransactionResult]:
     if result.recipients:
         result = replace(result, recipients=tuple([result.recipients[number] for number in numbers]))
     return part(job, numbers), result
+
+
+def _told_of_loss(job: Job, lost: ConnectionLost, numbers: Sequence[int]) -> Told:
+    told = ConnectionLost(lost.stage, lost.reason, lost.after_end_of_data, lost.reply)
+    told.recipients = tuple([lost.recipients[number] for number in numbers])
+    return part(job, numbers), told
 
 
 def part(job: Job, numbers: Sequence[int]) -> Job:

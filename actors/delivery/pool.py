@@ -16,7 +16,16 @@ from actors.delivery.carrier import Connection, hop_of
 from actors.delivery.connection import ConnectError, ConnectionLost, SmtpFailure
 from actors.delivery.idle import Idle, tell
 from actors.delivery.job import Hop, Job, NoRoute, Report
-from actors.delivery.onward import TRIES_AT_MOST, divide, fit, may_move, may_try_again, spent_with
+from actors.delivery.onward import (
+    TRIES_AT_MOST,
+    Division,
+    divide,
+    divide_lost,
+    fit,
+    may_move,
+    may_try_again,
+    spent_with,
+)
 from actors.delivery.pool_group import Group, Queued
 from actors.delivery.throttle import Throttle
 from actors.delivery.transaction import TransactionResult
@@ -294,16 +303,9 @@ class Pool:
         except ConnectionLost as lost:
             if queued.taken:
                 return False
-            if (spent := spent_with(lost)) and may_move(queued, reused):
-                self._use_up(connection, queued.job, spent, sum(reply.positive for reply in lost.recipients))
-                self._move(group, replace(queued, moves=queued.moves + 1))
-                return False
-            if may_try_again(queued, lost, connection.alternatives, reused):
-                queued.tries += 1
-                self._waiting += 1
-                group.jobs.appendleft(queued)
-                self._passed_over(queued.job, lost)
-                return lost.reply is not None or not reused
+            goes_on, is_lost = self._go_on_after(group, connection, queued, lost, reused)
+            if goes_on:
+                return is_lost
             report = lost
         finally:
             del self._in_transaction[queued]
@@ -315,6 +317,27 @@ class Pool:
             return self._settle(group, connection, queued, report, reused)
         self._report(queued.job, hop_of(connection), report)
         return True
+
+    def _go_on_after(
+        self, group: Group, connection: Connection, queued: Queued, lost: ConnectionLost, reused: bool
+    ) -> tuple[bool, bool]:
+        """Go on with a job whose connection was lost, where that is not yet to be reported. Returns whether it goes on,
+        and whether the loss counts against the host."""
+        accepted = sum(reply.positive for reply in lost.recipients)
+        if (spent := spent_with(lost)) and may_move(queued, reused):
+            self._use_up(connection, queued.job, spent, accepted)
+            self._move(group, replace(queued, moves=queued.moves + 1))
+            return True, False
+        if (division := divide_lost(queued, group.hop, lost)) is not None:
+            self._carry_out(group, connection, queued, division, accepted)
+            return True, division.is_host_done
+        if may_try_again(queued, lost, connection.alternatives, reused):
+            queued.tries += 1
+            self._waiting += 1
+            group.jobs.appendleft(queued)
+            self._passed_over(queued.job, lost)
+            return True, lost.reply is not None or not reused
+        return False, True
 
     def _fit(self, group: Group, connection: Connection, queued: Queued) -> Queued | None:
         """The part of a job that the next transaction of a connection may carry, the rest being left to others; or of
@@ -356,8 +379,15 @@ class Pool:
             return False
         earliest = self._throttle.limits.next_host if queued.tries < TRIES_AT_MOST - 1 else NextHost.NEVER
         division = divide(queued, group.hop, hop_of(connection), result, earliest, reused)
+        self._carry_out(group, connection, queued, division, result.accepted)
+        return division.is_host_done
+
+    def _carry_out(
+        self, group: Group, connection: Connection, queued: Queued, division: Division, accepted: int
+    ) -> None:
+        """``accepted``: recipients of the job that the host took before it said what divides it."""
         if division.spent is not None:
-            self._use_up(connection, queued.job, division.spent, result.accepted)
+            self._use_up(connection, queued.job, division.spent, accepted)
         for _ in range(division.parts - 1):
             self._divided(queued.job)
         if division.settled is not None:
@@ -370,7 +400,6 @@ class Pool:
             self._enqueue(hop, rest)
         if division.moved is not None:
             self._move(group, division.moved)
-        return division.is_host_done
 
     async def drain(self) -> None:
         """Return when no job is left, of a stopped pool none on the wire, and every connection has been told to go."""

@@ -11,6 +11,8 @@ from enum import StrEnum
 
 from cluster.policy.bounce import BounceClass
 from cluster.policy.bounce_rules import Scope
+from cluster.policy.session_limits import Spent
+from cluster.policy.stage import Stage
 from cluster.policy.verdict import Judgement, Verdict
 
 
@@ -62,3 +64,17 @@ def next_host(
     if is_of_the_host and verdict.bounce_class in _OF_THE_HOST:
         return earliest
     return NextHost.NEXT_ATTEMPT
+
+
+def is_for_their_number(verdict: Verdict, spent: Spent | None, stage: Stage) -> bool:
+    """Whether a connection that ended with words at ``stage``, on which the verdict is, ended for the number of
+    recipients. ``spent``: what it had had its share of, by these words; some hosts count a recipient as a message."""
+    if verdict.bounce_class is BounceClass.TOO_MANY_RECIPIENTS or spent is Spent.RECIPIENTS:
+        return True
+    return spent is not None and stage is Stage.RCPT
+
+
+def may_be_for_one(verdict: Verdict, attempts: int) -> bool:
+    """Whether one recipient, or their number, may be why connections are lost at RCPT, though no host says so: it has
+    happened before (``attempts``: with this one), and nothing else was given as the reason."""
+    return attempts > 1 and (verdict.bounce_class in _OF_THE_HOST or verdict.bounce_class is BounceClass.OTHER)

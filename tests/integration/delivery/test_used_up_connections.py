@@ -119,6 +119,31 @@ async def test_a_message_for_more_recipients_than_a_connection_may_have_goes_ove
         await assert_not_slowed(there)
 
 
+class Few(Sparing):
+    """Refuses what is beyond ``at_most`` recipients in each transaction."""
+
+    def _next(self, verb: str, writer: asyncio.StreamWriter) -> Answer:
+        if verb == "MAIL":
+            self._had[writer] = 0
+        return super()._next(verb, writer)
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize(
+    ("host", "reply"),
+    [(Few, "421 4.5.3 too many recipients"), (Sparing, "421 4.5.3 too many recipients in this session")],
+)
+async def test_a_host_that_hangs_up_at_one_recipient_too_many_gets_fewer(
+    journal: Journal, mode: str, host: type[Sparing], reply: str
+) -> None:
+    async with hosts(journal, LIMITED) as there:
+        await there.host("few.test", peer := host("RCPT", reply, extensions=MODES[mode]))
+        events = await sent(there, [addressed("few.test", 14)])
+        assert len({event.recipient for event in events}) == 14
+        assert (len(peer.messages), peer.refused) == (2, 1)
+        await assert_not_slowed(there)
+
+
 # RFC 9422
 
 

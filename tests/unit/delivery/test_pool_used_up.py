@@ -156,6 +156,133 @@ async def test_only_the_recipients_that_it_would_not_carry_go_over_another() -> 
     assert world.pool.outstanding == 0
 
 
+# A connection that its host ends at one recipient too many
+
+FEW_AT_A_TIME = [
+    "421 4.5.3 too many recipients",
+    "421 too many recipients",
+    "421 4.5.3 too many recipients in this session",
+    "421 4.4.5 too many messages in this connection",
+]
+
+
+def ended_at(recipients: int, says: str | None, stage: Stage = Stage.RCPT) -> ConnectionLost:
+    """The connection ends after so many recipients were taken."""
+    reply = None if says is None else make_reply(421, [says])
+    lost = ConnectionLost(stage, "the peer closes the connection", after_end_of_data=False, reply=reply)
+    lost.recipients = (_OK,) * recipients
+    return lost
+
+
+async def delivered_by(world: World, at_most: int, says: str | None, stage: Stage = Stage.RCPT) -> list[int]:
+    """What each transaction was for, with a host that ends the connection when one has more recipients than that."""
+    sizes = []
+    await settle()
+    while world.on_the_wire:
+        for line in list(world.on_the_wire):
+            sizes.append(size := len(line.envelope.recipients))
+            assert len(sizes) < 100, "it goes in a circle"
+            taken = replace(TAKEN, recipients=(_OK,) * size)
+            before = at_most if stage is Stage.RCPT else size
+            line.end(ended_at(before, says, stage) if size > at_most else taken)
+        await settle()
+    return sizes
+
+
+@pytest.mark.parametrize("alternatives", [0, 2])
+@pytest.mark.parametrize("says", FEW_AT_A_TIME)
+@pytest.mark.parametrize(("count", "at_most"), [(4, 2), (14, 10), (5, 1), (7, 3)])
+@in_virtual_time
+async def test_a_host_that_ends_the_connection_at_one_recipient_too_many(
+    count: int, at_most: int, says: str, alternatives: int
+) -> None:
+    world = World(some_limits(1))
+    world.alternatives = alternatives
+    world.pool.submit(HOP, addressed(*[f"r{number}" for number in range(count)]))
+    sizes = await delivered_by(world, at_most, says)
+    assert (sizes[0], max(sizes[1:]), sum(sizes[1:])) == (count, at_most, count), "the next transactions are as it asks"
+    assert sorted(r for one in world.reported for r in one.envelope.recipients) == sorted(
+        f"r{number}" for number in range(count)
+    )
+    assert all(isinstance(report, TransactionResult) for _, _, report in world.reports)
+    assert (world.passed_over, [lost for _, lost in world.ended if lost]) == ([], []), "nothing counts against the host"
+    assert (len(world.divided), world.pool.outstanding) == (len(world.reports) - 1, 0)
+
+
+@pytest.mark.parametrize("stage", [Stage.DATA, Stage.END_OF_DATA])
+@in_virtual_time
+async def test_a_host_that_ends_the_connection_for_their_number_after_the_last(stage: Stage) -> None:
+    world = World(some_limits(1))
+    world.pool.submit(HOP, addressed(*"abcd"))
+    assert await delivered_by(world, 1, "421 4.5.3 too many recipients", stage) == [4, 2, 2, 1, 1, 1, 1]
+    assert (len(world.reports), world.pool.outstanding) == (4, 0)
+
+
+@in_virtual_time
+async def test_what_a_connection_carried_in_its_first_transaction_is_learnt() -> None:
+    world = World(some_limits(1))
+    world.pool.submit(HOP, addressed(*"abc"))
+    await delivered_by(world, 2, "421 4.5.3 too many recipients in this session")
+    assert [limits for _, limits in world.taught] == [SessionLimits(recipients=2)]
+
+
+@in_virtual_time
+async def test_who_was_refused_before_the_connection_ended_is_told_so() -> None:
+    world = World(some_limits(1))
+    world.pool.submit(HOP, addressed(*"abcde"))
+    await settle()
+    lost = ended_at(0, "421 4.5.3 too many recipients")
+    unknown, too_many = make_reply(550, ["550 5.1.1 unknown"]), make_reply(452, ["452 4.5.3 too many recipients"])
+    lost.recipients = (unknown, _OK, too_many)
+    await world.answer(lost)
+    ((refused, _, report),) = world.reports
+    assert refused.envelope.recipients == ("a",)
+    assert isinstance(report, ConnectionLost) and report.recipients == (unknown,)
+    assert await delivered_by(world, 1, "421 4.5.3 too many recipients") == [1, 1, 1, 1]
+
+
+@pytest.mark.parametrize("says", [None, "421 4.3.2 closing", "421 bye"])
+@pytest.mark.parametrize(("count", "at_most"), [(4, 2), (3, 1)])
+@in_virtual_time
+async def test_a_connection_lost_at_a_later_recipient_divides_the_second_attempt(
+    count: int, at_most: int, says: str | None
+) -> None:
+    one = addressed(*[f"r{number}" for number in range(count)])
+    world = World(some_limits(1))
+    world.pool.submit(HOP, one)
+    assert await delivered_by(world, at_most, says) == [count]
+    assert [job for job, _, _ in world.reports] == [one], "it may be chance"
+    world.reports.clear()
+    again = replace(one, deliveries=tuple(replace(delivery, attempts=2) for delivery in one.deliveries))
+    world.pool.submit(HOP, again)
+    assert (await delivered_by(world, at_most, says))[0] == count
+    assert (
+        sum(len(job.deliveries) for job, _, report in world.reports if isinstance(report, TransactionResult)) == count
+    )
+    assert world.pool.outstanding == 0
+
+
+@in_virtual_time
+async def test_a_host_that_takes_no_recipient_is_not_asked_for_each() -> None:
+    world = World(some_limits(1))
+    one = addressed(*"abcdefgh")
+    again = replace(one, deliveries=tuple(replace(delivery, attempts=2) for delivery in one.deliveries))
+    world.pool.submit(HOP, again)
+    assert await delivered_by(world, 0, None) == [8, 1, 7, 1, 6]
+    assert (sum(len(job.deliveries) for job in world.reported), world.pool.outstanding) == (8, 0)
+
+
+@pytest.mark.parametrize("says", ["421 4.7.28 rate limited", "421 4.7.1 greylisted, try later"])
+@in_virtual_time
+async def test_who_is_told_to_wait_waits_whole(says: str) -> None:
+    world = World(some_limits(1))
+    one = addressed(*"abcd")
+    again = replace(one, deliveries=tuple(replace(delivery, attempts=2) for delivery in one.deliveries))
+    world.pool.submit(HOP, again)
+    assert await delivered_by(world, 2, says) == [4]
+    assert world.reported == [again]
+
+
 # Announced
 
 
