@@ -14,10 +14,12 @@ from actors.delivery.connection import ConnectionLost
 from actors.delivery.envelope import needs_smtputf8
 from actors.delivery.job import Hop, Job
 from actors.delivery.pool_group import Queued
+from actors.delivery.reply import Reply
 from actors.delivery.share import Share
 from actors.delivery.transaction import RcptReply, TransactionResult
 from cluster.policy.next_hop import NextHop
 from cluster.policy.onward import NextHost, is_for_their_number, may_be_for_one, next_host
+from cluster.policy.recipient_limits import Others, wants_another_transaction
 from cluster.policy.session_limits import Spent, spent
 from cluster.policy.stage import Stage
 from cluster.policy.verdict import (
@@ -26,7 +28,6 @@ from cluster.policy.verdict import (
     judge,
     judge_parting,
     judge_silence,
-    wants_another_transaction,
     wants_ascii,
 )
 
@@ -169,12 +170,14 @@ def _judged_loss(lost: ConnectionLost) -> Verdict:
 def _sorted_before(lost: ConnectionLost, count: int) -> tuple[list[int], list[int], list[int]]:
     """The places of recipients that were taken before the loss, that another transaction may take, that are settled."""
     taken = [number for number, reply in enumerate(lost.recipients) if reply.positive]
-    again, settled = list(range(len(lost.recipients), count)), []
+    again = list(range(len(lost.recipients), count))
+    settled: list[int] = []
     for number, reply in enumerate(lost.recipients):
         if reply.positive:
             continue
         verdict = judge(reply.code, reply.enhanced, reply.text, Stage.RCPT)
-        is_one_too_many = wants_another_transaction(verdict, reply.code, reply.enhanced, bool(taken))
+        others = _others(number, lost.recipients, Stage.RCPT)
+        is_one_too_many = wants_another_transaction(verdict, reply.code, reply.enhanced, reply.text, others)
         (again if is_one_too_many else settled).append(number)
     return taken, sorted(again), settled
 
@@ -202,21 +205,29 @@ def _sorted(queued: Queued, result: TransactionResult, earliest: NextHost, reuse
     for number, outcome in enumerate(result.outcomes(job.envelope)):
         verdict, reply = _judged(outcome), outcome.reply
         found.taken += verdict.judgement is Judgement.ACCEPTED
-        after_others = outcome.stage is Stage.RCPT and any(one.positive for one in result.recipients[:number])
+        others = _others(number, result.recipients, outcome.stage)
         is_one_of_many = len(job.deliveries) > 1 and outcome.stage is not Stage.MAIL
         is_spent = None if verdict.judgement is Judgement.ACCEPTED else spent(reply.code, reply.enhanced, reply.text)
         found.spent = found.spent or is_spent
         if is_spent and may_move(queued, reused):
             found.moved.append(number)
-        elif is_one_of_many and wants_another_transaction(verdict, reply.code, reply.enhanced, after_others):
+        elif is_one_of_many and wants_another_transaction(verdict, reply.code, reply.enhanced, reply.text, others):
             found.again.append(number)
-        elif number in plain and wants_ascii(verdict, reply.enhanced):
+        elif number in plain and wants_ascii(verdict, reply.code, reply.enhanced, reply.text, outcome.stage):
             found.in_ascii.append(number)
         elif next_host(verdict, reply.enhanced, earliest) is NextHost.AT_ONCE:
             found.elsewhere.append(number)
         else:
             found.settled.append(number)
     return found
+
+
+def _others(number: int, recipients: Sequence[Reply], stage: Stage) -> Others:
+    """What the recipients of a transaction beside that with this place were told to RCPT."""
+    if stage is Stage.RCPT and any(reply.positive for reply in recipients[:number]):
+        return Others.TAKEN_BEFORE
+    is_taken = any(reply.positive for place, reply in enumerate(recipients) if place != number)
+    return Others.TAKEN if is_taken else Others.REFUSED
 
 
 def _without_smtputf8(queued: Queued, hop: NextHop, result: TransactionResult) -> Division:

@@ -139,7 +139,7 @@ _TIMED_OUT = re.compile(
 )
 """Of a 421: it may have crossed our command on its way, though it says nothing of that."""
 _ANOTHER = re.compile(rf"\b(?:in|on|open|use|using|start|with|try) (?:another|a new|a fresh) {_KIND}{_UNIT}")
-_BY_THE_CLOCK = re.compile(
+BY_THE_CLOCK = re.compile(
     r"\b(?:per|(?<!in )(?<!after )an?|each|every|this|last|past|previous|within) (?:\d+ ?)?"
     r"(?:second|minute|min|hour|day|week|month)s?\b"
     r"|/ ?(?:s|sec|m|min|h|hr|hour|d|day)\b|\b(?:hourly|daily|today|frequen\w*|too (?:fast|quickly))\b"
@@ -163,7 +163,7 @@ def spent(code: int, enhanced: str | None, text: str) -> Spent | None:
     said = normalised(text)[:EXAMINED_CHARS]
     if code == SERVICE_CLOSES and _TIMED_OUT.search(said):
         return Spent.OTHER
-    if _BY_THE_CLOCK.search(said) or _OF_CONNECTIONS.search(said) or _OF_ERRORS.search(said):
+    if BY_THE_CLOCK.search(said) or _OF_CONNECTIONS.search(said) or _OF_ERRORS.search(said):
         return None
     if _CODED.search(said):
         return Spent.MESSAGES

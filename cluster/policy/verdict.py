@@ -4,12 +4,13 @@ The reply code alone says what becomes of the delivery, save where a rule knows 
 rules (``bounce_rules.toml``) say why and how far it reaches. What came without a reply is judged here, too.
 """
 
+import re
 from enum import StrEnum
 
 from msgspec import Struct
 
 from cluster.policy.bounce import BounceClass, BounceType
-from cluster.policy.bounce_rules import RULES, BounceRule, Scope
+from cluster.policy.bounce_rules import EXAMINED_CHARS, RULES, BounceRule, Scope
 from cluster.policy.stage import Stage
 
 SERVICE_CLOSES = 421
@@ -44,6 +45,8 @@ UNSENDABLE = Verdict(Judgement.BOUNCED, Scope.MESSAGE, BounceClass.UNSUPPORTED, 
 """The host lacks what the message needs (RFC 6531 §3.2 and its like). The address may be as good as any."""
 
 _BREADTH = {scope: breadth for breadth, scope in enumerate(Scope)}
+_OF_PARAMETERS = frozenset((500, 501, 502, 504, 553, 555))
+_NAMES_SMTPUTF8 = re.compile(r"utf-?8|internationali[sz]ed|non-ascii|\beai\b", re.IGNORECASE)
 _TRANSACTION = frozenset((Stage.MAIL, Stage.RCPT, Stage.DATA, Stage.END_OF_DATA))
 _SCOPES = {
     Stage.RCPT: Scope.RECIPIENT,
@@ -63,8 +66,6 @@ _SILENCE = {
     Stage.AUTH: BounceClass.CREDENTIALS,
 }
 """The class of a failure without a reply; everywhere else a connection was lost."""
-_SAYS_NO_MORE = frozenset((BounceClass.MAILBOX_FULL, BounceClass.SYSTEM_FAILURE, BounceClass.OTHER))
-"""The classes of a 552 whose words do not say what was exceeded."""
 
 
 def judge(code: int, enhanced: str | None, text: str, stage: Stage) -> Verdict:
@@ -101,23 +102,18 @@ def judge_silence(stage: Stage) -> Verdict:
     return Verdict(Judgement.DEFERRED, scope, _SILENCE.get(stage, BounceClass.CONNECTION_LOST))
 
 
-def wants_another_transaction(verdict: Verdict, code: int, enhanced: str | None, after_others: bool) -> bool:
-    """Whether a recipient was refused for how many there were: another transaction may take it. ``after_others``: some
-    before it in the same transaction were taken, so that a 452 or 552 that says no more means this (RFC 5321
-    §4.5.3.1.10)."""
-    if verdict.bounce_class is BounceClass.TOO_MANY_RECIPIENTS:
-        return True
-    if not after_others:
+def wants_ascii(verdict: Verdict, code: int, enhanced: str | None, text: str, stage: Stage) -> bool:
+    """Whether a host that announces SMTPUTF8 refuses what needs it all the same.
+
+    x.6.7 and x.6.9 say so (RFC 6531 §3.7.4.2). To MAIL, which had the parameter, so do the codes for a parameter or an
+    argument that it does not take (RFC 5321 §4.1.1.11, §4.2.2), and words about it. Where they meant something else,
+    one more transaction is what that costs.
+    """
+    if verdict.judgement is not Judgement.BOUNCED:
         return False
-    if code == 552:
-        of_the_mailbox = enhanced is not None and enhanced.split(".")[1] == "2"
-        return verdict.bounce_class in _SAYS_NO_MORE and not of_the_mailbox
-    return code == 452 and enhanced is None and verdict.bounce_class is BounceClass.SYSTEM_FAILURE
-
-
-def wants_ascii(verdict: Verdict, enhanced: str | None) -> bool:
-    """Whether a host that announces SMTPUTF8 refuses what needs it all the same (RFC 6531 §3.7.4.2): x.6.7, x.6.9."""
-    return verdict.judgement is Judgement.BOUNCED and (enhanced or "").endswith((".6.7", ".6.9"))
+    if (enhanced or "").endswith((".6.7", ".6.9")):
+        return True
+    return stage is Stage.MAIL and (code in _OF_PARAMETERS or _NAMES_SMTPUTF8.search(text[:EXAMINED_CHARS]) is not None)
 
 
 def expired(last: Verdict) -> Verdict:

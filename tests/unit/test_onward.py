@@ -1,11 +1,16 @@
 """When the next host is tried after a reply, and what asks for another transaction."""
 
+import time
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from actors.delivery.reply import make_reply
 from cluster.policy.onward import NextHost, next_host
+from cluster.policy.recipient_limits import Others, wants_another_transaction
 from cluster.policy.stage import Stage
-from cluster.policy.verdict import judge, wants_another_transaction
+from cluster.policy.verdict import judge
 
 AT_ONCE, NEXT_ATTEMPT, NEVER = NextHost.AT_ONCE, NextHost.NEXT_ATTEMPT, NextHost.NEVER
 
@@ -77,5 +82,81 @@ def test_a_site_may_be_one_that_punishes_it() -> None:
 def test_what_is_said_of_their_number_asks_for_another_transaction(says: str, alone: bool, after_others: bool) -> None:
     reply = make_reply(int(says[:3]), [says])
     verdict = judge(reply.code, reply.enhanced, reply.text, Stage.RCPT)
-    assert wants_another_transaction(verdict, reply.code, reply.enhanced, False) is alone
-    assert wants_another_transaction(verdict, reply.code, reply.enhanced, True) is after_others
+    said = (verdict, reply.code, reply.enhanced, reply.text)
+    assert wants_another_transaction(*said, Others.REFUSED) is alone
+    assert wants_another_transaction(*said, Others.TAKEN_BEFORE) is after_others
+
+
+ONE_TOO_MANY = [
+    "554 5.7.1 only one recipient allowed per message",
+    "550 5.7.1 all recipients must be in same domain",
+    "550 5.7.1 All recipients must belong to the same domain",
+    "550 5.7.1 Multiple recipients not allowed",
+    "550 Exceeded allowed number of recipients",
+    "550 Recipients limit exceeded",
+    "550 5.7.0 message has more than 5 recipients",
+    "571 Number of recipients exceeds limit",
+    "554 5.5.0 max 1 recipient",
+    "501 5.5.4 recipient count exceeds limit",
+    "550 5.7.1 a message may have at most 20 recipients",
+    "554 5.7.1 Single recipient only",
+    "550 number of RCPT commands: maximum of 10 recipients",
+    "550 5.7.1 maximum allowed recipients exceeded",
+    "554 recipients exceed the limit",
+    "550 5.7.1 Messages to different domains are not accepted",
+    "550 5.7.1 no more recipients, please",
+    "451 4.7.1 Only 3 recipients are allowed",
+    "550 5.7.1 You are limited to 2 recipients",
+]
+OF_SOMETHING_ELSE = [
+    "550 5.7.1 recipient rejected",
+    "550 5.7.1 number of recipients per hour exceeds the limit",
+    "550 5.1.1 recipient unknown",
+    "550 5.1.1 no such recipient in this domain",
+    "550 5.2.1 The recipient has reached the limit of messages",
+    "550 5.7.1 recipient exceeded the limit of messages",
+    "550 5.7.1 only local recipients are allowed",
+    "554 5.7.1 relaying denied, recipients must authenticate",
+    "550 5.2.2 recipient over quota",
+    "550 5.7.1 the same domain is blocked",
+    "550 5.7.1 only authenticated senders may write to this recipient",
+    "451 4.3.0 later",
+]
+
+
+@pytest.mark.parametrize("says", ONE_TOO_MANY)
+def test_other_wordings_mean_their_number_where_another_was_taken(says: str) -> None:
+    reply = make_reply(int(says[:3]), [says])
+    for stage in (Stage.RCPT, Stage.END_OF_DATA):
+        verdict = judge(reply.code, reply.enhanced, reply.text, stage)
+        assert wants_another_transaction(verdict, reply.code, reply.enhanced, reply.text, Others.TAKEN)
+        assert wants_another_transaction(verdict, reply.code, reply.enhanced, reply.text, Others.TAKEN_BEFORE)
+        assert not wants_another_transaction(verdict, reply.code, reply.enhanced, reply.text, Others.REFUSED)
+
+
+@pytest.mark.parametrize("says", OF_SOMETHING_ELSE)
+def test_what_is_said_of_one_recipient_is_meant_for_it(says: str) -> None:
+    reply = make_reply(int(says[:3]), [says])
+    verdict = judge(reply.code, reply.enhanced, reply.text, Stage.RCPT)
+    assert not wants_another_transaction(verdict, reply.code, reply.enhanced, reply.text, Others.TAKEN_BEFORE)
+
+
+def test_503_to_a_later_recipient_is_about_the_transaction() -> None:
+    verdict = judge(503, "5.5.1", "503 5.5.1 bad sequence of commands", Stage.RCPT)
+    said = (verdict, 503, "5.5.1", "503 5.5.1 bad sequence of commands")
+    assert wants_another_transaction(*said, Others.TAKEN_BEFORE)
+    assert not wants_another_transaction(*said, Others.TAKEN)
+
+
+@given(st.text(), st.sampled_from([Others.TAKEN, Others.TAKEN_BEFORE]))
+def test_no_reply_breaks_it(text: str, others: Others) -> None:
+    verdict = judge(550, None, text, Stage.RCPT)
+    assert wants_another_transaction(verdict, 550, None, text, others) in (True, False)
+
+
+def test_a_long_reply_takes_no_long_time() -> None:
+    verdict = judge(550, None, "550 no", Stage.RCPT)
+    began = time.process_time()
+    for text in ("number of a " * 100, "exceed a b c " * 100, "recipients a b c d " * 100, "only " * 400):
+        assert not wants_another_transaction(verdict, 550, None, "550 " + text, Others.TAKEN)
+    assert time.process_time() - began < 1

@@ -58,6 +58,7 @@ def settled(division: Division) -> list[tuple[str, str]]:
     if division.settled is None:
         return []
     one, told = division.settled
+    assert isinstance(told, TransactionResult)
     return [(outcome.recipient, outcome.reply.text) for outcome in told.outcomes(one.envelope)]
 
 
@@ -152,6 +153,14 @@ def test_a_header_that_needs_smtputf8_is_downgraded_for_the_others() -> None:
     "told",
     [
         result(mail="550 5.6.7 no"),
+        result(mail="555 5.5.4 unsupported parameter"),
+        result(mail="555 MAIL FROM parameters not recognized"),
+        result(mail="501 5.5.4 syntax error in parameters"),
+        result(mail="501 bad argument"),
+        result(mail="504 5.5.4 not implemented"),
+        result(mail="553 mailbox name not allowed"),
+        result(mail="550 5.5.0 SMTPUTF8 is not supported here"),
+        result(mail="554 5.7.1 no internationalized mail"),
         result("553 5.6.7 no", "553 5.6.7 no"),
         result("250 ok", "250 ok", final="554 5.6.9 no"),
     ],
@@ -166,6 +175,25 @@ def test_a_host_that_announces_smtputf8_in_vain(told: TransactionResult) -> None
     for other in (queued.job, to("a@x.test", "é@x.test", smtputf8=True)):
         replies = replace(told, recipients=told.recipients[: len(other.deliveries)])
         assert divided(other, replies).rest == ()
+
+
+@pytest.mark.parametrize("mail", ["550 5.7.1 you are blocked", "554 5.7.1 spam", "552 5.3.4 too large", "451 4.5.4 no"])
+def test_what_is_refused_for_other_reasons_is_not_sent_without_smtputf8(mail: str) -> None:
+    one = replace(to("a@x.test", "é@x.test", smtputf8=True), downgraded=b"plain")
+    division = divided(one, result(mail=mail), OTHER_HOP)
+    assert all(queued.job.data == one.data for _, queued in division.rest)
+
+
+def test_a_plain_sender_that_is_refused_is_refused() -> None:
+    assert divided(to("a@x.test", "b@x.test"), result(mail="555 5.5.4 unsupported parameter")).rest == ()
+
+
+@pytest.mark.parametrize("no", ["503 5.5.1 bad sequence", "550 5.7.1 Multiple recipients not allowed"])
+def test_one_at_a_time(no: str) -> None:
+    division = divided(to(*"abc"), result("250 ok", no, no))
+    assert settled(division) == [("a", "250 ok")]
+    assert rest(division) == [(BOTH, ("b",)), (BOTH, ("c",))]
+    assert settled(divided(to("b"), result(no))) == [("b", no)], "alone it is what it is"
 
 
 # The next attempt
