@@ -107,7 +107,7 @@ class Spent(StrEnum):
 _MESSAGES = r"(?:messages?|msgs?|mails?|e-?mails?|transactions?|envelopes?|deliver(?:y|ies)|mail from)"
 _RECIPIENTS = r"(?:recipients?|rcpts?|rcpt to|addressees)"
 _KIND = r"(?:(?:single|same|current|given|open|individual|e?smtp|tcp|mail|client|inbound|incoming)[ -]){0,3}"
-_UNIT = r"(?:connections?|sessions?)\b"
+_UNIT = r"(?:connections?|sessions?)\b(?![ -](?:providers?|types?|pools?|points?|hosts?|networks?|rates?)\b)"
 _WHICH = r"(?:(?:this|that|the|your|one|an?|each|every|any|its) )"
 _PER = rf"\b(?:per[ -]{_KIND}{_UNIT}|(?:in|on|over|of|for|within|during|through|via|by|from) {_WHICH}?{_KIND}{_UNIT})"
 _FEW_WORDS = r"(?: [^ ]+){0,5}?"
@@ -119,20 +119,35 @@ def _counted(what: str) -> re.Pattern[str]:
         rf"\b{what}\b[^ ]*{_FEW_WORDS} [^ a-z]?{_PER}"
         rf"|{_PER}{_FEW_WORDS} {what}\b"
         rf"|\b(?:this|your) {_KIND}{_UNIT}{_FEW_WORDS} {what}\b"
+        rf"|\b(?:connection|session) has (?:reached|exceeded|used|had|sent|carried){_FEW_WORDS} {what}\b"
+        rf"|\b(?:connection|session) (?:limit|quota|maximum|allowance):?(?: of| is)?(?: \d+)? {what}\b"
         rf"|\b(?:smtp |per[ -]|this )?(?:connection|session)[ -]{what}[ -](?:limit|count|quota|maximum)"
     )
 
 
 _SPENT = ((Spent.RECIPIENTS, _counted(_RECIPIENTS)), (Spent.MESSAGES, _counted(_MESSAGES)))
+_ITS_OWN = re.compile(
+    r"\btoo many (?:smtp |mail )?(?:transactions|mail commands|mail from commands)\b"
+    r"|\bmax(?:imum)? (?:smtp |mail )?transactions (?:reached|exceeded)\b"
+)
+"""Only a connection has so many of these."""
+_REACHED = re.compile(
+    r"\b(?:(?:messages?|e-?mails?|mails?|transactions?)[ -](?:limit|quota|count)|max(?:imum)? (?:number of )?"
+    r"(?:messages|e-?mails|mails|transactions)) (?:(?:has|was|is) )?(?:been )?(?:reached|exceeded|exhausted)\b"
+    r"(?! (?:for|by|from|to|of|on)\b)"
+)
+"""Of a 4yz that does not say whose limit this is: the next connection tells."""
 _TOO_MANY = re.compile(
     r"too (?:many|much)|\bmax(?:imum|imal)?\b|\blimit|exceed|reached|quota|\b(?:no|not|only|at) (?:more|most|\d+)"
 )
 _CODED = re.compile(r"\bmi:dmc\b")
 """NetEase: the number of messages in the current connection is over the limit."""
-_TIME = re.compile(
+_SOMETHING = re.compile(
     r"allow(?:ed|able) (?:connection|session) time|(?:connection|session) (?:time|duration|lifetime) (?:limit|exceeded)"
     r"|(?:connection|session) (?:has been )?open (?:for )?too long|maximum (?:connection|session) (?:time|duration)"
     r"|max(?:imum)? (?:time|duration) (?:per|for|of) (?:this |the |a )?(?:smtp )?(?:connection|session)"
+    r"|\bsession limits?(?:\(s\))? (?:(?:has|have|was|is) )?(?:been )?(?:exceeded|reached|exhausted)"
+    r"|\b(?:limit|maximum|quota) (?:reached|exceeded)[,;:.]? (?:please )?re-?connect\b(?! (?:later|after|in)\b)"
 )
 _TIMED_OUT = re.compile(
     r"\bidle\b|\binactiv|\btime-?out exceeded|\b(?:connection|session|command|client|input|smtp) time(?:-?out|d out)\b"
@@ -140,13 +155,16 @@ _TIMED_OUT = re.compile(
 """Of a 421: it may have crossed our command on its way, though it says nothing of that."""
 _ANOTHER = re.compile(rf"\b(?:in|on|open|use|using|start|with|try) (?:another|a new|a fresh) {_KIND}{_UNIT}")
 BY_THE_CLOCK = re.compile(
-    r"\b(?:per|(?<!in )(?<!after )an?|each|every|this|last|past|previous|within) (?:\d+ ?)?"
+    r"\b(?:per|(?<!in )(?<!after )an?|each|every|this|last|past|previous|within) (?:\d+ ?)?(?:[a-z]+-)?"
     r"(?:second|minute|min|hour|day|week|month)s?\b"
     r"|/ ?(?:s|sec|m|min|h|hr|hour|d|day)\b|\b(?:hourly|daily|today|frequen\w*|too (?:fast|quickly))\b"
     r"|\brates?\b(?! limit)"
 )
 _OF_CONNECTIONS = re.compile(
     r"\b(?:concurrent|simultaneous|parallel)\b|too many (?:open |smtp |active )?(?:connections|sessions)\b"
+)
+_OF_THE_MAILBOX = re.compile(
+    r"\b(?:recipient|addressee|user|mailbox|account) (?:(?:is|has|was|already|just) ){0,2}(?:receiv|got\b|gets\b)"
 )
 _OF_ERRORS = re.compile(
     r"\b(?:invalid|unknown|bad|non-?existent|failed|rejected|undeliverable|unsuccessful|errors?|wrong|spam)\b"
@@ -160,15 +178,19 @@ def spent(code: int, enhanced: str | None, text: str) -> Spent | None:
     """
     if not 400 <= code < 600 or (enhanced is not None and enhanced[1:].startswith((".1.", ".2.2", ".6."))):
         return None  # RFC 3463 §3: of the address, the full mailbox, or the content
+    if code != SERVICE_CLOSES and enhanced is not None and enhanced[1:].startswith(".2."):
+        return None  # of the mailbox: only with 421 is it more likely a slip
     said = normalised(text)[:EXAMINED_CHARS]
     if code == SERVICE_CLOSES and _TIMED_OUT.search(said):
         return Spent.OTHER
     if BY_THE_CLOCK.search(said) or _OF_CONNECTIONS.search(said) or _OF_ERRORS.search(said):
         return None
-    if _CODED.search(said):
+    if _OF_THE_MAILBOX.search(said):
+        return None
+    if _CODED.search(said) or _ITS_OWN.search(said) or (code < 500 and _REACHED.search(said)):
         return Spent.MESSAGES
     if _TOO_MANY.search(said):
         for what, pattern in _SPENT:
             if pattern.search(said):
                 return what
-    return Spent.OTHER if _TIME.search(said) or _ANOTHER.search(said) else None
+    return Spent.OTHER if _SOMETHING.search(said) or _ANOTHER.search(said) else None
