@@ -66,6 +66,11 @@ class ConnectionLost(SmtpFailure):
         self.after_end_of_data = after_end_of_data
         self.reply = reply
 
+    @property
+    def accepted(self) -> int:
+        """How many recipients were taken before, though not the message."""
+        return sum(reply.positive for reply in self.recipients)
+
 
 class Wire(asyncio.Protocol):
     """Counts replies against what was asked.

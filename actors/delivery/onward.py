@@ -52,7 +52,7 @@ class Division(Struct, frozen=True, kw_only=True):
     """Goes on, each to its next hop. Every part has fewer recipients or fewer hosts before it than the whole had, or
     needs SMTPUTF8 no more, so this comes to an end."""
     moved: Queued | None = None
-    """Of the rest, what goes over another connection, since this one is used up; before all that waits."""
+    """Of the rest, what goes over another connection, since this one is used up or lost; before all that waits."""
     spent: Spent | None = None
     """What this connection has had its share of, as its host says."""
     put_off: Told | None = None
@@ -128,7 +128,23 @@ def divide(
     )
 
 
-def divide_lost(queued: Queued, hop: NextHop, lost: ConnectionLost) -> Division | None:
+def after_loss(queued: Queued, hop: NextHop, lost: ConnectionLost, alternatives: int, reused: bool) -> Division | None:
+    """How a job goes on at once whose connection was lost; None where that is to be reported."""
+    if (is_spent := spent_with(lost)) and may_move(queued, reused):
+        return Division(settled=None, moved=replace(queued, moves=queued.moves + 1), spent=is_spent)
+    if (division := _divide_lost(queued, hop, lost)) is not None:
+        return division
+    if not may_try_again(queued, lost, alternatives, reused):
+        return None
+    return Division(
+        settled=None,
+        moved=replace(queued, tries=queued.tries + 1),
+        put_off=(queued.job, lost),
+        is_host_done=lost.reply is not None or not reused,
+    )
+
+
+def _divide_lost(queued: Queued, hop: NextHop, lost: ConnectionLost) -> Division | None:
     """The parts of a job whose connection was lost, where fewer recipients may fare better; None where it stays whole.
 
     A host that ends the connection at one RCPT too many would do so at every attempt, and those before would never be

@@ -10,22 +10,11 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterator
 
-from msgspec.structs import replace
-
 from actors.delivery.carrier import Connection, hop_of
 from actors.delivery.connection import ConnectError, ConnectionLost, SmtpFailure
 from actors.delivery.idle import Idle, tell
 from actors.delivery.job import Hop, Job, NoRoute, Report
-from actors.delivery.onward import (
-    TRIES_AT_MOST,
-    Division,
-    divide,
-    divide_lost,
-    fit,
-    may_move,
-    may_try_again,
-    spent_with,
-)
+from actors.delivery.onward import TRIES_AT_MOST, Division, after_loss, divide, fit
 from actors.delivery.pool_group import Group, Queued
 from actors.delivery.throttle import Throttle
 from actors.delivery.transaction import TransactionResult
@@ -303,9 +292,10 @@ class Pool:
         except ConnectionLost as lost:
             if queued.taken:
                 return False
-            goes_on, is_lost = self._go_on_after(group, connection, queued, lost, reused)
-            if goes_on:
-                return is_lost
+            division = after_loss(queued, group.hop, lost, connection.alternatives, reused)
+            if division is not None:
+                self._carry_out(group, connection, queued, division, lost.accepted)
+                return division.is_host_done
             report = lost
         finally:
             del self._in_transaction[queued]
@@ -317,27 +307,6 @@ class Pool:
             return self._settle(group, connection, queued, report, reused)
         self._report(queued.job, hop_of(connection), report)
         return True
-
-    def _go_on_after(
-        self, group: Group, connection: Connection, queued: Queued, lost: ConnectionLost, reused: bool
-    ) -> tuple[bool, bool]:
-        """Go on with a job whose connection was lost, where that is not yet to be reported. Returns whether it goes on,
-        and whether the loss counts against the host."""
-        accepted = sum(reply.positive for reply in lost.recipients)
-        if (spent := spent_with(lost)) and may_move(queued, reused):
-            self._use_up(connection, queued.job, spent, accepted)
-            self._move(group, replace(queued, moves=queued.moves + 1))
-            return True, False
-        if (division := divide_lost(queued, group.hop, lost)) is not None:
-            self._carry_out(group, connection, queued, division, accepted)
-            return True, division.is_host_done
-        if may_try_again(queued, lost, connection.alternatives, reused):
-            queued.tries += 1
-            self._waiting += 1
-            group.jobs.appendleft(queued)
-            self._passed_over(queued.job, lost)
-            return True, lost.reply is not None or not reused
-        return False, True
 
     def _fit(self, group: Group, connection: Connection, queued: Queued) -> Queued | None:
         """The part of a job that the next transaction of a connection may carry, the rest being left to others; or of
