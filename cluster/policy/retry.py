@@ -11,6 +11,9 @@ LAST_PART, LAST_LEAST, LAST_MOST = 0.1, timedelta(seconds=5), timedelta(seconds=
 """Of the time that is left, so much is kept for the last attempt itself: it must be claimed, sent and answered."""
 LAST_GAP, LAST_GAP_PART = timedelta(seconds=60), 0.25
 """The last attempt comes so long after the one before it, or after such a part of the wait, or not at all."""
+SECOND_GAP_PART = 0.5
+"""The second attempt may come sooner, where less is left: after such a part of it. A message that has a minute has no
+other chance."""
 
 _SLOWLY = (1800.0, 3600.0, 7200.0, 14400.0)
 
@@ -60,4 +63,7 @@ def next_attempt(
         return due
     left = expires_at - now
     last = expires_at - min(max(left * LAST_PART, LAST_LEAST), LAST_MOST)
-    return last if last - now >= min(LAST_GAP, (due - now) * LAST_GAP_PART) else None
+    gap = min(LAST_GAP, (due - now) * LAST_GAP_PART)
+    if attempts == 1:
+        gap = min(gap, max(left * SECOND_GAP_PART, LAST_LEAST))
+    return last if last - now >= gap else None

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 from cluster.policy.bounce import BounceClass
 from cluster.policy.retry import SCHEDULES_S, next_attempt, schedule_for
@@ -36,7 +37,7 @@ def test_jitter_is_a_tenth_either_way() -> None:
 
 
 def test_no_attempt_after_the_lifetime() -> None:
-    assert attempts(timedelta(seconds=15), jitter=0.5) == []
+    assert attempts(timedelta(seconds=8), jitter=0.5) == []
 
 
 def test_mail_that_matters_for_minutes_has_a_last_attempt() -> None:
@@ -44,6 +45,20 @@ def test_mail_that_matters_for_minutes_has_a_last_attempt() -> None:
     assert attempts(timedelta(seconds=240), 0.5, waits) == [216]
     assert attempts(timedelta(seconds=30), 0.5) == [25]
     assert attempts(timedelta(days=3), 0.5, waits)[-1] in range(3 * 86400 - 60, 3 * 86400)
+
+
+def test_a_message_of_less_than_a_minute_is_tried_twice() -> None:
+    waits = schedule_for(BounceClass.RATE_LIMITED, DeliverySettings().retry_schedule_s)
+    for lifetime, times in ((60, [54]), (59, [53]), (45, [40]), (44, [39]), (30, [25]), (12, [7]), (9, [])):
+        for jitter in (0.0, 0.5, 0.99):
+            assert attempts(timedelta(seconds=lifetime), jitter, waits) == times
+
+
+def test_a_second_attempt_is_not_followed_by_one_within_seconds() -> None:
+    waits = schedule_for(BounceClass.RATE_LIMITED, DeliverySettings().retry_schedule_s)
+    for lifetime in range(1, 1000):
+        times = [0, *attempts(timedelta(seconds=lifetime), 0.5, waits), lifetime]
+        assert all(after - before >= 5 for before, after in pairwise(times) if after != lifetime), times
 
 
 def test_a_failure_of_no_class_of_its_own_has_the_general_schedule() -> None:
