@@ -108,7 +108,7 @@ def test_what_expires_bounces_as_expired_and_tells_the_last_reply() -> None:
 
 def test_a_site_may_give_up_sooner_than_the_message() -> None:
     result = a_result("450 4.2.0 later", "450 4.2.0 later", final=None)
-    assert [outcome.status for outcome, _ in told(a_job(), result, timedelta(seconds=15))] == [Status.BOUNCED] * 2
+    assert [outcome.status for outcome, _ in told(a_job(), result, timedelta(seconds=8))] == [Status.BOUNCED] * 2
     # A last attempt shortly before the site's end.
     assert [outcome.due_at for outcome, _ in told(a_job(), result, timedelta(seconds=50))] == [
         NOW + timedelta(seconds=45)
