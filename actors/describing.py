@@ -28,8 +28,9 @@ from cluster.policy.mta_sts import StsMode
 from cluster.policy.next_hop import NextHop, Unreachable
 from cluster.policy.ownership import Candidate, owner
 from cluster.policy.rerouting import fixed_sites
-from cluster.policy.routing import Routing, Source, Via
-from cluster.policy.tls_policy import Demand, DomainTls, MxSecurity, for_password
+from cluster.policy.route_tls import along, relay_level
+from cluster.policy.routing import Route, Routing, Source, Via
+from cluster.policy.tls_policy import DomainTls, MxSecurity
 
 HOSTS_SHOWN = 20
 MOST_WARM_UPS = 10_000
@@ -79,6 +80,7 @@ class Describing:
         """Where mail for a domain (A-labels, lower case) would go."""
         placed = await self._placer.place(_a_delivery(domain, tenant_id, pool))
         place, hop, routing = placed.destination, placed.hop, self._in_force.routing
+        route = routing.route(domain, tenant_id)
         hosts = self._in_force.hosts_of(place.site)
         shaping = self._in_force.shaping.explain(
             place.site, source=place.source, domain=domain, tenant_id=tenant_id, hosts=hosts
@@ -93,8 +95,8 @@ class Describing:
             sources=self._choices(place, routing, pool),
             destination=str(place),
             owner=self._owner(place),
-            shaping=tuple(shaping),
-            tls=await self._tls(domain, place, hop),
+            shaping=tuple(along(route, shaping)),
+            tls=await self._tls(domain, place, hop, route),
             problem=hop.reason if isinstance(hop, Unreachable) else "",
         )
 
@@ -151,12 +153,11 @@ class Describing:
     def _owner(self, place: Destination) -> str:
         return owner(place, [Candidate(member.name, member.sources) for member in self._members()]) or ""
 
-    async def _tls(self, domain: str, place: Destination, hop: NextHop | Unreachable) -> TlsView | None:
+    async def _tls(self, domain: str, place: Destination, hop: NextHop | Unreachable, route: Route) -> TlsView | None:
         if isinstance(hop, Unreachable) or hop.via in (Via.CAPTURE, Via.DISCARD):
             return None
         if hop.via is Via.RELAY:
-            asked = Demand(level=hop.tls.level)
-            return TlsView(level=for_password(asked, hop.credentials.needs).level if hop.credentials else asked.level)
+            return TlsView(level=relay_level(route))
         level = self._in_force.limits(place.site, place.source, domain).tls
         return _tls_view(await self._tls_of(domain, level))
 

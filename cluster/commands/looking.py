@@ -3,7 +3,7 @@
 import click
 
 from cluster.commands.instance import ANSWER_S, Instance, Json, path_part
-from cluster.commands.output import NAME, console, json_option, moment, number, plain, print_json, table
+from cluster.commands.output import DOMAIN, NAME, console, json_option, moment, number, plain, print_json, table
 
 ARROWS = {"C": "[cyan]→[/]", "S": "[green]←[/]", "*": "[yellow]*[/]"}
 
@@ -68,7 +68,7 @@ def explain(config: str | None, message: str, as_json: bool) -> None:
 
 
 @click.command()
-@click.argument("domain", type=NAME)
+@click.argument("domain", type=DOMAIN)
 @click.option("--tenant", "tenant_id", type=NAME, help="As this tenant's mail would go.")
 @click.option("--pool", type=NAME, help="From this pool of sources.")
 @json_option

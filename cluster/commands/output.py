@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from cluster.policy.domains import mail_domain
 from cluster.policy.quantities import duration
 from cluster.printable import printable, printable_json
 
@@ -63,7 +64,21 @@ class NameType(click.ParamType[str]):
         return text
 
 
+class DomainType(NameType):
+    """A domain as an address may have it; commands get it in A-labels."""
+
+    name = "domain"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        text = super().convert(value, param, ctx)
+        domain = mail_domain(text)
+        if domain is None:
+            self.fail(f"{text!r} is not a domain name", param, ctx)
+        return domain
+
+
 NAME = NameType()
+DOMAIN = DomainType()
 
 
 def print_json(value: Any) -> None:

@@ -1,18 +1,27 @@
 """Shaping: which rule gives which limit, and putting changed files in force."""
 
+import re
 from contextlib import suppress
 
 import click
 import msgspec
+from msgspec import Struct
 
 from cluster.commands.instance import Instance, path_part, settings_of
 from cluster.commands.looking import print_settings
-from cluster.commands.output import NAME, console, json_option, plain, print_json
+from cluster.commands.output import DOMAIN, NAME, console, json_option, plain, print_json
 from cluster.in_force import BadPolicies, check_policies, read_files
 from cluster.policy.domains import spelled_names
-from cluster.policy.routing import Routing, Via
+from cluster.policy.rerouting import named_route
+from cluster.policy.route_tls import along
+from cluster.policy.routing import Route, Routing, Via
 from cluster.policy.shaping import Shaping
 from cluster.policy.sites import known_site
+
+_DIRECT = Route(via=Via.DIRECT)
+"""Also of the sink: a check explains what holds once mail leaves."""
+_SITE_NAME = re.compile(r"[a-z0-9._,:\[\]-]+")
+"""Names of hosts, or host:port (cluster/policy/sites.py)."""
 
 
 @click.group()
@@ -21,7 +30,7 @@ def shaping() -> None:
 
 
 @shaping.command()
-@click.argument("domains", type=NAME, nargs=-1)
+@click.argument("domains", type=DOMAIN, nargs=-1)
 @click.option("--file", "path", type=click.Path(dir_okay=False, exists=True), help="Another shaping.toml.")
 @click.option("--site", type=NAME, help="The site that serves the domains; else as postray route says, or as is known.")
 @click.option("--source", type=NAME, help="As sent from this source.")
@@ -47,16 +56,18 @@ def check(
     except BadPolicies as error:
         raise click.ClickException(str(error)) from error
     places = _Places(config, rules, routing, tenant_id or "")
-    named = [spelled_names(domain) for domain in domains]
-    if site:
-        place = spelled_names(site)
-        asked = [(place, "", domain) for domain in named or [""]]
+    if site is not None:
+        name = _site_named(site)
+        asked = [(places.at(name, domain), domain) for domain in domains or ("",)]
     else:
-        asked = [(*places.of(domain), domain) for domain in named]
+        asked = [(places.of(domain), domain) for domain in domains]
     explained = []
-    for place, hosts, domain in asked:
-        limits = rules.explain(place, source=source or "", domain=domain, tenant_id=tenant_id or "", hosts=hosts)
-        explained.append({"site": place, "domain": domain, "limits": msgspec.to_builtins(limits)})
+    for place, domain in asked:
+        shaped = rules.explain(
+            place.site, source=source or "", domain=domain, tenant_id=tenant_id or "", hosts=place.hosts
+        )
+        limits = along(place.route, shaped)
+        explained.append({"site": place.site, "domain": domain, "limits": msgspec.to_builtins(limits)})
     if as_json:
         print_json({"valid": True, "explained": explained})
         return
@@ -66,6 +77,21 @@ def check(
         at = f" at the site {one['site']}" if one["domain"] not in ("", one["site"]) else ""
         console.print(plain((one["domain"] or one["site"]) + at), style="bold")
         print_settings(one["limits"])
+
+
+def _site_named(text: str) -> str:
+    name = spelled_names(text)
+    if not _SITE_NAME.fullmatch(name):
+        raise click.ClickException(f"{text!r} is not the name of a site")
+    return name
+
+
+class _Place(Struct, frozen=True, kw_only=True):
+    """Where mail goes: the site, that of the hosts ("": not known), and the route there."""
+
+    site: str
+    hosts: str = ""
+    route: Route
 
 
 class _Places:
@@ -80,13 +106,19 @@ class _Places:
         with suppress(click.ClickException):  # it need not run
             self._instance = Instance.of(config)
 
-    def of(self, domain: str) -> tuple[str, str]:
-        """The site, and that of the hosts."""
+    def of(self, domain: str) -> _Place:
         route = self._routing.route(domain, self._tenant_id)
         if route.via is Via.RELAY:
-            return route.relay, ""
+            return _Place(site=route.relay, route=route)
         hosts = self._asked(domain) or known_site(domain)
-        return (domain if self._rules.is_separate(domain) else hosts), hosts
+        return _Place(site=domain if self._rules.is_separate(domain) else hosts, hosts=hosts, route=_DIRECT)
+
+    def at(self, site: str, domain: str) -> _Place:
+        """At a site that is named, whichever serves the domain ("": none is asked for)."""
+        route = self._routing.route(domain, self._tenant_id)
+        if route.relay != site:
+            route = named_route(self._routing, site) or _DIRECT
+        return _Place(site=site, route=route)
 
     def _asked(self, domain: str) -> str:
         if self._instance is None:

@@ -74,7 +74,8 @@ class Setting(Struct, frozen=True, kw_only=True):
     rule: str
     """The name of the rule that gave it; "" when none did."""
     origin: str
-    """"shaping.toml", "shipped defaults", "settings" (postray.toml or a variable) or "default"."""
+    """"shaping.toml", "shipped defaults", "settings" (postray.toml or a variable), "routing.toml" (a relay's TLS) or
+    "default"."""
     reference: str = ""
     """The public source of a shipped value, or what the operator noted."""
 

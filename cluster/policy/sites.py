@@ -30,7 +30,7 @@ class Family(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     reference: str
     """Where this can be read."""
     domains: tuple[str, ...] = ()
-    """Well-known domains that it serves, beside those that end in a suffix."""
+    """Well-known domains that it serves, beside the suffixes themselves."""
 
 
 class _File(Struct, frozen=True, forbid_unknown_fields=True):
@@ -50,7 +50,7 @@ _FAMILY_SERVING = {domain: family.name for family in FAMILIES for domain in fami
 
 def known_site(domain: str) -> str:
     """The site of a domain as far as it is known without the DNS: its family's, else the domain's own name."""
-    return _FAMILY_SERVING.get(domain, domain)
+    return _FAMILY_SERVING.get(domain) or _FAMILY_OF.get(domain, domain)
 
 
 def family_of(host: str) -> str | None:

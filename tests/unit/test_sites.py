@@ -10,6 +10,7 @@ from cluster.policy.sites import (
     MAX_NAME,
     family_of,
     is_route,
+    known_site,
     parse_families,
     site_name,
 )
@@ -100,6 +101,30 @@ def test_families_are_sound() -> None:
         assert family.name in family.suffixes
         assert family.reference
         assert all(NAME.fullmatch(suffix) and "." in suffix for suffix in family.suffixes)
+
+
+@pytest.mark.parametrize(
+    ("domain", "site"),
+    [
+        ("gmail.com", "google.com"),
+        ("googlemail.com", "google.com"),
+        ("hotmail.co.uk", "olc.protection.outlook.com"),
+        ("yahoo.co.uk", "yahoodns.net"),
+        ("yahoo.fr", "yahoodns.net"),
+        ("web.de", "gmx.net"),
+        ("wanadoo.fr", "orange.fr"),
+        # Another company's.
+        ("yahoo.co.jp", "yahoo.co.jp"),
+        ("mail.example.com", "mail.example.com"),
+    ],
+)
+def test_the_site_of_a_well_known_domain(domain: str, site: str) -> None:
+    assert known_site(domain) == site
+
+
+def test_a_domain_is_of_one_family() -> None:
+    domains = [domain for family in FAMILIES for domain in (*family.domains, *family.suffixes)]
+    assert len(set(domains)) == len(domains)
 
 
 def test_a_file_with_unknown_keys_is_refused() -> None:

@@ -141,17 +141,20 @@ async def test_a_domain_that_takes_no_mail(describing: Describing) -> None:
 
 
 @pytest.mark.parametrize(
-    ("domain", "via", "tls"),
+    ("domain", "via", "tls", "origin"),
     [
-        ("relayed.example", "relay smart.example:587", TlsView(level="opportunistic")),
+        ("relayed.example", "relay smart.example:587", TlsView(level="opportunistic"), "default"),
         # A password asks for more than the route.
-        ("secret.example", "relay smart.example:465", TlsView(level="verified")),
-        ("nowhere.example", "discard", None),
+        ("secret.example", "relay smart.example:465", TlsView(level="verified"), "routing.toml"),
+        ("nowhere.example", "discard", None, ""),
     ],
 )
-async def test_other_ways(describing: Describing, domain: str, via: str, tls: TlsView | None) -> None:
+async def test_other_ways(describing: Describing, domain: str, via: str, tls: TlsView | None, origin: str) -> None:
     found = await describing.route(domain, "", "")
     assert (found.via, found.mx, found.tls, found.problem) == (via, (), tls, "")
+    shown = [(setting.value, setting.rule, setting.origin) for setting in found.shaping if setting.key == "tls"]
+    assert [value for value, *_ in shown] == ([tls.level] if tls else [])
+    assert [origin for *_, origin in shown] == ([origin] if tls else [])
 
 
 async def test_sources(describing: Describing) -> None:
