@@ -154,15 +154,16 @@ def _divide_lost(queued: Queued, hop: NextHop, lost: ConnectionLost) -> Division
     if len(job.deliveries) == 1 or lost.after_end_of_data or lost.stage not in _AFTER_MAIL:
         return None
     verdict = _judged_loss(lost)
-    is_said = is_for_their_number(verdict, is_spent, lost.stage)
+    taken, again, settled = _sorted_before(lost, len(job.deliveries))
+    is_one_refused = any(number < len(lost.recipients) for number in again)
+    is_said = is_one_refused or is_for_their_number(verdict, is_spent, lost.stage)
     attempts = max(delivery.attempts for delivery in job.deliveries)
     may_guess = is_at_rcpt and queued.tries < TRIES_AT_MOST - 1 and may_be_for_one(verdict, attempts)
-    taken, again, settled = _sorted_before(lost, len(job.deliveries))
     if not (taken if is_said else may_guess):
         return None
     if taken:
         # The host has shown how many it takes together; where it changed its mind later, half of them.
-        size = len(taken) if is_at_rcpt else max(1, len(taken) // 2)
+        size = len(taken) if is_at_rcpt or is_one_refused else max(1, len(taken) // 2)
         pieces = _pieces(taken, size) + _pieces(again, size)
     else:
         pieces = [piece for piece in (again[:1], again[1:]) if piece]

@@ -241,6 +241,45 @@ async def test_who_was_refused_before_the_connection_ended_is_told_so() -> None:
     assert await delivered_by(world, 1, "421 4.5.3 too many recipients") == [1, 1, 1, 1]
 
 
+@pytest.mark.parametrize("stage", [Stage.RCPT, Stage.DATA])
+@pytest.mark.parametrize("no", ["452 4.5.3 too many recipients", "550 max 2 recipients", "503 5.5.1 bad sequence"])
+@in_virtual_time
+async def test_a_host_that_refuses_one_too_many_and_then_hangs_up(no: str, stage: Stage) -> None:
+    world = World(some_limits(1))
+    world.pool.submit(HOP, addressed(*"abcd"))
+    await settle()
+    lost = ended_at(2, None, stage)
+    refusals = 1 if stage is Stage.RCPT else 2
+    lost.recipients += (make_reply(int(no[:3]), [no]),) * refusals
+    await world.answer(lost)
+    assert (await delivered_by(world, 2, None), world.passed_over) == ([2, 2], [])
+    assert all(isinstance(report, TransactionResult) for _, _, report in world.reports)
+
+
+@pytest.mark.parametrize("seed", range(8))
+@in_virtual_time
+async def test_however_connections_are_lost_each_recipient_is_reported_once(seed: int) -> None:
+    chance = random.Random(seed)
+    world = World(some_limits(chance.randint(1, 3)))
+    world.alternatives = chance.randint(0, 2)
+    one = addressed(*[f"r{number}" for number in range(9)])
+    attempts = chance.randint(1, 2)
+    world.pool.submit(HOP, replace(one, deliveries=tuple(replace(d, attempts=attempts) for d in one.deliveries)))
+    await settle()
+    ends = 0
+    while world.on_the_wire:
+        for line in list(world.on_the_wire):
+            ends += 1
+            size = len(line.envelope.recipients)
+            words = chance.choice([None, "421 bye", "421 4.7.28 rate limited", *FEW_AT_A_TIME])
+            stage = chance.choice([Stage.MAIL, Stage.RCPT, Stage.DATA, Stage.END_OF_DATA])
+            lost = ended_at(chance.randrange(size) if stage is Stage.RCPT else size, words, stage)
+            line.end(chance.choice([lost, lost, replace(TAKEN, recipients=(_OK,) * size)]))
+        await settle()
+    assert sorted(d.recipient_no for job in world.reported for d in job.deliveries) == list(range(9))
+    assert (world.pool.outstanding, ends < 100) == (0, True)
+
+
 @pytest.mark.parametrize("says", [None, "421 4.3.2 closing", "421 bye"])
 @pytest.mark.parametrize(("count", "at_most"), [(4, 2), (3, 1)])
 @in_virtual_time
