@@ -1,6 +1,7 @@
 """Addresses that need SMTPUTF8, and addresses that cannot be written, beside others: each recipient's own fate, on the
 wire."""
 
+import asyncio
 from email import message_from_bytes, policy
 
 import dkim as dkimpy
@@ -106,6 +107,28 @@ async def test_a_host_that_announces_smtputf8_in_vain(journal: Journal, verb: st
         told = await fates(there, message(to=(A,), cc=(E,)))
         assert kinds(told) == {"a": "Delivered", "é": "Bounced"}
         assert header(peer.messages[-1], "Cc") == '"Zoë, the E é@h.test":;'
+
+
+class NoParameter(Peer):
+    """Announces SMTPUTF8, and does not take the parameter."""
+
+    refusal = ""
+
+    def _next(self, verb: str, writer: asyncio.StreamWriter) -> Answer:
+        if verb == "MAIL" and b"SMTPUTF8" in self.commands[-1]:
+            return line(self.refusal)
+        return super()._next(verb, writer)
+
+
+@pytest.mark.parametrize("reply", ["555 5.5.4 unsupported parameter", "501 bad argument", "553 5.1.7 no"])
+async def test_a_host_that_refuses_the_parameter_that_it_announces(journal: Journal, reply: str) -> None:
+    async with hosts(journal) as there:
+        peer = NoParameter(extensions=(*ONE_BY_ONE, "SMTPUTF8"))
+        peer.refusal = reply
+        await there.host("h.test", peer)
+        told = await fates(there, message(to=(A,), cc=(E,), bcc=(B,)))
+        assert kinds(told) == {"a": "Delivered", "b": "Delivered", "é": "Bounced"}
+        assert len(peer.messages) == 1
 
 
 @pytest.mark.parametrize("name", ["from_", "reply_to"])
