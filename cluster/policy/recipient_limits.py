@@ -34,8 +34,9 @@ _NUMBER = r"(?:one|two|three|five|ten|an?|single|\(?\d{1,6}\)?)"
 _NUMBERED = re.compile(
     rf"\b(?:only|just|max|maximum|most|than|up to|limit|limited to|limit is|allowed is) (?:of |to )?(?:a )?{_NUMBER}"
     rf"(?: [a-z]+)? {_SOME}"
-    rf"|\b(?:one|single|1) {_SOME} (?:only|at a time|is|per|allowed|permitted|in)\b"
+    rf"|\b(?:one|single|1) {_SOME} (?:only|at a time|at once|is|per|allowed|permitted|in)\b"
     rf"|\b(?:multiple|several|too many|so many|excessive|additional|any more|no more) (?:of )?(?:[a-z]+ )?{_MANY}"
+    r"|\btoo many (?:addresses|destinations)\b|\bmulti-?recipient"
 )
 """ "only one recipient allowed", "message has more than 5 recipients", "multiple recipients not allowed"."""
 _COUNTED = re.compile(
@@ -49,6 +50,7 @@ _EXCEEDED = re.compile(r"\bexceed|\blimit|\bmax|\btoo (?:many|high|large|big)\b|
 _DOMAINS = re.compile(
     rf"\b{_MANY} (?:[a-z]+ ){{0,4}}?(?:same|one|single) domain\b"
     r"|\b(?:multiple|different|several|mixed|too many|more than one) (?:destination |recipient |rcpt )?domains?\b"
+    r"|\bmix(?:ed|ing)? (?:of )?(?:recipients|domains)\b"
 )
 """ "all recipients must be in same domain"."""
 

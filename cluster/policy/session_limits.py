@@ -119,7 +119,7 @@ def _counted(what: str) -> re.Pattern[str]:
         rf"\b{what}\b[^ ]*{_FEW_WORDS} [^ a-z]?{_PER}"
         rf"|{_PER}{_FEW_WORDS} {what}\b"
         rf"|\b(?:this|your) {_KIND}{_UNIT}{_FEW_WORDS} {what}\b"
-        rf"|\b(?:connection|session) has (?:reached|exceeded|used|had|sent|carried){_FEW_WORDS} {what}\b"
+        rf"|\b(?:connection|session) (?:has )?(?:reached|exceeded|used|had|sent|carried){_FEW_WORDS} {what}\b"
         rf"|\b(?:connection|session) (?:limit|quota|maximum|allowance):?(?: of| is)?(?: \d+)? {what}\b"
         rf"|\b(?:smtp |per[ -]|this )?(?:connection|session)[ -]{what}[ -](?:limit|count|quota|maximum)"
     )
@@ -127,16 +127,17 @@ def _counted(what: str) -> re.Pattern[str]:
 
 _SPENT = ((Spent.RECIPIENTS, _counted(_RECIPIENTS)), (Spent.MESSAGES, _counted(_MESSAGES)))
 _ITS_OWN = re.compile(
-    r"\btoo many (?:smtp |mail )?(?:transactions|mail commands|mail from commands)\b"
+    r"\b(?:too many|no more) (?:smtp |mail )?(?:transactions|mail commands|mail from commands)\b"
     r"|\bmax(?:imum)? (?:smtp |mail )?transactions (?:reached|exceeded)\b"
 )
 """Only a connection has so many of these."""
 _REACHED = re.compile(
-    r"\b(?:(?:messages?|e-?mails?|mails?|transactions?)[ -](?:limit|quota|count)|max(?:imum)? (?:number of )?"
-    r"(?:messages|e-?mails|mails|transactions)) (?:(?:has|was|is) )?(?:been )?(?:reached|exceeded|exhausted)\b"
-    r"(?! (?:for|by|from|to|of|on)\b)"
+    r"\b(?:(?:messages?|e-?mails?|mails?|transactions?)[ -](?:count )?(?:limit|quota|count)"
+    r"|(?:max(?:imum)? (?:number of )?|(?:limit|quota|maximum) of (?:\d+ )?)(?:messages|e-?mails|mails|transactions))"
+    r" (?:(?:has|was|is) )?(?:been )?(?:reached|exceeded|exhausted)\b(?! (?:for|by|from|to|of|on)\b)"
 )
-"""Of a 4yz that does not say whose limit this is: the next connection tells."""
+"""It does not say whose limit this is: the next connection tells."""
+_RECONNECT = re.compile(r"\bre-?connect\b(?! (?:later|after|in)\b)")
 _TOO_MANY = re.compile(
     r"too (?:many|much)|\bmax(?:imum|imal)?\b|\blimit|exceed|reached|quota|\b(?:no|not|only|at) (?:more|most|\d+)"
 )
@@ -147,7 +148,6 @@ _SOMETHING = re.compile(
     r"|(?:connection|session) (?:has been )?open (?:for )?too long|maximum (?:connection|session) (?:time|duration)"
     r"|max(?:imum)? (?:time|duration) (?:per|for|of) (?:this |the |a )?(?:smtp )?(?:connection|session)"
     r"|\bsession limits?(?:\(s\))? (?:(?:has|have|was|is) )?(?:been )?(?:exceeded|reached|exhausted)"
-    r"|\b(?:limit|maximum|quota) (?:reached|exceeded)[,;:.]? (?:please )?re-?connect\b(?! (?:later|after|in)\b)"
 )
 _TIMED_OUT = re.compile(
     r"\bidle\b|\binactiv|\btime-?out exceeded|\b(?:connection|session|command|client|input|smtp) time(?:-?out|d out)\b"
@@ -187,10 +187,12 @@ def spent(code: int, enhanced: str | None, text: str) -> Spent | None:
         return None
     if _OF_THE_MAILBOX.search(said):
         return None
-    if _CODED.search(said) or _ITS_OWN.search(said) or (code < 500 and _REACHED.search(said)):
+    if _CODED.search(said) or _ITS_OWN.search(said) or _REACHED.search(said):
         return Spent.MESSAGES
     if _TOO_MANY.search(said):
         for what, pattern in _SPENT:
             if pattern.search(said):
                 return what
+        if _RECONNECT.search(said) and "rate limit" not in said:
+            return Spent.OTHER
     return Spent.OTHER if _SOMETHING.search(said) or _ANOTHER.search(said) else None

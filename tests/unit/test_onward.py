@@ -107,9 +107,17 @@ ONE_TOO_MANY = [
     "550 5.7.1 no more recipients, please",
     "451 4.7.1 Only 3 recipients are allowed",
     "550 5.7.1 You are limited to 2 recipients",
+    "550 5.7.1 You may only send to one recipient at once",
+    "550 5.7.1 Too many addresses",
+    "554 Rejected: message has too many destinations",
+    "550 5.7.1 mixed domains not allowed",
+    "550 5.7.1 cannot mix recipients of different organisations",
+    "550 5.7.1 multi-recipient messages are not accepted",
 ]
 OF_SOMETHING_ELSE = [
     "550 5.7.1 recipient rejected",
+    "550 5.7.1 at least one recipient rejected",
+    "550 5.7.1 too many bad recipient addresses",
     "550 5.7.1 number of recipients per hour exceeds the limit",
     "550 5.1.1 recipient unknown",
     "550 5.1.1 no such recipient in this domain",

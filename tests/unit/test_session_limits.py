@@ -78,6 +78,12 @@ USED_UP = [
     ("421 4.7.0 Too many MAIL commands", Spent.MESSAGES),
     ("503 5.5.1 too many MAIL FROM commands", Spent.MESSAGES),
     ("421 limit reached, please reconnect", Spent.OTHER),
+    ("421 Too many mails, please reconnect", Spent.OTHER),
+    ("550 5.7.1 Message limit reached", Spent.MESSAGES),
+    ("421 Message count limit reached", Spent.MESSAGES),
+    ("421 4.7.0 limit of 100 messages reached", Spent.MESSAGES),
+    ("421 4.7.0 session exceeded maximum number of messages", Spent.MESSAGES),
+    ("421 no more transactions", Spent.MESSAGES),
 ]
 NOT_USED_UP = [
     # About the pace, the peer, or the mailbox, with words that connections have, too
@@ -89,7 +95,9 @@ NOT_USED_UP = [
     "450 the recipient has received too many messages; try in a new session",
     "450 4.2.1 too many messages for this mailbox, use another connection",
     "450 4.7.1 message limit reached for this sender",
-    "550 5.7.1 message limit reached",
+    "421 rate limit exceeded: too many messages, reconnect",
+    "421 too many messages, reconnect in 10 minutes",
+    "421 limit of 100 messages reached for this account",
     "421 4.7.0 rate limit reached, reconnect later",
     "421 too many connections, reconnect",
     "421 4.3.2 concurrent session limit exceeded",
