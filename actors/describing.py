@@ -5,7 +5,7 @@ Asks the DNS and the domain's policies like any delivery would; decides nothing,
 
 import asyncio
 from collections.abc import Callable, Iterable
-from datetime import date
+from datetime import date, datetime
 
 from actors.delivery.resolver import Resolver
 from actors.in_force import InForce, today
@@ -28,6 +28,7 @@ from cluster.policy.mta_sts import StsMode
 from cluster.policy.next_hop import NextHop, Unreachable
 from cluster.policy.ownership import Candidate, owner
 from cluster.policy.rerouting import fixed_sites
+from cluster.policy.retry import tried_until
 from cluster.policy.route_tls import along, relay_level
 from cluster.policy.routing import Route, Routing, Source, Via
 from cluster.policy.tls_policy import DomainTls, MxSecurity
@@ -71,6 +72,13 @@ class Describing:
         placed = await self._placer.place(_a_delivery(domain, "", ""))
         problem = placed.hop.reason if isinstance(placed.hop, Unreachable) else ""
         return SiteOfDomain(site=placed.destination.site, problem=problem)
+
+    async def tried_until(self, waiting: Waiting, send_at: datetime, expires_at: datetime) -> datetime:
+        """Until when a delivery with this send time and end of its own lifetime is tried again when it is put off."""
+        place = (await self._placer.place(waiting)).destination
+        limits = self._in_force.limits(place.site, place.source, waiting.domain)
+        default_s = self._in_force.default_lifetime_s
+        return tried_until(expires_at, send_at, shaped_s=limits.lifetime_s, default_s=default_s)
 
     def named_sites(self) -> set[str]:
         """The sites of the ways that need no DNS: the sink, the discard, and relays."""

@@ -116,6 +116,11 @@ class InForce:
         """The site of the hosts, of a domain that is a site of its own; "" of other sites, and before it is known."""
         return self._hosts.get(site, "")
 
+    @property
+    def default_lifetime_s(self) -> float:
+        """Of messages where neither they nor a rule name one."""
+        return self._settings.lifetime_s
+
     def limits(self, site: str, source: str, domain: str = "") -> Limits:
         return self.shaping.limits(site, source=source, domain=domain, hosts=self.hosts_of(site))
 

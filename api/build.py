@@ -183,6 +183,7 @@ def admin(
         timeline=timeline,
         site_of=describing.site_of,
         find_site=describing.find_site,
+        tried_until=describing.tried_until,
         named_sites=describing.named_sites,
         describe=describing.route,
         sources=describing.sources,

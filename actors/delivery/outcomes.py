@@ -7,7 +7,8 @@ is not even lost, for it is in the ledger.
 
 import asyncio
 import logging
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
+from math import inf
 from typing import Any
 
 from msgspec import Struct
@@ -23,7 +24,7 @@ from cluster.ids import new_id
 from cluster.journal.records import Claimed, Outcome
 from cluster.journal.store import Journal, Rejected, Unavailable
 from cluster.policy.lifecycle import Status
-from cluster.policy.retry import next_attempt, schedule_for
+from cluster.policy.retry import next_attempt, schedule_for, tried_until
 from cluster.policy.stage import Stage
 from cluster.policy.verdict import (
     UNRESOLVED,
@@ -60,8 +61,10 @@ class Circumstances(Struct, frozen=True, kw_only=True):
     """DELIVERED where the host is the recipient's own, SENT behind a smarthost."""
     retry_schedule_s: tuple[float, ...]
     """The site's; a class of failures may have its own, within its bounds."""
-    lifetime: timedelta | None = None
-    """The site's, where it is shorter than the message's own."""
+    lifetime_s: float = inf
+    """As shaping gives it to the site or the domain."""
+    default_lifetime_s: float = inf
+    """The settings'."""
 
 
 class Said(Struct, frozen=True, kw_only=True):
@@ -156,9 +159,12 @@ def _told(delivery: Claimed, job: Job, hop: Hop, said: Said, duration_ms: int, c
 
 
 def _due_at(delivery: Claimed, verdict: Verdict, circumstances: Circumstances) -> datetime | None:
-    expires_at = delivery.expires_at
-    if circumstances.lifetime is not None:
-        expires_at = min(expires_at, delivery.send_at + circumstances.lifetime)
+    expires_at = tried_until(
+        delivery.expires_at,
+        delivery.send_at,
+        shaped_s=circumstances.lifetime_s,
+        default_s=circumstances.default_lifetime_s,
+    )
     return next_attempt(
         schedule_for(verdict.bounce_class, circumstances.retry_schedule_s),
         delivery.attempts,

@@ -117,7 +117,8 @@ class Reporter:
             site=site.destination.site,
             accepted_status=Status.SENT if site.destination.is_relay else Status.DELIVERED,
             retry_schedule_s=limits.retry_schedule_s,
-            lifetime=timedelta(seconds=limits.lifetime_s) if limits.lifetime_s < self._settings.lifetime_s else None,
+            lifetime_s=limits.lifetime_s,
+            default_lifetime_s=self._settings.lifetime_s,
         )
 
     # Automation

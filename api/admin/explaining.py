@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 
 from litestar import get
@@ -22,7 +22,7 @@ from api.messages import TIMELINE_PATIENCE_S, Timeline
 from api.refusals import NotFound
 from cluster.ids import is_id
 from cluster.journal.operations import Fate, Standing, Suspension
-from cluster.journal.records import decode_personal
+from cluster.journal.records import Waiting, decode_personal
 from cluster.journal.store import Journal
 from cluster.policy.destinations import parse
 from cluster.policy.lifecycle import FINISHED
@@ -31,6 +31,9 @@ from cluster.policy.rerouting import DIRECT
 log = logging.getLogger(__name__)
 
 SITES_ASKED = 200
+
+TriedUntil = Callable[[Waiting, datetime, datetime], Awaitable[datetime]]
+"""Until when a delivery is tried again when it is put off; of its send time and the end of its own lifetime."""
 
 
 class Explaining:
@@ -45,6 +48,7 @@ class Explaining:
         timeline: Timeline,
         site_of: SiteOf,
         sources: ListSources,
+        tried_until: TriedUntil,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._guard = guard
@@ -53,6 +57,7 @@ class Explaining:
         self._timeline = timeline
         self._site_of = site_of
         self._sources_now = sources
+        self._tried_until = tried_until
         self._clock = clock
 
     def handlers(self) -> list[HTTPRouteHandler]:
@@ -96,6 +101,7 @@ class Explaining:
             standings=tuple(standings),
             held=held,
             sites=sites,
+            tried_until=await self._ends(unfinished, id, fate),
             views=await self._views(sorted(set(sites.values()) - {""}), suspensions, sources),
             sources={source.name: source for source in sources},
             suspensions=tuple(suspensions),
@@ -118,6 +124,15 @@ class Explaining:
             else:
                 sites[standing.recipient_no] = await self._site_of(standing.domain)
         return sites
+
+    async def _ends(self, unfinished: Sequence[Standing], id: str, fate: Fate) -> dict[int, datetime]:
+        send_at = fate.send_at or fate.created_at
+        return {
+            one.recipient_no: await self._tried_until(
+                Waiting(id, one.recipient_no, fate.tenant_id, one.domain, one.pool, one.route), send_at, one.expires_at
+            )
+            for one in unfinished
+        }
 
     async def _views(
         self, sites: Sequence[str], suspensions: Sequence[Suspension], sources: Sequence[SourceState]

@@ -41,6 +41,8 @@ class Facts(Struct, frozen=True, kw_only=True):
     """By the recipient's number."""
     sites: Mapping[int, str]
     """The site of each unfinished recipient's mail, where it is known."""
+    tried_until: Mapping[int, datetime]
+    """Until when each is tried again when it is put off: its own lifetime, or the shorter one of shaping."""
     views: Mapping[str, SiteView]
     """How these sites are."""
     suspensions: tuple[Suspension, ...]
@@ -63,6 +65,7 @@ class RecipientExplained(Struct, frozen=True, kw_only=True):
     next_at: datetime | None
     """When something is to happen; null when that depends on others."""
     expires_at: datetime
+    """When it is given up: what was tried, by its own lifetime or the shorter one of shaping; else by its own."""
     site: str
     sentences: tuple[str, ...]
 
@@ -166,17 +169,35 @@ def _recipient(facts: Facts, standing: Standing) -> RecipientExplained:
     sentences = [*_where(facts, standing)]
     if not finished:
         sentences += _why(facts, standing, site)
-        ending = "bounces" if standing.attempts else "fails"
-        sentences.append(f"If it is not delivered by then, it {ending} {clock(standing.expires_at, facts.now)}.")
+        sentences.append(_ending(facts, standing))
     return RecipientExplained(
         recipient=standing.recipient,
         status=standing.status,
         attempts=standing.attempts,
         next_at=_next_at(facts, standing),
-        expires_at=standing.expires_at,
+        expires_at=_expires_at(facts, standing),
         site=site,
         sentences=tuple(sentences),
     )
+
+
+def _expires_at(facts: Facts, standing: Standing) -> datetime:
+    if not standing.attempts:
+        return standing.expires_at  # shaping's shorter lifetime ends what is put off, and nothing was yet
+    return facts.tried_until.get(standing.recipient_no, standing.expires_at)
+
+
+def _ending(facts: Facts, standing: Standing) -> str:
+    """What becomes of it when no host takes it."""
+    own, shaped = standing.expires_at, facts.tried_until.get(standing.recipient_no, standing.expires_at)
+    if shaped < own and shaped <= facts.now:
+        return f"The lifetime that shaping gives it ended {clock(shaped, facts.now)}: if put off again, it bounces."
+    if standing.attempts:
+        return f"If it is not delivered by then, it bounces {clock(shaped, facts.now)}."
+    said = f"If it is not delivered by then, it fails {clock(own, facts.now)}"
+    if shaped < own:
+        return f"{said}; put off after {clock(shaped, facts.now)}, it bounces, as shaping gives it no longer."
+    return f"{said}."
 
 
 def _where(facts: Facts, standing: Standing) -> Iterator[str]:

@@ -7,7 +7,7 @@ from litestar.handlers import HTTPRouteHandler
 from api.admin.access import Operators
 from api.admin.bouncing import Bouncing
 from api.admin.deliverers import Deliverers
-from api.admin.explaining import Explaining
+from api.admin.explaining import Explaining, TriedUntil
 from api.admin.naming import FindSite, NamedSites, Names
 from api.admin.placing import Describe, ListSources, Placing, PutInForce
 from api.admin.rerouting import Rerouting
@@ -33,6 +33,7 @@ class Admin:
         timeline: Timeline,
         site_of: SiteOf,
         find_site: FindSite,
+        tried_until: TriedUntil,
         named_sites: NamedSites,
         describe: Describe,
         sources: ListSources,
@@ -51,7 +52,15 @@ class Admin:
             Rerouting(guard, journal, deliverers, search, names),
             SendingNow(guard, journal, deliverers, search),
             Tracing(guard, deliverers, names),
-            Explaining(guard, journal, deliverers, timeline=timeline, site_of=site_of, sources=sources),
+            Explaining(
+                guard,
+                journal,
+                deliverers,
+                timeline=timeline,
+                site_of=site_of,
+                sources=sources,
+                tried_until=tried_until,
+            ),
             Placing(guard, deliverers, describe=describe, sources=sources, put_in_force=put_in_force, version=version),
         )
 

@@ -48,6 +48,14 @@ def schedule_for(bounce_class: BounceClass | None, default_schedule_s: Sequence[
     return tuple(min(wait, longest) for wait in own)
 
 
+def tried_until(expires_at: datetime, send_at: datetime, *, shaped_s: float, default_s: float) -> datetime:
+    """Until when a message that is put off is tried again: the end of its own lifetime, or an earlier one where shaping
+    gives its site or domain a shorter lifetime than the settings' (``default_s``). That counts from the send time."""
+    if shaped_s >= default_s:
+        return expires_at
+    return min(expires_at, send_at + timedelta(seconds=shaped_s))
+
+
 def next_attempt(
     schedule_s: Sequence[float], attempts: int, *, now: datetime, expires_at: datetime, jitter: float
 ) -> datetime | None:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +27,10 @@ from api.server import ApiServer
 from cluster import running
 from cluster.cli import main
 from cluster.in_force import check_policies, put_in_force
-from cluster.journal.records import NewRequest
+from cluster.journal.records import NewRequest, Waiting
 from cluster.journal.store import Journal
 from cluster.keys import operator_token
+from cluster.policy.retry import tried_until
 from cluster.settings import DeliverySettings, HttpSettings
 from cluster.vault import Vault, secret_key
 from tests.integration.large import large_requests
@@ -44,6 +46,7 @@ class Postray:
         self.journal = journal
         self.config = config
         self.followed = 0
+        self.lifetime_s = 86_400.0
         self.moved: list[bytes] = []
         self.tried: list[tuple[str, str]] = []
         self.parts: dict[str, str | None] = {"journal": None}
@@ -57,6 +60,7 @@ class Postray:
             timeline=self._timeline,
             site_of=self._site_of,
             find_site=self._find_site,
+            tried_until=self._tried_until,
             named_sites=lambda: {"relay.example:25"},
             describe=self._describe,
             sources=self._sources,
@@ -134,6 +138,9 @@ class Postray:
 
     async def _site_of(self, domain: str) -> str:
         return "site.example" if domain == "example.com" else domain
+
+    async def _tried_until(self, waiting: Waiting, send_at: datetime, expires_at: datetime) -> datetime:
+        return tried_until(expires_at, send_at, shaped_s=self.lifetime_s, default_s=86_400.0)
 
     async def _find_site(self, domain: str) -> SiteOfDomain:
         problem = f"{domain}: no such domain" if domain.endswith(".invalid") else ""

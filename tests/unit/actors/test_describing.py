@@ -1,6 +1,6 @@
 """What operators are told of routes and sources, over a DNS, a journal and members in memory."""
 
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from typing import cast
 
 import pytest
@@ -11,7 +11,7 @@ from actors.in_force import InForce
 from actors.placing import Placer
 from actors.placing_view import MxHost, PoolShare, SourceChoice, TlsView, WarmUpUse
 from cluster.in_force import check_policies
-from cluster.journal.records import DeliveryActor
+from cluster.journal.records import DeliveryActor, Waiting
 from cluster.journal.store import Journal
 from cluster.journal.warm_up import WarmUpDay
 from cluster.policy import mx
@@ -132,6 +132,21 @@ async def test_the_pool_that_is_asked_for(describing: Describing) -> None:
     found = await describing.route("example.com", "", "bulk")
     assert (found.pool, [choice.source for choice in found.sources]) == ("bulk", ["mta2"])
     assert (await describing.route("example.com", "", "forgotten")).pool == "default"
+
+
+async def test_how_long_a_delivery_is_tried_is_what_the_rule_for_it_says(describing: Describing) -> None:
+    async def end(domain: str) -> datetime:
+        return await describing.tried_until(Waiting("msg_1", 0, "tnt_1", domain), sent, expires)
+
+    sent = datetime(2026, 4, 3, 12, tzinfo=UTC)
+    expires = sent + timedelta(days=2)
+    assert await end("example.com") == expires
+    describing._in_force.shaping, _ = check_policies(
+        SETTINGS, '[[rule]]\nname = "short"\ndomain = ["*.test", "example.com"]\nlifetime = "3m"\n', ROUTING
+    )
+    for domain in ("example.com", "null.test"):
+        assert await end(domain) == sent + timedelta(minutes=3)
+    assert await end("null.example") == expires
 
 
 async def test_a_domain_that_takes_no_mail(describing: Describing) -> None:

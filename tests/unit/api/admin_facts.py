@@ -103,6 +103,7 @@ def some_facts(*standings: Standing, **said: Any) -> Facts:
         "standings": standings,
         "held": {},
         "sites": {},
+        "tried_until": {},
         "views": {},
         "suspensions": (),
         "live": ("delivery-0-0", "delivery-0-1"),

@@ -27,11 +27,12 @@ from cluster.journal.operations import (
     Standing,
     Suspension,
 )
-from cluster.journal.records import DeliveryActor, Ended, NewRequest, Tell
+from cluster.journal.records import DeliveryActor, Ended, NewRequest, Tell, Waiting
 from cluster.journal.store import Journal, Unavailable
 from cluster.keys import operator_token
 from cluster.peers import PeerGone
 from cluster.policy.lifecycle import Status
+from cluster.policy.retry import tried_until
 from cluster.settings import HttpSettings
 from tests.unit.api.admin_facts import MESSAGE, NOW, a_fate, a_held, a_standing, a_state, a_suspension
 from tests.unit.api.journal_double import JournalDouble
@@ -138,6 +139,8 @@ class Operating:
     def __init__(self) -> None:
         self.journal = OperationsDouble()
         self.states: dict[str, list[SiteState]] = {}
+        self.lifetime_s = 86_400.0
+        """As shaping gives it to every site."""
         self.lately: list[str] = []
         """Sites that actors have no longer in memory."""
         self.held: dict[str, list[Held]] = {}
@@ -155,6 +158,7 @@ class Operating:
             timeline=self._timeline,
             site_of=self._site_of,
             find_site=self._find_site,
+            tried_until=self._tried_until,
             named_sites=lambda: {"capture"},
             describe=self._describe,
             sources=self._sources,
@@ -209,6 +213,9 @@ class Operating:
 
     async def _site_of(self, domain: str) -> str:
         return {"example.com": "google", "example.org": "yahoo"}.get(domain, domain)
+
+    async def _tried_until(self, waiting: Waiting, send_at: datetime, expires_at: datetime) -> datetime:
+        return tried_until(expires_at, send_at, shaped_s=self.lifetime_s, default_s=86_400.0)
 
     async def _find_site(self, domain: str) -> SiteOfDomain:
         problem = f"{domain}: no such domain" if domain.endswith(".invalid") else ""
@@ -483,6 +490,14 @@ async def test_explaining_a_message_gathers_what_all_know(operating: Operating) 
     assert "2 of its tenant before it" in ada["sentences"][0]
     assert "Its site yahoo has 5 waiting" in eve["sentences"][1]
     assert answer["events"][0]["event_type"] == "processed"
+
+
+async def test_what_was_tried_ends_with_the_lifetime_that_shaping_gives_it(operating: Operating) -> None:
+    operating.lifetime_s = 180.0
+    operating.journal.known_fate = a_fate(created_at=NOW, send_at=NOW + timedelta(minutes=1))
+    operating.journal.known_standings = [a_standing(attempts=1), a_standing(recipient_no=1)]
+    answer = (await operating.client.get(f"/api/admin/explain/{MESSAGE}")).json()
+    assert [one["expires_at"] for one in answer["recipients"]] == ["2026-04-23T10:04:00Z", "2026-04-26T10:00:00Z"]
 
 
 async def test_explaining_a_finished_message_asks_no_actor(operating: Operating) -> None:

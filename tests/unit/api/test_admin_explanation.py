@@ -99,6 +99,24 @@ def test_how_it_ends_depends_on_whether_it_was_tried() -> None:
     assert "it bounces" in about(a_standing(attempts=1)).sentences[-1]
 
 
+def test_the_lifetime_that_shaping_gives_ends_what_is_put_off() -> None:
+    def ends(standing: Standing, **by: float) -> str:
+        facts = some_facts(standing, tried_until={0: ahead(**by)})
+        return explain(facts).recipients[0].sentences[-1]
+
+    assert ends(a_standing(attempts=1), minutes=3) == (
+        "If it is not delivered by then, it bounces 2026-04-23 10:03:00 UTC (in 3m)."
+    )
+    assert ends(a_standing(), minutes=3) == (
+        "If it is not delivered by then, it fails 2026-04-26 10:00:00 UTC (in 3d); put off after 2026-04-23 10:03:00 "
+        "UTC (in 3m), it bounces, as shaping gives it no longer."
+    )
+    for attempts in (0, 1):
+        assert ends(a_standing(attempts=attempts), minutes=-3) == (
+            "The lifetime that shaping gives it ended 2026-04-23 09:57:00 UTC (3m ago): if put off again, it bounces."
+        )
+
+
 PROCESSING = a_standing(status=Status.PROCESSING, held=True, actor="delivery-0-0", due_at=ahead(minutes=1))
 SENDING = a_standing(status=Status.SENDING, held=True, actor="delivery-0-0", due_at=ahead(minutes=30), attempts=1)
 

@@ -59,14 +59,15 @@ def a_result(*rcpts: str, final: str | None = "250 2.0.0 Ok") -> TransactionResu
     )
 
 
-def told(job: Job, report: Report, lifetime: timedelta | None = None) -> list[Told]:
+def told(job: Job, report: Report, lifetime_s: float = 86_400.0) -> list[Told]:
     circumstances = Circumstances(
         now=NOW,
         jitter=0.5,
         site="example.com",
         accepted_status=Status.DELIVERED,
         retry_schedule_s=SHIPPED,
-        lifetime=lifetime,
+        lifetime_s=lifetime_s,
+        default_lifetime_s=86_400.0,
     )
     return tell(job, HOP, verdicts_of(job, report), 42, circumstances)
 
@@ -108,12 +109,10 @@ def test_what_expires_bounces_as_expired_and_tells_the_last_reply() -> None:
 
 def test_a_site_may_give_up_sooner_than_the_message() -> None:
     result = a_result("450 4.2.0 later", "450 4.2.0 later", final=None)
-    assert [outcome.status for outcome, _ in told(a_job(), result, timedelta(seconds=8))] == [Status.BOUNCED] * 2
+    assert [outcome.status for outcome, _ in told(a_job(), result, 8.0)] == [Status.BOUNCED] * 2
     # A last attempt shortly before the site's end.
-    assert [outcome.due_at for outcome, _ in told(a_job(), result, timedelta(seconds=50))] == [
-        NOW + timedelta(seconds=45)
-    ] * 2
-    assert [outcome.status for outcome, _ in told(a_job(), result, timedelta(seconds=70))] == [Status.QUEUED] * 2
+    assert [outcome.due_at for outcome, _ in told(a_job(), result, 50.0)] == [NOW + timedelta(seconds=45)] * 2
+    assert [outcome.status for outcome, _ in told(a_job(), result, 70.0)] == [Status.QUEUED] * 2
 
 
 def test_failures_are_judged_for_every_delivery() -> None:
