@@ -32,6 +32,7 @@ BOUNDS: dict[str, tuple[float, str]] = {
     "actors/delivery/put_off.py:_hosts": (50, "20,000 deliveries, 8 names of 255 characters each"),
     "actors/delivery/remembered.py:_values": (0, "as told by who has one"),
     "actors/delivery/resolver.py:_cache": (100, "CACHE_BYTES"),
+    "actors/delivery/sites.py:_dropped": (3, "5,000 names of sites"),
     "actors/delivery/tls.py:_begun": (46, "1,000 sessions of up to 46 KB, or one for a DANE context"),
     "actors/delivery/tls.py:_dane": (30, "500 contexts of 13 KB and a session"),
     "actors/delivery/tls.py:client_context": (2, "one a level"),
