@@ -18,6 +18,9 @@ SERVICE_NOT_AVAILABLE = 421
 """RFC 5321 §4.2.3: the peer is closing the channel, whatever the command was."""
 
 TIMED_OUT = "timed out"
+LAST_LOOK_S = 0.02
+"""After a time limit: the loop reads what has come before this has passed. A process that was stopped finds its time
+limits exceeded before it has read what came meanwhile; a message that was taken would be sent again."""
 
 # Handed to the transport at a time, so that a slow reader holds back the rest of a large body and not a copy of it.
 _BLOCK_BYTES = 64 * 1024
@@ -229,7 +232,16 @@ class Wire(asyncio.Protocol):
         if self._loop.time() < self._deadline:
             self._timer = self._loop.call_at(self._deadline, self._on_timer)
         else:
+            self._timer = self._loop.call_later(LAST_LOOK_S, self._on_overdue, self._deadline)
+
+    def _on_overdue(self, deadline: float) -> None:
+        self._timer = None
+        if self._deadline is None or self.failure is not None:
+            return
+        if self._deadline == deadline:
             self._fail(TIMED_OUT)
+        else:
+            self._timer = self._loop.call_at(self._deadline, self._on_timer)
 
     # asyncio.Protocol
 
