@@ -49,10 +49,8 @@ class PacedProtocol(HttpToolsProtocol):
         if len(self.tasks) >= AT_ONCE or self._turns.waiting:
             health = cycle.scope["raw_path"] in self._health
             self._turns.wait(self._address, partial(self._start_later, cycle, app), health=health)
-            return
-        task = self.loop.create_task(cycle.run_asgi(app))
-        task.add_done_callback(self.tasks.discard)
-        self.tasks.add(task)
+        else:
+            super()._start_asgi_task(cycle, app)
 
     def _start_later(self, cycle: RequestResponseCycle, app: Any) -> None:
         if not cycle.disconnected:

@@ -112,10 +112,7 @@ class HttpProtocol(PacedProtocol):
         if self._deaf or self._refused:
             self._overhear(len(data))
             return
-        cycle = self.cycle
-        if self._held or (
-            self._in_head and (self.flow.write_paused or (cycle is not None and not cycle.response_complete))
-        ):
+        if self._held or self._must_wait():
             self._hold(data)
         elif len(data) <= BITE and data.count(HEAD_END) < 2:
             self._parse(data)

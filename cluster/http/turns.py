@@ -5,8 +5,9 @@ to what else is ready, and a health check is not behind all of it.
 """
 
 import asyncio
-from collections import OrderedDict, deque
 from collections.abc import Callable
+
+from cluster.policy.fairness import FairQueue
 
 AT_ONCE = 64
 """Requests under way, below which a further one is begun without a wait."""
@@ -19,45 +20,28 @@ class Turns:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        self._health = _Line()
-        self._others = _Line()
+        # By address; nothing is held back in them.
+        self._health: FairQueue[Callable[[], None]] = FairQueue()
+        self._others: FairQueue[Callable[[], None]] = FairQueue()
         self.waiting = False
         """Whether anything waits, or a turn has just been given away."""
 
     def wait(self, address: str, begin: Callable[[], None], *, health: bool) -> None:
         """Call ``begin`` when it is its turn."""
-        (self._health if health else self._others).add(address, begin)
+        (self._health if health else self._others).push(address, begin)
         if not self.waiting:
             self.waiting = True
             self._loop.call_soon(self._next)
 
     def _next(self) -> None:
-        begun = self._health.begin(PER_TURN) + self._others.begin(PER_TURN)
-        self.waiting = begun > 0
-        if begun:
+        ready = [*_first(self._health), *_first(self._others)]
+        for begin in ready:
+            begin()
+        self.waiting = bool(ready)
+        if ready:
             self._loop.call_soon(self._next)
 
 
-class _Line:
-    """Of one kind, by address."""
-
-    def __init__(self) -> None:
-        self._by_address: OrderedDict[str, deque[Callable[[], None]]] = OrderedDict()
-
-    def add(self, address: str, begin: Callable[[], None]) -> None:
-        waiting = self._by_address.get(address)
-        if waiting is None:
-            waiting = self._by_address[address] = deque()
-        waiting.append(begin)
-
-    def begin(self, most: int) -> int:
-        """Begin up to so many; how many there were."""
-        for begun in range(most):
-            if not self._by_address:
-                return begun
-            address, waiting = self._by_address.popitem(last=False)
-            begin = waiting.popleft()
-            if waiting:
-                self._by_address[address] = waiting
-            begin()
-        return most
+def _first(line: FairQueue[Callable[[], None]]) -> list[Callable[[], None]]:
+    """Those whose turn it is, taken out."""
+    return [line.pop()[0] for _ in range(min(PER_TURN, len(line)))]
