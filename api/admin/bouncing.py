@@ -4,8 +4,7 @@ What is being sent is left alone: the host may have it already. A delivery that 
 (policy/lifecycle.py), so it ends as failed.
 """
 
-from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from collections.abc import Sequence
 
 import msgspec
 from litestar import post
@@ -15,16 +14,14 @@ from litestar.types import Guard
 from msgspec import Struct
 
 from analytics.dropping import tell_dropped
-from api.admin.searching import QueueNames, QueueQuery, QueueSearch, check_query, described
+from api.admin.searching import QueueNames, QueueQuery, QueueSearch, check_query, pages
 from api.body import TypedBody
 from api.errors import answers
 from api.refusals import Fault, Invalid
 from api.texts import check_text
-from cluster.journal.operations import Queued, SiteAction
+from cluster.journal.operations import Queued
 from cluster.journal.store import Journal
 
-PAGE = 1000
-"""Deliveries that one transaction ends."""
 LONGEST_REASON = 1000
 BY_OPERATOR = "bounced by the operator"
 
@@ -41,7 +38,7 @@ class BounceAnswer(Struct, frozen=True, kw_only=True):
     matched: int
     ended: int
     being_sent: int
-    """Of the matched: left alone. A few others may be, because somebody else was at work on them."""
+    """Of the matched: left alone. A few others may be, because another command was at work on them."""
     names: QueueNames
     next: str | None
     """Where the next call goes on; null at the end of the queue."""
@@ -59,12 +56,10 @@ class Bouncing:
         guard: Guard,
         journal: Journal,
         search: QueueSearch,
-        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._guard = guard
         self._journal = journal
         self._search = search
-        self._clock = clock
 
     def handlers(self) -> list[HTTPRouteHandler]:
         route = post(
@@ -99,20 +94,8 @@ class Bouncing:
     async def _end(self, idle: Sequence[Queued], data: BounceRequest, names: QueueNames) -> int:
         reason = f"{BY_OPERATOR}: {data.reason}" if data.reason else BY_OPERATOR
         ended = 0
-        for start in range(0, len(idle), PAGE):
-            ended += await self._journal.give_up(idle[start : start + PAGE], reason, tell_dropped(reason))
+        for page in pages(idle):
+            ended += await self._journal.give_up(page, reason, tell_dropped(reason))
         if ended:
-            await self._journal.record_site_actions([_action(data, names, ended, self._clock())])
+            await self._search.record(data, names, "bounced", f"{ended} ended", data.reason)
         return ended
-
-
-def _action(data: BounceRequest, names: QueueNames, ended: int, at: datetime) -> SiteAction:
-    detail = ", ".join([f"{ended} ended", *described(data, names)])
-    return SiteAction(
-        at=at,
-        site=names.site or "",
-        tenant_id=names.tenant_id or "",
-        action="bounced",
-        detail=detail + (f": {data.reason}" if data.reason else ""),
-        made_by="operator",
-    )

@@ -126,14 +126,14 @@ class Names:
 
     async def check_pool(self, pool: str) -> None:
         """A pool of the routing in force, or one that something queued names all the same."""
-        pools = {share.pool for source in await self._list_sources() for share in source.pools}
+        pools = await self._pools()
         if pool in (DEFAULT_POOL, *pools) or await self._journal.is_queued_pool(pool):
             return
         raise Invalid([Fault(_unknown("pool", pool, pools), "pool")])
 
     async def check_new_pool(self, pool: str) -> None:
         """A pool of the routing in force."""
-        pools = {share.pool for source in await self._list_sources() for share in source.pools}
+        pools = await self._pools()
         if pool not in pools:
             raise Invalid([Fault(_unknown("pool", pool, pools), "to_pool")])
 
@@ -150,6 +150,9 @@ class Names:
         known = await self._sites_at_hand() | await self._sites_of_queue()
         meant = sorted(site for site in known if matches(pattern, site))[:SHOWN]
         return tuple(meant), () if meant else nearest(pattern, known, SHOWN)
+
+    async def _pools(self) -> set[str]:
+        return {share.pool for source in await self._list_sources() for share in source.pools}
 
     async def _sites_at_hand(self) -> set[str]:
         lanes = map(parse, await self._journal.parked(()))

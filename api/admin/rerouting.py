@@ -3,8 +3,7 @@
 The new pool and route are in the journal, so they outlive restarts. What is being sent is left alone.
 """
 
-from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from collections.abc import Sequence
 
 import msgspec
 from litestar import post
@@ -15,17 +14,14 @@ from msgspec import Struct
 
 from api.admin.deliverers import Deliverers
 from api.admin.naming import Names
-from api.admin.searching import QueueNames, QueueQuery, QueueSearch, check_query, described
+from api.admin.searching import QueueNames, QueueQuery, QueueSearch, check_query, pages
 from api.body import TypedBody
 from api.errors import answers
 from api.refusals import Fault, Invalid
 from api.texts import check_name
-from cluster.journal.operations import Queued, SiteAction
+from cluster.journal.operations import Queued
 from cluster.journal.store import Journal
 from cluster.policy.rerouting import DEFAULT
-
-PAGE = 1000
-"""Deliveries that one transaction moves."""
 
 
 class RerouteRequest(QueueQuery, frozen=True, kw_only=True):
@@ -64,14 +60,12 @@ class Rerouting:
         deliverers: Deliverers,
         search: QueueSearch,
         names: Names,
-        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._guard = guard
         self._journal = journal
         self._deliverers = deliverers
         self._search = search
         self._names = names
-        self._clock = clock
 
     def handlers(self) -> list[HTTPRouteHandler]:
         route = post(
@@ -106,22 +100,14 @@ class Rerouting:
     async def _move(self, idle: Sequence[Queued], data: RerouteRequest, names: QueueNames) -> int:
         route = "" if data.to_route == DEFAULT else data.to_route
         count = 0
-        for start in range(0, len(idle), PAGE):
-            moved = await self._journal.reroute(idle[start : start + PAGE], data.to_pool, route)
+        for page in pages(idle):
+            moved = await self._journal.reroute(page, data.to_pool, route)
             await self._deliverers.moved(moved)
             count += len(moved)
         if count:
             to = [("to pool", data.to_pool), ("to route", data.to_route)]
             towards = [f"{word} {name}" for word, name in to if name is not None]
-            action = SiteAction(
-                at=self._clock(),
-                site=names.site or "",
-                tenant_id=names.tenant_id or "",
-                action="rerouted",
-                detail=", ".join([f"{count} moved", *towards, *described(data, names)]),
-                made_by="operator",
-            )
-            await self._journal.record_site_actions([action])
+            await self._search.record(data, names, "rerouted", ", ".join([f"{count} moved", *towards]))
         return count
 
 

@@ -1,11 +1,11 @@
 """Which queued deliveries an operator means: the filters that bounce, send-now and reroute share, and the search.
 
 A call looks at a bounded part of the queue, in the order of acceptance, and says where the next one goes on; so a queue
-of millions is searched without holding anything up, and whoever asks sees how far it has come.
+of millions is searched without holding anything up, and the operator sees how far it has come.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 
 from msgspec import Struct
@@ -15,7 +15,7 @@ from api.admin.naming import Names
 from api.refusals import Fault
 from api.texts import check_name
 from cluster.ids import is_id
-from cluster.journal.operations import Queued, QueueFilter, QueueMark, Suspension
+from cluster.journal.operations import Queued, QueueFilter, QueueMark, SiteAction, Suspension
 from cluster.journal.store import Journal
 from cluster.policy.domains import mail_domain
 
@@ -27,6 +27,8 @@ PART = 10_000
 PART_BY_SITE = 500
 """When each may be of another domain, whose site is to be looked up: the DNS may take its time to fail."""
 LOOKUPS_AT_ONCE = 100
+PAGE = 1000
+"""Deliveries that one transaction changes."""
 LONGEST_AGE_S = 366 * 86_400
 FILTERS = ("message_id", "domain", "site", "tenant_id", "batch_id", "pool")
 
@@ -123,6 +125,18 @@ class QueueSearch:
             tenant_id=None if query.tenant_id is None else await self._names.tenant(query.tenant_id),
         )
 
+    async def record(self, query: QueueQuery, names: QueueNames, action: str, done: str, reason: str = "") -> None:
+        """Keep what an operator has done to a part of the queue among the actions of its site. ``done``: in words."""
+        made = SiteAction(
+            at=self._clock(),
+            site=names.site or "",
+            tenant_id=names.tenant_id or "",
+            action=action,
+            detail=", ".join([done, *_described(query, names)]) + (f": {reason}" if reason else ""),
+            made_by="operator",
+        )
+        await self._journal.record_site_actions([made])
+
     async def suspended(self, queued: Sequence[Queued], suspensions: Sequence[Suspension]) -> int:
         """How many of these are of a site or a tenant that is suspended."""
         held = {(one.site, one.tenant_id) for one in suspensions}
@@ -150,6 +164,12 @@ class QueueSearch:
         return dict(zip(domains, await asyncio.gather(*map(look, domains)), strict=True))
 
 
+def pages(queued: Sequence[Queued]) -> Iterator[Sequence[Queued]]:
+    """Deliveries, as many at a time as one transaction changes."""
+    for start in range(0, len(queued), PAGE):
+        yield queued[start : start + PAGE]
+
+
 def check_query(query: QueueQuery, faults: list[Fault], what: str) -> None:
     """What can be wrong with a query by itself. ``what`` it does to the whole queue, in words."""
     filters = {name: getattr(query, name) for name in FILTERS}
@@ -173,7 +193,7 @@ def mark_of(after: str) -> QueueMark | None:
     return QueueMark(message_id, int(number)) if number.isdecimal() and len(number) < 10 else None
 
 
-def described(query: QueueQuery, names: QueueNames) -> list[str]:
+def _described(query: QueueQuery, names: QueueNames) -> list[str]:
     """The filters in words, but for the site and the tenant, which actions name by themselves."""
     asked = [
         ("message", query.message_id),

@@ -4,8 +4,7 @@ What was commanded stands: a later send time, a pause, a suspension. What is due
 site is tried at once, also where the last connections to it failed.
 """
 
-from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from collections.abc import Sequence
 
 import msgspec
 from litestar import post
@@ -15,16 +14,13 @@ from litestar.types import Guard
 from msgspec import Struct
 
 from api.admin.deliverers import Deliverers
-from api.admin.searching import QueueNames, QueueQuery, QueueSearch, check_query, described
+from api.admin.searching import QueueNames, QueueQuery, QueueSearch, check_query, pages
 from api.body import TypedBody
 from api.errors import answers
 from api.refusals import Fault, Invalid
 from cluster.journal.moving import Wait
-from cluster.journal.operations import Queued, SiteAction
+from cluster.journal.operations import Queued
 from cluster.journal.store import Journal
-
-PAGE = 1000
-"""Deliveries that one transaction makes due."""
 
 
 class SendNowRequest(QueueQuery, frozen=True, kw_only=True):
@@ -66,13 +62,11 @@ class SendingNow:
         journal: Journal,
         deliverers: Deliverers,
         search: QueueSearch,
-        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._guard = guard
         self._journal = journal
         self._deliverers = deliverers
         self._search = search
-        self._clock = clock
 
     def handlers(self) -> list[HTTPRouteHandler]:
         route = post(
@@ -95,8 +89,8 @@ class SendingNow:
         suspensions = await self._journal.suspensions()
         found = await self._search.part(data, by_site=any(one.site for one in suspensions))
         waits: dict[Wait, list[Queued]] = {wait: [] for wait in Wait}
-        for start in range(0, len(found.queued), PAGE):
-            for queued, wait in await self._journal.waits(found.queued[start : start + PAGE]):
+        for page in pages(found.queued):
+            for queued, wait in await self._journal.waits(page):
                 waits[wait].append(queued)
         ready = [*waits[Wait.DEFERRED], *waits[Wait.TURN]]
         suspended = await self._search.suspended(ready, suspensions)
@@ -119,16 +113,8 @@ class SendingNow:
 
     async def _make_due(self, deferred: Sequence[Queued], data: QueueQuery, names: QueueNames) -> int:
         made_due = 0
-        for start in range(0, len(deferred), PAGE):
-            made_due += await self._journal.make_due(deferred[start : start + PAGE])
+        for page in pages(deferred):
+            made_due += await self._journal.make_due(page)
         if made_due:
-            action = SiteAction(
-                at=self._clock(),
-                site=names.site or "",
-                tenant_id=names.tenant_id or "",
-                action="made due",
-                detail=", ".join([f"{made_due} made due", *described(data, names)]),
-                made_by="operator",
-            )
-            await self._journal.record_site_actions([action])
+            await self._search.record(data, names, "made due", f"{made_due} made due")
         return made_due

@@ -37,11 +37,7 @@ def bounce(config: str | None, /, as_json: bool, **query: Any) -> None:
     """End queued deliveries that match every option given (at least one). What is being sent is left alone."""
     totals = {"matched": 0, "ended": 0, "being_sent": 0}
     _through_queue(Instance.of(config), "bounce", query, totals, "ended")
-    if as_json:
-        print_json(totals)
-        return
-    ended = "nothing was ended (--dry-run)" if query["dry_run"] else f"{totals['ended']} ended"
-    console.print(f"{totals['matched']} matched, {ended}, {totals['being_sent']} are being sent")
+    _print_done(totals, "ended", as_json=as_json, dry_run=query["dry_run"])
 
 
 @click.command("send-now")
@@ -83,11 +79,16 @@ def reroute(config: str | None, /, as_json: bool, **query: Any) -> None:
     left alone."""
     totals = {"matched": 0, "moved": 0, "being_sent": 0}
     _through_queue(Instance.of(config), "reroute", query, totals, "moved")
+    _print_done(totals, "moved", as_json=as_json, dry_run=query["dry_run"])
+
+
+def _print_done(totals: dict[str, int], done: str, *, as_json: bool, dry_run: bool) -> None:
+    """``done``: the count of what was changed, which is its word as well."""
     if as_json:
         print_json(totals)
         return
-    moved = "nothing was moved (--dry-run)" if query["dry_run"] else f"{totals['moved']} moved"
-    console.print(f"{totals['matched']} matched, {moved}, {totals['being_sent']} are being sent")
+    changed = f"nothing was {done} (--dry-run)" if dry_run else f"{totals[done]} {done}"
+    console.print(f"{totals['matched']} matched, {changed}, {totals['being_sent']} are being sent")
 
 
 def _through_queue(instance: Instance, path: str, query: Json, totals: dict[str, int], done: str) -> Json:
