@@ -8,7 +8,7 @@ import logging
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 from actors.delivery.composing import Composer, Made, Order
-from actors.delivery.held import Held, Key
+from actors.delivery.held import HeldDeliveries, Key
 from actors.delivery.job import Hop, Job, NoRoute, Report
 from actors.delivery.large import LargeMessages
 from actors.delivery.outcomes import Committer, dropped, utc_now
@@ -44,7 +44,7 @@ class Claims:
 
     ``may_claim``: whether anything may be claimed now. ``put_off`` knows with which host a job begins. ``report`` takes
     what became of a job that found no next hop, ``take_again`` deliveries that were offered anew while a claim missed
-    them. ``most``: deliveries held.
+    them.
     """
 
     def __init__(
@@ -62,9 +62,9 @@ class Claims:
         lease_s: float,
         report: OnReport,
         take_again: Callable[[Sequence[Waiting]], Awaitable[None]],
-        most: int,
+        held: HeldDeliveries,
     ) -> None:
-        self.held = Held(most)
+        self.held = held
         self.problem: str | None = None
         self._journal = journal
         self._composer = composer
@@ -97,7 +97,7 @@ class Claims:
         self.large.ended(deliveries)
 
     async def run(self, *, light_only: bool = False) -> None:
-        """Claim for ever. ``light_only``: only what light tenants have (see Sites)."""
+        """Claim until the actor stops. ``light_only``: only what light tenants have (see Sites)."""
         work = self._light_work if light_only else self._work
         while True:
             await work.wait()

@@ -14,6 +14,7 @@ from actors.delivery.carrier import Connection
 from actors.delivery.claims import Claims, key_of
 from actors.delivery.composing import Composer
 from actors.delivery.connector import Connector
+from actors.delivery.held import HeldDeliveries
 from actors.delivery.idle import Idle
 from actors.delivery.job import Hop, Job, Report
 from actors.delivery.leaving import Leaving
@@ -98,7 +99,8 @@ class Deliverer:
         self._work = asyncio.Event()
         self._light_work = asyncio.Event()
         self._stopping = False
-        self._sites = Sites(self._make_site, self._wake, lambda tenant_id: self._claims.held.has_few_of(tenant_id))
+        held = HeldDeliveries(settings.window)
+        self._sites = Sites(self._make_site, self._wake, held.has_few_of)
         put_off = PutOff(self._clock)
         self._reporter = Reporter(
             self._committer,
@@ -122,7 +124,7 @@ class Deliverer:
             lease_s=settings.sending_lease_s,
             report=self._reporter.report,
             take_again=self._hold_or_park,
-            most=settings.window,
+            held=held,
         )
         self._leaving = Leaving(self._sites, self._claims, wait_s=settings.stop_wait_s, clock=self._clock)
         self._arrivals = Arrivals(placer, self._tasks, self._take_found, self._park)
@@ -310,9 +312,8 @@ class Deliverer:
         site = self._sites.of(place)
         if not site.offer(ready):
             return False
-        tenant_id = ready.waiting.tenant_id
-        self._claims.held.add(key_of(ready.waiting), tenant_id)
-        self._sites.look_at(site, tenant_id)
+        self._claims.held.add(key_of(ready.waiting), ready.waiting.tenant_id)
+        self._sites.look_at(site, ready.waiting.tenant_id)
         return True
 
     def _take_found(self, placed: Iterable[tuple[Ready, Destination]]) -> Strange:

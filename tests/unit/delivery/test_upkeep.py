@@ -6,6 +6,7 @@ from typing import Any, cast
 import pytest
 
 from actors.delivery.claims import Claims
+from actors.delivery.held import HeldDeliveries
 from actors.delivery.job import Job
 from actors.delivery.site import Site
 from actors.delivery.sites import Sites
@@ -119,7 +120,7 @@ class World:
             lease_s=60,
             report=nothing,
             take_again=nothing,
-            most=100,
+            held=HeldDeliveries(100),
         )
         self.upkeep = Upkeep(
             cast(Any, self.journal),
