@@ -69,9 +69,7 @@ def effort_of(mail: MailSend, *, plain: bool = False) -> Effort:
 
 def _spelled(mail: MailSend) -> int:
     """How many addresses may have a domain in U-labels."""
-    boxes = [one for one in mail.reply_to_list or () if one.email and not one.email.isascii()]
+    lists = [mail.reply_to_list]
     for person in mail.personalizations or ():
-        for some in (person.to, person.cc, person.bcc):
-            if some:
-                boxes += [one for one in some if one.email and not one.email.isascii()]
-    return len(boxes)
+        lists += (person.to, person.cc, person.bcc)
+    return sum([1 for some in lists if some for one in some if one.email and not one.email.isascii()])

@@ -180,8 +180,9 @@ def effort_s(names: Collection[str], characters: int) -> float:
     return sum(lengths) * _READYING_S + characters * (_READING_S + _FINDING_S / min(lengths))
 
 
-def keys_of(substitutions: Mapping[str, str]) -> Keys:
-    """The keys of a personalization. Those of a request's personalizations are the same, as a rule, and made once."""
+def keys_of(substitutions: Collection[str]) -> Keys:
+    """The keys of a personalization: of its substitutions, or their names. Those of a request's personalizations are
+    the same, as a rule, and made once."""
     names = tuple(substitutions)
     return _kept_keys(names) if sum(map(len, names)) <= _KEPT_KEYS else Keys(names)
 

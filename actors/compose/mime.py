@@ -111,12 +111,9 @@ class Skeleton:
         downgraded = _downgraded(header, personal) if smtputf8 else None
         return Composed(tuple(header), entity.content, smtputf8, downgraded)
 
-    def effort_s(self, personal: Personal) -> float:
-        """Seconds that it takes at most, about, to find the keys of a message in the texts; 0 where that is done."""
-        return self._renderer.effort_s(personal.substitutions)
-
-    def growth(self, personal: Personal, values_bytes: int) -> int:
-        """Octets that a message's substitutions add to what it shares, at most. ``values_bytes``: of their values."""
+    def growth(self, personal: Personal, values_bytes: int) -> int | None:
+        """Octets that a message's substitutions add to what it shares, at most; None where an event loop cannot wait to
+        find out. ``values_bytes``: of their values."""
         return self._renderer.growth(personal.substitutions, values_bytes)
 
     def body_hash(self, body: bytes) -> bytes:

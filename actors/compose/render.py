@@ -19,7 +19,7 @@ from cluster.custom_fields import merged
 from cluster.header_fields import NotComposable, filled_addresses
 from cluster.journal.records import Address, Content, Footer, Part, Personal
 from cluster.settings import DEFAULT_LIMITS, MessageSettings
-from cluster.substitution import CutText, Keys, effort_s, keys_of, substituted_size
+from cluster.substitution import LOOP_S, CutText, Keys, effort_s, keys_of, substituted_size
 from cluster.transfer_encoding import newlines, octets
 
 _KEPT_BYTES = 4 * 1024 * 1024
@@ -120,7 +120,7 @@ class Renderer:
         subject = content.subject if personal.subject is None else personal.subject
         reply_to = content.reply_to
         parts: tuple[Part | Filling, ...] = self.parts
-        if personal.substitutions and (key_set := self._key_set(personal.substitutions)):
+        if personal.substitutions and (key_set := self._key_set(tuple(personal.substitutions))):
             values = personal.substitutions
             if personal.subject is not None:
                 subject = self._substituted_subject(subject, key_set.keys, values)
@@ -141,15 +141,15 @@ class Renderer:
             merged(content.headers, personal.headers) if personal.headers else self.headers,
         )
 
-    def effort_s(self, substitutions: Mapping[str, str]) -> float:
-        """Seconds that it takes at most, about, to cut the texts at these keys; 0 where that has been done."""
-        if tuple(substitutions) in self._key_sets:
-            return 0.0
-        return effort_s(substitutions, self._characters)
-
-    def growth(self, substitutions: Mapping[str, str], values_bytes: int) -> int:
-        """Octets that substituting adds to the parts, at most. ``values_bytes``: of all values, or more."""
-        key_set = self._key_set(substitutions) if substitutions else None
+    def growth(self, substitutions: Mapping[str, str], values_bytes: int) -> int | None:
+        """Octets that substituting adds to the parts, at most; None where an event loop cannot wait to find out.
+        ``values_bytes``: of all values, or more."""
+        names = tuple(substitutions)
+        key_set = self._key_sets.get(names)
+        if key_set is None:
+            if effort_s(names, self._characters) > LOOP_S:
+                return None
+            key_set = self._key_set(names)
         # A line end of one octet becomes two.
         return 2 * values_bytes * key_set.most * len(key_set.parts) if key_set else 0
 
@@ -171,11 +171,10 @@ class Renderer:
             for cut, shared in zip(key_set.parts, self.parts, strict=True)
         )
 
-    def _key_set(self, substitutions: Mapping[str, str]) -> _KeySet | None:
-        names = tuple(substitutions)
+    def _key_set(self, names: tuple[str, ...]) -> _KeySet | None:
         found = self._key_sets.get(names)
         if found is None:
-            keys = keys_of(substitutions)
+            keys = keys_of(names)
             if not keys.names:
                 return None
             plain = Content(

@@ -31,7 +31,6 @@ from cluster.journal.store import Journal
 from cluster.peers import PeerGone
 from cluster.policy.domains import domain_of
 from cluster.settings import DEFAULT_LIMITS, MessageSettings
-from cluster.substitution import LOOP_S
 from cluster.vault import Vault
 
 log = logging.getLogger(__name__)
@@ -117,11 +116,12 @@ class Composer:
     def _is_large(self, compiled: Compiled, first: Claimed, personal: Personal) -> bool:
         size = compiled.size + len(first.personal)
         if size <= LARGE_BYTES and personal.substitutions and isinstance(compiled.skeleton, Skeleton):
-            if compiled.skeleton.effort_s(personal) > LOOP_S:
-                return True
             slot = self._marker.name(first)
-            size += compiled.skeleton.growth(personal, len(first.personal))
+            growth = compiled.skeleton.growth(personal, len(first.personal))
             self._marker.done(slot)
+            if growth is None:
+                return True
+            size += growth
         return size > LARGE_BYTES
 
     async def compose(self, orders: Sequence[Order | None]) -> AsyncIterator[Made]:
