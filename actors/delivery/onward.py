@@ -130,9 +130,10 @@ def divide(
 
 def after_loss(queued: Queued, hop: NextHop, lost: ConnectionLost, alternatives: int, reused: bool) -> Division | None:
     """How a job goes on at once whose connection was lost; None where that is to be reported."""
-    if (is_spent := spent_with(lost)) and may_move(queued, reused):
-        return Division(settled=None, moved=replace(queued, moves=queued.moves + 1), spent=is_spent)
-    if (division := _divide_lost(queued, hop, lost)) is not None:
+    had_its_share_of = spent_with(lost)
+    if had_its_share_of and may_move(queued, reused):
+        return Division(settled=None, moved=replace(queued, moves=queued.moves + 1), spent=had_its_share_of)
+    if (division := _divide_lost(queued, hop, lost, had_its_share_of)) is not None:
         return division
     if not may_try_again(queued, lost, alternatives, reused):
         return None
@@ -144,19 +145,19 @@ def after_loss(queued: Queued, hop: NextHop, lost: ConnectionLost, alternatives:
     )
 
 
-def _divide_lost(queued: Queued, hop: NextHop, lost: ConnectionLost) -> Division | None:
+def _divide_lost(queued: Queued, hop: NextHop, lost: ConnectionLost, had_its_share_of: Spent | None) -> Division | None:
     """The parts of a job whose connection was lost, where fewer recipients may fare better; None where it stays whole.
 
     A host that ends the connection at one RCPT too many would do so at every attempt, and those before would never be
     sent to. Where it does not say that this is why, one try more is spent, and only after the first attempt.
     """
-    job, is_at_rcpt, is_spent = queued.job, lost.stage is Stage.RCPT, spent_with(lost)
+    job, is_at_rcpt = queued.job, lost.stage is Stage.RCPT
     if len(job.deliveries) == 1 or lost.after_end_of_data or lost.stage not in _AFTER_MAIL:
         return None
     verdict = _judged_loss(lost)
     taken, again, settled = _sorted_before(lost, len(job.deliveries))
     is_one_refused = any(number < len(lost.recipients) for number in again)
-    is_said = is_one_refused or is_for_their_number(verdict, is_spent, lost.stage)
+    is_said = is_one_refused or is_for_their_number(verdict, had_its_share_of, lost.stage)
     attempts = max(delivery.attempts for delivery in job.deliveries)
     may_guess = is_at_rcpt and queued.tries < TRIES_AT_MOST - 1 and may_be_for_one(verdict, attempts)
     if not (taken if is_said else may_guess):
@@ -171,7 +172,7 @@ def _divide_lost(queued: Queued, hop: NextHop, lost: ConnectionLost) -> Division
     return Division(
         settled=_told_of_loss(job, lost, settled) if settled else None,
         rest=tuple([(hop, replace(queued, job=part(job, piece), tries=tries)) for piece in pieces]),
-        spent=is_spent,
+        spent=had_its_share_of,
         put_off=None if is_said else (job, lost),
         is_host_done=not is_said,
     )

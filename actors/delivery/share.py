@@ -3,7 +3,8 @@
 from msgspec import Struct
 
 from actors.delivery.envelope import Envelope
-from cluster.policy.session_limits import UNBOUNDED, UNLIMITED, SessionLimits, Spent, domain_of, fitting
+from cluster.policy.domains import domain_of
+from cluster.policy.session_limits import UNBOUNDED, UNLIMITED, SessionLimits, Spent, fitting
 
 
 class Share(Struct, eq=False):

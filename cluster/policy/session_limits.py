@@ -11,6 +11,7 @@ from enum import StrEnum
 from msgspec import Struct
 
 from cluster.policy.bounce_rules import normalised
+from cluster.policy.domains import domain_of
 from cluster.policy.verdict import SERVICE_CLOSES
 
 UNBOUNDED = 1 << 31
@@ -71,10 +72,6 @@ def announced(limits: str) -> SessionLimits:
         recipients_per_transaction=found.get("RCPTMAX", UNBOUNDED),
         domains=found.get("RCPTDOMAINMAX", UNBOUNDED),
     )
-
-
-def domain_of(recipient: str) -> str:
-    return recipient.rpartition("@")[2].lower()
 
 
 def fitting(recipients: Sequence[str], at_most: int, domains: Set[str], domains_at_most: int) -> list[int]:
