@@ -17,6 +17,7 @@ from cluster.journal.store import Journal
 from cluster.settings import HttpSettings
 from tests.unit.api.journal_double import JournalDouble
 from tests.unit.api.large_double import LargeHere
+from tests.unit.api.operating import Operating
 
 ALL_SCOPES = ("mail.send", "mail.schedule", "mail.cancel", "domains.read")
 
@@ -101,3 +102,10 @@ async def world() -> AsyncIterator[World]:
     async with world.client:
         yield world
     await world.intake.stop()
+
+
+@pytest.fixture
+async def operating() -> AsyncIterator[Operating]:
+    operating = Operating()
+    async with operating.client:
+        yield operating

@@ -15,7 +15,7 @@ from cluster.journal.records import BatchCounts, Cancellation, Change, MessageRo
 from cluster.policy.lifecycle import Status
 from tests.unit.api.bodies import mail
 from tests.unit.api.conftest import World
-from tests.unit.api.test_admin import Operating
+from tests.unit.api.operating import Operating
 from tests.unit.api.test_commands import post
 from tests.unit.api.test_messages import AT, keep, row
 

@@ -2,42 +2,24 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any, cast
+from typing import Any
 
-import httpx
 import pytest
 
-from actors.delivery.site_state import Held, SiteState, TraceLine
-from actors.placing_view import RouteDescription, SiteOfDomain, SourceState
-from analytics.queries import MessageEvents, TimelineEvent
-from api.admin.routes import Admin
-from api.app import create_app
-from api.intake import Intake
-from api.large.requests import Large
+from actors.delivery.site_state import TraceLine
 from cluster.in_force import BadPolicies
 from cluster.journal.operations import (
-    Fate,
-    Queued,
     QueueFilter,
     QueueMark,
     QueuePart,
     SiteAction,
-    Standing,
-    Suspension,
 )
-from cluster.journal.records import DeliveryActor, Ended, NewRequest, Tell, Waiting
-from cluster.journal.store import Journal, Unavailable
+from cluster.journal.store import Unavailable
 from cluster.keys import operator_token
-from cluster.peers import PeerGone
 from cluster.policy.lifecycle import Status
-from cluster.policy.retry import tried_until
-from cluster.settings import HttpSettings
 from tests.unit.api.admin_facts import MESSAGE, NOW, a_fate, a_held, a_standing, a_state, a_suspension
-from tests.unit.api.journal_double import JournalDouble
-
-TOKEN = operator_token("secret")
+from tests.unit.api.operating import TOKEN, Operating, queued
 
 ROUTES = [
     ("GET", "/api/admin/sites"),
@@ -54,200 +36,6 @@ ROUTES = [
     ("GET", "/api/admin/sources"),
     ("POST", "/api/admin/policies"),
 ]
-
-
-class OperationsDouble(JournalDouble):
-    """A journal that answers operators what a test told it to."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.members = ["delivery-0-0", "delivery-0-1"]
-        self.parked_in: dict[str, int] = {}
-        self.standing_suspensions: list[Suspension] = []
-        self.resumed: list[tuple[str | None, str | None]] = []
-        self.actions: list[SiteAction] = []
-        self.parts: list[QueuePart] = []
-        self.searched: list[tuple[QueueFilter, QueueMark]] = []
-        self.given_up: list[Sequence[Queued]] = []
-        self.reasons: list[str] = []
-        self.queued_for: list[str] = []
-        self.known_fate: Fate | None = None
-        self.known_standings: list[Standing] = []
-
-    async def delivery_actors(self, alive_s: float) -> list[DeliveryActor]:
-        self._read()
-        return [DeliveryActor(name, number) for number, name in enumerate(self.members)]
-
-    async def parked(self, lanes: Sequence[str]) -> dict[str, int]:
-        return self.parked_in
-
-    async def suspensions(self) -> list[Suspension]:
-        return self.standing_suspensions
-
-    async def suspend(self, site: str, tenant_id: str, until: datetime, reason: str, made_by: str) -> bool:
-        self.standing_suspensions.append(a_suspension(site, tenant_id, until=until, reason=reason, made_by=made_by))
-        return True
-
-    async def resume(self, site: str | None, tenant_id: str | None, made_by: str) -> list[Suspension]:
-        self.resumed.append((site, tenant_id))
-        return self.standing_suspensions
-
-    async def site_actions(self, site: str | None, limit: int) -> list[SiteAction]:
-        return [action for action in self.actions if site in (None, action.site)][:limit]
-
-    async def queue_part(self, filter: QueueFilter, start: QueueMark, size: int) -> QueuePart:
-        self.searched.append((filter, start))
-        return self.parts.pop(0)
-
-    async def give_up(self, queued: Sequence[Queued], reason: str, tell: Tell) -> int:
-        self.given_up.append(queued)
-        self.reasons.append(reason)
-        self.told.append(tell([Ended("tnt_acme", q.message_id, q.recipient, None, ()) for q in queued]))
-        return len(queued)
-
-    async def queued_domains(self, most: int) -> list[str]:
-        return self.queued_for
-
-    async def is_queued_domain(self, domain: str) -> bool:
-        return domain in self.queued_for
-
-    async def is_queued_pool(self, pool: str) -> bool:
-        return pool == "forgotten"
-
-    async def is_batch(self, batch_id: str) -> bool:
-        return batch_id == "bat_1"
-
-    async def tenants_like(self, text: str, most: int) -> list[tuple[str, str]]:
-        return [("tnt_acme", "Acme"), ("tnt_1", "One")]
-
-    async def record_site_actions(self, actions: Sequence[SiteAction]) -> None:
-        self.actions += actions
-
-    async def fate(self, message_id: str) -> Fate | None:
-        return self.known_fate
-
-    async def standings(self, message_id: str) -> list[Standing]:
-        return self.known_standings
-
-    async def policies_version(self) -> int:
-        return 3
-
-
-class Operating:
-    """An application with /api/admin, and everything around it that a test looks at or turns."""
-
-    def __init__(self) -> None:
-        self.journal = OperationsDouble()
-        self.states: dict[str, list[SiteState]] = {}
-        self.lifetime_s = 86_400.0
-        """As shaping gives it to every site."""
-        self.lately: list[str] = []
-        """Sites that actors have no longer in memory."""
-        self.held: dict[str, list[Held]] = {}
-        self.lines: dict[str, list[TraceLine]] = {}
-        self.gone: set[str] = set()
-        self.asked: list[tuple[Any, ...]] = []
-        self.put: list[tuple[str, str]] = []
-        self.version: int | None = 4
-        self.bad: BadPolicies | None = None
-        journal = cast(Journal, self.journal)
-        admin = Admin(
-            TOKEN,
-            journal,
-            self._call,
-            timeline=self._timeline,
-            site_of=self._site_of,
-            find_site=self._find_site,
-            tried_until=self._tried_until,
-            named_sites=lambda: {"capture"},
-            describe=self._describe,
-            sources=self._sources,
-            put_in_force=self._put_in_force,
-        )
-        app = create_app(
-            HttpSettings(),
-            journal=journal,
-            intake=cast(Intake, self),
-            large=cast(Large, self),
-            timeline=self._timeline,
-            readiness=self._readiness,
-            lifetime_s=1,
-            admin=admin,
-        )
-        headers = {"Authorization": f"Bearer {TOKEN}"}
-        transport = httpx.ASGITransport(cast(Any, app))
-        self.client = httpx.AsyncClient(transport=transport, base_url="http://postray.test", headers=headers)
-
-    async def start(self) -> None:
-        """As an intake; there is none here."""
-
-    async def stop(self) -> None:
-        """As an intake."""
-
-    async def _call(self, name: str, method: str, *arguments: Any) -> Any:
-        self.asked.append((name, method, *arguments))
-        if name in self.gone:
-            raise PeerGone(name, "dead")
-        match method:
-            case "sites":
-                return self.states.get(name, [])
-            case "known_sites":
-                return [*(state.site for state in self.states.get(name, [])), *self.lately]
-            case "held":
-                return self.held.get(name, [])
-            case "trace":
-                return [line for line in self.lines.get(name, []) if line.number > arguments[1]]
-        return None
-
-    async def commit(self, request: NewRequest) -> None:
-        raise AssertionError("an operator sends no mail here")
-
-    async def _timeline(self, tenant_id: str, message_id: str) -> MessageEvents:
-        processed = TimelineEvent(
-            event_type="processed", recipient_email="ada@example.com", timestamp="2026-04-23T10:00Z"
-        )
-        return MessageEvents([processed])
-
-    async def _readiness(self) -> dict[str, str | None]:
-        return {}
-
-    async def _site_of(self, domain: str) -> str:
-        return {"example.com": "google", "example.org": "yahoo"}.get(domain, domain)
-
-    async def _tried_until(self, waiting: Waiting, send_at: datetime, expires_at: datetime) -> datetime:
-        return tried_until(expires_at, send_at, shaped_s=self.lifetime_s, default_s=86_400.0)
-
-    async def _find_site(self, domain: str) -> SiteOfDomain:
-        problem = f"{domain}: no such domain" if domain.endswith(".invalid") else ""
-        return SiteOfDomain(site=await self._site_of(domain), problem=problem)
-
-    async def _describe(self, domain: str, tenant_id: str, pool: str) -> RouteDescription:
-        self.asked.append((domain, tenant_id, pool))
-        return RouteDescription(domain=domain, via="direct", site="google")
-
-    async def _sources(self) -> list[SourceState]:
-        return [SourceState(name="mta1", addresses=("192.0.2.1",), helo="mta1.example", actors=(), pools=())]
-
-    async def _put_in_force(self, shaping: str, routing: str) -> int | None:
-        if self.bad is not None:
-            raise self.bad
-        self.put.append((shaping, routing))
-        return self.version
-
-    async def faults(self, response: httpx.Response) -> list[str | None]:
-        assert response.status_code == 400, response.text
-        return [error["field"] for error in response.json()["errors"]]
-
-
-@pytest.fixture
-async def operating() -> AsyncIterator[Operating]:
-    operating = Operating()
-    async with operating.client:
-        yield operating
-
-
-def queued(number: int, domain: str = "example.com", status: Status = Status.QUEUED) -> Queued:
-    return Queued(f"msg_{number}", 0, f"{number}@{domain}", "tnt_acme", None, domain, True, status.value)
 
 
 @pytest.mark.parametrize(("method", "path"), ROUTES)

@@ -5,9 +5,7 @@ from typing import Any
 import pytest
 
 from tests.unit.api.admin_facts import a_state, a_suspension
-from tests.unit.api.test_admin import Operating, operating
-
-__all__ = ["operating"]
+from tests.unit.api.operating import Operating
 
 
 @pytest.fixture
