@@ -161,10 +161,10 @@ class Dispatcher:
         return self._members[name] if name is not None else None
 
     def passes_over(self, owner: DeliveryActor, place: Destination, tenant_id: str) -> bool:
-        """Whether an owner had no room at all for a tenant a moment ago: what the tenant has for this place is to be
-        parked, of which the owner is soon told. To ask it again would cost as much as to be answered, and whoever
-        offers would wait for one who has other things to do. Tenants that hold little may find room where others do
-        not, so each is asked for."""
+        """Whether an owner had no room at all for a tenant a moment ago. What the tenant has for this place is then
+        parked without an offer, and the owner is told of the lane soon: another offer would cost the owner as much as
+        the last one, and hold up the process that makes it. It is a matter of owner and tenant, as a tenant that holds
+        little may find room where others do not."""
         if asyncio.get_running_loop().time() >= self._full.get((owner.name, tenant_id), 0.0):
             return False
         self._passed[owner.name].add(Lane(str(place), tenant_id))

@@ -138,8 +138,8 @@ class Scheduler:
             await asyncio.sleep(pause_s)
 
     async def name_lanes(self) -> None:
-        """Tell every owner which of its lanes hold something; lanes that nobody owns any more are emptied, and
-        those that wait for an owner are noted for ``move_stranded``."""
+        """Tell every owner which of its lanes hold something. Lanes whose destination exists no more are emptied, and
+        those whose destination has no owner now are noted for ``move_stranded``."""
         by_owner: dict[str, list[Lane]] = defaultdict(list)
         stranded: list[Lane] = []
         for lane in await self._journal.lanes():

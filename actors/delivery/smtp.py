@@ -99,7 +99,7 @@ class SmtpConnection:
         """A connection ready for its first transaction. Raises ConnectError.
 
         tls_name: for SNI and certificates where it is another than the host's. ignored_capabilities: EHLO keywords,
-        in upper case, that this host announces in vain.
+        in upper case, that this host announces and then refuses.
         """
         peer = Peer(
             host=host,

@@ -78,7 +78,7 @@ class Workers:
         return any(group.jobs and not group.workers for group in self.groups.values())
 
     def serve(self, group: Group) -> None:
-        """See that somebody takes the jobs of a next hop."""
+        """Have the jobs of a next hop taken: by an idle worker of its own, or by one that is hired."""
         if self.is_stopping:
             return
         while group.idle:

@@ -41,7 +41,7 @@ class TracedLine(Struct, frozen=True, kw_only=True):
 
     at: datetime
     actor: str
-    """"" where the trace itself speaks: to whom it listens, and that nothing is said."""
+    """"" where the line is the trace's own: the site and actors it listens to, or that the site is silent."""
     number: int
     """Rises by one with each line of this actor; what is missing was dropped for want of room. 0 of the
     trace itself."""

@@ -1,7 +1,6 @@
-"""The journal's part for moving what waits: making what is deferred due now, and another pool or
-route.
+"""The journal's part for moving deliveries: making deferred ones due now, and giving them another pool or route.
 
-Nothing here waits for a row, and nothing is taken out of other hands: two operators may ask for the same at once.
+No statement here waits for a row that another transaction has locked: two operators may ask for the same at once.
 """
 
 from collections.abc import Sequence
@@ -12,7 +11,7 @@ from cluster.journal.operations import Queued
 from cluster.journal.records import Waiting
 
 SOON_S = 0.5
-"""When what was moved is due: by then, whoever holds it has let go of it."""
+"""When what was moved is due: by then, the delivery actor that holds it has let go of it."""
 
 
 class Wait(StrEnum):
@@ -40,12 +39,12 @@ class Moving(Database):
         return [(one, kinds[key]) for one in queued if (key := (one.message_id, one.recipient_no)) in kinds]
 
     async def make_due(self, queued: Sequence[Queued]) -> int:
-        """Have those that are deferred tried now; how many these were. What anybody is at work on is passed over."""
+        """Have deferred deliveries tried now; returns how many these were. Rows that are locked are passed over."""
         return await self._execute("make_due", **_keys(queued))
 
     async def reroute(self, queued: Sequence[Queued], pool: str | None, route: str | None) -> list[Waiting]:
         """Move those that are not being sent to a pool, to a route ("": as the routing says) or both; None leaves it as
-        it is. Returns what was moved, as it is now; what was there already and what anybody is at work on is not."""
+        it is. Returns what was moved, as it is now; what was there already is not, nor are rows that are locked."""
         found = await self._rows("reroute", pool=pool, route=route, soon_s=SOON_S, **_keys(queued))
         return [Waiting(*row) for row in found]
 

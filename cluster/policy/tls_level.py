@@ -21,7 +21,7 @@ class AuthNeeds(StrEnum):
     VERIFIED = "verified"
     """A certificate that a trusted authority, or a TLSA record, names as the host's."""
     ENCRYPTED = "encrypted"
-    """TLS. Its other end may be anybody."""
+    """TLS. The other end is not authenticated."""
     NOTHING = "nothing"
     """Plain text will do. Who listens has the password."""
 
