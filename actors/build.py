@@ -13,21 +13,21 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from cluster.context import Context, Links
-from cluster.journal.store import Journal
-from cluster.policy.mx import Guard, make_guard
-from cluster.policy.networks import networks
+from cluster.journal.journal import Journal
+from cluster.policy.routes.mx import Guard, make_guard
+from cluster.policy.routes.networks import networks
 from cluster.settings import Settings, host_port
 from cluster.vault import Vault
 
 if TYPE_CHECKING:
     from actors.capture.sink import CaptureSink
     from actors.delivery.deliverer import Deliverer
-    from actors.delivery.resolver import Resolver
-    from actors.in_force import InForce
-    from actors.placing import Placer
     from actors.recorder import Recorder
     from actors.scheduler import Scheduler
     from actors.supervisor import Supervisor
+    from cluster.lookup.resolver import Resolver
+    from cluster.routing.active_policy import InForce
+    from cluster.routing.router import Placer
 
 DELIVERY_CONNECTIONS = 5
 """To Postgres: two claimers, outcomes, heartbeat, and one to spare."""
@@ -56,8 +56,8 @@ async def delivery(context: Context, links: Links) -> "Deliverer":
     from actors.delivery.ledger import Ledger
     from actors.delivery.marker import Marker
     from actors.delivery.stall_watch import StallWatch
-    from actors.delivery.tls_policies import TlsPolicies
-    from actors.delivery.tls_results import TlsResults
+    from actors.delivery.tls_dialer import TlsPolicies
+    from cluster.lookup.tls_results import TlsResults
 
     settings = context.settings
     journal = await context.open_journal(DELIVERY_CONNECTIONS)
@@ -88,8 +88,8 @@ async def delivery(context: Context, links: Links) -> "Deliverer":
 
 
 async def scheduler(context: Context, links: Links) -> "Scheduler":
-    from actors.dispatch import Dispatcher
     from actors.scheduler import Scheduler
+    from cluster.routing.dispatcher import Dispatcher
 
     journal = await context.open_journal(2)
     ways = find_ways(context, journal)
@@ -121,9 +121,9 @@ class Ways(Struct, frozen=True):
 
 def find_ways(context: Context, journal: Journal) -> Ways:
     """A process's own; to be made in its event loop."""
-    from actors.delivery.resolver import Resolver
-    from actors.in_force import InForce
-    from actors.placing import Placer
+    from cluster.lookup.resolver import Resolver
+    from cluster.routing.active_policy import InForce
+    from cluster.routing.router import Placer
 
     settings = context.settings
     in_force = InForce(journal, Vault(context.secret_key), settings.delivery)

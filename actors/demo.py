@@ -7,10 +7,10 @@ the journal does not keep, lies in data_dir/demo.key, readable by its owner alon
 from pathlib import Path
 
 from actors.compose.dkim import generate_rsa_key
-from cluster.journal.store import Journal
+from cluster.installation.local_secrets import DEMO_KEY, demo_key
+from cluster.installation.private_files import write_whole
+from cluster.journal.journal import Journal
 from cluster.keys import key_hash, new_key
-from cluster.local_secrets import DEMO_KEY, demo_key
-from cluster.private_files import write_whole
 from cluster.vault import Vault
 
 TENANT = "demo"

@@ -25,14 +25,14 @@ from msgspec import Struct
 from analytics import queries
 from analytics.client import ClickHouse, Rejected, Unavailable
 from analytics.damage import Damage, find_damage
-from analytics.events import Event, decode_batch
 from analytics.queries import MessageEvents
 from analytics.rows import columns
 from cluster.context import DEGRADED
+from cluster.events import Event, decode_batch
+from cluster.installation.private_files import make_folder, write_whole
+from cluster.journal.journal import Journal
+from cluster.journal.journal import Unavailable as JournalUnavailable
 from cluster.journal.records import LogRow
-from cluster.journal.store import Journal
-from cluster.journal.store import Unavailable as JournalUnavailable
-from cluster.private_files import make_folder, write_whole
 from cluster.settings import ClickHouseSettings
 
 log = logging.getLogger(__name__)

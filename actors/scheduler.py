@@ -12,17 +12,17 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from actors.dispatch import Dispatcher
 from actors.stranded import Stranded
-from analytics.events import Bounced, Dropped, Event, encode_batch
+from cluster.events import Bounced, Dropped, Event, encode_batch
 from cluster.ids import new_id
-from cluster.journal.paging import Due, Lane, Page
+from cluster.journal.journal import Journal, Unavailable
 from cluster.journal.records import Outcome, Waiting
-from cluster.journal.store import Journal, Unavailable
+from cluster.journal.scheduling import Due, Lane, Page
 from cluster.peers import Call, PeerGone
-from cluster.policy.bounce import BounceClass
-from cluster.policy.destinations import parse
 from cluster.policy.lifecycle import Status
+from cluster.policy.replies.bounce_class import BounceClass
+from cluster.policy.routes.destinations import parse
+from cluster.routing.dispatcher import Dispatcher
 from cluster.tasks import Tasks
 
 log = logging.getLogger(__name__)

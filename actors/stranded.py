@@ -8,10 +8,10 @@ import logging
 from collections.abc import Iterable, Sequence
 from itertools import islice
 
-from actors.dispatch import Dispatcher
-from cluster.journal.paging import LANE_START, Lane, LanePosition
+from cluster.journal.journal import Journal
 from cluster.journal.records import Waiting
-from cluster.journal.store import Journal
+from cluster.journal.scheduling import LANE_START, Lane, LanePosition
+from cluster.routing.dispatcher import Dispatcher
 
 log = logging.getLogger(__name__)
 

@@ -9,9 +9,9 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 
-from actors.dispatch import ACTOR_ALIVE_S
-from cluster.journal.store import Journal, Unavailable
+from cluster.journal.journal import Journal, Unavailable
 from cluster.peers import Call, PeerGone
+from cluster.routing.dispatcher import ACTOR_ALIVE_S
 from cluster.tasks import Tasks
 
 log = logging.getLogger(__name__)

@@ -20,7 +20,7 @@ from clickhouse_connect.driver.exceptions import ClickHouseError, DataError
 from analytics.engine import give_back, open_engine, without_data_frames
 from analytics.rows import COLUMNS
 from cluster.clickhouse_dsn import DATABASE, server_of
-from cluster.private_files import make_folder
+from cluster.installation.private_files import make_folder
 from cluster.settings import ClickHouseSettings
 
 log = logging.getLogger(__name__)

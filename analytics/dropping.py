@@ -4,7 +4,7 @@ ids and the clock's time."""
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
-from analytics.events import Dropped, encode_batch
+from cluster.events import Dropped, encode_batch
 from cluster.ids import new_id
 from cluster.journal.records import Ended, Tell
 

@@ -10,8 +10,8 @@ from typing import Any
 
 from msgspec.structs import astuple
 
-from analytics.events import Bounced, Deferred, Event, name_of
-from cluster.policy.domains import domain_of
+from cluster.events import Bounced, Deferred, Event, name_of
+from cluster.policy.routes.domains import domain_of
 
 COLUMNS: dict[str, str] = {
     "event_id": "String",

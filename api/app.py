@@ -9,22 +9,22 @@ from litestar.openapi.plugins import JsonRenderPlugin, YamlRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme
 
 from api.admin.routes import Admin
-from api.auth import Authenticator, Scopes
 from api.batches import Batches
-from api.body import ApiRequest, BodyBudget
-from api.documents import ReadyMade
 from api.domains import Domains
-from api.errors import answer
 from api.health import HealthChecks, Readiness
-from api.intake import Intake
-from api.large.requests import Large
-from api.mail_send import MailSending
+from api.http.auth import Authenticator, Scopes
+from api.http.body import ApiRequest, BodyBudget
+from api.http.documents import ReadyMade
+from api.http.errors import answer
 from api.message_actions import MessageActions
 from api.messages import Messages, Timeline
 from api.scheduled_sends import ScheduledSends
-from api.sending import Sending
+from api.send.handler import MailSending
+from api.send.intake import Intake
+from api.send.large.requests import Large
+from api.send.sending import Sending
 from cluster.http.application import Application
-from cluster.journal.store import Journal
+from cluster.journal.journal import Journal
 from cluster.settings import DEFAULT_LIMITS, HttpSettings, MessageSettings
 
 DESCRIPTION = (

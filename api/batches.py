@@ -8,12 +8,12 @@ from litestar.params import FromPath
 from msgspec import Struct
 
 from analytics.dropping import tell_cancelled
-from api.body import ApiRequest
-from api.errors import answers
-from api.refusals import NotFound
+from api.http.body import ApiRequest
+from api.http.errors import answers
+from api.http.refusals import NotFound
 from cluster.ids import is_id
+from cluster.journal.journal import Journal
 from cluster.journal.records import BatchCounts
-from cluster.journal.store import Journal
 from cluster.policy.lifecycle import Status
 
 

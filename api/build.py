@@ -9,30 +9,30 @@ from functools import cache, partial
 from typing import TYPE_CHECKING
 
 from actors.build import Ways, find_ways
-from actors.delivery.tls_results import TlsResults
-from actors.describing import Describing
-from actors.dispatch import DirectOffers, Dispatcher
 from analytics.queries import MessageEvents
 from api.admin.routes import Admin
-from api.backpressure import Watch
-from api.large.frames import Setup
-from api.large.requests import LargeRequests
+from api.http.backpressure import Watch
 from api.messages import Timeline
 from api.scheduled_sends import settle_abandoned
+from api.send.large.frames import Setup
+from api.send.large.requests import LargeRequests
 from api.server import ApiServer
 from cluster.context import Context, Links
-from cluster.in_force import put_in_force
-from cluster.journal.store import Journal, Unavailable
+from cluster.journal.journal import Journal, Unavailable
 from cluster.keys import operator_token
+from cluster.lookup.tls_results import TlsResults
 from cluster.peers import PeerGone
+from cluster.policies import put_in_force
 from cluster.policy.backpressure import Bounds
-from cluster.policy.tls_level import TlsLevel
-from cluster.policy.tls_policy import DomainTls
+from cluster.policy.tls.level import TlsLevel
+from cluster.policy.tls.policy import DomainTls
+from cluster.routing.describe import Describing
+from cluster.routing.dispatcher import DirectOffers, Dispatcher
 from cluster.tasks import Tasks
 from cluster.vault import Vault
 
 if TYPE_CHECKING:
-    from actors.delivery.tls_policies import TlsPolicies
+    from actors.delivery.tls_dialer import TlsPolicies
 
 log = logging.getLogger(__name__)
 
@@ -160,7 +160,7 @@ def admin(
     def tls() -> "TlsPolicies":
         # To tell what domains publish, which few ask: no start waits for it. What it counts of that is reported by
         # those who deliver.
-        from actors.delivery.tls_policies import TlsPolicies
+        from actors.delivery.tls_dialer import TlsPolicies
 
         results = TlsResults(lambda: datetime.now(UTC))
         return TlsPolicies(ways.resolver, settings.tls, settings.dns, clock=time.monotonic, results=results)

@@ -9,11 +9,11 @@ from litestar.params import FromPath
 from msgspec import Struct
 
 from actors.compose.dkim import record_name, record_text
-from api.body import ApiRequest
-from api.errors import answers
-from api.refusals import NotFound
+from api.http.body import ApiRequest
+from api.http.errors import answers
+from api.http.refusals import NotFound
+from cluster.journal.journal import Journal
 from cluster.journal.records import SenderDomain
-from cluster.journal.store import Journal
 
 
 class DnsRecord(Struct, frozen=True, kw_only=True):

@@ -7,7 +7,7 @@ from litestar import Response, get
 from litestar.handlers import HTTPRouteHandler
 from msgspec import Struct
 
-from api.errors import answers
+from api.http.errors import answers
 from cluster.context import keeps_from_work
 
 Readiness = Callable[[], Awaitable[Mapping[str, str | None]]]

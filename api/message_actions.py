@@ -13,17 +13,17 @@ from litestar.params import FromPath, JSONBody
 from msgspec import Struct
 
 from analytics.dropping import tell_dropped
-from api.body import MAY_BE_EMPTY, ApiRequest, TypedBody
-from api.errors import answers
+from api.http.body import MAY_BE_EMPTY, ApiRequest, TypedBody
+from api.http.errors import answers
+from api.http.refusals import Fault, Invalid, NotFound
 from api.messages import message_of
-from api.refusals import Fault, Invalid, NotFound
-from api.texts import check_text
-from cluster.composable import NOT_COMPOSED, why_not
+from api.send.texts import check_text
 from cluster.ids import is_id
+from cluster.journal.journal import Journal
 from cluster.journal.records import Change, Recipient, decode_content, decode_personal
-from cluster.journal.store import Journal
-from cluster.policy.domains import domain_of
+from cluster.message.composable import NOT_COMPOSED, why_not
 from cluster.policy.lifecycle import Status
+from cluster.policy.routes.domains import domain_of
 from cluster.settings import DEFAULT_LIMITS, MessageSettings
 
 LONGEST_REASON = 1000

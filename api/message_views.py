@@ -7,12 +7,12 @@ from typing import Any
 from msgspec import UNSET, Struct, UnsetType
 
 from analytics.queries import MessageEvents, TimelineEvent
-from cluster.custom_fields import Kind, kind_of, merged
-from cluster.header_fields import one_line
 from cluster.journal.records import Address, Content, MessageRow, Personal, decode_content, decode_personal
+from cluster.message.custom_fields import Kind, kind_of, merged
+from cluster.message.header_fields import one_line
+from cluster.message.substitution import substitute, substituted_size
 from cluster.policy.lifecycle import Status
 from cluster.settings import DEFAULT_LIMITS, MessageSettings
-from cluster.substitution import substitute, substituted_size
 
 
 class MessageSummary(Struct, frozen=True, kw_only=True):

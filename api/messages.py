@@ -17,13 +17,14 @@ from msgspec import Struct, structs
 
 from analytics.dropping import CANCELLED, tell_cancelled
 from analytics.queries import MessageEvents
-from api.access import BODIES, ROUTES
-from api.body import ApiRequest
-from api.errors import answers
+from api.http.access import BODIES, ROUTES
+from api.http.body import ApiRequest
+from api.http.errors import answers
+from api.http.refusals import Fault, Invalid, NotFound
+from api.http.sharing import FairShare
 from api.message_views import MessageDetail, MessageSummary, detail, summary
-from api.refusals import Fault, Invalid, NotFound
-from api.sharing import FairShare
 from cluster.ids import is_id
+from cluster.journal.journal import Journal
 from cluster.journal.records import (
     ApiKey,
     Ended,
@@ -33,7 +34,6 @@ from cluster.journal.records import (
     decode_content,
     decode_personal,
 )
-from cluster.journal.store import Journal
 from cluster.policy.lifecycle import Status
 from cluster.settings import DEFAULT_LIMITS, MessageSettings
 

@@ -16,12 +16,12 @@ from litestar.params import FromPath, JSONBody
 from msgspec import Struct
 
 from analytics.dropping import tell_cancelled
-from api.body import ApiRequest, TypedBody
-from api.errors import answers
-from api.refusals import Fault, Invalid, NotFound
+from api.http.body import ApiRequest, TypedBody
+from api.http.errors import answers
+from api.http.refusals import Fault, Invalid, NotFound
 from cluster.ids import is_id
+from cluster.journal.journal import Journal, Unavailable
 from cluster.journal.records import ScheduledSend, ScheduledStatus
-from cluster.journal.store import Journal, Unavailable
 
 log = logging.getLogger(__name__)
 

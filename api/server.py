@@ -9,16 +9,16 @@ from functools import partial
 from analytics.dropping import tell_cancelled
 from api.admin.routes import Admin
 from api.app import create_app
-from api.backpressure import Refusal, always_open
 from api.health import Readiness
-from api.intake import Intake, Offers
-from api.large.requests import Large
+from api.http.backpressure import Refusal, always_open
+from api.http.unread import UnreadBodies
 from api.messages import Timeline
-from api.unread import UnreadBodies
+from api.send.intake import Intake, Offers
+from api.send.large.requests import Large
 from cluster.http.connections import Bounds
 from cluster.http.paths import OneSpelling
 from cluster.http.server import HttpServer
-from cluster.journal.store import Journal
+from cluster.journal.journal import Journal
 from cluster.settings import DEFAULT_LIMITS, HttpSettings, MessageSettings, host_port
 
 log = logging.getLogger(__name__)

@@ -8,8 +8,8 @@ import ssl
 import time
 from collections.abc import Callable
 
-from actors.capture.envelope import Answer, Extension, Reply
-from actors.capture.smtp_wire import Service, State
+from actors.smtpd.envelope import Answer, Extension, Reply
+from actors.smtpd.protocol import Service, State
 from benchmarks.direct_tls import DirectTls
 from benchmarks.flight import flight, message_id
 from benchmarks.late import LateSession

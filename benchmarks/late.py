@@ -10,8 +10,8 @@ import time
 from collections import deque
 from collections.abc import Callable
 
-from actors.capture.smtp_session import Session
-from actors.capture.smtp_wire import Service, State
+from actors.smtpd.protocol import Service, State
+from actors.smtpd.session import Session
 from benchmarks.sink_log import Ended
 
 

@@ -19,7 +19,7 @@ import psutil
 
 from actors.compose.dkim import generate_rsa_key
 from benchmarks.postfix_files import Plan, main_cf, master_cf, opendkim_conf
-from cluster import running
+from cluster.installation import running
 
 PACKAGES = ("postfix", "opendkim")
 """Debian's, each with a program of its name."""

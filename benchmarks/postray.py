@@ -14,9 +14,9 @@ from pathlib import Path
 
 import psutil
 
-from cluster import running
-from cluster.ports import ANY_PORT, HeldPort
-from cluster.private_files import make_folder
+from cluster.installation import running
+from cluster.installation.ports import ANY_PORT, HeldPort
+from cluster.installation.private_files import make_folder
 from cluster.settings import Settings, load
 from cluster.topology import place
 

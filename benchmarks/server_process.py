@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from cluster.private_files import make_folder
+from cluster.installation.private_files import make_folder
 
 STOP_S = 5.0
 

@@ -23,9 +23,9 @@ import msgspec
 import uvloop
 from msgspec import Struct
 
-from actors.capture.certificate import server_context
-from actors.capture.envelope import Action, Answer, Behaviour, Envelope, Extension, Reply, ServerOptions, Then
-from actors.capture.smtp_wire import Service
+from actors.smtpd.certificate import server_context
+from actors.smtpd.envelope import Action, Answer, Behaviour, Envelope, Extension, Reply, ServerOptions, Then
+from actors.smtpd.protocol import Service
 from benchmarks.flight import message_id
 from benchmarks.flight_session import FlightSession
 from benchmarks.sink_log import Ended, Line, Receipt

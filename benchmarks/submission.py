@@ -15,9 +15,9 @@ import msgspec
 from msgspec import Struct
 
 from actors.compose.mime import Skeleton, compile_content
-from api.conversion import new_request
-from api.mail_request import MailSend
-from api.validation import check
+from api.send.conversion import new_request
+from api.send.request import MailSend
+from api.send.validation import check
 from benchmarks.load import Refused
 from cluster.journal.records import NewMessage, decode_content, decode_personal
 from cluster.settings import host_port

@@ -22,7 +22,7 @@ from benchmarks.sink import SinkOptions
 from benchmarks.sink_log import Receipt
 from benchmarks.sink_process import SinkProcess
 from benchmarks.usage import Watch
-from cluster.embedded import journal_dsn
+from cluster.installation.embedded import journal_dsn
 
 LOOK_S = 0.2
 STALLED_S = 30.0

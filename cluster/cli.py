@@ -24,7 +24,6 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from cluster import running
 from cluster.commands.doctor import doctor
 from cluster.commands.instance import DEFAULT_FILE, settings_of
 from cluster.commands.looking import explain, route, sources, trace
@@ -33,13 +32,11 @@ from cluster.commands.queue import bounce, reroute, send_now
 from cluster.commands.shaping import shaping
 from cluster.commands.sites import actions, resume, sites, suspend
 from cluster.context import keeps_from_work
-from cluster.embedded import journal_dsn
-from cluster.in_force import BadPolicies, read_files
-from cluster.journal.store import Journal, Unavailable
-from cluster.local_secrets import DEMO_KEY, demo_key
-from cluster.own_python import run_module
-from cluster.printable import printable
-from cluster.private_files import (
+from cluster.installation import running
+from cluster.installation.embedded import journal_dsn
+from cluster.installation.local_secrets import DEMO_KEY, demo_key
+from cluster.installation.own_python import run_module
+from cluster.installation.private_files import (
     Unsafe,
     access_problem,
     keep_to_ourselves,
@@ -47,6 +44,9 @@ from cluster.private_files import (
     make_folder,
     prepare_data_dir,
 )
+from cluster.journal.journal import Journal, Unavailable
+from cluster.policies import BadPolicies, read_files
+from cluster.printable import printable
 from cluster.settings import Settings
 from cluster.up import DidNotStart, Died, Postray
 

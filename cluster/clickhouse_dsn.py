@@ -3,7 +3,7 @@
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from cluster.policy.host_names import is_host
+from cluster.policy.routes.host_names import is_host
 
 DATABASE = "postray"
 """Where the tables are when the DSN names no database."""

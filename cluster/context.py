@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 from msgspec import Struct
 
-from cluster.journal.store import Journal
+from cluster.journal.journal import Journal
 from cluster.peers import Call
 from cluster.settings import Settings
 

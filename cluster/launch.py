@@ -19,12 +19,12 @@ from typing import Any
 
 from cluster import logs
 from cluster.context import Actor, Build, Context, Links
-from cluster.journal.store import Unavailable
-from cluster.local_secrets import ensure_ray_token
+from cluster.installation.local_secrets import ensure_ray_token
+from cluster.installation.private_files import keep_to_ourselves
+from cluster.installation.stopping import Waiting
+from cluster.journal.journal import Unavailable
 from cluster.peers import PeerGone
-from cluster.private_files import keep_to_ourselves
 from cluster.settings import RaySettings
-from cluster.stopping import Waiting
 from cluster.topology import DELIVERY, Placement
 
 # Read by ray when it is imported, so they are set before: no usage telemetry; loopback when started in place;
@@ -189,7 +189,7 @@ def _links() -> Links:
 def start_ray(settings: RaySettings, data_dir: Path, run_dir: Path) -> None:
     """Start a cluster in place, on loopback, or join the one at ``settings.address``.
 
-    ``run_dir``: for its sockets and logs. Raises cluster.private_files.Unsafe for a damaged token.
+    ``run_dir``: for its sockets and logs. Raises cluster.installation.private_files.Unsafe for a damaged token.
     """
     os.environ["RAY_AUTH_MODE"] = "token"
     # Ray's processes start in the current folder, and its workers take modules from there first. So it is ours, in

@@ -5,8 +5,8 @@ import time
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
+from cluster.installation.private_files import make_folder
 from cluster.printable import printable
-from cluster.private_files import make_folder
 from cluster.settings import LogSettings
 
 KEPT_FILES = 5

@@ -14,8 +14,8 @@ from typing import Any, Literal, Union, get_args, get_origin
 import msgspec
 from msgspec import Struct, field, structs
 
-from cluster.policy.domains import spelled_names
-from cluster.policy.host_names import host_port as host_port
+from cluster.policy.routes.domains import spelled_names
+from cluster.policy.routes.host_names import host_port as host_port
 from cluster.settings_check import faults
 from cluster.settings_words import in_words, keys_of, nearest_names, number
 

@@ -15,7 +15,7 @@ from psycopg import ProgrammingError
 from psycopg.conninfo import conninfo_to_dict
 
 from cluster.clickhouse_dsn import server_of
-from cluster.policy.host_names import ehlo_name, has_control, host_port, server
+from cluster.policy.routes.host_names import ehlo_name, has_control, host_port, server
 
 if TYPE_CHECKING:
     from cluster.settings import Settings

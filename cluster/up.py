@@ -10,16 +10,17 @@ from pathlib import Path
 
 import msgspec
 
-from cluster import launch, logs, run_folder, running
+from cluster import launch, logs
 from cluster.context import Context, keeps_from_work
-from cluster.embedded import EmbeddedPostgres
-from cluster.in_force import BadPolicies, PolicyFiles, put_in_force, read_files
-from cluster.journal.store import Journal, migrate, wait_until_reachable
-from cluster.local_secrets import demo_key, ray_token
-from cluster.owners import SERVER_FOLDER
-from cluster.ports import HeldPort, PortTaken
+from cluster.installation import run_folder, running
+from cluster.installation.embedded import EmbeddedPostgres
+from cluster.installation.local_secrets import demo_key, ray_token
+from cluster.installation.owners import SERVER_FOLDER
+from cluster.installation.ports import HeldPort, PortTaken
+from cluster.installation.stopping import Waiting
+from cluster.journal.journal import Journal, migrate, wait_until_reachable
+from cluster.policies import BadPolicies, PolicyFiles, put_in_force, read_files
 from cluster.settings import Settings
-from cluster.stopping import Waiting
 from cluster.topology import DELIVERY, has_sink, place
 from cluster.vault import FILE as SECRET_FILE
 from cluster.vault import RESTORE, Vault, WrongKey, find_secret, secret_key

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from cryptography.fernet import Fernet, InvalidToken
 
-from cluster.private_files import Unsafe, create_whole, read_secret
+from cluster.installation.private_files import Unsafe, create_whole, read_secret
 
 FILE = "secret.key"
 RESTORE = "put it back from a backup; without it, the DKIM keys in the journal cannot be opened"

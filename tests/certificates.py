@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from cluster.policy.dane import Tlsa
+from cluster.policy.tls.dane import Tlsa
 
 _numbers = itertools.count(1)
 _DAY = datetime.timedelta(days=1)

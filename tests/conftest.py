@@ -12,8 +12,8 @@ import psycopg
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
-from cluster.embedded import EmbeddedPostgres
-from cluster.journal.store import Journal, migrate
+from cluster.installation.embedded import EmbeddedPostgres
+from cluster.journal.journal import Journal, migrate
 
 _numbers = itertools.count(1)
 

@@ -13,11 +13,11 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from actors.capture import certificate
-from actors.capture.envelope import Answer, Envelope, Reply, ServerOptions
 from actors.capture.page import create_app
-from actors.capture.smtp_server import SmtpServer
 from actors.capture.store import MessageStore
+from actors.smtpd import certificate
+from actors.smtpd.envelope import Answer, Envelope, Reply, ServerOptions
+from actors.smtpd.server import SmtpServer
 from cluster.http.connections import Bounds
 from cluster.http.paths import OneSpelling
 from cluster.http.server import HttpServer

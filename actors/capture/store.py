@@ -20,8 +20,8 @@ from typing import Any, TypeVar
 from msgspec import Struct
 
 from actors.capture import mime_view
-from actors.capture.envelope import Envelope
-from cluster.private_files import make_folder
+from actors.smtpd.envelope import Envelope
+from cluster.installation.private_files import make_folder
 
 log = logging.getLogger(__name__)
 _T = TypeVar("_T")

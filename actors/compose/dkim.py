@@ -16,8 +16,8 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, generat
 from msgspec import Struct
 
 from actors.compose import rsa
-from cluster.header_fields import domain_name, fold
-from cluster.transfer_encoding import LINE
+from cluster.message.header_fields import domain_name, fold
+from cluster.message.transfer_encoding import LINE
 
 PrivateKey = RSAPrivateKey | Ed25519PrivateKey
 

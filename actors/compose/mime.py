@@ -19,12 +19,12 @@ from msgspec import Struct
 from actors.compose import dkim, parts
 from actors.compose.parts import Entity, Form, text_form
 from actors.compose.render import Filling, Rendered, Renderer, Undecided
-from cluster import custom_fields
-from cluster import header_fields as fields
-from cluster.header_fields import NotComposable
 from cluster.journal.records import Content, Part, Personal, encode
+from cluster.message import custom_fields
+from cluster.message import header_fields as fields
+from cluster.message.header_fields import NotComposable
+from cluster.message.transfer_encoding import BOUNDARY_MARK
 from cluster.settings import DEFAULT_LIMITS, MessageSettings
-from cluster.transfer_encoding import BOUNDARY_MARK
 
 _RANKS = {"text/plain": 0, "text/x-amp-html": 2, "text/html": 3, "text/calendar": 4}
 """RFC 2046 §5.1.4: from the plainest to the richest. AMP is before html, for readers that take the last they know."""

@@ -1,7 +1,7 @@
 """MIME entities: texts and files in a transfer encoding, and entities put together to a multipart.
 
-Their bytes are what cluster/transfer_encoding.py makes of texts and files: clean for any relay, and never with a
-boundary in them. Never does: decide which entities a message has (mime.py).
+Their bytes are what cluster/message/transfer_encoding.py makes of texts and files: clean for any relay, and never with
+a boundary in them. Never does: decide which entities a message has (mime.py).
 
 RFC 2045 and 2046 (MIME), 2183 and 2231 (file names), 2387 (related), 2392 (Content-ID), 6047 (calendar), 6532
 (message/global).
@@ -13,10 +13,10 @@ from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
 
-from cluster.header_fields import fold, refuse_line_ends, runs
 from cluster.journal.records import Attachment
-from cluster.mime_fields import content_id, media_type
-from cluster.transfer_encoding import (
+from cluster.message.header_fields import fold, refuse_line_ends, runs
+from cluster.message.mime_fields import content_id, media_type
+from cluster.message.transfer_encoding import (
     LINE_LIMIT,
     QuotedForm,
     base64_length,

@@ -15,12 +15,12 @@ from collections.abc import Mapping
 from msgspec import Struct
 
 from actors.compose.parts import Form
-from cluster.custom_fields import merged
-from cluster.header_fields import NotComposable, filled_addresses
 from cluster.journal.records import Address, Content, Footer, Part, Personal
+from cluster.message.custom_fields import merged
+from cluster.message.header_fields import NotComposable, filled_addresses
+from cluster.message.substitution import LOOP_S, CutText, Keys, effort_s, keys_of, substituted_size
+from cluster.message.transfer_encoding import newlines, octets
 from cluster.settings import DEFAULT_LIMITS, MessageSettings
-from cluster.substitution import LOOP_S, CutText, Keys, effort_s, keys_of, substituted_size
-from cluster.transfer_encoding import newlines, octets
 
 _KEPT_BYTES = 4 * 1024 * 1024
 """Of cut texts and keys, over all key sets of a request; a single larger set is kept alone. Mostly there is one."""

@@ -2,11 +2,11 @@
 
 from typing import Protocol
 
-from actors.delivery.envelope import Envelope
 from actors.delivery.job import Hop
 from actors.delivery.share import Share
 from actors.delivery.tracing import Observe
-from actors.delivery.transaction import TransactionResult
+from actors.smtp.commands import Envelope
+from actors.smtp.transaction import TransactionResult
 
 
 class Connection(Protocol):

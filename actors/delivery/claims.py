@@ -12,13 +12,13 @@ from actors.delivery.held import HeldDeliveries, Key
 from actors.delivery.job import Hop, Job, NoRoute, Report
 from actors.delivery.large import LargeMessages
 from actors.delivery.outcomes import Committer, dropped, utc_now
+from actors.delivery.ownership import Standing
 from actors.delivery.put_off import PutOff
 from actors.delivery.site import Site
 from actors.delivery.sites import Sites, Taken
-from actors.delivery.standing import Standing
+from cluster.journal.journal import Journal, Unavailable
 from cluster.journal.records import Claimed, Waiting
-from cluster.journal.store import Journal, Unavailable
-from cluster.policy.next_hop import Unreachable
+from cluster.policy.routes.next_hop import Unreachable
 
 log = logging.getLogger(__name__)
 

@@ -19,17 +19,17 @@ from actors.compose.dkim import Signer, load_private_key
 from actors.compose.message import Draft, Wire, draft_message, finish
 from actors.compose.mime import Skeleton
 from actors.delivery.contents import LARGE_BYTES, Compiled, Contents
-from actors.delivery.envelope import Envelope
 from actors.delivery.job import Job
 from actors.delivery.marker import Marker
-from actors.delivery.remembered import Remembered
-from actors.dispatch import Shared, decode_shared
-from cluster.composable import NOT_COMPOSED
-from cluster.header_fields import NotComposable, address
+from actors.smtp.commands import Envelope
+from cluster.journal.journal import Journal
 from cluster.journal.records import Claimed, Personal, decode_content, decode_personal
-from cluster.journal.store import Journal
+from cluster.lookup.remembered import Remembered
+from cluster.message.composable import NOT_COMPOSED
+from cluster.message.header_fields import NotComposable, address
 from cluster.peers import PeerGone
-from cluster.policy.domains import domain_of
+from cluster.policy.routes.domains import domain_of
+from cluster.routing.dispatcher import Shared, decode_shared
 from cluster.settings import DEFAULT_LIMITS, MessageSettings
 from cluster.vault import Vault
 

@@ -7,22 +7,22 @@ from functools import partial
 from math import inf
 
 from actors.delivery.carrier import Connection
-from actors.delivery.connection import ConnectError
 from actors.delivery.discarding import DiscardConnection
 from actors.delivery.job import NoRoute
 from actors.delivery.pool import Crowded
-from actors.delivery.remembered import Remembered
-from actors.delivery.resolver import Resolver
-from actors.delivery.smtp import SmtpConnection
-from actors.delivery.tls_policies import TlsPolicies
+from actors.delivery.tls_dialer import TlsPolicies
 from actors.delivery.tracing import Observe
-from cluster.policy import mx
-from cluster.policy.connections import Addresses
-from cluster.policy.destinations import Destination
-from cluster.policy.next_hop import NextHop, unreachable
-from cluster.policy.routing import Source, Via
-from cluster.policy.session_limits import UNLIMITED, SessionLimits
-from cluster.policy.stage import Stage
+from actors.smtp.client import SmtpConnection
+from actors.smtp.protocol import ConnectError
+from cluster.lookup.remembered import Remembered
+from cluster.lookup.resolver import Resolver
+from cluster.policy.limits.connections import Addresses
+from cluster.policy.limits.session import UNLIMITED, SessionLimits
+from cluster.policy.replies.stage import Stage
+from cluster.policy.routes import mx
+from cluster.policy.routes.destinations import Destination
+from cluster.policy.routes.next_hop import NextHop, unreachable
+from cluster.policy.routes.routing import Source, Via
 from cluster.settings import SmtpSettings
 
 log = logging.getLogger(__name__)

@@ -18,8 +18,8 @@ from typing import Any
 from msgspec import Struct
 
 from actors.compose.mime import Skeleton, compile_content
-from cluster.header_fields import NotComposable
 from cluster.journal.records import Content, decode_content
+from cluster.message.header_fields import NotComposable
 from cluster.settings import DEFAULT_LIMITS, MessageSettings
 
 MOST_BYTES = 64 * 1024 * 1024

@@ -9,41 +9,41 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
-from actors.delivery.arrivals import Arrivals, Strange
 from actors.delivery.carrier import Connection
 from actors.delivery.claims import Claims, key_of
 from actors.delivery.composing import Composer
 from actors.delivery.connector import Connector
 from actors.delivery.held import HeldDeliveries
-from actors.delivery.idle import Idle
+from actors.delivery.idle_connections import Idle
+from actors.delivery.inspection import find_held, state_of
 from actors.delivery.job import Hop, Job, Report
+from actors.delivery.lanes import Refill
 from actors.delivery.leaving import Leaving
 from actors.delivery.ledger import Ledger
-from actors.delivery.looking import find_held, state_of
 from actors.delivery.marker import Marker
 from actors.delivery.outcomes import Committer
+from actors.delivery.ownership import Standing
 from actors.delivery.pool import Pool
 from actors.delivery.put_off import PutOff
-from actors.delivery.refill import Refill
 from actors.delivery.reporting import Reporter
 from actors.delivery.setting_aside import settle_marker
 from actors.delivery.site import Ready, Site
-from actors.delivery.site_state import Held, SiteState, TraceLine
 from actors.delivery.sites import Sites
 from actors.delivery.stall_watch import StallWatch
-from actors.delivery.standing import Standing
-from actors.delivery.tls_results import TlsResults
 from actors.delivery.tracing import Tracer
+from actors.delivery.unresolved import Arrivals, Strange
 from actors.delivery.upkeep import Upkeep
-from actors.dispatch import OfferAnswer, Shared, decode_offer
-from actors.in_force import InForce
-from actors.placing import Placed, Placer
-from cluster.journal.paging import Lane
+from cluster.journal.journal import Journal, Unavailable
 from cluster.journal.records import Waiting
-from cluster.journal.store import Journal, Unavailable
-from cluster.policy.automation import Adjustments
-from cluster.policy.destinations import Destination
-from cluster.policy.next_hop import NextHop
+from cluster.journal.scheduling import Lane
+from cluster.lookup.tls_results import TlsResults
+from cluster.policy.replies.automation import Adjustments
+from cluster.policy.routes.destinations import Destination
+from cluster.policy.routes.next_hop import NextHop
+from cluster.routing.active_policy import InForce
+from cluster.routing.dispatcher import OfferAnswer, Shared, decode_offer
+from cluster.routing.router import Placed, Placer
+from cluster.routing.site_state import Held, SiteState, TraceLine
 from cluster.settings import DeliverySettings
 from cluster.tasks import Tasks
 

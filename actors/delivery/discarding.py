@@ -2,12 +2,12 @@
 
 import asyncio
 
-from actors.delivery.envelope import Envelope
-from actors.delivery.reply import make_reply
 from actors.delivery.share import Share
 from actors.delivery.tracing import Observe
-from actors.delivery.transaction import TransactionResult
-from cluster.policy.stage import Stage
+from actors.smtp.commands import Envelope
+from actors.smtp.reply import make_reply
+from actors.smtp.transaction import TransactionResult
+from cluster.policy.replies.stage import Stage
 
 _TAKEN = make_reply(250, ["250 2.0.0 discarded, as its route says"])
 

@@ -4,11 +4,11 @@ from typing import Self
 
 from msgspec import Struct
 
-from actors.delivery.connection import SmtpFailure
-from actors.delivery.envelope import Envelope
-from actors.delivery.transaction import TransactionResult
+from actors.smtp.commands import Envelope
+from actors.smtp.protocol import SmtpFailure
+from actors.smtp.transaction import TransactionResult
 from cluster.journal.records import Claimed
-from cluster.policy.next_hop import Unreachable
+from cluster.policy.routes.next_hop import Unreachable
 
 
 class Job(Struct, frozen=True, kw_only=True, eq=False):

@@ -13,7 +13,7 @@ from actors.delivery.claims import Claims
 from actors.delivery.composing import Order
 from actors.delivery.job import Job
 from actors.delivery.sites import Sites
-from cluster.journal.store import Unavailable
+from cluster.journal.journal import Unavailable
 
 log = logging.getLogger(__name__)
 

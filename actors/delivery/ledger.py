@@ -23,9 +23,9 @@ from zlib import crc32
 
 import msgspec
 
-from analytics.events import Delivered
+from cluster.events import Delivered
+from cluster.installation.private_files import make_folder
 from cluster.journal.records import Outcome
-from cluster.private_files import make_folder
 
 log = logging.getLogger(__name__)
 

@@ -10,19 +10,18 @@ from collections.abc import Sequence
 from msgspec import Struct
 from msgspec.structs import replace
 
-from actors.delivery.connection import ConnectionLost
-from actors.delivery.envelope import needs_smtputf8
 from actors.delivery.job import Hop, Job
 from actors.delivery.pool_group import Queued
-from actors.delivery.reply import Reply
 from actors.delivery.share import Share
-from actors.delivery.transaction import RcptReply, TransactionResult
-from cluster.policy.next_hop import NextHop
-from cluster.policy.onward import NextHost, is_for_their_number, may_be_for_one, next_host
-from cluster.policy.recipient_limits import Others, wants_another_transaction
-from cluster.policy.session_limits import Spent, spent
-from cluster.policy.stage import Stage
-from cluster.policy.verdict import (
+from actors.smtp.commands import needs_smtputf8
+from actors.smtp.protocol import ConnectionLost
+from actors.smtp.reply import Reply
+from actors.smtp.transaction import RcptReply, TransactionResult
+from cluster.policy.limits.recipients import Others, wants_another_transaction
+from cluster.policy.limits.session import Spent, spent
+from cluster.policy.replies.onward import NextHost, is_for_their_number, may_be_for_one, next_host
+from cluster.policy.replies.stage import Stage
+from cluster.policy.replies.verdict import (
     Judgement,
     Verdict,
     judge,
@@ -30,6 +29,7 @@ from cluster.policy.verdict import (
     judge_silence,
     wants_ascii,
 )
+from cluster.policy.routes.next_hop import NextHop
 
 TRIES_AT_MOST = 3
 """Connections that a job may be lost with, and hosts that may put it off, before that is reported."""

@@ -14,19 +14,19 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
-from actors.delivery.connection import ConnectionLost, SmtpFailure
 from actors.delivery.job import Hop, Job, NoRoute, Report
 from actors.delivery.ledger import Entry, Ledger
-from actors.delivery.reply import Reply
-from actors.delivery.transaction import TransactionResult
-from analytics.events import Bounced, Deferred, Delivered, Dropped, Event, encode_batch
+from actors.smtp.protocol import ConnectionLost, SmtpFailure
+from actors.smtp.reply import Reply
+from actors.smtp.transaction import TransactionResult
+from cluster.events import Bounced, Deferred, Delivered, Dropped, Event, encode_batch
 from cluster.ids import new_id
+from cluster.journal.journal import Journal, Rejected, Unavailable
 from cluster.journal.records import Claimed, Outcome
-from cluster.journal.store import Journal, Rejected, Unavailable
 from cluster.policy.lifecycle import Status
-from cluster.policy.retry import next_attempt, schedule_for, tried_until
-from cluster.policy.stage import Stage
-from cluster.policy.verdict import (
+from cluster.policy.limits.retry import next_attempt, schedule_for, tried_until
+from cluster.policy.replies.stage import Stage
+from cluster.policy.replies.verdict import (
     UNRESOLVED,
     UNROUTABLE,
     UNSENDABLE,

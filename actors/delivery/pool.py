@@ -11,19 +11,19 @@ import logging
 from collections.abc import Awaitable, Callable, Iterator
 
 from actors.delivery.carrier import Connection, hop_of
-from actors.delivery.connection import ConnectError, ConnectionLost, SmtpFailure
-from actors.delivery.idle import Idle, tell
+from actors.delivery.idle_connections import Idle, tell
 from actors.delivery.job import Hop, Job, NoRoute, Report
 from actors.delivery.onward import TRIES_AT_MOST, Division, after_loss, divide, fit
 from actors.delivery.pool_group import Group, Queued
 from actors.delivery.throttle import Throttle
-from actors.delivery.transaction import TransactionResult
 from actors.delivery.turns import Turns
 from actors.delivery.workers import SLOW_S, Workers
-from cluster.policy.next_hop import NextHop
-from cluster.policy.onward import NextHost
-from cluster.policy.session_limits import UNLIMITED, SessionLimits, Spent
-from cluster.policy.stage import Stage
+from actors.smtp.protocol import ConnectError, ConnectionLost, SmtpFailure
+from actors.smtp.transaction import TransactionResult
+from cluster.policy.limits.session import UNLIMITED, SessionLimits, Spent
+from cluster.policy.replies.onward import NextHost
+from cluster.policy.replies.stage import Stage
+from cluster.policy.routes.next_hop import NextHop
 from cluster.tasks import Tasks
 
 log = logging.getLogger(__name__)

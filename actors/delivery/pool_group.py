@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from actors.delivery.job import Hop, Job, Report
 from actors.delivery.share import Share
-from cluster.policy.next_hop import NextHop
+from cluster.policy.routes.next_hop import NextHop
 
 
 class Queued(Struct, eq=False):

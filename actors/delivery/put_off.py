@@ -6,8 +6,8 @@ In memory only: after a restart an attempt may begin with the same host once mor
 from collections.abc import Callable
 
 from actors.delivery.job import Job
-from actors.delivery.remembered import Remembered
-from cluster.policy.next_hop import NextHop
+from cluster.lookup.remembered import Remembered
+from cluster.policy.routes.next_hop import NextHop
 
 KEPT = 20_000
 """Deliveries; some 250 bytes each, and the names of hosts, which strangers choose."""

@@ -6,7 +6,6 @@ from datetime import UTC, datetime, timedelta
 
 from msgspec import Struct
 
-from actors.delivery.connection import ConnectError, SmtpFailure
 from actors.delivery.job import Hop, Job, NoRoute, Report
 from actors.delivery.outcomes import (
     Circumstances,
@@ -19,16 +18,17 @@ from actors.delivery.outcomes import (
 )
 from actors.delivery.put_off import PutOff
 from actors.delivery.site import Ready, Site
-from actors.delivery.transaction import TransactionResult
-from actors.in_force import InForce
+from actors.smtp.protocol import ConnectError, SmtpFailure
+from actors.smtp.transaction import TransactionResult
 from cluster.journal.operations import SiteAction
-from cluster.policy.automation import Action
 from cluster.policy.lifecycle import Status
-from cluster.policy.mx import FAILURE_TTL_S
-from cluster.policy.onward import NextHost, next_host
-from cluster.policy.stage import Stage
-from cluster.policy.triggers import ActionKind, ReplyFacts
-from cluster.policy.verdict import Judgement
+from cluster.policy.replies.automation import Action
+from cluster.policy.replies.onward import NextHost, next_host
+from cluster.policy.replies.stage import Stage
+from cluster.policy.replies.triggers import ActionKind, ReplyFacts
+from cluster.policy.replies.verdict import Judgement
+from cluster.policy.routes.mx import FAILURE_TTL_S
+from cluster.routing.active_policy import InForce
 from cluster.settings import DeliverySettings
 
 log = logging.getLogger(__name__)

@@ -5,7 +5,7 @@ import logging
 
 from actors.delivery.marker import Marker
 from analytics.dropping import tell_dropped
-from cluster.journal.store import Journal
+from cluster.journal.journal import Journal
 
 log = logging.getLogger(__name__)
 

@@ -2,9 +2,9 @@
 
 from msgspec import Struct
 
-from actors.delivery.envelope import Envelope
-from cluster.policy.domains import domain_of
-from cluster.policy.session_limits import UNBOUNDED, UNLIMITED, SessionLimits, Spent, fitting
+from actors.smtp.commands import Envelope
+from cluster.policy.limits.session import UNBOUNDED, UNLIMITED, SessionLimits, Spent, fitting
+from cluster.policy.routes.domains import domain_of
 
 
 class Share(Struct, eq=False):

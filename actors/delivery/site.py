@@ -9,16 +9,16 @@ from math import ceil, ldexp
 from msgspec import Struct
 
 from actors.delivery.pool import Pool
-from actors.delivery.seen import Seen
+from actors.delivery.site_stats import Seen
 from actors.delivery.tenants import Tenants
 from actors.delivery.throttle import Throttle
 from cluster.journal.records import Waiting
-from cluster.policy.automation import Adjustments
-from cluster.policy.destinations import Destination
-from cluster.policy.fairness import FairQueue, room
-from cluster.policy.next_hop import NextHop, Unreachable
-from cluster.policy.shaping import Limits, TenantLimits
-from cluster.policy.warm_up import Allowance
+from cluster.policy.limits.fairness import FairQueue, room
+from cluster.policy.limits.shaping import Limits, TenantLimits
+from cluster.policy.limits.warm_up import Allowance
+from cluster.policy.replies.automation import Adjustments
+from cluster.policy.routes.destinations import Destination
+from cluster.policy.routes.next_hop import NextHop, Unreachable
 
 CLAIMED_PER_CONNECTION = 6
 """Jobs claimed for each connection: one on the wire, the others composed and ready, so that no connection waits for

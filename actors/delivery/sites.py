@@ -10,9 +10,9 @@ from math import isfinite
 
 from msgspec import Struct
 
-from actors.delivery.remembered import Remembered
 from actors.delivery.site import Ready, Site
-from cluster.policy.destinations import Destination
+from cluster.lookup.remembered import Remembered
+from cluster.policy.routes.destinations import Destination
 
 DROPPED_KEPT = 5000
 """Names of sites without work that an operator may still type: some 0.2 KB each."""

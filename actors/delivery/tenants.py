@@ -6,9 +6,9 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from cluster.policy.destinations import Destination
-from cluster.policy.rate import Gcra
-from cluster.policy.shaping import TenantLimits
+from cluster.policy.limits.gcra import Gcra
+from cluster.policy.limits.shaping import TenantLimits
+from cluster.policy.routes.destinations import Destination
 
 
 class Holding(Protocol):

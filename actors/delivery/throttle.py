@@ -3,10 +3,10 @@
 from collections.abc import Callable
 from math import ceil
 
-from cluster.policy.automation import Adjustments
-from cluster.policy.destinations import Destination
-from cluster.policy.rate import Gcra
-from cluster.policy.shaping import Limits
+from cluster.policy.limits.gcra import Gcra
+from cluster.policy.limits.shaping import Limits
+from cluster.policy.replies.automation import Adjustments
+from cluster.policy.routes.destinations import Destination
 
 MARGIN = 0.95
 """Of a rate, what is used: a host counts in windows of its own, and what left evenly arrives with jitter."""

@@ -7,7 +7,7 @@ where nobody does.
 from collections import deque
 from collections.abc import Callable
 
-from actors.delivery.site_state import TraceLine
+from cluster.routing.site_state import TraceLine
 
 LINES_KEPT = 5000
 """For each traced site; the oldest are dropped."""

@@ -12,17 +12,17 @@ from datetime import date, datetime, timedelta
 from actors.delivery.claims import Claims
 from actors.delivery.job import Job
 from actors.delivery.ledger import Ledger
+from actors.delivery.ownership import Standing
 from actors.delivery.reporting import Reporter
 from actors.delivery.site import Ready, Site
 from actors.delivery.sites import Sites
-from actors.delivery.standing import Standing
-from actors.delivery.tls_results import TlsResults
-from actors.in_force import InForce, today
-from cluster.journal.store import Journal, Unavailable
-from cluster.policy.destinations import Destination
-from cluster.policy.routing import Source
-from cluster.policy.shaping import TenantLimits
-from cluster.policy.warm_up import Allowance
+from cluster.journal.journal import Journal, Unavailable
+from cluster.lookup.tls_results import TlsResults
+from cluster.policy.limits.shaping import TenantLimits
+from cluster.policy.limits.warm_up import Allowance
+from cluster.policy.routes.destinations import Destination
+from cluster.policy.routes.routing import Source
+from cluster.routing.active_policy import InForce, today
 
 log = logging.getLogger(__name__)
 

@@ -7,12 +7,12 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from actors.delivery.idle import tell
+from actors.delivery.idle_connections import tell
 from actors.delivery.pool_group import Group
 from actors.delivery.throttle import Throttle
 from actors.delivery.turns import Turns
-from cluster.policy.connections import wanted
-from cluster.policy.next_hop import NextHop
+from cluster.policy.limits.connections import wanted
+from cluster.policy.routes.next_hop import NextHop
 from cluster.tasks import Tasks
 
 SLOW_S = 0.5

@@ -9,7 +9,7 @@ from litestar.connection import ASGIConnection
 from litestar.datastructures import State
 from litestar.handlers import BaseRouteHandler, HTTPRouteHandler
 
-from api.refusals import Unauthenticated
+from api.http.refusals import Unauthenticated
 
 Connection = ASGIConnection[HTTPRouteHandler, None, None, State]
 

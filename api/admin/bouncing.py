@@ -15,12 +15,12 @@ from msgspec import Struct
 
 from analytics.dropping import tell_dropped
 from api.admin.searching import QueueNames, QueueQuery, QueueSearch, check_query, pages
-from api.body import TypedBody
-from api.errors import answers
-from api.refusals import Fault, Invalid
-from api.texts import check_text
+from api.http.body import TypedBody
+from api.http.errors import answers
+from api.http.refusals import Fault, Invalid
+from api.send.texts import check_text
+from cluster.journal.journal import Journal
 from cluster.journal.operations import Queued
-from cluster.journal.store import Journal
 
 LONGEST_REASON = 1000
 BY_OPERATOR = "bounced by the operator"

@@ -8,11 +8,11 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from actors.delivery.site_state import Held, SiteState, TraceLine
-from actors.dispatch import ACTOR_ALIVE_S
+from cluster.journal.journal import Journal, Unavailable
 from cluster.journal.records import Waiting
-from cluster.journal.store import Journal, Unavailable
 from cluster.peers import Call, PeerGone
+from cluster.routing.dispatcher import ACTOR_ALIVE_S
+from cluster.routing.site_state import Held, SiteState, TraceLine
 
 log = logging.getLogger(__name__)
 

@@ -10,23 +10,23 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath
 from litestar.types import Guard
 
-from actors.placing_view import SourceState
 from analytics.queries import TimelineEvent
 from api.admin.deliverers import Deliverers
 from api.admin.explanation import Explained, Facts, HeldBy, explain
 from api.admin.placing import ListSources
 from api.admin.searching import SiteOf
 from api.admin.site_views import SiteView, lane_of, site_views
-from api.errors import answers
+from api.http.errors import answers
+from api.http.refusals import NotFound
 from api.messages import TIMELINE_PATIENCE_S, Timeline
-from api.refusals import NotFound
 from cluster.ids import is_id
+from cluster.journal.journal import Journal
 from cluster.journal.operations import Fate, Standing, Suspension
 from cluster.journal.records import Waiting, decode_personal
-from cluster.journal.store import Journal
-from cluster.policy.destinations import parse
 from cluster.policy.lifecycle import FINISHED
-from cluster.policy.rerouting import DIRECT
+from cluster.policy.routes.destinations import parse
+from cluster.policy.routes.rerouting import DIRECT
+from cluster.routing.views import SourceState
 
 log = logging.getLogger(__name__)
 

@@ -8,17 +8,17 @@ from datetime import datetime
 
 from msgspec import Struct
 
-from actors.delivery.site_state import Held
-from actors.placing_view import SourceState
 from analytics.queries import TimelineEvent
 from api.admin.site_views import SiteView, kept_by_source
-from cluster.composable import NOT_COMPOSED
 from cluster.journal.operations import Fate, Standing, Suspension
-from cluster.policy.destinations import parse
+from cluster.message.composable import NOT_COMPOSED
 from cluster.policy.lifecycle import FINISHED, Status
-from cluster.policy.quantities import duration_text
-from cluster.policy.routing import DEFAULT_POOL
-from cluster.policy.strikes import STRIKES
+from cluster.policy.limits.quantities import duration_text
+from cluster.policy.limits.strikes import STRIKES
+from cluster.policy.routes.destinations import parse
+from cluster.policy.routes.routing import DEFAULT_POOL
+from cluster.routing.site_state import Held
+from cluster.routing.views import SourceState
 
 
 class HeldBy(Struct, frozen=True, kw_only=True):

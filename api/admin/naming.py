@@ -8,18 +8,18 @@ or queued for its domains, it is suspended, something was done to it, routes nam
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Iterable
 
-from actors.delivery.gate import Gate
-from actors.placing_view import SiteOfDomain
 from api.admin.deliverers import Deliverers
 from api.admin.placing import ListSources
-from api.refusals import Fault, Invalid
-from cluster.journal.store import Journal
-from cluster.policy.destinations import parse
-from cluster.policy.domains import mail_domain, spelled_names
-from cluster.policy.rerouting import DEFAULT, DIRECT
-from cluster.policy.routing import DEFAULT_POOL
-from cluster.policy.site_names import beginning_with, matches, nearest
-from cluster.policy.sites import FAMILY_NAMES
+from api.http.refusals import Fault, Invalid
+from cluster.journal.journal import Journal
+from cluster.lookup.semaphore import Gate
+from cluster.policy.routes.destinations import parse
+from cluster.policy.routes.domains import mail_domain, spelled_names
+from cluster.policy.routes.rerouting import DEFAULT, DIRECT
+from cluster.policy.routes.routing import DEFAULT_POOL
+from cluster.policy.routes.site_names import beginning_with, matches, nearest
+from cluster.policy.routes.sites import FAMILY_NAMES
+from cluster.routing.views import SiteOfDomain
 
 FindSite = Callable[[str], Awaitable[SiteOfDomain]]
 """The site of a domain's mail, and what is wrong with the domain."""

@@ -10,14 +10,14 @@ from litestar.params import FromPath, JSONBody, QueryParameter
 from litestar.types import Guard
 from msgspec import Struct
 
-from actors.placing_view import RouteDescription, SourceState
 from api.admin.deliverers import Deliverers
-from api.body import TypedBody
-from api.errors import answers
-from api.refusals import Fault, Invalid
-from api.texts import check_name
-from cluster.in_force import BadPolicies
-from cluster.policy.domains import mail_domain
+from api.http.body import TypedBody
+from api.http.errors import answers
+from api.http.refusals import Fault, Invalid
+from api.send.texts import check_name
+from cluster.policies import BadPolicies
+from cluster.policy.routes.domains import mail_domain
+from cluster.routing.views import RouteDescription, SourceState
 
 Describe = Callable[[str, str, str], Awaitable[RouteDescription]]
 """The way of mail for (domain, tenant id, pool); the last two may be ""."""

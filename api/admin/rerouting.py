@@ -15,13 +15,13 @@ from msgspec import Struct
 from api.admin.deliverers import Deliverers
 from api.admin.naming import Names
 from api.admin.searching import QueueNames, QueueQuery, QueueSearch, check_query, pages
-from api.body import TypedBody
-from api.errors import answers
-from api.refusals import Fault, Invalid
-from api.texts import check_name
+from api.http.body import TypedBody
+from api.http.errors import answers
+from api.http.refusals import Fault, Invalid
+from api.send.texts import check_name
+from cluster.journal.journal import Journal
 from cluster.journal.operations import Queued
-from cluster.journal.store import Journal
-from cluster.policy.rerouting import DEFAULT
+from cluster.policy.routes.rerouting import DEFAULT
 
 
 class RerouteRequest(QueueQuery, frozen=True, kw_only=True):

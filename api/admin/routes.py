@@ -17,7 +17,7 @@ from api.admin.sites import Sites
 from api.admin.suspensions import Suspensions
 from api.admin.tracing import Tracing
 from api.messages import Timeline
-from cluster.journal.store import Journal
+from cluster.journal.journal import Journal
 from cluster.peers import Call
 
 

@@ -10,14 +10,14 @@ from datetime import UTC, datetime, timedelta
 
 from msgspec import Struct
 
-from actors.delivery.gate import Gate
 from api.admin.naming import Names
-from api.refusals import Fault
-from api.texts import check_name
+from api.http.refusals import Fault
+from api.send.texts import check_name
 from cluster.ids import is_id
+from cluster.journal.journal import Journal
 from cluster.journal.operations import Queued, QueueFilter, QueueMark, SiteAction, Suspension
-from cluster.journal.store import Journal
-from cluster.policy.domains import mail_domain
+from cluster.lookup.semaphore import Gate
+from cluster.policy.routes.domains import mail_domain
 
 SiteOf = Callable[[str], Awaitable[str]]
 """The site of a domain's mail; "" when there is none to be found."""

@@ -15,12 +15,12 @@ from msgspec import Struct
 
 from api.admin.deliverers import Deliverers
 from api.admin.searching import QueueNames, QueueQuery, QueueSearch, check_query, pages
-from api.body import TypedBody
-from api.errors import answers
-from api.refusals import Fault, Invalid
+from api.http.body import TypedBody
+from api.http.errors import answers
+from api.http.refusals import Fault, Invalid
+from cluster.journal.journal import Journal
 from cluster.journal.moving import Wait
 from cluster.journal.operations import Queued
-from cluster.journal.store import Journal
 
 
 class SendNowRequest(QueueQuery, frozen=True, kw_only=True):

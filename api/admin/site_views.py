@@ -6,11 +6,11 @@ from datetime import UTC, datetime
 
 from msgspec import Struct
 
-from actors.delivery.site_state import LastReply, SiteState
-from actors.placing_view import SourceState
 from cluster.journal.operations import Suspension
-from cluster.policy.destinations import Destination, parse
-from cluster.policy.site_names import matches
+from cluster.policy.routes.destinations import Destination, parse
+from cluster.policy.routes.site_names import matches
+from cluster.routing.site_state import LastReply, SiteState
+from cluster.routing.views import SourceState
 
 REPLIES_SHOWN = 5
 

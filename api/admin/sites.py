@@ -12,13 +12,13 @@ from api.admin.deliverers import Deliverers
 from api.admin.naming import Names
 from api.admin.placing import ListSources
 from api.admin.site_views import SiteView, lane_of, site_views
-from api.errors import answers
-from api.refusals import Fault, Invalid
-from api.texts import check_name
+from api.http.errors import answers
+from api.http.refusals import Fault, Invalid
+from api.send.texts import check_name
+from cluster.journal.journal import Journal
 from cluster.journal.operations import SiteAction
-from cluster.journal.store import Journal
-from cluster.policy.domains import spelled_names
-from cluster.policy.site_names import literal
+from cluster.policy.routes.domains import spelled_names
+from cluster.policy.routes.site_names import literal
 
 MOST_SITES = 1000
 MOST_ACTIONS = 1000

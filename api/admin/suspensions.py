@@ -16,12 +16,12 @@ from msgspec import Struct
 
 from api.admin.deliverers import Deliverers
 from api.admin.naming import Names
-from api.body import TypedBody
-from api.errors import answers
-from api.refusals import Fault, Invalid
-from api.texts import check_name, check_text
+from api.http.body import TypedBody
+from api.http.errors import answers
+from api.http.refusals import Fault, Invalid
+from api.send.texts import check_name, check_text
+from cluster.journal.journal import Journal
 from cluster.journal.operations import Suspension
-from cluster.journal.store import Journal
 
 LONGEST_SUSPENSION_S = 366 * 86_400.0
 LONGEST_REASON = 1000

@@ -19,13 +19,13 @@ from litestar.response import Stream
 from litestar.types import Guard
 from msgspec import Struct
 
-from actors.delivery.site_state import TraceLine
 from api.admin.deliverers import Deliverers
 from api.admin.naming import Names
-from api.errors import answers
-from api.refusals import Fault, Invalid
-from api.texts import check_name
-from cluster.journal.store import Unavailable
+from api.http.errors import answers
+from api.http.refusals import Fault, Invalid
+from api.send.texts import check_name
+from cluster.journal.journal import Unavailable
+from cluster.routing.site_state import TraceLine
 
 LOOK_S = 0.2
 LOOKED_AT_S = 3.0

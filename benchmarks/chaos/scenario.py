@@ -33,7 +33,7 @@ from benchmarks.machine import commit, machine
 from benchmarks.phases import Phases, Tell
 from benchmarks.postray import Postray
 from benchmarks.sink_process import SinkProcess
-from cluster.embedded import EmbeddedPostgres
+from cluster.installation.embedded import EmbeddedPostgres
 
 SMTP_TIMEOUT_S = 4.0
 LIFETIME_S = 3600.0

@@ -17,7 +17,7 @@ from benchmarks.chaos.records import Done
 from benchmarks.postray import DidNotStart, Postray
 from benchmarks.sink import Manner, Order
 from benchmarks.sink_process import SinkProcess
-from cluster.embedded import EmbeddedPostgres
+from cluster.installation.embedded import EmbeddedPostgres
 
 ACTORS = {
     Kind.KILL_API: "api",

@@ -25,7 +25,7 @@ from msgspec import Struct
 from benchmarks.chaos.mail import fate_of
 from benchmarks.chaos.records import Facts, Sent, Stored
 from benchmarks.sink_log import Ended, Line, Receipt
-from cluster.policy.strikes import CONTENT, OWN
+from cluster.policy.limits.strikes import CONTENT, OWN
 
 NOTED_S = 1.0
 """A client that runs has noted a reply this long after it was sent, or has not read it: from reading to noting is a

@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 
-from analytics.events import decode_batch
 from analytics.rows import columns
 from api.build import SENDING
 from benchmarks.counts.calls import Calls
@@ -21,6 +20,7 @@ from benchmarks.counts.product import API, DELIVERY, Product, running
 from benchmarks.counts.telling import Amounts, Counts, Run, Seen, spread, tell
 from benchmarks.load import Load
 from benchmarks.mail import Mail, Shape
+from cluster.events import decode_batch
 
 FIRST, SINGLE, BULK, PER_REQUEST = 1, 64, 2, 1000
 """Requests with one message: alone, so that what is remembered of keys is known; and all at once. Then requests with

@@ -18,20 +18,20 @@ from psycopg import Connection
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from actors import build as actors
-from actors.capture.certificate import server_context
-from actors.capture.envelope import Answer, Envelope
-from actors.capture.smtp_server import SmtpServer
 from actors.demo import ensure_demo
+from actors.smtpd.certificate import server_context
+from actors.smtpd.envelope import Answer, Envelope
+from actors.smtpd.server import SmtpServer
 from api import build as api
 from benchmarks.blocking import to_its_end
 from benchmarks.counts.journal_dialogue import Dialogue, Names, Transaction
 from benchmarks.counts.relay import relaying
 from benchmarks.counts.smtp_dialogue import Flights
 from cluster.context import Context, Links
-from cluster.embedded import EmbeddedPostgres
+from cluster.installation.embedded import EmbeddedPostgres
+from cluster.installation.ports import ANY_PORT, HeldPort
 from cluster.journal.database import QUERIES
-from cluster.journal.store import Journal, migrate
-from cluster.ports import ANY_PORT, HeldPort
+from cluster.journal.journal import Journal, migrate
 from cluster.settings import DeliverySettings, HttpSettings, Settings, SmtpSettings
 from cluster.vault import Vault, secret_key
 

@@ -24,7 +24,7 @@ from benchmarks.scenarios.growth import largest_mb
 from benchmarks.scenarios.sending import COUNTED, Messages, Sending, WorldOptions
 from benchmarks.series import percentile, thinned, throughput
 from benchmarks.world import World
-from cluster.embedded import EmbeddedPostgres
+from cluster.installation.embedded import EmbeddedPostgres
 from cluster.journal.records import Address, Content, Part, Personal, encode
 
 LEAD_S = 30.0

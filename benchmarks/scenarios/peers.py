@@ -32,7 +32,7 @@ from benchmarks.sink import SinkOptions, Writing
 from benchmarks.submission import Letter, letters, submit
 from benchmarks.usage import Watch
 from benchmarks.world import World, relayed
-from cluster.ports import ANY_PORT, HeldPort
+from cluster.installation.ports import ANY_PORT, HeldPort
 
 OURS = "postray"
 THEIRS = "Postfix + OpenDKIM"

@@ -19,9 +19,9 @@ from typing import Annotated
 import aiosmtplib
 from msgspec import Meta, Struct
 
-from actors.capture.envelope import Extension
-from actors.delivery.envelope import Envelope
-from actors.delivery.smtp import SmtpConnection
+from actors.smtp.client import SmtpConnection
+from actors.smtp.commands import Envelope
+from actors.smtpd.envelope import Extension
 from benchmarks.blocking import to_its_end
 from benchmarks.phases import Tell
 from benchmarks.records import Better, Repeat

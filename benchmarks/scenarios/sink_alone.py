@@ -14,7 +14,7 @@ from typing import Annotated
 import psutil
 from msgspec import Meta, Struct
 
-from actors.delivery.handshake import Peer, open_session
+from actors.smtp.handshake import Peer, open_session
 from benchmarks.blocking import to_its_end
 from benchmarks.phases import Tell
 from benchmarks.records import Better, Repeat
@@ -22,7 +22,7 @@ from benchmarks.runner import Measure
 from benchmarks.sink import SinkOptions, Writing
 from benchmarks.sink_log import Receipt
 from benchmarks.sink_process import SinkProcess
-from cluster.policy.tls_level import TlsLevel
+from cluster.policy.tls.level import TlsLevel
 from cluster.settings import SmtpSettings, host_port
 
 REPLIES = 3

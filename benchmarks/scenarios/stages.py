@@ -24,19 +24,17 @@ from actors.compose.message import draft_message, finish
 from actors.compose.mime import Skeleton, compile_content
 from actors.delivery.carrier import hop_of
 from actors.delivery.composing import SLICE
-from actors.delivery.envelope import Envelope
 from actors.delivery.job import Hop, Job
 from actors.delivery.ledger import Ledger
 from actors.delivery.outcomes import Circumstances, Told, accepted_of, tell, utc_now, verdicts_of
-from actors.delivery.smtp import SmtpConnection
-from actors.delivery.transaction import TransactionResult
-from actors.dispatch import decode_offer
+from actors.smtp.client import SmtpConnection
+from actors.smtp.commands import Envelope
+from actors.smtp.transaction import TransactionResult
 from analytics.client import ClickHouse
-from analytics.events import decode_batch, encode_batch
 from analytics.rows import columns
-from api.conversion import new_request
-from api.mail_request import MailSend
-from api.validation import check
+from api.send.conversion import new_request
+from api.send.request import MailSend
+from api.send.validation import check
 from benchmarks.blocking import to_its_end
 from benchmarks.mail import Mail, Shape
 from benchmarks.phases import Tell
@@ -46,10 +44,12 @@ from benchmarks.scenarios.sending import Messages, PerRequest
 from benchmarks.sink import SinkOptions, Writing
 from benchmarks.sink_log import Receipt, Tail
 from benchmarks.sink_process import SinkProcess
-from cluster.embedded import EmbeddedPostgres
+from cluster.events import decode_batch, encode_batch
+from cluster.installation.embedded import EmbeddedPostgres
+from cluster.journal.journal import Journal, migrate
 from cluster.journal.records import Claimed, NewRequest, Waiting, decode_content, decode_personal
-from cluster.journal.store import Journal, migrate
 from cluster.policy.lifecycle import Status
+from cluster.routing.dispatcher import decode_offer
 from cluster.settings import ClickHouseSettings, SmtpSettings, host_port
 
 DECODE = "decode, validate, convert"

@@ -8,7 +8,7 @@ from rich.text import Text
 
 from cluster.commands.instance import settings_file, settings_of
 from cluster.commands.output import console, json_option, plain, print_json
-from cluster.doctor import Installation, State, examine
+from cluster.installation.doctor import Installation, State, examine
 
 COLOURS = {State.OK: "green", State.WARNING: "yellow", State.PROBLEM: "red"}
 

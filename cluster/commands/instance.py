@@ -17,7 +17,7 @@ from typing import Any, Literal
 import click
 import msgspec
 
-from cluster import running
+from cluster.installation import running
 from cluster.keys import operator_token
 from cluster.printable import printable
 from cluster.settings import Settings, SettingsError, load, variable_name

@@ -10,8 +10,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from cluster.policy.domains import mail_domain
-from cluster.policy.quantities import duration
+from cluster.policy.limits.quantities import duration
+from cluster.policy.routes.domains import mail_domain
 from cluster.printable import printable, printable_json
 
 UNWRAPPED = 100_000

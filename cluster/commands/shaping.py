@@ -10,18 +10,18 @@ from msgspec import Struct
 from cluster.commands.instance import Instance, path_part, settings_of
 from cluster.commands.looking import print_settings
 from cluster.commands.output import DOMAIN, NAME, console, json_option, plain, print_json
-from cluster.in_force import BadPolicies, check_policies, read_files
-from cluster.policy.domains import spelled_names
-from cluster.policy.rerouting import named_route
-from cluster.policy.route_tls import along
-from cluster.policy.routing import Route, Routing, Via
-from cluster.policy.shaping import Shaping
-from cluster.policy.sites import known_site
+from cluster.policies import BadPolicies, check_policies, read_files
+from cluster.policy.limits.shaping import Shaping
+from cluster.policy.routes.domains import spelled_names
+from cluster.policy.routes.rerouting import named_route
+from cluster.policy.routes.routing import Route, Routing, Via
+from cluster.policy.routes.sites import known_site
+from cluster.policy.tls.route import along
 
 _DIRECT = Route(via=Via.DIRECT)
 """Also of the sink: a check explains what holds once mail leaves."""
 _SITE_NAME = re.compile(r"[a-z0-9._,:\[\]-]+")
-"""Names of hosts, or host:port (cluster/policy/sites.py)."""
+"""Names of hosts, or host:port (cluster/policy/routes/sites.py)."""
 
 
 @click.group()

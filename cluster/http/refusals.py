@@ -42,5 +42,5 @@ class Refused(Exception):
 
 
 def error_body(detail: str) -> bytes:
-    """The body of an error that has no field, as api/errors.py makes it."""
+    """The body of an error that has no field, as api/http/errors.py makes it."""
     return msgspec.json.encode({"errors": [{"message": detail, "field": None, "help": None}], "detail": detail})

@@ -7,7 +7,7 @@ to what else is ready, and a health check is not behind all of it.
 import asyncio
 from collections.abc import Callable
 
-from cluster.policy.fairness import FairQueue
+from cluster.policy.limits.fairness import FairQueue
 
 AT_ONCE = 64
 """Requests under way, below which a further one is begun without a wait."""

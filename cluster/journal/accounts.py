@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from cluster.ids import new_id
 from cluster.journal.database import Database, Rejected, execute, rows
 from cluster.journal.records import ApiKey, DkimKey, SenderDomain
-from cluster.policy.domains import a_labels, mail_domain
+from cluster.policy.routes.domains import a_labels, mail_domain
 
 
 class Accounts(Database):

@@ -11,8 +11,8 @@ from typing import cast
 
 from psycopg import AsyncConnection
 
-from cluster.journal.acceptance import hold, tally
 from cluster.journal.database import Database, Row, execute, rows
+from cluster.journal.intake import hold, tally
 from cluster.journal.records import Change, Ended, Recipient, ScheduledStatus, Tell
 from cluster.policy.lifecycle import UNFINISHED, Status, fold
 

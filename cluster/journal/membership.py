@@ -6,7 +6,7 @@ from msgspec import Struct
 
 from cluster.journal.database import Database, execute, rows
 from cluster.journal.records import DeliveryActor
-from cluster.policy.tenure import Member
+from cluster.policy.routes.membership import Member
 
 
 class NodeLoad(Struct, frozen=True, array_like=True):

@@ -13,8 +13,8 @@ from msgspec import Struct
 from psycopg import AsyncConnection
 
 from cluster.ids import first_id
-from cluster.journal.acceptance import tally
 from cluster.journal.database import Database, Row, execute, rows
+from cluster.journal.intake import tally
 from cluster.journal.queue import finish
 from cluster.journal.records import Ended, Outcome, Tell
 from cluster.policy.lifecycle import Status, Transition, after

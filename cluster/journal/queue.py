@@ -10,8 +10,8 @@ from datetime import UTC, datetime
 from msgspec import Struct
 from psycopg import AsyncConnection
 
-from cluster.journal.acceptance import tally
 from cluster.journal.database import Database, Row, execute, rows
+from cluster.journal.intake import tally
 from cluster.journal.records import Claimed, Outcome, Waiting
 from cluster.policy.lifecycle import Status
 

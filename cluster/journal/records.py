@@ -113,7 +113,7 @@ class NewRequest(Struct, frozen=True, kw_only=True):
     """sha256 → file bytes."""
     messages: tuple[NewMessage, ...]
     events: tuple[bytes, ...]
-    """Rows for the event log, each an encoded batch (analytics.events)."""
+    """Rows for the event log, each an encoded batch (cluster.events)."""
     created_at: datetime
 
     @property

@@ -8,7 +8,7 @@ from typing import Any
 
 from psycopg import AsyncConnection
 
-from cluster.policy.domains import mail_domain
+from cluster.policy.routes.domains import mail_domain
 
 
 async def respell_domains(connection: AsyncConnection[Any]) -> None:

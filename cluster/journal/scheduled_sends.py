@@ -11,9 +11,9 @@ is ended by another. ``accept`` and these commands see each other through a lock
 import asyncio
 from typing import Literal
 
-from cluster.journal.acceptance import hold
 from cluster.journal.commands import PAGE, Commands
 from cluster.journal.database import execute, rows
+from cluster.journal.intake import hold
 from cluster.journal.records import ScheduledSend, ScheduledStatus, Tell
 
 MOST_LISTED = 1000

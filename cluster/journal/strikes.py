@@ -9,12 +9,12 @@ from datetime import UTC, datetime, timedelta
 from msgspec import Struct
 
 from cluster.ids import same_moment
-from cluster.journal.acceptance import tally
 from cluster.journal.database import Database, execute, rows
+from cluster.journal.intake import tally
 from cluster.journal.queue import finish
 from cluster.journal.records import Ended, Outcome, Tell
 from cluster.policy.lifecycle import Status, Transition, after
-from cluster.policy.strikes import Scope, SetAside, Strike, decide, reason_for
+from cluster.policy.limits.strikes import Scope, SetAside, Strike, decide, reason_for
 
 STRIKES_KEPT = timedelta(days=30)
 TRIMMED = 100

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from datetime import date
 
 from cluster.journal.database import Database
-from cluster.policy.tls_policy import PolicyType
-from cluster.policy.tls_report import TlsResult
+from cluster.policy.tls.policy import PolicyType
+from cluster.policy.tls.report import TlsResult
 
 
 class TlsResultCounts(Database):
@@ -26,7 +26,7 @@ class TlsResultCounts(Database):
         )
 
     async def tls_results(self, day: date, domain: str) -> list[tuple[TlsResult, int]]:
-        """In a fixed order, as ``cluster.policy.tls_report.report`` takes them."""
+        """In a fixed order, as ``cluster.policy.tls.report.report`` takes them."""
         return [
             (
                 TlsResult(

@@ -13,9 +13,9 @@ import httpx
 import psutil
 
 from benchmarks.postray import PORTS, START_S, Postray
-from cluster import running
-from cluster.own_python import run_module
-from cluster.ports import ANY_PORT
+from cluster.installation import running
+from cluster.installation.own_python import run_module
+from cluster.installation.ports import ANY_PORT
 
 STOP_S = 10.0
 """What a user may wait after Ctrl-C."""

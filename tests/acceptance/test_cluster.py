@@ -15,7 +15,7 @@ import psutil
 import psycopg
 import pytest
 
-from cluster.embedded import journal_dsn
+from cluster.installation.embedded import journal_dsn
 from tests.acceptance.running import Client, RunningPostray
 
 VARIABLES = {

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import psutil
 
-from cluster import run_folder, running
+from cluster.installation import run_folder, running
 from tests.acceptance.running import RunningPostray, is_alive
 
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from dnslib import MX, A
 
-from actors.capture.envelope import Envelope
-from actors.capture.smtp_server import SmtpServer
+from actors.smtpd.envelope import Envelope
+from actors.smtpd.server import SmtpServer
 from tests.acceptance.running import Client, RunningPostray
 from tests.integration.dns_server import DnsServer
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from cluster import run_folder
+from cluster.installation import run_folder
 from tests.acceptance.running import RunningPostray
 
 CLOSED_S = 10.0

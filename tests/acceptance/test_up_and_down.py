@@ -9,8 +9,8 @@ from pathlib import Path
 
 import psutil
 
-from actors.capture.envelope import Envelope
-from actors.capture.smtp_server import SmtpServer
+from actors.smtpd.envelope import Envelope
+from actors.smtpd.server import SmtpServer
 from tests.acceptance.running import STOP_S, Client, RunningPostray, is_alive
 
 

@@ -2,8 +2,8 @@
 
 from collections.abc import Callable
 
-from api.large.frames import Setup
-from api.large.requests import LargeRequests
+from api.send.large.frames import Setup
+from api.send.large.requests import LargeRequests
 from cluster.journal.records import Waiting
 
 

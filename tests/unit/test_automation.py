@@ -7,7 +7,8 @@ from itertools import pairwise
 
 import pytest
 
-from cluster.policy.automation import (
+from cluster.policy.limits.shaping import SHIPPED_TEXT
+from cluster.policy.replies.automation import (
     FORGOTTEN_S,
     LOWEST_RATE,
     MOST_TENANTS,
@@ -15,10 +16,9 @@ from cluster.policy.automation import (
     Action,
     Adjustments,
 )
-from cluster.policy.bounce import BounceClass
-from cluster.policy.bounce_rules import normalised
-from cluster.policy.shaping import SHIPPED_TEXT
-from cluster.policy.triggers import ActionKind, ReplyFacts, Trigger
+from cluster.policy.replies.bounce_class import BounceClass
+from cluster.policy.replies.bounce_rules import normalised
+from cluster.policy.replies.triggers import ActionKind, ReplyFacts, Trigger
 from tests.unit.test_shaping import shaping
 
 SLOW = '[[automation]]\nname = "slow"\nmatch = "slow down"\naction = "slow_down"\nfor = "1m"'

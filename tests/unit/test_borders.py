@@ -23,10 +23,10 @@ PURE = (
     "analytics/rows.py",
     "api/admin/explanation.py",
     "api/admin/site_views.py",
-    "cluster/composable.py",
-    "cluster/custom_fields.py",
-    "cluster/header_fields.py",
-    "cluster/mime_fields.py",
+    "cluster/message/composable.py",
+    "cluster/message/custom_fields.py",
+    "cluster/message/header_fields.py",
+    "cluster/message/mime_fields.py",
     "cluster/http/connections.py",
 )
 IMPURE = {
@@ -95,7 +95,7 @@ def test_only_launch_knows_ray(path: Path) -> None:
 
 @pytest.mark.parametrize("path", modules("cluster", "analytics", "actors", "api"), ids=relative)
 def test_only_own_python_says_how_our_code_is_run(path: Path) -> None:
-    if relative(path) != "cluster/own_python.py":
+    if relative(path) != "cluster/installation/own_python.py":
         nodes = ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         assert "executable" not in {node.attr for node in nodes if isinstance(node, ast.Attribute)}
 

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from cluster import running
 from cluster.cli import main
 from cluster.commands.instance import moved_problem
 from cluster.commands.output import make_console, table
-from cluster.local_secrets import DEMO_KEY
-from cluster.private_files import write_whole
+from cluster.installation import running
+from cluster.installation.local_secrets import DEMO_KEY
+from cluster.installation.private_files import write_whole
 
 
 @pytest.mark.parametrize("command", [["up"], ["up", "--detach"], ["status"], ["down"]])

@@ -2,8 +2,8 @@
 
 import pytest
 
-from cluster.policy.connections import FIRST_DEAD_S, LONGEST_DEAD_S, REMEMBERED, Addresses, wanted
-from cluster.policy.destinations import Destination
+from cluster.policy.limits.connections import FIRST_DEAD_S, LONGEST_DEAD_S, REMEMBERED, Addresses, wanted
+from cluster.policy.routes.destinations import Destination
 
 HERE = Destination("example.com")
 

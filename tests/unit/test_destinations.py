@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from cluster.policy.destinations import CAPTURE, Destination, destination, parse
+from cluster.policy.routes.destinations import CAPTURE, Destination, destination, parse
 
 NAMED = {
     "example.com": Destination("example.com"),

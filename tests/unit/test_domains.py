@@ -4,9 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.addresses import is_address
-from cluster.header_fields import NotComposable, address
-from cluster.policy.domains import (
+from api.send.addresses import is_address
+from cluster.message.header_fields import NotComposable, address
+from cluster.policy.limits.patterns import NameKind, Patterns
+from cluster.policy.routes.domains import (
     a_labels,
     domain_of,
     mail_domain,
@@ -15,8 +16,7 @@ from cluster.policy.domains import (
     stored_spellings,
     u_labels,
 )
-from cluster.policy.mx import lookup_name
-from cluster.policy.patterns import NameKind, Patterns
+from cluster.policy.routes.mx import lookup_name
 
 SPELLINGS = [
     ("example.com", "example.com"),

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cluster import custom_fields
-from cluster import header_fields as fields
-from cluster.header_fields import NotComposable
 from cluster.journal.records import Address
+from cluster.message import custom_fields
+from cluster.message import header_fields as fields
+from cluster.message.header_fields import NotComposable
 from tests.unit.compose.reading import assert_sound
 
 ENCODED_WORD = re.compile(rb"=\?utf-8\?([bq])\?([^ ?]*)\?=")

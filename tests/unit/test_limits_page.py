@@ -3,19 +3,21 @@
 import re
 from pathlib import Path
 
-from api import addresses, app, inflating, message_actions, messages, notes, personalizations, refusals, reply_to, texts
-from api import body as bodies
-from api import validation as rules
+from api import app, message_actions, messages
 from api.admin import bouncing, searching, sites, suspensions, tracing
-from api.large import crowding
-from api.unread import SKIPPED_BYTES
-from cluster import custom_fields, mime_fields, substitution
+from api.http import body as bodies
+from api.http import inflating, refusals
+from api.http.unread import SKIPPED_BYTES
+from api.send import addresses, notes, personalizations, reply_to, texts
+from api.send import validation as rules
+from api.send.large import crowding
 from cluster.http import heads
 from cluster.http.connections import Bounds
 from cluster.journal import database, scheduled_sends
-from cluster.policy import patterns
+from cluster.message import custom_fields, mime_fields, substitution
+from cluster.message.transfer_encoding import LINE_LIMIT
+from cluster.policy.limits import patterns
 from cluster.settings import Settings
-from cluster.transfer_encoding import LINE_LIMIT
 
 PAGE = (Path(__file__).parents[2] / "docs" / "limits.md").read_text(encoding="utf-8")
 DEFAULTS = Settings()

@@ -2,8 +2,8 @@ from collections.abc import Callable
 
 import pytest
 
-from cluster.policy import mx
-from cluster.policy.mx import (
+from cluster.policy.routes import mx
+from cluster.policy.routes.mx import (
     Absent,
     Addresses,
     Failed,
@@ -16,7 +16,7 @@ from cluster.policy.mx import (
     Unresolved,
     Unroutable,
 )
-from cluster.policy.networks import networks
+from cluster.policy.routes.networks import networks
 
 
 def numbers(*values: float) -> Callable[[], float]:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cluster.policy.networks import EVERYWHERE, Networks, networks
+from cluster.policy.routes.networks import EVERYWHERE, Networks, networks
 
 INTERNET = Networks()
 

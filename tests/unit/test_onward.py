@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.delivery.reply import make_reply
-from cluster.policy.onward import NextHost, next_host
-from cluster.policy.recipient_limits import Others, wants_another_transaction
-from cluster.policy.stage import Stage
-from cluster.policy.verdict import judge
+from actors.smtp.reply import make_reply
+from cluster.policy.limits.recipients import Others, wants_another_transaction
+from cluster.policy.replies.onward import NextHost, next_host
+from cluster.policy.replies.stage import Stage
+from cluster.policy.replies.verdict import judge
 
 AT_ONCE, NEXT_ATTEMPT, NEVER = NextHost.AT_ONCE, NextHost.NEXT_ATTEMPT, NextHost.NEVER
 

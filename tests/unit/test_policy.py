@@ -6,8 +6,6 @@ from random import Random
 
 import pytest
 
-from cluster.policy.destinations import Destination
-from cluster.policy.fairness import FairQueue, room
 from cluster.policy.lifecycle import (
     FINISHED,
     TRANSITIONS,
@@ -18,8 +16,10 @@ from cluster.policy.lifecycle import (
     after,
     fold,
 )
-from cluster.policy.ownership import Candidate, owner
-from cluster.policy.rate import Gcra
+from cluster.policy.limits.fairness import FairQueue, room
+from cluster.policy.limits.gcra import Gcra
+from cluster.policy.routes.destinations import Destination
+from cluster.policy.routes.ownership import Candidate, owner
 
 # Lifecycle
 

@@ -1,7 +1,7 @@
 """Routes by name, as mail is moved to them."""
 
-from cluster.policy.rerouting import fixed_sites, named_route
-from cluster.policy.routing import Routing, Via
+from cluster.policy.routes.rerouting import fixed_sites, named_route
+from cluster.policy.routes.routing import Routing, Via
 
 FILE = """
 [[routes]]

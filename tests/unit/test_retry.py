@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
-from cluster.policy.bounce import BounceClass
-from cluster.policy.retry import SCHEDULES_S, next_attempt, schedule_for
+from cluster.policy.limits.retry import SCHEDULES_S, next_attempt, schedule_for
+from cluster.policy.replies.bounce_class import BounceClass
 from cluster.settings import DeliverySettings
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

@@ -2,9 +2,9 @@
 
 import pytest
 
-from cluster.in_force import shaping_of
-from cluster.policy.route_tls import along
-from cluster.policy.routing import Routing
+from cluster.policies import shaping_of
+from cluster.policy.routes.routing import Routing
+from cluster.policy.tls.route import along
 from cluster.settings import DeliverySettings
 
 SETTINGS = DeliverySettings(mode="direct")

@@ -8,10 +8,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from cluster.policy import routing
-from cluster.policy.routing import Mode, Route, Routing, RoutingError, Secret, Via
-from cluster.policy.tls_level import AuthNeeds, TlsLevel
-from cluster.policy.warm_up import Plan
+from cluster.policy.limits.warm_up import Plan
+from cluster.policy.routes import routing
+from cluster.policy.routes.routing import Mode, Route, Routing, RoutingError, Secret, Via
+from cluster.policy.tls.level import AuthNeeds, TlsLevel
 
 EXAMPLE = (Path(__file__).parents[2] / "routing.example.toml").read_text(encoding="utf-8")
 DAY = date(2026, 11, 2)

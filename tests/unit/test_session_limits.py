@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.delivery.reply import make_reply
-from cluster.policy.session_limits import UNBOUNDED, UNLIMITED, SessionLimits, Spent, announced, fitting, spent
+from actors.smtp.reply import make_reply
+from cluster.policy.limits.session import UNBOUNDED, UNLIMITED, SessionLimits, Spent, announced, fitting, spent
 
 USED_UP = [
     # Exim (smtp_accept_max_per_connection), Amazon SES

@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 from msgspec import structs
 
-from cluster.policy.onward import NextHost
-from cluster.policy.quantities import Rate, duration, duration_text, rate
-from cluster.policy.shaping import NO_TENANT_LIMITS, SHIPPED_TEXT, Limits, Shaping
-from cluster.policy.shaping_rules import KEYS, SELECTORS, TENANT_KEYS, TEXTS, ShapingError
-from cluster.policy.sites import FAMILY_NAMES
-from cluster.policy.tls_level import TlsLevel
-from cluster.policy.triggers import TRIGGER_KEYS
+from cluster.policy.limits.quantities import Rate, duration, duration_text, rate
+from cluster.policy.limits.rules import KEYS, SELECTORS, TENANT_KEYS, TEXTS, ShapingError
+from cluster.policy.limits.shaping import NO_TENANT_LIMITS, SHIPPED_TEXT, Limits, Shaping
+from cluster.policy.replies.onward import NextHost
+from cluster.policy.replies.triggers import TRIGGER_KEYS
+from cluster.policy.routes.sites import FAMILY_NAMES
+from cluster.policy.tls.level import TlsLevel
 
 EXAMPLE = Path(__file__).parents[2] / "shaping.example.toml"
 

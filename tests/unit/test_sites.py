@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from cluster.policy.sites import (
+from cluster.policy.routes.sites import (
     FAMILIES,
     FAMILY_NAMES,
     MAX_NAME,

@@ -1,6 +1,6 @@
 """What a stop says that it waits for."""
 
-from cluster.stopping import Waiting, sentence
+from cluster.installation.stopping import Waiting, sentence
 
 
 def test_the_hosts_and_the_messages_are_named() -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from cluster.policy.strikes import CONTENT, OTHERS, OWN, Scope, SetAside, Strike, decide, reason_for
+from cluster.policy.limits.strikes import CONTENT, OTHERS, OWN, Scope, SetAside, Strike, decide, reason_for
 
 MESSAGE = SetAside(Scope.MESSAGE, OWN)
 

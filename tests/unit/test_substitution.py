@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cluster import substitution
-from cluster.substitution import CutText, Keys, substitute, substituted_size
-from cluster.transfer_encoding import octets
+from cluster.message import substitution
+from cluster.message.substitution import CutText, Keys, substitute, substituted_size
+from cluster.message.transfer_encoding import octets
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,8 @@ import random
 
 import pytest
 
-from cluster.policy.destinations import Destination
-from cluster.policy.tenure import Member, Tenure
+from cluster.policy.routes.destinations import Destination
+from cluster.policy.routes.membership import Member, Tenure
 
 SOURCES = ("out1", "out2", "out3")
 ANYWHERE = [Destination(f"site{i}.example") for i in range(20)] + [

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cluster import transfer_encoding
-from cluster.transfer_encoding import (
+from cluster.message import transfer_encoding
+from cluster.message.transfer_encoding import (
     base64_length,
     base64_lines,
     encoded_text,

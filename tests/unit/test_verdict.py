@@ -7,11 +7,11 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from actors.delivery.reply import make_reply
-from cluster.policy.bounce import BounceClass
-from cluster.policy.bounce_rules import EXAMINED_CHARS, RULES, BounceRules, Scope, normalised
-from cluster.policy.stage import Stage
-from cluster.policy.verdict import (
+from actors.smtp.reply import make_reply
+from cluster.policy.replies.bounce_class import BounceClass
+from cluster.policy.replies.bounce_rules import EXAMINED_CHARS, RULES, BounceRules, Scope, normalised
+from cluster.policy.replies.stage import Stage
+from cluster.policy.replies.verdict import (
     ACCEPTED,
     UNRESOLVED,
     UNROUTABLE,

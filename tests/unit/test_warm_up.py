@@ -4,7 +4,7 @@ from datetime import date, timedelta
 
 import pytest
 
-from cluster.policy.warm_up import MAX_PORTION, UNLIMITED, Allowance, Plan
+from cluster.policy.limits.warm_up import MAX_PORTION, UNLIMITED, Allowance, Plan
 
 START = date(2026, 11, 1)
 TODAY = START

@@ -15,7 +15,7 @@ import msgspec
 from actors.recorder import Bounds
 from analytics import queries
 from analytics.client import ClickHouse
-from analytics.events import decode_batch, encode_batch
+from cluster.events import decode_batch, encode_batch
 from analytics.rows import columns
 from cluster.settings import ClickHouseSettings
 from tests.unit.analytics.samples import processed

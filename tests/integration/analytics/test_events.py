@@ -8,9 +8,9 @@ import msgspec
 import pytest
 
 from analytics.client import ClickHouse, Rejected, Unavailable, migrations
-from analytics.events import Event
 from analytics.queries import event_counts, timeline
 from analytics.rows import COLUMNS, columns
+from cluster.events import Event
 from cluster.settings import ClickHouseSettings
 from tests.unit.analytics.samples import blocked, bounced, deferred, delivered, dropped, every_kind, processed
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import psycopg
 
 from actors.recorder import Bounds, Recorder
-from analytics.events import encode_batch
-from cluster.journal.store import Journal
+from cluster.events import encode_batch
+from cluster.journal.journal import Journal
 from cluster.settings import ClickHouseSettings
 from tests.unit.analytics.samples import every_kind, processed
 

@@ -11,10 +11,10 @@ import pytest
 
 from actors.recorder import Bounds, Recorder
 from analytics.client import ClickHouse, Unavailable
-from analytics.events import Event, encode_batch
+from cluster.events import Event, encode_batch
+from cluster.journal.journal import Journal
+from cluster.journal.journal import Unavailable as JournalUnavailable
 from cluster.journal.records import LogRow
-from cluster.journal.store import Journal
-from cluster.journal.store import Unavailable as JournalUnavailable
 from cluster.settings import ClickHouseSettings
 from tests.unit.analytics.samples import delivered, every_kind, processed
 

@@ -5,10 +5,10 @@ from collections.abc import AsyncIterator, Sequence
 import pytest
 
 from analytics.queries import MessageEvents
-from api.backpressure import Refusal, always_open
+from api.http.backpressure import Refusal, always_open
 from api.server import ApiServer
+from cluster.journal.journal import Journal
 from cluster.journal.records import NewRequest, Waiting
-from cluster.journal.store import Journal
 from cluster.keys import new_key
 from cluster.settings import HttpSettings
 from tests.integration.large import large_requests

@@ -7,8 +7,8 @@ import pytest
 import sendgrid
 
 from analytics.dropping import tell_cancelled
-from analytics.events import Dropped, decode_batch
 from api.scheduled_sends import settle_abandoned
+from cluster.events import Dropped, decode_batch
 from cluster.journal.records import Outcome, Waiting
 from cluster.policy.lifecycle import Status
 from tests.integration.api.conftest import Site

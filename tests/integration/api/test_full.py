@@ -12,9 +12,9 @@ import httpx
 import psycopg
 import pytest
 
-from api.backpressure import Watch
-from cluster.embedded import EmbeddedPostgres
-from cluster.journal.store import Journal, Unavailable, migrate
+from api.http.backpressure import Watch
+from cluster.installation.embedded import EmbeddedPostgres
+from cluster.journal.journal import Journal, Unavailable, migrate
 from cluster.policy.backpressure import Bounds
 from tests.integration.api.conftest import Site
 from tests.integration.journal.builders import a_message, a_request, a_tenant

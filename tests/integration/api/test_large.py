@@ -12,7 +12,7 @@ import msgspec
 import psutil
 import pytest
 
-from analytics.events import decode_batch
+from cluster.events import decode_batch
 from tests.integration.api.conftest import Site
 from tests.unit.api.bodies import mail, to
 
@@ -24,7 +24,7 @@ async def client(site: Site) -> Any:
 
 
 def workers() -> list[psutil.Process]:
-    return [child for child in psutil.Process().children() if "api.large.worker" in " ".join(child.cmdline())]
+    return [child for child in psutil.Process().children() if "api.send.large.worker" in " ".join(child.cmdline())]
 
 
 def long_body(**changes: Any) -> bytes:

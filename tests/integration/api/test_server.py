@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from api.server import ApiServer
-from cluster.journal.store import Journal
+from cluster.journal.journal import Journal
 from cluster.settings import HttpSettings
 from tests.integration.api.conftest import Site
 from tests.integration.large import large_requests

@@ -16,17 +16,17 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from rich.console import Console
 
-from actors.capture.certificate import server_context
-from actors.capture.envelope import Envelope
-from actors.capture.smtp_server import SmtpServer
 from actors.compose.dkim import load_private_key, record_text
+from actors.smtpd.certificate import server_context
+from actors.smtpd.envelope import Envelope
+from actors.smtpd.server import SmtpServer
 from benchmarks.mail import Mail, Shape
 from benchmarks.postfix import Postfix, PostfixDidNotStart, lacking
 from benchmarks.postfix_files import Plan
 from benchmarks.runner import Repeats, run
 from benchmarks.scenarios.peers import RATIO, Options, Peers
 from benchmarks.submission import letters, submit
-from cluster.ports import ANY_PORT, HeldPort
+from cluster.installation.ports import ANY_PORT, HeldPort
 
 REASON = lacking()
 pytestmark = pytest.mark.skipif(REASON is not None, reason=f"{REASON}")

@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from actors.capture.envelope import Extension
-from actors.delivery.envelope import Envelope
-from actors.delivery.smtp import SmtpConnection
-from actors.delivery.tls import ClientContexts
+from actors.smtp.client import SmtpConnection
+from actors.smtp.commands import Envelope
+from actors.smtp.tls import ClientContexts
+from actors.smtpd.envelope import Extension
 from benchmarks.sink import SinkOptions, Writing
 from benchmarks.sink_log import Ended, Receipt
 from benchmarks.sink_process import SinkProcess
-from cluster.policy.tls_level import TlsLevel
+from cluster.policy.tls.level import TlsLevel
 from cluster.settings import SmtpSettings, TlsSettings, host_port
 
 ENVELOPE = Envelope("a@example.com", ("b@example.org",))

@@ -10,8 +10,8 @@ import httpx
 import pytest
 import uvloop
 
-from actors.capture import certificate
 from actors.capture.sink import CaptureAddresses, CaptureSink
+from actors.smtpd import certificate
 from cluster.settings import CaptureSettings
 
 ANY_PORT = "127.0.0.1:0"

@@ -5,7 +5,7 @@ import contextlib
 import ssl
 from types import TracebackType
 
-from actors.capture.smtp_server import Behaviour, Envelope, OnMessage, ServerOptions, SmtpServer
+from actors.smtpd.server import Behaviour, Envelope, OnMessage, ServerOptions, SmtpServer
 
 PATIENCE_S = 5.0
 """A bound on each wait, so that a failure is not a hang."""

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from actors.capture.smtp_server import Action, Answer, Behaviour, Envelope, Reply, ServerOptions, Then
+from actors.smtpd.server import Action, Answer, Behaviour, Envelope, Reply, ServerOptions, Then
 from tests.integration.capture.peers import Peer, RawClient
 
 START = b"MAIL FROM:<a@example.com>\r\nRCPT TO:<b@example.org>\r\n"

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from actors.capture import store as store_module
-from actors.capture.envelope import Envelope
 from actors.capture.store import MessageStore
+from actors.smtpd.envelope import Envelope
 
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 

@@ -10,10 +10,10 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from cluster import postgres_programs
-from cluster.embedded import EmbeddedPostgres
+from cluster.installation import postgres_programs
+from cluster.installation.embedded import EmbeddedPostgres
+from cluster.installation.owners import SERVER_USER
 from cluster.journal.database import Unavailable
-from cluster.owners import SERVER_USER
 
 
 def answers(dsn: str) -> bool:

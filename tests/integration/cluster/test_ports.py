@@ -6,7 +6,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from cluster.ports import ANY_PORT, HeldPort, PortTaken
+from cluster.installation.ports import ANY_PORT, HeldPort, PortTaken
 from cluster.settings import host_port
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from cluster.private_files import (
+from cluster.installation.private_files import (
     OTHERS,
     Unsafe,
     create_whole,

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from cluster import run_folder
-from cluster.private_files import Unsafe
+from cluster.installation import run_folder
+from cluster.installation.private_files import Unsafe
 
 
 @pytest.fixture

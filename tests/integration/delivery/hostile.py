@@ -9,9 +9,9 @@ from typing import NamedTuple
 from msgspec import Struct
 from msgspec.structs import replace
 
-from analytics.events import Bounced, Deferred, Delivered, Event
+from cluster.events import Bounced, Deferred, Delivered, Event
+from cluster.journal.journal import Journal
 from cluster.journal.records import NewMessage
-from cluster.journal.store import Journal
 from cluster.settings import DeliverySettings, DnsSettings, SmtpSettings, TlsSettings
 from tests.integration.delivery.world import DELIVERY, TLS, World, a_world
 from tests.integration.journal.builders import a_message

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import msgspec
 import pytest
 
+from cluster.journal.journal import Journal
 from cluster.journal.records import Claimed, Waiting
-from cluster.journal.store import Journal
 from tests.integration.delivery.world import a_world
 from tests.integration.journal.builders import a_message
 

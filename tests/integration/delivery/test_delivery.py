@@ -9,14 +9,14 @@ import pytest
 from dnslib import MX, RCODE
 from psycopg import AsyncConnection
 
-from actors.capture.envelope import Action, Answer, Behaviour, Reply
-from actors.delivery.standing import Superseded
-from actors.dispatch import OfferAnswer
-from analytics.events import Bounced, Deferred, Delivered, Dropped
+from actors.delivery.ownership import Superseded
+from actors.smtpd.envelope import Action, Answer, Behaviour, Reply
+from cluster.events import Bounced, Deferred, Delivered, Dropped
+from cluster.journal.journal import Journal
 from cluster.journal.records import Address, Personal, Waiting
-from cluster.journal.store import Journal
 from cluster.policy.lifecycle import Status
-from cluster.policy.mx import FAILURE_TTL_S
+from cluster.policy.routes.mx import FAILURE_TTL_S
+from cluster.routing.dispatcher import OfferAnswer
 from tests.integration.delivery.world import DELIVERY, World, a_world
 from tests.integration.journal.builders import a_message
 

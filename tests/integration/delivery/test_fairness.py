@@ -5,9 +5,9 @@ from collections.abc import AsyncIterator, Awaitable
 import msgspec
 import pytest
 
-from actors.dispatch import DirectOffers
+from cluster.journal.journal import Journal
 from cluster.journal.records import NewRequest
-from cluster.journal.store import Journal
+from cluster.routing.dispatcher import DirectOffers
 from tests.integration.delivery.world import DELIVERY, World, a_world
 from tests.integration.journal.builders import a_message, a_request
 

@@ -7,8 +7,8 @@ import asyncio
 import pytest
 from msgspec.structs import replace
 
-from analytics.events import Delivered, Event
-from cluster.journal.store import Journal
+from cluster.events import Delivered, Event
+from cluster.journal.journal import Journal
 from cluster.policy.lifecycle import Status
 from tests.integration.delivery.hostile import (
     CHUNKS,

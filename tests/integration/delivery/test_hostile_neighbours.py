@@ -12,14 +12,14 @@ import psutil
 import pytest
 from msgspec.structs import replace
 
-from actors.delivery.connection import SmtpFailure, Wire
-from actors.delivery.handshake import Session
 from actors.delivery.job import Job
 from actors.delivery.site import Ready
-from actors.delivery.smtp import SmtpConnection
-from analytics.events import Delivered
+from actors.smtp.client import SmtpConnection
+from actors.smtp.handshake import Session
+from actors.smtp.protocol import SmtpFailure, Wire
+from cluster.events import Delivered
+from cluster.journal.journal import Journal
 from cluster.journal.records import Claimed, Waiting
-from cluster.journal.store import Journal
 from tests.integration.delivery.hostile import PATIENCE_S, SETTINGS, SMTP, addressed, first_events, hosts
 from tests.integration.delivery.world import World
 from tests.integration.smtp.peer import Answer, Peer, Step

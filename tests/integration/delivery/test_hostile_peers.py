@@ -7,7 +7,7 @@ event and the time of the next attempt that count.
 import time
 from collections.abc import Iterator
 
-from cluster.journal.store import Journal
+from cluster.journal.journal import Journal
 from cluster.settings import SmtpSettings
 from tests.integration.delivery.hostile import (
     CHUNKS,

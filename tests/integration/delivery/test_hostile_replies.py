@@ -8,7 +8,7 @@ import asyncio
 
 import pytest
 
-from cluster.journal.store import Journal
+from cluster.journal.journal import Journal
 from tests.integration.delivery.hostile import (
     CHUNKS,
     DELIVERED,

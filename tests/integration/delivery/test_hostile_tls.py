@@ -8,8 +8,8 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from cluster.journal.store import Journal
-from cluster.policy.tls_level import TlsLevel
+from cluster.journal.journal import Journal
+from cluster.policy.tls.level import TlsLevel
 from cluster.settings import TlsSettings
 from tests.certificates import Authority
 from tests.integration.delivery.hostile import (

@@ -9,9 +9,9 @@ import msgspec
 import pytest
 
 from actors.compose import dkim
-from analytics.events import Bounced, Delivered, Dropped, Event
+from cluster.events import Bounced, Delivered, Dropped, Event
+from cluster.journal.journal import Journal
 from cluster.journal.records import Address, Content, NewMessage, Part, Personal, encode
-from cluster.journal.store import Journal
 from cluster.vault import Vault
 from tests.integration.delivery.hostile import CHUNKS, ONE_BY_ONE, PIPELINED, Hosts, hosts
 from tests.integration.delivery.world import SECRET

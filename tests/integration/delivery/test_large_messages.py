@@ -3,8 +3,8 @@
 import asyncio
 
 from actors.delivery.contents import LARGE_BYTES
+from cluster.journal.journal import Journal
 from cluster.journal.records import Address, Content, Part, Personal, encode
-from cluster.journal.store import Journal
 from cluster.policy.lifecycle import Status
 from tests.integration.delivery.world import a_world
 from tests.integration.journal.builders import a_message

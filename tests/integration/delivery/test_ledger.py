@@ -12,15 +12,15 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from actors.capture.envelope import Answer, Behaviour, Reply
 from actors.delivery.ledger import Ledger, LedgerInUse
 from actors.delivery.outcomes import UNSTORABLE
 from actors.delivery.site import CLAIMED_PER_CONNECTION
+from actors.smtpd.envelope import Answer, Behaviour, Reply
 from actors.supervisor import Supervisor
-from analytics.events import Bounced, Delivered, encode_batch
-from cluster.embedded import EmbeddedPostgres
+from cluster.events import Bounced, Delivered, encode_batch
+from cluster.installation.embedded import EmbeddedPostgres
+from cluster.journal.journal import Journal, Rejected, Unavailable, migrate
 from cluster.journal.records import NewMessage, Outcome, Waiting
-from cluster.journal.store import Journal, Rejected, Unavailable, migrate
 from cluster.policy.lifecycle import Status
 from tests.integration.delivery.world import DELIVERY, PATIENCE_S, SMTP, World, a_world
 from tests.integration.journal.builders import a_message

@@ -10,11 +10,11 @@ import pytest
 from dnslib import MX, A
 
 from actors.delivery.site import Site
+from cluster.journal.journal import Journal
 from cluster.journal.records import MessageRow, NewMessage
-from cluster.journal.store import Journal
-from cluster.policy import automation
-from cluster.policy.destinations import Destination
 from cluster.policy.lifecycle import Status
+from cluster.policy.replies import automation
+from cluster.policy.routes.destinations import Destination
 from tests.integration.delivery.receiver import Answer, Receiver, most_at_once, most_within, receiving
 from tests.integration.delivery.world import DELIVERY, World, a_world, deliver
 from tests.integration.journal.builders import a_message

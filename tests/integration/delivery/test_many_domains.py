@@ -10,16 +10,18 @@ from contextlib import asynccontextmanager
 import msgspec
 import pytest
 
-from actors import dispatch, placing
-from actors.delivery import standing
-from actors.delivery.resolver import Resolver
+from actors.delivery import ownership as standing
 from actors.delivery.site import Site
-from actors.in_force import InForce
-from actors.placing import Placer
-from cluster.journal.store import Journal
-from cluster.policy import connections, mx
-from cluster.policy.connections import Addresses
-from cluster.policy.destinations import Destination
+from cluster.journal.journal import Journal
+from cluster.lookup.resolver import Resolver
+from cluster.policy.limits import connections
+from cluster.policy.limits.connections import Addresses
+from cluster.policy.routes import mx
+from cluster.policy.routes.destinations import Destination
+from cluster.routing import dispatcher as dispatch
+from cluster.routing import router as placing
+from cluster.routing.active_policy import InForce
+from cluster.routing.router import Placer
 from cluster.settings import DnsSettings
 from cluster.vault import Vault
 from tests.integration.delivery.many_domains import ManyDomains

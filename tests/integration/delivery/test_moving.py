@@ -6,11 +6,11 @@ from collections.abc import Sequence
 import msgspec
 import pytest
 
-from actors.capture.envelope import Behaviour, Reply
+from actors.smtpd.envelope import Behaviour, Reply
+from cluster.journal.journal import Journal
 from cluster.journal.moving import Wait
 from cluster.journal.operations import Queued, QueueFilter, QueueMark
 from cluster.journal.records import Waiting
-from cluster.journal.store import Journal
 from cluster.policy.lifecycle import Status
 from tests.integration.delivery.world import DELIVERY, World, a_world
 from tests.integration.journal.builders import a_message

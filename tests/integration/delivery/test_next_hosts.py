@@ -2,9 +2,9 @@
 
 import pytest
 
-from analytics.events import Bounced, Deferred, Delivered, Dropped
+from cluster.events import Bounced, Deferred, Delivered, Dropped
+from cluster.journal.journal import Journal
 from cluster.journal.records import Address, NewMessage, Personal
-from cluster.journal.store import Journal
 from cluster.policy.lifecycle import Status
 from tests.integration.delivery.hostile import CHUNKS, ONE_BY_ONE, PIPELINED, Hosts, addressed, hosts
 from tests.integration.delivery.world import DELIVERY

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 import msgspec
 import pytest
 
-from cluster.journal.paging import Lane, Unparked
-from cluster.journal.store import Journal
+from cluster.journal.journal import Journal
+from cluster.journal.scheduling import Lane, Unparked
 from tests.integration.delivery.world import DELIVERY, a_world
 from tests.integration.journal.builders import a_message
 

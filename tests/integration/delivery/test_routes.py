@@ -7,8 +7,8 @@ import msgspec
 import pytest
 from dnslib import TLSA, A
 
-from analytics.events import Delivered
-from cluster.journal.store import Journal
+from cluster.events import Delivered
+from cluster.journal.journal import Journal
 from cluster.policy.lifecycle import Status
 from cluster.settings import TlsSettings
 from tests.certificates import Authority

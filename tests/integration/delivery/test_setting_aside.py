@@ -8,17 +8,18 @@ from typing import Any
 import pytest
 
 from actors.compose.mime import Composed, Skeleton, compile_content
-from actors.delivery import contents, reporting, smtp
+from actors.delivery import contents, reporting
 from actors.delivery.deliverer import Deliverer
-from actors.delivery.envelope import check_lines
 from actors.delivery.job import Job, Report
 from actors.delivery.marker import NAME, read
 from actors.delivery.outcomes import Said, verdicts_of
-from analytics.events import Dropped
+from actors.smtp import client as smtp
+from actors.smtp.commands import check_lines
+from cluster.events import Dropped
+from cluster.journal.journal import Journal, Unavailable
 from cluster.journal.records import Address, Content, NewMessage, Personal, encode
-from cluster.journal.store import Journal, Unavailable
 from cluster.policy.lifecycle import Status
-from cluster.policy.strikes import CONTENT, OWN
+from cluster.policy.limits.strikes import CONTENT, OWN
 from tests.integration.delivery.world import World, a_world
 from tests.integration.journal.builders import a_message, some_messages
 

@@ -7,10 +7,10 @@ import msgspec
 import pytest
 from dnslib import MX, RCODE, A
 
-from analytics.events import Bounced, Deferred, Delivered
-from cluster.journal.store import Journal
-from cluster.policy import mx
+from cluster.events import Bounced, Deferred, Delivered
+from cluster.journal.journal import Journal
 from cluster.policy.lifecycle import Status
+from cluster.policy.routes import mx
 from cluster.settings import DnsSettings
 from tests.integration.delivery.receiver import receiving
 from tests.integration.delivery.world import DELIVERY, World, a_world, deliver

@@ -7,10 +7,10 @@ import pytest
 from dnslib import MX, A
 
 from actors.delivery import upkeep
-from actors.in_force import MISSED
-from analytics.events import Delivered
-from cluster.journal.store import Journal
+from cluster.events import Delivered
+from cluster.journal.journal import Journal
 from cluster.policy.lifecycle import Status
+from cluster.routing.active_policy import MISSED
 from tests.integration.delivery.receiver import Receiver, receiving
 from tests.integration.delivery.world import World, a_world
 from tests.integration.journal.builders import a_message

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 from dnslib import MX, TLSA, TXT, A
 
-from analytics.events import Deferred, Delivered
-from cluster.journal.store import Journal
-from cluster.policy.dane import Tlsa
+from cluster.events import Deferred, Delivered
+from cluster.journal.journal import Journal
 from cluster.policy.lifecycle import Status
+from cluster.policy.tls.dane import Tlsa
 from cluster.settings import TlsSettings
 from tests.certificates import Authority, Certificate
 from tests.integration.delivery.receiver import Receiver, receiving

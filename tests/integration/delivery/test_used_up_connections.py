@@ -6,9 +6,9 @@ from collections import Counter
 import pytest
 from msgspec.structs import replace
 
-from analytics.events import Deferred, Delivered, Event
+from cluster.events import Deferred, Delivered, Event
+from cluster.journal.journal import Journal
 from cluster.journal.records import NewMessage
-from cluster.journal.store import Journal
 from tests.integration.delivery.hostile import CHUNKS, ONE_BY_ONE, PIPELINED, SETTINGS, Hosts, addressed, hosts
 from tests.integration.journal.builders import a_message
 from tests.integration.smtp.peer import Answer, Peer, Step

@@ -13,26 +13,26 @@ from typing import Any
 import msgspec
 from dnslib import MX, RD, A
 
-from actors.capture.envelope import Answer, Behaviour, Envelope
-from actors.capture.smtp_server import SmtpServer
 from actors.delivery.composing import Composer
 from actors.delivery.connector import Connector
 from actors.delivery.deliverer import Deliverer
 from actors.delivery.ledger import Ledger
 from actors.delivery.marker import Marker
-from actors.delivery.resolver import Resolver
-from actors.delivery.tls_policies import TlsPolicies
-from actors.delivery.tls_results import TlsResults
-from actors.dispatch import Dispatcher
-from actors.in_force import InForce
-from actors.placing import Placer
+from actors.delivery.tls_dialer import TlsPolicies
 from actors.scheduler import Scheduler
-from analytics.events import Event, decode_batch, encode_batch
-from cluster.in_force import put_in_force
+from actors.smtpd.envelope import Answer, Behaviour, Envelope
+from actors.smtpd.server import SmtpServer
+from cluster.events import Event, decode_batch, encode_batch
+from cluster.journal.journal import Journal
 from cluster.journal.records import MessageRow, NewMessage
-from cluster.journal.store import Journal
-from cluster.policy import mx
+from cluster.lookup.resolver import Resolver
+from cluster.lookup.tls_results import TlsResults
+from cluster.policies import put_in_force
 from cluster.policy.lifecycle import UNFINISHED, Status
+from cluster.policy.routes import mx
+from cluster.routing.active_policy import InForce
+from cluster.routing.dispatcher import Dispatcher
+from cluster.routing.router import Placer
 from cluster.settings import DeliverySettings, DnsSettings, SmtpSettings, TlsSettings
 from cluster.tasks import Tasks
 from cluster.vault import Vault

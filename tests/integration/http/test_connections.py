@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from api.unread import UnreadBodies
+from api.http.unread import UnreadBodies
 from tests.integration.http.conftest import PATIENCE_S, Client, Site, get, longest_stall_s, post, serving
 from tests.integration.http.echo import BIG
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from msgspec.structs import replace
 
 from cluster.ids import new_id, new_ids
-from cluster.journal.paging import Decide
+from cluster.journal.journal import Journal
 from cluster.journal.records import (
     Address,
     Content,
@@ -18,7 +18,7 @@ from cluster.journal.records import (
     Waiting,
     encode,
 )
-from cluster.journal.store import Journal
+from cluster.journal.scheduling import Decide
 
 
 async def a_tenant(journal: Journal, name: str = "acme") -> str:

@@ -7,8 +7,8 @@ import psycopg
 import pytest
 from msgspec.structs import replace
 
+from cluster.journal.journal import Journal, Rejected
 from cluster.journal.records import NewRequest
-from cluster.journal.store import Journal, Rejected
 from cluster.policy.lifecycle import Status
 from tests.integration.journal.builders import a_message, a_request, a_tenant
 

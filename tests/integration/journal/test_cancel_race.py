@@ -6,8 +6,8 @@ from collections import Counter
 
 import msgspec
 
+from cluster.journal.journal import Journal
 from cluster.journal.records import NewMessage
-from cluster.journal.store import Journal
 from cluster.policy.lifecycle import Status
 from tests.integration.delivery.world import DELIVERY, World, a_world
 from tests.integration.journal.builders import a_message

@@ -8,9 +8,9 @@ import msgspec
 import pytest
 
 from cluster.journal import commands
+from cluster.journal.journal import Journal
 from cluster.journal.operations import QueueFilter, QueueMark
 from cluster.journal.records import Change, Claimed, Ended, NewMessage, Outcome, Recipient, Waiting
-from cluster.journal.store import Journal
 from cluster.policy.lifecycle import Status
 from tests.integration.journal.builders import a_message, a_request, a_tenant, each
 from tests.integration.journal.test_queue import an_outcome, leased, status, waiting

@@ -3,8 +3,8 @@
 import psycopg
 import pytest
 
+from cluster.journal.journal import Journal
 from cluster.journal.records import Outcome, Waiting
-from cluster.journal.store import Journal
 from cluster.policy.lifecycle import Status
 from tests.integration.journal.builders import a_message, a_request, a_tenant, each
 from tests.journal_effects import Moved, effects, faults, moves

@@ -6,8 +6,8 @@ import psycopg
 import pytest
 
 from actors.scheduler import bury
-from cluster.journal.paging import LANE_START, Lane, LanePosition
-from cluster.journal.store import Journal, migrate
+from cluster.journal.journal import Journal, migrate
+from cluster.journal.scheduling import LANE_START, Lane, LanePosition
 from cluster.policy.lifecycle import Status
 from tests.integration.journal.builders import a_message, a_request, a_tenant, each
 from tests.integration.journal.test_queue import an_outcome, leased, status, waiting

@@ -6,10 +6,10 @@ from datetime import UTC, datetime, timedelta
 import psycopg
 import pytest
 
+from cluster.journal.journal import Journal
 from cluster.journal.moving import Wait
 from cluster.journal.operations import Queued, QueueFilter, QueueMark
 from cluster.journal.records import NewMessage, Outcome, Waiting
-from cluster.journal.store import Journal
 from cluster.policy.lifecycle import Status
 from tests.integration.journal.builders import a_message, a_request, a_tenant
 

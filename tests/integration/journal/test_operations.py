@@ -6,10 +6,10 @@ from datetime import UTC, datetime, timedelta
 import psycopg
 import pytest
 
+from cluster.journal.journal import Journal
 from cluster.journal.operations import QueueFilter, QueueMark, SiteAction
-from cluster.journal.paging import Due
 from cluster.journal.records import Ended, NewMessage, Outcome, Waiting
-from cluster.journal.store import Journal
+from cluster.journal.scheduling import Due
 from cluster.policy.lifecycle import Status
 from tests.integration.journal.builders import a_message, a_request, a_tenant, each
 

@@ -4,7 +4,7 @@ import psycopg
 import pytest
 
 from cluster.journal.database import QUERIES
-from cluster.journal.store import Journal
+from cluster.journal.journal import Journal
 from tests.integration.journal.builders import a_message, a_request, a_tenant
 
 MANY = 3000

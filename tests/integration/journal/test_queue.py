@@ -8,11 +8,11 @@ import pytest
 from msgspec.structs import replace
 
 from actors.scheduler import bury
-from cluster.journal.paging import Lane
+from cluster.journal.journal import Journal, Rejected
 from cluster.journal.records import NewMessage, Outcome, Waiting
-from cluster.journal.store import Journal, Rejected
+from cluster.journal.scheduling import Lane
 from cluster.policy.lifecycle import Status
-from cluster.policy.tenure import Member
+from cluster.policy.routes.membership import Member
 from tests.integration.journal.builders import a_message, a_request, a_tenant, each
 
 

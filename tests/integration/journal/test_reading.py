@@ -8,7 +8,8 @@ from msgspec.structs import replace
 
 from cluster.journal import database
 from cluster.journal.database import QUERIES
-from cluster.journal.reading import WHOLE_BYTES
+from cluster.journal.journal import Journal, Rejected, TookTooLong, Unavailable, migrate
+from cluster.journal.messages import WHOLE_BYTES
 from cluster.journal.records import (
     Address,
     Content,
@@ -20,7 +21,6 @@ from cluster.journal.records import (
     decode_personal,
     encode,
 )
-from cluster.journal.store import Journal, Rejected, TookTooLong, Unavailable, migrate
 from cluster.policy.lifecycle import FINISHED, UNFINISHED, Status, fold
 from tests.integration.journal.builders import a_message, a_request, a_tenant
 

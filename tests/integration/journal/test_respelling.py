@@ -13,8 +13,8 @@ from actors.compose.dkim import generate_rsa_key
 from actors.delivery.composing import Composer
 from actors.delivery.job import Job
 from actors.delivery.marker import Marker
+from cluster.journal.journal import Journal, Rejected, migrate
 from cluster.journal.records import Address, Content, Part, Personal, Recipient, encode
-from cluster.journal.store import Journal, Rejected, migrate
 from cluster.vault import Vault
 from tests.integration.journal.builders import a_message, a_request, a_tenant
 from tests.integration.journal.test_queue import waiting

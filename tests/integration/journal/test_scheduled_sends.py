@@ -9,8 +9,8 @@ import pytest
 
 from actors.scheduler import bury
 from cluster.journal import commands, scheduled_sends
+from cluster.journal.journal import Journal
 from cluster.journal.records import NewMessage, ScheduledSend, Waiting
-from cluster.journal.store import Journal
 from cluster.policy.lifecycle import Status
 from tests.integration.journal.builders import a_message, a_request, a_tenant, each
 from tests.integration.journal.test_commands import Told, claim, counts, end, retry

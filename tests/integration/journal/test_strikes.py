@@ -4,11 +4,11 @@ from collections.abc import Sequence
 
 import pytest
 
+from cluster.journal.journal import Journal
 from cluster.journal.records import Ended, NewMessage, NewRequest, Tell, Waiting
-from cluster.journal.store import Journal
 from cluster.journal.strikes import Struck, Verdict
 from cluster.policy.lifecycle import Status
-from cluster.policy.strikes import CONTENT, OTHERS, OWN, Scope
+from cluster.policy.limits.strikes import CONTENT, OTHERS, OWN, Scope
 from tests.integration.journal.builders import a_message, a_request, a_tenant, some_messages
 
 LIFETIME_S = 3600.0

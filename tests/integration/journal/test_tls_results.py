@@ -3,9 +3,9 @@
 import asyncio
 from datetime import date
 
-from cluster.journal.store import Journal
-from cluster.policy.tls_policy import PolicyType
-from cluster.policy.tls_report import TlsResult
+from cluster.journal.journal import Journal
+from cluster.policy.tls.policy import PolicyType
+from cluster.policy.tls.report import TlsResult
 
 DAY = date(2026, 3, 1)
 

@@ -5,9 +5,9 @@ from datetime import date, timedelta
 
 import pytest
 
-from cluster.journal.store import Journal
+from cluster.journal.journal import Journal
 from cluster.journal.warm_up import WarmUpDay
-from cluster.policy.warm_up import Allowance
+from cluster.policy.limits.warm_up import Allowance
 
 TODAY = date(2026, 11, 21)
 TOMORROW = TODAY + timedelta(days=1)

@@ -10,8 +10,18 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from actors.delivery.site_state import LastReply, SiteState, TraceLine
-from actors.placing_view import (
+from analytics.queries import MessageEvents, TimelineEvent
+from api.admin.routes import Admin
+from api.server import ApiServer
+from cluster.cli import main
+from cluster.installation import running
+from cluster.journal.journal import Journal
+from cluster.journal.records import NewRequest, Waiting
+from cluster.keys import operator_token
+from cluster.policies import check_policies, put_in_force
+from cluster.policy.limits.retry import tried_until
+from cluster.routing.site_state import LastReply, SiteState, TraceLine
+from cluster.routing.views import (
     MxHost,
     PoolShare,
     RouteDescription,
@@ -21,16 +31,6 @@ from actors.placing_view import (
     TlsView,
     WarmUpUse,
 )
-from analytics.queries import MessageEvents, TimelineEvent
-from api.admin.routes import Admin
-from api.server import ApiServer
-from cluster import running
-from cluster.cli import main
-from cluster.in_force import check_policies, put_in_force
-from cluster.journal.records import NewRequest, Waiting
-from cluster.journal.store import Journal
-from cluster.keys import operator_token
-from cluster.policy.retry import tried_until
 from cluster.settings import DeliverySettings, HttpSettings
 from cluster.vault import Vault, secret_key
 from tests.integration.large import large_requests

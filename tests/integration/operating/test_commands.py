@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from cluster import running
 from cluster.ids import new_id
+from cluster.installation import running
 from cluster.journal.records import NewMessage, Outcome, Waiting
 from cluster.policy.lifecycle import Status
 from tests.integration.journal.builders import a_message, a_request, a_tenant

@@ -12,13 +12,13 @@ from typing import BinaryIO
 import pytest
 from click.testing import CliRunner
 
-from cluster import doctor, run_folder, running
 from cluster.cli import main
-from cluster.doctor import CHECKS, Finding, Installation, State
-from cluster.journal.store import Journal
-from cluster.local_secrets import DEMO_KEY, ensure_ray_token
-from cluster.owners import commands_for
-from cluster.private_files import write_whole
+from cluster.installation import doctor, run_folder, running
+from cluster.installation.doctor import CHECKS, Finding, Installation, State
+from cluster.installation.local_secrets import DEMO_KEY, ensure_ray_token
+from cluster.installation.owners import commands_for
+from cluster.installation.private_files import write_whole
+from cluster.journal.journal import Journal
 from cluster.settings import HttpSettings, PostgresSettings, Settings
 from cluster.vault import FILE, Vault, secret_key
 from tests.integration.operating.conftest import Postray

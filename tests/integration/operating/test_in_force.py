@@ -6,9 +6,9 @@ import pytest
 from cryptography.fernet import Fernet
 from msgspec.structs import replace
 
-from cluster.in_force import BadPolicies, PolicyFiles, base_limits, put_in_force, rate_of, read_files
-from cluster.journal.store import Journal
-from cluster.policy.quantities import Rate
+from cluster.journal.journal import Journal
+from cluster.policies import BadPolicies, PolicyFiles, base_limits, put_in_force, rate_of, read_files
+from cluster.policy.limits.quantities import Rate
 from cluster.settings import DeliverySettings
 from cluster.vault import Vault, WrongKey
 

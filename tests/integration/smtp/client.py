@@ -4,11 +4,11 @@ import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from actors.delivery.envelope import Envelope
-from actors.delivery.smtp import SmtpConnection
 from actors.delivery.tracing import Observe
-from cluster.policy.next_hop import Credentials
-from cluster.policy.tls_level import TlsLevel
+from actors.smtp.client import SmtpConnection
+from actors.smtp.commands import Envelope
+from cluster.policy.routes.next_hop import Credentials
+from cluster.policy.tls.level import TlsLevel
 from cluster.settings import SmtpSettings
 from tests.integration.smtp.conftest import HOST
 from tests.integration.smtp.peer import Peer

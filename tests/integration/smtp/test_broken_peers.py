@@ -7,9 +7,9 @@ import ssl
 import msgspec
 import pytest
 
-from actors.delivery.connection import ConnectionLost
-from actors.delivery.smtp import SmtpConnection
-from cluster.policy.stage import Stage
+from actors.smtp.client import SmtpConnection
+from actors.smtp.protocol import ConnectionLost
+from cluster.policy.replies.stage import Stage
 from cluster.settings import SmtpSettings
 from tests.integration.smtp.client import DATA, ENVELOPE, PATIENT, TWO, connected
 from tests.integration.smtp.peer import EXTENSIONS, Answer, Peer, Step

@@ -8,9 +8,9 @@ import asyncio
 import msgspec
 import pytest
 
-from actors.delivery.connection import ConnectionLost
-from actors.delivery.envelope import Envelope
-from cluster.policy.stage import Stage
+from actors.smtp.commands import Envelope
+from actors.smtp.protocol import ConnectionLost
+from cluster.policy.replies.stage import Stage
 from tests.integration.smtp.client import DATA, ENVELOPE, PATIENT, TWO, connected
 from tests.integration.smtp.peer import Answer, Peer, Step
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from dnslib import CNAME, MX, RCODE, TLSA, A
 
-from cluster.policy.next_hop import Credentials
-from cluster.policy.stage import Stage
-from cluster.policy.tls_level import TlsLevel
-from cluster.policy.tls_policy import DomainTls, MxSecurity
+from cluster.policy.replies.stage import Stage
+from cluster.policy.routes.next_hop import Credentials
+from cluster.policy.tls.level import TlsLevel
+from cluster.policy.tls.policy import DomainTls, MxSecurity
 from tests.certificates import Authority
 from tests.integration.smtp.conftest import HOST
 from tests.integration.smtp.peer import EXTENSIONS, Peer

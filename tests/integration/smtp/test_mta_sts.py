@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from dnslib import TXT
 
-from cluster.policy import mx
-from cluster.policy.mta_sts import StsMode
-from cluster.policy.stage import Stage
-from cluster.policy.tls_level import TlsLevel
-from cluster.policy.tls_policy import DomainTls
+from cluster.policy.replies.stage import Stage
+from cluster.policy.routes import mx
+from cluster.policy.tls.level import TlsLevel
+from cluster.policy.tls.mta_sts import StsMode
+from cluster.policy.tls.policy import DomainTls
 from tests.certificates import Authority
 from tests.integration.smtp.conftest import HOST
 from tests.integration.smtp.peer import EXTENSIONS, Peer

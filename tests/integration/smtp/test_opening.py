@@ -11,12 +11,12 @@ import aiosmtplib
 import msgspec
 import pytest
 
-from actors.delivery.connection import ConnectError
-from actors.delivery.reply import MAX_LINE_BYTES
-from actors.delivery.smtp import SmtpConnection
-from cluster.policy.next_hop import Credentials
-from cluster.policy.stage import Stage
-from cluster.policy.tls_level import AuthNeeds, TlsLevel
+from actors.smtp.client import SmtpConnection
+from actors.smtp.protocol import ConnectError
+from actors.smtp.reply import MAX_LINE_BYTES
+from cluster.policy.replies.stage import Stage
+from cluster.policy.routes.next_hop import Credentials
+from cluster.policy.tls.level import AuthNeeds, TlsLevel
 from cluster.settings import SmtpSettings
 from tests.integration.smtp.client import DATA, ENVELOPE, PATIENT, connected
 from tests.integration.smtp.peer import EXTENSIONS, Answer, Peer, Step, each_byte

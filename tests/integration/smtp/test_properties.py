@@ -11,13 +11,13 @@ import msgspec
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from actors.delivery.connection import ConnectError, ConnectionLost
-from actors.delivery.dane import TlsaLookups
-from actors.delivery.resolver import Resolver
-from cluster.policy import mx
-from cluster.policy.dane import NoTlsa, SecureTlsa, UnknownTlsa
-from cluster.policy.mta_sts import StsPolicy
-from cluster.policy.tls_failure import TlsFault
+from actors.smtp.protocol import ConnectError, ConnectionLost
+from cluster.lookup.resolver import Resolver
+from cluster.lookup.tlsa import TlsaLookups
+from cluster.policy.routes import mx
+from cluster.policy.tls.dane import NoTlsa, SecureTlsa, UnknownTlsa
+from cluster.policy.tls.failure import TlsFault
+from cluster.policy.tls.mta_sts import StsPolicy
 from cluster.settings import DnsSettings
 from tests.integration.smtp.client import DATA, PATIENT, TWO, connected
 from tests.integration.smtp.peer import EXTENSIONS, Peer

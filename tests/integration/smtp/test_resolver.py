@@ -11,10 +11,10 @@ from contextlib import asynccontextmanager
 import pytest
 from dnslib import AAAA, CNAME, MX, RCODE, TXT, A
 
-from actors.delivery import resolver as resolver_module
-from actors.delivery.resolver import Resolver
-from cluster.policy import mx
-from cluster.policy.mx import (
+from cluster.lookup import resolver as resolver_module
+from cluster.lookup.resolver import Resolver
+from cluster.policy.routes import mx
+from cluster.policy.routes.mx import (
     Absent,
     Addresses,
     Failed,
@@ -26,7 +26,7 @@ from cluster.policy.mx import (
     Unresolved,
     Unroutable,
 )
-from cluster.policy.networks import networks
+from cluster.policy.routes.networks import networks
 from cluster.settings import DnsSettings
 from tests.integration.dns_server import DnsServer
 

@@ -16,9 +16,9 @@ from pathlib import Path
 import pytest
 import uvloop
 
-from actors.delivery.connection import ConnectionLost
-from actors.delivery.envelope import Envelope
-from actors.delivery.smtp import SmtpConnection
+from actors.smtp.client import SmtpConnection
+from actors.smtp.commands import Envelope
+from actors.smtp.protocol import ConnectionLost
 from cluster.settings import SmtpSettings
 
 LIMIT_S = 0.4

@@ -9,15 +9,15 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from actors.capture.certificate import server_context
-from actors.delivery import tls
-from actors.delivery.tls import SESSION_S, ResumingContext
-from cluster.policy.mta_sts import StsMode
-from cluster.policy.next_hop import Credentials
-from cluster.policy.stage import Stage
-from cluster.policy.tls_level import AuthNeeds, TlsLevel
-from cluster.policy.tls_policy import DomainTls
-from cluster.policy.tls_report import report
+from actors.smtp import tls
+from actors.smtp.tls import SESSION_S, ResumingContext
+from actors.smtpd.certificate import server_context
+from cluster.policy.replies.stage import Stage
+from cluster.policy.routes.next_hop import Credentials
+from cluster.policy.tls.level import AuthNeeds, TlsLevel
+from cluster.policy.tls.mta_sts import StsMode
+from cluster.policy.tls.policy import DomainTls
+from cluster.policy.tls.report import report
 from tests.certificates import Authority
 from tests.integration.smtp.client import DATA, ENVELOPE, connected
 from tests.integration.smtp.conftest import HOST

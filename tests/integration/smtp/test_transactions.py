@@ -5,9 +5,9 @@ import ssl
 
 import pytest
 
-from actors.delivery.envelope import Envelope, Unsendable
-from actors.delivery.reply import Reply
-from cluster.policy.stage import Stage
+from actors.smtp.commands import Envelope, Unsendable
+from actors.smtp.reply import Reply
+from cluster.policy.replies.stage import Stage
 from tests.integration.smtp.client import DATA, ENVELOPE, TWO, connected
 from tests.integration.smtp.peer import EXTENSIONS, Answer, Peer, each_byte
 

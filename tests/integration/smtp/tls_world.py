@@ -10,16 +10,16 @@ from pathlib import Path
 import msgspec
 from dnslib import MX, TLSA, TXT, A
 
-from actors.delivery.connection import ConnectError
-from actors.delivery.resolver import Resolver
-from actors.delivery.smtp import SmtpConnection
-from actors.delivery.tls_policies import TlsPolicies
-from actors.delivery.tls_results import TlsResults
-from cluster.policy import mx
-from cluster.policy.dane import Tlsa
-from cluster.policy.next_hop import Credentials
-from cluster.policy.tls_level import TlsLevel
-from cluster.policy.tls_policy import DomainTls
+from actors.delivery.tls_dialer import TlsPolicies
+from actors.smtp.client import SmtpConnection
+from actors.smtp.protocol import ConnectError
+from cluster.lookup.resolver import Resolver
+from cluster.lookup.tls_results import TlsResults
+from cluster.policy.routes import mx
+from cluster.policy.routes.next_hop import Credentials
+from cluster.policy.tls.dane import Tlsa
+from cluster.policy.tls.level import TlsLevel
+from cluster.policy.tls.policy import DomainTls
 from cluster.settings import DnsSettings, TlsSettings
 from tests.certificates import Authority
 from tests.integration.dns_server import DnsServer

@@ -5,19 +5,19 @@ from typing import cast
 
 import pytest
 
-from actors.delivery.resolver import Resolver
-from actors.describing import Describing
-from actors.in_force import InForce
-from actors.placing import Placer
-from actors.placing_view import MxHost, PoolShare, SourceChoice, TlsView, WarmUpUse
-from cluster.in_force import check_policies
+from cluster.journal.journal import Journal
 from cluster.journal.records import DeliveryActor, Waiting
-from cluster.journal.store import Journal
 from cluster.journal.warm_up import WarmUpDay
-from cluster.policy import mx
-from cluster.policy.mta_sts import StsMode
-from cluster.policy.tls_level import TlsLevel
-from cluster.policy.tls_policy import DomainTls, MxSecurity
+from cluster.lookup.resolver import Resolver
+from cluster.policies import check_policies
+from cluster.policy.routes import mx
+from cluster.policy.tls.level import TlsLevel
+from cluster.policy.tls.mta_sts import StsMode
+from cluster.policy.tls.policy import DomainTls, MxSecurity
+from cluster.routing.active_policy import InForce
+from cluster.routing.describe import Describing
+from cluster.routing.router import Placer
+from cluster.routing.views import MxHost, PoolShare, SourceChoice, TlsView, WarmUpUse
 from cluster.settings import DeliverySettings
 from cluster.vault import Vault
 

@@ -5,9 +5,9 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any, cast
 
-from actors.dispatch import FULL_S, PENDING_AT_MOST, DirectOffers, Dispatcher
-from cluster.journal.paging import Lane
 from cluster.journal.records import Waiting
+from cluster.journal.scheduling import Lane
+from cluster.routing.dispatcher import FULL_S, PENDING_AT_MOST, DirectOffers, Dispatcher
 
 
 class Owners:

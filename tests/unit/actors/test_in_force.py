@@ -6,10 +6,10 @@ from typing import cast
 import pytest
 from cryptography.fernet import Fernet
 
-from actors.in_force import MISSED, Change, InForce, today
+from cluster.journal.journal import Journal, Unavailable
 from cluster.journal.operations import Policies, Suspension
-from cluster.journal.store import Journal, Unavailable
 from cluster.journal.warm_up import WarmUpDay
+from cluster.routing.active_policy import MISSED, Change, InForce, today
 from cluster.settings import DeliverySettings
 from cluster.vault import Vault
 

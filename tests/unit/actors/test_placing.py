@@ -8,19 +8,19 @@ from typing import cast
 import pytest
 from cryptography.fernet import Fernet
 
-from actors.delivery.resolver import Resolver
-from actors.in_force import InForce
-from actors.placing import WAY_KEPT_S, Placer
-from cluster.in_force import shaping_of
+from cluster.journal.journal import Journal
 from cluster.journal.records import Waiting
-from cluster.journal.store import Journal
-from cluster.policy import mx
-from cluster.policy.destinations import CAPTURE, DISCARD, Destination
-from cluster.policy.mx import MxHost
-from cluster.policy.next_hop import Credentials, NextHop, Unreachable
-from cluster.policy.routing import Mode, Routing, Via
-from cluster.policy.tls_level import AuthNeeds, TlsLevel
-from cluster.policy.tls_policy import DomainTls, MxSecurity
+from cluster.lookup.resolver import Resolver
+from cluster.policies import shaping_of
+from cluster.policy.routes import mx
+from cluster.policy.routes.destinations import CAPTURE, DISCARD, Destination
+from cluster.policy.routes.mx import MxHost
+from cluster.policy.routes.next_hop import Credentials, NextHop, Unreachable
+from cluster.policy.routes.routing import Mode, Routing, Via
+from cluster.policy.tls.level import AuthNeeds, TlsLevel
+from cluster.policy.tls.policy import DomainTls, MxSecurity
+from cluster.routing.active_policy import InForce
+from cluster.routing.router import WAY_KEPT_S, Placer
 from cluster.settings import DeliverySettings
 from cluster.vault import Vault
 from tests.unit.delivery.builders import Clock

@@ -4,16 +4,16 @@ import asyncio
 from collections.abc import Iterable, Sequence
 from typing import Any, cast
 
-from actors.dispatch import FULL_S as OWNER_FULL_S
-from actors.dispatch import Dispatcher, OfferAnswer, decode_offer
 from actors.scheduler import LANES_AT_MOST_S, LANES_S, Scheduler, bury, lanes_pause_s
-from analytics.events import Bounced, Dropped, decode_batch
-from cluster.journal.paging import Bury, Decide, Due, Lane, Page
+from cluster.events import Bounced, Dropped, decode_batch
+from cluster.journal.journal import Journal
 from cluster.journal.records import DeliveryActor, Waiting
-from cluster.journal.store import Journal
+from cluster.journal.scheduling import Bury, Decide, Due, Lane, Page
 from cluster.peers import PeerGone
-from cluster.policy.destinations import Destination
 from cluster.policy.lifecycle import Status
+from cluster.policy.routes.destinations import Destination
+from cluster.routing.dispatcher import FULL_S as OWNER_FULL_S
+from cluster.routing.dispatcher import Dispatcher, OfferAnswer, decode_offer
 
 ONE = DeliveryActor("one", 7, frozenset({"out"}))
 

@@ -5,8 +5,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, cast
 
 from actors.stranded import LANES_AT_ONCE, PAGE, Stranded
-from cluster.journal.paging import Lane, LanePosition
 from cluster.journal.records import Waiting
+from cluster.journal.scheduling import Lane, LanePosition
 
 
 class Lanes:

@@ -7,8 +7,8 @@ import pytest
 
 from actors import supervisor
 from actors.supervisor import NOT_ASKED, Supervisor
-from cluster.journal.paging import Lane
-from cluster.journal.store import Journal, Unavailable
+from cluster.journal.journal import Journal, Unavailable
+from cluster.journal.scheduling import Lane
 from cluster.peers import PeerGone
 from cluster.tasks import Tasks
 

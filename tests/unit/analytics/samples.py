@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from analytics.events import Bounced, Deferred, Delivered, Dropped, Event, Processed
+from cluster.events import Bounced, Deferred, Delivered, Dropped, Event, Processed
 
 AT = 1_776_938_402.12  # 2026-04-23T10:00:02.120Z
 ATTEMPT: dict[str, Any] = {

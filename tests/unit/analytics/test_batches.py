@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from analytics.events import Bounced, Deferred, Event, decode_batch, encode_batch
+from cluster.events import Bounced, Deferred, Event, decode_batch, encode_batch
 from tests.unit.analytics.samples import bounced, deferred, every_kind
 
 

@@ -2,8 +2,8 @@ from typing import Any, get_args
 
 import pytest
 
-from analytics.events import Event, name_of
 from analytics.rows import COLUMNS, columns
+from cluster.events import Event, name_of
 from tests.unit.analytics.samples import blocked, bounced, deferred, delivered, dropped, every_kind, processed
 
 

@@ -3,12 +3,12 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from actors.delivery.site_state import Held, LastReply, SiteState
-from actors.placing_view import SourceState
 from api.admin.explanation import Facts
 from cluster.journal.operations import Fate, Standing, Suspension
 from cluster.journal.records import Address, Personal, encode
 from cluster.policy.lifecycle import Status
+from cluster.routing.site_state import Held, LastReply, SiteState
+from cluster.routing.views import SourceState
 
 NOW = datetime(2026, 4, 23, 10, 0, 0, tzinfo=UTC)
 MESSAGE = "msg_01HXYZ00000000000000000000"

@@ -10,10 +10,10 @@ from litestar import Litestar
 
 from analytics.queries import MessageEvents, TimelineEvent
 from api.app import create_app
-from api.intake import Intake
-from api.sending import Sending
+from api.send.intake import Intake
+from api.send.sending import Sending
+from cluster.journal.journal import Journal
 from cluster.journal.records import NewRequest
-from cluster.journal.store import Journal
 from cluster.settings import HttpSettings
 from tests.unit.api.journal_double import JournalDouble
 from tests.unit.api.large_double import LargeHere

@@ -1,10 +1,10 @@
 """Large requests without a process: read whole, and worked on here."""
 
-from api.body import ApiRequest, Part
-from api.inflating import too_large
-from api.large.frames import Promised
-from api.large.reading import read_mail
-from api.sending import Sending
+from api.http.body import ApiRequest, Part
+from api.http.inflating import too_large
+from api.send.large.frames import Promised
+from api.send.large.reading import read_mail
+from api.send.sending import Sending
 from cluster.journal.records import ApiKey
 
 

@@ -6,14 +6,12 @@ from typing import Any, cast
 
 import httpx
 
-from actors.delivery.site_state import Held, SiteState, TraceLine
-from actors.placing_view import RouteDescription, SiteOfDomain, SourceState
 from analytics.queries import MessageEvents, TimelineEvent
 from api.admin.routes import Admin
 from api.app import create_app
-from api.intake import Intake
-from api.large.requests import Large
-from cluster.in_force import BadPolicies
+from api.send.intake import Intake
+from api.send.large.requests import Large
+from cluster.journal.journal import Journal
 from cluster.journal.operations import (
     Fate,
     Queued,
@@ -25,11 +23,13 @@ from cluster.journal.operations import (
     Suspension,
 )
 from cluster.journal.records import DeliveryActor, Ended, NewRequest, Tell, Waiting
-from cluster.journal.store import Journal
 from cluster.keys import operator_token
 from cluster.peers import PeerGone
+from cluster.policies import BadPolicies
 from cluster.policy.lifecycle import Status
-from cluster.policy.retry import tried_until
+from cluster.policy.limits.retry import tried_until
+from cluster.routing.site_state import Held, SiteState, TraceLine
+from cluster.routing.views import RouteDescription, SiteOfDomain, SourceState
 from cluster.settings import HttpSettings
 from tests.unit.api.admin_facts import a_suspension
 from tests.unit.api.journal_double import JournalDouble

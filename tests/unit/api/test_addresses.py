@@ -2,8 +2,8 @@
 
 import pytest
 
-from api.addresses import is_address
-from cluster.policy.domains import domain_of
+from api.send.addresses import is_address
+from cluster.policy.routes.domains import domain_of
 
 LONGEST_DOMAIN = ".".join(["d" * 63, "d" * 63, "d" * 61])
 

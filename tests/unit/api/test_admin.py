@@ -7,17 +7,17 @@ from typing import Any
 
 import pytest
 
-from actors.delivery.site_state import TraceLine
-from cluster.in_force import BadPolicies
+from cluster.journal.journal import Unavailable
 from cluster.journal.operations import (
     QueueFilter,
     QueueMark,
     QueuePart,
     SiteAction,
 )
-from cluster.journal.store import Unavailable
 from cluster.keys import operator_token
+from cluster.policies import BadPolicies
 from cluster.policy.lifecycle import Status
+from cluster.routing.site_state import TraceLine
 from tests.unit.api.admin_facts import MESSAGE, NOW, a_fate, a_held, a_standing, a_state, a_suspension
 from tests.unit.api.operating import TOKEN, Operating, queued
 

@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 
-from actors.placing_view import PoolShare, SourceState, WarmUpUse
 from analytics.queries import TimelineEvent
 from api.admin.explanation import HeldBy, RecipientExplained, clock, explain
 from api.admin.site_views import site_views
 from cluster.journal.operations import Standing
 from cluster.policy.lifecycle import FINISHED, UNFINISHED, Status
+from cluster.routing.views import PoolShare, SourceState, WarmUpUse
 from tests.unit.api.admin_facts import (
     NOW,
     a_fate,

@@ -2,10 +2,10 @@
 
 import pytest
 
-from actors.placing_view import WarmUpUse
 from api.admin.site_views import SiteView, lane_of, site_views
-from cluster.policy.destinations import Destination
-from cluster.policy.site_names import literal, matches
+from cluster.policy.routes.destinations import Destination
+from cluster.policy.routes.site_names import literal, matches
+from cluster.routing.views import WarmUpUse
 from tests.unit.api.admin_facts import a_reply, a_source, a_state, a_suspension, ahead
 
 

@@ -4,11 +4,11 @@ import asyncio
 
 import pytest
 
-from api.auth import KEY_TTL_S, Authenticator
-from api.expiring import ExpiringCache
+from api.http.auth import KEY_TTL_S, Authenticator
+from cluster.journal.journal import Unavailable
 from cluster.journal.records import ApiKey
-from cluster.journal.store import Unavailable
 from cluster.keys import is_key, key_hash, new_key
+from cluster.lookup.ttl_cache import ExpiringCache
 from tests.unit.api.bodies import mail
 from tests.unit.api.conftest import ALL_SCOPES, World
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from api.backpressure import Watch
-from cluster.journal.store import Unavailable
+from api.http.backpressure import Watch
+from cluster.journal.journal import Unavailable
 from cluster.policy.backpressure import Bounds, Load, refusal
 from tests.unit.api.bodies import mail
 from tests.unit.api.conftest import World

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from api import body as body_module
-from api.body import BodyBudget
-from api.inflating import Gunzip
-from api.refusals import TooLarge
-from api.unread import UnreadBodies
+from api.http import body as body_module
+from api.http.body import BodyBudget
+from api.http.inflating import Gunzip
+from api.http.refusals import TooLarge
+from api.http.unread import UnreadBodies
 from tests.unit.api.bodies import mail
 from tests.unit.api.conftest import World
 
@@ -22,7 +22,7 @@ TOO_LARGE = "Request body exceeds maximum size of 20 MB"
 
 @pytest.fixture(autouse=True)
 def no_holding(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("api.unread.HOLD_S", 0)
+    monkeypatch.setattr("api.http.unread.HOLD_S", 0)
 
 
 class Wire:

@@ -7,11 +7,11 @@ import httpx
 import msgspec
 import pytest
 
-from analytics.events import Dropped, decode_batch
 from api.message_actions import LONGEST_REASON
+from cluster.events import Dropped, decode_batch
 from cluster.ids import new_id
+from cluster.journal.journal import Unavailable
 from cluster.journal.records import Address, BatchCounts, Change, Personal, Recipient, encode
-from cluster.journal.store import Unavailable
 from cluster.policy.lifecycle import Status
 from tests.unit.api.bodies import mail, to
 from tests.unit.api.conftest import World

@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 
 from actors.compose.message import draft_message, finish
 from actors.compose.mime import compile_content
-from api.conversion import new_request
-from api.mail_request import MailSend
-from api.validation import check
-from cluster.composable import why_not
-from cluster.header_fields import address, writable
+from api.send.conversion import new_request
+from api.send.request import MailSend
+from api.send.validation import check
 from cluster.journal.records import decode_content, decode_personal
+from cluster.message.composable import why_not
+from cluster.message.header_fields import address, writable
 from cluster.settings import MessageSettings
 from tests.unit.api.bodies import attachment, mail, to
 from tests.unit.api.conftest import World

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.large import crowding
-from api.large.crowding import crowded
+from api.send.large import crowding
+from api.send.large.crowding import crowded
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(),

@@ -6,9 +6,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from api.effort import MOST_S, NO_EFFORT, effort_of
-from api.mail_request import MailSend
-from cluster.substitution import LOOP_S
+from api.send.effort import MOST_S, NO_EFFORT, effort_of
+from api.send.request import MailSend
+from cluster.message.substitution import LOOP_S
 from tests.unit.api.bodies import mail, to
 from tests.unit.api.conftest import World
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from analytics.events import Processed, decode_batch
+from cluster.events import Processed, decode_batch
+from cluster.journal.journal import Rejected, Unavailable
 from cluster.journal.records import Address, Part, decode_content, decode_personal
-from cluster.journal.store import Rejected, Unavailable
 from tests.unit.api.bodies import attachment, mail, to
 from tests.unit.api.conftest import World
 

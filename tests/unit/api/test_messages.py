@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from analytics.events import Dropped, decode_batch
 from analytics.queries import TimelineEvent
+from cluster.events import Dropped, decode_batch
 from cluster.ids import new_id
+from cluster.journal.journal import Rejected, Unavailable
 from cluster.journal.records import (
     Address,
     BatchCounts,
@@ -21,7 +22,6 @@ from cluster.journal.records import (
     SenderDomain,
     encode,
 )
-from cluster.journal.store import Rejected, Unavailable
 from cluster.policy.lifecycle import Status
 from tests.unit.api.conftest import World
 

@@ -5,8 +5,8 @@ import itertools
 
 import pytest
 
-from api.refusals import Overloaded
-from api.sharing import MOST_WAITING, FairShare, LoopTurns
+from api.http.refusals import Overloaded
+from api.http.sharing import MOST_WAITING, FairShare, LoopTurns
 
 
 class Bench:

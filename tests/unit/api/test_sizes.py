@@ -10,17 +10,17 @@ from hypothesis import strategies as st
 
 from actors.compose.message import draft_message, finish
 from actors.compose.mime import compile_content
-from api import sizes
-from api.conversion import new_request
-from api.mail_request import MailSend
+from api.http.refusals import Fault
 from api.message_views import detail
-from api.refusals import Fault
-from api.validation import check
-from cluster.header_fields import NotComposable
+from api.send import sizes
+from api.send.conversion import new_request
+from api.send.request import MailSend
+from api.send.validation import check
 from cluster.journal.records import MessageRow, decode_content, decode_personal
+from cluster.message.header_fields import NotComposable
+from cluster.message.substitution import effort_s
 from cluster.policy.lifecycle import Status
 from cluster.settings import MessageSettings
-from cluster.substitution import effort_s
 from tests.unit.api.bodies import attachment, mail, to
 from tests.unit.api.conftest import World
 

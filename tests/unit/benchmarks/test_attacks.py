@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from api.large.crowding import crowded
+from api.send.large.crowding import crowded
 from benchmarks.attacks import bodies
 from benchmarks.attacks.attack import Answers, Request, Requests, Target, sent
 from benchmarks.attacks.table import ATTACKS

@@ -6,7 +6,7 @@ from benchmarks.counts.calls import Calls
 from benchmarks.counts.journal_dialogue import Transaction
 from benchmarks.counts.smtp_dialogue import Flights
 from benchmarks.counts.telling import Amounts, Run, Seen, spread, tell
-from cluster.policy.retry import schedule_for
+from cluster.policy.limits.retry import schedule_for
 
 
 def by(part: str, *statements: str) -> Transaction:

@@ -8,8 +8,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from actors.capture.envelope import Answer, Envelope, Extension, ServerOptions
-from actors.capture.smtp_wire import Service
+from actors.smtpd.envelope import Answer, Envelope, Extension, ServerOptions
+from actors.smtpd.protocol import Service
 from benchmarks.flight_session import FlightSession
 from benchmarks.sink import Manner, Order, Sink
 from benchmarks.sink_log import Ended, Line, Receipt

@@ -2,8 +2,8 @@
 
 import msgspec
 
-from api.mail_request import MailSend
-from api.validation import check
+from api.send.request import MailSend
+from api.send.validation import check
 from benchmarks.mail import Mail, Shape
 
 

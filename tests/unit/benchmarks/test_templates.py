@@ -3,12 +3,12 @@
 import msgspec
 import pytest
 
-from api.mail_request import MailSend
-from api.validation import check
+from api.send.request import MailSend
+from api.send.validation import check
 from benchmarks.mail import Letter, Mail, Shape
 from benchmarks.records import Repeat
 from benchmarks.scenarios.templates import NONE, Templates, TemplatesOptions, Way, compared, letter
-from cluster.substitution import substitute
+from cluster.message.substitution import substitute
 
 SHAPE = Shape()
 PLACES = 200

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from benchmarks.chaos.records import Cancel, Events, Facts, Sent, Stored
 from benchmarks.chaos.verdict import NOTED_S, judge
 from benchmarks.sink_log import Ended, Line, Receipt
-from cluster.policy.strikes import CONTENT, OTHERS, OWN
+from cluster.policy.limits.strikes import CONTENT, OTHERS, OWN
 
 OK = "r0-0-0.ok@one.example.org"
 NO = "r1-0-0.no@one.example.org"

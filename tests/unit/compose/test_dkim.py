@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from dkim.canonicalization import Relaxed
 
 from actors.compose import dkim
-from cluster.header_fields import NotComposable
+from cluster.message.header_fields import NotComposable
 from tests.unit.compose.reading import Key, content, header_lines, html, personal, plain, verifies, wire
 
 SHARED = content(

@@ -4,8 +4,8 @@ import pytest
 
 from actors.compose import dkim
 from actors.compose.mime import Composed, Skeleton, compile_content
-from cluster.header_fields import NotComposable
 from cluster.journal.records import Address, Personal
+from cluster.message.header_fields import NotComposable
 from tests.unit.compose.reading import DATE, JANE, MESSAGE_ID, attachment, content, html, personal, plain, sent
 
 

@@ -7,8 +7,8 @@ from email.message import EmailMessage
 import pytest
 
 from actors.compose import parts
-from cluster.header_fields import NotComposable
-from cluster.transfer_encoding import base64_lines, quoted_printable
+from cluster.message.header_fields import NotComposable
+from cluster.message.transfer_encoding import base64_lines, quoted_printable
 from tests.unit.compose.reading import attachment, content, html, personal, plain, sent, text_of, wire
 
 

@@ -4,19 +4,19 @@ from datetime import UTC, datetime, timedelta
 
 from msgspec import structs
 
-from actors.delivery.envelope import Envelope
 from actors.delivery.job import Job
-from actors.delivery.reply import make_reply
 from actors.delivery.site import Ready
-from actors.delivery.transaction import TransactionResult
-from cluster.in_force import base_limits
+from actors.smtp.commands import Envelope
+from actors.smtp.reply import make_reply
+from actors.smtp.transaction import TransactionResult
 from cluster.journal.records import Claimed, Waiting
-from cluster.policy.mx import MxHost
-from cluster.policy.next_hop import NextHop
-from cluster.policy.quantities import rate
-from cluster.policy.routing import Via
-from cluster.policy.shaping import Limits
-from cluster.policy.stage import Stage
+from cluster.policies import base_limits
+from cluster.policy.limits.quantities import rate
+from cluster.policy.limits.shaping import Limits
+from cluster.policy.replies.stage import Stage
+from cluster.policy.routes.mx import MxHost
+from cluster.policy.routes.next_hop import NextHop
+from cluster.policy.routes.routing import Via
 from cluster.settings import DeliverySettings
 
 HOP = NextHop(Via.DIRECT, (MxHost(10, "mx1.example.com"), MxHost(10, "mx2.example.com")))

@@ -6,22 +6,22 @@ from itertools import count
 from typing import NoReturn
 
 from actors.delivery.carrier import Connection
-from actors.delivery.connection import ConnectError, ConnectionLost, SmtpFailure
-from actors.delivery.envelope import Envelope
-from actors.delivery.idle import Idle
+from actors.delivery.idle_connections import Idle
 from actors.delivery.job import Hop, Job, Report
 from actors.delivery.pool import Pool
-from actors.delivery.reply import make_reply
 from actors.delivery.share import Share
 from actors.delivery.throttle import Throttle
 from actors.delivery.tracing import Observe
-from actors.delivery.transaction import TransactionResult
-from cluster.policy.automation import Adjustments
-from cluster.policy.destinations import Destination
-from cluster.policy.next_hop import NextHop
-from cluster.policy.session_limits import UNLIMITED, SessionLimits
-from cluster.policy.shaping import Limits
-from cluster.policy.stage import Stage
+from actors.smtp.commands import Envelope
+from actors.smtp.protocol import ConnectError, ConnectionLost, SmtpFailure
+from actors.smtp.reply import make_reply
+from actors.smtp.transaction import TransactionResult
+from cluster.policy.limits.session import UNLIMITED, SessionLimits
+from cluster.policy.limits.shaping import Limits
+from cluster.policy.replies.automation import Adjustments
+from cluster.policy.replies.stage import Stage
+from cluster.policy.routes.destinations import Destination
+from cluster.policy.routes.next_hop import NextHop
 from cluster.tasks import Tasks
 from tests.unit.delivery.builders import HOP, TAKEN, job
 from tests.unit.delivery.virtual_time import settle

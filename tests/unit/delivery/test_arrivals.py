@@ -4,13 +4,13 @@ import asyncio
 from collections.abc import Iterable
 from typing import cast
 
-from actors.delivery.arrivals import Arrivals, Strange
 from actors.delivery.site import Ready
-from actors.placing import Placed, Placer
+from actors.delivery.unresolved import Arrivals, Strange
+from cluster.journal.journal import Unavailable
 from cluster.journal.records import Waiting
-from cluster.journal.store import Unavailable
-from cluster.policy.destinations import Destination
-from cluster.policy.next_hop import Unreachable
+from cluster.policy.routes.destinations import Destination
+from cluster.policy.routes.next_hop import Unreachable
+from cluster.routing.router import Placed, Placer
 from cluster.tasks import Tasks
 from tests.unit.delivery.builders import waiting
 from tests.unit.delivery.virtual_time import in_virtual_time, settle

@@ -8,24 +8,24 @@ import pytest
 from msgspec.structs import replace
 
 from actors.delivery.carrier import Connection
-from actors.delivery.connection import ConnectError
 from actors.delivery.connector import KNOWN_HOSTS, KNOWN_S, MAX_TRIES, SHOWN_S, Connector
 from actors.delivery.discarding import DiscardConnection
 from actors.delivery.job import NoRoute
 from actors.delivery.pool import Crowded
-from actors.delivery.resolver import Resolver
 from actors.delivery.share import Share
-from actors.delivery.smtp import SmtpConnection
-from actors.delivery.tls_policies import TlsPolicies
-from cluster.policy import mx
-from cluster.policy.connections import FIRST_DEAD_S
-from cluster.policy.destinations import Destination
-from cluster.policy.mx import MxHost
-from cluster.policy.next_hop import Credentials, NextHop
-from cluster.policy.routing import Source, Via
-from cluster.policy.session_limits import UNLIMITED, SessionLimits
-from cluster.policy.stage import Stage
-from cluster.policy.tls_policy import DomainTls
+from actors.delivery.tls_dialer import TlsPolicies
+from actors.smtp.client import SmtpConnection
+from actors.smtp.protocol import ConnectError
+from cluster.lookup.resolver import Resolver
+from cluster.policy.limits.connections import FIRST_DEAD_S
+from cluster.policy.limits.session import UNLIMITED, SessionLimits
+from cluster.policy.replies.stage import Stage
+from cluster.policy.routes import mx
+from cluster.policy.routes.destinations import Destination
+from cluster.policy.routes.mx import MxHost
+from cluster.policy.routes.next_hop import Credentials, NextHop
+from cluster.policy.routes.routing import Source, Via
+from cluster.policy.tls.policy import DomainTls
 from cluster.settings import SmtpSettings
 from tests.unit.delivery.virtual_time import in_virtual_time
 

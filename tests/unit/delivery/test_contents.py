@@ -8,8 +8,8 @@ import pytest
 from actors.compose.mime import Skeleton
 from actors.delivery import contents
 from actors.delivery.contents import Compiled, Contents, measured
-from cluster.header_fields import NotComposable
 from cluster.journal.records import Address, Attachment, Content, Part, Personal, encode
+from cluster.message.header_fields import NotComposable
 
 MIB = 1024 * 1024
 FROM = Address("sender@mail.example.com", "Sender")

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from actors.delivery.gate import Gate
+from cluster.lookup.semaphore import Gate
 
 
 class Guests:

@@ -15,7 +15,7 @@ import msgspec
 import pytest
 
 from actors.delivery.ledger import Entry, Ledger, LedgerInUse, Segment
-from analytics.events import Delivered
+from cluster.events import Delivered
 from cluster.journal.records import Outcome
 from cluster.policy.lifecycle import Status
 

@@ -3,18 +3,18 @@
 import pytest
 from msgspec.structs import replace
 
-from actors.delivery.envelope import Envelope, Unsendable
 from actors.delivery.job import Hop, Job
 from actors.delivery.onward import Division, divide
 from actors.delivery.pool_group import Queued
 from actors.delivery.put_off import PutOff
-from actors.delivery.reply import Reply, make_reply
-from actors.delivery.transaction import TransactionResult, unsent
-from cluster.policy.mx import MxHost
-from cluster.policy.next_hop import NextHop
-from cluster.policy.onward import NextHost
-from cluster.policy.routing import Via
-from cluster.policy.stage import Stage
+from actors.smtp.commands import Envelope, Unsendable
+from actors.smtp.reply import Reply, make_reply
+from actors.smtp.transaction import TransactionResult, unsent
+from cluster.policy.replies.onward import NextHost
+from cluster.policy.replies.stage import Stage
+from cluster.policy.routes.mx import MxHost
+from cluster.policy.routes.next_hop import NextHop
+from cluster.policy.routes.routing import Via
 from tests.unit.delivery.builders import HOP, OTHER_HOP, Clock, job
 
 HOST = Hop(mx_host="mx1.example.com")

@@ -2,18 +2,18 @@
 
 from datetime import UTC, datetime, timedelta
 
-from actors.delivery.connection import ConnectError, ConnectionLost
-from actors.delivery.envelope import Envelope, Unsendable
 from actors.delivery.job import Hop, Job, NoRoute, Report
 from actors.delivery.outcomes import Circumstances, Told, tell, verdicts_of
-from actors.delivery.reply import Reply, make_reply
-from actors.delivery.transaction import TransactionResult
-from analytics.events import Bounced, Deferred, Delivered
+from actors.smtp.commands import Envelope, Unsendable
+from actors.smtp.protocol import ConnectError, ConnectionLost
+from actors.smtp.reply import Reply, make_reply
+from actors.smtp.transaction import TransactionResult
+from cluster.events import Bounced, Deferred, Delivered
 from cluster.journal.records import Claimed
-from cluster.policy.bounce import BounceClass
-from cluster.policy.bounce_rules import Scope
 from cluster.policy.lifecycle import Status
-from cluster.policy.stage import Stage
+from cluster.policy.replies.bounce_class import BounceClass
+from cluster.policy.replies.bounce_rules import Scope
+from cluster.policy.replies.stage import Stage
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 RECIPIENTS = ("ada@example.com", "bob@example.com")

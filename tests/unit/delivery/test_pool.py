@@ -7,10 +7,10 @@ from random import Random
 
 import pytest
 
-from actors.delivery.connection import ConnectionLost
 from actors.delivery.job import Job, NoRoute
 from actors.delivery.pool import PAUSE_S, TURN, Crowded
-from actors.delivery.transaction import TransactionResult
+from actors.smtp.protocol import ConnectionLost
+from actors.smtp.transaction import TransactionResult
 from tests.unit.delivery.builders import HOP, OTHER_HOP, TAKEN, some_limits
 from tests.unit.delivery.pool_world import BROKEN, IN_DOUBT, REFUSED, TOLD_TO_GO, World
 from tests.unit.delivery.virtual_time import in_virtual_time, settle

@@ -5,13 +5,13 @@ import asyncio
 import pytest
 from msgspec.structs import replace
 
-from actors.delivery.connection import ConnectError
 from actors.delivery.job import Hop, NoRoute
 from actors.delivery.onward import TRIES_AT_MOST
 from actors.delivery.pool import PAUSE_S, Crowded
-from actors.delivery.reply import make_reply
-from cluster.policy.onward import NextHost
-from cluster.policy.stage import Stage
+from actors.smtp.protocol import ConnectError
+from actors.smtp.reply import make_reply
+from cluster.policy.replies.onward import NextHost
+from cluster.policy.replies.stage import Stage
 from tests.unit.delivery.builders import HOP, OTHER_HOP, TAKEN, job, some_limits
 from tests.unit.delivery.pool_world import BROKEN, IN_DOUBT, REFUSED, TOLD_TO_GO, World
 from tests.unit.delivery.virtual_time import in_virtual_time, settle

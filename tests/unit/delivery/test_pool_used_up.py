@@ -5,15 +5,15 @@ import random
 import pytest
 from msgspec.structs import replace
 
-from actors.delivery.connection import ConnectionLost
-from actors.delivery.envelope import Envelope
 from actors.delivery.job import Job
 from actors.delivery.onward import MOVES_AT_MOST
 from actors.delivery.pool import TURN
-from actors.delivery.reply import make_reply
-from actors.delivery.transaction import TransactionResult
-from cluster.policy.session_limits import SessionLimits
-from cluster.policy.stage import Stage
+from actors.smtp.commands import Envelope
+from actors.smtp.protocol import ConnectionLost
+from actors.smtp.reply import make_reply
+from actors.smtp.transaction import TransactionResult
+from cluster.policy.limits.session import SessionLimits
+from cluster.policy.replies.stage import Stage
 from tests.unit.delivery.builders import HOP, TAKEN, job, some_limits
 from tests.unit.delivery.pool_world import World
 from tests.unit.delivery.virtual_time import in_virtual_time, settle

@@ -4,12 +4,12 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
-from actors.delivery.refill import LANES_AT_ONCE, PATIENCE_S, PLENTY, Refill
+from actors.delivery.lanes import LANES_AT_ONCE, PATIENCE_S, PLENTY, Refill
 from actors.delivery.site import Site
-from cluster.journal.paging import Lane, Unparked
+from cluster.journal.journal import Unavailable
 from cluster.journal.records import Waiting
-from cluster.journal.store import Unavailable
-from cluster.policy.destinations import Destination
+from cluster.journal.scheduling import Lane, Unparked
+from cluster.policy.routes.destinations import Destination
 from cluster.tasks import Tasks
 from tests.unit.delivery.builders import waiting
 from tests.unit.delivery.virtual_time import in_virtual_time, settle

@@ -9,11 +9,11 @@ import pytest
 from actors.delivery.pool import Pool
 from actors.delivery.site import AHEAD_S, CLAIMED_PER_CONNECTION, FEW, HURRIED_S, PROBES, STALLED_S, WAITING_S, Site
 from actors.delivery.throttle import MARGIN
-from cluster.policy.automation import Adjustments
-from cluster.policy.destinations import Destination
-from cluster.policy.quantities import rate
-from cluster.policy.shaping import NO_TENANT_LIMITS, Limits, TenantLimits
-from cluster.policy.warm_up import Allowance
+from cluster.policy.limits.quantities import rate
+from cluster.policy.limits.shaping import NO_TENANT_LIMITS, Limits, TenantLimits
+from cluster.policy.limits.warm_up import Allowance
+from cluster.policy.replies.automation import Adjustments
+from cluster.policy.routes.destinations import Destination
 from tests.unit.delivery.builders import HOP, OTHER_HOP, Clock, ready, some_limits
 
 TODAY = date(2026, 3, 1)

@@ -9,10 +9,10 @@ import pytest
 from actors.delivery.pool import Pool
 from actors.delivery.site import CLAIMED_PER_CONNECTION, LEAD, STALLED_S, Site
 from actors.delivery.sites import DROPPED_KEPT_S, Sites, Taken
-from cluster.policy.automation import Adjustments
-from cluster.policy.destinations import Destination
-from cluster.policy.quantities import rate
-from cluster.policy.shaping import NO_TENANT_LIMITS, TenantLimits
+from cluster.policy.limits.quantities import rate
+from cluster.policy.limits.shaping import NO_TENANT_LIMITS, TenantLimits
+from cluster.policy.replies.automation import Adjustments
+from cluster.policy.routes.destinations import Destination
 from tests.unit.delivery.builders import ready, some_limits
 from tests.unit.delivery.test_site import StillPool
 from tests.unit.delivery.virtual_time import in_virtual_time, settle

@@ -5,10 +5,10 @@ from math import inf
 import pytest
 
 from actors.delivery.tenants import Tenants
-from cluster.policy.destinations import Destination
-from cluster.policy.fairness import FairQueue
-from cluster.policy.quantities import rate
-from cluster.policy.shaping import NO_TENANT_LIMITS, TenantLimits
+from cluster.policy.limits.fairness import FairQueue
+from cluster.policy.limits.quantities import rate
+from cluster.policy.limits.shaping import NO_TENANT_LIMITS, TenantLimits
+from cluster.policy.routes.destinations import Destination
 
 PLACE = Destination("example.com")
 SLOW = TenantLimits(message_rate=rate("2/s"))

@@ -6,9 +6,9 @@ from random import Random
 import pytest
 
 from actors.delivery.throttle import LATE_S, Throttle
-from cluster.policy.automation import Adjustments
-from cluster.policy.destinations import Destination
-from cluster.policy.shaping import Limits
+from cluster.policy.limits.shaping import Limits
+from cluster.policy.replies.automation import Adjustments
+from cluster.policy.routes.destinations import Destination
 from tests.unit.delivery.builders import Clock, some_limits
 
 WHOLE = Destination("example.com")

@@ -11,11 +11,11 @@ from actors.delivery.job import Job
 from actors.delivery.site import Site
 from actors.delivery.sites import Sites
 from actors.delivery.upkeep import Upkeep
-from actors.in_force import Change
-from cluster.journal.store import Unavailable
-from cluster.policy.automation import Adjustments
-from cluster.policy.destinations import Destination
-from cluster.policy.shaping import NO_TENANT_LIMITS
+from cluster.journal.journal import Unavailable
+from cluster.policy.limits.shaping import NO_TENANT_LIMITS
+from cluster.policy.replies.automation import Adjustments
+from cluster.policy.routes.destinations import Destination
+from cluster.routing.active_policy import Change
 from tests.unit.delivery.builders import Clock, job, ready, some_limits
 from tests.unit.delivery.test_site import StillPool
 

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analytics.events import (
+from analytics.rows import columns
+from cluster.events import (
     Bounced,
     Deferred,
     Delivered,
@@ -16,7 +17,6 @@ from analytics.events import (
     encode_batch,
     name_of,
 )
-from analytics.rows import columns
 
 _COUNTS = st.integers(0, 2**63 - 1)
 _EVENTS = st.lists(

@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actors.delivery.ledger import SUFFIX, Entry, Ledger
-from cluster.policy.routing import Routing, RoutingError
-from cluster.policy.shaping import Shaping
-from cluster.policy.shaping_rules import ShapingError
+from cluster.policy.limits.rules import ShapingError
+from cluster.policy.limits.shaping import Shaping
+from cluster.policy.routes.routing import Routing, RoutingError
 from cluster.settings import SettingsError, load
 from tests.unit.delivery.test_ledger import ENTRIES
 from tests.unit.test_shaping import BASE

@@ -4,8 +4,8 @@ from datetime import UTC, datetime, timedelta
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from cluster.policy.dane import Tlsa, check
-from cluster.policy.tls_failure import TlsFailure, TlsFault
+from cluster.policy.tls.dane import Tlsa, check
+from cluster.policy.tls.failure import TlsFailure, TlsFault
 from tests.certificates import Authority, Certificate
 
 HOST = "mx.example.com"

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.delivery import envelope as writing
-from actors.delivery.envelope import Envelope, Unsendable, check_lines, dot_stuffed, transaction_commands
+from actors.smtp import commands as writing
+from actors.smtp.commands import Envelope, Unsendable, check_lines, dot_stuffed, transaction_commands
 
 ALL = {"SIZE": "1000", "8BITMIME": "", "SMTPUTF8": ""}
 

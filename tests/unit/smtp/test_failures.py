@@ -2,11 +2,11 @@ import pickle
 
 import pytest
 
-from actors.delivery.connection import ConnectError, ConnectionLost, SmtpFailure
-from actors.delivery.handshake import TlsError
-from actors.delivery.reply import Reply
-from cluster.policy.stage import Stage
-from cluster.policy.tls_failure import TlsFailure
+from actors.smtp.handshake import TlsError
+from actors.smtp.protocol import ConnectError, ConnectionLost, SmtpFailure
+from actors.smtp.reply import Reply
+from cluster.policy.replies.stage import Stage
+from cluster.policy.tls.failure import TlsFailure
 
 REPLY = Reply(421, "4.3.2", ("421 4.3.2 shutting down",))
 

@@ -1,6 +1,6 @@
 import pytest
 
-from cluster.policy.mta_sts import (
+from cluster.policy.tls.mta_sts import (
     MAX_AGE_S,
     MAX_MX,
     InvalidPolicy,

@@ -11,8 +11,8 @@ from aiosmtplib.esmtp import parse_esmtp_extensions
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from actors.delivery.envelope import Envelope, check_lines, dot_stuffed, is_too_large, transaction_commands
-from actors.delivery.reply import (
+from actors.smtp.commands import Envelope, check_lines, dot_stuffed, is_too_large, transaction_commands
+from actors.smtp.reply import (
     MAX_LINE_BYTES,
     MAX_LINES,
     MAX_REPLY_BYTES,
@@ -21,12 +21,12 @@ from actors.delivery.reply import (
     ReplyParser,
     make_reply,
 )
-from actors.delivery.transaction import Replies
-from cluster.policy.dane import Tlsa, check, usable
-from cluster.policy.mta_sts import InvalidPolicy, StsMode, StsPolicy, allows, parse_policy, record_id
-from cluster.policy.stage import Stage
-from cluster.policy.tls_failure import TlsFault
-from cluster.policy.verdict import Judgement, judge, judge_parting, judge_silence
+from actors.smtp.transaction import Replies
+from cluster.policy.replies.stage import Stage
+from cluster.policy.replies.verdict import Judgement, judge, judge_parting, judge_silence
+from cluster.policy.tls.dane import Tlsa, check, usable
+from cluster.policy.tls.failure import TlsFault
+from cluster.policy.tls.mta_sts import InvalidPolicy, StsMode, StsPolicy, allows, parse_policy, record_id
 from tests.certificates import Authority
 
 # Streams that look like replies are read deeper than noise.

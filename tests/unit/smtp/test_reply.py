@@ -1,6 +1,6 @@
 import pytest
 
-from actors.delivery.reply import MAX_LINE_BYTES, MAX_LINES, MAX_REPLY_BYTES, MalformedReply, Reply, ReplyParser
+from actors.smtp.reply import MAX_LINE_BYTES, MAX_LINES, MAX_REPLY_BYTES, MalformedReply, Reply, ReplyParser
 
 STREAM = b"220 mx ESMTP\r\n250-mx\r\n250-SIZE 1000\r\n250 CHUNKING\r\n550-5.1.1 no such\r\n550 5.1.1 user\r\n354\r\n"
 

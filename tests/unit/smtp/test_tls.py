@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from actors.capture.certificate import server_context
-from actors.delivery.tls import SESSION_S, ResumingContext, client_context, server_name
-from cluster.policy.tls_level import TlsLevel
+from actors.smtp.tls import SESSION_S, ResumingContext, client_context, server_name
+from actors.smtpd.certificate import server_context
+from cluster.policy.tls.level import TlsLevel
 
 
 @pytest.mark.parametrize("level", TlsLevel)

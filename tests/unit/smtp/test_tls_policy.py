@@ -2,11 +2,11 @@
 
 import pytest
 
-from cluster.policy.dane import NoTlsa, SecureTlsa, Tlsa, UnknownTlsa, usable
-from cluster.policy.mta_sts import StsMode
-from cluster.policy.tls_failure import TlsFailure, of_verify_code
-from cluster.policy.tls_level import AuthNeeds, TlsLevel
-from cluster.policy.tls_policy import Demand, DomainTls, PolicyType, Refusal, demand, for_password, stricter
+from cluster.policy.tls.dane import NoTlsa, SecureTlsa, Tlsa, UnknownTlsa, usable
+from cluster.policy.tls.failure import TlsFailure, of_verify_code
+from cluster.policy.tls.level import AuthNeeds, TlsLevel
+from cluster.policy.tls.mta_sts import StsMode
+from cluster.policy.tls.policy import Demand, DomainTls, PolicyType, Refusal, demand, for_password, stricter
 
 NONE, OPPORTUNISTIC, REQUIRED, VERIFIED = TlsLevel
 HOST = "mx.example.com"

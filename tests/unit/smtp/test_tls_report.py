@@ -2,8 +2,8 @@ from datetime import date
 
 import msgspec
 
-from cluster.policy.tls_policy import PolicyType
-from cluster.policy.tls_report import TlsResult, report
+from cluster.policy.tls.policy import PolicyType
+from cluster.policy.tls.report import TlsResult, report
 
 DAY = date(2026, 3, 1)
 STS = "version: STSv1\nmode: testing\nmx: *.mail.example.com\nmax_age: 86400"

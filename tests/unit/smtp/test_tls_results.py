@@ -5,12 +5,12 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
-from actors.delivery import tls_results
-from actors.delivery.remembered import Remembered
-from actors.delivery.tls_results import TlsResults
 from cluster.journal.database import Rejected, Unavailable
-from cluster.policy.tls_policy import PolicyType
-from cluster.policy.tls_report import TlsResult
+from cluster.lookup import tls_results
+from cluster.lookup.remembered import Remembered
+from cluster.lookup.tls_results import TlsResults
+from cluster.policy.tls.policy import PolicyType
+from cluster.policy.tls.report import TlsResult
 
 
 class Journal:

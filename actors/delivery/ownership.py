@@ -1,0 +1,105 @@
+"""A delivery actor's standing in the cluster: its epoch, the members it knows, and what is therefore its own."""
+
+import logging
+from collections.abc import Callable
+from math import inf
+
+from cluster.journal.journal import Journal
+from cluster.policy.routes.destinations import Destination
+from cluster.policy.routes.membership import Tenure
+from cluster.policy.routes.ownership import Candidate
+from cluster.routing.dispatcher import ACTOR_ALIVE_S
+
+log = logging.getLogger(__name__)
+
+FENCED_S = ACTOR_ALIVE_S / 2
+"""Without a heartbeat for so long nothing more is claimed: others may soon take this actor for dead."""
+OWNED_KEPT = 100_000
+"""Destinations whose owner is remembered; it is soon found out again."""
+
+
+class Superseded(Exception):
+    """Another life of this actor has begun; this one must end."""
+
+    def __init__(self, name: str, epoch: int) -> None:
+        super().__init__(name, epoch)
+
+
+class Standing:
+    """``clock``: seconds that never go back. ``epoch`` is 0 before ``begin``."""
+
+    def __init__(self, journal: Journal, name: str, node_id: str, clock: Callable[[], float]) -> None:
+        self.name = name
+        self.epoch = 0
+        self._journal = journal
+        self._node_id = node_id
+        self._clock = clock
+        self._tenure = Tenure(name)
+        self._beaten_at = -inf
+        self._sources: tuple[str, ...] = ()
+        self._owned: dict[Destination, tuple[bool, bool]] = {}
+        self.changes = 0
+        """How often what is its own has changed."""
+
+    async def begin(self, sources: tuple[str, ...]) -> None:
+        """Begin a life, taking back what the last one held. Raises Unavailable."""
+        self._sources = sources
+        self.epoch, taken_back = await self._journal.register_actor(self.name, self._node_id)
+        log.info("started epoch=%d taken_back=%d", self.epoch, taken_back)
+
+    async def retire(self) -> None:
+        """End it: what it holds is anybody's. Raises Unavailable."""
+        await self._journal.retire_actor(self.name, self.epoch)
+
+    def has(self, sources: tuple[str, ...]) -> None:
+        """The sources that this machine has the addresses of, told with the next heartbeat."""
+        self._sources = sources
+
+    async def beat(self, made_way: bool) -> None:
+        """Say that this life goes on, and learn who the members are. ``made_way``: nothing is held that is another's
+        under the members known so far. Raises Superseded, Unavailable."""
+        ring = self._tenure.ring if made_way else ""
+        live = await self._journal.seen(self.name, self.epoch, ring, ACTOR_ALIVE_S, self._sources)
+        if live is None:
+            raise Superseded(self.name, self.epoch)
+        self._beaten_at = self._clock()
+        former, self._tenure = self._tenure, self._tenure.after(live)
+        if self._tenure != former:
+            self._owned.clear()
+            self.changes += 1
+        if self._tenure.members != former.members:
+            log.info("members=%s", self._tenure.ring)
+
+    @property
+    def members(self) -> tuple[Candidate, ...]:
+        """The members of the ring, with the sources that each can send from."""
+        return self._tenure.members
+
+    @property
+    def is_settled(self) -> bool:
+        return self._tenure.settled
+
+    @property
+    def is_fenced(self) -> bool:
+        """Whether this actor may be taken for dead by now."""
+        return self._clock() - self._beaten_at > FENCED_S
+
+    def owns(self, place: Destination) -> bool:
+        """Whether a destination is this actor's."""
+        return self._known(place)[0]
+
+    def may_send(self, place: Destination) -> bool:
+        """Whether nobody else can be sending to it."""
+        return self._known(place)[1]
+
+    def forget(self, place: Destination) -> None:
+        """Nothing is held for it any more."""
+        self._owned.pop(place, None)
+
+    def _known(self, place: Destination) -> tuple[bool, bool]:
+        known = self._owned.get(place)
+        if known is None:
+            if len(self._owned) >= OWNED_KEPT:
+                self._owned.clear()
+            known = self._owned[place] = (self._tenure.owns(place), self._tenure.may_send(place))
+        return known

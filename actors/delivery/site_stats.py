@@ -1,0 +1,51 @@
+"""What a site's hosts have said: counts, the rate of acceptance, the last replies.
+
+For people; nothing decides by it.
+"""
+
+import time
+from collections import deque
+from collections.abc import Callable
+
+from cluster.policy.replies.verdict import Judgement
+from cluster.routing.site_state import LastReply
+
+REPLIES_KEPT = 5
+REPLY_KEPT = 500
+"""Characters of a reply that are shown."""
+WINDOW_S = 60
+"""Of the rate of acceptance."""
+
+
+class Seen:
+    """``clock``: seconds that never go back."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self.counts = dict.fromkeys(Judgement, 0)
+        self._clock = clock
+        self._began = clock()
+        self._replies: deque[LastReply] = deque(maxlen=REPLIES_KEPT)
+        self._seconds: deque[list[int]] = deque(maxlen=WINDOW_S)
+        """[second, accepted in it], of the seconds in which any were."""
+
+    def add(self, judgement: Judgement, host: str, text: str) -> None:
+        self.counts[judgement] += 1
+        if judgement is Judgement.ACCEPTED:
+            second = int(self._clock())
+            if self._seconds and self._seconds[-1][0] == second:
+                self._seconds[-1][1] += 1
+            else:
+                self._seconds.append([second, 1])
+            if self._replies and self._replies[0].kind == judgement and self._replies[0].host == host:
+                return  # one is as good as another
+        self._replies.appendleft(LastReply(at=time.time(), host=host, text=text[:REPLY_KEPT], kind=judgement.value))
+
+    def accepted_per_s(self) -> float:
+        """Over the last minute, or since the beginning."""
+        now = self._clock()
+        recent = sum(count for second, count in self._seconds if second > now - WINDOW_S)
+        return recent / max(1.0, min(WINDOW_S, now - self._began))
+
+    def last_replies(self) -> tuple[LastReply, ...]:
+        """The newest first."""
+        return tuple(self._replies)

@@ -1,0 +1,398 @@
+"""SMTP transactions on one connection, in as few round trips as the peer allows.
+
+Owns the order of a transaction (RFC 5321 §3.3), pipelining (RFC 2920), BDAT (RFC 3030), and the fallbacks for peers
+that lack or break them. Never judges a reply, never retries, never pools: a refusal is returned, a broken connection
+raised (``ConnectError``, ``ConnectionLost``). Called by the pools of the delivery actor.
+"""
+
+import asyncio
+import ssl
+import time
+from collections.abc import Callable
+from typing import Self
+
+from actors.delivery.share import Share
+from actors.delivery.tracing import Observe
+from actors.smtp.commands import Envelope, Unsendable, check_lines, dot_stuffed, is_too_large, transaction_commands
+from actors.smtp.handshake import CheckTls, Peer, Session, open_session
+from actors.smtp.protocol import TIMED_OUT, ConnectionLost, Wire, in_turn
+from actors.smtp.reply import Reply
+from actors.smtp.transaction import Replies, TransactionResult, unsent
+from cluster.policy.limits.session import announced
+from cluster.policy.replies.stage import Stage
+from cluster.policy.routes.next_hop import Credentials
+from cluster.policy.tls.level import TlsLevel
+from cluster.settings import SmtpSettings
+
+# A body up to this size is joined with its commands, so that they leave in one write (and TLS record, and segment);
+# copying this much costs less than a second write.
+_JOINED_BYTES = 64 * 1024
+
+# RFC 5321 §4.1.1.10 asks to wait for the answer to QUIT; nothing depends on it.
+_QUIT_WAIT_S = 5.0
+
+# RFC 5321 §4.2.4: command or parameter not recognised, not implemented, out of sequence. From BDAT, after an accepted
+# recipient, they mean that the peer announces CHUNKING and does not have it.
+_NOT_IMPLEMENTED = frozenset((500, 501, 502, 503, 504))
+
+
+class SmtpConnection:
+    """One connection, one transaction at a time.
+
+    Attributes: host, address; tls_version, tls_cipher ("" when plain), tls_resumed; capabilities (EHLO keywords in use
+    and their parameters); transactions (how many were begun); share (what it may carry); opened_at, last_used (loop
+    time); source (its name) and source_address ("": the system's choice); alternatives (other addresses that its mail
+    could have gone to); in_vain (EHLO keywords that it announced and does not keep to, as far as it has shown); ehlo
+    (what tells this answer to EHLO from every other); takes_bdat (whether its host has shown that, here or before, as
+    the pool that opened it knows); shown (told when that changes).
+    """
+
+    in_vain: frozenset[str] = frozenset()
+    takes_bdat = False
+    ehlo = b""
+
+    def __init__(
+        self, host: str, address: str, session: Session, settings: SmtpSettings, source_address: str = ""
+    ) -> None:
+        self._loop = asyncio.get_running_loop()
+        self.host = host
+        self.address = address
+        self.tls_version = session.tls_version
+        self.tls_cipher = session.tls_cipher
+        self.tls_resumed = session.tls_resumed
+        self.capabilities = session.capabilities
+        self.ehlo = session.ehlo
+        self.shown: Callable[[bool], None] = lambda takes_bdat: None
+        self.transactions = 0
+        self.share = Share(limits=announced(session.capabilities.get("LIMITS", "")))
+        self.source = ""
+        self.source_address = source_address
+        self.alternatives = 0
+        self.opened_at = self.last_used = self._loop.time()
+        self._busy = False
+        self._reset_needed = False
+        self._is_swallowed_unsure = False
+        """The octets of a refused chunk have left. Whether the peer threw them away (RFC 3030 §2), its answer to the
+        next command tells, which is to come alone."""
+        self._is_proving = False
+        self._wire = Wire(session.transport, settings, self._loop)
+        session.transport.set_protocol(self._wire)
+
+    @classmethod
+    async def open(
+        cls,
+        host: str,
+        address: str,
+        port: int,
+        *,
+        settings: SmtpSettings,
+        helo_name: str,
+        tls: TlsLevel = TlsLevel.OPPORTUNISTIC,
+        ssl_context: ssl.SSLContext | None = None,
+        check_tls: CheckTls | None = None,
+        tls_name: str = "",
+        source_address: str | None = None,
+        credentials: Credentials | None = None,
+        observe: Observe | None = None,
+        ignored_capabilities: frozenset[str] = frozenset(),
+    ) -> Self:
+        """A connection ready for its first transaction. Raises ConnectError.
+
+        tls_name: for SNI and certificates where it is another than the host's. ignored_capabilities: EHLO keywords,
+        in upper case, that this host announces and then refuses.
+        """
+        peer = Peer(
+            host=host,
+            address=address,
+            port=port,
+            helo_name=helo_name,
+            tls=tls,
+            ssl_context=ssl_context,
+            check_tls=check_tls,
+            tls_name=tls_name,
+            source_address=source_address,
+            credentials=credentials,
+            observe=observe,
+        )
+        session = await open_session(peer, settings)
+        connection = cls(host, address, session, settings, source_address or "")
+        connection.observe = observe
+        for keyword in ignored_capabilities:
+            connection.capabilities.pop(keyword, None)
+        return connection
+
+    @property
+    def observe(self) -> Observe | None:
+        """Told every command, reply and failure, while somebody watches."""
+        return self._wire.observe
+
+    @observe.setter
+    def observe(self, observe: Observe | None) -> None:
+        self._wire.observe = observe
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether another transaction can be started now."""
+        return self._wire.is_open and not self._busy
+
+    @property
+    def has_all_data(self) -> bool:
+        """Whether the peer has been sent the whole message of the transaction under way, and may have accepted it."""
+        return self._busy and self._wire.end_of_data_written
+
+    async def send(self, envelope: Envelope, data: bytes) -> TransactionResult:
+        """One transaction: data (a whole message with CRLF line ends, not dot-stuffed) to the envelope's recipients.
+
+        Raises ConnectionLost, after which the connection is done with; ValueError for addresses or data that cannot
+        be written safely. When it is cancelled, the connection is closed: its state is not known.
+        """
+        await in_turn(check_lines, data)
+        commands = transaction_commands(envelope, data, self.capabilities)
+        if isinstance(commands, Unsendable):
+            return unsent(commands)
+        if self._busy:
+            raise RuntimeError("a transaction is already running on this connection")
+        self._busy = True
+        self.transactions += 1
+        replies = Replies()
+        started = time.perf_counter()  # uvloop's own clock ticks in milliseconds
+        try:
+            await self._transact(commands, data, replies)
+        except ConnectionLost as lost:
+            # A peer may refuse and hang up at once. Its refusal is the news, not the hanging up.
+            if not replies.is_refused(len(envelope.recipients)):
+                lost.recipients = replies.recipients
+                self._suspect(lost)
+                raise
+        except BaseException:
+            self._wire.abort()
+            raise
+        finally:
+            self._busy = False
+            self.last_used = self._loop.time()
+        if replies.is_out_of_step:
+            self._wire.abort()
+        return replies.result(time.perf_counter() - started)
+
+    async def quit(self) -> None:
+        """Takes leave politely, in bounded time. Never raises."""
+        try:
+            async with asyncio.timeout(_QUIT_WAIT_S):
+                if self.is_usable:
+                    self._busy = True
+                    self._wire.expect((Stage.QUIT,))
+                    self._wire.write(b"QUIT\r\n")
+                    await self._wire.replies()
+                    self._wire.transport.close()
+                    await self._wire.wait_closed()
+        except (ConnectionLost, TimeoutError):
+            pass
+        finally:
+            self._wire.abort()
+
+    def abort(self) -> None:
+        """Closes at once, without a word."""
+        self._wire.abort()
+
+    # Transactions
+
+    async def _transact(self, commands: list[bytes], data: bytes, replies: Replies) -> None:
+        if self._is_swallowed_unsure:
+            await self._reset()
+        if "PIPELINING" not in self.capabilities or is_too_large(data, self.capabilities):
+            await self._send_one_by_one(commands, data, replies)
+        elif "CHUNKING" not in self.capabilities:
+            await self._send_data(commands, data, replies)
+        elif self.takes_bdat:
+            await self._send_chunk(commands, data, replies)
+        else:
+            await self._send_first_chunk(commands, data, replies)
+        if replies.mail is None:
+            self._wire.abort()
+            raise ConnectionLost(Stage.RSET, "refused", False)
+
+    async def _send_chunk(self, commands: list[bytes], data: bytes, replies: Replies) -> None:
+        """All in one flight: the hot path. Only for a peer that has shown that it takes BDAT."""
+        lead = self._begin(len(commands), Stage.END_OF_DATA)
+        try:
+            await self._write_chunk(b"".join((lead, *commands)), data)
+            await self._wire.replies()
+        finally:
+            final = replies.take(self._wire.received, len(commands), reset_sent=bool(lead))
+        self._judge_chunk(final, replies)
+
+    async def _send_first_chunk(self, commands: list[bytes], data: bytes, replies: Replies) -> None:
+        """MAIL, RCPT and an empty chunk in one flight; the body follows when the peer has taken that.
+
+        To a peer that announces CHUNKING and does not have it, the octets after BDAT are commands: a message could
+        speak SMTP. An empty chunk (RFC 3030 §2 sets no least size) shows it none. A peer that takes chunks and chokes
+        on an empty one gets its mail by DATA.
+        """
+        self._is_proving = True
+        answer = await self._ask_for_go_ahead(commands, b"BDAT 0\r\n", replies)
+        self._is_proving = False
+        if answer is None:
+            return
+        self._reset_needed = True
+        if not replies.accepted:
+            return  # without a recipient any chunk may be refused: that says nothing about the next
+        if answer.positive:
+            self._wire.expect((Stage.END_OF_DATA,))
+            await self._write_chunk(b"", data)
+            self._judge_chunk((await self._wire.replies())[0], replies)
+        elif answer.intermediate:
+            self._give_up_bdat()
+            self._wire.abort()
+            raise ConnectionLost(Stage.DATA, "it takes BDAT for DATA", False, answer)
+        elif answer.code < 500:
+            replies.final, replies.final_stage = answer, Stage.DATA
+        else:
+            # It has seen nothing of the message: this is about BDAT, or DATA will be refused as well.
+            await self._reset()
+            del self.capabilities["CHUNKING"]
+            replies.forget()
+            self.transactions += 1  # it counts the other one, too
+            await self._send_data(commands, data, replies)
+            if answer.code in _NOT_IMPLEMENTED or replies.final_stage is Stage.END_OF_DATA:
+                self._give_up_bdat()
+
+    async def _write_chunk(self, commands: bytes, data: bytes) -> None:
+        wire = self._wire
+        head = b"%bBDAT %d LAST\r\n" % (commands, len(data))
+        if len(data) <= _JOINED_BYTES:
+            wire.write(head + data, content=len(data))
+        else:
+            wire.write(head)
+            if not await wire.write_body(data):
+                return
+        wire.end_of_data_written = True
+
+    def _judge_chunk(self, final: Reply | None, replies: Replies) -> None:
+        """Goes on from the reply to BDAT LAST, whose octets have left. Raises ConnectionLost."""
+        if final is not None and final.positive:
+            self._check_end_was_written()
+            replies.final = final if replies.accepted else None
+            self._reset_needed = False
+            if replies.accepted and not self.takes_bdat:
+                self.takes_bdat = True
+                self.shown(True)
+            return
+        # RFC 3030 §2: after a failed BDAT the transaction's state is undefined until RSET.
+        self._reset_needed = self._is_swallowed_unsure = True
+        if not replies.accepted or final is None:
+            return
+        if final.code in _NOT_IMPLEMENTED:
+            # Perhaps another machine than before. It may be obeying the message now: not a word more.
+            self._give_up_bdat()
+            self._wire.abort()
+            raise ConnectionLost(Stage.END_OF_DATA, f"BDAT refused with {final.code}, which it took before", False)
+        replies.final = final
+
+    def _give_up_bdat(self) -> None:
+        self.capabilities.pop("CHUNKING", None)
+        self.in_vain |= {"CHUNKING"}
+        self.takes_bdat = False
+        self.shown(False)
+
+    async def _send_data(self, commands: list[bytes], data: bytes, replies: Replies) -> None:
+        """MAIL, RCPT and DATA in one flight, then the body (RFC 2920 §3.1: not before the 354)."""
+        go_ahead = await self._ask_for_go_ahead(commands, b"DATA\r\n", replies)
+        if go_ahead is not None:
+            await self._finish_data(go_ahead, data, replies)
+
+    async def _ask_for_go_ahead(self, commands: list[bytes], last: bytes, replies: Replies) -> Reply | None:
+        """MAIL, RCPT and the last command in one flight. Returns the reply to that."""
+        lead = self._begin(len(commands), Stage.DATA)
+        self._wire.write(b"".join((lead, *commands, last)))
+        try:
+            await self._wire.replies()
+        finally:
+            go_ahead = replies.take(self._wire.received, len(commands), reset_sent=bool(lead))
+        return go_ahead
+
+    async def _send_one_by_one(self, commands: list[bytes], data: bytes, replies: Replies) -> None:
+        if self._reset_needed:
+            await self._reset()
+        replies.mail = await self._ask(Stage.MAIL, commands[0])
+        if not replies.mail.positive:
+            return
+        self._reset_needed = True
+        for command in commands[1:]:
+            replies.recipients = (*replies.recipients, await self._ask(Stage.RCPT, command))
+        if replies.accepted:
+            await self._finish_data(await self._ask(Stage.DATA, b"DATA\r\n"), data, replies)
+
+    async def _finish_data(self, go_ahead: Reply, data: bytes, replies: Replies) -> None:
+        """Goes on from the reply to DATA. A 354 must be followed by a final dot, wanted or not."""
+        if not go_ahead.intermediate:
+            self._reset_needed = replies.mail is not None and replies.mail.positive
+            if replies.accepted:
+                replies.final, replies.final_stage = go_ahead, Stage.DATA
+            if go_ahead.positive:
+                # What it waits for is not known now: to a peer that takes what comes for content, commands would be it.
+                self._wire.abort()
+            return
+        wire = self._wire
+        wire.expect((Stage.END_OF_DATA,))
+        if not replies.accepted:
+            # RFC 2920 §3.1: a server may say 354 though it has refused every recipient.
+            wire.write(b".\r\n")
+            await wire.replies()
+        else:
+            await self._write_lines(await in_turn(dot_stuffed, data))
+            final = (await wire.replies())[0]
+            if final.positive:
+                self._check_end_was_written()
+            replies.final = final
+        self._reset_needed = False
+
+    async def _write_lines(self, body: bytes) -> None:
+        """The body after a 354, and the dot that ends it."""
+        wire = self._wire
+        if len(body) <= _JOINED_BYTES:
+            wire.write(body + b".\r\n", content=len(body) + 3)
+        else:
+            if not await wire.write_body(body):
+                return
+            wire.write(b".\r\n")
+        wire.end_of_data_written = True
+
+    def _check_end_was_written(self) -> None:
+        """Raises ConnectionLost: what a peer accepts before it can have read all of it is not this message."""
+        if not self._wire.end_of_data_written:
+            self._wire.abort()
+            raise ConnectionLost(Stage.END_OF_DATA, "accepted before its end was sent", False)
+
+    def _begin(self, command_count: int, last: Stage) -> bytes:
+        """Expects the replies to a flight of MAIL, RCPT… and the last stage. Returns what must be written before it:
+        RSET when the last transaction left one due. Raises ConnectionLost."""
+        stages = [Stage.MAIL, *[Stage.RCPT] * (command_count - 1), last]
+        if not self._reset_needed:
+            self._wire.expect(stages)
+            return b""
+        self._wire.expect([Stage.RSET, *stages])
+        self._reset_needed = False
+        return b"RSET\r\n"
+
+    async def _ask(self, stage: Stage, command: bytes) -> Reply:
+        self._wire.expect((stage,))
+        self._wire.write(command)
+        return (await self._wire.replies())[0]
+
+    async def _reset(self) -> None:
+        """Ends what is left of the last transaction. Raises ConnectionLost, also when the peer refuses: one that took
+        the octets of a refused chunk for commands answers the first line of a message here, before it answers RSET."""
+        reply = await self._ask(Stage.RSET, b"RSET\r\n")
+        if not reply.positive:
+            self._wire.abort()
+            raise ConnectionLost(Stage.RSET, "refused", False, reply)
+        self._reset_needed = self._is_swallowed_unsure = False
+
+    def _suspect(self, lost: ConnectionLost) -> None:
+        """What a peer cannot do, though it says so: CHUNKING when it is lost over an empty chunk; PIPELINING when it
+        answers the first command of a flight and then no more, having thrown the others away. One that was only slow,
+        or out of luck, loses nothing but some round trips."""
+        if self._is_proving and lost.stage is Stage.DATA and lost.reply is None:
+            self._give_up_bdat()
+        elif lost.reason == TIMED_OUT and self._wire.received and lost.stage is not Stage.END_OF_DATA:
+            self.in_vain |= {"PIPELINING"}

@@ -1,0 +1,313 @@
+"""The wire of one established SMTP connection: bytes and commands out, replies in, each wait bounded.
+
+Owns the asyncio protocol that a transport is handed to after the handshake, the count of outstanding replies, flow
+control and the time limits of RFC 5321 §4.5.3.2. Knows the stages of a transaction but not their commands, which
+``smtp`` writes. Never opens a connection, never judges a reply; a 421 alone ends a connection (RFC 5321 §3.8).
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from actors.delivery.tracing import Observe
+from actors.smtp.reply import MalformedReply, Reply, ReplyParser
+from cluster.policy.replies.stage import Stage
+from cluster.settings import SmtpSettings
+
+SERVICE_NOT_AVAILABLE = 421
+"""RFC 5321 §4.2.3: the peer is closing the channel, whatever the command was."""
+
+TIMED_OUT = "timed out"
+LAST_LOOK_S = 0.02
+"""After a time limit: the loop reads what has come before this has passed. A process that was stopped finds its time
+limits exceeded before it has read what came meanwhile; a message that was taken would be sent again."""
+
+# Handed to the transport at a time, so that a slow reader holds back the rest of a large body and not a copy of it.
+_BLOCK_BYTES = 64 * 1024
+# Looking through more takes longer than the event loop should wait.
+_LARGE_BYTES = 1024 * 1024
+
+T = TypeVar("T")
+
+
+class SmtpFailure(Exception):
+    """A connection that cannot be used, or no longer. What a peer says about a message is a value, not this."""
+
+    stage: Stage
+    reason: str
+    reply: Reply | None
+
+    def __str__(self) -> str:
+        said = f": {self.reply.text}" if self.reply else ""
+        return f"{self.stage}: {self.reason}{said}"
+
+
+class ConnectError(SmtpFailure):
+    """There is no connection: it was refused or timed out, or the peer would not have us."""
+
+    def __init__(self, stage: Stage, reason: str, reply: Reply | None = None) -> None:
+        super().__init__(stage, reason, reply)
+        self.stage = stage
+        self.reason = reason
+        self.reply = reply
+
+
+class ConnectionLost(SmtpFailure):
+    """An established connection broke, or its peer no longer speaks SMTP.
+
+    after_end_of_data: the whole message had been written and the peer has not said no, so it may have accepted
+    the message: trying again may make a duplicate.
+    """
+
+    recipients: tuple[Reply, ...] = ()
+    """What was said to each RCPT before, in order; not to all of them, perhaps."""
+
+    def __init__(self, stage: Stage, reason: str, after_end_of_data: bool, reply: Reply | None = None) -> None:
+        super().__init__(stage, reason, after_end_of_data, reply)
+        self.stage = stage
+        self.reason = reason
+        self.after_end_of_data = after_end_of_data
+        self.reply = reply
+
+    @property
+    def accepted(self) -> int:
+        """How many recipients were taken before, though not the message."""
+        return sum(reply.positive for reply in self.recipients)
+
+
+class Wire(asyncio.Protocol):
+    """Counts replies against what was asked.
+
+    A flight is: ``expect`` its stages, write, await ``replies``. One waiter for a whole flight and one lazy timer
+    for the connection: a future and a timer for each reply would cost more than the parsing.
+    """
+
+    def __init__(self, transport: asyncio.Transport, settings: SmtpSettings, loop: asyncio.AbstractEventLoop) -> None:
+        self.transport = transport
+        self.failure: ConnectionLost | None = None
+        self.end_of_data_written = False
+        self.received: list[Reply] = []
+        self.observe: Observe | None = None
+        """Told every command, reply and failure, while somebody watches."""
+        self._expected: Sequence[Stage] = ()
+        self._loop = loop
+        self._parser = ReplyParser()
+        self._waiter: asyncio.Future[None] | None = None
+        self._resumed: asyncio.Future[None] | None = None
+        self._closed: asyncio.Future[None] = loop.create_future()
+        self._writing_paused = False
+        self._writing_body = False
+        self._deadline: float | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._block_timeout_s = settings.data_block_timeout_s
+        self._timeouts_s = {
+            Stage.RSET: settings.mail_timeout_s,
+            Stage.MAIL: settings.mail_timeout_s,
+            Stage.RCPT: settings.rcpt_timeout_s,
+            Stage.DATA: settings.data_initiation_timeout_s,
+            Stage.END_OF_DATA: settings.data_termination_timeout_s,
+            Stage.QUIT: settings.mail_timeout_s,
+        }
+
+    @property
+    def is_open(self) -> bool:
+        return self.failure is None and not self.transport.is_closing()
+
+    @property
+    def stage(self) -> Stage:
+        """That of the first reply still outstanding."""
+        position = len(self.received)
+        return self._expected[position] if position < len(self._expected) else Stage.IDLE
+
+    # Flights
+
+    def expect(self, stages: Sequence[Stage]) -> None:
+        """The stages whose replies are due, in order, for what is written next. Raises ConnectionLost."""
+        if self.failure is not None:
+            raise self.failure
+        if self.transport.is_closing():
+            raise ConnectionLost(Stage.IDLE, "connection closed", False)
+        self._expected = stages
+        self.received = []
+        self.end_of_data_written = False
+        self._rearm()
+
+    def write(self, data: bytes, content: int = 0) -> None:
+        """``content``: how many of the last octets are a message's own, which nobody is to watch."""
+        if self.failure is None:
+            self.transport.write(data)
+            if self.observe is not None:
+                self._tell_written(data[: len(data) - content], content)
+
+    async def write_body(self, data: bytes) -> bool:
+        """Writes a large body without copying it, as fast as the peer reads. Raises ConnectionLost.
+
+        Returns whether all of it was written. A peer that gives its last word before has said what becomes of the
+        message, and the connection is closed: in the middle of a body there is nothing else to say to it.
+        """
+        view = memoryview(data)
+        written = True
+        self._writing_body = True
+        if self.observe is not None:
+            self._tell_written(b"", len(data))
+        try:
+            for start in range(0, len(view), _BLOCK_BYTES):
+                if len(self.received) == len(self._expected):
+                    written = False
+                    self.abort()
+                    break
+                if self.transport.is_closing():
+                    # Closed by us in _fail, or by the transport itself, which has yet to say so.
+                    written = False
+                    await self.wait_closed()
+                    break
+                self.transport.write(view[start : start + _BLOCK_BYTES])
+                self._rearm()
+                if self._writing_paused and self.failure is None:
+                    self._resumed = self._loop.create_future()
+                    await self._resumed
+        finally:
+            self._writing_body = False
+            self._resumed = None
+        if self.failure is not None and len(self.received) < len(self._expected):
+            raise self.failure
+        self._rearm()
+        return written
+
+    def _tell_written(self, commands: bytes, content: int) -> None:
+        assert self.observe is not None
+        for line in commands.decode("utf-8", "replace").splitlines():
+            self.observe("C", line)
+        if content:
+            self.observe("C", f"({content} octets of the message)")
+
+    async def replies(self) -> list[Reply]:
+        """Every reply of the flight. Raises ConnectionLost; ``received`` then holds those that came before."""
+        if len(self.received) < len(self._expected):
+            if self.failure is not None:
+                raise self.failure
+            self._waiter = self._loop.create_future()
+            try:
+                await self._waiter
+            finally:
+                self._waiter = None
+        return self.received
+
+    async def wait_closed(self) -> None:
+        await asyncio.shield(self._closed)
+
+    def abort(self) -> None:
+        """Closes at once; outstanding waits fail."""
+        self._fail("aborted")
+
+    # Time limits
+
+    def _rearm(self) -> None:
+        """Sets the deadline for the next reply, or for the next block of the body to leave.
+
+        The timer is only ever moved forward; when it fires early it finds a later deadline and waits again. So a
+        busy connection makes a timer every few minutes instead of several for each message.
+        """
+        position = len(self.received)
+        if self.failure is not None:
+            return
+        if self._writing_body:
+            timeout = self._block_timeout_s
+        elif position < len(self._expected):
+            timeout = self._timeouts_s[self._expected[position]]
+        else:
+            self._deadline = None
+            return
+        self._deadline = self._loop.time() + timeout
+        if self._timer is not None:
+            if self._timer.when() <= self._deadline:
+                return
+            self._timer.cancel()
+        self._timer = self._loop.call_at(self._deadline, self._on_timer)
+
+    def _on_timer(self) -> None:
+        self._timer = None
+        if self._deadline is None or self.failure is not None:
+            return
+        if self._loop.time() < self._deadline:
+            self._timer = self._loop.call_at(self._deadline, self._on_timer)
+        else:
+            self._timer = self._loop.call_later(LAST_LOOK_S, self._on_overdue, self._deadline)
+
+    def _on_overdue(self, deadline: float) -> None:
+        self._timer = None
+        if self._deadline is None or self.failure is not None:
+            return
+        if self._deadline == deadline:
+            self._fail(TIMED_OUT)
+        else:
+            self._timer = self._loop.call_at(self._deadline, self._on_timer)
+
+    # asyncio.Protocol
+
+    def data_received(self, data: bytes) -> None:
+        if self.failure is not None:
+            return
+        try:
+            answered = len(self.received)
+            for reply in self._parser.feed(data):
+                self._on_reply(reply)
+            if len(self.received) > answered:  # or a host could put its reply off for ever, byte by byte
+                self._rearm()
+        except MalformedReply as malformed:
+            self._fail(malformed.reason)
+
+    def _on_reply(self, reply: Reply) -> None:
+        if self.failure is not None:
+            return
+        if reply.code == SERVICE_NOT_AVAILABLE:
+            self._fail("the peer closes the connection", reply)
+            return
+        if len(self.received) >= len(self._expected):
+            self._fail("a reply to no command", reply)
+            return
+        self.received.append(reply)
+        if self.observe is not None:
+            self.observe("S", reply.text)
+        if len(self.received) == len(self._expected):
+            for waiting in (self._waiter, self._resumed):
+                if waiting is not None and not waiting.done():
+                    waiting.set_result(None)
+
+    def pause_writing(self) -> None:
+        self._writing_paused = True
+
+    def resume_writing(self) -> None:
+        self._writing_paused = False
+        if self._resumed is not None and not self._resumed.done():
+            self._resumed.set_result(None)
+
+    def eof_received(self) -> bool:
+        self._fail("closed by the peer")
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._fail(f"connection lost ({exc})" if exc else "closed by the peer")
+        if not self._closed.done():
+            self._closed.set_result(None)
+
+    def _fail(self, reason: str, reply: Reply | None = None) -> None:
+        if self.failure is not None:
+            return
+        may_be_accepted = self.end_of_data_written and reply is None and self.stage is not Stage.IDLE
+        self.failure = ConnectionLost(self.stage, reason, may_be_accepted, reply)
+        if self.observe is not None:
+            self.observe("*", str(self.failure))
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._resumed is not None and not self._resumed.done():
+            self._resumed.set_result(None)
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_exception(self.failure)
+        self.transport.abort()
+
+
+async def in_turn(work: Callable[[bytes], T], data: bytes) -> T:
+    """``work`` on a message: on a large one in a thread, where it leaves the event loop its turns."""
+    return work(data) if len(data) <= _LARGE_BYTES else await asyncio.to_thread(work, data)

@@ -1,0 +1,1 @@
+"""The SMTP server that the capture sink and the tests share."""

@@ -1,0 +1,272 @@
+"""The connection under one SMTP session: octets in and out, waits, TLS, closing.
+
+Owns the transport, the input backlog and the replies not yet written. Knows no command: ``Session`` does.
+Replies are collected while input is worked off and written at once (RFC 2920 §3.2). Every buffer has a bound from
+``ServerOptions``.
+"""
+
+import asyncio
+import logging
+import ssl
+from dataclasses import dataclass, field
+from enum import Enum, auto
+from typing import cast
+
+from actors.smtpd.envelope import Action, Answer, Behaviour, OnMessage, Reply, ServerOptions, Then
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True, kw_only=True)
+class Service:
+    """What the connections of one server share."""
+
+    options: ServerOptions
+    on_message: OnMessage
+    tls: ssl.SSLContext | None
+    behaviour: Behaviour
+    wires: "set[Wire]" = field(default_factory=set)
+    all_closed: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when ``closing`` and the last connection has ended."""
+    closing: bool = False
+    connected: int = 0
+    handshakes: int = 0
+    accepted: int = 0
+    refused: int = 0
+    held_bytes: int = 0
+
+
+class State(Enum):
+    COMMAND = auto()
+    DATA = auto()
+    CHUNK = auto()
+    WAITING = auto()
+    """For a delay, or for the message's answer; input piles up to the backlog bound."""
+    UPGRADING = auto()
+    """From STARTTLS to the end of the handshake. Input in this state has already come through TLS."""
+    DEAF = auto()
+    """Closing, or silent by script: input is thrown away."""
+
+
+RECEIVING = (State.COMMAND, State.DATA, State.CHUNK)
+
+_LINGER_S = 30.0
+"""How long a client may take to read the last reply."""
+_TOO_MANY_CONNECTIONS = Reply(421, "4.3.2 too many connections", then=Then.CLOSE)
+_SHUTTING_DOWN = Reply(421, "4.3.2 shutting down", then=Then.CLOSE)
+_IDLE = Reply(421, "4.4.2 idle for too long", then=Then.CLOSE)
+
+
+class Wire(asyncio.Protocol):
+    """One connection. A subclass works off ``input`` from ``position`` in ``work`` and answers with ``say``."""
+
+    def __init__(self, service: Service) -> None:
+        self.service = service
+        self.options = service.options
+        self.behaviour = service.behaviour
+        self.state = self._resume = State.COMMAND
+        self.input = bytearray()
+        self.position = 0
+        self.number = 0
+        self.peer = self.tls_version = self.tls_cipher = ""
+        self._loop = asyncio.get_running_loop()
+        self._transport: asyncio.Transport | None = None
+        self._output: list[bytes] = []
+        self._writable = True
+        self._last_heard = 0.0
+        self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._upgrade_task: asyncio.Task[None] | None = None
+
+    # What a session adds
+
+    def work(self) -> bool:
+        """Takes one step over the input; False when it needs more, or may not go on."""
+        raise NotImplementedError
+
+    def forget(self) -> None:
+        """Ends what is under way: the connection is gone, or it starts anew under TLS."""
+        raise NotImplementedError
+
+    # Called by the event loop
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        host, port = (transport.get_extra_info("peername") or ("unknown", 0))[:2]
+        self.peer = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        service = self.service
+        service.connected += 1
+        self.number = service.connected
+        service.wires.add(self)
+        self._last_heard = self._loop.time()
+        self._timers["idle"] = self._loop.call_later(self.options.idle_timeout_s, self._check_idle)
+        answer: Answer = None
+        if service.closing:
+            answer = _SHUTTING_DOWN
+        elif len(service.wires) > self.options.max_connections:
+            answer = _TOO_MANY_CONNECTIONS
+        elif self.behaviour.greeting is not None:
+            answer = self.behaviour.greeting()
+        self.say(Reply(220, f"{self.options.hostname} ESMTP postray") if answer is None else answer)
+        self._flush()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.state = State.DEAF
+        self._transport = None
+        for timer in self._timers.values():
+            timer.cancel()
+        self.input.clear()
+        self.forget()
+        self.service.wires.discard(self)
+        if self.service.closing and not self.service.wires:
+            self.service.all_closed.set()
+
+    def data_received(self, data: bytes) -> None:
+        self._last_heard = self._loop.time()
+        if self.state is State.DEAF:
+            return
+        self.input += data
+        if self.state in RECEIVING:
+            self.advance()
+        elif self.state is State.WAITING and len(self.input) > self.options.max_backlog_bytes:
+            assert self._transport is not None
+            self._transport.pause_reading()
+
+    def pause_writing(self) -> None:
+        """The client does not read its replies: nothing more is worked off until it does."""
+        self._writable = False
+        if self._transport is not None:
+            self._transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        self._writable = True
+        if self.state in RECEIVING:
+            self.advance()
+
+    # Working off the input
+
+    def advance(self) -> None:
+        while self.position < len(self.input) and self._writable and self.state in RECEIVING:
+            if not self.work():
+                break
+        del self.input[: self.position]
+        self.position = 0
+        # While a message's answer is awaited, the replies to the MAIL and RCPT that came in one flight with it wait
+        # too: one write and one TLS record instead of two.
+        if self.state is State.WAITING:
+            return
+        self._flush()
+        if self._writable and self._transport is not None and self.state is not State.UPGRADING:
+            self._transport.resume_reading()
+
+    def wait(self) -> None:
+        """Input is only collected until ``go_on``."""
+        self._resume, self.state = self.state, State.WAITING
+
+    def go_on(self, answer: Answer) -> None:
+        """Ends ``wait`` with the answer that was waited for, unless the connection has ended meanwhile."""
+        if self.state is State.WAITING:
+            self.state = self._resume
+            self.say(answer)
+            self.advance()
+            if self.service.closing:
+                self.shut_down()
+
+    # Answers
+
+    def say(self, answer: Answer) -> None:
+        """The state must already be what it is to be after the answer."""
+        if isinstance(answer, Reply):
+            if answer.delay_s > 0:
+                self._flush()
+                self.wait()
+                prompt = Reply(answer.code, answer.text, then=answer.then)
+                self._timers["delay"] = self._loop.call_later(answer.delay_s, self.go_on, prompt)
+                return
+            self._output.append(answer.wire)
+            if answer.then is Then.CLOSE:
+                self._close()
+        elif isinstance(answer, bytes):
+            self._output.append(answer)
+        elif answer is Action.SILENCE:
+            self._flush()
+            self.state = State.DEAF
+        elif answer is Action.DROP:
+            self._flush()
+            self.abort()
+
+    def _flush(self) -> None:
+        if self._output:
+            output = b"".join(self._output)
+            self._output.clear()
+            if self._transport is not None:
+                self._transport.write(output)
+
+    # Endings
+
+    def _close(self) -> None:
+        self._flush()
+        self.state = State.DEAF
+        if self._transport is not None:
+            self._transport.close()
+            self._timers["linger"] = self._loop.call_later(_LINGER_S, self.abort)
+
+    def abort(self) -> None:
+        self.state = State.DEAF
+        if self._transport is not None:
+            self._transport.abort()
+
+    def shut_down(self) -> None:
+        """Says 421 and closes; a message whose answer is awaited gets that answer first (see ``go_on``)."""
+        if self.state is State.UPGRADING or (self.state is State.DEAF and "linger" not in self._timers):
+            self.abort()
+        elif self.state in RECEIVING:
+            self.say(_SHUTTING_DOWN)
+
+    def _check_idle(self) -> None:
+        timeout_s = self.options.idle_timeout_s
+        left_s = self._last_heard + timeout_s - self._loop.time()
+        if left_s > 0 or self.state in (State.WAITING, State.UPGRADING):
+            self._timers["idle"] = self._loop.call_later(left_s if left_s > 0 else timeout_s, self._check_idle)
+        elif self.state is State.DEAF or not self._writable:
+            self.abort()
+        else:
+            self.say(_IDLE)
+
+    # TLS
+
+    def start_tls(self, context: ssl.SSLContext, ready: Reply) -> None:
+        """Says ``ready`` and begins the handshake; ``forget`` is called at its end.
+
+        Whatever was pipelined behind STARTTLS came in the clear and must not count as sent under TLS (RFC 3207 §4.2,
+        the command injection of CVE-2011-0411), so it is thrown away.
+        """
+        if self._transport is None:
+            return
+        self._transport.pause_reading()
+        self.position = len(self.input)
+        self.say(ready)
+        self._flush()
+        self.state = State.UPGRADING
+        self._upgrade_task = self._loop.create_task(self._upgrade(self._transport, context))
+
+    async def _upgrade(self, transport: asyncio.Transport, context: ssl.SSLContext) -> None:
+        if transport.is_closing():
+            return
+        timeout_s = self.options.tls_handshake_timeout_s
+        try:
+            upgraded = await self._loop.start_tls(
+                transport, self, context, server_side=True, ssl_handshake_timeout=timeout_s
+            )
+        except OSError as error:  # which ssl.SSLError is
+            log.info("the TLS handshake with %s failed: %s", self.peer, error)
+            transport.abort()
+            return
+        if upgraded is None or self.state is not State.UPGRADING:  # the connection was lost meanwhile
+            return
+        self._transport = upgraded
+        tls = upgraded.get_extra_info("ssl_object")
+        self.tls_version, self.tls_cipher = tls.version() or "", (tls.cipher() or ("",))[0]
+        self.service.handshakes += 1
+        self.forget()
+        self.state = State.COMMAND
+        self.advance()

@@ -1,0 +1,97 @@
+"""A fast SMTP server for mail that goes nowhere: the capture sink's, and the peer of tests and benchmarks.
+
+Owns the listening socket and the life of its connections. Never stores, relays or authenticates: a message is handed
+to ``on_message``, whose answer is the reply. Runs on asyncio and uvloop. RFC 5321, 2920 (PIPELINING), 3030 (CHUNKING),
+3207 (STARTTLS), 1870 (SIZE), 6152 (8BITMIME), 6531 (SMTPUTF8), 2034 (ENHANCEDSTATUSCODES).
+"""
+
+import asyncio
+import ssl
+
+from msgspec import Struct
+
+from actors.smtpd.envelope import (
+    Action,
+    Answer,
+    Behaviour,
+    Envelope,
+    Extension,
+    OnMessage,
+    Reply,
+    ServerOptions,
+    Then,
+)
+from actors.smtpd.protocol import Service
+from actors.smtpd.session import Session
+
+__all__ = [
+    "Action",
+    "Answer",
+    "Behaviour",
+    "Envelope",
+    "Extension",
+    "OnMessage",
+    "Reply",
+    "ServerOptions",
+    "SmtpServer",
+    "Then",
+    "Totals",
+]
+
+
+class Totals(Struct, frozen=True):
+    """Counts since the start, but for ``open``."""
+
+    open: int
+    """Connections now."""
+    connected: int
+    handshakes: int
+    """Completed TLS handshakes."""
+    accepted: int
+    """Messages answered with 2xx."""
+    refused: int
+    """Messages read to their end and not accepted."""
+
+
+class SmtpServer:
+    """``on_message`` may be sync (fastest) or return a future or coroutine; None as its answer accepts."""
+
+    def __init__(
+        self,
+        on_message: OnMessage,
+        options: ServerOptions = ServerOptions(),  # noqa: B008 (frozen)
+        *,
+        tls: ssl.SSLContext | None = None,
+        behaviour: Behaviour | None = None,
+    ) -> None:
+        self._service = Service(options=options, on_message=on_message, tls=tls, behaviour=behaviour or Behaviour())
+        self._server: asyncio.Server | None = None
+
+    async def start(self, host: str = "127.0.0.1", port: int = 0) -> tuple[str, int]:
+        """Listens; returns the host and the real port. Raises OSError if the address is taken."""
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(lambda: Session(self._service), host, port, backlog=512)
+        return host, int(self._server.sockets[0].getsockname()[1])
+
+    async def stop(self, grace_s: float = 5.0) -> None:
+        """Says 421 to everyone; messages already received get their answer, for ``grace_s`` at most."""
+        if self._server is None:
+            return
+        self._server.close()
+        self._server = None
+        service = self._service
+        service.closing = True
+        for wire in tuple(service.wires):
+            wire.shut_down()
+        if service.wires:
+            try:
+                await asyncio.wait_for(service.all_closed.wait(), grace_s)
+            except TimeoutError:
+                for wire in tuple(service.wires):
+                    wire.abort()
+                await service.all_closed.wait()
+
+    @property
+    def totals(self) -> Totals:
+        service = self._service
+        return Totals(len(service.wires), service.connected, service.handshakes, service.accepted, service.refused)

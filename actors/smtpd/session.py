@@ -1,0 +1,350 @@
+"""The SMTP commands of the capture server, over one connection.
+
+Owns the command sequence (RFC 5321 §4.1.4), the transaction, BDAT (RFC 3030), what STARTTLS resets (RFC 3207 §4.2).
+Never decides what becomes of a message: that is ``on_message``. The connection itself is ``Wire``'s.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from inspect import isawaitable
+
+from actors.smtpd import syntax as smtp_syntax
+from actors.smtpd.content import ContentReader, Problem
+from actors.smtpd.envelope import Answer, Envelope, Extension, Reply, Then
+from actors.smtpd.protocol import RECEIVING, Service, State, Wire
+
+log = logging.getLogger(__name__)
+
+_BAD_LINE = Reply(500, "5.5.2 a line must end in CRLF and hold no other control character")
+_LONG_LINE = Reply(500, "5.5.2 line too long")
+_UNKNOWN = Reply(500, "5.5.2 command not recognized")
+_NOT_IMPLEMENTED = Reply(502, "5.5.1 command not implemented")
+_OUT_OF_ORDER = Reply(503, "5.5.1 bad sequence of commands")
+_NO_RECIPIENTS = Reply(554, "5.5.1 no valid recipients")
+_TOO_MANY_RECIPIENTS = Reply(452, "4.5.3 too many recipients")
+_TOO_MANY_ERRORS = Reply(421, "4.7.0 too many errors", then=Then.CLOSE)
+_BAD_CHUNK = Reply(501, "5.5.4 BDAT without a size cannot be followed", then=Then.CLOSE)
+_OK = Reply(250, "2.0.0 ok")
+_CHUNK_TAKEN = Reply(250, "2.0.0 chunk taken")
+_MAIL_OK = Reply(250, "2.1.0 sender ok")
+_RCPT_OK = Reply(250, "2.1.5 recipient ok")
+_GO_AHEAD = Reply(354, "end with <CRLF>.<CRLF>")
+_READY_FOR_TLS = Reply(220, "2.0.0 ready for TLS")
+_CANNOT_VERIFY = Reply(252, "2.5.0 not verified, but mail will be taken")
+_BYE = Reply(221, "2.0.0 bye", then=Then.CLOSE)
+_MESSAGE_TAKEN = Reply(250, "2.0.0 message taken")
+_LOCAL_ERROR = Reply(451, "4.3.0 local error")
+_PROBLEMS = {
+    Problem.TOO_BIG: smtp_syntax.TOO_BIG,
+    Problem.NO_ROOM: Reply(452, "4.3.1 no room for the message now"),
+    Problem.BARE_LINE_END: Reply(550, "5.6.0 bare CR or LF in the message (RFC 5321 section 2.3.8)"),
+}
+
+
+class Session(Wire):
+    """The commands of one connection and the transaction they build up."""
+
+    def __init__(self, service: Service) -> None:
+        super().__init__(service)
+        self._overlong = False
+        self._errors = 0
+        self._transactions = 0
+        self._helo = ""
+        self._offered: frozenset[Extension] = frozenset()
+        self._chunk: smtp_syntax.Chunk | None = None
+        self._chunk_left = 0
+        self._mail: smtp_syntax.Mail | None = None
+        self._recipients: list[str] = []
+        self._refused_recipients = 0
+        self._content: ContentReader | None = None
+        self._pending: asyncio.Future[Answer] | None = None
+
+    def work(self) -> bool:
+        if self.state is State.COMMAND:
+            return self._next_command()
+        return self._next_data() if self.state is State.DATA else self._next_chunk()
+
+    def forget(self) -> None:
+        self._helo, self._offered = "", frozenset()
+        self._forget_transaction()
+
+    def _forget_transaction(self) -> None:
+        if self._content is not None:
+            self._content.release()
+            self._content = None
+        self._mail = None
+        self._recipients = []
+        self._refused_recipients = 0
+
+    def _complain(self, reply: Reply) -> None:
+        """Refuses what is no proper SMTP; too much of it ends the connection."""
+        self._errors += 1
+        self.say(reply)
+        if self._errors >= self.options.max_errors and self.state in RECEIVING:
+            self.say(_TOO_MANY_ERRORS)
+
+    def _next_command(self) -> bool:
+        end = self.input.find(b"\n", self.position)
+        limit = self.options.max_line_bytes
+        if (len(self.input) if end < 0 else end) - self.position >= limit:
+            if not self._overlong:
+                self._overlong = True
+                self._complain(_LONG_LINE)
+            self.position = len(self.input) if end < 0 else end
+            return end >= 0
+        if end < 0:
+            return False
+        line = bytes(self.input[self.position : end + 1])
+        self.position = end + 1
+        if self._overlong:  # the rest of a line that was already refused
+            self._overlong = False
+            return True
+        # A line that ends in a bare LF is no command: a front server may have seen it as part of another's content.
+        if line[-2:] != b"\r\n" or b"\r" in line[:-2] or b"\0" in line:
+            self._complain(_BAD_LINE)
+            return True
+        try:
+            self._command(line[:-2].decode())
+        except UnicodeDecodeError:
+            self._complain(_BAD_LINE)
+        return self.state in RECEIVING
+
+    def _command(self, line: str) -> None:
+        if self.behaviour.command is not None:
+            answer = self.behaviour.command(line)
+            if answer is not None:
+                self.say(answer)
+                return
+        verb, _, argument = line.partition(" ")
+        handler = _HANDLERS.get(verb) or _HANDLERS.get(verb.upper())
+        if handler is None:
+            self._complain(_UNKNOWN)
+        else:
+            handler(self, argument)
+
+    def _next_data(self) -> bool:
+        assert self._content is not None
+        taken = self._content.take_lines(self.input, self.position)
+        self.position = len(self.input) if taken is None else taken
+        if taken is None:
+            return False
+        self.state = State.COMMAND
+        self._end_of_data()
+        return self.state in RECEIVING
+
+    def _next_chunk(self) -> bool:
+        length = min(self._chunk_left, len(self.input) - self.position)
+        if self._content is not None:
+            self._content.take_octets(self.input, self.position, length)
+        self.position += length
+        self._chunk_left -= length
+        if self._chunk_left == 0:
+            self._end_of_chunk()
+        return self.state in RECEIVING
+
+    # Commands
+
+    def _on_hello(self, argument: str, extended: bool) -> None:
+        name = argument.strip()
+        if not name:
+            self._complain(smtp_syntax.NO_SYNTAX)
+            return
+        offered = set(self.options.extensions) if extended else set()
+        if self.service.tls is None or self.tls_version:
+            offered.discard(Extension.STARTTLS)
+        keywords = [
+            f"SIZE {self.options.max_message_bytes}" if keyword is Extension.SIZE else keyword.value
+            for keyword in Extension
+            if keyword in offered
+        ]
+        greeting = "\n".join([f"{self.options.hostname} greets {name}", *keywords])
+        answer = self.behaviour.ehlo(name) if self.behaviour.ehlo is not None else None
+        if _goes_ahead(answer):
+            self._forget_transaction()
+            self._helo, self._offered = name, frozenset(offered)
+        self.say(Reply(250, greeting) if answer is None else answer)
+
+    def _on_starttls(self, argument: str) -> None:
+        service = self.service
+        if service.tls is None or Extension.STARTTLS not in self.options.extensions:
+            self._complain(_NOT_IMPLEMENTED)
+        elif self.tls_version or self._mail is not None:
+            self._complain(_OUT_OF_ORDER)
+        elif argument:
+            self._complain(smtp_syntax.NO_SYNTAX)
+        elif self.behaviour.starttls is not None and (answer := self.behaviour.starttls()) is not None:
+            self.say(answer)
+        else:
+            self.start_tls(service.tls, _READY_FOR_TLS)
+
+    def _on_mail(self, argument: str) -> None:
+        if not self._helo or self._mail is not None:
+            self._complain(_OUT_OF_ORDER)
+            return
+        mail = smtp_syntax.mail(argument, self._offered, self.options.max_message_bytes)
+        if isinstance(mail, Reply):
+            self.say(mail)
+            return
+        answer = self.behaviour.mail(mail.address) if self.behaviour.mail is not None else None
+        if _goes_ahead(answer):
+            self._mail = mail
+        self.say(_MAIL_OK if answer is None else answer)
+
+    def _on_rcpt(self, argument: str) -> None:
+        if self._mail is None or self._content is not None:
+            self._complain(_OUT_OF_ORDER)
+            return
+        address = smtp_syntax.rcpt(argument, self._mail.smtputf8)
+        answer: Answer = None
+        if isinstance(address, Reply):
+            answer = address
+        elif len(self._recipients) >= self.options.max_recipients:
+            answer = _TOO_MANY_RECIPIENTS
+        elif self.behaviour.rcpt is not None:
+            answer = self.behaviour.rcpt(address)
+        if not isinstance(address, Reply) and _goes_ahead(answer):
+            self._recipients.append(address)
+        else:
+            self._refused_recipients += 1
+        self.say(_RCPT_OK if answer is None else answer)
+
+    def _not_ready_for_content(self) -> Reply | None:
+        if self._recipients:
+            return None
+        return _NO_RECIPIENTS if self._refused_recipients else _OUT_OF_ORDER
+
+    def _on_data(self, argument: str) -> None:
+        if argument:
+            self._complain(smtp_syntax.NO_SYNTAX)
+        elif self._content is not None:  # RFC 3030 §2: BDAT and DATA do not mix
+            self._complain(_OUT_OF_ORDER)
+        elif (problem := self._not_ready_for_content()) is not None:
+            self._complain(problem)
+        else:
+            answer = self.behaviour.data() if self.behaviour.data is not None else None
+            if _goes_ahead(answer):
+                self._content = ContentReader(self.service)
+                self.state = State.DATA
+            self.say(_GO_AHEAD if answer is None else answer)
+
+    def _on_bdat(self, argument: str) -> None:
+        if Extension.CHUNKING not in self.options.extensions:
+            self._complain(_NOT_IMPLEMENTED)
+            return
+        self._chunk = smtp_syntax.bdat(argument)
+        if self._chunk is None:
+            # How many octets to skip is unknown, and reading them as commands would let a message give orders.
+            self.say(_BAD_CHUNK)
+            return
+        # Without recipients the octets are read all the same, and thrown away (RFC 3030 §2).
+        if self._content is None and self._not_ready_for_content() is None:
+            self._content = ContentReader(self.service)
+        self._chunk_left = self._chunk.size
+        self.state = State.CHUNK
+        if self._chunk_left == 0:
+            self._end_of_chunk()
+
+    def _end_of_chunk(self) -> None:
+        assert self._chunk is not None
+        self.state = State.COMMAND
+        if self._content is None:
+            self._complain(self._not_ready_for_content() or _OUT_OF_ORDER)
+        elif self._chunk.last:
+            self._end_of_data(chunked=True)
+        elif self._content.problem is not None:
+            self.say(_PROBLEMS[self._content.problem])
+        else:
+            self.say(_CHUNK_TAKEN)
+
+    def _on_rset(self, argument: str) -> None:
+        self._forget_transaction()
+        self.say(_OK)
+
+    # The end of a message
+
+    def _end_of_data(self, chunked: bool = False) -> None:
+        content = self._content
+        assert content is not None and self._mail is not None
+        if content.problem is not None:
+            answer: Answer = _PROBLEMS[content.problem]
+            self.service.refused += 1
+            self._forget_transaction()
+            self.say(answer)
+            return
+        self._transactions += 1
+        envelope = Envelope(
+            mail_from=self._mail.address,
+            rcpt_to=tuple(self._recipients),
+            content=content.finish(),
+            helo=self._helo,
+            peer=self.peer,
+            tls_version=self.tls_version,
+            tls_cipher=self.tls_cipher,
+            body=self._mail.body,
+            smtputf8=self._mail.smtputf8,
+            chunked=chunked,
+            session=self.number,
+            transaction=self._transactions,
+        )
+        self._answer_message(envelope)
+
+    def _answer_message(self, envelope: Envelope) -> None:
+        scripted = self.behaviour.end_of_data(envelope) if self.behaviour.end_of_data is not None else None
+        try:
+            answer = self.service.on_message(envelope) if scripted is None else scripted
+        except Exception:
+            log.exception("the message from %s could not be taken", self.peer)
+            answer = _LOCAL_ERROR
+        if isawaitable(answer):
+            self.wait()
+            self._pending = asyncio.ensure_future(answer)
+            self._pending.add_done_callback(self._message_answered)
+        else:
+            self.say(self._conclude(answer))
+
+    def _message_answered(self, future: "asyncio.Future[Answer]") -> None:
+        answer: Answer = _LOCAL_ERROR
+        if not future.cancelled():
+            error = future.exception()
+            if error is None:
+                answer = future.result()
+            else:
+                log.error("the message from %s could not be taken", self.peer, exc_info=error)
+        self._pending = None
+        self.go_on(self._conclude(answer))
+
+    def _conclude(self, answer: Answer) -> Answer:
+        if _goes_ahead(answer):
+            self.service.accepted += 1
+        else:
+            self.service.refused += 1
+        self._forget_transaction()
+        return _MESSAGE_TAKEN if answer is None else answer
+
+
+def _goes_ahead(answer: Answer) -> bool:
+    """Whether a command with this answer takes effect."""
+    if isinstance(answer, Reply):
+        return answer.code < 400
+    if isinstance(answer, bytes):
+        return answer[:1] in (b"2", b"3")
+    return answer is None
+
+
+_HANDLERS: dict[str, Callable[[Session, str], None]] = {
+    "EHLO": lambda session, argument: session._on_hello(argument, extended=True),
+    "HELO": lambda session, argument: session._on_hello(argument, extended=False),
+    "STARTTLS": Session._on_starttls,
+    "MAIL": Session._on_mail,
+    "RCPT": Session._on_rcpt,
+    "DATA": Session._on_data,
+    "BDAT": Session._on_bdat,
+    "RSET": Session._on_rset,
+    "NOOP": lambda session, argument: session.say(_OK),
+    "VRFY": lambda session, argument: session.say(_CANNOT_VERIFY),
+    "EXPN": lambda session, argument: session.say(_NOT_IMPLEMENTED),
+    "AUTH": lambda session, argument: session.say(_NOT_IMPLEMENTED),
+    "HELP": lambda session, argument: session.say(Reply(214, "2.0.0 see RFC 5321")),
+    "QUIT": lambda session, argument: session.say(_BYE),
+}

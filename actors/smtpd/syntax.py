@@ -1,0 +1,104 @@
+"""The grammar of SMTP commands: lines into paths, parameters and sizes. PURE.
+
+RFC 5321 §4.1.2 (paths), RFC 1870 (SIZE), RFC 6152 (8BITMIME), RFC 6531 (SMTPUTF8), RFC 3030 (BDAT).
+Strict where a lenient peer would hide a client's mistake: no space after the colon, no bare LF, no unknown parameter.
+"""
+
+import re
+
+from msgspec import Struct
+
+from actors.smtpd.envelope import Extension, Reply
+
+_PATH = re.compile(
+    r"""<(?:@[^:<>\s]+:)?                          # a source route is ignored, as RFC 5321 §3.6.1 allows
+        (?P<address>(?:"(?:\\.|[^"\\])*"|[^\s<>"])*)>
+        (?P<parameters>(?:[ ]+[A-Za-z0-9][A-Za-z0-9-]*(?:=[^\s=]+)?)*)[ ]*""",
+    re.VERBOSE,
+)
+_MAX_PATH = 256  # RFC 5321 §4.5.3.1.3
+_MAX_DIGITS = 20  # RFC 1870 §3: a size has at most 20 digits
+
+NO_SYNTAX = Reply(501, "5.5.4 syntax error in the arguments")
+UNKNOWN_PARAMETER = Reply(555, "5.5.4 parameter not recognized or not offered")
+TOO_BIG = Reply(552, "5.3.4 the message is larger than this server takes (RFC 1870)")
+NEEDS_SMTPUTF8 = Reply(553, "5.6.7 the address needs SMTPUTF8 (RFC 6531)")
+
+
+class Mail(Struct, frozen=True):
+    address: str
+    body: str
+    smtputf8: bool
+
+
+class Chunk(Struct, frozen=True):
+    size: int
+    last: bool
+
+
+def mail(argument: str, offered: frozenset[Extension], max_message_bytes: int) -> Mail | Reply:
+    """What follows ``MAIL ``; a Reply says what is wrong with it."""
+    split = _path(argument, "FROM:")
+    if split is None:
+        return NO_SYNTAX
+    address, parameters = split
+    body, smtputf8 = "7BIT", False
+    for parameter in parameters:
+        name, _, value = parameter.partition("=")
+        name, value = name.upper(), value.upper()
+        if name == "SIZE" and Extension.SIZE in offered:
+            if not _is_number(value):
+                return NO_SYNTAX
+            if int(value) > max_message_bytes:
+                return TOO_BIG
+        elif name == "BODY" and value in ("7BIT", "8BITMIME") and Extension.EIGHTBITMIME in offered:
+            body = value
+        elif name == "SMTPUTF8" and not value and Extension.SMTPUTF8 in offered:
+            smtputf8 = True
+        else:
+            return UNKNOWN_PARAMETER
+    if not address.isascii() and not smtputf8:
+        return NEEDS_SMTPUTF8
+    if address and not _is_mailbox(address):
+        return Reply(553, "5.1.7 the sender's address is malformed")
+    return Mail(address, body, smtputf8)
+
+
+def rcpt(argument: str, smtputf8: bool) -> str | Reply:
+    """The forward-path in what follows ``RCPT ``; a Reply says what is wrong with it."""
+    split = _path(argument, "TO:")
+    if split is None:
+        return NO_SYNTAX
+    address, parameters = split
+    if parameters:
+        return UNKNOWN_PARAMETER
+    if not address.isascii() and not smtputf8:
+        return NEEDS_SMTPUTF8
+    if not _is_mailbox(address) and address.lower() != "postmaster":  # RFC 5321 §4.5.1
+        return Reply(553, "5.1.3 the recipient's address is malformed")
+    return address
+
+
+def bdat(argument: str) -> Chunk | None:
+    size, _, last = argument.strip(" ").partition(" ")
+    if not _is_number(size) or last.upper() not in ("", "LAST"):
+        return None
+    return Chunk(int(size), bool(last))
+
+
+def _path(argument: str, keyword: str) -> tuple[str, list[str]] | None:
+    if argument[: len(keyword)].upper() != keyword:
+        return None
+    match = _PATH.fullmatch(argument, len(keyword))
+    if match is None or len(match["address"]) > _MAX_PATH:
+        return None
+    return match["address"], match["parameters"].split()
+
+
+def _is_mailbox(address: str) -> bool:
+    local, at, domain = address.rpartition("@")
+    return bool(local and at and domain)
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdecimal() and len(text) <= _MAX_DIGITS

@@ -1,0 +1,125 @@
+"""Who may call which route: the one table, from which guards, OpenAPI and the docs (docs/scopes.md) are made. Pure.
+
+A route without an entry cannot be served: the application does not start.
+"""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from msgspec import Struct, field
+
+from api.http.refusals import Forbidden
+from cluster.journal.records import ApiKey
+
+if TYPE_CHECKING:  # a worker that checks requests need not load the web framework
+    from litestar.handlers import HTTPRouteHandler
+
+SANDBOX_REFUSED = "A sandbox key may not do this: it would change live mail"
+
+
+class Caller(StrEnum):
+    """Who may call a route at all."""
+
+    ANYBODY = "anybody"
+    KEY = "an API key"
+    OPERATOR = "an operator"
+
+
+class SandboxUse(StrEnum):
+    """What a sandbox key may do on a route that its scopes open."""
+
+    ALIKE = "like any key"
+    OWN = "sandbox messages only"
+    REFUSED = "refused"
+
+
+class Access(Struct, frozen=True, kw_only=True):
+    """What a route asks of its caller."""
+
+    caller: Caller = Caller.KEY
+    scopes: tuple[str, ...] = ()
+    """One of these suffices, and the first is the usual one; none is needed where there are none."""
+    parts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """What takes one of further scopes, by the name of the part."""
+    sandbox: SandboxUse = SandboxUse.ALIKE
+
+    def admit(self, key: ApiKey) -> None:
+        """Raises Forbidden when this key may not call the route."""
+        _require(key, self.scopes)
+        if key.sandbox and self.sandbox is SandboxUse.REFUSED:
+            raise Forbidden(SANDBOX_REFUSED)
+
+    def opens(self, key: ApiKey, part: str) -> bool:
+        """Whether the key may have this part."""
+        return not key.scopes.isdisjoint(self.parts[part])
+
+    def require(self, key: ApiKey, part: str) -> None:
+        """Raises Forbidden when the key may not have this part."""
+        _require(key, self.parts[part])
+
+    @property
+    def security(self) -> list[dict[str, list[str]]]:
+        """As an OpenAPI operation says it: any one of these suffices."""
+        if self.caller is Caller.ANYBODY:
+            return [{}]
+        if self.caller is Caller.OPERATOR:
+            return [{"operator": []}]
+        return [{"key": [scope]} for scope in self.scopes] or [{"key": []}]
+
+
+def _require(key: ApiKey, scopes: tuple[str, ...]) -> None:
+    if scopes and key.scopes.isdisjoint(scopes):
+        raise Forbidden(f"Missing required scope: {scopes[0]}")
+
+
+SEND_AT = "send_at"
+BODIES = "html_content, plain_content, custom_headers, custom_args"
+
+_OPEN = Access(caller=Caller.ANYBODY)
+_OPERATOR = Access(caller=Caller.OPERATOR)
+_READS = ("messages.read", "stats.read", "mail.send", "mail.cancel")
+
+ROUTES: Mapping[str, Access] = {
+    "POST /v3/mail/send": Access(scopes=("mail.send",), parts={SEND_AT: ("mail.schedule",)}),
+    "POST /v3/mail/batch": Access(scopes=("mail.schedule",)),
+    "GET /v3/mail/batch/{id}": Access(scopes=("mail.schedule",)),
+    "POST /v3/mail/batch/{id}/cancel": Access(scopes=("mail.cancel",), sandbox=SandboxUse.OWN),
+    "POST /v3/user/scheduled_sends": Access(scopes=("mail.schedule",), sandbox=SandboxUse.REFUSED),
+    "GET /v3/user/scheduled_sends": Access(scopes=("mail.schedule",)),
+    "GET /v3/user/scheduled_sends/{batch_id}": Access(scopes=("mail.schedule",)),
+    "PATCH /v3/user/scheduled_sends/{batch_id}": Access(scopes=("mail.schedule",), sandbox=SandboxUse.REFUSED),
+    "DELETE /v3/user/scheduled_sends/{batch_id}": Access(scopes=("mail.schedule",), sandbox=SandboxUse.REFUSED),
+    "GET /v3/messages": Access(scopes=_READS, sandbox=SandboxUse.OWN),
+    "GET /v3/messages/{id}": Access(
+        scopes=_READS, parts={BODIES: ("messages.read", "mail.send")}, sandbox=SandboxUse.OWN
+    ),
+    "POST /v3/messages/{id}/cancel": Access(scopes=("mail.cancel",), sandbox=SandboxUse.OWN),
+    "POST /v3/messages/{id}/retry": Access(scopes=("mail.send",), sandbox=SandboxUse.OWN),
+    "POST /v3/messages/{id}/fail": Access(scopes=("mail.cancel",), sandbox=SandboxUse.OWN),
+    "GET /v3/whitelabel/domains": Access(scopes=("domains.read",)),
+    "GET /v3/whitelabel/domains/{id}": Access(scopes=("domains.read",)),
+    "GET /v3/scopes": Access(),
+    "GET /healthz": _OPEN,
+    "GET /readyz": _OPEN,
+    "GET /api/admin/sites": _OPERATOR,
+    "GET /api/admin/actions": _OPERATOR,
+    "GET /api/admin/suspensions": _OPERATOR,
+    "POST /api/admin/suspensions": _OPERATOR,
+    "DELETE /api/admin/suspensions": _OPERATOR,
+    "POST /api/admin/bounce": _OPERATOR,
+    "POST /api/admin/send-now": _OPERATOR,
+    "POST /api/admin/reroute": _OPERATOR,
+    "GET /api/admin/trace": _OPERATOR,
+    "GET /api/admin/explain/{id}": _OPERATOR,
+    "GET /api/admin/route/{domain}": _OPERATOR,
+    "GET /api/admin/sources": _OPERATOR,
+    "POST /api/admin/policies": _OPERATOR,
+}
+
+
+def route_name(handler: "HTTPRouteHandler") -> str:
+    """A route as the table names it."""
+    (path,) = handler.paths
+    method = "GET" if "GET" in handler.http_methods else next(iter(handler.http_methods))
+    return f"{method} {path.replace(':str}', '}')}"

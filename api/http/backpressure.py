@@ -1,0 +1,90 @@
+"""Watching how full the system is, so that a request can be refused before it is read.
+
+The backlog is what Postgres itself counts of inserts and deletes: read in constant time, however long the queue,
+exact but for the last seconds, and paid for by nobody. (``reltuples`` is as old as the last vacuum, ``count(*)`` costs
+as much as the queue is long, a counter of our own would cost every outcome a write.) A crash of Postgres forgets it, so
+it is set anew, from a sample of bounded size, whenever the journal was out of sight.
+"""
+
+import asyncio
+import logging
+import shutil
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from cluster.journal.journal import Unavailable
+from cluster.policy.backpressure import Bounds, Load, refusal
+
+log = logging.getLogger(__name__)
+
+LOOK_S = 1.0
+MIB = 1024 * 1024
+
+Refusal = Callable[[], str | None]
+"""Why nothing is taken now; None when there is room."""
+
+
+def always_open() -> str | None:
+    """Nothing is refused."""
+    return None
+
+
+class Watch:
+    """Looks every second, and says what was found."""
+
+    def __init__(
+        self,
+        bounds: Bounds,
+        *,
+        backlog: Callable[[], Awaitable[int]],
+        count_backlog: Callable[[], Awaitable[None]],
+        journal_dir: Path | None,
+    ) -> None:
+        """``count_backlog`` has the count set anew. ``journal_dir`` is on the journal's disk; None when that is another
+        machine's."""
+        self._bounds = bounds
+        self._backlog = backlog
+        self._count_backlog = count_backlog
+        self._journal_dir = journal_dir
+        self._out_of_sight = True
+        self._refusal: str | None = None
+
+    def refusal(self) -> str | None:
+        """Why nothing more is taken, as of the last look."""
+        return self._refusal
+
+    async def run(self) -> None:
+        """Look for ever."""
+        while True:
+            await self.look()
+            await asyncio.sleep(LOOK_S)
+
+    async def look(self) -> None:
+        """Measure and decide. Never fails."""
+        load = Load(backlog=await self._measure_backlog(), free_disk_mb=await self._free_disk_mb())
+        found = refusal(load, self._bounds)
+        if (found is None) != (self._refusal is None):
+            log.log(logging.WARNING if found else logging.INFO, "refusing=%r", found)
+        self._refusal = found
+
+    async def _measure_backlog(self) -> int | None:
+        if not self._bounds.backlog:
+            return None
+        try:
+            if self._out_of_sight:
+                await self._count_backlog()
+                self._out_of_sight = False
+            return await self._backlog()
+        except Unavailable as error:
+            self._out_of_sight = True
+            log.warning("backlog not measured reason=%r", error.reason)
+            return None
+
+    async def _free_disk_mb(self) -> int | None:
+        if self._journal_dir is None or not self._bounds.free_disk_mb:
+            return None
+        try:
+            return (await asyncio.to_thread(shutil.disk_usage, self._journal_dir)).free // MIB
+        except OSError as error:
+            log.warning("free disk not measured reason=%r", error)
+            return None

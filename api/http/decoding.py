@@ -1,0 +1,76 @@
+"""From a body's bytes to its type, and an error for every way in which that fails. Pure."""
+
+import re
+from codecs import BOM_UTF8
+from typing import TypeVar
+
+import msgspec
+
+from api.http.places import half_pair, named, steps, written
+from api.http.refusals import Fault, Invalid, Refusal, Unparseable
+
+T = TypeVar("T")
+
+_WRONG_KIND = re.compile(r"Expected `([^`]+)`, got `([^`]+)`")
+_OUT_OF_BOUNDS = re.compile(r"Expected `([^`]+)` (>=|<=) (-?[0-9]+)")
+_KINDS = {
+    "str": "a string",
+    "int": "an integer",
+    "float": "a number",
+    "bool": "a boolean",
+    "array": "an array",
+    "object": "an object",
+    "null": "null",
+}
+"""What people who write JSON call its types, by msgspec's names."""
+
+# msgspec reports half a surrogate pair as malformed JSON; it is better named (RFC 8259 §8.2).
+_HALF_PAIR = re.compile(
+    rb"\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])|(?<!\\u[dD][89abAB][0-9a-fA-F]{2})\\u[dD][c-fC-F]"
+)
+HALF_PAIR = "The text holds half of a UTF-16 surrogate pair, which is no character"
+
+
+def decode(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
+    """The body in its type. Raises Unparseable, and Invalid for text that cannot be stored."""
+    problem: Refusal
+    try:
+        return decoder.decode(body)
+    except msgspec.ValidationError as error:
+        problem = _wrong_type(str(error), body)
+    except msgspec.DecodeError as error:
+        if body.startswith(BOM_UTF8) and not body.startswith(BOM_UTF8, len(BOM_UTF8)):
+            return decode(decoder, body.removeprefix(BOM_UTF8))
+        problem = Unparseable(str(error), "json_invalid")
+        if _HALF_PAIR.search(body) and (place := half_pair(body)) is not None:
+            problem = Invalid([Fault(HALF_PAIR, written(place))])
+    except UnicodeDecodeError:
+        problem = Unparseable("The body is not UTF-8", "json_invalid")
+    except RecursionError:
+        problem = Unparseable("The body is nested too deeply", "json_invalid")
+    raise problem
+
+
+def _wrong_type(said: str, body: bytes) -> Unparseable:
+    """``said`` is msgspec's: it may end in a path, such as ``at `$.personalizations[0].to```."""
+    message, _, path = said.partition(" - at `$")
+    place = steps(path.rstrip("`"))
+    if wrong := _WRONG_KIND.fullmatch(message):
+        place = named(place, wrong[2], body)
+    return Unparseable(in_words(message), "type_error", place)
+
+
+def in_words(message: str) -> str:
+    """What msgspec says of a value, in the words of those who write JSON."""
+    if wrong := _WRONG_KIND.fullmatch(message):
+        wanted, got = wrong.groups()
+        return f"Must be {_listed(wanted.split(' | '))}, not {_KINDS.get(got, got)}"
+    if beyond := _OUT_OF_BOUNDS.fullmatch(message):
+        wanted, relation, bound = beyond.groups()
+        return f"Must be {_listed(wanted.split(' | '))}, {'at least' if relation == '>=' else 'at most'} {bound}"
+    return message
+
+
+def _listed(kinds: list[str]) -> str:
+    words = [_KINDS.get(kind, kind) for kind in kinds]
+    return ", ".join(words[:-1]) + " or " + words[-1] if len(words) > 1 else words[0]

@@ -1,0 +1,162 @@
+"""What a client reads when a request fails: one body that serves both dialects, one table from exception to status.
+
+``errors`` is what SendGrid's clients read, ``detail`` what others do. Handlers raise; ``answer`` is the only place that
+makes a failure a response. Never does: tell a client what went wrong inside (a 500 says that it happened, no more).
+"""
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from litestar import Request, Response
+from litestar.exceptions import HTTPException
+from litestar.openapi.datastructures import ResponseSpec
+from msgspec import Struct
+
+from api.http.decoding import in_words
+from api.http.places import written
+from api.http.refusals import (
+    RETRY_AFTER_S,
+    Fault,
+    Forbidden,
+    Invalid,
+    NotFound,
+    Overloaded,
+    Refusal,
+    Stalled,
+    TooLarge,
+    Unauthenticated,
+    Unparseable,
+    UnsupportedMedia,
+)
+from cluster.journal.journal import Rejected, TookTooLong, Unavailable
+
+log = logging.getLogger(__name__)
+
+INVALID_GRANT = "The provided authorization grant is invalid, expired, or revoked"
+"""SendGrid's words; its clients look for them."""
+CANNOT_BE_STORED = "The request holds data that cannot be stored"
+CANNOT_BE_FOUND = "The request looks for data of a form that is never stored"
+
+
+class ErrorBody(Struct, frozen=True):
+    """The body of every answer from 400 up."""
+
+    errors: list[Fault]
+    detail: str
+
+
+class Mismatch(Struct, frozen=True):
+    """Where a body is not JSON, or not of the right types, as FastAPI's clients read it."""
+
+    loc: list[str | int]
+    msg: str
+    type: str
+
+
+class SchemaErrorBody(Struct, frozen=True):
+    """The body of a 422: there, ``detail`` is an array."""
+
+    errors: list[Fault]
+    detail: list[Mismatch]
+
+
+STATUS: Mapping[type[Exception], int] = {
+    Invalid: 400,
+    Rejected: 400,
+    Unauthenticated: 401,
+    Forbidden: 403,
+    NotFound: 404,
+    Stalled: 408,
+    TooLarge: 413,
+    UnsupportedMedia: 415,
+    Unparseable: 422,
+    Overloaded: 503,
+    Unavailable: 503,
+}
+
+_DESCRIPTIONS: Mapping[int, str] = {
+    400: "The request breaks rules: all of them, each with its field",
+    401: "No API key, or one that is unknown or revoked",
+    403: "The key lacks a scope, or the sender domain is not verified",
+    404: "Nothing there that this tenant can see",
+    408: "The body stopped arriving",
+    413: "The body is over the limit; the connection is closed",
+    415: "The body is not JSON, or in a content encoding other than gzip",
+    422: "The body is not JSON, or a value has the wrong JSON type",
+    500: "A defect; nothing was accepted",
+    503: "It cannot be committed now; Retry-After says when to try again",
+}
+
+
+def answers(*statuses: int, described: Mapping[int, type[Struct]] | None = None) -> dict[int, ResponseSpec]:
+    """The failures of a route, for its OpenAPI entry. Every route can fail with 500."""
+    bodies: dict[int, type[Struct]] = dict.fromkeys((*statuses, 500), ErrorBody)
+    if 422 in bodies:
+        bodies[422] = SchemaErrorBody
+    bodies |= described or {}
+    return {
+        status: ResponseSpec(
+            data_container=body, description=_DESCRIPTIONS.get(status, "Refused"), generate_examples=False
+        )
+        for status, body in sorted(bodies.items())
+    }
+
+
+def answer(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
+    """The response to a request whose handling raised ``error``."""
+    if isinstance(error, HTTPException):
+        return _litestar_answer(error)
+    status = next((STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), 500)
+    if status == 500:
+        log.error("unexpected method=%s path=%s", request.method, request.scope["path"], exc_info=error)
+        return _respond(500, "Internal error")
+    if isinstance(error, TookTooLong):
+        return _respond(503, "The search takes too long; narrow it by dates, a batch or a recipient")
+    if isinstance(error, Unavailable):
+        log.warning("journal unavailable path=%s reason=%s", request.scope["path"], error.reason)
+        return _respond(503, "The request cannot be committed now; try again later")
+    if isinstance(error, Rejected):
+        log.warning("journal rejected path=%s reason=%s", request.scope["path"], error.reason)
+        # What cannot be stored is looked for in vain, too.
+        return _respond(400, CANNOT_BE_FOUND if request.method == "GET" else CANNOT_BE_STORED)
+    if isinstance(error, Unparseable):
+        return _schema_answer(error)
+    assert isinstance(error, Refusal)
+    if isinstance(error, Invalid):
+        return _respond(400, error.detail, error.faults)
+    if isinstance(error, Overloaded):
+        return _respond(status, error.detail, headers={"Retry-After": str(error.retry_after_s)})
+    message = INVALID_GRANT if isinstance(error, Unauthenticated) else error.detail
+    field = error.field if isinstance(error, Forbidden) else None
+    return _respond(status, error.detail, [Fault(message, field)])
+
+
+def _litestar_answer(error: HTTPException) -> Response[ErrorBody]:
+    """Litestar's own: no such route or method, and query parameters of the wrong form."""
+    if error.status_code >= 500:
+        log.error("unexpected status=%d", error.status_code, exc_info=error)
+        return _respond(500, "Internal error")
+    faults = []
+    if isinstance(error.extra, list):
+        faults = [Fault(in_words(item["message"]), item.get("key")) for item in error.extra if isinstance(item, dict)]
+    return _respond(error.status_code, Invalid(faults).detail if faults else error.detail, faults, error.headers)
+
+
+def _respond(
+    status: int, detail: str, faults: Sequence[Fault] = (), headers: Mapping[str, str] | None = None
+) -> Response[ErrorBody]:
+    listed = list(faults) or [Fault(detail)]
+    sent = dict(headers or {})
+    if status == 401:
+        sent["WWW-Authenticate"] = "Bearer"
+    if status == 503:
+        sent.setdefault("Retry-After", str(RETRY_AFTER_S))
+    return Response(ErrorBody(listed, detail), status_code=status, headers=sent)
+
+
+def _schema_answer(error: Unparseable) -> Response[SchemaErrorBody]:
+    message, loc = error.detail, ["body", *error.place]
+    return Response(
+        SchemaErrorBody([Fault(message, written(error.place))], [Mismatch(loc, message, error.kind)]), status_code=422
+    )

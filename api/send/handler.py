@@ -1,0 +1,149 @@
+"""POST /v3/mail/send: the send API, in SendGrid v3's shape.
+
+The order of refusals: key and scope (401, 403), a full system (503), form of the body (413, 415, 422), all faults of
+its content (400), sender domain (403), then the commit (202, or 503).
+"""
+
+from functools import partial
+
+import msgspec
+from litestar import post
+from litestar.datastructures import ResponseHeader
+from litestar.handlers import HTTPRouteHandler
+from litestar.params import JSONBody
+from litestar.types import Receive, Scope, Send
+from msgspec import Struct
+
+from api.http.access import ROUTES
+from api.http.auth import Authenticator
+from api.http.body import ApiRequest, Part, TypedBody, body_up_to, header
+from api.http.decoding import decode
+from api.http.errors import answers
+from api.http.sharing import LoopTurns
+from api.send.effort import effort_of
+from api.send.intake import Intake
+from api.send.large.frames import Promised
+from api.send.large.requests import Large
+from api.send.request import MailSend
+from api.send.sending import DECODER, Sending
+from cluster.http.application import SERVED_BY
+from cluster.journal.records import ApiKey
+from cluster.message.substitution import LOOP_S
+
+LARGE_FROM_BYTES = 512 * 1024
+"""Inflated. A thousand personalizations with a few fields each are 100 to 400 KB; what is longer would hold the event
+loop for more than some 20 ms at a time."""
+LARGE_FROM_RECIPIENTS = 2000
+TURNS_FROM_BYTES = 16 * 1024
+"""From this size on a request takes turns; what is smaller takes less than a millisecond."""
+
+IGNORED = "X-Postray-Ignored"
+_ACCESS = ROUTES["POST /v3/mail/send"]
+_encode = msgspec.json.Encoder().encode
+
+
+class AcceptedMessage(Struct, frozen=True):
+    """The promise for a request of one personalization."""
+
+    message_id: str
+
+
+class AcceptedMessages(Struct, frozen=True):
+    """The promise for a request of several: the ids in the order of its personalizations."""
+
+    message_ids: list[str]
+
+
+class MailSendBody(TypedBody[MailSend]):
+    decoder = DECODER
+
+
+class MailSending:
+    """The handler. Large requests, and those that take long to check, go to ``large``; what is neither large nor small
+    takes turns at the event loop."""
+
+    def __init__(
+        self, authenticator: Authenticator, sending: Sending, intake: Intake, large: Large, limit: int
+    ) -> None:
+        """``limit``: bytes of a body."""
+        self._authenticator = authenticator
+        self._sending = sending
+        self._intake = intake
+        self._large = large
+        self._limit = limit
+        self._turns = LoopTurns()
+
+    def handlers(self) -> list[HTTPRouteHandler]:
+        route = post(
+            "/v3/mail/send",
+            status_code=202,
+            dto=MailSendBody,
+            request_max_body_size=self._limit,
+            return_dto=None,
+            opt={SERVED_BY: self._serve},
+            responses=answers(400, 401, 403, 408, 413, 415, 422, 503),
+            response_headers=[
+                ResponseHeader(name="X-Message-Id", description="The first message's id", documentation_only=True),
+                ResponseHeader(name=IGNORED, description="What was said in vain", documentation_only=True),
+            ],
+            response_description="Accepted: the messages are committed to disk",
+            summary="Send mail",
+            tags=["mail"],
+        )
+        return [route(self.send)]
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI; the route is documented by ``send``."""
+        key = await self._authenticator.authenticate(header(scope, b"authorization"))
+        _ACCESS.admit(key)
+        scope["auth"] = key
+        self._intake.require_room()  # a full system refuses before it reads a body
+        body = await body_up_to(LARGE_FROM_BYTES, scope, receive, self._limit)
+        if isinstance(body, Part):
+            promised = await self._large.send(ApiRequest(scope, receive), key, body)
+            ids, ignored = promised.message_ids, promised.ignored
+        elif len(body) < TURNS_FROM_BYTES and _is_quick(mail := decode(DECODER, body), body):
+            sent = await self._sending.send(mail, key)
+            ids, ignored = sent.request.message_ids, sent.ignored
+        else:
+            promised = await self._send_in_turns(ApiRequest(scope, receive), key, body)
+            ids, ignored = promised.message_ids, promised.ignored
+        await _answer(_promise(ids), ignored, send)
+
+    async def _send_in_turns(self, request: ApiRequest, key: ApiKey, body: bytes) -> Promised:
+        pause = partial(self._turns.turn, key.tenant_id)
+        await pause()
+        mail = decode(DECODER, body)
+        if mail.recipients > LARGE_FROM_RECIPIENTS or not _is_quick(mail, body):
+            del mail
+            return await self._large.send(request, key, Part(body, ended=True, inflated=True))
+        await pause()
+        sent = await self._sending.send(mail, key, pause)
+        return Promised(sent.request.message_ids, sent.ignored)
+
+    async def send(self, request: ApiRequest, data: JSONBody[MailSend]) -> AcceptedMessage | AcceptedMessages:
+        """A small request."""
+        return _promise((await self._sending.send(data, request.auth)).request.message_ids)
+
+
+def _is_quick(mail: MailSend, body: bytes) -> bool:
+    """Whether an event loop may check it."""
+    return effort_of(mail, plain=body.isascii() and b"\\u" not in body).seconds <= LOOP_S
+
+
+def _promise(ids: list[str]) -> AcceptedMessage | AcceptedMessages:
+    return AcceptedMessage(ids[0]) if len(ids) == 1 else AcceptedMessages(ids)
+
+
+async def _answer(promise: AcceptedMessage | AcceptedMessages, ignored: str, send: Send) -> None:
+    body = _encode(promise)
+    first = promise.message_id if isinstance(promise, AcceptedMessage) else promise.message_ids[0]
+    headers = [
+        (b"content-type", b"application/json"),
+        (b"content-length", b"%d" % len(body)),
+        (b"x-message-id", first.encode()),
+    ]
+    if ignored:
+        headers.append((IGNORED.lower().encode(), ignored.encode()))
+    await send({"type": "http.response.start", "status": 202, "headers": headers})
+    await send({"type": "http.response.body", "body": body, "more_body": False})

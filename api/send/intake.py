@@ -1,0 +1,204 @@
+"""Intake: from a checked request to its commit, and the promise of a 202.
+
+Requests that arrive together are committed together: one task takes all that wait, calls ``accept`` once and resolves
+every waiter. Two or more are given a moment for others to join them; one alone is committed at once. A fault of one
+request fails that one only. Small requests do not wait for the commits of bulk: each kind has a lane of its own. Memory
+is bounded: when too much waits, the answer is no. After the commit the messages are offered to dispatch, which may
+ignore them: the journal has them.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+
+from api.http.backpressure import Refusal, always_open
+from api.http.refusals import Overloaded
+from api.send.conversion import stored_size
+from cluster.journal.journal import Unavailable
+from cluster.journal.records import NewRequest
+
+log = logging.getLogger(__name__)
+
+MOST_WAITING = 4096
+MOST_WAITING_BYTES = 256 * 1024 * 1024
+MOST_IN_COMMIT = 512
+MOST_BYTES_IN_COMMIT = 128 * 1024
+"""A commit of this much takes so long that syncing the disk is a small part of it: others are made ready meanwhile,
+rather than that all wait together."""
+BULK_FROM_BYTES = 32 * 1024
+"""A request of this size takes long enough to commit that small ones do not wait for it. A single message of 30 KB is
+small, ten short ones are too."""
+ACCEPT_PATIENCE_S = 30.0
+"""A commit that takes longer is reported as not made, although it may yet be: the client may send again."""
+FULL_RETRY_AFTER_S = 30
+"""What a full system asks for: a queue or a disk takes longer to empty than a server to restart."""
+
+
+Accept = Callable[[Sequence[NewRequest]], Awaitable[None]]
+Offers = Callable[[Sequence[NewRequest]], None]
+
+
+class _Waiting:
+    __slots__ = ("done", "request", "size")
+
+    def __init__(self, request: NewRequest, size: int, done: asyncio.Future[None]) -> None:
+        self.request = request
+        self.size = size
+        self.done = done
+
+
+class Intake:
+    """Takes checked requests and commits them in company."""
+
+    def __init__(
+        self,
+        accept: Accept,
+        *,
+        commit_window_ms: float,
+        offers: Offers,
+        refusal: Refusal = always_open,
+        most_waiting: int = MOST_WAITING,
+        most_waiting_bytes: int = MOST_WAITING_BYTES,
+    ) -> None:
+        """``accept`` is the journal's. ``offers`` gets what was committed, sandboxed requests excepted; it must not
+        block. ``refusal`` says why nothing is taken while the system is full. The bounds are each lane's."""
+        self._refusal = refusal
+        lanes = [
+            _Lane(accept, offers, commit_window_ms / 1000, most_waiting, most_waiting_bytes) for _ in ("small", "bulk")
+        ]
+        self._small, self._bulk = lanes
+        self._stopping = False
+
+    async def start(self) -> None:
+        self._small.start("small")
+        self._bulk.start("bulk")
+
+    async def stop(self) -> None:
+        """Commit what waits, take nothing more."""
+        self._stopping = True
+        await asyncio.gather(self._small.stop(), self._bulk.stop())
+
+    def require_room(self) -> None:
+        """To be called before a request is read. Raises Overloaded while the system is full."""
+        if (refusal := self._refusal()) is not None:
+            raise Overloaded(refusal, FULL_RETRY_AFTER_S)
+
+    async def commit(self, request: NewRequest) -> None:
+        """Return when a checked request is on disk. Raises Overloaded, and the journal's Unavailable and Rejected."""
+        self.require_room()
+        if self._stopping:
+            raise Overloaded("The server is stopping; try again")
+        size = stored_size(request)
+        await (self._bulk if size >= BULK_FROM_BYTES else self._small).commit(request, size)
+
+
+class _Lane:
+    """Requests that wait for the same commits."""
+
+    def __init__(
+        self, accept: Accept, offers: Offers, window_s: float, most_waiting: int, most_waiting_bytes: int
+    ) -> None:
+        self._accept = accept
+        self._offers = offers
+        self._window_s = window_s
+        self._most_waiting = most_waiting
+        self._most_waiting_bytes = most_waiting_bytes
+        self._waiting: deque[_Waiting] = deque()
+        self._waiting_bytes = 0
+        self._arrived = asyncio.Event()
+        self._full = asyncio.Event()
+        self._stopping = False
+        self._committer: asyncio.Task[None] | None = None
+
+    def start(self, name: str) -> None:
+        self._committer = asyncio.create_task(self._commit_forever(), name=f"intake-committer-{name}")
+
+    async def stop(self) -> None:
+        """Commit what waits."""
+        self._stopping = True
+        self._arrived.set()
+        self._full.set()
+        if self._committer is not None:
+            await self._committer
+
+    async def commit(self, request: NewRequest, size: int) -> None:
+        if len(self._waiting) >= self._most_waiting or self._waiting_bytes + size > self._most_waiting_bytes:
+            raise Overloaded("Too many requests wait to be committed; try again later")
+        waiting = _Waiting(request, size, asyncio.get_running_loop().create_future())
+        self._waiting.append(waiting)
+        self._waiting_bytes += size
+        self._arrived.set()
+        if len(self._waiting) >= MOST_IN_COMMIT or self._waiting_bytes >= MOST_BYTES_IN_COMMIT:
+            self._full.set()
+        await waiting.done
+
+    async def _commit_forever(self) -> None:
+        while True:
+            await self._arrived.wait()
+            if not self._waiting:
+                return  # stopping: nothing else wakes it without leaving something
+            if self._window_s > 0 and len(self._waiting) > 1:  # who comes alone would wait for nobody
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(self._window_s):
+                        await self._full.wait()
+            batch = self._take_batch()
+            try:
+                await self._commit(batch)
+            except asyncio.CancelledError:
+                _fail(batch, Unavailable("the API is stopping"))
+                raise
+
+    def _take_batch(self) -> list[_Waiting]:
+        batch: list[_Waiting] = []
+        size = 0
+        while self._waiting and len(batch) < MOST_IN_COMMIT and (not batch or size < MOST_BYTES_IN_COMMIT):
+            waiting = self._waiting.popleft()
+            size += waiting.size
+            batch.append(waiting)
+        self._waiting_bytes -= size
+        if not self._stopping:
+            if not self._waiting:
+                self._arrived.clear()
+            if len(self._waiting) < MOST_IN_COMMIT and self._waiting_bytes < MOST_BYTES_IN_COMMIT:
+                self._full.clear()
+        return batch
+
+    async def _commit(self, batch: list[_Waiting]) -> None:
+        """Commit the batch; where it is refused for what is in it, each request alone."""
+        try:
+            async with asyncio.timeout(ACCEPT_PATIENCE_S):
+                await self._accept([waiting.request for waiting in batch])
+        except TimeoutError:
+            _fail(batch, Unavailable(f"no commit within {ACCEPT_PATIENCE_S:g} s"))
+        except Unavailable as error:
+            _fail(batch, error)
+        except Exception as error:
+            # Rejected, or a defect that some request set off: either way only that request may suffer.
+            if len(batch) == 1:
+                _fail(batch, error)
+                return
+            log.warning("commit refused requests=%d, trying each alone reason=%s", len(batch), error)
+            for waiting in batch:
+                await self._commit([waiting])
+        else:
+            self._offer([waiting.request for waiting in batch])
+            for waiting in batch:
+                if not waiting.done.done():
+                    waiting.done.set_result(None)
+
+    def _offer(self, requests: list[NewRequest]) -> None:
+        to_send = [request for request in requests if not request.messages[0].sandbox]
+        if not to_send:
+            return
+        try:
+            self._offers(to_send)
+        except Exception:
+            log.exception("offer failed requests=%d", len(to_send))  # the scheduler finds them in the journal
+
+
+def _fail(batch: list[_Waiting], error: Exception) -> None:
+    for waiting in batch:
+        if not waiting.done.done():
+            waiting.done.set_exception(error)

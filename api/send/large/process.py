@@ -1,0 +1,122 @@
+"""The worker's process, seen from the API process: started when it is needed, ended when it is not.
+
+Whatever becomes of it, the next request gets a new one.
+"""
+
+import asyncio
+import logging
+import os
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+
+import msgspec
+
+from api.http.refusals import Overloaded
+from api.send.large.frames import LENGTH, Answer, Job, Promised, Setup, decode_page, frame, unpickled
+from api.send.large.spool import Spool
+from cluster.installation.own_python import run_module
+from cluster.journal.records import Waiting
+
+log = logging.getLogger(__name__)
+
+IDLE_S = 5.0
+"""A worker that has had nothing to do for this long ends: its memory goes back."""
+RETIRED_BYTES = 256 * 1024**2
+"""One that has grown to this is ended at once."""
+JOB_S = 90.0
+"""Longer than reading, checking and the commit take together on a busy machine."""
+
+Due = Callable[[list[Waiting]], object]
+
+
+class WorkerProcess:
+    """One worker at a time. Not for two requests at once."""
+
+    def __init__(self, setup: Setup, due: Due) -> None:
+        """``due`` gets the deliveries of what was committed, page by page."""
+        self._setup = setup
+        self._due = due
+        self._process: subprocess.Popen[bytes] | None = None
+        self._reader: asyncio.StreamReader
+        self._writer: asyncio.StreamWriter
+        self._idle: asyncio.TimerHandle | None = None
+
+    async def run(self, job: Job, body: Spool) -> Promised:
+        """The ids of a request's messages, once it is committed. Raises what refused it, and Overloaded when the worker
+        died over it."""
+        if self._idle is not None:
+            self._idle.cancel()
+            self._idle = None
+        try:
+            async with asyncio.timeout(JOB_S):
+                if self._process is None or self._process.poll() is not None:
+                    await self._start()
+                answer = await self._ask(job, body)
+        except (OSError, EOFError, TimeoutError) as error:
+            log.warning("worker lost pid=%s reason=%s", self._pid(), str(error) or type(error).__name__)
+            self.end()
+            raise Overloaded("The request could not be worked on; try again later") from error
+        except asyncio.CancelledError:
+            self.end()
+            raise
+        if answer.resident_bytes > RETIRED_BYTES:
+            self.end()
+        else:
+            self._idle = asyncio.get_running_loop().call_later(IDLE_S, self.end)
+        if answer.refusal:
+            raise unpickled(answer.refusal)
+        return answer.promised
+
+    async def _start(self) -> None:
+        self.end()
+        ours, theirs = socket.socketpair()
+        with theirs:
+            self._process = subprocess.Popen(
+                run_module("api.send.large.worker"),
+                stdin=theirs.fileno(),
+                stdout=subprocess.DEVNULL,
+                env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+            )
+        self._reader, self._writer = await asyncio.open_connection(sock=ours)
+        self._writer.write(frame(self._setup))
+        log.info("worker started pid=%d", self._process.pid)
+
+    async def _ask(self, job: Job, body: Spool) -> Answer:
+        self._writer.write(frame(job))
+        for piece in body.pieces():
+            self._writer.write(piece)
+            await self._writer.drain()
+        answer = msgspec.msgpack.decode(await self._read_frame(), type=Answer)
+        for _ in range(answer.pages):
+            self._due(decode_page(await self._read_frame()))
+            await asyncio.sleep(0)
+        return answer
+
+    async def _read_frame(self) -> bytes:
+        (length,) = LENGTH.unpack(await self._reader.readexactly(LENGTH.size))
+        return await self._reader.readexactly(length)
+
+    def _pid(self) -> int | None:
+        return None if self._process is None else self._process.pid
+
+    async def stop(self) -> None:
+        """End the worker, and return when it is gone."""
+        if (process := self._process) is not None:
+            self.end()
+            await asyncio.to_thread(process.wait)
+
+    def end(self) -> None:
+        """End the worker, if there is one. Returns before it is gone."""
+        if self._idle is not None:
+            self._idle.cancel()
+            self._idle = None
+        if self._process is None:
+            return
+        process, self._process = self._process, None
+        self._writer.transport.abort()
+        process.kill()
+        # The kernel takes a moment to take back hundreds of megabytes; the event loop does not wait for it.
+        threading.Thread(target=process.wait, daemon=True).start()

@@ -1,0 +1,28 @@
+"""From a large body's bytes to a request: inflated, counted, decoded. Takes seconds of a processor at most. Pure."""
+
+from api.http.decoding import decode
+from api.http.inflating import Gunzip
+from api.http.refusals import Invalid, Unparseable
+from api.send.large.crowding import crowded
+from api.send.request import MailSend
+from api.send.sending import DECODER
+
+PIECE_BYTES = 64 * 1024
+
+
+def read_mail(body: bytes, is_gzip: bool, limit: int) -> MailSend:
+    """``limit``: bytes at most, inflated. Raises TooLarge, Invalid, Unparseable."""
+    if is_gzip:
+        body = _inflated(body, limit)
+    if not body:
+        raise Unparseable("The body is empty", "json_invalid")
+    if (fault := crowded(body)) is not None:
+        raise Invalid([fault])
+    return decode(DECODER, body)
+
+
+def _inflated(body: bytes, limit: int) -> bytes:
+    gunzip = Gunzip(limit)
+    pieces = [gunzip.feed(body[start : start + PIECE_BYTES]) for start in range(0, len(body), PIECE_BYTES)]
+    gunzip.end()
+    return b"".join(pieces)

@@ -1,0 +1,145 @@
+"""The worker process: one large request at a time, from its bytes to its commit. ``python -m api.send.large.worker``.
+
+Speaks ``frames`` over the socket that is its standard input, and ends when the other end is closed: it lives no longer
+than its parent. Runs at a lower priority, and in bounded memory. Loads neither Ray nor the web framework.
+"""
+
+import asyncio
+import os
+import resource
+import socket
+import sys
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import BinaryIO, cast
+
+import msgspec
+
+from analytics.dropping import tell_cancelled
+from api.http.refusals import Fault, Invalid, Refusal, TooLarge
+from api.send.effort import MOST_S, TOO_MANY_KEYS, effort_of
+from api.send.large.frames import LENGTH, Answer, Job, Promised, Setup, frame, pickled
+from api.send.large.reading import read_mail
+from api.send.sending import Sending, Sent
+from cluster.journal.journal import Journal, Rejected, Unavailable
+from cluster.journal.records import NewRequest
+
+NICE = 5
+"""Small requests go first."""
+MOST_DATA_BYTES = 1024**3
+"""20 MB of JSON take some 600 MB as objects at the very most (crowding.py bounds their number)."""
+COMMIT_PATIENCE_S = 30.0
+PAGE = 1000
+MOST_OFFERED = 50_000
+"""Deliveries of one request that are offered; the scheduler finds the others."""
+CONNECTIONS = 2
+
+
+def main() -> None:
+    os.nice(NICE)
+    _bound_memory()
+    stream = cast(BinaryIO, socket.socket(fileno=os.dup(0)).makefile("rwb"))
+    with suppress(EOFError, BrokenPipeError, ConnectionResetError, KeyboardInterrupt):
+        asyncio.run(_serve(stream))
+
+
+def _bound_memory() -> None:
+    if sys.platform == "linux":  # elsewhere the limit does not count what is mapped
+        resource.setrlimit(resource.RLIMIT_DATA, (MOST_DATA_BYTES, MOST_DATA_BYTES))
+
+
+async def _serve(stream: BinaryIO) -> None:
+    """Raises EOFError when the parent is gone."""
+    setup = msgspec.msgpack.decode(await asyncio.to_thread(_read_frame, stream), type=Setup)
+    worker = Worker(setup)
+    while True:
+        job = msgspec.msgpack.decode(await asyncio.to_thread(_read_frame, stream), type=Job)
+        body = await asyncio.to_thread(_read, stream, job.size)
+        answer, pages = await worker.work(job, body)
+        stream.write(frame(answer))
+        for page in pages:
+            stream.write(page)
+        stream.flush()
+
+
+class Worker:
+    """What the worker does, apart from the socket."""
+
+    def __init__(self, setup: Setup) -> None:
+        self._setup = setup
+        self._journal: Journal | None = None
+        self._sending: Sending | None = None
+
+    async def work(self, job: Job, body: bytes) -> tuple[Answer, list[bytes]]:
+        """The answer, and the frames that follow it."""
+        try:
+            sent = await self._accept(job, body)
+        except MemoryError:
+            refusal: Exception = TooLarge("The request takes too much memory to decode")
+        except (Refusal, Rejected, Unavailable) as error:
+            refusal = error.with_traceback(None)
+        else:
+            due = sent.request.due(datetime.now(UTC))[:MOST_OFFERED]
+            pages = [frame(due[start : start + PAGE]) for start in range(0, len(due), PAGE)]
+            promised = Promised(sent.request.message_ids, sent.ignored)
+            return Answer(promised=promised, pages=len(pages), resident_bytes=_resident_bytes()), pages
+        return Answer(refusal=pickled(refusal), resident_bytes=_resident_bytes()), []
+
+    async def _accept(self, job: Job, body: bytes) -> Sent:
+        mail = read_mail(body, job.is_gzip, self._setup.max_body_bytes)
+        if effort_of(mail).keys_s > MOST_S:
+            raise Invalid([Fault(TOO_MANY_KEYS, "personalizations")])
+        return await (await self._ready()).send(mail, job.key)
+
+    async def _ready(self) -> Sending:
+        """Raises Unavailable."""
+        if self._sending is None:
+            setup = self._setup
+            journal = Journal(
+                setup.dsn,
+                application=setup.application,
+                connections=CONNECTIONS,
+                offer_grace_s=setup.offer_grace_s,
+            )
+            try:
+                await journal.open()
+            except Unavailable:
+                await journal.close()
+                raise
+            self._journal = journal
+            self._sending = Sending(journal, self._commit, lifetime_s=setup.lifetime_s, limits=setup.limits)
+        return self._sending
+
+    async def _commit(self, request: NewRequest) -> None:
+        assert self._journal is not None
+        try:
+            async with asyncio.timeout(COMMIT_PATIENCE_S):
+                await self._journal.accept([request], tell=tell_cancelled)
+        except TimeoutError:
+            raise Unavailable(f"no commit within {COMMIT_PATIENCE_S:g} s") from None
+
+
+def _read_frame(stream: BinaryIO) -> bytes:
+    (length,) = LENGTH.unpack(_read(stream, LENGTH.size))
+    return _read(stream, length)
+
+
+def _read(stream: BinaryIO, size: int) -> bytes:
+    """Raises EOFError."""
+    data = stream.read(size)
+    if len(data) < size:
+        raise EOFError
+    return data
+
+
+def _resident_bytes() -> int:
+    """What this process still holds; 0 where the system does not say."""
+    try:
+        with open("/proc/self/statm", encoding="ascii") as file:
+            return int(file.read().split()[1]) * resource.getpagesize()
+    except OSError:
+        return 0
+
+
+if __name__ == "__main__":
+    main()

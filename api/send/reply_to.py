@@ -1,0 +1,48 @@
+"""What substitutions make of reply_to: addresses still, or a fault. Pure."""
+
+from collections.abc import Mapping
+
+from api.http.refusals import Fault
+from api.send.addresses import is_address
+from api.send.request import MailSend
+from cluster.journal.records import Address
+from cluster.message.header_fields import NotComposable, addresses, filled_addresses
+from cluster.message.substitution import keys_of
+
+LONGEST_FILLED = 10_000
+"""Octets of all addresses and names of one message's reply_to, where anything is substituted in it."""
+_MOST_FILLED = 20_000
+"""Addresses that are filled in to check one request: some tenths of a second."""
+
+
+def reply_to_text(mail: MailSend) -> str:
+    """All of reply_to that keys may be found in; "" where there is none."""
+    if (one := mail.reply_to) is not None:
+        return f"{one.email}\0{one.name}"
+    return "\0".join([f"{one.email}\0{one.name}" for one in mail.reply_to_list or ()])
+
+
+class ReplyTo:
+    """The reply_to of a request, as its messages have it."""
+
+    __slots__ = ("_filled", "_mailboxes")
+
+    def __init__(self, mail: MailSend) -> None:
+        boxes = [mail.reply_to] if mail.reply_to is not None else mail.reply_to_list or ()
+        self._mailboxes = [Address(box.email or "", box.name) for box in boxes]
+        self._filled = 0
+
+    def check(self, substitutions: Mapping[str, str], where: str, faults: list[Fault]) -> None:
+        """The fault of substitutions with a key that is in it. ``where``: the substitutions."""
+        self._filled += len(self._mailboxes)
+        if self._filled > _MOST_FILLED:
+            faults.append(Fault("Substitutions in too many addresses of reply_to_list", where))
+            return
+        try:
+            filled = filled_addresses(self._mailboxes, keys_of(substitutions), substitutions, LONGEST_FILLED)
+            addresses("Reply-To", filled)
+        except NotComposable as fault:
+            faults.append(Fault(f"They break reply_to: {fault.reason}", where))
+            return
+        if not all(is_address(one.email) for one in filled):
+            faults.append(Fault("They break reply_to: what they make is not a valid email address", where))

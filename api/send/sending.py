@@ -1,0 +1,127 @@
+"""From a decoded request to send to its commit: all that is asked of it, wherever that is done.
+
+Used by the handler for what is small, and by the worker process for what is not. Knows nothing of HTTP.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+from msgspec import Struct
+
+from api.http.access import ROUTES, SEND_AT
+from api.http.refusals import Fault, Forbidden, Invalid
+from api.send.conversion import new_request
+from api.send.request import MailSend
+from api.send.validation import check
+from cluster.ids import is_id
+from cluster.journal.journal import Journal
+from cluster.journal.records import ApiKey, NewRequest
+from cluster.lookup.ttl_cache import ExpiringCache
+from cluster.policy.routes.domains import domain_of
+from cluster.settings import DEFAULT_LIMITS, MessageSettings
+
+KNOWN_TTL_S = 5.0
+"""How long a verified domain or an existing batch is believed without asking again."""
+KNOWN_KEPT = 10_000
+
+NOT_VERIFIED = "Sender domain not verified"
+"""How the refusal begins: clients look for these words."""
+_ACCESS = ROUTES["POST /v3/mail/send"]
+DECODER = msgspec.json.Decoder(MailSend)
+
+Commit = Callable[[NewRequest], Awaitable[None]]
+Pause = Callable[[], Awaitable[None]]
+
+
+class Sent(Struct, frozen=True):
+    """A committed request, and what X-Postray-Ignored says of it; "" where nothing was said in vain."""
+
+    request: NewRequest
+    ignored: str
+
+
+class Sending:
+    """What is known of tenants, and the steps of a request."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        commit: Commit,
+        *,
+        lifetime_s: float,
+        limits: MessageSettings = DEFAULT_LIMITS,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        """``commit`` returns when the request is on disk. ``lifetime_s``: a message expires this long after its send
+        time, unless it says otherwise. ``limits``: of what messages become."""
+        self._journal = journal
+        self._commit = commit
+        self._lifetime = timedelta(seconds=lifetime_s)
+        self._limits = limits
+        self._clock = clock
+        # Only a yes is remembered, so that a new domain or batch can be used at once.
+        self._verified: ExpiringCache[tuple[str, str], bool] = ExpiringCache(KNOWN_TTL_S, KNOWN_KEPT)
+        self._batches: ExpiringCache[tuple[str, str], bool] = ExpiringCache(KNOWN_TTL_S, KNOWN_KEPT)
+
+    async def send(self, mail: MailSend, key: ApiKey, pause: Pause | None = None) -> Sent:
+        """Check a request and commit it. ``pause`` is awaited between steps that take time; None for what is small.
+
+        Raises Forbidden, Invalid, and what ``commit`` does.
+        """
+        if mail.scheduled:
+            _ACCESS.require(key, SEND_AT)
+        checked = check(mail, self._limits)
+        if mail.batch_id is not None and not await self._has_batch(key.tenant_id, mail.batch_id):
+            checked.faults.append(Fault("The batch does not exist", "batch_id"))
+        if checked.faults:
+            raise Invalid(checked.faults)
+        sandbox = key.sandbox or mail.sandboxed
+        if not sandbox:
+            await self._require_verified_senders(key.tenant_id, mail, checked.notes.senders)
+        if pause:
+            await pause()
+        request = new_request(
+            mail,
+            checked.files,
+            tenant_id=key.tenant_id,
+            sandbox=sandbox,
+            now=self._clock(),
+            lifetime=self._lifetime,
+        )
+        if pause:
+            await pause()
+        await self._commit(request)
+        return Sent(request, checked.notes.header())
+
+    async def _has_batch(self, tenant_id: str, batch_id: str) -> bool:
+        if not is_id("bat_", batch_id):
+            return False
+        if self._batches.get((tenant_id, batch_id)):
+            return True
+        exists = await self._journal.batch_exists(tenant_id, batch_id)
+        if exists:
+            self._batches.put((tenant_id, batch_id), True)
+        return exists
+
+    async def _require_verified_senders(
+        self, tenant_id: str, mail: MailSend, senders: Sequence[tuple[str, str]]
+    ) -> None:
+        """Raises Forbidden when a from address, the shared one or a personalization's, or one of ``senders`` (address
+        and path) is not of a verified domain."""
+        own = {one.from_.email for one in mail.personalizations or () if one.from_ is not None}
+        of_fields = [email for email, _ in senders]
+        for domain in {domain_of(email) for email in (mail.from_ and mail.from_.email, *own, *of_fields) if email}:
+            if self._verified.get((tenant_id, domain)):
+                continue
+            if not await self._journal.is_verified_domain(tenant_id, domain):
+                raise Forbidden(f"{NOT_VERIFIED}: {domain}", _first_from(domain, mail, senders))
+            self._verified.put((tenant_id, domain), True)
+
+
+def _first_from(domain: str, mail: MailSend, senders: Sequence[tuple[str, str]]) -> str | None:
+    """The path of the first sender at a domain."""
+    shared = [(mail.from_, "from")]
+    own = ((one.from_, f"personalizations[{index}].from") for index, one in enumerate(mail.personalizations or ()))
+    named = ((mailbox.email, path) for mailbox, path in (*shared, *own) if mailbox is not None)
+    return next((path for email, path in (*named, *senders) if email and domain_of(email) == domain), None)

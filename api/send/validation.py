@@ -1,0 +1,244 @@
+"""What is wrong with a request to send: all of it, each fault with its field. Pure.
+
+Called with the decoded body of POST /v3/mail/send. The limits are SendGrid v3's. What needs the journal (the batch, the
+sender domain) is asked by the handler.
+"""
+
+import binascii
+import contextlib
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from api.http.refusals import Enough, Fault, Faults
+from api.send.custom_headers import check_headers
+from api.send.notes import Notes
+from api.send.personalizations import check_mailbox, check_personalizations, check_subject, has_address
+from api.send.request import AttachmentPart, ContentPart, Mailbox, MailSend, MailSettings, TrackingSettings
+from api.send.sizes import Sizes
+from api.send.texts import LONGEST_CUSTOM_ARGS, check_data, check_text
+from cluster.message.header_fields import NotComposable
+from cluster.message.mime_fields import content_id, media_type
+from cluster.policy.routes.domains import spelled
+from cluster.settings import DEFAULT_LIMITS, MessageSettings
+
+MOST_REPLY_TO = 1000
+MOST_CATEGORIES = 10
+LONGEST_CATEGORY = 255
+MOST_ATTACHMENTS = 10
+LONGEST_FILENAME = 255
+LONGEST_IP_POOL_NAME = 64
+MOST_GROUPS_TO_DISPLAY = 25
+LONGEST_LIFETIME_S = 7 * 24 * 3600
+CONTENT_TYPES = ("text/plain", "text/html", "text/calendar", "text/x-amp-html")
+
+_CONTROLS = re.compile(r"[\x00-\x1f\x7f]")
+
+
+class Checked(Struct, frozen=True):
+    """The faults of a request, and what checking it has made: the bytes of its attachments, in order, and notes."""
+
+    faults: list[Fault]
+    files: list[bytes]
+    notes: Notes
+
+
+def check(mail: MailSend, limits: MessageSettings = DEFAULT_LIMITS) -> Checked:
+    """The faults of a request: all, or the first ``MOST_FAULTS`` and a word that there are more. ``limits``: of what
+    its messages become."""
+    faults, files, notes = Faults(), list[bytes](), Notes()
+    with contextlib.suppress(Enough):
+        _check(mail, limits, faults, files, notes)
+    return Checked(list(faults), files, notes)
+
+
+def _check(mail: MailSend, limits: MessageSettings, faults: list[Fault], files: list[bytes], notes: Notes) -> None:
+    sizes = Sizes(mail, limits, faults)
+    if mail.from_ is None or not has_address(mail.from_):
+        faults.append(Fault("A valid from address is required", "from"))
+    elif mail.from_.name is not None:
+        check_mailbox(mail.from_, "from", faults)
+    check_personalizations(mail, sizes, limits.max_subject_bytes, faults, notes)
+    if mail.reply_to is not None or mail.reply_to_list:
+        _check_reply_to(mail.reply_to, mail.reply_to_list, faults)
+    _check_subject(mail, limits.max_subject_bytes, faults)
+    _check_body(mail.content, mail.template_id, faults)
+    if mail.attachments:
+        files += _check_attachments(mail.attachments, faults)
+    if mail.headers:
+        check_headers(mail.headers, "headers", faults, notes, messages=len(mail.personalizations or ()))
+    if mail.categories:
+        _check_categories(mail.categories, faults)
+    if mail.custom_args:
+        check_data(mail.custom_args, "custom_args", faults, longest=LONGEST_CUSTOM_ARGS)
+    if mail.lifetime is not None and not 1 <= mail.lifetime <= LONGEST_LIFETIME_S:
+        faults.append(Fault(f"The lifetime is 1 to {LONGEST_LIFETIME_S} seconds", "lifetime"))
+    if mail.ip_pool_name is not None:
+        check_text(mail.ip_pool_name, "ip_pool_name", faults, longest=LONGEST_IP_POOL_NAME)
+    if mail.asm is not None:
+        # Groups come with suppressions; until a tenant can make one, none exists.
+        faults.append(Fault("The unsubscribe group does not exist", "asm.group_id"))
+        if len(mail.asm.groups_to_display or ()) > MOST_GROUPS_TO_DISPLAY:
+            faults.append(Fault(f"At most {MOST_GROUPS_TO_DISPLAY} groups", "asm.groups_to_display"))
+    if mail.sections:
+        faults.append(Fault("Sections are not supported: put their texts in substitutions", "sections"))
+    if mail.mail_settings is not None:
+        _check_mail_settings(mail.mail_settings, faults)
+    if mail.tracking_settings is not None:
+        _check_tracking(mail.tracking_settings, faults, notes)
+
+
+def _check_reply_to(one: Mailbox | None, many: Sequence[Mailbox] | None, faults: list[Fault]) -> None:
+    if one is not None and many:
+        faults.append(Fault("Give reply_to or reply_to_list, not both", "reply_to"))
+    if one is not None:
+        check_mailbox(one, "reply_to", faults)
+    if not many:
+        return
+    if len(many) > MOST_REPLY_TO:
+        faults.append(Fault(f"At most {MOST_REPLY_TO} addresses", "reply_to_list"))
+        return
+    seen = set()
+    for index, mailbox in enumerate(many):
+        check_mailbox(mailbox, f"reply_to_list[{index}]", faults)
+        spelling = spelled(mailbox.email or "").lower()
+        if spelling in seen:
+            faults.append(Fault("Each address may be given once", f"reply_to_list[{index}].email"))
+        seen.add(spelling)
+
+
+def _check_subject(mail: MailSend, most: int, faults: list[Fault]) -> None:
+    if mail.subject:
+        check_subject(mail.subject, most, "subject", faults)
+    elif mail.template_id is None and not (mail.personalizations and all(p.subject for p in mail.personalizations)):
+        # A template may supply it.
+        faults.append(Fault("The subject is required unless every personalization has one", "subject"))
+
+
+def _check_body(content: Sequence[ContentPart] | None, template_id: str | None, faults: list[Fault]) -> None:
+    if template_id is not None:
+        if content:
+            faults.append(Fault("Give content or template_id, not both", "template_id"))
+        elif not template_id.startswith("d-"):
+            faults.append(Fault("A template id starts with d-", "template_id"))
+        else:
+            # Until templates can be stored, none exists.
+            faults.append(Fault("The template does not exist", "template_id"))
+        return
+    if not content:
+        faults.append(Fault("Give content, or a template_id", "content"))
+        return
+    seen: list[str] = []
+    for index, part in enumerate(content):
+        kind = (part.type or "").strip().lower()
+        where = f"content[{index}]"
+        if not kind:
+            faults.append(Fault("The content type is required", f"{where}.type"))
+        elif kind not in CONTENT_TYPES:
+            faults.append(Fault(f"The content type must be one of {', '.join(CONTENT_TYPES)}", f"{where}.type"))
+        elif kind in seen:
+            faults.append(Fault(f"{kind} may be given once", f"{where}.type"))
+        elif kind == "text/plain" and index:
+            faults.append(Fault("text/plain must come first", f"{where}.type"))
+        seen.append(kind)
+        if not part.value:
+            faults.append(Fault("The content value may not be empty", f"{where}.value"))
+        elif "\0" in part.value:
+            faults.append(Fault("Text may not contain NUL", f"{where}.value"))
+
+
+def _check_attachments(attachments: Sequence[AttachmentPart], faults: list[Fault]) -> list[bytes]:
+    """Every fault of an attachment is named on ``attachments[N]`` itself."""
+    if len(attachments) > MOST_ATTACHMENTS:
+        faults.append(Fault(f"At most {MOST_ATTACHMENTS} attachments", "attachments"))
+        return []
+    files = []
+    seen: set[str] = set()
+    for index, attachment in enumerate(attachments):
+        where = f"attachments[{index}]"
+        faults += [Fault(message, where) for message in _faults_of_attachment(attachment, seen)]
+        try:
+            if not attachment.content:
+                raise ValueError("there is none")
+            files.append(binascii.a2b_base64(attachment.content, strict_mode=True))
+        except ValueError as error:  # binascii.Error is one
+            faults.append(Fault(f"The content is not base64: {str(error).lower()}", where))
+    return files
+
+
+def _faults_of_attachment(attachment: AttachmentPart, seen: set[str]) -> Iterable[str]:
+    """``seen``: the content ids of those before it."""
+    inline = attachment.disposition == "inline"
+    if attachment.disposition not in (None, "inline", "attachment"):
+        yield "The disposition must be attachment or inline"
+    if inline and not attachment.content_id:
+        yield "An inline attachment needs a content_id"
+    try:
+        if attachment.content_id:
+            bare = content_id(attachment.content_id)
+            if bare in seen:
+                yield "Each content_id may be given once"
+            seen.add(bare)
+        if attachment.type:
+            media_type(attachment.type)
+    except NotComposable as fault:
+        yield fault.reason
+    if attachment.filename is None:
+        if not inline:
+            yield "The filename is required"
+    elif len(attachment.filename) > LONGEST_FILENAME or _CONTROLS.search(attachment.filename):
+        yield f"The filename must be at most {LONGEST_FILENAME} characters, none of them a control character"
+
+
+def _check_categories(categories: Sequence[str], faults: list[Fault]) -> None:
+    if len(categories) > MOST_CATEGORIES:
+        faults.append(Fault(f"At most {MOST_CATEGORIES} categories", "categories"))
+        return
+    for index, category in enumerate(categories):
+        where = f"categories[{index}]"
+        if not category:
+            faults.append(Fault("A category may not be empty", where))
+        elif category in categories[:index]:
+            faults.append(Fault("Each category may be given once", where))
+        check_text(category, where, faults, longest=LONGEST_CATEGORY)
+
+
+def _check_mail_settings(settings: MailSettings, faults: list[Fault]) -> None:
+    for name in ("bcc", "spam_check"):
+        switch = getattr(settings, name)
+        if switch and switch.enable:
+            faults.append(Fault("This setting is not supported", f"mail_settings.{name}"))
+    others = (
+        settings.bypass_spam_management,
+        settings.bypass_bounce_management,
+        settings.bypass_unsubscribe_management,
+    )
+    if (
+        settings.bypass_list_management
+        and settings.bypass_list_management.enable
+        and any(other and other.enable for other in others)
+    ):
+        faults.append(
+            Fault("It bypasses all lists and goes with no other bypass", "mail_settings.bypass_list_management")
+        )
+    if settings.footer:
+        _check_settings_texts(msgspec.to_builtins(settings.footer), "mail_settings.footer", faults)
+
+
+def _check_tracking(settings: TrackingSettings, faults: list[Fault], notes: Notes) -> None:
+    given = msgspec.to_builtins(settings)
+    _check_settings_texts(given, "tracking_settings", faults)
+    for name, setting in given.items():
+        if setting and setting.get("enable"):
+            notes.ignore(f"tracking_settings.{name}")  # until there is tracking
+
+
+def _check_settings_texts(settings: Mapping[str, Any], where: str, faults: list[Fault]) -> None:
+    for name, value in settings.items():
+        if isinstance(value, dict):
+            _check_settings_texts(value, f"{where}.{name}", faults)
+        elif isinstance(value, str) and "\0" in value:
+            faults.append(Fault("Text may not contain NUL", f"{where}.{name}"))

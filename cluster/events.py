@@ -1,0 +1,138 @@
+"""The events: facts about one recipient of one message, and their encoding for the log.
+
+The outcome transaction writes one encoded batch (``encode_batch``) to the event log; the recorder and the webhooks
+read it back (``decode_batch``). Field meanings follow the message timeline of the HTTP API.
+"""
+
+import msgspec
+from msgspec import Struct
+
+from cluster.policy.replies.bounce_class import BounceType
+
+
+# They hold no containers but tuples of text, so the garbage collector need not look at them: they come by the thousand.
+class _Event(Struct, frozen=True, kw_only=True, tag_field="event", omit_defaults=True, gc=False):
+    id: str
+    """Stable: a replayed batch carries the same ids, so that a consumer can tell a repeat."""
+    at: float
+    """Seconds since the epoch."""
+    tenant_id: str
+    message_id: str
+    recipient: str
+    batch_id: str | None = None
+    categories: tuple[str, ...] = ()
+
+
+class _AttemptEvent(_Event, frozen=True, kw_only=True):
+    attempt: int
+    """1 for the first SMTP transaction."""
+    site: str = ""
+    """The destination that owned the limits it was sent under."""
+    mx_host: str = ""
+    mx_ip: str = ""
+    source_ip: str = ""
+    tls_version: str = ""
+    """As OpenSSL names it (``TLSv1.3``); empty when the connection was not encrypted."""
+    tls_cipher: str = ""
+    smtp_response: str = ""
+    """The raw reply, its lines joined with newlines; empty when there was none."""
+    duration_ms: int = 0
+    """From MAIL FROM to the last reply."""
+
+
+class Processed(_Event, frozen=True, kw_only=True, tag="processed"):
+    """The message was accepted for delivery to this recipient."""
+
+
+class Deferred(_AttemptEvent, frozen=True, kw_only=True, tag="deferred"):
+    """A transient failure; another attempt follows."""
+
+    reason: str
+    bounce_class: str = ""
+    """Why, as cluster.policy.replies.bounce_class classes it; "" in events of before there were classes."""
+    next_attempt_at: float
+
+
+class Delivered(_AttemptEvent, frozen=True, kw_only=True, tag="delivered"):
+    """A host took responsibility for the message (RFC 5321 §4.2.5)."""
+
+
+class Bounced(_AttemptEvent, frozen=True, kw_only=True, tag="bounce"):
+    """A permanent failure at the destination. Its type ``block`` is reported as the event ``blocked``."""
+
+    bounce_type: BounceType
+    bounce_class: str = ""
+    """Why, as cluster.policy.replies.bounce_class classes it; "" in events of before there were classes."""
+    reason: str
+
+
+class Dropped(_Event, frozen=True, kw_only=True, tag="dropped"):
+    """It was not tried, or is no longer tried: suppressed, expired, impossible to compose."""
+
+    reason: str
+
+
+class ProcessedTogether(Struct, frozen=True, kw_only=True, tag_field="event", tag="processed_together", gc=False):
+    """The log's form of what a request's recipients have in common: one ``Processed`` for each of them."""
+
+    at: float
+    tenant_id: str
+    batch_id: str | None
+    categories: tuple[str, ...]
+    ids: list[str]
+    message_ids: list[str]
+    recipients: list[str]
+
+    def events(self) -> list[Processed]:
+        """Raises ValueError when the lists are not of one length."""
+        return [
+            Processed(
+                id=id,
+                at=self.at,
+                tenant_id=self.tenant_id,
+                message_id=message_id,
+                recipient=recipient,
+                batch_id=self.batch_id,
+                categories=self.categories,
+            )
+            for id, message_id, recipient in zip(self.ids, self.message_ids, self.recipients, strict=True)
+        ]
+
+
+MOST_TOGETHER = 1000
+"""Recipients in one row of the log; consumers read row by row."""
+
+Event = Processed | Deferred | Delivered | Bounced | Dropped
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(list[Event | ProcessedTogether])
+
+
+def encode_batch(events: list[Event]) -> bytes:
+    """One row of the event log."""
+    return _encoder.encode(events)
+
+
+def encode_together(events: ProcessedTogether) -> bytes:
+    """One row of the event log."""
+    return _encoder.encode([events])
+
+
+def decode_batch(data: bytes) -> list[Event]:
+    """The events of one row of the log. Raises msgspec.DecodeError or ValueError when it is not one."""
+    events: list[Event] = []
+    for found in _decoder.decode(data):
+        if type(found) is ProcessedTogether:
+            events += found.events()
+        else:
+            events.append(found)  # type: ignore[arg-type]  # mypy does not narrow by type()
+    return events
+
+
+def name_of(event: Event) -> str:
+    """The event's public name: that of its tag, but ``blocked`` for a bounce of type ``block``."""
+    if isinstance(event, Bounced) and event.bounce_type == "block":
+        return "blocked"
+    tag = event.__struct_config__.tag
+    assert isinstance(tag, str)
+    return tag

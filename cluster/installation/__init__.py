@@ -1,0 +1,1 @@
+"""What an installation has on its machine: folders, files, secrets, ports, programs and what is running."""

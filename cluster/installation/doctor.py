@@ -1,0 +1,329 @@
+"""``postray doctor``: a table of small checks of an installation, whether it runs or not.
+
+Each looks at one thing and changes nothing. A check that cannot look, because what it needs does not run, says so and
+finds nothing. Another is added by writing it and naming it in ``CHECKS``.
+"""
+
+import asyncio
+import json
+import os
+import shutil
+import stat
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterable, Iterator
+from enum import StrEnum
+from importlib import import_module
+from pathlib import Path
+from shlex import quote
+from typing import Any
+
+import psutil
+from msgspec import Struct
+
+from cluster.context import keeps_from_work
+from cluster.installation import run_folder, running
+from cluster.installation.embedded import journal_dsn
+from cluster.installation.local_secrets import demo_key, ray_token
+from cluster.installation.owners import SERVER_FOLDER, commands_for_server, server_owner, user_name
+from cluster.installation.private_files import OTHERS, Unsafe, place_problem
+from cluster.journal.journal import Journal, Unavailable
+from cluster.settings import Settings
+from cluster.vault import FILE, RESTORE, Vault, WrongKey, find_secret
+
+ANSWER_S = 5.0
+LOW_DISK_BYTES = 5 * 1024**3
+SEALED_LOOKED_AT = 10_000
+"""Of what was sealed, the newest."""
+
+
+class State(StrEnum):
+    OK = "ok"
+    WARNING = "warning"
+    PROBLEM = "problem"
+
+
+class Finding(Struct, frozen=True):
+    """One line: how something is and, unless it is well, what to do."""
+
+    state: State
+    text: str
+
+
+class Installation(Struct, frozen=True):
+    """What the checks look at. ``files``: the settings file and the policy files, those that there are."""
+
+    settings: Settings
+    files: tuple[Path, ...]
+
+    @property
+    def data_dir(self) -> Path:
+        return Path(self.settings.data_dir).resolve()
+
+    @property
+    def run(self) -> running.Run | None:
+        """The postray that runs on it."""
+        run = running.read_run(self.data_dir)
+        return None if run is None or running.DataLock(self.data_dir).is_free() else run
+
+
+Check = Callable[[Installation], Iterable[Finding]]
+"""Raises nothing that is to be expected."""
+
+
+def examine(installation: Installation) -> Iterator[tuple[str, Finding]]:
+    """Every check's findings, with its name."""
+    if not installation.data_dir.exists():
+        yield "data", _warning(f"{installation.data_dir} is not there yet: postray up makes it")
+        return
+    for name, check in CHECKS.items():
+        for finding in check(installation):
+            yield name, finding
+
+
+def _ok(text: str) -> Finding:
+    return Finding(State.OK, text)
+
+
+def _warning(text: str) -> Finding:
+    return Finding(State.WARNING, text)
+
+
+def _problem(text: str) -> Finding:
+    return Finding(State.PROBLEM, text)
+
+
+def _place(installation: Installation) -> Iterator[Finding]:
+    """Whose data_dir is, and who could replace it."""
+    if problem := place_problem(Path(installation.settings.data_dir)):
+        yield _problem(problem)
+        return
+    yield _ok(f"{installation.data_dir} belongs to {user_name(os.geteuid())}, and others cannot replace it")
+    for parent in installation.data_dir.parents:
+        if (owner := parent.stat().st_uid) not in (os.geteuid(), 0):
+            yield _warning(f"{parent} belongs to {user_name(owner)}, who can rename what is in it: trust that user")
+
+
+def _modes(installation: Installation) -> Iterator[Finding]:
+    """Whether others can enter data_dir, and what is in it."""
+    folder = installation.data_dir
+    opened = [path for path in (folder, *sorted(folder.iterdir())) if _is_open(path)]
+    for path in opened:
+        mode = stat.S_IMODE(path.stat().st_mode)
+        state = State.PROBLEM if path == folder else State.WARNING
+        yield Finding(state, f"{path} is open to other users (mode {mode:o}): chmod go= {path}, or postray up does it")
+    if not opened:
+        yield _ok(f"only its owner can enter {folder} and what is in it")
+
+
+def _is_open(path: Path) -> bool:
+    return not path.is_symlink() and bool(path.stat().st_mode & OTHERS) and not path.is_socket()
+
+
+def _owners(installation: Installation) -> Iterator[Finding]:
+    """Whether what is in data_dir belongs to the user that needs it."""
+    folder, us = installation.data_dir, os.geteuid()
+    if folder.stat().st_uid != us:
+        return  # said of all of it by another check
+    server = folder / SERVER_FOLDER
+    others = [path for path in sorted(folder.iterdir()) if path != server and path.lstat().st_uid != us]
+    for path in others:
+        owner, own = user_name(path.lstat().st_uid), f"chown -hR {user_name(us)} {quote(str(path))}"
+        yield _problem(f"{path} belongs to user {owner}, not {user_name(us)}: as root, {own}")
+    if server.is_dir() and not installation.settings.postgres.dsn:
+        found = _foreign_owner(server, server_owner())
+        if found is not None:
+            other = user_name(found)
+            yield _problem(
+                f"{server}, or what is in it, belongs to user {other}, and the embedded Postgres cannot use it: "
+                f"as root, {commands_for_server(server)}"
+            )
+            return
+    if not others:
+        yield _ok(f"what is in {folder} belongs to the users that need it")
+
+
+def _foreign_owner(folder: Path, needed: int | None) -> int | None:
+    """Of a folder, or else of something in it, which a chown without -R leaves as it was; None: all is as needed."""
+    owner = folder.stat().st_uid
+    if owner != needed:
+        return owner
+    return next((uid for path in sorted(folder.iterdir()) if (uid := path.lstat().st_uid) != needed), None)
+
+
+def _run_folder(installation: Installation) -> Iterator[Finding]:
+    """Where the sockets are."""
+    folder = run_folder.find(installation.data_dir)
+    if folder is None:
+        if installation.run is not None:
+            yield _problem(f"{installation.data_dir / run_folder.NAME} is gone or not ours: restart postray")
+        return
+    if folder.stat().st_mode & OTHERS:
+        yield _problem(f"{folder}, where the sockets are, is open to other users: chmod go= {quote(str(folder))}")
+        return
+    opened = sorted(run_folder.opened(folder))
+    for path in opened:
+        # Ray opens some when a worker starts, and a running postray closes them within a second or two.
+        yield _warning(f"{path} is open to other users, but they cannot enter {folder}: chmod go= {quote(str(path))}")
+    if not opened:
+        yield _ok(f"sockets are in {folder}, and only its owner can enter it and what is in it")
+
+
+def _secrets(installation: Installation) -> Iterator[Finding]:
+    """Whether the secrets are there and well-formed."""
+    settings, data_dir = installation.settings, installation.data_dir
+    readers: dict[str, Callable[[], str | None]] = {
+        "secret" if settings.secret else FILE: lambda: find_secret(settings.secret, data_dir),
+        "demo.key": lambda: demo_key(data_dir),
+        "ray.token": lambda: ray_token(data_dir),
+    }
+    for name, read in readers.items():
+        try:
+            found = read()
+        except Unsafe as error:
+            yield _problem(str(error))
+            continue
+        if found is not None:
+            yield _ok(f"{name} is there and well-formed")
+        elif name == FILE and (data_dir / SERVER_FOLDER / "PG_VERSION").exists():
+            yield _problem(f"{data_dir / FILE} is missing: {RESTORE}")
+
+
+def _settings_files(installation: Installation) -> Iterator[Finding]:
+    """Whether others can read or change what postray is told to do."""
+    for path in installation.files:
+        mode = stat.S_IMODE(path.stat().st_mode)
+        if mode & (stat.S_IWGRP | stat.S_IWOTH):
+            yield _problem(f"other users can change {path} (mode {mode:o}): chmod go-w {path}")
+        elif mode & OTHERS and _holds_secret(path):
+            yield _problem(f"other users can read {path}, which holds a password or secret: chmod go= {path}")
+        else:
+            yield _ok(f"{path} is as it should be")
+
+
+def _holds_secret(path: Path) -> bool:
+    text = path.read_text(encoding="utf-8", errors="replace")
+    lines = (line.partition("#")[0].partition("=") for line in text.splitlines())
+    values = {(key.strip(), value.strip().strip("\"'")) for key, _, value in lines}
+    return any(
+        value and (key in ("secret", "password") or (key == "dsn" and ("@" in value or "password" in value)))
+        for key, value in values
+    )
+
+
+def _sealed(installation: Installation) -> Iterator[Finding]:
+    """Whether the secret opens what the journal holds."""
+    settings = installation.settings
+    try:
+        secret = find_secret(settings.secret, installation.data_dir)
+    except Unsafe:
+        return  # said by another check
+    if secret is None:
+        return
+    if not settings.postgres.dsn and installation.run is None:
+        yield _ok("what was sealed is looked at while postray runs")
+        return
+    try:
+        sealed = asyncio.run(_read_sealed(journal_dsn(settings)))
+    except Unavailable as error:
+        yield _problem(f"the journal cannot be read: {error}")
+        return
+    vault, closed = Vault(secret), []
+    for what, content in sealed:
+        try:
+            vault.open(content)
+        except WrongKey:
+            closed.append(what)
+    for what in closed:
+        yield _problem(f"{what} was sealed with another secret: put back the {FILE} (or secret) of that time")
+    if not closed:
+        yield _ok(f"the secret opens all that was sealed ({len(sealed)} looked at)")
+
+
+async def _read_sealed(dsn: str) -> list[tuple[str, bytes]]:
+    journal = Journal(dsn, application="doctor", connections=1)
+    await journal.open()
+    try:
+        return await journal.sealed(SEALED_LOOKED_AT)
+    finally:
+        await journal.close()
+
+
+def _parts(installation: Installation) -> Iterator[Finding]:
+    """How the parts of a running postray are."""
+    run = installation.run
+    if run is None:
+        yield _ok("postray does not run here")
+        return
+    try:
+        with urllib.request.urlopen(f"{run.url}/readyz", timeout=ANSWER_S) as answer:
+            body: dict[str, Any] = json.load(answer)
+    except urllib.error.HTTPError as error:
+        body = json.load(error)
+    except (OSError, ValueError) as error:
+        yield _problem(f"postray runs (pid {run.pid}) and does not answer at {run.url}: {error}; see its logs")
+        return
+    for part, state in body["parts"].items():
+        if state != "ok":
+            finding = _problem if keeps_from_work(state) else _warning
+            yield finding(f"{part}: {state}")
+    if all(state == "ok" for state in body["parts"].values()):
+        yield _ok(f"all {len(body['parts'])} parts work")
+
+
+def _damaged_events(installation: Installation) -> Iterator[Finding]:
+    """Parts of ClickHouse's tables that it has set aside."""
+    settings = installation.settings.clickhouse
+    # By name: the event store is above this package, and its driver is loaded only where it is asked.
+    found: list[str] = import_module("analytics.damage").set_aside(settings, installation.data_dir)
+    yield from (_problem(text) for text in found)
+    if not found:
+        yield _ok("ClickHouse has set no damaged part aside")
+
+
+def _leftovers(installation: Installation) -> Iterator[Finding]:
+    """What a killed postray has left."""
+    if installation.run is not None:
+        return
+    marks = running.leftovers(installation.data_dir)
+    alive = [mark.pid for mark in marks if psutil.pid_exists(mark.pid)]
+    if alive:
+        pids = " ".join(map(str, alive))
+        yield _warning(f"a killed postray left processes: {pids}; postray up ends them")
+    elif run_folder.find(installation.data_dir) is not None:
+        yield _warning(f"a killed postray left {installation.data_dir / run_folder.NAME}; postray up removes it")
+    else:
+        yield _ok("nothing is left of a killed postray")
+
+
+def _disk(installation: Installation) -> Iterator[Finding]:
+    """Whether there is room."""
+    free = shutil.disk_usage(installation.data_dir).free
+    bound = installation.settings.http.min_free_disk_mb * 1024**2
+    if free < bound:
+        yield _problem(
+            f"{_gb(free)} free at {installation.data_dir}, less than http.min_free_disk_mb: mail is refused; make room"
+        )
+    elif free < max(LOW_DISK_BYTES, 2 * bound):
+        yield _warning(f"{_gb(free)} free at {installation.data_dir}: below {_gb(bound)} mail is refused; make room")
+    else:
+        yield _ok(f"{_gb(free)} free at {installation.data_dir}")
+
+
+def _gb(size: int) -> str:
+    return f"{size / 1024**3:.1f} GB"
+
+
+CHECKS: dict[str, Check] = {
+    "place": _place,
+    "modes": _modes,
+    "owners": _owners,
+    "sockets": _run_folder,
+    "secrets": _secrets,
+    "settings": _settings_files,
+    "sealed": _sealed,
+    "parts": _parts,
+    "events": _damaged_events,
+    "leftovers": _leftovers,
+    "disk": _disk,
+}

@@ -1,0 +1,149 @@
+"""What is known of a running postray: the lock on its data directory, and data_dir/run.json.
+
+The lock says whether one runs (the kernel drops it with the process, however that ended); the file says where, and
+which processes it started, so that those a killed one left behind can be ended by the next.
+"""
+
+import contextlib
+import fcntl
+import os
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import msgspec
+import psutil
+from msgspec import Struct
+
+from cluster.installation import run_folder
+from cluster.installation.private_files import write_whole
+
+
+class AlreadyRunning(Exception):
+    """Another postray holds this data directory."""
+
+    def __init__(self, data_dir: str) -> None:
+        super().__init__(data_dir)
+        self.data_dir = data_dir
+
+    def __str__(self) -> str:
+        return f"postray is already running on {self.data_dir} (postray status tells where)"
+
+
+class ProcessMark(Struct, frozen=True, order=True):
+    """A process that cannot be mistaken for a later one with the same pid."""
+
+    pid: int
+    created: float
+
+
+class Run(Struct, frozen=True, kw_only=True):
+    """A running postray. Nothing secret: not the journal's DSN, which may hold a password."""
+
+    pid: int
+    url: str
+    """Of the HTTP API."""
+    page: str
+    """Of the page of captured mail; empty when there is none."""
+    processes: list[ProcessMark]
+    waits_for: str = ""
+    """While it stops: whose answers it waits for, as a sentence."""
+
+
+class DataLock:
+    """Holds a data directory for one postray at a time."""
+
+    def __init__(self, data_dir: Path) -> None:
+        self._path = data_dir / "run.lock"
+        self._descriptor = -1
+
+    def __enter__(self) -> Self:
+        """Raises AlreadyRunning."""
+        self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(self._descriptor)
+            raise AlreadyRunning(str(self._path.parent)) from None
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        os.close(self._descriptor)
+
+    def is_free(self) -> bool:
+        """Whether nobody holds it."""
+        try:
+            with self:
+                return True
+        except AlreadyRunning:
+            return False
+
+
+def write_run(data_dir: Path, run: Run) -> None:
+    """Tell others; all of it at once or nothing."""
+    write_whole(data_dir / "run.json", msgspec.json.encode(run))
+
+
+def read_run(data_dir: Path) -> Run | None:
+    """The last postray of this directory, running or not; None when there was none or it ended in order."""
+    try:
+        return msgspec.json.decode((data_dir / "run.json").read_bytes(), type=Run)
+    except (FileNotFoundError, msgspec.DecodeError):
+        return None
+
+
+def forget_run(data_dir: Path) -> None:
+    (data_dir / "run.json").unlink(missing_ok=True)
+
+
+def leftovers(data_dir: Path) -> list[ProcessMark]:
+    """The processes that a killed postray of this directory has left: those that it told of, and whatever has a file
+    of its run folder open, as all of Ray's have their logs: also those that came later, or before it could tell.
+
+    Meant for the holder of the lock: while one runs, these are its own.
+    """
+    former = read_run(data_dir)
+    marks = set(former.processes) if former is not None else set()
+    folder = run_folder.find(data_dir)
+    if folder is not None:
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.Error):
+                if process.uids().real == os.geteuid() and _has_open_below(process, folder):
+                    marks.add(mark(process))
+    return sorted(one for one in marks if one.pid != os.getpid())
+
+
+def _has_open_below(process: psutil.Process, folder: Path) -> bool:
+    return any(Path(file.path).is_relative_to(folder) for file in process.open_files())
+
+
+def descendants() -> list[ProcessMark]:
+    """Every process that this one started, and those started by them."""
+    return [mark(process) for process in psutil.Process().children(recursive=True)]
+
+
+def mark(process: psutil.Process) -> ProcessMark:
+    return ProcessMark(process.pid, process.create_time())
+
+
+def end(marks: list[ProcessMark], patience_s: float = 2.0) -> list[int]:
+    """End these processes, if they still are the same; returns the pids of those that were there."""
+    there = []
+    for known in marks:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process = psutil.Process(known.pid)
+            if process.create_time() == known.created and process.status() != psutil.STATUS_ZOMBIE:
+                there.append(process)
+    for process in there:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.terminate()
+    _, alive = psutil.wait_procs(there, timeout=patience_s)
+    for process in alive:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+    psutil.wait_procs(alive, timeout=patience_s)
+    return [process.pid for process in there]
+
+
+def own_mark() -> ProcessMark:
+    return mark(psutil.Process())

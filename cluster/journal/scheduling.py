@@ -1,0 +1,168 @@
+"""The journal's part for the scheduler: what is due is leased to its owner, parked in its lane, or at its end.
+
+One index serves send_at, retries, expired leases, dead owners and lifetimes: ``due_at`` says when a row must be
+looked at, whatever for. No statement here costs more when more is waiting.
+"""
+
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import UTC, datetime
+
+from msgspec import Struct
+
+from cluster.journal.database import Database, execute, rows
+from cluster.journal.intake import tally
+from cluster.journal.queue import finish, keys
+from cluster.journal.records import Outcome, Waiting
+
+
+class Due(Struct, frozen=True, array_like=True):
+    """A delivery that is due, or whose lease or lifetime is over."""
+
+    message_id: str
+    recipient_no: int
+    tenant_id: str
+    domain: str
+    recipient: str
+    batch_id: str | None
+    attempts: int
+    alone: bool
+    expired: bool
+    error_message: str | None
+    pool: str
+    route: str = ""
+
+    @property
+    def waiting(self) -> Waiting:
+        return Waiting(self.message_id, self.recipient_no, self.tenant_id, self.domain, self.pool, self.route)
+
+
+class Lane(Struct, frozen=True, array_like=True):
+    """Where deliveries of one tenant wait for a destination (its name) that has no room for them."""
+
+    destination: str
+    tenant_id: str
+
+
+class LanePosition(Struct, frozen=True, array_like=True):
+    """A delivery in a lane: what comes after it is meant."""
+
+    message_id: str
+    recipient_no: int
+
+
+LANE_START = LanePosition("", -1)
+
+
+class Unparked(Struct, frozen=True):
+    """What was taken from lanes, and those that hold no more."""
+
+    leased: list[Waiting]
+    emptied: list[Lane]
+
+
+class Page(Struct, frozen=True):
+    """What became of the rows that were due."""
+
+    leased: list[Waiting]
+    parked: int
+    expired: int
+
+    def __len__(self) -> int:
+        return len(self.leased) + self.parked + self.expired
+
+
+Decide = Callable[[Sequence[Waiting]], Awaitable[list[int | str]]]
+"""For each delivery the epoch of the owner to lease to, or the name of the lane to park in. The rows are locked while
+it decides: it must not take long."""
+Bury = Callable[[Sequence[Due]], tuple[list[Outcome], bytes]]
+"""The outcomes of deliveries whose lifetime is over, and their encoded events."""
+
+
+class Paging(Database):
+    """What is due."""
+
+    async def anything_due(self) -> bool:
+        """Whether a page would have anything in it."""
+        row = await self._row("anything_due")
+        assert row is not None
+        return bool(row[0])
+
+    async def page_in(self, limit: int, lease_s: float, decide: Decide, bury: Bury) -> Page:
+        """Take what is due, oldest first: lease it or park it as ``decide`` says, and end what has expired."""
+        leased: list[Waiting] = []
+        owners: list[int] = []
+        parked: list[Waiting] = []
+        lanes: list[str] = []
+        async with self._transaction() as connection:
+            page = [Due(*row) for row in await rows(connection, "due", limit=limit)]
+            waiting = [due.waiting for due in page if not due.expired]
+            for one, place in zip(waiting, await decide(waiting), strict=True):
+                if isinstance(place, int):
+                    leased.append(one)
+                    owners.append(place)
+                else:
+                    parked.append(one)
+                    lanes.append(place)
+            if leased:
+                await execute(connection, "lease", lease_s=lease_s, owners=owners, **keys(leased))
+            if parked:
+                await execute(connection, "park", lanes=lanes, **keys(parked))
+            if expired := [due for due in page if due.expired]:
+                at = datetime.now(UTC)
+                outcomes, events = bury(expired)
+                changes = await finish(connection, outcomes, at)
+                await execute(connection, "append_log", batches=[events])
+                await tally(connection, self.shard, changes, at)
+        return Page(leased, len(parked), len(expired))
+
+    async def park(self, refused: Sequence[Waiting], lanes: Sequence[str]) -> None:
+        """Give leases back: the deliveries wait in these lanes until an owner takes them."""
+        await self._execute("park", lanes=list(lanes), **keys(refused))
+
+    async def unpark(self, limits: Mapping[Lane, int], limit: int, *, owner: int, lease_s: float) -> Unparked:
+        """Lease the oldest deliveries of these lanes to their owner: of each at most so many, lane after lane until it
+        is ``limit`` together."""
+        lanes = list(limits)
+        found = await self._rows(
+            "unpark",
+            lanes=[lane.destination for lane in lanes],
+            tenant_ids=[lane.tenant_id for lane in lanes],
+            limits=list(limits.values()),
+            limit=limit,
+            owner=owner,
+            lease_s=lease_s,
+        )
+        taken = Counter(number for number, *_ in found)
+        # Where the limit was reached, nothing is known of the lanes behind, nor whether this one holds more.
+        looked_at = lanes[: max(taken) - 1] if len(found) >= limit else lanes
+        emptied = [lane for number, lane in enumerate(looked_at, 1) if taken[number] < limits[lane]]
+        return Unparked([Waiting(*row) for _, *row in found], emptied)
+
+    async def lanes(self) -> list[Lane]:
+        """Every lane that holds something."""
+        return [Lane(*row) for row in await self._rows("lanes")]
+
+    async def parked_in(self, after: Mapping[Lane, LanePosition], each: int) -> dict[Lane, list[Waiting]]:
+        """What waits in these lanes, each after a position, the oldest first: of each at most so many."""
+        lanes = list(after)
+        found = await self._rows(
+            "parked_in",
+            lanes=[lane.destination for lane in lanes],
+            tenant_ids=[lane.tenant_id for lane in lanes],
+            message_ids=[position.message_id for position in after.values()],
+            recipient_nos=[position.recipient_no for position in after.values()],
+            each=each,
+        )
+        parked: dict[Lane, list[Waiting]] = {lane: [] for lane in lanes}
+        for number, *row in found:
+            parked[lanes[number - 1]].append(Waiting(*row))
+        return parked
+
+    async def leave_lanes(self, deliveries: Sequence[Waiting], lanes: Sequence[Lane]) -> int:
+        """Make deliveries that are still in these lanes due now; returns how many."""
+        return await self._execute("leave_lanes", lanes=[lane.destination for lane in lanes], **keys(deliveries))
+
+    async def empty_lane(self, destination: str, limit: int) -> int:
+        """Make deliveries of a lane that has no owner any more due now; returns how many."""
+        return await self._execute("empty_lane", lane=destination, limit=limit)

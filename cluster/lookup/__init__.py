@@ -1,0 +1,1 @@
+"""What the DNS and the hosts of policies say, and how long an answer is believed."""

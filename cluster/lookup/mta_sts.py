@@ -1,0 +1,131 @@
+"""The MTA-STS policies of domains (RFC 8461), fetched once and kept for as long as they say.
+
+Owns the cache and when it asks again: a policy that is kept is used at once and looked after in the background, and
+outlives every failure to look (§3.3, §5.1). In memory: a process that starts again asks again. Never applies a
+policy: ``cluster.policy.tls.policy`` does.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from msgspec import Struct
+
+from cluster.lookup.mta_sts_fetch import PolicyServers
+from cluster.lookup.remembered import Remembered
+from cluster.lookup.resolver import Resolver
+from cluster.lookup.semaphore import Gate
+from cluster.policy.routes import mx
+from cluster.policy.tls.failure import TlsFault
+from cluster.policy.tls.mta_sts import StsPolicy, record_id
+
+log = logging.getLogger(__name__)
+
+LOOK_S = 300.0
+"""Between looks at a domain's TXT record, and between attempts to fetch a policy (RFC 8461 §3.3: five minutes). Also
+the least for which a policy is kept."""
+REFRESH_S = 86400.0
+"""RFC 8461 §3.3 suggests that a kept policy is fetched again once a day, though its id is the same."""
+FETCHES_AT_ONCE = 50
+
+
+MOST_BYTES = 16 * 1024 * 1024
+"""Of all policies kept. Most are of a few hundred; one may have 64 KB."""
+
+
+class _Kept(Struct):
+    policy: StsPolicy
+    id: str
+    look_at: float
+    refresh_at: float
+
+
+def _weigh(kept: _Kept) -> int:
+    return sum(map(len, kept.policy.mx))
+
+
+class StsPolicies:
+    """clock: seconds that never go back. failed: told of each policy that could not be had."""
+
+    def __init__(
+        self,
+        resolver: Resolver,
+        servers: PolicyServers,
+        *,
+        entries: int,
+        clock: Callable[[], float],
+        failed: Callable[[str, TlsFault], None],
+    ) -> None:
+        self._resolver = resolver
+        self._servers = servers
+        self._clock = clock
+        self._failed = failed
+        self._kept: Remembered[str, _Kept] = Remembered(entries, clock, most_bytes=MOST_BYTES, weigh=_weigh)
+        # Apart, so that the many domains without a policy do not drive out the few with one.
+        self._without: Remembered[str, bool] = Remembered(entries, clock)
+        self._looking: dict[str, asyncio.Task[StsPolicy | None]] = {}
+        self._gate = Gate(FETCHES_AT_ONCE)
+
+    async def of_domain(self, domain: str) -> StsPolicy | None:
+        """The policy in force; None when there is none, or none can be had."""
+        name = mx.lookup_name(domain)
+        if isinstance(name, mx.Unroutable):
+            return None
+        kept = self._kept.get(name)
+        if kept is None:
+            if self._without.get(name):
+                return None
+            # Shielded: one waiter that gives up must not take the answer from the others.
+            return await asyncio.shield(self._look(name))
+        if self._clock() >= kept.look_at:
+            self._look(name)
+        return kept.policy
+
+    def kept(self, domain: str) -> StsPolicy | None:
+        """As ``of_domain``, from memory alone."""
+        name = mx.lookup_name(domain)
+        kept = self._kept.get(name) if isinstance(name, str) else None
+        return kept.policy if kept is not None else None
+
+    async def settled(self) -> None:
+        """Waits for what is being looked after in the background."""
+        await asyncio.gather(*self._looking.values())
+
+    async def close(self) -> None:
+        looking = list(self._looking.values())
+        for task in looking:
+            task.cancel()
+        await asyncio.gather(*looking, return_exceptions=True)
+
+    def _look(self, name: str) -> asyncio.Task[StsPolicy | None]:
+        task = self._looking.get(name)
+        if task is None:
+            task = self._looking[name] = asyncio.create_task(self._refresh(name))
+            task.add_done_callback(lambda _: self._looking.pop(name))
+        return task
+
+    async def _refresh(self, name: str) -> StsPolicy | None:
+        found = await self._resolver.texts(f"_mta-sts.{name}")
+        kept = self._kept.get(name)
+        published = record_id(found.texts) if isinstance(found, mx.Found) else None
+        if kept is not None:
+            kept.look_at = self._clock() + LOOK_S
+            if published is None or (published == kept.id and self._clock() < kept.refresh_at):
+                return kept.policy
+        elif published is None:
+            self._without.put(name, True, LOOK_S)
+            return None
+        async with self._gate:
+            fetched = await self._servers.fetch(name)
+        if isinstance(fetched, TlsFault):
+            log.info("no policy domain=%s failure=%s reason=%s", name, fetched.failure, fetched.reason)
+            self._failed(name, fetched)
+            if kept is not None:
+                return kept.policy
+            self._without.put(name, True, LOOK_S)
+            return None
+        now = self._clock()
+        keep_s = max(float(fetched.max_age_s), LOOK_S)
+        refresh_at = now + min(keep_s / 2, REFRESH_S)
+        self._kept.put(name, _Kept(fetched, published or "", now + LOOK_S, refresh_at), keep_s)
+        return fetched

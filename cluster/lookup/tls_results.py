@@ -1,0 +1,96 @@
+"""The counts for TLS reports (RFC 8460), between the sessions that they count and the journal.
+
+In memory until the next flush: a process that is killed loses some seconds of them, and a commit whose answer was
+lost counts twice. They are statistics; no promise rests on them.
+"""
+
+import logging
+from collections.abc import Callable, Mapping
+from datetime import UTC, date, datetime, timedelta
+from typing import Protocol
+
+from cluster.journal.database import Rejected, Unavailable
+from cluster.policy.tls.policy import PolicyType
+from cluster.policy.tls.report import TlsResult
+
+log = logging.getLogger(__name__)
+
+MAX_RESULTS = 50_000
+"""Different ones between two flushes; what comes on top is not counted."""
+MAX_POLICY_BYTES = 16 * 1024 * 1024
+"""Of the policies in them, which receiving domains write; likewise."""
+
+
+class ResultsJournal(Protocol):
+    async def add_tls_results(self, counts: Mapping[TlsResult, int]) -> None: ...
+
+    async def forget_tls_results(self, before: date) -> None: ...
+
+
+class TlsResults:
+    """now: the time of day, with a zone."""
+
+    def __init__(self, now: Callable[[], datetime], keep_days: int = 30) -> None:
+        self._now = now
+        self._keep = timedelta(days=keep_days)
+        self._counts: dict[TlsResult, int] = {}
+        self._policy_bytes = 0
+        self._forgot_on: date | None = None
+
+    def count(
+        self,
+        domain: str,
+        policy_type: PolicyType,
+        *,
+        policy: str = "",
+        result_type: str = "",
+        mx_host: str = "",
+        sending_ip: str = "",
+        receiving_ip: str = "",
+    ) -> None:
+        self._add(
+            TlsResult(
+                day=self._today(),
+                domain=domain,
+                policy_type=policy_type,
+                policy=policy,
+                result_type=result_type,
+                mx_host=mx_host,
+                sending_ip=sending_ip,
+                receiving_ip=receiving_ip,
+            ),
+            1,
+        )
+
+    def counts(self) -> dict[TlsResult, int]:
+        """Those not yet in the journal."""
+        return dict(self._counts)
+
+    async def flush(self, journal: ResultsJournal) -> None:
+        """Adds the counts to the journal; what it cannot take now stays for the next time. Never raises for that."""
+        counts, self._counts, self._policy_bytes = self._counts, {}, 0
+        try:
+            if counts:
+                await journal.add_tls_results(counts)
+            today = self._today()
+            if self._forgot_on != today:
+                # Set before it is done: a failure is made up for tomorrow, and must not put the counts back.
+                self._forgot_on = today
+                counts = {}
+                await journal.forget_tls_results(today - self._keep)
+        except Unavailable:
+            for result, sessions in counts.items():
+                self._add(result, sessions)
+        except Rejected as error:
+            log.warning("counts dropped results=%d reason=%s", len(counts), error.reason)
+
+    def _add(self, result: TlsResult, sessions: int) -> None:
+        if result not in self._counts:
+            if len(self._counts) >= MAX_RESULTS or self._policy_bytes + len(result.policy) > MAX_POLICY_BYTES:
+                return
+            self._policy_bytes += len(result.policy)
+            self._counts[result] = 0
+        self._counts[result] += sessions
+
+    def _today(self) -> date:
+        return self._now().astimezone(UTC).date()

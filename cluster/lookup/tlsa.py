@@ -1,0 +1,188 @@
+"""TLSA records, and whether DNSSEC vouches for them and for the way to the host (RFC 7672 §2.2).
+
+Owns the questions whose answers need the AD bit, and their cache. They go through dnspython, since c-ares does not
+show that bit; the validating is the name server's work (RFC 6840 §5.8). The bit is one for the whole answer: where
+aliases lead from a signed zone into an unsigned one it is missing, and the alias itself is asked about alone. Never
+checks a certificate: ``cluster.policy.tls.dane`` does. Answers are values, failures included; nothing here raises.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import dns.asyncresolver
+import dns.exception
+import dns.flags
+import dns.name
+import dns.nameserver
+import dns.rdatatype
+import dns.resolver
+from msgspec import Struct
+
+from cluster.lookup.remembered import Remembered
+from cluster.lookup.semaphore import Gate
+from cluster.policy.tls.dane import NoTlsa, SecureTlsa, Tlsa, TlsaLookup, UnknownTlsa
+from cluster.policy.tls.policy import MxSecurity, SecureMx
+from cluster.settings import DnsSettings, host_port
+
+MIN_TTL_S = 5.0
+MAX_TTL_S = 3600.0
+NEGATIVE_TTL_S = 60.0
+FAILURE_TTL_S = 5.0
+MOST_BYTES = 16 * 1024 * 1024
+"""Of all records remembered. Most have 32; they may be whole certificates."""
+MAX_RECORDS = 20
+"""TLSA records of one host that are looked at."""
+QUESTIONS_AT_ONCE = 200
+
+# DNS flag day 2020: answers up to this size are not fragmented; longer ones come over TCP.
+_EDNS_BYTES = 1232
+
+
+class _Answer(Struct, frozen=True):
+    """records: of the type asked for; none when there are none."""
+
+    records: tuple[Any, ...]
+    secure: bool
+    """DNSSEC vouches for all of it: every alias, and the records or that there are none."""
+    canonical: str
+    """The name that the aliases lead to."""
+    ttl_s: float
+
+
+class _NoAnswer(Struct, frozen=True):
+    reason: str
+
+
+class _Found(Struct, frozen=True):
+    tlsa: TlsaLookup
+    ttl_s: float
+
+
+def _weigh(found: TlsaLookup) -> int:
+    return sum(len(record.data) for record in found.records) if isinstance(found, SecureTlsa) else 0
+
+
+class TlsaLookups:
+    """Made and closed in one running event loop. clock: seconds that never go back."""
+
+    def __init__(self, settings: DnsSettings, *, entries: int, clock: Callable[[], float]) -> None:
+        self._dns = dns.asyncresolver.Resolver(configure=not settings.nameservers)
+        if settings.nameservers:
+            servers = [host_port(server) for server in settings.nameservers]
+            self._dns.nameservers = [dns.nameserver.Do53Nameserver(address, port) for address, port in servers]
+        self._dns.use_edns(0, dns.flags.DO, _EDNS_BYTES)
+        self._dns.flags = dns.flags.RD | dns.flags.AD
+        self._dns.timeout = settings.timeout_s
+        self._dns.lifetime = settings.timeout_s * settings.tries * max(1, len(self._dns.nameservers))
+        self._gate = Gate(QUESTIONS_AT_ONCE)
+        self._mx: Remembered[str, SecureMx] = Remembered(entries, clock)
+        self._hosts: Remembered[tuple[str, int], TlsaLookup] = Remembered(
+            entries, clock, most_bytes=MOST_BYTES, weigh=_weigh
+        )
+        self._asking: dict[object, asyncio.Task[Any]] = {}
+
+    async def of_mx(self, domain: str) -> SecureMx:
+        """Whether the domain's mail goes to hosts that DNSSEC vouches for (RFC 7672 §2.2.1)."""
+        known = self._mx.get(domain)
+        if known is not None:
+            return known
+        found: SecureMx = await asyncio.shield(self._once(domain, self._ask_mx, domain))
+        return found
+
+    async def of_host(self, host: str, port: int) -> TlsaLookup:
+        """The TLSA records of an SMTP server."""
+        key = (host, port)
+        known = self._hosts.get(key)
+        if known is not None:
+            return known
+        found: TlsaLookup = await asyncio.shield(self._once(key, self._ask_tlsa, host, port))
+        return found
+
+    async def close(self) -> None:
+        asking = list(self._asking.values())
+        for task in asking:
+            task.cancel()
+        await asyncio.gather(*asking, return_exceptions=True)
+
+    def _once(self, key: object, ask: Callable[..., Any], *question: Any) -> asyncio.Task[Any]:
+        task = self._asking.get(key)
+        if task is None:
+            task = self._asking[key] = asyncio.create_task(ask(*question))
+            task.add_done_callback(lambda _: self._asking.pop(key))
+        return task
+
+    async def _ask_mx(self, domain: str) -> SecureMx:
+        answer = await self._ask(domain, "MX")
+        found, ttl_s = SecureMx(MxSecurity.UNKNOWN), FAILURE_TTL_S
+        if isinstance(answer, _Answer):
+            ttl_s = answer.ttl_s
+            if answer.secure:
+                found = SecureMx(MxSecurity.SECURE, answer.canonical if answer.canonical != domain else "")
+            elif not answer.records and answer.canonical != domain:
+                # RFC 7672 §2.2.2: without MX records the domain is its own host, and its alias may be secure.
+                found = SecureMx(MxSecurity.SECURE)
+            else:
+                found = SecureMx(MxSecurity.INSECURE)
+        self._mx.put(domain, found, ttl_s)
+        return found
+
+    async def _ask_tlsa(self, host: str, port: int) -> TlsaLookup:
+        found = await self._find_tlsa(host, port)
+        self._hosts.put((host, port), found.tlsa, found.ttl_s)
+        return found.tlsa
+
+    async def _find_tlsa(self, host: str, port: int) -> _Found:
+        addresses = await self._ask_addresses(host)
+        if isinstance(addresses, _NoAnswer):
+            return _Found(UnknownTlsa(f"{host}: {addresses.reason}"), FAILURE_TTL_S)
+        ttl_s = addresses.ttl_s
+        # RFC 7672 §2.2.3: the name that secure aliases lead to comes first, then the one that was given.
+        bases = dict.fromkeys((addresses.canonical, host))
+        if not addresses.secure:
+            # RFC 7672 §2.2.2: of an alias into an unsigned zone, the name that was given stays good while the alias
+            # itself is secure. A host without is not asked: servers of unsigned zones are known to choke on TLSA.
+            if addresses.canonical == host:
+                return _Found(NoTlsa(), ttl_s)
+            alias = await self._ask(host, "CNAME")
+            if isinstance(alias, _NoAnswer):
+                return _Found(UnknownTlsa(f"CNAME of {host}: {alias.reason}"), FAILURE_TTL_S)
+            ttl_s = min(ttl_s, alias.ttl_s)
+            bases = {host: None} if alias.secure else {}
+        for base in bases:
+            answer = await self._ask(f"_{port}._tcp.{base}", "TLSA")
+            if isinstance(answer, _NoAnswer):
+                return _Found(UnknownTlsa(f"TLSA of {base}: {answer.reason}"), FAILURE_TTL_S)
+            ttl_s = min(ttl_s, answer.ttl_s)
+            if answer.records and answer.secure:
+                records = (Tlsa(r.usage, r.selector, r.mtype, r.cert) for r in answer.records[:MAX_RECORDS])
+                return _Found(SecureTlsa(tuple(sorted(set(records))), base), ttl_s)
+        return _Found(NoTlsa(), ttl_s)
+
+    async def _ask_addresses(self, host: str) -> _Answer | _NoAnswer:
+        answer = await self._ask(host, "A")
+        if isinstance(answer, _Answer) and not answer.records:
+            return await self._ask(host, "AAAA")
+        return answer
+
+    async def _ask(self, name: str, record_type: str) -> _Answer | _NoAnswer:
+        try:
+            async with self._gate:
+                answer = await self._dns.resolve(
+                    dns.name.from_text(name), record_type, raise_on_no_answer=False, search=False
+                )
+        except dns.resolver.NXDOMAIN:
+            # A forged one would have been a failure; whether a name without records is signed changes nothing.
+            return _Answer((), False, name, NEGATIVE_TTL_S)
+        except dns.resolver.LifetimeTimeout:
+            return _NoAnswer("DNS timed out")
+        except dns.resolver.NoNameservers:
+            return _NoAnswer("DNS answers with a failure, or not validly")
+        except (dns.exception.DNSException, OSError, ValueError) as error:
+            return _NoAnswer(f"DNS {error or type(error).__name__}")
+        secure = bool(answer.response.flags & dns.flags.AD)
+        canonical = answer.canonical_name.to_text(omit_final_dot=True).lower()
+        if answer.rrset is None:
+            return _Answer((), secure, canonical, NEGATIVE_TTL_S)
+        ttl_s = min(max(float(answer.chaining_result.minimum_ttl), MIN_TTL_S), MAX_TTL_S)
+        return _Answer(tuple(answer.rrset), secure, canonical, ttl_s)

@@ -1,0 +1,64 @@
+"""Whether a stored message can be composed, without composing it: what a retry asks. Pure.
+
+It asks the very functions that composing calls for each field, and reckons the least size of its texts.
+"""
+
+import contextlib
+
+from cluster.journal.records import Content, Personal
+from cluster.message import custom_fields, header_fields, mime_fields
+from cluster.message.custom_fields import merged
+from cluster.message.header_fields import NotComposable
+from cluster.message.substitution import CutText, keys_of, substituted_size
+from cluster.settings import DEFAULT_LIMITS, MessageSettings
+
+NOT_COMPOSED = "cannot be composed: "
+"""How the error of a message begins that no message could be made of; the reason follows."""
+
+
+def why_not(content: Content, personal: Personal, limits: MessageSettings = DEFAULT_LIMITS) -> str | None:
+    """Why no message can be made of this; None where nothing speaks against it."""
+    try:
+        _require_fields(content, personal, limits)
+    except NotComposable as fault:
+        return fault.reason
+    return _too_large(content, personal, limits)
+
+
+def _require_fields(content: Content, personal: Personal, limits: MessageSettings) -> None:
+    reply_to = content.reply_to
+    if personal.substitutions:
+        keys = keys_of(personal.substitutions)
+        reply_to = header_fields.filled_addresses(reply_to, keys, personal.substitutions, limits.max_bytes)
+    header_fields.addresses("From", (personal.from_ or content.from_,))
+    header_fields.addresses("Reply-To", reply_to)
+    _require_a_recipient([one.email for one in (*personal.to, *personal.cc, *personal.bcc)])
+    for name, value in merged(content.headers, personal.headers).items():
+        custom_fields.check(name, value)
+    for attachment in content.attachments:
+        mime_fields.media_type(attachment.type)
+        if attachment.content_id:
+            mime_fields.content_id(attachment.content_id)
+        header_fields.refuse_line_ends(attachment.filename, "a filename")
+
+
+def _require_a_recipient(emails: list[str]) -> None:
+    """Raises NotComposable where none of the addresses can be written."""
+    for email in emails[:-1]:
+        with contextlib.suppress(NotComposable):
+            header_fields.address(email)
+            return
+    header_fields.address(emails[-1])
+
+
+def _too_large(content: Content, personal: Personal, limits: MessageSettings) -> str | None:
+    values = personal.substitutions
+    subject = substituted_size((personal.subject or content.subject).strip(" \t"), values)
+    if subject > limits.max_subject_bytes:
+        return f"the subject has {subject} bytes, more than {limits.max_subject_bytes}"
+    keys = keys_of(values)
+    sizes = [CutText(part.value, keys).size(values) for part in content.parts]
+    if max(sizes, default=0) > limits.max_part_bytes:
+        return f"a text has {max(sizes)} bytes, more than {limits.max_part_bytes}"
+    whole = sum(sizes) + sum([attachment.size for attachment in content.attachments])
+    return f"the message has {whole} bytes, more than {limits.max_bytes}" if whole > limits.max_bytes else None

@@ -1,0 +1,298 @@
+"""Legacy substitutions: literal keys in a text, and the values that take their place. Pure.
+
+Everything happens in one pass: a value is never searched for keys. Of two keys that begin at the same place the longer
+one is meant; the empty key means nothing. Finding takes time linear in the text, whatever the keys are. The size of
+what comes out is known before it is made.
+
+Long texts are searched a window at a time. No call into C holds the interpreter for long, and no list of matches is
+larger than a window, so a thread that does this leaves others their turn.
+"""
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from functools import lru_cache
+
+from ahocorasick_rs import AhoCorasick, Implementation, MatchKind
+
+from cluster.message.transfer_encoding import octets
+
+LONGEST_SUBSTITUTIONS = 10_000
+"""Octets of all keys and values of one personalization together. Intake refuses more."""
+
+WINDOW = 64 * 1024
+"""Characters that are searched in one call."""
+MOST_HOLES = 10_000
+"""A text with more is not kept cut: its pieces would take many times the room of the text."""
+
+_KEPT_KEYS = 1_000
+"""Characters of a set of keys that is kept ready. Others are made ready each time, in a few milliseconds at most."""
+_SHORT_KEY = 64
+_FEW = 256
+"""Characters times keys: below this, looking for one key after the other is quicker than an automaton."""
+
+_MOST_LEARNED = 20_000
+"""Steps of an automaton that are remembered, besides those that the keys name; and no more than _LEARNED_OF_A_STATE for
+each of its states, so that small sets of keys, many of which are kept, stay small."""
+_LEARNED_OF_A_STATE = 4
+_BYTES_OF_A_CHARACTER = 64
+"""That an automaton takes for each character of its keys, measured: 12 for long ones, 48 for those of five."""
+_BYTES_OF_A_STATE = 300
+_BYTES_OF_A_STEP = 100
+
+LOOP_S = 0.03
+"""Of such an effort, what an event loop may be held up by. What takes longer goes to a thread or a process."""
+_READING_S = 1e-8
+"""Seconds for each character of a text that is searched, of each key that is found, and of each character of the keys
+that are made ready; with a key that is longer than _SHORT_KEY, of each character, searched or made ready. Measured
+where an RSA-2048 signature takes 320 µs, and rounded up."""
+_FINDING_S = 5e-7
+_READYING_S = 2e-7
+_BACKWARDS_S = 2.5e-6
+
+Match = tuple[int, int, int]
+"""The number of the key, and where it begins and ends."""
+
+
+class Keys:
+    """A set of keys, ready to be found."""
+
+    def __init__(self, names: tuple[str, ...]) -> None:
+        self.names = tuple([name for name in names if name])
+        self._longest = max(map(len, self.names), default=0)
+        self._find: Callable[[str], list[Match]] = _nothing
+        self.held_bytes = _BYTES_OF_A_CHARACTER * sum(map(len, self.names))
+        """Bytes that it takes, at most about: of the library's automaton Python knows nothing."""
+        if self.names and _restarts(self.names):
+            backwards = _Backwards(self.names)
+            self._find, self.held_bytes = backwards.find, backwards.held_bytes
+        elif self.names:
+            self._find = _automaton(self.names)
+
+    def __sizeof__(self) -> int:
+        return super().__sizeof__() + self.held_bytes
+
+    def matches(self, text: str) -> Iterator[list[Match]]:
+        """The keys in ``text``, from its beginning to its end, a window's at a time."""
+        if len(text) <= WINDOW:
+            yield self._find(text)
+            return
+        begin = 0
+        while begin < len(text):
+            found: list[Match] = []
+            end = begin + WINDOW
+            # A key that begins in the window is wholly in sight.
+            for index, start, stop in self._find(text[begin : end + self._longest]):
+                if start >= WINDOW:
+                    break
+                found.append((index, begin + start, begin + stop))
+            yield found
+            begin = max(end, found[-1][2]) if found else end
+
+    def occur_in(self, text: str) -> bool:
+        """Whether any key is in ``text``."""
+        return any(self.matches(text))
+
+    def substitute(self, text: str, values: Mapping[str, str]) -> str:
+        """``text`` with the value of each key in its place; the very same object where there is no key."""
+        filled: list[str] = []
+        done = 0
+        for found in self.matches(text):
+            pieces: list[str] = []
+            for index, start, stop in found:
+                pieces += (text[done:start], values[self.names[index]])
+                done = stop
+            if pieces:
+                filled.append("".join(pieces))
+        if not filled:
+            return text
+        filled.append(text[done:])
+        return "".join(filled)
+
+
+class CutText:
+    """A text cut at its keys once, to be filled many times.
+
+    ``literals`` are what is between the holes, one more than the ``holes`` (the keys whose values go there), unless
+    there are more holes than MOST_HOLES: then both are None, and filling searches again. ``counts``: how often each
+    key occurs.
+    """
+
+    __slots__ = ("_keys", "_octets", "_source", "counts", "holes", "literals")
+
+    def __init__(self, source: str, keys: Keys) -> None:
+        self._source = source
+        self._keys = keys
+        self.counts: dict[str, int] = {}
+        literals: list[str] = []
+        holes: list[str] = []
+        done = total = 0
+        for found in keys.matches(source):
+            total += len(found)
+            for index, start, stop in found:
+                name = keys.names[index]
+                self.counts[name] = self.counts.get(name, 0) + 1
+                if total <= MOST_HOLES:
+                    holes.append(name)
+                    literals.append(source[done:start])
+                    done = stop
+        self.holes: list[str] | None = None
+        self.literals: list[str] | None = None
+        if total <= MOST_HOLES:
+            self.holes, self.literals = holes, [*literals, source[done:]]
+        self._octets = octets(source) - sum([count * octets(name) for name, count in self.counts.items()])
+
+    def end_with(self, literal: str) -> None:
+        """Take ``literal`` in place of the last one. Only of a text that has its literals."""
+        assert self.literals is not None
+        self._octets += octets(literal) - octets(self.literals[-1])
+        self.literals[-1] = literal
+
+    def fill(self, values: Mapping[str, str]) -> str:
+        """The text with the value of each key in its holes."""
+        if self.literals is None or self.holes is None:
+            return self._keys.substitute(self._source, values)
+        pieces = [""] * (len(self.literals) + len(self.holes))
+        pieces[::2] = self.literals
+        pieces[1::2] = [values[name] for name in self.holes]
+        return "".join(pieces)
+
+    def size(self, values: Mapping[str, str]) -> int:
+        """Octets of what ``fill`` makes of the values: in UTF-8, with CRLF line ends."""
+        return self._octets + sum([count * octets(values[name]) for name, count in self.counts.items()])
+
+    @property
+    def largest(self) -> int:
+        """Octets that it can have at most, with any values that intake takes."""
+        return self._octets + sum(self.counts.values()) * LONGEST_SUBSTITUTIONS
+
+
+def is_slow(names: Iterable[str]) -> bool:
+    """Whether keys are of those that may take long to find."""
+    return max(map(len, names), default=0) > _SHORT_KEY
+
+
+def effort_s(names: Collection[str], characters: int) -> float:
+    """Seconds that it takes at most, about, to make keys ready and to find them in so many characters."""
+    lengths = [len(name) for name in names if name]
+    if not lengths:
+        return 0.0
+    if is_slow(names):
+        return (sum(lengths) + characters) * _BACKWARDS_S
+    return sum(lengths) * _READYING_S + characters * (_READING_S + _FINDING_S / min(lengths))
+
+
+def keys_of(substitutions: Collection[str]) -> Keys:
+    """The keys of a personalization: of its substitutions, or their names. Those of a request's personalizations are
+    the same, as a rule, and made once."""
+    names = tuple(substitutions)
+    return _kept_keys(names) if sum(map(len, names)) <= _KEPT_KEYS else Keys(names)
+
+
+def substitute(text: str, values: Mapping[str, str]) -> str:
+    """``text`` with each key replaced by its value, in one pass."""
+    if len(text) * len(values) <= _FEW:
+        present = [key for key in values if key and key in text]
+        if not present:
+            return text
+        if len(present) == 1:
+            return text.replace(present[0], values[present[0]])
+    return keys_of(values).substitute(text, values)
+
+
+def substituted_size(text: str, values: Mapping[str, str]) -> int:
+    """Octets (UTF-8, CRLF line ends) that ``substitute`` would make, without making them."""
+    return CutText(text, keys_of(values)).size(values)
+
+
+@lru_cache(maxsize=64)
+def _kept_keys(names: tuple[str, ...]) -> Keys:
+    return Keys(names)
+
+
+def _nothing(_text: str) -> list[Match]:
+    return []
+
+
+def _automaton(names: tuple[str, ...]) -> Callable[[str], list[Match]]:
+    # Of the three forms of an automaton the one whose size is bounded best: a DFA of 10 KB of keys takes megabytes.
+    automaton = AhoCorasick(
+        names, matchkind=MatchKind.LeftmostLongest, store_patterns=False, implementation=Implementation.ContiguousNFA
+    )
+    return automaton.find_matches_as_indexes
+
+
+def _restarts(names: tuple[str, ...]) -> bool:
+    """Whether the library's search for the leftmost longest key could take much longer than the text is long.
+
+    Where a key lies within a longer one, before its end, the library goes on to see whether the longer one is there.
+    If it is not, it takes the shorter one and begins anew behind it: ``a`` and ``aaa…b`` make it read each character as
+    often as the longer key has some. With short keys that is a constant.
+    """
+    long = [name for name in names if len(name) > _SHORT_KEY]
+    if not long:
+        return False
+    automaton = AhoCorasick(names, store_patterns=False, implementation=Implementation.ContiguousNFA)
+    return any(automaton.find_matches_as_indexes(name[:-1]) for name in long)
+
+
+class _Backwards:
+    """An Aho-Corasick automaton that reads a text from its end, to know of each place the longest key that begins
+    there: a key that begins at a place ends there when it is read backwards, and of those that end at one place the
+    automaton's state names the longest. Linear whatever the keys, and some ten times slower than the library's."""
+
+    def __init__(self, names: tuple[str, ...]) -> None:
+        self._lengths = [len(name) for name in names]
+        self._next: list[dict[str, int]] = [{}]
+        """The states that follow each: those of the keys' tree, and others as they are met."""
+        self._longest = [-1]
+        for index, name in enumerate(names):
+            state = 0
+            for character in reversed(name):
+                if character not in self._next[state]:
+                    self._next[state][character] = len(self._next)
+                    self._next.append({})
+                    self._longest.append(-1)
+                state = self._next[state][character]
+            self._longest[state] = index
+        self._fail = [0] * len(self._next)
+        self._to_learn = min(_MOST_LEARNED, _LEARNED_OF_A_STATE * len(self._next))
+        self.held_bytes = _BYTES_OF_A_STATE * len(self._next) + _BYTES_OF_A_STEP * self._to_learn
+        self._link()
+
+    def _link(self) -> None:
+        """From each state, nearest first, to that of the longest end of what it has read that begins a key as well."""
+        pending = [0]
+        for state in pending:
+            for character, child in self._next[state].items():
+                pending.append(child)
+                self._fail[child] = self._step(self._fail[state], character) if state else 0
+                if self._longest[child] < 0:
+                    self._longest[child] = self._longest[self._fail[child]]
+
+    def _step(self, state: int, character: str) -> int:
+        while state and character not in self._next[state]:
+            state = self._fail[state]
+        return self._next[state].get(character, 0)
+
+    def find(self, text: str) -> list[Match]:
+        """The keys in ``text``, leftmost and longest."""
+        following, longest = self._next, self._longest
+        begins: list[tuple[int, int]] = []
+        state = 0
+        for place in range(len(text) - 1, -1, -1):
+            character = text[place]
+            known = following[state].get(character)
+            if known is None:
+                known = self._step(state, character)
+                if self._to_learn:
+                    self._to_learn -= 1
+                    following[state][character] = known
+            state = known
+            if longest[state] >= 0:
+                begins.append((place, longest[state]))
+        found: list[Match] = []
+        done = 0
+        for place, index in reversed(begins):
+            if place >= done:
+                done = place + self._lengths[index]
+                found.append((index, place, done))
+        return found

@@ -1,0 +1,1 @@
+"""Limits: how much, how fast, how often and until when."""

@@ -1,0 +1,1 @@
+"""Replies: what one means, and what follows from it."""

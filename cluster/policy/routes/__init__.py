@@ -1,0 +1,1 @@
+"""Routes: which destination a delivery has, which hosts serve it, and which actor owns it."""

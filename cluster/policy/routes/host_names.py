@@ -1,0 +1,75 @@
+"""What configuration names hosts by, checked before it reaches a socket or the wire."""
+
+import ipaddress
+
+from cluster.policy.routes.domains import spelled_names
+from cluster.policy.routes.mx import is_address, lookup_name
+
+
+def host_port(text: str) -> tuple[str, int]:
+    """("127.0.0.1", 25) of "127.0.0.1:25", ("::1", 25) of "[::1]:25"; a name in the one spelling. Raises ValueError."""
+    host, colon, port = text.rpartition(":")
+    if not colon or not (port.isascii() and port.isdecimal()) or len(port) > 5 or int(port) > 65535:
+        raise ValueError(f"{text!r} is not host:port")
+    return _host(host, text), int(port)
+
+
+def server(text: str) -> tuple[str, int]:
+    """Host and port of a server to connect to, where port 0 is none. Raises ValueError."""
+    host, port = host_port(text)
+    if port == 0:
+        raise ValueError(f"{text!r} has no port")
+    return host, port
+
+
+def ehlo_name(text: str) -> str:
+    """A name to give in EHLO, in the one spelling: a domain name, or an address literal such as "[192.0.2.1]" or
+    "[IPv6:2001:db8::1]" (RFC 5321 §4.1.3, §4.1.1.1). Raises ValueError."""
+    if text.startswith("[") and text.endswith("]"):
+        inside = text[1:-1]
+        tagged = inside[:5].upper() == "IPV6:"
+        try:
+            if tagged:
+                return f"[IPv6:{ipaddress.IPv6Address(inside[5:])}]"
+            return f"[{ipaddress.IPv4Address(inside)}]"
+        except ValueError:
+            raise ValueError(f"{text!r} is not an address literal") from None
+    return domain_name(text)
+
+
+def domain_name(text: str) -> str:
+    """A name that the DNS may be asked for, in the one spelling, without the root's dot. Raises ValueError."""
+    name = lookup_name(text)
+    if not isinstance(name, str):
+        raise ValueError(f"{text!r} is not a domain name")
+    return name
+
+
+def is_host(text: str) -> bool:
+    """Whether it is an IP address or a name that may have one."""
+    return is_address(text) or isinstance(lookup_name(text), str)
+
+
+def has_control(text: str) -> bool:
+    """Whether a control character is in it, which no name, path or credential may hold."""
+    return any(ord(character) < 32 or 127 <= ord(character) < 160 for character in text)
+
+
+def check_credential(text: str) -> None:
+    """A user's name or password of AUTH holds no control character (RFC 4616 §2, RFC 4013 §2.3). Raises ValueError,
+    which does not show the text."""
+    if has_control(text):
+        raise ValueError("holds a control character")
+
+
+def _host(host: str, text: str) -> str:
+    if host.startswith("[") and host.endswith("]"):
+        try:
+            return str(ipaddress.IPv6Address(host[1:-1]))
+        except ValueError:
+            raise ValueError(f"{text!r} is not host:port") from None
+    if ":" in host:
+        raise ValueError(f"{text!r} is not host:port: an IPv6 address stands in brackets")
+    if not is_host(host):
+        raise ValueError(f"{text!r} is not host:port: {host!r} is no name of a host")
+    return spelled_names(host)

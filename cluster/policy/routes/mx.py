@@ -1,0 +1,321 @@
+"""From DNS answers to the hosts that take a domain's mail (RFC 5321 §5.1, RFC 7505).
+
+Pure: what was asked and answered comes in as values, chance as a function. Owns the names that may be asked for, the
+order of the hosts and of their addresses, how many of them count, which hosts the DNS may not send us to, which answers
+are final and how long they hold. Called by the resolver, which does the asking.
+"""
+
+import ipaddress
+import re
+from collections.abc import Callable, Iterable, Sequence
+from enum import StrEnum
+from itertools import chain, zip_longest
+
+from msgspec import Struct
+
+from cluster.policy.routes.domains import a_labels
+from cluster.policy.routes.networks import EVERYWHERE, Address, Networks, plain
+
+MAX_HOSTS = 20
+"""Mail exchangers of a domain that count. Nobody needs so many, and whoever answers chooses how many there are."""
+MAX_ADDRESSES = 8
+"""Addresses of a host that count; the connector tries fewer for one connection."""
+MAX_RECORDS = 32
+"""Records of an answer that are kept at all: more than count, so that chance among equals reaches further than the
+first of them, and few enough for a cache whose entries are bounded by number."""
+MAX_TEXT = 4096
+"""Characters of all TXT records of a name that are kept; those that we read (RFC 8460, 8461) are far shorter."""
+
+MIN_TTL_S = 5.0
+MAX_TTL_S = 86400.0
+NEGATIVE_TTL_S = 60.0
+"""RFC 2308 §5 derives it from the SOA record; a minute is short enough never to have to."""
+FAILURE_TTL_S = 5.0
+"""RFC 9520 §3.2: a failure to resolve must be remembered too, or every waiting message asks again."""
+STALE_RECHECK_S = 30.0
+"""RFC 8767 §5: a name that answers with old data is asked again no more often than this."""
+STALE_PATIENCE_S = 1.8
+"""RFC 8767 §5: whoever has an old answer waits no longer than this for a new one."""
+
+# RFC 1035 §2.3.4; underscores, which no host name may hold, are found in MX records all the same.
+_LABEL = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
+_NAME = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
+_MAX_NAME = 253
+
+
+class MxHost(Struct, frozen=True):
+    preference: int
+    """The lower is tried first."""
+    name: str
+    """In lower case, without the root's dot."""
+
+
+class MailHosts(Struct, frozen=True, tag="mail_hosts"):
+    """Where the mail goes, in the order of trying."""
+
+    hosts: tuple[MxHost, ...]
+    implicit: bool
+    """The domain has no MX records and stands for itself."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(host.name for host in self.hosts)
+
+
+class Addresses(Struct, frozen=True, tag="addresses"):
+    addresses: tuple[str, ...]
+    """IP addresses in the order of trying; never empty."""
+
+
+class NoMail(StrEnum):
+    NULL_MX = "null_mx"
+    """The domain says that it takes no mail (RFC 7505)."""
+    NO_SUCH_DOMAIN = "no_such_domain"
+    NO_ADDRESS = "no_address"
+    """The name exists, and has nothing to connect to."""
+    BAD_MX = "bad_mx"
+    """It has MX records and none of them names a host."""
+    ADDRESS_LITERAL = "address_literal"
+    """user@[192.0.2.1]: refused, since nothing there owns a name, a reputation or a certificate."""
+    BAD_NAME = "bad_name"
+    """No such name can exist in the DNS."""
+    LOOP = "loops_back_to_us"
+    """The best mail exchanger is this system itself (RFC 5321 §5.1)."""
+    PROHIBITED = "prohibited_address"
+    """Nothing but addresses that no public host has, or that the operator prohibits (``networks``)."""
+
+
+class Unroutable(Struct, frozen=True, tag="unroutable"):
+    """Permanent: trying again will not help."""
+
+    cause: NoMail
+    name: str
+    detail: str = ""
+
+
+class Unresolved(Struct, frozen=True, tag="unresolved"):
+    """Transient: the DNS did not answer, or not sensibly."""
+
+    name: str
+    reason: str
+
+
+Route = MailHosts | Unroutable | Unresolved
+HostAddresses = Addresses | Unroutable | Unresolved
+
+
+class Found(Struct, frozen=True, tag="found"):
+    """The DNS answered with records of the type asked for: hosts for MX, addresses as text for A and AAAA, texts for
+    TXT (each record's strings joined, RFC 7208 §3.3)."""
+
+    hosts: tuple[MxHost, ...] = ()
+    addresses: tuple[str, ...] = ()
+    texts: tuple[str, ...] = ()
+
+
+class Absent(Struct, frozen=True, tag="absent"):
+    """The DNS answered that there is no such name, or no such record."""
+
+    name_exists: bool
+
+
+class Failed(Struct, frozen=True, tag="failed"):
+    """The DNS did not answer."""
+
+    reason: str
+
+
+Lookup = Found | Absent | Failed
+
+
+class Family(StrEnum):
+    """Which addresses of a host are tried first."""
+
+    IPV4_FIRST = "ipv4_first"
+    IPV6_FIRST = "ipv6_first"
+
+
+def is_address(name: str) -> bool:
+    if ":" not in name and not name[-1:].isdigit():
+        return False  # most names: nine in ten of the time that the parser takes to say so
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
+
+
+def lookup_name(domain: str) -> str | Unroutable:
+    """The name to ask the DNS for: in lower case, in A-labels (RFC 5890), without the root's dot."""
+    if domain.startswith("[") or is_address(domain):
+        return Unroutable(NoMail.ADDRESS_LITERAL, domain)
+    name = a_labels(domain.removesuffix("."))
+    if name is None or len(name) > _MAX_NAME or not _NAME.fullmatch(name):
+        return Unroutable(NoMail.BAD_NAME, domain)
+    return name
+
+
+def order(hosts: Sequence[MxHost], random: Callable[[], float]) -> tuple[MxHost, ...]:
+    """By preference, chance among equals (RFC 5321 §5.1: "the sender-SMTP MUST randomize them").
+
+    random: 0 <= n < 1, as random.random.
+    """
+    return tuple(sorted(hosts, key=lambda host: (host.preference, random())))
+
+
+def put_last(hosts: tuple[MxHost, ...], last: Sequence[str]) -> tuple[MxHost, ...]:
+    """With the hosts of these names at the end, in the order of the names."""
+    if not last:
+        return hosts
+    places = {name: place for place, name in enumerate(last)}
+    return tuple(sorted(hosts, key=lambda host: places.get(host.name, -1)))
+
+
+def bounded(found: Found) -> Found:
+    """What of an answer is kept: the hosts of the lowest preferences, and no more of the rest than counts."""
+    texts: list[str] = []
+    for text in found.texts[:MAX_RECORDS]:
+        if sum(map(len, texts)) + len(text) <= MAX_TEXT:
+            texts.append(text)
+    hosts = sorted(found.hosts, key=lambda host: (host.preference, host.name))
+    return Found(tuple(hosts[:MAX_RECORDS]), found.addresses[:MAX_RECORDS], tuple(texts))
+
+
+def held_bytes(lookup: Lookup) -> int:
+    """What an answer takes in memory, roughly, with its place in a cache: 370 bytes without a record, as measured."""
+    if not isinstance(lookup, Found):
+        return 370
+    hosts = sum([100 + len(host.name) for host in lookup.hosts])
+    texts = sum([80 + len(text) * (1 if text.isascii() else 4) for text in lookup.texts])
+    return 370 + hosts + 70 * len(lookup.addresses) + texts
+
+
+def route_of_mx(domain: str, lookup: Lookup, random: Callable[[], float]) -> Route | None:
+    """The route that the answer to the MX question gives; None when the addresses must be asked for."""
+    match lookup:
+        case Failed(reason=reason):
+            return Unresolved(domain, reason)
+        case Absent(name_exists=False):
+            return Unroutable(NoMail.NO_SUCH_DOMAIN, domain)
+        case Absent():
+            return None
+        case Found(hosts=hosts):
+            if all(host.name == "" for host in hosts):
+                return Unroutable(NoMail.NULL_MX, domain)
+            # Beside others, a null MX is a mistake that RFC 7505 §3 leaves open; the hosts are what can be used.
+            usable = {host for host in hosts if isinstance(lookup_name(host.name), str)}
+            if not usable:
+                return Unroutable(NoMail.BAD_MX, domain)
+            ordered = order(sorted(usable, key=lambda host: host.name), random)
+            return MailHosts(ordered[:MAX_HOSTS], implicit=False)
+
+
+def route_of_addresses(domain: str, found: HostAddresses) -> Route:
+    """The route of a domain without MX records: to itself, at preference 0, when it has an address."""
+    if isinstance(found, Addresses):
+        return MailHosts((MxHost(0, domain),), implicit=True)
+    return found
+
+
+def join_addresses(host: str, a: Lookup, aaaa: Lookup, family: Family, random: Callable[[], float]) -> HostAddresses:
+    """The addresses of a host in the order of trying: the families in turn (RFC 8305 §4), so that one that is broken
+    costs one try; chance within a family, so that the host's addresses share the load.
+
+    One family is enough; a failure counts only when the other family has nothing.
+    """
+    ipv4, ipv6 = (
+        sorted(sorted(set(lookup.addresses)), key=lambda _: random()) if isinstance(lookup, Found) else []
+        for lookup in (a, aaaa)
+    )
+    first, second = (ipv4, ipv6) if family is Family.IPV4_FIRST else (ipv6, ipv4)
+    addresses = [address for address in chain(*zip_longest(first, second)) if address is not None]
+    if addresses:
+        return Addresses(tuple(addresses[:MAX_ADDRESSES]))
+    for lookup in (a, aaaa):
+        if isinstance(lookup, Failed):
+            return Unresolved(host, lookup.reason)
+    if any(isinstance(lookup, Absent) and not lookup.name_exists for lookup in (a, aaaa)):
+        return Unroutable(NoMail.NO_SUCH_DOMAIN, host)
+    return Unroutable(NoMail.NO_ADDRESS, host)
+
+
+class Guard(Struct, frozen=True):
+    """Where the DNS may not send us, whatever it says: to ourselves, and to networks that a stranger may not name.
+
+    For hosts that the DNS names; a smarthost is the operator's own choice and is not asked about here.
+    """
+
+    own_names: frozenset[str] = frozenset()
+    own_addresses: frozenset[Address] = frozenset()
+    networks: Networks = Networks()
+
+    def route(self, domain: str, route: Route) -> Route:
+        """Without ourselves, and without every host that is no better than we are (RFC 5321 §5.1): one of those would
+        hand the mail to us."""
+        if not isinstance(route, MailHosts):
+            return route
+        ours = [host.preference for host in route.hosts if host.name in self.own_names]
+        if not ours:
+            return route
+        better = tuple(host for host in route.hosts if host.preference < min(ours))
+        return MailHosts(better, route.implicit) if better else Unroutable(NoMail.LOOP, domain)
+
+    def addresses(self, host: str, found: HostAddresses) -> HostAddresses:
+        """Without what may not be connected to. LOOP: the host is ourselves by its address, and it and
+        every host that is no better are to be left out."""
+        if not isinstance(found, Addresses):
+            return found
+        if any(plain(text) in self.own_addresses for text in found.addresses):
+            return Unroutable(NoMail.LOOP, host)
+        refusals = {text: self.networks.refusal(text) for text in found.addresses}
+        usable = tuple(text for text, refusal in refusals.items() if refusal is None)
+        if usable:
+            return Addresses(usable)
+        return Unroutable(NoMail.PROHIBITED, host, next(filter(None, refusals.values())))
+
+
+UNGUARDED = Guard(networks=EVERYWHERE)
+
+
+def make_guard(
+    *, own_names: Iterable[str] = (), own_addresses: Iterable[str] = (), networks: Networks = UNGUARDED.networks
+) -> Guard:
+    """``own_names``: what this system calls itself. Raises ValueError."""
+    names = frozenset(name.removesuffix(".").lower() for name in own_names)
+    return Guard(names, frozenset(map(plain, own_addresses)), networks)
+
+
+class Remembered(Struct, frozen=True, gc=False):
+    """An answer in the cache. Times are those of the caller's clock, in seconds."""
+
+    lookup: Lookup
+    ask_at: float
+    """From then on the DNS is asked again."""
+    stale_until: float
+    """Until then the answer may stand in when the DNS does not answer (RFC 8767); a failure never does."""
+
+    def stands_in(self, now: float) -> bool:
+        return now < self.stale_until
+
+
+def remember(
+    before: Remembered | None, lookup: Lookup, ttls: Sequence[float], *, now: float, stale_s: float
+) -> Remembered:
+    """What the cache holds after an answer, or after none: then what was known before, for ``stale_s`` at most."""
+    if not isinstance(lookup, Failed):
+        ask_at = now + keep_for_s(lookup, ttls)
+        return Remembered(lookup, ask_at, ask_at + stale_s)
+    if before is not None and before.stands_in(now):
+        return Remembered(before.lookup, now + STALE_RECHECK_S, before.stale_until)
+    return Remembered(lookup, now + keep_for_s(lookup, ttls), now)
+
+
+def keep_for_s(lookup: Lookup, ttls: Sequence[float]) -> float:
+    """How long an answer is remembered; ttls are those of its records, aliases included."""
+    match lookup:
+        case Found():
+            return min(max(min(ttls, default=MIN_TTL_S), MIN_TTL_S), MAX_TTL_S)
+        case Absent():
+            return NEGATIVE_TTL_S
+        case Failed():
+            return FAILURE_TTL_S

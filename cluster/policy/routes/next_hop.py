@@ -1,0 +1,71 @@
+"""The next hop of a delivery: whom a connection must be to so that it may carry the message."""
+
+from collections.abc import Sequence
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from cluster.policy.routes.mx import MxHost, Unresolved, Unroutable
+from cluster.policy.routes.routing import Via
+from cluster.policy.tls.level import AuthNeeds
+from cluster.policy.tls.policy import DomainTls
+
+
+class Credentials(Struct, frozen=True):
+    """For AUTH (RFC 4954)."""
+
+    username: str
+    password: str
+    needs: AuthNeeds = AuthNeeds.VERIFIED
+    """What a session must have shown before they are said."""
+
+    def __repr__(self) -> str:
+        return f"Credentials({self.username!r})"
+
+
+class NextHop(Struct, frozen=True):
+    """Equal next hops share connections. Domains of one site may have different ones: a host that serves many domains
+    need not take one's mail at another's name, and a policy of one domain does not bind the others."""
+
+    via: Via
+    hosts: tuple[MxHost, ...] = ()
+    """In the order of preference, then of the name; chance among equals is for whoever connects."""
+    port: int = 25
+    tls: DomainTls = DomainTls()
+    credentials: Credentials | None = None
+    last: tuple[str, ...] = ()
+    """Hosts that are tried after all others, in this order: they have put this mail off before."""
+
+    def without(self, host: str) -> "NextHop | None":
+        """The other hosts; None when there is none."""
+        others = tuple([one for one in self.hosts if one.name != host])
+        return replace(self, hosts=others) if others else None
+
+    def beginning_after(self, hosts: Sequence[str]) -> "NextHop":
+        """With these hosts at the end, the first of them first."""
+        names = {one.name for one in self.hosts}
+        if len(names) == 1:
+            return self
+        return replace(self, last=tuple([host for host in hosts if host in names]))
+
+
+class Unreachable(Struct, frozen=True):
+    """There is no next hop: what the DNS said, and whether it can be otherwise later."""
+
+    reason: str
+    permanent: bool
+
+
+def unreachable(answer: Unroutable | Unresolved) -> Unreachable:
+    """What the DNS said when it named no host, or no address."""
+    if isinstance(answer, Unroutable):
+        detail = f" ({answer.detail})" if answer.detail else ""
+        return Unreachable(f"{answer.name}: {answer.cause.replace('_', ' ')}{detail}", permanent=True)
+    return Unreachable(f"{answer.name}: DNS {answer.reason}", permanent=False)
+
+
+class Way(Struct, frozen=True):
+    """From a domain to its site and its next hop."""
+
+    site: str
+    hop: NextHop | Unreachable

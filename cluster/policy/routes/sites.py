@@ -1,0 +1,85 @@
+"""The site of a domain: the name under which all domains that the same hosts serve share limits.
+
+A site is named after the *family* that all its hosts belong to (``site_families.toml``: the operators that give each
+customer hosts of its own in front of one and the same service), else after its only host, else after all of them.
+Names are keys in the journal and words on the command line: they are made of ``a-z0-9.-_,`` alone. They never collide
+with a relay's (host:port) nor with "capture", since each has a dot or a comma, and no colon.
+
+A site shares limits and reputation, not hosts: what a domain's mail is sent to are the hosts of that domain.
+"""
+
+import tomllib
+from collections.abc import Collection
+from hashlib import blake2b
+from importlib import resources
+
+import msgspec
+from msgspec import Struct
+
+MAX_NAME = 120
+"""Characters of a site's name; longer ones are abbreviated."""
+_KEPT = 100
+"""Characters of the first host that stay in an abbreviated name, for people to recognise it."""
+
+
+class Family(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    name: str
+    """One of the suffixes."""
+    suffixes: tuple[str, ...]
+    """A host belongs to the family when it is one of these, or ends with a dot and one of these."""
+    reference: str
+    """Where this can be read."""
+    domains: tuple[str, ...] = ()
+    """Well-known domains that it serves, beside the suffixes themselves."""
+
+
+class _File(Struct, frozen=True, forbid_unknown_fields=True):
+    family: tuple[Family, ...]
+
+
+def parse_families(text: str) -> tuple[Family, ...]:
+    """Raises ValueError for what is not such a file."""
+    return msgspec.convert(tomllib.loads(text), _File).family
+
+
+FAMILIES = parse_families(
+    resources.files("cluster.policy.routes").joinpath("site_families.toml").read_text(encoding="utf-8")
+)
+FAMILY_NAMES = frozenset(family.name for family in FAMILIES)
+_FAMILY_OF = {suffix: family.name for family in FAMILIES for suffix in family.suffixes}
+_FAMILY_SERVING = {domain: family.name for family in FAMILIES for domain in family.domains}
+
+
+def known_site(domain: str) -> str:
+    """The site of a domain as far as it is known without the DNS: its family's, else the domain's own name."""
+    return _FAMILY_SERVING.get(domain) or _FAMILY_OF.get(domain, domain)
+
+
+def family_of(host: str) -> str | None:
+    """The name of the family a host belongs to; of two suffixes the longer counts."""
+    suffix = host
+    while suffix:
+        if suffix in _FAMILY_OF:
+            return _FAMILY_OF[suffix]
+        suffix = suffix.partition(".")[2]
+    return None
+
+
+def site_name(domain: str, hosts: Collection[str]) -> str:
+    """The site of a domain with these mail hosts (names in lower case, in any order); without any, the domain's own."""
+    families = {family_of(host) for host in hosts}
+    if len(families) == 1:
+        (family,) = families
+        if family is not None:
+            return family
+    # Only what the DNS calls a host counts: the order of preference is each domain's own affair.
+    names = sorted(set(hosts)) or [domain]
+    name = ",".join(names)
+    if len(name) <= MAX_NAME and not is_route(name):
+        return name
+    return f"{names[0][:_KEPT]},_{blake2b(name.encode(), digest_size=8).hexdigest()}"
+
+
+def is_route(site: str) -> bool:
+    """Whether this is no site of the DNS, but the capture sink or a relay (host:port): one host for all domains."""
+    return ":" in site or not ("." in site or "," in site)

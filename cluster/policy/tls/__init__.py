@@ -1,0 +1,1 @@
+"""TLS: how safe a connection has to be, by MTA-STS, DANE and settings."""

@@ -1,0 +1,198 @@
+"""DANE for SMTP (RFC 6698, RFC 7671, RFC 7672): which TLSA records can be used, and whether a certificate matches.
+
+Supported: DANE-EE(3), where the host's own certificate or key is named and neither names nor dates matter (RFC 7672
+§3.1.1), and DANE-TA(2), where an authority is named that must have issued it to the host (§3.1.2). PKIX-TA(0) and
+PKIX-EE(1) are unusable (§3.1.3). The authority of a DANE-TA record must be among the certificates that the host
+sends, or whole in the record (2 0 0): a bare key of an authority that is not sent (2 1 0) does not match.
+"""
+
+import hashlib
+import hmac
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from datetime import datetime
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.verification import Criticality, ExtensionPolicy, PolicyBuilder, Store, VerificationError
+from msgspec import Struct
+
+from cluster.policy.tls.failure import TlsFailure, TlsFault
+
+DANE_TA = 2
+DANE_EE = 3
+
+_DIGEST_BYTES = {1: 32, 2: 64}
+
+_VERSION = 0xA0  # the tag of the one field that may be left out
+
+_MOST_ABOVE = 4
+"""Certificates above the host's own that are looked at. A host may send a hundred that all seem to have issued each
+other, and every way through them would be tried."""
+
+
+class Tlsa(Struct, frozen=True, order=True):
+    usage: int
+    selector: int
+    """0 the certificate, 1 its public key (SubjectPublicKeyInfo)."""
+    matching: int
+    """0 as it is, 1 its SHA-256, 2 its SHA-512."""
+    data: bytes
+
+    def __str__(self) -> str:
+        return f"{self.usage} {self.selector} {self.matching} {self.data.hex().upper()}"
+
+
+class SecureTlsa(Struct, frozen=True, tag="secure"):
+    """TLSA records that DNSSEC vouches for; never empty."""
+
+    records: tuple[Tlsa, ...]
+    base: str = ""
+    """The name that they stand under (TLSA base domain, RFC 7672 §2.2.3), which a host that serves several is asked
+    for; "" is the host's own."""
+
+
+class NoTlsa(Struct, frozen=True, tag="none"):
+    """There are none, or nothing vouches for them or for the way to the host: DANE does not apply."""
+
+
+class UnknownTlsa(Struct, frozen=True, tag="unknown"):
+    """The question was not answered, or the answer is forged: the host must not be used (RFC 7672 §2.1.1)."""
+
+    reason: str
+
+
+TlsaLookup = SecureTlsa | NoTlsa | UnknownTlsa
+
+
+def usable(records: Iterable[Tlsa]) -> tuple[Tlsa, ...]:
+    """Those that can be checked, in order, so that equal sets are equal values."""
+    return tuple(sorted({record for record in records if _is_usable(record)}))
+
+
+def _is_usable(record: Tlsa) -> bool:
+    if record.usage not in (DANE_TA, DANE_EE) or record.selector not in (0, 1):
+        return False
+    if record.matching == 0:
+        return bool(record.data)
+    return len(record.data) == _DIGEST_BYTES.get(record.matching)
+
+
+def check(records: Sequence[Tlsa], chain: Sequence[bytes], names: Sequence[str], now: datetime) -> TlsFault | None:
+    """None when a record matches.
+
+    chain: certificates (DER) as the host sent them, its own first. names: that it may have under DANE-TA, the host's
+    and the domain's, aliases resolved and not (RFC 7672 §3.2.2). now: with a zone.
+    """
+    sent = chain[: 1 + _MOST_ABOVE]
+    try:
+        certificates = [_read(der) for der in sent]
+        if any(record.usage == DANE_EE and _matches(record, certificates[0]) for record in records):
+            return None
+        anchors = _anchors([record for record in records if record.usage == DANE_TA], certificates[1:])
+    except (ValueError, IndexError):
+        return TlsFault(TlsFailure.VALIDATION_FAILURE, "DANE: the certificate cannot be read")
+    if not anchors:
+        return TlsFault(TlsFailure.CERTIFICATE_NOT_TRUSTED, "DANE: no TLSA record matches the certificate")
+    return _check_issued(certificates[0], certificates[1:], anchors, names, now)
+
+
+def _read(der: bytes) -> x509.Certificate:
+    """Raises ValueError, for an unknown version too."""
+    try:
+        return x509.load_der_x509_certificate(der)
+    except x509.InvalidVersion as error:
+        raise ValueError(str(error)) from error
+
+
+def _matches(record: Tlsa, certificate: x509.Certificate) -> bool:
+    selected = certificate.public_bytes(Encoding.DER) if record.selector == 0 else _public_key(certificate)
+    match record.matching:
+        case 1:
+            selected = hashlib.sha256(selected).digest()
+        case 2:
+            selected = hashlib.sha512(selected).digest()
+    return hmac.compare_digest(selected, record.data)
+
+
+def _public_key(certificate: x509.Certificate) -> bytes:
+    """SubjectPublicKeyInfo as it stands in the certificate. Encoding the key anew might change it (RFC 5480 §2.2 allows
+    a point two forms), and would need to know its algorithm."""
+    tbs = certificate.tbs_certificate_bytes  # RFC 5280 §4.1
+    position = _content(tbs, 0)[0]
+    before = 6 if tbs[position] == _VERSION else 5  # version, serial number, signature, issuer, validity, subject
+    for _ in range(before):
+        position = _content(tbs, position)[1]
+    return tbs[position : _content(tbs, position)[1]]
+
+
+def _content(der: bytes, start: int) -> tuple[int, int]:
+    """Where the content of an element begins and ends. The parser of certificates has seen that it is well formed."""
+    length, position = der[start + 1], start + 2
+    if length >= 0x80:
+        position += length - 0x80
+        length = int.from_bytes(der[start + 2 : position], "big")
+    return position, position + length
+
+
+def _anchors(records: Sequence[Tlsa], sent: Sequence[x509.Certificate]) -> list[x509.Certificate]:
+    """The authorities that the records name."""
+    anchors = [certificate for certificate in sent if any(_matches(record, certificate) for record in records)]
+    for record in records:
+        if (record.selector, record.matching) == (0, 0):
+            with suppress(ValueError):  # one that cannot be read must not hinder another that matches
+                anchors.append(_read(record.data))
+    return anchors
+
+
+def _check_issued(
+    leaf: x509.Certificate,
+    intermediates: list[x509.Certificate],
+    anchors: list[x509.Certificate],
+    names: Sequence[str],
+    now: datetime,
+) -> TlsFault | None:
+    reason = ""
+    for name in names:
+        reason = _refusal(leaf, intermediates, anchors, name, now)
+        if not reason:
+            return None
+    failure = TlsFailure.CERTIFICATE_NOT_TRUSTED
+    if not leaf.not_valid_before_utc <= now <= leaf.not_valid_after_utc:
+        failure = TlsFailure.CERTIFICATE_EXPIRED
+    elif any(not _refusal(leaf, intermediates, anchors, name, now) for name in _own_names(leaf)):
+        failure = TlsFailure.CERTIFICATE_HOST_MISMATCH
+    return TlsFault(failure, f"DANE: {reason or 'no name to check'}")
+
+
+def _refusal(
+    leaf: x509.Certificate,
+    intermediates: list[x509.Certificate],
+    anchors: list[x509.Certificate],
+    name: str,
+    now: datetime,
+) -> str:
+    """Why the authorities do not vouch for this certificate under this name; "" when they do."""
+    # What the web's authorities must put into a host's certificate is not asked of a private one: only its name.
+    policy = ExtensionPolicy.permit_all().require_present(x509.SubjectAlternativeName, Criticality.AGNOSTIC, None)
+    builder = (
+        PolicyBuilder()
+        .store(Store(anchors))
+        .time(now)
+        .max_chain_depth(_MOST_ABOVE)
+        .extension_policies(ca_policy=ExtensionPolicy.webpki_defaults_ca(), ee_policy=policy)
+    )
+    try:
+        builder.build_server_verifier(x509.DNSName(name)).verify(leaf, intermediates)
+    except (VerificationError, ValueError) as error:
+        return str(error).removeprefix("validation failed: ").partition(" (encountered")[0]
+    return ""
+
+
+def _own_names(leaf: x509.Certificate) -> list[str]:
+    """A name that the certificate is good for, if it has any; a wildcard is good for "a"."""
+    try:
+        names = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except (x509.ExtensionNotFound, x509.DuplicateExtension, x509.UnsupportedGeneralNameType, ValueError):
+        return []  # none that could be read
+    return [name.replace("*", "a", 1) for name in names.get_values_for_type(x509.DNSName)[:1]]

@@ -1,0 +1,130 @@
+"""Which TLS a host must show: the level of the shaping, what the domain publishes (DANE, MTA-STS), the stricter wins.
+
+Pure. DANE comes before MTA-STS for the hosts it covers (RFC 8461 §2); neither weakens what the operator asks for.
+"""
+
+from enum import StrEnum
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from cluster.policy.tls import dane
+from cluster.policy.tls.failure import TlsFailure
+from cluster.policy.tls.level import AuthNeeds, TlsLevel
+from cluster.policy.tls.mta_sts import StsMode, allows
+
+
+class MxSecurity(StrEnum):
+    """Whether DNSSEC vouches for the domain's MX records (RFC 7672 §2.2.1)."""
+
+    INSECURE = "insecure"
+    """It does not, or nobody asked: DANE does not apply."""
+    SECURE = "secure"
+    """It does, or there are none to vouch for: the host's own addresses decide."""
+    UNKNOWN = "unknown"
+    """No answer, or a forged one."""
+
+
+class SecureMx(Struct, frozen=True):
+    """What DNSSEC says of a domain's MX records."""
+
+    security: MxSecurity
+    alias_of: str = ""
+    """The name that secure aliases of the domain lead to; "" where it is none."""
+
+
+class DomainTls(Struct, frozen=True):
+    """What is asked of every host of a domain. A value: domains that ask for the same can share connections."""
+
+    level: TlsLevel = TlsLevel.OPPORTUNISTIC
+    """Of the shaping."""
+    mode: StsMode = StsMode.NONE
+    mx: tuple[str, ...] = ()
+    """The patterns of the MTA-STS policy."""
+    mx_security: MxSecurity = MxSecurity.INSECURE
+    alias_of: str = ""
+    """The name that the domain is a secure alias of: its hosts may show a certificate for that."""
+
+
+class PolicyType(StrEnum):
+    """What a session was held against (RFC 8460 §4.4)."""
+
+    TLSA = "tlsa"
+    STS = "sts"
+    NONE = "no-policy-found"
+
+
+class Demand(Struct, frozen=True, kw_only=True):
+    """What one host must show."""
+
+    level: TlsLevel
+    policy_type: PolicyType = PolicyType.NONE
+    records: tuple[dane.Tlsa, ...] = ()
+    """One of these must match, beside what the level asks for."""
+    base: str = ""
+    """The name that the records stand under; "" is the host's."""
+    published: tuple[dane.Tlsa, ...] = ()
+    """The TLSA records as found."""
+    rehearse: bool = False
+    """Verification is to be tried and its failure counted, and then done without (MTA-STS, mode testing)."""
+    failure: TlsFailure | None = None
+    """What fails the domain's policy already, and does not hinder the mail."""
+
+
+class Refusal(Struct, frozen=True, kw_only=True):
+    """The host must not be used now."""
+
+    reason: str
+    failure: TlsFailure
+    policy_type: PolicyType
+
+
+_STRENGTH = list(TlsLevel)
+
+
+def stricter(one: TlsLevel, other: TlsLevel) -> TlsLevel:
+    return max(one, other, key=_STRENGTH.index)
+
+
+def demand(host: str, domain_tls: DomainTls, tlsa: dane.TlsaLookup) -> Demand | Refusal:
+    """Of a host that the domain's mail goes to, with what is known of its TLSA records."""
+    match tlsa:
+        case dane.UnknownTlsa(reason=reason):
+            return Refusal(reason=f"DANE: {reason}", failure=TlsFailure.DNSSEC_INVALID, policy_type=PolicyType.TLSA)
+        case dane.SecureTlsa(records=published, base=base):
+            records = dane.usable(published)
+            # RFC 7672 §2.2: records of which none is usable still say that the host has TLS.
+            return Demand(
+                level=stricter(domain_tls.level, TlsLevel.REQUIRED),
+                policy_type=PolicyType.TLSA,
+                records=records,
+                base=base if records else "",
+                published=published,
+                failure=None if records else TlsFailure.TLSA_INVALID,
+            )
+    if domain_tls.mode is StsMode.NONE:
+        return Demand(level=domain_tls.level)
+    allowed = allows(domain_tls.mx, host)
+    if domain_tls.mode is StsMode.ENFORCE:
+        if not allowed:
+            return Refusal(
+                reason=f"MTA-STS: {host} is not in the policy",
+                failure=TlsFailure.VALIDATION_FAILURE,
+                policy_type=PolicyType.STS,
+            )
+        return Demand(level=TlsLevel.VERIFIED, policy_type=PolicyType.STS)
+    return Demand(
+        level=domain_tls.level,
+        policy_type=PolicyType.STS,
+        rehearse=allowed and domain_tls.level in (TlsLevel.OPPORTUNISTIC, TlsLevel.REQUIRED),
+        failure=None if allowed else TlsFailure.VALIDATION_FAILURE,
+    )
+
+
+def for_password(asked: Demand, needs: AuthNeeds) -> Demand:
+    """What a host must show that is to be told a password as well."""
+    # A TLSA record that matches proves as much as an authority does (RFC 7672 §3.1).
+    if needs is AuthNeeds.NOTHING or (needs is AuthNeeds.VERIFIED and asked.records):
+        return asked
+    rehearse = asked.rehearse and needs is not AuthNeeds.VERIFIED
+    return replace(asked, level=stricter(asked.level, needs.level), rehearse=rehearse)

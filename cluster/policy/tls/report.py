@@ -1,0 +1,119 @@
+"""TLS reports (RFC 8460): what is counted of the sessions towards a domain, and the day's document made of it.
+
+Pure. The counts come from the journal's table ``tls_results``; nothing here sends a report.
+"""
+
+from collections.abc import Iterable
+from datetime import UTC, date, datetime, time, timedelta
+
+import msgspec
+from msgspec import Struct
+
+from cluster.policy.tls.policy import PolicyType
+
+
+class TlsResult(Struct, frozen=True, kw_only=True):
+    """One way in which sessions towards a domain ended, on one day (UTC)."""
+
+    day: date
+    domain: str
+    policy_type: PolicyType
+    policy: str = ""
+    """Its lines; empty when there is none."""
+    result_type: str = ""
+    """A ``TlsFailure``; empty for a success."""
+    mx_host: str = ""
+    sending_ip: str = ""
+    """Empty when the system chose it."""
+    receiving_ip: str = ""
+
+
+class _Document(Struct, frozen=True, kw_only=True, rename="kebab", omit_defaults=True):
+    pass
+
+
+class DateRange(_Document, frozen=True, kw_only=True):
+    start_datetime: datetime
+    end_datetime: datetime
+
+
+class ReportedPolicy(_Document, frozen=True, kw_only=True):
+    policy_type: PolicyType
+    policy_string: tuple[str, ...] = ()
+    policy_domain: str
+    mx_host: tuple[str, ...] = ()
+    """The patterns of an MTA-STS policy."""
+
+
+class Summary(_Document, frozen=True, kw_only=True):
+    total_successful_session_count: int
+    total_failure_session_count: int
+
+
+class FailureDetails(_Document, frozen=True, kw_only=True):
+    result_type: str
+    sending_mta_ip: str = ""
+    receiving_mx_hostname: str = ""
+    receiving_ip: str = ""
+    failed_session_count: int
+
+
+class PolicyResults(_Document, frozen=True, kw_only=True):
+    policy: ReportedPolicy
+    summary: Summary
+    failure_details: tuple[FailureDetails, ...] = ()
+
+
+class TlsReport(_Document, frozen=True, kw_only=True):
+    organization_name: str
+    date_range: DateRange
+    contact_info: str
+    report_id: str
+    policies: tuple[PolicyResults, ...]
+
+
+def report(
+    domain: str, day: date, counts: Iterable[tuple[TlsResult, int]], *, organization: str, contact: str, report_id: str
+) -> bytes:
+    """The JSON document (RFC 8460 §4.4) of a domain's day; counts are of that domain and day only."""
+    by_policy: dict[tuple[PolicyType, str], list[tuple[TlsResult, int]]] = {}
+    for result, sessions in counts:
+        by_policy.setdefault((result.policy_type, result.policy), []).append((result, sessions))
+    start = datetime.combine(day, time(), UTC)
+    document = TlsReport(
+        organization_name=organization,
+        date_range=DateRange(start_datetime=start, end_datetime=start + timedelta(days=1, seconds=-1)),
+        contact_info=contact,
+        report_id=report_id,
+        policies=tuple(_policy_results(domain, *key, by_policy[key]) for key in sorted(by_policy)),
+    )
+    return msgspec.json.encode(document)
+
+
+def _policy_results(
+    domain: str, policy_type: PolicyType, policy: str, counts: list[tuple[TlsResult, int]]
+) -> PolicyResults:
+    lines = tuple(policy.splitlines())
+    failed = [(result, sessions) for result, sessions in counts if result.result_type]
+    return PolicyResults(
+        policy=ReportedPolicy(
+            policy_type=policy_type,
+            policy_string=lines,
+            policy_domain=domain,
+            mx_host=tuple(line.removeprefix("mx: ") for line in lines if line.startswith("mx: ")),
+        ),
+        summary=Summary(
+            total_successful_session_count=sum(sessions for result, sessions in counts if not result.result_type),
+            total_failure_session_count=sum(sessions for _, sessions in failed),
+        ),
+        failure_details=tuple(
+            FailureDetails(
+                result_type=result.result_type,
+                sending_mta_ip=result.sending_ip,
+                receiving_mx_hostname=result.mx_host,
+                receiving_ip=result.receiving_ip,
+                failed_session_count=sessions,
+            )
+            for result, sessions in failed
+        ),
+    )

@@ -1,0 +1,1 @@
+"""Which delivery actor owns a delivery, and offering it to that actor."""

@@ -1,0 +1,200 @@
+"""What operators are told of routes and sources: the same placing that deliveries go through, looked at from outside.
+
+Asks the DNS and the domain's policies like any delivery would; decides nothing, changes nothing.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable
+from datetime import date, datetime
+
+from cluster.journal.journal import Journal
+from cluster.journal.records import DeliveryActor, Waiting
+from cluster.lookup.resolver import Resolver
+from cluster.policy.limits.retry import tried_until
+from cluster.policy.routes import mx
+from cluster.policy.routes.destinations import Destination
+from cluster.policy.routes.next_hop import NextHop, Unreachable
+from cluster.policy.routes.ownership import Candidate, owner
+from cluster.policy.routes.rerouting import fixed_sites
+from cluster.policy.routes.routing import Route, Routing, Source, Via
+from cluster.policy.tls.mta_sts import StsMode
+from cluster.policy.tls.policy import DomainTls, MxSecurity
+from cluster.policy.tls.route import along, relay_level
+from cluster.routing.active_policy import InForce, today
+from cluster.routing.router import Placer, TlsOf
+from cluster.routing.views import (
+    MxHost,
+    PoolShare,
+    RouteDescription,
+    SiteOfDomain,
+    SourceChoice,
+    SourceState,
+    TlsView,
+    WarmUpUse,
+)
+
+HOSTS_SHOWN = 20
+MOST_WARM_UPS = 10_000
+
+Members = Callable[[], Iterable[DeliveryActor]]
+"""The live delivery actors."""
+
+
+class Describing:
+    """Collaborators are the process's own: what is in force, the placer that follows it, and the members it knows."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        in_force: InForce,
+        placer: Placer,
+        resolver: Resolver,
+        *,
+        members: Members,
+        tls_of: TlsOf,
+        day: Callable[[], date] = today,
+    ) -> None:
+        """``tls_of``: what a domain publishes of TLS."""
+        self._journal = journal
+        self._in_force = in_force
+        self._placer = placer
+        self._resolver = resolver
+        self._members = members
+        self._tls_of = tls_of
+        self._day = day
+
+    async def site_of(self, domain: str) -> str:
+        """The site of a domain's mail, by the routes that are for every tenant."""
+        return (await self.find_site(domain)).site
+
+    async def find_site(self, domain: str) -> SiteOfDomain:
+        """The site of a domain's mail, and why none gets there."""
+        placed = await self._placer.place(_a_delivery(domain, "", ""))
+        problem = placed.hop.reason if isinstance(placed.hop, Unreachable) else ""
+        return SiteOfDomain(site=placed.destination.site, problem=problem)
+
+    async def tried_until(self, waiting: Waiting, send_at: datetime, expires_at: datetime) -> datetime:
+        """Until when a delivery with this send time and end of its own lifetime is tried again when it is put off."""
+        place = (await self._placer.place(waiting)).destination
+        limits = self._in_force.limits(place.site, place.source, waiting.domain)
+        default_s = self._in_force.default_lifetime_s
+        return tried_until(expires_at, send_at, shaped_s=limits.lifetime_s, default_s=default_s)
+
+    def named_sites(self) -> set[str]:
+        """The sites of the ways that need no DNS: the sink, the discard, and relays."""
+        return fixed_sites(self._in_force.routing)
+
+    async def route(self, domain: str, tenant_id: str, pool: str) -> RouteDescription:
+        """Where mail for a domain (A-labels, lower case) would go."""
+        placed = await self._placer.place(_a_delivery(domain, tenant_id, pool))
+        place, hop, routing = placed.destination, placed.hop, self._in_force.routing
+        route = routing.route(domain, tenant_id)
+        hosts = self._in_force.hosts_of(place.site)
+        shaping = self._in_force.shaping.explain(
+            place.site, source=place.source, domain=domain, tenant_id=tenant_id, hosts=hosts
+        )
+        return RouteDescription(
+            domain=domain,
+            via=_via(hop, place.site),
+            mx=await self._hosts(hop),
+            site=place.site,
+            hosts_site=hosts,
+            pool=routing.pool(pool) if routing.pools else "",
+            sources=self._choices(place, routing, pool),
+            destination=str(place),
+            owner=self._owner(place),
+            shaping=tuple(along(route, shaping)),
+            tls=await self._tls(domain, place, hop, route),
+            problem=hop.reason if isinstance(hop, Unreachable) else "",
+        )
+
+    async def sources(self) -> list[SourceState]:
+        """Every source of the routing in force. Raises Unavailable."""
+        routing, day, members = self._in_force.routing, self._day(), list(self._members())
+        waiting = routing.waiting_pools(self._in_force.absent)
+        granted = {(use.source, use.site): use.granted for use in await self._journal.warm_up_usage(day, MOST_WARM_UPS)}
+        return [
+            SourceState(
+                name=source.name,
+                addresses=tuple(address for address in (source.address, source.address6) if address),
+                helo=source.helo_name,
+                actors=tuple(sorted(member.name for member in members if source.name in member.sources)),
+                passed_over=source.name in self._in_force.absent,
+                pools=tuple(
+                    PoolShare(pool=pool, weight=weights[source.name])
+                    for pool, weights in routing.pools.items()
+                    if source.name in weights
+                ),
+                waiting_pools=tuple(pool for pool in waiting if source.name in routing.pools[pool]),
+                warm_up_day=_warm_up_day(source, day),
+                warm_up=tuple(
+                    WarmUpUse(site=site, granted=count, cap=cap)
+                    for (name, site), count in granted.items()
+                    if name == source.name and (cap := routing.cap(name, site, day)) is not None
+                ),
+            )
+            for source in routing.sources.values()
+        ]
+
+    async def _hosts(self, hop: NextHop | Unreachable) -> tuple[MxHost, ...]:
+        if isinstance(hop, Unreachable) or hop.via is not Via.DIRECT:
+            return ()
+        hosts = hop.hosts[:HOSTS_SHOWN]
+        found = await asyncio.gather(*(self._resolver.mx_addresses(host.name) for host in hosts))
+        return tuple(
+            MxHost(
+                preference=host.preference,
+                host=host.name,
+                addresses=some.addresses if isinstance(some, mx.Addresses) else (),
+            )
+            for host, some in zip(hosts, found, strict=True)
+        )
+
+    def _choices(self, place: Destination, routing: Routing, pool: str) -> tuple[SourceChoice, ...]:
+        """The sources of the pool, the heaviest first. Where none is chosen from, nothing is said."""
+        weights = routing.pools.get(routing.pool(pool), {}) if place.source else {}
+        return tuple(
+            SourceChoice(source=name, weight=weight, owner=self._owner(Destination(place.site, name)))
+            for name, weight in sorted(weights.items(), key=lambda choice: (-choice[1], choice[0]))
+        )
+
+    def _owner(self, place: Destination) -> str:
+        return owner(place, [Candidate(member.name, member.sources) for member in self._members()]) or ""
+
+    async def _tls(self, domain: str, place: Destination, hop: NextHop | Unreachable, route: Route) -> TlsView | None:
+        if isinstance(hop, Unreachable) or hop.via in (Via.CAPTURE, Via.DISCARD):
+            return None
+        if hop.via is Via.RELAY:
+            return TlsView(level=relay_level(route))
+        level = self._in_force.limits(place.site, place.source, domain).tls
+        return _tls_view(await self._tls_of(domain, level))
+
+
+def _a_delivery(domain: str, tenant_id: str, pool: str) -> Waiting:
+    return Waiting("", 0, tenant_id, domain, pool)
+
+
+def _via(hop: NextHop | Unreachable, site: str) -> str:
+    if isinstance(hop, Unreachable):
+        return Via.DIRECT
+    return f"{hop.via} {site}" if hop.via is Via.RELAY else hop.via
+
+
+def _tls_view(tls: DomainTls) -> TlsView:
+    dane = {
+        MxSecurity.INSECURE: "",
+        MxSecurity.SECURE: "the MX records are secure: TLSA records of the hosts are followed",
+        MxSecurity.UNKNOWN: "whether the MX records are secure cannot be told now",
+    }
+    return TlsView(
+        level=tls.level,
+        mta_sts_mode="" if tls.mode is StsMode.NONE else tls.mode,
+        mta_sts_mx=tls.mx,
+        dane=dane[tls.mx_security],
+    )
+
+
+def _warm_up_day(source: Source, day: date) -> int:
+    """Which day of its plan it is; 0 before it begins, after it ends, and without one."""
+    plan = source.warm_up
+    return (day - plan.started).days + 1 if plan is not None and plan.started <= day < plan.ends() else 0
