@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 from functools import cache, partial
 from typing import TYPE_CHECKING
 
-from actors.build import Ways, find_ways
 from analytics.queries import MessageEvents
 from api.admin.routes import Admin
 from api.http.backpressure import Watch
@@ -26,6 +25,7 @@ from cluster.policies import put_in_force
 from cluster.policy.backpressure import Bounds
 from cluster.policy.tls.level import TlsLevel
 from cluster.policy.tls.policy import DomainTls
+from cluster.routing.build import Ways, find_ways
 from cluster.routing.describe import Describing
 from cluster.routing.dispatcher import DirectOffers, Dispatcher
 from cluster.tasks import Tasks
