@@ -48,15 +48,15 @@ async def delivery(context: Context, links: Links) -> "Deliverer":
     from actors.delivery.stall_watch import StallWatch
     from actors.delivery.tls_dialer import TlsPolicies
     from cluster.lookup.tls_results import TlsResults
-    from cluster.routing.build import find_ways, helo_name
+    from cluster.routing.build import build_routing, helo_name
 
     settings = context.settings
     journal = await context.open_journal(DELIVERY_CONNECTIONS)
     vault = Vault(context.secret_key)
-    ways = find_ways(context, journal)
+    routing = build_routing(context, journal)
     results = TlsResults(lambda: datetime.now(UTC), keep_days=settings.tls.results_keep_days)
-    tls = TlsPolicies(ways.resolver, settings.tls, settings.dns, clock=time.monotonic, results=results)
-    ways.placer.tls_of = tls.of_domain
+    tls = TlsPolicies(routing.resolver, settings.tls, settings.dns, clock=time.monotonic, results=results)
+    routing.router.tls_of = tls.of_domain
     own = context.data_path / "ledger" / context.name
     marker = Marker(own)
     return Deliverer(
@@ -65,9 +65,9 @@ async def delivery(context: Context, links: Links) -> "Deliverer":
         settings=settings.delivery,
         journal=journal,
         composer=Composer(journal, vault, marker, settings.message),
-        connector=Connector(ways.resolver, tls, settings.smtp, helo_name(settings), random=random.random),
-        placer=ways.placer,
-        in_force=ways.in_force,
+        connector=Connector(routing.resolver, tls, settings.smtp, helo_name(settings), random=random.random),
+        placer=routing.router,
+        in_force=routing.active_policy,
         ledger=Ledger(own),
         marker=marker,
         stall_watch=StallWatch(own / "stalled"),
@@ -80,12 +80,12 @@ async def delivery(context: Context, links: Links) -> "Deliverer":
 
 async def scheduler(context: Context, links: Links) -> "Scheduler":
     from actors.scheduler import Scheduler
-    from cluster.routing.build import find_ways
+    from cluster.routing.build import build_routing
     from cluster.routing.dispatcher import Dispatcher
 
     journal = await context.open_journal(2)
-    ways = find_ways(context, journal)
-    dispatcher = Dispatcher(journal, links.call, ways.placer, ways.in_force)
+    routing = build_routing(context, journal)
+    dispatcher = Dispatcher(journal, links.call, routing.router, routing.active_policy)
     return Scheduler(journal, dispatcher, links.call, context.settings.delivery.lease_s)
 
 

@@ -25,7 +25,7 @@ from cluster.policies import put_in_force
 from cluster.policy.backpressure import Bounds
 from cluster.policy.tls.level import TlsLevel
 from cluster.policy.tls.policy import DomainTls
-from cluster.routing.build import Ways, find_ways
+from cluster.routing.build import MailRouting, build_routing
 from cluster.routing.describe import Describing
 from cluster.routing.dispatcher import DirectOffers, Dispatcher
 from cluster.tasks import Tasks
@@ -102,8 +102,8 @@ async def api(context: Context, links: Links) -> Api:
     settings = context.settings
     journal = await context.open_journal(JOURNAL_CONNECTIONS)
     sending = await context.open_journal(SENDING_CONNECTIONS, SENDING)
-    ways = find_ways(context, journal)
-    dispatcher = Dispatcher(journal, links.call, ways.placer, ways.in_force)
+    routing = build_routing(context, journal)
+    dispatcher = Dispatcher(journal, links.call, routing.router, routing.active_policy)
     offers = DirectOffers(dispatcher, links.share)
 
     watch = Watch(
@@ -122,7 +122,7 @@ async def api(context: Context, links: Links) -> Api:
             parts: Mapping[str, str | None] = await links.call("supervisor", "readiness")
         except PeerGone as gone:
             return {"supervisor": gone.reason}
-        return {**parts, **ways.in_force.readiness()}
+        return {**parts, **routing.active_policy.readiness()}
 
     server = ApiServer(
         settings.http,
@@ -145,13 +145,13 @@ async def api(context: Context, links: Links) -> Api:
         readiness=readiness,
         limits=settings.message,
         refusal=watch.refusal,
-        admin=admin(context, links, journal, ways, dispatcher, timeline),
+        admin=admin(context, links, journal, routing, dispatcher, timeline),
     )
     return Api(server, journal, watch, dispatcher, offers, lambda: journal.is_draining(context.node_id), Tasks())
 
 
 def admin(
-    context: Context, links: Links, journal: Journal, ways: Ways, dispatcher: Dispatcher, timeline: Timeline
+    context: Context, links: Links, journal: Journal, routing: MailRouting, dispatcher: Dispatcher, timeline: Timeline
 ) -> Admin:
     """What operators may do, by way of this process."""
     settings = context.settings
@@ -163,16 +163,16 @@ def admin(
         from actors.delivery.tls_dialer import TlsPolicies
 
         results = TlsResults(lambda: datetime.now(UTC))
-        return TlsPolicies(ways.resolver, settings.tls, settings.dns, clock=time.monotonic, results=results)
+        return TlsPolicies(routing.resolver, settings.tls, settings.dns, clock=time.monotonic, results=results)
 
     async def tls_of(domain: str, level: TlsLevel) -> DomainTls:
         return await tls().of_domain(domain, level)
 
     describing = Describing(
         journal,
-        ways.in_force,
-        ways.placer,
-        ways.resolver,
+        routing.active_policy,
+        routing.router,
+        routing.resolver,
         members=lambda: dispatcher.members,
         tls_of=tls_of,
     )

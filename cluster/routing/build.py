@@ -17,30 +17,30 @@ from cluster.settings import Settings, host_port
 from cluster.vault import Vault
 
 
-class Ways(Struct, frozen=True):
-    """What tells a process where mail goes."""
+class MailRouting(Struct, frozen=True):
+    """What one process uses to find out where mail goes."""
 
-    in_force: InForce
+    active_policy: InForce
     resolver: Resolver
-    placer: Placer
+    router: Placer
 
 
-def find_ways(context: Context, journal: Journal) -> Ways:
-    """A process's own; to be made in its event loop."""
+def build_routing(context: Context, journal: Journal) -> MailRouting:
+    """The parts over this process's own journal. To be called in its event loop."""
     settings = context.settings
-    in_force = InForce(journal, Vault(context.secret_key), settings.delivery)
+    active_policy = InForce(journal, Vault(context.secret_key), settings.delivery)
     resolver = Resolver(settings.dns, clock=time.monotonic, random=random.random, guard=Guard())
-    in_force.on_policies(lambda: _guard(resolver, in_force, settings))
-    placer = Placer(
+    active_policy.on_policies(lambda: _guard(resolver, active_policy, settings))
+    router = Placer(
         settings.delivery,
-        in_force,
+        active_policy,
         resolver,
         shares=context.shares,
         port=settings.smtp.port,
         capture=host_port(settings.capture.smtp_bind),
         clock=time.monotonic,
     )
-    return Ways(in_force, resolver, placer)
+    return MailRouting(active_policy, resolver, router)
 
 
 def helo_name(settings: Settings) -> str:
@@ -50,10 +50,10 @@ def helo_name(settings: Settings) -> str:
     return socket.gethostname() if settings.delivery.mode == "capture" else socket.getfqdn()
 
 
-def _guard(resolver: Resolver, in_force: InForce, settings: Settings) -> None:
-    """The DNS must not send us to ourselves: our names and addresses are those of the sources in force."""
+def _guard(resolver: Resolver, active_policy: InForce, settings: Settings) -> None:
+    """The DNS must not send us to ourselves: our names and addresses are those of the active sources."""
     resolver.guard = make_guard(
-        own_names={helo_name(settings).lower(), *in_force.routing.helo_names},
-        own_addresses=in_force.routing.addresses,
+        own_names={helo_name(settings).lower(), *active_policy.routing.helo_names},
+        own_addresses=active_policy.routing.addresses,
         networks=networks(allowed=settings.smtp.allowed_networks, prohibited=settings.smtp.prohibited_networks),
     )
