@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 
 from cluster.journal.journal import Journal, Unavailable
 from cluster.peers import Call, PeerGone
-from cluster.routing.dispatcher import ACTOR_ALIVE_S
+from cluster.policy.routes.membership import ACTOR_ALIVE_S
 from cluster.tasks import Tasks
 
 log = logging.getLogger(__name__)

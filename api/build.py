@@ -27,7 +27,8 @@ from cluster.policy.tls.level import TlsLevel
 from cluster.policy.tls.policy import DomainTls
 from cluster.routing.build import MailRouting, build_routing
 from cluster.routing.describe import Describing
-from cluster.routing.dispatcher import DirectOffers, Dispatcher
+from cluster.routing.direct_offers import DirectOffers
+from cluster.routing.dispatcher import Dispatcher
 from cluster.tasks import Tasks
 from cluster.vault import Vault
 

@@ -29,7 +29,7 @@ from cluster.message.composable import NOT_COMPOSED
 from cluster.message.header_fields import NotComposable, address
 from cluster.peers import PeerGone
 from cluster.policy.routes.domains import domain_of
-from cluster.routing.dispatcher import Shared, decode_shared
+from cluster.routing.offer import Shared, decode_shared
 from cluster.settings import DEFAULT_LIMITS, MessageSettings
 from cluster.vault import Vault
 

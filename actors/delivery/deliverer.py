@@ -41,7 +41,7 @@ from cluster.policy.replies.automation import Adjustments
 from cluster.policy.routes.destinations import Destination
 from cluster.policy.routes.next_hop import NextHop
 from cluster.routing.active_policy import InForce
-from cluster.routing.dispatcher import OfferAnswer, Shared, decode_offer
+from cluster.routing.offer import OfferAnswer, Shared, decode_offer
 from cluster.routing.router import Placed, Placer
 from cluster.routing.site_state import Held, SiteState, TraceLine
 from cluster.settings import DeliverySettings

@@ -6,9 +6,8 @@ from math import inf
 
 from cluster.journal.journal import Journal
 from cluster.policy.routes.destinations import Destination
-from cluster.policy.routes.membership import Tenure
+from cluster.policy.routes.membership import ACTOR_ALIVE_S, Tenure
 from cluster.policy.routes.ownership import Candidate
-from cluster.routing.dispatcher import ACTOR_ALIVE_S
 
 log = logging.getLogger(__name__)
 

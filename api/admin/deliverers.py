@@ -11,7 +11,7 @@ from msgspec import Struct
 from cluster.journal.journal import Journal, Unavailable
 from cluster.journal.records import Waiting
 from cluster.peers import Call, PeerGone
-from cluster.routing.dispatcher import ACTOR_ALIVE_S
+from cluster.policy.routes.membership import ACTOR_ALIVE_S
 from cluster.routing.site_state import Held, SiteState, TraceLine
 
 log = logging.getLogger(__name__)

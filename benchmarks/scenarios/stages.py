@@ -49,7 +49,7 @@ from cluster.installation.embedded import EmbeddedPostgres
 from cluster.journal.journal import Journal, migrate
 from cluster.journal.records import Claimed, NewRequest, Waiting, decode_content, decode_personal
 from cluster.policy.lifecycle import Status
-from cluster.routing.dispatcher import decode_offer
+from cluster.routing.offer import decode_offer
 from cluster.settings import ClickHouseSettings, SmtpSettings, host_port
 
 DECODE = "decode, validate, convert"

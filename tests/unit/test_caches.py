@@ -39,7 +39,7 @@ BOUNDS: dict[str, tuple[float, str]] = {
     "actors/delivery/tls_dialer.py:_broken": (8, "10,000 pairs of names"),
     "actors/delivery/tls_dialer.py:_rehearsed": (8, "10,000 pairs of names"),
     "cluster/routing/dispatcher.py:_owners": (60, "100,000 destinations of some 500 bytes"),
-    "cluster/routing/dispatcher.py:_pending": (10, "a queue: PENDING_AT_MOST of 200 bytes"),
+    "cluster/routing/direct_offers.py:_pending": (10, "a queue: PENDING_AT_MOST of 200 bytes"),
     "cluster/routing/router.py:_ways": (130, "WAYS_BYTES of names, 100,000 ways of some 900 bytes"),
     "api/http/auth.py:_keys": (20, "10,000 keys of the installation's own"),
     "api/http/body.py:_means_gzip": (0.2, "64 of at most 1,000 characters"),

@@ -15,6 +15,8 @@ from msgspec import Struct
 from cluster.policy.routes.destinations import Destination
 from cluster.policy.routes.ownership import Candidate, owner
 
+ACTOR_ALIVE_S = 10.0
+"""A delivery actor that has not been seen for this long owns nothing."""
 RINGS_KEPT = 16
 """Since the last settled one. When it takes more changes to settle, nothing is sent until then."""
 

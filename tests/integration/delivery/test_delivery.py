@@ -16,7 +16,7 @@ from cluster.journal.journal import Journal
 from cluster.journal.records import Address, Personal, Waiting
 from cluster.policy.lifecycle import Status
 from cluster.policy.routes.mx import FAILURE_TTL_S
-from cluster.routing.dispatcher import OfferAnswer
+from cluster.routing.offer import OfferAnswer
 from tests.integration.delivery.world import DELIVERY, World, a_world
 from tests.integration.journal.builders import a_message
 

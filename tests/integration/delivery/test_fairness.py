@@ -7,7 +7,7 @@ import pytest
 
 from cluster.journal.journal import Journal
 from cluster.journal.records import NewRequest
-from cluster.routing.dispatcher import DirectOffers
+from cluster.routing.direct_offers import DirectOffers
 from tests.integration.delivery.world import DELIVERY, World, a_world
 from tests.integration.journal.builders import a_message, a_request
 

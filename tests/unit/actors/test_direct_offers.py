@@ -7,7 +7,8 @@ from typing import Any, cast
 
 from cluster.journal.records import Waiting
 from cluster.journal.scheduling import Lane
-from cluster.routing.dispatcher import FULL_S, PENDING_AT_MOST, DirectOffers, Dispatcher
+from cluster.routing.direct_offers import PENDING_AT_MOST, DirectOffers
+from cluster.routing.dispatcher import FULL_S, Dispatcher
 
 
 class Owners:

@@ -13,7 +13,8 @@ from cluster.peers import PeerGone
 from cluster.policy.lifecycle import Status
 from cluster.policy.routes.destinations import Destination
 from cluster.routing.dispatcher import FULL_S as OWNER_FULL_S
-from cluster.routing.dispatcher import Dispatcher, OfferAnswer, decode_offer
+from cluster.routing.dispatcher import Dispatcher
+from cluster.routing.offer import OfferAnswer, decode_offer
 
 ONE = DeliveryActor("one", 7, frozenset({"out"}))
 
