@@ -9,6 +9,10 @@ MOST_BYTES = 16 * 1024**2
 class EventLog(Database):
     """Facts wait here until every consumer has them."""
 
+    async def add_consumer(self, consumer: str) -> None:
+        """Give a consumer that has none a cursor, before the oldest row that the log still has."""
+        await self._execute("add_consumer", consumer=consumer)
+
     async def log_after(self, consumer: str, limit: int, most_bytes: int = MOST_BYTES) -> list[LogRow]:
         """The next rows after the consumer's cursor, in order; none that a running transaction could precede.
 

@@ -59,8 +59,7 @@ def without_columns(part: Path) -> None:
 async def test_a_damaged_part_is_told_and_timelines_are_incomplete(part: Path, tmp_path: Path, damage: object) -> None:
     assert callable(damage)
     damage(part)
-    bounds = type(QUICK)(first_wait_s=0.01, look_for_damage_s=0.0)
-    recorder = Recorder(SETTINGS, tmp_path, ListLog(), bounds=bounds)  # type: ignore[arg-type]
+    recorder = Recorder(SETTINGS, tmp_path, ListLog(), pacing=QUICK, look_for_damage_s=0.0)  # type: ignore[arg-type]
     await recorder.start()
     try:
         problem = await recorder.problem()

@@ -12,7 +12,7 @@ PROGRAM = """
 import sys
 from pathlib import Path
 import msgspec
-from actors.recorder import Bounds
+from actors.recorder import PACING
 from analytics import queries
 from analytics.client import ClickHouse
 from cluster.events import decode_batch, encode_batch
@@ -26,7 +26,7 @@ def own_mb():
 
 clickhouse = ClickHouse.open(ClickHouseSettings(), Path(sys.argv[1]))
 clickhouse.migrate()
-many = Bounds().page_bytes // len(encode_batch([processed()]))
+many = PACING.page_bytes // len(encode_batch([processed()]))
 taken = [own_mb()]
 for page in range(10):
     batch = encode_batch([processed(page * many + n, message_id=f"msg_{n}") for n in range(many)])

@@ -5,17 +5,18 @@ from pathlib import Path
 
 import psycopg
 
-from actors.recorder import Bounds, Recorder
+from actors.recorder import Recorder
+from cluster.event_consumer import Pacing
 from cluster.events import encode_batch
 from cluster.journal.journal import Journal
 from cluster.settings import ClickHouseSettings
 from tests.unit.analytics.samples import every_kind, processed
 
-QUICK = Bounds(page_rows=3, insert_interval_s=0.001, trim_every=1)
+QUICK = Pacing(page_rows=3, page_interval_s=0.001, trim_every=1)
 
 
 async def test_the_log_empties_into_clickhouse(journal: Journal, journal_dsn: str, tmp_path: Path) -> None:
-    recorder = Recorder(ClickHouseSettings(poll_interval_ms=1), tmp_path, journal, bounds=QUICK)
+    recorder = Recorder(ClickHouseSettings(poll_interval_ms=1), tmp_path, journal, pacing=QUICK)
     await recorder.start()
     async with await psycopg.AsyncConnection.connect(journal_dsn, autocommit=True) as connection:
         batches = [encode_batch(every_kind())] + [encode_batch([processed(number)]) for number in range(10, 20)]

@@ -6,11 +6,12 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, cast
 
-import msgspec
 import pytest
+from msgspec.structs import replace
 
-from actors.recorder import Bounds, Recorder
+from actors.recorder import PACING, Recorder
 from analytics.client import ClickHouse, Unavailable
+from cluster.event_consumer import Pacing
 from cluster.events import Event, encode_batch
 from cluster.journal.journal import Journal
 from cluster.journal.journal import Unavailable as JournalUnavailable
@@ -19,7 +20,7 @@ from cluster.settings import ClickHouseSettings
 from tests.unit.analytics.samples import delivered, every_kind, processed
 
 SETTINGS = ClickHouseSettings(poll_interval_ms=1)
-QUICK = Bounds(insert_interval_s=0.001, first_wait_s=0.001, longest_wait_s=0.01, trim_every=2)
+QUICK = replace(PACING, page_interval_s=0.001, first_wait_s=0.001, longest_wait_s=0.01, trim_every=2)
 TRANSACTION = 7
 
 
@@ -38,6 +39,9 @@ class ListLog:
 
     def append(self, batch: bytes) -> None:
         self.rows.append(LogRow(TRANSACTION, len(self.rows) + 1, batch))
+
+    async def add_consumer(self, consumer: str) -> None:
+        assert consumer == "recorder"
 
     async def log_after(self, consumer: str, limit: int, most_bytes: int) -> list[LogRow]:
         assert consumer == "recorder"
@@ -97,11 +101,11 @@ class Failing:
 class Scene:
     """A recorder under way, what it reads from and what it writes to."""
 
-    def __init__(self, log: ListLog, data_dir: Path, bounds: Bounds = QUICK) -> None:
+    def __init__(self, log: ListLog, data_dir: Path, pacing: Pacing = QUICK) -> None:
         self.log = log
         self.clickhouse: Failing | None = None
         self.refusals = 0
-        self.recorder = Recorder(SETTINGS, data_dir, cast(Journal, log), connect=self._connect, bounds=bounds)
+        self.recorder = Recorder(SETTINGS, data_dir, cast(Journal, log), connect=self._connect, pacing=pacing)
 
     def _connect(self, settings: ClickHouseSettings, data_dir: Path) -> ClickHouse:
         self.clickhouse = Failing(ClickHouse.open(settings, data_dir))
@@ -116,8 +120,8 @@ class Scene:
 
 
 @asynccontextmanager
-async def recording(log: ListLog, data_dir: Path, *, refusals: int = 0, bounds: Bounds = QUICK) -> AsyncIterator[Scene]:
-    scene = Scene(log, data_dir, bounds)
+async def recording(log: ListLog, data_dir: Path, *, refusals: int = 0, pacing: Pacing = QUICK) -> AsyncIterator[Scene]:
+    scene = Scene(log, data_dir, pacing)
     scene.refusals = refusals
     await scene.recorder.start()
     try:
@@ -168,8 +172,8 @@ async def test_a_page_becomes_one_insert(tmp_path: Path) -> None:
 
 async def test_large_rows_are_read_and_inserted_in_smaller_pieces(tmp_path: Path) -> None:
     rows = [batch(*(processed(10 * row + n) for n in range(10))) for row in range(12)]
-    bounds = Bounds(page_rows=4, page_bytes=2 * len(rows[0]), insert_interval_s=60, first_wait_s=0.001)
-    async with recording(ListLog(*rows), tmp_path, bounds=bounds) as scene:
+    pacing = replace(PACING, page_rows=4, page_bytes=2 * len(rows[0]), page_interval_s=60, first_wait_s=0.001)
+    async with recording(ListLog(*rows), tmp_path, pacing=pacing) as scene:
         await scene.log.drained()
         assert scene.clickhouse is not None
         assert scene.clickhouse.inserts == 6
@@ -179,8 +183,8 @@ async def test_large_rows_are_read_and_inserted_in_smaller_pieces(tmp_path: Path
 
 @pytest.mark.parametrize(("busy_bytes", "inserts"), [(1, 1), (10**9, 2)], ids=["many", "few"])
 async def test_the_more_come_the_longer_they_are_collected(tmp_path: Path, busy_bytes: int, inserts: int) -> None:
-    bounds = Bounds(insert_interval_s=0.001, busy_interval_s=60, busy_bytes=busy_bytes)
-    async with recording(ListLog(batch(processed(1))), tmp_path, bounds=bounds) as scene:
+    pacing = replace(PACING, page_interval_s=0.001, busy_interval_s=60, busy_bytes=busy_bytes)
+    async with recording(ListLog(batch(processed(1))), tmp_path, pacing=pacing) as scene:
         await scene.log.drained()
         scene.log.append(batch(processed(2)))
         assert scene.clickhouse is not None
@@ -193,9 +197,7 @@ async def test_the_more_come_the_longer_they_are_collected(tmp_path: Path, busy_
 
 async def test_the_log_is_trimmed_once_when_nothing_comes_any_more(tmp_path: Path) -> None:
     reads = 0
-    async with recording(
-        ListLog(batch(processed(1))), tmp_path, bounds=msgspec.structs.replace(QUICK, trim_every=100)
-    ) as scene:
+    async with recording(ListLog(batch(processed(1))), tmp_path, pacing=replace(QUICK, trim_every=100)) as scene:
         answers = scene.log.log_after
 
         async def log_after(consumer: str, limit: int, most_bytes: int) -> list[LogRow]:
@@ -237,8 +239,8 @@ async def test_a_journal_that_cannot_move_the_cursor_for_a_while_changes_no_coun
 async def test_an_outage_of_clickhouse_delays_and_loses_nothing(tmp_path: Path) -> None:
     """A page is all that is ever in memory: it is read anew for each try, never added to."""
     log = ListLog(*(batch(processed(n)) for n in range(300)))
-    bounds = Bounds(page_rows=50, insert_interval_s=0, first_wait_s=0.001, longest_wait_s=0.002)
-    async with recording(log, tmp_path, refusals=10**9, bounds=bounds) as scene:
+    pacing = replace(PACING, page_rows=50, page_interval_s=0, first_wait_s=0.001, longest_wait_s=0.002)
+    async with recording(log, tmp_path, refusals=10**9, pacing=pacing) as scene:
 
         async def waits() -> bool:
             return await scene.recorder.problem() is not None
@@ -270,7 +272,7 @@ async def test_clickhouse_may_be_away_at_the_start(tmp_path: Path) -> None:
             raise Unavailable("connection refused")
         return ClickHouse.open(settings, data_dir)
 
-    recorder = Recorder(SETTINGS, tmp_path, cast(Journal, log), connect=connect, bounds=QUICK)
+    recorder = Recorder(SETTINGS, tmp_path, cast(Journal, log), connect=connect, pacing=QUICK)
     await recorder.start()
     with pytest.raises(Unavailable, match="connection refused"):
         await recorder.timeline("tnt_1", "msg_1")
@@ -336,8 +338,8 @@ async def test_a_corrupt_row_stays_in_the_log_when_the_disk_refuses_it(tmp_path:
 
 async def test_stop_records_what_is_in_the_log(tmp_path: Path) -> None:
     log = ListLog()
-    slow = Bounds(page_rows=10, insert_interval_s=60)
-    async with recording(log, tmp_path, bounds=slow) as scene:
+    slow = replace(PACING, page_rows=10, page_interval_s=60)
+    async with recording(log, tmp_path, pacing=slow) as scene:
         log.append(batch(processed(0)))
         await log.drained()
         for number in range(1, 35):
