@@ -8,10 +8,10 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath
 from msgspec import Struct
 
-from actors.compose.dkim import record_name, record_text
 from api.http.body import ApiRequest
 from api.http.errors import answers
 from api.http.refusals import NotFound
+from cluster.dkim_keys import record_name, record_text
 from cluster.journal.journal import Journal
 from cluster.journal.records import SenderDomain
 

@@ -17,8 +17,8 @@ from pathlib import Path
 
 import psutil
 
-from actors.compose.dkim import generate_rsa_key
 from benchmarks.postfix_files import Plan, main_cf, master_cf, opendkim_conf
+from cluster.dkim_keys import generate_rsa_key
 from cluster.installation import running
 
 PACKAGES = ("postfix", "opendkim")

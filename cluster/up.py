@@ -5,13 +5,13 @@ import logging
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from importlib import import_module
 from pathlib import Path
 
 import msgspec
 
 from cluster import launch, logs
 from cluster.context import Context, keeps_from_work
+from cluster.demo import ensure_demo
 from cluster.installation import run_folder, running
 from cluster.installation.embedded import EmbeddedPostgres
 from cluster.installation.local_secrets import demo_key, ray_token
@@ -194,8 +194,6 @@ class Postray:
 
     async def _prepare(self, dsn: str, vault: Vault, files: PolicyFiles) -> None:
         """What actors find in the journal: the demo tenant, and the policies, so that none of them sends by others."""
-        # By name: this module starts the packages above it, and must not import them.
-        ensure_demo = import_module("actors.demo").ensure_demo
         try:
             async with opened(dsn) as journal:
                 self.demo_key = await ensure_demo(journal, vault, self._data_dir)

@@ -15,13 +15,14 @@ from datetime import UTC, datetime
 from msgspec import Struct
 
 from actors.compose import rsa
-from actors.compose.dkim import Signer, load_private_key
+from actors.compose.dkim import Signer
 from actors.compose.message import Draft, Wire, draft_message, finish
 from actors.compose.mime import Skeleton
 from actors.delivery.contents import LARGE_BYTES, Compiled, Contents
 from actors.delivery.job import Job
 from actors.delivery.marker import Marker
 from actors.smtp.commands import Envelope
+from cluster.dkim_keys import load_private_key
 from cluster.journal.journal import Journal
 from cluster.journal.records import Claimed, Personal, decode_content, decode_personal
 from cluster.lookup.remembered import Remembered

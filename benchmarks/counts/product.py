@@ -18,7 +18,6 @@ from psycopg import Connection
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from actors import build as actors
-from actors.demo import ensure_demo
 from actors.smtpd.certificate import server_context
 from actors.smtpd.envelope import Answer, Envelope
 from actors.smtpd.server import SmtpServer
@@ -28,6 +27,7 @@ from benchmarks.counts.journal_dialogue import Dialogue, Names, Transaction
 from benchmarks.counts.relay import relaying
 from benchmarks.counts.smtp_dialogue import Flights
 from cluster.context import Context, Links
+from cluster.demo import ensure_demo
 from cluster.installation.embedded import EmbeddedPostgres
 from cluster.installation.ports import ANY_PORT, HeldPort
 from cluster.journal.database import QUERIES

@@ -13,7 +13,6 @@ from typing import Annotated
 import psutil
 from msgspec import Meta
 
-from actors.compose.dkim import generate_rsa_key
 from api.send.large.process import IDLE_S
 from benchmarks.attacks.attack import Target
 from benchmarks.attacks.attacking import Told, attacking
@@ -27,6 +26,7 @@ from benchmarks.runner import Measure
 from benchmarks.scenarios.sending import COUNTED, Sending, WorldOptions
 from benchmarks.series import percentile, thinned
 from benchmarks.world import LOOK_S, STALLED_S, known
+from cluster.dkim_keys import generate_rsa_key
 from cluster.journal.journal import Journal
 from cluster.keys import new_key
 from cluster.vault import Vault, secret_key

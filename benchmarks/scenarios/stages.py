@@ -19,7 +19,7 @@ import msgspec
 import psutil
 from msgspec import Meta, Struct
 
-from actors.compose.dkim import Signer, generate_rsa_key, load_private_key
+from actors.compose.dkim import Signer
 from actors.compose.message import draft_message, finish
 from actors.compose.mime import Skeleton, compile_content
 from actors.delivery.carrier import hop_of
@@ -44,6 +44,7 @@ from benchmarks.scenarios.sending import Messages, PerRequest
 from benchmarks.sink import SinkOptions, Writing
 from benchmarks.sink_log import Receipt, Tail
 from benchmarks.sink_process import SinkProcess
+from cluster.dkim_keys import generate_rsa_key, load_private_key
 from cluster.events import decode_batch, encode_batch
 from cluster.installation.embedded import EmbeddedPostgres
 from cluster.journal.journal import Journal, migrate

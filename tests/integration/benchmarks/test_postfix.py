@@ -16,7 +16,6 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from rich.console import Console
 
-from actors.compose.dkim import load_private_key, record_text
 from actors.smtpd.certificate import server_context
 from actors.smtpd.envelope import Envelope
 from actors.smtpd.server import SmtpServer
@@ -26,6 +25,7 @@ from benchmarks.postfix_files import Plan
 from benchmarks.runner import Repeats, run
 from benchmarks.scenarios.peers import RATIO, Options, Peers
 from benchmarks.submission import letters, submit
+from cluster.dkim_keys import load_private_key, record_text
 from cluster.installation.ports import ANY_PORT, HeldPort
 
 REASON = lacking()

@@ -8,7 +8,7 @@ import dkim as dkimpy
 import msgspec
 import pytest
 
-from actors.compose import dkim
+from cluster import dkim_keys
 from cluster.events import Bounced, Delivered, Dropped, Event
 from cluster.journal.journal import Journal
 from cluster.journal.records import Address, Content, NewMessage, Part, Personal, encode
@@ -57,7 +57,7 @@ def header(data: bytes, name: str) -> str:
 async def test_a_host_without_smtputf8(
     journal: Journal, extensions: tuple[str, ...], sent: NewMessage, shown: dict[str, str]
 ) -> None:
-    pem, public = dkim.generate_rsa_key()
+    pem, public = dkim_keys.generate_rsa_key()
     async with hosts(journal) as there:
         await journal.create_domain(
             there.world.tenant_id,
@@ -81,7 +81,7 @@ async def test_a_host_without_smtputf8(
         assert head.isascii()
         assert {name: header(data, name) for name in shown} == shown
         assert b"SMTPUTF8" not in b" ".join(peer.commands)
-        assert dkimpy.verify(data, dnsfunc=lambda _name, timeout=5: dkim.record_text(public).encode())
+        assert dkimpy.verify(data, dnsfunc=lambda _name, timeout=5: dkim_keys.record_text(public).encode())
 
 
 async def test_a_host_with_smtputf8_gets_all_in_one(journal: Journal) -> None:

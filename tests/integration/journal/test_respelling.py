@@ -9,10 +9,10 @@ import psycopg
 import pytest
 from msgspec.structs import replace
 
-from actors.compose.dkim import generate_rsa_key
 from actors.delivery.composing import Composer
 from actors.delivery.job import Job
 from actors.delivery.marker import Marker
+from cluster.dkim_keys import generate_rsa_key
 from cluster.journal.journal import Journal, Rejected, migrate
 from cluster.journal.records import Address, Content, Part, Personal, Recipient, encode
 from cluster.vault import Vault

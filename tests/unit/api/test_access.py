@@ -8,8 +8,8 @@ from typing import Any
 import httpx
 import pytest
 
-from actors.demo import SCOPES as EVERY_SCOPE
 from api.http.access import BODIES, ROUTES, SANDBOX_REFUSED, Access, Caller, SandboxUse
+from cluster.demo import SCOPES as EVERY_SCOPE
 from cluster.ids import new_id
 from cluster.journal.records import BatchCounts, Cancellation, Change, MessageRow
 from cluster.policy.lifecycle import Status

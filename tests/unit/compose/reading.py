@@ -15,10 +15,10 @@ import pytest
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from actors.compose import dkim
 from actors.compose.dkim import Signer
 from actors.compose.message import Wire, draft_message, finish
 from actors.compose.mime import compile_content
+from cluster import dkim_keys
 from cluster.journal.records import Address, Attachment, Content, Part, Personal
 
 DATE = datetime(2026, 3, 1, 9, 5, 7, tzinfo=UTC)
@@ -34,7 +34,7 @@ class Key(NamedTuple):
     public: str
 
     def signer(self, *also_signed: str) -> Signer:
-        return Signer("example.com", "s1", dkim.load_private_key(self.pem), also_signed)
+        return Signer("example.com", "s1", dkim_keys.load_private_key(self.pem), also_signed)
 
 
 def content(*texts: Part, **fields: Any) -> Content:
@@ -127,7 +127,7 @@ def verifies(data: bytes, public: str, monkeypatch: pytest.MonkeyPatch) -> bool:
 
     def record(name: bytes, timeout: int = 5) -> bytes:
         assert name == b"s1._domainkey.example.com."
-        return dkim.record_text(public).encode()
+        return dkim_keys.record_text(public).encode()
 
     return bool(dkimpy.verify(data, dnsfunc=record))
 

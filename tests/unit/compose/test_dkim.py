@@ -10,6 +10,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from dkim.canonicalization import Relaxed
 
 from actors.compose import dkim
+from cluster import dkim_keys
 from cluster.message.header_fields import NotComposable
 from tests.unit.compose.reading import Key, content, header_lines, html, personal, plain, verifies, wire
 
@@ -128,19 +129,19 @@ def test_body_hash_agrees_with_dkimpy() -> None:
 
 
 def test_keys(rsa: Key, ed25519: Key) -> None:
-    assert dkim.public_value(dkim.load_private_key(rsa.pem)) == rsa.public
-    assert dkim.record_text(rsa.public) == f"v=DKIM1; k=rsa; p={rsa.public}"
-    assert dkim.record_text(ed25519.public) == f"v=DKIM1; k=ed25519; p={ed25519.public}"
-    assert dkim.record_name("bücher.example", "s1") == "s1._domainkey.xn--bcher-kva.example"
+    assert dkim_keys.public_value(dkim_keys.load_private_key(rsa.pem)) == rsa.public
+    assert dkim_keys.record_text(rsa.public) == f"v=DKIM1; k=rsa; p={rsa.public}"
+    assert dkim_keys.record_text(ed25519.public) == f"v=DKIM1; k=ed25519; p={ed25519.public}"
+    assert dkim_keys.record_name("bücher.example", "s1") == "s1._domainkey.xn--bcher-kva.example"
 
 
 def test_keys_that_cannot_sign(rsa: Key) -> None:
     other = ec.generate_private_key(ec.SECP256R1())
     with pytest.raises(ValueError, match="neither"):
-        dkim.load_private_key(other.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+        dkim_keys.load_private_key(other.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
     with pytest.raises(ValueError, match="1024"):
         dkim.Signer("example.com", "s1", generate_private_key(public_exponent=65537, key_size=1024))
-    key = dkim.load_private_key(rsa.pem)
+    key = dkim_keys.load_private_key(rsa.pem)
     for selector in ("", "a b", "a;b", "a\r\nb", "a..b", "ü"):
         with pytest.raises(ValueError, match="selector"):
             dkim.Signer("example.com", selector, key)

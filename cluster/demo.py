@@ -6,7 +6,7 @@ the journal does not keep, lies in data_dir/demo.key, readable by its owner alon
 
 from pathlib import Path
 
-from actors.compose.dkim import generate_rsa_key
+from cluster.dkim_keys import generate_rsa_key
 from cluster.installation.local_secrets import DEMO_KEY, demo_key
 from cluster.installation.private_files import write_whole
 from cluster.journal.journal import Journal
