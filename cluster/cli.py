@@ -14,7 +14,6 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
-from importlib import import_module
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -32,6 +31,7 @@ from cluster.commands.queue import bounce, reroute, send_now
 from cluster.commands.shaping import shaping
 from cluster.commands.sites import actions, resume, sites, suspend
 from cluster.context import keeps_from_work
+from cluster.entry_points import COMMANDS, NotInstalled, load
 from cluster.installation import running
 from cluster.installation.embedded import journal_dsn
 from cluster.installation.local_secrets import DEMO_KEY, demo_key
@@ -353,8 +353,10 @@ def bench(config: str | None, arguments: tuple[str, ...]) -> None:
     """Measure and try postray, as "python -m benchmarks" does; "postray bench --help" lists the scenarios."""
     if config is not None:
         raise click.UsageError("bench brings up a postray of its own, and takes no settings file")
-    # By name: the harness is above this package, and loaded only when it is asked for.
-    harness: click.Group = import_module("benchmarks.__main__").main
+    try:
+        harness: click.Group = load(COMMANDS, "bench")
+    except NotInstalled as error:
+        raise click.ClickException(str(error)) from error
     harness.main(args=list(arguments), prog_name="postray bench")
 
 

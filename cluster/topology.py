@@ -1,6 +1,7 @@
 """THE table of actors: what runs, how many of each, with which resources, and where.
 
-Pure. ``launch.py`` makes it so; a test checks that the nodes of ``ray-cluster.yaml`` can hold it.
+Pure. ``launch.py`` makes it so; a test checks that the nodes of ``ray-cluster.yaml`` can hold it. The only table that
+names modules above this package: one launcher starts all actors, and each process loads the libraries of its own.
 """
 
 from collections.abc import Sequence

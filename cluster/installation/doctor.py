@@ -13,7 +13,6 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterable, Iterator
 from enum import StrEnum
-from importlib import import_module
 from pathlib import Path
 from shlex import quote
 from typing import Any
@@ -22,13 +21,15 @@ import psutil
 from msgspec import Struct
 
 from cluster.context import keeps_from_work
+from cluster.entry_points import CHECKS as ABOVE
+from cluster.entry_points import NotInstalled, load
 from cluster.installation import run_folder, running
 from cluster.installation.embedded import journal_dsn
 from cluster.installation.local_secrets import demo_key, ray_token
 from cluster.installation.owners import SERVER_FOLDER, commands_for_server, server_owner, user_name
 from cluster.installation.private_files import OTHERS, Unsafe, place_problem
 from cluster.journal.journal import Journal, Unavailable
-from cluster.settings import Settings
+from cluster.settings import ClickHouseSettings, Settings
 from cluster.vault import FILE, RESTORE, Vault, WrongKey, find_secret
 
 ANSWER_S = 5.0
@@ -69,6 +70,8 @@ class Installation(Struct, frozen=True):
 
 Check = Callable[[Installation], Iterable[Finding]]
 """Raises nothing that is to be expected."""
+SetAside = Callable[[ClickHouseSettings, Path], list[str]]
+"""A line for each part of the event store that was set aside. ``data_dir`` has the embedded one."""
 
 
 def examine(installation: Installation) -> Iterator[tuple[str, Finding]]:
@@ -273,9 +276,12 @@ def _parts(installation: Installation) -> Iterator[Finding]:
 
 def _damaged_events(installation: Installation) -> Iterator[Finding]:
     """Parts of ClickHouse's tables that it has set aside."""
-    settings = installation.settings.clickhouse
-    # By name: the event store is above this package, and its driver is loaded only where it is asked.
-    found: list[str] = import_module("analytics.damage").set_aside(settings, installation.data_dir)
+    try:
+        set_aside: SetAside = load(ABOVE, "events")
+    except NotInstalled as error:
+        yield _problem(str(error))
+        return
+    found = set_aside(installation.settings.clickhouse, installation.data_dir)
     yield from (_problem(text) for text in found)
     if not found:
         yield _ok("ClickHouse has set no damaged part aside")

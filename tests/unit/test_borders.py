@@ -1,6 +1,11 @@
-"""The borders between packages, and the purity of what decides: read off the imports of every module."""
+"""The borders between packages, and the purity of what decides: read off the imports of every module.
+
+An import is also one by name: ``import_module("a.b")``, or a text that names a module of ours, as tables have them.
+"""
 
 import ast
+import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,6 +21,20 @@ MAY_IMPORT = {
     "api": {"cluster", "analytics", "actors"},
     "benchmarks": {"cluster", "analytics", "actors", "api"},
 }
+
+# Tables that name modules above, each for its reason.
+MAY_NAME = {
+    # It names the function that makes each actor, in the actor's own process: so that one launcher starts all of them,
+    # and no process loads the libraries of another.
+    "cluster/topology.py": {"actors", "api"},
+}
+# Modules that import what a text says which is not written in the call, each for its reason.
+MAY_IMPORT_BY_NAME = {
+    "cluster/launch.py",  # in an actor's process, the function that topology.py names
+}
+
+IMPORTERS = ("import_module", "__import__")
+A_MODULE = re.compile(rf"(?:{'|'.join(PACKAGES)})(?:\.\w+)+(?::\w+)?")
 
 PURE = (
     "cluster/policy",
@@ -54,15 +73,47 @@ def modules(*folders: str) -> list[Path]:
     return [module for path in paths for module in ([path] if path.suffix == ".py" else sorted(path.rglob("*.py")))]
 
 
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
 def imported(path: Path) -> set[str]:
+    """The modules that a module imports: by statements, and by calls that have the name written in them."""
     names: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.walk(parsed(path)):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path} imports relatively"
             names.add(node.module or "")
+        elif isinstance(node, ast.Call) and called(node) in IMPORTERS and (name := written(node)) is not None:
+            names.add(name)
     return names
+
+
+def called(node: ast.Call) -> str:
+    """The name of the function, without what it is an attribute of."""
+    match node.func:
+        case ast.Attribute(attr=name) | ast.Name(id=name):
+            return name
+    return ""
+
+
+def written(node: ast.Call) -> str | None:
+    """The first argument, where it is a text in the call itself."""
+    match node.args:
+        case [ast.Constant(value=str(name)), *_]:
+            return name
+    return None
+
+
+def named(path: Path) -> Iterator[str]:
+    """The modules of ours that a text in a module names, as ``a.b`` or ``a.b:function``."""
+    for node in ast.walk(parsed(path)):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and A_MODULE.fullmatch(node.value):
+            module = ROOT.joinpath(*node.value.partition(":")[0].split("."))
+            if module.is_dir() or module.with_suffix(".py").is_file():
+                yield node.value
 
 
 def relative(path: Path) -> str:
@@ -74,6 +125,44 @@ def test_imports_flow_one_way(path: Path) -> None:
     package = path.relative_to(ROOT).parts[0]
     ours = {name.split(".")[0] for name in imported(path)} & set(PACKAGES)
     assert ours <= MAY_IMPORT[package] | {package}
+
+
+@pytest.mark.parametrize("path", modules(*PACKAGES), ids=relative)
+def test_names_in_tables_flow_the_same_way(path: Path) -> None:
+    package = path.relative_to(ROOT).parts[0]
+    ours = {name.split(".")[0] for name in named(path)}
+    assert ours <= MAY_IMPORT[package] | {package} | MAY_NAME.get(relative(path), set())
+
+
+@pytest.mark.parametrize("path", modules(*PACKAGES), ids=relative)
+def test_no_import_hides_its_name(path: Path) -> None:
+    calls = [node for node in ast.walk(parsed(path)) if isinstance(node, ast.Call) and called(node) in IMPORTERS]
+    if relative(path) not in MAY_IMPORT_BY_NAME:
+        assert all(written(call) is not None for call in calls)
+
+
+def test_no_way_of_naming_a_module_is_overlooked(tmp_path: Path) -> None:
+    module = tmp_path / "module.py"
+    lines = (
+        "import actors.a",
+        "from actors.b import name",
+        "importlib.import_module('actors.c')",
+        "import_module('actors.d')",
+        "__import__('actors.e')",
+        "import_module(name)",
+        "TABLE = (Spec(build='actors.build:delivery'), 'actors.recorder', 'actors.missing', 'see actors.recorder')",
+    )
+    module.write_text("\n".join(lines), encoding="utf-8")
+    assert imported(module) == {"actors.a", "actors.b", "actors.c", "actors.d", "actors.e"}
+    assert sorted(named(module)) == ["actors.build:delivery", "actors.recorder"]
+
+
+def test_the_tables_name_nothing_that_is_gone() -> None:
+    for table, packages in MAY_NAME.items():
+        assert packages <= {name.split(".")[0] for name in named(ROOT / table)}
+    for path in MAY_IMPORT_BY_NAME:
+        calls = [node for node in ast.walk(parsed(ROOT / path)) if isinstance(node, ast.Call)]
+        assert any(called(call) in IMPORTERS and written(call) is None for call in calls)
 
 
 @pytest.mark.parametrize("path", modules("cluster/policy"), ids=relative)
@@ -96,7 +185,7 @@ def test_only_launch_knows_ray(path: Path) -> None:
 @pytest.mark.parametrize("path", modules("cluster", "analytics", "actors", "api"), ids=relative)
 def test_only_own_python_says_how_our_code_is_run(path: Path) -> None:
     if relative(path) != "cluster/installation/own_python.py":
-        nodes = ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        nodes = ast.walk(parsed(path))
         assert "executable" not in {node.attr for node in nodes if isinstance(node, ast.Attribute)}
 
 

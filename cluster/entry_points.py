@@ -1,0 +1,31 @@
+"""What packages above this one add to the ``postray`` command, as entry points that pyproject.toml declares.
+
+So nothing here names a module above, and none of them is imported before it is used.
+"""
+
+from importlib.metadata import entry_points
+from typing import Any
+
+COMMANDS = "postray.commands"
+"""Click commands."""
+CHECKS = "postray.checks"
+"""Checks of ``postray doctor``."""
+
+
+class NotInstalled(Exception):
+    """The installed package does not declare it: it was installed from other sources than those that run."""
+
+    def __init__(self, group: str, name: str) -> None:
+        super().__init__(group, name)
+        self.group = group
+        self.name = name
+
+    def __str__(self) -> str:
+        return f"{self.group} has no {self.name}: install postray again (make)"
+
+
+def load(group: str, name: str) -> Any:
+    """The object that an entry point names. Raises NotInstalled."""
+    for found in entry_points(group=group, name=name):
+        return found.load()
+    raise NotInstalled(group, name)
