@@ -46,7 +46,8 @@ async def delivery(context: Context, links: Links) -> "Deliverer":
     from actors.delivery.ledger import Ledger
     from actors.delivery.marker import Marker
     from actors.delivery.stall_watch import StallWatch
-    from actors.delivery.tls_dialer import TlsPolicies
+    from actors.delivery.tls_dialer import TlsDialer
+    from cluster.lookup.domain_tls import TlsPolicies
     from cluster.lookup.tls_results import TlsResults
     from cluster.routing.build import build_routing, helo_name
 
@@ -55,8 +56,9 @@ async def delivery(context: Context, links: Links) -> "Deliverer":
     vault = Vault(context.secret_key)
     routing = build_routing(context, journal)
     results = TlsResults(lambda: datetime.now(UTC), keep_days=settings.tls.results_keep_days)
-    tls = TlsPolicies(routing.resolver, settings.tls, settings.dns, clock=time.monotonic, results=results)
-    routing.router.tls_of = tls.of_domain
+    policies = TlsPolicies(routing.resolver, settings.tls, settings.dns, clock=time.monotonic, results=results)
+    routing.router.tls_of = policies.of_domain
+    dialer = TlsDialer(policies, settings.tls, clock=time.monotonic, results=results)
     own = context.data_path / "ledger" / context.name
     marker = Marker(own)
     return Deliverer(
@@ -65,14 +67,14 @@ async def delivery(context: Context, links: Links) -> "Deliverer":
         settings=settings.delivery,
         journal=journal,
         composer=Composer(journal, vault, marker, settings.message),
-        connector=Connector(routing.resolver, tls, settings.smtp, helo_name(settings), random=random.random),
+        connector=Connector(routing.resolver, dialer, settings.smtp, helo_name(settings), random=random.random),
         placer=routing.router,
         in_force=routing.active_policy,
         ledger=Ledger(own),
         marker=marker,
         stall_watch=StallWatch(own / "stalled"),
         tls_results=results,
-        close=tls.close,
+        close=policies.close,
         random=random.random,
         now=time.time,
     )

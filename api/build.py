@@ -33,7 +33,7 @@ from cluster.tasks import Tasks
 from cluster.vault import Vault
 
 if TYPE_CHECKING:
-    from actors.delivery.tls_dialer import TlsPolicies
+    from cluster.lookup.domain_tls import TlsPolicies
 
 log = logging.getLogger(__name__)
 
@@ -161,7 +161,7 @@ def admin(
     def tls() -> "TlsPolicies":
         # To tell what domains publish, which few ask: no start waits for it. What it counts of that is reported by
         # those who deliver.
-        from actors.delivery.tls_dialer import TlsPolicies
+        from cluster.lookup.domain_tls import TlsPolicies
 
         results = TlsResults(lambda: datetime.now(UTC))
         return TlsPolicies(routing.resolver, settings.tls, settings.dns, clock=time.monotonic, results=results)

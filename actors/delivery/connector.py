@@ -10,7 +10,7 @@ from actors.delivery.carrier import Connection
 from actors.delivery.discarding import DiscardConnection
 from actors.delivery.job import NoRoute
 from actors.delivery.pool import Crowded
-from actors.delivery.tls_dialer import TlsPolicies
+from actors.delivery.tls_dialer import TlsDialer
 from actors.delivery.tracing import Observe
 from actors.smtp.client import SmtpConnection
 from actors.smtp.protocol import ConnectError
@@ -47,7 +47,7 @@ class Connector:
     def __init__(
         self,
         resolver: Resolver,
-        tls: TlsPolicies,
+        tls: TlsDialer,
         settings: SmtpSettings,
         helo_name: str,
         *,

@@ -1,14 +1,15 @@
 """From a host's address to a session as safe as its domain and the operator ask for.
 
-Gathers what a domain publishes (MTA-STS, DANE), lets ``cluster.policy.tls.policy`` decide what one host must show,
-opens the connection accordingly, and counts how that went for the TLS report. Owns what is remembered: policies, TLSA
-records, hosts on which TLS breaks, TLS sessions. One for each delivery actor. Never chooses hosts or addresses.
+Takes what a domain publishes (``cluster.lookup.domain_tls``), lets ``cluster.policy.tls.policy`` decide what one host
+must show, opens the connection accordingly, and counts how that went for the TLS report. Owns what is remembered of
+hosts: those on which TLS breaks, those that fail a rehearsal, TLS sessions. One for each delivery actor. Never chooses
+hosts or addresses.
 """
 
 import ssl
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from msgspec import Struct
 
@@ -16,11 +17,9 @@ from actors.delivery.tracing import Observe
 from actors.smtp.client import SmtpConnection
 from actors.smtp.handshake import TlsError
 from actors.smtp.protocol import SERVICE_NOT_AVAILABLE, ConnectError
-from actors.smtp.tls import ClientContexts, sent_chain, server_name, trust
-from cluster.lookup.mta_sts import StsPolicies
-from cluster.lookup.mta_sts_fetch import PolicyServers
+from actors.smtp.tls import ClientContexts, sent_chain, server_name
+from cluster.lookup.domain_tls import TlsPolicies
 from cluster.lookup.remembered import Remembered
-from cluster.lookup.resolver import Resolver
 from cluster.lookup.tls_results import TlsResults
 from cluster.policy.replies.stage import Stage
 from cluster.policy.routes import mx
@@ -28,15 +27,11 @@ from cluster.policy.routes.next_hop import Credentials
 from cluster.policy.tls import dane
 from cluster.policy.tls.failure import TlsFailure, TlsFault
 from cluster.policy.tls.level import AuthNeeds, TlsLevel
-from cluster.policy.tls.policy import Demand, DomainTls, MxSecurity, PolicyType, Refusal, SecureMx, demand, for_password
-from cluster.settings import DnsSettings, SmtpSettings, TlsSettings
-
-if TYPE_CHECKING:
-    from cluster.lookup.tlsa import TlsaLookups
+from cluster.policy.tls.policy import Demand, DomainTls, PolicyType, Refusal, demand, for_password
+from cluster.settings import SmtpSettings, TlsSettings
 
 REHEARSAL_S = 600.0
 """A host that fails a policy in mode testing is not tried against it again for so long, only counted."""
-
 
 _TLS_STAGES = frozenset((Stage.STARTTLS, Stage.TLS))
 
@@ -61,38 +56,25 @@ class _Session(Struct, frozen=True, kw_only=True):
     tell: Callable[[str], None]
 
 
-class TlsPolicies:
-    """Made and closed in one running event loop. clock: seconds that never go back."""
+class TlsDialer:
+    """``policies``: what domains publish. ``clock``: seconds that never go back. ``now``: the time of day, in UTC."""
 
     def __init__(
         self,
-        resolver: Resolver,
+        policies: TlsPolicies,
         settings: TlsSettings,
-        dns: DnsSettings,
         *,
         clock: Callable[[], float],
         results: TlsResults,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
+        self._policies = policies
         self._settings = settings
         self._results = results
         self._now = now
         self._contexts = ClientContexts(settings)
         self._broken: Remembered[tuple[str, str], TlsFailure] = Remembered(settings.cache_entries, clock)
         self._rehearsed: Remembered[tuple[str, str], TlsFailure] = Remembered(settings.cache_entries, clock)
-        self._sts = _sts_policies(resolver, settings, clock, self._count_unfetched) if settings.mta_sts else None
-        self._tlsa = _tlsa_lookups(dns, settings, clock) if settings.dane else None
-
-    async def of_domain(self, domain: str, level: TlsLevel) -> DomainTls:
-        """What the domain publishes and the shaping asks for. A domain whose policy cannot be had has none."""
-        secure = SecureMx(MxSecurity.INSECURE)
-        name = mx.lookup_name(domain)
-        if self._tlsa is not None and isinstance(name, str):
-            secure = await self._tlsa.of_mx(name)
-        policy = await self._sts.of_domain(domain) if self._sts is not None else None
-        if policy is None:
-            return DomainTls(level, mx_security=secure.security, alias_of=secure.alias_of)
-        return DomainTls(level, policy.mode, policy.mx, secure.security, secure.alias_of)
 
     async def open(
         self,
@@ -137,7 +119,7 @@ class TlsPolicies:
             may_be_plain=credentials is None or credentials.needs is AuthNeeds.NOTHING,
             tell=(lambda text: observe("*", text)) if observe is not None else lambda text: None,
         )
-        asked = demand(session.host, domain_tls, await self._tlsa_of(session.host, port, domain_tls))
+        asked = demand(session.host, domain_tls, await self._policies.tlsa_of(session.host, port, domain_tls))
         if isinstance(asked, Refusal):
             self._count(session, asked.policy_type, asked.failure)
             raise ConnectError(Stage.TLS, asked.reason)
@@ -150,12 +132,6 @@ class TlsPolicies:
             if credentials is None or session.may_be_plain or asked.records or error.stage not in _TLS_STAGES:
                 raise
             raise ConnectError(error.stage, f"{error.reason}; {credentials.needs.reason}", error.reply) from None
-
-    async def close(self) -> None:
-        if self._sts is not None:
-            await self._sts.close()
-        if self._tlsa is not None:
-            await self._tlsa.close()
 
     # Opening
 
@@ -212,13 +188,6 @@ class TlsPolicies:
         self._count(session, PolicyType.STS, failure)
         return None
 
-    async def _tlsa_of(self, host: str, port: int, domain_tls: DomainTls) -> dane.TlsaLookup:
-        if self._tlsa is None or domain_tls.mx_security is MxSecurity.INSECURE or mx.is_address(host):
-            return dane.NoTlsa()
-        if domain_tls.mx_security is MxSecurity.UNKNOWN:
-            return dane.UnknownTlsa("DNSSEC does not tell whether the MX records are genuine")
-        return await self._tlsa.of_host(host, port)
-
     def _context(
         self, level: TlsLevel, records: tuple[dane.Tlsa, ...], names: tuple[str, ...]
     ) -> ssl.SSLContext | None:
@@ -252,42 +221,12 @@ class TlsPolicies:
         self._results.count(
             session.domain,
             policy_type,
-            policy="\n".join(self._sts_lines(session.domain) if policy_type is PolicyType.STS else map(str, published)),
+            policy="\n".join(self._policies.sts_lines(session.domain) if policy_type is PolicyType.STS else map(str, published)),
             result_type=failure or "",
             mx_host=session.host,
             sending_ip=session.sending_ip,
             receiving_ip=session.address,
         )
-
-    def _count_unfetched(self, domain: str, fault: TlsFault) -> None:
-        self._results.count(domain, PolicyType.STS, result_type=fault.failure)
-
-    def _sts_lines(self, domain: str) -> tuple[str, ...]:
-        policy = self._sts.kept(domain) if self._sts is not None else None
-        return policy.lines() if policy is not None else ()
-
-
-def _tlsa_lookups(dns: DnsSettings, settings: TlsSettings, clock: Callable[[], float]) -> "TlsaLookups":
-    # dnspython takes a sixth of a second to import: only whoever follows DANE waits for that.
-    from cluster.lookup.tlsa import TlsaLookups
-
-    return TlsaLookups(dns, entries=settings.cache_entries, clock=clock)
-
-
-def _sts_policies(
-    resolver: Resolver,
-    settings: TlsSettings,
-    clock: Callable[[], float],
-    failed: Callable[[str, TlsFault], None],
-) -> StsPolicies:
-    trusted = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    trusted.minimum_version = ssl.TLSVersion.TLSv1_2
-    trusted.set_alpn_protocols(["http/1.1"])
-    trust(trusted, settings.ca_file)
-    servers = PolicyServers(
-        resolver=resolver, port=settings.mta_sts_port, trusted=trusted, timeout_s=settings.mta_sts_timeout_s
-    )
-    return StsPolicies(resolver, servers, entries=settings.cache_entries, clock=clock, failed=failed)
 
 
 def _failure_of(error: ConnectError) -> TlsFailure | None:

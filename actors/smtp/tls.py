@@ -11,6 +11,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
 
+from cluster.lookup.trust import trust
 from cluster.policy.tls.dane import Tlsa
 from cluster.policy.tls.level import TlsLevel
 from cluster.settings import TlsSettings
@@ -148,16 +149,6 @@ def _set_up(context: ssl.SSLContext, level: TlsLevel, ca_file: str) -> None:
     else:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
-
-
-def trust(context: ssl.SSLContext, ca_file: str) -> None:
-    """Loads the authorities of a PEM file; "" takes the system's. Raises OSError, ssl.SSLError."""
-    # RFC 8461 §4.1 and RFC 9525 §2 take a name from subjectAltName only.
-    context.hostname_checks_common_name = False
-    if ca_file:
-        context.load_verify_locations(cafile=ca_file)
-    else:
-        context.load_default_certs(ssl.Purpose.SERVER_AUTH)
 
 
 def sent_chain(tls: ssl.SSLObject) -> list[bytes]:

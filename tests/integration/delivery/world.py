@@ -18,13 +18,14 @@ from actors.delivery.connector import Connector
 from actors.delivery.deliverer import Deliverer
 from actors.delivery.ledger import Ledger
 from actors.delivery.marker import Marker
-from actors.delivery.tls_dialer import TlsPolicies
+from actors.delivery.tls_dialer import TlsDialer
 from actors.scheduler import Scheduler
 from actors.smtpd.envelope import Answer, Behaviour, Envelope
 from actors.smtpd.server import SmtpServer
 from cluster.events import Event, decode_batch, encode_batch
 from cluster.journal.journal import Journal
 from cluster.journal.records import MessageRow, NewMessage
+from cluster.lookup.domain_tls import TlsPolicies
 from cluster.lookup.resolver import Resolver
 from cluster.lookup.tls_results import TlsResults
 from cluster.policies import put_in_force
@@ -225,6 +226,7 @@ async def a_world(
         world.resolver = resolver
         results = world.tls_results = TlsResults(lambda: datetime.now(UTC))
         policies = TlsPolicies(resolver, tls, dns_settings, clock=world.clock, results=results)
+        dialer = TlsDialer(policies, tls, clock=world.clock, results=results)
         stack.push_async_callback(policies.close)
 
         def ways() -> tuple[InForce, Placer]:
@@ -251,7 +253,7 @@ async def a_world(
                 settings=settings,
                 journal=journal,
                 composer=Composer(journal, Vault(SECRET), marker),
-                connector=Connector(resolver, policies, smtp, "postray.test", random=random.random),
+                connector=Connector(resolver, dialer, smtp, "postray.test", random=random.random),
                 placer=placer,
                 in_force=in_force,
                 ledger=ledger,

@@ -10,9 +10,10 @@ from pathlib import Path
 import msgspec
 from dnslib import MX, TLSA, TXT, A
 
-from actors.delivery.tls_dialer import TlsPolicies
+from actors.delivery.tls_dialer import TlsDialer
 from actors.smtp.client import SmtpConnection
 from actors.smtp.protocol import ConnectError
+from cluster.lookup.domain_tls import TlsPolicies
 from cluster.lookup.resolver import Resolver
 from cluster.lookup.tls_results import TlsResults
 from cluster.policy.routes import mx
@@ -98,6 +99,7 @@ class World:
         self.https = PolicyServer()
         self.results = TlsResults(lambda: datetime(2026, 3, 1, 12, tzinfo=UTC))
         self.policies: TlsPolicies
+        self.dialer: TlsDialer
         self.told: list[str] = []
 
     def announce(self, policy_id: str = "1") -> None:
@@ -134,7 +136,7 @@ class World:
         credentials: Credentials | None = None,
         timeout_s: float = 5,
     ) -> SmtpConnection:
-        return await self.policies.open(
+        return await self.dialer.open(
             host,
             "127.0.0.1",
             peer.port,
@@ -193,6 +195,7 @@ async def world(
     )
     resolver = Resolver(dns, clock=made.clock, random=lambda: 0.5, guard=guard)
     made.policies = TlsPolicies(resolver, tls, dns, clock=made.clock, results=made.results)
+    made.dialer = TlsDialer(made.policies, tls, clock=made.clock, results=made.results)
     try:
         yield made
     finally:

@@ -13,7 +13,7 @@ from actors.delivery.discarding import DiscardConnection
 from actors.delivery.job import NoRoute
 from actors.delivery.pool import Crowded
 from actors.delivery.share import Share
-from actors.delivery.tls_dialer import TlsPolicies
+from actors.delivery.tls_dialer import TlsDialer
 from actors.smtp.client import SmtpConnection
 from actors.smtp.protocol import ConnectError
 from cluster.lookup.resolver import Resolver
@@ -56,7 +56,7 @@ class Hosts:
         self.passed_over: list[ConnectError] = []
         self.ehlo = b""
         self.connector = Connector(
-            cast(Resolver, self), cast(TlsPolicies, self), SmtpSettings(), "us.example", random=lambda: 0.0
+            cast(Resolver, self), cast(TlsDialer, self), SmtpSettings(), "us.example", random=lambda: 0.0
         )
 
     async def mx_addresses(self, name: str) -> mx.HostAddresses:
