@@ -3,9 +3,9 @@
 from typing import Protocol
 
 from actors.delivery.job import Hop
-from actors.delivery.share import Share
-from actors.delivery.tracing import Observe
 from actors.smtp.commands import Envelope
+from actors.smtp.protocol import Observe
+from actors.smtp.share import Share
 from actors.smtp.transaction import TransactionResult
 
 

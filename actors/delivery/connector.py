@@ -11,9 +11,8 @@ from actors.delivery.discarding import DiscardConnection
 from actors.delivery.job import NoRoute
 from actors.delivery.pool import Crowded
 from actors.delivery.tls_dialer import TlsDialer
-from actors.delivery.tracing import Observe
 from actors.smtp.client import SmtpConnection
-from actors.smtp.protocol import ConnectError
+from actors.smtp.protocol import ConnectError, Observe
 from cluster.lookup.remembered import Remembered
 from cluster.lookup.resolver import Resolver
 from cluster.policy.limits.connections import Addresses

@@ -2,10 +2,10 @@
 
 import asyncio
 
-from actors.delivery.share import Share
-from actors.delivery.tracing import Observe
 from actors.smtp.commands import Envelope
+from actors.smtp.protocol import Observe
 from actors.smtp.reply import make_reply
+from actors.smtp.share import Share
 from actors.smtp.transaction import TransactionResult
 from cluster.policy.replies.stage import Stage
 

@@ -12,10 +12,10 @@ from msgspec.structs import replace
 
 from actors.delivery.job import Hop, Job
 from actors.delivery.pool_group import Queued
-from actors.delivery.share import Share
 from actors.smtp.commands import needs_smtputf8
 from actors.smtp.protocol import ConnectionLost
 from actors.smtp.reply import Reply
+from actors.smtp.share import Share
 from actors.smtp.transaction import RcptReply, TransactionResult
 from cluster.policy.limits.recipients import Others, wants_another_transaction
 from cluster.policy.limits.session import Spent, spent

@@ -7,7 +7,7 @@ from itertools import islice
 from msgspec import Struct
 
 from actors.delivery.job import Hop, Job, Report
-from actors.delivery.share import Share
+from actors.smtp.share import Share
 from cluster.policy.routes.next_hop import NextHop
 
 

@@ -13,10 +13,9 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from actors.delivery.tracing import Observe
 from actors.smtp.client import SmtpConnection
 from actors.smtp.handshake import TlsError
-from actors.smtp.protocol import SERVICE_NOT_AVAILABLE, ConnectError
+from actors.smtp.protocol import SERVICE_NOT_AVAILABLE, ConnectError, Observe
 from actors.smtp.tls import ClientContexts, sent_chain, server_name
 from cluster.lookup.domain_tls import TlsPolicies
 from cluster.lookup.remembered import Remembered
@@ -218,10 +217,11 @@ class TlsDialer:
         failure: TlsFailure | None,
         published: tuple[dane.Tlsa, ...] = (),
     ) -> None:
+        lines = self._policies.sts_lines(session.domain) if policy_type is PolicyType.STS else map(str, published)
         self._results.count(
             session.domain,
             policy_type,
-            policy="\n".join(self._policies.sts_lines(session.domain) if policy_type is PolicyType.STS else map(str, published)),
+            policy="\n".join(lines),
             result_type=failure or "",
             mx_host=session.host,
             sending_ip=session.sending_ip,

@@ -7,6 +7,7 @@ where nobody does.
 from collections import deque
 from collections.abc import Callable
 
+from actors.smtp.protocol import Observe
 from cluster.routing.site_state import TraceLine
 
 LINES_KEPT = 5000
@@ -14,9 +15,6 @@ LINES_KEPT = 5000
 SITES_AT_MOST = 20
 LONGEST_S = 3600.0
 LONGEST_LINE = 1000
-
-Observe = Callable[[str, str], None]
-"""Told the direction ("C", "S" or "*") and the text of a line."""
 
 
 class Trace:

@@ -11,12 +11,11 @@ import time
 from collections.abc import Callable
 from typing import Self
 
-from actors.delivery.share import Share
-from actors.delivery.tracing import Observe
 from actors.smtp.commands import Envelope, Unsendable, check_lines, dot_stuffed, is_too_large, transaction_commands
 from actors.smtp.handshake import CheckTls, Peer, Session, open_session
-from actors.smtp.protocol import TIMED_OUT, ConnectionLost, Wire, in_turn
+from actors.smtp.protocol import TIMED_OUT, ConnectionLost, Observe, Wire, in_turn
 from actors.smtp.reply import Reply
+from actors.smtp.share import Share
 from actors.smtp.transaction import Replies, TransactionResult, unsent
 from cluster.policy.limits.session import announced
 from cluster.policy.replies.stage import Stage
@@ -40,11 +39,11 @@ class SmtpConnection:
     """One connection, one transaction at a time.
 
     Attributes: host, address; tls_version, tls_cipher ("" when plain), tls_resumed; capabilities (EHLO keywords in use
-    and their parameters); transactions (how many were begun); share (what it may carry); opened_at, last_used (loop
-    time); source (its name) and source_address ("": the system's choice); alternatives (other addresses that its mail
-    could have gone to); in_vain (EHLO keywords that it announced and does not keep to, as far as it has shown); ehlo
-    (what tells this answer to EHLO from every other); takes_bdat (whether its host has shown that, here or before, as
-    the pool that opened it knows); shown (told when that changes).
+    and their parameters); transactions (how many were begun); share (what it may carry); opened_at (loop time); source
+    (its name) and source_address ("": the system's choice); alternatives (other addresses that its mail could have gone
+    to); in_vain (EHLO keywords that it announced and does not keep to, as far as it has shown); ehlo (what tells this
+    answer to EHLO from every other); takes_bdat (whether its host has shown that, here or before, as the pool that
+    opened it knows); shown (told when that changes).
     """
 
     in_vain: frozenset[str] = frozenset()
@@ -68,7 +67,7 @@ class SmtpConnection:
         self.source = ""
         self.source_address = source_address
         self.alternatives = 0
-        self.opened_at = self.last_used = self._loop.time()
+        self.opened_at = self._loop.time()
         self._busy = False
         self._reset_needed = False
         self._is_swallowed_unsure = False
@@ -169,7 +168,6 @@ class SmtpConnection:
             raise
         finally:
             self._busy = False
-            self.last_used = self._loop.time()
         if replies.is_out_of_step:
             self._wire.abort()
         return replies.result(time.perf_counter() - started)

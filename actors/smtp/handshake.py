@@ -16,8 +16,7 @@ from typing import cast
 import aiosmtplib
 from msgspec import Struct
 
-from actors.delivery.tracing import Observe
-from actors.smtp.protocol import SERVICE_NOT_AVAILABLE, ConnectError
+from actors.smtp.protocol import SERVICE_NOT_AVAILABLE, ConnectError, Observe
 from actors.smtp.reply import MAX_LINE_BYTES, MAX_LINES, MAX_REPLY_BYTES, Reply, make_reply, readable
 from actors.smtp.tls import ResumingContext, client_context, server_name
 from cluster.policy.replies.stage import Stage

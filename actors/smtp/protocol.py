@@ -9,7 +9,6 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from actors.delivery.tracing import Observe
 from actors.smtp.reply import MalformedReply, Reply, ReplyParser
 from cluster.policy.replies.stage import Stage
 from cluster.settings import SmtpSettings
@@ -28,6 +27,9 @@ _BLOCK_BYTES = 64 * 1024
 _LARGE_BYTES = 1024 * 1024
 
 T = TypeVar("T")
+
+Observe = Callable[[str, str], None]
+"""Told the direction ("C", "S" or "*") and the text of a line."""
 
 
 class SmtpFailure(Exception):

@@ -4,9 +4,9 @@ import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from actors.delivery.tracing import Observe
 from actors.smtp.client import SmtpConnection
 from actors.smtp.commands import Envelope
+from actors.smtp.protocol import Observe
 from cluster.policy.routes.next_hop import Credentials
 from cluster.policy.tls.level import TlsLevel
 from cluster.settings import SmtpSettings

@@ -9,12 +9,11 @@ from actors.delivery.carrier import Connection
 from actors.delivery.idle_connections import Idle
 from actors.delivery.job import Hop, Job, Report
 from actors.delivery.pool import Pool
-from actors.delivery.share import Share
 from actors.delivery.throttle import Throttle
-from actors.delivery.tracing import Observe
 from actors.smtp.commands import Envelope
-from actors.smtp.protocol import ConnectError, ConnectionLost, SmtpFailure
+from actors.smtp.protocol import ConnectError, ConnectionLost, Observe, SmtpFailure
 from actors.smtp.reply import make_reply
+from actors.smtp.share import Share
 from actors.smtp.transaction import TransactionResult
 from cluster.policy.limits.session import UNLIMITED, SessionLimits
 from cluster.policy.limits.shaping import Limits

@@ -12,10 +12,10 @@ from actors.delivery.connector import KNOWN_HOSTS, KNOWN_S, MAX_TRIES, SHOWN_S, 
 from actors.delivery.discarding import DiscardConnection
 from actors.delivery.job import NoRoute
 from actors.delivery.pool import Crowded
-from actors.delivery.share import Share
 from actors.delivery.tls_dialer import TlsDialer
 from actors.smtp.client import SmtpConnection
 from actors.smtp.protocol import ConnectError
+from actors.smtp.share import Share
 from cluster.lookup.resolver import Resolver
 from cluster.policy.limits.connections import FIRST_DEAD_S
 from cluster.policy.limits.session import UNLIMITED, SessionLimits
