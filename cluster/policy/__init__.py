@@ -1,5 +1,5 @@
 """Pure decisions: facts in, a decision out.
 
-Nothing here does I/O, reads a clock or rolls dice; the time and the jitter are arguments. Actors gather the
-facts, call these functions and perform the result. ``tests/unit/test_borders.py`` holds that border.
+This package does no I/O, reads no clock and draws no random numbers; the time and the jitter are arguments. Actors
+gather the facts, call these functions and perform the result. ``tests/unit/test_borders.py`` enforces this.
 """

@@ -1,27 +1,29 @@
-"""Whether there is room for more: what is refused before anything breaks."""
+"""Backpressure: whether the queue and the disk have room for more mail."""
 
 from msgspec import Struct
 
 
 class Bounds(Struct, frozen=True, kw_only=True):
-    """0 sets no bound."""
+    """The limits on the queue and the disk; 0 sets no limit."""
 
     backlog: int
-    """Deliveries in the queue, at most."""
+    """The largest number of deliveries in the queue."""
     free_disk_mb: int
     """MiB that must stay free on the journal's disk."""
 
 
 class Load(Struct, frozen=True, kw_only=True):
-    """What was measured last; None for what is not known."""
+    """The last measurement; None for a value that is not known."""
 
     backlog: int | None = None
     free_disk_mb: int | None = None
 
 
 def refusal(load: Load, bounds: Bounds) -> str | None:
-    """Why nothing more is taken; None while there is room. What is not known refuses nothing: a journal that cannot be
-    asked cannot commit either, and says so itself."""
+    """Why no more mail is accepted; None while there is room.
+
+    An unknown value rejects nothing: a journal that cannot be measured cannot commit either, and raises its own error.
+    """
     if bounds.free_disk_mb and load.free_disk_mb is not None and load.free_disk_mb < bounds.free_disk_mb:
         return f"The disk is full: {load.free_disk_mb} MiB are left of the {bounds.free_disk_mb} that are kept free"
     if bounds.backlog and load.backlog is not None and load.backlog >= bounds.backlog:

@@ -1,8 +1,8 @@
-"""The one transition table of a delivery, and the fold of many deliveries into a message's status.
+"""The one transition table of a delivery, and how the statuses of its deliveries make a message's status.
 
-A *delivery* is one recipient of one message on its way. Rule 1: a (status, transition) pair that is absent
-from ``TRANSITIONS`` is an error, never a no-op. The statements of the journal that make the transitions name them in
-their headers (journal/queries.sql); tests hold the two together, both ways.
+A *delivery* is one recipient of one message. Rule 1: a (status, transition) pair that is absent from ``TRANSITIONS``
+is an error, never a no-op. The journal's statements that make the transitions name them in their headers
+(cluster/journal); tests check the headers against the table, and the table against the headers.
 """
 
 from collections.abc import Iterable
@@ -25,59 +25,59 @@ class Status(StrEnum):
 
 
 NEW = "new"
-"""The name of what comes before a delivery's first status."""
+"""The name of the state before a delivery's first status."""
 
 
 class Transition(StrEnum):
-    """What takes a delivery from one status to another. Each leads to one status, wherever it starts."""
+    """What takes a delivery from one status to another. Each transition leads to one status, from any start."""
 
     SUBMITTED = "submitted"
     """The API took the message: the 202."""
     SANDBOXED = "sandboxed"
     """The API took the message in sandbox mode: it is never sent."""
     LEASED = "leased"
-    """The delivery actor that owns its destination has it, under a lease: the scheduler paged it in, or the owner took
-    it from its lane."""
+    """The delivery actor that owns the destination holds the delivery under a lease: the scheduler offered it, or the
+    owner fetched it from its lane."""
     PARKED = "parked"
-    """Its owner had no room: it waits in a lane."""
+    """The owner had no room: the delivery waits in a lane."""
     CLAIMED = "claimed"
-    """The owner claimed it for an SMTP transaction: from here on it can no longer be cancelled."""
+    """The owner claimed the delivery for an SMTP transaction: from here on it cannot be cancelled."""
     LEASE_EXPIRED = "lease_expired"
-    """The owner of a lease made no progress in time, or died."""
+    """The owner of the lease made no progress in time, or died."""
     UNCLAIMED = "unclaimed"
-    """The owner gave it back: whether its claim was committed, it could not learn."""
+    """The owner released the delivery because it could not learn whether its claim was committed."""
     DEFERRED = "deferred"
-    """A transient failure: it is tried again later."""
+    """The attempt failed temporarily; the delivery is retried later."""
     PAUSED = "paused"
     """Its batch was paused."""
     RESUMED = "resumed"
-    """Its batch goes on."""
+    """Its batch was resumed."""
     REROUTED = "rerouted"
     """An operator moved it to another pool or route."""
     RETRIED = "retried"
-    """A client asked for another try of a delivery that is finished, or that is stuck with an actor."""
+    """A client asked for another attempt at a delivery that is finished, or stuck with an actor."""
     ACCEPTED = "accepted"
     """The recipient's own mail exchanger took responsibility (RFC 5321 §4.2.5)."""
     RELAYED = "relayed"
-    """A smarthost took responsibility; the last hop is not ours to see."""
+    """A smarthost took responsibility; later hops are not visible to us."""
     REJECTED = "rejected"
-    """A permanent failure at the destination."""
+    """The destination refused it permanently."""
     EXPIRED = "expired"
     """Its lifetime ended after at least one attempt."""
     EXPIRED_UNTRIED = "expired_untried"
     """Its lifetime ended before any attempt."""
     GAVE_UP = "gave_up"
-    """It cannot be composed."""
+    """The message cannot be composed."""
     SET_ASIDE = "set_aside"
-    """Delivery actors ended over it (policy/strikes.py)."""
+    """Delivery actors died while they worked on it (policy/limits/strikes.py)."""
     FAILED = "failed"
-    """A client or an operator gave it up."""
+    """A client or an operator marked it as failed."""
     CANCELLED = "cancelled"
     """A client cancelled it or its batch."""
 
 
 UNFINISHED = (Status.QUEUED, Status.PROCESSING, Status.RENDERED, Status.SENDING)
-"""In order of advance. No transition leads to RENDERED: composing is a part of SENDING. The name stays for the clients
+"""In order of progress. No transition leads to RENDERED: composing is a part of SENDING. The name remains for clients
 that filter by it."""
 
 FINISHED = (
@@ -90,16 +90,16 @@ FINISHED = (
 )
 
 _HELD = (Status.PROCESSING, Status.SENDING)
-"""Leases of a delivery actor."""
+"""Held by a delivery actor under a lease."""
 _IDLE = (Status.QUEUED, Status.PROCESSING)
-"""What no SMTP transaction can be under way for."""
+"""No SMTP transaction can be under way."""
 _RUNNING = (*_IDLE, Status.SENDING)
-"""Unfinished, as the journal knows it."""
+"""Unfinished, in the statuses that the journal uses."""
 
 _MOVES: tuple[tuple[tuple[Status | None, ...], Transition, Status], ...] = (
     ((None,), Transition.SUBMITTED, Status.QUEUED),
     ((None,), Transition.SANDBOXED, Status.SANDBOX),
-    # From SENDING where the lease is over: the actor that had it made no progress in time.
+    # From SENDING when the lease has expired: the actor that held it made no progress in time.
     (_RUNNING, Transition.LEASED, Status.PROCESSING),
     (_RUNNING, Transition.PARKED, Status.QUEUED),
     (_IDLE, Transition.CLAIMED, Status.SENDING),
@@ -110,7 +110,7 @@ _MOVES: tuple[tuple[tuple[Status | None, ...], Transition, Status], ...] = (
     ((Status.QUEUED,), Transition.RESUMED, Status.QUEUED),
     (_IDLE, Transition.REROUTED, Status.QUEUED),
     ((*_HELD, Status.BOUNCED, Status.FAILED), Transition.RETRIED, Status.QUEUED),
-    # What a host said is a fact. It counts even when the lease has passed to another owner meanwhile, in any status.
+    # A host's reply is a fact. It counts in any status, even when the lease has passed to another owner meanwhile.
     (_RUNNING, Transition.ACCEPTED, Status.DELIVERED),
     (_RUNNING, Transition.RELAYED, Status.SENT),
     (_RUNNING, Transition.REJECTED, Status.BOUNCED),
@@ -119,18 +119,18 @@ _MOVES: tuple[tuple[tuple[Status | None, ...], Transition, Status], ...] = (
     (_RUNNING, Transition.GAVE_UP, Status.FAILED),
     (_RUNNING, Transition.SET_ASIDE, Status.FAILED),
     (_RUNNING, Transition.FAILED, Status.FAILED),
-    # From nothing where the message is accepted into a cancelled batch.
+    # From no status when the message is accepted into a cancelled batch.
     ((None, *_IDLE), Transition.CANCELLED, Status.CANCELLED),
 )
 
 TRANSITIONS: dict[tuple[Status | None, Transition], Status] = {
     (start, transition): end for starts, transition, end in _MOVES for start in starts
 }
-"""None is before acceptance: the journal does not have the delivery yet."""
+"""None is the state before acceptance: the journal does not have the delivery yet."""
 
 
 class ImpossibleTransition(ValueError):
-    """A transition met a status that it cannot start from."""
+    """A transition was applied to a status that it cannot start from."""
 
     def __init__(self, status: Status | None, transition: Transition) -> None:
         super().__init__(status, transition)
@@ -150,7 +150,7 @@ def after(status: Status | None, transition: Transition) -> Status:
 
 
 def diagram() -> str:
-    """The table as a drawing, a line for each transition; the README shows it."""
+    """The table as a drawing, a line for each transition; docs/design.md shows it."""
     starts = [" | ".join(start or NEW for start in statuses) for statuses, _, _ in _MOVES]
     width = max(map(len, starts))
     reach = max(len(transition) for transition in Transition)
@@ -161,8 +161,11 @@ def diagram() -> str:
 
 
 def fold(statuses: Iterable[Status]) -> Status:
-    """A message's status from those of its recipients: any unfinished one → the least advanced of these;
-    else any delivered, sent, bounced → that, in this order; else failed, then cancelled, then sandbox."""
+    """A message's status from those of its recipients: the least advanced of the unfinished ones; if there are none,
+    the first that is present of delivered, sent, bounced, failed, cancelled, sandbox.
+
+    Raises ValueError when ``statuses`` is empty.
+    """
     present = set(statuses)
     for status in (
         *UNFINISHED,

@@ -1,1 +1,1 @@
-"""Limits: how much, how fast, how often and until when."""
+"""Limits: how many connections, which rates, when to retry and until when."""

@@ -1,4 +1,4 @@
-"""How many connections a site is worth, and which addresses are worth a try."""
+"""How many connections a site gets, and which addresses are backing off after failures."""
 
 from collections import OrderedDict
 from math import ceil, ldexp
@@ -6,31 +6,31 @@ from math import ceil, ldexp
 from cluster.policy.routes.destinations import Destination
 
 WORTH_A_CONNECTION = 4
-"""Waiting messages for which one more connection is opened: its handshakes cost as much as several transactions."""
+"""Waiting messages that justify one more connection: its handshakes cost as much as several transactions."""
 CROWD = 50
-"""For each so many connections that a process has open, it takes one message more: with hundreds of sites at work, to
-send a site's few messages at the same time gains none of them anything, and the handshakes hold all up."""
+"""For every this many open connections of the process, ``WORTH_A_CONNECTION`` rises by one. With hundreds of active
+sites, sending one site's few messages in parallel gains nothing, and the handshakes delay all sites."""
 
 FIRST_DEAD_S = 30.0
 LONGEST_DEAD_S = 1800.0
-"""How long an address is passed over after a failure, doubled with each that follows without a success between."""
+"""How long an address is skipped after a failure; doubled with each further failure until a success."""
 REMEMBERED = 20_000
-"""Addresses remembered as dead; the oldest are forgotten beyond."""
+"""The number of dead addresses that are kept; beyond it, the oldest are dropped."""
 
 
 def wanted(waiting: int, limit: int, open_in_all: int = 0) -> int:
-    """Connections to one site for so many waiting messages: one for the first, one more for each few after it, up to
-    the limit. ``open_in_all``: to all sites."""
+    """The number of connections to one site for ``waiting`` messages: one for the first, one more for each few after
+    it, up to ``limit``. ``open_in_all``: the open connections to all sites."""
     return min(limit, ceil(waiting / (WORTH_A_CONNECTION + open_in_all // CROWD)))
 
 
 class Addresses:
-    """What is known of hosts' addresses: how many connections each place has open to one, and whether it was dead a
-    moment ago, from the source that it was reached from. ``now``: seconds that never go back."""
+    """The state of hosts' addresses: how many connections each destination has open to an address, and whether a
+    source recently failed to reach it. ``now`` is in seconds, of a monotonic clock."""
 
     def __init__(self) -> None:
         self.open = 0
-        """Connections to all addresses."""
+        """Open connections to all addresses."""
         self._open: dict[tuple[Destination, str], int] = {}
         self._dead: OrderedDict[tuple[str, str], tuple[float, int]] = OrderedDict()
 
@@ -47,11 +47,11 @@ class Addresses:
             del self._open[place, address]
 
     def has_room(self, place: Destination, address: str, limit: int) -> bool:
-        """Whether one more may be opened; ``limit`` 0 sets none."""
+        """Whether one more connection may be opened; ``limit`` 0 sets no limit."""
         return not limit or self._open.get((place, address), 0) < limit
 
     def failed(self, source: str, address: str, now: float) -> None:
-        """It gave no connection, or broke one that it gave. All that break at one time count once."""
+        """The address refused a connection, or broke one. Failures within one back-off count once."""
         until, failures = self._dead.get((source, address), (0.0, 0))
         if now < until:
             return

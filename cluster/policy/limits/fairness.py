@@ -1,7 +1,7 @@
 """A queue that serves its tenants in turn.
 
-Deficit round robin (Shreedhar and Varghese, 1996) with every delivery of the same cost, which is plain round robin:
-a tenant with a million waiting gets one turn a round, as does a tenant with one.
+Deficit round robin (Shreedhar and Varghese, 1996) where every delivery costs the same, which is plain round robin:
+a tenant with a million deliveries waiting gets one turn a round, as does a tenant with one.
 """
 
 from collections import OrderedDict, deque
@@ -12,19 +12,19 @@ from typing import Generic, TypeVar
 Item = TypeVar("Item")
 
 LOOKED_AT = 100
-"""Tenants that are asked about for one turn, some 10 µs."""
+"""The number of tenants that are examined for one turn; takes about 10 µs."""
 
 
 def room(waiting: int, of_tenant: int, tenants: int, bound: int) -> int:
-    """How many more deliveries of a tenant may join a queue of ``bound`` places where ``tenants`` (this one included)
-    have ``waiting``, of which ``of_tenant`` are its own. A tenant may take one part in ``tenants + 1``, so that a
-    newcomer always finds some."""
+    """How many more deliveries of a tenant may join a queue of ``bound`` places in which ``tenants`` (this one
+    included) have ``waiting`` deliveries, ``of_tenant`` of them its own. A tenant may use ``1 / (tenants + 1)`` of the
+    queue, so that a new tenant always finds room."""
     return max(0, min(bound - waiting, max(1, bound // (tenants + 1)) - of_tenant))
 
 
 class FairQueue(Generic[Item]):
-    """First in, first out within a tenant; tenants take turns, but those that are held back. Every operation is O(1),
-    or in the number of items it returns."""
+    """First in, first out within a tenant; the tenants that are not held take turns. Every operation is O(1), or linear
+    in the number of items it returns."""
 
     def __init__(self) -> None:
         self._lanes: OrderedDict[str, deque[Item]] = OrderedDict()
@@ -41,16 +41,16 @@ class FairQueue(Generic[Item]):
         return self._ready
 
     def waiting_of(self, tenant: str) -> int:
-        """How many of this tenant's wait."""
+        """The number of this tenant's waiting items."""
         return len(self._held.get(tenant) or self._lanes.get(tenant) or ())
 
     @property
     def tenants(self) -> int:
-        """How many tenants have something waiting."""
+        """How many tenants have waiting items."""
         return len(self._lanes) + sum(map(bool, self._held.values()))
 
     def items(self) -> Iterator[tuple[Item, int]]:
-        """Every item, and how many of its tenant's go before it."""
+        """Every item, with the number of its tenant's items before it."""
         for lane in (*self._lanes.values(), *self._held.values()):
             for ahead, item in enumerate(lane):
                 yield item, ahead
@@ -64,7 +64,7 @@ class FairQueue(Generic[Item]):
             self._ready += 1
 
     def pop(self, alike: Callable[[Item, Item], bool] = lambda _, __: False, at_most: int = 1) -> list[Item]:
-        """The next item of the tenant whose turn it is, and those right behind it that are ``alike``.
+        """The next item of the tenant whose turn it is, and the items directly behind it that are ``alike``.
 
         Raises IndexError when nothing is ready.
         """
@@ -81,7 +81,8 @@ class FairQueue(Generic[Item]):
         return items
 
     def bring_forward(self, chosen: Callable[[str], bool]) -> bool:
-        """Give the next turn to the first tenant that is chosen, if there is one among those whose turns come next."""
+        """Give the next turn to the first chosen tenant among the ``LOOKED_AT`` next ones. Returns whether there is
+        one."""
         for tenant in islice(self._lanes, LOOKED_AT):
             if chosen(tenant):
                 self._lanes.move_to_end(tenant, last=False)
@@ -89,20 +90,20 @@ class FairQueue(Generic[Item]):
         return False
 
     def hold(self, tenant: str) -> None:
-        """Give this tenant no turn until it is released; what it offers waits as well."""
+        """Give this tenant no turn until ``release``; items pushed meanwhile wait as well."""
         if tenant not in self._held:
             lane = self._held[tenant] = self._lanes.pop(tenant, deque())
             self._ready -= len(lane)
 
     def release(self, tenant: str) -> None:
-        """End what ``hold`` began."""
+        """End a ``hold``."""
         lane = self._held.pop(tenant, None)
         if lane:
             self._lanes[tenant] = lane
             self._ready += len(lane)
 
     def drop(self, tenant: str) -> list[Item]:
-        """Take out all that a tenant has waiting."""
+        """Remove and return all items of a tenant."""
         lane = self._held.get(tenant)
         if lane is None:
             lane = self._lanes.pop(tenant, deque())
@@ -113,7 +114,7 @@ class FairQueue(Generic[Item]):
         return items
 
     def remove(self, chosen: Callable[[Item], bool]) -> list[Item]:
-        """Take out every item that is chosen. It looks at all of them."""
+        """Remove and return every chosen item. Examines all items."""
         removed: list[Item] = []
         for lanes in (self._lanes, self._held):
             for tenant, lane in list(lanes.items()):
@@ -130,5 +131,5 @@ class FairQueue(Generic[Item]):
         return removed
 
     def clear(self) -> list[Item]:
-        """Take out everything."""
+        """Remove and return all items."""
         return [item for tenant in (*self._held, *list(self._lanes)) for item in self.drop(tenant)]

@@ -2,7 +2,7 @@
 
 
 class Gcra:
-    """At most ``rate`` a second in the long run, and ``burst`` at once. The clock is the caller's."""
+    """At most ``rate`` a second in the long run, and ``burst`` at once. The caller supplies the clock."""
 
     def __init__(self, rate: float, burst: float) -> None:
         """``rate`` > 0, per second; ``burst`` ≥ 1."""
@@ -12,8 +12,8 @@ class Gcra:
         self._tolerance = self._interval * burst
 
     def change(self, rate: float, burst: float, now: float) -> None:
-        """Another rate from now on. What has been taken stays taken, at the rate at which it is sooner made good: a
-        bucket of one a day must not hold up, until tomorrow, whoever may take ten a second now."""
+        """Change the rate from now on. What has been taken stays taken, at the rate that recovers it sooner: after one
+        message at one a day, a new rate of ten a second must not wait until tomorrow."""
         owed_s = max(0.0, self._full_at - now)
         self._full_at = now + min(owed_s, owed_s / self._interval / rate)
         self._interval = 1 / rate
@@ -30,5 +30,5 @@ class Gcra:
         self._full_at = max(self._full_at, now) + count * self._interval
 
     def wait_s(self, now: float) -> float:
-        """Seconds until one may go."""
+        """Seconds until one may be taken."""
         return max(0.0, self._full_at + self._interval - now - self._tolerance)

@@ -1,6 +1,7 @@
-"""Names with * in them: which sites, domains, sources and tenants a rule is for.
+"""Name patterns with ``*``: the sites, domains, sources and tenants that a rule applies to.
 
-``*`` stands for any characters, none included; everything else for itself. Owns the notation and its bounds.
+``*`` matches any number of characters, also none; every other character matches itself. This module owns the notation
+and its limits.
 """
 
 import re
@@ -10,24 +11,24 @@ from enum import Enum
 from cluster.policy.routes.domains import spelled_names
 
 MOST_STARS = 4
-"""Matching takes time that grows with each star; nobody needs more."""
+"""Matching time grows with each star; four are enough in practice."""
 LONGEST = 300
 
 
 class NameKind(Enum):
-    """What the names are, with the characters that may be in them."""
+    """The kind of the names, with the characters that may be in them."""
 
     DNS = re.compile(r"[a-z0-9._,:*\[\]-]+")
-    """Sites and domains, in the spelling that they have inside. A relay's site is host:port."""
+    """Sites and domains, in their normalised spelling. A relay's site is host:port."""
     OWN = re.compile(r"[A-Za-z0-9._:@+*-]+")
-    """Names that people here have given: sources, tenants."""
+    """Names that the operator has given: sources, tenants."""
 
 
 class Patterns:
-    """Compiled once; every match is one look into a set, and one regular expression for all the names with stars."""
+    """Compiled once. A match is one set look-up and one regular expression for all names with stars."""
 
     def __init__(self, names: Sequence[str], kind: NameKind) -> None:
-        """Raises ValueError, naming the pattern that cannot be one."""
+        """Raises ValueError, which names the pattern, when a name is not a valid pattern."""
         self.names = tuple(spelled_names(name) if kind is NameKind.DNS else name for name in names)
         for name in self.names:
             _check(name, kind)

@@ -1,6 +1,6 @@
 """Durations and rates as people write them: "30s", "1h30m", "100/s", "5000/h", "1/10s".
 
-Owns the two notations, both ways. Called by whoever reads shaping.toml or shows what is in force.
+This module owns both notations, reading and writing. The reader of shaping.toml and the output for operators use it.
 """
 
 import re
@@ -14,7 +14,7 @@ _DURATION = re.compile(rf"(?:{_PART.pattern})+")
 _RATE = re.compile(r"([0-9]+)/(.+)")
 
 LONGEST_S = 366 * 86400.0
-"""Beyond a year it is a slip of the pen."""
+"""A duration beyond a year is a typing error."""
 MOST = 1_000_000_000
 
 
@@ -36,7 +36,7 @@ class Rate(Struct, frozen=True):
 
 
 def duration(text: str) -> float:
-    """Seconds, of "500ms", "30s", "5m", "1h30m", "3d". Raises ValueError."""
+    """The seconds of "500ms", "30s", "5m", "1h30m", "3d". Raises ValueError."""
     if not _DURATION.fullmatch(text):
         raise ValueError(f'{text!r} is not a duration such as "30s", "5m" or "1h30m"')
     units = dict(_UNITS)
@@ -60,7 +60,7 @@ def duration_text(seconds: float) -> str:
 
 
 def rate(text: str) -> Rate:
-    """Of "100/s", "5000/h", "1/10s". Raises ValueError."""
+    """The rate of "100/s", "5000/h", "1/10s". Raises ValueError."""
     match = _RATE.fullmatch(text)
     if not match:
         raise ValueError(f'{text!r} is not a rate such as "100/s", "5000/h" or "1/10s"')

@@ -1,7 +1,7 @@
-"""Whether a recipient was refused for how many there were: another transaction may take it.
+"""Whether a recipient was refused because the transaction had too many: another transaction may accept it.
 
-Hosts word this in many ways, with codes that mean other things as well. Where the reply's class says it, that is enough
-(``bounce_rules.toml``); for the other wordings a host that took another recipient of the same transaction is the proof.
+Hosts word this in many ways, with codes that mean other things as well. The reply's bounce class is enough where it
+says so (``bounce_rules.toml``); for other wordings, the host must have accepted another recipient of the transaction.
 """
 
 import re
@@ -14,18 +14,18 @@ from cluster.policy.replies.verdict import Verdict
 
 
 class Others(StrEnum):
-    """What the host said to the other recipients of the transaction."""
+    """How the host answered the other recipients of the transaction."""
 
     REFUSED = "refused"
     """All were refused, or there were none."""
     TAKEN = "taken"
-    """It answered RCPT of one with 2yz."""
+    """The host answered RCPT of another recipient with 2yz."""
     TAKEN_BEFORE = "taken_before"
-    """It did so before it refused this one, and at the same stage."""
+    """It did so before it refused this one, at the same stage."""
 
 
 _SAYS_NO_MORE = frozenset((BounceClass.MAILBOX_FULL, BounceClass.SYSTEM_FAILURE, BounceClass.OTHER))
-"""The classes of a 552 whose words do not say what was exceeded."""
+"""The classes of a 552 whose text does not say what was exceeded."""
 _OUT_OF_SEQUENCE = 503
 
 _MANY = r"(?:recipients|rcpts|addressees)\b"
@@ -56,10 +56,10 @@ _DOMAINS = re.compile(
 
 
 def wants_another_transaction(verdict: Verdict, code: int, enhanced: str | None, text: str, others: Others) -> bool:
-    """Whether another transaction may take a recipient. text: all lines of the refusal, as received.
+    """Whether another transaction may accept a recipient. ``text``: all lines of the refusal, as received.
 
-    A 452 or 552 after others that says no more means this (RFC 5321 §4.5.3.1.10), and so does a 503: RCPT was not out
-    of sequence before.
+    A 452 or 552 without a further reason means this when others were accepted before (RFC 5321 §4.5.3.1.10). So does a
+    503: the earlier RCPTs were not out of sequence.
     """
     if verdict.bounce_class is BounceClass.TOO_MANY_RECIPIENTS:
         return True

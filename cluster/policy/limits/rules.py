@@ -1,7 +1,7 @@
-"""One rule of shaping.toml: for whom it is, and which keys it sets to what.
+"""One rule of shaping.toml: where it applies, and which keys it sets to which values.
 
-Owns the table of keys (``KEYS``), how each is written and shown, and the errors, which name the rule and the key.
-Which of several rules counts is decided in ``shaping``.
+This module owns the table of keys (``KEYS``), how each is read and shown, and the errors, which name the rule and the
+key. ``shaping`` decides which of several rules applies.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -19,23 +19,23 @@ from cluster.policy.tls.level import TlsLevel
 E = TypeVar("E", bound=StrEnum)
 
 NONE = "none"
-"""Written for "no limit", where a rate is expected."""
+"""Stands for "no limit" where a rate is expected."""
 
 
 class ShapingError(Exception):
-    """A shaping file cannot be used; the message names the rule and the key at fault."""
+    """A shaping file is invalid; the message names the rule and the key."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message)
 
 
 class Origin(Enum):
-    """Where a value comes from, in the order of precedence."""
+    """The origin of a value, in the order of precedence."""
 
     OPERATOR = "shaping.toml"
     SHIPPED = "shipped defaults"
     SETTINGS = "settings"
-    """postray.toml or a variable."""
+    """postray.toml or an environment variable."""
     DEFAULT = "default"
 
 
@@ -44,7 +44,7 @@ class Level(Enum):
 
     SITE = "site"
     MESSAGE = "message"
-    """Also by the recipient's domain."""
+    """Looked up by the recipient's domain as well."""
 
 
 LEVELS = tuple(Level)
@@ -105,12 +105,12 @@ def _schedule_text(waits: tuple[float, ...]) -> str:
 
 class Key(Struct, frozen=True):
     name: str
-    """As in shaping.toml."""
+    """The key in shaping.toml."""
     field: str
-    """Of ``Limits``."""
+    """The field of ``Limits``."""
     level: Level
     read: Callable[[Any], Any]
-    """From the TOML value; raises ValueError."""
+    """Converts the TOML value; raises ValueError."""
     show: Callable[[Any], str]
 
 
@@ -137,7 +137,7 @@ TEXTS = ("name", "reference")
 
 
 class Rule:
-    """Compiled: for whom, and the values by the fields' names."""
+    """A compiled rule: where it applies, and its values by field name."""
 
     def __init__(
         self, name: str, reference: str, origin: Origin, selectors: Mapping[str, Patterns], values: Mapping[str, Any]
@@ -154,17 +154,17 @@ class Rule:
         self.fields = {
             level: [key.field for key in KEYS if key.level is level and key.field in values] for level in LEVELS
         }
-        """Which of ``Limits`` it sets, by their level."""
+        """The fields of ``Limits`` that it sets, by level."""
         self._separates = not self.is_for_tenants and bool(self.fields[Level.SITE])
 
     def separates(self, domain: str) -> bool:
-        """Whether it makes this domain a site of its own: it sets limits of a site for a domain."""
+        """Whether the rule makes this domain a site of its own: it sets limits of a site for a domain."""
         return self._separates and self._domain is not None and self._domain.matches(domain)
 
     def levels(self, site: str, source: str, domain: str, hosts: str = "") -> tuple[Level, ...]:
-        """What it may limit there: its keys of these levels hold. ``domain``: "" when no message's domain is in
-        question. ``hosts``: the site of the hosts, where the site is a domain that was set apart from it; what is
-        shipped for these hosts holds for them all the same."""
+        """The levels at which the rule's keys apply to ``site``. ``domain``: the recipient's, "" for a question about
+        no message. ``hosts``: the site of the hosts, when ``site`` is a domain that a rule separated from it; shipped
+        rules for these hosts still apply."""
         if self.origin is Origin.SHIPPED:
             if is_route(site):
                 return ()
@@ -187,12 +187,12 @@ class Rule:
 
 
 def may_be_separate(name: str) -> bool:
-    """Whether a domain of this name can be a site of its own: its name must not be that of other sites."""
+    """Whether a domain of this name can be a site of its own: no other site may have the name."""
     return name not in FAMILY_NAMES and "," not in name and not is_route(name)
 
 
 def parse_rules(tables: Sequence[Any], origin: Origin) -> tuple[Rule, ...]:
-    """The ``[[rule]]`` tables of a file. Raises ShapingError."""
+    """The ``[[rule]]`` tables of a file. Raises ShapingError when one is invalid."""
     rules: list[Rule] = []
     for number, table in enumerate(tables, 1):
         rule = _parse(table, number, origin)
@@ -203,13 +203,14 @@ def parse_rules(tables: Sequence[Any], origin: Origin) -> tuple[Rule, ...]:
 
 
 def title(kind: str, number: int, table: Any) -> str:
-    """What an error calls a table: its number in the file, and its name if it has one."""
+    """How an error names a table: its number in the file, and its name if it has one."""
     name = table.get("name") if isinstance(table, dict) else None
     return f'{kind} {number} ("{name}")' if isinstance(name, str) and name else f"{kind} {number}"
 
 
 def read(where: str, key: str, reader: Callable[[Any], Any], value: Any) -> Any:
-    """The value, or a ShapingError that names the key."""
+    """The value as ``reader`` converts it. Raises ShapingError, which names the key, when ``reader`` raises
+    ValueError."""
     try:
         return reader(value)
     except ValueError as error:
@@ -264,7 +265,7 @@ def _parse(table: Any, number: int, origin: Origin) -> Rule:
 
 
 def _check(where: str, rule: Rule, selectors: Mapping[str, Patterns]) -> None:
-    """What each key allows and all of them together do not."""
+    """Check the combinations: values that are valid alone may contradict each other. Raises ShapingError."""
     values = rule.values
     if rule.is_for_tenants and "domain" in selectors:
         raise ShapingError(f"{where}: domain: a tenant's limits are those of a site; name the site")

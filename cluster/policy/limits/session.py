@@ -1,7 +1,7 @@
-"""What one connection may carry: what a host announces of it (RFC 9422), and how it says that this is used up.
+"""What one connection may carry: the limits that a host announces (RFC 9422), and the replies that say one is reached.
 
-A limit of the connection says nothing of the message, nor of the pace: the next connection takes what this one may not.
-So it is told apart from limits by the hour, by the day, or of how many connections there are.
+A limit of the connection says nothing about the message or the rate: the next connection can carry what this one may
+not. So it is distinguished from limits per hour or day, and from limits on the number of connections.
 """
 
 import re
@@ -16,23 +16,23 @@ from cluster.policy.routes.domains import domain_of
 
 UNBOUNDED = 1 << 31
 EXAMINED_CHARS = 500
-"""Hosts say this shortly. The texts are theirs to choose, and the time that looking through one takes is ours."""
+"""Hosts word this briefly. The peer chooses the text, so the time spent on it must be bounded."""
 
 
 class SessionLimits(Struct, frozen=True, kw_only=True):
-    """Each at least 1."""
+    """Each limit is at least 1."""
 
     messages: int = UNBOUNDED
-    """Transactions on one connection, whatever became of them: MAILMAX."""
+    """Transactions on one connection, whatever their outcome: MAILMAX."""
     recipients: int = UNBOUNDED
-    """On one connection, of all its transactions. Hosts have no way to announce it."""
+    """Recipients on one connection, over all its transactions. RFC 9422 has no parameter for it."""
     recipients_per_transaction: int = UNBOUNDED
     """RCPTMAX."""
     domains: int = UNBOUNDED
-    """Different ones of recipients, on one connection: RCPTDOMAINMAX."""
+    """Different domains of recipients on one connection: RCPTDOMAINMAX."""
 
     def narrowed(self, other: "SessionLimits") -> "SessionLimits":
-        """What holds where both do."""
+        """The stricter of both limits, one by one."""
         return SessionLimits(
             messages=min(self.messages, other.messages),
             recipients=min(self.recipients, other.recipients),
@@ -41,7 +41,7 @@ class SessionLimits(Struct, frozen=True, kw_only=True):
         )
 
     def described(self) -> str:
-        """In words; "" where there is none."""
+        """The limits in words; "" when there are none."""
         bounds = (
             (self.messages, "messages on a connection"),
             (self.recipients, "recipients on a connection"),
@@ -58,8 +58,8 @@ _VALUE = re.compile(r"[1-9][0-9]{0,5}", re.ASCII)
 
 
 def announced(limits: str) -> SessionLimits:
-    """What the parameters of LIMITS in the answer to EHLO say; "" when it has none. Limits that are not known, or not
-    well-formed, are ignored (RFC 9422 §3). Of one that is repeated, the lowest value holds."""
+    """The limits in the parameters of LIMITS in the EHLO reply; ``limits`` is "" when there are none. Limits that are
+    unknown or malformed are ignored (RFC 9422 §3). Of a repeated one, the lowest value applies."""
     found: dict[str, int] = {}
     for word in limits.split():
         name, _, value = word.partition("=")
@@ -75,8 +75,8 @@ def announced(limits: str) -> SessionLimits:
 
 
 def fitting(recipients: Sequence[str], at_most: int, domains: Set[str], domains_at_most: int) -> list[int]:
-    """The places of those recipients, in order, that one transaction may carry: no more than ``at_most``, and of no
-    more domains than ``domains_at_most`` together with those that the connection has had (``domains``)."""
+    """The indexes of the recipients, in order, that one transaction may carry: at most ``at_most``, and of at most
+    ``domains_at_most`` domains, counting those that the connection has had (``domains``)."""
     known = set(domains)
     places: list[int] = []
     for place, recipient in enumerate(recipients):
@@ -93,12 +93,12 @@ def fitting(recipients: Sequence[str], at_most: int, domains: Set[str], domains_
 
 
 class Spent(StrEnum):
-    """What a connection has had its share of."""
+    """Which allowance of a connection is used up."""
 
     MESSAGES = "messages"
     RECIPIENTS = "recipients"
     OTHER = "other"
-    """Time, or the host does not say of what."""
+    """Time, or something that the host does not name."""
 
 
 _MESSAGES = r"(?:messages?|msgs?|mails?|e-?mails?|transactions?|envelopes?|deliver(?:y|ies)|mail from)"
@@ -127,13 +127,13 @@ _ITS_OWN = re.compile(
     r"\b(?:too many|no more) (?:smtp |mail )?(?:transactions|mail commands|mail from commands)\b"
     r"|\bmax(?:imum)? (?:smtp |mail )?transactions (?:reached|exceeded)\b"
 )
-"""Only a connection has so many of these."""
+"""Only a connection has a limit on these."""
 _REACHED = re.compile(
     r"\b(?:(?:messages?|e-?mails?|mails?|transactions?)[ -](?:count )?(?:limit|quota|count)"
     r"|(?:max(?:imum)? (?:number of )?|(?:limit|quota|maximum) of (?:\d+ )?)(?:messages|e-?mails|mails|transactions))"
     r" (?:(?:has|was|is) )?(?:been )?(?:reached|exceeded|exhausted)\b(?! (?:for|by|from|to|of|on)\b)"
 )
-"""It does not say whose limit this is: the next connection tells."""
+"""The text does not say whose limit this is; the next connection will show it."""
 _RECONNECT = re.compile(r"\bre-?connect\b(?! (?:later|after|in)\b)")
 _TOO_MANY = re.compile(
     r"too (?:many|much)|\bmax(?:imum|imal)?\b|\blimit|exceed|reached|quota|\b(?:no|not|only|at) (?:more|most|\d+)"
@@ -149,7 +149,7 @@ _SOMETHING = re.compile(
 _TIMED_OUT = re.compile(
     r"\bidle\b|\binactiv|\btime-?out exceeded|\b(?:connection|session|command|client|input|smtp) time(?:-?out|d out)\b"
 )
-"""Of a 421: it may have crossed our command on its way, though it says nothing of that."""
+"""For a 421: it may have crossed our command, though it does not mention it."""
 _ANOTHER = re.compile(rf"\b(?:in|on|open|use|using|start|with|try) (?:another|a new|a fresh) {_KIND}{_UNIT}")
 BY_THE_CLOCK = re.compile(
     r"\b(?:per|(?<!in )(?<!after )an?|each|every|this|last|past|previous|within) (?:\d+ ?)?(?:[a-z]+-)?"
@@ -169,14 +169,14 @@ _OF_ERRORS = re.compile(
 
 
 def spent(code: int, enhanced: str | None, text: str) -> Spent | None:
-    """What this connection has had its share of, if that is what the refusal says; None for every other.
+    """Which allowance of this connection is used up, if the refusal says so; None for every other reply.
 
-    code: 4yz or 5yz. text: all its lines, as received.
+    ``code``: 4yz or 5yz. ``text``: all its lines, as received.
     """
     if not 400 <= code < 600 or (enhanced is not None and enhanced[1:].startswith((".1.", ".2.2", ".6."))):
-        return None  # RFC 3463 §3: of the address, the full mailbox, or the content
+        return None  # RFC 3463 §3: about the address, the full mailbox, or the content
     if code != SERVICE_CLOSES and enhanced is not None and enhanced[1:].startswith(".2."):
-        return None  # of the mailbox: only with 421 is it more likely a slip
+        return None  # about the mailbox: only with 421 is it more likely a mistake
     said = normalised(text)[:EXAMINED_CHARS]
     if code == SERVICE_CLOSES and _TIMED_OUT.search(said):
         return Spent.OTHER

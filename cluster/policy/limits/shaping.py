@@ -1,9 +1,9 @@
-"""The limits of a site, a message and a tenant: the first rule that holds and sets a key gives it.
+"""The limits of a site, a message and a tenant: the first rule that applies and sets a key gives its value.
 
-The operator's rules (shaping.toml) lie over the shipped ones (``shaping_defaults.toml``), and these over the settings
-(postray.toml), key by key. The shipped ones hold for sites of the DNS only, never for a relay or the capture sink; they
-are for hosts, and stay so for a domain that an operator's rule makes a site of its own. Looked
-up when a site is made and when the rules change; whoever needs a limit for every message keeps it.
+Key by key, the operator's rules (shaping.toml) come before the shipped ones (``shaping_defaults.toml``), and these
+before the settings (postray.toml). Shipped rules apply to sites of the DNS only, never to a relay or the capture sink.
+They are for hosts, so they still apply to a domain that an operator's rule makes a site of its own. Limits are looked
+up when a site is made and when the rules change; code that needs a limit for every message keeps it.
 """
 
 import tomllib
@@ -31,12 +31,12 @@ from cluster.policy.tls.level import TlsLevel
 
 
 class Limits(Struct, frozen=True, kw_only=True):
-    """Of one source at one site, over the whole cluster."""
+    """The limits of one source at one site, over the whole cluster."""
 
     connections: int
-    """Open at once; at least 1."""
+    """Open at the same time; at least 1."""
     connections_per_ip: int
-    """Open at once to one address of the site; 0 sets no limit."""
+    """Open at the same time to one address of the site; 0 sets no limit."""
     messages_per_connection: int
     """Transactions before a connection is closed; at least 1."""
     connection_idle_s: float
@@ -47,37 +47,37 @@ class Limits(Struct, frozen=True, kw_only=True):
     connection_rate: Rate | None
     """New connections."""
     next_host: NextHost
-    """When the next host is tried after a 4yz, at the earliest."""
+    """When the next host may be tried after a 4yz, at the earliest."""
 
-    # These hold for a message, and may differ between the domains of a site.
+    # These apply to a message, and may differ between the domains of a site.
     recipients_per_transaction: int
     retry_schedule_s: tuple[float, ...]
-    """Waits between attempts; the last repeats."""
+    """Waits between attempts, in seconds; the last repeats."""
     lifetime_s: float
     tls: TlsLevel
 
 
 class TenantLimits(Struct, frozen=True, kw_only=True):
-    """Of one tenant at one site, within the site's limits."""
+    """The limits of one tenant at one site, within the site's limits."""
 
     message_rate: Rate | None = None
     connections: int = 0
-    """That carry this tenant's mail at once; 0 sets no limit."""
+    """Connections that carry this tenant's mail at the same time; 0 sets no limit."""
 
 
 class Setting(Struct, frozen=True, kw_only=True):
-    """One value in force, and why: for people."""
+    """One effective value and its origin, for operators."""
 
     key: str
-    """As in shaping.toml; a tenant's begin with "tenant "."""
+    """The key in shaping.toml; a tenant's begins with "tenant "."""
     value: str
     rule: str
-    """The name of the rule that gave it; "" when none did."""
+    """The name of the rule that gave the value; "" when none did."""
     origin: str
     """"shaping.toml", "shipped defaults", "settings" (postray.toml or a variable), "routing.toml" (a relay's TLS) or
     "default"."""
     reference: str = ""
-    """The public source of a shipped value, or what the operator noted."""
+    """The public source of a shipped value, or the operator's note."""
 
 
 NO_TENANT_LIMITS = TenantLimits()
@@ -102,7 +102,7 @@ _SHIPPED_RULES, _SHIPPED_TRIGGERS = _parse_file(SHIPPED_TEXT, Origin.SHIPPED)
 
 
 class Shaping:
-    """What is in force: immutable, made anew when the file changes."""
+    """The active shaping: immutable, replaced when the file changes."""
 
     def __init__(self, rules: Sequence[Rule], triggers: Sequence[Trigger], base: Limits, default: Limits) -> None:
         self._rules = tuple(rule for rule in rules if not rule.is_for_tenants)
@@ -113,17 +113,18 @@ class Shaping:
 
     @classmethod
     def parse(cls, text: str, *, base: Limits, default: Limits) -> "Shaping":
-        """``text``: of shaping.toml, which may be empty. ``base``: what holds where no rule says anything; ``default``:
-        what that would be if nothing was set.
+        """Parse ``text``, the content of shaping.toml, which may be empty. ``base``: the limits where no rule applies;
+        ``default``: the limits of settings that were never changed.
 
-        Raises ShapingError, naming the rule and the key.
+        Raises ShapingError, which names the rule and the key, when the text is invalid.
         """
         rules, triggers = _parse_file(text, Origin.OPERATOR)
         return cls((*rules, *_SHIPPED_RULES), (*triggers, *_SHIPPED_TRIGGERS), base, default)
 
     def limits(self, site: str, *, source: str = "", domain: str = "", hosts: str = "") -> Limits:
-        """``source``: "" is the default one. ``domain``: the recipient's, for what holds for a message. ``hosts``: the
-        site of the hosts, where ``site`` is a domain set apart from it; "" is what is known of well-known domains."""
+        """The limits at a site. ``source``: "" is the default one. ``domain``: the recipient's, for the limits of a
+        message. ``hosts``: the site of the hosts, when ``site`` is a domain separated from it; "" takes the site of
+        well-known domains."""
         return structs.replace(self._base, **_values(self._holding(site, source, domain, hosts)))
 
     def tenant_limits(self, site: str, tenant_id: str, *, source: str = "") -> TenantLimits:
@@ -132,19 +133,19 @@ class Shaping:
         return structs.replace(NO_TENANT_LIMITS, **_values(self._holding_for_tenant(site, source, tenant_id)))
 
     def is_separate(self, domain: str) -> bool:
-        """Whether this domain is a site of its own, named like it, whichever hosts serve it: a rule, of whatever
-        source, sets limits of a site for it by ``domain``. What holds for the hosts' site does not hold for it."""
+        """Whether this domain is a site of its own, with its own name, whichever hosts serve it: a rule of any source
+        sets limits of a site for it by ``domain``. The limits of the hosts' site do not apply to it."""
         return may_be_separate(domain) and any(rule.separates(domain) for rule in self._rules)
 
     def triggers(self, site: str, *, source: str = "", hosts: str = "") -> tuple[Trigger, ...]:
-        """What automation looks for in this site's replies, in the order of looking. ``hosts``: as for ``limits``."""
+        """The automation triggers for this site's replies, in the order of checking. ``hosts``: as for ``limits``."""
         hosts = hosts or known_site(site)
         return tuple(trigger for trigger in self._triggers if trigger.watches(site, source, hosts))
 
     def explain(
         self, site: str, *, source: str = "", domain: str = "", tenant_id: str = "", hosts: str = ""
     ) -> list[Setting]:
-        """Every limit in force, in the order of the documentation, with the rule that gave it. ``hosts``: as for
+        """Every effective limit, in the order of the documentation, with the rule that gave it. ``hosts``: as for
         ``limits``."""
         settings = _explained("", KEYS, self._holding(site, source, domain, hosts), self._base, self._default)
         if tenant_id:

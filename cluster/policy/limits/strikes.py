@@ -1,9 +1,9 @@
-"""When a message is set aside: what the lives of delivery actors that ended over a request's messages mean. Pure.
+"""When a message is set aside: pure decisions about delivery actors that died while they worked on a request.
 
-A *strike* is one life of a delivery actor that ended while it was at work on a message. A process may die for any
-reason, so one strike says little; the second with the same message says that the message is the reason. A request may
-hold a thousand such messages: when two of them were set aside, or what they share has had two strikes, the others are
-not tried.
+A *strike* is one life of a delivery actor that ended while it worked on a message. A process may die for any reason, so
+one strike says little; a second one with the same message means that the message is the cause. A request may hold
+a thousand such messages. When two of them were set aside, or their shared content has two strikes, the others are not
+tried.
 """
 
 from collections.abc import Iterable, Mapping
@@ -12,9 +12,9 @@ from enum import Enum
 from msgspec import Struct
 
 STRIKES = 2
-"""Lives that end with a message before it is set aside."""
+"""Lives that end on a message before it is set aside."""
 SET_ASIDE = 2
-"""Messages of a request that are set aside before all of it is."""
+"""Messages of a request that are set aside before the whole request is."""
 
 
 class Scope(Enum):
@@ -22,24 +22,24 @@ class Scope(Enum):
 
     MESSAGE = "message"
     REQUEST = "request"
-    """Every message of it that is not finished."""
+    """Every unfinished message of the request."""
 
 
 class Strike(Struct, frozen=True):
-    """One life that ended with a message of a request."""
+    """One life that ended on a message of a request."""
 
     life: int
     message_id: str
     shared: bool
-    """It was at work on what the request's messages share; the message was the first that needed it."""
+    """The actor worked on content that the request's messages share; the message was the first that needed it."""
 
 
 class SetAside(Struct, frozen=True):
-    """What is to be given up, and why."""
+    """What to set aside, and why."""
 
     scope: Scope
     reason: str
-    """Of the message that was named; other messages of a request have another one."""
+    """The reason of the named message; other messages of the request have another one (``reason_for``)."""
 
 
 OWN = f"set aside: {STRIKES} delivery processes ended while at work on it"
@@ -48,7 +48,7 @@ OTHERS = "set aside: delivery processes ended while at work on other messages of
 
 
 def decide(strikes: Iterable[Strike], message_id: str) -> SetAside | None:
-    """What follows from all strikes of a request, the last of which named a message; None: it is tried again."""
+    """The decision after all strikes of a request, the last of which named ``message_id``; None: retry."""
     lives: dict[str, set[int]] = {}
     content: set[int] = set()
     for strike in strikes:
@@ -64,7 +64,7 @@ def decide(strikes: Iterable[Strike], message_id: str) -> SetAside | None:
 
 
 def reason_for(aside: SetAside, message_id: str, named: str) -> str:
-    """Why a message is set aside, of which ``named`` had the last strike."""
+    """Why a message is set aside; ``named`` is the message with the last strike."""
     return OTHERS if aside.reason == OWN and message_id != named else aside.reason
 
 

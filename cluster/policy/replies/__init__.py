@@ -1,1 +1,1 @@
-"""Replies: what one means, and what follows from it."""
+"""Replies: what a reply means, and what follows from it."""

@@ -1,11 +1,11 @@
-"""What a site's replies do to its limits: down at once, up again slowly.
+"""Automation: a site's replies lower its limits at once; successful deliveries raise them slowly.
 
 Additive increase, multiplicative decrease (Chiu and Jain, 1989; RFC 5681): a site that says "slow down" gets a part of
-the rate that it was just taking, and a twentieth of that rate more for every minute in which deliveries succeed. So a
-limit that nobody publishes is found, stayed near, and outgrown when the site relaxes.
+the rate that it was just accepting, plus a twentieth of that rate for every minute in which deliveries succeed. This
+finds a limit that the site does not publish, stays near it, and outgrows it when the site relaxes.
 
-Plain state of one source at one site, on the actor that owns it, in bounded memory: lost with the actor, found again by
-the next replies. ``now`` is in seconds, of any clock that does not go back.
+The state belongs to one source at one site, in the actor that owns it, in bounded memory. It is lost with the actor
+and built again from the next replies. ``now`` is in seconds, of a monotonic clock.
 """
 
 from collections import OrderedDict, deque
@@ -19,44 +19,44 @@ from cluster.policy.replies.bounce_rules import normalised
 from cluster.policy.replies.triggers import ActionKind, ReplyFacts, Trigger
 
 MEASURED_S = 15.0
-"""Over one to two such spans the accepted rate is measured; and so often a rise is thought of."""
+"""The accepted rate is measured over one to two of these spans; a rise is considered once per span."""
 RISE_EVERY_S = 60.0
 RISE_AFTER = 10
 """Deliveries that must have succeeded since the last change before a limit rises."""
 RISE_BY = 0.05
-"""Of the rate, and of the connections, that there were before: from half of it, ten steps."""
+"""The step up, as a part of the rate or the connections before the decrease: ten steps from half of it."""
 RISE_FREELY_BY = 0.25
-"""Of the rate, where nothing is known against it: at twice the rate of the last complaint the site has changed, and of
-a complaint about the first messages nobody knows which rate would have been right."""
+"""The step up as a part of the rate, where no known rate speaks against it: at twice the rate of the last complaint
+the site has changed; after a complaint about the first messages the right rate is unknown."""
 RELAXED_AT = 2.0
 SETTLE_S = 10.0
-"""After a step down, replies to what was on its way already do not count for another one."""
+"""For this long after a decrease, replies to mail that was already under way cause no further one."""
 LOWEST_RATE = 0.1
-"""Messages a second: what is left of a rate, however often the site complains; to stop is what suspensions are for."""
+"""Messages a second that always remain, however often the site complains; suspensions stop a site."""
 UNKNOWN_RATE = 1.0
-"""Messages a second, taken for the accepted rate when nothing, or hardly anything, was accepted lately."""
+"""Messages a second, used as the accepted rate when almost nothing was accepted lately."""
 LOWEST_SHARE = 0.01
-"""Of the connections; at least one stays."""
+"""The smallest share of the connections; at least one remains."""
 FORGOTTEN_S = 86400.0
-"""Without any further complaint, the rules' limits hold again after this."""
+"""After this time without a further complaint, the rules' limits apply again."""
 MOST_TENANTS = 500
-"""Tenants suspended, or counted, at one time; of more, those whose time ends first are let go."""
+"""Tenants that may be suspended or counted at one time; beyond it, those whose time ends first are dropped."""
 
 
 class Action(Struct, frozen=True, kw_only=True):
-    """What was done to a site, for the journal and for people."""
+    """A change to a site's limits, for the journal and for operators."""
 
     kind: ActionKind
     trigger: str
-    """"" for a limit that went up."""
+    """"" for a limit that rose."""
     factor: float = 1.0
     until: float
     """When a suspension ends, or the limit may begin to rise."""
     tenant_id: str = ""
     detail: str = ""
-    """In words, such as "12.5 messages/s"."""
+    """A description such as "12.5 messages/s"."""
     reply: str = ""
-    """The reply that did it."""
+    """The reply that caused it."""
 
 
 NOTHING: Sequence[Action] = ()
@@ -64,22 +64,22 @@ NOTHING: Sequence[Action] = ()
 
 class Adjustments:
     def __init__(self, triggers: Sequence[Trigger], now: float, *, shares: int = 1) -> None:
-        """``triggers``: those that watch this site, in the order of looking. ``shares``: into how many the site is
-        split; what this one sees of its deliveries is taken for a like part of the whole."""
+        """``triggers``: those that apply to this site, in the order of checking. ``shares``: the number of shares of
+        the site. This object sees one share of the deliveries and multiplies its counts accordingly."""
         self._triggers = triggers
         self._shares = shares
         self._rate = inf
-        """Messages a second; infinite while nothing is lowered."""
+        """Messages a second; infinite while the rate is not lowered."""
         self._rate_before = inf
-        """Rises are a part of this: the rate at the last complaint, or since reached again."""
+        """The base of the steps up: the rate at the last complaint, or a higher one reached since."""
         self._known_rate = 0.0
-        """What the site took when it last complained; 0 when there was too little to tell."""
+        """The accepted rate at the last complaint; 0 when there was too little mail to measure it."""
         self._share = 1.0
-        """Of the connections."""
+        """The share of the connections."""
         self._suspended: dict[str, tuple[float, str]] = {}
-        """Until when, and by which trigger; by tenant, "" is everybody."""
+        """The end of each suspension and its trigger, by tenant; "" is the whole site."""
         self._counts: OrderedDict[tuple[str, str], deque[float]] = OrderedDict()
-        """Times of matches, by trigger and, for a tenant's suspension, tenant."""
+        """Times of matches, by trigger and, for suspensions of tenants, by tenant."""
         self._settled_at: dict[ActionKind, float] = {}
         self._rise_at = inf
         self._complained_at = -inf
@@ -92,11 +92,11 @@ class Adjustments:
         self._measured_until = now + MEASURED_S
 
     def follow(self, triggers: Sequence[Trigger]) -> None:
-        """The rules have changed; what is in force stays until it rises or ends."""
+        """Use the changed rules. Lowered limits and suspensions stay until they rise or end."""
         self._triggers = triggers
 
     def on_reply(self, reply: ReplyFacts, now: float) -> Sequence[Action]:
-        """A reply that was not an acceptance. What it brings about is in force when this returns."""
+        """Handle a reply that was not an acceptance. Its effects apply when this returns."""
         words = normalised(reply.text).strip()
         trigger = next((trigger for trigger in self._triggers if trigger.matches(reply, words)), None)
         if trigger is None or trigger.action is ActionKind.IGNORE:
@@ -128,27 +128,27 @@ class Adjustments:
         )
 
     def on_accepted(self, count: int, now: float) -> Sequence[Action]:
-        """So many deliveries succeeded. Called for each: it costs an addition and a comparison."""
+        """Count successful deliveries. The call for each delivery costs an addition and a comparison."""
         self._accepted += count
         if now < self._measured_until:
             return NOTHING
         return self._measure(now)
 
     def lift(self, tenant_id: str) -> None:
-        """An operator has ended the suspension of the site (""), or of one tenant at it."""
+        """An operator ended the suspension of the site (""), or of one tenant at it."""
         self._suspended.pop(tenant_id, None)
 
     def connections(self, limit: int) -> int:
-        """How many of the rules' connections may be open: at least 1."""
+        """How many of the rules' ``limit`` connections may be open: at least 1."""
         return max(1, int(limit * self._share + 1e-9))
 
     def message_rate(self, rate: float) -> float:
-        """Messages a second, of what the rules allow; 0 sets no limit, coming and going."""
+        """The allowed messages a second, given the rules' ``rate``; 0 means no limit, in both."""
         allowed = min(rate or inf, self._rate)
         return 0.0 if allowed == inf else allowed
 
     def suspended_until(self, now: float, tenant_id: str = "") -> float:
-        """Until when nothing may be sent: the site, or this tenant at it; 0 when it may be sent now."""
+        """When the suspension of the site, or of this tenant at it, ends; 0 when mail may be sent now."""
         until = max(self._suspended.get(who, (0.0, ""))[0] for who in ("", tenant_id))
         return until if until > now else 0.0
 
@@ -157,11 +157,11 @@ class Adjustments:
         return self._rate != inf or self._share < 1.0
 
     def is_untouched(self, now: float) -> bool:
-        """Whether the rules' limits hold as they are: nothing would be lost with this."""
+        """Whether the rules' limits apply unchanged, so that dropping this object loses nothing."""
         return not self.is_lowered and not any(until > now for until, _ in self._suspended.values())
 
     def described(self, now: float) -> tuple[str, ...]:
-        """What is in force, a line each, for operators."""
+        """The lowered limits and suspensions, one line each, for operators."""
         lines = []
         if self._rate != inf:
             lines.append(self._told(ActionKind.SLOW_DOWN, _rate_text(self._rate), now))
@@ -178,7 +178,7 @@ class Adjustments:
         return f"{line}, may rise in {duration_text(round(self._rise_at - now))}" if self._rise_at > now + 1 else line
 
     def _is_reached(self, trigger: Trigger, tenant_id: str, now: float) -> bool:
-        """Counts a match; whether there were enough for the trigger to act."""
+        """Count a match. Returns whether the trigger's threshold is reached."""
         if trigger.threshold is None:
             return True
         key = (trigger.name, tenant_id)
@@ -195,7 +195,7 @@ class Adjustments:
         return True
 
     def _lower(self, trigger: Trigger, now: float) -> bool:
-        """Whether a limit may go down a step now; the rise waits from here on."""
+        """Whether a limit may go down a step now; every call postpones the rise."""
         self._complained_at = now
         self._rise_at = max(now + trigger.for_s, self._rise_at if self._rise_at != inf else now)
         self._succeeded = 0
@@ -208,7 +208,7 @@ class Adjustments:
     def _slow_down(self, trigger: Trigger, now: float) -> str:
         if not self._lower(trigger, now):
             return ""
-        # From what the site really took: half of a limit that was never reached would change nothing.
+        # Based on what the site really accepted: half of a limit that was never reached would change nothing.
         took = self._accepted_rate(now)
         before = min(self._rate, max(took, UNKNOWN_RATE))
         is_measured = now - self._measured_before_since >= MEASURED_S and took > 0
@@ -233,11 +233,11 @@ class Adjustments:
         return f"for {duration_text(trigger.for_s)}"
 
     def _accepted_rate(self, now: float) -> float:
-        """Messages a second that the site took lately."""
+        """Messages a second that the site accepted lately."""
         return self._shares * (self._accepted_before + self._accepted) / max(now - self._measured_before_since, 1.0)
 
     def _measure(self, now: float) -> Sequence[Action]:
-        """A span of measuring is over."""
+        """End a measuring span, and raise limits if they are due."""
         self._succeeded += self._accepted
         stale = now - self._measured_until > MEASURED_S
         self._accepted_before = 0 if stale else self._accepted
@@ -271,7 +271,7 @@ class Adjustments:
     def _rise_rate(self, now: float) -> None:
         is_free = self._rate >= RELAXED_AT * self._known_rate
         if is_free and self._accepted_rate(now) < self._rate / 2:
-            # There is not enough mail to come near it: it has stopped to be a limit.
+            # There is too little mail to reach this rate, so it no longer limits anything.
             self._rate = inf
             return
         self._rate += max(LOWEST_RATE, self._rate_before * (RISE_FREELY_BY if is_free else RISE_BY))

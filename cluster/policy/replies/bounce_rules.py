@@ -1,8 +1,8 @@
-"""The rules that class a reply: read from ``bounce_rules.toml``, compiled once, the first that matches wins.
+"""The rules that classify a reply: read from ``bounce_rules.toml``, compiled once; the first match wins.
 
-The text of a reply is chosen by the peer. So rules look for phrases, not for regular expressions: the time is bounded
-by the text's length, of which only the beginning is looked at; and addresses are taken out first, as their owners
-choose them, too ("550 <spam@example.com>: unknown user" is no matter of spam).
+The peer chooses the text of a reply. So rules contain phrases, not regular expressions: the time is bounded by the
+text's length, of which only the beginning is examined. Addresses are removed first, because their owners choose them
+("550 <spam@example.com>: unknown user" is not about spam).
 """
 
 import re
@@ -19,32 +19,32 @@ from cluster.policy.replies.bounce_class import BounceClass
 from cluster.policy.replies.stage import Stage
 
 EXAMINED_CHARS = 2048
-"""RFC 5321 §4.5.3.1.5 promises lines of 512; the longest explanations in use have about 1000."""
+"""RFC 5321 §4.5.3.1.5 limits a reply line to 512; the longest explanations in use have about 1000."""
 
-# What stands before the text in every line of a reply: its code and its status code.
+# What precedes the text in every line of a reply: its reply code and enhanced status code.
 _LEAD = re.compile(r"^[2-5][0-9]{2}(?:[ -](?:[245]\.[0-9]{1,3}\.[0-9]{1,3}(?= ))?)?", re.MULTILINE)
 
 
 class Scope(StrEnum):
-    """How far it reaches what a reply says: what else would be told the same now. Each holds those before it."""
+    """How far a reply reaches: what else would get the same reply now. Each scope includes those before it."""
 
     RECIPIENT = "recipient"
     MESSAGE = "message"
-    """All recipients of the message there."""
+    """All recipients of the message at this destination."""
     SESSION = "session"
     """This connection."""
     HOST = "host"
     """This mail exchanger."""
     SITE = "site"
-    """All of the site's hosts, for the source that was used."""
+    """All hosts of the site, for the source that was used."""
 
 
 class BounceRule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Matches a reply that fulfils every condition it has; a condition without values is always fulfilled."""
+    """Matches a reply that meets all its conditions; a condition without values is always met."""
 
     name: str
     source: str
-    """Where it can be read that replies mean this: a public address, or the section of an RFC."""
+    """The evidence that replies mean this: a public URL, or the section of an RFC."""
     bounce_class: BounceClass = field(name="class")
     codes: tuple[str, ...] = ()
     """Such as "550", or "45x"."""
@@ -52,28 +52,28 @@ class BounceRule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """RFC 3463, such as "5.7.1", "x.1.1" or "x.7.*"."""
     stages: tuple[Stage, ...] = ()
     says: tuple[str, ...] = ()
-    """Phrases in lower case, one of which the text must hold; " * " in one stands for anything."""
+    """Phrases in lower case; the text must contain one of them. " * " in a phrase stands for any text."""
     scope: Scope | None = None
-    """None leaves it to the stage."""
+    """None leaves the scope to the stage."""
     judgement: Literal["deferred"] | None = None
-    """What a 5yz reply means all the same: that the next attempt may succeed."""
+    """"deferred" when a 5yz reply is transient after all: the next attempt may succeed."""
 
 
 class BounceRules:
     def __init__(self, rules: Sequence[BounceRule]) -> None:
         self.rules = tuple(rules)
         self._phrases = {rule.name: tuple(tuple(says.split(" * ")) for says in rule.says) for rule in rules}
-        # A site says the same to all: its few kinds of replies find their candidates at once. Bounded, as the codes
-        # are the peer's to choose.
+        # A site answers with few kinds of replies, so the cache finds their candidates at once. It is bounded, as the
+        # peer chooses the codes.
         self._candidates = lru_cache(maxsize=4096)(self._candidates_of)
 
     @classmethod
     def parse(cls, text: str) -> "BounceRules":
-        """Raises ValueError (msgspec.ValidationError among them) for what is no file of rules."""
+        """Raises ValueError (or its subclass msgspec.ValidationError) when ``text`` is not a valid file of rules."""
         return cls(msgspec.toml.decode(text, type=_File).rule)
 
     def first_match(self, code: int, enhanced: str | None, text: str, stage: Stage) -> BounceRule:
-        """The last rule matches everything, so there is always one."""
+        """The first rule that matches. The last rule matches everything; raises LookupError when it does not."""
         said = normalised(text)
         for rule in self._candidates(code, enhanced, stage):
             if not rule.says:
@@ -92,7 +92,7 @@ class _File(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def normalised(text: str) -> str:
-    """The words of a reply in lower case, with single spaces between and around them; without codes and addresses."""
+    """The words of a reply in lower case, without codes and addresses, with one space around each."""
     words = _LEAD.sub(" ", text[:EXAMINED_CHARS]).lower().replace("\u2019", "'").split()
     return f" {' '.join(word for word in words if '@' not in word)} "
 

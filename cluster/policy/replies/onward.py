@@ -1,10 +1,10 @@
-"""Whether what a host has put off may go to another host, and when (RFC 5321 §5.1).
+"""Whether a delivery that a host deferred may go to another host, and when (RFC 5321 §5.1).
 
-A host that is in trouble of its own says nothing of the message: the next one is tried in the same attempt. One that
-puts off the message or the mailbox is not gone around at once, which would look like shopping for a willing host; the
-next attempt begins elsewhere. What was told to wait, by a filter that counts attempts or by a limit, comes back to
-where that was said, but for a few attempts only: another host may take it. A limit of the whole site holds with each of
-its hosts.
+A failure of the host itself says nothing about the message: the next host is tried in the same attempt. When a host
+defers the message or the mailbox, the next host is not tried at once, as that would look like searching for a lenient
+host; the next attempt begins elsewhere. When a filter that counts attempts, or a limit, asks us to wait, the delivery
+returns to the same host, but for a few attempts only: another host may accept it. A limit of the whole site applies
+to each of its hosts.
 """
 
 from enum import StrEnum
@@ -17,10 +17,10 @@ from cluster.policy.replies.verdict import Judgement, Verdict
 
 
 class NextHost(StrEnum):
-    """When the next host is tried after a 4yz. In a rule of shaping: at the earliest."""
+    """When the next host is tried after a 4yz. In a shaping rule: the earliest time."""
 
     AT_ONCE = "at_once"
-    """In the same attempt, where nothing was said about the message or the mailbox; else in the next one."""
+    """In the same attempt, if the reply was not about the message or the mailbox; otherwise in the next attempt."""
     NEXT_ATTEMPT = "next_attempt"
     NEVER = "never"
     """Each attempt begins with the hosts of the lowest preference value."""
@@ -36,7 +36,7 @@ _OF_THE_HOST = frozenset(
 )
 _TOLD_TO_WAIT = frozenset(
     (
-        # A filter knows a message that comes back by the host that it comes back to (RFC 6647 §5).
+        # Such a filter recognises a returning message by the host that it returns to (RFC 6647 §5).
         BounceClass.GREYLISTED,
         BounceClass.RATE_LIMITED,
         BounceClass.TOO_MANY_RECIPIENTS,
@@ -44,16 +44,16 @@ _TOLD_TO_WAIT = frozenset(
     )
 )
 PATIENT_ATTEMPTS = 4
-"""With a host that says to wait. Filters that mean it let a message pass by then."""
+"""Attempts at a host that asks us to wait. Genuine greylisting accepts a message within these."""
 _SUBJECTS_OF_HOSTS = ("0", "3", "4")
-"""RFC 3463 §3: other or undefined, mail system, network. The others are of addresses, mailboxes, contents, policy."""
+"""RFC 3463 §3: other or undefined, mail system, network. The others are about address, mailbox, content, policy."""
 
 
 def next_host(
     verdict: Verdict, enhanced: str | None, earliest: NextHost = NextHost.AT_ONCE, attempts: int = 1
 ) -> NextHost:
-    """When the next host is to be tried after the reply that this verdict is on. ``enhanced``: its status code.
-    ``attempts``: of the delivery, with this one."""
+    """When to try the next host after the reply with this verdict. ``enhanced``: its enhanced status code.
+    ``attempts``: of the delivery, including this one."""
     if verdict.judgement is not Judgement.DEFERRED or earliest is NextHost.NEVER:
         return NextHost.NEVER
     if verdict.scope is Scope.SITE:
@@ -67,14 +67,14 @@ def next_host(
 
 
 def is_for_their_number(verdict: Verdict, spent: Spent | None, stage: Stage) -> bool:
-    """Whether a connection that ended with words at ``stage``, on which the verdict is, ended for the number of
-    recipients. ``spent``: what it had had its share of, by these words; some hosts count a recipient as a message."""
+    """Whether a connection that ended with a reply at ``stage`` ended because of the number of recipients. ``verdict``
+    and ``spent`` (the allowance that is used up) are those of the reply; some hosts count a recipient as a message."""
     if verdict.bounce_class is BounceClass.TOO_MANY_RECIPIENTS or spent is Spent.RECIPIENTS:
         return True
     return spent is not None and stage is Stage.RCPT
 
 
 def may_be_for_one(verdict: Verdict, attempts: int) -> bool:
-    """Whether one recipient, or their number, may be why connections are lost at RCPT, though no host says so: it has
-    happened before (``attempts``: with this one), and nothing else was given as the reason."""
+    """Whether one recipient, or the number of recipients, may be the unstated reason for connections lost at RCPT: it
+    has happened before (``attempts`` includes this one), and the host gave no other reason."""
     return attempts > 1 and (verdict.bounce_class in _OF_THE_HOST or verdict.bounce_class is BounceClass.OTHER)

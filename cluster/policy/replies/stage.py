@@ -1,18 +1,18 @@
-"""The stages of an SMTP session, from the connection to QUIT: what was waited for when something happened."""
+"""The stages of an SMTP session, from the connection to QUIT."""
 
 from enum import StrEnum
 
 
 class Stage(StrEnum):
-    """What was being waited for when something failed, or what a reply answers."""
+    """The step that was being waited for when something failed, or that a reply answers."""
 
     CONNECT = "connect"
     GREETING = "greeting"
     EHLO = "ehlo"
     STARTTLS = "starttls"
-    """The command: not offered, or refused."""
+    """The command: not offered, or refused by the host."""
     TLS = "tls"
-    """The TLS handshake, the certificate check included."""
+    """The TLS handshake, including the certificate check."""
     AUTH = "auth"
     IDLE = "idle"
     """Between two transactions."""
@@ -21,5 +21,5 @@ class Stage(StrEnum):
     RCPT = "rcpt"
     DATA = "data"
     END_OF_DATA = "end_of_data"
-    """The reply to the final dot or to BDAT LAST, the writing of the body before it included."""
+    """The reply to the final dot or to BDAT LAST, including the writing of the body before it."""
     QUIT = "quit"

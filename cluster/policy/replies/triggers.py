@@ -1,7 +1,7 @@
-"""What automation looks for in a site's replies, and what it does then: the ``[[automation]]`` tables.
+"""Automation triggers: which replies of a site they match, and the action they cause. The ``[[automation]]`` tables.
 
-Owns the notation and the matching of one reply. What becomes of the limits is ``automation``'s. The first trigger that
-matches a reply is the only one that counts for it: the operator's before the shipped ones.
+This module owns the notation and the matching of one reply; ``automation`` changes the limits. Only the first trigger
+that matches a reply counts; the operator's come before the shipped ones.
 """
 
 import re
@@ -18,7 +18,7 @@ from cluster.policy.replies.bounce_class import BounceClass
 from cluster.policy.routes.sites import is_route
 
 MOST_COUNTED = 100
-"""The highest threshold: the time of each match is kept."""
+"""The highest threshold: each match's time is kept in memory."""
 
 _CODE = re.compile(r"[2-5](?:xx|[0-9]x|[0-9]{2})")
 _ENHANCED = re.compile(r"[245](?:\.[0-9]{1,3}){0,2}")
@@ -29,15 +29,15 @@ class ActionKind(StrEnum):
     """Fewer messages a second."""
     FEWER_CONNECTIONS = "fewer_connections"
     SUSPEND = "suspend"
-    """Nothing is sent to the site for a time."""
+    """Send nothing to the site for a time."""
     SUSPEND_TENANT = "suspend_tenant"
-    """Nothing of this tenant's is sent to the site for a time."""
+    """Send nothing of this tenant to the site for a time."""
     IGNORE = "ignore"
-    """Nothing is done, and no later trigger is looked at."""
+    """Do nothing, and check no later trigger."""
     RAISED = "raised"
-    """A limit went up again; never a trigger's."""
+    """A limit rose again; not an action of a trigger."""
     RESTORED = "restored"
-    """All limits are what the rules say again; never a trigger's."""
+    """All limits are those of the rules again; not an action of a trigger."""
 
 
 ACTIONS = tuple(kind for kind in ActionKind if kind not in (ActionKind.RAISED, ActionKind.RESTORED))
@@ -48,17 +48,17 @@ DEFAULT_FOR_S = 900.0
 
 
 class ReplyFacts(Struct, frozen=True, kw_only=True):
-    """What automation may know of a reply that was not an acceptance."""
+    """The facts of a reply that was not an acceptance, for automation."""
 
     code: int
     """0 when there was no reply."""
     enhanced: str = ""
-    """RFC 3463, such as "4.7.28"; "" when it had none."""
+    """RFC 3463, such as "4.7.28"; "" when the reply had none."""
     text: str
-    """As received, its lines separated by newlines."""
+    """As received, with newlines between lines."""
     bounce_class: BounceClass | None = None
     domain: str = ""
-    """The recipient's; "" when the reply was to none in particular."""
+    """The recipient's; "" when the reply was not to one recipient."""
     tenant_id: str = ""
 
 
@@ -67,11 +67,11 @@ class Trigger(Struct, frozen=True, kw_only=True):
     origin: Origin
     action: ActionKind
     factor: float
-    """What a limit is multiplied by; between 0 and 1."""
+    """The factor for a limit; between 0 and 1."""
     for_s: float
     """How long a suspension lasts; how long a lowered limit stays down before it may rise."""
     threshold: Rate | None
-    """It acts when as many replies matched within this time; None: at once."""
+    """The trigger acts when this many replies matched within this time; None: at the first."""
     reference: str
     regex: re.Pattern[str] | None
     codes: re.Pattern[str] | None
@@ -82,8 +82,8 @@ class Trigger(Struct, frozen=True, kw_only=True):
     source: Patterns | None
 
     def watches(self, site: str, source: str, hosts: str = "") -> bool:
-        """Whether it is meant for this site and source. The shipped ones are for sites of the DNS, and go by the site
-        of the hosts (``hosts``) where a domain was set apart from it."""
+        """Whether the trigger applies to this site and source. Shipped triggers apply to sites of the DNS; for a domain
+        that was separated from its hosts' site, they use the hosts' site (``hosts``)."""
         if self.origin is Origin.SHIPPED:
             if is_route(site):
                 return False
@@ -93,7 +93,7 @@ class Trigger(Struct, frozen=True, kw_only=True):
         return self.source is None or self.source.matches(source)
 
     def matches(self, reply: ReplyFacts, words: str) -> bool:
-        """``words``: the reply's in one line, without codes and addresses, from ``bounce_rules.normalised``."""
+        """``words``: the text of the reply as one line without codes and addresses (``bounce_rules.normalised``)."""
         if self.codes is not None and not self.codes.fullmatch(str(reply.code)):
             return False
         if self.enhanced and not any(_begins(reply.enhanced, prefix) for prefix in self.enhanced):
@@ -106,7 +106,7 @@ class Trigger(Struct, frozen=True, kw_only=True):
 
 
 def _begins(enhanced: str, prefix: str) -> bool:
-    """By whole numbers: "4.7" begins "4.7.28", and not "4.70"."""
+    """Compares whole numbers: "4.7.28" begins with "4.7", "4.70" does not."""
     return enhanced == prefix or enhanced.startswith(f"{prefix}.")
 
 
@@ -169,7 +169,7 @@ def _for(value: Any) -> float:
     return duration(_text(value))
 
 
-# Each key with the field it fills and its reader; "name" and what has a default are added where the table is read.
+# Each key with its field and its reader. The table's reader adds "name" and the defaults.
 _READERS: Mapping[str, tuple[str, Callable[[Any], Any]]] = {
     "match": ("regex", _regex),
     "code": ("codes", _codes),

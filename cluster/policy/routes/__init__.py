@@ -1,1 +1,1 @@
-"""Routes: which destination a delivery has, which hosts serve it, and which actor owns it."""
+"""Routes: the destination of a delivery, the hosts that serve it, and the actor that owns it."""

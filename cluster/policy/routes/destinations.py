@@ -1,8 +1,8 @@
-"""Where a delivery belongs: the source it leaves from, the site that it goes to, and the share of both that owns it.
+"""Destinations: the source that a delivery leaves from, the site it goes to, and its share of both.
 
 A *site* is a set of domains served by the same hosts (``sites.py``), a smarthost, or the capture sink. Limits,
-connections and back-off belong to source → site. One that a single process could not carry alone is split into shares:
-each has its part of the limits, so that together they never exceed them.
+connections and back-off belong to source → site. Traffic too large for one process is split into shares: each share
+has a part of the limits, so that together they never exceed them.
 """
 
 from zlib import crc32
@@ -10,20 +10,20 @@ from zlib import crc32
 from msgspec import Struct
 
 CAPTURE = "capture"
-"""The site that is the capture sink."""
+"""The site of the capture sink."""
 DISCARD = "discard"
-"""The site whose mail goes nowhere."""
+"""The site whose mail is discarded."""
 
 _LONGEST_SPLIT = 20
-"""Of "share/shares"; of more digits no number is made."""
+"""Characters of "share/shares"; a longer text is not parsed as numbers."""
 
 
 class Destination(Struct, frozen=True):
-    """A share of source → site: what one delivery actor owns. ``str`` names it; ``parse`` reads the name."""
+    """A share of source → site: the unit that one delivery actor owns. ``str`` gives its name; ``parse`` reads it."""
 
     site: str
     source: str = ""
-    """"" is the system's choice of address."""
+    """"" lets the system choose the address."""
     share: int = 0
     shares: int = 1
 
@@ -34,16 +34,17 @@ class Destination(Struct, frozen=True):
 
     @property
     def is_relay(self) -> bool:
-        """Whether it is a smarthost: what that accepts is on its way, and not yet with its recipient."""
+        """Whether it is a smarthost: mail that a smarthost accepts has not reached the recipient yet."""
         return ":" in self.site
 
     def part_of(self, limit: int) -> int:
-        """This share's part of a limit of the whole; the parts sum to the limit, but each is at least 1."""
+        """This share's part of a limit of the whole; at least 1. The parts add up to the limit if it is ≥
+        ``shares``."""
         return max(1, limit // self.shares + (self.share < limit % self.shares))
 
 
 def parse(name: str) -> Destination | None:
-    """The destination with this name; None when it is not one."""
+    """The destination with this name; None when the name is not a destination's."""
     rest, _, split = name.partition("#")
     head, mark, site = rest.rpartition(">")
     share, _, shares = split.partition("/") if split else ("0", "", "1")
@@ -54,5 +55,5 @@ def parse(name: str) -> Destination | None:
 
 
 def destination(site: str, source: str, message_id: str, shares: int) -> Destination:
-    """The destination of one delivery. ``shares``: into how many source → site is split."""
+    """The destination of one delivery. ``shares``: the number of shares of source → site."""
     return Destination(site, source, crc32(message_id.encode()) % shares if shares > 1 else 0, shares)

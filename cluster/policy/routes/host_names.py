@@ -1,4 +1,4 @@
-"""What configuration names hosts by, checked before it reaches a socket or the wire."""
+"""Host names in the configuration, checked before they reach a socket or the wire."""
 
 import ipaddress
 
@@ -7,7 +7,7 @@ from cluster.policy.routes.mx import is_address, lookup_name
 
 
 def host_port(text: str) -> tuple[str, int]:
-    """("127.0.0.1", 25) of "127.0.0.1:25", ("::1", 25) of "[::1]:25"; a name in the one spelling. Raises ValueError."""
+    """("127.0.0.1", 25) of "127.0.0.1:25", ("::1", 25) of "[::1]:25"; names are normalised. Raises ValueError."""
     host, colon, port = text.rpartition(":")
     if not colon or not (port.isascii() and port.isdecimal()) or len(port) > 5 or int(port) > 65535:
         raise ValueError(f"{text!r} is not host:port")
@@ -15,7 +15,7 @@ def host_port(text: str) -> tuple[str, int]:
 
 
 def server(text: str) -> tuple[str, int]:
-    """Host and port of a server to connect to, where port 0 is none. Raises ValueError."""
+    """Host and port of a server to connect to; port 0 is invalid. Raises ValueError."""
     host, port = host_port(text)
     if port == 0:
         raise ValueError(f"{text!r} has no port")
@@ -23,8 +23,8 @@ def server(text: str) -> tuple[str, int]:
 
 
 def ehlo_name(text: str) -> str:
-    """A name to give in EHLO, in the one spelling: a domain name, or an address literal such as "[192.0.2.1]" or
-    "[IPv6:2001:db8::1]" (RFC 5321 §4.1.3, §4.1.1.1). Raises ValueError."""
+    """A name for EHLO, normalised: a domain name, or an address literal such as "[192.0.2.1]" or "[IPv6:2001:db8::1]"
+    (RFC 5321 §4.1.3, §4.1.1.1). Raises ValueError."""
     if text.startswith("[") and text.endswith("]"):
         inside = text[1:-1]
         tagged = inside[:5].upper() == "IPV6:"
@@ -38,7 +38,7 @@ def ehlo_name(text: str) -> str:
 
 
 def domain_name(text: str) -> str:
-    """A name that the DNS may be asked for, in the one spelling, without the root's dot. Raises ValueError."""
+    """A name that may be looked up in the DNS, normalised, without the final dot. Raises ValueError."""
     name = lookup_name(text)
     if not isinstance(name, str):
         raise ValueError(f"{text!r} is not a domain name")
@@ -46,18 +46,18 @@ def domain_name(text: str) -> str:
 
 
 def is_host(text: str) -> bool:
-    """Whether it is an IP address or a name that may have one."""
+    """Whether the text is an IP address, or a name that may have one."""
     return is_address(text) or isinstance(lookup_name(text), str)
 
 
 def has_control(text: str) -> bool:
-    """Whether a control character is in it, which no name, path or credential may hold."""
+    """Whether the text contains a control character, which is invalid in every name, path and credential."""
     return any(ord(character) < 32 or 127 <= ord(character) < 160 for character in text)
 
 
 def check_credential(text: str) -> None:
-    """A user's name or password of AUTH holds no control character (RFC 4616 §2, RFC 4013 §2.3). Raises ValueError,
-    which does not show the text."""
+    """A user name or password of AUTH contains no control character (RFC 4616 §2, RFC 4013 §2.3). Raises ValueError,
+    whose message does not show the text."""
     if has_control(text):
         raise ValueError("holds a control character")
 

@@ -1,11 +1,11 @@
-"""When an actor may send to a destination while members come and go.
+"""When an actor may send to a destination while cluster members join and leave.
 
-The *ring* is the set of live members that are not leaving, with the sources that each can send from. Each member
-acknowledges the ring that it has made way for: it holds nothing that is another's under it. A destination is sent to
-by the member that owns it under the ring now, and unless it has owned it under every ring since the last settled one,
-only once every live member has acknowledged. So at no moment two members send to the same destination, though each
-learns of a change at its own time. *Every* ring: what a member has made way for holds, even if it has moved on since;
-a ring may come back, and the others see it acknowledged.
+The *ring* is the set of live members that are not leaving, with the sources that each can send from. A member
+acknowledges a ring when it holds no delivery that belongs to another member under that ring. A destination is sent to
+by the member that owns it under the current ring. Unless that member owned it under every ring since the last settled
+one, it waits until every live member has acknowledged the current ring. So no two members ever send to the same
+destination, though each learns of a change at a different time. *Every* ring matters, because an acknowledgement stays
+valid after its member has moved on: a ring may return, and the others see it acknowledged.
 """
 
 from collections.abc import Sequence
@@ -18,7 +18,8 @@ from cluster.policy.routes.ownership import Candidate, owner
 ACTOR_ALIVE_S = 10.0
 """A delivery actor that has not been seen for this long owns nothing."""
 RINGS_KEPT = 16
-"""Since the last settled one. When it takes more changes to settle, nothing is sent until then."""
+"""Rings kept since the last settled one. When more changes than this are unsettled, nothing is sent until they
+settle."""
 
 
 class Member(Struct, frozen=True, array_like=True):
@@ -31,8 +32,8 @@ class Member(Struct, frozen=True, array_like=True):
 
 
 class Tenure(Struct, frozen=True):
-    """One actor's view: its own name, the members of the ring now, and those of all rings since the last settled one,
-    this one included."""
+    """One actor's view: its own name, the members of the current ring, and those of all rings since the last settled
+    one, including the current one."""
 
     name: str
     members: tuple[Candidate, ...] = ()
@@ -41,19 +42,19 @@ class Tenure(Struct, frozen=True):
 
     @property
     def ring(self) -> str:
-        """The ring as it is acknowledged."""
+        """The current ring, as text for the acknowledgement."""
         return _ring(self.members)
 
     def owns(self, place: Destination) -> bool:
-        """Whether the destination is this actor's under the ring now."""
+        """Whether this actor owns the destination under the current ring."""
         return owner(place, self.members) == self.name
 
     def may_send(self, place: Destination) -> bool:
-        """Whether nobody else can be sending to it."""
+        """Whether no other member can be sending to the destination."""
         return self.owns(place) and (self.settled or all(owner(place, ring) == self.name for ring in self.before))
 
     def after(self, live: Sequence[Member]) -> "Tenure":
-        """The view after learning who is live. Settled as soon as all of them have acknowledged the same ring."""
+        """The view after a new list of live members. Settled when all of them have acknowledged the same ring."""
         members = tuple(
             Candidate(member.name, frozenset(member.sources))
             for member in sorted(live, key=lambda member: member.name)

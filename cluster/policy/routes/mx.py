@@ -1,8 +1,8 @@
-"""From DNS answers to the hosts that take a domain's mail (RFC 5321 §5.1, RFC 7505).
+"""From DNS answers to the hosts that accept a domain's mail (RFC 5321 §5.1, RFC 7505).
 
-Pure: what was asked and answered comes in as values, chance as a function. Owns the names that may be asked for, the
-order of the hosts and of their addresses, how many of them count, which hosts the DNS may not send us to, which answers
-are final and how long they hold. Called by the resolver, which does the asking.
+Pure: questions and answers come in as values, randomness as a function. This module owns which names may be looked up,
+the order of hosts and addresses and how many count, which hosts the DNS may not send us to, which answers are final
+and how long they are cached. The resolver, which does the look-ups, calls it.
 """
 
 import ipaddress
@@ -17,27 +17,27 @@ from cluster.policy.routes.domains import a_labels
 from cluster.policy.routes.networks import EVERYWHERE, Address, Networks, plain
 
 MAX_HOSTS = 20
-"""Mail exchangers of a domain that count. Nobody needs so many, and whoever answers chooses how many there are."""
+"""Mail exchangers of a domain that count. No domain needs more, and the peer chooses how many it publishes."""
 MAX_ADDRESSES = 8
-"""Addresses of a host that count; the connector tries fewer for one connection."""
+"""Addresses of a host that count; one connection attempt tries fewer."""
 MAX_RECORDS = 32
-"""Records of an answer that are kept at all: more than count, so that chance among equals reaches further than the
-first of them, and few enough for a cache whose entries are bounded by number."""
+"""Records of an answer that are kept: more than count, so that the random order of equals covers more than the first
+ones, and few enough for a cache that is bounded by the number of entries."""
 MAX_TEXT = 4096
-"""Characters of all TXT records of a name that are kept; those that we read (RFC 8460, 8461) are far shorter."""
+"""Characters kept of all TXT records of a name; the records that we read (RFC 8460, 8461) are far shorter."""
 
 MIN_TTL_S = 5.0
 MAX_TTL_S = 86400.0
 NEGATIVE_TTL_S = 60.0
-"""RFC 2308 §5 derives it from the SOA record; a minute is short enough never to have to."""
+"""RFC 2308 §5 derives it from the SOA record; a minute is short enough not to need that."""
 FAILURE_TTL_S = 5.0
-"""RFC 9520 §3.2: a failure to resolve must be remembered too, or every waiting message asks again."""
+"""RFC 9520 §3.2: a resolution failure must be cached too; otherwise every waiting message asks again."""
 STALE_RECHECK_S = 30.0
-"""RFC 8767 §5: a name that answers with old data is asked again no more often than this."""
+"""RFC 8767 §5: a name with a stale answer is looked up again no more often than this."""
 STALE_PATIENCE_S = 1.8
-"""RFC 8767 §5: whoever has an old answer waits no longer than this for a new one."""
+"""RFC 8767 §5: a caller with a stale answer waits no longer than this for a new one."""
 
-# RFC 1035 §2.3.4; underscores, which no host name may hold, are found in MX records all the same.
+# RFC 1035 §2.3.4; underscores are invalid in host names, but occur in MX records.
 _LABEL = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
 _NAME = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
 _MAX_NAME = 253
@@ -45,17 +45,17 @@ _MAX_NAME = 253
 
 class MxHost(Struct, frozen=True):
     preference: int
-    """The lower is tried first."""
+    """The lowest is tried first."""
     name: str
-    """In lower case, without the root's dot."""
+    """In lower case, without the final dot."""
 
 
 class MailHosts(Struct, frozen=True, tag="mail_hosts"):
-    """Where the mail goes, in the order of trying."""
+    """The hosts of the mail, in the order of trying."""
 
     hosts: tuple[MxHost, ...]
     implicit: bool
-    """The domain has no MX records and stands for itself."""
+    """The domain has no MX records and is its own mail host."""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -69,24 +69,24 @@ class Addresses(Struct, frozen=True, tag="addresses"):
 
 class NoMail(StrEnum):
     NULL_MX = "null_mx"
-    """The domain says that it takes no mail (RFC 7505)."""
+    """The domain declares that it accepts no mail (RFC 7505)."""
     NO_SUCH_DOMAIN = "no_such_domain"
     NO_ADDRESS = "no_address"
-    """The name exists, and has nothing to connect to."""
+    """The name exists, but has no address."""
     BAD_MX = "bad_mx"
-    """It has MX records and none of them names a host."""
+    """The domain has MX records, none of which names a host."""
     ADDRESS_LITERAL = "address_literal"
-    """user@[192.0.2.1]: refused, since nothing there owns a name, a reputation or a certificate."""
+    """user@[192.0.2.1]: rejected, since an address has no name, reputation or certificate."""
     BAD_NAME = "bad_name"
-    """No such name can exist in the DNS."""
+    """The name cannot exist in the DNS."""
     LOOP = "loops_back_to_us"
     """The best mail exchanger is this system itself (RFC 5321 §5.1)."""
     PROHIBITED = "prohibited_address"
-    """Nothing but addresses that no public host has, or that the operator prohibits (``networks``)."""
+    """All addresses are non-public, or prohibited by the operator (``networks``)."""
 
 
 class Unroutable(Struct, frozen=True, tag="unroutable"):
-    """Permanent: trying again will not help."""
+    """Permanent: a retry will not help."""
 
     cause: NoMail
     name: str
@@ -94,7 +94,7 @@ class Unroutable(Struct, frozen=True, tag="unroutable"):
 
 
 class Unresolved(Struct, frozen=True, tag="unresolved"):
-    """Transient: the DNS did not answer, or not sensibly."""
+    """Transient: the DNS did not answer, or the answer was unusable."""
 
     name: str
     reason: str
@@ -105,7 +105,7 @@ HostAddresses = Addresses | Unroutable | Unresolved
 
 
 class Found(Struct, frozen=True, tag="found"):
-    """The DNS answered with records of the type asked for: hosts for MX, addresses as text for A and AAAA, texts for
+    """The DNS answered with records of the requested type: hosts for MX, addresses as text for A and AAAA, texts for
     TXT (each record's strings joined, RFC 7208 §3.3)."""
 
     hosts: tuple[MxHost, ...] = ()
@@ -114,7 +114,7 @@ class Found(Struct, frozen=True, tag="found"):
 
 
 class Absent(Struct, frozen=True, tag="absent"):
-    """The DNS answered that there is no such name, or no such record."""
+    """The DNS answered that the name, or the record, does not exist."""
 
     name_exists: bool
 
@@ -129,7 +129,7 @@ Lookup = Found | Absent | Failed
 
 
 class Family(StrEnum):
-    """Which addresses of a host are tried first."""
+    """The address family that is tried first."""
 
     IPV4_FIRST = "ipv4_first"
     IPV6_FIRST = "ipv6_first"
@@ -137,7 +137,7 @@ class Family(StrEnum):
 
 def is_address(name: str) -> bool:
     if ":" not in name and not name[-1:].isdigit():
-        return False  # most names: nine in ten of the time that the parser takes to say so
+        return False  # most names: avoids nine tenths of the parser's time
     try:
         ipaddress.ip_address(name)
     except ValueError:
@@ -146,7 +146,7 @@ def is_address(name: str) -> bool:
 
 
 def lookup_name(domain: str) -> str | Unroutable:
-    """The name to ask the DNS for: in lower case, in A-labels (RFC 5890), without the root's dot."""
+    """The name to look up in the DNS: in lower case, in A-labels (RFC 5890), without the final dot."""
     if domain.startswith("[") or is_address(domain):
         return Unroutable(NoMail.ADDRESS_LITERAL, domain)
     name = a_labels(domain.removesuffix("."))
@@ -156,15 +156,15 @@ def lookup_name(domain: str) -> str | Unroutable:
 
 
 def order(hosts: Sequence[MxHost], random: Callable[[], float]) -> tuple[MxHost, ...]:
-    """By preference, chance among equals (RFC 5321 §5.1: "the sender-SMTP MUST randomize them").
+    """By preference, in random order among equals (RFC 5321 §5.1: "the sender-SMTP MUST randomize them").
 
-    random: 0 <= n < 1, as random.random.
+    ``random``: returns 0 <= n < 1, as random.random does.
     """
     return tuple(sorted(hosts, key=lambda host: (host.preference, random())))
 
 
 def put_last(hosts: tuple[MxHost, ...], last: Sequence[str]) -> tuple[MxHost, ...]:
-    """With the hosts of these names at the end, in the order of the names."""
+    """The hosts with those named in ``last`` at the end, in the order of ``last``."""
     if not last:
         return hosts
     places = {name: place for place, name in enumerate(last)}
@@ -172,7 +172,8 @@ def put_last(hosts: tuple[MxHost, ...], last: Sequence[str]) -> tuple[MxHost, ..
 
 
 def bounded(found: Found) -> Found:
-    """What of an answer is kept: the hosts of the lowest preferences, and no more of the rest than counts."""
+    """The part of an answer that is kept: the hosts of the lowest preferences, and at most ``MAX_RECORDS`` of the
+    rest."""
     texts: list[str] = []
     for text in found.texts[:MAX_RECORDS]:
         if sum(map(len, texts)) + len(text) <= MAX_TEXT:
@@ -182,7 +183,7 @@ def bounded(found: Found) -> Found:
 
 
 def held_bytes(lookup: Lookup) -> int:
-    """What an answer takes in memory, roughly, with its place in a cache: 370 bytes without a record, as measured."""
+    """The approximate memory of an answer with its cache entry: 370 bytes without records, as measured."""
     if not isinstance(lookup, Found):
         return 370
     hosts = sum([100 + len(host.name) for host in lookup.hosts])
@@ -191,7 +192,7 @@ def held_bytes(lookup: Lookup) -> int:
 
 
 def route_of_mx(domain: str, lookup: Lookup, random: Callable[[], float]) -> Route | None:
-    """The route that the answer to the MX question gives; None when the addresses must be asked for."""
+    """The route that the answer to the MX question gives; None when the addresses must be looked up."""
     match lookup:
         case Failed(reason=reason):
             return Unresolved(domain, reason)
@@ -202,7 +203,7 @@ def route_of_mx(domain: str, lookup: Lookup, random: Callable[[], float]) -> Rou
         case Found(hosts=hosts):
             if all(host.name == "" for host in hosts):
                 return Unroutable(NoMail.NULL_MX, domain)
-            # Beside others, a null MX is a mistake that RFC 7505 §3 leaves open; the hosts are what can be used.
+            # A null MX beside others is a mistake that RFC 7505 §3 leaves open; the usable hosts are used.
             usable = {host for host in hosts if isinstance(lookup_name(host.name), str)}
             if not usable:
                 return Unroutable(NoMail.BAD_MX, domain)
@@ -211,17 +212,17 @@ def route_of_mx(domain: str, lookup: Lookup, random: Callable[[], float]) -> Rou
 
 
 def route_of_addresses(domain: str, found: HostAddresses) -> Route:
-    """The route of a domain without MX records: to itself, at preference 0, when it has an address."""
+    """The route of a domain without MX records: the domain itself, at preference 0, when it has an address."""
     if isinstance(found, Addresses):
         return MailHosts((MxHost(0, domain),), implicit=True)
     return found
 
 
 def join_addresses(host: str, a: Lookup, aaaa: Lookup, family: Family, random: Callable[[], float]) -> HostAddresses:
-    """The addresses of a host in the order of trying: the families in turn (RFC 8305 §4), so that one that is broken
-    costs one try; chance within a family, so that the host's addresses share the load.
+    """The addresses of a host in the order of trying: the families alternate (RFC 8305 §4), so that a broken family
+    costs one try; the order within a family is random, so that the host's addresses share the load.
 
-    One family is enough; a failure counts only when the other family has nothing.
+    One family is enough; a failure counts only when the other family has no address.
     """
     ipv4, ipv6 = (
         sorted(sorted(set(lookup.addresses)), key=lambda _: random()) if isinstance(lookup, Found) else []
@@ -240,9 +241,9 @@ def join_addresses(host: str, a: Lookup, aaaa: Lookup, family: Family, random: C
 
 
 class Guard(Struct, frozen=True):
-    """Where the DNS may not send us, whatever it says: to ourselves, and to networks that a stranger may not name.
+    """Where the DNS may not send us: to ourselves, and to networks that outsiders may not name.
 
-    For hosts that the DNS names; a smarthost is the operator's own choice and is not asked about here.
+    This applies to hosts that the DNS names; a smarthost is the operator's choice and is not checked here.
     """
 
     own_names: frozenset[str] = frozenset()
@@ -250,8 +251,8 @@ class Guard(Struct, frozen=True):
     networks: Networks = Networks()
 
     def route(self, domain: str, route: Route) -> Route:
-        """Without ourselves, and without every host that is no better than we are (RFC 5321 §5.1): one of those would
-        hand the mail to us."""
+        """The route without ourselves and without every host whose preference is not better than ours (RFC 5321 §5.1):
+        such a host would send the mail to us."""
         if not isinstance(route, MailHosts):
             return route
         ours = [host.preference for host in route.hosts if host.name in self.own_names]
@@ -261,8 +262,8 @@ class Guard(Struct, frozen=True):
         return MailHosts(better, route.implicit) if better else Unroutable(NoMail.LOOP, domain)
 
     def addresses(self, host: str, found: HostAddresses) -> HostAddresses:
-        """Without what may not be connected to. LOOP: the host is ourselves by its address, and it and
-        every host that is no better are to be left out."""
+        """The addresses without those that may not be connected to. LOOP: an address of the host is ours; the caller
+        leaves out the host and every host that is not better."""
         if not isinstance(found, Addresses):
             return found
         if any(plain(text) in self.own_addresses for text in found.addresses):
@@ -280,19 +281,19 @@ UNGUARDED = Guard(networks=EVERYWHERE)
 def make_guard(
     *, own_names: Iterable[str] = (), own_addresses: Iterable[str] = (), networks: Networks = UNGUARDED.networks
 ) -> Guard:
-    """``own_names``: what this system calls itself. Raises ValueError."""
+    """``own_names``: the names of this system. Raises ValueError when an own address is invalid."""
     names = frozenset(name.removesuffix(".").lower() for name in own_names)
     return Guard(names, frozenset(map(plain, own_addresses)), networks)
 
 
 class Remembered(Struct, frozen=True, gc=False):
-    """An answer in the cache. Times are those of the caller's clock, in seconds."""
+    """A cached answer. Times are in seconds, of the caller's clock."""
 
     lookup: Lookup
     ask_at: float
-    """From then on the DNS is asked again."""
+    """From this time the DNS is asked again."""
     stale_until: float
-    """Until then the answer may stand in when the DNS does not answer (RFC 8767); a failure never does."""
+    """Until this time the answer may be used when the DNS does not answer (RFC 8767); a cached failure never is."""
 
     def stands_in(self, now: float) -> bool:
         return now < self.stale_until
@@ -301,7 +302,7 @@ class Remembered(Struct, frozen=True, gc=False):
 def remember(
     before: Remembered | None, lookup: Lookup, ttls: Sequence[float], *, now: float, stale_s: float
 ) -> Remembered:
-    """What the cache holds after an answer, or after none: then what was known before, for ``stale_s`` at most."""
+    """The cache entry after a look-up. After a failure: the previous answer, up to its ``stale_until``."""
     if not isinstance(lookup, Failed):
         ask_at = now + keep_for_s(lookup, ttls)
         return Remembered(lookup, ask_at, ask_at + stale_s)
@@ -311,7 +312,7 @@ def remember(
 
 
 def keep_for_s(lookup: Lookup, ttls: Sequence[float]) -> float:
-    """How long an answer is remembered; ttls are those of its records, aliases included."""
+    """How long an answer is cached, in seconds; ``ttls`` are those of its records, including aliases."""
     match lookup:
         case Found():
             return min(max(min(ttls, default=MIN_TTL_S), MIN_TTL_S), MAX_TTL_S)

@@ -1,9 +1,9 @@
-"""Where a stranger may not send us: which addresses are connected to when a stranger has chosen them.
+"""Which addresses may be connected to when an outsider has chosen them.
 
 A domain's owner chooses the addresses of its mail exchangers and of its policy server, and could name those of the
-operator's own network. So what is not of the public internet is left alone, unless the settings open it. Pure; asked
-about the very address that is then connected to, since a name could lead elsewhere a moment later. What the operator
-names (a smarthost, a database) is not asked about.
+operator's own network. So addresses outside the public internet are rejected unless the settings allow them. Pure. The
+check is on the exact address that is then connected to, since a name could resolve differently a moment later. Servers
+that the operator names (a smarthost, a database) are not checked.
 """
 
 import ipaddress
@@ -15,8 +15,8 @@ from msgspec import Struct
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 
-# The IANA special-purpose address registries (RFC 6890 and its updates): what is not globally reachable there, and what
-# is, without having hosts that a stranger may name. The words are for the operator who wonders why.
+# The IANA special-purpose address registries (RFC 6890 and its updates): networks that are not globally reachable, and
+# reachable ones without hosts that an outsider may name. The words explain a rejection to the operator.
 _SPECIAL: tuple[tuple[Network, str], ...] = tuple(
     (ipaddress.ip_network(network), words)
     for network, words in (
@@ -47,21 +47,21 @@ _SPECIAL: tuple[tuple[Network, str], ...] = tuple(
     )
 )
 _GLOBAL_UNICAST = IPv6Network("2000::/3")
-"""All that IANA has given out (RFC 4291 §2.5.4): outside there is no host, but for NAT64."""
+"""All unicast space that IANA has assigned (RFC 4291 §2.5.4): there are no hosts outside it, except through NAT64."""
 _NAT64 = IPv6Network("64:ff9b::/96")
-"""RFC 6052: a translator connects to the IPv4 address in the last 32 bits. DNS64 makes such answers."""
+"""RFC 6052: a translator connects to the IPv4 address in the last 32 bits. DNS64 creates such answers."""
 _6TO4 = IPv6Network("2002::/16")
-"""RFC 3056: the IPv4 address of the router stands behind the prefix."""
+"""RFC 3056: the IPv4 address of the router follows the prefix."""
 
 
 class Networks(Struct, frozen=True):
-    """Of the settings. ``prohibited`` comes before ``allowed``, and that before what is not public."""
+    """The networks of the settings. ``prohibited`` overrides ``allowed``, which overrides the check for public ones."""
 
     allowed: tuple[Network, ...] = ()
     prohibited: tuple[Network, ...] = ()
 
     def refusal(self, address: str | Address) -> str | None:
-        """Why the address is not connected to; None when it may be. Raises ValueError for what is no address."""
+        """Why the address may not be connected to; None when it may. Raises ValueError when it is not an address."""
         forms = _forms(plain(address))
         for form in forms:
             if _within(form, self.prohibited):
@@ -79,19 +79,19 @@ EVERYWHERE = Networks(allowed=(IPv4Network("0.0.0.0/0"), IPv6Network("::/0")))
 
 
 def networks(*, allowed: Iterable[str] = (), prohibited: Iterable[str] = ()) -> Networks:
-    """Networks as "10.0.0.0/8". Raises ValueError."""
+    """Parse networks such as "10.0.0.0/8". Raises ValueError."""
     return Networks(*(tuple(map(ipaddress.ip_network, texts)) for texts in (allowed, prohibited)))
 
 
 def plain(address: str | Address) -> Address:
-    """The address that a connection would go to: one of IPv4 may be written as one of IPv6 (RFC 4291 §2.5.5.2). Raises
+    """The address that a connection would go to: an IPv4 address may be written as IPv6 (RFC 4291 §2.5.5.2). Raises
     ValueError."""
     read = ipaddress.ip_address(address)
     return (isinstance(read, IPv6Address) and read.ipv4_mapped) or read
 
 
 def _forms(address: Address) -> tuple[Address, ...]:
-    """The address, and that of IPv4 which a translator or a tunnel would make of it."""
+    """The address, and the IPv4 address that a translator or a tunnel would make of it."""
     if isinstance(address, IPv6Address):
         if address in _NAT64:
             return (address, IPv4Address(int(address) & 0xFFFF_FFFF))
@@ -101,7 +101,7 @@ def _forms(address: Address) -> tuple[Address, ...]:
 
 
 def _not_public(address: Address) -> str | None:
-    """What an address is that no host of the public internet has."""
+    """The reason why no host of the public internet has this address; None when one may."""
     for network, words in _SPECIAL:
         if address in network:
             return words

@@ -1,4 +1,4 @@
-"""The next hop of a delivery: whom a connection must be to so that it may carry the message."""
+"""The next hop of a delivery: which hosts a connection that carries the message must be to."""
 
 from collections.abc import Sequence
 
@@ -12,12 +12,12 @@ from cluster.policy.tls.policy import DomainTls
 
 
 class Credentials(Struct, frozen=True):
-    """For AUTH (RFC 4954)."""
+    """Credentials for AUTH (RFC 4954)."""
 
     username: str
     password: str
     needs: AuthNeeds = AuthNeeds.VERIFIED
-    """What a session must have shown before they are said."""
+    """What a session must have proved before the credentials are sent."""
 
     def __repr__(self) -> str:
         return f"Credentials({self.username!r})"
@@ -25,24 +25,24 @@ class Credentials(Struct, frozen=True):
 
 class NextHop(Struct, frozen=True):
     """Equal next hops share connections. Domains of one site may have different ones: a host that serves many domains
-    need not take one's mail at another's name, and a policy of one domain does not bind the others."""
+    need not accept one's mail under another's name, and one domain's policy does not bind the others."""
 
     via: Via
     hosts: tuple[MxHost, ...] = ()
-    """In the order of preference, then of the name; chance among equals is for whoever connects."""
+    """In the order of preference, then of the name; the connecting code randomises equals."""
     port: int = 25
     tls: DomainTls = DomainTls()
     credentials: Credentials | None = None
     last: tuple[str, ...] = ()
-    """Hosts that are tried after all others, in this order: they have put this mail off before."""
+    """Hosts that are tried after all others, in this order: they have deferred this mail before."""
 
     def without(self, host: str) -> "NextHop | None":
-        """The other hosts; None when there is none."""
+        """The next hop without one host; None when no host remains."""
         others = tuple([one for one in self.hosts if one.name != host])
         return replace(self, hosts=others) if others else None
 
     def beginning_after(self, hosts: Sequence[str]) -> "NextHop":
-        """With these hosts at the end, the first of them first."""
+        """With these hosts at the end, in this order."""
         names = {one.name for one in self.hosts}
         if len(names) == 1:
             return self
@@ -50,14 +50,14 @@ class NextHop(Struct, frozen=True):
 
 
 class Unreachable(Struct, frozen=True):
-    """There is no next hop: what the DNS said, and whether it can be otherwise later."""
+    """There is no next hop: the DNS answer, and whether it may change later."""
 
     reason: str
     permanent: bool
 
 
 def unreachable(answer: Unroutable | Unresolved) -> Unreachable:
-    """What the DNS said when it named no host, or no address."""
+    """The reason when the DNS named no host or no address."""
     if isinstance(answer, Unroutable):
         detail = f" ({answer.detail})" if answer.detail else ""
         return Unreachable(f"{answer.name}: {answer.cause.replace('_', ' ')}{detail}", permanent=True)
@@ -65,7 +65,7 @@ def unreachable(answer: Unroutable | Unresolved) -> Unreachable:
 
 
 class Way(Struct, frozen=True):
-    """From a domain to its site and its next hop."""
+    """The site and the next hop of a domain."""
 
     site: str
     hop: NextHop | Unreachable

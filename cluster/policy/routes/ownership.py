@@ -1,7 +1,7 @@
 """Which delivery actor owns a destination: rendezvous hashing (Thaler and Ravishankar, 1998).
 
-Every process that knows the live actors names the same owner, without asking anybody; when an actor comes or goes,
-only the destinations that it wins or had move.
+Every process that knows the live actors computes the same owner without communication. When an actor joins or leaves,
+only the destinations that it gains or had move.
 """
 
 from collections.abc import Sequence
@@ -20,11 +20,11 @@ class Candidate(Struct, frozen=True):
 
 
 def owner(place: Destination, candidates: Sequence[Candidate]) -> str | None:
-    """The name of the actor that owns a destination; None when none can send from its source. The order of the
+    """The name of the actor that owns a destination; None when no actor can send from its source. The order of the
     candidates does not matter.
 
-    Share 0 goes to the one with the highest weight, share 1 to the next: the shares of a site are on as many actors
-    as there can be.
+    Share 0 goes to the actor with the highest weight, share 1 to the next: the shares of a site are spread over as many
+    actors as possible.
     """
     able = [candidate.name for candidate in candidates if not place.source or place.source in candidate.sources]
     if not able:

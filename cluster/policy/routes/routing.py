@@ -1,7 +1,7 @@
-"""routing.toml: the sources that mail leaves from, the pools that weigh them, and the ways that single domains take.
+"""routing.toml: the sources that mail leaves from, the pools that weigh them, and the routes of particular domains.
 
-Pure: the file's text and the mode come in, a ``Routing`` goes out; it answers which way a domain's mail goes and which
-source a message leaves from. Every process that has read the same text gives the same answers without asking another.
+Pure: the file's text and the mode go in, a ``Routing`` comes out. It gives the route of a domain's mail and the source
+that a message leaves from. Processes that have read the same text give the same answers without communication.
 ``routing.example.toml`` documents each key (a test holds the two together).
 """
 
@@ -34,14 +34,14 @@ _Checked = TypeVar("_Checked")
 
 
 class RoutingError(Exception):
-    """The text cannot be used; the message names the key or the route at fault, and holds no password."""
+    """The text is invalid; the message names the key or the route, and contains no password."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message)
 
 
 class Secret:
-    """A text that is not shown, logged or encoded by accident."""
+    """A text that cannot be shown, logged or encoded by accident."""
 
     __slots__ = ("_text",)
 
@@ -69,26 +69,26 @@ class Via(StrEnum):
     CAPTURE = "capture"
     """To the built-in sink."""
     DISCARD = "discard"
-    """Nowhere: taken for delivered, and forgotten."""
+    """To no host: counted as delivered, and dropped."""
 
 
 class Route(Struct, frozen=True, kw_only=True):
-    """The way of a message. All but ``via`` and ``number`` say something of a relay only."""
+    """The route of a message. All fields but ``via`` and ``number`` are for relays only."""
 
     via: Via
     number: int = 0
-    """Which of the file's routes it is, from 1; 0 is none of them: the mode."""
+    """The number of the route in the file, from 1; 0 is the route of the mode."""
     relay: str = ""
     """host:port."""
     tls: TlsLevel = TlsLevel.OPPORTUNISTIC
     username: str = ""
-    """"" does not authenticate."""
+    """"" means no authentication."""
     password: Secret = field(default_factory=Secret)
     auth_needs: AuthNeeds = AuthNeeds.VERIFIED
 
 
 class Source(Struct, frozen=True, kw_only=True):
-    """Addresses of a machine of the cluster that mail leaves from under one name: at least one of the two."""
+    """Addresses of a machine of the cluster that mail leaves from under one name: at least one of the two is set."""
 
     name: str
     address: str = ""
@@ -96,32 +96,32 @@ class Source(Struct, frozen=True, kw_only=True):
     address6: str = ""
     """IPv6."""
     helo_name: str = ""
-    """"" takes the setting smtp.helo_name."""
+    """"" uses the setting smtp.helo_name."""
     warm_up: Plan | None = None
 
     def address_towards(self, peer: str) -> str | None:
-        """The address to bind a connection to ``peer`` to; None: the source has none of the peer's family."""
+        """The address to bind for a connection to ``peer``; None: the source has no address of the peer's family."""
         return (self.address6 if ":" in peer else self.address) or None
 
 
 class Rule(Struct, frozen=True):
-    """One of the file's routes: whom it is for, and the way. Empty: for every tenant."""
+    """One of the file's routes and the tenants it is for. No tenants: for all of them."""
 
     tenants: frozenset[str]
     route: Route
 
 
 class Routing(Struct, frozen=True, kw_only=True):
-    """Made by ``parse``; ``Routing()`` is what an empty file says."""
+    """Made by ``parse``; ``Routing()`` is the routing of an empty file."""
 
     fallback: Route = Route(via=Via.CAPTURE)
-    """The way of the mode, for what no route is for."""
+    """The route of the mode, for mail that matches no other route."""
     sources: Mapping[str, Source] = field(default_factory=dict)
     pools: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
-    """The weights of a pool's sources; none is 0."""
+    """The weights of each pool's sources; no weight is 0."""
     rules: tuple[Rule, ...] = ()
     by_domain: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
-    """The rules for a domain as routes name it: itself, "*.parent", or "*"."""
+    """The indexes of the rules by domain pattern: a domain, "*.parent", or "*"."""
 
     @staticmethod
     def parse(text: str, mode: Mode = "capture", relay: str = "") -> "Routing":
@@ -133,9 +133,9 @@ class Routing(Struct, frozen=True, kw_only=True):
         return _routing(file, Route(via=Via(mode), relay=relay if mode == "relay" else ""))
 
     def route(self, domain: str, tenant_id: str) -> Route:
-        """The way of a tenant's mail to a domain (lower case, A-labels): the first route that is for both, or the mode.
+        """The route of a tenant's mail to a domain (lower case, A-labels): the first that matches both, or the mode.
 
-        In capture mode nothing leaves, whatever the routes say: all but what is discarded goes to the sink.
+        In capture mode no mail leaves, whatever the routes say: all mail that is not discarded goes to the sink.
         """
         route = self._first(domain, tenant_id) or self.fallback
         if self.fallback.via is Via.CAPTURE and route.via is not Via.DISCARD:
@@ -143,12 +143,12 @@ class Routing(Struct, frozen=True, kw_only=True):
         return route
 
     def uses(self, via: Via) -> bool:
-        """Whether any mail may go this way."""
+        """Whether any mail may take this kind of route."""
         return any(route.via is via for route in (self.fallback, *(rule.route for rule in self.rules)))
 
     def pool(self, name: str) -> str:
-        """The pool that serves a message: the one it names, or the default pool for one that names none, or none that
-        there is: a name that the operator has forgotten must not hold mail back."""
+        """The pool that serves a message: the one it names, or the default pool when it names none or an unknown one. A
+        pool that the operator has removed must not hold mail back."""
         return name if name in self.pools else DEFAULT_POOL
 
     def choose_source(
@@ -161,12 +161,12 @@ class Routing(Struct, frozen=True, kw_only=True):
         exhausted: Container[tuple[str, str]] = (),
         absent: Set[str] = frozenset(),
     ) -> str | None:
-        """The source that a message leaves from: by weight, and always the same for one ``key`` (the message's id).
+        """The source that a message leaves from: by weight, always the same for one ``key`` (the message's id).
 
-        Weighted rendezvous hashing (Schindelhauer and Schomaker, 2005): when a source joins or has sent all that it
-        may, only the messages that it wins or had move. ``exhausted``: (source, site) whose cap for the day is
-        granted. ``absent``: sources that no machine has; they are passed over where the pool has another. "": no pool
-        applies, the system chooses the address. None: none of the pool may send there today.
+        Weighted rendezvous hashing (Schindelhauer and Schomaker, 2005): when a source joins or is exhausted, only the
+        messages that it gains or had move. ``exhausted``: (source, site) whose cap for the day is granted. ``absent``:
+        sources that no machine has, skipped if the pool has another. "" means that no pool applies and the system
+        chooses the address; None that no source of the pool may send there today.
         """
         weights = self._weights(pool, absent)
         if not weights:
@@ -175,35 +175,35 @@ class Routing(Struct, frozen=True, kw_only=True):
         return max(free, key=lambda name: (_score(name, key, weights[name]), name), default=None)
 
     def waiting_source(self, pool: str, key: str, absent: Set[str] = frozenset()) -> str:
-        """The source that a message would leave from if all of its pool might send: to wait there, when none may."""
+        """The source that a message would leave from if all of its pool might send: it waits there when none may."""
         weights = self._weights(pool, absent)
         return max(weights, key=lambda name: (_score(name, key, weights[name]), name), default="")
 
     def cap(self, source: str, site: str, day: date) -> int | None:
-        """Messages that the source may send to the site on a day (UTC); None sets no bound."""
+        """Messages that the source may send to the site on a day (UTC); None sets no limit."""
         found = self.sources.get(source)
         return found.warm_up.cap(site, day) if found is not None and found.warm_up is not None else None
 
     @property
     def addresses(self) -> frozenset[str]:
-        """Of all sources."""
+        """The addresses of all sources."""
         return frozenset(x for source in self.sources.values() for x in (source.address, source.address6) if x)
 
     @property
     def helo_names(self) -> frozenset[str]:
-        """Of all sources that have one of their own."""
+        """The EHLO names of all sources that have one."""
         return frozenset(source.helo_name for source in self.sources.values() if source.helo_name)
 
     def serves(self, source: str, absent: Set[str] = frozenset()) -> bool:
-        """Whether mail of any pool may leave from a source."""
+        """Whether mail of any pool may leave from the source."""
         return any(source in self._weights(pool, absent) for pool in self.pools if source in self.pools[pool])
 
     def waiting_pools(self, absent: Set[str]) -> tuple[str, ...]:
-        """The pools without any source that a machine has: their mail waits. ``absent`` as for ``choose_source``."""
+        """The pools none of whose sources is on a machine: their mail waits. ``absent`` as for ``choose_source``."""
         return tuple(sorted(name for name, weights in self.pools.items() if weights.keys() <= absent))
 
     def _weights(self, pool: str, absent: Set[str] = frozenset()) -> Mapping[str, int]:
-        """The sources to choose from: those of the pool that a machine has, or all, to wait there, where none has."""
+        """The sources to choose from: those of the pool that a machine has, or all, to wait there, when none has."""
         weights = self.pools.get(self.pool(pool), {})
         if absent and not absent.isdisjoint(weights):
             return {name: weight for name, weight in weights.items() if name not in absent} or weights
@@ -223,7 +223,7 @@ class Routing(Struct, frozen=True, kw_only=True):
 
 def _score(source: str, key: str, weight: int) -> float:
     digest = blake2b(f"{source}\0{key}".encode(), digest_size=8).digest()
-    # 52 bits and a half: strictly between 0 and 1 also as a float.
+    # 52.5 bits: strictly between 0 and 1 also as a float.
     return -weight / log(((int.from_bytes(digest) >> 12) + 0.5) / 2**52)
 
 
@@ -389,7 +389,7 @@ def _address(text: str, family: type[IPv4Address] | type[IPv6Address], where: st
 
 
 def _convert(table: dict[str, Any], kind: type[_Table], where: str) -> _Table:
-    """The table as ``kind``. The error's path is laid behind ``where``."""
+    """The table as ``kind``. ``where`` prefixes the error's path. Raises RoutingError."""
     try:
         return msgspec.convert(table, kind)
     except msgspec.ValidationError as error:

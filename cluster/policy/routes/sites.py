@@ -1,11 +1,11 @@
 """The site of a domain: the name under which all domains that the same hosts serve share limits.
 
-A site is named after the *family* that all its hosts belong to (``site_families.toml``: the operators that give each
-customer hosts of its own in front of one and the same service), else after its only host, else after all of them.
-Names are keys in the journal and words on the command line: they are made of ``a-z0-9.-_,`` alone. They never collide
-with a relay's (host:port) nor with "capture", since each has a dot or a comma, and no colon.
+A site is named after the *family* that all its hosts belong to (``site_families.toml``: operators that give each
+customer its own hosts for one shared service), otherwise after its only host, otherwise after all of them. Names are
+keys in the journal and words on the command line, made of ``a-z0-9.-_,`` only. They never collide with a relay
+(host:port) or with "capture", since each contains a dot or a comma, and no colon.
 
-A site shares limits and reputation, not hosts: what a domain's mail is sent to are the hosts of that domain.
+A site shares limits and reputation, not hosts: a domain's mail is sent to that domain's own hosts.
 """
 
 import tomllib
@@ -17,20 +17,20 @@ import msgspec
 from msgspec import Struct
 
 MAX_NAME = 120
-"""Characters of a site's name; longer ones are abbreviated."""
+"""Characters of a site's name; longer names are abbreviated."""
 _KEPT = 100
-"""Characters of the first host that stay in an abbreviated name, for people to recognise it."""
+"""Characters of the first host that remain in an abbreviated name, so that people recognise it."""
 
 
 class Family(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     name: str
     """One of the suffixes."""
     suffixes: tuple[str, ...]
-    """A host belongs to the family when it is one of these, or ends with a dot and one of these."""
+    """A host belongs to the family when it is a suffix of this list, or ends with a dot and one of them."""
     reference: str
-    """Where this can be read."""
+    """The public source."""
     domains: tuple[str, ...] = ()
-    """Well-known domains that it serves, beside the suffixes themselves."""
+    """Well-known domains that the family serves, besides the suffixes themselves."""
 
 
 class _File(Struct, frozen=True, forbid_unknown_fields=True):
@@ -38,7 +38,7 @@ class _File(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def parse_families(text: str) -> tuple[Family, ...]:
-    """Raises ValueError for what is not such a file."""
+    """Raises ValueError when ``text`` is not a file of families."""
     return msgspec.convert(tomllib.loads(text), _File).family
 
 
@@ -51,7 +51,7 @@ _FAMILY_SERVING = {domain: family.name for family in FAMILIES for domain in fami
 
 
 def known_site(domain: str) -> str:
-    """The site of a domain as far as it is known without the DNS: its family's, else the domain's own name."""
+    """The site of a domain as far as it is known without the DNS: its family's, otherwise the domain's own name."""
     return _FAMILY_SERVING.get(domain) or _FAMILY_OF.get(domain, domain)
 
 
@@ -66,13 +66,13 @@ def family_of(host: str) -> str | None:
 
 
 def site_name(domain: str, hosts: Collection[str]) -> str:
-    """The site of a domain with these mail hosts (names in lower case, in any order); without any, the domain's own."""
+    """The site of a domain with these mail hosts (names in lower case, any order); without hosts, the domain's own."""
     families = {family_of(host) for host in hosts}
     if len(families) == 1:
         (family,) = families
         if family is not None:
             return family
-    # Only what the DNS calls a host counts: the order of preference is each domain's own affair.
+    # Only the set of hosts counts: the order of preference belongs to each domain.
     names = sorted(set(hosts)) or [domain]
     name = ",".join(names)
     if len(name) <= MAX_NAME and not is_route(name):
@@ -81,5 +81,5 @@ def site_name(domain: str, hosts: Collection[str]) -> str:
 
 
 def is_route(site: str) -> bool:
-    """Whether this is no site of the DNS, but the capture sink or a relay (host:port): one host for all domains."""
+    """Whether this is not a site of the DNS but the capture sink or a relay (host:port): one host for all domains."""
     return ":" in site or not ("." in site or "," in site)

@@ -1,1 +1,1 @@
-"""TLS: how safe a connection has to be, by MTA-STS, DANE and settings."""
+"""TLS: how secure a connection must be, according to MTA-STS, DANE and the settings."""

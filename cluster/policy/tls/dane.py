@@ -1,9 +1,9 @@
 """DANE for SMTP (RFC 6698, RFC 7671, RFC 7672): which TLSA records can be used, and whether a certificate matches.
 
-Supported: DANE-EE(3), where the host's own certificate or key is named and neither names nor dates matter (RFC 7672
-§3.1.1), and DANE-TA(2), where an authority is named that must have issued it to the host (§3.1.2). PKIX-TA(0) and
-PKIX-EE(1) are unusable (§3.1.3). The authority of a DANE-TA record must be among the certificates that the host
-sends, or whole in the record (2 0 0): a bare key of an authority that is not sent (2 1 0) does not match.
+Supported: DANE-EE(3), which names the host's own certificate or key, and where neither names nor dates matter (RFC 7672
+§3.1.1), and DANE-TA(2), which names an authority that must have issued the certificate to the host (§3.1.2).
+PKIX-TA(0) and PKIX-EE(1) are unusable (§3.1.3). The authority of a DANE-TA record must be among the certificates that
+the host sends, or whole in the record (2 0 0): a bare key of an authority that is not sent (2 1 0) does not match.
 """
 
 import hashlib
@@ -24,11 +24,11 @@ DANE_EE = 3
 
 _DIGEST_BYTES = {1: 32, 2: 64}
 
-_VERSION = 0xA0  # the tag of the one field that may be left out
+_VERSION = 0xA0  # the tag of the only optional field
 
 _MOST_ABOVE = 4
-"""Certificates above the host's own that are looked at. A host may send a hundred that all seem to have issued each
-other, and every way through them would be tried."""
+"""Certificates above the host's own that are examined. A host may send a hundred that all seem to have issued each
+other, and every path through them would be tried."""
 
 
 class Tlsa(Struct, frozen=True, order=True):
@@ -44,20 +44,20 @@ class Tlsa(Struct, frozen=True, order=True):
 
 
 class SecureTlsa(Struct, frozen=True, tag="secure"):
-    """TLSA records that DNSSEC vouches for; never empty."""
+    """TLSA records that DNSSEC validates; never empty."""
 
     records: tuple[Tlsa, ...]
     base: str = ""
-    """The name that they stand under (TLSA base domain, RFC 7672 §2.2.3), which a host that serves several is asked
-    for; "" is the host's own."""
+    """The name of the records (TLSA base domain, RFC 7672 §2.2.3); it is the server name of the handshake. "" is the
+    host's own."""
 
 
 class NoTlsa(Struct, frozen=True, tag="none"):
-    """There are none, or nothing vouches for them or for the way to the host: DANE does not apply."""
+    """There are no records, or they or the host's name are not validated: DANE does not apply."""
 
 
 class UnknownTlsa(Struct, frozen=True, tag="unknown"):
-    """The question was not answered, or the answer is forged: the host must not be used (RFC 7672 §2.1.1)."""
+    """The look-up failed, or the answer is forged: the host must not be used (RFC 7672 §2.1.1)."""
 
     reason: str
 
@@ -66,7 +66,7 @@ TlsaLookup = SecureTlsa | NoTlsa | UnknownTlsa
 
 
 def usable(records: Iterable[Tlsa]) -> tuple[Tlsa, ...]:
-    """Those that can be checked, in order, so that equal sets are equal values."""
+    """The records that can be checked, sorted, so that equal sets are equal values."""
     return tuple(sorted({record for record in records if _is_usable(record)}))
 
 
@@ -79,10 +79,10 @@ def _is_usable(record: Tlsa) -> bool:
 
 
 def check(records: Sequence[Tlsa], chain: Sequence[bytes], names: Sequence[str], now: datetime) -> TlsFault | None:
-    """None when a record matches.
+    """None when a record matches; otherwise the fault.
 
-    chain: certificates (DER) as the host sent them, its own first. names: that it may have under DANE-TA, the host's
-    and the domain's, aliases resolved and not (RFC 7672 §3.2.2). now: with a zone.
+    ``chain``: certificates (DER) as the host sent them, its own first. ``names``: those it may have under DANE-TA: the
+    host's and the domain's, with aliases resolved and unresolved (RFC 7672 §3.2.2). ``now``: timezone-aware.
     """
     sent = chain[: 1 + _MOST_ABOVE]
     try:
@@ -98,7 +98,7 @@ def check(records: Sequence[Tlsa], chain: Sequence[bytes], names: Sequence[str],
 
 
 def _read(der: bytes) -> x509.Certificate:
-    """Raises ValueError, for an unknown version too."""
+    """Raises ValueError when the certificate is invalid or of an unknown version."""
     try:
         return x509.load_der_x509_certificate(der)
     except x509.InvalidVersion as error:
@@ -116,8 +116,8 @@ def _matches(record: Tlsa, certificate: x509.Certificate) -> bool:
 
 
 def _public_key(certificate: x509.Certificate) -> bytes:
-    """SubjectPublicKeyInfo as it stands in the certificate. Encoding the key anew might change it (RFC 5480 §2.2 allows
-    a point two forms), and would need to know its algorithm."""
+    """SubjectPublicKeyInfo as the certificate contains it. Encoding the key again might change it (RFC 5480 §2.2 allows
+    two forms of a point), and would require knowing its algorithm."""
     tbs = certificate.tbs_certificate_bytes  # RFC 5280 §4.1
     position = _content(tbs, 0)[0]
     before = 6 if tbs[position] == _VERSION else 5  # version, serial number, signature, issuer, validity, subject
@@ -127,7 +127,7 @@ def _public_key(certificate: x509.Certificate) -> bytes:
 
 
 def _content(der: bytes, start: int) -> tuple[int, int]:
-    """Where the content of an element begins and ends. The parser of certificates has seen that it is well formed."""
+    """The start and the end of an element's content. The certificate parser has checked that it is well formed."""
     length, position = der[start + 1], start + 2
     if length >= 0x80:
         position += length - 0x80
@@ -140,7 +140,7 @@ def _anchors(records: Sequence[Tlsa], sent: Sequence[x509.Certificate]) -> list[
     anchors = [certificate for certificate in sent if any(_matches(record, certificate) for record in records)]
     for record in records:
         if (record.selector, record.matching) == (0, 0):
-            with suppress(ValueError):  # one that cannot be read must not hinder another that matches
+            with suppress(ValueError):  # an unreadable record must not prevent another from matching
                 anchors.append(_read(record.data))
     return anchors
 
@@ -172,8 +172,8 @@ def _refusal(
     name: str,
     now: datetime,
 ) -> str:
-    """Why the authorities do not vouch for this certificate under this name; "" when they do."""
-    # What the web's authorities must put into a host's certificate is not asked of a private one: only its name.
+    """Why the authorities do not validate this certificate for this name; "" when they do."""
+    # A private certificate need not have what public authorities must include, only its name.
     policy = ExtensionPolicy.permit_all().require_present(x509.SubjectAlternativeName, Criticality.AGNOSTIC, None)
     builder = (
         PolicyBuilder()
@@ -190,7 +190,7 @@ def _refusal(
 
 
 def _own_names(leaf: x509.Certificate) -> list[str]:
-    """A name that the certificate is good for, if it has any; a wildcard is good for "a"."""
+    """One name that the certificate is valid for, if it has any; a wildcard is valid for "a"."""
     try:
         names = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except (x509.ExtensionNotFound, x509.DuplicateExtension, x509.UnsupportedGeneralNameType, ValueError):

@@ -1,4 +1,4 @@
-"""How TLS towards a host can fail, in the words of RFC 8460 §4.3, with a reason for people."""
+"""How TLS towards a host can fail, in the terms of RFC 8460 §4.3, with a reason for people."""
 
 from enum import StrEnum
 
@@ -13,11 +13,11 @@ class TlsFailure(StrEnum):
     CERTIFICATE_EXPIRED = "certificate-expired"
     CERTIFICATE_NOT_TRUSTED = "certificate-not-trusted"
     VALIDATION_FAILURE = "validation-failure"
-    """Any that no other type names."""
+    """Any failure without a more specific type."""
     TLSA_INVALID = "tlsa-invalid"
     DNSSEC_INVALID = "dnssec-invalid"
     DANE_REQUIRED = "dane-required"
-    """Never seen here: nothing demands DANE of a host that does not offer it."""
+    """Never used: nothing here requires DANE of a host that does not offer it."""
     STS_POLICY_FETCH_ERROR = "sts-policy-fetch-error"
     STS_POLICY_INVALID = "sts-policy-invalid"
     STS_WEBPKI_INVALID = "sts-webpki-invalid"
@@ -35,7 +35,7 @@ _UNTRUSTED = frozenset((2, 7, 18, 19, 20, 21, 22, 24, 26, 27, 28))  # issuer, si
 
 
 def of_verify_code(code: int) -> TlsFailure:
-    """What a certificate failed on, by OpenSSL's code."""
+    """The failure for an OpenSSL verification code."""
     if code in _EXPIRED:
         return TlsFailure.CERTIFICATE_EXPIRED
     if code in _WRONG_NAME:

@@ -1,6 +1,6 @@
 """MTA-STS (RFC 8461): what a domain's TXT record and policy file say, and which hosts the policy allows.
 
-Pure: texts come in, values go out. Never fetches and never remembers: ``cluster/lookup/mta_sts.py`` does.
+Pure: texts in, values out. ``cluster/lookup/mta_sts.py`` fetches and caches the policies.
 """
 
 import re
@@ -10,11 +10,11 @@ from enum import StrEnum
 from msgspec import Struct
 
 MAX_POLICY_BYTES = 64 * 1024
-"""RFC 8461 §3.3 asks for a bound and names this one."""
+"""RFC 8461 §3.3 recommends this limit."""
 MAX_AGE_S = 31_557_600
 """RFC 8461 §3.2: a year."""
 MAX_MX = 100
-"""Far more than any domain lists; the patterns are part of a key that is hashed for every message."""
+"""Far more than any domain lists. The patterns are part of a key that is hashed for every message."""
 
 # RFC 8461 §3.1: sts-id = 1*32(ALPHA / DIGIT); other fields have values without spaces, = and ;.
 _RECORD_ID = re.compile(r"[A-Za-z0-9]{1,32}")
@@ -28,18 +28,18 @@ _MAX_AGE = re.compile(r"[0-9]{1,10}")
 class StsMode(StrEnum):
     NONE = "none"
     TESTING = "testing"
-    """Nothing is refused; failures are counted for the report."""
+    """No host is rejected; failures are counted for the report."""
     ENFORCE = "enforce"
 
 
 class StsPolicy(Struct, frozen=True):
     mode: StsMode
     mx: tuple[str, ...]
-    """Patterns in lower case, in order and without repeats, so that policies which mean the same are equal."""
+    """Patterns in lower case, sorted and without duplicates, so that equivalent policies are equal."""
     max_age_s: int
 
     def lines(self) -> tuple[str, ...]:
-        """As a report quotes it (RFC 8460 §4.4)."""
+        """The lines of the policy as a report quotes them (RFC 8460 §4.4)."""
         return ("version: STSv1", f"mode: {self.mode}", *(f"mx: {x}" for x in self.mx), f"max_age: {self.max_age_s}")
 
 
@@ -54,7 +54,7 @@ def record_id(texts: Sequence[str]) -> str | None:
         return None
     fields = [field.strip(" \t") for field in records[0].split(";")[1:]]
     if fields and not fields[-1]:
-        fields.pop()  # the last delimiter may be left out, and rarely is
+        fields.pop()  # the final delimiter is optional, and usually present
     if not all(_FIELD.fullmatch(field) for field in fields):
         return None
     ids = [field.removeprefix("id=") for field in fields if field.startswith("id=")]
@@ -62,7 +62,8 @@ def record_id(texts: Sequence[str]) -> str | None:
 
 
 def parse_policy(text: str) -> StsPolicy | InvalidPolicy:
-    """A policy file (RFC 8461 §3.2): unknown fields are ignored, the first counts of those that may not repeat."""
+    """A policy file (RFC 8461 §3.2): unknown fields are ignored; of a repeated field other than mx, the first
+    counts."""
     first: dict[str, str] = {}
     patterns: list[str] = []
     for line in text.replace("\r\n", "\n").split("\n"):

@@ -1,6 +1,6 @@
-"""Which TLS a host must show: the level of the shaping, what the domain publishes (DANE, MTA-STS), the stricter wins.
+"""Which TLS a host must offer: the stricter of the shaping's level and what the domain publishes (DANE, MTA-STS).
 
-Pure. DANE comes before MTA-STS for the hosts it covers (RFC 8461 §2); neither weakens what the operator asks for.
+Pure. DANE precedes MTA-STS for the hosts it covers (RFC 8461 §2); neither weakens the operator's level.
 """
 
 from enum import StrEnum
@@ -15,39 +15,39 @@ from cluster.policy.tls.mta_sts import StsMode, allows
 
 
 class MxSecurity(StrEnum):
-    """Whether DNSSEC vouches for the domain's MX records (RFC 7672 §2.2.1)."""
+    """Whether DNSSEC validates the domain's MX records (RFC 7672 §2.2.1)."""
 
     INSECURE = "insecure"
-    """It does not, or nobody asked: DANE does not apply."""
+    """Not validated, or not asked for: DANE does not apply."""
     SECURE = "secure"
-    """It does, or there are none to vouch for: the host's own addresses decide."""
+    """Validated, or there are no MX records: the host's own addresses decide."""
     UNKNOWN = "unknown"
     """No answer, or a forged one."""
 
 
 class SecureMx(Struct, frozen=True):
-    """What DNSSEC says of a domain's MX records."""
+    """The DNSSEC state of a domain's MX records."""
 
     security: MxSecurity
     alias_of: str = ""
-    """The name that secure aliases of the domain lead to; "" where it is none."""
+    """The name that secure aliases of the domain lead to; "" when it has none."""
 
 
 class DomainTls(Struct, frozen=True):
-    """What is asked of every host of a domain. A value: domains that ask for the same can share connections."""
+    """The TLS requirements for every host of a domain. As a value: domains with equal ones can share connections."""
 
     level: TlsLevel = TlsLevel.OPPORTUNISTIC
-    """Of the shaping."""
+    """The level of the shaping."""
     mode: StsMode = StsMode.NONE
     mx: tuple[str, ...] = ()
     """The patterns of the MTA-STS policy."""
     mx_security: MxSecurity = MxSecurity.INSECURE
     alias_of: str = ""
-    """The name that the domain is a secure alias of: its hosts may show a certificate for that."""
+    """The name that the domain is a secure alias of: its hosts may have a certificate for that name."""
 
 
 class PolicyType(StrEnum):
-    """What a session was held against (RFC 8460 §4.4)."""
+    """The policy that a session was checked against (RFC 8460 §4.4)."""
 
     TLSA = "tlsa"
     STS = "sts"
@@ -55,20 +55,20 @@ class PolicyType(StrEnum):
 
 
 class Demand(Struct, frozen=True, kw_only=True):
-    """What one host must show."""
+    """What one host must offer."""
 
     level: TlsLevel
     policy_type: PolicyType = PolicyType.NONE
     records: tuple[dane.Tlsa, ...] = ()
-    """One of these must match, beside what the level asks for."""
+    """One of these must match, besides the requirement of the level."""
     base: str = ""
-    """The name that the records stand under; "" is the host's."""
+    """The name of the records; "" is the host's."""
     published: tuple[dane.Tlsa, ...] = ()
     """The TLSA records as found."""
     rehearse: bool = False
-    """Verification is to be tried and its failure counted, and then done without (MTA-STS, mode testing)."""
+    """Try verification and count its failure, then send without it (MTA-STS mode testing)."""
     failure: TlsFailure | None = None
-    """What fails the domain's policy already, and does not hinder the mail."""
+    """A failure of the domain's policy that does not prevent delivery."""
 
 
 class Refusal(Struct, frozen=True, kw_only=True):
@@ -87,13 +87,13 @@ def stricter(one: TlsLevel, other: TlsLevel) -> TlsLevel:
 
 
 def demand(host: str, domain_tls: DomainTls, tlsa: dane.TlsaLookup) -> Demand | Refusal:
-    """Of a host that the domain's mail goes to, with what is known of its TLSA records."""
+    """The demand on a host of the domain, given the result of its TLSA look-up."""
     match tlsa:
         case dane.UnknownTlsa(reason=reason):
             return Refusal(reason=f"DANE: {reason}", failure=TlsFailure.DNSSEC_INVALID, policy_type=PolicyType.TLSA)
         case dane.SecureTlsa(records=published, base=base):
             records = dane.usable(published)
-            # RFC 7672 §2.2: records of which none is usable still say that the host has TLS.
+            # RFC 7672 §2.2: records that are all unusable still say that the host has TLS.
             return Demand(
                 level=stricter(domain_tls.level, TlsLevel.REQUIRED),
                 policy_type=PolicyType.TLSA,
@@ -122,8 +122,8 @@ def demand(host: str, domain_tls: DomainTls, tlsa: dane.TlsaLookup) -> Demand | 
 
 
 def for_password(asked: Demand, needs: AuthNeeds) -> Demand:
-    """What a host must show that is to be told a password as well."""
-    # A TLSA record that matches proves as much as an authority does (RFC 7672 §3.1).
+    """The demand on a host that is also sent a password."""
+    # A matching TLSA record proves as much as an authority does (RFC 7672 §3.1).
     if needs is AuthNeeds.NOTHING or (needs is AuthNeeds.VERIFIED and asked.records):
         return asked
     rehearse = asked.rehearse and needs is not AuthNeeds.VERIFIED

@@ -1,6 +1,6 @@
-"""TLS reports (RFC 8460): what is counted of the sessions towards a domain, and the day's document made of it.
+"""TLS reports (RFC 8460): the counted results of sessions with a domain, and the report document of a day.
 
-Pure. The counts come from the journal's table ``tls_results``; nothing here sends a report.
+Pure. The counts come from the journal's table ``tls_results``; this module does not send reports.
 """
 
 from collections.abc import Iterable
@@ -13,18 +13,18 @@ from cluster.policy.tls.policy import PolicyType
 
 
 class TlsResult(Struct, frozen=True, kw_only=True):
-    """One way in which sessions towards a domain ended, on one day (UTC)."""
+    """One kind of result of sessions with a domain, on one day (UTC)."""
 
     day: date
     domain: str
     policy_type: PolicyType
     policy: str = ""
-    """Its lines; empty when there is none."""
+    """The policy's lines; empty when there is none."""
     result_type: str = ""
     """A ``TlsFailure``; empty for a success."""
     mx_host: str = ""
     sending_ip: str = ""
-    """Empty when the system chose it."""
+    """Empty when the system chose the address."""
     receiving_ip: str = ""
 
 
@@ -75,7 +75,7 @@ class TlsReport(_Document, frozen=True, kw_only=True):
 def report(
     domain: str, day: date, counts: Iterable[tuple[TlsResult, int]], *, organization: str, contact: str, report_id: str
 ) -> bytes:
-    """The JSON document (RFC 8460 §4.4) of a domain's day; counts are of that domain and day only."""
+    """The JSON document (RFC 8460 §4.4) for a domain's day; ``counts`` are of that domain and day only."""
     by_policy: dict[tuple[PolicyType, str], list[tuple[TlsResult, int]]] = {}
     for result, sessions in counts:
         by_policy.setdefault((result.policy_type, result.policy), []).append((result, sessions))

@@ -1,5 +1,5 @@
-"""TLS towards the next hop of a route, for people: a relay's is the route's, whatever shaping says; where nothing goes
-over a network of others, none is asked for."""
+"""The effective TLS setting along a route, for operators: a relay's level comes from the route, not from shaping;
+capture and discard have none."""
 
 from collections.abc import Iterable
 
@@ -12,18 +12,18 @@ from cluster.policy.tls.level import TlsLevel
 from cluster.policy.tls.policy import Demand, for_password
 
 TLS = "tls"
-"""The key."""
+"""The key of the setting."""
 ROUTING_FILE = "routing.toml"
 
 
 def relay_level(route: Route) -> TlsLevel:
-    """What a relay must offer: a password may ask for more than the route."""
+    """The level that a relay must offer: a password may require more than the route does."""
     asked = Demand(level=route.tls)
     return for_password(asked, route.auth_needs).level if route.username else asked.level
 
 
 def along(route: Route, settings: Iterable[Setting]) -> list[Setting]:
-    """What shaping says (``Shaping.explain``), with the TLS that holds along this route in place of its own."""
+    """The settings of shaping (``Shaping.explain``) with the TLS level that applies along this route."""
     if route.via is Via.DIRECT:
         return list(settings)
     if route.via is not Via.RELAY:
