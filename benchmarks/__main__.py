@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 import msgspec
+from msgspec import structs
 from rich.console import Console
 
 from benchmarks.chaos import report, scenario
@@ -14,6 +15,7 @@ from benchmarks.counts.command import counts
 from benchmarks.everything import everything
 from benchmarks.measuring import SCENARIOS, command, compare, plot, table
 from benchmarks.postray import DidNotStart
+from benchmarks.records import write_apart
 from benchmarks.soak.command import soak
 
 LONGEST_S = 3600.0
@@ -42,7 +44,12 @@ def main() -> None:
 @click.option(
     "--without", type=click.Choice([kind.value for kind in Kind]), multiple=True, help="All faults but these."
 )
-@click.option("--json", "json_path", type=click.Path(dir_okay=False, path_type=Path), help="Write the record there.")
+@click.option(
+    "--json",
+    "json_path",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write the record there, its faults beside it.",
+)
 @click.option("--keep", is_flag=True, help="Leave the scratch directory with its logs.")
 def chaos(
     seconds: float,
@@ -77,7 +84,8 @@ def chaos(
         raise click.ClickException(f"postray did not start: {error}") from error
     report.show(console, record)
     if json_path is not None:
-        json_path.write_bytes(msgspec.json.format(msgspec.json.encode(record), indent=2))
+        bare = structs.replace(record, schedule=[], done=[])
+        write_apart(bare, report.Faults(schedule=record.schedule, done=record.done), json_path)
     sys.exit(bool(record.broken))
 
 

@@ -95,7 +95,7 @@ def command(name: str) -> click.Command:
 
     @options(kind)
     @options(Repeats)
-    @click.option("--json", "json_path", type=FILE, help="Write the record there.")
+    @click.option("--json", "json_path", type=FILE, help="Write the record there, its samples beside it.")
     @click.option("--plots", type=FOLDER, help="Draw PNG files into this folder.")
     def measure(json_path: Path | None, plots: Path | None, **told: Any) -> None:
         repeats = msgspec.convert({field: told.pop(field) for field in Repeats.__struct_fields__}, Repeats)
@@ -137,8 +137,10 @@ def compare(before: Path, after: Path) -> None:
 @click.argument("paths", nargs=-1, required=True, type=RECORD)
 @click.option("--into", "folder", type=FOLDER, default=Path("."), help="The folder for the PNG files.")
 def plot(paths: tuple[Path, ...], folder: Path) -> None:
-    """Draw records (--json)."""
+    """Draw records (--json). Without its samples, only the CPU of a record is drawn."""
     for path in paths:
+        if not records.samples_path(path).exists():
+            click.echo(f"{path}: no samples beside it ({records.samples_path(path).name}): only the CPU is drawn")
         draw(_read(path), folder)
 
 

@@ -1,4 +1,8 @@
-"""What a measurement leaves behind: figures with their spread, one record a scenario, kept as JSON. Pure.
+"""What a measurement leaves behind: figures with their spread, one record a scenario, kept as JSON.
+
+A record is kept as two files: the summary, which is small and readable, and beside it the raw samples
+(``NAME.samples.json``, which git ignores). The summary alone is enough for tables and comparisons; the samples are
+needed to draw throughput and latencies.
 
 A figure is one quantity over the repeats of a run. It is told as the median with the least and the greatest: three or
 five repeats are too few for a deviation, and hiding the worst would flatter.
@@ -10,7 +14,10 @@ from statistics import median
 from typing import Any
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, structs
+
+SAMPLES = ".samples.json"
+"""The suffix of the files of raw samples; .gitignore has it."""
 
 
 class Better(StrEnum):
@@ -111,11 +118,53 @@ class Record(Struct, frozen=True, kw_only=True):
     """Messages lost, and whatever else makes the figures worthless. Empty when all is well."""
 
 
+class RepeatSamples(Struct, frozen=True, kw_only=True):
+    """The raw samples of one repeat."""
+
+    throughput: tuple[Sample, ...]
+    latencies_ms: dict[str, tuple[float, ...]]
+
+
+class Samples(Struct, frozen=True, kw_only=True):
+    """The raw samples of a record, a member for each repeat."""
+
+    started_at: str
+    """That of the record which they belong to."""
+    repeats: tuple[RepeatSamples, ...]
+
+
+def samples_path(path: Path) -> Path:
+    """Where the raw samples of the record at ``path`` are kept."""
+    return path.with_suffix(SAMPLES)
+
+
 def write(record: Record, path: Path) -> None:
+    """The summary goes to ``path``, the samples beside it."""
+    samples = Samples(
+        started_at=record.started_at,
+        repeats=tuple(RepeatSamples(throughput=r.throughput, latencies_ms=r.latencies_ms) for r in record.repeats),
+    )
+    bare = tuple(structs.replace(repeat, throughput=(), latencies_ms={}) for repeat in record.repeats)
+    write_apart(structs.replace(record, repeats=bare), samples, path)
+
+
+def write_apart(summary: Struct, samples: Struct, path: Path) -> None:
+    """Two files of JSON: ``summary`` indented, ``samples`` compact."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(msgspec.json.format(msgspec.json.encode(record), indent=1) + b"\n")
+    path.write_bytes(msgspec.json.format(msgspec.json.encode(summary), indent=1) + b"\n")
+    samples_path(path).write_bytes(msgspec.json.encode(samples) + b"\n")
 
 
 def read(path: Path) -> Record:
-    """Raises OSError, msgspec.DecodeError."""
-    return msgspec.json.decode(path.read_bytes(), type=Record)
+    """A record, with its samples where they lie beside it and are of the same run. Raises OSError,
+    msgspec.DecodeError."""
+    record = msgspec.json.decode(path.read_bytes(), type=Record)
+    beside = samples_path(path)
+    if not beside.exists():
+        return record
+    samples = msgspec.json.decode(beside.read_bytes(), type=Samples)
+    if samples.started_at != record.started_at:
+        return record
+    pairs = zip(record.repeats, samples.repeats, strict=True)
+    whole = tuple(structs.replace(r, throughput=s.throughput, latencies_ms=s.latencies_ms) for r, s in pairs)
+    return structs.replace(record, repeats=whole)

@@ -2,7 +2,7 @@
 
 ``load`` reads one TOML file and lays ``POSTRAY_…`` variables over it: ``POSTRAY_HTTP_BIND`` sets ``http.bind``.
 It is called once, by the process that starts postray; everything else is handed the subtree it needs.
-``postray.example.toml`` documents each key (a test holds the two together).
+``examples/postray.example.toml`` documents each key (a test holds the two together).
 """
 
 import tomllib

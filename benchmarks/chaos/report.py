@@ -17,7 +17,7 @@ COUNTED = ("promised", "delivered", "bounced", "failed", "cancelled", "duplicate
 LISTED = ("promised", "unanswered", "found", "recipients", *COUNTED[1:-1], "set_aside")
 BROKEN = ("lost", "stuck", "cancelled_but_sent", "disagreements", "problems", "inexcusable")
 SHOWN = 10
-"""Of each kind of broken promise; the JSON record has them all."""
+"""Of each kind of broken promise; a record has them all."""
 
 
 class Record(Struct, frozen=True, kw_only=True):
@@ -35,12 +35,20 @@ class Record(Struct, frozen=True, kw_only=True):
     commit: str = ""
     """Older records do not tell."""
     schedule: list[Fault]
+    """It and ``done`` are kept in a file beside the record (``Faults``), where both are empty."""
     done: list[Done]
     kills: dict[str, int]
     """Kills by kind that found their process."""
     verdict: Verdict
     broken: list[str]
     """Empty when every promise was kept."""
+
+
+class Faults(Struct, frozen=True, kw_only=True):
+    """What the faults of a run were to be, and how they were performed."""
+
+    schedule: list[Fault]
+    done: list[Done]
 
 
 def kills(done: Sequence[Done], of_poison: int) -> dict[str, int]:

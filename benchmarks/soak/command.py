@@ -8,12 +8,14 @@ from typing import Any
 import click
 import msgspec
 import uvloop
+from msgspec import structs
 
 from benchmarks import report as console_of
 from benchmarks.load import Refused
 from benchmarks.postray import DidNotStart
+from benchmarks.records import write_apart
 from benchmarks.soak import report
-from benchmarks.soak.record import Record
+from benchmarks.soak.record import Looks
 from benchmarks.soak.scenario import Options, run
 from benchmarks.tuning import options
 
@@ -23,7 +25,7 @@ FOLDER = click.Path(file_okay=False, path_type=Path)
 
 @click.command()
 @options(Options)
-@click.option("--json", "json_path", type=FILE, help="Write the record there.")
+@click.option("--json", "json_path", type=FILE, help="Write the record there, its looks beside it.")
 @click.option("--plots", type=FOLDER, help="Draw PNG files into this folder.")
 def soak(json_path: Path | None, plots: Path | None, **told: Any) -> None:
     """Send single messages at a steady rate, and see whether any process grows.
@@ -44,12 +46,8 @@ def soak(json_path: Path | None, plots: Path | None, **told: Any) -> None:
         raise click.ClickException(f"the load was refused: {refused}") from refused
     report.show(console, record)
     if json_path is not None:
-        _write(record, json_path)
+        write_apart(structs.replace(record, looks=()), Looks(looks=record.looks), json_path)
     if plots is not None:
         report.draw(record, plots)
     sys.exit(bool(record.broken))
 
-
-def _write(record: Record, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(msgspec.json.encode(record) + b"\n")

@@ -71,8 +71,15 @@ class Record(Struct, frozen=True, kw_only=True):
     """Delivered beyond the first of each."""
     growth: tuple[Growth, ...]
     looks: tuple[Look, ...]
+    """Kept in a file beside the record (``Looks``), where it has none."""
     broken: tuple[str, ...] = ()
     """What must not be. Empty when all is well."""
+
+
+class Looks(Struct, frozen=True, kw_only=True):
+    """The raw samples of a soak."""
+
+    looks: tuple[Look, ...]
 
 
 def keyed(found: Mapping[Process, Held]) -> dict[str, Held]:

@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from cluster.settings import Settings, SettingsError, host_port, keys, load, variable_name
 
-EXAMPLE = Path(__file__).parents[2] / "postray.example.toml"
+EXAMPLE = Path(__file__).parents[2] / "examples" / "postray.example.toml"
 
 
 def _texts_of(section: Struct, prefix: str = "") -> Iterator[tuple[str, object]]:
@@ -183,7 +183,7 @@ def test_hosts_and_sites_are_read_in_every_spelling(tmp_path: Path) -> None:
 
 
 def test_a_cluster_that_runs_on_this_machine_is_named_auto(tmp_path: Path) -> None:
-    (told,) = re.findall(r'ray\.address = "([^"]*)"', (EXAMPLE.parent / "ray-cluster.yaml").read_text(encoding="utf-8"))
+    (told,) = re.findall(r'ray\.address = "([^"]*)"', (EXAMPLE.parents[1] / "ray-cluster.yaml").read_text(encoding="utf-8"))
     text = f"[ray]\naddress = '{told}'\n[postgres]\ndsn = 'host=a'"
     assert load(write(tmp_path, text), {}).ray.address == told == "auto"
 

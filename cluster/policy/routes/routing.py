@@ -2,7 +2,7 @@
 
 Pure: the file's text and the mode go in, a ``Routing`` comes out. It gives the route of a domain's mail and the source
 that a message leaves from. Processes that have read the same text give the same answers without communication.
-``routing.example.toml`` documents each key (a test holds the two together).
+``examples/routing.example.toml`` documents each key (a test holds the two together).
 """
 
 import ipaddress
