@@ -1,8 +1,8 @@
 """Parts of the tables that ClickHouse has set aside because it could not read them: what was in them is missing.
 
 ClickHouse notices damage when it loads a table, moves the part to the table's folder ``detached``, and goes on without
-it. There it stays until it is attached again or deleted, which is the operator's to decide: see "Damaged events" in the
-README. Parts that it sets aside in its ordinary work (being cloned, or a duplicate) are no damage.
+it. There it stays until it is attached again or deleted, which is the operator's to decide: see "Damaged events" in
+docs/operating.md. Parts that it sets aside in its ordinary work (being cloned, or a duplicate) are no damage.
 """
 
 from pathlib import Path

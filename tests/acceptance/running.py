@@ -34,6 +34,11 @@ class RunningPostray(Postray):
         super().__init__(data_dir, ANY_PORTS | variables)
 
     @property
+    def environ(self) -> dict[str, str]:
+        """Of the processes that a user starts beside it."""
+        return dict(self._environ)
+
+    @property
     def run(self) -> running.Run:
         run = running.read_run(self.data_dir)
         assert run is not None

@@ -41,7 +41,7 @@ async def test_a_damaged_part_and_then_metadata_that_cannot_be_read(tmp_path: Pa
     await client.close()
     postray.stop()
 
-    # As the README says: what waited in the journal is there again.
+    # As docs/operating.md says: what waited in the journal is there again.
     (tmp_path / "clickhouse").rename(tmp_path / "damaged")
     postray.start()
     client = Client(postray)

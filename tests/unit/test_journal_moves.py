@@ -1,4 +1,4 @@
-"""What the journal's statements say they move is what the table of transitions has, both ways; the README draws it."""
+"""What the journal's statements say they move is what the table of transitions has, both ways; docs/design.md draws it."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from tests.journal_moves import (
     statuses_written,
 )
 
-README = Path(__file__).parents[2] / "README.md"
+DESIGN = Path(__file__).parents[2] / "docs" / "design.md"
 TABLE = {Move(start, transition, end) for (start, transition), end in TRANSITIONS.items()}
 
 
@@ -103,8 +103,8 @@ def test_each_transition_leads_to_one_status() -> None:
         assert len({end for (_, name), end in TRANSITIONS.items() if name is transition}) == 1
 
 
-def test_the_readme_draws_the_table() -> None:
-    assert f"```\n{diagram()}\n```" in README.read_text(encoding="utf-8")
+def test_the_design_page_draws_the_table() -> None:
+    assert f"```\n{diagram()}\n```" in DESIGN.read_text(encoding="utf-8")
 
 
 def test_the_drawing_has_the_table_and_no_more() -> None:

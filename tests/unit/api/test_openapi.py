@@ -83,10 +83,10 @@ async def test_what_is_said_of_errors_is_true_of_every_route(world: World) -> No
                 name = answer["content"]["application/json"]["schema"]["$ref"].rpartition("/")[2]
                 assert name in exceptions.get(status, {"ErrorBody"}), (path, status)
     said = found["info"]["description"]
-    readme = (Path(__file__).parents[3] / "README.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parents[3] / "docs" / "sending.md").read_text(encoding="utf-8")
     for exception in (*exceptions, "/readyz"):
         assert exception in said
-        assert exception in readme.partition("An error has")[2].partition("## ")[0]
+        assert exception in page.partition("An error has")[2].partition("## ")[0]
     shown = found["components"]["schemas"]
     assert all(set(shown[name]["properties"]) == {"message_id", "status", "message"} for name in exceptions["409"])
 

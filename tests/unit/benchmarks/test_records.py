@@ -4,6 +4,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from msgspec import structs
 
 from benchmarks import compare, records, report
 from benchmarks.compare import Change
@@ -98,6 +99,34 @@ def test_a_record_is_read_as_it_was_written(tmp_path: Path) -> None:
     path.write_text("{}")
     with pytest.raises(msgspec.DecodeError):
         records.read(path)
+
+
+SAMPLED = Repeat(
+    figures={"delivered": 1.0},
+    seconds=1.0,
+    throughput=(records.Sample(0.5, 3000.0),),
+    latencies_ms={"accept": (1.0, 2.5)},
+)
+
+
+def test_samples_are_kept_beside_the_summary(tmp_path: Path) -> None:
+    written, path = record(figure(1, 2, 3), repeats=(SAMPLED,)), tmp_path / "a.json"
+    records.write(written, path)
+    assert sorted(tmp_path.iterdir()) == [path, records.samples_path(path)]
+    assert records.read(path) == written
+    records.samples_path(path).unlink()
+    summary = records.read(path)
+    assert (summary.figures, summary.repeats[0].figures) == (written.figures, SAMPLED.figures)
+    assert (summary.repeats[0].throughput, summary.repeats[0].latencies_ms) == ((), {})
+
+
+def test_samples_of_another_run_are_left_out(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    records.write(record(figure(1, 2, 3), repeats=(SAMPLED,)), path)
+    summary = path.read_bytes()
+    records.write(structs.replace(record(repeats=(SAMPLED, SAMPLED)), started_at="2026-01-02T00:00:00+00:00"), path)
+    path.write_bytes(summary)
+    assert records.read(path).repeats[0].throughput == ()
 
 
 def test_lost_is_what_was_promised_and_not_found() -> None:

@@ -1,0 +1,107 @@
+"""The commands of the documents, run as a reader runs them: against a postray on loopback, in the folder of its data."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance.running import Client, RunningPostray
+from tests.documents import API, ROOT, Block, blocks, commands, lines
+
+PATIENCE_S = 60.0
+
+NOT_RUN = {
+    ("make",): "builds an environment, or runs this suite",
+    ("postray", "up"): "is how the postray of these tests was started",
+    ("postray", "down"): "would stop the postray of these tests",
+    ("postray", "drain"): "would take its only node out of delivery",
+    ("postray", "bench"): "measures for minutes",
+    ("python", "-m", "benchmarks"): "measures for minutes",
+    ("clickhouse-client",): "needs a server of ClickHouse",
+    ("dig",): "asks the internet",
+    ("nc",): "asks the internet",
+    ("git",): "changes the code",
+    ("tar",): "copies a folder whose postray must be stopped",
+}
+"""How commands begin that are only parsed (tests/unit/test_docs.py), and why."""
+
+
+def script(block: Block) -> str:
+    """What of a block is run."""
+    return "".join(line for line in lines(block) if not any(map(_is_not_run, commands(line))))
+
+
+def _is_not_run(words: list[str]) -> bool:
+    return any(tuple(words[: len(start)]) == start for start in NOT_RUN)
+
+
+RUN = [block for block in blocks("sh") if script(block)]
+
+
+@pytest.fixture(scope="module")
+def folder(postray: RunningPostray, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder as ``make run`` leaves it."""
+    folder = tmp_path_factory.mktemp("reader")
+    (folder / "postray-data").symlink_to(postray.data_dir)
+    (folder / "examples").symlink_to(ROOT / "examples")
+    (folder / ".venv").symlink_to(sys.prefix)
+    (folder / ".curlrc").write_text("fail\n", encoding="ascii")  # an error is no success
+    yield folder
+
+
+def environment(postray: RunningPostray, folder: Path) -> dict[str, str]:
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    return {**postray.environ, "PATH": path, "CURL_HOME": str(folder)}
+
+
+def run(arguments: list[str], postray: RunningPostray, folder: Path) -> str:
+    ended = subprocess.run(
+        arguments,
+        env=environment(postray, folder),
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        check=False,
+    )
+    assert ended.returncode == 0, f"{ended.stdout}\n{ended.stderr}"
+    return ended.stdout
+
+
+async def test_there_is_mail_to_look_at(client: Client) -> None:
+    (message_id,) = await client.send()
+    await client.until(f"/v3/messages/{message_id}", lambda m: m["status"] == "delivered", within_s=10)
+
+
+@pytest.mark.parametrize("block", RUN, ids=str)
+def test_the_commands_of_a_block_succeed(block: Block, postray: RunningPostray, folder: Path) -> None:
+    text = script(block).replace(API, postray.run.url)
+    assert run(["bash", "-euo", "pipefail", "-c", text], postray, folder)
+
+
+def test_the_sendgrid_client_sends(postray: RunningPostray, folder: Path) -> None:
+    (block,) = (block for block in blocks("python") if block.page == "docs/sending.md")
+    text = block.text.replace(API, postray.run.url)
+    assert run([sys.executable, "-c", text], postray, folder).startswith("202 msg_")
+
+
+async def test_a_new_tenant_may_send_from_its_domain(postray: RunningPostray, folder: Path) -> None:
+    said = run([sys.executable, "examples/new_tenant.py", "beta", "mail.beta.example"], postray, folder)
+    assert 'postray._domainkey.mail.beta.example. TXT "v=DKIM1; k=rsa; p=' in said
+    (key,) = (line.split()[1] for line in said.splitlines() if line.startswith("key "))
+    client = Client(postray)
+    client.api.headers["Authorization"] = f"Bearer {key}"
+    try:
+        (message_id,) = await client.send(**{"from": {"email": "hello@mail.beta.example"}})
+        await client.until(f"/v3/messages/{message_id}", lambda m: m["status"] == "delivered", within_s=10)
+    finally:
+        await client.close()
+
+
+def test_what_is_not_run_is_there() -> None:
+    started = [words for block in blocks("sh") for line in lines(block) for words in commands(line)]
+    for start in NOT_RUN:
+        assert any(tuple(words[: len(start)]) == start for words in started), start
