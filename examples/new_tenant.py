@@ -2,9 +2,9 @@
 
     .venv/bin/python examples/new_tenant.py NAME DOMAIN
 
-Run it in the folder that has ``postray.toml``, while postray runs. It prints the key, which is kept nowhere, and the DKIM
-record that the domain's owner publishes. It marks the domain as verified without looking at the DNS: give it domains of
-your own only. A tenant of that name that exists gets a further key and a further domain.
+Run it in the folder that has ``postray.toml``, while postray runs. It prints the key, which is kept nowhere, and the
+DKIM record that the domain's owner publishes. It marks the domain as verified without looking at the DNS: give it
+domains of your own only. A tenant of that name that exists gets a further key and a further domain.
 """
 
 import asyncio
@@ -12,8 +12,8 @@ import sys
 from pathlib import Path
 
 from actors.compose.dkim import generate_rsa_key, record_name, record_text
-from cluster.commands.instance import settings_of
 from actors.demo import SCOPES, SELECTOR
+from cluster.commands.instance import settings_of
 from cluster.installation.embedded import journal_dsn
 from cluster.journal.journal import Journal
 from cluster.keys import new_key

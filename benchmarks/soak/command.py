@@ -50,4 +50,3 @@ def soak(json_path: Path | None, plots: Path | None, **told: Any) -> None:
     if plots is not None:
         report.draw(record, plots)
     sys.exit(bool(record.broken))
-

@@ -1,4 +1,4 @@
-"""The commands of the documents, run as a reader runs them: against a postray on loopback, in the folder of its data."""
+"""The commands of the documents, run as a reader runs them: against a postray on loopback."""
 
 import os
 import subprocess

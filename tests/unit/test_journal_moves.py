@@ -1,4 +1,5 @@
-"""What the journal's statements say they move is what the table of transitions has, both ways; docs/design.md draws it."""
+"""What the journal's statements say they move is what the table of transitions has, both ways, and docs/design.md
+draws it."""
 
 from pathlib import Path
 

@@ -32,7 +32,8 @@ def test_defaults() -> None:
     assert load(None, {}).http.bind == "127.0.0.1:8080"
 
 
-def test_the_example_file_has_every_key_with_its_default() -> None:
+def test_the_example_file_has_every_key_with_its_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(EXAMPLE.parent)  # relative paths follow the file
     assert load(EXAMPLE, {}) == Settings()
     text = EXAMPLE.read_text(encoding="utf-8")
     section = ""
@@ -183,7 +184,9 @@ def test_hosts_and_sites_are_read_in_every_spelling(tmp_path: Path) -> None:
 
 
 def test_a_cluster_that_runs_on_this_machine_is_named_auto(tmp_path: Path) -> None:
-    (told,) = re.findall(r'ray\.address = "([^"]*)"', (EXAMPLE.parents[1] / "ray-cluster.yaml").read_text(encoding="utf-8"))
+    (told,) = re.findall(
+        r'ray\.address = "([^"]*)"', (EXAMPLE.parents[1] / "ray-cluster.yaml").read_text(encoding="utf-8")
+    )
     text = f"[ray]\naddress = '{told}'\n[postgres]\ndsn = 'host=a'"
     assert load(write(tmp_path, text), {}).ray.address == told == "auto"
 
