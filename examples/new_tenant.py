@@ -11,9 +11,9 @@ import asyncio
 import sys
 from pathlib import Path
 
-from actors.compose.dkim import generate_rsa_key, record_name, record_text
-from actors.demo import SCOPES, SELECTOR
 from cluster.commands.instance import settings_of
+from cluster.demo import SCOPES, SELECTOR
+from cluster.dkim_keys import generate_rsa_key, record_name, record_text
 from cluster.installation.embedded import journal_dsn
 from cluster.journal.journal import Journal
 from cluster.keys import new_key
