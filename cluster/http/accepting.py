@@ -1,7 +1,7 @@
-"""Taking connections, each onto a seat. Never does: fail for good when descriptors are short.
+"""Accepting connections, each onto a seat, without failing permanently when descriptors run out.
 
-At EMFILE, uvloop's own server accepts who waits only to drop them, health checks too; asyncio's pauses for a second.
-Neither makes room. asyncio also takes up to a whole backlog of connections in one turn of the loop.
+At EMFILE, uvloop's own server accepts waiting clients only to close them, including health checks; asyncio's pauses for
+a second. Neither frees descriptors. asyncio also accepts up to a whole backlog in one iteration of the event loop.
 """
 
 import asyncio
@@ -15,26 +15,26 @@ from cluster.http.connections import Connections, Seat, address_key
 log = logging.getLogger(__name__)
 
 BATCH = 16
-"""Connections taken before the loop goes on with what else it has to do."""
+"""Connections accepted before the event loop continues with other work."""
 PAUSE_S = 0.05
-"""After an accept that failed. Freed descriptors are there one turn of the loop later."""
+"""The pause after a failed accept. Freed descriptors are available one loop iteration later."""
 TICK_S = 0.25
-"""Between looks for connections whose time is over. At most this much later they are closed."""
+"""The interval of checks for expired connections. They are closed at most this much late."""
 EXPIRED_AT_ONCE = 64
 BACKLOG = 2048
 UNSENT_BYTES = 64 * 1024
-"""What the kernel takes of answers ahead of sending them. Without a bound it takes megabytes for each client that reads
-nothing, and the server, which cannot see them, makes more."""
+"""How much of the answers the kernel buffers before sending. Without a limit it buffers megabytes for each client that
+reads nothing, and the server, which cannot see them, produces more."""
 _SHORT = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 
 class Acceptor:
-    """Listens on a bound socket from its making to ``close``; in the running event loop."""
+    """Listens on a bound socket from construction to ``close``, in the running event loop."""
 
     def __init__(
         self, listener: socket.socket, connections: Connections, connect: Callable[[Seat], asyncio.Protocol]
     ) -> None:
-        """``connect`` makes the protocol for a seat. The listener is this object's to close."""
+        """``connect`` makes the protocol for a seat. This object owns the listener and closes it."""
         self._loop = asyncio.get_running_loop()
         self._listener = listener
         self._connections = connections
@@ -43,7 +43,7 @@ class Acceptor:
         self._short = False
         listener.setblocking(False)
         for option, value in ((socket.TCP_NODELAY, 1), (socket.TCP_NOTSENT_LOWAT, UNSENT_BYTES)):
-            listener.setsockopt(socket.IPPROTO_TCP, option, value)  # and so for each connection
+            listener.setsockopt(socket.IPPROTO_TCP, option, value)  # accepted connections inherit it
         listener.listen(BACKLOG)
         self._loop.add_reader(listener.fileno(), self._accept)
         self._ticking = self._loop.call_later(TICK_S, self._tick)
@@ -78,13 +78,14 @@ class Acceptor:
     async def _open(self, client: socket.socket, seat: Seat, protocol: asyncio.Protocol) -> None:
         try:
             await self._loop.connect_accepted_socket(lambda: protocol, client)
-        except OSError as error:  # it has gone already
+        except OSError as error:  # the client has gone already
             log.debug("lost while accepting client=%s reason=%s", seat.address, error)
             client.close()
             self._connections.remove(seat)
 
     def _pause(self, error: OSError) -> None:
-        """The kernel keeps who waits meanwhile. A reader that stays would be called again at once, and again."""
+        """Stop accepting for ``PAUSE_S``; clients wait in the kernel. A registered reader would be called again at
+        once."""
         spared = self._connections.spare(BATCH) if error.errno in _SHORT else []
         for seat in spared:
             _evict(seat)
@@ -105,7 +106,7 @@ class Acceptor:
         for seat in expired:
             if seat.holder is not None:
                 seat.holder.expire()
-        # Many end together when many came together: not all in one turn of the loop.
+        # Connections that opened together expire together: close them over several loop iterations.
         wait_s = 0.0 if len(expired) == EXPIRED_AT_ONCE else TICK_S
         self._ticking = self._loop.call_later(wait_s, self._tick)
 

@@ -1,4 +1,4 @@
-"""A Litestar application: its GET routes answer HEAD, too, and a route may be served without Litestar's own steps."""
+"""A Litestar application: its GET routes also answer HEAD, and a route may bypass Litestar's own steps."""
 
 from collections.abc import Awaitable
 from typing import Any
@@ -8,13 +8,13 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.types import ASGIApp
 
 SERVED_BY = "served_by"
-"""A route without path parameters may have an ASGI application under this name among its options. It serves the route:
-Litestar documents it, and answers what is raised. Its steps to a handler and back (a search for the route, exception
-handlers looked up and put around two times, copies of ``send``) take longer than a small request does."""
+"""The key, in a route's options, of an ASGI application that serves the route; only for routes without path parameters.
+Litestar documents the route and answers exceptions. Its usual steps (finding the route, looking up and wrapping
+exception handlers twice, copying ``send``) take longer than a small request does."""
 
 
 class Application(Litestar):
-    """To its routes, HEAD is GET (RFC 9110 §9.3.2). The server drops the body, by the method that it was asked with."""
+    """Routes see HEAD as GET (RFC 9110 §9.3.2). The server drops the body, based on the method of the request."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
@@ -27,7 +27,7 @@ class Application(Litestar):
         }
 
     def __call__(self, scope: Any, receive: Any, send: Any) -> Awaitable[None]:  # type: ignore[override]
-        """ASGI; no coroutine of its own, which each step of a request would go through."""
+        """ASGI. It is not a coroutine itself, as every step of a request would pass through it."""
         if scope["type"] == "http":
             if served := self._served.get((scope["method"], scope["path"])):
                 return self._serve(*served, scope, receive, send)

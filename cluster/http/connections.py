@@ -1,6 +1,6 @@
-"""Who may be connected: the bounds of an HTTP server's connections, and who goes first when a place is needed.
+"""The limits on an HTTP server's connections, and which connection is closed when a place is needed.
 
-Pure: time is an argument. ``accepting.py`` asks for a place, ``protocol.py`` tells what its connection is doing.
+Pure: time is an argument. ``accepting.py`` requests seats, ``protocol.py`` reports the phase of its connection.
 """
 
 import ipaddress
@@ -11,32 +11,31 @@ from typing import Protocol
 from msgspec import Struct
 
 RESERVED = 16
-"""Places beyond the bound, for health checks."""
+"""Places beyond the limit, for health checks."""
 HEADROOM = 64
-"""File descriptors that are left for Postgres, other actors and files."""
+"""File descriptors kept free for Postgres, other actors and files."""
 LOOKS = 16
-"""At those who may have read meanwhile, before one of them is closed whatever it has read."""
+"""Connections whose client may have read meanwhile that are checked, before one is closed without a check."""
 FEWEST = 16
-"""So many connections are allowed, however few descriptors there are."""
+"""This many connections are always allowed, however few descriptors there are."""
 
 
 class Bounds(Struct, frozen=True, kw_only=True):
     connections: int
-    """Open at one time."""
+    """Open at the same time."""
     per_address: int
-    """Of these, from one address."""
+    """Open at the same time from one address."""
     head_timeout_s: float = 10.0
-    """From the first byte of a request's head to its last; and from a connection's beginning to its first byte."""
+    """From the first byte of a request's head to its last, and from the start of a connection to its first byte."""
     idle_timeout_s: float = 60.0
-    """Between requests. Clients keep connections in pools, and meet a reset when the server is the quicker to close
-    them."""
+    """Between requests. Clients pool connections, and get a reset when the server closes them first."""
     unread_timeout_s: float = 30.0
-    """An answer that waits for its client to read moves on within this time."""
+    """The time within which a client must read more of a waiting answer."""
     leaving_s: float = 2.0
-    """After a refusal, what the client still sends is read and dropped for so long, so that it finds the answer."""
+    """After a refusal, incoming data is read and dropped for this long, so that the client can read the answer."""
     unread_bytes: int = 64 * 1024 * 1024
-    """Of answers that wait for their clients to read, and of requests behind them. One address has the share of these
-    that it has of the connections."""
+    """Answers that wait for their clients to read, plus requests queued behind them. One address may use the same share
+    of these bytes as of the connections."""
     reserved: int = RESERVED
 
     @property
@@ -45,54 +44,55 @@ class Bounds(Struct, frozen=True, kw_only=True):
 
 
 class Phase(IntEnum):
-    """What a connection is doing. All but BUSY have a time limit, and make room for others in this order."""
+    """What a connection is doing. All phases but BUSY have a time limit; connections are evicted in this order."""
 
     LEAVING = 0
-    """Answered for the last time."""
+    """The last answer is written."""
     IDLE = 1
     """Between two requests."""
     NEW = 2
-    """Nothing has come yet. In line with PARTIAL: a client that is about to ask comes after those that only began."""
+    """No byte received yet. Shares a line with PARTIAL: a client about to send its first request is evicted after older
+    connections that sent only a part."""
     PARTIAL = 3
-    """Part of a request's head has come, or the rest of a body that nothing waits for is to come."""
+    """A part of a request's head has arrived, or the rest of a body that nothing waits for is missing."""
     UNREAD = 4
-    """Its client does not read what it asked for."""
+    """The client does not read its answer."""
     BUSY = 5
-    """A request is under way."""
+    """A request is in progress."""
 
 
 LEAVING, IDLE, NEW, PARTIAL, UNREAD, BUSY = Phase
-# Requests are many, and to look a member up costs as much as a call (Python 3.11).
+# For speed: this runs for every request, and an enum attribute look-up costs as much as a call (Python 3.11).
 
 _LINES = (0, 1, 2, 2, 3)
-"""The line in which a connection of each phase waits."""
+"""The index of the line in which a connection of each phase waits."""
 
 
 class Holder(Protocol):
     """The connection on a seat."""
 
     def evict(self) -> None:
-        """Close at once: the place is needed."""
+        """Close at once: another connection needs the place."""
 
     def expire(self) -> None:
-        """Close, or go on: the time of the phase is over."""
+        """The time limit of the phase has passed: close, or start another phase."""
 
     def unread(self) -> int:
-        """The bytes that wait for the client to read, and those of its requests behind them."""
+        """The bytes that wait for the client to read, plus those of its requests queued behind them."""
 
 
 class _Lines:
-    """Who waits, in the order of deadlines; one line of each kind."""
+    """Waiting seats, ordered by deadline, in one line per kind."""
 
     __slots__ = ("lines", "unread")
 
     def __init__(self) -> None:
         self.lines: list[dict[Seat, float]] = [{} for _ in set(_LINES)]
         self.unread = 0
-        """The bytes of all of them."""
+        """Unread bytes of all seats."""
 
     def first(self, until: float = math.inf) -> "Seat | None":
-        """Who goes first, of those whose time is over by then."""
+        """The first seat to evict whose deadline is at most ``until``; None when there is none."""
         for line in self.lines:
             while line:
                 seat, deadline = next(iter(line.items()))
@@ -100,7 +100,7 @@ class _Lines:
                     break
                 if seat.deadline == deadline:
                     return seat
-                seat.line_up()  # it was busy meanwhile
+                seat.line_up()  # its deadline changed while it was busy
         return None
 
 
@@ -118,33 +118,33 @@ class Seat:
         self.phase = BUSY
         self.deadline = math.inf
         self.line: int | None = None
-        """In which it stands. Between requests a seat keeps its place of before, and is moved when its turn comes:
-        requests are many, turns are few."""
+        """The line that it is in; None: none. Between requests a seat keeps its old position, and is moved only when it
+        reaches the front, because requests are far more frequent than evictions."""
         self.unread = 0
-        """Bytes, when they were last counted; of UNREAD."""
+        """Unread bytes at the last count; of UNREAD seats."""
         self.holder: Holder | None = None
-        """None until the connection has been made."""
+        """None until the connection is established."""
 
     def take_up(self) -> None:
-        """From IDLE to BUSY: what ``move`` does, at each request."""
+        """From IDLE to BUSY: a fast form of ``move``, for every request."""
         self.phase = BUSY
         self.deadline = math.inf
 
     def count_unread(self, bytes_: int) -> None:
-        """So many from now on."""
+        """Set the number of unread bytes."""
         if self.group is not None:
             self.all.unread += bytes_ - self.unread
             self.group.unread += bytes_ - self.unread
             self.unread = bytes_
 
     def step_out(self) -> None:
-        """Wait no more."""
+        """Leave the line."""
         if self.line is not None and self.group is not None:
             del self.all.lines[self.line][self], self.group.lines[self.line][self]
             self.line = None
 
     def line_up(self) -> None:
-        """Stand where the phase belongs, behind all others."""
+        """Join the end of the line of the phase."""
         self.step_out()
         if self.phase is not BUSY and self.group is not None:
             self.line = _LINES[self.phase]
@@ -183,10 +183,9 @@ class Connections:
         return self._count + len(self._reserved)
 
     def admit(self, address: str, now: float) -> tuple[Seat, Seat | None]:
-        """A seat for a connection from ``address`` (of ``address_key``), and the seat to be emptied for it.
+        """Returns a seat for a connection from ``address`` (an ``address_key``), and the seat to evict for it, if any.
 
-        Where no connection can be closed, the seat is a reserved one: good for a health check, and soon taken from it
-        again.
+        When no connection can be evicted, the seat is a reserved one: usable for a health check, and soon reclaimed.
         """
         group = self._groups.get(address)
         victim = None
@@ -209,7 +208,7 @@ class Connections:
         return seat, victim
 
     def move(self, seat: Seat, phase: Phase, now: float) -> None:
-        """The connection's phase is this from now on. The time limit of a phase that goes on stays as it was."""
+        """Set the connection's phase. When it is unchanged, so is its deadline."""
         old = seat.phase
         if old is phase or seat.group is None:
             return
@@ -224,7 +223,7 @@ class Connections:
             seat.line_up()
 
     def remove(self, seat: Seat) -> None:
-        """The connection is gone, or will be at once. Again: nothing."""
+        """The connection is closed, or will be at once. Further calls do nothing."""
         group = seat.group
         if group is None:
             self._reserved.pop(seat, None)
@@ -238,7 +237,7 @@ class Connections:
             del self._groups[seat.address]
 
     def expired(self, now: float, most: int) -> list[Seat]:
-        """Up to ``most`` seats whose time is over; their holders have to be told, once."""
+        """Up to ``most`` seats whose deadline has passed, each returned once; the caller notifies their holders."""
         found: list[Seat] = []
         while len(found) < most and (seat := self._lines.first(now)) is not None:
             seat.step_out()
@@ -250,7 +249,7 @@ class Connections:
         return found
 
     def spare(self, most: int) -> list[Seat]:
-        """Up to ``most`` seats, emptied since descriptors are short; their holders have to be told."""
+        """Remove and return up to ``most`` seats when descriptors run out; the caller notifies their holders."""
         found: list[Seat] = []
         while len(found) < most and (seat := self._lines.first()) is not None:
             self.remove(seat)
@@ -258,8 +257,8 @@ class Connections:
         return found
 
     def count_unread(self, seat: Seat, bytes_: int, now: float) -> list[Seat]:
-        """So many bytes wait for the client of this seat, which is UNREAD. The seats that are emptied since there are
-        too many in all, or of one address; their holders have to be told."""
+        """Record the unread bytes of an UNREAD seat. Returns the seats evicted because there were too many unread
+        bytes, in all or of one address; the caller notifies their holders."""
         group = seat.group
         if group is None:
             return []
@@ -268,8 +267,8 @@ class Connections:
         return of_address + self._shed(self._lines, self._bounds.unread_bytes, now)
 
     def _shed(self, lines: _Lines, most: int, now: float) -> list[Seat]:
-        """Empty seats until no more than ``most`` bytes are unread: who has moved on least lately goes first. A single
-        answer may be larger than that."""
+        """Remove seats until at most ``most`` bytes are unread, beginning with those without progress for the longest
+        time. A single answer may be larger than the limit."""
         line = lines.lines[_LINES[UNREAD]]
         found: list[Seat] = []
         looks = LOOKS

@@ -1,4 +1,4 @@
-"""What a request's head may be: its size, its target, its Host. RFC 9112 §3, RFC 9110 §7.2."""
+"""The limits on a request's head: its size, its target, its Host. RFC 9112 §3, RFC 9110 §7.2."""
 
 import ipaddress
 import logging
@@ -13,13 +13,13 @@ from cluster.http.refusals import Refused
 log = logging.getLogger(__name__)
 
 HEAD_BYTES = 64 * 1024
-"""Of a request's head: request line and header fields."""
+"""The size limit of a request's head: request line and header fields."""
 HEAD_FIELDS = 100
 LONGEST_HOST = 300
-"""A domain name has at most 255 characters (RFC 1035 §2.3.4), and a port follows."""
+"""A domain name has at most 255 characters (RFC 1035 §2.3.4); a port may follow."""
 
 _HOST = re.compile(rb"(?:[A-Za-z0-9\-._~%!$&'()*+,;=]*|\[(?P<v6>[0-9A-Fa-f:.]+)\])(?::(?P<port>[0-9]{0,5}))?")
-"""RFC 3986 §3.2.2: a name, an address, or an IPv6 address in brackets, and a port."""
+"""RFC 3986 §3.2.2: a name, an address, or an IPv6 address in brackets; then optionally a port."""
 
 
 def head_too_large(*, in_target: bool) -> Refused:
@@ -29,7 +29,7 @@ def head_too_large(*, in_target: bool) -> Refused:
 
 
 def reason(error: httptools.HttpParserError) -> Refused:
-    """What is answered when the parser ended with this."""
+    """The answer after this parser error."""
     cause = error.__context__
     if isinstance(cause, Refused):
         return cause
@@ -40,7 +40,7 @@ def reason(error: httptools.HttpParserError) -> Refused:
 
 
 def check_counts(hosts: int, codings: int, version: str) -> None:
-    """Of Host fields (RFC 9112 §3.2) and Transfer-Encoding fields (§6.1). Raises Refused."""
+    """Check the number of Host fields (RFC 9112 §3.2) and Transfer-Encoding fields (§6.1). Raises Refused."""
     if hosts > 1 or (not hosts and version != "1.0"):
         raise Refused(400, "The request needs one Host header")
     if codings > 1:
@@ -48,7 +48,8 @@ def check_counts(hosts: int, codings: int, version: str) -> None:
 
 
 def plain_target(url: bytes) -> bytes:
-    """RFC 9112 §3.2; of an absolute one, path and query are left. Raises Refused, HttpParserInvalidURLError."""
+    """The request target (RFC 9112 §3.2), an absolute one reduced to path and query. Raises Refused or
+    HttpParserInvalidURLError."""
     if b"#" in url:
         raise Refused(400, "The request's target has a fragment")
     if url[:1] == b"/" or url == b"*":
@@ -60,14 +61,14 @@ def plain_target(url: bytes) -> bytes:
 def head_without_upgrade(
     parser: httptools.HttpRequestParser, url: bytes, fields: Iterable[tuple[bytes, bytes]]
 ) -> bytes:
-    """The head that was just read, without its wish to change protocols."""
+    """The head that was just read, without its Upgrade field."""
     lines = [b"%s %s HTTP/%s" % (parser.get_method(), url, parser.get_http_version().encode())]
     lines += [b"%s: %s" % field for field in fields if field[0] != b"upgrade"]
     return b"\r\n".join(lines) + b"\r\n\r\n"
 
 
 def is_host(value: bytes) -> bool:
-    """Whether it can be a Host header's value."""
+    """Whether the value is valid for a Host header."""
     return len(value) <= LONGEST_HOST and _is_host(value)
 
 

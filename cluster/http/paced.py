@@ -1,6 +1,6 @@
-"""uvicorn's protocol, but for two habits: beginning any number of requests at once, and writing to who has gone.
+"""uvicorn's protocol with two changes: it limits concurrent requests, and does not write to clients that have gone.
 
-Of pipelined requests, uvicorn tells only the one that was read last that the connection is lost.
+Of pipelined requests, uvicorn notifies only the one read last that the connection is lost.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ from cluster.http.turns import AT_ONCE, Turns
 
 
 class PacedProtocol(HttpToolsProtocol):
-    """A connection whose requests wait for their turn when many are under way."""
+    """A connection whose requests wait for their turn when many are in progress."""
 
     def __init__(
         self,
@@ -29,13 +29,13 @@ class PacedProtocol(HttpToolsProtocol):
         turns: Turns,
         health: Set[bytes],
     ) -> None:
-        """``health``: the paths that do not wait behind others."""
+        """``health``: the paths whose requests do not wait behind others."""
         super().__init__(config, server_state, app_state, loop)
         self._address = address
         self._turns = turns
         self._health = health
         self._under_way: RequestResponseCycle | None = None
-        """The request that was begun last. ``cycle`` is the one that was read last: this or the next."""
+        """The request started last. ``cycle`` is the one read last: the same request or the next."""
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.pipeline.clear()

@@ -1,7 +1,7 @@
-"""One spelling of a path routes; every other is not found.
+"""A path is routed in one spelling only; every other spelling is answered with 404.
 
-Routers forgive much: doubled slashes, one at the end, an encoded one. What stands in front (a proxy's access rules, a
-log, a cache) does not forgive the same, and so takes one request for another (RFC 3986 §6.2).
+Routers accept variants: doubled slashes, a trailing slash, an encoded one. Components in front (a proxy's access rules,
+a log, a cache) accept other variants, and so mistake one resource for another (RFC 3986 §6.2).
 """
 
 from collections.abc import Awaitable, Iterable, Set
@@ -14,10 +14,10 @@ _NOT_FOUND = Refused(404, "Not Found")
 
 
 class OneSpelling:
-    """The application, with this care around it."""
+    """An ASGI wrapper around the application that checks the spelling of paths."""
 
     def __init__(self, app: Any, routes: Iterable[Any]) -> None:
-        """``routes``: Litestar's, of the application."""
+        """``routes``: the application's Litestar routes."""
         self._app = app
         paths = [route.path_components for route in routes]
         self._words = frozenset(part.encode() for path in paths for part in path if isinstance(part, str))
@@ -26,15 +26,15 @@ class OneSpelling:
         """Paths of routes without parameters: most requests are for one."""
 
     def __call__(self, scope: Any, receive: Any, send: Any) -> Awaitable[None]:
-        """ASGI; no coroutine of its own, which each step of a request would go through."""
+        """ASGI. It is not a coroutine itself, as every step of a request would pass through it."""
         spelled = scope["type"] != "http" or (raw := scope["raw_path"]) in self._plain or is_spelled(raw, self._words)
         answer: Awaitable[None] = (self._app if spelled else _NOT_FOUND)(scope, receive, send)
         return answer
 
 
 def is_spelled(raw: bytes, words: Set[bytes]) -> bool:
-    """Whether a path, as it was sent, is spelled as routes are. ``words``: their segments that are no parameters. A
-    parameter may hold any encoded octet but a slash."""
+    """Whether a path, as sent, is spelled as the routes are. ``words``: the routes' segments that are not parameters. A
+    parameter may contain any encoded octet but a slash."""
     if b"//" in raw or (raw[-1:] == b"/" and raw != b"/"):
         return False
     if b"%" not in raw and b"/." not in raw:

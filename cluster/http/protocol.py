@@ -1,7 +1,7 @@
-"""One HTTP connection: uvicorn's protocol over llhttp, with bounds on what comes before an application is asked.
+"""One HTTP connection: uvicorn's protocol over llhttp, with limits that apply before the application is called.
 
-Owns the bounds of a request's head and of a body's framing, the order of pipelined requests, and what is answered when
-a request cannot be read. Who is connected, and for how long, is ``connections.py``'s. RFC 9112, RFC 6585 §5.
+This module owns the limits of a request's head and of a body's framing, the order of pipelined requests, and the answer
+to an unreadable request. ``connections.py`` owns which connections exist, and for how long. RFC 9112, RFC 6585 §5.
 """
 
 import asyncio
@@ -35,15 +35,15 @@ from cluster.http.turns import Turns
 log = logging.getLogger(__name__)
 
 FRAMING_BYTES = 64 * 1024
-"""What may stand around a chunked body, beside as much as the body itself: chunk sizes, extensions, trailers."""
+"""Allowed octets around a chunked body, in addition to as many as the body has: chunk sizes, extensions, trailers."""
 UNREAD_BYTES = 16 * 1024
-"""Of answers to one connection, which its client may leave unread before its next request has to wait."""
+"""Octets of answers that the client may leave unread before its next request waits."""
 ANSWERED = "postray.answered"
-"""ASGI extension; its ``tell`` is called by an application that answers before it has read the body, and reads on."""
+"""ASGI extension: an application calls ``tell`` when it answers before it has read the whole body, and reads on."""
 ARRIVED = "postray.arrived"
-"""ASGI extension; its ``ask`` says whether all of the body is here: the application needs no time limit to read it."""
+"""ASGI extension: ``ask`` returns whether the whole body has arrived, so that reading it needs no timeout."""
 OVERHEARD_BYTES = 1024 * 1024
-"""After a refusal, so much is read and dropped at most."""
+"""Octets that are read and dropped after a refusal, at most."""
 
 _RESET = struct.pack("ii", 1, 0)
 _CHECKED = frozenset({b"host", b"transfer-encoding", b"expect"})
@@ -71,42 +71,42 @@ class HttpProtocol(PacedProtocol):
         self.url = b""
         self._in_head = True
         self._hosts = self._codings = 0
-        """Host and Transfer-Encoding fields of the head that is being read."""
+        """The number of Host and Transfer-Encoding fields in the head that is being read."""
         self._trailers: list[tuple[bytes, bytes]] = []
         self.headers = self._trailers
-        """Of the head that is being read. Between heads they are those that follow a body: none of the request's (RFC
-        9110 §6.5.1), and the application has the list of its head as it is."""
+        """The fields of the head that is being read; between heads, the trailer fields of a body. Trailers are not part
+        of the request's fields (RFC 9110 §6.5.1), and the application holds the list of its head unchanged."""
         self._head_bytes = 0
-        """Of the head that is being read, and at most as much again of what came with it."""
+        """Octets of the head that is being read, and at most as many again of data that came with it."""
         self._body_bytes = 0
         self._framing_bytes = 0
-        """What came of a body's message beside it, and of this at the end, without a byte of the body between."""
+        """Octets around a body, and those of them at the end since the last octet of the body itself."""
         self._bodiless_bytes = 0
         self._held = b""
-        """What came behind a request that has to be answered first, and its answer read."""
+        """Data behind a request that must be answered first, and whose answer must be read first."""
         self._held_from = 0
-        """What is before has been parsed."""
+        """Data before this index is parsed."""
         self._refused: Refused | None = None
-        """What is answered to the next request, and for the last time."""
+        """The answer to the next request, which is the last one."""
         self._deaf = False
         self._answered = False
-        """The last answer is out, and what still comes of the request's body is dropped."""
+        """The last answer is written; the rest of the request's body is dropped."""
         self._closing = False
         self._overheard = 0
         self._extensions: dict[str, dict[object, object]] = {
             ANSWERED: {"tell": self.answered},
             ARRIVED: {"ask": self.arrived},
         }
-        """Of each request; dropped at the end, since it leads back here."""
+        """The ASGI extensions of each request; cleared at the end, since they refer to this object."""
         seat.holder = self
 
-    # What the transport tells.
+    # Called by the transport.
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         transport.set_write_buffer_limits(high=UNREAD_BYTES)
         if self._deaf:
-            transport.abort()  # the place was needed meanwhile
+            transport.abort()  # evicted before the connection was established
 
     def data_received(self, data: bytes) -> None:
         if self._deaf or self._refused:
@@ -141,7 +141,7 @@ class HttpProtocol(PacedProtocol):
             self._go_on()
         self._settle()
 
-    # What the seats tell.
+    # Called by the seats.
 
     def evict(self) -> None:
         self._deaf = True
@@ -153,7 +153,7 @@ class HttpProtocol(PacedProtocol):
         if self._seat.phase is PARTIAL and self._in_head and not left:
             self._end(Refused(408, "The request's head did not come in time"))
         elif self._seat.phase is UNREAD and self.unread() < self._seat.unread:
-            self._seats.move(self._seat, BUSY, self.loop.time())  # it has moved on: a new time limit
+            self._seats.move(self._seat, BUSY, self.loop.time())  # there was progress: a new time limit
             self._settle()
         elif left:
             self._abort()
@@ -161,26 +161,26 @@ class HttpProtocol(PacedProtocol):
             self.transport.close()
 
     def _abort(self) -> None:
-        if self._seat.phase is UNREAD:  # the kernel, too, need not keep what is left
+        if self._seat.phase is UNREAD:  # the kernel need not keep the rest either
             self.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
         self.transport.abort()
 
     def unread(self) -> int:
         return self.transport.get_write_buffer_size() + len(self._held)
 
-    # What the application tells.
+    # Called by the application.
 
     def answered(self) -> None:
-        """The answer is out, if not at its end, and the connection stays only for its client to find it: the place may
-        be needed."""
+        """The answer has begun, though it may not be complete, and the connection remains only so that the client can
+        read it: it may be evicted."""
         self._answered = True
         self._settle()
 
     def arrived(self) -> bool:
-        """Whether the newest request is here to its end, and so are those before it."""
+        """Whether the newest request and those before it have arrived completely."""
         return self._in_head
 
-    # What the parser tells.
+    # Called by the parser.
 
     def on_header(self, name: bytes, value: bytes) -> None:
         name = name.lower()
@@ -196,7 +196,7 @@ class HttpProtocol(PacedProtocol):
         if self.parser.should_upgrade():
             if self.parser.get_method() == b"CONNECT":
                 raise Refused(501, "CONNECT is not supported")
-            return  # no protocol is changed to: see _without_upgrade
+            return  # protocols are not changed: see _without_upgrade
         if self._hosts != 1 or self._codings > 1:
             check_counts(self._hosts, self._codings, self.parser.get_http_version())
         if self.url[:1] != b"/" or b"#" in self.url:
@@ -224,13 +224,13 @@ class HttpProtocol(PacedProtocol):
             cycle.message_event.set()
 
     def on_message_complete(self) -> None:
-        if not self._in_head:  # else it is a request to upgrade
+        if not self._in_head:  # otherwise it is an upgrade request
             self._in_head = True
             if not self.cycle.response_complete:
                 self.cycle.more_body = False
                 self.cycle.message_event.set()
 
-    # What a request's end tells.
+    # Called at the end of a request.
 
     def on_response_complete(self) -> None:
         self.server_state.total_requests += 1
@@ -241,7 +241,7 @@ class HttpProtocol(PacedProtocol):
         self._settle()
 
     def _go_on(self) -> None:
-        """With what came behind the request that was answered last."""
+        """Continue with the data behind the last answered request."""
         if self.pipeline:
             self._start_asgi_task(*self.pipeline.pop())
         elif self._refused:
@@ -251,7 +251,7 @@ class HttpProtocol(PacedProtocol):
             self._parse_held()
 
     def _settle(self) -> None:
-        """Tell the seats which phase this is."""
+        """Report the current phase to the seats."""
         if self._closing or self.flow.write_paused:
             phase = UNREAD
         elif self._deaf:
@@ -276,7 +276,7 @@ class HttpProtocol(PacedProtocol):
         return self.cycle is not None and not self.cycle.response_complete
 
     def _must_wait(self) -> bool:
-        """Whether the next request has to: an answer before it is not yet made, or not yet read."""
+        """Whether the next request must wait: an earlier answer is not complete, or not read."""
         return self._in_head and (self.flow.write_paused or self._answering())
 
     def _hold(self, data: bytes) -> None:
@@ -304,7 +304,7 @@ class HttpProtocol(PacedProtocol):
             self._drop_held()
 
     def _body_left(self) -> int | None:
-        """What is to come of the body that is being read; None for one in chunks."""
+        """Octets missing of the body that is being read; None for a chunked one."""
         if self._in_head:
             return 0
         for name, value in self.scope["headers"]:
@@ -330,7 +330,7 @@ class HttpProtocol(PacedProtocol):
                 if self._head_bytes > HEAD_BYTES:
                     self._refuse(head_too_large(in_target=not self.headers and self._head_size() > HEAD_BYTES))
                 return
-            if in_head:  # the application has not begun: it runs in a task
+            if in_head:  # the application has not started yet: it runs in a task
                 self.scope["extensions"] = self._extensions
             if self._bodiless_bytes > FRAMING_BYTES or self._framing_bytes > FRAMING_BYTES + self._body_bytes:
                 self._refuse(Refused(400, "The body is in chunks that carry too little"))
@@ -351,8 +351,8 @@ class HttpProtocol(PacedProtocol):
             self.expect_100_continue = True
 
     def _without_upgrade(self) -> bytes:
-        """The head that was just read, without its wish to change protocols: no other is spoken here, and the request
-        counts as it is (RFC 9110 §7.8). The parser would not read its body, so a new one reads it."""
+        """The head that was just read, without its Upgrade field: only this protocol is supported, and the request is
+        handled as it is (RFC 9110 §7.8). The old parser would not read its body, so a new one reads it."""
         head = head_without_upgrade(self.parser, self.url, self.headers)
         self.parser = httptools.HttpRequestParser(self)
         self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
@@ -360,17 +360,17 @@ class HttpProtocol(PacedProtocol):
         return head
 
     def _refuse(self, refused: Refused) -> None:
-        """No more of this connection can be understood."""
+        """Refuse the rest of this connection, which cannot be parsed."""
         self._drop_held()
         if self._in_head:
-            if self._answering():  # an earlier request
+            if self._answering():  # an earlier request is in progress
                 self._refused = refused
                 self.flow.pause_reading()
             else:
                 self._end(refused)
         elif self.pipeline:
             self._refused = refused
-            self.pipeline.popleft()  # the newest, whose body this is; the others are answered first
+            self.pipeline.popleft()  # the newest, which has this body; the others are answered first
         elif self.cycle.response_started:
             self._closing = True
             self.transport.close()
@@ -380,8 +380,8 @@ class HttpProtocol(PacedProtocol):
             self._end(refused)
 
     def _end(self, refused: Refused) -> None:
-        """Answer for the last time, then stay for a moment: a client that still sends would meet a reset connection in
-        place of the answer (RFC 9112 §9.6)."""
+        """Send the last answer, then keep the connection for a moment: a client that is still sending would get a
+        connection reset instead of the answer (RFC 9112 §9.6)."""
         log.debug("refused client=%s status=%d reason=%s", self._seat.address, refused.status, refused.detail)
         self._deaf = True
         self.transport.write(refused.response(self.server_state.default_headers))

@@ -1,4 +1,4 @@
-"""What a client reads when its request cannot even be handed to the application: JSON, as all errors are."""
+"""The answer when a request cannot even be passed to the application: JSON, like all errors."""
 
 from collections.abc import Iterable
 from http import HTTPStatus
@@ -10,7 +10,7 @@ RETRY_AFTER_S = 5
 
 
 class Refused(Exception):
-    """The request cannot be taken. As an application, this is the answer to every request."""
+    """The request is refused. As an ASGI application, it answers every request with the error."""
 
     def __init__(self, status: int, detail: str) -> None:
         super().__init__(status, detail)
@@ -27,7 +27,7 @@ class Refused(Exception):
         await send({"type": "http.response.body", "body": content, "more_body": False})
 
     def response(self, headers: Iterable[tuple[bytes, bytes]]) -> bytes:
-        """The octets of the last response of a connection, with these headers beside its own."""
+        """The octets of the last response of a connection, with ``headers`` in addition to its own."""
         content, own = self._content()
         lines = [b"HTTP/1.1 %d %s" % (self.status, HTTPStatus(self.status).phrase.encode())]
         lines += [b"%s: %s" % field for field in (*headers, *own, (b"connection", b"close"))]
@@ -42,5 +42,5 @@ class Refused(Exception):
 
 
 def error_body(detail: str) -> bytes:
-    """The body of an error that has no field, as api/http/errors.py makes it."""
+    """The body of an error without a field, in the format of api/http/errors.py."""
     return msgspec.json.encode({"errors": [{"message": detail, "field": None, "help": None}], "detail": detail})

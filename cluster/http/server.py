@@ -1,6 +1,6 @@
-"""Serving an ASGI application on a socket, in the event loop that runs already: uvicorn behind bounded connections.
+"""Serving an ASGI application on a socket, in the running event loop: uvicorn with limits on connections.
 
-Used by the API and by the page of captured mail. Never does: install signal handlers, configure logging, exit.
+The API and the page of captured mail use it. It never installs signal handlers, configures logging or exits.
 """
 
 import asyncio
@@ -24,11 +24,11 @@ log = logging.getLogger(__name__)
 
 STOP_PATIENCE_S = 5.0
 GRACE_S = 3
-"""Of which requests in progress have this long to finish."""
+"""The part of it that requests in progress have to finish."""
 
 
 class CannotStart(Exception):
-    """The application refused to start; the log says why."""
+    """The application refused to start; the log has the reason."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -38,8 +38,8 @@ class HttpServer:
     """Serves one application from ``start`` to ``stop``."""
 
     def __init__(self, app: Any, bounds: Bounds, *, health: Set[bytes] = frozenset()) -> None:
-        """``app`` is an ASGI application. Of the connections of ``bounds``, as many are allowed as the process has
-        descriptors for; ``health``: paths that are answered even when all of these are in use."""
+        """``app``: an ASGI application. ``bounds``: limits on connections, lowered to what the process has descriptors
+        for. ``health``: paths that are answered even when all connections are in use."""
         self._app = app
         self._bounds = bounds
         self._health = health
@@ -47,13 +47,14 @@ class HttpServer:
         self._serving: asyncio.Task[None] | None = None
 
     async def start(self, host: str, port: int, *, shared: bool = False) -> tuple[str, int]:
-        """Listen; the address and port that were taken. ``shared``: several processes of this machine may listen
-        there, and the kernel spreads the connections. Raises OSError when the address is not to be had, CannotStart."""
+        """Listen; returns the address and port. ``shared``: several processes of this machine may listen there, and the
+        kernel distributes connections. Raises OSError when the address is not available, CannotStart when the
+        application does not start."""
         listener = _bound(host, port, shared)
         config = uvicorn.Config(
             self._app,
             http="httptools",
-            interface="asgi3",  # else it is guessed, and a callable that only returns an awaitable is taken for ASGI 2
+            interface="asgi3",  # the guess would take a callable that returns an awaitable for ASGI 2
             ws="none",
             lifespan="on",
             log_config=None,
@@ -69,17 +70,17 @@ class HttpServer:
         if not listening.done():
             listening.cancel()
             listener.close()
-            self._serving.result()  # raises what went wrong
+            self._serving.result()  # raises the error
             raise CannotStart("the server ended at once")
         address, port = listener.getsockname()[:2]
         return address, port
 
     def running(self) -> bool:
-        """Whether it serves."""
+        """Whether the server is running."""
         return self._serving is not None and not self._serving.done()
 
     async def stop(self) -> None:
-        """Take no more connections, let requests in progress finish, and end within 5 s."""
+        """Accept no more connections, let requests in progress finish, and end within 5 s."""
         if self._server is None or self._serving is None:
             return
         self._server.should_exit = True
@@ -103,8 +104,8 @@ class HttpServer:
 
 
 class _Server(uvicorn.Server):
-    """uvicorn, but for four habits of a main program: signal handlers, exiting the process, polling to start, and
-    taking any number of connections."""
+    """uvicorn without four habits of a main program: signal handlers, exiting the process, polling at the start, and
+    accepting any number of connections."""
 
     def __init__(self, config: uvicorn.Config, listener: socket.socket, bounds: Bounds, health: Set[bytes]) -> None:
         super().__init__(config)
@@ -133,7 +134,7 @@ class _Server(uvicorn.Server):
         await super().shutdown(sockets)
 
     def cut_off(self) -> None:
-        """End what is still connected."""
+        """Abort the remaining connections."""
         for connection in list(self.server_state.connections):
             connection.transport.abort()
 
@@ -154,7 +155,7 @@ def _bound(host: str, port: int, shared: bool) -> socket.socket:
     family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
     listener = socket.socket(family, kind, protocol)
     try:
-        # A restart must not wait for the old connections' TIME_WAIT.
+        # A restart must not wait for the TIME_WAIT of old connections.
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if shared:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)

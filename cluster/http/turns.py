@@ -1,7 +1,7 @@
-"""How many requests are begun in one turn of the event loop, and whose are next.
+"""How many requests start in one iteration of the event loop, and which are next.
 
-Thousands of connections can be ready at once. What they ask for is begun a few at a time, so that the loop comes back
-to what else is ready, and a health check is not behind all of it.
+Thousands of connections can be ready at once. Their requests start a few at a time, so that the loop returns to other
+ready work, and a health check does not wait behind all of them.
 """
 
 import asyncio
@@ -10,24 +10,24 @@ from collections.abc import Callable
 from cluster.policy.limits.fairness import FairQueue
 
 AT_ONCE = 64
-"""Requests under way, below which a further one is begun without a wait."""
+"""While fewer requests than this are in progress, a further one starts without waiting."""
 PER_TURN = 16
-"""Requests of each kind, health checks and others, that are begun in one turn of the loop."""
+"""Requests of each kind, health checks and others, that start in one loop iteration."""
 
 
 class Turns:
-    """Who waits for the next turn: health checks apart from all others, and of each kind the addresses in turn."""
+    """The requests that wait: health checks separate from others, and within each kind the addresses take turns."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        # By address; nothing is held back in them.
+        # By address; no address is held.
         self._health: FairQueue[Callable[[], None]] = FairQueue()
         self._others: FairQueue[Callable[[], None]] = FairQueue()
         self.waiting = False
-        """Whether anything waits, or a turn has just been given away."""
+        """Whether any request waits, or one has just been started."""
 
     def wait(self, address: str, begin: Callable[[], None], *, health: bool) -> None:
-        """Call ``begin`` when it is its turn."""
+        """Call ``begin`` when its turn comes."""
         (self._health if health else self._others).push(address, begin)
         if not self.waiting:
             self.waiting = True
@@ -43,5 +43,5 @@ class Turns:
 
 
 def _first(line: FairQueue[Callable[[], None]]) -> list[Callable[[], None]]:
-    """Those whose turn it is, taken out."""
+    """Remove and return the items whose turn it is."""
     return [line.pop()[0] for _ in range(min(PER_TURN, len(line)))]
