@@ -1,1 +1,1 @@
-"""What a message may consist of, which the API checks and composing writes: fields, text, encodings."""
+"""What a message may contain, which the API checks and composing writes: fields, text, encodings."""

@@ -1,6 +1,6 @@
-"""Whether a stored message can be composed, without composing it: what a retry asks. Pure.
+"""Whether a stored message can be composed, without composing it: the check before a retry. Pure.
 
-It asks the very functions that composing calls for each field, and reckons the least size of its texts.
+It calls the same functions for each field as composing does, and computes the least size of its texts.
 """
 
 import contextlib
@@ -13,11 +13,11 @@ from cluster.message.substitution import CutText, keys_of, substituted_size
 from cluster.settings import DEFAULT_LIMITS, MessageSettings
 
 NOT_COMPOSED = "cannot be composed: "
-"""How the error of a message begins that no message could be made of; the reason follows."""
+"""The beginning of the error of a message that could not be composed; the reason follows."""
 
 
 def why_not(content: Content, personal: Personal, limits: MessageSettings = DEFAULT_LIMITS) -> str | None:
-    """Why no message can be made of this; None where nothing speaks against it."""
+    """Why no message can be composed of this; None when no reason is found."""
     try:
         _require_fields(content, personal, limits)
     except NotComposable as fault:
@@ -43,7 +43,7 @@ def _require_fields(content: Content, personal: Personal, limits: MessageSetting
 
 
 def _require_a_recipient(emails: list[str]) -> None:
-    """Raises NotComposable where none of the addresses can be written."""
+    """Raises NotComposable when none of the addresses can be written."""
     for email in emails[:-1]:
         with contextlib.suppress(NotComposable):
             header_fields.address(email)

@@ -1,10 +1,11 @@
-"""Header fields that a sender names: which may be, and how each is written. Pure.
+"""Header fields that a sender names: which are allowed, and how each is written. Pure.
 
-Acceptance asks ``check`` and composing ``write``, which begins with it: what is accepted can be composed. ASCII passes
-as it is, for the field may have a syntax that is not known here. Other text is encoded as the field's syntax has it:
-encoded words for free text and for phrases, percent-encoding for URLs; what has no other form is refused.
+Acceptance calls ``check``; composing calls ``write``, which begins with the same checks, so accepted fields can be
+composed. ASCII is sent unchanged, because the field may have a syntax that is unknown here. Other text is encoded
+according to the field's syntax: encoded words for free text and phrases, percent-encoding for URLs; a field without an
+ASCII form is rejected.
 
-RFC 2047 §5 (where encoded words may stand), RFC 2369 (URLs of lists), RFC 2919 (List-Id), RFC 3986 and 3987 (URLs),
+RFC 2047 §5 (where encoded words are allowed), RFC 2369 (URLs of lists), RFC 2919 (List-Id), RFC 3986 and 3987 (URLs),
 RFC 5322 §3.6.
 """
 
@@ -26,9 +27,9 @@ from cluster.message.transfer_encoding import LINE, LINE_LIMIT
 from cluster.policy.routes.domains import a_labels
 
 LONGEST_NAME = 900
-"""Characters: behind a name of this length an encoded word still fits on the line."""
+"""Characters: behind a name of this length, an encoded word still fits on the line."""
 LONGEST_STRUCTURED = 16 * 1024
-"""Characters of a field with a syntax that are read to encode it."""
+"""Characters of a structured field that are parsed for encoding, at most."""
 
 _match_name = re.compile(r"[!-9;-~]+").fullmatch
 """RFC 5322 §3.6.8."""
@@ -38,7 +39,7 @@ _URL = re.compile(r"<([^<>]*)>")
 _HTTP = re.compile(r"(https?://)((?:[^/?#@]*@)?)([^/?#@:]*)(.*)", re.IGNORECASE | re.DOTALL)
 _LIST_ID = re.compile(r"([^<>]*)(<[!-;=?-~]+>)")
 _NOT_IN_A_URL = re.compile(r"[^A-Za-z0-9!#$%&'()*+,./:;=?@\[\]_~-]+")
-"""RFC 3986 §2; ``%`` stays, for what is percent-encoded already."""
+"""RFC 3986 §2; ``%`` stays, for text that is percent-encoded already."""
 _MAILBOX = re.compile(
     r"""[ \t]*+
     (?:("(?:[^"\\]|\\.)*+"|[^"<>,;:()\[\]\\@]*+)[ \t]*+<("(?:[^"\\]|\\.)*+"@[^<>\s]++|[^<>\s"]++)>
@@ -46,17 +47,17 @@ _MAILBOX = re.compile(
     [ \t]*+(?:,|\Z)""",
     re.VERBOSE,
 )
-"""An address, or a name and an address between angle brackets (RFC 5322 §3.4, without comments and groups)."""
+"""An address, or a name and an address in angle brackets (RFC 5322 §3.4, without comments and groups)."""
 
 
 class Kind(Enum):
-    """What becomes of a field, and what syntax it has."""
+    """How a field is handled, and its syntax."""
 
     FREE = auto()
     OURS = auto()
-    """Refused: postray writes it, a relay does, or it must not exist."""
+    """Rejected: postray or a relay writes it, or it must not exist."""
     IGNORED = auto()
-    """Accepted and not sent: it means something to another service, or is not the sender's to say."""
+    """Accepted and not sent: it is meant for another service, or the sender may not set it."""
     ADDRESSES = auto()
     SENDER = auto()
     MESSAGE_ID = auto()
@@ -64,7 +65,7 @@ class Kind(Enum):
     PHRASES = auto()
     LIST_ID = auto()
     TOKENS = auto()
-    """Identifiers and keywords: they have no form outside ASCII."""
+    """Identifiers and keywords, which have no form outside ASCII."""
 
 
 _NAMES: dict[Kind, tuple[str, ...]] = {
@@ -92,21 +93,21 @@ _NAMES: dict[Kind, tuple[str, ...]] = {
     ),
 }
 KINDS = {name: kind for kind, names in _NAMES.items() for name in names}
-"""By name in lower case, of all that is not free text; ``resent-`` and what follows is ours too."""
+"""By name in lower case, for all fields that are not free text; ``resent-…`` is OURS too."""
 
 _LOOKED_AT = frozenset(
     name for name, kind in KINDS.items() if kind in (Kind.OURS, Kind.IGNORED, Kind.SENDER, Kind.MESSAGE_ID)
 )
-"""Names of fields of which more is asked than that they are short and ASCII."""
+"""Names of fields with further checks than length and ASCII."""
 
 
 def kind_of(lower: str) -> Kind:
-    """The kind of a field, by its name in lower case."""
+    """The kind of a field with this name in lower case."""
     return Kind.OURS if lower.startswith("resent-") else KINDS.get(lower, Kind.FREE)
 
 
 def is_plain(name: str, text: str) -> bool:
-    """Whether the field is free text, or one that passes as it is, on one line: nearly all are. Quick."""
+    """Whether the field can be sent unchanged on one line: nearly all can. Fast."""
     lower = name.lower()
     return (
         lower not in _LOOKED_AT
@@ -119,7 +120,7 @@ def is_plain(name: str, text: str) -> bool:
 
 
 def check(name: str, text: str) -> Kind:
-    """The field's kind. Raises NotComposable where no message can have it. Takes no longer than a look at the text."""
+    """The field's kind. Raises NotComposable when no message can have the field. Linear in the length of the text."""
     if not _match_name(name):
         raise NotComposable("a header name is empty or has characters other than printable ASCII")
     if len(name) > LONGEST_NAME:
@@ -131,7 +132,7 @@ def check(name: str, text: str) -> Kind:
     if kind in _WRITERS and (kind in _ALWAYS or not _PRINTABLE.fullmatch(text)):
         if len(text) > LONGEST_STRUCTURED:
             raise NotComposable(f"header {name} has more than {LONGEST_STRUCTURED} characters")
-        if kind is not Kind.PHRASES:  # they can always be written
+        if kind is not Kind.PHRASES:  # phrases can always be written
             _structured(kind, name, text)
     elif kind is not Kind.IGNORED and _PRINTABLE.fullmatch(text):
         _require_lines_fit(name, text)
@@ -139,7 +140,7 @@ def check(name: str, text: str) -> Kind:
 
 
 def write(name: str, text: str) -> tuple[bytes, bytes] | None:
-    """Name and value of the field as it is sent; None of one that is ignored. Raises NotComposable, as ``check``."""
+    """Name and value of the field as sent; None for an ignored one. Raises NotComposable, like ``check``."""
     if is_plain(name, text):
         return name.encode(), text.strip(" ").encode()
     kind = check(name, text)
@@ -159,7 +160,8 @@ def write(name: str, text: str) -> tuple[bytes, bytes] | None:
 
 
 def merged(shared: Mapping[str, str], own: Mapping[str, str]) -> dict[str, str]:
-    """Header fields key by key, the message's own over the shared; names differ in more than case (RFC 5322 §1.2.2)."""
+    """Header fields merged key by key, the message's own over the shared; case in names is ignored (RFC 5322
+    §1.2.2)."""
     spelt: dict[str, tuple[str, str]] = {}
     for headers in (shared, own):
         for name, value in headers.items():
@@ -168,7 +170,7 @@ def merged(shared: Mapping[str, str], own: Mapping[str, str]) -> dict[str, str]:
 
 
 def sender_of(text: str) -> str:
-    """The address in a Sender field. Raises NotComposable."""
+    """The address in a Sender field. Raises NotComposable when there is none."""
     return _mailboxes("Sender", text)[0].email
 
 
@@ -181,7 +183,7 @@ def _structured(kind: Kind, name: str, text: str) -> bytes:
 
 
 def _require_lines_fit(name: str, text: str) -> None:
-    """A field is folded at white space only, and never into a blank line."""
+    """Check that a field can be folded: at white space only, and never into a blank line. Raises NotComposable."""
     if len(name) + 2 + len(text) > LINE_LIMIT:
         if "\t" not in text and "  " not in text and len(name) + 2 + max(map(len, text.split(" "))) <= LINE_LIMIT:
             return
@@ -226,7 +228,7 @@ def _message_id(_name: str, text: str) -> bytes:
 
 
 def _urls(name: str, text: str) -> bytes:
-    """URLs between angle brackets: hosts in A-labels, other octets outside ASCII percent-encoded."""
+    """URLs in angle brackets: hosts in A-labels, other octets outside ASCII percent-encoded."""
     if not _PRINTABLE.fullmatch(_URL.sub("", text)):
         raise NotComposable(f"header {name} has text outside ASCII that is not between < and >")
     written = _URL.sub(lambda match: f"<{_ascii_url(match[1])}>", text)
@@ -241,7 +243,7 @@ def _ascii_url(url: str) -> str:
 
 
 def _phrases(name: str, text: str) -> bytes:
-    """Phrases between commas (RFC 5322 §3.6.5)."""
+    """Phrases separated by commas (RFC 5322 §3.6.5)."""
     chunks: list[str] = []
     for one in filter(None, (said.strip(" \t") for said in text.split(","))):
         words = phrase(one, 1 if chunks else len(name) + 2)
@@ -275,4 +277,4 @@ _WRITERS: dict[Kind, Callable[[str, str], bytes]] = {
     Kind.TOKENS: _tokens,
 }
 _ALWAYS = frozenset((Kind.SENDER, Kind.MESSAGE_ID))
-"""Read in ASCII too: what they say is used."""
+"""Parsed in ASCII too, because their content is used."""

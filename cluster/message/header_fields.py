@@ -1,9 +1,9 @@
 """Header fields on the wire: encoded words, mailboxes, folding, dates.
 
-Every function answers the value of a field as it is sent: folded with CRLF and a space, without the last CRLF.
-Lines are at most 76 characters where the text allows it (RFC 2047 §2, which is inside RFC 5322's 78) and never
-more than 998. Never does: decide which fields a message has (actors/compose/mime.py), or let a line end through from
-its input. Composing uses it, and acceptance, so that what is accepted can be composed.
+Every function returns the value of a field as it is sent: folded with CRLF and a space, without the last CRLF. Lines
+have at most 76 characters where the text allows it (RFC 2047 §2, within RFC 5322's 78), and never more than 998. Line
+ends in the input never reach the output. Which fields a message has is decided in actors/compose/mime.py. Composing
+and acceptance both use this module, so that accepted fields can be composed.
 
 RFC 5322 (header fields), RFC 2047 (encoded words), RFC 6531/6532 (non-ASCII addresses), RFC 5891 (A-labels).
 """
@@ -21,7 +21,7 @@ from cluster.policy.routes.domains import a_labels, u_labels
 _WORD_ROOM = 63
 """RFC 2047 §2: an encoded word has 75 characters; ``=?utf-8?b?`` and ``?=`` take twelve of them."""
 _LEAST_ROOM = 16
-"""A first line with less room than this is left longer than 76 rather than filled with crumbs."""
+"""When the first line has less room than this, it exceeds 76 instead of holding a tiny encoded word."""
 
 _LINE_ENDS = re.compile(r"[\r\n\0]+")
 _PRINTABLE = re.compile(r"[\t\x20-\x7e]*")
@@ -29,19 +29,19 @@ _CHUNK = re.compile(r"[ \t]*[^ \t]+")
 _ATOMS = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?: [A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*")
 _QUOTABLE = re.compile(r"[\x20-\x7e]*")
 _LONGEST_PLAIN_NAME = 60
-"""A longer display name is written as encoded words, which fold anywhere; a quoted string does not."""
+"""A longer display name is written as encoded words, which can be folded anywhere; a quoted string cannot."""
 
 _LONGEST_ADDRESS = 640
-"""Characters. More than RFC 5321 §4.5.3.1 allows, since older messages wait in the queue, and few enough for a line."""
+"""Characters. More than RFC 5321 §4.5.3.1 allows, since older messages are in the queue, and few enough for a line."""
 _ASCII_ADDRESS = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,384}@[A-Za-z0-9._-]{1,255}")
 _LOCAL_PART = re.compile(r'[^\x00-\x20\x7f()<>\[\]:;@\\,"]+|"(?:[^\x00-\x1f\x7f"\\]|\\[\x20-\x7e])*"')
 _DOMAIN_LITERAL = re.compile(r"\[[A-Za-z0-9:.]+\]")
 _DOMAIN = re.compile(r"[a-z0-9_-]+(?:\.[a-z0-9_-]+)*")
-"""Wider than what is accepted today: older messages wait in the queue."""
+"""Wider than acceptance allows today: older messages are in the queue."""
 _MESSAGE_ID = re.compile(r"<[!-;=?-~]+@[!-;=?-~]+>")
 
 _Q_SAFE = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789!*+-/")
-"""RFC 2047 §5 (3): what may stand for itself in every place that encoded words are allowed in."""
+"""RFC 2047 §5 (3): the characters that are allowed unencoded in encoded words of every position."""
 _Q = ["_" if byte == 0x20 else chr(byte) if byte in _Q_SAFE else f"={byte:02X}" for byte in range(256)]
 
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
@@ -49,7 +49,7 @@ _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct",
 
 
 class NotComposable(ValueError):
-    """No message can be made of what was given. ``reason`` is for the sender of the message to read."""
+    """No message can be composed of the input. ``reason`` is shown to the sender of the message."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -57,19 +57,19 @@ class NotComposable(ValueError):
 
 
 def one_line(text: str) -> str:
-    """``text`` with a space for each run of line ends (and NUL): they may come with what is substituted."""
+    """``text`` with a space for each run of line ends and NULs, which substituted values may contain."""
     return text if text.isprintable() else _LINE_ENDS.sub(" ", text)
 
 
 def refuse_line_ends(text: str, what: str) -> str:
-    """``text``, unless it holds CR, LF or NUL: with those it could begin a field of its own."""
+    """Returns ``text``. Raises NotComposable when it contains CR, LF or NUL, which could begin another field."""
     if _LINE_ENDS.search(text):
         raise NotComposable(f"{what} contains a line break or a NUL")
     return text
 
 
 def subject(text: str) -> bytes:
-    """The value of Subject. Text that looks like an encoded word already is encoded, so that it reads as written."""
+    """The value of Subject. Text that looks like an encoded word is encoded, so that it is displayed as written."""
     text = one_line(text).strip(" \t")
     if _PRINTABLE.fullmatch(text) and "=?" not in text:
         if len(text) <= LINE - 9:
@@ -83,8 +83,8 @@ def subject(text: str) -> bytes:
 def addresses(name: str, mailboxes: Sequence[Address], *, downgrade: bool = False) -> tuple[bytes, bool]:
     """The value of an address list field, and whether an address in it needs SMTPUTF8.
 
-    downgrade: one that does is shown as the name of an empty group (RFC 6857 §3.1.5), which needs it no more: it can be
-    read, and no answer goes to it.
+    ``downgrade``: write such an address as the name of an empty group (RFC 6857 §3.1.5), which does not need SMTPUTF8:
+    it can be read, but not replied to.
     """
     column = len(name) + 2
     chunks: list[str] = []
@@ -110,12 +110,12 @@ def addresses(name: str, mailboxes: Sequence[Address], *, downgrade: bool = Fals
 
 
 def writable(mailboxes: Iterable[Address]) -> list[Address]:
-    """Those whose addresses can be written; without its name where that cannot."""
+    """The mailboxes whose addresses can be written; without the name where the name cannot be."""
     found = []
     for mailbox in mailboxes:
         try:
             addresses("To", (mailbox,))
-        except UnicodeEncodeError:  # half of a surrogate pair; no address that can be written has one
+        except UnicodeEncodeError:  # half of a surrogate pair in the name; the address check rejects those
             mailbox = Address(mailbox.email)
         except NotComposable:
             continue
@@ -126,7 +126,7 @@ def writable(mailboxes: Iterable[Address]) -> list[Address]:
 def filled_addresses(
     mailboxes: Sequence[Address], keys: Keys, values: Mapping[str, str], most_octets: int
 ) -> tuple[Address, ...]:
-    """The addresses with the values of the keys in their places. Raises NotComposable where they would be too long."""
+    """The addresses with the values of the keys filled in. Raises NotComposable when they would be too long."""
     size = sum([CutText(text, keys).size(values) for one in mailboxes for text in (one.email, one.name or "")])
     if size > most_octets:
         raise NotComposable(f"reply_to would have {size} bytes, more than {most_octets}")
@@ -139,9 +139,9 @@ def filled_addresses(
 
 
 def address(email: str) -> tuple[str, bool]:
-    """An address as it is written in the header and in SMTP, and whether that needs SMTPUTF8 (RFC 6531).
+    """An address as written in the header and in SMTP, and whether it needs SMTPUTF8 (RFC 6531).
 
-    Only a local part can need it: a domain has an ASCII form, and is written in it.
+    Only a local part can need it: a domain is written in its ASCII form. Raises NotComposable.
     """
     if _ASCII_ADDRESS.fullmatch(email):
         return email, False
@@ -157,7 +157,7 @@ def address(email: str) -> tuple[str, bool]:
 
 
 def domain_name(text: str) -> str:
-    """A domain in the one spelling. Raises NotComposable for what cannot stand in a header or a command as one."""
+    """A domain, normalised. Raises NotComposable when it is not valid in a header or a command."""
     labels = a_labels(text)
     if labels is None or not _DOMAIN.fullmatch(labels):
         raise NotComposable(f"{text[:80]!r} is not a domain name")
@@ -165,14 +165,14 @@ def domain_name(text: str) -> str:
 
 
 def message_id(value: str) -> bytes:
-    """The value of Message-ID (RFC 5322 §3.6.4), given whole, with its angle brackets."""
+    """The value of Message-ID (RFC 5322 §3.6.4); ``value`` includes the angle brackets. Raises NotComposable."""
     if not _MESSAGE_ID.fullmatch(value) or len(value) > 900:
         raise NotComposable(f"{value[:80]!r} is not a message identifier")
     return value.encode()
 
 
 def date(moment: datetime) -> bytes:
-    """The value of Date (RFC 5322 §3.3), in UTC. ``moment`` is aware of its zone."""
+    """The value of Date (RFC 5322 §3.3), in UTC. ``moment`` must be timezone-aware; raises ValueError otherwise."""
     if moment.tzinfo is None:
         raise ValueError("a moment without a time zone")
     utc = moment.astimezone(UTC)
@@ -183,8 +183,8 @@ def date(moment: datetime) -> bytes:
 
 
 def fold(column: int, chunks: Iterable[str]) -> str:
-    """The chunks on lines of 76 where they fit, the first of which begins at ``column``. Each chunk after the first
-    begins with white space and holds something else, so that no line is blank (RFC 5322 §3.2.2)."""
+    """The chunks on lines of 76 where they fit; the first line begins at ``column``. Each chunk after the first must
+    begin with white space and contain other characters, so that no line is blank (RFC 5322 §3.2.2)."""
     lines: list[str] = []
     line = ""
     for chunk in chunks:
@@ -211,7 +211,7 @@ def runs(text: str, first: int, rest: int, cost: Callable[[str], int]) -> Iterat
 
 
 def phrase(name: str, column: int) -> list[str]:
-    """A display name (RFC 5322 §3.2.5) as words to put spaces or folds between."""
+    """A display name (RFC 5322 §3.2.5) as words, to be separated by spaces or folds."""
     name = one_line(name).strip(" \t")
     if not name:
         return []
@@ -225,8 +225,8 @@ def phrase(name: str, column: int) -> list[str]:
 
 
 def encoded_words(text: str, column: int) -> list[str]:
-    """``text`` as encoded words of at most 75 characters, each a whole number of characters (RFC 2047 §5).
-    The first is shorter where the line already has ``column`` characters."""
+    """``text`` as encoded words of at most 75 characters, none of which splits a character (RFC 2047 §5). The first is
+    shorter when the line already has ``column`` characters."""
     data = text.encode()
     room = LINE - 12 - column
     if room < _LEAST_ROOM:

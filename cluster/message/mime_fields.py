@@ -1,6 +1,6 @@
-"""What MIME fields of a part can say: media types, content ids, and the names of files by their types. Pure.
+"""MIME fields of a part: media types, content ids, and default file names by type. Pure.
 
-Acceptance asks these functions, and composing uses what they answer.
+Acceptance calls these functions, and composing uses their results.
 
 RFC 2045 §5.1 (media types), RFC 2392 (Content-ID).
 """
@@ -19,7 +19,7 @@ LONGEST = 255
 
 
 def media_type(value: str) -> tuple[str, str]:
-    """Type and subtype in lower case, and the parameters as written. Raises NotComposable."""
+    """Type and subtype in lower case, and the parameters as written. Raises NotComposable when the value is invalid."""
     match = _MEDIA_TYPE.fullmatch(value) if len(value) <= LONGEST else None
     if match is None:
         raise NotComposable(f"{value[:80]!r} is not a media type")
@@ -27,7 +27,7 @@ def media_type(value: str) -> tuple[str, str]:
 
 
 def content_id(value: str) -> str:
-    """A content_id without the angle brackets that it may have. Raises NotComposable."""
+    """A content_id without its optional angle brackets. Raises NotComposable when the value is invalid."""
     bare = value.removeprefix("<").removesuffix(">")
     if not _CONTENT_ID.fullmatch(bare) or len(bare) > LONGEST:
         raise NotComposable(f"{value[:80]!r} is not a content_id of 1 to {LONGEST} printable ASCII characters")
@@ -35,7 +35,7 @@ def content_id(value: str) -> str:
 
 
 _types = MimeTypes()
-"""Those that come with Python, whatever the machine's own files say, and some that are often sent."""
+"""Python's own types, independent of the machine's files, plus some that are often sent."""
 _OFFICE = "application/vnd.openxmlformats-officedocument"
 for _extension, _type in (
     (".ics", "text/calendar"),
@@ -48,12 +48,12 @@ UNKNOWN_TYPE = "application/octet-stream"
 
 
 def file_type(name: str) -> str:
-    """The media type of a file whose sender does not say it: by its name."""
-    guessed, encoding = _types.guess_type(name.replace(":", "_"))  # it would take a colon for a URL's
+    """The media type of a file by its name, for a sender that does not give one."""
+    guessed, encoding = _types.guess_type(name.replace(":", "_"))  # a colon would make it a URL
     return guessed if guessed and not encoding else UNKNOWN_TYPE
 
 
 def file_name(type_: str) -> str:
-    """A name for a file that comes without one, such as ``attachment.pdf``. Raises NotComposable."""
+    """A name for a file without one, such as ``attachment.pdf``. Raises NotComposable when ``type_`` is invalid."""
     extension = ".jpg" if (kind := media_type(type_)[0]) == "image/jpeg" else _types.guess_extension(kind)
     return f"attachment{extension or '.bin'}"

@@ -1,11 +1,11 @@
-"""Legacy substitutions: literal keys in a text, and the values that take their place. Pure.
+"""Legacy substitutions: literal keys in a text, and the values that replace them. Pure.
 
-Everything happens in one pass: a value is never searched for keys. Of two keys that begin at the same place the longer
-one is meant; the empty key means nothing. Finding takes time linear in the text, whatever the keys are. The size of
-what comes out is known before it is made.
+All keys are replaced in one pass: values are not searched for keys. Of two keys that begin at the same place, the
+longer one is replaced; the empty key is ignored. The search is linear in the text, whatever the keys are. The size of
+the result is known before it is made.
 
-Long texts are searched a window at a time. No call into C holds the interpreter for long, and no list of matches is
-larger than a window, so a thread that does this leaves others their turn.
+Long texts are searched a window at a time. No C call holds the interpreter for long, and no list of matches is larger
+than a window, so a thread that does this does not block others.
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
@@ -16,51 +16,51 @@ from ahocorasick_rs import AhoCorasick, Implementation, MatchKind
 from cluster.message.transfer_encoding import octets
 
 LONGEST_SUBSTITUTIONS = 10_000
-"""Octets of all keys and values of one personalization together. Intake refuses more."""
+"""Octets of all keys and values of one personalization together. The intake rejects more."""
 
 WINDOW = 64 * 1024
 """Characters that are searched in one call."""
 MOST_HOLES = 10_000
-"""A text with more is not kept cut: its pieces would take many times the room of the text."""
+"""A text with more holes is not kept cut: its pieces would take many times the memory of the text."""
 
 _KEPT_KEYS = 1_000
-"""Characters of a set of keys that is kept ready. Others are made ready each time, in a few milliseconds at most."""
+"""Characters of a set of keys that is cached. Larger sets are prepared each time, in a few milliseconds at most."""
 _SHORT_KEY = 64
 _FEW = 256
-"""Characters times keys: below this, looking for one key after the other is quicker than an automaton."""
+"""Characters times keys: below this, searching for one key after the other is faster than an automaton."""
 
 _MOST_LEARNED = 20_000
-"""Steps of an automaton that are remembered, besides those that the keys name; and no more than _LEARNED_OF_A_STATE for
-each of its states, so that small sets of keys, many of which are kept, stay small."""
+"""Learned steps of an automaton that are kept, besides those of the keys; and at most _LEARNED_OF_A_STATE per state, so
+that small sets of keys, many of which are cached, stay small."""
 _LEARNED_OF_A_STATE = 4
 _BYTES_OF_A_CHARACTER = 64
-"""That an automaton takes for each character of its keys, measured: 12 for long ones, 48 for those of five."""
+"""Memory of an automaton per character of its keys, measured: 12 for long keys, 48 for keys of five characters."""
 _BYTES_OF_A_STATE = 300
 _BYTES_OF_A_STEP = 100
 
 LOOP_S = 0.03
-"""Of such an effort, what an event loop may be held up by. What takes longer goes to a thread or a process."""
+"""How long such work may block an event loop, in seconds. Longer work goes to a thread or a process."""
 _READING_S = 1e-8
-"""Seconds for each character of a text that is searched, of each key that is found, and of each character of the keys
-that are made ready; with a key that is longer than _SHORT_KEY, of each character, searched or made ready. Measured
-where an RSA-2048 signature takes 320 µs, and rounded up."""
+"""Seconds for each character of a searched text, for each key found, and for each character of the keys that are
+prepared; with a key longer than _SHORT_KEY, for each character searched or prepared. Measured where an RSA-2048
+signature takes 320 µs, and rounded up."""
 _FINDING_S = 5e-7
 _READYING_S = 2e-7
 _BACKWARDS_S = 2.5e-6
 
 Match = tuple[int, int, int]
-"""The number of the key, and where it begins and ends."""
+"""The index of the key, and its start and end in the text."""
 
 
 class Keys:
-    """A set of keys, ready to be found."""
+    """A set of keys, prepared for searching."""
 
     def __init__(self, names: tuple[str, ...]) -> None:
         self.names = tuple([name for name in names if name])
         self._longest = max(map(len, self.names), default=0)
         self._find: Callable[[str], list[Match]] = _nothing
         self.held_bytes = _BYTES_OF_A_CHARACTER * sum(map(len, self.names))
-        """Bytes that it takes, at most about: of the library's automaton Python knows nothing."""
+        """The approximate maximum of its memory: Python does not know the size of the library's automaton."""
         if self.names and _restarts(self.names):
             backwards = _Backwards(self.names)
             self._find, self.held_bytes = backwards.find, backwards.held_bytes
@@ -71,7 +71,7 @@ class Keys:
         return super().__sizeof__() + self.held_bytes
 
     def matches(self, text: str) -> Iterator[list[Match]]:
-        """The keys in ``text``, from its beginning to its end, a window's at a time."""
+        """The keys in ``text``, in order, one list per window."""
         if len(text) <= WINDOW:
             yield self._find(text)
             return
@@ -79,7 +79,7 @@ class Keys:
         while begin < len(text):
             found: list[Match] = []
             end = begin + WINDOW
-            # A key that begins in the window is wholly in sight.
+            # A key that begins in the window is searched as a whole.
             for index, start, stop in self._find(text[begin : end + self._longest]):
                 if start >= WINDOW:
                     break
@@ -92,7 +92,7 @@ class Keys:
         return any(self.matches(text))
 
     def substitute(self, text: str, values: Mapping[str, str]) -> str:
-        """``text`` with the value of each key in its place; the very same object where there is no key."""
+        """``text`` with each key replaced by its value; the same object when there is no key."""
         filled: list[str] = []
         done = 0
         for found in self.matches(text):
@@ -111,9 +111,8 @@ class Keys:
 class CutText:
     """A text cut at its keys once, to be filled many times.
 
-    ``literals`` are what is between the holes, one more than the ``holes`` (the keys whose values go there), unless
-    there are more holes than MOST_HOLES: then both are None, and filling searches again. ``counts``: how often each
-    key occurs.
+    ``literals`` are the texts between the holes, one more than the ``holes`` (the keys whose values go there). With
+    more holes than MOST_HOLES both are None, and filling searches again. ``counts``: how often each key occurs.
     """
 
     __slots__ = ("_keys", "_octets", "_source", "counts", "holes", "literals")
@@ -141,13 +140,13 @@ class CutText:
         self._octets = octets(source) - sum([count * octets(name) for name, count in self.counts.items()])
 
     def end_with(self, literal: str) -> None:
-        """Take ``literal`` in place of the last one. Only of a text that has its literals."""
+        """Replace the last literal. Only for a text that has literals."""
         assert self.literals is not None
         self._octets += octets(literal) - octets(self.literals[-1])
         self.literals[-1] = literal
 
     def fill(self, values: Mapping[str, str]) -> str:
-        """The text with the value of each key in its holes."""
+        """The text with the values of the keys in its holes."""
         if self.literals is None or self.holes is None:
             return self._keys.substitute(self._source, values)
         pieces = [""] * (len(self.literals) + len(self.holes))
@@ -156,22 +155,22 @@ class CutText:
         return "".join(pieces)
 
     def size(self, values: Mapping[str, str]) -> int:
-        """Octets of what ``fill`` makes of the values: in UTF-8, with CRLF line ends."""
+        """Octets of the result of ``fill``: in UTF-8, with CRLF line ends."""
         return self._octets + sum([count * octets(values[name]) for name, count in self.counts.items()])
 
     @property
     def largest(self) -> int:
-        """Octets that it can have at most, with any values that intake takes."""
+        """The largest possible size in octets, with any values that the intake accepts."""
         return self._octets + sum(self.counts.values()) * LONGEST_SUBSTITUTIONS
 
 
 def is_slow(names: Iterable[str]) -> bool:
-    """Whether keys are of those that may take long to find."""
+    """Whether the keys include one that may take long to find."""
     return max(map(len, names), default=0) > _SHORT_KEY
 
 
 def effort_s(names: Collection[str], characters: int) -> float:
-    """Seconds that it takes at most, about, to make keys ready and to find them in so many characters."""
+    """The approximate maximum of seconds to prepare the keys and find them in ``characters`` characters."""
     lengths = [len(name) for name in names if name]
     if not lengths:
         return 0.0
@@ -181,8 +180,8 @@ def effort_s(names: Collection[str], characters: int) -> float:
 
 
 def keys_of(substitutions: Collection[str]) -> Keys:
-    """The keys of a personalization: of its substitutions, or their names. Those of a request's personalizations are
-    the same, as a rule, and made once."""
+    """The prepared keys of a personalization: of its substitutions, or of their names. The personalizations of a
+    request usually have the same keys, which are prepared once."""
     names = tuple(substitutions)
     return _kept_keys(names) if sum(map(len, names)) <= _KEPT_KEYS else Keys(names)
 
@@ -199,7 +198,7 @@ def substitute(text: str, values: Mapping[str, str]) -> str:
 
 
 def substituted_size(text: str, values: Mapping[str, str]) -> int:
-    """Octets (UTF-8, CRLF line ends) that ``substitute`` would make, without making them."""
+    """Octets (UTF-8, CRLF line ends) of the result of ``substitute``, without making it."""
     return CutText(text, keys_of(values)).size(values)
 
 
@@ -213,7 +212,7 @@ def _nothing(_text: str) -> list[Match]:
 
 
 def _automaton(names: tuple[str, ...]) -> Callable[[str], list[Match]]:
-    # Of the three forms of an automaton the one whose size is bounded best: a DFA of 10 KB of keys takes megabytes.
+    # Of the three kinds of automaton, the one with the best bound on its size: a DFA of 10 KB of keys takes megabytes.
     automaton = AhoCorasick(
         names, matchkind=MatchKind.LeftmostLongest, store_patterns=False, implementation=Implementation.ContiguousNFA
     )
@@ -221,11 +220,11 @@ def _automaton(names: tuple[str, ...]) -> Callable[[str], list[Match]]:
 
 
 def _restarts(names: tuple[str, ...]) -> bool:
-    """Whether the library's search for the leftmost longest key could take much longer than the text is long.
+    """Whether the library's search for the leftmost longest key could be much slower than linear.
 
-    Where a key lies within a longer one, before its end, the library goes on to see whether the longer one is there.
-    If it is not, it takes the shorter one and begins anew behind it: ``a`` and ``aaa…b`` make it read each character as
-    often as the longer key has some. With short keys that is a constant.
+    When a key lies within a longer one, before its end, the library reads on to see whether the longer one is there. If
+    not, it takes the shorter one and starts again behind it: with ``a`` and ``aaa…b`` it reads each character as often
+    as the longer key is long. With short keys that factor is a constant.
     """
     long = [name for name in names if len(name) > _SHORT_KEY]
     if not long:
@@ -235,14 +234,16 @@ def _restarts(names: tuple[str, ...]) -> bool:
 
 
 class _Backwards:
-    """An Aho-Corasick automaton that reads a text from its end, to know of each place the longest key that begins
-    there: a key that begins at a place ends there when it is read backwards, and of those that end at one place the
-    automaton's state names the longest. Linear whatever the keys, and some ten times slower than the library's."""
+    """An Aho-Corasick automaton that reads a text from its end, to find the longest key that begins at each place.
+
+    Read backwards, a key that begins at a place ends there, and the automaton's state has the longest of the keys that
+    end at a place. Linear for all keys, but about ten times slower than the library's.
+    """
 
     def __init__(self, names: tuple[str, ...]) -> None:
         self._lengths = [len(name) for name in names]
         self._next: list[dict[str, int]] = [{}]
-        """The states that follow each: those of the keys' tree, and others as they are met."""
+        """The successors of each state: those of the keys' tree, and others as they are learned."""
         self._longest = [-1]
         for index, name in enumerate(names):
             state = 0
@@ -259,7 +260,7 @@ class _Backwards:
         self._link()
 
     def _link(self) -> None:
-        """From each state, nearest first, to that of the longest end of what it has read that begins a key as well."""
+        """Set the failure links, in breadth-first order: to the state of the longest suffix that is also a prefix."""
         pending = [0]
         for state in pending:
             for character, child in self._next[state].items():
@@ -274,7 +275,7 @@ class _Backwards:
         return self._next[state].get(character, 0)
 
     def find(self, text: str) -> list[Match]:
-        """The keys in ``text``, leftmost and longest."""
+        """The keys in ``text``, leftmost longest, in order."""
         following, longest = self._next, self._longest
         begins: list[tuple[int, int]] = []
         state = 0

@@ -1,11 +1,11 @@
 """Texts and files in a content transfer encoding (RFC 2045 §6). Pure.
 
-What comes out is 7-bit clean, its lines end in CRLF and are at most 998 characters long, at most 76 where they are
-encoded; nothing in it is changed by relays that trim lines, quote ``From `` or misread a lone dot. Line ends of texts
-that go in are ``\\n``.
+The output is 7-bit clean; its lines end in CRLF and have at most 998 characters, at most 76 where they are encoded.
+Relays that trim lines, quote ``From `` or misread a lone dot change nothing in it. Line ends of input texts are
+``\\n``.
 
-Long texts are encoded a slice at a time. No call into C holds the interpreter for long, so a thread that does this
-leaves others their turn.
+Long texts are encoded a slice at a time. No C call holds the interpreter for long, so a thread that does this does not
+block others.
 """
 
 import re
@@ -18,22 +18,22 @@ LINE = 76
 LINE_LIMIT = 998
 """RFC 5322 §2.1.1, without the CRLF."""
 BOUNDARY_MARK = "=_"
-"""How every boundary begins. Neither quoted-printable nor base64 can contain it (RFC 2045 §6.7), and a text that
-contains it is not sent as 7bit; so no part can contain a boundary, whatever it says."""
+"""The beginning of every boundary. Quoted-printable and base64 cannot contain it (RFC 2045 §6.7), and a text that
+contains it is not sent as 7bit; so no part can contain a boundary."""
 SLICE = 64 * 1024
 """Characters that are encoded in one call."""
 
 _BASE64_SLICE = 57 * 1024
 """Octets; 57 of them make a line of 76."""
 _TRAPS = ("\0", f"--{BOUNDARY_MARK}", " \n", "\t\n", "\nFrom ", "\n.\n")
-"""What no text sent as it is may contain: octets that 7bit forbids, and what relays have been seen to change."""
+"""What a text sent as 7bit must not contain: octets that 7bit forbids, and text that relays are known to change."""
 _PLAIN_VALUE = re.compile(r"(?!From )[A-Za-z0-9](?:[ -<>-~]{0,70}[A-Za-z0-9])?")
-"""Values that stand for themselves in quoted-printable, on a line of their own; most names and numbers do."""
+"""Values that are unchanged in quoted-printable, on a line of their own; most names and numbers are."""
 _SOFT_BREAK = b"=\r\n"
 
 
 def slices(text: str) -> Iterator[str]:
-    """``text`` in pieces of at most SLICE characters, cut behind line ends where there are any."""
+    """``text`` in pieces of at most SLICE characters, cut behind line ends where possible."""
     if len(text) <= SLICE:
         yield text
         return
@@ -48,7 +48,7 @@ def slices(text: str) -> Iterator[str]:
 
 
 def newlines(text: str) -> str:
-    """Every line end as ``\\n``: CRLF, and the lone CR that some systems still write."""
+    """All line ends as ``\\n``: CRLF, and the lone CR that some systems still write."""
     if "\r" not in text:
         return text
     return "".join([piece.replace("\r\n", "\n").replace("\r", "\n") for piece in slices(text)])
@@ -63,7 +63,7 @@ def octets(text: str) -> int:
 
 
 def encoded_text(value: str) -> tuple[bytes, bytes]:
-    """A text on the wire: the name of its transfer encoding, the shortest that is safe, and its octets."""
+    """A text on the wire: the name of its transfer encoding, the shortest safe one, and its octets."""
     if passes_as_it_is(value):
         return b"7bit", _crlf(value)
     quoted = quoted_printable(value)
@@ -91,7 +91,7 @@ def quoted_printable(value: str) -> bytes:
 
 
 def base64_lines(data: bytes) -> bytes:
-    """``data`` in base64, on lines of 76 (RFC 2045 §6.8), without a last line end."""
+    """``data`` in base64, on lines of 76 (RFC 2045 §6.8), without a final line end."""
     pieces = []
     for begin in range(0, len(data), _BASE64_SLICE):
         encoded = b2a_base64(data[begin : begin + _BASE64_SLICE], newline=False)
@@ -100,16 +100,16 @@ def base64_lines(data: bytes) -> bytes:
 
 
 def base64_length(size: int) -> int:
-    """Octets that ``base64_lines`` makes of ``size``."""
+    """The size in octets of ``base64_lines`` for ``size`` octets."""
     encoded = (size + 2) // 3 * 4
     return encoded + max(encoded - 1, 0) // 76 * 2
 
 
 class QuotedForm:
-    """A text with holes in quoted-printable, of which only the values are encoded anew for each message.
+    """A text with holes in quoted-printable; only the values are encoded for each message.
 
-    A value stands on lines of its own, made by soft line breaks (RFC 2045 §6.7 (5)): so the lines of what is between
-    the holes are the same in every message, whatever the values are.
+    A value is on lines of its own, made by soft line breaks (RFC 2045 §6.7 (5)), so the lines between the holes are the
+    same in every message, whatever the values are.
     """
 
     def __init__(self, between: Sequence[bytes], keys: Sequence[str]) -> None:
@@ -120,25 +120,25 @@ class QuotedForm:
         self._between = sum(map(len, between))
 
     def fill(self, values: Mapping[str, str]) -> bytes:
-        """The text with the value of each key in its holes."""
+        """The text with the values of the keys in its holes."""
         encoded = {key: _quoted_value(values[key]) for key in self._counts}
         pieces = self._pieces.copy()
         pieces[1::2] = [encoded[key] for key in self._keys]
         return b"".join(pieces)
 
     def size(self, values: Mapping[str, str]) -> int:
-        """Octets of what ``fill`` makes of the values."""
+        """Octets of the result of ``fill``."""
         return self._between + sum([count * len(_quoted_value(values[key])) for key, count in self._counts.items()])
 
 
 def quoted_form(literals: Sequence[str], keys: Sequence[str]) -> QuotedForm | None:
-    """A form for the text whose holes, one for each of ``keys``, are between the ``literals``; None where each text
-    has to be looked at as a whole: it may pass as it is, or be shorter in base64."""
+    """The form of a text whose holes, one for each of ``keys``, are between the ``literals``; None when each text must
+    be examined as a whole: it may be sent as 7bit, or be shorter in base64."""
     together = "".join(literals)
     if passes_as_it_is(together):
         return None
     between = _between_holes(literals)
-    # The pieces are longer than the whole, by their soft breaks: most texts are short enough all the same.
+    # Their soft breaks make the pieces longer than the whole: most texts are short enough even so.
     enough = base64_length(octets(together))
     if sum(map(len, between)) > enough and len(quoted_printable(together)) > enough:
         return None
@@ -160,21 +160,22 @@ def _slice_passes(value: str) -> bool:
 
 
 def _quoted(value: str) -> bytes:
-    # binascii takes its soft line breaks after the first line end of its input: there must be one. It encodes white
-    # space at the end of a line and a lone dot, but not one behind a soft break of its own; nor the "From " that mbox
+    # binascii puts its soft line breaks after the first line end of its input, so there must be one. It encodes white
+    # space at the end of a line and a lone dot, but neither a dot behind its own soft break nor the "From " that mbox
     # files quote. The break in the middle of that word keeps the line within 76.
     data = value.replace("\n", "\r\n").encode()
     encoded = b2a_qp(data + b"\r\n").replace(b"=\r\n.\r\n", b"=\r\n=2E\r\n")[:-2]
     encoded = encoded.replace(b"\nFrom ", b"\n=46rom=\r\n ")
     lines = encoded.split(b"\r\n")
     if max(map(len, lines)) > LINE:
-        # Nor does binascii count what encoding the white space at the end of a line adds to it.
+        # binascii does not count what it adds by encoding the white space at the end of a line.
         encoded = b"\r\n".join([line if len(line) <= LINE else line[:-3] + b"=\r\n" + line[-3:] for line in lines])
     return b"=46rom=\r\n " + encoded[5:] if encoded.startswith(b"From ") else encoded
 
 
 def _between_holes(literals: Sequence[str]) -> list[bytes]:
-    """The literals in quoted-printable, with the soft breaks that give the value between two of them its own lines."""
+    """The literals in quoted-printable, with the soft breaks that put the value between two of them on its own
+    lines."""
     encoded = [quoted_printable(literal) for literal in literals]
     last = len(encoded) - 1
     pieces = []
@@ -186,7 +187,7 @@ def _between_holes(literals: Sequence[str]) -> list[bytes]:
 
 
 def _with_soft_break(encoded: bytes) -> bytes:
-    """Quoted-printable with a soft break behind it, which must not make its last line too long."""
+    """Quoted-printable with a soft break added, which must not make its last line too long."""
     start = encoded.rfind(b"\n") + 1
     if len(encoded) - start >= LINE:
         cut = start + LINE - 4
