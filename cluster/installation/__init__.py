@@ -1,1 +1,1 @@
-"""What an installation has on its machine: folders, files, secrets, ports, programs and what is running."""
+"""An installation on its machine: folders, files, secrets, ports, programs and running processes."""

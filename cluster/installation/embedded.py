@@ -1,7 +1,7 @@
 """The embedded Postgres: a real server from a wheel, on a socket in its own folder, started and stopped by postray.
 
-Only the wheel's programs are used. Its Python opens every folder above the data to all users where it runs as root,
-and keeps sockets of long paths in a folder that anybody may write.
+Only the wheel's programs are used. Its Python code, run as root, opens every folder above the data to all users, and
+puts sockets with long paths in a world-writable folder.
 """
 
 import contextlib
@@ -50,7 +50,7 @@ log = logging.getLogger(__name__)
 
 
 class _Postmaster(Struct, frozen=True):
-    """What a server's postmaster.pid says."""
+    """The content of a server's postmaster.pid."""
 
     pid: int
     ready: bool
@@ -59,7 +59,7 @@ class _Postmaster(Struct, frozen=True):
 class EmbeddedPostgres:
     """One Postgres server over one directory. A server that a killed postray left running is taken over.
 
-    ``links``: a folder with a short path, for a link to the directory where its own is too long for a socket's.
+    ``links``: a folder with a short path, for a link to the directory when its own path is too long for a socket's.
     """
 
     def __init__(self, directory: Path, links: Path | None = None) -> None:
@@ -70,11 +70,12 @@ class EmbeddedPostgres:
 
     @property
     def dsn(self) -> str:
-        """Where it is reached, whether it runs or not. Raises Unavailable when its path is too long."""
+        """The address of the server, running or not. Raises Unavailable when its path is too long."""
         return f"postgresql://postgres:@/postgres?host={quote(str(self._reached_at()))}"
 
     def start(self) -> str:
-        """Start it, making the database on first use; returns its DSN. Raises Unavailable."""
+        """Start the server, creating the database on first use; returns its DSN. Raises Unavailable when it does not
+        start."""
         make_folder(self._directory.parent)
         self._programs.make_usable()
         self._make_directory()
@@ -92,10 +93,10 @@ class EmbeddedPostgres:
         return self.dsn
 
     def restart(self) -> bool:
-        """Start it again if it has ended. False when it is not up yet: recovering from a crash takes its time."""
+        """Start the server again if it has ended. False while it is not up: recovery from a crash takes time."""
         postmaster = self._postmaster()
         if postmaster is None:
-            # The socket in the folder itself, named from there: so short that it always fits.
+            # The socket in the folder itself, as a relative path, which is always short enough.
             options = f"-w -t {START_S:.0f} -l log -D {self._programs.place} start".split()
             try:
                 self._run("pg_ctl", "-o", "-h '' -k .", *options, timeout=START_S + 5)
@@ -110,7 +111,7 @@ class EmbeddedPostgres:
 
     @property
     def has_ended(self) -> bool:
-        """Whether its server process is gone, though nobody stopped it."""
+        """Whether the server process has ended without a call of ``stop``."""
         if self._pid is None:
             return False
         try:
@@ -124,14 +125,14 @@ class EmbeddedPostgres:
         return self._pid
 
     def stop(self) -> None:
-        """Stop it within a few seconds; returns when it is gone. Committed work is on disk however it ends."""
+        """Stop the server within a few seconds; returns when it has ended. Committed work is on disk in any case."""
         if self._pid is not None:
             _stop(self._pid)
             self._pid = None
         self._programs.forget()
 
     def _reached_at(self) -> Path:
-        """The folder by which clients name it."""
+        """The folder in the clients' DSN."""
         if len(str(self._directory / SOCKET)) <= LONGEST_SOCKET_PATH:
             return self._directory
         if self._link is None:
@@ -168,13 +169,13 @@ class EmbeddedPostgres:
                 file.write(include)
 
     def _end_unreachable(self) -> None:
-        """A server that runs with its socket elsewhere, as older versions had it."""
+        """Stop a server whose socket is elsewhere, as older versions had it."""
         postmaster = self._postmaster()
         if postmaster is not None and postmaster.ready and not (self._directory / SOCKET).is_socket():
             _stop(postmaster.pid)
 
     def _postmaster(self) -> _Postmaster | None:
-        """The server that runs over the directory."""
+        """The server that runs over the directory; None when there is none."""
         try:
             lines = (self._directory / "postmaster.pid").read_text(encoding="utf-8").splitlines()
             pid = int(lines[0])
@@ -185,22 +186,22 @@ class EmbeddedPostgres:
         return _Postmaster(pid, ready=len(lines) > 7 and lines[7].strip() == "ready")
 
     def _is_ours(self, pid: int) -> bool:
-        """Whether a process is a server over this directory: a pid may be another's since."""
+        """Whether a process is a server over this directory: the pid may have been reused."""
         try:
             process = psutil.Process(pid)
             if process.status() == psutil.STATUS_ZOMBIE or process.name() != "postgres":
                 return False
             try:
                 return Path(process.cwd()) == self._directory
-            except psutil.AccessDenied:  # root without the right to look into another user's process
+            except psutil.AccessDenied:  # root without the capability to inspect another user's process
                 return process.uids().real == self._programs.owner
         except psutil.NoSuchProcess:
             return False
 
     def _run(self, program: str, *arguments: str, timeout: float, stderr: int = subprocess.DEVNULL) -> None:
-        """Raises subprocess.SubprocessError, OSError."""
+        """Raises subprocess.SubprocessError or OSError when the program fails."""
         as_user: dict[str, Any] = self._programs.as_user
-        # No pipes for pg_ctl: the server that it leaves running would hold them open.
+        # No pipes for pg_ctl: the server that it starts would keep them open.
         subprocess.run(
             [str(self._programs.folder / program), *arguments],
             cwd=self._directory,
@@ -214,7 +215,7 @@ class EmbeddedPostgres:
 
 
 def journal_dsn(settings: Settings) -> str:
-    """Where the journal of an installation is reached, whether it runs or not. Raises Unavailable."""
+    """The DSN of an installation's journal, running or not. Raises Unavailable when the socket's path is too long."""
     data_dir = Path(settings.data_dir).resolve()
     return settings.postgres.dsn or EmbeddedPostgres(data_dir / SERVER_FOLDER, run_folder.find(data_dir)).dsn
 
@@ -234,7 +235,7 @@ def _stop(pid: int) -> None:
 
 
 def _gone(process: psutil.Process, patience_s: float) -> bool:
-    # pg_ctl's grandchild is not ours to wait for.
+    # pg_ctl's grandchild is not our child, so it cannot be waited for.
     deadline = time.monotonic() + patience_s
     while time.monotonic() < deadline:
         if not process.is_running() or process.status() == psutil.STATUS_ZOMBIE:

@@ -1,7 +1,7 @@
-"""Secrets in data_dir beside secret.key (vault.py): the demo tenant's API key, and the token that Ray's ports ask for.
+"""Secrets in data_dir beside secret.key (vault.py): the demo tenant's API key, and the token for Ray's ports.
 
-Nothing was sealed with them, so one that is damaged may be deleted, and the next ``postray up`` makes another. That is
-left to the operator: a file that is not as postray wrote it deserves a look.
+No data is encrypted with them, so a damaged one may be deleted, and the next ``postray up`` makes another. This is left
+to the operator: a file with unexpected content deserves a look.
 """
 
 import re
@@ -19,7 +19,7 @@ _TOKEN = re.compile(r"[0-9a-f]{64}", re.ASCII)
 
 
 def demo_key(data_dir: Path) -> str | None:
-    """The demo tenant's API key; None when none was made yet. Raises Unsafe."""
+    """The demo tenant's API key; None when it does not exist yet. Raises Unsafe when the file is unusable."""
     path = data_dir / DEMO_KEY
     key = read_secret(path, DELETE)
     if key is not None and not is_key(key):
@@ -28,7 +28,8 @@ def demo_key(data_dir: Path) -> str | None:
 
 
 def ray_token(data_dir: Path) -> str | None:
-    """What Ray's ports ask for: who can talk to them can run code. None when none was made yet. Raises Unsafe."""
+    """The token for Ray's ports: access to them can run code. None when it does not exist yet. Raises Unsafe when the
+    file is unusable."""
     path = data_dir / RAY_TOKEN
     token = read_secret(path, DELETE)
     if token is not None and not _TOKEN.fullmatch(token):
@@ -37,7 +38,7 @@ def ray_token(data_dir: Path) -> str | None:
 
 
 def ensure_ray_token(data_dir: Path) -> Path:
-    """The token's file, made if need be. Raises Unsafe."""
+    """The token's file, created if necessary. Raises Unsafe when it is unusable."""
     if ray_token(data_dir) is None:
         create_whole(data_dir / RAY_TOKEN, secrets.token_hex(32).encode())
     return data_dir / RAY_TOKEN

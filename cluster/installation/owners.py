@@ -1,7 +1,7 @@
-"""Whose the files of an installation are, and the commands that make it so. Changes nothing.
+"""The owners of an installation's files, and the commands that set them. This module changes nothing.
 
-All of ``data_dir`` belongs to the user that postray runs as. Only the folder of the embedded Postgres, which refuses to
-run as root, then belongs to a user of its own.
+All of ``data_dir`` belongs to the user that postray runs as. If that is root, the folder of the embedded Postgres,
+which refuses to run as root, belongs to a separate user.
 """
 
 import os
@@ -10,13 +10,13 @@ from pathlib import Path
 from shlex import quote
 
 SERVER_USER = "pgserver"
-"""Runs the embedded Postgres where postray runs as root; made on first use."""
+"""Runs the embedded Postgres when postray runs as root; created on first use."""
 SERVER_FOLDER = "postgres"
-"""Of the embedded Postgres, in data_dir."""
+"""The folder of the embedded Postgres in data_dir."""
 
 
 def user_name(uid: int) -> str:
-    """Of a user's id; the id itself where it has no name."""
+    """The name of a user; the id itself when it has none."""
     try:
         return pwd.getpwuid(uid).pw_name
     except KeyError:
@@ -24,7 +24,7 @@ def user_name(uid: int) -> str:
 
 
 def server_owner() -> int | None:
-    """The id of the user that the embedded Postgres's folder belongs to; None where that user is not made yet."""
+    """The id of the user that owns the embedded Postgres's folder; None when that user does not exist yet."""
     if os.geteuid() != 0:
         return os.geteuid()
     try:
@@ -34,15 +34,15 @@ def server_owner() -> int | None:
 
 
 def commands_for(data_dir: Path) -> str:
-    """A line for a root shell that gives an installation to the user that we are."""
+    """A command for a root shell that gives an installation to the current user."""
     line = f"chown -R {user_name(os.geteuid())} {quote(str(data_dir))}"
     server = data_dir / SERVER_FOLDER
-    # Root sees whether it is there; of others' it does not matter, as it is theirs like all else.
+    # Only root needs to know whether it exists: for other users it has the same owner as everything else.
     return f"{line} && {commands_for_server(server)}" if os.geteuid() == 0 and server.is_dir() else line
 
 
 def commands_for_server(folder: Path) -> str:
-    """The same for the folder of the embedded Postgres alone."""
+    """The same for the folder of the embedded Postgres only."""
     if os.geteuid() != 0:
         return f"chown -R {user_name(os.geteuid())} {quote(str(folder))}"
     made = "" if server_owner() is not None else f"useradd --system {SERVER_USER} && "

@@ -1,8 +1,8 @@
-"""Ports that are kept for the actors that listen on them, while those start, die and come again.
+"""Ports that are reserved for the actors that listen on them, while those start, die and restart.
 
-A port that nobody is bound to can become the near end of anybody's outgoing connection, and cannot be listened on as
-long as that lasts. A bound socket that does not listen keeps its port from that, and, since it allows to be shared,
-out of nobody's way who listens there on purpose. Linux; socket(7), SO_REUSEADDR and SO_REUSEPORT.
+An unbound port can become the local end of any outgoing connection, and then cannot be listened on while that
+lasts. A bound socket that does not listen prevents this. It allows sharing, so it does not block the actor that listens
+there. Linux; socket(7), SO_REUSEADDR and SO_REUSEPORT.
 """
 
 import socket
@@ -11,11 +11,11 @@ import weakref
 from cluster.settings import host_port
 
 ANY_PORT = "127.0.0.1:0"
-"""A free one of loopback."""
+"""A free port on loopback."""
 
 
 class PortTaken(Exception):
-    """Somebody else listens there, or the address is not one of this machine; the message says which address."""
+    """Another process listens there, or the address is not one of this machine; the message names the address."""
 
     def __init__(self, address: str, reason: str) -> None:
         super().__init__(address, reason)
@@ -26,10 +26,10 @@ class PortTaken(Exception):
 
 
 class HeldPort:
-    """A port of this machine, from its making to ``release``, or until nobody has this object."""
+    """A port of this machine, reserved until ``release`` or until this object is garbage-collected."""
 
     def __init__(self, bind: str) -> None:
-        """``bind``: host:port; port 0 takes a free one. Raises PortTaken."""
+        """``bind``: host:port; port 0 takes a free one. Raises PortTaken when it cannot be bound."""
         host, port = host_port(bind)
         try:
             holder = _bound(host, port)
@@ -37,11 +37,11 @@ class HeldPort:
             raise PortTaken(bind, error.strerror or str(error)) from error
         self.number: int = holder.getsockname()[1]
         self.bind = f"[{host}]:{self.number}" if ":" in host else f"{host}:{self.number}"
-        """host:port, the port real."""
+        """host:port, with the actual port."""
         self._close = weakref.finalize(self, holder.close)
 
     def release(self) -> None:
-        """Let others have it. Again: nothing."""
+        """Free the port. Further calls do nothing."""
         self._close()
 
 
@@ -50,9 +50,9 @@ def _bound(host: str, port: int) -> socket.socket:
     holder = socket.socket(family, kind, protocol)
     try:
         if port:
-            # Connections that a former life had are no hindrance.
+            # Connections of an earlier process do not prevent binding.
             holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        # A free one is taken before sharing is allowed, so that no two holders get the same.
+        # A free port is bound before sharing is allowed, so that two holders do not get the same one.
         holder.bind(address)
         for option in (socket.SO_REUSEADDR, socket.SO_REUSEPORT):
             holder.setsockopt(socket.SOL_SOCKET, option, 1)

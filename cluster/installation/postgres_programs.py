@@ -1,8 +1,8 @@
 """The programs of the embedded Postgres, and the user that runs them.
 
-Postgres refuses to run as root. As root, postray runs it as the system user ``pgserver``, made on first use. That user
-owns the server's own folder, and can enter no other of ours: the server finds its folder as the one that it was started
-in. Where it cannot reach the programs either (an installation below /root), it runs a copy of them.
+Postgres refuses to run as root. As root, postray runs it as the system user ``pgserver``, created on first use. That
+user owns the server's folder and can enter no other folder of ours: the server reaches its folder as its working
+directory. If that user cannot reach the programs either (an installation below /root), it runs a copy of them.
 """
 
 import importlib.util
@@ -25,21 +25,22 @@ PROGRAMS = f"{WHEEL}/pginstall{VERSION}/bin"
 PARTS = (f"{WHEEL}/pginstall{VERSION}", f"{WHEEL}.libs")
 """What the programs need, in the places where they look for it."""
 STARTED_IN = "/proc/self/cwd"
-"""Names the folder that a process was started in without the folders above it."""
+"""Names a process's working directory without the folders above it."""
 
 
 class Programs:
-    """For a server over one directory."""
+    """The programs for a server over one directory."""
 
     def __init__(self, directory: Path) -> None:
         self._copy = directory.with_name(f"{directory.name}-programs")
         self._as_root = os.geteuid() == 0
-        # What the user of the programs finds at this place is ``directory``.
+        # For the user of the programs, this path is ``directory``.
         self.place = STARTED_IN if self._as_root else str(directory)
         self.folder = _packages() / PROGRAMS
 
     def make_usable(self) -> None:
-        """To be called before any of the rest, when a server is to be started. Raises Unavailable."""
+        """Prepare the programs; called before the other members when a server is to start. Raises Unavailable when the
+        user or the copy cannot be made."""
         if not self._as_root:
             return
         try:
@@ -61,14 +62,14 @@ class Programs:
 
     @property
     def as_user(self) -> dict[str, Any]:
-        """Further arguments of subprocess.run."""
+        """Further arguments for subprocess.run."""
         if not self._as_root:
             return {}
         user = pwd.getpwnam(SERVER_USER)
         return {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
 
     def forget(self) -> None:
-        """Remove the copy that was made, if one was."""
+        """Remove the copy, if there is one."""
         if self._copy.is_symlink():
             folder = self._copy.resolve()
             if _is_our_copy(folder):
@@ -76,7 +77,7 @@ class Programs:
             self._copy.unlink()
 
     def _former_copy(self) -> Path | None:
-        """That of a postray that was killed: its server may still run from there."""
+        """The copy of a postray that was killed: its server may still run from there."""
         folder = self._copy.resolve()
         if not _is_our_copy(folder):
             return None
@@ -85,7 +86,7 @@ class Programs:
         return folder if same else None
 
     def _copied(self) -> Path:
-        """A copy that every user can read, in a folder that only we can write; ``data_dir`` has a link to it."""
+        """Make a copy that every user can read, in a folder that only we can write; ``data_dir`` has a link to it."""
         self.forget()
         folder = Path(tempfile.mkdtemp(prefix=PREFIX))
         self._copy.symlink_to(folder)
@@ -112,7 +113,7 @@ def _identity(file: Path) -> tuple[int, int]:
 
 def _packages() -> Path:
     """The folder that the wheel is installed in."""
-    # Not imported: its import makes a folder for sockets and warns about the system's.
+    # Not imported: the import creates a folder for sockets and warns about the system's.
     spec = importlib.util.find_spec(WHEEL)
     if spec is None or not spec.submodule_search_locations:
         raise Unavailable(f"{WHEEL}, which brings Postgres, is not installed")

@@ -1,9 +1,9 @@
-"""Files and folders that only their owner may read: how they are made, written whole, read and checked.
+"""Files and folders that only their owner may read: how they are created, written atomically, read and checked.
 
-Everything that postray keeps lies in one folder, ``data_dir``, which others cannot enter. So nothing below it can be
-reached, whatever its own mode is; new files and folders are closed all the same, from the moment they exist. A mode
-that an older version left open is tightened, and told in the log. What cannot be mended so is refused: a folder or
-secret of another user, a secret that is a link, a folder above that strangers may rename.
+All files of postray are in one folder, ``data_dir``, which other users cannot enter. So nothing below it can be
+reached, whatever its own mode is; new files and folders are private anyway, from their creation. A mode that an older
+version left open is tightened, and logged. What cannot be repaired this way is an error: a folder or secret of another
+user, a secret that is a link, a parent folder in which other users may rename.
 """
 
 import contextlib
@@ -29,36 +29,36 @@ OTHERS = 0o077
 
 
 class Unsafe(Exception):
-    """A file or folder cannot be used as it is; the message is one line with its path, what is wrong and the remedy."""
+    """A file or folder cannot be used as it is; the message is one line with its path, the problem and the remedy."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
 
 
 def keep_to_ourselves() -> None:
-    """From now on this process, and those that it starts, make files and folders that only their owner may read."""
+    """From now on, this process and its children create files and folders that only their owner may read."""
     os.umask(UMASK)
 
 
 def make_folder(path: Path) -> None:
-    """The folder, and those above it that are missing, each closed from the start. One that exists stays as it is."""
-    # One by one: makedirs' mode is only for the last.
+    """Create the folder and its missing parents, each private from its creation. An existing one is unchanged."""
+    # One by one: the mode given to makedirs is only for the last.
     for folder in (*reversed(path.parents), path):
         if not folder.is_dir():
             folder.mkdir(mode=FOLDER_MODE, exist_ok=True)
 
 
 def write_whole(path: Path, data: bytes, owner: int | None = None) -> None:
-    """Write or replace a file: after a crash at any moment it holds the former contents or all of these.
+    """Write or replace a file atomically: after a crash at any moment it has the old content or all of the new.
 
-    ``owner``: a user's id, where that is not our own. Raises OSError.
+    ``owner``: a user's id, when it is not our own. Raises OSError.
     """
     with _draft(path, data, owner) as draft:
         os.replace(draft, path)
 
 
 def create_whole(path: Path, data: bytes) -> bool:
-    """The same for a file that must not be replaced: False when there is one already. Raises OSError."""
+    """The same for a file that must not be replaced: False when it exists already. Raises OSError."""
     with _draft(path, data, None) as draft:
         try:
             os.link(draft, path)
@@ -69,7 +69,7 @@ def create_whole(path: Path, data: bytes) -> bool:
 
 @contextlib.contextmanager
 def _draft(path: Path, data: bytes, owner: int | None) -> Iterator[Path]:
-    """A complete file beside ``path``, on disk; when what is done with it is done, so is that."""
+    """A complete temporary file beside ``path``, on disk. The caller's rename or link is synced to disk as well."""
     draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
         descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, FILE_MODE)
@@ -86,7 +86,7 @@ def _draft(path: Path, data: bytes, owner: int | None) -> Iterator[Path]:
 
 
 def sync_folder(folder: Path) -> None:
-    """Put the names in a folder on disk. Raises OSError."""
+    """Sync a folder's directory entries to disk. Raises OSError."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
@@ -95,9 +95,9 @@ def sync_folder(folder: Path) -> None:
 
 
 def read_secret(path: Path, remedy: str) -> str | None:
-    """The text of a file that holds a secret, without white space around it; None when there is no such file.
+    """The text of a file with a secret, without surrounding white space; None when the file does not exist.
 
-    An open mode is tightened. Raises Unsafe for what is no file of ours, is empty or is no ASCII text.
+    An open mode is tightened. Raises Unsafe when it is not a regular file of ours, is empty or is not ASCII.
     """
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -128,13 +128,13 @@ def read_secret(path: Path, remedy: str) -> str | None:
 
 
 def make_data_dir(path: Path) -> Path:
-    """Make the data directory where it may be, or check one that is there; its place with links resolved.
+    """Create the data directory, or check an existing one; returns its path with links resolved.
 
-    ``path``: as it was configured, links in it unresolved. Raises Unsafe, OSError; then nothing was made.
+    ``path``: as configured, with links unresolved. Raises Unsafe or OSError; then nothing was created.
     """
     _refuse_place(path)
     make_folder(path.resolve())
-    _refuse_place(path)  # another process may have made it meanwhile
+    _refuse_place(path)  # another process may have created it meanwhile
     return path.resolve()
 
 
@@ -144,13 +144,13 @@ def _refuse_place(path: Path) -> None:
 
 
 def prepare_data_dir(path: Path) -> list[str]:
-    """Make the data directory, or check and tighten one that is there; what was tightened, a line each.
+    """Create the data directory, or check and tighten an existing one; returns what was tightened, one line each.
 
-    ``path``: as it was configured, links in it unresolved. Raises Unsafe, OSError.
+    ``path``: as configured, with links unresolved. Raises Unsafe or OSError.
     """
     folder = make_data_dir(path)
     tightened = []
-    # The folder first: with it closed, what is in it cannot be reached.
+    # The folder first: once it is private, its content cannot be reached.
     for one in (folder, *sorted(folder.iterdir())):
         status = one.stat() if one.exists() else one.lstat()
         if status.st_uid == os.geteuid() and status.st_mode & OTHERS and not stat.S_ISLNK(status.st_mode):
@@ -160,7 +160,7 @@ def prepare_data_dir(path: Path) -> list[str]:
 
 
 def access_problem(path: Path) -> str | None:
-    """Why a data directory cannot be made or written, in one line; None when it can."""
+    """Why a data directory cannot be created or written, in one line; None when it can."""
     folder = path.resolve()
     there = next(one for one in (folder, *folder.parents) if os.path.lexists(one))
     if not there.is_dir():
@@ -171,9 +171,9 @@ def access_problem(path: Path) -> str | None:
 
 
 def place_problem(path: Path) -> str | None:
-    """Why a data directory, which need not be there yet, must not be used, in one line; None when it may be.
+    """Why a data directory, which need not exist, must not be used, in one line; None when it may be.
 
-    ``path``: as it was configured, links in it unresolved.
+    ``path``: as configured, with links unresolved.
     """
     named, folder = Path(os.path.abspath(path)), path.resolve()
     if os.path.lexists(folder):
@@ -200,7 +200,7 @@ def _foreign(path: Path, owner: int, remedy: str) -> str:
 
 
 def _may_rename_in(folder: os.stat_result) -> str | None:
-    """Who else may rename or replace what is in a folder, its owner and administrators aside."""
+    """Which users, besides the owner and administrators, may rename or replace the content of a folder; None: none."""
     if folder.st_mode & stat.S_ISVTX:
         return None
     if folder.st_mode & stat.S_IWOTH:
@@ -211,8 +211,8 @@ def _may_rename_in(folder: os.stat_result) -> str | None:
 
 
 def _is_own_group(gid: int) -> bool:
-    """Whether only we and administrators are in a group: many systems give every user a group of the same name,
-    and make folders that it may write."""
+    """Whether a group contains only us and administrators: many systems give every user a group of the same name,
+    and create folders that it may write."""
     if gid == 0:
         return True
     try:

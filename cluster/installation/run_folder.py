@@ -1,10 +1,10 @@
-"""The run folder: where the sockets of a running postray are, and what Ray keeps for as long as it runs.
+"""The run folder: the sockets of a running postray, and Ray's temporary files.
 
-A unix socket's path has at most 107 characters, and Ray's take some 70 below their folder. So it is ``data_dir``/run
-where that is short enough, else a folder in $XDG_RUNTIME_DIR, else one among the temporary files whose name cannot be
-foreseen; ``data_dir``/run is then a link to it. It is made anew at every start, closed to others; the folder of a run
-that was killed is removed by the next. Ray opens folders that it makes in it to every user, whatever the umask, and
-again with each worker that starts; ``close`` is for them, and the run folder above them keeps others out meanwhile.
+A unix socket's path has at most 107 characters, and Ray's take about 70 below their folder. So the run folder is
+``data_dir``/run if that is short enough, otherwise a folder in $XDG_RUNTIME_DIR, otherwise a temporary folder with an
+unpredictable name; ``data_dir``/run is then a link to it. It is created at every start, private; the folder of a
+killed run is removed by the next. Ray opens its folders in it to every user, whatever the umask, and does so again with
+each worker that starts. ``close`` makes them private; until then the run folder above them keeps others out.
 """
 
 import contextlib
@@ -20,15 +20,15 @@ from cluster.installation.private_files import FOLDER_MODE, OTHERS, Unsafe, make
 
 LONGEST_SOCKET_PATH = 107
 LONGEST = LONGEST_SOCKET_PATH - len("/ray/session_2026-01-01_00-00-00_000000_4194304/sockets/plasma_store.1")
-"""Characters of the folder's path."""
+"""The maximum length of the folder's path, in characters."""
 NAME = "run"
 PREFIX = "postray-"
 
 
 def make(data_dir: Path, environ: Mapping[str, str] = os.environ) -> Path:
-    """A new, empty run folder, the former one removed; its path is short enough for what comes into it.
+    """A new, empty run folder; the former one is removed. Its path is short enough for the sockets in it.
 
-    Raises Unsafe when there is no place for one.
+    Raises Unsafe when no place has a path short enough and takes sockets.
     """
     remove(data_dir)
     here = data_dir / NAME
@@ -45,7 +45,7 @@ def make(data_dir: Path, environ: Mapping[str, str] = os.environ) -> Path:
 
 
 def find(data_dir: Path) -> Path | None:
-    """The run folder of the postray that runs, or was killed; None when there is none, or it is not ours."""
+    """The run folder of a running or killed postray; None when there is none, or it is not ours."""
     folder = (data_dir / NAME).resolve()
     try:
         status = folder.lstat()
@@ -55,19 +55,19 @@ def find(data_dir: Path) -> Path | None:
 
 
 def opened(folder: Path) -> Iterator[Path]:
-    """What is open to others in it, the folder itself included."""
+    """The paths in it that are open to others, including the folder itself."""
     for place, _, files in os.walk(folder):
         for path in (Path(place), *(Path(place, name) for name in files)):
             try:
                 mode = path.lstat().st_mode
-            except FileNotFoundError:  # it went meanwhile
+            except FileNotFoundError:  # removed meanwhile
                 continue
             if mode & OTHERS and not stat.S_ISLNK(mode) and not stat.S_ISSOCK(mode):
                 yield path
 
 
 def close(data_dir: Path) -> None:
-    """Close to others what is open to them in it."""
+    """Make everything in it private."""
     folder = find(data_dir)
     for path in opened(folder) if folder is not None else ():
         with contextlib.suppress(FileNotFoundError):
@@ -75,9 +75,9 @@ def close(data_dir: Path) -> None:
 
 
 def remove(data_dir: Path) -> None:
-    """Remove it, and everything in it."""
+    """Remove the folder with its content."""
     here, folder = data_dir / NAME, find(data_dir)
-    # Where a link leads, only what we made: a link that another user put there is no reason to delete anything.
+    # Follow a link only to a folder that we made: another user may have put the link there to have files deleted.
     if folder is not None and (folder == here or folder.name.startswith(PREFIX)):
         shutil.rmtree(folder, ignore_errors=True)
     if here.is_symlink():
@@ -85,7 +85,7 @@ def remove(data_dir: Path) -> None:
 
 
 def _candidates(here: Path, environ: Mapping[str, str]) -> Iterator[Path]:
-    """Each made when it is asked for."""
+    """Possible folders; each is created when the iterator reaches it."""
     make_folder(here)
     yield here
     runtime = Path(environ.get("XDG_RUNTIME_DIR") or "/nonexistent")
@@ -102,7 +102,7 @@ def _is_ours_alone(folder: Path) -> bool:
 
 
 def _takes_sockets(folder: Path) -> bool:
-    """Some shared file systems do not."""
+    """Whether the file system supports sockets: some shared ones do not."""
     path = folder / "socket"
     try:
         with socket.socket(socket.AF_UNIX) as one:

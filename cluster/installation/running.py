@@ -1,7 +1,7 @@
-"""What is known of a running postray: the lock on its data directory, and data_dir/run.json.
+"""The state of a running postray: the lock on its data directory, and data_dir/run.json.
 
-The lock says whether one runs (the kernel drops it with the process, however that ended); the file says where, and
-which processes it started, so that those a killed one left behind can be ended by the next.
+The lock shows whether one is running (the kernel releases it when the process ends, in any way). The file has its
+address and the processes it started, so that the next postray can end those that a killed one left behind.
 """
 
 import contextlib
@@ -31,23 +31,23 @@ class AlreadyRunning(Exception):
 
 
 class ProcessMark(Struct, frozen=True, order=True):
-    """A process that cannot be mistaken for a later one with the same pid."""
+    """Identifies a process, and not a later one with the same pid."""
 
     pid: int
     created: float
 
 
 class Run(Struct, frozen=True, kw_only=True):
-    """A running postray. Nothing secret: not the journal's DSN, which may hold a password."""
+    """A running postray. It contains no secrets: not the journal's DSN, which may include a password."""
 
     pid: int
     url: str
-    """Of the HTTP API."""
+    """The URL of the HTTP API."""
     page: str
-    """Of the page of captured mail; empty when there is none."""
+    """The URL of the page of captured mail; empty when there is none."""
     processes: list[ProcessMark]
     waits_for: str = ""
-    """While it stops: whose answers it waits for, as a sentence."""
+    """While it stops: the hosts whose replies it waits for, as a sentence."""
 
 
 class DataLock:
@@ -58,7 +58,7 @@ class DataLock:
         self._descriptor = -1
 
     def __enter__(self) -> Self:
-        """Raises AlreadyRunning."""
+        """Raises AlreadyRunning when another postray holds it."""
         self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -71,7 +71,7 @@ class DataLock:
         os.close(self._descriptor)
 
     def is_free(self) -> bool:
-        """Whether nobody holds it."""
+        """Whether no process holds the lock."""
         try:
             with self:
                 return True
@@ -80,12 +80,12 @@ class DataLock:
 
 
 def write_run(data_dir: Path, run: Run) -> None:
-    """Tell others; all of it at once or nothing."""
+    """Publish the run atomically."""
     write_whole(data_dir / "run.json", msgspec.json.encode(run))
 
 
 def read_run(data_dir: Path) -> Run | None:
-    """The last postray of this directory, running or not; None when there was none or it ended in order."""
+    """The last postray of this directory, running or killed; None when there was none or it ended normally."""
     try:
         return msgspec.json.decode((data_dir / "run.json").read_bytes(), type=Run)
     except (FileNotFoundError, msgspec.DecodeError):
@@ -97,10 +97,11 @@ def forget_run(data_dir: Path) -> None:
 
 
 def leftovers(data_dir: Path) -> list[ProcessMark]:
-    """The processes that a killed postray of this directory has left: those that it told of, and whatever has a file
-    of its run folder open, as all of Ray's have their logs: also those that came later, or before it could tell.
+    """The processes that a killed postray of this directory left: those in run.json, and all that have a file of its
+    run folder open. All processes of Ray have their logs open there, also those that started before or after run.json
+    was written.
 
-    Meant for the holder of the lock: while one runs, these are its own.
+    Only for the holder of the lock: while a postray runs, these are its own processes.
     """
     former = read_run(data_dir)
     marks = set(former.processes) if former is not None else set()
@@ -118,7 +119,7 @@ def _has_open_below(process: psutil.Process, folder: Path) -> bool:
 
 
 def descendants() -> list[ProcessMark]:
-    """Every process that this one started, and those started by them."""
+    """Every process that this one started, and their descendants."""
     return [mark(process) for process in psutil.Process().children(recursive=True)]
 
 
@@ -127,7 +128,7 @@ def mark(process: psutil.Process) -> ProcessMark:
 
 
 def end(marks: list[ProcessMark], patience_s: float = 2.0) -> list[int]:
-    """End these processes, if they still are the same; returns the pids of those that were there."""
+    """End these processes, if they are still the same; returns the pids of those that were running."""
     there = []
     for known in marks:
         with contextlib.suppress(psutil.NoSuchProcess):

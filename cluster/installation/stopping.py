@@ -1,4 +1,4 @@
-"""What a stop waits for, told in a sentence whenever it changes."""
+"""What a stop waits for, reported as a sentence whenever it changes."""
 
 from collections.abc import Callable, Mapping
 
@@ -6,8 +6,8 @@ HOSTS_NAMED = 3
 
 
 class Waiting:
-    """``most_s``: for how long answers of hosts are waited for; ``say`` is told for what; ``is_hurried``: whether that
-    is to end now."""
+    """``most_s``: how long to wait for replies of hosts; ``say``: gets the sentence; ``is_hurried``: whether to stop
+    waiting now."""
 
     def __init__(self, most_s: float, say: Callable[[str], None], is_hurried: Callable[[], bool]) -> None:
         self.most_s = most_s
@@ -16,7 +16,7 @@ class Waiting:
         self._said = ""
 
     def tell(self, unanswered: Mapping[str, int]) -> None:
-        """How many messages wait for the answer of each host."""
+        """Report the number of messages that wait for the reply of each host."""
         line = sentence(unanswered, self.most_s)
         if line and line != self._said:
             self._say(line)
@@ -24,7 +24,7 @@ class Waiting:
 
 
 def sentence(unanswered: Mapping[str, int], most_s: float) -> str:
-    """ "" when there is nothing to wait for."""
+    """The sentence to report; "" when there is nothing to wait for."""
     if not unanswered:
         return ""
     count = sum(unanswered.values())
