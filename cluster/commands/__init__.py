@@ -1,1 +1,1 @@
-"""What an operator does with a running postray: clients of its HTTP API, and tables of what it says."""
+"""Operators' commands for a running postray: clients of its HTTP API, with tables of the answers."""

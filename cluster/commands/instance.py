@@ -1,6 +1,6 @@
-"""The running postray of a data directory, as its operator reaches it: over HTTP, with a token made of the secret.
+"""The running postray of a data directory, for its operator: over HTTP, with a token derived from the secret.
 
-Owns how commands find it and how its refusals are told. Never touches the journal or Ray.
+This module owns how commands find it and how they show its errors. It never uses the journal or Ray.
 """
 
 import http.client
@@ -25,9 +25,9 @@ from cluster.vault import FILE, RESTORE, find_secret
 
 DEFAULT_FILE = "postray.toml"
 ANSWER_S = 60.0
-"""Longer than any one call may take; looking up the sites of thousands of domains takes some seconds."""
+"""Longer than any call may take; looking up the sites of thousands of domains takes some seconds."""
 
-# The token is for postray alone: no proxy of the environment gets to see it.
+# The token is for postray only: a proxy from the environment must not see it.
 _direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 Method = Literal["GET", "POST", "DELETE"]
@@ -36,13 +36,13 @@ Json = Any
 
 
 def settings_file(config: str | None) -> Path | None:
-    """The settings file that is in use; None when there is none."""
+    """The active settings file; None when there is none."""
     path = Path(config) if config else Path(DEFAULT_FILE)
     return path if config or path.exists() else None
 
 
 def settings_of(config: str | None) -> Settings:
-    """The settings, with the policy files beside the settings file. Raises click.ClickException."""
+    """The settings, with paths of policy files relative to the settings file. Raises click.ClickException."""
     file = settings_file(config)
     try:
         settings = load(file, os.environ)
@@ -53,7 +53,7 @@ def settings_of(config: str | None) -> Settings:
     folder, here = (file.parent if file else Path()).resolve(), Path.cwd()
 
     def beside(key: str, named: str) -> str:
-        """Where a policy file is: also its default is beside the settings file."""
+        """The path of a policy file; the default, too, is relative to the settings file."""
         return str((here if variable_name(("delivery", key)) in os.environ else folder) / named)
 
     delivery = msgspec.structs.replace(
@@ -62,14 +62,14 @@ def settings_of(config: str | None) -> Settings:
         routing_file=beside("routing_file", settings.delivery.routing_file),
     )
     tls = settings.tls
-    if tls.ca_file:  # for actors, whose folder is another
+    if tls.ca_file:  # for actors, which have another working directory
         tls = msgspec.structs.replace(tls, ca_file=os.path.abspath(tls.ca_file))
     return msgspec.structs.replace(settings, delivery=delivery, tls=tls)
 
 
 def moved_problem(file: Path | None, data_dir: str) -> str | None:
-    """Why an existing installation is not found any more: a relative data_dir, which now follows the settings file that
-    names it, was of the folder where the command was given."""
+    """Why an existing installation is no longer found: a relative data_dir, which is now relative to its settings file,
+    was relative to the working directory before."""
     now = Path(data_dir)
     if file is None or not now.is_absolute() or now.exists() or not now.is_relative_to(file.absolute().parent):
         return None
@@ -80,7 +80,7 @@ def moved_problem(file: Path | None, data_dir: str) -> str | None:
 
 
 class Instance:
-    """Calls of /api/admin. Every failure is a click.ClickException that says what is wrong."""
+    """Calls of /api/admin. Every failure is a click.ClickException with the reason."""
 
     def __init__(self, url: str, token: str) -> None:
         self._url = url
@@ -88,7 +88,7 @@ class Instance:
 
     @classmethod
     def of(cls, config: str | None) -> "Instance":
-        """The one that runs on the settings' data directory."""
+        """The instance that runs on the settings' data directory. Raises click.ClickException when none does."""
         settings = settings_of(config)
         data_dir = Path(settings.data_dir).resolve()
         run = running.read_run(data_dir)
@@ -109,7 +109,7 @@ class Instance:
         return self._call("POST", path, {}, {name: value for name, value in body.items() if value is not None})
 
     def lines(self, path: str, patience_s: float, **query: str | float | None) -> Iterator[Json]:
-        """The objects of an NDJSON answer, as they come. ``patience_s``: how long there may be none."""
+        """The objects of an NDJSON answer, as they arrive. ``patience_s``: the longest gap between two, in seconds."""
         with self._open("GET", path, query, None, patience_s) as answer, self._failures_told():
             for line in answer:
                 yield json.loads(line)
@@ -140,12 +140,12 @@ class Instance:
 
 
 def path_part(text: str) -> str:
-    """A text as one part of a path."""
+    """A text as one segment of a path."""
     return urllib.parse.quote(text, safe="")
 
 
 def refusal(status: int, body: bytes) -> str:
-    """What an error's body says, fault by fault."""
+    """The text of an error's body, one fault per line."""
     try:
         faults = json.loads(body)["errors"]
         return "\n".join(

@@ -1,4 +1,4 @@
-"""Looking closely: at a site's SMTP dialogues, at one message, at the way of a domain's mail, at sources."""
+"""Commands for details: a site's SMTP dialogues, one message, the route of a domain's mail, sources."""
 
 import click
 
@@ -110,7 +110,7 @@ def _tls(tls: Json) -> str:
 
 
 def print_settings(settings: list[Json]) -> None:
-    """Limits, and which rule gave each."""
+    """Print limits, and the rule that gave each."""
     shown = table("=limit", "value", "rule", "from", "reference")
     for setting in settings:
         shown.add_row(*(plain(setting[name]) for name in ("key", "value", "rule", "origin", "reference")))

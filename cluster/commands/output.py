@@ -1,4 +1,5 @@
-"""How commands print: tables for people, JSON for programs. What hosts said is text, never control codes."""
+"""How commands print: tables for people, JSON for programs. Hosts' replies are printed as text, never as control
+codes."""
 
 import sys
 from collections.abc import Callable
@@ -15,11 +16,11 @@ from cluster.policy.routes.domains import mail_domain
 from cluster.printable import printable, printable_json
 
 UNWRAPPED = 100_000
-"""Columns of what is no terminal: a program reads whole lines, and names in one piece."""
+"""The width for output that is not a terminal: programs read whole lines with unbroken names."""
 
 
 def make_console(stream: TextIO, *, stderr: bool = False) -> Console:
-    """``stream``: the one that it writes to. Lines wrap only on a terminal."""
+    """``stream``: the output stream. Lines wrap only on a terminal."""
     return Console(stderr=stderr, highlight=False, width=None if stream.isatty() else UNWRAPPED)
 
 
@@ -31,12 +32,12 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def json_option(command: F) -> F:
-    """--json, as ``as_json``."""
+    """The option --json, as ``as_json``."""
     return click.option("--json", "as_json", is_flag=True, help="For programs.")(command)
 
 
 class DurationType(click.ParamType[float]):
-    """A time such as 90s, 5m, 1h30m, 2d; in seconds."""
+    """A duration such as 90s, 5m, 1h30m, 2d; in seconds."""
 
     name = "time"
 
@@ -53,7 +54,7 @@ DURATION = DurationType()
 
 
 class NameType(click.ParamType[str]):
-    """A name that narrows what a command is about. An empty one, as an unset variable leaves it, would widen it."""
+    """A name that narrows a command. An empty one, such as an unset variable gives, would widen it, and is an error."""
 
     name = "text"
 
@@ -65,7 +66,7 @@ class NameType(click.ParamType[str]):
 
 
 class DomainType(NameType):
-    """A domain as an address may have it; commands get it in A-labels."""
+    """A domain of mail addresses; commands get it in A-labels."""
 
     name = "domain"
 
@@ -86,22 +87,22 @@ def print_json(value: Any) -> None:
 
 
 def plain(text: str) -> Text:
-    """Text that is shown as it is, without markup and on one line: a host's reply must not steer the terminal."""
+    """Text without markup, on one line: a host's reply must not control the terminal."""
     return Text(printable(text.replace("\n", " ")))
 
 
 def moment(text: str | None) -> str:
-    """A time of the API's, to the second, UTC."""
+    """A time from the API, to the second, UTC."""
     return f"{datetime.fromisoformat(text):%Y-%m-%d %H:%M:%S}" if text else ""
 
 
 def number(value: float) -> str:
-    """A count or a rate, short."""
+    """A count or a rate in short form."""
     return f"{value:,.0f}" if value >= 100 or value == int(value) else f"{value:.1f}"
 
 
 def table(*columns: str) -> Table:
-    """An open table; text wraps, but numbers (">") and what should stay in one piece ("=") do not."""
+    """A table without borders; text wraps, except numbers (">") and unbreakable columns ("=")."""
     made = Table(box=None, pad_edge=False)
     for column in columns:
         name = column.lstrip(">=")

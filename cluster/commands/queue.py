@@ -1,4 +1,4 @@
-"""Commands for what is queued and matches: ending it, trying it now, moving it. Each goes part by part."""
+"""Commands for queued deliveries that match: ending, retrying now, moving them. Each proceeds part by part."""
 
 from collections.abc import Callable
 from typing import Any
@@ -21,7 +21,7 @@ FILTERS = (
 
 
 def filtered(command: Callable[..., None]) -> Callable[..., None]:
-    """The options that say which deliveries are meant."""
+    """Adds the options that select deliveries."""
     for option in reversed(FILTERS):
         command = option(command)
     return command
@@ -83,7 +83,7 @@ def reroute(config: str | None, /, as_json: bool, **query: Any) -> None:
 
 
 def _print_done(totals: dict[str, int], done: str, *, as_json: bool, dry_run: bool) -> None:
-    """``done``: the count of what was changed, which is its word as well."""
+    """``done``: the key of the count of changes, which is also the word to print."""
     if as_json:
         print_json(totals)
         return
@@ -92,7 +92,8 @@ def _print_done(totals: dict[str, int], done: str, *, as_json: bool, dry_run: bo
 
 
 def _through_queue(instance: Instance, path: str, query: Json, totals: dict[str, int], done: str) -> Json:
-    """Call a path for each part of the queue, and add up its counts; the last answer. ``done``: the count to show."""
+    """Call a path for each part of the queue, and add up its counts in ``totals``; returns the last answer. ``done``:
+    the count to show."""
     after: str | None = ""
     with console.status("searching the queue") as status:
         while after is not None:

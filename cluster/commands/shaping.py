@@ -1,4 +1,4 @@
-"""Shaping: which rule gives which limit, and putting changed files in force."""
+"""Shaping: which rule gives which limit, and activating changed files."""
 
 import re
 from contextlib import suppress
@@ -19,7 +19,7 @@ from cluster.policy.routes.sites import known_site
 from cluster.policy.tls.route import along
 
 _DIRECT = Route(via=Via.DIRECT)
-"""Also of the sink: a check explains what holds once mail leaves."""
+"""Used for the sink as well: a check explains the limits that apply once mail leaves."""
 _SITE_NAME = re.compile(r"[a-z0-9._,:\[\]-]+")
 """Names of hosts, or host:port (cluster/policy/routes/sites.py)."""
 
@@ -87,7 +87,7 @@ def _site_named(text: str) -> str:
 
 
 class _Place(Struct, frozen=True, kw_only=True):
-    """Where mail goes: the site, that of the hosts ("": not known), and the route there."""
+    """Where mail goes: its site, the site of its hosts ("": unknown), and its route."""
 
     site: str
     hosts: str = ""
@@ -95,15 +95,15 @@ class _Place(Struct, frozen=True, kw_only=True):
 
 
 class _Places:
-    """Where domains' mail goes once it leaves: the routes say it, else the running postray, which asks the DNS, else
-    what is known of the large receivers. Of a domain that is unknown, too, its own name stands for its site."""
+    """Where domains' mail goes once it leaves. The routes decide first, then the running postray, which asks the DNS,
+    then the list of large receivers. An unknown domain's own name stands for its site."""
 
     def __init__(self, config: str | None, rules: Shaping, routing: Routing, tenant_id: str) -> None:
         self._rules = rules
         self._routing = routing
         self._tenant_id = tenant_id
         self._instance: Instance | None = None
-        with suppress(click.ClickException):  # it need not run
+        with suppress(click.ClickException):  # it may not be running
             self._instance = Instance.of(config)
 
     def of(self, domain: str) -> _Place:
@@ -114,7 +114,7 @@ class _Places:
         return _Place(site=domain if self._rules.is_separate(domain) else hosts, hosts=hosts, route=_DIRECT)
 
     def at(self, site: str, domain: str) -> _Place:
-        """At a site that is named, whichever serves the domain ("": none is asked for)."""
+        """The place at a named site, whichever site serves the domain ("": none given)."""
         route = self._routing.route(domain, self._tenant_id)
         if route.relay != site:
             route = named_route(self._routing, site) or _DIRECT
@@ -126,7 +126,7 @@ class _Places:
         try:
             answer = self._instance.get(f"route/{path_part(domain)}", tenant_id=self._tenant_id or None)
         except click.ClickException:
-            return ""  # no domain, or no answer: the files can be explained all the same
+            return ""  # not a domain, or no answer: the files can be explained anyway
         return str(answer["hosts_site"] or answer["site"]) if answer["via"] == Via.DIRECT else ""
 
 

@@ -1,4 +1,4 @@
-"""Destinations: how they are, what was done to them, and halting what goes to them."""
+"""Sites: their state, the actions on them, and suspending them."""
 
 import sys
 
