@@ -1,7 +1,7 @@
-"""A self-signed certificate for servers on loopback, made once and kept.
+"""A self-signed certificate for servers on loopback, created once and kept.
 
-Owns one PEM file (key and certificate together, so that they cannot be halves of two pairs). Nothing verifies it
-against a name on the internet: it lets opportunistic TLS (RFC 3207, RFC 7435) be exercised as in the real world.
+This module owns one PEM file (key and certificate together, so that they always match). No client verifies it against a
+public name: it makes opportunistic TLS (RFC 3207, RFC 7435) behave as on the internet.
 """
 
 import ipaddress
@@ -19,11 +19,11 @@ from cluster.installation.private_files import make_folder, write_whole
 _LIFETIME = timedelta(days=365)
 _RENEW_BEFORE = timedelta(days=30)
 _SKEW = timedelta(days=1)
-"""Valid from this long ago: clocks differ."""
+"""The certificate is valid from this long ago, because clocks differ."""
 
 
 def server_context(host: str, directory: Path, now: datetime | None = None) -> ssl.SSLContext:
-    """A TLS ≥ 1.2 server context with the certificate in ``directory``, made or renewed if need be. Blocks."""
+    """A TLS ≥ 1.2 server context with the certificate in ``directory``, created or renewed if necessary. Blocks."""
     path = ensure(host, directory, now or datetime.now(UTC))
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
@@ -32,7 +32,7 @@ def server_context(host: str, directory: Path, now: datetime | None = None) -> s
 
 
 def ensure(host: str, directory: Path, now: datetime) -> Path:
-    """The PEM file for ``host``; a new one only if there is none, it is unreadable, or it soon expires."""
+    """The PEM file for ``host``; a new one only if there is none, it is unusable, or it expires soon."""
     path = directory / "certificate.pem"
     if not _is_usable(path, host, now):
         make_folder(directory)
@@ -62,7 +62,7 @@ def _names(host: str) -> list[x509.GeneralName]:
 
 
 def _create(host: str, now: datetime) -> bytes:
-    # P-256: every TLS 1.2 client knows it, and its handshake costs a tenth of RSA's.
+    # P-256: every TLS 1.2 client supports it, and its handshake costs a tenth of RSA's.
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, host)])
     certificate = (

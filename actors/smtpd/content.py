@@ -1,8 +1,8 @@
-"""A message's content on its way in: collected, bounded, un-dotted.
+"""A message's content as it is received: collected, limited, with dots unstuffed.
 
-Owns the end-of-data rule (RFC 5321 §4.5.2): only CRLF.CRLF ends DATA, whatever other line ends surround a dot, since
-peers that disagree on this can be made to see different messages (SMTP smuggling). Content with a bare CR or LF is
-refused. Octets of BDAT (RFC 3030) are taken as they are.
+This module owns the end-of-data rule (RFC 5321 §4.5.2): only CRLF.CRLF ends DATA, whatever other line ends surround a
+dot, since peers that disagree on this can be made to see different messages (SMTP smuggling). Content with a bare CR or
+LF is refused. Octets of BDAT (RFC 3030) are taken unchanged.
 """
 
 from enum import Enum, auto
@@ -13,7 +13,7 @@ _END = b"\r\n.\r\n"
 
 
 class Problem(Enum):
-    """Why a message will be refused once it has been read."""
+    """Why a message will be refused after it has been read."""
 
     TOO_BIG = auto()
     NO_ROOM = auto()
@@ -21,20 +21,20 @@ class Problem(Enum):
 
 
 class ContentReader:
-    """One message. After a problem it holds next to nothing, but still finds the end."""
+    """Reads one message. After a problem it keeps almost nothing, but still finds the end."""
 
     def __init__(self, service: Service) -> None:
         self.problem: Problem | None = None
         self._service = service
         self._max = service.options.max_message_bytes
-        # Dots added for transparency do not count (RFC 1870 §5); they lengthen a text by a third at the very most.
+        # Dots added for transparency do not count (RFC 1870 §5); they lengthen a text by at most a third.
         self._max_with_dots = self._max + self._max // 3 + len(_END)
         self._octets = bytearray()
         self._held = 0
         self._prefix = 0
 
     def take_lines(self, source: bytearray, start: int) -> int | None:
-        """Reads on in DATA from ``start``. Returns where the input continues after the end; None if it has not come."""
+        """Continues DATA from ``start``. Returns the position after the end; None when the end has not arrived."""
         octets = self._octets
         if not self._prefix:
             octets += b"\r\n"  # so that a dot on the first line is found like any other
@@ -56,7 +56,7 @@ class ContentReader:
         return after
 
     def take_octets(self, source: bytearray, start: int, length: int) -> None:
-        """Reads on in a BDAT chunk."""
+        """Continues a BDAT chunk."""
         if self.problem is None:
             with memoryview(source) as view:
                 self._octets += view[start : start + length]
@@ -64,7 +64,7 @@ class ContentReader:
                 self._octets.clear()
 
     def finish(self) -> bytes:
-        """The content; it stays accounted for until ``release``."""
+        """The content; its octets stay counted until ``release``."""
         return bytes(memoryview(self._octets)[self._prefix :])
 
     def release(self) -> None:
@@ -72,7 +72,7 @@ class ContentReader:
         self._held = 0
 
     def _keep(self, limit: int) -> bool:
-        """Accounts for what has come. False: there is a problem, and nothing need be held."""
+        """Counts the new octets. False: there is a problem, and nothing need be kept."""
         if self.problem is not None:
             return False
         size = len(self._octets)

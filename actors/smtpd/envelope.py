@@ -1,7 +1,7 @@
-"""What passes over the border between the SMTP server and whoever uses it: envelopes, replies, scripted behaviour.
+"""The interface of the SMTP server: envelopes, replies, scripted behaviour.
 
-Owns no I/O. The capture sink answers envelopes with replies; tests and benchmarks also script misbehaviour
-(``Behaviour``), so that the same server is an honest peer and a hostile one.
+No I/O. The capture sink answers envelopes with replies; tests and benchmarks also script misbehaviour (``Behaviour``),
+so that the same server acts as a correct or as a hostile peer.
 """
 
 from collections.abc import Awaitable, Callable
@@ -13,7 +13,7 @@ from msgspec import Struct
 
 
 class Extension(StrEnum):
-    """The EHLO keywords that the server knows."""
+    """The EHLO keywords that the server supports."""
 
     STARTTLS = "STARTTLS"
     PIPELINING = "PIPELINING"
@@ -28,29 +28,29 @@ class ServerOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """Every limit of the server. The defaults suit the capture sink."""
 
     hostname: str = "localhost"
-    """Named in the greeting and in the answer to EHLO."""
+    """The name in the greeting and in the reply to EHLO."""
     extensions: frozenset[Extension] = frozenset(Extension)
     """STARTTLS is offered only if the server also has a TLS context."""
     max_message_bytes: int = 40 * 1024 * 1024
-    """RFC 1870; a larger message is read and thrown away, then refused with 552."""
+    """RFC 1870; a larger message is read and dropped, then refused with 552."""
     max_held_bytes: int = 256 * 1024 * 1024
-    """Over all connections: content received and not yet answered. Beyond it messages are refused with 452."""
+    """Content of all connections that is received and not yet answered. Beyond it, messages are refused with 452."""
     max_connections: int = 2000
     max_recipients: int = 1000
     """RFC 5321 §4.5.3.1.8 asks for at least 100."""
     max_line_bytes: int = 2048
-    """A command line. RFC 5321 §4.5.3.1.4 asks for 512, and the extensions' parameters add to it."""
+    """A command line. RFC 5321 §4.5.3.1.4 asks for 512, plus the parameters of extensions."""
     max_backlog_bytes: int = 64 * 1024
-    """Pipelined input read ahead while a reply is awaited; beyond it the connection is not read."""
+    """Pipelined input read ahead while a reply is pending; beyond it, the connection is not read."""
     max_errors: int = 50
-    """Commands that are no SMTP; then the connection is closed with 421."""
+    """Invalid commands before the connection is closed with 421."""
     idle_timeout_s: float = 300.0
     """RFC 5321 §4.5.3.2.7: at least 5 minutes."""
     tls_handshake_timeout_s: float = 30.0
 
 
 class Envelope(Struct, kw_only=True):
-    """One message as it was received, with the facts of its connection."""
+    """One message as received, with the facts of its connection."""
 
     mail_from: str
     rcpt_to: tuple[str, ...]
@@ -65,11 +65,11 @@ class Envelope(Struct, kw_only=True):
     """BODY= of MAIL (RFC 6152)."""
     smtputf8: bool = False
     chunked: bool = False
-    """It came by BDAT, not DATA."""
+    """Sent by BDAT, not DATA."""
     session: int = 0
-    """Number of the connection since the server started: equal for messages that shared one."""
+    """The number of the connection since the server started, the same for all its messages."""
     transaction: int = 0
-    """Number of the message within its connection, from 1."""
+    """The number of the message within its connection, from 1."""
 
 
 class Then(Enum):
@@ -80,12 +80,12 @@ class Then(Enum):
 
 
 class Action(Enum):
-    """What is done instead of a reply."""
+    """What the server does instead of replying."""
 
     DROP = "drop"
     """The connection is dropped."""
     SILENCE = "silence"
-    """Nothing is ever said again; input is read and thrown away."""
+    """No more replies; input is read and dropped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,31 +105,31 @@ class Reply:
 
 
 Answer: TypeAlias = Reply | bytes | Action | None
-"""A reply; bytes, sent as they are (for malformed replies); an action; None for what the server says by default."""
+"""A reply; bytes, sent unchanged (for malformed replies); an action; None for the server's default."""
 
 OnMessage: TypeAlias = Callable[[Envelope], Answer | Awaitable[Answer]]
-"""Answers a complete message. A future or coroutine holds the reply back until it is done; None accepts."""
+"""Answers a complete message. A future or coroutine delays the reply until it is done; None accepts."""
 
 
 @dataclass(slots=True, kw_only=True)
 class Behaviour:
-    """Hooks that replace the server's own answers. A hook that is absent or returns None changes nothing.
+    """Hooks that replace the server's own answers. A missing hook, or one that returns None, changes nothing.
 
-    An answer in the 4xx and 5xx range also keeps the command from taking effect.
+    With an answer in the 4xx and 5xx range, the command also has no effect.
     """
 
     greeting: Callable[[], Answer] | None = None
     command: Callable[[str], Answer] | None = None
-    """Given every command line, before the hook of its verb; an answer stands for the whole command."""
+    """Gets every command line, before the hook of its verb; an answer replaces the whole command."""
     ehlo: Callable[[str], Answer] | None = None
-    """Given the client's name."""
+    """Gets the client's name."""
     starttls: Callable[[], Answer] | None = None
-    """An answer stands for the whole command: no handshake follows, so bytes make a broken one."""
+    """An answer replaces the whole command: no handshake follows, so bytes can make a broken one."""
     mail: Callable[[str], Answer] | None = None
-    """Given the reverse-path."""
+    """Gets the reverse-path."""
     rcpt: Callable[[str], Answer] | None = None
-    """Given the forward-path."""
+    """Gets the forward-path."""
     data: Callable[[], Answer] | None = None
-    """Answers DATA; BDAT does not ask it."""
+    """Answers DATA; not called for BDAT."""
     end_of_data: Callable[[Envelope], Answer] | None = None
-    """An answer stands for ``on_message``, which is then not called."""
+    """An answer replaces ``on_message``, which is then not called."""

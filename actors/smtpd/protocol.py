@@ -1,8 +1,8 @@
-"""The connection under one SMTP session: octets in and out, waits, TLS, closing.
+"""The connection under one SMTP session: input and output, waits, TLS, closing.
 
-Owns the transport, the input backlog and the replies not yet written. Knows no command: ``Session`` does.
-Replies are collected while input is worked off and written at once (RFC 2920 §3.2). Every buffer has a bound from
-``ServerOptions``.
+This module owns the transport, the input backlog and the replies not yet written; ``Session`` knows the commands.
+Replies are collected while input is processed, and written together (RFC 2920 §3.2). ``ServerOptions`` limits every
+buffer.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ class Service:
     behaviour: Behaviour
     wires: "set[Wire]" = field(default_factory=set)
     all_closed: asyncio.Event = field(default_factory=asyncio.Event)
-    """Set when ``closing`` and the last connection has ended."""
+    """Set after ``closing`` when the last connection has ended."""
     closing: bool = False
     connected: int = 0
     handshakes: int = 0
@@ -41,11 +41,11 @@ class State(Enum):
     DATA = auto()
     CHUNK = auto()
     WAITING = auto()
-    """For a delay, or for the message's answer; input piles up to the backlog bound."""
+    """For a delay, or for the answer to the message; input is collected up to the backlog limit."""
     UPGRADING = auto()
-    """From STARTTLS to the end of the handshake. Input in this state has already come through TLS."""
+    """From STARTTLS to the end of the handshake. Input in this state came through TLS."""
     DEAF = auto()
-    """Closing, or silent by script: input is thrown away."""
+    """Closing, or silent by script: input is dropped."""
 
 
 RECEIVING = (State.COMMAND, State.DATA, State.CHUNK)
@@ -58,7 +58,7 @@ _IDLE = Reply(421, "4.4.2 idle for too long", then=Then.CLOSE)
 
 
 class Wire(asyncio.Protocol):
-    """One connection. A subclass works off ``input`` from ``position`` in ``work`` and answers with ``say``."""
+    """One connection. A subclass processes ``input`` from ``position`` in ``work`` and answers with ``say``."""
 
     def __init__(self, service: Service) -> None:
         self.service = service
@@ -77,14 +77,14 @@ class Wire(asyncio.Protocol):
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._upgrade_task: asyncio.Task[None] | None = None
 
-    # What a session adds
+    # For subclasses
 
     def work(self) -> bool:
-        """Takes one step over the input; False when it needs more, or may not go on."""
+        """Processes one step of the input; False when it needs more input, or must not continue."""
         raise NotImplementedError
 
     def forget(self) -> None:
-        """Ends what is under way: the connection is gone, or it starts anew under TLS."""
+        """Ends the current transaction: the connection is lost, or starts again under TLS."""
         raise NotImplementedError
 
     # Called by the event loop
@@ -132,7 +132,7 @@ class Wire(asyncio.Protocol):
             self._transport.pause_reading()
 
     def pause_writing(self) -> None:
-        """The client does not read its replies: nothing more is worked off until it does."""
+        """The client does not read its replies: stop processing until it does."""
         self._writable = False
         if self._transport is not None:
             self._transport.pause_reading()
@@ -142,7 +142,7 @@ class Wire(asyncio.Protocol):
         if self.state in RECEIVING:
             self.advance()
 
-    # Working off the input
+    # Processing the input
 
     def advance(self) -> None:
         while self.position < len(self.input) and self._writable and self.state in RECEIVING:
@@ -150,8 +150,8 @@ class Wire(asyncio.Protocol):
                 break
         del self.input[: self.position]
         self.position = 0
-        # While a message's answer is awaited, the replies to the MAIL and RCPT that came in one flight with it wait
-        # too: one write and one TLS record instead of two.
+        # While the answer to a message is pending, the replies to the MAIL and RCPT of the same flight wait with it:
+        # one write and one TLS record instead of two.
         if self.state is State.WAITING:
             return
         self._flush()
@@ -159,11 +159,11 @@ class Wire(asyncio.Protocol):
             self._transport.resume_reading()
 
     def wait(self) -> None:
-        """Input is only collected until ``go_on``."""
+        """Only collect input until ``go_on``."""
         self._resume, self.state = self.state, State.WAITING
 
     def go_on(self, answer: Answer) -> None:
-        """Ends ``wait`` with the answer that was waited for, unless the connection has ended meanwhile."""
+        """Ends ``wait`` with its answer, unless the connection has ended meanwhile."""
         if self.state is State.WAITING:
             self.state = self._resume
             self.say(answer)
@@ -174,7 +174,7 @@ class Wire(asyncio.Protocol):
     # Answers
 
     def say(self, answer: Answer) -> None:
-        """The state must already be what it is to be after the answer."""
+        """Send an answer. The caller has already set the state that follows the answer."""
         if isinstance(answer, Reply):
             if answer.delay_s > 0:
                 self._flush()
@@ -216,7 +216,7 @@ class Wire(asyncio.Protocol):
             self._transport.abort()
 
     def shut_down(self) -> None:
-        """Says 421 and closes; a message whose answer is awaited gets that answer first (see ``go_on``)."""
+        """Sends 421 and closes; a message whose answer is pending gets that answer first (see ``go_on``)."""
         if self.state is State.UPGRADING or (self.state is State.DEAF and "linger" not in self._timers):
             self.abort()
         elif self.state in RECEIVING:
@@ -235,10 +235,10 @@ class Wire(asyncio.Protocol):
     # TLS
 
     def start_tls(self, context: ssl.SSLContext, ready: Reply) -> None:
-        """Says ``ready`` and begins the handshake; ``forget`` is called at its end.
+        """Sends ``ready`` and begins the handshake; ``forget`` is called at its end.
 
-        Whatever was pipelined behind STARTTLS came in the clear and must not count as sent under TLS (RFC 3207 §4.2,
-        the command injection of CVE-2011-0411), so it is thrown away.
+        Input pipelined behind STARTTLS came in plain text and must not count as sent under TLS (RFC 3207 §4.2, the
+        command injection of CVE-2011-0411), so it is dropped.
         """
         if self._transport is None:
             return
@@ -257,7 +257,7 @@ class Wire(asyncio.Protocol):
             upgraded = await self._loop.start_tls(
                 transport, self, context, server_side=True, ssl_handshake_timeout=timeout_s
             )
-        except OSError as error:  # which ssl.SSLError is
+        except OSError as error:  # includes ssl.SSLError
             log.info("the TLS handshake with %s failed: %s", self.peer, error)
             transport.abort()
             return

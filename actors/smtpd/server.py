@@ -1,7 +1,7 @@
-"""A fast SMTP server for mail that goes nowhere: the capture sink's, and the peer of tests and benchmarks.
+"""A fast SMTP server that relays nothing: the capture sink's, and the peer of tests and benchmarks.
 
-Owns the listening socket and the life of its connections. Never stores, relays or authenticates: a message is handed
-to ``on_message``, whose answer is the reply. Runs on asyncio and uvloop. RFC 5321, 2920 (PIPELINING), 3030 (CHUNKING),
+It owns the listening socket and its connections. It never stores, relays or authenticates: it passes a message to
+``on_message``, whose answer is the reply. Runs on asyncio and uvloop. RFC 5321, 2920 (PIPELINING), 3030 (CHUNKING),
 3207 (STARTTLS), 1870 (SIZE), 6152 (8BITMIME), 6531 (SMTPUTF8), 2034 (ENHANCEDSTATUSCODES).
 """
 
@@ -40,10 +40,10 @@ __all__ = [
 
 
 class Totals(Struct, frozen=True):
-    """Counts since the start, but for ``open``."""
+    """Counts since the start, except ``open``."""
 
     open: int
-    """Connections now."""
+    """Current connections."""
     connected: int
     handshakes: int
     """Completed TLS handshakes."""
@@ -54,7 +54,7 @@ class Totals(Struct, frozen=True):
 
 
 class SmtpServer:
-    """``on_message`` may be sync (fastest) or return a future or coroutine; None as its answer accepts."""
+    """``on_message`` may be synchronous (fastest) or return a future or coroutine; the answer None accepts."""
 
     def __init__(
         self,
@@ -68,13 +68,13 @@ class SmtpServer:
         self._server: asyncio.Server | None = None
 
     async def start(self, host: str = "127.0.0.1", port: int = 0) -> tuple[str, int]:
-        """Listens; returns the host and the real port. Raises OSError if the address is taken."""
+        """Listens; returns the host and the actual port. Raises OSError when the address is taken."""
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(lambda: Session(self._service), host, port, backlog=512)
         return host, int(self._server.sockets[0].getsockname()[1])
 
     async def stop(self, grace_s: float = 5.0) -> None:
-        """Says 421 to everyone; messages already received get their answer, for ``grace_s`` at most."""
+        """Sends 421 to all clients; messages already received get their answer, for ``grace_s`` at most."""
         if self._server is None:
             return
         self._server.close()

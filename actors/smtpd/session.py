@@ -1,7 +1,7 @@
-"""The SMTP commands of the capture server, over one connection.
+"""The SMTP commands of the server, over one connection.
 
-Owns the command sequence (RFC 5321 §4.1.4), the transaction, BDAT (RFC 3030), what STARTTLS resets (RFC 3207 §4.2).
-Never decides what becomes of a message: that is ``on_message``. The connection itself is ``Wire``'s.
+This module owns the command sequence (RFC 5321 §4.1.4), the transaction, BDAT (RFC 3030), and what STARTTLS resets
+(RFC 3207 §4.2). ``on_message`` decides the fate of a message; ``Wire`` owns the connection.
 """
 
 import asyncio
@@ -43,7 +43,7 @@ _PROBLEMS = {
 
 
 class Session(Wire):
-    """The commands of one connection and the transaction they build up."""
+    """The commands of one connection, and their transaction."""
 
     def __init__(self, service: Service) -> None:
         super().__init__(service)
@@ -78,7 +78,7 @@ class Session(Wire):
         self._refused_recipients = 0
 
     def _complain(self, reply: Reply) -> None:
-        """Refuses what is no proper SMTP; too much of it ends the connection."""
+        """Refuses invalid input; too much of it ends the connection."""
         self._errors += 1
         self.say(reply)
         if self._errors >= self.options.max_errors and self.state in RECEIVING:
@@ -100,7 +100,7 @@ class Session(Wire):
         if self._overlong:  # the rest of a line that was already refused
             self._overlong = False
             return True
-        # A line that ends in a bare LF is no command: a front server may have seen it as part of another's content.
+        # A line that ends in a bare LF is not a command: a server in front may have seen it as part of the content.
         if line[-2:] != b"\r\n" or b"\r" in line[:-2] or b"\0" in line:
             self._complain(_BAD_LINE)
             return True
@@ -234,10 +234,10 @@ class Session(Wire):
             return
         self._chunk = smtp_syntax.bdat(argument)
         if self._chunk is None:
-            # How many octets to skip is unknown, and reading them as commands would let a message give orders.
+            # The number of octets to skip is unknown; reading them as commands would let a message issue commands.
             self.say(_BAD_CHUNK)
             return
-        # Without recipients the octets are read all the same, and thrown away (RFC 3030 §2).
+        # Without recipients the octets are still read, and dropped (RFC 3030 §2).
         if self._content is None and self._not_ready_for_content() is None:
             self._content = ContentReader(self.service)
         self._chunk_left = self._chunk.size

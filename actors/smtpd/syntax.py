@@ -1,7 +1,7 @@
-"""The grammar of SMTP commands: lines into paths, parameters and sizes. PURE.
+"""The grammar of SMTP commands: lines into paths, parameters and sizes. Pure.
 
 RFC 5321 §4.1.2 (paths), RFC 1870 (SIZE), RFC 6152 (8BITMIME), RFC 6531 (SMTPUTF8), RFC 3030 (BDAT).
-Strict where a lenient peer would hide a client's mistake: no space after the colon, no bare LF, no unknown parameter.
+Strict where a lenient peer would hide a client's error: no space after the colon, no bare LF, no unknown parameter.
 """
 
 import re
@@ -37,7 +37,7 @@ class Chunk(Struct, frozen=True):
 
 
 def mail(argument: str, offered: frozenset[Extension], max_message_bytes: int) -> Mail | Reply:
-    """What follows ``MAIL ``; a Reply says what is wrong with it."""
+    """The arguments of MAIL; a Reply describes an error in them."""
     split = _path(argument, "FROM:")
     if split is None:
         return NO_SYNTAX
@@ -65,7 +65,7 @@ def mail(argument: str, offered: frozenset[Extension], max_message_bytes: int) -
 
 
 def rcpt(argument: str, smtputf8: bool) -> str | Reply:
-    """The forward-path in what follows ``RCPT ``; a Reply says what is wrong with it."""
+    """The forward-path in the arguments of RCPT; a Reply describes an error in them."""
     split = _path(argument, "TO:")
     if split is None:
         return NO_SYNTAX
