@@ -1,7 +1,7 @@
-"""What a person is shown of a message: headers, bodies, parts. PURE.
+"""What the page shows of a message: headers, bodies, parts. Pure.
 
-Never trusts it: the message may be hostile or broken, so every reading falls back to something that can be shown, and
-a header is cut before it is read, since the email package takes the square of the length over some.
+The message may be hostile or broken, so every reading has a fallback that can be shown. A header is cut before it is
+read, because the email package takes quadratic time over some.
 RFC 5322 (headers), RFC 2045 to 2047 (MIME), RFC 2392 (cid: URLs), RFC 6376 (DKIM-Signature).
 """
 
@@ -22,27 +22,27 @@ _MAX_PARTS = 500
 _MAX_BLOCK = 256 * 1024
 """Octets of a message's headers that are read."""
 _MAX_HEADER = 2000
-"""Characters of one header that the list keeps, and that are read of one that tells how to read a part."""
+"""Characters kept of a header for the list of messages, and read of one that says how to read a part."""
 _MAX_PARAMETERS = 64
 """Parameters that are read of such a header."""
 _MAX_SHOWN = 8192
 """Characters of one header that are shown."""
 _MAX_NAME = 1000
-"""Characters of one header that the name of a sender is looked for in."""
+"""Characters of a header that are searched for the name of a sender."""
 _CUT = "…"
 _MOST_LOOKS = 3_000_000
-"""Lines times boundaries: the parser looks in each line for the end of each part that it is in."""
+"""Lines times boundaries: the parser checks in each line for the end of each part that contains it."""
 _MOST_DELIMITERS = 50_000
 """Lines that may begin a part, each of which becomes an object."""
 _SLOW_CHARSET = "punycode"
-"""Python's codec takes the square of the length; no mail is written in it."""
+"""Python's codec takes quadratic time; no mail is written in it."""
 _BOUNDARY = re.compile(rb"boundary\s*=", re.IGNORECASE)
 _FOLD = re.compile(r"\r?\n(?=[ \t])|[\r\n]")
 _CID = re.compile(r"cid:([^\"'\s<>)]+)", re.IGNORECASE)
 
 
 class _Cut(Message):
-    """What the parser asks it of itself, such as a boundary, is looked for in the beginning of each header only."""
+    """A message whose headers, such as the boundary, are read by the parser only up to a length limit."""
 
     def get(self, name: str, failobj: Any = None) -> Any:
         found = next((value for key, value in self.raw_items() if key.lower() == name.lower()), None)
@@ -52,7 +52,7 @@ class _Cut(Message):
 
 
 class _AsItCame(Compat32):
-    """Headers of a forwarded message are written as they were read; to fold them anew may take long."""
+    """Writes the headers of a forwarded message as they were read; folding them again may take long."""
 
     def fold_binary(self, name: str, value: str) -> bytes:
         return f"{name}: {value}{self.linesep}".encode("ascii", "surrogateescape")
@@ -61,7 +61,7 @@ class _AsItCame(Compat32):
 _POLICY = _AsItCame(message_factory=_Cut)
 
 _BROKEN = (MessageError, ValueError, LookupError, TypeError, AttributeError, RecursionError)
-"""What the email package raises over broken or hostile messages, such as a thousand nested multiparts."""
+"""What the email package raises for broken or hostile messages, such as a thousand nested multiparts."""
 
 
 class Header(Struct, frozen=True):
@@ -77,15 +77,15 @@ class Part(Struct, frozen=True):
     """"" for a part without a name."""
     content_id: str
     inline: bool
-    """It is shown within the message (text, or an image named by cid:), so it is not listed as an attachment."""
+    """Whether it is shown within the message (text, or an image named by cid:), and not listed as an attachment."""
     size: int
 
 
 class View(Struct, frozen=True):
     headers: list[Header]
-    """Those that stand in the first ``_MAX_BLOCK`` octets."""
+    """The headers in the first ``_MAX_BLOCK`` octets."""
     cut: bool
-    """Whether there is more of them."""
+    """Whether headers were left out or shortened."""
     text: str | None
     html: str | None
     parts: list[Part]
@@ -105,7 +105,7 @@ class Octets(Struct, frozen=True):
 
 
 def listed(raw: bytes) -> Listed:
-    """Reads three headers without parsing the message: this runs for every message that comes in."""
+    """Reads three headers without parsing the message: this runs for every message received."""
     end = raw.find(b"\r\n\r\n")
     block = raw[: min(end + 2, _MAX_BLOCK)] if end >= 0 else raw[:_MAX_BLOCK]
     return Listed(*(_find(pattern, block) for pattern in _LISTED))
@@ -131,7 +131,7 @@ def part(raw: bytes, number: int) -> Octets | None:
 
 
 def link_images(html: str, parts: list[Part], url: str) -> str:
-    """The HTML with each cid: of a known part replaced by ``url`` + its number."""
+    """The HTML with each cid: of a known part replaced by ``url`` and the part's number."""
     numbers = {part.content_id: part.number for part in parts if part.content_id}
 
     def replaced(match: re.Match[str]) -> str:
@@ -142,7 +142,7 @@ def link_images(html: str, parts: list[Part], url: str) -> str:
 
 
 def person(header: str) -> str:
-    """The display name of the first address in a decoded header, or the address; else the header, cut."""
+    """The display name of the first address in a decoded header, or its address; otherwise the header, shortened."""
     header = header[:_MAX_NAME]
     try:
         name, address = parseaddr(header)
@@ -152,9 +152,9 @@ def person(header: str) -> str:
 
 
 def decode(value: str) -> str:
-    """A header's value without folds and with encoded words (RFC 2047) as text.
+    """A header's value unfolded, with its encoded words (RFC 2047) decoded.
 
-    Over words without number it takes the square of their length: the caller bounds it.
+    Takes time quadratic in the number of encoded words: the caller limits the length.
     """
     value = _FOLD.sub("", value).replace("\t", " ")
     if "=?" not in value:
@@ -169,7 +169,7 @@ def decode(value: str) -> str:
 
 
 def dkim_tags(value: str) -> dict[str, str]:
-    """The tags of a DKIM-Signature (RFC 6376 §3.2), white space removed."""
+    """The tags of a DKIM-Signature (RFC 6376 §3.2), without white space."""
     pairs = (tag.partition("=") for tag in value.split(";"))
     return {name.strip(): "".join(rest.split()) for name, equals, rest in pairs if equals}
 
@@ -191,7 +191,7 @@ def _find(pattern: re.Pattern[bytes], block: bytes) -> str:
 
 
 def _parse(raw: bytes) -> Message | None:
-    """None: it cannot be parsed, or only at great cost."""
+    """None: the message cannot be parsed, or only at high cost."""
     raw = _with_short_head(raw)
     if len(_BOUNDARY.findall(raw)) * raw.count(b"\n") > _MOST_LOOKS or raw.count(b"\n--") > _MOST_DELIMITERS:
         return None
@@ -202,7 +202,7 @@ def _parse(raw: bytes) -> Message | None:
 
 
 def _with_short_head(raw: bytes) -> bytes:
-    """The message without the headers, and the end of one, beyond ``_MAX_BLOCK`` octets."""
+    """The message without what its headers have beyond ``_MAX_BLOCK`` octets."""
     end = raw.find(b"\r\n\r\n")
     if 0 <= end <= _MAX_BLOCK or len(raw) <= _MAX_BLOCK:
         return raw
@@ -210,7 +210,7 @@ def _with_short_head(raw: bytes) -> bytes:
 
 
 def _leaves(message: Message) -> list[tuple[Part, Message]]:
-    """The parts that hold content, numbered by their place. A forwarded message is one part, not opened."""
+    """The parts with content, numbered in order. A forwarded message is one part, and is not opened."""
     leaves: list[tuple[Part, Message]] = []
     waiting = [message]
     while waiting and len(leaves) < _MAX_PARTS:
@@ -259,10 +259,10 @@ def _to_text(octets: bytes, charset: str) -> str:
         text = octets.decode("utf-8" if charset == _SLOW_CHARSET else charset, "replace")
     except _BROKEN:
         text = octets.decode("utf-8", "replace")
-    # Some codecs let surrogates through, which no page can be made of.
+    # Some codecs let surrogates through, which cannot be encoded in a page.
     return text.encode("utf-8", "replace").decode()
 
 
 def _repaired(text: str) -> str:
-    """The parser keeps octets above 127 as surrogates; they are UTF-8 nearly always (RFC 6532)."""
+    """The parser keeps octets above 127 as surrogates; they are almost always UTF-8 (RFC 6532)."""
     return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")

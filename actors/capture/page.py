@@ -1,9 +1,9 @@
-"""The page on which a person reads captured mail, and its JSON twin.
+"""The page on which a person reads captured mail, and the same as JSON.
 
-Owns the HTTP handlers and what shields the reader: mail is hostile. Its HTML is only ever served with a CSP that
-sandboxes it and loads nothing from elsewhere, and the page shows it in a sandboxed frame; everything else of it is
-escaped, with control and bidi characters shown by their numbers, or offered as a download. Never changes a message.
-``CaptureSink`` serves it.
+This module owns the HTTP handlers and the protection of the reader: mail may be hostile. A message's HTML is only
+served with a CSP that sandboxes it and loads nothing from elsewhere, and the page shows it in a sandboxed frame. All
+other content is escaped, with control and bidi characters shown by their numbers, or offered as a download. It never
+changes a message. ``CaptureSink`` serves it.
 """
 
 import asyncio
@@ -37,7 +37,7 @@ log = logging.getLogger(__name__)
 
 _PAGE_SIZE = 50
 _SHOWN_SOURCE = 512 * 1024
-"""The source view shows this much; the download has it all."""
+"""Octets in the source view; the download is complete."""
 _SHOWN_IMAGES = ("image/png", "image/jpeg", "image/gif", "image/webp", "image/bmp", "image/svg+xml", "image/avif")
 
 _HEADERS = {
@@ -52,7 +52,7 @@ _MAIL_CSP = (
     "sandbox; default-src 'none'; img-src 'self' data:; style-src 'unsafe-inline'; font-src data:; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
 )
-"""For whatever comes out of a message. ``sandbox`` holds even if it is opened outside the frame."""
+"""For all content of a message. ``sandbox`` applies even when it is opened outside the frame."""
 
 _MessageId = Annotated[int, PathParameter(ge=1)]
 _PageNumber = Annotated[int, QueryParameter(ge=1, le=1_000_000)]
@@ -137,7 +137,7 @@ async def show_html(store: Store, message_id: _MessageId) -> Response[str]:
 
 @get("/messages/{message_id:int}/parts/{number:int}")
 async def get_part(store: Store, message_id: _MessageId, number: _PartNumber) -> Response[bytes]:
-    """One part, decoded. Only images may show themselves; all else is a download."""
+    """One part, decoded. Images are shown; every other type is a download."""
     _, raw = await _find(store, message_id)
     found = await asyncio.to_thread(mime_view.part, raw, number)
     if found is None:
@@ -192,12 +192,12 @@ async def get_message(store: Store, message_id: _MessageId) -> Detail:
 
 @delete("/api/messages", status_code=200)
 async def delete_messages(store: Store) -> Deleted:
-    """A foreign page cannot make a browser send DELETE here: that needs CORS, and there is none."""
+    """Another site's page cannot make a browser send DELETE here: that needs CORS, which this page does not allow."""
     return Deleted(await store.delete_all())
 
 
 def create_app(store: MessageStore, loopback_only: bool = True) -> Litestar:
-    """``loopback_only``: the page is bound to loopback, so a request for any other name is refused (see ``_guard``)."""
+    """``loopback_only``: the page is bound to loopback, so requests for other names are refused (see ``_guard``)."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
         autoescape=True,
@@ -231,7 +231,7 @@ def create_app(store: MessageStore, loopback_only: bool = True) -> Litestar:
 
 
 def _guard(request: Request[Any, Any, Any]) -> Response[str] | None:
-    """Refuses foreign names: a site whose name resolves to 127.0.0.1 could otherwise read the mail (DNS rebinding)."""
+    """Refuses other host names: a site whose name resolves to 127.0.0.1 could read the mail (DNS rebinding)."""
     host = (request.url.hostname or "").rstrip(".")
     if host == "localhost" or host.endswith(".localhost") or _is_address(host):
         return None
@@ -239,7 +239,7 @@ def _guard(request: Request[Any, Any, Any]) -> Response[str] | None:
 
 
 async def _shield(message: Message, scope: Scope) -> None:
-    """Adds the headers to every response, errors too. One that brings no CSP of its own gets the strictest."""
+    """Adds the headers to every response, including errors. A response without a CSP gets the strictest."""
     if message["type"] == "http.response.start":
         headers = MutableScopeHeaders.from_message(message)
         for name, value in _HEADERS.items():
@@ -247,13 +247,14 @@ async def _shield(message: Message, scope: Scope) -> None:
 
 
 async def _log_failure(error: Exception, scope: Scope) -> None:
-    """What is not the client's fault is ours."""
+    """Logs errors that are not the client's fault."""
     if not isinstance(error, HTTPException) or error.status_code >= 500:
         log.error("a page cannot be made path=%r", scope["path"], exc_info=error)
 
 
 def _visible(value: Any) -> Any:
-    """Whatever a template puts into a page, so that nothing of a message hides there or turns what is beside it."""
+    """Makes every text that a template inserts visible, so that a message can neither hide text nor reverse its
+    surroundings."""
     return printable_lines(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
@@ -281,7 +282,7 @@ def _render(name: str, status_code: int = 200, **context: Any) -> Template:
 
 
 def _disposition(kind: str, filename: str) -> str:
-    """RFC 6266: an ASCII name for all, and the real one for those that can read it (RFC 8187)."""
+    """RFC 6266: an ASCII name for all clients, and the real one for those that support RFC 8187."""
     plain = "".join(c if c.isascii() and (c.isalnum() or c in "-_. ") else "_" for c in filename)
     return f"{kind}; filename=\"{plain}\"; filename*=UTF-8''{quote(filename, safe='')}"
 

@@ -1,7 +1,7 @@
-"""The capture sink: where mail goes by default, and where a person reads it.
+"""The capture sink: receives mail by default, and shows it to a person.
 
-Owns an SMTP server on loopback, the store of what it took, and the page. A plain class; ``cluster/launch.py`` makes an
-actor of it. Never sends anything on. A message is answered with 250 only once it is in the store.
+It owns an SMTP server on loopback, the store of received messages, and the page. A plain class; ``cluster/launch.py``
+makes an actor of it. It never sends mail. It answers a message with 250 only once the message is in the store.
 """
 
 import asyncio
@@ -27,14 +27,14 @@ log = logging.getLogger(__name__)
 
 _HOSTNAME = "localhost"
 _PAGE_BOUNDS = Bounds(connections=512, per_address=512)
-"""Some people with browsers, and tests that read what they sent."""
+"""Enough for some people with browsers, and tests that read what they sent."""
 _NO_ROOM = Reply(452, "4.3.1 too much is waiting to be stored")
 _NOT_STORED = Reply(451, "4.3.0 the message could not be stored")
 
 
 class CaptureAddresses(Struct, frozen=True, kw_only=True):
     smtp: str
-    """host:port, the port real."""
+    """host:port, with the actual port."""
     page: str
     """URL."""
 
@@ -49,7 +49,7 @@ class CaptureSink:
         self._http: HttpServer | None = None
 
     async def start(self) -> CaptureAddresses:
-        """Opens both ports. Called again, it only returns the addresses. Raises OSError if a port is taken."""
+        """Opens both ports; further calls only return the addresses. Raises OSError when a port is taken."""
         if self._addresses is not None:
             return self._addresses
         try:
@@ -64,13 +64,13 @@ class CaptureSink:
         return self._addresses
 
     async def problem(self) -> str | None:
-        """None while both ports are served."""
+        """None while both ports are served; otherwise the problem."""
         if self._addresses is None or self._http is None or not self._http.running():
             return "the capture sink does not run"
         return None
 
     async def stop(self) -> None:
-        """What was received is stored and answered first."""
+        """Stop; messages already received are stored and answered first."""
         if self._smtp is not None:
             await self._smtp.stop()
             self._smtp = None

@@ -1,8 +1,8 @@
 """The captured messages, in SQLite: the newest ``keep_messages`` of them.
 
-Owns one writer thread, which commits in batches, and one reader thread; nothing here blocks the event loop.
-``add`` resolves after the commit, so a message that was answered with 250 is in the file. Every method is called on
-the event loop that called ``open``.
+It owns one writer thread, which commits in batches, and one reader thread; it never blocks the event loop. ``add``
+resolves after the commit, so a message that was answered with 250 is in the file. Call every method on the event loop
+that called ``open``.
 """
 
 import asyncio
@@ -80,7 +80,7 @@ class Captured(Struct, frozen=True, kw_only=True):
 class Page(Struct, frozen=True):
     messages: list[Captured]
     total: int
-    """Over all pages."""
+    """The number of messages on all pages."""
 
 
 class _Addition(Struct):
@@ -94,7 +94,7 @@ class _Deletion(Struct):
 
 
 class _Nothing(Struct):
-    """Nothing more is queued just now: the batch is complete."""
+    """Nothing more is queued now: the batch is complete."""
 
 
 _NOTHING = _Nothing()
@@ -112,7 +112,7 @@ class MessageStore:
         self._writer: threading.Thread | None = None
 
     async def open(self) -> None:
-        """Creates the file if there is none; one of another schema version is emptied: captured mail is disposable."""
+        """Creates the file if necessary; one of another schema version is emptied, as captured mail is disposable."""
         self._loop = asyncio.get_running_loop()
         self._reader = ThreadPoolExecutor(1, thread_name_prefix="capture-reader")
         writing = await asyncio.to_thread(_prepare, self._path)
@@ -121,8 +121,8 @@ class MessageStore:
         self._reading = await self._read(lambda: _connect(self._path))
 
     async def close(self) -> None:
-        """What was added is committed first."""
-        writer, self._writer = self._writer, None  # from here on nothing more is taken
+        """Close; messages already added are committed first."""
+        writer, self._writer = self._writer, None  # from here on nothing is accepted
         if writer is not None:
             self._queue.put(None)
             await asyncio.to_thread(writer.join)
@@ -139,9 +139,9 @@ class MessageStore:
         return self._queued
 
     def add(self, envelope: Envelope, received_at: datetime) -> "asyncio.Future[int | None]":
-        """The message's id, once it is committed; None at once if too much is waiting for the disk.
+        """The message's id once it is committed; None at once when too much is queued for the disk.
 
-        A future, not a coroutine: it spares a task for each message. Fails with sqlite3.Error.
+        A future, not a coroutine, which saves a task per message. Fails with sqlite3.Error when the commit fails.
         """
         done: asyncio.Future[int | None] = self._loop.create_future()
         size = len(envelope.content)
@@ -154,7 +154,7 @@ class MessageStore:
         return done
 
     async def delete_all(self) -> int:
-        """Deletes what was added before; returns how many messages it was."""
+        """Deletes the messages added before this call; returns their number."""
         if self._writer is None:
             return 0
         done: asyncio.Future[int | None] = self._loop.create_future()
@@ -162,7 +162,7 @@ class MessageStore:
         return await done or 0
 
     async def list_messages(self, *, search: str = "", recipient: str = "", page: int = 1, page_size: int = 50) -> Page:
-        """Newest first, pages from 1. ``search`` is looked for in subject and addresses; ``recipient`` is one whole
+        """Newest first, pages from 1. ``search`` is looked for in subject and addresses; ``recipient`` is one complete
         envelope address."""
         values: dict[str, str | int] = {"search": search.casefold(), "recipient": recipient.casefold()}
         values |= {"size": min(page_size, _MAX_ID), "skip": min((page - 1) * page_size, _MAX_ID)}
@@ -202,7 +202,7 @@ class MessageStore:
         assert self._reading is not None
         return self._reading.execute(sql, values).fetchall()
 
-    # Writing: all below runs in the writer thread
+    # Writing: everything below runs in the writer thread
 
     def _write(self, connection: sqlite3.Connection) -> None:
         [(next_id,)] = connection.execute("SELECT coalesce(max(seq), 0) + 1 FROM sqlite_sequence").fetchall()
@@ -229,9 +229,9 @@ class MessageStore:
             rows = [_row(first_id + place, addition) for place, addition in enumerate(additions)]
             with connection:
                 connection.executemany(_INSERT, rows)
-                # Ids are given without gaps, so this leaves the newest and costs no count.
+                # Ids have no gaps, so this keeps the newest and needs no count.
                 connection.execute("DELETE FROM messages WHERE id <= ?", (rows[-1][0] - self._keep,))
-        except Exception as error:  # of any kind: whoever waits must hear of it, and the thread must go on
+        except Exception as error:  # of any type: the callers must learn of it, and the thread must go on
             log.exception("%d captured messages could not be stored", len(additions))
             return [], error
         return [row[0] for row in rows], None
@@ -258,12 +258,12 @@ class MessageStore:
     def _call(self, function: Callable[[], None]) -> None:
         try:
             self._loop.call_soon_threadsafe(function)
-        except RuntimeError:  # the loop has closed, and nobody waits any more
+        except RuntimeError:  # the loop has closed, so no caller is waiting
             log.debug("the event loop ended before its store")
 
 
 def _resolve(done: "asyncio.Future[int | None]", result: int | None, error: Exception | None) -> None:
-    if done.done():  # cancelled by whoever waited
+    if done.done():  # cancelled by the caller
         return
     if error is not None:
         done.set_exception(error)
@@ -277,7 +277,7 @@ def _prepare(path: Path) -> sqlite3.Connection:
     connection = _connect(path)
     connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
     connection.execute("PRAGMA journal_mode = WAL")
-    # Survives the death of any process. A power cut may cost the last seconds of captured mail: it was never real.
+    # Survives the death of any process. A power cut may lose the last seconds of captured mail, which is test mail.
     connection.execute("PRAGMA synchronous = NORMAL")
     connection.execute("PRAGMA journal_size_limit = 67108864")
     [(version,)] = connection.execute("PRAGMA user_version").fetchall()
