@@ -1,7 +1,7 @@
 """The connection to ClickHouse: the embedded engine or a server, its migrations, and the two ways an insert can fail.
 
-It never decides what to write or ask: analytics.rows makes the columns, analytics.queries the questions. One process
-may hold the embedded engine (chDB), and only one of its threads may use a connection: the recorder sees to both.
+analytics.rows makes the columns to write, analytics.queries the queries. Only one process may open the embedded engine
+(chDB), and only one of its threads may use a connection: the recorder ensures both.
 """
 
 import gc
@@ -28,13 +28,13 @@ log = logging.getLogger(__name__)
 INSERT_SETTINGS = {
     # When insert returns, the rows must be on disk: newer servers collect small inserts first, and may answer earlier.
     "async_insert": "0",
-    # A page of a long outage may span many months; one absurd date must not stop the others.
+    # A page after a long outage may span many months; one absurd date must not block the others.
     "max_partitions_per_insert_block": "0",
 }
 SENT_AS = [re.sub(r"LowCardinality\((\w+)\)", r"\1", kind) for kind in COLUMNS.values()]
-"""ClickHouse makes the dictionaries of columns itself, for less than the driver, which makes them in Python."""
+"""ClickHouse builds the dictionaries of columns itself, at less cost than the driver, which builds them in Python."""
 READ_AS = {"DateTime64*": "int"}
-"""Times leave as integers of their unit: some versions of the embedded engine lose their zone on the way."""
+"""Times are returned as integers of their unit: some versions of the embedded engine lose their time zone."""
 CONNECT_TIMEOUT_S = 5
 ANSWER_TIMEOUT_S = 30
 
@@ -42,7 +42,7 @@ Row = tuple[Any, ...]
 
 
 class Unavailable(Exception):
-    """ClickHouse cannot be reached, or cannot do it now; the same call may succeed later."""
+    """ClickHouse cannot be reached, or cannot do it now; a retry of the same call may succeed."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -50,7 +50,7 @@ class Unavailable(Exception):
 
 
 class Rejected(Exception):
-    """These values do not fit their columns, however often it is tried."""
+    """These values do not fit their columns; a retry will not succeed."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -58,7 +58,7 @@ class Rejected(Exception):
 
 
 class ClickHouse:
-    """An open connection. Methods raise Unavailable."""
+    """An open connection. Methods raise Unavailable when ClickHouse fails."""
 
     def __init__(self, driver: Any, database: str) -> None:
         self._driver = driver
@@ -66,7 +66,8 @@ class ClickHouse:
 
     @classmethod
     def open(cls, settings: ClickHouseSettings, data_dir: Path) -> "ClickHouse":
-        """Connect to the server of the DSN, or start the embedded engine over ``data_dir``/clickhouse."""
+        """Connect to the server of the DSN, or start the embedded engine over ``data_dir``/clickhouse. Raises
+        Unavailable when neither answers."""
         with _failures_named(), without_data_frames():
             if not settings.dsn:
                 make_folder(data_dir / "clickhouse")
@@ -77,16 +78,16 @@ class ClickHouse:
                 **target,
                 connect_timeout=CONNECT_TIMEOUT_S,
                 send_receive_timeout=ANSWER_TIMEOUT_S,
-                # Sessions would only serialize; nothing here needs one.
+                # Sessions would only serialize; no query here needs one.
                 autogenerate_session_id=False,
             )
             return cls(driver, database)
 
     def migrate(self) -> list[str]:
-        """Bring the schema up to date, from nothing if need be; returns the names of the migrations that ran."""
+        """Bring the schema up to date, creating it if necessary; returns the names of the migrations that ran."""
         ran = []
         with _failures_named():
-            self._driver.database = None  # a server answers nothing within a database that is not there
+            self._driver.database = None  # a server answers no query in a database that does not exist
             # Not CREATE … IF NOT EXISTS at once: that needs a right which a user of an existing database may lack.
             if not self.rows("SELECT 1 FROM system.databases WHERE name = {name:String}", name=self._database):
                 self._driver.command(f"CREATE DATABASE IF NOT EXISTS `{self._database}`", use_database=False)
@@ -111,7 +112,7 @@ class ClickHouse:
     def insert(self, columns: Sequence[Sequence[Any]]) -> None:
         """Write events (the columns of analytics.rows) as one block; on return they are on disk.
 
-        Raises Rejected when a value does not fit its column. Nothing of the block is written then.
+        Raises Rejected when a value does not fit its column. Then nothing of the block is written.
         """
         if not columns:
             return
@@ -128,8 +129,8 @@ class ClickHouse:
             except (DataError, TypeError, ValueError, OverflowError, struct.error) as error:
                 raise Rejected(str(error)) from error
             finally:
-                # The driver's context of an insert refers to itself and to all columns. The garbage collector alone
-                # frees it, and looks so seldom in our processes (cluster/launch.py) that hundreds would pile up.
+                # The driver's context of an insert refers to itself and to all columns. Only the garbage collector
+                # frees it, and that runs so rarely in our processes (cluster/launch.py) that hundreds would accumulate.
                 gc.collect(0)
 
     def rows(self, query: str, **parameters: Any) -> list[Row]:
@@ -145,7 +146,8 @@ class ClickHouse:
 def migrations() -> list[tuple[str, str]]:
     """The scripts of the schema, in order: name and text.
 
-    ClickHouse cannot undo a script that stops half-way, so every statement may run twice (IF NOT EXISTS and its like).
+    ClickHouse cannot roll back a script that stops half-way, so every statement must be repeatable (IF NOT EXISTS
+    etc.).
     """
     folder = resources.files("analytics").joinpath("schema")
     scripts = sorted((f for f in folder.iterdir() if f.name.endswith(".sql")), key=lambda f: f.name)

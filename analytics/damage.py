@@ -1,8 +1,8 @@
-"""Parts of the tables that ClickHouse has set aside because it could not read them: what was in them is missing.
+"""Parts of the tables that ClickHouse has detached because it could not read them: their content is missing.
 
-ClickHouse notices damage when it loads a table, moves the part to the table's folder ``detached``, and goes on without
-it. There it stays until it is attached again or deleted, which is the operator's to decide: see "Damaged events" in
-docs/operating.md. Parts that it sets aside in its ordinary work (being cloned, or a duplicate) are no damage.
+ClickHouse notices damage when it loads a table, moves the part to the table's folder ``detached``, and continues
+without it. The operator decides whether to attach it again or to delete it: see "Damaged events" in docs/operating.md.
+Parts that ClickHouse detaches in normal operation (being cloned, or a duplicate) are not damage.
 """
 
 from pathlib import Path
@@ -14,10 +14,10 @@ from cluster.settings import ClickHouseSettings
 
 EVENTS = "events"
 SHOWN = 3
-"""Parts named one by one."""
+"""Parts listed by name."""
 
 NO_DAMAGE = ("ignored", "clone", "attaching", "deleting")
-"""Why a part may be set aside in ordinary work; its name begins so."""
+"""Prefixes of the names of parts that are detached in normal operation."""
 
 DETACHED = f"""
 SELECT table, name
@@ -28,7 +28,7 @@ ORDER BY table, name
 
 
 class Damage(Struct, frozen=True):
-    """Parts set aside, each as ``table/name``, of all tables."""
+    """Detached parts of all tables, each as ``table/name``."""
 
     parts: tuple[str, ...] = ()
 
@@ -45,13 +45,13 @@ class Damage(Struct, frozen=True):
 
 
 def find_damage(client: ClickHouse) -> Damage:
-    """What is set aside now. Raises Unavailable."""
+    """The parts that are detached now. Raises Unavailable when ClickHouse does not answer."""
     return Damage(tuple(f"{table}/{name}" for table, name in client.rows(DETACHED)))
 
 
 def set_aside(settings: ClickHouseSettings, data_dir: Path) -> list[str]:
-    """What ``postray doctor`` says: a line for each part, with what to do. Works beside a running engine, which only
-    its own process can ask: it looks into the folders."""
+    """The lines of ``postray doctor``: one for each part, with the remedy. Works beside a running embedded engine,
+    which only its own process can query, by reading its folders."""
     lost = "the events in it are lost unless you restore it"
     if not settings.dsn:
         folders = sorted((data_dir / "clickhouse" / "store").glob("*/*/detached/*"))

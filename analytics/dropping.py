@@ -1,5 +1,5 @@
-"""What the log is told of deliveries that were ended without a transaction: by a command, or set aside. Pure, but for
-ids and the clock's time."""
+"""The events of deliveries that ended without a transaction: cancelled, or set aside. Pure, except for ids and the
+clock."""
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
@@ -12,7 +12,7 @@ CANCELLED = "Cancelled before delivery"
 
 
 def tell_dropped(reason: str, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> Tell:
-    """An event for each delivery; without it the timeline of a message would end in "processed"."""
+    """Builds an event for each delivery; without it, the timeline of a message would end in "processed"."""
 
     def tell(ended: Sequence[Ended]) -> bytes:
         at = clock().timestamp()

@@ -1,7 +1,7 @@
-"""The embedded engine (chDB), and how to open it or a driver so that the process stays small. ``client`` calls this.
+"""The embedded engine (chDB): opening it, or the driver, so that the process stays small. Called by ``client``.
 
-The engine plans for a machine of its own, and its library is half a gigabyte. What is not needed is not loaded, or
-given back.
+The engine's defaults assume a dedicated machine, and its library is half a gigabyte. What is not needed is not loaded,
+or its memory is released.
 """
 
 import sys
@@ -18,34 +18,36 @@ from analytics.pages import page_out
 LIBRARY = "_chdb.abi3.so"
 
 OPTIONS = {
-    # By default its caches may grow to 5 GB each, and it to 90 % of memory.
+    # By default each cache may grow to 5 GB, and the engine to 90 % of memory.
     "max_server_memory_usage": str(2 * 1024**3),
     "mark_cache_size": str(16 * 1024**2),
     "index_mark_cache_size": str(8 * 1024**2),
     "primary_index_cache_size": str(32 * 1024**2),
     "query_condition_cache_size": str(4 * 1024**2),
-    # By default it looks at its own memory so often that this takes 0.3 % of a core.
+    # By default it measures its own memory so often that this takes 0.3 % of a core.
     "memory_worker_period_ms": "1000",
 }
 DATA_FRAMES = ("numpy", "pandas", "pyarrow")
-"""What the driver and chDB import, where it is installed, in case somebody asks for data frames: some 80 MB."""
+"""Libraries that the driver and chDB import, if installed, in case a caller asks for data frames: about 80 MB."""
 
 
 def open_engine(path: Path) -> Any:
-    """A clickhouse-connect client over the engine in this directory; to be opened ``without_data_frames``."""
+    """A clickhouse-connect client over the engine in this directory; call it within ``without_data_frames``."""
     return clickhouse_connect.get_client(interface="chdb", path=str(path), chdb_options=OPTIONS)
 
 
 def give_back() -> None:
-    """Give back the pages that loading the engine took, and bringing its schema up to date."""
+    """Release the pages that were used for loading the engine and migrating its schema."""
     page_out(LIBRARY)
 
 
 @contextmanager
 def without_data_frames() -> Iterator[None]:
-    """Within, importing their libraries fails as if they were not installed; those that are loaded already stay.
+    """Within this context, importing the data frame libraries fails as if they were not installed; those that are
+    loaded already stay.
 
-    chDB looks for them when it is opened, the driver at its first insert, unless it was asked before: both remember.
+    chDB looks for them when it is opened, the driver at its first insert unless it was asked before; both keep the
+    result.
     """
     hidden = [name for name in DATA_FRAMES if name not in sys.modules]
     sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type]  # None is the import system's word for absent

@@ -1,8 +1,8 @@
-"""Giving back the memory that loading a library took.
+"""Releasing the memory that was used for loading a library.
 
 The embedded engine's library is half a gigabyte, much of it tables that the loader reads once. Those pages stay in the
-process until memory is short; advising the kernel that they can go (madvise(2), MADV_PAGEOUT) gives some 170 MB back at
-once. Nothing is lost: what is needed again comes from the file, and what was changed stays.
+process until memory is short; advising the kernel to page them out (madvise(2), MADV_PAGEOUT) releases about 170 MB
+at once. Nothing is lost: needed pages are read from the file again, and modified pages are kept.
 """
 
 import ctypes
@@ -12,9 +12,9 @@ MADV_PAGEOUT = 21  # Linux 5.4; the mmap module has no name for it
 
 
 def page_out(library: str) -> int:
-    """Advise that the pages of the mapped file with this name can go; how many bytes that was about.
+    """Advise the kernel to page out the mapped file with this name; returns the number of bytes concerned.
 
-    Best effort: 0 where there is no such mapping, no /proc, or a kernel that does not know the advice.
+    Best effort: 0 without such a mapping, without /proc, or on a kernel that does not know the advice.
     """
     maps = Path("/proc/self/maps")
     if not maps.exists():

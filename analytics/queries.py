@@ -9,9 +9,8 @@ from analytics.client import ClickHouse, Row
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
-# As plain as can be: most of what such a query costs is its planning, for each column and each step. So what the few
-# rows of a message need besides (an order, each only once where a replay is not yet merged away, and none where the
-# message is another tenant's) is done here.
+# As simple as possible: most of the cost of such a query is planning, for each column and each step. So the few rows
+# of a message are sorted, deduplicated (a replay may not be merged yet) and filtered by tenant here.
 TIMELINE = """
 SELECT at, event_id, event, recipient, attempt, site, mx_host, mx_ip, source_ip, tls_version, tls_cipher,
        smtp_response, duration_ms, bounce_type, bounce_class, reason, next_attempt_at, tenant_id
@@ -29,7 +28,7 @@ ORDER BY event
 
 
 class TimelineEvent(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One event of GET /v3/messages/{id}; what does not apply to it is absent from its JSON."""
+    """One event of GET /v3/messages/{id}; fields that do not apply are absent from its JSON."""
 
     event_type: str
     recipient_email: str
@@ -45,26 +44,26 @@ class TimelineEvent(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class MessageEvents(Struct, frozen=True):
-    """A message's timeline, oldest first. ``incomplete``: events of it may be lost."""
+    """A message's timeline, oldest first. ``incomplete``: some of its events may be lost."""
 
     events: list[TimelineEvent]
     incomplete: bool = False
 
 
 def timeline(client: ClickHouse, tenant_id: str, message_id: str) -> list[TimelineEvent]:
-    """What happened to a message, oldest first; empty when the tenant has no such message. Raises Unavailable."""
+    """The events of a message, oldest first; empty when the tenant has no such message. Raises Unavailable."""
     rows = client.rows(TIMELINE, message_id=message_id)
     found = {(row[0], row[1]): row for row in rows if row[-1] == tenant_id}
     return [_event(found[key]) for key in sorted(found)]
 
 
 def event_counts(client: ClickHouse, tenant_id: str, batch_id: str) -> dict[str, int]:
-    """How many events of each name a batch has had; a name without any is absent. Raises Unavailable."""
+    """The number of events of each name in a batch; names without events are absent. Raises Unavailable."""
     return dict(client.rows(EVENT_COUNTS, tenant_id=tenant_id, batch_id=batch_id))
 
 
 def iso(milliseconds: int) -> str:
-    """``2026-04-23T10:00:02.120Z``."""
+    """Milliseconds since the epoch as ``2026-04-23T10:00:02.120Z``."""
     moment = _EPOCH + timedelta(milliseconds=milliseconds)
     return moment.replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
 
@@ -81,7 +80,7 @@ def _event(row: Row) -> TimelineEvent:
         "source_ip": source_ip,
         "tls_version": tls_version,
         "tls_cipher": tls_cipher,
-        # 0 is a duration where there was a transaction, and says nothing where there was none.
+        # 0 is a duration if there was a transaction, and meaningless if there was none.
         "duration_ms": duration_ms if attempt else None,
         "reason": "" if bounced else reason,
         "bounce_class": bounce_class,

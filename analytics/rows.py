@@ -1,7 +1,7 @@
-"""Events as columns of the ClickHouse table ``events``. Pure: it reads nothing but its arguments.
+"""Events as columns of the ClickHouse table ``events``. Pure.
 
-Owns the list of columns that are written and the order of their values. The recorder calls ``columns``; the schema
-(analytics/schema) is the other half, and tests hold the two together.
+This module owns the list of columns and the order of their values. The recorder calls ``columns``; the tables are in
+analytics/schema, and tests check that both agree.
 """
 
 from collections import defaultdict
@@ -40,11 +40,11 @@ COLUMNS: dict[str, str] = {
 """The columns and their ClickHouse types, in the order of ``columns``. Times are written as integers of their unit."""
 
 _ABSENT: dict[str, Any] = {"attempt": 0, "duration_ms": 0, "next_attempt_at": None}
-"""What stands for a field that an event of its kind does not have; for all others it is the empty text."""
+"""The value of a field that an event of this kind does not have; for all others it is the empty text."""
 
 
 def columns(events: Iterable[Event]) -> list[list[Any]]:
-    """The events' values, column by column; no columns when there are no events. Events of a kind stand together.
+    """The events' values, column by column, grouped by kind of event; an empty list when there are no events.
 
     Raises ValueError or OverflowError for an event whose times are not finite.
     """
@@ -66,7 +66,7 @@ def milliseconds(at: float) -> int:
 
 
 def _columns_of(kind: type[Event], events: list[Event]) -> list[Sequence[Any]]:
-    # A pass in C takes the fields of all events. What Python does for each of them one by one is only what it must.
+    # One pass in C takes the fields of all events. Python handles only what it must, event by event.
     found: dict[str, Sequence[Any]] = dict(
         zip(kind.__struct_fields__, zip(*map(astuple, events), strict=True), strict=True)
     )
