@@ -20,10 +20,10 @@ from api.message_actions import MessageActions
 from api.messages import Messages, Timeline
 from api.scheduled_sends import ScheduledSends
 from api.send.handler import MailSending
-from api.send.intake import Intake
 from api.send.large.requests import Large
 from api.send.sending import Sending
 from cluster.http.application import Application
+from cluster.intake.intake import Intake
 from cluster.journal.journal import Journal
 from cluster.settings import DEFAULT_LIMITS, HttpSettings, MessageSettings
 

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 
 from analytics.queries import MessageEvents
 from api.admin.routes import Admin
-from api.http.backpressure import Watch
 from api.messages import Timeline
 from api.scheduled_sends import settle_abandoned
 from api.send.large.frames import Setup
 from api.send.large.requests import LargeRequests
 from api.server import ApiServer
 from cluster.context import Context, Links
+from cluster.intake.backpressure import Watch
 from cluster.journal.journal import Journal, Unavailable
 from cluster.keys import operator_token
 from cluster.lookup.tls_results import TlsResults
@@ -82,7 +82,7 @@ class Api:
     async def problem(self) -> str | None:
         if not self._drained and not await self._server.health():
             return "the HTTP server ended"
-        return self._watch.refusal()
+        return self._watch.why_full()
 
     async def _stop_when_draining(self) -> None:
         while not self._drained:
@@ -145,7 +145,7 @@ async def api(context: Context, links: Links) -> Api:
         timeline=timeline,
         readiness=readiness,
         limits=settings.message,
-        refusal=watch.refusal,
+        why_full=watch.why_full,
         admin=admin(context, links, journal, routing, dispatcher, timeline),
     )
     return Api(server, journal, watch, dispatcher, offers, lambda: journal.is_draining(context.node_id), Tasks())

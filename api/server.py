@@ -10,14 +10,14 @@ from analytics.dropping import tell_cancelled
 from api.admin.routes import Admin
 from api.app import create_app
 from api.health import Readiness
-from api.http.backpressure import Refusal, always_open
 from api.http.unread import UnreadBodies
 from api.messages import Timeline
-from api.send.intake import Intake, Offers
 from api.send.large.requests import Large
 from cluster.http.connections import Bounds
 from cluster.http.paths import OneSpelling
 from cluster.http.server import HttpServer
+from cluster.intake.backpressure import WhyFull, never_full
+from cluster.intake.intake import Intake, Offers
 from cluster.journal.journal import Journal
 from cluster.settings import DEFAULT_LIMITS, HttpSettings, MessageSettings, host_port
 
@@ -41,19 +41,19 @@ class ApiServer:
         timeline: Timeline,
         readiness: Readiness,
         limits: MessageSettings = DEFAULT_LIMITS,
-        refusal: Refusal = always_open,
+        why_full: WhyFull = never_full,
         admin: Admin | None = None,
     ) -> None:
         """``sending`` is the journal for requests to send, whose connections nothing else takes; by default the same.
         ``lifetime_s`` is delivery.lifetime_s; ``offers`` is called with what was committed, see Intake; ``large``
-        takes large requests; ``refusal`` says why nothing is taken while the system is full; ``admin`` is what
+        takes large requests; ``why_full`` says why nothing is taken while the system is full; ``admin`` is what
         operators may do."""
         self._bind = settings.bind
         intake = Intake(
             partial((sending or journal).accept, tell=tell_cancelled),
             commit_window_ms=settings.commit_window_ms,
             offers=offers,
-            refusal=refusal,
+            why_full=why_full,
         )
         app = create_app(
             settings,

@@ -21,8 +21,9 @@ from msgspec import Struct
 
 from api.http.decoding import decode
 from api.http.inflating import Gunzip, too_large
-from api.http.refusals import Overloaded, Stalled, TooLarge, Unparseable, UnsupportedMedia
+from api.http.refusals import Stalled, TooLarge, Unparseable, UnsupportedMedia
 from cluster.http.protocol import ARRIVED
+from cluster.intake.backpressure import Overloaded
 from cluster.journal.records import ApiKey
 
 CHUNK_PATIENCE_S = 30.0

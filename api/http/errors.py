@@ -16,12 +16,10 @@ from msgspec import Struct
 from api.http.decoding import in_words
 from api.http.places import written
 from api.http.refusals import (
-    RETRY_AFTER_S,
     Fault,
     Forbidden,
     Invalid,
     NotFound,
-    Overloaded,
     Refusal,
     Stalled,
     TooLarge,
@@ -29,6 +27,7 @@ from api.http.refusals import (
     Unparseable,
     UnsupportedMedia,
 )
+from cluster.intake.backpressure import RETRY_AFTER_S, Overloaded
 from cluster.journal.journal import Rejected, TookTooLong, Unavailable
 
 log = logging.getLogger(__name__)
@@ -120,13 +119,13 @@ def answer(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
         log.warning("journal rejected path=%s reason=%s", request.scope["path"], error.reason)
         # What cannot be stored is looked for in vain, too.
         return _respond(400, CANNOT_BE_FOUND if request.method == "GET" else CANNOT_BE_STORED)
+    if isinstance(error, Overloaded):
+        return _respond(503, error.detail, headers={"Retry-After": str(error.retry_after_s)})
     if isinstance(error, Unparseable):
         return _schema_answer(error)
     assert isinstance(error, Refusal)
     if isinstance(error, Invalid):
         return _respond(400, error.detail, error.faults)
-    if isinstance(error, Overloaded):
-        return _respond(status, error.detail, headers={"Retry-After": str(error.retry_after_s)})
     message = INVALID_GRANT if isinstance(error, Unauthenticated) else error.detail
     field = error.field if isinstance(error, Forbidden) else None
     return _respond(status, error.detail, [Fault(message, field)])

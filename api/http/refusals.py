@@ -8,8 +8,6 @@ from typing import Self
 
 from msgspec import Struct
 
-RETRY_AFTER_S = 5
-"""What a 503 asks for: long enough for a restarted Postgres to answer again."""
 MOST_FAULTS = 100
 """Faults that a request is searched for; more than anybody reads."""
 
@@ -106,12 +104,3 @@ class TooLarge(Refusal):
 
 class UnsupportedMedia(Refusal):
     """The body is in a form that this route does not read."""
-
-
-class Overloaded(Refusal):
-    """A bound was reached; the same request may succeed in a moment."""
-
-    def __init__(self, detail: str, retry_after_s: int = RETRY_AFTER_S) -> None:
-        super().__init__(detail)
-        self.args = (detail, retry_after_s)
-        self.retry_after_s = retry_after_s

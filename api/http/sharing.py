@@ -8,7 +8,7 @@ from collections import OrderedDict, defaultdict, deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from api.http.refusals import Overloaded
+from cluster.intake.backpressure import Overloaded
 
 MOST_WAITING = 64
 """Of one tenant, for one thing."""

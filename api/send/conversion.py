@@ -71,13 +71,6 @@ def new_request(
     )
 
 
-def stored_size(request: NewRequest) -> int:
-    """Bytes that the request holds in memory until it is committed, roughly."""
-    messages = sum([len(message.personal) + 500 for message in request.messages])
-    files = sum(map(len, request.attachments.values()))
-    return len(request.content) + sum(map(len, request.events)) + messages + files
-
-
 class _Shared(Struct, frozen=True, kw_only=True):
     """What a request's messages have in common, unless a personalization says otherwise."""
 

@@ -21,12 +21,12 @@ from api.http.decoding import decode
 from api.http.errors import answers
 from api.http.sharing import LoopTurns
 from api.send.effort import effort_of
-from api.send.intake import Intake
 from api.send.large.frames import Promised
 from api.send.large.requests import Large
 from api.send.request import MailSend
 from api.send.sending import DECODER, Sending
 from cluster.http.application import SERVED_BY
+from cluster.intake.intake import Intake
 from cluster.journal.records import ApiKey
 from cluster.message.substitution import LOOP_S
 

@@ -19,7 +19,7 @@ class Load(Struct, frozen=True, kw_only=True):
     free_disk_mb: int | None = None
 
 
-def refusal(load: Load, bounds: Bounds) -> str | None:
+def why_full(load: Load, bounds: Bounds) -> str | None:
     """Why no more mail is accepted; None while there is room.
 
     An unknown value rejects nothing: a journal that cannot be measured cannot commit either, and raises its own error.

@@ -14,10 +14,10 @@ from collections.abc import Callable
 
 import msgspec
 
-from api.http.refusals import Overloaded
 from api.send.large.frames import LENGTH, Answer, Job, Promised, Setup, decode_page, frame, unpickled
 from api.send.large.spool import Spool
 from cluster.installation.own_python import run_module
+from cluster.intake.backpressure import Overloaded
 from cluster.journal.records import Waiting
 
 log = logging.getLogger(__name__)

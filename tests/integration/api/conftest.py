@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator, Sequence
 import pytest
 
 from analytics.queries import MessageEvents
-from api.http.backpressure import Refusal, always_open
 from api.server import ApiServer
+from cluster.intake.backpressure import WhyFull, never_full
 from cluster.journal.journal import Journal
 from cluster.journal.records import NewRequest, Waiting
 from cluster.keys import new_key
@@ -30,7 +30,7 @@ class Site:
         self.offered: list[NewRequest] = []
         self.server = self.another()
 
-    def another(self, refusal: Refusal = always_open) -> ApiServer:
+    def another(self, why_full: WhyFull = never_full) -> ApiServer:
         """A server over the same journal."""
         return ApiServer(
             HttpSettings(bind="127.0.0.1:0"),
@@ -40,7 +40,7 @@ class Site:
             large=large_requests(self.dsn, self.due.extend),
             timeline=self._timeline,
             readiness=self._readiness,
-            refusal=refusal,
+            why_full=why_full,
         )
 
     @property

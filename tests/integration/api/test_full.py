@@ -12,8 +12,8 @@ import httpx
 import psycopg
 import pytest
 
-from api.http.backpressure import Watch
 from cluster.installation.embedded import EmbeddedPostgres
+from cluster.intake.backpressure import Watch
 from cluster.journal.journal import Journal, Unavailable, migrate
 from cluster.policy.backpressure import Bounds
 from tests.integration.api.conftest import Site
@@ -59,11 +59,11 @@ async def test_a_queue_that_is_full(journal: Journal) -> None:
 
     watch = a_watch()
     await watch.look()
-    assert watch.refusal() == "The queue is full: 20 deliveries wait, of 20 at most"
+    assert watch.why_full() == "The queue is full: 20 deliveries wait, of 20 at most"
     await journal.cancel_batch(tenant, batch, lambda _: b"\x90")
     watch = a_watch()
     await watch.look()
-    assert watch.refusal() is None
+    assert watch.why_full() is None
 
 
 async def test_a_full_server_refuses_and_still_answers(site: Site) -> None:

@@ -10,8 +10,8 @@ from litestar import Litestar
 
 from analytics.queries import MessageEvents, TimelineEvent
 from api.app import create_app
-from api.send.intake import Intake
 from api.send.sending import Sending
+from cluster.intake.intake import Intake
 from cluster.journal.journal import Journal
 from cluster.journal.records import NewRequest
 from cluster.settings import HttpSettings
@@ -41,7 +41,7 @@ class World:
             self.journal.accept,
             commit_window_ms=settings.commit_window_ms,
             offers=self._offer,
-            refusal=lambda: self.full,
+            why_full=lambda: self.full,
         )
         journal = cast(Journal, self.journal)
         self.large = LargeHere(Sending(journal, self.intake.commit, lifetime_s=86_400))

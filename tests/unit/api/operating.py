@@ -9,8 +9,8 @@ import httpx
 from analytics.queries import MessageEvents, TimelineEvent
 from api.admin.routes import Admin
 from api.app import create_app
-from api.send.intake import Intake
 from api.send.large.requests import Large
+from cluster.intake.intake import Intake
 from cluster.journal.journal import Journal
 from cluster.journal.operations import (
     Fate,

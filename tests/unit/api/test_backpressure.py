@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from api.http.backpressure import Watch
+from cluster.intake.backpressure import Watch
 from cluster.journal.journal import Unavailable
-from cluster.policy.backpressure import Bounds, Load, refusal
+from cluster.policy.backpressure import Bounds, Load, why_full
 from tests.unit.api.bodies import mail
 from tests.unit.api.conftest import World
 
@@ -25,11 +25,11 @@ BOUNDS = Bounds(backlog=100, free_disk_mb=50)
     ],
 )
 def test_what_is_refused(load: Load, said: str | None) -> None:
-    assert refusal(load, BOUNDS) == said
+    assert why_full(load, BOUNDS) == said
 
 
 def test_no_bounds_refuse_nothing() -> None:
-    assert refusal(Load(backlog=10**9, free_disk_mb=0), Bounds(backlog=0, free_disk_mb=0)) is None
+    assert why_full(Load(backlog=10**9, free_disk_mb=0), Bounds(backlog=0, free_disk_mb=0)) is None
 
 
 class Queue:
@@ -60,7 +60,7 @@ async def test_a_full_queue_is_refused_until_it_has_room() -> None:
     seen = []
     for queue.waiting in (99, 100, 5000, 99):
         await watch.look()
-        seen.append(watch.refusal() is None)
+        seen.append(watch.why_full() is None)
     assert seen == [True, False, False, True]
     assert queue.counted == 1
 
@@ -70,7 +70,7 @@ async def test_the_count_is_set_anew_when_the_journal_was_out_of_sight() -> None
     watch = queue.watch()
     queue.gone = True
     await watch.look()
-    assert (queue.counted, watch.refusal()) == (0, None)  # it refuses itself
+    assert (queue.counted, watch.why_full()) == (0, None)  # it refuses itself
     for gone in (False, True, False, False):
         queue.gone = gone
         await watch.look()
@@ -80,10 +80,10 @@ async def test_the_count_is_set_anew_when_the_journal_was_out_of_sight() -> None
 async def test_the_disk_of_the_journal(tmp_path: Path) -> None:
     watch = Queue().watch(Bounds(backlog=0, free_disk_mb=10**12), tmp_path)
     await watch.look()
-    assert str(watch.refusal()).startswith("The disk is full")
+    assert str(watch.why_full()).startswith("The disk is full")
     for unknown in (Queue().watch(journal_dir=tmp_path / "absent"), Queue().watch(journal_dir=None)):
         await unknown.look()
-        assert unknown.refusal() is None
+        assert unknown.why_full() is None
 
 
 async def test_a_full_system_refuses_before_it_reads(world: World) -> None:

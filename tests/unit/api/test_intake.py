@@ -6,10 +6,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from api.http.refusals import Overloaded
 from api.send.conversion import new_request
-from api.send.intake import Intake
 from api.send.request import ContentPart, Mailbox, MailSend, Personalization
+from cluster.intake.backpressure import Overloaded
+from cluster.intake.intake import Intake
 from cluster.journal.journal import Rejected, Unavailable
 from cluster.journal.records import NewRequest
 from tests.unit.api.journal_double import JournalDouble
@@ -149,7 +149,7 @@ async def test_a_client_that_went_away_takes_nobody_with_it() -> None:
 
 
 async def test_a_commit_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("api.send.intake.ACCEPT_PATIENCE_S", 0.01)
+    monkeypatch.setattr("cluster.intake.intake.ACCEPT_PATIENCE_S", 0.01)
     bench = Bench()
     bench.journal.gate = asyncio.Event()
     await bench.intake.start()

@@ -5,8 +5,8 @@ import itertools
 
 import pytest
 
-from api.http.refusals import Overloaded
 from api.http.sharing import MOST_WAITING, FairShare, LoopTurns
+from cluster.intake.backpressure import Overloaded
 
 
 class Bench:

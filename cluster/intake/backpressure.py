@@ -13,20 +13,36 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from cluster.journal.journal import Unavailable
-from cluster.policy.backpressure import Bounds, Load, refusal
+from cluster.policy.backpressure import Bounds, Load, why_full
 
 log = logging.getLogger(__name__)
 
 LOOK_S = 1.0
 MIB = 1024 * 1024
+RETRY_AFTER_S = 5
+"""When to try again: long enough for a restarted Postgres to answer."""
+FULL_RETRY_AFTER_S = 30
+"""When to try again while the system is full: a queue or a disk takes longer to empty than a server to restart."""
 
-Refusal = Callable[[], str | None]
-"""Why nothing is taken now; None when there is room."""
+WhyFull = Callable[[], str | None]
+"""Why nothing is taken now; None while there is room."""
 
 
-def always_open() -> str | None:
-    """Nothing is refused."""
+def never_full() -> str | None:
+    """For an intake that nothing watches."""
     return None
+
+
+class Overloaded(Exception):
+    """A bound was reached; the same request may succeed in a moment. ``detail`` is for its sender to read."""
+
+    def __init__(self, detail: str, retry_after_s: int = RETRY_AFTER_S) -> None:
+        super().__init__(detail, retry_after_s)
+        self.detail = detail
+        self.retry_after_s = retry_after_s
+
+    def __str__(self) -> str:
+        return self.detail
 
 
 class Watch:
@@ -47,14 +63,14 @@ class Watch:
         self._count_backlog = count_backlog
         self._journal_dir = journal_dir
         self._out_of_sight = True
-        self._refusal: str | None = None
+        self._why_full: str | None = None
 
-    def refusal(self) -> str | None:
+    def why_full(self) -> str | None:
         """Why nothing more is taken, as of the last look."""
-        return self._refusal
+        return self._why_full
 
     async def run(self) -> None:
-        """Look for ever."""
+        """Look again and again; ends when it is cancelled."""
         while True:
             await self.look()
             await asyncio.sleep(LOOK_S)
@@ -62,10 +78,10 @@ class Watch:
     async def look(self) -> None:
         """Measure and decide. Never fails."""
         load = Load(backlog=await self._measure_backlog(), free_disk_mb=await self._free_disk_mb())
-        found = refusal(load, self._bounds)
-        if (found is None) != (self._refusal is None):
+        found = why_full(load, self._bounds)
+        if (found is None) != (self._why_full is None):
             log.log(logging.WARNING if found else logging.INFO, "refusing=%r", found)
-        self._refusal = found
+        self._why_full = found
 
     async def _measure_backlog(self) -> int | None:
         if not self._bounds.backlog:

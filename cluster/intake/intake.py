@@ -1,10 +1,12 @@
-"""Intake: from a checked request to its commit, and the promise of a 202.
+"""The intake: from a prepared request to its commit. A sender is answered with success only after ``commit`` returns.
 
 Requests that arrive together are committed together: one task takes all that wait, calls ``accept`` once and resolves
 every waiter. Two or more are given a moment for others to join them; one alone is committed at once. A fault of one
 request fails that one only. Small requests do not wait for the commits of bulk: each kind has a lane of its own. Memory
 is bounded: when too much waits, the answer is no. After the commit the messages are offered to dispatch, which may
 ignore them: the journal has them.
+
+Called by every way in: api/send is one. What prepares a request is prepared.py.
 """
 
 import asyncio
@@ -13,9 +15,7 @@ import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 
-from api.http.backpressure import Refusal, always_open
-from api.http.refusals import Overloaded
-from api.send.conversion import stored_size
+from cluster.intake.backpressure import FULL_RETRY_AFTER_S, Overloaded, WhyFull, never_full
 from cluster.journal.journal import Unavailable
 from cluster.journal.records import NewRequest
 
@@ -32,9 +32,6 @@ BULK_FROM_BYTES = 32 * 1024
 small, ten short ones are too."""
 ACCEPT_PATIENCE_S = 30.0
 """A commit that takes longer is reported as not made, although it may yet be: the client may send again."""
-FULL_RETRY_AFTER_S = 30
-"""What a full system asks for: a queue or a disk takes longer to empty than a server to restart."""
-
 
 Accept = Callable[[Sequence[NewRequest]], Awaitable[None]]
 Offers = Callable[[Sequence[NewRequest]], None]
@@ -50,7 +47,7 @@ class _Waiting:
 
 
 class Intake:
-    """Takes checked requests and commits them in company."""
+    """Takes prepared requests and commits them together."""
 
     def __init__(
         self,
@@ -58,13 +55,13 @@ class Intake:
         *,
         commit_window_ms: float,
         offers: Offers,
-        refusal: Refusal = always_open,
+        why_full: WhyFull = never_full,
         most_waiting: int = MOST_WAITING,
         most_waiting_bytes: int = MOST_WAITING_BYTES,
     ) -> None:
         """``accept`` is the journal's. ``offers`` gets what was committed, sandboxed requests excepted; it must not
-        block. ``refusal`` says why nothing is taken while the system is full. The bounds are each lane's."""
-        self._refusal = refusal
+        block. ``why_full`` says why nothing is taken while the system is full. The bounds are each lane's."""
+        self._why_full = why_full
         lanes = [
             _Lane(accept, offers, commit_window_ms / 1000, most_waiting, most_waiting_bytes) for _ in ("small", "bulk")
         ]
@@ -82,15 +79,15 @@ class Intake:
 
     def require_room(self) -> None:
         """To be called before a request is read. Raises Overloaded while the system is full."""
-        if (refusal := self._refusal()) is not None:
-            raise Overloaded(refusal, FULL_RETRY_AFTER_S)
+        if (reason := self._why_full()) is not None:
+            raise Overloaded(reason, FULL_RETRY_AFTER_S)
 
     async def commit(self, request: NewRequest) -> None:
-        """Return when a checked request is on disk. Raises Overloaded, and the journal's Unavailable and Rejected."""
+        """Return when a prepared request is on disk. Raises Overloaded, and the journal's Unavailable and Rejected."""
         self.require_room()
         if self._stopping:
             raise Overloaded("The server is stopping; try again")
-        size = stored_size(request)
+        size = _size(request)
         await (self._bulk if size >= BULK_FROM_BYTES else self._small).commit(request, size)
 
 
@@ -202,3 +199,10 @@ def _fail(batch: list[_Waiting], error: Exception) -> None:
     for waiting in batch:
         if not waiting.done.done():
             waiting.done.set_exception(error)
+
+
+def _size(request: NewRequest) -> int:
+    """Bytes that the request holds in memory until it is committed, roughly."""
+    messages = sum([len(message.personal) + 500 for message in request.messages])
+    files = sum(map(len, request.attachments.values()))
+    return len(request.content) + sum(map(len, request.events)) + messages + files
