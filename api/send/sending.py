@@ -15,15 +15,16 @@ from api.send.conversion import new_request
 from api.send.request import MailSend
 from api.send.validation import check
 from cluster.ids import is_id
+from cluster.intake.senders import VerifiedDomains
 from cluster.journal.journal import Journal
 from cluster.journal.records import ApiKey, NewRequest
 from cluster.lookup.ttl_cache import ExpiringCache
 from cluster.policy.routes.domains import domain_of
 from cluster.settings import DEFAULT_LIMITS, MessageSettings
 
-KNOWN_TTL_S = 5.0
-"""How long a verified domain or an existing batch is believed without asking again."""
-KNOWN_KEPT = 10_000
+BATCH_TTL_S = 5.0
+"""How long an existing batch is believed without asking again."""
+BATCHES_KEPT = 10_000
 
 NOT_VERIFIED = "Sender domain not verified"
 """How the refusal begins: clients look for these words."""
@@ -60,9 +61,9 @@ class Sending:
         self._lifetime = timedelta(seconds=lifetime_s)
         self._limits = limits
         self._clock = clock
-        # Only a yes is remembered, so that a new domain or batch can be used at once.
-        self._verified: ExpiringCache[tuple[str, str], bool] = ExpiringCache(KNOWN_TTL_S, KNOWN_KEPT)
-        self._batches: ExpiringCache[tuple[str, str], bool] = ExpiringCache(KNOWN_TTL_S, KNOWN_KEPT)
+        self._domains = VerifiedDomains(journal)
+        # Only a yes is remembered, so that a new batch can be used at once.
+        self._batches: ExpiringCache[tuple[str, str], bool] = ExpiringCache(BATCH_TTL_S, BATCHES_KEPT)
 
     async def send(self, mail: MailSend, key: ApiKey, pause: Pause | None = None) -> Sent:
         """Check a request and commit it. ``pause`` is awaited between steps that take time; None for what is small.
@@ -78,7 +79,10 @@ class Sending:
             raise Invalid(checked.faults)
         sandbox = key.sandbox or mail.sandboxed
         if not sandbox:
-            await self._require_verified_senders(key.tenant_id, mail, checked.notes.senders)
+            senders = checked.notes.senders
+            unverified = await self._domains.first_unverified(key.tenant_id, _sender_domains(mail, senders))
+            if unverified is not None:
+                raise Forbidden(f"{NOT_VERIFIED}: {unverified}", _first_from(unverified, mail, senders))
         if pause:
             await pause()
         request = new_request(
@@ -104,19 +108,13 @@ class Sending:
             self._batches.put((tenant_id, batch_id), True)
         return exists
 
-    async def _require_verified_senders(
-        self, tenant_id: str, mail: MailSend, senders: Sequence[tuple[str, str]]
-    ) -> None:
-        """Raises Forbidden when a from address, the shared one or a personalization's, or one of ``senders`` (address
-        and path) is not of a verified domain."""
-        own = {one.from_.email for one in mail.personalizations or () if one.from_ is not None}
-        of_fields = [email for email, _ in senders]
-        for domain in {domain_of(email) for email in (mail.from_ and mail.from_.email, *own, *of_fields) if email}:
-            if self._verified.get((tenant_id, domain)):
-                continue
-            if not await self._journal.is_verified_domain(tenant_id, domain):
-                raise Forbidden(f"{NOT_VERIFIED}: {domain}", _first_from(domain, mail, senders))
-            self._verified.put((tenant_id, domain), True)
+
+def _sender_domains(mail: MailSend, senders: Sequence[tuple[str, str]]) -> set[str]:
+    """The domains of all from addresses, the shared one and the personalizations' own, and of ``senders`` (address and
+    path)."""
+    own = {one.from_.email for one in mail.personalizations or () if one.from_ is not None}
+    of_fields = [email for email, _ in senders]
+    return {domain_of(email) for email in (mail.from_ and mail.from_.email, *own, *of_fields) if email}
 
 
 def _first_from(domain: str, mail: MailSend, senders: Sequence[tuple[str, str]]) -> str | None:

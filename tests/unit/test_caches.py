@@ -45,7 +45,7 @@ BOUNDS: dict[str, tuple[float, str]] = {
     "api/http/body.py:_means_gzip": (0.2, "64 of at most 1,000 characters"),
     "api/build.py:tls": (0.1, "one"),
     "api/send/sending.py:_batches": (4, "10,000 ids that exist"),
-    "api/send/sending.py:_verified": (6, "10,000 domains that are verified"),
+    "cluster/intake/senders.py:_verified": (6, "10,000 domains that are verified"),
     "api/http/sharing.py:_waiting": (1, "a queue: 64 of a tenant"),
     "cluster/http/heads.py:_is_host": (0.5, "1,024 of LONGEST_HOST"),
     "cluster/journal/arrays.py:_of_time": (0.1, "256 times"),
