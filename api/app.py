@@ -12,13 +12,16 @@ from api.admin.routes import Admin
 from api.batches import Batches
 from api.domains import Domains
 from api.health import HealthChecks, Readiness
-from api.http.auth import Authenticator, Scopes
+from api.http.access import Caller
+from api.http.auth import Authenticator
 from api.http.body import ApiRequest, BodyBudget
 from api.http.documents import ReadyMade
 from api.http.errors import answer
+from api.http.routes import for_caller
 from api.message_actions import MessageActions
 from api.messages import Messages, Timeline
 from api.scheduled_sends import ScheduledSends
+from api.scopes import Scopes
 from api.send.handler import MailSending
 from api.send.large.requests import Large
 from api.send.sending import Sending
@@ -60,19 +63,20 @@ def create_app(
     sending = sending or journal
     authenticator = Authenticator(sending.key_by_hash, now) if now else Authenticator(sending.key_by_hash)
     steps = Sending(sending, intake.commit, lifetime_s=lifetime_s, limits=limits)
-    handlers = [
-        *MailSending(authenticator, steps, intake, large, settings.max_body_bytes).handlers(),
-        *Batches(journal).handlers(),
-        *ScheduledSends(journal).handlers(),
-        *Messages(journal, timeline, limits).handlers(),
-        *MessageActions(journal, lifetime_s, limits).handlers(),
-        *Domains(journal).handlers(),
-        *Scopes().handlers(),
-        *HealthChecks(readiness).handlers(),
-        *(admin.handlers() if admin else ()),
-    ]
+    keyed = for_caller(
+        Caller.KEY,
+        MailSending(authenticator, steps, intake, large, settings.max_body_bytes).routes(),
+        Batches(journal).routes(),
+        ScheduledSends(journal).routes(),
+        Messages(journal, timeline, limits).routes(),
+        MessageActions(journal, lifetime_s, limits).routes(),
+        Domains(journal).routes(),
+        Scopes().routes(),
+        guard=authenticator.guard,
+    )
+    open_to_all = for_caller(Caller.ANYBODY, HealthChecks(readiness).routes())
     return Application(
-        authenticator.protect(handlers),
+        [keyed, open_to_all, *([admin.routes()] if admin else ())],
         request_class=ApiRequest,
         request_max_body_size=min(settings.max_body_bytes, COMMAND_BYTES),
         exception_handlers={Exception: answer},

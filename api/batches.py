@@ -1,17 +1,17 @@
 """Batches: messages of several requests under one id, counted together."""
 
 from datetime import UTC, datetime
+from functools import partial
 
 from litestar import get, post
-from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath
 from msgspec import Struct
 
 from analytics.dropping import tell_cancelled
 from api.http.body import ApiRequest
 from api.http.errors import answers
-from api.http.refusals import NotFound
-from cluster.ids import is_id
+from api.http.existing import BATCH, existing
+from api.http.routes import Group, resource
 from cluster.journal.journal import Journal
 from cluster.journal.records import BatchCounts
 from cluster.policy.lifecycle import Status
@@ -64,46 +64,29 @@ class Batches:
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
 
-    def handlers(self) -> list[HTTPRouteHandler]:
-        create = post(
-            "/v3/mail/batch",
-            status_code=201,
-            responses=answers(401, 403, 503),
-            summary="Create a batch",
-            tags=["mail"],
-        )
-        show = get(
-            "/v3/mail/batch/{id:str}",
-            responses=answers(400, 401, 403, 404, 503),
-            summary="How a batch stands",
-            tags=["mail"],
-        )
+    def routes(self) -> Group:
+        create = post(status_code=201, responses=answers(401, 403, 503), summary="Create a batch")
+        show = get("/{id:str}", responses=answers(400, 401, 403, 404, 503), summary="How a batch stands")
         cancel = post(
-            "/v3/mail/batch/{id:str}/cancel",
+            "/{id:str}/cancel",
             status_code=200,
             responses=answers(400, 401, 403, 404, 503),
             summary="Cancel every message of a batch that is not yet being sent",
-            tags=["mail"],
         )
-        return [create(self.create), show(self.show), cancel(self.cancel)]
+        return resource("/v3/mail/batch", create(self.create), show(self.show), cancel(self.cancel), tag="mail")
 
     async def create(self, request: ApiRequest) -> NewBatch:
         return NewBatch(await self._journal.create_batch(request.auth.tenant_id))
 
     async def show(self, request: ApiRequest, id: FromPath[str]) -> BatchStatus:
-        counts = await self._journal.batch_counts(request.auth.tenant_id, id) if is_id("bat_", id) else None
-        if counts is None:
-            raise NotFound("The batch does not exist")
+        counts = await existing(BATCH, id, partial(self._journal.batch_counts, request.auth.tenant_id))
         return batch_status(counts)
 
     async def cancel(self, request: ApiRequest, id: FromPath[str]) -> BatchCancelled:
-        cancelled = None
-        if request.auth.sandbox:
-            cancelled = 0  # sandbox messages are finished as they are accepted
-        elif is_id("bat_", id):
-            cancelled = await self._journal.cancel_batch(request.auth.tenant_id, id, tell_cancelled)
-        if cancelled is None:
-            raise NotFound("The batch does not exist")
+        cancelled = 0  # of a sandbox key: its messages are finished as they are accepted
+        if not request.auth.sandbox:
+            cancel = partial(self._journal.cancel_batch, request.auth.tenant_id, tell=tell_cancelled)
+            cancelled = await existing(BATCH, id, cancel)
         counts = (await self.show(request, id)).status_counts
         return BatchCancelled(batch_id=id, cancelled=cancelled, status_counts=counts)
 

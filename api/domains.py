@@ -4,13 +4,13 @@ from itertools import groupby
 from typing import Literal
 
 from litestar import get
-from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath
 from msgspec import Struct
 
 from api.http.body import ApiRequest
 from api.http.errors import answers
 from api.http.refusals import NotFound
+from api.http.routes import Group, resource
 from cluster.dkim_keys import record_name, record_text
 from cluster.journal.journal import Journal
 from cluster.journal.records import SenderDomain
@@ -50,20 +50,10 @@ class Domains:
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
 
-    def handlers(self) -> list[HTTPRouteHandler]:
-        listing = get(
-            "/v3/whitelabel/domains",
-            responses=answers(401, 403, 503),
-            summary="List sender domains",
-            tags=["domains"],
-        )
-        show = get(
-            "/v3/whitelabel/domains/{id:str}",
-            responses=answers(400, 401, 403, 404, 503),
-            summary="A sender domain",
-            tags=["domains"],
-        )
-        return [listing(self.listing), show(self.show)]
+    def routes(self) -> Group:
+        listing = get(responses=answers(401, 403, 503), summary="List sender domains")
+        show = get("/{id:str}", responses=answers(400, 401, 403, 404, 503), summary="A sender domain")
+        return resource("/v3/whitelabel/domains", listing(self.listing), show(self.show), tag="domains")
 
     async def listing(self, request: ApiRequest) -> list[Domain]:
         return domains(await self._journal.sender_domains(request.auth.tenant_id))

@@ -4,10 +4,10 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Literal
 
 from litestar import Response, get
-from litestar.handlers import HTTPRouteHandler
 from msgspec import Struct
 
 from api.http.errors import answers
+from api.http.routes import Group, resource
 from cluster.context import keeps_from_work
 
 Readiness = Callable[[], Awaitable[Mapping[str, str | None]]]
@@ -33,15 +33,10 @@ class HealthChecks:
     def __init__(self, readiness: Readiness) -> None:
         self._readiness = readiness
 
-    def handlers(self) -> list[HTTPRouteHandler]:
-        alive = get("/healthz", responses=answers(), summary="Alive", tags=["health"])
-        ready = get(
-            "/readyz",
-            responses=answers(described={503: Ready}),
-            summary="Ready to serve, part by part",
-            tags=["health"],
-        )
-        return [alive(self.alive), ready(self.ready)]
+    def routes(self) -> Group:
+        alive = get("/healthz", responses=answers(), summary="Alive")
+        ready = get("/readyz", responses=answers(described={503: Ready}), summary="Ready to serve, part by part")
+        return resource("/", alive(self.alive), ready(self.ready), tag="health")
 
     async def alive(self) -> Health:
         return Health()

@@ -5,20 +5,21 @@ on, and what comes of it changes the message no more (its recipient may have the
 """
 
 import asyncio
+from functools import partial
 
 import msgspec
 from litestar import Response, post
-from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath, JSONBody
 from msgspec import Struct
 
 from analytics.dropping import tell_dropped
 from api.http.body import MAY_BE_EMPTY, ApiRequest, TypedBody
 from api.http.errors import answers
-from api.http.refusals import Fault, Invalid, NotFound
+from api.http.existing import MESSAGE, existing
+from api.http.refusals import Fault, Invalid
+from api.http.routes import Group, resource
 from api.messages import message_of
 from api.send.texts import check_text
-from cluster.ids import is_id
 from cluster.journal.journal import Journal
 from cluster.journal.records import Change, Recipient, decode_content, decode_personal
 from cluster.message.composable import NOT_COMPOSED, why_not
@@ -65,25 +66,23 @@ class MessageActions:
         self._limits = limits
         self._lifetime_s = lifetime_s
 
-    def handlers(self) -> list[HTTPRouteHandler]:
+    def routes(self) -> Group:
         retry = post(
-            "/v3/messages/{id:str}/retry",
+            "/{id:str}/retry",
             status_code=200,
             responses=answers(400, 401, 403, 404, 503, described={409: ActionAnswer}),
             summary="Queue a message that is stuck, failed or bounced once more",
-            tags=["messages"],
         )
         fail = post(
-            "/v3/messages/{id:str}/fail",
+            "/{id:str}/fail",
             status_code=200,
             dto=FailBody,
             return_dto=None,
             opt={MAY_BE_EMPTY: True},
             responses=answers(400, 401, 403, 404, 408, 413, 415, 422, 503, described={409: ActionAnswer}),
             summary="Give an unfinished message up",
-            tags=["messages"],
         )
-        return [retry(self.retry), fail(self.fail)]
+        return resource("/v3/messages", retry(self.retry), fail(self.fail), tag="messages")
 
     async def retry(self, request: ApiRequest, id: FromPath[str]) -> Response[ActionAnswer]:
         row = await message_of(self._journal, request.auth, id)
@@ -92,8 +91,11 @@ class MessageActions:
             if reason := await asyncio.to_thread(why_not, content, personal, self._limits):
                 refused = Change(done=False, status=row.status)
                 return _answer(id, refused, "", f"The message {NOT_COMPOSED}{reason}; retry ignored")
-        change = await self._journal.retry(row.tenant_id, id, recipients(row.personal), self._lifetime_s)
-        return _answer(id, change, "Re-queued for delivery", _why_not_retried(change) if change else "")
+        retry = partial(
+            self._journal.retry, row.tenant_id, recipients=recipients(row.personal), lifetime_s=self._lifetime_s
+        )
+        change = await existing(MESSAGE, id, retry)
+        return _answer(id, change, "Re-queued for delivery", _why_not_retried(change))
 
     async def fail(
         self, request: ApiRequest, id: FromPath[str], data: JSONBody[FailRequest] = NO_BODY
@@ -105,9 +107,8 @@ class MessageActions:
             raise Invalid(faults)
         if request.auth.sandbox:
             await message_of(self._journal, request.auth, id)
-        change = None
-        if is_id("msg_", id):
-            change = await self._journal.fail(request.auth.tenant_id, id, reason, tell_dropped(reason))
+        fail = partial(self._journal.fail, request.auth.tenant_id, reason=reason, tell=tell_dropped(reason))
+        change = await existing(MESSAGE, id, fail)
         return _answer(id, change, "Marked as failed", NOT_FAILED)
 
 
@@ -123,9 +124,7 @@ def recipients(personal: bytes) -> tuple[Recipient, ...]:
     return tuple(Recipient(to.email, domain_of(to.email)) for to in (*own.to, *own.cc, *own.bcc))
 
 
-def _answer(id: str, change: Change | None, done: str, refusal: str) -> Response[ActionAnswer]:
-    if change is None:
-        raise NotFound("The message does not exist")
+def _answer(id: str, change: Change, done: str, refusal: str) -> Response[ActionAnswer]:
     return Response(
         ActionAnswer(message_id=id, status=change.status, message=done if change.done else refusal),
         status_code=200 if change.done else 409,

@@ -8,10 +8,10 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterator
 from datetime import UTC, datetime, time, timedelta
+from functools import partial
 from typing import Annotated
 
 from litestar import Response, get, post
-from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath, QueryParameter
 from msgspec import Struct, structs
 
@@ -20,7 +20,9 @@ from analytics.queries import MessageEvents
 from api.http.access import BODIES, ROUTES
 from api.http.body import ApiRequest
 from api.http.errors import answers
-from api.http.refusals import Fault, Invalid, NotFound
+from api.http.existing import MESSAGE, existing, missing
+from api.http.refusals import Fault, Invalid
+from api.http.routes import Group, resource
 from api.http.sharing import FairShare
 from api.message_views import MessageDetail, MessageSummary, detail, summary
 from cluster.ids import is_id
@@ -99,22 +101,20 @@ class Messages:
         self._limits = limits
         self._searches = FairShare(SEARCHES, SEARCHES_OF_A_TENANT, SEARCH_PATIENCE_S, TOO_MANY_SEARCHES)
 
-    def handlers(self) -> list[HTTPRouteHandler]:
-        listing = get("/v3/messages", responses=answers(400, 401, 403, 503), summary="List messages", tags=["messages"])
+    def routes(self) -> Group:
+        listing = get(responses=answers(400, 401, 403, 503), summary="List messages")
         show = get(
-            "/v3/messages/{id:str}",
+            "/{id:str}",
             responses=answers(400, 401, 403, 404, 503),
             summary="A message, its body and its timeline",
-            tags=["messages"],
         )
         cancel = post(
-            "/v3/messages/{id:str}/cancel",
+            "/{id:str}/cancel",
             status_code=200,
             responses=answers(400, 401, 403, 404, 503, described={409: CancelAnswer}),
             summary="Cancel a message that is not yet being sent",
-            tags=["messages"],
         )
-        return [listing(self.listing), show(self.show), cancel(self.cancel)]
+        return resource("/v3/messages", listing(self.listing), show(self.show), cancel(self.cancel), tag="messages")
 
     async def listing(
         self,
@@ -180,9 +180,8 @@ class Messages:
 
     async def cancel(self, request: ApiRequest, id: FromPath[str]) -> Response[CancelAnswer]:
         row = await message_of(self._journal, request.auth, id)
-        cancellation = await self._journal.cancel(row.tenant_id, row.id, _dropped(row))
-        if cancellation is None:
-            raise NotFound("The message does not exist")
+        cancel = partial(self._journal.cancel, row.tenant_id, events=_dropped(row))
+        cancellation = await existing(MESSAGE, row.id, cancel)
         said = CANCELLED if cancellation.cancelled else _NOT_CANCELLED.get(cancellation.status, IN_FLIGHT)
         return Response(
             CancelAnswer(message_id=row.id, status=cancellation.status, message=said),
@@ -211,9 +210,9 @@ class Messages:
 
 async def message_of(journal: Journal, key: ApiKey, id: str) -> MessageRow:
     """A message of the key's tenant; a sandbox key knows sandbox messages only. Raises NotFound."""
-    row = await journal.message(key.tenant_id, id) if is_id("msg_", id) else None
-    if row is None or (key.sandbox and row.status is not Status.SANDBOX):
-        raise NotFound("The message does not exist")
+    row = await existing(MESSAGE, id, partial(journal.message, key.tenant_id))
+    if key.sandbox and row.status is not Status.SANDBOX:
+        raise missing(MESSAGE)
     return row
 
 

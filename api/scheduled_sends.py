@@ -7,19 +7,20 @@ resumes a pause; of a cancellation it forgets only that it holds for later messa
 
 import asyncio
 import logging
+from functools import partial
 from typing import Literal, cast
 
 import msgspec
 from litestar import delete, get, patch, post
-from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath, JSONBody
 from msgspec import Struct
 
 from analytics.dropping import tell_cancelled
 from api.http.body import ApiRequest, TypedBody
 from api.http.errors import answers
+from api.http.existing import BATCH, existing
 from api.http.refusals import Fault, Invalid, NotFound
-from cluster.ids import is_id
+from api.http.routes import Group, resource
 from cluster.journal.journal import Journal, Unavailable
 from cluster.journal.records import ScheduledSend, ScheduledStatus
 
@@ -57,29 +58,21 @@ class ScheduledSends:
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
 
-    def handlers(self) -> list[HTTPRouteHandler]:
-        path, one = "/v3/user/scheduled_sends", "/v3/user/scheduled_sends/{batch_id:str}"
+    def routes(self) -> Group:
+        one = "/{batch_id:str}"
         with_body = (400, 401, 403, 404, 408, 413, 415, 422, 503)
         create = post(
-            path,
             status_code=201,
             dto=NewBody,
             return_dto=None,
             responses=answers(*with_body),
             summary="Pause or cancel a batch",
-            tags=["mail"],
         )
-        listing = get(
-            path,
-            responses=answers(401, 403, 503),
-            summary="The paused and cancelled batches",
-            tags=["mail"],
-        )
+        listing = get(responses=answers(401, 403, 503), summary="The paused and cancelled batches")
         show = get(
             one,
             responses=answers(400, 401, 403, 404, 503),
             summary="Whether a batch is paused or cancelled: an array of one, or empty",
-            tags=["mail"],
         )
         change = patch(
             one,
@@ -88,16 +81,22 @@ class ScheduledSends:
             return_dto=None,
             responses=answers(*with_body),
             summary="Cancel a paused batch, or pause a cancelled one",
-            tags=["mail"],
         )
         forget = delete(
             one,
             status_code=204,
             responses=answers(400, 401, 403, 404, 503),
             summary="Resume a paused batch; forget a cancellation",
-            tags=["mail"],
         )
-        return [create(self.create), listing(self.listing), show(self.show), change(self.change), forget(self.forget)]
+        return resource(
+            "/v3/user/scheduled_sends",
+            create(self.create),
+            listing(self.listing),
+            show(self.show),
+            change(self.change),
+            forget(self.forget),
+            tag="mail",
+        )
 
     async def create(self, request: ApiRequest, data: JSONBody[NewScheduledSend]) -> ScheduledSend:
         faults: list[Fault] = []
@@ -130,9 +129,8 @@ class ScheduledSends:
 
     async def _known(self, request: ApiRequest, batch_id: str) -> str:
         """The id, of a batch of this tenant. Raises NotFound."""
-        if is_id("bat_", batch_id) and await self._journal.batch_exists(request.auth.tenant_id, batch_id):
-            return batch_id
-        raise NotFound("The batch does not exist")
+        await existing(BATCH, batch_id, partial(self._journal.batch_exists, request.auth.tenant_id))
+        return batch_id
 
     async def _reschedule(
         self, request: ApiRequest, batch_id: str, status: Literal["pause", "cancel", "resume"]

@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 from litestar import get
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath
-from litestar.types import Guard
 
 from analytics.queries import TimelineEvent
 from api.admin.deliverers import Deliverers
@@ -17,9 +16,8 @@ from api.admin.placing import ListSources
 from api.admin.searching import SiteOf
 from api.admin.site_views import SiteView, lane_of, site_views
 from api.http.errors import answers
-from api.http.refusals import NotFound
+from api.http.existing import MESSAGE, existing
 from api.messages import TIMELINE_PATIENCE_S, Timeline
-from cluster.ids import is_id
 from cluster.journal.journal import Journal
 from cluster.journal.operations import Fate, Standing, Suspension
 from cluster.journal.records import Waiting, decode_personal
@@ -41,7 +39,6 @@ class Explaining:
 
     def __init__(
         self,
-        guard: Guard,
         journal: Journal,
         deliverers: Deliverers,
         *,
@@ -51,7 +48,6 @@ class Explaining:
         tried_until: TriedUntil,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        self._guard = guard
         self._journal = journal
         self._deliverers = deliverers
         self._timeline = timeline
@@ -62,18 +58,14 @@ class Explaining:
 
     def handlers(self) -> list[HTTPRouteHandler]:
         route = get(
-            "/api/admin/explain/{id:str}",
-            guards=[self._guard],
+            "/explain/{id:str}",
             responses=answers(400, 401, 404, 503),
             summary="Where a message is, why, and what next",
-            tags=["operating"],
         )
         return [route(self.show)]
 
     async def show(self, id: FromPath[str]) -> Explained:
-        fate = await self._journal.fate(id) if is_id("msg_", id) else None
-        if fate is None:
-            raise NotFound("The message does not exist")
+        fate = await existing(MESSAGE, id, self._journal.fate)
         return explain(await self._facts(id, fate))
 
     async def _facts(self, id: str, fate: Fate) -> Facts:

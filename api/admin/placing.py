@@ -7,7 +7,6 @@ import msgspec
 from litestar import get, post
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath, JSONBody, QueryParameter
-from litestar.types import Guard
 from msgspec import Struct
 
 from api.admin.deliverers import Deliverers
@@ -56,7 +55,6 @@ class Placing:
 
     def __init__(
         self,
-        guard: Guard,
         deliverers: Deliverers,
         *,
         describe: Describe,
@@ -65,7 +63,6 @@ class Placing:
         version: Callable[[], Awaitable[int]],
     ) -> None:
         """``version``: of what is in force."""
-        self._guard = guard
         self._deliverers = deliverers
         self._describe = describe
         self._sources = sources
@@ -73,30 +70,23 @@ class Placing:
         self._version = version
 
     def handlers(self) -> list[HTTPRouteHandler]:
-        guards, tags = [self._guard], ["operating"]
         route = get(
-            "/api/admin/route/{domain:str}",
-            guards=guards,
+            "/route/{domain:str}",
             responses=answers(400, 401, 503),
             summary="Where mail for a domain would go, and how",
-            tags=tags,
         )
         sources = get(
-            "/api/admin/sources",
-            guards=guards,
+            "/sources",
             responses=answers(401, 503),
             summary="Sources: addresses, pools, who has them, warm-up",
-            tags=tags,
         )
         reload = post(
-            "/api/admin/policies",
+            "/policies",
             status_code=200,
             dto=PoliciesBody,
             return_dto=None,
-            guards=guards,
             responses=answers(400, 401, 408, 413, 415, 422, 503),
             summary="Put shaping and routing in force",
-            tags=tags,
         )
         return [route(self.route), sources(self.sources), reload(self.reload)]
 

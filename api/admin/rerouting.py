@@ -9,7 +9,6 @@ import msgspec
 from litestar import post
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import JSONBody
-from litestar.types import Guard
 from msgspec import Struct
 
 from api.admin.deliverers import Deliverers
@@ -53,15 +52,7 @@ class RerouteBody(TypedBody[RerouteRequest]):
 class Rerouting:
     """One call."""
 
-    def __init__(
-        self,
-        guard: Guard,
-        journal: Journal,
-        deliverers: Deliverers,
-        search: QueueSearch,
-        names: Names,
-    ) -> None:
-        self._guard = guard
+    def __init__(self, journal: Journal, deliverers: Deliverers, search: QueueSearch, names: Names) -> None:
         self._journal = journal
         self._deliverers = deliverers
         self._search = search
@@ -69,14 +60,12 @@ class Rerouting:
 
     def handlers(self) -> list[HTTPRouteHandler]:
         route = post(
-            "/api/admin/reroute",
+            "/reroute",
             status_code=200,
             dto=RerouteBody,
             return_dto=None,
-            guards=[self._guard],
             responses=answers(400, 401, 408, 413, 415, 422, 503),
             summary="Move what waits and matches to another pool or route, in one part of the queue",
-            tags=["operating"],
         )
         return [route(self.reroute)]
 

@@ -2,8 +2,6 @@
 
 from collections.abc import Awaitable, Callable
 
-from litestar.handlers import HTTPRouteHandler
-
 from api.admin.access import Operators
 from api.admin.bouncing import Bouncing
 from api.admin.deliverers import Deliverers
@@ -16,6 +14,8 @@ from api.admin.sending_now import SendingNow
 from api.admin.sites import Sites
 from api.admin.suspensions import Suspensions
 from api.admin.tracing import Tracing
+from api.http.access import Caller
+from api.http.routes import Group, for_caller, resource
 from api.messages import Timeline
 from cluster.journal.journal import Journal
 from cluster.peers import Call
@@ -40,20 +40,19 @@ class Admin:
         put_in_force: PutInForce,
     ) -> None:
         """``token``: the operators' (cluster.keys). ``call`` reaches the delivery actors."""
-        guard = Operators(token).guard
+        self._guard = Operators(token).guard
         deliverers = Deliverers(journal, call)
         names = Names(journal, deliverers, find_site, named_sites, sources)
         search = QueueSearch(journal, site_of, names)
         version: Callable[[], Awaitable[int]] = journal.policies_version
         self._parts = (
-            Sites(guard, journal, deliverers, sources, names),
-            Suspensions(guard, journal, deliverers, names),
-            Bouncing(guard, journal, search),
-            Rerouting(guard, journal, deliverers, search, names),
-            SendingNow(guard, journal, deliverers, search),
-            Tracing(guard, deliverers, names),
+            Sites(journal, deliverers, sources, names),
+            Suspensions(journal, deliverers, names),
+            Bouncing(journal, search),
+            Rerouting(journal, deliverers, search, names),
+            SendingNow(journal, deliverers, search),
+            Tracing(deliverers, names),
             Explaining(
-                guard,
                 journal,
                 deliverers,
                 timeline=timeline,
@@ -61,8 +60,9 @@ class Admin:
                 sources=sources,
                 tried_until=tried_until,
             ),
-            Placing(guard, deliverers, describe=describe, sources=sources, put_in_force=put_in_force, version=version),
+            Placing(deliverers, describe=describe, sources=sources, put_in_force=put_in_force, version=version),
         )
 
-    def handlers(self) -> list[HTTPRouteHandler]:
-        return [handler for part in self._parts for handler in part.handlers()]
+    def routes(self) -> Group:
+        handlers = [handler for part in self._parts for handler in part.handlers()]
+        return for_caller(Caller.OPERATOR, resource("/api/admin", *handlers, tag="operating"), guard=self._guard)

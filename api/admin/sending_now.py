@@ -10,7 +10,6 @@ import msgspec
 from litestar import post
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import JSONBody
-from litestar.types import Guard
 from msgspec import Struct
 
 from api.admin.deliverers import Deliverers
@@ -56,28 +55,19 @@ class SendNowBody(TypedBody[SendNowRequest]):
 class SendingNow:
     """One call."""
 
-    def __init__(
-        self,
-        guard: Guard,
-        journal: Journal,
-        deliverers: Deliverers,
-        search: QueueSearch,
-    ) -> None:
-        self._guard = guard
+    def __init__(self, journal: Journal, deliverers: Deliverers, search: QueueSearch) -> None:
         self._journal = journal
         self._deliverers = deliverers
         self._search = search
 
     def handlers(self) -> list[HTTPRouteHandler]:
         route = post(
-            "/api/admin/send-now",
+            "/send-now",
             status_code=200,
             dto=SendNowBody,
             return_dto=None,
-            guards=[self._guard],
             responses=answers(400, 401, 408, 413, 415, 422, 503),
             summary="Make deferred deliveries that match due now, in one part of the queue",
-            tags=["operating"],
         )
         return [route(self.send_now)]
 

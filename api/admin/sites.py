@@ -5,7 +5,6 @@ from typing import Annotated
 from litestar import get
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import QueryParameter
-from litestar.types import Guard
 from msgspec import Struct
 
 from api.admin.deliverers import Deliverers
@@ -45,35 +44,18 @@ class ActionList(Struct, frozen=True):
 class Sites:
     """The two calls."""
 
-    def __init__(
-        self,
-        guard: Guard,
-        journal: Journal,
-        deliverers: Deliverers,
-        sources: ListSources,
-        names: Names,
-    ) -> None:
-        self._guard = guard
+    def __init__(self, journal: Journal, deliverers: Deliverers, sources: ListSources, names: Names) -> None:
         self._journal = journal
         self._deliverers = deliverers
         self._sources = sources
         self._names = names
 
     def handlers(self) -> list[HTTPRouteHandler]:
-        guards, tags = [self._guard], ["operating"]
-        listing = get(
-            "/api/admin/sites",
-            guards=guards,
-            responses=answers(400, 401, 503),
-            summary="Sites, deepest first",
-            tags=tags,
-        )
+        listing = get("/sites", responses=answers(400, 401, 503), summary="Sites, deepest first")
         actions = get(
-            "/api/admin/actions",
-            guards=guards,
+            "/actions",
             responses=answers(400, 401, 503),
             summary="What automation and operators did to sites",
-            tags=tags,
         )
         return [listing(self.listing), actions(self.actions)]
 

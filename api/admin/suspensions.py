@@ -11,7 +11,6 @@ import msgspec
 from litestar import delete, get, post
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import JSONBody, QueryParameter
-from litestar.types import Guard
 from msgspec import Struct
 
 from api.admin.deliverers import Deliverers
@@ -66,44 +65,31 @@ class Suspensions:
 
     def __init__(
         self,
-        guard: Guard,
         journal: Journal,
         deliverers: Deliverers,
         names: Names,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        self._guard = guard
         self._journal = journal
         self._deliverers = deliverers
         self._names = names
         self._clock = clock
 
     def handlers(self) -> list[HTTPRouteHandler]:
-        guards, tags = [self._guard], ["operating"]
-        listing = get(
-            "/api/admin/suspensions",
-            guards=guards,
-            responses=answers(401, 503),
-            summary="What is suspended now",
-            tags=tags,
-        )
+        listing = get("/suspensions", responses=answers(401, 503), summary="What is suspended now")
         suspend = post(
-            "/api/admin/suspensions",
+            "/suspensions",
             status_code=201,
             dto=SuspensionBody,
             return_dto=None,
-            guards=guards,
             responses=answers(400, 401, 408, 413, 415, 422, 503),
             summary="Suspend a site, a tenant, or one at the other",
-            tags=tags,
         )
         resume = delete(
-            "/api/admin/suspensions",
+            "/suspensions",
             status_code=200,
-            guards=guards,
             responses=answers(400, 401, 503),
             summary="End all suspensions of a site or a tenant",
-            tags=tags,
         )
         return [listing(self.listing), suspend(self.suspend), resume(self.resume)]
 

@@ -118,8 +118,8 @@ ROUTES: Mapping[str, Access] = {
 }
 
 
-def route_name(handler: "HTTPRouteHandler") -> str:
-    """A route as the table names it."""
-    (path,) = handler.paths
+def route_name(path: str, handler: "HTTPRouteHandler") -> str:
+    """A route as the table names it. ``path``: of the group that it is in."""
+    (own,) = handler.paths
     method = "GET" if "GET" in handler.http_methods else next(iter(handler.http_methods))
-    return f"{method} {path.replace(':str}', '}')}"
+    return f"{method} {path.rstrip('/')}{own.replace(':str}', '}') if own != '/' else ''}"

@@ -1,24 +1,21 @@
 """Who is asking: Bearer API keys, their tenant, their scopes.
 
-A guard on each route authenticates before anything of the body is read, and leaves the key in ``request.auth``. What a
-route asks of a key is said in access.py.
+The guard of the routes for keys authenticates before anything of the body is read, and leaves the key in
+``request.auth``. What a route asks of a key is said in access.py.
 RFC 6750 (Bearer), RFC 9110 §11.
 """
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 
-from litestar import get
 from litestar.connection import ASGIConnection
 from litestar.datastructures import State
 from litestar.handlers import BaseRouteHandler, HTTPRouteHandler
-from msgspec import Struct
 
-from api.http.access import ROUTES, Access, Caller, route_name
-from api.http.body import ApiRequest, header
-from api.http.errors import answers
+from api.http.body import header
 from api.http.refusals import Unauthenticated
+from api.http.routes import access_of
 from cluster.journal.records import ApiKey
 from cluster.keys import is_key, key_hash
 from cluster.lookup.ttl_cache import ExpiringCache
@@ -28,7 +25,6 @@ KEY_TTL_S = 4.0
 KEYS_KEPT = 10_000
 
 Connection = ASGIConnection[HTTPRouteHandler, None, ApiKey, State]
-Guard = Callable[[Connection, BaseRouteHandler], Awaitable[None]]
 
 
 class Authenticator:
@@ -75,46 +71,8 @@ class Authenticator:
             self._keys.put(hash, key)
         return key
 
-    def guard(self, access: Access) -> Guard:
-        """A guard that lets a known key pass, when it may."""
-
-        async def guard(connection: Connection, _: BaseRouteHandler) -> None:
-            key = await self.authenticate(header(connection.scope, b"authorization"))
-            access.admit(key)
-            connection.scope["auth"] = key
-
-        return guard
-
-    def protect(self, handlers: Iterable[HTTPRouteHandler]) -> list[HTTPRouteHandler]:
-        """The handlers with the guards that the table of routes asks for, and OpenAPI's word for them. Operators have a
-        guard of their own (admin/access.py). Raises KeyError for a route that the table does not have."""
-        protected = []
-        for handler in handlers:
-            access = ROUTES[route_name(handler)]
-            handler.security = access.security
-            if access.caller is Caller.KEY:
-                handler.guards = (*(handler.guards or ()), self.guard(access))
-            protected.append(handler)
-        return protected
-
-
-class ScopeList(Struct, frozen=True):
-    """What the key may do."""
-
-    scopes: list[str]
-
-
-class Scopes:
-    """GET /v3/scopes."""
-
-    def handlers(self) -> list[HTTPRouteHandler]:
-        route = get(
-            "/v3/scopes",
-            responses=answers(401, 503),
-            summary="The scopes of the key",
-            tags=["keys"],
-        )
-        return [route(self.scopes)]
-
-    async def scopes(self, request: ApiRequest) -> ScopeList:
-        return ScopeList(sorted(request.auth.scopes))
+    async def guard(self, connection: Connection, route: BaseRouteHandler) -> None:
+        """Lets a known key pass, when it may. Raises Unauthenticated, Forbidden."""
+        key = await self.authenticate(header(connection.scope, b"authorization"))
+        access_of(route).admit(key)
+        connection.scope["auth"] = key

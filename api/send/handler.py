@@ -9,7 +9,6 @@ from functools import partial
 import msgspec
 from litestar import post
 from litestar.datastructures import ResponseHeader
-from litestar.handlers import HTTPRouteHandler
 from litestar.params import JSONBody
 from litestar.types import Receive, Scope, Send
 from msgspec import Struct
@@ -19,6 +18,7 @@ from api.http.auth import Authenticator
 from api.http.body import ApiRequest, Part, TypedBody, body_up_to, header
 from api.http.decoding import decode
 from api.http.errors import answers
+from api.http.routes import Group, resource
 from api.http.sharing import LoopTurns
 from api.send.effort import effort_of
 from api.send.large.frames import Promised
@@ -73,9 +73,8 @@ class MailSending:
         self._limit = limit
         self._turns = LoopTurns()
 
-    def handlers(self) -> list[HTTPRouteHandler]:
+    def routes(self) -> Group:
         route = post(
-            "/v3/mail/send",
             status_code=202,
             dto=MailSendBody,
             request_max_body_size=self._limit,
@@ -88,9 +87,8 @@ class MailSending:
             ],
             response_description="Accepted: the messages are committed to disk",
             summary="Send mail",
-            tags=["mail"],
         )
-        return [route(self.send)]
+        return resource("/v3/mail/send", route(self.send), tag="mail")
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI; the route is documented by ``send``."""

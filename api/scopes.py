@@ -1,0 +1,25 @@
+"""The scopes of a key, as its holder may ask for them."""
+
+from litestar import get
+from msgspec import Struct
+
+from api.http.body import ApiRequest
+from api.http.errors import answers
+from api.http.routes import Group, resource
+
+
+class ScopeList(Struct, frozen=True):
+    """What the key may do."""
+
+    scopes: list[str]
+
+
+class Scopes:
+    """GET /v3/scopes."""
+
+    def routes(self) -> Group:
+        route = get(responses=answers(401, 503), summary="The scopes of the key")
+        return resource("/v3/scopes", route(self.scopes), tag="keys")
+
+    async def scopes(self, request: ApiRequest) -> ScopeList:
+        return ScopeList(sorted(request.auth.scopes))
