@@ -18,8 +18,8 @@ from api.http.body import ApiRequest, BodyBudget
 from api.http.documents import ReadyMade
 from api.http.errors import answer
 from api.http.routes import for_caller
-from api.message_actions import MessageActions
-from api.messages import Messages, Timeline
+from api.messages.commands import MessageActions
+from api.messages.reading import Messages, Timeline
 from api.scheduled_sends import ScheduledSends
 from api.scopes import Scopes
 from api.send.handler import MailSending

@@ -17,7 +17,7 @@ from api.admin.searching import SiteOf
 from api.admin.site_views import SiteView, lane_of, site_views
 from api.http.errors import answers
 from api.http.existing import MESSAGE, existing
-from api.messages import TIMELINE_PATIENCE_S, Timeline
+from api.messages.reading import TIMELINE_PATIENCE_S, Timeline
 from cluster.journal.journal import Journal
 from cluster.journal.operations import Fate, Standing, Suspension
 from cluster.journal.records import Waiting, decode_personal
@@ -145,6 +145,6 @@ class Explaining:
             async with asyncio.timeout(TIMELINE_PATIENCE_S):
                 return (await self._timeline(tenant_id, message_id)).events
         except Exception as error:
-            # As in api/messages.py: whatever is wrong with the event store, the rest must stay readable.
+            # As in api/messages/reading.py: whatever is wrong with the event store, the rest must stay readable.
             log.warning("timeline unreachable message_id=%s reason=%r", message_id, error)
             return None

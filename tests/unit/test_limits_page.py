@@ -3,11 +3,12 @@
 import re
 from pathlib import Path
 
-from api import app, message_actions, messages
+from api import app
 from api.admin import bouncing, searching, sites, suspensions, tracing
 from api.http import body as bodies
 from api.http import inflating, refusals
 from api.http.unread import SKIPPED_BYTES
+from api.messages import commands, reading
 from api.send import addresses, notes, personalizations, reply_to, texts
 from api.send import validation as rules
 from api.send.large import crowding
@@ -75,12 +76,12 @@ LIMITS: dict[str, int | str] = {
     "whole message": mb(DEFAULTS.message.max_bytes),
     "time to be delivered": seconds(DEFAULTS.delivery.lifetime_s),
     "body of another route": mb(app.COMMAND_BYTES),
-    "`page_size`": messages.LARGEST_PAGE,
-    "`page`": messages.LAST_PAGE,
-    "searches of a tenant": messages.SEARCHES_OF_A_TENANT,
+    "`page_size`": reading.LARGEST_PAGE,
+    "`page`": reading.LAST_PAGE,
+    "searches of a tenant": reading.SEARCHES_OF_A_TENANT,
     "length of a search": seconds(database.LONGEST_SEARCH_S),
     "scheduled sends in a list": scheduled_sends.MOST_LISTED,
-    "`reason` of a fail": message_actions.LONGEST_REASON,
+    "`reason` of a fail": commands.LONGEST_REASON,
     "head of a request": kb(heads.HEAD_BYTES),
     "header fields of a request": heads.HEAD_FIELDS,
     "time for a head": seconds(DEFAULTS.http.head_timeout_s),
@@ -110,7 +111,7 @@ def test_every_limit_is_the_code_s() -> None:
 
 def test_what_stands_beside_the_tables() -> None:
     assert f"{kb(SKIPPED_BYTES)} of it are skipped" in re.sub(r"\s+", " ", PAGE)
-    assert f"others wait {seconds(messages.SEARCH_PATIENCE_S)} for it" in PAGE
+    assert f"others wait {seconds(reading.SEARCH_PATIENCE_S)} for it" in PAGE
     assert (sites.MOST_SITES, bouncing.LONGEST_REASON) == (sites.MOST_ACTIONS, suspensions.LONGEST_REASON)
     for kind in rules.CONTENT_TYPES:
         assert kind in PAGE

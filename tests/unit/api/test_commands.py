@@ -7,7 +7,7 @@ import httpx
 import msgspec
 import pytest
 
-from api.message_actions import LONGEST_REASON
+from api.messages.commands import LONGEST_REASON
 from cluster.events import Dropped, decode_batch
 from cluster.ids import new_id
 from cluster.journal.journal import Unavailable

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from actors.compose.message import draft_message, finish
 from actors.compose.mime import compile_content
 from api.http.refusals import Fault
-from api.message_views import detail
+from api.messages.views import detail
 from api.send import sizes
 from api.send.conversion import new_request
 from api.send.request import MailSend

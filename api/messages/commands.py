@@ -18,7 +18,7 @@ from api.http.errors import answers
 from api.http.existing import MESSAGE, existing
 from api.http.refusals import Fault, Invalid
 from api.http.routes import Group, resource
-from api.messages import message_of
+from api.messages.reading import message_of
 from api.send.texts import check_text
 from cluster.journal.journal import Journal
 from cluster.journal.records import Change, Recipient, decode_content, decode_personal

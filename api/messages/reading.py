@@ -24,7 +24,7 @@ from api.http.existing import MESSAGE, existing, missing
 from api.http.refusals import Fault, Invalid
 from api.http.routes import Group, resource
 from api.http.sharing import FairShare
-from api.message_views import MessageDetail, MessageSummary, detail, summary
+from api.messages.views import MessageDetail, MessageSummary, detail, summary
 from cluster.ids import is_id
 from cluster.journal.journal import Journal
 from cluster.journal.records import (
