@@ -18,8 +18,9 @@ from api.http.body import ApiRequest, BodyBudget
 from api.http.documents import ReadyMade
 from api.http.errors import answer
 from api.http.routes import for_caller
-from api.messages.commands import MessageActions
-from api.messages.reading import Messages, Timeline
+from api.messages.commands import MessageCommands
+from api.messages.reading import MessageReading
+from api.messages.timeline import Timeline
 from api.scheduled_sends import ScheduledSends
 from api.scopes import Scopes
 from api.send.handler import MailSending
@@ -68,8 +69,8 @@ def create_app(
         MailSending(authenticator, steps, intake, large, settings.max_body_bytes).routes(),
         Batches(journal).routes(),
         ScheduledSends(journal).routes(),
-        Messages(journal, timeline, limits).routes(),
-        MessageActions(journal, lifetime_s, limits).routes(),
+        MessageReading(journal, timeline, limits).routes(),
+        MessageCommands(journal, lifetime_s, limits).routes(),
         Domains(journal).routes(),
         Scopes().routes(),
         guard=authenticator.guard,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from analytics.queries import MessageEvents
 from api.admin.routes import Admin
-from api.messages.reading import Timeline
+from api.messages.timeline import Timeline
 from api.scheduled_sends import settle_abandoned
 from api.send.large.frames import Setup
 from api.send.large.requests import LargeRequests

@@ -11,7 +11,7 @@ from api.admin.routes import Admin
 from api.app import create_app
 from api.health import Readiness
 from api.http.unread import UnreadBodies
-from api.messages.reading import Timeline
+from api.messages.timeline import Timeline
 from api.send.large.requests import Large
 from cluster.http.connections import Bounds
 from cluster.http.paths import OneSpelling

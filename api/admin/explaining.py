@@ -1,7 +1,6 @@
 """GET /api/admin/explain/{id}: gathers what the journal, the actors and the event store know of a message."""
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 
@@ -9,7 +8,6 @@ from litestar import get
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath
 
-from analytics.queries import TimelineEvent
 from api.admin.deliverers import Deliverers
 from api.admin.explanation import Explained, Facts, HeldBy, explain
 from api.admin.placing import ListSources
@@ -17,7 +15,7 @@ from api.admin.searching import SiteOf
 from api.admin.site_views import SiteView, lane_of, site_views
 from api.http.errors import answers
 from api.http.existing import MESSAGE, existing
-from api.messages.reading import TIMELINE_PATIENCE_S, Timeline
+from api.messages.timeline import Timeline, events_of
 from cluster.journal.journal import Journal
 from cluster.journal.operations import Fate, Standing, Suspension
 from cluster.journal.records import Waiting, decode_personal
@@ -25,8 +23,6 @@ from cluster.policy.lifecycle import FINISHED
 from cluster.policy.routes.destinations import parse
 from cluster.policy.routes.rerouting import DIRECT
 from cluster.routing.views import SourceState
-
-log = logging.getLogger(__name__)
 
 SITES_ASKED = 200
 
@@ -69,7 +65,7 @@ class Explaining:
         return explain(await self._facts(id, fate))
 
     async def _facts(self, id: str, fate: Fate) -> Facts:
-        events = asyncio.create_task(self._events(fate.tenant_id, id))
+        events = asyncio.create_task(events_of(self._timeline, fate.tenant_id, id))
         standings = await self._journal.standings(id)
         unfinished = [standing for standing in standings if standing.status not in FINISHED]
         held: dict[int, HeldBy] = {}
@@ -99,7 +95,7 @@ class Explaining:
             suspensions=tuple(suspensions),
             live=tuple(live),
             silent=silent,
-            events=await events,
+            events=found.events if (found := await events) is not None else None,
         )
 
     async def _sites(self, unfinished: Sequence[Standing], held: Mapping[int, HeldBy]) -> dict[int, str]:
@@ -139,12 +135,3 @@ class Explaining:
                 if view.site == site:
                     views.setdefault(site, view)
         return views
-
-    async def _events(self, tenant_id: str, message_id: str) -> list[TimelineEvent] | None:
-        try:
-            async with asyncio.timeout(TIMELINE_PATIENCE_S):
-                return (await self._timeline(tenant_id, message_id)).events
-        except Exception as error:
-            # As in api/messages/reading.py: whatever is wrong with the event store, the rest must stay readable.
-            log.warning("timeline unreachable message_id=%s reason=%r", message_id, error)
-            return None

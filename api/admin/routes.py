@@ -16,7 +16,7 @@ from api.admin.suspensions import Suspensions
 from api.admin.tracing import Tracing
 from api.http.access import Caller
 from api.http.routes import Group, for_caller, resource
-from api.messages.reading import Timeline
+from api.messages.timeline import Timeline
 from cluster.journal.journal import Journal
 from cluster.peers import Call
 

@@ -1,7 +1,8 @@
-"""Retry and fail: what a client may do about one message that went wrong, or nowhere.
+"""POST /v3/messages/{id}/cancel, /retry and /fail: what a client may command of one message.
 
-Neither touches a transaction that is under way: a retry is refused, so that nothing is sent twice; a fail lets it go
-on, and what comes of it changes the message no more (its recipient may have the mail all the same).
+None touches a transaction that is under way: a cancel and a retry are refused, so that nothing is sent twice or
+against a promise; a fail lets it go on, and what comes of it changes the message no more (its recipient may have the
+mail all the same).
 """
 
 import asyncio
@@ -12,16 +13,16 @@ from litestar import Response, post
 from litestar.params import FromPath, JSONBody
 from msgspec import Struct
 
-from analytics.dropping import tell_dropped
+from analytics.dropping import CANCELLED, tell_cancelled, tell_dropped
 from api.http.body import MAY_BE_EMPTY, ApiRequest, TypedBody
 from api.http.errors import answers
 from api.http.existing import MESSAGE, existing
 from api.http.refusals import Fault, Invalid
 from api.http.routes import Group, resource
-from api.messages.reading import message_of
+from api.messages.finding import message_of
 from api.send.texts import check_text
 from cluster.journal.journal import Journal
-from cluster.journal.records import Change, Recipient, decode_content, decode_personal
+from cluster.journal.records import Change, Ended, MessageRow, Recipient, decode_content, decode_personal
 from cluster.message.composable import NOT_COMPOSED, why_not
 from cluster.policy.lifecycle import Status
 from cluster.policy.routes.domains import domain_of
@@ -30,10 +31,24 @@ from cluster.settings import DEFAULT_LIMITS, MessageSettings
 LONGEST_REASON = 1000
 NO_REASON = "Failed by request"
 
+IN_FLIGHT = "Already in flight; cancellation ignored"
+"""Of a message that is being sent, to one recipient at least, or has been: clients look for these words."""
+_NOT_CANCELLED = {
+    Status.CANCELLED: "Already cancelled",
+    Status.SANDBOX: "Accepted by a sandbox, never to be sent; cancellation ignored",
+}
 TRANSACTION_UNDER_WAY = "An SMTP transaction may be under way; retry ignored"
 BATCH_CANCELLED = "The message's batch was cancelled; retry ignored"
 NOT_RETRIED = "Only messages that are stuck, failed or bounced are retried; retry ignored"
 NOT_FAILED = "Already finished; fail ignored"
+
+
+class CancelAnswer(Struct, frozen=True, kw_only=True):
+    """What became of a cancel; status is the message's now."""
+
+    message_id: str
+    status: Status
+    message: str
 
 
 class FailRequest(Struct, frozen=True):
@@ -57,8 +72,8 @@ class FailBody(TypedBody[FailRequest]):
 NO_BODY = FailRequest()
 
 
-class MessageActions:
-    """POST /v3/messages/{id}/retry and …/fail."""
+class MessageCommands:
+    """The three calls."""
 
     def __init__(self, journal: Journal, lifetime_s: float, limits: MessageSettings = DEFAULT_LIMITS) -> None:
         """``lifetime_s``: how long a retried message is tried from now on. ``limits``: of what messages become."""
@@ -67,6 +82,12 @@ class MessageActions:
         self._lifetime_s = lifetime_s
 
     def routes(self) -> Group:
+        cancel = post(
+            "/{id:str}/cancel",
+            status_code=200,
+            responses=answers(400, 401, 403, 404, 503, described={409: CancelAnswer}),
+            summary="Cancel a message that is not yet being sent",
+        )
         retry = post(
             "/{id:str}/retry",
             status_code=200,
@@ -82,7 +103,17 @@ class MessageActions:
             responses=answers(400, 401, 403, 404, 408, 413, 415, 422, 503, described={409: ActionAnswer}),
             summary="Give an unfinished message up",
         )
-        return resource("/v3/messages", retry(self.retry), fail(self.fail), tag="messages")
+        return resource("/v3/messages", cancel(self.cancel), retry(self.retry), fail(self.fail), tag="messages")
+
+    async def cancel(self, request: ApiRequest, id: FromPath[str]) -> Response[CancelAnswer]:
+        row = await message_of(self._journal, request.auth, id)
+        cancel = partial(self._journal.cancel, row.tenant_id, events=_dropped(row))
+        cancellation = await existing(MESSAGE, row.id, cancel)
+        said = CANCELLED if cancellation.cancelled else _NOT_CANCELLED.get(cancellation.status, IN_FLIGHT)
+        return Response(
+            CancelAnswer(message_id=row.id, status=cancellation.status, message=said),
+            status_code=200 if cancellation.cancelled else 409,
+        )
 
     async def retry(self, request: ApiRequest, id: FromPath[str]) -> Response[ActionAnswer]:
         row = await message_of(self._journal, request.auth, id)
@@ -110,6 +141,17 @@ class MessageActions:
         fail = partial(self._journal.fail, request.auth.tenant_id, reason=reason, tell=tell_dropped(reason))
         change = await existing(MESSAGE, id, fail)
         return _answer(id, change, "Marked as failed", NOT_FAILED)
+
+
+def _dropped(row: MessageRow) -> bytes:
+    """The events of a cancel, committed with it."""
+    content, personal = decode_content(row.content), decode_personal(row.personal)
+    return tell_cancelled(
+        [
+            Ended(row.tenant_id, row.id, address.email, row.batch_id, content.categories)
+            for address in (*personal.to, *personal.cc, *personal.bcc)
+        ]
+    )
 
 
 def _why_not_retried(change: Change) -> str:

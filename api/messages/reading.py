@@ -1,50 +1,33 @@
-"""Messages: where they stand, what happened to them, and cancelling.
+"""GET /v3/messages: where messages stand, and what happened to them.
 
 The state is the journal's and always true; the timeline is the event store's, may lag a moment behind, and may be
 missing while that store is away.
 """
 
 import asyncio
-import logging
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime, time, timedelta
-from functools import partial
 from typing import Annotated
 
-from litestar import Response, get, post
+from litestar import get
 from litestar.params import FromPath, QueryParameter
 from msgspec import Struct, structs
 
-from analytics.dropping import CANCELLED, tell_cancelled
-from analytics.queries import MessageEvents
 from api.http.access import BODIES, ROUTES
 from api.http.body import ApiRequest
 from api.http.errors import answers
-from api.http.existing import MESSAGE, existing, missing
 from api.http.refusals import Fault, Invalid
 from api.http.routes import Group, resource
 from api.http.sharing import FairShare
+from api.messages.finding import message_of
+from api.messages.timeline import Timeline, events_of
 from api.messages.views import MessageDetail, MessageSummary, detail, summary
 from cluster.ids import is_id
 from cluster.journal.journal import Journal
-from cluster.journal.records import (
-    ApiKey,
-    Ended,
-    MessageFilter,
-    MessagePage,
-    MessageRow,
-    decode_content,
-    decode_personal,
-)
+from cluster.journal.records import ApiKey, MessageFilter, MessagePage
 from cluster.policy.lifecycle import Status
 from cluster.settings import DEFAULT_LIMITS, MessageSettings
 
-log = logging.getLogger(__name__)
-
-Timeline = Callable[[str, str], Awaitable[MessageEvents]]
-"""The events of (tenant id, message id), in order."""
-
-TIMELINE_PATIENCE_S = 3.0
 LARGEST_PAGE = 100
 SEARCHES = 2
 """At one time, of different tenants: each may keep a core of Postgres's machine busy."""
@@ -52,12 +35,6 @@ SEARCHES_OF_A_TENANT = 1
 SEARCH_PATIENCE_S = 30.0
 SHOWN_AT_ONCE_BYTES = 4096
 """Of a message's content; a longer one is shown by a thread: its keys may take long to find."""
-IN_FLIGHT = "Already in flight; cancellation ignored"
-"""Of a message that is being sent, to one recipient at least, or has been: clients look for these words."""
-_NOT_CANCELLED = {
-    Status.CANCELLED: "Already cancelled",
-    Status.SANDBOX: "Accepted by a sandbox, never to be sent; cancellation ignored",
-}
 _SHOW = ROUTES["GET /v3/messages/{id}"]
 TOO_MANY_SEARCHES = "Too many searches at once; try again later"
 LAST_PAGE = 100_000
@@ -76,14 +53,6 @@ class MessageList(Struct, frozen=True, kw_only=True):
     total_pages: int
 
 
-class CancelAnswer(Struct, frozen=True, kw_only=True):
-    """What became of a cancel; status is the message's now."""
-
-    message_id: str
-    status: Status
-    message: str
-
-
 def _query(description: str) -> QueryParameter:
     return QueryParameter(description=description)
 
@@ -92,8 +61,8 @@ Text = Annotated[str | None, _query("Exact match")]
 Moment = Annotated[str | None, _query("ISO-8601, or YYYY-MM-DD: the whole day, UTC")]
 
 
-class Messages:
-    """/v3/messages."""
+class MessageReading:
+    """The list, and one message."""
 
     def __init__(self, journal: Journal, timeline: Timeline, limits: MessageSettings = DEFAULT_LIMITS) -> None:
         self._journal = journal
@@ -108,13 +77,7 @@ class Messages:
             responses=answers(400, 401, 403, 404, 503),
             summary="A message, its body and its timeline",
         )
-        cancel = post(
-            "/{id:str}/cancel",
-            status_code=200,
-            responses=answers(400, 401, 403, 404, 503, described={409: CancelAnswer}),
-            summary="Cancel a message that is not yet being sent",
-        )
-        return resource("/v3/messages", listing(self.listing), show(self.show), cancel(self.cancel), tag="messages")
+        return resource("/v3/messages", listing(self.listing), show(self.show), tag="messages")
 
     async def listing(
         self,
@@ -168,7 +131,7 @@ class Messages:
     async def show(self, request: ApiRequest, id: FromPath[str]) -> MessageDetail:
         key = request.auth
         # At the same time: each of the two waits for another process.
-        events = asyncio.create_task(self._events(key.tenant_id, id))
+        events = asyncio.create_task(events_of(self._timeline, key.tenant_id, id))
         try:
             row = await message_of(self._journal, key, id)
             withheld = not _SHOW.opens(key, BODIES)
@@ -178,16 +141,6 @@ class Messages:
         finally:
             events.cancel()
 
-    async def cancel(self, request: ApiRequest, id: FromPath[str]) -> Response[CancelAnswer]:
-        row = await message_of(self._journal, request.auth, id)
-        cancel = partial(self._journal.cancel, row.tenant_id, events=_dropped(row))
-        cancellation = await existing(MESSAGE, row.id, cancel)
-        said = CANCELLED if cancellation.cancelled else _NOT_CANCELLED.get(cancellation.status, IN_FLIGHT)
-        return Response(
-            CancelAnswer(message_id=row.id, status=cancellation.status, message=said),
-            status_code=200 if cancellation.cancelled else 409,
-        )
-
     async def _found(self, key: ApiKey, filter: MessageFilter, limit: int, offset: int) -> MessagePage:
         """What the key may see of what the filter finds."""
         if not key.sandbox:
@@ -195,36 +148,6 @@ class Messages:
         if filter.status not in (None, Status.SANDBOX):
             return MessagePage(messages=[], total=0, total_is_exact=True)
         return await self._journal.messages(structs.replace(filter, status=Status.SANDBOX), limit, offset)
-
-    async def _events(self, tenant_id: str, id: str) -> MessageEvents | None:
-        if not is_id("msg_", id):
-            return None
-        try:
-            async with asyncio.timeout(TIMELINE_PATIENCE_S):
-                return await self._timeline(tenant_id, id)
-        except Exception as error:
-            # Whatever is wrong with the event store or the way to it, the state must stay readable.
-            log.warning("timeline unreachable message_id=%s reason=%r", id, error)
-            return None
-
-
-async def message_of(journal: Journal, key: ApiKey, id: str) -> MessageRow:
-    """A message of the key's tenant; a sandbox key knows sandbox messages only. Raises NotFound."""
-    row = await existing(MESSAGE, id, partial(journal.message, key.tenant_id))
-    if key.sandbox and row.status is not Status.SANDBOX:
-        raise missing(MESSAGE)
-    return row
-
-
-def _dropped(row: MessageRow) -> bytes:
-    """The events of a cancel, committed with it."""
-    content, personal = decode_content(row.content), decode_personal(row.personal)
-    return tell_cancelled(
-        [
-            Ended(row.tenant_id, row.id, address.email, row.batch_id, content.categories)
-            for address in (*personal.to, *personal.cc, *personal.bcc)
-        ]
-    )
 
 
 def _status(text: str | None, faults: list[Fault]) -> Status | None:

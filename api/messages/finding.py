@@ -1,0 +1,16 @@
+"""Finding the message that a client names."""
+
+from functools import partial
+
+from api.http.existing import MESSAGE, existing, missing
+from cluster.journal.journal import Journal
+from cluster.journal.records import ApiKey, MessageRow
+from cluster.policy.lifecycle import Status
+
+
+async def message_of(journal: Journal, key: ApiKey, id: str) -> MessageRow:
+    """A message of the key's tenant; a sandbox key knows sandbox messages only. Raises NotFound."""
+    row = await existing(MESSAGE, id, partial(journal.message, key.tenant_id))
+    if key.sandbox and row.status is not Status.SANDBOX:
+        raise missing(MESSAGE)
+    return row
