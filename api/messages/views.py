@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import UNSET, Struct, UnsetType, structs
 
 from analytics.queries import MessageEvents, TimelineEvent
 from cluster.journal.records import Address, Content, MessageRow, Personal, decode_content, decode_personal
@@ -41,6 +41,8 @@ class EffectiveTracking(Struct, frozen=True, kw_only=True):
 
 class MessageDetail(Struct, frozen=True, kw_only=True):
     """A message with everything known of it."""
+
+    # The fields of a summary are among them, in the places that clients know: what inherits would have them first.
 
     id: str
     status: Status
@@ -82,20 +84,7 @@ class MessageDetail(Struct, frozen=True, kw_only=True):
 def summary(row: MessageRow, limits: MessageSettings = DEFAULT_LIMITS) -> MessageSummary:
     """A row as the list shows it."""
     content, personal = decode_content(row.content), decode_personal(row.personal)
-    from_ = personal.from_ or content.from_
-    return MessageSummary(
-        id=row.id,
-        status=row.status,
-        from_email=from_.email,
-        from_name=from_.name,
-        subject=_subject(content, personal, limits).text,
-        to_emails=_emails(personal.to),
-        template_id=content.template_id,
-        batch_id=row.batch_id,
-        categories=list(content.categories),
-        created_at=row.created_at.astimezone(UTC),
-        delivered_at=_finished(row, Status.DELIVERED),
-    )
+    return _summary(row, content, personal, _subject(content, personal, limits))
 
 
 def detail(
@@ -108,24 +97,15 @@ def detail(
     """A row with its timeline. No text is filled in that would go over ``limits``. ``withheld``: without what only some
     keys may read."""
     content, personal = decode_content(row.content), decode_personal(row.personal)
-    from_ = personal.from_ or content.from_
     subject = _subject(content, personal, limits)
     html = None if withheld else _part(content, personal, "text/html", limits)
     plain = None if withheld else _part(content, personal, "text/plain", limits)
     texts = {"subject": subject, "html_content": html, "plain_content": plain}
     return MessageDetail(
-        id=row.id,
-        status=row.status,
-        from_email=from_.email,
-        from_name=from_.name,
-        subject=subject.text,
-        to_emails=_emails(personal.to),
+        **structs.asdict(_summary(row, content, personal, subject)),
         cc_emails=_emails(personal.cc),
         bcc_emails=_emails(personal.bcc),
         reply_to=content.reply_to[0].email if content.reply_to else None,
-        categories=list(content.categories),
-        template_id=content.template_id,
-        batch_id=row.batch_id,
         custom_args=None if withheld else {**content.custom_args, **personal.custom_args},
         custom_headers=None if withheld else _headers(content, personal),
         tracking_settings=_tracking(content.tracking_settings),
@@ -134,11 +114,9 @@ def detail(
         html_content=html.text if html else None,
         plain_content=plain.text if plain else None,
         content_withheld=withheld,
-        created_at=row.created_at.astimezone(UTC),
         queued_at=row.created_at.astimezone(UTC),
         send_at=_utc(row.send_at),
         sent_at=_finished(row, Status.SENT, Status.DELIVERED),
-        delivered_at=_finished(row, Status.DELIVERED),
         error_message=row.error_message,
         events=timeline.events if timeline is not None else None,
         events_incomplete=timeline is None or timeline.incomplete,
@@ -150,6 +128,23 @@ class _Shown(Struct, frozen=True):
     text: str
     filled: bool
     """Whether its keys have given way to their values."""
+
+
+def _summary(row: MessageRow, content: Content, personal: Personal, subject: _Shown) -> MessageSummary:
+    from_ = personal.from_ or content.from_
+    return MessageSummary(
+        id=row.id,
+        status=row.status,
+        from_email=from_.email,
+        from_name=from_.name,
+        subject=subject.text,
+        to_emails=_emails(personal.to),
+        template_id=content.template_id,
+        batch_id=row.batch_id,
+        categories=list(content.categories),
+        created_at=row.created_at.astimezone(UTC),
+        delivered_at=_finished(row, Status.DELIVERED),
+    )
 
 
 def _subject(content: Content, personal: Personal, limits: MessageSettings) -> _Shown:

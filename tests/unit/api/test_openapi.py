@@ -91,6 +91,12 @@ async def test_what_is_said_of_errors_is_true_of_every_route(world: World) -> No
     assert all(set(shown[name]["properties"]) == {"message_id", "status", "message"} for name in exceptions["409"])
 
 
+async def test_a_message_by_itself_shows_all_that_the_list_shows(world: World) -> None:
+    schemas = (await document(world))["components"]["schemas"]
+    listed, alone = schemas["MessageSummary"]["properties"], schemas["MessageDetail"]["properties"]
+    assert {name: alone.get(name) for name in listed} == listed
+
+
 @pytest.mark.parametrize("path", ["/schema", "/schema/openapi.json", "/schema/openapi.yaml"])
 async def test_no_page_of_it_needs_the_internet(world: World, path: str) -> None:
     response = await world.client.get(path)
