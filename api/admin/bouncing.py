@@ -17,7 +17,7 @@ from api.admin.searching import QueueNames, QueueQuery, QueueSearch, check_query
 from api.http.body import TypedBody
 from api.http.errors import answers
 from api.http.refusals import Fault, Invalid
-from api.send.texts import check_text
+from api.http.texts import check_text
 from cluster.journal.journal import Journal
 from cluster.journal.operations import Queued
 

@@ -13,7 +13,7 @@ from api.admin.deliverers import Deliverers
 from api.http.body import TypedBody
 from api.http.errors import answers
 from api.http.refusals import Fault, Invalid
-from api.send.texts import check_name
+from api.http.texts import check_name
 from cluster.policies import BadPolicies
 from cluster.policy.routes.domains import mail_domain
 from cluster.routing.views import RouteDescription, SourceState

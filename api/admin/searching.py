@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from api.admin.naming import Names
 from api.http.refusals import Fault
-from api.send.texts import check_name
+from api.http.texts import check_name
 from cluster.ids import is_id
 from cluster.journal.journal import Journal
 from cluster.journal.operations import Queued, QueueFilter, QueueMark, SiteAction, Suspension

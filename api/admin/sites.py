@@ -13,7 +13,7 @@ from api.admin.placing import ListSources
 from api.admin.site_views import SiteView, lane_of, site_views
 from api.http.errors import answers
 from api.http.refusals import Fault, Invalid
-from api.send.texts import check_name
+from api.http.texts import check_name
 from cluster.journal.journal import Journal
 from cluster.journal.operations import SiteAction
 from cluster.policy.routes.domains import spelled_names

@@ -18,7 +18,7 @@ from api.admin.naming import Names
 from api.http.body import TypedBody
 from api.http.errors import answers
 from api.http.refusals import Fault, Invalid
-from api.send.texts import check_name, check_text
+from api.http.texts import check_name, check_text
 from cluster.journal.journal import Journal
 from cluster.journal.operations import Suspension
 

@@ -22,7 +22,7 @@ from api.admin.deliverers import Deliverers
 from api.admin.naming import Names
 from api.http.errors import answers
 from api.http.refusals import Fault, Invalid
-from api.send.texts import check_name
+from api.http.texts import check_name
 from cluster.journal.journal import Unavailable
 from cluster.routing.site_state import TraceLine
 

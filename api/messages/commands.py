@@ -19,8 +19,8 @@ from api.http.errors import answers
 from api.http.existing import MESSAGE, existing
 from api.http.refusals import Fault, Invalid
 from api.http.routes import Group, resource
+from api.http.texts import check_text
 from api.messages.finding import message_of
-from api.send.texts import check_text
 from cluster.journal.journal import Journal
 from cluster.journal.records import Change, Ended, MessageRow, Recipient, decode_content, decode_personal
 from cluster.message.composable import NOT_COMPOSED, why_not

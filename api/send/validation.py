@@ -14,12 +14,13 @@ import msgspec
 from msgspec import Struct
 
 from api.http.refusals import Enough, Fault, Faults
+from api.http.texts import check_text
 from api.send.custom_headers import check_headers
 from api.send.notes import Notes
 from api.send.personalizations import check_mailbox, check_personalizations, check_subject, has_address
 from api.send.request import AttachmentPart, ContentPart, Mailbox, MailSend, MailSettings, TrackingSettings
 from api.send.sizes import Sizes
-from api.send.texts import LONGEST_CUSTOM_ARGS, check_data, check_text
+from api.send.texts import LONGEST_CUSTOM_ARGS, check_data
 from cluster.message.header_fields import NotComposable
 from cluster.message.mime_fields import content_id, media_type
 from cluster.policy.routes.domains import spelled
