@@ -1,0 +1,52 @@
+"""Groups of routes: what is in one, who may call it, and which rooms of the API lean on which."""
+
+from pathlib import Path
+
+import pytest
+from litestar import get
+
+from api.http.access import Caller
+from api.http.routes import for_caller, resource
+from tests.unit.api.conftest import World
+from tests.unit.api.operating import Operating
+from tests.unit.test_borders import imported, modules, relative
+
+# Which parts of the API each may import, itself aside. What puts the API together (app, build, server) imports all.
+MAY_IMPORT = {
+    "http": set[str](),
+    "admin": {"http", "messages"},
+    "batches": {"http"},
+    "domains": {"http"},
+    "health": {"http"},
+    "messages": {"http"},
+    "scheduled_sends": {"http"},
+    "scopes": {"http"},
+    "send": {"http"},
+}
+ROOT_MODULES = {"api/__init__.py", "api/app.py", "api/build.py", "api/server.py"}
+ROOMS = [path for path in modules("api") if relative(path) not in ROOT_MODULES]
+
+
+async def show() -> str:
+    return ""
+
+
+def test_a_route_belongs_to_the_caller_that_the_table_names() -> None:
+    for caller in (Caller.ANYBODY, Caller.OPERATOR):
+        scopes = resource("/v3/scopes", get()(show), tag="keys")
+        with pytest.raises(ValueError, match="/v3/scopes is for an API key"):
+            for_caller(caller, scopes)
+
+
+async def test_a_group_asks_no_key_for_what_litestar_answers_itself(world: World, operating: Operating) -> None:
+    for client, path in ((world.client, "/v3/messages"), (operating.client, "/api/admin/sites")):
+        response = await client.options(path, headers={"Authorization": ""})
+        assert (response.status_code, response.headers["allow"]) == (204, "GET, OPTIONS")
+        assert (await client.get(path, headers={"Authorization": ""})).status_code == 401
+
+
+@pytest.mark.parametrize("path", ROOMS, ids=relative)
+def test_resources_lean_on_the_plumbing_and_not_on_each_other(path: Path) -> None:
+    parts = relative(path).removesuffix(".py").split("/")
+    ours = {name.split(".")[1] for name in imported(path) if name.startswith("api.")}
+    assert ours <= MAY_IMPORT[parts[1]] | {parts[1]}
