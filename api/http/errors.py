@@ -139,7 +139,15 @@ def _litestar_answer(error: HTTPException) -> Response[ErrorBody]:
     faults = []
     if isinstance(error.extra, list):
         faults = [Fault(in_words(item["message"]), item.get("key")) for item in error.extra if isinstance(item, dict)]
-    return _respond(error.status_code, Invalid(faults).detail if faults else error.detail, faults, error.headers)
+    headers = dict(error.headers or {})
+    if "allow" in headers:
+        headers["allow"] = _in_order(headers["allow"])
+    return _respond(error.status_code, Invalid(faults).detail if faults else error.detail, faults, headers)
+
+
+def _in_order(methods: str) -> str:
+    """The methods of a path, OPTIONS last. Litestar gives those of a group in the order of a set."""
+    return ", ".join(sorted(methods.split(", "), key=lambda method: (method == "OPTIONS", method)))
 
 
 def _respond(

@@ -45,6 +45,19 @@ async def test_a_group_asks_no_key_for_what_litestar_answers_itself(world: World
         assert (await client.get(path, headers={"Authorization": ""})).status_code == 401
 
 
+@pytest.mark.parametrize(
+    ("path", "allowed"),
+    [
+        ("/v3/mail/send", "POST, OPTIONS"),
+        ("/v3/messages", "GET, OPTIONS"),
+        ("/v3/user/scheduled_sends", "GET, POST, OPTIONS"),
+    ],
+)
+async def test_another_method_is_told_which_there_are(world: World, path: str, allowed: str) -> None:
+    response = await world.client.put(path)
+    assert (response.status_code, response.headers["allow"]) == (405, allowed)
+
+
 @pytest.mark.parametrize("path", ROOMS, ids=relative)
 def test_resources_lean_on_the_plumbing_and_not_on_each_other(path: Path) -> None:
     parts = relative(path).removesuffix(".py").split("/")
