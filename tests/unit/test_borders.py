@@ -18,7 +18,7 @@ MAY_IMPORT = {
     "cluster": set(),
     "analytics": {"cluster"},
     "actors": {"cluster", "analytics"},
-    "api": {"cluster", "analytics", "actors"},
+    "api": {"cluster", "analytics"},
     "benchmarks": {"cluster", "analytics", "actors", "api"},
 }
 
