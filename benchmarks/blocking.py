@@ -1,4 +1,4 @@
-"""Blocking steps from a coroutine, and Ctrl-C: what starts or stops processes is never left half-way."""
+"""Blocking steps from a coroutine, and Ctrl-C: starting or stopping processes is never left half done."""
 
 import asyncio
 import signal
@@ -10,7 +10,8 @@ T = TypeVar("T")
 
 
 async def to_its_end(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Run ``call`` in a thread. A cancel waits for it, as a thread cannot be stopped; so it must be bounded."""
+    """Run ``call`` in a thread. A cancel waits for it, since a thread cannot be stopped; so ``call`` must be
+    bounded."""
     running = asyncio.create_task(asyncio.to_thread(call, *args, **kwargs))
     try:
         return await asyncio.shield(running)
@@ -20,8 +21,7 @@ async def to_its_end(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) ->
 
 
 def cancel_once_on_signals() -> None:
-    """Let the first Ctrl-C or SIGTERM cancel the task that calls this, and further ones change nothing: it is busy
-    ending what it has started."""
+    """The first Ctrl-C or SIGTERM cancels the calling task; further ones do nothing, while it ends what it started."""
     loop = asyncio.get_running_loop()
     task = asyncio.current_task()
     assert task is not None

@@ -1,7 +1,7 @@
-"""A small HTTP client for the scenarios: a connection a request, and an exact word for every way to fail.
+"""A small HTTP client for the scenarios: one connection per request, and a distinct error for each way to fail.
 
-A load generator must know whether a request that failed may have been accepted, which general clients blur: ``NotSent``
-means that nothing of it can have been, ``Unanswered`` that it may.
+A load generator must know whether a failed request may have been accepted, which general clients do not report:
+``NotSent`` means that it cannot have been, ``Unanswered`` that it may.
 """
 
 import asyncio
@@ -16,11 +16,11 @@ MOST_HEADER_BYTES = 64 * 1024
 
 
 class NotSent(Exception):
-    """No connection: the server has not seen the request."""
+    """No connection was opened: the server has not seen the request."""
 
 
 class Unanswered(Exception):
-    """It was sent, at least in part, and no whole answer came: what became of it is unknown."""
+    """At least a part was sent, and no complete answer received: the outcome is unknown."""
 
 
 class Answer(Struct, frozen=True):
@@ -49,7 +49,7 @@ class Client:
         return await self.request("GET", path)
 
     async def post(self, path: str, body: Any = None) -> Answer:
-        """``body``: what JSON can hold. Raises NotSent, Unanswered."""
+        """``body``: a JSON value. Raises NotSent, Unanswered."""
         return await self.request("POST", path, b"" if body is None else json.dumps(body).encode())
 
     async def request(self, method: str, path: str, body: bytes = b"") -> Answer:
@@ -87,6 +87,6 @@ async def _read(reader: asyncio.StreamReader) -> Answer:
     for line in filter(None, lines):
         name, _, value = line.partition(":")
         headers[name.lower()] = value.strip()
-    # Our API always says how long an answer is.
+    # Our API always sends Content-Length.
     body = await reader.readexactly(int(headers.get("content-length", "0")))
     return Answer(int(status_line.split()[1]), headers, body)

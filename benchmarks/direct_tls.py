@@ -1,8 +1,8 @@
-"""The server's end of a TLS session, for the sink, right on a plain transport.
+"""The server's end of a TLS session, for the sink, directly on a plain transport.
 
-Cheaper than the event loop's own layer, which is general, and reads each record into a fresh 256 KB. Owns the session
-and what is to be sent of it. Never waits, never parses what was said. Whoever receives the plain transport's octets
-gives them to ``read``.
+Cheaper than the event loop's general layer, which reads each record into a new 256 KB buffer. It owns the session and
+its unsent output. It never waits and never parses the content. The receiver of the plain transport's octets passes
+them to ``read``.
 """
 
 import asyncio
@@ -10,17 +10,17 @@ import ssl
 from contextlib import suppress
 
 RECORD_BYTES = 1 << 14
-"""The most that a record holds (RFC 8446 §5.1)."""
+"""The largest content of a record (RFC 8446 §5.1)."""
 
 
 class DirectTls(asyncio.Transport):
-    """What is written here leaves ``plain`` encrypted. Flow control is the plain transport's."""
+    """Data written here leaves ``plain`` encrypted. Flow control is the plain transport's."""
 
     def __init__(self, plain: asyncio.Transport, context: ssl.SSLContext) -> None:
         super().__init__()
         self.established = False
         self.peer_is_done = False
-        """It will say no more; it may wait for us to say the same (RFC 8446 §6.1)."""
+        """The peer has sent close_notify; it may wait for ours (RFC 8446 §6.1)."""
         self._plain = plain
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._object = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
@@ -34,7 +34,7 @@ class DirectTls(asyncio.Transport):
         return (self._object.cipher() or ("",))[0]
 
     def read(self, octets: bytes) -> bytes:
-        """What the peer said in these octets; the handshake goes on meanwhile. Raises ssl.SSLError."""
+        """Decrypt octets from the peer; also continues the handshake. Raises ssl.SSLError."""
         self._incoming.write(octets)
         records = []
         try:
@@ -44,7 +44,7 @@ class DirectTls(asyncio.Transport):
             while self._incoming.pending or self._object.pending():
                 records.append(self._object.read(RECORD_BYTES))
         except ssl.SSLWantReadError:
-            pass  # the next record has not come whole
+            pass  # the next record is incomplete
         except ssl.SSLZeroReturnError:
             self.peer_is_done = True
         self._send()
@@ -57,7 +57,7 @@ class DirectTls(asyncio.Transport):
 
     def close(self) -> None:
         if not self._plain.is_closing():
-            with suppress(ssl.SSLError):  # we do not wait for the peer to say that it is done, too
+            with suppress(ssl.SSLError):  # do not wait for the peer's close_notify
                 self._object.unwrap()
             self._send()
             self._plain.close()

@@ -23,7 +23,7 @@ QUICK: Mapping[str, Mapping[str, Any]] = {
     "backlog": {"messages": 100_000, "seconds": 5.0},
     "attacks": {"seconds": 3.0},
 }
-"""Options that differ from the defaults, so that all of it takes less than ten minutes."""
+"""Options that differ from the defaults, so that the whole run takes less than ten minutes."""
 AMOUNTS: Mapping[str, Mapping[str, int]] = {
     "deliver": {"messages": 6000},
     "end-to-end": {"messages": 10_000},
@@ -37,15 +37,15 @@ AMOUNTS: Mapping[str, Mapping[str, int]] = {
     "growth": {"messages": 10_000},
     "peers": {"messages": 4000, "postfix_messages": 500},
 }
-"""For the same reason, on the machine of the targets: on a slower one it is fewer, by its yardstick."""
+"""For the same reason, on the machine of the targets; a slower one, by its yardstick, does less."""
 LEAST = 0.25
-"""Of these amounts, however slow the machine is."""
+"""The smallest share of these amounts, however slow the machine is."""
 ONCE = Repeats(repeats=1, warm_up=0.0)
 QUICK_REPEATS: Mapping[str, Repeats] = {
     **dict.fromkeys(("deliver", "attachments", "multi-recipient", "growth", "skew", "backlog", "attacks"), ONCE),
     "peers": Repeats(repeats=2, warm_up=0.0),
 }
-"""Those measured less often when it must be quick, without warm-up: they are long enough, have no target, or warm up
+"""Scenarios with fewer repeats in a quick run, without warm-up: they take long, have no target, or warm up
 themselves."""
 
 
@@ -83,7 +83,7 @@ def everything(quick: bool, repeats: int, only: tuple[str, ...], folder: Path | 
             failed[name] = error.message
             continue
         except Exception as error:
-            # A defect of one scenario: told, and no reason to lose the figures of the others.
+            # A defect of one scenario is reported, and does not lose the figures of the others.
             console.print_exception()
             failed[name] = repr(error)
             continue
@@ -102,7 +102,7 @@ def everything(quick: bool, repeats: int, only: tuple[str, ...], folder: Path | 
 
 
 def quick_options(name: str, share: float) -> dict[str, Any]:
-    """What differs from the defaults of a scenario, with ``share`` of the amounts."""
+    """The options of a quick run, with ``share`` of the amounts."""
     return {**QUICK.get(name, {}), **{field: round(share * n) for field, n in AMOUNTS.get(name, {}).items()}}
 
 

@@ -1,7 +1,7 @@
 """The usual transaction as it reaches the sink: MAIL, RCPT and BDAT LAST with the message, all in one read. Pure.
 
-Knows a part of the grammar only, the part that senders use almost always, so that one match takes the place of a
-command after the other. Whatever else comes is no flight, which says nothing against it.
+It knows only the part of the grammar that senders use almost always, so that one match replaces parsing command by
+command. Other input is simply not a flight; it is not an error.
 """
 
 import re
@@ -9,28 +9,28 @@ import re
 from msgspec import Struct
 
 _DOMAIN = rb"[\w.-]{1,190}"
-# Nothing here is refused, nor means anything special: addresses and sizes are far below every limit, and a recipient
-# without a dot before its @ has no fate (see ``sink.py``).
+# Everything that matches is accepted and needs no special handling: addresses and sizes are far below every limit, and
+# a recipient without a dot before its @ has no fate (see ``sink.py``).
 _FLIGHT = re.compile(
     rb"MAIL FROM:<(?:[\w.+=-]{1,64}@%b)?>(?: SIZE=\d{1,7})?(?: BODY=8BITMIME)?\r\n"
     rb"((?:RCPT TO:<[\w+=-]{1,64}@%b>\r\n){1,100})"
     rb"BDAT (\d{1,7}) LAST\r\n" % (_DOMAIN, _DOMAIN)
 )
 _FIRST_RCPT, _NEXT_RCPT, _LAST_RCPT = b"RCPT TO:<", ">\r\nRCPT TO:<", b">\r\n"
-# The line of Message-ID, or the blank one that ends the header.
+# The line of Message-ID, or the blank line that ends the header.
 _MESSAGE_ID = re.compile(rb"\n(?:\r|Message-ID:\s*<([^@>]+))", re.IGNORECASE)
 
 
 class Flight(Struct, frozen=True):
-    """A whole transaction."""
+    """A complete transaction."""
 
     recipients: tuple[str, ...]
     content_at: int
-    """Where the message begins; it ends where the octets do."""
+    """The start of the message; it ends where the octets end."""
 
 
 def flight(octets: bytes) -> Flight | None:
-    """The one transaction that the octets are, if they are one of the usual kind and nothing besides."""
+    """The transaction, if the octets are exactly one of the usual kind; otherwise None."""
     match = _FLIGHT.match(octets)
     if match is None or match.end() + int(match[2]) != len(octets):
         return None
@@ -39,6 +39,7 @@ def flight(octets: bytes) -> Flight | None:
 
 
 def message_id(octets: bytes, content_at: int) -> str:
-    """The local part of the Message-ID of a message that begins there, behind a line's end; "" where it has none."""
+    """The local part of the Message-ID of a message that begins at ``content_at``, after a line end; "" if it has
+    none."""
     found = _MESSAGE_ID.search(octets, content_at - 1)
     return found[1].decode("ascii", "replace") if found and found[1] else ""

@@ -1,7 +1,7 @@
-"""The sink's session: the capture server's, with a short way for what almost every message is.
+"""The sink's session: the SMTP server's, with a fast path for what almost every message is.
 
-A message that comes as one flight (``flight.py``) is taken in one step. Everything else, the smallest irregularity
-included, goes the long way of ``Session``, from the same octets; both ways answer alike. TLS is ``DirectTls``.
+A message that arrives as one flight (``flight.py``) is processed in one step. Everything else, including the smallest
+irregularity, is processed by ``Session`` from the same octets; both paths answer alike. TLS is ``DirectTls``.
 """
 
 import ssl
@@ -16,17 +16,17 @@ from benchmarks.late import LateSession
 from benchmarks.sink_log import Ended
 
 Decide = Callable[[int, tuple[str, ...], str], Answer]
-"""What becomes of a message, given the session's number, the recipients, and the local part of Message-ID."""
+"""Decides on a message, given the session's number, the recipients, and the local part of Message-ID."""
 
 NEEDED = frozenset((Extension.PIPELINING, Extension.CHUNKING, Extension.SIZE, Extension.EIGHTBITMIME))
-"""Of a client that may send flights, as it was offered."""
+"""The extensions that must have been offered to a client that may send flights."""
 MAIL_OK = Reply(250, "2.1.0 sender ok").wire
 RCPT_OK = Reply(250, "2.1.5 recipient ok").wire
 TAKEN = Reply(250, "2.0.0 message taken").wire
 
 
 class FlightSession(LateSession):
-    """``decide`` is asked of flights; of what goes the long way ``service.on_message`` is, which must say the same."""
+    """``decide`` decides on flights; ``service.on_message`` on all others, and must give the same answers."""
 
     def __init__(self, service: Service, delay_s: float, ended: Callable[[Ended], None], decide: Decide) -> None:
         super().__init__(service, delay_s, ended)
@@ -63,7 +63,7 @@ class FlightSession(LateSession):
         self._flush()
 
     def _may_take_flight(self) -> bool:
-        """Whether a transaction may begin now, and nothing is left of what came before."""
+        """Whether a transaction may begin now, with no input left from before."""
         return (
             self.state is State.COMMAND
             and self._mail is None
@@ -78,7 +78,7 @@ class FlightSession(LateSession):
     def start_tls(self, context: ssl.SSLContext, ready: Reply) -> None:
         if self._transport is None:
             return
-        self.position = len(self.input)  # said in the clear: RFC 3207 §4.2
+        self.position = len(self.input)  # sent in plain text: RFC 3207 §4.2
         self.say(ready)
         self._flush()
         self.state = State.UPGRADING

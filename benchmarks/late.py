@@ -1,8 +1,8 @@
 """Distance: a session whose replies reach the client late, as over a long line.
 
-Latency, not service time: whatever the session says leaves a fixed time after it was said, and what is said meanwhile
-is not held up. So the replies to a flight of pipelined commands all come one delay after the flight, and four commands
-sent one by one cost four delays. The TLS handshake alone is not late; it is no part of what is measured.
+This is latency, not service time: each reply leaves a fixed time after it was made, and replies made meanwhile are not
+delayed further. So the replies to a flight of pipelined commands all arrive one delay after the flight, and four
+commands sent one by one cost four delays. The TLS handshake is not delayed; it is not measured.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ from benchmarks.sink_log import Ended
 
 
 class LateSession(Session):
-    """``ended`` is called once, at the connection's end. ``delay_s`` 0: nothing is late."""
+    """``ended`` is called once, at the connection's end. With ``delay_s`` 0, nothing is late."""
 
     def __init__(self, service: Service, delay_s: float, ended: Callable[[Ended], None]) -> None:
         super().__init__(service)
@@ -44,13 +44,13 @@ class LateSession(Session):
             super()._flush()
             self._replied_at = time.time()
         elif self._transport is not None:
-            # With its transport: the reply to STARTTLS is due when the transport has long been the encrypted one.
+            # With its transport: when the reply to STARTTLS is due, the transport is already the encrypted one.
             self._late.append((self._transport, b"".join(self._output)))
             self._output.clear()
             self._loop.call_later(self._delay_s, self._write_late)
 
     def _write_late(self) -> None:
-        # In the order of saying: two timers that are due at once may fire in either.
+        # In order: two timers that are due at the same time may fire in any order.
         transport, output = self._late.popleft()
         if not transport.is_closing():
             transport.write(output)
@@ -59,7 +59,7 @@ class LateSession(Session):
     def _close(self) -> None:
         self._flush()
         self.state = State.DEAF
-        # Behind the last reply. Where nothing is late, at once.
+        # After the last reply; at once without a delay.
         if self._delay_s:
             self._loop.call_later(self._delay_s, super()._close)
         else:

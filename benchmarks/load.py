@@ -1,7 +1,7 @@
 """The load of the measuring scenarios: kept-alive HTTP connections, each answer timed. Bounded in count and time.
 
-The chaos scenario has a client of its own (``client.py``), which must tell what may have been accepted when a
-connection dies; this one must be cheap, and takes any answer but a 202 for the end of the run.
+The chaos scenario has a separate client (``client.py``), which must report what may have been accepted when a
+connection breaks. This one must be cheap, and ends the run at any answer but a 202.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ ANSWER_S = 60.0
 
 
 class Refused(Exception):
-    """An answer other than 202, or none: what was measured is worth nothing."""
+    """An answer other than 202, or none: the measurement is worthless."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -51,7 +51,7 @@ class _Connection(asyncio.Protocol):
         self._input = bytearray()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)  # which uvloop's is in all but name
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's has the same interface
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
@@ -71,7 +71,7 @@ class _Connection(asyncio.Protocol):
             self._input.clear()
 
     async def ask(self, request: list[bytes]) -> tuple[int, bytes]:
-        """Status and body. Raises Refused, TimeoutError."""
+        """Returns status and body. Raises Refused, TimeoutError."""
         if self._transport is None:
             raise Refused("the connection was closed by the server")
         self._answer = asyncio.get_running_loop().create_future()
@@ -84,7 +84,7 @@ class _Connection(asyncio.Protocol):
 
 
 class Load:
-    """Sends to one server, with one key, over ``clients`` connections. What was accepted is in ``accepted``."""
+    """Sends to one server, with one key, over ``clients`` connections. ``accepted``: the accepted requests."""
 
     def __init__(self, url: str, key: str, clients: int) -> None:
         parts = urlsplit(url)
@@ -102,7 +102,7 @@ class Load:
 
     @property
     def message_ids(self) -> tuple[str, ...]:
-        """Theirs."""
+        """The ids of those messages."""
         return tuple(message_id for accepted in self.accepted for message_id in accepted.message_ids)
 
     async def open(self) -> None:
@@ -117,7 +117,7 @@ class Load:
             connection.close()
 
     async def as_fast_as_answered(self, bodies: Iterator[bytes]) -> None:
-        """Every client sends its next body when its last is answered, until there are no more. Raises Refused."""
+        """Every client sends its next body when the last one is answered, until there are none left. Raises Refused."""
 
         async def one_client(connection: _Connection) -> None:
             for body in bodies:
@@ -128,8 +128,8 @@ class Load:
                 group.create_task(one_client(connection))
 
     async def at_rate(self, bodies: Iterator[bytes], rate: float) -> None:
-        """A body every 1/``rate`` s, answered or not. Timed from when its turn had come, so that a server which holds
-        one request up is charged for those that had to wait behind it. Raises Refused."""
+        """Send a body every 1/``rate`` s, whether or not earlier ones are answered. Each is timed from its turn, so
+        that a server that delays one request is also charged for those that waited behind it. Raises Refused."""
         began, number = time.perf_counter(), 0
         async with _first_failure(), asyncio.TaskGroup() as group:
             for body in bodies:
@@ -146,7 +146,7 @@ class Load:
             self._free.put_nowait(connection)
 
     async def get(self, path: str) -> tuple[float, bytes]:
-        """How long a GET took, in seconds, and its body. Raises Refused for any answer but a 200."""
+        """The duration of a GET in seconds, and its body. Raises Refused for any answer but a 200."""
         connection = await self._free.get()
         began = time.perf_counter()
         try:
@@ -177,7 +177,7 @@ class Load:
 
 @asynccontextmanager
 async def _first_failure() -> AsyncIterator[None]:
-    """The first of a group's failures, alone."""
+    """Raises the first of a group's exceptions instead of the group."""
     try:
         yield
     except ExceptionGroup as group:
@@ -187,7 +187,7 @@ async def _first_failure() -> AsyncIterator[None]:
 def until(
     seconds: float, bodies: Iterator[bytes], most: int, clock: Callable[[], float] = time.monotonic
 ) -> Iterator[bytes]:
-    """Bodies for so long, and no more than ``most``."""
+    """Bodies for ``seconds``, but at most ``most``."""
     ends = clock() + seconds
     for number, body in enumerate(bodies):
         if number == most or clock() >= ends:

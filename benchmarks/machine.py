@@ -1,7 +1,7 @@
-"""What a run ran on: machine and code, as far as they matter to a figure.
+"""The machine and the code of a run, as far as they matter to a figure.
 
-And how fast the machine is at the moment, by a yardstick: virtual ones of the same size differ by a factor, and one and
-the same by half from hour to hour. Figures of two runs can only be compared with it beside them.
+It also measures the current speed of the machine with a yardstick: virtual machines of the same size differ by a
+factor, and the same one by half from hour to hour. Figures of two runs are comparable only together with it.
 """
 
 import platform
@@ -21,13 +21,13 @@ from actors.compose.rsa import why_one_at_a_time
 
 ROOT = Path(__file__).parents[1]
 YARDSTICK_US = 320.0
-"""A signature on the machine that the targets were set on."""
+"""The duration of a signature on the machine that the targets were set on."""
 SIGNATURES = 200
-"""Made for the yardstick; their median counts."""
+"""Signatures made for the yardstick; their median counts."""
 
 
 def machine() -> dict[str, Any]:
-    """What the run ran on, as far as it matters."""
+    """The properties of the machine that matter."""
     return {
         "cpus": psutil.cpu_count(),
         "processor": _processor(),
@@ -38,7 +38,7 @@ def machine() -> dict[str, Any]:
 
 
 def _processor() -> str:
-    """Its maker's name for it, and whether it makes signatures several at a time."""
+    """The vendor's name for it, and whether it makes several signatures at a time."""
     told = Path("/proc/cpuinfo")  # of Linux
     lines = told.read_text(encoding="utf-8").splitlines() if told.exists() else []
     model = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "unknown")
@@ -46,10 +46,10 @@ def _processor() -> str:
 
 
 def signature_us() -> float:
-    """What an RSA-2048 signature by OpenSSL takes on one core now, in µs.
+    """The duration of an RSA-2048 signature by OpenSSL on one core now, in µs.
 
-    It is what a message costs most where signatures are made one at a time, and none of the product's code: so it says
-    how fast the machine is, and nothing else.
+    It is the largest cost of a message where signatures are made one at a time, and contains none of the product's
+    code: so it measures the speed of the machine only.
     """
     key, form, digest = _key(), padding.PKCS1v15(), hashes.SHA256()
     took = []
@@ -66,7 +66,7 @@ def _key() -> RSAPrivateKey:
 
 
 def commit() -> str:
-    """The commit of the code, with ``+`` when files differ from it; empty outside of a repository."""
+    """The commit of the code, with ``+`` when files differ from it; empty outside a repository."""
     try:
         head, changes = (
             subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True, timeout=10, check=True).stdout

@@ -1,7 +1,7 @@
-"""The mail of the measuring scenarios: request bodies, laid out as bytes because the load shares the machine. Pure.
+"""The mail of the measuring scenarios: request bodies, built as bytes because the load shares the machine. Pure.
 
-Every recipient is addressed once in a life of postray. Each personalization fills several holes of both bodies, so
-every message is rendered on its own.
+Every recipient is addressed once per postray. Each personalization fills several holes of both bodies, so every message
+is rendered separately.
 """
 
 import base64
@@ -12,14 +12,14 @@ import msgspec
 from msgspec import Struct
 
 FROM = {"email": "bench@mail.example.com", "name": "Bench"}
-"""Of the demo tenant's verified domain."""
+"""In the demo tenant's verified domain."""
 PARAGRAPH = (
     "Dear -name-, this is paragraph {number} of a letter that was written for you alone, as number -number- of many. "
     "It says nothing, at a length that letters have, and ends here. "
 )
 
 Domain = Callable[[int], str]
-"""The recipient's domain of message number so-and-so."""
+"""The recipient's domain of the message with this number."""
 
 
 def one_domain(_: int) -> str:
@@ -27,29 +27,29 @@ def one_domain(_: int) -> str:
 
 
 class Shape(Struct, frozen=True, kw_only=True):
-    """What a message is like."""
+    """The sizes of a message."""
 
     text_bytes: int = 1500
     html_bytes: int = 2500
     """With headers, markup and signature these defaults make 4 to 6 KB."""
     attachment_bytes: int = 0
-    """Of one file, shared by all messages of a request."""
+    """The size of one file, shared by all messages of a request."""
     recipients: int = 1
-    """Of each message."""
+    """Recipients of each message."""
 
 
 class Letter(Struct, frozen=True, kw_only=True):
-    """What the messages of a request say alike, and with what each fills it in."""
+    """The shared content of a request's messages, and their substitutions."""
 
     subject: str
     text: str
     html: str
     substitutions: Callable[[int], str]
-    """Of message number so-and-so, as JSON: the load makes them beside what is measured."""
+    """The substitutions of the message with this number, as JSON: the load builds them on the measured machine."""
 
 
 class Mail:
-    """Makes request bodies of one shape. ``letter``: instead of one with two keys in every paragraph."""
+    """Makes request bodies of one shape. ``letter``: replaces the default with two keys in every paragraph."""
 
     def __init__(self, shape: Shape, domain: Domain = one_domain, letter: Letter | None = None) -> None:
         self.shape = shape
@@ -58,7 +58,7 @@ class Mail:
         self._shared = msgspec.json.encode(_shared(shape, self._letter))[1:]
 
     def body(self, numbers: Sequence[int], send_at: int | None = None, batch_id: str | None = None) -> bytes:
-        """The JSON of POST /v3/mail/send: a message for each number. ``send_at``: seconds since the epoch."""
+        """The JSON of POST /v3/mail/send: one message per number. ``send_at``: seconds since the epoch."""
         when = b"" if send_at is None else b'"send_at":%d,' % send_at
         batch = b"" if batch_id is None else b'"batch_id":"%b",' % batch_id.encode("ascii")
         personalizations = b",".join(map(self._personalization, numbers))
@@ -88,7 +88,7 @@ def _shared(shape: Shape, letter: Letter) -> dict[str, Any]:
         "content": [{"type": "text/plain", "value": letter.text}, {"type": "text/html", "value": letter.html}],
     }
     if shape.attachment_bytes:
-        # No two bytes alike for long: nothing on the way may gain by compressing it.
+        # Without repetition over short distances: no hop may gain by compressing it.
         content = bytes((i * i + i // 251) % 256 for i in range(4096)) * (shape.attachment_bytes // 4096 + 1)
         shared["attachments"] = [
             {
@@ -101,7 +101,7 @@ def _shared(shape: Shape, letter: Letter) -> dict[str, Any]:
 
 
 def _filled(piece: str, size: int) -> str:
-    """``size`` characters of numbered pieces, or some more: the last one is whole."""
+    """At least ``size`` characters of numbered pieces; the last piece is complete."""
     pieces: list[str] = []
     length = 0
     while length < size:

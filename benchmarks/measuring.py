@@ -64,12 +64,12 @@ SCENARIOS: Mapping[str, tuple[type[Struct], Make]] = {
 
 
 class Skipped(click.ClickException):
-    """A scenario that cannot be measured on this machine, through no fault of postray's."""
+    """A scenario that cannot be measured on this machine, through no fault of postray."""
 
 
 def measured(scenario: Scenario, repeats: Repeats, console: Console) -> records.Record:
-    """Run a scenario and show what it found. Raises ClickException when it could not be run, and of those Skipped where
-    something is missing on this machine."""
+    """Run a scenario and print the result. Raises ClickException when it could not be run, and its subclass Skipped
+    when something is missing on this machine."""
     try:
         record = uvloop.run(run(scenario, repeats, console))
     except asyncio.CancelledError:
@@ -111,7 +111,7 @@ def command(name: str) -> click.Command:
 
 
 def draw(record: records.Record, folder: Path) -> None:
-    from benchmarks.plots import draw_all  # the drawing library is loaded only where something is drawn
+    from benchmarks.plots import draw_all  # the drawing library is loaded only when needed
 
     draw_all(record, folder)
 

@@ -1,10 +1,10 @@
-"""A DNS server on loopback that knows as many domains as anybody asks for, each with a mail host of its own.
+"""A DNS server on loopback with an unlimited number of domains, each with its own mail host.
 
     python -m benchmarks.names     prints host:port; ends when its input does
 
 ``d7.bench.test`` has the MX ``mx.d7.bench.test``, and every ``mx.…`` has the address 127.0.0.1. So each domain is a
-site, though one sink takes the mail of all. Nothing else exists: other types of a name have no data. RFC 1035, over UDP
-only.
+site, though one sink accepts the mail of all. Nothing else exists: other types of a name have no data. RFC 1035, over
+UDP only.
 """
 
 import asyncio
@@ -25,16 +25,16 @@ ANSWERED = 0x8580
 """A response, authoritative, recursion desired and available, no error."""
 LOOPBACK = bytes((127, 0, 0, 1))
 TO_QUESTION = b"\xc0\x0c"
-"""A pointer to the name that was asked for (RFC 1035 §4.1.4)."""
+"""A pointer to the name in the question (RFC 1035 §4.1.4)."""
 
 
 def domain(number: int) -> str:
-    """The name of domain number so-and-so."""
+    """The name of the domain with this number."""
     return f"d{number}.bench.test"
 
 
 def answer(query: bytes) -> bytes | None:
-    """The reply to a query; None to what is none."""
+    """The reply to a query; None when the data are not a query."""
     end = _name_end(query)
     if end is None or len(query) < end + 4:
         return None
@@ -50,7 +50,7 @@ def answer(query: bytes) -> bytes | None:
 
 
 def _name_end(query: bytes) -> int | None:
-    """Behind the name of the question."""
+    """The position after the name in the question; None when the name is malformed."""
     position = HEADER_BYTES
     for _ in range(MOST_LABELS):
         if position >= len(query):
@@ -74,7 +74,7 @@ class _Server(asyncio.DatagramProtocol):
 
 
 async def serve() -> None:
-    """Until standard input ends: so it never outlives whoever started it."""
+    """Serve until standard input ends, so that the server never outlives the process that started it."""
     loop = asyncio.get_running_loop()
     transport, _ = await loop.create_datagram_endpoint(_Server, local_addr=("127.0.0.1", 0))
     host, port = transport.get_extra_info("sockname")[:2]

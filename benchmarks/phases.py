@@ -1,4 +1,4 @@
-"""The phases of a scenario, shown while they last, and how long each took."""
+"""The phases of a scenario, shown while they last, and their durations."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -8,14 +8,14 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
 SHOWN_PER_S = 2
-"""Each time costs 2 ms, of the machine that is measured."""
+"""Each refresh costs 2 ms on the measured machine."""
 
 Tell = Callable[[str, float], None]
-"""Told what is to be shown of a phase, and how much of it is done."""
+"""Gets the text to show for a phase, and the amount that is done."""
 
 
 class Phases:
-    """A line each. ``took_s``: seconds by name, of those that are over."""
+    """Shows one line per phase. ``took_s``: the seconds of the finished phases, by name."""
 
     def __init__(self, console: Console) -> None:
         self.took_s: dict[str, float] = {}
@@ -34,7 +34,7 @@ class Phases:
 
     @contextmanager
     def phase(self, name: str, total: float | None = None) -> Iterator[Tell]:
-        """``total``: how much there is to do; None when that is not known."""
+        """``total``: the amount of work; None when it is not known."""
         began = time.monotonic()
         task = self._progress.add_task(name, total=total, told="")
         last = ""

@@ -1,4 +1,4 @@
-"""Records as pictures: throughput over time, latencies, CPU by part. PNG files; nothing is shown on a screen."""
+"""Records as PNG files: throughput over time, latencies, CPU by part."""
 
 from pathlib import Path
 
@@ -19,7 +19,7 @@ LEAST_CPU_S = 0.05
 
 
 def draw_all(record: Record, folder: Path) -> list[Path]:
-    """Every picture for which the record has something; returns their paths."""
+    """Draw every picture for which the record has data; returns their paths."""
     folder.mkdir(parents=True, exist_ok=True)
     drawn = []
     for name, has, draw in (
@@ -39,7 +39,7 @@ def draw_all(record: Record, folder: Path) -> list[Path]:
 
 
 def throughput(axes: Axes, record: Record) -> None:
-    """A line a repeat."""
+    """One line per repeat."""
     for i, repeat in enumerate(record.repeats, 1):
         axes.plot([s.at_s for s in repeat.throughput], [s.rate for s in repeat.throughput], label=f"repeat {i}")
     axes.set_xlabel("seconds")
@@ -50,7 +50,7 @@ def throughput(axes: Axes, record: Record) -> None:
 
 
 def latencies(axes: Axes, record: Record) -> None:
-    """What share of all was at least so fast: a curve for each thing timed, over all repeats."""
+    """The cumulative distribution: one curve for each thing timed, over all repeats."""
     names = sorted({name for repeat in record.repeats for name in repeat.latencies_ms})
     for name in names:
         values = sorted(value for repeat in record.repeats for value in repeat.latencies_ms.get(name, ()))

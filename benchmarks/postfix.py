@@ -1,7 +1,7 @@
-"""A Postfix of its own with an OpenDKIM that signs for it: from Debian's packages, over a scratch directory.
+"""A separate Postfix with an OpenDKIM that signs for it: from Debian's packages, over a scratch directory.
 
-Owns both up to their end: whatever happens, ``stop`` leaves nothing running. Never touches the system's own Postfix:
-not its configuration, its queue or its services. Root is needed, since Postfix's processes become other users.
+It owns both until they end: ``stop`` leaves nothing running in any case. It never touches the system's own Postfix: not
+its configuration, its queue or its services. It needs root, since Postfix's processes change to other users.
 """
 
 import grp
@@ -22,7 +22,7 @@ from cluster.dkim_keys import generate_rsa_key
 from cluster.installation import running
 
 PACKAGES = ("postfix", "opendkim")
-"""Debian's, each with a program of its name."""
+"""Debian packages, each with a program of the same name."""
 WHERE = os.pathsep.join((os.environ.get("PATH", ""), "/usr/local/sbin", "/usr/sbin", "/sbin"))
 """An ordinary user's path lacks the last ones."""
 START_S = 30.0
@@ -34,7 +34,7 @@ Find = Callable[[str], str | None]
 
 
 class PostfixDidNotStart(Exception):
-    """It, or OpenDKIM, ended or was not ready in time; the message holds what they said."""
+    """Postfix or OpenDKIM ended or was not ready in time; the message contains their output."""
 
     def __init__(self, output: str) -> None:
         super().__init__(output)
@@ -45,7 +45,7 @@ def program(name: str) -> str | None:
 
 
 def lacking(find: Find = program, user_id: int | None = None) -> str | None:
-    """What keeps Postfix and OpenDKIM from being run here, and what helps; None when nothing does."""
+    """What prevents Postfix and OpenDKIM from running here, with the remedy; None when nothing does."""
     absent = [package for package in PACKAGES if find(package) is None]
     if absent:
         are = "is" if len(absent) == 1 else "are"
@@ -57,7 +57,7 @@ def lacking(find: Find = program, user_id: int | None = None) -> str | None:
 
 
 class Postfix:
-    """One Postfix and its OpenDKIM. ``plan.directory``: made here, and left to whoever removes what is above it."""
+    """One Postfix with its OpenDKIM. ``plan.directory`` is created here; the caller removes it."""
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
@@ -68,7 +68,7 @@ class Postfix:
         return f"127.0.0.1:{self.plan.port}"
 
     def start(self) -> None:
-        """Return when it takes mail. Raises PostfixDidNotStart, leaving nothing running."""
+        """Return when it accepts mail. Raises PostfixDidNotStart, and then leaves nothing running."""
         try:
             self._lay_out()
             self._start_filter()
@@ -79,8 +79,8 @@ class Postfix:
             raise
 
     def stop(self) -> None:
-        """End both, and whatever of them is left after that."""
-        with ExitStack() as steps:  # the last first, each whatever becomes of the others
+        """End both, and any of their processes that remain."""
+        with ExitStack() as steps:  # in reverse order; each runs even if another fails
             steps.callback(self._stop_filter)
             marks = self._marks()
             if marks:
@@ -89,14 +89,14 @@ class Postfix:
                     self._run("stop")
 
     def wait_until_empty(self, seconds: float) -> bool:
-        """Whether no mail is in any queue, at the latest after so long."""
+        """Wait at most ``seconds``; returns whether all queues are empty."""
         deadline = time.monotonic() + seconds
         while not (empty := self._is_empty()) and time.monotonic() < deadline:
             time.sleep(POLL_S)
         return empty
 
     def parts(self) -> dict[str, list[int]]:
-        """Every process of both by its program's name."""
+        """The processes of both by the name of their program."""
         parts: dict[str, list[int]] = {}
         for process in self._processes():
             with suppress(psutil.NoSuchProcess):
@@ -106,11 +106,11 @@ class Postfix:
         return parts
 
     def said(self) -> str:
-        """The end of what they have written."""
+        """The end of their output."""
         found = [path for path in (self.plan.log, self._output) if path.exists()]
         return "\n".join(path.read_text("utf-8", "replace")[-2000:] for path in found)
 
-    # How it is done
+    # Implementation
 
     @property
     def _output(self) -> Path:
@@ -139,7 +139,7 @@ class Postfix:
 
     def _start_filter(self) -> None:
         with self._output.open("ab") as output:
-            # A session of its own: Ctrl-C at the terminal is for the scenario, which then stops it in order.
+            # A separate session: Ctrl-C at the terminal is for the scenario, which then stops it properly.
             self._filter = subprocess.Popen(
                 [program("opendkim") or "opendkim", "-f", "-x", str(self.plan.filter_conf)],
                 stdin=subprocess.DEVNULL,
@@ -161,10 +161,10 @@ class Postfix:
             process.wait()
 
     def _run(self, what: str) -> None:
-        """``postfix start`` or ``stop``. Raises PostfixDidNotStart."""
+        """Run ``postfix start`` or ``stop``. Raises PostfixDidNotStart when it fails."""
         command = [program("postfix") or "postfix", "-c", str(self.plan.config_dir), what]
         with self._output.open("ab") as output:
-            # A session of its own, as OpenDKIM.
+            # A separate session, as for OpenDKIM.
             process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
             )
@@ -198,10 +198,10 @@ class Postfix:
         return marks
 
     def _processes(self) -> Sequence[psutil.Process]:
-        """Postfix's master and its children; none when it does not run."""
+        """Postfix's master and its children; none when it is not running."""
         try:
             master = psutil.Process(int((self.plan.queue_dir / "pid" / "master.pid").read_text("ascii")))
-            # Only there: the number may be another's by now, be it that of the system's own Postfix.
+            # Check the folder: the pid may have been reused, even by the system's own Postfix.
             ours = Path(master.cwd()) == self.plan.queue_dir.resolve()
             return [master, *master.children(recursive=True)] if ours else []
         except (OSError, ValueError, psutil.Error):

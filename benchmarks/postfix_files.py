@@ -1,8 +1,8 @@
-"""What Postfix and OpenDKIM are told when they stand beside postray. Pure: the files as text.
+"""The configuration of Postfix and OpenDKIM for a comparison with postray. Pure: the files as text.
 
-Postfix is set up as its own documentation advises for much mail to one destination (TUNING_README, TLS_README,
-CONNECTION_CACHE_README), not as it is shipped: a comparison with defaults would prove nothing. Whatever only protects
-against strangers, or serves mail that this one does not have, is off.
+Postfix is configured as its own documentation advises for much mail to one destination (TUNING_README, TLS_README,
+CONNECTION_CACHE_README), not with its defaults: a comparison with defaults would prove nothing. Features that only
+protect against outsiders, or serve other kinds of mail, are off.
 """
 
 from collections.abc import Mapping
@@ -16,18 +16,18 @@ SELECTOR = "bench"
 
 
 class Plan(Struct, frozen=True, kw_only=True):
-    """Where everything is, and how much goes on at once."""
+    """The places of all files, and the concurrency."""
 
     directory: Path
-    """Of this Postfix alone."""
+    """Used by this Postfix only."""
     port: int
-    """Of loopback, where it takes mail."""
+    """The port on loopback where it accepts mail."""
     sink: str
-    """The host:port that gets all of it."""
+    """The host:port that gets all mail."""
     connections: int
-    """To the sink, at once."""
+    """Concurrent connections to the sink."""
     clients: int
-    """That submit, at once."""
+    """Concurrent clients that submit mail."""
 
     @property
     def config_dir(self) -> Path:
@@ -72,7 +72,7 @@ def _places(plan: Plan) -> Mapping[str, str]:
         "compatibility_level": "3.6",
         "queue_directory": str(plan.queue_dir),
         "data_directory": str(plan.data_dir),
-        # Its own file: thousands of lines are none of the system's log's.
+        # A separate file: thousands of lines do not belong in the system's log.
         "maillog_file": str(plan.log),
         "maillog_file_prefixes": str(plan.directory),
         "inet_interfaces": "127.0.0.1",
@@ -92,14 +92,14 @@ def _intake(plan: Plan) -> Mapping[str, str]:
         "smtpd_recipient_restrictions": "",
         "smtpd_peername_lookup": "no",
         "local_header_rewrite_clients": "",
-        # With neither limit the clients are not counted at all, which saves a call a connection.
+        # Without both limits the clients are not counted at all, which saves a call per connection.
         "smtpd_client_connection_count_limit": "0",
         "smtpd_client_connection_rate_limit": "0",
-        # A message that could not be signed is not to be sent unsigned.
+        # A message that could not be signed must not be sent unsigned.
         "smtpd_milters": f"unix:{plan.socket}",
         "milter_default_action": "tempfail",
         "milter_protocol": "6",
-        # TUNING_README: where mail comes faster than it can be delivered, intake is held up by so much. Not here.
+        # TUNING_README: when mail arrives faster than it is delivered, intake is delayed by this. Not here.
         "in_flow_delay": "0s",
     }
 
@@ -112,8 +112,8 @@ def _delivery(plan: Plan) -> Mapping[str, str]:
         "default_destination_concurrency_limit": limit,
         "initial_destination_concurrency": limit,
         "default_process_limit": str(2 * max(plan.connections, plan.clients) + 50),
-        # A process serves so many times before it makes room for a new one: none ends while it is measured, so what
-        # each has taken can be seen to the end.
+        # The number of services before a process is replaced: none ends during a measurement, so that the CPU of each
+        # can be read to the end.
         "max_use": "1000000",
         "qmgr_message_active_limit": "100000",
         "qmgr_message_recipient_limit": "100000",
@@ -121,7 +121,7 @@ def _delivery(plan: Plan) -> Mapping[str, str]:
         "smtp_tls_security_level": "encrypt",
         "smtp_tls_connection_reuse": "yes",
         "smtp_connection_cache_on_demand": "yes",
-        # Mail that was put off comes while it is still waited for.
+        # Deferred mail is retried while the measurement still waits for it.
         "queue_run_delay": "5s",
         "minimal_backoff_time": "5s",
         "maximal_backoff_time": "10s",
@@ -150,11 +150,11 @@ _UNIX_SERVICES = (
     ("tlsproxy", "unix", "-", "-", "0", "tlsproxy"),
     ("postlog", "unix-dgram", "n", "-", "1", "postlogd"),
 )
-"""Name, type, whether private, wake-up time, most processes, command."""
+"""Name, type, whether private, wake-up time, process limit, command."""
 
 
 def master_cf(plan: Plan) -> str:
-    """The text of master.cf. Nothing is chrooted: the queue is no jail with libraries and a resolver in it."""
+    """The text of master.cf. Nothing is chrooted: the queue directory has no libraries and no resolver."""
     services = ((f"127.0.0.1:{plan.port}", "inet", "n", "-", "-", "smtpd"), *_UNIX_SERVICES)
     return "".join(
         f"{name} {kind} {private} - n {wake_up} {most} {command}\n"
@@ -163,13 +163,13 @@ def master_cf(plan: Plan) -> str:
 
 
 def opendkim_conf(plan: Plan, user: str) -> str:
-    """The text of OpenDKIM's file. ``user``: whom it becomes, with a group that Postfix is in, as user:group."""
+    """The text of OpenDKIM's file. ``user``: the user it runs as, with a group that includes Postfix, as user:group."""
     return _lines(
         {
             "Mode": "s",
             "Socket": f"local:{plan.socket}",
             "UserID": user,
-            # Postfix, of the group, may connect.
+            # Postfix, a member of the group, may connect.
             "UMask": "007",
             "Domain": DOMAIN,
             "Selector": SELECTOR,

@@ -1,7 +1,7 @@
-"""A real postray: ``postray up`` as a user runs it, in a process of its own over a scratch directory.
+"""A real postray: ``postray up`` as a user runs it, in its own process over a scratch directory.
 
-Owns that process and everything it starts, up to their end: whatever happens, ``stop`` or ``kill`` leave nothing
-running. Asks nothing of the API. Used by the scenarios and the acceptance tests.
+It owns that process and everything it starts, until they end: ``stop`` and ``kill`` leave nothing running in any case.
+It makes no API calls. The scenarios and the acceptance tests use it.
 """
 
 import os
@@ -22,28 +22,28 @@ from cluster.topology import place
 
 START_S = 60.0
 STOP_S = 20.0
-"""More than this and its processes are ended."""
+"""After this, its processes are ended."""
 STOP_WAIT_S = 10.0
-"""What it may wait for the answers of hosts."""
+"""How long it may wait for hosts' replies."""
 POLL_S = 0.05
 PORTS = ("POSTRAY_HTTP_BIND", "POSTRAY_CAPTURE_SMTP_BIND", "POSTRAY_CAPTURE_HTTP_BIND")
 READY = "Ctrl-C stops it."
-"""The last that it prints before it only works."""
+"""The last line that it prints when it is ready."""
 
 
 class DidNotStart(Exception):
-    """``postray up`` ended or was not ready in time; the message holds what it printed."""
+    """``postray up`` ended or was not ready in time; the message contains its output."""
 
     def __init__(self, output: str) -> None:
         super().__init__(output)
 
 
 class Postray:
-    """``variables``: ``POSTRAY_…``, over the environment's. Ports are free ones, the same in every life."""
+    """``variables``: ``POSTRAY_…``, overriding the environment's. Ports are free ones, the same in every life."""
 
     def __init__(self, data_dir: Path, variables: Mapping[str, str]) -> None:
         self.data_dir = data_dir
-        # Held here and not by its port 0, so that clients find the next life where the last one was.
+        # Reserved here instead of by port 0, so that clients find the next life at the same ports.
         self._ports = {name: HeldPort(ANY_PORT) for name in PORTS if name not in variables}
         ports = {name: port.bind for name, port in self._ports.items()}
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("POSTRAY_")}
@@ -61,12 +61,12 @@ class Postray:
 
     @property
     def key(self) -> str:
-        """The API key of the demo tenant, who may send from mail.example.com."""
+        """The API key of the demo tenant, which may send from mail.example.com."""
         return (self.data_dir / "demo.key").read_text(encoding="ascii").strip()
 
     @property
     def output(self) -> str:
-        """What its latest life has printed."""
+        """The output of its latest life."""
         path = self._output_path
         return path.read_text(encoding="utf-8") if path.exists() else ""
 
@@ -75,11 +75,11 @@ class Postray:
         return self.data_dir / "logs" / "up.out"
 
     def start(self) -> None:
-        """Return when it is ready. Raises DidNotStart, leaving nothing running."""
+        """Return when it is ready. Raises DidNotStart, and then leaves nothing running."""
         make_folder(self._output_path.parent)
         self._output_path.touch(mode=0o600)
         with self._output_path.open("wb") as output:
-            # A session of its own: Ctrl-C at the terminal is for the scenario, which then stops it in order.
+            # A separate session: Ctrl-C at the terminal is for the scenario, which then stops it properly.
             process = subprocess.Popen(
                 [sys.executable, "-m", "cluster.cli", "up", "--hide-key"],
                 env=self._environ,
@@ -99,7 +99,7 @@ class Postray:
         raise DidNotStart(self.output)
 
     def stop(self, how: signal.Signals = signal.SIGINT) -> list[int]:
-        """Stop it as Ctrl-C does; returns the pids that were left after that, which are ended."""
+        """Stop it as Ctrl-C does; returns the pids of processes that were left, which are ended."""
         if self._process is None:
             return []
         marks = self._marks()
@@ -113,7 +113,7 @@ class Postray:
         return running.end(marks)
 
     def kill(self) -> list[int]:
-        """SIGKILL the command and all that it started, at once; returns their pids."""
+        """SIGKILL the command and all that it started at once; returns their pids."""
         if self._process is None:
             return []
         marks = self._marks()
@@ -123,7 +123,7 @@ class Postray:
         return killed
 
     def _marks(self) -> list[running.ProcessMark]:
-        """Every process of this life. Of a command that is dead, those it has told of."""
+        """Every process of this life. If the command is dead, those in run.json."""
         assert self._process is not None
         run = running.read_run(self.data_dir)
         marks = set(run.processes) if run is not None and run.pid == self._process.pid else set()
@@ -139,16 +139,16 @@ class Postray:
         return [placement.name for placement in place(("",), self.settings) if placement.spec.kind == kind]
 
     def pid_of(self, name: str) -> int | None:
-        """The actor's process; None while there is none."""
+        """The pid of the actor's process; None while there is none."""
         pid = self._told_pid(name)
         return pid if pid is not None and self.has(pid) else None
 
     def has(self, pid: int) -> bool:
-        """Whether a process lives and is of this postray."""
+        """Whether a process is alive and belongs to this postray."""
         return self._process is not None and _is_under(pid, self._process.pid)
 
     def _told_pid(self, name: str) -> int | None:
-        """By the last line of the actor's log that tells it."""
+        """The pid in the last line of the actor's log that has one."""
         try:
             text = (self.data_dir / "logs" / f"{name}.log").read_text(encoding="utf-8")
         except FileNotFoundError:
@@ -157,8 +157,8 @@ class Postray:
         return int(line.rpartition("pid=")[2]) if line is not None else None
 
     def parts(self) -> dict[str, list[int]]:
-        """Every process of it by the part it belongs to: each actor by its name, ``postgres``, ``ray`` (what Ray runs
-        beside the actors), ``up``."""
+        """Its processes by part: each actor by its name, ``postgres``, ``ray`` (Ray's processes besides the actors),
+        ``up``."""
         if self._process is None:
             return {}
         actors = [placement.name for placement in place(("",), self.settings)]
@@ -171,7 +171,7 @@ class Postray:
         return parts
 
     def _postgres_processes(self) -> list[int]:
-        """Of an embedded one, which is a child of nobody."""
+        """The processes of an embedded Postgres, which is nobody's child process."""
         try:
             pid = int((self.data_dir / "postgres" / "postmaster.pid").read_text(encoding="ascii").split()[0])
             return [pid, *(child.pid for child in psutil.Process(pid).children())]
@@ -180,7 +180,7 @@ class Postray:
 
 
 def _is_under(pid: int, ancestor: int) -> bool:
-    """Whether a process lives and was started, at however many removes, by ``ancestor``: a pid may be another's now."""
+    """Whether a process is alive and a descendant of ``ancestor``: its pid may have been reused."""
     try:
         process = psutil.Process(pid)
         return process.status() != psutil.STATUS_ZOMBIE and any(one.pid == ancestor for one in process.parents())
@@ -189,7 +189,7 @@ def _is_under(pid: int, ancestor: int) -> bool:
 
 
 def kill_all(marks: Sequence[running.ProcessMark]) -> list[int]:
-    """SIGKILL those that are still the same, and wait for their end; returns their pids."""
+    """SIGKILL the processes that are still the same, and wait for their end; returns their pids."""
     alive = []
     for mark in marks:
         try:

@@ -1,6 +1,6 @@
-"""Running a scenario: opened once, warmed up, repeated, closed whatever happens; and its record.
+"""Running a scenario: open once, warm up, repeat, close in any case; and its record.
 
-Knows nothing of what is measured. A scenario knows nothing of repeats: it measures once when it is asked to.
+The runner does not know what is measured. A scenario does not know about repeats: ``measure`` measures once.
 """
 
 import asyncio
@@ -19,11 +19,11 @@ from benchmarks.phases import Phases, Tell
 from benchmarks.records import Better, Figure, Record, Repeat
 
 SLOWEST_REPEAT_S = 900.0
-"""A repeat that takes longer is given up, and the run with it."""
+"""A repeat that takes longer is aborted, and so is the run."""
 
 
 class Missing(Exception):
-    """A scenario needs what is not on this machine; the message says what, and what helps."""
+    """A scenario needs something that this machine lacks; the message names it, with the remedy."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -39,14 +39,14 @@ class Measure(Struct, frozen=True):
 
 
 class Scenario(Protocol):
-    """One thing to measure. ``open`` and ``close`` once each, ``measure`` as often as wanted between."""
+    """One thing to measure. ``open`` and ``close`` are called once, ``measure`` any number of times between them."""
 
     @property
     def name(self) -> str: ...
 
     @property
     def title(self) -> str:
-        """A line on what is measured."""
+        """A line that says what is measured."""
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -54,23 +54,23 @@ class Scenario(Protocol):
 
     @property
     def settings(self) -> Struct:
-        """What it was told, for the record."""
+        """Its options, for the record."""
 
     @property
     def measures(self) -> tuple[Measure, ...]: ...
 
     async def open(self, tell: Tell) -> None:
-        """Raises Missing where it cannot be measured on this machine."""
+        """Raises Missing when it cannot be measured on this machine."""
 
     async def measure(self, share: float, tell: Tell) -> Repeat:
-        """One repeat, or for warming up a ``share`` of one, by time or by messages."""
+        """One repeat; or for warming up, a ``share`` of one, by time or by messages."""
 
     async def close(self) -> None:
         """Leave nothing running; also after a failed or cancelled ``open``."""
 
 
 class Repeats(Struct, frozen=True, kw_only=True):
-    """How often, and how long before it counts."""
+    """The number of repeats, and the warm-up."""
 
     repeats: Annotated[int, Meta(ge=1, le=100, description="Repeats that count.")] = 3
     warm_up: Annotated[
@@ -98,7 +98,8 @@ async def run(scenario: Scenario, repeats: Repeats, console: Console) -> Record:
 
 
 async def _repeated(scenario: Scenario, repeats: Repeats, phases: Phases) -> list[Repeat]:
-    """The repeats that count. One that lost messages is the last, be it the warm-up: nothing more can be learned."""
+    """The repeats that count. The run ends with one that lost messages, even the warm-up: more repeats are
+    pointless."""
     if repeats.warm_up:
         with phases.phase("warm-up") as tell:
             warm_up = await _bounded(scenario, repeats.warm_up, tell)
@@ -119,7 +120,7 @@ async def _bounded(scenario: Scenario, share: float, tell: Tell) -> Repeat:
 
 
 async def _to_the_end(scenario: Scenario) -> None:
-    """Close, though we may be cancelled meanwhile."""
+    """Close, even when the task is cancelled meanwhile."""
     closing = asyncio.create_task(scenario.close())
     try:
         await asyncio.shield(closing)
@@ -136,7 +137,7 @@ def record(
     took_s: float,
     speed: Sequence[float],
 ) -> Record:
-    """What a run found, whole."""
+    """The complete record of a run."""
     return Record(
         scenario=scenario.name,
         title=scenario.title,

@@ -10,7 +10,8 @@ KEPT = 2000
 
 
 def percentile(values: Sequence[float], part: float) -> float:
-    """The least value that at least ``part`` of all do not exceed (nearest rank). Raises ValueError for none."""
+    """The smallest value that at least ``part`` of all do not exceed (nearest rank). Raises ValueError for no
+    values."""
     if not values:
         raise ValueError("no values")
     ordered = sorted(values)
@@ -18,14 +19,14 @@ def percentile(values: Sequence[float], part: float) -> float:
 
 
 def throughput(moments: Iterable[float], began: float) -> tuple[Sample, ...]:
-    """Events a second in bins, from ``began`` on. The last bin is left out: it is not whole."""
+    """Events a second in bins, from ``began``. The last bin is left out, as it is incomplete."""
     bins = Counter(int((moment - began) / BIN_S) for moment in moments if moment >= began)
     last = max(bins, default=0)
     return tuple(Sample(round(i * BIN_S, 2), bins[i] / BIN_S) for i in range(last))
 
 
 def thinned(values: Sequence[float]) -> tuple[float, ...]:
-    """In order of size, and evenly fewer where there are many; the least and the greatest stay."""
+    """Sorted, and evenly thinned to ``KEPT`` values; the smallest and the largest remain."""
     ordered = sorted(values)
     if len(ordered) <= KEPT:
         return tuple(round(value, 3) for value in ordered)

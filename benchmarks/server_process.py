@@ -1,4 +1,4 @@
-"""A server of the harness in a process of its own: it prints where it listens, and ends when its input does."""
+"""A server of the harness in its own process: it prints its address, and ends when its input does."""
 
 import subprocess
 import sys
@@ -11,7 +11,7 @@ STOP_S = 5.0
 
 
 class ServerProcess:
-    """``python -m MODULE ARGUMENTS``; what it complains of is appended to ``errors``."""
+    """``python -m MODULE ARGUMENTS``; its standard error is appended to ``errors``."""
 
     def __init__(self, module: str, arguments: Sequence[str], errors: Path) -> None:
         self._command = [sys.executable, "-m", module, *arguments]
@@ -19,7 +19,7 @@ class ServerProcess:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> str:
-        """Returns its host:port. It ends with this process, however that ends: it reads our end of a pipe."""
+        """Returns its host:port. It ends with this process in any case: it reads our end of a pipe."""
         make_folder(self._errors.parent)
         with self._errors.open("ab") as errors:
             self._process = subprocess.Popen(

@@ -1,13 +1,13 @@
-"""The sink of the scenarios: an SMTP server in a process of its own that writes down every message it took.
+"""The sink of the scenarios: an SMTP server in its own process that logs every message it accepted.
 
-    python -m benchmarks.sink LOG [OPTIONS]     prints host:port; reads orders, a line each; ends when its input does
+    python -m benchmarks.sink LOG [OPTIONS]     prints host:port; reads orders, one per line; ends when its input does
 
-Owns the log: a line is written before the reply is, so the log knows of every message for which a client may have read
-a 250; with ``Writing.SOON``, a tenth of a second later, and cheaper. What it took is told by it alone, never by the
-sender's word. Misbehaves when ordered to (``Order``), each time for a share of the messages.
+It owns the log. A line is written before the reply, so the log contains every message for which a client may have read
+a 250; with ``Writing.SOON`` a tenth of a second later, at less cost. Figures come from this log only, never from the
+sender. On an ``Order`` it misbehaves, for a share of the messages.
 
-A recipient's local part may say what the sink does with it: ``….no`` is refused with 550, ``….later`` with 450 once,
-``….poison`` with 450 always.
+A recipient's local part may determine what the sink does: ``….no`` is refused with 550, ``….later`` with 450 once,
+``….poison`` always with 450.
 """
 
 import asyncio
@@ -31,17 +31,17 @@ from benchmarks.flight_session import FlightSession
 from benchmarks.sink_log import Ended, Line, Receipt
 
 SLOW_S = 1.0
-"""How late a slow reply is."""
+"""The delay of a slow reply."""
 SOON_S = 0.1
 BUFFER_BYTES = 1 << 20
 BACKLOG = 512
 MOST_CONNECTIONS = 15_000
 LATER_KEPT = 1_000_000
-"""Recipients remembered as refused once; beyond it they are taken at once."""
+"""Recipients remembered as refused once; beyond this number they are accepted at once."""
 
 
 class Manner(StrEnum):
-    """What becomes of a message at its end."""
+    """What the sink does at the end of a message."""
 
     HONEST = "honest"
     DROP_BEFORE = "drop-before"
@@ -57,23 +57,23 @@ class Writing(StrEnum):
     """When a line of the log is written."""
 
     AT_ONCE = "at-once"
-    """Before the reply: it survives whatever happens to the sink."""
+    """Before the reply: it survives if the sink is killed."""
     SOON = "soon"
-    """With those of the next moments: for measuring, where nobody kills the sink."""
+    """Together with the following ones: for measuring, where no sink is killed."""
 
 
 class SinkOptions(Struct, frozen=True, kw_only=True):
-    """What a sink is told at its start."""
+    """The options of a sink."""
 
     delay_ms: float = 0.0
-    """How late every reply arrives: see ``late.py``."""
+    """The delay of every reply: see ``late.py``."""
     without: tuple[Extension, ...] = ()
-    """Not offered."""
+    """Extensions that are not offered."""
     writing: Writing = Writing.AT_ONCE
 
 
 class Order(Struct, frozen=True):
-    """Behave so from now on, to ``share`` of the messages (and of the connections, where it concerns them)."""
+    """The behaviour from now on, for ``share`` of the messages (and of the connections, where it concerns them)."""
 
     manner: Manner
     share: float = 1.0
@@ -85,7 +85,7 @@ UNKNOWN = Reply(550, "5.1.1 no such mailbox")
 GREYLISTED = Reply(450, "4.2.1 try again in a moment")
 SLOWLY = Reply(250, "2.0.0 taken, at last", delay_s=SLOW_S)
 
-# Of a misbehaviour: whether the message is taken, whether a reply is sent, and what happens.
+# For each manner: whether the message is accepted, whether a reply is sent, and the answer.
 MANNERS: dict[Manner, tuple[bool, bool, Answer]] = {
     Manner.HONEST: (True, True, None),
     Manner.DROP_BEFORE: (False, False, Action.DROP),
@@ -99,7 +99,7 @@ MANNERS: dict[Manner, tuple[bool, bool, Answer]] = {
 
 
 class Sink:
-    """Decides on every message and writes it down. ``log`` is unbuffered: what is written survives a SIGKILL."""
+    """Decides on every message and logs it. If ``log`` is unbuffered, its lines survive a SIGKILL."""
 
     def __init__(self, log: BinaryIO, random: Random) -> None:
         self._log = log
@@ -118,11 +118,11 @@ class Sink:
         self._write(end)
 
     def take(self, envelope: Envelope) -> Answer:
-        """Decide on a message that arrived whole, the long way."""
+        """Decide on a complete message from the slow path."""
         return self.decide(envelope.session, envelope.rcpt_to, message_id(b"\n" + envelope.content, 1))
 
     def decide(self, session: int, recipients: tuple[str, ...], identity: str) -> Answer:
-        """The same, of what is known of every message (``flight_session.Decide``)."""
+        """The same from the facts that are known of every message (``flight_session.Decide``)."""
         accepted, replied, answer = MANNERS[self._order.manner if self._is_struck() else Manner.HONEST]
         self._write(
             Receipt(
@@ -158,7 +158,7 @@ class Sink:
 
 
 async def serve(log_path: Path, options: SinkOptions) -> None:
-    """Until standard input ends: so it never outlives whoever started it."""
+    """Serve until standard input ends, so that the sink never outlives the process that started it."""
     loop = asyncio.get_running_loop()
     buffering = 0 if options.writing is Writing.AT_ONCE else BUFFER_BYTES
     with log_path.open("ab", buffering=buffering) as log:

@@ -1,4 +1,4 @@
-"""The sink's log: what it took, as it wrote it down itself (``sink.py``). A JSON object a line."""
+"""The sink's log of what it accepted (``sink.py``): one JSON object per line."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ from msgspec import Struct
 
 
 class Receipt(Struct, frozen=True, kw_only=True, tag="receipt"):
-    """A message that arrived whole."""
+    """A message that was received completely."""
 
     at: float
     """Seconds since the epoch."""
@@ -16,32 +16,32 @@ class Receipt(Struct, frozen=True, kw_only=True, tag="receipt"):
     message_id: str
     """The local part of Message-ID: postray's id of the message."""
     recipients: tuple[str, ...]
-    """Those that were not refused."""
+    """The recipients that were not refused."""
     accepted: bool
     """The sink has taken responsibility for it."""
     replied: bool
-    """It said so, or said why not; where the client went away meanwhile, into the void."""
+    """Whether a reply was sent, of either kind, even if the client had gone meanwhile."""
 
 
 class Ended(Struct, frozen=True, kw_only=True, tag="ended"):
-    """A connection's end, on either side."""
+    """The end of a connection, by either side."""
 
     at: float
     session: int
     heard_at: float
-    """When the client last said something: a command, a message, QUIT, or TLS's close."""
+    """When the client last sent something: a command, a message, QUIT, or TLS's close_notify."""
     replied_at: float
-    """When the last reply was handed to the kernel."""
+    """When the last reply was passed to the kernel."""
     reset: bool = False
-    """It ended with a reset. Linux sends one, and no orderly end, where a process ends or closes its socket with octets
-    in it that it has not read (RFC 2525 §2.17), and where octets arrive after that."""
+    """It ended with a reset. Linux sends one, instead of an orderly end, when a process ends or closes its socket with
+    unread octets in it (RFC 2525 §2.17), and when octets arrive after that."""
 
 
 Line = Receipt | Ended
 
 
 class Tail:
-    """Reads a log while it grows: each line once. A sink that has not written yet has no lines."""
+    """Reads a growing log, each line once. A log that does not exist yet has no lines."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -49,7 +49,7 @@ class Tail:
         self._decode = msgspec.json.Decoder(Line).decode_lines
 
     def take(self) -> list[Line]:
-        """The whole lines since the last call."""
+        """The complete lines since the last call."""
         try:
             with self._path.open("rb") as file:
                 file.seek(self._position)
@@ -62,5 +62,5 @@ class Tail:
 
 
 def read_log(path: Path) -> list[Line]:
-    """Every line of a sink's log; a last one that is not whole is left out."""
+    """Every line of a sink's log; an incomplete last one is left out."""
     return Tail(path).take()

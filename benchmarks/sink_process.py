@@ -1,4 +1,4 @@
-"""Starting, ordering and stopping the sink (``sink.py``) from a scenario."""
+"""Starting, controlling and stopping the sink (``sink.py``) from a scenario."""
 
 from pathlib import Path
 
@@ -20,13 +20,13 @@ class SinkProcess(ServerProcess):
         super().__init__("benchmarks.sink", arguments, directory / "sink.err")
 
     def order(self, order: Order) -> None:
-        """Have it behave so from now on."""
+        """Change its behaviour from now on."""
         self.tell(msgspec.json.encode(order))
 
     def tail(self) -> Tail:
-        """A reader of what it writes down, from its first line."""
+        """A reader of its log, from the first line."""
         return Tail(self._log)
 
     def lines(self) -> list[Line]:
-        """What it has written down."""
+        """All lines of its log."""
         return read_log(self._log)

@@ -1,8 +1,8 @@
-"""Mail handed to an SMTP server on loopback, as cheaply as a sender can: the load of the ``peers`` scenario.
+"""Mail submitted to an SMTP server on loopback, as cheaply as possible: the load of the ``peers`` scenario.
 
-Owns the letters, composed before anything is timed, and connections that never pause: MAIL, RCPT and BDAT with the
-message leave in one flight (RFC 2920, RFC 3030), the next when the last is answered. Every message is a transaction of
-its own, as each is written for one reader. Any answer that refuses is the end of the run.
+It owns the letters, composed before the measurement, and connections that never pause: MAIL, RCPT and BDAT with the
+message are sent in one flight (RFC 2920, RFC 3030), the next when the last is answered. Every message is a separate
+transaction, as each is written for one reader. Any refusal ends the run.
 """
 
 import asyncio
@@ -24,23 +24,23 @@ from cluster.settings import host_port
 
 HELO = b"EHLO load.example.com\r\n"
 ANSWER_S = 30.0
-"""Without any answer for so long, the server is taken for dead."""
+"""After this time without an answer, the server counts as dead."""
 
 _decode_mail = msgspec.json.Decoder(MailSend).decode
 
 
 class Letter(Struct, frozen=True):
-    """A message ready to be handed over."""
+    """A message ready for submission."""
 
     message_id: str
-    """As the sink counts it: the local part of Message-ID."""
+    """The local part of Message-ID, by which the sink counts."""
     transaction: bytes
     replies: int
-    """How many come to the transaction."""
+    """The number of replies to the transaction."""
 
 
 def letters(body: bytes) -> list[Letter]:
-    """The very messages that postray makes of a request, unsigned. ``body``: its JSON."""
+    """The messages that postray makes of a request, unsigned. ``body``: the request's JSON."""
     mail, now = _decode_mail(body), datetime.now(UTC)
     files = check(mail).files
     request = new_request(mail, files, tenant_id="", sandbox=False, now=now, lifetime=timedelta(days=1))
@@ -71,7 +71,7 @@ class _Connection(asyncio.Protocol):
         self._greeted = False
         self._input = b""
         self._awaited = 1
-        """Replies, the first of which is the greeting."""
+        """The number of replies; the first one is the greeting."""
         self.heard_at = time.monotonic()
         self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
@@ -88,7 +88,7 @@ class _Connection(asyncio.Protocol):
             if line[:1] != b"2":
                 self._fail(line.decode("ascii", "replace"))
                 return
-            self._awaited -= line[3:4] != b"-"  # else more of the same reply follows
+            self._awaited -= line[3:4] != b"-"  # otherwise the reply continues
         if self._awaited == 0:
             self._go_on()
 
@@ -116,7 +116,7 @@ class _Connection(asyncio.Protocol):
 
 
 async def submit(address: str, mail: Iterable[Letter], clients: int) -> list[str]:
-    """Hand it over, as fast as it is taken; returns the ids of what was answered with 250. Raises Refused."""
+    """Submit the mail as fast as it is accepted; returns the ids answered with 250. Raises Refused."""
     host, port = host_port(address)
     left, accepted = iter(mail), list[str]()
     loop = asyncio.get_running_loop()
@@ -133,7 +133,7 @@ async def submit(address: str, mail: Iterable[Letter], clients: int) -> list[str
 
 
 async def _all_ended(connections: Sequence[_Connection]) -> None:
-    """Raises Refused, also when none of them has heard anything for long."""
+    """Raises Refused, also when no connection has received anything for ``ANSWER_S``."""
     busy = {connection.ended for connection in connections}
     while busy:
         done, busy = await asyncio.wait(busy, timeout=ANSWER_S / 4, return_when=asyncio.FIRST_EXCEPTION)

@@ -1,7 +1,7 @@
-"""Command-line options out of a scenario's options: each field one option, with its bounds, its default and its help.
+"""Command-line options from a scenario's options: one per field, with its bounds, its default and its help text.
 
-A field says all of it in its type: ``Annotated[int, Meta(ge=1, le=64, description="Connections.")]``. So nothing can be
-tuned without a bound, and no default is written twice.
+A field's type contains all of it: ``Annotated[int, Meta(ge=1, le=64, description="Connections.")]``. So every option
+has bounds, and no default is written twice.
 """
 
 from collections.abc import Callable
@@ -48,7 +48,7 @@ def _option(field: Field) -> Callable[[F], F]:
 
 
 def _unwrapped(kind: Type) -> tuple[Type, str]:
-    """The type, and what is said of it."""
+    """The type, and its description."""
     if isinstance(kind, Metadata):
         inner, said = _unwrapped(kind.type)
         return inner, (kind.extra_json_schema or {}).get("description", said)

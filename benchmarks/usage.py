@@ -1,8 +1,8 @@
-"""What each part of a running system takes: CPU seconds, and memory at its peak.
+"""The resources of each part of a running system: CPU seconds, and peak memory.
 
-Looks at the processes from outside, so it needs nothing of them. A look costs a millisecond. Finding new processes
-costs ten, and the proportional size up to a hundred, since the kernel walks page tables for it while it holds up the
-process: so this is done at the end, when what it costs is no longer counted, and rarely before.
+It observes the processes from outside, so it needs nothing from them. An observation costs a millisecond. Finding new
+processes costs ten, and the proportional size up to a hundred, because the kernel walks page tables for it while it
+blocks the process. So this is done at the end, when its cost is no longer counted, and rarely before.
 """
 
 import asyncio
@@ -18,16 +18,16 @@ from benchmarks.records import Usage
 
 LOOK_S = 1.0
 FIND_EVERY = 3
-"""Every so manieth look looks for new processes."""
+"""After this many observations, look for new processes."""
 DEEP_EVERY = 20
-"""Every so manieth look takes the proportional size."""
+"""After this many observations, read the proportional size."""
 
 Parts = Callable[[], Mapping[str, Sequence[int]]]
-"""The pids of each part, as they are now."""
+"""The current pids of each part."""
 
 
 class _Seen(Struct, kw_only=True):
-    """One process, as far as it was watched."""
+    """One observed process."""
 
     part: str
     process: psutil.Process
@@ -52,7 +52,7 @@ class Watch:
         self._task = asyncio.create_task(self._look_for_ever())
 
     async def stop(self) -> dict[str, Usage]:
-        """What each part took since ``start``."""
+        """The resources of each part since ``start``."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait({self._task})
@@ -73,7 +73,7 @@ class Watch:
 
     def _look(self) -> None:
         for seen in self._seen.values():
-            # One that has ended: what it had taken stays known.
+            # For an ended process, the last values remain.
             with suppress(psutil.Error), seen.process.oneshot():
                 times = seen.process.cpu_times()
                 seen.cpu_s = times.user + times.system
@@ -88,7 +88,7 @@ class Watch:
         try:
             parts = self._parts()
         except psutil.Error:
-            return  # it is being stopped
+            return  # postray is being stopped
         for part, pids in parts.items():
             for pid in pids:
                 if pid in self._seen:
@@ -105,7 +105,7 @@ class Watch:
 
 
 def usages(seen: Iterable[_Seen]) -> dict[str, Usage]:
-    """By part: CPU of all its processes, memory of its largest."""
+    """By part: the CPU of all its processes, the memory of its largest one."""
     by_part: dict[str, list[_Seen]] = defaultdict(list)
     for one in seen:
         by_part[one.part].append(one)

@@ -1,6 +1,6 @@
-"""The world of a measured run: a sink, and a real ``postray up`` that relays to it. On loopback, gone at the end.
+"""The world of a measured run: a sink, and a real ``postray up`` that relays to it. On loopback, removed at the end.
 
-Counts what the sink took by unique ids, and says when nothing more is under way. Decides nothing about figures.
+It counts by unique ids what the sink accepted, and reports when no work is left. It computes no figures.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ from cluster.installation.embedded import journal_dsn
 
 LOOK_S = 0.2
 STALLED_S = 30.0
-"""Without a further message at the sink for so long, what is missing is taken for lost."""
+"""After this time without a further message at the sink, missing messages count as lost."""
 RECORDED_S = 60.0
 """How long the events may take into ClickHouse after the last delivery."""
 
@@ -36,10 +36,10 @@ Key = tuple[str, str]
 
 
 class Arrivals(Struct):
-    """What the sink took since the last ``World.forget``, by message and recipient."""
+    """What the sink accepted since the last ``World.forget``, by message and recipient."""
 
     first_at: dict[Key, float]
-    """When the first copy of each came, in seconds since the epoch."""
+    """When the first copy of each arrived, in seconds since the epoch."""
     copies: Counter[Key]
 
     @property
@@ -52,13 +52,13 @@ class Arrivals(Struct):
 
 
 class World:
-    """The parts of a run, from ``open`` to ``close``. Blocking calls but for ``all_arrived`` and ``recorded``.
+    """The parts of a run, from ``open`` to ``close``. Calls block, except ``all_arrived`` and ``recorded``.
 
     ``variables``: postray's, given the sink's address. ``beside``: pids of other servers of the harness, by name.
     """
 
     def __init__(self, variables: Variables, sink: SinkOptions) -> None:
-        # Short: a unix socket's path ends at 107 characters. Readable: under root, Postfix runs as other users.
+        # Short: a unix socket's path has at most 107 characters. Readable: under root, Postfix runs as other users.
         self.directory = Path(tempfile.mkdtemp(prefix="pr-bench-"))
         self.directory.chmod(0o755)
         self.sink = SinkProcess(self.directory / "sink", sink)
@@ -84,27 +84,27 @@ class World:
         self._postray.start()
 
     def close(self) -> None:
-        """End everything; returns when nothing is left."""
-        with ExitStack() as steps:  # the last first, each whatever becomes of the others
+        """End everything; returns when no process is left."""
+        with ExitStack() as steps:  # in reverse order; each runs even if another fails
             steps.callback(shutil.rmtree, self.directory, ignore_errors=True)
             steps.callback(self.sink.stop)
             if self._postray is not None:
                 steps.callback(self._postray.stop)
 
     def watch(self) -> Watch:
-        """Of everything, the sink and the harness (which makes the load) included."""
+        """A watch over everything, including the sink and the harness (which makes the load)."""
         own = {"sink": [self.sink.pid], "harness": [getpid()]} | {name: [pid] for name, pid in self.beside.items()}
         return Watch(lambda: self.postray.parts() | own)
 
     # Counting
 
     def forget(self) -> None:
-        """Begin to count anew."""
+        """Reset the counts."""
         self._tail.take()
         self.arrivals = Arrivals({}, Counter())
 
     def look(self) -> None:
-        """Take in what the sink has written down."""
+        """Read the new lines of the sink's log."""
         for line in self._tail.take():
             if isinstance(line, Receipt) and line.accepted:
                 for recipient in line.recipients:
@@ -113,7 +113,7 @@ class World:
                     self.arrivals.copies[key] += 1
 
     async def all_arrived(self, expected: int, tell: Callable[[int], None]) -> None:
-        """Return when so many different copies are at the sink, or when none has come for long."""
+        """Return when ``expected`` different copies are at the sink, or none has arrived for ``STALLED_S``."""
         seen, changed_at = -1, time.monotonic()
         while True:
             self.look()
@@ -127,9 +127,9 @@ class World:
 
     async def recorded(self, *, waiting: bool = False) -> float | None:
         """When the journal had no delivery and no event left that is not in ClickHouse, in seconds since the epoch;
-        None when that took too long. With ``waiting`` there are deliveries that are not due, and events alone count."""
+        None after a timeout. With ``waiting``, deliveries that are not due remain, and only events count."""
         deadline = time.monotonic() + RECORDED_S
-        # One connection for all the looks: each costs the journal, which is measured, a process.
+        # One connection for all checks: each connection costs the measured journal a process.
         with await asyncio.to_thread(self._connected) as connection:
             while not await asyncio.to_thread(_is_at_rest, connection, waiting):
                 if time.monotonic() > deadline:
@@ -156,11 +156,11 @@ def _is_at_rest(connection: psycopg.Connection, waiting: bool) -> bool:
 
 
 def relayed(sink: str) -> dict[str, str]:
-    """Everything goes to the sink, as to a smarthost."""
+    """All mail goes to the sink, as to a smarthost."""
     return {"POSTRAY_DELIVERY_MODE": "relay", "POSTRAY_DELIVERY_RELAY": sink}
 
 
 def known(arrivals: Arrivals, promised: Iterable[str]) -> int:
-    """How many copies are of messages that were promised."""
+    """How many copies belong to promised messages."""
     ids = set(promised)
     return sum(message_id in ids for message_id, _ in arrivals.first_at)

@@ -1,1 +1,1 @@
-"""What one client, or a stranger, may do to hurt the others: each attack a class in a table (``table.ATTACKS``)."""
+"""How one client, or an outsider, may harm the others: each attack is a class in a table (``table.ATTACKS``)."""

@@ -1,7 +1,7 @@
-"""An attack in a process of its own: it does not share an event loop with those whose waiting is measured.
+"""An attack in its own process, so that it does not share an event loop with the clients whose waits are measured.
 
-Reads a ``Told`` on standard input, prints a line when the attack is laid out, and attacks until its input ends; then it
-prints the answers that it got.
+It reads a ``Told`` on standard input, prints a line when the attack is prepared, and attacks until its input ends; then
+it prints the answers that it got.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ async def main() -> None:
     ended = asyncio.create_task(asyncio.to_thread(sys.stdin.buffer.read))
     done, _ = await asyncio.wait({attacking, ended}, return_when=asyncio.FIRST_COMPLETED)
     if attacking in done:
-        attacking.result()  # what went wrong, if anything did
+        attacking.result()  # raises its error, if any
     await ended
     attacking.cancel()
     await asyncio.wait({attacking})

@@ -1,4 +1,4 @@
-"""What an attack is, and sending it: whole requests, again and again, over connections of their own."""
+"""Attacks, and how they are sent: whole requests, repeatedly, each over a new connection."""
 
 import asyncio
 from collections import Counter
@@ -10,17 +10,17 @@ from msgspec import Struct
 CONNECT_S = 5.0
 ANSWER_S = 120.0
 AGAIN_S = 0.05
-"""Between a connection that failed and the next."""
+"""The pause between a failed connection and the next."""
 HEAD_BYTES = 64 * 1024
 
 
 class Target(Struct, frozen=True):
-    """What is attacked, and with what."""
+    """The server to attack, and the attacker's key."""
 
     host: str
     port: int
     key: str
-    """Of a tenant of the attacker's own."""
+    """The key of the attacker's own tenant."""
 
     @classmethod
     def of(cls, url: str, key: str) -> "Target":
@@ -29,7 +29,7 @@ class Target(Struct, frozen=True):
 
 
 class Answers(Struct):
-    """What the attacker was told."""
+    """The answers that the attacker got."""
 
     by_status: Counter[int]
     """0: no answer, or no connection."""
@@ -39,7 +39,7 @@ class Answers(Struct):
 
 
 class Attack(Protocol):
-    """One thing that an attacker does. ``run`` does it until it is cancelled, and counts the answers."""
+    """One kind of attack. ``run`` attacks until it is cancelled, and counts the answers."""
 
     @property
     def name(self) -> str: ...
@@ -48,7 +48,7 @@ class Attack(Protocol):
 
 
 class Requests:
-    """The same requests over so many connections at once, each again as soon as it is answered."""
+    """The same requests over ``at_once`` connections in parallel, each repeated as soon as it is answered."""
 
     def __init__(self, name: str, at_once: int, requests: tuple["Request", ...]) -> None:
         self.name = name
@@ -71,7 +71,7 @@ class Requests:
 
 
 class Request(Struct, frozen=True):
-    """One request, laid out."""
+    """One prepared request."""
 
     body: bytes = b""
     method: str = "POST"
@@ -93,7 +93,7 @@ class Request(Struct, frozen=True):
 
 
 async def sent(target: Target, request: Request) -> int:
-    """Send a request; the status of its answer, 0 for none."""
+    """Send a request; returns the status of its answer, 0 for none."""
     try:
         async with asyncio.timeout(CONNECT_S):
             reader, writer = await asyncio.open_connection(target.host, target.port, limit=HEAD_BYTES)
@@ -122,4 +122,4 @@ async def write_all(writer: asyncio.StreamWriter, body: bytes) -> None:
             writer.write(view[start : start + HEAD_BYTES])
             await writer.drain()
     except OSError:
-        return  # refused before its end: the answer says why
+        return  # refused before its end: the answer gives the reason

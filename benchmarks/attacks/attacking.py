@@ -1,4 +1,4 @@
-"""Having an attack run in a process of its own (``__main__``), and learning what it was answered."""
+"""Running an attack in its own process (``__main__``), and collecting its answers."""
 
 import asyncio
 import sys
@@ -16,7 +16,7 @@ END_S = 10.0
 
 
 class Told(Struct, frozen=True):
-    """What the process is told."""
+    """The instructions to the process."""
 
     attack: str
     target: Target
@@ -30,14 +30,14 @@ class DidNotAttack(Exception):
 
 
 class Attacking:
-    """A running attack. ``answers`` is known when it has ended."""
+    """A running attack. ``answers`` is set when it has ended."""
 
     answers = ""
 
 
 @asynccontextmanager
 async def attacking(told: Told) -> AsyncIterator[Attacking]:
-    """Attack meanwhile. Raises DidNotAttack."""
+    """Attack during the context. Raises DidNotAttack when the attack fails."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",

@@ -1,4 +1,4 @@
-"""Requests that cost much: large, crowded, packed. Each is made when it is first needed. Pure."""
+"""Expensive requests: large ones, ones with many elements, compressed ones. Each is built on first use. Pure."""
 
 import base64
 import gzip
@@ -10,13 +10,13 @@ from benchmarks.attacks.attack import Request
 
 DOMAIN = "attacker.example"
 FROM = {"email": f"attacker@{DOMAIN}"}
-"""A domain that the attacker's tenant has."""
+"""An address of a domain that the attacker's tenant owns."""
 TO = {"email": "u@attack.example"}
 MEGABYTE = 1_000_000
 
 
 def body(**changes: Any) -> bytes:
-    """A request without faults, and changes to it."""
+    """A valid request, with ``changes`` to it."""
     whole = {
         "from": FROM,
         "subject": "attack",
@@ -31,7 +31,7 @@ def packed(data: bytes) -> Request:
 
 
 def personalizations(count: int, fields: int) -> bytes:
-    """Each with some 90 bytes a field."""
+    """About 90 bytes for each field of each personalization."""
     data = {f"key{n}": "v" * 80 for n in range(fields)}
     return body(
         personalizations=[

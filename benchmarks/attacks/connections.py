@@ -1,4 +1,4 @@
-"""Attacks without a key: heads that are huge, heads that never end, answers that are never read."""
+"""Attacks without a key: huge heads, heads that never end, answers that are never read."""
 
 import asyncio
 import socket
@@ -9,7 +9,7 @@ PIECE_S = 1.0
 
 
 class HugeHeads:
-    """Header fields of some megabytes, on a few connections."""
+    """Header fields of several megabytes, on a few connections."""
 
     name = "huge heads"
 
@@ -29,7 +29,7 @@ class HugeHeads:
 
 
 class HalfOpenHeads:
-    """Many connections, each with a head that goes on and on."""
+    """Many connections, each with a head that never ends."""
 
     name = "half-open heads"
 
@@ -48,8 +48,8 @@ class HalfOpenHeads:
 
 
 class Unread:
-    """Many connections, each with hundreds of requests at once, and not a byte of their answers is read. What was cut
-    off is opened again; none is told a status."""
+    """Many connections, each with hundreds of requests at once, whose answers are never read. Closed connections are
+    opened again; no status is read."""
 
     name = "unread answers"
 

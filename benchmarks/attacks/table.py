@@ -1,4 +1,4 @@
-"""The attacks. A further one is an entry here: anything with a name and a ``run``."""
+"""The attacks. To add one, add an entry here: any object with a name and a ``run``."""
 
 from collections.abc import Callable, Mapping
 

@@ -1,6 +1,6 @@
-"""What is known after a storm, collected from everybody who knows: journal, ClickHouse, API. Decides nothing.
+"""The facts after a storm, collected from journal, ClickHouse and API. No decisions.
 
-The journal is read by SQL of the harness's own, not through the code under test.
+The journal is read with the harness's own SQL, not through the code under test.
 """
 
 import asyncio
@@ -21,10 +21,10 @@ from cluster.settings import ClickHouseSettings
 
 LOOK_S = 0.5
 SAMPLE = 60
-"""Messages asked of the API one by one."""
+"""Messages that are queried one by one over the API."""
 SAMPLE_TRIES = 5
 FAILURES = 3
-"""After so many answers that failed at rest, the API is not asked any more."""
+"""After this many failed answers at rest, the API is not asked again."""
 
 LEFT = """
 SELECT (SELECT count(*) FROM deliveries),
@@ -48,7 +48,7 @@ EVENTS = "SELECT message_id, recipient, event, count() FROM events_once GROUP BY
 
 
 async def wait_for_rest(dsn: str, patience_s: float, tell: Callable[[Left], None]) -> Left:
-    """Return when nothing is left, or after ``patience_s``. Postgres may still recover from the last fault."""
+    """Return when nothing is left, or after ``patience_s``. Postgres may still be recovering from the last fault."""
     clock = asyncio.get_running_loop().time
     deadline = clock() + patience_s
     while True:
@@ -65,8 +65,8 @@ async def wait_for_rest(dsn: str, patience_s: float, tell: Callable[[Left], None
 
 
 async def wait_for_api(client: Client, patience_s: float) -> list[str]:
-    """Return when the API answers; what is wrong where it did not within ``patience_s``. It may have been killed a
-    moment ago, and a process takes half a minute to start on a machine that does much else."""
+    """Return when the API answers; returns the problem if it did not within ``patience_s``. It may have been killed a
+    moment ago, and a process takes half a minute to start on a busy machine."""
     clock = asyncio.get_running_loop().time
     deadline = clock() + patience_s
     while clock() < deadline:
@@ -87,7 +87,7 @@ def _left(dsn: str) -> Left:
 
 
 def read_journal(dsn: str) -> tuple[list[Stored], list[str], dict[str, dict[str, int]]]:
-    """Every message, every unfinished delivery in words, and the tallies of the batches."""
+    """Every message, a description of every unfinished delivery, and the tallies of the batches."""
     with psycopg.connect(dsn, autocommit=True) as connection:
         stored = [_stored(row) for row in connection.execute(MESSAGES)]
         unfinished = [
@@ -116,7 +116,8 @@ def _stored(row: tuple[Any, ...]) -> Stored:
 
 
 def read_events(data_dir: Path) -> Events:
-    """Every event in ClickHouse. The postray of this directory must have stopped: one process may hold the engine."""
+    """Every event in ClickHouse. The postray of this directory must have stopped: only one process may open the
+    engine."""
     client = ClickHouse.open(ClickHouseSettings(), data_dir)
     try:
         client.migrate()
@@ -129,7 +130,7 @@ def read_events(data_dir: Path) -> Events:
 
 
 async def ask_messages(client: Client, message_ids: list[str], random: Random) -> tuple[list[Shown], list[str]]:
-    """What the API says of a sample of messages; and what it failed to say."""
+    """The API's answers for a sample of messages; and the failures."""
     shown: list[Shown] = []
     problems: list[str] = []
     for message_id in random.sample(message_ids, min(SAMPLE, len(message_ids))):
@@ -147,7 +148,7 @@ async def ask_messages(client: Client, message_ids: list[str], random: Random) -
 
 
 async def ask_batches(client: Client, batch_ids: list[str]) -> tuple[dict[str, dict[str, Any]], list[str]]:
-    """What the API says of batches; and what it failed to say."""
+    """The API's answers for batches; and the failures."""
     shown: dict[str, dict[str, Any]] = {}
     problems: list[str] = []
     for batch_id in batch_ids:

@@ -1,7 +1,7 @@
-"""The schedule of faults: what goes wrong and when, decided before a run from its seed alone.
+"""The schedule of faults: which faults occur and when, determined before a run by its seed alone.
 
-Pure: the same seed, length and kinds make the same schedule. ``storm.py`` performs it. What a fault meets when its time
-comes (a process that has not come back yet, a database that is down) is not foreseen here.
+Pure: the same seed, length and kinds give the same schedule. ``storm.py`` performs it. The schedule does not foresee
+the state at that time (a process that has not restarted, a database that is down).
 """
 
 from collections.abc import Collection, Iterator, Mapping
@@ -12,7 +12,7 @@ from msgspec import Struct
 
 
 class Lane(StrEnum):
-    """Faults of one lane follow each other; lanes run side by side, so that faults of different kinds meet."""
+    """Faults of one lane follow each other; lanes run in parallel, so that faults of different kinds coincide."""
 
     KILLS = "kills"
     OUTAGES = "outages"
@@ -21,7 +21,7 @@ class Lane(StrEnum):
 
 
 class Kind(StrEnum):
-    """What goes wrong."""
+    """The kinds of fault."""
 
     KILL_API = "kill-api"
     KILL_DELIVERY = "kill-delivery"
@@ -29,37 +29,37 @@ class Kind(StrEnum):
     KILL_RECORDER = "kill-recorder"
     KILL_SUPERVISOR = "kill-supervisor"
     KILL_BACKEND = "kill-backend"
-    """SIGKILL of one backend of Postgres: its postmaster then ends all others and recovers from the log."""
+    """SIGKILL of one Postgres backend: the postmaster then ends all others and recovers from the log."""
     KILL_ALL = "kill-all"
-    """SIGKILL of every process of postray at once, Ray's included, then ``postray up`` again."""
+    """SIGKILL of all processes of postray at once, including Ray's, then ``postray up`` again."""
     STOP_POSTGRES = "stop-postgres"
-    """Stopped in order, and started again after a while."""
+    """A normal stop, and a start after a while."""
     FREEZE_POSTGRES = "freeze-postgres"
-    """SIGSTOP of all its processes: connections stay, and nobody answers."""
+    """SIGSTOP of all its processes: connections stay open, but get no answers."""
     FREEZE_CLICKHOUSE = "freeze-clickhouse"
-    """SIGSTOP of the recorder, in which the embedded ClickHouse lives."""
+    """SIGSTOP of the recorder, which contains the embedded ClickHouse."""
     FREEZE_DELIVERY = "freeze-delivery"
-    """SIGSTOP of a delivery actor for less than it takes to be thought dead."""
+    """SIGSTOP of a delivery actor, for less time than it takes to be considered dead."""
     SINK_DROPS_BEFORE = "sink-drops-before"
-    """The sink takes no message, and drops the connection at its end."""
+    """The sink accepts no message, and drops the connection at its end."""
     SINK_DROPS_AFTER = "sink-drops-after"
-    """The sink takes the message and drops the connection instead of saying so: an unavoidable duplicate."""
+    """The sink accepts the message and drops the connection without a reply: an unavoidable duplicate."""
     SINK_REFUSES = "sink-refuses"
     """421, in the greeting and at the end of messages."""
     SINK_DEFERS = "sink-defers"
     """451 at the end of messages."""
     SINK_STALLS_BEFORE = "sink-stalls-before"
-    """The sink takes no message, and never says anything again."""
+    """The sink accepts no message, and never replies again."""
     SINK_STALLS_AFTER = "sink-stalls-after"
-    """The sink takes the message, and never says so."""
+    """The sink accepts the message, and never replies."""
     SINK_SLOW = "sink-slow"
     """The reply comes late."""
     POISON = "poison"
-    """A message over which every delivery actor that composes it is killed (``poison.py``)."""
+    """A message during whose composing every delivery actor is killed (``poison.py``)."""
 
 
 class Pace(Struct, frozen=True):
-    """A kind's lane, how often it comes up in a round of its lane, and how many seconds it lasts."""
+    """A kind's lane, its share of a round of its lane, and its duration in seconds."""
 
     lane: Lane
     turns: int
@@ -93,24 +93,24 @@ GAPS_S: Mapping[Lane, tuple[float, float]] = {
     Lane.SINK: (1.0, 4.0),
     Lane.POISON: (15.0, 35.0),
 }
-"""Between the end of a fault and the next of its lane. With a kill every 3 s there are 20 in 120 s even when some find
-nobody."""
+"""The gap between the end of a fault and the next of its lane. With a kill every 3 s there are 20 in 120 s, even when
+some find no process."""
 CALM_S = 1.0
-"""Before the first fault: something must be under way to be disturbed."""
+"""The time before the first fault: work must be in progress to be disturbed."""
 LONGEST_PART = 0.3
-"""No fault lasts longer than this part of a run."""
+"""The longest fault, as a part of the run."""
 KILL_ALL_FROM_S = 40.0
-"""In a shorter run there is no time to come back from it, which takes some seconds."""
+"""In a shorter run there is no time to restart afterwards, which takes some seconds."""
 
 
 class Fault(Struct, frozen=True):
-    """One thing that goes wrong. Times in seconds from the start of the storm."""
+    """One fault. Times are in seconds from the start of the storm."""
 
     at_s: float
     kind: Kind
     duration_s: float
     pick: float
-    """In [0, 1): which, where there are several of its kind."""
+    """In [0, 1): selects one of several processes of the kind."""
 
     @property
     def lane(self) -> Lane:
@@ -118,10 +118,10 @@ class Fault(Struct, frozen=True):
 
 
 def schedule(seed: int, seconds: float, kinds: Collection[Kind] = tuple(Kind)) -> list[Fault]:
-    """Every fault of a run, by time. All are over before ``seconds``."""
+    """Every fault of a run, in order of time. All end before ``seconds``."""
     random = Random(seed)
     faults = [
-        # A generator of its own for each lane: leaving out one kind leaves the other lanes as they were.
+        # Each lane has its own generator: leaving out one kind does not change the other lanes.
         fault
         for lane in Lane
         for fault in _lane(Random(random.random()), lane, seconds, kinds)
@@ -150,12 +150,12 @@ def _lane(random: Random, lane: Lane, seconds: float, kinds: Collection[Kind]) -
 
 
 def _dealt(random: Random, deck: list[Kind]) -> Iterator[Kind]:
-    """Kinds without end, in rounds: in each, every kind has its turns, in an order of its own."""
+    """An endless series of kinds, in rounds: each round has all turns of every kind, in random order."""
     while deck:
         yield from random.sample(deck, len(deck))
 
 
 def longest_outage_s(faults: Collection[Fault]) -> float:
-    """The longest time for which the journal or a delivery actor is away."""
+    """The longest time for which the journal or a delivery actor is unavailable."""
     kinds = (Kind.STOP_POSTGRES, Kind.FREEZE_POSTGRES, Kind.FREEZE_DELIVERY)
     return max((fault.duration_s for fault in faults if fault.kind in kinds), default=0.0)

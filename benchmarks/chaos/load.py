@@ -1,7 +1,7 @@
-"""The load: a stream of sends and cancels to the API, by a client that behaves well and keeps book of every answer.
+"""The load: a stream of sends and cancels to the API, by a correct client that records every answer.
 
-A request that was refused or could not be sent is sent again later, as a new request with a number of its own; one
-that got no answer is not, as it may have been accepted: the journal tells in the end (``facts.py``).
+A request that was refused or could not be sent is sent again later, as a new request with a new number. One without an
+answer is not, as it may have been accepted: the journal shows it in the end (``facts.py``).
 """
 
 import asyncio
@@ -13,20 +13,20 @@ from benchmarks.chaos.records import Cancel, Sent
 from benchmarks.client import Answer, Client, NotSent, Unanswered
 
 AT_ONCE = 64
-"""Requests under way; with more the stream waits."""
+"""Requests in progress; at this number the stream waits."""
 CANCELLED_SHARE = 0.08
 CANCEL_WITHIN_S = 3.0
 LONGEST_WAIT_S = 2.0
-"""Of what Retry-After asks for: a run is short."""
+"""The maximum for Retry-After: a run is short."""
 CONNECT_WAIT_S = 0.3
 PATIENCE_S = 30.0
-"""How long a request that is refused is tried again."""
+"""How long a refused request is retried."""
 BATCH_REQUESTS = 8
-"""About so many requests share a batch."""
+"""Roughly the number of requests that share a batch."""
 
 
 class Load:
-    """One stream. What it has done so far is in ``sent`` and ``cancels``."""
+    """One stream. ``sent`` and ``cancels`` are its records so far."""
 
     def __init__(self, client: Client, rate: float, random: Random) -> None:
         """``rate``: messages a second."""
@@ -47,14 +47,14 @@ class Load:
         return sum(len(sent.message_ids) for sent in self.sent)
 
     async def run(self, seconds: float) -> None:
-        """Send for so long; returns when every request has its end."""
+        """Send for ``seconds``; returns when every request has ended."""
         clock = asyncio.get_running_loop().time
         places = asyncio.Semaphore(AT_ONCE)
         due = began = clock()
         try:
             while clock() - began < seconds:
                 draft = mail.draw(self._random)
-                # Behind its rate it does not catch up: what an outage held back would come as one burst.
+                # The stream does not catch up: otherwise the requests delayed by an outage would come as one burst.
                 due = max(due, clock() - 1.0) + draft.messages / self._rate
                 await places.acquire()
                 self._spawn(draft, places)
@@ -65,7 +65,7 @@ class Load:
                 task.cancel()
 
     async def poison(self) -> None:
-        """Send a message that kills each actor that composes it."""
+        """Send a message that kills every actor that composes it."""
         await self._send(mail.poison())
 
     def _spawn(self, draft: mail.Draft, places: asyncio.Semaphore) -> None:
@@ -81,7 +81,7 @@ class Load:
         task.add_done_callback(ended)
 
     async def _send(self, draft: mail.Draft) -> None:
-        """Send until it is accepted, or it is unknown whether it was; then perhaps cancel some of it."""
+        """Send until it is accepted, or may have been; then possibly cancel some of it."""
         deadline = time.monotonic() + PATIENCE_S
         while True:
             sent, wait_s = await self._attempt(draft)
@@ -94,7 +94,7 @@ class Load:
         await asyncio.gather(*map(self._cancel, unwanted))
 
     async def _attempt(self, draft: mail.Draft) -> tuple[Sent, float]:
-        """One request; and how long to wait before the next, should it be needed."""
+        """One request; returns also how long to wait before a retry, if one is needed."""
         number, self._numbers = self._numbers, self._numbers + 1
         batch_id = await self._batch() if draft.batch else None
         sent = Sent(number=number, recipients=mail.recipients(draft, number), outcome="not sent", at=0.0)
@@ -121,7 +121,7 @@ class Load:
         return sent, wait_s
 
     async def _batch(self) -> str | None:
-        """A batch to send in, now and then a new one; None when none can be made now."""
+        """A batch to send in, sometimes a new one; None when none can be created now."""
         self._batch_uses += 1
         if self._batch_id is None or self._batch_uses > BATCH_REQUESTS:
             self._batch_uses = 0

@@ -1,7 +1,7 @@
-"""What the load consists of: requests of every shape, drawn from a seed. Pure.
+"""The content of the load: requests of every shape, drawn from a seed. Pure.
 
-Every address is used once, and says whose it is and what the sink does with it; so every copy at the sink, every event
-and every row can be traced to its request. A request carries its number as a category.
+Every address is used once, and contains its request and what the sink does with it. So every copy at the sink, every
+event and every row can be traced to its request. A request carries its number as a category.
 """
 
 from random import Random
@@ -10,7 +10,7 @@ from typing import Any
 from msgspec import Struct
 
 FROM = {"email": "chaos@mail.example.com", "name": "Chaos"}
-"""Of the demo tenant's verified domain."""
+"""In the demo tenant's verified domain."""
 POISON_FROM = {"email": "poison@mail.example.com", "name": "Poison"}
 DOMAINS = ("one.example.org", "two.example.org", "three.example.org", "four.example.org")
 CATEGORY = "chaos-"
@@ -18,7 +18,7 @@ CATEGORY = "chaos-"
 REFUSED_SHARE = 0.04
 GREYLISTED_SHARE = 0.06
 SCHEDULED_S = (6.0, 9.0)
-"""How far ahead: sooner than 5 s means now to the API."""
+"""How far ahead: the API sends at once what is due sooner than in 5 s."""
 
 TEXT = "Dear -name-,\n\nthis is message -number-. " + "All is well. " * 40 + "\n"
 HTML = "<html><body><p>Dear -name-,</p><p>this is message -number-.</p>" + "<p>All is well.</p>" * 40 + "</body></html>"
@@ -49,7 +49,7 @@ SHAPES = (
 
 
 class Draft(Struct, frozen=True, kw_only=True):
-    """A request before it is numbered: how many recipients each of its messages has, and their fates."""
+    """A request before it has a number: the fates of each message's recipients."""
 
     fates: tuple[tuple[str, ...], ...]
     delay_s: float | None
@@ -62,7 +62,7 @@ class Draft(Struct, frozen=True, kw_only=True):
 
 
 def draw(random: Random) -> Draft:
-    """The next request."""
+    """The next random request."""
     (shape,) = random.choices(SHAPES, [shape.weight for shape in SHAPES])
     return Draft(
         fates=tuple(
@@ -75,7 +75,7 @@ def draw(random: Random) -> Draft:
 
 
 def poison() -> Draft:
-    """A message that kills each actor that composes it. Scheduled, so that it is known by the time it is composed."""
+    """A message that kills every actor that composes it. Scheduled, so that its id is known before it is composed."""
     return Draft(fates=(("poison",),), delay_s=SCHEDULED_S[0] + 1, batch=False, poison=True)
 
 
@@ -95,7 +95,7 @@ def recipients(draft: Draft, number: int) -> list[list[str]]:
 
 
 def body(draft: Draft, number: int, *, now: float, batch_id: str | None) -> dict[str, Any]:
-    """The JSON of POST /v3/mail/send. ``now``: seconds since the epoch, from which a scheduled request is delayed."""
+    """The JSON of POST /v3/mail/send. ``now``: seconds since the epoch, the base of a scheduled request's delay."""
     told: dict[str, Any] = {
         "personalizations": [
             {
@@ -120,10 +120,10 @@ def body(draft: Draft, number: int, *, now: float, batch_id: str | None) -> dict
 
 
 def number_of(categories: list[str]) -> int | None:
-    """The request's number, from its categories; None for one that is not ours."""
+    """The request's number, from its categories; None for a request of another sender."""
     return next((int(name.removeprefix(CATEGORY)) for name in categories if name.startswith(CATEGORY)), None)
 
 
 def fate_of(address: str) -> str:
-    """What the sink does with an address: ok, later (450 once), no (550), poison (450 always)."""
+    """What the sink does with an address: ok, later (450 once), no (550), poison (always 450)."""
     return address.partition("@")[0].rpartition(".")[2]

@@ -1,8 +1,8 @@
-"""The poison: a message that kills each actor that composes it, played from outside. No hook in the product helps it.
+"""Poison: a message that kills every actor that composes it, simulated from outside, without a hook in the product.
 
-Looks at the markers of the delivery actors (``actors/delivery/marker.py``), and sends SIGKILL to an actor as soon as it
-is at work on a poison message, in every life, for as long as the message is not finished. A chance that is missed comes
-again: the sink puts the poison's recipients off for good (``sink.py``), so only setting it aside ends it.
+It watches the markers of the delivery actors (``actors/delivery/marker.py``), and sends SIGKILL to an actor as soon as
+it works on a poison message, in every life, while the message is unfinished. A missed chance comes again: the sink
+always defers poison recipients (``sink.py``), so only setting the message aside ends it.
 """
 
 import contextlib
@@ -31,7 +31,7 @@ SELECT m.id FROM messages m WHERE m.from_email = %s AND EXISTS (SELECT FROM deli
 
 
 class Poisoner:
-    """From ``with`` on to its end. ``spared``: processes that must not be killed now."""
+    """Active as a context. ``spared``: processes that must not be killed now."""
 
     def __init__(self, postray: Postray, dsn: str, spared: Callable[[], set[int]]) -> None:
         self._postray = postray
@@ -53,7 +53,7 @@ class Poisoner:
             thread.join(JOIN_S)
 
     def _ask(self) -> None:
-        """Learn from the journal which poison messages are not finished; while it is away, what was known holds."""
+        """Read the unfinished poison messages from the journal; while it is unavailable, the last answer counts."""
         while not self._ended.wait(ASK_S):
             with (
                 contextlib.suppress(psycopg.OperationalError),
@@ -71,7 +71,7 @@ class Poisoner:
                 try:
                     life = read(marker)
                 except (FileNotFoundError, Damaged):
-                    continue  # there is none yet, or a new life writes it just now
+                    continue  # there is none yet, or a new life is writing it
                 named = {struck.message_id for struck in life.struck}
                 if life.epoch in killed or not named & self._unfinished or life.pid in self._spared():
                     continue

@@ -1,4 +1,4 @@
-"""What is known of a run: the requests and their answers, the faults as performed, what was found afterwards. Pure."""
+"""The records of a run: the requests with their answers, the faults as performed, the facts found afterwards. Pure."""
 
 from typing import Any, Literal
 
@@ -11,11 +11,11 @@ Outcome = Literal["accepted", "refused", "not sent", "unanswered"]
 
 
 class Sent(Struct, kw_only=True):
-    """One request to send, and what the API said."""
+    """One request to send, and the API's answer."""
 
     number: int
     recipients: list[list[str]]
-    """Of each message."""
+    """The recipients of each message."""
     outcome: Outcome
     status: int = 0
     message_ids: list[str] = []
@@ -38,16 +38,16 @@ class Cancel(Struct, kw_only=True):
 
 
 class Done(Struct, frozen=True, kw_only=True):
-    """A fault as it was performed."""
+    """A fault as performed."""
 
     kind: Kind
     at_s: float
     pids: list[int]
-    """That were signalled; empty when there was nobody, and nothing happened, or for the sink."""
+    """The signalled processes; empty when none was found and nothing happened, or for the sink."""
 
 
 class Left(Struct, frozen=True):
-    """What is unfinished: deliveries in the journal, and rows of the event log that ClickHouse does not have."""
+    """The unfinished work: deliveries in the journal, and rows of the event log that are not in ClickHouse."""
 
     deliveries: int
     log_rows: int
@@ -58,11 +58,11 @@ class Left(Struct, frozen=True):
 
 
 class Stored(Struct, frozen=True, kw_only=True):
-    """A message as the journal has it."""
+    """A message in the journal."""
 
     message_id: str
     number: int | None
-    """Of the request that it came in."""
+    """The number of its request."""
     recipients: tuple[str, ...]
     batch_id: str | None
     status: str | None
@@ -73,7 +73,7 @@ class Stored(Struct, frozen=True, kw_only=True):
 
 
 class Shown(Struct, frozen=True, kw_only=True):
-    """A message as the API shows it: its status and how many events it has; None for a timeline that was missing."""
+    """A message in the API: its status and the number of its events; None when the timeline was unavailable."""
 
     message_id: str
     status: str
@@ -81,24 +81,24 @@ class Shown(Struct, frozen=True, kw_only=True):
 
 
 Events = dict[tuple[str, str], dict[str, int]]
-"""By message and recipient: how many events of each name."""
+"""The number of events of each name, by message and recipient."""
 
 
 class Facts(Struct, frozen=True, kw_only=True):
-    """All that the verdict is made from."""
+    """All inputs of the verdict."""
 
     sent: list[Sent]
     cancels: list[Cancel]
     stored: list[Stored]
     unfinished: list[str]
-    """Deliveries that were left, described."""
+    """Descriptions of the deliveries that are left."""
     log_rows_left: int
     tallies: dict[str, dict[str, int]]
-    """By batch: messages by status, and under ``accepted`` all of them."""
+    """By batch: messages by status; ``accepted`` is their total."""
     batches_shown: dict[str, dict[str, Any]]
     """By batch: the answers of GET /v3/mail/batch/{id}."""
     shown: list[Shown]
     events: Events
     sink: list[Line]
     problems: list[str]
-    """What went wrong in a way that no schedule asks for."""
+    """Failures that no scheduled fault explains."""

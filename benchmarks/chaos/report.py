@@ -1,4 +1,4 @@
-"""How a storm is told: the schedule, the table of results, and the JSON record."""
+"""The report of a storm: the schedule, the table of results, and the JSON record."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -17,11 +17,11 @@ COUNTED = ("promised", "delivered", "bounced", "failed", "cancelled", "duplicate
 LISTED = ("promised", "unanswered", "found", "recipients", *COUNTED[1:-1], "set_aside")
 BROKEN = ("lost", "stuck", "cancelled_but_sent", "disagreements", "problems", "inexcusable")
 SHOWN = 10
-"""Of each kind of broken promise; a record has them all."""
+"""The number shown of each kind of broken promise; a record has all."""
 
 
 class Record(Struct, frozen=True, kw_only=True):
-    """A run, whole."""
+    """A complete run."""
 
     scenario: str = "chaos"
     seed: int
@@ -33,32 +33,32 @@ class Record(Struct, frozen=True, kw_only=True):
     """How long each phase took."""
     machine: dict[str, Any]
     commit: str = ""
-    """Older records do not tell."""
+    """Empty in older records."""
     schedule: list[Fault]
-    """It and ``done`` are kept in a file beside the record (``Faults``), where both are empty."""
+    """This and ``done`` are written to a file beside the record (``Faults``); in the record both are empty."""
     done: list[Done]
     kills: dict[str, int]
-    """Kills by kind that found their process."""
+    """Kills by kind that found a process."""
     verdict: Verdict
     broken: list[str]
     """Empty when every promise was kept."""
 
 
 class Faults(Struct, frozen=True, kw_only=True):
-    """What the faults of a run were to be, and how they were performed."""
+    """The scheduled faults of a run, and the faults as performed."""
 
     schedule: list[Fault]
     done: list[Done]
 
 
 def kills(done: Sequence[Done], of_poison: int) -> dict[str, int]:
-    """How many kills of each kind found their process; ``of_poison``: of actors that composed a poison message."""
+    """How many kills of each kind found a process; ``of_poison``: kills of actors that composed a poison message."""
     counts = Counter(d.kind.value for d in done if d.kind.startswith("kill") and d.pids)
     return dict(sorted((counts + Counter({Kind.POISON.value: of_poison})).items()))
 
 
 def show_schedule(console: Console, faults: Sequence[Fault]) -> None:
-    """What will go wrong."""
+    """Print the schedule."""
     table = Table("at s", "for s", "fault", box=None, pad_edge=False)
     for fault in faults:
         table.add_row(f"{fault.at_s:.1f}", f"{fault.duration_s:.1f}" if fault.duration_s else "", fault.kind.value)
@@ -66,7 +66,7 @@ def show_schedule(console: Console, faults: Sequence[Fault]) -> None:
 
 
 def show(console: Console, record: Record) -> None:
-    """The result."""
+    """Print the result."""
     verdict = record.verdict
     table = Table("", "count", "may be", box=None, pad_edge=False)
     for name in LISTED:
@@ -93,7 +93,7 @@ def show(console: Console, record: Record) -> None:
 
 
 def table(records: Sequence[Record]) -> str:
-    """Runs as a table in Markdown, a line each."""
+    """Runs as a table in Markdown, one line each."""
     heads = ("seed", "seconds", "kills", *COUNTED, *BROKEN, "surplus", "bound", "kept")
     lines = ["| " + " | ".join(head.replace("_", " ") for head in heads) + " |", "|" + "---|" * len(heads)]
     for record in records:

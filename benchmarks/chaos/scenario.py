@@ -1,8 +1,8 @@
 """The chaos scenario: a stream of mail through a storm of faults, and a verdict on every promise.
 
-Owns the whole world of a run: scratch directory, Postgres, sink, postray. All of it listens on loopback, and all of it
-is gone at the end, also after an error or Ctrl-C. Postgres is the harness's own, so that it can be stopped and started
-without regard to ``postray up``.
+It owns the environment of a run: scratch directory, Postgres, sink, postray. All of it listens on loopback and is
+removed at the end, even after an error or Ctrl-C. Postgres is the harness's own, so that it can be stopped and started
+independently of ``postray up``.
 """
 
 import asyncio
@@ -37,29 +37,29 @@ from cluster.installation.embedded import EmbeddedPostgres
 
 SMTP_TIMEOUT_S = 4.0
 LIFETIME_S = 3600.0
-"""Longer than any run: nothing may end by running out of time, or being stuck would look like being finished."""
+"""Longer than any run: no message may expire, as a stuck one would then look finished."""
 TELL_S = 0.5
 LATE_S = 60.0
-"""How long the load and the storm may run over their time before the run is given up."""
+"""How long load and storm may exceed their time before the run is aborted."""
 
 
 class Options(Struct, frozen=True, kw_only=True):
-    """What a run is told."""
+    """The options of a run."""
 
     seed: int
     seconds: float
     rate: float
     """Messages a second."""
     patience_s: float
-    """How long the rest after the storm may take."""
+    """How long coming to rest may take after the storm."""
     kinds: Sequence[Kind] = tuple(Kind)
     keep: bool = False
-    """Leave the scratch directory, with all logs, for reading."""
+    """Keep the scratch directory, with all logs, for inspection."""
 
 
 def variables(relay: str, dsn: str, faults: Sequence[Fault]) -> Mapping[str, str]:
-    """The settings under which everything comes to rest soon after the storm, and the leases are still longer than
-    what they must outlast: three transactions behind each other that time out, and the longest outage."""
+    """Settings with which all work finishes soon after the storm, while the leases are longer than what they must
+    outlast: three consecutive transactions that time out, and the longest outage."""
     smtp = ("CONNECT", "GREETING", "MAIL", "RCPT", "DATA_INITIATION", "DATA_BLOCK", "DATA_TERMINATION")
     sending_lease_s = 3 * SMTP_TIMEOUT_S + longest_outage_s(faults) + 4
     return {
@@ -81,7 +81,7 @@ class World:
     """The parts of a run, from ``open`` to ``close``."""
 
     def __init__(self, faults: Sequence[Fault]) -> None:
-        # Short: a unix socket's path ends at 107 characters. Readable: under root, Postgres runs as another user.
+        # Short: a unix socket's path has at most 107 characters. Readable: under root, Postgres runs as another user.
         self.directory = Path(tempfile.mkdtemp(prefix="pr-chaos-"))
         self.directory.chmod(0o755)
         self.postgres = EmbeddedPostgres(self.directory / "postgres")
@@ -103,13 +103,13 @@ class World:
         self._postray.start()
 
     def keep_book(self, load: Load) -> None:
-        """Write down what was asked and answered, for whoever reads the scratch directory."""
+        """Write the requests and answers into the scratch directory."""
         (self.directory / "sent.json").write_bytes(msgspec.json.encode(load.sent))
         (self.directory / "cancels.json").write_bytes(msgspec.json.encode(load.cancels))
 
     def close(self, *, keep: bool) -> None:
-        """End everything; returns when nothing is left."""
-        with ExitStack() as steps:  # the last first, each whatever becomes of the others
+        """End everything; returns when no process is left."""
+        with ExitStack() as steps:  # in reverse order; each runs even if another fails
             if not keep:
                 steps.callback(shutil.rmtree, self.directory, ignore_errors=True)
             steps.callback(self.postgres.stop)
@@ -165,7 +165,7 @@ async def run(options: Options, console: Console) -> Record:
 
 
 async def _through(storm: Storm, load: Load, faults: Sequence[Fault], seconds: float, tell: Tell) -> None:
-    """Load and storm, side by side, until both are over and everything is healed."""
+    """Run load and storm in parallel, until both have ended and all faults are undone."""
     began = time.monotonic()
 
     async def tell_for_ever() -> None:
@@ -196,7 +196,7 @@ async def _at_rest(world: World, options: Options, tell: Tell) -> Left:
 
 
 async def _afterwards(world: World, storm: Storm, load: Load, left: Left, options: Options, phases: Phases) -> Facts:
-    """Ask the API, stop postray, and collect what everybody knows."""
+    """Ask the API, stop postray, and collect all facts."""
     client = Client(world.postray.url, world.postray.key)
     with phases.phase("asking"):
         away = await facts.wait_for_api(client, options.patience_s)

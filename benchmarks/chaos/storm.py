@@ -1,6 +1,6 @@
-"""The storm: performs a schedule of faults on a running postray, its Postgres and the sink, and heals all of it.
+"""The storm: performs a schedule of faults on a running postray, its Postgres and the sink, and undoes all of them.
 
-Owns no process: it signals those that it is given, and nothing else. Everything it freezes it thaws, whatever ends it.
+It owns no process: it signals the given ones only. Everything it freezes is continued, however it ends.
 """
 
 import asyncio
@@ -38,16 +38,16 @@ MANNERS = {
     Kind.SINK_SLOW: Order(Manner.SLOW, 0.5),
 }
 TARGET_S = 6.0
-"""How long a fault waits for a process to be there: one that was killed takes a moment to come back."""
+"""How long a fault waits for its process: a killed one takes a moment to restart."""
 LOOK_S = 0.1
 THAWED_S = 2.0
-"""After this a process that was frozen has read and noted what had come meanwhile, also on a busy machine."""
+"""After this, a continued process has read and recorded what arrived meanwhile, even on a busy machine."""
 UP_TRIES = 3
-"""An operator's service manager would start it again, too."""
+"""An operator's service manager would also start it again."""
 
 
 class Storm:
-    """See the module. ``done`` tells what has been performed so far; ``poison`` sends a poison message."""
+    """Performs one schedule. ``done``: the faults performed so far; ``poison``: sends a poison message."""
 
     def __init__(
         self,
@@ -72,11 +72,11 @@ class Storm:
         return sum(done.kind.startswith("kill") and bool(done.pids) for done in self.done)
 
     def frozen(self) -> set[int]:
-        """The processes that are frozen just now."""
+        """The currently frozen processes."""
         return {process.pid for process in tuple(self._frozen)}
 
     async def run(self, faults: Sequence[Fault]) -> None:
-        """Perform them, each in its time, or late when the one before it in its lane took longer."""
+        """Perform the faults on time, or late when the previous one of the lane took longer."""
         self._began = asyncio.get_running_loop().time()
         lanes = [[fault for fault in faults if fault.lane is lane] for lane in Lane]
         async with asyncio.TaskGroup() as group:
@@ -84,7 +84,7 @@ class Storm:
                 group.create_task(self._run_lane(lane))
 
     async def heal(self) -> None:
-        """Undo what still lasts: everything thaws, Postgres runs, the sink is honest."""
+        """Undo lasting faults: continue processes, start Postgres, make the sink honest."""
         self._thaw(list(self._frozen))
         self._sink.order(Order(Manner.HONEST))
         await self._start_postgres()
@@ -100,7 +100,7 @@ class Storm:
         return asyncio.get_running_loop().time() - self._began
 
     async def _perform(self, fault: Fault) -> list[int]:
-        """Returns the pids of those it concerned."""
+        """Returns the pids of the affected processes."""
         match fault.kind:
             case Kind.KILL_ALL:
                 return await self._kill_all()
@@ -143,7 +143,7 @@ class Storm:
         return [backends[int(pick * len(backends))]] if backends else []
 
     def _postgres_processes(self) -> list[psutil.Process]:
-        """Its postmaster, and then all others."""
+        """The postmaster, followed by its children."""
         if not self._postgres_runs:
             return []
         try:
@@ -181,7 +181,7 @@ class Storm:
             self._postgres_runs = True
 
     async def _kill_all(self) -> list[int]:
-        # What is frozen may have read replies that it has not noted, for as long as it is frozen.
+        # A frozen process may have read replies that it has not recorded, for as long as it is frozen.
         if self._frozen:
             self._thaw(list(self._frozen))
             await asyncio.sleep(THAWED_S)
@@ -202,7 +202,7 @@ def _serves(process: psutil.Process) -> bool:
 
 
 def _signal(processes: Sequence[psutil.Process], number: signal.Signals) -> list[int]:
-    """Send it to those that are still there; returns their pids."""
+    """Signal the processes that still exist; returns their pids."""
     return list(_signalled(processes, number))
 
 

@@ -1,20 +1,20 @@
 """The verdict on a storm: which promises were kept, from the facts alone. Pure.
 
-**The bound of duplicates.** A copy too many can be had only when the reply to an accepted message did not reach a
-delivery actor that lived to note it. A connection carries one transaction at a time, and a reply is noted before the
-next one begins; so of each connection at most the *last* transaction can be unknown to its client. It is *in flight*
-where the sink accepted the message, and
+**The bound of duplicates.** A duplicate is possible only when the reply to an accepted message did not reach a delivery
+actor that lived to record it. A connection carries one transaction at a time, and a reply is recorded before the next
+one begins; so of each connection at most the *last* transaction can be unknown to its client. It is *in flight* if the
+sink accepted the message, and
 
-- sent no reply: it dropped the connection, fell silent, or had none left to send it to; or
-- sent one, heard nothing more, and the connection ended with a reset: the reply lay unread in the client's socket when
-  the client ended it, or was killed, however long before it had been sent; or
-- sent one, heard nothing more, and the connection ended within ``NOTED_S``: the client may have been killed between
-  reading the reply and noting it, which alone cannot be seen from outside.
+- sent no reply: it dropped the connection, went silent, or had no connection left; or
+- sent one, received nothing more, and the connection ended with a reset: the reply was unread in the client's socket
+when the client closed it, or was killed, however long before it had been sent; or
+- sent one, received nothing more, and the connection ended within ``NOTED_S``: the client may have been killed between
+reading the reply and recording it, which is not visible from outside.
 
-A client that said anything after the reply had read and noted it. The recipients of these transactions are the bound;
-and more sharply, a message that was accepted n times must have been in flight for all of these but the one whose reply
-was heard, or else it is a duplicate that nothing excuses. The sink alone knows all this, so nothing of it rests on the
-word of the party that is judged, nor on a sample taken at the moment of a kill.
+A client that sent anything after the reply had read and recorded it. The recipients of these transactions are the
+bound. More strictly, a message that was accepted n times must have been in flight for all of these but the one whose
+reply was read; otherwise it is an inexcusable duplicate. All of this is the sink's own knowledge: it depends neither
+on the party that is judged nor on a sample taken at the moment of a kill.
 """
 
 from collections import Counter, defaultdict
@@ -28,58 +28,58 @@ from benchmarks.sink_log import Ended, Line, Receipt
 from cluster.policy.limits.strikes import CONTENT, OWN
 
 NOTED_S = 1.0
-"""A client that runs has noted a reply this long after it was sent, or has not read it: from reading to noting is a
-turn of its event loop."""
+"""A running client has recorded a reply this long after it was sent, or has not read it: recording follows reading
+within one iteration of its event loop."""
 SET_ASIDE = (OWN, CONTENT)
-"""The reasons of what must be set aside."""
+"""The expected reasons of poison messages."""
 DELIVERED = ("sent", "delivered")
 ENDS = ("delivered", "bounce", "blocked", "dropped")
-"""The events of which each recipient has exactly one in the end."""
+"""The final events; each recipient has exactly one."""
 
 Copy = tuple[str, str]
 """A message and one of its recipients."""
 
 
 class Verdict(Struct, frozen=True, kw_only=True):
-    """Counts of messages unless said otherwise; what must not be, by name."""
+    """Counts are of messages unless stated otherwise; lists name what must not be."""
 
     promised: int
     """Accepted with a 202."""
     unanswered: int
     """Requests without an answer."""
     reasons: dict[str, int]
-    """Why, and how often."""
+    """The reasons, with their counts."""
     found: int
-    """Messages of requests that got no 202, and are in the journal all the same; they are judged like all others."""
+    """Messages of requests without a 202 that are in the journal nevertheless; they are judged like all others."""
     recipients: int
-    """Of all messages in the journal."""
+    """Recipients of all messages in the journal."""
     delivered: int
     bounced: int
     failed: int
     cancelled: int
     set_aside: int = 0
-    """Poison messages that ended so, as they must. Older records do not tell."""
+    """Poison messages that were set aside, as required. 0 in older records."""
     copies: int
-    """Accepted by the sink, a message and recipient each."""
+    """Pairs of message and recipient, accepted by the sink."""
     duplicated: int
     """Messages and recipients that the sink accepted more than once."""
     surplus: int
-    """Copies that the sink accepted beyond one for each recipient that postray says was delivered."""
+    """Copies that the sink accepted beyond one for each recipient that postray reports as delivered."""
     bound: int
-    """Of ``surplus``: see the module."""
+    """The limit of ``surplus``: see the module's docstring."""
     inexcusable: list[str]
     """Messages and recipients that the sink accepted more often than lost replies can explain."""
     lost: list[str]
     stuck: list[str]
     cancelled_but_sent: list[str]
     disagreements: list[str]
-    """Between journal, ClickHouse, sink and API."""
+    """Contradictions between journal, ClickHouse, sink and API."""
     problems: list[str]
-    """What no fault excuses: answers that are no refusals, an API that is not back at rest, processes left behind."""
+    """Failures that no fault explains: unexpected answers, an API that is down at rest, processes left behind."""
 
     @property
     def broken(self) -> list[str]:
-        """The promises that were not kept."""
+        """The broken promises."""
         faults = {
             "lost": self.lost,
             "stuck": self.stuck,
@@ -95,7 +95,7 @@ class Verdict(Struct, frozen=True, kw_only=True):
 
 
 def judge(facts: Facts) -> Verdict:
-    """The verdict."""
+    """The verdict on these facts."""
     receipts = [line for line in facts.sink if isinstance(line, Receipt)]
     copies = Counter((r.message_id, recipient) for r in receipts if r.accepted for recipient in r.recipients)
     flown = Counter((r.message_id, recipient) for r in in_flight(facts.sink) for recipient in r.recipients)
@@ -135,7 +135,7 @@ def judge(facts: Facts) -> Verdict:
 
 
 def in_flight(sink: Iterable[Line]) -> list[Receipt]:
-    """The accepted messages whose reply may have been lost: see the module."""
+    """The accepted messages whose reply may have been lost: see the module's docstring."""
     last: dict[int, Receipt] = {}
     ended: dict[int, Ended] = {}
     for line in sink:
@@ -151,12 +151,12 @@ def in_flight(sink: Iterable[Line]) -> list[Receipt]:
 
 
 def _reply_may_be_lost(receipt: Receipt, end: Ended | None) -> bool:
-    """Of a message that a reply was meant for. ``end``: of its connection; None: it lasted until the sink was ended."""
+    """For a message with a reply. ``end``: of its connection; None: the connection lasted until the sink ended."""
     if end is None:
         return False
-    if end.heard_at > receipt.at:  # a client waits for the reply to its message before it says anything more
+    if end.heard_at > receipt.at:  # a client waits for the reply to its message before it sends anything more
         return False
-    # Where the last reply is older than the message, its own was late, and the client was gone by then.
+    # If the last reply is older than the message, the message's own was late, and the client had gone by then.
     return end.replied_at < receipt.at or end.reset or end.at - end.replied_at <= NOTED_S
 
 
@@ -183,7 +183,7 @@ def _stuck(facts: Facts) -> list[str]:
 
 
 def _sent_after_cancel(facts: Facts, receipts: Iterable[Receipt]) -> Iterator[str]:
-    """Messages of which a copy reached the sink, taken or not, after their cancel took effect."""
+    """Messages of which a copy reached the sink, accepted or not, after their cancel took effect."""
     last_at: dict[str, float] = defaultdict(float)
     for receipt in receipts:
         last_at[receipt.message_id] = max(last_at[receipt.message_id], receipt.at)
@@ -221,7 +221,7 @@ def _disagreements(facts: Facts, copies: Counter[Copy]) -> Iterator[str]:
 
 
 def _of_message(message: Stored, facts: Facts, copies: Counter[Copy]) -> Iterator[str]:
-    """A message's outcome, the events of its recipients, and what the sink would do with them."""
+    """Check a message's outcome and the events of its recipients against the behaviour of the sink."""
     if message.outcomes > 1:
         yield f"{message.message_id}: {message.outcomes} outcomes"
     ends: set[str] = set()
@@ -246,13 +246,13 @@ def _is_poison(message: Stored) -> bool:
 
 
 def _is_set_aside(message: Stored) -> bool:
-    """Whether it failed for the reason that delivery actors ended over it."""
+    """Whether it failed because delivery actors died over it."""
     return _is_poison(message) and message.status == "failed" and message.error_message in SET_ASIDE
 
 
 def _of_fate(name: str, recipient: str, ends: Iterable[str], status: str) -> Iterator[str]:
-    """A recipient that the sink takes must have been delivered, one that it refuses not, unless it was cancelled. A
-    poison message can only be set aside."""
+    """A recipient that the sink accepts must have been delivered, one that it refuses must not, unless it was
+    cancelled. A poison message can only be set aside."""
     if fate_of(recipient) == "poison":
         yield from (f"{name}: {end}, but it is poison" for end in ends if end != "dropped")
         return
@@ -265,7 +265,7 @@ def _of_fate(name: str, recipient: str, ends: Iterable[str], status: str) -> Ite
 
 
 def _statuses(ends: set[str]) -> tuple[str, ...]:
-    """What the journal may say of a message whose recipients ended so."""
+    """The possible statuses in the journal of a message whose recipients ended like this."""
     if "delivered" in ends:
         return DELIVERED
     if ends & {"bounce", "blocked"}:
@@ -274,7 +274,7 @@ def _statuses(ends: set[str]) -> tuple[str, ...]:
 
 
 def _of_requests(stored: Iterable[Stored], by_number: dict[int, Sent]) -> Iterator[str]:
-    """A request is in the journal with all its messages, as they were sent, or not at all."""
+    """A request is in the journal with all its messages, as sent, or not at all."""
     found: dict[int, list[Stored]] = defaultdict(list)
     for message in stored:
         if message.number is None or message.number not in by_number:
@@ -291,7 +291,7 @@ def _of_requests(stored: Iterable[Stored], by_number: dict[int, Sent]) -> Iterat
 
 
 def _of_batches(facts: Facts) -> Iterator[str]:
-    """The tallies, the API's counts and the messages of a batch."""
+    """Check the tallies, the API's counts and the messages of a batch."""
     counted: dict[str, Counter[str]] = defaultdict(Counter)
     for message in facts.stored:
         if message.batch_id is not None:
@@ -312,7 +312,7 @@ def _of_batches(facts: Facts) -> Iterator[str]:
 
 
 def _of_shown(facts: Facts) -> Iterator[str]:
-    """What the API shows of a message, against the journal and ClickHouse."""
+    """Check the API's answer for a message against the journal and ClickHouse."""
     stored = {message.message_id: message for message in facts.stored}
     for shown in facts.shown:
         message = stored[shown.message_id]

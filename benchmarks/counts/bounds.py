@@ -1,7 +1,7 @@
-"""Bounds of counts, read from TOML, and what a count is by its bound. Pure.
+"""Bounds of counts, read from TOML, and the verdict on a count. Pure.
 
-A bound has two sides. A count above it is a regression; one far below it is a gain that the next regression would eat
-up unseen, until somebody tightens the bound.
+A bound has two sides. A count above it is a regression. A count far below it is a gain, which the next regression would
+use up unnoticed until the bound is tightened.
 """
 
 import re
@@ -15,19 +15,19 @@ from msgspec import Struct
 from benchmarks.counts.telling import Counts
 
 LOOSE = 0.5
-"""A count below this share of its bound leaves the bound too loose."""
+"""A count below this share of its bound makes the bound too loose."""
 HEADROOM = 1.15
-"""What a bound is given above its count when it is tightened: counts of calls move a little by themselves."""
+"""A tightened bound is this factor above its count: counts of calls vary a little."""
 _BOUND = re.compile(r'^\["([^"\n]+)"\]\nat_most = ([0-9.]+)$(?!\nat_least)', re.MULTILINE)
 
 
 class Bound(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Of one count."""
+    """The bound of one count."""
 
     at_most: float
     why: str
     at_least: float | None = None
-    """Half of ``at_most`` where nothing is said: for counts that are small or depend on how things fall."""
+    """Half of ``at_most`` by default; set it for counts that are small or vary by chance."""
 
     @property
     def floor(self) -> float:
@@ -35,7 +35,7 @@ class Bound(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Verdict(StrEnum):
-    """What a count is by its bound."""
+    """The verdicts on a count."""
 
     WITHIN = "within"
     ABOVE = "above its bound"
@@ -48,7 +48,7 @@ BROKEN = frozenset({Verdict.ABOVE, Verdict.LOOSE, Verdict.GONE})
 
 
 class Judged(Struct, frozen=True):
-    """A count, its bound, and what it is by that."""
+    """A count with its bound and its verdict."""
 
     name: str
     count: float | None
@@ -62,7 +62,7 @@ def read(text: str) -> dict[str, Bound]:
 
 
 def judge(counts: Counts, bounds: Mapping[str, Bound]) -> list[Judged]:
-    """Every count and every bound, in the order of the counts."""
+    """The verdict on every count, in order, then on every bound without a count."""
     found = [Judged(name, count, bounds.get(name), _verdict(count, bounds.get(name))) for name, count in counts.items()]
     gone = [Judged(name, None, bound, Verdict.GONE) for name, bound in bounds.items() if name not in counts]
     return found + gone
@@ -77,8 +77,8 @@ def _verdict(count: float, bound: Bound | None) -> Verdict:
 
 
 def tightened(text: str, counts: Counts) -> str:
-    """The TOML of bounds with each as low as its count allows. None is raised, which takes somebody with a reason; nor
-    is one changed that says at_least, for its count may be low by chance."""
+    """The TOML of bounds, each lowered to just above its count. No bound is raised: that is a decision with a reason.
+    A bound with at_least does not change, as its count may be low by chance."""
 
     def tight(match: re.Match[str]) -> str:
         name, at_most = match[1], float(match[2])

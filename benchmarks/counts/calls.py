@@ -1,7 +1,7 @@
-"""Calls of functions, counted by the interpreter: the nearest thing to instructions that is the same on every machine.
+"""Function calls, counted by the interpreter: a measure close to instructions that is equal on every machine.
 
-Counted are Python's own functions (a coroutine each time it goes on) and the C functions that they call, by the file
-that they are in or are called from. What C code does inside (psycopg, uvloop, OpenSSL) is not seen.
+It counts Python functions (a coroutine each time it resumes) and the C functions that they call, by the file that they
+are in or are called from. It does not see the work inside C code (psycopg, uvloop, OpenSSL).
 """
 
 import sys
@@ -15,7 +15,7 @@ from typing import Any
 ROOT = Path(__file__).parents[2]
 HARNESS = ("actors/capture", "benchmarks")
 FILE_CALLS = frozenset({"fdatasync", "fsync", "pwrite", "pwritev", "write", "writev"})
-"""Of module ``posix``: what brings bytes to files, and to disk."""
+"""Functions of module ``posix`` that write to files or sync them to disk."""
 
 
 class Calls:
@@ -33,7 +33,7 @@ class Calls:
         threading.setprofile(None)
 
     def _begin(self, frame: FrameType, event: str, argument: Any) -> None:
-        """Called once in each thread, which from then on counts for itself: two must not add to one number."""
+        """Called once in each thread, which then counts separately: two threads must not add to the same number."""
         python: Counter[CodeType] = Counter()
         c: Counter[CodeType] = Counter()
         files: Counter[str] = Counter()
@@ -51,7 +51,7 @@ class Calls:
         count(frame, event, argument)
 
     def by_package(self) -> dict[str, float]:
-        """Calls so far, by package of ours; the harness and the mail host aside."""
+        """Calls so far, by package of ours, without the harness and the mail host."""
         found: Counter[str] = Counter()
         for python, c, _ in self._of_threads:
             for counted in (python, c):
@@ -61,7 +61,7 @@ class Calls:
         return dict(found)
 
     def of(self, qualified_name: str) -> int:
-        """Calls so far of the Python functions with this name."""
+        """Calls so far of the Python functions with this qualified name."""
         return sum(
             times
             for python, _, _ in self._of_threads

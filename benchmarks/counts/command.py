@@ -1,4 +1,4 @@
-"""``python -m benchmarks counts``: what a message costs in counts, beside the bounds that the tests hold."""
+"""``python -m benchmarks counts``: the cost of a message in counts, with the bounds that the tests enforce."""
 
 import asyncio
 import sys
@@ -17,7 +17,7 @@ from benchmarks.counts.bounds import BROKEN, Bound, Judged, Verdict, judge, read
 from benchmarks.counts.telling import Counts
 
 BOUNDS = Path(__file__).parents[2] / "tests/integration/counts/bounds.toml"
-"""Of a checkout; what is installed has none."""
+"""In a checkout; an installed package has none."""
 FILE = click.Path(dir_okay=False, path_type=Path)
 KNOWN = click.Path(exists=True, dir_okay=False, path_type=Path)
 
@@ -52,8 +52,8 @@ def counts(path: Path | None, tighten: bool, json_path: Path | None) -> None:
 
 
 def _counted() -> Counts:
-    """Raises ClickException when it cannot be counted."""
-    # Only here: it loads the whole product, which no other command of the harness does.
+    """Raises ClickException when counting fails."""
+    # Imported here: it loads the whole product, which no other command of the harness needs.
     from benchmarks.counts.counting import Stuck, count
 
     async def until_asked() -> Counts:
@@ -83,7 +83,7 @@ def _sides(bound: Bound | None) -> Sequence[str]:
 
 
 def told(judged: Judged) -> str:
-    """A count that breaks its bound, in words."""
+    """A description of a count that breaks its bound."""
     assert judged.bound is not None
     if judged.verdict is Verdict.GONE or judged.count is None:
         return f"{judged.name}: {judged.verdict} ({judged.bound.why})"

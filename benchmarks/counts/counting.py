@@ -1,9 +1,9 @@
-"""What a message costs, in numbers that are the same on every machine: statements, round trips, bytes, flights, calls.
+"""The cost of a message in numbers that are equal on every machine: statements, round trips, bytes, flights, calls.
 
-Times are no part of it, and where a time decides how much is done at once (the lull before a commit, the pause before a
-refill), the mail host does instead: it replies to all connections at one moment, and only when what came before is
-committed and every connection has a message again. So the batches are as large on a slow machine as on a fast one.
-What is done by the clock, mail or none (heartbeats, looking for what is due), is counted apart, by the second.
+Times are not counted. Where a timer decides how much is batched (the batch window before a commit, the pause before
+fetching from lanes), the mail host decides instead: it replies to all connections at one moment, once earlier outcomes
+are committed and every connection has a message again. So batches are equally large on slow and fast machines. Periodic
+work (heartbeats, looking for due deliveries) is counted separately, per second.
 """
 
 import asyncio
@@ -23,11 +23,11 @@ from benchmarks.mail import Mail, Shape
 from cluster.events import decode_batch
 
 FIRST, SINGLE, BULK, PER_REQUEST = 1, 64, 2, 1000
-"""Requests with one message: alone, so that what is remembered of keys is known; and all at once. Then requests with
-many, one after the other."""
+"""Requests with one message: the first alone, so that the key is cached; then all at once. Then requests with many
+messages, one after the other."""
 MESSAGES = FIRST + SINGLE + BULK * PER_REQUEST
 WINDOW = 1000
-"""What the delivery actor has no room for is parked, and comes in by refills."""
+"""Deliveries beyond the delivery actor's window are parked, and fetched from lanes."""
 CONNECTIONS = 20
 CLOCK_S = 3.0
 LOOK_S = 0.01
@@ -40,14 +40,14 @@ EVENTS = "SELECT sum(octet_length(events))::bigint FROM event_log"
 
 
 class Stuck(Exception):
-    """Nothing moved for long: what was to be counted does not happen."""
+    """There was no progress for ``STUCK_S``: the expected event does not occur."""
 
     def __init__(self, where: str) -> None:
         super().__init__(where)
 
 
 async def count() -> Counts:
-    """Count once. Takes some ten seconds. Raises Stuck."""
+    """Count once; takes about ten seconds. Raises Stuck."""
     calls = Calls()
     calls.start()
     try:
@@ -58,7 +58,7 @@ async def count() -> Counts:
 
 
 class _Counting:
-    """One count, over a product that runs."""
+    """One count, over a running product."""
 
     def __init__(self, product: Product, calls: Calls) -> None:
         self._product = product
@@ -86,7 +86,7 @@ class _Counting:
             with self._transactions() as delivery:
                 await self._deliver(MESSAGES)
         seen = Seen(start=start, idle=idle, busy=busy, single=single, bulk=bulk, delivery=delivery)
-        # By what the clock did, not by how long it took: on a busy machine the clock's work comes late.
+        # By the number of ticks, not by the time: on a busy machine periodic work is late.
         ticks = seen.ticks(all_of_it) / max(1, seen.ticks(busy))
         caused = self._amounts() - before - by_the_clock * ticks
         run = Run(clock_s=CLOCK_S, single=SINGLE, bulk=BULK, messages=MESSAGES)
@@ -94,10 +94,10 @@ class _Counting:
             spread(caused, MESSAGES) | self._recorder() | tell(seen, run, intake=f"{API}-{SENDING}", delivery=DELIVERY)
         )
 
-    # What is done
+    # The load
 
     async def _post(self, messages: int, per_request: int) -> None:
-        """Each request on a connection of its own when it holds one message; else one after the other."""
+        """Each request on its own connection if it holds one message; otherwise one after the other."""
         numbers = range(self._next, self._next + messages)
         self._next += messages
         mail = Mail(Shape())
@@ -110,7 +110,7 @@ class _Counting:
             load.close()
 
     async def _deliver(self, messages: int) -> None:
-        """Have all that is left delivered, a message on each connection at a time."""
+        """Deliver everything that is left, one message per connection at a time."""
         product = self._product
         while messages:
             at_once = min(CONNECTIONS, messages)
@@ -132,10 +132,10 @@ class _Counting:
                 raise Stuck(otherwise)
             await _pause(LOOK_S)
 
-    # What is counted
+    # The counts
 
     def _recorder(self) -> Counts:
-        """What it takes to bring a message's events into the columns of ClickHouse, which itself takes no part."""
+        """The cost of converting a message's events into ClickHouse's columns, without ClickHouse itself."""
         batches = [row[0] for row in self._product.journal.execute(BATCHES.encode(), binary=True)]
         before = Amounts(self._calls.by_package())
         columns([event for batch in batches for event in decode_batch(batch)])
@@ -144,14 +144,14 @@ class _Counting:
 
     @contextmanager
     def _transactions(self) -> Iterator[list[Transaction]]:
-        """Those that end within the block."""
+        """The transactions that end within the block."""
         found: list[Transaction] = []
         before = len(self._product.transactions)
         yield found
         found += self._product.transactions[before:]
 
     def _amounts(self) -> Amounts:
-        """All that only grows."""
+        """All amounts that only grow."""
         product, flights = self._product, self._product.flights
         return Amounts(
             {
@@ -173,7 +173,7 @@ class _Counting:
 
 
 async def _pause(seconds: float) -> None:
-    """As ``asyncio.sleep``, which is Python and would be counted."""
+    """Like ``asyncio.sleep``, which is Python code and would be counted."""
     loop = asyncio.get_running_loop()
     over = loop.create_future()
     timer = loop.call_later(seconds, over.set_result, None)

@@ -1,7 +1,8 @@
-"""What is said between the product and Postgres, off the wire: statements by name, round trips, transactions. Pure.
+"""The traffic between the product and Postgres, read from the wire: statements by name, round trips, transactions.
+Pure.
 
-Knows Postgres's protocol 3, as far as counting needs it, and nothing of who speaks it: pipelines, prepared statements
-and COPY are counted alike.
+It implements Postgres's protocol 3 as far as counting needs it, independent of the client: pipelines, prepared
+statements and COPY are counted alike.
 """
 
 import re
@@ -12,29 +13,29 @@ from collections.abc import Callable, Iterator, Mapping
 from msgspec import Struct, field
 
 BOUNDARIES = frozenset({"BEGIN", "COMMIT", "ROLLBACK"})
-"""Statements that do nothing but hold others together."""
+"""Statements that only delimit transactions."""
 _NAMED = 5
-"""Words that name a statement which is none of the journal's."""
+"""Words that name a statement that is not one of the journal's."""
 _PLACEHOLDER = re.compile(r"%\((\w+)\)[sbt]|%%")
 
 
 class Transaction(Struct, frozen=True):
-    """Statements that were committed together, or one alone."""
+    """Statements that were committed together, or a single one."""
 
     application: str
-    """Who made it, as the connection names itself."""
+    """The application name of its connection."""
     statements: tuple[str, ...]
     round_trips: int
-    """Answers that the client had to wait for."""
+    """Answers that the client waited for."""
 
     @property
     def work(self) -> frozenset[str]:
-        """Its kinds of statements, begin and end aside."""
+        """Its kinds of statements, without BEGIN, COMMIT and ROLLBACK."""
         return frozenset(self.statements) - BOUNDARIES
 
 
 class Names:
-    """The names of statements, by the texts that reach the server. ``queries``: texts by name, with ``%(…)s``."""
+    """The names of statements, by their texts on the wire. ``queries``: texts by name, with ``%(…)s``."""
 
     def __init__(self, queries: Mapping[str, str]) -> None:
         self._names = {_on_the_wire(text): name for name, text in queries.items()}
@@ -47,7 +48,7 @@ class Names:
 
 
 def _on_the_wire(text: str) -> str:
-    """As a driver sends it: parameters are numbered in the order in which they first appear."""
+    """The text as a driver sends it: parameters are numbered in the order of their first use."""
     numbers: dict[str, int] = {}
 
     def numbered(match: re.Match[str]) -> str:
@@ -66,16 +67,16 @@ def _first_words(text: str) -> str:
 
 
 class _Group(Struct):
-    """What is between two of the client's Syncs."""
+    """The messages between two Syncs of the client."""
 
     statements: list[str] = field(default_factory=list)
     answers: int = 0
     is_simple: bool = False
-    """Sent as one text, without a Sync of its own."""
+    """Sent as one text, without a separate Sync."""
 
 
 class Dialogue:
-    """One connection. ``ended`` is told every transaction."""
+    """One connection. ``ended`` gets every transaction."""
 
     def __init__(self, names: Names, ended: Callable[[Transaction], None]) -> None:
         self.application = ""
@@ -96,7 +97,7 @@ class Dialogue:
     def asked(self, data: bytes) -> None:
         self.bytes_asked += len(data)
         if not self._started:
-            # The first message alone has no letter: its length, the version, names and values.
+            # Only the first message has no type byte: length, version, then names and values.
             self._started = True
             length = int.from_bytes(data[:4], "big")
             words = data[8:length].split(b"\0")
@@ -123,7 +124,7 @@ class Dialogue:
                 self._open.statements.append(self._portals[_until_nul(body)])
             case b"S":
                 if self._void_sync:
-                    # While data were copied in, the server ignored the Sync before them: this one stands for it.
+                    # During COPY the server ignored the Sync before the data: this one replaces it.
                     self._void_sync = False
                     self._asked[0].statements += self._open.statements
                     self._open = _Group()
@@ -138,7 +139,7 @@ class Dialogue:
         self.bytes_answered += len(data)
         for letter, body in self._server.of(data):
             if letter == b"G":
-                # It waits for data to copy: one answer, and another when it has them.
+                # The server waits for data to copy: this is one answer, and another follows the data.
                 self._asked[0].answers += 1
                 self._void_sync = not self._asked[0].is_simple
             elif letter == b"Z":
@@ -155,7 +156,7 @@ class Dialogue:
 
 
 class _Frames:
-    """Messages out of a stream: a letter, a length that counts itself, and a body."""
+    """Splits a stream into messages: a type byte, a length that includes itself, and a body."""
 
     def __init__(self) -> None:
         self._left = b""

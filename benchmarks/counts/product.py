@@ -1,7 +1,7 @@
-"""The product in one process: its own parts, made by their own builders, without Ray. Every way out is a relay's.
+"""The product in one process: its own parts, made by their own builders, without Ray, with a relay on each connection.
 
-One API, one delivery actor, one scheduler, a real Postgres, and a mail host that takes everything. The calls between
-them are counted where Ray would carry them.
+One API, one delivery actor, one scheduler, a real Postgres, and a mail host that accepts everything. The calls that Ray
+would carry are counted.
 """
 
 import asyncio
@@ -37,13 +37,13 @@ from cluster.vault import Vault, secret_key
 
 API, DELIVERY, SCHEDULER = "api-0-0", "delivery-0-0", "scheduler"
 LONG_S = 3600.0
-"""What is left alone for so long is left alone: no lease ends, and nothing is offered twice, on any machine."""
+"""Timeouts of this length do not occur: no lease expires, and nothing is offered twice, on any machine."""
 STEADY = ("full_page_writes = off", "autovacuum = off")
-"""Postgres writes whole pages after a checkpoint, and vacuums when it finds time: neither comes out twice alike."""
+"""Postgres writes whole pages after a checkpoint, and vacuums when it finds time: both vary from run to run."""
 
 
 class Held(Struct):
-    """The mail host: messages that arrived whole, and wait for their reply until ``release``."""
+    """The mail host: complete messages wait for their reply until ``release``."""
 
     waiting: list[asyncio.Future[Answer]]
     bytes: int = 0
@@ -54,19 +54,19 @@ class Held(Struct):
         return self.waiting[-1]
 
     def release(self) -> None:
-        """Take all that wait, at one moment."""
+        """Accept all waiting messages at one moment."""
         waiting, self.waiting = self.waiting, []
         for reply in waiting:
             reply.set_result(None)
 
 
 class Product(Struct, kw_only=True):
-    """It, running, and what has been counted of it so far."""
+    """The running product, and its counts so far."""
 
     url: str
     key: str
     journal: Connection[Any]
-    """Past the relay."""
+    """A direct connection, not through the relay."""
     host: Held
     flights: Flights
     transactions: list[Transaction]
@@ -74,17 +74,18 @@ class Product(Struct, kw_only=True):
     called: Counter[str]
     """Calls between actors, by method."""
     called_bytes: Counter[str]
-    """What they carried, as far as that is bytes already."""
+    """Bytes in their arguments, as far as these are bytes already."""
 
     def ask(self, query: str) -> int:
-        """The one number that a query finds; 0 for null. Blocks, and calls no Python: it must not be counted."""
+        """The single number of a query's result; 0 for null. Blocks, and calls no Python function that would be
+        counted."""
         value = self.journal.pgconn.exec_(query.encode()).get_value(0, 0)
         return int(value or 0)
 
 
 @asynccontextmanager
 async def running(connections: int, window: int) -> AsyncIterator[Product]:
-    """``connections`` to the mail host; ``window``: deliveries that the delivery actor holds at most."""
+    """``connections``: to the mail host. ``window``: deliveries that the delivery actor holds at most."""
     async with AsyncExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="pr-counts-")))
         dsn = await _postgres(directory / "postgres", stack)
@@ -166,7 +167,7 @@ async def _postgres(directory: Path, stack: AsyncExitStack) -> str:
 
 
 async def _relay_journal(dsn: str, folder: Path, observe: Callable[[], Dialogue], stack: AsyncExitStack) -> str:
-    """The DSN of a way to Postgres that is observed."""
+    """The DSN of a relay to Postgres that counts."""
     loop = asyncio.get_running_loop()
     told = conninfo_to_dict(dsn)
     name = f".s.PGSQL.{told.get('port') or 5432}"
@@ -178,7 +179,7 @@ async def _relay_journal(dsn: str, folder: Path, observe: Callable[[], Dialogue]
 
 
 async def _relay_mail(host: Held, flights: Flights, directory: Path, stack: AsyncExitStack) -> str:
-    """The address of a way to the mail host that is observed."""
+    """The address of a relay to the mail host that counts."""
     loop = asyncio.get_running_loop()
     context = await to_its_end(server_context, "127.0.0.1", directory)
     server = SmtpServer(host.take, tls=context)

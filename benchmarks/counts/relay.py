@@ -1,6 +1,6 @@
-"""A relay on loopback: passes bytes on between a client and a server, unchanged, and shows them to an observer.
+"""A relay on loopback: passes bytes between a client and a server, unchanged, and shows them to an observer.
 
-So what is counted is what went over the wire, whoever wrote it and however: the product is not touched.
+So the counts are of the traffic on the wire, whatever code wrote it, and the product is unchanged.
 """
 
 import asyncio
@@ -9,7 +9,7 @@ from typing import Any, Protocol, cast
 
 
 class Observer(Protocol):
-    """Of one connection."""
+    """Observes one connection."""
 
     def asked(self, data: bytes) -> None:
         """Bytes from the client."""
@@ -19,11 +19,11 @@ class Observer(Protocol):
 
 
 Connect = Callable[[Callable[[], asyncio.Protocol]], Awaitable[Any]]
-"""Connects to the server with a protocol of this making."""
+"""Connects to the server with a protocol from this factory."""
 
 
 class _Server(asyncio.Protocol):
-    """The far side: what it says goes to the client."""
+    """The server's side: its data goes to the client."""
 
     def __init__(self, client: asyncio.Transport, observer: Observer) -> None:
         self._client = client
@@ -31,7 +31,7 @@ class _Server(asyncio.Protocol):
         self.transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = cast(asyncio.Transport, transport)  # which uvloop's is in all but name
+        self.transport = cast(asyncio.Transport, transport)  # uvloop's has the same interface
 
     def data_received(self, data: bytes) -> None:
         self._observer.answered(data)
@@ -42,7 +42,7 @@ class _Server(asyncio.Protocol):
 
 
 class _Client(asyncio.Protocol):
-    """The near side: what it says goes to the server, and waits here until that is connected."""
+    """The client's side: its data goes to the server, and waits here until the server is connected."""
 
     def __init__(self, connect: Connect, observer: Observer) -> None:
         self._connect = connect
@@ -80,5 +80,5 @@ class _Client(asyncio.Protocol):
 
 
 def relaying(connect: Connect, observe: Callable[[], Observer]) -> Callable[[], asyncio.Protocol]:
-    """Makes the protocol of each connection to a relay."""
+    """A factory for the protocol of each connection to a relay."""
     return lambda: _Client(connect, observe())

@@ -1,8 +1,8 @@
-"""What is said between the product and a mail host, read off the wire: bytes either way, and flights. Pure."""
+"""The traffic between the product and a mail host, read from the wire: bytes in each direction, and flights. Pure."""
 
 
 class Flights:
-    """Over all connections. A flight is what a client says between two waits for the host."""
+    """Over all connections. A flight is what a client sends between two waits for the host."""
 
     def __init__(self) -> None:
         self.connections = 0

@@ -1,4 +1,4 @@
-"""From what was seen on the way to counts by name. Pure."""
+"""From observations on the wire to counts by name. Pure."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -10,12 +10,12 @@ from benchmarks.counts.journal_dialogue import Transaction
 Counts = dict[str, float]
 Transactions = Sequence[Transaction]
 LOOKUPS = frozenset({"key_by_hash", "is_verified_domain"})
-"""What an API process remembers for some seconds: how often it asks again depends on how slow the machine is."""
+"""Cached by an API process for some seconds: the number of repetitions depends on the speed of the machine."""
 RARE = frozenset({"actors.offers", "files.fsync", "threads.hops"})
 
 
 class Amounts(dict[str, float]):
-    """Amounts by name; what is missing is none."""
+    """Amounts by name; a missing one is 0."""
 
     def __sub__(self, other: Mapping[str, float]) -> "Amounts":
         return Amounts({name: self.get(name, 0) - other.get(name, 0) for name in self.keys() | other.keys()})
@@ -25,33 +25,33 @@ class Amounts(dict[str, float]):
 
 
 class Seen(Struct, frozen=True, kw_only=True):
-    """The transactions of each stretch."""
+    """The transactions of each phase."""
 
     start: Transactions
-    """While the parts started."""
+    """While the parts start."""
     idle: Transactions
     """Without any mail."""
     busy: Transactions
-    """With mail that waits, of which none moves."""
+    """While mail waits, but none moves."""
     single: Transactions
-    """While requests with one message came."""
+    """While requests with one message arrive."""
     bulk: Transactions
-    """While requests with many came."""
+    """While requests with many messages arrive."""
     delivery: Transactions
     """From then until the end."""
 
     @property
     def by_the_clock(self) -> frozenset[str]:
-        """The kinds of statements that are made without mail, or while none moves, or now and then."""
+        """The kinds of statements that occur without mail, or while none moves, or occasionally."""
         return LOOKUPS.union(*(one.work for one in (*self.start, *self.idle, *self.busy)))
 
     def ticks(self, transactions: Transactions) -> int:
-        """How many of these are the clock's."""
+        """How many of these are periodic."""
         return sum(one.work <= self.by_the_clock for one in transactions)
 
 
 class Run(Struct, frozen=True, kw_only=True):
-    """How much there was to see."""
+    """The sizes of the run."""
 
     clock_s: float
     """How long ``idle`` and ``busy`` were."""
@@ -62,7 +62,7 @@ class Run(Struct, frozen=True, kw_only=True):
 
 
 def spread(amounts: Amounts, messages: int) -> Counts:
-    """Amounts over messages, by the thousand where a message has much less than one."""
+    """Amounts per message; per thousand messages for rare ones."""
     counts: Counts = {}
     for name in sorted(amounts):
         if name in RARE:
@@ -73,9 +73,10 @@ def spread(amounts: Amounts, messages: int) -> Counts:
 
 
 def tell(seen: Seen, run: Run, *, intake: str, delivery: str) -> Counts:
-    """Of two parts' transactions, by the names of the parts, those that mail causes; and what the clock causes of all.
+    """The counts of two parts' transactions that mail causes, by the names of the parts; and the periodic ones of all
+    parts.
 
-    What is also made without mail is the clock's: it would be more on a slow machine.
+    Statements that also occur without mail count as periodic: a slow machine would make more of them.
     """
 
     def caused(part: str, *stretches: Transactions) -> list[Transaction]:

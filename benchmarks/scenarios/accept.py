@@ -1,7 +1,7 @@
-"""The accept scenario: from an HTTP request to its committed 202, with nothing being delivered meanwhile.
+"""The accept scenario: from an HTTP request to its committed 202, without delivery.
 
-The mail is for a moment an hour ahead, so that it is journalled and no more. In each repeat two loads follow each
-other: many personalizations a request from few clients, and one message a request from many.
+The mail is scheduled an hour ahead, so it is journalled and not sent. Each repeat has two loads in turn: many
+personalizations per request from few clients, and one message per request from many.
 """
 
 import time
@@ -25,7 +25,7 @@ NO_END = 10_000_000
 
 
 class Options(WorldOptions, frozen=True, kw_only=True):
-    """What a run is told."""
+    """The options of a run."""
 
     seconds: Annotated[float, Meta(ge=1, le=300, description="Of each of the two loads.")] = 5.0
     messages: Messages = 300_000
@@ -35,7 +35,7 @@ class Options(WorldOptions, frozen=True, kw_only=True):
 
 
 class Accept:
-    """See the module."""
+    """The accept scenario."""
 
     name = "accept"
     title = "From an HTTP request to its committed 202"
@@ -93,7 +93,7 @@ class Accept:
         )
 
     async def _one(self, clients: int, per_request: int, share: float) -> tuple[Load, float]:
-        """A load, done, and the seconds that it took."""
+        """Run a load; returns it with its duration in seconds."""
         load = self._sending.load(clients)
         await load.open()
         bodies: Iterator[bytes] = self._sending.bodies(self._mail, NO_END, per_request, int(time.time()) + LATER_S)

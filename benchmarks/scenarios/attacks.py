@@ -1,7 +1,7 @@
-"""The attacks scenario: a tenant sends a message now and then and a monitor asks for /healthz, while each attack runs.
+"""The attacks scenario: a tenant sends some messages and a monitor asks for /healthz, while each attack runs.
 
-The attacker has a tenant and a key of its own, and a sender domain: what it sends is accepted where it can be. The
-bystander is the demo tenant. Attacks are entries of ``benchmarks.attacks.table``.
+The attacker has its own tenant, key and sender domain: what it sends is accepted where possible. The bystander is the
+demo tenant. Attacks are entries of ``benchmarks.attacks.table``.
 """
 
 import asyncio
@@ -33,19 +33,19 @@ from cluster.vault import Vault, secret_key
 
 HEALTH_S = 0.05
 STARTED_S = 1.0
-"""From the start of an attack to the first look."""
+"""From the start of an attack to the first measurement."""
 SETTLE_S = IDLE_S + 2.0
-"""From its end to the last look at the API's memory: by then a worker that has nothing to do has ended."""
+"""From its end to the last measurement of the API's memory: idle workers have ended by this time."""
 ACCEPT_MS = HEALTH_MS = 100.0
 DELIVERED_MS = 1000.0
 CLIENTS = 32
-"""Connections of the bystander: one request that is held up holds up no other."""
+"""The bystander's connections: a delayed request does not delay others."""
 SCOPES = ("mail.send", "mail.schedule", "mail.cancel", "messages.read")
 MEGABYTE = 2**20
 
 
 class Options(WorldOptions, frozen=True, kw_only=True):
-    """What a run is told."""
+    """The options of a run."""
 
     rate: Annotated[float, Meta(ge=1, le=1000, description="The bystander's messages a second.")] = 50.0
     seconds: Annotated[float, Meta(ge=1, le=600, description="Of each attack.")] = 10.0
@@ -53,7 +53,7 @@ class Options(WorldOptions, frozen=True, kw_only=True):
 
 
 class Attacks:
-    """See the module."""
+    """The attacks scenario."""
 
     name = "attacks"
     title = "What a tenant has of it when another, or a stranger, sends what costs much"
@@ -113,7 +113,7 @@ class Attacks:
         told = Told(attack, Target.of(world.postray.url, self._key))
         try:
             async with memory, attacking(told) as attacked, _beside(_asked(world.postray.url, health)):
-                await load.open()  # not before: a connection that says nothing for ten seconds is closed
+                await load.open()  # not before: a connection that sends nothing for ten seconds is closed
                 await asyncio.sleep(STARTED_S)
                 health.clear()
                 await load.at_rate(self._sending.bodies(self._mail, messages, 1), options.rate)
@@ -148,7 +148,7 @@ class Attacks:
         )
 
     async def _all_arrived(self, promised: Sequence[str], tell: Callable[[float], None]) -> None:
-        """Return when the bystander's messages are at the sink, or when none of them has come for long."""
+        """Return when the bystander's messages are at the sink, or none has arrived for ``STALLED_S``."""
         world, seen, changed_at = self._sending.world, -1, time.monotonic()
         while seen < len(promised) and time.monotonic() - changed_at < STALLED_S:
             world.look()
@@ -159,7 +159,7 @@ class Attacks:
             await asyncio.sleep(LOOK_S)
 
     async def _attackers_key(self) -> str:
-        """Of a tenant of its own, with a domain to send from."""
+        """The key of a separate tenant with a domain to send from."""
         postray = self._sending.world.postray
         journal = Journal(self._sending.world.dsn, application="attacks", connections=1)
         await journal.open()
@@ -183,7 +183,7 @@ class Attacks:
 
 
 class _Memory:
-    """What the API's processes hold, their workers included, while this is entered and after."""
+    """The memory of the API's processes, including their workers, during this context and after."""
 
     def __init__(self, pids: list[int]) -> None:
         self._pids = pids
@@ -214,7 +214,7 @@ class _Memory:
 
 
 async def _asked(url: str, took_ms: list[float]) -> None:
-    """Ask for /healthz until cancelled; each is timed from its turn."""
+    """Request /healthz until cancelled; each request is timed from its turn."""
     load = Load(url, "", 8)
     await load.open()
 
@@ -234,7 +234,7 @@ async def _asked(url: str, took_ms: list[float]) -> None:
 
 @contextlib.asynccontextmanager
 async def _beside(work: Coroutine[None, None, None]) -> AsyncIterator[None]:
-    """Have ``work`` done meanwhile. Its failure is raised at the end."""
+    """Run ``work`` during the context. Its exception is raised at the end."""
     task = asyncio.create_task(work)
     try:
         yield

@@ -1,8 +1,8 @@
-"""The backlog scenario: postray is brought up over a journal that is full already.
+"""The backlog scenario: postray is started over a journal that is already full.
 
-With ``due_per_s`` 0 everything is due: how soon after ``up`` the sink has the first message, and how many it gets then.
-Else so many fall due each second, from a while after ``up``: how late they are. Each repeat has a journal of its own;
-it is watched for a time and not drained.
+With ``due_per_s`` 0 all messages are due: how soon after ``up`` the sink has the first one, and at which rate the
+others follow. Otherwise that many fall due each second, from some time after ``up``: how late they are. Each repeat has
+a new journal; it is watched for a time and not drained.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ from cluster.installation.embedded import EmbeddedPostgres
 from cluster.journal.records import Address, Content, Part, Personal, encode
 
 LEAD_S = 30.0
-"""What falls due later begins this long after it is written: postray must be up by then."""
+"""Later messages begin to fall due this long after they are written: postray must be up then."""
 SETTLED_S = 3.0
 """The lateness of the first seconds is not counted: connections are still being opened."""
 
@@ -52,7 +52,7 @@ class BacklogOptions(WorldOptions, frozen=True, kw_only=True):
 
 
 class Backlog:
-    """See the module."""
+    """The backlog scenario."""
 
     name = "backlog"
     title = "postray brought up over a full journal"
@@ -77,7 +77,7 @@ class Backlog:
         )
 
     async def open(self, tell: Tell) -> None:
-        """Nothing: each repeat starts anew."""
+        """Does nothing: each repeat starts a new world."""
 
     async def close(self) -> None:
         if self._sending is not None:
@@ -90,7 +90,7 @@ class Backlog:
         self._sending = Sending(options)
         try:
             tell(f"{messages} messages are written", 0)
-            await self._sending.open(tell)  # its first life makes tenant and schema
+            await self._sending.open(tell)  # its first life creates tenant and schema
             world = self._sending.world
             await to_its_end(world.postray.stop)
             first_due = await to_its_end(fill, world.postray.data_dir, messages, options.due_per_s)
@@ -134,14 +134,15 @@ class Backlog:
 
 
 def lateness_ms(at: Mapping[str, float], first_due: float, apart_s: float) -> tuple[float, ...]:
-    """How late each message that was due ``SETTLED_S`` after the first, or later, came to the sink, in order."""
+    """How late each message arrived at the sink, in ms, sorted; only those due ``SETTLED_S`` after the first or
+    later."""
     dues = ((message_id, first_due + (int(message_id.removeprefix("msg_")) - 1) * apart_s) for message_id in at)
     return tuple(sorted((at[message_id] - due) * 1000 for message_id, due in dues if due >= first_due + SETTLED_S))
 
 
 def fill(data_dir: Path, messages: int, due_per_s: float) -> float:
-    """Write messages, numbered from 1, into the journal of a postray that is stopped. Returns when the first is
-    due, in seconds since the epoch."""
+    """Write messages, numbered from 1, into the journal of a stopped postray. Returns when the first is due, in seconds
+    since the epoch."""
     text = "Hello, this is the backlog.\n" * 60
     content = Content(from_=Address("hello@mail.example.com"), subject="Backlog", parts=(Part("text/plain", text),))
     values = {

@@ -1,8 +1,7 @@
-"""From an HTTP request to the sink and to ClickHouse, as fast as it goes: ``end-to-end`` and its kin.
+"""From an HTTP request to the sink and to ClickHouse, at full speed: ``end-to-end`` and similar scenarios.
 
-A fixed number of messages is posted as fast as the answers come, while delivery runs; the clock runs from the first
-request until the sink has the last message. ``large``, ``attachments`` and ``multi-recipient`` are the same with other
-mail.
+A fixed number of messages is posted as fast as they are answered, while delivery runs. Time is measured from the first
+request until the sink has the last message. ``large``, ``attachments`` and ``multi-recipient`` use other mail.
 """
 
 import time
@@ -33,7 +32,7 @@ Recipients = Annotated[int, Meta(ge=1, le=1000, description="Recipients of each 
 
 
 class Options(WorldOptions, frozen=True, kw_only=True):
-    """What a run is told."""
+    """The options of a run."""
 
     messages: Messages = 30_000
     per_request: PerRequest = 1000
@@ -93,7 +92,7 @@ MULTI_RECIPIENT = Kind(name="multi-recipient", title="The same with several reci
 
 
 class Blast:
-    """See the module."""
+    """A scenario of this family."""
 
     notes = (
         COUNTED,
@@ -104,7 +103,7 @@ class Blast:
     def __init__(self, kind: Kind, options: Options) -> None:
         self.name, self.title = kind.name, kind.title
         self.settings = options
-        # The target belongs to the mail and the sink as they are by default.
+        # The target applies to the default mail and sink.
         default = type(options)()
         same = options.shape == default.shape and options.connections == default.connections
         self._target = kind.target if same and options.delay_ms == default.delay_ms else None
@@ -138,20 +137,20 @@ class Blast:
 
 
 class Shot(Struct, frozen=True, kw_only=True):
-    """A number of messages, posted and arrived. Times in seconds since the epoch."""
+    """A number of messages, posted and delivered. Times are in seconds since the epoch."""
 
     began: float
     accepted_at: float | None
-    """When the last was accepted; None where that is no part of what is measured."""
+    """When the last was accepted; None when this is not measured."""
     promised: tuple[str, ...]
     """Ids of messages."""
     recipients: int
-    """Of each."""
+    """Recipients of each message."""
 
 
 async def fire(sending: Sending, mail: Mail, messages: int, options: Options, tell: Tell) -> Shot:
-    """Post so many messages, at least a request of them, as fast as the answers come, and wait until the sink has
-    them."""
+    """Post ``messages`` messages, but at least one full request, as fast as they are answered; returns when the sink
+    has them."""
     world = sending.world
     load = sending.load(options.clients)
     await load.open()

@@ -1,7 +1,7 @@
-"""The deliver scenario: a filled journal drained, with nothing being accepted meanwhile.
+"""The deliver scenario: draining a full journal, while nothing is accepted.
 
-The journal is filled over HTTP with mail for one moment in the future (``send_at``); from that moment on the clock
-runs, until the sink has the last message. So paging the work in is part of what is measured.
+The journal is filled over HTTP with mail for one moment in the future (``send_at``). Time is measured from that moment
+until the sink has the last message, so reading the work from the journal is included.
 """
 
 import asyncio
@@ -17,10 +17,9 @@ from benchmarks.scenarios.blast import Options, Shot, repeat_of
 from benchmarks.scenarios.sending import COUNTED, Messages, Sending
 
 SOONEST_S = 8.0
-"""Sooner than 5 s ahead means now to the API."""
+"""The API sends at once what is due sooner than in 5 s."""
 FILLED_PER_S = 4000.0
-"""At least so many messages a second are accepted. Where that is wrong, the filling is late and the repeat is repeated
-with more time."""
+"""The assumed rate of acceptance. If it is too high, the filling is late and is repeated with more time."""
 TRIES = 4
 
 
@@ -29,7 +28,7 @@ class DeliverOptions(Options, frozen=True, kw_only=True):
 
 
 class FillingTooSlow(Exception):
-    """The journal was never full in time, not even with so many seconds."""
+    """The journal was never full in time, not even with this many seconds."""
 
     def __init__(self, lead_s: float) -> None:
         super().__init__(lead_s)
@@ -37,7 +36,7 @@ class FillingTooSlow(Exception):
 
 
 class Deliver:
-    """See the module."""
+    """The deliver scenario."""
 
     name = "deliver"
     title = "A filled journal drained"
@@ -76,7 +75,7 @@ class Deliver:
         return repeat_of(world, shot, recorded_at, await watch.stop())
 
     async def _filled(self, messages: int, tell: Tell) -> tuple[Load, int]:
-        """Fill the journal before the mail is due; what was accepted, and when it is. Raises FillingTooSlow."""
+        """Fill the journal before the mail is due; returns the load and the due time. Raises FillingTooSlow."""
         world, options = self._sending.world, self.settings
         lead_s = SOONEST_S + messages / FILLED_PER_S
         for _ in range(TRIES):

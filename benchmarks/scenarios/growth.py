@@ -1,7 +1,7 @@
-"""The growth scenario: what a message costs when few and when many others wait in the journal, and in how much memory.
+"""The growth scenario: the cost of a message and the memory, with few and with many other messages in the journal.
 
-The same number of messages is sent twice, over a journal that holds ``few`` others and then ``many``, which are due in
-an hour. Each repeat has a postray of its own.
+The same number of messages is sent twice, over a journal with ``few`` and then with ``many`` others, which are due in
+an hour. Each repeat has a new postray.
 """
 
 import time
@@ -21,7 +21,7 @@ from benchmarks.world import known
 LATER_S = 3600
 COST_TARGET, MEMORY_TARGET_MB = 1.2, 400.0
 MANY = 1_000_000
-"""The queue to which the targets belong."""
+"""The queue size of the targets."""
 
 Waiting = Annotated[int, Meta(ge=1000, le=5_000_000)]
 
@@ -33,7 +33,7 @@ class GrowthOptions(Options, frozen=True, kw_only=True):
 
 
 class Growth:
-    """See the module."""
+    """The growth scenario."""
 
     name = "growth"
     title = "What a message costs, and how large the processes are, by how many wait"
@@ -46,7 +46,7 @@ class Growth:
 
     @property
     def measures(self) -> tuple[Measure, ...]:
-        # A smaller queue is easier: the targets are not for it.
+        # A smaller queue is easier, so the targets do not apply to it.
         meant = self.settings.many >= MANY
         return (
             Measure("CPU, few wait", "µs/msg", Better.LOWER),
@@ -56,7 +56,7 @@ class Growth:
         )
 
     async def open(self, tell: Tell) -> None:
-        """Nothing: each repeat starts anew."""
+        """Does nothing: each repeat starts a new world."""
 
     async def close(self) -> None:
         if self._sending is not None:
@@ -103,7 +103,7 @@ class Growth:
         await sending.world.recorded(waiting=True)
 
     async def _sent(self, sending: Sending, share: float, tell: Tell) -> Repeat:
-        """One shot over what waits."""
+        """One shot over the waiting messages."""
         watch = sending.world.watch()
         await watch.start()
         shot = await fire(sending, self._mail, round(share * self.settings.messages), self.settings, tell)

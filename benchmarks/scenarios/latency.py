@@ -1,7 +1,7 @@
-"""The latency scenario: single sends at a fixed rate, far below what the system can do.
+"""The latency scenario: single sends at a fixed rate, far below the capacity of the system.
 
-Timed from the moment a request's turn had come to its 202 (so that waiting behind a slow one counts), and from the 202
-to the moment the sink had the whole message, by the sink's own clock, which is this machine's.
+Measured from a request's turn to its 202 (so that waiting behind a slow one counts), and from the 202 to the moment the
+sink has the whole message, by the sink's clock, which is this machine's.
 """
 
 import time
@@ -22,11 +22,11 @@ ACCEPT = "accept"
 DELIVER = "accept-to-delivered"
 P50_TARGET_MS, P99_TARGET_MS = 30.0, 150.0
 TARGET_RATE = 200.0
-"""The rate to which the targets belong."""
+"""The rate of the targets."""
 
 
 class Options(WorldOptions, frozen=True, kw_only=True):
-    """What a run is told."""
+    """The options of a run."""
 
     rate: Annotated[float, Meta(ge=1, le=5000, description="Messages a second, a request each.")] = TARGET_RATE
     seconds: Annotated[float, Meta(ge=1, le=600, description="Of load in each repeat.")] = 10.0
@@ -34,7 +34,7 @@ class Options(WorldOptions, frozen=True, kw_only=True):
 
 
 class Latency:
-    """See the module."""
+    """The latency scenario."""
 
     name = "latency"
     title = "Single sends at a fixed rate: to the 202, and from there to the sink"
@@ -80,7 +80,7 @@ class Latency:
         arrived = {message_id: at for (message_id, _), at in world.arrivals.first_at.items()}
         samples = {
             ACCEPT: [accepted.took_s * 1000 for accepted in load.accepted],
-            # The sink may have it before our reading of the 202 is done: that took no time, not less.
+            # The sink may have it before the 202 is read: that counts as 0, not as a negative time.
             DELIVER: [
                 max(0.0, arrived[message_id] - accepted.at) * 1000
                 for accepted in load.accepted
@@ -101,7 +101,7 @@ class Latency:
 
 
 def percentiles(samples: dict[str, Sequence[float]] | dict[str, list[float]]) -> dict[str, float]:
-    """p50 and p99 of each that has any."""
+    """p50 and p99 of each series that has values."""
     return {
         f"{name} p{part:.0%}".removesuffix("%"): percentile(values, part)
         for name, values in samples.items()

@@ -1,12 +1,12 @@
 """The peers scenario: the same mail through postray and through Postfix with OpenDKIM, in turn A B A B.
 
-Both take it durably, sign it with RSA-2048 and send it over TLS, through as many connections, to a sink of the same
-kind; the clock runs from the first message of the load until the sink has the last one. Each has the machine to itself:
-even an idle postray takes some of it, so one is started for each of its turns; an idle Postfix takes nothing. Each is
+Both accept it durably, sign it with RSA-2048 and send it over TLS, through equally many connections, to a sink of the
+same kind. Time is measured from the first message of the load until the sink has the last one. Each has the machine to
+itself: an idle postray uses some CPU, so one is started for each of its turns; an idle Postfix uses none. Each is
 warmed up at the start of its turn.
 
-Postfix's messages are the very ones that postray would make, composed before its clock runs: rendering is no part of
-its work. It runs only where Debian's packages are.
+Postfix gets the messages that postray would make, composed before the measurement: rendering is not its work. The
+scenario runs only where Debian's packages are installed.
 """
 
 import time
@@ -42,15 +42,15 @@ THEIR_CPU = "CPU, Postfix + OpenDKIM"
 TURN = " (Postfix's turn)"
 TARGET = 10.0
 WARM_UP = 0.2
-"""Share of a turn's messages that go before its clock runs."""
+"""The share of a turn's messages that are sent before the measurement."""
 EMPTY_S = 20.0
-"""How long Postfix may take to clear its queue after the last delivery."""
+"""How long Postfix may take to empty its queue after the last delivery."""
 
 Bytes = Annotated[int, Meta(ge=0, le=100_000)]
 
 
 class Options(WorldOptions, frozen=True, kw_only=True):
-    """What a run is told."""
+    """The options of a run."""
 
     messages: Messages = 10_000
     per_request: PerRequest = 1000
@@ -62,7 +62,7 @@ class Options(WorldOptions, frozen=True, kw_only=True):
 
 
 class Peers:
-    """See the module."""
+    """The peers scenario."""
 
     name = "peers"
     title = "The same mail through postray and through Postfix with OpenDKIM"
@@ -108,7 +108,7 @@ class Peers:
             raise Missing(reason)
         sink = SinkOptions(delay_ms=self.settings.delay_ms, writing=Writing.SOON)
         self._port = port = HeldPort(ANY_PORT)
-        # Of this world only the sink is started: Postfix stands in postray's place.
+        # Only the sink of this world is started: Postfix replaces postray.
         self._world = World(relayed, sink)
         plan = Plan(
             directory=self._world.directory / "postfix",
@@ -135,7 +135,7 @@ class Peers:
         theirs = await self._theirs(share, tell)
         return pair(ours, theirs, theirs_began - began)
 
-    # Our turn
+    # postray's turn
 
     async def _ours(self, share: float, tell: Tell) -> Repeat:
         tell("A: postray starts", 0)
@@ -180,7 +180,7 @@ class Peers:
         shot = Shot(began=began, accepted_at=time.time(), promised=tuple(accepted), recipients=1)
         sent = len(accepted)
         await world.all_arrived(sent, lambda n: tell(f"B: {sent} accepted, {n} at the sink", (1 + n / sent) / 2))
-        # What it does after the sink's last answer is its work, too, and disturbs nobody's turn.
+        # Its work after the sink's last reply counts too, and disturbs no other turn.
         await to_its_end(postfix.wait_until_empty, EMPTY_S)
         return repeat_of(world, shot, None, await watch.stop())
 
@@ -189,7 +189,7 @@ class Peers:
 
 
 def and_before(warm_up: Repeat, counted: Repeat) -> Repeat:
-    """The turn that counts, with what its warm-up may have lost."""
+    """The counted turn, with the losses of its warm-up added."""
     return msgspec.structs.replace(
         counted,
         promised=warm_up.promised + counted.promised,
@@ -199,7 +199,7 @@ def and_before(warm_up: Repeat, counted: Repeat) -> Repeat:
 
 
 def pair(ours: Repeat, theirs: Repeat, apart_s: float) -> Repeat:
-    """One repeat of two turns. ``apart_s``: from the beginning of ours to that of theirs."""
+    """One repeat of two turns. ``apart_s``: from the start of ours to the start of theirs."""
     figures = {
         OURS: ours.figures["delivered"],
         THEIRS: theirs.figures["delivered"],
@@ -221,5 +221,5 @@ def pair(ours: Repeat, theirs: Repeat, apart_s: float) -> Repeat:
 
 
 def _in_their_turn(usage: Mapping[str, Usage]) -> dict[str, Usage]:
-    """The harness's own parts told apart from those of our turn."""
+    """Renames the harness's parts, to distinguish them from those of our turn."""
     return {part + TURN if part in HARNESS else part: took for part, took in usage.items()}

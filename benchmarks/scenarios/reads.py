@@ -1,7 +1,7 @@
 """The reads scenario: a message's timeline and a batch's counts, with millions of events stored.
 
-A batch is accepted over HTTP and stays (it is due in an hour); ClickHouse is filled, while postray is down, with events
-of as many other messages as it takes, and with a second event for each message of the batch. Then one client asks, one
+A batch is accepted over HTTP and stays in the journal (it is due in an hour). While postray is down, ClickHouse is
+filled with events of other messages, and with a second event for each message of the batch. Then one client sends one
 request after the other.
 """
 
@@ -28,7 +28,7 @@ LATER_S = 3600
 PER_REQUEST = 1000
 EVENTS = 5_000_000
 BATCH = 100_000
-"""The amounts to which the targets belong."""
+"""The amounts of the targets."""
 TIMELINE = "GET /v3/messages/{id}"
 AGGREGATE = "GET /v3/mail/batch/{id}"
 
@@ -49,7 +49,7 @@ FROM (SELECT * FROM events WHERE batch_id = {batch_id:String})
 
 
 class Options(WorldOptions, frozen=True, kw_only=True):
-    """What a run is told."""
+    """The options of a run."""
 
     events: Annotated[int, Meta(ge=0, le=100_000_000, description="Events of other messages in ClickHouse.")] = EVENTS
     batch: Messages = BATCH
@@ -59,7 +59,7 @@ class Options(WorldOptions, frozen=True, kw_only=True):
 
 
 class Reads:
-    """See the module."""
+    """The reads scenario."""
 
     name = "reads"
     title = "A message's timeline and a batch's counts, with millions of events stored"
@@ -97,7 +97,7 @@ class Reads:
             load.close()
         self._message_ids = load.message_ids
         tell("filling ClickHouse", 0)
-        # It records what it still has when it stops; and one process may hold the engine.
+        # On stopping, postray records its remaining events; and only one process may open the engine.
         await to_its_end(postray.stop)
         await to_its_end(self._fill)
         tell("starting again", 0)
@@ -151,7 +151,7 @@ class Reads:
         )
 
     async def _timeline(self, load: Load, message_id: str) -> tuple[float, bool]:
-        """Milliseconds, and whether both events were told."""
+        """Milliseconds, and whether both events were in the answer."""
         took_s, body = await load.get(f"/v3/messages/{message_id}")
         return took_s * 1000, body.count(b'"event_type"') == 2
 

@@ -1,8 +1,8 @@
-"""The rtt scenario: what distance costs one connection, by the way of talking.
+"""The rtt scenario: the effect of distance on one connection, by kind of dialogue.
 
-A sink whose replies come N ms late (``late.py``), over TLS, and one connection at a time to it: ours as it is, ours to
-a host without CHUNKING, ours to one without PIPELINING either, and aiosmtplib's own ``sendmail``. All in one run, in
-turn A B C D A B C D, so that what the machine does meanwhile meets all of them.
+A sink delays its replies by N ms (``late.py``), over TLS, with one connection at a time: ours, ours to a host without
+CHUNKING, ours to one without PIPELINING either, and aiosmtplib's ``sendmail``. All run in turn, A B C D A B C D, so
+that other load on the machine affects all of them.
 """
 
 import asyncio
@@ -35,14 +35,14 @@ SENDER = "bench@mail.example.com"
 RECIPIENT = "reader@example.org"
 HELO = "bench.example.com"
 FIRST = 3
-"""Messages before the clock runs."""
+"""Messages before the measurement."""
 
 Send = Callable[[bytes], Awaitable[bool]]
-"""Sends one message; whether it was taken."""
+"""Sends one message; returns whether it was accepted."""
 
 
 class Options(Struct, frozen=True, kw_only=True):
-    """What a run is told."""
+    """The options of a run."""
 
     delay_ms: tuple[Annotated[float, Meta(ge=0, le=1000, description="How late replies come.")], ...] = (
         10.0,
@@ -54,7 +54,7 @@ class Options(Struct, frozen=True, kw_only=True):
 
 
 class Way(Struct, frozen=True, kw_only=True):
-    """A way of talking: a name, what the host does not offer, and who talks."""
+    """A kind of dialogue: a name, the extensions that the host does not offer, and the round trips."""
 
     name: str
     without: tuple[Extension, ...]
@@ -71,7 +71,7 @@ TARGETS: Mapping[tuple[str, float], float] = {(CHUNKING.name, 50.0): 18.0, (PIPE
 
 
 class Rtt:
-    """See the module. Runs without a postray: only its connection is measured."""
+    """The rtt scenario. It needs no postray: only the connection is measured."""
 
     name = "rtt"
     title = "Messages a second over one connection, by distance"
@@ -132,7 +132,7 @@ class Rtt:
         await self._stack.aclose()
 
     async def _rate(self, way: Way, delay_ms: float, seconds: float) -> tuple[float, list[str]]:
-        """Messages a second, and the ids of all that were taken."""
+        """Messages a second, and the ids of all accepted messages."""
         _, address = self._sinks[delay_ms, way.without]
         host, port = host_port(address)
         taken: list[str] = []
@@ -201,7 +201,7 @@ async def _ours(host: str, port: int) -> AsyncIterator[Send]:
 @asynccontextmanager
 async def _aiosmtplib(host: str, port: int) -> AsyncIterator[Send]:
     context = ssl.create_default_context()
-    # As ours, which is opportunistic: the sink's certificate is its own.
+    # Like our connection, which is opportunistic: the sink's certificate is self-signed.
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     client = aiosmtplib.SMTP(hostname=host, port=port, start_tls=True, tls_context=context, local_hostname=HELO)
     async with client:

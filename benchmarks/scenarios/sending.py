@@ -1,4 +1,4 @@
-"""What the scenarios on a real postray share: a world, its options, and a repeat from load to figures."""
+"""Shared by the scenarios with a real postray: a world, its options, and the helpers from load to figures."""
 
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,7 +15,7 @@ from benchmarks.sink import SinkOptions, Writing
 from benchmarks.world import Variables, World, relayed
 
 HARNESS = ("sink", "harness", "names")
-"""Parts that are not the product's."""
+"""The parts that are not the product's."""
 COUNTED = "Messages are counted at the sink, by their ids; load, sink and all parts share the machine's cores."
 
 Clients = Annotated[int, Meta(ge=1, le=256, description="HTTP connections of the load.")]
@@ -26,7 +26,7 @@ PerRequest = Annotated[int, Meta(ge=1, le=1000, description="Personalizations a 
 
 
 class WorldOptions(Struct, frozen=True, kw_only=True):
-    """How postray is set up. Everything else is as it is shipped."""
+    """The configuration of postray. Everything else has its default."""
 
     connections: Connections = 40
     actors: Annotated[int, Meta(ge=1, le=16, description="Delivery actors.")] = 2
@@ -34,9 +34,9 @@ class WorldOptions(Struct, frozen=True, kw_only=True):
 
 
 class Sending:
-    """A world and its mail. Scenarios have one; ``numbers`` never repeat, so no recipient is addressed twice.
+    """A world and its mail. ``numbers`` never repeat, so no recipient is addressed twice.
 
-    ``route``: the variables that bring the mail to the sink, given its address.
+    ``route``: the variables that route the mail to the sink, given its address.
     """
 
     def __init__(self, options: WorldOptions, route: Variables = relayed) -> None:
@@ -70,7 +70,7 @@ class Sending:
         return Load(self.world.postray.url, self.world.postray.key, clients)
 
     def bodies(self, mail: Mail, messages: int, per_request: int, send_at: int | None = None) -> Iterator[bytes]:
-        """Requests that hold so many messages together."""
+        """Requests that contain ``messages`` messages together."""
         left = messages
         while left > 0:
             numbers: Sequence[int] = list(itertools.islice(self._numbers, min(per_request, left)))
@@ -79,5 +79,5 @@ class Sending:
 
 
 def product_cpu_s(usage: Mapping[str, Usage]) -> float:
-    """CPU seconds of what is not the harness's own."""
+    """CPU seconds of all parts but the harness's."""
     return sum(took.cpu_s for part, took in usage.items() if part not in HARNESS)

@@ -1,7 +1,7 @@
-"""The sink scenario: how much the harness's own sink can take, so that no other figure is the sink's.
+"""The sink scenario: the capacity of the harness's sink, to show that the sink does not limit other figures.
 
-One flight a message (MAIL, RCPT, BDAT LAST), the next one when the last is answered, over TLS, from a sender that does
-nothing else. The sender has the other core; the sink's own CPU says what it could take if the sender were endless.
+One flight per message (MAIL, RCPT, BDAT LAST), the next one when the last is answered, over TLS, from a minimal sender.
+The sender has the other core; the sink's own CPU time gives its capacity with an infinitely fast sender.
 """
 
 import asyncio
@@ -27,15 +27,15 @@ from cluster.settings import SmtpSettings, host_port
 
 REPLIES = 3
 TARGET = 12_000.0
-"""Four times what is asked of the product end to end."""
+"""Four times the end-to-end target of the product."""
 LAST_S = 5.0
-"""How long the answers to the last flights may take."""
+"""How long the replies to the last flights may take."""
 WRITTEN_S = 0.5
 LINE = b"All is well, and far away.\r\n"
 
 
 class Options(Struct, frozen=True, kw_only=True):
-    """What a run is told."""
+    """The options of a run."""
 
     seconds: Annotated[float, Meta(ge=0.5, le=60, description="Of load in each repeat.")] = 4.0
     connections: Annotated[int, Meta(ge=1, le=500, description="At once.")] = 20
@@ -56,7 +56,7 @@ class _Flights(asyncio.Protocol):
         self.stopping = False
 
     def fly(self) -> None:
-        """Send the next one."""
+        """Send the next flight."""
         self._sent += 1
         name = b"sink-%d-%d" % (self._number, self._sent)
         data = b"From: a@example.com\r\nMessage-ID: <%b@example.com>\r\n\r\n%b" % (name, self._body)
@@ -78,7 +78,7 @@ class _Flights(asyncio.Protocol):
 
 
 class SinkAlone:
-    """See the module."""
+    """The sink scenario."""
 
     name = "sink"
     title = "What the harness's own sink can take"

@@ -1,9 +1,9 @@
 """The skew scenario: ten thousand domains, few of them large, and limits on the largest.
 
-Direct mode, with a DNS server of the harness's (``names.py``) in which every domain has a mail host of its own, so that
-each is a site. In each repeat there are three shots: messages to one domain; to ten thousand in Zipf's order (the nth
-largest gets 1/n of what the largest gets); and to ten thousand others, of which the ten largest may take so many
-messages a second. Costs are those of the first two: a limit makes messages wait, which costs by itself.
+Direct mode, with the harness's DNS server (``names.py``), in which every domain has its own mail host, so that each is
+a site. Each repeat has three shots: messages to one domain; to ten thousand with a Zipf distribution (the nth largest
+gets 1/n of what the largest gets); and to ten thousand others, of which the ten largest have a rate limit. Costs are
+those of the first two: a limit makes messages wait, which has its own cost.
 """
 
 import bisect
@@ -33,10 +33,9 @@ from cluster.settings import host_port
 
 LIMITED = 10
 ALONE = 0
-"""The number of the domain that gets everything; those of the many begin at 1."""
+"""The number of the domain that gets everything; the numbers of the many begin at 1."""
 DOMAINS, MESSAGES = 10_000, 100_000
-"""The amounts to which the target belongs: a look-up, a connection and a handshake for each domain, shared by some ten
-messages."""
+"""The amounts of the target: one look-up, connection and handshake per domain, shared by about ten messages."""
 COST_TARGET = 1.5
 WINDOW_S = 1.0
 
@@ -52,7 +51,7 @@ class SkewOptions(Options, frozen=True, kw_only=True):
 
 
 class Skew:
-    """See the module."""
+    """The skew scenario."""
 
     name = "skew"
     title = "Many domains in Zipf's order against one domain; and with limits on the ten largest"
@@ -109,7 +108,7 @@ class Skew:
             "POSTRAY_DELIVERY_MODE": "direct",
             "POSTRAY_DELIVERY_SHAPING_FILE": str(self._shaping),
             "POSTRAY_SMTP_PORT": str(host_port(sink)[1]),
-            # Our mail hosts are all on loopback, where none of the real ones may be.
+            # All our mail hosts are on loopback, which is prohibited for real ones.
             "POSTRAY_SMTP_ALLOWED_NETWORKS": "127.0.0.0/8",
             "POSTRAY_DNS_NAMESERVERS": self._nameserver,
             "POSTRAY_TLS_MTA_STS": "false",
@@ -152,8 +151,8 @@ class Skew:
 
 
 def zipf(count: int) -> Callable[[int], int]:
-    """The rank of message number so-and-so among ``count`` domains: from 1, the nth as often as 1/n says. The same
-    number has always the same rank."""
+    """The rank, from 1, of the domain of a message among ``count`` domains; rank n has a frequency proportional to 1/n.
+    The same message number always has the same rank."""
     sums = list(itertools.accumulate(1 / rank for rank in range(1, count + 1)))
 
     def rank(number: int) -> int:
@@ -163,7 +162,7 @@ def zipf(count: int) -> Callable[[int], int]:
 
 
 def arrived_by_domain(arrivals: Arrivals) -> dict[str, list[float]]:
-    """When each domain's messages came."""
+    """The arrival times of each domain's messages."""
     found: dict[str, list[float]] = defaultdict(list)
     for (_, recipient), at in arrivals.first_at.items():
         found[recipient.rpartition("@")[2]].append(at)
@@ -171,7 +170,7 @@ def arrived_by_domain(arrivals: Arrivals) -> dict[str, list[float]]:
 
 
 def busiest(moments: Sequence[float]) -> int:
-    """The most moments within any one second."""
+    """The largest number of moments within any one second."""
     ordered, most, first = sorted(moments), 0, 0
     for last, at in enumerate(ordered):
         while at - ordered[first] >= WINDOW_S:

@@ -1,9 +1,8 @@
-"""The stages scenario: what each step of a message's way costs, in µs of CPU a message, one after the other.
+"""The stages scenario: the cost of each step of a message, in µs of CPU per message, one after the other.
 
-The code is the product's own, called as its actors call it, with batches of their sizes; the journal and ClickHouse are
-real, the sink is another process. CPU is this process's with all its threads, and Postgres's where a step uses it. What
-is not in it: HTTP, Ray's calls between processes, the scheduler, waiting at a site and its pool, and what the sink
-spends.
+The code is the product's own, called as its actors call it, with batches of their sizes. The journal and ClickHouse are
+real; the sink is another process. CPU is that of this process with all its threads, plus Postgres's where a step uses
+it. Not included: HTTP, Ray's calls between processes, the scheduler, waiting at a site and its pool, and the sink.
 """
 
 import asyncio
@@ -81,7 +80,7 @@ _encode_offer = msgspec.msgpack.Encoder().encode
 
 
 class Options(Struct, frozen=True, kw_only=True):
-    """What a run is told."""
+    """The options of a run."""
 
     messages: Messages = 5000
     per_request: PerRequest = 1000
@@ -89,7 +88,7 @@ class Options(Struct, frozen=True, kw_only=True):
 
 
 class Sent(Struct, frozen=True):
-    """A message, and what its host said."""
+    """A message with its host's reply."""
 
     job: Job
     hop: Hop
@@ -97,7 +96,7 @@ class Sent(Struct, frozen=True):
 
 
 class Stages:
-    """See the module."""
+    """The stages scenario."""
 
     name = "stages"
     title = "CPU a message, stage by stage"
@@ -207,7 +206,7 @@ class Stages:
         return found
 
     def _dispatch(self, requests: Sequence[NewRequest], clock: "Clock") -> list[Waiting]:
-        """To the delivery actor's side of an offer, without the call between the processes."""
+        """Up to the delivery actor's side of an offer, without the call between the processes."""
         with clock.running(DISPATCH):
             due = [
                 Waiting(message.id, number, request.tenant_id, recipient.domain)
@@ -225,7 +224,7 @@ class Stages:
         return claimed
 
     def _compose(self, claimed: Sequence[Claimed], requests: Sequence[NewRequest], clock: "Clock") -> list[Job]:
-        """Twice, without and with a signature: the difference is what signing costs."""
+        """Twice, without and with a signature: the difference is the cost of signing."""
         with clock.running(COMPOSE):
             skeletons = {request.id: compile_content(decode_content(request.content), {}) for request in requests}
             _composed(claimed, skeletons, None)
@@ -246,7 +245,7 @@ class Stages:
             sent.append(Sent(job, hop_of(connection), result))
 
     def _judge(self, sent: Sequence[Sent]) -> list[Told]:
-        """Each by itself, and what was accepted into the ledger at once."""
+        """One by one; the accepted ones of each are appended to the ledger together."""
         told: list[Told] = []
         for one in sent:
             verdicts = verdicts_of(one.job, one.result)
@@ -288,7 +287,7 @@ class Clock:
         self.took_s[stage] = time.process_time() - own + self._postgres_s() - others
 
     def _postgres_s(self) -> float:
-        """Its workers come and go; what those took that have gone is the parent's."""
+        """Workers come and go; the time of ended ones is included in the parent's."""
         spent = 0.0
         own = self._postgres.cpu_times()
         spent += own.user + own.system + own.children_user + own.children_system

@@ -1,9 +1,8 @@
-"""The templates scenario: what personalisation costs, from an HTTP request to the sink.
+"""The templates scenario: the cost of personalization, from an HTTP request to the sink.
 
-One letter in three ways, in turn: as it stands, with a few places that are filled in for each message, and with many.
-A message has the same length in all of them, so that they differ in nothing else. Filled in are the legacy
-substitutions of SendGrid's API, literal text for literal text; the product has no stored templates, so the scenario
-knows of none.
+One letter in three variants, in turn: without substitutions, with a few places that are filled in for each message, and
+with many. A message has the same length in all of them, so that they differ in nothing else. The legacy substitutions
+of SendGrid's API are used, which replace literal text. The product has no stored templates, so the scenario has none.
 """
 
 import itertools
@@ -22,9 +21,9 @@ from benchmarks.scenarios.blast import Options, fire, repeat_of
 from benchmarks.scenarios.sending import COUNTED, Messages, Sending
 
 WIDTH = 8
-"""Characters of a value, and of the word that stands in its place where nothing is filled in."""
+"""Characters of a value, and of the word in its place when nothing is filled in."""
 NUMBER = "#####"
-"""Where in a value the message's number comes."""
+"""The place of the message's number in a value."""
 SENTENCE = "This says nothing, at a length that the sentences of letters have, and ends here. "
 
 Keys = Annotated[int, Meta(ge=1, le=200)]
@@ -40,7 +39,7 @@ class TemplatesOptions(Options, frozen=True, kw_only=True):
 
 
 class Way(Struct, frozen=True):
-    """A way of filling in: so many keys, each used in some of so many places."""
+    """A variant: the number of keys, and the number of places that they fill."""
 
     name: str
     keys: int
@@ -51,7 +50,7 @@ NONE = "none"
 
 
 class Templates:
-    """See the module."""
+    """The templates scenario."""
 
     name = "templates"
     title = "One letter with nothing filled in, with a few places, and with many"
@@ -113,7 +112,7 @@ class Templates:
         shot = await fire(
             self._sending, self._mails[way.name], round(share * self.settings.messages), self.settings, tell
         )
-        # What is still to be recorded is this way's, and not the next one's.
+        # The events still to be recorded belong to this variant, not to the next one.
         recorded_at = await world.recorded()
         return repeat_of(world, shot, recorded_at or time.time(), await watch.stop())
 
@@ -123,7 +122,7 @@ def _tell_of(way: Way, tell: Tell, told: str, done: float = 0.0) -> None:
 
 
 def compared(found: Mapping[str, Repeat]) -> dict[str, float]:
-    """The figures of each way, and those of the others by those of the one that fills in nothing."""
+    """The figures of each variant, and the ratios to the variant without substitutions."""
     figures: dict[str, float] = {}
     plain = found[NONE].figures
     for name, repeat in found.items():
@@ -135,8 +134,8 @@ def compared(found: Mapping[str, Repeat]) -> dict[str, float]:
 
 
 def letter(shape: Shape, way: Way, places: int) -> Letter:
-    """A letter with ``places`` where something may be filled in, of which ``way`` fills in its number, spread evenly;
-    in the others stands a word as long as the values."""
+    """A letter with ``places`` possible places, of which ``way`` fills in its number, spread evenly; the others contain
+    a word as long as the values."""
     in_text = min(max(1, places * shape.text_bytes // max(1, shape.text_bytes + shape.html_bytes)), places - 1)
     keys = itertools.cycle(range(way.keys))
     words = [_key(next(keys)) if _fills(place, places, way.holes) else "x" * WIDTH for place in range(places)]
@@ -157,7 +156,7 @@ def _pair(key: int) -> str:
 
 
 def _fills(place: int, places: int, holes: int) -> bool:
-    """Whether this is one of so many holes."""
+    """Whether this place is one of the holes."""
     return (place + 1) * holes // places > place * holes // places
 
 
@@ -166,7 +165,7 @@ def _key(key: int) -> str:
 
 
 def _body(words: Sequence[str], size: int, paragraph: str) -> str:
-    """A paragraph for each word, of ``size`` characters together once the words are as long as values."""
+    """One paragraph per word, with ``size`` characters in total once the words are as long as values."""
     room = max(0, size // len(words) - len(paragraph.format("")) - WIDTH - 1)
     rest = (SENTENCE * (room // len(SENTENCE) + 1))[:room].rstrip()
     return "".join(paragraph.format(f"{word} {rest}") for word in words)

@@ -1,4 +1,4 @@
-"""``python -m benchmarks soak``: whether anything grows under a steady load."""
+"""``python -m benchmarks soak``: whether any process grows under a steady load."""
 
 import asyncio
 import sys

@@ -1,6 +1,6 @@
-"""What every process of a running postray holds now: memory, descriptors and threads, by a name that says what it does.
+"""The memory, descriptors and threads of every process of a running postray, by a name that describes the process.
 
-Looks from outside, as ``benchmarks/usage.py`` does, but at each process by itself: a soak asks which of them grows.
+It observes from outside, like ``benchmarks/usage.py``, but each process separately: a soak asks which of them grows.
 """
 
 import re
@@ -17,19 +17,20 @@ _POSTGRES = re.compile(r"^postgres: (?:\w+ \w+ \[local\] .*|(?P<task>[a-z ]+?)\s
 
 
 class Held(Struct, frozen=True, array_like=True):
-    """What one process held at one moment; memory in MiB."""
+    """The state of one process at one moment; memory in MiB."""
 
     resident: float
     proportional: float
-    """Shared pages counted in shares."""
+    """Shared pages counted proportionally."""
     own: float
-    """Anonymous: what it has allocated. Neither files, which others map too or the kernel drops, nor shared buffers."""
+    """Anonymous memory, which it has allocated: neither files, which are shared or can be dropped, nor shared
+    buffers."""
     descriptors: int
     threads: int
 
 
 class Process(Struct, frozen=True):
-    """One process in one life."""
+    """One process, in one life."""
 
     name: str
     pid: int
@@ -37,7 +38,7 @@ class Process(Struct, frozen=True):
 
 
 def look(postray: Postray, applications: Mapping[int, str]) -> dict[Process, Held]:
-    """Every process of ``postray``. ``applications``: the names that Postgres knows for the pids of its sessions."""
+    """Every process of ``postray``. ``applications``: the application names of Postgres's sessions by pid."""
     found = {}
     for part, pids in postray.parts().items():
         for pid in pids:
@@ -83,7 +84,7 @@ def _name(part: str, process: psutil.Process, applications: Mapping[int, str]) -
 
 
 def _program(words: list[str]) -> str:
-    """gcs_server, raylet, log_monitor, agent …: of Ray's own command lines the first word that names a program."""
+    """gcs_server, raylet, log_monitor, agent …: the first word of Ray's command lines that names a program."""
     for word in words:
         name = word.rpartition("/")[2]
         if word.startswith("ray::"):

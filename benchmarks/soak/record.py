@@ -1,7 +1,7 @@
-"""What a soak leaves behind, and its judgement: who grew between the settled minute and the end. Pure.
+"""The record of a soak, and its verdict: which process grew between the settled minute and the end. Pure.
 
-Judged is the memory that a process has allocated for itself. What it shares (Postgres's buffers, libraries) has a size
-that settings or files give; it shows in the resident and the proportional figures, which are kept beside.
+The verdict is on the memory that a process has allocated for itself. Shared memory (Postgres's buffers, libraries) has
+a size given by settings or files; the resident and the proportional figures, kept as well, include it.
 """
 
 from collections import defaultdict
@@ -14,28 +14,28 @@ from msgspec import Struct
 from benchmarks.soak.looking import Held, Process
 
 ALLOWED = 1.10
-"""Times what a process held in the settled minute."""
+"""The allowed multiple of the values in the settled minute."""
 SLACK_MB = 2.0
-"""What does not count as growth of a small process: a few pages of its allocator."""
+"""Not counted as growth of a small process: a few pages of its allocator."""
 SLACK_DESCRIPTORS = 8
 KEEPS_FILES_OPEN = "postgres "
-"""How the processes are named that open each table's files when they first touch it, and keep them open up to a bound
-of their own (max_files_per_process): the checkpointer begins after a quarter of an hour, the background writer when the
-shared buffers are full. Their descriptors are judged within those of all together."""
+"""The prefix of processes that open each table's files when they first use it, and keep them open up to a limit
+(max_files_per_process): the checkpointer begins after a quarter of an hour, the background writer when the shared
+buffers are full. Their descriptors are judged only within the sum of all processes."""
 MOMENT_S = 60.0
-"""A state is the median of the looks of so long: a moment alone says as much of what was under way just then."""
+"""A state is the median over this time: a single moment depends on what was in progress."""
 ALL = "all together"
 
 
 class Look(Struct, frozen=True):
-    """One look at all processes."""
+    """One observation of all processes."""
 
     at_s: float
-    """Since the load began."""
+    """Seconds since the start of the load."""
     delivered: int
-    """At the sink, since then."""
+    """Messages at the sink since then."""
     held: dict[str, Held]
-    """By the process's key: its name, and its pid where several have the name."""
+    """By the process's key: its name, with its pid if several have the name."""
 
 
 class Growth(Struct, frozen=True, kw_only=True):
@@ -45,15 +45,15 @@ class Growth(Struct, frozen=True, kw_only=True):
     settled: Held
     end: Held
     ratio: float
-    """Of what is judged: its own memory."""
+    """Of its own memory, which is judged."""
     slope: float
     """MiB a minute between the two."""
     grew: tuple[str, ...] = ()
-    """What of it grew more than is allowed: ``memory``, ``descriptors``."""
+    """What grew more than allowed: ``memory``, ``descriptors``."""
 
 
 class Record(Struct, frozen=True, kw_only=True):
-    """A soak, whole."""
+    """A complete soak."""
 
     scenario: str
     started_at: str
@@ -63,17 +63,17 @@ class Record(Struct, frozen=True, kw_only=True):
     machine: dict[str, Any]
     settings: dict[str, Any]
     settled_s: float
-    """Seconds after the load's begin, with which the end is compared."""
+    """Seconds after the start of the load; the end is compared with this moment."""
     promised: int
     delivered: int
     lost: int
     copies: int
-    """Delivered beyond the first of each."""
+    """Deliveries beyond the first of each message."""
     growth: tuple[Growth, ...]
     looks: tuple[Look, ...]
-    """Kept in a file beside the record (``Looks``), where it has none."""
+    """Written to a file beside the record (``Looks``); empty in the record."""
     broken: tuple[str, ...] = ()
-    """What must not be. Empty when all is well."""
+    """Failures; empty when all is well."""
 
 
 class Looks(Struct, frozen=True, kw_only=True):
@@ -83,7 +83,7 @@ class Looks(Struct, frozen=True, kw_only=True):
 
 
 def keyed(found: Mapping[Process, Held]) -> dict[str, Held]:
-    """By names that tell processes apart."""
+    """By unique names."""
     count: dict[str, int] = defaultdict(int)
     for process in found:
         count[process.name] += 1
@@ -94,7 +94,7 @@ def keyed(found: Mapping[Process, Held]) -> dict[str, Held]:
 
 
 def judge(looks: Sequence[Look], settled_s: float) -> tuple[Growth, ...]:
-    """Of each process that lived at both moments, and of all together."""
+    """The growth of each process that lived at both moments, and of the sum of all."""
     whole = [Look(look.at_s, look.delivered, look.held | {ALL: together(look.held.values())}) for look in looks]
     end_s = whole[-1].at_s
     before, after = (_around(whole, at_s) for at_s in (settled_s, end_s))
@@ -116,7 +116,7 @@ def _around(looks: Sequence[Look], at_s: float) -> dict[str, Held]:
 
 
 def _each(held: Iterable[Held], of: Callable[[list[float]], float]) -> Held:
-    """Each quantity by itself."""
+    """``of`` applied to each quantity."""
     ones = list(held)
     return Held(
         resident=round(of([one.resident for one in ones]), 2),
@@ -147,7 +147,7 @@ def _growth(name: str, settled: Held, end: Held, looks: Sequence[Look], settled_
 
 
 def slope(points: Sequence[tuple[float, float]]) -> float:
-    """Of a line through points (Theil and Sen): the median of the slopes of pairs, here of those far apart."""
+    """The slope of a line through points (Theil and Sen): the median of the slopes of pairs that are far apart."""
     half = len(points) // 2
     slopes = [
         (points[i + half][1] - points[i][1]) / (points[i + half][0] - points[i][0])
@@ -158,7 +158,7 @@ def slope(points: Sequence[tuple[float, float]]) -> float:
 
 
 def broken(record: Record) -> list[str]:
-    """What must not be, in words."""
+    """Descriptions of the failures."""
     found = []
     if record.lost:
         found.append(f"{record.lost} of {record.promised} messages lost")

@@ -1,4 +1,4 @@
-"""A soak as a table on a console, and as pictures: what each process held over time."""
+"""A soak as a table on a console, and as pictures of each process's values over time."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from rich.text import Text
 from benchmarks.soak.record import ALL, Growth, Record
 
 DRAWN = 14
-"""Processes in a picture, the largest; the small ones lie on each other."""
+"""Processes in a picture, the largest ones; the lines of small ones overlap."""
 
 
 def show(console: Console, record: Record) -> None:
@@ -54,8 +54,8 @@ def _cells(one: Growth) -> tuple[str | Text, ...]:
 
 
 def draw(record: Record, folder: Path) -> list[Path]:
-    """Own memory and descriptors over time; returns the paths of the pictures."""
-    import matplotlib  # only where something is drawn
+    """Draw own memory and descriptors over time; returns the paths of the pictures."""
+    import matplotlib  # loaded only when needed
 
     matplotlib.use("Agg")
     from matplotlib import pyplot

@@ -1,7 +1,7 @@
-"""The soak: a steady rate of single sends for long, and what each process holds meanwhile.
+"""The soak: single sends at a steady rate for a long time, while the values of each process are recorded.
 
-The harness itself keeps nothing but what is under way, so that it may run for hours: messages are told apart by their
-ids only between their 202 and their arrival.
+The harness itself keeps only what is in progress, so that it can run for hours: it tracks messages by id only between
+their 202 and their arrival.
 """
 
 import asyncio
@@ -29,14 +29,14 @@ from benchmarks.soak.record import Look, Record, broken, judge, keyed, together
 LOOK_S = 10.0
 COUNT_S = 1.0
 LINE_S = 60.0
-"""Between two lines that say how it goes: they stay, where the bar is overwritten or not shown."""
+"""Between two progress lines: they remain, while the bar is overwritten or not shown."""
 SETTLED_S = 600.0
 REST_S = 60.0
-"""How long the last messages may take after the load's end."""
+"""How long the last messages may take after the end of the load."""
 
 
 class Options(WorldOptions, frozen=True, kw_only=True):
-    """What a soak is told."""
+    """The options of a soak."""
 
     minutes: Annotated[float, Meta(ge=0.5, le=480, description="Of load.")] = 60.0
     rate: Annotated[float, Meta(ge=1, le=5000, description="Messages a second, a request each.")] = 300.0
@@ -47,12 +47,12 @@ class Options(WorldOptions, frozen=True, kw_only=True):
 
     @property
     def settled_s(self) -> float:
-        """With which the end is compared: the tenth minute, or the middle of a shorter run."""
+        """The moment that the end is compared with: the tenth minute, or the middle of a shorter run."""
         return min(SETTLED_S, self.minutes * 60 / 2)
 
 
 class Balance:
-    """Promised against arrived, in memory only as large as what is under way."""
+    """Promised against arrived messages; its memory holds only messages in progress."""
 
     def __init__(self) -> None:
         self.promised = 0
@@ -107,7 +107,7 @@ class Soak:
         await self._sending.close()
 
     async def load(self, tell: Tell, say: Callable[[str], None]) -> None:
-        """The load to its end, with a look every ``LOOK_S`` and a line every ``LINE_S``.
+        """Run the whole load, with an observation every ``LOOK_S`` and a line every ``LINE_S``.
 
         Raises benchmarks.load.Refused.
         """
@@ -124,7 +124,7 @@ class Soak:
         await self._rest(load, tell)
 
     def _bodies(self, began: float) -> Iterator[bytes]:
-        """One message each, as many as the rate asks for, and none after the last minute."""
+        """One message each, at the given rate, and none after the last minute."""
         options = self._options
         ends = began + options.minutes * 60
         for body in self._sending.bodies(self._mail, round(options.minutes * 60 * options.rate), 1):
@@ -175,7 +175,7 @@ class Soak:
 
 
 def _applications(dsn: str) -> dict[int, str]:
-    """The sessions of Postgres, by the pids of their processes."""
+    """The application names of Postgres's sessions, by the pids of their processes."""
     with suppress(psycopg.Error), psycopg.connect(dsn, autocommit=True) as connection:
         rows = connection.execute(
             "SELECT pid, application_name FROM pg_stat_activity WHERE backend_type = 'client backend' "
@@ -186,7 +186,7 @@ def _applications(dsn: str) -> dict[int, str]:
 
 
 async def run(options: Options, console: Console) -> Record:
-    """One soak, whole. Everything it starts has ended when it returns."""
+    """One complete soak. Everything it starts has ended when it returns."""
     cancel_once_on_signals()
     started_at, began = datetime.now(UTC), time.monotonic()
     soak, phases = Soak(options), Phases(console)
@@ -219,7 +219,7 @@ async def run(options: Options, console: Console) -> Record:
 
 
 async def _closed(soak: Soak) -> None:
-    """Close, though we may be cancelled meanwhile."""
+    """Close, even when the task is cancelled meanwhile."""
     closing = asyncio.create_task(soak.close())
     try:
         await asyncio.shield(closing)
