@@ -112,6 +112,7 @@ def listed(raw: bytes) -> Listed:
 
 
 def view(raw: bytes) -> View:
+    """The parsed message; one that cannot be parsed is shown as plain text without headers."""
     message = _parse(raw)
     if message is None:
         return View([], False, raw.decode("utf-8", "replace"), None, [])
@@ -123,6 +124,7 @@ def view(raw: bytes) -> View:
 
 
 def part(raw: bytes, number: int) -> Octets | None:
+    """Part ``number`` of a message, decoded; None when there is no such part."""
     message = _parse(raw)
     for found, leaf in _leaves(message) if message is not None else []:
         if found.number == number:

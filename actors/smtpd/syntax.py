@@ -80,6 +80,7 @@ def rcpt(argument: str, smtputf8: bool) -> str | Reply:
 
 
 def bdat(argument: str) -> Chunk | None:
+    """The arguments of BDAT (RFC 3030 §2); None when they are malformed."""
     size, _, last = argument.strip(" ").partition(" ")
     if not _is_number(size) or last.upper() not in ("", "LAST"):
         return None

@@ -21,6 +21,8 @@ FEWEST = 16
 
 
 class Bounds(Struct, frozen=True, kw_only=True):
+    """The limits of one server."""
+
     connections: int
     """Open at the same time."""
     per_address: int

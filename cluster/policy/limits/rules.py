@@ -104,6 +104,8 @@ def _schedule_text(waits: tuple[float, ...]) -> str:
 
 
 class Key(Struct, frozen=True):
+    """One key of a rule."""
+
     name: str
     """The key in shaping.toml."""
     field: str
@@ -231,6 +233,7 @@ def texts(value: Any) -> tuple[str, ...]:
 
 
 def name_of(where: str, table: Mapping[str, Any]) -> str:
+    """The name of a rule or a trigger. Raises ShapingError when it is missing or not printable."""
     name = read(where, "name", _text, table.get("name", ""))
     if not isinstance(name, str) or not name.strip() or not name.isprintable():
         raise ShapingError(f"{where}: name: every one needs a name, by which it is shown")

@@ -63,6 +63,8 @@ NOTHING: Sequence[Action] = ()
 
 
 class Adjustments:
+    """The adjusted limits and the suspensions of one source at one site."""
+
     def __init__(self, triggers: Sequence[Trigger], now: float, *, shares: int = 1) -> None:
         """``triggers``: those that apply to this site, in the order of checking. ``shares``: the number of shares of
         the site. This object sees one share of the deliveries and multiplies its counts accordingly."""

@@ -60,6 +60,8 @@ class BounceRule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class BounceRules:
+    """Ordered rules; the first match wins."""
+
     def __init__(self, rules: Sequence[BounceRule]) -> None:
         self.rules = tuple(rules)
         self._phrases = {rule.name: tuple(tuple(says.split(" * ")) for says in rule.says) for rule in rules}

@@ -44,6 +44,8 @@ _MAX_NAME = 253
 
 
 class MxHost(Struct, frozen=True):
+    """One mail exchanger of a domain."""
+
     preference: int
     """The lowest is tried first."""
     name: str
@@ -136,6 +138,7 @@ class Family(StrEnum):
 
 
 def is_address(name: str) -> bool:
+    """Whether the text is an IP address."""
     if ":" not in name and not name[-1:].isdigit():
         return False  # most names: avoids nine tenths of the parser's time
     try:
@@ -296,6 +299,7 @@ class Remembered(Struct, frozen=True, gc=False):
     """Until this time the answer may be used when the DNS does not answer (RFC 8767); a cached failure never is."""
 
     def stands_in(self, now: float) -> bool:
+        """Whether the answer may be used at ``now`` although the DNS does not answer."""
         return now < self.stale_until
 
 

@@ -23,6 +23,8 @@ _KEPT = 100
 
 
 class Family(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The hosts of one operator's service, which form one site."""
+
     name: str
     """One of the suffixes."""
     suffixes: tuple[str, ...]

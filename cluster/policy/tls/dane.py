@@ -32,6 +32,8 @@ other, and every path through them would be tried."""
 
 
 class Tlsa(Struct, frozen=True, order=True):
+    """A TLSA record (RFC 6698 §2.1)."""
+
     usage: int
     selector: int
     """0 the certificate, 1 its public key (SubjectPublicKeyInfo)."""

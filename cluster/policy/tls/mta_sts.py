@@ -33,6 +33,8 @@ class StsMode(StrEnum):
 
 
 class StsPolicy(Struct, frozen=True):
+    """A policy file (RFC 8461 §3.2)."""
+
     mode: StsMode
     mx: tuple[str, ...]
     """Patterns in lower case, sorted and without duplicates, so that equivalent policies are equal."""
@@ -44,6 +46,8 @@ class StsPolicy(Struct, frozen=True):
 
 
 class InvalidPolicy(Struct, frozen=True):
+    """Why a policy file is invalid."""
+
     reason: str
 
 
