@@ -25,7 +25,7 @@ from actors.smtp.commands import Envelope
 from cluster.dkim_keys import load_private_key
 from cluster.journal.journal import Journal
 from cluster.journal.records import Claimed, Personal, decode_content, decode_personal
-from cluster.lookup.remembered import Remembered
+from cluster.lookup.ttl_cache import TtlCache
 from cluster.message.composable import NOT_COMPOSED
 from cluster.message.header_fields import NotComposable, address
 from cluster.peers import PeerGone
@@ -79,7 +79,7 @@ class Composer:
         self._at_hand = Contents(limits)
         self._expected: dict[str, Shared] = {}
         self._expected_bytes = 0
-        self._signers: Remembered[tuple[str, str], tuple[Signer | None]] = Remembered(SIGNERS_KEPT, time.monotonic)
+        self._signers: TtlCache[tuple[str, str], tuple[Signer | None]] = TtlCache(SIGNERS_KEPT, time.monotonic)
 
     def expect(self, contents: Mapping[str, Shared]) -> None:
         """Shared contents (by request id) that can be awaited when they are needed."""

@@ -13,8 +13,8 @@ from actors.delivery.pool import Crowded
 from actors.delivery.tls_dialer import TlsDialer
 from actors.smtp.client import SmtpConnection
 from actors.smtp.protocol import ConnectError, Observe
-from cluster.lookup.remembered import Remembered
 from cluster.lookup.resolver import Resolver
+from cluster.lookup.ttl_cache import TtlCache
 from cluster.policy.limits.connections import Addresses
 from cluster.policy.limits.session import UNLIMITED, SessionLimits
 from cluster.policy.replies.stage import Stage
@@ -58,9 +58,9 @@ class Connector:
         self._helo_name = helo_name
         self._random = random
         self._addresses = Addresses()
-        self._in_vain: Remembered[tuple[str, str], frozenset[str]] = Remembered(KNOWN_HOSTS, _now)
-        self._takes_bdat: Remembered[_Machine, bool] = Remembered(KNOWN_HOSTS, _now)
-        self._carried: Remembered[tuple[str, str], SessionLimits] = Remembered(KNOWN_HOSTS, _now)
+        self._in_vain: TtlCache[tuple[str, str], frozenset[str]] = TtlCache(KNOWN_HOSTS, _now)
+        self._takes_bdat: TtlCache[_Machine, bool] = TtlCache(KNOWN_HOSTS, _now)
+        self._carried: TtlCache[tuple[str, str], SessionLimits] = TtlCache(KNOWN_HOSTS, _now)
         """What one connection may carry, by source and host."""
 
     @property

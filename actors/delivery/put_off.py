@@ -6,7 +6,7 @@ In memory only: after a restart an attempt may begin with the same host once mor
 from collections.abc import Callable
 
 from actors.delivery.job import Job
-from cluster.lookup.remembered import Remembered
+from cluster.lookup.ttl_cache import TtlCache
 from cluster.policy.routes.next_hop import NextHop
 
 KEPT = 20_000
@@ -21,7 +21,7 @@ class PutOff:
     """``clock``: seconds that never go back."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
-        self._hosts: Remembered[tuple[str, int], tuple[str, ...]] = Remembered(KEPT, clock)
+        self._hosts: TtlCache[tuple[str, int], tuple[str, ...]] = TtlCache(KEPT, clock)
 
     def note(self, message_id: str, recipient_no: int, host: str) -> None:
         """This host has put the delivery off, and the next attempt is to begin with another."""

@@ -11,7 +11,7 @@ from math import isfinite
 from msgspec import Struct
 
 from actors.delivery.site import Ready, Site
-from cluster.lookup.remembered import Remembered
+from cluster.lookup.ttl_cache import TtlCache
 from cluster.policy.routes.destinations import Destination
 
 DROPPED_KEPT = 5000
@@ -48,7 +48,7 @@ class Sites:
         """The same, of those with something of light tenants; a site may be in both."""
         self._timers: dict[Site, asyncio.TimerHandle] = {}
         self._at_work: dict[Site, None] = {}
-        self._dropped: Remembered[str, None] = Remembered(DROPPED_KEPT, asyncio.get_running_loop().time)
+        self._dropped: TtlCache[str, None] = TtlCache(DROPPED_KEPT, asyncio.get_running_loop().time)
 
     def __iter__(self) -> Iterator[Site]:
         return iter(list(self._sites.values()))

@@ -18,8 +18,8 @@ from actors.smtp.handshake import TlsError
 from actors.smtp.protocol import SERVICE_NOT_AVAILABLE, ConnectError, Observe
 from actors.smtp.tls import ClientContexts, sent_chain, server_name
 from cluster.lookup.domain_tls import TlsPolicies
-from cluster.lookup.remembered import Remembered
 from cluster.lookup.tls_results import TlsResults
+from cluster.lookup.ttl_cache import TtlCache
 from cluster.policy.replies.stage import Stage
 from cluster.policy.routes import mx
 from cluster.policy.routes.next_hop import Credentials
@@ -72,8 +72,8 @@ class TlsDialer:
         self._results = results
         self._now = now
         self._contexts = ClientContexts(settings)
-        self._broken: Remembered[tuple[str, str], TlsFailure] = Remembered(settings.cache_entries, clock)
-        self._rehearsed: Remembered[tuple[str, str], TlsFailure] = Remembered(settings.cache_entries, clock)
+        self._broken: TtlCache[tuple[str, str], TlsFailure] = TtlCache(settings.cache_entries, clock)
+        self._rehearsed: TtlCache[tuple[str, str], TlsFailure] = TtlCache(settings.cache_entries, clock)
 
     async def open(
         self,

@@ -18,7 +18,7 @@ from api.http.refusals import Unauthenticated
 from api.http.routes import access_of
 from cluster.journal.records import ApiKey
 from cluster.keys import is_key, key_hash
-from cluster.lookup.ttl_cache import ExpiringCache
+from cluster.lookup.ttl_cache import TtlCache
 
 KEY_TTL_S = 4.0
 """How long a key is believed after the journal was asked: a revoked one is refused within 5 s."""
@@ -37,7 +37,7 @@ class Authenticator:
         self, find: Callable[[bytes], Awaitable[ApiKey | None]], clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._find = find
-        self._keys: ExpiringCache[bytes, ApiKey] = ExpiringCache(KEY_TTL_S, KEYS_KEPT, clock)
+        self._keys: TtlCache[bytes, ApiKey] = TtlCache(KEYS_KEPT, clock)
         self._asking: dict[bytes, asyncio.Task[ApiKey | None]] = {}
 
     async def authenticate(self, authorization: str | None) -> ApiKey:
@@ -68,7 +68,7 @@ class Authenticator:
         finally:
             del self._asking[hash]
         if key is not None:
-            self._keys.put(hash, key)
+            self._keys.put(hash, key, KEY_TTL_S)
         return key
 
     async def guard(self, connection: Connection, route: BaseRouteHandler) -> None:

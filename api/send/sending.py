@@ -3,6 +3,7 @@
 Used by the handler for what is small, and by the worker process for what is not. Knows nothing of HTTP.
 """
 
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
 
@@ -18,7 +19,7 @@ from cluster.ids import is_id
 from cluster.intake.senders import VerifiedDomains
 from cluster.journal.journal import Journal
 from cluster.journal.records import ApiKey, NewRequest
-from cluster.lookup.ttl_cache import ExpiringCache
+from cluster.lookup.ttl_cache import TtlCache
 from cluster.policy.routes.domains import domain_of
 from cluster.settings import DEFAULT_LIMITS, MessageSettings
 
@@ -63,7 +64,7 @@ class Sending:
         self._clock = clock
         self._domains = VerifiedDomains(journal)
         # Only a yes is remembered, so that a new batch can be used at once.
-        self._batches: ExpiringCache[tuple[str, str], bool] = ExpiringCache(BATCH_TTL_S, BATCHES_KEPT)
+        self._batches: TtlCache[tuple[str, str], bool] = TtlCache(BATCHES_KEPT, time.monotonic)
 
     async def send(self, mail: MailSend, key: ApiKey, pause: Pause | None = None) -> Sent:
         """Check a request and commit it. ``pause`` is awaited between steps that take time; None for what is small.
@@ -105,7 +106,7 @@ class Sending:
             return True
         exists = await self._journal.batch_exists(tenant_id, batch_id)
         if exists:
-            self._batches.put((tenant_id, batch_id), True)
+            self._batches.put((tenant_id, batch_id), True, BATCH_TTL_S)
         return exists
 
 

@@ -1,9 +1,10 @@
 """Which domains a tenant may send from. Every way in asks, for each sender that a message names."""
 
+import time
 from collections.abc import Iterable
 
 from cluster.journal.journal import Journal
-from cluster.lookup.ttl_cache import ExpiringCache
+from cluster.lookup.ttl_cache import TtlCache
 
 VERIFIED_TTL_S = 5.0
 """How long a verified domain is believed without asking again."""
@@ -15,7 +16,7 @@ class VerifiedDomains:
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
-        self._verified: ExpiringCache[tuple[str, str], bool] = ExpiringCache(VERIFIED_TTL_S, VERIFIED_KEPT)
+        self._verified: TtlCache[tuple[str, str], bool] = TtlCache(VERIFIED_KEPT, time.monotonic)
 
     async def first_unverified(self, tenant_id: str, domains: Iterable[str]) -> str | None:
         """The first of these domains that the tenant may not send from; None where it may use all. Raises
@@ -25,5 +26,5 @@ class VerifiedDomains:
                 continue
             if not await self._journal.is_verified_domain(tenant_id, domain):
                 return domain
-            self._verified.put((tenant_id, domain), True)
+            self._verified.put((tenant_id, domain), True, VERIFIED_TTL_S)
         return None

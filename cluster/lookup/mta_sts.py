@@ -12,9 +12,9 @@ from collections.abc import Callable
 from msgspec import Struct
 
 from cluster.lookup.mta_sts_fetch import PolicyServers
-from cluster.lookup.remembered import Remembered
 from cluster.lookup.resolver import Resolver
 from cluster.lookup.semaphore import Gate
+from cluster.lookup.ttl_cache import TtlCache
 from cluster.policy.routes import mx
 from cluster.policy.tls.failure import TlsFault
 from cluster.policy.tls.mta_sts import StsPolicy, record_id
@@ -60,9 +60,9 @@ class StsPolicies:
         self._servers = servers
         self._clock = clock
         self._failed = failed
-        self._kept: Remembered[str, _Kept] = Remembered(entries, clock, most_bytes=MOST_BYTES, weigh=_weigh)
+        self._kept: TtlCache[str, _Kept] = TtlCache(entries, clock, most_bytes=MOST_BYTES, weigh=_weigh)
         # Apart, so that the many domains without a policy do not drive out the few with one.
-        self._without: Remembered[str, bool] = Remembered(entries, clock)
+        self._without: TtlCache[str, bool] = TtlCache(entries, clock)
         self._looking: dict[str, asyncio.Task[StsPolicy | None]] = {}
         self._gate = Gate(FETCHES_AT_ONCE)
 

@@ -19,8 +19,8 @@ import dns.rdatatype
 import dns.resolver
 from msgspec import Struct
 
-from cluster.lookup.remembered import Remembered
 from cluster.lookup.semaphore import Gate
+from cluster.lookup.ttl_cache import TtlCache
 from cluster.policy.tls.dane import NoTlsa, SecureTlsa, Tlsa, TlsaLookup, UnknownTlsa
 from cluster.policy.tls.policy import MxSecurity, SecureMx
 from cluster.settings import DnsSettings, host_port
@@ -76,8 +76,8 @@ class TlsaLookups:
         self._dns.timeout = settings.timeout_s
         self._dns.lifetime = settings.timeout_s * settings.tries * max(1, len(self._dns.nameservers))
         self._gate = Gate(QUESTIONS_AT_ONCE)
-        self._mx: Remembered[str, SecureMx] = Remembered(entries, clock)
-        self._hosts: Remembered[tuple[str, int], TlsaLookup] = Remembered(
+        self._mx: TtlCache[str, SecureMx] = TtlCache(entries, clock)
+        self._hosts: TtlCache[tuple[str, int], TlsaLookup] = TtlCache(
             entries, clock, most_bytes=MOST_BYTES, weigh=_weigh
         )
         self._asking: dict[object, asyncio.Task[Any]] = {}

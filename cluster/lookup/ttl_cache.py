@@ -1,33 +1,65 @@
-"""A bounded cache whose entries are forgotten after a few seconds: what is asked of the journal with every request."""
+"""A bounded cache whose values end after a time of their own, and of which the least recently used goes first."""
 
-import time
-from collections.abc import Callable, Hashable
+from collections import OrderedDict
+from collections.abc import Callable
 from typing import Generic, TypeVar
 
-K = TypeVar("K", bound=Hashable)
+K = TypeVar("K")
 V = TypeVar("V")
 
 
-class ExpiringCache(Generic[K, V]):
-    """Answers that may be ``ttl_s`` old. At most ``entries`` of them; the oldest goes first."""
+class TtlCache(Generic[K, V]):
+    """At most ``entries``, and ``most_bytes`` of them as ``weigh`` says of each value: for values whose size others
+    decide.
 
-    def __init__(self, ttl_s: float, entries: int, clock: Callable[[], float] = time.monotonic) -> None:
-        self._ttl_s = ttl_s
+    clock: seconds that never go back.
+    """
+
+    def __init__(
+        self,
+        entries: int,
+        clock: Callable[[], float],
+        *,
+        most_bytes: int = 0,
+        weigh: Callable[[V], int] = lambda _: 0,
+    ) -> None:
         self._entries = entries
         self._clock = clock
-        self._kept: dict[K, tuple[float, V]] = {}  # in the order of their time: put() always appends
+        self._most_bytes = most_bytes
+        self._weigh = weigh
+        self._bytes = 0
+        self._values: OrderedDict[K, tuple[V, float]] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._values)
 
     def get(self, key: K) -> V | None:
-        found = self._kept.get(key)
+        found = self._values.get(key)
         if found is None:
             return None
-        if self._clock() >= found[0]:
-            del self._kept[key]
+        value, ends_at = found
+        if self._clock() >= ends_at:
+            self.forget(key)
             return None
-        return found[1]
+        self._values.move_to_end(key)
+        return value
 
-    def put(self, key: K, value: V) -> None:
-        self._kept.pop(key, None)
-        if len(self._kept) >= self._entries:
-            del self._kept[next(iter(self._kept))]
-        self._kept[key] = (self._clock() + self._ttl_s, value)
+    def keys(self) -> list[K]:
+        """Of all values that have not ended."""
+        now = self._clock()
+        return [key for key, (_, ends_at) in self._values.items() if now < ends_at]
+
+    def put(self, key: K, value: V, ttl_s: float) -> None:
+        self.forget(key)
+        self._values[key] = (value, self._clock() + ttl_s)
+        self._bytes += self._weigh(value)
+        while len(self._values) > self._entries or (self._bytes > self._most_bytes and len(self._values) > 1):
+            self.forget(next(iter(self._values)))
+
+    def forget(self, key: K) -> None:
+        if (found := self._values.pop(key, None)) is not None:
+            self._bytes -= self._weigh(found[0])
+
+    def clear(self) -> None:
+        self._values.clear()
+        self._bytes = 0

@@ -11,8 +11,8 @@ from collections.abc import Awaitable, Callable, Iterable
 from msgspec import Struct
 
 from cluster.journal.records import Waiting
-from cluster.lookup.remembered import Remembered
 from cluster.lookup.resolver import Resolver
+from cluster.lookup.ttl_cache import TtlCache
 from cluster.policy.routes import mx
 from cluster.policy.routes.destinations import CAPTURE, DISCARD, Destination, destination
 from cluster.policy.routes.next_hop import Credentials, NextHop, Unreachable, Way, unreachable
@@ -81,7 +81,7 @@ class Placer:
         self._port = port
         self._capture = capture
         self.tls_of = tls_of
-        self._ways: Remembered[str, Way] = Remembered(WAYS_KEPT, clock, most_bytes=WAYS_BYTES, weigh=_weigh)
+        self._ways: TtlCache[str, Way] = TtlCache(WAYS_KEPT, clock, most_bytes=WAYS_BYTES, weigh=_weigh)
         self._routes: dict[int, Way] = {}
         """By the number of the route."""
         self._version = -1

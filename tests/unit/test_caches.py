@@ -12,7 +12,7 @@ import pytest
 import cluster
 
 ROOT = Path(cluster.__file__).parents[1]
-KINDS = {"OrderedDict", "Remembered", "ExpiringCache", "lru_cache", "cache", "cached"}
+KINDS = {"OrderedDict", "TtlCache", "lru_cache", "cache", "cached"}
 MB = 1_000_000
 MOST_MB = 150
 
@@ -30,7 +30,7 @@ BOUNDS: dict[str, tuple[float, str]] = {
     "cluster/lookup/mta_sts.py:_kept": (25, "MOST_BYTES of patterns, 10,000 names"),
     "cluster/lookup/mta_sts.py:_without": (4, "10,000 names"),
     "actors/delivery/put_off.py:_hosts": (50, "20,000 deliveries, 8 names of 255 characters each"),
-    "cluster/lookup/remembered.py:_values": (0, "as told by who has one"),
+    "cluster/lookup/ttl_cache.py:_values": (0, "as its users say, each above or below"),
     "cluster/lookup/resolver.py:_cache": (100, "CACHE_BYTES"),
     "actors/delivery/sites.py:_dropped": (3, "5,000 names of sites"),
     "actors/smtp/tls.py:_begun": (46, "1,000 sessions of up to 46 KB, or one for a DANE context"),

@@ -8,7 +8,6 @@ from api.http.auth import KEY_TTL_S, Authenticator
 from cluster.journal.journal import Unavailable
 from cluster.journal.records import ApiKey
 from cluster.keys import is_key, key_hash, new_key
-from cluster.lookup.ttl_cache import ExpiringCache
 from tests.unit.api.bodies import mail
 from tests.unit.api.conftest import ALL_SCOPES, World
 
@@ -82,19 +81,6 @@ def test_a_new_key(sandbox: bool) -> None:
     assert secret.startswith(prefix) and len(prefix) == 16
     assert hash == key_hash(secret) and len(hash) == 32
     assert new_key(sandbox)[0] != secret
-
-
-def test_the_cache_is_bounded_and_forgets() -> None:
-    now = 0.0
-    cache: ExpiringCache[int, str] = ExpiringCache(10, 3, lambda: now)
-    for number in range(5):
-        cache.put(number, "x")
-    assert [number for number in range(5) if cache.get(number)] == [2, 3, 4]
-    cache.put(2, "y")  # renewed: now the youngest
-    cache.put(5, "x")
-    assert [number for number in range(6) if cache.get(number)] == [2, 4, 5]
-    now = 10.0
-    assert cache.get(2) is None
 
 
 async def test_many_requests_at_once_ask_for_a_key_once_and_one_that_goes_takes_nothing_from_the_others() -> None:

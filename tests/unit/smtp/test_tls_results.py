@@ -7,7 +7,6 @@ import pytest
 
 from cluster.journal.database import Rejected, Unavailable
 from cluster.lookup import tls_results
-from cluster.lookup.remembered import Remembered
 from cluster.lookup.tls_results import TlsResults
 from cluster.policy.tls.policy import PolicyType
 from cluster.policy.tls.report import TlsResult
@@ -89,34 +88,6 @@ def test_counts_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     for i in (0, 1, 2, 3, 0):
         results.count(f"{i}.test", PolicyType.NONE)
     assert [(x.domain, count) for x, count in results.counts().items()] == [("0.test", 2), ("1.test", 1), ("2.test", 1)]
-
-
-def test_what_is_remembered_ends_and_is_bounded() -> None:
-    now = [0.0]
-    remembered: Remembered[str, int] = Remembered(2, lambda: now[0])
-    remembered.put("a", 1, 10)
-    remembered.put("b", 2, 20)
-    assert remembered.get("a") == 1
-    remembered.put("c", 3, 20)
-    assert (remembered.get("a"), remembered.get("b"), remembered.get("c")) == (1, None, 3)
-    now[0] = 10
-    assert (remembered.get("a"), remembered.get("c"), len(remembered)) == (None, 3, 1)
-    remembered.forget("c")
-    assert remembered.get("c") is None
-
-
-def test_what_is_remembered_is_bounded_by_what_it_holds() -> None:
-    remembered: Remembered[str, str] = Remembered(100, lambda: 0.0, most_bytes=10, weigh=len)
-    remembered.put("a", "aaaa", 10)
-    remembered.put("b", "bbbb", 10)
-    remembered.put("a", "aa", 10)  # once more counts once
-    remembered.put("c", "cccc", 10)
-    assert [remembered.get(key) for key in "abc"] == ["aa", "bbbb", "cccc"]
-    remembered.put("d", "d" * 7, 10)
-    assert [remembered.get(key) for key in "abcd"] == [None, None, None, "d" * 7]
-    remembered.put("e", "e" * 100, 10)
-    assert remembered.get("e") == "e" * 100  # the last stays whatever it weighs
-    assert len(remembered) == 1
 
 
 async def test_policies_that_strangers_write_have_room_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
