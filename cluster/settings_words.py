@@ -6,7 +6,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from msgspec import Struct
 
-from cluster.policy.routes.site_names import nearest
+from cluster.typed_names import nearest
 
 NEAR_SHOWN = 3
 

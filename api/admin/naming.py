@@ -12,14 +12,14 @@ from api.admin.deliverers import Deliverers
 from api.admin.placing import ListSources
 from api.http.refusals import Fault, Invalid
 from cluster.journal.journal import Journal
-from cluster.lookup.semaphore import Gate
+from cluster.lookup.semaphore import Semaphore
 from cluster.policy.routes.destinations import parse
 from cluster.policy.routes.domains import mail_domain, spelled_names
 from cluster.policy.routes.rerouting import DEFAULT, DIRECT
 from cluster.policy.routes.routing import DEFAULT_POOL
-from cluster.policy.routes.site_names import beginning_with, matches, nearest
-from cluster.policy.routes.sites import FAMILY_NAMES
+from cluster.policy.routes.sites import FAMILY_NAMES, matches
 from cluster.routing.views import SiteOfDomain
+from cluster.typed_names import beginning_with, nearest
 
 FindSite = Callable[[str], Awaitable[SiteOfDomain]]
 """The site of a domain's mail, and what is wrong with the domain."""
@@ -166,10 +166,10 @@ class Names:
 
     async def _sites_of_queue(self) -> set[str]:
         """The sites of what is queued: a deferred message is in no actor's memory."""
-        gate = Gate(LOOKUPS_AT_ONCE)
+        semaphore = Semaphore(LOOKUPS_AT_ONCE)
 
         async def look(domain: str) -> str:
-            async with gate:
+            async with semaphore:
                 return (await self._find_site(domain)).site
 
         domains = await self._journal.queued_domains(MOST_DOMAINS)

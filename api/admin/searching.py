@@ -16,7 +16,7 @@ from api.http.texts import check_name
 from cluster.ids import is_id
 from cluster.journal.journal import Journal
 from cluster.journal.operations import Queued, QueueFilter, QueueMark, SiteAction, Suspension
-from cluster.lookup.semaphore import Gate
+from cluster.lookup.semaphore import Semaphore
 from cluster.policy.routes.domains import mail_domain
 
 SiteOf = Callable[[str], Awaitable[str]]
@@ -154,10 +154,10 @@ class QueueSearch:
 
     async def _sites(self, queued: Sequence[Queued]) -> dict[str, str]:
         """The sites of their domains."""
-        gate = Gate(LOOKUPS_AT_ONCE)
+        semaphore = Semaphore(LOOKUPS_AT_ONCE)
 
         async def look(domain: str) -> str:
-            async with gate:
+            async with semaphore:
                 return await self._site_of(domain)
 
         domains = sorted({delivery.domain for delivery in queued})

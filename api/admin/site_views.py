@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from cluster.journal.operations import Suspension
 from cluster.policy.routes.destinations import Destination, parse
-from cluster.policy.routes.site_names import matches
+from cluster.policy.routes.sites import matches
 from cluster.routing.site_state import LastReply, SiteState
 from cluster.routing.views import SourceState
 

@@ -17,7 +17,7 @@ from api.http.texts import check_name
 from cluster.journal.journal import Journal
 from cluster.journal.operations import SiteAction
 from cluster.policy.routes.domains import spelled_names
-from cluster.policy.routes.site_names import literal
+from cluster.policy.routes.sites import literal
 
 MOST_SITES = 1000
 MOST_ACTIONS = 1000

@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from cluster.lookup.mta_sts_fetch import PolicyServers
 from cluster.lookup.resolver import Resolver
-from cluster.lookup.semaphore import Gate
+from cluster.lookup.semaphore import Semaphore
 from cluster.lookup.ttl_cache import TtlCache
 from cluster.policy.routes import mx
 from cluster.policy.tls.failure import TlsFault
@@ -64,7 +64,7 @@ class StsPolicies:
         # Apart, so that the many domains without a policy do not drive out the few with one.
         self._without: TtlCache[str, bool] = TtlCache(entries, clock)
         self._looking: dict[str, asyncio.Task[StsPolicy | None]] = {}
-        self._gate = Gate(FETCHES_AT_ONCE)
+        self._semaphore = Semaphore(FETCHES_AT_ONCE)
 
     async def of_domain(self, domain: str) -> StsPolicy | None:
         """The policy in force; None when there is none, or none can be had."""
@@ -115,7 +115,7 @@ class StsPolicies:
         elif published is None:
             self._without.put(name, True, LOOK_S)
             return None
-        async with self._gate:
+        async with self._semaphore:
             fetched = await self._servers.fetch(name)
         if isinstance(fetched, TlsFault):
             log.info("no policy domain=%s failure=%s reason=%s", name, fetched.failure, fetched.reason)

@@ -13,7 +13,7 @@ from typing import Literal
 import aiodns
 import pycares
 
-from cluster.lookup.semaphore import Gate
+from cluster.lookup.semaphore import Semaphore
 from cluster.policy.routes import mx
 from cluster.settings import DnsSettings
 
@@ -71,7 +71,7 @@ class Resolver:
         self._stale_s = settings.stale_s
         self._cache: OrderedDict[_Key, mx.Remembered] = OrderedDict()
         self._asking: dict[_Key, asyncio.Task[mx.Lookup]] = {}
-        self._gate = Gate(settings.lookups_at_once)
+        self._semaphore = Semaphore(settings.lookups_at_once)
         self._dns = _Channels(settings)
 
     async def resolve(self, domain: str) -> mx.Route:
@@ -130,7 +130,7 @@ class Resolver:
 
     async def _ask(self, key: _Key) -> mx.Lookup:
         try:
-            async with self._gate:
+            async with self._semaphore:
                 lookup, ttls = await self._query(key)
         finally:
             del self._asking[key]

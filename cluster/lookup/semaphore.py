@@ -1,40 +1,40 @@
-"""At most so many at a time, in the order of coming.
+"""A semaphore that is handed on in constant time, first come, first served.
 
-asyncio.Semaphore looks through all who wait for each who goes: with a thousand names waiting for the DNS that costs
-more than the questions.
+At each release asyncio.Semaphore looks through the waiters that it has woken and that have not run yet: with a thousand
+names waiting for the DNS that costs more than the questions.
 """
 
 import asyncio
 from collections import deque
 
 
-class Gate:
-    """``async with gate:`` waits for a place, and gives it back. ``at_once``: how many places there are."""
+class Semaphore:
+    """``async with semaphore:`` waits for one of ``permits``, and gives it back."""
 
-    def __init__(self, at_once: int) -> None:
-        self._free = at_once
+    def __init__(self, permits: int) -> None:
+        self._free = permits
         self._waiting: deque[asyncio.Future[None]] = deque()
 
     async def __aenter__(self) -> None:
         if self._free:
             self._free -= 1
             return
-        place = asyncio.get_running_loop().create_future()
-        self._waiting.append(place)
+        permit = asyncio.get_running_loop().create_future()
+        self._waiting.append(permit)
         try:
-            await place
+            await permit
         except asyncio.CancelledError:
-            if not place.cancelled():
-                self._pass_on()  # it was given at the moment of the cancelling
+            if not permit.cancelled():
+                self._release()  # it was given at the moment of the cancelling
             raise
 
     async def __aexit__(self, *_: object) -> None:
-        self._pass_on()
+        self._release()
 
-    def _pass_on(self) -> None:
+    def _release(self) -> None:
         while self._waiting:
-            place = self._waiting.popleft()
-            if not place.done():
-                place.set_result(None)
+            permit = self._waiting.popleft()
+            if not permit.done():
+                permit.set_result(None)
                 return
         self._free += 1

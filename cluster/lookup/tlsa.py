@@ -19,7 +19,7 @@ import dns.rdatatype
 import dns.resolver
 from msgspec import Struct
 
-from cluster.lookup.semaphore import Gate
+from cluster.lookup.semaphore import Semaphore
 from cluster.lookup.ttl_cache import TtlCache
 from cluster.policy.tls.dane import NoTlsa, SecureTlsa, Tlsa, TlsaLookup, UnknownTlsa
 from cluster.policy.tls.policy import MxSecurity, SecureMx
@@ -75,7 +75,7 @@ class TlsaLookups:
         self._dns.flags = dns.flags.RD | dns.flags.AD
         self._dns.timeout = settings.timeout_s
         self._dns.lifetime = settings.timeout_s * settings.tries * max(1, len(self._dns.nameservers))
-        self._gate = Gate(QUESTIONS_AT_ONCE)
+        self._semaphore = Semaphore(QUESTIONS_AT_ONCE)
         self._mx: TtlCache[str, SecureMx] = TtlCache(entries, clock)
         self._hosts: TtlCache[tuple[str, int], TlsaLookup] = TtlCache(
             entries, clock, most_bytes=MOST_BYTES, weigh=_weigh
@@ -167,7 +167,7 @@ class TlsaLookups:
 
     async def _ask(self, name: str, record_type: str) -> _Answer | _NoAnswer:
         try:
-            async with self._gate:
+            async with self._semaphore:
                 answer = await self._dns.resolve(
                     dns.name.from_text(name), record_type, raise_on_no_answer=False, search=False
                 )

@@ -47,6 +47,7 @@ PURE = (
     "cluster/message/header_fields.py",
     "cluster/message/mime_fields.py",
     "cluster/http/connections.py",
+    "cluster/typed_names.py",
 )
 IMPURE = {
     "aiodns",

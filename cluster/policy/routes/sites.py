@@ -8,8 +8,10 @@ keys in the journal and words on the command line, made of ``a-z0-9.-_,`` only. 
 A site shares limits and reputation, not hosts: a domain's mail is sent to that domain's own hosts.
 """
 
+import re
 import tomllib
 from collections.abc import Collection
+from fnmatch import fnmatchcase
 from hashlib import blake2b
 from importlib import resources
 
@@ -85,3 +87,17 @@ def site_name(domain: str, hosts: Collection[str]) -> str:
 def is_route(site: str) -> bool:
     """Whether this is not a site of the DNS but the capture sink or a relay (host:port): one host for all domains."""
     return ":" in site or not ("." in site or "," in site)
+
+
+def matches(pattern: str, site: str) -> bool:
+    """Whether an operator's pattern means a site: "" means all; with ``*`` or ``?`` it is matched as a whole; else the
+    site has it in its name."""
+    pattern, site = pattern.lower(), site.lower()
+    if "*" in pattern or "?" in pattern:
+        return fnmatchcase(site, pattern)
+    return pattern in site
+
+
+def literal(pattern: str) -> str:
+    """The longest part of a pattern that every site it means has in its name."""
+    return max(re.split(r"[*?\[\]]", pattern.lower()), key=len)

@@ -4,7 +4,7 @@ import pytest
 
 from api.admin.site_views import SiteView, lane_of, site_views
 from cluster.policy.routes.destinations import Destination
-from cluster.policy.routes.site_names import literal, matches
+from cluster.policy.routes.sites import literal, matches
 from cluster.routing.views import WarmUpUse
 from tests.unit.api.admin_facts import a_reply, a_source, a_state, a_suspension, ahead
 

@@ -1,15 +1,15 @@
-"""At most so many at a time, in the order of coming, whoever gives up meanwhile."""
+"""No more holders than permits, first come, first served, also where a waiter is cancelled."""
 
 import asyncio
 
-from cluster.lookup.semaphore import Gate
+from cluster.lookup.semaphore import Semaphore
 
 
 class Guests:
     """Each stays until it is told to go."""
 
-    def __init__(self, at_once: int) -> None:
-        self.gate = Gate(at_once)
+    def __init__(self, permits: int) -> None:
+        self.semaphore = Semaphore(permits)
         self.inside: list[int] = []
         self._leave: dict[int, asyncio.Event] = {}
 
@@ -22,7 +22,7 @@ class Guests:
         await settle()
 
     async def _visit(self, number: int) -> None:
-        async with self.gate:
+        async with self.semaphore:
             self.inside.append(number)
             try:
                 await self._leave[number].wait()
@@ -35,7 +35,7 @@ async def settle() -> None:
         await asyncio.sleep(0)
 
 
-async def test_no_more_than_there_are_places_and_first_come_first_served() -> None:
+async def test_no_more_than_there_are_permits_and_first_come_first_served() -> None:
     guests = Guests(2)
     tasks = [guests.comes(number) for number in range(5)]
     await settle()
@@ -55,7 +55,7 @@ async def test_no_more_than_there_are_places_and_first_come_first_served() -> No
     await later
 
 
-async def test_who_gives_up_while_waiting_takes_no_place() -> None:
+async def test_a_waiter_that_is_cancelled_takes_no_permit() -> None:
     guests = Guests(1)
     first, second, third = (guests.comes(number) for number in range(3))
     await settle()
@@ -67,12 +67,12 @@ async def test_who_gives_up_while_waiting_takes_no_place() -> None:
     await asyncio.gather(first, second, third, return_exceptions=True)
 
 
-async def test_a_place_given_to_somebody_who_is_cancelled_at_that_moment_is_passed_on() -> None:
+async def test_a_permit_given_to_a_waiter_that_is_cancelled_at_that_moment_is_handed_on() -> None:
     guests = Guests(1)
     first, second, third = (guests.comes(number) for number in range(3))
     await settle()
     guests._leave[0].set()
-    await asyncio.sleep(0)  # the first has been told, and is about to hand its place to the second
+    await asyncio.sleep(0)  # the first has been told, and is about to hand its permit to the second
     first_done = asyncio.create_task(asyncio.wait([first]))
     second.cancel()
     await settle()
@@ -81,11 +81,11 @@ async def test_a_place_given_to_somebody_who_is_cancelled_at_that_moment_is_pass
     await asyncio.gather(first, second, third, first_done, return_exceptions=True)
 
 
-async def test_an_error_inside_gives_the_place_back() -> None:
-    gate = Gate(1)
+async def test_an_error_inside_gives_the_permit_back() -> None:
+    semaphore = Semaphore(1)
     for _ in range(2):
         try:
-            async with gate:
+            async with semaphore:
                 raise ValueError
         except ValueError:
             pass

@@ -1,25 +1,10 @@
-"""Which sites an operator means, and other names that are typed."""
+"""Which known names a text may mean that somebody typed: sites, tenants, pools, keys of settings."""
 
-import re
 from collections.abc import Collection, Iterable
 from difflib import get_close_matches
-from fnmatch import fnmatchcase
 
 LEAST_LIKENESS = 0.5
 """Of two spellings, as difflib measures it: 1 is the same."""
-
-
-def matches(pattern: str, site: str) -> bool:
-    """Whether a site is meant: "" means all, with ``*`` or ``?`` it is matched as a whole, else it has this in it."""
-    pattern, site = pattern.lower(), site.lower()
-    if "*" in pattern or "?" in pattern:
-        return fnmatchcase(site, pattern)
-    return pattern in site
-
-
-def literal(pattern: str) -> str:
-    """The longest part of a pattern that every site it means has in its name."""
-    return max(re.split(r"[*?\[\]]", pattern.lower()), key=len)
 
 
 def beginning_with(text: str, names: Iterable[str]) -> list[str]:
