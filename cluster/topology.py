@@ -72,8 +72,3 @@ def place(nodes: Sequence[str], settings: Settings) -> list[Placement]:
                 name = spec.kind if spec.per == "cluster" else f"{spec.kind}-{number}-{i}"
                 placements.append(Placement(name=name, spec=spec, node_id=node_id))
     return placements
-
-
-def cpus_needed(placements: Sequence[Placement]) -> float:
-    """Logical CPUs that the placements take together."""
-    return sum(placement.spec.cpus for placement in placements)

@@ -53,7 +53,7 @@ class SmtpConnection:
     def __init__(
         self, host: str, address: str, session: Session, settings: SmtpSettings, source_address: str = ""
     ) -> None:
-        self._loop = asyncio.get_running_loop()
+        loop = asyncio.get_running_loop()
         self.host = host
         self.address = address
         self.tls_version = session.tls_version
@@ -67,14 +67,14 @@ class SmtpConnection:
         self.source = ""
         self.source_address = source_address
         self.alternatives = 0
-        self.opened_at = self._loop.time()
+        self.opened_at = loop.time()
         self._busy = False
         self._reset_needed = False
         self._is_swallowed_unsure = False
         """The octets of a refused chunk have left. Whether the peer threw them away (RFC 3030 §2), its answer to the
         next command tells, which is to come alone."""
         self._is_proving = False
-        self._wire = Wire(session.transport, settings, self._loop)
+        self._wire = Wire(session.transport, settings, loop)
         session.transport.set_protocol(self._wire)
 
     @classmethod

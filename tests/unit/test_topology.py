@@ -12,7 +12,7 @@ import ray
 import yaml
 
 from cluster.settings import DeliverySettings, Settings
-from cluster.topology import ACTORS, cpus_needed, place
+from cluster.topology import ACTORS, place
 
 ROOT = Path(__file__).parents[2]
 MB = 1024 * 1024
@@ -70,7 +70,7 @@ def test_the_nodes_of_the_cluster_file_hold_the_actors(cluster_file: dict[str, A
     for node, type_name in (("head", "postray.head"), ("worker", "postray.worker")):
         here = [p for p in placements if p.node_id == node]
         offered = types[type_name]["resources"]
-        assert cpus_needed(here) <= offered["CPU"]
+        assert sum(p.spec.cpus for p in here) <= offered["CPU"]
         # Ray keeps a part for its object store and its own processes.
         assert sum(p.spec.memory_mb for p in here) * MB <= offered["memory"] / 2
 

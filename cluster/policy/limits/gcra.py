@@ -19,14 +19,8 @@ class Gcra:
         self._interval = 1 / rate
         self._tolerance = self._interval * burst
 
-    def available(self, now: float) -> int:
-        """How many may go now."""
-        free = now + self._tolerance - max(self._full_at, now)
-        # A hair of tolerance, or rounding would now and then cost a whole one.
-        return max(0, int(free / self._interval + 1e-6))
-
     def take(self, count: int, now: float) -> None:
-        """``count`` go now; they should have been available."""
+        """``count`` go now."""
         self._full_at = max(self._full_at, now) + count * self._interval
 
     def wait_s(self, now: float) -> float:
