@@ -9,6 +9,7 @@ from math import inf
 from actors.delivery.carrier import Connection
 from actors.delivery.discarding import DiscardConnection
 from actors.delivery.job import NoRoute
+from actors.delivery.outcomes import verdict_on
 from actors.delivery.pool import Crowded
 from actors.delivery.tls_dialer import TlsDialer
 from actors.smtp.client import SmtpConnection
@@ -17,7 +18,7 @@ from cluster.lookup.resolver import Resolver
 from cluster.lookup.ttl_cache import TtlCache
 from cluster.policy.limits.connections import Addresses
 from cluster.policy.limits.session import UNLIMITED, SessionLimits
-from cluster.policy.replies.stage import Stage
+from cluster.policy.replies.effects import Unreached, effects_of
 from cluster.policy.routes import mx
 from cluster.policy.routes.destinations import Destination
 from cluster.policy.routes.next_hop import NextHop, unreachable
@@ -101,8 +102,7 @@ class Connector:
             try:
                 connection = await self._open(hop, host, address, domain, source, observe)
             except ConnectError as error:
-                if error.stage not in (Stage.STARTTLS, Stage.TLS):
-                    # What a domain's TLS policy asks for, another's mail may do without.
+                if effects_of(verdict_on(error), error.stage, Unreached()).address_failed:
                     self._addresses.failed(source.name, address, _now())
                 walk.failure = error
                 self._addresses.closed(place, address)

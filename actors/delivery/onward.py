@@ -11,34 +11,20 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from actors.delivery.job import Hop, Job
+from actors.delivery.outcomes import verdict_on
 from actors.delivery.pool_group import Queued
 from actors.smtp.commands import needs_smtputf8
 from actors.smtp.protocol import ConnectionLost
 from actors.smtp.reply import Reply
 from actors.smtp.share import Share
-from actors.smtp.transaction import RcptReply, TransactionResult
+from actors.smtp.transaction import TransactionResult
 from cluster.policy.limits.recipients import Others, wants_another_transaction
-from cluster.policy.limits.session import Spent, spent
-from cluster.policy.replies.onward import NextHost, is_for_their_number, may_be_for_one, next_host
+from cluster.policy.limits.session import Spent
+from cluster.policy.replies.effects import Answered, Broken, Onward, effects_of
+from cluster.policy.replies.onward import NextHost
 from cluster.policy.replies.stage import Stage
-from cluster.policy.replies.verdict import (
-    Judgement,
-    Verdict,
-    judge,
-    judge_parting,
-    judge_silence,
-    wants_ascii,
-)
+from cluster.policy.replies.verdict import Judgement, judge
 from cluster.policy.routes.next_hop import NextHop
-
-TRIES_AT_MOST = 3
-"""Connections that a job may be lost with, and hosts that may put it off, before that is reported."""
-MOVES_AT_MOST = 10
-"""Used-up connections that a job may meet before what they say is reported."""
-_NOTHING_SAID = frozenset((Stage.IDLE, Stage.RSET, Stage.MAIL))
-"""A connection lost here has not even seen the sender accepted: replies come in the order of the commands (RFC 2920
-§3.2), so the message is not accepted either, though all of it may have been written."""
-_AFTER_MAIL = frozenset((Stage.RCPT, Stage.DATA, Stage.END_OF_DATA))
 
 Told = tuple[Job, TransactionResult | ConnectionLost]
 
@@ -61,30 +47,13 @@ class Division(Struct, frozen=True, kw_only=True):
     """The host takes no mail at all for now: this connection is not worth keeping."""
 
     @property
+    def goes_on(self) -> bool:
+        """Whether something of it is sent once more at once."""
+        return bool(self.rest) or self.moved is not None
+
+    @property
     def parts(self) -> int:
         return len(self.rest) + (self.settled is not None) + (self.moved is not None)
-
-
-def may_try_again(queued: Queued, lost: ConnectionLost, alternatives: int, reused: bool) -> bool:
-    """Whether losing the connection says nothing about the message: the host closed one that had been idle, or there
-    are ``alternatives`` to it (RFC 5321 §5.1)."""
-    if (lost.after_end_of_data and lost.stage not in _NOTHING_SAID) or queued.tries >= TRIES_AT_MOST - 1:
-        return False
-    return (reused and lost.reply is None) or alternatives > 0
-
-
-def spent_with(lost: ConnectionLost) -> Spent | None:
-    """What the connection had had its share of, if its host ended it with these words."""
-    if lost.reply is None or lost.after_end_of_data:
-        return None
-    return spent(lost.reply.code, lost.reply.enhanced, lost.reply.text)
-
-
-def may_move(queued: Queued, reused: bool) -> bool:
-    """Whether a used-up connection costs a job no attempt. The first transaction of a connection cannot have used it
-    up, whatever the host says; so each connection moves jobs only after it has carried others, and this comes to an
-    end."""
-    return reused and queued.moves < MOVES_AT_MOST
 
 
 def fit(queued: Queued, share: Share) -> tuple[Queued | None, Queued | None]:
@@ -108,81 +77,77 @@ def divide(
     if result.unsendable is not None:
         return _without_smtputf8(queued, hop, result)
     others = hop.without(host.mx_host)
-    found = _sorted(queued, result, NextHost.NEVER if others is None else earliest, reused)
+    found = _sorted(queued, result, earliest, others is not None, reused)
+    settled, again, in_ascii, elsewhere, moved = map(
+        found.places.__getitem__,
+        (Onward.SETTLED, Onward.DIVIDED, Onward.IN_ASCII, Onward.ELSEWHERE, Onward.MOVED),
+    )
     # As many together as were taken, or half of them: a host that takes one at a time is soon understood.
-    pieces = _pieces(found.again, found.taken or max(1, len(found.again) // 2))
+    pieces = _pieces(again, found.taken or max(1, len(again) // 2))
     rest = [(hop, replace(queued, job=part(job, piece))) for piece in pieces]
-    if found.in_ascii:
-        rest.append((hop, replace(queued, job=_in_ascii(part(job, found.in_ascii)))))
+    if in_ascii:
+        rest.append((hop, replace(queued, job=_in_ascii(part(job, in_ascii)))))
     put_off = None
-    if found.elsewhere and others is not None:
-        put_off = elsewhere, said = _told(job, result, found.elsewhere)
-        rest.append((others, Queued(elsewhere, queued.tries + 1, instead=(host, said))))
+    if elsewhere and others is not None:
+        put_off = put_off_job, said = _told(job, result, elsewhere)
+        rest.append((others, Queued(put_off_job, queued.tries + 1, instead=(host, said))))
     return Division(
-        settled=_told(job, result, found.settled) if found.settled else None,
+        settled=_told(job, result, settled) if settled else None,
         rest=tuple(rest),
-        moved=replace(queued, job=part(job, found.moved), moves=queued.moves + 1) if found.moved else None,
+        moved=replace(queued, job=part(job, moved), moves=queued.moves + 1) if moved else None,
         spent=found.spent,
         put_off=put_off,
-        is_host_done=put_off is not None and result.mail is not None and not result.mail.positive,
+        is_host_done=found.address_failed,
     )
 
 
-def after_loss(queued: Queued, hop: NextHop, lost: ConnectionLost, alternatives: int, reused: bool) -> Division | None:
-    """How a job goes on at once whose connection was lost; None where that is to be reported."""
-    had_its_share_of = spent_with(lost)
-    if had_its_share_of and may_move(queued, reused):
-        return Division(settled=None, moved=replace(queued, moves=queued.moves + 1), spent=had_its_share_of)
-    if (division := _divide_lost(queued, hop, lost, had_its_share_of)) is not None:
-        return division
-    if not may_try_again(queued, lost, alternatives, reused):
-        return None
-    return Division(
-        settled=None,
-        moved=replace(queued, tries=queued.tries + 1),
-        put_off=(queued.job, lost),
-        is_host_done=lost.reply is not None or not reused,
-    )
-
-
-def _divide_lost(queued: Queued, hop: NextHop, lost: ConnectionLost, had_its_share_of: Spent | None) -> Division | None:
-    """The parts of a job whose connection was lost, where fewer recipients may fare better; None where it stays whole.
-
-    A host that ends the connection at one RCPT too many would do so at every attempt, and those before would never be
-    sent to. Where it does not say that this is why, one try more is spent, and only after the first attempt.
-    """
-    job, is_at_rcpt = queued.job, lost.stage is Stage.RCPT
-    if len(job.deliveries) == 1 or lost.after_end_of_data or lost.stage not in _AFTER_MAIL:
-        return None
-    verdict = _judged_loss(lost)
+def after_loss(queued: Queued, hop: NextHop, lost: ConnectionLost, alternatives: int, reused: bool) -> Division:
+    """The parts of a job whose connection was lost; it is settled as a whole where nothing of it goes on at once."""
+    job, reply = queued.job, lost.reply
     taken, again, settled = _sorted_before(lost, len(job.deliveries))
     is_one_refused = any(number < len(lost.recipients) for number in again)
-    is_said = is_one_refused or is_for_their_number(verdict, had_its_share_of, lost.stage)
-    attempts = max(delivery.attempts for delivery in job.deliveries)
-    may_guess = is_at_rcpt and queued.tries < TRIES_AT_MOST - 1 and may_be_for_one(verdict, attempts)
-    if not (taken if is_said else may_guess):
-        return None
-    if taken:
-        # The host has shown how many it takes together; where it changed its mind later, half of them.
-        size = len(taken) if is_at_rcpt or is_one_refused else max(1, len(taken) // 2)
-        pieces = _pieces(taken, size) + _pieces(again, size)
-    else:
-        pieces = [piece for piece in (again[:1], again[1:]) if piece]
-    tries = queued.tries if is_said else queued.tries + 1
-    return Division(
-        settled=_told_of_loss(job, lost, settled) if settled else None,
-        rest=tuple([(hop, replace(queued, job=part(job, piece), tries=tries)) for piece in pieces]),
-        spent=had_its_share_of,
-        put_off=None if is_said else (job, lost),
-        is_host_done=not is_said,
+    facts = Broken(
+        code=reply.code if reply else 0,
+        enhanced=reply.enhanced if reply else None,
+        text=reply.text if reply else "",
+        may_be_taken=lost.after_end_of_data,
+        recipients=len(job.deliveries),
+        taken=len(taken),
+        is_one_refused=is_one_refused,
+        is_reused=reused,
+        alternatives=alternatives,
+        tries=queued.tries,
+        moves=queued.moves,
+        attempts=max(delivery.attempts for delivery in job.deliveries),
     )
+    effects = effects_of(verdict_on(lost), lost.stage, facts)
+    put_off = (job, lost) if effects.tells_automation else None
+    tries = queued.tries + effects.costs_try
+    match effects.onward:
+        case Onward.MOVED:
+            moved = replace(queued, moves=queued.moves + 1)
+            return Division(settled=None, moved=moved, spent=effects.spent)
+        case Onward.RETRIED:
+            moved = replace(queued, tries=tries)
+            return Division(settled=None, moved=moved, put_off=put_off, is_host_done=effects.address_failed)
+        case Onward.DIVIDED:
+            pieces = _pieces_after_loss(taken, again, is_exact=lost.stage is Stage.RCPT or is_one_refused)
+            return Division(
+                settled=_told_of_loss(job, lost, settled) if settled else None,
+                rest=tuple([(hop, replace(queued, job=part(job, piece), tries=tries)) for piece in pieces]),
+                spent=effects.spent,
+                put_off=put_off,
+                is_host_done=effects.address_failed,
+            )
+    return Division(settled=(job, lost), is_host_done=effects.address_failed)
 
 
-def _judged_loss(lost: ConnectionLost) -> Verdict:
-    reply = lost.reply
-    if reply is None:
-        return judge_silence(lost.stage)
-    return judge_parting(reply.code, reply.enhanced, reply.text, lost.stage)
+def _pieces_after_loss(taken: list[int], again: list[int], is_exact: bool) -> list[list[int]]:
+    """``is_exact``: the host has shown how many it takes together; where it changed its mind later, half of them."""
+    if not taken:
+        return [piece for piece in (again[:1], again[1:]) if piece]
+    size = len(taken) if is_exact else max(1, len(taken) // 2)
+    return _pieces(taken, size) + _pieces(again, size)
 
 
 def _sorted_before(lost: ConnectionLost, count: int) -> tuple[list[int], list[int], list[int]]:
@@ -205,38 +170,41 @@ def _pieces(numbers: list[int], size: int) -> list[list[int]]:
 
 
 class _Sorted(Struct):
-    """The places of a job's recipients, each in one of the lists."""
+    """The places of a job's recipients by how they go on, and what that comes to for the connection."""
 
-    settled: list[int] = []
-    again: list[int] = []
-    in_ascii: list[int] = []
-    elsewhere: list[int] = []
-    moved: list[int] = []
+    places: dict[Onward, list[int]]
     taken: int = 0
     spent: Spent | None = None
+    address_failed: bool = False
 
 
-def _sorted(queued: Queued, result: TransactionResult, earliest: NextHost, reused: bool) -> _Sorted:
+def _sorted(
+    queued: Queued, result: TransactionResult, next_host: NextHost, has_next_host: bool, reused: bool
+) -> _Sorted:
     job = queued.job
     plain = _plain(job)
-    found = _Sorted()
+    found = _Sorted({onward: [] for onward in Onward})
     for number, outcome in enumerate(result.outcomes(job.envelope)):
-        verdict, reply = _judged(outcome), outcome.reply
+        reply, stage = outcome.reply, outcome.stage
+        verdict = judge(reply.code, reply.enhanced, reply.text, stage)
+        facts = Answered(
+            code=reply.code,
+            enhanced=reply.enhanced,
+            text=reply.text,
+            others=_others(number, result.recipients, stage),
+            recipients=len(job.deliveries),
+            needs_ascii=number in plain,
+            is_reused=reused,
+            tries=queued.tries,
+            moves=queued.moves,
+            next_host=next_host,
+            has_next_host=has_next_host,
+        )
+        effects = effects_of(verdict, stage, facts)
+        found.places[effects.onward].append(number)
         found.taken += verdict.judgement is Judgement.ACCEPTED
-        others = _others(number, result.recipients, outcome.stage)
-        is_one_of_many = len(job.deliveries) > 1 and outcome.stage is not Stage.MAIL
-        is_spent = None if verdict.judgement is Judgement.ACCEPTED else spent(reply.code, reply.enhanced, reply.text)
-        found.spent = found.spent or is_spent
-        if is_spent and may_move(queued, reused):
-            found.moved.append(number)
-        elif is_one_of_many and wants_another_transaction(verdict, reply.code, reply.enhanced, reply.text, others):
-            found.again.append(number)
-        elif number in plain and wants_ascii(verdict, reply.code, reply.enhanced, reply.text, outcome.stage):
-            found.in_ascii.append(number)
-        elif next_host(verdict, reply.enhanced, earliest) is NextHost.AT_ONCE:
-            found.elsewhere.append(number)
-        else:
-            found.settled.append(number)
+        found.spent = found.spent or effects.spent
+        found.address_failed |= effects.address_failed
     return found
 
 
@@ -274,11 +242,6 @@ def _in_ascii(job: Job) -> Job:
     if job.downgraded is None:
         return job
     return replace(job, data=job.downgraded, downgraded=None, envelope=replace(job.envelope, smtputf8=False))
-
-
-def _judged(outcome: RcptReply) -> Verdict:
-    reply = outcome.reply
-    return judge(reply.code, reply.enhanced, reply.text, outcome.stage)
 
 
 def _told(job: Job, result: TransactionResult, numbers: Sequence[int]) -> tuple[Job, TransactionResult]:

@@ -88,13 +88,20 @@ def verdicts_of(job: Job, report: Report) -> list[Said]:
             said = Said(verdict=UNSENDABLE, reason=cause.reason)
         case NoRoute(reason=reason, permanent=permanent):
             said = Said(verdict=UNROUTABLE if permanent else UNRESOLVED, reason=reason)
-        case SmtpFailure(stage=stage, reply=Reply() as reply):
-            verdict = judge_parting(reply.code, reply.enhanced, reply.text, stage)
-            said = _replied(verdict, str(report), reply)
+        case SmtpFailure(reply=Reply() as reply):
+            said = _replied(verdict_on(report), str(report), reply)
         case _:
-            said = Said(verdict=judge_silence(report.stage), reason=str(report))
+            said = Said(verdict=verdict_on(report), reason=str(report))
     refusals = _refusals(report)
     return [refusals.get(number, said) for number in range(len(job.deliveries))]
+
+
+def verdict_on(failure: SmtpFailure) -> Verdict:
+    """The verdict on a connection that ended, or was not to be had."""
+    reply = failure.reply
+    if reply is None:
+        return judge_silence(failure.stage)
+    return judge_parting(reply.code, reply.enhanced, reply.text, failure.stage)
 
 
 def _refusals(report: Report) -> dict[int, Said]:

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from actors.delivery.carrier import Connection, hop_of
 from actors.delivery.idle_connections import Idle, tell
 from actors.delivery.job import Hop, Job, NoRoute, Report
-from actors.delivery.onward import TRIES_AT_MOST, Division, after_loss, divide, fit
+from actors.delivery.onward import Division, after_loss, divide, fit
 from actors.delivery.pool_group import Group, Queued
 from actors.delivery.throttle import Throttle
 from actors.delivery.turns import Turns
@@ -21,7 +21,6 @@ from actors.delivery.workers import SLOW_S, Workers
 from actors.smtp.protocol import ConnectError, ConnectionLost, SmtpFailure
 from actors.smtp.transaction import TransactionResult
 from cluster.policy.limits.session import UNLIMITED, SessionLimits, Spent
-from cluster.policy.replies.onward import NextHost
 from cluster.policy.replies.stage import Stage
 from cluster.policy.routes.next_hop import NextHop
 from cluster.tasks import Tasks
@@ -287,15 +286,17 @@ class Pool:
         self._in_transaction[queued] = connection
         began, reused = self._loop.time(), connection.transactions > 0
         connection.share.begin(queued.job.envelope)
+        is_host_done = False
         try:
             report: Report = await connection.send(queued.job.envelope, queued.job.data)
         except ConnectionLost as lost:
             if queued.taken:
                 return False
             division = after_loss(queued, group.hop, lost, connection.alternatives, reused)
-            if division is not None:
+            is_host_done = division.is_host_done
+            if division.goes_on:
                 self._carry_out(group, connection, queued, division, lost.accepted)
-                return division.is_host_done
+                return is_host_done
             report = lost
         finally:
             del self._in_transaction[queued]
@@ -306,7 +307,7 @@ class Pool:
         if isinstance(report, TransactionResult):
             return self._settle(group, connection, queued, report, reused)
         self._report(queued.job, hop_of(connection), report)
-        return True
+        return is_host_done
 
     def _fit(self, group: Group, connection: Connection, queued: Queued) -> Queued | None:
         """The part of a job that the next transaction of a connection may carry, the rest being left to others; or of
@@ -346,8 +347,7 @@ class Pool:
         if result.is_taken_for_all:
             self._report(queued.job, hop_of(connection), result)
             return False
-        earliest = self._throttle.limits.next_host if queued.tries < TRIES_AT_MOST - 1 else NextHost.NEVER
-        division = divide(queued, group.hop, hop_of(connection), result, earliest, reused)
+        division = divide(queued, group.hop, hop_of(connection), result, self._throttle.limits.next_host, reused)
         self._carry_out(group, connection, queued, division, result.accepted)
         return division.is_host_done
 

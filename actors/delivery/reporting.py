@@ -14,6 +14,7 @@ from actors.delivery.outcomes import (
     is_ambiguous,
     tell,
     utc_now,
+    verdict_on,
     verdicts_of,
 )
 from actors.delivery.put_off import PutOff
@@ -23,10 +24,9 @@ from actors.smtp.transaction import TransactionResult
 from cluster.journal.operations import SiteAction
 from cluster.policy.lifecycle import Status
 from cluster.policy.replies.automation import Action
-from cluster.policy.replies.onward import NextHost, next_host
-from cluster.policy.replies.stage import Stage
+from cluster.policy.replies.effects import CARRIED, OfSite, Settled, Unreached, effects_of
 from cluster.policy.replies.triggers import ActionKind, ReplyFacts
-from cluster.policy.replies.verdict import Judgement
+from cluster.policy.replies.verdict import Judgement, Verdict
 from cluster.policy.routes.mx import FAILURE_TTL_S
 from cluster.routing.active_policy import InForce
 from cluster.settings import DeliverySettings
@@ -80,31 +80,57 @@ class Reporter:
         verdicts = verdicts_of(job, report)
         duration_ms = round(report.duration * 1000) if isinstance(report, TransactionResult) else 0
         self._committer.add(tell(job, hop, verdicts, duration_ms, self._circumstances(site, job, verdicts)))
-        if isinstance(report, ConnectError | NoRoute):
-            if self._clock() >= site.blocked_until and _tells_of_the_site(report, site, job):
-                # Without an answer of the DNS no host was troubled, and the resolver bounds how often the DNS is.
-                wait = site.failed(FAILURE_TTL_S) if isinstance(report, NoRoute) else site.failed()
-                log.warning("site failed site=%s wait_s=%.0f reason=%r", site.destination, wait, str(report))
-        else:
-            site.worked()
+        self._back_off(site, job, report, verdicts[0].verdict)
         if is_ambiguous(report):
             log.warning(
                 "connection lost after end of data site=%s message=%s", site.destination, job.deliveries[0].message_id
             )
-        earliest = site.throttle.limits.next_host
+        heard: list[Said] = []
+        accepted = 0
         for delivery, said in zip(job.deliveries, verdicts, strict=True):
             site.seen.add(said.verdict.judgement, hop.mx_host, said.response or said.reason)
-            when = next_host(said.verdict, said.enhanced, earliest, delivery.attempts) if said.code else NextHost.NEVER
-            if when is not NextHost.NEVER:
+            if said.verdict.judgement is Judgement.ACCEPTED:
+                accepted += 1
+                continue
+            facts = Settled(
+                code=said.code,
+                enhanced=said.enhanced,
+                attempts=delivery.attempts,
+                next_host=site.throttle.limits.next_host,
+            )
+            effects = effects_of(said.verdict, None, facts)
+            if effects.next_elsewhere:
                 self._put_off.note(delivery.message_id, delivery.recipient_no, hop.mx_host)
-        self._automate(site, job, verdicts)
+            if effects.tells_automation:
+                heard.append(said)
+        self._automate(site, job, accepted, heard)
         site.ended(job.deliveries[0].tenant_id)
         self._after(site, job, hop, report)
 
     def passed_over(self, site: Site, job: Job, failure: SmtpFailure | TransactionResult) -> None:
-        """Take a failure after which the job is tried elsewhere at once: of what the host said, automation is told."""
-        if isinstance(failure, TransactionResult) or failure.reply is not None:
-            self._automate(site, job, verdicts_of(job, failure))
+        """Take a failure after which the job is tried elsewhere at once: automation hears of what the host said."""
+        if isinstance(failure, ConnectError):
+            facts = Unreached(has_reply=failure.reply is not None)
+            if not effects_of(verdict_on(failure), failure.stage, facts).tells_automation:
+                return
+        self._automate(site, job, 0, verdicts_of(job, failure))
+
+    def _back_off(self, site: Site, job: Job, report: Report, verdict: Verdict) -> None:
+        """What the end of a job means for its site as a whole."""
+        effects = CARRIED
+        if isinstance(report, ConnectError | NoRoute):
+            facts = Unreached(
+                is_backing_off=self._clock() < site.blocked_until,
+                is_own_site=site.destination.site == job.deliveries[0].domain,
+                is_connected=bool(site.pool.open),
+            )
+            effects = effects_of(verdict, report.stage if isinstance(report, ConnectError) else None, facts)
+        match effects.site:
+            case OfSite.WORKS:
+                site.worked()
+            case OfSite.BACKS_OFF | OfSite.BACKS_OFF_FOR_DNS:
+                wait = site.failed() if effects.site is OfSite.BACKS_OFF else site.failed(FAILURE_TTL_S)
+                log.warning("site failed site=%s wait_s=%.0f reason=%r", site.destination, wait, str(report))
 
     def _circumstances(self, site: Site, job: Job, verdicts: list[Said]) -> Circumstances:
         limits = site.throttle.limits
@@ -123,15 +149,12 @@ class Reporter:
 
     # Automation
 
-    def _automate(self, site: Site, job: Job, verdicts: list[Said]) -> None:
+    def _automate(self, site: Site, job: Job, accepted: int, heard: list[Said]) -> None:
+        """``heard``: what was said to others than the accepted ones."""
         now = self._clock()
-        accepted = sum(said.verdict.judgement is Judgement.ACCEPTED for said in verdicts)
         if accepted:
             self._take_note(site, site.adjustments.on_accepted(accepted, now))
-        if accepted == len(verdicts):
-            return
-        facts = {_facts(said, job) for said in verdicts if said.verdict.judgement is not Judgement.ACCEPTED}
-        for fact in facts:
+        for fact in {_facts(said, job) for said in heard}:
             self._take_note(site, site.adjustments.on_reply(fact, now))
 
     def _take_note(self, site: Site, actions: Sequence[Action]) -> None:
@@ -159,16 +182,6 @@ class Reporter:
                 )
             )
         del self.actions[:-ACTIONS_KEPT]
-
-
-def _tells_of_the_site(failure: ConnectError | NoRoute, site: Site, job: Job) -> bool:
-    """Whether the mail of the site's other domains would fare no better: they may have other hosts, or ask for less of
-    TLS, and do not wait for one whose hosts are gone."""
-    if site.destination.site == job.deliveries[0].domain:
-        return True
-    if isinstance(failure, NoRoute) or failure.stage in (Stage.STARTTLS, Stage.TLS):
-        return False
-    return not site.pool.open
 
 
 def _facts(said: Said, job: Job) -> ReplyFacts:

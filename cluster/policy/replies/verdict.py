@@ -92,14 +92,13 @@ def judge_parting(code: int, enhanced: str | None, text: str, stage: Stage) -> V
     if not 400 <= code < 600:
         return judge_silence(stage)
     rule = RULES.first_match(code, enhanced, text, stage)
-    scope = _wider(_scope(rule, code, stage), Scope.SESSION)
+    scope = _wider(_scope(rule, code, stage), _scope_of_end(stage))
     return Verdict(Judgement.DEFERRED, scope, rule.bounce_class, None, rule.name)
 
 
 def judge_silence(stage: Stage) -> Verdict:
     """The verdict on a connection that failed without a word."""
-    scope = _wider(_SCOPES.get(stage, Scope.HOST), Scope.SESSION)
-    return Verdict(Judgement.DEFERRED, scope, _SILENCE.get(stage, BounceClass.CONNECTION_LOST))
+    return Verdict(Judgement.DEFERRED, _scope_of_end(stage), _SILENCE.get(stage, BounceClass.CONNECTION_LOST))
 
 
 def wants_ascii(verdict: Verdict, code: int, enhanced: str | None, text: str, stage: Stage) -> bool:
@@ -120,6 +119,17 @@ def expired(last: Verdict) -> Verdict:
     """The verdict on a delivery whose lifetime ended with this one."""
     bounce_type = BounceClass.EXPIRED.bounce_type
     return Verdict(Judgement.BOUNCED, last.scope, BounceClass.EXPIRED, bounce_type, last.rule)
+
+
+def reaches(verdict: Verdict, scope: Scope) -> bool:
+    """Whether a verdict is on as much as this, or more."""
+    return _BREADTH[verdict.scope] >= _BREADTH[scope]
+
+
+def _scope_of_end(stage: Stage) -> Scope:
+    """How far it reaches at least that a connection ended, or was not to be had: before the first transaction, the
+    host."""
+    return _wider(_SCOPES.get(stage, Scope.HOST), Scope.SESSION)
 
 
 def _scope(rule: BounceRule, code: int, stage: Stage) -> Scope:

@@ -6,10 +6,10 @@ import pytest
 from msgspec.structs import replace
 
 from actors.delivery.job import Hop, NoRoute
-from actors.delivery.onward import TRIES_AT_MOST
 from actors.delivery.pool import PAUSE_S, Crowded
 from actors.smtp.protocol import ConnectError
 from actors.smtp.reply import make_reply
+from cluster.policy.replies.effects import TRIES_AT_MOST
 from cluster.policy.replies.onward import NextHost
 from cluster.policy.replies.stage import Stage
 from tests.unit.delivery.builders import HOP, OTHER_HOP, TAKEN, job, some_limits

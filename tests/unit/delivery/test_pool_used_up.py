@@ -6,13 +6,13 @@ import pytest
 from msgspec.structs import replace
 
 from actors.delivery.job import Job
-from actors.delivery.onward import MOVES_AT_MOST
 from actors.delivery.pool import TURN
 from actors.smtp.commands import Envelope
 from actors.smtp.protocol import ConnectionLost
 from actors.smtp.reply import make_reply
 from actors.smtp.transaction import TransactionResult
 from cluster.policy.limits.session import SessionLimits
+from cluster.policy.replies.effects import MOVES_AT_MOST
 from cluster.policy.replies.stage import Stage
 from tests.unit.delivery.builders import HOP, TAKEN, job, some_limits
 from tests.unit.delivery.pool_world import World
