@@ -6,6 +6,7 @@ An import is also one by name: ``import_module("a.b")``, or a text that names a 
 import ast
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -74,6 +75,7 @@ def modules(*folders: str) -> list[Path]:
     return [module for path in paths for module in ([path] if path.suffix == ".py" else sorted(path.rglob("*.py")))]
 
 
+@cache
 def parsed(path: Path) -> ast.Module:
     return ast.parse(path.read_text(encoding="utf-8"))
 
