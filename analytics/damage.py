@@ -17,7 +17,7 @@ SHOWN = 3
 """Parts listed by name."""
 
 NO_DAMAGE = ("ignored", "clone", "attaching", "deleting")
-"""Prefixes of the names of parts that are detached in normal operation."""
+"""Reasons for detaching a part in normal operation; the part's name begins with the reason."""
 
 DETACHED = f"""
 SELECT table, name

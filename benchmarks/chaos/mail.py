@@ -18,7 +18,7 @@ CATEGORY = "chaos-"
 REFUSED_SHARE = 0.04
 GREYLISTED_SHARE = 0.06
 SCHEDULED_S = (6.0, 9.0)
-"""How far ahead: the API sends at once what is due sooner than in 5 s."""
+"""How far ahead: the API sends a message at once if it is due within 5 s."""
 
 TEXT = "Dear -name-,\n\nthis is message -number-. " + "All is well. " * 40 + "\n"
 HTML = "<html><body><p>Dear -name-,</p><p>this is message -number-.</p>" + "<p>All is well.</p>" * 40 + "</body></html>"

@@ -17,7 +17,7 @@ from benchmarks.scenarios.blast import Options, Shot, repeat_of
 from benchmarks.scenarios.sending import COUNTED, Messages, Sending
 
 SOONEST_S = 8.0
-"""The API sends at once what is due sooner than in 5 s."""
+"""The API sends a message at once if it is due within 5 s."""
 FILLED_PER_S = 4000.0
 """The assumed rate of acceptance. If it is too high, the filling is late and is repeated with more time."""
 TRIES = 4

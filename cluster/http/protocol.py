@@ -80,7 +80,7 @@ class HttpProtocol(PacedProtocol):
         """Octets of the head that is being read, and at most as many again of data that came with it."""
         self._body_bytes = 0
         self._framing_bytes = 0
-        """Octets around a body, and those of them at the end since the last octet of the body itself."""
+        """Octets around a body; ``_bodiless_bytes`` are those since the last octet of the body itself."""
         self._bodiless_bytes = 0
         self._held = b""
         """Data behind a request that must be answered first, and whose answer must be read first."""

@@ -8,8 +8,8 @@ from cluster.policy.routes.destinations import Destination
 WORTH_A_CONNECTION = 4
 """Waiting messages that justify one more connection: its handshakes cost as much as several transactions."""
 CROWD = 50
-"""For every this many open connections of the process, ``WORTH_A_CONNECTION`` rises by one. With hundreds of active
-sites, sending one site's few messages in parallel gains nothing, and the handshakes delay all sites."""
+"""A connection needs one more waiting message for each ``CROWD`` open connections of the process. With hundreds of
+active sites, sending one site's few messages in parallel gains nothing, and the handshakes delay all sites."""
 
 FIRST_DEAD_S = 30.0
 LONGEST_DEAD_S = 1800.0

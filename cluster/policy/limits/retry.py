@@ -10,8 +10,8 @@ JITTER = 0.1  # ±10 % spreads the retries of mail that was deferred together
 LAST_PART, LAST_LEAST, LAST_MOST = 0.1, timedelta(seconds=5), timedelta(seconds=60)
 """The part of the remaining time that is reserved for the last attempt: it must be claimed, sent and answered."""
 LAST_GAP, LAST_GAP_PART = timedelta(seconds=60), 0.25
-"""The last attempt comes at least this long after the one before it, or after this part of the wait; otherwise there
-is none."""
+"""The last attempt comes at least this long after the one before it, or after this part of the wait, whichever is
+shorter; otherwise there is none."""
 SECOND_GAP_PART = 0.5
 """The second attempt may come sooner, after this part of the remaining time, if that is shorter: a message with a
 lifetime of a minute has no other chance."""
