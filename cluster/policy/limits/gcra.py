@@ -20,7 +20,7 @@ class Gcra:
         self._tolerance = self._interval * burst
 
     def take(self, count: int, now: float) -> None:
-        """``count`` go now."""
+        """Take ``count`` now. The caller has checked ``wait_s``."""
         self._full_at = max(self._full_at, now) + count * self._interval
 
     def wait_s(self, now: float) -> float:

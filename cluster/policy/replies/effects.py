@@ -1,15 +1,15 @@
-"""What follows from a verdict: for the connection, its host's address, the site, and the recipients it is on.
+"""The effects of a verdict on the connection, its host's address, the site, and the recipients.
 
-One place decides, and the delivery actor performs it. ``effects_of`` takes the verdict, the stage of what it is on, and
-the facts that only the actor knows; their class says what has happened:
+This module decides, and the delivery actor performs the effects. ``effects_of`` takes the verdict, the stage that it
+concerns, and the facts that only the actor knows. The class of the facts is the kind of event:
 
 - ``Answered``: a transaction ended, and this is one recipient's reply in it;
 - ``Broken``: the connection was lost during a transaction;
-- ``Unreached``: there was no connection: an address gave none, or the DNS named no host;
-- ``Settled``: this attempt at a delivery is over.
+- ``Unreached``: there was no connection: an address refused it, or the DNS named no host;
+- ``Settled``: an attempt at a delivery is over.
 
-How far a verdict reaches (its scope) decides what else is touched: from HOST on the address, and the site where nothing
-else of it works; at SITE no other host is tried.
+The scope of a verdict determines what else is affected: from HOST on, the address, and the site if it has no working
+connection; at SITE, no other host is tried.
 """
 
 from enum import StrEnum
@@ -24,33 +24,33 @@ from cluster.policy.replies.stage import Stage
 from cluster.policy.replies.verdict import Judgement, Verdict, reaches, wants_ascii
 
 TRIES_AT_MOST = 3
-"""Connections that a job may be lost with, and hosts that may put it off, before that is reported."""
+"""Lost connections and deferring hosts that a job may meet before the failure is reported."""
 MOVES_AT_MOST = 10
-"""Used-up connections that a job may meet before what they say is reported."""
+"""Used-up connections that a job may meet before their reply is reported."""
 
 _OF_ONE_DOMAIN = frozenset((None, Stage.STARTTLS, Stage.TLS))
-"""What the DNS says of a domain, and what its TLS policy asks for: the site's other mail may fare better."""
+"""Failures of the domain's DNS or TLS policy: the site's other mail may succeed."""
 _NOTHING_SAID = frozenset((Stage.IDLE, Stage.RSET, Stage.MAIL))
-"""A connection lost here has not even seen the sender accepted: replies come in the order of the commands (RFC 2920
-§3.2), so the message is not accepted either, though all of it may have been written."""
+"""Stages at which a lost connection has not even accepted the sender: replies come in the order of the commands (RFC
+2920 §3.2), so the message is not accepted either, though all of it may have been written."""
 _AFTER_MAIL = frozenset((Stage.RCPT, Stage.DATA, Stage.END_OF_DATA))
 
 
 class Onward(StrEnum):
-    """How a recipient goes on in this attempt."""
+    """How a recipient continues in this attempt."""
 
     SETTLED = "settled"
-    """It does not: the verdict is its outcome."""
+    """It does not continue: the verdict is its outcome."""
     MOVED = "moved"
-    """Over another connection to the same hosts. It is no try."""
+    """Over another connection to the same hosts. It does not count as a try."""
     DIVIDED = "divided"
     """With the same hosts, in transactions of fewer recipients."""
     IN_ASCII = "in_ascii"
     """With the same hosts, without SMTPUTF8."""
     RETRIED = "retried"
-    """Over another connection to the same hosts. It is a try."""
+    """Over another connection to the same hosts. It counts as a try."""
     ELSEWHERE = "elsewhere"
-    """To the next hosts. It is a try."""
+    """To the next hosts. It counts as a try."""
 
 
 class OfSite(StrEnum):
@@ -59,29 +59,29 @@ class OfSite(StrEnum):
     """Its back-off ends."""
     BACKS_OFF = "backs_off"
     BACKS_OFF_FOR_DNS = "backs_off_for_dns"
-    """No longer than a failure of the DNS is remembered: no host was troubled."""
+    """No longer than a DNS failure is cached: no host was contacted."""
 
 
 class Effects(Struct, frozen=True, kw_only=True):
-    """What to do, level by level. The defaults touch nothing."""
+    """What to do, level by level. The defaults change nothing."""
 
     spent: Spent | None = None
-    """Of the connection: what it has had its share of, so that it carries no more."""
+    """The connection's allowance that is used up, so that it carries no more; None: none."""
     address_failed: bool = False
-    """The host's address: the connection is done with, and for a while others are tried first."""
+    """The host's address failed: close the connection, and try other addresses first for a while."""
     site: OfSite = OfSite.UNTOUCHED
-    """Its back-off."""
+    """The change to the site's back-off."""
     tells_automation: bool = False
-    """The site's limits: automation hears of the reply."""
+    """Whether automation, which adjusts the site's limits, gets the reply."""
     onward: Onward = Onward.SETTLED
     costs_try: bool = False
-    """Whether going on is one of ``TRIES_AT_MOST``."""
+    """Whether continuing counts towards ``TRIES_AT_MOST``."""
     next_elsewhere: bool = False
-    """The delivery's next attempt begins with another host."""
+    """Whether the delivery's next attempt begins with another host."""
 
 
 CARRIED = Effects(site=OfSite.WORKS)
-"""For the site of whatever a connection carried, taken or not."""
+"""The effects on the site of a transaction that a connection carried, accepted or not."""
 _NOTHING = Effects()
 
 
@@ -93,15 +93,15 @@ class Answered(Struct, frozen=True, kw_only=True):
     text: str
     others: Others = Others.REFUSED
     recipients: int = 1
-    """Of the transaction."""
+    """The number in the transaction."""
     needs_ascii: bool = False
-    """The transaction asked for SMTPUTF8, and this recipient can do without."""
+    """The transaction used SMTPUTF8, which this recipient does not need."""
     is_reused: bool = False
     """The connection had carried other transactions before."""
     tries: int = 0
     moves: int = 0
     next_host: NextHost = NextHost.AT_ONCE
-    """When the site's rules let the next host be tried."""
+    """When the site's rules allow the next host, at the earliest."""
     has_next_host: bool = True
 
 
@@ -109,34 +109,34 @@ class Broken(Struct, frozen=True, kw_only=True):
     """A connection that was lost during a transaction."""
 
     code: int = 0
-    """Of the reply that ended it; 0: there was none."""
+    """The code of the reply that ended it; 0: there was none."""
     enhanced: str | None = None
     text: str = ""
     may_be_taken: bool = False
     """The host had the whole message, and may have accepted it."""
     recipients: int = 1
-    """Of the transaction."""
+    """The number in the transaction."""
     taken: int = 0
-    """Recipients whose RCPT was accepted before."""
+    """Recipients whose RCPT was accepted before the loss."""
     is_one_refused: bool = False
-    """The RCPT of one was refused before for how many there were."""
+    """Whether one RCPT was refused before because of the number of recipients."""
     is_reused: bool = False
     alternatives: int = 0
-    """Other addresses that the same mail could go to."""
+    """The number of other addresses for the same mail."""
     tries: int = 0
     moves: int = 0
     attempts: int = 1
-    """Of the delivery that has had most, with this one."""
+    """The most attempts of any of its deliveries, including this one."""
 
 
 class Unreached(Struct, frozen=True, kw_only=True):
-    """There was no connection. The stage is None where the DNS named no host."""
+    """There was no connection. The stage is None if the DNS named no host."""
 
     has_reply: bool = False
     is_backing_off: bool = False
-    """The site, for an earlier failure."""
+    """The site is backing off after an earlier failure."""
     is_own_site: bool = False
-    """The site is the domain's alone, and bears its name."""
+    """The site consists of the domain alone, and has its name."""
     is_connected: bool = False
     """The site has other connections."""
 
@@ -148,16 +148,16 @@ class Settled(Struct, frozen=True, kw_only=True):
     """0: there was no reply."""
     enhanced: str | None = None
     attempts: int = 1
-    """Of the delivery, with this one."""
+    """Attempts of the delivery, including this one."""
     next_host: NextHost = NextHost.AT_ONCE
-    """When the site's rules let the next host be tried."""
+    """When the site's rules allow the next host, at the earliest."""
 
 
 Facts = Answered | Broken | Unreached | Settled
 
 
 def effects_of(verdict: Verdict, stage: Stage | None, facts: Facts) -> Effects:
-    """What is to be done after this verdict on what happened at this stage."""
+    """The effects of a verdict on an event at ``stage``. Raises ValueError when a connection's stage is None."""
     match facts:
         case Answered():
             return _NOTHING if verdict.judgement is Judgement.ACCEPTED else _of_reply(verdict, _known(stage), facts)
@@ -181,7 +181,7 @@ def _of_reply(verdict: Verdict, stage: Stage, facts: Answered) -> Effects:
     if facts.needs_ascii and wants_ascii(*said, stage):
         return Effects(onward=Onward.IN_ASCII, spent=used_up)
     if next_host(verdict, facts.enhanced, earliest) is NextHost.AT_ONCE:
-        # One that refuses the sender for its own reasons takes no mail at all for now.
+        # A host that defers the sender for its own reasons accepts no mail for now.
         is_down = stage is Stage.MAIL
         return Effects(
             onward=Onward.ELSEWHERE, costs_try=True, spent=used_up, address_failed=is_down, tells_automation=True
@@ -195,8 +195,8 @@ def _of_loss(verdict: Verdict, stage: Stage, facts: Broken) -> Effects:
     if used_up and _may_move(facts):
         return Effects(onward=Onward.MOVED, spent=used_up)
     if facts.recipients > 1 and not facts.may_be_taken and stage in _AFTER_MAIL:
-        # A host that ends the connection at one RCPT too many would do so at every attempt, and those before would
-        # never be sent to. Where it does not say that this is why, one try more is spent, after the first attempt only.
+        # A host that ends the connection at one RCPT too many would do so at every attempt, and the recipients before
+        # it would never get the message. Without this reason, it costs a try, and only after the first attempt.
         is_said = facts.is_one_refused or is_for_their_number(verdict, used_up, stage)
         may_guess = stage is Stage.RCPT and _may_try(facts) and may_be_for_one(verdict, facts.attempts)
         if facts.taken if is_said else may_guess:
@@ -243,8 +243,8 @@ def _may_try(facts: Answered | Broken) -> bool:
 
 
 def _may_move(facts: Answered | Broken) -> bool:
-    """Whether a used-up connection costs no attempt. The first transaction of a connection cannot have used it up,
-    whatever the host says; so each connection moves jobs only after it has carried others, and this comes to an end."""
+    """Whether a used-up connection costs no attempt. The first transaction cannot have used a connection up, whatever
+    the reply says; so a connection moves jobs only after it has carried others, and the moves end."""
     return facts.is_reused and facts.moves < MOVES_AT_MOST
 
 

@@ -90,8 +90,8 @@ def is_route(site: str) -> bool:
 
 
 def matches(pattern: str, site: str) -> bool:
-    """Whether an operator's pattern means a site: "" means all; with ``*`` or ``?`` it is matched as a whole; else the
-    site has it in its name."""
+    """Whether an operator's pattern matches a site: "" matches all; with ``*`` or ``?`` it must match the whole name;
+    otherwise the name must contain it."""
     pattern, site = pattern.lower(), site.lower()
     if "*" in pattern or "?" in pattern:
         return fnmatchcase(site, pattern)
@@ -99,5 +99,5 @@ def matches(pattern: str, site: str) -> bool:
 
 
 def literal(pattern: str) -> str:
-    """The longest part of a pattern that every site it means has in its name."""
+    """The longest part of a pattern that the name of every matching site contains."""
     return max(re.split(r"[*?\[\]]", pattern.lower()), key=len)
