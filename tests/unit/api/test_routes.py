@@ -11,18 +11,11 @@ from tests.unit.api.conftest import World
 from tests.unit.api.operating import Operating
 from tests.unit.test_borders import imported, modules, relative
 
-# Which parts of the API each may import, itself aside. What puts the API together (app, build, server) imports all.
-MAY_IMPORT = {
-    "http": set[str](),
-    "admin": {"http", "messages"},
-    "batches": {"http"},
-    "domains": {"http"},
-    "health": {"http"},
-    "messages": {"http"},
-    "scheduled_sends": {"http"},
-    "scopes": {"http"},
-    "send": {"http"},
-}
+# Which parts of the API a resource may import, itself aside. What puts the API together (app, build, server) may
+# import all.
+PLUMBING = {"http"}
+OTHERS = {"http": set[str](), "admin": {"http", "messages"}}
+"""Parts for which it is not the plumbing alone."""
 ROOT_MODULES = {"api/__init__.py", "api/app.py", "api/build.py", "api/server.py"}
 ROOMS = [path for path in modules("api") if relative(path) not in ROOT_MODULES]
 
@@ -62,4 +55,4 @@ async def test_another_method_is_told_which_there_are(world: World, path: str, a
 def test_resources_lean_on_the_plumbing_and_not_on_each_other(path: Path) -> None:
     parts = relative(path).removesuffix(".py").split("/")
     ours = {name.split(".")[1] for name in imported(path) if name.startswith("api.")}
-    assert ours <= MAY_IMPORT[parts[1]] | {parts[1]}
+    assert ours <= OTHERS.get(parts[1], PLUMBING) | {parts[1]}
