@@ -2,9 +2,9 @@
 
 Requests that arrive together are committed together: one task takes all that wait, calls ``accept`` once and resolves
 every waiter. Two or more are given a moment for others to join them; one alone is committed at once. A fault of one
-request fails that one only. Small requests do not wait for the commits of bulk: each kind has a lane of its own. Memory
-is bounded: when too much waits, the answer is no. After the commit the messages are offered to dispatch, which may
-ignore them: the journal has them.
+request fails that one only. Small requests do not wait for the commits of bulk: each kind has a lane of its own, and
+while small requests come the bulk lane rests between its commits. Memory is bounded: when too much waits, a request is
+refused. After the commit the messages are offered to dispatch, which may ignore them: the journal has them.
 
 Called by every way in: api/send is one. What prepares a request is prepared.py.
 """
@@ -12,6 +12,7 @@ Called by every way in: api/send is one. What prepares a request is prepared.py.
 import asyncio
 import contextlib
 import logging
+import math
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 
@@ -32,6 +33,12 @@ BULK_FROM_BYTES = 32 * 1024
 small, ten short ones are too."""
 ACCEPT_PATIENCE_S = 30.0
 """A commit that takes longer is reported as not made, although it may yet be: the client may send again."""
+REST = 1.5
+"""While small requests come, the bulk lane rests this many times as long as its last commit took. Postgres, the disk
+and the processors then work for others most of the time, and bulk still comes in faster than mail is delivered."""
+LONGEST_REST_S = 0.5
+SMALL_WITHIN_S = 0.2
+"""Small requests come as long as one was committed within this time."""
 
 Accept = Callable[[Sequence[NewRequest]], Awaitable[None]]
 Offers = Callable[[Sequence[NewRequest]], None]
@@ -66,6 +73,7 @@ class Intake:
             _Lane(accept, offers, commit_window_ms / 1000, most_waiting, most_waiting_bytes) for _ in ("small", "bulk")
         ]
         self._small, self._bulk = lanes
+        self._bulk.gives_way_to = self._small
         self._stopping = False
 
     async def start(self) -> None:
@@ -106,15 +114,19 @@ class _Lane:
         self._waiting_bytes = 0
         self._arrived = asyncio.Event()
         self._full = asyncio.Event()
-        self._stopping = False
+        self._stopping = asyncio.Event()
         self._committer: asyncio.Task[None] | None = None
+        self.gives_way_to: _Lane | None = None
+        self.committed_at = -math.inf
+        """Loop time of the last commit's end."""
+        self._took_s = 0.0
 
     def start(self, name: str) -> None:
         self._committer = asyncio.create_task(self._commit_forever(), name=f"intake-committer-{name}")
 
     async def stop(self) -> None:
         """Commit what waits."""
-        self._stopping = True
+        self._stopping.set()
         self._arrived.set()
         self._full.set()
         if self._committer is not None:
@@ -140,12 +152,24 @@ class _Lane:
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(self._window_s):
                         await self._full.wait()
+            await self._rest()
             batch = self._take_batch()
+            began = _now()
             try:
                 await self._commit(batch)
             except asyncio.CancelledError:
                 _fail(batch, Unavailable("the API is stopping"))
                 raise
+            self.committed_at = _now()
+            self._took_s = self.committed_at - began
+
+    async def _rest(self) -> None:
+        """Leave the journal to the other lane for a moment, if something comes there."""
+        other = self.gives_way_to
+        if other is not None and _now() - other.committed_at < SMALL_WITHIN_S:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(min(REST * self._took_s, LONGEST_REST_S)):
+                    await self._stopping.wait()
 
     def _take_batch(self) -> list[_Waiting]:
         batch: list[_Waiting] = []
@@ -155,7 +179,7 @@ class _Lane:
             size += waiting.size
             batch.append(waiting)
         self._waiting_bytes -= size
-        if not self._stopping:
+        if not self._stopping.is_set():
             if not self._waiting:
                 self._arrived.clear()
             if len(self._waiting) < MOST_IN_COMMIT and self._waiting_bytes < MOST_BYTES_IN_COMMIT:
@@ -193,6 +217,10 @@ class _Lane:
             self._offers(to_send)
         except Exception:
             log.exception("offer failed requests=%d", len(to_send))  # the scheduler finds them in the journal
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
 
 
 def _fail(batch: list[_Waiting], error: Exception) -> None:

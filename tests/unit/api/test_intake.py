@@ -4,15 +4,17 @@ import asyncio
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
+import msgspec
 import pytest
 
 from api.send.conversion import new_request
 from api.send.request import ContentPart, Mailbox, MailSend, Personalization
 from cluster.intake.backpressure import Overloaded
-from cluster.intake.intake import Intake
+from cluster.intake.intake import BULK_FROM_BYTES, Intake
 from cluster.journal.journal import Rejected, Unavailable
 from cluster.journal.records import NewRequest
 from tests.unit.api.journal_double import JournalDouble
+from tests.unit.delivery.virtual_time import in_virtual_time
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -157,3 +159,45 @@ async def test_a_commit_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) 
     bench.journal.gate.set()
     assert [type(outcome) for outcome in await bench.outcomes("two")] == [list]
     await bench.intake.stop()
+
+
+class SlowJournal:
+    """Takes 10 ms for a small commit and 200 ms for one of bulk; virtual time."""
+
+    def __init__(self) -> None:
+        self.bulk_s = 0.0
+
+    async def accept(self, requests: Sequence[NewRequest]) -> None:
+        is_bulk = len(requests[0].content) > BULK_FROM_BYTES
+        await asyncio.sleep(0.2 if is_bulk else 0.01)
+        self.bulk_s += 0.2 if is_bulk else 0.0
+
+
+def bulk() -> NewRequest:
+    return msgspec.structs.replace(request("bulk"), content=bytes(BULK_FROM_BYTES + 1))
+
+
+@pytest.mark.parametrize(("small_each_s", "least", "most"), [(0.02, 0.3, 0.45), (None, 0.95, 1.0)])
+@in_virtual_time
+async def test_bulk_rests_while_small_requests_come(small_each_s: float | None, least: float, most: float) -> None:
+    journal = SlowJournal()
+    intake = Intake(journal.accept, commit_window_ms=0, offers=lambda _: None)
+    await intake.start()
+
+    async def flood() -> None:
+        while True:
+            await intake.commit(bulk())
+
+    async def small() -> None:
+        while small_each_s is not None:
+            await asyncio.gather(intake.commit(request("small")), asyncio.sleep(small_each_s))
+
+    tasks = [asyncio.create_task(work) for work in (*(flood() for _ in range(8)), small())]
+    await asyncio.sleep(20)
+    assert least <= journal.bulk_s / 20 <= most
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks)
+    began = asyncio.get_running_loop().time()
+    await intake.stop()  # commits what waits, and does not rest any more
+    assert asyncio.get_running_loop().time() - began <= 8 * 0.2 + 0.01
