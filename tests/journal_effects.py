@@ -13,7 +13,7 @@ import psycopg
 from msgspec import Struct
 
 from benchmarks.counts.journal_dialogue import Names
-from cluster.journal.database import QUERIES
+from cluster.journal.statements import QUERIES
 from cluster.policy.lifecycle import FINISHED, NEW, Status, fold
 from tests.journal_moves import moves_of
 

@@ -1,7 +1,7 @@
 """What statements say in their headers of the deliveries they move, and what their texts show of it.
 
 A header is ``-- moves: queued, processing -> sending (claimed)``, a line for each status that the statement leads to,
-or ``-- moves: nothing``. See cluster/journal/queries.sql.
+or ``-- moves: nothing``. See cluster/journal/statements.py.
 """
 
 import ast

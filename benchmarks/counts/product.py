@@ -30,8 +30,8 @@ from cluster.context import Context, Links
 from cluster.demo import ensure_demo
 from cluster.installation.embedded import EmbeddedPostgres
 from cluster.installation.ports import ANY_PORT, HeldPort
-from cluster.journal.database import QUERIES
 from cluster.journal.journal import Journal, migrate
+from cluster.journal.statements import QUERIES
 from cluster.settings import DeliverySettings, HttpSettings, Settings, SmtpSettings
 from cluster.vault import Vault, secret_key
 

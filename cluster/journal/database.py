@@ -1,4 +1,4 @@
-"""The connection to Postgres: a pool, the named queries, the migrations, and the two ways a statement can fail.
+"""The connection to Postgres: a pool, the statements by name, the migrations, and the two ways a statement can fail.
 
 Callers see ``Unavailable`` (the same call may succeed later) and ``Rejected`` (this data will never be taken);
 anything else is a defect and passes through.
@@ -6,7 +6,6 @@ anything else is a defect and passes through.
 
 import asyncio
 import logging
-import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -19,6 +18,7 @@ from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout, TooManyRe
 
 from cluster.journal.arrays import ADAPTERS
 from cluster.journal.respelling import respell_domains
+from cluster.journal.statements import QUERIES
 
 log = logging.getLogger(__name__)
 
@@ -58,15 +58,6 @@ class Rejected(Exception):
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
         self.reason = reason
-
-
-def load_queries(text: str) -> dict[str, str]:
-    """The statements of a ``.sql`` file by the names in their ``-- name:`` lines."""
-    parts = re.split(r"^-- name: (\w+)$", text, flags=re.MULTILINE)
-    return {name: body.strip() for name, body in zip(parts[1::2], parts[2::2], strict=True)}
-
-
-QUERIES = load_queries(resources.files("cluster.journal").joinpath("queries.sql").read_text(encoding="utf-8"))
 
 
 class Database:

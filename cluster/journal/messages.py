@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from cluster.ids import new_id
-from cluster.journal.database import QUERIES, Database, Row, execute, fetch, rows
+from cluster.journal.database import Database, Row, execute, fetch, rows
 from cluster.journal.intake import tally
 from cluster.journal.records import (
     BatchCounts,
@@ -16,6 +16,7 @@ from cluster.journal.records import (
     without_bodies,
     without_data,
 )
+from cluster.journal.statements import QUERIES
 from cluster.policy.lifecycle import FINISHED, UNFINISHED, Status
 from cluster.policy.routes.domains import stored_spellings
 

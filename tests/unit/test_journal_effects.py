@@ -1,6 +1,6 @@
 """What the integration tests' journals record is held against headers: the check itself."""
 
-from cluster.journal.database import QUERIES
+from cluster.journal.statements import QUERIES
 from cluster.policy.lifecycle import Status
 from tests.journal_effects import ALLOWED, Effect, Moved, faults, moves
 

@@ -3,8 +3,8 @@
 import psycopg
 import pytest
 
-from cluster.journal.database import QUERIES
 from cluster.journal.journal import Journal
+from cluster.journal.statements import QUERIES
 from tests.integration.journal.builders import a_message, a_request, a_tenant
 
 MANY = 3000

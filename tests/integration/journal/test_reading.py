@@ -7,7 +7,6 @@ import pytest
 from msgspec.structs import replace
 
 from cluster.journal import database
-from cluster.journal.database import QUERIES
 from cluster.journal.journal import Journal, Rejected, TookTooLong, Unavailable, migrate
 from cluster.journal.messages import WHOLE_BYTES
 from cluster.journal.records import (
@@ -21,6 +20,7 @@ from cluster.journal.records import (
     decode_personal,
     encode,
 )
+from cluster.journal.statements import QUERIES
 from cluster.policy.lifecycle import FINISHED, UNFINISHED, Status, fold
 from tests.integration.journal.builders import a_message, a_request, a_tenant
 

@@ -231,7 +231,7 @@ async def test_pauses_against_claims_and_accepts(journal: Journal, batch: Batch)
 
 async def test_the_claim_of_unbatched_mail_looks_at_no_pause(journal: Journal, journal_dsn: str) -> None:
     """The fence costs an index probe for batched rows and nothing for others."""
-    from cluster.journal.database import QUERIES
+    from cluster.journal.statements import QUERIES
 
     tenant = await a_tenant(journal)
     messages = [a_message() for _ in range(50)]

@@ -1,0 +1,47 @@
+-- Tenants, API keys, sender domains and their signing keys.
+
+-- name: key_by_hash
+SELECT id, tenant_id, scopes, sandbox FROM api_keys WHERE hash = %(hash)s AND revoked_at IS NULL
+
+-- name: create_tenant
+INSERT INTO tenants (id, name) VALUES (%(id)s, %(name)s)
+
+-- name: tenant_named
+SELECT id FROM tenants WHERE name = %(name)s
+
+-- name: create_key
+INSERT INTO api_keys (id, tenant_id, name, prefix, hash, scopes, sandbox)
+VALUES (%(id)s, %(tenant_id)s, %(name)s, %(prefix)s, %(hash)s, %(scopes)s, %(sandbox)s)
+
+-- name: create_domain
+INSERT INTO sender_domains (tenant_id, domain, verified_at)
+VALUES (%(tenant_id)s, %(domain)s, CASE WHEN %(verified)s THEN now() END)
+RETURNING id
+
+-- name: create_dkim_key
+INSERT INTO dkim_keys (domain_id, selector, public_key, sealed_private_key)
+VALUES (%(domain_id)s, %(selector)s, %(public_key)s, %(sealed_private_key)s)
+
+-- name: is_verified_domain
+SELECT EXISTS (
+    SELECT FROM sender_domains WHERE tenant_id = %(tenant_id)s AND domain = %(domain)s AND verified_at IS NOT NULL)
+
+-- name: sender_domains
+SELECT s.id, s.domain, s.verified_at IS NOT NULL, k.selector, k.public_key
+FROM sender_domains s JOIN dkim_keys k ON k.domain_id = s.id AND k.active
+WHERE s.tenant_id = %(tenant_id)s
+ORDER BY s.id, k.id
+
+-- name: dkim_key
+SELECT s.domain, k.selector, k.sealed_private_key
+FROM sender_domains s JOIN dkim_keys k ON k.domain_id = s.id AND k.active
+WHERE s.tenant_id = %(tenant_id)s AND s.domain = %(domain)s
+ORDER BY k.id LIMIT 1
+
+-- name: sealed
+-- What was sealed with the cluster's secret, the newest first, by name.
+(SELECT 'the DKIM key of ' || s.domain, k.sealed_private_key
+ FROM dkim_keys k JOIN sender_domains s ON s.id = k.domain_id ORDER BY k.id DESC LIMIT %(limit)s)
+UNION ALL
+(SELECT 'routing.toml, version ' || version, routing FROM policies ORDER BY version DESC LIMIT 1)
+LIMIT %(limit)s

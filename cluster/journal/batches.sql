@@ -1,0 +1,81 @@
+-- Batches: their counts, their cancellation, and what is commanded of a whole batch.
+
+-- name: create_batch
+INSERT INTO batches (id, tenant_id) VALUES (%(id)s, %(tenant_id)s)
+
+-- name: batch_exists
+SELECT EXISTS (SELECT FROM batches WHERE id = %(batch_id)s AND tenant_id = %(tenant_id)s)
+
+-- name: batch
+SELECT created_at FROM batches WHERE id = %(batch_id)s AND tenant_id = %(tenant_id)s
+
+-- name: batch_tallies
+SELECT status::text, sum(messages)::bigint, max(last_at) FROM batch_tallies WHERE batch_id = %(batch_id)s GROUP BY status
+
+-- name: batch_held
+-- Messages of a batch that an actor holds; a handful, whatever the batch's size.
+SELECT least_advanced::text, count(*) FROM (
+    SELECT min(status) AS least_advanced FROM deliveries
+    WHERE batch_id = %(batch_id)s AND status IN ('processing', 'rendered', 'sending')
+    GROUP BY message_id) AS held
+GROUP BY least_advanced
+
+-- name: mark_cancelled
+-- Remembers the cancellation of what is in a batch; nothing when the tenant has no such batch.
+UPDATE batches SET cancelled_at = clock_timestamp() WHERE id = %(batch_id)s AND tenant_id = %(tenant_id)s
+
+-- name: messages_of_batch
+-- The next messages of a batch, in order of their ids.
+SELECT m.id, r.categories FROM messages m JOIN requests r ON r.id = m.request_id
+WHERE m.batch_id = %(batch_id)s AND m.id > %(after)s
+ORDER BY m.id LIMIT %(limit)s
+
+-- name: lock_idle
+-- Those deliveries of messages that are not claimed, and that nobody is at work on just now.
+SELECT message_id, recipient_no, recipient, tenant_id, batch_id FROM deliveries
+WHERE message_id = ANY (%(message_ids)s::text[]) AND status IN ('queued', 'processing')
+FOR UPDATE SKIP LOCKED
+
+-- name: left_of
+-- How many deliveries messages have left, and whether one of them is claimed or finished.
+SELECT message_id, count(*), bool_or(status NOT IN ('queued', 'processing')) FROM deliveries
+WHERE message_id = ANY (%(message_ids)s::text[])
+GROUP BY message_id
+
+-- name: cancel_messages
+-- moves: queued, processing -> cancelled (cancelled)
+-- Whole messages, all of whose deliveries the caller has locked.
+WITH gone AS (
+    DELETE FROM deliveries WHERE message_id = ANY (%(message_ids)s::text[]) RETURNING tenant_id, message_id, attempts
+)
+INSERT INTO outcomes (tenant_id, message_id, status, finished_at, retry_count)
+SELECT tenant_id, message_id, 'cancelled', %(at)s, greatest(max(attempts) - 1, 0) FROM gone
+GROUP BY tenant_id, message_id
+
+-- name: share_batches
+-- Keeps what is scheduled for batches as it is until the transaction ends. Many may share it, and it writes nothing.
+SELECT pg_advisory_xact_lock_shared(hashtextextended(id, 0)) FROM unnest(%(batch_ids)s::text[]) AS b (id)
+
+-- name: own_batch
+-- Waits until nobody shares the batch (see share_batches), and keeps others waiting until the transaction ends.
+SELECT pg_advisory_xact_lock(hashtextextended(%(batch_id)s::text, 0))
+
+-- name: scheduled_of
+SELECT batch_id, status FROM scheduled_sends WHERE batch_id = ANY (%(batch_ids)s::text[]) AND status <> 'resume'
+
+-- name: commanded_of_batch
+-- What holds for a message of a batch: 'pause', 'cancel', or nothing. A cancellation of what was in the batch
+-- (cancelled_at) holds for the messages that were in it.
+SELECT CASE WHEN s.status = 'cancel' OR b.cancelled_at >= %(accepted_at)s THEN 'cancel' ELSE s.status END
+FROM batches b LEFT JOIN scheduled_sends s ON s.batch_id = b.id AND s.status <> 'resume'
+WHERE b.id = %(batch_id)s
+
+-- name: hold
+-- moves: queued, processing -> queued (paused)
+-- Until the batch goes on, only the end of its lifetime can happen to it.
+UPDATE deliveries AS d
+SET status = 'queued', owner = NULL, lane = NULL, due_at = d.expires_at,
+    paused_due_at = CASE WHEN d.status = 'queued' AND d.lane IS NULL THEN d.due_at ELSE now() END
+FROM unnest(%(message_ids)s::text[], %(recipient_nos)s::int[]) AS k (message_id, recipient_no)
+WHERE d.message_id = ANY (ARRAY[k.message_id]) AND d.recipient_no = ANY (ARRAY[k.recipient_no])
+    AND d.status IN ('queued', 'processing') AND d.paused_due_at IS NULL

@@ -1,0 +1,75 @@
+-- What clients command of one message: cancel, retry, fail.
+
+-- name: lock_deliveries
+-- The deliveries of one message, for a decision about all of them.
+SELECT recipient_no, recipient, status::text, attempts, batch_id FROM deliveries
+WHERE message_id = %(message_id)s AND tenant_id = %(tenant_id)s
+ORDER BY recipient_no FOR UPDATE
+
+-- name: cancel_message
+-- moves: queued, processing -> cancelled (cancelled)
+-- A message with all its deliveries, which the caller has locked.
+WITH gone AS (
+    DELETE FROM deliveries WHERE message_id = %(message_id)s AND tenant_id = %(tenant_id)s RETURNING attempts
+)
+INSERT INTO outcomes (tenant_id, message_id, status, finished_at, retry_count)
+SELECT %(tenant_id)s, %(message_id)s, 'cancelled', %(at)s, greatest(max(attempts) - 1, 0) FROM gone
+
+-- name: status_of
+SELECT coalesce(
+    (SELECT status FROM outcomes WHERE tenant_id = %(tenant_id)s AND message_id = %(message_id)s),
+    (SELECT min(status) FROM deliveries WHERE tenant_id = %(tenant_id)s AND message_id = %(message_id)s))::text
+
+-- name: lock_states
+-- The deliveries of one message, and whether an SMTP transaction may be under way for them.
+SELECT recipient_no, recipient, status::text, status = 'sending' AND due_at > now() FROM deliveries
+WHERE message_id = %(message_id)s AND tenant_id = %(tenant_id)s
+ORDER BY recipient_no FOR UPDATE
+
+-- name: requeue
+-- moves: processing, sending -> queued (retried)
+-- Due now, but not before its send time, with a new lifetime from then. What was sending has its lease over. Returns the
+-- deliveries.
+UPDATE deliveries AS d
+SET status = 'queued', owner = NULL, lane = NULL, due_at = greatest(now(), m.send_at),
+    expires_at = greatest(now(), m.send_at) + make_interval(secs => %(lifetime_s)s)
+FROM messages m
+WHERE m.tenant_id = %(tenant_id)s AND m.id = %(message_id)s
+    AND d.message_id = %(message_id)s AND d.tenant_id = %(tenant_id)s AND d.status IN ('processing', 'sending')
+RETURNING d.message_id, d.recipient_no
+
+-- name: take_outcome
+-- moves: nothing
+-- Takes the outcome away before deliver_anew, unless a transaction that was under way when it was failed may still be.
+DELETE FROM outcomes
+WHERE tenant_id = %(tenant_id)s AND message_id = %(message_id)s AND status IN ('failed', 'bounced')
+    AND (busy_until IS NULL OR busy_until <= now())
+RETURNING status::text, recipients::text[]
+
+-- name: deliver_anew
+-- moves: failed, bounced -> queued (retried)
+-- Due now, but not before its send time; recipients who had the message already stay finished, for the fold. Returns the
+-- deliveries that are made.
+INSERT INTO deliveries (message_id, recipient_no, tenant_id, batch_id, domain, recipient, status, due_at, expires_at, alone,
+    pool)
+SELECT m.id, k.number - 1, m.tenant_id, m.batch_id, k.domain, k.recipient, k.status::delivery_status,
+    CASE WHEN k.status = 'queued' THEN greatest(now(), m.send_at) ELSE 'infinity' END,
+    greatest(now(), m.send_at) + make_interval(secs => %(lifetime_s)s), %(alone)s, r.pool
+FROM messages m JOIN requests r ON r.id = m.request_id
+CROSS JOIN unnest(%(recipients)s::text[], %(domains)s::text[], %(statuses)s::text[])
+    WITH ORDINALITY AS k (recipient, domain, status, number)
+WHERE m.tenant_id = %(tenant_id)s AND m.id = %(message_id)s
+RETURNING message_id, recipient_no
+
+-- name: fail_message
+-- moves: queued, processing, sending -> failed (failed)
+-- The whole message. What recipients already had counts as it ended.
+WITH gone AS (
+    DELETE FROM deliveries WHERE message_id = %(message_id)s AND tenant_id = %(tenant_id)s
+    RETURNING recipient_no, status, attempts, due_at
+)
+INSERT INTO outcomes (tenant_id, message_id, status, finished_at, retry_count, error_message, busy_until, recipients)
+SELECT %(tenant_id)s, %(message_id)s, 'failed', %(at)s, greatest(max(attempts) - 1, 0), %(error_message)s,
+    max(due_at) FILTER (WHERE status = 'sending'),
+    CASE WHEN bool_or(status IN ('delivered', 'sent')) THEN array_agg(status ORDER BY recipient_no) END
+FROM gone HAVING count(*) > 0

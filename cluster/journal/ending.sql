@@ -1,0 +1,70 @@
+-- How deliveries end: the outcome, the fold of a message, and the tallies of its batch.
+
+-- name: lock_message
+-- One message, for a decision about it: serialises with the fold and with other commands.
+SELECT m.batch_id, r.categories, m.created_at FROM messages m JOIN requests r ON r.id = m.request_id
+WHERE m.tenant_id = %(tenant_id)s AND m.id = %(message_id)s FOR NO KEY UPDATE OF m
+
+-- name: lock_messages
+-- Serialises the fold of messages with several recipients.
+SELECT FROM unnest(%(tenant_ids)s::text[], %(message_ids)s::text[]) AS k (tenant_id, id)
+JOIN messages m ON m.tenant_id = ANY (ARRAY[k.tenant_id]) AND m.id = ANY (ARRAY[k.id])
+ORDER BY m.tenant_id, m.id FOR NO KEY UPDATE OF m
+
+-- name: finish_alone
+-- moves: queued, processing, sending -> delivered (accepted)
+-- moves: queued, processing, sending -> sent (relayed)
+-- moves: queued, processing, sending -> bounced (rejected, expired)
+-- moves: queued, processing, sending -> failed (gave_up, expired_untried, set_aside, failed)
+-- Ends messages of one recipient. An outcome is a fact: it counts even when the lease has passed to another owner
+-- meanwhile. Returns the batches' changes.
+WITH told AS (
+    SELECT * FROM unnest(%(message_ids)s::text[], %(recipient_nos)s::int[], %(statuses)s::text[], %(errors)s::text[])
+        AS t (message_id, recipient_no, status, error_message)
+), gone AS (
+    DELETE FROM deliveries AS d USING told AS t
+    WHERE d.message_id = ANY (ARRAY[t.message_id]) AND d.recipient_no = ANY (ARRAY[t.recipient_no])
+    RETURNING d.tenant_id, d.message_id, d.batch_id, t.status::delivery_status AS status, d.attempts, t.error_message
+), kept AS (
+    INSERT INTO outcomes (tenant_id, message_id, status, finished_at, retry_count, error_message)
+    SELECT tenant_id, message_id, status, %(at)s, greatest(attempts - 1, 0), error_message FROM gone
+)
+SELECT batch_id, status::text, count(*) FROM gone WHERE batch_id IS NOT NULL GROUP BY batch_id, status
+
+-- name: finish_one_of_many
+-- moves: queued, processing, sending -> delivered (accepted)
+-- moves: queued, processing, sending -> sent (relayed)
+-- moves: queued, processing, sending -> bounced (rejected, expired)
+-- moves: queued, processing, sending -> failed (gave_up, expired_untried, set_aside, failed)
+-- Ends one of several recipients: the row stays until the whole message is finished.
+UPDATE deliveries AS d
+SET status = t.status::delivery_status, owner = NULL, lane = NULL, paused_due_at = NULL, due_at = 'infinity',
+    error_message = t.error_message
+FROM unnest(%(message_ids)s::text[], %(recipient_nos)s::int[], %(statuses)s::text[], %(errors)s::text[])
+    AS t (message_id, recipient_no, status, error_message)
+WHERE d.message_id = ANY (ARRAY[t.message_id]) AND d.recipient_no = ANY (ARRAY[t.recipient_no])
+    AND d.status IN ('queued', 'processing', 'rendered', 'sending')
+
+-- name: fold_finished
+-- moves: nothing
+-- Ends messages all of whose recipients are finished: their outcome is the fold. Returns the batches' changes.
+WITH whole AS (
+    SELECT tenant_id, message_id, min(batch_id) AS batch_id, min(status) AS status, max(attempts) AS attempts,
+        min(error_message) AS error_message
+    FROM deliveries WHERE message_id = ANY (%(message_ids)s::text[])
+    GROUP BY tenant_id, message_id HAVING min(status) > 'sending'
+), gone AS (
+    DELETE FROM deliveries USING whole WHERE deliveries.message_id = ANY (ARRAY[whole.message_id])
+), kept AS (
+    INSERT INTO outcomes (tenant_id, message_id, status, finished_at, retry_count, error_message)
+    SELECT tenant_id, message_id, status, %(at)s, greatest(attempts - 1, 0), error_message FROM whole
+)
+SELECT batch_id, status::text, count(*) FROM whole WHERE batch_id IS NOT NULL GROUP BY batch_id, status
+
+-- name: tally
+INSERT INTO batch_tallies (batch_id, shard, status, messages, last_at)
+SELECT batch_id, %(shard)s, status::delivery_status, messages, %(at)s
+FROM unnest(%(batch_ids)s::text[], %(statuses)s::text[], %(messages)s::bigint[]) AS t (batch_id, status, messages)
+ORDER BY batch_id, status
+ON CONFLICT (batch_id, shard, status)
+DO UPDATE SET messages = batch_tallies.messages + excluded.messages, last_at = excluded.last_at

@@ -1,0 +1,30 @@
+-- The event log.
+
+-- name: append_log
+INSERT INTO event_log (events) SELECT unnest(%(batches)s::bytea[])
+
+-- name: log_after
+-- Up to the row with which they are most_bytes together. What lies outside the table is not fetched to learn its length.
+SELECT tx::text::bigint, id, events
+FROM (
+    SELECT tx, id, events, sum(octet_length(events)) OVER (ORDER BY tx, id ROWS UNBOUNDED PRECEDING)
+        - octet_length(events) AS before
+    FROM (
+        SELECT tx, id, events FROM event_log
+        WHERE (tx, id) > (SELECT tx, id FROM log_cursors WHERE consumer = %(consumer)s)
+            AND tx < pg_snapshot_xmin(pg_current_snapshot())
+        ORDER BY tx, id LIMIT %(limit)s
+    ) AS next
+) AS page
+WHERE before < %(most_bytes)s ORDER BY page.tx, page.id
+
+-- name: add_consumer
+INSERT INTO log_cursors (consumer) VALUES (%(consumer)s) ON CONFLICT DO NOTHING
+
+-- name: move_cursor
+UPDATE log_cursors SET tx = %(tx)s::text::xid8, id = %(id)s, moved_at = now()
+WHERE consumer = %(consumer)s AND (tx, id) < (%(tx)s::text::xid8, %(id)s)
+
+-- name: trim_log
+DELETE FROM event_log USING (SELECT tx, id FROM log_cursors ORDER BY tx, id LIMIT 1) AS slowest
+WHERE (event_log.tx, event_log.id) <= (slowest.tx, slowest.id)

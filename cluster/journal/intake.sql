@@ -1,0 +1,47 @@
+-- Accepted requests.
+
+-- name: keep_attachment
+INSERT INTO attachments (sha256, content) VALUES (%(sha256)s, %(content)s) ON CONFLICT DO NOTHING
+
+-- name: accept
+-- moves: new -> queued (submitted)
+-- Requests with their messages, deliveries and events. In one statement, as a round trip costs as much as ten messages.
+-- Messages and deliveries name their request by its number, so that what it gives each of them travels once; send times
+-- that are not given are NULL.
+WITH accepted AS (
+    INSERT INTO requests (id, tenant_id, created_at, template_id, categories, content, pool)
+    SELECT id, tenant_id, created_at, template_id, categories::text[], content, pool
+    FROM unnest(%(ids)s::text[], %(tenant_ids)s::text[], %(created_ats)s::timestamptz[], %(template_ids)s::text[],
+        %(categories)s::text[], %(contents)s::bytea[], %(pools)s::text[])
+        AS r (id, tenant_id, created_at, template_id, categories, content, pool)
+), composed AS (
+    INSERT INTO messages
+        (tenant_id, id, request_id, batch_id, created_at, send_at, from_email, to_emails, subject, personal)
+    SELECT (%(tenant_ids)s::text[])[request], id, (%(ids)s::text[])[request], (%(batch_ids)s::text[])[request],
+        (%(created_ats)s::timestamptz[])[request], send_at, from_email, to_emails::text[], subject, personal
+    FROM unnest(%(message_requests)s::int8[], %(message_ids)s::text[], %(send_ats)s::timestamptz[],
+        %(from_emails)s::text[], %(to_emails)s::text[], %(subjects)s::text[], %(personals)s::bytea[])
+        AS m (request, id, send_at, from_email, to_emails, subject, personal)
+), queued AS (
+    INSERT INTO deliveries
+        (message_id, recipient_no, tenant_id, batch_id, domain, recipient, due_at, expires_at, alone, pool)
+    SELECT message_id, recipient_no, (%(tenant_ids)s::text[])[request], (%(batch_ids)s::text[])[request],
+        domain, recipient, coalesce(due_at, (%(created_ats)s::timestamptz[])[request] + %(grace)s), expires_at, alone,
+        (%(pools)s::text[])[request]
+    FROM unnest(%(delivery_requests)s::int8[], %(delivery_messages)s::text[], %(recipient_nos)s::int8[],
+        %(domains)s::text[], %(recipients)s::text[], %(due_ats)s::timestamptz[], %(expires_ats)s::timestamptz[],
+        %(alone)s::bool[])
+        AS d (request, message_id, recipient_no, domain, recipient, due_at, expires_at, alone)
+)
+INSERT INTO event_log (events) SELECT unnest(%(events)s::bytea[])
+
+-- name: finish_sandboxed
+-- moves: new -> sandbox (sandboxed)
+INSERT INTO outcomes (tenant_id, message_id, status, finished_at, retry_count)
+SELECT %(tenant_id)s, unnest(%(message_ids)s::text[]), 'sandbox', %(at)s, 0
+
+-- name: cancel_accepted
+-- moves: new -> cancelled (cancelled)
+-- New messages of a cancelled batch: finished as they are accepted.
+INSERT INTO outcomes (tenant_id, message_id, status, finished_at, retry_count)
+SELECT %(tenant_id)s, unnest(%(message_ids)s::text[]), 'cancelled', %(at)s, 0

@@ -1,0 +1,47 @@
+-- Delivery actors: lives, leases of dead ones, and nodes.
+
+-- name: new_epoch
+SELECT nextval('delivery_epochs')
+
+-- name: register_actor
+INSERT INTO delivery_actors (name, epoch, node_id) VALUES (%(name)s, %(epoch)s, %(node_id)s)
+ON CONFLICT (name) DO UPDATE SET epoch = excluded.epoch, node_id = excluded.node_id, started_at = now(), seen_at = now()
+
+-- name: epoch_of
+SELECT epoch FROM delivery_actors WHERE name = %(name)s FOR UPDATE
+
+-- name: take_back
+-- moves: processing, sending -> queued (lease_expired)
+-- Due now: their owner is dead.
+UPDATE deliveries SET status = 'queued', owner = NULL, due_at = now()
+WHERE owner = %(epoch)s AND status IN ('processing', 'sending')
+
+-- name: seen
+-- A life goes on, and has made way for a ring.
+UPDATE delivery_actors SET seen_at = now(), ring = %(ring)s, sources = %(sources)s WHERE name = %(name)s AND epoch = %(epoch)s
+
+-- name: live_members
+SELECT name, ring, draining, sources FROM delivery_actors
+WHERE seen_at > now() - make_interval(secs => %(alive_s)s) ORDER BY name
+
+-- name: drain_node
+UPDATE delivery_actors SET draining = true WHERE node_id = %(node_id)s
+
+-- name: is_draining
+SELECT coalesce(bool_and(draining), false) FROM delivery_actors WHERE node_id = %(node_id)s
+
+-- name: held_by_nodes
+-- The nodes of delivery actors, how many deliveries each holds, and whether it is leaving.
+SELECT a.node_id, bool_and(a.draining), count(d.message_id)
+FROM delivery_actors a LEFT JOIN deliveries d ON d.owner = a.epoch AND d.status IN ('processing', 'sending')
+GROUP BY a.node_id ORDER BY a.node_id
+
+-- name: forget_actor
+DELETE FROM delivery_actors WHERE name = %(name)s AND epoch = %(epoch)s
+
+-- name: delivery_actors
+SELECT name, epoch, sources FROM delivery_actors
+WHERE seen_at > now() - make_interval(secs => %(alive_s)s) AND NOT draining ORDER BY name
+
+-- name: lost_actors
+SELECT name, epoch FROM delivery_actors WHERE seen_at <= now() - make_interval(secs => %(alive_s)s) ORDER BY name

@@ -1,0 +1,38 @@
+-- Messages as clients read them, and what composing them needs.
+
+-- name: messages
+-- One message or a list of them, newest first. {where} is put together in messages.py from fixed conditions. NULL in the
+-- place of content and personal that have more than %(whole)s octets together.
+SELECT m.id, m.tenant_id, m.request_id, m.batch_id, m.created_at, m.send_at,
+    CASE WHEN octet_length(r.content) + octet_length(m.personal) <= %(whole)s THEN r.content END,
+    CASE WHEN octet_length(r.content) + octet_length(m.personal) <= %(whole)s THEN m.personal END,
+    coalesce(o.status, q.status)::text, coalesce(o.retry_count, greatest(q.attempts - 1, 0)),
+    CASE WHEN q.attempts > 0 AND q.status = 'queued' THEN q.due_at END, o.finished_at,
+    coalesce(o.error_message, q.error_message)
+FROM messages m
+JOIN requests r ON r.id = m.request_id
+LEFT JOIN outcomes o ON o.tenant_id = m.tenant_id AND o.message_id = m.id
+LEFT JOIN LATERAL (
+    SELECT min(status) AS status, max(attempts) AS attempts, min(error_message) AS error_message,
+        min(due_at) FILTER (WHERE lane IS NULL AND paused_due_at IS NULL AND isfinite(due_at)) AS due_at
+    FROM deliveries d WHERE d.message_id = m.id) q ON true
+WHERE {where}
+ORDER BY m.id DESC LIMIT %(limit)s OFFSET %(offset)s
+
+-- name: texts
+SELECT r.content, m.personal FROM messages m JOIN requests r ON r.id = m.request_id
+WHERE m.tenant_id = %(tenant_id)s AND m.id = %(message_id)s
+
+-- name: count_messages
+SELECT count(*) FROM (
+    SELECT FROM messages m
+    JOIN requests r ON r.id = m.request_id
+    LEFT JOIN outcomes o ON o.tenant_id = m.tenant_id AND o.message_id = m.id
+    LEFT JOIN LATERAL (SELECT min(status) AS status FROM deliveries d WHERE d.message_id = m.id) q ON true
+    WHERE {where} LIMIT %(bound)s) AS found
+
+-- name: contents
+SELECT id, content FROM requests WHERE id = ANY (%(request_ids)s::text[])
+
+-- name: attachments
+SELECT sha256, content FROM attachments WHERE sha256 = ANY (%(hashes)s::bytea[])

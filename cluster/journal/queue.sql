@@ -1,0 +1,91 @@
+-- Claims and outcomes, and the length of the queue.
+
+-- name: claim
+-- moves: queued, processing -> sending (claimed)
+-- The fence. What is not returned was cancelled, finished, moved to another pool or route, or is in other hands.
+WITH mine AS (
+    SELECT d.message_id, d.recipient_no, d.tenant_id
+    FROM unnest(%(message_ids)s::text[], %(recipient_nos)s::int[], %(pools)s::text[], %(routes)s::text[])
+        AS k (message_id, recipient_no, pool, route)
+    JOIN deliveries d ON d.message_id = ANY (ARRAY[k.message_id]) AND d.recipient_no = ANY (ARRAY[k.recipient_no])
+    WHERE d.status IN ('queued', 'processing') AND d.expires_at > now() AND d.pool = k.pool AND d.route = k.route
+        -- Of a paused batch nothing is claimed. The column is in the locked row itself, so that a claim which began
+        -- before the pause, and comes to the row after it, is refused as well.
+        AND (d.batch_id IS NULL OR (d.paused_due_at IS NULL
+            AND NOT EXISTS (SELECT FROM scheduled_sends s WHERE s.batch_id = d.batch_id AND s.status = 'pause')))
+    FOR UPDATE OF d SKIP LOCKED
+)
+UPDATE deliveries AS d
+SET status = 'sending', attempts = attempts + 1, owner = %(owner)s, lane = NULL,
+    due_at = now() + make_interval(secs => %(lease_s)s)
+FROM mine JOIN messages m ON m.tenant_id = ANY (ARRAY[mine.tenant_id]) AND m.id = mine.message_id
+WHERE d.message_id = ANY (ARRAY[mine.message_id]) AND d.recipient_no = ANY (ARRAY[mine.recipient_no])
+RETURNING d.message_id, d.recipient_no, d.recipient, d.domain, d.tenant_id, m.request_id, d.batch_id, d.attempts,
+    d.alone, m.created_at, coalesce(m.send_at, m.created_at),
+    greatest(coalesce(m.send_at, m.created_at), d.released_at), d.expires_at, m.personal
+
+-- name: commit_alone
+-- moves: queued, processing, sending -> delivered (accepted)
+-- moves: queued, processing, sending -> sent (relayed)
+-- moves: queued, processing, sending -> bounced (rejected, expired)
+-- moves: queued, processing, sending -> failed (gave_up)
+-- moves: sending -> queued (deferred)
+-- finish_alone, defer, append_log and tally in one: most batches have no message of several recipients, and each round
+-- trip costs as much as what is done for ten messages. No delivery is among both the ended and the deferred.
+WITH gone AS (
+    DELETE FROM deliveries AS d
+    USING unnest(%(message_ids)s::text[], %(recipient_nos)s::int[], %(statuses)s::text[], %(errors)s::text[])
+        AS t (message_id, recipient_no, status, error_message)
+    WHERE d.message_id = ANY (ARRAY[t.message_id]) AND d.recipient_no = ANY (ARRAY[t.recipient_no])
+    RETURNING d.tenant_id, d.message_id, d.batch_id, t.status::delivery_status AS status, d.attempts, t.error_message
+), kept AS (
+    INSERT INTO outcomes (tenant_id, message_id, status, finished_at, retry_count, error_message)
+    SELECT tenant_id, message_id, status, %(at)s, greatest(attempts - 1, 0), error_message FROM gone
+), deferred AS (
+    UPDATE deliveries AS d
+    SET status = 'queued', owner = NULL, due_at = t.due_at, error_message = t.error_message
+    FROM unnest(%(deferred_ids)s::text[], %(deferred_nos)s::int[], %(due_ats)s::timestamptz[], %(reasons)s::text[])
+        AS t (message_id, recipient_no, due_at, error_message)
+    WHERE d.message_id = ANY (ARRAY[t.message_id]) AND d.recipient_no = ANY (ARRAY[t.recipient_no])
+        AND d.status = 'sending' AND d.owner IS NOT DISTINCT FROM %(owner)s
+), logged AS (
+    INSERT INTO event_log (events) VALUES (%(events)s)
+)
+INSERT INTO batch_tallies (batch_id, shard, status, messages, last_at)
+SELECT batch_id, %(shard)s, status, count(*), %(at)s FROM gone
+WHERE batch_id IS NOT NULL GROUP BY batch_id, status ORDER BY batch_id, status
+ON CONFLICT (batch_id, shard, status)
+DO UPDATE SET messages = batch_tallies.messages + excluded.messages, last_at = excluded.last_at
+
+-- name: defer
+-- moves: sending -> queued (deferred)
+-- Due again later; only by the owner of the claim.
+UPDATE deliveries AS d
+SET status = 'queued', owner = NULL, due_at = t.due_at, error_message = t.error_message
+FROM unnest(%(message_ids)s::text[], %(recipient_nos)s::int[], %(due_ats)s::timestamptz[], %(errors)s::text[])
+    AS t (message_id, recipient_no, due_at, error_message)
+WHERE d.message_id = ANY (ARRAY[t.message_id]) AND d.recipient_no = ANY (ARRAY[t.recipient_no]) AND d.status = 'sending' AND d.owner IS NOT DISTINCT FROM %(owner)s
+
+-- name: times_claimed
+-- How often deliveries that are not finished have been claimed.
+SELECT d.message_id, d.recipient_no, d.attempts
+FROM unnest(%(message_ids)s::text[], %(recipient_nos)s::int[]) AS k (message_id, recipient_no)
+JOIN deliveries d ON d.message_id = ANY (ARRAY[k.message_id]) AND d.recipient_no = ANY (ARRAY[k.recipient_no])
+WHERE d.status IN ('queued', 'processing', 'rendered', 'sending')
+
+-- name: unclaim
+-- moves: processing, sending -> queued (unclaimed)
+-- Due now: the answer to the owner's claim was lost, so it sends nothing of this.
+UPDATE deliveries AS d
+SET status = 'queued', owner = NULL, due_at = now()
+FROM unnest(%(message_ids)s::text[], %(recipient_nos)s::int[]) AS k (message_id, recipient_no)
+WHERE d.message_id = ANY (ARRAY[k.message_id]) AND d.recipient_no = ANY (ARRAY[k.recipient_no])
+    AND d.status IN ('processing', 'sending') AND d.owner IS NOT DISTINCT FROM %(owner)s
+
+-- name: backlog
+-- Deliveries in the queue, as Postgres counts what is inserted and deleted: read in constant time, seconds old at most.
+SELECT pg_stat_get_live_tuples('deliveries'::regclass)
+
+-- name: count_backlog
+-- Sets the count anew, from a sample of bounded size: a crash of Postgres forgets it.
+ANALYZE deliveries

@@ -1,0 +1,66 @@
+-- Pausing, cancelling and resuming whole batches.
+
+-- name: schedule
+-- A pause or cancellation, also again after one that is being forgotten; nothing when there is a different one.
+INSERT INTO scheduled_sends (batch_id, tenant_id, status) VALUES (%(batch_id)s, %(tenant_id)s, %(status)s)
+ON CONFLICT (batch_id) DO UPDATE SET status = excluded.status, settled = false, changed_at = clock_timestamp()
+WHERE scheduled_sends.status IN ('resume', excluded.status)
+
+-- name: reschedule
+UPDATE scheduled_sends SET status = %(status)s, settled = false, changed_at = clock_timestamp()
+WHERE batch_id = %(batch_id)s AND tenant_id = %(tenant_id)s AND status <> 'resume'
+
+-- name: scheduled_sends
+SELECT batch_id, status FROM scheduled_sends
+WHERE tenant_id = %(tenant_id)s AND batch_id = coalesce(%(batch_id)s, batch_id) AND status <> 'resume'
+ORDER BY batch_id DESC LIMIT %(limit)s
+
+-- name: unsettled
+-- What a command has begun and not ended: its process is slow, or dead.
+SELECT tenant_id, batch_id FROM scheduled_sends
+WHERE NOT settled AND changed_at < now() - make_interval(secs => %(age_s)s)
+ORDER BY changed_at LIMIT %(limit)s
+
+-- name: scheduled
+SELECT status, changed_at FROM scheduled_sends WHERE batch_id = %(batch_id)s AND NOT settled
+
+-- name: still_scheduled
+-- Whether this still holds for the batch; if so, until the transaction ends.
+SELECT FROM scheduled_sends WHERE batch_id = %(batch_id)s AND status = %(status)s FOR SHARE
+
+-- name: mark_settled
+UPDATE scheduled_sends SET settled = true
+WHERE batch_id = %(batch_id)s AND status = %(status)s AND changed_at = %(changed_at)s
+
+-- name: not_held
+-- Messages with deliveries that could be held and are not.
+SELECT DISTINCT message_id FROM deliveries
+WHERE message_id = ANY (%(message_ids)s::text[]) AND status IN ('queued', 'processing') AND paused_due_at IS NULL
+
+-- name: let_go
+-- moves: queued -> queued (resumed)
+-- Due when it was before the pause; a page at a time. What was tried before keeps its date. What was not is due at its
+-- send time, or now: that it was offered directly is no reason to wait any longer.
+WITH next AS (
+    SELECT message_id, recipient_no, tenant_id FROM deliveries
+    WHERE batch_id = %(batch_id)s AND paused_due_at IS NOT NULL
+    LIMIT %(limit)s FOR UPDATE SKIP LOCKED
+)
+UPDATE deliveries AS d
+SET paused_due_at = NULL, lane = NULL, released_at = CASE WHEN d.attempts = 0 THEN now() ELSE d.released_at END,
+    due_at = CASE
+        WHEN d.status NOT IN ('queued', 'processing') THEN d.due_at
+        WHEN d.attempts = 0 THEN least(d.paused_due_at, coalesce(m.send_at, now()))
+        ELSE d.paused_due_at
+    END
+FROM next JOIN messages m ON m.tenant_id = next.tenant_id AND m.id = next.message_id
+WHERE d.message_id = ANY (ARRAY[next.message_id]) AND d.recipient_no = ANY (ARRAY[next.recipient_no])
+
+-- name: anything_held
+SELECT FROM deliveries WHERE batch_id = %(batch_id)s AND paused_due_at IS NOT NULL LIMIT 1
+
+-- name: forget_schedule
+-- The end of a resume, once nothing is held any more.
+DELETE FROM scheduled_sends s
+WHERE s.batch_id = %(batch_id)s AND s.status = 'resume'
+    AND NOT EXISTS (SELECT FROM deliveries d WHERE d.batch_id = s.batch_id AND d.paused_due_at IS NOT NULL)

@@ -1,0 +1,45 @@
+-- Strikes: lives of delivery actors that ended over a message.
+
+-- name: strike
+-- One for a message that is not finished; the same life strikes it once, however often this is said.
+INSERT INTO strikes (request_id, life, message_id, shared, actor)
+SELECT m.request_id, %(life)s, m.id, %(shared)s, %(actor)s
+FROM messages m
+WHERE m.tenant_id = %(tenant_id)s AND m.id = %(message_id)s
+    AND EXISTS (SELECT FROM deliveries d WHERE d.message_id = m.id
+        AND d.status IN ('queued', 'processing', 'rendered', 'sending'))
+ON CONFLICT DO NOTHING
+
+-- name: strikes_of_request
+-- All strikes of the request that a message is of.
+SELECT s.life, s.message_id, s.shared
+FROM messages m JOIN strikes s ON s.request_id = m.request_id
+WHERE m.tenant_id = %(tenant_id)s AND m.id = %(message_id)s
+
+-- name: unfinished_of_request
+-- The messages of a message's request that are not finished. A request's ids are made in one moment (ids.py), so they
+-- lie in the narrow range from first to last.
+SELECT m.id FROM messages n JOIN messages m ON m.tenant_id = n.tenant_id AND m.request_id = n.request_id
+    AND m.id >= %(first)s AND m.id <= %(last)s
+WHERE n.tenant_id = %(tenant_id)s AND n.id = %(message_id)s
+    AND EXISTS (SELECT FROM deliveries d WHERE d.message_id = m.id
+        AND d.status IN ('queued', 'processing', 'rendered', 'sending'))
+ORDER BY m.id
+
+-- name: lock_set_aside
+-- The deliveries of a message that nobody alive can be sending: not claimed, claimed by the life that ended, or their
+-- lease is over.
+SELECT recipient_no, recipient, batch_id, alone, status::text FROM deliveries
+WHERE message_id = %(message_id)s AND tenant_id = %(tenant_id)s
+    AND (status IN ('queued', 'processing') OR (status = 'sending' AND (owner = %(life)s OR due_at <= now())))
+ORDER BY recipient_no FOR UPDATE
+
+-- name: clear_strikes
+-- Those of the request that a message is of: it is to be tried as if it were new.
+DELETE FROM strikes WHERE request_id = (
+    SELECT request_id FROM messages WHERE tenant_id = %(tenant_id)s AND id = %(message_id)s)
+
+-- name: trim_strikes
+-- The oldest, more of them than are made.
+DELETE FROM strikes WHERE (request_id, life, message_id) IN (
+    SELECT request_id, life, message_id FROM strikes WHERE at < %(before)s ORDER BY at LIMIT %(limit)s)

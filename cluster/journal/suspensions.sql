@@ -1,0 +1,17 @@
+-- What is suspended.
+
+-- name: suspend
+-- A new suspension, or new words for an old one; automation does not change what an operator has said.
+INSERT INTO suspensions (site, tenant_id, until, reason, made_by)
+VALUES (%(site)s, %(tenant_id)s, %(until)s, %(reason)s, %(made_by)s)
+ON CONFLICT (site, tenant_id) DO UPDATE
+SET until = excluded.until, reason = excluded.reason, made_by = excluded.made_by, created_at = now()
+WHERE excluded.made_by = 'operator' OR suspensions.made_by = 'automation' OR suspensions.until <= now()
+
+-- name: resume
+DELETE FROM suspensions WHERE site = coalesce(%(site)s, site) AND tenant_id = coalesce(%(tenant_id)s, tenant_id)
+RETURNING site, tenant_id, until, reason, made_by, created_at
+
+-- name: suspensions
+SELECT site, tenant_id, until, reason, made_by, created_at FROM suspensions
+WHERE until > now() ORDER BY site, tenant_id

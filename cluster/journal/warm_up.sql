@@ -1,0 +1,28 @@
+-- Sources in warm-up.
+
+-- name: take_warm_up
+-- One row, one statement: whoever comes second waits for the first and sees what it took. The portion is a column
+-- because RETURNING knows only the row as it is afterwards. A cap that was lowered takes nothing back.
+INSERT INTO warm_up_days AS w (source, site, day, granted, portion, cap)
+VALUES (%(source)s, %(site)s, %(day)s, least(%(want)s::int, %(cap)s::int), least(%(want)s::int, %(cap)s::int), %(cap)s)
+ON CONFLICT (day, source, site) DO UPDATE
+SET portion = greatest(0, least(%(want)s::int, excluded.cap - w.granted)),
+    granted = w.granted + greatest(0, least(%(want)s::int, excluded.cap - w.granted)),
+    cap = excluded.cap
+RETURNING portion
+
+-- name: give_back_warm_up
+UPDATE warm_up_days SET granted = greatest(0, granted - %(count)s::int)
+WHERE day = %(day)s AND source = %(source)s AND site = %(site)s
+
+-- name: exhausted_warm_ups
+SELECT source, site, granted, cap FROM warm_up_days WHERE day = %(day)s AND granted >= cap
+
+-- name: warm_up_usage
+SELECT source, site, granted, cap FROM warm_up_days WHERE day = %(day)s
+ORDER BY source, granted DESC, site LIMIT %(limit)s
+
+-- name: trim_warm_ups
+DELETE FROM warm_up_days AS w
+USING (SELECT day, source, site FROM warm_up_days WHERE day < %(before)s ORDER BY day LIMIT %(limit)s) AS old
+WHERE w.day = old.day AND w.source = old.source AND w.site = old.site
