@@ -21,7 +21,7 @@ from actors.delivery.put_off import PutOff
 from actors.delivery.site import Ready, Site
 from actors.smtp.protocol import ConnectError, SmtpFailure
 from actors.smtp.transaction import TransactionResult
-from cluster.journal.operations import SiteAction
+from cluster.journal.site_actions import SiteAction
 from cluster.policy.lifecycle import Status
 from cluster.policy.replies.automation import Action
 from cluster.policy.replies.effects import CARRIED, OfSite, Settled, Unreached, effects_of

@@ -19,7 +19,7 @@ from api.http.errors import answers
 from api.http.refusals import Fault, Invalid
 from api.http.texts import check_text
 from cluster.journal.journal import Journal
-from cluster.journal.operations import Queued
+from cluster.journal.queue_control import Queued
 
 LONGEST_REASON = 1000
 BY_OPERATOR = "bounced by the operator"

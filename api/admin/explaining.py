@@ -16,9 +16,10 @@ from api.admin.site_views import SiteView, lane_of, site_views
 from api.http.errors import answers
 from api.http.existing import MESSAGE, existing
 from api.messages.timeline import Timeline, events_of
+from cluster.journal.fates import Fate, Standing
 from cluster.journal.journal import Journal
-from cluster.journal.operations import Fate, Standing, Suspension
 from cluster.journal.records import Waiting, decode_personal
+from cluster.journal.suspensions import Suspension
 from cluster.policy.lifecycle import FINISHED
 from cluster.policy.routes.destinations import parse
 from cluster.policy.routes.rerouting import DIRECT

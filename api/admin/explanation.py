@@ -10,7 +10,8 @@ from msgspec import Struct
 
 from analytics.queries import TimelineEvent
 from api.admin.site_views import SiteView, kept_by_source
-from cluster.journal.operations import Fate, Standing, Suspension
+from cluster.journal.fates import Fate, Standing
+from cluster.journal.suspensions import Suspension
 from cluster.message.composable import NOT_COMPOSED
 from cluster.policy.lifecycle import FINISHED, Status
 from cluster.policy.limits.quantities import duration_text

@@ -19,7 +19,7 @@ from api.http.errors import answers
 from api.http.refusals import Fault, Invalid
 from api.http.texts import check_name
 from cluster.journal.journal import Journal
-from cluster.journal.operations import Queued
+from cluster.journal.queue_control import Queued
 from cluster.policy.routes.rerouting import DEFAULT
 
 

@@ -15,7 +15,9 @@ from api.http.refusals import Fault
 from api.http.texts import check_name
 from cluster.ids import is_id
 from cluster.journal.journal import Journal
-from cluster.journal.operations import Queued, QueueFilter, QueueMark, SiteAction, Suspension
+from cluster.journal.queue_control import Queued, QueueFilter, QueueMark
+from cluster.journal.site_actions import SiteAction
+from cluster.journal.suspensions import Suspension
 from cluster.lookup.semaphore import Semaphore
 from cluster.policy.routes.domains import mail_domain
 

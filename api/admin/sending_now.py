@@ -18,8 +18,7 @@ from api.http.body import TypedBody
 from api.http.errors import answers
 from api.http.refusals import Fault, Invalid
 from cluster.journal.journal import Journal
-from cluster.journal.moving import Wait
-from cluster.journal.operations import Queued
+from cluster.journal.queue_control import Queued, Wait
 
 
 class SendNowRequest(QueueQuery, frozen=True, kw_only=True):

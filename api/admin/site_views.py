@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from msgspec import Struct
 
-from cluster.journal.operations import Suspension
+from cluster.journal.suspensions import Suspension
 from cluster.policy.routes.destinations import Destination, parse
 from cluster.policy.routes.sites import matches
 from cluster.routing.site_state import LastReply, SiteState

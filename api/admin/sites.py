@@ -15,7 +15,7 @@ from api.http.errors import answers
 from api.http.refusals import Fault, Invalid
 from api.http.texts import check_name
 from cluster.journal.journal import Journal
-from cluster.journal.operations import SiteAction
+from cluster.journal.site_actions import SiteAction
 from cluster.policy.routes.domains import spelled_names
 from cluster.policy.routes.sites import literal
 

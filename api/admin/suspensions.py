@@ -20,7 +20,7 @@ from api.http.errors import answers
 from api.http.refusals import Fault, Invalid
 from api.http.texts import check_name, check_text
 from cluster.journal.journal import Journal
-from cluster.journal.operations import Suspension
+from cluster.journal.suspensions import Suspension
 
 LONGEST_SUSPENSION_S = 366 * 86_400.0
 LONGEST_REASON = 1000

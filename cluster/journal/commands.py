@@ -1,29 +1,42 @@
-"""The journal's part for what clients command of messages: retry, fail, and cancel by the batch.
+"""The journal's part for what clients command of one message: cancel, retry, fail.
 
-A command about one message locks the message, then its deliveries: the fold of a message with several recipients and
-other commands wait for it, and a delivery that ends meanwhile is seen as it ended. Batches go by pages, each with a
-transaction of its own that waits for nobody.
+A command locks the message, then its deliveries: the fold of a message with several recipients and other commands wait
+for it, and a delivery that ends meanwhile is seen as it ended.
 """
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import cast
 
 from psycopg import AsyncConnection
 
+from cluster.journal.batches import commanded, hold
 from cluster.journal.database import Database, Row, execute, rows
-from cluster.journal.intake import hold, tally
-from cluster.journal.records import Change, Ended, Recipient, ScheduledStatus, Tell
+from cluster.journal.ending import tally
+from cluster.journal.records import Cancellation, Change, Ended, Recipient, ScheduledStatus, Tell
 from cluster.policy.lifecycle import UNFINISHED, Status, fold
-
-PAGE = 2000
-"""Messages in one transaction: some 50 ms of work."""
 
 HAS_IT = (Status.DELIVERED, Status.SENT)
 
 
 class Commands(Database):
-    """Retry, fail, cancel."""
+    """Cancel, retry, fail."""
+
+    async def cancel(self, tenant_id: str, message_id: str, events: bytes) -> Cancellation | None:
+        """Cancel a message none of whose recipients was claimed or is finished: it will never be sent."""
+        async with self._transaction() as connection:
+            key = {"tenant_id": tenant_id, "message_id": message_id}
+            deliveries = await rows(connection, "lock_deliveries", **key)
+            held = {Status(status) for _, _, status, _, _ in deliveries}
+            if not deliveries or held - {Status.QUEUED, Status.PROCESSING}:
+                ((status,),) = await rows(connection, "status_of", **key)
+                return Cancellation(cancelled=False, status=Status(status)) if status else None
+            at = datetime.now(UTC)
+            await execute(connection, "cancel_message", at=at, **key)
+            if events:
+                await execute(connection, "append_log", batches=[events])
+            if (batch_id := deliveries[0][4]) is not None:
+                await tally(connection, self.shard, [(batch_id, "cancelled", 1)], at)
+        return Cancellation(cancelled=True, status=Status.CANCELLED)
 
     async def retry(
         self, tenant_id: str, message_id: str, recipients: Sequence[Recipient], lifetime_s: float
@@ -41,25 +54,25 @@ class Commands(Database):
             if not message:
                 return None
             batch_id, _, accepted_at = message[0]
-            commanded = await _commanded(connection, batch_id, accepted_at)
+            command = await commanded(connection, batch_id, accepted_at)
             if states := await rows(connection, "lock_states", **key):
                 status = fold(Status(state) for _, _, state, _ in states)
                 if (under_way := any(busy for *_, busy in states)) or status is Status.QUEUED:
                     return Change(done=False, status=status, under_way=under_way)
-                if commanded == "cancel":
+                if command == "cancel":
                     return Change(done=False, status=status, batch_cancelled=True)
                 queued = await rows(connection, "requeue", lifetime_s=lifetime_s, **key)
             else:
                 at = datetime.now(UTC)
-                former = [] if commanded == "cancel" else await rows(connection, "take_outcome", **key)
+                former = [] if command == "cancel" else await rows(connection, "take_outcome", **key)
                 if not former:
                     ((state,),) = await rows(connection, "status_of", **key)
-                    return _not_retried(Status(state), commanded)
+                    return _not_retried(Status(state), command)
                 queued = await _deliver_anew(connection, key, recipients, former[0][1], lifetime_s)
                 if batch_id is not None:
                     await tally(connection, self.shard, [(batch_id, former[0][0], -1)], at)
             await execute(connection, "clear_strikes", **key)
-            if commanded == "pause":
+            if command == "pause":
                 await hold(connection, queued)
         return Change(done=True, status=Status.QUEUED)
 
@@ -89,69 +102,6 @@ class Commands(Database):
             if batch_id is not None:
                 await tally(connection, self.shard, [(batch_id, "failed", 1)], at)
         return Change(done=True, status=Status.FAILED)
-
-    async def cancel_batch(self, tenant_id: str, batch_id: str, tell: Tell) -> int | None:
-        """Cancel every message of a batch none of whose recipients was claimed, for good: none of what is in the batch
-        now is retried after this. How many, or None: no such batch."""
-        async with self._transaction() as connection:
-            # A retry that is under way ends first, so that what it has queued is found.
-            await execute(connection, "own_batch", batch_id=batch_id)
-            if not await execute(connection, "mark_cancelled", tenant_id=tenant_id, batch_id=batch_id):
-                return None
-        return await self._cancel_all(tenant_id, batch_id, tell)
-
-    async def _cancel_all(self, tenant_id: str, batch_id: str, tell: Tell) -> int:
-        cancelled, after = 0, ""
-        while True:
-            async with self._transaction() as connection:
-                page = await rows(connection, "messages_of_batch", batch_id=batch_id, after=after, limit=PAGE)
-                done, locked = await self._cancel_idle(connection, page, tell)
-            cancelled += done
-            for row in locked:
-                # Somebody was at work on it: a claim, or a scheduler that only looked. Wait for that one row.
-                async with self._transaction() as connection:
-                    await rows(connection, "lock_states", tenant_id=tenant_id, message_id=row[0])
-                    done, _ = await self._cancel_idle(connection, [row], tell)
-                cancelled += done
-            if len(page) < PAGE:
-                return cancelled
-            after = page[-1][0]
-
-    async def _cancel_idle(
-        self, connection: AsyncConnection[Row], page: list[Row], tell: Tell
-    ) -> tuple[int, list[Row]]:
-        """Cancel what can be of (message id, categories); how many, and those that somebody else has locked."""
-        message_ids = [message_id for message_id, _ in page]
-        idle = await rows(connection, "lock_idle", message_ids=message_ids)
-        mine: dict[str, int] = {}
-        for message_id, *_ in idle:
-            mine[message_id] = mine.get(message_id, 0) + 1
-        left = await rows(connection, "left_of", message_ids=message_ids)
-        whole = {message_id for message_id, count, _ in left if mine.get(message_id) == count}
-        unclaimed = {message_id for message_id, _, claimed in left if not claimed} - whole
-        if whole:
-            at = datetime.now(UTC)
-            await execute(connection, "cancel_messages", message_ids=sorted(whole), at=at)
-            categories: dict[str, list[str]] = dict(page)
-            ended = [
-                Ended(tenant_id, message_id, recipient, batch_id, tuple(categories[message_id]))
-                for message_id, _, recipient, tenant_id, batch_id in idle
-                if message_id in whole
-            ]
-            await execute(connection, "append_log", batches=[tell(ended)])
-            await tally(connection, self.shard, [(idle[0][4], "cancelled", len(whole))], at)
-        return len(whole), [row for row in page if row[0] in unclaimed]
-
-
-async def _commanded(
-    connection: AsyncConnection[Row], batch_id: str | None, accepted_at: datetime
-) -> ScheduledStatus | None:
-    """What holds for a message of a batch, and goes on to hold until the transaction ends."""
-    if batch_id is None:
-        return None
-    await execute(connection, "share_batches", batch_ids=[batch_id])
-    ((commanded,),) = await rows(connection, "commanded_of_batch", batch_id=batch_id, accepted_at=accepted_at)
-    return cast(ScheduledStatus | None, commanded)
 
 
 def _not_retried(status: Status, commanded: ScheduledStatus | None) -> Change:

@@ -1,14 +1,15 @@
 """The journal's part for intake: committing accepted requests. A 202 follows the return of ``accept``."""
 
-from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from psycopg import AsyncConnection
 
-from cluster.journal.database import Database, Row, execute, rows
-from cluster.journal.records import Ended, NewMessage, NewRequest, ScheduledStatus, Tell
+from cluster.journal.batches import hold, scheduled_of
+from cluster.journal.database import Database, Row, execute
+from cluster.journal.ending import tally
+from cluster.journal.records import Ended, NewMessage, NewRequest, Tell
 
 
 class Acceptance(Database):
@@ -27,7 +28,7 @@ class Acceptance(Database):
             await self._execute("accept", **_columns(requests, self._offer_grace))
             return
         async with self._transaction() as connection:
-            scheduled = await _scheduled(connection, {request.batch_id for request in requests})
+            scheduled = await scheduled_of(connection, {request.batch_id for request in requests})
             refused = {batch_id for batch_id, status in scheduled.items() if status == "cancel"}
             paused = [r for r in requests if r.batch_id in scheduled and r.batch_id not in refused]
             for request in requests:
@@ -44,57 +45,6 @@ class Acceptance(Database):
             for request in [r for r in requests if r.batch_id in refused]:
                 changes += await _finish_cancelled(connection, request, tell)
             await tally(connection, self.shard, changes)
-
-    async def backlog(self) -> int:
-        """Deliveries in the queue: in constant time, and behind by some seconds at most."""
-        row = await self._row("backlog")
-        assert row is not None
-        return int(row[0])
-
-    async def count_backlog(self) -> None:
-        """Have the backlog estimated anew, from a sample of bounded size; Postgres forgets it when it crashes."""
-        await self._execute("count_backlog")
-
-
-async def tally(
-    connection: AsyncConnection[Row],
-    shard: str,
-    changes: Iterable[tuple[str, str | None, int]],
-    at: datetime | None = None,
-) -> None:
-    """Add (batch id, status or None for accepted, messages) to the tallies of batches."""
-    summed: Counter[tuple[str, str | None]] = Counter()
-    for batch_id, status, messages in changes:
-        summed[batch_id, status] += messages
-    if summed:
-        await execute(
-            connection,
-            "tally",
-            shard=shard,
-            at=at or datetime.now(UTC),
-            batch_ids=[batch_id for batch_id, _ in summed],
-            statuses=[status for _, status in summed],
-            messages=list(summed.values()),
-        )
-
-
-async def _scheduled(connection: AsyncConnection[Row], batch_ids: Collection[str | None]) -> dict[str, ScheduledStatus]:
-    """What is scheduled for batches; nobody changes it until the transaction ends."""
-    known = sorted(batch_id for batch_id in batch_ids if batch_id is not None)
-    if not known:
-        return {}
-    await execute(connection, "share_batches", batch_ids=known)
-    return dict(await rows(connection, "scheduled_of", batch_ids=known))
-
-
-async def hold(connection: AsyncConnection[Row], deliveries: Sequence[Sequence[Any]]) -> int:
-    """Put deliveries (message id, recipient number, …) of a paused batch aside."""
-    return await execute(
-        connection,
-        "hold",
-        message_ids=[message_id for message_id, *_ in deliveries],
-        recipient_nos=[recipient_no for _, recipient_no, *_ in deliveries],
-    )
 
 
 async def _finish_cancelled(

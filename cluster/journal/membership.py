@@ -60,3 +60,20 @@ class Membership(Database):
     async def nodes(self) -> list[NodeLoad]:
         """The nodes that delivery actors run on."""
         return [NodeLoad(*row) for row in await self._rows("held_by_nodes")]
+
+    async def register_actor(self, name: str, node_id: str) -> tuple[int, int]:
+        """Begin a new life of a delivery actor: its epoch, and how many deliveries its last life left behind."""
+        async with self._transaction() as connection:
+            taken_back = 0
+            for (former,) in await rows(connection, "epoch_of", name=name):
+                taken_back = await execute(connection, "take_back", epoch=former)
+            ((epoch,),) = await rows(connection, "new_epoch")
+            await execute(connection, "register_actor", name=name, epoch=epoch, node_id=node_id)
+        return epoch, taken_back
+
+    async def retire_actor(self, name: str, epoch: int) -> int:
+        """End a life: its leases go back to the queue; returns how many."""
+        async with self._transaction() as connection:
+            taken_back = await execute(connection, "take_back", epoch=epoch)
+            await execute(connection, "forget_actor", name=name, epoch=epoch)
+        return taken_back

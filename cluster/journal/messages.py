@@ -1,32 +1,20 @@
-"""The journal's part for clients: messages, batches, and cancelling."""
+"""The journal's part for messages: one, a list of them, and the content that composing needs."""
 
 import asyncio
-from datetime import UTC, datetime
+from collections.abc import Sequence
 from typing import Any
 
-from cluster.ids import new_id
-from cluster.journal.database import Database, Row, execute, fetch, rows
-from cluster.journal.intake import tally
-from cluster.journal.records import (
-    BatchCounts,
-    Cancellation,
-    MessageFilter,
-    MessagePage,
-    MessageRow,
-    without_bodies,
-    without_data,
-)
+from cluster.journal.database import Database, Row, fetch, rows
+from cluster.journal.records import MessageFilter, MessagePage, MessageRow, without_bodies, without_data
 from cluster.journal.statements import QUERIES
-from cluster.policy.lifecycle import FINISHED, UNFINISHED, Status
+from cluster.policy.lifecycle import UNFINISHED, Status
 from cluster.policy.routes.domains import stored_spellings
 
 COUNT_BOUND = 10_000
 WHOLE_BYTES = 64 * 1024
 """Of a message in a list, what it and its request hold. Where that is more, only what a list shows is kept of it, one
 message after the other: a page of the largest would be two gigabytes."""
-
 ONE_MESSAGE = QUERIES["messages"].replace("{where}", "m.tenant_id = %(tenant_id)s AND m.id = %(message_id)s")
-
 CONDITIONS = {
     "to_email": "EXISTS (SELECT FROM unnest(m.to_emails) AS t (email)"
     ' WHERE lower(t.email COLLATE "C") = ANY (%(to_email)s::text[]))',
@@ -41,8 +29,8 @@ CONDITIONS = {
 }
 
 
-class Reading(Database):
-    """What clients ask of the journal."""
+class Messages(Database):
+    """What clients ask of messages, and delivery actors of their content."""
 
     async def message(self, tenant_id: str, message_id: str) -> MessageRow | None:
         """A message of this tenant."""
@@ -75,72 +63,13 @@ class Reading(Database):
             total_is_exact=total <= COUNT_BOUND,
         )
 
-    async def create_batch(self, tenant_id: str) -> str:
-        """A new batch's id."""
-        batch_id = new_id("bat_")
-        await self._execute("create_batch", id=batch_id, tenant_id=tenant_id)
-        return batch_id
+    async def contents(self, request_ids: Sequence[str]) -> dict[str, bytes]:
+        """The encoded shared content of requests, by their ids."""
+        return dict(await self._rows("contents", request_ids=list(request_ids)))
 
-    async def batch_exists(self, tenant_id: str, batch_id: str) -> bool:
-        row = await self._row("batch_exists", tenant_id=tenant_id, batch_id=batch_id)
-        assert row is not None
-        return bool(row[0])
-
-    async def batch_counts(self, tenant_id: str, batch_id: str) -> BatchCounts | None:
-        """How a batch of this tenant stands; the counts sum to the total."""
-        async with self._transaction() as connection:
-            # One snapshot for all three statements, or the counts would not sum.
-            await connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-            batch = await rows(connection, "batch", tenant_id=tenant_id, batch_id=batch_id)
-            if not batch:
-                return None
-            tallies = await rows(connection, "batch_tallies", batch_id=batch_id)
-            held = await rows(connection, "batch_held", batch_id=batch_id)
-        return batch_state(batch_id, batch[0][0], tallies, held)
-
-    async def cancel(self, tenant_id: str, message_id: str, events: bytes) -> Cancellation | None:
-        """Cancel a message none of whose recipients was claimed or is finished: it will never be sent."""
-        async with self._transaction() as connection:
-            key = {"tenant_id": tenant_id, "message_id": message_id}
-            deliveries = await rows(connection, "lock_deliveries", **key)
-            held = {Status(status) for _, _, status, _, _ in deliveries}
-            if not deliveries or held - {Status.QUEUED, Status.PROCESSING}:
-                ((status,),) = await rows(connection, "status_of", **key)
-                return Cancellation(cancelled=False, status=Status(status)) if status else None
-            at = datetime.now(UTC)
-            await execute(connection, "cancel_message", at=at, **key)
-            if events:
-                await execute(connection, "append_log", batches=[events])
-            if (batch_id := deliveries[0][4]) is not None:
-                await tally(connection, self.shard, [(batch_id, "cancelled", 1)], at)
-        return Cancellation(cancelled=True, status=Status.CANCELLED)
-
-
-def batch_state(batch_id: str, created_at: datetime, tallies: list[Row], held: list[Row]) -> BatchCounts:
-    """A batch's counts from its tallies (status or None for accepted, messages, last change) and from the messages
-    that actors hold now (status, messages): what was accepted and is in neither waits in the queue."""
-    counts = dict.fromkeys(Status, 0)
-    total, last_at = 0, created_at
-    for status, messages, at in tallies:
-        if status is None:
-            total = messages
-        else:
-            counts[Status(status)] = messages
-            last_at = max(last_at, at)
-    unfinished = total - sum(counts[status] for status in FINISHED)
-    left = unfinished
-    for status, messages in held:
-        # A message of several recipients may be held by one and wait for another: never count past the total.
-        counts[Status(status)] = min(messages, left)
-        left -= counts[Status(status)]
-    counts[Status.QUEUED] = left
-    return BatchCounts(
-        id=batch_id,
-        created_at=created_at,
-        total=total,
-        by_status=counts,
-        completed_at=last_at if total and not unfinished else None,
-    )
+    async def attachments(self, hashes: Sequence[bytes]) -> dict[bytes, bytes]:
+        """The bytes of attached files, by their sha256."""
+        return dict(await self._rows("attachments", hashes=list(hashes)))
 
 
 def _where(filter: MessageFilter) -> tuple[str, dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""The journal's part for delivery: leases, claims, outcomes, and the delivery actors that own them.
+"""The journal's part for delivery: claims and outcomes.
 
 The queue table holds a row per unfinished delivery. PROCESSING and SENDING are leases: ``due_at`` says when the
 scheduler may take the row back. The claim is the only fence against a cancel and against a second owner.
@@ -8,11 +8,10 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from msgspec import Struct
-from psycopg import AsyncConnection
 
-from cluster.journal.database import Database, Row, execute, rows
-from cluster.journal.intake import tally
-from cluster.journal.records import Claimed, Outcome, Waiting
+from cluster.journal.database import Database, execute, rows
+from cluster.journal.ending import ends, finish, tally
+from cluster.journal.records import Claimed, Outcome, Waiting, keys
 from cluster.policy.lifecycle import Status
 
 
@@ -62,7 +61,7 @@ class Queue(Database):
                 due_ats=[o.due_at for o in deferred],
                 reasons=[o.error_message for o in deferred],
                 **keys(ended),
-                **_ends(ended),
+                **ends(ended),
             )
             return
         async with self._transaction() as connection:
@@ -106,55 +105,15 @@ class Queue(Database):
             recipient_nos=[recipient_no for _, recipient_no in deliveries],
         )
 
-    async def contents(self, request_ids: Sequence[str]) -> dict[str, bytes]:
-        """The encoded shared content of requests, by their ids."""
-        return dict(await self._rows("contents", request_ids=list(request_ids)))
+    async def backlog(self) -> int:
+        """Deliveries in the queue: in constant time, and behind by some seconds at most."""
+        row = await self._row("backlog")
+        assert row is not None
+        return int(row[0])
 
-    async def attachments(self, hashes: Sequence[bytes]) -> dict[bytes, bytes]:
-        """The bytes of attached files, by their sha256."""
-        return dict(await self._rows("attachments", hashes=list(hashes)))
-
-    async def register_actor(self, name: str, node_id: str) -> tuple[int, int]:
-        """Begin a new life of a delivery actor: its epoch, and how many deliveries its last life left behind."""
-        async with self._transaction() as connection:
-            taken_back = 0
-            for (former,) in await rows(connection, "epoch_of", name=name):
-                taken_back = await execute(connection, "take_back", epoch=former)
-            ((epoch,),) = await rows(connection, "new_epoch")
-            await execute(connection, "register_actor", name=name, epoch=epoch, node_id=node_id)
-        return epoch, taken_back
-
-    async def retire_actor(self, name: str, epoch: int) -> int:
-        """End a life: its leases go back to the queue; returns how many."""
-        async with self._transaction() as connection:
-            taken_back = await execute(connection, "take_back", epoch=epoch)
-            await execute(connection, "forget_actor", name=name, epoch=epoch)
-        return taken_back
-
-
-async def finish(
-    connection: AsyncConnection[Row], outcomes: Sequence[Outcome], at: datetime
-) -> list[tuple[str, str | None, int]]:
-    """End deliveries, and with them the messages that have no other left; returns the changes to tally."""
-    changes: list[tuple[str, str | None, int]] = []
-    alone = [o for o in outcomes if o.alone]
-    if alone:
-        finished = await rows(connection, "finish_alone", at=at, **keys(alone), **_ends(alone))
-        changes += [(batch_id, status, messages) for batch_id, status, messages in finished]
-    if shared := [o for o in outcomes if not o.alone]:
-        changes += await _finish_shared(connection, shared, at)
-    return changes
-
-
-async def _finish_shared(
-    connection: AsyncConnection[Row], outcomes: Sequence[Outcome], at: datetime
-) -> list[tuple[str, str | None, int]]:
-    """End recipients of messages that have several; two actors that end the last two must see each other."""
-    message_ids = [outcome.message_id for outcome in outcomes]
-    await rows(connection, "lock_messages", tenant_ids=[o.tenant_id for o in outcomes], message_ids=message_ids)
-    await execute(connection, "finish_one_of_many", **keys(outcomes), **_ends(outcomes))
-    folded = await rows(connection, "fold_finished", message_ids=sorted(set(message_ids)), at=at)
-    return [(batch_id, status, messages) for batch_id, status, messages in folded]
+    async def count_backlog(self) -> None:
+        """Have the backlog estimated anew, from a sample of bounded size; Postgres forgets it when it crashes."""
+        await self._execute("count_backlog")
 
 
 def _claimed(
@@ -190,17 +149,3 @@ def _claimed(
         expires_at=expires_at,
         personal=personal,
     )
-
-
-def keys(deliveries: Sequence[Waiting] | Sequence[Outcome]) -> dict[str, list[str] | list[int]]:
-    return {
-        "message_ids": [d.message_id for d in deliveries],
-        "recipient_nos": [d.recipient_no for d in deliveries],
-    }
-
-
-def _ends(outcomes: Sequence[Outcome]) -> dict[str, list[str] | list[str | None]]:
-    return {
-        "statuses": [o.status.value for o in outcomes],
-        "errors": [o.error_message for o in outcomes],
-    }

@@ -6,7 +6,7 @@ message. Everything that SQL selects by has a column of its own beside them.
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import msgspec
 from msgspec import Struct, field
@@ -208,6 +208,24 @@ class Claimed(Struct, frozen=True, kw_only=True):
     the message's Date."""
     expires_at: datetime
     personal: bytes
+
+
+class Delivery(Protocol):
+    """What names a delivery: its message, and the number of its recipient there."""
+
+    @property
+    def message_id(self) -> str: ...
+
+    @property
+    def recipient_no(self) -> int: ...
+
+
+def keys(deliveries: Sequence[Delivery]) -> dict[str, list[str] | list[int]]:
+    """The deliveries as statements take them: a list for each part of their key."""
+    return {
+        "message_ids": [d.message_id for d in deliveries],
+        "recipient_nos": [d.recipient_no for d in deliveries],
+    }
 
 
 class MessageFilter(Struct, frozen=True, kw_only=True):

@@ -11,9 +11,8 @@ is ended by another. ``accept`` and these commands see each other through a lock
 import asyncio
 from typing import Literal
 
-from cluster.journal.commands import PAGE, Commands
+from cluster.journal.batches import PAGE, Batches, hold
 from cluster.journal.database import execute, rows
-from cluster.journal.intake import hold
 from cluster.journal.records import ScheduledSend, ScheduledStatus, Tell
 
 MOST_LISTED = 1000
@@ -22,7 +21,7 @@ LOCKED_S = 0.05
 """How long to wait for those who have rows locked that are to be let go."""
 
 
-class ScheduledSends(Commands):
+class ScheduledSends(Batches):
     """One entry a batch, at most."""
 
     async def schedule(self, tenant_id: str, batch_id: str, status: ScheduledStatus, tell: Tell) -> bool:

@@ -11,9 +11,8 @@ from datetime import UTC, datetime
 from msgspec import Struct
 
 from cluster.journal.database import Database, execute, rows
-from cluster.journal.intake import tally
-from cluster.journal.queue import finish, keys
-from cluster.journal.records import Outcome, Waiting
+from cluster.journal.ending import finish, tally
+from cluster.journal.records import Outcome, Waiting, keys
 
 
 class Due(Struct, frozen=True, array_like=True):
@@ -79,7 +78,7 @@ Bury = Callable[[Sequence[Due]], tuple[list[Outcome], bytes]]
 """The outcomes of deliveries whose lifetime is over, and their encoded events."""
 
 
-class Paging(Database):
+class Scheduling(Database):
     """What is due."""
 
     async def anything_due(self) -> bool:

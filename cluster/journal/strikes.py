@@ -10,8 +10,7 @@ from msgspec import Struct
 
 from cluster.ids import same_moment
 from cluster.journal.database import Database, execute, rows
-from cluster.journal.intake import tally
-from cluster.journal.queue import finish
+from cluster.journal.ending import finish, tally
 from cluster.journal.records import Ended, Outcome, Tell
 from cluster.policy.lifecycle import Status, Transition, after
 from cluster.policy.limits.strikes import Scope, SetAside, Strike, decide, reason_for

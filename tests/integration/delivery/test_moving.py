@@ -8,8 +8,7 @@ import pytest
 
 from actors.smtpd.envelope import Behaviour, Reply
 from cluster.journal.journal import Journal
-from cluster.journal.moving import Wait
-from cluster.journal.operations import Queued, QueueFilter, QueueMark
+from cluster.journal.queue_control import Queued, QueueFilter, QueueMark, Wait
 from cluster.journal.records import Waiting
 from cluster.policy.lifecycle import Status
 from tests.integration.delivery.world import DELIVERY, World, a_world

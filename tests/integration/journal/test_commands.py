@@ -9,7 +9,7 @@ import pytest
 
 from cluster.journal import commands
 from cluster.journal.journal import Journal
-from cluster.journal.operations import QueueFilter, QueueMark
+from cluster.journal.queue_control import QueueFilter, QueueMark
 from cluster.journal.records import Change, Claimed, Ended, NewMessage, Outcome, Recipient, Waiting
 from cluster.policy.lifecycle import Status
 from tests.integration.journal.builders import a_message, a_request, a_tenant, each

@@ -7,8 +7,7 @@ import psycopg
 import pytest
 
 from cluster.journal.journal import Journal
-from cluster.journal.moving import Wait
-from cluster.journal.operations import Queued, QueueFilter, QueueMark
+from cluster.journal.queue_control import Queued, QueueFilter, QueueMark, Wait
 from cluster.journal.records import NewMessage, Outcome, Waiting
 from cluster.policy.lifecycle import Status
 from tests.integration.journal.builders import a_message, a_request, a_tenant

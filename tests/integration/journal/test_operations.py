@@ -7,9 +7,10 @@ import psycopg
 import pytest
 
 from cluster.journal.journal import Journal
-from cluster.journal.operations import QueueFilter, QueueMark, SiteAction
+from cluster.journal.queue_control import QueueFilter, QueueMark
 from cluster.journal.records import Ended, NewMessage, Outcome, Waiting
 from cluster.journal.scheduling import Due
+from cluster.journal.site_actions import SiteAction
 from cluster.policy.lifecycle import Status
 from tests.integration.journal.builders import a_message, a_request, a_tenant, each
 

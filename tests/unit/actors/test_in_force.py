@@ -7,7 +7,8 @@ import pytest
 from cryptography.fernet import Fernet
 
 from cluster.journal.journal import Journal, Unavailable
-from cluster.journal.operations import Policies, Suspension
+from cluster.journal.policies import Policies
+from cluster.journal.suspensions import Suspension
 from cluster.journal.warm_up import WarmUpDay
 from cluster.routing.active_policy import MISSED, Change, InForce, today
 from cluster.settings import DeliverySettings

@@ -4,8 +4,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from api.admin.explanation import Facts
-from cluster.journal.operations import Fate, Standing, Suspension
+from cluster.journal.fates import Fate, Standing
 from cluster.journal.records import Address, Personal, encode
+from cluster.journal.suspensions import Suspension
 from cluster.policy.lifecycle import Status
 from cluster.routing.site_state import Held, LastReply, SiteState
 from cluster.routing.views import SourceState

@@ -11,18 +11,12 @@ from api.admin.routes import Admin
 from api.app import create_app
 from api.send.large.requests import Large
 from cluster.intake.intake import Intake
+from cluster.journal.fates import Fate, Standing
 from cluster.journal.journal import Journal
-from cluster.journal.operations import (
-    Fate,
-    Queued,
-    QueueFilter,
-    QueueMark,
-    QueuePart,
-    SiteAction,
-    Standing,
-    Suspension,
-)
+from cluster.journal.queue_control import Queued, QueueFilter, QueueMark, QueuePart
 from cluster.journal.records import DeliveryActor, Ended, NewRequest, Tell, Waiting
+from cluster.journal.site_actions import SiteAction
+from cluster.journal.suspensions import Suspension
 from cluster.keys import operator_token
 from cluster.peers import PeerGone
 from cluster.policies import BadPolicies

@@ -8,12 +8,8 @@ from typing import Any
 import pytest
 
 from cluster.journal.journal import Unavailable
-from cluster.journal.operations import (
-    QueueFilter,
-    QueueMark,
-    QueuePart,
-    SiteAction,
-)
+from cluster.journal.queue_control import QueueFilter, QueueMark, QueuePart
+from cluster.journal.site_actions import SiteAction
 from cluster.keys import operator_token
 from cluster.policies import BadPolicies
 from cluster.policy.lifecycle import Status

@@ -8,7 +8,7 @@ import pytest
 from analytics.queries import TimelineEvent
 from api.admin.explanation import HeldBy, RecipientExplained, clock, explain
 from api.admin.site_views import site_views
-from cluster.journal.operations import Standing
+from cluster.journal.fates import Standing
 from cluster.policy.lifecycle import FINISHED, UNFINISHED, Status
 from cluster.routing.views import PoolShare, SourceState, WarmUpUse
 from tests.unit.api.admin_facts import (

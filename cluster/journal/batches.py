@@ -1,0 +1,157 @@
+"""The journal's part for batches: what became of their messages, and the cancellation of what is in them.
+
+A cancellation goes by pages, each with a transaction of its own that waits for nobody.
+"""
+
+from collections.abc import Collection, Sequence
+from datetime import UTC, datetime
+from typing import Any, cast
+
+from psycopg import AsyncConnection
+
+from cluster.ids import new_id
+from cluster.journal.database import Database, Row, execute, rows
+from cluster.journal.ending import tally
+from cluster.journal.records import BatchCounts, Ended, ScheduledStatus, Tell
+from cluster.policy.lifecycle import FINISHED, Status
+
+PAGE = 2000
+"""Messages in one transaction: some 50 ms of work."""
+
+
+class Batches(Database):
+    """What became of batches, and cancelling them."""
+
+    async def create_batch(self, tenant_id: str) -> str:
+        """A new batch's id."""
+        batch_id = new_id("bat_")
+        await self._execute("create_batch", id=batch_id, tenant_id=tenant_id)
+        return batch_id
+
+    async def batch_exists(self, tenant_id: str, batch_id: str) -> bool:
+        row = await self._row("batch_exists", tenant_id=tenant_id, batch_id=batch_id)
+        assert row is not None
+        return bool(row[0])
+
+    async def batch_counts(self, tenant_id: str, batch_id: str) -> BatchCounts | None:
+        """How a batch of this tenant stands; the counts sum to the total."""
+        async with self._transaction() as connection:
+            # One snapshot for all three statements, or the counts would not sum.
+            await connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+            batch = await rows(connection, "batch", tenant_id=tenant_id, batch_id=batch_id)
+            if not batch:
+                return None
+            tallies = await rows(connection, "batch_tallies", batch_id=batch_id)
+            held = await rows(connection, "batch_held", batch_id=batch_id)
+        return batch_state(batch_id, batch[0][0], tallies, held)
+
+    async def cancel_batch(self, tenant_id: str, batch_id: str, tell: Tell) -> int | None:
+        """Cancel every message of a batch none of whose recipients was claimed, for good: none of what is in the batch
+        now is retried after this. How many, or None: no such batch."""
+        async with self._transaction() as connection:
+            # A retry that is under way ends first, so that what it has queued is found.
+            await execute(connection, "own_batch", batch_id=batch_id)
+            if not await execute(connection, "mark_cancelled", tenant_id=tenant_id, batch_id=batch_id):
+                return None
+        return await self._cancel_all(tenant_id, batch_id, tell)
+
+    async def _cancel_all(self, tenant_id: str, batch_id: str, tell: Tell) -> int:
+        cancelled, after = 0, ""
+        while True:
+            async with self._transaction() as connection:
+                page = await rows(connection, "messages_of_batch", batch_id=batch_id, after=after, limit=PAGE)
+                done, locked = await self._cancel_idle(connection, page, tell)
+            cancelled += done
+            for row in locked:
+                # Somebody was at work on it: a claim, or a scheduler that only looked. Wait for that one row.
+                async with self._transaction() as connection:
+                    await rows(connection, "lock_states", tenant_id=tenant_id, message_id=row[0])
+                    done, _ = await self._cancel_idle(connection, [row], tell)
+                cancelled += done
+            if len(page) < PAGE:
+                return cancelled
+            after = page[-1][0]
+
+    async def _cancel_idle(
+        self, connection: AsyncConnection[Row], page: list[Row], tell: Tell
+    ) -> tuple[int, list[Row]]:
+        """Cancel what can be of (message id, categories); how many, and those that somebody else has locked."""
+        message_ids = [message_id for message_id, _ in page]
+        idle = await rows(connection, "lock_idle", message_ids=message_ids)
+        mine: dict[str, int] = {}
+        for message_id, *_ in idle:
+            mine[message_id] = mine.get(message_id, 0) + 1
+        left = await rows(connection, "left_of", message_ids=message_ids)
+        whole = {message_id for message_id, count, _ in left if mine.get(message_id) == count}
+        unclaimed = {message_id for message_id, _, claimed in left if not claimed} - whole
+        if whole:
+            at = datetime.now(UTC)
+            await execute(connection, "cancel_messages", message_ids=sorted(whole), at=at)
+            categories: dict[str, list[str]] = dict(page)
+            ended = [
+                Ended(tenant_id, message_id, recipient, batch_id, tuple(categories[message_id]))
+                for message_id, _, recipient, tenant_id, batch_id in idle
+                if message_id in whole
+            ]
+            await execute(connection, "append_log", batches=[tell(ended)])
+            await tally(connection, self.shard, [(idle[0][4], "cancelled", len(whole))], at)
+        return len(whole), [row for row in page if row[0] in unclaimed]
+
+
+def batch_state(batch_id: str, created_at: datetime, tallies: list[Row], held: list[Row]) -> BatchCounts:
+    """A batch's counts from its tallies (status or None for accepted, messages, last change) and from the messages
+    that actors hold now (status, messages): what was accepted and is in neither waits in the queue."""
+    counts = dict.fromkeys(Status, 0)
+    total, last_at = 0, created_at
+    for status, messages, at in tallies:
+        if status is None:
+            total = messages
+        else:
+            counts[Status(status)] = messages
+            last_at = max(last_at, at)
+    unfinished = total - sum(counts[status] for status in FINISHED)
+    left = unfinished
+    for status, messages in held:
+        # A message of several recipients may be held by one and wait for another: never count past the total.
+        counts[Status(status)] = min(messages, left)
+        left -= counts[Status(status)]
+    counts[Status.QUEUED] = left
+    return BatchCounts(
+        id=batch_id,
+        created_at=created_at,
+        total=total,
+        by_status=counts,
+        completed_at=last_at if total and not unfinished else None,
+    )
+
+
+async def scheduled_of(
+    connection: AsyncConnection[Row], batch_ids: Collection[str | None]
+) -> dict[str, ScheduledStatus]:
+    """What is scheduled for batches; nobody changes it until the transaction ends."""
+    known = sorted(batch_id for batch_id in batch_ids if batch_id is not None)
+    if not known:
+        return {}
+    await execute(connection, "share_batches", batch_ids=known)
+    return dict(await rows(connection, "scheduled_of", batch_ids=known))
+
+
+async def hold(connection: AsyncConnection[Row], deliveries: Sequence[Sequence[Any]]) -> int:
+    """Put deliveries (message id, recipient number, …) of a paused batch aside."""
+    return await execute(
+        connection,
+        "hold",
+        message_ids=[message_id for message_id, *_ in deliveries],
+        recipient_nos=[recipient_no for _, recipient_no, *_ in deliveries],
+    )
+
+
+async def commanded(
+    connection: AsyncConnection[Row], batch_id: str | None, accepted_at: datetime
+) -> ScheduledStatus | None:
+    """What holds for a message of a batch, and goes on to hold until the transaction ends."""
+    if batch_id is None:
+        return None
+    await execute(connection, "share_batches", batch_ids=[batch_id])
+    ((commanded,),) = await rows(connection, "commanded_of_batch", batch_id=batch_id, accepted_at=accepted_at)
+    return cast(ScheduledStatus | None, commanded)

@@ -1,0 +1,95 @@
+"""The journal's part for the whole truth about one message, for operators."""
+
+from datetime import datetime
+
+from msgspec import Struct
+
+from cluster.journal.database import Database
+from cluster.policy.lifecycle import Status
+
+
+class Fate(Struct, frozen=True, kw_only=True):
+    """A message, and how it ended if it did."""
+
+    tenant_id: str
+    batch_id: str | None
+    created_at: datetime
+    send_at: datetime | None
+    personal: bytes
+    status: Status | None
+    finished_at: datetime | None
+    error_message: str | None
+    batch_paused: bool
+
+
+class Standing(Struct, frozen=True, kw_only=True):
+    """Where one recipient of an unfinished message stands."""
+
+    recipient_no: int
+    recipient: str
+    domain: str
+    pool: str
+    status: Status
+    attempts: int
+    due_at: datetime | None
+    """When the scheduler looks at it next: due, or its lease or its lifetime over. None when it is finished."""
+    expires_at: datetime
+    lane: str | None
+    paused: bool
+    held: bool
+    """An actor has it, or had it when that died."""
+    actor: str | None
+    """That actor; None when it is gone."""
+    error_message: str | None
+    strikes: int = 0
+    """Lives of delivery actors that ended while they were at work on the message."""
+    route: str = ""
+    """The route that an operator has moved it to."""
+    accepted_pool: str | None = None
+    """The pool that its request names; None: not known."""
+
+
+class Fates(Database):
+    """Where messages of any tenant stand, and how they ended."""
+
+    async def fate(self, message_id: str) -> Fate | None:
+        """A message of any tenant."""
+        row = await self._row("fate", message_id=message_id)
+        if row is None:
+            return None
+        tenant_id, batch_id, created_at, send_at, personal, status, finished_at, error_message, paused = row
+        return Fate(
+            tenant_id=tenant_id,
+            batch_id=batch_id,
+            created_at=created_at,
+            send_at=send_at,
+            personal=personal,
+            status=Status(status) if status else None,
+            finished_at=finished_at,
+            error_message=error_message,
+            batch_paused=paused,
+        )
+
+    async def standings(self, message_id: str) -> list[Standing]:
+        """Where the recipients of an unfinished message stand, in their order; none of a finished one."""
+        return [
+            Standing(
+                recipient_no=row[0],
+                recipient=row[1],
+                domain=row[2],
+                pool=row[3],
+                status=Status(row[4]),
+                attempts=row[5],
+                due_at=row[6],
+                expires_at=row[7],
+                lane=row[8],
+                paused=row[9],
+                held=row[10],
+                actor=row[11],
+                error_message=row[12],
+                strikes=row[13],
+                route=row[14],
+                accepted_pool=row[15],
+            )
+            for row in await self._rows("standings", message_id=message_id)
+        ]

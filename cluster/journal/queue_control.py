@@ -1,0 +1,183 @@
+"""The journal's part for what operators do with the queue: search it, end what waits, try it now, and move it.
+
+Two operators may ask for the same at once: what moves deliveries waits for no row that another transaction has locked.
+"""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from enum import StrEnum
+
+from msgspec import Struct
+
+from cluster.ids import first_id
+from cluster.journal.database import Database, Row, execute, rows
+from cluster.journal.ending import finish, tally
+from cluster.journal.records import Ended, Outcome, Tell, Waiting, keys
+from cluster.policy.lifecycle import Status, Transition, after
+
+MOST_LANES = 1000
+"""Lanes that one listing names."""
+MOST_COUNTED = 100_000
+"""Deliveries of one lane that are counted; a count that has reached it says "at least"."""
+HIGHEST_NO = 2**31 - 1
+"""A recipient number above all."""
+SOON_S = 0.5
+"""When what was moved is due: by then, the delivery actor that holds it has let go of it."""
+
+
+class QueueFilter(Struct, frozen=True, kw_only=True):
+    """Which queued deliveries are meant; None means any."""
+
+    message_id: str | None = None
+    domain: str | None = None
+    tenant_id: str | None = None
+    batch_id: str | None = None
+    pool: str | None = None
+    accepted_before: datetime | None = None
+
+
+class Queued(Struct, frozen=True, array_like=True):
+    """An unfinished delivery that a filter matches. One that is being sent is left alone."""
+
+    message_id: str
+    recipient_no: int
+    recipient: str
+    tenant_id: str
+    batch_id: str | None
+    domain: str
+    alone: bool
+    status: str
+
+    @property
+    def sending(self) -> bool:
+        return Status(self.status) is Status.SENDING
+
+
+class QueueMark(Struct, frozen=True, array_like=True):
+    """A place in the queue, between two deliveries."""
+
+    message_id: str = ""
+    recipient_no: int = -1
+
+
+class QueuePart(Struct, frozen=True):
+    """What a filter matches in one part of the queue, and where the next part begins; None after the last."""
+
+    queued: list[Queued]
+    next: QueueMark | None
+
+
+class Wait(StrEnum):
+    """What an unfinished delivery waits for."""
+
+    SENDING = "sending"
+    """It is on the wire, or about to be."""
+    PAUSED = "paused"
+    """Its batch is."""
+    SCHEDULED = "scheduled"
+    """For its send time."""
+    DEFERRED = "deferred"
+    """For the next attempt."""
+    TURN = "turn"
+    """It is due: for its turn, or for room at its site."""
+
+
+class QueueControl(Database):
+    """What operators do with deliveries."""
+
+    async def parked(self, lanes: Sequence[str]) -> dict[str, int]:
+        """How many deliveries are parked in these lanes, and in the first thousand that hold something."""
+        async with self._connection() as connection:
+            named = {lane for (lane,) in await rows(connection, "lane_names", limit=MOST_LANES)}
+            found = await rows(connection, "parked", lanes=sorted(named | set(lanes)), bound=MOST_COUNTED)
+        return {lane: count for lane, count in found if count}
+
+    async def queue_part(self, filter: QueueFilter, start: QueueMark, size: int) -> QueuePart:
+        """What matches among the next ``size`` deliveries of the queue, in the order of acceptance."""
+        before = first_id("msg_", filter.accepted_before) if filter.accepted_before else None
+        # ids begin with letters; nothing in the queue is behind "~"
+        end = QueueMark(before or "~")
+        if filter.message_id is not None:
+            start = max(start, QueueMark(filter.message_id), key=_place)
+            end = min(end, QueueMark(filter.message_id, HIGHEST_NO), key=_place)
+        async with self._connection() as connection:
+            marks = await rows(
+                connection, "queue_mark", message_id=start.message_id, recipient_no=start.recipient_no, skip=size - 1
+            )
+            mark = QueueMark(*marks[0]) if marks else end
+            last = min(end, mark, key=_place)
+            found = await rows(
+                connection,
+                "queue_part",
+                message_id=start.message_id,
+                recipient_no=start.recipient_no,
+                last_id=last.message_id,
+                last_no=last.recipient_no,
+                domain=filter.domain,
+                tenant_id=filter.tenant_id,
+                batch_id=filter.batch_id,
+                pool=filter.pool,
+            )
+        return QueuePart([Queued(*row) for row in found], None if last is end else last)
+
+    async def give_up(self, queued: Sequence[Queued], reason: str, tell: Tell) -> int:
+        """End deliveries that are not claimed, and that nobody is at work on just now; returns how many."""
+        async with self._transaction() as connection:
+            # As every command: first the message, then its deliveries; the other way round two could wait for each
+            # other.
+            if several := [q for q in queued if not q.alone]:
+                await rows(
+                    connection,
+                    "lock_messages",
+                    tenant_ids=[q.tenant_id for q in several],
+                    message_ids=[q.message_id for q in several],
+                )
+            locked = await rows(
+                connection,
+                "lock_unclaimed",
+                message_ids=[q.message_id for q in queued],
+                recipient_nos=[q.recipient_no for q in queued],
+            )
+            if not locked:
+                return 0
+            at = datetime.now(UTC)
+            changes = await finish(connection, [_given_up(row, reason) for row in locked], at)
+            ended = [
+                Ended(tenant_id, message_id, recipient, batch_id, tuple(categories))
+                for message_id, _, tenant_id, recipient, batch_id, _, _, categories in locked
+            ]
+            await execute(connection, "append_log", batches=[tell(ended)])
+            await tally(connection, self.shard, changes, at)
+        return len(locked)
+
+    async def waits(self, queued: Sequence[Queued]) -> list[tuple[Queued, Wait]]:
+        """What each of these waits for; those that are finished meanwhile are left out."""
+        found = await self._rows("waits", **keys(queued))
+        kinds = {(message_id, recipient_no): Wait(kind) for message_id, recipient_no, kind in found}
+        return [(one, kinds[key]) for one in queued if (key := (one.message_id, one.recipient_no)) in kinds]
+
+    async def make_due(self, queued: Sequence[Queued]) -> int:
+        """Have deferred deliveries tried now; returns how many these were. Rows that are locked are passed over."""
+        return await self._execute("make_due", **keys(queued))
+
+    async def reroute(self, queued: Sequence[Queued], pool: str | None, route: str | None) -> list[Waiting]:
+        """Move those that are not being sent to a pool, to a route ("": as the routing says) or both; None leaves it as
+        it is. Returns what was moved, as it is now; what was there already is not, nor are rows that are locked."""
+        found = await self._rows("reroute", pool=pool, route=route, soon_s=SOON_S, **keys(queued))
+        return [Waiting(*row) for row in found]
+
+
+def _place(mark: QueueMark) -> tuple[str, int]:
+    return mark.message_id, mark.recipient_no
+
+
+def _given_up(row: Row, reason: str) -> Outcome:
+    message_id, recipient_no, tenant_id, _, _, alone, status, _ = row
+    return Outcome(
+        tenant_id=tenant_id,
+        message_id=message_id,
+        recipient_no=recipient_no,
+        status=after(Status(status), Transition.FAILED),
+        alone=alone,
+        error_message=reason,
+    )

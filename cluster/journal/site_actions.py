@@ -1,0 +1,76 @@
+"""The journal's part for what automation and operators did to sites.
+
+For people to read; the oldest go as new ones come.
+"""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Literal
+
+from msgspec import Struct
+from psycopg import AsyncConnection
+
+from cluster.journal.database import Database, Row, execute
+
+ACTIONS_KEPT_DAYS = 30
+Maker = Literal["operator", "automation"]
+
+
+class SiteAction(Struct, frozen=True, kw_only=True):
+    """Something that automation or an operator did to a site. What does not apply is empty."""
+
+    at: datetime
+    source: str = ""
+    site: str = ""
+    tenant_id: str = ""
+    action: str
+    """One word or two: suspended, slowed, resumed."""
+    detail: str = ""
+    reply: str = ""
+    """The reply that was the reason."""
+    made_by: Maker
+
+
+class SiteActions(Database):
+    """What was done to sites."""
+
+    async def record_site_actions(self, actions: Sequence[SiteAction]) -> None:
+        """Note what was done."""
+        async with self._transaction() as connection:
+            await record(connection, actions)
+
+    async def site_actions(self, site: str | None, limit: int) -> list[SiteAction]:
+        """What was done to a site, or to any (None), the newest first."""
+        found = await self._rows("actions_of_site" if site is not None else "site_actions", site=site, limit=limit)
+        return [
+            SiteAction(
+                at=at.astimezone(UTC),
+                source=source,
+                site=name,
+                tenant_id=tenant_id,
+                action=action,
+                detail=detail,
+                reply=reply,
+                made_by=made_by,
+            )
+            for at, source, name, tenant_id, action, detail, reply, made_by in found
+        ]
+
+
+async def record(connection: AsyncConnection[Row], actions: Sequence[SiteAction]) -> None:
+    if not actions:
+        return
+    await execute(
+        connection,
+        "record_site_actions",
+        ats=[a.at for a in actions],
+        sources=[a.source for a in actions],
+        sites=[a.site for a in actions],
+        tenant_ids=[a.tenant_id for a in actions],
+        actions=[a.action for a in actions],
+        details=[a.detail for a in actions],
+        replies=[a.reply for a in actions],
+        makers=[a.made_by for a in actions],
+    )
+    before = datetime.now(UTC) - timedelta(days=ACTIONS_KEPT_DAYS)
+    await execute(connection, "trim_site_actions", before=before, limit=max(100, 2 * len(actions)))

@@ -1,0 +1,69 @@
+"""The journal's part for suspensions: rows that every process follows, as a command reaches them all."""
+
+from datetime import UTC, datetime
+
+from msgspec import Struct
+
+from cluster.journal.database import Database, Row, execute, rows
+from cluster.journal.site_actions import Maker, SiteAction, record
+
+
+class Suspension(Struct, frozen=True, kw_only=True):
+    """What is not sent to, or for whom. An empty site is every site, an empty tenant every tenant."""
+
+    site: str
+    tenant_id: str
+    until: datetime
+    reason: str
+    made_by: Maker
+    created_at: datetime
+
+
+class Suspensions(Database):
+    """What is not sent to, or for whom."""
+
+    async def suspend(self, site: str, tenant_id: str, until: datetime, reason: str, made_by: Maker) -> bool:
+        """Suspend a site, a tenant, or one at the other, and note the action. False: an operator's word stands, which
+        automation does not change."""
+        async with self._transaction() as connection:
+            if not await execute(
+                connection, "suspend", site=site, tenant_id=tenant_id, until=until, reason=reason, made_by=made_by
+            ):
+                return False
+            detail = f"until {until.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC" + (f": {reason}" if reason else "")
+            action = SiteAction(
+                at=datetime.now(UTC), site=site, tenant_id=tenant_id, action="suspended", detail=detail, made_by=made_by
+            )
+            await record(connection, [action])
+        return True
+
+    async def resume(self, site: str | None, tenant_id: str | None, made_by: Maker) -> list[Suspension]:
+        """End every suspension of this site and of this tenant (None: of any), and note it; what was ended."""
+        async with self._transaction() as connection:
+            found = [_suspension(row) for row in await rows(connection, "resume", site=site, tenant_id=tenant_id)]
+            now = datetime.now(UTC)
+            ended = [suspension for suspension in found if suspension.until > now]
+            await record(
+                connection,
+                [
+                    SiteAction(at=now, site=s.site, tenant_id=s.tenant_id, action="resumed", made_by=made_by)
+                    for s in ended
+                ],
+            )
+        return ended
+
+    async def suspensions(self) -> list[Suspension]:
+        """Those that are not over."""
+        return [_suspension(row) for row in await self._rows("suspensions")]
+
+
+def _suspension(row: Row) -> Suspension:
+    site, tenant_id, until, reason, made_by, created_at = row
+    return Suspension(
+        site=site,
+        tenant_id=tenant_id,
+        until=until.astimezone(UTC),
+        reason=reason,
+        made_by=made_by,
+        created_at=created_at.astimezone(UTC),
+    )
