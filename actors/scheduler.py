@@ -94,11 +94,11 @@ class Scheduler:
     async def round(self) -> Page:
         """Page in what is due, and offer it; what finds no room is parked. Raises Unavailable."""
         nothing = Page([], 0, 0)
-        if not self._dispatcher.members or not await self._journal.anything_due():
+        if not self._dispatcher.members or not await self._journal.scheduling.anything_due():
             return nothing
         now = asyncio.get_running_loop().time()
         self._full = {lane: until for lane, until in self._full.items() if until > now}
-        page = await self._journal.page_in(PAGE, self._lease_s, self._decide, bury)
+        page = await self._journal.scheduling.page_in(PAGE, self._lease_s, self._decide, bury)
         refused = await self._dispatcher.offer(page.leased, {})
         self._full.update(dict.fromkeys(await self._dispatcher.park(refused), now + FULL_S))
         log.debug(
@@ -142,10 +142,10 @@ class Scheduler:
         those whose destination has no owner now are noted for ``move_stranded``."""
         by_owner: dict[str, list[Lane]] = defaultdict(list)
         stranded: list[Lane] = []
-        for lane in await self._journal.lanes():
+        for lane in await self._journal.scheduling.lanes():
             place = parse(lane.destination)
             if place is None or not self._dispatcher.exists(place):
-                await self._journal.empty_lane(lane.destination, PAGE)
+                await self._journal.scheduling.empty_lane(lane.destination, PAGE)
             elif (owner := self._dispatcher.owner_of(place)) is not None:
                 by_owner[owner.name].append(lane)
             else:

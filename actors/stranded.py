@@ -48,7 +48,7 @@ class Stranded:
             await self._dispatcher.prepare([waiting for waiting, _ in found])
             leaving = [(waiting, lane) for waiting, lane in found if self._dispatcher.has_left(waiting, lane)]
             if leaving:
-                moved += await self._journal.leave_lanes(*zip(*leaving, strict=True))
+                moved += await self._journal.scheduling.leave_lanes(*zip(*leaving, strict=True))
         if moved:
             log.info("mail leaves lanes that have no owner deliveries=%d", moved)
         return moved
@@ -56,7 +56,7 @@ class Stranded:
     async def _look_into(self, lanes: Sequence[Lane], each: int) -> list[tuple[Waiting, Lane]]:
         """The next deliveries of these lanes, which have had their turn then."""
         positions = {lane: self._looked[lane] for lane in lanes}
-        found = await self._journal.parked_in(positions, each)
+        found = await self._journal.scheduling.parked_in(positions, each)
         for lane in lanes:
             some = found[lane]
             end = LanePosition(some[-1].message_id, some[-1].recipient_no) if len(some) == each else LANE_START

@@ -104,12 +104,12 @@ class Supervisor:
         silence means something; a restarted actor has by then finished what stands in its ledger.
         """
         try:
-            lost_actors = await self._journal.lost_actors(ACTOR_ALIVE_S)
+            lost_actors = await self._journal.membership.lost(ACTOR_ALIVE_S)
             if self._reached_since is None:
                 self._reached_since = now
             if now - self._reached_since > ACTOR_ALIVE_S:
                 for lost in lost_actors:
-                    taken_back = await self._journal.retire_actor(lost.name, lost.epoch)
+                    taken_back = await self._journal.membership.retire(lost.name, lost.epoch)
                     log.warning("took back actor=%s epoch=%d deliveries=%d", lost.name, lost.epoch, taken_back)
             self._note("journal", None)
         except Unavailable as error:

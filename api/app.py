@@ -62,7 +62,9 @@ def create_app(
     ``lifetime_s`` is what a retried message gets. ``limits``: of what messages become. ``admin`` is what operators may
     do, where there is a cluster to operate. ``now`` is a monotonic clock, for what is remembered of keys."""
     sending = sending or journal
-    authenticator = Authenticator(sending.key_by_hash, now) if now else Authenticator(sending.key_by_hash)
+    authenticator = (
+        Authenticator(sending.accounts.key_by_hash, now) if now else Authenticator(sending.accounts.key_by_hash)
+    )
     steps = Sending(sending, intake.commit, lifetime_s=lifetime_s, limits=limits)
     keyed = for_caller(
         Caller.KEY,

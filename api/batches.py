@@ -76,16 +76,16 @@ class Batches:
         return resource("/v3/mail/batch", create(self.create), show(self.show), cancel(self.cancel), tag="mail")
 
     async def create(self, request: ApiRequest) -> NewBatch:
-        return NewBatch(await self._journal.create_batch(request.auth.tenant_id))
+        return NewBatch(await self._journal.batches.create(request.auth.tenant_id))
 
     async def show(self, request: ApiRequest, id: FromPath[str]) -> BatchStatus:
-        counts = await existing(BATCH, id, partial(self._journal.batch_counts, request.auth.tenant_id))
+        counts = await existing(BATCH, id, partial(self._journal.batches.counts, request.auth.tenant_id))
         return batch_status(counts)
 
     async def cancel(self, request: ApiRequest, id: FromPath[str]) -> BatchCancelled:
         cancelled = 0  # of a sandbox key: its messages are finished as they are accepted
         if not request.auth.sandbox:
-            cancel = partial(self._journal.cancel_batch, request.auth.tenant_id, tell=tell_cancelled)
+            cancel = partial(self._journal.batches.cancel, request.auth.tenant_id, tell=tell_cancelled)
             cancelled = await existing(BATCH, id, cancel)
         counts = (await self.show(request, id)).status_counts
         return BatchCancelled(batch_id=id, cancelled=cancelled, status_counts=counts)

@@ -109,8 +109,8 @@ async def api(context: Context, links: Links) -> Api:
 
     watch = Watch(
         Bounds(backlog=settings.http.max_backlog, free_disk_mb=settings.http.min_free_disk_mb),
-        backlog=journal.backlog,
-        count_backlog=journal.count_backlog,
+        backlog=journal.queue.backlog,
+        count_backlog=journal.queue.count_backlog,
         journal_dir=None if settings.postgres.dsn else context.data_path,
     )
 
@@ -148,7 +148,9 @@ async def api(context: Context, links: Links) -> Api:
         why_full=watch.why_full,
         admin=admin(context, links, journal, routing, dispatcher, timeline),
     )
-    return Api(server, journal, watch, dispatcher, offers, lambda: journal.is_draining(context.node_id), Tasks())
+    return Api(
+        server, journal, watch, dispatcher, offers, lambda: journal.membership.is_draining(context.node_id), Tasks()
+    )
 
 
 def admin(

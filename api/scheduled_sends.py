@@ -106,16 +106,16 @@ class ScheduledSends:
         if faults:
             raise Invalid(faults)
         batch_id = await self._known(request, data.batch_id or "")
-        if not await self._journal.schedule(request.auth.tenant_id, batch_id, status, tell_cancelled):
+        if not await self._journal.scheduled_sends.schedule(request.auth.tenant_id, batch_id, status, tell_cancelled):
             raise Invalid([Fault("The batch is paused or cancelled already; PATCH changes that", "batch_id")])
         return ScheduledSend(batch_id, status)
 
     async def listing(self, request: ApiRequest) -> list[ScheduledSend]:
-        return await self._journal.scheduled_sends(request.auth.tenant_id)
+        return await self._journal.scheduled_sends.entries(request.auth.tenant_id)
 
     async def show(self, request: ApiRequest, batch_id: FromPath[str]) -> list[ScheduledSend]:
         known = await self._known(request, batch_id)
-        return await self._journal.scheduled_sends(request.auth.tenant_id, known)
+        return await self._journal.scheduled_sends.entries(request.auth.tenant_id, known)
 
     async def change(self, request: ApiRequest, batch_id: FromPath[str], data: JSONBody[ScheduledSendChange]) -> None:
         faults: list[Fault] = []
@@ -129,14 +129,14 @@ class ScheduledSends:
 
     async def _known(self, request: ApiRequest, batch_id: str) -> str:
         """The id, of a batch of this tenant. Raises NotFound."""
-        await existing(BATCH, batch_id, partial(self._journal.batch_exists, request.auth.tenant_id))
+        await existing(BATCH, batch_id, partial(self._journal.batches.exists, request.auth.tenant_id))
         return batch_id
 
     async def _reschedule(
         self, request: ApiRequest, batch_id: str, status: Literal["pause", "cancel", "resume"]
     ) -> None:
         known = await self._known(request, batch_id)
-        if not await self._journal.reschedule(request.auth.tenant_id, known, status, tell_cancelled):
+        if not await self._journal.scheduled_sends.reschedule(request.auth.tenant_id, known, status, tell_cancelled):
             raise NotFound("The batch is neither paused nor cancelled")
 
 
@@ -150,8 +150,8 @@ async def settle_abandoned(journal: Journal) -> None:
     """For ever: end what a process of this cluster began and did not end, be it slow or dead."""
     while True:
         try:
-            for tenant_id, batch_id in await journal.unsettled(ABANDONED_S):
-                await journal.settle_batch(tenant_id, batch_id, tell_cancelled)
+            for tenant_id, batch_id in await journal.scheduled_sends.unsettled(ABANDONED_S):
+                await journal.scheduled_sends.settle(tenant_id, batch_id, tell_cancelled)
                 log.info("settled batch=%s", batch_id)
         except Unavailable as error:
             log.warning("settling waits for the journal reason=%r", error.reason)

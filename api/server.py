@@ -50,7 +50,7 @@ class ApiServer:
         operators may do."""
         self._bind = settings.bind
         intake = Intake(
-            partial((sending or journal).accept, tell=tell_cancelled),
+            partial((sending or journal).intake.accept, tell=tell_cancelled),
             commit_window_ms=settings.commit_window_ms,
             offers=offers,
             why_full=why_full,

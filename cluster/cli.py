@@ -302,14 +302,14 @@ async def _drain(dsn: str, node: str) -> None:
     journal = Journal(dsn, application="cli", connections=1)
     await journal.open()
     try:
-        nodes = await journal.nodes()
+        nodes = await journal.membership.nodes()
         matching = [known.node_id for known in nodes if known.node_id.startswith(node)]
         if len(matching) != 1:
             known = "\n  ".join(known.node_id for known in nodes)
             raise click.ClickException(f"{node!r} names {len(matching)} nodes of:\n  {known}")
-        await journal.drain_node(matching[0])
+        await journal.membership.drain_node(matching[0])
         with console.status("draining"):
-            while any(known.node_id == matching[0] and known.held for known in await journal.nodes()):
+            while any(known.node_id == matching[0] and known.held for known in await journal.membership.nodes()):
                 await asyncio.sleep(DRAIN_LOOK_S)
     finally:
         await journal.close()

@@ -43,18 +43,18 @@ async def ensure_demo(journal: Journal, vault: Vault, data_dir: Path) -> str:
     Raises Unavailable; Unsafe for a damaged demo.key; WrongKey when the journal's signing keys were sealed with another
     secret: nothing could be signed.
     """
-    tenant_id = await journal.tenant_named(TENANT) or await journal.create_tenant(TENANT)
+    tenant_id = await journal.accounts.tenant_named(TENANT) or await journal.accounts.create_tenant(TENANT)
     await _ensure_domain(journal, vault, tenant_id)
     return await _ensure_key(journal, tenant_id, data_dir)
 
 
 async def _ensure_domain(journal: Journal, vault: Vault, tenant_id: str) -> None:
-    existing = await journal.dkim_key(tenant_id, DOMAIN)
+    existing = await journal.accounts.dkim_key(tenant_id, DOMAIN)
     if existing is not None:
         vault.open(existing.sealed_private_key)
         return
     private_key, public_key = generate_rsa_key()
-    await journal.create_domain(
+    await journal.accounts.create_domain(
         tenant_id,
         DOMAIN,
         verified=True,
@@ -67,9 +67,9 @@ async def _ensure_domain(journal: Journal, vault: Vault, tenant_id: str) -> None
 async def _ensure_key(journal: Journal, tenant_id: str, data_dir: Path) -> str:
     """The kept key, as long as this journal knows it; else a new one, kept before the journal learns of it."""
     kept = demo_key(data_dir)
-    if kept is not None and await journal.key_by_hash(key_hash(kept)) is not None:
+    if kept is not None and await journal.accounts.key_by_hash(key_hash(kept)) is not None:
         return kept
     secret, prefix, hash = new_key(sandbox=False)
     write_whole(data_dir / DEMO_KEY, secret.encode())
-    await journal.create_key(tenant_id, name="demo", prefix=prefix, hash=hash, scopes=SCOPES, sandbox=False)
+    await journal.accounts.create_key(tenant_id, name="demo", prefix=prefix, hash=hash, scopes=SCOPES, sandbox=False)
     return secret

@@ -177,22 +177,22 @@ class EventConsumer:
     async def _step(self) -> _Page:
         """Read and handle one page. Raises CannotHandle, Unavailable."""
         if not self._has_cursor:
-            await self._journal.add_consumer(self.name)
+            await self._journal.event_log.add_consumer(self.name)
             self._has_cursor = True
         await self._prepare()
         page = await self._next_page()
         if page.rows:
             await self._handle(page.rows)
-            await self._journal.move_cursor(self.name, page.rows[-1].tx, page.rows[-1].id)
+            await self._journal.event_log.move_cursor(self.name, page.rows[-1].tx, page.rows[-1].id)
             self._untrimmed += 1
         if self._untrimmed >= (self._pacing.trim_every if page.rows else 1):
-            await self._journal.trim_log()
+            await self._journal.event_log.trim()
             self._untrimmed = 0
         return page
 
     async def _next_page(self) -> _Page:
         most_rows, most_bytes = self._pacing.page_rows, self._pacing.page_bytes
-        rows = await self._journal.log_after(self.name, most_rows, most_bytes)
+        rows = await self._journal.event_log.after(self.name, most_rows, most_bytes)
         size = sum(len(row.events) for row in rows)
         return _Page(rows, size, is_full=len(rows) == most_rows or size >= most_bytes)
 

@@ -95,11 +95,11 @@ async def put_in_force(
     Raises BadPolicies, Unavailable, and WrongKey when what is in force was sealed with another secret.
     """
     check_policies(settings, shaping, routing)
-    last = await journal.policies()
+    last = await journal.policies.active()
     in_force = (last.shaping, vault.open(last.routing).decode()) if last else ("", "")
     if in_force == (shaping, routing):
         return None
-    return await journal.add_policies(shaping, vault.seal(routing.encode()))
+    return await journal.policies.activate(shaping, vault.seal(routing.encode()))
 
 
 class PolicyFiles(Struct, frozen=True):

@@ -188,7 +188,7 @@ class Postray:
         """The one that is configured or kept; a new one is made only where nothing was sealed with a former one."""
         if find_secret(self._settings.secret, self._data_dir) is None:
             async with opened(dsn) as journal:
-                if await journal.sealed(1):
+                if await journal.accounts.sealed(1):
                     raise DidNotStart(f"{self._data_dir / SECRET_FILE} is missing: {RESTORE}")
         return secret_key(self._settings.secret, self._data_dir)
 

@@ -28,14 +28,14 @@ async def main(name: str, domain: str) -> None:
     journal = Journal(journal_dsn(settings), application="new_tenant", connections=1)
     await journal.open()
     try:
-        tenant_id = await journal.tenant_named(name) or await journal.create_tenant(name)
+        tenant_id = await journal.accounts.tenant_named(name) or await journal.accounts.create_tenant(name)
         private_key, public_key = generate_rsa_key()
         sealed = Vault(secret).seal(private_key)
-        await journal.create_domain(
+        await journal.accounts.create_domain(
             tenant_id, domain, verified=True, selector=SELECTOR, public_key=public_key, sealed_private_key=sealed
         )
         key, prefix, hash = new_key(sandbox=False)
-        await journal.create_key(tenant_id, name=name, prefix=prefix, hash=hash, scopes=SCOPES, sandbox=False)
+        await journal.accounts.create_key(tenant_id, name=name, prefix=prefix, hash=hash, scopes=SCOPES, sandbox=False)
     finally:
         await journal.close()
     print(f"tenant   {tenant_id}\nkey      {key}\n")

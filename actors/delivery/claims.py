@@ -155,7 +155,7 @@ class Claims:
         self._claiming.update((key_of(waiting), None) for waiting in wanted)
         offered: list[Waiting | None] = []
         try:
-            claimed = await self._journal.claim(wanted, owner=self._standing.epoch, lease_s=self._lease_s)
+            claimed = await self._journal.queue.claim(wanted, owner=self._standing.epoch, lease_s=self._lease_s)
         finally:
             offered += (self._claiming.pop(key_of(waiting)) for waiting in wanted)
         by_key = {key_of(delivery): delivery for delivery in claimed}
@@ -198,7 +198,7 @@ class Claims:
         """Give back what claims without an answer may have claimed: it would wait for the end of its lease. Held until
         then, it cannot have been offered and claimed again. Raises Unavailable."""
         if doubtful := list(self._doubtful):
-            had = await self._journal.unclaim(doubtful, owner=self._standing.epoch)
+            had = await self._journal.queue.unclaim(doubtful, owner=self._standing.epoch)
             log.info("gave back deliveries=%d had=%d", len(doubtful), had)
             self._doubtful.difference_update(doubtful)
             self.held.discard(doubtful)

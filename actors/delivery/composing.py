@@ -196,9 +196,9 @@ class Composer:
                 keep(request_id, *fetched)
         missing = [request_id for request_id in missing if request_id not in found]
         if missing:
-            for request_id, data in (await self._journal.contents(missing)).items():
+            for request_id, data in (await self._journal.messages.contents(missing)).items():
                 hashes = [attachment.sha256 for attachment in decode_content(data).attachments]
-                files = await self._journal.attachments(hashes) if hashes else {}
+                files = await self._journal.messages.attachments(hashes) if hashes else {}
                 keep(request_id, data, files)
         return found
 
@@ -206,7 +206,7 @@ class Composer:
         known = self._signers.get((tenant_id, domain))
         if known is not None:
             return known[0]
-        key = await self._journal.dkim_key(tenant_id, domain)
+        key = await self._journal.accounts.dkim_key(tenant_id, domain)
         signer = None
         if key is not None:
             private_key = load_private_key(self._vault.open(key.sealed_private_key))

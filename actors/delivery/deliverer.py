@@ -323,7 +323,7 @@ class Deliverer:
         return strange
 
     async def _park(self, strange: Strange) -> None:
-        await self._journal.park([waiting for waiting, _ in strange], [str(place) for _, place in strange])
+        await self._journal.scheduling.park([waiting for waiting, _ in strange], [str(place) for _, place in strange])
 
     async def _hold_or_park(self, deliveries: Sequence[Waiting]) -> None:
         """Take what has been given to us; park what has another way by now, or came too late for the room."""

@@ -130,7 +130,9 @@ class Refill:
         emptied: Sequence[Lane] = ()
         try:
             if asked:
-                found = await self._journal.unpark(asked, room, owner=self._standing.epoch, lease_s=self._lease_s)
+                found = await self._journal.scheduling.lease_from_lanes(
+                    asked, room, owner=self._standing.epoch, lease_s=self._lease_s
+                )
                 emptied = found.emptied
                 await self._take(found.leased)
         finally:

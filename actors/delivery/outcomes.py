@@ -252,7 +252,7 @@ class Committer:
         attempts = [event.attempt for _, event in batch]
         events = encode_batch([event for _, event in batch])
         try:
-            settlement = await self._journal.settle([outcome for outcome, _ in batch], attempts, events=events)
+            settlement = await self._journal.queue.settle([outcome for outcome, _ in batch], attempts, events=events)
         except Rejected as error:
             log.error("entries rejected entries=%d first=%s reason=%r", len(batch), _key(batch[0]), error.reason)
             for entry in batch if len(batch) > 1 else ():
@@ -301,7 +301,7 @@ class Committer:
         events = encode_batch([event for _, event in batch])
         while True:
             try:
-                await self._journal.commit_outcomes([o for o, _ in batch], owner=self._owner, events=events)
+                await self._journal.queue.commit([o for o, _ in batch], owner=self._owner, events=events)
                 break
             except Unavailable as error:
                 log.warning("outcomes wait for the journal outcomes=%d reason=%r", len(batch), error.reason)

@@ -43,12 +43,12 @@ class Standing:
     async def begin(self, sources: tuple[str, ...]) -> None:
         """Begin a life, taking back what the last one held. Raises Unavailable."""
         self._sources = sources
-        self.epoch, taken_back = await self._journal.register_actor(self.name, self._node_id)
+        self.epoch, taken_back = await self._journal.membership.register(self.name, self._node_id)
         log.info("started epoch=%d taken_back=%d", self.epoch, taken_back)
 
     async def retire(self) -> None:
         """End it: what it holds is anybody's. Raises Unavailable."""
-        await self._journal.retire_actor(self.name, self.epoch)
+        await self._journal.membership.retire(self.name, self.epoch)
 
     def has(self, sources: tuple[str, ...]) -> None:
         """The sources that this machine has the addresses of, told with the next heartbeat."""
@@ -58,7 +58,7 @@ class Standing:
         """Say that this life goes on, and learn who the members are. ``made_way``: nothing is held that is another's
         under the members known so far. Raises Superseded, Unavailable."""
         ring = self._tenure.ring if made_way else ""
-        live = await self._journal.seen(self.name, self.epoch, ring, ACTOR_ALIVE_S, self._sources)
+        live = await self._journal.membership.heartbeat(self.name, self.epoch, ring, ACTOR_ALIVE_S, self._sources)
         if live is None:
             raise Superseded(self.name, self.epoch)
         self._beaten_at = self._clock()

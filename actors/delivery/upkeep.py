@@ -123,7 +123,7 @@ class Upkeep:
                 site.ended(job.deliveries[0].tenant_id)
             await self._claims.give_back(jobs)
         if deliveries:
-            await self._journal.park(deliveries, [str(site.destination)] * len(deliveries))
+            await self._journal.scheduling.park(deliveries, [str(site.destination)] * len(deliveries))
 
     async def _give_back_shut(self) -> None:
         """What waited at sites that were suspended. Raises Unavailable; the rest is tried again with the next look."""
@@ -149,7 +149,7 @@ class Upkeep:
     async def end(self) -> None:
         """Write down what is only here. Raises Unavailable."""
         await self._tell()
-        await self._tls_results.flush(self._journal)
+        await self._tls_results.flush(self._journal.tls_results)
         for site in self._sites:
             await self._leave(site)
 
@@ -216,7 +216,7 @@ class Upkeep:
         day = today()
         if day != self._day:
             self._day = day
-            await self._journal.trim_warm_ups(day - WARM_UPS_KEPT)
+            await self._journal.warm_up.trim(day - WARM_UPS_KEPT)
         for site in self._sites:
             place, allowance = site.destination, site.allowance
             if allowance is None:
@@ -225,7 +225,7 @@ class Upkeep:
             if not self._in_force.is_exhausted(place.source, place.site):
                 allowance.reopen()
             if (want := allowance.wanted()) and allowance.cap is not None:
-                granted = await self._journal.take_warm_up(place.source, place.site, day, want, allowance.cap)
+                granted = await self._journal.warm_up.take(place.source, place.site, day, want, allowance.cap)
                 allowance.granted(day, want, granted)
                 self._sites.look_at(site)
             if allowance.is_exhausted and site.queue:
@@ -235,7 +235,7 @@ class Upkeep:
     async def _leave(self, site: Site) -> None:
         if site.allowance is not None and (left := site.allowance.leave()):
             place = site.destination
-            await self._journal.give_back_warm_up(place.source, place.site, site.allowance.day, left)
+            await self._journal.warm_up.give_back(place.source, place.site, site.allowance.day, left)
 
     # What was done, and what is over
 
@@ -246,14 +246,14 @@ class Upkeep:
         while reporter.suspended:
             one = reporter.suspended[0]
             reason = f"{one.action.trigger}: {one.action.reply}"
-            await self._journal.suspend(one.site, one.action.tenant_id, one.until, reason, "automation")
+            await self._journal.suspensions.suspend(one.site, one.action.tenant_id, one.until, reason, "automation")
             del reporter.suspended[0]
         if actions := list(reporter.actions):
-            await self._journal.record_site_actions(actions)
+            await self._journal.site_actions.record(actions)
             del reporter.actions[: len(actions)]
         if self._clock() >= self._counts_at:
             self._counts_at = self._clock() + COUNTS_S
-            await self._tls_results.flush(self._journal)
+            await self._tls_results.flush(self._journal.tls_results)
 
     async def _drop_idle(self) -> None:
         """Let go of sites without work. What automation knows of them is kept, as long as there are not too many."""

@@ -86,7 +86,7 @@ class Bouncing:
         reason = f"{BY_OPERATOR}: {data.reason}" if data.reason else BY_OPERATOR
         ended = 0
         for page in pages(idle):
-            ended += await self._journal.give_up(page, reason, tell_dropped(reason))
+            ended += await self._journal.queue_control.give_up(page, reason, tell_dropped(reason))
         if ended:
             await self._search.record(data, names, "bounced", f"{ended} ended", data.reason)
         return ended

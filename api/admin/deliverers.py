@@ -39,7 +39,7 @@ class Deliverers:
 
     async def names(self) -> list[str]:
         """The live ones. Raises Unavailable."""
-        return [actor.name for actor in await self._journal.delivery_actors(ACTOR_ALIVE_S)]
+        return [actor.name for actor in await self._journal.membership.actors(ACTOR_ALIVE_S)]
 
     async def sites(self, part: str, limit: int) -> tuple[list[SiteState], tuple[str, ...]]:
         """The deepest sites of each actor with this in their names, and who did not answer. Raises Unavailable."""

@@ -62,12 +62,12 @@ class Explaining:
         return [route(self.show)]
 
     async def show(self, id: FromPath[str]) -> Explained:
-        fate = await existing(MESSAGE, id, self._journal.fate)
+        fate = await existing(MESSAGE, id, self._journal.fates.find)
         return explain(await self._facts(id, fate))
 
     async def _facts(self, id: str, fate: Fate) -> Facts:
         events = asyncio.create_task(events_of(self._timeline, fate.tenant_id, id))
-        standings = await self._journal.standings(id)
+        standings = await self._journal.fates.recipients(id)
         unfinished = [standing for standing in standings if standing.status not in FINISHED]
         held: dict[int, HeldBy] = {}
         silent: tuple[str, ...] = ()
@@ -79,7 +79,7 @@ class Explaining:
             live = await self._deliverers.names()
             by_actor, silent = await self._deliverers.held(id)
             held = {one.recipient_no: HeldBy(actor=name, held=one) for name, some in by_actor.items() for one in some}
-            suspensions = await self._journal.suspensions()
+            suspensions = await self._journal.suspensions.active()
         sites = await self._sites(unfinished, held)
         personal = decode_personal(fate.personal)
         return Facts(
@@ -130,7 +130,7 @@ class Explaining:
         for site in sites:
             states, _ = await self._deliverers.sites(site, SITES_ASKED)
             states = [state for state in states if state.site == site]
-            parked = await self._journal.parked(sorted({lane_of(state) for state in states}))
+            parked = await self._journal.queue_control.parked(sorted({lane_of(state) for state in states}))
             # Of several sources the deepest, which site_views puts first: the one that is worth explaining.
             for view in site_views(states, parked, suspensions, "", "", sources):
                 if view.site == site:

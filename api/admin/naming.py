@@ -90,8 +90,8 @@ class Names:
         domain = mail_domain(text)
         if domain is not None and not (await self._find_site(domain)).problem:
             return domain
-        queued = set(await self._journal.queued_domains(MOST_SITES))
-        if domain is not None and (domain in queued or await self._journal.is_queued_domain(domain)):
+        queued = set(await self._journal.known_names.queued_domains(MOST_SITES))
+        if domain is not None and (domain in queued or await self._journal.known_names.is_queued_domain(domain)):
             return domain
         found = _only(spelled_names(text), queued)
         if found is None:
@@ -100,7 +100,7 @@ class Names:
 
     async def tenant(self, text: str) -> str:
         """The id of the tenant with this id or name, or of the only one whose id or name begins so."""
-        ids = dict(await self._journal.tenants_like(text, MOST_TENANTS))
+        ids = dict(await self._journal.known_names.tenants_like(text, MOST_TENANTS))
         if text in ids:
             return text
         if len(named := [id for id, name in ids.items() if name == text]) == 1:
@@ -113,7 +113,7 @@ class Names:
 
     async def check_message(self, message_id: str) -> None:
         """A message of any tenant that is not finished."""
-        fate = await self._journal.fate(message_id)
+        fate = await self._journal.fates.find(message_id)
         if fate is None:
             raise Invalid([Fault(f"There is no message {message_id}", "message_id")])
         if fate.status is not None:
@@ -121,13 +121,13 @@ class Names:
 
     async def check_batch(self, batch_id: str) -> None:
         """A batch of any tenant."""
-        if not await self._journal.is_batch(batch_id):
+        if not await self._journal.known_names.is_batch(batch_id):
             raise Invalid([Fault(f"No batch is known as {batch_id}", "batch_id")])
 
     async def check_pool(self, pool: str) -> None:
         """A pool of the routing in force, or one that something queued names all the same."""
         pools = await self._pools()
-        if pool in (DEFAULT_POOL, *pools) or await self._journal.is_queued_pool(pool):
+        if pool in (DEFAULT_POOL, *pools) or await self._journal.known_names.is_queued_pool(pool):
             return
         raise Invalid([Fault(_unknown("pool", pool, pools), "pool")])
 
@@ -155,12 +155,16 @@ class Names:
         return {share.pool for source in await self._list_sources() for share in source.pools}
 
     async def _sites_at_hand(self) -> set[str]:
-        lanes = map(parse, await self._journal.parked(()))
+        lanes = map(parse, await self._journal.queue_control.parked(()))
         return {
             *await self._deliverers.known_sites(),
             *(place.site for place in lanes if place is not None),
-            *(suspension.site for suspension in await self._journal.suspensions() if suspension.site),
-            *(action.site for action in await self._journal.site_actions(None, MOST_ACTIONS) if _is_name(action.site)),
+            *(suspension.site for suspension in await self._journal.suspensions.active() if suspension.site),
+            *(
+                action.site
+                for action in await self._journal.site_actions.latest(None, MOST_ACTIONS)
+                if _is_name(action.site)
+            ),
             *self._named_sites(),
         }
 
@@ -172,7 +176,7 @@ class Names:
             async with semaphore:
                 return (await self._find_site(domain)).site
 
-        domains = await self._journal.queued_domains(MOST_DOMAINS)
+        domains = await self._journal.known_names.queued_domains(MOST_DOMAINS)
         looks = [asyncio.ensure_future(look(domain)) for domain in domains]
         if not looks:
             return set()

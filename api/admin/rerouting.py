@@ -90,7 +90,7 @@ class Rerouting:
         route = "" if data.to_route == DEFAULT else data.to_route
         count = 0
         for page in pages(idle):
-            moved = await self._journal.reroute(page, data.to_pool, route)
+            moved = await self._journal.queue_control.reroute(page, data.to_pool, route)
             await self._deliverers.moved(moved)
             count += len(moved)
         if count:

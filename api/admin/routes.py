@@ -44,7 +44,7 @@ class Admin:
         deliverers = Deliverers(journal, call)
         names = Names(journal, deliverers, find_site, named_sites, sources)
         search = QueueSearch(journal, site_of, names)
-        version: Callable[[], Awaitable[int]] = journal.policies_version
+        version: Callable[[], Awaitable[int]] = journal.policies.version
         self._parts = (
             Sites(journal, deliverers, sources, names),
             Suspensions(journal, deliverers, names),

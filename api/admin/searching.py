@@ -106,7 +106,7 @@ class QueueSearch:
             accepted_before=before,
         )
         size = PART_BY_SITE if by_site or names.site is not None else PART
-        part = await self._journal.queue_part(filter, mark, size)
+        part = await self._journal.queue_control.part(filter, mark, size)
         queued = part.queued if names.site is None else await self._of_site(part.queued, names.site)
         following = f"{part.next.message_id}.{part.next.recipient_no}" if part.next else None
         return Found(queued=queued, names=names, next=following)
@@ -137,7 +137,7 @@ class QueueSearch:
             detail=", ".join([done, *_described(query, names)]) + (f": {reason}" if reason else ""),
             made_by="operator",
         )
-        await self._journal.record_site_actions([made])
+        await self._journal.site_actions.record([made])
 
     async def suspended(self, queued: Sequence[Queued], suspensions: Sequence[Suspension]) -> int:
         """How many of these are of a site or a tenant that is suspended."""

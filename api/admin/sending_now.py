@@ -75,11 +75,11 @@ class SendingNow:
         check_query(data, faults, "sends")
         if faults:
             raise Invalid(faults)
-        suspensions = await self._journal.suspensions()
+        suspensions = await self._journal.suspensions.active()
         found = await self._search.part(data, by_site=any(one.site for one in suspensions))
         waits: dict[Wait, list[Queued]] = {wait: [] for wait in Wait}
         for page in pages(found.queued):
-            for queued, wait in await self._journal.waits(page):
+            for queued, wait in await self._journal.queue_control.waits(page):
                 waits[wait].append(queued)
         ready = [*waits[Wait.DEFERRED], *waits[Wait.TURN]]
         suspended = await self._search.suspended(ready, suspensions)
@@ -103,7 +103,7 @@ class SendingNow:
     async def _make_due(self, deferred: Sequence[Queued], data: QueueQuery, names: QueueNames) -> int:
         made_due = 0
         for page in pages(deferred):
-            made_due += await self._journal.make_due(page)
+            made_due += await self._journal.queue_control.make_due(page)
         if made_due:
             await self._search.record(data, names, "made due", f"{made_due} made due")
         return made_due

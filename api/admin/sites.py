@@ -72,8 +72,8 @@ class Sites:
         only = await self._names.site_of(domain) if domain is not None else ""
         pattern = spelled_names(pattern or "") or only
         states, silent = await self._deliverers.sites(literal(pattern), limit)
-        parked = await self._journal.parked(sorted({lane_of(state) for state in states}))
-        suspensions = await self._journal.suspensions()
+        parked = await self._journal.queue_control.parked(sorted({lane_of(state) for state in states}))
+        suspensions = await self._journal.suspensions.active()
         views = site_views(states, parked, suspensions, pattern, source or "", await self._sources())
         if only:
             views = [view for view in views if view.site == only]
@@ -90,7 +90,7 @@ class Sites:
     ) -> ActionList:
         _check_names(site=site, domain=domain)
         named = await self._names.place(site, domain)
-        return ActionList(await self._journal.site_actions(named, limit))
+        return ActionList(await self._journal.site_actions.latest(named, limit))
 
 
 def _check_names(**names: str | None) -> None:

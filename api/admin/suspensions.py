@@ -94,7 +94,7 @@ class Suspensions:
         return [listing(self.listing), suspend(self.suspend), resume(self.resume)]
 
     async def listing(self) -> SuspensionList:
-        return SuspensionList(await self._journal.suspensions())
+        return SuspensionList(await self._journal.suspensions.active())
 
     async def suspend(self, data: JSONBody[NewSuspension]) -> Suspension:
         faults: list[Fault] = []
@@ -115,7 +115,7 @@ class Suspensions:
             made_by="operator",
             created_at=now,
         )
-        await self._journal.suspend(made.site, made.tenant_id, made.until, made.reason, "operator")
+        await self._journal.suspensions.suspend(made.site, made.tenant_id, made.until, made.reason, "operator")
         await self._deliverers.follow()
         return made
 
@@ -134,13 +134,13 @@ class Suspensions:
             raise Invalid(faults)
         place = await self._names.place(site, domain)
         tenant = await self._names.tenant(tenant_id) if tenant_id is not None else None
-        ended = await self._journal.resume(place, tenant, "operator")
+        ended = await self._journal.suspensions.resume(place, tenant, "operator")
         await self._deliverers.follow()
         return Resumed(
             suspensions=ended,
             still=[
                 suspension
-                for suspension in await self._journal.suspensions()
+                for suspension in await self._journal.suspensions.active()
                 if suspension.site in ("", place) and (tenant is None or suspension.tenant_id in ("", tenant))
             ],
         )

@@ -107,7 +107,7 @@ class MessageCommands:
 
     async def cancel(self, request: ApiRequest, id: FromPath[str]) -> Response[CancelAnswer]:
         row = await message_of(self._journal, request.auth, id)
-        cancel = partial(self._journal.cancel, row.tenant_id, events=_dropped(row))
+        cancel = partial(self._journal.commands.cancel, row.tenant_id, events=_dropped(row))
         cancellation = await existing(MESSAGE, row.id, cancel)
         said = CANCELLED if cancellation.cancelled else _NOT_CANCELLED.get(cancellation.status, IN_FLIGHT)
         return Response(
@@ -123,7 +123,10 @@ class MessageCommands:
                 refused = Change(done=False, status=row.status)
                 return _answer(id, refused, "", f"The message {NOT_COMPOSED}{reason}; retry ignored")
         retry = partial(
-            self._journal.retry, row.tenant_id, recipients=recipients(row.personal), lifetime_s=self._lifetime_s
+            self._journal.commands.retry,
+            row.tenant_id,
+            recipients=recipients(row.personal),
+            lifetime_s=self._lifetime_s,
         )
         change = await existing(MESSAGE, id, retry)
         return _answer(id, change, "Re-queued for delivery", _why_not_retried(change))
@@ -138,7 +141,7 @@ class MessageCommands:
             raise Invalid(faults)
         if request.auth.sandbox:
             await message_of(self._journal, request.auth, id)
-        fail = partial(self._journal.fail, request.auth.tenant_id, reason=reason, tell=tell_dropped(reason))
+        fail = partial(self._journal.commands.fail, request.auth.tenant_id, reason=reason, tell=tell_dropped(reason))
         change = await existing(MESSAGE, id, fail)
         return _answer(id, change, "Marked as failed", NOT_FAILED)
 

@@ -10,7 +10,7 @@ from cluster.policy.lifecycle import Status
 
 async def message_of(journal: Journal, key: ApiKey, id: str) -> MessageRow:
     """A message of the key's tenant; a sandbox key knows sandbox messages only. Raises NotFound."""
-    row = await existing(MESSAGE, id, partial(journal.message, key.tenant_id))
+    row = await existing(MESSAGE, id, partial(journal.messages.find, key.tenant_id))
     if key.sandbox and row.status is not Status.SANDBOX:
         raise missing(MESSAGE)
     return row

@@ -144,10 +144,10 @@ class MessageReading:
     async def _found(self, key: ApiKey, filter: MessageFilter, limit: int, offset: int) -> MessagePage:
         """What the key may see of what the filter finds."""
         if not key.sandbox:
-            return await self._journal.messages(filter, limit, offset)
+            return await self._journal.messages.page(filter, limit, offset)
         if filter.status not in (None, Status.SANDBOX):
             return MessagePage(messages=[], total=0, total_is_exact=True)
-        return await self._journal.messages(structs.replace(filter, status=Status.SANDBOX), limit, offset)
+        return await self._journal.messages.page(structs.replace(filter, status=Status.SANDBOX), limit, offset)
 
 
 def _status(text: str | None, faults: list[Fault]) -> Status | None:

@@ -104,7 +104,7 @@ class Sending:
             return False
         if self._batches.get((tenant_id, batch_id)):
             return True
-        exists = await self._journal.batch_exists(tenant_id, batch_id)
+        exists = await self._journal.batches.exists(tenant_id, batch_id)
         if exists:
             self._batches.put((tenant_id, batch_id), True, BATCH_TTL_S)
         return exists

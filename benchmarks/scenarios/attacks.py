@@ -164,10 +164,10 @@ class Attacks:
         journal = Journal(self._sending.world.dsn, application="attacks", connections=1)
         await journal.open()
         try:
-            tenant_id = await journal.create_tenant("attacker")
+            tenant_id = await journal.accounts.create_tenant("attacker")
             private_key, public_key = generate_rsa_key()
             vault = Vault(secret_key(postray.settings.secret, postray.data_dir))
-            await journal.create_domain(
+            await journal.accounts.create_domain(
                 tenant_id,
                 DOMAIN,
                 verified=True,
@@ -176,7 +176,9 @@ class Attacks:
                 sealed_private_key=vault.seal(private_key),
             )
             secret, prefix, hash = new_key(sandbox=False)
-            await journal.create_key(tenant_id, name="attacker", prefix=prefix, hash=hash, scopes=SCOPES, sandbox=False)
+            await journal.accounts.create_key(
+                tenant_id, name="attacker", prefix=prefix, hash=hash, scopes=SCOPES, sandbox=False
+            )
         finally:
             await journal.close()
         return secret

@@ -125,8 +125,8 @@ class Stages:
         self._journal = Journal(dsn, application="stages", offer_grace_s=LEASE_S)
         await self._journal.open()
         self._stack.push_async_callback(self._journal.close)
-        self._tenant_id = await self._journal.create_tenant("bench")
-        self._epoch, _ = await self._journal.register_actor("stages", "here")
+        self._tenant_id = await self._journal.accounts.create_tenant("bench")
+        self._epoch, _ = await self._journal.membership.register("stages", "here")
         self._clickhouse = await to_its_end(ClickHouse.open, ClickHouseSettings(), directory)
         self._stack.callback(self._clickhouse.close)
         self._clickhouse.migrate()
@@ -165,7 +165,7 @@ class Stages:
         requests = self._take_in(bodies, clock)
         with clock.running(COMMIT):
             for request in requests:
-                await self._journal.accept([request])
+                await self._journal.intake.accept([request])
         waiting = self._dispatch(requests, clock)
         tell("delivery", 0.3)
         claimed = await self._claim(waiting, clock)
@@ -220,7 +220,7 @@ class Stages:
         claimed: list[Claimed] = []
         with clock.running(CLAIM):
             for some in _in_turn(waiting, CLAIMED_AT_ONCE):
-                claimed += await self._journal.claim(some, owner=self._epoch, lease_s=LEASE_S)
+                claimed += await self._journal.queue.claim(some, owner=self._epoch, lease_s=LEASE_S)
         return claimed
 
     def _compose(self, claimed: Sequence[Claimed], requests: Sequence[NewRequest], clock: "Clock") -> list[Job]:
@@ -267,7 +267,7 @@ class Stages:
         with clock.running(OUTCOME):
             for some in _in_turn(told, OUTCOMES_AT_ONCE):
                 events = encode_batch([event for _, event in some])
-                await self._journal.commit_outcomes([o for o, _ in some], owner=self._epoch, events=events)
+                await self._journal.queue.commit([o for o, _ in some], owner=self._epoch, events=events)
                 self._ledger.settle(len(some))
                 batches.append(events)
         return batches

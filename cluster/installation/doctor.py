@@ -247,7 +247,7 @@ async def _read_sealed(dsn: str) -> list[tuple[str, bytes]]:
     journal = Journal(dsn, application="doctor", connections=1)
     await journal.open()
     try:
-        return await journal.sealed(SEALED_LOOKED_AT)
+        return await journal.accounts.sealed(SEALED_LOOKED_AT)
     finally:
         await journal.close()
 

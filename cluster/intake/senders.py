@@ -24,7 +24,7 @@ class VerifiedDomains:
         for domain in domains:
             if self._verified.get((tenant_id, domain)):
                 continue
-            if not await self._journal.is_verified_domain(tenant_id, domain):
+            if not await self._journal.accounts.is_verified_domain(tenant_id, domain):
                 return domain
             self._verified.put((tenant_id, domain), True, VERIFIED_TTL_S)
         return None

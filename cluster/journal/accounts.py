@@ -3,17 +3,17 @@
 from collections.abc import Iterable
 
 from cluster.ids import new_id
-from cluster.journal.database import Database, Rejected, execute, rows
+from cluster.journal.database import Part, Rejected, execute, rows
 from cluster.journal.records import ApiKey, DkimKey, SenderDomain
 from cluster.policy.routes.domains import a_labels, mail_domain
 
 
-class Accounts(Database):
+class Accounts(Part):
     """Who may send, and as whom."""
 
     async def key_by_hash(self, hash: bytes) -> ApiKey | None:
         """The live key with this SHA-256 hash."""
-        row = await self._row("key_by_hash", hash=hash)
+        row = await self._database.row("key_by_hash", hash=hash)
         if row is None:
             return None
         id, tenant_id, scopes, sandbox = row
@@ -21,13 +21,13 @@ class Accounts(Database):
 
     async def tenant_named(self, name: str) -> str | None:
         """The id of the tenant with this name."""
-        row = await self._row("tenant_named", name=name)
+        row = await self._database.row("tenant_named", name=name)
         return row[0] if row else None
 
     async def create_tenant(self, name: str) -> str:
         """A new tenant's id."""
         tenant_id = new_id("tnt_")
-        await self._execute("create_tenant", id=tenant_id, name=name)
+        await self._database.execute("create_tenant", id=tenant_id, name=name)
         return tenant_id
 
     async def create_key(
@@ -35,7 +35,7 @@ class Accounts(Database):
     ) -> str:
         """A new key's id."""
         key_id = new_id("key_")
-        await self._execute(
+        await self._database.execute(
             "create_key",
             id=key_id,
             tenant_id=tenant_id,
@@ -54,7 +54,7 @@ class Accounts(Database):
         name = mail_domain(domain)
         if name is None:
             raise Rejected(f"{domain[:80]!r} is not a mail domain")
-        async with self._transaction() as connection:
+        async with self._database.transaction() as connection:
             created = await rows(connection, "create_domain", tenant_id=tenant_id, domain=name, verified=verified)
             await execute(
                 connection,
@@ -66,24 +66,25 @@ class Accounts(Database):
             )
 
     async def is_verified_domain(self, tenant_id: str, domain: str) -> bool:
-        row = await self._row("is_verified_domain", tenant_id=tenant_id, domain=a_labels(domain))
+        row = await self._database.row("is_verified_domain", tenant_id=tenant_id, domain=a_labels(domain))
         assert row is not None
         return bool(row[0])
 
     async def sender_domains(self, tenant_id: str) -> list[SenderDomain]:
         """The tenant's domains, a row per active signing key."""
+        found = await self._database.rows("sender_domains", tenant_id=tenant_id)
         return [
             SenderDomain(id=id, domain=domain, verified=verified, selector=selector, public_key=public_key)
-            for id, domain, verified, selector, public_key in await self._rows("sender_domains", tenant_id=tenant_id)
+            for id, domain, verified, selector, public_key in found
         ]
 
     async def sealed(self, limit: int) -> list[tuple[str, bytes]]:
         """What was sealed with the cluster's secret, at most ``limit`` of it: what it is, and its bytes."""
-        return [(what, bytes(sealed)) for what, sealed in await self._rows("sealed", limit=limit)]
+        return [(what, bytes(sealed)) for what, sealed in await self._database.rows("sealed", limit=limit)]
 
     async def dkim_key(self, tenant_id: str, domain: str) -> DkimKey | None:
         """The key that signs the tenant's mail from this domain."""
-        row = await self._row("dkim_key", tenant_id=tenant_id, domain=a_labels(domain))
+        row = await self._database.row("dkim_key", tenant_id=tenant_id, domain=a_labels(domain))
         if row is None:
             return None
         name, selector, sealed = row

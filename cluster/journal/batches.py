@@ -10,7 +10,7 @@ from typing import Any, cast
 from psycopg import AsyncConnection
 
 from cluster.ids import new_id
-from cluster.journal.database import Database, Row, execute, rows
+from cluster.journal.database import Part, Row, execute, rows
 from cluster.journal.ending import tally
 from cluster.journal.records import BatchCounts, Ended, ScheduledStatus, Tell
 from cluster.policy.lifecycle import FINISHED, Status
@@ -19,23 +19,23 @@ PAGE = 2000
 """Messages in one transaction: some 50 ms of work."""
 
 
-class Batches(Database):
+class Batches(Part):
     """What became of batches, and cancelling them."""
 
-    async def create_batch(self, tenant_id: str) -> str:
+    async def create(self, tenant_id: str) -> str:
         """A new batch's id."""
         batch_id = new_id("bat_")
-        await self._execute("create_batch", id=batch_id, tenant_id=tenant_id)
+        await self._database.execute("create_batch", id=batch_id, tenant_id=tenant_id)
         return batch_id
 
-    async def batch_exists(self, tenant_id: str, batch_id: str) -> bool:
-        row = await self._row("batch_exists", tenant_id=tenant_id, batch_id=batch_id)
+    async def exists(self, tenant_id: str, batch_id: str) -> bool:
+        row = await self._database.row("batch_exists", tenant_id=tenant_id, batch_id=batch_id)
         assert row is not None
         return bool(row[0])
 
-    async def batch_counts(self, tenant_id: str, batch_id: str) -> BatchCounts | None:
+    async def counts(self, tenant_id: str, batch_id: str) -> BatchCounts | None:
         """How a batch of this tenant stands; the counts sum to the total."""
-        async with self._transaction() as connection:
+        async with self._database.transaction() as connection:
             # One snapshot for all three statements, or the counts would not sum.
             await connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
             batch = await rows(connection, "batch", tenant_id=tenant_id, batch_id=batch_id)
@@ -45,26 +45,27 @@ class Batches(Database):
             held = await rows(connection, "batch_held", batch_id=batch_id)
         return batch_state(batch_id, batch[0][0], tallies, held)
 
-    async def cancel_batch(self, tenant_id: str, batch_id: str, tell: Tell) -> int | None:
+    async def cancel(self, tenant_id: str, batch_id: str, tell: Tell) -> int | None:
         """Cancel every message of a batch none of whose recipients was claimed, for good: none of what is in the batch
         now is retried after this. How many, or None: no such batch."""
-        async with self._transaction() as connection:
+        async with self._database.transaction() as connection:
             # A retry that is under way ends first, so that what it has queued is found.
             await execute(connection, "own_batch", batch_id=batch_id)
             if not await execute(connection, "mark_cancelled", tenant_id=tenant_id, batch_id=batch_id):
                 return None
-        return await self._cancel_all(tenant_id, batch_id, tell)
+        return await self.cancel_all(tenant_id, batch_id, tell)
 
-    async def _cancel_all(self, tenant_id: str, batch_id: str, tell: Tell) -> int:
+    async def cancel_all(self, tenant_id: str, batch_id: str, tell: Tell) -> int:
+        """Cancel every message of a batch none of whose recipients was claimed; how many."""
         cancelled, after = 0, ""
         while True:
-            async with self._transaction() as connection:
+            async with self._database.transaction() as connection:
                 page = await rows(connection, "messages_of_batch", batch_id=batch_id, after=after, limit=PAGE)
                 done, locked = await self._cancel_idle(connection, page, tell)
             cancelled += done
             for row in locked:
                 # Somebody was at work on it: a claim, or a scheduler that only looked. Wait for that one row.
-                async with self._transaction() as connection:
+                async with self._database.transaction() as connection:
                     await rows(connection, "lock_states", tenant_id=tenant_id, message_id=row[0])
                     done, _ = await self._cancel_idle(connection, [row], tell)
                 cancelled += done
@@ -94,7 +95,7 @@ class Batches(Database):
                 if message_id in whole
             ]
             await execute(connection, "append_log", batches=[tell(ended)])
-            await tally(connection, self.shard, [(idle[0][4], "cancelled", len(whole))], at)
+            await tally(connection, self._database.shard, [(idle[0][4], "cancelled", len(whole))], at)
         return len(whole), [row for row in page if row[0] in unclaimed]
 
 

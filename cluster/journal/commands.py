@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from psycopg import AsyncConnection
 
 from cluster.journal.batches import commanded, hold
-from cluster.journal.database import Database, Row, execute, rows
+from cluster.journal.database import Part, Row, execute, rows
 from cluster.journal.ending import tally
 from cluster.journal.records import Cancellation, Change, Ended, Recipient, ScheduledStatus, Tell
 from cluster.policy.lifecycle import UNFINISHED, Status, fold
@@ -18,12 +18,12 @@ from cluster.policy.lifecycle import UNFINISHED, Status, fold
 HAS_IT = (Status.DELIVERED, Status.SENT)
 
 
-class Commands(Database):
+class Commands(Part):
     """Cancel, retry, fail."""
 
     async def cancel(self, tenant_id: str, message_id: str, events: bytes) -> Cancellation | None:
         """Cancel a message none of whose recipients was claimed or is finished: it will never be sent."""
-        async with self._transaction() as connection:
+        async with self._database.transaction() as connection:
             key = {"tenant_id": tenant_id, "message_id": message_id}
             deliveries = await rows(connection, "lock_deliveries", **key)
             held = {Status(status) for _, _, status, _, _ in deliveries}
@@ -35,7 +35,7 @@ class Commands(Database):
             if events:
                 await execute(connection, "append_log", batches=[events])
             if (batch_id := deliveries[0][4]) is not None:
-                await tally(connection, self.shard, [(batch_id, "cancelled", 1)], at)
+                await tally(connection, self._database.shard, [(batch_id, "cancelled", 1)], at)
         return Cancellation(cancelled=True, status=Status.CANCELLED)
 
     async def retry(
@@ -48,7 +48,7 @@ class Commands(Database):
         put aside with it. Not done in a cancelled batch, while an SMTP transaction may be under way, nor in any other
         status. What its request was set aside for is forgotten: it is tried as if it were new.
         """
-        async with self._transaction() as connection:
+        async with self._database.transaction() as connection:
             key = {"tenant_id": tenant_id, "message_id": message_id}
             message = await rows(connection, "lock_message", **key)
             if not message:
@@ -70,7 +70,7 @@ class Commands(Database):
                     return _not_retried(Status(state), command)
                 queued = await _deliver_anew(connection, key, recipients, former[0][1], lifetime_s)
                 if batch_id is not None:
-                    await tally(connection, self.shard, [(batch_id, former[0][0], -1)], at)
+                    await tally(connection, self._database.shard, [(batch_id, former[0][0], -1)], at)
             await execute(connection, "clear_strikes", **key)
             if command == "pause":
                 await hold(connection, queued)
@@ -81,7 +81,7 @@ class Commands(Database):
 
         An SMTP transaction that is under way goes on: its outcome finds no delivery any more and changes nothing.
         """
-        async with self._transaction() as connection:
+        async with self._database.transaction() as connection:
             key = {"tenant_id": tenant_id, "message_id": message_id}
             message = await rows(connection, "lock_message", **key)
             if not message:
@@ -100,7 +100,7 @@ class Commands(Database):
             ]
             await execute(connection, "append_log", batches=[tell(ended)])
             if batch_id is not None:
-                await tally(connection, self.shard, [(batch_id, "failed", 1)], at)
+                await tally(connection, self._database.shard, [(batch_id, "failed", 1)], at)
         return Change(done=True, status=Status.FAILED)
 
 

@@ -8,7 +8,6 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from datetime import timedelta
 from importlib import resources
 from typing import Any
 
@@ -70,16 +69,13 @@ class Database:
         application: str,
         connections: int = 4,
         patience_s: float = 5.0,
-        offer_grace_s: float = 10.0,
     ) -> None:
         """``application`` names this process, once in the cluster: its connections, and its shard of the tallies.
 
-        ``patience_s``: how long a call waits for a free connection before it is Unavailable. ``offer_grace_s``: how
-        long a freshly accepted delivery is left to the direct offer before the scheduler looks at it.
+        ``patience_s``: how long a call waits for a free connection before it is Unavailable.
         """
         self.shard = application
         self._patience_s = patience_s
-        self._offer_grace = timedelta(seconds=offer_grace_s)
         self._pool: AsyncConnectionPool[AsyncConnection[Row]] = AsyncConnectionPool(
             dsn,
             min_size=1,
@@ -100,20 +96,20 @@ class Database:
         await self._pool.close()
 
     @asynccontextmanager
-    async def _connection(self) -> AsyncIterator[AsyncConnection[Row]]:
+    async def connection(self) -> AsyncIterator[AsyncConnection[Row]]:
         async with _failures_named(), self._pool.connection() as connection:
             yield connection
 
     @asynccontextmanager
-    async def _transaction(self) -> AsyncIterator[AsyncConnection[Row]]:
-        async with self._connection() as connection, connection.transaction():
+    async def transaction(self) -> AsyncIterator[AsyncConnection[Row]]:
+        async with self.connection() as connection, connection.transaction():
             yield connection
 
     @asynccontextmanager
-    async def _searching(self) -> AsyncIterator[AsyncConnection[Row]]:
+    async def searching(self) -> AsyncIterator[AsyncConnection[Row]]:
         """A transaction whose statements are planned for the values they are told, over many rows, with all means, and
         end after ``LONGEST_SEARCH_S``. Raises TookTooLong."""
-        async with self._transaction() as connection:
+        async with self.transaction() as connection:
             statements = "; ".join(f"SET LOCAL {name} TO DEFAULT" for name in PLANNING)
             statements += f"; SET LOCAL statement_timeout TO '{LONGEST_SEARCH_S:g}s'"
             await connection.execute(statements.encode(), prepare=False)  # several at once cannot be prepared
@@ -122,18 +118,25 @@ class Database:
             except errors.QueryCanceled as error:
                 raise TookTooLong(str(error)) from error
 
-    async def _rows(self, name: str, /, **parameters: Any) -> list[Row]:
-        async with self._connection() as connection:
+    async def rows(self, name: str, /, **parameters: Any) -> list[Row]:
+        async with self.connection() as connection:
             return await rows(connection, name, **parameters)
 
-    async def _row(self, name: str, /, **parameters: Any) -> Row | None:
-        found = await self._rows(name, **parameters)
+    async def row(self, name: str, /, **parameters: Any) -> Row | None:
+        found = await self.rows(name, **parameters)
         return found[0] if found else None
 
-    async def _execute(self, name: str, /, **parameters: Any) -> int:
+    async def execute(self, name: str, /, **parameters: Any) -> int:
         """Run a statement that returns nothing; the number of rows it touched."""
-        async with self._connection() as connection:
+        async with self.connection() as connection:
             return await execute(connection, name, **parameters)
+
+
+class Part:
+    """A part of the journal, over the database that all parts share."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
 
 async def _configure(connection: AsyncConnection[Row]) -> None:

@@ -4,7 +4,7 @@ from datetime import datetime
 
 from msgspec import Struct
 
-from cluster.journal.database import Database
+from cluster.journal.database import Part
 from cluster.policy.lifecycle import Status
 
 
@@ -49,12 +49,12 @@ class Standing(Struct, frozen=True, kw_only=True):
     """The pool that its request names; None: not known."""
 
 
-class Fates(Database):
+class Fates(Part):
     """Where messages of any tenant stand, and how they ended."""
 
-    async def fate(self, message_id: str) -> Fate | None:
+    async def find(self, message_id: str) -> Fate | None:
         """A message of any tenant."""
-        row = await self._row("fate", message_id=message_id)
+        row = await self._database.row("fate", message_id=message_id)
         if row is None:
             return None
         tenant_id, batch_id, created_at, send_at, personal, status, finished_at, error_message, paused = row
@@ -70,7 +70,7 @@ class Fates(Database):
             batch_paused=paused,
         )
 
-    async def standings(self, message_id: str) -> list[Standing]:
+    async def recipients(self, message_id: str) -> list[Standing]:
         """Where the recipients of an unfinished message stand, in their order; none of a finished one."""
         return [
             Standing(
@@ -91,5 +91,5 @@ class Fates(Database):
                 route=row[14],
                 accepted_pool=row[15],
             )
-            for row in await self._rows("standings", message_id=message_id)
+            for row in await self._database.rows("standings", message_id=message_id)
         ]

@@ -7,13 +7,19 @@ from typing import Any
 from psycopg import AsyncConnection
 
 from cluster.journal.batches import hold, scheduled_of
-from cluster.journal.database import Database, Row, execute
+from cluster.journal.database import Database, Part, Row, execute
 from cluster.journal.ending import tally
 from cluster.journal.records import Ended, NewMessage, NewRequest, Tell
 
 
-class Acceptance(Database):
+class Acceptance(Part):
     """Many requests, one commit."""
+
+    def __init__(self, database: Database, offer_grace_s: float) -> None:
+        """``offer_grace_s``: how long a freshly accepted delivery is left to the direct offer before the scheduler
+        looks at it."""
+        super().__init__(database)
+        self._offer_grace = timedelta(seconds=offer_grace_s)
 
     async def accept(self, requests: Sequence[NewRequest], tell: Tell = lambda _: b"") -> None:
         """Commit these requests together: on return they are on disk.
@@ -25,9 +31,9 @@ class Acceptance(Database):
         Unavailable when it cannot commit.
         """
         if all(map(_stands_alone, requests)):
-            await self._execute("accept", **_columns(requests, self._offer_grace))
+            await self._database.execute("accept", **_columns(requests, self._offer_grace))
             return
-        async with self._transaction() as connection:
+        async with self._database.transaction() as connection:
             scheduled = await scheduled_of(connection, {request.batch_id for request in requests})
             refused = {batch_id for batch_id, status in scheduled.items() if status == "cancel"}
             paused = [r for r in requests if r.batch_id in scheduled and r.batch_id not in refused]
@@ -44,7 +50,7 @@ class Acceptance(Database):
             changes = _accepted(requests)
             for request in [r for r in requests if r.batch_id in refused]:
                 changes += await _finish_cancelled(connection, request, tell)
-            await tally(connection, self.shard, changes)
+            await tally(connection, self._database.shard, changes)
 
 
 async def _finish_cancelled(

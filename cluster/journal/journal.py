@@ -1,12 +1,13 @@
-"""The journal, whole: one pool of connections, all its parts.
+"""The journal: one pool of connections, and the parts that use it, each with its statements (``.sql``) beside it.
 
 Called by the API process (accept, read, cancel), the scheduler (page in), the delivery actors (claim, commit) and
 the consumers of the event log. Nothing else touches the tables.
 """
 
 from cluster.journal.accounts import Accounts
+from cluster.journal.batches import Batches
 from cluster.journal.commands import Commands
-from cluster.journal.database import Rejected, TookTooLong, Unavailable, migrate, wait_until_reachable
+from cluster.journal.database import Database, Rejected, TookTooLong, Unavailable, migrate, wait_until_reachable
 from cluster.journal.event_log import EventLog
 from cluster.journal.fates import Fates
 from cluster.journal.intake import Acceptance
@@ -27,24 +28,49 @@ from cluster.journal.warm_up import WarmUps
 __all__ = ["Journal", "Rejected", "TookTooLong", "Unavailable", "migrate", "wait_until_reachable"]
 
 
-class Journal(
-    Acceptance,
-    ScheduledSends,
-    Accounts,
-    Commands,
-    EventLog,
-    Fates,
-    KnownNames,
-    Membership,
-    Messages,
-    PolicyVersions,
-    Queue,
-    QueueControl,
-    Scheduling,
-    SiteActions,
-    Strikes,
-    Suspensions,
-    TlsResultCounts,
-    WarmUps,
-):
-    """Every typed statement that postray makes. Methods raise Unavailable and Rejected, as their texts say."""
+class Journal:
+    """One pool of connections, and each part as an attribute. Methods raise Unavailable and Rejected, as their texts
+    say."""
+
+    def __init__(
+        self,
+        dsn: str,
+        *,
+        application: str,
+        connections: int = 4,
+        patience_s: float = 5.0,
+        offer_grace_s: float = 10.0,
+    ) -> None:
+        """``application`` names this process, once in the cluster: its connections, and its shard of the tallies.
+
+        ``patience_s``: how long a call waits for a free connection before it is Unavailable. ``offer_grace_s``: how
+        long a freshly accepted delivery is left to the direct offer before the scheduler looks at it.
+        """
+        database = Database(dsn, application=application, connections=connections, patience_s=patience_s)
+        self._database = database
+        self.intake = Acceptance(database, offer_grace_s)
+        self.messages = Messages(database)
+        self.commands = Commands(database)
+        self.batches = Batches(database)
+        self.scheduled_sends = ScheduledSends(database, self.batches)
+        self.queue = Queue(database)
+        self.scheduling = Scheduling(database)
+        self.membership = Membership(database)
+        self.strikes = Strikes(database)
+        self.event_log = EventLog(database)
+        self.accounts = Accounts(database)
+        self.policies = PolicyVersions(database)
+        self.suspensions = Suspensions(database)
+        self.site_actions = SiteActions(database)
+        self.queue_control = QueueControl(database)
+        self.fates = Fates(database)
+        self.known_names = KnownNames(database)
+        self.tls_results = TlsResultCounts(database)
+        self.warm_up = WarmUps(database)
+
+    async def open(self) -> None:
+        """Connect. Raises Unavailable."""
+        await self._database.open()
+
+    async def close(self) -> None:
+        await self._database.close()

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-from cluster.journal.database import Database, execute, rows
+from cluster.journal.database import Part, execute, rows
 from cluster.journal.records import DeliveryActor
 from cluster.policy.routes.membership import Member
 
@@ -17,10 +17,10 @@ class NodeLoad(Struct, frozen=True, array_like=True):
     held: int
 
 
-class Membership(Database):
+class Membership(Part):
     """The delivery actors of the cluster. ``alive_s``: one that was not seen for so long is taken for dead."""
 
-    async def seen(
+    async def heartbeat(
         self, name: str, epoch: int, ring: str, alive_s: float, sources: Sequence[str] = ()
     ) -> list[Member] | None:
         """Say that this life goes on, which ring it has made way for and which sources it can send from; the live
@@ -28,7 +28,7 @@ class Membership(Database):
 
         None: another life of this actor has begun, and this one must end.
         """
-        async with self._transaction() as connection:
+        async with self._database.transaction() as connection:
             if await execute(connection, "seen", name=name, epoch=epoch, ring=ring, sources=list(sources)) == 0:
                 return None
             return [
@@ -36,34 +36,34 @@ class Membership(Database):
                 for name, ring, draining, sources in await rows(connection, "live_members", alive_s=alive_s)
             ]
 
-    async def delivery_actors(self, alive_s: float) -> list[DeliveryActor]:
+    async def actors(self, alive_s: float) -> list[DeliveryActor]:
         """The live actors that are not leaving."""
         return [
             DeliveryActor(name, epoch, frozenset(sources))
-            for name, epoch, sources in await self._rows("delivery_actors", alive_s=alive_s)
+            for name, epoch, sources in await self._database.rows("delivery_actors", alive_s=alive_s)
         ]
 
-    async def lost_actors(self, alive_s: float) -> list[DeliveryActor]:
+    async def lost(self, alive_s: float) -> list[DeliveryActor]:
         """The actors that should be there and are taken for dead."""
-        return [DeliveryActor(*row) for row in await self._rows("lost_actors", alive_s=alive_s)]
+        return [DeliveryActor(*row) for row in await self._database.rows("lost_actors", alive_s=alive_s)]
 
     async def drain_node(self, node_id: str) -> int:
         """Tell the delivery actors of a node to leave; returns how many there are."""
-        return await self._execute("drain_node", node_id=node_id)
+        return await self._database.execute("drain_node", node_id=node_id)
 
     async def is_draining(self, node_id: str) -> bool:
         """Whether the node was told to leave."""
-        row = await self._row("is_draining", node_id=node_id)
+        row = await self._database.row("is_draining", node_id=node_id)
         assert row is not None
         return bool(row[0])
 
     async def nodes(self) -> list[NodeLoad]:
         """The nodes that delivery actors run on."""
-        return [NodeLoad(*row) for row in await self._rows("held_by_nodes")]
+        return [NodeLoad(*row) for row in await self._database.rows("held_by_nodes")]
 
-    async def register_actor(self, name: str, node_id: str) -> tuple[int, int]:
+    async def register(self, name: str, node_id: str) -> tuple[int, int]:
         """Begin a new life of a delivery actor: its epoch, and how many deliveries its last life left behind."""
-        async with self._transaction() as connection:
+        async with self._database.transaction() as connection:
             taken_back = 0
             for (former,) in await rows(connection, "epoch_of", name=name):
                 taken_back = await execute(connection, "take_back", epoch=former)
@@ -71,9 +71,9 @@ class Membership(Database):
             await execute(connection, "register_actor", name=name, epoch=epoch, node_id=node_id)
         return epoch, taken_back
 
-    async def retire_actor(self, name: str, epoch: int) -> int:
+    async def retire(self, name: str, epoch: int) -> int:
         """End a life: its leases go back to the queue; returns how many."""
-        async with self._transaction() as connection:
+        async with self._database.transaction() as connection:
             taken_back = await execute(connection, "take_back", epoch=epoch)
             await execute(connection, "forget_actor", name=name, epoch=epoch)
         return taken_back

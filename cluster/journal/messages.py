@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
-from cluster.journal.database import Database, Row, fetch, rows
+from cluster.journal.database import Part, Row, fetch, rows
 from cluster.journal.records import MessageFilter, MessagePage, MessageRow, without_bodies, without_data
 from cluster.journal.statements import QUERIES
 from cluster.policy.lifecycle import UNFINISHED, Status
@@ -29,17 +29,17 @@ CONDITIONS = {
 }
 
 
-class Messages(Database):
+class Messages(Part):
     """What clients ask of messages, and delivery actors of their content."""
 
-    async def message(self, tenant_id: str, message_id: str) -> MessageRow | None:
+    async def find(self, tenant_id: str, message_id: str) -> MessageRow | None:
         """A message of this tenant."""
         key = {"tenant_id": tenant_id, "message_id": message_id, "limit": 1, "offset": 0, "whole": 2**31 - 1}
-        async with self._connection() as connection:
+        async with self._database.connection() as connection:
             found = await fetch(connection, ONE_MESSAGE, key)
         return _message(found[0]) if found else None
 
-    async def messages(self, filter: MessageFilter, limit: int, offset: int) -> MessagePage:
+    async def page(self, filter: MessageFilter, limit: int, offset: int) -> MessagePage:
         """A page of the tenant's messages, newest first; of long ones without bodies, files and data of templates.
 
         Raises TookTooLong, Unavailable.
@@ -48,7 +48,7 @@ class Messages(Database):
         # The one statement put together at run time: from the fixed conditions above, values only as parameters.
         page = QUERIES["messages"].replace("{where}", where)
         count = QUERIES["count_messages"].replace("{where}", where)
-        async with self._searching() as connection:
+        async with self._database.searching() as connection:
             found = await fetch(
                 connection, page, {**parameters, "limit": limit, "offset": offset, "whole": WHOLE_BYTES}
             )
@@ -65,11 +65,11 @@ class Messages(Database):
 
     async def contents(self, request_ids: Sequence[str]) -> dict[str, bytes]:
         """The encoded shared content of requests, by their ids."""
-        return dict(await self._rows("contents", request_ids=list(request_ids)))
+        return dict(await self._database.rows("contents", request_ids=list(request_ids)))
 
     async def attachments(self, hashes: Sequence[bytes]) -> dict[bytes, bytes]:
         """The bytes of attached files, by their sha256."""
-        return dict(await self._rows("attachments", hashes=list(hashes)))
+        return dict(await self._database.rows("attachments", hashes=list(hashes)))
 
 
 def _where(filter: MessageFilter) -> tuple[str, dict[str, Any]]:

@@ -2,7 +2,7 @@
 
 from msgspec import Struct
 
-from cluster.journal.database import Database
+from cluster.journal.database import Part
 
 
 class Policies(Struct, frozen=True, kw_only=True):
@@ -15,22 +15,22 @@ class Policies(Struct, frozen=True, kw_only=True):
     """routing.toml, sealed (cluster.vault)."""
 
 
-class PolicyVersions(Database):
+class PolicyVersions(Part):
     """Shaping and routing, a version for each change."""
 
-    async def policies(self) -> Policies | None:
+    async def active(self) -> Policies | None:
         """What is in force; None while nothing was ever put in force."""
-        row = await self._row("policies")
+        row = await self._database.row("policies")
         return Policies(version=row[0], shaping=row[1], routing=row[2]) if row else None
 
-    async def policies_version(self) -> int:
+    async def version(self) -> int:
         """The version of what is in force, 0 for nothing: one look at an index."""
-        row = await self._row("policies_version")
+        row = await self._database.row("policies_version")
         assert row is not None
         return int(row[0])
 
-    async def add_policies(self, shaping: str, routing: bytes) -> int:
+    async def activate(self, shaping: str, routing: bytes) -> int:
         """Put these in force; their version."""
-        row = await self._row("add_policies", shaping=shaping, routing=routing)
+        row = await self._database.row("add_policies", shaping=shaping, routing=routing)
         assert row is not None
         return int(row[0])

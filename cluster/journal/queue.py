@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 from msgspec import Struct
 
-from cluster.journal.database import Database, execute, rows
+from cluster.journal.database import Part, execute, rows
 from cluster.journal.ending import ends, finish, tally
 from cluster.journal.records import Claimed, Outcome, Waiting, keys
 from cluster.policy.lifecycle import Status
@@ -25,7 +25,7 @@ class Settlement(Struct, frozen=True):
     """Of the finished: claimed again meanwhile, so that the message may arrive twice."""
 
 
-class Queue(Database):
+class Queue(Part):
     """The work that is left."""
 
     async def claim(self, wanted: Sequence[Waiting], *, owner: int, lease_s: float) -> list[Claimed]:
@@ -34,7 +34,7 @@ class Queue(Database):
         What is missing from the answer was cancelled, is finished, was moved to another pool or route, or is in other
         hands: forget it.
         """
-        claimed = await self._rows(
+        claimed = await self._database.rows(
             "claim",
             owner=owner,
             lease_s=lease_s,
@@ -44,17 +44,17 @@ class Queue(Database):
         )
         return [_claimed(*row) for row in claimed]
 
-    async def commit_outcomes(self, outcomes: Sequence[Outcome], *, owner: int, events: bytes) -> None:
+    async def commit(self, outcomes: Sequence[Outcome], *, owner: int, events: bytes) -> None:
         """States and their events, in one transaction."""
         at = datetime.now(UTC)
         ended = [o for o in outcomes if o.status is not Status.QUEUED]
         deferred = [o for o in outcomes if o.status is Status.QUEUED]
         if all(o.alone for o in ended):
-            await self._execute(
+            await self._database.execute(
                 "commit_alone",
                 at=at,
                 owner=owner,
-                shard=self.shard,
+                shard=self._database.shard,
                 events=events,
                 deferred_ids=[o.message_id for o in deferred],
                 deferred_nos=[o.recipient_no for o in deferred],
@@ -64,7 +64,7 @@ class Queue(Database):
                 **ends(ended),
             )
             return
-        async with self._transaction() as connection:
+        async with self._database.transaction() as connection:
             changes = await finish(connection, ended, at)
             if deferred:
                 await execute(
@@ -76,7 +76,7 @@ class Queue(Database):
                     **keys(deferred),
                 )
             await execute(connection, "append_log", batches=[events])
-            await tally(connection, self.shard, changes, at)
+            await tally(connection, self._database.shard, changes, at)
 
     async def settle(self, outcomes: Sequence[Outcome], attempts: Sequence[int], *, events: bytes) -> Settlement:
         """Finish deliveries that a former life of an actor was told to be accepted, at its ``attempts``, whoever holds
@@ -84,21 +84,21 @@ class Queue(Database):
         the events, whose ids are stable, are in the log twice.
         """
         at = datetime.now(UTC)
-        async with self._transaction() as connection:
+        async with self._database.transaction() as connection:
             claimed = {(m, n): times for m, n, times in await rows(connection, "times_claimed", **keys(outcomes))}
             times = [claimed.get((o.message_id, o.recipient_no), 0) for o in outcomes]
             # Fewer claims than attempts: it was finished, and then queued anew by a client who wants it sent again.
             standing = [o for o, now, then in zip(outcomes, times, attempts, strict=True) if now >= then]
             changes = await finish(connection, standing, at)
             await execute(connection, "append_log", batches=[events])
-            await tally(connection, self.shard, changes, at)
+            await tally(connection, self._database.shard, changes, at)
         again = sum(now > then for now, then in zip(times, attempts, strict=True))
         return Settlement(len(standing), len(outcomes) - len(standing), again)
 
     async def unclaim(self, deliveries: Sequence[tuple[str, int]], *, owner: int) -> int:
         """Give back deliveries (message id, recipient number) that the owner may have claimed without learning of it;
         returns how many it had."""
-        return await self._execute(
+        return await self._database.execute(
             "unclaim",
             owner=owner,
             message_ids=[message_id for message_id, _ in deliveries],
@@ -107,13 +107,13 @@ class Queue(Database):
 
     async def backlog(self) -> int:
         """Deliveries in the queue: in constant time, and behind by some seconds at most."""
-        row = await self._row("backlog")
+        row = await self._database.row("backlog")
         assert row is not None
         return int(row[0])
 
     async def count_backlog(self) -> None:
         """Have the backlog estimated anew, from a sample of bounded size; Postgres forgets it when it crashes."""
-        await self._execute("count_backlog")
+        await self._database.execute("count_backlog")
 
 
 def _claimed(

@@ -10,7 +10,7 @@ from enum import StrEnum
 from msgspec import Struct
 
 from cluster.ids import first_id
-from cluster.journal.database import Database, Row, execute, rows
+from cluster.journal.database import Part, Row, execute, rows
 from cluster.journal.ending import finish, tally
 from cluster.journal.records import Ended, Outcome, Tell, Waiting, keys
 from cluster.policy.lifecycle import Status, Transition, after
@@ -82,17 +82,17 @@ class Wait(StrEnum):
     """It is due: for its turn, or for room at its site."""
 
 
-class QueueControl(Database):
+class QueueControl(Part):
     """What operators do with deliveries."""
 
     async def parked(self, lanes: Sequence[str]) -> dict[str, int]:
         """How many deliveries are parked in these lanes, and in the first thousand that hold something."""
-        async with self._connection() as connection:
+        async with self._database.connection() as connection:
             named = {lane for (lane,) in await rows(connection, "lane_names", limit=MOST_LANES)}
             found = await rows(connection, "parked", lanes=sorted(named | set(lanes)), bound=MOST_COUNTED)
         return {lane: count for lane, count in found if count}
 
-    async def queue_part(self, filter: QueueFilter, start: QueueMark, size: int) -> QueuePart:
+    async def part(self, filter: QueueFilter, start: QueueMark, size: int) -> QueuePart:
         """What matches among the next ``size`` deliveries of the queue, in the order of acceptance."""
         before = first_id("msg_", filter.accepted_before) if filter.accepted_before else None
         # ids begin with letters; nothing in the queue is behind "~"
@@ -100,7 +100,7 @@ class QueueControl(Database):
         if filter.message_id is not None:
             start = max(start, QueueMark(filter.message_id), key=_place)
             end = min(end, QueueMark(filter.message_id, HIGHEST_NO), key=_place)
-        async with self._connection() as connection:
+        async with self._database.connection() as connection:
             marks = await rows(
                 connection, "queue_mark", message_id=start.message_id, recipient_no=start.recipient_no, skip=size - 1
             )
@@ -122,7 +122,7 @@ class QueueControl(Database):
 
     async def give_up(self, queued: Sequence[Queued], reason: str, tell: Tell) -> int:
         """End deliveries that are not claimed, and that nobody is at work on just now; returns how many."""
-        async with self._transaction() as connection:
+        async with self._database.transaction() as connection:
             # As every command: first the message, then its deliveries; the other way round two could wait for each
             # other.
             if several := [q for q in queued if not q.alone]:
@@ -147,23 +147,23 @@ class QueueControl(Database):
                 for message_id, _, tenant_id, recipient, batch_id, _, _, categories in locked
             ]
             await execute(connection, "append_log", batches=[tell(ended)])
-            await tally(connection, self.shard, changes, at)
+            await tally(connection, self._database.shard, changes, at)
         return len(locked)
 
     async def waits(self, queued: Sequence[Queued]) -> list[tuple[Queued, Wait]]:
         """What each of these waits for; those that are finished meanwhile are left out."""
-        found = await self._rows("waits", **keys(queued))
+        found = await self._database.rows("waits", **keys(queued))
         kinds = {(message_id, recipient_no): Wait(kind) for message_id, recipient_no, kind in found}
         return [(one, kinds[key]) for one in queued if (key := (one.message_id, one.recipient_no)) in kinds]
 
     async def make_due(self, queued: Sequence[Queued]) -> int:
         """Have deferred deliveries tried now; returns how many these were. Rows that are locked are passed over."""
-        return await self._execute("make_due", **keys(queued))
+        return await self._database.execute("make_due", **keys(queued))
 
     async def reroute(self, queued: Sequence[Queued], pool: str | None, route: str | None) -> list[Waiting]:
         """Move those that are not being sent to a pool, to a route ("": as the routing says) or both; None leaves it as
         it is. Returns what was moved, as it is now; what was there already is not, nor are rows that are locked."""
-        found = await self._rows("reroute", pool=pool, route=route, soon_s=SOON_S, **keys(queued))
+        found = await self._database.rows("reroute", pool=pool, route=route, soon_s=SOON_S, **keys(queued))
         return [Waiting(*row) for row in found]
 
 

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 from msgspec import Struct
 
-from cluster.journal.database import Database, execute, rows
+from cluster.journal.database import Part, execute, rows
 from cluster.journal.ending import finish, tally
 from cluster.journal.records import Outcome, Waiting, keys
 
@@ -78,12 +78,12 @@ Bury = Callable[[Sequence[Due]], tuple[list[Outcome], bytes]]
 """The outcomes of deliveries whose lifetime is over, and their encoded events."""
 
 
-class Scheduling(Database):
+class Scheduling(Part):
     """What is due."""
 
     async def anything_due(self) -> bool:
         """Whether a page would have anything in it."""
-        row = await self._row("anything_due")
+        row = await self._database.row("anything_due")
         assert row is not None
         return bool(row[0])
 
@@ -93,7 +93,7 @@ class Scheduling(Database):
         owners: list[int] = []
         parked: list[Waiting] = []
         lanes: list[str] = []
-        async with self._transaction() as connection:
+        async with self._database.transaction() as connection:
             page = [Due(*row) for row in await rows(connection, "due", limit=limit)]
             waiting = [due.waiting for due in page if not due.expired]
             for one, place in zip(waiting, await decide(waiting), strict=True):
@@ -112,19 +112,19 @@ class Scheduling(Database):
                 outcomes, events = bury(expired)
                 changes = await finish(connection, outcomes, at)
                 await execute(connection, "append_log", batches=[events])
-                await tally(connection, self.shard, changes, at)
+                await tally(connection, self._database.shard, changes, at)
         return Page(leased, len(parked), len(expired))
 
     async def park(self, refused: Sequence[Waiting], lanes: Sequence[str]) -> None:
         """Give leases back: the deliveries wait in these lanes until an owner takes them."""
-        await self._execute("park", lanes=list(lanes), **keys(refused))
+        await self._database.execute("park", lanes=list(lanes), **keys(refused))
 
-    async def unpark(self, limits: Mapping[Lane, int], limit: int, *, owner: int, lease_s: float) -> Unparked:
+    async def lease_from_lanes(self, limits: Mapping[Lane, int], limit: int, *, owner: int, lease_s: float) -> Unparked:
         """Lease the oldest deliveries of these lanes to their owner: of each at most so many, lane after lane until it
         is ``limit`` together."""
         lanes = list(limits)
-        found = await self._rows(
-            "unpark",
+        found = await self._database.rows(
+            "lease_from_lanes",
             lanes=[lane.destination for lane in lanes],
             tenant_ids=[lane.tenant_id for lane in lanes],
             limits=list(limits.values()),
@@ -140,12 +140,12 @@ class Scheduling(Database):
 
     async def lanes(self) -> list[Lane]:
         """Every lane that holds something."""
-        return [Lane(*row) for row in await self._rows("lanes")]
+        return [Lane(*row) for row in await self._database.rows("lanes")]
 
     async def parked_in(self, after: Mapping[Lane, LanePosition], each: int) -> dict[Lane, list[Waiting]]:
         """What waits in these lanes, each after a position, the oldest first: of each at most so many."""
         lanes = list(after)
-        found = await self._rows(
+        found = await self._database.rows(
             "parked_in",
             lanes=[lane.destination for lane in lanes],
             tenant_ids=[lane.tenant_id for lane in lanes],
@@ -160,8 +160,10 @@ class Scheduling(Database):
 
     async def leave_lanes(self, deliveries: Sequence[Waiting], lanes: Sequence[Lane]) -> int:
         """Make deliveries that are still in these lanes due now; returns how many."""
-        return await self._execute("leave_lanes", lanes=[lane.destination for lane in lanes], **keys(deliveries))
+        return await self._database.execute(
+            "leave_lanes", lanes=[lane.destination for lane in lanes], **keys(deliveries)
+        )
 
     async def empty_lane(self, destination: str, limit: int) -> int:
         """Make deliveries of a lane that has no owner any more due now; returns how many."""
-        return await self._execute("empty_lane", lane=destination, limit=limit)
+        return await self._database.execute("empty_lane", lane=destination, limit=limit)

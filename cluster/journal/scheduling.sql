@@ -31,7 +31,7 @@ FROM unnest(%(message_ids)s::text[], %(recipient_nos)s::int[], %(lanes)s::text[]
 WHERE d.message_id = ANY (ARRAY[k.message_id]) AND d.recipient_no = ANY (ARRAY[k.recipient_no])
     AND (d.status IN ('queued', 'processing') OR (d.status = 'sending' AND d.due_at <= now()))
 
--- name: unpark
+-- name: lease_from_lanes
 -- moves: queued -> processing (leased)
 -- The owner of lanes takes the oldest that are parked there, lane after lane.
 WITH asked AS (

@@ -10,7 +10,7 @@ from typing import Literal
 from msgspec import Struct
 from psycopg import AsyncConnection
 
-from cluster.journal.database import Database, Row, execute
+from cluster.journal.database import Part, Row, execute
 
 ACTIONS_KEPT_DAYS = 30
 Maker = Literal["operator", "automation"]
@@ -31,17 +31,19 @@ class SiteAction(Struct, frozen=True, kw_only=True):
     made_by: Maker
 
 
-class SiteActions(Database):
+class SiteActions(Part):
     """What was done to sites."""
 
-    async def record_site_actions(self, actions: Sequence[SiteAction]) -> None:
+    async def record(self, actions: Sequence[SiteAction]) -> None:
         """Note what was done."""
-        async with self._transaction() as connection:
-            await record(connection, actions)
+        async with self._database.transaction() as connection:
+            await write_actions(connection, actions)
 
-    async def site_actions(self, site: str | None, limit: int) -> list[SiteAction]:
+    async def latest(self, site: str | None, limit: int) -> list[SiteAction]:
         """What was done to a site, or to any (None), the newest first."""
-        found = await self._rows("actions_of_site" if site is not None else "site_actions", site=site, limit=limit)
+        found = await self._database.rows(
+            "actions_of_site" if site is not None else "site_actions", site=site, limit=limit
+        )
         return [
             SiteAction(
                 at=at.astimezone(UTC),
@@ -57,7 +59,7 @@ class SiteActions(Database):
         ]
 
 
-async def record(connection: AsyncConnection[Row], actions: Sequence[SiteAction]) -> None:
+async def write_actions(connection: AsyncConnection[Row], actions: Sequence[SiteAction]) -> None:
     if not actions:
         return
     await execute(

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from msgspec import Struct
 
 from cluster.ids import same_moment
-from cluster.journal.database import Database, execute, rows
+from cluster.journal.database import Part, execute, rows
 from cluster.journal.ending import finish, tally
 from cluster.journal.records import Ended, Outcome, Tell
 from cluster.policy.lifecycle import Status, Transition, after
@@ -38,17 +38,17 @@ class Verdict(Struct, frozen=True):
     """Deliveries that were set aside."""
 
 
-class Strikes(Database):
+class Strikes(Part):
     """Strikes, and what follows from them."""
 
-    async def strike(self, struck: Struck, *, life: int, actor: str, tell: Callable[[str], Tell]) -> Verdict:
+    async def record(self, struck: Struck, *, life: int, actor: str, tell: Callable[[str], Tell]) -> Verdict:
         """Note that a life of an actor ended with a message, and set aside what has had enough of them. To be done
         before that life's leases are taken back. ``tell`` makes the events that give the reason.
 
         What another actor is sending just now is left alone. Saying it again changes nothing.
         """
         key = {"tenant_id": struck.tenant_id, "message_id": struck.message_id}
-        async with self._transaction() as connection:
+        async with self._database.transaction() as connection:
             before = datetime.now(UTC) - STRIKES_KEPT
             await execute(connection, "trim_strikes", before=before, limit=TRIMMED)
             await execute(connection, "strike", life=life, shared=struck.shared, actor=actor, **key)
@@ -60,7 +60,7 @@ class Strikes(Database):
         message_ids = [struck.message_id]
         if aside.scope is Scope.REQUEST:
             first, last = same_moment(struck.message_id)
-            found = await self._rows("unfinished_of_request", first=first, last=last, **key)
+            found = await self._database.rows("unfinished_of_request", first=first, last=last, **key)
             message_ids = [message_id for (message_id,) in found]
         ended = 0
         for message_id in message_ids:
@@ -70,7 +70,7 @@ class Strikes(Database):
 
     async def _set_aside(self, tenant_id: str, message_id: str, life: int, reason: str, tell: Tell) -> int:
         """queued | processing | sending (by no actor that is alive) → failed; returns how many deliveries."""
-        async with self._transaction() as connection:
+        async with self._database.transaction() as connection:
             key = {"tenant_id": tenant_id, "message_id": message_id}
             # As every command: first the message, then its deliveries.
             ((_, categories, _),) = await rows(connection, "lock_message", **key)
@@ -95,5 +95,5 @@ class Strikes(Database):
                 for _, recipient, batch_id, _, _ in locked
             ]
             await execute(connection, "append_log", batches=[tell(ended)])
-            await tally(connection, self.shard, changes, at)
+            await tally(connection, self._database.shard, changes, at)
         return len(locked)

@@ -4,8 +4,8 @@ from datetime import UTC, datetime
 
 from msgspec import Struct
 
-from cluster.journal.database import Database, Row, execute, rows
-from cluster.journal.site_actions import Maker, SiteAction, record
+from cluster.journal.database import Part, Row, execute, rows
+from cluster.journal.site_actions import Maker, SiteAction, write_actions
 
 
 class Suspension(Struct, frozen=True, kw_only=True):
@@ -19,13 +19,13 @@ class Suspension(Struct, frozen=True, kw_only=True):
     created_at: datetime
 
 
-class Suspensions(Database):
+class Suspensions(Part):
     """What is not sent to, or for whom."""
 
     async def suspend(self, site: str, tenant_id: str, until: datetime, reason: str, made_by: Maker) -> bool:
         """Suspend a site, a tenant, or one at the other, and note the action. False: an operator's word stands, which
         automation does not change."""
-        async with self._transaction() as connection:
+        async with self._database.transaction() as connection:
             if not await execute(
                 connection, "suspend", site=site, tenant_id=tenant_id, until=until, reason=reason, made_by=made_by
             ):
@@ -34,16 +34,16 @@ class Suspensions(Database):
             action = SiteAction(
                 at=datetime.now(UTC), site=site, tenant_id=tenant_id, action="suspended", detail=detail, made_by=made_by
             )
-            await record(connection, [action])
+            await write_actions(connection, [action])
         return True
 
     async def resume(self, site: str | None, tenant_id: str | None, made_by: Maker) -> list[Suspension]:
         """End every suspension of this site and of this tenant (None: of any), and note it; what was ended."""
-        async with self._transaction() as connection:
+        async with self._database.transaction() as connection:
             found = [_suspension(row) for row in await rows(connection, "resume", site=site, tenant_id=tenant_id)]
             now = datetime.now(UTC)
             ended = [suspension for suspension in found if suspension.until > now]
-            await record(
+            await write_actions(
                 connection,
                 [
                     SiteAction(at=now, site=s.site, tenant_id=s.tenant_id, action="resumed", made_by=made_by)
@@ -52,9 +52,9 @@ class Suspensions(Database):
             )
         return ended
 
-    async def suspensions(self) -> list[Suspension]:
+    async def active(self) -> list[Suspension]:
         """Those that are not over."""
-        return [_suspension(row) for row in await self._rows("suspensions")]
+        return [_suspension(row) for row in await self._database.rows("suspensions")]
 
 
 def _suspension(row: Row) -> Suspension:

@@ -3,16 +3,16 @@
 from collections.abc import Mapping
 from datetime import date
 
-from cluster.journal.database import Database
+from cluster.journal.database import Part
 from cluster.policy.tls.policy import PolicyType
 from cluster.policy.tls.report import TlsResult
 
 
-class TlsResultCounts(Database):
-    async def add_tls_results(self, counts: Mapping[TlsResult, int]) -> None:
+class TlsResultCounts(Part):
+    async def add(self, counts: Mapping[TlsResult, int]) -> None:
         """Adds the counts to those of the day, all or none."""
         results = list(counts)
-        await self._execute(
+        await self._database.execute(
             "add_tls_results",
             days=[result.day for result in results],
             domains=[result.domain for result in results],
@@ -25,8 +25,9 @@ class TlsResultCounts(Database):
             sessions=list(counts.values()),
         )
 
-    async def tls_results(self, day: date, domain: str) -> list[tuple[TlsResult, int]]:
+    async def of_day(self, day: date, domain: str) -> list[tuple[TlsResult, int]]:
         """In a fixed order, as ``cluster.policy.tls.report.report`` takes them."""
+        found = await self._database.rows("tls_results", day=day, domain=domain)
         return [
             (
                 TlsResult(
@@ -41,10 +42,8 @@ class TlsResultCounts(Database):
                 ),
                 sessions,
             )
-            for policy_type, policy, result_type, mx_host, sending_ip, receiving_ip, sessions in await self._rows(
-                "tls_results", day=day, domain=domain
-            )
+            for policy_type, policy, result_type, mx_host, sending_ip, receiving_ip, sessions in found
         ]
 
-    async def forget_tls_results(self, before: date) -> None:
-        await self._execute("forget_tls_results", before=before)
+    async def forget(self, before: date) -> None:
+        await self._database.execute("forget_tls_results", before=before)

@@ -21,10 +21,12 @@ MAX_POLICY_BYTES = 16 * 1024 * 1024
 """Of the policies in them, which receiving domains write; likewise."""
 
 
-class ResultsJournal(Protocol):
-    async def add_tls_results(self, counts: Mapping[TlsResult, int]) -> None: ...
+class ResultCounts(Protocol):
+    """Where the counts are kept: a part of the journal."""
 
-    async def forget_tls_results(self, before: date) -> None: ...
+    async def add(self, counts: Mapping[TlsResult, int]) -> None: ...
+
+    async def forget(self, before: date) -> None: ...
 
 
 class TlsResults:
@@ -66,18 +68,18 @@ class TlsResults:
         """Those not yet in the journal."""
         return dict(self._counts)
 
-    async def flush(self, journal: ResultsJournal) -> None:
+    async def flush(self, journal: ResultCounts) -> None:
         """Adds the counts to the journal; what it cannot take now stays for the next time. Never raises for that."""
         counts, self._counts, self._policy_bytes = self._counts, {}, 0
         try:
             if counts:
-                await journal.add_tls_results(counts)
+                await journal.add(counts)
             today = self._today()
             if self._forgot_on != today:
                 # Set before it is done: a failure is made up for tomorrow, and must not put the counts back.
                 self._forgot_on = today
                 counts = {}
-                await journal.forget_tls_results(today - self._keep)
+                await journal.forget(today - self._keep)
         except Unavailable:
             for result, sessions in counts.items():
                 self._add(result, sessions)

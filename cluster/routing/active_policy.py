@@ -68,9 +68,9 @@ class InForce:
 
     async def follow(self) -> Change:
         """Look at the journal. Raises Unavailable."""
-        version = await self._journal.policies_version()
+        version = await self._journal.policies.version()
         learned = self._hosts_learned
-        suspensions = {(s.site, s.tenant_id): s.until for s in await self._journal.suspensions()}
+        suspensions = {(s.site, s.tenant_id): s.until for s in await self._journal.suspensions.active()}
         change = Change(
             version != self._followed or learned != self._hosts_followed,
             frozenset(key for key, until in suspensions.items() if self._suspensions.get(key) != until),
@@ -82,7 +82,7 @@ class InForce:
             day = today()
             self._exhausted = frozenset(
                 (one.source, one.site)
-                for one in await self._journal.exhausted_warm_ups(day)
+                for one in await self._journal.warm_up.exhausted(day)
                 # The cap may have been raised since: then there is more to ask for.
                 if (cap := self.routing.cap(one.source, one.site, day)) is not None and one.granted >= cap
             )
@@ -91,7 +91,7 @@ class InForce:
         return change
 
     async def _load(self) -> None:
-        policies = await self._journal.policies()
+        policies = await self._journal.policies.active()
         if policies is None:
             return
         try:

@@ -112,7 +112,7 @@ class Describing:
         """Every source of the routing in force. Raises Unavailable."""
         routing, day, members = self._in_force.routing, self._day(), list(self._members())
         waiting = routing.waiting_pools(self._in_force.absent)
-        granted = {(use.source, use.site): use.granted for use in await self._journal.warm_up_usage(day, MOST_WARM_UPS)}
+        granted = {(use.source, use.site): use.granted for use in await self._journal.warm_up.usage(day, MOST_WARM_UPS)}
         return [
             SourceState(
                 name=source.name,

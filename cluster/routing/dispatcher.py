@@ -61,7 +61,7 @@ class Dispatcher:
     async def refresh(self) -> None:
         """Learn which delivery actors are alive, and which policies are in force. Raises Unavailable."""
         await self._in_force.follow()
-        members = {actor.name: actor for actor in await self._journal.delivery_actors(ACTOR_ALIVE_S)}
+        members = {actor.name: actor for actor in await self._journal.membership.actors(ACTOR_ALIVE_S)}
         if members.keys() != self._members.keys():
             log.info("members changed members=%s", ",".join(members) or "none")
         candidates = tuple(Candidate(actor.name, actor.sources) for actor in members.values())
@@ -158,7 +158,7 @@ class Dispatcher:
         parked by now, or with these. Raises Unavailable."""
         lanes = [self.lane_of(waiting) for waiting in refused]
         if refused:
-            await self._journal.park(refused, [lane.destination for lane in lanes])
+            await self._journal.scheduling.park(refused, [lane.destination for lane in lanes])
         for lane, waiting in dict(zip(lanes, refused, strict=True)).items():
             # Also owners who refused: they may have looked before it was parked.
             if (to := self.owner_of(self.destination_of(waiting))) is not None:

@@ -35,18 +35,19 @@ class ListedLog:
         self.consumers: list[str] = []
         self.cursor = 0
         self.trims = 0
+        self.event_log = self
 
     async def add_consumer(self, consumer: str) -> None:
         self.consumers.append(consumer)
 
-    async def log_after(self, consumer: str, limit: int, most_bytes: int) -> list[LogRow]:
+    async def after(self, consumer: str, limit: int, most_bytes: int) -> list[LogRow]:
         assert self.consumers == [consumer], "its cursor is made once, before the log is read"
         return self.rows[self.cursor : self.cursor + limit]
 
     async def move_cursor(self, consumer: str, tx: int, id: int) -> None:
         self.cursor = id
 
-    async def trim_log(self) -> int:
+    async def trim(self) -> int:
         self.trims += 1
         return 0
 

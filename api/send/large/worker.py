@@ -114,7 +114,7 @@ class Worker:
         assert self._journal is not None
         try:
             async with asyncio.timeout(COMMIT_PATIENCE_S):
-                await self._journal.accept([request], tell=tell_cancelled)
+                await self._journal.intake.accept([request], tell=tell_cancelled)
         except TimeoutError:
             raise Unavailable(f"no commit within {COMMIT_PATIENCE_S:g} s") from None
 

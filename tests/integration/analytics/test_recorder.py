@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -34,6 +35,9 @@ class ListLog:
         self.trims = 0
         self.failing_moves = 0
         self.changed = asyncio.Event()
+        self.event_log = SimpleNamespace(
+            add_consumer=self.add_consumer, after=self.after, move_cursor=self.move_cursor, trim=self.trim
+        )
         for batch in batches:
             self.append(batch)
 
@@ -43,7 +47,7 @@ class ListLog:
     async def add_consumer(self, consumer: str) -> None:
         assert consumer == "recorder"
 
-    async def log_after(self, consumer: str, limit: int, most_bytes: int) -> list[LogRow]:
+    async def after(self, consumer: str, limit: int, most_bytes: int) -> list[LogRow]:
         assert consumer == "recorder"
         page: list[LogRow] = []
         for row in self.rows[self.cursor : self.cursor + limit]:
@@ -63,7 +67,7 @@ class ListLog:
         self.cursor = id
         self.changed.set()
 
-    async def trim_log(self) -> int:
+    async def trim(self) -> int:
         self.trims += 1
         return 0
 
@@ -198,14 +202,14 @@ async def test_the_more_come_the_longer_they_are_collected(tmp_path: Path, busy_
 async def test_the_log_is_trimmed_once_when_nothing_comes_any_more(tmp_path: Path) -> None:
     reads = 0
     async with recording(ListLog(batch(processed(1))), tmp_path, pacing=replace(QUICK, trim_every=100)) as scene:
-        answers = scene.log.log_after
+        answers = scene.log.after
 
         async def log_after(consumer: str, limit: int, most_bytes: int) -> list[LogRow]:
             nonlocal reads
             reads += 1
             return await answers(consumer, limit, most_bytes)
 
-        scene.log.log_after = log_after  # type: ignore[method-assign]  # it counts
+        scene.log.event_log.after = log_after
         await scene.log.drained()
 
         async def often() -> bool:
@@ -360,7 +364,7 @@ async def test_stop_does_not_wait_for_clickhouse_to_come_back(tmp_path: Path) ->
 
 async def test_a_defect_is_reported_and_recording_goes_on(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     log = ListLog(batch(processed()))
-    answers = log.log_after
+    answers = log.after
     defects = iter([KeyError("defect")])
 
     async def log_after(consumer: str, limit: int, most_bytes: int) -> list[LogRow]:
@@ -368,7 +372,7 @@ async def test_a_defect_is_reported_and_recording_goes_on(tmp_path: Path, caplog
             raise defect
         return await answers(consumer, limit, most_bytes)
 
-    log.log_after = log_after  # type: ignore[method-assign]  # one call of it fails
+    log.event_log.after = log_after
     async with recording(log, tmp_path):
         await log.drained()
     assert "recording failed" in caplog.text

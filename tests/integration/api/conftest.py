@@ -59,10 +59,10 @@ class Site:
 
 @pytest.fixture
 async def site(journal: Journal, journal_dsn: str) -> AsyncIterator[Site]:
-    tenant_id = await journal.create_tenant("acme")
+    tenant_id = await journal.accounts.create_tenant("acme")
     secret, prefix, hash = new_key(sandbox=False)
-    await journal.create_key(tenant_id, name="all", prefix=prefix, hash=hash, scopes=SCOPES, sandbox=False)
-    await journal.create_domain(
+    await journal.accounts.create_key(tenant_id, name="all", prefix=prefix, hash=hash, scopes=SCOPES, sandbox=False)
+    await journal.accounts.create_domain(
         tenant_id,
         "mail.example.com",
         verified=True,

@@ -28,11 +28,11 @@ def waiting(site: Site, id: str) -> Waiting:
 
 
 async def bounce(site: Site, id: str) -> None:
-    await site.journal.claim([waiting(site, id)], owner=1, lease_s=60)
+    await site.journal.queue.claim([waiting(site, id)], owner=1, lease_s=60)
     outcome = Outcome(
         tenant_id=site.tenant_id, message_id=id, recipient_no=0, status=Status.BOUNCED, error_message="550 no"
     )
-    await site.journal.commit_outcomes([outcome], owner=1, events=b"\x90")
+    await site.journal.queue.commit([outcome], owner=1, events=b"\x90")
 
 
 async def test_retry_and_fail(site: Site) -> None:
@@ -44,7 +44,7 @@ async def test_retry_and_fail(site: Site) -> None:
         assert (await client.get(f"/v3/messages/{id}")).json()["error_message"] == "550 no"
         retried = await client.post(f"/v3/messages/{id}/retry")
         assert (retried.status_code, retried.json()["status"]) == (200, "queued")
-        (claimed,) = await site.journal.claim([waiting(site, id)], owner=1, lease_s=60)
+        (claimed,) = await site.journal.queue.claim([waiting(site, id)], owner=1, lease_s=60)
         assert claimed.recipient == "u0@xn--bcher-kva.example"
         refused = await client.post(f"/v3/messages/{id}/retry")
         assert (refused.status_code, refused.json()["status"]) == (409, "sending")
@@ -52,7 +52,9 @@ async def test_retry_and_fail(site: Site) -> None:
         assert (failed.status_code, failed.json()["status"]) == (200, "failed")
         shown = (await client.get(f"/v3/messages/{id}")).json()
         assert (shown["status"], shown["error_message"]) == ("failed", "Stuck for 2 hours")
-        events = [event for row in await site.journal.log_after("recorder", 10) for event in decode_batch(row.events)]
+        events = [
+            event for row in await site.journal.event_log.after("recorder", 10) for event in decode_batch(row.events)
+        ]
         assert [event.reason for event in events if isinstance(event, Dropped)] == ["Stuck for 2 hours"]
 
 
@@ -93,11 +95,11 @@ async def test_scheduled_sends_with_the_official_client(site: Site) -> None:
         created = await asyncio.to_thread(scheduled.post, request_body=entry)
         assert (created.status_code, created.to_dict) == (201, entry)
         held = [waiting(site, id) for id in (*before, *await sent(client, 3, batch_id=batch_id))]
-        assert await site.journal.claim(held, owner=1, lease_s=60) == []
+        assert await site.journal.queue.claim(held, owner=1, lease_s=60) == []
         assert (await asyncio.to_thread(scheduled.get)).to_dict == [entry]
         assert (await asyncio.to_thread(scheduled._(batch_id).get)).to_dict == [entry]
         assert (await asyncio.to_thread(scheduled._(batch_id).delete)).status_code == 204
-        assert len(await site.journal.claim(held[:2], owner=1, lease_s=60)) == 2
+        assert len(await site.journal.queue.claim(held[:2], owner=1, lease_s=60)) == 2
         await asyncio.to_thread(scheduled.post, request_body=entry)
         changed = await asyncio.to_thread(scheduled._(batch_id).patch, request_body={"status": "cancel"})
         assert changed.status_code == 204
@@ -109,12 +111,12 @@ async def test_scheduled_sends_with_the_official_client(site: Site) -> None:
 
 async def test_what_another_process_left_is_ended(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("api.scheduled_sends.ABANDONED_S", 0.0)
-    batch_id = await site.journal.create_batch(site.tenant_id)
+    batch_id = await site.journal.batches.create(site.tenant_id)
     async with httpx.AsyncClient(base_url=site.url, headers=site.headers) as client:
         (id,) = await sent(client, batch_id=batch_id)
         with monkeypatch.context() as patch, pytest.raises(RuntimeError, match="killed"):
-            patch.setattr(site.journal, "settle_batch", killed)
-            await site.journal.schedule(site.tenant_id, batch_id, "cancel", tell_cancelled)
+            patch.setattr(site.journal.scheduled_sends, "settle", killed)
+            await site.journal.scheduled_sends.schedule(site.tenant_id, batch_id, "cancel", tell_cancelled)
         settling = asyncio.create_task(settle_abandoned(site.journal))
         async with asyncio.timeout(10):
             while (await client.get(f"/v3/messages/{id}")).json()["status"] != "cancelled":

@@ -50,17 +50,17 @@ async def test_a_disk_that_is_full_at_the_commit(site: Site, journal_dsn: str, t
 
 async def test_a_queue_that_is_full(journal: Journal) -> None:
     tenant = await a_tenant(journal)
-    batch = await journal.create_batch(tenant)
-    await journal.accept([a_request(tenant, *(a_message() for _ in range(20)), batch_id=batch)])
+    batch = await journal.batches.create(tenant)
+    await journal.intake.accept([a_request(tenant, *(a_message() for _ in range(20)), batch_id=batch)])
     bounds = Bounds(backlog=20, free_disk_mb=0)
 
     def a_watch() -> Watch:
-        return Watch(bounds, backlog=journal.backlog, count_backlog=journal.count_backlog, journal_dir=None)
+        return Watch(bounds, backlog=journal.queue.backlog, count_backlog=journal.queue.count_backlog, journal_dir=None)
 
     watch = a_watch()
     await watch.look()
     assert watch.why_full() == "The queue is full: 20 deliveries wait, of 20 at most"
-    await journal.cancel_batch(tenant, batch, lambda _: b"\x90")
+    await journal.batches.cancel(tenant, batch, lambda _: b"\x90")
     watch = a_watch()
     await watch.look()
     assert watch.why_full() is None
@@ -105,7 +105,7 @@ async def test_a_real_disk_that_fills_up(small_disk: Path, tmp_path_factory: pyt
         await journal.open()
         tenant = await a_tenant(journal)
         promised = [message := a_message()]
-        await journal.accept([a_request(tenant, message)])
+        await journal.intake.accept([a_request(tenant, message)])
         filler = small_disk / "filler"
         with filler.open("wb") as file:
             file.write(b"\0" * (shutil.disk_usage(small_disk).free - 1_000_000))
@@ -114,7 +114,7 @@ async def test_a_real_disk_that_fills_up(small_disk: Path, tmp_path_factory: pyt
         while refused < 3:
             messages = [a_message() for _ in range(1000)]
             try:
-                await journal.accept([a_request(tenant, *messages)])
+                await journal.intake.accept([a_request(tenant, *messages)])
                 promised += messages
             except Unavailable:
                 refused += 1
@@ -122,7 +122,7 @@ async def test_a_real_disk_that_fills_up(small_disk: Path, tmp_path_factory: pyt
         filler.unlink()
         while True:
             try:
-                await journal.accept([a_request(tenant, message := a_message())])
+                await journal.intake.accept([a_request(tenant, message := a_message())])
                 break
             except Unavailable:
                 assert time.monotonic() < deadline

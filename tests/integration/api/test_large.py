@@ -40,7 +40,7 @@ async def test_many_recipients_and_long_categories_are_taken(site: Site, client:
     assert response.status_code == 202, response.text
     ids = response.json()["message_ids"]
     assert len(ids) == 100
-    rows = await site.journal.log_after("recorder", 1000, 1 << 40)
+    rows = await site.journal.event_log.after("recorder", 1000, 1 << 40)
     assert sum(len(row.events) for row in rows) < 10_000_000
     events = [event for row in rows for event in decode_batch(row.events)]
     assert [event.recipient for event in events] == [one for some in people for one in some]
@@ -63,7 +63,7 @@ async def test_a_long_body_is_taken_compressed_or_not(site: Site, client: httpx.
     assert (plain.status_code, packed.status_code) == (202, 202)
     assert len(workers()) == 1
     (one, other) = (plain.json()["message_id"], packed.json()["message_id"])
-    assert [await site.journal.message(site.tenant_id, id) is not None for id in (one, other)] == [True, True]
+    assert [await site.journal.messages.find(site.tenant_id, id) is not None for id in (one, other)] == [True, True]
 
 
 @pytest.mark.parametrize(

@@ -36,7 +36,7 @@ async def test_it_sends(site: Site) -> None:
     message.add_attachment(Attachment(base64.b64encode(b"%PDF").decode(), "a.pdf", "application/pdf", "attachment"))
     response = await asyncio.to_thread(client(site).send, message)
     assert response.status_code == 202
-    row = await site.journal.message(site.tenant_id, response.headers["X-Message-Id"])
+    row = await site.journal.messages.find(site.tenant_id, response.headers["X-Message-Id"])
     assert row is not None and row.status is Status.QUEUED
     assert [attachment.filename for attachment in decode_content(row.content).attachments] == ["a.pdf"]
     assert [len(request.messages) for request in site.offered] == [1]

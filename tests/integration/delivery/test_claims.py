@@ -16,7 +16,7 @@ async def test_what_is_offered_again_while_a_claim_misses_it_is_sent_at_once(
 ) -> None:
     """As when the scheduler takes a delivery up once more, has its row locked while it is claimed, and offers it before
     the claim is answered: nobody else would look at it before its lease ends."""
-    claim = journal.claim
+    claim = journal.queue.claim
     missed: list[Waiting] = []
     async with a_world(journal) as world:
 
@@ -28,7 +28,7 @@ async def test_what_is_offered_again_while_a_claim_misses_it_is_sent_at_once(
             assert answer.refused == []
             return []
 
-        monkeypatch.setattr(journal, "claim", claim_and_miss)
+        monkeypatch.setattr(journal.queue, "claim", claim_and_miss)
         world.zone("example.com", "127.0.0.1")
         await world.accept(a_message("ada@example.com"))
         await world.scheduler.start()

@@ -235,8 +235,8 @@ async def test_stopping_gives_back_what_waits(journal: Journal) -> None:
         await world.scheduler.round()
         await world.deliverer.stop()
         assert (await world.deliverer.offer(msgspec.msgpack.encode([Waiting("m", 0, "t", "d")]), {})).refused == [0]
-        assert await journal.delivery_actors(60) == []
-        row = await journal.message(world.tenant_id, message.id)
+        assert await journal.membership.actors(60) == []
+        row = await journal.messages.find(world.tenant_id, message.id)
         assert row is not None
         assert row.status in (Status.QUEUED, Status.SENDING)
 
@@ -255,10 +255,10 @@ async def test_stopping_waits_for_the_host_that_has_the_whole_message(journal: J
         assert dict(await world.deliverer.unanswered()) == {"mx0.example.com": 1}
         world.reply.set_result(None)
         await stopping
-        row = await journal.message(world.tenant_id, message.id)
+        row = await journal.messages.find(world.tenant_id, message.id)
         assert row is not None
         assert (row.status, len(world.taken)) == (Status.DELIVERED, 1)
-        assert await journal.delivery_actors(60) == []
+        assert await journal.membership.actors(60) == []
 
 
 async def test_a_hurried_stop_ends_with_the_message_deferred(journal: Journal) -> None:
@@ -274,10 +274,10 @@ async def test_a_hurried_stop_ends_with_the_message_deferred(journal: Journal) -
         await world.deliverer.hurry()
         async with asyncio.timeout(5):
             await stopping
-        row = await journal.message(world.tenant_id, message.id)
+        row = await journal.messages.find(world.tenant_id, message.id)
         assert row is not None
         assert (row.status, row.retry_count) == (Status.QUEUED, 0)
-        assert await journal.delivery_actors(60) == []
+        assert await journal.membership.actors(60) == []
         world.reply.set_result(None)
 
 
@@ -290,14 +290,14 @@ async def test_stopping_does_not_wait_for_a_host_that_has_only_a_part(journal: J
         await world.until(message, Status.SENDING)
         async with asyncio.timeout(4):
             await world.deliverer.stop()
-        row = await journal.message(world.tenant_id, message.id)
+        row = await journal.messages.find(world.tenant_id, message.id)
         assert row is not None
         assert (row.status, world.taken) == (Status.QUEUED, [])
 
 
 async def test_a_superseded_life_ends(journal: Journal) -> None:
     async with a_world(journal) as world:
-        await journal.register_actor("delivery-0-0", "elsewhere")
+        await journal.membership.register("delivery-0-0", "elsewhere")
         with pytest.raises(Superseded):
             await world.deliverer._upkeep.beat()
         world.crashes.clear()  # of the beat that runs in the background, if it came to it

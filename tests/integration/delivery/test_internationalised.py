@@ -59,7 +59,7 @@ async def test_a_host_without_smtputf8(
 ) -> None:
     pem, public = dkim_keys.generate_rsa_key()
     async with hosts(journal) as there:
-        await journal.create_domain(
+        await journal.accounts.create_domain(
             there.world.tenant_id,
             "mail.example.com",
             verified=True,

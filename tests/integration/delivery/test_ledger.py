@@ -43,7 +43,7 @@ def no_commits(world: World) -> Iterator[None]:
         raise Unavailable("for the test")
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(world.journal, "commit_outcomes", away)
+        patch.setattr(world.journal.queue, "commit", away)
         yield
 
 
@@ -71,15 +71,15 @@ async def accepted_but_not_committed(world: World, *messages: NewMessage, batch_
 async def test_after_a_kill_the_next_life_finishes_what_was_accepted(journal: Journal) -> None:
     async with a_world(journal) as world:
         world.zone("example.com", "127.0.0.1")
-        batch = await journal.create_batch(world.tenant_id)
+        batch = await journal.batches.create(world.tenant_id)
         messages = [a_message(f"u{i}@example.com") for i in range(20)]
         await accepted_but_not_committed(world, *messages, batch_id=batch)
         for message in messages:
-            row = await journal.message(world.tenant_id, message.id)
+            row = await journal.messages.find(world.tenant_id, message.id)
             assert row is not None and row.status is Status.SENDING
         await world.restart()
         await delivered_once(world, *messages)
-        counts = await journal.batch_counts(world.tenant_id, batch)
+        counts = await journal.batches.counts(world.tenant_id, batch)
         assert counts is not None
         assert (counts.total, counts.by_status[Status.DELIVERED]) == (20, 20)
         assert counts.completed_at is not None
@@ -93,7 +93,7 @@ async def test_a_message_of_several_recipients_is_finished_recipient_by_recipien
 
     async with a_world(journal, Behaviour(rcpt=rcpt)) as world:
         world.zone("example.com", "127.0.0.1")
-        batch = await journal.create_batch(world.tenant_id)
+        batch = await journal.batches.create(world.tenant_id)
         message = a_message("a@example.com", "late@example.com", "b@example.com")
         await accepted_but_not_committed(world, message, batch_id=batch)
         await world.restart()
@@ -104,30 +104,30 @@ async def test_a_message_of_several_recipients_is_finished_recipient_by_recipien
         assert sent == [("a@example.com", "b@example.com"), ("late@example.com",)]
         events = await world.told(message, 3)
         assert sorted(event.recipient for event in events) == ["a@example.com", "b@example.com", "late@example.com"]
-        counts = await journal.batch_counts(world.tenant_id, batch)
+        counts = await journal.batches.counts(world.tenant_id, batch)
         assert counts is not None and counts.by_status[Status.DELIVERED] == 1
 
 
 async def test_a_commit_whose_answer_was_lost_is_replayed_without_effect(journal: Journal) -> None:
     async with a_world(journal) as world:
         world.zone("example.com", "127.0.0.1")
-        batch = await journal.create_batch(world.tenant_id)
+        batch = await journal.batches.create(world.tenant_id)
         message = a_message()
-        commit = journal.commit_outcomes
+        commit = journal.queue.commit
 
         async def unanswered(*args: object, **kwargs: object) -> None:
             await commit(*args, **kwargs)  # type: ignore[arg-type]
             raise Unavailable("the answer was lost")
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(journal, "commit_outcomes", unanswered)
+            patch.setattr(journal.queue, "commit", unanswered)
             await world.accept(message, batch_id=batch)
             await world.finished(message)
             await world.kill()
         await world.restart()
         events = await world.told(message, 2)
         assert len({event.id for event in events}) == 1, "a repeat can be told by its id"
-        counts = await journal.batch_counts(world.tenant_id, batch)
+        counts = await journal.batches.counts(world.tenant_id, batch)
         assert counts is not None and counts.by_status[Status.DELIVERED] == 1
         assert len(world.taken) == 1
 
@@ -139,14 +139,14 @@ async def test_a_late_restart_finishes_what_was_taken_back_and_not_yet_sent(
         world.zone("example.com", "127.0.0.1")
         queued, offered, claimed = (a_message(f"{i}@example.com") for i in range(3))
         await accepted_but_not_committed(world, queued, offered, claimed)
-        (actor,) = await journal.delivery_actors(60)
-        assert await journal.retire_actor(NAME, actor.epoch) == 3
+        (actor,) = await journal.membership.actors(60)
+        assert await journal.membership.retire(NAME, actor.epoch) == 3
         others = actor.epoch + 1000
         waiting = [Waiting(message.id, 0, world.tenant_id, "example.com") for message in (offered, claimed)]
-        assert len(await journal.claim(waiting[1:], owner=others, lease_s=60)) == 1
+        assert len(await journal.queue.claim(waiting[1:], owner=others, lease_s=60)) == 1
         await world.restart()
         assert "accepted=3 finished=3 known=0 perhaps_sent_twice=1" in caplog.text
-        assert await journal.claim(waiting[:1], owner=others, lease_s=60) == []
+        assert await journal.queue.claim(waiting[:1], owner=others, lease_s=60) == []
         for message in (queued, offered, claimed):
             assert (await world.finished(message)).status is Status.DELIVERED
         assert len(world.taken) == 3
@@ -158,7 +158,7 @@ async def test_what_a_client_sends_again_is_not_finished_by_an_old_entry(journal
         message = a_message()
         await world.accept(message)
         outcome = Outcome(tenant_id=world.tenant_id, message_id=message.id, recipient_no=0, status=Status.DELIVERED)
-        settlement = await journal.settle([outcome], [1], events=encode_batch([]))
+        settlement = await journal.queue.settle([outcome], [1], events=encode_batch([]))
         assert (settlement.finished, settlement.known, settlement.claimed_again) == (0, 1, 0)
         await delivered_once(world, message)
 
@@ -182,7 +182,7 @@ async def test_a_life_waits_for_the_former_one_to_end(journal: Journal) -> None:
         successor = world.make_deliverer()
         with pytest.raises(LedgerInUse):
             await successor.start()
-        (actor,) = await journal.delivery_actors(60)
+        (actor,) = await journal.membership.actors(60)
         assert actor.epoch == world.deliverer._standing.epoch, "the one that lives was not superseded"
 
 
@@ -217,7 +217,7 @@ def _no_room(*_: object) -> None:
 async def test_words_that_cannot_be_stored_do_not_make_a_bounce_come_again(journal: Journal) -> None:
     async with a_world(journal, Behaviour(rcpt=lambda _: Reply(550, "5.1.1 no"))) as world:
         world.zone("example.com", "127.0.0.1")
-        commit = journal.commit_outcomes
+        commit = journal.queue.commit
 
         async def picky(outcomes: list[Outcome], *, owner: int, events: bytes) -> None:
             if any((outcome.error_message or "").startswith("550") for outcome in outcomes):
@@ -225,7 +225,7 @@ async def test_words_that_cannot_be_stored_do_not_make_a_bounce_come_again(journ
             await commit(outcomes, owner=owner, events=events)
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(journal, "commit_outcomes", picky)
+            patch.setattr(journal.queue, "commit", picky)
             messages = [a_message(), a_message()]
             await world.accept(*messages)
             for message in messages:
@@ -238,7 +238,7 @@ async def test_words_that_cannot_be_stored_do_not_make_a_bounce_come_again(journ
 async def test_a_claim_without_an_answer_is_given_back(journal: Journal) -> None:
     async with a_world(journal) as world:
         world.zone("example.com", "127.0.0.1")
-        claim = journal.claim
+        claim = journal.queue.claim
         failures = 1
 
         async def unanswered(*args: object, **kwargs: object) -> object:
@@ -250,7 +250,7 @@ async def test_a_claim_without_an_answer_is_given_back(journal: Journal) -> None
             return claimed
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(journal, "claim", unanswered)
+            patch.setattr(journal.queue, "claim", unanswered)
             message = a_message()
             await world.accept(message)
             assert (await world.finished(message)).status is Status.DELIVERED
@@ -330,8 +330,8 @@ async def test_silence_counts_only_when_the_journal_could_be_told(
     async def call(*_: object) -> None: ...
 
     supervisor = Supervisor(journal, call, [], lambda _: None)
-    lost = journal.lost_actors
-    await journal.register_actor(NAME, "node")
+    lost = journal.membership.lost
+    await journal.membership.register(NAME, "node")
 
     async def all_are_silent(_: float) -> object:
         return await lost(-1.0)
@@ -339,17 +339,17 @@ async def test_silence_counts_only_when_the_journal_could_be_told(
     async def away(_: float) -> object:
         raise Unavailable("for the test")
 
-    monkeypatch.setattr(journal, "lost_actors", all_are_silent)
+    monkeypatch.setattr(journal.membership, "lost", all_are_silent)
     await supervisor.take_back(100.0)
     await supervisor.take_back(109.0)
-    monkeypatch.setattr(journal, "lost_actors", away)
+    monkeypatch.setattr(journal.membership, "lost", away)
     await supervisor.take_back(110.0)
-    monkeypatch.setattr(journal, "lost_actors", all_are_silent)
+    monkeypatch.setattr(journal.membership, "lost", all_are_silent)
     await supervisor.take_back(111.0)
     await supervisor.take_back(120.0)
-    assert len(await journal.delivery_actors(60)) == 1
+    assert len(await journal.membership.actors(60)) == 1
     await supervisor.take_back(122.0)
-    assert await journal.delivery_actors(60) == []
+    assert await journal.membership.actors(60) == []
 
 
 # A real SIGKILL

@@ -116,7 +116,7 @@ async def test_new_connections_at_a_rate(journal: Journal) -> None:
 async def test_a_tenants_rate_and_connections(journal: Journal) -> None:
     async with a_world(journal, settings=KEPT) as world, receiving(world.port, *ADDRESSES, delay_s=0.05) as receiver:
         zone(world)
-        other = await journal.create_tenant("other")
+        other = await journal.accounts.create_tenant("other")
         await world.put_in_force(
             rule(connections=20) + rule(name="slow", tenant=world.tenant_id, message_rate="20/s", connections=2)
         )
@@ -152,7 +152,7 @@ def site_of(world: World) -> Site:
 
 
 async def actions(journal: Journal) -> set[str]:
-    return {action.action for action in await journal.site_actions(None, 100)}
+    return {action.action for action in await journal.site_actions.latest(None, 100)}
 
 
 async def test_who_complains_is_sent_to_more_slowly_over_fewer_connections(journal: Journal) -> None:
@@ -231,7 +231,7 @@ async def test_a_receiver_that_wants_no_more_is_left_alone_and_what_waited_is_gi
             return "suspend" in await actions(journal)
 
         await world.eventually(recorded)
-        (suspension,) = await journal.suspensions()
+        (suspension,) = await journal.suspensions.active()
         assert (suspension.site, suspension.tenant_id, suspension.made_by) == (SITE, "", "automation")
         await nothing_leaves(world, receiver)
         assert site_of(world).in_flight == len(site_of(world).queue) == 0
@@ -240,7 +240,7 @@ async def test_a_receiver_that_wants_no_more_is_left_alone_and_what_waited_is_gi
         await world.restart()
         await world.follow()
         await nothing_leaves(world, receiver)
-        await journal.resume(SITE, None, "operator")
+        await journal.suspensions.resume(SITE, None, "operator")
         await world.follow()
         await world.eventually(lambda: len(receiver.taken) == 50)
         assert len({arrival.recipients[0] for arrival in receiver.taken}) == 50
@@ -272,14 +272,14 @@ async def test_an_operator_suspends_a_site_and_resumes_it(journal: Journal) -> N
         mail = messages(40)
         await world.accept(*mail)
         await world.eventually(lambda: len(receiver.taken) >= 3)
-        await journal.suspend(SITE, "", datetime.now(UTC) + timedelta(hours=1), "maintenance", "operator")
+        await journal.suspensions.suspend(SITE, "", datetime.now(UTC) + timedelta(hours=1), "maintenance", "operator")
         await nothing_leaves(world, receiver)
         assert len(receiver.taken) < 40
         assert sum(len(site.queue) for site in world.deliverer._sites) == 0
         assert not len(world.deliverer._claims.held)
         assert {(await state(world, message)).status for message in mail} == {Status.QUEUED, Status.DELIVERED}
         await deliver(world, a_message("ada@other.com"))
-        await journal.resume(SITE, None, "operator")
+        await journal.suspensions.resume(SITE, None, "operator")
         await world.follow()
         await world.eventually(lambda: len(receiver.taken) == 40)
 
@@ -289,8 +289,10 @@ async def test_an_operator_suspends_one_tenant_at_one_site(journal: Journal) -> 
     async with a_world(journal, settings=settings) as world, receiving(world.port, *ADDRESSES) as receiver:
         zone(world)
         world.zone("other.com", "127.0.0.1")
-        good = await journal.create_tenant("good")
-        await journal.suspend(SITE, world.tenant_id, datetime.now(UTC) + timedelta(hours=1), "complaints", "operator")
+        good = await journal.accounts.create_tenant("good")
+        await journal.suspensions.suspend(
+            SITE, world.tenant_id, datetime.now(UTC) + timedelta(hours=1), "complaints", "operator"
+        )
         await world.follow()
         held = messages(10)
         await world.accept(*held)
@@ -300,12 +302,12 @@ async def test_an_operator_suspends_one_tenant_at_one_site(journal: Journal) -> 
         assert all(arrival.recipients[0].startswith("good") for arrival in receiver.taken)
         # Elsewhere the tenant is sent for.
         await deliver(world, a_message("ada@other.com"))
-        await journal.resume(SITE, world.tenant_id, "operator")
+        await journal.suspensions.resume(SITE, world.tenant_id, "operator")
         await world.follow()
         await world.eventually(lambda: len(receiver.taken) == 20)
 
 
 async def state(world: World, message: NewMessage) -> MessageRow:
-    row = await world.journal.message(world.tenant_id, message.id)
+    row = await world.journal.messages.find(world.tenant_id, message.id)
     assert row is not None
     return row

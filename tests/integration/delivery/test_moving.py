@@ -18,7 +18,7 @@ LATER = msgspec.structs.replace(DELIVERY, retry_schedule_s=(3600.0,))
 
 
 async def queued(world: World) -> Sequence[Queued]:
-    return (await world.journal.queue_part(QueueFilter(), QueueMark(), 100)).queued
+    return (await world.journal.queue_control.part(QueueFilter(), QueueMark(), 100)).queued
 
 
 async def test_what_is_deferred_is_tried_now_also_where_connections_failed(journal: Journal) -> None:
@@ -31,14 +31,14 @@ async def test_what_is_deferred_is_tried_now_also_where_connections_failed(journ
         await world.until(message, Status.QUEUED, attempts=0)
 
         async def is_deferred() -> bool:
-            return [wait for _, wait in await journal.waits(await queued(world))] == [Wait.DEFERRED]
+            return [wait for _, wait in await journal.queue_control.waits(await queued(world))] == [Wait.DEFERRED]
 
         await world.eventually(is_deferred)
         for site in world.deliverer._sites:
             site.failed()
             site.blocked_until += 3600
-        assert await journal.make_due(await queued(world)) == 1
-        assert await journal.make_due(await queued(world)) == 0
+        assert await journal.queue_control.make_due(await queued(world)) == 1
+        assert await journal.queue_control.make_due(await queued(world)) == 0
         await world.deliverer.try_now([("example.com", world.tenant_id), ("unknown.test", world.tenant_id)])
         assert (await world.finished(message)).status is Status.DELIVERED
 
@@ -55,8 +55,8 @@ async def test_what_waits_leaves_by_another_route(journal: Journal, place: str) 
             world.deliverer._claims._may_claim = lambda: False
             await world.eventually(lambda: (waits.id, 0) in world.deliverer._claims.held)
         elif place == "lane":
-            await journal.park([Waiting(waits.id, 0, world.tenant_id, "example.com")], ["mx0.example.com"])
-        moved = await journal.reroute(await queued(world), None, relay)
+            await journal.scheduling.park([Waiting(waits.id, 0, world.tenant_id, "example.com")], ["mx0.example.com"])
+        moved = await journal.queue_control.reroute(await queued(world), None, relay)
         assert [one.route for one in moved] == [relay]
         await world.deliverer.moved(msgspec.msgpack.encode(moved))
         assert (waits.id, 0) not in world.deliverer._claims.held
@@ -77,7 +77,7 @@ async def test_a_claim_of_what_was_moved_gets_nothing(journal: Journal) -> None:
         world.deliverer._claims._may_claim = lambda: False
         await world.accept(message)
         await world.eventually(lambda: (message.id, 0) in world.deliverer._claims.held)
-        assert len(await journal.reroute(await queued(world), None, relay)) == 1
+        assert len(await journal.queue_control.reroute(await queued(world), None, relay)) == 1
         world.deliverer._claims._may_claim = lambda: True
         world.deliverer._work.set()
         assert (await world.finished(message)).status is Status.SENT

@@ -17,15 +17,15 @@ MESSAGES = 1500
 
 async def test_a_lane_is_not_taken_from_by_handfuls(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
     taken: list[int] = []
-    unpark = journal.unpark
+    lease = journal.scheduling.lease_from_lanes
 
     async def counted(limits: Mapping[Lane, int], limit: int, *, owner: int, lease_s: float) -> Unparked:
-        found = await unpark(limits, limit, owner=owner, lease_s=lease_s)
+        found = await lease(limits, limit, owner=owner, lease_s=lease_s)
         if found.leased:
             taken.append(len(found.leased))
         return found
 
-    monkeypatch.setattr(journal, "unpark", counted)
+    monkeypatch.setattr(journal.scheduling, "lease_from_lanes", counted)
     settings = msgspec.structs.replace(DELIVERY, window=WINDOW)
     async with a_world(journal, settings=settings) as world:
         world.zone("example.com", "127.0.0.1")

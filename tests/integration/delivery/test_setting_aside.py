@@ -107,7 +107,7 @@ async def test_two_actors_with_one_life_each(journal: Journal) -> None:
             (second,) = [one for one in world.deliverers if one is not first]
             await ended(world, first)
             # It is not started again for a while, so the other one takes its work over.
-            await journal.retire_actor(first._standing.name, first._standing.epoch)
+            await journal.membership.retire(first._standing.name, first._standing.epoch)
             await second._upkeep.beat()
             await world.dispatcher.refresh()
             world.others = {first._standing.name: second, second._standing.name: second}
@@ -137,11 +137,11 @@ async def test_the_strike_waits_for_the_journal(journal: Journal) -> None:
             for _ in range(2):
                 await ended(world, world.deliverer)
                 with pytest.MonkeyPatch.context() as patch:
-                    patch.setattr(journal, "strike", away)
+                    patch.setattr(journal.strikes, "record", away)
                     with pytest.raises(Unavailable):
                         await world.restart()
                 with pytest.MonkeyPatch.context() as patch:
-                    patch.setattr(journal, "register_actor", away)
+                    patch.setattr(journal.membership, "register", away)
                     with pytest.raises(Unavailable):  # struck by now, and it is struck no more for it
                         await world.restart()
                 assert named(world.deliverer) == [poison.id]

@@ -97,7 +97,7 @@ async def test_a_source_that_this_machine_has_not_sends_nothing(journal: Journal
             await world.scheduler.round()
             await world.scheduler.name_lanes()
         assert receiver.sessions == []
-        row = await journal.message(world.tenant_id, message.id)
+        row = await journal.messages.find(world.tenant_id, message.id)
         assert row is not None and row.status is Status.QUEUED
         await world.put_in_force(routing="")
         await world.eventually(lambda: len(receiver.taken) == 1)
@@ -143,7 +143,7 @@ async def test_mail_of_several_pools_in_the_lane_of_a_source_that_no_machine_has
         # That no machine has the source is not known yet: its share of the mail is parked in its lane.
         await world.scheduler.round()
         ghosts = "ghost>a.mx"
-        assert (await journal.parked([ghosts]))[ghosts] > len(only)
+        assert (await journal.queue_control.parked([ghosts]))[ghosts] > len(only)
 
         async def looked() -> bool:
             await world.follow()
@@ -152,12 +152,12 @@ async def test_mail_of_several_pools_in_the_lane_of_a_source_that_no_machine_has
         await world.eventually(looked)
         assert set(receiver.clients()) == {"127.0.0.31"}
         # Mail of a pool that has no other source waits for it.
-        assert await journal.parked([ghosts]) == {ghosts: len(only)}
+        assert await journal.queue_control.parked([ghosts]) == {ghosts: len(only)}
         # With a route that needs no source it waits no longer.
         await world.put_in_force(routing='[[routes]]\nvia = "discard"\n' + GHOST + sources(weights=(1,)))
 
         async def discarded() -> bool:
-            rows = [await journal.message(world.tenant_id, message.id) for message in only]
+            rows = [await journal.messages.find(world.tenant_id, message.id) for message in only]
             return all(row is not None and row.status is Status.DELIVERED for row in rows)
 
         await world.eventually(discarded)
@@ -173,7 +173,7 @@ async def test_mail_in_the_lane_of_an_address_that_goes_moves_within_its_pool(jo
         await world.accept(a_message("alone@example.com"), pool="one")
         await world.accept(*both, pool="marketing")
         await world.scheduler.round()
-        assert (await journal.parked(["s1>a.mx"]))["s1>a.mx"] > 1
+        assert (await journal.queue_control.parked(["s1>a.mx"]))["s1>a.mx"] > 1
 
         async def looked() -> bool:
             await world.follow()
@@ -181,7 +181,7 @@ async def test_mail_in_the_lane_of_an_address_that_goes_moves_within_its_pool(jo
 
         await world.eventually(looked)
         assert receiver.clients() == {"127.0.0.31": len(both)}
-        assert await journal.parked(["s1>a.mx"]) == {"s1>a.mx": 1}
+        assert await journal.queue_control.parked(["s1>a.mx"]) == {"s1>a.mx": 1}
         gone.clear()
         await world.follow()
         await world.eventually(lambda: len(receiver.taken) > len(both))
@@ -268,7 +268,7 @@ async def test_caps_hold_over_a_kill(journal: Journal) -> None:
 
         async def all_granted() -> bool:
             await leave(world, receiver, 0)
-            (used,) = await journal.warm_up_usage(today(), 10)
+            (used,) = await journal.warm_up.usage(today(), 10)
             left = [s for s in world.deliverer._sites if s.in_flight or (s.allowance and s.allowance.remaining)]
             return used.granted == used.cap == 40 and not left
 

@@ -80,7 +80,7 @@ async def assert_not_slowed(there: Hosts) -> None:
     for site in there.world.deliverer._sites:
         assert not site.adjustments.is_lowered
         assert not site.blocked_until and not site.suspended_until
-    assert await there.world.journal.site_actions(None, 10) == []
+    assert await there.world.journal.site_actions.latest(None, 10) == []
     assert there.world.deliverer._reporter.actions == []
 
 

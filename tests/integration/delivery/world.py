@@ -145,7 +145,7 @@ class World:
 
     async def accept_for(self, tenant_id: str, *messages: NewMessage, **fields: Any) -> None:
         request = a_request(tenant_id, *messages)
-        await self.journal.accept([msgspec.structs.replace(request, events=(encode_batch([]),), **fields)])
+        await self.journal.intake.accept([msgspec.structs.replace(request, events=(encode_batch([]),), **fields)])
 
     async def finished(self, message: NewMessage) -> MessageRow:
         """Page in whatever is due until this message is finished."""
@@ -155,7 +155,7 @@ class World:
         deadline = time.monotonic() + PATIENCE_S
         while True:
             await self.scheduler.round()
-            row = await self.journal.message(self.tenant_id, message.id)
+            row = await self.journal.messages.find(self.tenant_id, message.id)
             assert row is not None
             if row.status in statuses and row.retry_count >= attempts:
                 return row
@@ -186,9 +186,9 @@ class World:
         """The events of a message, once there are so many in the log."""
         deadline = time.monotonic() + PATIENCE_S
         while True:
-            for row in await self.journal.log_after("recorder", 1000):
+            for row in await self.journal.event_log.after("recorder", 1000):
                 self.events += decode_batch(row.events)
-                await self.journal.move_cursor("recorder", row.tx, row.id)
+                await self.journal.event_log.move_cursor("recorder", row.tx, row.id)
             own = [event for event in self.events if event.message_id == message.id]
             if len(own) >= count:
                 return own
@@ -211,7 +211,7 @@ async def a_world(
         dns = DnsServer()
         transport, _ = await loop.create_datagram_endpoint(lambda: dns, local_addr=("127.0.0.1", 0))
         stack.callback(transport.close)
-        world = World(journal, dns, await journal.create_tenant("acme"))
+        world = World(journal, dns, await journal.accounts.create_tenant("acme"))
         world.settings = settings
         port = 0
         for i, behaviour in enumerate(behaviours or (None,)):

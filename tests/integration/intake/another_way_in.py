@@ -67,7 +67,7 @@ async def run(data_dir: str, dsn: str, tenant_id: str) -> Report:
         shares=1,
     )
     journal = await context.open_journal()
-    await journal.register_actor(ACTOR, context.node_id)
+    await journal.membership.register(ACTOR, context.node_id)
     offered: asyncio.Future[list[str]] = asyncio.get_running_loop().create_future()
 
     async def call(name: str, method: str, *arguments: Any) -> Any:
@@ -86,11 +86,11 @@ async def run(data_dir: str, dsn: str, tenant_id: str) -> Report:
     offering = asyncio.create_task(offers.run())
     watch = Watch(
         Bounds(backlog=1, free_disk_mb=0),
-        backlog=journal.backlog,
-        count_backlog=journal.count_backlog,
+        backlog=journal.queue.backlog,
+        count_backlog=journal.queue.count_backlog,
         journal_dir=None,
     )
-    intake = Intake(journal.accept, commit_window_ms=0, offers=offers, why_full=watch.why_full)
+    intake = Intake(journal.intake.accept, commit_window_ms=0, offers=offers, why_full=watch.why_full)
     await intake.start()
     domains = VerifiedDomains(journal)
     request = a_request(tenant_id)

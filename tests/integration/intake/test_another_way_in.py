@@ -21,7 +21,7 @@ async def test_a_prepared_request_is_committed_and_offered_without_the_api(
     journal: Journal, journal_dsn: str, data_dir: Path
 ) -> None:
     tenant_id = await a_tenant(journal)
-    await journal.create_domain(
+    await journal.accounts.create_domain(
         tenant_id, "mail.example.com", verified=True, selector="s1", public_key="AAA=", sealed_private_key=b"x"
     )
     data_dir.mkdir()
@@ -31,7 +31,7 @@ async def test_a_prepared_request_is_committed_and_offered_without_the_api(
     )
     assert ran.returncode == 0, ran.stderr.decode()
     report = msgspec.json.decode(ran.stdout, type=Report)
-    row = await journal.message(tenant_id, report.message_id)
+    row = await journal.messages.find(tenant_id, report.message_id)
     assert row is not None
     assert (row.status, decode_content(row.content).subject) == (Status.QUEUED, "Welcome")
     assert report.offered == [report.message_id]

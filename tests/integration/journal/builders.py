@@ -22,7 +22,7 @@ from cluster.journal.scheduling import Decide
 
 
 async def a_tenant(journal: Journal, name: str = "acme") -> str:
-    return await journal.create_tenant(name)
+    return await journal.accounts.create_tenant(name)
 
 
 def a_message(

@@ -27,7 +27,7 @@ async def test_requests_of_a_commit_keep_what_is_their_own(journal: Journal, jou
         replace(a_request(first, a_message("a@one.example", "b@two.example"), a_message()), pool="fast"),
         replace(a_request(second, replace(a_message(send_at=later), subject="Later")), template_id="d-1"),
     ]
-    await journal.accept(requests)
+    await journal.intake.accept(requests)
     assert await stored(
         journal_dsn, "SELECT id, tenant_id, created_at, template_id, content, pool FROM requests ORDER BY id"
     ) == [(r.id, r.tenant_id, r.created_at, r.template_id, r.content, r.pool) for r in requests]
@@ -69,7 +69,7 @@ async def test_requests_of_a_commit_keep_what_is_their_own(journal: Journal, jou
 async def test_texts_that_arrays_quote_are_stored_as_they_are(journal: Journal, journal_dsn: str) -> None:
     tenant = await a_tenant(journal)
     categories = ("", 'a "quoted" one', "{a,b}", "back\\slash", "two\nlines", "NULL")
-    await journal.accept([replace(a_request(tenant, a_message(*ODD)), categories=categories)])
+    await journal.intake.accept([replace(a_request(tenant, a_message(*ODD)), categories=categories)])
     assert await stored(journal_dsn, "SELECT categories FROM requests") == [(list(categories),)]
     assert await stored(journal_dsn, "SELECT to_emails FROM messages") == [(list(ODD),)]
     assert await stored(journal_dsn, "SELECT recipient FROM deliveries ORDER BY recipient_no") == [(e,) for e in ODD]
@@ -78,14 +78,14 @@ async def test_texts_that_arrays_quote_are_stored_as_they_are(journal: Journal, 
 async def test_a_commit_of_every_kind_of_request(journal: Journal, journal_dsn: str) -> None:
     """Some of them take more than the one statement."""
     tenant = await a_tenant(journal)
-    paused, cancelled = await journal.create_batch(tenant), await journal.create_batch(tenant)
-    await journal.schedule(tenant, paused, "pause", lambda _: b"")
-    await journal.schedule(tenant, cancelled, "cancel", lambda _: b"")
+    paused, cancelled = await journal.batches.create(tenant), await journal.batches.create(tenant)
+    await journal.scheduled_sends.schedule(tenant, paused, "pause", lambda _: b"")
+    await journal.scheduled_sends.schedule(tenant, cancelled, "cancel", lambda _: b"")
     plain, waits, over = a_request(tenant), a_request(tenant, batch_id=paused), a_request(tenant, batch_id=cancelled)
     sandboxed = replace(a_request(tenant, a_message(sandbox=True), batch_id=paused), events=())
     filed = replace(a_request(tenant), attachments={b"\1" * 32: b"one", b"\2" * 32: b"two"})
     requests = [over, plain, waits, sandboxed, filed]
-    await journal.accept(requests, lambda ended: b"told of %d" % len(ended))
+    await journal.intake.accept(requests, lambda ended: b"told of %d" % len(ended))
 
     assert [await status(journal, request) for request in requests] == [
         Status.CANCELLED,
@@ -99,7 +99,7 @@ async def test_a_commit_of_every_kind_of_request(journal: Journal, journal_dsn: 
     ]
     assert await stored(journal_dsn, "SELECT content FROM attachments ORDER BY sha256") == [(b"one",), (b"two",)]
     assert sorted(await stored(journal_dsn, "SELECT events FROM event_log")) == [(b"events",)] * 4 + [(b"told of 1",)]
-    counts = await journal.batch_counts(tenant, paused)
+    counts = await journal.batches.counts(tenant, paused)
     assert counts is not None
     assert (counts.total, counts.by_status[Status.QUEUED], counts.by_status[Status.SANDBOX]) == (2, 1, 1)
 
@@ -107,15 +107,15 @@ async def test_a_commit_of_every_kind_of_request(journal: Journal, journal_dsn: 
 @pytest.mark.parametrize("in_batch", [False, True])
 async def test_what_is_rejected_leaves_nothing(journal: Journal, journal_dsn: str, in_batch: bool) -> None:
     tenant = await a_tenant(journal)
-    batch_id = await journal.create_batch(tenant) if in_batch else None
+    batch_id = await journal.batches.create(tenant) if in_batch else None
     twice = a_message()
     with pytest.raises(Rejected):
-        await journal.accept([a_request(tenant), a_request(tenant, twice, twice, batch_id=batch_id)])
+        await journal.intake.accept([a_request(tenant), a_request(tenant, twice, twice, batch_id=batch_id)])
     for table in ("requests", "messages", "deliveries", "event_log", "batch_tallies"):
         assert await stored(journal_dsn, f"SELECT count(*) FROM {table}") == [(0,)]
 
 
 async def status(journal: Journal, request: NewRequest) -> Status:
-    row = await journal.message(request.tenant_id, request.messages[0].id)
+    row = await journal.messages.find(request.tenant_id, request.messages[0].id)
     assert row is not None
     return row.status

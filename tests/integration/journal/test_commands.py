@@ -6,8 +6,9 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 import pytest
+from psycopg import AsyncConnection
 
-from cluster.journal import commands
+from cluster.journal import batches
 from cluster.journal.journal import Journal
 from cluster.journal.queue_control import QueueFilter, QueueMark
 from cluster.journal.records import Change, Claimed, Ended, NewMessage, Outcome, Recipient, Waiting
@@ -31,23 +32,23 @@ class Told:
 
 
 async def claim(journal: Journal, *deliveries: Waiting, lease_s: float = 600) -> list[Claimed]:
-    return await journal.claim(deliveries, owner=1, lease_s=lease_s)
+    return await journal.queue.claim(deliveries, owner=1, lease_s=lease_s)
 
 
 async def end(journal: Journal, w: Waiting, status: Status, *, alone: bool = True) -> None:
-    await journal.commit_outcomes([an_outcome(w, status, alone=alone)], owner=1, events=b"e")
+    await journal.queue.commit([an_outcome(w, status, alone=alone)], owner=1, events=b"e")
 
 
 async def retry(journal: Journal, tenant: str, message: NewMessage) -> Change | None:
-    return await journal.retry(tenant, message.id, message.recipients, LIFETIME_S)
+    return await journal.commands.retry(tenant, message.id, message.recipients, LIFETIME_S)
 
 
 async def fail(journal: Journal, tenant: str, message: NewMessage, told: Told | None = None) -> Change | None:
-    return await journal.fail(tenant, message.id, "stuck", told or Told())
+    return await journal.commands.fail(tenant, message.id, "stuck", told or Told())
 
 
 async def counts(journal: Journal, tenant: str, batch: str) -> dict[str, int]:
-    found = await journal.batch_counts(tenant, batch)
+    found = await journal.batches.counts(tenant, batch)
     assert found is not None
     assert sum(found.by_status.values()) == found.total
     return {status.value: count for status, count in found.by_status.items() if count}
@@ -56,19 +57,19 @@ async def counts(journal: Journal, tenant: str, batch: str) -> dict[str, int]:
 @pytest.mark.parametrize("ended", [Status.BOUNCED, Status.FAILED])
 async def test_a_finished_message_is_delivered_anew(journal: Journal, ended: Status) -> None:
     tenant = await a_tenant(journal)
-    batch = await journal.create_batch(tenant)
+    batch = await journal.batches.create(tenant)
     message = a_message()
-    await journal.accept([a_request(tenant, message, batch_id=batch)])
+    await journal.intake.accept([a_request(tenant, message, batch_id=batch)])
     (w,) = waiting(tenant, message)
     await claim(journal, w)
     await end(journal, w, ended)
-    before = await journal.batch_counts(tenant, batch)
+    before = await journal.batches.counts(tenant, batch)
     assert before is not None and before.completed_at is not None
     assert await retry(journal, tenant, message) == REQUEUED
-    after = await journal.batch_counts(tenant, batch)
+    after = await journal.batches.counts(tenant, batch)
     assert after is not None and after.completed_at is None
     assert await counts(journal, tenant, batch) == {"queued": 1}
-    row = await journal.message(tenant, message.id)
+    row = await journal.messages.find(tenant, message.id)
     assert row is not None
     assert (row.status, row.retry_count, row.error_message, row.finished_at) == (Status.QUEUED, 0, None, None)
     assert await leased(journal, 1) == [w]
@@ -82,7 +83,7 @@ async def test_a_finished_message_is_delivered_anew(journal: Journal, ended: Sta
 async def test_a_stuck_message_is_queued_at_once(journal: Journal) -> None:
     tenant = await a_tenant(journal)
     message = a_message()
-    await journal.accept([a_request(tenant, message)])
+    await journal.intake.accept([a_request(tenant, message)])
     (w,) = await leased(journal, 1)
     assert await leased(journal, 2) == []
     assert await retry(journal, tenant, message) == REQUEUED
@@ -92,12 +93,12 @@ async def test_a_stuck_message_is_queued_at_once(journal: Journal) -> None:
 async def test_nothing_is_retried_while_it_may_be_on_the_wire(journal: Journal) -> None:
     tenant = await a_tenant(journal)
     message = a_message("a@one.example", "b@two.example")
-    await journal.accept([a_request(tenant, message)])
+    await journal.intake.accept([a_request(tenant, message)])
     one, two = await leased(journal, 1)
     await claim(journal, two)
     refused = Change(done=False, status=Status.PROCESSING, under_way=True)
     assert await retry(journal, tenant, message) == refused
-    await journal.unclaim([(message.id, 1)], owner=1)
+    await journal.queue.unclaim([(message.id, 1)], owner=1)
     await claim(journal, one, two, lease_s=0)
     assert await status(journal, tenant, message) is Status.SENDING
     assert await retry(journal, tenant, message) == REQUEUED  # the leases are over
@@ -109,9 +110,9 @@ async def test_nothing_is_retried_while_it_may_be_on_the_wire(journal: Journal) 
 async def test_what_is_well_is_not_retried(journal: Journal, ended: Status) -> None:
     tenant = await a_tenant(journal)
     message = a_message(sandbox=ended is Status.SANDBOX)
-    await journal.accept([a_request(tenant, message)])
+    await journal.intake.accept([a_request(tenant, message)])
     if ended is Status.CANCELLED:
-        await journal.cancel(tenant, message.id, b"")
+        await journal.commands.cancel(tenant, message.id, b"")
     elif ended in (Status.DELIVERED, Status.SENT):
         await claim(journal, *waiting(tenant, message))
         await end(journal, waiting(tenant, message)[0], ended)
@@ -124,9 +125,9 @@ async def test_what_is_well_is_not_retried(journal: Journal, ended: Status) -> N
 
 async def test_a_retry_against_the_end_loses_and_doubles_nothing(journal: Journal) -> None:
     tenant = await a_tenant(journal)
-    batch = await journal.create_batch(tenant)
+    batch = await journal.batches.create(tenant)
     messages = [a_message(*("a@one.example", "b@two.example")[: 1 + n % 2]) for n in range(150)]
-    await journal.accept([a_request(tenant, *messages, batch_id=batch)])
+    await journal.intake.accept([a_request(tenant, *messages, batch_id=batch)])
     deliveries = [w for m in messages for w in waiting(tenant, m)]
     await claim(journal, *deliveries, lease_s=0)
     work = []
@@ -144,7 +145,7 @@ async def test_a_retry_against_the_end_loses_and_doubles_nothing(journal: Journa
     # Whatever came first: each message is finished, or waits with all of its deliveries to be made.
     left = {(w.message_id, w.recipient_no) for w in await leased(journal, 2, limit=1000)}
     for message in messages:
-        row = await journal.message(tenant, message.id)
+        row = await journal.messages.find(tenant, message.id)
         assert row is not None
         waits = [n for id, n in left if id == message.id]
         assert waits if row.status is Status.PROCESSING else (row.status is Status.BOUNCED and not waits)
@@ -155,9 +156,9 @@ async def test_a_retry_against_the_end_loses_and_doubles_nothing(journal: Journa
 @pytest.mark.parametrize("stage", ["queued", "processing", "sending"])
 async def test_an_unfinished_message_can_be_failed_in_every_state(journal: Journal, stage: str) -> None:
     tenant = await a_tenant(journal)
-    batch = await journal.create_batch(tenant)
+    batch = await journal.batches.create(tenant)
     message = a_message()
-    await journal.accept([a_request(tenant, message, batch_id=batch)])
+    await journal.intake.accept([a_request(tenant, message, batch_id=batch)])
     (w,) = waiting(tenant, message)
     if stage != "queued":
         await leased(journal, 1)
@@ -166,7 +167,7 @@ async def test_an_unfinished_message_can_be_failed_in_every_state(journal: Journ
     told = Told()
     assert await fail(journal, tenant, message, told) == Change(done=True, status=Status.FAILED)
     assert told.ended == [Ended(tenant, message.id, "ada@example.com", batch, ("greetings",))]
-    row = await journal.message(tenant, message.id)
+    row = await journal.messages.find(tenant, message.id)
     assert row is not None and (row.status, row.error_message) == (Status.FAILED, "stuck")
     assert await fail(journal, tenant, message) == Change(done=False, status=Status.FAILED)
     await end(journal, w, Status.DELIVERED)  # what was on the wire finds no row
@@ -177,9 +178,9 @@ async def test_an_unfinished_message_can_be_failed_in_every_state(journal: Journ
 
 async def test_who_has_the_message_does_not_get_it_again(journal: Journal) -> None:
     tenant = await a_tenant(journal)
-    batch = await journal.create_batch(tenant)
+    batch = await journal.batches.create(tenant)
     message = a_message("has@one.example", "bounced@two.example", "waits@three.example")
-    await journal.accept([a_request(tenant, message, batch_id=batch)])
+    await journal.intake.accept([a_request(tenant, message, batch_id=batch)])
     has, bounced, waits = waiting(tenant, message)
     await claim(journal, has, bounced)
     await end(journal, has, Status.SENT, alone=False)
@@ -198,39 +199,41 @@ async def test_who_has_the_message_does_not_get_it_again(journal: Journal) -> No
 
 
 async def test_a_batch_is_cancelled_but_for_what_was_claimed(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(commands, "PAGE", 7)
+    monkeypatch.setattr(batches, "PAGE", 7)
     tenant = await a_tenant(journal)
-    batch, other = await journal.create_batch(tenant), await journal.create_batch(tenant)
+    batch, other = await journal.batches.create(tenant), await journal.batches.create(tenant)
     messages = [a_message() for _ in range(30)]
     half_claimed = a_message("a@one.example", "b@two.example")
     later = a_message("c@one.example", "d@two.example", send_at=datetime.now(UTC) + timedelta(days=1))
-    await journal.accept([a_request(tenant, *messages, half_claimed, later, batch_id=batch)])
-    await journal.accept([a_request(tenant, a_message(), batch_id=other)])
+    await journal.intake.accept([a_request(tenant, *messages, half_claimed, later, batch_id=batch)])
+    await journal.intake.accept([a_request(tenant, a_message(), batch_id=other)])
     await leased(journal, 1, limit=20)
     await claim(journal, *waiting(tenant, messages[0]), *waiting(tenant, messages[15]))
     await claim(journal, waiting(tenant, half_claimed)[1])
     await end(journal, waiting(tenant, messages[0])[0], Status.DELIVERED)
     told = Told()
-    assert await journal.cancel_batch(tenant, batch, told) == 29
+    assert await journal.batches.cancel(tenant, batch, told) == 29
     assert len({(e.message_id, e.recipient) for e in told.ended}) == len(told.ended) == 30
     assert await counts(journal, tenant, batch) == {"cancelled": 29, "delivered": 1, "sending": 2}
     assert sum((await counts(journal, tenant, other)).values()) == 1
     assert await claim(journal, *(w for m in messages[1:15] for w in waiting(tenant, m))) == []
-    assert await journal.cancel_batch(tenant, batch, told) == 0
-    assert await journal.cancel_batch(await a_tenant(journal, "other"), batch, told) is None
+    assert await journal.batches.cancel(tenant, batch, told) == 0
+    assert await journal.batches.cancel(await a_tenant(journal, "other"), batch, told) is None
 
 
 async def test_cancelling_a_batch_against_claims_never_both(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(commands, "PAGE", 100)
+    monkeypatch.setattr(batches, "PAGE", 100)
     tenant = await a_tenant(journal)
-    batch = await journal.create_batch(tenant)
+    batch = await journal.batches.create(tenant)
     messages = [a_message(*("a@one.example", "b@two.example")[: 1 + n % 2]) for n in range(2000)]
-    await journal.accept([a_request(tenant, *messages, batch_id=batch)])
+    await journal.intake.accept([a_request(tenant, *messages, batch_id=batch)])
     deliveries = [w for m in messages for w in waiting(tenant, m)]
-    claims = [journal.claim(deliveries[n : n + 20], owner=1, lease_s=600) for n in range(0, len(deliveries), 80)]
+    claims = [journal.queue.claim(deliveries[n : n + 20], owner=1, lease_s=600) for n in range(0, len(deliveries), 80)]
     told = Told()
     cancelled, *claimed = await asyncio.gather(
-        journal.cancel_batch(tenant, batch, told), *claims, journal.page_in(500, 600, each(lambda _: 1), _bury)
+        journal.batches.cancel(tenant, batch, told),
+        *claims,
+        journal.scheduling.page_in(500, 600, each(lambda _: 1), _bury),
     )
     sent = {c.message_id for answer in claimed if isinstance(answer, list) for c in answer}
     stopped = {delivery.message_id for delivery in told.ended}
@@ -246,11 +249,11 @@ def _bury(_: object) -> tuple[list[Outcome], bytes]:
 
 async def test_a_cancelled_message_is_gone_from_every_hand(journal: Journal) -> None:
     tenant = await a_tenant(journal)
-    batch = await journal.create_batch(tenant)
+    batch = await journal.batches.create(tenant)
     message = msgspec.structs.replace(a_message(), recipients=(Recipient("a@b.example", "b.example"),))
-    await journal.accept([a_request(tenant, message, batch_id=batch)])
+    await journal.intake.accept([a_request(tenant, message, batch_id=batch)])
     (w,) = await leased(journal, 1)
-    assert await journal.cancel_batch(tenant, batch, Told()) == 1
+    assert await journal.batches.cancel(tenant, batch, Told()) == 1
     assert await claim(journal, w) == []
     assert await status(journal, tenant, message) is Status.CANCELLED
     assert await retry(journal, tenant, message) == Change(done=False, status=Status.CANCELLED)
@@ -259,69 +262,73 @@ async def test_a_cancelled_message_is_gone_from_every_hand(journal: Journal) -> 
 # A retry undoes no other command
 
 
-async def after_an_hour(journal: Journal, tenant: str, at: datetime) -> bool:
+async def after_an_hour(dsn: str, at: datetime) -> bool:
     """Whether the one thing that waits in the queue waits for ``at``, and for its lifetime from then."""
-    async with journal._connection() as connection:
+    async with await AsyncConnection.connect(dsn) as connection:
         cursor = await connection.execute("SELECT coalesce(paused_due_at, due_at), expires_at FROM deliveries")
         ((due_at, expires_at),) = await cursor.fetchall()
     return bool(due_at == at and expires_at == at + timedelta(seconds=LIFETIME_S))
 
 
 @pytest.mark.parametrize("paused", [False, True])
-async def test_a_retry_keeps_a_send_time_that_is_still_to_come(journal: Journal, paused: bool) -> None:
+async def test_a_retry_keeps_a_send_time_that_is_still_to_come(
+    journal: Journal, journal_dsn: str, paused: bool
+) -> None:
     tenant = await a_tenant(journal)
-    batch = await journal.create_batch(tenant)
+    batch = await journal.batches.create(tenant)
     send_at = datetime.now(UTC) + timedelta(hours=1)
     message = a_message(send_at=send_at)
-    await journal.accept([a_request(tenant, message, batch_id=batch)])
+    await journal.intake.accept([a_request(tenant, message, batch_id=batch)])
     assert await fail(journal, tenant, message) == Change(done=True, status=Status.FAILED)
     if paused:
-        await journal.schedule(tenant, batch, "pause", Told())
+        await journal.scheduled_sends.schedule(tenant, batch, "pause", Told())
     assert await retry(journal, tenant, message) == REQUEUED
     assert await leased(journal, 1) == []
-    assert await after_an_hour(journal, tenant, send_at)
+    assert await after_an_hour(journal_dsn, send_at)
     if paused:
-        await journal.reschedule(tenant, batch, "resume", Told())
+        await journal.scheduled_sends.reschedule(tenant, batch, "resume", Told())
         assert await leased(journal, 1) == []
-        assert await after_an_hour(journal, tenant, send_at)
+        assert await after_an_hour(journal_dsn, send_at)
 
 
-async def test_a_stuck_message_keeps_its_send_time_too(journal: Journal) -> None:
+async def test_a_stuck_message_keeps_its_send_time_too(journal: Journal, journal_dsn: str) -> None:
     tenant = await a_tenant(journal)
     send_at = datetime.now(UTC) + timedelta(hours=1)
     message = a_message(send_at=send_at)
-    await journal.accept([a_request(tenant, message)])
+    await journal.intake.accept([a_request(tenant, message)])
     await claim(journal, *waiting(tenant, message), lease_s=0)
     assert await retry(journal, tenant, message) == REQUEUED
-    assert await after_an_hour(journal, tenant, send_at)
+    assert await after_an_hour(journal_dsn, send_at)
 
 
 @pytest.mark.parametrize("ended", [Status.BOUNCED, Status.FAILED])
 @pytest.mark.parametrize("by", ["call", "schedule"])
 async def test_nothing_of_a_cancelled_batch_is_retried(journal: Journal, ended: Status, by: str) -> None:
     tenant = await a_tenant(journal)
-    batch = await journal.create_batch(tenant)
+    batch = await journal.batches.create(tenant)
     message, stuck, fine, later = (a_message() for _ in range(4))
-    await journal.accept([a_request(tenant, message, stuck, fine, batch_id=batch)])
+    await journal.intake.accept([a_request(tenant, message, stuck, fine, batch_id=batch)])
     (w,), (held,), (well,) = waiting(tenant, message), waiting(tenant, stuck), waiting(tenant, fine)
     await claim(journal, w, well)
     await end(journal, w, ended)
     await end(journal, well, Status.DELIVERED)
     await claim(journal, held, lease_s=0)
     if by == "call":
-        assert await journal.cancel_batch(tenant, batch, Told()) == 0
+        assert await journal.batches.cancel(tenant, batch, Told()) == 0
     else:
-        await journal.schedule(tenant, batch, "cancel", Told())
+        await journal.scheduled_sends.schedule(tenant, batch, "cancel", Told())
     assert await retry(journal, tenant, message) == Change(done=False, status=ended, batch_cancelled=True)
     assert await retry(journal, tenant, stuck) == Change(done=False, status=Status.SENDING, batch_cancelled=True)
     assert await retry(journal, tenant, fine) == Change(done=False, status=Status.DELIVERED)
     assert await counts(journal, tenant, batch) == {ended.value: 1, "delivered": 1, "sending": 1}
     if by == "schedule":
-        assert await journal.reschedule(tenant, batch, "resume", Told())  # the cancellation is forgotten
+        assert await journal.scheduled_sends.reschedule(
+            tenant, batch, "resume", Told()
+        )  # the cancellation is forgotten
         assert await retry(journal, tenant, message) == REQUEUED
         return
     # That one call was about what was in the batch then; what is accepted later is no part of it.
-    await journal.accept([a_request(tenant, later, batch_id=batch)])
+    await journal.intake.accept([a_request(tenant, later, batch_id=batch)])
     (w,) = waiting(tenant, later)
     await claim(journal, w)
     await end(journal, w, ended)
@@ -331,14 +338,14 @@ async def test_nothing_of_a_cancelled_batch_is_retried(journal: Journal, ended: 
 async def test_a_retry_against_the_cancellation_of_its_batch_leaves_nothing_to_send(journal: Journal) -> None:
     tenant = await a_tenant(journal)
     for number in range(30):
-        batch = await journal.create_batch(tenant)
+        batch = await journal.batches.create(tenant)
         message = a_message()
-        await journal.accept([a_request(tenant, message, batch_id=batch)])
+        await journal.intake.accept([a_request(tenant, message, batch_id=batch)])
         await fail(journal, tenant, message)
         cancelling = (
-            journal.cancel_batch(tenant, batch, Told())
+            journal.batches.cancel(tenant, batch, Told())
             if number % 2
-            else journal.schedule(tenant, batch, "cancel", Told())
+            else journal.scheduled_sends.schedule(tenant, batch, "cancel", Told())
         )
         await asyncio.gather(retry(journal, tenant, message), cancelling)
         assert await status(journal, tenant, message) in (Status.FAILED, Status.CANCELLED)
@@ -347,11 +354,11 @@ async def test_a_retry_against_the_cancellation_of_its_batch_leaves_nothing_to_s
 
 async def test_what_an_operator_ended_is_retried_but_not_in_a_cancelled_batch(journal: Journal) -> None:
     tenant = await a_tenant(journal)
-    batch = await journal.create_batch(tenant)
+    batch = await journal.batches.create(tenant)
     message, other = a_message(), a_message()
-    await journal.accept([a_request(tenant, message, batch_id=batch), a_request(tenant, other)])
-    part = await journal.queue_part(QueueFilter(tenant_id=tenant), QueueMark(), 100)
-    assert await journal.give_up(part.queued, "bounced by the operator", Told()) == 2
-    await journal.schedule(tenant, batch, "cancel", Told())
+    await journal.intake.accept([a_request(tenant, message, batch_id=batch), a_request(tenant, other)])
+    part = await journal.queue_control.part(QueueFilter(tenant_id=tenant), QueueMark(), 100)
+    assert await journal.queue_control.give_up(part.queued, "bounced by the operator", Told()) == 2
+    await journal.scheduled_sends.schedule(tenant, batch, "cancel", Told())
     assert await retry(journal, tenant, other) == REQUEUED
     assert await retry(journal, tenant, message) == Change(done=False, status=Status.FAILED, batch_cancelled=True)

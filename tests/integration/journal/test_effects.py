@@ -13,16 +13,16 @@ from tests.journal_effects import Moved, effects, faults, moves
 async def test_each_move_is_recorded_with_its_statement(journal: Journal, journal_dsn: str) -> None:
     tenant = await a_tenant(journal)
     message = a_message()
-    await journal.accept([a_request(tenant, message, a_message(sandbox=True))])
-    epoch, _ = await journal.register_actor("delivery-1", "node")
-    page = await journal.page_in(10, 60, each(lambda _: epoch), no_burial)
-    await journal.claim(page.leased, owner=epoch, lease_s=60)
+    await journal.intake.accept([a_request(tenant, message, a_message(sandbox=True))])
+    epoch, _ = await journal.membership.register("delivery-1", "node")
+    page = await journal.scheduling.page_in(10, 60, each(lambda _: epoch), no_burial)
+    await journal.queue.claim(page.leased, owner=epoch, lease_s=60)
     bounced = Outcome(
         tenant_id=tenant, message_id=message.id, recipient_no=0, status=Status.BOUNCED, alone=True, error_message="no"
     )
-    await journal.commit_outcomes([bounced], owner=epoch, events=b"events")
-    await journal.retry(tenant, message.id, message.recipients, 60)
-    await journal.cancel(tenant, message.id, b"")
+    await journal.queue.commit([bounced], owner=epoch, events=b"events")
+    await journal.commands.retry(tenant, message.id, message.recipients, 60)
+    await journal.commands.cancel(tenant, message.id, b"")
     assert moves(effects(journal_dsn)) == {
         Moved("accept", "new", "queued"),
         Moved("finish_sandboxed", "new", "sandbox"),
@@ -37,14 +37,14 @@ async def test_each_move_is_recorded_with_its_statement(journal: Journal, journa
 async def test_recipients_of_one_message_are_recorded_one_by_one(journal: Journal, journal_dsn: str) -> None:
     tenant = await a_tenant(journal)
     message = a_message("a@example.com", "b@example.com")
-    await journal.accept([a_request(tenant, message)])
+    await journal.intake.accept([a_request(tenant, message)])
     both = [Waiting(message.id, number, tenant, "example.com") for number in range(2)]
-    await journal.claim(both, owner=1, lease_s=60)
+    await journal.queue.claim(both, owner=1, lease_s=60)
     ends = [
         Outcome(tenant_id=tenant, message_id=message.id, recipient_no=number, status=status, alone=False)
         for number, status in enumerate((Status.DELIVERED, Status.BOUNCED))
     ]
-    await journal.commit_outcomes(ends, owner=1, events=b"events")
+    await journal.queue.commit(ends, owner=1, events=b"events")
     assert moves(effects(journal_dsn)) == {
         Moved("accept", "new", "queued"),
         Moved("claim", "queued", "sending"),
@@ -73,7 +73,7 @@ async def test_a_move_that_no_header_names_is_a_fault(
     journal: Journal, journal_dsn: str, statement: str, fault: str
 ) -> None:
     tenant = await a_tenant(journal)
-    await journal.accept([a_request(tenant)])
+    await journal.intake.accept([a_request(tenant)])
     with psycopg.connect(journal_dsn, autocommit=True) as other:
         with other.transaction(force_rollback=True):
             other.execute(statement.encode())

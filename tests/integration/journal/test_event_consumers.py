@@ -99,7 +99,7 @@ async def test_each_has_every_row_and_the_log_keeps_what_the_slowest_has_not_pas
 
         await until(first_has_all)
         await until(second_waits)
-        await journal.trim_log()
+        await journal.event_log.trim()
         assert await left_in_log(connection) == 5
         assert first.consumer.problem() is None
         second.is_shut = False
@@ -112,9 +112,9 @@ async def test_a_new_consumer_begins_with_the_oldest_row_of_the_log(
     journal: Journal, connection: Connection, tmp_path: Path
 ) -> None:
     await append(connection, b"passed", b"waits")
-    passed, _ = await journal.log_after("recorder", 10)
-    await journal.move_cursor("recorder", passed.tx, passed.id)
-    await journal.trim_log()
+    passed, _ = await journal.event_log.after("recorder", 10)
+    await journal.event_log.move_cursor("recorder", passed.tx, passed.id)
+    await journal.event_log.trim()
     second = Reader("webhooks", journal, tmp_path)
     async with reading(second):
         await append(connection, b"comes")
@@ -124,7 +124,7 @@ async def test_a_new_consumer_begins_with_the_oldest_row_of_the_log(
 
         await until(has_both)
     # The first one has not passed them.
-    await journal.trim_log()
+    await journal.event_log.trim()
     assert await left_in_log(connection) == 2
 
 

@@ -19,7 +19,7 @@ async def test_no_statement_of_the_scheduler_reads_the_whole_queue(
     journal: Journal, journal_dsn: str, statement: str
 ) -> None:
     tenant = await a_tenant(journal)
-    await journal.accept([a_request(tenant, *[a_message() for _ in range(MANY)])])
+    await journal.intake.accept([a_request(tenant, *[a_message() for _ in range(MANY)])])
     async with await psycopg.AsyncConnection.connect(journal_dsn, autocommit=True) as connection:
         await connection.execute("ANALYZE deliveries")
         cursor = await connection.execute(f"EXPLAIN (COSTS OFF) {statement}".encode())

@@ -34,11 +34,11 @@ def an_outcome(w: Waiting, status: Status, *, alone: bool = True, due_at: dateti
 
 async def leased(journal: Journal, owner: int, limit: int = 10) -> list[Waiting]:
     """What is due, leased to this owner."""
-    return (await journal.page_in(limit, 600, each(lambda _: owner), bury)).leased
+    return (await journal.scheduling.page_in(limit, 600, each(lambda _: owner), bury)).leased
 
 
 async def status(journal: Journal, tenant_id: str, message: NewMessage) -> Status:
-    row = await journal.message(tenant_id, message.id)
+    row = await journal.messages.find(tenant_id, message.id)
     assert row is not None
     return row.status
 
@@ -46,50 +46,52 @@ async def status(journal: Journal, tenant_id: str, message: NewMessage) -> Statu
 async def test_a_delivery_goes_from_queued_to_delivered(journal: Journal) -> None:
     tenant = await a_tenant(journal)
     message = a_message()
-    await journal.accept([a_request(tenant, message)])
+    await journal.intake.accept([a_request(tenant, message)])
     assert await status(journal, tenant, message) is Status.QUEUED
 
     (held,) = await leased(journal, 7)
     assert held == waiting(tenant, message)[0]
     assert await status(journal, tenant, message) is Status.PROCESSING
 
-    (claimed,) = await journal.claim([held], owner=7, lease_s=60)
+    (claimed,) = await journal.queue.claim([held], owner=7, lease_s=60)
     assert (claimed.recipient, claimed.attempts, claimed.alone) == ("ada@example.com", 1, True)
     assert await status(journal, tenant, message) is Status.SENDING
 
-    await journal.commit_outcomes([an_outcome(held, Status.DELIVERED)], owner=7, events=b"e")
-    row = await journal.message(tenant, message.id)
+    await journal.queue.commit([an_outcome(held, Status.DELIVERED)], owner=7, events=b"e")
+    row = await journal.messages.find(tenant, message.id)
     assert row is not None
     assert (row.status, row.retry_count, row.error_message) == (Status.DELIVERED, 0, None)
     assert row.finished_at is not None
-    assert not await journal.anything_due()
+    assert not await journal.scheduling.anything_due()
 
 
 async def test_what_is_not_due_is_not_paged_in(journal: Journal) -> None:
     tenant = await a_tenant(journal)
     later = datetime.now(UTC) + timedelta(hours=1)
-    await journal.accept([a_request(tenant, a_message(send_at=later))])
+    await journal.intake.accept([a_request(tenant, a_message(send_at=later))])
     assert await leased(journal, 1) == []
-    assert not await journal.anything_due()
+    assert not await journal.scheduling.anything_due()
 
 
 async def test_only_one_owner_can_claim(journal: Journal) -> None:
     tenant = await a_tenant(journal)
     message = a_message()
-    await journal.accept([a_request(tenant, message)])
-    both = await asyncio.gather(*(journal.claim(waiting(tenant, message), owner=owner, lease_s=60) for owner in (1, 2)))
+    await journal.intake.accept([a_request(tenant, message)])
+    both = await asyncio.gather(
+        *(journal.queue.claim(waiting(tenant, message), owner=owner, lease_s=60) for owner in (1, 2))
+    )
     assert sorted(len(claimed) for claimed in both) == [0, 1]
 
 
 async def test_a_deferral_waits_and_keeps_its_reason(journal: Journal) -> None:
     tenant = await a_tenant(journal)
     message = a_message()
-    await journal.accept([a_request(tenant, message)])
+    await journal.intake.accept([a_request(tenant, message)])
     (w,) = waiting(tenant, message)
-    await journal.claim([w], owner=1, lease_s=60)
+    await journal.queue.claim([w], owner=1, lease_s=60)
     due = datetime.now(UTC) + timedelta(minutes=5)
-    await journal.commit_outcomes([an_outcome(w, Status.QUEUED, due_at=due)], owner=1, events=b"e")
-    row = await journal.message(tenant, message.id)
+    await journal.queue.commit([an_outcome(w, Status.QUEUED, due_at=due)], owner=1, events=b"e")
+    row = await journal.messages.find(tenant, message.id)
     assert row is not None
     assert (row.status, row.next_retry_at, row.error_message) == (Status.QUEUED, due, "450 later")
 
@@ -97,33 +99,33 @@ async def test_a_deferral_waits_and_keeps_its_reason(journal: Journal) -> None:
 async def test_a_stale_owner_cannot_defer_but_its_delivery_counts(journal: Journal) -> None:
     tenant = await a_tenant(journal)
     message = a_message()
-    await journal.accept([a_request(tenant, message)])
+    await journal.intake.accept([a_request(tenant, message)])
     (w,) = waiting(tenant, message)
-    await journal.claim([w], owner=1, lease_s=0)
+    await journal.queue.claim([w], owner=1, lease_s=0)
     await leased(journal, 2)  # the lease is over: another owner has it
     due = datetime.now(UTC) + timedelta(minutes=5)
-    await journal.commit_outcomes([an_outcome(w, Status.QUEUED, due_at=due)], owner=1, events=b"e")
+    await journal.queue.commit([an_outcome(w, Status.QUEUED, due_at=due)], owner=1, events=b"e")
     assert await status(journal, tenant, message) is Status.PROCESSING
-    await journal.commit_outcomes([an_outcome(w, Status.DELIVERED)], owner=1, events=b"e")
+    await journal.queue.commit([an_outcome(w, Status.DELIVERED)], owner=1, events=b"e")
     assert await status(journal, tenant, message) is Status.DELIVERED
 
 
 async def test_a_message_of_several_recipients_is_folded_when_the_last_one_ends(journal: Journal) -> None:
     tenant = await a_tenant(journal)
-    batch = await journal.create_batch(tenant)
+    batch = await journal.batches.create(tenant)
     message = a_message("a@one.example", "b@two.example", "c@two.example")
-    await journal.accept([a_request(tenant, message, batch_id=batch)])
+    await journal.intake.accept([a_request(tenant, message, batch_id=batch)])
     a, b, c = waiting(tenant, message)
-    assert len(await journal.claim([a, b, c], owner=1, lease_s=60)) == 3
-    await journal.commit_outcomes([an_outcome(a, Status.BOUNCED, alone=False)], owner=1, events=b"e")
+    assert len(await journal.queue.claim([a, b, c], owner=1, lease_s=60)) == 3
+    await journal.queue.commit([an_outcome(a, Status.BOUNCED, alone=False)], owner=1, events=b"e")
     assert await status(journal, tenant, message) is Status.SENDING
     # The last two end at once, in two processes.
     await asyncio.gather(
-        journal.commit_outcomes([an_outcome(b, Status.DELIVERED, alone=False)], owner=1, events=b"e"),
-        journal.commit_outcomes([an_outcome(c, Status.DELIVERED, alone=False)], owner=1, events=b"e"),
+        journal.queue.commit([an_outcome(b, Status.DELIVERED, alone=False)], owner=1, events=b"e"),
+        journal.queue.commit([an_outcome(c, Status.DELIVERED, alone=False)], owner=1, events=b"e"),
     )
     assert await status(journal, tenant, message) is Status.DELIVERED
-    counts = await journal.batch_counts(tenant, batch)
+    counts = await journal.batches.counts(tenant, batch)
     assert counts is not None
     assert (counts.total, counts.by_status[Status.DELIVERED]) == (1, 1)
     assert counts.completed_at is not None
@@ -132,55 +134,55 @@ async def test_a_message_of_several_recipients_is_folded_when_the_last_one_ends(
 async def test_a_new_life_takes_back_what_the_last_one_held(journal: Journal) -> None:
     tenant = await a_tenant(journal)
     first, second = a_message(), a_message()
-    await journal.accept([a_request(tenant, first, second)])
-    epoch, taken_back = await journal.register_actor("delivery-0-0", "node")
+    await journal.intake.accept([a_request(tenant, first, second)])
+    epoch, taken_back = await journal.membership.register("delivery-0-0", "node")
     assert taken_back == 0
     await leased(journal, epoch)
-    await journal.claim(waiting(tenant, first), owner=epoch, lease_s=600)
-    assert await journal.seen("delivery-0-0", epoch, "delivery-0-0", 60) == [
+    await journal.queue.claim(waiting(tenant, first), owner=epoch, lease_s=600)
+    assert await journal.membership.heartbeat("delivery-0-0", epoch, "delivery-0-0", 60) == [
         Member("delivery-0-0", "delivery-0-0", False)
     ]
 
-    reborn, taken_back = await journal.register_actor("delivery-0-0", "node")
+    reborn, taken_back = await journal.membership.register("delivery-0-0", "node")
     assert (reborn > epoch, taken_back) == (True, 2)
-    assert await journal.seen("delivery-0-0", epoch, "", 60) is None
+    assert await journal.membership.heartbeat("delivery-0-0", epoch, "", 60) is None
     assert len(await leased(journal, reborn)) == 2
-    assert [actor.epoch for actor in await journal.delivery_actors(60)] == [reborn]
+    assert [actor.epoch for actor in await journal.membership.actors(60)] == [reborn]
 
 
 async def test_a_lifetime_ends_in_every_state(journal: Journal) -> None:
     tenant = await a_tenant(journal)
     soon = datetime.now(UTC) + timedelta(seconds=0.3)
     queued, parked, held, claimed, tried = (replace(a_message(), expires_at=soon) for _ in range(5))
-    await journal.accept([a_request(tenant, queued, parked, held, claimed, tried)])
-    await journal.park(waiting(tenant, parked), ["lane"])
+    await journal.intake.accept([a_request(tenant, queued, parked, held, claimed, tried)])
+    await journal.scheduling.park(waiting(tenant, parked), ["lane"])
     for message in (claimed, tried):
-        assert len(await journal.claim(waiting(tenant, message), owner=1, lease_s=0)) == 1
+        assert len(await journal.queue.claim(waiting(tenant, message), owner=1, lease_s=0)) == 1
     (w,) = waiting(tenant, tried)
-    await journal.commit_outcomes([an_outcome(w, Status.QUEUED, due_at=soon)], owner=1, events=b"e")
+    await journal.queue.commit([an_outcome(w, Status.QUEUED, due_at=soon)], owner=1, events=b"e")
     deadline = asyncio.get_running_loop().time() + 5
     ended = 0
     while ended < 5:
-        page = await journal.page_in(10, 600, each(lambda _: 1), bury)
+        page = await journal.scheduling.page_in(10, 600, each(lambda _: 1), bury)
         ended += page.expired
         assert asyncio.get_running_loop().time() < deadline
     for message in (queued, parked, held):
         assert await status(journal, tenant, message) is Status.FAILED
     for message in (claimed, tried):
         assert await status(journal, tenant, message) is Status.BOUNCED
-    assert await journal.claim(waiting(tenant, queued), owner=1, lease_s=60) == []
+    assert await journal.queue.claim(waiting(tenant, queued), owner=1, lease_s=60) == []
 
 
 async def test_what_has_expired_cannot_be_claimed(journal: Journal) -> None:
     tenant = await a_tenant(journal)
     message = replace(a_message(), expires_at=datetime.now(UTC))
-    await journal.accept([a_request(tenant, message)])
-    assert await journal.claim(waiting(tenant, message), owner=1, lease_s=60) == []
+    await journal.intake.accept([a_request(tenant, message)])
+    assert await journal.queue.claim(waiting(tenant, message), owner=1, lease_s=60) == []
 
 
 async def test_two_schedulers_never_page_in_the_same_row(journal: Journal) -> None:
     tenant = await a_tenant(journal)
-    await journal.accept([a_request(tenant, *(a_message() for _ in range(200)))])
+    await journal.intake.accept([a_request(tenant, *(a_message() for _ in range(200)))])
     pages = await asyncio.gather(*(leased(journal, 1, 60) for _ in range(4)))
     paged = [w.message_id for page in pages for w in page]
     assert len(paged) == len(set(paged))
@@ -189,9 +191,9 @@ async def test_two_schedulers_never_page_in_the_same_row(journal: Journal) -> No
 async def test_a_thousand_cancels_against_claims_never_both_win(journal: Journal) -> None:
     tenant = await a_tenant(journal)
     messages = [a_message() for _ in range(300)]
-    await journal.accept([a_request(tenant, *messages)])
-    claims = [journal.claim(waiting(tenant, m), owner=1, lease_s=60) for m in messages]
-    cancels = [journal.cancel(tenant, m.id, b"") for m in messages]
+    await journal.intake.accept([a_request(tenant, *messages)])
+    claims = [journal.queue.claim(waiting(tenant, m), owner=1, lease_s=60) for m in messages]
+    cancels = [journal.commands.cancel(tenant, m.id, b"") for m in messages]
     results = await asyncio.gather(*(task for pair in zip(claims, cancels, strict=True) for task in pair))
     for claimed, cancelled in zip(results[::2], results[1::2], strict=True):
         assert cancelled is not None
@@ -202,18 +204,18 @@ async def test_a_nul_character_is_rejected_whole(journal: Journal) -> None:
     tenant = await a_tenant(journal)
     good, bad = a_message(), a_message("nul\0@example.com")
     with pytest.raises(Rejected):
-        await journal.accept([a_request(tenant, good), a_request(tenant, bad)])
-    assert await journal.message(tenant, good.id) is None
+        await journal.intake.accept([a_request(tenant, good), a_request(tenant, bad)])
+    assert await journal.messages.find(tenant, good.id) is None
 
 
 async def test_a_batch_of_outcomes_of_all_kinds_is_committed_as_one(journal: Journal) -> None:
     tenant = await a_tenant(journal)
-    batch = await journal.create_batch(tenant)
+    batch = await journal.batches.create(tenant)
     delivered, bounced, deferred, foreign, unknown = (a_message() for _ in range(5))
-    await journal.accept([a_request(tenant, delivered, bounced, deferred, foreign, batch_id=batch)])
+    await journal.intake.accept([a_request(tenant, delivered, bounced, deferred, foreign, batch_id=batch)])
     (d,), (b,), (late,), (f,), (u,) = (waiting(tenant, m) for m in (delivered, bounced, deferred, foreign, unknown))
-    await journal.claim([d, b, late], owner=1, lease_s=60)
-    await journal.claim([f], owner=2, lease_s=60)
+    await journal.queue.claim([d, b, late], owner=1, lease_s=60)
+    await journal.queue.claim([f], owner=2, lease_s=60)
     due = datetime.now(UTC) + timedelta(minutes=5)
     outcomes = [
         an_outcome(d, Status.DELIVERED),
@@ -223,8 +225,8 @@ async def test_a_batch_of_outcomes_of_all_kinds_is_committed_as_one(journal: Jou
         an_outcome(u, Status.DELIVERED),  # known to nobody: it was finished long ago
     ]
     for _ in range(2):  # as when the answer to the first was lost
-        await journal.commit_outcomes(outcomes, owner=1, events=b"told")
-    found = [await journal.message(tenant, m.id) for m in (delivered, bounced, deferred, foreign)]
+        await journal.queue.commit(outcomes, owner=1, events=b"told")
+    found = [await journal.messages.find(tenant, m.id) for m in (delivered, bounced, deferred, foreign)]
     assert [row and (row.status, row.error_message) for row in found] == [
         (Status.DELIVERED, None),
         (Status.BOUNCED, "450 later"),
@@ -232,10 +234,10 @@ async def test_a_batch_of_outcomes_of_all_kinds_is_committed_as_one(journal: Jou
         (Status.SENDING, None),
     ]
     assert found[2] is not None and found[2].next_retry_at == due
-    counts = await journal.batch_counts(tenant, batch)
+    counts = await journal.batches.counts(tenant, batch)
     assert counts is not None
     assert (counts.total, counts.by_status[Status.DELIVERED], counts.by_status[Status.BOUNCED]) == (4, 1, 1)
-    logged = await journal.log_after("recorder", 10)
+    logged = await journal.event_log.after("recorder", 10)
     assert [row.events for row in logged][-2:] == [b"told", b"told"]
 
 
@@ -265,21 +267,23 @@ async def test_no_statement_of_the_queue_reads_all_of_it(journal: Journal, journ
 async def through_all_that_a_batch_can_meet(journal: Journal, tenant: str, size: int) -> None:
     lane = Lane("example.com", tenant)
     ones, others = [a_message() for _ in range(size)], [a_message("a@x.example", "b@x.example") for _ in range(size)]
-    await journal.accept([a_request(tenant, *ones, *others)])
+    await journal.intake.accept([a_request(tenant, *ones, *others)])
     alone = [w for message in ones for w in waiting(tenant, message)]
     shared = [w for message in others for w in waiting(tenant, message)]
     both = [*alone, *shared]
     assert len(await leased(journal, 1, len(both))) == len(both)
-    await journal.park(both, ["example.com"] * len(both))
-    assert await journal.lanes() == [lane]
-    assert len((await journal.unpark({lane: len(both)}, len(both), owner=1, lease_s=60)).leased) == len(both)
-    assert len(await journal.claim(both, owner=1, lease_s=60)) == len(both)
-    assert await journal.unclaim([(w.message_id, w.recipient_no) for w in both], owner=1) == len(both)
-    assert len(await journal.claim(both, owner=1, lease_s=60)) == len(both)
+    await journal.scheduling.park(both, ["example.com"] * len(both))
+    assert await journal.scheduling.lanes() == [lane]
+    assert len(
+        (await journal.scheduling.lease_from_lanes({lane: len(both)}, len(both), owner=1, lease_s=60)).leased
+    ) == len(both)
+    assert len(await journal.queue.claim(both, owner=1, lease_s=60)) == len(both)
+    assert await journal.queue.unclaim([(w.message_id, w.recipient_no) for w in both], owner=1) == len(both)
+    assert len(await journal.queue.claim(both, owner=1, lease_s=60)) == len(both)
     later = [an_outcome(w, Status.QUEUED, due_at=datetime.now(UTC)) for w in alone]
-    await journal.commit_outcomes(later, owner=1, events=b"e")
-    assert len(await journal.claim(alone, owner=1, lease_s=60)) == size
-    await journal.commit_outcomes([an_outcome(w, Status.DELIVERED) for w in alone], owner=1, events=b"e")
+    await journal.queue.commit(later, owner=1, events=b"e")
+    assert len(await journal.queue.claim(alone, owner=1, lease_s=60)) == size
+    await journal.queue.commit([an_outcome(w, Status.DELIVERED) for w in alone], owner=1, events=b"e")
     ended = [an_outcome(w, Status.DELIVERED, alone=False) for w in shared]
-    await journal.commit_outcomes(ended, owner=1, events=b"e")
-    assert not await journal.anything_due()
+    await journal.queue.commit(ended, owner=1, events=b"e")
+    assert not await journal.scheduling.anything_due()

@@ -27,13 +27,13 @@ from tests.integration.journal.builders import a_message, a_request, a_tenant
 
 async def test_a_batch_sums_at_every_moment(journal: Journal) -> None:
     tenant = await a_tenant(journal)
-    batch = await journal.create_batch(tenant)
-    assert await journal.batch_exists(tenant, batch)
+    batch = await journal.batches.create(tenant)
+    assert await journal.batches.exists(tenant, batch)
     messages = [a_message() for _ in range(5)]
-    await journal.accept([a_request(tenant, *messages, a_message(sandbox=True), batch_id=batch)])
-    await journal.claim([Waiting(messages[0].id, 0, tenant, "example.com")], owner=1, lease_s=60)
-    await journal.cancel(tenant, messages[1].id, b"")
-    counts = await journal.batch_counts(tenant, batch)
+    await journal.intake.accept([a_request(tenant, *messages, a_message(sandbox=True), batch_id=batch)])
+    await journal.queue.claim([Waiting(messages[0].id, 0, tenant, "example.com")], owner=1, lease_s=60)
+    await journal.commands.cancel(tenant, messages[1].id, b"")
+    counts = await journal.batches.counts(tenant, batch)
     assert counts is not None
     assert counts.total == sum(counts.by_status.values()) == 6
     assert {s: n for s, n in counts.by_status.items() if n} == {
@@ -47,14 +47,14 @@ async def test_a_batch_sums_at_every_moment(journal: Journal) -> None:
 
 async def test_a_batch_belongs_to_its_tenant(journal: Journal) -> None:
     tenant, other = await a_tenant(journal), await a_tenant(journal, "other")
-    batch = await journal.create_batch(tenant)
-    assert not await journal.batch_exists(other, batch)
-    assert await journal.batch_counts(other, batch) is None
+    batch = await journal.batches.create(tenant)
+    assert not await journal.batches.exists(other, batch)
+    assert await journal.batches.counts(other, batch) is None
 
 
 async def test_an_empty_batch_is_not_complete(journal: Journal) -> None:
     tenant = await a_tenant(journal)
-    counts = await journal.batch_counts(tenant, await journal.create_batch(tenant))
+    counts = await journal.batches.counts(tenant, await journal.batches.create(tenant))
     assert counts is not None
     assert (counts.total, counts.completed_at) == (0, None)
 
@@ -62,14 +62,14 @@ async def test_an_empty_batch_is_not_complete(journal: Journal) -> None:
 async def test_cancel_is_answered_once_and_truly(journal: Journal) -> None:
     tenant = await a_tenant(journal)
     message = a_message()
-    await journal.accept([a_request(tenant, message)])
-    first = await journal.cancel(tenant, message.id, b"")
+    await journal.intake.accept([a_request(tenant, message)])
+    first = await journal.commands.cancel(tenant, message.id, b"")
     assert first is not None and first.cancelled
-    assert await journal.claim([Waiting(message.id, 0, tenant, "example.com")], owner=1, lease_s=60) == []
-    again = await journal.cancel(tenant, message.id, b"")
+    assert await journal.queue.claim([Waiting(message.id, 0, tenant, "example.com")], owner=1, lease_s=60) == []
+    again = await journal.commands.cancel(tenant, message.id, b"")
     assert again is not None
     assert (again.cancelled, again.status) == (False, Status.CANCELLED)
-    assert await journal.cancel(tenant, "msg_unknown", b"") is None
+    assert await journal.commands.cancel(tenant, "msg_unknown", b"") is None
 
 
 FILTERS = [
@@ -92,9 +92,9 @@ FILTERS = [
 async def test_the_list_filters(journal: Journal, filter: MessageFilter, expected: int) -> None:
     tenant = await a_tenant(journal)
     messages = [a_message(), a_message(), a_message("bob@example.org")]
-    await journal.accept([a_request(tenant, *messages)])
-    await journal.cancel(tenant, messages[2].id, b"")
-    page = await journal.messages(replace(filter, tenant_id=tenant), 25, 0)
+    await journal.intake.accept([a_request(tenant, *messages)])
+    await journal.commands.cancel(tenant, messages[2].id, b"")
+    page = await journal.messages.page(replace(filter, tenant_id=tenant), 25, 0)
     assert (len(page.messages), page.total, page.total_is_exact) == (expected, expected, True)
 
 
@@ -107,24 +107,24 @@ async def test_an_address_is_found_however_its_domain_is_spelled(journal: Journa
     tenant = await a_tenant(journal)
     messages = [a_message("x@example.org", email) for email in (*SPELLINGS[::2], "é.Ada@Bücher.example")]
     messages = [replace(message, from_email=message.to_emails[1]) for message in messages]
-    await journal.accept([a_request(tenant, a_message(), *messages)])
+    await journal.intake.accept([a_request(tenant, a_message(), *messages)])
     for asked in (
         MessageFilter(tenant_id=tenant, to_email=spelling),
         MessageFilter(tenant_id=tenant, from_email=spelling),
     ):
-        page = await journal.messages(asked, 25, 0)
+        page = await journal.messages.page(asked, 25, 0)
         assert {row.id for row in page.messages} == {message.id for message in messages}
 
 
 async def test_the_list_is_newest_first_and_pages_by_key(journal: Journal) -> None:
     tenant = await a_tenant(journal)
     messages = [a_message() for _ in range(5)]
-    await journal.accept([a_request(tenant, *messages)])
+    await journal.intake.accept([a_request(tenant, *messages)])
     newest_first = [m.id for m in reversed(messages)]
     filter = MessageFilter(tenant_id=tenant)
-    assert [m.id for m in (await journal.messages(filter, 2, 1)).messages] == newest_first[1:3]
+    assert [m.id for m in (await journal.messages.page(filter, 2, 1)).messages] == newest_first[1:3]
     after = replace(filter, after=newest_first[2])
-    assert [m.id for m in (await journal.messages(after, 25, 0)).messages] == newest_first[3:]
+    assert [m.id for m in (await journal.messages.page(after, 25, 0)).messages] == newest_first[3:]
 
 
 async def test_the_log_is_read_once_in_order_and_never_past_a_running_transaction(
@@ -134,16 +134,16 @@ async def test_the_log_is_read_once_in_order_and_never_past_a_running_transactio
     async with await psycopg.AsyncConnection.connect(journal_dsn) as slow:
         # An older transaction, still running, may yet append: nothing after it may be read.
         await slow.execute("INSERT INTO event_log (events) VALUES ('slow')")
-        await journal.accept([a_request(tenant)])
-        assert await journal.log_after("recorder", 10) == []
+        await journal.intake.accept([a_request(tenant)])
+        assert await journal.event_log.after("recorder", 10) == []
         await slow.commit()
-    page = await journal.log_after("recorder", 10)
+    page = await journal.event_log.after("recorder", 10)
     assert [row.events for row in page] == [b"slow", b"events"]
-    await journal.move_cursor("recorder", page[0].tx, page[0].id)
-    assert await journal.log_after("recorder", 10) == page[1:]
-    await journal.move_cursor("recorder", 0, 0)
-    assert await journal.log_after("recorder", 10) == page[1:]
-    assert await journal.trim_log() == 1
+    await journal.event_log.move_cursor("recorder", page[0].tx, page[0].id)
+    assert await journal.event_log.after("recorder", 10) == page[1:]
+    await journal.event_log.move_cursor("recorder", 0, 0)
+    assert await journal.event_log.after("recorder", 10) == page[1:]
+    assert await journal.event_log.trim() == 1
 
 
 @pytest.mark.parametrize(
@@ -157,20 +157,20 @@ async def test_a_page_of_the_log_ends_with_the_row_that_makes_it_large_enough(
     async with await psycopg.AsyncConnection.connect(journal_dsn, autocommit=True) as connection:
         for row in rows:
             await connection.execute("INSERT INTO event_log (events) VALUES (%s)", [row])
-    page = await journal.log_after("recorder", limit, most_bytes)
+    page = await journal.event_log.after("recorder", limit, most_bytes)
     assert [row.events for row in page] == rows[:read]
 
 
 async def test_a_domain_and_its_key(journal: Journal) -> None:
     tenant = await a_tenant(journal)
     key = {"selector": "s1", "public_key": "MIIB", "sealed_private_key": b"sealed"}
-    await journal.create_domain(tenant, "mail.example.com", verified=True, **key)  # type: ignore[arg-type]
-    assert await journal.is_verified_domain(tenant, "mail.example.com")
-    assert not await journal.is_verified_domain(tenant, "example.com")
-    stored = await journal.dkim_key(tenant, "mail.example.com")
+    await journal.accounts.create_domain(tenant, "mail.example.com", verified=True, **key)  # type: ignore[arg-type]
+    assert await journal.accounts.is_verified_domain(tenant, "mail.example.com")
+    assert not await journal.accounts.is_verified_domain(tenant, "example.com")
+    stored = await journal.accounts.dkim_key(tenant, "mail.example.com")
     assert stored is not None and stored.sealed_private_key == b"sealed"
     with pytest.raises(Rejected):
-        await journal.create_domain(tenant, "mail.example.com", verified=True, **key)  # type: ignore[arg-type]
+        await journal.accounts.create_domain(tenant, "mail.example.com", verified=True, **key)  # type: ignore[arg-type]
 
 
 async def test_migrating_twice_and_at_once_runs_each_script_once(journal_dsn: str) -> None:
@@ -225,14 +225,14 @@ async def test_a_list_has_what_it_shows_of_long_messages_and_no_more(journal: Jo
         to=(Address("ada@example.com"),), substitutions={"-a-": "Ada"}, dynamic_template_data={"b": "y" * WHOLE_BYTES}
     )
     request = replace(a_request(tenant, a_message(personal=personal), a_message()), content=encode(content))
-    await journal.accept([request])
-    page = await journal.messages(MessageFilter(tenant_id=tenant), 25, 0)
+    await journal.intake.accept([request])
+    page = await journal.messages.page(MessageFilter(tenant_id=tenant), 25, 0)
     assert [row.id for row in page.messages] == [message.id for message in reversed(request.messages)]
     for row in page.messages:
         assert len(row.content) + len(row.personal) < 1000
         assert decode_content(row.content) == Content(from_=address, subject="Hi -a-", categories=("news",))
     assert decode_personal(page.messages[1].personal) == replace(personal, dynamic_template_data={})
-    whole = await journal.message(tenant, request.messages[0].id)
+    whole = await journal.messages.find(tenant, request.messages[0].id)
     assert whole is not None
     assert (whole.content, whole.personal) == (request.content, request.messages[0].personal)
 
@@ -245,5 +245,5 @@ async def test_a_search_that_takes_too_long_is_ended(
     async with await psycopg.AsyncConnection.connect(journal_dsn) as other:
         await other.execute("LOCK TABLE outcomes")
         with pytest.raises(TookTooLong):
-            await journal.messages(MessageFilter(tenant_id=tenant), 25, 0)
-    assert (await journal.messages(MessageFilter(tenant_id=tenant), 25, 0)).total == 0
+            await journal.messages.page(MessageFilter(tenant_id=tenant), 25, 0)
+    assert (await journal.messages.page(MessageFilter(tenant_id=tenant), 25, 0)).total == 0

@@ -77,8 +77,8 @@ async def test_domains_get_the_one_spelling_once(journal: Journal, old: Old) -> 
     ]
     assert await old.domains(other) == [(DOMAIN, True, ["bücher.example s1"])]
     for spelling in (DOMAIN, "bücher.example", "BÜCHER.example"):
-        assert await journal.is_verified_domain(tenant, spelling)
-        key = await journal.dkim_key(tenant, spelling)
+        assert await journal.accounts.is_verified_domain(tenant, spelling)
+        key = await journal.accounts.dkim_key(tenant, spelling)
         assert key is not None and (key.domain, key.sealed_private_key) == (DOMAIN, "Bücher.example".encode())
 
 
@@ -103,26 +103,26 @@ async def test_a_twin_without_a_key_signs_with_the_others(journal: Journal, old:
 async def test_a_domain_is_made_once_however_it_is_spelled(journal: Journal) -> None:
     tenant = await a_tenant(journal)
     made: dict[str, Any] = {"verified": True, "selector": "s1", "public_key": "A", "sealed_private_key": b"x"}
-    await journal.create_domain(tenant, "Bücher.example", **made)
-    (domain,) = await journal.sender_domains(tenant)
+    await journal.accounts.create_domain(tenant, "Bücher.example", **made)
+    (domain,) = await journal.accounts.sender_domains(tenant)
     assert domain.domain == DOMAIN
     for wrong in ("bücher.example", "BÜCHER.EXAMPLE", DOMAIN, "localhost", "a b.example", ""):
         with pytest.raises(Rejected):
-            await journal.create_domain(tenant, wrong, **made)
+            await journal.accounts.create_domain(tenant, wrong, **made)
 
 
 async def test_mail_queued_with_u_labels_is_composed_and_signed(journal: Journal, tmp_path: Path) -> None:
     tenant, vault = await a_tenant(journal), Vault(SECRET)
     private_key, public_key = generate_rsa_key()
-    await journal.create_domain(
+    await journal.accounts.create_domain(
         tenant, DOMAIN, verified=True, selector="s1", public_key=public_key, sealed_private_key=vault.seal(private_key)
     )
     email = "Ada@Bücher.example"
     message = replace(a_message(email), recipients=(Recipient(email, DOMAIN),))
     message = replace(message, personal=encode(Personal(to=(Address(email),))))
     content = Content(from_=Address("Hallo@Bücher.example"), subject="Hallo", parts=(Part("text/plain", "Hallo"),))
-    await journal.accept([replace(a_request(tenant, message), content=encode(content))])
-    claimed = await journal.claim(waiting(tenant, message), owner=1, lease_s=60)
+    await journal.intake.accept([replace(a_request(tenant, message), content=encode(content))])
+    claimed = await journal.queue.claim(waiting(tenant, message), owner=1, lease_s=60)
     marker = Marker(tmp_path)
     marker.begin(1)
     composer = Composer(journal, vault, marker)

@@ -8,9 +8,10 @@ import psycopg
 import pytest
 
 from actors.scheduler import bury
-from cluster.journal import commands, scheduled_sends
+from cluster.journal import batches, scheduled_sends
 from cluster.journal.journal import Journal
 from cluster.journal.records import NewMessage, ScheduledSend, Waiting
+from cluster.journal.scheduled_sends import ScheduledSends
 from cluster.policy.lifecycle import Status
 from tests.integration.journal.builders import a_message, a_request, a_tenant, each
 from tests.integration.journal.test_commands import Told, claim, counts, end, retry
@@ -19,7 +20,7 @@ from tests.integration.journal.test_queue import an_outcome, leased, status, wai
 
 @pytest.fixture(autouse=True)
 def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (commands, scheduled_sends):
+    for module in (batches, scheduled_sends):
         monkeypatch.setattr(module, "PAGE", 7)
 
 
@@ -30,14 +31,14 @@ class Batch:
         self.journal, self.tenant, self.id = journal, tenant, id
 
     async def accept(self, *messages: NewMessage, told: Told | None = None) -> list[Waiting]:
-        await self.journal.accept([a_request(self.tenant, *messages, batch_id=self.id)], told or Told())
+        await self.journal.intake.accept([a_request(self.tenant, *messages, batch_id=self.id)], told or Told())
         return [w for message in messages for w in waiting(self.tenant, message)]
 
     async def pause(self) -> bool:
-        return await self.journal.schedule(self.tenant, self.id, "pause", Told())
+        return await self.journal.scheduled_sends.schedule(self.tenant, self.id, "pause", Told())
 
     async def resume(self) -> bool:
-        return await self.journal.reschedule(self.tenant, self.id, "resume", Told())
+        return await self.journal.scheduled_sends.reschedule(self.tenant, self.id, "resume", Told())
 
     async def counts(self) -> dict[str, int]:
         return await counts(self.journal, self.tenant, self.id)
@@ -46,14 +47,14 @@ class Batch:
 @pytest.fixture
 async def batch(journal: Journal) -> Batch:
     tenant = await a_tenant(journal)
-    return Batch(journal, tenant, await journal.create_batch(tenant))
+    return Batch(journal, tenant, await journal.batches.create(tenant))
 
 
 async def test_a_pause_holds_what_is_not_claimed_and_a_resume_lets_it_go(journal: Journal, batch: Batch) -> None:
     later = a_message(send_at=datetime.now(UTC) + timedelta(days=1))
     deliveries = await batch.accept(*(a_message() for _ in range(30)), later)
     (unbatched,) = waiting(batch.tenant, free := a_message())
-    await journal.accept([a_request(batch.tenant, free)])
+    await journal.intake.accept([a_request(batch.tenant, free)])
     held = await leased(journal, 1, limit=10)
     await claim(journal, held[0])
     assert await batch.pause()
@@ -64,17 +65,17 @@ async def test_a_pause_holds_what_is_not_claimed_and_a_resume_lets_it_go(journal
     new = await batch.accept(*(a_message() for _ in range(10)))  # accepted into the pause
     assert await leased(journal, 2, limit=100) == []
     assert await claim(journal, *new) == []
-    assert await journal.scheduled_sends(batch.tenant) == [ScheduledSend(batch.id, "pause")]
+    assert await journal.scheduled_sends.entries(batch.tenant) == [ScheduledSend(batch.id, "pause")]
     resumed_at = datetime.now(UTC)
     assert await batch.resume()
-    assert await journal.scheduled_sends(batch.tenant) == []
+    assert await journal.scheduled_sends.entries(batch.tenant) == []
     released = await leased(journal, 2, limit=100)
     # All but the one that was claimed already and the one whose time has not come.
     assert {w.message_id for w in released} == {w.message_id for w in (*deliveries[:-1], *new)} - {held[0].message_id}
     claimed = await claim(journal, *released)
     assert len(claimed) == 39
     assert all(resumed_at <= one.dated_at < datetime.now(UTC) for one in claimed)
-    row = await journal.message(batch.tenant, later.id)
+    row = await journal.messages.find(batch.tenant, later.id)
     assert row is not None and row.status is Status.QUEUED
 
 
@@ -83,7 +84,7 @@ async def test_what_is_resumed_soon_after_its_acceptance_is_due_at_once(journal_
     await journal.open()
     try:
         tenant = await a_tenant(journal)
-        batch = Batch(journal, tenant, await journal.create_batch(tenant))
+        batch = Batch(journal, tenant, await journal.batches.create(tenant))
         later = a_message(send_at=datetime.now(UTC) + timedelta(minutes=5))
         deliveries = await batch.accept(*(a_message() for _ in range(10)), later)
         assert await batch.pause()
@@ -101,7 +102,7 @@ async def test_what_is_deferred_in_a_pause_waits_for_the_resume(journal: Journal
     assert first.dated_at == first.created_at
     await batch.pause()
     now = datetime.now(UTC)
-    await journal.commit_outcomes([an_outcome(w, Status.QUEUED, due_at=now)], owner=1, events=b"e")
+    await journal.queue.commit([an_outcome(w, Status.QUEUED, due_at=now)], owner=1, events=b"e")
     assert await claim(journal, w) == []
     await batch.resume()
     (again,) = await claim(journal, w)
@@ -121,7 +122,7 @@ async def test_a_lifetime_ends_also_in_a_pause(journal: Journal, batch: Batch) -
     await batch.pause()
     message = msgspec.structs.replace(a_message(), expires_at=datetime.now(UTC) - timedelta(seconds=1))
     await batch.accept(message)
-    page = await journal.page_in(10, 60, each(lambda _: 1), bury)
+    page = await journal.scheduling.page_in(10, 60, each(lambda _: 1), bury)
     assert (page.expired, page.leased) == (1, [])
     assert await status(journal, batch.tenant, message) is Status.FAILED
 
@@ -145,7 +146,7 @@ async def test_a_cancellation_also_holds_for_what_is_accepted_later(journal: Jou
     deliveries = await batch.accept(*(a_message() for _ in range(20)))
     await claim(journal, deliveries[0])
     told = Told()
-    assert await journal.schedule(batch.tenant, batch.id, "cancel", told)
+    assert await journal.scheduled_sends.schedule(batch.tenant, batch.id, "cancel", told)
     assert len(told.ended) == 19
     assert await batch.counts() == {"cancelled": 19, "sending": 1}
     later = a_message("a@one.example", "b@two.example")
@@ -156,7 +157,7 @@ async def test_a_cancellation_also_holds_for_what_is_accepted_later(journal: Jou
     assert await batch.counts() == {"cancelled": 20, "sandbox": 1, "sending": 1}
     # What was on the wire goes on: also when it is deferred, since it was not cancelled.
     now = datetime.now(UTC)
-    await journal.commit_outcomes([an_outcome(deliveries[0], Status.QUEUED, due_at=now)], owner=1, events=b"e")
+    await journal.queue.commit([an_outcome(deliveries[0], Status.QUEUED, due_at=now)], owner=1, events=b"e")
     assert len(await claim(journal, deliveries[0])) == 1
     assert await batch.resume()  # forgets it
     (w,) = await batch.accept(a_message())
@@ -168,12 +169,12 @@ async def test_one_entry_a_batch_and_its_changes(journal: Journal, batch: Batch)
     assert not await batch.resume()
     assert await batch.pause()
     assert await batch.pause()  # again is no matter: an answer may be lost
-    assert not await journal.schedule(batch.tenant, batch.id, "cancel", Told())
-    assert not await journal.reschedule(await a_tenant(journal, "other"), batch.id, "cancel", Told())
-    assert await journal.reschedule(batch.tenant, batch.id, "cancel", Told())
+    assert not await journal.scheduled_sends.schedule(batch.tenant, batch.id, "cancel", Told())
+    assert not await journal.scheduled_sends.reschedule(await a_tenant(journal, "other"), batch.id, "cancel", Told())
+    assert await journal.scheduled_sends.reschedule(batch.tenant, batch.id, "cancel", Told())
     assert await batch.counts() == {"cancelled": 1}
-    assert await journal.scheduled_sends(batch.tenant, batch.id) == [ScheduledSend(batch.id, "cancel")]
-    assert await journal.scheduled_sends(await a_tenant(journal, "third"), batch.id) == []
+    assert await journal.scheduled_sends.entries(batch.tenant, batch.id) == [ScheduledSend(batch.id, "cancel")]
+    assert await journal.scheduled_sends.entries(await a_tenant(journal, "third"), batch.id) == []
 
 
 async def test_what_a_dead_process_began_is_ended_by_another(
@@ -186,16 +187,16 @@ async def test_what_a_dead_process_began_is_ended_by_another(
     await batch.pause()
     for command in ("resume", "cancel"):
         with monkeypatch.context() as patch, pytest.raises(asyncio.CancelledError):
-            patch.setattr(Journal, "settle_batch", die)
+            patch.setattr(ScheduledSends, "settle", die)
             if command == "resume":
                 await batch.resume()
             else:
-                await journal.schedule(batch.tenant, batch.id, "cancel", Told())
-        assert await journal.unsettled(3600) == []
-        assert await journal.unsettled(-1) == [(batch.tenant, batch.id)]
+                await journal.scheduled_sends.schedule(batch.tenant, batch.id, "cancel", Told())
+        assert await journal.scheduled_sends.unsettled(3600) == []
+        assert await journal.scheduled_sends.unsettled(-1) == [(batch.tenant, batch.id)]
         # Two at once, as it may happen.
-        await asyncio.gather(*(journal.settle_batch(batch.tenant, batch.id, Told()) for _ in range(2)))
-        assert await journal.unsettled(-1) == []
+        await asyncio.gather(*(journal.scheduled_sends.settle(batch.tenant, batch.id, Told()) for _ in range(2)))
+        assert await journal.scheduled_sends.unsettled(-1) == []
         if command == "resume":
             assert len(await claim(journal, *deliveries[:5])) == 5
     assert await batch.counts() == {"sending": 5, "cancelled": 15}
@@ -235,7 +236,7 @@ async def test_the_claim_of_unbatched_mail_looks_at_no_pause(journal: Journal, j
 
     tenant = await a_tenant(journal)
     messages = [a_message() for _ in range(50)]
-    await journal.accept([a_request(tenant, *messages)])
+    await journal.intake.accept([a_request(tenant, *messages)])
     parameters = {
         "message_ids": [m.id for m in messages],
         "recipient_nos": [0] * 50,

@@ -33,8 +33,8 @@ async def accepted(journal: Journal, *messages: NewMessage, batch_id: str | None
     if batch_id is None:
         request = a_request(tenant, *messages)
     else:
-        request = a_request(tenant, *messages, batch_id=await journal.create_batch(tenant))
-    await journal.accept([request])
+        request = a_request(tenant, *messages, batch_id=await journal.batches.create(tenant))
+    await journal.intake.accept([request])
     return request
 
 
@@ -52,11 +52,11 @@ async def struck(
     told: Told | None = None,
 ) -> Verdict:
     struck = Struck(tenant_id=request.tenant_id, message_id=message.id, shared=shared)
-    return await journal.strike(struck, life=life, actor="delivery-0-0", tell=told or Told())
+    return await journal.strikes.record(struck, life=life, actor="delivery-0-0", tell=told or Told())
 
 
 async def stands(journal: Journal, request: NewRequest, message: NewMessage) -> tuple[Status, str | None]:
-    row = await journal.message(request.tenant_id, message.id)
+    row = await journal.messages.find(request.tenant_id, message.id)
     assert row is not None
     return row.status, row.error_message
 
@@ -66,10 +66,10 @@ async def test_the_second_life_sets_the_message_aside(journal: Journal) -> None:
     request = await accepted(journal, poison, innocent, batch_id="one")
     assert request.batch_id is not None
     told = Told()
-    assert await journal.claim(waiting(request, poison), owner=1, lease_s=600)
+    assert await journal.queue.claim(waiting(request, poison), owner=1, lease_s=600)
     assert await struck(journal, request, poison, 1, told=told) == Verdict(1, None, 0)
     assert await stands(journal, request, poison) == (Status.SENDING, None)
-    (standing,) = await journal.standings(poison.id)
+    (standing,) = await journal.fates.recipients(poison.id)
     assert standing.strikes == 1
     verdict = await struck(journal, request, poison, 2, told=told)
     # Claimed by a third life: not even known to be dead.
@@ -83,7 +83,7 @@ async def test_the_second_life_sets_the_message_aside(journal: Journal) -> None:
     assert told.ended == [
         (OWN, Ended(request.tenant_id, poison.id, "ada@example.com", request.batch_id, ("greetings",)))
     ]
-    counts = await journal.batch_counts(request.tenant_id, request.batch_id)
+    counts = await journal.batches.counts(request.tenant_id, request.batch_id)
     assert counts is not None
     assert (counts.total, counts.by_status[Status.FAILED]) == (2, 1)
 
@@ -109,12 +109,12 @@ async def test_recipients_who_have_it_keep_it_and_those_being_sent_to_are_left_a
     poison = a_message("a@example.com", "b@example.org", "c@example.net")
     request = await accepted(journal, poison)
     first, second, _ = waiting(request, poison)
-    assert len(await journal.claim([first], owner=1, lease_s=600)) == 1
-    assert len(await journal.claim([second], owner=9, lease_s=600)) == 1
+    assert len(await journal.queue.claim([first], owner=1, lease_s=600)) == 1
+    assert len(await journal.queue.claim([second], owner=9, lease_s=600)) == 1
     await struck(journal, request, poison, 1)
     assert (await struck(journal, request, poison, 2)).ended == 1  # the third
     assert (await struck(journal, request, poison, 1)).ended == 1  # the first, whose claim was of life 1
-    status = {standing.recipient: standing.status for standing in await journal.standings(poison.id)}
+    status = {standing.recipient: standing.status for standing in await journal.fates.recipients(poison.id)}
     assert status == {"a@example.com": Status.FAILED, "b@example.org": Status.SENDING, "c@example.net": Status.FAILED}
     assert (await struck(journal, request, poison, 9)).ended == 1
     assert await stands(journal, request, poison) == (Status.FAILED, OWN)
@@ -123,7 +123,7 @@ async def test_recipients_who_have_it_keep_it_and_those_being_sent_to_are_left_a
 async def test_what_is_finished_or_unknown_gets_no_strike(journal: Journal) -> None:
     message = a_message()
     request = await accepted(journal, message)
-    await journal.cancel(request.tenant_id, message.id, b"cancelled")
+    await journal.commands.cancel(request.tenant_id, message.id, b"cancelled")
     for known in (message, a_message()):
         for life in (1, 2):
             assert await struck(journal, request, known, life) == Verdict(0, None, 0)
@@ -168,7 +168,7 @@ async def test_a_retry_begins_anew(journal: Journal, times: int) -> None:
         for _ in range(2):
             await struck(journal, request, poison, next(lives))
         assert await stands(journal, request, poison) == (Status.FAILED, OWN)
-        change = await journal.retry(request.tenant_id, poison.id, poison.recipients, LIFETIME_S)
+        change = await journal.commands.retry(request.tenant_id, poison.id, poison.recipients, LIFETIME_S)
         assert change is not None and change.done
     assert await struck(journal, request, poison, next(lives)) == Verdict(1, None, 0)
     assert (await stands(journal, request, poison))[0] is Status.QUEUED

@@ -14,12 +14,12 @@ TOMORROW = TODAY + timedelta(days=1)
 
 
 async def take(journal: Journal, want: int, cap: int, *, site: str = "example.com", day: date = TODAY) -> int:
-    return await journal.take_warm_up("a", site, day, want, cap)
+    return await journal.warm_up.take("a", site, day, want, cap)
 
 
 async def test_portions_end_at_the_cap(journal: Journal) -> None:
     assert [await take(journal, 40, 100) for _ in range(4)] == [40, 40, 20, 0]
-    assert await journal.warm_up_usage(TODAY, 10) == [WarmUpDay("a", "example.com", 100, 100)]
+    assert await journal.warm_up.usage(TODAY, 10) == [WarmUpDay("a", "example.com", 100, 100)]
 
 
 async def test_the_first_portion_may_be_all_there_is(journal: Journal) -> None:
@@ -31,13 +31,13 @@ async def test_days_and_sites_and_sources_have_caps_of_their_own(journal: Journa
     assert await take(journal, 5, 5) == 5
     assert await take(journal, 5, 5, site="other.com") == 5
     assert await take(journal, 5, 5, day=TOMORROW) == 5
-    assert await journal.take_warm_up("b", "example.com", TODAY, 5, 5) == 5
+    assert await journal.warm_up.take("b", "example.com", TODAY, 5, 5) == 5
 
 
 async def test_many_owners_at_once_get_the_cap_and_no_more(journal: Journal) -> None:
     granted = await asyncio.gather(*(take(journal, 7, 100) for _ in range(50)))
     assert sum(granted) == 100
-    assert await journal.warm_up_usage(TODAY, 10) == [WarmUpDay("a", "example.com", 100, 100)]
+    assert await journal.warm_up.usage(TODAY, 10) == [WarmUpDay("a", "example.com", 100, 100)]
 
 
 @pytest.mark.parametrize("owners", [1, 3])
@@ -68,19 +68,19 @@ async def test_what_a_killed_owner_held_is_lost_and_not_granted_again(journal: J
 
 async def test_a_cap_that_changes_during_the_day(journal: Journal) -> None:
     assert await take(journal, 50, 50) == 50
-    assert await journal.exhausted_warm_ups(TODAY) == [WarmUpDay("a", "example.com", 50, 50)]
+    assert await journal.warm_up.exhausted(TODAY) == [WarmUpDay("a", "example.com", 50, 50)]
     assert await take(journal, 50, 80) == 30
     assert await take(journal, 50, 20) == 0
-    assert await journal.exhausted_warm_ups(TODAY) == [WarmUpDay("a", "example.com", 80, 20)]
+    assert await journal.warm_up.exhausted(TODAY) == [WarmUpDay("a", "example.com", 80, 20)]
 
 
 async def test_what_is_not_used_can_be_granted_again(journal: Journal) -> None:
     assert await take(journal, 50, 50) == 50
-    await journal.give_back_warm_up("a", "example.com", TODAY, 20)
-    assert await journal.exhausted_warm_ups(TODAY) == []
+    await journal.warm_up.give_back("a", "example.com", TODAY, 20)
+    assert await journal.warm_up.exhausted(TODAY) == []
     assert await take(journal, 50, 50) == 20
-    await journal.give_back_warm_up("a", "unknown.com", TODAY, 20)
-    await journal.give_back_warm_up("a", "example.com", TODAY, 500)
+    await journal.warm_up.give_back("a", "unknown.com", TODAY, 20)
+    await journal.warm_up.give_back("a", "example.com", TODAY, 500)
     assert await take(journal, 60, 50) == 50
 
 
@@ -88,22 +88,22 @@ async def test_only_what_is_exhausted_today_is_told(journal: Journal) -> None:
     await take(journal, 10, 10)
     await take(journal, 9, 10, site="other.com")
     await take(journal, 10, 10, site="third.com", day=TOMORROW)
-    assert [row.site for row in await journal.exhausted_warm_ups(TODAY)] == ["example.com"]
+    assert [row.site for row in await journal.warm_up.exhausted(TODAY)] == ["example.com"]
 
 
 async def test_usage_is_told_by_source_the_most_first(journal: Journal) -> None:
     await take(journal, 3, 10, site="small.com")
     await take(journal, 9, 10, site="big.com")
-    await journal.take_warm_up("b", "other.com", TODAY, 10, 10)
-    usage = await journal.warm_up_usage(TODAY, 10)
+    await journal.warm_up.take("b", "other.com", TODAY, 10, 10)
+    usage = await journal.warm_up.usage(TODAY, 10)
     assert [(row.source, row.site) for row in usage] == [("a", "big.com"), ("a", "small.com"), ("b", "other.com")]
-    assert len(await journal.warm_up_usage(TODAY, 1)) == 1
+    assert len(await journal.warm_up.usage(TODAY, 1)) == 1
 
 
 async def test_old_days_are_forgotten_a_page_at_a_time(journal: Journal) -> None:
     for n in range(5):
         await take(journal, 1, 10, day=TODAY - timedelta(days=n))
-    assert await journal.trim_warm_ups(TODAY, limit=3) == 3
-    assert await journal.trim_warm_ups(TODAY, limit=3) == 1
-    assert await journal.trim_warm_ups(TODAY) == 0
-    assert len(await journal.warm_up_usage(TODAY, 10)) == 1
+    assert await journal.warm_up.trim(TODAY, limit=3) == 3
+    assert await journal.warm_up.trim(TODAY, limit=3) == 1
+    assert await journal.warm_up.trim(TODAY) == 0
+    assert len(await journal.warm_up.usage(TODAY, 10)) == 1

@@ -214,7 +214,7 @@ async def postray(journal: Journal, journal_dsn: str, tmp_path: Path) -> AsyncIt
     data_dir.mkdir()
     config = tmp_path / "postray.toml"
     config.write_text(f'data_dir = "{data_dir}"\n', encoding="utf-8")
-    await journal.register_actor(ACTOR, "node")
+    await journal.membership.register(ACTOR, "node")
     postray = Postray(journal, journal_dsn, data_dir, config)
     with running.DataLock(data_dir):
         url = await postray.server.start()

@@ -70,7 +70,7 @@ async def test_suspending_resuming_and_what_was_done(postray: Postray) -> None:
 
 async def test_names_that_are_not_known_are_refused_with_the_nearest(postray: Postray) -> None:
     tenant = await a_tenant(postray.journal)
-    await postray.journal.accept([a_request(tenant, a_message("ada@example.com"))])
+    await postray.journal.intake.accept([a_request(tenant, a_message("ada@example.com"))])
     for command in (("suspend",), ("resume",), ("bounce", "--dry-run")):
         assert "No site is known as *" in await postray.refused(*command, "--site", "*")
         said = await postray.refused(*command, "--site", "side.example")
@@ -113,7 +113,7 @@ async def test_an_empty_name_as_a_variable_without_a_value_leaves_it_is_refused(
 
 async def test_domains_beginnings_and_all(postray: Postray) -> None:
     tenant = await a_tenant(postray.journal)
-    await postray.journal.accept([a_request(tenant, a_message("ada@example.com"))])
+    await postray.journal.intake.accept([a_request(tenant, a_message("ada@example.com"))])
     for names in (("--domain", "example.com"), ("--domain", "exam"), ("--site", "si")):
         (made,) = (await postray.json("suspend", *names))["suspensions"]
         assert made["site"] == "site.example"
@@ -136,12 +136,12 @@ async def test_bouncing(postray: Postray, monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr("api.admin.searching.PART_BY_SITE", 2)
     tenant = await a_tenant(postray.journal)
     messages = [a_message(f"{n}@{domain}") for n in range(3) for domain in ("example.com", "example.org")]
-    await postray.journal.accept([a_request(tenant, *messages)])
+    await postray.journal.intake.accept([a_request(tenant, *messages)])
     assert (await postray.json("bounce", "--site", "site.example", "--dry-run"))["matched"] == 3
     assert await postray.said("bounce", "--domain", "example.org") == "3 matched, 3 ended, 0 are being sent"
     totals = await postray.json("bounce", "--site", "site.example", "--tenant", tenant, "--reason", "a mistake")
     assert totals == {"matched": 3, "ended": 3, "being_sent": 0}
-    row = await postray.journal.message(tenant, messages[0].id)
+    row = await postray.journal.messages.find(tenant, messages[0].id)
     assert row is not None
     assert (row.status.value, row.error_message) == ("failed", "bounced by the operator: a mistake")
     assert (await postray.json("bounce", "--older-than", "1s"))["matched"] == 0
@@ -151,7 +151,7 @@ async def test_bouncing(postray: Postray, monkeypatch: pytest.MonkeyPatch) -> No
 async def deferred(postray: Postray, tenant: str, *messages: NewMessage) -> None:
     """Messages as after a first attempt that is to be repeated in an hour."""
     ready = [Waiting(m.id, n, tenant, to.domain) for m in messages for n, to in enumerate(m.recipients)]
-    await postray.journal.claim(ready, owner=1, lease_s=60)
+    await postray.journal.queue.claim(ready, owner=1, lease_s=60)
     later = datetime.now(UTC) + timedelta(hours=1)
     outcomes = [
         Outcome(
@@ -165,7 +165,7 @@ async def deferred(postray: Postray, tenant: str, *messages: NewMessage) -> None
         )
         for one in ready
     ]
-    await postray.journal.commit_outcomes(outcomes, owner=1, events=b"e")
+    await postray.journal.queue.commit(outcomes, owner=1, events=b"e")
 
 
 async def test_sending_now(postray: Postray, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -175,14 +175,14 @@ async def test_sending_now(postray: Postray, monkeypatch: pytest.MonkeyPatch) ->
     later = datetime.now(UTC) + timedelta(hours=1)
     messages = [a_message(f"{n}@{domain}") for n in range(3) for domain in ("example.com", "example.org")]
     scheduled = a_message("4@example.com", send_at=later)
-    await postray.journal.accept([a_request(tenant, *messages, scheduled)])
+    await postray.journal.intake.accept([a_request(tenant, *messages, scheduled)])
     await deferred(postray, tenant, *messages)
     nothing = dict.fromkeys(("due", "paused", "being_sent", "suspended"), 0)
     said = await postray.json("send-now", "--site", "site.example", "--dry-run")
     assert said == nothing | {"matched": 4, "deferred": 3, "made_due": 0, "scheduled": 1}
-    assert not await postray.journal.anything_due() and postray.tried == []
+    assert not await postray.journal.scheduling.anything_due() and postray.tried == []
     assert await postray.said("send-now", "--message", messages[0].id) == "1 matched, 1 made due"
-    assert await postray.journal.anything_due()
+    assert await postray.journal.scheduling.anything_due()
     assert postray.tried == [("example.com", tenant)]
     said = await postray.said("send-now", "--domain", "example.com")
     assert said == "4 matched, 2 made due, 1 due already, 1 left for their send time"
@@ -202,8 +202,8 @@ async def test_rerouting(postray: Postray, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr("api.admin.searching.PART", 2)
     tenant = await a_tenant(postray.journal)
     messages = [a_message(f"{n}@example.com") for n in range(5)]
-    await postray.journal.accept([a_request(tenant, *messages)])
-    await postray.journal.claim([Waiting(messages[0].id, 0, tenant, "example.com")], owner=1, lease_s=60)
+    await postray.journal.intake.accept([a_request(tenant, *messages)])
+    await postray.journal.queue.claim([Waiting(messages[0].id, 0, tenant, "example.com")], owner=1, lease_s=60)
     everything = ("reroute", "--domain", "example.com", "--to-pool", "bulk")
     assert await postray.said(*everything, "--dry-run") == (
         "5 matched, nothing was moved (--dry-run), 1 are being sent"
@@ -228,7 +228,7 @@ async def test_rerouting(postray: Postray, monkeypatch: pytest.MonkeyPatch) -> N
 async def test_explaining(postray: Postray) -> None:
     tenant = await a_tenant(postray.journal)
     message = a_message()
-    await postray.journal.accept([a_request(tenant, message)])
+    await postray.journal.intake.accept([a_request(tenant, message)])
     said = await postray.said("explain", message.id)
     assert f"{message.id} is queued." in said
     assert "the scheduler hands it to the owner of its destination next" in said
@@ -274,13 +274,13 @@ async def test_shaping_is_checked_and_put_in_force(postray: Postray) -> None:
     assert await postray.said("shaping", "reload") == "version 1 is in force"
     assert postray.followed == 1
     assert await postray.json("shaping", "reload") == {"version": 1, "changed": False}
-    policies = await postray.journal.policies()
+    policies = await postray.journal.policies.active()
     assert policies is not None
     assert policies.shaping == SHAPING
     assert postray.vault.open(policies.routing) == b""
     (postray.config.parent / "shaping.toml").write_text("[[rule]]\n", encoding="utf-8")
     assert "shaping: rule 1" in await postray.refused("shaping", "reload")
-    assert await postray.journal.policies_version() == 1
+    assert await postray.journal.policies.version() == 1
 
 
 RELAYED = '[[routes]]\ndomain = ["gmail.com"]\nvia = "relay"\nrelay = "smtp.example.com:25"\n'

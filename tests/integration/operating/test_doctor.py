@@ -169,9 +169,9 @@ def test_settings_files(installation: Installation, tmp_path: Path, content: str
 
 
 async def seal(journal: Journal, secret: str) -> None:
-    tenant_id = await journal.create_tenant("acme")
+    tenant_id = await journal.accounts.create_tenant("acme")
     sealed = Vault(secret).seal(b"key")
-    await journal.create_domain(
+    await journal.accounts.create_domain(
         tenant_id, "acme.example", verified=True, selector="s", public_key="p", sealed_private_key=sealed
     )
 

@@ -35,7 +35,7 @@ async def test_what_is_in_force_already_is_not_stored_again(journal: Journal) ->
 async def test_passwords_are_sealed(journal: Journal) -> None:
     vault = Vault(Fernet.generate_key().decode())
     await put(journal, vault, "", ROUTING)
-    policies = await journal.policies()
+    policies = await journal.policies.active()
     assert policies is not None
     assert b"hunter2" not in policies.routing
     assert vault.open(policies.routing).decode() == ROUTING
@@ -51,7 +51,7 @@ async def test_nothing_is_stored_of_what_is_half_right(
         await put(journal, Vault(Fernet.generate_key().decode()), shaping, routing)
     assert caught.value.file == named
     assert caught.value.args == (caught.value.file, caught.value.reason)
-    assert await journal.policies_version() == 0
+    assert await journal.policies.version() == 0
 
 
 def test_files_need_not_be_there(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """What operators are told of routes and sources, over a DNS, a journal and members in memory."""
 
 from datetime import UTC, date, datetime, timedelta
+from types import SimpleNamespace
 from typing import cast
 
 import pytest
@@ -74,7 +75,10 @@ class Dns:
 class WarmUps:
     """A journal that knows what was granted."""
 
-    async def warm_up_usage(self, day: date, limit: int) -> list[WarmUpDay]:
+    def __init__(self) -> None:
+        self.warm_up = SimpleNamespace(usage=self._usage)
+
+    async def _usage(self, day: date, limit: int) -> list[WarmUpDay]:
         assert day == DAY
         return [WarmUpDay("mta1", "mx.example.net", 7, 30), WarmUpDay("gone", "mx.example.net", 7, 30)]
 

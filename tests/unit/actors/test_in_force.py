@@ -1,6 +1,7 @@
 """Following what is in force: changes are told once, and none is lost."""
 
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import cast
 
 import pytest
@@ -35,27 +36,30 @@ class Operators:
         self.suspended: dict[tuple[str, str], datetime] = {}
         self.used_up: list[WarmUpDay] = []
         self.is_down = self.has_no_warm_ups = False
+        self.policies = SimpleNamespace(version=self._version, active=self._policy)
+        self.suspensions = SimpleNamespace(active=self._suspensions)
+        self.warm_up = SimpleNamespace(exhausted=self._exhausted)
 
     def put(self, shaping: str = "", routing: str = "", vault: Vault | None = None) -> None:
         self.version += 1
         sealed = (vault or self.vault).seal(routing.encode())
         self.policy = Policies(version=self.version, shaping=shaping, routing=sealed)
 
-    async def policies_version(self) -> int:
+    async def _version(self) -> int:
         if self.is_down:
             raise Unavailable("down")
         return self.version
 
-    async def policies(self) -> Policies | None:
+    async def _policy(self) -> Policies | None:
         return self.policy
 
-    async def suspensions(self) -> list[Suspension]:
+    async def _suspensions(self) -> list[Suspension]:
         return [
             Suspension(site=site, tenant_id=tenant, until=until, reason="", made_by="operator", created_at=until)
             for (site, tenant), until in self.suspended.items()
         ]
 
-    async def exhausted_warm_ups(self, day: object) -> list[WarmUpDay]:
+    async def _exhausted(self, day: object) -> list[WarmUpDay]:
         if self.has_no_warm_ups:
             raise Unavailable("down")
         return self.used_up

@@ -29,6 +29,7 @@ class Backlog:
         self.decided: list[list[int | str]] = []
         self.parked: list[tuple[str, str]] = []
         self.emptied: list[str] = []
+        self.scheduling = self.membership = self
 
     async def anything_due(self) -> bool:
         return bool(self.due)
@@ -48,7 +49,7 @@ class Backlog:
     async def empty_lane(self, destination: str, limit: int) -> None:
         self.emptied.append(destination)
 
-    async def delivery_actors(self, alive_s: float) -> list[DeliveryActor]:
+    async def actors(self, alive_s: float) -> list[DeliveryActor]:
         return self.members
 
 

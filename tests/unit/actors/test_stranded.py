@@ -16,6 +16,7 @@ class Lanes:
         self.held: dict[Lane, list[Waiting]] = {}
         self.looked_at: Counter[str] = Counter()
         """Rows, by the name of the lane."""
+        self.scheduling = self
 
     def put(self, name: str, *pools: str) -> Lane:
         lane = Lane(name, "tnt_1")

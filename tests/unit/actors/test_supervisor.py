@@ -1,6 +1,7 @@
 """What the supervisor asks, and what it makes of the answers."""
 
 import asyncio
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -18,7 +19,10 @@ class Reachable:
 
     problem = ""
 
-    async def lost_actors(self, alive_s: float) -> list[Lane]:
+    def __init__(self) -> None:
+        self.membership = SimpleNamespace(lost=self._lost)
+
+    async def _lost(self, alive_s: float) -> list[Lane]:
         if self.problem:
             raise Unavailable(self.problem)
         return []

@@ -38,7 +38,7 @@ class World:
         self.key = self.journal.issue_key(*ALL_SCOPES)
         settings = HttpSettings(commit_window_ms=0.5)
         self.intake = Intake(
-            self.journal.accept,
+            self.journal.intake.accept,
             commit_window_ms=settings.commit_window_ms,
             offers=self._offer,
             why_full=lambda: self.full,

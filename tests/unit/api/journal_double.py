@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from types import SimpleNamespace
 
 from cluster.journal.records import (
     ApiKey,
@@ -35,7 +36,7 @@ class JournalDouble:
         self.keys: dict[bytes, ApiKey] = {}
         self.lookups = 0
         self.verified = {("tnt_acme", "mail.example.com"), ("tnt_acme", "xn--bcher-kva.example")}
-        self.batches: set[tuple[str, str]] = set()
+        self.known_batches: set[tuple[str, str]] = set()
         self.counts: dict[tuple[str, str], BatchCounts] = {}
         self.rows: dict[tuple[str, str], MessageRow] = {}
         self.page = MessagePage(messages=[], total=0, total_is_exact=True)
@@ -44,7 +45,7 @@ class JournalDouble:
         self.cancel_events: list[bytes] = []
         self.change: Change | None = None
         """The answer to a retry or a fail."""
-        self.commands: list[tuple[object, ...]] = []
+        self.commanded: list[tuple[object, ...]] = []
         """What was commanded of messages and batches, in order."""
         self.told: list[bytes] = []
         """The events of what was ended by a command, of one delivery each."""
@@ -53,6 +54,20 @@ class JournalDouble:
         self.domains: list[SenderDomain] = []
         self.broken: Exception | None = None
         """Raised by every read."""
+        self.intake = SimpleNamespace(accept=self._accept)
+        self.accounts = SimpleNamespace(
+            key_by_hash=self._key_by_hash,
+            is_verified_domain=self._is_verified_domain,
+            sender_domains=self._sender_domains,
+        )
+        self.batches = SimpleNamespace(
+            create=self._create_batch, exists=self._batch_exists, counts=self._batch_counts, cancel=self._cancel_batch
+        )
+        self.messages = SimpleNamespace(find=self._message, page=self._messages)
+        self.commands = SimpleNamespace(cancel=self._cancel, retry=self._retry, fail=self._fail)
+        self.scheduled_sends = SimpleNamespace(
+            schedule=self._schedule, reschedule=self._reschedule, entries=self._scheduled_sends
+        )
 
     def issue_key(self, *scopes: str, tenant_id: str = "tnt_acme", sandbox: bool = False) -> str:
         secret, _, hash = new_key(sandbox)
@@ -63,7 +78,7 @@ class JournalDouble:
     def requests(self) -> list[NewRequest]:
         return [request for commit in self.commits for request in commit]
 
-    async def accept(self, requests: Sequence[NewRequest]) -> None:
+    async def _accept(self, requests: Sequence[NewRequest]) -> None:
         if self.gate is not None:
             await self.gate.wait()
         if self.failures:
@@ -72,68 +87,68 @@ class JournalDouble:
             raise self.poison
         self.commits.append(list(requests))
 
-    async def key_by_hash(self, hash: bytes) -> ApiKey | None:
+    async def _key_by_hash(self, hash: bytes) -> ApiKey | None:
         self.lookups += 1
         return self.keys.get(hash)
 
-    async def is_verified_domain(self, tenant_id: str, domain: str) -> bool:
+    async def _is_verified_domain(self, tenant_id: str, domain: str) -> bool:
         return (tenant_id, domain) in self.verified
 
-    async def create_batch(self, tenant_id: str) -> str:
+    async def _create_batch(self, tenant_id: str) -> str:
         self._read()
-        batch_id = f"bat_{len(self.batches):026d}"
-        self.batches.add((tenant_id, batch_id))
+        batch_id = f"bat_{len(self.known_batches):026d}"
+        self.known_batches.add((tenant_id, batch_id))
         return batch_id
 
-    async def batch_exists(self, tenant_id: str, batch_id: str) -> bool:
-        return (tenant_id, batch_id) in self.batches
+    async def _batch_exists(self, tenant_id: str, batch_id: str) -> bool:
+        return (tenant_id, batch_id) in self.known_batches
 
-    async def batch_counts(self, tenant_id: str, batch_id: str) -> BatchCounts | None:
+    async def _batch_counts(self, tenant_id: str, batch_id: str) -> BatchCounts | None:
         self._read()
         return self.counts.get((tenant_id, batch_id))
 
-    async def message(self, tenant_id: str, message_id: str) -> MessageRow | None:
+    async def _message(self, tenant_id: str, message_id: str) -> MessageRow | None:
         self._read()
         return self.rows.get((tenant_id, message_id))
 
-    async def messages(self, filter: MessageFilter, limit: int, offset: int) -> MessagePage:
+    async def _messages(self, filter: MessageFilter, limit: int, offset: int) -> MessagePage:
         self._read()
         self.asked.append((filter, limit, offset))
         return self.page
 
-    async def cancel(self, tenant_id: str, message_id: str, events: bytes) -> Cancellation | None:
+    async def _cancel(self, tenant_id: str, message_id: str, events: bytes) -> Cancellation | None:
         self.cancel_events.append(events)
         return self.cancellation
 
-    async def retry(
+    async def _retry(
         self, tenant_id: str, message_id: str, recipients: Sequence[Recipient], lifetime_s: float
     ) -> Change | None:
-        self.commands.append((tenant_id, message_id, recipients, lifetime_s))
+        self.commanded.append((tenant_id, message_id, recipients, lifetime_s))
         return self.change
 
-    async def fail(self, tenant_id: str, message_id: str, reason: str, tell: Tell) -> Change | None:
-        self.commands.append((tenant_id, message_id, reason))
+    async def _fail(self, tenant_id: str, message_id: str, reason: str, tell: Tell) -> Change | None:
+        self.commanded.append((tenant_id, message_id, reason))
         self.told.append(tell([Ended(tenant_id, message_id, "ada@example.com", None, ("a",))]))
         return self.change
 
-    async def cancel_batch(self, tenant_id: str, batch_id: str, tell: Tell) -> int | None:
+    async def _cancel_batch(self, tenant_id: str, batch_id: str, tell: Tell) -> int | None:
         self._read()
         self.told.append(tell([Ended(tenant_id, "msg_1", "ada@example.com", batch_id, ())]))
         return self.cancelled_of_batch
 
-    async def schedule(self, tenant_id: str, batch_id: str, status: ScheduledStatus, tell: Tell) -> bool:
+    async def _schedule(self, tenant_id: str, batch_id: str, status: ScheduledStatus, tell: Tell) -> bool:
         self._read()
         return self.scheduled.setdefault((tenant_id, batch_id), status) == status
 
-    async def reschedule(self, tenant_id: str, batch_id: str, status: ScheduledStatus, tell: Tell) -> bool:
-        self.commands.append((tenant_id, batch_id, status))
+    async def _reschedule(self, tenant_id: str, batch_id: str, status: ScheduledStatus, tell: Tell) -> bool:
+        self.commanded.append((tenant_id, batch_id, status))
         return (tenant_id, batch_id) in self.scheduled
 
-    async def scheduled_sends(self, tenant_id: str, batch_id: str | None = None) -> list[ScheduledSend]:
+    async def _scheduled_sends(self, tenant_id: str, batch_id: str | None = None) -> list[ScheduledSend]:
         entries = [ScheduledSend(batch, status) for (_, batch), status in self.scheduled.items()]
         return [entry for entry in entries if batch_id in (None, entry.batch_id)]
 
-    async def sender_domains(self, tenant_id: str) -> list[SenderDomain]:
+    async def _sender_domains(self, tenant_id: str) -> list[SenderDomain]:
         self._read()
         return self.domains
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from types import SimpleNamespace
 from typing import Any, cast
 
 import httpx
@@ -48,63 +49,76 @@ class OperationsDouble(JournalDouble):
         self.queued_for: list[str] = []
         self.known_fate: Fate | None = None
         self.known_standings: list[Standing] = []
+        self.membership = SimpleNamespace(actors=self._actors)
+        self.queue_control = SimpleNamespace(parked=self._parked, part=self._queue_part, give_up=self._give_up)
+        self.suspensions = SimpleNamespace(active=self._suspensions, suspend=self._suspend, resume=self._resume)
+        self.site_actions = SimpleNamespace(latest=self._site_actions, record=self._record_site_actions)
+        self.known_names = SimpleNamespace(
+            queued_domains=self._queued_domains,
+            is_queued_domain=self._is_queued_domain,
+            is_queued_pool=self._is_queued_pool,
+            is_batch=self._is_batch,
+            tenants_like=self._tenants_like,
+        )
+        self.fates = SimpleNamespace(find=self._fate, recipients=self._standings)
+        self.policies = SimpleNamespace(version=self._policies_version)
 
-    async def delivery_actors(self, alive_s: float) -> list[DeliveryActor]:
+    async def _actors(self, alive_s: float) -> list[DeliveryActor]:
         self._read()
         return [DeliveryActor(name, number) for number, name in enumerate(self.members)]
 
-    async def parked(self, lanes: Sequence[str]) -> dict[str, int]:
+    async def _parked(self, lanes: Sequence[str]) -> dict[str, int]:
         return self.parked_in
 
-    async def suspensions(self) -> list[Suspension]:
+    async def _suspensions(self) -> list[Suspension]:
         return self.standing_suspensions
 
-    async def suspend(self, site: str, tenant_id: str, until: datetime, reason: str, made_by: str) -> bool:
+    async def _suspend(self, site: str, tenant_id: str, until: datetime, reason: str, made_by: str) -> bool:
         self.standing_suspensions.append(a_suspension(site, tenant_id, until=until, reason=reason, made_by=made_by))
         return True
 
-    async def resume(self, site: str | None, tenant_id: str | None, made_by: str) -> list[Suspension]:
+    async def _resume(self, site: str | None, tenant_id: str | None, made_by: str) -> list[Suspension]:
         self.resumed.append((site, tenant_id))
         return self.standing_suspensions
 
-    async def site_actions(self, site: str | None, limit: int) -> list[SiteAction]:
+    async def _site_actions(self, site: str | None, limit: int) -> list[SiteAction]:
         return [action for action in self.actions if site in (None, action.site)][:limit]
 
-    async def queue_part(self, filter: QueueFilter, start: QueueMark, size: int) -> QueuePart:
+    async def _queue_part(self, filter: QueueFilter, start: QueueMark, size: int) -> QueuePart:
         self.searched.append((filter, start))
         return self.parts.pop(0)
 
-    async def give_up(self, queued: Sequence[Queued], reason: str, tell: Tell) -> int:
+    async def _give_up(self, queued: Sequence[Queued], reason: str, tell: Tell) -> int:
         self.given_up.append(queued)
         self.reasons.append(reason)
         self.told.append(tell([Ended("tnt_acme", q.message_id, q.recipient, None, ()) for q in queued]))
         return len(queued)
 
-    async def queued_domains(self, most: int) -> list[str]:
+    async def _queued_domains(self, most: int) -> list[str]:
         return self.queued_for
 
-    async def is_queued_domain(self, domain: str) -> bool:
+    async def _is_queued_domain(self, domain: str) -> bool:
         return domain in self.queued_for
 
-    async def is_queued_pool(self, pool: str) -> bool:
+    async def _is_queued_pool(self, pool: str) -> bool:
         return pool == "forgotten"
 
-    async def is_batch(self, batch_id: str) -> bool:
+    async def _is_batch(self, batch_id: str) -> bool:
         return batch_id == "bat_1"
 
-    async def tenants_like(self, text: str, most: int) -> list[tuple[str, str]]:
+    async def _tenants_like(self, text: str, most: int) -> list[tuple[str, str]]:
         return [("tnt_acme", "Acme"), ("tnt_1", "One")]
 
-    async def record_site_actions(self, actions: Sequence[SiteAction]) -> None:
+    async def _record_site_actions(self, actions: Sequence[SiteAction]) -> None:
         self.actions += actions
 
-    async def fate(self, message_id: str) -> Fate | None:
+    async def _fate(self, message_id: str) -> Fate | None:
         return self.known_fate
 
-    async def standings(self, message_id: str) -> list[Standing]:
+    async def _standings(self, message_id: str) -> list[Standing]:
         return self.known_standings
 
-    async def policies_version(self) -> int:
+    async def _policies_version(self) -> int:
         return 3
 
 

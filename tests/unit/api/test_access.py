@@ -175,7 +175,7 @@ async def test_a_sandbox_key_neither_sees_nor_changes_live_messages(world: World
     for command in ("cancel", "retry", "fail"):
         response = await world.request("POST", f"/v3/messages/{message.id}/{command}", key)
         assert response.status_code == (409 if own else 404), command
-    assert len(world.journal.commands) + len(world.journal.cancel_events) == (3 if own else 0)
+    assert len(world.journal.commanded) + len(world.journal.cancel_events) == (3 if own else 0)
 
 
 @pytest.mark.parametrize(("asked", "searched"), [(None, 1), ("sandbox", 1), ("queued", 0), ("delivered", 0)])

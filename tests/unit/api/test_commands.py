@@ -41,7 +41,7 @@ async def test_retry_names_the_recipients_as_they_were_numbered(world: World) ->
     response = await post(world, f"/v3/messages/{message.id}/retry")
     assert response.status_code == 200
     assert response.json() == {"message_id": message.id, "status": "queued", "message": "Re-queued for delivery"}
-    ((tenant_id, id, recipients, lifetime_s),) = world.journal.commands
+    ((tenant_id, id, recipients, lifetime_s),) = world.journal.commanded
     assert (tenant_id, id, lifetime_s) == ("tnt_acme", message.id, 86_400)
     assert recipients == (
         Recipient("ada@example.com", "example.com"),
@@ -87,7 +87,7 @@ async def test_what_cannot_be_composed_is_not_retried(world: World, own: dict[st
     message = keep(world, row(status=Status.FAILED, personal=encode(personal), error_message=error))
     response = await post(world, f"/v3/messages/{message.id}/retry")
     assert (response.status_code, response.json()["message"]) == (409, f"The message {error}; retry ignored")
-    assert world.journal.commands == []
+    assert world.journal.commanded == []
 
 
 async def test_what_this_version_can_compose_is_retried(world: World) -> None:
@@ -117,7 +117,7 @@ async def test_fail_with_and_without_a_reason(world: World, body: Any, reason: s
     response = await post(world, f"/v3/messages/{id}/fail", body, **headers)
     assert response.status_code == 200, response.text
     assert response.json() == {"message_id": id, "status": "failed", "message": "Marked as failed"}
-    assert world.journal.commands == [("tnt_acme", id, reason)]
+    assert world.journal.commanded == [("tnt_acme", id, reason)]
     (event,) = decode_batch(world.journal.told[0])
     assert isinstance(event, Dropped)
     assert (event.message_id, event.recipient, event.reason, event.categories) == (
@@ -148,7 +148,7 @@ async def test_a_fail_that_cannot_be(world: World) -> None:
 async def test_bodies_of_fail(world: World, body: Any, status: int) -> None:
     response = await post(world, f"/v3/messages/{new_id('msg_')}/fail", body)
     assert response.status_code == status
-    assert world.journal.commands == []
+    assert world.journal.commanded == []
 
 
 @pytest.mark.parametrize("action", ["retry", "fail"])
@@ -195,7 +195,7 @@ async def test_a_pause_from_its_making_to_its_end(world: World) -> None:
     assert (changed.status_code, changed.content) == (204, b"")
     forgotten = await world.request("DELETE", f"{SCHEDULED}/{batch_id}")
     assert (forgotten.status_code, forgotten.content) == (204, b"")
-    assert [command[2] for command in world.journal.commands] == ["cancel", "resume"]
+    assert [command[2] for command in world.journal.commanded] == ["cancel", "resume"]
     again = await post(world, SCHEDULED, {"batch_id": batch_id, "status": "cancel"})
     assert (again.status_code, again.json()["errors"][0]["field"]) == (400, "batch_id")
 

@@ -40,7 +40,7 @@ class Bench:
         self.journal = JournalDouble()
         self.offered: list[NewRequest] = []
         self.intake = Intake(
-            self.journal.accept,
+            self.journal.intake.accept,
             commit_window_ms=window_ms,
             offers=self.offered.extend,
             most_waiting=most_waiting,

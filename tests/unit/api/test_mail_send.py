@@ -61,7 +61,7 @@ def everything(batch_id: str, send_at: int) -> dict[str, object]:
 
 
 async def test_everything_a_request_may_say_is_stored(world: World) -> None:
-    batch_id = await world.journal.create_batch("tnt_acme")
+    batch_id = await world.journal.batches.create("tnt_acme")
     later = int(time.time()) + 3600
     response = await world.send(everything(batch_id, later))
     assert response.status_code == 202, response.text
@@ -254,7 +254,7 @@ async def test_a_domain_that_cannot_be_encoded_is_a_fault_with_its_field(world: 
 
 
 async def test_another_tenants_batch_is_a_fault_like_an_unknown_one(world: World) -> None:
-    theirs = await world.journal.create_batch("tnt_other")
+    theirs = await world.journal.batches.create("tnt_other")
     for batch_id in (theirs, "bat_nonsense", ""):
         assert await world.fields(mail(batch_id=batch_id)) == ["batch_id"]
 

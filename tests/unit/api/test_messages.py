@@ -1,6 +1,7 @@
 """/v3/messages, batches, domains and health: what is asked of the journal, and how its answers are shown."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
@@ -136,13 +137,13 @@ async def test_a_timeline_says_that_events_may_be_lost(world: World) -> None:
 
 async def test_state_and_timeline_are_asked_for_at_the_same_time(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     message, both = keep(world, row()), asyncio.Barrier(2)
-    answers = world.journal.message
+    answers: Callable[[str, str], Awaitable[MessageRow | None]] = world.journal.messages.find
 
     async def when_both_are_asked(tenant_id: str, message_id: str) -> MessageRow | None:
         await both.wait()
         return await answers(tenant_id, message_id)
 
-    monkeypatch.setattr(world.journal, "message", when_both_are_asked)
+    monkeypatch.setattr(world.journal.messages, "find", when_both_are_asked)
     world.before_timeline = both.wait
     async with asyncio.timeout(5):
         assert (await world.request("GET", f"/v3/messages/{message.id}")).status_code == 200

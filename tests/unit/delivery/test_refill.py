@@ -43,6 +43,7 @@ class World:
     epoch = 7
 
     def __init__(self) -> None:
+        self.scheduling = self
         self.parked: dict[Lane, int] = {}
         self.room = MOST
         self.is_down = False
@@ -75,7 +76,7 @@ class World:
         self.refill.add([lane])
         return lane
 
-    async def unpark(self, limits: Mapping[Lane, int], limit: int, *, owner: int, lease_s: float) -> Unparked:
+    async def lease_from_lanes(self, limits: Mapping[Lane, int], limit: int, *, owner: int, lease_s: float) -> Unparked:
         assert owner == self.epoch
         self.asked.append([lane.destination for lane in limits])
         if self.is_down:

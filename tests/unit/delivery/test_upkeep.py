@@ -29,6 +29,7 @@ class Journal:
         self.is_down = False
         self.parked: list[str] = []
         self.unclaimed: list[str] = []
+        self.scheduling = self.queue = self
 
     async def park(self, deliveries: list[Any], lanes: list[str]) -> None:
         self._answer()

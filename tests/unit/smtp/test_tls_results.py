@@ -12,18 +12,18 @@ from cluster.policy.tls.policy import PolicyType
 from cluster.policy.tls.report import TlsResult
 
 
-class Journal:
+class Counts:
     def __init__(self) -> None:
         self.added: list[dict[TlsResult, int]] = []
         self.forgotten: list[date] = []
         self.failure: Exception | None = None
 
-    async def add_tls_results(self, counts: Mapping[TlsResult, int]) -> None:
+    async def add(self, counts: Mapping[TlsResult, int]) -> None:
         if self.failure is not None:
             raise self.failure
         self.added.append(dict(counts))
 
-    async def forget_tls_results(self, before: date) -> None:
+    async def forget(self, before: date) -> None:
         self.forgotten.append(before)
 
 
@@ -35,12 +35,12 @@ class Clock:
         return self.now
 
 
-def counts_of(journal: Journal) -> list[list[tuple[date, str, int]]]:
+def counts_of(journal: Counts) -> list[list[tuple[date, str, int]]]:
     return [[(x.day, x.domain, count) for x, count in counts.items()] for counts in journal.added]
 
 
 async def test_equal_ones_are_one_count_and_days_are_apart() -> None:
-    clock, journal = Clock(), Journal()
+    clock, journal = Clock(), Counts()
     results = TlsResults(clock)
     results.count("a.test", PolicyType.NONE)
     results.count("a.test", PolicyType.NONE)
@@ -52,7 +52,7 @@ async def test_equal_ones_are_one_count_and_days_are_apart() -> None:
 
 
 async def test_what_the_journal_cannot_take_now_waits() -> None:
-    journal = Journal()
+    journal = Counts()
     results = TlsResults(Clock())
     results.count("a.test", PolicyType.NONE)
     journal.failure = Unavailable("away")
@@ -64,7 +64,7 @@ async def test_what_the_journal_cannot_take_now_waits() -> None:
 
 
 async def test_what_it_will_never_take_is_dropped() -> None:
-    journal = Journal()
+    journal = Counts()
     results = TlsResults(Clock())
     results.count("a.test", PolicyType.NONE)
     journal.failure = Rejected("no")
@@ -73,7 +73,7 @@ async def test_what_it_will_never_take_is_dropped() -> None:
 
 
 async def test_old_days_are_forgotten_once_a_day() -> None:
-    clock, journal = Clock(), Journal()
+    clock, journal = Clock(), Counts()
     results = TlsResults(clock, keep_days=7)
     await results.flush(journal)
     await results.flush(journal)
@@ -92,7 +92,7 @@ def test_counts_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def test_policies_that_strangers_write_have_room_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tls_results, "MAX_POLICY_BYTES", 25)
-    results, journal = TlsResults(Clock()), Journal()
+    results, journal = TlsResults(Clock()), Counts()
     for i in (0, 1, 2, 0):
         results.count(f"{i}.test", PolicyType.STS, policy="ten octets")
     assert [(x.domain, count) for x, count in results.counts().items()] == [("0.test", 2), ("1.test", 1)]
