@@ -7,12 +7,13 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 
+from actors.delivery.committer import Committer
 from actors.delivery.composing import Composer, Made, Order
 from actors.delivery.held import HeldDeliveries, Key
 from actors.delivery.job import Hop, Job, NoRoute, Report
 from actors.delivery.large import LargeMessages
-from actors.delivery.outcomes import Committer, dropped, utc_now
-from actors.delivery.ownership import Standing
+from actors.delivery.outcomes import dropped, utc_now
+from actors.delivery.ownership import Ownership
 from actors.delivery.put_off import PutOff
 from actors.delivery.site import Site
 from actors.delivery.sites import Sites, Taken
@@ -53,7 +54,7 @@ class Claims:
         journal: Journal,
         composer: Composer,
         committer: Committer,
-        standing: Standing,
+        ownership: Ownership,
         sites: Sites,
         put_off: PutOff,
         work: asyncio.Event,
@@ -69,7 +70,7 @@ class Claims:
         self._journal = journal
         self._composer = composer
         self._committer = committer
-        self._standing = standing
+        self._ownership = ownership
         self._sites = sites
         self._put_off = put_off
         self._work = work
@@ -90,7 +91,7 @@ class Claims:
         if key in self._claiming:
             self._claiming[key] = waiting
 
-    def let_go(self, deliveries: Iterable[Waiting | Claimed]) -> None:
+    def release(self, deliveries: Iterable[Waiting | Claimed]) -> None:
         """These are held no more."""
         deliveries = list(deliveries)
         self.held.discard(map(key_of, deliveries))
@@ -116,10 +117,10 @@ class Claims:
 
     def _next(self, *, light_only: bool = False) -> list[Taken]:
         uncommitted = self._committer.uncommitted
-        if not self._may_claim() or uncommitted > 2 * UNCOMMITTED_AT_MOST or self._standing.is_fenced:
+        if not self._may_claim() or uncommitted > 2 * UNCOMMITTED_AT_MOST or self._ownership.is_fenced:
             return []
         light_only = light_only or uncommitted > UNCOMMITTED_AT_MOST
-        return self._sites.next_batch(BATCH, BATCH_DELIVERIES, self._standing.may_send, light_only=light_only)
+        return self._sites.next_batch(BATCH, BATCH_DELIVERIES, self._ownership.may_send, light_only=light_only)
 
     async def _claim(self, taken: Sequence[Taken]) -> None:
         wanted = [ready.waiting for one in taken for ready in one.deliveries]
@@ -130,7 +131,7 @@ class Claims:
                 for one in taken
             ]
             for one, group in zip(taken, groups, strict=True):
-                one.site.not_had(len(one.deliveries) - len(group))
+                one.site.claim_missed(len(one.deliveries) - len(group))
             if again:
                 await self._take_again(again)
             orders = await self._gathered(groups)
@@ -155,11 +156,11 @@ class Claims:
         self._claiming.update((key_of(waiting), None) for waiting in wanted)
         offered: list[Waiting | None] = []
         try:
-            claimed = await self._journal.queue.claim(wanted, owner=self._standing.epoch, lease_s=self._lease_s)
+            claimed = await self._journal.queue.claim(wanted, owner=self._ownership.epoch, lease_s=self._lease_s)
         finally:
             offered += (self._claiming.pop(key_of(waiting)) for waiting in wanted)
         by_key = {key_of(delivery): delivery for delivery in claimed}
-        self.let_go(waiting for waiting in wanted if key_of(waiting) not in by_key)
+        self.release(waiting for waiting in wanted if key_of(waiting) not in by_key)
         return by_key, [waiting for waiting in offered if waiting is not None and key_of(waiting) not in by_key]
 
     async def _gathered(self, groups: Sequence[tuple[Claimed, ...]]) -> list[Order | None]:
@@ -177,7 +178,7 @@ class Claims:
         jobs = [job for job in made if isinstance(job, Job)]
         for delivery, reason in (fault for fault in made if not isinstance(fault, Job)):
             log.info("dropped message=%s recipient_no=%d reason=%r", *key_of(delivery), reason)
-            self.let_go([delivery])
+            self.release([delivery])
             self._committer.add([dropped(delivery, reason, utc_now())])
         if not jobs:
             self._forget(taken)
@@ -198,7 +199,7 @@ class Claims:
         """Give back what claims without an answer may have claimed: it would wait for the end of its lease. Held until
         then, it cannot have been offered and claimed again. Raises Unavailable."""
         if doubtful := list(self._doubtful):
-            had = await self._journal.queue.unclaim(doubtful, owner=self._standing.epoch)
+            had = await self._journal.queue.unclaim(doubtful, owner=self._ownership.epoch)
             log.info("gave back deliveries=%d had=%d", len(doubtful), had)
             self._doubtful.difference_update(doubtful)
             self.held.discard(doubtful)

@@ -6,9 +6,8 @@ from collections.abc import AsyncIterator, Callable
 from functools import partial
 from math import inf
 
-from actors.delivery.carrier import Connection
 from actors.delivery.discarding import DiscardConnection
-from actors.delivery.job import NoRoute
+from actors.delivery.job import Connection, NoRoute
 from actors.delivery.outcomes import verdict_on
 from actors.delivery.pool import Crowded
 from actors.delivery.tls_dialer import TlsDialer

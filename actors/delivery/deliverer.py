@@ -9,20 +9,19 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
-from actors.delivery.carrier import Connection
 from actors.delivery.claims import Claims, key_of
+from actors.delivery.committer import Committer
 from actors.delivery.composing import Composer
 from actors.delivery.connector import Connector
 from actors.delivery.held import HeldDeliveries
-from actors.delivery.idle_connections import Idle
+from actors.delivery.idle_connections import IdleConnections
 from actors.delivery.inspection import find_held, state_of
-from actors.delivery.job import Hop, Job, Report
-from actors.delivery.lanes import Refill
+from actors.delivery.job import Connection, Hop, Job, Report
+from actors.delivery.lanes import LaneFetcher
 from actors.delivery.leaving import Leaving
 from actors.delivery.ledger import Ledger
 from actors.delivery.marker import Marker
-from actors.delivery.outcomes import Committer
-from actors.delivery.ownership import Standing
+from actors.delivery.ownership import Ownership
 from actors.delivery.pool import Pool
 from actors.delivery.put_off import PutOff
 from actors.delivery.reporting import Reporter
@@ -31,7 +30,7 @@ from actors.delivery.site import Ready, Site
 from actors.delivery.sites import Sites
 from actors.delivery.stall_watch import StallWatch
 from actors.delivery.tracing import Tracer
-from actors.delivery.unresolved import Arrivals, Strange
+from actors.delivery.unresolved import Misrouted, Unresolved
 from actors.delivery.upkeep import Upkeep
 from cluster.journal.journal import Journal, Unavailable
 from cluster.journal.records import Waiting
@@ -93,9 +92,9 @@ class Deliverer:
         self._marker = marker
         self._stall_watch = stall_watch
         self._committer = Committer(journal, ledger)
-        self._standing = Standing(journal, name, node_id, self._clock)
+        self._ownership = Ownership(journal, name, node_id, self._clock)
         self._tracer = Tracer(self._clock, now)
-        self._idle = Idle()
+        self._idle = IdleConnections()
         self._work = asyncio.Event()
         self._light_work = asyncio.Event()
         self._stopping = False
@@ -115,7 +114,7 @@ class Deliverer:
             journal=journal,
             composer=composer,
             committer=self._committer,
-            standing=self._standing,
+            ownership=self._ownership,
             sites=self._sites,
             put_off=put_off,
             work=self._work,
@@ -127,10 +126,10 @@ class Deliverer:
             held=held,
         )
         self._leaving = Leaving(self._sites, self._claims, wait_s=settings.stop_wait_s, clock=self._clock)
-        self._arrivals = Arrivals(placer, self._tasks, self._take_found, self._park)
-        self._refill = Refill(
+        self._unresolved = Unresolved(placer, self._tasks, self._take_found, self._park)
+        self._lane_fetcher = LaneFetcher(
             journal,
-            self._standing,
+            self._ownership,
             self._sites,
             room=self._room,
             most=settings.window,
@@ -142,7 +141,7 @@ class Deliverer:
         self._upkeep = Upkeep(
             journal,
             in_force,
-            self._standing,
+            self._ownership,
             self._sites,
             self._claims,
             self._reporter,
@@ -157,11 +156,11 @@ class Deliverer:
         """Begin this life, and finish what the last one had left. Raises Unavailable, LedgerInUse, OSError."""
         try:
             await self._committer.settle_former()
-            await settle_marker(self._marker, self._journal, self._standing.name)
+            await settle_marker(self._marker, self._journal, self._ownership.name)
             await self._in_force.follow()
-            await self._standing.begin(self._upkeep.local_sources())
-            self._marker.begin(self._standing.epoch)
-            self._committer.begin(self._standing.epoch)
+            await self._ownership.begin(self._upkeep.local_sources())
+            self._marker.begin(self._ownership.epoch)
+            self._committer.begin(self._ownership.epoch)
             await self._upkeep.beat()
         except BaseException:
             # The next attempt, perhaps in this process, must be able to open them.
@@ -173,7 +172,7 @@ class Deliverer:
         self._tasks.spawn("outcomes", self._committer.run())
         self._tasks.spawn("heartbeat", self._upkeep.beat_for_ever(self._ledger))
         self._tasks.spawn("upkeep", self._upkeep.run())
-        self._tasks.spawn("refill", self._refill.run())
+        self._tasks.spawn("refill", self._lane_fetcher.run())
         for _ in range(CLAIMERS):
             self._tasks.spawn("claiming", self._claims.run())
         self._tasks.spawn("claiming what is light", self._claims.run(light_only=True))
@@ -186,26 +185,26 @@ class Deliverer:
         if self._stopping:
             return OfferAnswer(list(range(len(deliveries))), 0)
         refused = [i for i, waiting in enumerate(deliveries) if not self._take_in_turn(waiting)]
-        return OfferAnswer(refused, self._refill.leaves_room())
+        return OfferAnswer(refused, self._lane_fetcher.leaves_room())
 
     def _take_in_turn(self, waiting: Waiting) -> bool:
         """Hold a delivery unless others wait before it. What is refused is parked by whoever offered it: there is
         something to take as soon as there is room."""
         placed = self._placer.known(waiting)
         lane = None
-        if placed is not None and self._standing.owns(placed.destination):
+        if placed is not None and self._ownership.owns(placed.destination):
             lane = Lane(str(placed.destination), waiting.tenant_id)
         held = self._claims.held
-        goes = lane is None or not self._refill.goes_before(lane, is_short=not held.has_few_of(waiting.tenant_id))
+        goes = lane is None or not self._lane_fetcher.goes_before(lane, is_short=not held.has_few_of(waiting.tenant_id))
         if (goes or key_of(waiting) in held) and self._take(waiting, placed):
             return True
         if lane is not None:
-            self._refill.expect(lane)
+            self._lane_fetcher.expect(lane)
         return False
 
     async def refill(self, lanes: Sequence[Lane]) -> None:
         """Deliveries are parked in these lanes of ours: take them as there is room."""
-        self._refill.add(lanes)
+        self._lane_fetcher.add(lanes)
 
     def _room(self) -> int:
         """How many more deliveries may wait here."""
@@ -223,7 +222,7 @@ class Deliverer:
         found = [site for site in self._sites if pattern in site.destination.site]
         found.sort(key=lambda site: len(site.queue) + site.in_flight, reverse=True)
         offset = self._now() - self._clock()
-        return [state_of(site, self._standing.name, self._clock(), offset) for site in found[:limit]]
+        return [state_of(site, self._ownership.name, self._clock(), offset) for site in found[:limit]]
 
     async def known_sites(self) -> list[str]:
         """The names of sites that are in memory, or were within a day."""
@@ -242,7 +241,7 @@ class Deliverer:
             if site.destination.site in names:
                 site.try_now()
                 self._sites.look_at(site)
-        self._refill.look()
+        self._lane_fetcher.look()
 
     async def moved(self, batch: bytes) -> None:
         """An operator has moved these to other pools or routes: what waits here as it was before is not to be sent."""
@@ -250,7 +249,7 @@ class Deliverer:
         if any(key in self._claims.held for key in now):
             for site in self._sites:
                 stale = site.queue.remove(lambda ready: now.get(key_of(ready.waiting), ready.waiting) != ready.waiting)
-                self._claims.let_go(ready.waiting for ready in stale)
+                self._claims.release(ready.waiting for ready in stale)
 
     async def trace(self, site: str, after: int, seconds: float) -> list[TraceLine]:
         """Trace the SMTP dialogue with a site for so many seconds more; its lines numbered above ``after``."""
@@ -273,7 +272,7 @@ class Deliverer:
             async with asyncio.timeout(TELL_S):
                 await self._committer.flushed()
                 await self._upkeep.end()
-                await self._standing.retire()
+                await self._ownership.retire()
         except (TimeoutError, Unavailable) as error:
             # The next life takes back what this one leaves.
             log.warning("stopped before everything was finished reason=%r", str(error))
@@ -302,12 +301,12 @@ class Deliverer:
             return False
         if placed is None:
             self._claims.held.add(key, waiting.tenant_id)
-            self._arrivals.add(waiting)
+            self._unresolved.add(waiting)
             return True
         return self._queue(Ready(waiting, placed.hop), placed.destination)
 
     def _queue(self, ready: Ready, place: Destination) -> bool:
-        if not self._standing.owns(place):
+        if not self._ownership.owns(place):
             return False
         site = self._sites.of(place)
         if not site.offer(ready):
@@ -316,20 +315,22 @@ class Deliverer:
         self._sites.look_at(site, ready.waiting.tenant_id)
         return True
 
-    def _take_found(self, placed: Iterable[tuple[Ready, Destination]]) -> Strange:
+    def _take_found(self, placed: Iterable[tuple[Ready, Destination]]) -> Misrouted:
         """Let deliveries wait at their sites; those of others, and those without room there, are held no more."""
-        strange = [(ready.waiting, place) for ready, place in placed if not self._queue(ready, place)]
-        self._claims.let_go(waiting for waiting, _ in strange)
-        return strange
+        misrouted = [(ready.waiting, place) for ready, place in placed if not self._queue(ready, place)]
+        self._claims.release(waiting for waiting, _ in misrouted)
+        return misrouted
 
-    async def _park(self, strange: Strange) -> None:
-        await self._journal.scheduling.park([waiting for waiting, _ in strange], [str(place) for _, place in strange])
+    async def _park(self, misrouted: Misrouted) -> None:
+        await self._journal.scheduling.park(
+            [waiting for waiting, _ in misrouted], [str(place) for _, place in misrouted]
+        )
 
     async def _hold_or_park(self, deliveries: Sequence[Waiting]) -> None:
         """Take what has been given to us; park what has another way by now, or came too late for the room."""
-        strange = [waiting for waiting in deliveries if not self._take(waiting, self._placer.known(waiting))]
-        if strange:
-            await self._park([(waiting, self._placer.known_or_own(waiting)) for waiting in strange])
+        misrouted = [waiting for waiting in deliveries if not self._take(waiting, self._placer.known(waiting))]
+        if misrouted:
+            await self._park([(waiting, self._placer.known_or_own(waiting)) for waiting in misrouted])
 
     def _is_shut(self, place: Destination, tenant_id: str) -> bool:
         """Whether nothing of a tenant's may be sent to a destination for now. What waits for a source that is used up
@@ -394,7 +395,7 @@ class Deliverer:
         return not self._stopping and not self._ledger.problem
 
     def _after_report(self, site: Site, job: Job, hop: Hop, report: Report) -> None:
-        self._claims.let_go(job.deliveries)
+        self._claims.release(job.deliveries)
         if site.queue and site.is_low:
             self._sites.look_at(site)
-        self._refill.look()
+        self._lane_fetcher.look()

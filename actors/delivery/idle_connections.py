@@ -6,7 +6,7 @@ IDLE_AT_MOST = 5000
 """Connections of a process that wait for something to carry, some 40 KB each."""
 
 
-class Idle:
+class IdleConnections:
     """The workers of all pools that wait for a job. With too many of them the one that has waited longest is to go:
     what is written to often keeps its connection."""
 

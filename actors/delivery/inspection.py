@@ -14,7 +14,7 @@ def state_of(site: Site, actor: str, now: float, epoch_offset: float) -> SiteSta
     """``now`` in loop time; ``epoch_offset`` is added to a loop time for the time since the epoch."""
     place = site.destination
     reason, until = site.waits_for()
-    counts = site.seen.counts
+    counts = site.stats.counts
     return SiteState(
         actor=actor,
         source=place.source,
@@ -29,11 +29,11 @@ def state_of(site: Site, actor: str, now: float, epoch_offset: float) -> SiteSta
         accepted=counts[Judgement.ACCEPTED],
         deferred=counts[Judgement.DEFERRED],
         bounced=counts[Judgement.BOUNCED],
-        accepted_per_s=site.seen.accepted_per_s(),
+        accepted_per_s=site.stats.accepted_per_s(),
         waits_for=reason,
         until=until + epoch_offset if until else 0.0,
         adjustments=(*site.adjustments.described(now), *site.pool.limits_described()),
-        last_replies=site.seen.last_replies(),
+        last_replies=site.stats.last_replies(),
     )
 
 

@@ -9,7 +9,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 
-from actors.delivery.ownership import Standing
+from actors.delivery.ownership import Ownership
 from actors.delivery.sites import Sites
 from cluster.journal.journal import Journal, Unavailable
 from cluster.journal.records import Waiting
@@ -34,7 +34,7 @@ LANES_A_ROUND = 1000
 UNAVAILABLE_S = 1.0
 
 
-class Refill:
+class LaneFetcher:
     """``room``: how many more deliveries may be held; ``most``: how many at all. ``is_shut``: whether nothing of a
     tenant's may be sent to a destination for now. ``take`` holds deliveries, or parks them again. ``clock``: seconds
     that never go back."""
@@ -42,7 +42,7 @@ class Refill:
     def __init__(
         self,
         journal: Journal,
-        standing: Standing,
+        ownership: Ownership,
         sites: Sites,
         *,
         room: Callable[[], int],
@@ -53,7 +53,7 @@ class Refill:
         clock: Callable[[], float],
     ) -> None:
         self._journal = journal
-        self._standing = standing
+        self._ownership = ownership
         self._sites = sites
         self._room = room
         self._most = most
@@ -131,7 +131,7 @@ class Refill:
         try:
             if asked:
                 found = await self._journal.scheduling.lease_from_lanes(
-                    asked, room, owner=self._standing.epoch, lease_s=self._lease_s
+                    asked, room, owner=self._ownership.epoch, lease_s=self._lease_s
                 )
                 emptied = found.emptied
                 await self._take(found.leased)
@@ -144,7 +144,7 @@ class Refill:
     def _limit_of(self, lane: Lane, room: int) -> int | None:
         """How many to take from a lane; None: it is not ours to take from."""
         place = parse(lane.destination)
-        if place is None or not self._standing.owns(place) or self._is_shut(place, lane.tenant_id):
+        if place is None or not self._ownership.owns(place) or self._is_shut(place, lane.tenant_id):
             return None
         site = self._sites.get(place)
         if site is None:

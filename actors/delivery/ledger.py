@@ -3,7 +3,7 @@
 Owns the files of one delivery actor. An acceptance is written before anything else learns of it, so that after a
 SIGKILL the actor's next life finishes what the last one was told, instead of sending it again. Nothing is synced: what
 a process wrote outlives it in the page cache; only a machine that fails takes the last entries along, which costs
-duplicates and no message. Never touches the journal, never decides. Called by the committer (outcomes.py).
+duplicates and no message. Never touches the journal, never decides. Called by the committer (committer.py).
 
 A segment is a file of records. A record is the length and the CRC-32 of its payload (little-endian, 4 bytes each), and
 the payload in msgpack: ``[number, outcome, event]`` for an acceptance, or a number alone: up to it all is committed.

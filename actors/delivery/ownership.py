@@ -24,7 +24,7 @@ class Superseded(Exception):
         super().__init__(name, epoch)
 
 
-class Standing:
+class Ownership:
     """``clock``: seconds that never go back. ``epoch`` is 0 before ``begin``."""
 
     def __init__(self, journal: Journal, name: str, node_id: str, clock: Callable[[], float]) -> None:

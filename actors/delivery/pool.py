@@ -10,9 +10,8 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterator
 
-from actors.delivery.carrier import Connection, hop_of
-from actors.delivery.idle_connections import Idle, tell
-from actors.delivery.job import Hop, Job, NoRoute, Report
+from actors.delivery.idle_connections import IdleConnections, tell
+from actors.delivery.job import Connection, Hop, Job, NoRoute, Report, hop_of
 from actors.delivery.onward import Division, after_loss, divide, fit
 from actors.delivery.pool_group import Group, Queued
 from actors.delivery.throttle import Throttle
@@ -59,7 +58,7 @@ class Pool:
         blame: Callable[[Job], None],
         taught: Callable[[Connection, SessionLimits], None],
         open_in_all: Callable[[], int],
-        idle: Idle,
+        idle: IdleConnections,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._throttle = throttle

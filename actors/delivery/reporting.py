@@ -6,10 +6,10 @@ from datetime import UTC, datetime, timedelta
 
 from msgspec import Struct
 
+from actors.delivery.committer import Committer
 from actors.delivery.job import Hop, Job, NoRoute, Report
 from actors.delivery.outcomes import (
     Circumstances,
-    Committer,
     Said,
     is_ambiguous,
     tell,
@@ -88,7 +88,7 @@ class Reporter:
         heard: list[Said] = []
         accepted = 0
         for delivery, said in zip(job.deliveries, verdicts, strict=True):
-            site.seen.add(said.verdict.judgement, hop.mx_host, said.response or said.reason)
+            site.stats.add(said.verdict.judgement, hop.mx_host, said.response or said.reason)
             if said.verdict.judgement is Judgement.ACCEPTED:
                 accepted += 1
                 continue

@@ -9,7 +9,7 @@ from math import ceil, ldexp
 from msgspec import Struct
 
 from actors.delivery.pool import Pool
-from actors.delivery.site_stats import Seen
+from actors.delivery.site_stats import SiteStats
 from actors.delivery.tenants import Tenants
 from actors.delivery.throttle import Throttle
 from cluster.journal.records import Waiting
@@ -89,7 +89,7 @@ class Site:
         self.blocked_until = 0.0
         self.suspended_until = 0.0
         """Loop time, as all times here."""
-        self.seen = Seen(clock)
+        self.stats = SiteStats(clock)
         self._tenants = Tenants(destination, tenant_limits, self.queue)
         self._bound = bound
         self._clock = clock
@@ -225,7 +225,7 @@ class Site:
         """What ``take`` returned comes to its end in one part more."""
         self._tenants.began(tenant_id, self._clock())
 
-    def not_had(self, count: int) -> None:
+    def claim_missed(self, count: int) -> None:
         """So many of what ``take`` returned could not be claimed: they are not sent, and cost a warm-up nothing."""
         if self.allowance is not None:
             self.allowance.put_back(count)

@@ -17,7 +17,7 @@ WINDOW_S = 60
 """Of the rate of acceptance."""
 
 
-class Seen:
+class SiteStats:
     """``clock``: seconds that never go back."""
 
     def __init__(self, clock: Callable[[], float]) -> None:

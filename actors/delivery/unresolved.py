@@ -12,11 +12,11 @@ from cluster.tasks import Tasks
 
 log = logging.getLogger(__name__)
 
-Strange = list[tuple[Waiting, Destination]]
+Misrouted = list[tuple[Waiting, Destination]]
 """Deliveries of others' destinations, or without room at ours."""
 
 
-class Arrivals:
+class Unresolved:
     """``take`` lets deliveries wait at their sites, and returns those that cannot wait here; ``park`` gives these back
     to the journal. May raise Unavailable."""
 
@@ -24,15 +24,15 @@ class Arrivals:
         self,
         placer: Placer,
         tasks: Tasks,
-        take: Callable[[Iterable[tuple[Ready, Destination]]], Strange],
-        park: Callable[[Strange], Awaitable[None]],
+        take: Callable[[Iterable[tuple[Ready, Destination]]], Misrouted],
+        park: Callable[[Misrouted], Awaitable[None]],
     ) -> None:
         self._placer = placer
         self._tasks = tasks
         self._take = take
         self._park = park
         self._by_domain: dict[str, list[Waiting]] = {}
-        self._strange: Strange = []
+        self._misrouted: Misrouted = []
         self._is_parking = False
 
     def add(self, waiting: Waiting) -> None:
@@ -47,8 +47,8 @@ class Arrivals:
         await self._placer.learn(domain)
         deliveries = self._by_domain.pop(domain)
         found = [(waiting, await self._placer.place(waiting)) for waiting in deliveries]
-        self._strange += self._take([(Ready(waiting, placed.hop), placed.destination) for waiting, placed in found])
-        if self._strange and not self._is_parking:
+        self._misrouted += self._take([(Ready(waiting, placed.hop), placed.destination) for waiting, placed in found])
+        if self._misrouted and not self._is_parking:
             await self._park_all()
 
     async def _park_all(self) -> None:
@@ -56,12 +56,12 @@ class Arrivals:
         cost a statement."""
         self._is_parking = True
         try:
-            while self._strange:
-                strange, self._strange = self._strange, []
+            while self._misrouted:
+                misrouted, self._misrouted = self._misrouted, []
                 try:
-                    await self._park(strange)
+                    await self._park(misrouted)
                 except Unavailable as error:
                     # Their leases end, and the scheduler finds them.
-                    log.warning("arrivals not parked deliveries=%d reason=%r", len(strange), error.reason)
+                    log.warning("arrivals not parked deliveries=%d reason=%r", len(misrouted), error.reason)
         finally:
             self._is_parking = False

@@ -12,7 +12,7 @@ from datetime import date, datetime, timedelta
 from actors.delivery.claims import Claims
 from actors.delivery.job import Job
 from actors.delivery.ledger import Ledger
-from actors.delivery.ownership import Standing
+from actors.delivery.ownership import Ownership
 from actors.delivery.reporting import Reporter
 from actors.delivery.site import Ready, Site
 from actors.delivery.sites import Sites
@@ -44,7 +44,7 @@ class Upkeep:
         self,
         journal: Journal,
         in_force: InForce,
-        standing: Standing,
+        ownership: Ownership,
         sites: Sites,
         claims: Claims,
         reporter: Reporter,
@@ -55,7 +55,7 @@ class Upkeep:
     ) -> None:
         self._journal = journal
         self._in_force = in_force
-        self._standing = standing
+        self._ownership = ownership
         self._sites = sites
         self._claims = claims
         self._reporter = reporter
@@ -72,7 +72,7 @@ class Upkeep:
 
     async def beat_for_ever(self, ledger: Ledger) -> None:
         while True:
-            await asyncio.sleep(HEARTBEAT_S if self._standing.is_settled else UNSETTLED_S)
+            await asyncio.sleep(HEARTBEAT_S if self._ownership.is_settled else UNSETTLED_S)
             try:
                 await self.beat()
                 await self._claims.give_back_doubtful()
@@ -84,16 +84,16 @@ class Upkeep:
 
     async def beat(self) -> None:
         """Say that this life goes on, and make way for whom it shows. Raises Superseded, Unavailable."""
-        self._standing.has(self.local_sources())  # an address may have come, or gone
-        await self._standing.beat(made_way=not self._holds_what_is_not_its_own())
-        self._in_force.sources_are(member.sources for member in self._standing.members)
+        self._ownership.has(self.local_sources())  # an address may have come, or gone
+        await self._ownership.beat(made_way=not self._holds_what_is_not_its_own())
+        self._in_force.sources_are(member.sources for member in self._ownership.members)
         await self._make_way()
 
     def _holds_what_is_not_its_own(self) -> bool:
-        changes = self._standing.changes
+        changes = self._ownership.changes
         if self._made_way_at == changes:
             return False
-        if any(not site.is_idle and not self._standing.owns(site.destination) for site in self._sites):
+        if any(not site.is_idle and not self._ownership.owns(site.destination) for site in self._sites):
             return True
         self._made_way_at = changes
         return False
@@ -103,7 +103,7 @@ class Upkeep:
         there is finished."""
         if self._holds_what_is_not_its_own():
             for site in self._sites:
-                if not self._standing.owns(site.destination):
+                if not self._ownership.owns(site.destination):
                     site.pool.disconnect()
                     await self._give_back(site, site.queue.clear(), [])
         for site in self._sites.at_work():
@@ -117,7 +117,7 @@ class Upkeep:
         Raises Unavailable: then what waited is found again when its lease ends, the rest with the next heartbeat.
         """
         deliveries = [ready.waiting for ready in waiting]
-        self._claims.let_go(deliveries)
+        self._claims.release(deliveries)
         if jobs := list(jobs):
             for job in jobs:
                 site.ended(job.deliveries[0].tenant_id)
@@ -266,7 +266,7 @@ class Upkeep:
                 continue
             if site.adjustments.is_untouched(now) or len(self._sites) > TOUCHED_KEPT:
                 self._sites.drop(site)
-                self._standing.forget(site.destination)
+                self._ownership.forget(site.destination)
                 await self._leave(site)
 
 

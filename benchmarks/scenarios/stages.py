@@ -21,11 +21,11 @@ from msgspec import Meta, Struct
 from actors.compose.dkim import Signer
 from actors.compose.message import draft_message, finish
 from actors.compose.mime import Skeleton, compile_content
-from actors.delivery.carrier import hop_of
+from actors.delivery.committer import accepted_of
 from actors.delivery.composing import SLICE
-from actors.delivery.job import Hop, Job
+from actors.delivery.job import Hop, Job, hop_of
 from actors.delivery.ledger import Ledger
-from actors.delivery.outcomes import Circumstances, Told, accepted_of, tell, utc_now, verdicts_of
+from actors.delivery.outcomes import Circumstances, Told, tell, utc_now, verdicts_of
 from actors.smtp.client import SmtpConnection
 from actors.smtp.commands import Envelope
 from actors.smtp.transaction import TransactionResult

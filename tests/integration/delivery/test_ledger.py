@@ -12,8 +12,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from actors.delivery.committer import UNSTORABLE
 from actors.delivery.ledger import Ledger, LedgerInUse
-from actors.delivery.outcomes import UNSTORABLE
 from actors.delivery.site import CLAIMED_PER_CONNECTION
 from actors.smtpd.envelope import Answer, Behaviour, Reply
 from actors.supervisor import Supervisor
@@ -183,7 +183,7 @@ async def test_a_life_waits_for_the_former_one_to_end(journal: Journal) -> None:
         with pytest.raises(LedgerInUse):
             await successor.start()
         (actor,) = await journal.membership.actors(60)
-        assert actor.epoch == world.deliverer._standing.epoch, "the one that lives was not superseded"
+        assert actor.epoch == world.deliverer._ownership.epoch, "the one that lives was not superseded"
 
 
 async def test_a_full_disk_stops_claims_and_loses_nothing(journal: Journal) -> None:

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 import msgspec
 import pytest
 
-from actors.delivery import ownership as standing
+from actors.delivery import ownership
 from actors.delivery.site import Site
 from cluster.journal.journal import Journal
 from cluster.lookup.resolver import Resolver
@@ -67,15 +67,15 @@ async def test_what_is_remembered_of_the_dns_is_bounded(journal: Journal, monkey
 
 async def test_what_is_remembered_of_owners_is_bounded(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dispatch, "OWNERS_KEPT", 1000)
-    monkeypatch.setattr(standing, "OWNED_KEPT", 1000)
+    monkeypatch.setattr(ownership, "OWNED_KEPT", 1000)
     async with a_world(journal) as world:
         for place in places(3000):
             owner = world.dispatcher.owner_of(place)
             assert owner is not None and owner.name == "delivery-0-0"
             # As whoever is offered what is not his, or looks at a lane that is empty.
-            assert world.deliverer._standing.owns(place)
+            assert world.deliverer._ownership.owns(place)
         assert len(world.dispatcher._owners) == 1000
-        assert len(world.deliverer._standing._owned) <= 1000
+        assert len(world.deliverer._ownership._owned) <= 1000
 
 
 def test_what_is_remembered_of_addresses_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -146,9 +146,9 @@ async def test_sites_are_dropped_with_all_that_is_known_of_them_when_they_are_id
         assert len(receiver.taken) == count
         deliverer = world.deliverer
         await world.eventually(lambda: len(deliverer._sites) == 0)
-        assert deliverer._standing._owned == {}
+        assert deliverer._ownership._owned == {}
         assert not len(deliverer._claims.held)
-        assert deliverer._arrivals._by_domain == {}
+        assert deliverer._unresolved._by_domain == {}
         assert deliverer._connector._addresses._open == {}
         assert receiver.most_open() <= count
         assert all(session.closed_at < asyncio.get_running_loop().time() for session in receiver.sessions)
@@ -171,10 +171,10 @@ async def test_a_full_actor_does_not_go_through_all_that_is_parked(
             looks += 1
             return is_shut(place, tenant_id)
 
-        monkeypatch.setattr(world.deliverer._refill, "_is_shut", counted)
+        monkeypatch.setattr(world.deliverer._lane_fetcher, "_is_shut", counted)
         for _ in range(3):
             await world.scheduler.round()
             await world.scheduler.name_lanes()
             await asyncio.sleep(0.1)
-        assert len(world.deliverer._refill) >= 400
+        assert len(world.deliverer._lane_fetcher) >= 400
         assert looks < 10

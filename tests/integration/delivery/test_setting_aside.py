@@ -107,19 +107,19 @@ async def test_two_actors_with_one_life_each(journal: Journal) -> None:
             (second,) = [one for one in world.deliverers if one is not first]
             await ended(world, first)
             # It is not started again for a while, so the other one takes its work over.
-            await journal.membership.retire(first._standing.name, first._standing.epoch)
+            await journal.membership.retire(first._ownership.name, first._ownership.epoch)
             await second._upkeep.beat()
             await world.dispatcher.refresh()
-            world.others = {first._standing.name: second, second._standing.name: second}
+            world.others = {first._ownership.name: second, second._ownership.name: second}
             await ended(world, second)
             assert named(first) == named(second) == [poison.id]
             world.others = {}
             await world.restart()
-            if world.deliverer._standing.name == first._standing.name:
-                other = world.make_other(second._standing.name)
+            if world.deliverer._ownership.name == first._ownership.name:
+                other = world.make_other(second._ownership.name)
             else:
-                other = world.make_other(first._standing.name)
-            world.others = {other._standing.name: other}
+                other = world.make_other(first._ownership.name)
+            world.others = {other._ownership.name: other}
             await other.start()
             await set_aside(world, poison, OWN)
 

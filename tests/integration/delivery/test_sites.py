@@ -220,7 +220,7 @@ async def test_a_domain_without_dns_holds_nobody_up(journal: Journal) -> None:
         await deliver(world, *(a_message(f"u{i}@example.com") for i in range(50)))
         assert {arrival.rcpt_to[0].partition("@")[2] for arrival in world.taken} == {"example.com"}
         # They were still being asked for then.
-        assert len(world.deliverer._arrivals._by_domain) == 50
+        assert len(world.deliverer._unresolved._by_domain) == 50
         (event,) = await world.told(stuck[0], 1)
         assert isinstance(event, Deferred) and "DNS timed out" in event.reason
 

@@ -109,7 +109,7 @@ class World:
         other = self.others[name] = self.make_other(name)
         await other.start()
         deadline = time.monotonic() + PATIENCE_S
-        while not all(one._standing.is_settled for one in self.deliverers):
+        while not all(one._ownership.is_settled for one in self.deliverers):
             assert time.monotonic() < deadline, self.crashes
             await asyncio.gather(*(one._upkeep.beat() for one in self.deliverers))
         await self.dispatcher.refresh()

@@ -5,9 +5,8 @@ from collections import deque
 from itertools import count
 from typing import NoReturn
 
-from actors.delivery.carrier import Connection
-from actors.delivery.idle_connections import Idle
-from actors.delivery.job import Hop, Job, Report
+from actors.delivery.idle_connections import IdleConnections
+from actors.delivery.job import Connection, Hop, Job, Report
 from actors.delivery.pool import Pool
 from actors.delivery.throttle import Throttle
 from actors.smtp.commands import Envelope
@@ -127,7 +126,7 @@ class World:
             blame=lambda job: None,
             taught=lambda connection, limits: self.taught.append((connection, limits)),
             open_in_all=lambda: len(self.open) + self.elsewhere,
-            idle=Idle(idle_at_most),
+            idle=IdleConnections(idle_at_most),
         )
         self._numbers = count(1)
         self._job_numbers = count(1)

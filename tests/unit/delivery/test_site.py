@@ -124,7 +124,7 @@ def test_what_could_not_be_claimed_costs_a_warm_up_nothing() -> None:
     site = a_site(Clock(), allowance=allowance)
     fill(site, 3)
     site.take()
-    site.not_had(1)
+    site.claim_missed(1)
     assert allowance.remaining == 3
 
 

@@ -59,7 +59,7 @@ class Pool(StillPool):
         pass
 
 
-class Standing:
+class Ownership:
     epoch = 7
     changes = 0
 
@@ -112,7 +112,7 @@ class World:
             journal=cast(Any, self.journal),
             composer=cast(Any, Composer()),
             committer=nothing,
-            standing=cast(Any, Standing()),
+            ownership=cast(Any, Ownership()),
             sites=self.sites,
             put_off=nothing,
             work=nothing,
@@ -126,7 +126,7 @@ class World:
         self.upkeep = Upkeep(
             cast(Any, self.journal),
             cast(Any, self.in_force),
-            cast(Any, Standing()),
+            cast(Any, Ownership()),
             self.sites,
             self.claims,
             cast(Any, Reporter()),

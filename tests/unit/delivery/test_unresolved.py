@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from typing import cast
 
 from actors.delivery.site import Ready
-from actors.delivery.unresolved import Arrivals, Strange
+from actors.delivery.unresolved import Misrouted, Unresolved
 from cluster.journal.journal import Unavailable
 from cluster.journal.records import Waiting
 from cluster.policy.routes.destinations import Destination
@@ -26,7 +26,7 @@ class World:
         self.parked: list[list[str]] = []
         self.journal_s = 0.0
         self._ours = ours
-        self.arrivals = Arrivals(cast(Placer, self), Tasks(), self._take, self._park)
+        self.arrivals = Unresolved(cast(Placer, self), Tasks(), self._take, self._park)
 
     async def learn(self, domain: str) -> None:
         await asyncio.sleep(0)
@@ -34,20 +34,20 @@ class World:
     async def place(self, delivery: Waiting) -> Placed:
         return Placed(Destination(delivery.domain), HOP)
 
-    def _take(self, placed: Iterable[tuple[Ready, Destination]]) -> Strange:
-        strange = []
+    def _take(self, placed: Iterable[tuple[Ready, Destination]]) -> Misrouted:
+        misrouted = []
         for ready, place in placed:
             if place.site in self._ours:
                 self.taken.append(place.site)
             else:
-                strange.append((ready.waiting, place))
-        return strange
+                misrouted.append((ready.waiting, place))
+        return misrouted
 
-    async def _park(self, strange: Strange) -> None:
+    async def _park(self, misrouted: Misrouted) -> None:
         if self.journal_s < 0:
             raise Unavailable("away")
         await asyncio.sleep(self.journal_s)
-        self.parked.append([place.site for _, place in strange])
+        self.parked.append([place.site for _, place in misrouted])
 
 
 @in_virtual_time

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
-from actors.delivery.lanes import LANES_AT_ONCE, PATIENCE_S, PLENTY, Refill
+from actors.delivery.lanes import LANES_AT_ONCE, PATIENCE_S, PLENTY, LaneFetcher
 from actors.delivery.site import Site
 from cluster.journal.journal import Unavailable
 from cluster.journal.records import Waiting
@@ -51,7 +51,7 @@ class World:
         self.taken: list[str] = []
         self.places: dict[str, Place] = {}
         self.tasks = Tasks()
-        self.refill = Refill(
+        self.refill = LaneFetcher(
             cast(Any, self),
             cast(Any, self),
             cast(Any, self),

@@ -1,0 +1,152 @@
+"""The commit of outcomes, with their events, in batches.
+
+Until an outcome is committed its delivery stays claimed, so whatever is lost here is found again by the lease. What a
+host accepted is not even lost, for it is in the ledger.
+"""
+
+import asyncio
+import logging
+
+from msgspec.structs import replace
+
+from actors.delivery.ledger import Entry, Ledger
+from actors.delivery.outcomes import Told
+from cluster.events import Delivered, encode_batch
+from cluster.journal.journal import Journal, Rejected, Unavailable
+
+log = logging.getLogger(__name__)
+
+LULL_S = 0.1
+"""How long the first outcome of a batch waits for others to share its commit. What was accepted is in the ledger by
+then; a commit costs as much for one as for a hundred."""
+BATCH = 500
+RETRY_S = 1.0
+UNSTORABLE = "the reply cannot be stored"
+
+
+class Committer:
+    """Commits what was told, many at a time, in the order of telling; through outages of the journal, for ever.
+
+    What was accepted stands in the ledger from ``add`` until its commit.
+    """
+
+    def __init__(self, journal: Journal, ledger: Ledger) -> None:
+        self._journal = journal
+        self._ledger = ledger
+        self._keys: set[tuple[str, int]] = set()
+        self._owner = 0
+        self._told: list[Told] = []
+        self._something = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._in_hand = 0
+
+    @property
+    def uncommitted(self) -> int:
+        return len(self._told) + self._in_hand
+
+    def begin(self, owner: int) -> None:
+        """``owner``: the epoch in whose name claims were made."""
+        self._owner = owner
+
+    async def settle_former(self) -> None:
+        """Commit what a former life was told to be accepted. Raises Unavailable, LedgerInUse, OSError.
+
+        Must come before that life's leases are taken back: then nobody can claim these deliveries in between.
+        """
+        former = self._ledger.unsettled()
+        for start in range(0, len(former), BATCH):
+            await self._settle(former[start : start + BATCH])
+        self._ledger.forget_former()
+
+    async def _settle(self, batch: list[Entry]) -> None:
+        attempts = [event.attempt for _, event in batch]
+        events = encode_batch([event for _, event in batch])
+        try:
+            settlement = await self._journal.queue.settle([outcome for outcome, _ in batch], attempts, events=events)
+        except Rejected as error:
+            log.error("entries rejected entries=%d first=%s reason=%r", len(batch), _key(batch[0]), error.reason)
+            for entry in batch if len(batch) > 1 else ():
+                await self._settle([entry])
+            return
+        log.warning(
+            "settled what a former life left accepted=%d finished=%d known=%d perhaps_sent_twice=%d",
+            len(batch),
+            settlement.finished,
+            settlement.known,
+            settlement.claimed_again,
+        )
+
+    def holds(self, message_id: str, recipient_no: int) -> bool:
+        """Whether a delivery has an outcome that is not committed. It must not be sent, whatever the journal says: a
+        lease may end during an outage, and a commit whose answer was lost is repeated."""
+        return (message_id, recipient_no) in self._keys
+
+    def add(self, told: list[Told]) -> None:
+        """Write down what was accepted, and commit all of it soon. To be called before anything else is done."""
+        if accepted := accepted_of(told):
+            self._ledger.append(accepted)
+        self._keys.update(map(_key, told))
+        self._told += told
+        self._idle.clear()
+        self._something.set()
+
+    async def run(self) -> None:
+        while True:
+            await self._something.wait()
+            if len(self._told) < BATCH:
+                await asyncio.sleep(LULL_S)
+            batch, self._told = self._told[:BATCH], self._told[BATCH:]
+            self._in_hand = len(batch)
+            await self._commit(batch)
+            self._in_hand = 0
+            if not self._told:
+                self._something.clear()
+                self._idle.set()
+
+    async def flushed(self) -> None:
+        """Return when everything told so far is committed."""
+        await self._idle.wait()
+
+    async def _commit(self, batch: list[Told]) -> None:
+        events = encode_batch([event for _, event in batch])
+        while True:
+            try:
+                await self._journal.queue.commit([o for o, _ in batch], owner=self._owner, events=events)
+                break
+            except Unavailable as error:
+                log.warning("outcomes wait for the journal outcomes=%d reason=%r", len(batch), error.reason)
+                await asyncio.sleep(RETRY_S)
+            except Rejected as error:
+                log.error("outcomes rejected outcomes=%d reason=%r", len(batch), error.reason)
+                await self._commit_rejected(batch)
+                return
+        self._ledger.settle(len(accepted_of(batch)))
+        self._keys.difference_update(map(_key, batch))
+
+    async def _commit_rejected(self, batch: list[Told]) -> None:
+        """Replies are made storable when they are read, so this is a defect. One at a time, the others live; and what
+        became of a delivery matters more than the words."""
+        if len(batch) > 1:
+            for told in batch:
+                await self._commit([told])
+            return
+        ((outcome, event),) = batch
+        if outcome.error_message not in (None, UNSTORABLE):
+            await self._commit([(replace(outcome, error_message=UNSTORABLE), event)])
+            return
+        log.error("outcome given up message=%s recipient_no=%d status=%s", *_key(batch[0]), outcome.status)
+        if isinstance(event, Delivered):
+            # Its key stays, so that this life does not send it again.
+            self._ledger.settle(1)
+        else:
+            self._keys.discard(_key(batch[0]))
+
+
+def accepted_of(told: list[Told]) -> list[Entry]:
+    """What of it is for the ledger."""
+    return [(outcome, event) for outcome, event in told if isinstance(event, Delivered)]
+
+
+def _key(told: Told | Entry) -> tuple[str, int]:
+    return told[0].message_id, told[0].recipient_no
