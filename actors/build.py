@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from cluster.context import Context, Links
+from cluster.tasks import Tasks
 from cluster.vault import Vault
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ async def delivery(context: Context, links: Links) -> "Deliverer":
     from actors.delivery.deliverer import Deliverer
     from actors.delivery.ledger import Ledger
     from actors.delivery.marker import Marker
+    from actors.delivery.parts import Dependencies
     from actors.delivery.stall_watch import StallWatch
     from actors.delivery.tls_dialer import TlsDialer
     from cluster.lookup.domain_tls import TlsPolicies
@@ -61,9 +63,9 @@ async def delivery(context: Context, links: Links) -> "Deliverer":
     dialer = TlsDialer(policies, settings.tls, clock=time.monotonic, results=results)
     own = context.data_path / "ledger" / context.name
     marker = Marker(own)
-    return Deliverer(
-        context.name,
-        context.node_id,
+    dependencies = Dependencies(
+        name=context.name,
+        node_id=context.node_id,
         settings=settings.delivery,
         journal=journal,
         composer=Composer(journal, vault, marker, settings.message),
@@ -74,10 +76,11 @@ async def delivery(context: Context, links: Links) -> "Deliverer":
         marker=marker,
         stall_watch=StallWatch(own / "stalled"),
         tls_results=results,
-        close=policies.close,
         random=random.random,
         now=time.time,
+        tasks=Tasks(),
     )
+    return Deliverer(dependencies, policies.close)
 
 
 async def scheduler(context: Context, links: Links) -> "Scheduler":

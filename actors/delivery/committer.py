@@ -16,7 +16,7 @@ from cluster.journal.journal import Journal, Rejected, Unavailable
 
 log = logging.getLogger(__name__)
 
-LULL_S = 0.1
+BATCH_WINDOW_S = 0.1
 """How long the first outcome of a batch waits for others to share its commit. What was accepted is in the ledger by
 then; a commit costs as much for one as for a hundred."""
 BATCH = 500
@@ -95,7 +95,7 @@ class Committer:
         while True:
             await self._something.wait()
             if len(self._told) < BATCH:
-                await asyncio.sleep(LULL_S)
+                await asyncio.sleep(BATCH_WINDOW_S)
             batch, self._told = self._told[:BATCH], self._told[BATCH:]
             self._in_hand = len(batch)
             await self._commit(batch)

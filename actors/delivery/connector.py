@@ -9,7 +9,6 @@ from math import inf
 from actors.delivery.discarding import DiscardConnection
 from actors.delivery.job import Connection, NoRoute
 from actors.delivery.outcomes import verdict_on
-from actors.delivery.pool import Crowded
 from actors.delivery.tls_dialer import TlsDialer
 from actors.smtp.client import SmtpConnection
 from actors.smtp.protocol import ConnectError, Observe
@@ -39,6 +38,10 @@ _Machine = tuple[str, str, int, str | None, bytes]
 """What may differ from one machine to the next: host, address, port, the address it is reached from, its EHLO."""
 
 
+class Crowded(Exception):
+    """Every address of the next hop has as many connections as it may have."""
+
+
 class Connector:
     """One for the process: what it knows of addresses holds for all its sites. ``helo_name`` is given in EHLO
     (RFC 5321 §4.1.1.1) where the source has none of its own."""
@@ -57,16 +60,11 @@ class Connector:
         self._settings = settings
         self._helo_name = helo_name
         self._random = random
-        self._addresses = Addresses()
+        self.addresses = Addresses()
         self._in_vain: TtlCache[tuple[str, str], frozenset[str]] = TtlCache(KNOWN_HOSTS, _now)
         self._takes_bdat: TtlCache[_Machine, bool] = TtlCache(KNOWN_HOSTS, _now)
         self._carried: TtlCache[tuple[str, str], SessionLimits] = TtlCache(KNOWN_HOSTS, _now)
         """What one connection may carry, by source and host."""
-
-    @property
-    def open(self) -> int:
-        """Connections that are open, or being opened."""
-        return self._addresses.open
 
     async def connect(
         self,
@@ -85,11 +83,11 @@ class Connector:
         if hop.via is Via.DISCARD:
             return DiscardConnection()
         hosts = mx.put_last(mx.order(hop.hosts, self._random), hop.last)
-        walk = _Walk(self._resolver, self._addresses, hop, source, hosts)
+        walk = _Walk(self._resolver, self.addresses, hop, source, hosts)
         crowded = False
         tries = 0
         async for host, address in walk.candidates():
-            if not self._addresses.has_room(place, address, per_address):
+            if not self.addresses.has_room(place, address, per_address):
                 crowded = True
                 continue
             if tries == MAX_TRIES:
@@ -97,17 +95,17 @@ class Connector:
             if isinstance(walk.failure, ConnectError):
                 passed_over(walk.failure)
             tries += 1
-            self._addresses.opened(place, address)
+            self.addresses.opened(place, address)
             try:
                 connection = await self._open(hop, host, address, domain, source, observe)
             except ConnectError as error:
                 if effects_of(verdict_on(error), error.stage, Unreached()).address_failed:
-                    self._addresses.failed(source.name, address, _now())
+                    self.addresses.failed(source.name, address, _now())
                 walk.failure = error
-                self._addresses.closed(place, address)
+                self.addresses.closed(place, address)
                 continue
             except BaseException:
-                self._addresses.closed(place, address)
+                self.addresses.closed(place, address)
                 raise
             connection.source = source.name
             connection.alternatives = max(len(hop.hosts), len(walk.found)) - 1
@@ -129,14 +127,14 @@ class Connector:
         """A connection of this place has ended; ``lost``: the host broke it off."""
         if not isinstance(connection, SmtpConnection):
             return
-        self._addresses.closed(place, connection.address)
+        self.addresses.closed(place, connection.address)
         if connection.in_vain:
             host = (connection.host, connection.address)
             self._in_vain.put(host, connection.in_vain | (self._in_vain.get(host) or frozenset()), KNOWN_S)
         if lost:
-            self._addresses.failed(connection.source, connection.address, _now())
+            self.addresses.failed(connection.source, connection.address, _now())
         elif connection.transactions:
-            self._addresses.worked(connection.source, connection.address)
+            self.addresses.worked(connection.source, connection.address)
 
     async def _open(
         self, hop: NextHop, host: str, address: str, domain: str, source: Source, observe: Observe | None

@@ -2,16 +2,22 @@
 
 from collections.abc import Container
 
-from actors.delivery.claims import key_of
-from actors.delivery.held import Key
+from actors.delivery.held import Key, key_of
 from actors.delivery.site import Site
 from actors.delivery.sites import Sites
 from cluster.policy.replies.verdict import Judgement
 from cluster.routing.site_state import Held, SiteState
 
 
-def state_of(site: Site, actor: str, now: float, epoch_offset: float) -> SiteState:
-    """``now`` in loop time; ``epoch_offset`` is added to a loop time for the time since the epoch."""
+def find_sites(sites: Sites, pattern: str, limit: int, actor: str, now: float, epoch_offset: float) -> list[SiteState]:
+    """The sites whose names contain ``pattern``, the deepest first. ``now`` in loop time; ``epoch_offset`` is added to
+    a loop time for the time since the epoch."""
+    found = [site for site in sites if pattern in site.destination.site]
+    found.sort(key=lambda site: len(site.queue) + site.in_flight, reverse=True)
+    return [_state_of(site, actor, now, epoch_offset) for site in found[:limit]]
+
+
+def _state_of(site: Site, actor: str, now: float, epoch_offset: float) -> SiteState:
     place = site.destination
     reason, until = site.waits_for()
     counts = site.stats.counts

@@ -9,9 +9,10 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 
-from actors.delivery.claims import Claims
 from actors.delivery.composing import Order
+from actors.delivery.giving_back import GivingBack
 from actors.delivery.job import Job
+from actors.delivery.large import LargeMessages
 from actors.delivery.sites import Sites
 from cluster.journal.journal import Unavailable
 
@@ -25,9 +26,18 @@ QUIT_S = 1.0
 class Leaving:
     """``wait_s``: for how long answers are waited for. ``clock``: seconds that never go back."""
 
-    def __init__(self, sites: Sites, claims: Claims, *, wait_s: float, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        giving_back: GivingBack,
+        sites: Sites,
+        large: LargeMessages,
+        *,
+        wait_s: float,
+        clock: Callable[[], float],
+    ) -> None:
+        self._giving_back = giving_back
         self._sites = sites
-        self._claims = claims
+        self._large = large
         self._wait_s = wait_s
         self._clock = clock
         self._is_hurried = False
@@ -60,12 +70,12 @@ class Leaving:
 
     async def _give_back_unsent(self) -> None:
         """Also what claims that were under way have handed over since."""
-        jobs: list[Job | Order] = list(self._claims.large.take_back())
+        jobs: list[Job | Order] = list(self._large.take_back())
         for site in self._sites:
             jobs += site.pool.stop()
         if not jobs:
             return
         try:
-            await self._claims.give_back(jobs)
+            await self._giving_back.claimed(jobs)
         except Unavailable as error:  # each heartbeat tries it again
             log.warning("not given back jobs=%d reason=%r", len(jobs), error.reason)

@@ -1,6 +1,6 @@
 """One share of source → site on one delivery actor: what waits for it, its connections, its limits, its back-off.
 
-Plain state and decisions about it; the deliverer moves the work.
+Plain state and decisions about it. ``sites`` makes and drops it, ``claims`` takes from it, ``courier`` sends its jobs.
 """
 
 from collections.abc import Callable
@@ -8,6 +8,7 @@ from math import ceil, ldexp
 
 from msgspec import Struct
 
+from actors.delivery.job import Job
 from actors.delivery.pool import Pool
 from actors.delivery.site_stats import SiteStats
 from actors.delivery.tenants import Tenants
@@ -64,8 +65,17 @@ def same_transaction(one: Ready, other: Ready) -> bool:
     return one.waiting.message_id == other.waiting.message_id and one.hop == other.hop
 
 
+class Withdrawn(Struct, frozen=True):
+    """What is not to be sent from a site now, and goes back to the journal."""
+
+    site: "Site"
+    waiting: list[Ready]
+    jobs: list[Job]
+    """Claimed for it, and not begun."""
+
+
 class Site:
-    """Made by the deliverer for a destination that has work, dropped when it has been idle."""
+    """Made for a destination that has work, dropped when it has been idle."""
 
     def __init__(
         self,
@@ -146,13 +156,14 @@ class Site:
         self.queue.push(tenant_id, ready)
         return True
 
-    def suspend(self, tenant_id: str, until: float) -> list[Ready]:
-        """Send nothing more before ``until`` (of one tenant, or with "" nothing at all); returns what waited."""
+    def suspend(self, tenant_id: str, until: float) -> Withdrawn:
+        """Send nothing more before ``until`` (of one tenant, or with "" nothing at all). What waited is to be given
+        back; without a tenant also what was claimed and not begun."""
         if not tenant_id:
             self.suspended_until = until
-            return self.queue.clear()
+            return Withdrawn(self, self.queue.clear(), self.pool.take_back())
         self._tenants.suspend(tenant_id, until)
-        return self.queue.drop(tenant_id)
+        return Withdrawn(self, self.queue.drop(tenant_id), [])
 
     def resume(self, tenant_id: str) -> None:
         """End what ``suspend`` began."""

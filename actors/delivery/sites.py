@@ -1,4 +1,5 @@
-"""The sites of a delivery actor: made when there is work for them, served in turn, dropped when they have been idle.
+"""The sites of a delivery actor: made when there is work for them, shaped and suspended as the active policy says,
+dropped when they have been idle.
 
 Memory, measured: an idle site takes 6.3 KB, its pool, limits and counts included, until it is dropped within a second
 or two of its last connection. There are never more at work than deliveries fit into the actor's window.
@@ -6,49 +7,52 @@ or two of its last connection. There are never more at work than deliveries fit 
 
 import asyncio
 from collections.abc import Callable, Iterator
-from math import isfinite
+from datetime import datetime
 
-from msgspec import Struct
-
-from actors.delivery.site import Ready, Site
+from actors.delivery.courier import Courier
+from actors.delivery.held import HeldDeliveries, key_of
+from actors.delivery.ownership import Ownership
+from actors.delivery.site import Ready, Site, Withdrawn
+from actors.delivery.site_turns import SiteTurns
 from cluster.lookup.ttl_cache import TtlCache
+from cluster.policy.limits.shaping import TenantLimits
+from cluster.policy.limits.warm_up import Allowance
+from cluster.policy.replies.automation import Adjustments
 from cluster.policy.routes.destinations import Destination
+from cluster.routing.active_policy import InForce, today
 
 DROPPED_KEPT = 5000
 """Names of sites without work that an operator may still type: some 0.2 KB each."""
 DROPPED_KEPT_S = 86_400.0
-
-
-class Taken(Struct, frozen=True):
-    """Deliveries taken from a site's queue, to claim for one transaction."""
-
-    site: Site
-    deliveries: list[Ready]
+TOUCHED_KEPT = 10_000
+"""Idle sites whose limits automation has changed are kept so that it is not forgotten; not more than these."""
 
 
 class Sites:
-    """``make`` makes one; ``wake`` is called when one of them may have something to claim again, and told whether that
-    is of a light tenant; ``is_light``: whether a tenant holds little.
-
-    What light tenants have at a site is claimed by itself, by a claimer for that alone; others take it when there is
-    nothing else. So the few messages of a tenant wait neither for the turns of a hundred sites that another tenant has
-    flooded, nor for a claim of its hundreds; and many light tenants leave the others most of the claims.
-    """
+    """``clock``: seconds that never go back; ``now``: seconds since the epoch."""
 
     def __init__(
-        self, make: Callable[[Destination], Site], wake: Callable[[bool], None], is_light: Callable[[str], bool]
+        self,
+        in_force: InForce,
+        ownership: Ownership,
+        held: HeldDeliveries,
+        turns: SiteTurns,
+        courier: Courier,
+        *,
+        clock: Callable[[], float],
+        now: Callable[[], float],
     ) -> None:
-        self._make = make
-        self._wake = wake
-        self._is_light = is_light
+        self._in_force = in_force
+        self._ownership = ownership
+        self._held = held
+        self._turns = turns
+        self._courier = courier
+        self._clock = clock
+        self._now = now
         self._sites: dict[Destination, Site] = {}
-        # In the order of their turns; a dict for its order. What is not in it has nothing to claim just now.
-        self._turns: dict[Site, None] = {}
-        self._light: dict[Site, None] = {}
-        """The same, of those with something of light tenants; a site may be in both."""
-        self._timers: dict[Site, asyncio.TimerHandle] = {}
-        self._at_work: dict[Site, None] = {}
-        self._dropped: TtlCache[str, None] = TtlCache(DROPPED_KEPT, asyncio.get_running_loop().time)
+        self._dropped: TtlCache[str, None] = TtlCache(DROPPED_KEPT, clock)
+        self.wants_allowance = asyncio.Event()
+        """A site of a source in warm-up was made: it may send nothing before something is granted."""
 
     def __iter__(self) -> Iterator[Site]:
         return iter(list(self._sites.values()))
@@ -60,14 +64,6 @@ class Sites:
         """Of all of them, and of those that were dropped within a day, as far as they are remembered."""
         return list({place.site for place in self._sites}.union(self._dropped.keys()))
 
-    def at_work(self) -> list[Site]:
-        """Those with something waiting or under way. The others, which may be many more, have a connection open at
-        most."""
-        for site in list(self._at_work):
-            if not site.queue and not site.in_flight:
-                del self._at_work[site]
-        return list(self._at_work)
-
     def get(self, place: Destination) -> Site | None:
         return self._sites.get(place)
 
@@ -78,79 +74,90 @@ class Sites:
             site = self._sites[place] = self._make(place)
         return site
 
-    def look_at(self, site: Site, tenant_id: str | None = None) -> None:
-        """Something changed for a site: it may have something to claim. ``tenant_id``: who has something more there."""
-        is_light = tenant_id is not None and self._is_light(tenant_id)
-        (self._light if is_light else self._turns).setdefault(site)
-        if site not in self._at_work:
-            self._at_work[site] = None
-            site.progressed()
-        self._wake(is_light)
+    def queue(self, ready: Ready, place: Destination) -> bool:
+        """Let a delivery wait at its site, if that is ours and has room for it."""
+        if not self._ownership.owns(place):
+            return False
+        site = self.of(place)
+        if not site.offer(ready):
+            return False
+        tenant_id = ready.waiting.tenant_id
+        self._held.add(key_of(ready.waiting), tenant_id)
+        self._turns.look_at(site, tenant_id)
+        return True
 
-    def look_at_all(self) -> None:
-        for site in self._at_work:
-            if site.queue:
-                self._turns.setdefault(site)
-        self._wake(False)
+    def _make(self, place: Destination) -> Site:
+        site = Site(
+            place,
+            self._in_force.limits(place.site, place.source),
+            Adjustments(self._in_force.triggers(place.site, place.source), self._clock(), shares=place.shares),
+            self._clock,
+            self._held.most,
+            self._courier.pool_for,
+            _tenant_limits_at(place, self._in_force),
+            self._allowance(place),
+        )
+        self.suspend_if_due(site)
+        return site
 
-    def next_batch(
-        self, limit: int, most: int, may_send: Callable[[Destination], bool], *, light_only: bool = False
-    ) -> list[Taken]:
-        """Deliveries to claim together, from the sites in turn: for about ``limit`` transactions, and no more of them
-        once they have ``most`` deliveries."""
-        heavy = [] if light_only else self._take_from(self._turns, self._light, limit, most, may_send)
-        return heavy or self._take_from(self._light, self._turns, limit, most, may_send)
+    def _allowance(self, place: Destination) -> Allowance | None:
+        """Of a source in warm-up, for a site; nothing is granted yet, which is asked for at once. None: it has no
+        plan."""
+        if self._in_force.source(place.source).warm_up is None:
+            return None
+        self.wants_allowance.set()
+        day = today()
+        return Allowance(day, self._in_force.routing.cap(place.source, place.site, day))
 
-    def _take_from(
-        self,
-        turns: dict[Site, None],
-        others: dict[Site, None],
-        limit: int,
-        most: int,
-        may_send: Callable[[Destination], bool],
-    ) -> list[Taken]:
-        """From the sites in ``turns``, what tenants of their kind have there; the rest of it is for ``others``."""
-        light = turns is self._light
-        batch: list[Taken] = []
-        deliveries = 0
-        for site in list(turns):
-            if len(batch) >= limit or deliveries >= most:
-                break
-            del turns[site]
-            if not may_send(site.destination):
-                continue  # that it may again, nobody's clock tells: all are looked at with each heartbeat
-            wanted = site.wanted()
-            if not wanted:
-                self._wake_later(site)
-            while wanted and site.queue.ready:
-                if len(batch) >= limit or deliveries >= most:
-                    turns[site] = None  # at the end: the others come first next time
-                    break
-                if not site.gives_turn(self._is_light, light):
-                    others.setdefault(site)
-                    self._wake(not light)
-                    break
-                batch.append(Taken(site, site.take(light)))
-                deliveries += len(batch[-1].deliveries)
-                wanted -= 1
-        return batch
+    # What is in force
 
-    def _wake_later(self, site: Site) -> None:
-        """Look again when the clock allows; whatever else may hold it back tells by itself."""
-        if not site.queue or site in self._timers or not isfinite(at := site.wake_at()):
-            return
-        self._timers[site] = asyncio.get_running_loop().call_at(at, self._look_again, site)
+    def shape(self, site: Site) -> None:
+        """Other limits, triggers or warm-ups are in force."""
+        place = site.destination
+        site.shape(self._in_force.limits(place.site, place.source), _tenant_limits_at(place, self._in_force))
+        site.adjustments.follow(self._in_force.triggers(place.site, place.source))
+        site.allowance = site.allowance or self._allowance(place)
 
-    def _look_again(self, site: Site) -> None:
-        del self._timers[site]
-        self.look_at(site)
+    def suspend_if_due(self, site: Site) -> Withdrawn:
+        """Suspend a site, or tenants at it, if that is in force."""
+        name = site.destination.site
+        withdrawn = Withdrawn(site, [], [])
+        if (until := self._in_force.suspended_until(name, "")) is not None:
+            withdrawn = site.suspend("", self._loop_time(until))
+            site.pool.disconnect()
+        for tenant_id in self._in_force.suspended_tenants(name):
+            if (until := self._in_force.suspended_until(name, tenant_id)) is not None:
+                withdrawn.waiting.extend(site.suspend(tenant_id, self._loop_time(until)).waiting)
+        return withdrawn
 
-    def drop(self, site: Site) -> None:
-        """Forget it; it must be idle."""
-        del self._sites[site.destination]
-        self._dropped.put(site.destination.site, None, DROPPED_KEPT_S)
-        self._turns.pop(site, None)
-        self._light.pop(site, None)
-        self._at_work.pop(site, None)
-        if (timer := self._timers.pop(site, None)) is not None:
-            timer.cancel()
+    def is_shut(self, place: Destination, tenant_id: str) -> bool:
+        """Whether nothing of a tenant's may be sent to a destination for now. What waits for a source that is used up
+        for the day is looked at, for another may take it."""
+        if any(self._in_force.suspended_until(place.site, who) for who in ("", tenant_id)):
+            return True
+        site = self._sites.get(place)
+        return site is not None and (site.is_stalled or site.is_suspended)
+
+    def _loop_time(self, at: datetime) -> float:
+        return self._clock() + at.timestamp() - self._now()
+
+    # The end of a site
+
+    def drop_if_idle(self, site: Site) -> bool:
+        """Forget a site without work. What automation knows of it is kept, as long as there are not too many."""
+        now = self._clock()
+        if not site.is_idle or now < site.blocked_until:
+            return False
+        if not site.adjustments.is_untouched(now) and len(self._sites) <= TOUCHED_KEPT:
+            return False
+        place = site.destination
+        del self._sites[place]
+        self._dropped.put(place.site, None, DROPPED_KEPT_S)
+        self._turns.forget(site)
+        self._ownership.forget(place)
+        return True
+
+
+def _tenant_limits_at(place: Destination, in_force: InForce) -> Callable[[str], TenantLimits]:
+    """What limits a tenant has at a destination, by the rules that are in force when it is asked."""
+    return lambda tenant_id: in_force.shaping.tenant_limits(place.site, tenant_id, source=place.source)

@@ -1,39 +1,38 @@
-"""Deliveries whose way is not known yet: held while the DNS is asked, so that nobody waits for a slow name server."""
+"""Deliveries whose route is not known yet: they are held while the DNS is asked, and hold up no others."""
 
 import logging
-from collections.abc import Awaitable, Callable, Iterable
 
+from actors.delivery.giving_back import GivingBack, Misrouted
+from actors.delivery.held import HeldDeliveries
 from actors.delivery.site import Ready
+from actors.delivery.sites import Sites
 from cluster.journal.journal import Unavailable
 from cluster.journal.records import Waiting
-from cluster.policy.routes.destinations import Destination
 from cluster.routing.router import Placer
 from cluster.tasks import Tasks
 
 log = logging.getLogger(__name__)
 
-Misrouted = list[tuple[Waiting, Destination]]
-"""Deliveries of others' destinations, or without room at ours."""
-
 
 class Unresolved:
-    """``take`` lets deliveries wait at their sites, and returns those that cannot wait here; ``park`` gives these back
-    to the journal. May raise Unavailable."""
+    """Each is queued at its site as soon as that is known. Those of other actors, and those without room at ours, are
+    released and parked."""
 
     def __init__(
-        self,
-        placer: Placer,
-        tasks: Tasks,
-        take: Callable[[Iterable[tuple[Ready, Destination]]], Misrouted],
-        park: Callable[[Misrouted], Awaitable[None]],
+        self, placer: Placer, held: HeldDeliveries, sites: Sites, giving_back: GivingBack, tasks: Tasks
     ) -> None:
         self._placer = placer
+        self._held = held
+        self._sites = sites
+        self._giving_back = giving_back
         self._tasks = tasks
-        self._take = take
-        self._park = park
         self._by_domain: dict[str, list[Waiting]] = {}
         self._misrouted: Misrouted = []
         self._is_parking = False
+
+    def __len__(self) -> int:
+        """Domains that are being asked about."""
+        return len(self._by_domain)
 
     def add(self, waiting: Waiting) -> None:
         others = self._by_domain.get(waiting.domain)
@@ -47,7 +46,13 @@ class Unresolved:
         await self._placer.learn(domain)
         deliveries = self._by_domain.pop(domain)
         found = [(waiting, await self._placer.place(waiting)) for waiting in deliveries]
-        self._misrouted += self._take([(Ready(waiting, placed.hop), placed.destination) for waiting, placed in found])
+        misrouted = [
+            (waiting, placed.destination)
+            for waiting, placed in found
+            if not self._sites.queue(Ready(waiting, placed.hop), placed.destination)
+        ]
+        self._held.release(waiting for waiting, _ in misrouted)
+        self._misrouted += misrouted
         if self._misrouted and not self._is_parking:
             await self._park_all()
 
@@ -59,7 +64,7 @@ class Unresolved:
             while self._misrouted:
                 misrouted, self._misrouted = self._misrouted, []
                 try:
-                    await self._park(misrouted)
+                    await self._giving_back.park(misrouted)
                 except Unavailable as error:
                     # Their leases end, and the scheduler finds them.
                     log.warning("arrivals not parked deliveries=%d reason=%r", len(misrouted), error.reason)

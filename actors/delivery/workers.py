@@ -1,55 +1,44 @@
 """When a pool opens connections: as jobs wait, up to what the site may have.
 
-Each is a worker of one next hop. What a worker does is the pool's.
+Each is a worker of one next hop. What a worker does is the courier's (courier.py).
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine
-from typing import Any
+from collections.abc import Callable
 
 from actors.delivery.idle_connections import tell
 from actors.delivery.pool_group import Group
 from actors.delivery.throttle import Throttle
 from actors.delivery.turns import Turns
-from cluster.policy.limits.connections import wanted
+from cluster.policy.limits.connections import Addresses, wanted
 from cluster.policy.routes.next_hop import NextHop
-from cluster.tasks import Tasks
 
 SLOW_S = 0.5
 """A transaction that takes longer is worth another connection for what waits behind it, even if it never ends."""
 
 
 class Workers:
-    """``work``: a worker's life. ``open_in_all``: the connections of all sites together."""
+    """``addresses`` counts the connections of all sites. ``start`` begins the work of a worker."""
 
     # There is one for each site, of which there may be very many.
     __slots__ = (
+        "_addresses",
         "_loop",
-        "_open_in_all",
-        "_tasks",
+        "_start",
         "_throttle",
         "_timer",
         "_turns",
-        "_work",
         "count",
         "groups",
         "is_stopping",
     )
 
-    def __init__(
-        self,
-        throttle: Throttle,
-        turns: Turns,
-        tasks: Tasks,
-        work: Callable[[Group], Coroutine[Any, Any, None]],
-        open_in_all: Callable[[], int],
-    ) -> None:
+    def __init__(self, throttle: Throttle, turns: Turns, addresses: Addresses, start: Callable[[Group], None]) -> None:
         self._loop = asyncio.get_running_loop()
         self._throttle = throttle
         self._turns = turns
-        self._tasks = tasks
-        self._work = work
-        self._open_in_all = open_in_all
+        self._addresses = addresses
+        self._start = start
         self._timer: asyncio.TimerHandle | None = None
         self.groups: dict[NextHop, Group] = {}
         self.count = 0
@@ -85,7 +74,7 @@ class Workers:
             if tell(group.idle.popleft(), True):
                 return
         limit = self._throttle.connections()
-        while group.workers < wanted(len(group.jobs) + self._throttle.behind(), limit, self._open_in_all()):
+        while group.workers < wanted(len(group.jobs) + self._throttle.behind(), limit, self._addresses.open):
             if self.count >= limit:
                 if not group.workers:
                     self._make_room(group)
@@ -105,7 +94,7 @@ class Workers:
         self.count += 1
         group.workers += 1
         group.connecting += 1
-        self._tasks.spawn("connection", self._work(group))
+        self._start(group)
         return True
 
     def _make_room(self, starved: Group) -> None:
@@ -142,6 +131,11 @@ class Workers:
         if not self.groups and self._timer is not None:
             self._timer.cancel()  # it would only keep the pool of a site that has been let go of
             self._timer = None
+
+    def gone(self, group: Group) -> None:
+        """A worker has no connection any more."""
+        self.count -= 1
+        group.workers -= 1
 
     def left(self, group: Group) -> None:
         """A worker has gone. Its next hop is the last to be asked whether it wants another."""

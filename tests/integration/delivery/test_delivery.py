@@ -299,7 +299,7 @@ async def test_a_superseded_life_ends(journal: Journal) -> None:
     async with a_world(journal) as world:
         await journal.membership.register("delivery-0-0", "elsewhere")
         with pytest.raises(Superseded):
-            await world.deliverer._upkeep.beat()
+            await world.deliverer.parts.heartbeat.beat()
         world.crashes.clear()  # of the beat that runs in the background, if it came to it
 
 

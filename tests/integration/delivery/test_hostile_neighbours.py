@@ -62,7 +62,7 @@ async def test_hostile_sessions_leave_nothing_behind(journal: Journal) -> None:
         await at_rest(world)
         assert await eventually(lambda: not connections_to(world.port))
         assert await eventually(lambda: len(asyncio.all_tasks()) <= tasks), asyncio.all_tasks()
-        known = world.deliverer._connector._addresses
+        known = world.deliverer.deps.connector.addresses
         assert not known._open
         assert len(known._dead) <= len(FAULTS)
         assert await eventually(lambda: not left_behind() - before), left_behind() - before
@@ -70,10 +70,8 @@ async def test_hostile_sessions_leave_nothing_behind(journal: Journal) -> None:
 
 async def at_rest(world: World) -> None:
     """Return when the delivery actor has let go of every site and delivery."""
-    deliverer = world.deliverer
-    assert await eventually(
-        lambda: not len(deliverer._sites) and not deliverer._claims.held and not deliverer._committer.uncommitted
-    )
+    parts = world.deliverer.parts
+    assert await eventually(lambda: not len(parts.sites) and not parts.held and not parts.committer.uncommitted)
 
 
 def connections_to(port: int) -> list[object]:

@@ -2,6 +2,8 @@
 
 import asyncio
 
+import pytest
+
 from actors.delivery.contents import LARGE_BYTES
 from cluster.journal.journal import Journal
 from cluster.journal.records import Address, Content, Part, Personal, encode
@@ -33,12 +35,14 @@ async def test_a_message_that_would_be_too_large_fails_and_others_live(journal: 
         assert not world.crashes
 
 
-async def test_large_messages_arrive_and_small_ones_do_not_wait_for_them(journal: Journal) -> None:
+async def test_large_messages_arrive_and_small_ones_do_not_wait_for_them(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async with a_world(journal) as world:
         world.zone("example.com", "127.0.0.1")
         composed: list[int] = []
         may_compose = asyncio.Event()
-        compose = world.deliverer._composer.compose_large
+        compose = world.deliverer.deps.composer.compose_large
 
         async def when_told(order):  # type: ignore[no-untyped-def]
             await may_compose.wait()
@@ -46,7 +50,7 @@ async def test_large_messages_arrive_and_small_ones_do_not_wait_for_them(journal
             composed.append(len(made))
             return made
 
-        world.deliverer._claims.large._compose = when_told
+        monkeypatch.setattr(world.deliverer.deps.composer, "compose_large", when_told)
         large = [
             a_message(f"u{number}@example.com", personal=asking(f"u{number}@example.com", key="é" * 4_900))
             for number in range(3)
@@ -62,20 +66,22 @@ async def test_large_messages_arrive_and_small_ones_do_not_wait_for_them(journal
         sizes = sorted(len(envelope.content) for envelope in world.taken)
         assert len(sizes) == 4
         assert sizes[0] < LARGE_BYTES < sizes[1]
-        assert not world.deliverer._claims.large._held
+        assert not len(world.deliverer.parts.held.large)
 
 
-async def test_keys_that_take_long_to_find_are_looked_for_in_a_thread(journal: Journal) -> None:
+async def test_keys_that_take_long_to_find_are_looked_for_in_a_thread(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async with a_world(journal) as world:
         world.zone("example.com", "127.0.0.1")
         in_threads: list[str] = []
-        compose = world.deliverer._composer.compose_large
+        compose = world.deliverer.deps.composer.compose_large
 
         async def noted(order):  # type: ignore[no-untyped-def]
             in_threads.append(order.deliveries[0].message_id)
             return await compose(order)
 
-        world.deliverer._claims.large._compose = noted
+        monkeypatch.setattr(world.deliverer.deps.composer, "compose_large", noted)
         keys = {"a": "x", "a" * 70 + "b": "y"}
         slow = a_message("ada@example.com", personal=asking("ada@example.com", **keys))
         usual = a_message("bob@example.com", personal=asking("bob@example.com", **{"-name-": "Bob"}))

@@ -64,7 +64,7 @@ async def accepted_but_not_committed(world: World, *messages: NewMessage, batch_
         await world.accept(*messages, batch_id=batch_id)
         await world.scheduler.round()
         deliveries = sum(len(message.recipients) for message in messages)
-        await eventually(lambda: world.deliverer._committer.uncommitted == deliveries)
+        await eventually(lambda: world.deliverer.parts.committer.uncommitted == deliveries)
         await world.kill()
 
 
@@ -171,7 +171,7 @@ async def test_what_is_not_committed_is_not_sent_again_though_its_lease_is_over(
         with no_commits(world):
             await world.accept(message)
             await world.scheduler.round()
-            await eventually(lambda: world.deliverer._committer.uncommitted == 1)
+            await eventually(lambda: world.deliverer.parts.committer.uncommitted == 1)
             page = await world.scheduler.round()
             assert len(page) == 1, "the journal believes that it must be sent"
         await delivered_once(world, message)
@@ -183,7 +183,7 @@ async def test_a_life_waits_for_the_former_one_to_end(journal: Journal) -> None:
         with pytest.raises(LedgerInUse):
             await successor.start()
         (actor,) = await journal.membership.actors(60)
-        assert actor.epoch == world.deliverer._ownership.epoch, "the one that lives was not superseded"
+        assert actor.epoch == world.deliverer.parts.ownership.epoch, "the one that lives was not superseded"
 
 
 async def test_a_full_disk_stops_claims_and_loses_nothing(journal: Journal) -> None:
@@ -202,7 +202,7 @@ async def test_a_full_disk_stops_claims_and_loses_nothing(journal: Journal) -> N
             await world.accept(second)
             await world.scheduler.round()
             await asyncio.sleep(0)
-            assert world.deliverer._claims._next() == []
+            assert world.deliverer.parts.claims._next() == []
         assert list(folder.glob("*.ledger")) == []
         # The next heartbeat finds room.
         assert (await world.finished(second)).status is Status.DELIVERED
@@ -286,12 +286,12 @@ async def test_postgres_stops_and_starts_under_mail_in_flight(
         await world.scheduler.round()
         # As many as may be claimed at once, a few of them at the peer, which has not replied yet.
         on_their_way = settings.connections_per_site * CLAIMED_PER_CONNECTION
-        await eventually(lambda: sum(site.pool.outstanding for site in world.deliverer._sites) == on_their_way)
+        await eventually(lambda: sum(site.pool.outstanding for site in world.deliverer.parts.sites) == on_their_way)
         await world.arrived(settings.connections_per_site)
         await asyncio.to_thread(server.stop)
 
         world.reply.set_result(None)
-        await eventually(lambda: world.deliverer._committer.uncommitted == on_their_way)
+        await eventually(lambda: world.deliverer.parts.committer.uncommitted == on_their_way)
         assert len(world.taken) == on_their_way, "nothing more can be claimed"
         if killed:
             await world.kill()

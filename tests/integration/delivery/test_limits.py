@@ -70,7 +70,7 @@ async def test_rate_and_connections_of_a_site_that_two_actors_share(journal: Jou
         await world.put_in_force(rule(connections=9, message_rate="300/s"))
         await world.join("delivery-0-1")
         await deliver(world, *messages(450))
-        shares = [[site.destination for site in one._sites] for one in world.deliverers]
+        shares = [[site.destination for site in one.parts.sites] for one in world.deliverers]
         assert {place for (place,) in shares} == {Destination(SITE, "", 0, 2), Destination(SITE, "", 1, 2)}
         assert most_within(starts(receiver), 1.0) <= 300
         assert 1 < receiver.most_open() <= 9
@@ -147,7 +147,7 @@ def once(reply: bytes, verb: str = "MAIL") -> Answer:
 
 
 def site_of(world: World) -> Site:
-    (site,) = world.deliverer._sites
+    (site,) = world.deliverer.parts.sites
     return site
 
 
@@ -249,7 +249,7 @@ async def test_a_receiver_that_wants_no_more_is_left_alone_and_what_waited_is_gi
 async def nothing_leaves(world: World, receiver: Receiver) -> None:
     """What is on the wire may end; then the receiver hears no more, however often the queue is looked at."""
     await world.follow()
-    await world.eventually(lambda: not any(site.pool.on_the_wire for site in world.deliverer._sites))
+    await world.eventually(lambda: not any(site.pool.on_the_wire for site in world.deliverer.parts.sites))
     heard = len(receiver.arrivals)
     for _ in range(20):
         await world.scheduler.round()
@@ -275,8 +275,8 @@ async def test_an_operator_suspends_a_site_and_resumes_it(journal: Journal) -> N
         await journal.suspensions.suspend(SITE, "", datetime.now(UTC) + timedelta(hours=1), "maintenance", "operator")
         await nothing_leaves(world, receiver)
         assert len(receiver.taken) < 40
-        assert sum(len(site.queue) for site in world.deliverer._sites) == 0
-        assert not len(world.deliverer._claims.held)
+        assert sum(len(site.queue) for site in world.deliverer.parts.sites) == 0
+        assert not len(world.deliverer.parts.held)
         assert {(await state(world, message)).status for message in mail} == {Status.QUEUED, Status.DELIVERED}
         await deliver(world, a_message("ada@other.com"))
         await journal.suspensions.resume(SITE, None, "operator")

@@ -73,9 +73,9 @@ async def test_what_is_remembered_of_owners_is_bounded(journal: Journal, monkeyp
             owner = world.dispatcher.owner_of(place)
             assert owner is not None and owner.name == "delivery-0-0"
             # As whoever is offered what is not his, or looks at a lane that is empty.
-            assert world.deliverer._ownership.owns(place)
+            assert world.deliverer.parts.ownership.owns(place)
         assert len(world.dispatcher._owners) == 1000
-        assert len(world.deliverer._ownership._owned) <= 1000
+        assert len(world.deliverer.parts.ownership._owned) <= 1000
 
 
 def test_what_is_remembered_of_addresses_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -95,7 +95,7 @@ def places(count: int) -> Iterable[Destination]:
 
 async def test_the_memory_of_an_idle_site_is_what_is_stated(journal: Journal) -> None:
     async with a_world(journal) as world:
-        sites = world.deliverer._sites
+        sites = world.deliverer.parts.sites
         names = list(places(2000))
         sites.of(Destination("first.test"))
         gc.collect()
@@ -109,14 +109,15 @@ async def test_the_memory_of_an_idle_site_is_what_is_stated(journal: Journal) ->
             tracemalloc.stop()
         assert 0.5 * SITE_BYTES < used / len(names) <= SITE_BYTES, used / len(names)
         await world.eventually(lambda: len(sites) == 0)
-        assert sites._sites == {} and sites._turns == {} and sites._timers == {}
+        turns = world.deliverer.parts.turns
+        assert sites._sites == {} and turns._turns == {} and turns._timers == {}
 
 
 async def test_a_claim_looks_at_the_sites_that_have_work_alone(
     journal: Journal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with a_world(journal) as world:
-        sites = world.deliverer._sites
+        sites = world.deliverer.parts.sites
         for place in places(5000):
             sites.of(place)
         looked_at: list[Site] = []
@@ -145,11 +146,11 @@ async def test_sites_are_dropped_with_all_that_is_known_of_them_when_they_are_id
         await deliver(world, *(a_message(f"ada@d{i}.test") for i in range(count)))
         assert len(receiver.taken) == count
         deliverer = world.deliverer
-        await world.eventually(lambda: len(deliverer._sites) == 0)
-        assert deliverer._ownership._owned == {}
-        assert not len(deliverer._claims.held)
-        assert deliverer._unresolved._by_domain == {}
-        assert deliverer._connector._addresses._open == {}
+        await world.eventually(lambda: len(deliverer.parts.sites) == 0)
+        assert deliverer.parts.ownership._owned == {}
+        assert not len(deliverer.parts.held)
+        assert not len(deliverer.parts.unresolved)
+        assert deliverer.deps.connector.addresses._open == {}
         assert receiver.most_open() <= count
         assert all(session.closed_at < asyncio.get_running_loop().time() for session in receiver.sessions)
 
@@ -162,19 +163,19 @@ async def test_a_full_actor_does_not_go_through_all_that_is_parked(
     async with a_world(journal, settings=settings, dns_settings=DnsSettings(timeout_s=60.0, tries=1)) as world:
         world.dns.silent = True
         await world.accept(*(a_message(f"ada@d{i}.test") for i in range(500)))
-        await world.eventually(lambda: len(world.deliverer._claims.held) == 50)
+        await world.eventually(lambda: len(world.deliverer.parts.held) == 50)
         looks = 0
-        is_shut = world.deliverer._is_shut
+        is_shut = world.deliverer.parts.sites.is_shut
 
         def counted(place: Destination, tenant_id: str) -> bool:
             nonlocal looks
             looks += 1
             return is_shut(place, tenant_id)
 
-        monkeypatch.setattr(world.deliverer._lane_fetcher, "_is_shut", counted)
+        monkeypatch.setattr(world.deliverer.parts.sites, "is_shut", counted)
         for _ in range(3):
             await world.scheduler.round()
             await world.scheduler.name_lanes()
             await asyncio.sleep(0.1)
-        assert len(world.deliverer._lane_fetcher) >= 400
+        assert len(world.deliverer.parts.lanes) >= 400
         assert looks < 10

@@ -1,11 +1,13 @@
 """What operators move while a delivery actor is at work: mail that is deferred is tried at once, and what waits in
 memory leaves by another route."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 
 import msgspec
 import pytest
 
+from actors.delivery.ownership import Ownership
 from actors.smtpd.envelope import Behaviour, Reply
 from cluster.journal.journal import Journal
 from cluster.journal.queue_control import Queued, QueueFilter, QueueMark, Wait
@@ -15,6 +17,15 @@ from tests.integration.delivery.world import DELIVERY, World, a_world
 from tests.integration.journal.builders import a_message
 
 LATER = msgspec.structs.replace(DELIVERY, retry_schedule_s=(3600.0,))
+
+
+@contextmanager
+def nothing_is_claimed(world: World) -> Iterator[None]:
+    """The delivery actor may be taken for dead; afterwards it claims again."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Ownership, "is_fenced", True)
+        yield
+    world.deliverer.parts.turns.work.set()
 
 
 async def queued(world: World) -> Sequence[Queued]:
@@ -34,7 +45,7 @@ async def test_what_is_deferred_is_tried_now_also_where_connections_failed(journ
             return [wait for _, wait in await journal.queue_control.waits(await queued(world))] == [Wait.DEFERRED]
 
         await world.eventually(is_deferred)
-        for site in world.deliverer._sites:
+        for site in world.deliverer.parts.sites:
             site.failed()
             site.blocked_until += 3600
         assert await journal.queue_control.make_due(await queued(world)) == 1
@@ -51,17 +62,17 @@ async def test_what_waits_leaves_by_another_route(journal: Journal, place: str) 
         await world.put_in_force(routing=f'[[routes]]\ndomain = ["other.test"]\nvia = "relay"\nrelay = "{relay}"\n')
         waits, goes = a_message(), a_message()
         await world.accept(waits)
-        if place == "memory":
-            world.deliverer._claims._may_claim = lambda: False
-            await world.eventually(lambda: (waits.id, 0) in world.deliverer._claims.held)
-        elif place == "lane":
-            await journal.scheduling.park([Waiting(waits.id, 0, world.tenant_id, "example.com")], ["mx0.example.com"])
-        moved = await journal.queue_control.reroute(await queued(world), None, relay)
-        assert [one.route for one in moved] == [relay]
-        await world.deliverer.moved(msgspec.msgpack.encode(moved))
-        assert (waits.id, 0) not in world.deliverer._claims.held
-        world.deliverer._claims._may_claim = lambda: True
-        world.deliverer._work.set()
+        with ExitStack() as pause:
+            if place == "memory":
+                pause.enter_context(nothing_is_claimed(world))
+                await world.eventually(lambda: (waits.id, 0) in world.deliverer.parts.held)
+            elif place == "lane":
+                waiting = Waiting(waits.id, 0, world.tenant_id, "example.com")
+                await journal.scheduling.park([waiting], ["mx0.example.com"])
+            moved = await journal.queue_control.reroute(await queued(world), None, relay)
+            assert [one.route for one in moved] == [relay]
+            await world.deliverer.moved(msgspec.msgpack.encode(moved))
+            assert (waits.id, 0) not in world.deliverer.parts.held
         assert (await world.finished(waits)).status is Status.SENT
         await world.accept(goes)
         assert (await world.finished(goes)).status is Status.DELIVERED
@@ -74,10 +85,8 @@ async def test_a_claim_of_what_was_moved_gets_nothing(journal: Journal) -> None:
         relay = f"127.0.0.2:{world.port}"
         await world.put_in_force(routing=f'[[routes]]\ndomain = ["other.test"]\nvia = "relay"\nrelay = "{relay}"\n')
         message = a_message()
-        world.deliverer._claims._may_claim = lambda: False
-        await world.accept(message)
-        await world.eventually(lambda: (message.id, 0) in world.deliverer._claims.held)
-        assert len(await journal.queue_control.reroute(await queued(world), None, relay)) == 1
-        world.deliverer._claims._may_claim = lambda: True
-        world.deliverer._work.set()
+        with nothing_is_claimed(world):
+            await world.accept(message)
+            await world.eventually(lambda: (message.id, 0) in world.deliverer.parts.held)
+            assert len(await journal.queue_control.reroute(await queued(world), None, relay)) == 1
         assert (await world.finished(message)).status is Status.SENT

@@ -50,8 +50,8 @@ async def ended(world: World, deliverer: Deliverer, by: type[BaseException] = Ki
     await world.eventually(lambda: bool(world.crashes))
     assert [type(crash) for crash in world.crashes] == [by]
     world.crashes.clear()
-    await deliverer._tasks.stop()
-    deliverer._ledger.close()
+    await deliverer.deps.tasks.stop()
+    deliverer.deps.ledger.close()
 
 
 async def restart(world: World) -> None:
@@ -61,7 +61,7 @@ async def restart(world: World) -> None:
 
 
 def named(deliverer: Deliverer) -> list[str]:
-    path: Path = deliverer._marker._path
+    path: Path = deliverer.deps.marker._path
     assert path.name == NAME
     return [struck.message_id for struck in read(path).struck]
 
@@ -107,19 +107,19 @@ async def test_two_actors_with_one_life_each(journal: Journal) -> None:
             (second,) = [one for one in world.deliverers if one is not first]
             await ended(world, first)
             # It is not started again for a while, so the other one takes its work over.
-            await journal.membership.retire(first._ownership.name, first._ownership.epoch)
-            await second._upkeep.beat()
+            await journal.membership.retire(first.parts.ownership.name, first.parts.ownership.epoch)
+            await second.parts.heartbeat.beat()
             await world.dispatcher.refresh()
-            world.others = {first._ownership.name: second, second._ownership.name: second}
+            world.others = {first.parts.ownership.name: second, second.parts.ownership.name: second}
             await ended(world, second)
             assert named(first) == named(second) == [poison.id]
             world.others = {}
             await world.restart()
-            if world.deliverer._ownership.name == first._ownership.name:
-                other = world.make_other(second._ownership.name)
+            if world.deliverer.parts.ownership.name == first.parts.ownership.name:
+                other = world.make_other(second.parts.ownership.name)
             else:
-                other = world.make_other(first._ownership.name)
-            world.others = {other._ownership.name: other}
+                other = world.make_other(first.parts.ownership.name)
+            world.others = {other.parts.ownership.name: other}
             await other.start()
             await set_aside(world, poison, OWN)
 

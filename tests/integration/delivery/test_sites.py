@@ -27,7 +27,7 @@ def refusing(reply: bytes, *, of: str = "GREETING") -> Callable[[str], bytes | N
 
 
 def sites(world: World) -> set[str]:
-    return {site.destination.site for site in world.deliverer._sites}
+    return {site.destination.site for site in world.deliverer.parts.sites}
 
 
 async def test_the_best_preference_is_tried_first_and_equals_share(journal: Journal) -> None:
@@ -220,7 +220,7 @@ async def test_a_domain_without_dns_holds_nobody_up(journal: Journal) -> None:
         await deliver(world, *(a_message(f"u{i}@example.com") for i in range(50)))
         assert {arrival.rcpt_to[0].partition("@")[2] for arrival in world.taken} == {"example.com"}
         # They were still being asked for then.
-        assert len(world.deliverer._unresolved._by_domain) == 50
+        assert len(world.deliverer.parts.unresolved) == 50
         (event,) = await world.told(stuck[0], 1)
         assert isinstance(event, Deferred) and "DNS timed out" in event.reason
 
@@ -254,7 +254,7 @@ async def test_one_domains_dead_hosts_do_not_stop_the_others_of_its_site(journal
         await world.accept(*lost)
         for message in lost:
             assert (await world.finished(message)).status is Status.BOUNCED
-        (site,) = world.deliverer._sites
+        (site,) = world.deliverer.parts.sites
         assert site.destination.site == "mail.protection.outlook.com"
         assert site.blocked_until == 0.0, "a host that there is not says nothing of those that there are"
         await deliver(world, a_message("ada@good.com"))

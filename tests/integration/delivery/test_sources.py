@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 from dnslib import MX, A
 
-from actors.delivery import upkeep
+from actors.delivery import heartbeat
 from cluster.events import Delivered
 from cluster.journal.journal import Journal
 from cluster.policy.lifecycle import Status
@@ -44,8 +44,8 @@ def not_at_midnight() -> None:
 def gone(monkeypatch: pytest.MonkeyPatch) -> set[str]:
     """Sources whose addresses this machine has no longer."""
     names: set[str] = set()
-    is_local = upkeep._is_local
-    monkeypatch.setattr(upkeep, "_is_local", lambda source: source.name not in names and is_local(source))
+    is_local = heartbeat._is_local
+    monkeypatch.setattr(heartbeat, "_is_local", lambda source: source.name not in names and is_local(source))
     return names
 
 
@@ -111,7 +111,7 @@ async def test_what_a_source_that_no_machine_has_would_send_leaves_from_the_othe
         await world.accept(*(a_message(f"u{i}@example.com") for i in range(40)))
 
         async def looked() -> bool:
-            await world.deliverer._upkeep.beat()
+            await world.deliverer.parts.heartbeat.beat()
             await world.dispatcher.refresh()
             await world.scheduler.round()
             await world.scheduler.name_lanes()
@@ -217,7 +217,7 @@ async def leave(world: World, receiver: Receiver, count: int) -> None:
 
     async def left() -> bool:
         await world.deliverer.follow()
-        await world.deliverer._upkeep._allow()
+        await world.deliverer.parts.warm_ups.grant()
         await world.dispatcher.refresh()
         return len(receiver.taken) >= count
 
@@ -269,7 +269,7 @@ async def test_caps_hold_over_a_kill(journal: Journal) -> None:
         async def all_granted() -> bool:
             await leave(world, receiver, 0)
             (used,) = await journal.warm_up.usage(today(), 10)
-            left = [s for s in world.deliverer._sites if s.in_flight or (s.allowance and s.allowance.remaining)]
+            left = [s for s in world.deliverer.parts.sites if s.in_flight or (s.allowance and s.allowance.remaining)]
             return used.granted == used.cap == 40 and not left
 
         await world.eventually(all_granted)

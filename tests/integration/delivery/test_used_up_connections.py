@@ -77,11 +77,11 @@ async def sent(there: Hosts, messages: list[NewMessage]) -> list[Event]:
 
 
 async def assert_not_slowed(there: Hosts) -> None:
-    for site in there.world.deliverer._sites:
+    for site in there.world.deliverer.parts.sites:
         assert not site.adjustments.is_lowered
         assert not site.blocked_until and not site.suspended_until
     assert await there.world.journal.site_actions.latest(None, 10) == []
-    assert there.world.deliverer._reporter.actions == []
+    assert there.world.deliverer.parts.automation.actions == []
 
 
 @pytest.mark.parametrize("mode", MODES)

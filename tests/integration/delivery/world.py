@@ -18,6 +18,7 @@ from actors.delivery.connector import Connector
 from actors.delivery.deliverer import Deliverer
 from actors.delivery.ledger import Ledger
 from actors.delivery.marker import Marker
+from actors.delivery.parts import Dependencies
 from actors.delivery.tls_dialer import TlsDialer
 from actors.scheduler import Scheduler
 from actors.smtpd.envelope import Answer, Behaviour, Envelope
@@ -109,9 +110,9 @@ class World:
         other = self.others[name] = self.make_other(name)
         await other.start()
         deadline = time.monotonic() + PATIENCE_S
-        while not all(one._ownership.is_settled for one in self.deliverers):
+        while not all(one.parts.ownership.is_settled for one in self.deliverers):
             assert time.monotonic() < deadline, self.crashes
-            await asyncio.gather(*(one._upkeep.beat() for one in self.deliverers))
+            await asyncio.gather(*(one.parts.heartbeat.beat() for one in self.deliverers))
         await self.dispatcher.refresh()
 
     @property
@@ -127,7 +128,7 @@ class World:
         """What every process does once a second, now."""
         for deliverer in self.deliverers:
             await deliverer.follow()
-            await deliverer._upkeep.beat()
+            await deliverer.parts.heartbeat.beat()
         await self.dispatcher.refresh()
 
     def clock(self) -> float:
@@ -247,9 +248,9 @@ async def a_world(
         def make(name: str, ledger: Ledger, tasks: Tasks) -> Deliverer:
             in_force, placer = ways()
             marker = Marker(folder / name)
-            return Deliverer(
-                name,
-                "node",
+            deps = Dependencies(
+                name=name,
+                node_id="node",
                 settings=settings,
                 journal=journal,
                 composer=Composer(journal, Vault(SECRET), marker),
@@ -260,11 +261,11 @@ async def a_world(
                 marker=marker,
                 stall_watch=None,
                 tls_results=results,
-                close=policies.close,
                 random=lambda: 0.5,
                 now=time.time,
-                make_tasks=lambda: tasks,
+                tasks=tasks,
             )
+            return Deliverer(deps, policies.close)
 
         def make_deliverer() -> Deliverer:
             world.ledger = Ledger(folder / "delivery-0-0")

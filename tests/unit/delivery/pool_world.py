@@ -3,23 +3,26 @@
 import asyncio
 from collections import deque
 from itertools import count
-from typing import NoReturn
+from typing import Any, NoReturn, cast
 
+from actors.delivery.courier import Courier
 from actors.delivery.idle_connections import IdleConnections
 from actors.delivery.job import Connection, Hop, Job, Report
-from actors.delivery.pool import Pool
-from actors.delivery.throttle import Throttle
+from actors.delivery.site import Site
+from actors.delivery.tracing import Tracer
 from actors.smtp.commands import Envelope
 from actors.smtp.protocol import ConnectError, ConnectionLost, Observe, SmtpFailure
 from actors.smtp.reply import make_reply
 from actors.smtp.share import Share
 from actors.smtp.transaction import TransactionResult
+from cluster.journal.records import Claimed
 from cluster.policy.limits.session import UNLIMITED, SessionLimits
-from cluster.policy.limits.shaping import Limits
+from cluster.policy.limits.shaping import NO_TENANT_LIMITS, Limits
 from cluster.policy.replies.automation import Adjustments
 from cluster.policy.replies.stage import Stage
 from cluster.policy.routes.destinations import Destination
 from cluster.policy.routes.next_hop import NextHop
+from cluster.policy.routes.routing import Source
 from cluster.tasks import Tasks
 from tests.unit.delivery.builders import HOP, TAKEN, job
 from tests.unit.delivery.virtual_time import settle
@@ -91,7 +94,6 @@ class World:
         self, limits: Limits, *, behind: int = 0, takes_s: float | None = None, idle_at_most: int = 100
     ) -> None:
         clock = asyncio.get_running_loop().time
-        place = Destination("example.com")
         self.behind = behind
         self.takes_s = takes_s
         self.quit_takes_s = 0.0
@@ -106,45 +108,39 @@ class World:
         self.began: list[tuple[float, str, Line]] = []
         self.ended: list[tuple[Connection, bool]] = []
         self.passed_over: list[tuple[Job, SmtpFailure | TransactionResult]] = []
-        self.divided: list[Job] = []
+        self.divided: list[str] = []
+        """Whose jobs were divided, for each part more."""
         self.reports: list[tuple[Job, Hop, Report]] = []
         self.taught: list[tuple[Connection, SessionLimits]] = []
         self.announced = UNLIMITED
         """What the next connections may carry."""
         self.elsewhere = 0
         """Connections that are open to other sites."""
-        self.throttle = Throttle(place, limits, Adjustments((), clock()), clock, lambda: self.behind)
         self.tasks = Tasks(on_crash=_crashed)
-        self.pool = Pool(
-            throttle=self.throttle,
-            tasks=self.tasks,
-            connect=self._connect,
-            closed=lambda connection, lost: self.ended.append((connection, lost)),
-            report=lambda job, hop, report: self.reports.append((job, hop, report)),
-            passed_over=lambda job, failure: self.passed_over.append((job, failure)),
-            divided=self.divided.append,
-            blame=lambda job: None,
-            taught=lambda connection, limits: self.taught.append((connection, limits)),
-            open_in_all=lambda: len(self.open) + self.elsewhere,
-            idle=IdleConnections(idle_at_most),
+        courier = Courier(
+            cast(Any, _Connector(self)),
+            cast(Any, _Sources()),
+            Tracer(clock, clock),
+            cast(Any, _Reporter(self)),
+            cast(Any, _Marker()),
+            self.tasks,
+            IdleConnections(idle_at_most),
         )
-        self._numbers = count(1)
+        self.site = _Site(
+            Destination("example.com"),
+            limits,
+            Adjustments((), clock()),
+            clock,
+            100,
+            courier.pool_for,
+            lambda tenant_id: NO_TENANT_LIMITS,
+        )
+        self.site.parts = self.divided
+        self.throttle, self.pool = self.site.throttle, self.site.pool
+        self.throttle.behind = lambda: self.behind
+        self.numbers = count(1)
         self._job_numbers = count(1)
-        self._opening = 0
-
-    async def _connect(self, hop: NextHop, job: Job) -> Line:
-        self.attempts.append((asyncio.get_running_loop().time(), hop))
-        self._opening += 1
-        self.most_open = max(self.most_open, len(self.open) + self._opening)
-        try:
-            await asyncio.sleep(self.opening_takes_s)
-        finally:
-            self._opening -= 1
-        if self.refusals:
-            raise self.refusals.popleft()
-        line = Line(self, hop, next(self._numbers))
-        self.open.append(line)
-        return line
+        self.opening = 0
 
     def submit(self, number: int, hop: NextHop = HOP) -> list[Job]:
         jobs = [job(next(self._job_numbers)) for _ in range(number)]
@@ -166,6 +162,68 @@ class World:
     @property
     def reported(self) -> list[Job]:
         return [job for job, _, _ in self.reports]
+
+
+class _Site(Site):
+    parts: list[str]
+
+    def divided(self, tenant_id: str) -> None:
+        self.parts.append(tenant_id)
+        super().divided(tenant_id)
+
+
+class _Sources:
+    def source(self, name: str) -> Source:
+        return Source(name=name)
+
+
+class _Reporter:
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def report(self, site: Site, job: Job, hop: Hop, report: Report) -> None:
+        self._world.reports.append((job, hop, report))
+
+    def passed_over(self, site: Site, job: Job, failure: SmtpFailure | TransactionResult) -> None:
+        self._world.passed_over.append((job, failure))
+
+
+class _Marker:
+    def blame(self, delivery: Claimed) -> None:
+        """The test fails with the error itself."""
+
+
+class _Connector:
+    """``addresses``: as Connector has them, as far as connections are counted there."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self.addresses = self
+
+    @property
+    def open(self) -> int:
+        return len(self._world.open) + self._world.elsewhere
+
+    def closed(self, connection: Connection, place: Destination, lost: bool) -> None:
+        self._world.ended.append((connection, lost))
+
+    def taught(self, connection: Connection, limits: SessionLimits) -> None:
+        self._world.taught.append((connection, limits))
+
+    async def connect(self, hop: NextHop, domain: str, source: Source, **others: Any) -> Line:
+        world = self._world
+        world.attempts.append((asyncio.get_running_loop().time(), hop))
+        world.opening += 1
+        world.most_open = max(world.most_open, len(world.open) + world.opening)
+        try:
+            await asyncio.sleep(world.opening_takes_s)
+        finally:
+            world.opening -= 1
+        if world.refusals:
+            raise world.refusals.popleft()
+        line = Line(world, hop, next(world.numbers))
+        world.open.append(line)
+        return line
 
 
 def _crashed(name: str, error: BaseException) -> NoReturn:

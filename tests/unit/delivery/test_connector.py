@@ -7,10 +7,9 @@ from typing import Any, cast
 import pytest
 from msgspec.structs import replace
 
-from actors.delivery.connector import KNOWN_HOSTS, KNOWN_S, MAX_TRIES, SHOWN_S, Connector
+from actors.delivery.connector import KNOWN_HOSTS, KNOWN_S, MAX_TRIES, SHOWN_S, Connector, Crowded
 from actors.delivery.discarding import DiscardConnection
 from actors.delivery.job import Connection, NoRoute
-from actors.delivery.pool import Crowded
 from actors.delivery.tls_dialer import TlsDialer
 from actors.smtp.client import SmtpConnection
 from actors.smtp.protocol import ConnectError

@@ -4,7 +4,9 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
-from actors.delivery.lanes import LANES_AT_ONCE, PATIENCE_S, PLENTY, LaneFetcher
+from actors.delivery.held import HeldDeliveries
+from actors.delivery.lane_fetcher import LANES_AT_ONCE, LaneFetcher
+from actors.delivery.lanes import MAX_WAIT_S, PLENTY, Lanes
 from actors.delivery.site import Site
 from cluster.journal.journal import Unavailable
 from cluster.journal.records import Waiting
@@ -45,24 +47,30 @@ class World:
     def __init__(self) -> None:
         self.scheduling = self
         self.parked: dict[Lane, int] = {}
-        self.room = MOST
         self.is_down = False
         self.asked: list[list[str]] = []
         self.taken: list[str] = []
         self.places: dict[str, Place] = {}
         self.tasks = Tasks()
-        self.refill = LaneFetcher(
-            cast(Any, self),
-            cast(Any, self),
-            cast(Any, self),
-            room=lambda: self.room,
-            most=MOST,
-            lease_s=60,
-            is_shut=lambda place, _: place.site == "suspended",
-            take=self._take,
-            clock=asyncio.get_running_loop().time,
-        )
-        self.tasks.spawn("refill", self.refill.run())
+        self.held = HeldDeliveries(MOST)
+        self.lanes = Lanes(self.held, asyncio.get_running_loop().time)
+        itself = cast(Any, self)
+        fetcher = LaneFetcher(itself, itself, self.held, self.lanes, itself, itself, lease_s=60)
+        self.tasks.spawn("fetching", fetcher.run())
+
+    @property
+    def room(self) -> int:
+        return self.held.room
+
+    @room.setter
+    def room(self, room: int) -> None:
+        """Hold so many that there is so much room."""
+        self.held.discard([(f"held_{number}", 0) for number in range(MOST)])
+        for number in range(MOST - room):
+            self.held.add((f"held_{number}", 0), "tnt_1")
+
+    def is_shut(self, place: Destination, tenant_id: str) -> bool:
+        return place.site == "suspended"
 
     def owns(self, place: Destination) -> bool:
         return place.site != "foreign"
@@ -73,7 +81,7 @@ class World:
     def park(self, site: str, count: int, tenant_id: str = "tnt_1") -> Lane:
         lane = Lane(site, tenant_id)
         self.parked[lane] = count
-        self.refill.add([lane])
+        self.lanes.add([lane])
         return lane
 
     async def lease_from_lanes(self, limits: Mapping[Lane, int], limit: int, *, owner: int, lease_s: float) -> Unparked:
@@ -91,7 +99,7 @@ class World:
                 emptied.append(lane)
         return Unparked(leased, emptied)
 
-    async def _take(self, found: Sequence[Waiting]) -> None:
+    async def hold_or_park(self, found: Sequence[Waiting]) -> None:
         self.taken += [one.domain for one in found]
         self.room -= len(found)
 
@@ -102,7 +110,7 @@ async def test_many_lanes_are_taken_from_at_once_and_what_is_empty_is_forgotten(
     for number in range(3):
         world.park(f"d{number}", 2)
     await settle()
-    assert (world.asked, len(world.taken), len(world.refill)) == ([["d0", "d1", "d2"]], 6, 0)
+    assert (world.asked, len(world.taken), len(world.lanes)) == ([["d0", "d1", "d2"]], 6, 0)
     await world.tasks.stop()
 
 
@@ -111,18 +119,18 @@ async def test_it_waits_for_room_for_a_good_many_but_not_for_ever() -> None:
     world = World()
     world.room = 0
     world.park("d", 100)
-    await asyncio.sleep(PATIENCE_S + 1)
-    world.refill.look()
+    await asyncio.sleep(MAX_WAIT_S + 1)
+    world.lanes.look()
     await settle()
     world.room = ENOUGH - 1
-    world.refill.look()
-    await asyncio.sleep(PATIENCE_S / 2)
+    world.lanes.look()
+    await asyncio.sleep(MAX_WAIT_S / 2)
     assert world.taken == []
-    await asyncio.sleep(PATIENCE_S)
+    await asyncio.sleep(MAX_WAIT_S)
     assert len(world.taken) == ENOUGH - 1
     world.room = ENOUGH
-    world.refill.look()
-    await asyncio.sleep(PATIENCE_S / 2)
+    world.lanes.look()
+    await asyncio.sleep(MAX_WAIT_S / 2)
     assert len(world.taken) == 2 * ENOUGH - 1
     await world.tasks.stop()
 
@@ -135,7 +143,7 @@ async def test_tenants_take_turns_however_many_lanes_they_have() -> None:
         world.park(f"d{number}", 1)
     world.park("small", 1, "tnt_2")
     world.room = ENOUGH
-    world.refill.look()
+    world.lanes.look()
     await asyncio.sleep(1)
     assert world.asked[0][:3] == ["d0", "small", "d1"]
     await world.tasks.stop()
@@ -145,16 +153,16 @@ async def test_tenants_take_turns_however_many_lanes_they_have() -> None:
 async def test_what_is_parked_goes_before_what_has_just_come() -> None:
     world = World()
     other = Lane("other", "tnt_1")
-    assert not world.refill.goes_before(other)
-    assert world.refill.leaves_room() == MOST
+    assert not world.lanes.goes_before(other)
+    assert world.lanes.leaves_room() == MOST
     world.room = ENOUGH - 1
-    assert world.refill.leaves_room() == ENOUGH - 1
+    assert world.lanes.leaves_room() == ENOUGH - 1
     lane = Lane("d", "tnt_1")
-    world.refill.expect(lane)
-    assert world.refill.goes_before(lane) and world.refill.goes_before(other)
-    assert world.refill.leaves_room() == 0
+    world.lanes.expect(lane)
+    assert world.lanes.goes_before(lane) and world.lanes.goes_before(other)
+    assert world.lanes.leaves_room() == 0
     world.room = ENOUGH
-    assert world.refill.goes_before(lane) and not world.refill.goes_before(other)
+    assert world.lanes.goes_before(lane) and not world.lanes.goes_before(other)
     await world.tasks.stop()
 
 
@@ -167,7 +175,7 @@ async def test_what_is_not_to_be_taken_is_forgotten_and_what_has_enough_here_kee
     await settle()
     assert world.asked == [["short"]]
     assert len(world.taken) == 40
-    assert len(world.refill) == 2
+    assert len(world.lanes) == 2
     await world.tasks.stop()
 
 
@@ -177,9 +185,9 @@ async def test_no_lane_is_forgotten_when_the_journal_does_not_answer() -> None:
     world.is_down = True
     lane = world.park("d", 3)
     await settle()
-    assert (len(world.asked), world.refill.goes_before(lane)) == (1, True)
+    assert (len(world.asked), world.lanes.goes_before(lane)) == (1, True)
     world.is_down = False
-    world.refill.look()
+    world.lanes.look()
     await asyncio.sleep(2)
     assert len(world.taken) == 3
     await world.tasks.stop()

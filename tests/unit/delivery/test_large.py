@@ -8,9 +8,10 @@ from typing import Any, cast
 from msgspec import structs
 
 from actors.delivery.composing import Made, Order
+from actors.delivery.held import LargeRoom
 from actors.delivery.job import Job
 from actors.delivery.large import LargeMessages
-from actors.delivery.sites import Taken
+from actors.delivery.site_turns import Taken
 from tests.unit.delivery.builders import job
 
 
@@ -22,14 +23,15 @@ class World:
         self.begun: list[str] = []
         self.may_end = asyncio.Event()
         self.may_end.set()
-        self.large = LargeMessages(self._compose, self._hand_over, most_bytes=200, most_bytes_of_tenant=100)
+        self.room = LargeRoom(most_bytes=200, most_bytes_of_tenant=100)
+        self.large = LargeMessages(cast(Any, self), cast(Any, self), self.room)
 
-    async def _compose(self, order: Order) -> Made:
+    async def compose_large(self, order: Order) -> Made:
         self.begun.append(order.deliveries[0].message_id)
         await self.may_end.wait()
         return [structs.replace(cast(Any, order), data=b"x" * 60)]
 
-    def _hand_over(self, taken: Taken, made: Made) -> None:
+    def take(self, taken: Taken, made: Made) -> None:
         [one] = made
         assert isinstance(one, Job)
         self.handed_over.append(one.deliveries[0].message_id)
@@ -39,7 +41,7 @@ class World:
         self.large.add(cast(Any, None), cast(Any, job(number, tenant_id)))
 
     def end(self, number: int) -> None:
-        self.large.ended(job(number).deliveries)
+        self.room.ended(job(number).deliveries)
 
     async def settle(self) -> list[str]:
         for _ in range(10):

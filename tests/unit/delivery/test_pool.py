@@ -7,8 +7,9 @@ from random import Random
 
 import pytest
 
+from actors.delivery.connector import Crowded
 from actors.delivery.job import Job, NoRoute
-from actors.delivery.pool import PAUSE_S, TURN, Crowded
+from actors.delivery.pool import PAUSE_S, TURN
 from actors.smtp.protocol import ConnectionLost
 from actors.smtp.transaction import TransactionResult
 from tests.unit.delivery.builders import HOP, OTHER_HOP, TAKEN, some_limits

@@ -5,8 +5,9 @@ import asyncio
 import pytest
 from msgspec.structs import replace
 
+from actors.delivery.connector import Crowded
 from actors.delivery.job import Hop, NoRoute
-from actors.delivery.pool import PAUSE_S, Crowded
+from actors.delivery.pool import PAUSE_S
 from actors.smtp.protocol import ConnectError
 from actors.smtp.reply import make_reply
 from cluster.policy.replies.effects import TRIES_AT_MOST
@@ -239,7 +240,7 @@ async def test_a_shaping_rule_keeps_it_from_the_next_host() -> None:
 @in_virtual_time
 async def test_what_a_transaction_could_not_carry_goes_in_another_and_each_part_is_reported() -> None:
     world = World(some_limits(1))
-    one = job(1)
+    one = job(1, "tnt_both")
     others = replace(one.envelope, recipients=("a@example.com", "b@example.com"))
     both = replace(one, deliveries=one.deliveries * 2, envelope=others)
     world.pool.submit(HOP, both)
@@ -247,7 +248,7 @@ async def test_what_a_transaction_could_not_carry_goes_in_another_and_each_part_
     ok = make_reply(250, ["250 ok"])
     await world.answer(replace(TAKEN, recipients=(ok, make_reply(552, ["552 enough"]))))
     assert [job.envelope.recipients for job in world.reported] == [("a@example.com",)]
-    assert world.divided == [both]
+    assert world.divided == ["tnt_both"]
     await world.finish()
     assert [job.envelope.recipients for job in world.reported] == [("a@example.com",), ("b@example.com",)]
     assert world.pool.outstanding == 0

@@ -28,8 +28,8 @@ CLOSED = ConnectionLost(Stage.DATA, "the peer closes the connection", after_end_
 ENDS: dict[str, TransactionResult | ConnectionLost] = {"mail": AT_MAIL, "rcpt": AT_RCPT, "end": AT_END, "421": CLOSED}
 
 
-def addressed(*recipients: str) -> Job:
-    one = job(1)
+def addressed(*recipients: str, tenant_id: str = "tnt_1") -> Job:
+    one = job(1, tenant_id)
     deliveries = [replace(one.deliveries[0], recipient=r, recipient_no=n) for n, r in enumerate(recipients)]
     return replace(one, deliveries=tuple(deliveries), envelope=Envelope("from@sender.example", recipients))
 
@@ -142,7 +142,7 @@ async def test_what_it_shows_holds_for_the_connections_that_are_open() -> None:
 async def test_only_the_recipients_that_it_would_not_carry_go_over_another() -> None:
     world = World(some_limits(1))
     world.submit(1)
-    world.pool.submit(HOP, three := addressed("a@x.test", "b@x.test", "c@x.test"))
+    world.pool.submit(HOP, addressed("a@x.test", "b@x.test", "c@x.test", tenant_id="tnt_three"))
     await settle()
     await world.answer()
     enough = make_reply(452, ["452 4.5.3 too many recipients on this connection"])
@@ -151,7 +151,7 @@ async def test_only_the_recipients_that_it_would_not_carry_go_over_another() -> 
     await settle()
     assert [job.envelope.recipients for job in world.reported[1:]] == [("a@x.test",)]
     assert transactions(world) == [("b@x.test", "c@x.test")]
-    assert (world.divided, [limits for _, limits in world.taught]) == ([three], [SessionLimits(recipients=2)])
+    assert (world.divided, [limits for _, limits in world.taught]) == (["tnt_three"], [SessionLimits(recipients=2)])
     await world.finish()
     assert world.pool.outstanding == 0
 

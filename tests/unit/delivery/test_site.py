@@ -6,6 +6,7 @@ from typing import cast
 
 import pytest
 
+from actors.delivery.job import Job
 from actors.delivery.pool import Pool
 from actors.delivery.site import AHEAD_S, CLAIMED_PER_CONNECTION, FEW, HURRIED_S, PROBES, STALLED_S, WAITING_S, Site
 from actors.delivery.throttle import MARGIN
@@ -26,6 +27,9 @@ class StillPool:
     on_the_wire = 0
     connecting = 0
     connections = 0
+
+    def take_back(self) -> list[Job]:
+        return []
 
 
 def a_site(
@@ -172,7 +176,7 @@ def test_a_suspended_tenant_gets_back_what_waits_and_the_others_go_on() -> None:
     site = a_site(clock)
     fill(site, 2, "one")
     fill(site, 2, "two")
-    assert {back.waiting.tenant_id for back in site.suspend("one", clock.now + 60)} == {"one"}
+    assert {back.waiting.tenant_id for back in site.suspend("one", clock.now + 60).waiting} == {"one"}
     assert fill(site, 1, "one") == 0
     assert site.wanted() == 2
     clock.now += 60
@@ -183,7 +187,7 @@ def test_a_suspended_site_takes_and_sends_nothing_before_its_time() -> None:
     clock = Clock()
     site = a_site(clock)
     fill(site, 2)
-    assert len(site.suspend("", clock.now + 60)) == 2
+    assert len(site.suspend("", clock.now + 60).waiting) == 2
     assert (fill(site, 1), site.wanted(), site.waits_for()) == (0, 0, ("suspended", clock.now + 60))
     site.resume("")
     assert (fill(site, 1), site.wanted()) == (1, 1)

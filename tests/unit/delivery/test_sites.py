@@ -2,55 +2,101 @@
 
 import asyncio
 from collections import Counter
-from typing import cast
+from typing import Any, cast
 
 import pytest
 
+from actors.delivery.held import HeldDeliveries
+from actors.delivery.ownership import Ownership
 from actors.delivery.pool import Pool
 from actors.delivery.site import CLAIMED_PER_CONNECTION, LEAD, STALLED_S, Site
-from actors.delivery.sites import DROPPED_KEPT_S, Sites, Taken
+from actors.delivery.site_turns import SiteTurns, Taken
+from actors.delivery.sites import DROPPED_KEPT_S, Sites
 from cluster.policy.limits.quantities import rate
 from cluster.policy.limits.shaping import NO_TENANT_LIMITS, TenantLimits
 from cluster.policy.replies.automation import Adjustments
 from cluster.policy.routes.destinations import Destination
+from cluster.routing.active_policy import InForce
+from cluster.settings import DeliverySettings
 from tests.unit.delivery.builders import ready, some_limits
 from tests.unit.delivery.test_site import StillPool
 from tests.unit.delivery.virtual_time import in_virtual_time, settle
 
 
+class Woken(asyncio.Event):
+    """Counts how often it was set."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.times = 0
+
+    def set(self) -> None:
+        self.times += 1
+        super().set()
+
+
+class Couriers:
+    """Their connections do nothing."""
+
+    def pool_for(self, site: Site) -> Pool:
+        return cast(Pool, StillPool())
+
+
 class World:
     def __init__(self, connections: int = 20, tenant_limits: TenantLimits = NO_TENANT_LIMITS) -> None:
-        self.woken = self.woken_light = 0
         self.owned = True
-        self.sites = Sites(self._make, self._wake, lambda tenant_id: tenant_id in self.light)
         self.light: set[str] = set()
+        self.turns = SiteTurns(lambda tenant_id: tenant_id in self.light)
+        self._work = self.turns.work = Woken()
+        self._light_work = self.turns.light_work = Woken()
+        self._sites: dict[str, Site] = {}
         self._connections = connections
         self._tenant_limits = tenant_limits
 
-    def _wake(self, is_light: bool) -> None:
-        self.woken += 1
-        self.woken_light += is_light
+    @property
+    def woken(self) -> int:
+        return self._work.times
 
-    def _make(self, place: Destination) -> Site:
-        clock = asyncio.get_running_loop().time
-        limits = some_limits(self._connections)
-        adjustments = Adjustments((), clock())
-        return Site(
-            place, limits, adjustments, clock, 10_000, lambda _: cast(Pool, StillPool()), lambda _: self._tenant_limits
-        )
+    @property
+    def woken_light(self) -> int:
+        return self._light_work.times
+
+    def site(self, name: str) -> Site:
+        if name not in self._sites:
+            clock = asyncio.get_running_loop().time
+            self._sites[name] = Site(
+                Destination(name),
+                some_limits(self._connections),
+                Adjustments((), clock()),
+                clock,
+                10_000,
+                Couriers().pool_for,
+                lambda _: self._tenant_limits,
+            )
+        return self._sites[name]
 
     def fill(self, name: str, count: int, tenant_id: str = "tnt_1") -> Site:
-        site = self.sites.of(Destination(name))
+        site = self.site(name)
         for number in range(count):
             site.offer(ready(number, tenant_id))
-        self.sites.look_at(site, tenant_id)
+        self.turns.look_at(site, tenant_id)
         return site
 
     def batch(self, limit: int, most: int = 1000, *, light_only: bool = False) -> list[Taken]:
-        return self.sites.next_batch(limit, most, lambda _: self.owned, light_only=light_only)
+        return self.turns.next_batch(limit, most, lambda _: self.owned, light_only=light_only)
 
     def counts(self, limit: int) -> Counter[str]:
         return Counter(taken.site.destination.site for taken in self.batch(limit))
+
+
+def some_sites() -> Sites:
+    """Of an actor that owns everything, with the settings alone in force."""
+    in_force = InForce(cast(Any, None), cast(Any, None), DeliverySettings())
+    ownership = Ownership(cast(Any, None), "delivery-0-0", "node", lambda: 0.0)
+    turns = SiteTurns(lambda _: False)
+    clock = asyncio.get_running_loop().time
+    courier = cast(Any, Couriers())
+    return Sites(in_force, ownership, HeldDeliveries(100), turns, courier, clock=clock, now=clock)
 
 
 def tenants_of(batch: list[Taken]) -> list[str]:
@@ -98,14 +144,14 @@ async def test_at_a_site_that_takes_little_light_tenants_and_others_have_as_much
     world.fill("one", 400)
     world.fill("one", 200, "few")
     began: Counter[str] = Counter()
-    site = world.sites.of(Destination("one"))
+    site = world.site("one")
     for number in range(300):
         for taken in world.batch(64, light_only=number % 3 == 0):
             (tenant_id,) = tenants_of([taken])
             began[tenant_id] += 1
             taken.site.claimed()
             taken.site.ended(tenant_id)
-        world.sites.look_at(site, "few")
+        world.turns.look_at(site, "few")
         if not site.queue.waiting_of("few"):
             break
         assert abs(began["few"] - began["tnt_1"]) <= 2 * LEAD
@@ -116,14 +162,14 @@ async def test_at_a_site_that_takes_little_light_tenants_and_others_have_as_much
 async def test_many_recipients_of_one_message_count_as_many() -> None:
     world = World()
     world.light = {"few"}
-    site = world.sites.of(Destination("one"))
+    site = world.site("one")
     for number in range(3):
         for recipient_no in range(50):
             site.offer(ready(number, recipient_no=recipient_no))
-    world.sites.look_at(site, "tnt_1")
+    world.turns.look_at(site, "tnt_1")
     assert tenants_of(world.batch(1)) == ["tnt_1"] * 50
     world.fill("one", 60, "few")
-    world.sites.look_at(site, "tnt_1")
+    world.turns.look_at(site, "tnt_1")
     assert not world.batch(0, light_only=True)
     assert tenants_of(world.batch(100, light_only=True)) == ["few"] * 60
     assert tenants_of(world.batch(100)) == ["tnt_1"] * 100
@@ -170,7 +216,7 @@ async def test_a_site_is_not_looked_at_before_something_changes() -> None:
     for _ in range(CLAIMED_PER_CONNECTION // 3):
         assert world.batch(64) == []
         site.claimed()
-        world.sites.look_at(site)
+        world.turns.look_at(site)
     assert world.woken == woken + CLAIMED_PER_CONNECTION // 3
     assert len(world.batch(64)) == CLAIMED_PER_CONNECTION // 3
 
@@ -199,7 +245,7 @@ async def test_a_tenant_gets_its_next_turn_in_time() -> None:
         for taken in world.batch(64):
             taken.site.claimed()
             taken.site.ended("tnt_1")
-            world.sites.look_at(taken.site)
+            world.turns.look_at(taken.site)
             began.append(asyncio.get_running_loop().time())
         await asyncio.sleep(0.01)
     assert [round(at - began[0], 1) for at in began] == [0.0, 0.5, 1.0]
@@ -210,7 +256,7 @@ async def test_what_is_not_ours_to_send_waits_until_all_are_looked_at() -> None:
     world = World(tenant_limits=TenantLimits(message_rate=rate("2/s")))
     site = world.fill("one", 10)
     assert len(world.batch(64)) == 1
-    world.sites.look_at(site)
+    world.turns.look_at(site)
     await asyncio.sleep(5)
     world.owned = False
     assert world.batch(64) == []
@@ -220,7 +266,7 @@ async def test_what_is_not_ours_to_send_waits_until_all_are_looked_at() -> None:
         assert world.batch(64) == []
     assert world.woken == woken, "nothing that the clock says would help"
     world.owned = True
-    world.sites.look_at_all()
+    world.turns.look_at_all()
     assert len(world.batch(64)) == 1
 
 
@@ -231,40 +277,54 @@ async def test_a_dropped_site_is_forgotten_with_its_timer() -> None:
     site.failed()
     world.batch(64)
     site.queue.clear()
-    world.sites.drop(site)
+    world.turns.forget(site)
     woken = world.woken
     await asyncio.sleep(5)
-    assert (world.woken, len(world.sites), world.sites.get(site.destination)) == (woken, 0, None)
-    assert world.sites.of(site.destination) is not site
+    assert (world.woken, world.batch(64), world.turns.at_work()) == (woken, [], [])
+
+
+@in_virtual_time
+async def test_a_site_is_dropped_when_it_has_been_idle_and_made_anew_when_there_is_work() -> None:
+    sites = some_sites()
+    site = sites.of(Destination("one"))
+    site.offer(ready(1))
+    assert not sites.drop_if_idle(site)
+    site.queue.clear()
+    site.failed()
+    assert not sites.drop_if_idle(site)
+    await asyncio.sleep(1.01)
+    assert sites.drop_if_idle(site)
+    assert (len(sites), sites.get(site.destination)) == (0, None)
+    assert sites.of(site.destination) is not site
 
 
 @in_virtual_time
 async def test_the_names_of_dropped_sites_are_known_for_a_day_and_not_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("actors.delivery.sites.DROPPED_KEPT", 2)
-    world = World()
-    world.fill("here", 1)
+    sites = some_sites()
+    sites.of(Destination("here"))
     for name in ("first", "second", "third"):
-        world.sites.drop(world.sites.of(Destination(name)))
-    assert sorted(world.sites.names()) == ["here", "second", "third"]
+        assert sites.drop_if_idle(sites.of(Destination(name)))
+    assert sorted(sites.names()) == ["here", "second", "third"]
     await asyncio.sleep(DROPPED_KEPT_S - 1)
-    world.sites.drop(world.sites.of(Destination("second")))
+    assert sites.drop_if_idle(sites.of(Destination("second")))
     await asyncio.sleep(1)
-    assert sorted(world.sites.names()) == ["here", "second"]
+    assert sorted(sites.names()) == ["here", "second"]
 
 
 @in_virtual_time
 async def test_those_at_work_are_the_ones_with_something_to_do_and_their_rest_counts_as_no_standstill() -> None:
     world = World()
-    busy, resting = world.fill("busy", 1), world.sites.of(Destination("resting"))
-    assert world.sites.at_work() == [busy]
+    busy, resting = world.fill("busy", 1), world.site("resting")
+    assert world.turns.at_work() == [busy]
     busy.take()
-    assert world.sites.at_work() == [busy]
+    assert world.turns.at_work() == [busy]
     busy.claimed()
-    assert world.sites.at_work() == []
+    assert world.turns.at_work() == []
     await asyncio.sleep(STALLED_S + 1)
     world.fill("resting", 1)
     cast(StillPool, resting.pool).on_the_wire = 1
-    assert world.sites.at_work() == [resting]
+    assert world.turns.at_work() == [resting]
     assert not resting.is_stalled
-    world.sites.drop(resting)
-    assert world.sites.at_work() == []
+    world.turns.forget(resting)
+    assert world.turns.at_work() == []

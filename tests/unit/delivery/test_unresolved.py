@@ -1,16 +1,17 @@
 """Deliveries whose domain must be looked up first."""
 
 import asyncio
-from collections.abc import Iterable
-from typing import cast
+from typing import Any, cast
 
+from actors.delivery.giving_back import Misrouted
+from actors.delivery.held import HeldDeliveries, key_of
 from actors.delivery.site import Ready
-from actors.delivery.unresolved import Misrouted, Unresolved
+from actors.delivery.unresolved import Unresolved
 from cluster.journal.journal import Unavailable
 from cluster.journal.records import Waiting
 from cluster.policy.routes.destinations import Destination
 from cluster.policy.routes.next_hop import Unreachable
-from cluster.routing.router import Placed, Placer
+from cluster.routing.router import Placed
 from cluster.tasks import Tasks
 from tests.unit.delivery.builders import waiting
 from tests.unit.delivery.virtual_time import in_virtual_time, settle
@@ -25,8 +26,16 @@ class World:
         self.taken: list[str] = []
         self.parked: list[list[str]] = []
         self.journal_s = 0.0
+        self.held = HeldDeliveries(100)
         self._ours = ours
-        self.arrivals = Unresolved(cast(Placer, self), Tasks(), self._take, self._park)
+        itself = cast(Any, self)
+        self.unresolved = Unresolved(itself, self.held, itself, itself, Tasks())
+
+    def add(self, number: int, domain: str) -> None:
+        """As the actor does that admits a delivery."""
+        delivery = waiting(number, domain=domain)
+        self.held.add(key_of(delivery), delivery.tenant_id)
+        self.unresolved.add(delivery)
 
     async def learn(self, domain: str) -> None:
         await asyncio.sleep(0)
@@ -34,16 +43,13 @@ class World:
     async def place(self, delivery: Waiting) -> Placed:
         return Placed(Destination(delivery.domain), HOP)
 
-    def _take(self, placed: Iterable[tuple[Ready, Destination]]) -> Misrouted:
-        misrouted = []
-        for ready, place in placed:
-            if place.site in self._ours:
-                self.taken.append(place.site)
-            else:
-                misrouted.append((ready.waiting, place))
-        return misrouted
+    def queue(self, ready: Ready, place: Destination) -> bool:
+        if place.site not in self._ours:
+            return False
+        self.taken.append(place.site)
+        return True
 
-    async def _park(self, misrouted: Misrouted) -> None:
+    async def park(self, misrouted: Misrouted) -> None:
         if self.journal_s < 0:
             raise Unavailable("away")
         await asyncio.sleep(self.journal_s)
@@ -56,20 +62,21 @@ async def test_ours_wait_here_and_others_are_parked_together_while_the_journal_i
     world.journal_s = 1.0
     domains = ["first.example", "ours.example", "second.example", "third.example"]
     for number, domain in enumerate(domains):
-        world.arrivals.add(waiting(number, domain=domain))
+        world.add(number, domain)
     await settle()
     assert world.taken == ["ours.example"]
     await asyncio.sleep(2.5)
     assert world.parked == [["first.example"], ["second.example", "third.example"]]
+    assert len(world.held) == 1, "what is parked is held no more"
 
 
 @in_virtual_time
 async def test_a_journal_that_is_away_holds_up_nothing_that_comes_later() -> None:
     world = World(set())
     world.journal_s = -1
-    world.arrivals.add(waiting(1, domain="first.example"))
+    world.add(1, "first.example")
     await settle()
     world.journal_s = 0.0
-    world.arrivals.add(waiting(2, domain="second.example"))
+    world.add(2, "second.example")
     await settle()
     assert world.parked == [["second.example"]]

@@ -5,18 +5,18 @@ from typing import Any, cast
 
 import pytest
 
-from actors.delivery.claims import Claims
+from actors.delivery.giving_back import GivingBack
 from actors.delivery.held import HeldDeliveries
 from actors.delivery.job import Job
+from actors.delivery.policy_follower import PolicyFollower
 from actors.delivery.site import Site
+from actors.delivery.site_turns import SiteTurns
 from actors.delivery.sites import Sites
-from actors.delivery.upkeep import Upkeep
 from cluster.journal.journal import Unavailable
-from cluster.policy.limits.shaping import NO_TENANT_LIMITS
-from cluster.policy.replies.automation import Adjustments
 from cluster.policy.routes.destinations import Destination
-from cluster.routing.active_policy import Change
-from tests.unit.delivery.builders import Clock, job, ready, some_limits
+from cluster.routing.active_policy import Change, InForce
+from cluster.settings import DeliverySettings
+from tests.unit.delivery.builders import Clock, job, ready
 from tests.unit.delivery.test_site import StillPool
 
 NOW = datetime.now(UTC)
@@ -67,10 +67,11 @@ class Ownership:
         return True
 
 
-class InForce:
+class SuspendedByAnOperator(InForce):
     """An operator has just suspended every site."""
 
     def __init__(self) -> None:
+        super().__init__(cast(Any, None), cast(Any, None), DeliverySettings())
         self.change = Change(begun=frozenset({("", "")}))
         self.is_suspended = False
 
@@ -86,18 +87,6 @@ class InForce:
         return set()
 
 
-class Composer:
-    async def compose_large(self, order: object) -> list[object]:
-        raise AssertionError("nothing is large here")
-
-
-class Reporter:
-    def __init__(self) -> None:
-        self.shut: list[Any] = []
-        self.suspended: list[Any] = []
-        self.actions: list[Any] = []
-
-
 class World:
     """Two sites, each with a delivery that waits and one that is claimed."""
 
@@ -105,61 +94,44 @@ class World:
         self.clock = Clock()
         self.journal = Journal()
         self.pools = {"one": Pool([job(1)]), "two": Pool([job(2)])}
-        self.sites = Sites(self._make, lambda _: None, lambda _: False)
-        self.in_force = InForce()
-        nothing = cast(Any, None)
-        self.claims = Claims(
-            journal=cast(Any, self.journal),
-            composer=cast(Any, Composer()),
-            committer=nothing,
-            ownership=cast(Any, Ownership()),
-            sites=self.sites,
-            put_off=nothing,
-            work=nothing,
-            light_work=nothing,
-            may_claim=lambda: True,
-            lease_s=60,
-            report=nothing,
-            take_again=nothing,
-            held=HeldDeliveries(100),
-        )
-        self.upkeep = Upkeep(
-            cast(Any, self.journal),
-            cast(Any, self.in_force),
-            cast(Any, Ownership()),
-            self.sites,
-            self.claims,
-            cast(Any, Reporter()),
-            nothing,
+        self.held = HeldDeliveries(100)
+        in_force, turns = SuspendedByAnOperator(), SiteTurns(lambda _: False)
+        ownership = cast(Any, Ownership())
+        self.giving_back = GivingBack(cast(Any, self.journal), ownership, self.held)
+        self.sites = Sites(
+            in_force,
+            ownership,
+            self.held,
+            turns,
+            cast(Any, self),
             clock=self.clock,
             now=lambda: NOW.timestamp(),
         )
+        self.follower = PolicyFollower(in_force, turns, self.giving_back, self.sites)
         for number, name in ((11, "one"), (12, "two")):
-            self.sites.of(Destination(name)).offer(ready(number))
-        for number in (1, 2, 11, 12):
-            self.claims.held.add((f"msg_{number}", 0), "tnt_1")
+            assert self.sites.queue(ready(number), Destination(name))
+        for number in (1, 2):
+            self.held.add((f"msg_{number}", 0), "tnt_1")
 
-    def _make(self, place: Destination) -> Site:
-        pool = cast(Any, self.pools[place.site])
-        adjustments = Adjustments((), self.clock())
-        return Site(place, some_limits(), adjustments, self.clock, 100, lambda _: pool, lambda _: NO_TENANT_LIMITS)
+    def pool_for(self, site: Site) -> Pool:
+        return self.pools[site.destination.site]
 
 
 async def test_a_suspension_gives_back_what_waits_and_what_is_not_begun() -> None:
     world = World()
-    await world.upkeep.follow()
+    await world.follower.follow()
     assert (sorted(world.journal.parked), sorted(world.journal.unclaimed)) == (["msg_11", "msg_12"], ["msg_1", "msg_2"])
-    assert not len(world.claims.held)
+    assert not len(world.held)
 
 
 async def test_every_site_is_suspended_though_the_journal_does_not_answer_and_nothing_is_forgotten() -> None:
     world = World()
     world.journal.is_down = True
     with pytest.raises(Unavailable):
-        await world.upkeep.follow()
+        await world.follower.follow()
     assert all(site.is_suspended for site in world.sites)
     world.journal.is_down = False
-    await world.upkeep.follow()
-    await world.claims.give_back_doubtful()
+    await world.follower.follow()
+    await world.giving_back.doubtful()
     assert sorted(world.journal.unclaimed) == ["msg_1", "msg_2"]
-    assert not len(world.claims.held), "whoever is held for ever is refused for ever"
+    assert not len(world.held), "whoever is held for ever is refused for ever"

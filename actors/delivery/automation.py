@@ -1,0 +1,100 @@
+"""What shaping's rules do by themselves about the replies of a site's hosts: fewer connections, a lower rate, a pause.
+
+The rules decide (``cluster.policy.replies.automation``); here they are told of replies, and what they decide is done at
+the site, kept for the journal, and written there once a second.
+"""
+
+import logging
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+
+from msgspec import Struct
+
+from actors.delivery.giving_back import GivingBack
+from actors.delivery.job import Job
+from actors.delivery.outcomes import Said
+from actors.delivery.site import Site
+from cluster.journal.journal import Journal
+from cluster.journal.site_actions import SiteAction
+from cluster.policy.replies.automation import Action
+from cluster.policy.replies.triggers import ActionKind, ReplyFacts
+
+log = logging.getLogger(__name__)
+
+ACTIONS_KEPT = 1000
+"""Until they are in the journal; the oldest are dropped beyond."""
+
+
+class Suspended(Struct, frozen=True):
+    """What automation has suspended, for the journal: so that it holds for every share, and over restarts."""
+
+    site: str
+    action: Action
+    until: datetime
+
+
+class Automation:
+    """``clock``: seconds that never go back."""
+
+    def __init__(self, journal: Journal, giving_back: GivingBack, clock: Callable[[], float]) -> None:
+        self._journal = journal
+        self._giving_back = giving_back
+        self._clock = clock
+        self.actions: list[SiteAction] = []
+        """To be recorded in the journal."""
+        self._suspended: list[Suspended] = []
+        """To be made known to all."""
+
+    def on_replies(self, site: Site, job: Job, accepted: int, heard: list[Said]) -> None:
+        """Hosts of the site have accepted so many deliveries of a job, and have said this to others."""
+        now = self._clock()
+        if accepted:
+            self._perform(site, site.adjustments.on_accepted(accepted, now))
+        for fact in {_facts(said, job) for said in heard}:
+            self._perform(site, site.adjustments.on_reply(fact, now))
+
+    async def record(self) -> None:
+        """Write down what was done since the last time. Raises Unavailable; the rest is written the next time."""
+        while self._suspended:
+            one = self._suspended[0]
+            reason = f"{one.action.trigger}: {one.action.reply}"
+            await self._journal.suspensions.suspend(one.site, one.action.tenant_id, one.until, reason, "automation")
+            del self._suspended[0]
+        if actions := list(self.actions):
+            await self._journal.site_actions.record(actions)
+            del self.actions[: len(actions)]
+
+    def _perform(self, site: Site, actions: Sequence[Action]) -> None:
+        for action in actions:
+            place = site.destination
+            log.warning(
+                "automation site=%s action=%s detail=%r trigger=%s", place, action.kind, action.detail, action.trigger
+            )
+            until = datetime.now(UTC) + timedelta(seconds=action.until - self._clock())
+            if action.kind in (ActionKind.SUSPEND, ActionKind.SUSPEND_TENANT):
+                self._suspended.append(Suspended(place.site, action, until))
+                self._giving_back.later(site.suspend(action.tenant_id, action.until))
+            self.actions.append(
+                SiteAction(
+                    at=datetime.now(UTC),
+                    source=place.source,
+                    site=place.site,
+                    tenant_id=action.tenant_id,
+                    action=action.kind.value,
+                    detail=f"{action.detail} ({action.trigger})" if action.trigger else action.detail,
+                    reply=action.reply,
+                    made_by="automation",
+                )
+            )
+        del self.actions[:-ACTIONS_KEPT]
+
+
+def _facts(said: Said, job: Job) -> ReplyFacts:
+    return ReplyFacts(
+        code=said.code,
+        enhanced=said.enhanced or "",
+        text=said.response or said.reason,
+        bounce_class=said.verdict.bounce_class,
+        domain=job.deliveries[0].domain,
+        tenant_id=job.deliveries[0].tenant_id,
+    )

@@ -1,0 +1,79 @@
+"""Back to the journal: deliveries that are held here and not to be sent from here, or not now.
+
+What waited is parked in the lane of its destination; what was claimed and not begun is due again at once.
+"""
+
+import logging
+from collections.abc import Sequence
+
+from actors.delivery.composing import Order
+from actors.delivery.held import HeldDeliveries, Key, key_of
+from actors.delivery.job import Job
+from actors.delivery.ownership import Ownership
+from actors.delivery.site import Withdrawn
+from cluster.journal.journal import Journal
+from cluster.journal.records import Claimed, Waiting
+from cluster.policy.routes.destinations import Destination
+
+log = logging.getLogger(__name__)
+
+Misrouted = list[tuple[Waiting, Destination]]
+"""Deliveries to destinations of other actors, or without room at ours."""
+
+
+class GivingBack:
+    def __init__(self, journal: Journal, ownership: Ownership, held: HeldDeliveries) -> None:
+        self._journal = journal
+        self._ownership = ownership
+        self._held = held
+        self._doubtful: set[Key] = set()
+        self._withdrawn: list[Withdrawn] = []
+
+    async def park(self, misrouted: Misrouted) -> None:
+        """Have these wait in the lanes of their destinations. They are held no more, or were never. Raises
+        Unavailable: then they are found again when their leases end."""
+        lanes = [str(place) for _, place in misrouted]
+        await self._journal.scheduling.park([waiting for waiting, _ in misrouted], lanes)
+
+    def later(self, withdrawn: Withdrawn) -> None:
+        """Give this back with the next ``withdrawn``."""
+        self._withdrawn.append(withdrawn)
+
+    async def withdrawn(self) -> None:
+        """Give back what waited at sites that were suspended. Raises Unavailable; the rest is tried again with the
+        next call."""
+        while self._withdrawn:
+            await self.give_back(self._withdrawn.pop())
+
+    async def give_back(self, withdrawn: Withdrawn) -> None:
+        """Give back what a site had. Raises Unavailable: then what waited is found again when its lease ends, the rest
+        with the next heartbeat."""
+        site = withdrawn.site
+        deliveries = [ready.waiting for ready in withdrawn.waiting]
+        self._held.release(deliveries)
+        if withdrawn.jobs:
+            for job in withdrawn.jobs:
+                site.ended(job.deliveries[0].tenant_id)
+            await self.claimed(withdrawn.jobs)
+        if deliveries:
+            await self._journal.scheduling.park(deliveries, [str(site.destination)] * len(deliveries))
+
+    async def claimed(self, jobs: Sequence[Job | Order]) -> None:
+        """Give back what was claimed and not begun. Raises Unavailable; it is tried again with the next heartbeat."""
+        for job in jobs:
+            self.doubt(job.deliveries)
+            self._held.large.ended(job.deliveries)
+        await self.doubtful()
+
+    def doubt(self, deliveries: Sequence[Waiting | Claimed]) -> None:
+        """These may be claimed in our name, and are not to be sent."""
+        self._doubtful.update(map(key_of, deliveries))
+
+    async def doubtful(self) -> None:
+        """Give back what claims without an answer may have claimed: it would wait for the end of its lease. Held until
+        then, it cannot have been offered and claimed again. Raises Unavailable."""
+        if doubtful := list(self._doubtful):
+            had = await self._journal.queue.unclaim(doubtful, owner=self._ownership.epoch)
+            log.info("gave back deliveries=%d had=%d", len(doubtful), had)
+            self._doubtful.difference_update(doubtful)
+            self._held.discard(doubtful)

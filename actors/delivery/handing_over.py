@@ -1,0 +1,53 @@
+"""From composed messages to the connections of their site."""
+
+import logging
+
+from actors.delivery.committer import Committer
+from actors.delivery.composing import Made
+from actors.delivery.held import HeldDeliveries, key_of
+from actors.delivery.job import Hop, Job, NoRoute
+from actors.delivery.outcomes import dropped, utc_now
+from actors.delivery.put_off import PutOff
+from actors.delivery.reporting import Reporter
+from actors.delivery.site_turns import SiteTurns, Taken
+from cluster.policy.routes.next_hop import Unreachable
+
+log = logging.getLogger(__name__)
+
+
+class HandingOver:
+    """``put_off`` knows with which host a job begins."""
+
+    def __init__(
+        self, held: HeldDeliveries, turns: SiteTurns, committer: Committer, reporter: Reporter, put_off: PutOff
+    ) -> None:
+        self._held = held
+        self._turns = turns
+        self._committer = committer
+        self._reporter = reporter
+        self._put_off = put_off
+
+    def take(self, taken: Taken, made: Made) -> None:
+        """Submit what was composed of claimed deliveries to the pool of their site. What cannot be composed is dropped;
+        what has no next hop is reported."""
+        site, hop = taken.site, taken.deliveries[0].hop
+        jobs = [job for job in made if isinstance(job, Job)]
+        for delivery, reason in (fault for fault in made if not isinstance(fault, Job)):
+            log.info("dropped message=%s recipient_no=%d reason=%r", *key_of(delivery), reason)
+            self._held.release([delivery])
+            self._committer.add([dropped(delivery, reason, utc_now())])
+        if not jobs:
+            self.forget(taken)
+            return
+        site.claimed()
+        for job in jobs:
+            if isinstance(hop, Unreachable):
+                self._reporter.report(site, job, Hop(), NoRoute.of(hop))
+            else:
+                site.pool.submit(self._put_off.hop_for(job, hop), job)
+
+    def forget(self, taken: Taken) -> None:
+        """Nothing is to be sent of what was taken to be claimed."""
+        taken.site.claimed()
+        taken.site.ended(taken.deliveries[0].waiting.tenant_id)
+        self._turns.look_at(taken.site)

@@ -1,0 +1,104 @@
+"""An actor's heartbeat: it says that this life goes on, learns who the members are, and makes way for them.
+
+What waits here for destinations that are another member's now, or that make no progress, is given back.
+"""
+
+import asyncio
+import logging
+import socket
+
+from actors.delivery.giving_back import GivingBack
+from actors.delivery.held import HeldDeliveries
+from actors.delivery.ledger import Ledger
+from actors.delivery.ownership import Ownership
+from actors.delivery.site import Withdrawn
+from actors.delivery.site_turns import SiteTurns
+from actors.delivery.sites import Sites
+from cluster.journal.journal import Unavailable
+from cluster.policy.routes.routing import Source
+from cluster.routing.active_policy import InForce
+
+log = logging.getLogger(__name__)
+
+HEARTBEAT_S = 1.0
+UNSETTLED_S = 0.1
+"""Between heartbeats while members change: until they are settled, destinations wait."""
+
+
+class Heartbeat:
+    def __init__(
+        self,
+        in_force: InForce,
+        ownership: Ownership,
+        ledger: Ledger,
+        held: HeldDeliveries,
+        turns: SiteTurns,
+        giving_back: GivingBack,
+        sites: Sites,
+    ) -> None:
+        self._in_force = in_force
+        self._ownership = ownership
+        self._ledger = ledger
+        self._held = held
+        self._turns = turns
+        self._giving_back = giving_back
+        self._sites = sites
+        self._made_way_at = -1
+        """The ownership's changes when all that is held was its own: nothing else comes in before the next one."""
+
+    async def run(self) -> None:
+        """Beat until the actor stops. Raises Superseded."""
+        while True:
+            await asyncio.sleep(HEARTBEAT_S if self._ownership.is_settled else UNSETTLED_S)
+            try:
+                await self.beat()
+                await self._giving_back.doubtful()
+            except Unavailable as error:
+                log.warning("heartbeat failed reason=%r", error.reason)
+            self._ledger.retry()
+            # Sites that were refused claims, while outcomes piled up or members changed, are looked at again.
+            self._turns.look_at_all()
+
+    async def beat(self) -> None:
+        """Say that this life goes on, and make way for the members that are found. Raises Superseded, Unavailable."""
+        self._ownership.has(self.local_sources())  # an address may have come, or gone
+        await self._ownership.beat(made_way=not self._holds_what_is_not_its_own())
+        self._in_force.sources_are(member.sources for member in self._ownership.members)
+        await self._make_way()
+
+    def local_sources(self) -> tuple[str, ...]:
+        """The sources whose addresses this machine has."""
+        return tuple(name for name, source in self._in_force.routing.sources.items() if _is_local(source))
+
+    def _holds_what_is_not_its_own(self) -> bool:
+        changes = self._ownership.changes
+        if self._made_way_at == changes:
+            return False
+        if any(not site.is_idle and not self._ownership.owns(site.destination) for site in self._sites):
+            return True
+        self._made_way_at = changes
+        return False
+
+    async def _make_way(self) -> None:
+        """Give back what waits for destinations that are another's now, or that make no progress; what is on the wire
+        there is finished."""
+        if self._holds_what_is_not_its_own():
+            for site in self._sites:
+                if not self._ownership.owns(site.destination):
+                    site.pool.disconnect()
+                    await self._giving_back.give_back(Withdrawn(site, site.queue.clear(), []))
+        for site in self._turns.at_work():
+            if back := site.surplus(len(self._held)):
+                log.warning("site makes no progress site=%s given_back=%d", site.destination, len(back))
+                await self._giving_back.give_back(Withdrawn(site, back, []))
+
+
+def _is_local(source: Source) -> bool:
+    """Whether connections can be bound to the source's addresses here."""
+    for address in filter(None, (source.address, source.address6)):
+        with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_STREAM) as probe:
+            try:
+                probe.bind((address, 0))
+            except OSError:
+                return False
+    return True

@@ -1,0 +1,103 @@
+"""Taking from the lanes of this actor what is parked there, when there is room.
+
+A statement takes from many lanes, all that one has if there is room for it, and waits until there is room for a good
+many: what is taken together is claimed, composed and sent together, and a domain's messages over one connection.
+"""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+
+from actors.delivery.admission import Admission
+from actors.delivery.held import HeldDeliveries
+from actors.delivery.lanes import Lanes
+from actors.delivery.ownership import Ownership
+from actors.delivery.sites import Sites
+from cluster.journal.journal import Journal, Unavailable
+from cluster.journal.scheduling import Lane
+from cluster.policy.routes.destinations import parse
+
+log = logging.getLogger(__name__)
+
+ROUND_S = 0.05
+"""Between two rounds."""
+LANE_BATCH = 500
+"""Taken from one lane in its turn."""
+LANES_AT_ONCE = 200
+"""Taken from in one statement."""
+LANES_A_ROUND = 1000
+"""Looked at in one round. There may be very many; the others are the first in the next."""
+UNAVAILABLE_S = 1.0
+
+
+class LaneFetcher:
+    def __init__(
+        self,
+        journal: Journal,
+        ownership: Ownership,
+        held: HeldDeliveries,
+        lanes: Lanes,
+        sites: Sites,
+        admission: Admission,
+        *,
+        lease_s: float,
+    ) -> None:
+        self._journal = journal
+        self._ownership = ownership
+        self._held = held
+        self._lanes = lanes
+        self._sites = sites
+        self._admission = admission
+        self._lease_s = lease_s
+
+    async def run(self) -> None:
+        """Take until the actor stops."""
+        while True:
+            await self._lanes.wanted.wait()
+            if self._lanes.is_due:
+                self._lanes.wanted.clear()
+                try:
+                    await self._round()
+                except Unavailable as error:
+                    log.warning("refill failed lanes=%d reason=%r", len(self._lanes), error.reason)
+                    await asyncio.sleep(UNAVAILABLE_S)
+                self._lanes.fetched()
+            await asyncio.sleep(ROUND_S)
+
+    async def _round(self) -> None:
+        left = min(self._lanes.in_turn, LANES_A_ROUND)
+        while left and (room := self._held.room):
+            lanes = self._lanes.next(min(left, LANES_AT_ONCE))
+            left -= len(lanes)
+            await self._take_from(lanes, room)
+
+    async def _take_from(self, lanes: Sequence[Lane], room: int) -> None:
+        """Lanes whose turn it is. What is found empty, or not ours to take from now, is forgotten until the scheduler
+        names it again."""
+        limits = {lane: limit for lane in lanes if (limit := self._limit_of(lane, room)) is not None}
+        asked = {lane: limit for lane, limit in limits.items() if limit}
+        emptied: Sequence[Lane] = ()
+        try:
+            if asked:
+                found = await self._journal.scheduling.lease_from_lanes(
+                    asked, room, owner=self._ownership.epoch, lease_s=self._lease_s
+                )
+                emptied = found.emptied
+                await self._admission.hold_or_park(found.leased)
+        finally:
+            forgotten = set(emptied)
+            for lane in limits:
+                if lane not in forgotten:
+                    self._lanes.expect(lane)
+
+    def _limit_of(self, lane: Lane, room: int) -> int | None:
+        """How many to take from a lane; None: it is not ours to take from."""
+        place = parse(lane.destination)
+        if place is None or not self._ownership.owns(place) or self._sites.is_shut(place, lane.tenant_id):
+            return None
+        site = self._sites.get(place)
+        if site is None:
+            return min(LANE_BATCH, room)
+        limit = min(LANE_BATCH, room, site.room(lane.tenant_id))
+        # What waits lasts for a while; to take a few as soon as a few have left costs as much as to take many.
+        return limit if limit >= min(site.queue.waiting_of(lane.tenant_id), LANE_BATCH) else 0

@@ -1,0 +1,159 @@
+"""The parts of a delivery actor, made from the bottom up: each is given parts that were made before it.
+
+So no part can call one that is made after it. The package's docstring follows one delivery through them.
+"""
+
+import asyncio
+from collections.abc import Callable
+
+from msgspec import Struct
+
+from actors.delivery.admission import Admission
+from actors.delivery.automation import Automation
+from actors.delivery.claims import Claims
+from actors.delivery.committer import Committer
+from actors.delivery.composing import Composer
+from actors.delivery.connector import Connector
+from actors.delivery.courier import Courier
+from actors.delivery.giving_back import GivingBack
+from actors.delivery.handing_over import HandingOver
+from actors.delivery.heartbeat import Heartbeat
+from actors.delivery.held import HeldDeliveries
+from actors.delivery.idle_connections import IdleConnections
+from actors.delivery.lane_fetcher import LaneFetcher
+from actors.delivery.lanes import Lanes
+from actors.delivery.large import LargeMessages
+from actors.delivery.leaving import Leaving
+from actors.delivery.ledger import Ledger
+from actors.delivery.marker import Marker
+from actors.delivery.ownership import Ownership
+from actors.delivery.policy_follower import PolicyFollower
+from actors.delivery.put_off import PutOff
+from actors.delivery.reporting import Reporter
+from actors.delivery.site_turns import SiteTurns
+from actors.delivery.sites import Sites
+from actors.delivery.stall_watch import StallWatch
+from actors.delivery.tracing import Tracer
+from actors.delivery.unresolved import Unresolved
+from actors.delivery.upkeep import Upkeep
+from actors.delivery.warm_up import WarmUps
+from cluster.journal.journal import Journal
+from cluster.lookup.tls_results import TlsResults
+from cluster.routing.active_policy import InForce
+from cluster.routing.router import Placer
+from cluster.settings import DeliverySettings
+from cluster.tasks import Tasks
+
+
+class Dependencies(Struct, frozen=True, kw_only=True, eq=False):
+    """What a delivery actor is built from. ``random``: in [0, 1). ``now``: seconds since the epoch. ``stall_watch`` is
+    None where the process is not its own."""
+
+    name: str
+    node_id: str
+    settings: DeliverySettings
+    journal: Journal
+    composer: Composer
+    connector: Connector
+    placer: Placer
+    in_force: InForce
+    ledger: Ledger
+    marker: Marker
+    stall_watch: StallWatch | None
+    tls_results: TlsResults
+    random: Callable[[], float]
+    now: Callable[[], float]
+    tasks: Tasks
+
+
+class Parts:
+    """To be made in the actor's event loop."""
+
+    def __init__(self, deps: Dependencies) -> None:
+        clock = asyncio.get_running_loop().time
+        self.ownership = Ownership(deps.journal, deps.name, deps.node_id, clock)
+        self.held = HeldDeliveries(deps.settings.window)
+        self.lanes = Lanes(self.held, clock)
+        self.turns = SiteTurns(self.held.has_few_of)
+        self.put_off = PutOff(clock)
+        self.tracer = Tracer(clock, deps.now)
+        self._make_the_way_back(deps, clock)
+        self._make_the_way_down(deps, clock)
+        self._make_what_runs_beside(deps, clock)
+
+    def _make_the_way_back(self, deps: Dependencies, clock: Callable[[], float]) -> None:
+        """From the end of a transaction to the journal."""
+        self.committer = Committer(deps.journal, deps.ledger)
+        self.giving_back = GivingBack(deps.journal, self.ownership, self.held)
+        self.automation = Automation(deps.journal, self.giving_back, clock)
+        self.reporter = Reporter(
+            self.committer,
+            deps.in_force,
+            self.automation,
+            self.put_off,
+            self.held,
+            self.turns,
+            self.lanes,
+            lifetime_s=deps.settings.lifetime_s,
+            random=deps.random,
+            clock=clock,
+        )
+
+    def _make_the_way_down(self, deps: Dependencies, clock: Callable[[], float]) -> None:
+        """From an offer to a connection, the lowest part first."""
+        self.courier = Courier(
+            deps.connector, deps.in_force, self.tracer, self.reporter, deps.marker, deps.tasks, IdleConnections()
+        )
+        self.sites = Sites(
+            deps.in_force, self.ownership, self.held, self.turns, self.courier, clock=clock, now=deps.now
+        )
+        self.unresolved = Unresolved(deps.placer, self.held, self.sites, self.giving_back, deps.tasks)
+        self.admission = Admission(
+            deps.placer,
+            self.ownership,
+            self.committer,
+            self.held,
+            self.lanes,
+            self.giving_back,
+            self.sites,
+            self.unresolved,
+        )
+        self.handing_over = HandingOver(self.held, self.turns, self.committer, self.reporter, self.put_off)
+        self.large = LargeMessages(deps.composer, self.handing_over, self.held.large)
+        self.claims = Claims(
+            deps.journal,
+            deps.composer,
+            self.committer,
+            deps.ledger,
+            self.ownership,
+            self.held,
+            self.turns,
+            self.giving_back,
+            self.admission,
+            self.handing_over,
+            self.large,
+            lease_s=deps.settings.sending_lease_s,
+        )
+
+    def _make_what_runs_beside(self, deps: Dependencies, clock: Callable[[], float]) -> None:
+        journal, in_force = deps.journal, deps.in_force
+        self.lane_fetcher = LaneFetcher(
+            journal, self.ownership, self.held, self.lanes, self.sites, self.admission, lease_s=deps.settings.lease_s
+        )
+        self.heartbeat = Heartbeat(
+            in_force, self.ownership, deps.ledger, self.held, self.turns, self.giving_back, self.sites
+        )
+        self.policy_follower = PolicyFollower(in_force, self.turns, self.giving_back, self.sites)
+        self.warm_ups = WarmUps(journal, in_force, self.turns, self.giving_back, self.sites)
+        self.upkeep = Upkeep(
+            journal,
+            self.turns,
+            self.giving_back,
+            self.automation,
+            self.sites,
+            self.policy_follower,
+            self.warm_ups,
+            deps.tls_results,
+            clock,
+        )
+        self.leaving = Leaving(self.giving_back, self.sites, self.large, wait_s=deps.settings.stop_wait_s, clock=clock)

@@ -1,0 +1,29 @@
+"""Following what operators and automation have put in force: every site has it within a second."""
+
+from actors.delivery.giving_back import GivingBack
+from actors.delivery.site_turns import SiteTurns
+from actors.delivery.sites import Sites
+from cluster.routing.active_policy import InForce
+
+
+class PolicyFollower:
+    def __init__(self, in_force: InForce, turns: SiteTurns, giving_back: GivingBack, sites: Sites) -> None:
+        self._in_force = in_force
+        self._turns = turns
+        self._giving_back = giving_back
+        self._sites = sites
+
+    async def follow(self) -> None:
+        """Look what is in force, and have the sites follow. Raises Unavailable."""
+        change = await self._in_force.follow()
+        for site in self._sites if change else ():
+            if change.policies:
+                self._sites.shape(site)
+            for name, tenant_id in change.ended:
+                if name in ("", site.destination.site):
+                    site.resume(tenant_id)
+            if change.begun:
+                self._giving_back.later(self._sites.suspend_if_due(site))
+            self._turns.look_at(site)
+        # Only now: a change is told once, and must reach every site even if the journal does not answer.
+        await self._giving_back.withdrawn()

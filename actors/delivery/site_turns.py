@@ -1,0 +1,127 @@
+"""Which sites have something to claim, in the order of their turns, and what wakes the claimers.
+
+What light tenants have at a site is claimed by itself, by a claimer for that alone; others take it when there is
+nothing else. So the few messages of a tenant wait neither for the turns of a hundred sites that another tenant has
+flooded, nor for a claim of its hundreds; and many light tenants leave the others most of the claims.
+"""
+
+import asyncio
+from collections.abc import Callable
+from math import isfinite
+
+from msgspec import Struct
+
+from actors.delivery.site import Ready, Site
+from cluster.policy.routes.destinations import Destination
+
+
+class Taken(Struct, frozen=True):
+    """Deliveries taken from a site's queue, to claim for one transaction."""
+
+    site: Site
+    deliveries: list[Ready]
+
+
+class SiteTurns:
+    """``is_light``: whether a tenant holds little."""
+
+    def __init__(self, is_light: Callable[[str], bool]) -> None:
+        self._is_light = is_light
+        # In the order of their turns; a dict for its order. What is not in it has nothing to claim just now.
+        self._turns: dict[Site, None] = {}
+        self._light: dict[Site, None] = {}
+        """The same, of those with something of light tenants; a site may be in both."""
+        self._timers: dict[Site, asyncio.TimerHandle] = {}
+        self._at_work: dict[Site, None] = {}
+        self.work = asyncio.Event()
+        """A site may have something to claim."""
+        self.light_work = asyncio.Event()
+        """The same, of a light tenant."""
+
+    def at_work(self) -> list[Site]:
+        """The sites with something waiting or under way. The others, which may be many more, have a connection open at
+        most."""
+        for site in list(self._at_work):
+            if not site.queue and not site.in_flight:
+                del self._at_work[site]
+        return list(self._at_work)
+
+    def look_at(self, site: Site, tenant_id: str | None = None) -> None:
+        """Something changed for a site: it may have something to claim. ``tenant_id``: who has something more there."""
+        is_light = tenant_id is not None and self._is_light(tenant_id)
+        (self._light if is_light else self._turns).setdefault(site)
+        if site not in self._at_work:
+            self._at_work[site] = None
+            site.progressed()
+        self._wake(is_light)
+
+    def look_at_all(self) -> None:
+        for site in self._at_work:
+            if site.queue:
+                self._turns.setdefault(site)
+        self._wake(False)
+
+    def next_batch(
+        self, limit: int, most: int, may_send: Callable[[Destination], bool], *, light_only: bool = False
+    ) -> list[Taken]:
+        """Deliveries to claim together, from the sites in turn: for about ``limit`` transactions, and no more of them
+        once they have ``most`` deliveries."""
+        heavy = [] if light_only else self._take_from(self._turns, self._light, limit, most, may_send)
+        return heavy or self._take_from(self._light, self._turns, limit, most, may_send)
+
+    def forget(self, site: Site) -> None:
+        """It is dropped."""
+        self._turns.pop(site, None)
+        self._light.pop(site, None)
+        self._at_work.pop(site, None)
+        if (timer := self._timers.pop(site, None)) is not None:
+            timer.cancel()
+
+    def _take_from(
+        self,
+        turns: dict[Site, None],
+        others: dict[Site, None],
+        limit: int,
+        most: int,
+        may_send: Callable[[Destination], bool],
+    ) -> list[Taken]:
+        """From the sites in ``turns``, what tenants of their kind have there; the rest of it is for ``others``."""
+        light = turns is self._light
+        batch: list[Taken] = []
+        deliveries = 0
+        for site in list(turns):
+            if len(batch) >= limit or deliveries >= most:
+                break
+            del turns[site]
+            if not may_send(site.destination):
+                continue  # no clock tells when it may again: all are looked at with each heartbeat
+            wanted = site.wanted()
+            if not wanted:
+                self._wake_later(site)
+            while wanted and site.queue.ready:
+                if len(batch) >= limit or deliveries >= most:
+                    turns[site] = None  # at the end: the others come first next time
+                    break
+                if not site.gives_turn(self._is_light, light):
+                    others.setdefault(site)
+                    self._wake(not light)
+                    break
+                batch.append(Taken(site, site.take(light)))
+                deliveries += len(batch[-1].deliveries)
+                wanted -= 1
+        return batch
+
+    def _wake(self, is_light: bool) -> None:
+        self.work.set()
+        if is_light:
+            self.light_work.set()
+
+    def _wake_later(self, site: Site) -> None:
+        """Look again when the clock allows; whatever else may hold it back tells by itself."""
+        if not site.queue or site in self._timers or not isfinite(at := site.wake_at()):
+            return
+        self._timers[site] = asyncio.get_running_loop().call_at(at, self._look_again, site)
+
+    def _look_again(self, site: Site) -> None:
+        del self._timers[site]
+        self.look_at(site)

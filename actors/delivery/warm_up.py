@@ -1,0 +1,52 @@
+"""Sources in warm-up: each site takes portions of the day's cap from the journal, which all actors share."""
+
+from datetime import date, timedelta
+
+from actors.delivery.giving_back import GivingBack
+from actors.delivery.site import Site, Withdrawn
+from actors.delivery.site_turns import SiteTurns
+from actors.delivery.sites import Sites
+from cluster.journal.journal import Journal
+from cluster.routing.active_policy import InForce, today
+
+KEPT = timedelta(days=7)
+"""What was granted is known for so long."""
+
+
+class WarmUps:
+    def __init__(
+        self, journal: Journal, in_force: InForce, turns: SiteTurns, giving_back: GivingBack, sites: Sites
+    ) -> None:
+        self._journal = journal
+        self._in_force = in_force
+        self._turns = turns
+        self._giving_back = giving_back
+        self._sites = sites
+        self._day: date | None = None
+
+    async def grant(self) -> None:
+        """Renew the allowances, and take portions of the days' caps for those that are short. Raises Unavailable."""
+        day = today()
+        if day != self._day:
+            self._day = day
+            await self._journal.warm_up.trim(day - KEPT)
+        for site in self._sites:
+            place, allowance = site.destination, site.allowance
+            if allowance is None:
+                continue
+            allowance.renew(day, self._in_force.routing.cap(place.source, place.site, day))
+            if not self._in_force.is_exhausted(place.source, place.site):
+                allowance.reopen()
+            if (want := allowance.wanted()) and allowance.cap is not None:
+                granted = await self._journal.warm_up.take(place.source, place.site, day, want, allowance.cap)
+                allowance.granted(day, want, granted)
+                self._turns.look_at(site)
+            if allowance.is_exhausted and site.queue:
+                # Another source of the pool may take it from the lane.
+                await self._giving_back.give_back(Withdrawn(site, site.queue.clear(), []))
+
+    async def leave(self, site: Site) -> None:
+        """Give back what a site has of the day's cap. Raises Unavailable."""
+        if site.allowance is not None and (left := site.allowance.leave()):
+            place = site.destination
+            await self._journal.warm_up.give_back(place.source, place.site, site.allowance.day, left)
