@@ -25,6 +25,7 @@ from api.send.validation import check
 from benchmarks import records
 from benchmarks.__main__ import main as harness
 from cluster.cli import main as postray
+from cluster.journal.journal import Journal
 from cluster.policies import check_policies
 from cluster.settings import DeliverySettings, keys, load
 from tests.documents import (
@@ -208,6 +209,12 @@ def test_the_calls_are_the_routes() -> None:
 def test_the_columns_are_those_of_the_events() -> None:
     described = [column for columns, *_ in rows(DOCS / "querying.md", "column | what") for column in _ticked(columns)]
     assert sorted(described) == sorted(COLUMNS)
+
+
+def test_the_parts_of_the_journal_are_its_attributes() -> None:
+    described = [part for parts, _ in rows(DOCS / "design.md", "part | for") for part in _ticked(parts)]
+    journal = Journal("", application="test")
+    assert sorted(described) == sorted(name for name in vars(journal) if not name.startswith("_"))
 
 
 def test_the_events_are_those_of_the_log() -> None:
