@@ -1,1 +1,1 @@
-"""What every process shares and what starts them: settings, topology, the journal, the policy."""
+"""The code that all processes share and that starts them: settings, topology, the journal, the policy."""

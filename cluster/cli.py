@@ -1,4 +1,4 @@
-"""The ``postray`` command: up, down, status, drain; what an operator does with a running one is in commands/."""
+"""The ``postray`` command: up, down, status, drain and bench. The operator's other commands are in commands/."""
 
 import asyncio
 import contextlib
@@ -51,7 +51,7 @@ from cluster.settings import Settings
 from cluster.up import DidNotStart, Died, Postray
 
 DOWN_PATIENCE_S = 15.0
-"""Beyond what it may wait for hosts."""
+"""Time limit for stopping, beyond the wait for replies of hosts."""
 DOWN_LOOK_S = 0.3
 ANSWER_S = 5.0
 DRAIN_LOOK_S = 0.2
@@ -61,7 +61,7 @@ _Made = TypeVar("_Made")
 
 
 class Commands(click.Group):
-    """Whatever command finds a file or folder that it must not use says so in one line."""
+    """The command group. It reports a file or folder that a command cannot use in one line."""
 
     def invoke(self, context: click.Context) -> Any:
         try:
@@ -124,7 +124,7 @@ def up(config: str | None, detach: bool, show_key: bool, ready_fd: int | None) -
 
 
 def _in_place(make: Callable[[Path], _Made], settings: Settings) -> _Made:
-    """What ``make`` makes of the data directory. Raises click.ClickException, Unsafe."""
+    """The result of ``make`` for the data directory. Raises click.ClickException, Unsafe."""
     try:
         return make(Path(settings.data_dir))
     except OSError as error:
@@ -133,7 +133,7 @@ def _in_place(make: Callable[[Path], _Made], settings: Settings) -> _Made:
 
 
 def check_files(settings: Settings) -> None:
-    """Files and folders that settings name, before anything starts. Raises click.ClickException, Unsafe."""
+    """Check the files and folders that the settings name, before a part starts. Raises click.ClickException, Unsafe."""
     if problem := access_problem(Path(settings.data_dir)):
         raise click.ClickException(f"data_dir: {problem}")
     if settings.tls.ca_file:
@@ -158,14 +158,14 @@ def _run(settings: Settings, tightened: list[str], show_key: bool, ready_fd: int
             run = postray.start(
                 lambda part: console.print(f"  [green]✓[/] {part:<16}{time.monotonic() - began:5.1f} s")
             )
-        # After Ray, which installs handlers of its own.
+        # Ray installs its own handlers, so ours are set after it.
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: stop_requested.set())
         for part, problem in postray.problems.items():
             console.print(f"  [yellow]![/] {part:<15} {escape(problem)}; postray doctor says more", soft_wrap=True)
         _greet(run, postray.demo_key if show_key else "", Path(settings.data_dir).resolve() / DEMO_KEY)
         if ready_fd is not None:
-            with contextlib.suppress(BrokenPipeError), open(ready_fd, "wb") as pipe:  # its reader may have been stopped
+            with contextlib.suppress(BrokenPipeError), open(ready_fd, "wb") as pipe:  # the reader may have ended
                 pipe.write(b"\n")
         while not stop_requested.wait(LOOK_AFTER_S):
             postray.look_after()
@@ -182,7 +182,7 @@ def _run(settings: Settings, tightened: list[str], show_key: bool, ready_fd: int
 
 
 def _greet(run: running.Run, key: str, file: Path) -> None:
-    """``key``: "" names only the file that it is in."""
+    """Print the URL and the demo key. With ``key`` "", print the key's file instead."""
     console.print(RULE, soft_wrap=True)
     say = console.print
     say(f"postray is ready        {run.url}", soft_wrap=True)
@@ -218,7 +218,7 @@ def _detached(config: str | None, data_dir: Path, show_key: bool) -> None:
     log_path = data_dir / "logs" / "up.out"
     make_folder(log_path.parent)
     command = run_module("cluster.cli", *(["--config", config] if config else []), "up", "--hide-key")
-    log_path.unlink(missing_ok=True)  # one of an older version may be open to others, and holds the key
+    log_path.unlink(missing_ok=True)  # an older version's file may be readable by others, and it contains the key
     ready, done = os.pipe()
     with log_path.open("wb") as out:
         child = subprocess.Popen(
@@ -231,9 +231,9 @@ def _detached(config: str | None, data_dir: Path, show_key: bool) -> None:
         )
     os.close(done)
     with console.status("starting"), open(ready, "rb") as pipe:
-        is_ready = pipe.read(1)  # nothing: it ended
+        is_ready = pipe.read(1)  # empty: the child has ended
     status = 0 if is_ready else child.wait()
-    # What it printed: the parts and the block, or why it did not start.
+    # The child's output: the parts and the greeting, or why it did not start.
     said = log_path.read_text(encoding="utf-8").replace("Ctrl-C stops it.", "postray down stops it.")
     key = demo_key(data_dir) if is_ready and show_key else None
     sys.stdout.write(said.replace(f"in {data_dir / DEMO_KEY}", key) if key else said)
@@ -262,7 +262,7 @@ def down(config: str | None) -> None:
 
 
 def _wait_for_end(process: psutil.Process, data_dir: Path, patience_s: float) -> bool:
-    """Whether it has ended in time, telling what it waits for; Ctrl-C hurries it."""
+    """Whether the process ends in time. Prints what it waits for; Ctrl-C shortens the wait."""
     deadline = time.monotonic() + patience_s
     said = ""
     while time.monotonic() < deadline:
@@ -325,7 +325,7 @@ def status(config: str | None, as_json: bool, secrets: bool) -> None:
     data_dir = Path(settings_of(config).data_dir).resolve()
     run = running.read_run(data_dir)
     if run is None or running.DataLock(data_dir).is_free():
-        # The lock is held before there is anything to tell, and after.
+        # The lock is held before the run's file is written, and after it is removed.
         is_starting = data_dir.is_dir() and not running.DataLock(data_dir).is_free()
         state: dict[str, Any] = {"running": False, "ready": False, **({"starting": True} if is_starting else {})}
     else:

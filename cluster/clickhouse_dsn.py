@@ -1,4 +1,4 @@
-"""What ``clickhouse.dsn`` names: checked when settings are read, used by analytics."""
+"""Parses ``clickhouse.dsn``: the settings check uses it for validation, analytics to connect."""
 
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -6,19 +6,19 @@ from urllib.parse import unquote, urlsplit
 from cluster.policy.routes.host_names import is_host
 
 DATABASE = "postray"
-"""Where the tables are when the DSN names no database."""
+"""The database of the tables when the DSN names none."""
 
 
 def server_of(dsn: str) -> dict[str, Any]:
-    """What clickhouse-connect must be told to reach the server of ``clickhouse(s)://user:password@host:port/database``.
+    """The arguments of clickhouse-connect for ``clickhouse(s)://user:password@host:port/database``.
 
-    Raises ValueError, naming no secret, for anything else.
+    Raises ValueError for any other text; its message contains no secret.
     """
     try:
         parts = urlsplit(dsn)
         port, host = parts.port, parts.hostname or ""
     except ValueError:
-        port, host = None, ""  # its error would quote what may be a part of the password
+        port, host = None, ""  # the error's text could quote a part of the password
     if not is_host(host) or parts.scheme not in ("clickhouse", "clickhouses") or parts.query:
         raise ValueError("it is not clickhouse(s)://user:password@host:port/database")
     secure = parts.scheme == "clickhouses"

@@ -1,4 +1,4 @@
-"""What an actor's process is told when it starts: everything it needs to build its object, and nothing live."""
+"""What an actor's process receives when it starts: the data and the links from which it builds its object."""
 
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -12,7 +12,7 @@ from cluster.settings import Settings
 
 
 class Context(Struct, frozen=True, kw_only=True):
-    """Plain data, sent to the process. ``name`` is the actor's own; ``actors`` are all there are."""
+    """Plain data for one process. ``name`` is the name of its actor; ``actors`` are the names of all actors."""
 
     name: str
     node_id: str
@@ -22,14 +22,14 @@ class Context(Struct, frozen=True, kw_only=True):
     secret_key: str
     actors: tuple[str, ...]
     shares: int
-    """Delivery actors in the cluster: into so many shares a site that serves all domains is split."""
+    """Number of delivery actors in the cluster. A site that serves all domains is split into as many shares."""
 
     @property
     def data_path(self) -> Path:
         return Path(self.data_dir)
 
     async def open_journal(self, connections: int = 4, part: str = "") -> Journal:
-        """This process's own journal, or that of a ``part`` of it. Raises Unavailable."""
+        """Open a journal for this process, or for a ``part`` of it. Raises Unavailable."""
         journal = Journal(
             self.postgres_dsn,
             application=f"{self.name}-{part}" if part else self.name,
@@ -41,17 +41,17 @@ class Context(Struct, frozen=True, kw_only=True):
 
 
 class Links(Struct, frozen=True, kw_only=True):
-    """The live side of a process: calling and killing other actors, and sharing bytes with them."""
+    """A process's connections to other actors: calling them, killing them, and sharing bytes with them."""
 
     call: Call
     kill: Callable[[str], None]
-    """Ends another actor's process, for Ray to start it again. Raises PeerGone when there is none."""
+    """Ends another actor's process; Ray then restarts it. Raises PeerGone when the actor does not exist."""
     share: Callable[[bytes], Awaitable[Any]]
-    """Puts bytes into the object store; the answer can be awaited by whoever is handed it."""
+    """Puts bytes into the object store. Returns a handle that any process can await."""
 
 
 DEGRADED = "degraded: "
-"""How a part's problem begins that does not keep it from its work."""
+"""The prefix of a problem with which a part still works."""
 
 
 def keeps_from_work(problem: str | None) -> bool:
@@ -60,12 +60,12 @@ def keeps_from_work(problem: str | None) -> bool:
 
 
 class Actor(Protocol):
-    """What every plain object behind an actor can do."""
+    """The interface of every plain object behind an actor."""
 
     async def start(self) -> Any: ...
 
     async def problem(self) -> str | None:
-        """None when it is well, else what is wrong; with DEGRADED in front when it works all the same."""
+        """The problem, or None. It begins with DEGRADED when the actor still works."""
 
     async def stop(self) -> None: ...
 

@@ -1,7 +1,7 @@
-"""What a first ``up`` makes so that the printed curl works: a tenant, a verified sender domain, an API key.
+"""The demo data that the first ``up`` makes for the printed curl: a tenant, a verified sender domain, an API key.
 
-The domain is reserved for examples (RFC 2606), and its mail goes to the capture sink. The secret of the key, which
-the journal does not keep, lies in data_dir/demo.key, readable by its owner alone.
+The domain is reserved for examples (RFC 2606), and its mail goes to the capture sink. The journal does not store the
+secret of the key; it is in data_dir/demo.key, which only its owner can read.
 """
 
 from pathlib import Path
@@ -38,10 +38,10 @@ SCOPES = (
 
 
 async def ensure_demo(journal: Journal, vault: Vault, data_dir: Path) -> str:
-    """The demo tenant's API key; made, with all it needs, when it is missing.
+    """The demo tenant's API key. The tenant, the domain and the key are made where they are missing.
 
-    Raises Unavailable; Unsafe for a damaged demo.key; WrongKey when the journal's signing keys were sealed with another
-    secret: nothing could be signed.
+    Raises Unavailable; Unsafe for a damaged demo.key; WrongKey when the journal's signing keys were encrypted with
+    another secret, since then no mail could be signed.
     """
     tenant_id = await journal.accounts.tenant_named(TENANT) or await journal.accounts.create_tenant(TENANT)
     await _ensure_domain(journal, vault, tenant_id)
@@ -65,7 +65,7 @@ async def _ensure_domain(journal: Journal, vault: Vault, tenant_id: str) -> None
 
 
 async def _ensure_key(journal: Journal, tenant_id: str, data_dir: Path) -> str:
-    """The kept key, as long as this journal knows it; else a new one, kept before the journal learns of it."""
+    """The stored key if this journal knows it, else a new one. A new key is written to its file before the journal."""
     kept = demo_key(data_dir)
     if kept is not None and await journal.accounts.key_by_hash(key_hash(kept)) is not None:
         return kept

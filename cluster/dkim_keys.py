@@ -1,6 +1,6 @@
 """The keys of DKIM signatures, RSA and Ed25519 (RFC 6376, RFC 8463), and the DNS records that publish them.
 
-Making a key takes chance, from OpenSSL. Never does: sign (``actors.compose.dkim``), or keep a key anywhere.
+OpenSSL supplies the randomness. This module does not sign (``actors.compose.dkim`` does) and does not store keys.
 """
 
 from base64 import b64encode
@@ -15,7 +15,7 @@ PrivateKey = RSAPrivateKey | Ed25519PrivateKey
 
 
 def generate_rsa_key() -> tuple[bytes, str]:
-    """A new RSA-2048 key: PKCS #8 PEM, and the ``p=`` value of its record. Takes about 50 ms."""
+    """A new RSA-2048 key: PKCS #8 PEM, and the ``p=`` value of its record. This takes about 50 ms."""
     key = generate_private_key(public_exponent=65537, key_size=2048)
     return _pem(key), public_value(key)
 
@@ -43,13 +43,13 @@ def public_value(key: PrivateKey) -> str:
 
 
 def record_name(domain: str, selector: str) -> str:
-    """Where the key record is looked up (RFC 6376 §3.6.2.1)."""
+    """The name of the key record (RFC 6376 §3.6.2.1)."""
     return f"{selector}._domainkey.{domain_name(domain)}"
 
 
 def record_text(public_p_value: str) -> str:
-    """The text of the key record. A zone file cuts it into strings of at most 255; an RSA-2048 key needs two."""
-    kind = "ed25519" if len(public_p_value) == 44 else "rsa"  # 32 bytes in base64; no RSA key is as short
+    """The text of the key record. A zone file splits it into strings of at most 255 bytes; RSA-2048 needs two."""
+    kind = "ed25519" if len(public_p_value) == 44 else "rsa"  # 32 bytes in base64; RSA keys are longer
     return f"v=DKIM1; k={kind}; p={public_p_value}"
 
 

@@ -1,6 +1,6 @@
-"""What packages above this one add to the ``postray`` command, as entry points that pyproject.toml declares.
+"""Loads what packages above this one add to the ``postray`` command: entry points that pyproject.toml declares.
 
-So nothing here names a module above, and none of them is imported before it is used.
+So this package names no module above it, and such a module is imported only when it is used.
 """
 
 from importlib.metadata import entry_points
@@ -13,7 +13,7 @@ CHECKS = "postray.checks"
 
 
 class NotInstalled(Exception):
-    """The installed package does not declare it: it was installed from other sources than those that run."""
+    """The installed package does not declare the entry point: it was installed from other sources."""
 
     def __init__(self, group: str, name: str) -> None:
         super().__init__(group, name)

@@ -1,7 +1,7 @@
-"""The events: facts about one recipient of one message, and their encoding for the log.
+"""Events, which are facts about one recipient of one message, and their encoding in the event log.
 
-The outcome transaction writes one encoded batch (``encode_batch``) to the event log; the recorder and the webhooks
-read it back (``decode_batch``). Field meanings follow the message timeline of the HTTP API.
+The transaction that records an outcome writes one encoded batch (``encode_batch``) to the event log. Consumers, such as
+the recorder, decode it (``decode_batch``). The fields mean the same as in the message timeline of the HTTP API.
 """
 
 import msgspec
@@ -10,10 +10,10 @@ from msgspec import Struct
 from cluster.policy.replies.bounce_class import BounceType
 
 
-# They hold no containers but tuples of text, so the garbage collector need not look at them: they come by the thousand.
+# gc=False: events contain no containers but tuples of text, so they form no cycles, and there are thousands of them.
 class _Event(Struct, frozen=True, kw_only=True, tag_field="event", omit_defaults=True, gc=False):
     id: str
-    """Stable: a replayed batch carries the same ids, so that a consumer can tell a repeat."""
+    """A replayed batch carries the same ids, so that a consumer recognises duplicates."""
     at: float
     """Seconds since the epoch."""
     tenant_id: str
@@ -27,17 +27,17 @@ class _AttemptEvent(_Event, frozen=True, kw_only=True):
     attempt: int
     """1 for the first SMTP transaction."""
     site: str = ""
-    """The destination that owned the limits it was sent under."""
+    """The site whose limits applied to the attempt."""
     mx_host: str = ""
     mx_ip: str = ""
     source_ip: str = ""
     tls_version: str = ""
-    """As OpenSSL names it (``TLSv1.3``); empty when the connection was not encrypted."""
+    """OpenSSL's name of it (``TLSv1.3``); empty when the connection was not encrypted."""
     tls_cipher: str = ""
     smtp_response: str = ""
-    """The raw reply, its lines joined with newlines; empty when there was none."""
+    """The raw reply, its lines joined with newlines; empty when there was no reply."""
     duration_ms: int = 0
-    """From MAIL FROM to the last reply."""
+    """Time from MAIL FROM to the last reply."""
 
 
 class Processed(_Event, frozen=True, kw_only=True, tag="processed"):
@@ -49,7 +49,7 @@ class Deferred(_AttemptEvent, frozen=True, kw_only=True, tag="deferred"):
 
     reason: str
     bounce_class: str = ""
-    """Why, as cluster.policy.replies.bounce_class classes it; "" in events of before there were classes."""
+    """The class of the cause (cluster.policy.replies.bounce_class); "" in events older than the classes."""
     next_attempt_at: float
 
 
@@ -58,22 +58,23 @@ class Delivered(_AttemptEvent, frozen=True, kw_only=True, tag="delivered"):
 
 
 class Bounced(_AttemptEvent, frozen=True, kw_only=True, tag="bounce"):
-    """A permanent failure at the destination. Its type ``block`` is reported as the event ``blocked``."""
+    """A permanent failure at the destination. One of type ``block`` is reported as the event ``blocked``."""
 
     bounce_type: BounceType
     bounce_class: str = ""
-    """Why, as cluster.policy.replies.bounce_class classes it; "" in events of before there were classes."""
+    """The class of the cause (cluster.policy.replies.bounce_class); "" in events older than the classes."""
     reason: str
 
 
 class Dropped(_Event, frozen=True, kw_only=True, tag="dropped"):
-    """It was not tried, or is no longer tried: suppressed, expired, impossible to compose."""
+    """The delivery is not attempted, or not any more: the recipient is suppressed, the time is over, or the message
+    cannot be composed."""
 
     reason: str
 
 
 class ProcessedTogether(Struct, frozen=True, kw_only=True, tag_field="event", tag="processed_together", gc=False):
-    """The log's form of what a request's recipients have in common: one ``Processed`` for each of them."""
+    """The compact form in the log of one ``Processed`` event for each recipient of a request."""
 
     at: float
     tenant_id: str
@@ -84,7 +85,7 @@ class ProcessedTogether(Struct, frozen=True, kw_only=True, tag_field="event", ta
     recipients: list[str]
 
     def events(self) -> list[Processed]:
-        """Raises ValueError when the lists are not of one length."""
+        """The events. Raises ValueError when the lists differ in length."""
         return [
             Processed(
                 id=id,
@@ -119,7 +120,7 @@ def encode_together(events: ProcessedTogether) -> bytes:
 
 
 def decode_batch(data: bytes) -> list[Event]:
-    """The events of one row of the log. Raises msgspec.DecodeError or ValueError when it is not one."""
+    """The events of one row of the log. Raises msgspec.DecodeError or ValueError when the row is malformed."""
     events: list[Event] = []
     for found in _decoder.decode(data):
         if type(found) is ProcessedTogether:
@@ -130,7 +131,7 @@ def decode_batch(data: bytes) -> list[Event]:
 
 
 def name_of(event: Event) -> str:
-    """The event's public name: that of its tag, but ``blocked`` for a bounce of type ``block``."""
+    """The event's public name: its tag, or ``blocked`` for a bounce of type ``block``."""
     if isinstance(event, Bounced) and event.bounce_type == "block":
         return "blocked"
     tag = event.__struct_config__.tag

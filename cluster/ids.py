@@ -1,8 +1,8 @@
 """Identifiers: a prefix that names the kind, and a ULID (https://github.com/ulid/spec).
 
-They sort by their time of making; within one process strictly, also inside one millisecond. A request of a thousand
-messages needs two thousand of them at once, so they are made here by counting up: a general library asks the clock and
-lays out all 26 digits for each, at ten times the cost.
+They sort by creation time; those of one process sort strictly, also within one millisecond. A request of a thousand
+messages needs two thousand of them at once, so this module counts up within a millisecond. A general library reads the
+clock and formats all 26 digits for each, which costs ten times as much.
 """
 
 import os
@@ -16,10 +16,10 @@ Prefix = Literal["msg_", "bat_", "tnt_", "key_", "req_", "evt_"]
 
 _ULID = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{25}", re.ASCII)
 _DIGITS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
-"""Crockford's base 32; a digit is 5 bits."""
+"""Crockford's base 32; a digit has 5 bits."""
 _PAIRS = [high + low for high in _DIGITS for low in _DIGITS]
 _COUNTED = 1 << 20
-"""How far the last four digits count."""
+"""Number of values of the last four digits."""
 
 
 def new_id(prefix: Prefix) -> str:
@@ -29,40 +29,40 @@ def new_id(prefix: Prefix) -> str:
 
 
 def new_ids(prefix: Prefix, count: int) -> list[str]:
-    """So many new identifiers, in order."""
+    """``count`` new identifiers, in ascending order."""
     with _lock:
         return _ulids.make(prefix, count) if count != 1 else [_ulids.next(prefix)]
 
 
 def is_id(prefix: Prefix, text: str) -> bool:
-    """Whether ``text`` has the form of an identifier of this kind; nothing else is worth asking the journal for."""
+    """Whether ``text`` has the form of an identifier of this kind. Checked before the journal is queried."""
     return text.startswith(prefix) and _ULID.fullmatch(text, len(prefix)) is not None
 
 
 def first_id(prefix: Prefix, at: datetime) -> str:
-    """The least identifier of this kind that can be made at a moment: all smaller ones are older."""
+    """The smallest identifier of this kind that can be made at this time; all smaller ones are older."""
     return f"{prefix}{_digits(max(0, int(at.timestamp() * 1000)), 10)}{'0' * 16}"
 
 
 def same_moment(identifier: str) -> tuple[str, str]:
-    """The least and the greatest identifier of the same kind and millisecond. All that were made by one call of
-    ``new_ids`` lie between them."""
+    """The smallest and the largest identifier of the same kind and millisecond. All identifiers of one call of
+    ``new_ids`` are in this range."""
     stem = identifier[:-16]
     return f"{stem}{'0' * 16}", f"{stem}{'Z' * 16}"
 
 
 class _Ulids:
-    """10 digits of milliseconds, then 16 that are random for the first ULID of a millisecond and count up from it."""
+    """Makes ULIDs: 10 digits of milliseconds, then 16 digits that start at random in each millisecond and count up."""
 
     def __init__(self) -> None:
         self._ms = -1
         self._high = 0
         self._stem = ""
-        """All digits but the last four, which are ``_next``."""
+        """All digits except the last four, which are ``_next``."""
         self._next = 0
 
     def next(self, prefix: str) -> str:
-        """One, as ``make`` does it."""
+        """One ULID; the same as ``make`` with a count of 1, but faster."""
         if (ms := time.time_ns() // 1_000_000) != self._ms:
             self._begin(ms)
         elif self._next == _COUNTED:
@@ -86,7 +86,7 @@ class _Ulids:
 
     def _begin(self, ms: int) -> None:
         self._ms = ms
-        # The highest bit stays 0, so that counting up never runs over.
+        # The highest bit stays 0, so that the count cannot overflow.
         self._high, self._next = divmod(int.from_bytes(os.urandom(10), "big") >> 1, _COUNTED)
         self._stem = _digits(ms, 10) + _digits(self._high, 12)
 

@@ -1,8 +1,8 @@
-"""Ray: starting or joining a cluster, starting the actors of the topology, and what carries calls between them.
+"""Ray: starting or joining a cluster, starting the actors of the topology, and carrying calls between them.
 
-The only module that imports ray, and ``Process`` the only class that is decorated. It hosts one plain object, made
-in its process by the spec's builder; so the objects know nothing of Ray, and a process that Ray has restarted builds
-its object anew.
+This is the only module that imports ray, and ``Process`` is the only class that is decorated. A ``Process`` hosts one
+plain object, which the spec's builder makes in that process. So the objects do not depend on Ray, and a process that
+Ray restarts builds its object again.
 """
 
 import asyncio
@@ -27,9 +27,8 @@ from cluster.peers import PeerGone
 from cluster.settings import RaySettings
 from cluster.topology import DELIVERY, Placement
 
-# Read by ray when it is imported, so they are set before: no usage telemetry; loopback when started in place;
-# workers at normal priority; no complaint about settings that we mean; no history of calls, of which Ray keeps 100,000
-# in the memory of its control service.
+# Ray reads these when it is imported, so they are set first: no usage telemetry, workers at normal priority, no history
+# of calls (Ray keeps 100,000 in the memory of its control service), and no warning about accelerator variables.
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("RAY_worker_niceness", "0")
 os.environ.setdefault("RAY_task_events_report_interval_ms", "0")
@@ -40,18 +39,18 @@ log = logging.getLogger(__name__)
 NAMESPACE = "postray"
 START_S = 60.0
 STOP_S = 6.0
-"""For stopping all actors; what delivery actors wait for hosts is on top of it."""
+"""Time limit for stopping all actors. The time that delivery actors wait for replies is added to it."""
 LOOK_S = 0.2
 CALLS_AT_ONCE = 1000
 REVIVE_S = 1.0
 JOURNAL_PATIENCE_S = 20.0
-"""For how long a starting actor takes it that the journal is away; ``START_S`` is for all of it."""
+"""How long a starting actor retries while the journal is unavailable. ``START_S`` limits the whole start."""
 YOUNG_AT_MOST = 20_000
-"""Objects made since the last look of the garbage collector at the young ones."""
+"""Threshold of the garbage collector's youngest generation, in net new objects."""
 
 
 class SharedBytes:
-    """A handle of shared bytes: awaiting it gives them, or raises PeerGone when the holder is gone."""
+    """A handle of shared bytes. Awaiting it returns the bytes; it raises PeerGone when their holder is gone."""
 
     def __init__(self, reference: Any) -> None:
         self._reference = reference
@@ -73,7 +72,7 @@ class Process:
     """Hosts one actor's object in a Ray worker process."""
 
     def __init__(self, build: str, context: Context) -> None:
-        # In a cluster that another user started, the umask is that user's.
+        # In a cluster that another user started, the process inherits that user's umask.
         keep_to_ourselves()
         logs.configure(context.name, context.settings.log, context.data_path)
         self._build = build
@@ -83,7 +82,7 @@ class Process:
         _revive_if_restarted()
 
     async def start(self) -> None:
-        """Build and start the object, patient with a journal that is away. Raises PeerGone when it cannot start."""
+        """Build and start the object; retry while the journal is unavailable. Raises PeerGone when it cannot start."""
         until = _now() + JOURNAL_PATIENCE_S
         while True:
             try:
@@ -95,7 +94,7 @@ class Process:
             await asyncio.sleep(REVIVE_S)
 
     async def revive(self) -> None:
-        """Build and start the object, however long what it needs is away."""
+        """Build and start the object; retry without a time limit."""
         while self._object is None:
             try:
                 await self._started()
@@ -118,7 +117,7 @@ class Process:
                     try:
                         self._object = await self._make()
                     except Exception as error:
-                        # Whoever calls learns that nobody is there yet; the next call tries again.
+                        # The caller gets PeerGone; the next call tries again.
                         log.exception("cannot start")
                         raise PeerGone(self._context.name, f"cannot start: {error}") from error
                     log.info("running pid=%d", os.getpid())
@@ -135,21 +134,21 @@ class Process:
 
 
 def _allow_files() -> None:
-    """As many open files as may be had without asking: thousands of connections do not fit into a shell's 1024."""
+    """Raise the limit of open files to its hard limit: the usual 1024 is too low for thousands of connections."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _collect_less() -> None:
-    """Let the garbage collector pass over what was loaded, and look at what is new less often: the actors make many
-    objects for each message and hardly any cycles, and a look at a hundred thousand that stay holds the loop up."""
+    """Freeze the loaded objects and collect less often. The actors make many objects for each message and hardly any
+    cycles, and a collection over a hundred thousand live objects blocks the event loop."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(YOUNG_AT_MOST, 20, 20)
 
 
 def _revive_if_restarted() -> None:
-    """A process that Ray has restarted starts its object by itself: whoever would call it may be dead as well."""
+    """Start the object at once in a process that Ray has restarted: its callers may be dead as well."""
     import ray
 
     here = ray.get_runtime_context()
@@ -189,11 +188,11 @@ def _links() -> Links:
 def start_ray(settings: RaySettings, data_dir: Path, run_dir: Path) -> None:
     """Start a cluster in place, on loopback, or join the one at ``settings.address``.
 
-    ``run_dir``: for its sockets and logs. Raises cluster.installation.private_files.Unsafe for a damaged token.
+    ``run_dir`` holds its sockets and logs. Raises cluster.installation.private_files.Unsafe for a damaged token.
     """
     os.environ["RAY_AUTH_MODE"] = "token"
-    # Ray's processes start in the current folder, and its workers take modules from there first. So it is ours, in
-    # which nothing is that can be imported; the one that the command is given in may be another user's.
+    # Ray's processes start in the current folder, and its workers import modules from there first. So we change to
+    # data_dir, which holds no modules; the folder in which the command was run may belong to another user.
     with contextlib.chdir(data_dir):
         _init_ray(settings, data_dir, run_dir)
 
@@ -204,7 +203,7 @@ def _init_ray(settings: RaySettings, data_dir: Path, run_dir: Path) -> None:
 
         ray.init(settings.address, namespace=NAMESPACE, log_to_driver=False, logging_level=logging.ERROR)
         return
-    # Ray takes loopback as the node's address only where it believes that no other node can join.
+    # Ray uses loopback as the node's address only where it believes that no other node can join.
     os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
     os.environ["RAY_AUTH_TOKEN_PATH"] = str(ensure_ray_token(data_dir))
     import ray
@@ -218,13 +217,13 @@ def _init_ray(settings: RaySettings, data_dir: Path, run_dir: Path) -> None:
         include_dashboard=False,
         log_to_driver=False,
         logging_level=logging.ERROR,
-        # Of its own, in a folder that is closed to others: Ray opens those that it makes, this one first.
+        # A folder inside one that other users cannot enter, because Ray makes its own folders open to them.
         _temp_dir=str(run_dir / "ray"),
     )
 
 
 def nodes() -> list[str]:
-    """The ids of the live nodes, the one we are on first."""
+    """The ids of the live nodes, this process's node first."""
     import ray
 
     here = ray.get_runtime_context().get_node_id()
@@ -233,16 +232,16 @@ def nodes() -> list[str]:
 
 
 class Actors:
-    """The running actors of a cluster, in the order of starting."""
+    """The running actors of a cluster, in start order."""
 
     def __init__(self) -> None:
         self._handles: dict[str, Any] = {}
         self._kinds: dict[str, str] = {}
 
     def start(self, placements: Sequence[Placement], contexts: Sequence[Context]) -> Iterator[str]:
-        """Start them, all at once; yields each name, in the order of the topology, when it runs.
+        """Start all actors at once. Yields each name when its actor runs, in the order of the topology.
 
-        Raises RuntimeError when one does not come up.
+        Raises RuntimeError when an actor does not start.
         """
         import ray
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
@@ -269,7 +268,7 @@ class Actors:
             yield name
 
     def stop(self, waiting: Waiting) -> None:
-        """Stop them in the reverse order, those of one kind together, in bounded time, and then their processes."""
+        """Stop the actors in reverse order within a time limit, those of one kind together; then kill the processes."""
         import ray
 
         deadline = _now() + STOP_S
@@ -286,7 +285,7 @@ class Actors:
         self._handles.clear()
 
     def _stop_together(self, names: Sequence[str], deadline: float, waiting: Waiting | None) -> None:
-        """``waiting``: told what they wait for."""
+        """``waiting`` receives the counts of messages whose replies are awaited."""
         import ray
 
         left: dict[Any, str] = {}
@@ -314,7 +313,7 @@ class Actors:
             log.warning("did not stop in time actor=%s", name)
 
     def _unanswered(self, names: Sequence[str]) -> Counter[str]:
-        """How many messages wait for the answer of each host; of actors that answer themselves."""
+        """How many messages wait for the reply of each host. Actors that do not answer are not counted."""
         import ray
 
         asked = [self._handles[name].call.remote("unanswered", ()) for name in names]
@@ -334,7 +333,7 @@ class Actors:
 
 
 def is_alive() -> bool:
-    """Whether the Ray node that we are connected to still runs."""
+    """Whether the Ray node of this process still runs."""
     import ray
     import ray.exceptions
 

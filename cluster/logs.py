@@ -1,4 +1,5 @@
-"""Logs: one line an event, ``time level process logger event key=value …``, in data_dir/logs, a file a process."""
+"""Logs: one line for each record, ``time level process logger event key=value …``. Each process has a file in
+data_dir/logs."""
 
 import logging
 import time
@@ -11,12 +12,11 @@ from cluster.settings import LogSettings
 
 KEPT_FILES = 5
 OURS = ("cluster", "analytics", "actors", "api")
-"""Loggers that ``level`` is for; libraries tell only what is wrong, unless ``levels`` names them."""
+"""Loggers to which ``level`` applies. Libraries log warnings and errors only, unless ``levels`` names them."""
 
 
 class LineFormatter(logging.Formatter):
-    """One line whatever the message holds, and nothing that steers the terminal it is read in: a traceback's lines are
-    joined with " | "."""
+    """Formats a record as one line without control characters. The lines of a traceback are joined with " | "."""
 
     converter = staticmethod(time.gmtime)
     default_time_format = "%Y-%m-%dT%H:%M:%S"
@@ -27,7 +27,7 @@ class LineFormatter(logging.Formatter):
 
 
 def configure(process: str, settings: LogSettings, data_dir: Path) -> None:
-    """Send this process's log to its file. Called once, first thing."""
+    """Send this process's log to its file. Called once, at the start of the process."""
     folder = data_dir / "logs"
     make_folder(folder)
     handler = RotatingFileHandler(

@@ -1,6 +1,6 @@
-"""How one actor calls another: by name, without knowing what carries the call.
+"""How one actor calls another: by name, independent of the transport.
 
-In the cluster Ray does (launch.py); a test hands in a function of its own.
+In the cluster Ray carries the calls (launch.py); a test passes its own function.
 """
 
 from collections.abc import Awaitable, Callable
@@ -11,7 +11,7 @@ Call = Callable[..., Awaitable[Any]]
 
 
 class PeerGone(Exception):
-    """The actor cannot be called now. Whether it ran the call is not known."""
+    """The actor cannot be called now. It is not known whether it ran the call."""
 
     def __init__(self, actor: str, reason: str) -> None:
         super().__init__(actor, reason)

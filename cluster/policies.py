@@ -1,7 +1,8 @@
-"""Putting shaping.toml and routing.toml in force: read, checked as a whole, and stored as one version.
+"""Activates shaping.toml and routing.toml: reads them, checks them together, and stores them as one version.
 
-Called by ``postray up`` with the files, and by the API with what an operator sends. Every process follows the journal's
-last version; nobody reads the files again. Routing may hold passwords, so it lies in the journal sealed.
+``postray up`` calls this module with the files, the API with the texts that an operator sends. Every process follows
+the latest version in the journal; the files are not read again. Routing may hold passwords, so the journal stores it
+encrypted.
 """
 
 from pathlib import Path
@@ -21,17 +22,17 @@ from cluster.vault import Vault
 
 SHAPING = "shaping"
 ROUTING = "routing"
-"""What each is called where it is refused."""
+"""The names of the two in error messages."""
 
 DEFAULT_DELIVERY = DeliverySettings()
 LONGEST_CONNECTION_S = 600.0
-"""A connection that is never closed keeps to hosts that a receiver has taken out of its DNS."""
+"""A connection without an age limit could stay on a host that the DNS no longer names."""
 MOST_RECIPIENTS = 100
-"""RFC 5321 §4.5.3.1.8: a host takes at least 100 in one transaction."""
+"""RFC 5321 §4.5.3.1.8: a host must accept at least 100 recipients in one transaction."""
 
 
 class BadPolicies(Exception):
-    """A file cannot be put in force; the reason names what in it is at fault."""
+    """A file cannot be activated; the reason names the fault in it."""
 
     def __init__(self, file: str, reason: str) -> None:
         super().__init__(file, reason)
@@ -43,7 +44,7 @@ class BadPolicies(Exception):
 
 
 def base_limits(settings: DeliverySettings) -> Limits:
-    """What holds where no rule says anything: the settings."""
+    """The limits where no rule applies: those of the settings."""
     return Limits(
         connections=settings.connections_per_site,
         connections_per_ip=0,
@@ -61,19 +62,19 @@ def base_limits(settings: DeliverySettings) -> Limits:
 
 
 def shaping_of(text: str, settings: DeliverySettings) -> Shaping:
-    """The text of shaping.toml over the settings. Raises ShapingError."""
+    """The parsed text of shaping.toml, with the settings as its defaults. Raises ShapingError."""
     return Shaping.parse(text, base=base_limits(settings), default=base_limits(DEFAULT_DELIVERY))
 
 
 def rate_of(per_second: float) -> Rate | None:
-    """A setting in messages a second; 0 sets no limit."""
+    """The rate of a setting in messages a second; None for 0, which sets no limit."""
     if not per_second:
         return None
     return Rate(int(per_second), 1.0) if per_second == int(per_second) else Rate(1, 1 / per_second)
 
 
 def check_policies(settings: DeliverySettings, shaping: str, routing: str) -> tuple[Shaping, Routing]:
-    """Both, from their texts. Raises BadPolicies."""
+    """The parsed shaping and routing. Raises BadPolicies."""
     try:
         limits = shaping_of(shaping, settings)
     except ShapingError as error:
@@ -90,9 +91,9 @@ def check_policies(settings: DeliverySettings, shaping: str, routing: str) -> tu
 async def put_in_force(
     journal: Journal, vault: Vault, settings: DeliverySettings, shaping: str, routing: str
 ) -> int | None:
-    """Store these texts as what is in force: the new version, or None when they are in force already.
+    """Store these texts as the active policy. Returns the new version, or None when they are active already.
 
-    Raises BadPolicies, Unavailable, and WrongKey when what is in force was sealed with another secret.
+    Raises BadPolicies, Unavailable, and WrongKey when the active policy was encrypted with another secret.
     """
     check_policies(settings, shaping, routing)
     last = await journal.policies.active()
@@ -103,14 +104,14 @@ async def put_in_force(
 
 
 class PolicyFiles(Struct, frozen=True):
-    """The text of both; "" for one that there is not."""
+    """The texts of both files; "" for a file that does not exist."""
 
     shaping: str
     routing: str
 
 
 def read_files(settings: DeliverySettings) -> PolicyFiles:
-    """What the files of the settings say now, checked. Raises BadPolicies."""
+    """Read and check the files that the settings name. Raises BadPolicies."""
     files = PolicyFiles(_read("shaping_file", settings.shaping_file), _read("routing_file", settings.routing_file))
     check_policies(settings, files.shaping, files.routing)
     return files

@@ -1,7 +1,7 @@
-"""Text of strangers, made safe to show: in a terminal, in a log, in JSON that is printed, on a page.
+"""Makes untrusted text safe to show in a terminal, a log, printed JSON or a page.
 
-Control characters, escape sequences, the marks that turn the direction of writing (U+202A to U+202E, U+2066 to U+2069)
-and all else that shows nothing of its own are shown by their numbers, never performed.
+Control characters, escape sequences, bidirectional controls (U+202A to U+202E, U+2066 to U+2069) and every other
+character that is not printable are replaced by their numbers.
 """
 
 import json
@@ -12,22 +12,22 @@ _PAGE_KEEPS = frozenset("\n\t\u200c\u200d")
 
 
 def printable(text: str) -> str:
-    """On one line, with such characters as \\x1b, \\u202e, \\U000e0041."""
+    """The text on one line, with unprintable characters as \\x1b, \\u202e, \\U000e0041."""
     if text.isprintable():
         return text
     return "".join(c if _shows(c) else _number(c) for c in text)
 
 
 def printable_lines(text: str) -> str:
-    """For a page: lines and tabs stay, and so do the two joiners (U+200C, U+200D), which turn nothing and which emoji
-    and some scripts are written with."""
+    """The text for a page. Line ends and tabs stay, and so do the two joiners (U+200C, U+200D), which emoji and some
+    scripts need and which do not change the direction of text."""
     if text.isprintable():
         return text
     return "".join(c if c in _PAGE_KEEPS or _shows(c) else _number(c) for c in text.replace("\r\n", "\n"))
 
 
 def printable_json(value: Any) -> str:
-    """On one line, with the same value when it is read again: such characters can only be inside its strings."""
+    """JSON on one line. It decodes to the same value, since unprintable characters occur only inside strings."""
     text = json.dumps(value, ensure_ascii=False)
     if text.isprintable():
         return text
@@ -35,7 +35,7 @@ def printable_json(value: Any) -> str:
 
 
 def _shows(character: str) -> bool:
-    return character.isprintable() or unicodedata.category(character) == "Zs"  # a space, of whatever width
+    return character.isprintable() or unicodedata.category(character) == "Zs"  # a space of any width
 
 
 def _number(character: str) -> str:

@@ -1,8 +1,8 @@
-"""Every knob, one tree of frozen Structs, units in the names.
+"""All settings, as one tree of frozen Structs with the units in the names.
 
-``load`` reads one TOML file and lays ``POSTRAY_…`` variables over it: ``POSTRAY_HTTP_BIND`` sets ``http.bind``.
-It is called once, by the process that starts postray; everything else is handed the subtree it needs.
-``examples/postray.example.toml`` documents each key (a test holds the two together).
+``load`` reads one TOML file and overlays ``POSTRAY_…`` environment variables: ``POSTRAY_HTTP_BIND`` sets ``http.bind``.
+The process that starts postray calls it once and passes each part the subtree that it needs.
+``examples/postray.example.toml`` documents each key (a test compares the two).
 """
 
 import tomllib
@@ -35,31 +35,31 @@ class HttpSettings(_Section, frozen=True, kw_only=True):
     bind: str = "127.0.0.1:8080"
     """host:port of the HTTP API; port 0 takes a free one."""
     max_body_bytes: int = 20 * 1024 * 1024
-    """A request body above this is refused unread (413). SendGrid's bound, 20 MB."""
+    """A larger request body is refused unread (413). 20 MB is SendGrid's limit."""
     commit_window_ms: float = 2.0
-    """How long requests that arrive together wait for others to share their commit; one alone does not wait."""
+    """How long concurrent requests wait for others to share their commit; a single request does not wait."""
     max_backlog: int = 10_000_000
-    """With more deliveries in the queue, nothing is accepted (503); 0 sets no bound."""
+    """With more deliveries in the queue, new mail is refused (503); 0 sets no bound."""
     min_free_disk_mb: int = 1024
-    """With less room left on the embedded journal's disk, nothing is accepted (503); 0 sets no bound."""
+    """With less free space on the embedded journal's disk, new mail is refused (503); 0 sets no bound."""
     max_connections: int = 10_000
-    """HTTP connections of one API process; fewer where it may not open so many files. At the bound, those that wait
-    longest go first: idle ones, then unfinished heads, then answers that are not read."""
+    """HTTP connections of one API process; fewer where the limit of open files is lower. At the bound, the connections
+    that have waited longest are closed: idle ones first, then unfinished heads, then unread responses."""
     max_connections_per_address: int = 2000
-    """Of these, from one address (IPv6: from one /64). Behind a proxy, as many as max_connections."""
+    """The share of one address (IPv6: one /64). Behind a proxy, set it to max_connections."""
     head_timeout_s: float = 10.0
-    """A request's head is complete so long after its first byte, or the request is refused (408)."""
+    """Time limit for a request's head, from its first byte; then the request is refused (408)."""
     idle_timeout_s: float = 60.0
-    """A connection without a request is closed after this; longer than clients keep unused ones."""
+    """An idle connection is closed after this. It is longer than clients keep unused connections."""
 
 
 class MessageSettings(_Section, frozen=True, kw_only=True):
     max_subject_bytes: int = 998
-    """Of a subject in UTF-8, with its substitutions. The default is RFC 5322's longest line."""
+    """Limit of a subject in UTF-8, with its substitutions. The default is the longest line of RFC 5322 §2.1.1."""
     max_part_bytes: int = 20 * 1024 * 1024
-    """Of one text of a message as it is sent: filled in, with its footer, in its transfer encoding."""
+    """Limit of one text part as it is sent: with substitutions and footer, in its transfer encoding."""
     max_bytes: int = 20 * 1024 * 1024
-    """Of a whole message as it is sent: header, texts, and attachments in base64."""
+    """Limit of a whole message as it is sent: header, texts, and attachments in base64."""
 
 
 DEFAULT_LIMITS = MessageSettings()
@@ -74,15 +74,15 @@ class ClickHouseSettings(_Section, frozen=True, kw_only=True):
     dsn: str = ""
     """clickhouse(s)://user:password@host:port/database; "" uses the embedded engine (chDB) in data_dir."""
     poll_interval_ms: int = 100
-    """How often the recorder looks for new events when there were none."""
+    """How often the recorder polls for new events when the log was empty."""
 
 
 class RaySettings(_Section, frozen=True, kw_only=True):
     address: str = ""
-    """host:port of a running Ray cluster to join; "auto" the one that this machine is a node of; "" starts one in
-    place, on loopback."""
+    """host:port of a running Ray cluster to join. "auto" joins the cluster that this machine is a node of; "" starts a
+    local one on loopback."""
     object_store_mb: int = 256
-    """Size of the object store of a cluster started in place."""
+    """Size of the object store of a cluster that is started locally."""
 
 
 class DeliverySettings(_Section, frozen=True, kw_only=True):
@@ -92,49 +92,50 @@ class DeliverySettings(_Section, frozen=True, kw_only=True):
     """host:port of the smarthost, for mode "relay"."""
     actors_per_node: int = 2
     connections_per_site: int = 20
-    """Connections to one site over the whole cluster."""
+    """Connections to one site, for the whole cluster."""
     messages_per_s_per_site: float = 0.0
-    """Messages a second to one site over the whole cluster; 0 sets no limit."""
+    """Messages a second to one site, for the whole cluster; 0 sets no limit."""
     messages_per_connection: int = 1000
     """A connection is closed (QUIT) after this many transactions."""
     connection_idle_s: float = 30.0
     """An unused connection is closed (QUIT) after this long."""
     window: int = 5000
-    """Deliveries that one delivery actor holds in memory at most, over all its sites."""
+    """The most deliveries that one delivery actor holds in memory, over all its sites."""
     shaping_file: str = "shaping.toml"
-    """Limits by site, source and tenant; need not exist. "postray shaping reload" puts a changed one in force."""
+    """Limits by site, source and tenant. The file is optional. "postray shaping reload" activates a changed one."""
     routing_file: str = "routing.toml"
-    """Sources, pools and routes; need not exist. Put in force with shaping_file."""
+    """Sources, pools and routes. The file is optional. It is activated together with shaping_file."""
     capture_sink: bool = False
     """The capture sink runs in the other modes as well, for routes via "capture"."""
     split_sites: dict[str, int] = field(default_factory=dict)
-    """Sites too hot for one process, such as {"google.com" = 2}: split into so many shares of their limits."""
+    """Sites with too much mail for one process, such as {"google.com" = 2}, and the number of shares of each. A share
+    has its part of the site's limits."""
     lease_s: float = 60.0
     """How long a delivery actor may hold a delivery without claiming it."""
     sending_lease_s: float = 1800.0
-    """How long a claimed delivery may stay without an outcome; longer than any SMTP transaction may last."""
+    """How long a claimed delivery may stay without an outcome. It is longer than any SMTP transaction may last."""
     stop_wait_s: float = 60.0
-    """When postray stops, it waits so long for the answers of hosts that have the whole of a message: without one it
-    would have to be sent again. All else is given back at once; a second signal ends the wait."""
+    """When postray stops, it waits this long for the replies of hosts that have received a whole message: without the
+    reply the message would be sent again. All other deliveries are released at once; a second signal ends the wait."""
     offer_grace_s: float = 10.0
-    """A freshly accepted delivery is offered to its owner directly; the scheduler looks at it only after this."""
+    """A newly accepted delivery is offered to its owner directly; the scheduler picks it up only after this."""
     lifetime_s: float = 259200.0
-    """A message that is not delivered this long after its send time fails."""
+    """A message that is not delivered this long after its send time bounces."""
     retry_schedule_s: tuple[float, ...] = (60, 300, 900, 1800, 3600, 7200, 14400)
-    """Waits between attempts after a transient failure; the last repeats until the lifetime ends."""
+    """Delays between attempts after transient failures; the last one repeats until the lifetime ends."""
 
 
 class SmtpSettings(_Section, frozen=True, kw_only=True):
     port: int = 25
     """Port of the mail exchangers in direct mode."""
     helo_name: str = ""
-    """Given in EHLO: a domain name or an address literal ("[192.0.2.1]"); "" takes this host's fully qualified name."""
+    """The name in EHLO: a domain or an address literal ("[192.0.2.1]"); "" takes this host's fully qualified name."""
     allowed_networks: tuple[str, ...] = ()
-    """Networks that are not public and are connected to all the same, when the DNS says so: mail exchangers in direct
-    mode, and servers of MTA-STS policies. A domain's owner chooses its addresses, so without this nothing private,
-    shared, link-local, loopback or reserved is. A smarthost is the operator's own choice and may be anywhere."""
+    """Networks that are not public and may still be connected to when the DNS names them, for mail exchangers in direct
+    mode and for servers of MTA-STS policies. A domain's owner chooses its addresses, so by default private, shared,
+    link-local, loopback and reserved addresses are refused. A smarthost is the operator's choice, so it is exempt."""
     prohibited_networks: tuple[str, ...] = ()
-    """Public networks that are not connected to, or parts of the allowed ones."""
+    """Networks that are never connected to: public ones, or parts of the allowed ones."""
     connect_timeout_s: float = 30.0
     greeting_timeout_s: float = 300.0
     """RFC 5321 §4.5.3.2.1: 5 minutes."""
@@ -152,36 +153,36 @@ class SmtpSettings(_Section, frozen=True, kw_only=True):
 
 class DnsSettings(_Section, frozen=True, kw_only=True):
     nameservers: tuple[str, ...] = ()
-    """ip:port of the resolvers to ask; empty takes the system's."""
+    """ip:port of the resolvers; empty takes the system's."""
     timeout_s: float = 5.0
-    """For one query to one server."""
+    """Time limit of one query to one server."""
     tries: int = 2
     lookups_at_once: int = 512
-    """Questions under way in one process; more wait for their turn."""
+    """Concurrent queries of one process; more queries wait for their turn."""
     cache_entries: int = 100_000
-    """Answers that one process remembers, some 0.5 KB each; the least used go first."""
+    """Answers in one process's cache, about 0.5 KB each; the least recently used are dropped first."""
     stale_s: float = 86400.0
-    """An answer that has expired is used for so long when the DNS does not answer (RFC 8767); 0 never uses one."""
+    """How long an expired answer is still used when the DNS does not answer (RFC 8767); 0 never uses one."""
 
 
 class TlsSettings(_Section, frozen=True, kw_only=True):
     ca_file: str = ""
-    """PEM file of the authorities that are trusted, for mail exchangers and policies; "" takes the system's."""
+    """PEM file of the trusted certificate authorities, for mail exchangers and policies; "" takes the system's."""
     mta_sts: bool = True
-    """Policies that domains publish by MTA-STS (RFC 8461) are fetched and followed."""
+    """Whether MTA-STS policies (RFC 8461) of domains are fetched and followed."""
     mta_sts_port: int = 443
-    """Port of the HTTPS servers that publish them."""
+    """Port of the HTTPS servers that publish the policies."""
     mta_sts_timeout_s: float = 20.0
-    """For fetching one. RFC 8461 §3.3 suggests a minute; the domain's first mail waits for it."""
+    """Time limit for fetching a policy. RFC 8461 §3.3 suggests a minute; the domain's first mail waits for it."""
     dane: bool = False
-    """TLSA records are followed (RFC 7672). Only with dns.nameservers that validate DNSSEC, on a way that nobody can
-    tamper with: their word (the AD bit) is believed."""
+    """Whether TLSA records are followed (RFC 7672). This needs dns.nameservers that validate DNSSEC and a path to them
+    that is safe from tampering, because their AD bit is trusted."""
     broken_host_s: float = 3600.0
-    """An opportunistic host on which TLS breaks is sent to in plain text for this long."""
+    """With level "opportunistic", a host on which TLS fails receives plain text for this long."""
     cache_entries: int = 10_000
-    """Policies, TLSA answers and broken hosts kept, of each."""
+    """Size of each cache: policies, TLSA answers, and hosts with broken TLS."""
     results_keep_days: int = 30
-    """For so long the journal keeps its counts for TLS reports (RFC 8460)."""
+    """How long the journal keeps the counts for TLS reports (RFC 8460)."""
 
 
 class CaptureSettings(_Section, frozen=True, kw_only=True):
@@ -190,14 +191,14 @@ class CaptureSettings(_Section, frozen=True, kw_only=True):
     http_bind: str = "127.0.0.1:8025"
     """host:port of the page of captured mail; port 0 takes a free one."""
     keep_messages: int = 10_000
-    """The oldest are dropped beyond this many."""
+    """Beyond this many, the oldest are dropped."""
     max_message_bytes: int = 40 * 1024 * 1024
-    """Announced by SIZE (RFC 1870)."""
+    """The limit that the sink announces with SIZE (RFC 1870)."""
 
 
 class LogSettings(_Section, frozen=True, kw_only=True):
     level: Literal["debug", "info", "warning", "error"] = "info"
-    """Of postray's own loggers; libraries log warnings."""
+    """Level of postray's own loggers; libraries log warnings."""
     levels: dict[str, Literal["debug", "info", "warning", "error"]] = field(default_factory=dict)
     """Levels of single loggers, such as {"actors.delivery" = "debug"}."""
     max_bytes: int = 50_000_000
@@ -206,7 +207,7 @@ class LogSettings(_Section, frozen=True, kw_only=True):
 
 class Settings(_Section, frozen=True, kw_only=True):
     data_dir: str = "postray-data"
-    """Where everything that must outlive a process is kept."""
+    """The folder of all data that must outlive a process."""
     secret: str = ""
     """Key that seals private keys in the database (32 bytes, URL-safe base64); "" keeps one in data_dir/secret.key."""
     http: HttpSettings = HttpSettings()
@@ -223,13 +224,13 @@ class Settings(_Section, frozen=True, kw_only=True):
 
 
 PATHS = (("data_dir",), ("tls", "ca_file"), ("delivery", "shaping_file"), ("delivery", "routing_file"))
-"""The keys that name files and folders."""
+"""Keys whose values are files or folders."""
 
 
 def load(path: Path | None, environ: Mapping[str, str]) -> Settings:
-    """The settings of a TOML file (None: only defaults) with the environment over it.
+    """The settings of a TOML file (None: only defaults), overlaid with the environment.
 
-    Raises SettingsError, naming the key, for unknown keys, wrong types and values that do not fit together.
+    Raises SettingsError, which names the key, for unknown keys, wrong types and values that contradict each other.
     """
     tree: dict[str, Any] = {}
     if path is not None:
@@ -252,7 +253,8 @@ def load(path: Path | None, environ: Mapping[str, str]) -> Settings:
 
 
 def _follow(tree: dict[str, Any], folder: Path) -> None:
-    """Relative paths follow the file that names them; those of variables the folder that a command is given in."""
+    """Resolve relative paths against the folder of the file that names them. Paths in environment variables stay
+    relative to the current folder."""
     if folder == Path.cwd():
         return
     for *sections, name in PATHS:
@@ -264,7 +266,7 @@ def _follow(tree: dict[str, Any], folder: Path) -> None:
 
 
 def _spelled(settings: Settings) -> Settings:
-    """With the names of hosts and sites in the one spelling. Raises SettingsError for one that has none."""
+    """The settings with the names of hosts and sites normalised. Raises SettingsError for an invalid name."""
     delivery, smtp = settings.delivery, settings.smtp
     relay, helo_name = spelled_names(delivery.relay), spelled_names(smtp.helo_name).removesuffix(".")
     split_sites = {spelled_names(site): shares for site, shares in delivery.split_sites.items()}
@@ -299,17 +301,17 @@ def _overlay(tree: dict[str, Any], environ: Mapping[str, str]) -> None:
 
 
 def variable_name(path: tuple[str, ...]) -> str:
-    """POSTRAY_HTTP_BIND of ("http", "bind")."""
+    """The variable of a key: POSTRAY_HTTP_BIND for ("http", "bind")."""
     return "_".join(("POSTRAY", *path)).upper()
 
 
 def keys() -> list[str]:
-    """Every key, dotted: what the example file documents."""
+    """Every key, dotted, as the example file documents it."""
     return [".".join(path) for path, _ in keys_of(Settings)]
 
 
 def _parse(text: str, kind: Any) -> Any:
-    """A variable's text as the type of its key. Lists and tables are written as TOML values, or lists with commas."""
+    """A variable's text as the type of its key. Tables are TOML values; lists are TOML values or comma-separated."""
     origin = get_origin(kind)
     if kind is str or origin in (Literal, Union, types.UnionType):
         return text

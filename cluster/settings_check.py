@@ -1,6 +1,6 @@
-"""What is wrong with settings that have the right types: said before anything starts, a line for each, by its key.
+"""Checks settings that have the right types, before any part starts, and reports each fault by its key.
 
-Pure: whether servers answer and folders can be written is found out by ``postray up``.
+The checks are pure. ``postray up`` finds out whether servers answer and folders are writable.
 """
 
 import base64
@@ -36,11 +36,11 @@ MAY_BE_ZERO = frozenset(
         "tls.results_keep_days",
     }
 )
-"""Numbers of which 0 means something; all others are above it."""
+"""Numbers for which 0 is valid; all others must be positive."""
 
 
 def faults(settings: "Settings") -> Iterator[tuple[str, str]]:
-    """Each key at fault, and what is wrong with its value; never the value of a secret or a DSN."""
+    """Each key at fault, and the fault. The text never contains the value of a secret or a DSN."""
     yield from _numbers(settings)
     yield from _controls(msgspec.to_builtins(settings))
     yield from _texts(settings)
@@ -81,7 +81,7 @@ def _number(key: str, value: Any, *, may_be_zero: bool) -> Iterator[tuple[str, s
 
 
 def _controls(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
-    """No text of any key holds a control character: all of them reach a file, a socket, the wire or a log."""
+    """Each key with a control character in its text: every text reaches a file, a socket, the network or a log."""
     if isinstance(value, str):
         if has_control(value):
             yield key, "holds a control character"

@@ -1,4 +1,4 @@
-"""What a decoder finds wrong with settings, by key and in the words of who writes them. Pure."""
+"""Translates the decoder's messages about settings into messages that name the key. Pure."""
 
 import re
 from collections.abc import Collection
@@ -21,12 +21,12 @@ _KINDS = {
     "datetime": "a date",
     "time": "a time",
 }
-"""msgspec's names of what TOML has."""
+"""msgspec's names of types, and the words for them in messages."""
 _EXPECTED = re.compile(r"Expected `([^`]+)`, got `([^`]+)`")
 
 
 def keys_of(section: type[Struct], prefix: tuple[str, ...] = ()) -> list[tuple[tuple[str, ...], Any]]:
-    """Every key below a section, as the names that lead to it, with its type."""
+    """Every key below a section, as the path of its names, with its type."""
     keys: list[tuple[tuple[str, ...], Any]] = []
     for name, kind in get_type_hints(section).items():
         if isinstance(kind, type) and issubclass(kind, Struct):
@@ -37,7 +37,7 @@ def keys_of(section: type[Struct], prefix: tuple[str, ...] = ()) -> list[tuple[t
 
 
 def in_words(message: str, settings: type[Struct]) -> str:
-    """msgspec's message with the dotted key in front: "`$.http`" and "unknown field `x`" become "http.x"."""
+    """msgspec's message, rewritten with the dotted key: "`$.http`" and "unknown field `x`" become "http.x"."""
     path = re.search(r"at `\$\.?([^`]*)`", message)
     place = path[1] if path else ""
     fault = message.split(" - at")[0]
@@ -54,13 +54,13 @@ def in_words(message: str, settings: type[Struct]) -> str:
 
 
 def nearest_names(name: str, names: Collection[str]) -> str:
-    """What to add to the refusal of an unknown name; "" where none is like it."""
+    """The suggestion for the message about an unknown name; "" where no known name is similar."""
     near = nearest(name, names, NEAR_SHOWN)
     return f"; the nearest names: {', '.join(near)}" if near else ""
 
 
 def number(text: str, kind: type[int] | type[float]) -> int | float:
-    """Raises ValueError."""
+    """The number in ``text``. Raises ValueError for other text."""
     try:
         return kind(text)
     except ValueError:
@@ -68,7 +68,7 @@ def number(text: str, kind: type[int] | type[float]) -> int | float:
 
 
 def _choices(settings: type[Struct], place: str) -> tuple[str, ...]:
-    """What a key may be, of which there are few: itself or, of a table, each value in it."""
+    """The values that an enumerated key may have; for a table, the values that its entries may have."""
     kind = next(kind for names, kind in keys_of(settings) if ".".join(names) == place.partition("[")[0])
     return _literals(kind)
 

@@ -1,7 +1,7 @@
 """An actor's background tasks.
 
-A loop that died of a defect must not leave an actor that looks alive and does nothing. So the process ends
-(crash-only), Ray starts it anew, and the journal gives back what it held.
+A loop that dies of a defect must not leave an actor that seems alive but does no work. So the process ends (crash-only
+design), Ray restarts it, and the journal queues the deliveries that it held again.
 """
 
 import asyncio
@@ -16,21 +16,21 @@ EXIT_CRASHED = 70  # EX_SOFTWARE of sysexits.h
 
 
 def exit_process(name: str, error: BaseException) -> None:
-    """End this process, at once, with the error in its log."""
+    """Log the error and end this process at once."""
     log.critical("task crashed, ending the process task=%s", name, exc_info=error)
     logging.shutdown()
     os._exit(EXIT_CRASHED)
 
 
 class Tasks:
-    """Tasks that run as long as their owner does."""
+    """The background tasks of one owner."""
 
     def __init__(self, on_crash: Callable[[str, BaseException], None] = exit_process) -> None:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._on_crash = on_crash
 
     def spawn(self, name: str, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
-        """Run ``work`` in the background; an exception from it is a crash."""
+        """Run ``work`` in the background. An exception from it calls ``on_crash``."""
         task = asyncio.get_running_loop().create_task(work, name=name)
         self._tasks.add(task)
         task.add_done_callback(self._ended)
@@ -42,7 +42,7 @@ class Tasks:
             self._on_crash(task.get_name(), error)
 
     async def stop(self) -> None:
-        """Cancel all and wait until they have ended."""
+        """Cancel all tasks and wait until they have ended."""
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()

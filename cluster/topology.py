@@ -1,7 +1,8 @@
-"""THE table of actors: what runs, how many of each, with which resources, and where.
+"""The table of actors: which actors run, how many of each, with which resources, and where.
 
-Pure. ``launch.py`` makes it so; a test checks that the nodes of ``ray-cluster.yaml`` can hold it. The only table that
-names modules above this package: one launcher starts all actors, and each process loads the libraries of its own.
+Pure. ``launch.py`` starts them; a test checks that the nodes of ``ray-cluster.yaml`` have room for them. This is the
+only table in this package that names modules above it: one launcher starts all actors, and each process imports only
+the libraries of its own actor.
 """
 
 from collections.abc import Sequence
@@ -20,16 +21,16 @@ class ActorSpec(Struct, frozen=True, kw_only=True):
     per: Literal["cluster", "node"]
     count: int | Literal["delivery.actors_per_node"] = 1
     cpus: float
-    """Logical CPUs, what Ray places by; a process may use more when others are idle."""
+    """Logical CPUs, by which Ray places actors; a process may use more when others are idle."""
     memory_mb: int
-    """What it is sized to stay under; not enforced."""
+    """Expected upper bound of its memory; not enforced."""
     with_sink: bool = False
-    """Only where the capture sink runs."""
+    """Whether it runs only where the capture sink runs."""
 
 
 DELIVERY = "delivery"
 
-# In the order of starting; stopping goes the other way.
+# In start order; actors stop in reverse order.
 ACTORS = (
     ActorSpec(kind="capture", build="actors.build:capture", per="cluster", cpus=0.1, memory_mb=300, with_sink=True),
     ActorSpec(kind="recorder", build="actors.build:recorder", per="cluster", cpus=0.2, memory_mb=400),
@@ -61,7 +62,7 @@ class Placement(Struct, frozen=True, kw_only=True):
 
 
 def place(nodes: Sequence[str], settings: Settings) -> list[Placement]:
-    """Every actor of a cluster of these nodes, the head first, in the order of starting."""
+    """Every actor of a cluster of these nodes, in start order. The first node is the head."""
     placements = []
     for spec in ACTORS:
         if spec.with_sink and not has_sink(settings.delivery):

@@ -1,4 +1,4 @@
-"""Bringing postray up and down: the parts in their order, by the one process that owns them all."""
+"""Starts and stops postray: one process owns all parts and starts them in order."""
 
 import asyncio
 import logging
@@ -28,17 +28,17 @@ from cluster.vault import RESTORE, Vault, WrongKey, find_secret, secret_key
 log = logging.getLogger(__name__)
 
 Progress = Callable[[str], None]
-"""Told the name of each part as soon as it runs."""
+"""Called with the name of each part as soon as it runs."""
 
 REACHABLE_S = 10.0
 READY_S = 30.0
 RECORDER = "recorder"
 RECORDER_READY_S = 5.0
-"""Longer than it takes to be asked; postray starts without it."""
+"""After this long, postray starts without the recorder."""
 
 
 class DidNotStart(Exception):
-    """A part did not come up; the message says which and why."""
+    """A part did not start; the message says which and why."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -52,8 +52,8 @@ class Died(Exception):
 
 
 class Postray:
-    """One postray, from ``start`` to ``stop``. The caller holds the data directory's lock, and has prepared it:
-    ``tightened`` is what that had to mend."""
+    """One postray, from ``start`` to ``stop``. The caller holds the data directory's lock and has prepared the
+    directory; ``tightened`` lists the permissions that the preparation corrected."""
 
     def __init__(self, settings: Settings, tightened: Sequence[str] = ()) -> None:
         self._settings = settings
@@ -64,7 +64,7 @@ class Postray:
         self._actors = launch.Actors()
         self.demo_key = ""
         self.problems: dict[str, str] = {}
-        """What was wrong with parts when it was ready all the same."""
+        """Problems of parts that did not prevent the start."""
 
     def start(self, progress: Progress) -> running.Run:
         """Start every part. Raises DidNotStart, Unavailable or Unsafe, after which ``stop`` must still be called."""
@@ -106,8 +106,8 @@ class Postray:
         return self._tell()
 
     def look_after(self) -> None:
-        """Bring an embedded Postgres that ended back up, and close what Ray has opened to others. Raises Died when Ray
-        is gone, which takes all actors along."""
+        """Restart an embedded Postgres that has ended, and restrict the sockets that Ray has opened to other users.
+        Raises Died when Ray has ended, since all actors end with it."""
         run_folder.close(self._data_dir)
         if self._postgres is not None and self._postgres.has_ended:
             log.error("the embedded Postgres ended; starting it again")
@@ -116,8 +116,8 @@ class Postray:
             raise Died("Ray ended, and the actors with it; nothing is lost: start postray again")
 
     def stop(self, progress: Progress, is_hurried: Callable[[], bool]) -> None:
-        """Stop everything that was started; returns when no process of it is left. ``progress`` is told what is waited
-        for; ``is_hurried``: whether that has been long enough."""
+        """Stop everything that was started; returns when all its processes have ended. ``progress`` receives a line
+        about what the stop waits for; ``is_hurried`` returns True to end that wait."""
 
         def say(line: str) -> None:
             progress(line)
@@ -137,15 +137,15 @@ class Postray:
         run_folder.remove(self._data_dir)
 
     def _end_leftovers(self) -> None:
-        """The processes of a postray that was killed; but its Postgres is taken over."""
+        """End the processes of a postray that was killed, except its Postgres, which is taken over."""
         ended = running.end(running.leftovers(self._data_dir))
         if ended:
             log.warning("the last run was killed; ended its processes pids=%s", ended)
         running.forget_run(self._data_dir)
 
     def _hold_ports(self) -> None:
-        """From here to the end, so that a restarted actor comes back where it was: all else that is started opens
-        ports, too. A port 0 becomes a free one."""
+        """Hold the ports until ``stop``, so that a restarted actor gets its own port again: other processes open ports,
+        too. Port 0 becomes a free port."""
 
         def held(key: str, bind: str) -> str:
             try:
@@ -179,13 +179,14 @@ class Postray:
             raise DidNotStart(str(error)) from error
 
     def _look_at_secrets(self) -> None:
-        """A damaged one is said at once, not when half of postray runs. Raises Unsafe."""
+        """Check all secrets first, so that a damaged one prevents the start. Raises Unsafe."""
         find_secret(self._settings.secret, self._data_dir)
         ray_token(self._data_dir)
         demo_key(self._data_dir)
 
     async def _secret(self, dsn: str) -> str:
-        """The one that is configured or kept; a new one is made only where nothing was sealed with a former one."""
+        """The configured or stored secret. A new one is made only where the journal holds no encrypted data. Raises
+        DidNotStart when the secret is missing and the journal holds encrypted data."""
         if find_secret(self._settings.secret, self._data_dir) is None:
             async with opened(dsn) as journal:
                 if await journal.accounts.sealed(1):
@@ -193,7 +194,8 @@ class Postray:
         return secret_key(self._settings.secret, self._data_dir)
 
     async def _prepare(self, dsn: str, vault: Vault, files: PolicyFiles) -> None:
-        """What actors find in the journal: the demo tenant, and the policies, so that none of them sends by others."""
+        """Write the demo tenant and the policies to the journal before the actors start, so that no actor sends under
+        an older policy."""
         try:
             async with opened(dsn) as journal:
                 self.demo_key = await ensure_demo(journal, vault, self._data_dir)
@@ -210,7 +212,7 @@ class Postray:
             self.problems = {part: problem for part, problem in readiness.items() if problem is not None}
             missing = [part for part, problem in self.problems.items() if keeps_from_work(problem)]
             waited_s = time.monotonic() - began
-            # Mail does not wait for ClickHouse: events stay in the journal's log until it is back.
+            # Mail does not wait for ClickHouse: events stay in the journal's log until it is available.
             if not missing or (missing == [RECORDER] and waited_s > RECORDER_READY_S):
                 return
             if waited_s > READY_S:
@@ -231,8 +233,8 @@ class Postray:
 
 @asynccontextmanager
 async def opened(dsn: str) -> AsyncIterator[Journal]:
-    """The journal, for a few statements. Raises Unavailable."""
-    # As patient as before: Ray took its time to start, and the journal may have gone meanwhile.
+    """A journal for a few statements. Raises Unavailable."""
+    # Starting Ray takes seconds, and the journal may have become unavailable meanwhile: wait as long as before.
     journal = Journal(dsn, application="up", connections=1, patience_s=REACHABLE_S)
     await journal.open()
     try:

@@ -1,7 +1,8 @@
-"""Secrets at rest: private keys lie in the journal sealed (Fernet: AES-128-CBC and HMAC-SHA256).
+"""Secrets at rest: the journal stores private keys encrypted (Fernet: AES-128-CBC and HMAC-SHA256).
 
-The key is ``secret`` in the settings, or a file in data_dir, made on first use and readable by its owner alone. It is
-never made anew where something is sealed: with another key that is lost. The database without the key signs no mail.
+The key is ``secret`` in the settings, or a file in data_dir that is made on first use and that only its owner can read.
+A new key is never made where encrypted data exists, because another key cannot open it. Without the key, the database
+cannot be used to sign mail.
 """
 
 from pathlib import Path
@@ -15,7 +16,7 @@ RESTORE = "put it back from a backup; without it, the DKIM keys in the journal c
 
 
 class WrongKey(Exception):
-    """What was sealed was sealed with another key."""
+    """The data was encrypted with another key."""
 
     def __init__(
         self, reason: str = f"the secret ({FILE}, or secret in the settings) is not the one that sealed this: {RESTORE}"
@@ -24,7 +25,7 @@ class WrongKey(Exception):
 
 
 class Vault:
-    """Seals and opens with one key (44 characters of base64, as Fernet makes them)."""
+    """Encrypts and decrypts with one key (44 characters of base64, as Fernet makes them)."""
 
     def __init__(self, key: str) -> None:
         """Raises ValueError when the key is not 32 bytes in URL-safe base64."""
@@ -34,7 +35,7 @@ class Vault:
         return self._fernet.encrypt(secret)
 
     def open(self, sealed: bytes) -> bytes:
-        """Raises WrongKey."""
+        """The decrypted secret. Raises WrongKey when it was encrypted with another key, or is damaged."""
         try:
             return self._fernet.decrypt(sealed)
         except InvalidToken:
@@ -42,7 +43,8 @@ class Vault:
 
 
 def find_secret(configured: str, data_dir: Path) -> str | None:
-    """The configured key, or that of data_dir/secret.key; None when there is neither. Raises Unsafe."""
+    """The configured key, or that of data_dir/secret.key; None when neither exists. Raises Unsafe when it is malformed
+    or its file is unsafe."""
     path = data_dir / FILE
     key = configured or read_secret(path, RESTORE)
     if key is not None:
@@ -55,7 +57,7 @@ def find_secret(configured: str, data_dir: Path) -> str | None:
 
 
 def secret_key(configured: str, data_dir: Path) -> str:
-    """The same; where there is neither, a new one is made. Raises Unsafe."""
+    """The key that ``find_secret`` finds; where there is none, a new one is made and stored. Raises Unsafe."""
     found = find_secret(configured, data_dir)
     if found is None:
         create_whole(data_dir / FILE, Fernet.generate_key())
