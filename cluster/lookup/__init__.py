@@ -1,1 +1,1 @@
-"""What the DNS and the hosts of policies say, and how long an answer is believed."""
+"""Look-ups: what the DNS and the hosts of policies answer, and how long each answer is cached."""

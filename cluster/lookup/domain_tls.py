@@ -1,9 +1,8 @@
 """What domains publish about TLS: MTA-STS policies (RFC 8461) and, where DANE is in use, DNSSEC and TLSA records
 (RFC 7672).
 
-Owns the two lookups and their caches, and counts the policies that could not be fetched for the TLS report. Never
-decides what a host must show (``cluster.policy.tls.policy`` does) and never connects to a mail host (the delivery
-actor's ``tls_dialer`` does).
+This module owns the two look-ups and their caches, and counts policies that could not be fetched for the TLS report.
+``cluster.policy.tls.policy`` decides what a host must prove, and the delivery actor's ``tls_dialer`` connects to it.
 """
 
 import ssl
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class TlsPolicies:
-    """Made and closed in one running event loop. ``clock``: seconds that never go back."""
+    """Made and closed in one running event loop. ``clock`` is monotonic, in seconds."""
 
     def __init__(
         self,
@@ -43,7 +42,8 @@ class TlsPolicies:
         self._tlsa = _tlsa_lookups(dns, settings, clock) if settings.dane else None
 
     async def of_domain(self, domain: str, level: TlsLevel) -> DomainTls:
-        """What the domain publishes and the shaping asks for. A domain whose policy cannot be had has none."""
+        """What the domain publishes, with the level that the shaping asks for. A domain whose policy cannot be
+        fetched has no policy."""
         secure = SecureMx(MxSecurity.INSECURE)
         name = mx.lookup_name(domain)
         if self._tlsa is not None and isinstance(name, str):
@@ -54,7 +54,8 @@ class TlsPolicies:
         return DomainTls(level, policy.mode, policy.mx, secure.security, secure.alias_of)
 
     async def tlsa_of(self, host: str, port: int, domain_tls: DomainTls) -> dane.TlsaLookup:
-        """The TLSA records of one of the domain's hosts, where DNSSEC vouches for its MX records."""
+        """The TLSA records of one of the domain's hosts. They are looked up only where the domain's MX records are
+        secure (validated by DNSSEC)."""
         if self._tlsa is None or domain_tls.mx_security is MxSecurity.INSECURE or mx.is_address(host):
             return dane.NoTlsa()
         if domain_tls.mx_security is MxSecurity.UNKNOWN:
@@ -62,7 +63,7 @@ class TlsPolicies:
         return await self._tlsa.of_host(host, port)
 
     def sts_lines(self, domain: str) -> tuple[str, ...]:
-        """The domain's MTA-STS policy as the TLS report quotes it, from memory; empty where none is known."""
+        """The domain's cached MTA-STS policy as the TLS report quotes it; empty where none is cached."""
         policy = self._sts.kept(domain) if self._sts is not None else None
         return policy.lines() if policy is not None else ()
 
@@ -77,7 +78,7 @@ class TlsPolicies:
 
 
 def _tlsa_lookups(dns: DnsSettings, settings: TlsSettings, clock: Callable[[], float]) -> "TlsaLookups":
-    # dnspython takes a sixth of a second to import: only a process that follows DANE waits for that.
+    # Importing dnspython takes a sixth of a second, so only a process that uses DANE imports it.
     from cluster.lookup.tlsa import TlsaLookups
 
     return TlsaLookups(dns, entries=settings.cache_entries, clock=clock)

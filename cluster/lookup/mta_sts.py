@@ -1,8 +1,8 @@
-"""The MTA-STS policies of domains (RFC 8461), fetched once and kept for as long as they say.
+"""The MTA-STS policies of domains (RFC 8461), fetched once and cached for their max_age.
 
-Owns the cache and when it asks again: a policy that is kept is used at once and looked after in the background, and
-outlives every failure to look (§3.3, §5.1). In memory: a process that starts again asks again. Never applies a
-policy: ``cluster.policy.tls.policy`` does.
+This module owns the cache and its refreshing. A cached policy is used at once and refreshed in the background; a failed
+refresh does not remove it (§3.3, §5.1). The cache is in memory, so a restarted process fetches policies again.
+``cluster.policy.tls.policy`` applies the policies.
 """
 
 import asyncio
@@ -22,15 +22,15 @@ from cluster.policy.tls.mta_sts import StsPolicy, record_id
 log = logging.getLogger(__name__)
 
 LOOK_S = 300.0
-"""Between looks at a domain's TXT record, and between attempts to fetch a policy (RFC 8461 §3.3: five minutes). Also
-the least for which a policy is kept."""
+"""Time between look-ups of a domain's TXT record, and between attempts to fetch a policy (RFC 8461 §3.3: five minutes).
+It is also the minimum time for which a policy is cached."""
 REFRESH_S = 86400.0
-"""RFC 8461 §3.3 suggests that a kept policy is fetched again once a day, though its id is the same."""
+"""RFC 8461 §3.3 suggests fetching a cached policy again once a day, even if its id is unchanged."""
 FETCHES_AT_ONCE = 50
 
 
 MOST_BYTES = 16 * 1024 * 1024
-"""Of all policies kept. Most are of a few hundred; one may have 64 KB."""
+"""Limit for all cached policies together. Most have a few hundred bytes; one may have 64 KB."""
 
 
 class _Kept(Struct):
@@ -45,7 +45,8 @@ def _weigh(kept: _Kept) -> int:
 
 
 class StsPolicies:
-    """clock: seconds that never go back. failed: told of each policy that could not be had."""
+    """The policies of all domains. ``clock`` is monotonic, in seconds. ``failed`` is called for each policy that could
+    not be fetched."""
 
     def __init__(
         self,
@@ -61,13 +62,13 @@ class StsPolicies:
         self._clock = clock
         self._failed = failed
         self._kept: TtlCache[str, _Kept] = TtlCache(entries, clock, most_bytes=MOST_BYTES, weigh=_weigh)
-        # Apart, so that the many domains without a policy do not drive out the few with one.
+        # A separate cache, so that the many domains without a policy do not evict the few with one.
         self._without: TtlCache[str, bool] = TtlCache(entries, clock)
         self._looking: dict[str, asyncio.Task[StsPolicy | None]] = {}
         self._semaphore = Semaphore(FETCHES_AT_ONCE)
 
     async def of_domain(self, domain: str) -> StsPolicy | None:
-        """The policy in force; None when there is none, or none can be had."""
+        """The domain's policy; None when it has none, or when none can be fetched."""
         name = mx.lookup_name(domain)
         if isinstance(name, mx.Unroutable):
             return None
@@ -75,20 +76,20 @@ class StsPolicies:
         if kept is None:
             if self._without.get(name):
                 return None
-            # Shielded: one waiter that gives up must not take the answer from the others.
+            # Shielded: when one waiter is cancelled, the others still need the answer.
             return await asyncio.shield(self._look(name))
         if self._clock() >= kept.look_at:
             self._look(name)
         return kept.policy
 
     def kept(self, domain: str) -> StsPolicy | None:
-        """As ``of_domain``, from memory alone."""
+        """The cached policy of a domain; None when none is cached."""
         name = mx.lookup_name(domain)
         kept = self._kept.get(name) if isinstance(name, str) else None
         return kept.policy if kept is not None else None
 
     async def settled(self) -> None:
-        """Waits for what is being looked after in the background."""
+        """Wait until the background refreshes have ended."""
         await asyncio.gather(*self._looking.values())
 
     async def close(self) -> None:

@@ -1,7 +1,7 @@
 """Fetching an MTA-STS policy over HTTPS (RFC 8461 §3.3): one GET, bounded in time and size, no redirects.
 
-h11 over asyncio's streams, because the address must come from our own resolver, and because an HTTP client brings
-what must be off here: redirects, caches, proxies of the environment. Never remembers; ``mta_sts`` does.
+It uses h11 over asyncio's streams, because the address must come from our own resolver, and because HTTP clients have
+features that must be off here: redirects, caches, and proxies from the environment. ``mta_sts`` caches the policies.
 """
 
 import asyncio
@@ -27,16 +27,16 @@ class _NotAPolicy(Exception):
 
 
 class PolicyServers(Struct, frozen=True, kw_only=True):
-    """How the policy server of any domain is asked."""
+    """Fetches policies from the policy servers of domains."""
 
     resolver: Resolver
     port: int
     trusted: ssl.SSLContext
-    """Verifies the name and the authority."""
+    """Verifies the server's name and certificate authority."""
     timeout_s: float
 
     async def fetch(self, domain: str) -> StsPolicy | TlsFault:
-        """The policy that the domain publishes now. Raises nothing."""
+        """The policy that the domain publishes now, or the fault. Expected failures are values; none is raised."""
         host = f"mta-sts.{domain}"
         try:
             async with asyncio.timeout(self.timeout_s):
@@ -57,7 +57,7 @@ class PolicyServers(Struct, frozen=True, kw_only=True):
         return policy
 
     async def _get(self, host: str) -> str:
-        # The domain chooses where this leads: not to our own network.
+        # The domain's owner chooses the address, so mx_addresses excludes our own network.
         found = await self.resolver.mx_addresses(host)
         if not isinstance(found, mx.Addresses):
             detail = found.detail if isinstance(found, mx.Unroutable) else ""

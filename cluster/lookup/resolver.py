@@ -1,8 +1,8 @@
-"""Where a domain's mail goes: MX, A, AAAA and TXT questions over aiodns, remembered for as long as the answers hold.
+"""Where a domain's mail goes: MX, A, AAAA and TXT queries over aiodns, cached for the lifetimes of the answers.
 
-Owns the cache, that a name is asked for once at a time however many wait for it, and how many questions are under way.
-Never orders or judges the answers, nor decides when an old one stands in: ``cluster.policy.routes.mx`` does. Its
-answers are values, failures included; nothing here raises.
+This module owns the cache and the limit of concurrent queries; a name has at most one query at a time, which all its
+callers await. ``cluster.policy.routes.mx`` orders and judges the answers and decides when a stale one is used. Answers
+are values, failures included; none is raised.
 """
 
 import asyncio
@@ -21,15 +21,16 @@ _RecordType = Literal["MX", "A", "AAAA", "TXT"]
 _Key = tuple[str, _RecordType]
 
 CHANNEL_QUESTIONS = 10_000
-"""c-ares remembers each answer for up to an hour, some 1.4 KB each, and pycares cannot tell it not to. After so many
-questions it is replaced, in half a millisecond: 14 MB at most, where a million domains would take gigabytes."""
+"""Queries after which a c-ares channel is replaced, which takes half a millisecond. c-ares caches each answer for up to
+an hour, about 1.4 KB each, and pycares cannot turn that off. So its cache takes at most 14 MB, where a million domains
+would take gigabytes."""
 
 CACHE_BYTES = 100_000_000
-"""Of answers, whatever those who run the DNS servers put into them. An ordinary 100,000 take half of it."""
+"""Limit for all cached answers: DNS servers decide how large an answer is. 100,000 usual answers take half of it."""
 
 IMPATIENT_TRIES = 5
-"""c-ares gives a try a quarter of a second once it has seen quick answers, doubled with each, whatever we say. With so
-many more it comes to several seconds; ours is the limit of all of them together."""
+"""Additional tries for c-ares. After quick answers it allows a try only a quarter of a second, doubled with each try,
+whatever the timeout is. With this many more tries it waits several seconds; our own timer limits all tries together."""
 
 _REASONS = {
     pycares.errno.ARES_ESERVFAIL: "SERVFAIL",
@@ -42,13 +43,13 @@ _REASONS = {
 class Resolver:
     """Made and closed in one running event loop.
 
-    clock: seconds that never go back, as time.monotonic. random: 0 <= n < 1, as random.random. guard: where the DNS
-    may not send us; replaced when our own addresses change.
+    ``clock`` is monotonic, in seconds, as time.monotonic. ``random`` returns 0 <= n < 1, as random.random. ``guard``
+    excludes addresses to which mail may not go; it is replaced when our own addresses change.
 
-    Memory, measured: 690 bytes for the answer of two mail exchangers, 490 for an address, 370 for an absence: 1.6 KB
-    for a domain with a host of its own. At most ``cache_entries`` answers and ``cache_bytes`` of them are kept, the
-    least used go first; what one answer may hold is bounded too (``mx.bounded``). A process that asked for a million
-    domains takes 100 MB more with the default bound, c-ares included, and no more later.
+    Measured memory: 690 bytes for the answer of two mail exchangers, 490 for an address, 370 for an absence, so 1.6 KB
+    for a domain with its own host. At most ``cache_entries`` answers and ``cache_bytes`` bytes are cached; the least
+    recently used are dropped first; the size of one answer is bounded too (``mx.bounded``). A process that looked up a
+    million domains takes 100 MB more with the default bounds, c-ares included, and stays there.
     """
 
     def __init__(
@@ -75,7 +76,7 @@ class Resolver:
         self._dns = _Channels(settings)
 
     async def resolve(self, domain: str) -> mx.Route:
-        """The hosts that take the domain's mail, in the order of trying; equals in a new order each time."""
+        """The hosts for the domain's mail, in order of preference; hosts of equal preference are shuffled each time."""
         name = mx.lookup_name(domain)
         if isinstance(name, mx.Unroutable):
             return name
@@ -85,11 +86,12 @@ class Resolver:
         return self.guard.route(name, route)
 
     async def mx_addresses(self, host: str) -> mx.HostAddresses:
-        """The addresses of a host that the DNS named; with Unroutable LOOP those that are no better count no more."""
+        """The addresses of a host that an MX record names. Unroutable LOOP means that the host is ourselves; then hosts
+        of equal or lower preference are not used either."""
         return self.guard.addresses(host, await self.addresses(host))
 
     async def addresses(self, host: str) -> mx.HostAddresses:
-        """The addresses of a host that the operator named, in a new order each time. An address stands for itself."""
+        """The addresses of a host that the operator named, shuffled each time. An IP address is returned as it is."""
         if mx.is_address(host):
             return mx.Addresses((host,))
         name = mx.lookup_name(host)
@@ -99,7 +101,7 @@ class Resolver:
         return mx.join_addresses(name, a, aaaa, self._family, self._random)
 
     async def texts(self, name: str) -> mx.Lookup:
-        """The TXT records of a name, such as "_mta-sts.example.com". A name that cannot exist is Absent."""
+        """The TXT records of a name, such as "_mta-sts.example.com". Absent also for a name that cannot exist."""
         asked = mx.lookup_name(name)
         if isinstance(asked, mx.Unroutable):
             return mx.Absent(name_exists=False)
@@ -121,11 +123,11 @@ class Resolver:
         if task is None:
             task = self._asking[key] = asyncio.create_task(self._ask(key))
         if entry is not None and entry.stands_in(self._clock()):
-            # Names that take long to fail may be using up the turns; those that are known do not wait behind them.
+            # Slow failing names may occupy all permits. A name with a usable stale answer does not wait for them.
             done, _ = await asyncio.wait([task], timeout=mx.STALE_PATIENCE_S)
             if not done:
                 return entry.lookup
-        # Shielded: one waiter that gives up must not take the answer from the others.
+        # Shielded: when one waiter is cancelled, the others still need the answer.
         return await asyncio.shield(task)
 
     async def _ask(self, key: _Key) -> mx.Lookup:
@@ -146,7 +148,7 @@ class Resolver:
         return entry.lookup
 
     async def _query(self, key: _Key) -> tuple[mx.Lookup, list[float]]:
-        """The answer, and the lifetimes of its records."""
+        """The answer, and the TTLs of its records in seconds."""
         name, record_type = key
         try:
             result = await self._dns.ask(name, record_type)
@@ -167,14 +169,14 @@ class Resolver:
                     addresses.append(address)
                 case pycares.TXTRecordData(data=data) if record_type == "TXT":
                     texts.append(data.decode("utf-8", "replace"))
-        if not hosts and not addresses and not texts:  # an alias that leads to no record of the type
+        if not hosts and not addresses and not texts:  # an alias to a name without records of this type
             return mx.Absent(name_exists=True), []
         found = mx.bounded(mx.Found(tuple(hosts), tuple(addresses), tuple(texts)))
         return found, [float(record.ttl) for record in result.answer]
 
 
 class _Channels:
-    """c-ares, in a channel that makes way for a new one before it remembers too much."""
+    """The current c-ares channel. It is replaced after ``CHANNEL_QUESTIONS`` queries, before its cache is too large."""
 
     def __init__(self, settings: DnsSettings) -> None:
         self._settings = settings
@@ -192,7 +194,7 @@ class _Channels:
         channel = self._channel
         self._questions += 1
         answer = channel.query_dns(name, record_type)
-        # For each question asyncio.timeout would cost as much as asking it.
+        # asyncio.timeout would cost as much as the query itself.
         timer = self._loop.call_later(self._patience_s, _give_up, answer)
         self._under_way[channel] += 1
         try:

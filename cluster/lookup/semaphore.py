@@ -1,7 +1,7 @@
-"""A semaphore that is handed on in constant time, first come, first served.
+"""A first-in, first-out semaphore whose release takes constant time.
 
-At each release asyncio.Semaphore looks through the waiters that it has woken and that have not run yet: with a thousand
-names waiting for the DNS that costs more than the questions.
+At each release, asyncio.Semaphore scans the waiters that it has woken and that have not run yet. With a thousand names
+waiting for the DNS, that costs more than the queries.
 """
 
 import asyncio
@@ -9,7 +9,7 @@ from collections import deque
 
 
 class Semaphore:
-    """``async with semaphore:`` waits for one of ``permits``, and gives it back."""
+    """``async with semaphore:`` acquires one of ``permits`` and releases it."""
 
     def __init__(self, permits: int) -> None:
         self._free = permits
@@ -25,7 +25,7 @@ class Semaphore:
             await permit
         except asyncio.CancelledError:
             if not permit.cancelled():
-                self._release()  # it was given at the moment of the cancelling
+                self._release()  # the permit was granted before the cancellation arrived
             raise
 
     async def __aexit__(self, *_: object) -> None:

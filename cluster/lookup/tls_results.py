@@ -1,7 +1,7 @@
-"""The counts for TLS reports (RFC 8460), between the sessions that they count and the journal.
+"""The counts for TLS reports (RFC 8460): sessions are counted in memory, and a flush adds the counts to the journal.
 
-In memory until the next flush: a process that is killed loses some seconds of them, and a commit whose answer was
-lost counts twice. They are statistics; no promise rests on them.
+A process that is killed loses the counts of some seconds, and a commit whose answer is lost is counted twice. This is
+acceptable for statistics.
 """
 
 import logging
@@ -16,9 +16,9 @@ from cluster.policy.tls.report import TlsResult
 log = logging.getLogger(__name__)
 
 MAX_RESULTS = 50_000
-"""Different ones between two flushes; what comes on top is not counted."""
+"""Different results between two flushes; further ones are not counted."""
 MAX_POLICY_BYTES = 16 * 1024 * 1024
-"""Of the policies in them, which receiving domains write; likewise."""
+"""Size of the policies in these results, which receiving domains write; further ones are not counted."""
 
 
 class ResultCounts(Protocol):
@@ -30,7 +30,7 @@ class ResultCounts(Protocol):
 
 
 class TlsResults:
-    """now: the time of day, with a zone."""
+    """Counts results until the next flush. ``now`` returns the time with a time zone."""
 
     def __init__(self, now: Callable[[], datetime], keep_days: int = 30) -> None:
         self._now = now
@@ -65,18 +65,19 @@ class TlsResults:
         )
 
     def counts(self) -> dict[TlsResult, int]:
-        """Those not yet in the journal."""
+        """The counts that are not yet in the journal."""
         return dict(self._counts)
 
     async def flush(self, journal: ResultCounts) -> None:
-        """Adds the counts to the journal; what it cannot take now stays for the next time. Never raises for that."""
+        """Add the counts to the journal. While it is unavailable, they stay for the next flush; nothing is raised."""
         counts, self._counts, self._policy_bytes = self._counts, {}, 0
         try:
             if counts:
                 await journal.add(counts)
             today = self._today()
             if self._forgot_on != today:
-                # Set before it is done: a failure is made up for tomorrow, and must not put the counts back.
+                # Set before the call: after a failure the next day's call deletes the rest, and the counts, which are
+                # stored by now, must not be added again.
                 self._forgot_on = today
                 counts = {}
                 await journal.forget(today - self._keep)

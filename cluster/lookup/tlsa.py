@@ -1,9 +1,9 @@
-"""TLSA records, and whether DNSSEC vouches for them and for the way to the host (RFC 7672 §2.2).
+"""TLSA records, and whether DNSSEC validates them and the names that lead to them (RFC 7672 §2.2).
 
-Owns the questions whose answers need the AD bit, and their cache. They go through dnspython, since c-ares does not
-show that bit; the validating is the name server's work (RFC 6840 §5.8). The bit is one for the whole answer: where
-aliases lead from a signed zone into an unsigned one it is missing, and the alias itself is asked about alone. Never
-checks a certificate: ``cluster.policy.tls.dane`` does. Answers are values, failures included; nothing here raises.
+This module owns the queries that need the AD bit, and their cache. It uses dnspython, since c-ares does not expose that
+bit; the name server validates (RFC 6840 §5.8). One bit covers the whole answer. It is missing where aliases lead from a
+signed zone into an unsigned one, so the alias itself is then queried alone. ``cluster.policy.tls.dane`` checks the
+certificates. Answers are values, failures included; none is raised.
 """
 
 import asyncio
@@ -30,23 +30,23 @@ MAX_TTL_S = 3600.0
 NEGATIVE_TTL_S = 60.0
 FAILURE_TTL_S = 5.0
 MOST_BYTES = 16 * 1024 * 1024
-"""Of all records remembered. Most have 32; they may be whole certificates."""
+"""Limit for all cached records together. Most have 32 bytes; a record may hold a whole certificate."""
 MAX_RECORDS = 20
-"""TLSA records of one host that are looked at."""
+"""Number of TLSA records of one host that are used."""
 QUESTIONS_AT_ONCE = 200
 
-# DNS flag day 2020: answers up to this size are not fragmented; longer ones come over TCP.
+# DNS flag day 2020: answers up to this size are not fragmented; larger ones are fetched over TCP.
 _EDNS_BYTES = 1232
 
 
 class _Answer(Struct, frozen=True):
-    """records: of the type asked for; none when there are none."""
+    """An answer. ``records`` has those of the requested type; it is empty when there are none."""
 
     records: tuple[Any, ...]
     secure: bool
-    """DNSSEC vouches for all of it: every alias, and the records or that there are none."""
+    """DNSSEC validates the whole answer: every alias, and the records or their absence."""
     canonical: str
-    """The name that the aliases lead to."""
+    """The name at the end of the aliases."""
     ttl_s: float
 
 
@@ -64,7 +64,7 @@ def _weigh(found: TlsaLookup) -> int:
 
 
 class TlsaLookups:
-    """Made and closed in one running event loop. clock: seconds that never go back."""
+    """Made and closed in one running event loop. ``clock`` is monotonic, in seconds."""
 
     def __init__(self, settings: DnsSettings, *, entries: int, clock: Callable[[], float]) -> None:
         self._dns = dns.asyncresolver.Resolver(configure=not settings.nameservers)
@@ -83,7 +83,7 @@ class TlsaLookups:
         self._asking: dict[object, asyncio.Task[Any]] = {}
 
     async def of_mx(self, domain: str) -> SecureMx:
-        """Whether the domain's mail goes to hosts that DNSSEC vouches for (RFC 7672 §2.2.1)."""
+        """Whether DNSSEC validates the domain's MX records (RFC 7672 §2.2.1)."""
         known = self._mx.get(domain)
         if known is not None:
             return known
@@ -137,11 +137,12 @@ class TlsaLookups:
         if isinstance(addresses, _NoAnswer):
             return _Found(UnknownTlsa(f"{host}: {addresses.reason}"), FAILURE_TTL_S)
         ttl_s = addresses.ttl_s
-        # RFC 7672 §2.2.3: the name that secure aliases lead to comes first, then the one that was given.
+        # RFC 7672 §2.2.3: the name at the end of secure aliases comes first, then the original name.
         bases = dict.fromkeys((addresses.canonical, host))
         if not addresses.secure:
-            # RFC 7672 §2.2.2: of an alias into an unsigned zone, the name that was given stays good while the alias
-            # itself is secure. A host without is not asked: servers of unsigned zones are known to choke on TLSA.
+            # RFC 7672 §2.2.2: of an alias into an unsigned zone, the original name stays valid while the alias itself
+            # is secure. For an insecure host without an alias no TLSA query is sent: name servers of unsigned zones are
+            # known to fail on TLSA.
             if addresses.canonical == host:
                 return _Found(NoTlsa(), ttl_s)
             alias = await self._ask(host, "CNAME")
@@ -172,7 +173,8 @@ class TlsaLookups:
                     dns.name.from_text(name), record_type, raise_on_no_answer=False, search=False
                 )
         except dns.resolver.NXDOMAIN:
-            # A forged one would have been a failure; whether a name without records is signed changes nothing.
+            # A validating name server turns a forged NXDOMAIN into a failure. For a name without records it does not
+            # matter whether the answer is signed.
             return _Answer((), False, name, NEGATIVE_TTL_S)
         except dns.resolver.LifetimeTimeout:
             return _NoAnswer("DNS timed out")

@@ -4,8 +4,8 @@ import ssl
 
 
 def trust(context: ssl.SSLContext, ca_file: str) -> None:
-    """Loads the authorities of a PEM file; "" takes the system's. Raises OSError, ssl.SSLError."""
-    # RFC 8461 §4.1 and RFC 9525 §2 take a name from subjectAltName only.
+    """Load the authorities of a PEM file; "" takes the system's. Raises OSError, ssl.SSLError."""
+    # RFC 8461 §4.1 and RFC 9525 §2 accept names from subjectAltName only.
     context.hostname_checks_common_name = False
     if ca_file:
         context.load_verify_locations(cafile=ca_file)

@@ -1,4 +1,4 @@
-"""A bounded cache whose values end after a time of their own, and of which the least recently used goes first."""
+"""A bounded cache: each value has its own TTL, and the least recently used value is evicted first."""
 
 from collections import OrderedDict
 from collections.abc import Callable
@@ -9,10 +9,10 @@ V = TypeVar("V")
 
 
 class TtlCache(Generic[K, V]):
-    """At most ``entries``, and ``most_bytes`` of them as ``weigh`` says of each value: for values whose size others
-    decide.
+    """A cache of at most ``entries`` values and ``most_bytes`` bytes. ``weigh`` returns the size of a value; it is for
+    values whose size remote hosts decide.
 
-    clock: seconds that never go back.
+    ``clock`` is monotonic, in seconds.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class TtlCache(Generic[K, V]):
         return value
 
     def keys(self) -> list[K]:
-        """Of all values that have not ended."""
+        """The keys of all values that have not expired."""
         now = self._clock()
         return [key for key, (_, ends_at) in self._values.items() if now < ends_at]
 
