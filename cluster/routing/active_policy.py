@@ -1,6 +1,7 @@
-"""What operators have put in force, as one process follows it: shaping, routing, suspensions, used-up warm-ups.
+"""The active policy in one process: shaping, routing, suspensions, and warm-ups whose cap is reached.
 
-The journal holds it, so that every process of the cluster has the same, over restarts too; each looks once a second.
+The journal stores it, so that all processes of the cluster share it and it outlives restarts. Each process polls the
+journal once a second.
 """
 
 import logging
@@ -22,12 +23,12 @@ log = logging.getLogger(__name__)
 
 APART_KEPT = 100_000
 MISSED = 3
-"""Looks, a second apart at most."""
+"""Number of refreshes in a row without a source, after which the source counts as absent."""
 
 
 class Change(Struct, frozen=True):
-    """What one look found to be another: the shaping or the routing, and suspensions (site, tenant) that began, changed
-    or ended. False when there was nothing."""
+    """The changes that one poll found: whether shaping or routing changed, and the suspensions (site, tenant) that
+    began or changed, and those that ended. It is falsy when nothing changed."""
 
     policies: bool = False
     begun: frozenset[tuple[str, str]] = frozenset()
@@ -38,7 +39,7 @@ class Change(Struct, frozen=True):
 
 
 class InForce:
-    """Before the first ``follow`` only the settings are in force. ``version`` rises whenever shaping or routing do."""
+    """Before the first ``follow``, only the settings apply. ``version`` rises when shaping or routing change."""
 
     def __init__(self, journal: Journal, vault: Vault, settings: DeliverySettings) -> None:
         self._journal = journal
@@ -48,26 +49,26 @@ class InForce:
         self.shaping = shaping_of("", settings)
         self.routing = Routing.parse("", settings.mode, settings.relay)
         self._unseen: dict[str, int] = {}
-        """How many times in a row a source of a pool was not found on any machine."""
+        """By source of a pool, the number of refreshes in a row in which no machine had it."""
         self.absent: frozenset[str] = frozenset()
-        """The sources of pools that no machine has: their mail leaves from others."""
+        """The sources of pools that no machine has. Other sources of the pools send their mail."""
         self._told: Callable[[], None] = lambda: None
         self._followed = 0
-        """The version that was last told as a change."""
+        """The version that was last reported as a change."""
         self._suspensions: dict[tuple[str, str], datetime] = {}
         self._exhausted: frozenset[tuple[str, str]] = frozenset()
         self._hosts: dict[str, str] = {}
-        """The sites of the hosts of domains that are sites of their own; at most ``APART_KEPT``."""
+        """For domains that are their own sites, the sites of their hosts; at most ``APART_KEPT``."""
         self._hosts_learned = self._hosts_followed = 0
-        """How often that changed, and how often when it was last told."""
+        """The number of changes of ``_hosts``, now and when it was last reported."""
 
     def on_policies(self, tell: Callable[[], None]) -> None:
-        """``tell`` is called now, and whenever shaping or routing are others."""
+        """Call ``tell`` now and whenever shaping or routing change."""
         self._told = tell
         tell()
 
     async def follow(self) -> Change:
-        """Look at the journal. Raises Unavailable."""
+        """Poll the journal and return what changed. Raises Unavailable."""
         version = await self._journal.policies.version()
         learned = self._hosts_learned
         suspensions = {(s.site, s.tenant_id): s.until for s in await self._journal.suspensions.active()}
@@ -83,10 +84,10 @@ class InForce:
             self._exhausted = frozenset(
                 (one.source, one.site)
                 for one in await self._journal.warm_up.exhausted(day)
-                # The cap may have been raised since: then there is more to ask for.
+                # The cap may have been raised since; then the source may send more.
                 if (cap := self.routing.cap(one.source, one.site, day)) is not None and one.granted >= cap
             )
-        # Last, so that a change is told with the next look when the journal failed in this one.
+        # Set last: when the journal fails during this poll, the next one reports the change.
         self._followed, self._suspensions, self._hosts_followed = version, suspensions, learned
         return change
 
@@ -98,14 +99,15 @@ class InForce:
             routing = self._vault.open(policies.routing).decode()
             self.shaping, self.routing = check_policies(self._settings, policies.shaping, routing)
         except (BadPolicies, WrongKey) as error:
-            # They were checked before they were stored: another version of postray did it. What is in force stays.
+            # They were checked before they were stored, so another version of postray stored them. The active policy
+            # stays as it is.
             log.error("policies not understood version=%d reason=%r", policies.version, str(error))
         self.version = policies.version
         self._told()
         log.info("policies in force version=%d", self.version)
 
     def lies_on(self, domain: str, hosts: str) -> None:
-        """Take note of the site of the hosts of a domain that is a site of its own: what is shipped for it holds."""
+        """Record the site of the hosts of a domain that is its own site: the shipped rules of that site apply to it."""
         if self._hosts.get(domain) != hosts:
             if len(self._hosts) >= APART_KEPT:
                 del self._hosts[next(iter(self._hosts))]
@@ -113,12 +115,12 @@ class InForce:
             self._hosts_learned += 1
 
     def hosts_of(self, site: str) -> str:
-        """The site of the hosts, of a domain that is a site of its own; "" of other sites, and before it is known."""
+        """The site of the hosts of a domain that is its own site; "" for other sites, and while it is unknown."""
         return self._hosts.get(site, "")
 
     @property
     def default_lifetime_s(self) -> float:
-        """Of messages where neither they nor a rule name one."""
+        """The lifetime of messages for which neither the request nor a rule sets one, in seconds."""
         return self._settings.lifetime_s
 
     def limits(self, site: str, source: str, domain: str = "") -> Limits:
@@ -128,8 +130,8 @@ class InForce:
         return self.shaping.triggers(site, source=source, hosts=self.hosts_of(site))
 
     def suspended_until(self, site: str, tenant_id: str) -> datetime | None:
-        """Until when an operator or automation has suspended a site, or one tenant at it; "" is every tenant. The
-        suspensions of every site count for each."""
+        """The end of the suspension of a site, or of one tenant at it ("" is every tenant), by an operator or by
+        automation; None without a suspension. Suspensions of all sites count for each site."""
         found = [
             until
             for name in (site, "")
@@ -138,12 +140,12 @@ class InForce:
         return max(found, default=None)
 
     def suspended_tenants(self, site: str) -> set[str]:
-        """The tenants that are suspended at a site, or everywhere."""
+        """The tenants that are suspended at a site, or at all sites."""
         return {tenant_id for name, tenant_id in self._suspensions if tenant_id and name in (site, "")}
 
     def source_of(self, pool: str, message_id: str, site: str) -> str:
-        """The source that a message leaves from. When no source of its pool may send to the site today, the one that
-        it would leave from otherwise, to wait there for tomorrow."""
+        """The source of a message. When no source of its pool may send to the site today, the source that it would
+        otherwise have; the message then waits there until tomorrow."""
         if not self.routing.pools:
             return ""
         day = today()
@@ -155,8 +157,8 @@ class InForce:
         return chosen
 
     def sources_are(self, machines: Iterable[Iterable[str]]) -> None:
-        """Take note of the sources that each live machine has: one that is missed ``MISSED`` times in a row is absent,
-        for after a change each machine looks at its own time. Without any machine, nothing is known of them."""
+        """Record the sources of each live machine. A source that is missing ``MISSED`` times in a row becomes absent:
+        after a change, machines poll at different times. Without a live machine, no source is absent."""
         if not self.routing.pools and not self.absent:
             return
         sources = list(machines)
@@ -176,7 +178,7 @@ class InForce:
         self.absent = absent
 
     def readiness(self) -> dict[str, str | None]:
-        """Whether machines have the sources of all pools, where there are pools."""
+        """The readiness of the sources: a problem when machines lack the sources of pools. Empty without pools."""
         if not self.routing.pools:
             return {}
         said = f"{DEGRADED}no machine has the addresses of {', '.join(sorted(self.absent))}: passed over"
@@ -185,18 +187,18 @@ class InForce:
         return {"sources": said if self.absent else None}
 
     def is_exhausted(self, source: str, site: str) -> bool:
-        """Whether a source may send no more to a site today."""
+        """Whether a source has used its warm-up cap for a site today (UTC)."""
         return (source, site) in self._exhausted
 
     def uses(self, source: str) -> bool:
-        """Whether any mail leaves from a source; "" is the system's choice of address."""
+        """Whether the routing uses a source; "" is the system's choice of address."""
         return not source or self.routing.serves(source, self.absent)
 
     def source(self, name: str) -> Source:
-        """A source by its name; one that there is no more, or "", leaves everything to the system."""
+        """The source with this name. For an unknown name or "", the system chooses the address."""
         return self.routing.sources.get(name) or Source(name=name)
 
 
 def today() -> date:
-    """By which warm-ups count."""
+    """The day of warm-ups, in UTC."""
     return datetime.now(UTC).date()

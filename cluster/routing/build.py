@@ -1,4 +1,4 @@
-"""How a process comes to know where mail goes: the active policy, the resolver, and the router over both."""
+"""Builds a process's routing: the active policy, the resolver, and the router that uses both."""
 
 import random
 import socket
@@ -18,7 +18,7 @@ from cluster.vault import Vault
 
 
 class MailRouting(Struct, frozen=True):
-    """What one process uses to find out where mail goes."""
+    """The parts with which one process routes mail."""
 
     active_policy: InForce
     resolver: Resolver
@@ -26,7 +26,7 @@ class MailRouting(Struct, frozen=True):
 
 
 def build_routing(context: Context, journal: Journal) -> MailRouting:
-    """The parts over this process's own journal. To be called in its event loop."""
+    """The parts, built over this process's journal. Must be called in its event loop."""
     settings = context.settings
     active_policy = InForce(journal, Vault(context.secret_key), settings.delivery)
     resolver = Resolver(settings.dns, clock=time.monotonic, random=random.random, guard=Guard())
@@ -44,14 +44,15 @@ def build_routing(context: Context, journal: Journal) -> MailRouting:
 
 
 def helo_name(settings: Settings) -> str:
-    """The configured name, or this host's; asking the DNS for it only when mail leaves the machine."""
+    """The configured name, or this host's. The DNS is queried only when mail leaves the machine."""
     if settings.smtp.helo_name:
         return settings.smtp.helo_name
     return socket.gethostname() if settings.delivery.mode == "capture" else socket.getfqdn()
 
 
 def _guard(resolver: Resolver, active_policy: InForce, settings: Settings) -> None:
-    """The DNS must not send us to ourselves: our names and addresses are those of the active sources."""
+    """Set the guard that keeps mail from being sent to ourselves: it knows the names and addresses of the active
+    sources."""
     resolver.guard = make_guard(
         own_names={helo_name(settings).lower(), *active_policy.routing.helo_names},
         own_addresses=active_policy.routing.addresses,

@@ -1,6 +1,6 @@
-"""What operators are told of routes and sources: the same placing that deliveries go through, looked at from outside.
+"""Describes routes and sources for operators. It uses the same router as deliveries do.
 
-Asks the DNS and the domain's policies like any delivery would; decides nothing, changes nothing.
+It looks up the DNS and the domain's policies like a delivery; it changes nothing.
 """
 
 import asyncio
@@ -41,7 +41,8 @@ Members = Callable[[], Iterable[DeliveryActor]]
 
 
 class Describing:
-    """Collaborators are the process's own: what is in force, the placer that follows it, and the members it knows."""
+    """The descriptions of one process. Its collaborators are the process's active policy, its router, and the members
+    that it knows."""
 
     def __init__(
         self,
@@ -54,7 +55,7 @@ class Describing:
         tls_of: TlsOf,
         day: Callable[[], date] = today,
     ) -> None:
-        """``tls_of``: what a domain publishes of TLS."""
+        """``tls_of`` returns what a domain publishes about TLS."""
         self._journal = journal
         self._in_force = in_force
         self._placer = placer
@@ -64,28 +65,29 @@ class Describing:
         self._day = day
 
     async def site_of(self, domain: str) -> str:
-        """The site of a domain's mail, by the routes that are for every tenant."""
+        """The site of a domain's mail, by the routes for all tenants."""
         return (await self.find_site(domain)).site
 
     async def find_site(self, domain: str) -> SiteOfDomain:
-        """The site of a domain's mail, and why none gets there."""
+        """The site of a domain's mail, and the reason if mail cannot be sent there."""
         placed = await self._placer.place(_a_delivery(domain, "", ""))
         problem = placed.hop.reason if isinstance(placed.hop, Unreachable) else ""
         return SiteOfDomain(site=placed.destination.site, problem=problem)
 
     async def tried_until(self, waiting: Waiting, send_at: datetime, expires_at: datetime) -> datetime:
-        """Until when a delivery with this send time and end of its own lifetime is tried again when it is put off."""
+        """The time until which a deferred delivery is retried, from its send time, the end of its own lifetime, and the
+        limits of its destination."""
         place = (await self._placer.place(waiting)).destination
         limits = self._in_force.limits(place.site, place.source, waiting.domain)
         default_s = self._in_force.default_lifetime_s
         return tried_until(expires_at, send_at, shaped_s=limits.lifetime_s, default_s=default_s)
 
     def named_sites(self) -> set[str]:
-        """The sites of the ways that need no DNS: the sink, the discard, and relays."""
+        """The sites that need no DNS: the sink, the discard, and the relays."""
         return fixed_sites(self._in_force.routing)
 
     async def route(self, domain: str, tenant_id: str, pool: str) -> RouteDescription:
-        """Where mail for a domain (A-labels, lower case) would go."""
+        """The route of mail for a domain (A-labels, lower case)."""
         placed = await self._placer.place(_a_delivery(domain, tenant_id, pool))
         place, hop, routing = placed.destination, placed.hop, self._in_force.routing
         route = routing.route(domain, tenant_id)
@@ -109,7 +111,7 @@ class Describing:
         )
 
     async def sources(self) -> list[SourceState]:
-        """Every source of the routing in force. Raises Unavailable."""
+        """Every source of the active routing. Raises Unavailable."""
         routing, day, members = self._in_force.routing, self._day(), list(self._members())
         waiting = routing.waiting_pools(self._in_force.absent)
         granted = {(use.source, use.site): use.granted for use in await self._journal.warm_up.usage(day, MOST_WARM_UPS)}
@@ -151,7 +153,7 @@ class Describing:
         )
 
     def _choices(self, place: Destination, routing: Routing, pool: str) -> tuple[SourceChoice, ...]:
-        """The sources of the pool, the heaviest first. Where none is chosen from, nothing is said."""
+        """The sources of the pool, by falling weight; empty where no source is chosen."""
         weights = routing.pools.get(routing.pool(pool), {}) if place.source else {}
         return tuple(
             SourceChoice(source=name, weight=weight, owner=self._owner(Destination(place.site, name)))
@@ -195,6 +197,6 @@ def _tls_view(tls: DomainTls) -> TlsView:
 
 
 def _warm_up_day(source: Source, day: date) -> int:
-    """Which day of its plan it is; 0 before it begins, after it ends, and without one."""
+    """The day of a source's warm-up plan, from 1; 0 before it begins, after it ends, and without a plan."""
     plan = source.warm_up
     return (day - plan.started).days + 1 if plan is not None and plan.started <= day < plan.ends() else 0

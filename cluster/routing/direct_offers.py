@@ -1,6 +1,7 @@
-"""Offering what was just accepted to its owners, without keeping anybody waiting.
+"""Offers newly accepted deliveries to their owners, without delaying the requests.
 
-Called with what the intake has committed. Bounded: what does not fit is left to the scheduler.
+The intake calls it with the requests that it has committed. The queue is bounded; the scheduler finds the deliveries
+that do not fit.
 """
 
 import asyncio
@@ -19,20 +20,17 @@ log = logging.getLogger(__name__)
 
 OFFER_BATCH = 1000
 OFFER_TURN = 100
-"""Of a batch, at a tenant's turn."""
+"""The most deliveries of one tenant at its turn within a batch."""
 PENDING_AT_MOST = 50_000
-"""Deliveries of one API process that wait to be offered, some 200 bytes each."""
+"""The most deliveries of one API process that wait to be offered, about 200 bytes each."""
 SHARED_FROM_BYTES = 64 * 1024
-"""Content from this size on travels through the object store, once; less is cheaper to read from the journal."""
+"""Content of at least this size goes through the object store; smaller content is cheaper to read from the journal."""
 SHARED_AT_MOST_BYTES = 64 * 1024 * 1024
-"""What one API process keeps in the object store at a time; beyond it the journal serves."""
+"""The most bytes that one API process keeps in the object store; other content is read from the journal."""
 
 
 class DirectOffers:
-    """Offers what the API has just accepted to its owners, without keeping anybody waiting.
-
-    Bounded: what does not fit is left to the scheduler.
-    """
+    """The queue of newly accepted deliveries that wait to be offered, and the loop that offers them."""
 
     def __init__(
         self,
@@ -41,13 +39,14 @@ class DirectOffers:
         window: int = PENDING_AT_MOST,
         lull_s: float = 0.002,
     ) -> None:
-        """``share`` puts bytes where delivery actors reach them without the journal, and returns a handle to await."""
+        """``share`` puts bytes into the object store and returns a handle that delivery actors await. ``lull_s`` is the
+        batch window in seconds."""
         self._dispatcher = dispatcher
         self._share = share
         self._window = window
         self._lull_s = lull_s
         self._pending: OrderedDict[str, deque[Waiting]] = OrderedDict()
-        """By tenant, whose turn comes first."""
+        """Pending deliveries by tenant, in the order of the tenants' turns."""
         self._pending_in_all = 0
         self._contents: dict[str, bytes] = {}
         self._kept: deque[Shared] = deque()
@@ -56,7 +55,7 @@ class DirectOffers:
         self._something = asyncio.Event()
 
     def __call__(self, requests: Sequence[NewRequest]) -> None:
-        """Take what was committed. Never blocks, never fails."""
+        """Queue the deliveries of committed requests that are due. It does not block and raises nothing."""
         now = datetime.now(UTC)
         for request in requests:
             if not self.add(request.due(now)):
@@ -65,8 +64,8 @@ class DirectOffers:
                 self._contents[request.id] = encode_shared(request.content, request.attachments)
 
     def add(self, due: Sequence[Waiting]) -> int:
-        """Take deliveries of one tenant that are due, as many as there is room for; returns how many. Where there is
-        none, the tenant with the most has to give way: its flood keeps no other from being offered."""
+        """Queue due deliveries of one tenant; returns how many were queued. Without room, deliveries of the tenant with
+        the most are dropped from the queue, so that one tenant's flood does not block the others."""
         if not due:
             return 0
         own = self._pending.setdefault(due[0].tenant_id, deque())
@@ -75,7 +74,7 @@ class DirectOffers:
         left = len(due)
         while (excess := self._pending_in_all - self._window) > 0:
             longest, second = self._longest()
-            # In steps, as there may be many tenants with as much.
+            # In steps, since many tenants may have the same number.
             dropped = min(excess, len(longest), max(len(longest) - second, excess // 16 + 1))
             for _ in range(dropped):
                 longest.pop()
@@ -85,7 +84,7 @@ class DirectOffers:
         return left
 
     def _longest(self) -> tuple[deque[Waiting], int]:
-        """What the tenant with the most has pending, and how many the next one has."""
+        """The pending deliveries of the tenant with the most, and the number of the tenant with the second most."""
         longest, second = max(self._pending.values(), key=len), 0
         for own in self._pending.values():
             if own is not longest:
@@ -93,7 +92,7 @@ class DirectOffers:
         return longest, second
 
     def _next_batch(self) -> list[Waiting]:
-        """Some of what is pending, tenants in turn."""
+        """The next batch, taken from the tenants in turn."""
         batch: list[Waiting] = []
         while self._pending and len(batch) < OFFER_BATCH:
             tenant_id, own = self._pending.popitem(last=False)
@@ -104,10 +103,10 @@ class DirectOffers:
         return batch
 
     async def run(self) -> None:
-        """Offer for ever."""
+        """Offer pending deliveries; runs until it is cancelled."""
         while True:
             await self._something.wait()
-            # A short lull gathers what concurrent commits bring into one call per owner.
+            # The batch window joins the deliveries of concurrent commits into one call per owner.
             await asyncio.sleep(self._lull_s)
             self._something.clear()
             contents = {}
@@ -119,7 +118,7 @@ class DirectOffers:
                 await self._offer(self._next_batch(), contents)
 
     async def _offer(self, batch: Sequence[Waiting], contents: Mapping[str, Shared]) -> None:
-        """What finds no room is parked at once: the scheduler, who would do that, looks at it only after the grace."""
+        """Offer a batch. Refused deliveries are parked at once: the scheduler would park them only after the grace."""
         now = asyncio.get_running_loop().time()
         self._full = {lane: until for lane, until in self._full.items() if until > now}
         hopeless: list[Waiting] = []
@@ -137,7 +136,8 @@ class DirectOffers:
         self._full.update(dict.fromkeys(lanes[len(hopeless) :], now + FULL_S))
 
     async def _keep(self, content: bytes) -> Shared | None:
-        """Share content, and hold on to its handle (the store drops what nobody holds) while there is room for it."""
+        """Share content and keep its handle while there is room: the store drops content without a handle. None for
+        content that is larger than the limit."""
         if len(content) > SHARED_AT_MOST_BYTES:
             return None
         while self._kept_bytes + len(content) > SHARED_AT_MOST_BYTES:

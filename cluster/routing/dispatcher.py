@@ -1,7 +1,8 @@
 """Dispatch: which delivery actor owns a delivery, and offering it to that actor.
 
-Used by the scheduler for what it pages in and by the API process for what it has just accepted. Never waits for
-delivery and never insists: an offer that is refused or lost stays in the journal, where the scheduler finds it.
+The scheduler uses it for the deliveries that it reads from the journal, the API process for those that it has just
+accepted. It does not wait for delivery and does not retry offers: a delivery whose offer is refused or lost stays in
+the journal, where the scheduler finds it.
 """
 
 import asyncio
@@ -24,19 +25,19 @@ log = logging.getLogger(__name__)
 
 REFRESH_S = 1.0
 TELL_S = 0.1
-"""Between two times that owners are told what is parked for them, where anything is."""
+"""Interval at which owners are notified of lanes with parked deliveries."""
 PREPARED_WITHIN_S = 0.1
-"""How long an offer waits for the next answer of the DNS: what takes longer goes to whoever owns the domain by its
-name, who waits for it."""
+"""How long an offer waits for DNS answers. A delivery whose domain is still unresolved is offered to the owner of the
+domain's name, which waits for the answer."""
 OWNERS_KEPT = 100_000
 FULL_S = 0.25
-"""A lane that was refused, and an owner without any room for a tenant, are taken to be full for this long: what comes
-for them is parked without an offer. Its owner has work for longer than that; it knows that it is to look there, or is
-told within ``TELL_S``: it may be the only mail of its tenant."""
+"""How long a refused lane, or an owner without room for a tenant, counts as full: deliveries for it are parked without
+an offer. The owner has work for longer than that. It knows that the lane has deliveries, or is notified within
+``TELL_S``, since they may be the tenant's only mail."""
 
 
 class Dispatcher:
-    """Knows the live delivery actors, and with that the owner of every destination."""
+    """Finds the owner of each destination among the live delivery actors, and offers deliveries to owners."""
 
     def __init__(self, journal: Journal, call: Call, placer: Placer, in_force: InForce) -> None:
         self._journal = journal
@@ -47,19 +48,19 @@ class Dispatcher:
         self._candidates: tuple[Candidate, ...] = ()
         self._owners: OrderedDict[Destination, str | None] = OrderedDict()
         self._full: dict[tuple[str, str], float] = {}
-        """By owner and tenant, until when (loop time) it is taken to have no room for more of the tenant's."""
+        """By owner and tenant, the loop time until which the owner counts as full for the tenant."""
         self._untold: dict[str, set[Lane]] = defaultdict(set)
-        """By owner, the lanes in which something has been parked."""
+        """By owner, the lanes with parked deliveries of which it has not been notified."""
         self._passed: dict[str, set[Lane]] = defaultdict(set)
-        """By owner, the lanes in which something is being parked that it was not offered. It is told when that is
-        done: an owner who looks too early finds an empty lane, and forgets it."""
+        """By owner, the lanes in which deliveries are being parked without an offer. The owner is notified after the
+        commit: an owner that reads an empty lane too early forgets the lane."""
 
     @property
     def members(self) -> Iterable[DeliveryActor]:
         return self._members.values()
 
     async def refresh(self) -> None:
-        """Learn which delivery actors are alive, and which policies are in force. Raises Unavailable."""
+        """Read the live delivery actors and the active policy from the journal. Raises Unavailable."""
         await self._in_force.follow()
         members = {actor.name: actor for actor in await self._journal.membership.actors(ACTOR_ALIVE_S)}
         if members.keys() != self._members.keys():
@@ -71,7 +72,7 @@ class Dispatcher:
         self._in_force.sources_are(candidate.sources for candidate in candidates)
 
     async def keep_fresh(self) -> None:
-        """Refresh, and tell owners what is parked for them, for ever."""
+        """Refresh, and notify owners of parked deliveries; runs until it is cancelled."""
         clock = asyncio.get_running_loop().time
         refresh_at = 0.0
         while True:
@@ -85,7 +86,7 @@ class Dispatcher:
             await asyncio.sleep(TELL_S)
 
     async def tell_owners(self) -> None:
-        """Tell owners where something is parked for them."""
+        """Notify owners of the lanes with parked deliveries."""
         untold, self._untold = self._untold, defaultdict(set)
         for name, lanes in untold.items():
             try:
@@ -94,28 +95,28 @@ class Dispatcher:
                 log.warning("lanes not named actor=%s reason=%r", name, gone.reason)
 
     async def prepare(self, deliveries: Iterable[Waiting]) -> None:
-        """Learn where deliveries go, as far as that takes no longer than they may wait."""
+        """Resolve the routes of deliveries, within the time that an offer may wait."""
         await self._placer.prepare(deliveries, PREPARED_WITHIN_S)
 
     def destination_of(self, waiting: Waiting) -> Destination:
-        """Where it goes, as far as that is known: its owner finds out what is not."""
+        """The known destination of a delivery; for an unresolved domain, that of its name (the owner resolves it)."""
         return self._placer.known_or_own(waiting)
 
     def lane_of(self, waiting: Waiting) -> Lane:
-        """Where it waits when its owner has no room for it."""
+        """The lane in which a delivery waits when its owner has no room for it."""
         return Lane(str(self.destination_of(waiting)), waiting.tenant_id)
 
     def exists(self, place: Destination) -> bool:
-        """Whether anything can be placed there: another split, or a source that is no longer used, is of the past."""
+        """Whether deliveries can still have this destination: its number of shares is current, its source is used."""
         return place.shares == self._placer.shares_of(place.site) and self._in_force.uses(place.source)
 
     def has_left(self, waiting: Waiting, lane: Lane) -> bool:
-        """Whether a delivery in a lane is known to have another place by now."""
+        """Whether a delivery in a lane is known to have another destination now."""
         placed = self._placer.known(waiting)
         return placed is not None and str(placed.destination) != lane.destination
 
     def owner_of(self, place: Destination) -> DeliveryActor | None:
-        """The owner of a destination; None when nobody can send to it."""
+        """The owner of a destination; None when no delivery actor can send to it."""
         if place in self._owners:
             self._owners.move_to_end(place)
             name = self._owners[place]
@@ -126,19 +127,19 @@ class Dispatcher:
         return self._members[name] if name is not None else None
 
     def passes_over(self, owner: DeliveryActor, place: Destination, tenant_id: str) -> bool:
-        """Whether an owner had no room at all for a tenant a moment ago. What the tenant has for this place is then
-        parked without an offer, and the owner is told of the lane soon: another offer would cost the owner as much as
-        the last one, and hold up the process that makes it. It is a matter of owner and tenant, as a tenant that holds
-        little may find room where others do not."""
+        """Whether an owner had no room for a tenant within the last ``FULL_S``. The caller then parks the tenant's
+        deliveries for this destination without an offer, and the owner is notified of the lane soon: another offer
+        would cost the owner as much as the last one and delay the caller. This is decided by owner and tenant, since a
+        tenant that holds little may have room where others do not."""
         if asyncio.get_running_loop().time() >= self._full.get((owner.name, tenant_id), 0.0):
             return False
         self._passed[owner.name].add(Lane(str(place), tenant_id))
         return True
 
     async def offer(self, deliveries: Sequence[Waiting], contents: Mapping[str, Shared]) -> list[Waiting]:
-        """Offer deliveries to their owners; returns those that nobody took.
+        """Offer deliveries to their owners; returns those that were refused, not offered, or whose offer was lost.
 
-        ``contents``: shared contents by request id, for the owners to await instead of asking the journal.
+        ``contents`` has shared contents by request id, which the owners await instead of reading the journal.
         """
         await self.prepare(deliveries)
         by_owner: dict[str, list[Waiting]] = defaultdict(list)
@@ -154,13 +155,13 @@ class Dispatcher:
         return [waiting for some in (nobodys, *refused) for waiting in some]
 
     async def park(self, refused: Sequence[Waiting]) -> list[Lane]:
-        """Let deliveries that nobody took wait in their lanes, which are returned. What was passed over before this is
-        parked by now, or with these. Raises Unavailable."""
+        """Park refused deliveries in their lanes, and return the lanes. Owners are then notified of these lanes and of
+        those that ``passes_over`` has recorded. Raises Unavailable."""
         lanes = [self.lane_of(waiting) for waiting in refused]
         if refused:
             await self._journal.scheduling.park(refused, [lane.destination for lane in lanes])
         for lane, waiting in dict(zip(lanes, refused, strict=True)).items():
-            # Also owners who refused: they may have looked before it was parked.
+            # Owners that refused are notified too: they may have read the lane before the delivery was parked.
             if (to := self.owner_of(self.destination_of(waiting))) is not None:
                 self._passed[to.name].add(lane)
         passed, self._passed = self._passed, defaultdict(set)

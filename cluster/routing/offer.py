@@ -1,4 +1,4 @@
-"""An offer to a delivery actor, as it travels: the deliveries, the contents that go with them, and the answer."""
+"""The encoding of an offer to a delivery actor: the deliveries, their shared contents, and the answer."""
 
 from collections.abc import Awaitable, Mapping
 
@@ -14,18 +14,18 @@ _shared_decoder = msgspec.msgpack.Decoder(tuple[bytes, dict[bytes, bytes]])
 
 
 class OfferAnswer(Struct, frozen=True):
-    """What a delivery actor says to an offer: the positions it refused, and how many more it would take."""
+    """A delivery actor's answer to an offer: the indexes of refused deliveries, and how many more it would take."""
 
     refused: list[int]
     room: int
 
 
 class Shared(Struct, frozen=True):
-    """A request's content and files as one piece (``encode_shared``), where delivery actors reach it."""
+    """A request's content and files, encoded by ``encode_shared``, in the object store."""
 
     handle: Awaitable[bytes]
     size: int
-    """Bytes of it, held in the object store as long as anybody has the handle."""
+    """Size in bytes. The object store keeps them as long as a process holds the handle."""
 
 
 def encode_offer(deliveries: list[Waiting]) -> bytes:
@@ -37,7 +37,7 @@ def decode_offer(batch: bytes) -> list[Waiting]:
 
 
 def encode_shared(content: bytes, attachments: Mapping[bytes, bytes]) -> bytes:
-    """A request's shared content and files as one piece."""
+    """A request's content and files (by sha256), as one piece."""
     return _shared_encoder.encode((content, attachments))
 
 

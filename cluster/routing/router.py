@@ -1,8 +1,8 @@
 """From a delivery to its destination: the route, the site of the domain's hosts, and the source.
 
-Used by those who offer deliveries, to find the owner, and by the owner itself, to find the next hop. Each asks the DNS
-for itself and they may differ for a while; no harm comes of that, since connections to a site's hosts are opened by
-the owner of the site alone, and whoever is offered what is not his says so.
+Processes that offer deliveries use it to find the owner, and the owner uses it to find the next hop. Each process
+queries the DNS itself, so their answers may differ for a while. This is harmless: only the owner of a site connects to
+the site's hosts, and a delivery actor reports a misrouted delivery.
 """
 
 import asyncio
@@ -25,28 +25,28 @@ from cluster.routing.active_policy import InForce
 from cluster.settings import DeliverySettings, host_port
 
 WAY_KEPT_S = 60.0
-"""How long a domain's way is used before the resolver, which knows the lifetimes of the answers, is asked again."""
+"""How long a domain's resolved route is cached. Then the resolver is asked again, which observes the DNS TTLs."""
 UNRESOLVED_KEPT_S = mx.FAILURE_TTL_S
-"""The same where the DNS did not answer: the resolver bounds how often it asks, and no longer than it should the way be
-believed to be unknown."""
+"""How long a route stays unresolved when the DNS did not answer. It is as long as the resolver caches the failure, so
+that the next answer is used at once."""
 WAYS_KEPT = 100_000
 WAYS_BYTES = 32 * 1024 * 1024
-"""Of the names in them, which the DNS and MTA-STS policies of strangers hold. Most have some 50."""
+"""Limit for the names in all cached routes, which come from the DNS and MTA-STS policies. Most have about 50 bytes."""
 PATIENCES = 5
-"""Of a flood of new domains the last answers come late, though every name server is quick. More would let some slow
-ones hold up the offers of all."""
+"""How many times ``prepare`` waits. With many new domains the last answers are late even if all name servers are fast.
+With more waits, a few slow name servers would delay all offers."""
 
 TlsOf = Callable[[str, TlsLevel], Awaitable[DomainTls]]
 """The TLS policy of a recipient domain at a level."""
 
 
 async def level_alone(domain: str, level: TlsLevel) -> DomainTls:
-    """For whoever only asks where mail goes, and never connects."""
+    """The default ``TlsOf``, for processes that only need the destination and never connect: no policy is looked up."""
     return DomainTls(level=level)
 
 
 class Placed(Struct, frozen=True):
-    """Where a delivery goes, and how."""
+    """A delivery's destination and next hop."""
 
     destination: Destination
     hop: NextHop | Unreachable
@@ -59,8 +59,11 @@ def _weigh(way: Way) -> int:
 
 
 class Placer:
-    """``shares``: into how many the sites that serve all domains are split. ``capture``: host and port of the sink.
-    ``clock``: seconds that never go back."""
+    """Finds destinations, and caches the resolved routes of domains.
+
+    ``shares`` is the number of shares of a site that serves all domains. ``capture`` is host and port of the sink.
+    ``clock`` is monotonic, in seconds.
+    """
 
     def __init__(
         self,
@@ -83,21 +86,22 @@ class Placer:
         self.tls_of = tls_of
         self._ways: TtlCache[str, Way] = TtlCache(WAYS_KEPT, clock, most_bytes=WAYS_BYTES, weigh=_weigh)
         self._routes: dict[int, Way] = {}
-        """By the number of the route."""
+        """The resolved routes that need no DNS, by the number of the route."""
         self._version = -1
 
     def known(self, waiting: Waiting) -> Placed | None:
-        """Where it goes, if that is known without asking anybody."""
+        """The destination and next hop if they are cached or need no look-up, else None."""
         way = self._known_way(waiting)
         return self._place(waiting, way) if way else None
 
     async def place(self, waiting: Waiting) -> Placed:
-        """Where it goes, asking whom it takes. A domain that cannot be resolved is a site of its own."""
+        """The destination and next hop, after the look-ups that they need. A domain that cannot be resolved is its own
+        site."""
         return self._place(waiting, self._known_way(waiting) or await self.learn(waiting.domain))
 
     async def prepare(self, deliveries: Iterable[Waiting], patience_s: float) -> None:
-        """Learn the ways of these deliveries, so that ``known`` answers. Ends when in ``patience_s`` no answer came, or
-        after five times that: what takes longer is learned later."""
+        """Resolve the routes of these deliveries for ``known``. Returns when no answer came within ``patience_s``, or
+        after ``PATIENCES`` such waits; the remaining look-ups go on and fill the cache later."""
         strange = {w.domain for w in deliveries if self._known_way(w) is None}
         learning = {asyncio.ensure_future(self.learn(domain)) for domain in strange}
         for _ in range(PATIENCES):
@@ -107,20 +111,20 @@ class Placer:
                     break
 
     def known_or_own(self, waiting: Waiting) -> Destination:
-        """Its destination as far as it is known; a domain whose hosts are not known yet stands for itself."""
+        """The known destination. While a domain is unresolved, the domain itself is the site."""
         placed = self.known(waiting)
         if placed is not None:
             return placed.destination
         return self._place(waiting, Way(waiting.domain, Unreachable("not resolved yet", permanent=False))).destination
 
     def shares_of(self, site: str) -> int:
-        """Into how many shares a site is split."""
+        """The number of shares of a site."""
         if site in (CAPTURE, DISCARD) or Destination(site).is_relay:
             return self._shares
         return self._settings.split_sites.get(site, 1)
 
     async def learn(self, domain: str) -> Way:
-        """Ask the DNS for the way of a domain that is delivered directly, and remember it."""
+        """Resolve the route of a domain for direct delivery, and cache it."""
         version = self._in_force.version
         route = await self._resolver.resolve(domain)
         if isinstance(route, mx.MailHosts):
@@ -151,7 +155,7 @@ class Placer:
             self._routes.clear()
 
     def _route_alone(self, waiting: Waiting) -> Way | None:
-        """The way that the routes name without the DNS; None for direct delivery."""
+        """The resolved route of a delivery that needs no DNS; None for direct delivery."""
         routing = self._in_force.routing
         route = named_route(routing, waiting.route) if waiting.route else None
         route = route or routing.route(waiting.domain, waiting.tenant_id)
@@ -172,7 +176,7 @@ class Placer:
         credentials = None
         if route.username:
             credentials = Credentials(route.username, route.password.reveal(), route.auth_needs)
-        # The operator names the host: no MX record stands between (RFC 7672 §2.2.2).
+        # The operator names the host, so there is no insecure MX record (RFC 7672 §2.2.2).
         tls = DomainTls(level=route.tls, mx_security=MxSecurity.SECURE)
         return Way(route.relay, NextHop(Via.RELAY, (mx.MxHost(0, host),), port, tls, credentials))
 

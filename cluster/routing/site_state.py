@@ -1,10 +1,10 @@
-"""What a delivery actor tells of its sites to whoever operates them: facts of this moment, plain data."""
+"""The current state of a delivery actor's sites, as plain data for operators."""
 
 from msgspec import Struct
 
 
 class LastReply(Struct, frozen=True, kw_only=True):
-    """What a host of the site said last to a message, or how the connection failed."""
+    """A host's reply to a message, or how the connection failed."""
 
     at: float
     """Seconds since the epoch."""
@@ -15,54 +15,54 @@ class LastReply(Struct, frozen=True, kw_only=True):
 
 
 class SiteState(Struct, frozen=True, kw_only=True):
-    """One share of a site on one delivery actor."""
+    """The state of one share of a site on one delivery actor."""
 
     actor: str
     source: str
-    """The source it is sent from; "" is the system's choice of address."""
+    """The source of its mail; "" is the system's choice of address."""
     site: str
     share: int
     shares: int
     waiting: int
     """Deliveries in memory that wait for their turn."""
     in_flight: int
-    """Claimed: being composed, waiting for a connection, or on the wire."""
+    """Claimed deliveries: being composed, waiting for a connection, or being sent."""
     connections: int
     connection_limit: int
     message_rate: float
-    """Messages a second that it may have now; 0 sets no limit."""
+    """Messages a second that it may send now; 0 sets no limit."""
     accepted: int
-    """Recipients since the site was last idle; so deferred and bounced."""
+    """Recipients since the site was last idle; the same holds for deferred and bounced."""
     deferred: int
     bounced: int
     accepted_per_s: float
-    """Over the last minute."""
+    """Average of the last minute."""
     waits_for: str
-    """Why no more is sent just now, in words; "" when nothing holds it back."""
+    """Why no more mail is sent now, in words; "" when there is no such reason."""
     until: float
-    """Until when that lasts, seconds since the epoch; 0 when it is not known."""
+    """When the wait ends, in seconds since the epoch; 0 when that is not known."""
     adjustments: tuple[str, ...]
-    """What automation has changed, and hosts have said of their connections, in words."""
+    """Changes by automation, and limits that hosts have announced for their connections, in words."""
     last_replies: tuple[LastReply, ...]
-    """The newest first."""
+    """The newest come first."""
 
 
 class TraceLine(Struct, frozen=True, kw_only=True):
     """One line of a live SMTP dialogue."""
 
     number: int
-    """Rises by one with each line of the trace; what is missing was dropped for want of room."""
+    """Rises by one with each line of the trace. Missing numbers are lines that did not fit into the buffer."""
     at: float
     connection: str
-    """#n: which connection, or attempt at one; its first line says to whom."""
+    """#n: the connection, or the attempt to connect. Its first line names the host."""
     direction: str
-    """"C" from us, "S" from the host, "*" what happened to the connection."""
+    """"C" for commands, "S" for replies, "*" for events of the connection."""
     text: str
-    """A command or reply line; of a message's content only its size."""
+    """A command or reply line. For a message's content, only its size."""
 
 
 class Held(Struct, frozen=True, kw_only=True):
-    """Where a delivery of a message is in a delivery actor's memory."""
+    """A delivery of a message in a delivery actor's memory."""
 
     recipient_no: int
     site: str
@@ -70,4 +70,4 @@ class Held(Struct, frozen=True, kw_only=True):
     state: str
     """waiting, claimed, or on the wire."""
     ahead: int
-    """Deliveries of the same tenant that go before it; 0 when it does not wait."""
+    """Number of the same tenant's deliveries before it; 0 when it does not wait."""

@@ -1,6 +1,6 @@
-"""Where mail would go and what it would leave from, as operators read it: plain data.
+"""Views of routes and sources for operators: plain data.
 
-Made by whoever places deliveries, handed on by the API. Nothing here decides.
+``describe`` makes them, and the API returns them.
 """
 
 from msgspec import Struct
@@ -17,7 +17,7 @@ class MxHost(Struct, frozen=True, kw_only=True):
 
 
 class SourceChoice(Struct, frozen=True, kw_only=True):
-    """A source that the pool may choose."""
+    """A source of the pool, with its weight and owner."""
 
     source: str
     """The name; "" is the system's choice of address."""
@@ -27,7 +27,7 @@ class SourceChoice(Struct, frozen=True, kw_only=True):
 
 
 class TlsView(Struct, frozen=True, kw_only=True):
-    """What is asked of TLS towards a domain."""
+    """The TLS requirements for a domain."""
 
     level: str
     mta_sts_mode: str = ""
@@ -35,7 +35,7 @@ class TlsView(Struct, frozen=True, kw_only=True):
     mta_sts_mx: tuple[str, ...] = ()
     """The patterns that a host must match."""
     dane: str = ""
-    """What TLSA records (RFC 7672) say, in words; "" when there are none that count."""
+    """Whether TLSA records (RFC 7672) are followed, in words; "" when they are not."""
 
 
 class SiteOfDomain(Struct, frozen=True, kw_only=True):
@@ -43,27 +43,27 @@ class SiteOfDomain(Struct, frozen=True, kw_only=True):
 
     site: str
     problem: str = ""
-    """Why no mail gets to the domain now, in words."""
+    """Why no mail can be sent to the domain now, in words; "" when it can."""
 
 
 class RouteDescription(Struct, frozen=True, kw_only=True):
-    """The way of mail for a domain, as it would be taken now."""
+    """The route that mail for a domain would take now."""
 
     domain: str
     via: str
     """direct, capture, discard, or the relay."""
     mx: tuple[MxHost, ...] = ()
-    """In the order of trying, which is shuffled anew among equals; empty where there is no need to ask."""
+    """The mail exchangers by preference; those of equal preference are shuffled. Empty without an MX look-up."""
     site: str = ""
     hosts_site: str = ""
-    """The site of the hosts, where a rule makes the domain a site of its own: what is shipped for it lies beneath."""
+    """The site of the hosts where a rule makes the domain its own site. Shipped rules for that site apply below it."""
     pool: str = ""
     """"" is the default pool."""
     sources: tuple[SourceChoice, ...] = ()
     destination: str = ""
-    """Name of the source → site (and its share) that owns limits and queue, of the source chosen first."""
+    """The destination of the first source, which owns limits and queue, as "source → site" with its share."""
     owner: str = ""
-    """The delivery actor that owns it."""
+    """The delivery actor that owns the destination."""
     shaping: tuple[Setting, ...] = ()
     tls: TlsView | None = None
     problem: str = ""
@@ -78,7 +78,7 @@ class PoolShare(Struct, frozen=True, kw_only=True):
 
 
 class WarmUpUse(Struct, frozen=True, kw_only=True):
-    """What a source in warm-up has been granted for a site today (UTC)."""
+    """The messages that a source in warm-up may send to a site today (UTC): those granted so far, and the cap."""
 
     site: str
     granted: int
@@ -86,7 +86,7 @@ class WarmUpUse(Struct, frozen=True, kw_only=True):
 
 
 class SourceState(Struct, frozen=True, kw_only=True):
-    """A source, and where it can be used."""
+    """A source, and the delivery actors and pools that can use it."""
 
     name: str
     addresses: tuple[str, ...]
@@ -94,10 +94,10 @@ class SourceState(Struct, frozen=True, kw_only=True):
     actors: tuple[str, ...]
     """The live delivery actors whose machine has the addresses."""
     passed_over: bool = False
-    """No machine has them: mail of its pools leaves from their other sources, or waits where they have none."""
+    """No machine has its addresses. Mail of its pools uses their other sources, or waits where they have no other."""
     pools: tuple[PoolShare, ...]
     waiting_pools: tuple[str, ...] = ()
-    """Those of its pools that have no source which a machine has: their mail waits."""
+    """Those of its pools for which no machine has any source; their mail waits."""
     warm_up_day: int = 0
     """The day of its warm-up plan, from 1; 0 when it is not in warm-up."""
     warm_up: tuple[WarmUpUse, ...] = ()
