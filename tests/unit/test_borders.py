@@ -7,6 +7,7 @@ import ast
 import re
 from collections.abc import Iterator
 from functools import cache
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -166,6 +167,23 @@ def test_the_tables_name_nothing_that_is_gone() -> None:
     for path in MAY_IMPORT_BY_NAME:
         calls = [node for node in ast.walk(parsed(ROOT / path)) if isinstance(node, ast.Call)]
         assert any(called(call) in IMPORTERS and written(call) is None for call in calls)
+
+
+@pytest.mark.parametrize("path", modules("actors/smtp", "actors/smtpd", "actors/compose"), ids=relative)
+def test_a_library_of_the_actors_imports_no_other_room_of_theirs(path: Path) -> None:
+    own = ".".join(path.relative_to(ROOT).parts[:2])
+    theirs = {name for name in imported(path) if name.split(".")[0] == "actors"}
+    assert {".".join(name.split(".")[:2]) for name in theirs} <= {own}
+
+
+def test_no_part_of_the_delivery_actor_knows_one_that_knows_it() -> None:
+    """A delivery goes down through them and comes back as values, so their imports have no circle."""
+    package = {f"actors.delivery.{path.stem}": path for path in modules("actors/delivery")}
+    below = {name: imported(path) & package.keys() for name, path in package.items()}
+    assert len(list(TopologicalSorter(below).static_order())) == len(package)
+    assert {name for name, others in below.items() if "actors.delivery.parts" in others} == {
+        "actors.delivery.deliverer"
+    }
 
 
 @pytest.mark.parametrize("path", modules("cluster/policy"), ids=relative)

@@ -31,7 +31,7 @@ from tests.integration.journal.builders import a_message
 
 DOMAINS = 10_000
 AT_ONCE = 100
-SITE_BYTES = 7000
+SITE_BYTES = 6000
 """What the docstring of actors/delivery/sites.py promises for an idle site."""
 
 
