@@ -106,10 +106,6 @@ class Recorder:
         events = await self._in_thread(queries.timeline, self._ready(), tenant_id, message_id)
         return MessageEvents(events, incomplete=self._damage.of_events)
 
-    async def event_counts(self, tenant_id: str, batch_id: str) -> dict[str, int]:
-        """A batch's events by name. Raises analytics.client.Unavailable."""
-        return await self._in_thread(queries.event_counts, self._ready(), tenant_id, batch_id)
-
     def _ready(self) -> ClickHouse:
         if self._client is None or not self._migrated:
             raise Unavailable(self._consumer.last_error or "the recorder is not running")

@@ -1,4 +1,4 @@
-"""Typed reads of the events: a message's timeline, a batch's counts. Only SELECT, only through ``ClickHouse.rows``."""
+"""Typed reads of the events: a message's timeline. Only SELECT, only through ``ClickHouse.rows``."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -16,14 +16,6 @@ SELECT at, event_id, event, recipient, attempt, site, mx_host, mx_ip, source_ip,
        smtp_response, duration_ms, bounce_type, bounce_class, reason, next_attempt_at, tenant_id
 FROM events
 PREWHERE message_id = {message_id:String}
-"""
-
-EVENT_COUNTS = """
-SELECT event, count()
-FROM events_once
-WHERE batch_id = {batch_id:String} AND tenant_id = {tenant_id:String}
-GROUP BY event
-ORDER BY event
 """
 
 
@@ -55,11 +47,6 @@ def timeline(client: ClickHouse, tenant_id: str, message_id: str) -> list[Timeli
     rows = client.rows(TIMELINE, message_id=message_id)
     found = {(row[0], row[1]): row for row in rows if row[-1] == tenant_id}
     return [_event(found[key]) for key in sorted(found)]
-
-
-def event_counts(client: ClickHouse, tenant_id: str, batch_id: str) -> dict[str, int]:
-    """The number of events of each name in a batch; names without events are absent. Raises Unavailable."""
-    return dict(client.rows(EVENT_COUNTS, tenant_id=tenant_id, batch_id=batch_id))
 
 
 def iso(milliseconds: int) -> str:

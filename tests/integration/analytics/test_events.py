@@ -8,10 +8,11 @@ import msgspec
 import pytest
 
 from analytics.client import ClickHouse, Rejected, Unavailable, migrations
-from analytics.queries import event_counts, timeline
+from analytics.queries import timeline
 from analytics.rows import COLUMNS, columns
 from cluster.events import Event
 from cluster.settings import ClickHouseSettings
+from tests.integration.analytics.counting import event_counts
 from tests.unit.analytics.samples import blocked, bounced, deferred, delivered, dropped, every_kind, processed
 
 

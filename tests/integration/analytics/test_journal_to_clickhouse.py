@@ -6,10 +6,12 @@ from pathlib import Path
 import psycopg
 
 from actors.recorder import Recorder
+from analytics.client import ClickHouse
 from cluster.event_consumer import Pacing
 from cluster.events import encode_batch
 from cluster.journal.journal import Journal
 from cluster.settings import ClickHouseSettings
+from tests.integration.analytics.counting import event_counts
 from tests.unit.analytics.samples import every_kind, processed
 
 QUICK = Pacing(page_rows=3, page_interval_s=0.001, trim_every=1)
@@ -28,7 +30,10 @@ async def test_the_log_empties_into_clickhouse(journal: Journal, journal_dsn: st
                 if await cursor.fetchone() == (0,):
                     break
                 await asyncio.sleep(0.005)
-    assert await recorder.event_counts("tnt_1", "bat_1") == {
+    await recorder.stop()
+    client = ClickHouse.open(ClickHouseSettings(), tmp_path)
+    assert client.migrate() == []
+    assert event_counts(client, "tnt_1", "bat_1") == {
         "processed": 11,
         "deferred": 1,
         "delivered": 1,
@@ -36,4 +41,4 @@ async def test_the_log_empties_into_clickhouse(journal: Journal, journal_dsn: st
         "blocked": 1,
         "dropped": 1,
     }
-    await recorder.stop()
+    client.close()

@@ -18,6 +18,7 @@ from cluster.journal.journal import Journal
 from cluster.journal.journal import Unavailable as JournalUnavailable
 from cluster.journal.records import LogRow
 from cluster.settings import ClickHouseSettings
+from tests.integration.analytics.counting import event_counts
 from tests.unit.analytics.samples import delivered, every_kind, processed
 
 SETTINGS = ClickHouseSettings(poll_interval_ms=1)
@@ -122,6 +123,10 @@ class Scene:
         ((value,),) = await self.recorder._in_thread(self.clickhouse.rows, query)
         return value
 
+    async def event_counts(self) -> dict[str, int]:
+        """The events of the samples' batch by name, asked in the recorder's thread."""
+        return await self.recorder._in_thread(event_counts, cast(ClickHouse, self.clickhouse), "tnt_1", "bat_1")
+
 
 @asynccontextmanager
 async def recording(log: ListLog, data_dir: Path, *, refusals: int = 0, pacing: Pacing = QUICK) -> AsyncIterator[Scene]:
@@ -156,7 +161,7 @@ async def test_what_is_in_the_log_can_be_read_as_a_timeline(tmp_path: Path) -> N
             "blocked",
             "dropped",
         ]
-        assert (await scene.recorder.event_counts("tnt_1", "bat_1"))["delivered"] == 1
+        assert (await scene.event_counts())["delivered"] == 1
 
 
 async def test_events_that_come_later_follow(tmp_path: Path) -> None:
@@ -164,7 +169,7 @@ async def test_events_that_come_later_follow(tmp_path: Path) -> None:
         for number in range(1, 6):
             scene.log.append(batch(processed(number)))
             await scene.log.drained()
-        assert await scene.recorder.event_counts("tnt_1", "bat_1") == {"processed": 5}
+        assert await scene.event_counts() == {"processed": 5}
 
 
 async def test_a_page_becomes_one_insert(tmp_path: Path) -> None:
@@ -223,12 +228,12 @@ async def test_a_crash_between_insert_and_cursor_changes_no_count(tmp_path: Path
     log = ListLog(batch(*every_kind()))
     async with recording(log, tmp_path) as scene:
         await log.drained()
-        before = await scene.recorder.event_counts("tnt_1", "bat_1")
+        before = await scene.event_counts()
     log.cursor = 0  # as if the process had died before the cursor's commit
     async with recording(log, tmp_path) as scene:
         await log.drained()
         assert await scene.in_engine("SELECT count() FROM events") == 12
-        assert await scene.recorder.event_counts("tnt_1", "bat_1") == before
+        assert await scene.event_counts() == before
         assert len((await scene.recorder.timeline("tnt_1", "msg_1")).events) == 6
 
 
@@ -237,7 +242,7 @@ async def test_a_journal_that_cannot_move_the_cursor_for_a_while_changes_no_coun
     log.failing_moves = 3
     async with recording(log, tmp_path) as scene:
         await log.drained()
-        assert sum((await scene.recorder.event_counts("tnt_1", "bat_1")).values()) == 7
+        assert sum((await scene.event_counts()).values()) == 7
 
 
 async def test_an_outage_of_clickhouse_delays_and_loses_nothing(tmp_path: Path) -> None:
@@ -309,7 +314,7 @@ async def test_a_corrupt_row_is_put_aside_and_the_others_pass(
     log = ListLog(batch(processed(1)), corrupt, batch(delivered(2)))
     async with recording(log, tmp_path) as scene:
         await log.drained()
-        assert await scene.recorder.event_counts("tnt_1", "bat_1") == {"processed": 1, "delivered": 1}
+        assert await scene.event_counts() == {"processed": 1, "delivered": 1}
         assert await scene.recorder.problem() is None
     (kept,) = (tmp_path / "rejected").iterdir()
     assert kept.name.startswith("7-2-")
