@@ -9,18 +9,12 @@ import asyncio
 import logging
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
-from typing import Any
 
 from actors.stranded import Stranded
-from cluster.events import Bounced, Dropped, Event, encode_batch
-from cluster.ids import new_id
 from cluster.journal.journal import Journal, Unavailable
-from cluster.journal.records import Outcome, Waiting
-from cluster.journal.scheduling import Due, Lane, Page
+from cluster.journal.records import Waiting
+from cluster.journal.scheduling import Lane, Page
 from cluster.peers import Call, PeerGone
-from cluster.policy.lifecycle import Status
-from cluster.policy.replies.bounce_class import BounceClass
 from cluster.policy.routes.destinations import parse
 from cluster.routing.dispatcher import Dispatcher
 from cluster.tasks import Tasks
@@ -98,7 +92,7 @@ class Scheduler:
             return nothing
         now = asyncio.get_running_loop().time()
         self._full = {lane: until for lane, until in self._full.items() if until > now}
-        page = await self._journal.scheduling.page_in(PAGE, self._lease_s, self._decide, bury)
+        page = await self._journal.scheduling.page_in(PAGE, self._lease_s, self._decide)
         refused = await self._dispatcher.offer(page.leased, {})
         self._full.update(dict.fromkeys(await self._dispatcher.park(refused), now + FULL_S))
         log.debug(
@@ -175,40 +169,3 @@ class Scheduler:
 def lanes_pause_s(took_s: float) -> float:
     """How long to wait after a listing of the lanes that took ``took_s``."""
     return min(max(LANES_S, took_s / LANES_SHARE), LANES_AT_MOST_S)
-
-
-def bury(expired: Sequence[Due]) -> tuple[list[Outcome], bytes]:
-    """The end of deliveries whose lifetime is over: bounced if they were tried, else failed."""
-    at = datetime.now(UTC).timestamp()
-    outcomes, events = [], []
-    for due in expired:
-        tries = f"after {due.attempts} attempts: {due.error_message}" if due.attempts else "before it could be sent"
-        reason = f"expired {tries}"
-        outcomes.append(
-            Outcome(
-                tenant_id=due.tenant_id,
-                message_id=due.message_id,
-                recipient_no=due.recipient_no,
-                status=Status.BOUNCED if due.attempts else Status.FAILED,
-                alone=due.alone,
-                error_message=reason,
-            )
-        )
-        events.append(_ended(due, at, reason))
-    return outcomes, encode_batch(events)
-
-
-def _ended(due: Due, at: float, reason: str) -> Event:
-    facts: dict[str, Any] = {
-        "id": new_id("evt_"),
-        "at": at,
-        "tenant_id": due.tenant_id,
-        "message_id": due.message_id,
-        "recipient": due.recipient,
-        "batch_id": due.batch_id,
-        "reason": reason,
-    }
-    if due.attempts:
-        kind = BounceClass.EXPIRED
-        return Bounced(attempt=due.attempts, bounce_type=kind.bounce_type, bounce_class=kind, **facts)
-    return Dropped(**facts)

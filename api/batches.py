@@ -7,7 +7,6 @@ from litestar import get, post
 from litestar.params import FromPath
 from msgspec import Struct
 
-from analytics.dropping import tell_cancelled
 from api.http.body import ApiRequest
 from api.http.errors import answers
 from api.http.existing import BATCH, existing
@@ -85,7 +84,7 @@ class Batches:
     async def cancel(self, request: ApiRequest, id: FromPath[str]) -> BatchCancelled:
         cancelled = 0  # of a sandbox key: its messages are finished as they are accepted
         if not request.auth.sandbox:
-            cancel = partial(self._journal.batches.cancel, request.auth.tenant_id, tell=tell_cancelled)
+            cancel = partial(self._journal.batches.cancel, request.auth.tenant_id)
             cancelled = await existing(BATCH, id, cancel)
         counts = (await self.show(request, id)).status_counts
         return BatchCancelled(batch_id=id, cancelled=cancelled, status_counts=counts)

@@ -15,7 +15,6 @@ from litestar import delete, get, patch, post
 from litestar.params import FromPath, JSONBody
 from msgspec import Struct
 
-from analytics.dropping import tell_cancelled
 from api.http.body import ApiRequest, TypedBody
 from api.http.errors import answers
 from api.http.existing import BATCH, existing
@@ -106,7 +105,7 @@ class ScheduledSends:
         if faults:
             raise Invalid(faults)
         batch_id = await self._known(request, data.batch_id or "")
-        if not await self._journal.scheduled_sends.schedule(request.auth.tenant_id, batch_id, status, tell_cancelled):
+        if not await self._journal.scheduled_sends.schedule(request.auth.tenant_id, batch_id, status):
             raise Invalid([Fault("The batch is paused or cancelled already; PATCH changes that", "batch_id")])
         return ScheduledSend(batch_id, status)
 
@@ -136,7 +135,7 @@ class ScheduledSends:
         self, request: ApiRequest, batch_id: str, status: Literal["pause", "cancel", "resume"]
     ) -> None:
         known = await self._known(request, batch_id)
-        if not await self._journal.scheduled_sends.reschedule(request.auth.tenant_id, known, status, tell_cancelled):
+        if not await self._journal.scheduled_sends.reschedule(request.auth.tenant_id, known, status):
             raise NotFound("The batch is neither paused nor cancelled")
 
 
@@ -151,7 +150,7 @@ async def settle_abandoned(journal: Journal) -> None:
     while True:
         try:
             for tenant_id, batch_id in await journal.scheduled_sends.unsettled(ABANDONED_S):
-                await journal.scheduled_sends.settle(tenant_id, batch_id, tell_cancelled)
+                await journal.scheduled_sends.settle(tenant_id, batch_id)
                 log.info("settled batch=%s", batch_id)
         except Unavailable as error:
             log.warning("settling waits for the journal reason=%r", error.reason)

@@ -4,9 +4,7 @@ Called by the actor that hosts it. Never does: open or close the journal (it is 
 """
 
 import logging
-from functools import partial
 
-from analytics.dropping import tell_cancelled
 from api.admin.routes import Admin
 from api.app import create_app
 from api.health import Readiness
@@ -50,7 +48,7 @@ class ApiServer:
         operators may do."""
         self._bind = settings.bind
         intake = Intake(
-            partial((sending or journal).intake.accept, tell=tell_cancelled),
+            (sending or journal).intake.accept,
             commit_window_ms=settings.commit_window_ms,
             offers=offers,
             why_full=why_full,

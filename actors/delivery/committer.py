@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from actors.delivery.ledger import Entry, Ledger
 from actors.delivery.outcomes import Told
-from cluster.events import Delivered, encode_batch
+from cluster.events import Delivered
 from cluster.journal.journal import Journal, Rejected, Unavailable
 
 log = logging.getLogger(__name__)
@@ -60,10 +60,8 @@ class Committer:
         self._ledger.forget_former()
 
     async def _settle(self, batch: list[Entry]) -> None:
-        attempts = [event.attempt for _, event in batch]
-        events = encode_batch([event for _, event in batch])
         try:
-            settlement = await self._journal.queue.settle([outcome for outcome, _ in batch], attempts, events=events)
+            settlement = await self._journal.queue.settle(batch)
         except Rejected as error:
             log.error("entries rejected entries=%d first=%s reason=%r", len(batch), _key(batch[0]), error.reason)
             for entry in batch if len(batch) > 1 else ():
@@ -109,10 +107,9 @@ class Committer:
         await self._idle.wait()
 
     async def _commit(self, batch: list[Told]) -> None:
-        events = encode_batch([event for _, event in batch])
         while True:
             try:
-                await self._journal.queue.commit([o for o, _ in batch], owner=self._owner, events=events)
+                await self._journal.queue.commit(batch, owner=self._owner)
                 break
             except Unavailable as error:
                 log.warning("outcomes wait for the journal outcomes=%d reason=%r", len(batch), error.reason)

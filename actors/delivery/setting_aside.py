@@ -4,7 +4,6 @@ one the message is set aside, as failed, with that reason. Called at the start o
 import logging
 
 from actors.delivery.marker import Marker
-from analytics.dropping import tell_dropped
 from cluster.journal.journal import Journal
 
 log = logging.getLogger(__name__)
@@ -19,7 +18,7 @@ async def settle_marker(marker: Marker, journal: Journal, actor: str) -> None:
     life = marker.left()
     for struck in life.struck if life is not None else ():
         assert life is not None
-        verdict = await journal.strikes.record(struck, life=life.epoch, actor=actor, tell=tell_dropped)
+        verdict = await journal.strikes.record(struck, life=life.epoch, actor=actor)
         what = "the content of its request" if struck.shared else "it"
         log.error(
             "the last life ended at work on %s message=%s tenant=%s epoch=%d pid=%d strikes=%d",

@@ -12,7 +12,6 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.params import JSONBody
 from msgspec import Struct
 
-from analytics.dropping import tell_dropped
 from api.admin.searching import QueueNames, QueueQuery, QueueSearch, check_query, pages
 from api.http.body import TypedBody
 from api.http.errors import answers
@@ -86,7 +85,7 @@ class Bouncing:
         reason = f"{BY_OPERATOR}: {data.reason}" if data.reason else BY_OPERATOR
         ended = 0
         for page in pages(idle):
-            ended += await self._journal.queue_control.give_up(page, reason, tell_dropped(reason))
+            ended += await self._journal.queue_control.give_up(page, reason)
         if ended:
             await self._search.record(data, names, "bounced", f"{ended} ended", data.reason)
         return ended

@@ -13,7 +13,6 @@ from litestar import Response, post
 from litestar.params import FromPath, JSONBody
 from msgspec import Struct
 
-from analytics.dropping import CANCELLED, tell_cancelled, tell_dropped
 from api.http.body import MAY_BE_EMPTY, ApiRequest, TypedBody
 from api.http.errors import answers
 from api.http.existing import MESSAGE, existing
@@ -21,8 +20,9 @@ from api.http.refusals import Fault, Invalid
 from api.http.routes import Group, resource
 from api.http.texts import check_text
 from api.messages.finding import message_of
+from cluster.journal.ending import CANCELLED
 from cluster.journal.journal import Journal
-from cluster.journal.records import Change, Ended, MessageRow, Recipient, decode_content, decode_personal
+from cluster.journal.records import Change, Recipient, decode_content, decode_personal
 from cluster.message.composable import NOT_COMPOSED, why_not
 from cluster.policy.lifecycle import Status
 from cluster.policy.routes.domains import domain_of
@@ -107,8 +107,7 @@ class MessageCommands:
 
     async def cancel(self, request: ApiRequest, id: FromPath[str]) -> Response[CancelAnswer]:
         row = await message_of(self._journal, request.auth, id)
-        cancel = partial(self._journal.commands.cancel, row.tenant_id, events=_dropped(row))
-        cancellation = await existing(MESSAGE, row.id, cancel)
+        cancellation = await existing(MESSAGE, row.id, partial(self._journal.commands.cancel, row.tenant_id))
         said = CANCELLED if cancellation.cancelled else _NOT_CANCELLED.get(cancellation.status, IN_FLIGHT)
         return Response(
             CancelAnswer(message_id=row.id, status=cancellation.status, message=said),
@@ -141,20 +140,9 @@ class MessageCommands:
             raise Invalid(faults)
         if request.auth.sandbox:
             await message_of(self._journal, request.auth, id)
-        fail = partial(self._journal.commands.fail, request.auth.tenant_id, reason=reason, tell=tell_dropped(reason))
+        fail = partial(self._journal.commands.fail, request.auth.tenant_id, reason=reason)
         change = await existing(MESSAGE, id, fail)
         return _answer(id, change, "Marked as failed", NOT_FAILED)
-
-
-def _dropped(row: MessageRow) -> bytes:
-    """The events of a cancel, committed with it."""
-    content, personal = decode_content(row.content), decode_personal(row.personal)
-    return tell_cancelled(
-        [
-            Ended(row.tenant_id, row.id, address.email, row.batch_id, content.categories)
-            for address in (*personal.to, *personal.cc, *personal.bcc)
-        ]
-    )
 
 
 def _why_not_retried(change: Change) -> str:

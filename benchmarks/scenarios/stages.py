@@ -263,14 +263,11 @@ class Stages:
 
     async def _commit(self, told: Sequence[Told], clock: "Clock") -> list[bytes]:
         """Returns the encoded events."""
-        batches = []
         with clock.running(OUTCOME):
             for some in _in_turn(told, OUTCOMES_AT_ONCE):
-                events = encode_batch([event for _, event in some])
-                await self._journal.queue.commit([o for o, _ in some], owner=self._epoch, events=events)
+                await self._journal.queue.commit(some, owner=self._epoch)
                 self._ledger.settle(len(some))
-                batches.append(events)
-        return batches
+        return [encode_batch([event for _, event in some]) for some in _in_turn(told, OUTCOMES_AT_ONCE)]
 
 
 class Clock:

@@ -11,8 +11,8 @@ from psycopg import AsyncConnection
 
 from cluster.ids import new_id
 from cluster.journal.database import Part, Row, execute, rows
-from cluster.journal.ending import tally
-from cluster.journal.records import BatchCounts, Ended, ScheduledStatus, Tell
+from cluster.journal.ending import CANCELLED, Ended, append_dropped, tally
+from cluster.journal.records import BatchCounts, ScheduledStatus
 from cluster.policy.lifecycle import FINISHED, Status
 
 PAGE = 2000
@@ -45,7 +45,7 @@ class Batches(Part):
             held = await rows(connection, "batch_held", batch_id=batch_id)
         return batch_state(batch_id, batch[0][0], tallies, held)
 
-    async def cancel(self, tenant_id: str, batch_id: str, tell: Tell) -> int | None:
+    async def cancel(self, tenant_id: str, batch_id: str) -> int | None:
         """Cancel every message of a batch none of whose recipients was claimed, for good: none of what is in the batch
         now is retried after this. How many, or None: no such batch."""
         async with self._database.transaction() as connection:
@@ -53,29 +53,27 @@ class Batches(Part):
             await execute(connection, "own_batch", batch_id=batch_id)
             if not await execute(connection, "mark_cancelled", tenant_id=tenant_id, batch_id=batch_id):
                 return None
-        return await self.cancel_all(tenant_id, batch_id, tell)
+        return await self.cancel_all(tenant_id, batch_id)
 
-    async def cancel_all(self, tenant_id: str, batch_id: str, tell: Tell) -> int:
+    async def cancel_all(self, tenant_id: str, batch_id: str) -> int:
         """Cancel every message of a batch none of whose recipients was claimed; how many."""
         cancelled, after = 0, ""
         while True:
             async with self._database.transaction() as connection:
                 page = await rows(connection, "messages_of_batch", batch_id=batch_id, after=after, limit=PAGE)
-                done, locked = await self._cancel_idle(connection, page, tell)
+                done, locked = await self._cancel_idle(connection, page)
             cancelled += done
             for row in locked:
                 # Somebody was at work on it: a claim, or a scheduler that only looked. Wait for that one row.
                 async with self._database.transaction() as connection:
                     await rows(connection, "lock_states", tenant_id=tenant_id, message_id=row[0])
-                    done, _ = await self._cancel_idle(connection, [row], tell)
+                    done, _ = await self._cancel_idle(connection, [row])
                 cancelled += done
             if len(page) < PAGE:
                 return cancelled
             after = page[-1][0]
 
-    async def _cancel_idle(
-        self, connection: AsyncConnection[Row], page: list[Row], tell: Tell
-    ) -> tuple[int, list[Row]]:
+    async def _cancel_idle(self, connection: AsyncConnection[Row], page: list[Row]) -> tuple[int, list[Row]]:
         """Cancel what can be of (message id, categories); how many, and those that somebody else has locked."""
         message_ids = [message_id for message_id, _ in page]
         idle = await rows(connection, "lock_idle", message_ids=message_ids)
@@ -90,12 +88,12 @@ class Batches(Part):
             await execute(connection, "cancel_messages", message_ids=sorted(whole), at=at)
             categories: dict[str, list[str]] = dict(page)
             ended = [
-                Ended(tenant_id, message_id, recipient, batch_id, tuple(categories[message_id]))
+                Ended(tenant_id, message_id, recipient, batch_id, categories[message_id])
                 for message_id, _, recipient, tenant_id, batch_id in idle
                 if message_id in whole
             ]
-            await execute(connection, "append_log", batches=[tell(ended)])
-            await tally(connection, self._database.shard, [(idle[0][4], "cancelled", len(whole))], at)
+            await append_dropped(connection, ended, CANCELLED, at)
+            await tally(connection, self._database.shard, [(idle[0][4], Status.CANCELLED, len(whole))], at)
         return len(whole), [row for row in page if row[0] in unclaimed]
 
 

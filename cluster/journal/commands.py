@@ -11,9 +11,9 @@ from psycopg import AsyncConnection
 
 from cluster.journal.batches import commanded, hold
 from cluster.journal.database import Part, Row, execute, rows
-from cluster.journal.ending import tally
-from cluster.journal.records import Cancellation, Change, Ended, Recipient, ScheduledStatus, Tell
-from cluster.policy.lifecycle import UNFINISHED, Status, fold
+from cluster.journal.ending import CANCELLED, Ended, append_dropped, tally
+from cluster.journal.records import Cancellation, Change, Recipient, ScheduledStatus
+from cluster.policy.lifecycle import UNFINISHED, Status, Transition, can, fold
 
 HAS_IT = (Status.DELIVERED, Status.SENT)
 
@@ -21,21 +21,23 @@ HAS_IT = (Status.DELIVERED, Status.SENT)
 class Commands(Part):
     """Cancel, retry, fail."""
 
-    async def cancel(self, tenant_id: str, message_id: str, events: bytes) -> Cancellation | None:
+    async def cancel(self, tenant_id: str, message_id: str) -> Cancellation | None:
         """Cancel a message none of whose recipients was claimed or is finished: it will never be sent."""
         async with self._database.transaction() as connection:
             key = {"tenant_id": tenant_id, "message_id": message_id}
             deliveries = await rows(connection, "lock_deliveries", **key)
-            held = {Status(status) for _, _, status, _, _ in deliveries}
-            if not deliveries or held - {Status.QUEUED, Status.PROCESSING}:
+            if not deliveries or not all(can(Status(status), Transition.CANCELLED) for _, status, _, _ in deliveries):
                 ((status,),) = await rows(connection, "status_of", **key)
                 return Cancellation(cancelled=False, status=Status(status)) if status else None
             at = datetime.now(UTC)
             await execute(connection, "cancel_message", at=at, **key)
-            if events:
-                await execute(connection, "append_log", batches=[events])
-            if (batch_id := deliveries[0][4]) is not None:
-                await tally(connection, self._database.shard, [(batch_id, "cancelled", 1)], at)
+            ended = [
+                Ended(tenant_id, message_id, recipient, batch_id, categories)
+                for recipient, _, batch_id, categories in deliveries
+            ]
+            await append_dropped(connection, ended, CANCELLED, at)
+            if (batch_id := deliveries[0][2]) is not None:
+                await tally(connection, self._database.shard, [(batch_id, Status.CANCELLED, 1)], at)
         return Cancellation(cancelled=True, status=Status.CANCELLED)
 
     async def retry(
@@ -70,13 +72,13 @@ class Commands(Part):
                     return _not_retried(Status(state), command)
                 queued = await _deliver_anew(connection, key, recipients, former[0][1], lifetime_s)
                 if batch_id is not None:
-                    await tally(connection, self._database.shard, [(batch_id, former[0][0], -1)], at)
+                    await tally(connection, self._database.shard, [(batch_id, Status(former[0][0]), -1)], at)
             await execute(connection, "clear_strikes", **key)
             if command == "pause":
                 await hold(connection, queued)
         return Change(done=True, status=Status.QUEUED)
 
-    async def fail(self, tenant_id: str, message_id: str, reason: str, tell: Tell) -> Change | None:
+    async def fail(self, tenant_id: str, message_id: str, reason: str) -> Change | None:
         """Give an unfinished message up, in whatever status; None when there is no such message.
 
         An SMTP transaction that is under way goes on: its outcome finds no delivery any more and changes nothing.
@@ -94,13 +96,13 @@ class Commands(Part):
             await execute(connection, "fail_message", at=at, error_message=reason, **key)
             batch_id, categories, _ = message[0]
             ended = [
-                Ended(tenant_id, message_id, recipient, batch_id, tuple(categories))
+                Ended(tenant_id, message_id, recipient, batch_id, categories)
                 for _, recipient, state, _ in states
                 if Status(state) in UNFINISHED
             ]
-            await execute(connection, "append_log", batches=[tell(ended)])
+            await append_dropped(connection, ended, reason, at)
             if batch_id is not None:
-                await tally(connection, self._database.shard, [(batch_id, "failed", 1)], at)
+                await tally(connection, self._database.shard, [(batch_id, Status.FAILED, 1)], at)
         return Change(done=True, status=Status.FAILED)
 
 

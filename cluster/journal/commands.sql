@@ -2,9 +2,11 @@
 
 -- name: lock_deliveries
 -- The deliveries of one message, for a decision about all of them.
-SELECT recipient_no, recipient, status::text, attempts, batch_id FROM deliveries
-WHERE message_id = %(message_id)s AND tenant_id = %(tenant_id)s
-ORDER BY recipient_no FOR UPDATE
+SELECT d.recipient, d.status::text, d.batch_id, r.categories
+FROM deliveries d JOIN messages m ON m.tenant_id = d.tenant_id AND m.id = d.message_id
+JOIN requests r ON r.id = m.request_id
+WHERE d.message_id = %(message_id)s AND d.tenant_id = %(tenant_id)s
+ORDER BY d.recipient_no FOR UPDATE OF d
 
 -- name: cancel_message
 -- moves: queued, processing -> cancelled (cancelled)

@@ -1,23 +1,45 @@
-"""How deliveries end, in a transaction of the caller: outcomes, the fold of messages, and the tallies of batches."""
+"""How deliveries end, in a transaction of the caller: outcomes, the fold of messages, events, tallies of batches."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
+from msgspec import Struct
 from psycopg import AsyncConnection
 
+from cluster.events import Dropped, Event
+from cluster.ids import new_id
 from cluster.journal.database import Row, execute, rows
+from cluster.journal.event_log import append
 from cluster.journal.records import Outcome, keys
+from cluster.policy.lifecycle import Status
+
+CANCELLED = "Cancelled before delivery"
+"""The reason of what a client cancelled."""
+
+
+TallyChange = tuple[str, Status | None, int]
+"""Batch id, status (None: accepted), messages."""
+
+
+class Ended(Struct, frozen=True, array_like=True):
+    """A delivery that ended without an SMTP transaction: what its event says."""
+
+    tenant_id: str
+    message_id: str
+    recipient: str
+    batch_id: str | None
+    categories: Sequence[str]
 
 
 async def tally(
     connection: AsyncConnection[Row],
     shard: str,
-    changes: Iterable[tuple[str, str | None, int]],
+    changes: Iterable[TallyChange],
     at: datetime | None = None,
 ) -> None:
-    """Add (batch id, status or None for accepted, messages) to the tallies of batches."""
-    summed: Counter[tuple[str, str | None]] = Counter()
+    """Add the changes to the tallies of their batches."""
+    summed: Counter[tuple[str, Status | None]] = Counter()
     for batch_id, status, messages in changes:
         summed[batch_id, status] += messages
     if summed:
@@ -27,20 +49,18 @@ async def tally(
             shard=shard,
             at=at or datetime.now(UTC),
             batch_ids=[batch_id for batch_id, _ in summed],
-            statuses=[status for _, status in summed],
+            statuses=[status and status.value for _, status in summed],
             messages=list(summed.values()),
         )
 
 
-async def finish(
-    connection: AsyncConnection[Row], outcomes: Sequence[Outcome], at: datetime
-) -> list[tuple[str, str | None, int]]:
+async def finish(connection: AsyncConnection[Row], outcomes: Sequence[Outcome], at: datetime) -> list[TallyChange]:
     """End deliveries, and with them the messages that have no other left; returns the changes to tally."""
-    changes: list[tuple[str, str | None, int]] = []
+    changes: list[TallyChange] = []
     alone = [o for o in outcomes if o.alone]
     if alone:
         finished = await rows(connection, "finish_alone", at=at, **keys(alone), **ends(alone))
-        changes += [(batch_id, status, messages) for batch_id, status, messages in finished]
+        changes += [(batch_id, Status(status), messages) for batch_id, status, messages in finished]
     if shared := [o for o in outcomes if not o.alone]:
         changes += await _finish_shared(connection, shared, at)
     return changes
@@ -48,13 +68,31 @@ async def finish(
 
 async def _finish_shared(
     connection: AsyncConnection[Row], outcomes: Sequence[Outcome], at: datetime
-) -> list[tuple[str, str | None, int]]:
+) -> list[TallyChange]:
     """End recipients of messages that have several; two actors that end the last two must see each other."""
     message_ids = [outcome.message_id for outcome in outcomes]
     await rows(connection, "lock_messages", tenant_ids=[o.tenant_id for o in outcomes], message_ids=message_ids)
     await execute(connection, "finish_one_of_many", **keys(outcomes), **ends(outcomes))
     folded = await rows(connection, "fold_finished", message_ids=sorted(set(message_ids)), at=at)
-    return [(batch_id, status, messages) for batch_id, status, messages in folded]
+    return [(batch_id, Status(status), messages) for batch_id, status, messages in folded]
+
+
+async def append_dropped(connection: AsyncConnection[Row], ended: Sequence[Ended], reason: str, at: datetime) -> None:
+    """Write an event for each delivery; without it the timeline of a message would end in "processed"."""
+    await append(connection, [_dropped(delivery, reason, at.timestamp()) for delivery in ended])
+
+
+def _dropped(delivery: Ended, reason: str, at: float) -> Event:
+    return Dropped(
+        id=new_id("evt_"),
+        at=at,
+        tenant_id=delivery.tenant_id,
+        message_id=delivery.message_id,
+        recipient=delivery.recipient,
+        batch_id=delivery.batch_id,
+        categories=tuple(delivery.categories),
+        reason=reason,
+    )
 
 
 def ends(outcomes: Sequence[Outcome]) -> dict[str, list[str] | list[str | None]]:

@@ -1,6 +1,9 @@
 """The journal's part for the event log: consumers read on from a cursor of their own."""
 
-from cluster.journal.database import Part
+from psycopg import AsyncConnection
+
+from cluster.events import Event, encode_batch
+from cluster.journal.database import Part, Row, execute
 from cluster.journal.records import LogRow
 
 MOST_BYTES = 16 * 1024**2
@@ -28,3 +31,8 @@ class EventLog(Part):
     async def trim(self) -> int:
         """Delete what all consumers have passed; returns how many rows."""
         return await self._database.execute("trim_log")
+
+
+async def append(connection: AsyncConnection[Row], events: list[Event]) -> None:
+    """Write events with what they are about, in the transaction that does it."""
+    await execute(connection, "append_log", batches=[encode_batch(events)])

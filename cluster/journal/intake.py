@@ -1,15 +1,16 @@
 """The journal's part for intake: committing accepted requests. A 202 follows the return of ``accept``."""
 
 from collections.abc import Collection, Iterable, Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from psycopg import AsyncConnection
 
 from cluster.journal.batches import hold, scheduled_of
 from cluster.journal.database import Database, Part, Row, execute
-from cluster.journal.ending import tally
-from cluster.journal.records import Ended, NewMessage, NewRequest, Tell
+from cluster.journal.ending import CANCELLED, Ended, TallyChange, append_dropped, tally
+from cluster.journal.records import NewMessage, NewRequest
+from cluster.policy.lifecycle import Status
 
 
 class Acceptance(Part):
@@ -21,11 +22,11 @@ class Acceptance(Part):
         super().__init__(database)
         self._offer_grace = timedelta(seconds=offer_grace_s)
 
-    async def accept(self, requests: Sequence[NewRequest], tell: Tell = lambda _: b"") -> None:
+    async def accept(self, requests: Sequence[NewRequest]) -> None:
         """Commit these requests together: on return they are on disk.
 
-        What belongs to a paused batch is put aside with it; what belongs to a cancelled one is cancelled at once, and
-        ``tell`` says so to the log.
+        What belongs to a paused batch is put aside with it; what belongs to a cancelled one is cancelled at
+        once.
 
         Raises Rejected when one of the requests holds data that Postgres will not take (none is committed),
         Unavailable when it cannot commit.
@@ -49,13 +50,11 @@ class Acceptance(Part):
                 await _finish_sandboxed(connection, request)
             changes = _accepted(requests)
             for request in [r for r in requests if r.batch_id in refused]:
-                changes += await _finish_cancelled(connection, request, tell)
+                changes += await _finish_cancelled(connection, request)
             await tally(connection, self._database.shard, changes)
 
 
-async def _finish_cancelled(
-    connection: AsyncConnection[Row], request: NewRequest, tell: Tell
-) -> list[tuple[str, str | None, int]]:
+async def _finish_cancelled(connection: AsyncConnection[Row], request: NewRequest) -> list[TallyChange]:
     """Cancel what was accepted into a cancelled batch; returns the changes to tally."""
     assert request.batch_id is not None
     messages = [message for message in request.messages if not message.sandbox]
@@ -73,19 +72,18 @@ async def _finish_cancelled(
         for message in messages
         for recipient in message.recipients
     ]
-    if events := tell(ended):
-        await execute(connection, "append_log", batches=[events])
-    return [(request.batch_id, "cancelled", len(messages))]
+    await append_dropped(connection, ended, CANCELLED, datetime.now(UTC))
+    return [(request.batch_id, Status.CANCELLED, len(messages))]
 
 
-def _accepted(requests: Sequence[NewRequest]) -> list[tuple[str, str | None, int]]:
-    changes: list[tuple[str, str | None, int]] = []
+def _accepted(requests: Sequence[NewRequest]) -> list[TallyChange]:
+    changes: list[TallyChange] = []
     for request in requests:
         if request.batch_id is not None:
             changes.append((request.batch_id, None, len(request.messages)))
             sandboxed = sum(message.sandbox for message in request.messages)
             if sandboxed:
-                changes.append((request.batch_id, "sandbox", sandboxed))
+                changes.append((request.batch_id, Status.SANDBOX, sandboxed))
     return changes
 
 

@@ -9,9 +9,11 @@ from datetime import UTC, datetime
 
 from msgspec import Struct
 
+from cluster.events import Delivered, encode_batch
 from cluster.journal.database import Part, execute, rows
 from cluster.journal.ending import ends, finish, tally
-from cluster.journal.records import Claimed, Outcome, Waiting, keys
+from cluster.journal.event_log import append
+from cluster.journal.records import Claimed, Outcome, OutcomeWithEvent, Waiting, keys
 from cluster.policy.lifecycle import Status
 
 
@@ -44,18 +46,19 @@ class Queue(Part):
         )
         return [_claimed(*row) for row in claimed]
 
-    async def commit(self, outcomes: Sequence[Outcome], *, owner: int, events: bytes) -> None:
-        """States and their events, in one transaction."""
+    async def commit(self, results: Sequence[OutcomeWithEvent], *, owner: int) -> None:
+        """Write outcomes and their events, in one transaction. Only what ``owner`` has claimed is deferred."""
         at = datetime.now(UTC)
-        ended = [o for o in outcomes if o.status is not Status.QUEUED]
-        deferred = [o for o in outcomes if o.status is Status.QUEUED]
+        events = [event for _, event in results]
+        ended = [o for o, _ in results if o.status is not Status.QUEUED]
+        deferred = [o for o, _ in results if o.status is Status.QUEUED]
         if all(o.alone for o in ended):
             await self._database.execute(
                 "commit_alone",
                 at=at,
                 owner=owner,
                 shard=self._database.shard,
-                events=events,
+                events=encode_batch(events),
                 deferred_ids=[o.message_id for o in deferred],
                 deferred_nos=[o.recipient_no for o in deferred],
                 due_ats=[o.due_at for o in deferred],
@@ -75,24 +78,26 @@ class Queue(Part):
                     errors=[o.error_message for o in deferred],
                     **keys(deferred),
                 )
-            await execute(connection, "append_log", batches=[events])
+            await append(connection, events)
             await tally(connection, self._database.shard, changes, at)
 
-    async def settle(self, outcomes: Sequence[Outcome], attempts: Sequence[int], *, events: bytes) -> Settlement:
-        """Finish deliveries that a former life of an actor was told to be accepted, at its ``attempts``, whoever holds
-        them now. To be done before the leases of that life are taken back. Doing it twice changes nothing, but that
-        the events, whose ids are stable, are in the log twice.
+    async def settle(self, accepted: Sequence[tuple[Outcome, Delivered]]) -> Settlement:
+        """Finish deliveries of which a former life of an actor knows that a host accepted them, no matter which actor
+        holds them now. To be done before the leases of that life are taken back. Doing it twice changes nothing, but
+        that the events, whose ids are stable, are in the log twice.
         """
         at = datetime.now(UTC)
+        outcomes = [outcome for outcome, _ in accepted]
         async with self._database.transaction() as connection:
             claimed = {(m, n): times for m, n, times in await rows(connection, "times_claimed", **keys(outcomes))}
-            times = [claimed.get((o.message_id, o.recipient_no), 0) for o in outcomes]
+            # Claims so far, and the attempt at which it was accepted.
+            times = [(claimed.get((o.message_id, o.recipient_no), 0), event.attempt) for o, event in accepted]
             # Fewer claims than attempts: it was finished, and then queued anew by a client who wants it sent again.
-            standing = [o for o, now, then in zip(outcomes, times, attempts, strict=True) if now >= then]
+            standing = [o for o, (now, then) in zip(outcomes, times, strict=True) if now >= then]
             changes = await finish(connection, standing, at)
-            await execute(connection, "append_log", batches=[events])
+            await append(connection, [event for _, event in accepted])
             await tally(connection, self._database.shard, changes, at)
-        again = sum(now > then for now, then in zip(times, attempts, strict=True))
+        again = sum(now > then for now, then in times)
         return Settlement(len(standing), len(outcomes) - len(standing), again)
 
     async def unclaim(self, deliveries: Sequence[tuple[str, int]], *, owner: int) -> int:

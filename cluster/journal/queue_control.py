@@ -10,9 +10,9 @@ from enum import StrEnum
 from msgspec import Struct
 
 from cluster.ids import first_id
-from cluster.journal.database import Part, Row, execute, rows
-from cluster.journal.ending import finish, tally
-from cluster.journal.records import Ended, Outcome, Tell, Waiting, keys
+from cluster.journal.database import Part, Row, rows
+from cluster.journal.ending import Ended, append_dropped, finish, tally
+from cluster.journal.records import Outcome, Waiting, keys
 from cluster.policy.lifecycle import Status, Transition, after
 
 MOST_LANES = 1000
@@ -120,7 +120,7 @@ class QueueControl(Part):
             )
         return QueuePart([Queued(*row) for row in found], None if last is end else last)
 
-    async def give_up(self, queued: Sequence[Queued], reason: str, tell: Tell) -> int:
+    async def give_up(self, queued: Sequence[Queued], reason: str) -> int:
         """End deliveries that are not claimed, and that nobody is at work on just now; returns how many."""
         async with self._database.transaction() as connection:
             # As every command: first the message, then its deliveries; the other way round two could wait for each
@@ -143,10 +143,10 @@ class QueueControl(Part):
             at = datetime.now(UTC)
             changes = await finish(connection, [_given_up(row, reason) for row in locked], at)
             ended = [
-                Ended(tenant_id, message_id, recipient, batch_id, tuple(categories))
+                Ended(tenant_id, message_id, recipient, batch_id, categories)
                 for message_id, _, tenant_id, recipient, batch_id, _, _, categories in locked
             ]
-            await execute(connection, "append_log", batches=[tell(ended)])
+            await append_dropped(connection, ended, reason, at)
             await tally(connection, self._database.shard, changes, at)
         return len(locked)
 

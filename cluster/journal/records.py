@@ -4,13 +4,14 @@
 message. Everything that SQL selects by has a column of its own beside them.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Literal, Protocol
 
 import msgspec
 from msgspec import Struct, field
 
+from cluster.events import Event
 from cluster.policy.lifecycle import Status
 
 
@@ -174,6 +175,10 @@ class Outcome(Struct, frozen=True, kw_only=True):
     error_message: str | None = None
 
 
+OutcomeWithEvent = tuple[Outcome, Event]
+"""What became of a delivery, and the fact that the event log keeps of it."""
+
+
 class Waiting(Struct, frozen=True, array_like=True):
     """A delivery that is due: what dispatch and a site queue need of it, no more."""
 
@@ -298,19 +303,6 @@ class Change(Struct, frozen=True, kw_only=True):
     batch_cancelled: bool = False
     """It did not, because the message's batch is cancelled."""
 
-
-class Ended(Struct, frozen=True, array_like=True):
-    """A delivery that a client's command ended: what its event says."""
-
-    tenant_id: str
-    message_id: str
-    recipient: str
-    batch_id: str | None
-    categories: tuple[str, ...]
-
-
-Tell = Callable[[Sequence[Ended]], bytes]
-"""The encoded events of deliveries that were ended: the log's form is analytics' to know."""
 
 ScheduledStatus = Literal["pause", "cancel"]
 

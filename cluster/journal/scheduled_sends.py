@@ -13,7 +13,7 @@ from typing import Literal
 
 from cluster.journal.batches import PAGE, Batches, hold
 from cluster.journal.database import Database, Part, execute, rows
-from cluster.journal.records import ScheduledSend, ScheduledStatus, Tell
+from cluster.journal.records import ScheduledSend, ScheduledStatus
 
 MOST_LISTED = 1000
 MOST_UNSETTLED = 100
@@ -28,24 +28,22 @@ class ScheduledSends(Part):
         super().__init__(database)
         self._batches = batches
 
-    async def schedule(self, tenant_id: str, batch_id: str, status: ScheduledStatus, tell: Tell) -> bool:
+    async def schedule(self, tenant_id: str, batch_id: str, status: ScheduledStatus) -> bool:
         """Pause or cancel an existing batch of this tenant; on return it is. False: it is scheduled otherwise."""
         async with self._database.transaction() as connection:
             await execute(connection, "own_batch", batch_id=batch_id)
             if not await execute(connection, "schedule", tenant_id=tenant_id, batch_id=batch_id, status=status):
                 return False
-        await self.settle(tenant_id, batch_id, tell)
+        await self.settle(tenant_id, batch_id)
         return True
 
-    async def reschedule(
-        self, tenant_id: str, batch_id: str, status: Literal["pause", "cancel", "resume"], tell: Tell
-    ) -> bool:
+    async def reschedule(self, tenant_id: str, batch_id: str, status: Literal["pause", "cancel", "resume"]) -> bool:
         """Change what is scheduled for a batch, or (resume) forget it; False when nothing is."""
         async with self._database.transaction() as connection:
             await execute(connection, "own_batch", batch_id=batch_id)
             if not await execute(connection, "reschedule", tenant_id=tenant_id, batch_id=batch_id, status=status):
                 return False
-        await self.settle(tenant_id, batch_id, tell)
+        await self.settle(tenant_id, batch_id)
         return True
 
     async def entries(self, tenant_id: str, batch_id: str | None = None) -> list[ScheduledSend]:
@@ -58,12 +56,12 @@ class ScheduledSends(Part):
         found = await self._database.rows("unsettled", age_s=age_s, limit=MOST_UNSETTLED)
         return [(tenant_id, batch_id) for tenant_id, batch_id in found]
 
-    async def settle(self, tenant_id: str, batch_id: str, tell: Tell) -> None:
+    async def settle(self, tenant_id: str, batch_id: str) -> None:
         """Make the batch's deliveries what its entry says."""
         while entry := await self._database.row("scheduled", batch_id=batch_id):
             status, changed_at = entry
             if status == "cancel":
-                await self._batches.cancel_all(tenant_id, batch_id, tell)
+                await self._batches.cancel_all(tenant_id, batch_id)
             elif status == "pause":
                 await self._hold_all(tenant_id, batch_id)
             else:

@@ -7,12 +7,18 @@ looked at, whatever for. No statement here costs more when more is waiting.
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 from msgspec import Struct
 
+from cluster.events import Bounced, Dropped, Event
+from cluster.ids import new_id
 from cluster.journal.database import Part, execute, rows
 from cluster.journal.ending import finish, tally
-from cluster.journal.records import Outcome, Waiting, keys
+from cluster.journal.event_log import append
+from cluster.journal.records import Outcome, OutcomeWithEvent, Waiting, keys
+from cluster.policy.lifecycle import Status, Transition, after
+from cluster.policy.replies.bounce_class import BounceClass
 
 
 class Due(Struct, frozen=True, array_like=True):
@@ -27,6 +33,7 @@ class Due(Struct, frozen=True, array_like=True):
     attempts: int
     alone: bool
     expired: bool
+    status: str
     error_message: str | None
     pool: str
     route: str = ""
@@ -74,8 +81,6 @@ class Page(Struct, frozen=True):
 Decide = Callable[[Sequence[Waiting]], Awaitable[list[int | str]]]
 """For each delivery the epoch of the owner to lease to, or the name of the lane to park in. The rows are locked while
 it decides: it must not take long."""
-Bury = Callable[[Sequence[Due]], tuple[list[Outcome], bytes]]
-"""The outcomes of deliveries whose lifetime is over, and their encoded events."""
 
 
 class Scheduling(Part):
@@ -87,7 +92,7 @@ class Scheduling(Part):
         assert row is not None
         return bool(row[0])
 
-    async def page_in(self, limit: int, lease_s: float, decide: Decide, bury: Bury) -> Page:
+    async def page_in(self, limit: int, lease_s: float, decide: Decide) -> Page:
         """Take what is due, oldest first: lease it or park it as ``decide`` says, and end what has expired."""
         leased: list[Waiting] = []
         owners: list[int] = []
@@ -109,9 +114,9 @@ class Scheduling(Part):
                 await execute(connection, "park", lanes=lanes, **keys(parked))
             if expired := [due for due in page if due.expired]:
                 at = datetime.now(UTC)
-                outcomes, events = bury(expired)
-                changes = await finish(connection, outcomes, at)
-                await execute(connection, "append_log", batches=[events])
+                results = [expire(due, at) for due in expired]
+                changes = await finish(connection, [outcome for outcome, _ in results], at)
+                await append(connection, [event for _, event in results])
                 await tally(connection, self._database.shard, changes, at)
         return Page(leased, len(parked), len(expired))
 
@@ -167,3 +172,35 @@ class Scheduling(Part):
     async def empty_lane(self, destination: str, limit: int) -> int:
         """Make deliveries of a lane that has no owner any more due now; returns how many."""
         return await self._database.execute("empty_lane", lane=destination, limit=limit)
+
+
+def expire(due: Due, at: datetime) -> OutcomeWithEvent:
+    """The end of a delivery whose lifetime is over: bounced if it was tried, else failed."""
+    tries = f"after {due.attempts} attempts: {due.error_message}" if due.attempts else "before it could be sent"
+    reason = f"expired {tries}"
+    transition = Transition.EXPIRED if due.attempts else Transition.EXPIRED_UNTRIED
+    outcome = Outcome(
+        tenant_id=due.tenant_id,
+        message_id=due.message_id,
+        recipient_no=due.recipient_no,
+        status=after(Status(due.status), transition),
+        alone=due.alone,
+        error_message=reason,
+    )
+    return outcome, _expired(due, at.timestamp(), reason)
+
+
+def _expired(due: Due, at: float, reason: str) -> Event:
+    facts: dict[str, Any] = {
+        "id": new_id("evt_"),
+        "at": at,
+        "tenant_id": due.tenant_id,
+        "message_id": due.message_id,
+        "recipient": due.recipient,
+        "batch_id": due.batch_id,
+        "reason": reason,
+    }
+    if due.attempts:
+        kind = BounceClass.EXPIRED
+        return Bounced(attempt=due.attempts, bounce_type=kind.bounce_type, bounce_class=kind, **facts)
+    return Dropped(**facts)

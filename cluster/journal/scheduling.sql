@@ -3,7 +3,7 @@
 -- name: due
 -- Rows that are due, or whose lease or lifetime is over, oldest first; they stay locked until it is decided on them.
 SELECT message_id, recipient_no, tenant_id, domain, recipient, batch_id, attempts, alone, expires_at <= now(),
-    error_message, pool, route
+    status::text, error_message, pool, route
 FROM deliveries
 WHERE due_at <= now()
 ORDER BY due_at LIMIT %(limit)s

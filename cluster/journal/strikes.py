@@ -3,15 +3,14 @@
 Every step may be repeated: a life that ends between two of them is followed by one that begins again.
 """
 
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 from msgspec import Struct
 
 from cluster.ids import same_moment
 from cluster.journal.database import Part, execute, rows
-from cluster.journal.ending import finish, tally
-from cluster.journal.records import Ended, Outcome, Tell
+from cluster.journal.ending import Ended, append_dropped, finish, tally
+from cluster.journal.records import Outcome
 from cluster.policy.lifecycle import Status, Transition, after
 from cluster.policy.limits.strikes import Scope, SetAside, Strike, decide, reason_for
 
@@ -41,9 +40,9 @@ class Verdict(Struct, frozen=True):
 class Strikes(Part):
     """Strikes, and what follows from them."""
 
-    async def record(self, struck: Struck, *, life: int, actor: str, tell: Callable[[str], Tell]) -> Verdict:
+    async def record(self, struck: Struck, *, life: int, actor: str) -> Verdict:
         """Note that a life of an actor ended with a message, and set aside what has had enough of them. To be done
-        before that life's leases are taken back. ``tell`` makes the events that give the reason.
+        before that life's leases are taken back.
 
         What another actor is sending just now is left alone. Saying it again changes nothing.
         """
@@ -65,10 +64,10 @@ class Strikes(Part):
         ended = 0
         for message_id in message_ids:
             reason = reason_for(aside, message_id, struck.message_id)
-            ended += await self._set_aside(struck.tenant_id, message_id, life, reason, tell(reason))
+            ended += await self._set_aside(struck.tenant_id, message_id, life, reason)
         return Verdict(own, aside, ended)
 
-    async def _set_aside(self, tenant_id: str, message_id: str, life: int, reason: str, tell: Tell) -> int:
+    async def _set_aside(self, tenant_id: str, message_id: str, life: int, reason: str) -> int:
         """queued | processing | sending (by no actor that is alive) → failed; returns how many deliveries."""
         async with self._database.transaction() as connection:
             key = {"tenant_id": tenant_id, "message_id": message_id}
@@ -91,9 +90,8 @@ class Strikes(Part):
             ]
             changes = await finish(connection, outcomes, at)
             ended = [
-                Ended(tenant_id, message_id, recipient, batch_id, tuple(categories))
-                for _, recipient, batch_id, _, _ in locked
+                Ended(tenant_id, message_id, recipient, batch_id, categories) for _, recipient, batch_id, _, _ in locked
             ]
-            await execute(connection, "append_log", batches=[tell(ended)])
+            await append_dropped(connection, ended, reason, at)
             await tally(connection, self._database.shard, changes, at)
         return len(locked)

@@ -149,6 +149,11 @@ def after(status: Status | None, transition: Transition) -> Status:
         raise ImpossibleTransition(status, transition) from None
 
 
+def can(status: Status | None, transition: Transition) -> bool:
+    """Whether the transition can start from this status."""
+    return (status, transition) in TRANSITIONS
+
+
 def diagram() -> str:
     """The table as a drawing, a line for each transition; docs/design.md shows it."""
     starts = [" | ".join(start or NEW for start in statuses) for statuses, _, _ in _MOVES]

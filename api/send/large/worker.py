@@ -15,7 +15,6 @@ from typing import BinaryIO, cast
 
 import msgspec
 
-from analytics.dropping import tell_cancelled
 from api.http.refusals import Fault, Invalid, Refusal, TooLarge
 from api.send.effort import MOST_S, TOO_MANY_KEYS, effort_of
 from api.send.large.frames import LENGTH, Answer, Job, Promised, Setup, frame, pickled
@@ -114,7 +113,7 @@ class Worker:
         assert self._journal is not None
         try:
             async with asyncio.timeout(COMMIT_PATIENCE_S):
-                await self._journal.intake.accept([request], tell=tell_cancelled)
+                await self._journal.intake.accept([request])
         except TimeoutError:
             raise Unavailable(f"no commit within {COMMIT_PATIENCE_S:g} s") from None
 

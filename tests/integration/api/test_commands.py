@@ -6,12 +6,12 @@ import httpx
 import pytest
 import sendgrid
 
-from analytics.dropping import tell_cancelled
 from api.scheduled_sends import settle_abandoned
 from cluster.events import Dropped, decode_batch
 from cluster.journal.records import Outcome, Waiting
 from cluster.policy.lifecycle import Status
 from tests.integration.api.conftest import Site
+from tests.integration.journal.builders import with_event
 from tests.unit.api.bodies import mail, to
 
 
@@ -32,7 +32,7 @@ async def bounce(site: Site, id: str) -> None:
     outcome = Outcome(
         tenant_id=site.tenant_id, message_id=id, recipient_no=0, status=Status.BOUNCED, error_message="550 no"
     )
-    await site.journal.queue.commit([outcome], owner=1, events=b"\x90")
+    await site.journal.queue.commit([with_event(outcome)], owner=1)
 
 
 async def test_retry_and_fail(site: Site) -> None:
@@ -116,7 +116,7 @@ async def test_what_another_process_left_is_ended(site: Site, monkeypatch: pytes
         (id,) = await sent(client, batch_id=batch_id)
         with monkeypatch.context() as patch, pytest.raises(RuntimeError, match="killed"):
             patch.setattr(site.journal.scheduled_sends, "settle", killed)
-            await site.journal.scheduled_sends.schedule(site.tenant_id, batch_id, "cancel", tell_cancelled)
+            await site.journal.scheduled_sends.schedule(site.tenant_id, batch_id, "cancel")
         settling = asyncio.create_task(settle_abandoned(site.journal))
         async with asyncio.timeout(10):
             while (await client.get(f"/v3/messages/{id}")).json()["status"] != "cancelled":

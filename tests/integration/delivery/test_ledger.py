@@ -17,13 +17,13 @@ from actors.delivery.ledger import Ledger, LedgerInUse
 from actors.delivery.site import CLAIMED_PER_CONNECTION
 from actors.smtpd.envelope import Answer, Behaviour, Reply
 from actors.supervisor import Supervisor
-from cluster.events import Bounced, Delivered, encode_batch
+from cluster.events import Bounced, Delivered
 from cluster.installation.embedded import EmbeddedPostgres
 from cluster.journal.journal import Journal, Rejected, Unavailable, migrate
-from cluster.journal.records import NewMessage, Outcome, Waiting
+from cluster.journal.records import NewMessage, Outcome, OutcomeWithEvent, Waiting
 from cluster.policy.lifecycle import Status
 from tests.integration.delivery.world import DELIVERY, PATIENCE_S, SMTP, World, a_world
-from tests.integration.journal.builders import a_message
+from tests.integration.journal.builders import a_message, with_event
 
 NAME = "delivery-0-0"
 
@@ -158,7 +158,9 @@ async def test_what_a_client_sends_again_is_not_finished_by_an_old_entry(journal
         message = a_message()
         await world.accept(message)
         outcome = Outcome(tenant_id=world.tenant_id, message_id=message.id, recipient_no=0, status=Status.DELIVERED)
-        settlement = await journal.queue.settle([outcome], [1], events=encode_batch([]))
+        _, event = with_event(outcome)
+        assert isinstance(event, Delivered)
+        settlement = await journal.queue.settle([(outcome, event)])
         assert (settlement.finished, settlement.known, settlement.claimed_again) == (0, 1, 0)
         await delivered_once(world, message)
 
@@ -219,10 +221,10 @@ async def test_words_that_cannot_be_stored_do_not_make_a_bounce_come_again(journ
         world.zone("example.com", "127.0.0.1")
         commit = journal.queue.commit
 
-        async def picky(outcomes: list[Outcome], *, owner: int, events: bytes) -> None:
-            if any((outcome.error_message or "").startswith("550") for outcome in outcomes):
+        async def picky(results: list[OutcomeWithEvent], *, owner: int) -> None:
+            if any((outcome.error_message or "").startswith("550") for outcome, _ in results):
                 raise Rejected("for the test")
-            await commit(outcomes, owner=owner, events=events)
+            await commit(results, owner=owner)
 
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(journal.queue, "commit", picky)

@@ -2,16 +2,21 @@
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from msgspec.structs import replace
 
+from cluster.events import Bounced, Deferred, Delivered, Dropped, decode_batch, encode_batch
 from cluster.ids import new_id, new_ids
+from cluster.journal.ending import Ended
 from cluster.journal.journal import Journal
 from cluster.journal.records import (
     Address,
     Content,
     NewMessage,
     NewRequest,
+    Outcome,
+    OutcomeWithEvent,
     Part,
     Personal,
     Recipient,
@@ -19,6 +24,10 @@ from cluster.journal.records import (
     encode,
 )
 from cluster.journal.scheduling import Decide
+from cluster.policy.lifecycle import Status
+
+EVENTS = encode_batch([])
+"""What a request's row of the log holds here."""
 
 
 async def a_tenant(journal: Journal, name: str = "acme") -> str:
@@ -55,7 +64,7 @@ def a_request(tenant_id: str, *messages: NewMessage, batch_id: str | None = None
         categories=("greetings",),
         batch_id=batch_id,
         messages=messages or (a_message(),),
-        events=(b"events",),
+        events=(EVENTS,),
         created_at=datetime.now(UTC),
     )
 
@@ -67,3 +76,35 @@ def each(decide: Callable[[Waiting], int | str]) -> Decide:
         return [decide(waiting) for waiting in page]
 
     return decide_all
+
+
+def with_event(outcome: Outcome) -> OutcomeWithEvent:
+    """The outcome, and an event such as a delivery actor makes of it."""
+    facts: dict[str, Any] = {
+        "id": new_id("evt_"),
+        "at": datetime.now(UTC).timestamp(),
+        "tenant_id": outcome.tenant_id,
+        "message_id": outcome.message_id,
+        "recipient": "ada@example.com",
+    }
+    reason = outcome.error_message or ""
+    match outcome.status:
+        case Status.QUEUED:
+            assert outcome.due_at is not None
+            return outcome, Deferred(attempt=1, reason=reason, next_attempt_at=outcome.due_at.timestamp(), **facts)
+        case Status.BOUNCED:
+            return outcome, Bounced(attempt=1, bounce_type="hard", reason=reason, **facts)
+        case Status.FAILED:
+            return outcome, Dropped(reason=reason, **facts)
+    return outcome, Delivered(attempt=1, **facts)
+
+
+async def dropped(journal: Journal, reason: str) -> list[Ended]:
+    """What the log says of deliveries that ended without a transaction, for this reason."""
+    rows = await journal.event_log.after("recorder", 10_000)
+    events = [event for row in rows for event in decode_batch(row.events)]
+    return [
+        Ended(event.tenant_id, event.message_id, event.recipient, event.batch_id, event.categories)
+        for event in events
+        if isinstance(event, Dropped) and event.reason == reason
+    ]

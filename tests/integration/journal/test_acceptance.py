@@ -7,10 +7,11 @@ import psycopg
 import pytest
 from msgspec.structs import replace
 
+from cluster.journal.ending import CANCELLED, Ended
 from cluster.journal.journal import Journal, Rejected
 from cluster.journal.records import NewRequest
 from cluster.policy.lifecycle import Status
-from tests.integration.journal.builders import a_message, a_request, a_tenant
+from tests.integration.journal.builders import EVENTS, a_message, a_request, a_tenant, dropped
 
 ODD = ('"quo\\"ted, {braces}"@example.com', "back\\slash@example.com", "NULL@example.com", "björn@bücher.example")
 
@@ -63,7 +64,7 @@ async def test_requests_of_a_commit_keep_what_is_their_own(journal: Journal, jou
         for n_of in (len(m.recipients),)
         for n, to in enumerate(m.recipients)
     ]
-    assert await stored(journal_dsn, "SELECT events FROM event_log ORDER BY id") == [(b"events",), (b"events",)]
+    assert await stored(journal_dsn, "SELECT events FROM event_log ORDER BY id") == [(EVENTS,), (EVENTS,)]
 
 
 async def test_texts_that_arrays_quote_are_stored_as_they_are(journal: Journal, journal_dsn: str) -> None:
@@ -79,13 +80,13 @@ async def test_a_commit_of_every_kind_of_request(journal: Journal, journal_dsn: 
     """Some of them take more than the one statement."""
     tenant = await a_tenant(journal)
     paused, cancelled = await journal.batches.create(tenant), await journal.batches.create(tenant)
-    await journal.scheduled_sends.schedule(tenant, paused, "pause", lambda _: b"")
-    await journal.scheduled_sends.schedule(tenant, cancelled, "cancel", lambda _: b"")
+    await journal.scheduled_sends.schedule(tenant, paused, "pause")
+    await journal.scheduled_sends.schedule(tenant, cancelled, "cancel")
     plain, waits, over = a_request(tenant), a_request(tenant, batch_id=paused), a_request(tenant, batch_id=cancelled)
     sandboxed = replace(a_request(tenant, a_message(sandbox=True), batch_id=paused), events=())
     filed = replace(a_request(tenant), attachments={b"\1" * 32: b"one", b"\2" * 32: b"two"})
     requests = [over, plain, waits, sandboxed, filed]
-    await journal.intake.accept(requests, lambda ended: b"told of %d" % len(ended))
+    await journal.intake.accept(requests)
 
     assert [await status(journal, request) for request in requests] == [
         Status.CANCELLED,
@@ -98,7 +99,11 @@ async def test_a_commit_of_every_kind_of_request(journal: Journal, journal_dsn: 
         (waits.messages[0].id,)
     ]
     assert await stored(journal_dsn, "SELECT content FROM attachments ORDER BY sha256") == [(b"one",), (b"two",)]
-    assert sorted(await stored(journal_dsn, "SELECT events FROM event_log")) == [(b"events",)] * 4 + [(b"told of 1",)]
+    rows = [row for (row,) in await stored(journal_dsn, "SELECT events FROM event_log")]
+    assert (len(rows), rows.count(EVENTS)) == (5, 4)
+    assert await dropped(journal, CANCELLED) == [
+        Ended(tenant, over.messages[0].id, "ada@example.com", cancelled, ("greetings",))
+    ]
     counts = await journal.batches.counts(tenant, paused)
     assert counts is not None
     assert (counts.total, counts.by_status[Status.QUEUED], counts.by_status[Status.SANDBOX]) == (2, 1, 1)

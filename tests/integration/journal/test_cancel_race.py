@@ -27,7 +27,7 @@ async def test_thousands_of_cancels_against_a_running_delivery(journal: Journal)
         cancelled: set[str] = set()
 
         async def cancel(message: NewMessage) -> None:
-            answer = await journal.commands.cancel(world.tenant_id, message.id, b"")
+            answer = await journal.commands.cancel(world.tenant_id, message.id)
             assert answer is not None
             if answer.cancelled:
                 cancelled.add(message.id)

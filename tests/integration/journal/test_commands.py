@@ -1,7 +1,7 @@
 """Retry, fail, and cancelling a batch, against a real Postgres and against what else happens at the same moment."""
 
 import asyncio
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable
 from datetime import UTC, datetime, timedelta
 
 import msgspec
@@ -9,26 +9,17 @@ import pytest
 from psycopg import AsyncConnection
 
 from cluster.journal import batches
+from cluster.journal.ending import CANCELLED, Ended
 from cluster.journal.journal import Journal
 from cluster.journal.queue_control import QueueFilter, QueueMark
-from cluster.journal.records import Change, Claimed, Ended, NewMessage, Outcome, Recipient, Waiting
+from cluster.journal.records import Change, Claimed, NewMessage, Recipient, Waiting
+from cluster.journal.scheduling import Page
 from cluster.policy.lifecycle import Status
-from tests.integration.journal.builders import a_message, a_request, a_tenant, each
+from tests.integration.journal.builders import a_message, a_request, a_tenant, dropped, each
 from tests.integration.journal.test_queue import an_outcome, leased, status, waiting
 
 LIFETIME_S = 3600.0
 REQUEUED = Change(done=True, status=Status.QUEUED)
-
-
-class Told:
-    """A ``tell`` that remembers."""
-
-    def __init__(self) -> None:
-        self.ended: list[Ended] = []
-
-    def __call__(self, ended: Sequence[Ended]) -> bytes:
-        self.ended += ended
-        return b"dropped"
 
 
 async def claim(journal: Journal, *deliveries: Waiting, lease_s: float = 600) -> list[Claimed]:
@@ -36,15 +27,15 @@ async def claim(journal: Journal, *deliveries: Waiting, lease_s: float = 600) ->
 
 
 async def end(journal: Journal, w: Waiting, status: Status, *, alone: bool = True) -> None:
-    await journal.queue.commit([an_outcome(w, status, alone=alone)], owner=1, events=b"e")
+    await journal.queue.commit([an_outcome(w, status, alone=alone)], owner=1)
 
 
 async def retry(journal: Journal, tenant: str, message: NewMessage) -> Change | None:
     return await journal.commands.retry(tenant, message.id, message.recipients, LIFETIME_S)
 
 
-async def fail(journal: Journal, tenant: str, message: NewMessage, told: Told | None = None) -> Change | None:
-    return await journal.commands.fail(tenant, message.id, "stuck", told or Told())
+async def fail(journal: Journal, tenant: str, message: NewMessage) -> Change | None:
+    return await journal.commands.fail(tenant, message.id, "stuck")
 
 
 async def counts(journal: Journal, tenant: str, batch: str) -> dict[str, int]:
@@ -112,7 +103,7 @@ async def test_what_is_well_is_not_retried(journal: Journal, ended: Status) -> N
     message = a_message(sandbox=ended is Status.SANDBOX)
     await journal.intake.accept([a_request(tenant, message)])
     if ended is Status.CANCELLED:
-        await journal.commands.cancel(tenant, message.id, b"")
+        await journal.commands.cancel(tenant, message.id)
     elif ended in (Status.DELIVERED, Status.SENT):
         await claim(journal, *waiting(tenant, message))
         await end(journal, waiting(tenant, message)[0], ended)
@@ -164,9 +155,8 @@ async def test_an_unfinished_message_can_be_failed_in_every_state(journal: Journ
         await leased(journal, 1)
     if stage == "sending":
         await claim(journal, w)
-    told = Told()
-    assert await fail(journal, tenant, message, told) == Change(done=True, status=Status.FAILED)
-    assert told.ended == [Ended(tenant, message.id, "ada@example.com", batch, ("greetings",))]
+    assert await fail(journal, tenant, message) == Change(done=True, status=Status.FAILED)
+    assert await dropped(journal, "stuck") == [Ended(tenant, message.id, "ada@example.com", batch, ("greetings",))]
     row = await journal.messages.find(tenant, message.id)
     assert row is not None and (row.status, row.error_message) == (Status.FAILED, "stuck")
     assert await fail(journal, tenant, message) == Change(done=False, status=Status.FAILED)
@@ -185,9 +175,8 @@ async def test_who_has_the_message_does_not_get_it_again(journal: Journal) -> No
     await claim(journal, has, bounced)
     await end(journal, has, Status.SENT, alone=False)
     await end(journal, bounced, Status.BOUNCED, alone=False)
-    told = Told()
-    await fail(journal, tenant, message, told)
-    assert [delivery.recipient for delivery in told.ended] == ["waits@three.example"]
+    await fail(journal, tenant, message)
+    assert [delivery.recipient for delivery in await dropped(journal, "stuck")] == ["waits@three.example"]
     assert await retry(journal, tenant, message) == REQUEUED
     assert sorted(w.recipient_no for w in await leased(journal, 1)) == [1, 2]
     assert len(await claim(journal, has, bounced, waits)) == 2
@@ -211,14 +200,14 @@ async def test_a_batch_is_cancelled_but_for_what_was_claimed(journal: Journal, m
     await claim(journal, *waiting(tenant, messages[0]), *waiting(tenant, messages[15]))
     await claim(journal, waiting(tenant, half_claimed)[1])
     await end(journal, waiting(tenant, messages[0])[0], Status.DELIVERED)
-    told = Told()
-    assert await journal.batches.cancel(tenant, batch, told) == 29
-    assert len({(e.message_id, e.recipient) for e in told.ended}) == len(told.ended) == 30
+    assert await journal.batches.cancel(tenant, batch) == 29
+    ended = await dropped(journal, CANCELLED)
+    assert len({(e.message_id, e.recipient) for e in ended}) == len(ended) == 30
     assert await counts(journal, tenant, batch) == {"cancelled": 29, "delivered": 1, "sending": 2}
     assert sum((await counts(journal, tenant, other)).values()) == 1
     assert await claim(journal, *(w for m in messages[1:15] for w in waiting(tenant, m))) == []
-    assert await journal.batches.cancel(tenant, batch, told) == 0
-    assert await journal.batches.cancel(await a_tenant(journal, "other"), batch, told) is None
+    assert await journal.batches.cancel(tenant, batch) == 0
+    assert await journal.batches.cancel(await a_tenant(journal, "other"), batch) is None
 
 
 async def test_cancelling_a_batch_against_claims_never_both(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -229,22 +218,18 @@ async def test_cancelling_a_batch_against_claims_never_both(journal: Journal, mo
     await journal.intake.accept([a_request(tenant, *messages, batch_id=batch)])
     deliveries = [w for m in messages for w in waiting(tenant, m)]
     claims = [journal.queue.claim(deliveries[n : n + 20], owner=1, lease_s=600) for n in range(0, len(deliveries), 80)]
-    told = Told()
-    cancelled, *claimed = await asyncio.gather(
-        journal.batches.cancel(tenant, batch, told),
+    cancelled, page, *claimed = await asyncio.gather(
+        journal.batches.cancel(tenant, batch),
+        journal.scheduling.page_in(500, 600, each(lambda _: 1)),
         *claims,
-        journal.scheduling.page_in(500, 600, each(lambda _: 1), _bury),
     )
     sent = {c.message_id for answer in claimed if isinstance(answer, list) for c in answer}
-    stopped = {delivery.message_id for delivery in told.ended}
+    stopped = {delivery.message_id for delivery in await dropped(journal, CANCELLED)}
+    assert isinstance(page, Page) and page.expired == 0
     assert cancelled == len(stopped)
     assert not sent & stopped
     # And nothing was left that could have been cancelled.
     assert sent | stopped == {message.id for message in messages}
-
-
-def _bury(_: object) -> tuple[list[Outcome], bytes]:
-    raise AssertionError("nothing has expired")
 
 
 async def test_a_cancelled_message_is_gone_from_every_hand(journal: Journal) -> None:
@@ -253,7 +238,7 @@ async def test_a_cancelled_message_is_gone_from_every_hand(journal: Journal) -> 
     message = msgspec.structs.replace(a_message(), recipients=(Recipient("a@b.example", "b.example"),))
     await journal.intake.accept([a_request(tenant, message, batch_id=batch)])
     (w,) = await leased(journal, 1)
-    assert await journal.batches.cancel(tenant, batch, Told()) == 1
+    assert await journal.batches.cancel(tenant, batch) == 1
     assert await claim(journal, w) == []
     assert await status(journal, tenant, message) is Status.CANCELLED
     assert await retry(journal, tenant, message) == Change(done=False, status=Status.CANCELLED)
@@ -281,12 +266,12 @@ async def test_a_retry_keeps_a_send_time_that_is_still_to_come(
     await journal.intake.accept([a_request(tenant, message, batch_id=batch)])
     assert await fail(journal, tenant, message) == Change(done=True, status=Status.FAILED)
     if paused:
-        await journal.scheduled_sends.schedule(tenant, batch, "pause", Told())
+        await journal.scheduled_sends.schedule(tenant, batch, "pause")
     assert await retry(journal, tenant, message) == REQUEUED
     assert await leased(journal, 1) == []
     assert await after_an_hour(journal_dsn, send_at)
     if paused:
-        await journal.scheduled_sends.reschedule(tenant, batch, "resume", Told())
+        await journal.scheduled_sends.reschedule(tenant, batch, "resume")
         assert await leased(journal, 1) == []
         assert await after_an_hour(journal_dsn, send_at)
 
@@ -314,17 +299,15 @@ async def test_nothing_of_a_cancelled_batch_is_retried(journal: Journal, ended: 
     await end(journal, well, Status.DELIVERED)
     await claim(journal, held, lease_s=0)
     if by == "call":
-        assert await journal.batches.cancel(tenant, batch, Told()) == 0
+        assert await journal.batches.cancel(tenant, batch) == 0
     else:
-        await journal.scheduled_sends.schedule(tenant, batch, "cancel", Told())
+        await journal.scheduled_sends.schedule(tenant, batch, "cancel")
     assert await retry(journal, tenant, message) == Change(done=False, status=ended, batch_cancelled=True)
     assert await retry(journal, tenant, stuck) == Change(done=False, status=Status.SENDING, batch_cancelled=True)
     assert await retry(journal, tenant, fine) == Change(done=False, status=Status.DELIVERED)
     assert await counts(journal, tenant, batch) == {ended.value: 1, "delivered": 1, "sending": 1}
     if by == "schedule":
-        assert await journal.scheduled_sends.reschedule(
-            tenant, batch, "resume", Told()
-        )  # the cancellation is forgotten
+        assert await journal.scheduled_sends.reschedule(tenant, batch, "resume")  # the cancellation is forgotten
         assert await retry(journal, tenant, message) == REQUEUED
         return
     # That one call was about what was in the batch then; what is accepted later is no part of it.
@@ -343,9 +326,9 @@ async def test_a_retry_against_the_cancellation_of_its_batch_leaves_nothing_to_s
         await journal.intake.accept([a_request(tenant, message, batch_id=batch)])
         await fail(journal, tenant, message)
         cancelling = (
-            journal.batches.cancel(tenant, batch, Told())
+            journal.batches.cancel(tenant, batch)
             if number % 2
-            else journal.scheduled_sends.schedule(tenant, batch, "cancel", Told())
+            else journal.scheduled_sends.schedule(tenant, batch, "cancel")
         )
         await asyncio.gather(retry(journal, tenant, message), cancelling)
         assert await status(journal, tenant, message) in (Status.FAILED, Status.CANCELLED)
@@ -358,7 +341,7 @@ async def test_what_an_operator_ended_is_retried_but_not_in_a_cancelled_batch(jo
     message, other = a_message(), a_message()
     await journal.intake.accept([a_request(tenant, message, batch_id=batch), a_request(tenant, other)])
     part = await journal.queue_control.part(QueueFilter(tenant_id=tenant), QueueMark(), 100)
-    assert await journal.queue_control.give_up(part.queued, "bounced by the operator", Told()) == 2
-    await journal.scheduled_sends.schedule(tenant, batch, "cancel", Told())
+    assert await journal.queue_control.give_up(part.queued, "bounced by the operator") == 2
+    await journal.scheduled_sends.schedule(tenant, batch, "cancel")
     assert await retry(journal, tenant, other) == REQUEUED
     assert await retry(journal, tenant, message) == Change(done=False, status=Status.FAILED, batch_cancelled=True)

@@ -6,7 +6,7 @@ import pytest
 from cluster.journal.journal import Journal
 from cluster.journal.records import Outcome, Waiting
 from cluster.policy.lifecycle import Status
-from tests.integration.journal.builders import a_message, a_request, a_tenant, each
+from tests.integration.journal.builders import a_message, a_request, a_tenant, each, with_event
 from tests.journal_effects import Moved, effects, faults, moves
 
 
@@ -15,14 +15,14 @@ async def test_each_move_is_recorded_with_its_statement(journal: Journal, journa
     message = a_message()
     await journal.intake.accept([a_request(tenant, message, a_message(sandbox=True))])
     epoch, _ = await journal.membership.register("delivery-1", "node")
-    page = await journal.scheduling.page_in(10, 60, each(lambda _: epoch), no_burial)
+    page = await journal.scheduling.page_in(10, 60, each(lambda _: epoch))
     await journal.queue.claim(page.leased, owner=epoch, lease_s=60)
     bounced = Outcome(
         tenant_id=tenant, message_id=message.id, recipient_no=0, status=Status.BOUNCED, alone=True, error_message="no"
     )
-    await journal.queue.commit([bounced], owner=epoch, events=b"events")
+    await journal.queue.commit([with_event(bounced)], owner=epoch)
     await journal.commands.retry(tenant, message.id, message.recipients, 60)
-    await journal.commands.cancel(tenant, message.id, b"")
+    await journal.commands.cancel(tenant, message.id)
     assert moves(effects(journal_dsn)) == {
         Moved("accept", "new", "queued"),
         Moved("finish_sandboxed", "new", "sandbox"),
@@ -44,7 +44,7 @@ async def test_recipients_of_one_message_are_recorded_one_by_one(journal: Journa
         Outcome(tenant_id=tenant, message_id=message.id, recipient_no=number, status=status, alone=False)
         for number, status in enumerate((Status.DELIVERED, Status.BOUNCED))
     ]
-    await journal.queue.commit(ends, owner=1, events=b"events")
+    await journal.queue.commit(list(map(with_event, ends)), owner=1)
     assert moves(effects(journal_dsn)) == {
         Moved("accept", "new", "queued"),
         Moved("claim", "queued", "sending"),
@@ -81,7 +81,3 @@ async def test_a_move_that_no_header_names_is_a_fault(
         other.execute(statement.encode())
         assert faults(effects(journal_dsn)) == [fault]
         other.execute("DELETE FROM effects")
-
-
-def no_burial(expired: object) -> tuple[list[Outcome], bytes]:
-    raise AssertionError(expired)

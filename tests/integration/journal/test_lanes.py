@@ -5,7 +5,6 @@ from datetime import UTC, datetime
 import psycopg
 import pytest
 
-from actors.scheduler import bury
 from cluster.journal.journal import Journal, migrate
 from cluster.journal.scheduling import LANE_START, Lane, LanePosition
 from cluster.policy.lifecycle import Status
@@ -18,9 +17,7 @@ async def test_what_finds_no_room_waits_in_its_lane_until_its_owner_takes_it(jou
     messages = [a_message(f"u{i}@{'full' if i % 2 else 'free'}.example") for i in range(10)]
     await journal.intake.accept([a_request(tenant, *messages)])
     assert await journal.scheduling.anything_due()
-    page = await journal.scheduling.page_in(
-        100, 600, each(lambda w: w.domain if w.domain == "full.example" else 1), bury
-    )
+    page = await journal.scheduling.page_in(100, 600, each(lambda w: w.domain if w.domain == "full.example" else 1))
     assert (len(page.leased), page.parked) == (5, 5)
     assert await journal.scheduling.lanes() == [Lane("full.example", tenant)]
     assert not await journal.scheduling.anything_due()
@@ -45,7 +42,7 @@ async def test_many_lanes_are_taken_from_at_once(journal: Journal) -> None:
     tenant = await a_tenant(journal)
     messages = [a_message(f"u{i}@d{i % 3}.example") for i in range(9)]
     await journal.intake.accept([a_request(tenant, *messages)])
-    await journal.scheduling.page_in(100, 600, each(lambda w: w.domain), bury)
+    await journal.scheduling.page_in(100, 600, each(lambda w: w.domain))
     d0, d1, d2 = (Lane(f"d{i}.example", tenant) for i in range(3))
     nothing = Lane("nothing.example", tenant)
 
@@ -66,7 +63,7 @@ async def test_what_has_another_place_leaves_its_lane_and_the_rest_stays(journal
     later, others = a_message(), a_message()
     await journal.intake.accept([a_request(tenant, message, later)])
     await journal.intake.accept([a_request(other, others)])
-    await journal.scheduling.page_in(100, 600, each(lambda _: "x>example.com"), bury)
+    await journal.scheduling.page_in(100, 600, each(lambda _: "x>example.com"))
     lane, foreign = Lane("x>example.com", tenant), Lane("x>example.com", other)
     all_here = [*waiting(tenant, message), *waiting(tenant, later)]
     assert await journal.scheduling.parked_in({foreign: LANE_START, lane: LANE_START}, 10) == {
@@ -89,9 +86,9 @@ async def test_a_recipient_that_ends_in_a_lane_has_left_it(journal: Journal, by:
     tenant = await a_tenant(journal)
     message = a_message("ada@example.com", "bob@example.org")
     await journal.intake.accept([a_request(tenant, message)])
-    await journal.scheduling.page_in(10, 600, each(lambda w: w.domain), bury)
+    await journal.scheduling.page_in(10, 600, each(lambda w: w.domain))
     ada, bob = waiting(tenant, message)
-    await journal.queue.commit([an_outcome(bob, Status.FAILED, alone=False)], owner=1, events=b"e")
+    await journal.queue.commit([an_outcome(bob, Status.FAILED, alone=False)], owner=1)
 
     if by == "an owner":
         lane = Lane("example.org", tenant)
@@ -101,7 +98,7 @@ async def test_a_recipient_that_ends_in_a_lane_has_left_it(journal: Journal, by:
         assert await leased(journal, 1) == []
     assert await journal.queue.claim([bob], owner=1, lease_s=60) == []
     # All have ended, and none of them twice.
-    await journal.queue.commit([an_outcome(ada, Status.FAILED, alone=False)], owner=1, events=b"e")
+    await journal.queue.commit([an_outcome(ada, Status.FAILED, alone=False)], owner=1)
     assert await status(journal, tenant, message) is Status.FAILED
 
 
@@ -110,7 +107,7 @@ async def test_what_has_ended_in_a_lane_before_the_upgrade_leaves_it(journal: Jo
     message = a_message("ada@example.com", "bob@example.org")
     await journal.intake.accept([a_request(tenant, message)])
     _, bob = waiting(tenant, message)
-    await journal.queue.commit([an_outcome(bob, Status.FAILED, alone=False)], owner=1, events=b"e")
+    await journal.queue.commit([an_outcome(bob, Status.FAILED, alone=False)], owner=1)
     async with await psycopg.AsyncConnection.connect(journal_dsn, autocommit=True) as connection:
         await connection.execute("UPDATE deliveries SET lane = domain, due_at = now() WHERE status = 'failed'")
         await connection.execute("UPDATE deliveries SET lane = domain WHERE status = 'queued'")
@@ -131,8 +128,8 @@ async def test_a_message_is_read_whose_one_recipient_has_it_and_whose_other_wait
         an_outcome(ada, Status.DELIVERED, alone=False),
         an_outcome(bob, Status.QUEUED, alone=False, due_at=now),
     ]
-    await journal.queue.commit(ends, owner=1, events=b"e")
-    await journal.scheduling.page_in(10, 600, each(lambda w: w.domain), bury)
+    await journal.queue.commit(ends, owner=1)
+    await journal.scheduling.page_in(10, 600, each(lambda w: w.domain))
     row = await journal.messages.find(tenant, message.id)
     assert row is not None
     assert (row.status, row.next_retry_at) == (Status.QUEUED, None)

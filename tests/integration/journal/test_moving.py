@@ -10,7 +10,7 @@ from cluster.journal.journal import Journal
 from cluster.journal.queue_control import Queued, QueueFilter, QueueMark, Wait
 from cluster.journal.records import NewMessage, Outcome, Waiting
 from cluster.policy.lifecycle import Status
-from tests.integration.journal.builders import a_message, a_request, a_tenant
+from tests.integration.journal.builders import a_message, a_request, a_tenant, with_event
 
 
 async def queued(journal: Journal) -> Sequence[Queued]:
@@ -32,7 +32,7 @@ async def deferred(journal: Journal, tenant: str, message: NewMessage) -> None:
     await claimed(journal, tenant, message)
     later = datetime.now(UTC) + timedelta(hours=1)
     outcome = Outcome(tenant_id=tenant, message_id=message.id, recipient_no=0, status=Status.QUEUED, due_at=later)
-    await journal.queue.commit([outcome], owner=1, events=b"e")
+    await journal.queue.commit([with_event(outcome)], owner=1)
 
 
 async def test_only_what_is_deferred_is_made_due(journal: Journal) -> None:
@@ -60,7 +60,7 @@ async def test_what_is_paused_stays_so(journal: Journal, when: str) -> None:
     await deferred(journal, tenant, message)
     if when == "after":
         assert await journal.queue_control.make_due(await queued(journal)) == 1
-    await journal.scheduled_sends.schedule(tenant, batch, "pause", lambda _: b"")
+    await journal.scheduled_sends.schedule(tenant, batch, "pause")
     assert await waits(journal, message) == [Wait.PAUSED]
     assert await journal.queue_control.make_due(await queued(journal)) == 0
     assert not await journal.scheduling.anything_due()
@@ -115,7 +115,7 @@ async def test_rerouting_makes_nothing_earlier_than_it_was_commanded(journal: Jo
     scheduled = a_message(send_at=datetime.now(UTC) + timedelta(hours=1))
     await journal.intake.accept([a_request(tenant, retried, scheduled), a_request(tenant, paused, batch_id=batch)])
     await deferred(journal, tenant, retried)
-    await journal.scheduled_sends.schedule(tenant, batch, "pause", lambda _: b"")
+    await journal.scheduled_sends.schedule(tenant, batch, "pause")
     assert len(await journal.queue_control.reroute(await queued(journal), "bulk", None)) == 3
     expected = [Wait.DEFERRED, Wait.SCHEDULED, Wait.PAUSED]
     assert await waits(journal, retried, scheduled, paused) == expected

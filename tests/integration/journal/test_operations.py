@@ -1,6 +1,5 @@
 """What operators do, against a real Postgres: what is in force and suspended, ending what is queued, one message."""
 
-from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 import psycopg
@@ -8,11 +7,10 @@ import pytest
 
 from cluster.journal.journal import Journal
 from cluster.journal.queue_control import QueueFilter, QueueMark
-from cluster.journal.records import Ended, NewMessage, Outcome, Waiting
-from cluster.journal.scheduling import Due
+from cluster.journal.records import NewMessage, Outcome, OutcomeWithEvent, Waiting
 from cluster.journal.site_actions import SiteAction
 from cluster.policy.lifecycle import Status
-from tests.integration.journal.builders import a_message, a_request, a_tenant, each
+from tests.integration.journal.builders import a_message, a_request, a_tenant, dropped, each, with_event
 
 EVERYTHING = QueueFilter()
 
@@ -21,40 +19,28 @@ def waiting(tenant_id: str, message: NewMessage) -> list[Waiting]:
     return [Waiting(message.id, n, tenant_id, r.domain) for n, r in enumerate(message.recipients)]
 
 
-def delivered(w: Waiting, *, alone: bool = True) -> Outcome:
-    return Outcome(
+def delivered(w: Waiting, *, alone: bool = True) -> OutcomeWithEvent:
+    outcome = Outcome(
         tenant_id=w.tenant_id,
         message_id=w.message_id,
         recipient_no=w.recipient_no,
         status=Status.DELIVERED,
         alone=alone,
     )
+    return with_event(outcome)
 
 
 async def leased(journal: Journal) -> list[Waiting]:
     """What is due, leased to somebody."""
-    return (await journal.scheduling.page_in(10, 600, each(lambda _: 1), bury)).leased
-
-
-def bury(expired: Sequence[Due]) -> tuple[list[Outcome], bytes]:
-    raise AssertionError(f"{expired} should not have expired")
+    page = await journal.scheduling.page_in(10, 600, each(lambda _: 1))
+    assert page.expired == 0
+    return page.leased
 
 
 async def status(journal: Journal, tenant_id: str, message: NewMessage) -> Status:
     row = await journal.messages.find(tenant_id, message.id)
     assert row is not None
     return row.status
-
-
-class Told:
-    """A ``tell`` that remembers."""
-
-    def __init__(self) -> None:
-        self.ended: list[Ended] = []
-
-    def __call__(self, ended: Sequence[Ended]) -> bytes:
-        self.ended += ended
-        return b"dropped"
 
 
 def soon(**ahead: float) -> datetime:
@@ -72,9 +58,9 @@ async def matched(journal: Journal, filter: QueueFilter, size: int = 100) -> lis
     return found
 
 
-async def give_up(journal: Journal, filter: QueueFilter = EVERYTHING, told: Told | None = None) -> int:
+async def give_up(journal: Journal, filter: QueueFilter = EVERYTHING) -> int:
     part = await journal.queue_control.part(filter, QueueMark(), 100)
-    return await journal.queue_control.give_up(part.queued, "enough", told or Told())
+    return await journal.queue_control.give_up(part.queued, "enough")
 
 
 async def test_policies_are_versions_and_the_last_is_in_force(journal: Journal) -> None:
@@ -201,15 +187,15 @@ async def test_the_queue_is_searched_in_parts(journal: Journal) -> None:
 
 async def test_what_is_given_up_has_failed_and_said_so(journal: Journal) -> None:
     tenant, messages = await a_queue(journal)
-    told = Told()
-    assert await give_up(journal, QueueFilter(domain="example.com"), told) == 2
-    assert [e.recipient for e in told.ended] == ["ada@example.com", "eve@example.com"]
-    assert {e.categories for e in told.ended} == {("greetings",)}
+    assert await give_up(journal, QueueFilter(domain="example.com")) == 2
+    ended = await dropped(journal, "enough")
+    assert [e.recipient for e in ended] == ["ada@example.com", "eve@example.com"]
+    assert {e.categories for e in ended} == {("greetings",)}
     assert await status(journal, tenant, messages[1]) == "queued"
     row = await journal.messages.find(tenant, messages[0].id)
     assert row is not None
     assert (row.status, row.error_message) == (Status.FAILED, "enough")
-    batch = told.ended[1].batch_id
+    batch = ended[1].batch_id
     assert batch is not None
     counts = await journal.batches.counts(tenant, batch)
     assert counts is not None
@@ -222,8 +208,8 @@ async def test_what_is_being_sent_is_left_alone(journal: Journal) -> None:
     (claimed,) = await journal.queue.claim(waiting(tenant, messages[0]), owner=1, lease_s=600)
     part = await journal.queue_control.part(EVERYTHING, QueueMark(), 100)
     assert [queued.sending for queued in part.queued] == [True, False, False]
-    assert await journal.queue_control.give_up(part.queued, "enough", Told()) == 2
-    await journal.queue.commit([delivered(waiting(tenant, messages[0])[0])], owner=1, events=b"e")
+    assert await journal.queue_control.give_up(part.queued, "enough") == 2
+    await journal.queue.commit([delivered(waiting(tenant, messages[0])[0])], owner=1)
     assert await status(journal, tenant, messages[0]) == "delivered"
     assert claimed.attempts == 1
 
@@ -236,7 +222,7 @@ async def test_one_of_several_recipients_is_given_up(journal: Journal) -> None:
     assert await status(journal, tenant, message) == "queued"
     first, _ = waiting(tenant, message)
     await journal.queue.claim([first], owner=1, lease_s=600)
-    await journal.queue.commit([delivered(first, alone=False)], owner=1, events=b"e")
+    await journal.queue.commit([delivered(first, alone=False)], owner=1)
     assert await status(journal, tenant, message) == "delivered"
 
 
@@ -270,10 +256,10 @@ async def test_where_a_message_stands(journal: Journal) -> None:
         "delivery-0-0",
     )
     assert (bob.status, bob.held, bob.actor, bob.lane, bob.paused) == (Status.QUEUED, False, None, None, False)
-    await journal.queue.commit([delivered(first, alone=False)], owner=epoch, events=b"e")
+    await journal.queue.commit([delivered(first, alone=False)], owner=epoch)
     ada, bob = await journal.fates.recipients(message.id)
     assert (ada.status, ada.due_at) == (Status.DELIVERED, None)
-    await journal.scheduled_sends.schedule(tenant, batch, "pause", Told())
+    await journal.scheduled_sends.schedule(tenant, batch, "pause")
     ada, bob = await journal.fates.recipients(message.id)
     assert (bob.paused, bob.due_at) == (True, bob.expires_at)
     fate = await journal.fates.find(message.id)

@@ -7,21 +7,21 @@ import psycopg
 import pytest
 from msgspec.structs import replace
 
-from actors.scheduler import bury
+from cluster.events import decode_batch
 from cluster.journal.journal import Journal, Rejected
-from cluster.journal.records import NewMessage, Outcome, Waiting
+from cluster.journal.records import NewMessage, Outcome, OutcomeWithEvent, Waiting
 from cluster.journal.scheduling import Lane
 from cluster.policy.lifecycle import Status
 from cluster.policy.routes.membership import Member
-from tests.integration.journal.builders import a_message, a_request, a_tenant, each
+from tests.integration.journal.builders import a_message, a_request, a_tenant, each, with_event
 
 
 def waiting(tenant_id: str, message: NewMessage) -> list[Waiting]:
     return [Waiting(message.id, n, tenant_id, r.domain) for n, r in enumerate(message.recipients)]
 
 
-def an_outcome(w: Waiting, status: Status, *, alone: bool = True, due_at: datetime | None = None) -> Outcome:
-    return Outcome(
+def an_outcome(w: Waiting, status: Status, *, alone: bool = True, due_at: datetime | None = None) -> OutcomeWithEvent:
+    outcome = Outcome(
         tenant_id=w.tenant_id,
         message_id=w.message_id,
         recipient_no=w.recipient_no,
@@ -30,11 +30,12 @@ def an_outcome(w: Waiting, status: Status, *, alone: bool = True, due_at: dateti
         due_at=due_at,
         error_message=None if status is Status.DELIVERED else "450 later",
     )
+    return with_event(outcome)
 
 
 async def leased(journal: Journal, owner: int, limit: int = 10) -> list[Waiting]:
     """What is due, leased to this owner."""
-    return (await journal.scheduling.page_in(limit, 600, each(lambda _: owner), bury)).leased
+    return (await journal.scheduling.page_in(limit, 600, each(lambda _: owner))).leased
 
 
 async def status(journal: Journal, tenant_id: str, message: NewMessage) -> Status:
@@ -57,7 +58,7 @@ async def test_a_delivery_goes_from_queued_to_delivered(journal: Journal) -> Non
     assert (claimed.recipient, claimed.attempts, claimed.alone) == ("ada@example.com", 1, True)
     assert await status(journal, tenant, message) is Status.SENDING
 
-    await journal.queue.commit([an_outcome(held, Status.DELIVERED)], owner=7, events=b"e")
+    await journal.queue.commit([an_outcome(held, Status.DELIVERED)], owner=7)
     row = await journal.messages.find(tenant, message.id)
     assert row is not None
     assert (row.status, row.retry_count, row.error_message) == (Status.DELIVERED, 0, None)
@@ -90,7 +91,7 @@ async def test_a_deferral_waits_and_keeps_its_reason(journal: Journal) -> None:
     (w,) = waiting(tenant, message)
     await journal.queue.claim([w], owner=1, lease_s=60)
     due = datetime.now(UTC) + timedelta(minutes=5)
-    await journal.queue.commit([an_outcome(w, Status.QUEUED, due_at=due)], owner=1, events=b"e")
+    await journal.queue.commit([an_outcome(w, Status.QUEUED, due_at=due)], owner=1)
     row = await journal.messages.find(tenant, message.id)
     assert row is not None
     assert (row.status, row.next_retry_at, row.error_message) == (Status.QUEUED, due, "450 later")
@@ -104,9 +105,9 @@ async def test_a_stale_owner_cannot_defer_but_its_delivery_counts(journal: Journ
     await journal.queue.claim([w], owner=1, lease_s=0)
     await leased(journal, 2)  # the lease is over: another owner has it
     due = datetime.now(UTC) + timedelta(minutes=5)
-    await journal.queue.commit([an_outcome(w, Status.QUEUED, due_at=due)], owner=1, events=b"e")
+    await journal.queue.commit([an_outcome(w, Status.QUEUED, due_at=due)], owner=1)
     assert await status(journal, tenant, message) is Status.PROCESSING
-    await journal.queue.commit([an_outcome(w, Status.DELIVERED)], owner=1, events=b"e")
+    await journal.queue.commit([an_outcome(w, Status.DELIVERED)], owner=1)
     assert await status(journal, tenant, message) is Status.DELIVERED
 
 
@@ -117,12 +118,12 @@ async def test_a_message_of_several_recipients_is_folded_when_the_last_one_ends(
     await journal.intake.accept([a_request(tenant, message, batch_id=batch)])
     a, b, c = waiting(tenant, message)
     assert len(await journal.queue.claim([a, b, c], owner=1, lease_s=60)) == 3
-    await journal.queue.commit([an_outcome(a, Status.BOUNCED, alone=False)], owner=1, events=b"e")
+    await journal.queue.commit([an_outcome(a, Status.BOUNCED, alone=False)], owner=1)
     assert await status(journal, tenant, message) is Status.SENDING
     # The last two end at once, in two processes.
     await asyncio.gather(
-        journal.queue.commit([an_outcome(b, Status.DELIVERED, alone=False)], owner=1, events=b"e"),
-        journal.queue.commit([an_outcome(c, Status.DELIVERED, alone=False)], owner=1, events=b"e"),
+        journal.queue.commit([an_outcome(b, Status.DELIVERED, alone=False)], owner=1),
+        journal.queue.commit([an_outcome(c, Status.DELIVERED, alone=False)], owner=1),
     )
     assert await status(journal, tenant, message) is Status.DELIVERED
     counts = await journal.batches.counts(tenant, batch)
@@ -159,11 +160,11 @@ async def test_a_lifetime_ends_in_every_state(journal: Journal) -> None:
     for message in (claimed, tried):
         assert len(await journal.queue.claim(waiting(tenant, message), owner=1, lease_s=0)) == 1
     (w,) = waiting(tenant, tried)
-    await journal.queue.commit([an_outcome(w, Status.QUEUED, due_at=soon)], owner=1, events=b"e")
+    await journal.queue.commit([an_outcome(w, Status.QUEUED, due_at=soon)], owner=1)
     deadline = asyncio.get_running_loop().time() + 5
     ended = 0
     while ended < 5:
-        page = await journal.scheduling.page_in(10, 600, each(lambda _: 1), bury)
+        page = await journal.scheduling.page_in(10, 600, each(lambda _: 1))
         ended += page.expired
         assert asyncio.get_running_loop().time() < deadline
     for message in (queued, parked, held):
@@ -193,7 +194,7 @@ async def test_a_thousand_cancels_against_claims_never_both_win(journal: Journal
     messages = [a_message() for _ in range(300)]
     await journal.intake.accept([a_request(tenant, *messages)])
     claims = [journal.queue.claim(waiting(tenant, m), owner=1, lease_s=60) for m in messages]
-    cancels = [journal.commands.cancel(tenant, m.id, b"") for m in messages]
+    cancels = [journal.commands.cancel(tenant, m.id) for m in messages]
     results = await asyncio.gather(*(task for pair in zip(claims, cancels, strict=True) for task in pair))
     for claimed, cancelled in zip(results[::2], results[1::2], strict=True):
         assert cancelled is not None
@@ -225,7 +226,7 @@ async def test_a_batch_of_outcomes_of_all_kinds_is_committed_as_one(journal: Jou
         an_outcome(u, Status.DELIVERED),  # known to nobody: it was finished long ago
     ]
     for _ in range(2):  # as when the answer to the first was lost
-        await journal.queue.commit(outcomes, owner=1, events=b"told")
+        await journal.queue.commit(outcomes, owner=1)
     found = [await journal.messages.find(tenant, m.id) for m in (delivered, bounced, deferred, foreign)]
     assert [row and (row.status, row.error_message) for row in found] == [
         (Status.DELIVERED, None),
@@ -238,7 +239,7 @@ async def test_a_batch_of_outcomes_of_all_kinds_is_committed_as_one(journal: Jou
     assert counts is not None
     assert (counts.total, counts.by_status[Status.DELIVERED], counts.by_status[Status.BOUNCED]) == (4, 1, 1)
     logged = await journal.event_log.after("recorder", 10)
-    assert [row.events for row in logged][-2:] == [b"told", b"told"]
+    assert [decode_batch(row.events) for row in logged][-2:] == [[event for _, event in outcomes]] * 2
 
 
 async def test_no_statement_of_the_queue_reads_all_of_it(journal: Journal, journal_dsn: str) -> None:
@@ -281,9 +282,9 @@ async def through_all_that_a_batch_can_meet(journal: Journal, tenant: str, size:
     assert await journal.queue.unclaim([(w.message_id, w.recipient_no) for w in both], owner=1) == len(both)
     assert len(await journal.queue.claim(both, owner=1, lease_s=60)) == len(both)
     later = [an_outcome(w, Status.QUEUED, due_at=datetime.now(UTC)) for w in alone]
-    await journal.queue.commit(later, owner=1, events=b"e")
+    await journal.queue.commit(later, owner=1)
     assert len(await journal.queue.claim(alone, owner=1, lease_s=60)) == size
-    await journal.queue.commit([an_outcome(w, Status.DELIVERED) for w in alone], owner=1, events=b"e")
+    await journal.queue.commit([an_outcome(w, Status.DELIVERED) for w in alone], owner=1)
     ended = [an_outcome(w, Status.DELIVERED, alone=False) for w in shared]
-    await journal.queue.commit(ended, owner=1, events=b"e")
+    await journal.queue.commit(ended, owner=1)
     assert not await journal.scheduling.anything_due()

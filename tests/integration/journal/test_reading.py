@@ -7,6 +7,7 @@ import pytest
 from msgspec.structs import replace
 
 from cluster.journal import database
+from cluster.journal.ending import Ended
 from cluster.journal.journal import Journal, Rejected, TookTooLong, Unavailable, migrate
 from cluster.journal.messages import WHOLE_BYTES
 from cluster.journal.records import (
@@ -22,7 +23,7 @@ from cluster.journal.records import (
 )
 from cluster.journal.statements import QUERIES
 from cluster.policy.lifecycle import FINISHED, UNFINISHED, Status, fold
-from tests.integration.journal.builders import a_message, a_request, a_tenant
+from tests.integration.journal.builders import a_message, a_request, a_tenant, dropped
 
 
 async def test_a_batch_sums_at_every_moment(journal: Journal) -> None:
@@ -32,7 +33,7 @@ async def test_a_batch_sums_at_every_moment(journal: Journal) -> None:
     messages = [a_message() for _ in range(5)]
     await journal.intake.accept([a_request(tenant, *messages, a_message(sandbox=True), batch_id=batch)])
     await journal.queue.claim([Waiting(messages[0].id, 0, tenant, "example.com")], owner=1, lease_s=60)
-    await journal.commands.cancel(tenant, messages[1].id, b"")
+    await journal.commands.cancel(tenant, messages[1].id)
     counts = await journal.batches.counts(tenant, batch)
     assert counts is not None
     assert counts.total == sum(counts.by_status.values()) == 6
@@ -61,15 +62,19 @@ async def test_an_empty_batch_is_not_complete(journal: Journal) -> None:
 
 async def test_cancel_is_answered_once_and_truly(journal: Journal) -> None:
     tenant = await a_tenant(journal)
-    message = a_message()
-    await journal.intake.accept([a_request(tenant, message)])
-    first = await journal.commands.cancel(tenant, message.id, b"")
+    batch = await journal.batches.create(tenant)
+    message = a_message("ada@example.com", "audit@example.com")
+    await journal.intake.accept([a_request(tenant, message, batch_id=batch)])
+    first = await journal.commands.cancel(tenant, message.id)
     assert first is not None and first.cancelled
     assert await journal.queue.claim([Waiting(message.id, 0, tenant, "example.com")], owner=1, lease_s=60) == []
-    again = await journal.commands.cancel(tenant, message.id, b"")
+    again = await journal.commands.cancel(tenant, message.id)
     assert again is not None
     assert (again.cancelled, again.status) == (False, Status.CANCELLED)
-    assert await journal.commands.cancel(tenant, "msg_unknown", b"") is None
+    assert await journal.commands.cancel(tenant, "msg_unknown") is None
+    assert await dropped(journal, "Cancelled before delivery") == [
+        Ended(tenant, message.id, email, batch, ("greetings",)) for email in ("ada@example.com", "audit@example.com")
+    ]
 
 
 FILTERS = [
@@ -93,7 +98,7 @@ async def test_the_list_filters(journal: Journal, filter: MessageFilter, expecte
     tenant = await a_tenant(journal)
     messages = [a_message(), a_message(), a_message("bob@example.org")]
     await journal.intake.accept([a_request(tenant, *messages)])
-    await journal.commands.cancel(tenant, messages[2].id, b"")
+    await journal.commands.cancel(tenant, messages[2].id)
     page = await journal.messages.page(replace(filter, tenant_id=tenant), 25, 0)
     assert (len(page.messages), page.total, page.total_is_exact) == (expected, expected, True)
 

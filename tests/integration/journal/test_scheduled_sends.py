@@ -7,14 +7,14 @@ import msgspec
 import psycopg
 import pytest
 
-from actors.scheduler import bury
 from cluster.journal import batches, scheduled_sends
+from cluster.journal.ending import CANCELLED
 from cluster.journal.journal import Journal
 from cluster.journal.records import NewMessage, ScheduledSend, Waiting
 from cluster.journal.scheduled_sends import ScheduledSends
 from cluster.policy.lifecycle import Status
-from tests.integration.journal.builders import a_message, a_request, a_tenant, each
-from tests.integration.journal.test_commands import Told, claim, counts, end, retry
+from tests.integration.journal.builders import a_message, a_request, a_tenant, dropped, each
+from tests.integration.journal.test_commands import claim, counts, end, retry
 from tests.integration.journal.test_queue import an_outcome, leased, status, waiting
 
 
@@ -30,15 +30,15 @@ class Batch:
     def __init__(self, journal: Journal, tenant: str, id: str) -> None:
         self.journal, self.tenant, self.id = journal, tenant, id
 
-    async def accept(self, *messages: NewMessage, told: Told | None = None) -> list[Waiting]:
-        await self.journal.intake.accept([a_request(self.tenant, *messages, batch_id=self.id)], told or Told())
+    async def accept(self, *messages: NewMessage) -> list[Waiting]:
+        await self.journal.intake.accept([a_request(self.tenant, *messages, batch_id=self.id)])
         return [w for message in messages for w in waiting(self.tenant, message)]
 
     async def pause(self) -> bool:
-        return await self.journal.scheduled_sends.schedule(self.tenant, self.id, "pause", Told())
+        return await self.journal.scheduled_sends.schedule(self.tenant, self.id, "pause")
 
     async def resume(self) -> bool:
-        return await self.journal.scheduled_sends.reschedule(self.tenant, self.id, "resume", Told())
+        return await self.journal.scheduled_sends.reschedule(self.tenant, self.id, "resume")
 
     async def counts(self) -> dict[str, int]:
         return await counts(self.journal, self.tenant, self.id)
@@ -102,7 +102,7 @@ async def test_what_is_deferred_in_a_pause_waits_for_the_resume(journal: Journal
     assert first.dated_at == first.created_at
     await batch.pause()
     now = datetime.now(UTC)
-    await journal.queue.commit([an_outcome(w, Status.QUEUED, due_at=now)], owner=1, events=b"e")
+    await journal.queue.commit([an_outcome(w, Status.QUEUED, due_at=now)], owner=1)
     assert await claim(journal, w) == []
     await batch.resume()
     (again,) = await claim(journal, w)
@@ -122,7 +122,7 @@ async def test_a_lifetime_ends_also_in_a_pause(journal: Journal, batch: Batch) -
     await batch.pause()
     message = msgspec.structs.replace(a_message(), expires_at=datetime.now(UTC) - timedelta(seconds=1))
     await batch.accept(message)
-    page = await journal.scheduling.page_in(10, 60, each(lambda _: 1), bury)
+    page = await journal.scheduling.page_in(10, 60, each(lambda _: 1))
     assert (page.expired, page.leased) == (1, [])
     assert await status(journal, batch.tenant, message) is Status.FAILED
 
@@ -145,19 +145,19 @@ async def test_a_retry_in_a_pause_waits_with_the_batch(journal: Journal, batch: 
 async def test_a_cancellation_also_holds_for_what_is_accepted_later(journal: Journal, batch: Batch) -> None:
     deliveries = await batch.accept(*(a_message() for _ in range(20)))
     await claim(journal, deliveries[0])
-    told = Told()
-    assert await journal.scheduled_sends.schedule(batch.tenant, batch.id, "cancel", told)
-    assert len(told.ended) == 19
+    assert await journal.scheduled_sends.schedule(batch.tenant, batch.id, "cancel")
+    assert len(await dropped(journal, CANCELLED)) == 19
     assert await batch.counts() == {"cancelled": 19, "sending": 1}
     later = a_message("a@one.example", "b@two.example")
-    await batch.accept(later, a_message(sandbox=True), told=told)
-    assert [e.recipient for e in told.ended[19:]] == ["a@one.example", "b@two.example"]
-    assert told.ended[-1].categories == ("greetings",)
+    await batch.accept(later, a_message(sandbox=True))
+    ended = await dropped(journal, CANCELLED)
+    assert [e.recipient for e in ended[19:]] == ["a@one.example", "b@two.example"]
+    assert ended[-1].categories == ("greetings",)
     assert await status(journal, batch.tenant, later) is Status.CANCELLED
     assert await batch.counts() == {"cancelled": 20, "sandbox": 1, "sending": 1}
     # What was on the wire goes on: also when it is deferred, since it was not cancelled.
     now = datetime.now(UTC)
-    await journal.queue.commit([an_outcome(deliveries[0], Status.QUEUED, due_at=now)], owner=1, events=b"e")
+    await journal.queue.commit([an_outcome(deliveries[0], Status.QUEUED, due_at=now)], owner=1)
     assert len(await claim(journal, deliveries[0])) == 1
     assert await batch.resume()  # forgets it
     (w,) = await batch.accept(a_message())
@@ -169,9 +169,9 @@ async def test_one_entry_a_batch_and_its_changes(journal: Journal, batch: Batch)
     assert not await batch.resume()
     assert await batch.pause()
     assert await batch.pause()  # again is no matter: an answer may be lost
-    assert not await journal.scheduled_sends.schedule(batch.tenant, batch.id, "cancel", Told())
-    assert not await journal.scheduled_sends.reschedule(await a_tenant(journal, "other"), batch.id, "cancel", Told())
-    assert await journal.scheduled_sends.reschedule(batch.tenant, batch.id, "cancel", Told())
+    assert not await journal.scheduled_sends.schedule(batch.tenant, batch.id, "cancel")
+    assert not await journal.scheduled_sends.reschedule(await a_tenant(journal, "other"), batch.id, "cancel")
+    assert await journal.scheduled_sends.reschedule(batch.tenant, batch.id, "cancel")
     assert await batch.counts() == {"cancelled": 1}
     assert await journal.scheduled_sends.entries(batch.tenant, batch.id) == [ScheduledSend(batch.id, "cancel")]
     assert await journal.scheduled_sends.entries(await a_tenant(journal, "third"), batch.id) == []
@@ -191,11 +191,11 @@ async def test_what_a_dead_process_began_is_ended_by_another(
             if command == "resume":
                 await batch.resume()
             else:
-                await journal.scheduled_sends.schedule(batch.tenant, batch.id, "cancel", Told())
+                await journal.scheduled_sends.schedule(batch.tenant, batch.id, "cancel")
         assert await journal.scheduled_sends.unsettled(3600) == []
         assert await journal.scheduled_sends.unsettled(-1) == [(batch.tenant, batch.id)]
         # Two at once, as it may happen.
-        await asyncio.gather(*(journal.scheduled_sends.settle(batch.tenant, batch.id, Told()) for _ in range(2)))
+        await asyncio.gather(*(journal.scheduled_sends.settle(batch.tenant, batch.id) for _ in range(2)))
         assert await journal.scheduled_sends.unsettled(-1) == []
         if command == "resume":
             assert len(await claim(journal, *deliveries[:5])) == 5

@@ -1,31 +1,16 @@
 """Strikes and setting aside, against a real Postgres: what is ended, what is not, and what a retry makes of it."""
 
-from collections.abc import Sequence
-
 import pytest
 
+from cluster.journal.ending import Ended
 from cluster.journal.journal import Journal
-from cluster.journal.records import Ended, NewMessage, NewRequest, Tell, Waiting
+from cluster.journal.records import NewMessage, NewRequest, Waiting
 from cluster.journal.strikes import Struck, Verdict
 from cluster.policy.lifecycle import Status
 from cluster.policy.limits.strikes import CONTENT, OTHERS, OWN, Scope
-from tests.integration.journal.builders import a_message, a_request, a_tenant, some_messages
+from tests.integration.journal.builders import a_message, a_request, a_tenant, dropped, some_messages
 
 LIFETIME_S = 3600.0
-
-
-class Told:
-    """Makes a ``tell`` for each reason, and remembers what was told."""
-
-    def __init__(self) -> None:
-        self.ended: list[tuple[str, Ended]] = []
-
-    def __call__(self, reason: str) -> Tell:
-        def tell(ended: Sequence[Ended]) -> bytes:
-            self.ended += [(reason, one) for one in ended]
-            return b"dropped"
-
-        return tell
 
 
 async def accepted(journal: Journal, *messages: NewMessage, batch_id: str | None = None) -> NewRequest:
@@ -49,10 +34,9 @@ async def struck(
     life: int,
     *,
     shared: bool = False,
-    told: Told | None = None,
 ) -> Verdict:
     struck = Struck(tenant_id=request.tenant_id, message_id=message.id, shared=shared)
-    return await journal.strikes.record(struck, life=life, actor="delivery-0-0", tell=told or Told())
+    return await journal.strikes.record(struck, life=life, actor="delivery-0-0")
 
 
 async def stands(journal: Journal, request: NewRequest, message: NewMessage) -> tuple[Status, str | None]:
@@ -65,23 +49,22 @@ async def test_the_second_life_sets_the_message_aside(journal: Journal) -> None:
     poison, innocent = a_message(), a_message()
     request = await accepted(journal, poison, innocent, batch_id="one")
     assert request.batch_id is not None
-    told = Told()
     assert await journal.queue.claim(waiting(request, poison), owner=1, lease_s=600)
-    assert await struck(journal, request, poison, 1, told=told) == Verdict(1, None, 0)
+    assert await struck(journal, request, poison, 1) == Verdict(1, None, 0)
     assert await stands(journal, request, poison) == (Status.SENDING, None)
     (standing,) = await journal.fates.recipients(poison.id)
     assert standing.strikes == 1
-    verdict = await struck(journal, request, poison, 2, told=told)
+    verdict = await struck(journal, request, poison, 2)
     # Claimed by a third life: not even known to be dead.
     assert (verdict.strikes, verdict.ended) == (2, 0)
     assert await stands(journal, request, poison) == (Status.SENDING, None)
-    verdict = await struck(journal, request, poison, 1, told=told)
+    verdict = await struck(journal, request, poison, 1)
     assert (verdict.strikes, verdict.ended) == (2, 1)
     assert verdict.aside is not None and verdict.aside.scope is Scope.MESSAGE
     assert await stands(journal, request, poison) == (Status.FAILED, OWN)
     assert await stands(journal, request, innocent) == (Status.QUEUED, None)
-    assert told.ended == [
-        (OWN, Ended(request.tenant_id, poison.id, "ada@example.com", request.batch_id, ("greetings",)))
+    assert await dropped(journal, OWN) == [
+        Ended(request.tenant_id, poison.id, "ada@example.com", request.batch_id, ("greetings",))
     ]
     counts = await journal.batches.counts(request.tenant_id, request.batch_id)
     assert counts is not None
@@ -98,11 +81,10 @@ async def test_a_life_strikes_once_however_often_it_is_said(journal: Journal) ->
 async def test_an_answer_that_was_lost_does_not_end_a_message_twice(journal: Journal) -> None:
     poison = a_message()
     request = await accepted(journal, poison)
-    told = Told()
-    await struck(journal, request, poison, 1, told=told)
-    await struck(journal, request, poison, 2, told=told)
-    await struck(journal, request, poison, 2, told=told)
-    assert len(told.ended) == 1
+    await struck(journal, request, poison, 1)
+    await struck(journal, request, poison, 2)
+    await struck(journal, request, poison, 2)
+    assert len(await dropped(journal, OWN)) == 1
 
 
 async def test_recipients_who_have_it_keep_it_and_those_being_sent_to_are_left_alone(journal: Journal) -> None:
@@ -123,7 +105,7 @@ async def test_recipients_who_have_it_keep_it_and_those_being_sent_to_are_left_a
 async def test_what_is_finished_or_unknown_gets_no_strike(journal: Journal) -> None:
     message = a_message()
     request = await accepted(journal, message)
-    await journal.commands.cancel(request.tenant_id, message.id, b"cancelled")
+    await journal.commands.cancel(request.tenant_id, message.id)
     for known in (message, a_message()):
         for life in (1, 2):
             assert await struck(journal, request, known, life) == Verdict(0, None, 0)
@@ -135,18 +117,18 @@ async def test_a_request_of_many_such_messages_costs_four_lives(journal: Journal
     stranger = a_message()
     request = await accepted(journal, *messages)
     other = await accepted(journal, stranger)
-    told = Told()
     for life in (1, 2):
-        await struck(journal, request, messages[3], life, told=told)
-    await struck(journal, request, messages[5], 3, told=told)
+        await struck(journal, request, messages[3], life)
+    await struck(journal, request, messages[5], 3)
     assert await stands(journal, request, messages[4]) == (Status.QUEUED, None)
-    verdict = await struck(journal, request, messages[5], 4, told=told)
+    verdict = await struck(journal, request, messages[5], 4)
     assert verdict.aside is not None and verdict.aside.scope is Scope.REQUEST
     assert verdict.ended == 29
     assert await stands(journal, request, messages[5]) == (Status.FAILED, OWN)
     assert await stands(journal, request, messages[4]) == (Status.FAILED, OTHERS)
     assert await stands(journal, other, stranger) == (Status.QUEUED, None)
-    assert sorted(ended.message_id for _, ended in told.ended) == sorted(message.id for message in messages)
+    ended = [*await dropped(journal, OWN), *await dropped(journal, OTHERS)]
+    assert sorted(one.message_id for one in ended) == sorted(message.id for message in messages)
 
 
 async def test_content_that_ends_two_lives_ends_its_request(journal: Journal) -> None:

@@ -10,7 +10,7 @@ from cluster.ids import new_id
 from cluster.installation import running
 from cluster.journal.records import NewMessage, Outcome, Waiting
 from cluster.policy.lifecycle import Status
-from tests.integration.journal.builders import a_message, a_request, a_tenant
+from tests.integration.journal.builders import a_message, a_request, a_tenant, with_event
 from tests.integration.operating.conftest import ACTOR, Postray
 
 
@@ -165,7 +165,7 @@ async def deferred(postray: Postray, tenant: str, *messages: NewMessage) -> None
         )
         for one in ready
     ]
-    await postray.journal.queue.commit(outcomes, owner=1, events=b"e")
+    await postray.journal.queue.commit(list(map(with_event, outcomes)), owner=1)
 
 
 async def test_sending_now(postray: Postray, monkeypatch: pytest.MonkeyPatch) -> None:

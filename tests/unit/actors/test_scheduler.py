@@ -4,13 +4,11 @@ import asyncio
 from collections.abc import Iterable, Sequence
 from typing import Any, cast
 
-from actors.scheduler import LANES_AT_MOST_S, LANES_S, Scheduler, bury, lanes_pause_s
-from cluster.events import Bounced, Dropped, decode_batch
+from actors.scheduler import LANES_AT_MOST_S, LANES_S, Scheduler, lanes_pause_s
 from cluster.journal.journal import Journal
 from cluster.journal.records import DeliveryActor, Waiting
-from cluster.journal.scheduling import Bury, Decide, Due, Lane, Page
+from cluster.journal.scheduling import Decide, Lane, Page
 from cluster.peers import PeerGone
-from cluster.policy.lifecycle import Status
 from cluster.policy.routes.destinations import Destination
 from cluster.routing.dispatcher import FULL_S as OWNER_FULL_S
 from cluster.routing.dispatcher import Dispatcher
@@ -34,7 +32,7 @@ class Backlog:
     async def anything_due(self) -> bool:
         return bool(self.due)
 
-    async def page_in(self, limit: int, lease_s: float, decide: Decide, bury: Bury) -> Page:
+    async def page_in(self, limit: int, lease_s: float, decide: Decide) -> Page:
         decisions = await decide(self.due)
         self.decided.append(decisions)
         leased = [waiting for waiting, to in zip(self.due, decisions, strict=True) if isinstance(to, int)]
@@ -205,16 +203,3 @@ def test_a_slow_listing_never_leaves_lanes_alone_for_long() -> None:
     assert lanes_pause_s(0.001) == LANES_S
     assert lanes_pause_s(0.1) == 5.0
     assert lanes_pause_s(30.0) == LANES_AT_MOST_S
-
-
-def test_what_was_tried_bounces_at_its_end_and_what_was_not_fails() -> None:
-    tried = Due("msg_1", 0, "tnt_1", "example.com", "a@example.com", "bat_1", 3, True, True, "450 later", "")
-    untried = Due("msg_2", 1, "tnt_1", "example.com", "b@example.com", None, 0, False, True, None, "")
-    outcomes, encoded = bury([tried, untried])
-    assert [(o.status, o.alone, o.error_message) for o in outcomes] == [
-        (Status.BOUNCED, True, "expired after 3 attempts: 450 later"),
-        (Status.FAILED, False, "expired before it could be sent"),
-    ]
-    bounced, dropped = decode_batch(encoded)
-    assert isinstance(bounced, Bounced) and isinstance(dropped, Dropped)
-    assert (bounced.bounce_type, bounced.attempt, bounced.batch_id) == ("soft", 3, "bat_1")

@@ -9,7 +9,6 @@ from cluster.journal.records import (
     BatchCounts,
     Cancellation,
     Change,
-    Ended,
     MessageFilter,
     MessagePage,
     MessageRow,
@@ -18,7 +17,6 @@ from cluster.journal.records import (
     ScheduledSend,
     ScheduledStatus,
     SenderDomain,
-    Tell,
 )
 from cluster.keys import new_key
 
@@ -42,13 +40,11 @@ class JournalDouble:
         self.page = MessagePage(messages=[], total=0, total_is_exact=True)
         self.asked: list[tuple[MessageFilter, int, int]] = []
         self.cancellation: Cancellation | None = None
-        self.cancel_events: list[bytes] = []
         self.change: Change | None = None
         """The answer to a retry or a fail."""
         self.commanded: list[tuple[object, ...]] = []
         """What was commanded of messages and batches, in order."""
-        self.told: list[bytes] = []
-        """The events of what was ended by a command, of one delivery each."""
+        self.cancelled_batches: list[tuple[str, str]] = []
         self.cancelled_of_batch: int | None = None
         self.scheduled: dict[tuple[str, str], ScheduledStatus] = {}
         self.domains: list[SenderDomain] = []
@@ -116,8 +112,8 @@ class JournalDouble:
         self.asked.append((filter, limit, offset))
         return self.page
 
-    async def _cancel(self, tenant_id: str, message_id: str, events: bytes) -> Cancellation | None:
-        self.cancel_events.append(events)
+    async def _cancel(self, tenant_id: str, message_id: str) -> Cancellation | None:
+        self.commanded.append((tenant_id, message_id))
         return self.cancellation
 
     async def _retry(
@@ -126,21 +122,20 @@ class JournalDouble:
         self.commanded.append((tenant_id, message_id, recipients, lifetime_s))
         return self.change
 
-    async def _fail(self, tenant_id: str, message_id: str, reason: str, tell: Tell) -> Change | None:
+    async def _fail(self, tenant_id: str, message_id: str, reason: str) -> Change | None:
         self.commanded.append((tenant_id, message_id, reason))
-        self.told.append(tell([Ended(tenant_id, message_id, "ada@example.com", None, ("a",))]))
         return self.change
 
-    async def _cancel_batch(self, tenant_id: str, batch_id: str, tell: Tell) -> int | None:
+    async def _cancel_batch(self, tenant_id: str, batch_id: str) -> int | None:
         self._read()
-        self.told.append(tell([Ended(tenant_id, "msg_1", "ada@example.com", batch_id, ())]))
+        self.cancelled_batches.append((tenant_id, batch_id))
         return self.cancelled_of_batch
 
-    async def _schedule(self, tenant_id: str, batch_id: str, status: ScheduledStatus, tell: Tell) -> bool:
+    async def _schedule(self, tenant_id: str, batch_id: str, status: ScheduledStatus) -> bool:
         self._read()
         return self.scheduled.setdefault((tenant_id, batch_id), status) == status
 
-    async def _reschedule(self, tenant_id: str, batch_id: str, status: ScheduledStatus, tell: Tell) -> bool:
+    async def _reschedule(self, tenant_id: str, batch_id: str, status: ScheduledStatus) -> bool:
         self.commanded.append((tenant_id, batch_id, status))
         return (tenant_id, batch_id) in self.scheduled
 

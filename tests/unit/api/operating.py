@@ -15,7 +15,7 @@ from cluster.intake.intake import Intake
 from cluster.journal.fates import Fate, Standing
 from cluster.journal.journal import Journal
 from cluster.journal.queue_control import Queued, QueueFilter, QueueMark, QueuePart
-from cluster.journal.records import DeliveryActor, Ended, NewRequest, Tell, Waiting
+from cluster.journal.records import DeliveryActor, NewRequest, Waiting
 from cluster.journal.site_actions import SiteAction
 from cluster.journal.suspensions import Suspension
 from cluster.keys import operator_token
@@ -88,10 +88,9 @@ class OperationsDouble(JournalDouble):
         self.searched.append((filter, start))
         return self.parts.pop(0)
 
-    async def _give_up(self, queued: Sequence[Queued], reason: str, tell: Tell) -> int:
+    async def _give_up(self, queued: Sequence[Queued], reason: str) -> int:
         self.given_up.append(queued)
         self.reasons.append(reason)
-        self.told.append(tell([Ended("tnt_acme", q.message_id, q.recipient, None, ()) for q in queued]))
         return len(queued)
 
     async def _queued_domains(self, most: int) -> list[str]:
