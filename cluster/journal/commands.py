@@ -13,7 +13,7 @@ from cluster.journal.batches import commanded, hold
 from cluster.journal.database import Part, Row, execute, rows
 from cluster.journal.ending import CANCELLED, Ended, append_dropped, tally
 from cluster.journal.records import Cancellation, Change, Recipient, ScheduledStatus
-from cluster.policy.lifecycle import UNFINISHED, Status, Transition, can, fold
+from cluster.policy.lifecycle import UNFINISHED, Status, Transition, after, can, fold
 
 HAS_IT = (Status.DELIVERED, Status.SENT)
 
@@ -59,7 +59,7 @@ class Commands(Part):
             command = await commanded(connection, batch_id, accepted_at)
             if states := await rows(connection, "lock_states", **key):
                 status = fold(Status(state) for _, _, state, _ in states)
-                if (under_way := any(busy for *_, busy in states)) or status is Status.QUEUED:
+                if (under_way := any(busy for *_, busy in states)) or not can(status, Transition.RETRIED):
                     return Change(done=False, status=status, under_way=under_way)
                 if command == "cancel":
                     return Change(done=False, status=status, batch_cancelled=True)
@@ -70,9 +70,11 @@ class Commands(Part):
                 if not former:
                     ((state,),) = await rows(connection, "status_of", **key)
                     return _not_retried(Status(state), command)
-                queued = await _deliver_anew(connection, key, recipients, former[0][1], lifetime_s)
+                former_status = Status(former[0][0])
+                anew = after(former_status, Transition.RETRIED)
+                queued = await _deliver_anew(connection, key, recipients, former[0][1], anew, lifetime_s)
                 if batch_id is not None:
-                    await tally(connection, self._database.shard, [(batch_id, Status(former[0][0]), -1)], at)
+                    await tally(connection, self._database.shard, [(batch_id, former_status, -1)], at)
             await execute(connection, "clear_strikes", **key)
             if command == "pause":
                 await hold(connection, queued)
@@ -108,7 +110,7 @@ class Commands(Part):
 
 def _not_retried(status: Status, commanded: ScheduledStatus | None) -> Change:
     """Why a finished message is not retried."""
-    if commanded == "cancel" and status in (Status.FAILED, Status.BOUNCED):
+    if commanded == "cancel" and can(status, Transition.RETRIED):
         return Change(done=False, status=status, batch_cancelled=True)
     # What has failed and may not be retried was in the middle of a transaction when it was failed.
     return Change(done=False, status=status, under_way=status is Status.FAILED)
@@ -119,11 +121,15 @@ async def _deliver_anew(
     key: dict[str, str],
     recipients: Sequence[Recipient],
     ends: Sequence[str] | None,
+    anew: Status,
     lifetime_s: float,
 ) -> list[Row]:
-    """New deliveries for a finished message; of ``ends`` (how each ended, where it matters) who has it keeps it."""
-    statuses = [Status(end) if Status(end) in HAS_IT else Status.QUEUED for end in ends or ()]
-    statuses = statuses or [Status.QUEUED] * len(recipients)
+    """New deliveries for a finished message, in the status ``anew``; a recipient who has the message keeps it.
+
+    ``ends``: how each recipient ended, where it matters.
+    """
+    statuses = [Status(end) if Status(end) in HAS_IT else anew for end in ends or ()]
+    statuses = statuses or [anew] * len(recipients)
     made = await rows(
         connection,
         "deliver_anew",
@@ -134,4 +140,4 @@ async def _deliver_anew(
         alone=len(recipients) == 1,
         **key,
     )
-    return [row for row in made if statuses[row[1]] is Status.QUEUED]
+    return [row for row in made if statuses[row[1]] is anew]
