@@ -22,12 +22,6 @@ SELECT coalesce(
     (SELECT status FROM outcomes WHERE tenant_id = %(tenant_id)s AND message_id = %(message_id)s),
     (SELECT min(status) FROM deliveries WHERE tenant_id = %(tenant_id)s AND message_id = %(message_id)s))::text
 
--- name: lock_states
--- The deliveries of one message, and whether an SMTP transaction may be under way for them.
-SELECT recipient_no, recipient, status::text, status = 'sending' AND due_at > now() FROM deliveries
-WHERE message_id = %(message_id)s AND tenant_id = %(tenant_id)s
-ORDER BY recipient_no FOR UPDATE
-
 -- name: requeue
 -- moves: processing, sending -> queued (retried)
 -- Due now, but not before its send time, with a new lifetime from then. What was sending has its lease over. Returns the

@@ -5,6 +5,12 @@
 SELECT m.batch_id, r.categories, m.created_at FROM messages m JOIN requests r ON r.id = m.request_id
 WHERE m.tenant_id = %(tenant_id)s AND m.id = %(message_id)s FOR NO KEY UPDATE OF m
 
+-- name: lock_states
+-- The deliveries of one message, and whether an SMTP transaction may be under way for them.
+SELECT recipient_no, recipient, status::text, status = 'sending' AND due_at > now() FROM deliveries
+WHERE message_id = %(message_id)s AND tenant_id = %(tenant_id)s
+ORDER BY recipient_no FOR UPDATE
+
 -- name: lock_messages
 -- Serialises the fold of messages with several recipients.
 SELECT FROM unnest(%(tenant_ids)s::text[], %(message_ids)s::text[]) AS k (tenant_id, id)
