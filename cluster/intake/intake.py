@@ -231,6 +231,6 @@ def _fail(batch: list[_Waiting], error: Exception) -> None:
 
 def _size(request: NewRequest) -> int:
     """Bytes that the request holds in memory until it is committed, roughly."""
-    messages = sum([len(message.personal) + 500 for message in request.messages])
+    messages = sum([len(message.personal) + 500 + 100 * len(message.recipients) for message in request.messages])
     files = sum(map(len, request.attachments.values()))
-    return len(request.content) + sum(map(len, request.events)) + messages + files
+    return len(request.content) + messages + files

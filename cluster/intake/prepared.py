@@ -10,7 +10,6 @@ from datetime import UTC, datetime, timedelta
 
 from msgspec import Struct
 
-from cluster.events import MOST_TOGETHER, ProcessedTogether, encode_together
 from cluster.ids import new_id, new_ids
 from cluster.journal.records import Content, NewMessage, NewRequest, Personal, Recipient, encode
 from cluster.message.header_fields import one_line
@@ -60,8 +59,6 @@ def prepared_request(
         pool=pool,
         attachments=dict(files),
         messages=tuple(new),
-        # Nothing happens to a sandboxed message, so it has no event.
-        events=() if sandbox else _processed(new, tenant_id, batch_id, content, now),
         created_at=now,
     )
 
@@ -93,30 +90,4 @@ def _message(id: str, personal: Personal, send_at: datetime | None, shared: _Sha
         send_at=send_at,
         expires_at=(send_at or shared.now) + shared.lifetime,
         sandbox=shared.sandbox,
-    )
-
-
-def _processed(
-    messages: Sequence[NewMessage], tenant_id: str, batch_id: str | None, content: Content, now: datetime
-) -> tuple[bytes, ...]:
-    """The rows of the log that say so of every recipient. What they share is said once in each."""
-    message_ids = [message.id for message in messages for _ in message.recipients]
-    recipients = [recipient.email for message in messages for recipient in message.recipients]
-    ids = new_ids("evt_", len(recipients))
-    at = now.timestamp()
-    return tuple(
-        [
-            encode_together(
-                ProcessedTogether(
-                    at=at,
-                    tenant_id=tenant_id,
-                    batch_id=batch_id,
-                    categories=content.categories,
-                    ids=ids[start : start + MOST_TOGETHER],
-                    message_ids=message_ids[start : start + MOST_TOGETHER],
-                    recipients=recipients[start : start + MOST_TOGETHER],
-                )
-            )
-            for start in range(0, len(recipients), MOST_TOGETHER)
-        ]
     )

@@ -6,6 +6,8 @@ from typing import Any
 
 from psycopg import AsyncConnection
 
+from cluster.events import MOST_TOGETHER, ProcessedTogether, encode_together
+from cluster.ids import new_ids
 from cluster.journal.batches import hold, scheduled_of
 from cluster.journal.database import Database, Part, Row, execute
 from cluster.journal.ending import CANCELLED, Ended, TallyChange, append_dropped, tally
@@ -106,7 +108,6 @@ def _stands_alone(request: NewRequest) -> bool:
 
 def _columns(requests: Sequence[NewRequest], grace: timedelta, refused: Collection[str] = ()) -> dict[str, Any]:
     """What the statement ``accept`` is told. Of ``refused`` batches nothing is queued."""
-    events = [row for request in requests for row in request.events]
     messages = [(number, message) for number, request in enumerate(requests, 1) for message in request.messages]
     deliveries = [
         (number, message, recipient_no, recipient)
@@ -123,7 +124,7 @@ def _columns(requests: Sequence[NewRequest], grace: timedelta, refused: Collecti
         "categories": [_array(request.categories) for request in requests],
         "contents": [request.content for request in requests],
         "pools": [request.pool for request in requests],
-        "events": events,
+        "events": [row for request in requests for row in processed(request)],
         "message_requests": [number for number, _ in messages],
         "message_ids": [message.id for _, message in messages],
         "send_ats": [message.send_at for _, message in messages],
@@ -141,6 +142,30 @@ def _columns(requests: Sequence[NewRequest], grace: timedelta, refused: Collecti
         "expires_ats": [message.expires_at for _, message, _, _ in deliveries],
         "alone": [len(message.recipients) == 1 for _, message, _, _ in deliveries],
     }
+
+
+def processed(request: NewRequest) -> list[bytes]:
+    """The rows of the event log that say of every recipient that the message was accepted for it. What they share is
+    said once in each. Nothing happens to a sandboxed message, so it has no event."""
+    messages = [message for message in request.messages if not message.sandbox]
+    message_ids = [message.id for message in messages for _ in message.recipients]
+    recipients = [recipient.email for message in messages for recipient in message.recipients]
+    ids = new_ids("evt_", len(recipients))
+    at = request.created_at.timestamp()
+    return [
+        encode_together(
+            ProcessedTogether(
+                at=at,
+                tenant_id=request.tenant_id,
+                batch_id=request.batch_id,
+                categories=request.categories,
+                ids=ids[start : start + MOST_TOGETHER],
+                message_ids=message_ids[start : start + MOST_TOGETHER],
+                recipients=recipients[start : start + MOST_TOGETHER],
+            )
+        )
+        for start in range(0, len(recipients), MOST_TOGETHER)
+    ]
 
 
 def _deliveries_of(message: NewMessage) -> int:

@@ -113,8 +113,6 @@ class NewRequest(Struct, frozen=True, kw_only=True):
     attachments: dict[bytes, bytes] = field(default_factory=dict)
     """sha256 → file bytes."""
     messages: tuple[NewMessage, ...]
-    events: tuple[bytes, ...]
-    """Rows for the event log, each an encoded batch (cluster.events)."""
     created_at: datetime
 
     @property

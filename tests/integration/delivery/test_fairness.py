@@ -72,6 +72,5 @@ async def offering(world: World) -> DirectOffers:
 
 
 async def accept_and_offer(journal: Journal, offers: DirectOffers, request: NewRequest) -> None:
-    request = msgspec.structs.replace(request, events=(msgspec.msgpack.encode([]),))
     await journal.intake.accept([request])
     offers([request])

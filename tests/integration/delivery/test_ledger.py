@@ -162,6 +162,8 @@ async def test_what_a_client_sends_again_is_not_finished_by_an_old_entry(journal
         assert isinstance(event, Delivered)
         settlement = await journal.queue.settle([(outcome, event)])
         assert (settlement.finished, settlement.known, settlement.claimed_again) == (0, 1, 0)
+        assert await world.told(message, 1) == [event]
+        world.events.clear()
         await delivered_once(world, message)
 
 

@@ -23,7 +23,7 @@ from actors.delivery.tls_dialer import TlsDialer
 from actors.scheduler import Scheduler
 from actors.smtpd.envelope import Answer, Behaviour, Envelope
 from actors.smtpd.server import SmtpServer
-from cluster.events import Event, decode_batch, encode_batch
+from cluster.events import Event, Processed, decode_batch
 from cluster.journal.journal import Journal
 from cluster.journal.records import MessageRow, NewMessage
 from cluster.lookup.domain_tls import TlsPolicies
@@ -146,7 +146,7 @@ class World:
 
     async def accept_for(self, tenant_id: str, *messages: NewMessage, **fields: Any) -> None:
         request = a_request(tenant_id, *messages)
-        await self.journal.intake.accept([msgspec.structs.replace(request, events=(encode_batch([]),), **fields)])
+        await self.journal.intake.accept([msgspec.structs.replace(request, **fields)])
 
     async def finished(self, message: NewMessage) -> MessageRow:
         """Page in whatever is due until this message is finished."""
@@ -184,11 +184,11 @@ class World:
             await asyncio.sleep(0.01)
 
     async def told(self, message: NewMessage, count: int) -> Sequence[Event]:
-        """The events of a message, once there are so many in the log."""
+        """The events of a message after its acceptance, once there are so many in the log."""
         deadline = time.monotonic() + PATIENCE_S
         while True:
             for row in await self.journal.event_log.after("recorder", 1000):
-                self.events += decode_batch(row.events)
+                self.events += [event for event in decode_batch(row.events) if not isinstance(event, Processed)]
                 await self.journal.event_log.move_cursor("recorder", row.tx, row.id)
             own = [event for event in self.events if event.message_id == message.id]
             if len(own) >= count:

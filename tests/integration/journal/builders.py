@@ -6,7 +6,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from cluster.events import Bounced, Deferred, Delivered, Dropped, decode_batch, encode_batch
+from cluster.events import Bounced, Deferred, Delivered, Dropped, decode_batch
 from cluster.ids import new_id, new_ids
 from cluster.journal.ending import Ended
 from cluster.journal.journal import Journal
@@ -25,9 +25,6 @@ from cluster.journal.records import (
 )
 from cluster.journal.scheduling import Decide
 from cluster.policy.lifecycle import Status
-
-EVENTS = encode_batch([])
-"""What a request's row of the log holds here."""
 
 
 async def a_tenant(journal: Journal, name: str = "acme") -> str:
@@ -64,7 +61,6 @@ def a_request(tenant_id: str, *messages: NewMessage, batch_id: str | None = None
         categories=("greetings",),
         batch_id=batch_id,
         messages=messages or (a_message(),),
-        events=(EVENTS,),
         created_at=datetime.now(UTC),
     )
 

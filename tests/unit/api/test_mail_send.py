@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from cluster.events import Processed, decode_batch
+from cluster.journal.intake import processed
 from cluster.journal.journal import Rejected, Unavailable
 from cluster.journal.records import Address, Part, decode_content, decode_personal
 from tests.unit.api.bodies import attachment, mail, to
@@ -100,7 +101,7 @@ async def test_everything_a_request_may_say_is_stored(world: World) -> None:
     assert personal.custom_args == {"user_id": 7}
     assert personal.substitutions == {"-name-": "Ada"}
 
-    (row,) = request.events
+    (row,) = processed(request)
     events = decode_batch(row)
     assert [(type(event), event.recipient, event.batch_id) for event in events] == [
         (Processed, email, batch_id) for email in message.to_emails
@@ -120,7 +121,7 @@ async def test_sandbox_mode_is_checked_kept_and_never_offered(world: World) -> N
     body["from"] = {"email": "anybody@unverified.example"}
     assert (await world.send(body)).status_code == 202
     (request,) = world.journal.requests
-    assert request.messages[0].sandbox and request.messages[0].recipients == () and request.events == ()
+    assert request.messages[0].sandbox and request.messages[0].recipients == () and processed(request) == []
     assert request.messages[0].to_emails == ("ada@example.com",)
     assert world.offered == []
 
@@ -227,7 +228,7 @@ async def test_every_address_is_kept_with_its_domain_in_the_one_spelling(world: 
     assert tuple(address.email for address in (*personal.to, *personal.cc, *personal.bcc)) == there
     replies = [address.email for address in decode_content(request.content).reply_to]
     assert replies == ["r@xn--bcher-kva.example", "S@example.com"]
-    assert {event.recipient for event in decode_batch(request.events[0])} == set(there)
+    assert {event.recipient for event in decode_batch(processed(request)[0])} == set(there)
 
 
 async def test_an_address_counts_once_however_its_domain_is_spelled(world: World) -> None:
