@@ -1,8 +1,8 @@
 """SMTP transactions on one connection, in as few round trips as the peer allows.
 
-Owns the order of a transaction (RFC 5321 §3.3), pipelining (RFC 2920), BDAT (RFC 3030), and the fallbacks for peers
-that lack or break them. Never judges a reply, never retries, never pools: a refusal is returned, a broken connection
-raised (``ConnectError``, ``ConnectionLost``). Called by the pools of the delivery actor.
+This module owns the order of a transaction (RFC 5321 §3.3), pipelining (RFC 2920), BDAT (RFC 3030), and the fallbacks
+for peers that lack or break them. It returns refusals as values and raises ``ConnectError`` or ``ConnectionLost`` for
+broken connections. It does not judge replies, retry, or pool connections. The pools of the delivery actor call it.
 """
 
 import asyncio
@@ -23,27 +23,27 @@ from cluster.policy.routes.next_hop import Credentials
 from cluster.policy.tls.level import TlsLevel
 from cluster.settings import SmtpSettings
 
-# A body up to this size is joined with its commands, so that they leave in one write (and TLS record, and segment);
-# copying this much costs less than a second write.
+# A body up to this size is joined with its commands into one write, one TLS record and one segment. Copying it costs
+# less than a second write.
 _JOINED_BYTES = 64 * 1024
 
-# RFC 5321 §4.1.1.10 asks to wait for the answer to QUIT; nothing depends on it.
+# RFC 5321 §4.1.1.10: the client should wait for the reply to QUIT. No outcome depends on it.
 _QUIT_WAIT_S = 5.0
 
-# RFC 5321 §4.2.4: command or parameter not recognised, not implemented, out of sequence. From BDAT, after an accepted
-# recipient, they mean that the peer announces CHUNKING and does not have it.
+# RFC 5321 §4.2.4: command or parameter not recognised, not implemented, out of sequence. As a reply to BDAT after an
+# accepted recipient, they mean that the peer announces CHUNKING but does not implement it.
 _NOT_IMPLEMENTED = frozenset((500, 501, 502, 503, 504))
 
 
 class SmtpConnection:
-    """One connection, one transaction at a time.
+    """One connection, with one transaction at a time.
 
     Attributes: host, address; tls_version, tls_cipher ("" when plain), tls_resumed; capabilities (EHLO keywords in use
     and their parameters); transactions (how many were begun); share (what it may carry); opened_at (loop time); source
-    (its name) and source_address ("": the system's choice); alternatives (other addresses that its mail could have gone
-    to); in_vain (EHLO keywords that it announced and does not keep to, as far as it has shown); ehlo (what tells this
-    answer to EHLO from every other); takes_bdat (whether its host has shown that, here or before, as the pool that
-    opened it knows); shown (told when that changes).
+    (its name) and source_address ("": the system's choice); alternatives (number of other addresses that its mail could
+    have used); in_vain (EHLO keywords that the peer announced and was seen to break); ehlo (a digest of the peer's
+    answer to EHLO); takes_bdat (whether the host has accepted BDAT, on this connection or before, as the pool that
+    opened it knows); shown (called when takes_bdat changes).
     """
 
     in_vain: frozenset[str] = frozenset()
@@ -71,8 +71,8 @@ class SmtpConnection:
         self._busy = False
         self._reset_needed = False
         self._is_swallowed_unsure = False
-        """The octets of a refused chunk have left. Whether the peer threw them away (RFC 3030 §2), its answer to the
-        next command tells, which is to come alone."""
+        """A refused chunk has been sent. The reply to the next command shows whether the peer discarded it (RFC 3030
+        §2), so that command must be sent alone."""
         self._is_proving = False
         self._wire = Wire(session.transport, settings, loop)
         session.transport.set_protocol(self._wire)
@@ -95,10 +95,11 @@ class SmtpConnection:
         observe: Observe | None = None,
         ignored_capabilities: frozenset[str] = frozenset(),
     ) -> Self:
-        """A connection ready for its first transaction. Raises ConnectError.
+        """A connection that is ready for its first transaction. Raises ConnectError, and ValueError for a HELO name
+        that cannot be written safely.
 
-        tls_name: for SNI and certificates where it is another than the host's. ignored_capabilities: EHLO keywords,
-        in upper case, that this host announces and then refuses.
+        ``tls_name`` is the name for SNI and certificates where it differs from the host's. ``ignored_capabilities`` are
+        EHLO keywords, in upper case, that this host announces but refuses.
         """
         peer = Peer(
             host=host,
@@ -122,7 +123,7 @@ class SmtpConnection:
 
     @property
     def observe(self) -> Observe | None:
-        """Told every command, reply and failure, while somebody watches."""
+        """Called with every command, reply and failure while the connection is traced; None otherwise."""
         return self._wire.observe
 
     @observe.setter
@@ -131,19 +132,19 @@ class SmtpConnection:
 
     @property
     def is_usable(self) -> bool:
-        """Whether another transaction can be started now."""
+        """Whether a transaction can be started now."""
         return self._wire.is_open and not self._busy
 
     @property
     def has_all_data(self) -> bool:
-        """Whether the peer has been sent the whole message of the transaction under way, and may have accepted it."""
+        """Whether the whole message of the current transaction has been sent, so that the peer may have accepted it."""
         return self._busy and self._wire.end_of_data_written
 
     async def send(self, envelope: Envelope, data: bytes) -> TransactionResult:
-        """One transaction: data (a whole message with CRLF line ends, not dot-stuffed) to the envelope's recipients.
+        """One transaction: sends ``data`` (a whole message with CRLF line ends, not dot-stuffed) to the recipients.
 
-        Raises ConnectionLost, after which the connection is done with; ValueError for addresses or data that cannot
-        be written safely. When it is cancelled, the connection is closed: its state is not known.
+        Raises ConnectionLost, after which the connection cannot be used; ValueError for addresses or data that cannot
+        be written safely. Cancellation closes the connection, since its state is then unknown.
         """
         await in_turn(check_lines, data)
         commands = transaction_commands(envelope, data, self.capabilities)
@@ -158,7 +159,7 @@ class SmtpConnection:
         try:
             await self._transact(commands, data, replies)
         except ConnectionLost as lost:
-            # A peer may refuse and hang up at once. Its refusal is the news, not the hanging up.
+            # A peer may refuse and close at once. Then the refusal is the result, not the lost connection.
             if not replies.is_refused(len(envelope.recipients)):
                 lost.recipients = replies.recipients
                 self._suspect(lost)
@@ -173,7 +174,7 @@ class SmtpConnection:
         return replies.result(time.perf_counter() - started)
 
     async def quit(self) -> None:
-        """Takes leave politely, in bounded time. Never raises."""
+        """Send QUIT, wait for its reply within a time limit, and close. Raises no SMTP or network error."""
         try:
             async with asyncio.timeout(_QUIT_WAIT_S):
                 if self.is_usable:
@@ -189,7 +190,7 @@ class SmtpConnection:
             self._wire.abort()
 
     def abort(self) -> None:
-        """Closes at once, without a word."""
+        """Close at once, without QUIT."""
         self._wire.abort()
 
     # Transactions
@@ -210,7 +211,7 @@ class SmtpConnection:
             raise ConnectionLost(Stage.RSET, "refused", False)
 
     async def _send_chunk(self, commands: list[bytes], data: bytes, replies: Replies) -> None:
-        """All in one flight: the hot path. Only for a peer that has shown that it takes BDAT."""
+        """Send the whole transaction in one flight, for a peer that has accepted BDAT before. This is the hot path."""
         lead = self._begin(len(commands), Stage.END_OF_DATA)
         try:
             await self._write_chunk(b"".join((lead, *commands)), data)
@@ -220,11 +221,11 @@ class SmtpConnection:
         self._judge_chunk(final, replies)
 
     async def _send_first_chunk(self, commands: list[bytes], data: bytes, replies: Replies) -> None:
-        """MAIL, RCPT and an empty chunk in one flight; the body follows when the peer has taken that.
+        """Send MAIL, RCPT and an empty chunk in one flight; the body follows when the peer has accepted the chunk.
 
-        To a peer that announces CHUNKING and does not have it, the octets after BDAT are commands: a message could
-        speak SMTP. An empty chunk (RFC 3030 §2 sets no least size) shows it none. A peer that takes chunks and chokes
-        on an empty one gets its mail by DATA.
+        A peer that announces CHUNKING but does not implement it reads the octets after BDAT as commands, so a message
+        could inject SMTP commands. An empty chunk (RFC 3030 §2 sets no minimum size) contains none. A peer that
+        implements BDAT but refuses an empty chunk gets its mail by DATA.
         """
         self._is_proving = True
         answer = await self._ask_for_go_ahead(commands, b"BDAT 0\r\n", replies)
@@ -233,7 +234,7 @@ class SmtpConnection:
             return
         self._reset_needed = True
         if not replies.accepted:
-            return  # without a recipient any chunk may be refused: that says nothing about the next
+            return  # without a recipient any chunk may be refused, so BDAT is not judged by this
         if answer.positive:
             self._wire.expect((Stage.END_OF_DATA,))
             await self._write_chunk(b"", data)
@@ -245,11 +246,11 @@ class SmtpConnection:
         elif answer.code < 500:
             replies.final, replies.final_stage = answer, Stage.DATA
         else:
-            # It has seen nothing of the message: this is about BDAT, or DATA will be refused as well.
+            # The peer has seen nothing of the message: it refuses BDAT, or it will refuse DATA as well.
             await self._reset()
             del self.capabilities["CHUNKING"]
             replies.forget()
-            self.transactions += 1  # it counts the other one, too
+            self.transactions += 1  # the host counts both
             await self._send_data(commands, data, replies)
             if answer.code in _NOT_IMPLEMENTED or replies.final_stage is Stage.END_OF_DATA:
                 self._give_up_bdat()
@@ -266,7 +267,7 @@ class SmtpConnection:
         wire.end_of_data_written = True
 
     def _judge_chunk(self, final: Reply | None, replies: Replies) -> None:
-        """Goes on from the reply to BDAT LAST, whose octets have left. Raises ConnectionLost."""
+        """Handle the reply to BDAT LAST, whose octets have been sent. Raises ConnectionLost."""
         if final is not None and final.positive:
             self._check_end_was_written()
             replies.final = final if replies.accepted else None
@@ -280,7 +281,7 @@ class SmtpConnection:
         if not replies.accepted or final is None:
             return
         if final.code in _NOT_IMPLEMENTED:
-            # Perhaps another machine than before. It may be obeying the message now: not a word more.
+            # Perhaps this is another machine than before. It may be executing the message as commands, so close.
             self._give_up_bdat()
             self._wire.abort()
             raise ConnectionLost(Stage.END_OF_DATA, f"BDAT refused with {final.code}, which it took before", False)
@@ -293,13 +294,13 @@ class SmtpConnection:
         self.shown(False)
 
     async def _send_data(self, commands: list[bytes], data: bytes, replies: Replies) -> None:
-        """MAIL, RCPT and DATA in one flight, then the body (RFC 2920 §3.1: not before the 354)."""
+        """Send MAIL, RCPT and DATA in one flight, and the body after the 354 (RFC 2920 §3.1)."""
         go_ahead = await self._ask_for_go_ahead(commands, b"DATA\r\n", replies)
         if go_ahead is not None:
             await self._finish_data(go_ahead, data, replies)
 
     async def _ask_for_go_ahead(self, commands: list[bytes], last: bytes, replies: Replies) -> Reply | None:
-        """MAIL, RCPT and the last command in one flight. Returns the reply to that."""
+        """Send MAIL, RCPT and the last command in one flight. Returns the reply to the last command."""
         lead = self._begin(len(commands), Stage.DATA)
         self._wire.write(b"".join((lead, *commands, last)))
         try:
@@ -321,19 +322,19 @@ class SmtpConnection:
             await self._finish_data(await self._ask(Stage.DATA, b"DATA\r\n"), data, replies)
 
     async def _finish_data(self, go_ahead: Reply, data: bytes, replies: Replies) -> None:
-        """Goes on from the reply to DATA. A 354 must be followed by a final dot, wanted or not."""
+        """Handle the reply to DATA. After a 354, the final dot must be sent even without a body."""
         if not go_ahead.intermediate:
             self._reset_needed = replies.mail is not None and replies.mail.positive
             if replies.accepted:
                 replies.final, replies.final_stage = go_ahead, Stage.DATA
             if go_ahead.positive:
-                # What it waits for is not known now: to a peer that takes what comes for content, commands would be it.
+                # It is unknown what the peer expects: it may take further commands for the content of the message.
                 self._wire.abort()
             return
         wire = self._wire
         wire.expect((Stage.END_OF_DATA,))
         if not replies.accepted:
-            # RFC 2920 §3.1: a server may say 354 though it has refused every recipient.
+            # RFC 2920 §3.1: a server may reply 354 although it has refused every recipient.
             wire.write(b".\r\n")
             await wire.replies()
         else:
@@ -345,7 +346,7 @@ class SmtpConnection:
         self._reset_needed = False
 
     async def _write_lines(self, body: bytes) -> None:
-        """The body after a 354, and the dot that ends it."""
+        """Write the body after a 354, and the dot that ends it."""
         wire = self._wire
         if len(body) <= _JOINED_BYTES:
             wire.write(body + b".\r\n", content=len(body) + 3)
@@ -356,14 +357,14 @@ class SmtpConnection:
         wire.end_of_data_written = True
 
     def _check_end_was_written(self) -> None:
-        """Raises ConnectionLost: what a peer accepts before it can have read all of it is not this message."""
+        """Raises ConnectionLost when a peer accepts the message before its end was sent: it has not read all of it."""
         if not self._wire.end_of_data_written:
             self._wire.abort()
             raise ConnectionLost(Stage.END_OF_DATA, "accepted before its end was sent", False)
 
     def _begin(self, command_count: int, last: Stage) -> bytes:
-        """Expects the replies to a flight of MAIL, RCPT… and the last stage. Returns what must be written before it:
-        RSET when the last transaction left one due. Raises ConnectionLost."""
+        """Expect the replies to a flight of MAIL, RCPT… and the last stage. Returns the command to write first: RSET
+        where the last transaction requires it, else nothing. Raises ConnectionLost."""
         stages = [Stage.MAIL, *[Stage.RCPT] * (command_count - 1), last]
         if not self._reset_needed:
             self._wire.expect(stages)
@@ -378,8 +379,8 @@ class SmtpConnection:
         return (await self._wire.replies())[0]
 
     async def _reset(self) -> None:
-        """Ends what is left of the last transaction. Raises ConnectionLost, also when the peer refuses: one that took
-        the octets of a refused chunk for commands answers the first line of a message here, before it answers RSET."""
+        """End the last transaction with RSET. Raises ConnectionLost, also when the peer refuses: a peer that reads a
+        refused chunk as commands replies to the first line of the message here, before it replies to RSET."""
         reply = await self._ask(Stage.RSET, b"RSET\r\n")
         if not reply.positive:
             self._wire.abort()
@@ -387,9 +388,9 @@ class SmtpConnection:
         self._reset_needed = self._is_swallowed_unsure = False
 
     def _suspect(self, lost: ConnectionLost) -> None:
-        """What a peer cannot do, though it says so: CHUNKING when it is lost over an empty chunk; PIPELINING when it
-        answers the first command of a flight and then no more, having thrown the others away. One that was only slow,
-        or out of luck, loses nothing but some round trips."""
+        """Record an extension that the peer announces but seems to break: CHUNKING when the connection is lost over an
+        empty chunk; PIPELINING when the peer replies to the first commands of a flight and then times out, having
+        discarded the others. If the peer was only slow, the mistake costs some round trips."""
         if self._is_proving and lost.stage is Stage.DATA and lost.reply is None:
             self._give_up_bdat()
         elif lost.reason == TIMED_OUT and self._wire.received and lost.stage is not Stage.END_OF_DATA:

@@ -1,8 +1,8 @@
-"""What one SMTP transaction is about, and the bytes it is written in: MAIL, RCPT and the body.
+"""The envelope of one SMTP transaction, and the bytes of its commands and body.
 
-Pure. Owns what makes a command safe (no address can end it or add parameters), the parameters that extensions call
-for (SIZE: RFC 1870, DSN: RFC 3461, 8BITMIME: RFC 6152, SMTPUTF8: RFC 6531) and dot-stuffing. Never decides in which
-order or how many at a time they are sent: ``smtp`` does.
+Pure. This module makes commands safe (no address can end a command or add parameters), adds the parameters of
+extensions (SIZE: RFC 1870, DSN: RFC 3461, 8BITMIME: RFC 6152, SMTPUTF8: RFC 6531) and does the dot-stuffing. ``client``
+decides the order and the grouping of the commands.
 """
 
 import re
@@ -18,30 +18,30 @@ _ADDRESS = re.compile(
 
 _SIZE = re.compile(r"[0-9]{1,20}")
 _PIECE = 256 * 1024
-"""Octets of a message that are looked at in one call."""
+"""Octets of a message that one call processes."""
 _XCHARS = re.compile(r"[!-*,-<>-~]*")
-"""What stands for itself in xtext."""
+"""Text that needs no encoding in xtext (RFC 3461 §4)."""
 
 
 class Envelope(Struct, frozen=True):
     mail_from: str
-    """"" is the null reverse path of notifications (RFC 5321 §4.5.5)."""
+    """"" is the null reverse-path of notifications (RFC 5321 §4.5.5)."""
     recipients: tuple[str, ...]
     smtputf8: bool = False
-    """The header needs SMTPUTF8. Addresses that need it are noticed without this."""
+    """Whether the header needs SMTPUTF8. Addresses that need it are detected separately."""
     envelope_id: str = ""
-    """What a delivery status notification is to call the message by (RFC 3461 §4.4); "" asks for nothing."""
+    """The message's id in delivery status notifications (RFC 3461 §4.4); "" requests none."""
 
 
 class Unsendable(StrEnum):
-    """Why this message cannot go to this host at all, though nothing is wrong with either."""
+    """Why this message cannot be sent to this host, although both are correct."""
 
     SMTPUTF8_NOT_OFFERED = "smtputf8_not_offered"
-    """It needs SMTPUTF8 (RFC 6531), and the host does not offer that."""
+    """The message needs SMTPUTF8 (RFC 6531), which the host does not offer."""
 
     @property
     def reason(self) -> str:
-        """For people, with the enhanced status code of the kind (RFC 6531 §3.7.4.2)."""
+        """The reason in words, with its enhanced status code (RFC 6531 §3.7.4.2)."""
         return _REASONS[self]
 
 
@@ -54,7 +54,8 @@ _REASONS = {
 
 
 def transaction_commands(envelope: Envelope, data: bytes, capabilities: Mapping[str, str]) -> list[bytes] | Unsendable:
-    """MAIL, then a RCPT for each recipient, for a host with these capabilities. Raises ValueError."""
+    """MAIL, then a RCPT for each recipient, for a host with these capabilities. Raises ValueError for an envelope
+    without recipients, or with an address that cannot be written safely."""
     if not envelope.recipients:
         raise ValueError("an envelope without recipients")
     mail = b"MAIL FROM:<%b>" % (_path(envelope.mail_from) if envelope.mail_from else b"")
@@ -66,10 +67,10 @@ def transaction_commands(envelope: Envelope, data: bytes, capabilities: Mapping[
     if "SIZE" in capabilities:
         mail += b" SIZE=%d" % len(data)
     if notify:
-        # The header is enough to know the message by; its body need not come back.
+        # The header identifies the message, so its body need not be returned.
         mail += b" RET=HDRS ENVID=%b" % _xtext(envelope.envelope_id)
-    # Without 8BITMIME, eight-bit data is sent all the same: hosts pass it on in practice, and encoding it here would
-    # break its DKIM signature.
+    # Without 8BITMIME, eight-bit data is sent as it is: hosts relay it in practice, and encoding it here would break
+    # its DKIM signature.
     if "8BITMIME" in capabilities and not data.isascii():
         mail += b" BODY=8BITMIME"
     if needs_smtputf8(envelope):
@@ -80,14 +81,15 @@ def transaction_commands(envelope: Envelope, data: bytes, capabilities: Mapping[
 
 
 def is_too_large(data: bytes, capabilities: Mapping[str, str]) -> bool:
-    """Whether the host has announced that it will refuse this much (RFC 1870). It is asked, but without pushing the
-    body. A limit that is no size is none; RFC 1870 §3 gives it 20 digits at most."""
+    """Whether the data exceeds the size that the host has announced (RFC 1870). The host then decides by its reply to
+    MAIL, before the body is sent. A malformed limit is ignored; RFC 1870 §3 allows 20 digits at most."""
     limit = capabilities.get("SIZE", "")
     return _SIZE.fullmatch(limit) is not None and 0 < int(limit) < len(data)
 
 
 def check_lines(data: bytes) -> None:
-    """A bare CR or LF may end a line, or the message, for one host and not for the next (CVE-2023-51764)."""
+    """Raises ValueError unless every line ends in CRLF. A bare CR or LF ends a line, or the message, for some hosts and
+    not for others (SMTP smuggling, CVE-2023-51764)."""
     for lines in _whole_lines(data):
         ends = lines.count(b"\r\n")
         if lines.count(b"\n") != ends or lines.count(b"\r") != ends or not lines.endswith(b"\r\n"):
@@ -95,7 +97,7 @@ def check_lines(data: bytes) -> None:
 
 
 def dot_stuffed(data: bytes) -> bytes:
-    """RFC 5321 §4.5.2. Copies only when there is something to stuff."""
+    """The data with dot-stuffing (RFC 5321 §4.5.2). It is copied only when a line begins with a dot."""
     if b"\r\n." not in data:
         return b"." + data if data.startswith(b".") else data
     stuffed = []
@@ -106,7 +108,7 @@ def dot_stuffed(data: bytes) -> bytes:
 
 
 def _whole_lines(data: bytes) -> Iterator[bytes]:
-    """A message some lines at a time: a call for all of a large one would hold the interpreter for long."""
+    """A message in pieces of whole lines: one call for a large message would hold the interpreter lock for too long."""
     begin = 0
     while len(data) - begin > _PIECE:
         end = data.find(b"\r\n", begin + _PIECE) + 2
@@ -126,15 +128,15 @@ def _path(address: str) -> bytes:
 
 
 def _notification_of(recipient: str) -> bytes:
-    """Of failures alone: a delay is none of the sender's business yet. The address as we know it comes back in ORCPT,
-    so that the notification is understood after forwarding, too (RFC 3461 §4.1, §4.2)."""
-    if not recipient.isascii():  # would have to be written as RFC 6533 §3 wants it, and hosts differ in reading that
+    """The parameters that request notifications of failures, but not of delays. ORCPT returns the original address, so
+    that a notification can be assigned after forwarding (RFC 3461 §4.1, §4.2)."""
+    if not recipient.isascii():  # it would need the form of RFC 6533 §3, which hosts parse differently
         return b" NOTIFY=FAILURE"
     return b" NOTIFY=FAILURE ORCPT=rfc822;%b" % _xtext(recipient)
 
 
 def _xtext(text: str) -> bytes:
-    """RFC 3461 §4."""
+    """The text in xtext (RFC 3461 §4)."""
     if _XCHARS.fullmatch(text):
         return text.encode("ascii")
     return b"".join(

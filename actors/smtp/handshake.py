@@ -1,7 +1,7 @@
 """From an address to an SMTP session: connect, greeting, EHLO, STARTTLS, AUTH (RFC 5321 §3.1, RFC 3207, RFC 4954).
 
-aiosmtplib does the talking; this module gives it a socket, chooses the steps and turns its exceptions into
-``ConnectError``. Never sends mail: the transport is handed over before the first MAIL.
+aiosmtplib sends the commands; this module gives it a socket, chooses the steps and converts its exceptions into
+``ConnectError``. It sends no mail: the transport passes to ``protocol.Wire`` before the first MAIL.
 """
 
 import asyncio
@@ -25,16 +25,16 @@ from cluster.policy.tls.failure import TlsFailure, TlsFault, of_verify_code
 from cluster.policy.tls.level import AuthNeeds, TlsLevel
 from cluster.settings import SmtpSettings
 
-# The library's own bounds refuse what is longer. The code, which decides, stands at the beginning.
+# The library refuses replies beyond its own limits. Longer replies are usable, since the code is at the beginning.
 aiosmtplib.protocol.MAX_LINE_LENGTH = aiosmtplib.protocol.MAX_RESPONSE_LENGTH = MAX_REPLY_BYTES
 
 
 CheckTls = Callable[[ssl.SSLObject], TlsFault | None]
-"""What is to be checked of an encrypted session beyond what its context checks."""
+"""An additional check of an encrypted session, after that of its context. Returns the fault, or None."""
 
 
 class TlsError(ConnectError):
-    """STARTTLS was accepted, and the session that followed was not established or not good enough."""
+    """STARTTLS was accepted, but the TLS session was not established or did not pass the checks."""
 
     def __init__(self, reason: str, failure: TlsFailure) -> None:
         super().__init__(Stage.TLS, reason)
@@ -43,7 +43,7 @@ class TlsError(ConnectError):
 
 
 class Peer(Struct, frozen=True, kw_only=True):
-    """Whom to talk to, and how."""
+    """The host to connect to, and how."""
 
     host: str
     address: str
@@ -52,19 +52,19 @@ class Peer(Struct, frozen=True, kw_only=True):
     helo_name: str
     tls: TlsLevel = TlsLevel.OPPORTUNISTIC
     ssl_context: ssl.SSLContext | None = None
-    """None takes the level's own."""
+    """None takes the default context of the level."""
     check_tls: CheckTls | None = None
     tls_name: str = ""
-    """The name for SNI and certificates where it is another than the host's (RFC 7672 §8.1)."""
+    """The name for SNI and certificates where it differs from the host's (RFC 7672 §8.1)."""
     source_address: str | None = None
-    """The local IP address to send from; None leaves it to the system."""
+    """The local IP address to send from; with None, the system chooses it."""
     credentials: Credentials | None = None
     observe: Observe | None = None
-    """Told what is said, while somebody watches; of AUTH only the reply."""
+    """Called with commands and replies while the connection is traced. AUTH is shown without the credentials."""
 
     @property
     def server_name(self) -> str:
-        """For SNI and certificates."""
+        """The name for SNI and certificates."""
         return server_name(self.tls_name or self.host)
 
     @property
@@ -73,7 +73,7 @@ class Peer(Struct, frozen=True, kw_only=True):
 
     @property
     def verifies(self) -> bool:
-        """Whether an encrypted session is one with the host itself, and no other."""
+        """Whether the host of an encrypted session is authenticated."""
         return self.check_tls is not None or self.context.check_hostname
 
     def tell(self, direction: str, text: str) -> None:
@@ -89,23 +89,22 @@ class Peer(Struct, frozen=True, kw_only=True):
 
 
 class Session(Struct, frozen=True, kw_only=True):
-    """What the handshake came to. The transport's protocol is still aiosmtplib's."""
+    """The result of the handshake. The transport's protocol is still aiosmtplib's."""
 
     transport: asyncio.Transport
     capabilities: dict[str, str]
     """EHLO keywords in upper case, with their parameters."""
     ehlo: bytes
-    """A digest of the answer to EHLO, and of whether it came encrypted: another machine's, or another configuration's,
-    is another."""
+    """A digest of the answer to EHLO and of whether TLS was on. It differs for another machine or configuration."""
     tls_version: str
-    """As OpenSSL names it ("TLSv1.3"); empty for a plain session."""
+    """OpenSSL's name of it ("TLSv1.3"); empty for a plain session."""
     tls_cipher: str
     tls_resumed: bool
-    """Whether an earlier TLS session was gone on with."""
+    """Whether an earlier TLS session was resumed."""
 
 
 async def open_session(peer: Peer, settings: SmtpSettings) -> Session:
-    """Raises ConnectError, and ValueError for a HELO name that cannot be written."""
+    """Connect and perform the handshake. Raises ConnectError, and ValueError for a HELO name that cannot be written."""
     client = aiosmtplib.SMTP(local_hostname=peer.helo_name, start_tls=False, timeout=settings.greeting_timeout_s)
     peer.tell("*", f"connecting to {peer.host} [{peer.address}]:{peer.port}")
     try:
@@ -124,12 +123,12 @@ async def open_session(peer: Peer, settings: SmtpSettings) -> Session:
 
 
 async def _connect(peer: Peer, timeout_s: float) -> socket.socket:
-    """A socket of our own, so that connecting and greeting have their own time limits and name their own failures."""
+    """Connect a socket here, so that connecting and greeting have separate time limits and separate failures."""
     version = ipaddress.ip_address(peer.address).version
     sock = socket.socket(socket.AF_INET if version == 4 else socket.AF_INET6, socket.SOCK_STREAM)
     try:
         sock.setblocking(False)
-        # A flight of small commands must not wait for the acknowledgement of the one before.
+        # A flight of small commands must not wait for the TCP acknowledgement of the previous one.
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if peer.source_address is not None:
             sock.bind((peer.source_address, 0))
@@ -169,7 +168,7 @@ async def _converse(client: aiosmtplib.SMTP, sock: socket.socket, peer: Peer) ->
     except aiosmtplib.SMTPServerDisconnected:
         raise ConnectError(stage, "closed by the peer") from None
     except aiosmtplib.SMTPException as error:
-        # At the greeting, aiosmtplib reports a peer that hung up as an error of connecting.
+        # At the greeting, aiosmtplib reports a connection that the peer closed as a connect error.
         raise ConnectError(stage, "closed by the peer" if stage is Stage.GREETING else error.message) from None
     except OSError as error:
         raise ConnectError(stage, _reason(error)) from None
@@ -180,7 +179,7 @@ async def _ehlo(client: aiosmtplib.SMTP, peer: Peer) -> None:
     try:
         peer.tell_reply(await client.ehlo())
     except aiosmtplib.SMTPHeloError as error:
-        # RFC 5321 §3.2, §4.1.1.1: who does not know EHLO may know HELO. Hosts say so with any 5yz.
+        # RFC 5321 §3.2, §4.1.1.1: a host that does not know EHLO may know HELO. Hosts refuse EHLO with any 5yz.
         if not 500 <= error.code <= 599 or not client.is_connected:
             raise
         peer.tell_reply((error.code, error.message))
@@ -189,8 +188,8 @@ async def _ehlo(client: aiosmtplib.SMTP, peer: Peer) -> None:
 
 
 async def _ehlo_encrypted(client: aiosmtplib.SMTP, peer: Peer) -> None:
-    """In TLS 1.3 the host may refuse the handshake only now, when it seems done; and the ticket comes before the reply
-    to this, so now the session is one that can be resumed."""
+    """EHLO in TLS. In TLS 1.3 the host may refuse the handshake only now, after it seemed complete. The session ticket
+    arrives before the reply to EHLO, so the session can be stored for resumption after it."""
     try:
         await _ehlo(client, peer)
     except aiosmtplib.SMTPServerDisconnected:
@@ -199,7 +198,7 @@ async def _ehlo_encrypted(client: aiosmtplib.SMTP, peer: Peer) -> None:
     except aiosmtplib.SMTPHeloError as error:
         if peer.tls is not TlsLevel.OPPORTUNISTIC:
             raise
-        # RFC 7435 §3: better in plain text than not at all.
+        # RFC 7435 §3: plain text is better than no delivery, so the caller may retry without TLS.
         reason = readable(error.message.encode("utf-8", "surrogateescape")[:200])
         raise TlsError(f"EHLO refused in TLS: {error.code} {reason}", TlsFailure.VALIDATION_FAILURE) from None
     tls = client.get_transport_info("ssl_object")
@@ -208,13 +207,13 @@ async def _ehlo_encrypted(client: aiosmtplib.SMTP, peer: Peer) -> None:
 
 
 def _forget_session(peer: Peer) -> None:
-    """What the handshake may have broken on is not offered again."""
+    """Do not offer a session again on which the handshake may have failed."""
     if isinstance(peer.ssl_context, ResumingContext):
         peer.ssl_context.forget(peer.server_name)
 
 
 async def _start_tls(client: aiosmtplib.SMTP, peer: Peer) -> bool:
-    """Whether the session is encrypted now."""
+    """Send STARTTLS as the level requires. Returns whether the session is encrypted."""
     optional = peer.tls is TlsLevel.OPPORTUNISTIC
     if not client.supports_extension("starttls"):
         if optional:
@@ -223,7 +222,7 @@ async def _start_tls(client: aiosmtplib.SMTP, peer: Peer) -> bool:
     try:
         await _encrypt(client, peer)
     except aiosmtplib.SMTPResponseException as error:
-        # RFC 3207 §4: after a refusal the client may go on without.
+        # RFC 3207 §4: after a refusal the client may continue without TLS.
         if optional and error.code > 0 and error.code != SERVICE_NOT_AVAILABLE:
             return False
         raise
@@ -234,7 +233,7 @@ async def _start_tls(client: aiosmtplib.SMTP, peer: Peer) -> bool:
 
 
 async def _encrypt(client: aiosmtplib.SMTP, peer: Peer) -> None:
-    """STARTTLS and the handshake. Raises TlsError, and what aiosmtplib says of the reply to STARTTLS."""
+    """STARTTLS and the TLS handshake. Raises TlsError, and aiosmtplib's exceptions for the reply to STARTTLS."""
     try:
         # aiosmtplib drops plaintext that follows the 220 before the handshake (RFC 3207 §6; CVE-2011-0411).
         peer.tell("C", "STARTTLS")
@@ -258,7 +257,7 @@ async def _encrypt(client: aiosmtplib.SMTP, peer: Peer) -> None:
 
 
 async def _authenticate(client: aiosmtplib.SMTP, peer: Peer, credentials: Credentials) -> None:
-    # The level of TLS is chosen so that this never comes to be; here, where the password is said, it is made sure.
+    # The TLS level is chosen so that these cases cannot occur; they are checked again before the password is sent.
     is_encrypted = client.get_transport_info("sslcontext") is not None
     if credentials.needs is not AuthNeeds.NOTHING and not is_encrypted:
         raise ConnectError(Stage.AUTH, f"the session is not encrypted; {credentials.needs.reason}")
@@ -273,8 +272,8 @@ def _take(client: aiosmtplib.SMTP) -> Session:
     if transport is None or not client.is_connected:
         raise ConnectError(Stage.EHLO, "closed by the peer")
     capabilities = {keyword.upper(): value for keyword, value in client.esmtp_extensions.items()}
-    # The client and its protocol hold each other, and the transport with its buffers: some 50 KB that would outlive the
-    # connection until the collector comes by. Without a transport, closing the client only lets go of its protocol.
+    # The client and its protocol reference each other and the transport with its buffers: about 50 KB that would
+    # outlive the connection until the garbage collector runs. Without a transport, close() only releases the protocol.
     client.transport = None
     client.close()
     tls = transport.get_extra_info("ssl_object")
@@ -290,18 +289,18 @@ def _take(client: aiosmtplib.SMTP) -> Session:
 
 
 def _digest(answer: aiosmtplib.SMTPResponse | None, encrypted: bool) -> bytes:
-    """16 octets. All of the answer counts: its name tells the machines behind one address apart."""
+    """A digest of 16 octets over the whole answer, since its host name distinguishes machines behind one address."""
     text = answer.message if answer is not None else ""
     return hashlib.blake2b(f"{encrypted} {text}".encode("utf-8", "surrogateescape"), digest_size=16).digest()
 
 
 def _reason(error: OSError) -> str:
-    """The system's words: asyncio and uvloop put different ones of their own around them."""
+    """The system's error text: asyncio and uvloop add different texts of their own."""
     return os.strerror(error.errno) if error.errno else str(error)
 
 
 def _refusal(error: aiosmtplib.SMTPResponseException) -> tuple[str, Reply | None]:
-    """The reason and the reply of a refusal. aiosmtplib gives a code below zero when there was no proper reply."""
+    """The reason and the reply of a refusal. aiosmtplib uses a negative code when there was no valid reply."""
     if not 200 <= error.code <= 599:
         return readable(error.message.encode("utf-8", "surrogateescape")[:200]), None
     texts = error.message.encode("utf-8", "surrogateescape").split(b"\n")[:MAX_LINES]
@@ -313,5 +312,5 @@ def _refusal(error: aiosmtplib.SMTPResponseException) -> tuple[str, Reply | None
 
 
 def _as_transport(transport: asyncio.BaseTransport) -> asyncio.Transport:
-    """uvloop's transports are Transports in all but ancestry, so they cannot be asked what they are."""
+    """uvloop's transports have the interface of Transport but are no subclass of it, so isinstance fails."""
     return cast(asyncio.Transport, transport)

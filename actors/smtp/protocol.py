@@ -1,8 +1,8 @@
-"""The wire of one established SMTP connection: bytes and commands out, replies in, each wait bounded.
+"""The wire of one established SMTP connection: it writes commands and bodies, and reads replies within time limits.
 
-Owns the asyncio protocol that a transport is handed to after the handshake, the count of outstanding replies, flow
-control and the time limits of RFC 5321 §4.5.3.2. Knows the stages of a transaction but not their commands, which
-``smtp`` writes. Never opens a connection, never judges a reply; a 421 alone ends a connection (RFC 5321 §3.8).
+This module owns the asyncio protocol of a transport after the handshake, the count of outstanding replies, flow control
+and the time limits of RFC 5321 §4.5.3.2. It handles the stages of a transaction; ``client`` writes the commands. It
+does not judge replies, except that a 421 ends the connection (RFC 5321 §3.8).
 """
 
 import asyncio
@@ -14,26 +14,26 @@ from cluster.policy.replies.stage import Stage
 from cluster.settings import SmtpSettings
 
 SERVICE_NOT_AVAILABLE = 421
-"""RFC 5321 §4.2.3: the peer is closing the channel, whatever the command was."""
+"""RFC 5321 §4.2.3: the peer closes the connection, as the reply to any command."""
 
 TIMED_OUT = "timed out"
 LAST_LOOK_S = 0.02
-"""After a time limit: the loop reads what has come before this has passed. A process that was stopped finds its time
-limits exceeded before it has read what came meanwhile; a message that was taken would be sent again."""
+"""Delay after a time limit, in which the loop reads replies that have already arrived. A process that was suspended
+finds its time limits exceeded before it reads them; without the delay, an accepted message would be sent again."""
 
-# Handed to the transport at a time, so that a slow reader holds back the rest of a large body and not a copy of it.
+# Size of one write of a large body, so that a slow reader delays the rest of the body and not a buffered copy of it.
 _BLOCK_BYTES = 64 * 1024
-# Looking through more takes longer than the event loop should wait.
+# Processing more in the event loop would block it for too long.
 _LARGE_BYTES = 1024 * 1024
 
 T = TypeVar("T")
 
 Observe = Callable[[str, str], None]
-"""Told the direction ("C", "S" or "*") and the text of a line."""
+"""Called with the direction ("C", "S" or "*") and the text of a line."""
 
 
 class SmtpFailure(Exception):
-    """A connection that cannot be used, or no longer. What a peer says about a message is a value, not this."""
+    """A connection cannot be made or used any more. A peer's reply about a message is a value, not an exception."""
 
     stage: Stage
     reason: str
@@ -45,7 +45,7 @@ class SmtpFailure(Exception):
 
 
 class ConnectError(SmtpFailure):
-    """There is no connection: it was refused or timed out, or the peer would not have us."""
+    """The connection was not made: it was refused, timed out, or the peer refused the session."""
 
     def __init__(self, stage: Stage, reason: str, reply: Reply | None = None) -> None:
         super().__init__(stage, reason, reply)
@@ -55,14 +55,14 @@ class ConnectError(SmtpFailure):
 
 
 class ConnectionLost(SmtpFailure):
-    """An established connection broke, or its peer no longer speaks SMTP.
+    """An established connection broke, or its peer violated SMTP.
 
-    after_end_of_data: the whole message had been written and the peer has not said no, so it may have accepted
-    the message: trying again may make a duplicate.
+    ``after_end_of_data``: the whole message was written and the peer has not refused it. It may have accepted the
+    message, so a retry may make a duplicate.
     """
 
     recipients: tuple[Reply, ...] = ()
-    """What was said to each RCPT before, in order; not to all of them, perhaps."""
+    """The replies to RCPT so far, in order; perhaps not to all of them."""
 
     def __init__(self, stage: Stage, reason: str, after_end_of_data: bool, reply: Reply | None = None) -> None:
         super().__init__(stage, reason, after_end_of_data, reply)
@@ -73,15 +73,15 @@ class ConnectionLost(SmtpFailure):
 
     @property
     def accepted(self) -> int:
-        """How many recipients were taken before, though not the message."""
+        """Number of recipients that were accepted before the connection broke."""
         return sum(reply.positive for reply in self.recipients)
 
 
 class Wire(asyncio.Protocol):
-    """Counts replies against what was asked.
+    """Matches replies to the stages that are expected.
 
-    A flight is: ``expect`` its stages, write, await ``replies``. One waiter for a whole flight and one lazy timer
-    for the connection: a future and a timer for each reply would cost more than the parsing.
+    A flight is: ``expect`` its stages, write, await ``replies``. There is one waiter for a whole flight and one lazy
+    timer for the connection: a future and a timer for each reply would cost more than the parsing.
     """
 
     def __init__(self, transport: asyncio.Transport, settings: SmtpSettings, loop: asyncio.AbstractEventLoop) -> None:
@@ -90,7 +90,7 @@ class Wire(asyncio.Protocol):
         self.end_of_data_written = False
         self.received: list[Reply] = []
         self.observe: Observe | None = None
-        """Told every command, reply and failure, while somebody watches."""
+        """Called with every command, reply and failure while the connection is traced; None otherwise."""
         self._expected: Sequence[Stage] = ()
         self._loop = loop
         self._parser = ReplyParser()
@@ -117,14 +117,14 @@ class Wire(asyncio.Protocol):
 
     @property
     def stage(self) -> Stage:
-        """That of the first reply still outstanding."""
+        """The stage of the first outstanding reply; IDLE when none is outstanding."""
         position = len(self.received)
         return self._expected[position] if position < len(self._expected) else Stage.IDLE
 
     # Flights
 
     def expect(self, stages: Sequence[Stage]) -> None:
-        """The stages whose replies are due, in order, for what is written next. Raises ConnectionLost."""
+        """Set the stages of the next flight, one for each reply, in order. Raises ConnectionLost."""
         if self.failure is not None:
             raise self.failure
         if self.transport.is_closing():
@@ -135,17 +135,17 @@ class Wire(asyncio.Protocol):
         self._rearm()
 
     def write(self, data: bytes, content: int = 0) -> None:
-        """``content``: how many of the last octets are a message's own, which nobody is to watch."""
+        """Write ``data``. Its last ``content`` octets belong to the message and are not traced."""
         if self.failure is None:
             self.transport.write(data)
             if self.observe is not None:
                 self._tell_written(data[: len(data) - content], content)
 
     async def write_body(self, data: bytes) -> bool:
-        """Writes a large body without copying it, as fast as the peer reads. Raises ConnectionLost.
+        """Write a large body without copying it, as fast as the peer reads. Raises ConnectionLost.
 
-        Returns whether all of it was written. A peer that gives its last word before has said what becomes of the
-        message, and the connection is closed: in the middle of a body there is nothing else to say to it.
+        Returns whether all of it was written. When the final reply comes before the end, it decides the message, and
+        the connection is closed: no command can be sent within a body.
         """
         view = memoryview(data)
         written = True
@@ -159,7 +159,7 @@ class Wire(asyncio.Protocol):
                     self.abort()
                     break
                 if self.transport.is_closing():
-                    # Closed by us in _fail, or by the transport itself, which has yet to say so.
+                    # Closed in _fail, or by the transport itself, whose connection_lost is still to come.
                     written = False
                     await self.wait_closed()
                     break
@@ -184,7 +184,7 @@ class Wire(asyncio.Protocol):
             self.observe("C", f"({content} octets of the message)")
 
     async def replies(self) -> list[Reply]:
-        """Every reply of the flight. Raises ConnectionLost; ``received`` then holds those that came before."""
+        """Every reply of the flight. Raises ConnectionLost; ``received`` then holds the replies so far."""
         if len(self.received) < len(self._expected):
             if self.failure is not None:
                 raise self.failure
@@ -199,16 +199,16 @@ class Wire(asyncio.Protocol):
         await asyncio.shield(self._closed)
 
     def abort(self) -> None:
-        """Closes at once; outstanding waits fail."""
+        """Close at once; outstanding waits fail."""
         self._fail("aborted")
 
     # Time limits
 
     def _rearm(self) -> None:
-        """Sets the deadline for the next reply, or for the next block of the body to leave.
+        """Set the deadline for the next reply, or for the next block of the body to be written.
 
-        The timer is only ever moved forward; when it fires early it finds a later deadline and waits again. So a
-        busy connection makes a timer every few minutes instead of several for each message.
+        An existing timer is kept if it fires before the deadline: it then finds the later deadline and is set again. So
+        a busy connection makes a timer every few minutes instead of several for each message.
         """
         position = len(self.received)
         if self.failure is not None:
@@ -254,7 +254,7 @@ class Wire(asyncio.Protocol):
             answered = len(self.received)
             for reply in self._parser.feed(data):
                 self._on_reply(reply)
-            if len(self.received) > answered:  # or a host could put its reply off for ever, byte by byte
+            if len(self.received) > answered:  # only then, or a host could delay its reply without limit, byte by byte
                 self._rearm()
         except MalformedReply as malformed:
             self._fail(malformed.reason)
@@ -311,5 +311,5 @@ class Wire(asyncio.Protocol):
 
 
 async def in_turn(work: Callable[[bytes], T], data: bytes) -> T:
-    """``work`` on a message: on a large one in a thread, where it leaves the event loop its turns."""
+    """The result of ``work`` on a message. For a large one it runs in a thread, so that it does not block the loop."""
     return work(data) if len(data) <= _LARGE_BYTES else await asyncio.to_thread(work, data)

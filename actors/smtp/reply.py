@@ -1,7 +1,7 @@
 """SMTP replies: bytes in, ``Reply`` values out (RFC 5321 §4.2, RFC 2034, RFC 3463).
 
-Owns the grammar of a reply and its bounds. Never reads a socket, never judges: whether a reply is good or bad news
-for a message is policy's to say. Called by the wire, and by whoever must show a reply to a person.
+This module owns the grammar of a reply and its size limits. ``cluster.policy.replies`` judges what a reply means for a
+message. The wire calls it, and code that shows replies to people.
 """
 
 import re
@@ -12,19 +12,19 @@ from msgspec import Struct
 from cluster.printable import printable
 
 MAX_LINE_BYTES = 4096
-"""RFC 5321 §4.5.3.1.5 promises 512; servers exceed it with URLs and session ids. Of a longer line the rest is cut: the
-code, which decides, stands at its beginning."""
+"""RFC 5321 §4.5.3.1.5 allows 512; servers exceed it with URLs and session ids. The rest of a longer line is cut: the
+code, which decides, is at its beginning."""
 MAX_LINES = 100
-"""EHLO replies, the longest in use, have about 20. Of a longer reply the lines in between are cut."""
+"""EHLO replies, the longest in use, have about 20 lines. Of a longer reply, the first lines and the last are kept."""
 MAX_REPLY_BYTES = 256 * 1024
-"""A reply that goes on for longer counts as it is so far, and the connection is of no more use."""
+"""A longer reply is cut here and used, and the connection is closed."""
 
 _LINE = re.compile(rb"([2-5][0-9]{2})(?:([ -])(.*))?", re.DOTALL)
 _ENHANCED = re.compile(r"[2-5][0-9]{2}[ -]([245]\.[0-9]{1,3}\.[0-9]{1,3})(?![0-9.])")
 
 
 class MalformedReply(Exception):
-    """The peer sent something that is not an SMTP reply, or one without end."""
+    """The peer sent bytes that are no SMTP reply, or a reply that exceeds ``MAX_REPLY_BYTES``."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -35,7 +35,7 @@ class Reply(Struct, frozen=True):
     code: int
     """200 to 599."""
     enhanced: str | None
-    """RFC 3463, such as "5.1.1", as the peer gave it; None when it gave none."""
+    """The enhanced status code (RFC 3463), such as "5.1.1"; None when the peer gave none."""
     lines: tuple[str, ...]
     """Each as received ("550-5.1.1 No such user"), without its line end and safe to print."""
 
@@ -45,44 +45,44 @@ class Reply(Struct, frozen=True):
 
     @property
     def positive(self) -> bool:
-        """2xx: done. For the flow of the protocol only."""
+        """2xx: the command succeeded. For the flow of the protocol only."""
         return 200 <= self.code <= 299
 
     @property
     def intermediate(self) -> bool:
-        """3xx: go on. For the flow of the protocol only."""
+        """3xx: the peer expects more. For the flow of the protocol only."""
         return 300 <= self.code <= 399
 
 
 def readable(raw: bytes) -> str:
-    """Text that is safe to show: a reply ends up in terminals, logs and CSV files. Undecodable bytes are replaced."""
+    """Text that is safe to show in terminals, logs and CSV files. Undecodable bytes are replaced."""
     return printable(raw.decode("utf-8", "replace"))
 
 
 def make_reply(code: int, lines: list[str]) -> Reply:
-    """A reply of its printable raw lines (at least one)."""
+    """A reply from its printable raw lines (at least one)."""
     enhanced = _ENHANCED.match(lines[0])
     return Reply(code, enhanced[1] if enhanced else None, tuple(lines))
 
 
 class ReplyParser:
-    """Cuts a stream that may be split at any byte into replies.
+    """Parses replies from a stream that may be split at any byte.
 
-    A lone LF ends a line as CRLF does: some servers send it. Where the codes of a multiline reply differ, which
-    RFC 5321 §4.2.1 forbids, the last line's counts, as in Postfix.
+    A lone LF ends a line like CRLF, since some servers send it. Where the codes of a multiline reply differ, which
+    RFC 5321 §4.2.1 forbids, the code of the last line counts, as in Postfix.
     """
 
     def __init__(self) -> None:
         self._partial = b""
-        """Of a line, no more than is kept of it."""
+        """The beginning of the current line, up to ``MAX_LINE_BYTES``."""
         self._cut = 0
-        """Bytes of that line that were cut."""
+        """Number of bytes that were cut from the current line."""
         self._lines: list[str] = []
         self._bytes = 0
-        """Of the reply, its complete lines."""
+        """Number of bytes in the complete lines of the current reply."""
 
     def feed(self, data: bytes) -> Iterator[Reply]:
-        """The replies that data completes. Raises MalformedReply, after those that came before the fault."""
+        """The replies that ``data`` completes. Raises MalformedReply, after the replies before the fault."""
         *pieces, rest = data.split(b"\n")
         for piece in pieces:
             yield from self._extend(piece)
@@ -92,7 +92,7 @@ class ReplyParser:
         yield from self._extend(rest)
 
     def _extend(self, piece: bytes) -> Iterator[Reply]:
-        """More of a line. Where it makes the reply too long: the reply, then MalformedReply."""
+        """Append to the current line. When the reply becomes too long, yield it and raise MalformedReply."""
         kept = (self._partial + piece) if self._partial else piece
         self._cut += max(len(kept) - MAX_LINE_BYTES, 0)
         self._partial = kept[:MAX_LINE_BYTES]

@@ -1,7 +1,7 @@
-"""TLS towards mail exchangers: contexts for what a host must show, and the sessions that are resumed within each.
+"""TLS to mail exchangers: the contexts of the TLS levels, and session resumption within each context.
 
-Owns what a level means to OpenSSL (RFC 3207, RFC 7435, RFC 8996). Never connects, never decides which level a
-destination gets.
+This module translates a level into OpenSSL settings (RFC 3207, RFC 7435, RFC 8996). ``cluster.policy.tls`` decides the
+level of a destination, and ``handshake`` connects.
 """
 
 import functools
@@ -17,21 +17,21 @@ from cluster.policy.tls.level import TlsLevel
 from cluster.settings import TlsSettings
 
 SESSIONS = 1000
-"""For each level, the last begun. Measured: 40 KB each until it is first offered, which an open connection takes
-anyhow, and 6 KB from then on; more where a host's certificates are large."""
+"""Number of sessions of each level; the newest are kept. Measured: 40 KB each until it is first offered, which an open
+connection needs anyway, and 6 KB afterwards; more where a host's certificates are large."""
 DANE_CONTEXTS = 500
-"""Of one host each: 13 KB and its session. A host that falls out loses its session and no more."""
+"""Number of contexts for DANE, each of one host: 13 KB and its session. An evicted host only loses its session."""
 
 
 SESSION_S = 7200.0
-"""A certificate is looked at again at the latest after this; tickets may last a week (RFC 8446 §4.6.1)."""
+"""Certificates are verified again after at most this long; tickets may last a week (RFC 8446 §4.6.1)."""
 
 
 @functools.cache
 def client_context(level: TlsLevel) -> ssl.SSLContext:
-    """The context of a level for whoever brings none: the system's authorities, and no sessions to resume.
+    """The default context of a level: the system's authorities, without session resumption.
 
-    Cached, since loading the trusted authorities costs about 20 ms.
+    It is cached, since loading the trusted authorities takes about 20 ms.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     _set_up(context, level, ca_file="")
@@ -39,19 +39,18 @@ def client_context(level: TlsLevel) -> ssl.SSLContext:
 
 
 class ResumingContext(ssl.SSLContext):
-    """Remembers the last session with each server name and offers it at the next handshake (RFC 8446 §2.2).
+    """Stores the last session with each server name and offers it at the next handshake (RFC 8446 §2.2).
 
-    aiosmtplib and the event loops hand no session on; both loops come through ``wrap_bio``. OpenSSL resumes a session
-    only in the context that it began in, and checks no certificate again when it does: whatever must be verified
-    differently needs a context of its own. now: seconds since the epoch.
+    aiosmtplib and the event loops pass no session on, but both loops call ``wrap_bio``. OpenSSL resumes a session only
+    in the context in which it began, and then verifies no certificate. So each way of verifying needs its own context.
+    ``now`` returns seconds since the epoch.
 
-    A session is taken out of its connection only when it is first to be offered: that costs 150 µs, a third of a
-    handshake, and most hosts are not seen twice. In CPython 3.11 each taking leaks a copy besides, 6 KB
-    (python/cpython#116810).
+    A session is read from its connection only when it is first offered: reading takes 150 µs, a third of a handshake,
+    and most hosts are not seen twice. In CPython 3.11 each reading also leaks a copy of 6 KB (python/cpython#116810).
     """
 
     _begun: OrderedDict[str, tuple[ssl.SSLObject | ssl.SSLSession | None, float]]
-    """What to resume, and when it began; None where the host was found to give no tickets."""
+    """The session to resume and its start time, by server name; None where the host has given no ticket."""
     _most_sessions: int
     _now: Callable[[], float]
 
@@ -75,9 +74,10 @@ class ResumingContext(ssl.SSLContext):
         return super().wrap_bio(incoming, outgoing, server_side, server_hostname, session)
 
     def remember(self, server_hostname: str, tls: ssl.SSLObject) -> None:
-        """In TLS 1.3 a session can be resumed only once its ticket has come, which is after the handshake.
+        """Store the session of a connection. In TLS 1.3 the ticket arrives after the handshake, so this is called
+        later.
 
-        One that was itself resumed is not kept: ticket after ticket, no certificate would ever be looked at again.
+        A resumed session is not stored: with ticket after ticket, the certificate would not be verified again.
         """
         former, began_at = self._begun.get(server_hostname, (tls, 0.0))
         gives_none = former is None and self._now() < began_at + SESSION_S
@@ -92,8 +92,8 @@ class ResumingContext(ssl.SSLContext):
         self._begun.pop(server_hostname, None)
 
     def retire(self) -> None:
-        """Remember nothing any more. A connection holds its context where the collector does not see it: with one of
-        its own connections in it, a context that nobody needs would stay for ever."""
+        """Drop the sessions and store no more. A connection references its context where the garbage collector does not
+        see it, so a context that stores one of its own connections would never be freed."""
         self._most_sessions = 0
         self._begun.clear()
 
@@ -109,7 +109,7 @@ class ResumingContext(ssl.SSLContext):
 
 
 class ClientContexts:
-    """The contexts of one process, made when they are first needed."""
+    """The contexts of one process, made on first use."""
 
     def __init__(self, settings: TlsSettings) -> None:
         self._ca_file = settings.ca_file
@@ -117,7 +117,7 @@ class ClientContexts:
         self._dane: OrderedDict[tuple[bool, tuple[Tlsa, ...], tuple[str, ...]], ResumingContext] = OrderedDict()
 
     def of_level(self, level: TlsLevel) -> ResumingContext:
-        # Opportunistic and required ask the same of a certificate: nothing.
+        # Opportunistic and required both verify no certificate.
         level = TlsLevel.VERIFIED if level is TlsLevel.VERIFIED else TlsLevel.REQUIRED
         context = self._by_level.get(level)
         if context is None:
@@ -125,7 +125,8 @@ class ClientContexts:
         return context
 
     def of_dane(self, level: TlsLevel, records: tuple[Tlsa, ...], names: tuple[str, ...]) -> ResumingContext:
-        """One for each set of records and names: when they change, what was proved before counts no more."""
+        """The context for a set of records and names. When they change, sessions that were verified with the former
+        ones must not be resumed."""
         key = (level is TlsLevel.VERIFIED, records, names)
         context = self._dane.get(key)
         if context is None:
@@ -143,7 +144,7 @@ class ClientContexts:
 
 
 def _set_up(context: ssl.SSLContext, level: TlsLevel, ca_file: str) -> None:
-    context.minimum_version = ssl.TLSVersion.TLSv1_2  # RFC 8996 retires what is older
+    context.minimum_version = ssl.TLSVersion.TLSv1_2  # RFC 8996 deprecates older versions
     if level is TlsLevel.VERIFIED:
         trust(context, ca_file)
     else:
@@ -152,9 +153,9 @@ def _set_up(context: ssl.SSLContext, level: TlsLevel, ca_file: str) -> None:
 
 
 def sent_chain(tls: ssl.SSLObject) -> list[bytes]:
-    """The certificates (DER) as the host sent them, its own first; without those above it in a resumed session.
+    """The certificates (DER) that the host sent, its own first. A resumed session has only the host's own.
 
-    Python 3.13 says so itself; before, the same method is there without a public name.
+    Python 3.13 has a public method for this; earlier versions have it without a public name.
     """
     sent: list[Any] = tls._sslobj.get_unverified_chain() or []  # type: ignore[attr-defined]
     chain = [ssl.PEM_cert_to_DER_cert(certificate.public_bytes()) for certificate in sent]
@@ -163,5 +164,5 @@ def sent_chain(tls: ssl.SSLObject) -> list[bytes]:
 
 
 def server_name(host: str) -> str:
-    """The name for SNI and the certificate check: that of the host, without the root's dot."""
+    """The name for SNI and the certificate check: the host's, in lower case and without the final dot."""
     return host.rstrip(".").lower()

@@ -1,7 +1,7 @@
-"""``postray doctor``: a table of small checks of an installation, whether it runs or not.
+"""``postray doctor``: a table of small checks of an installation, running or not.
 
-Each looks at one thing and changes nothing. A check that cannot look, because what it needs does not run, says so and
-finds nothing. Another is added by writing it and naming it in ``CHECKS``.
+Each check examines one thing and changes nothing. A check that needs a running part says so when the part does not run.
+To add a check, write it and add it to ``CHECKS``.
 """
 
 import asyncio
@@ -35,7 +35,7 @@ from cluster.vault import FILE, RESTORE, Vault, WrongKey, find_secret
 ANSWER_S = 5.0
 LOW_DISK_BYTES = 5 * 1024**3
 SEALED_LOOKED_AT = 10_000
-"""Of what was sealed, the newest."""
+"""Number of encrypted values that are checked, the newest first."""
 
 
 class State(StrEnum):
@@ -45,14 +45,14 @@ class State(StrEnum):
 
 
 class Finding(Struct, frozen=True):
-    """One line: how something is and, unless it is well, what to do."""
+    """One line: the state of one thing and, unless it is OK, what to do."""
 
     state: State
     text: str
 
 
 class Installation(Struct, frozen=True):
-    """What the checks look at. ``files``: the settings file and the policy files, those that there are."""
+    """The installation to check. ``files`` are the settings file and the policy files that exist."""
 
     settings: Settings
     files: tuple[Path, ...]
@@ -63,15 +63,16 @@ class Installation(Struct, frozen=True):
 
     @property
     def run(self) -> running.Run | None:
-        """The postray that runs on it."""
+        """The postray that runs on this data directory; None when none runs."""
         run = running.read_run(self.data_dir)
         return None if run is None or running.DataLock(self.data_dir).is_free() else run
 
 
 Check = Callable[[Installation], Iterable[Finding]]
-"""Raises nothing that is to be expected."""
+"""A check. Expected failures are findings, not exceptions."""
 SetAside = Callable[[ClickHouseSettings, Path], list[str]]
-"""A line for each part of the event store that was set aside. ``data_dir`` has the embedded one."""
+"""Returns a line for each damaged part that the event store has detached. The path is data_dir, for the embedded
+one."""
 
 
 def examine(installation: Installation) -> Iterator[tuple[str, Finding]]:
@@ -97,7 +98,7 @@ def _problem(text: str) -> Finding:
 
 
 def _place(installation: Installation) -> Iterator[Finding]:
-    """Whose data_dir is, and who could replace it."""
+    """Who owns data_dir, and which users could replace it."""
     if problem := place_problem(Path(installation.settings.data_dir)):
         yield _problem(problem)
         return
@@ -108,7 +109,7 @@ def _place(installation: Installation) -> Iterator[Finding]:
 
 
 def _modes(installation: Installation) -> Iterator[Finding]:
-    """Whether others can enter data_dir, and what is in it."""
+    """Whether other users can enter data_dir or open its contents."""
     folder = installation.data_dir
     opened = [path for path in (folder, *sorted(folder.iterdir())) if _is_open(path)]
     for path in opened:
@@ -124,10 +125,10 @@ def _is_open(path: Path) -> bool:
 
 
 def _owners(installation: Installation) -> Iterator[Finding]:
-    """Whether what is in data_dir belongs to the user that needs it."""
+    """Whether the contents of data_dir belong to the users that need them."""
     folder, us = installation.data_dir, os.geteuid()
     if folder.stat().st_uid != us:
-        return  # said of all of it by another check
+        return  # another check reports this for the whole folder
     server = folder / SERVER_FOLDER
     others = [path for path in sorted(folder.iterdir()) if path != server and path.lstat().st_uid != us]
     for path in others:
@@ -147,7 +148,7 @@ def _owners(installation: Installation) -> Iterator[Finding]:
 
 
 def _foreign_owner(folder: Path, needed: int | None) -> int | None:
-    """Of a folder, or else of something in it, which a chown without -R leaves as it was; None: all is as needed."""
+    """The wrong owner of a folder, or of something in it (after a chown without -R); None when all owners are right."""
     owner = folder.stat().st_uid
     if owner != needed:
         return owner
@@ -155,7 +156,7 @@ def _foreign_owner(folder: Path, needed: int | None) -> int | None:
 
 
 def _run_folder(installation: Installation) -> Iterator[Finding]:
-    """Where the sockets are."""
+    """Whether the folder of the sockets is closed to other users."""
     folder = run_folder.find(installation.data_dir)
     if folder is None:
         if installation.run is not None:
@@ -173,7 +174,7 @@ def _run_folder(installation: Installation) -> Iterator[Finding]:
 
 
 def _secrets(installation: Installation) -> Iterator[Finding]:
-    """Whether the secrets are there and well-formed."""
+    """Whether the secrets exist and are well-formed."""
     settings, data_dir = installation.settings, installation.data_dir
     readers: dict[str, Callable[[], str | None]] = {
         "secret" if settings.secret else FILE: lambda: find_secret(settings.secret, data_dir),
@@ -193,7 +194,7 @@ def _secrets(installation: Installation) -> Iterator[Finding]:
 
 
 def _settings_files(installation: Installation) -> Iterator[Finding]:
-    """Whether others can read or change what postray is told to do."""
+    """Whether other users can change the settings files, or read secrets in them."""
     for path in installation.files:
         mode = stat.S_IMODE(path.stat().st_mode)
         if mode & (stat.S_IWGRP | stat.S_IWOTH):
@@ -215,12 +216,12 @@ def _holds_secret(path: Path) -> bool:
 
 
 def _sealed(installation: Installation) -> Iterator[Finding]:
-    """Whether the secret opens what the journal holds."""
+    """Whether the secret decrypts the encrypted values in the journal."""
     settings = installation.settings
     try:
         secret = find_secret(settings.secret, installation.data_dir)
     except Unsafe:
-        return  # said by another check
+        return  # another check reports this
     if secret is None:
         return
     if not settings.postgres.dsn and installation.run is None:
@@ -253,7 +254,7 @@ async def _read_sealed(dsn: str) -> list[tuple[str, bytes]]:
 
 
 def _parts(installation: Installation) -> Iterator[Finding]:
-    """How the parts of a running postray are."""
+    """The state of the parts of a running postray."""
     run = installation.run
     if run is None:
         yield _ok("postray does not run here")
@@ -275,7 +276,7 @@ def _parts(installation: Installation) -> Iterator[Finding]:
 
 
 def _damaged_events(installation: Installation) -> Iterator[Finding]:
-    """Parts of ClickHouse's tables that it has set aside."""
+    """Damaged parts of tables that ClickHouse has detached."""
     try:
         set_aside: SetAside = load(ABOVE, "events")
     except NotInstalled as error:
@@ -288,7 +289,7 @@ def _damaged_events(installation: Installation) -> Iterator[Finding]:
 
 
 def _leftovers(installation: Installation) -> Iterator[Finding]:
-    """What a killed postray has left."""
+    """Processes and files that a killed postray has left."""
     if installation.run is not None:
         return
     marks = running.leftovers(installation.data_dir)
@@ -303,7 +304,7 @@ def _leftovers(installation: Installation) -> Iterator[Finding]:
 
 
 def _disk(installation: Installation) -> Iterator[Finding]:
-    """Whether there is room."""
+    """Whether the disk has enough free space."""
     free = shutil.disk_usage(installation.data_dir).free
     bound = installation.settings.http.min_free_disk_mb * 1024**2
     if free < bound:

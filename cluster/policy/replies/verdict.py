@@ -1,7 +1,7 @@
-"""What a reply or a failure means: the one place that compares an SMTP reply code with anything (RFC 5321 §4.2).
+"""Judges replies and failures: the only module that interprets SMTP reply codes (RFC 5321 §4.2).
 
-The reply code alone says what becomes of the delivery, save where a rule knows that a 5yz is not meant for ever; the
-rules (``bounce_rules.toml``) say why and how far it reaches. What came without a reply is judged here, too.
+The reply code decides the delivery, except where a rule knows that a 5yz is not permanent. The rules
+(``bounce_rules.toml``) give the bounce class and the scope. Failures without a reply are judged here, too.
 """
 
 import re
@@ -14,11 +14,11 @@ from cluster.policy.replies.bounce_rules import EXAMINED_CHARS, RULES, BounceRul
 from cluster.policy.replies.stage import Stage
 
 SERVICE_CLOSES = 421
-"""RFC 5321 §4.2.3, §3.8: whatever it answers, the connection is over."""
+"""RFC 5321 §4.2.3, §3.8: it ends the connection, as the reply to any command."""
 
 
 class Judgement(StrEnum):
-    """What becomes of the delivery."""
+    """The outcome of a delivery's attempt."""
 
     ACCEPTED = "accepted"
     DEFERRED = "deferred"
@@ -29,20 +29,20 @@ class Verdict(Struct, frozen=True):
     judgement: Judgement
     scope: Scope = Scope.RECIPIENT
     bounce_class: BounceClass | None = None
-    """None of what was accepted, and only of that."""
+    """None only for ACCEPTED."""
     bounce_type: BounceType | None = None
-    """Of what was bounced, and only of that."""
+    """Set only for BOUNCED."""
     rule: str = ""
-    """The rule that classed the reply; "" where no reply was."""
+    """The rule that classified the reply; "" without a reply."""
 
 
 ACCEPTED = Verdict(Judgement.ACCEPTED)
 UNRESOLVED = Verdict(Judgement.DEFERRED, Scope.SITE, BounceClass.DNS_FAILURE)
-"""The DNS did not say where the mail goes."""
+"""The DNS did not answer."""
 UNROUTABLE = Verdict(Judgement.BOUNCED, Scope.SITE, BounceClass.BAD_DOMAIN, "hard")
-"""It said that there is no such domain, or nothing there that takes mail (RFC 7505)."""
+"""The DNS answered that the domain does not exist or accepts no mail (RFC 7505)."""
 UNSENDABLE = Verdict(Judgement.BOUNCED, Scope.MESSAGE, BounceClass.UNSUPPORTED, "soft")
-"""The host lacks what the message needs (RFC 6531 §3.2 and its like). The address may be as good as any."""
+"""The host lacks an extension that the message needs (such as RFC 6531 §3.2). The address may be valid."""
 
 _BREADTH = {scope: breadth for breadth, scope in enumerate(Scope)}
 _OF_PARAMETERS = frozenset((500, 501, 502, 504, 553, 555))
@@ -57,7 +57,7 @@ _SCOPES = {
     Stage.RSET: Scope.SESSION,
     Stage.QUIT: Scope.SESSION,
 }
-"""Whom a reply to each stage concerns; before the first transaction, the host."""
+"""The scope of a reply by its stage. In stages before the first transaction, it is the host."""
 _SILENCE = {
     Stage.CONNECT: BounceClass.NO_ANSWER,
     Stage.GREETING: BounceClass.NO_ANSWER,
@@ -65,30 +65,30 @@ _SILENCE = {
     Stage.TLS: BounceClass.TLS_FAILURE,
     Stage.AUTH: BounceClass.CREDENTIALS,
 }
-"""The class of a failure without a reply; everywhere else a connection was lost."""
+"""The class of a failure without a reply, by stage; in other stages it is a lost connection."""
 
 
 def judge(code: int, enhanced: str | None, text: str, stage: Stage) -> Verdict:
-    """The verdict on the reply that ended a recipient's transaction, and what it answered.
+    """The verdict on the reply that decided a recipient, by its stage.
 
-    text: all its lines, as received.
+    ``text`` has all its lines, as received.
     """
-    # What was said to DATA was said before the message: a 2yz there is nonsense, and nothing has been accepted.
+    # A reply to DATA comes before the message: a 2yz to it is invalid, and nothing has been accepted.
     if 200 <= code < 300 and stage is not Stage.DATA:
         return ACCEPTED
     rule = RULES.first_match(code, enhanced, text, stage)
-    # 4yz, and anything that is no reply to a transaction: trying again cannot lose the message.
+    # 4yz, and any reply outside a transaction: a retry cannot lose the message.
     if not 500 <= code < 600 or stage not in _TRANSACTION or rule.judgement is not None:
         return Verdict(Judgement.DEFERRED, _scope(rule, code, stage), rule.bounce_class, None, rule.name)
     bounce_type = rule.bounce_class.bounce_type
     if enhanced is not None and not enhanced.startswith("5."):
-        bounce_type = "soft"  # the host contradicts itself (RFC 3463 §2): the address may be as good as any
+        bounce_type = "soft"  # the codes contradict each other (RFC 3463 §2), so the address may be valid
     return Verdict(Judgement.BOUNCED, _scope(rule, code, stage), rule.bounce_class, bounce_type, rule.name)
 
 
 def judge_parting(code: int, enhanced: str | None, text: str, stage: Stage) -> Verdict:
-    """The verdict on a connection that ended with this reply, or was not to be had: never that of the message, not
-    even for a 5yz greeting, and whatever the code."""
+    """The verdict on a connection that ended with this reply, or was refused with it. It always defers: even a 5yz
+    greeting is no verdict on the message."""
     if not 400 <= code < 600:
         return judge_silence(stage)
     rule = RULES.first_match(code, enhanced, text, stage)
@@ -97,16 +97,16 @@ def judge_parting(code: int, enhanced: str | None, text: str, stage: Stage) -> V
 
 
 def judge_silence(stage: Stage) -> Verdict:
-    """The verdict on a connection that failed without a word."""
+    """The verdict on a connection that failed without a reply."""
     return Verdict(Judgement.DEFERRED, _scope_of_end(stage), _SILENCE.get(stage, BounceClass.CONNECTION_LOST))
 
 
 def wants_ascii(verdict: Verdict, code: int, enhanced: str | None, text: str, stage: Stage) -> bool:
-    """Whether a host that announces SMTPUTF8 refuses what needs it all the same.
+    """Whether a host that announces SMTPUTF8 refuses a message because the message needs it.
 
-    x.6.7 and x.6.9 say so (RFC 6531 §3.7.4.2). To MAIL, which had the parameter, so do the codes for a parameter or an
-    argument that it does not take (RFC 5321 §4.1.1.11, §4.2.2), and words about it. Where they meant something else,
-    one more transaction is what that costs.
+    x.6.7 and x.6.9 mean this (RFC 6531 §3.7.4.2). As replies to MAIL, which had the parameter, so do the codes for an
+    unrecognised parameter or argument (RFC 5321 §4.1.1.11, §4.2.2), and texts that name SMTPUTF8. Where such a reply
+    has another cause, the mistake costs one more transaction.
     """
     if verdict.judgement is not Judgement.BOUNCED:
         return False
@@ -116,19 +116,19 @@ def wants_ascii(verdict: Verdict, code: int, enhanced: str | None, text: str, st
 
 
 def expired(last: Verdict) -> Verdict:
-    """The verdict on a delivery whose lifetime ended with this one."""
+    """The verdict on a delivery that expires; ``last`` is the verdict on its last attempt."""
     bounce_type = BounceClass.EXPIRED.bounce_type
     return Verdict(Judgement.BOUNCED, last.scope, BounceClass.EXPIRED, bounce_type, last.rule)
 
 
 def reaches(verdict: Verdict, scope: Scope) -> bool:
-    """Whether a verdict is on as much as this, or more."""
+    """Whether a verdict's scope is at least as wide as this one."""
     return _BREADTH[verdict.scope] >= _BREADTH[scope]
 
 
 def _scope_of_end(stage: Stage) -> Scope:
-    """How far it reaches at least that a connection ended, or was not to be had: before the first transaction, the
-    host."""
+    """The minimum scope of a connection that ended or was refused: the session, or the host before the first
+    transaction."""
     return _wider(_SCOPES.get(stage, Scope.HOST), Scope.SESSION)
 
 
