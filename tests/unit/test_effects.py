@@ -9,6 +9,8 @@ import pytest
 from actors.smtp.reply import make_reply
 from cluster.policy.limits.recipients import Others
 from cluster.policy.limits.session import Spent
+from cluster.policy.replies.bounce_class import BounceClass
+from cluster.policy.replies.bounce_rules import Scope
 from cluster.policy.replies.effects import (
     MOVES_AT_MOST,
     TRIES_AT_MOST,
@@ -23,7 +25,15 @@ from cluster.policy.replies.effects import (
 )
 from cluster.policy.replies.onward import NextHost
 from cluster.policy.replies.stage import Stage
-from cluster.policy.replies.verdict import UNRESOLVED, UNROUTABLE, Verdict, judge, judge_parting, judge_silence
+from cluster.policy.replies.verdict import (
+    UNRESOLVED,
+    UNROUTABLE,
+    Judgement,
+    Verdict,
+    judge,
+    judge_parting,
+    judge_silence,
+)
 
 YES, NO = (True,), (False,)
 EITHER = (True, False)
@@ -310,3 +320,20 @@ def test_without_a_reply_no_host_has_put_it_off() -> None:
 def test_what_a_connection_carried_has_a_stage(facts: Answered | Broken) -> None:
     with pytest.raises(ValueError, match="stage"):
         effects_of(judge_silence(Stage.RCPT), None, facts)
+
+
+# The scope
+
+
+@pytest.mark.parametrize("scope", Scope)
+def test_the_scope_decides_what_else_is_affected(scope: Scope) -> None:
+    """The same verdict, but for its scope."""
+    verdict = Verdict(Judgement.DEFERRED, scope, BounceClass.SYSTEM_FAILURE)
+    is_of_the_host = scope in (Scope.HOST, Scope.SITE)
+    unreached = effects_of(verdict, Stage.CONNECT, Unreached())
+    assert unreached.address_failed is is_of_the_host
+    assert unreached.site is (OfSite.BACKS_OFF if is_of_the_host else OfSite.UNTOUCHED)
+    answered = effects_of(verdict, Stage.RCPT, Answered(code=451, enhanced="4.3.0", text="451 4.3.0 later"))
+    assert answered.onward is (Onward.SETTLED if scope is Scope.SITE else Onward.ELSEWHERE)
+    settled = effects_of(verdict, Stage.RCPT, Settled(code=451, enhanced="4.3.0"))
+    assert settled.next_elsewhere is (scope is not Scope.SITE)

@@ -26,7 +26,10 @@ _LEAD = re.compile(r"^[2-5][0-9]{2}(?:[ -](?:[245]\.[0-9]{1,3}\.[0-9]{1,3}(?= ))
 
 
 class Scope(StrEnum):
-    """How far a reply reaches: what else would get the same reply now. Each scope includes those before it."""
+    """How far a reply reaches: what else would get the same reply now. Each scope includes those before it.
+
+    Up to SESSION nothing beyond this connection is affected. HOST and SITE decide more (``effects``).
+    """
 
     RECIPIENT = "recipient"
     MESSAGE = "message"
