@@ -1,4 +1,4 @@
-"""Certificates of the tests' own authorities, good and bad."""
+"""Certificates of test authorities, valid and invalid."""
 
 import datetime
 import hashlib
@@ -19,7 +19,7 @@ _DAY = datetime.timedelta(days=1)
 
 
 class Certificate:
-    """A certificate with its key, and those above it that a server sends with it."""
+    """A certificate with its key, and the issuer certificates that a server sends with it."""
 
     def __init__(
         self, certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey, above: tuple[x509.Certificate, ...] = ()

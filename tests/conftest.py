@@ -1,4 +1,4 @@
-"""What tests share: one embedded Postgres a session, and a fresh journal (a cloned database) for each test."""
+"""Shared fixtures: one embedded Postgres for each session, and a new journal (a cloned database) for each test."""
 
 import itertools
 import os
@@ -17,15 +17,15 @@ from cluster.journal.journal import Journal, migrate
 
 _numbers = itertools.count(1)
 
-# Property tests: a few examples in the suite, the same each time; many, and new ones each time, by `make fuzz`.
+# Property tests: the suite runs a few fixed examples; `make fuzz` runs many new ones each time.
 FUZZ_EXAMPLES = os.environ.get("POSTRAY_FUZZ_EXAMPLES")
 _PROPERTY = hypothesis.settings(
-    deadline=None,  # machines differ, and so does what else they do
+    deadline=None,  # machines differ in speed and load
     database=None,
     max_examples=int(FUZZ_EXAMPLES or 30),
     derandomize=FUZZ_EXAMPLES is None,
     print_blob=True,
-    # A fixture that is shared by the examples of one test must not keep anything of them; our tests see to that.
+    # The examples of one test share its fixtures, so these must keep no state of an example; our tests ensure that.
     suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture],
 )
 hypothesis.settings.register_profile("postray", _PROPERTY)
@@ -33,10 +33,10 @@ hypothesis.settings.load_profile("postray")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """A temporary folder of this session's own. pytest tightens the one that sessions share; as root, the embedded
-    Postgres of another session, which runs as a user of its own, would lose its data."""
+    """Use a temporary folder for this session alone. pytest restricts the folder that sessions share. When run as root,
+    the embedded Postgres of another session runs as a different user and would lose access to its data."""
     if hasattr(config, "workerinput"):
-        return  # one of several processes that share a session's
+        return  # a worker process, which shares the session's folder
     root = tempfile.mkdtemp(prefix="postray-tests-")
     os.environ["PYTEST_DEBUG_TEMPROOT"] = root
     config.add_cleanup(lambda: shutil.rmtree(root, ignore_errors=True))
@@ -44,9 +44,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> LoadScopeScheduling:
-    """Where several processes share a session's tests, a file stays whole. (xdist's own groups do nothing with this
-    pytest, which keeps the name of a test elsewhere.)"""
-    # In the order of their names: the acceptance tests, which take longest, come first.
+    """With several processes, the tests of a file run in one process. (xdist's own groups have no effect with this
+    version of pytest, which stores the name of a test elsewhere.)"""
+    # Files run in the order of their names: the acceptance tests, which take longest, come first.
     config.option.loadscopereorder = False
     scheduling = LoadScopeScheduling(config, log)
     scheduling._split_scope = _kept_together
@@ -54,14 +54,14 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> LoadScope
 
 
 def _kept_together(nodeid: str) -> str:
-    """Acceptance tests go one after the other: each of them takes the whole machine for a while."""
+    """Acceptance tests run one after the other, since each uses the whole machine for some time."""
     file = nodeid.partition("::")[0]
     return "acceptance" if file.startswith("tests/acceptance/") else file
 
 
 @pytest.fixture(scope="session")
 def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The DSN of a running Postgres of the session's own."""
+    """The DSN of the session's Postgres."""
     server = EmbeddedPostgres(tmp_path_factory.mktemp("postgres") / "data")
     yield server.start()
     server.stop()
@@ -69,7 +69,7 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def journal_template(postgres: str) -> str:
-    """The name of a database with the journal's schema and nothing in it."""
+    """The name of an empty database with the journal's schema."""
     import asyncio
 
     with psycopg.connect(postgres, autocommit=True) as connection:
@@ -80,7 +80,7 @@ def journal_template(postgres: str) -> str:
 
 @pytest.fixture
 def journal_dsn(postgres: str, journal_template: str) -> Iterator[str]:
-    """A fresh database with the journal's schema."""
+    """A new database with the journal's schema."""
     name = f"journal_{next(_numbers)}"
     with psycopg.connect(postgres, autocommit=True) as connection:
         connection.execute(f"CREATE DATABASE {name} TEMPLATE {journal_template}".encode())
@@ -91,7 +91,7 @@ def journal_dsn(postgres: str, journal_template: str) -> Iterator[str]:
 
 @pytest.fixture
 async def journal(journal_dsn: str) -> AsyncIterator[Journal]:
-    """An open journal over a fresh database."""
+    """An open journal over a new database."""
     journal = Journal(journal_dsn, application="test", offer_grace_s=0)
     await journal.open()
     yield journal
@@ -111,7 +111,7 @@ raise SystemExit("a stranger's module ran")
 
 @pytest.fixture
 def strangers_folder(tmp_path: Path) -> Iterator[Path]:
-    """A folder of another user, who has put modules with our names, and those of libraries, into it: none may run."""
+    """Another user's folder with modules that have the names of ours and of libraries. None of them may run."""
     folder, mark = tmp_path / "strangers", tmp_path / "ran"
     for package in ("actors", "analytics", "api", "cluster", "msgspec", "ray"):
         (folder / package).mkdir(parents=True)

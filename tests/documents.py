@@ -1,4 +1,4 @@
-"""The documents, taken apart for the tests that hold them against the code: blocks, commands, links, names in code."""
+"""Parses the documents for the tests that compare them with the code: blocks, commands, links, names in code."""
 
 import re
 import shlex
@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[1]
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "benchmarks" / "README.md")
 
 API = "http://127.0.0.1:8080"
-"""Where the examples reach a postray."""
+"""The API's address in the examples."""
 
 _BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _INLINE = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
@@ -21,7 +21,7 @@ _ASSIGNMENT = re.compile(r"^\w+=\$\((.*)\)\s*$", re.DOTALL)
 
 
 class Block(Struct, frozen=True):
-    """A block of code."""
+    """A code block."""
 
     page: str
     line: int
@@ -41,7 +41,7 @@ def text_of(page: Path) -> str:
 
 
 def blocks(*languages: str) -> list[Block]:
-    """Those of all pages in these languages; "" is none."""
+    """The code blocks of all pages in these languages; "" is a block without a language."""
     return [
         Block(name_of(page), text.count("\n", 0, found.start()) + 1, found[1], found[2])
         for page in PAGES
@@ -52,7 +52,7 @@ def blocks(*languages: str) -> list[Block]:
 
 
 def lines(block: Block) -> Iterator[str]:
-    """The commands of a block of shell, each with the lines that it goes on over."""
+    """The commands of a shell block, each with its continuation lines."""
     command = ""
     for line in block.text.splitlines():
         command += line + "\n"
@@ -72,7 +72,7 @@ def _goes_on(command: str) -> bool:
 
 
 def commands(line: str) -> list[list[str]]:
-    """The words of each program that a command starts: those of ``X=$(…)``, and each part of a pipe."""
+    """The words of each program that a command starts, also in ``X=$(…)`` and in each part of a pipe."""
     assigned = _ASSIGNMENT.match(line.strip())
     lexer = shlex.shlex(assigned[1] if assigned else line, posix=True, punctuation_chars="|")
     lexer.whitespace_split = True
@@ -86,7 +86,7 @@ def commands(line: str) -> list[list[str]]:
 
 
 def in_code(page: Path) -> list[str]:
-    """What stands in backticks in the running text."""
+    """The texts in backticks outside code blocks."""
     return _INLINE.findall(_BLOCK.sub("", text_of(page)))
 
 
@@ -95,7 +95,7 @@ def links(page: Path) -> list[str]:
 
 
 def anchors(page: Path) -> set[str]:
-    """Of its headings, as Git hosts make them."""
+    """The anchors of a page's headings, as Git hosts make them."""
     headings = _HEADING.findall(_BLOCK.sub("", text_of(page)))
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 

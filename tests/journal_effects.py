@@ -1,7 +1,7 @@
-"""What happens to deliveries in a journal's Postgres, held against the headers of the statements that do it.
+"""Compares what happens to deliveries in a journal's Postgres with the headers of the statements.
 
-Triggers record each change of a status, with the text of the statement; what is rolled back leaves no record. A header
-that the table of transitions does not have is found by tests/unit/test_journal_moves.py, so what passes both is in the
+Triggers record each change of a status, with the text of the statement; a rollback removes the records. A header that
+is not in the table of transitions fails tests/unit/test_journal_moves.py, so a change that passes both tests is in the
 table.
 """
 
@@ -18,9 +18,9 @@ from cluster.policy.lifecycle import FINISHED, NEW, Status, fold
 from tests.journal_moves import moves_of
 
 HAS_IT = (Status.DELIVERED, Status.SENT)
-"""How recipients ended who keep their status when others of the message are retried."""
+"""The final statuses that recipients keep when other recipients of the message are retried."""
 
-# Deliveries and outcomes have no row in common: what ends is deleted from the one and inserted into the other.
+# A delivery that ends is deleted from the deliveries, and its outcome is inserted into the outcomes.
 _WATCH = """
 CREATE TABLE effects (
     id bigint GENERATED ALWAYS AS IDENTITY, tx xid8 NOT NULL DEFAULT pg_current_xact_id(),
@@ -55,7 +55,7 @@ class Effect(Struct, frozen=True, array_like=True):
 
     tx: int
     query: str
-    """As the server got it."""
+    """The text of the statement, as the server received it."""
     is_outcome: bool
     message_id: str
     recipient_no: int | None
@@ -64,7 +64,7 @@ class Effect(Struct, frozen=True, array_like=True):
 
 
 class Moved(Struct, frozen=True, order=True):
-    """A delivery went from one status to another in a statement of this name (its first words, if it has none)."""
+    """A statement moved a delivery from one status to another. An unnamed statement has its first words as name."""
 
     statement: str
     start: str
@@ -72,7 +72,7 @@ class Moved(Struct, frozen=True, order=True):
 
 
 def watch(dsn: str) -> None:
-    """Have a journal's database record what happens to deliveries from now on."""
+    """Install the triggers that record what happens to deliveries in a journal's database."""
     deliveries = {"table": "deliveries", "is_outcome": "false", "recipient_no": "recipient_no"}
     outcomes = {"table": "outcomes", "is_outcome": "true", "recipient_no": "NULL::integer"}
     with psycopg.connect(dsn, autocommit=True) as connection:
@@ -82,7 +82,7 @@ def watch(dsn: str) -> None:
 
 
 def effects(dsn: str) -> list[Effect]:
-    """What was recorded, transaction by transaction."""
+    """The recorded effects, grouped by transaction."""
     with psycopg.connect(dsn) as connection:
         found = connection.execute(
             "SELECT tx::text::bigint, query, is_outcome, message_id, recipient_no, before, after "
@@ -95,7 +95,7 @@ def effects(dsn: str) -> list[Effect]:
 
 
 def faults(recorded: Sequence[Effect]) -> list[str]:
-    """What happened and is in no header, a line each."""
+    """The moves that no header allows, one line each."""
     found = []
     for moved in _moves(recorded):
         if isinstance(moved, str):
@@ -106,7 +106,7 @@ def faults(recorded: Sequence[Effect]) -> list[str]:
 
 
 def moves(recorded: Sequence[Effect]) -> set[Moved]:
-    """The changes of status that happened."""
+    """The moves that the effects show."""
     return {moved for moved in _moves(recorded) if isinstance(moved, Moved)}
 
 
@@ -117,7 +117,7 @@ ALLOWED = {
     for name, text in QUERIES.items()
     if (said := moves_of(text)) is not None
 }
-"""The changes that each statement's header allows."""
+"""The moves that each statement's header allows."""
 
 
 def _moves(recorded: Sequence[Effect]) -> Iterator[Moved | str]:
@@ -131,7 +131,7 @@ def _moves(recorded: Sequence[Effect]) -> Iterator[Moved | str]:
 
 
 def _of_statement(name: str, group: list[Effect], retried: dict[str, Status]) -> Iterator[Moved | str]:
-    """``retried``: messages whose outcome the transaction has taken away, and how they had ended."""
+    """``retried``: the messages whose outcome the transaction has deleted, and their former final statuses."""
     ended = {effect.message_id: effect.after for effect in group if effect.is_outcome and effect.after}
     gone: dict[str, list[Status]] = {}
     anew = set()

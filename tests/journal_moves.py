@@ -1,7 +1,7 @@
-"""What statements say in their headers of the deliveries they move, and what their texts show of it.
+"""Parses the headers of statements, which declare the moves of deliveries, and finds moves in the texts of statements.
 
 A header is ``-- moves: queued, processing -> sending (claimed)``, a line for each status that the statement leads to,
-or ``-- moves: nothing``. See cluster/journal/statements.py.
+or ``-- moves: nothing``. cluster/journal/statements.py explains the format.
 """
 
 import ast
@@ -30,7 +30,7 @@ _SETS_STATUS = re.compile(r"\bstatus\s*=\s*('(\w+)')?", re.I)
 
 
 class Move(Struct, frozen=True, order=True):
-    """From one status to another, and why."""
+    """A move from one status to another, and its transition."""
 
     start: Status | None
     transition: Transition
@@ -38,11 +38,11 @@ class Move(Struct, frozen=True, order=True):
 
 
 class BadHeader(ValueError):
-    """A header that says something else than moves."""
+    """A header is malformed."""
 
 
 def moves_of(statement: str) -> set[Move] | None:
-    """What the header of a statement says; None where it has none. Raises BadHeader."""
+    """The moves in the header of a statement; None where it has no header. Raises BadHeader."""
     said = _HEADER.findall(statement)
     if not said:
         return None
@@ -65,7 +65,7 @@ def _parsed(line: str) -> Iterator[Move]:
 
 
 def may_move(statement: str) -> bool:
-    """Whether a statement adds or removes deliveries or outcomes, or sets their status."""
+    """Whether a statement inserts or deletes deliveries or outcomes, or sets their status."""
     text = _COMMENT.sub("", statement)
     return bool(_ADDS_OR_REMOVES.search(text)) or any(_SETS_STATUS.search(change) for change in _UPDATES.findall(text))
 
@@ -78,7 +78,7 @@ def statuses_written(statement: str) -> set[Status]:
 
 
 def sql_statements() -> Iterator[tuple[str, str]]:
-    """(place, text) of every statement of the product's .sql files; a file without names is one statement."""
+    """(place, text) of every statement in the product's .sql files; a file without names is one statement."""
     for folder in PRODUCT:
         for file in sorted(folder.rglob("*.sql")):
             parts = re.split(r"^-- name: (\w+)$", file.read_text(encoding="utf-8"), flags=re.MULTILINE)

@@ -1,4 +1,4 @@
-"""Every journal of an integration test records what happens to deliveries; after the test it is held against the
+"""Every journal of an integration test records the moves of deliveries. After the test they are compared with the
 headers of the journal's statements."""
 
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from tests.journal_effects import effects, faults, watch
 
 @pytest.fixture(scope="session")
 def journal_template(postgres: str, journal_template: str) -> str:
-    """The name of a database with the journal's schema, the triggers, and nothing in it."""
+    """The name of an empty database with the journal's schema and the triggers."""
     with psycopg.connect(postgres, autocommit=True) as connection:
         connection.execute(f"CREATE DATABASE journal_watched TEMPLATE {journal_template}".encode())
     watch(postgres.replace("/postgres?", "/journal_watched?"))
@@ -20,6 +20,6 @@ def journal_template(postgres: str, journal_template: str) -> str:
 
 @pytest.fixture
 def journal_dsn(journal_dsn: str) -> Iterator[str]:
-    """A fresh database with the journal's schema, in which statements may move deliveries as their headers say."""
+    """A new database with the journal's schema, in which statements may only move deliveries as their headers say."""
     yield journal_dsn
     assert faults(effects(journal_dsn)) == []

@@ -1,4 +1,4 @@
-"""A DNS server of the tests' own, on loopback."""
+"""A DNS server for tests, on loopback."""
 
 import asyncio
 
@@ -6,18 +6,18 @@ from dnslib import QTYPE, RCODE, RD, RR, DNSRecord
 
 
 class DnsServer(asyncio.DatagramProtocol):
-    """Answers from its zone; what is not there does not exist. Counts the questions."""
+    """Answers from its zone, and NXDOMAIN for other names. It records the queries."""
 
     def __init__(self) -> None:
         self.zone: dict[tuple[str, str], list[RD]] = {}
         self.rcodes: dict[str, int] = {}
         self.secure: set[str] = set()
-        """Names whose answers are said to be validated (AD) to those who ask, when every alias on the way is."""
+        """Names whose answers have the AD bit where the query asks for it, if all aliases on the path are secure."""
         self.silent = False
         self.mute: set[str] = set()
-        """Names about which nothing is said."""
+        """Names whose queries get no reply."""
         self.hold = False
-        """Keep the replies until ``release``."""
+        """Whether replies are held until ``release``."""
         self.held: list[tuple[bytes, tuple[str, int]]] = []
         self.ttl = 0
         self.asked: list[tuple[str, str]] = []
@@ -26,7 +26,7 @@ class DnsServer(asyncio.DatagramProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.DatagramTransport) or hasattr(transport, "sendto")
-        self._transport = transport  # type: ignore[assignment]  # uvloop's transports have no such ancestry
+        self._transport = transport  # type: ignore[assignment]  # uvloop's transports are no subclass
         self.port = transport.get_extra_info("sockname")[1]
 
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
@@ -56,7 +56,7 @@ class DnsServer(asyncio.DatagramProtocol):
             self._transport.sendto(reply.pack(), addr)
 
     def release(self) -> None:
-        """Send the replies that are held."""
+        """Send the held replies."""
         assert self._transport is not None
         held, self.held = self.held, []
         for reply, addr in held:

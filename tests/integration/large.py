@@ -1,4 +1,4 @@
-"""A worker for large requests over a test's journal. Its process starts when the first comes."""
+"""A worker for large requests over a test's journal. Its process starts with the first request."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""Fixtures; and every test here runs on both event loops, since Ray's actors use uvloop when it is installed."""
+"""Fixtures. Every test in this folder runs on both event loops, since Ray's actors use uvloop when it is installed."""
 
 import asyncio
 import ssl

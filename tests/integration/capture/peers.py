@@ -1,4 +1,4 @@
-"""A raw SMTP client for the tests of the capture server: it says exactly what it is told, byte for byte."""
+"""A raw SMTP client for the tests of the capture server: it sends the given bytes unchanged."""
 
 import asyncio
 import contextlib
@@ -8,7 +8,7 @@ from types import TracebackType
 from actors.smtpd.server import Behaviour, Envelope, OnMessage, ServerOptions, SmtpServer
 
 PATIENCE_S = 5.0
-"""A bound on each wait, so that a failure is not a hang."""
+"""Time limit of each wait, so that a failing test does not hang."""
 
 
 def no_verification() -> ssl.SSLContext:
@@ -29,7 +29,7 @@ class RawClient:
 
     @classmethod
     async def greeted(cls, port: int) -> "RawClient":
-        """Past the greeting and EHLO."""
+        """A connection after the greeting and EHLO."""
         client = await cls.connect(port)
         await client.reply()
         assert (await client.ask("EHLO client.example")).startswith("250")
@@ -39,7 +39,7 @@ class RawClient:
         self.writer.write(data)
 
     async def reply(self) -> str:
-        """One reply, its lines joined by newlines; "" at the end of the connection."""
+        """The next reply, its lines joined by newlines; "" at the end of the connection."""
         lines = []
         while True:
             line = (await asyncio.wait_for(self.reader.readline(), PATIENCE_S)).decode()
@@ -63,7 +63,7 @@ class RawClient:
 
     async def close(self) -> None:
         self.writer.close()
-        with contextlib.suppress(OSError):  # the server may have been scripted to drop it
+        with contextlib.suppress(OSError):  # the server's script may close the connection
             await self.writer.wait_closed()
 
     async def __aenter__(self) -> "RawClient":
@@ -74,7 +74,7 @@ class RawClient:
 
 
 class Peer:
-    """A running server that keeps what it took."""
+    """A running server that keeps the messages it accepted."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""The certificate is private, kept while it is good, and replaced when it is not."""
+"""The certificate is private, kept while it is valid, and replaced when it is not."""
 
 import ssl
 from datetime import UTC, datetime, timedelta

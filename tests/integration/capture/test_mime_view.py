@@ -1,4 +1,4 @@
-"""Broken and hostile messages can be read all the same."""
+"""Broken and hostile messages can still be displayed."""
 
 import time
 
@@ -25,7 +25,7 @@ def test_broken_messages_can_be_shown(raw: bytes) -> None:
     view = mime_view.view(raw)
     listed = mime_view.listed(raw)
     shown = [listed.subject, view.text or "", view.html or "", *(header.value for header in view.headers)]
-    "".join(shown).encode()  # no surrogates: a page can be made of it
+    "".join(shown).encode()  # no surrogates, so it can be written to a page
     for part in view.parts:
         assert mime_view.part(raw, part.number) is not None
 

@@ -1,4 +1,4 @@
-"""The page against the real HTTP server: what a person and a program see, and what hostile mail may not do."""
+"""The page on the real HTTP server: what people and programs see, and what hostile mail must not do."""
 
 import asyncio
 from email.message import EmailMessage

@@ -1,4 +1,4 @@
-"""The whole sink: mail in by real clients, out by the store and the JSON API."""
+"""The whole sink: real clients send mail, and the store and the JSON API return it."""
 
 import asyncio
 import pickle
@@ -64,7 +64,7 @@ async def test_it_starts_again_on_what_it_kept(tmp_path: Path, settings: Capture
         assert await sink.start() == addresses
         async with await RawClient.greeted(port_of(addresses)) as client:
             client.send(b"MAIL FROM:<>\r\nRCPT TO:<b@example.org>\r\nBDAT 1 LAST\r\nx")
-            # Numbering goes on where it ended: what was kept is still there.
+            # Numbers continue after those of the stored messages, which are still there.
             assert (await client.replies(3))[2] == f"250 2.0.0 captured as {round_}"
         await sink.stop()
         assert await sink.problem() == "the capture sink does not run"
@@ -77,4 +77,4 @@ async def test_a_taken_port_is_an_error_and_leaves_nothing_behind(
     second = CaptureSink(taken, tmp_path / "second")
     with pytest.raises(OSError, match="in use"):
         await second.start()
-    await CaptureSink(settings, tmp_path / "second").stop()  # never started: nothing to do
+    await CaptureSink(settings, tmp_path / "second").stop()  # never started, so there is nothing to stop

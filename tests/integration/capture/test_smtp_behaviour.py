@@ -1,4 +1,5 @@
-"""The scripted server: it delays, lies, drops and keeps silent as told, and ends in an orderly way."""
+"""The scripted server delays, gives false replies, drops connections or does not reply as scripted, and ends
+cleanly."""
 
 import asyncio
 
@@ -57,7 +58,7 @@ async def test_silence_lasts() -> None:
         await RawClient.greeted(peer.port) as client,
     ):
         client.send(FLIGHT + b"NOOP\r\n")
-        # The idle limit ends it in the end, without a word.
+        # The idle limit ends the connection, without a reply.
         assert [reply[:3] for reply in await client.replies(3)] == ["250", "250", ""]
     assert not peer.taken
 

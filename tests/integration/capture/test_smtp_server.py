@@ -1,4 +1,4 @@
-"""The capture server over real sockets: sequence, pipelining, BDAT, bounds, smuggling, TLS."""
+"""The capture server over real sockets: order of commands, pipelining, BDAT, limits, smuggling, TLS."""
 
 import asyncio
 import ssl
@@ -197,7 +197,9 @@ async def test_starttls_forgets_what_came_before(tls: ssl.SSLContext) -> None:
         client.send(b"STARTTLS\r\nMAIL FROM:<injected@example.com>\r\n")
         assert (await client.reply()).startswith("220")
         await client.writer.start_tls(no_verification())
-        assert (await client.ask("MAIL FROM:<a@example.com>")).startswith("503")  # not even the EHLO counts
+        assert (await client.ask("MAIL FROM:<a@example.com>")).startswith(
+            "503"
+        )  # EHLO is required again after STARTTLS
         assert (await client.ask("EHLO x")).startswith("250")
         client.send(START + b"BDAT 1 LAST\r\nx")
         assert codes(await client.replies(3)) == ["250"] * 3

@@ -1,4 +1,4 @@
-"""The HTTP server with a small application, on both event loops, and a client that sends octets as they are."""
+"""The HTTP server with a small application, on both event loops, and a client that sends raw octets."""
 
 import asyncio
 import time
@@ -15,7 +15,7 @@ from cluster.http.server import HttpServer
 from tests.integration.http.echo import HEALTH, Echo
 
 PATIENCE_S = 20.0
-"""For what comes at once unless the machine is very busy."""
+"""Time limit for steps that take no time unless the machine is very busy."""
 
 
 def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
@@ -42,7 +42,7 @@ class Client:
         self.writer.write(data)
 
     async def answer(self) -> Answer:
-        """The next one. Raises IncompleteReadError at the connection's end."""
+        """The next response. Raises IncompleteReadError at the end of the connection."""
         async with asyncio.timeout(PATIENCE_S):
             head = (await self.reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
             headers = dict(line.lower().split(": ", 1) for line in head[1:] if line)
@@ -50,7 +50,7 @@ class Client:
         return Answer(int(head[0].split()[1]), headers, body)
 
     async def ended(self) -> bytes:
-        """What still comes before the connection's end."""
+        """The remaining octets until the end of the connection."""
         async with asyncio.timeout(PATIENCE_S):
             try:
                 return await self.reader.read()
@@ -79,7 +79,7 @@ class Site:
         return client
 
     async def ask(self, data: bytes) -> Answer:
-        """Over a new connection."""
+        """Send a request over a new connection and return the response."""
         client = await self.client()
         try:
             return await client.ask(data)
@@ -87,14 +87,14 @@ class Site:
             client.close()
 
     async def healthy(self) -> float:
-        """Ask a new connection for its health; the seconds it took."""
+        """Make a health check over a new connection; returns the seconds it took."""
         started = time.monotonic()
         answer = await self.ask(get("/healthz"))
         assert answer.status == 200
         return time.monotonic() - started
 
     async def busy(self, client: Client) -> None:
-        """Make a request over a connection that is under way until ``app.gate`` opens."""
+        """Open a connection with a request that is in progress until ``app.gate`` opens."""
         before = self.app.seen.count("/slow")
         client.send(get("/slow"))
         async with asyncio.timeout(PATIENCE_S):
@@ -114,7 +114,7 @@ def post(path: str, body: bytes, *fields: str) -> bytes:
 
 @asynccontextmanager
 async def serving(around: Callable[[Any], Any] = lambda app: app, **bounds: Any) -> AsyncIterator[Site]:
-    """``around``: what stands between the server and the application."""
+    """A running server. ``around`` wraps the application."""
     site = Site()
     server = HttpServer(around(site.app), Bounds(**{"connections": 5000, "per_address": 5000} | bounds), health=HEALTH)
     site.host, site.port = await server.start("127.0.0.1", 0)
@@ -134,7 +134,7 @@ async def site() -> AsyncIterator[Site]:
 
 
 async def longest_stall_s(work: Coroutine[Any, Any, Any]) -> float:
-    """The most CPU time that one turn of the event loop, which is the server's too, took while this was done."""
+    """The most CPU time of one turn of the event loop during this work. Server and test share the loop."""
     longest, task = 0.0, asyncio.ensure_future(work)
     while not task.done():
         started = time.thread_time()

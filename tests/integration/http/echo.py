@@ -1,4 +1,4 @@
-"""A small application for the HTTP server, and that server as a program of its own under a limit of descriptors."""
+"""A small application for the HTTP server, and a program that runs that server with a limit of open descriptors."""
 
 import asyncio
 import json
@@ -17,14 +17,14 @@ HEALTH = frozenset({b"/healthz"})
 
 
 class Echo:
-    """Answers with what it was asked. ``/slow`` waits for ``gate``, ``/big`` has 8 MB, ``/long`` 70 KB, ``/early``
-    reads no body, and ``/hog`` opens files until there are no more descriptors, which ``/free`` gives back."""
+    """Answers with the request it received. ``/slow`` waits for ``gate``, ``/big`` returns 8 MB, ``/long`` 70 KB,
+    ``/early`` reads no body, ``/hog`` opens files until no descriptors are left, and ``/free`` closes them."""
 
     def __init__(self) -> None:
         self.gate = asyncio.Event()
         self.seen: list[str] = []
         self.done: list[str] = []
-        """Paths of requests of which nothing more is under way."""
+        """Paths of the requests that are complete."""
         self.hogged: list[int] = []
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
@@ -81,7 +81,7 @@ async def _body(receive: Any) -> bytes | None:
 
 
 async def main(descriptors: int) -> None:
-    """Serve until the standard input ends."""
+    """Serve until standard input ends."""
     resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors, descriptors))
     server = HttpServer(Echo(), Bounds(connections=10_000, per_address=10_000), health=HEALTH)
     _, port = await server.start("127.0.0.1", 0)

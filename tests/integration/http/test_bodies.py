@@ -1,4 +1,4 @@
-"""Framing of bodies, pipelined requests, and wishes for other protocols."""
+"""Framing of bodies, pipelined requests, and upgrade requests."""
 
 import asyncio
 
@@ -82,7 +82,7 @@ async def test_a_body_in_chunks(site: Site) -> None:
     for _ in range(2):
         told = (await client.ask(post("/", body, CHUNKED))).json()
         assert told["body"] == "hello world"
-        assert told["headers"] == [["host", "x"], ["transfer-encoding", "chunked"]]  # what follows is none of them
+        assert told["headers"] == [["host", "x"], ["transfer-encoding", "chunked"]]  # trailers are not added
 
 
 async def test_small_chunks_are_taken(site: Site) -> None:

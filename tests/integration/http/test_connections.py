@@ -1,4 +1,4 @@
-"""How many may be connected, who goes first, and that health checks are answered all the while."""
+"""The limits of connections, which of them are closed first, and that health checks are answered under load."""
 
 import asyncio
 import resource
@@ -18,7 +18,7 @@ HALF = b"GET / HTTP/1.1\r\nHost: x\r\nX-"
 
 @pytest.fixture(scope="module", autouse=True)
 def many_descriptors() -> None:
-    """Client and server of 3,000 connections are one process here."""
+    """Client and server of 3,000 connections run in one process."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
@@ -71,7 +71,7 @@ async def test_at_the_bound_idle_ones_go_first_then_unfinished_heads() -> None:
         await site.busy(await site.client())
         assert await half.ended() == b""
         site.app.gate.set()
-        assert (await busy.answer()).status == 200  # what was under way is not touched
+        assert (await busy.answer()).status == 200  # requests in progress are not affected
 
 
 async def test_who_was_answered_before_its_body_came_makes_room() -> None:
@@ -111,7 +111,7 @@ async def test_health_checks_have_places_of_their_own() -> None:
         client = await site.client()
         client.send(get("/healthz") + get("/healthz"))
         assert (await client.answer()).headers["connection"] == "close"
-        assert await client.ended() == b""  # a place of these is not kept
+        assert await client.ended() == b""  # at the bound, a health check's connection is not kept
 
 
 async def test_idle_connections_end() -> None:
@@ -149,7 +149,7 @@ async def test_who_reads_slowly_is_served() -> None:
 
 @asynccontextmanager
 async def program(descriptors: int) -> AsyncIterator[Site]:
-    """The server as a program of its own that may have so many descriptors."""
+    """The server in a separate process with this limit of descriptors."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
@@ -193,9 +193,9 @@ async def test_descriptors_that_others_take_are_no_end_of_a_server() -> None:
         idle = [await site.client() for _ in range(20)]
         await asyncio.gather(*(client.ask(get()) for client in idle))
         kept.send(get("/hog"))
-        assert (await kept.answer()).status == 200  # not a descriptor is left
+        assert (await kept.answer()).status == 200  # no descriptor is left
         for _ in range(5):
-            await site.healthy()  # idle ones made room
+            await site.healthy()  # idle connections were closed to make room
         assert await idle[0].ended() == b""
         assert (await site.ask(get("/free"))).status == 200
         await site.healthy()

@@ -1,4 +1,4 @@
-"""What a request's head may be: its size, its time, its form."""
+"""The limits of a request's head: its size, its time, its form."""
 
 import asyncio
 import logging
@@ -12,11 +12,11 @@ from tests.integration.http.conftest import Client, Site, get, longest_stall_s, 
 
 MB = 1024 * 1024
 STALL_S = 0.3
-"""A step takes milliseconds; the rest is for a machine that is shared. Before, 28 MB took 2 s."""
+"""A step takes milliseconds; the margin is for shared machines. An earlier version took 2 s for 28 MB."""
 
 
 async def flood(client: Client, start: bytes, bytes_: int) -> int:
-    """Send until all is sent or the server has had enough; what was sent."""
+    """Send until all is sent or the server closes the connection; returns the number of bytes sent."""
     sent = 0
     try:
         client.send(start)
@@ -53,7 +53,7 @@ async def test_an_endless_head_is_cut_off(site: Site, start: bytes, status: int,
     assert answer.headers["connection"] == "close" and answer.headers["content-type"] == "application/json"
     assert answer.json()["errors"][0]["message"] == answer.json()["detail"]
     await attacking
-    assert sent < 16 * MB  # all else was never read: it filled the sockets' buffers
+    assert sent < 16 * MB  # the server stopped reading: the rest filled the sockets' buffers
     await site.healthy()
 
 
@@ -124,7 +124,7 @@ async def test_half_a_head_is_answered_in_time(start: bytes) -> None:
         assert (await first.ask(start)).status == 408
         second = await site.client()
         assert (await second.ask(get())).status == 200
-        assert (await second.ask(start)).status == 408  # later on a connection as well
+        assert (await second.ask(start)).status == 408  # also for a later request of a connection
         assert await second.ended() == b""
 
 

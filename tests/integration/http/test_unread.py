@@ -1,4 +1,4 @@
-"""Clients that ask for much and read nothing: what is begun for them, what is kept, and who is served meanwhile."""
+"""Clients that send many requests and read no responses: what is started and kept for them, and who is still served."""
 
 import asyncio
 import gc
@@ -17,7 +17,7 @@ from tests.integration.http.echo import BIG
 
 @asynccontextmanager
 async def unread(site: Site, count: int, data: bytes) -> AsyncIterator[list[socket.socket]]:
-    """So many clients that send this and read nothing."""
+    """``count`` clients that send these bytes and read nothing."""
     loop = asyncio.get_running_loop()
     clients = []
     try:
@@ -34,7 +34,7 @@ async def unread(site: Site, count: int, data: bytes) -> AsyncIterator[list[sock
 
 
 async def settled(site: Site) -> int:
-    """How many requests were begun, when no more are."""
+    """The number of requests that were started, once it no longer rises."""
     before = -1
     while before != len(site.app.seen):
         before = len(site.app.seen)
@@ -45,7 +45,7 @@ async def settled(site: Site) -> int:
 
 
 def is_open(client: socket.socket) -> bool:
-    """Whether the server has not cut it off."""
+    """Whether the server has not closed the connection."""
     return client.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == 0
 
 
@@ -66,7 +66,7 @@ async def test_what_is_pipelined_is_kept_as_it_came(site: Site) -> None:
     async with unread(site, 50, get("/long") * 300):
         await settled(site)
         cycles = sum(isinstance(thing, RequestResponseCycle) for thing in gc.get_objects())
-        assert cycles <= 3 * 50  # under way, and one that waits; a third for what was just answered
+        assert cycles <= 3 * 50  # one in progress, one waiting, one just answered
 
 
 @pytest.mark.parametrize("per_address", [100, 25])
@@ -77,7 +77,7 @@ async def test_unread_answers_are_bounded_in_all(per_address: int) -> None:
         async with unread(site, 25, get("/big")) as clients:
             await settled(site)
             left = [number for number, client in enumerate(clients) if is_open(client)]
-            assert left == list(range(25))[-len(left) :]  # the longest unread were ended
+            assert left == list(range(25))[-len(left) :]  # those unread for longest were closed
             assert 1 <= len(left) <= bytes_ // UNREAD_BYTES
         await site.healthy()
 
@@ -130,5 +130,5 @@ async def test_a_health_check_is_not_behind_all_that_is_ready(site: Site) -> Non
         begun.append(len(site.app.seen) - before)
     await reading
     assert len(begun) > 3
-    assert max(begun[1:]) < 300 * 3  # each turn of the loop began all 300 before
+    assert max(begun[1:]) < 300 * 3  # without the limit, each turn of the loop started all 300
     assert site.app.seen.count("/busy") == 300 * 50

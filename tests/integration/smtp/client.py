@@ -1,4 +1,4 @@
-"""What the tests of this folder send, and how they connect."""
+"""The messages that the tests of this folder send, and how the tests connect."""
 
 import ssl
 from collections.abc import AsyncIterator

@@ -1,4 +1,4 @@
-"""Every test here runs on asyncio's own loop and on uvloop, whose transports differ from the protocol's side."""
+"""Every test here runs on asyncio's loop and on uvloop, since their transports behave differently."""
 
 import asyncio
 import datetime

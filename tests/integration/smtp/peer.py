@@ -1,4 +1,4 @@
-"""A scripted SMTP server: it behaves, except where its script says otherwise."""
+"""A scripted SMTP server: it follows the protocol except where its script says otherwise."""
 
 import asyncio
 import ssl
@@ -12,18 +12,18 @@ class Step(Enum):
     DROP = auto()
     """Closes the connection."""
     STALL = auto()
-    """Says nothing more, until the client goes."""
+    """Sends nothing more until the client closes the connection."""
     FLOOD = auto()
-    """Sends the line before it without end."""
+    """Repeats the line before it endlessly."""
     DRIP = auto()
-    """What follows leaves byte by byte, each after DRIP_S."""
+    """Sends the following bytes one by one, each after DRIP_S."""
 
 
 DRIP_S = 0.05
 
 
 Answer = tuple[bytes | Step, ...]
-"""Written or done in order, in place of the usual reply. Each piece of bytes leaves in a write of its own."""
+"""Pieces that are written or performed in order instead of the usual reply. Each piece of bytes is a separate write."""
 
 EXTENSIONS = ("PIPELINING", "CHUNKING", "8BITMIME", "SMTPUTF8", "SIZE 20000000", "ENHANCEDSTATUSCODES")
 
@@ -48,10 +48,10 @@ def each_byte(reply: bytes) -> Answer:
 
 
 class Peer:
-    """script: an answer for a verb, or a list of answers for its successive occurrences, of which the last repeats.
-    GREETING, END (the final dot) and CHUNK (a BDAT that is not the last) count as verbs. lacks: what it may announce,
-    and does not know: the octets of CHUNKING are commands to it, and of PIPELINING it throws away what came with a
-    command."""
+    """``script``: an answer for a verb, or a list of answers for its successive occurrences, of which the last repeats.
+    GREETING, END (the final dot) and CHUNK (a BDAT that is not the last) count as verbs. ``lacks``: extensions that it
+    may announce but does not implement. Without CHUNKING it reads the octets of a chunk as commands; without PIPELINING
+    it discards the input that arrives together with a command."""
 
     def __init__(
         self,
@@ -64,7 +64,7 @@ class Peer:
         self.commands: list[bytes] = []
         self.messages: list[bytes] = []
         self.encrypted_mail: list[bool] = []
-        """Whether the session was encrypted, at each MAIL."""
+        """For each MAIL, whether the session was encrypted."""
         self.connections = 0
         self.disconnected = asyncio.Event()
         self.body_may_be_read = asyncio.Event()
@@ -102,7 +102,7 @@ class Peer:
         try:
             await self._serve(reader, writer)
         except (OSError, asyncio.IncompleteReadError):
-            pass  # the client went away, as many tests have it
+            pass  # the client closed the connection, as in many tests
         except asyncio.CancelledError:
             pass  # the test is over; asyncio's server would log a cancelled handler as an error
         finally:
@@ -118,7 +118,7 @@ class Peer:
             if verb == "MAIL":
                 self.encrypted_mail.append(is_encrypted(writer))
             if "PIPELINING" in self._lacks:
-                reader._buffer.clear()  # type: ignore[attr-defined]  # there is no other way to take what is there
+                reader._buffer.clear()  # type: ignore[attr-defined]  # there is no public way to discard the buffer
             if verb == "BDAT" and "CHUNKING" not in self._lacks:
                 size = int(line.split()[1])
                 if size:
@@ -163,7 +163,7 @@ class Peer:
                 writer.write(step)
                 await writer.drain()
                 if len(answer) > 3:
-                    await asyncio.sleep(0)  # lets the client read this piece on its own
+                    await asyncio.sleep(0)  # lets the client read this piece alone
             elif step is Step.DROP:
                 raise ConnectionAbortedError
             elif step is Step.STALL:

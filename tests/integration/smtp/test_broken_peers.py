@@ -1,4 +1,5 @@
-"""Peers that hang up, stall, babble or lie: each ends in one ConnectionLost, which knows if a duplicate is possible."""
+"""Peers that close, stall, or send invalid or false replies: each case ends in one ConnectionLost, which says whether a
+duplicate is possible."""
 
 import asyncio
 import gc
@@ -29,7 +30,7 @@ SHORT = SmtpSettings(
 LARGE = b"x" * 998 + b"\r\n"
 LARGE = LARGE * 8000
 
-# extensions, the verb at fault, the stage, whether all of the message had been written by then
+# extensions, the verb at fault, the stage, whether the whole message had been written
 CASES = [
     (CHUNKS, "MAIL", Stage.MAIL, True),
     (CHUNKS, "RCPT", Stage.RCPT, True),
@@ -47,7 +48,7 @@ AT_EVERY_STAGE = pytest.mark.parametrize(("extensions", "verb", "stage", "writte
 
 
 async def lost(peer: Peer, *, settings: SmtpSettings = PATIENT, data: bytes = DATA) -> ConnectionLost:
-    """How the first transaction ends with a host that has shown that it takes BDAT, if it announces that."""
+    """How the first transaction ends. A host that announces CHUNKING counts as one that has accepted BDAT before."""
     async with connected(peer, settings=settings, takes_bdat=True) as connection:
         with pytest.raises(ConnectionLost) as raised:
             await connection.send(ENVELOPE, data)
@@ -71,7 +72,7 @@ async def test_dropped(
 @AT_EVERY_STAGE
 async def test_421(extensions: tuple[str, ...], verb: str, stage: Stage, written: bool) -> None:
     failure = await lost(Peer({verb: (b"421-4.3.2 closing\r\n421 4.3.2 bye\r\n",)}, extensions=extensions))
-    # The peer has said no, so there is nothing to doubt, whatever had been written.
+    # The peer has refused, so the outcome is certain, however much was written.
     assert (failure.stage, failure.after_end_of_data) == (stage, False)
     assert failure.reply is not None
     assert failure.reply.text == "421-4.3.2 closing\n421 4.3.2 bye"
@@ -79,7 +80,7 @@ async def test_421(extensions: tuple[str, ...], verb: str, stage: Stage, written
 
 @AT_EVERY_STAGE
 async def test_stalled(extensions: tuple[str, ...], verb: str, stage: Stage, written: bool) -> None:
-    # Only the phase at fault is given little time, which shows that each has its own.
+    # Only the phase at fault has a short time limit, which shows that each phase has its own.
     phase = {
         Stage.MAIL: "mail_timeout_s",
         Stage.RCPT: "rcpt_timeout_s",
@@ -155,7 +156,7 @@ async def test_the_last_word_of_a_peer_that_hangs_up_in_the_body_counts() -> Non
 @pytest.mark.parametrize(("verb", "count"), [("MAIL", 0), ("RCPT", 2)])
 @pytest.mark.parametrize("ending", [(Step.DROP,), (b"421 4.7.0 too many errors\r\n",), (b"?\r\n",)])
 async def test_refused_and_hung_up_on(verb: str, count: int, ending: Answer) -> None:
-    """The refusal decides the recipients; that the connection is gone is another matter."""
+    """The refusal decides the recipients, although the connection is lost."""
     script: dict[str, Answer | list[Answer]] = {verb: (b"550 5.7.1 no\r\n",)}
     if verb == "MAIL":
         script["RCPT"] = ending

@@ -1,6 +1,6 @@
-"""CHUNKING that is announced: no octet of a message leaves before the host has shown that it takes BDAT.
+"""Announced CHUNKING: no octet of a message is sent before the host has accepted BDAT.
 
-What a tenant writes would otherwise be commands to a host that announces CHUNKING and does not have it.
+Otherwise a tenant's text would be commands to a host that announces CHUNKING but does not implement it.
 """
 
 import asyncio
@@ -20,15 +20,15 @@ FORGED = (
     b"Subject: forged\r\n\r\nPay him.\r\n.\r\nQUIT\r\n"
 )
 LARGE = FORGED + b"MAIL FROM:<ceo@victim.test>\r\n" * 3000
-"""Written in several pieces."""
+"""A message that is written in several pieces."""
 HUGE = FORGED + (b"x" * 998 + b"\r\n") * 8000
-"""More than the sockets hold."""
+"""A message that is larger than the sockets' buffers."""
 EMPTY = b"BDAT 0"
 LAST = b"BDAT %d LAST" % len(DATA)
 
 
 def said(peer: Peer) -> list[bytes]:
-    """The commands, without their parameters but for BDAT's."""
+    """The commands without their parameters, except BDAT's."""
     return [line if line.startswith(b"BDAT") else line.split()[0] for line in peer.commands]
 
 
@@ -118,7 +118,7 @@ async def test_a_host_that_chokes_on_an_empty_chunk_gets_the_next_message_by_dat
 @pytest.mark.parametrize("data", [FORGED, LARGE], ids=["small", "large"])
 @pytest.mark.parametrize("takes_bdat", [False, True])
 async def test_a_host_that_no_longer_takes_bdat_hears_no_more(takes_bdat: bool, data: bytes) -> None:
-    """Another machine, perhaps. It may be obeying the message by now, so whatever it answers is not believed."""
+    """It may be another machine that is executing the message as commands, so its replies are not trusted."""
     shown: list[bool] = []
     peer = Peer({"BDAT": (b"502 5.5.1 BDAT?\r\n", b"500 5.5.1 Subject:?\r\n", b"250 ok\r\n")})
     async with connected(peer, takes_bdat=takes_bdat) as connection:
@@ -133,8 +133,8 @@ async def test_a_host_that_no_longer_takes_bdat_hears_no_more(takes_bdat: bool, 
 
 
 async def test_a_refused_chunk_that_was_not_thrown_away_ends_the_connection() -> None:
-    """RFC 3030 §2 has the octets of a refused chunk thrown away. The message after it must not be answered by what the
-    host says to them."""
+    """RFC 3030 §2: a server discards the octets of a refused chunk. Its replies to them must not be taken as replies to
+    the next message."""
     script: dict[str, Answer | list[Answer]] = {
         "RCPT": [(b"550 5.1.1 no\r\n",), (b"250 ok\r\n",)],
         "BDAT": [(b"503 5.5.1 RCPT first\r\n",), (b"250 ok\r\n",)],
@@ -167,7 +167,7 @@ async def test_what_is_accepted_before_its_end_is_not_accepted(extensions: tuple
 
 @pytest.mark.parametrize("extensions", [("PIPELINING",), ()])
 async def test_nothing_more_is_said_to_a_host_that_answers_250_to_data(extensions: tuple[str, ...]) -> None:
-    """It may be waiting for a message: commands would be its text."""
+    """It may be waiting for a message, so commands would become its text."""
     peer = Peer({"DATA": (b"250 ok\r\n",)}, extensions=extensions)
     async with connected(peer) as connection:
         (outcome,) = (await connection.send(ENVELOPE, DATA)).outcomes(ENVELOPE)

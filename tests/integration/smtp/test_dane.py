@@ -1,4 +1,4 @@
-"""DANE (RFC 7672) against a DNS server that says what it has validated, and hosts with real certificates."""
+"""DANE (RFC 7672) with a DNS server that sets the AD bit, and hosts with real certificates."""
 
 import asyncio
 from itertools import pairwise
@@ -21,7 +21,7 @@ CERTIFICATE = Authority.root("private").issue("other.test")
 
 @pytest.mark.parametrize("usage", [(3, 1, 1), (3, 0, 2), (3, 0, 0), (3, 1, 0), (3, 1, 2)])
 async def test_the_hosts_own_certificate_matches(tmp_path: Path, usage: tuple[int, int, int]) -> None:
-    # Nobody vouches for it, it has another name, and it has expired: RFC 7672 §3.1.1 cares for none of that.
+    # It has an untrusted issuer and another name, and it has expired: RFC 7672 §3.1.1 ignores all of these.
     certificate = Authority.root("private").issue("other.test", expired=True)
     async with world(tmp_path, dane=True) as made, Peer(tls=certificate.server(tmp_path)).listening() as peer:
         record = certificate.tlsa(*usage)
@@ -87,7 +87,7 @@ async def test_a_password_for_a_host_that_its_records_name(tmp_path: Path) -> No
         await made.delivers(peer, credentials=secret)
         assert (await made.delivers(peer, credentials=secret)).tls_resumed
         assert peer.verbs.count("AUTH") == 2
-        # What no record can prove, an authority must.
+        # Without usable records, a trusted authority is needed.
         made.dns.zone[f"_{peer.port}._tcp.{HOST}", "TLSA"] = [TLSA(1, 1, 1, b"x" * 32)]
         made.later(61)
         failure = await made.fails(peer, credentials=secret)
@@ -98,7 +98,7 @@ async def test_a_password_for_a_host_that_its_records_name(tmp_path: Path) -> No
 @pytest.mark.parametrize("level", [TlsLevel.NONE, TlsLevel.OPPORTUNISTIC, TlsLevel.REQUIRED])
 async def test_mismatch(tmp_path: Path, level: TlsLevel) -> None:
     async with world(tmp_path, dane=True) as made:
-        # A certificate that the world trusts does not help.
+        # A certificate of a trusted authority does not help.
         trusted = made.authority.issue(HOST)
         async with Peer(tls=trusted.server(tmp_path)).listening() as peer:
             made.sign(peer, Authority.root("another").tlsa(3, 1, 1))
@@ -126,7 +126,7 @@ async def test_without_dnssec_it_is_ignored(tmp_path: Path, insecure: str) -> No
         made.dns.secure.remove({"mx": DOMAIN, "address": HOST, "tlsa": tlsa}[insecure])
         await made.delivers(peer)
         assert made.counted() == [("no-policy-found", "", 1)]
-        # A server of an unsigned zone is not asked for what it may choke on.
+        # No TLSA query is sent to the name server of an unsigned zone, which may fail on it.
         assert ((tlsa, "TLSA") in made.dns.asked) == (insecure == "tlsa")
 
 
@@ -153,7 +153,7 @@ async def test_an_answer_that_cannot_be_validated_defers(tmp_path: Path, bogus: 
         assert failure.reason.startswith("DANE: ")
         assert peer.connections == 0
         assert made.counted() == [("tlsa", "dnssec-invalid", 1)]
-        # It is asked again soon.
+        # The query is repeated soon.
         del made.dns.rcodes[name]
         made.later(6)
         await made.delivers(peer)
@@ -183,8 +183,8 @@ async def test_unusable_records_ask_for_any_tls(tmp_path: Path, record: tuple[in
 
 
 def alias(made: World, peer: Peer, *, end: str, chain: str) -> None:
-    """HOST is an alias of another.test and that of real.test. ``end``: whose TLSA records are good, those of the other
-    are not. ``chain``: how far it is secure."""
+    """HOST is an alias of another.test, which is an alias of real.test. ``end``: the name with valid TLSA records; the
+    others' are invalid. ``chain``: how far the aliases are secure."""
     names = [HOST, "another.test", "real.test"]
     made.dns.zone |= {(a, "CNAME"): [CNAME(b)] for a, b in pairwise(names)}
     made.dns.zone |= {("real.test", "A"): [A("127.0.0.1")]}
@@ -202,7 +202,7 @@ def alias(made: World, peer: Peer, *, end: str, chain: str) -> None:
     ("chain", "end", "asked"),
     [
         ("all", "real.test", ["real.test"]),
-        # RFC 7672 §2.2.2: of an alias into an unsigned zone, the name that was given is good.
+        # RFC 7672 §2.2.2: of a secure alias into an unsigned zone, the original name is valid.
         ("the alias", HOST, [HOST]),
         ("half", HOST, [HOST]),
     ],
@@ -223,7 +223,7 @@ async def test_an_alias_into_an_unsigned_zone_is_no_downgrade(tmp_path: Path, ch
         made.sign(peer)
         alias(made, peer, end="real.test", chain=chain)
         assert (await made.fails(peer)).reason == "DANE: no TLSA record matches the certificate"
-        # Nor is it where it cannot be told whether the alias is secure.
+        # The same holds where it is unknown whether the alias is secure.
         made.dns.rcodes[HOST] = RCODE.SERVFAIL
         made.later(61)
         failure = await made.fails(peer)
@@ -242,7 +242,7 @@ async def test_aliases_in_a_circle_defer(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("secure", [True, False])
 async def test_records_behind_an_alias_of_their_own(tmp_path: Path, secure: bool) -> None:
-    # RFC 7671 §6: as many keep them in one place for all their hosts.
+    # RFC 7671 §6: many operators keep the records of all their hosts under one name.
     async with world(tmp_path, dane=True) as made, Peer(tls=CERTIFICATE.server(tmp_path)).listening() as peer:
         made.sign(peer, CERTIFICATE.tlsa(3, 1, 1))
         name = f"_{peer.port}._tcp.{HOST}"
@@ -290,7 +290,7 @@ async def test_the_certificate_of_an_alias_and_the_name_that_the_host_is_asked_f
 
 
 async def test_a_domain_that_is_an_alias(tmp_path: Path) -> None:
-    # RFC 7672 §2.2.1: its MX records are as secure as the weakest of the aliases; §3.2.2: either name will do.
+    # RFC 7672 §2.2.1: the MX records are as secure as the weakest alias; §3.2.2: either name is accepted.
     root = Authority.root("private")
     server = root.issue("real-domain.test").server(tmp_path)
     async with world(tmp_path, dane=True) as made, Peer(tls=server).listening() as peer:
@@ -323,7 +323,7 @@ async def test_dane_goes_before_mta_sts(tmp_path: Path) -> None:
         async with Peer(tls=private.server(tmp_path)).listening() as peer:
             made.sign(peer, private.tlsa(3, 1, 1))
             await made.delivers(peer)
-        # RFC 8461 §2: nor does MTA-STS save what fails DANE.
+        # RFC 8461 §2: MTA-STS does not override a failure of DANE.
         made.later(3601)
         made.https.answer = http(policy())
         async with Peer(tls=trusted.server(tmp_path)).listening() as peer:

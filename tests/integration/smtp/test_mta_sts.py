@@ -104,7 +104,7 @@ async def test_testing_delivers_and_counts(tmp_path: Path) -> None:
         async with Peer(tls=bad(made)).listening() as peer:
             assert (await made.delivers(peer)).tls_version == "TLSv1.3"
             assert peer.connections == 2
-            # What is known to fail is not tried again for a while, and counted all the same.
+            # Verification that failed is not tried again for some time, but it is counted as a failure.
             assert (await made.delivers(peer)).tls_version == "TLSv1.3"
             assert peer.connections == 3
         assert made.counted() == [("sts", "", 1), ("sts", "certificate-not-trusted", 2)]
@@ -177,7 +177,7 @@ async def test_a_policy_outlives_an_outage_of_its_server_and_of_its_record(tmp_p
         made.later(301)
         assert await made.look_again() == ENFORCED
         made.dns.silent = False
-        # After its time it ends.
+        # The policy expires after its max_age.
         made.later(86400)
         assert await made.of_domain() == NO_POLICY
         assert made.counted() == [("sts", "sts-policy-fetch-error", 1)]
@@ -241,7 +241,7 @@ async def test_a_policy_that_cannot_be_had_is_none(tmp_path: Path, answer: bytes
         made.https.answer = answer
         assert await made.of_domain() == NO_POLICY
         assert made.counted() == [("sts", result_type, 1)]
-        # Nor is it asked for again at once.
+        # It is not fetched again at once either.
         await made.of_domain()
         assert len(made.https.requests) == 1
         made.https.answer = http(policy(), media_type='TEXT/plain; charset="utf-8"')
@@ -266,7 +266,7 @@ async def test_a_policy_server_without_an_address(tmp_path: Path) -> None:
 
 
 async def test_a_policy_server_on_our_own_network_is_not_asked(tmp_path: Path) -> None:
-    """The domain's owner chooses its address."""
+    """The domain's owner chooses the server's address."""
     async with world(tmp_path, guard=mx.Guard()) as made:
         made.announce()
         assert await made.of_domain() == NO_POLICY

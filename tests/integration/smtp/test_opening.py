@@ -1,4 +1,4 @@
-"""From the address to the session: greeting, EHLO, STARTTLS and its attacks, AUTH."""
+"""From the address to the session: greeting, EHLO, STARTTLS and attacks on it, AUTH."""
 
 import asyncio
 import base64
@@ -63,7 +63,7 @@ async def test_an_encrypted_session(server_tls: ssl.SSLContext) -> None:
 
 
 async def test_a_closed_connection_leaves_nothing_to_the_collector(server_tls: ssl.SSLContext) -> None:
-    """Which comes by seldom: with many hosts, hundreds of megabytes of buffers would wait for it."""
+    """The collector runs seldom: with many hosts, hundreds of megabytes of buffers would stay until then."""
     gc.collect()
     gc.disable()
     try:
@@ -95,7 +95,7 @@ async def test_connecting_is_bounded() -> None:
     with socket.socket() as deaf:
         deaf.bind(("127.0.0.1", 0))
         deaf.listen(0)
-        # A full backlog: the system no longer answers, as a firewall that drops.
+        # With a full backlog the system does not answer, like a firewall that drops packets.
         filling = [socket.socket() for _ in range(4)]
         try:
             for sock in filling:

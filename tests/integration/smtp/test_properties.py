@@ -1,5 +1,5 @@
-"""Hosts, policy servers and name servers that answer anything at all, over real sockets: each question has its answer,
-and none of them ends in an exception of another kind, which would end the process."""
+"""Hosts, policy servers and name servers that send arbitrary bytes over real sockets. Each call returns or raises one
+of its documented exceptions; any other exception would end the process."""
 
 import asyncio
 import struct
@@ -96,7 +96,7 @@ async def test_a_policy_server_may_say_anything(tmp_path: Path) -> None:
 
 
 class AnyDns(asyncio.DatagramProtocol):
-    """Answers each question with what it is told to, behind a header that fits."""
+    """Answers each query with the given bytes after a matching header."""
 
     def __init__(self) -> None:
         self.counts = (0, 0, 0)
@@ -109,7 +109,7 @@ class AnyDns(asyncio.DatagramProtocol):
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
         end = data.index(b"\0", 12) + 5
         head = data[:2] + struct.pack("!HHHHH", 0x8180 ^ self.flags, 1, *self.counts)
-        self.transport.sendto(head + data[12:end] + self.tail, addr)  # type: ignore[attr-defined]  # uvloop's kind
+        self.transport.sendto(head + data[12:end] + self.tail, addr)  # type: ignore[attr-defined]  # uvloop's type
 
 
 TYPES = st.sampled_from([1, 2, 5, 6, 15, 16, 28, 52])

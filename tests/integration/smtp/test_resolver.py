@@ -1,7 +1,7 @@
-"""The resolver against a DNS server of the tests' own, on loopback, with a clock moved by hand.
+"""The resolver with a DNS server on loopback and a clock that is moved by hand.
 
-c-ares remembers answers too, for as long as their TTL says by the real clock. Where a test must see a second question
-it answers with a TTL of 0, which c-ares does not keep and the resolver takes for its least.
+c-ares caches answers too, for their TTL by the real clock. Where a test must see a second query, the server answers
+with a TTL of 0, which c-ares does not cache and which the resolver raises to its minimum.
 """
 
 import asyncio
@@ -99,7 +99,7 @@ async def test_mx_order(server: DnsServer) -> None:
     async with resolving(server, Clock()) as resolver:
         first = await resolver.resolve("Many.Test.")
         second = await resolver.resolve("alias.test")
-    # By name c-ares' answer is sorted first, so that chance alone decides: 0.5, 0.1, 0.9 for a, b, c.
+    # c-ares' answer is first sorted by name, so only the random numbers decide: 0.5, 0.1, 0.9 for a, b, c.
     assert first == MailHosts(
         (MxHost(10, "b.test"), MxHost(10, "a.test"), MxHost(10, "c.test"), MxHost(30, "last.test")), implicit=False
     )
@@ -237,7 +237,7 @@ async def test_answers_are_kept_within_a_bound_of_bytes(server: DnsServer) -> No
     async with resolving(server, Clock(), cache_bytes=1500) as resolver:
         for name in ("one.test", "two.test", "one.test", "three.test", "one.test", "two.test"):
             assert await resolver.texts(name) == Found((), (), ("x" * 200,))
-    # Two fit; the one that was used least made room, and is asked for again.
+    # Two fit; the least recently used one was evicted and is queried again.
     assert server.asked == [(name, "TXT") for name in ("one.test", "two.test", "three.test", "two.test")]
 
 
@@ -262,7 +262,7 @@ async def test_an_expired_answer_is_used_while_the_dns_is_down(server: DnsServer
         server.rcodes |= {"many.test": RCODE.SERVFAIL, "nowhere.test": RCODE.SERVFAIL}
         clock.now += 100
         asked = []
-        for _ in range(2):  # the second finds it in the cache: a DNS in trouble is left alone for a while
+        for _ in range(2):  # the second is answered from the cache: a failing DNS is not queried again at once
             assert isinstance(await resolver.resolve("many.test"), MailHosts)
             assert await resolver.resolve("nowhere.test") == Unroutable(NoMail.NO_SUCH_DOMAIN, "nowhere.test")
             asked.append(len(server.asked))
@@ -321,7 +321,7 @@ async def test_hosts_that_are_ourselves(server: DnsServer) -> None:
         assert await resolver.mx_addresses("both.test") == Unroutable(NoMail.LOOP, "both.test")
         prohibited = Unroutable(NoMail.PROHIBITED, "local.test", "127.0.0.1 is in smtp.prohibited_networks")
         assert await resolver.mx_addresses("local.test") == prohibited
-        # What the operator named himself is connected to.
+        # A host that the operator names may have any address.
         assert await resolver.addresses("local.test") == Addresses(("127.0.0.1",))
 
 
@@ -352,7 +352,7 @@ async def test_a_slow_answer_after_quick_ones_is_waited_for(server: DnsServer) -
         server.hold = True
         asking = asyncio.create_task(resolver.resolve("many.test"))
         asked = len(server.asked)
-        # c-ares asks again when it has lost patience; on one try alone it would have given up by then.
+        # c-ares repeats the query after its own timeout; with one try alone it would have failed earlier.
         async with asyncio.timeout(5):
             while len(server.asked) < asked + 3:
                 await asyncio.sleep(0.005)

@@ -1,7 +1,7 @@
-"""A process that was stopped for longer than its time limits: what the host said meanwhile counts.
+"""A process that was suspended for longer than its time limits: a reply that arrived meanwhile counts.
 
-On uvloop, as in production. A time limit that is found exceeded first, and a reply that is found in the socket
-afterwards, would be a duplicate that nothing excuses.
+The test uses uvloop, as in production. If the time limit were handled before the reply in the socket, the message would
+be sent twice without need.
 """
 
 import contextlib
@@ -27,7 +27,7 @@ ROOT = Path(__file__).parents[3]
 
 
 async def send_one(port: int) -> str:
-    """What the client makes of it: the final code, or why and where the connection was lost."""
+    """The client's result: the final code, or the stage and the reason of the lost connection."""
     settings = SmtpSettings(data_termination_timeout_s=LIMIT_S)
     connection = await SmtpConnection.open("peer.test", "127.0.0.1", port, settings=settings, helo_name="client.test")
     try:
@@ -59,7 +59,7 @@ def test_what_came_while_the_process_was_stopped(last_reply: bytes, expected: st
 
 
 def _serve_and_stop(listener: socket.socket, pid: int, last_reply: bytes) -> None:
-    """One message, without extensions; its reply comes while the client is stopped, long before its limit."""
+    """Serve one message without extensions. The reply comes while the client is suspended, long before its limit."""
     connection, _ = listener.accept()
     connection.settimeout(PATIENCE_S)
     with connection, connection.makefile("rb") as commands:
@@ -72,10 +72,10 @@ def _serve_and_stop(listener: socket.socket, pid: int, last_reply: bytes) -> Non
             assert line, "the client went away before the end of the message"
         os.kill(pid, signal.SIGSTOP)
         connection.sendall(last_reply)
-        time.sleep(2 * LIMIT_S)  # of the stopped process's time, which is what is tested
+        time.sleep(2 * LIMIT_S)  # the suspension itself is what is tested
         os.kill(pid, signal.SIGCONT)
         with contextlib.suppress(ConnectionResetError):
-            commands.read()  # until the client goes, which it does abruptly
+            commands.read()  # until the client closes, which it does abruptly
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Levels of TLS towards one host: what strips it, what breaks on it, what is remembered, resumed and counted."""
+"""TLS levels for one host: stripped and broken TLS, and what is cached, resumed and counted."""
 
 import asyncio
 import ssl
@@ -68,7 +68,7 @@ async def test_verified(tmp_path: Path, server_tls: ssl.SSLContext) -> None:
 
 
 def incompatible(tmp_path: Path) -> ssl.SSLContext:
-    """Knows no version of TLS that we would speak."""
+    """A server context without any TLS version that we accept."""
     context = server_context("localhost", tmp_path)
     with pytest.warns(DeprecationWarning):
         context.minimum_version = ssl.TLSVersion.TLSv1
@@ -148,7 +148,7 @@ async def test_a_host_that_breaks_is_sent_to_in_plain_text_at_once(
         assert result.final.positive
         assert peer.connections == 2
         assert sum(count for *_, count in made.counted()) == 1
-        # It is remembered: no handshake is tried, but for the report it is one more that failed.
+        # The failure is cached: no handshake is tried, but the report counts one more failure.
         await made.delivers(peer, ANY)
         assert peer.connections == 3
         assert peer.verbs.count("STARTTLS") == 1
@@ -163,7 +163,7 @@ async def test_never_where_tls_is_asked_for(tmp_path: Path, breaks: Callable[[Pa
         failure = await made.fails(peer, asked)
         assert failure.stage in (Stage.TLS, Stage.STARTTLS)
         assert peer.connections == 1
-        # Nor where another domain's mail has found the host broken before.
+        # The same holds where another domain's mail has found the host broken.
         await made.open(peer, ANY, timeout_s=0.2)
         before = peer.connections
         failure = await made.fails(peer, asked, timeout_s=0.2)
@@ -301,7 +301,7 @@ async def test_what_was_not_verified_is_not_resumed_where_it_must_be(tmp_path: P
             for level in (TlsLevel.OPPORTUNISTIC, TlsLevel.VERIFIED):
                 assert not (await made.delivers(peer, DomainTls(level))).tls_resumed
             assert (await made.delivers(peer, ENFORCED)).tls_resumed
-            # Required asks for no more than opportunistic does.
+            # Level "required" verifies no more than "opportunistic", so sessions are shared.
             assert (await made.delivers(peer, DomainTls(TlsLevel.REQUIRED))).tls_resumed
 
 

@@ -1,4 +1,4 @@
-"""Transactions with peers that behave, and with peers that refuse: modes, fallbacks, per-recipient outcomes."""
+"""Transactions with correct peers and with peers that refuse: modes, fallbacks, outcomes of each recipient."""
 
 import asyncio
 import ssl
@@ -64,7 +64,7 @@ async def test_5_mb_to_a_slow_reader(extensions: tuple[str, ...], server_tls: ss
         sending = asyncio.create_task(connection.send(ENVELOPE, LARGE))
         while not connection._wire._writing_paused:
             await asyncio.sleep(0)
-        # What the transport holds is bounded; the rest waits.
+        # The transport's buffer is bounded; the rest waits.
         assert connection._wire.transport.get_write_buffer_size() < len(LARGE) / 4
         assert not connection.is_usable
         peer.body_may_be_read.set()
@@ -130,14 +130,14 @@ async def test_every_recipient_is_refused(extensions: tuple[str, ...]) -> None:
         assert result.final is None
         assert [o.stage for o in result.outcomes(TWO)] == [Stage.RCPT, Stage.RCPT]
         assert connection.is_usable
-        # The transaction was left open, so the next one clears it first.
+        # The transaction is still open, so the next one resets it first.
         assert codes((await connection.send(ENVELOPE, DATA)).final) == [250]
     assert peer.verbs.index("RSET") == peer.verbs.index("MAIL", 2) - 1
     assert peer.messages[-1] == DATA
 
 
 async def test_354_though_every_recipient_is_refused() -> None:
-    """RFC 2920 §3.1."""
+    """RFC 2920 §3.1 allows this."""
     script: dict[str, Answer | list[Answer]] = {
         "RCPT": [(b"550 5.1.1 no\r\n",), (b"250 ok\r\n",)],
         "END": [(b"554 5.5.1 no valid recipients\r\n",), (b"250 ok\r\n",)],

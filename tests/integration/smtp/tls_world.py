@@ -1,4 +1,4 @@
-"""A world in which domains publish TLS policies: a DNS server, an HTTPS server for policies, a private authority."""
+"""A test environment for TLS policies: a DNS server, an HTTPS server for policies, a private authority."""
 
 import asyncio
 import ssl
@@ -51,7 +51,7 @@ def http(body: str | bytes, status: str = "200 OK", media_type: str = "text/plai
 
 
 class PolicyServer:
-    """Gives one answer to every request. None: says nothing."""
+    """Gives the same answer to every request; with None, it does not answer."""
 
     def __init__(self) -> None:
         self.answer: bytes | None = http(policy())
@@ -85,7 +85,7 @@ class PolicyServer:
                 await writer.drain()
                 writer.close()
         except (OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
-            pass  # the client hangs up when it has heard enough; the test is over
+            pass  # the client closes when it has read enough, and the test is over
         finally:
             writer.transport.abort()
 
@@ -107,7 +107,7 @@ class World:
         self.dns.zone[(f"mta-sts.{DOMAIN}", "A")] = [A("127.0.0.1")]
 
     def sign(self, peer: Peer, *records: Tlsa) -> None:
-        """DNSSEC for the domain, its host, and the host's TLSA records."""
+        """Make the domain, its host, and the host's TLSA records secure (DNSSEC)."""
         name = f"_{peer.port}._tcp.{HOST}"
         self.dns.zone |= {(DOMAIN, "MX"): [MX(HOST, 10)], (HOST, "A"): [A("127.0.0.1")]}
         self.dns.zone[(name, "TLSA")] = [TLSA(r.usage, r.selector, r.matching, r.data) for r in records]
@@ -120,7 +120,7 @@ class World:
         return await self.policies.of_domain(DOMAIN, level)
 
     async def look_again(self) -> DomainTls:
-        """What is known after the background has looked."""
+        """The policy after the background refresh."""
         await self.of_domain()
         assert self.policies._sts is not None
         await self.policies._sts.settled()
@@ -150,7 +150,7 @@ class World:
         )
 
     async def delivers(self, peer: Peer, domain_tls: DomainTls | None = None, **how: object) -> SmtpConnection:
-        """A connection that was opened, and has been closed again."""
+        """Open a connection and close it; returns the connection."""
         connection = await self.open(peer, domain_tls, **how)  # type: ignore[arg-type]  # those of open
         await connection.quit()
         return connection
@@ -164,7 +164,7 @@ class World:
         raise AssertionError("it was opened")
 
     def counted(self) -> list[tuple[str, str, int]]:
-        """(policy type, result type, sessions)"""
+        """The counts as (policy type, result type, sessions)."""
         return [(x.policy_type.value, str(x.result_type), count) for x, count in self.results.counts().items()]
 
 
