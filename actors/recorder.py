@@ -26,11 +26,13 @@ from analytics.client import ClickHouse, Rejected, Unavailable
 from analytics.damage import Damage, find_damage
 from analytics.queries import MessageEvents
 from analytics.rows import columns
+from cluster import metrics
 from cluster.context import DEGRADED
 from cluster.event_consumer import STOP_PATIENCE_S, CannotHandle, EventConsumer, Pacing
 from cluster.events import Event, decode_batch
 from cluster.journal.journal import Journal
 from cluster.journal.records import LogRow
+from cluster.metrics import Counter, Gauge, Reading
 from cluster.settings import ClickHouseSettings
 
 log = logging.getLogger(__name__)
@@ -51,6 +53,13 @@ T = TypeVar("T")
 
 class Recorder:
     """See the module. ``start`` and ``stop`` once each; the reads at any time between, on the same event loop."""
+
+    inserted = Counter("postray_recorder_events_total", "Events inserted into ClickHouse, repeats among them.")
+    damaged = Gauge(
+        "postray_recorder_damaged_parts",
+        "Parts of tables that ClickHouse cannot read and has set aside.",
+        lambda recorder: len(recorder._damage.parts),
+    )
 
     def __init__(
         self,
@@ -100,6 +109,9 @@ class Recorder:
     async def problem(self) -> str | None:
         """Why it waits, or what is missing of what it reads; None when it works."""
         return self._consumer.problem() or (f"{DEGRADED}{self._damage}" if self._damage.parts else None)
+
+    async def metrics(self) -> list[Reading]:
+        return metrics.read(self)
 
     async def timeline(self, tenant_id: str, message_id: str) -> MessageEvents:
         """A message's events, oldest first. Raises analytics.client.Unavailable."""
@@ -178,6 +190,7 @@ class Recorder:
         assert self._client is not None
         try:
             self._client.insert(columns(events))
+            self.inserted += len(events)
         except (Rejected, ValueError, OverflowError) as error:
             if len(rows) == 1:
                 self._consumer.put_aside(rows[0], error)

@@ -11,9 +11,11 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 
 from actors.stranded import Stranded
+from cluster import metrics
 from cluster.journal.journal import Journal, Unavailable
 from cluster.journal.records import Waiting
 from cluster.journal.scheduling import Lane, Page
+from cluster.metrics import Counter, Gauge, Reading
 from cluster.peers import Call, PeerGone
 from cluster.policy.routes.destinations import parse
 from cluster.routing.dispatcher import Dispatcher
@@ -38,6 +40,11 @@ STRANDED_S = 1.0
 
 class Scheduler:
     """Collaborators: the journal it pages from, the dispatcher that knows the owners, and a way to call them."""
+
+    leased = Counter("postray_scheduler_leased_total", "Due deliveries paged in for their owners.")
+    parked = Counter("postray_scheduler_parked_total", "Due deliveries parked in their lanes without an offer.")
+    expired = Counter("postray_scheduler_expired_total", "Deliveries ended because their lifetime was over.")
+    full = Gauge("postray_scheduler_full_lanes", "Lanes taken to be full.", lambda scheduler: len(scheduler._full))
 
     def __init__(
         self,
@@ -67,6 +74,9 @@ class Scheduler:
     async def problem(self) -> str | None:
         return self._problem
 
+    async def metrics(self) -> list[Reading]:
+        return metrics.read(self)
+
     async def stop(self) -> None:
         await self._tasks.stop()
 
@@ -95,6 +105,9 @@ class Scheduler:
         page = await self._journal.scheduling.page_in(PAGE, self._lease_s, self._decide)
         refused = await self._dispatcher.offer(page.leased, {})
         self._full.update(dict.fromkeys(await self._dispatcher.park(refused), now + FULL_S))
+        self.leased += len(page.leased)
+        self.parked += page.parked
+        self.expired += page.expired
         log.debug(
             "paged in leased=%d refused=%d parked=%d expired=%d",
             len(page.leased),

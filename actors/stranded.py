@@ -11,6 +11,7 @@ from itertools import islice
 from cluster.journal.journal import Journal
 from cluster.journal.records import Waiting
 from cluster.journal.scheduling import LANE_START, Lane, LanePosition
+from cluster.metrics import Counter
 from cluster.routing.dispatcher import Dispatcher
 
 log = logging.getLogger(__name__)
@@ -23,6 +24,8 @@ PAGE = 2000
 
 class Stranded:
     """Remembers how far it has looked into each lane, and begins again at the end: mail may still arrive there."""
+
+    moved = Counter("postray_stranded_moved_total", "Deliveries made due from lanes that have no owner.")
 
     def __init__(self, journal: Journal, dispatcher: Dispatcher) -> None:
         self._journal = journal
@@ -49,6 +52,7 @@ class Stranded:
             leaving = [(waiting, lane) for waiting, lane in found if self._dispatcher.has_left(waiting, lane)]
             if leaving:
                 moved += await self._journal.scheduling.leave_lanes(*zip(*leaving, strict=True))
+        self.moved += moved
         if moved:
             log.info("mail leaves lanes that have no owner deliveries=%d", moved)
         return moved

@@ -9,7 +9,11 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 
+from msgspec import Struct
+
+from cluster import metrics
 from cluster.journal.journal import Journal, Unavailable
+from cluster.metrics import Counter, Gauge, Reading
 from cluster.peers import Call, PeerGone
 from cluster.policy.routes.membership import ACTOR_ALIVE_S
 from cluster.tasks import Tasks
@@ -21,11 +25,30 @@ ANSWER_S = 10.0
 """An actor that is busy may be late; one that takes this long is in trouble."""
 SILENT_S = 45.0
 """An actor that has not answered for this long is killed."""
+METRICS_S = 5.0
+"""For the metrics of an actor, which are at hand."""
 NOT_ASKED = "not asked yet"
+NAME = "supervisor"
+
+
+class Collected(Struct, frozen=True, kw_only=True):
+    """The metrics of all actors, the supervisor among them, by their names."""
+
+    readings: dict[str, list[Reading]]
+    missing: dict[str, str]
+    """Why, for actors that did not tell theirs."""
 
 
 class Supervisor:
     """``actors``: the names of those it watches. ``kill`` ends one of them, for Ray to start it again."""
+
+    problems = Gauge(
+        "postray_supervisor_problems",
+        "Parts with a problem, those among them that work all the same.",
+        lambda supervisor: sum(problem is not None for problem in supervisor._problems.values()),
+    )
+    killed = Counter("postray_supervisor_killed_total", "Actors killed because they did not answer.")
+    taken_back = Counter("postray_supervisor_taken_back_total", "Deliveries taken back from actors that were lost.")
 
     def __init__(
         self,
@@ -58,6 +81,32 @@ class Supervisor:
         """What was wrong with each part at the last round of questions; None for what is well."""
         return self._problems
 
+    async def metrics(self) -> list[Reading]:
+        """Its own."""
+        return metrics.read(self)
+
+    async def collected_metrics(self) -> Collected:
+        """Those of all actors, asked at the same time, each for ``METRICS_S`` at most."""
+        readings, missing = {NAME: metrics.read(self)}, {}
+        answers = await asyncio.gather(*(self._metrics_of(actor) for actor in self._actors))
+        for actor, answer in zip(self._actors, answers, strict=True):
+            if isinstance(answer, str):
+                missing[actor] = answer
+            else:
+                readings[actor] = answer
+        return Collected(readings=readings, missing=missing)
+
+    async def _metrics_of(self, actor: str) -> list[Reading] | str:
+        """An actor's, or why there are none."""
+        try:
+            async with asyncio.timeout(METRICS_S):
+                readings: list[Reading] = await self._call(actor, "metrics")
+        except PeerGone as gone:
+            return f"gone: {gone.reason}"
+        except TimeoutError:
+            return f"no answer within {METRICS_S:.0f} s"
+        return readings
+
     async def _watch(self, actor: str) -> None:
         clock = asyncio.get_running_loop().time
         answered_at = clock()
@@ -66,6 +115,7 @@ class Supervisor:
                 answered_at = clock()
             elif clock() - answered_at > SILENT_S:
                 log.error("killing a silent actor actor=%s silent_s=%.0f", actor, clock() - answered_at)
+                self.killed += 1
                 try:
                     self._kill(actor)
                 except PeerGone as gone:
@@ -110,6 +160,7 @@ class Supervisor:
             if now - self._reached_since > ACTOR_ALIVE_S:
                 for lost in lost_actors:
                     taken_back = await self._journal.membership.retire(lost.name, lost.epoch)
+                    self.taken_back += taken_back
                     log.warning("took back actor=%s epoch=%d deliveries=%d", lost.name, lost.epoch, taken_back)
             self._note("journal", None)
         except Unavailable as error:

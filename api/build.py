@@ -15,11 +15,13 @@ from api.scheduled_sends import settle_abandoned
 from api.send.large.frames import Setup
 from api.send.large.requests import LargeRequests
 from api.server import ApiServer
+from cluster import metrics
 from cluster.context import Context, Links
 from cluster.intake.backpressure import Watch
 from cluster.journal.journal import Journal, Unavailable
 from cluster.keys import operator_token
 from cluster.lookup.tls_results import TlsResults
+from cluster.metrics import Reading
 from cluster.peers import PeerGone
 from cluster.policies import put_in_force
 from cluster.policy.backpressure import Bounds
@@ -83,6 +85,9 @@ class Api:
         if not self._drained and not await self._server.health():
             return "the HTTP server ended"
         return self._watch.why_full()
+
+    async def metrics(self) -> list[Reading]:
+        return metrics.read(self)
 
     async def _stop_when_draining(self) -> None:
         while not self._drained:

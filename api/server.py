@@ -47,7 +47,7 @@ class ApiServer:
         takes large requests; ``why_full`` says why nothing is taken while the system is full; ``admin`` is what
         operators may do."""
         self._bind = settings.bind
-        intake = Intake(
+        self._intake = intake = Intake(  # kept so that its metrics are read
             (sending or journal).intake.accept,
             commit_window_ms=settings.commit_window_ms,
             offers=offers,

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 from msgspec import Struct
 
 from cluster.journal.journal import Journal
+from cluster.metrics import Reading
 from cluster.peers import Call
 from cluster.settings import Settings
 
@@ -66,6 +67,9 @@ class Actor(Protocol):
 
     async def problem(self) -> str | None:
         """The problem, or None. It begins with DEGRADED when the actor still works."""
+
+    async def metrics(self) -> list[Reading]:
+        """What it has counted, and all that it is made of: ``cluster.metrics.read(self)``."""
 
     async def stop(self) -> None: ...
 

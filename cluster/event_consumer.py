@@ -25,6 +25,7 @@ from msgspec import Struct
 from cluster.installation.private_files import make_folder, write_whole
 from cluster.journal.journal import Journal, Unavailable
 from cluster.journal.records import LogRow
+from cluster.metrics import Counter, Gauge
 
 STOP_PATIENCE_S = 5.0
 _FIRST = "recorder"
@@ -77,6 +78,15 @@ class _Page(Struct, frozen=True):
 
 class EventConsumer:
     """``start`` and ``stop`` once each."""
+
+    pages = Counter("postray_consumer_pages_total", "Pages of the event log that were handled.")
+    rows = Counter("postray_consumer_rows_total", "Rows of the event log that were handled or put aside.")
+    aside = Counter("postray_consumer_put_aside_total", "Rows of the event log put aside in files.")
+    failures = Counter("postray_consumer_failures_total", "Pages that could not be handled, and were tried again.")
+    trimmed = Counter("postray_consumer_trimmed_total", "Rows deleted from the event log, passed by all consumers.")
+    waits = Gauge(
+        "postray_consumer_waits", "1 while pages cannot be handled.", lambda self: int(self.last_error is not None)
+    )
 
     def __init__(
         self,
@@ -146,6 +156,7 @@ class EventConsumer:
             write_whole(path, row.events)
         except OSError as failure:
             raise CannotHandle(f"cannot put aside a row of the event log: {failure}") from failure
+        self.aside += 1
         self._log.error("event log row put aside tx=%d id=%d file=%s error=%s", row.tx, row.id, path, error)
 
     async def _run(self) -> None:
@@ -185,8 +196,10 @@ class EventConsumer:
             await self._handle(page.rows)
             await self._journal.event_log.move_cursor(self.name, page.rows[-1].tx, page.rows[-1].id)
             self._untrimmed += 1
+            self.pages += 1
+            self.rows += len(page.rows)
         if self._untrimmed >= (self._pacing.trim_every if page.rows else 1):
-            await self._journal.event_log.trim()
+            self.trimmed += await self._journal.event_log.trim()
             self._untrimmed = 0
         return page
 
@@ -209,6 +222,7 @@ class EventConsumer:
             await asyncio.wait_for(self._stopping.wait(), seconds)
 
     def _failed(self, error: Exception) -> None:
+        self.failures += 1
         reason = str(error) or type(error).__name__
         if self.last_error is None:
             self._log.warning("%s waits error=%s", self._work, reason)

@@ -18,9 +18,11 @@ from actors.capture.store import MessageStore
 from actors.smtpd import certificate
 from actors.smtpd.envelope import Answer, Envelope, Reply, ServerOptions
 from actors.smtpd.server import SmtpServer
+from cluster import metrics
 from cluster.http.connections import Bounds
 from cluster.http.paths import OneSpelling
 from cluster.http.server import HttpServer
+from cluster.metrics import Reading
 from cluster.settings import CaptureSettings, host_port
 
 log = logging.getLogger(__name__)
@@ -68,6 +70,9 @@ class CaptureSink:
         if self._addresses is None or self._http is None or not self._http.running():
             return "the capture sink does not run"
         return None
+
+    async def metrics(self) -> list[Reading]:
+        return metrics.read(self)
 
     async def stop(self) -> None:
         """Stop; messages already received are stored and answered first."""

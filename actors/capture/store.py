@@ -22,6 +22,7 @@ from msgspec import Struct
 from actors.capture import mime_view
 from actors.smtpd.envelope import Envelope
 from cluster.installation.private_files import make_folder
+from cluster.metrics import Gauge
 
 log = logging.getLogger(__name__)
 _T = TypeVar("_T")
@@ -101,6 +102,8 @@ _NOTHING = _Nothing()
 
 
 class MessageStore:
+    waiting = Gauge("postray_capture_waiting", "Captured messages not yet on disk.", lambda store: store.queued)
+
     def __init__(self, path: Path, keep_messages: int) -> None:
         self._path = path
         self._keep = keep_messages

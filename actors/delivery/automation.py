@@ -16,6 +16,7 @@ from actors.delivery.outcomes import Said
 from actors.delivery.site import Site
 from cluster.journal.journal import Journal
 from cluster.journal.site_actions import SiteAction
+from cluster.metrics import Counters
 from cluster.policy.replies.automation import Action
 from cluster.policy.replies.triggers import ActionKind, ReplyFacts
 
@@ -35,6 +36,8 @@ class Suspended(Struct, frozen=True):
 
 class Automation:
     """``clock``: seconds that never go back."""
+
+    performed = Counters("postray_automation_actions_total", "What automation did at sites.", "action", ActionKind)
 
     def __init__(self, journal: Journal, giving_back: GivingBack, clock: Callable[[], float]) -> None:
         self._journal = journal
@@ -66,6 +69,7 @@ class Automation:
 
     def _perform(self, site: Site, actions: Sequence[Action]) -> None:
         for action in actions:
+            self.performed[action.kind] += 1
             place = site.destination
             log.warning(
                 "automation site=%s action=%s detail=%r trigger=%s", place, action.kind, action.detail, action.trigger

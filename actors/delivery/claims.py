@@ -19,6 +19,7 @@ from actors.delivery.ownership import Ownership
 from actors.delivery.site_turns import SiteTurns, Taken
 from cluster.journal.journal import Journal, Unavailable
 from cluster.journal.records import Claimed, Waiting
+from cluster.metrics import Counter, Histogram
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +36,14 @@ UNAVAILABLE_S = 1.0
 
 class Claims:
     """The loops that claim what sites have, in turn, and compose it."""
+
+    claimed = Counter("postray_claims_claimed_total", "Deliveries claimed, to be sent.")
+    missed = Counter(
+        "postray_claims_missed_total", "Deliveries that claims did not get: cancelled, finished, or in other hands."
+    )
+    claims = Histogram(
+        "postray_claims_deliveries_per_claim", "Deliveries in a claim.", (1, 2, 5, 10, 20, 50, 100, 200, 500)
+    )
 
     def __init__(
         self,
@@ -130,6 +139,9 @@ class Claims:
             claimed = await self._journal.queue.claim(wanted, owner=self._ownership.epoch, lease_s=self._lease_s)
         finally:
             offered += self._held.claim_ended(wanted)
+        self.claims.observe(len(wanted))
+        self.claimed += len(claimed)
+        self.missed += len(wanted) - len(claimed)
         by_key = {key_of(delivery): delivery for delivery in claimed}
         self._held.release(waiting for waiting in wanted if key_of(waiting) not in by_key)
         return by_key, offered

@@ -13,6 +13,8 @@ from actors.delivery.ledger import Entry, Ledger
 from actors.delivery.outcomes import Told
 from cluster.events import Delivered
 from cluster.journal.journal import Journal, Rejected, Unavailable
+from cluster.metrics import Counter, Counters, Gauge, Histogram
+from cluster.policy.lifecycle import Status
 
 log = logging.getLogger(__name__)
 
@@ -29,6 +31,16 @@ class Committer:
 
     What was accepted stands in the ledger from ``add`` until its commit.
     """
+
+    committed = Counters(
+        "postray_outcomes_committed_total",
+        "Outcomes in the journal, by the status of the delivery: queued is deferred.",
+        "status",
+        (Status.DELIVERED, Status.SENT, Status.QUEUED, Status.BOUNCED, Status.FAILED),
+    )
+    commits = Histogram("postray_outcomes_per_commit", "Outcomes in a commit.", (1, 2, 5, 10, 20, 50, 100, 200, 500))
+    given_up = Counter("postray_outcomes_given_up_total", "Outcomes that the journal refused, which is a defect.")
+    waiting = Gauge("postray_outcomes_waiting", "Outcomes not yet in the journal.", lambda self: self.uncommitted)
 
     def __init__(self, journal: Journal, ledger: Ledger) -> None:
         self._journal = journal
@@ -118,6 +130,10 @@ class Committer:
                 log.error("outcomes rejected outcomes=%d reason=%r", len(batch), error.reason)
                 await self._commit_rejected(batch)
                 return
+        self.commits.observe(len(batch))
+        committed = self.committed
+        for outcome, _ in batch:
+            committed[outcome.status] += 1
         self._ledger.settle(len(accepted_of(batch)))
         self._keys.difference_update(map(_key, batch))
 
@@ -132,6 +148,7 @@ class Committer:
         if outcome.error_message not in (None, UNSTORABLE):
             await self._commit([(replace(outcome, error_message=UNSTORABLE), event)])
             return
+        self.given_up += 1
         log.error("outcome given up message=%s recipient_no=%d status=%s", *_key(batch[0]), outcome.status)
         if isinstance(event, Delivered):
             # Its key stays, so that this life does not send it again.

@@ -14,6 +14,7 @@ from actors.smtp.client import SmtpConnection
 from actors.smtp.protocol import ConnectError, Observe
 from cluster.lookup.resolver import Resolver
 from cluster.lookup.ttl_cache import TtlCache
+from cluster.metrics import Counter, Counters, Gauge
 from cluster.policy.limits.connections import Addresses
 from cluster.policy.limits.session import UNLIMITED, SessionLimits
 from cluster.policy.replies.effects import Unreached, effects_of
@@ -45,6 +46,16 @@ class Crowded(Exception):
 class Connector:
     """One for the process: what it knows of addresses holds for all its sites. ``helo_name`` is given in EHLO
     (RFC 5321 §4.1.1.1) where the source has none of its own."""
+
+    open = Gauge(
+        "postray_smtp_connections",
+        "SMTP connections open, or being opened.",
+        lambda connector: connector.addresses.open,
+    )
+    opened = Counters(
+        "postray_smtp_openings_total", "SMTP connections begun, by what came of it.", "result", ("opened", "failed")
+    )
+    lost = Counter("postray_smtp_connections_lost_total", "SMTP connections that their hosts broke off.")
 
     def __init__(
         self,
@@ -101,12 +112,14 @@ class Connector:
             except ConnectError as error:
                 if effects_of(verdict_on(error), error.stage, Unreached()).address_failed:
                     self.addresses.failed(source.name, address, _now())
+                self.opened["failed"] += 1
                 walk.failure = error
                 self.addresses.closed(place, address)
                 continue
             except BaseException:
                 self.addresses.closed(place, address)
                 raise
+            self.opened["opened"] += 1
             connection.source = source.name
             connection.alternatives = max(len(hop.hosts), len(walk.found)) - 1
             return connection
@@ -132,6 +145,7 @@ class Connector:
             host = (connection.host, connection.address)
             self._in_vain.put(host, connection.in_vain | (self._in_vain.get(host) or frozenset()), KNOWN_S)
         if lost:
+            self.lost += 1
             self.addresses.failed(connection.source, connection.address, _now())
         elif connection.transactions:
             self.addresses.worked(connection.source, connection.address)

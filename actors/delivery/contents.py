@@ -20,6 +20,7 @@ from msgspec import Struct
 from actors.compose.mime import Skeleton, compile_content
 from cluster.journal.records import Content, decode_content
 from cluster.message.header_fields import NotComposable
+from cluster.metrics import Gauge
 from cluster.settings import DEFAULT_LIMITS, MessageSettings
 
 MOST_BYTES = 64 * 1024 * 1024
@@ -95,6 +96,8 @@ class _Kept(Struct):
 class Contents:
     """By request id; the least recently used go first. ``limits``: of what messages become. ``most_bytes`` and
     ``encoded_bytes`` as above."""
+
+    held = Gauge("postray_contents_bytes", "Memory of requests' contents at hand.", lambda contents: contents.size)
 
     def __init__(
         self,

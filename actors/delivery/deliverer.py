@@ -14,9 +14,11 @@ from actors.delivery.held import key_of
 from actors.delivery.inspection import find_held, find_sites
 from actors.delivery.parts import Dependencies, Parts
 from actors.delivery.setting_aside import settle_marker
+from cluster import metrics
 from cluster.journal.journal import Unavailable
 from cluster.journal.records import Waiting
 from cluster.journal.scheduling import Lane
+from cluster.metrics import Reading
 from cluster.routing.offer import OfferAnswer, Shared, decode_offer
 from cluster.routing.site_state import Held, SiteState, TraceLine
 
@@ -69,6 +71,9 @@ class Deliverer:
 
     async def problem(self) -> str | None:
         return self.parts.claims.problem or self.deps.ledger.problem
+
+    async def metrics(self) -> list[Reading]:
+        return metrics.read(self)
 
     async def stop(self) -> None:
         """Give back what no host has in full, wait for the answers to the rest, and end this life."""

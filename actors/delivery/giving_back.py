@@ -13,6 +13,7 @@ from actors.delivery.ownership import Ownership
 from actors.delivery.site import Withdrawn
 from cluster.journal.journal import Journal
 from cluster.journal.records import Claimed, Waiting
+from cluster.metrics import Counter
 from cluster.policy.routes.destinations import Destination
 
 log = logging.getLogger(__name__)
@@ -22,6 +23,8 @@ Misrouted = list[tuple[Waiting, Destination]]
 
 
 class GivingBack:
+    unclaimed = Counter("postray_claims_given_back_total", "Deliveries given back that were claimed and not begun.")
+
     def __init__(self, journal: Journal, ownership: Ownership, held: HeldDeliveries) -> None:
         self._journal = journal
         self._ownership = ownership
@@ -74,6 +77,7 @@ class GivingBack:
         then, it cannot have been offered and claimed again. Raises Unavailable."""
         if doubtful := list(self._doubtful):
             had = await self._journal.queue.unclaim(doubtful, owner=self._ownership.epoch)
+            self.unclaimed += had
             log.info("gave back deliveries=%d had=%d", len(doubtful), had)
             self._doubtful.difference_update(doubtful)
             self._held.discard(doubtful)

@@ -10,6 +10,7 @@ from actors.delivery.outcomes import dropped, utc_now
 from actors.delivery.put_off import PutOff
 from actors.delivery.reporting import Reporter
 from actors.delivery.site_turns import SiteTurns, Taken
+from cluster.metrics import Counter
 from cluster.policy.routes.next_hop import Unreachable
 
 log = logging.getLogger(__name__)
@@ -17,6 +18,8 @@ log = logging.getLogger(__name__)
 
 class HandingOver:
     """``put_off`` knows with which host a job begins."""
+
+    dropped = Counter("postray_not_composed_total", "Deliveries ended since no message can be composed for them.")
 
     def __init__(
         self, held: HeldDeliveries, turns: SiteTurns, committer: Committer, reporter: Reporter, put_off: PutOff
@@ -33,6 +36,7 @@ class HandingOver:
         site, hop = taken.site, taken.deliveries[0].hop
         jobs = [job for job in made if isinstance(job, Job)]
         for delivery, reason in (fault for fault in made if not isinstance(fault, Job)):
+            self.dropped += 1
             log.info("dropped message=%s recipient_no=%d reason=%r", *key_of(delivery), reason)
             self._held.release([delivery])
             self._committer.add([dropped(delivery, reason, utc_now())])

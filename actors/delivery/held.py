@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 
 from actors.delivery.job import Job
 from cluster.journal.records import Claimed, Waiting
+from cluster.metrics import Gauge
 
 FEW = 20
 """A tenant that holds less than one part in so many of all the room has few."""
@@ -73,6 +74,8 @@ class LargeRoom:
 class HeldDeliveries:
     """A tenant with few finds room where a flood of others has taken it all: to be parked and fetched again would take
     its mail longer than to be sent."""
+
+    held = Gauge("postray_held_deliveries", "Deliveries in the memory of a delivery actor.", len)
 
     def __init__(self, most: int) -> None:
         """``most``: deliveries, beside those of tenants with few."""

@@ -2,6 +2,8 @@
 
 import asyncio
 
+from cluster.metrics import Gauge
+
 IDLE_AT_MOST = 5000
 """Connections of a process that wait for something to carry, some 40 KB each."""
 
@@ -9,6 +11,8 @@ IDLE_AT_MOST = 5000
 class IdleConnections:
     """The workers of all pools that wait for a job. With too many of them the one that has waited longest is to go:
     what is written to often keeps its connection."""
+
+    waiting = Gauge("postray_smtp_idle_connections", "SMTP connections without work.", lambda idle: len(idle._waiters))
 
     def __init__(self, at_most: int = IDLE_AT_MOST) -> None:
         self._at_most = at_most

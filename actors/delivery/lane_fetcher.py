@@ -15,6 +15,7 @@ from actors.delivery.ownership import Ownership
 from actors.delivery.sites import Sites
 from cluster.journal.journal import Journal, Unavailable
 from cluster.journal.scheduling import Lane
+from cluster.metrics import Counter
 from cluster.policy.routes.destinations import parse
 
 log = logging.getLogger(__name__)
@@ -31,6 +32,8 @@ UNAVAILABLE_S = 1.0
 
 
 class LaneFetcher:
+    leased = Counter("postray_lanes_leased_total", "Deliveries taken from their lanes, where they were parked.")
+
     def __init__(
         self,
         journal: Journal,
@@ -83,6 +86,7 @@ class LaneFetcher:
                     asked, room, owner=self._ownership.epoch, lease_s=self._lease_s
                 )
                 emptied = found.emptied
+                self.leased += len(found.leased)
                 await self._admission.hold_or_park(found.leased)
         finally:
             forgotten = set(emptied)

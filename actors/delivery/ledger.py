@@ -26,6 +26,7 @@ import msgspec
 from cluster.events import Delivered
 from cluster.installation.private_files import make_folder
 from cluster.journal.records import Outcome
+from cluster.metrics import Counter, Gauge
 
 log = logging.getLogger(__name__)
 
@@ -91,6 +92,14 @@ class Segment:
 
 class Ledger:
     """``begin`` begins a segment of a path and size. Open it with ``unsettled``; one process at a time can."""
+
+    segments = Gauge("postray_ledger_segments", "Files of the ledger.", lambda ledger: len(ledger._segments))
+    unsettled_now = Gauge(
+        "postray_ledger_unsettled",
+        "Acceptances in the ledger that the journal does not have yet.",
+        lambda ledger: ledger._number - ledger._settled,
+    )
+    failures = Counter("postray_ledger_failures_total", "Writes to the ledger that failed.")
 
     def __init__(
         self,
@@ -164,6 +173,7 @@ class Ledger:
                 self._write(data)
                 return
             except OSError as error:
+                self.failures += 1
                 log.error("cannot write directory=%s reason=%r", self._directory, str(error))
                 self._failure = str(error)
         self._unwritten.append((self._number, data))

@@ -15,6 +15,7 @@ from actors.delivery.site import Site
 from actors.delivery.site_turns import SiteTurns
 from actors.smtp.protocol import ConnectError, SmtpFailure
 from actors.smtp.transaction import TransactionResult
+from cluster.metrics import Counters
 from cluster.policy.lifecycle import Status
 from cluster.policy.replies.effects import CARRIED, OfSite, Settled, Unreached, effects_of
 from cluster.policy.replies.verdict import Judgement, Verdict
@@ -27,6 +28,8 @@ log = logging.getLogger(__name__)
 class Reporter:
     """``lifetime_s``: for how long a delivery is tried where shaping names no time. ``clock``: seconds that never go
     back."""
+
+    attempts = Counters("postray_attempts_total", "Attempts at deliveries, by what came of them.", "result", Judgement)
 
     def __init__(
         self,
@@ -66,6 +69,7 @@ class Reporter:
         heard: list[Said] = []
         accepted = 0
         for delivery, said in zip(job.deliveries, verdicts, strict=True):
+            self.attempts[said.verdict.judgement] += 1
             site.stats.add(said.verdict.judgement, hop.mx_host, said.response or said.reason)
             if said.verdict.judgement is Judgement.ACCEPTED:
                 accepted += 1

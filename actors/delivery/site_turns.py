@@ -12,6 +12,7 @@ from math import isfinite
 from msgspec import Struct
 
 from actors.delivery.site import Ready, Site
+from cluster.metrics import Gauge
 from cluster.policy.routes.destinations import Destination
 
 
@@ -24,6 +25,20 @@ class Taken(Struct, frozen=True):
 
 class SiteTurns:
     """``is_light``: whether a tenant holds little."""
+
+    queued = Gauge(
+        "postray_sites_queued_deliveries",
+        "Deliveries that wait at sites to be claimed.",
+        lambda turns: sum(len(site.queue) for site in turns._at_work),
+    )
+    in_flight = Gauge(
+        "postray_sites_in_flight_messages",
+        "Messages claimed and not reported yet, at all sites.",
+        lambda turns: sum(site.in_flight for site in turns._at_work),
+    )
+    busy = Gauge(
+        "postray_sites_at_work", "Sites with something waiting or under way.", lambda turns: len(turns.at_work())
+    )
 
     def __init__(self, is_light: Callable[[str], bool]) -> None:
         self._is_light = is_light

@@ -15,6 +15,7 @@ from actors.delivery.ownership import Ownership
 from actors.delivery.site import Ready, Site, Withdrawn
 from actors.delivery.site_turns import SiteTurns
 from cluster.lookup.ttl_cache import TtlCache
+from cluster.metrics import Gauge
 from cluster.policy.limits.shaping import TenantLimits
 from cluster.policy.limits.warm_up import Allowance
 from cluster.policy.replies.automation import Adjustments
@@ -30,6 +31,8 @@ TOUCHED_KEPT = 10_000
 
 class Sites:
     """``clock``: seconds that never go back; ``now``: seconds since the epoch."""
+
+    known = Gauge("postray_sites", "Sites in memory.", len)
 
     def __init__(
         self,

@@ -23,6 +23,7 @@ from actors.smtpd.envelope import (
 )
 from actors.smtpd.protocol import Service
 from actors.smtpd.session import Session
+from cluster.metrics import Counter, Gauge
 
 __all__ = [
     "Action",
@@ -55,6 +56,22 @@ class Totals(Struct, frozen=True):
 
 class SmtpServer:
     """``on_message`` may be synchronous (fastest) or return a future or coroutine; the answer None accepts."""
+
+    connections = Gauge("postray_smtpd_connections", "SMTP connections open now.", lambda server: server.totals.open)
+    connected = Counter(
+        "postray_smtpd_connections_total", "SMTP connections taken.", lambda server: server.totals.connected
+    )
+    handshakes = Counter(
+        "postray_smtpd_handshakes_total", "TLS handshakes completed.", lambda server: server.totals.handshakes
+    )
+    accepted = Counter(
+        "postray_smtpd_accepted_total", "Messages answered with 2xx.", lambda server: server.totals.accepted
+    )
+    refused = Counter(
+        "postray_smtpd_refused_total",
+        "Messages read to their end and not accepted.",
+        lambda server: server.totals.refused,
+    )
 
     def __init__(
         self,

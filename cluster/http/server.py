@@ -19,6 +19,7 @@ from cluster.http.accepting import Acceptor
 from cluster.http.connections import Bounds, Connections, Seat, affordable
 from cluster.http.protocol import HttpProtocol
 from cluster.http.turns import Turns
+from cluster.metrics import Counter, Gauge
 
 log = logging.getLogger(__name__)
 
@@ -106,6 +107,13 @@ class HttpServer:
 class _Server(uvicorn.Server):
     """uvicorn without four habits of a main program: signal handlers, exiting the process, polling at the start, and
     accepting any number of connections."""
+
+    connections = Gauge(
+        "postray_http_connections", "HTTP connections open now.", lambda server: len(server._connections)
+    )
+    requests = Counter(
+        "postray_http_requests_total", "HTTP requests answered.", lambda server: server.server_state.total_requests
+    )
 
     def __init__(self, config: uvicorn.Config, listener: socket.socket, bounds: Bounds, health: Set[bytes]) -> None:
         super().__init__(config)

@@ -10,9 +10,11 @@ import asyncio
 import logging
 import shutil
 from collections.abc import Awaitable, Callable
+from math import nan
 from pathlib import Path
 
 from cluster.journal.journal import Unavailable
+from cluster.metrics import Gauge
 from cluster.policy.backpressure import Bounds, Load, why_full
 
 log = logging.getLogger(__name__)
@@ -48,6 +50,15 @@ class Overloaded(Exception):
 class Watch:
     """Looks every second, and says what was found."""
 
+    refusing = Gauge(
+        "postray_intake_is_full", "1 while nothing is taken.", lambda watch: int(watch._why_full is not None)
+    )
+    backlog = Gauge(
+        "postray_backlog_deliveries",
+        "Deliveries in the journal's queue, as of the last look; NaN when that is not known.",
+        lambda watch: nan if watch._load.backlog is None else watch._load.backlog,
+    )
+
     def __init__(
         self,
         bounds: Bounds,
@@ -63,6 +74,7 @@ class Watch:
         self._count_backlog = count_backlog
         self._journal_dir = journal_dir
         self._out_of_sight = True
+        self._load = Load()
         self._why_full: str | None = None
 
     def why_full(self) -> str | None:
@@ -77,8 +89,8 @@ class Watch:
 
     async def look(self) -> None:
         """Measure and decide. Never fails."""
-        load = Load(backlog=await self._measure_backlog(), free_disk_mb=await self._free_disk_mb())
-        found = why_full(load, self._bounds)
+        self._load = Load(backlog=await self._measure_backlog(), free_disk_mb=await self._free_disk_mb())
+        found = why_full(self._load, self._bounds)
         if (found is None) != (self._why_full is None):
             log.log(logging.WARNING if found else logging.INFO, "refusing=%r", found)
         self._why_full = found

@@ -19,6 +19,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from cluster.intake.backpressure import FULL_RETRY_AFTER_S, Overloaded, WhyFull, never_full
 from cluster.journal.journal import Unavailable
 from cluster.journal.records import NewRequest
+from cluster.metrics import Counter, Gauge, Histogram
 
 log = logging.getLogger(__name__)
 
@@ -56,6 +57,8 @@ class _Waiting:
 class Intake:
     """Takes prepared requests and commits them together."""
 
+    refused = Counter("postray_intake_refused_total", "Requests refused because the system was full or stopping.")
+
     def __init__(
         self,
         accept: Accept,
@@ -88,12 +91,14 @@ class Intake:
     def require_room(self) -> None:
         """To be called before a request is read. Raises Overloaded while the system is full."""
         if (reason := self._why_full()) is not None:
+            self.refused += 1
             raise Overloaded(reason, FULL_RETRY_AFTER_S)
 
     async def commit(self, request: NewRequest) -> None:
         """Return when a prepared request is on disk. Raises Overloaded, and the journal's Unavailable and Rejected."""
         self.require_room()
         if self._stopping:
+            self.refused += 1
             raise Overloaded("The server is stopping; try again")
         size = _size(request)
         await (self._bulk if size >= BULK_FROM_BYTES else self._small).commit(request, size)
@@ -101,6 +106,17 @@ class Intake:
 
 class _Lane:
     """Requests that wait for the same commits."""
+
+    messages = Counter("postray_intake_messages_total", "Messages accepted, those of the sandbox among them.")
+    commits = Histogram(
+        "postray_intake_requests_per_commit",
+        "Requests accepted together, in one commit.",
+        (1, 2, 5, 10, 20, 50, 100, 200),
+    )
+    crowded_out = Counter("postray_intake_crowded_out_total", "Requests refused because too many waited for a commit.")
+    failed = Counter("postray_intake_failed_total", "Requests not committed: the journal was away, or refused them.")
+    waiting = Gauge("postray_intake_waiting", "Requests that wait for a commit.", lambda lane: len(lane._waiting))
+    held = Gauge("postray_intake_waiting_bytes", "Memory that they take.", lambda lane: lane._waiting_bytes)
 
     def __init__(
         self, accept: Accept, offers: Offers, window_s: float, most_waiting: int, most_waiting_bytes: int
@@ -134,6 +150,7 @@ class _Lane:
 
     async def commit(self, request: NewRequest, size: int) -> None:
         if len(self._waiting) >= self._most_waiting or self._waiting_bytes + size > self._most_waiting_bytes:
+            self.crowded_out += 1
             raise Overloaded("Too many requests wait to be committed; try again later")
         waiting = _Waiting(request, size, asyncio.get_running_loop().create_future())
         self._waiting.append(waiting)
@@ -192,20 +209,25 @@ class _Lane:
             async with asyncio.timeout(ACCEPT_PATIENCE_S):
                 await self._accept([waiting.request for waiting in batch])
         except TimeoutError:
+            self.failed += len(batch)
             _fail(batch, Unavailable(f"no commit within {ACCEPT_PATIENCE_S:g} s"))
         except Unavailable as error:
+            self.failed += len(batch)
             _fail(batch, error)
         except Exception as error:
             # Rejected, or a defect that some request set off: either way only that request may suffer.
             if len(batch) == 1:
+                self.failed += 1
                 _fail(batch, error)
                 return
             log.warning("commit refused requests=%d, trying each alone reason=%s", len(batch), error)
             for waiting in batch:
                 await self._commit([waiting])
         else:
+            self.commits.observe(len(batch))
             self._offer([waiting.request for waiting in batch])
             for waiting in batch:
+                self.messages += len(waiting.request.messages)
                 if not waiting.done.done():
                     waiting.done.set_result(None)
 

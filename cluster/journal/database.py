@@ -18,6 +18,7 @@ from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout, TooManyRe
 from cluster.journal.arrays import ADAPTERS
 from cluster.journal.respelling import respell_domains
 from cluster.journal.statements import QUERIES
+from cluster.metrics import Gauge
 
 log = logging.getLogger(__name__)
 
@@ -61,6 +62,12 @@ class Rejected(Exception):
 
 class Database:
     """A pool of connections in autocommit, and single statements by name over it."""
+
+    waiting = Gauge(
+        "postray_journal_calls_waiting",
+        "Calls that wait for a connection to Postgres.",
+        lambda database: database._pool.get_stats().get("requests_waiting", 0),
+    )
 
     def __init__(
         self,

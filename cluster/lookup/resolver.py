@@ -14,6 +14,7 @@ import aiodns
 import pycares
 
 from cluster.lookup.semaphore import Semaphore
+from cluster.metrics import Counters, Gauge
 from cluster.policy.routes import mx
 from cluster.settings import DnsSettings
 
@@ -51,6 +52,12 @@ class Resolver:
     recently used are dropped first; the size of one answer is bounded too (``mx.bounded``). A process that looked up a
     million domains takes 100 MB more with the default bounds, c-ares included, and stays there.
     """
+
+    answers = Counters(
+        "postray_dns_answers_total", "Answers of the DNS to questions asked.", "answer", ("found", "absent", "failed")
+    )
+    known = Gauge("postray_dns_cache_entries", "Answers of the DNS in memory.", lambda resolver: len(resolver._cache))
+    held = Gauge("postray_dns_cache_bytes", "Memory that the answers take.", lambda resolver: resolver._bytes)
 
     def __init__(
         self,
@@ -136,6 +143,7 @@ class Resolver:
                 lookup, ttls = await self._query(key)
         finally:
             del self._asking[key]
+        self.answers[str(lookup.__struct_config__.tag)] += 1
         before = self._cache.pop(key, None)
         if before is not None:
             self._bytes -= mx.held_bytes(before.lookup)

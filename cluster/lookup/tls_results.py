@@ -10,6 +10,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Protocol
 
 from cluster.journal.database import Rejected, Unavailable
+from cluster.metrics import Counter, Gauge
 from cluster.policy.tls.policy import PolicyType
 from cluster.policy.tls.report import TlsResult
 
@@ -32,6 +33,11 @@ class ResultCounts(Protocol):
 class TlsResults:
     """Counts results until the next flush. ``now`` returns the time with a time zone."""
 
+    sessions = Counter("postray_tls_results_total", "Results of TLS sessions and policies counted for TLS reports.")
+    unwritten = Gauge(
+        "postray_tls_results_unwritten", "Different results not yet in the journal.", lambda self: len(self._counts)
+    )
+
     def __init__(self, now: Callable[[], datetime], keep_days: int = 30) -> None:
         self._now = now
         self._keep = timedelta(days=keep_days)
@@ -50,6 +56,7 @@ class TlsResults:
         sending_ip: str = "",
         receiving_ip: str = "",
     ) -> None:
+        self.sessions += 1
         self._add(
             TlsResult(
                 day=self._today(),

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from cluster.journal.journal import Unavailable
 from cluster.journal.records import NewRequest, Waiting
 from cluster.journal.scheduling import Lane
+from cluster.metrics import Counter, Gauge
 from cluster.routing.dispatcher import FULL_S, Dispatcher
 from cluster.routing.offer import Shared, encode_shared
 
@@ -31,6 +32,13 @@ SHARED_AT_MOST_BYTES = 64 * 1024 * 1024
 
 class DirectOffers:
     """The queue of newly accepted deliveries that wait to be offered, and the loop that offers them."""
+
+    waiting = Gauge(
+        "postray_direct_offers_waiting",
+        "Accepted deliveries that wait to be offered.",
+        lambda self: self._pending_in_all,
+    )
+    left = Counter("postray_direct_offers_left_total", "Accepted deliveries left to the scheduler for want of room.")
 
     def __init__(
         self,
@@ -79,6 +87,7 @@ class DirectOffers:
             for _ in range(dropped):
                 longest.pop()
             self._pending_in_all -= dropped
+            self.left += dropped
             left -= dropped if longest is own else 0
         self._something.set()
         return left

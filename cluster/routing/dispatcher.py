@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from cluster.journal.journal import Journal, Unavailable
 from cluster.journal.records import DeliveryActor, Waiting
 from cluster.journal.scheduling import Lane
+from cluster.metrics import Counter, Counters, Gauge
 from cluster.peers import Call, PeerGone
 from cluster.policy.routes.destinations import Destination
 from cluster.policy.routes.membership import ACTOR_ALIVE_S
@@ -38,6 +39,17 @@ an offer. The owner has work for longer than that. It knows that the lane has de
 
 class Dispatcher:
     """Finds the owner of each destination among the live delivery actors, and offers deliveries to owners."""
+
+    offers = Counters(
+        "postray_offers_total",
+        "Deliveries offered to their owners; an owner without room refuses, one that is gone has lost them.",
+        "result",
+        ("taken", "refused", "lost"),
+    )
+    parked = Counter("postray_offers_parked_total", "Deliveries parked in their lanes, for which no owner had room.")
+    members_known = Gauge(
+        "postray_dispatch_members", "Live delivery actors known to this process.", lambda self: len(self._members)
+    )
 
     def __init__(self, journal: Journal, call: Call, placer: Placer, in_force: InForce) -> None:
         self._journal = journal
@@ -160,6 +172,7 @@ class Dispatcher:
         lanes = [self.lane_of(waiting) for waiting in refused]
         if refused:
             await self._journal.scheduling.park(refused, [lane.destination for lane in lanes])
+            self.parked += len(refused)
         for lane, waiting in dict(zip(lanes, refused, strict=True)).items():
             # Owners that refused are notified too: they may have read the lane before the delivery was parked.
             if (to := self.owner_of(self.destination_of(waiting))) is not None:
@@ -174,8 +187,11 @@ class Dispatcher:
             answer: OfferAnswer = await self._call(name, "offer", encode_offer(deliveries), dict(contents))
         except PeerGone as gone:
             log.warning("offer lost actor=%s deliveries=%d reason=%r", name, len(deliveries), gone.reason)
+            self.offers["lost"] += len(deliveries)
             return deliveries
         refused = [deliveries[i] for i in answer.refused]
+        self.offers["refused"] += len(refused)
+        self.offers["taken"] += len(deliveries) - len(refused)
         if refused and not answer.room:
             now = asyncio.get_running_loop().time()
             self._full = {full: until for full, until in self._full.items() if until > now}

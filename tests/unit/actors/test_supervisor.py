@@ -10,6 +10,7 @@ from actors import supervisor
 from actors.supervisor import NOT_ASKED, Supervisor
 from cluster.journal.journal import Journal, Unavailable
 from cluster.journal.scheduling import Lane
+from cluster.metrics import Reading
 from cluster.peers import PeerGone
 from cluster.tasks import Tasks
 
@@ -69,3 +70,34 @@ async def test_what_is_wrong_is_said_and_a_silent_actor_is_killed(monkeypatch: p
     await until(lambda: watch._problems["journal"] == "no route to host" and watch._problems["gone"] is None)
     assert (await watch.readiness())["ill"] is None
     await watch.stop()
+
+
+async def test_the_metrics_of_all_actors_are_collected_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supervisor, "METRICS_S", 0.05)
+    told = [Reading(name="postray_meals_total", kind="counter", help="Meals.", values={"": 7})]
+    asked: list[str] = []
+    all_asked = asyncio.Event()
+
+    async def call(actor: str, method: str) -> list[Reading]:
+        assert method == "metrics"
+        asked.append(actor)
+        if len(asked) == 4:
+            all_asked.set()
+        await all_asked.wait()
+        if actor == "gone":
+            raise PeerGone("gone", "dead")
+        if actor == "silent":
+            await asyncio.Event().wait()
+        return told
+
+    actors = ["api-0-0", "delivery-0-0", "gone", "silent"]
+    watch = Supervisor(cast(Journal, Reachable()), call, actors, actors.remove, Tasks)
+    collected = await watch.collected_metrics()
+    assert collected.missing == {"gone": "gone: dead", "silent": "no answer within 0 s"}
+    own = collected.readings.pop("supervisor")
+    assert collected.readings == {"api-0-0": told, "delivery-0-0": told}
+    assert {reading.name: dict(reading.values) for reading in own} == {
+        "postray_supervisor_problems": {"": 5},
+        "postray_supervisor_killed_total": {"": 0},
+        "postray_supervisor_taken_back_total": {"": 0},
+    }

@@ -1,0 +1,138 @@
+"""What all actors of a postray count of a message's way, as the supervisor collects it: every part is the real one."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from actors import build as actors
+from actors.supervisor import Collected
+from api import build as api
+from cluster.context import Context, Links
+from cluster.demo import ensure_demo
+from cluster.installation.ports import ANY_PORT, HeldPort
+from cluster.journal.journal import Journal
+from cluster.peers import PeerGone
+from cluster.settings import CaptureSettings, DeliverySettings, HttpSettings, Settings, SmtpSettings
+from cluster.topology import ACTORS
+from cluster.vault import Vault, secret_key
+from tests.unit.api.bodies import mail, to
+from tests.unit.test_metrics import declared
+
+PATIENCE_S = 20.0
+
+
+class Installation:
+    """Every actor of the topology in this process, without Ray, and a client of its API."""
+
+    def __init__(self, client: httpx.AsyncClient) -> None:
+        self.client = client
+        self.parts: dict[str, Any] = {}
+
+    async def call(self, actor: str, method: str, *arguments: Any) -> Any:
+        if actor not in self.parts:
+            raise PeerGone(actor, "it has not started yet")
+        return await getattr(self.parts[actor], method)(*arguments)
+
+    async def metrics(self) -> dict[str, dict[str, dict[str, float]]]:
+        """By actor, name and label."""
+        collected: Collected = await self.call("supervisor", "collected_metrics")
+        assert collected.missing == {}
+        return {
+            actor: {reading.name: dict(reading.values) for reading in readings}
+            for actor, readings in collected.readings.items()
+        }
+
+    async def until(self, holds: Callable[[], Awaitable[bool]]) -> None:
+        async with asyncio.timeout(PATIENCE_S):
+            while not await holds():
+                await asyncio.sleep(0.02)
+
+
+@pytest.fixture
+async def installation(
+    journal: Journal, journal_dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Installation]:
+    monkeypatch.setattr(os, "nice", lambda more: more)  # it would hold for the tests that follow
+    secret = secret_key("", tmp_path)
+    key = await ensure_demo(journal, Vault(secret), tmp_path)
+    http, smtp, page = HeldPort(ANY_PORT), HeldPort(ANY_PORT), HeldPort(ANY_PORT)
+    smtp.release()
+    page.release()
+    settings = Settings(
+        http=HttpSettings(bind=http.bind),
+        capture=CaptureSettings(smtp_bind=smtp.bind, http_bind=page.bind),
+        smtp=SmtpSettings(helo_name="postray.test"),
+        delivery=DeliverySettings(mode="capture", actors_per_node=1),
+    )
+    names = [spec.kind if spec.per == "cluster" else f"{spec.kind}-0-0" for spec in ACTORS]
+    context = partial(
+        Context,
+        node_id="here",
+        settings=settings,
+        data_dir=str(tmp_path),
+        postgres_dsn=journal_dsn,
+        secret_key=secret,
+        actors=tuple(names),
+        shares=1,
+    )
+
+    def kill(actor: str) -> None:
+        raise AssertionError(f"{actor} is well")
+
+    async def share(data: bytes) -> Awaitable[bytes]:
+        return asyncio.get_running_loop().create_future()
+
+    async with httpx.AsyncClient(
+        base_url=f"http://{http.bind}", headers={"Authorization": f"Bearer {key}"}, timeout=PATIENCE_S
+    ) as client:
+        installation = Installation(client)
+        links = Links(call=installation.call, kill=kill, share=share)
+        for spec, name in zip(ACTORS, names, strict=True):
+            module = {"actors.build": actors, "api.build": api}[spec.build.partition(":")[0]]
+            part = installation.parts[name] = await getattr(module, spec.kind)(context(name=name), links)
+            await part.start()
+        yield installation
+        for part in reversed(installation.parts.values()):
+            await part.stop()
+
+
+async def test_every_actor_counts_its_part_of_a_message_and_all_that_is_declared_is_read(
+    installation: Installation,
+) -> None:
+    before = await installation.metrics()
+    assert set(before) == set(installation.parts)
+    assert {name for readings in before.values() for name in readings} == {metric.name for _, metric in declared()}
+
+    body = mail(personalizations=[to("ada@example.org"), to("bob@example.org"), to("eve@example.net")])
+    answer = await installation.client.post("/v3/mail/send", json=body)
+    assert answer.status_code == 202, answer.text
+
+    async def is_over() -> bool:
+        metrics = await installation.metrics()
+        return metrics["recorder"]["postray_recorder_events_total"][""] >= 6  # accepted and delivered, each thrice
+
+    await installation.until(is_over)
+    metrics = await installation.metrics()
+    assert metrics["api-0-0"]["postray_intake_messages_total"] == {"": 3}
+    assert metrics["api-0-0"]["postray_intake_requests_per_commit"]["+Inf"] == 1
+    assert metrics["api-0-0"]["postray_offers_total"] == {"taken": 3, "refused": 0, "lost": 0}
+    assert metrics["api-0-0"]["postray_http_requests_total"] == {"": 1}
+    delivery = metrics["delivery-0-0"]
+    assert delivery["postray_claims_claimed_total"] == {"": 3}
+    assert delivery["postray_attempts_total"] == {"accepted": 3, "deferred": 0, "bounced": 0}
+    assert delivery["postray_outcomes_committed_total"] == {
+        "delivered": 3,
+        "sent": 0,
+        "queued": 0,
+        "bounced": 0,
+        "failed": 0,
+    }
+    assert delivery["postray_held_deliveries"] == {"": 0}
+    assert metrics["capture"]["postray_smtpd_accepted_total"] == {"": 3}
+    assert metrics["recorder"]["postray_consumer_put_aside_total"] == {"": 0}
