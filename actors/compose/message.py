@@ -12,6 +12,7 @@ from msgspec import Struct
 from actors.compose import dkim
 from actors.compose.dkim import Signer, Unsigned
 from actors.compose.mime import Skeleton
+from actors.compose.transform import Addressee
 from cluster.journal.records import Personal
 
 
@@ -42,13 +43,15 @@ def draft_message(
     message_id: str,
     date: datetime,
     signed_at: datetime,
+    addressee: Addressee | None = None,
 ) -> Draft:
     """The message of one personalization, to be signed by ``signer`` if there is one.
 
     ``message_id`` is the whole field value. ``date`` is the message's own and the same in every attempt, ``signed_at``
-    the time of this one; both know their zone. Raises NotComposable for what no message can be made of.
+    the time of this one; both know their zone. ``addressee``: whom a copy is for, where each recipient gets one.
+    Raises NotComposable for what no message can be made of.
     """
-    composed = skeleton.compose(personal, message_id=message_id, date=date)
+    composed = skeleton.compose(personal, message_id=message_id, date=date, addressee=addressee)
     body_hash = skeleton.body_hash(composed.body) if signer is not None else b""
     at = int(signed_at.timestamp())
     downgraded = None

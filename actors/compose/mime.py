@@ -19,6 +19,7 @@ from msgspec import Struct
 from actors.compose import dkim, parts
 from actors.compose.parts import Entity, Form, text_form
 from actors.compose.render import Filling, Rendered, Renderer, Undecided
+from actors.compose.transform import Addressee, Transform, Transformer
 from cluster.journal.records import Content, Part, Personal, encode
 from cluster.message import custom_fields
 from cluster.message import header_fields as fields
@@ -69,12 +70,16 @@ class Composed(Struct, frozen=True):
 class Skeleton:
     """A request's content, encoded as far as its messages share it. Made by ``compile_content``."""
 
-    def __init__(self, content: Content, files: Mapping[bytes, bytes], limits: MessageSettings) -> None:
+    def __init__(
+        self, content: Content, files: Mapping[bytes, bytes], limits: MessageSettings, transform: Transform | None
+    ) -> None:
         self._content = content
         self._limits = limits
         self._renderer = Renderer(content, limits)
+        self._transformer = Transformer(transform, self._renderer.parts) if transform is not None else None
         seed = sha256(encode(content)).hexdigest()[:32]
         self._boundary = f"{BOUNDARY_MARK}{seed}"
+        self._shared_texts: list[Entity | None] = [None] * len(self._renderer.parts)
         self._inline: list[Entity] = []
         self._attached: list[Entity] = []
         for attachment in content.attachments:
@@ -84,16 +89,22 @@ class Skeleton:
             (self._inline if attachment.inline else self._attached).append(entity)
         self._files_bytes = sum([len(entity.content) for entity in (*self._inline, *self._attached)])
 
-    def compose(self, personal: Personal, *, message_id: str, date: datetime) -> Composed:
+    def compose(
+        self, personal: Personal, *, message_id: str, date: datetime, addressee: Addressee | None = None
+    ) -> Composed:
         """The message of one personalization. ``message_id`` comes with its angle brackets, and is that of a message
-        whose sender names none; ``date`` comes with its zone.
+        whose sender names none; ``date`` comes with its zone. ``addressee``: whom a copy is for, where each recipient
+        gets one.
 
         Raises NotComposable for this message alone, before it is made if it would be too large; the skeleton stays
         good for the others.
         """
         try:
             said = self._renderer.render(personal)
-            entity = self._shared if said.parts is self._renderer.parts else self._laid_out(said.parts)
+            if self._transformer is not None:
+                entity = self._transformed(self._transformer, said.parts, addressee)
+            else:
+                entity = self._shared if said.parts is self._renderer.parts else self._laid_out(said.parts)
             header, smtputf8 = self._addressing(said, personal)
             header.insert(0, (b"Date", fields.date(date)))
             custom, own_id = _custom(said.headers) if personal.headers else self._custom
@@ -112,9 +123,13 @@ class Skeleton:
         return Composed(tuple(header), entity.content, smtputf8, downgraded)
 
     def growth(self, personal: Personal, values_bytes: int) -> int | None:
-        """Octets that a message's substitutions add to what it shares, at most; None where an event loop cannot wait to
-        find out. ``values_bytes``: of their values."""
-        return self._renderer.growth(personal.substitutions, values_bytes)
+        """Octets that a message's substitutions, and a transform, add to what it shares, at most; None where an event
+        loop cannot wait to find out. ``values_bytes``: of the values."""
+        grown = self._renderer.growth(personal.substitutions, values_bytes)
+        if grown is None or self._transformer is None:
+            return grown
+        more = self._transformer.growth(self._renderer.unfilled(personal.substitutions), values_bytes)
+        return None if more is None else grown + more
 
     def body_hash(self, body: bytes) -> bytes:
         """The DKIM hash of a body made here; that of the body which the messages share is computed once."""
@@ -143,11 +158,20 @@ class Skeleton:
                 header.append((name.encode(), value))
         return header, smtputf8
 
+    def _transformed(
+        self, transformer: Transformer, rendered: tuple[Part | Filling, ...], addressee: Addressee | None
+    ) -> Entity:
+        """The body of a message of which ``rendered`` is changed first, if there is room for that as it is."""
+        if rendered is not self._renderer.parts:
+            self._require_room([part for part in rendered if isinstance(part, Filling)])
+        own = transformer.apply(rendered, addressee)
+        return self._shared if own is transformer.parts else self._laid_out(own)
+
     def _laid_out(self, own: tuple[Part | Filling, ...]) -> Entity:
         """The body of a message whose parts are ``own``."""
         self._require_room([part for part in own if isinstance(part, Filling)])
         entities = [
-            self._filled(part) if isinstance(part, Filling) else self._shared_texts[index]
+            self._filled(part) if isinstance(part, Filling) else self._shared_texts[index] or self._share(index, part)
             for index, part in enumerate(own)
         ]
         self._require_part_fits(max([len(entity.content) for entity in entities]))
@@ -164,7 +188,7 @@ class Skeleton:
 
     def _require_room(self, fillings: list[Filling]) -> None:
         """Raises NotComposable where the fillings would be too large; nearly always it is plain that they are not."""
-        largest = _ON_THE_WIRE * sum([filling.cut.largest for filling in fillings])
+        largest = _ON_THE_WIRE * sum([filling.cut.at_most(filling.values) for filling in fillings])
         if largest <= self._limits.max_part_bytes and largest + self._files_bytes <= self._limits.max_bytes:
             return
         sizes = [_least_size(filling) for filling in fillings]
@@ -189,13 +213,13 @@ class Skeleton:
     # What messages share is encoded when the first of them needs it, so that a fault in it fails no message that
     # puts something of its own in its place.
 
-    @_Once
-    def _shared_texts(self) -> list[Entity]:
-        return [parts.text(part.type, part.value) for part in self._renderer.parts]
+    def _share(self, index: int, part: Part) -> Entity:
+        entity = self._shared_texts[index] = parts.text(part.type, part.value)
+        return entity
 
     @_Once
     def _shared(self) -> Entity:
-        return self._laid_out(self._renderer.parts)
+        return self._laid_out(self._renderer.parts if self._transformer is None else self._transformer.parts)
 
     @_Once
     def _shared_hash(self) -> bytes:
@@ -219,14 +243,18 @@ class Skeleton:
 
 
 def compile_content(
-    content: Content, files: Mapping[bytes, bytes], limits: MessageSettings = DEFAULT_LIMITS
+    content: Content,
+    files: Mapping[bytes, bytes],
+    limits: MessageSettings = DEFAULT_LIMITS,
+    transform: Transform | None = None,
 ) -> Skeleton:
-    """The skeleton of a request's messages. ``files``: sha256 → bytes, all that ``content`` names.
+    """The skeleton of a request's messages. ``files``: sha256 → bytes, all that ``content`` names. ``transform``
+    changes their texts.
 
     Raises NotComposable where no message of the request could be composed.
     """
     try:
-        return Skeleton(content, files, limits)
+        return Skeleton(content, files, limits, transform)
     except UnicodeEncodeError as error:
         raise _half_pair() from error
 
@@ -235,9 +263,8 @@ def _form(filling: Filling) -> Form | None:
     """How the part is encoded, where its literals alone decide that: once for all that fill it."""
     cut = filling.cut
     if isinstance(cut.form, Undecided):
-        literals, holes = cut.text.literals, cut.text.holes
-        whole = cut.footer is not None or literals is None or holes is None
-        cut.form = None if whole else text_form(cut.type, literals or (), holes or ())
+        pieces = cut.pieces()
+        cut.form = None if pieces is None else text_form(cut.type, *pieces)
     return cut.form
 
 

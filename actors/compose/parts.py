@@ -9,7 +9,8 @@ RFC 2045 and 2046 (MIME), 2183 and 2231 (file names), 2387 (related), 2392 (Cont
 
 import re
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any
 
 from msgspec import Struct
 
@@ -76,12 +77,12 @@ class Form(Struct, frozen=True):
     type: bytes
     quoted: QuotedForm
 
-    def fill(self, values: Mapping[str, str]) -> Entity:
+    def fill(self, values: Mapping[Any, str]) -> Entity:
         """The part with the value of each key in its holes; line ends in the values are ``\\n``."""
         return Entity(self.type, b"quoted-printable", self.quoted.fill(values))
 
 
-def text_form(type_: str, literals: Sequence[str], keys: Sequence[str]) -> Form | None:
+def text_form(type_: str, literals: Sequence[str], keys: Sequence[Hashable]) -> Form | None:
     """A form for the text whose holes, one for each of ``keys``, are between the ``literals``; None where each text
     has to be looked at as a whole: it may name its own method, or be sent in another encoding."""
     kind, parameters = media_type(type_)

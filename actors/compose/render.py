@@ -1,7 +1,7 @@
 """What one message says: the shared content with a personalization laid over it.
 
 Owns which of the two wins, the legacy substitutions and the footer. Never does: encode anything (parts.py, and
-header_fields.py of ``cluster``).
+header_fields.py of ``cluster``), or change a text for each recipient (transform.py).
 A template language has its place here: whatever makes the subject and the parts of a message, ``Renderer.render``
 answers them, and mime.py asks nothing else.
 
@@ -10,7 +10,8 @@ A part that has holes is returned as the cut text, the same object every time, a
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any, Protocol
 
 from msgspec import Struct
 
@@ -41,11 +42,34 @@ class Rendered(Struct, frozen=True):
     headers: dict[str, str]
 
 
-class Cut:
-    """A part cut at its keys. ``footer``: what is not in the text yet, because its place depends on the values.
-    ``form`` is mime.py's: how the part is encoded, once that is decided."""
+class Undecided(Struct, frozen=True):
+    """Of a form that has not been asked for yet."""
 
-    __slots__ = ("footer", "form", "largest", "text", "type")
+
+class Holed(Protocol):
+    """A part with holes. ``form`` is mime.py's: how the part is encoded, once that is decided. Line ends in literals
+    and values are ``\\n``."""
+
+    type: str
+    form: Form | Undecided | None
+
+    def pieces(self) -> tuple[Sequence[str], Sequence[Hashable]] | None:
+        """Its literals, and the keys of the holes between them; None where the values decide about more than these."""
+
+    def at_most(self, values: Mapping[Any, str], /) -> int:
+        """Octets that the part has with these values, or more; quick to say."""
+
+    def size(self, values: Mapping[Any, str]) -> int:
+        """Octets of the part with these values, at most: in UTF-8, with CRLF line ends."""
+
+    def part(self, values: Mapping[Any, str]) -> Part:
+        """The part with its whole text."""
+
+
+class Cut:
+    """A part cut at its keys. ``footer``: what is not in the text yet, because its place depends on the values."""
+
+    __slots__ = ("__weakref__", "_largest", "footer", "form", "text", "type")
 
     def __init__(self, part: Part, keys: Keys, footer: Footer | None) -> None:
         self.type = part.type
@@ -56,27 +80,31 @@ class Cut:
         if footer is not None and end and (part.type.lower() != "text/html" or "</body>" in end):
             self.text.end_with(_with_footer(Part(part.type, end), footer).value)
             self.footer = None
-        self.largest = self.text.largest + _footer_size(self.footer)
-        """Octets that the part can have at most."""
+        self._largest = self.text.largest + _footer_size(self.footer)
+
+    def pieces(self) -> tuple[Sequence[str], Sequence[str]] | None:
+        literals, holes = self.text.literals, self.text.holes
+        return None if self.footer is not None or literals is None or holes is None else (literals, holes)
+
+    def at_most(self, _values: Mapping[str, str]) -> int:
+        return self._largest
 
     def size(self, values: Mapping[str, str]) -> int:
-        """Octets of the part with these values, at most: in UTF-8, with CRLF line ends."""
         return self.text.size(values) + _footer_size(self.footer)
 
-
-class Undecided(Struct, frozen=True):
-    """Of a form that has not been asked for yet."""
+    def part(self, values: Mapping[str, str]) -> Part:
+        return _with_footer(Part(self.type, self.text.fill(values)), self.footer)
 
 
 class Filling(Struct, frozen=True):
-    """A cut part and the values for its holes; line ends in them are ``\\n``."""
+    """A part with holes and the values for them; line ends in them are ``\\n``."""
 
-    cut: Cut
-    values: Mapping[str, str]
+    cut: Holed
+    values: Mapping[Any, str]
 
     def part(self) -> Part:
         """The part with its whole text."""
-        return _with_footer(Part(self.cut.type, self.cut.text.fill(self.values)), self.cut.footer)
+        return self.cut.part(self.values)
 
 
 class _KeySet:
@@ -84,13 +112,16 @@ class _KeySet:
 
     __slots__ = ("held_bytes", "is_subject_safe", "keys", "most", "parts", "reply_to", "subject")
 
-    def __init__(self, content: Content, keys: Keys) -> None:
+    def __init__(self, content: Content, keys: Keys, shared: Sequence[Part]) -> None:
+        """``shared``: the parts of the content, with their footers."""
         self.keys = keys
         self.subject = CutText(content.subject, keys)
         self.is_subject_safe = self.subject.largest <= _HARMLESS
-        self.parts = [Cut(part, keys, content.footer) for part in content.parts]
+        cuts = [Cut(part, keys, content.footer) for part in content.parts]
+        self.parts = tuple([cut if cut.text.counts else part for cut, part in zip(cuts, shared, strict=True)])
+        """The very part that all messages share, where no key is in it."""
         self.reply_to = any(keys.occur_in(f"{address.email}\0{address.name}") for address in content.reply_to)
-        counts = [part.text.counts for part in self.parts]
+        counts = [cut.text.counts for cut in cuts]
         self.most = max([count for those in counts for count in those.values()], default=0)
         """How often the values of one key occur in one part, at most."""
         holes = sum([sum(those.values()) for those in counts])
@@ -153,6 +184,11 @@ class Renderer:
         # A line end of one octet becomes two.
         return 2 * values_bytes * key_set.most * len(key_set.parts) if key_set else 0
 
+    def unfilled(self, substitutions: Mapping[str, str]) -> tuple[Part | Cut, ...]:
+        """The parts of a message with these substitutions before any value is in them."""
+        key_set = self._key_set(tuple(substitutions)) if substitutions else None
+        return key_set.parts if key_set is not None and key_set.most else self.parts
+
     def _require_subject_fits(self, size: int) -> None:
         if size > self._limits.max_subject_bytes:
             raise NotComposable(f"the subject has {size} bytes, more than {self._limits.max_subject_bytes}")
@@ -166,10 +202,7 @@ class Renderer:
         if not key_set.most:
             return self.parts
         values = {key: newlines(value) for key, value in substitutions.items()}
-        return tuple(
-            Filling(cut, values) if cut.text.counts else shared
-            for cut, shared in zip(key_set.parts, self.parts, strict=True)
-        )
+        return tuple([Filling(part, values) if isinstance(part, Cut) else part for part in key_set.parts])
 
     def _key_set(self, names: tuple[str, ...]) -> _KeySet | None:
         found = self._key_sets.get(names)
@@ -184,7 +217,7 @@ class Renderer:
                 parts=self._plain,
                 footer=self._content.footer,
             )
-            found = _KeySet(plain, keys)
+            found = _KeySet(plain, keys, self.parts)
             if self._held_bytes + found.held_bytes > _KEPT_BYTES:
                 self._key_sets, self._held_bytes = {}, 0
             self._key_sets[names] = found

@@ -11,7 +11,8 @@ block others.
 import re
 from binascii import b2a_base64, b2a_qp
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from typing import Any
 
 LINE = 76
 """RFC 2045 §6.7 (5), §6.8."""
@@ -23,7 +24,7 @@ contains it is not sent as 7bit; so no part can contain a boundary."""
 SLICE = 64 * 1024
 """Characters that are encoded in one call."""
 
-_BASE64_SLICE = 57 * 1024
+BASE64_SLICE = 57 * 1024
 """Octets; 57 of them make a line of 76."""
 _TRAPS = ("\0", f"--{BOUNDARY_MARK}", " \n", "\t\n", "\nFrom ", "\n.\n")
 """What a text sent as 7bit must not contain: octets that 7bit forbids, and text that relays are known to change."""
@@ -93,8 +94,8 @@ def quoted_printable(value: str) -> bytes:
 def base64_lines(data: bytes) -> bytes:
     """``data`` in base64, on lines of 76 (RFC 2045 §6.8), without a final line end."""
     pieces = []
-    for begin in range(0, len(data), _BASE64_SLICE):
-        encoded = b2a_base64(data[begin : begin + _BASE64_SLICE], newline=False)
+    for begin in range(0, len(data), BASE64_SLICE):
+        encoded = b2a_base64(data[begin : begin + BASE64_SLICE], newline=False)
         pieces.append(b"\r\n".join([encoded[start : start + 76] for start in range(0, len(encoded), 76)]))
     return b"\r\n".join(pieces)
 
@@ -112,26 +113,26 @@ class QuotedForm:
     same in every message, whatever the values are.
     """
 
-    def __init__(self, between: Sequence[bytes], keys: Sequence[str]) -> None:
+    def __init__(self, between: Sequence[bytes], keys: Sequence[Hashable]) -> None:
         self._keys = tuple(keys)
         self._counts = Counter(keys)
         self._pieces = [b""] * (len(between) + len(keys))
         self._pieces[::2] = between
         self._between = sum(map(len, between))
 
-    def fill(self, values: Mapping[str, str]) -> bytes:
+    def fill(self, values: Mapping[Any, str]) -> bytes:
         """The text with the values of the keys in its holes."""
         encoded = {key: _quoted_value(values[key]) for key in self._counts}
         pieces = self._pieces.copy()
         pieces[1::2] = [encoded[key] for key in self._keys]
         return b"".join(pieces)
 
-    def size(self, values: Mapping[str, str]) -> int:
+    def size(self, values: Mapping[Any, str]) -> int:
         """Octets of the result of ``fill``."""
         return self._between + sum([count * len(_quoted_value(values[key])) for key, count in self._counts.items()])
 
 
-def quoted_form(literals: Sequence[str], keys: Sequence[str]) -> QuotedForm | None:
+def quoted_form(literals: Sequence[str], keys: Sequence[Hashable]) -> QuotedForm | None:
     """The form of a text whose holes, one for each of ``keys``, are between the ``literals``; None when each text must
     be examined as a whole: it may be sent as 7bit, or be shorter in base64."""
     together = "".join(literals)

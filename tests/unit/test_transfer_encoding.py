@@ -57,7 +57,7 @@ def test_line_ends_by_slices(text: str, size: int) -> None:
 @given(st.binary(max_size=300), st.sampled_from([57, 114, 57 * 1024]))
 def test_base64_by_slices(data: bytes, size: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(transfer_encoding, "_BASE64_SLICE", size)
+        patch.setattr(transfer_encoding, "BASE64_SLICE", size)
         lines = base64_lines(data)
     assert b64decode(lines) == data
     assert len(lines) == base64_length(len(data))
