@@ -20,7 +20,7 @@ from cluster.policy.limits.shaping import TenantLimits
 from cluster.policy.limits.warm_up import Allowance
 from cluster.policy.replies.automation import Adjustments
 from cluster.policy.routes.destinations import Destination
-from cluster.routing.active_policy import InForce, today
+from cluster.routing.active_policy import InForce
 
 DROPPED_KEPT = 5000
 """Names of sites without work that an operator may still type: some 0.2 KB each."""
@@ -109,7 +109,7 @@ class Sites:
         if self._in_force.source(place.source).warm_up is None:
             return None
         self.wants_allowance.set()
-        day = today()
+        day = self._in_force.today()
         return Allowance(day, self._in_force.routing.cap(place.source, place.site, day))
 
     # What is in force

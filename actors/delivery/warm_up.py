@@ -7,7 +7,7 @@ from actors.delivery.site import Site, Withdrawn
 from actors.delivery.site_turns import SiteTurns
 from actors.delivery.sites import Sites
 from cluster.journal.journal import Journal
-from cluster.routing.active_policy import InForce, today
+from cluster.routing.active_policy import InForce
 
 KEPT = timedelta(days=7)
 """What was granted is known for so long."""
@@ -26,7 +26,7 @@ class WarmUps:
 
     async def grant(self) -> None:
         """Renew the allowances, and take portions of the days' caps for those that are short. Raises Unavailable."""
-        day = today()
+        day = self._in_force.today()
         if day != self._day:
             self._day = day
             await self._journal.warm_up.trim(day - KEPT)

@@ -38,10 +38,19 @@ class Change(Struct, frozen=True):
         return bool(self.policies or self.begun or self.ended)
 
 
+def today() -> date:
+    """The day of warm-ups, in UTC."""
+    return datetime.now(UTC).date()
+
+
 class InForce:
     """Before the first ``follow``, only the settings apply. ``version`` rises when shaping or routing change."""
 
-    def __init__(self, journal: Journal, vault: Vault, settings: DeliverySettings) -> None:
+    def __init__(
+        self, journal: Journal, vault: Vault, settings: DeliverySettings, *, today: Callable[[], date] = today
+    ) -> None:
+        self.today = today
+        """The day of warm-ups, for all parts of the process."""
         self._journal = journal
         self._vault = vault
         self._settings = settings
@@ -80,7 +89,7 @@ class InForce:
         if version != self.version:
             await self._load()
         if any(source.warm_up is not None for source in self.routing.sources.values()):
-            day = today()
+            day = self.today()
             self._exhausted = frozenset(
                 (one.source, one.site)
                 for one in await self._journal.warm_up.exhausted(day)
@@ -148,7 +157,7 @@ class InForce:
         otherwise have; the message then waits there until tomorrow."""
         if not self.routing.pools:
             return ""
-        day = today()
+        day = self.today()
         chosen = self.routing.choose_source(
             pool, message_id, site=site, day=day, exhausted=self._exhausted, absent=self.absent
         )
@@ -197,8 +206,3 @@ class InForce:
     def source(self, name: str) -> Source:
         """The source with this name. For an unknown name or "", the system chooses the address."""
         return self.routing.sources.get(name) or Source(name=name)
-
-
-def today() -> date:
-    """The day of warm-ups, in UTC."""
-    return datetime.now(UTC).date()

@@ -20,7 +20,7 @@ from cluster.policy.routes.routing import Route, Routing, Source, Via
 from cluster.policy.tls.mta_sts import StsMode
 from cluster.policy.tls.policy import DomainTls, MxSecurity
 from cluster.policy.tls.route import along, relay_level
-from cluster.routing.active_policy import InForce, today
+from cluster.routing.active_policy import InForce
 from cluster.routing.router import Placer, TlsOf
 from cluster.routing.views import (
     MxHost,
@@ -53,7 +53,6 @@ class Describing:
         *,
         members: Members,
         tls_of: TlsOf,
-        day: Callable[[], date] = today,
     ) -> None:
         """``tls_of`` returns what a domain publishes about TLS."""
         self._journal = journal
@@ -62,7 +61,6 @@ class Describing:
         self._resolver = resolver
         self._members = members
         self._tls_of = tls_of
-        self._day = day
 
     async def site_of(self, domain: str) -> str:
         """The site of a domain's mail, by the routes for all tenants."""
@@ -112,7 +110,7 @@ class Describing:
 
     async def sources(self) -> list[SourceState]:
         """Every source of the active routing. Raises Unavailable."""
-        routing, day, members = self._in_force.routing, self._day(), list(self._members())
+        routing, day, members = self._in_force.routing, self._in_force.today(), list(self._members())
         waiting = routing.waiting_pools(self._in_force.absent)
         granted = {(use.source, use.site): use.granted for use in await self._journal.warm_up.usage(day, MOST_WARM_UPS)}
         return [

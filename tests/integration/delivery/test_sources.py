@@ -1,7 +1,6 @@
 """The addresses that mail leaves from: pools and their weights, addresses that no machine has, warm-up."""
 
 import asyncio
-from datetime import UTC, date, datetime, timedelta
 
 import pytest
 from dnslib import MX, A
@@ -12,7 +11,7 @@ from cluster.journal.journal import Journal
 from cluster.policy.lifecycle import Status
 from cluster.routing.active_policy import MISSED
 from tests.integration.delivery.receiver import Receiver, receiving
-from tests.integration.delivery.world import World, a_world
+from tests.integration.delivery.world import TODAY, World, a_world
 from tests.integration.journal.builders import a_message
 
 HOST = "127.0.0.11"
@@ -24,20 +23,8 @@ def sources(*caps: str, weights: tuple[int, ...] = (3, 1)) -> str:
     for i, _ in enumerate(weights):
         text += f'[sources.s{i}]\naddress = "127.0.0.{31 + i}"\nhelo_name = "s{i}.example.com"\n'
         if i < len(caps) and caps[i]:
-            text += f"[sources.s{i}.warm_up]\nstarted = {today()}\nper_day = [{caps[i]}]\n"
+            text += f"[sources.s{i}.warm_up]\nstarted = {TODAY}\nper_day = [{caps[i]}]\n"
     return text + "[pools.marketing]\n" + "".join(f"s{i} = {weight}\n" for i, weight in enumerate(weights))
-
-
-def today() -> date:
-    return datetime.now(UTC).date()
-
-
-@pytest.fixture(autouse=True)
-def not_at_midnight() -> None:
-    """Caps are those of a day (UTC)."""
-    now = datetime.now(UTC)
-    if (now + timedelta(seconds=30)).date() != now.date():
-        pytest.skip("the day is about to end")
 
 
 @pytest.fixture
@@ -268,7 +255,7 @@ async def test_caps_hold_over_a_kill(journal: Journal) -> None:
 
         async def all_granted() -> bool:
             await leave(world, receiver, 0)
-            (used,) = await journal.warm_up.usage(today(), 10)
+            (used,) = await journal.warm_up.usage(TODAY, 10)
             left = [s for s in world.deliverer.parts.sites if s.in_flight or (s.allowance and s.allowance.remaining)]
             return used.granted == used.cap == 40 and not left
 

@@ -88,10 +88,15 @@ async def tls_of(domain: str, level: TlsLevel) -> DomainTls:
 
 
 @pytest.fixture
-def describing() -> Describing:
-    journal = cast(Journal, WarmUps())
-    in_force = InForce(journal, cast(Vault, None), SETTINGS)
+def in_force() -> InForce:
+    in_force = InForce(cast(Journal, None), cast(Vault, None), SETTINGS, today=lambda: DAY)
     in_force.shaping, in_force.routing = check_policies(SETTINGS, SHAPING, ROUTING)
+    return in_force
+
+
+@pytest.fixture
+def describing(in_force: InForce) -> Describing:
+    journal = cast(Journal, WarmUps())
     resolver = cast(Resolver, Dns())
     placer = Placer(SETTINGS, in_force, resolver, shares=2, port=25, capture=("127.0.0.1", 2525), clock=lambda: 0.0)
     return Describing(
@@ -104,7 +109,6 @@ def describing() -> Describing:
             DeliveryActor("delivery-1-0", 2, frozenset({"mta2"})),
         ],
         tls_of=tls_of,
-        day=lambda: DAY,
     )
 
 
@@ -138,14 +142,16 @@ async def test_the_pool_that_is_asked_for(describing: Describing) -> None:
     assert (await describing.route("example.com", "", "forgotten")).pool == "default"
 
 
-async def test_how_long_a_delivery_is_tried_is_what_the_rule_for_it_says(describing: Describing) -> None:
+async def test_how_long_a_delivery_is_tried_is_what_the_rule_for_it_says(
+    describing: Describing, in_force: InForce
+) -> None:
     async def end(domain: str) -> datetime:
         return await describing.tried_until(Waiting("msg_1", 0, "tnt_1", domain), sent, expires)
 
     sent = datetime(2026, 4, 3, 12, tzinfo=UTC)
     expires = sent + timedelta(days=2)
     assert await end("example.com") == expires
-    describing._in_force.shaping, _ = check_policies(
+    in_force.shaping, _ = check_policies(
         SETTINGS, '[[rule]]\nname = "short"\ndomain = ["*.test", "example.com"]\nlifetime = "3m"\n', ROUTING
     )
     for domain in ("example.com", "null.test"):

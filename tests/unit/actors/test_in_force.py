@@ -1,6 +1,6 @@
 """Following what is in force: changes are told once, and none is lost."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from types import SimpleNamespace
 from typing import cast
 
@@ -11,16 +11,17 @@ from cluster.journal.journal import Journal, Unavailable
 from cluster.journal.policies import Policies
 from cluster.journal.suspensions import Suspension
 from cluster.journal.warm_up import WarmUpDay
-from cluster.routing.active_policy import MISSED, Change, InForce, today
+from cluster.routing.active_policy import MISSED, Change, InForce
 from cluster.settings import DeliverySettings
 from cluster.vault import Vault
 
+DAY = date(2026, 4, 3)
 SHAPING = '[[rule]]\nname = "slow"\nsite = "example.com"\nconnections = 3\n'
 
 
 def routing(per_day: str = "[10]") -> str:
     return (
-        f'[sources.new]\naddress = "192.0.2.1"\nwarm_up = {{ started = {today()}, per_day = {per_day} }}\n'
+        f'[sources.new]\naddress = "192.0.2.1"\nwarm_up = {{ started = {DAY}, per_day = {per_day} }}\n'
         '[sources.old]\naddress = "192.0.2.2"\n'
         "[pools]\ndefault = { new = 1, old = 1 }\nonly_new = { new = 1 }\n"
     )
@@ -72,7 +73,9 @@ def operators() -> Operators:
 
 @pytest.fixture
 def in_force(operators: Operators) -> InForce:
-    return InForce(cast(Journal, operators), operators.vault, DeliverySettings(connections_per_site=7))
+    return InForce(
+        cast(Journal, operators), operators.vault, DeliverySettings(connections_per_site=7), today=lambda: DAY
+    )
 
 
 def later(hours: float = 1) -> datetime:
