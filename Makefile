@@ -4,13 +4,17 @@ BIN := .venv/bin
 # Installed once per change of the pins; the marker file carries the date.
 READY := .venv/.ready
 
-.PHONY: run test fuzz check format lock clean
+.PHONY: run test unit fuzz check format lock clean
 
 run: $(READY)
 	$(BIN)/postray up
 
 test: $(READY)
 	$(BIN)/pytest --numprocesses 2
+
+# What needs no server, in a minute: rules, formats, composing, and actors over journals in memory.
+unit: $(READY)
+	$(BIN)/pytest --numprocesses 2 tests/unit
 
 # The property tests alone, each with this many examples that no run had before; a thousand take about a quarter of an hour.
 EXAMPLES ?= 1000

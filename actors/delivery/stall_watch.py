@@ -31,7 +31,7 @@ class StallWatch:
 
     async def run(self) -> None:
         """Watch until this is cancelled. One process has one such timer. Raises OSError."""
-        self._tell_former()
+        self.tell_former()
         with self._stacks.open("wb") as file:
             # chain: after the stacks the signal does what it does by default, and that is to end the process.
             faulthandler.register(signal.SIGVTALRM, file=file, all_threads=True, chain=True)
@@ -43,7 +43,7 @@ class StallWatch:
                 signal.setitimer(signal.ITIMER_VIRTUAL, 0)
                 faulthandler.unregister(signal.SIGVTALRM)
 
-    def _tell_former(self) -> None:
+    def tell_former(self) -> None:
         """Say in the log where the last life hung, if it did."""
         try:
             stacks = self._stacks.read_text(encoding="utf-8", errors="replace")

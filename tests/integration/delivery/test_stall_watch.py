@@ -52,7 +52,7 @@ def test_a_loop_that_hangs_ends_its_process_and_says_where(
     with a_process(stacks, work) as process:
         assert process.wait(20) == -signal.SIGVTALRM
     assert "in main" in stacks.read_text(encoding="utf-8")
-    StallWatch(stacks)._tell_former()
+    StallWatch(stacks).tell_former()
     (record,) = caplog.records
     assert "the last life stalled" in record.message
     assert "in main" in record.message
@@ -73,7 +73,7 @@ def test_no_other_process_is_ended(tmp_path: Path, caplog: pytest.LogCaptureFixt
     with a_process(stacks, work) as process:
         output, errors = process.communicate(timeout=20)
     assert (process.returncode, output, errors) == (0, "watched\nlives\n", "")
-    StallWatch(stacks)._tell_former()
+    StallWatch(stacks).tell_former()
     assert not caplog.records
 
 
