@@ -56,8 +56,8 @@ WHERE (:search = '' OR instr(searched, :search))
        SELECT 1 FROM json_each(rcpt_to) AS rcpt WHERE rcpt.value = :recipient COLLATE NOCASE))
 """
 _MAX_BATCH = 500
-_MAX_QUEUED = 5000
-_MAX_QUEUED_BYTES = 256 * 1024 * 1024
+MAX_QUEUED = 5000
+MAX_QUEUED_BYTES = 256 * 1024 * 1024
 _MAX_ID = 2**63 - 1
 
 
@@ -148,7 +148,7 @@ class MessageStore:
         """
         done: asyncio.Future[int | None] = self._loop.create_future()
         size = len(envelope.content)
-        if self._writer is None or self._queued >= _MAX_QUEUED or self._queued_bytes + size > _MAX_QUEUED_BYTES:
+        if self._writer is None or self._queued >= MAX_QUEUED or self._queued_bytes + size > MAX_QUEUED_BYTES:
             done.set_result(None)
             return done
         self._queued += 1

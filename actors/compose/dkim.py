@@ -34,7 +34,7 @@ _LEAST_RSA_BITS = 2048
 
 _MOST_NAMES = 50
 """Of a list of header fields that is kept; each has less than 1,000 octets."""
-_SLICE = 128 * 1024
+SLICE = 128 * 1024
 """Octets of a body that are canonicalised in one call."""
 
 
@@ -100,7 +100,7 @@ def sign_all(unsigned: Sequence[Unsigned]) -> list[bytes]:
 
 def body_hash(body: bytes) -> bytes:
     """The ``bh=`` value of a body with CRLF line ends: SHA-256 over its relaxed form (RFC 6376 §3.4.4), in base64."""
-    if len(body) <= _SLICE:
+    if len(body) <= SLICE:
         body = _relaxed_lines(body)
         if body.endswith(b"\r\n\r\n") or body == b"\r\n":
             body = body.rstrip(b"\r\n")
@@ -111,7 +111,7 @@ def body_hash(body: bytes) -> bytes:
     begun = False
     while begin < len(body):
         # Some lines at a time: a call for all of them would keep other threads from the interpreter.
-        end = body.find(b"\r\n", begin + _SLICE) + 2
+        end = body.find(b"\r\n", begin + SLICE) + 2
         piece = _relaxed_lines(body[begin:end] if end > 1 else body[begin:])
         begin = end if end > 1 else len(body)
         if said := piece.rstrip(b"\r\n"):

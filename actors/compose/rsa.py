@@ -60,8 +60,8 @@ class _LaneKey(Struct, frozen=True):
 def sign_all(wanted: Sequence[tuple[Key, bytes]]) -> list[bytes]:
     """A signature with each key over the SHA-256 of each text, in order."""
     signatures: list[bytes | None] = [None] * len(wanted)
-    lanes = _load_lanes()
-    if isinstance(lanes, _Lanes):
+    lanes = load_lanes()
+    if isinstance(lanes, Lanes):
         fit = [(index, key.lane, text) for index, (key, text) in enumerate(wanted) if key.lane is not None]
         for start in range(0, len(fit) - WORTH_IT + 1, LANES):
             some = fit[start : start + LANES]
@@ -74,7 +74,7 @@ def sign_all(wanted: Sequence[tuple[Key, bytes]]) -> list[bytes]:
     ]
 
 
-class _Lanes:
+class Lanes:
     """Intel's library: ``crypto_mb/rsa.h`` of the Cryptography Primitives."""
 
     def __init__(self, library: CDLL) -> None:
@@ -111,12 +111,12 @@ class _Lanes:
 
 def why_one_at_a_time() -> str | None:
     """Why OpenSSL makes every signature; None where several are made at a time."""
-    lanes = _load_lanes()
+    lanes = load_lanes()
     return lanes if isinstance(lanes, str) else None
 
 
 @cache
-def _load_lanes() -> _Lanes | str:
+def load_lanes() -> Lanes | str:
     """The library, or why it cannot be used: it is not installed, cannot be loaded, or asks for another processor."""
     try:
         for package, name in _RUNTIME:
@@ -127,7 +127,7 @@ def _load_lanes() -> _Lanes | str:
     library.mbx_is_crypto_mb_applicable.argtypes = [c_uint64]
     if not library.mbx_is_crypto_mb_applicable(0):
         return "the processor has no AVX-512 IFMA"
-    return _Lanes(library)
+    return Lanes(library)
 
 
 def _lanes_of(buffer: Array[c_char]) -> Array[c_void_p]:

@@ -17,7 +17,7 @@ _ADDRESS = re.compile(
 )
 
 _SIZE = re.compile(r"[0-9]{1,20}")
-_PIECE = 256 * 1024
+PIECE = 256 * 1024
 """Octets of a message that one call processes."""
 _XCHARS = re.compile(r"[!-*,-<>-~]*")
 """Text that needs no encoding in xtext (RFC 3461 §4)."""
@@ -110,8 +110,8 @@ def dot_stuffed(data: bytes) -> bytes:
 def _whole_lines(data: bytes) -> Iterator[bytes]:
     """A message in pieces of whole lines: one call for a large message would hold the interpreter lock for too long."""
     begin = 0
-    while len(data) - begin > _PIECE:
-        end = data.find(b"\r\n", begin + _PIECE) + 2
+    while len(data) - begin > PIECE:
+        end = data.find(b"\r\n", begin + PIECE) + 2
         if end < 2:
             break
         yield data[begin:end]

@@ -73,13 +73,19 @@ class ReplyParser:
     """
 
     def __init__(self) -> None:
-        self._partial = b""
+        self.partial = b""
         """The beginning of the current line, up to ``MAX_LINE_BYTES``."""
         self._cut = 0
         """Number of bytes that were cut from the current line."""
-        self._lines: list[str] = []
+        self.lines: list[str] = []
+        """The lines of the current reply, up to ``MAX_LINES``."""
         self._bytes = 0
         """Number of bytes in the complete lines of the current reply."""
+
+    @property
+    def size(self) -> int:
+        """Number of bytes in the current reply, with those that were cut."""
+        return self._bytes + len(self.partial) + self._cut
 
     def feed(self, data: bytes) -> Iterator[Reply]:
         """The replies that ``data`` completes. Raises MalformedReply, after the replies before the fault."""
@@ -93,18 +99,18 @@ class ReplyParser:
 
     def _extend(self, piece: bytes) -> Iterator[Reply]:
         """Append to the current line. When the reply becomes too long, yield it and raise MalformedReply."""
-        kept = (self._partial + piece) if self._partial else piece
+        kept = (self.partial + piece) if self.partial else piece
         self._cut += max(len(kept) - MAX_LINE_BYTES, 0)
-        self._partial = kept[:MAX_LINE_BYTES]
-        if self._cut and not _LINE.match(self._partial):
-            raise MalformedReply(f"not a reply: {readable(self._partial[:100])!r}")
-        if self._bytes + len(self._partial) + self._cut > MAX_REPLY_BYTES:
-            code = int(self._partial[:3]) if _LINE.match(self._partial) else int(self._lines[-1][:3])
-            yield make_reply(code, [*self._lines, readable(self._partial)][:MAX_LINES])
+        self.partial = kept[:MAX_LINE_BYTES]
+        if self._cut and not _LINE.match(self.partial):
+            raise MalformedReply(f"not a reply: {readable(self.partial[:100])!r}")
+        if self.size > MAX_REPLY_BYTES:
+            code = int(self.partial[:3]) if _LINE.match(self.partial) else int(self.lines[-1][:3])
+            yield make_reply(code, [*self.lines, readable(self.partial)][:MAX_LINES])
             raise MalformedReply(f"a reply of more than {MAX_REPLY_BYTES} bytes")
 
     def _line(self) -> Reply | None:
-        line, self._partial = self._partial, b""
+        line, self.partial = self.partial, b""
         self._bytes += len(line) + self._cut + 1
         if line.endswith(b"\r") and not self._cut:
             line = line[:-1]
@@ -112,10 +118,10 @@ class ReplyParser:
         parts = _LINE.fullmatch(line)
         if parts is None:
             raise MalformedReply(f"not a reply: {readable(line[:100])!r}")
-        if len(self._lines) == MAX_LINES:
-            self._lines.pop()
-        self._lines.append(readable(line))
+        if len(self.lines) == MAX_LINES:
+            self.lines.pop()
+        self.lines.append(readable(line))
         if parts[2] == b"-":
             return None
-        lines, self._lines, self._bytes = self._lines, [], 0
+        lines, self.lines, self._bytes = self.lines, [], 0
         return make_reply(int(parts[1]), lines)

@@ -36,7 +36,7 @@ class Programs:
         self._as_root = os.geteuid() == 0
         # For the user of the programs, this path is ``directory``.
         self.place = STARTED_IN if self._as_root else str(directory)
-        self.folder = _packages() / PROGRAMS
+        self.folder = packages() / PROGRAMS
 
     def make_usable(self) -> None:
         """Prepare the programs; called before the other members when a server is to start. Raises Unavailable when the
@@ -81,7 +81,7 @@ class Programs:
         folder = self._copy.resolve()
         if not _is_our_copy(folder):
             return None
-        copied, installed = (one / PROGRAMS / "postgres" for one in (folder, _packages()))
+        copied, installed = (one / PROGRAMS / "postgres" for one in (folder, packages()))
         same = copied.exists() and _identity(copied) == _identity(installed)
         return folder if same else None
 
@@ -92,7 +92,7 @@ class Programs:
         self._copy.symlink_to(folder)
         try:
             for part in PARTS:
-                shutil.copytree(_packages() / part, folder / part, symlinks=True)
+                shutil.copytree(packages() / part, folder / part, symlinks=True)
         except OSError as error:
             raise Unavailable(f"cannot copy Postgres's programs to {folder}: {error}") from error
         for one in (folder, *folder.rglob("*")):
@@ -111,7 +111,7 @@ def _identity(file: Path) -> tuple[int, int]:
     return status.st_size, status.st_mtime_ns
 
 
-def _packages() -> Path:
+def packages() -> Path:
     """The folder that the wheel is installed in."""
     # Not imported: the import creates a folder for sockets and warns about the system's.
     spec = importlib.util.find_spec(WHEEL)

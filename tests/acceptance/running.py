@@ -62,16 +62,17 @@ class RunningPostray(Postray):
         """SIGKILL the command itself; what it started is left to itself."""
         assert self._process is not None
         self._process.kill()
-        self._over()
+        self.over()
 
     def ended(self) -> str:
         """Wait until the command has ended by itself; what it printed."""
         assert self._process is not None
         assert self._process.wait(START_S) != 0
-        self._over()
+        self.over()
         return self.output
 
-    def _over(self) -> None:
+    def over(self) -> None:
+        """Wait for the command, which is ending; another can be started."""
         assert self._process is not None
         self._process.wait()
         self._process = None

@@ -17,7 +17,7 @@ def test_the_next_up_ends_what_ray_left_after_a_kill_of_the_group(tmp_path: Path
     told = postray.run
     postray.kill_actor("scheduler")
     os.killpg(os.getpgid(told.pid), signal.SIGKILL)
-    postray._over()
+    postray.over()
     folder = run_folder.find(tmp_path)
     assert folder is not None
     # As if it had been killed before it could tell of its processes.

@@ -253,7 +253,14 @@ def test_tenants_are_bounded() -> None:
         assert adjusted.on_reply(said("550 bad tenant", 550, tenant_id=f"t{i}"), float(i))
     held = [i for i in range(MOST_TENANTS * 3) if adjusted.suspended_until(0.0, f"t{i}")]
     assert held == list(range(MOST_TENANTS * 2, MOST_TENANTS * 3))
-    assert len(adjusted._counts) == MOST_TENANTS
+
+
+def test_the_counts_of_tenants_are_bounded() -> None:
+    adjusted = adjustments(TENANT + '\nthreshold = "2/1h"')
+    tenants = range(MOST_TENANTS * 3)
+    assert not any(adjusted.on_reply(said("550 bad tenant", 550, tenant_id=f"t{i}"), float(i)) for i in tenants)
+    again = [i for i in reversed(tenants) if adjusted.on_reply(said("550 bad tenant", 550, tenant_id=f"t{i}"), 3e3)]
+    assert again == list(reversed(tenants[MOST_TENANTS * 2 :])), "of the others the first reply is forgotten"
 
 
 def test_a_threshold_counts_within_its_time() -> None:

@@ -18,7 +18,7 @@ MOST_MB = 150
 
 BOUNDS: dict[str, tuple[float, str]] = {
     "actors/compose/dkim.py:_kept_name_list": (26, "256 lists of 50 names of 1,000 octets, twice"),
-    "actors/compose/rsa.py:_load_lanes": (0.1, "one"),
+    "actors/compose/rsa.py:load_lanes": (0.1, "one"),
     "actors/delivery/composing.py:_signers": (36, "4,000 of 9 KB"),
     "actors/delivery/connector.py:_carried": (10, "10,000 pairs of names and four numbers each"),
     "actors/delivery/connector.py:_in_vain": (10, "10,000 names and a few words each"),

@@ -11,21 +11,21 @@ class Guests:
     def __init__(self, permits: int) -> None:
         self.semaphore = Semaphore(permits)
         self.inside: list[int] = []
-        self._leave: dict[int, asyncio.Event] = {}
+        self.leave: dict[int, asyncio.Event] = {}
 
     def comes(self, number: int) -> asyncio.Task[None]:
-        self._leave[number] = asyncio.Event()
+        self.leave[number] = asyncio.Event()
         return asyncio.create_task(self._visit(number))
 
     async def goes(self, number: int) -> None:
-        self._leave[number].set()
+        self.leave[number].set()
         await settle()
 
     async def _visit(self, number: int) -> None:
         async with self.semaphore:
             self.inside.append(number)
             try:
-                await self._leave[number].wait()
+                await self.leave[number].wait()
             finally:
                 self.inside.remove(number)
 
@@ -71,7 +71,7 @@ async def test_a_permit_given_to_a_waiter_that_is_cancelled_at_that_moment_is_ha
     guests = Guests(1)
     first, second, third = (guests.comes(number) for number in range(3))
     await settle()
-    guests._leave[0].set()
+    guests.leave[0].set()
     await asyncio.sleep(0)  # the first has been told, and is about to hand its permit to the second
     first_done = asyncio.create_task(asyncio.wait([first]))
     second.cancel()

@@ -17,12 +17,17 @@ FILL = """
 import sys
 from pathlib import Path
 from analytics.client import ClickHouse
-from cluster.settings import ClickHouseSettings
-client = ClickHouse.open(ClickHouseSettings(), Path(sys.argv[1]))
+from analytics.engine import open_engine
+from cluster.clickhouse_dsn import DATABASE
+from cluster.installation.private_files import make_folder
+folder = Path(sys.argv[1]) / "clickhouse"
+make_folder(folder)
+engine = open_engine(folder)
+client = ClickHouse(engine, DATABASE)
 client.migrate()
-client._driver.command("SYSTEM STOP MERGES events")
+engine.command("SYSTEM STOP MERGES events")
 for message in ("msg_1", "msg_2"):
-    client._driver.command(
+    engine.command(
         "INSERT INTO events (event_id, at, tenant_id, message_id, event) "
         f"VALUES ('{message}', toDateTime64('2026-04-05 00:00:00', 3), 'tnt_1', '{message}', 'delivered')"
     )

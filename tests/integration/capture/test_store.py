@@ -74,7 +74,7 @@ async def test_pages(tmp_path: Path) -> None:
 
 
 async def test_a_full_queue_says_no(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(store_module, "_MAX_QUEUED", 3)
+    monkeypatch.setattr(store_module, "MAX_QUEUED", 3)
     async with opened(tmp_path) as store:
         # There is no await in between, so none of them can be settled yet.
         waiting = [store.add(envelope(i), NOW) for i in range(5)]

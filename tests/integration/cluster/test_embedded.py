@@ -85,8 +85,8 @@ def test_root_whose_installation_others_cannot_enter_runs_a_copy_of_the_programs
     hidden = tmp_path / "hidden"
     hidden.mkdir(mode=0o700)
     for part in (postgres_programs.WHEEL, f"{postgres_programs.WHEEL}.libs"):
-        (hidden / part).symlink_to(postgres_programs._packages() / part)
-    monkeypatch.setattr(postgres_programs, "_packages", lambda: hidden)
+        (hidden / part).symlink_to(postgres_programs.packages() / part)
+    monkeypatch.setattr(postgres_programs, "packages", lambda: hidden)
     data = tmp_path / "data"
     server = EmbeddedPostgres(data / "postgres")
     try:

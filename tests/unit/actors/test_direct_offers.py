@@ -2,13 +2,18 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from typing import Any, cast
 
 from cluster.journal.records import Waiting
 from cluster.journal.scheduling import Lane
 from cluster.routing.direct_offers import PENDING_AT_MOST, DirectOffers
 from cluster.routing.dispatcher import FULL_S, Dispatcher
+from tests.unit.delivery.virtual_time import in_virtual_time
+
+LULL_S = 0.01
+"""For which offers wait for each other."""
 
 
 class Owners:
@@ -16,70 +21,90 @@ class Owners:
 
     def __init__(self, *full: str) -> None:
         self.full = set(full)
-        self.offered: list[list[str]] = []
+        self.taken: list[Sequence[Waiting]] = []
         self.parked: list[str] = []
 
     def lane_of(self, waiting: Waiting) -> Lane:
         return Lane(waiting.domain, waiting.tenant_id)
 
     async def offer(self, deliveries: Sequence[Waiting], contents: object) -> list[Waiting]:
-        self.offered.append([waiting.message_id for waiting in deliveries])
+        self.taken.append(deliveries)
         return [waiting for waiting in deliveries if waiting.domain in self.full]
+
+    @property
+    def offered(self) -> list[list[str]]:
+        return [[waiting.message_id for waiting in deliveries] for deliveries in self.taken]
 
     async def park(self, refused: Sequence[Waiting]) -> list[Lane]:
         self.parked += [waiting.message_id for waiting in refused]
         return [self.lane_of(waiting) for waiting in refused]
 
 
-def offers_to(owners: Owners, window: int = PENDING_AT_MOST) -> DirectOffers:
+@asynccontextmanager
+async def offers_to(owners: Owners, window: int = PENDING_AT_MOST) -> AsyncIterator[DirectOffers]:
     async def share(data: bytes) -> Any:
         raise AssertionError("nothing to share")
 
-    return DirectOffers(cast(Dispatcher, owners), share, window)
+    offers = DirectOffers(cast(Dispatcher, owners), share, window, LULL_S)
+    running = asyncio.create_task(offers.run())
+    yield offers
+    running.cancel()
+    await asyncio.wait({running})
+
+
+async def offered() -> None:
+    """Let what was added be offered."""
+    await asyncio.sleep(2 * LULL_S)
 
 
 def waiting(number: int, domain: str, tenant_id: str = "tnt_1") -> Waiting:
     return Waiting(f"msg_{number}", 0, tenant_id, domain)
 
 
+@in_virtual_time
 async def test_a_lane_that_was_refused_is_not_offered_for_a_while() -> None:
     owners = Owners("full.example")
-    offers = offers_to(owners)
-    await offers._offer([waiting(1, "full.example"), waiting(2, "free.example")], {})
-    assert (owners.offered, owners.parked) == ([["msg_1", "msg_2"]], ["msg_1"])
-    # Another tenant's mail to the same place has room of its own.
-    await offers._offer(
-        [waiting(3, "full.example"), waiting(4, "free.example"), waiting(5, "full.example", "tnt_2")], {}
-    )
-    assert owners.offered[1:] == [["msg_4", "msg_5"]]
-    assert owners.parked == ["msg_1", "msg_3", "msg_5"]
+    async with offers_to(owners) as offers:
+        offers.add([waiting(1, "full.example"), waiting(2, "free.example")])
+        await offered()
+        assert (owners.offered, owners.parked) == ([["msg_1", "msg_2"]], ["msg_1"])
+        # Another tenant's mail to the same place has room of its own.
+        offers.add([waiting(3, "full.example"), waiting(4, "free.example")])
+        offers.add([waiting(5, "full.example", "tnt_2")])
+        await offered()
+        assert owners.offered[1:] == [["msg_4", "msg_5"]]
+        assert owners.parked == ["msg_1", "msg_3", "msg_5"]
 
 
+@in_virtual_time
 async def test_it_is_offered_again_after_that() -> None:
     owners = Owners("full.example")
-    offers = offers_to(owners)
-    await offers._offer([waiting(1, "full.example")], {})
-    owners.full.clear()
-    clock = asyncio.get_running_loop().time
-    again = clock() + FULL_S
-    await offers._offer([waiting(2, "full.example")], {})
-    assert owners.parked == ["msg_1", "msg_2"] or clock() > again
-    # What was parked without an offer does not make it full for longer.
-    while clock() <= again:
-        await asyncio.sleep(0.02)
-    await offers._offer([waiting(3, "full.example")], {})
-    assert owners.offered[-1] == ["msg_3"]
-    assert "msg_3" not in owners.parked
+    async with offers_to(owners) as offers:
+        offers.add([waiting(1, "full.example")])
+        await offered()
+        owners.full.clear()
+        await asyncio.sleep(FULL_S - 4 * LULL_S)
+        offers.add([waiting(2, "full.example")])
+        await offered()
+        assert owners.parked == ["msg_1", "msg_2"]
+        # What was parked without an offer does not make it full for longer.
+        await asyncio.sleep(2 * LULL_S)
+        offers.add([waiting(3, "full.example")])
+        await offered()
+        assert owners.offered[-1] == ["msg_3"]
+        assert "msg_3" not in owners.parked
 
 
-def test_a_tenants_flood_leaves_room_for_others() -> None:
-    offers = offers_to(Owners(), window=10)
-    assert offers.add([waiting(n, "a.example", "tnt_a") for n in range(25)]) == 10
-    assert offers.add([waiting(100, "b.example", "tnt_b")]) == 1
-    assert offers.add([waiting(200 + n, "c.example", "tnt_c") for n in range(2)]) == 2
-    assert offers.add([waiting(300, "a.example", "tnt_a")]) == 0  # it has the most
-    assert offers.add([waiting(400 + n, "d.example", "tnt_d") for n in range(25)]) == 4
-    taken = offers._next_batch()
+@in_virtual_time
+async def test_a_tenants_flood_leaves_room_for_others() -> None:
+    owners = Owners()
+    async with offers_to(owners, window=10) as offers:
+        assert offers.add([waiting(n, "a.example", "tnt_a") for n in range(25)]) == 10
+        assert offers.add([waiting(100, "b.example", "tnt_b")]) == 1
+        assert offers.add([waiting(200 + n, "c.example", "tnt_c") for n in range(2)]) == 2
+        assert offers.add([waiting(300, "a.example", "tnt_a")]) == 0  # it has the most
+        assert offers.add([waiting(400 + n, "d.example", "tnt_d") for n in range(25)]) == 4
+        await offered()
+    (taken,) = owners.taken
     assert [one.message_id for one in taken if one.tenant_id == "tnt_a"] == [f"msg_{n}" for n in range(3)]
     assert Counter(one.tenant_id for one in taken) == {"tnt_a": 3, "tnt_b": 1, "tnt_c": 2, "tnt_d": 4}
-    assert not offers._next_batch()

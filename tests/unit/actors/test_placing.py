@@ -124,6 +124,7 @@ async def test_what_the_dns_denies_is_kept_like_what_it_says() -> None:
     assert world.placer.known(to("one.example")) is not None
 
 
+@in_virtual_time
 async def test_preparing_learns_what_is_quick_and_leaves_what_is_not_to_itself() -> None:
     placer = World(Dns(one_example=TWO_HOSTS)).placer
     await placer.prepare([to("one.example"), to("slow.example"), to("one.example", "msg_2")], patience_s=0.01)

@@ -13,6 +13,7 @@ from cluster.policy.routes.destinations import Destination
 from cluster.routing.dispatcher import FULL_S as OWNER_FULL_S
 from cluster.routing.dispatcher import Dispatcher
 from cluster.routing.offer import OfferAnswer, decode_offer
+from tests.unit.delivery.virtual_time import in_virtual_time
 
 ONE = DeliveryActor("one", 7, frozenset({"out"}))
 
@@ -135,6 +136,7 @@ async def test_an_owner_that_is_full_for_one_tenant_is_asked_for_others() -> Non
     assert [decode_offer(call[2]) for call in world.calls] == [flood, [other]]
 
 
+@in_virtual_time
 async def test_an_owner_without_any_room_is_offered_nothing_for_a_while() -> None:
     backlog = Backlog(deliveries("a.example"))
     world = await a_world(backlog, room=0)
@@ -158,10 +160,7 @@ async def test_an_owner_without_any_room_is_offered_nothing_for_a_while() -> Non
     assert (method, {lane.destination for lane in lanes}) == ("refill", {"d.example"})
     await world.dispatcher.tell_owners()
     assert others == [] and len(world.calls) == 3, "each is told of once"
-    loop = asyncio.get_running_loop()
-    until = loop.time() + OWNER_FULL_S
-    while loop.time() <= until:
-        await asyncio.sleep(0.02)
+    await asyncio.sleep(OWNER_FULL_S)
     await world.scheduler.round()
     assert world.calls[3][1] == "offer"
 

@@ -2,17 +2,15 @@
 
 import asyncio
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import cast
 
-import pytest
-
-from actors import supervisor
-from actors.supervisor import NOT_ASKED, Supervisor
+from actors.supervisor import NOT_ASKED, ROUND_S, SILENT_S, Supervisor
 from cluster.journal.journal import Journal, Unavailable
 from cluster.journal.scheduling import Lane
 from cluster.metrics import Reading
 from cluster.peers import PeerGone
 from cluster.tasks import Tasks
+from tests.unit.delivery.virtual_time import in_virtual_time
 
 
 class Reachable:
@@ -29,15 +27,8 @@ class Reachable:
         return []
 
 
-async def until(holds: Any) -> None:
-    async with asyncio.timeout(5):
-        while not holds():
-            await asyncio.sleep(0.005)
-
-
-async def test_what_is_wrong_is_said_and_a_silent_actor_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(supervisor, "ROUND_S", 0.01)
-    monkeypatch.setattr(supervisor, "SILENT_S", 0.05)
+@in_virtual_time
+async def test_what_is_wrong_is_said_and_a_silent_actor_is_killed() -> None:
     answers: dict[str, str | Exception | None] = {
         "well": None,
         "ill": "the disk is full",
@@ -56,8 +47,10 @@ async def test_what_is_wrong_is_said_and_a_silent_actor_is_killed(monkeypatch: p
     watch = Supervisor(cast(Journal, journal), call, list(answers), killed.append, lambda: tasks)
     assert set((await watch.readiness()).values()) == {NOT_ASKED}
     await watch.start()
-    await until(lambda: len(killed) >= 1)
-    assert set(killed) == {"gone"}
+    await asyncio.sleep(SILENT_S)
+    assert killed == []
+    await asyncio.sleep(ROUND_S + 0.1)
+    assert killed == ["gone"]
     assert await watch.readiness() == {
         "journal": None,
         "well": None,
@@ -67,8 +60,10 @@ async def test_what_is_wrong_is_said_and_a_silent_actor_is_killed(monkeypatch: p
     journal.problem = "no route to host"
     answers["ill"] = None
     answers["gone"] = None
-    await until(lambda: watch._problems["journal"] == "no route to host" and watch._problems["gone"] is None)
-    assert (await watch.readiness())["ill"] is None
+    await asyncio.sleep(ROUND_S)
+    assert await watch.readiness() == {"journal": "no route to host", "well": None, "ill": None, "gone": None}
+    await asyncio.sleep(2 * SILENT_S)
+    assert killed == ["gone"], "that it answers again counts"
     await watch.stop()
 
 

@@ -30,11 +30,11 @@ def test_any_number_of_signatures_with_keys_in_any_order(keys: list[RSAPrivateKe
 
 def test_the_lanes_are_used_where_the_processor_has_them(keys: list[RSAPrivateKey]) -> None:
     """They come with the pinned packages; elsewhere everything is signed by OpenSSL."""
-    lanes = rsa._load_lanes()
+    lanes = rsa.load_lanes()
     if "avx512ifma" not in Path("/proc/cpuinfo").read_text("ascii"):
         assert rsa.why_one_at_a_time()
         return
-    assert isinstance(lanes, rsa._Lanes)
+    assert isinstance(lanes, rsa.Lanes)
     lane = rsa.Key(keys[0]).lane
     assert lane is not None
     digest = hashes.Hash(hashes.SHA256())
@@ -43,8 +43,8 @@ def test_the_lanes_are_used_where_the_processor_has_them(keys: list[RSAPrivateKe
 
 
 def test_a_signature_that_does_not_verify_is_never_given_out(keys: list[RSAPrivateKey]) -> None:
-    lanes = rsa._load_lanes()
-    if not isinstance(lanes, rsa._Lanes):
+    lanes = rsa.load_lanes()
+    if not isinstance(lanes, rsa.Lanes):
         pytest.skip(lanes)
     sound, faulty = rsa.Key(keys[0]).lane, rsa.Key(keys[1]).lane
     assert sound is not None and faulty is not None
@@ -55,8 +55,8 @@ def test_a_signature_that_does_not_verify_is_never_given_out(keys: list[RSAPriva
 
 
 def test_openssl_signs_what_the_lanes_did_not(keys: list[RSAPrivateKey], monkeypatch: pytest.MonkeyPatch) -> None:
-    lanes = rsa._load_lanes()
-    if not isinstance(lanes, rsa._Lanes):
+    lanes = rsa.load_lanes()
+    if not isinstance(lanes, rsa.Lanes):
         pytest.skip(lanes)
     monkeypatch.setattr(lanes, "sign", lambda wanted: [None] * len(wanted))
     assert rsa.sign_all([(rsa.Key(keys[0]), b"x")] * 8) == [by_openssl(keys[0], b"x")] * 8
@@ -67,6 +67,6 @@ def test_without_the_library_openssl_signs(keys: list[RSAPrivateKey], monkeypatc
         raise PackageNotFoundError(package)
 
     monkeypatch.setattr(rsa, "files", missing)
-    monkeypatch.setattr(rsa, "_load_lanes", rsa._load_lanes.__wrapped__)
+    monkeypatch.setattr(rsa, "load_lanes", rsa.load_lanes.__wrapped__)
     assert rsa.why_one_at_a_time()
     assert rsa.sign_all([(rsa.Key(keys[0]), b"x")] * 8) == [by_openssl(keys[0], b"x")] * 8

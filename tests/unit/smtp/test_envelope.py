@@ -145,7 +145,7 @@ def test_large_messages_are_looked_through_piece_by_piece(pieces: list[bytes], s
     meant = re.sub(rb"(\A|\r\n)\.", rb"\1..", data)
     is_sound = data.endswith(b"\r\n") and not re.search(rb"(?<!\r)\n|\r(?!\n)", data)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(writing, "_PIECE", size)
+        patch.setattr(writing, "PIECE", size)
         assert dot_stuffed(data) == meant
         if is_sound:
             check_lines(data)

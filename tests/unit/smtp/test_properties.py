@@ -51,9 +51,9 @@ def parsed(pieces: list[bytes]) -> tuple[list[Reply], str]:
                 replies.append(reply)
     except MalformedReply as malformed:
         return replies, malformed.reason
-    assert len(parser._partial) <= MAX_LINE_BYTES
-    assert len(parser._lines) <= MAX_LINES
-    assert parser._bytes + len(parser._partial) + parser._cut <= MAX_REPLY_BYTES
+    assert len(parser.partial) <= MAX_LINE_BYTES
+    assert len(parser.lines) <= MAX_LINES
+    assert parser.size <= MAX_REPLY_BYTES
     return replies, ""
 
 
