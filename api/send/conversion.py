@@ -28,10 +28,8 @@ def new_request(
     send_at = send_time(mail.send_at, now)
     return prepared_request(
         _content(mail, files, hashes),
-        [
-            (_personal(one), send_at if one.send_at is None else send_time(one.send_at, now))
-            for one in mail.personalizations
-        ],
+        map(_personal, mail.personalizations),
+        [send_at if one.send_at is None else send_time(one.send_at, now) for one in mail.personalizations],
         tenant_id=tenant_id,
         now=now,
         lifetime=lifetime,
@@ -45,8 +43,8 @@ def new_request(
 def _personal(one: Personalization) -> Personal:
     return Personal(
         to=_addresses(one.to),
-        cc=_addresses(one.cc),
-        bcc=_addresses(one.bcc),
+        cc=_addresses(one.cc) if one.cc else (),
+        bcc=_addresses(one.bcc) if one.bcc else (),
         from_=_address(one.from_) if one.from_ is not None else None,
         subject=one.subject or None,
         headers=one.headers or {},

@@ -5,10 +5,8 @@ the messages share, ``Personal`` for what each has of its own. A request may hav
 them is hot.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
-
-from msgspec import Struct
 
 from cluster.ids import new_id, new_ids
 from cluster.journal.records import Content, NewMessage, NewRequest, Personal, Recipient, encode
@@ -28,28 +26,21 @@ def send_time(at: int | None, now: datetime) -> datetime | None:
 
 def prepared_request(
     content: Content,
-    messages: Sequence[tuple[Personal, datetime | None]],
+    personals: Iterable[Personal],
+    send_ats: Sequence[datetime | None],
     *,
     tenant_id: str,
     now: datetime,
     lifetime: timedelta,
-    files: Mapping[bytes, bytes],
+    files: dict[bytes, bytes],
     batch_id: str | None = None,
     pool: str = "",
     sandbox: bool = False,
 ) -> NewRequest:
-    """A request with these messages, in order, each with its send time (``send_time``). A message expires ``lifetime``
-    after its send time. ``files``: the bytes of the attachments, by their sha256. Of ``sandbox`` messages nothing is
-    delivered."""
-    shared = _Shared(
-        subject=content.subject,
-        from_email=content.from_.email,
-        now=now,
-        lifetime=lifetime,
-        sandbox=sandbox,
-    )
-    ids = new_ids("msg_", len(messages))
-    new = [_message(id, personal, send_at, shared) for id, (personal, send_at) in zip(ids, messages, strict=True)]
+    """A request of messages in this order: ``personals`` is what each has of its own, ``send_ats`` its send time
+    (``send_time``). A message expires ``lifetime`` after its send time. ``files``: the bytes of the attachments, by
+    their sha256. Of a ``sandbox`` request nothing is delivered."""
+    new = _messages(content, personals, send_ats, now + lifetime, lifetime, sandbox)
     return NewRequest(
         id=new_id("req_"),
         tenant_id=tenant_id,
@@ -57,37 +48,42 @@ def prepared_request(
         categories=content.categories,
         batch_id=batch_id,
         pool=pool,
-        attachments=dict(files),
+        attachments=files,
         messages=tuple(new),
         created_at=now,
     )
 
 
-class _Shared(Struct, frozen=True, kw_only=True):
-    """What a request's messages have in common, unless one says otherwise."""
-
-    subject: str
-    from_email: str
-    now: datetime
-    lifetime: timedelta
-    sandbox: bool
-
-
-def _message(id: str, personal: Personal, send_at: datetime | None, shared: _Shared) -> NewMessage:
-    emails = tuple([address.email for address in (*personal.to, *personal.cc, *personal.bcc)])
-    subject = personal.subject or shared.subject
-    if personal.substitutions:
-        subject = one_line(substitute(subject, personal.substitutions))
-    return NewMessage(
-        id=id,
-        subject=subject,
-        from_email=shared.from_email if personal.from_ is None else personal.from_.email,
-        to_emails=emails,
-        personal=encode(personal),
-        recipients=()
-        if shared.sandbox
-        else tuple([Recipient(email, email[email.rindex("@") + 1 :]) for email in emails]),
-        send_at=send_at,
-        expires_at=(send_at or shared.now) + shared.lifetime,
-        sandbox=shared.sandbox,
-    )
+def _messages(
+    content: Content,
+    personals: Iterable[Personal],
+    send_ats: Sequence[datetime | None],
+    soonest_end: datetime,
+    lifetime: timedelta,
+    sandbox: bool,
+) -> list[NewMessage]:
+    """``soonest_end``: when a message expires that is sent now. Each of ``personals`` is taken when its turn comes, so
+    that a thousand of them are never held together."""
+    ids = new_ids("msg_", len(send_ats))
+    new = []
+    for id, personal, send_at in zip(ids, personals, send_ats, strict=True):
+        emails = tuple([address.email for address in (*personal.to, *personal.cc, *personal.bcc)])
+        subject = personal.subject or content.subject
+        if personal.substitutions:
+            subject = one_line(substitute(subject, personal.substitutions))
+        new.append(
+            NewMessage(
+                id=id,
+                subject=subject,
+                from_email=(personal.from_ or content.from_).email,
+                to_emails=emails,
+                personal=encode(personal),
+                recipients=()
+                if sandbox
+                else tuple([Recipient(email, email[email.rindex("@") + 1 :]) for email in emails]),
+                send_at=send_at,
+                expires_at=soonest_end if send_at is None else send_at + lifetime,
+                sandbox=sandbox,
+            )
+        )
+    return new

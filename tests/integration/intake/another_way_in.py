@@ -47,7 +47,8 @@ def a_request(tenant_id: str) -> NewRequest:
     now = datetime.now(UTC)
     return prepared_request(
         content,
-        [(Personal(to=(Address("ada@example.com", "Ada"),)), send_time(None, now))],
+        [Personal(to=(Address("ada@example.com", "Ada"),))],
+        [send_time(None, now)],
         tenant_id=tenant_id,
         now=now,
         lifetime=timedelta(days=1),
