@@ -13,12 +13,14 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import UTC, datetime
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from actors.compose import rsa
 from actors.compose.dkim import Signer
 from actors.compose.message import Draft, Wire, draft_message, finish
 from actors.compose.mime import Skeleton
-from actors.delivery.contents import LARGE_BYTES, Compiled, Contents
+from actors.compose.transform import Addressee, Scope
+from actors.delivery.contents import LARGE_BYTES, Compiled, Contents, TransformOf, untransformed
 from actors.delivery.job import Job
 from actors.delivery.marker import Marker
 from actors.smtp.commands import Envelope
@@ -61,14 +63,33 @@ class Order(Struct, frozen=True):
     signer: Signer | None
     is_large: bool = False
     """Composing it may take longer than the event loop can wait for."""
+    addressee: Addressee | None = None
+    """The recipient, of an order for one copy."""
+
+    @property
+    def is_for_each(self) -> bool:
+        """Whether each recipient gets a copy: then ``copies`` are composed, not this."""
+        return self.compiled.scope is Scope.RECIPIENT and self.addressee is None
+
+    def copies(self) -> "list[Order]":
+        """An order for each recipient."""
+        return [
+            replace(self, deliveries=(one,), addressee=Addressee(one.message_id, one.recipient_no, one.recipient))
+            for one in self.deliveries
+        ]
 
 
 class Composer:
     """Prepares jobs. ``vault`` opens the private keys that the journal keeps sealed. ``marker`` is told of each message
-    while it is worked on. ``limits``: of what messages become."""
+    while it is worked on. ``limits``: of what messages become. ``transform_of``: what changes a request's messages."""
 
     def __init__(
-        self, journal: Journal, vault: Vault, marker: Marker, limits: MessageSettings = DEFAULT_LIMITS
+        self,
+        journal: Journal,
+        vault: Vault,
+        marker: Marker,
+        limits: MessageSettings = DEFAULT_LIMITS,
+        transform_of: TransformOf = untransformed,
     ) -> None:
         if reason := rsa.why_one_at_a_time():
             log.info("RSA signatures are made one at a time reason=%r", reason)
@@ -76,7 +97,7 @@ class Composer:
         self._vault = vault
         self._marker = marker
         self._limits = limits
-        self._at_hand = Contents(limits)
+        self._at_hand = Contents(limits, transform_of)
         self._expected: dict[str, Shared] = {}
         self._expected_bytes = 0
         self._signers: TtlCache[tuple[str, str], tuple[Signer | None]] = TtlCache(SIGNERS_KEPT, time.monotonic)
@@ -116,7 +137,8 @@ class Composer:
 
     def _is_large(self, compiled: Compiled, first: Claimed, personal: Personal) -> bool:
         size = compiled.size + len(first.personal)
-        if size <= LARGE_BYTES and personal.substitutions and isinstance(compiled.skeleton, Skeleton):
+        may_grow = personal.substitutions or compiled.transform is not None
+        if size <= LARGE_BYTES and may_grow and isinstance(compiled.skeleton, Skeleton):
             slot = self._marker.name(first)
             growth = compiled.skeleton.growth(personal, len(first.personal))
             self._marker.done(slot)
@@ -245,6 +267,7 @@ def _draft(order: Order, skeleton: Skeleton, now: datetime) -> Draft | NotCompos
             message_id=f"<{first.message_id}@{order.domain}>",
             date=first.dated_at,
             signed_at=now,
+            addressee=order.addressee,
         )
     except NotComposable as fault:
         return fault

@@ -11,13 +11,14 @@ a second message asks for it.
 import gc
 import sys
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import FunctionType, ModuleType
 from typing import Any
 
 from msgspec import Struct
 
 from actors.compose.mime import Skeleton, compile_content
+from actors.compose.transform import Scope, Transform
 from cluster.journal.records import Content, decode_content
 from cluster.message.header_fields import NotComposable
 from cluster.metrics import Gauge
@@ -41,22 +42,39 @@ MEASURED_OBJECTS = 100_000
 
 _NOT_OURS = (type, ModuleType, FunctionType)
 
+TransformOf = Callable[[Content], Transform | None]
+"""What a request asks to have its messages changed by (compose/transform.py)."""
+
+
+def untransformed(_content: Content) -> None:
+    """Nothing changes them."""
+
 
 class Compiled:
     """A request's content, and its skeleton: ready to be filled in, or why nothing can be made of it. A large one is
     made ready by the first delivery that asks for it, a thread that composes its messages."""
 
-    __slots__ = ("_files", "_limits", "_skeleton", "content", "size")
+    __slots__ = ("_files", "_limits", "_skeleton", "content", "scope", "size", "transform")
 
-    def __init__(self, content: Content, files: Mapping[bytes, bytes], limits: MessageSettings, size: int) -> None:
+    def __init__(
+        self,
+        content: Content,
+        files: Mapping[bytes, bytes],
+        limits: MessageSettings,
+        transform: Transform | None,
+        size: int,
+    ) -> None:
         """``files``: by their sha256. ``size``: bytes of the encoded content and of its files."""
         self.content = content
         self.size = size
         self._files = files
         self._limits = limits
+        self.transform = transform
+        self.scope = Scope.REQUEST if transform is None else transform.scope
+        """Whether a message's recipients share what is composed."""
         self._skeleton: Skeleton | NotComposable | None = None
         if not self.is_large:
-            self._skeleton = _compile(content, files, limits)
+            self._skeleton = _compile(content, files, limits, transform)
 
     @property
     def is_large(self) -> bool:
@@ -72,7 +90,7 @@ class Compiled:
     def skeleton(self) -> Skeleton | NotComposable:
         """Made when it is first asked for, if it is large."""
         if self._skeleton is None:
-            self._skeleton = _compile(self.content, self._files, self._limits)
+            self._skeleton = _compile(self.content, self._files, self._limits, self.transform)
             self._files = {}  # it has them encoded
         return self._skeleton
 
@@ -102,11 +120,13 @@ class Contents:
     def __init__(
         self,
         limits: MessageSettings = DEFAULT_LIMITS,
+        transform_of: TransformOf = untransformed,
         *,
         most_bytes: int = MOST_BYTES,
         encoded_bytes: int = ENCODED_BYTES,
     ) -> None:
         self._limits = limits
+        self._transform_of = transform_of
         self._most_bytes = most_bytes
         self._encoded_most = encoded_bytes
         self._encoded: OrderedDict[str, _Encoded] = OrderedDict()
@@ -135,7 +155,7 @@ class Contents:
         """Compile, and keep. ``is_shared``: more than one message is known to ask for it."""
         content = decode_content(data)
         encoded = _Encoded(data, files)
-        compiled = Compiled(content, files, self._limits, encoded.size)
+        compiled = Compiled(content, files, self._limits, self._transform_of(content), encoded.size)
         self._forget(request_id)
         if is_shared:
             self._compiled[request_id] = _Kept(compiled, encoded.size)
@@ -197,8 +217,10 @@ def _levels(root: Any) -> Iterator[list[Any]]:
         seen |= found.keys()
 
 
-def _compile(content: Content, files: Mapping[bytes, bytes], limits: MessageSettings) -> Skeleton | NotComposable:
+def _compile(
+    content: Content, files: Mapping[bytes, bytes], limits: MessageSettings, transform: Transform | None
+) -> Skeleton | NotComposable:
     try:
-        return compile_content(content, files, limits)
+        return compile_content(content, files, limits, transform)
     except NotComposable as fault:
         return fault

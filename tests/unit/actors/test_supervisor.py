@@ -4,7 +4,7 @@ import asyncio
 from types import SimpleNamespace
 from typing import cast
 
-from actors.supervisor import NOT_ASKED, ROUND_S, SILENT_S, Supervisor
+from actors.supervisor import METRICS_S, NOT_ASKED, ROUND_S, SILENT_S, Supervisor
 from cluster.journal.journal import Journal, Unavailable
 from cluster.journal.scheduling import Lane
 from cluster.metrics import Reading
@@ -67,8 +67,8 @@ async def test_what_is_wrong_is_said_and_a_silent_actor_is_killed() -> None:
     await watch.stop()
 
 
-async def test_the_metrics_of_all_actors_are_collected_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(supervisor, "METRICS_S", 0.05)
+@in_virtual_time
+async def test_the_metrics_of_all_actors_are_collected_at_once() -> None:
     told = [Reading(name="postray_meals_total", kind="counter", help="Meals.", values={"": 7})]
     asked: list[str] = []
     all_asked = asyncio.Event()
@@ -88,7 +88,7 @@ async def test_the_metrics_of_all_actors_are_collected_at_once(monkeypatch: pyte
     actors = ["api-0-0", "delivery-0-0", "gone", "silent"]
     watch = Supervisor(cast(Journal, Reachable()), call, actors, actors.remove, Tasks)
     collected = await watch.collected_metrics()
-    assert collected.missing == {"gone": "gone: dead", "silent": "no answer within 0 s"}
+    assert collected.missing == {"gone": "gone: dead", "silent": f"no answer within {METRICS_S:.0f} s"}
     own = collected.readings.pop("supervisor")
     assert collected.readings == {"api-0-0": told, "delivery-0-0": told}
     assert {reading.name: dict(reading.values) for reading in own} == {
