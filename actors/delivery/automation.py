@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from actors.delivery.giving_back import GivingBack
 from actors.delivery.job import Job
-from actors.delivery.outcomes import Said
+from actors.delivery.outcomes import DeliveryVerdict
 from actors.delivery.site import Site
 from cluster.journal.journal import Journal
 from cluster.journal.site_actions import SiteAction
@@ -48,12 +48,12 @@ class Automation:
         self._suspended: list[Suspended] = []
         """To be made known to all."""
 
-    def on_replies(self, site: Site, job: Job, accepted: int, heard: list[Said]) -> None:
+    def on_replies(self, site: Site, job: Job, accepted: int, heard: list[DeliveryVerdict]) -> None:
         """Hosts of the site have accepted so many deliveries of a job, and have said this to others."""
         now = self._clock()
         if accepted:
             self._perform(site, site.adjustments.on_accepted(accepted, now))
-        for fact in {_facts(said, job) for said in heard}:
+        for fact in {_facts(judged, job) for judged in heard}:
             self._perform(site, site.adjustments.on_reply(fact, now))
 
     async def record(self) -> None:
@@ -93,12 +93,12 @@ class Automation:
         del self.actions[:-ACTIONS_KEPT]
 
 
-def _facts(said: Said, job: Job) -> ReplyFacts:
+def _facts(judged: DeliveryVerdict, job: Job) -> ReplyFacts:
     return ReplyFacts(
-        code=said.code,
-        enhanced=said.enhanced or "",
-        text=said.response or said.reason,
-        bounce_class=said.verdict.bounce_class,
+        code=judged.code,
+        enhanced=judged.enhanced or "",
+        text=judged.response or judged.reason,
+        bounce_class=judged.verdict.bounce_class,
         domain=job.deliveries[0].domain,
         tenant_id=job.deliveries[0].tenant_id,
     )

@@ -10,9 +10,9 @@ import logging
 from msgspec.structs import replace
 
 from actors.delivery.ledger import Entry, Ledger
-from actors.delivery.outcomes import Told
 from cluster.events import Delivered
 from cluster.journal.journal import Journal, Rejected, Unavailable
+from cluster.journal.records import OutcomeWithEvent
 from cluster.metrics import Counter, Counters, Gauge, Histogram
 from cluster.policy.lifecycle import Status
 
@@ -27,7 +27,7 @@ UNSTORABLE = "the reply cannot be stored"
 
 
 class Committer:
-    """Commits what was told, many at a time, in the order of telling; through outages of the journal, for ever.
+    """Commits outcomes, many at a time, in the order in which they are added. An outage of the journal delays them.
 
     What was accepted stands in the ledger from ``add`` until its commit.
     """
@@ -47,7 +47,7 @@ class Committer:
         self._ledger = ledger
         self._keys: set[tuple[str, int]] = set()
         self._owner = 0
-        self._told: list[Told] = []
+        self._results: list[OutcomeWithEvent] = []
         self._something = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -55,7 +55,7 @@ class Committer:
 
     @property
     def uncommitted(self) -> int:
-        return len(self._told) + self._in_hand
+        return len(self._results) + self._in_hand
 
     def begin(self, owner: int) -> None:
         """``owner``: the epoch in whose name claims were made."""
@@ -92,33 +92,33 @@ class Committer:
         lease may end during an outage, and a commit whose answer was lost is repeated."""
         return (message_id, recipient_no) in self._keys
 
-    def add(self, told: list[Told]) -> None:
+    def add(self, results: list[OutcomeWithEvent]) -> None:
         """Write down what was accepted, and commit all of it soon. To be called before anything else is done."""
-        if accepted := accepted_of(told):
+        if accepted := accepted_of(results):
             self._ledger.append(accepted)
-        self._keys.update(map(_key, told))
-        self._told += told
+        self._keys.update(map(_key, results))
+        self._results += results
         self._idle.clear()
         self._something.set()
 
     async def run(self) -> None:
         while True:
             await self._something.wait()
-            if len(self._told) < BATCH:
+            if len(self._results) < BATCH:
                 await asyncio.sleep(BATCH_WINDOW_S)
-            batch, self._told = self._told[:BATCH], self._told[BATCH:]
+            batch, self._results = self._results[:BATCH], self._results[BATCH:]
             self._in_hand = len(batch)
             await self._commit(batch)
             self._in_hand = 0
-            if not self._told:
+            if not self._results:
                 self._something.clear()
                 self._idle.set()
 
     async def flushed(self) -> None:
-        """Return when everything told so far is committed."""
+        """Return when everything that was added is committed."""
         await self._idle.wait()
 
-    async def _commit(self, batch: list[Told]) -> None:
+    async def _commit(self, batch: list[OutcomeWithEvent]) -> None:
         while True:
             try:
                 await self._journal.queue.commit(batch, owner=self._owner)
@@ -137,12 +137,12 @@ class Committer:
         self._ledger.settle(len(accepted_of(batch)))
         self._keys.difference_update(map(_key, batch))
 
-    async def _commit_rejected(self, batch: list[Told]) -> None:
+    async def _commit_rejected(self, batch: list[OutcomeWithEvent]) -> None:
         """Replies are made storable when they are read, so this is a defect. One at a time, the others live; and what
         became of a delivery matters more than the words."""
         if len(batch) > 1:
-            for told in batch:
-                await self._commit([told])
+            for result in batch:
+                await self._commit([result])
             return
         ((outcome, event),) = batch
         if outcome.error_message not in (None, UNSTORABLE):
@@ -157,10 +157,10 @@ class Committer:
             self._keys.discard(_key(batch[0]))
 
 
-def accepted_of(told: list[Told]) -> list[Entry]:
+def accepted_of(results: list[OutcomeWithEvent]) -> list[Entry]:
     """What of it is for the ledger."""
-    return [(outcome, event) for outcome, event in told if isinstance(event, Delivered)]
+    return [(outcome, event) for outcome, event in results if isinstance(event, Delivered)]
 
 
-def _key(told: Told | Entry) -> tuple[str, int]:
-    return told[0].message_id, told[0].recipient_no
+def _key(result: OutcomeWithEvent | Entry) -> tuple[str, int]:
+    return result[0].message_id, result[0].recipient_no

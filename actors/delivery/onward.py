@@ -26,13 +26,13 @@ from cluster.policy.replies.stage import Stage
 from cluster.policy.replies.verdict import Judgement, judge
 from cluster.policy.routes.next_hop import NextHop
 
-Told = tuple[Job, TransactionResult | ConnectionLost]
+JobReport = tuple[Job, TransactionResult | ConnectionLost]
 
 
 class Division(Struct, frozen=True, kw_only=True):
     """A job in parts, each recipient in one of them."""
 
-    settled: Told | None
+    settled: JobReport | None
     """To be reported."""
     rest: tuple[tuple[NextHop, Queued], ...] = ()
     """Goes on, each to its next hop. Every part has fewer recipients or fewer hosts before it than the whole had, or
@@ -41,7 +41,7 @@ class Division(Struct, frozen=True, kw_only=True):
     """Of the rest, what goes over another connection, since this one is used up or lost; before all that waits."""
     spent: Spent | None = None
     """What this connection has had its share of, as its host says."""
-    put_off: Told | None = None
+    put_off: JobReport | None = None
     """Of the rest, what automation is to hear of: what goes to another host, or whose connection was lost, and why."""
     is_host_done: bool = False
     """The host takes no mail at all for now: this connection is not worth keeping."""
@@ -133,7 +133,7 @@ def after_loss(queued: Queued, hop: NextHop, lost: ConnectionLost, alternatives:
         case Onward.DIVIDED:
             pieces = _pieces_after_loss(taken, again, is_exact=lost.stage is Stage.RCPT or is_one_refused)
             return Division(
-                settled=_told_of_loss(job, lost, settled) if settled else None,
+                settled=_report_of_loss(job, lost, settled) if settled else None,
                 rest=tuple([(hop, replace(queued, job=part(job, piece), tries=tries)) for piece in pieces]),
                 spent=effects.spent,
                 put_off=put_off,
@@ -250,7 +250,7 @@ def _told(job: Job, result: TransactionResult, numbers: Sequence[int]) -> tuple[
     return part(job, numbers), result
 
 
-def _told_of_loss(job: Job, lost: ConnectionLost, numbers: Sequence[int]) -> Told:
+def _report_of_loss(job: Job, lost: ConnectionLost, numbers: Sequence[int]) -> JobReport:
     told = ConnectionLost(lost.stage, lost.reason, lost.after_end_of_data, lost.reply)
     told.recipients = tuple([lost.recipients[number] for number in numbers])
     return part(job, numbers), told

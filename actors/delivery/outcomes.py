@@ -10,10 +10,10 @@ from actors.delivery.job import Hop, Job, NoRoute, Report
 from actors.smtp.protocol import ConnectionLost, SmtpFailure
 from actors.smtp.reply import Reply
 from actors.smtp.transaction import TransactionResult
-from cluster.events import Bounced, Deferred, Delivered, Dropped, Event
+from cluster.events import Bounced, Deferred, Delivered, Dropped
 from cluster.ids import new_id
-from cluster.journal.records import Claimed, Outcome
-from cluster.policy.lifecycle import Status
+from cluster.journal.records import Claimed, Outcome, OutcomeWithEvent
+from cluster.policy.lifecycle import Status, Transition, after
 from cluster.policy.limits.retry import next_attempt, schedule_for, tried_until
 from cluster.policy.replies.stage import Stage
 from cluster.policy.replies.verdict import (
@@ -28,18 +28,16 @@ from cluster.policy.replies.verdict import (
     judge_silence,
 )
 
-Told = tuple[Outcome, Event]
-
 
 class Circumstances(Struct, frozen=True, kw_only=True):
-    """What ``tell`` needs beside the verdicts."""
+    """What ``build_outcomes`` needs beside the verdicts."""
 
     now: datetime
     jitter: float
     """In [0, 1)."""
     site: str
-    accepted_status: Status
-    """DELIVERED where the host is the recipient's own, SENT behind a smarthost."""
+    acceptance: Transition
+    """ACCEPTED where the host is the recipient's own, RELAYED behind a smarthost."""
     retry_schedule_s: tuple[float, ...]
     """The site's; a class of failures may have its own, within its bounds."""
     lifetime_s: float = inf
@@ -48,7 +46,7 @@ class Circumstances(Struct, frozen=True, kw_only=True):
     """The settings'."""
 
 
-class Said(Struct, frozen=True, kw_only=True):
+class DeliveryVerdict(Struct, frozen=True, kw_only=True):
     """The verdict on one delivery, why, and the reply if there was one."""
 
     verdict: Verdict
@@ -59,22 +57,22 @@ class Said(Struct, frozen=True, kw_only=True):
     enhanced: str | None = None
 
 
-def verdicts_of(job: Job, report: Report) -> list[Said]:
+def verdicts_of(job: Job, report: Report) -> list[DeliveryVerdict]:
     """What the report means for each delivery of the job, in order."""
     match report:
         case TransactionResult(unsendable=None):
             return [_judged(outcome.stage, outcome.reply) for outcome in report.outcomes(job.envelope)]
         case TransactionResult(unsendable=cause):
             assert cause is not None
-            said = Said(verdict=UNSENDABLE, reason=cause.reason)
+            judged = DeliveryVerdict(verdict=UNSENDABLE, reason=cause.reason)
         case NoRoute(reason=reason, permanent=permanent):
-            said = Said(verdict=UNROUTABLE if permanent else UNRESOLVED, reason=reason)
+            judged = DeliveryVerdict(verdict=UNROUTABLE if permanent else UNRESOLVED, reason=reason)
         case SmtpFailure(reply=Reply() as reply):
-            said = _replied(verdict_on(report), str(report), reply)
+            judged = _replied(verdict_on(report), str(report), reply)
         case _:
-            said = Said(verdict=verdict_on(report), reason=str(report))
+            judged = DeliveryVerdict(verdict=verdict_on(report), reason=str(report))
     refusals = _refusals(report)
-    return [refusals.get(number, said) for number in range(len(job.deliveries))]
+    return [refusals.get(number, judged) for number in range(len(job.deliveries))]
 
 
 def verdict_on(failure: SmtpFailure) -> Verdict:
@@ -85,7 +83,7 @@ def verdict_on(failure: SmtpFailure) -> Verdict:
     return judge_parting(reply.code, reply.enhanced, reply.text, failure.stage)
 
 
-def _refusals(report: Report) -> dict[int, Said]:
+def _refusals(report: Report) -> dict[int, DeliveryVerdict]:
     """Recipients, by their places, that had been refused before the connection was lost: that was meant for them."""
     if not isinstance(report, ConnectionLost):
         return {}
@@ -93,24 +91,30 @@ def _refusals(report: Report) -> dict[int, Said]:
     return {number: _judged(Stage.RCPT, reply) for number, reply in replies if not reply.positive}
 
 
-def _judged(stage: Stage, reply: Reply) -> Said:
+def _judged(stage: Stage, reply: Reply) -> DeliveryVerdict:
     text = reply.text
     return _replied(judge(reply.code, reply.enhanced, text, stage), text, reply)
 
 
-def _replied(verdict: Verdict, reason: str, reply: Reply) -> Said:
-    return Said(verdict=verdict, reason=reason, response=reply.text, code=reply.code, enhanced=reply.enhanced)
+def _replied(verdict: Verdict, reason: str, reply: Reply) -> DeliveryVerdict:
+    return DeliveryVerdict(
+        verdict=verdict, reason=reason, response=reply.text, code=reply.code, enhanced=reply.enhanced
+    )
 
 
-def tell(job: Job, hop: Hop, verdicts: list[Said], duration_ms: int, circumstances: Circumstances) -> list[Told]:
+def build_outcomes(
+    job: Job, hop: Hop, verdicts: list[DeliveryVerdict], duration_ms: int, circumstances: Circumstances
+) -> list[OutcomeWithEvent]:
     """An outcome and an event for each delivery of the job."""
     return [
-        _told(delivery, job, hop, said, duration_ms, circumstances)
-        for delivery, said in zip(job.deliveries, verdicts, strict=True)
+        _build(delivery, job, hop, judged, duration_ms, circumstances)
+        for delivery, judged in zip(job.deliveries, verdicts, strict=True)
     ]
 
 
-def _told(delivery: Claimed, job: Job, hop: Hop, said: Said, duration_ms: int, circumstances: Circumstances) -> Told:
+def _build(
+    delivery: Claimed, job: Job, hop: Hop, judged: DeliveryVerdict, duration_ms: int, circumstances: Circumstances
+) -> OutcomeWithEvent:
     facts: dict[str, Any] = {
         "id": new_id("evt_"),
         "at": circumstances.now.timestamp(),
@@ -126,22 +130,22 @@ def _told(delivery: Claimed, job: Job, hop: Hop, said: Said, duration_ms: int, c
         "source_ip": hop.source_ip,
         "tls_version": hop.tls_version,
         "tls_cipher": hop.tls_cipher,
-        "smtp_response": said.response,
+        "smtp_response": judged.response,
         "duration_ms": duration_ms,
     }
-    verdict, reason = said.verdict, said.reason
+    verdict, reason, end = judged.verdict, judged.reason, Transition.REJECTED
     if verdict.judgement is Judgement.ACCEPTED:
-        return outcome_of(delivery, circumstances.accepted_status), Delivered(**facts)
+        return outcome_of(delivery, circumstances.acceptance), Delivered(**facts)
     if verdict.judgement is Judgement.DEFERRED:
         due_at = _due_at(delivery, verdict, circumstances)
         if due_at is not None:
-            outcome = outcome_of(delivery, Status.QUEUED, reason, due_at)
+            outcome = outcome_of(delivery, Transition.DEFERRED, reason, due_at)
             next_attempt_at = due_at.timestamp()
             bounce_class = verdict.bounce_class or ""
             return outcome, Deferred(reason=reason, bounce_class=bounce_class, next_attempt_at=next_attempt_at, **facts)
         reason = f"expired after {delivery.attempts} attempts: {reason}"
-        verdict = expired(verdict)
-    return outcome_of(delivery, Status.BOUNCED, reason), Bounced(
+        verdict, end = expired(verdict), Transition.EXPIRED
+    return outcome_of(delivery, end, reason), Bounced(
         bounce_type=verdict.bounce_type or "soft", bounce_class=verdict.bounce_class or "", reason=reason, **facts
     )
 
@@ -163,22 +167,23 @@ def _due_at(delivery: Claimed, verdict: Verdict, circumstances: Circumstances) -
 
 
 def outcome_of(
-    delivery: Claimed, status: Status, error_message: str | None = None, due_at: datetime | None = None
+    delivery: Claimed, transition: Transition, error_message: str | None = None, due_at: datetime | None = None
 ) -> Outcome:
+    """What the transition makes of a claimed delivery."""
     return Outcome(
         tenant_id=delivery.tenant_id,
         message_id=delivery.message_id,
         recipient_no=delivery.recipient_no,
-        status=status,
+        status=after(Status.SENDING, transition),
         due_at=due_at,
         alone=delivery.alone,
         error_message=error_message,
     )
 
 
-def dropped(delivery: Claimed, reason: str, now: datetime) -> Told:
+def dropped(delivery: Claimed, reason: str, now: datetime) -> OutcomeWithEvent:
     """A delivery that cannot be composed: failed, without an attempt."""
-    return outcome_of(delivery, Status.FAILED, reason), Dropped(
+    return outcome_of(delivery, Transition.GAVE_UP, reason), Dropped(
         id=new_id("evt_"),
         at=now.timestamp(),
         tenant_id=delivery.tenant_id,

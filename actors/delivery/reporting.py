@@ -9,14 +9,22 @@ from actors.delivery.committer import Committer
 from actors.delivery.held import HeldDeliveries
 from actors.delivery.job import Hop, Job, NoRoute, Report
 from actors.delivery.lanes import Lanes
-from actors.delivery.outcomes import Circumstances, Said, is_ambiguous, tell, utc_now, verdict_on, verdicts_of
+from actors.delivery.outcomes import (
+    Circumstances,
+    DeliveryVerdict,
+    build_outcomes,
+    is_ambiguous,
+    utc_now,
+    verdict_on,
+    verdicts_of,
+)
 from actors.delivery.put_off import PutOff
 from actors.delivery.site import Site
 from actors.delivery.site_turns import SiteTurns
 from actors.smtp.protocol import ConnectError, SmtpFailure
 from actors.smtp.transaction import TransactionResult
 from cluster.metrics import Counters
-from cluster.policy.lifecycle import Status
+from cluster.policy.lifecycle import Transition
 from cluster.policy.replies.effects import CARRIED, OfSite, Settled, Unreached, effects_of
 from cluster.policy.replies.verdict import Judgement, Verdict
 from cluster.policy.routes.mx import FAILURE_TTL_S
@@ -60,13 +68,13 @@ class Reporter:
         """Take what became of a job."""
         verdicts = verdicts_of(job, report)
         duration_ms = round(report.duration * 1000) if isinstance(report, TransactionResult) else 0
-        self._committer.add(tell(job, hop, verdicts, duration_ms, self._circumstances(site, job, verdicts)))
+        self._committer.add(build_outcomes(job, hop, verdicts, duration_ms, self._circumstances(site, job, verdicts)))
         self._back_off(site, job, report, verdicts[0].verdict)
         if is_ambiguous(report):
             log.warning(
                 "connection lost after end of data site=%s message=%s", site.destination, job.deliveries[0].message_id
             )
-        heard: list[Said] = []
+        heard: list[DeliveryVerdict] = []
         accepted = 0
         for delivery, said in zip(job.deliveries, verdicts, strict=True):
             self.attempts[said.verdict.judgement] += 1
@@ -117,7 +125,7 @@ class Reporter:
                 wait = site.failed() if effects.site is OfSite.BACKS_OFF else site.failed(FAILURE_TTL_S)
                 log.warning("site failed site=%s wait_s=%.0f reason=%r", site.destination, wait, str(report))
 
-    def _circumstances(self, site: Site, job: Job, verdicts: list[Said]) -> Circumstances:
+    def _circumstances(self, site: Site, job: Job, verdicts: list[DeliveryVerdict]) -> Circumstances:
         limits = site.throttle.limits
         if any(said.verdict.judgement is Judgement.DEFERRED for said in verdicts):
             place = site.destination
@@ -126,7 +134,7 @@ class Reporter:
             now=utc_now(),
             jitter=self._random(),
             site=site.destination.site,
-            accepted_status=Status.SENT if site.destination.is_relay else Status.DELIVERED,
+            acceptance=Transition.RELAYED if site.destination.is_relay else Transition.ACCEPTED,
             retry_schedule_s=limits.retry_schedule_s,
             lifetime_s=limits.lifetime_s,
             default_lifetime_s=self._lifetime_s,

@@ -25,7 +25,7 @@ from actors.delivery.committer import accepted_of
 from actors.delivery.composing import SLICE
 from actors.delivery.job import Hop, Job, hop_of
 from actors.delivery.ledger import Ledger
-from actors.delivery.outcomes import Circumstances, Told, tell, utc_now, verdicts_of
+from actors.delivery.outcomes import Circumstances, build_outcomes, utc_now, verdicts_of
 from actors.smtp.client import SmtpConnection
 from actors.smtp.commands import Envelope
 from actors.smtp.transaction import TransactionResult
@@ -47,8 +47,8 @@ from cluster.dkim_keys import generate_rsa_key, load_private_key
 from cluster.events import decode_batch, encode_batch
 from cluster.installation.embedded import EmbeddedPostgres
 from cluster.journal.journal import Journal, migrate
-from cluster.journal.records import Claimed, NewRequest, Waiting, decode_content, decode_personal
-from cluster.policy.lifecycle import Status
+from cluster.journal.records import Claimed, NewRequest, OutcomeWithEvent, Waiting, decode_content, decode_personal
+from cluster.policy.lifecycle import Transition
 from cluster.routing.offer import decode_offer
 from cluster.settings import ClickHouseSettings, SmtpSettings, host_port
 
@@ -244,24 +244,24 @@ class Stages:
             assert result.final is not None and result.final.positive
             sent.append(Sent(job, hop_of(connection), result))
 
-    def _judge(self, sent: Sequence[Sent]) -> list[Told]:
+    def _judge(self, sent: Sequence[Sent]) -> list[OutcomeWithEvent]:
         """One by one; the accepted ones of each are appended to the ledger together."""
-        told: list[Told] = []
+        told: list[OutcomeWithEvent] = []
         for one in sent:
             verdicts = verdicts_of(one.job, one.result)
             circumstances = Circumstances(
                 now=utc_now(),
                 jitter=0.0,
                 site="example.org",
-                accepted_status=Status.DELIVERED,
+                acceptance=Transition.ACCEPTED,
                 retry_schedule_s=RETRIES_S,
             )
-            found = tell(one.job, one.hop, verdicts, round(one.result.duration * 1000), circumstances)
+            found = build_outcomes(one.job, one.hop, verdicts, round(one.result.duration * 1000), circumstances)
             self._ledger.append(accepted_of(found))
             told += found
         return told
 
-    async def _commit(self, told: Sequence[Told], clock: "Clock") -> list[bytes]:
+    async def _commit(self, told: Sequence[OutcomeWithEvent], clock: "Clock") -> list[bytes]:
         """Returns the encoded events."""
         with clock.running(OUTCOME):
             for some in _in_turn(told, OUTCOMES_AT_ONCE):

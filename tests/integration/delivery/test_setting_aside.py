@@ -12,7 +12,7 @@ from actors.delivery import contents, reporting
 from actors.delivery.deliverer import Deliverer
 from actors.delivery.job import Job, Report
 from actors.delivery.marker import NAME, read
-from actors.delivery.outcomes import Said, verdicts_of
+from actors.delivery.outcomes import DeliveryVerdict, verdicts_of
 from actors.smtp import client as smtp
 from actors.smtp.commands import check_lines
 from cluster.events import Dropped
@@ -184,7 +184,7 @@ async def test_an_error_in_the_transaction_that_nothing_foresees(journal: Journa
                 raise LookupError("a defect")
             check_lines(data)
 
-        def fails_to_report(job: Job, report: Report) -> list[Said]:
+        def fails_to_report(job: Job, report: Report) -> list[DeliveryVerdict]:
             if POISON in job.envelope.recipients:
                 raise LookupError("a defect")
             return verdicts_of(job, report)

@@ -3,14 +3,14 @@
 from datetime import UTC, datetime, timedelta
 
 from actors.delivery.job import Hop, Job, NoRoute, Report
-from actors.delivery.outcomes import Circumstances, Told, tell, verdicts_of
+from actors.delivery.outcomes import Circumstances, build_outcomes, verdicts_of
 from actors.smtp.commands import Envelope, Unsendable
 from actors.smtp.protocol import ConnectError, ConnectionLost
 from actors.smtp.reply import Reply, make_reply
 from actors.smtp.transaction import TransactionResult
 from cluster.events import Bounced, Deferred, Delivered
-from cluster.journal.records import Claimed
-from cluster.policy.lifecycle import Status
+from cluster.journal.records import Claimed, OutcomeWithEvent
+from cluster.policy.lifecycle import Status, Transition
 from cluster.policy.replies.bounce_class import BounceClass
 from cluster.policy.replies.bounce_rules import Scope
 from cluster.policy.replies.stage import Stage
@@ -59,17 +59,17 @@ def a_result(*rcpts: str, final: str | None = "250 2.0.0 Ok") -> TransactionResu
     )
 
 
-def told(job: Job, report: Report, lifetime_s: float = 86_400.0) -> list[Told]:
+def told(job: Job, report: Report, lifetime_s: float = 86_400.0) -> list[OutcomeWithEvent]:
     circumstances = Circumstances(
         now=NOW,
         jitter=0.5,
         site="example.com",
-        accepted_status=Status.DELIVERED,
+        acceptance=Transition.ACCEPTED,
         retry_schedule_s=SHIPPED,
         lifetime_s=lifetime_s,
         default_lifetime_s=86_400.0,
     )
-    return tell(job, HOP, verdicts_of(job, report), 42, circumstances)
+    return build_outcomes(job, HOP, verdicts_of(job, report), 42, circumstances)
 
 
 def test_each_recipient_has_its_own_verdict() -> None:
