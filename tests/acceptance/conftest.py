@@ -1,4 +1,4 @@
-"""One running postray for the acceptance tests that leave it as they found it."""
+"""One running postray for the acceptance tests that do not change its state."""
 
 import signal
 from collections.abc import AsyncIterator, Iterator
@@ -10,7 +10,7 @@ from tests.acceptance.running import Client, RunningPostray
 
 @pytest.fixture(scope="package")
 def postray(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningPostray]:
-    """Ends before the tests of other folders begin: it takes its part of the machine even when it is idle."""
+    """A running postray. It ends before the tests of other folders begin, since it uses the machine even when idle."""
     postray = RunningPostray(tmp_path_factory.mktemp("postray"))
     postray.start()
     yield postray
@@ -19,7 +19,7 @@ def postray(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningPostray
 
 @pytest.fixture(autouse=True)
 def nothing_left_running() -> Iterator[None]:
-    """Whatever a test that failed has left running would slow down all that come after it."""
+    """End the processes that a failed test has left, which would slow down all later tests."""
     before = set(RunningPostray.alive)
     yield
     for postray in RunningPostray.alive - before:

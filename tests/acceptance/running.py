@@ -18,24 +18,24 @@ from cluster.installation.own_python import run_module
 from cluster.installation.ports import ANY_PORT
 
 STOP_S = 10.0
-"""What a user may wait after Ctrl-C."""
+"""The longest that a stop may take after Ctrl-C."""
 
 ANY_PORTS = dict.fromkeys(PORTS, ANY_PORT)
-"""postray's own choice, which is a part of what is tested."""
+"""Free ports that postray chooses, which is also tested."""
 
 
 class RunningPostray(Postray):
-    """``postray up`` in a process of its own, of which nothing may be left when it has stopped."""
+    """``postray up`` in a separate process. After the stop, none of its processes may be left."""
 
     alive: ClassVar[set["RunningPostray"]] = set()
-    """Those that were started and have not ended."""
+    """The instances that were started and have not ended."""
 
     def __init__(self, data_dir: Path, **variables: str) -> None:
         super().__init__(data_dir, ANY_PORTS | variables)
 
     @property
     def environ(self) -> dict[str, str]:
-        """Of the processes that a user starts beside it."""
+        """The environment of the commands that a user runs beside it."""
         return dict(self._environ)
 
     @property
@@ -59,13 +59,13 @@ class RunningPostray(Postray):
         return super().kill()
 
     def kill_command(self) -> None:
-        """SIGKILL the command itself; what it started is left to itself."""
+        """SIGKILL the command itself, but not the processes that it started."""
         assert self._process is not None
         self._process.kill()
         self.over()
 
     def ended(self) -> str:
-        """Wait until the command has ended by itself; what it printed."""
+        """Wait until the command has ended by itself; returns its output."""
         assert self._process is not None
         assert self._process.wait(START_S) != 0
         self.over()
@@ -79,7 +79,7 @@ class RunningPostray(Postray):
         self.alive.discard(self)
 
     def command(self, *arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-        """Another ``postray`` command over the same directory, given in ``cwd``."""
+        """Run another ``postray`` command on the same data directory, in the folder ``cwd``."""
         return subprocess.run(
             run_module("cluster.cli", *arguments),
             env=self._environ,
@@ -95,7 +95,7 @@ class RunningPostray(Postray):
         os.kill(self.pid_of(name), signal.SIGKILL)
 
     def pid_of(self, name: str) -> int:
-        """The actor's process, which is no child of the command where that has joined a cluster."""
+        """The actor's process. It is no child of the command where the command has joined a cluster."""
         pid = self._told_pid(name)
         assert pid is not None
         return pid
@@ -110,7 +110,7 @@ def is_alive(mark: running.ProcessMark) -> bool:
 
 
 class Client:
-    """The HTTP API and the page of captured mail, as a user's program sees them."""
+    """A client of the HTTP API and of the page of captured mail."""
 
     def __init__(self, postray: RunningPostray) -> None:
         run = postray.run
@@ -124,7 +124,7 @@ class Client:
         await self.page.aclose()
 
     async def send(self, **fields: Any) -> list[str]:
-        """POST /v3/mail/send; the message ids of its 202."""
+        """POST /v3/mail/send; returns the message ids of its 202."""
         answer = await self.api.post("/v3/mail/send", json=mail(**fields))
         assert answer.status_code == 202, answer.text
         body = answer.json()
@@ -136,7 +136,8 @@ class Client:
         return dict(answer.json())
 
     async def until(self, path: str, holds: Callable[[dict[str, Any]], bool], within_s: float) -> dict[str, Any]:
-        """GET ``path`` until its answer holds; fails with the last answer when it does not in time."""
+        """GET ``path`` until the condition holds for its response; after the time limit, fail with the last
+        response."""
         deadline = time.monotonic() + within_s
         while True:
             answer = await self.api.get(path)
@@ -157,7 +158,7 @@ class Client:
 
 
 def mail(**fields: Any) -> dict[str, Any]:
-    """A request body, with as little said as a test needs."""
+    """A minimal request body for tests."""
     return {
         "personalizations": [{"to": [{"email": "ada@example.com"}]}],
         "from": {"email": "hello@mail.example.com", "name": "Acme"},

@@ -1,4 +1,4 @@
-"""Attacks in a reduced form: what another sends loses and doubles nothing of a tenant's mail."""
+"""Attacks in a reduced form: the traffic of attackers neither loses nor duplicates a tenant's mail."""
 
 import json
 import subprocess

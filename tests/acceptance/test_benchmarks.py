@@ -1,4 +1,4 @@
-"""A short measurement: `python -m benchmarks latency`, as an operator runs it, counts every message."""
+"""A short measurement: `python -m benchmarks latency`, run like an operator, counts every message."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""A short storm: `python -m benchmarks chaos`, as an operator runs it, keeps every promise."""
+"""A short run of faults: `python -m benchmarks chaos`, run like an operator, keeps every promise."""
 
 import json
 import subprocess

@@ -28,7 +28,7 @@ VARIABLES = {
 
 @pytest.fixture
 def ray_address() -> Iterator[str]:
-    """The address of a cluster of two nodes, which asks for a token."""
+    """The address of a cluster of two nodes that requires a token."""
     with subprocess.Popen(
         [sys.executable, "-m", "tests.acceptance.two_nodes"],
         env=os.environ | VARIABLES,
@@ -44,7 +44,7 @@ def ray_address() -> Iterator[str]:
 
 @contextmanager
 def joined(data_dir: Path, ray_address: str, dsn: str) -> Iterator[RunningPostray]:
-    """A postray on the nodes of that cluster, one delivery actor on each."""
+    """A postray on the nodes of that cluster, with one delivery actor on each."""
     postray = RunningPostray(
         data_dir,
         POSTRAY_RAY_ADDRESS=ray_address,
@@ -77,14 +77,14 @@ async def test_up_joins_a_cluster_spreads_over_its_nodes_and_one_drains_while_ma
                 assert drained.returncode == 0, drained.stderr
         batch = await client.until(f"/v3/mail/batch/{batch_id}", lambda b: b["is_complete"], within_s=60)
         assert batch["status_counts"]["delivered"] == 1000
-        # Each exactly once, and the last of it through the node that stayed.
+        # Each message exactly once; the last ones were sent by the node that stayed.
         assert await client.captured_count() == 1000
         assert "names 0 nodes" in postray.command("drain", "nowhere").stderr
         await client.close()
 
 
 def node_of(postray: RunningPostray, actor: str) -> int:
-    """The raylet that started the actor's process: one a node."""
+    """The raylet that started the actor's process; each node has one."""
     return psutil.Process(postray.pid_of(actor)).ppid()
 
 
@@ -98,7 +98,7 @@ async def test_a_killed_node_loses_nothing(tmp_path: Path, ray_address: str, jou
             try:
                 await client.send(personalizations=people, batch_id=batch_id)
             except httpx.TransportError:
-                lost += 1  # the API process of that node, which had not answered
+                lost += 1  # the request to that node's API process had no response
             if part == 3:
                 os.kill(node_of(postray, "delivery-1-0"), signal.SIGKILL)
         assert lost <= 1
@@ -109,7 +109,7 @@ async def test_a_killed_node_loses_nothing(tmp_path: Path, ray_address: str, jou
 
 
 def node_id(postray: RunningPostray, actor: str) -> str:
-    """Ray's id of the node that an actor of the journal runs on."""
+    """Ray's id of the node on which this actor runs, from the journal."""
     with psycopg.connect(journal_dsn(postray.settings)) as connection:
         row = connection.execute("SELECT node_id FROM delivery_actors WHERE name = %s", [actor]).fetchone()
     assert row is not None

@@ -1,4 +1,4 @@
-"""Damage to ClickHouse's files, done while postray is stopped: mail is delivered all the same, and it is said."""
+"""ClickHouse's files are damaged while postray is stopped: mail is still delivered, and the damage is reported."""
 
 from pathlib import Path
 
@@ -41,7 +41,7 @@ async def test_a_damaged_part_and_then_metadata_that_cannot_be_read(tmp_path: Pa
     await client.close()
     postray.stop()
 
-    # As docs/operating.md says: what waited in the journal is there again.
+    # As in docs/operating.md: the events that waited in the journal are there again.
     (tmp_path / "clickhouse").rename(tmp_path / "damaged")
     postray.start()
     client = Client(postray)

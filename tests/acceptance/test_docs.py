@@ -1,4 +1,4 @@
-"""The commands of the documents, run as a reader runs them: against a postray on loopback."""
+"""The commands in the documents, run like a reader runs them, against a postray on loopback."""
 
 import os
 import subprocess
@@ -26,11 +26,11 @@ NOT_RUN = {
     ("git",): "changes the code",
     ("tar",): "copies a folder whose postray must be stopped",
 }
-"""How commands begin that are only parsed (tests/unit/test_docs.py), and why."""
+"""The beginnings of commands that are only parsed (tests/unit/test_docs.py), and the reasons."""
 
 
 def script(block: Block) -> str:
-    """What of a block is run."""
+    """The part of a block that is run."""
     return "".join(line for line in lines(block) if not any(map(_is_not_run, commands(line))))
 
 
@@ -48,7 +48,7 @@ def folder(postray: RunningPostray, tmp_path_factory: pytest.TempPathFactory) ->
     (folder / "postray-data").symlink_to(postray.data_dir)
     (folder / "examples").symlink_to(ROOT / "examples")
     (folder / ".venv").symlink_to(sys.prefix)
-    (folder / ".curlrc").write_text("fail\n", encoding="ascii")  # an error is no success
+    (folder / ".curlrc").write_text("fail\n", encoding="ascii")  # an HTTP error fails the command
     yield folder
 
 

@@ -1,4 +1,4 @@
-"""SIGKILL of everything that one Ctrl-C would reach, and of all else: the next ``up`` ends what is left of it."""
+"""SIGKILL of all processes that Ctrl-C would reach, and of others: the next ``up`` ends the processes that are left."""
 
 import os
 import signal
@@ -13,18 +13,18 @@ from tests.acceptance.running import RunningPostray, is_alive
 def test_the_next_up_ends_what_ray_left_after_a_kill_of_the_group(tmp_path: Path) -> None:
     postray = RunningPostray(tmp_path)
     postray.start()
-    # Processes that came after it had told of its own, and those that lead groups of their own.
+    # Processes that started after it had recorded its own, and those that lead their own groups.
     told = postray.run
     postray.kill_actor("scheduler")
     os.killpg(os.getpgid(told.pid), signal.SIGKILL)
     postray.over()
     folder = run_folder.find(tmp_path)
     assert folder is not None
-    # As if it had been killed before it could tell of its processes.
+    # As if it had been killed before it recorded its processes.
     running.forget_run(tmp_path)
     left = running.leftovers(tmp_path)
     assert left, "Ray ended by itself at once: nothing is tested"
-    # Of another Ray, with its logs elsewhere.
+    # A process of another Ray, with its logs elsewhere.
     with (tmp_path / "log").open("wb") as log, psutil.Popen(["sleep", "600"], stdout=log) as other:
         postray.start()
         assert not [mark for mark in left if is_alive(mark)]

@@ -1,4 +1,4 @@
-"""The main job, from outside: HTTP in, delivered and signed mail out, its way readable again."""
+"""The main job, from outside: an HTTP request, delivered and signed mail, and its timeline in the API."""
 
 import asyncio
 import base64
@@ -173,7 +173,7 @@ async def test_a_killed_delivery_actor_loses_nothing(postray: RunningPostray, cl
         personalizations = [{"to": [{"email": f"kill{part * 250 + i}@example.com"}]} for i in range(250)]
         await client.send(personalizations=personalizations, batch_id=batch_id)
         if part == 1:
-            # Some are on their way, some wait, some are not yet there.
+            # Some are being sent, some wait, some are not yet submitted.
             postray.kill_actor("delivery-0-0")
     batch = await client.until(f"/v3/mail/batch/{batch_id}", lambda b: b["is_complete"], within_s=60)
     assert batch["status_counts"]["delivered"] == batch["total_messages"] == 1000
@@ -199,7 +199,7 @@ async def test_a_body_that_is_too_large_is_refused_before_it_is_read(postray: Ru
             assert answer.status_code == 413
             assert answer.json()["detail"] == "Request body exceeds maximum size of 20 MB"
         except httpx.TransportError:
-            pass  # it hung up on us, which is the other way of not reading
+            pass  # it closed the connection instead of reading
         announced = await http.post("/v3/mail/send", content=b"x" * (21 * 1024 * 1024), headers=headers)
         assert announced.status_code == 413
     assert sent < 64

@@ -1,4 +1,4 @@
-"""Direct delivery, in a DNS world and with a peer of the test's own on loopback. (A smarthost: test_benchmarks.)"""
+"""Direct delivery, with the test's own DNS server and peer on loopback. (test_benchmarks uses a smarthost.)"""
 
 import asyncio
 from pathlib import Path

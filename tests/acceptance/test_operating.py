@@ -1,4 +1,4 @@
-"""Operating a real cluster: a site is halted, what waits is explained and ended, and it goes on."""
+"""Operating a real cluster: a site is suspended, its waiting mail is explained and bounced, and the site is resumed."""
 
 import asyncio
 import json
@@ -8,7 +8,7 @@ from tests.acceptance.running import Client, RunningPostray
 
 
 def said(postray: RunningPostray, *arguments: str) -> Any:
-    """What a command says to programs."""
+    """The JSON output of a command."""
     answer = postray.command(*arguments, "--json")
     assert answer.returncode == 0, answer.stderr
     return json.loads(answer.stdout)
@@ -40,7 +40,7 @@ async def test_an_operator_halts_a_site_looks_ends_and_goes_on(postray: RunningP
     said(postray, "resume", "--site", "capture")
     await client.until(f"/v3/messages/{waits}", lambda m: m["status"] == "delivered", within_s=20)
     tracing = asyncio.create_task(asyncio.to_thread(postray.command, "trace", "capture", "--seconds", "3", "--json"))
-    while not tracing.done():  # a trace has no past: there must be something to see whenever it begins
+    while not tracing.done():  # a trace shows no past lines, so mail is sent until it has begun
         await client.send()
         await asyncio.sleep(0.2)
     lines = [json.loads(line) for line in (await tracing).stdout.splitlines()]

@@ -1,4 +1,4 @@
-"""What postray stands on goes away and comes back."""
+"""Postgres and other parts that postray needs end and come back."""
 
 import asyncio
 import os
@@ -11,11 +11,11 @@ import psutil
 from tests.acceptance.running import Client, RunningPostray, mail
 
 OUTAGES = {8: signal.SIGINT, 24: signal.SIGKILL}
-"""How Postgres ends before which part of a batch is sent."""
+"""By the part of a batch before which Postgres ends, the signal that ends it."""
 
 
 AWAY_S = 6.0
-"""Longer than anybody waits for a connection."""
+"""Longer than any process waits for a connection."""
 
 
 async def test_postgres_goes_away_and_comes_back_and_that_twice(postray: RunningPostray, client: Client) -> None:
@@ -42,7 +42,7 @@ async def test_postgres_goes_away_and_comes_back_and_that_twice(postray: Running
         f"/v3/mail/batch/{batch_id}", lambda b: b["is_complete"] and b["total_messages"] >= promised, within_s=60
     )
     assert all(refused.values()), f"an outage was not noticed: {refused}"
-    # A 503 that came after the commit was lost on the way makes one more, never one less.
+    # A 503 after a commit whose answer was lost adds a message; it never removes one.
     assert batch["status_counts"]["delivered"] == batch["total_messages"] >= promised
 
 

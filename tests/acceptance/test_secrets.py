@@ -1,4 +1,4 @@
-"""What other users of the machine can see of a running postray, and what it says of a secret that is damaged."""
+"""What other users of the machine can see of a running postray, and how it reports a damaged secret."""
 
 import os
 import stat
@@ -41,7 +41,7 @@ def test_only_its_owner_can_enter_or_read_what_it_made(postray: RunningPostray) 
             if not path.is_symlink() and _mode(path) & 0o077 and folder not in path.parents
         ]
         assert not open_to_others
-    # Ray opens folders again with each worker that it starts, and they are closed again.
+    # Ray opens its folders to others with each worker that it starts, and postray closes them again.
     deadline = time.monotonic() + CLOSED_S
     while opened := list(run_folder.opened(folder)):
         assert time.monotonic() < deadline, opened
@@ -55,7 +55,7 @@ def test_only_its_owner_can_enter_or_read_what_it_made(postray: RunningPostray) 
 
 
 def _processes(postray: RunningPostray) -> Iterator[psutil.Process]:
-    """Those of its processes that still run: some of Ray's live for a moment only."""
+    """Its processes that still run; some of Ray's are short-lived."""
     for mark in postray.run.processes:
         with suppress(psutil.NoSuchProcess):
             process = psutil.Process(mark.pid)
@@ -66,7 +66,7 @@ def _processes(postray: RunningPostray) -> Iterator[psutil.Process]:
 def _mode(path: Path) -> int:
     try:
         return path.stat().st_mode
-    except FileNotFoundError:  # parts are merged and temporary files go, meanwhile
+    except FileNotFoundError:  # meanwhile parts are merged and temporary files deleted
         return 0
 
 

@@ -1,4 +1,4 @@
-"""Starting, stopping, starting again: what an operator does first."""
+"""Starting, stopping and starting again."""
 
 import asyncio
 import json
@@ -43,7 +43,7 @@ async def test_the_next_up_ends_what_a_killed_one_left_and_goes_on_and_ctrl_c_le
     assert json.loads(postray.command("status", "--json").stdout) == {"running": False, "ready": False}
     assert "not running" in postray.command("down").stderr
 
-    # Detached this time, and in the folder of a stranger.
+    # Detached this time, and in another user's folder.
     detached = postray.command("up", "--detach", cwd=strangers_folder)
     assert detached.returncode == 0, detached.stdout
     assert postray.key in detached.stdout

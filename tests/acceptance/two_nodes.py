@@ -1,6 +1,6 @@
-"""A Ray cluster of two nodes on loopback, as a program: prints its address, and ends when its input does.
+"""A program that starts a Ray cluster of two nodes on loopback, prints its address, and ends when its input ends.
 
-A process of its own, because Ray keeps the token of the first cluster that a process has seen.
+It is a separate process because Ray keeps the token of the first cluster that a process has connected to.
 """
 
 import sys

@@ -1,4 +1,4 @@
-"""The embedded engine in a directory of each test's own. A process holds one engine at a time: one fixture opens it."""
+"""The embedded engine, with a directory for each test. A process has one engine at a time, which one fixture opens."""
 
 from collections.abc import Iterator
 from pathlib import Path

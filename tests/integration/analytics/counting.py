@@ -1,4 +1,4 @@
-"""What an analyst counts: the events of a batch by name."""
+"""Counts the events of a batch by name."""
 
 from analytics.client import ClickHouse
 
@@ -11,5 +11,5 @@ GROUP BY event
 
 
 def event_counts(client: ClickHouse, tenant_id: str, batch_id: str) -> dict[str, int]:
-    """How many events of each name a batch has had; a name without any is absent."""
+    """The number of a batch's events by name; names without events are absent."""
     return dict(client.rows(EVENT_COUNTS, tenant_id=tenant_id, batch_id=batch_id))

@@ -1,4 +1,5 @@
-"""Parts that ClickHouse cannot read are noticed at start and told, and timelines say that they may be incomplete."""
+"""Parts that ClickHouse cannot read are found at the start and reported; timelines are marked as possibly
+incomplete."""
 
 import asyncio
 import shutil
@@ -37,8 +38,8 @@ client.close()
 
 @pytest.fixture
 def part(tmp_path: Path) -> Path:
-    """The folder of the part that holds the event of msg_1, of an engine that has ended. In a process of its own: one
-    that has opened an engine cannot open it over damaged files as a new process does."""
+    """The folder of the part with the event of msg_1, from an engine that has ended. The engine runs in a separate
+    process, since a process that has opened an engine cannot open it again on damaged files like a new process."""
     subprocess.run([sys.executable, "-c", FILL, str(tmp_path)], check=True, capture_output=True)
     return min((tmp_path / "clickhouse" / "data" / "postray" / "events").glob("202604_*")).resolve()
 
@@ -73,7 +74,7 @@ async def test_a_damaged_part_is_told_and_timelines_are_incomplete(part: Path, t
         lost, there = await recorder.timeline("tnt_1", "msg_1"), await recorder.timeline("tnt_1", "msg_2")
         assert (lost.events, lost.incomplete) == ([], True)
         assert ([event.event_type for event in there.events], there.incomplete) == (["delivered"], True)
-        # As an operator gets rid of it.
+        # An operator removes it like this.
         for folder in (tmp_path / "clickhouse" / "store").glob("*/*/detached/*"):
             shutil.rmtree(folder)
         while await recorder.problem() is not None:

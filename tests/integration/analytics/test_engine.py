@@ -1,4 +1,4 @@
-"""What the embedded engine takes of a process, measured in one of its own."""
+"""The resources that the embedded engine uses, measured in a separate process."""
 
 import subprocess
 import sys
@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-# Pages of the size that the recorder inserts, of the smallest events: most of them.
+# Pages as large as the recorder inserts, of the smallest events, so that each has the most events.
 PROGRAM = """
 import sys
 from pathlib import Path
@@ -41,7 +41,7 @@ print(msgspec.json.encode({"events": events, "own_mb": max(taken), "loaded": loa
 class Taken(Struct, frozen=True):
     events: int
     own_mb: float
-    """Of memory that is no file's; the library's pages come on top, at most some 190 MB of them."""
+    """Memory that is not file-backed; the library's pages come on top, at most about 190 MB."""
     loaded: list[str]
 
 

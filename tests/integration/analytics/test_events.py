@@ -1,4 +1,4 @@
-"""The schema, the inserts and the reads, against the real engine."""
+"""The schema, the inserts and the reads on the real engine."""
 
 import gc
 import socket
@@ -234,7 +234,7 @@ def test_an_engine_of_another_directory_in_this_process_is_unavailable(clickhous
 def test_an_insert_leaves_nothing_to_the_garbage_collector(clickhouse: ClickHouse) -> None:
     gc.collect()
     before = contexts()
-    gc.disable()  # our processes look so seldom that hundreds of inserts would come before the next look
+    gc.disable()  # our processes collect so seldom that hundreds of inserts would come before the next collection
     try:
         for number in range(3):
             clickhouse.insert(columns([processed(number)]))
@@ -245,7 +245,7 @@ def test_an_insert_leaves_nothing_to_the_garbage_collector(clickhouse: ClickHous
 
 
 def contexts() -> list[object]:
-    """Of inserts, also those of other tests that something still holds."""
+    """The number of insert contexts, including those of other tests that are still referenced."""
     return [one for one in gc.get_objects() if type(one).__name__ == "InsertContext"]
 
 

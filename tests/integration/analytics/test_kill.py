@@ -1,4 +1,4 @@
-"""SIGKILL while the engine writes: what an insert has confirmed is there afterwards, and the engine opens."""
+"""SIGKILL while the engine writes: confirmed inserts are there afterwards, and the engine opens."""
 
 import signal
 import subprocess
@@ -27,14 +27,14 @@ BLOCKS = 15
 
 def test_confirmed_inserts_survive_sigkill(tmp_path: Path) -> None:
     confirmed = 0
-    for _ in range(2):  # the second writer opens what the first was killed over, and repeats its blocks
+    for _ in range(2):  # the second writer opens the data of the first, which was killed, and repeats its blocks
         with subprocess.Popen(
             [sys.executable, "-c", WRITER, str(tmp_path)], stdout=subprocess.PIPE, text=True
         ) as writer:
             assert writer.stdout is not None
             for line in writer.stdout:
                 if int(line) == BLOCKS:
-                    # It goes on inserting meanwhile, so that the kill falls into some insert or merge.
+                    # The writer keeps inserting, so that the kill interrupts an insert or a merge.
                     writer.kill()
                 confirmed = max(confirmed, int(line))
         assert writer.returncode == -signal.SIGKILL

@@ -1,4 +1,4 @@
-"""Memory that is given back is given back, and nothing that is needed is lost."""
+"""Released memory returns to the system, and no needed memory is lost."""
 
 import subprocess
 import sys
@@ -6,7 +6,7 @@ from pathlib import Path
 
 from analytics.pages import page_out
 
-# A process of its own: only there is the library freshly loaded, and the engine nobody else's.
+# A separate process: only there the library is newly loaded, and the engine is not shared.
 PROGRAM = """
 import sys
 from pathlib import Path
@@ -28,7 +28,7 @@ def test_the_engine_works_on_without_the_pages_that_its_loading_took(tmp_path: P
         [sys.executable, "-c", PROGRAM, str(tmp_path)], capture_output=True, text=True, timeout=60, check=False
     )
     assert run.returncode == 0, run.stderr
-    # Loaded it takes some 280 MiB; half of that is the library's.
+    # When loaded it takes about 280 MiB, half of which is the library.
     assert int(run.stdout) < 260
 
 

@@ -1,4 +1,4 @@
-"""The recorder with a real engine, and an event log that is a list."""
+"""The recorder with a real engine, and with a list as the event log."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -27,7 +27,7 @@ TRANSACTION = 7
 
 
 class ListLog:
-    """The journal's log: rows in a list, one cursor, and failures on order."""
+    """The event log: rows in a list, one cursor, and failures on demand."""
 
     def __init__(self, *batches: bytes) -> None:
         self.rows: list[LogRow] = []
@@ -104,7 +104,7 @@ class Failing:
 
 
 class Scene:
-    """A recorder under way, what it reads from and what it writes to."""
+    """A running recorder with its log and its engine."""
 
     def __init__(self, log: ListLog, data_dir: Path, pacing: Pacing = QUICK) -> None:
         self.log = log
@@ -118,13 +118,13 @@ class Scene:
         return cast(ClickHouse, self.clickhouse)
 
     async def in_engine(self, query: str) -> Any:
-        """The one value that a query answers, asked in the recorder's thread."""
+        """The single value of a query's result. The query runs in the recorder's thread."""
         assert self.clickhouse is not None
         ((value,),) = await self.recorder._in_thread(self.clickhouse.rows, query)
         return value
 
     async def event_counts(self) -> dict[str, int]:
-        """The events of the samples' batch by name, asked in the recorder's thread."""
+        """The number of the sample batch's events by name. The query runs in the recorder's thread."""
         return await self.recorder._in_thread(event_counts, cast(ClickHouse, self.clickhouse), "tnt_1", "bat_1")
 
 
@@ -246,7 +246,7 @@ async def test_a_journal_that_cannot_move_the_cursor_for_a_while_changes_no_coun
 
 
 async def test_an_outage_of_clickhouse_delays_and_loses_nothing(tmp_path: Path) -> None:
-    """A page is all that is ever in memory: it is read anew for each try, never added to."""
+    """At most one page is in memory: it is read again for each try, and not extended."""
     log = ListLog(*(batch(processed(n)) for n in range(300)))
     pacing = replace(PACING, page_rows=50, page_interval_s=0, first_wait_s=0.001, longest_wait_s=0.002)
     async with recording(log, tmp_path, refusals=10**9, pacing=pacing) as scene:
@@ -261,7 +261,7 @@ async def test_an_outage_of_clickhouse_delays_and_loses_nothing(tmp_path: Path) 
         assert scene.clickhouse is not None
         scene.clickhouse.refusals = 0
         await log.drained()
-        # Every row once, in pages of the usual size: what waits is never collected.
+        # Every row once, in pages of the usual size: waiting rows do not accumulate.
         assert scene.clickhouse.inserts == 8
         assert set(log.pages) == {50}
         assert await scene.in_engine("SELECT count() FROM events") == 400

@@ -1,4 +1,4 @@
-"""The embedded Postgres: who can reach it, and where it finds its programs and its socket."""
+"""The embedded Postgres: which users can reach it, and where its programs and its socket are."""
 
 import os
 import pwd
@@ -29,12 +29,12 @@ def test_only_we_can_reach_it_at_a_long_path_as_well(tmp_path: Path, tmp_path_fa
     server = EmbeddedPostgres(data / "postgres", links)
     try:
         assert answers(server.start())
-        # Whatever user it runs as: no folder above its own was opened.
+        # Whichever user it runs as, no folder above its own was opened to others.
         assert {folder: folder.stat().st_mode for folder in modes} == modes
         open_to_others = [p for p in (data / "postgres").rglob("*") if p.lstat().st_mode & 0o077 and not p.is_symlink()]
         assert not open_to_others
         assert stat.S_IMODE((data / "postgres").stat().st_mode) == 0o700
-        # Another life of postray takes it over, and starts it again when it has ended.
+        # A later run of postray takes it over, and restarts it when it has ended.
         other = EmbeddedPostgres(data / "postgres", links)
         assert (answers(other.start()), other.pid) == (True, server.pid)
         os.kill(other.pid, signal.SIGKILL)
@@ -95,7 +95,7 @@ def test_root_whose_installation_others_cannot_enter_runs_a_copy_of_the_programs
         assert stat.S_IMODE(hidden.stat().st_mode) == 0o700
         assert not [one for one in (copy, *copy.rglob("*")) if one.stat().st_mode & 0o022]
         assert (data / "postgres").stat().st_uid == pwd.getpwnam(SERVER_USER).pw_uid
-        # A life after one that was killed runs from the same copy.
+        # After a run that was killed, the next run uses the same copy.
         assert answers(EmbeddedPostgres(data / "postgres").start())
         assert (data / "postgres-programs").resolve() == copy
     finally:

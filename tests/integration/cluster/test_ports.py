@@ -1,4 +1,4 @@
-"""Ports that are held: nobody else gets them, and those they are held for do."""
+"""Held ports: other processes cannot bind them, and the actors that they are held for can."""
 
 import asyncio
 import socket
@@ -40,7 +40,7 @@ def test_several_processes_that_share_it_listen_there() -> None:
 
 
 def test_a_connection_of_somebody_else_cannot_begin_there_until_it_is_released() -> None:
-    """What could happen to a port that was chosen and let go."""
+    """This could happen to a port that was chosen and then closed."""
     held = HeldPort(ANY_PORT)
     with socket.create_server(("127.0.0.1", 0)) as server:
         with socket.socket() as client, pytest.raises(OSError, match="in use"):

@@ -1,4 +1,5 @@
-"""Files and folders that only their owner may read; as seen by modes, and by a stranger where we may become one."""
+"""Files and folders that only their owner may read, checked by their modes, and as another user where the test may
+switch users."""
 
 import os
 import pwd
@@ -28,7 +29,7 @@ NOBODY = pwd.getpwnam("nobody").pw_uid
 
 @pytest.fixture(autouse=True)
 def open_umask() -> Iterator[None]:
-    """The most careless that a user may have."""
+    """The least restrictive umask that a user may have."""
     former = os.umask(0)
     yield
     os.umask(former)
@@ -175,7 +176,7 @@ STRANGER = 'for path; do if [ -r "$path" ]; then echo "$path"; fi; done'
 
 
 def seen_by_a_stranger(*paths: Path) -> int:
-    """How many of these a user without any right can read."""
+    """How many of these files a user without any rights can read."""
     answer = subprocess.run(
         ["/bin/sh", "-c", STRANGER, "sh", *map(str, paths)],
         user=NOBODY,
@@ -190,7 +191,7 @@ def seen_by_a_stranger(*paths: Path) -> int:
 
 @as_root
 def test_a_stranger_reads_nothing() -> None:
-    # Not in the folder of the test session, whose parents are closed: only our own is to stand in the way.
+    # Not in the folder of the test session, whose parents are closed: only our own modes must deny access.
     with tempfile.TemporaryDirectory(prefix="postray-stranger-") as name:
         parent = Path(name)
         parent.chmod(0o755)

@@ -1,4 +1,4 @@
-"""Where the sockets of a running postray are."""
+"""The folder of the sockets of a running postray."""
 
 import socket
 import stat
@@ -12,7 +12,7 @@ from cluster.installation.private_files import Unsafe
 
 @pytest.fixture
 def short(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """As much room as if the temporary folder's path were short."""
+    """Allow as long a socket path as if the temporary folder's path were short."""
     folder = tmp_path_factory.mktemp("d")
     monkeypatch.setattr(run_folder, "LONGEST", len(str(folder)) + 30)
     monkeypatch.setattr("tempfile.tempdir", str(folder))
@@ -70,10 +70,10 @@ def test_else_where_the_system_keeps_such_folders_and_under_a_name_that_cannot_b
     assert first.parent == runtime
     assert is_closed(first)
     assert run_folder.find(data) == first == (data / "run").readlink()
-    # Of a run that was killed: it goes with the next.
+    # The folder of a run that was killed is removed by the next run.
     second = run_folder.make(data, {"XDG_RUNTIME_DIR": str(runtime)})
     assert (second != first, first.exists()) == (True, False)
-    # Where others may write, it is none.
+    # A runtime folder in which others may write is not used.
     runtime.chmod(0o777)
     third = run_folder.make(data, {"XDG_RUNTIME_DIR": str(runtime)})
     assert third.parent == short

@@ -1,7 +1,7 @@
-"""No message may cost more than it did: counts that are the same on every machine, against the bounds in bounds.toml.
+"""No message may cost more than before: counts that are the same on every machine are compared with bounds.toml.
 
-In a process of its own, as anybody counts: `python -m benchmarks counts` prints the same table. A count above its bound
-is a regression; one far below it is a gain that is worth a tighter bound (`--tighten` writes it).
+The count runs in a separate process: `python -m benchmarks counts` prints the same table. A count above its bound is a
+regression; for a count far below it, the bound should be tightened (`--tighten` writes it).
 """
 
 import subprocess
@@ -12,7 +12,7 @@ from benchmarks.counts.bounds import read
 from benchmarks.counts.command import BOUNDS
 
 LONGEST_S = 600
-"""Some twenty seconds where nobody else wants the machine; far more where everybody does."""
+"""About twenty seconds on an idle machine; much more on a busy one."""
 
 
 def test_counts_are_within_their_bounds() -> None:
