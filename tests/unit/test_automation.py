@@ -1,4 +1,4 @@
-"""Automation: which replies do what, and where the limits end up when a site keeps answering."""
+"""Automation: which replies trigger which actions, and which limits result when a site keeps replying."""
 
 import re
 import tomllib
@@ -45,7 +45,7 @@ def only(actions: Sequence[Action]) -> Action:
 
 
 def accept(adjusted: Adjustments, rate: float, start: float, end: float) -> list[Action]:
-    """So many deliveries a second succeed for a while."""
+    """This many deliveries a second succeed for some time."""
     actions: list[Action] = []
     for second in range(int(start), int(end)):
         actions += adjusted.on_accepted(max(1, round(rate)), float(second))
@@ -291,8 +291,8 @@ def test_new_rules_are_followed_and_what_is_in_force_stays() -> None:
 
 
 class World:
-    """A site that takes so many messages a second and answers the others "slow down", and a sender with more than
-    enough of them, in steps of a tenth of a second."""
+    """A simulation in steps of a tenth of a second: a site accepts a number of messages a second and replies "slow
+    down" to the others, and a sender always has more messages."""
 
     def __init__(self, takes: float, offered: float) -> None:
         self.takes = takes

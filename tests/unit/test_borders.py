@@ -1,6 +1,6 @@
-"""The borders between packages, and the purity of what decides: read off the imports of every module.
+"""The borders between packages, and the purity of decisions, checked by the imports of every module.
 
-An import is also one by name: ``import_module("a.b")``, or a text that names a module of ours, as tables have them.
+Imports by name count as well: ``import_module("a.b")``, or a text that names one of our modules, as in tables.
 """
 
 import ast
@@ -15,7 +15,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("cluster", "analytics", "actors", "api", "benchmarks")
 
-# Which of our packages each may import, itself aside. Calls flow this way and never back.
+# The packages of ours that each may import besides itself. Calls go in this direction only.
 MAY_IMPORT = {
     "cluster": set(),
     "analytics": {"cluster"},
@@ -24,13 +24,13 @@ MAY_IMPORT = {
     "benchmarks": {"cluster", "analytics", "actors", "api"},
 }
 
-# Tables that name modules above, each for its reason.
+# Tables that name modules above them, each with its reason.
 MAY_NAME = {
-    # It names the function that makes each actor, in the actor's own process: so that one launcher starts all of them,
-    # and no process loads the libraries of another.
+    # It names the function that builds each actor in the actor's process. So one launcher starts all actors, and no
+    # process loads the libraries of another.
     "cluster/topology.py": {"actors", "api"},
 }
-# Modules that import what a text says which is not written in the call, each for its reason.
+# Modules that import a name that is not written in the call, each with its reason.
 MAY_IMPORT_BY_NAME = {
     "cluster/launch.py",  # in an actor's process, the function that topology.py names
 }
@@ -82,7 +82,7 @@ def parsed(path: Path) -> ast.Module:
 
 
 def imported(path: Path) -> set[str]:
-    """The modules that a module imports: by statements, and by calls that have the name written in them."""
+    """The modules that a module imports by statements, and by calls with a literal name."""
     names: set[str] = set()
     for node in ast.walk(parsed(path)):
         if isinstance(node, ast.Import):
@@ -96,7 +96,7 @@ def imported(path: Path) -> set[str]:
 
 
 def called(node: ast.Call) -> str:
-    """The name of the function, without what it is an attribute of."""
+    """The name of the called function, without the object before the dot."""
     match node.func:
         case ast.Attribute(attr=name) | ast.Name(id=name):
             return name
@@ -104,7 +104,7 @@ def called(node: ast.Call) -> str:
 
 
 def written(node: ast.Call) -> str | None:
-    """The first argument, where it is a text in the call itself."""
+    """The first argument, where it is a literal text."""
     match node.args:
         case [ast.Constant(value=str(name)), *_]:
             return name
@@ -112,7 +112,7 @@ def written(node: ast.Call) -> str | None:
 
 
 def named(path: Path) -> Iterator[str]:
-    """The modules of ours that a text in a module names, as ``a.b`` or ``a.b:function``."""
+    """Our modules that a text in a module names, as ``a.b`` or ``a.b:function``."""
     for node in ast.walk(parsed(path)):
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and A_MODULE.fullmatch(node.value):
             module = ROOT.joinpath(*node.value.partition(":")[0].split("."))
@@ -177,7 +177,7 @@ def test_a_library_of_the_actors_imports_no_other_room_of_theirs(path: Path) -> 
 
 
 def test_no_part_of_the_delivery_actor_knows_one_that_knows_it() -> None:
-    """A delivery goes down through them and comes back as values, so their imports have no circle."""
+    """Calls go down through the parts and results come back as values, so their imports have no cycle."""
     package = {f"actors.delivery.{path.stem}": path for path in modules("actors/delivery")}
     below = {name: imported(path) & package.keys() for name, path in package.items()}
     assert len(list(TopologicalSorter(below).static_order())) == len(package)

@@ -1,6 +1,6 @@
-"""Every cache that lives as long as its process says how much it may hold, whatever strangers and tenants send.
+"""Every cache that lives as long as its process has a bound, whatever tenants and remote hosts send.
 
-The table is the review: bytes at most, and what bounds them. A cache that is not in it fails this test.
+The table is the review: the most bytes, and what bounds them. A cache that is not in the table fails this test.
 """
 
 import ast
@@ -85,7 +85,7 @@ def found() -> Iterator[str]:
 
 
 def _cache(node: ast.AST) -> str | None:
-    """The name of the cache that a statement makes."""
+    """The name of the cache that a statement creates."""
     if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
         return node.name if any(map(_is_kind, node.decorator_list)) else None
     if isinstance(node, ast.Assign | ast.AnnAssign) and isinstance(node.value, ast.Call) and _is_kind(node.value):
@@ -95,7 +95,7 @@ def _cache(node: ast.AST) -> str | None:
 
 
 def _is_kind(node: ast.expr) -> bool:
-    """``cache``, ``functools.cache``, ``lru_cache(64)``, ``lru_cache(64)(function)``."""
+    """Whether it is ``cache``, ``functools.cache``, ``lru_cache(64)`` or ``lru_cache(64)(function)``."""
     while isinstance(node, ast.Call):
         node = node.func
     name = node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""

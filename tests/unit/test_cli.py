@@ -1,4 +1,4 @@
-"""The command line before anything starts: what is wrong is said in one line."""
+"""The command line before a part starts: errors are reported in one line."""
 
 import io
 import os

@@ -1,4 +1,4 @@
-"""How many connections are worth opening, and what is remembered of addresses."""
+"""How many connections are worth opening, and what is recorded about addresses."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Destinations: their names, and which one a delivery belongs to."""
+"""Destinations: their names, and the destination of a delivery."""
 
 from collections import Counter
 

@@ -1,7 +1,6 @@
-"""The documents against the code: commands, options, routes, settings, files, links, names.
+"""Compares the documents with the code: commands, options, routes, settings, files, links, names.
 
-That the commands do what they say is tests/acceptance/test_docs.py's to show; the SQL runs in
-tests/integration/analytics/test_querying.py.
+tests/acceptance/test_docs.py runs the commands, and tests/integration/analytics/test_querying.py runs the SQL.
 """
 
 import ast
@@ -50,10 +49,10 @@ RESULTS = ROOT / "benchmarks" / "results"
 
 LANGUAGES = {"", "sh", "toml", "json", "python", "sql", "ini"}
 OTHER_PROGRAMS = {"cat", "clickhouse-client", "dig", "git", "grep", "nc", "python3", "tar"}
-"""What the examples use besides ours."""
+"""Other programs that the examples use."""
 
 MOST_LINES = 100
-"""Of the README: what it is, how to try it, where to read on."""
+"""The most lines of the README."""
 
 
 def test_every_block_says_what_it_is() -> None:
@@ -105,7 +104,7 @@ def _makefile() -> str:
 
 
 def _understood(command: click.Command, words: Sequence[str]) -> None:
-    """Whether a command and its options are known, and their values allowed. Raises click.UsageError."""
+    """Check that a command, its options and their values are valid. Raises click.UsageError."""
     rest = list(words)
     name = "postray"
     while isinstance(command, click.Group):
@@ -137,7 +136,7 @@ def _options(words: Sequence[str]) -> list[tuple[str, str]]:
 
 
 def _leads_to(route: str, called: str) -> bool:
-    """Whether a call is of a route; a variable of the shell stands for any part of its path."""
+    """Whether a call leads to a route. A shell variable matches any part of the path."""
     pattern = re.sub(r"\\{\w+\\}", r"[^/]+", re.escape(route))
     return re.fullmatch(pattern, called) is not None
 
@@ -198,7 +197,7 @@ def test_the_unit_starts_postray(block: Block) -> None:
     assert float(parser["Service"]["TimeoutStopSec"]) > DeliverySettings().stop_wait_s
 
 
-# Tables that are of the code
+# Tables about the code
 
 
 def test_the_calls_are_the_routes() -> None:
@@ -273,7 +272,7 @@ def _examples() -> set[str]:
 
 @cache
 def _names() -> tuple[frozenset[str], frozenset[str]]:
-    """The classes of the product, and the words of its source."""
+    """The product's classes, and the words in its source."""
     classes: set[str] = set()
     words: set[str] = set()
     for package in PACKAGES:
@@ -305,7 +304,7 @@ def test_only_what_is_shown_of_the_results_is_kept() -> None:
 def test_kept_records_are_summaries() -> None:
     for path in RESULTS.rglob("*.json"):
         if path.name.endswith(records.SAMPLES):
-            continue  # of a run on this machine; git ignores it
+            continue  # from a run on this machine; git ignores it
         kept = json.loads(path.read_bytes())
         for repeat in kept.get("repeats", ()):
             assert (repeat["throughput"], repeat["latencies_ms"]) == ([], {}), path

@@ -1,4 +1,4 @@
-"""The one spelling of domains, and that everything which reads an address has the same one."""
+"""The canonical spelling of domains, and that all code that reads addresses uses it."""
 
 import pytest
 from hypothesis import given
@@ -83,7 +83,7 @@ def test_an_address_is_looked_for_as_it_may_have_been_stored() -> None:
     assert stored_spellings("é@example.com") == ["é@example.com"]
 
 
-# Whatever is typed
+# Arbitrary input
 
 LABELS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=12)
 ASCII_LABELS = st.text("abcXYZ019-", min_size=1, max_size=12)
@@ -105,7 +105,7 @@ def test_the_spelling_of_the_spelling_is_itself(text: str) -> None:
             assert a_labels(domain) == domain
     if (domain := mail_domain(text)) is not None:
         assert mail_domain(domain) == domain == lookup_name(domain) == spelled_names(domain)
-        assert mail_domain(u_labels(domain)) in (domain, None)  # some have A-labels that nothing decodes to
+        assert mail_domain(u_labels(domain)) in (domain, None)  # some A-labels are not the encoding of any label
 
 
 @given(EMAILS)

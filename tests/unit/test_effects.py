@@ -1,4 +1,4 @@
-"""What follows from a verdict, as tables: for every combination of facts the first row that fits says what is done."""
+"""The effects of verdicts, as tables: for every combination of facts, the first row that fits gives the effects."""
 
 from collections.abc import Iterator, Mapping
 from itertools import product
@@ -41,7 +41,7 @@ TRANSACTION = (Stage.MAIL, Stage.RCPT, Stage.DATA, Stage.END_OF_DATA)
 
 Combination = dict[str, Any]
 Row = tuple[Mapping[str, tuple[Any, ...]], Effects]
-"""The values with which it fits (all, where it does not name them), and what is done."""
+"""The values for which the row fits (any value of a fact that it does not name), and the effects."""
 
 
 def combinations(**values: tuple[Any, ...]) -> Iterator[Combination]:
@@ -117,7 +117,7 @@ def test_every_reply_of_a_transaction() -> None:
     )
     for one in all_of_them:
         if one["says"] == "accepted" and one["stage"] is Stage.DATA:
-            continue  # nothing was sent that could have been accepted
+            continue  # no message was sent that could have been accepted
         reply = make_reply(int(ANSWERS[one["says"]][:3]), [ANSWERS[one["says"]]])
         facts = Answered(
             code=reply.code,
@@ -183,10 +183,10 @@ OF_LOSSES: list[Row] = [
         {**GUESSED, "says": ("unclear",)},
         Effects(onward=Onward.DIVIDED, costs_try=True, address_failed=True, tells_automation=True),
     ),
-    # Once the host may have the message, another try may be one too many.
+    # Once the host may have the message, a retry may make a duplicate.
     ({"in_doubt": YES, "stage": (Stage.RCPT, Stage.DATA, Stage.END_OF_DATA)}, Effects(address_failed=True)),
     ({"tries": ("none",)}, Effects(address_failed=True)),
-    # It was closed while it was idle.
+    # The connection was closed while it was idle.
     ({"says": ("nothing",), "reused": YES}, Effects(onward=Onward.RETRIED, costs_try=True)),
     (
         {"says": ("nothing",), "alternatives": YES},
@@ -250,13 +250,13 @@ def parting(text: str, stage: Stage) -> Verdict:
 OPENING = (Stage.CONNECT, Stage.GREETING, Stage.EHLO, Stage.AUTH)
 OF_TLS = (Stage.STARTTLS, Stage.TLS)
 REFUSALS = {**PARTINGS, "mailbox": "554 5.2.2 mailbox full"}
-"""However odd its words are, a host that gives no connection is the one that they are on."""
+"""Whatever the reply says, one that refuses a connection concerns the host."""
 
 OF_SITES: list[tuple[Mapping[str, tuple[Any, ...]], OfSite]] = [
     ({"backing_off": YES}, OfSite.UNTOUCHED),
     ({"own": YES, "stage": (None,)}, OfSite.BACKS_OFF_FOR_DNS),
     ({"own": YES}, OfSite.BACKS_OFF),
-    # Other domains of the site may have other hosts, or ask for less of TLS.
+    # Other domains of the site may have other hosts, or require less of TLS.
     ({"stage": (None, *OF_TLS)}, OfSite.UNTOUCHED),
     ({"connected": YES}, OfSite.UNTOUCHED),
     ({}, OfSite.BACKS_OFF),

@@ -1,4 +1,5 @@
-"""What packages above ``cluster`` add to its command: declared in pyproject.toml, and known to what is installed."""
+"""The additions of packages above ``cluster`` to its command: declared in pyproject.toml, and known to the
+installation."""
 
 import tomllib
 from importlib.metadata import EntryPoint
@@ -22,7 +23,7 @@ def test_every_group_that_is_asked_for_is_declared() -> None:
 
 @pytest.mark.parametrize("point", declared(), ids=lambda point: point.name)
 def test_what_is_installed_finds_what_is_declared(point: EntryPoint) -> None:
-    """Fails where pyproject.toml is newer than the installation: `make` installs it again."""
+    """It fails where pyproject.toml is newer than the installation; `make` installs it again."""
     assert entry_points.load(point.group, point.name) is point.load()
 
 

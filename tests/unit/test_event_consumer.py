@@ -1,4 +1,4 @@
-"""What a consumer of the event log does between two pages, and with what it cannot handle."""
+"""What a consumer of the event log does between two pages, and with rows that it cannot handle."""
 
 import asyncio
 import logging
@@ -28,7 +28,7 @@ ROW = LogRow(7, 1, b"row")
 
 
 class ListedLog:
-    """The journal's log for one consumer: rows in a list, and when it was read."""
+    """The event log for one consumer: rows in a list, and the times when it was read."""
 
     def __init__(self, *rows: bytes) -> None:
         self.rows = [LogRow(7, number, row) for number, row in enumerate(rows, 1)]
@@ -53,7 +53,7 @@ class ListedLog:
 
 
 class Scene:
-    """A consumer, what it was handed and when."""
+    """A consumer, the rows that it received, and when."""
 
     def __init__(self, log: ListedLog, data_dir: Path, failures: int = 0) -> None:
         self.failures = failures
@@ -196,7 +196,7 @@ def test_each_consumer_puts_a_row_aside_in_a_file_of_its_own(tmp_path: Path, cap
     }
     assert [path.read_bytes() for path in kept] == [b"row"] * 3
     assert len({path.name for path in kept}) == 1
-    # A row that comes again is kept, and told, once.
+    # A row that comes again is set aside, and logged, once.
     assert [record.name for record in caplog.records] == ["actors.recorder", "actors.webhooks", "actors.statistics"]
 
 

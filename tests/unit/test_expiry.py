@@ -1,4 +1,4 @@
-"""How deliveries end whose lifetime is over."""
+"""How deliveries expire when their lifetime ends."""
 
 from datetime import UTC, datetime
 

@@ -1,4 +1,4 @@
-"""Identifiers: their form, their order, and the moment in them."""
+"""Identifiers: their form, their order, and the time in them."""
 
 from datetime import UTC, datetime, timedelta
 

@@ -1,4 +1,4 @@
-"""What the integration tests' journals record is held against headers: the check itself."""
+"""Tests the check that compares the records of the integration tests' journals with the headers."""
 
 from cluster.journal.statements import QUERIES
 from cluster.policy.lifecycle import Status
@@ -17,7 +17,7 @@ def outcome(statement: str, before: Status | None, after: Status | None, tx: int
 
 
 def test_a_statement_that_goes_beyond_its_header_is_a_fault() -> None:
-    take_back = QUERIES["take_back"].replace("%(epoch)s", "$1")  # as the server gets it
+    take_back = QUERIES["take_back"].replace("%(epoch)s", "$1")  # as the server receives it
     assert faults([delivery(take_back, SENDING, QUEUED)]) == []
     assert faults([delivery(take_back, FAILED, QUEUED)]) == ["take_back: failed -> queued"]
     assert faults([delivery(QUERIES["new_epoch"], SENDING, QUEUED)]) == ["new_epoch: sending -> queued"]

@@ -1,5 +1,5 @@
-"""What the journal's statements say they move is what the table of transitions has, both ways, and docs/design.md
-draws it."""
+"""The headers of the journal's statements and the table of transitions have the same moves, and docs/design.md shows
+them."""
 
 from pathlib import Path
 
@@ -32,7 +32,7 @@ def test_a_statement_that_moves_says_so_and_no_other_does() -> None:
         if may_move(text):
             assert said is not None, f"{place} has no header"
         elif said is not None:
-            # What changes when a delivery is due, and not its status.
+            # It changes the due time of a delivery, and not its status.
             assert all(move.start is move.end for move in said), f"{place} moves nothing"
 
 

@@ -1,4 +1,4 @@
-"""The journal's statements lie beside the parts that make them, each with one name."""
+"""The journal's statements are beside the parts that execute them, and each name is unique."""
 
 import ast
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""docs/limits.md against the code: every number that it names, and no other."""
+"""Compares docs/limits.md with the code: every number in it, and no other."""
 
 import re
 from pathlib import Path
@@ -105,7 +105,7 @@ LIMITS: dict[str, int | str] = {
 def test_every_limit_is_the_code_s() -> None:
     rows = re.findall(r"^\| (.+?) \| (.+?) \|.*\|$", PAGE, re.MULTILINE)
     named = {what: limit for what, limit in rows if what != "what"}
-    assert len(named) == len(rows) - PAGE.count("| what |")  # none twice
+    assert len(named) == len(rows) - PAGE.count("| what |")  # no name twice
     assert named == {what: f"{limit:,}" if isinstance(limit, int) else limit for what, limit in LIMITS.items()}
 
 

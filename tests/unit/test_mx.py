@@ -226,7 +226,7 @@ def test_an_expired_answer_stands_in_when_the_dns_fails() -> None:
     assert known == Remembered(A, 1300, 4900)
     first = mx.remember(known, TIMED_OUT, [], now=1300, stale_s=3600)
     assert first == Remembered(A, 1330, 4900)
-    # However often the DNS fails, the answer grows no younger.
+    # However often the DNS fails, the age of the answer is not reset.
     assert mx.remember(first, TIMED_OUT, [], now=4899, stale_s=3600) == Remembered(A, 4929, 4900)
     assert mx.remember(first, TIMED_OUT, [], now=4900, stale_s=3600) == Remembered(TIMED_OUT, 4905, 4900)
     assert mx.remember(first, NO_NAME, [], now=1330, stale_s=3600) == Remembered(NO_NAME, 1390, 4990)

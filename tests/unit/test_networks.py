@@ -1,4 +1,4 @@
-"""Which addresses are connected to when a stranger has chosen them."""
+"""Which addresses may be connected to when a remote party chooses them."""
 
 from ipaddress import IPv4Address, IPv6Address
 
@@ -12,7 +12,7 @@ INTERNET = Networks()
 
 
 def in_every_form(address: IPv4Address) -> list[str]:
-    """As itself, mapped (RFC 4291), behind NAT64 (RFC 6052) and behind 6to4 (RFC 3056)."""
+    """The address itself, mapped (RFC 4291), behind NAT64 (RFC 6052) and behind 6to4 (RFC 3056)."""
     number = int(address)
     forms = [0xFFFF << 32 | number, int(IPv6Address("64:ff9b::")) | number, 0x2002 << 112 | number << 80 | 1]
     return [str(address), *(str(IPv6Address(form)) for form in forms)]

@@ -1,4 +1,4 @@
-"""When the next host is tried after a reply, and what asks for another transaction."""
+"""When the next host is tried after a reply, and which replies lead to another transaction."""
 
 import time
 

@@ -245,7 +245,7 @@ ROUNDING_S = 1e-9
 
 
 def free(limit: Gcra, now: float) -> int:
-    """How many go now, one after the other, and have gone."""
+    """How many messages may be sent now, one after the other; they count as sent."""
     count = 0
     while limit.wait_s(now) < ROUNDING_S:
         limit.take(1, now)

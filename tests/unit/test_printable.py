@@ -1,4 +1,4 @@
-"""Text of strangers in terminals, logs and printed JSON."""
+"""Untrusted text in terminals, logs and printed JSON."""
 
 import json
 import logging

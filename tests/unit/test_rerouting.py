@@ -1,4 +1,4 @@
-"""Routes by name, as mail is moved to them."""
+"""Routes by name, for rerouting mail."""
 
 from cluster.policy.routes.rerouting import fixed_sites, named_route
 from cluster.policy.routes.routing import Routing, Via

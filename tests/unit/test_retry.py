@@ -1,4 +1,4 @@
-"""When a deferred delivery is tried again, and how that depends on why it was deferred."""
+"""When a deferred delivery is retried, and how that depends on the reason."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -13,7 +13,7 @@ SCHEDULE = (60.0, 300.0, 900.0)
 
 
 def attempts(lifetime: timedelta, jitter: float, waits: Sequence[float] = SCHEDULE) -> list[int]:
-    """Whole seconds from the first attempt to each of the next."""
+    """Whole seconds from the first attempt to each later one."""
     now, attempts, times = NOW, 1, []
     while due := next_attempt(waits, attempts, now=now, expires_at=NOW + lifetime, jitter=jitter):
         times.append(round((due - NOW).total_seconds()))
@@ -22,7 +22,7 @@ def attempts(lifetime: timedelta, jitter: float, waits: Sequence[float] = SCHEDU
 
 
 def minutes(bounce_class: BounceClass, lifetime: timedelta) -> list[int]:
-    """The attempts after the first, with the settings as shipped."""
+    """The attempts after the first, with the default settings."""
     waits = schedule_for(bounce_class, DeliverySettings().retry_schedule_s)
     return [seconds // 60 for seconds in attempts(lifetime, 0.5, waits)]
 

@@ -1,4 +1,4 @@
-"""What holds of TLS along a route, as people read it."""
+"""The description of TLS along a route."""
 
 import pytest
 

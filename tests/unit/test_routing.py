@@ -1,4 +1,4 @@
-"""routing.toml: what it says, what is wrong with it, and the choices made by it."""
+"""routing.toml: its contents, its faults, and the choices that follow from it."""
 
 import pickle
 from collections import Counter
@@ -140,7 +140,7 @@ def test_what_is_wrong_is_named(text: str, named: str) -> None:
         Routing.parse(text)
 
 
-# Ways
+# Routes
 
 
 def test_the_mode_decides_for_what_no_route_is_for() -> None:
@@ -286,7 +286,7 @@ def test_what_an_absent_source_had_leaves_from_the_others() -> None:
     exhausted = {("a", "example.com")}
     assert chosen(parsed, "all", range(5), absent={"b"}, exhausted=exhausted) == {None: 5}
     assert {parsed.waiting_source("all", f"msg_{n}", {"b"}) for n in range(20)} == {"a"}
-    # Where none is there, each message waits for its own.
+    # Where no source is present, each message waits for its own.
     assert chosen(parsed, "all", range(50), absent={"a", "b"}) == chosen(parsed, "all", range(50))
     assert (parsed.waiting_pools({"b"}), parsed.waiting_pools({"a", "b"})) == ((), ("all",))
     assert not parsed.serves("b", {"b"})

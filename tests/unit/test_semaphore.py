@@ -1,4 +1,4 @@
-"""No more holders than permits, first come, first served, also where a waiter is cancelled."""
+"""Never more holders than permits, in first-in, first-out order, also when a waiter is cancelled."""
 
 import asyncio
 
@@ -6,7 +6,7 @@ from cluster.lookup.semaphore import Semaphore
 
 
 class Guests:
-    """Each stays until it is told to go."""
+    """Tasks that each hold a permit until the test releases them."""
 
     def __init__(self, permits: int) -> None:
         self.semaphore = Semaphore(permits)
@@ -72,7 +72,7 @@ async def test_a_permit_given_to_a_waiter_that_is_cancelled_at_that_moment_is_ha
     first, second, third = (guests.comes(number) for number in range(3))
     await settle()
     guests.leave[0].set()
-    await asyncio.sleep(0)  # the first has been told, and is about to hand its permit to the second
+    await asyncio.sleep(0)  # the first is released, and is about to pass its permit to the second
     first_done = asyncio.create_task(asyncio.wait([first]))
     second.cancel()
     await settle()

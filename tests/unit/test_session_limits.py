@@ -1,4 +1,4 @@
-"""What a host announces of one connection, and what it says when that has had its share."""
+"""The limits that a host announces for a connection, and its replies when a limit is reached."""
 
 import time
 
@@ -23,7 +23,7 @@ USED_UP = [
     ("421 Too many messages for this session", Spent.MESSAGES),
     ("421 Exceeded allowable connection time, disconnecting.", Spent.OTHER),
     ("421 4.4.2 mx.example.com closing connection: too many messages for this session", Spent.MESSAGES),
-    # As it is worded elsewhere
+    # Other wordings
     ("452 4.4.5 Maximum number of messages per session exceeded", Spent.MESSAGES),
     ("452 4.5.3 too many recipients on this connection", Spent.RECIPIENTS),
     ("452 4.5.3 Too many recipients in this session", Spent.RECIPIENTS),
@@ -52,7 +52,7 @@ USED_UP = [
     ("421 4.7.0 Sorry, no more mail in this session, come back in an hour", Spent.MESSAGES),
     ("452 4.5.3 Connection recipient limit exceeded", Spent.RECIPIENTS),
     ("452 4.5.3 The number of recipients in this session exceeds the limit", Spent.RECIPIENTS),
-    # Postfix, Exchange and Exim, when a connection has waited
+    # Postfix, Exchange and Exim, when a connection was idle
     ("421 4.4.2 mx.example.com Error: timeout exceeded", Spent.OTHER),
     ("421 4.4.1 Connection timed out", Spent.OTHER),
     ("421 mx.example.com: SMTP command timeout - closing connection", Spent.OTHER),
@@ -86,7 +86,7 @@ USED_UP = [
     ("421 no more transactions", Spent.MESSAGES),
 ]
 NOT_USED_UP = [
-    # About the pace, the peer, or the mailbox, with words that connections have, too
+    # Replies about the rate, the peer, or the mailbox, with words that also occur in replies about connections
     "421 rate limited: 100 messages per connection-minute",
     "421 4.7.0 too many messages per IP-hour in this connection",
     "554 5.7.1 Mail from this IP exceeds the limit of messages from one connection provider",

@@ -1,4 +1,4 @@
-"""Settings: the file, the variables over it, and errors that name the key."""
+"""Settings: the file, the overlaid variables, and errors that name the key."""
 
 import re
 from collections.abc import Iterator
@@ -33,7 +33,7 @@ def test_defaults() -> None:
 
 
 def test_the_example_file_has_every_key_with_its_default(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(EXAMPLE.parent)  # relative paths follow the file
+    monkeypatch.chdir(EXAMPLE.parent)  # relative paths are resolved against the file's folder
     assert load(EXAMPLE, {}) == Settings()
     text = EXAMPLE.read_text(encoding="utf-8")
     section = ""

@@ -1,4 +1,4 @@
-"""Shaping: which rule gives which limit, what is refused, and what is shipped."""
+"""Shaping: which rule gives which limit, which files are invalid, and the shipped rules."""
 
 import tomllib
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Sites: which domains share a name, and that no two kinds of names are ever the same."""
+"""Sites: which domains share a site, and that different kinds of sites never have the same name."""
 
 import re
 
@@ -113,7 +113,7 @@ def test_families_are_sound() -> None:
         ("yahoo.fr", "yahoodns.net"),
         ("web.de", "gmx.net"),
         ("wanadoo.fr", "orange.fr"),
-        # Another company's.
+        # This is another company.
         ("yahoo.co.jp", "yahoo.co.jp"),
         ("mail.example.com", "mail.example.com"),
     ],

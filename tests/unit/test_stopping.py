@@ -1,4 +1,4 @@
-"""What a stop says that it waits for."""
+"""The text about what a stop waits for."""
 
 from cluster.installation.stopping import Waiting, sentence
 

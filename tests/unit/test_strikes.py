@@ -1,4 +1,4 @@
-"""When a message over which delivery actors end is set aside, and when all of its request is."""
+"""When a message on which delivery actors crash is set aside, and when its whole request is."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Legacy substitutions, held against the plainest way to make them."""
+"""Legacy substitutions, compared with the simplest implementation."""
 
 from collections.abc import Mapping
 
@@ -28,7 +28,7 @@ def test_keys_become_values_in_one_pass(text: str, values: dict[str, str], expec
 
 
 def plainly(text: str, values: Mapping[str, str]) -> str:
-    """Character by character, the longest key first."""
+    """Substitutes character by character, the longest key first."""
     names = sorted(filter(None, values), key=len, reverse=True)
     filled, place = "", 0
     while place < len(text):
@@ -44,7 +44,7 @@ TEXTS = st.text(LETTERS, max_size=60)
 
 
 def long_keys(values: Mapping[str, str]) -> dict[str, str]:
-    """The values with another key, so long that the library's search is not used where a key lies within it."""
+    """The values with one more key, which is so long that the library's search is not used where it contains a key."""
     return {**values, "ab" * 40: "long", "a" * 70 + "b": "longer"}
 
 
@@ -68,7 +68,7 @@ def test_any_keys_in_any_text(text: str, values: dict[str, str], window: int, is
 
 
 class Counted(str):
-    """A text that counts the characters that are taken of it."""
+    """A text that counts the characters that are read from it."""
 
     taken = 0
 
@@ -79,7 +79,7 @@ class Counted(str):
 
 
 def test_keys_within_keys_are_found_in_linear_time() -> None:
-    """The library's search would read this text four thousand times: each ``a`` may begin the long key."""
+    """The library's search would read this text four thousand times, since each ``a`` may begin the long key."""
     keys = Keys(("a", "a" * 4_000 + "b"))
     work = []
     for length in (10_000, 20_000, 40_000):
@@ -94,7 +94,7 @@ def test_keys_within_keys_are_found_in_linear_time() -> None:
     ("names", "backwards"),
     [
         (("-name-", "-name-s"), False),
-        (tuple("a" * count + "b" for count in range(1, 139)), False),  # within each other, but only at their ends
+        (tuple("a" * count + "b" for count in range(1, 139)), False),  # each contains others, but only at its end
         (("a", "a" * 64), False),  # read again, but not often
         (("a", "a" * 65), True),
         (("ab", "x" * 40 + "ab" + "y" * 40), True),
@@ -110,4 +110,4 @@ def test_the_library_finds_keys_except_where_it_would_read_again_and_again(
 
 def test_a_size_is_known_without_making_the_text() -> None:
     assert substituted_size("a" * 150_000, {"a": "b" * 9_990}) == 150_000 * 9_990
-    assert CutText("a" * 150_000, Keys(("a",))).literals is None  # nor are so many pieces kept
+    assert CutText("a" * 150_000, Keys(("a",))).literals is None  # so many pieces are not kept either

@@ -1,4 +1,4 @@
-"""Members come and go, and their sources with them: at no moment two of them may send to the same destination."""
+"""Members join and leave with their sources; two of them must never send to the same destination at once."""
 
 import random
 
@@ -16,18 +16,18 @@ PLACES = ANYWHERE + FROM_SOURCES
 
 
 class Actor:
-    """What a delivery actor does with its tenure: beat, make way, and only then acknowledge."""
+    """A delivery actor's use of its membership: send a heartbeat, stop sending, and only then acknowledge."""
 
     def __init__(self, name: str, sources: tuple[str, ...] = ()) -> None:
         self.name = name
         self.sources = sources
         self.told: tuple[str, ...] = ()
-        """The sources that the others see: those of its last heartbeat."""
+        """The sources of its last heartbeat, which the others see."""
         self.ring = ""
         self.draining = False
         self.tenure = Tenure(name)
         self.sending: set[Destination] = set()
-        """Destinations with something on the wire: it takes an unknown time to finish."""
+        """Destinations with a transaction in progress, which takes an unknown time."""
 
     def beat(self, world: "dict[str, Actor]") -> None:
         if all(self.tenure.owns(place) for place in self.sending):
@@ -75,7 +75,7 @@ def test_no_destination_ever_has_two_senders(seed: int, kind: str) -> None:
         if step % 90 == 89:
             world[chance.choice(list(world))].draining = True
         if step % 130 == 129 and len(world) > 1:
-            del world[chance.choice(list(world))]  # dead, and what it sent with it
+            del world[chance.choice(list(world))]  # it dies, and its transactions with it
         if kind == "sources that move" and step % 25 == 24:
             world[chance.choice(list(world))].sources = some_sources()
         actor = chance.choice(list(world.values()))
@@ -144,11 +144,11 @@ def test_what_a_member_made_way_for_holds_even_if_the_ring_comes_back() -> None:
     assert senders(world, place) == ["a"]
     b.sources = ("out1",)
     b.beat(world)
-    a.beat(world)  # learns of it
-    a.beat(world)  # makes way, and says so
+    a.beat(world)  # sees the change
+    a.beat(world)  # stops sending, and acknowledges
     b.sources = ()
     b.beat(world)
-    a.beat(world)  # the old ring, which not everybody has acknowledged again
+    a.beat(world)  # the old ring, which not all members have acknowledged again
     b.sources = ("out1",)
     b.beat(world)
     b.beat(world)

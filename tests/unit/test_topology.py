@@ -1,4 +1,4 @@
-"""The table of actors, and that the nodes of ray-cluster.yaml can hold it."""
+"""The table of actors, and that the nodes of ray-cluster.yaml have room for them."""
 
 import json
 from importlib import import_module
@@ -71,7 +71,7 @@ def test_the_nodes_of_the_cluster_file_hold_the_actors(cluster_file: dict[str, A
         here = [p for p in placements if p.node_id == node]
         offered = types[type_name]["resources"]
         assert sum(p.spec.cpus for p in here) <= offered["CPU"]
-        # Ray keeps a part for its object store and its own processes.
+        # Ray needs a part for its object store and its own processes.
         assert sum(p.spec.memory_mb for p in here) * MB <= offered["memory"] / 2
 
 

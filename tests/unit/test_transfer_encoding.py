@@ -1,4 +1,4 @@
-"""Texts on the wire: what a long text becomes by slices is as sound as what a short one becomes at once."""
+"""Transfer encodings: a long text, encoded in slices, is as correct as a short one that is encoded at once."""
 
 import quopri
 from base64 import b64decode

@@ -1,4 +1,4 @@
-"""The one cache of values that end."""
+"""The cache of values with a TTL."""
 
 from cluster.lookup.ttl_cache import TtlCache
 
@@ -21,13 +21,13 @@ def test_it_is_bounded_by_what_its_values_weigh() -> None:
     cache: TtlCache[str, str] = TtlCache(100, lambda: 0.0, most_bytes=10, weigh=len)
     cache.put("a", "aaaa", 10)
     cache.put("b", "bbbb", 10)
-    cache.put("a", "aa", 10)  # once more counts once
+    cache.put("a", "aa", 10)  # a value that is put again counts once
     cache.put("c", "cccc", 10)
     assert [cache.get(key) for key in "abc"] == ["aa", "bbbb", "cccc"]
     cache.put("d", "d" * 7, 10)
     assert [cache.get(key) for key in "abcd"] == [None, None, None, "d" * 7]
     cache.put("e", "e" * 100, 10)
-    assert cache.get("e") == "e" * 100  # the last stays whatever it weighs
+    assert cache.get("e") == "e" * 100  # the last value stays, whatever its size
     assert len(cache) == 1
 
 
@@ -37,7 +37,7 @@ def test_a_value_that_is_put_again_is_the_youngest() -> None:
     for number in range(5):
         cache.put(number, "x", 10)
     assert [number for number in range(5) if cache.get(number)] == [2, 3, 4]
-    cache.put(2, "y", 10)  # renewed: now the youngest
+    cache.put(2, "y", 10)  # put again, so it is now the newest
     cache.put(5, "x", 10)
     assert [number for number in range(6) if cache.get(number)] == [2, 4, 5]
     now = 10.0

@@ -1,4 +1,4 @@
-"""What replies and failures mean: the corpus of real replies, and what no reply can do to us."""
+"""The meaning of replies and failures: a corpus of real replies, and effects that no reply may have."""
 
 import time
 import tomllib
@@ -102,7 +102,7 @@ def test_a_rule_may_be_for_some_stages_and_have_a_gap() -> None:
     assert rules.first_match(550, None, "550 too much", Stage.RCPT).name == "a"
 
 
-# What becomes of the delivery
+# The outcome of the delivery
 
 
 @pytest.mark.parametrize("stage", TRANSACTION)
@@ -122,7 +122,7 @@ def test_a_rule_may_be_for_some_stages_and_have_a_gap() -> None:
 )
 def test_the_code_judges_save_where_a_rule_knows_better(stage: Stage, says: str, judgement: Judgement) -> None:
     if judgement is Judgement.ACCEPTED and stage is Stage.DATA:
-        judgement = Judgement.DEFERRED  # nothing has been sent that could have been accepted
+        judgement = Judgement.DEFERRED  # no message was sent that could have been accepted
     verdict = verdict_on(says, stage)
     assert verdict.judgement is judgement
     assert (verdict.bounce_type is not None) is (judgement is Judgement.BOUNCED)
@@ -140,7 +140,7 @@ def test_a_refusal_outside_a_transaction_says_nothing_of_the_message(stage: Stag
         assert verdict.scope in (Scope.SESSION, Scope.HOST, Scope.SITE)
 
 
-# How far it reaches
+# The scope
 
 
 @pytest.mark.parametrize(
@@ -208,7 +208,7 @@ def test_what_expires_bounces_and_keeps_the_rule_that_held_it_back() -> None:
     assert expired(last) == Verdict(Judgement.BOUNCED, Scope.RECIPIENT, BounceClass.EXPIRED, "soft", "mailbox-full")
 
 
-# The text is the peer's to choose
+# The peer chooses the text
 
 
 @pytest.mark.parametrize(
@@ -238,7 +238,7 @@ def test_a_hostile_text_costs_no_more_than_its_beginning(text: str) -> None:
     started = time.process_time()
     for _ in range(20):
         judge(550, None, text, Stage.RCPT)
-    assert time.process_time() - started < 1.0  # a millisecond each; an exponential match would take for ever
+    assert time.process_time() - started < 1.0  # a millisecond each; an exponential match would not end
     assert judge(250, None, text, Stage.RCPT) is ACCEPTED
 
 

@@ -1,4 +1,4 @@
-"""Warm-up plans and the portions that an owner holds."""
+"""Warm-up plans and the portions that an owner is granted."""
 
 from datetime import date, timedelta
 
@@ -28,7 +28,7 @@ def test_the_end_of_a_plan_is_that_of_its_slowest_site() -> None:
 
 
 def fill(allowance: Allowance, journal: int) -> int:
-    """Let it take what it wants of what the journal has left; returns what the journal has left then."""
+    """Grant what it asks for from the journal's remaining number; returns what remains then."""
     while wanted := allowance.wanted():
         count = min(wanted, journal)
         allowance.granted(allowance.day, wanted, count)

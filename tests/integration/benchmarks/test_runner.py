@@ -1,4 +1,4 @@
-"""A run: opened once, warmed up, repeated, closed whatever happens."""
+"""A run: opened once, warmed up, repeated, and always closed."""
 
 import asyncio
 from io import StringIO
@@ -17,7 +17,7 @@ class Settings(Struct, frozen=True):
 
 
 class Counting:
-    """Measures how often it was asked."""
+    """A scenario that counts its measurements."""
 
     name = "counting"
     title = "how often"

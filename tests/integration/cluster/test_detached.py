@@ -35,7 +35,7 @@ def test_a_detached_start_prints_the_key_only_where_it_may(
     started: list[subprocess.Popen[bytes]] = []
 
     class Kept(subprocess.Popen[bytes]):
-        """One that the command leaves running is this test's to wait for."""
+        """Keep a process that the command leaves running, so that the test can wait for it."""
 
         def __init__(self, *given: Any, **options: Any) -> None:
             super().__init__(*given, **options)
@@ -56,7 +56,7 @@ def test_a_detached_start_runs_nothing_of_the_current_folder(
     data_dir = tmp_path / "data"
     data_dir.mkdir(mode=0o700)
     monkeypatch.chdir(strangers_folder)
-    # What is started gets as far as this lock.
+    # The started process stops at this lock.
     with running.DataLock(data_dir):
         answer = CliRunner(env={"POSTRAY_DATA_DIR": str(data_dir)}).invoke(main, ["up", "--detach"])
     assert "already running" in answer.output

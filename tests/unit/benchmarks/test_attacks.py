@@ -1,4 +1,4 @@
-"""The attacks are what they claim to be, and end when they are told to."""
+"""The attacks do what their names say, and end when they are cancelled."""
 
 import gzip
 

@@ -1,4 +1,4 @@
-"""Bounds of counts: broken above, and broken far below."""
+"""Bounds of counts: exceeded, and undercut by far."""
 
 import msgspec
 import pytest

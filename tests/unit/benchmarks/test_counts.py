@@ -1,4 +1,4 @@
-"""From what is seen on the way to counts."""
+"""From observed traffic to counts."""
 
 import threading
 
@@ -37,7 +37,7 @@ def test_what_the_clock_does_is_not_the_mails() -> None:
     counts = tell(SEEN, RUN, intake="api", delivery="delivery")
     assert counts["intake.single.transactions_per_request"] == 1 / 4
     assert counts["intake.bulk.statements_per_request"] == 1
-    # A transaction that does something for the mail counts whole.
+    # A transaction counts as a whole if a part of it is for the mail.
     assert counts["delivery.transactions_per_1000_messages"] == 20
     assert counts["delivery.round_trips_per_1000_messages"] == 50
 

@@ -1,4 +1,4 @@
-"""What a quick run of everything does less of."""
+"""The reduced options of a quick run of everything."""
 
 import msgspec
 import pytest

@@ -1,4 +1,4 @@
-"""The schedule of faults: made by the seed alone, enough kills, nothing that lasts past the storm."""
+"""The schedule of faults: it depends on the seed alone, has enough kills, and no fault outlasts the run."""
 
 from itertools import pairwise
 

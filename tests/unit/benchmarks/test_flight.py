@@ -1,4 +1,4 @@
-"""What is taken for a flight, what is not, and the id of a message."""
+"""Which input is parsed as a flight, which is not, and the id of a message."""
 
 import pytest
 

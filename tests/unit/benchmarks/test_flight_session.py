@@ -1,4 +1,4 @@
-"""The sink's short way and its long way: a flight is answered and written down as its commands one by one are."""
+"""The sink's fast path and its general path: a flight has the same replies and records as its single commands."""
 
 import asyncio
 import io
@@ -18,7 +18,7 @@ MESSAGE = b"Message-ID: <m@example.com>\r\n\r\nhello\r\n"
 
 
 class FakeTransport(asyncio.Transport):
-    """Keeps what is written."""
+    """Records what is written."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -46,7 +46,7 @@ class FakeTransport(asyncio.Transport):
 
 
 class Talk:
-    """A client's side of one session, after EHLO."""
+    """The client's side of one session, after EHLO."""
 
     def __init__(self, order: Order, without: tuple[Extension, ...] = ()) -> None:
         self._log = io.BytesIO()
@@ -67,13 +67,13 @@ class Talk:
         sink.obey(order)
 
     def say(self, *pieces: bytes) -> list[bytes]:
-        """Each is read alone; the replies, without what follows the enhanced code."""
+        """Feed each piece alone; returns all replies so far, up to the enhanced status code."""
         for piece in pieces:
             self.session.data_received(piece)
         return [line[:9] for line in self.transport.written.splitlines()]
 
     def end(self) -> list[Line]:
-        """What was written down."""
+        """End the session; returns its records."""
         self.session.connection_lost(None)
         decode = msgspec.json.Decoder(Line).decode
         *receipts, ended = [decode(line) for line in self._log.getvalue().splitlines()]

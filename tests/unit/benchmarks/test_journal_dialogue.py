@@ -1,4 +1,4 @@
-"""Postgres's protocol as it is counted: statements by name, round trips, transactions."""
+"""Counting in Postgres's protocol: statements by name, round trips, transactions."""
 
 import struct
 
@@ -40,7 +40,7 @@ CLAIM = "UPDATE d SET owner = $1\nWHERE id = ANY($2) AND was <> $1"
 
 
 class Heard:
-    """A dialogue that has begun, and the transactions in it."""
+    """A dialogue that has begun, and its transactions."""
 
     def __init__(self) -> None:
         self.transactions: list[Transaction] = []
@@ -100,7 +100,7 @@ def test_copying_in_is_two_round_trips_however_it_is_asked_for(heard: Heard) -> 
     heard.dialogue.answered(COPY_IN)
     heard.dialogue.asked(frame(b"d", bytes(100)) + DONE)
     heard.dialogue.answered(READY)
-    # What is asked with a Sync of its own has it ignored, and sends another.
+    # The Sync of an extended query is ignored during the copy, so another Sync follows the data.
     heard.dialogue.asked(prepare("", text) + execute("") + SYNC)
     heard.dialogue.answered(COPY_IN)
     heard.dialogue.asked(frame(b"d", bytes(100)) + DONE + SYNC)

@@ -1,4 +1,4 @@
-"""The mail of the measuring scenarios is what the API takes, as large as it says."""
+"""The mail of the measuring scenarios is valid for the API, and as large as its name says."""
 
 import msgspec
 

@@ -1,4 +1,4 @@
-"""The load's requests: every address once, traceable to its request."""
+"""The requests of the load: every address once, and traceable to its request."""
 
 from random import Random
 

@@ -1,4 +1,4 @@
-"""Two turns beside each other, the letters that Postfix gets, and a machine on which there is no Postfix."""
+"""Two compared turns, the messages for Postfix, and a machine without Postfix."""
 
 from email import message_from_bytes, policy
 

@@ -1,4 +1,4 @@
-"""What Postfix and OpenDKIM are told: all of it private, to loopback, as fast as their documentation knows how."""
+"""The configuration of Postfix and OpenDKIM: private files, loopback only, as fast as their documentation advises."""
 
 from pathlib import Path
 

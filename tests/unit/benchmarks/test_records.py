@@ -1,4 +1,4 @@
-"""Figures, records, and what changed between two of them."""
+"""Figures, records, and the changes between two records."""
 
 from pathlib import Path
 
@@ -62,8 +62,8 @@ def test_the_median_must_reach_the_target(better: Better, target: float | None, 
         ((110, 111, 112), (100, 101, 102), Better.HIGHER, Change.WORSE),
         ((110, 111, 112), (100, 101, 102), Better.LOWER, Change.BETTER),
         ((100, 101, 102), (110, 111, 112), Better.LOWER, Change.WORSE),
-        ((100, 105, 110), (108, 112, 118), Better.HIGHER, Change.WITHIN_NOISE),  # they overlap
-        ((100, 101, 130), (131, 131, 131), Better.HIGHER, Change.WITHIN_NOISE),  # no overlap, but so wide a spread
+        ((100, 105, 110), (108, 112, 118), Better.HIGHER, Change.WITHIN_NOISE),  # the ranges overlap
+        ((100, 101, 130), (131, 131, 131), Better.HIGHER, Change.WITHIN_NOISE),  # no overlap, but a wide spread
         ((100, 101, 102), (100, 101, 102), Better.HIGHER, Change.WITHIN_NOISE),
         ((100, 101), (200, 201, 202), Better.HIGHER, Change.TOO_FEW),
         ((100, 101, 102), (200,), Better.HIGHER, Change.TOO_FEW),

@@ -1,4 +1,4 @@
-"""From moments to figures."""
+"""From timestamps to figures."""
 
 import pytest
 

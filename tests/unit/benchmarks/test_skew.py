@@ -1,4 +1,4 @@
-"""Zipf's order, the busiest second, and the DNS in which every domain is a site."""
+"""The Zipf distribution, the busiest second, and the DNS in which every domain is a site."""
 
 from collections import Counter
 

@@ -1,4 +1,4 @@
-"""The judgement of a soak: who grew, and what is on its way."""
+"""The verdict on a soak: which processes grew, and which mail is in transit."""
 
 import pytest
 from msgspec.structs import replace

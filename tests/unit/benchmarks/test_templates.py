@@ -1,4 +1,4 @@
-"""The letters of the templates scenario: filled in as often as they say, and equally long."""
+"""The messages of the templates scenario: they have the stated number of substitutions, and equal length."""
 
 import msgspec
 import pytest

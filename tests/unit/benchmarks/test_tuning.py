@@ -1,4 +1,4 @@
-"""Command-line options out of a Struct."""
+"""Command-line options from a Struct."""
 
 from typing import Annotated, Any
 

@@ -1,4 +1,4 @@
-"""The verdict: each broken promise is found in the facts that show it, and nothing else is."""
+"""The verdict: it finds each broken promise in the facts that show it, and no other."""
 
 from typing import Any
 
@@ -153,7 +153,7 @@ def an_end(**known: Any) -> Ended:
 
 
 def copies(end: Ended | None = None, **first: Any) -> list[Line]:
-    """The same message twice, on two connections; the first ends so."""
+    """The same message twice, on two connections; the first connection ends with this outcome."""
     return [
         receipt("msg_0", OK, session=1, at=9.0, **first),
         end or an_end(heard_at=30.0),

@@ -1,4 +1,4 @@
-"""Certificates against TLSA records. What hosts and the DNS have to do with it is in tests/integration/smtp."""
+"""Certificates against TLSA records. tests/integration/smtp has the tests with hosts and the DNS."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -52,7 +52,7 @@ def test_a_hosts_own_certificate_is_no_authority() -> None:
 
 
 def test_a_host_cannot_issue_for_another() -> None:
-    """A certificate of the authority for some host must not be able to vouch for ours."""
+    """A host certificate of an authority must not act as the issuer of another host's certificate."""
     some = ROOT.issue("some.test")
     forger = Authority(some.certificate, some.key, some.above)
     assert failure(forger.issue(HOST), ROOT.tlsa(2, 0, 1)) is TlsFailure.CERTIFICATE_NOT_TRUSTED
@@ -68,7 +68,7 @@ def test_the_date_counts_under_an_authority_only() -> None:
 
 
 def test_a_host_that_sends_a_hundred_certificates() -> None:
-    """All seem to have issued each other; it is over soon all the same."""
+    """All of them seem to have issued each other; the check still ends soon."""
     key = ec.generate_private_key(ec.SECP256R1())
     same = [Authority.root("same") for _ in range(20)]
     for authority in same:
@@ -89,5 +89,5 @@ def test_what_cannot_be_read() -> None:
     certificate = ROOT.issue(HOST)
     assert check([certificate.tlsa(3, 0, 1)], [], (HOST,), NOW) == unreadable
     assert check([ROOT.tlsa(2, 0, 1)], [b"nonsense"], (HOST,), NOW) == unreadable
-    # A record that cannot be read does not hinder one that matches.
+    # A malformed record does not prevent the match of another.
     assert check([Tlsa(2, 0, 0, b"nonsense"), ROOT.tlsa(2, 0, 1)], certificate.chain, (HOST,), NOW) is None

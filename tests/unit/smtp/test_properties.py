@@ -1,6 +1,6 @@
-"""What strangers say on the wire, whatever it is: SMTP replies, policies and records.
+"""Arbitrary input from remote hosts: SMTP replies, policies and records.
 
-Parsers answer, or refuse in their own words; a split, a repeat or a strange character changes nothing else.
+Parsers return a value or raise their own exception; splits, repetitions and unusual characters change nothing else.
 """
 
 import itertools
@@ -29,7 +29,7 @@ from cluster.policy.tls.failure import TlsFault
 from cluster.policy.tls.mta_sts import InvalidPolicy, StsMode, StsPolicy, allows, parse_policy, record_id
 from tests.certificates import Authority
 
-# Streams that look like replies are read deeper than noise.
+# Streams that look like replies are parsed further than random bytes.
 CODES = st.integers(0, 999).map(lambda code: b"%03d" % code) | st.sampled_from([b"250", b"354", b"421", b"550"])
 TEXTS = st.binary(max_size=40) | st.sampled_from([b"5.1.1 no", b"2.0.0 ok", b"\xff\x00", b"", b"x" * MAX_LINE_BYTES])
 LINES = st.builds(
@@ -43,7 +43,7 @@ STREAMS = st.binary(max_size=300) | st.lists(LINES, max_size=20).map(b"".join)
 
 
 def parsed(pieces: list[bytes]) -> tuple[list[Reply], str]:
-    """The replies, and why there are no more of them."""
+    """The parsed replies, and the reason for the end of parsing."""
     parser, replies = ReplyParser(), []
     try:
         for piece in pieces:
@@ -130,7 +130,7 @@ def test_no_address_ends_its_command_or_adds_to_it(sender: str, recipient: str, 
 
 @given(st.lists(st.sampled_from([b"\r\n", b"\n", b"\r", b".", b"..", b"a", b"MAIL FROM:<x>", b"\0"])).map(b"".join))
 def test_no_body_ends_its_message(body: bytes) -> None:
-    """A line of one dot, with whatever line ends that a host takes for one (CVE-2023-51764 to 51766)."""
+    """No line is a single dot, with any line end that a host may accept (CVE-2023-51764 to 51766)."""
     try:
         check_lines(body)
     except ValueError:

@@ -34,7 +34,7 @@ NAME = "mx.example.org"
 
 
 class Host:
-    """A TLS server that is talked to in memory."""
+    """A TLS server with an in-memory transport."""
 
     def __init__(self, folder: Path, version: ssl.TLSVersion, tickets: bool) -> None:
         self.context = server_context("localhost", folder)
@@ -44,7 +44,7 @@ class Host:
             self.context.num_tickets = 0
 
     def meet(self, client: ssl.SSLContext) -> ssl.SSLObject:
-        """A session with it, established, whatever tickets it gives having come."""
+        """An established session with it, after its tickets have arrived."""
         to_client, to_server = ssl.MemoryBIO(), ssl.MemoryBIO()
         ours = client.wrap_bio(to_client, to_server, server_hostname=NAME)
         its = self.context.wrap_bio(to_server, to_client, server_side=True)

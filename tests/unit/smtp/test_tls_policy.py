@@ -1,4 +1,4 @@
-"""What one host must show, for every level and everything that a domain may publish."""
+"""What one host must prove, for every level and every policy that a domain may publish."""
 
 import pytest
 
@@ -87,7 +87,7 @@ def test_what_a_password_needs(level: TlsLevel) -> None:
     assert for_password(asked, AuthNeeds.ENCRYPTED).level is stricter(level, REQUIRED)
     verified = for_password(asked, AuthNeeds.VERIFIED)
     assert (verified.level, verified.rehearse) == (VERIFIED, False)
-    # What a TLSA record proves needs no authority.
+    # A host that a TLSA record authenticates needs no certificate authority.
     named = Demand(level=stricter(level, REQUIRED), policy_type=PolicyType.TLSA, records=(GOOD,))
     assert for_password(named, AuthNeeds.VERIFIED) == named
 

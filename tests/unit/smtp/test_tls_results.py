@@ -1,4 +1,4 @@
-"""The counts on their way to the journal, and the bounded memory that the TLS parts share."""
+"""The counts for TLS reports before they reach the journal, and the bounded memory of the TLS parts."""
 
 from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta
