@@ -9,7 +9,8 @@ socket and comes back up once:
    suspends, shapes and drops it; ``site`` decides how much it may claim. ``site_turns`` knows which sites are to claim
    next, and wakes the claimers.
 3. ``claims`` takes what has its turn, claims it in the journal, has ``composing`` make messages of it (``large`` makes
-   the large ones, one at a time), and ``handing_over`` submits each as a ``Job`` to the pool of its site.
+   the large ones, one at a time), and ``handing_over`` submits each as a ``Job`` to the pool of its site. Where a
+   request's messages are changed for each recipient (``compose.transform``), each recipient has a copy and a job.
 4. ``pool`` holds the jobs and the connections of a site; ``workers`` hires as jobs wait.
 5. ``courier`` is what a worker does: ``connector`` opens a connection (hosts and addresses in order; ``tls_dialer``
    makes it as safe as its domain asks for), and ``actors.smtp`` carries out the transaction.

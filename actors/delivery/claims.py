@@ -5,7 +5,7 @@ The claim is the fence: what the journal does not return was cancelled, is finis
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from actors.delivery.admission import Admission
 from actors.delivery.committer import Committer
@@ -122,7 +122,7 @@ class Claims:
                 self._handing_over.forget(one)
             raise
         small = []
-        for one, order in zip(taken, orders, strict=True):
+        for one, order in _by_transaction(taken, orders):
             if order is not None and order.is_large:
                 self._large.add(one, order)
             else:
@@ -155,3 +155,17 @@ class Claims:
             except Unavailable as error:
                 log.warning("composing waits for the journal messages=%d reason=%r", len(groups), error.reason)
                 await asyncio.sleep(UNAVAILABLE_S)
+
+
+def _by_transaction(taken: Sequence[Taken], orders: Sequence[Order | None]) -> Iterator[tuple[Taken, Order | None]]:
+    """What was taken, with its order. Where each recipient gets a copy, it is taken apart: each copy is composed and
+    sent by itself."""
+    for one, order in zip(taken, orders, strict=True):
+        if order is None or not order.is_for_each:
+            yield one, order
+            continue
+        ready_of = {key_of(ready.waiting): ready for ready in one.deliveries}
+        copies = order.copies()
+        one.site.taken_apart(len(copies), order.deliveries[0].tenant_id)
+        for copy in copies:
+            yield Taken(one.site, [ready_of[key_of(copy.deliveries[0])]]), copy

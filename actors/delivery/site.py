@@ -236,6 +236,12 @@ class Site:
         """What ``take`` returned comes to its end in one part more."""
         self._tenants.began(tenant_id, self._clock())
 
+    def taken_apart(self, parts: int, tenant_id: str) -> None:
+        """What ``take`` returned once is submitted, and comes to its end, in so many parts."""
+        self._claiming += parts - 1
+        for _ in range(parts - 1):
+            self.divided(tenant_id)
+
     def claim_missed(self, count: int) -> None:
         """So many of what ``take`` returned could not be claimed: they are not sent, and cost a warm-up nothing."""
         if self.allowance is not None:

@@ -15,6 +15,7 @@ from dnslib import MX, RD, A
 
 from actors.delivery.composing import Composer
 from actors.delivery.connector import Connector
+from actors.delivery.contents import TransformOf, untransformed
 from actors.delivery.deliverer import Deliverer
 from actors.delivery.ledger import Ledger
 from actors.delivery.marker import Marker
@@ -207,6 +208,7 @@ async def a_world(
     smtp: SmtpSettings = SMTP,
     tls: TlsSettings = TLS,
     dns_settings: DnsSettings = DNS,
+    transform_of: TransformOf = untransformed,
 ) -> AsyncIterator[World]:
     """A running world with a peer for each behaviour; its crashes fail the test."""
     async with AsyncExitStack() as stack:
@@ -255,7 +257,7 @@ async def a_world(
                 node_id="node",
                 settings=settings,
                 journal=journal,
-                composer=Composer(journal, Vault(SECRET), marker),
+                composer=Composer(journal, Vault(SECRET), marker, transform_of=transform_of),
                 connector=Connector(resolver, dialer, smtp, "postray.test", random=random.random),
                 placer=placer,
                 in_force=in_force,
