@@ -69,7 +69,7 @@ class Actor(Protocol):
         """The problem, or None. It begins with DEGRADED when the actor still works."""
 
     async def metrics(self) -> list[Reading]:
-        """What it has counted, and all that it is made of: ``cluster.metrics.read(self)``."""
+        """The readings of its metrics and those of its parts: ``cluster.metrics.read(self)``."""
 
     async def stop(self) -> None: ...
 

@@ -67,8 +67,8 @@ class Bounced(_AttemptEvent, frozen=True, kw_only=True, tag="bounce"):
 
 
 class Dropped(_Event, frozen=True, kw_only=True, tag="dropped"):
-    """The delivery is not attempted, or not any more: the recipient is suppressed, the time is over, or the message
-    cannot be composed."""
+    """The delivery is not attempted, or not any more: the recipient is suppressed, the delivery has expired, or the
+    message cannot be composed."""
 
     reason: str
 

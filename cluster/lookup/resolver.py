@@ -94,7 +94,7 @@ class Resolver:
 
     async def mx_addresses(self, host: str) -> mx.HostAddresses:
         """The addresses of a host that an MX record names. Unroutable LOOP means that the host is ourselves; then hosts
-        of equal or lower preference are not used either."""
+        with the same or a higher preference number must not be used either (RFC 5321 §5.1)."""
         return self.guard.addresses(host, await self.addresses(host))
 
     async def addresses(self, host: str) -> mx.HostAddresses:

@@ -23,7 +23,7 @@ MAX_POLICY_BYTES = 16 * 1024 * 1024
 
 
 class ResultCounts(Protocol):
-    """Where the counts are kept: a part of the journal."""
+    """The part of the journal that stores the counts."""
 
     async def add(self, counts: Mapping[TlsResult, int]) -> None: ...
 

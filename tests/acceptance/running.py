@@ -72,7 +72,7 @@ class RunningPostray(Postray):
         return self.output
 
     def over(self) -> None:
-        """Wait for the command, which is ending; another can be started."""
+        """Wait until the command has ended. Another one can be started afterwards."""
         assert self._process is not None
         self._process.wait()
         self._process = None

@@ -327,7 +327,7 @@ def test_what_a_connection_carried_has_a_stage(facts: Answered | Broken) -> None
 
 @pytest.mark.parametrize("scope", Scope)
 def test_the_scope_decides_what_else_is_affected(scope: Scope) -> None:
-    """The same verdict, but for its scope."""
+    """The verdicts differ only in their scope."""
     verdict = Verdict(Judgement.DEFERRED, scope, BounceClass.SYSTEM_FAILURE)
     is_of_the_host = scope in (Scope.HOST, Scope.SITE)
     unreached = effects_of(verdict, Stage.CONNECT, Unreached())

@@ -1,4 +1,4 @@
-"""How metrics are counted and read, and how those of the product are declared."""
+"""How metrics are counted and read, and how the product's metrics are declared."""
 
 import importlib
 import re
@@ -19,7 +19,7 @@ OTHER_UNITS = ("_ms", "_s", "_kb", "_mb", "_kib", "_mib", "_percent", "_minutes"
 
 
 class Cook:
-    """Counts. Of our packages, as far as ``read`` can tell."""
+    """An object with metrics. ``read`` takes it for one of our packages, because of its module."""
 
     __module__ = "cluster.kitchen"
 
@@ -35,7 +35,7 @@ class Cook:
 
 
 class Kitchen(Struct, frozen=True):
-    """Parts that come together."""
+    """A Struct that holds a part with metrics."""
 
     __module__ = "cluster.kitchen"
 
@@ -44,7 +44,7 @@ class Kitchen(Struct, frozen=True):
 
 
 class Restaurant:
-    """An actor."""
+    """The object of an actor."""
 
     def __init__(self, *cooks: Any) -> None:
         for number, cook in enumerate(cooks):
@@ -134,12 +134,12 @@ def test_a_class_has_the_metrics_of_those_that_it_is_derived_from() -> None:
     assert values(read(Chef()))["postray_stars"] == {"": 2}
 
 
-# Those of the product
+# The product's metrics
 
 
 @cache
 def declared() -> tuple[tuple[str, Metric[Any]], ...]:
-    """Every metric of the product, with the class that declares it."""
+    """Every metric of the product, and the class that declares it."""
     return tuple(_declared())
 
 

@@ -1,4 +1,4 @@
-"""What ``postray up --detach`` starts, and what it prints of that."""
+"""The process that ``postray up --detach`` starts, and the output that is printed."""
 
 import subprocess
 import sys
