@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 
 from actors.delivery.held import HeldDeliveries
 from cluster.journal.scheduling import Lane
+from cluster.metrics import Gauge
 from cluster.policy.limits.fairness import FairQueue
 
 MAX_WAIT_S = 0.5
@@ -18,6 +19,8 @@ PLENTY = 8
 
 class Lanes:
     """``clock``: seconds that never go back."""
+
+    parked = Gauge("postray_lanes_parked", "Lanes known to hold something.", len)
 
     def __init__(self, held: HeldDeliveries, clock: Callable[[], float]) -> None:
         self._held = held

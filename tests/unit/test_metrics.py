@@ -1,6 +1,7 @@
 """How metrics are counted and read, and how the product's metrics are declared."""
 
 import importlib
+import pickle
 import re
 from collections.abc import Iterator
 from functools import cache
@@ -110,6 +111,13 @@ def test_two_actors_in_a_process_share_no_number() -> None:
     busy._cook_0.meals += 1  # type: ignore[attr-defined]  # set by number
     assert values(read(busy))["postray_meals_total"] == {"": 1}
     assert values(read(idle))["postray_meals_total"] == {"": 0}
+
+
+def test_what_is_read_goes_from_process_to_process() -> None:
+    cook = Cook()
+    cook.sizes.observe(5)
+    readings = read(Restaurant(cook))
+    assert pickle.loads(pickle.dumps(readings)) == readings
 
 
 def test_parts_of_parts_are_found_and_circles_end() -> None:
