@@ -7,12 +7,11 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 import pytest
 
-from api.send.conversion import new_request
-from api.send.request import ContentPart, Mailbox, MailSend, Personalization
 from cluster.intake.backpressure import Overloaded
 from cluster.intake.intake import BULK_FROM_BYTES, Intake
+from cluster.intake.prepared import prepared_request
 from cluster.journal.journal import Rejected, Unavailable
-from cluster.journal.records import NewRequest
+from cluster.journal.records import Address, Content, NewRequest, Part, Personal
 from tests.unit.api.journal_double import JournalDouble
 from tests.unit.delivery.virtual_time import in_virtual_time
 
@@ -20,13 +19,15 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def request(subject: str) -> NewRequest:
-    mail = MailSend(
-        personalizations=[Personalization(to=[Mailbox("ada@example.com")])],
-        from_=Mailbox("hello@mail.example.com"),
-        subject=subject,
-        content=[ContentPart(type="text/plain", value="x")],
+    return prepared_request(
+        Content(from_=Address("hello@mail.example.com"), subject=subject, parts=(Part("text/plain", "x"),)),
+        [Personal(to=(Address("ada@example.com"),))],
+        [None],
+        tenant_id="tnt_acme",
+        now=NOW,
+        lifetime=timedelta(minutes=1),
+        files={},
     )
-    return new_request(mail, [], tenant_id="tnt_acme", sandbox=False, now=NOW, lifetime=timedelta(minutes=1))
 
 
 def subjects(commit: Sequence[NewRequest]) -> list[str]:
