@@ -68,7 +68,7 @@ class Heartbeat:
 
     def local_sources(self) -> tuple[str, ...]:
         """The sources whose addresses this machine has."""
-        return tuple(name for name, source in self._in_force.routing.sources.items() if _is_local(source))
+        return tuple(name for name, source in self._in_force.routing.sources.items() if is_local(source))
 
     def _holds_what_is_not_its_own(self) -> bool:
         changes = self._ownership.changes
@@ -93,7 +93,7 @@ class Heartbeat:
                 await self._giving_back.give_back(Withdrawn(site, back, []))
 
 
-def _is_local(source: Source) -> bool:
+def is_local(source: Source) -> bool:
     """Whether connections can be bound to the source's addresses here."""
     for address in filter(None, (source.address, source.address6)):
         with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_STREAM) as probe:

@@ -109,7 +109,8 @@ class Ledger:
         segments_at_most: int = SEGMENTS_AT_MOST,
         begin: Callable[[Path, int], Segment] = Segment,
     ) -> None:
-        self._directory = directory
+        self.directory = directory
+        """The folder of its files."""
         self._segment_bytes = segment_bytes
         self._segments_at_most = segments_at_most
         self._begin = begin
@@ -138,9 +139,9 @@ class Ledger:
 
         Raises LedgerInUse, OSError.
         """
-        make_folder(self._directory)
-        self._lock = _locked(self._directory)
-        self._former = sorted(path for path in self._directory.glob(f"*{SUFFIX}") if path.stem.isdecimal())
+        make_folder(self.directory)
+        self._lock = _locked(self.directory)
+        self._former = sorted(path for path in self.directory.glob(f"*{SUFFIX}") if path.stem.isdecimal())
         entries: dict[int, Entry] = {}
         settled = 0
         for path in self._former:
@@ -174,7 +175,7 @@ class Ledger:
                 return
             except OSError as error:
                 self.failures += 1
-                log.error("cannot write directory=%s reason=%r", self._directory, str(error))
+                log.error("cannot write directory=%s reason=%r", self.directory, str(error))
                 self._failure = str(error)
         self._unwritten.append((self._number, data))
 
@@ -203,7 +204,7 @@ class Ledger:
         except OSError as error:
             self._failure = str(error)
         else:
-            log.info("written again directory=%s", self._directory)
+            log.info("written again directory=%s", self.directory)
             self._unwritten.clear()
             self._failure = None
 
@@ -231,7 +232,7 @@ class Ledger:
     def _write_to_new(self, data: bytes) -> None:
         """Raises OSError, and leaves nothing behind then."""
         self._files += 1
-        path = self._directory / f"{self._files:08d}{SUFFIX}"
+        path = self.directory / f"{self._files:08d}{SUFFIX}"
         segment = self._begin(path, max(self._segment_bytes, len(data)))
         try:
             segment.write(data)

@@ -55,23 +55,24 @@ class Marker:
     """``directory`` is the ledger's, whose lock must be held from ``left`` on."""
 
     def __init__(self, directory: Path) -> None:
-        self._path = directory / NAME
+        self.path = directory / NAME
+        """The file that names what is being worked on."""
         self._map: mmap.mmap | None = None
         self._free: list[int] = []
 
     def left(self) -> Life | None:
         """What a former life left; None when there was none, or it cannot be known. Stays until ``begin``."""
         try:
-            return read(self._path)
+            return read(self.path)
         except FileNotFoundError:
             return None
         except (OSError, Damaged) as error:
-            log.error("what the last life was at work on is not known file=%s reason=%r", self._path, str(error))
+            log.error("what the last life was at work on is not known file=%s reason=%r", self.path, str(error))
             return None
 
     def begin(self, epoch: int) -> None:
         """Begin a life, at work on nothing. Raises OSError."""
-        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             os.ftruncate(descriptor, _SIZE)
             # A mapped page for which the disk has no room would end the process when it is written to.

@@ -74,8 +74,9 @@ class SmtpConnection:
         """A refused chunk has been sent. The reply to the next command shows whether the peer discarded it (RFC 3030
         §2), so that command must be sent alone."""
         self._is_proving = False
-        self._wire = Wire(session.transport, settings, loop)
-        session.transport.set_protocol(self._wire)
+        self.wire = Wire(session.transport, settings, loop)
+        """The protocol that carries commands and replies."""
+        session.transport.set_protocol(self.wire)
 
     @classmethod
     async def open(
@@ -124,21 +125,21 @@ class SmtpConnection:
     @property
     def observe(self) -> Observe | None:
         """Called with every command, reply and failure while the connection is traced; None otherwise."""
-        return self._wire.observe
+        return self.wire.observe
 
     @observe.setter
     def observe(self, observe: Observe | None) -> None:
-        self._wire.observe = observe
+        self.wire.observe = observe
 
     @property
     def is_usable(self) -> bool:
         """Whether a transaction can be started now."""
-        return self._wire.is_open and not self._busy
+        return self.wire.is_open and not self._busy
 
     @property
     def has_all_data(self) -> bool:
         """Whether the whole message of the current transaction has been sent, so that the peer may have accepted it."""
-        return self._busy and self._wire.end_of_data_written
+        return self._busy and self.wire.end_of_data_written
 
     async def send(self, envelope: Envelope, data: bytes) -> TransactionResult:
         """One transaction: sends ``data`` (a whole message with CRLF line ends, not dot-stuffed) to the recipients.
@@ -165,12 +166,12 @@ class SmtpConnection:
                 self._suspect(lost)
                 raise
         except BaseException:
-            self._wire.abort()
+            self.wire.abort()
             raise
         finally:
             self._busy = False
         if replies.is_out_of_step:
-            self._wire.abort()
+            self.wire.abort()
         return replies.result(time.perf_counter() - started)
 
     async def quit(self) -> None:
@@ -179,19 +180,19 @@ class SmtpConnection:
             async with asyncio.timeout(_QUIT_WAIT_S):
                 if self.is_usable:
                     self._busy = True
-                    self._wire.expect((Stage.QUIT,))
-                    self._wire.write(b"QUIT\r\n")
-                    await self._wire.replies()
-                    self._wire.transport.close()
-                    await self._wire.wait_closed()
+                    self.wire.expect((Stage.QUIT,))
+                    self.wire.write(b"QUIT\r\n")
+                    await self.wire.replies()
+                    self.wire.transport.close()
+                    await self.wire.wait_closed()
         except (ConnectionLost, TimeoutError):
             pass
         finally:
-            self._wire.abort()
+            self.wire.abort()
 
     def abort(self) -> None:
         """Close at once, without QUIT."""
-        self._wire.abort()
+        self.wire.abort()
 
     # Transactions
 
@@ -207,7 +208,7 @@ class SmtpConnection:
         else:
             await self._send_first_chunk(commands, data, replies)
         if replies.mail is None:
-            self._wire.abort()
+            self.wire.abort()
             raise ConnectionLost(Stage.RSET, "refused", False)
 
     async def _send_chunk(self, commands: list[bytes], data: bytes, replies: Replies) -> None:
@@ -215,9 +216,9 @@ class SmtpConnection:
         lead = self._begin(len(commands), Stage.END_OF_DATA)
         try:
             await self._write_chunk(b"".join((lead, *commands)), data)
-            await self._wire.replies()
+            await self.wire.replies()
         finally:
-            final = replies.take(self._wire.received, len(commands), reset_sent=bool(lead))
+            final = replies.take(self.wire.received, len(commands), reset_sent=bool(lead))
         self._judge_chunk(final, replies)
 
     async def _send_first_chunk(self, commands: list[bytes], data: bytes, replies: Replies) -> None:
@@ -236,12 +237,12 @@ class SmtpConnection:
         if not replies.accepted:
             return  # without a recipient any chunk may be refused, so BDAT is not judged by this
         if answer.positive:
-            self._wire.expect((Stage.END_OF_DATA,))
+            self.wire.expect((Stage.END_OF_DATA,))
             await self._write_chunk(b"", data)
-            self._judge_chunk((await self._wire.replies())[0], replies)
+            self._judge_chunk((await self.wire.replies())[0], replies)
         elif answer.intermediate:
             self._give_up_bdat()
-            self._wire.abort()
+            self.wire.abort()
             raise ConnectionLost(Stage.DATA, "it takes BDAT for DATA", False, answer)
         elif answer.code < 500:
             replies.final, replies.final_stage = answer, Stage.DATA
@@ -256,7 +257,7 @@ class SmtpConnection:
                 self._give_up_bdat()
 
     async def _write_chunk(self, commands: bytes, data: bytes) -> None:
-        wire = self._wire
+        wire = self.wire
         head = b"%bBDAT %d LAST\r\n" % (commands, len(data))
         if len(data) <= _JOINED_BYTES:
             wire.write(head + data, content=len(data))
@@ -283,7 +284,7 @@ class SmtpConnection:
         if final.code in _NOT_IMPLEMENTED:
             # Perhaps this is another machine than before. It may be executing the message as commands, so close.
             self._give_up_bdat()
-            self._wire.abort()
+            self.wire.abort()
             raise ConnectionLost(Stage.END_OF_DATA, f"BDAT refused with {final.code}, which it took before", False)
         replies.final = final
 
@@ -302,11 +303,11 @@ class SmtpConnection:
     async def _ask_for_go_ahead(self, commands: list[bytes], last: bytes, replies: Replies) -> Reply | None:
         """Send MAIL, RCPT and the last command in one flight. Returns the reply to the last command."""
         lead = self._begin(len(commands), Stage.DATA)
-        self._wire.write(b"".join((lead, *commands, last)))
+        self.wire.write(b"".join((lead, *commands, last)))
         try:
-            await self._wire.replies()
+            await self.wire.replies()
         finally:
-            go_ahead = replies.take(self._wire.received, len(commands), reset_sent=bool(lead))
+            go_ahead = replies.take(self.wire.received, len(commands), reset_sent=bool(lead))
         return go_ahead
 
     async def _send_one_by_one(self, commands: list[bytes], data: bytes, replies: Replies) -> None:
@@ -329,9 +330,9 @@ class SmtpConnection:
                 replies.final, replies.final_stage = go_ahead, Stage.DATA
             if go_ahead.positive:
                 # It is unknown what the peer expects: it may take further commands for the content of the message.
-                self._wire.abort()
+                self.wire.abort()
             return
-        wire = self._wire
+        wire = self.wire
         wire.expect((Stage.END_OF_DATA,))
         if not replies.accepted:
             # RFC 2920 §3.1: a server may reply 354 although it has refused every recipient.
@@ -347,7 +348,7 @@ class SmtpConnection:
 
     async def _write_lines(self, body: bytes) -> None:
         """Write the body after a 354, and the dot that ends it."""
-        wire = self._wire
+        wire = self.wire
         if len(body) <= _JOINED_BYTES:
             wire.write(body + b".\r\n", content=len(body) + 3)
         else:
@@ -358,8 +359,8 @@ class SmtpConnection:
 
     def _check_end_was_written(self) -> None:
         """Raises ConnectionLost when a peer accepts the message before its end was sent: it has not read all of it."""
-        if not self._wire.end_of_data_written:
-            self._wire.abort()
+        if not self.wire.end_of_data_written:
+            self.wire.abort()
             raise ConnectionLost(Stage.END_OF_DATA, "accepted before its end was sent", False)
 
     def _begin(self, command_count: int, last: Stage) -> bytes:
@@ -367,23 +368,23 @@ class SmtpConnection:
         where the last transaction requires it, else nothing. Raises ConnectionLost."""
         stages = [Stage.MAIL, *[Stage.RCPT] * (command_count - 1), last]
         if not self._reset_needed:
-            self._wire.expect(stages)
+            self.wire.expect(stages)
             return b""
-        self._wire.expect([Stage.RSET, *stages])
+        self.wire.expect([Stage.RSET, *stages])
         self._reset_needed = False
         return b"RSET\r\n"
 
     async def _ask(self, stage: Stage, command: bytes) -> Reply:
-        self._wire.expect((stage,))
-        self._wire.write(command)
-        return (await self._wire.replies())[0]
+        self.wire.expect((stage,))
+        self.wire.write(command)
+        return (await self.wire.replies())[0]
 
     async def _reset(self) -> None:
         """End the last transaction with RSET. Raises ConnectionLost, also when the peer refuses: a peer that reads a
         refused chunk as commands replies to the first line of the message here, before it replies to RSET."""
         reply = await self._ask(Stage.RSET, b"RSET\r\n")
         if not reply.positive:
-            self._wire.abort()
+            self.wire.abort()
             raise ConnectionLost(Stage.RSET, "refused", False, reply)
         self._reset_needed = self._is_swallowed_unsure = False
 
@@ -393,5 +394,5 @@ class SmtpConnection:
         discarded the others. If the peer was only slow, the mistake costs some round trips."""
         if self._is_proving and lost.stage is Stage.DATA and lost.reply is None:
             self._give_up_bdat()
-        elif lost.reason == TIMED_OUT and self._wire.received and lost.stage is not Stage.END_OF_DATA:
+        elif lost.reason == TIMED_OUT and self.wire.received and lost.stage is not Stage.END_OF_DATA:
             self.in_vain |= {"PIPELINING"}

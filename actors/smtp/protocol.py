@@ -97,10 +97,12 @@ class Wire(asyncio.Protocol):
         self._waiter: asyncio.Future[None] | None = None
         self._resumed: asyncio.Future[None] | None = None
         self._closed: asyncio.Future[None] = loop.create_future()
-        self._writing_paused = False
+        self.writing_paused = False
+        """Whether the transport has as much to write as it may hold."""
         self._writing_body = False
         self._deadline: float | None = None
-        self._timer: asyncio.TimerHandle | None = None
+        self.timer: asyncio.TimerHandle | None = None
+        """Set while the connection waits for the peer."""
         self._block_timeout_s = settings.data_block_timeout_s
         self._timeouts_s = {
             Stage.RSET: settings.mail_timeout_s,
@@ -165,7 +167,7 @@ class Wire(asyncio.Protocol):
                     break
                 self.transport.write(view[start : start + _BLOCK_BYTES])
                 self._rearm()
-                if self._writing_paused and self.failure is None:
+                if self.writing_paused and self.failure is None:
                     self._resumed = self._loop.create_future()
                     await self._resumed
         finally:
@@ -221,29 +223,29 @@ class Wire(asyncio.Protocol):
             self._deadline = None
             return
         self._deadline = self._loop.time() + timeout
-        if self._timer is not None:
-            if self._timer.when() <= self._deadline:
+        if self.timer is not None:
+            if self.timer.when() <= self._deadline:
                 return
-            self._timer.cancel()
-        self._timer = self._loop.call_at(self._deadline, self._on_timer)
+            self.timer.cancel()
+        self.timer = self._loop.call_at(self._deadline, self._on_timer)
 
     def _on_timer(self) -> None:
-        self._timer = None
+        self.timer = None
         if self._deadline is None or self.failure is not None:
             return
         if self._loop.time() < self._deadline:
-            self._timer = self._loop.call_at(self._deadline, self._on_timer)
+            self.timer = self._loop.call_at(self._deadline, self._on_timer)
         else:
-            self._timer = self._loop.call_later(LAST_LOOK_S, self._on_overdue, self._deadline)
+            self.timer = self._loop.call_later(LAST_LOOK_S, self._on_overdue, self._deadline)
 
     def _on_overdue(self, deadline: float) -> None:
-        self._timer = None
+        self.timer = None
         if self._deadline is None or self.failure is not None:
             return
         if self._deadline == deadline:
             self._fail(TIMED_OUT)
         else:
-            self._timer = self._loop.call_at(self._deadline, self._on_timer)
+            self.timer = self._loop.call_at(self._deadline, self._on_timer)
 
     # asyncio.Protocol
 
@@ -277,10 +279,10 @@ class Wire(asyncio.Protocol):
                     waiting.set_result(None)
 
     def pause_writing(self) -> None:
-        self._writing_paused = True
+        self.writing_paused = True
 
     def resume_writing(self) -> None:
-        self._writing_paused = False
+        self.writing_paused = False
         if self._resumed is not None and not self._resumed.done():
             self._resumed.set_result(None)
 
@@ -300,9 +302,9 @@ class Wire(asyncio.Protocol):
         self.failure = ConnectionLost(self.stage, reason, may_be_accepted, reply)
         if self.observe is not None:
             self.observe("*", str(self.failure))
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        if self.timer is not None:
+            self.timer.cancel()
+            self.timer = None
         if self._resumed is not None and not self._resumed.done():
             self._resumed.set_result(None)
         if self._waiter is not None and not self._waiter.done():

@@ -38,7 +38,8 @@ class TlsPolicies:
         results: TlsResults,
     ) -> None:
         self._results = results
-        self._sts = _sts_policies(resolver, settings, clock, self._count_unfetched) if settings.mta_sts else None
+        self.sts = _sts_policies(resolver, settings, clock, self._count_unfetched) if settings.mta_sts else None
+        """None where the settings turn MTA-STS off."""
         self._tlsa = _tlsa_lookups(dns, settings, clock) if settings.dane else None
 
     async def of_domain(self, domain: str, level: TlsLevel) -> DomainTls:
@@ -48,7 +49,7 @@ class TlsPolicies:
         name = mx.lookup_name(domain)
         if self._tlsa is not None and isinstance(name, str):
             secure = await self._tlsa.of_mx(name)
-        policy = await self._sts.of_domain(domain) if self._sts is not None else None
+        policy = await self.sts.of_domain(domain) if self.sts is not None else None
         if policy is None:
             return DomainTls(level, mx_security=secure.security, alias_of=secure.alias_of)
         return DomainTls(level, policy.mode, policy.mx, secure.security, secure.alias_of)
@@ -64,12 +65,12 @@ class TlsPolicies:
 
     def sts_lines(self, domain: str) -> tuple[str, ...]:
         """The domain's cached MTA-STS policy as the TLS report quotes it; empty where none is cached."""
-        policy = self._sts.kept(domain) if self._sts is not None else None
+        policy = self.sts.kept(domain) if self.sts is not None else None
         return policy.lines() if policy is not None else ()
 
     async def close(self) -> None:
-        if self._sts is not None:
-            await self._sts.close()
+        if self.sts is not None:
+            await self.sts.close()
         if self._tlsa is not None:
             await self._tlsa.close()
 

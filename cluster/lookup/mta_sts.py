@@ -58,7 +58,8 @@ class StsPolicies:
         failed: Callable[[str, TlsFault], None],
     ) -> None:
         self._resolver = resolver
-        self._servers = servers
+        self.servers = servers
+        """The hosts that publish policies."""
         self._clock = clock
         self._failed = failed
         self._kept: TtlCache[str, _Kept] = TtlCache(entries, clock, most_bytes=MOST_BYTES, weigh=_weigh)
@@ -117,7 +118,7 @@ class StsPolicies:
             self._without.put(name, True, LOOK_S)
             return None
         async with self._semaphore:
-            fetched = await self._servers.fetch(name)
+            fetched = await self.servers.fetch(name)
         if isinstance(fetched, TlsFault):
             log.info("no policy domain=%s failure=%s reason=%s", name, fetched.failure, fetched.reason)
             self._failed(name, fetched)

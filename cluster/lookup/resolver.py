@@ -56,7 +56,7 @@ class Resolver:
     answers = Counters(
         "postray_dns_answers_total", "Answers of the DNS to questions asked.", "answer", ("found", "absent", "failed")
     )
-    known = Gauge("postray_dns_cache_entries", "Answers of the DNS in memory.", lambda resolver: len(resolver._cache))
+    known = Gauge("postray_dns_cache_entries", "Answers of the DNS in memory.", lambda resolver: len(resolver.cache))
     held = Gauge("postray_dns_cache_bytes", "Memory that the answers take.", lambda resolver: resolver._bytes)
 
     def __init__(
@@ -77,10 +77,12 @@ class Resolver:
         self._max_bytes = cache_bytes
         self._bytes = 0
         self._stale_s = settings.stale_s
-        self._cache: OrderedDict[_Key, mx.Remembered] = OrderedDict()
-        self._asking: dict[_Key, asyncio.Task[mx.Lookup]] = {}
+        self.cache: OrderedDict[_Key, mx.Remembered] = OrderedDict()
+        """Answers by name and type, the least recently used first."""
+        self.asking: dict[_Key, asyncio.Task[mx.Lookup]] = {}
+        """The queries in progress."""
         self._semaphore = Semaphore(settings.lookups_at_once)
-        self._dns = _Channels(settings)
+        self.dns = _Channels(settings)
 
     async def resolve(self, domain: str) -> mx.Route:
         """The hosts for the domain's mail, in order of preference; hosts of equal preference are shuffled each time."""
@@ -115,20 +117,20 @@ class Resolver:
         return await self._lookup((asked, "TXT"))
 
     async def close(self) -> None:
-        asking = list(self._asking.values())
+        asking = list(self.asking.values())
         for task in asking:
             task.cancel()
         await asyncio.gather(*asking, return_exceptions=True)
-        await self._dns.close()
+        await self.dns.close()
 
     async def _lookup(self, key: _Key) -> mx.Lookup:
-        entry = self._cache.get(key)
+        entry = self.cache.get(key)
         if entry is not None and self._clock() < entry.ask_at:
-            self._cache.move_to_end(key)
+            self.cache.move_to_end(key)
             return entry.lookup
-        task = self._asking.get(key)
+        task = self.asking.get(key)
         if task is None:
-            task = self._asking[key] = asyncio.create_task(self._ask(key))
+            task = self.asking[key] = asyncio.create_task(self._ask(key))
         if entry is not None and entry.stands_in(self._clock()):
             # Slow failing names may occupy all permits. A name with a usable stale answer does not wait for them.
             done, _ = await asyncio.wait([task], timeout=mx.STALE_PATIENCE_S)
@@ -142,16 +144,16 @@ class Resolver:
             async with self._semaphore:
                 lookup, ttls = await self._query(key)
         finally:
-            del self._asking[key]
+            del self.asking[key]
         self.answers[str(lookup.__struct_config__.tag)] += 1
-        before = self._cache.pop(key, None)
+        before = self.cache.pop(key, None)
         if before is not None:
             self._bytes -= mx.held_bytes(before.lookup)
         entry = mx.remember(before, lookup, ttls, now=self._clock(), stale_s=self._stale_s)
-        self._cache[key] = entry
+        self.cache[key] = entry
         self._bytes += mx.held_bytes(entry.lookup)
-        while len(self._cache) > self._max_entries or self._bytes > self._max_bytes:
-            _, oldest = self._cache.popitem(last=False)
+        while len(self.cache) > self._max_entries or self._bytes > self._max_bytes:
+            _, oldest = self.cache.popitem(last=False)
             self._bytes -= mx.held_bytes(oldest.lookup)
         return entry.lookup
 
@@ -159,7 +161,7 @@ class Resolver:
         """The answer, and the TTLs of its records in seconds."""
         name, record_type = key
         try:
-            result = await self._dns.ask(name, record_type)
+            result = await self.dns.ask(name, record_type)
         except aiodns.error.DNSError as error:
             return _lookup_of_error(error), []
         except TimeoutError:
@@ -190,31 +192,32 @@ class _Channels:
         self._settings = settings
         self._loop = asyncio.get_running_loop()
         self._patience_s = settings.timeout_s * settings.tries
-        self._under_way: dict[aiodns.DNSResolver, int] = {}
+        self.under_way: dict[aiodns.DNSResolver, int] = {}
+        """The number of queries in progress by channel; a replaced channel stays until its last query ends."""
         self._questions = 0
-        self._channel = self._open()
+        self.channel = self._open()
 
     async def ask(self, name: str, record_type: _RecordType) -> pycares.DNSResult:
         """Raises DNSError, TimeoutError."""
         if self._questions == CHANNEL_QUESTIONS:
-            former, self._channel = self._channel, self._open()
+            former, self.channel = self.channel, self._open()
             await self._close_if_idle(former)
-        channel = self._channel
+        channel = self.channel
         self._questions += 1
         answer = channel.query_dns(name, record_type)
         # asyncio.timeout would cost as much as the query itself.
         timer = self._loop.call_later(self._patience_s, _give_up, answer)
-        self._under_way[channel] += 1
+        self.under_way[channel] += 1
         try:
             return await answer
         finally:
             timer.cancel()
-            self._under_way[channel] -= 1
-            if channel is not self._channel:
+            self.under_way[channel] -= 1
+            if channel is not self.channel:
                 await self._close_if_idle(channel)
 
     async def close(self) -> None:
-        for channel in self._under_way:
+        for channel in self.under_way:
             await channel.close()
 
     def _open(self) -> aiodns.DNSResolver:
@@ -225,12 +228,12 @@ class _Channels:
             tries=settings.tries + IMPATIENT_TRIES,
         )
         self._questions = 0
-        self._under_way[channel] = 0
+        self.under_way[channel] = 0
         return channel
 
     async def _close_if_idle(self, channel: aiodns.DNSResolver) -> None:
-        if self._under_way[channel] == 0:
-            del self._under_way[channel]
+        if self.under_way[channel] == 0:
+            del self.under_way[channel]
             await channel.close()
 
 

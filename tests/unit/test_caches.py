@@ -31,7 +31,7 @@ BOUNDS: dict[str, tuple[float, str]] = {
     "cluster/lookup/mta_sts.py:_without": (4, "10,000 names"),
     "actors/delivery/put_off.py:_hosts": (50, "20,000 deliveries, 8 names of 255 characters each"),
     "cluster/lookup/ttl_cache.py:_values": (0, "as its users say, each above or below"),
-    "cluster/lookup/resolver.py:_cache": (100, "CACHE_BYTES"),
+    "cluster/lookup/resolver.py:cache": (100, "CACHE_BYTES"),
     "actors/delivery/sites.py:_dropped": (3, "5,000 names of sites"),
     "actors/smtp/tls.py:_begun": (46, "1,000 sessions of up to 46 KB, or one for a DANE context"),
     "actors/smtp/tls.py:_dane": (30, "500 contexts of 13 KB and a session"),
@@ -51,7 +51,7 @@ BOUNDS: dict[str, tuple[float, str]] = {
     "cluster/journal/arrays.py:_of_time": (0.1, "256 times"),
     "cluster/policy/replies/automation.py:_counts": (5, "500 tenants a site, moments up to a rule's threshold"),
     "cluster/policy/replies/bounce_rules.py:_candidates": (5, "4,096 codes"),
-    "cluster/policy/limits/connections.py:_dead": (10, "20,000 addresses"),
+    "cluster/policy/limits/connections.py:dead": (10, "20,000 addresses"),
     "cluster/policy/limits/fairness.py:_lanes": (
         0,
         "a queue: bounded by the window of its actor, or by the connections of its server",

@@ -31,39 +31,41 @@ class Addresses:
     def __init__(self) -> None:
         self.open = 0
         """Open connections to all addresses."""
-        self._open: dict[tuple[Destination, str], int] = {}
-        self._dead: OrderedDict[tuple[str, str], tuple[float, int]] = OrderedDict()
+        self.open_at: dict[tuple[Destination, str], int] = {}
+        """The number of connections by destination and address."""
+        self.dead: OrderedDict[tuple[str, str], tuple[float, int]] = OrderedDict()
+        """Until when an address is dead and how often it failed, by source and address."""
 
     def opened(self, place: Destination, address: str) -> None:
         self.open += 1
-        self._open[place, address] = self._open.get((place, address), 0) + 1
+        self.open_at[place, address] = self.open_at.get((place, address), 0) + 1
 
     def closed(self, place: Destination, address: str) -> None:
         self.open -= 1
-        left = self._open[place, address] - 1
+        left = self.open_at[place, address] - 1
         if left:
-            self._open[place, address] = left
+            self.open_at[place, address] = left
         else:
-            del self._open[place, address]
+            del self.open_at[place, address]
 
     def has_room(self, place: Destination, address: str, limit: int) -> bool:
         """Whether one more connection may be opened; ``limit`` 0 sets no limit."""
-        return not limit or self._open.get((place, address), 0) < limit
+        return not limit or self.open_at.get((place, address), 0) < limit
 
     def failed(self, source: str, address: str, now: float) -> None:
         """The address refused a connection, or broke one. Failures within one back-off count once."""
-        until, failures = self._dead.get((source, address), (0.0, 0))
+        until, failures = self.dead.get((source, address), (0.0, 0))
         if now < until:
             return
-        self._dead.pop((source, address), None)
+        self.dead.pop((source, address), None)
         wait = min(ldexp(FIRST_DEAD_S, min(failures, 30)), LONGEST_DEAD_S)
-        self._dead[source, address] = (now + wait, failures + 1)
-        if len(self._dead) > REMEMBERED:
-            self._dead.popitem(last=False)
+        self.dead[source, address] = (now + wait, failures + 1)
+        if len(self.dead) > REMEMBERED:
+            self.dead.popitem(last=False)
 
     def worked(self, source: str, address: str) -> None:
-        self._dead.pop((source, address), None)
+        self.dead.pop((source, address), None)
 
     def is_dead(self, source: str, address: str, now: float) -> bool:
-        until, _ = self._dead.get((source, address), (0.0, 0))
+        until, _ = self.dead.get((source, address), (0.0, 0))
         return now < until

@@ -63,8 +63,8 @@ async def test_hostile_sessions_leave_nothing_behind(journal: Journal) -> None:
         assert await eventually(lambda: not connections_to(world.port))
         assert await eventually(lambda: len(asyncio.all_tasks()) <= tasks), asyncio.all_tasks()
         known = world.deliverer.deps.connector.addresses
-        assert not known._open
-        assert len(known._dead) <= len(FAULTS)
+        assert not known.open_at
+        assert len(known.dead) <= len(FAULTS)
         assert await eventually(lambda: not left_behind() - before), left_behind() - before
 
 

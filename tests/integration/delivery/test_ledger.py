@@ -193,7 +193,7 @@ async def test_a_life_waits_for_the_former_one_to_end(journal: Journal) -> None:
 async def test_a_full_disk_stops_claims_and_loses_nothing(journal: Journal) -> None:
     async with a_world(journal) as world:
         world.zone("example.com", "127.0.0.1")
-        folder = world.ledger._directory
+        folder = world.ledger.directory
         first, second = a_message(), a_message()
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(world.ledger, "_begin", _no_room)

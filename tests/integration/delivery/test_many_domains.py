@@ -58,11 +58,11 @@ async def test_what_is_remembered_of_the_dns_is_bounded(journal: Journal, monkey
         for first in range(0, DOMAINS, AT_ONCE):
             ways = await asyncio.gather(*(placer.learn(f"d{i}.test") for i in range(first, first + AT_ONCE)))
             assert [way.site for way in ways] == [f"mx.d{i}.test" for i in range(first, first + AT_ONCE)]
-            most = max(most, len(resolver._cache))
+            most = max(most, len(resolver.cache))
         await resolver.close()
         assert server.asked >= DOMAINS
-        assert (most, len(resolver._cache), len(placer._ways)) == (1000, 1000, 700)
-        assert resolver._asking == {}
+        assert (most, len(resolver.cache), len(placer._ways)) == (1000, 1000, 700)
+        assert resolver.asking == {}
 
 
 async def test_what_is_remembered_of_owners_is_bounded(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -86,7 +86,7 @@ def test_what_is_remembered_of_addresses_is_bounded(monkeypatch: pytest.MonkeyPa
         addresses.opened(place, address)
         addresses.failed("", address, 0.0)
         addresses.closed(place, address)
-    assert (len(addresses._dead), len(addresses._open)) == (1000, 0)
+    assert (len(addresses.dead), len(addresses.open_at)) == (1000, 0)
 
 
 def places(count: int) -> Iterable[Destination]:
@@ -150,7 +150,7 @@ async def test_sites_are_dropped_with_all_that_is_known_of_them_when_they_are_id
         assert deliverer.parts.ownership._owned == {}
         assert not len(deliverer.parts.held)
         assert not len(deliverer.parts.unresolved)
-        assert deliverer.deps.connector.addresses._open == {}
+        assert deliverer.deps.connector.addresses.open_at == {}
         assert receiver.most_open() <= count
         assert all(session.closed_at < asyncio.get_running_loop().time() for session in receiver.sessions)
 

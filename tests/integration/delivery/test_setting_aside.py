@@ -61,7 +61,7 @@ async def restart(world: World) -> None:
 
 
 def named(deliverer: Deliverer) -> list[str]:
-    path: Path = deliverer.deps.marker._path
+    path: Path = deliverer.deps.marker.path
     assert path.name == NAME
     return [struck.message_id for struck in read(path).struck]
 

@@ -31,8 +31,8 @@ def sources(*caps: str, weights: tuple[int, ...] = (3, 1)) -> str:
 def gone(monkeypatch: pytest.MonkeyPatch) -> set[str]:
     """Sources whose addresses this machine has no longer."""
     names: set[str] = set()
-    is_local = heartbeat._is_local
-    monkeypatch.setattr(heartbeat, "_is_local", lambda source: source.name not in names and is_local(source))
+    is_local = heartbeat.is_local
+    monkeypatch.setattr(heartbeat, "is_local", lambda source: source.name not in names and is_local(source))
     return names
 
 

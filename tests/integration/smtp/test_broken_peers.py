@@ -141,10 +141,10 @@ async def test_the_last_word_of_a_peer_that_hangs_up_in_the_body_counts() -> Non
     peer.body_may_be_read.clear()
     async with connected(peer) as connection:
         sending = asyncio.create_task(connection.send(ENVELOPE, LARGE))
-        while not connection._wire._writing_paused:
+        while not connection.wire.writing_paused:
             await asyncio.sleep(0)
         peer.writers[0].write(b"552 5.3.4 too much\r\n")
-        while len(connection._wire.received) != 1:
+        while len(connection.wire.received) != 1:
             await asyncio.sleep(0)
         peer.writers[0].transport.abort()
         result = await sending
@@ -271,8 +271,8 @@ async def test_abort_is_silent_and_leaves_nothing_behind() -> None:
         connection.abort()
         assert not connection.is_usable
         await asyncio.wait_for(peer.disconnected.wait(), 5)
-        wire = connection._wire
+        wire = connection.wire
         await wire.wait_closed()
-        assert wire._timer is None
+        assert wire.timer is None
     assert peer.verbs == ["EHLO"]
     gc.collect()  # a transport left open warns here, and a warning fails the test

@@ -66,9 +66,9 @@ async def test_nothing_of_the_message_leaves_before_the_answer_to_the_empty_chun
     peer = Peer({"CHUNK": (Step.STALL,)})
     async with connected(peer) as connection:
         sending = asyncio.create_task(connection.send(ENVELOPE, DATA))
-        while EMPTY not in peer.commands or connection._wire.stage is not Stage.DATA:
+        while EMPTY not in peer.commands or connection.wire.stage is not Stage.DATA:
             await asyncio.sleep(0)
-        assert not connection._wire.end_of_data_written
+        assert not connection.wire.end_of_data_written
         sending.cancel()
         with pytest.raises(asyncio.CancelledError):
             await sending
@@ -155,7 +155,7 @@ async def test_what_is_accepted_before_its_end_is_not_accepted(extensions: tuple
     async with connected(peer, takes_bdat=True) as connection:
         peer.body_may_be_read.clear()
         sending = asyncio.create_task(connection.send(ENVELOPE, HUGE))
-        while not connection._wire._writing_paused:
+        while not connection.wire.writing_paused:
             await asyncio.sleep(0)
         replies = b"250 ok\r\n" * (3 if "CHUNKING" in extensions else 1)
         peer.writers[0].write(replies)

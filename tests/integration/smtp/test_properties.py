@@ -80,8 +80,8 @@ HEADS = st.sampled_from(
 async def test_a_policy_server_may_say_anything(tmp_path: Path) -> None:
     async with world(tmp_path) as made:
         made.announce()
-        assert made.policies._sts is not None
-        servers = made.policies._sts._servers
+        assert made.policies.sts is not None
+        servers = made.policies.sts.servers
 
         @given(st.lists(HEADS | st.binary(max_size=20), max_size=6).map(b"".join))
         def say(answer: bytes) -> None:

@@ -193,7 +193,7 @@ async def test_a_longer_ttl_is_honoured(server: DnsServer) -> None:
         server.silent = True
         clock.now += 299
         assert isinstance(await resolver.resolve("many.test"), MailHosts)
-        assert resolver._cache[("many.test", "MX")].ask_at == 1300
+        assert resolver.cache[("many.test", "MX")].ask_at == 1300
 
 
 async def test_a_name_is_asked_for_once_at_a_time(server: DnsServer) -> None:
@@ -217,7 +217,7 @@ async def test_the_cache_is_bounded(server: DnsServer) -> None:
         for i in range(10):
             await resolver.resolve(f"no{i}.test")
         await resolver.resolve("no9.test")
-        assert len(resolver._cache) == 3
+        assert len(resolver.cache) == 3
         assert len(server.asked) == 10
         await resolver.resolve("no0.test")
         assert len(server.asked) == 11
@@ -227,8 +227,8 @@ async def test_a_million_domains_take_no_more_than_the_cache(server: DnsServer) 
     async with resolving(server, Clock(), entries=50) as resolver:
         for i in range(0, 1000, 100):
             await asyncio.gather(*(resolver.resolve(f"no{n}.test") for n in range(i, i + 100)))
-            assert len(resolver._cache) <= 50
-        assert not resolver._asking
+            assert len(resolver.cache) <= 50
+        assert not resolver.asking
 
 
 async def test_answers_are_kept_within_a_bound_of_bytes(server: DnsServer) -> None:
@@ -290,7 +290,7 @@ async def test_an_expired_answer_does_not_wait_long_for_a_new_one(
         while not server.held:
             await asyncio.sleep(0.001)
         server.release()
-        while resolver._asking:
+        while resolver.asking:
             await asyncio.sleep(0.001)
         assert await resolver.resolve("many.test") == MailHosts((MxHost(10, "new.test"),), implicit=False)
         assert len(server.asked) == 2
@@ -328,11 +328,11 @@ async def test_hosts_that_are_ourselves(server: DnsServer) -> None:
 async def test_channels_make_way_and_lose_no_question(server: DnsServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(resolver_module, "CHANNEL_QUESTIONS", 3)
     async with resolving(server, Clock()) as resolver:
-        first = resolver._dns._channel
+        first = resolver.dns.channel
         routes = await asyncio.gather(*(resolver.resolve(f"no{i}.test") for i in range(20)))
         assert routes == [Unroutable(NoMail.NO_SUCH_DOMAIN, f"no{i}.test") for i in range(20)]
-        assert first is not resolver._dns._channel
-        assert list(resolver._dns._under_way) == [resolver._dns._channel]
+        assert first is not resolver.dns.channel
+        assert list(resolver.dns.under_way) == [resolver.dns.channel]
 
 
 async def test_closing_while_asking(server: DnsServer) -> None:

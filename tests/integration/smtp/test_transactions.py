@@ -62,10 +62,10 @@ async def test_5_mb_to_a_slow_reader(extensions: tuple[str, ...], server_tls: ss
     async with connected(peer) as connection:
         peer.body_may_be_read.clear()
         sending = asyncio.create_task(connection.send(ENVELOPE, LARGE))
-        while not connection._wire._writing_paused:
+        while not connection.wire.writing_paused:
             await asyncio.sleep(0)
         # The transport's buffer is bounded; the rest waits.
-        assert connection._wire.transport.get_write_buffer_size() < len(LARGE) / 4
+        assert connection.wire.transport.get_write_buffer_size() < len(LARGE) / 4
         assert not connection.is_usable
         peer.body_may_be_read.set()
         result = await sending

@@ -122,8 +122,8 @@ class World:
     async def look_again(self) -> DomainTls:
         """The policy after the background refresh."""
         await self.of_domain()
-        assert self.policies._sts is not None
-        await self.policies._sts.settled()
+        assert self.policies.sts is not None
+        await self.policies.sts.settled()
         return await self.of_domain()
 
     async def open(
