@@ -74,7 +74,7 @@ class Connector:
         self.addresses = Addresses()
         self._in_vain: TtlCache[tuple[str, str], frozenset[str]] = TtlCache(KNOWN_HOSTS, _now)
         self._takes_bdat: TtlCache[_Machine, bool] = TtlCache(KNOWN_HOSTS, _now)
-        self._carried: TtlCache[tuple[str, str], SessionLimits] = TtlCache(KNOWN_HOSTS, _now)
+        self.carried: TtlCache[tuple[str, str], SessionLimits] = TtlCache(KNOWN_HOSTS, _now)
         """What one connection may carry, by source and host."""
 
     async def connect(
@@ -134,7 +134,7 @@ class Connector:
         """Its host has shown that its connections may carry no more than this."""
         key = (connection.source, connection.host)
         log.info("connections carry no more source=%s host=%s most=%r", *key, limits.described())
-        self._carried.put(key, limits.narrowed(self._carried.get(key) or UNLIMITED), SHOWN_S)
+        self.carried.put(key, limits.narrowed(self.carried.get(key) or UNLIMITED), SHOWN_S)
 
     def closed(self, connection: Connection, place: Destination, lost: bool) -> None:
         """A connection of this place has ended; ``lost``: the host broke it off."""
@@ -170,7 +170,7 @@ class Connector:
         machine = (host, address, hop.port, source_address, connection.ehlo)
         connection.takes_bdat = self._takes_bdat.get(machine) is not None
         connection.shown = partial(self._shown, machine)
-        if shown := self._carried.get((source.name, host)):
+        if shown := self.carried.get((source.name, host)):
             connection.share.limits = connection.share.limits.narrowed(shown)
         return connection
 

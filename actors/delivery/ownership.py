@@ -36,7 +36,8 @@ class Ownership:
         self._tenure = Tenure(name)
         self._beaten_at = -inf
         self._sources: tuple[str, ...] = ()
-        self._owned: dict[Destination, tuple[bool, bool]] = {}
+        self.owned: dict[Destination, tuple[bool, bool]] = {}
+        """What the members decide about each destination that was asked for; empty again when they change."""
         self.changes = 0
         """How often what is its own has changed."""
 
@@ -64,7 +65,7 @@ class Ownership:
         self._beaten_at = self._clock()
         former, self._tenure = self._tenure, self._tenure.after(live)
         if self._tenure != former:
-            self._owned.clear()
+            self.owned.clear()
             self.changes += 1
         if self._tenure.members != former.members:
             log.info("members=%s", self._tenure.ring)
@@ -93,12 +94,12 @@ class Ownership:
 
     def forget(self, place: Destination) -> None:
         """Nothing is held for it any more."""
-        self._owned.pop(place, None)
+        self.owned.pop(place, None)
 
     def _known(self, place: Destination) -> tuple[bool, bool]:
-        known = self._owned.get(place)
+        known = self.owned.get(place)
         if known is None:
-            if len(self._owned) >= OWNED_KEPT:
-                self._owned.clear()
-            known = self._owned[place] = (self._tenure.owns(place), self._tenure.may_send(place))
+            if len(self.owned) >= OWNED_KEPT:
+                self.owned.clear()
+            known = self.owned[place] = (self._tenure.owns(place), self._tenure.may_send(place))
         return known

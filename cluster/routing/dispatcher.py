@@ -58,7 +58,8 @@ class Dispatcher:
         self._in_force = in_force
         self._members: dict[str, DeliveryActor] = {}
         self._candidates: tuple[Candidate, ...] = ()
-        self._owners: OrderedDict[Destination, str | None] = OrderedDict()
+        self.owners: OrderedDict[Destination, str | None] = OrderedDict()
+        """The names of owners by destination; None where no live actor has the source."""
         self._full: dict[tuple[str, str], float] = {}
         """By owner and tenant, the loop time until which the owner counts as full for the tenant."""
         self._untold: dict[str, set[Lane]] = defaultdict(set)
@@ -79,7 +80,7 @@ class Dispatcher:
             log.info("members changed members=%s", ",".join(members) or "none")
         candidates = tuple(Candidate(actor.name, actor.sources) for actor in members.values())
         if candidates != self._candidates:
-            self._owners.clear()
+            self.owners.clear()
         self._members, self._candidates = members, candidates
         self._in_force.sources_are(candidate.sources for candidate in candidates)
 
@@ -129,13 +130,13 @@ class Dispatcher:
 
     def owner_of(self, place: Destination) -> DeliveryActor | None:
         """The owner of a destination; None when no delivery actor can send to it."""
-        if place in self._owners:
-            self._owners.move_to_end(place)
-            name = self._owners[place]
+        if place in self.owners:
+            self.owners.move_to_end(place)
+            name = self.owners[place]
         else:
-            name = self._owners[place] = owner(place, self._candidates)
-            if len(self._owners) > OWNERS_KEPT:
-                self._owners.popitem(last=False)
+            name = self.owners[place] = owner(place, self._candidates)
+            if len(self.owners) > OWNERS_KEPT:
+                self.owners.popitem(last=False)
         return self._members[name] if name is not None else None
 
     def passes_over(self, owner: DeliveryActor, place: Destination, tenant_id: str) -> bool:

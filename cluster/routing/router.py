@@ -84,7 +84,8 @@ class Placer:
         self._port = port
         self._capture = capture
         self.tls_of = tls_of
-        self._ways: TtlCache[str, Way] = TtlCache(WAYS_KEPT, clock, most_bytes=WAYS_BYTES, weigh=_weigh)
+        self.ways: TtlCache[str, Way] = TtlCache(WAYS_KEPT, clock, most_bytes=WAYS_BYTES, weigh=_weigh)
+        """By domain."""
         self._routes: dict[int, Way] = {}
         """The resolved routes that need no DNS, by the number of the route."""
         self._version = -1
@@ -141,17 +142,17 @@ class Placer:
             way = Way(domain, unreachable(route))
         self._forget_if_changed()
         if version == self._version:
-            self._ways.put(domain, way, UNRESOLVED_KEPT_S if isinstance(route, mx.Unresolved) else WAY_KEPT_S)
+            self.ways.put(domain, way, UNRESOLVED_KEPT_S if isinstance(route, mx.Unresolved) else WAY_KEPT_S)
         return way
 
     def _known_way(self, waiting: Waiting) -> Way | None:
         self._forget_if_changed()
-        return self._route_alone(waiting) or self._ways.get(waiting.domain)
+        return self._route_alone(waiting) or self.ways.get(waiting.domain)
 
     def _forget_if_changed(self) -> None:
         if self._version != self._in_force.version:
             self._version = self._in_force.version
-            self._ways.clear()
+            self.ways.clear()
             self._routes.clear()
 
     def _route_alone(self, waiting: Waiting) -> Way | None:

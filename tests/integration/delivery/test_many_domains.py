@@ -61,7 +61,7 @@ async def test_what_is_remembered_of_the_dns_is_bounded(journal: Journal, monkey
             most = max(most, len(resolver.cache))
         await resolver.close()
         assert server.asked >= DOMAINS
-        assert (most, len(resolver.cache), len(placer._ways)) == (1000, 1000, 700)
+        assert (most, len(resolver.cache), len(placer.ways)) == (1000, 1000, 700)
         assert resolver.asking == {}
 
 
@@ -74,8 +74,8 @@ async def test_what_is_remembered_of_owners_is_bounded(journal: Journal, monkeyp
             assert owner is not None and owner.name == "delivery-0-0"
             # As whoever is offered what is not his, or looks at a lane that is empty.
             assert world.deliverer.parts.ownership.owns(place)
-        assert len(world.dispatcher._owners) == 1000
-        assert len(world.deliverer.parts.ownership._owned) <= 1000
+        assert len(world.dispatcher.owners) == 1000
+        assert len(world.deliverer.parts.ownership.owned) <= 1000
 
 
 def test_what_is_remembered_of_addresses_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -147,7 +147,7 @@ async def test_sites_are_dropped_with_all_that_is_known_of_them_when_they_are_id
         assert len(receiver.taken) == count
         deliverer = world.deliverer
         await world.eventually(lambda: len(deliverer.parts.sites) == 0)
-        assert deliverer.parts.ownership._owned == {}
+        assert deliverer.parts.ownership.owned == {}
         assert not len(deliverer.parts.held)
         assert not len(deliverer.parts.unresolved)
         assert deliverer.deps.connector.addresses.open_at == {}

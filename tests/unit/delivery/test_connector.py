@@ -340,4 +340,4 @@ async def test_what_hosts_have_shown_is_bounded() -> None:
         connection = Opened(f"mx{number}.example", "192.0.2.1")
         connection.source = ""
         hosts.connector.taught(connection, SessionLimits(messages=1))
-    assert len(hosts.connector._carried) == KNOWN_HOSTS
+    assert len(hosts.connector.carried) == KNOWN_HOSTS
