@@ -1,6 +1,7 @@
 """The commands in the documents, run like a reader runs them, against a postray on loopback."""
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -38,7 +39,13 @@ def _is_not_run(words: list[str]) -> bool:
     return any(tuple(words[: len(start)]) == start for start in NOT_RUN)
 
 
-RUN = [block for block in blocks("sh") if script(block)]
+NEEDS_CURL = pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
+
+RUN = [
+    pytest.param(block, id=str(block), marks=[NEEDS_CURL] if "curl " in script(block) else [])
+    for block in blocks("sh")
+    if script(block)
+]
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +55,7 @@ def folder(postray: RunningPostray, tmp_path_factory: pytest.TempPathFactory) ->
     (folder / "postray-data").symlink_to(postray.data_dir)
     (folder / "examples").symlink_to(ROOT / "examples")
     (folder / ".venv").symlink_to(sys.prefix)
-    (folder / ".curlrc").write_text("fail\n", encoding="ascii")  # an HTTP error fails the command
+    (folder / ".curlrc").write_text("fail\nnoproxy = *\n", encoding="ascii")  # an HTTP error fails the command
     yield folder
 
 
@@ -76,7 +83,7 @@ async def test_there_is_mail_to_look_at(client: Client) -> None:
     await client.until(f"/v3/messages/{message_id}", lambda m: m["status"] == "delivered", within_s=10)
 
 
-@pytest.mark.parametrize("block", RUN, ids=str)
+@pytest.mark.parametrize("block", RUN)
 def test_the_commands_of_a_block_succeed(block: Block, postray: RunningPostray, folder: Path) -> None:
     text = script(block).replace(API, postray.run.url)
     assert run(["bash", "-euo", "pipefail", "-c", text], postray, folder)
