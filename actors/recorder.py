@@ -22,13 +22,13 @@ from typing import ParamSpec, TypeVar
 import msgspec
 
 from analytics import queries
-from analytics.client import ClickHouse, Rejected, Unavailable
+from analytics.client import ClickHouse, ClickHouseRejected, ClickHouseUnavailable
 from analytics.damage import Damage, find_damage
 from analytics.queries import MessageEvents
 from analytics.rows import columns
 from cluster import metrics
 from cluster.context import DEGRADED
-from cluster.event_consumer import STOP_PATIENCE_S, CannotHandle, EventConsumer, Pacing
+from cluster.event_consumer import STOP_MAX_WAIT_S, CannotHandle, EventConsumer, Pacing
 from cluster.events import Event, decode_batch
 from cluster.journal.journal import Journal
 from cluster.journal.records import LogRow
@@ -103,7 +103,7 @@ class Recorder:
             client, self._client = self._client, None
             # Behind a call that a dead server never answers it would wait too long.
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._in_thread(client.close), STOP_PATIENCE_S)
+                await asyncio.wait_for(self._in_thread(client.close), STOP_MAX_WAIT_S)
         self._thread.shutdown(wait=False)
 
     async def problem(self) -> str | None:
@@ -120,7 +120,7 @@ class Recorder:
 
     def _ready(self) -> ClickHouse:
         if self._client is None or not self._migrated:
-            raise Unavailable(self._consumer.last_error or "the recorder is not running")
+            raise ClickHouseUnavailable(self._consumer.last_error or "the recorder is not running")
         return self._client
 
     async def _prepare(self) -> None:
@@ -137,7 +137,7 @@ class Recorder:
     async def _tried_in_thread(self, call: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> None:
         try:
             await self._in_thread(call, *args, **kwargs)
-        except Unavailable as error:
+        except ClickHouseUnavailable as error:
             raise CannotHandle(error.reason or type(error).__name__) from error
 
     async def _in_thread(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -159,7 +159,7 @@ class Recorder:
         self._looked_at = time.monotonic()
         try:
             damage = find_damage(self._client)
-        except Unavailable as error:
+        except ClickHouseUnavailable as error:
             # A user of a server may not be allowed to ask, and events come in all the same.
             log.warning("cannot look for damaged parts error=%s", error)
             return
@@ -191,13 +191,13 @@ class Recorder:
         try:
             self._client.insert(columns(events))
             self.inserted += len(events)
-        except (Rejected, ValueError, OverflowError) as error:
+        except (ClickHouseRejected, ValueError, OverflowError) as error:
             if len(rows) == 1:
                 self._consumer.put_aside(rows[0], error)
             else:
                 for row in rows:
                     self._store([row])
-        except Unavailable:
+        except ClickHouseUnavailable:
             # Perhaps the database was dropped, to be rebuilt.
             self._migrated = False
             raise

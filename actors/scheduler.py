@@ -13,8 +13,8 @@ from collections.abc import Callable, Sequence
 from actors.stranded import Stranded
 from cluster import metrics
 from cluster.journal.journal import Journal, Unavailable
-from cluster.journal.records import Waiting
-from cluster.journal.scheduling import Lane, Page
+from cluster.journal.records import DueDelivery
+from cluster.journal.scheduling import Lane, PagedIn
 from cluster.metrics import Counter, Gauge, Reading
 from cluster.peers import Call, PeerGone
 from cluster.policy.routes.destinations import parse
@@ -95,9 +95,9 @@ class Scheduler:
             if len(page) < PAGE // 2:
                 await asyncio.sleep(IDLE_S)
 
-    async def round(self) -> Page:
+    async def round(self) -> PagedIn:
         """Page in what is due, and offer it; what finds no room is parked. Raises Unavailable."""
-        nothing = Page([], 0, 0)
+        nothing = PagedIn([], 0, 0)
         if not self._dispatcher.members or not await self._journal.scheduling.anything_due():
             return nothing
         now = asyncio.get_running_loop().time()
@@ -117,14 +117,14 @@ class Scheduler:
         )
         return page
 
-    async def _decide(self, page: Sequence[Waiting]) -> list[int | str]:
+    async def _decide(self, page: Sequence[DueDelivery]) -> list[int | str]:
         await self._dispatcher.prepare(page)
         return [self._lane_or_owner(waiting) for waiting in page]
 
-    def _lane_or_owner(self, waiting: Waiting) -> int | str:
+    def _lane_or_owner(self, waiting: DueDelivery) -> int | str:
         place = self._dispatcher.destination_of(waiting)
         owner = self._dispatcher.owner_of(place)
-        if owner is None or self._dispatcher.passes_over(owner, place, waiting.tenant_id):
+        if owner is None or self._dispatcher.is_backing_off(owner, place, waiting.tenant_id):
             return str(place)
         if Lane(str(place), waiting.tenant_id) in self._full:
             return str(place)
@@ -160,7 +160,7 @@ class Scheduler:
         self._stranded.are(stranded)
         for name, lanes in by_owner.items():
             try:
-                await self._call(name, "refill", lanes)
+                await self._call(name, "fetch_from_lanes", lanes)
             except PeerGone as gone:
                 log.warning("lanes not named actor=%s reason=%r", name, gone.reason)
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from itertools import islice
 
 from cluster.journal.journal import Journal
-from cluster.journal.records import Waiting
+from cluster.journal.records import DueDelivery
 from cluster.journal.scheduling import LANE_START, Lane, LanePosition
 from cluster.metrics import Counter
 from cluster.routing.dispatcher import Dispatcher
@@ -57,7 +57,7 @@ class Stranded:
             log.info("mail leaves lanes that have no owner deliveries=%d", moved)
         return moved
 
-    async def _look_into(self, lanes: Sequence[Lane], each: int) -> list[tuple[Waiting, Lane]]:
+    async def _look_into(self, lanes: Sequence[Lane], each: int) -> list[tuple[DueDelivery, Lane]]:
         """The next deliveries of these lanes, which have had their turn then."""
         positions = {lane: self._looked[lane] for lane in lanes}
         found = await self._journal.scheduling.parked_in(positions, each)

@@ -41,7 +41,7 @@ ANSWER_TIMEOUT_S = 30
 Row = tuple[Any, ...]
 
 
-class Unavailable(Exception):
+class ClickHouseUnavailable(Exception):
     """ClickHouse cannot be reached, or cannot do it now; a retry of the same call may succeed."""
 
     def __init__(self, reason: str) -> None:
@@ -49,7 +49,7 @@ class Unavailable(Exception):
         self.reason = reason
 
 
-class Rejected(Exception):
+class ClickHouseRejected(Exception):
     """These values do not fit their columns; a retry will not succeed."""
 
     def __init__(self, reason: str) -> None:
@@ -127,7 +127,7 @@ class ClickHouse:
                     settings=INSERT_SETTINGS,
                 )
             except (DataError, TypeError, ValueError, OverflowError, struct.error) as error:
-                raise Rejected(str(error)) from error
+                raise ClickHouseRejected(str(error)) from error
             finally:
                 # The driver's context of an insert refers to itself and to all columns. Only the garbage collector
                 # frees it, and that runs so rarely in our processes (cluster/launch.py) that hundreds would accumulate.
@@ -165,4 +165,4 @@ def _failures_named() -> Iterator[None]:
     try:
         yield
     except (ClickHouseError, OSError) as error:
-        raise Unavailable(str(error)) from error
+        raise ClickHouseUnavailable(str(error)) from error

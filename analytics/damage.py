@@ -9,7 +9,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from analytics.client import ClickHouse, Unavailable
+from analytics.client import ClickHouse, ClickHouseUnavailable
 from cluster.settings import ClickHouseSettings
 
 EVENTS = "events"
@@ -66,7 +66,7 @@ def set_aside(settings: ClickHouseSettings, data_dir: Path) -> list[str]:
             damage = find_damage(client)
         finally:
             client.close()
-    except Unavailable as error:
+    except ClickHouseUnavailable as error:
         return [f"ClickHouse does not say which parts are damaged: {error}"]
     return [
         f"ClickHouse set a damaged part aside: {name} of {table}; {lost}; to have done with it: ALTER TABLE {table} "

@@ -9,7 +9,7 @@ from litestar.openapi.plugins import JsonRenderPlugin, YamlRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme
 
 from api.admin.routes import Admin
-from api.batches import Batches
+from api.batches import BatchCalls
 from api.domains import Domains
 from api.health import HealthChecks, Readiness
 from api.http.access import Caller
@@ -21,7 +21,7 @@ from api.http.routes import for_caller
 from api.messages.commands import MessageCommands
 from api.messages.reading import MessageReading
 from api.messages.timeline import Timeline
-from api.scheduled_sends import ScheduledSends
+from api.scheduled_sends import ScheduledSendCalls
 from api.scopes import Scopes
 from api.send.handler import MailSending
 from api.send.large.requests import Large
@@ -69,8 +69,8 @@ def create_app(
     keyed = for_caller(
         Caller.KEY,
         MailSending(authenticator, steps, intake, large, settings.max_body_bytes).routes(),
-        Batches(journal).routes(),
-        ScheduledSends(journal).routes(),
+        BatchCalls(journal).routes(),
+        ScheduledSendCalls(journal).routes(),
         MessageReading(journal, timeline, limits).routes(),
         MessageCommands(journal, lifetime_s, limits).routes(),
         Domains(journal).routes(),

@@ -10,7 +10,7 @@ from msgspec import Struct
 from api.http.body import ApiRequest
 from api.http.errors import answers
 from api.http.existing import BATCH, existing
-from api.http.routes import Group, resource
+from api.http.routes import RouteGroup, resource
 from cluster.journal.journal import Journal
 from cluster.journal.records import BatchCounts
 from cluster.policy.lifecycle import Status
@@ -57,13 +57,13 @@ class BatchCancelled(Struct, frozen=True, kw_only=True):
     status_counts: StatusCounts
 
 
-class Batches:
+class BatchCalls:
     """POST /v3/mail/batch, GET /v3/mail/batch/{id}, POST /v3/mail/batch/{id}/cancel."""
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
 
-    def routes(self) -> Group:
+    def routes(self) -> RouteGroup:
         create = post(status_code=201, responses=answers(401, 403, 503), summary="Create a batch")
         show = get("/{id:str}", responses=answers(400, 401, 403, 404, 503), summary="How a batch stands")
         cancel = post(

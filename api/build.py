@@ -24,7 +24,7 @@ from cluster.lookup.tls_results import TlsResults
 from cluster.metrics import Reading
 from cluster.peers import PeerGone
 from cluster.policies import put_in_force
-from cluster.policy.backpressure import Bounds
+from cluster.policy.backpressure import LoadBounds
 from cluster.policy.tls.level import TlsLevel
 from cluster.policy.tls.policy import DomainTls
 from cluster.routing.build import MailRouting, build_routing
@@ -113,7 +113,7 @@ async def api(context: Context, links: Links) -> Api:
     offers = DirectOffers(dispatcher, links.share)
 
     watch = Watch(
-        Bounds(backlog=settings.http.max_backlog, free_disk_mb=settings.http.min_free_disk_mb),
+        LoadBounds(backlog=settings.http.max_backlog, free_disk_mb=settings.http.min_free_disk_mb),
         backlog=journal.queue.backlog,
         count_backlog=journal.queue.count_backlog,
         journal_dir=None if settings.postgres.dsn else context.data_path,

@@ -10,7 +10,7 @@ from msgspec import Struct
 from api.http.body import ApiRequest
 from api.http.errors import answers
 from api.http.refusals import NotFound
-from api.http.routes import Group, resource
+from api.http.routes import RouteGroup, resource
 from cluster.dkim_keys import record_name, record_text
 from cluster.journal.journal import Journal
 from cluster.journal.records import SenderDomain
@@ -50,7 +50,7 @@ class Domains:
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
 
-    def routes(self) -> Group:
+    def routes(self) -> RouteGroup:
         listing = get(responses=answers(401, 403, 503), summary="List sender domains")
         show = get("/{id:str}", responses=answers(400, 401, 403, 404, 503), summary="A sender domain")
         return resource("/v3/whitelabel/domains", listing(self.listing), show(self.show), tag="domains")

@@ -7,7 +7,7 @@ from litestar import Response, get
 from msgspec import Struct
 
 from api.http.errors import answers
-from api.http.routes import Group, resource
+from api.http.routes import RouteGroup, resource
 from cluster.context import keeps_from_work
 
 Readiness = Callable[[], Awaitable[Mapping[str, str | None]]]
@@ -20,7 +20,7 @@ class Health(Struct, frozen=True):
     status: Literal["ok"] = "ok"
 
 
-class Ready(Struct, frozen=True):
+class ReadinessBody(Struct, frozen=True):
     """Each part: "ok", or what is wrong with it; what begins with "degraded: " does not keep it from its work."""
 
     status: Literal["ready", "not ready"]
@@ -33,17 +33,19 @@ class HealthChecks:
     def __init__(self, readiness: Readiness) -> None:
         self._readiness = readiness
 
-    def routes(self) -> Group:
+    def routes(self) -> RouteGroup:
         alive = get("/healthz", responses=answers(), summary="Alive")
-        ready = get("/readyz", responses=answers(described={503: Ready}), summary="Ready to serve, part by part")
+        ready = get(
+            "/readyz", responses=answers(described={503: ReadinessBody}), summary="Ready to serve, part by part"
+        )
         return resource("/", alive(self.alive), ready(self.ready), tag="health")
 
     async def alive(self) -> Health:
         return Health()
 
-    async def ready(self) -> Response[Ready]:
+    async def ready(self) -> Response[ReadinessBody]:
         problems = await self._readiness()
         parts = {name: "ok" if problem is None else problem for name, problem in problems.items()}
         if any(keeps_from_work(problem) for problem in problems.values()):
-            return Response(Ready("not ready", parts), status_code=503)
-        return Response(Ready("ready", parts))
+            return Response(ReadinessBody("not ready", parts), status_code=503)
+        return Response(ReadinessBody("ready", parts))

@@ -19,7 +19,7 @@ from api.http.body import ApiRequest, TypedBody
 from api.http.errors import answers
 from api.http.existing import BATCH, existing
 from api.http.refusals import Fault, Invalid, NotFound
-from api.http.routes import Group, resource
+from api.http.routes import RouteGroup, resource
 from cluster.journal.journal import Journal, Unavailable
 from cluster.journal.records import ScheduledSend, ScheduledStatus
 
@@ -51,13 +51,13 @@ class ChangeBody(TypedBody[ScheduledSendChange]):
     decoder = msgspec.json.Decoder(ScheduledSendChange)
 
 
-class ScheduledSends:
+class ScheduledSendCalls:
     """The five calls."""
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
 
-    def routes(self) -> Group:
+    def routes(self) -> RouteGroup:
         one = "/{batch_id:str}"
         with_body = (400, 401, 403, 404, 408, 413, 415, 422, 503)
         create = post(

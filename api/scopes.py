@@ -5,7 +5,7 @@ from msgspec import Struct
 
 from api.http.body import ApiRequest
 from api.http.errors import answers
-from api.http.routes import Group, resource
+from api.http.routes import RouteGroup, resource
 
 
 class ScopeList(Struct, frozen=True):
@@ -17,7 +17,7 @@ class ScopeList(Struct, frozen=True):
 class Scopes:
     """GET /v3/scopes."""
 
-    def routes(self) -> Group:
+    def routes(self) -> RouteGroup:
         route = get(responses=answers(401, 503), summary="The scopes of the key")
         return resource("/v3/scopes", route(self.scopes), tag="keys")
 

@@ -11,7 +11,7 @@ from api.health import Readiness
 from api.http.unread import UnreadBodies
 from api.messages.timeline import Timeline
 from api.send.large.requests import Large
-from cluster.http.connections import Bounds
+from cluster.http.connections import ConnectionBounds
 from cluster.http.paths import OneSpelling
 from cluster.http.server import HttpServer
 from cluster.intake.backpressure import WhyFull, never_full
@@ -67,7 +67,7 @@ class ApiServer:
         )
         self._server = HttpServer(
             UnreadBodies(OneSpelling(app, app.routes), settings.max_body_bytes),
-            Bounds(
+            ConnectionBounds(
                 connections=settings.max_connections,
                 per_address=settings.max_connections_per_address,
                 head_timeout_s=settings.head_timeout_s,

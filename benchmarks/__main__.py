@@ -10,11 +10,11 @@ from msgspec import structs
 from rich.console import Console
 
 from benchmarks.chaos import report, scenario
-from benchmarks.chaos.faults import Kind
+from benchmarks.chaos.faults import FaultKind
 from benchmarks.counts.command import counts
 from benchmarks.everything import everything
 from benchmarks.measuring import SCENARIOS, command, compare, plot, table
-from benchmarks.postray import DidNotStart
+from benchmarks.postray import PostrayDidNotStart
 from benchmarks.records import write_apart
 from benchmarks.soak.command import soak
 
@@ -39,10 +39,10 @@ def main() -> None:
     help="Seconds for coming to rest.",
 )
 @click.option(
-    "--only", "kinds", type=click.Choice([kind.value for kind in Kind]), multiple=True, help="Only these faults."
+    "--only", "kinds", type=click.Choice([kind.value for kind in FaultKind]), multiple=True, help="Only these faults."
 )
 @click.option(
-    "--without", type=click.Choice([kind.value for kind in Kind]), multiple=True, help="All faults but these."
+    "--without", type=click.Choice([kind.value for kind in FaultKind]), multiple=True, help="All faults but these."
 )
 @click.option(
     "--json",
@@ -66,12 +66,12 @@ def chaos(
     Exit 1 when a message was lost, is stuck or was sent after its cancel, when journal, ClickHouse and sink disagree,
     or when there are more duplicates than replies that can have been lost.
     """
-    options = scenario.Options(
+    options = scenario.ChaosOptions(
         seed=seed,
         seconds=seconds,
         rate=rate,
-        patience_s=patience,
-        kinds=tuple(kind for kind in Kind if kind in (kinds or tuple(Kind)) and kind not in without),
+        max_wait_s=patience,
+        kinds=tuple(kind for kind in FaultKind if kind in (kinds or tuple(FaultKind)) and kind not in without),
         keep=keep,
     )
     console = Console(highlight=False)
@@ -80,12 +80,12 @@ def chaos(
     except asyncio.CancelledError:
         console.print("interrupted; everything that was started has ended")
         sys.exit(130)
-    except DidNotStart as error:
+    except PostrayDidNotStart as error:
         raise click.ClickException(f"postray did not start: {error}") from error
     report.show(console, record)
     if json_path is not None:
         bare = structs.replace(record, schedule=[], done=[])
-        write_apart(bare, report.Faults(schedule=record.schedule, done=record.done), json_path)
+        write_apart(bare, report.FaultRecords(schedule=record.schedule, done=record.done), json_path)
     sys.exit(bool(record.broken))
 
 
@@ -93,7 +93,7 @@ def chaos(
 @click.argument("records", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
 def chaos_table(records: tuple[Path, ...]) -> None:
     """The records of chaos runs (--json) as a table in Markdown."""
-    decode = msgspec.json.Decoder(report.Record).decode
+    decode = msgspec.json.Decoder(report.ChaosRecord).decode
     click.echo(report.table([decode(path.read_bytes()) for path in records]))
 
 

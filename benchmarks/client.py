@@ -23,7 +23,7 @@ class Unanswered(Exception):
     """At least a part was sent, and no complete answer received: the outcome is unknown."""
 
 
-class Answer(Struct, frozen=True):
+class HttpAnswer(Struct, frozen=True):
     """A response. ``headers``: names in lower case."""
 
     status: int
@@ -44,15 +44,15 @@ class Client:
         self._key = key
         self._answer_s = answer_s
 
-    async def get(self, path: str) -> Answer:
+    async def get(self, path: str) -> HttpAnswer:
         """Raises NotSent, Unanswered."""
         return await self.request("GET", path)
 
-    async def post(self, path: str, body: Any = None) -> Answer:
+    async def post(self, path: str, body: Any = None) -> HttpAnswer:
         """``body``: a JSON value. Raises NotSent, Unanswered."""
         return await self.request("POST", path, b"" if body is None else json.dumps(body).encode())
 
-    async def request(self, method: str, path: str, body: bytes = b"") -> Answer:
+    async def request(self, method: str, path: str, body: bytes = b"") -> HttpAnswer:
         """Raises NotSent, Unanswered."""
         try:
             async with asyncio.timeout(CONNECT_S):
@@ -81,7 +81,7 @@ class Client:
         return ("\r\n".join(lines) + "\r\n\r\n").encode("ascii")
 
 
-async def _read(reader: asyncio.StreamReader) -> Answer:
+async def _read(reader: asyncio.StreamReader) -> HttpAnswer:
     status_line, *lines = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").splitlines()
     headers = {}
     for line in filter(None, lines):
@@ -89,4 +89,4 @@ async def _read(reader: asyncio.StreamReader) -> Answer:
         headers[name.lower()] = value.strip()
     # Our API always sends Content-Length.
     body = await reader.readexactly(int(headers.get("content-length", "0")))
-    return Answer(int(status_line.split()[1]), headers, body)
+    return HttpAnswer(int(status_line.split()[1]), headers, body)

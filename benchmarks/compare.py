@@ -23,7 +23,7 @@ TOLD = 1.1
 COLOURS = {"better": "green", "worse": "red"}
 
 
-class Change(StrEnum):
+class FigureChange(StrEnum):
     BETTER = "better"
     WORSE = "worse"
     WITHIN_NOISE = "within the noise"
@@ -35,7 +35,7 @@ class Compared(Struct, frozen=True, kw_only=True):
 
     before: Figure
     after: Figure
-    change: Change
+    change: FigureChange
 
     @property
     def ratio(self) -> float | None:
@@ -52,16 +52,16 @@ def compare(before: Record, after: Record) -> list[Compared]:
     ]
 
 
-def change(before: Figure, after: Figure) -> Change:
+def change(before: Figure, after: Figure) -> FigureChange:
     """See the module."""
     if min(len(before.values), len(after.values)) < FEWEST:
-        return Change.TOO_FEW
+        return FigureChange.TOO_FEW
     overlap = before.low <= after.high and after.low <= before.high
     widest = max(before.high - before.low, after.high - after.low)
     if overlap or abs(after.median - before.median) <= widest:
-        return Change.WITHIN_NOISE
+        return FigureChange.WITHIN_NOISE
     rose = after.median > before.median
-    return Change.BETTER if rose == (after.better is Better.HIGHER) else Change.WORSE
+    return FigureChange.BETTER if rose == (after.better is Better.HIGHER) else FigureChange.WORSE
 
 
 def differences(before: Record, after: Record) -> list[str]:

@@ -8,27 +8,29 @@ import ssl
 import time
 from collections.abc import Callable
 
-from actors.smtpd.envelope import Answer, Extension, Reply
-from actors.smtpd.protocol import Service, State
+from actors.smtpd.envelope import Answer, Extension, ServerReply
+from actors.smtpd.protocol import ServerState, Service
 from benchmarks.direct_tls import DirectTls
 from benchmarks.flight import flight, message_id
 from benchmarks.late import LateSession
-from benchmarks.sink_log import Ended
+from benchmarks.sink_log import ConnectionEnded
 
 Decide = Callable[[int, tuple[str, ...], str], Answer]
 """Decides on a message, given the session's number, the recipients, and the local part of Message-ID."""
 
 NEEDED = frozenset((Extension.PIPELINING, Extension.CHUNKING, Extension.SIZE, Extension.EIGHTBITMIME))
 """The extensions that must have been offered to a client that may send flights."""
-MAIL_OK = Reply(250, "2.1.0 sender ok").wire
-RCPT_OK = Reply(250, "2.1.5 recipient ok").wire
-TAKEN = Reply(250, "2.0.0 message taken").wire
+MAIL_OK = ServerReply(250, "2.1.0 sender ok").wire
+RCPT_OK = ServerReply(250, "2.1.5 recipient ok").wire
+TAKEN = ServerReply(250, "2.0.0 message taken").wire
 
 
 class FlightSession(LateSession):
     """``decide`` decides on flights; ``service.on_message`` on all others, and must give the same answers."""
 
-    def __init__(self, service: Service, delay_s: float, ended: Callable[[Ended], None], decide: Decide) -> None:
+    def __init__(
+        self, service: Service, delay_s: float, ended: Callable[[ConnectionEnded], None], decide: Decide
+    ) -> None:
         super().__init__(service, delay_s, ended)
         self._decide = decide
         self._tls: DirectTls | None = None
@@ -42,7 +44,7 @@ class FlightSession(LateSession):
         except ssl.SSLError:
             self.abort()
             return
-        if self.state is State.UPGRADING and self._tls.established:
+        if self.state is ServerState.UPGRADING and self._tls.established:
             self._upgraded(self._tls)
         if said:
             self._hear(said)
@@ -65,7 +67,7 @@ class FlightSession(LateSession):
     def _may_take_flight(self) -> bool:
         """Whether a transaction may begin now, with no input left from before."""
         return (
-            self.state is State.COMMAND
+            self.state is ServerState.COMMAND
             and self._mail is None
             and not self.input
             and not self._overlong
@@ -75,13 +77,13 @@ class FlightSession(LateSession):
 
     # TLS
 
-    def start_tls(self, context: ssl.SSLContext, ready: Reply) -> None:
+    def start_tls(self, context: ssl.SSLContext, ready: ServerReply) -> None:
         if self._transport is None:
             return
         self.position = len(self.input)  # sent in plain text: RFC 3207 §4.2
         self.say(ready)
         self._flush()
-        self.state = State.UPGRADING
+        self.state = ServerState.UPGRADING
         self._transport = self._tls = DirectTls(self._transport, context)
         self._timers["handshake"] = self._loop.call_later(self.options.tls_handshake_timeout_s, self.abort)
 
@@ -90,4 +92,4 @@ class FlightSession(LateSession):
         self.tls_version, self.tls_cipher = tls.version, tls.cipher
         self.service.handshakes += 1
         self.forget()
-        self.state = State.COMMAND
+        self.state = ServerState.COMMAND

@@ -10,15 +10,15 @@ import time
 from collections import deque
 from collections.abc import Callable
 
-from actors.smtpd.protocol import Service, State
-from actors.smtpd.session import Session
-from benchmarks.sink_log import Ended
+from actors.smtpd.protocol import ServerState, Service
+from actors.smtpd.session import ServerSession
+from benchmarks.sink_log import ConnectionEnded
 
 
-class LateSession(Session):
+class LateSession(ServerSession):
     """``ended`` is called once, at the connection's end. With ``delay_s`` 0, nothing is late."""
 
-    def __init__(self, service: Service, delay_s: float, ended: Callable[[Ended], None]) -> None:
+    def __init__(self, service: Service, delay_s: float, ended: Callable[[ConnectionEnded], None]) -> None:
         super().__init__(service)
         self._delay_s = delay_s
         self._ended = ended
@@ -27,7 +27,7 @@ class LateSession(Session):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._ended(
-            Ended(
+            ConnectionEnded(
                 at=time.time(),
                 session=self.number,
                 heard_at=self._heard_at,
@@ -58,7 +58,7 @@ class LateSession(Session):
 
     def _close(self) -> None:
         self._flush()
-        self.state = State.DEAF
+        self.state = ServerState.DEAF
         # After the last reply; at once without a delay.
         if self._delay_s:
             self._loop.call_later(self._delay_s, super()._close)

@@ -18,7 +18,7 @@ SEND = "/v3/mail/send"
 ANSWER_S = 60.0
 
 
-class Refused(Exception):
+class NotAccepted(Exception):
     """An answer other than 202, or none: the measurement is worthless."""
 
     def __init__(self, reason: str) -> None:
@@ -56,7 +56,7 @@ class _Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
         if self._answer is not None and not self._answer.done():
-            self._answer.set_exception(Refused(f"the connection was lost: {exc or 'closed by the server'}"))
+            self._answer.set_exception(NotAccepted(f"the connection was lost: {exc or 'closed by the server'}"))
 
     def data_received(self, data: bytes) -> None:
         self._input += data
@@ -73,7 +73,7 @@ class _Connection(asyncio.Protocol):
     async def ask(self, request: list[bytes]) -> tuple[int, bytes]:
         """Returns status and body. Raises Refused, TimeoutError."""
         if self._transport is None:
-            raise Refused("the connection was closed by the server")
+            raise NotAccepted("the connection was closed by the server")
         self._answer = asyncio.get_running_loop().create_future()
         self._transport.writelines(request)
         return await self._answer
@@ -156,7 +156,7 @@ class Load:
         finally:
             self._free.put_nowait(connection)
         if status != 200:
-            raise Refused(f"{status}: {answer[:500].decode('utf-8', 'replace')}")
+            raise NotAccepted(f"{status}: {answer[:500].decode('utf-8', 'replace')}")
         return took_s, answer
 
     async def _send(self, connection: _Connection, body: bytes, turn: float) -> None:
@@ -164,7 +164,7 @@ class Load:
             status, answer = await connection.ask([self._head("POST", SEND, len(body)), body])
         took_s, at = time.perf_counter() - turn, time.time()
         if status != 202:
-            raise Refused(f"{status}: {answer[:500].decode('utf-8', 'replace')}")
+            raise NotAccepted(f"{status}: {answer[:500].decode('utf-8', 'replace')}")
         promise = _decode(answer)
         self.accepted.append(Accepted(at, took_s, promise.message_ids or (promise.message_id,)))
 

@@ -38,7 +38,7 @@ class Shape(Struct, frozen=True, kw_only=True):
     """Recipients of each message."""
 
 
-class Letter(Struct, frozen=True, kw_only=True):
+class MailTemplate(Struct, frozen=True, kw_only=True):
     """The shared content of a request's messages, and their substitutions."""
 
     subject: str
@@ -51,7 +51,7 @@ class Letter(Struct, frozen=True, kw_only=True):
 class Mail:
     """Makes request bodies of one shape. ``letter``: replaces the default with two keys in every paragraph."""
 
-    def __init__(self, shape: Shape, domain: Domain = one_domain, letter: Letter | None = None) -> None:
+    def __init__(self, shape: Shape, domain: Domain = one_domain, letter: MailTemplate | None = None) -> None:
         self.shape = shape
         self._domain = domain
         self._letter = letter or _usual(shape)
@@ -72,8 +72,8 @@ class Mail:
         return f'{{"to":[{to}],"substitutions":{self._letter.substitutions(number)}}}'.encode("ascii")
 
 
-def _usual(shape: Shape) -> Letter:
-    return Letter(
+def _usual(shape: Shape) -> MailTemplate:
+    return MailTemplate(
         subject="A letter to -name-",
         text=_filled(PARAGRAPH + "\n\n", shape.text_bytes),
         html=f"<html><body>{_filled(f'<p>{PARAGRAPH}</p>', shape.html_bytes)}</body></html>",
@@ -81,7 +81,7 @@ def _usual(shape: Shape) -> Letter:
     )
 
 
-def _shared(shape: Shape, letter: Letter) -> dict[str, Any]:
+def _shared(shape: Shape, letter: MailTemplate) -> dict[str, Any]:
     shared: dict[str, Any] = {
         "from": FROM,
         "subject": letter.subject,

@@ -14,9 +14,9 @@ from rich.console import Console
 
 from benchmarks import compare as comparison
 from benchmarks import records, report
-from benchmarks.load import Refused
+from benchmarks.load import NotAccepted
 from benchmarks.postfix import PostfixDidNotStart
-from benchmarks.postray import DidNotStart
+from benchmarks.postray import PostrayDidNotStart
 from benchmarks.runner import Missing, Repeats, Scenario, run
 from benchmarks.scenarios import (
     accept,
@@ -79,9 +79,9 @@ def measured(scenario: Scenario, repeats: Repeats, console: Console) -> records.
         raise Skipped(f"{scenario.name} is skipped: {missing}") from missing
     except PostfixDidNotStart as error:
         raise click.ClickException(f"Postfix did not start: {error}") from error
-    except DidNotStart as error:
+    except PostrayDidNotStart as error:
         raise click.ClickException(f"postray did not start: {error}") from error
-    except Refused as refused:
+    except NotAccepted as refused:
         raise click.ClickException(f"the load was refused: {refused}") from refused
     except deliver.FillingTooSlow as slow:
         raise click.ClickException(f"the journal could not be filled within {slow.lead_s:.0f} s") from slow
@@ -130,7 +130,7 @@ def compare(before: Path, after: Path) -> None:
         raise click.ClickException(f"{one.scenario} and {other.scenario} cannot be compared")
     compared = comparison.compare(one, other)
     comparison.show(report.console(), one, other, compared)
-    sys.exit(any(found.change is comparison.Change.WORSE for found in compared))
+    sys.exit(any(found.change is comparison.FigureChange.WORSE for found in compared))
 
 
 @click.command("plot")

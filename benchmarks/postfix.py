@@ -17,7 +17,7 @@ from pathlib import Path
 
 import psutil
 
-from benchmarks.postfix_files import Plan, main_cf, master_cf, opendkim_conf
+from benchmarks.postfix_files import PostfixPlan, main_cf, master_cf, opendkim_conf
 from cluster.dkim_keys import generate_rsa_key
 from cluster.installation import running
 
@@ -59,7 +59,7 @@ def lacking(find: Find = program, user_id: int | None = None) -> str | None:
 class Postfix:
     """One Postfix with its OpenDKIM. ``plan.directory`` is created here; the caller removes it."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: PostfixPlan) -> None:
         self.plan = plan
         self._filter: subprocess.Popen[bytes] | None = None
 

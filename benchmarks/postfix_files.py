@@ -15,7 +15,7 @@ DOMAIN = "mail.example.com"
 SELECTOR = "bench"
 
 
-class Plan(Struct, frozen=True, kw_only=True):
+class PostfixPlan(Struct, frozen=True, kw_only=True):
     """The places of all files, and the concurrency."""
 
     directory: Path
@@ -62,12 +62,12 @@ class Plan(Struct, frozen=True, kw_only=True):
         return self.filter_dir / "opendkim.conf"
 
 
-def main_cf(plan: Plan) -> str:
+def main_cf(plan: PostfixPlan) -> str:
     """The text of main.cf."""
     return _lines({**_places(plan), **_intake(plan), **_delivery(plan)}, " = ")
 
 
-def _places(plan: Plan) -> Mapping[str, str]:
+def _places(plan: PostfixPlan) -> Mapping[str, str]:
     return {
         "compatibility_level": "3.6",
         "queue_directory": str(plan.queue_dir),
@@ -85,7 +85,7 @@ def _places(plan: Plan) -> Mapping[str, str]:
     }
 
 
-def _intake(plan: Plan) -> Mapping[str, str]:
+def _intake(plan: PostfixPlan) -> Mapping[str, str]:
     return {
         "mynetworks": "127.0.0.0/8",
         "smtpd_relay_restrictions": "permit_mynetworks, reject",
@@ -104,7 +104,7 @@ def _intake(plan: Plan) -> Mapping[str, str]:
     }
 
 
-def _delivery(plan: Plan) -> Mapping[str, str]:
+def _delivery(plan: PostfixPlan) -> Mapping[str, str]:
     limit = str(plan.connections)
     return {
         "relayhost": f"[{plan.sink.rpartition(':')[0]}]:{plan.sink.rpartition(':')[2]}",
@@ -153,7 +153,7 @@ _UNIX_SERVICES = (
 """Name, type, whether private, wake-up time, process limit, command."""
 
 
-def master_cf(plan: Plan) -> str:
+def master_cf(plan: PostfixPlan) -> str:
     """The text of master.cf. Nothing is chrooted: the queue directory has no libraries and no resolver."""
     services = ((f"127.0.0.1:{plan.port}", "inet", "n", "-", "-", "smtpd"), *_UNIX_SERVICES)
     return "".join(
@@ -162,7 +162,7 @@ def master_cf(plan: Plan) -> str:
     )
 
 
-def opendkim_conf(plan: Plan, user: str) -> str:
+def opendkim_conf(plan: PostfixPlan, user: str) -> str:
     """The text of OpenDKIM's file. ``user``: the user it runs as, with a group that includes Postfix, as user:group."""
     return _lines(
         {

@@ -31,14 +31,14 @@ READY = "Ctrl-C stops it."
 """The last line that it prints when it is ready."""
 
 
-class DidNotStart(Exception):
+class PostrayDidNotStart(Exception):
     """``postray up`` ended or was not ready in time; the message contains its output."""
 
     def __init__(self, output: str) -> None:
         super().__init__(output)
 
 
-class Postray:
+class PostrayProcess:
     """``variables``: ``POSTRAY_…``, overriding the environment's. Ports are free ones, the same in every life."""
 
     def __init__(self, data_dir: Path, variables: Mapping[str, str]) -> None:
@@ -96,7 +96,7 @@ class Postray:
                 return
             time.sleep(POLL_S)
         self.kill()
-        raise DidNotStart(self.output)
+        raise PostrayDidNotStart(self.output)
 
     def stop(self, how: signal.Signals = signal.SIGINT) -> list[int]:
         """Stop it as Ctrl-C does; returns the pids of processes that were left, which are ended."""

@@ -4,7 +4,7 @@
 
 It owns the log. A line is written before the reply, so the log contains every message for which a client may have read
 a 250; with ``Writing.SOON`` a tenth of a second later, at less cost. Figures come from this log only, never from the
-sender. On an ``Order`` it misbehaves, for a share of the messages.
+sender. On an ``SinkBehavior`` it misbehaves, for a share of the messages.
 
 A recipient's local part may determine what the sink does: ``….no`` is refused with 550, ``….later`` with 450 once,
 ``….poison`` always with 450.
@@ -24,11 +24,20 @@ import uvloop
 from msgspec import Struct
 
 from actors.smtpd.certificate import server_context
-from actors.smtpd.envelope import Action, Answer, Behaviour, Envelope, Extension, Reply, ServerOptions, Then
+from actors.smtpd.envelope import (
+    Answer,
+    Behaviour,
+    Extension,
+    ReceivedMessage,
+    ServerAction,
+    ServerOptions,
+    ServerReply,
+    Then,
+)
 from actors.smtpd.protocol import Service
 from benchmarks.flight import message_id
 from benchmarks.flight_session import FlightSession
-from benchmarks.sink_log import Ended, Line, Receipt
+from benchmarks.sink_log import ConnectionEnded, Line, Receipt
 
 SLOW_S = 1.0
 """The delay of a slow reply."""
@@ -72,28 +81,28 @@ class SinkOptions(Struct, frozen=True, kw_only=True):
     writing: Writing = Writing.AT_ONCE
 
 
-class Order(Struct, frozen=True):
+class SinkBehavior(Struct, frozen=True):
     """The behaviour from now on, for ``share`` of the messages (and of the connections, where it concerns them)."""
 
     manner: Manner
     share: float = 1.0
 
 
-DEFER = Reply(451, "4.3.0 try again later")
-CLOSING = Reply(421, "4.3.2 not now", then=Then.CLOSE)
-UNKNOWN = Reply(550, "5.1.1 no such mailbox")
-GREYLISTED = Reply(450, "4.2.1 try again in a moment")
-SLOWLY = Reply(250, "2.0.0 taken, at last", delay_s=SLOW_S)
+DEFER = ServerReply(451, "4.3.0 try again later")
+CLOSING = ServerReply(421, "4.3.2 not now", then=Then.CLOSE)
+UNKNOWN = ServerReply(550, "5.1.1 no such mailbox")
+GREYLISTED = ServerReply(450, "4.2.1 try again in a moment")
+SLOWLY = ServerReply(250, "2.0.0 taken, at last", delay_s=SLOW_S)
 
 # For each manner: whether the message is accepted, whether a reply is sent, and the answer.
 MANNERS: dict[Manner, tuple[bool, bool, Answer]] = {
     Manner.HONEST: (True, True, None),
-    Manner.DROP_BEFORE: (False, False, Action.DROP),
-    Manner.DROP_AFTER: (True, False, Action.DROP),
+    Manner.DROP_BEFORE: (False, False, ServerAction.DROP),
+    Manner.DROP_AFTER: (True, False, ServerAction.DROP),
     Manner.REFUSE: (False, True, CLOSING),
     Manner.DEFER: (False, True, DEFER),
-    Manner.STALL_BEFORE: (False, False, Action.SILENCE),
-    Manner.STALL_AFTER: (True, False, Action.SILENCE),
+    Manner.STALL_BEFORE: (False, False, ServerAction.SILENCE),
+    Manner.STALL_AFTER: (True, False, ServerAction.SILENCE),
     Manner.SLOW: (True, True, SLOWLY),
 }
 
@@ -104,20 +113,20 @@ class Sink:
     def __init__(self, log: BinaryIO, random: Random) -> None:
         self._log = log
         self._random = random
-        self._order = Order(Manner.HONEST)
+        self._order = SinkBehavior(Manner.HONEST)
         self._greylisted: set[str] = set()
         self._encode = msgspec.json.Encoder().encode
 
     def behaviour(self) -> Behaviour:
         return Behaviour(greeting=self._greet, rcpt=self._recipient)
 
-    def obey(self, order: Order) -> None:
+    def obey(self, order: SinkBehavior) -> None:
         self._order = order
 
-    def ended(self, end: Ended) -> None:
+    def ended(self, end: ConnectionEnded) -> None:
         self._write(end)
 
-    def take(self, envelope: Envelope) -> Answer:
+    def take(self, envelope: ReceivedMessage) -> Answer:
         """Decide on a complete message from the slow path."""
         return self.decide(envelope.session, envelope.rcpt_to, message_id(b"\n" + envelope.content, 1))
 
@@ -192,7 +201,7 @@ async def _obey_orders(sink: Sink) -> None:
     orders = asyncio.StreamReader()
     loop = asyncio.get_running_loop()
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(orders), os.fdopen(0, "rb"))
-    decode = msgspec.json.Decoder(Order).decode
+    decode = msgspec.json.Decoder(SinkBehavior).decode
     while line := await orders.readline():
         sink.obey(decode(line))
 

@@ -23,7 +23,7 @@ class Receipt(Struct, frozen=True, kw_only=True, tag="receipt"):
     """Whether a reply was sent, of either kind, even if the client had gone meanwhile."""
 
 
-class Ended(Struct, frozen=True, kw_only=True, tag="ended"):
+class ConnectionEnded(Struct, frozen=True, kw_only=True, tag="ended"):
     """The end of a connection, by either side."""
 
     at: float
@@ -37,7 +37,7 @@ class Ended(Struct, frozen=True, kw_only=True, tag="ended"):
     unread octets in it (RFC 2525 §2.17), and when octets arrive after that."""
 
 
-Line = Receipt | Ended
+Line = Receipt | ConnectionEnded
 
 
 class Tail:

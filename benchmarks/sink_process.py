@@ -5,7 +5,7 @@ from pathlib import Path
 import msgspec
 
 from benchmarks.server_process import ServerProcess
-from benchmarks.sink import Order, SinkOptions
+from benchmarks.sink import SinkBehavior, SinkOptions
 from benchmarks.sink_log import Line, Tail, read_log
 
 DEFAULT = SinkOptions()
@@ -19,7 +19,7 @@ class SinkProcess(ServerProcess):
         arguments = (str(self._log), msgspec.json.encode(options).decode())
         super().__init__("benchmarks.sink", arguments, directory / "sink.err")
 
-    def order(self, order: Order) -> None:
+    def order(self, order: SinkBehavior) -> None:
         """Change its behaviour from now on."""
         self.tell(msgspec.json.encode(order))
 

@@ -18,8 +18,8 @@ from actors.compose.mime import Skeleton, compile_content
 from api.send.conversion import new_request
 from api.send.request import MailSend
 from api.send.validation import check
-from benchmarks.load import Refused
-from cluster.journal.records import NewMessage, decode_content, decode_personal
+from benchmarks.load import NotAccepted
+from cluster.journal.records import NewMessage, decode_content, decode_personalization
 from cluster.settings import host_port
 
 HELO = b"EHLO load.example.com\r\n"
@@ -29,7 +29,7 @@ ANSWER_S = 30.0
 _decode_mail = msgspec.json.Decoder(MailSend).decode
 
 
-class Letter(Struct, frozen=True):
+class SubmissionMessage(Struct, frozen=True):
     """A message ready for submission."""
 
     message_id: str
@@ -39,7 +39,7 @@ class Letter(Struct, frozen=True):
     """The number of replies to the transaction."""
 
 
-def letters(body: bytes) -> list[Letter]:
+def letters(body: bytes) -> list[SubmissionMessage]:
     """The messages that postray makes of a request, unsigned. ``body``: the request's JSON."""
     mail, now = _decode_mail(body), datetime.now(UTC)
     files = check(mail).files
@@ -48,9 +48,9 @@ def letters(body: bytes) -> list[Letter]:
     return [_letter(message, skeleton, now) for message in request.messages]
 
 
-def _letter(message: NewMessage, skeleton: Skeleton, now: datetime) -> Letter:
+def _letter(message: NewMessage, skeleton: Skeleton, now: datetime) -> SubmissionMessage:
     message_id = f"<{message.id}@{message.from_email.rpartition('@')[2]}>"
-    composed = skeleton.compose(decode_personal(message.personal), message_id=message_id, date=now)
+    composed = skeleton.compose(decode_personalization(message.personalization), message_id=message_id, date=now)
     header = b"".join(b"%b: %b\r\n" % field for field in composed.header_fields)
     data = header + b"\r\n" + composed.body
     commands = [
@@ -58,16 +58,18 @@ def _letter(message: NewMessage, skeleton: Skeleton, now: datetime) -> Letter:
         *(f"RCPT TO:<{recipient.email}>" for recipient in message.recipients),
         f"BDAT {len(data)} LAST",
     ]
-    return Letter(message.id, "".join(f"{command}\r\n" for command in commands).encode("ascii") + data, len(commands))
+    return SubmissionMessage(
+        message.id, "".join(f"{command}\r\n" for command in commands).encode("ascii") + data, len(commands)
+    )
 
 
 class _Connection(asyncio.Protocol):
     """One connection, which takes the next letter when the last is answered."""
 
-    def __init__(self, left: Iterator[Letter], accepted: list[str]) -> None:
+    def __init__(self, left: Iterator[SubmissionMessage], accepted: list[str]) -> None:
         self._left = left
         self._accepted = accepted
-        self._letter: Letter | None = None
+        self._letter: SubmissionMessage | None = None
         self._greeted = False
         self._input = b""
         self._awaited = 1
@@ -108,14 +110,14 @@ class _Connection(asyncio.Protocol):
 
     def _fail(self, reason: str) -> None:
         if not self.ended.done():
-            self.ended.set_exception(Refused(reason))
+            self.ended.set_exception(NotAccepted(reason))
 
     def close(self) -> None:
         self.ended.cancel()
         self._transport.abort()
 
 
-async def submit(address: str, mail: Iterable[Letter], clients: int) -> list[str]:
+async def submit(address: str, mail: Iterable[SubmissionMessage], clients: int) -> list[str]:
     """Submit the mail as fast as it is accepted; returns the ids answered with 250. Raises Refused."""
     host, port = host_port(address)
     left, accepted = iter(mail), list[str]()
@@ -140,4 +142,4 @@ async def _all_ended(connections: Sequence[_Connection]) -> None:
         for ended in done:
             ended.result()
         if busy and time.monotonic() - max(connection.heard_at for connection in connections) > ANSWER_S:
-            raise Refused(f"no answer in {ANSWER_S:.0f} s")
+            raise NotAccepted(f"no answer in {ANSWER_S:.0f} s")

@@ -37,7 +37,7 @@ class _Seen(Struct, kw_only=True):
     proportional: int = 0
 
 
-class Watch:
+class ProcessWatch:
     """Watches the processes of ``parts`` from ``start`` to ``stop``."""
 
     def __init__(self, parts: Parts) -> None:

@@ -17,11 +17,11 @@ import psycopg
 from msgspec import Struct
 
 from benchmarks.chaos.facts import LEFT
-from benchmarks.postray import Postray
+from benchmarks.postray import PostrayProcess
 from benchmarks.sink import SinkOptions
 from benchmarks.sink_log import Receipt
 from benchmarks.sink_process import SinkProcess
-from benchmarks.usage import Watch
+from benchmarks.usage import ProcessWatch
 from cluster.installation.embedded import journal_dsn
 
 LOOK_S = 0.2
@@ -35,7 +35,7 @@ Key = tuple[str, str]
 """A copy's message and recipient."""
 
 
-class Arrivals(Struct):
+class SinkArrivals(Struct):
     """What the sink accepted since the last ``World.forget``, by message and recipient."""
 
     first_at: dict[Key, float]
@@ -62,14 +62,14 @@ class World:
         self.directory = Path(tempfile.mkdtemp(prefix="pr-bench-"))
         self.directory.chmod(0o755)
         self.sink = SinkProcess(self.directory / "sink", sink)
-        self.arrivals = Arrivals({}, Counter())
+        self.arrivals = SinkArrivals({}, Counter())
         self.beside: dict[str, int] = {}
         self._variables = variables
-        self._postray: Postray | None = None
+        self._postray: PostrayProcess | None = None
         self._tail = self.sink.tail()
 
     @property
-    def postray(self) -> Postray:
+    def postray(self) -> PostrayProcess:
         assert self._postray is not None
         return self._postray
 
@@ -80,7 +80,7 @@ class World:
     def open(self) -> None:
         """Start everything; returns when postray is ready. Raises benchmarks.postray.DidNotStart."""
         variables = {"POSTRAY_SMTP_HELO_NAME": "bench.example.com", **self._variables(self.sink.start())}
-        self._postray = Postray(self.directory / "data", variables)
+        self._postray = PostrayProcess(self.directory / "data", variables)
         self._postray.start()
 
     def close(self) -> None:
@@ -91,17 +91,17 @@ class World:
             if self._postray is not None:
                 steps.callback(self._postray.stop)
 
-    def watch(self) -> Watch:
+    def watch(self) -> ProcessWatch:
         """A watch over everything, including the sink and the harness (which makes the load)."""
         own = {"sink": [self.sink.pid], "harness": [getpid()]} | {name: [pid] for name, pid in self.beside.items()}
-        return Watch(lambda: self.postray.parts() | own)
+        return ProcessWatch(lambda: self.postray.parts() | own)
 
     # Counting
 
     def forget(self) -> None:
         """Reset the counts."""
         self._tail.take()
-        self.arrivals = Arrivals({}, Counter())
+        self.arrivals = SinkArrivals({}, Counter())
 
     def look(self) -> None:
         """Read the new lines of the sink's log."""
@@ -160,7 +160,7 @@ def relayed(sink: str) -> dict[str, str]:
     return {"POSTRAY_DELIVERY_MODE": "relay", "POSTRAY_DELIVERY_RELAY": sink}
 
 
-def known(arrivals: Arrivals, promised: Iterable[str]) -> int:
+def known(arrivals: SinkArrivals, promised: Iterable[str]) -> int:
     """How many copies belong to promised messages."""
     ids = set(promised)
     return sum(message_id in ids for message_id, _ in arrivals.first_at)

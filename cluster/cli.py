@@ -24,8 +24,8 @@ from rich.table import Table
 from rich.text import Text
 
 from cluster.commands.doctor import doctor
+from cluster.commands.inspection import explain, route, sources, trace
 from cluster.commands.instance import DEFAULT_FILE, settings_of
-from cluster.commands.looking import explain, route, sources, trace
 from cluster.commands.output import NAME, RULE, console, errors, json_option, print_json
 from cluster.commands.queue import bounce, reroute, send_now
 from cluster.commands.shaping import shaping
@@ -50,7 +50,7 @@ from cluster.printable import printable
 from cluster.settings import Settings
 from cluster.up import DidNotStart, Died, Postray
 
-DOWN_PATIENCE_S = 15.0
+DOWN_MAX_WAIT_S = 15.0
 """Time limit for stopping, beyond the wait for replies of hosts."""
 DOWN_LOOK_S = 0.3
 ANSWER_S = 5.0
@@ -60,7 +60,7 @@ LOOK_AFTER_S = 1.0
 _Made = TypeVar("_Made")
 
 
-class Commands(click.Group):
+class CommandGroup(click.Group):
     """The command group. It reports a file or folder that a command cannot use in one line."""
 
     def invoke(self, context: click.Context) -> Any:
@@ -72,7 +72,7 @@ class Commands(click.Group):
             raise click.ClickException(f"{error.filename}: {error.strerror}") from error
 
 
-@click.group(cls=Commands)
+@click.group(cls=CommandGroup)
 @click.option("--config", type=click.Path(dir_okay=False), help=f"Settings file; {DEFAULT_FILE} here when it exists.")
 @click.pass_context
 def main(context: click.Context, config: str | None) -> None:
@@ -253,7 +253,7 @@ def down(config: str | None) -> None:
     process = psutil.Process(run.pid)
     process.terminate()
     try:
-        if not _wait_for_end(process, data_dir, settings.delivery.stop_wait_s + DOWN_PATIENCE_S):
+        if not _wait_for_end(process, data_dir, settings.delivery.stop_wait_s + DOWN_MAX_WAIT_S):
             running.end(run.processes)
             errors.print("it did not stop in time, so its processes were ended")
     except psutil.NoSuchProcess:
@@ -261,9 +261,9 @@ def down(config: str | None) -> None:
     console.print("stopped")
 
 
-def _wait_for_end(process: psutil.Process, data_dir: Path, patience_s: float) -> bool:
+def _wait_for_end(process: psutil.Process, data_dir: Path, max_wait_s: float) -> bool:
     """Whether the process ends in time. Prints what it waits for; Ctrl-C shortens the wait."""
-    deadline = time.monotonic() + patience_s
+    deadline = time.monotonic() + max_wait_s
     said = ""
     while time.monotonic() < deadline:
         try:
@@ -276,7 +276,7 @@ def _wait_for_end(process: psutil.Process, data_dir: Path, patience_s: float) ->
                 console.print(said.replace("a second signal", "Ctrl-C"), soft_wrap=True, markup=False)
         except KeyboardInterrupt:
             process.terminate()
-            deadline = time.monotonic() + DOWN_PATIENCE_S
+            deadline = time.monotonic() + DOWN_MAX_WAIT_S
     return False
 
 

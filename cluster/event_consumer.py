@@ -27,7 +27,7 @@ from cluster.journal.journal import Journal, Unavailable
 from cluster.journal.records import LogRow
 from cluster.metrics import Counter, Gauge
 
-STOP_PATIENCE_S = 5.0
+STOP_MAX_WAIT_S = 5.0
 _FIRST = "recorder"
 """The consumer whose files lie in the folder ``rejected`` itself: it was there before there were others."""
 
@@ -132,10 +132,10 @@ class EventConsumer:
         """Handle what the log holds now, then end; gives up after some seconds. The rest stays in the log."""
         self._stopping.set()
         if self._task is not None:
-            _, running = await asyncio.wait({self._task}, timeout=STOP_PATIENCE_S)
+            _, running = await asyncio.wait({self._task}, timeout=STOP_MAX_WAIT_S)
             if running:
                 self._task.cancel()
-                await asyncio.wait(running, timeout=STOP_PATIENCE_S)
+                await asyncio.wait(running, timeout=STOP_MAX_WAIT_S)
 
     def problem(self) -> str | None:
         """Why it waits, or that it has ended; None when it works."""

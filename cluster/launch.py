@@ -1,8 +1,8 @@
 """Ray: starting or joining a cluster, starting the actors of the topology, and carrying calls between them.
 
-This is the only module that imports ray, and ``Process`` is the only class that is decorated. A ``Process`` hosts one
-plain object, which the spec's builder makes in that process. So the objects do not depend on Ray, and a process that
-Ray restarts builds its object again.
+This is the only module that imports ray, and ``HostProcess`` is the only class that is decorated. A ``HostProcess``
+hosts one plain object, which the spec's builder makes in that process. So the objects do not depend on Ray, and a
+process that Ray restarts builds its object again.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ from cluster import logs
 from cluster.context import Actor, Build, Context, Links
 from cluster.installation.local_secrets import ensure_ray_token
 from cluster.installation.private_files import keep_to_ourselves
-from cluster.installation.stopping import Waiting
+from cluster.installation.stopping import StopProgress
 from cluster.journal.journal import Unavailable
 from cluster.peers import PeerGone
 from cluster.settings import RaySettings
@@ -43,7 +43,7 @@ STOP_S = 6.0
 LOOK_S = 0.2
 CALLS_AT_ONCE = 1000
 REVIVE_S = 1.0
-JOURNAL_PATIENCE_S = 20.0
+JOURNAL_MAX_WAIT_S = 20.0
 """How long a starting actor retries while the journal is unavailable. ``START_S`` limits the whole start."""
 YOUNG_AT_MOST = 20_000
 """Threshold of the garbage collector's youngest generation, in net new objects."""
@@ -68,7 +68,7 @@ class SharedBytes:
         return data
 
 
-class Process:
+class HostProcess:
     """Hosts one actor's object in a Ray worker process."""
 
     def __init__(self, build: str, context: Context) -> None:
@@ -83,7 +83,7 @@ class Process:
 
     async def start(self) -> None:
         """Build and start the object; retry while the journal is unavailable. Raises PeerGone when it cannot start."""
-        until = _now() + JOURNAL_PATIENCE_S
+        until = _now() + JOURNAL_MAX_WAIT_S
         while True:
             try:
                 await self._started()
@@ -246,7 +246,7 @@ class Actors:
         import ray
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-        host = ray.remote(Process)
+        host = ray.remote(HostProcess)
         for placement, context in zip(placements, contexts, strict=True):
             options = host.options(
                 name=placement.name,
@@ -267,7 +267,7 @@ class Actors:
                 raise RuntimeError(f"{name} did not start: {error}") from error
             yield name
 
-    def stop(self, waiting: Waiting) -> None:
+    def stop(self, waiting: StopProgress) -> None:
         """Stop the actors in reverse order within a time limit, those of one kind together; then kill the processes."""
         import ray
 
@@ -284,7 +284,7 @@ class Actors:
             ray.kill(handle)
         self._handles.clear()
 
-    def _stop_together(self, names: Sequence[str], deadline: float, waiting: Waiting | None) -> None:
+    def _stop_together(self, names: Sequence[str], deadline: float, waiting: StopProgress | None) -> None:
         """``waiting`` receives the counts of messages whose replies are awaited."""
         import ray
 

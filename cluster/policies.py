@@ -97,8 +97,8 @@ async def put_in_force(
     """
     check_policies(settings, shaping, routing)
     last = await journal.policies.active()
-    in_force = (last.shaping, vault.open(last.routing).decode()) if last else ("", "")
-    if in_force == (shaping, routing):
+    active_policy = (last.shaping, vault.open(last.routing).decode()) if last else ("", "")
+    if active_policy == (shaping, routing):
         return None
     return await journal.policies.activate(shaping, vault.seal(routing.encode()))
 

@@ -17,7 +17,7 @@ from cluster.installation.embedded import EmbeddedPostgres
 from cluster.installation.local_secrets import demo_key, ray_token
 from cluster.installation.owners import SERVER_FOLDER
 from cluster.installation.ports import HeldPort, PortTaken
-from cluster.installation.stopping import Waiting
+from cluster.installation.stopping import StopProgress
 from cluster.journal.journal import Journal, migrate, wait_until_reachable
 from cluster.policies import BadPolicies, PolicyFiles, put_in_force, read_files
 from cluster.settings import Settings
@@ -125,7 +125,7 @@ class Postray:
                 running.write_run(self._data_dir, msgspec.structs.replace(run, waits_for=line))
 
         children = running.descendants()
-        self._actors.stop(Waiting(self._settings.delivery.stop_wait_s, say, is_hurried))
+        self._actors.stop(StopProgress(self._settings.delivery.stop_wait_s, say, is_hurried))
         launch.stop_ray()
         if self._postgres is not None:
             self._postgres.stop()
@@ -235,7 +235,7 @@ class Postray:
 async def opened(dsn: str) -> AsyncIterator[Journal]:
     """A journal for a few statements. Raises Unavailable."""
     # Starting Ray takes seconds, and the journal may have become unavailable meanwhile: wait as long as before.
-    journal = Journal(dsn, application="up", connections=1, patience_s=REACHABLE_S)
+    journal = Journal(dsn, application="up", connections=1, max_wait_s=REACHABLE_S)
     await journal.open()
     try:
         yield journal

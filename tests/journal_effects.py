@@ -12,7 +12,7 @@ from itertools import groupby
 import psycopg
 from msgspec import Struct
 
-from benchmarks.counts.journal_dialogue import Names
+from benchmarks.counts.journal_dialogue import StatementNames
 from cluster.journal.statements import QUERIES
 from cluster.policy.lifecycle import FINISHED, NEW, Status, fold
 from tests.journal_moves import moves_of
@@ -110,7 +110,7 @@ def moves(recorded: Sequence[Effect]) -> set[Moved]:
     return {moved for moved in _moves(recorded) if isinstance(moved, Moved)}
 
 
-_NAMES = Names(QUERIES)
+_NAMES = StatementNames(QUERIES)
 
 ALLOWED = {
     name: {(move.start or NEW, move.end) for move in said}

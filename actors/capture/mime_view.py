@@ -70,7 +70,7 @@ class Header(Struct, frozen=True):
     """Decoded and unfolded, at most ``_MAX_SHOWN`` characters and then an ellipsis."""
 
 
-class Part(Struct, frozen=True):
+class MimePart(Struct, frozen=True):
     number: int
     content_type: str
     filename: str
@@ -88,7 +88,7 @@ class View(Struct, frozen=True):
     """Whether headers were left out or shortened."""
     text: str | None
     html: str | None
-    parts: list[Part]
+    parts: list[MimePart]
 
 
 class Listed(Struct, frozen=True):
@@ -100,7 +100,7 @@ class Listed(Struct, frozen=True):
 
 
 class Octets(Struct, frozen=True):
-    part: Part
+    part: MimePart
     content: bytes
 
 
@@ -132,7 +132,7 @@ def part(raw: bytes, number: int) -> Octets | None:
     return None
 
 
-def link_images(html: str, parts: list[Part], url: str) -> str:
+def link_images(html: str, parts: list[MimePart], url: str) -> str:
     """The HTML with each cid: of a known part replaced by ``url`` and the part's number."""
     numbers = {part.content_id: part.number for part in parts if part.content_id}
 
@@ -211,9 +211,9 @@ def _with_short_head(raw: bytes) -> bytes:
     return raw[:_MAX_BLOCK] + (raw[end:] if end >= 0 else b"")
 
 
-def _leaves(message: Message) -> list[tuple[Part, Message]]:
+def _leaves(message: Message) -> list[tuple[MimePart, Message]]:
     """The parts with content, numbered in order. A forwarded message is one part, and is not opened."""
-    leaves: list[tuple[Part, Message]] = []
+    leaves: list[tuple[MimePart, Message]] = []
     waiting = [message]
     while waiting and len(leaves) < _MAX_PARTS:
         found = waiting.pop()
@@ -224,7 +224,7 @@ def _leaves(message: Message) -> list[tuple[Part, Message]]:
     return leaves
 
 
-def _describe(leaf: Message, number: int, alone: bool) -> Part:
+def _describe(leaf: Message, number: int, alone: bool) -> MimePart:
     content_id = str(leaf.get("Content-ID", "")).strip().removeprefix("<").removesuffix(">")
     content_type = leaf.get_content_type()
     disposition = str(leaf.get("Content-Disposition", "")).strip().lower()
@@ -235,10 +235,10 @@ def _describe(leaf: Message, number: int, alone: bool) -> Part:
     is_body = content_type in ("text/plain", "text/html") and not filename
     is_image = content_type.startswith("image/") and bool(content_id)
     inline = not disposition.startswith("attachment") and (is_body or is_image)
-    return Part(number, content_type, filename, content_id, inline or (alone and is_body), len(_payload(leaf)))
+    return MimePart(number, content_type, filename, content_id, inline or (alone and is_body), len(_payload(leaf)))
 
 
-def _body(leaves: list[tuple[Part, Message]], content_type: str) -> str | None:
+def _body(leaves: list[tuple[MimePart, Message]], content_type: str) -> str | None:
     for described, leaf in leaves:
         if described.inline and described.content_type == content_type:
             return _to_text(_payload(leaf), leaf.get_content_charset("utf-8"))

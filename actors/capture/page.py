@@ -62,7 +62,7 @@ _ViewName = Annotated[str, QueryParameter(max_length=20)]
 _Search = Annotated[str, QueryParameter(max_length=500)]
 
 
-class Summary(Struct, frozen=True):
+class MailSummary(Struct, frozen=True):
     id: int
     received_at: datetime
     mail_from: str
@@ -73,7 +73,7 @@ class Summary(Struct, frozen=True):
 
 
 class Summaries(Struct, frozen=True):
-    messages: list[Summary]
+    messages: list[MailSummary]
     total: int
 
 
@@ -82,7 +82,7 @@ class Detail(Struct, frozen=True):
     headers: list[mime_view.Header]
     text: str | None
     html: str | None
-    parts: list[mime_view.Part]
+    parts: list[mime_view.MimePart]
 
 
 class Deleted(Struct, frozen=True):
@@ -178,7 +178,8 @@ async def list_messages(
 ) -> Summaries:
     found = await store.list_messages(search=search, recipient=recipient, page=page, page_size=page_size)
     summaries = [
-        Summary(m.id, m.received_at, m.mail_from, m.rcpt_to, m.subject, m.size, m.tls_version) for m in found.messages
+        MailSummary(m.id, m.received_at, m.mail_from, m.rcpt_to, m.subject, m.size, m.tls_version)
+        for m in found.messages
     ]
     return Summaries(summaries, found.total)
 

@@ -16,10 +16,10 @@ from msgspec import Struct
 from actors.capture.page import create_app
 from actors.capture.store import MessageStore
 from actors.smtpd import certificate
-from actors.smtpd.envelope import Answer, Envelope, Reply, ServerOptions
+from actors.smtpd.envelope import Answer, ReceivedMessage, ServerOptions, ServerReply
 from actors.smtpd.server import SmtpServer
 from cluster import metrics
-from cluster.http.connections import Bounds
+from cluster.http.connections import ConnectionBounds
 from cluster.http.paths import OneSpelling
 from cluster.http.server import HttpServer
 from cluster.metrics import Reading
@@ -28,10 +28,10 @@ from cluster.settings import CaptureSettings, host_port
 log = logging.getLogger(__name__)
 
 _HOSTNAME = "localhost"
-_PAGE_BOUNDS = Bounds(connections=512, per_address=512)
+_PAGE_BOUNDS = ConnectionBounds(connections=512, per_address=512)
 """Enough for some people with browsers, and tests that read what they sent."""
-_NO_ROOM = Reply(452, "4.3.1 too much is waiting to be stored")
-_NOT_STORED = Reply(451, "4.3.0 the message could not be stored")
+_NO_ROOM = ServerReply(452, "4.3.1 too much is waiting to be stored")
+_NOT_STORED = ServerReply(451, "4.3.0 the message could not be stored")
 
 
 class CaptureAddresses(Struct, frozen=True, kw_only=True):
@@ -99,12 +99,12 @@ class CaptureSink:
         _, port = await self._http.start(host, port)
         return f"http://{_joined(host, port)}"
 
-    async def _capture(self, envelope: Envelope) -> Answer:
+    async def _capture(self, envelope: ReceivedMessage) -> Answer:
         try:
             stored_as = await self._store.add(envelope, datetime.now(UTC))
         except sqlite3.Error:
             return _NOT_STORED
-        return _NO_ROOM if stored_as is None else Reply(250, f"2.0.0 captured as {stored_as}")
+        return _NO_ROOM if stored_as is None else ServerReply(250, f"2.0.0 captured as {stored_as}")
 
 
 def _joined(host: str, port: int) -> str:

@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 from msgspec import Struct
 
 from actors.capture import mime_view
-from actors.smtpd.envelope import Envelope
+from actors.smtpd.envelope import ReceivedMessage
 from cluster.installation.private_files import make_folder
 from cluster.metrics import Gauge
 
@@ -78,14 +78,14 @@ class Captured(Struct, frozen=True, kw_only=True):
     header_to: str
 
 
-class Page(Struct, frozen=True):
+class MailPage(Struct, frozen=True):
     messages: list[Captured]
     total: int
     """The number of messages on all pages."""
 
 
 class _Addition(Struct):
-    envelope: Envelope
+    envelope: ReceivedMessage
     received_at: datetime
     done: "asyncio.Future[int | None]"
 
@@ -141,7 +141,7 @@ class MessageStore:
         """Messages not yet committed."""
         return self._queued
 
-    def add(self, envelope: Envelope, received_at: datetime) -> "asyncio.Future[int | None]":
+    def add(self, envelope: ReceivedMessage, received_at: datetime) -> "asyncio.Future[int | None]":
         """The message's id once it is committed; None at once when too much is queued for the disk.
 
         A future, not a coroutine, which saves a task per message. Fails with sqlite3.Error when the commit fails.
@@ -164,18 +164,20 @@ class MessageStore:
         self._queue.put(_Deletion(done))
         return await done or 0
 
-    async def list_messages(self, *, search: str = "", recipient: str = "", page: int = 1, page_size: int = 50) -> Page:
+    async def list_messages(
+        self, *, search: str = "", recipient: str = "", page: int = 1, page_size: int = 50
+    ) -> MailPage:
         """Newest first, pages from 1. ``search`` is looked for in subject and addresses; ``recipient`` is one complete
         envelope address."""
         values: dict[str, str | int] = {"search": search.casefold(), "recipient": recipient.casefold()}
         values |= {"size": min(page_size, _MAX_ID), "skip": min((page - 1) * page_size, _MAX_ID)}
 
-        def read() -> Page:
+        def read() -> MailPage:
             rows = self._query(
                 f"SELECT {_COLUMNS} FROM messages {_WHERE} ORDER BY id DESC LIMIT :size OFFSET :skip", values
             )
             [(total,)] = self._query(f"SELECT count(*) FROM messages {_WHERE}", values)
-            return Page([_captured(row) for row in rows], total)
+            return MailPage([_captured(row) for row in rows], total)
 
         return await self._read(read)
 

@@ -41,7 +41,7 @@ SLICE = 128 * 1024
 class Unsigned(Struct, frozen=True):
     """A DKIM-Signature field that lacks its signature."""
 
-    key: rsa.Key | Ed25519PrivateKey
+    key: rsa.SigningKey | Ed25519PrivateKey
     value: bytes
     """Of the field, up to ``b=``."""
     data: bytes
@@ -60,7 +60,7 @@ class Signer:
             raise ValueError(f"an RSA key of {private_key.key_size} bits, fewer than {_LEAST_RSA_BITS}")
         if not selector.isascii() or not all(label.replace("-", "a").isalnum() for label in selector.split(".")):
             raise ValueError(f"{selector!r} is not a selector")
-        self._key = rsa.Key(private_key) if isinstance(private_key, RSAPrivateKey) else private_key
+        self._key = rsa.SigningKey(private_key) if isinstance(private_key, RSAPrivateKey) else private_key
         self._signed = frozenset((*_OVERSIGNED, *_SIGNED, *(name.lower().encode("ascii") for name in also_signed)))
         algorithm = "rsa-sha256" if isinstance(private_key, RSAPrivateKey) else "ed25519-sha256"
         tags = ("v=1;", f" a={algorithm};", " c=relaxed/relaxed;", f" d={domain_name(domain)};", f" s={selector};")
@@ -87,11 +87,11 @@ class Signer:
 
 def sign_all(unsigned: Sequence[Unsigned]) -> list[bytes]:
     """The values of the DKIM-Signature fields. Together, because RSA signatures are made several at a time."""
-    made = iter(rsa.sign_all([(one.key, one.data) for one in unsigned if isinstance(one.key, rsa.Key)]))
+    made = iter(rsa.sign_all([(one.key, one.data) for one in unsigned if isinstance(one.key, rsa.SigningKey)]))
     values = []
     for one in unsigned:
         # RFC 8463 §3: with Ed25519 the hash is what is signed.
-        signature = next(made) if isinstance(one.key, rsa.Key) else one.key.sign(sha256(one.data).digest())
+        signature = next(made) if isinstance(one.key, rsa.SigningKey) else one.key.sign(sha256(one.data).digest())
         text = b64encode(signature)
         lines = [text[:72], *(text[start : start + 75] for start in range(72, len(text), 75))]
         values.append(one.value + b"\r\n ".join(lines))

@@ -13,10 +13,10 @@ from actors.compose import dkim
 from actors.compose.dkim import Signer, Unsigned
 from actors.compose.mime import Skeleton
 from actors.compose.transform import Addressee
-from cluster.journal.records import Personal
+from cluster.journal.records import PreparedPersonalization
 
 
-class Wire(Struct, frozen=True):
+class WireMessage(Struct, frozen=True):
     """A complete RFC 5322 message with CRLF line ends, and whether its header asks for SMTPUTF8. The addresses of a
     transaction may ask for that as well."""
 
@@ -37,7 +37,7 @@ class Draft(Struct, frozen=True):
 
 def draft_message(
     skeleton: Skeleton,
-    personal: Personal,
+    personalization: PreparedPersonalization,
     signer: Signer | None,
     *,
     message_id: str,
@@ -51,7 +51,7 @@ def draft_message(
     the time of this one; both know their zone. ``addressee``: whom a copy is for, where each recipient gets one.
     Raises NotComposable for what no message can be made of.
     """
-    composed = skeleton.compose(personal, message_id=message_id, date=date, addressee=addressee)
+    composed = skeleton.compose(personalization, message_id=message_id, date=date, addressee=addressee)
     body_hash = skeleton.body_hash(composed.body) if signer is not None else b""
     at = int(signed_at.timestamp())
     downgraded = None
@@ -78,7 +78,7 @@ def _draft(
     return Draft(pieces, smtputf8, unsigned, downgraded)
 
 
-def finish(drafts: Sequence[Draft]) -> Iterator[Wire]:
+def finish(drafts: Sequence[Draft]) -> Iterator[WireMessage]:
     """The messages, signed: several at a time take less than one after the other. Each is joined as it is taken."""
     forms = [form for draft in drafts for form in (draft, draft.downgraded) if form is not None]
     signatures = iter(dkim.sign_all([form.unsigned for form in forms if form.unsigned is not None]))
@@ -88,4 +88,7 @@ def finish(drafts: Sequence[Draft]) -> Iterator[Wire]:
         )
         for form in forms
     )
-    return (Wire(next(octets), draft.smtputf8, None if draft.downgraded is None else next(octets)) for draft in drafts)
+    return (
+        WireMessage(next(octets), draft.smtputf8, None if draft.downgraded is None else next(octets))
+        for draft in drafts
+    )

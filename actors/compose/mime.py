@@ -20,7 +20,7 @@ from actors.compose import dkim, parts
 from actors.compose.parts import Entity, Form, text_form
 from actors.compose.render import Filling, Rendered, Renderer, Undecided
 from actors.compose.transform import Addressee, Transform, Transformer
-from cluster.journal.records import Content, Part, Personal, encode
+from cluster.journal.records import BodyPart, Content, PreparedPersonalization, encode
 from cluster.message import custom_fields
 from cluster.message import header_fields as fields
 from cluster.message.header_fields import NotComposable
@@ -90,7 +90,12 @@ class Skeleton:
         self._files_bytes = sum([len(entity.content) for entity in (*self._inline, *self._attached)])
 
     def compose(
-        self, personal: Personal, *, message_id: str, date: datetime, addressee: Addressee | None = None
+        self,
+        personalization: PreparedPersonalization,
+        *,
+        message_id: str,
+        date: datetime,
+        addressee: Addressee | None = None,
     ) -> Composed:
         """The message of one personalization. ``message_id`` comes with its angle brackets, and is that of a message
         whose sender names none; ``date`` comes with its zone. ``addressee``: whom a copy is for, where each recipient
@@ -100,14 +105,14 @@ class Skeleton:
         good for the others.
         """
         try:
-            said = self._renderer.render(personal)
+            said = self._renderer.render(personalization)
             if self._transformer is not None:
                 entity = self._transformed(self._transformer, said.parts, addressee)
             else:
                 entity = self._shared if said.parts is self._renderer.parts else self._laid_out(said.parts)
-            header, smtputf8 = self._addressing(said, personal)
+            header, smtputf8 = self._addressing(said, personalization)
             header.insert(0, (b"Date", fields.date(date)))
-            custom, own_id = _custom(said.headers) if personal.headers else self._custom
+            custom, own_id = _custom(said.headers) if personalization.headers else self._custom
             same_subject = said.subject is self._content.subject
             header += (
                 (b"Subject", self._subject if same_subject else fields.subject(said.subject)),
@@ -119,16 +124,16 @@ class Skeleton:
             header += custom
         except UnicodeEncodeError as error:
             raise _half_pair() from error
-        downgraded = _downgraded(header, personal) if smtputf8 else None
+        downgraded = _downgraded(header, personalization) if smtputf8 else None
         return Composed(tuple(header), entity.content, smtputf8, downgraded)
 
-    def growth(self, personal: Personal, values_bytes: int) -> int | None:
+    def growth(self, personalization: PreparedPersonalization, values_bytes: int) -> int | None:
         """Octets that a message's substitutions, and a transform, add to what it shares, at most; None where an event
         loop cannot wait to find out. ``values_bytes``: of the values."""
-        grown = self._renderer.growth(personal.substitutions, values_bytes)
+        grown = self._renderer.growth(personalization.substitutions, values_bytes)
         if grown is None or self._transformer is None:
             return grown
-        more = self._transformer.growth(self._renderer.unfilled(personal.substitutions), values_bytes)
+        more = self._transformer.growth(self._renderer.unfilled(personalization.substitutions), values_bytes)
         return None if more is None else grown + more
 
     def body_hash(self, body: bytes) -> bytes:
@@ -136,7 +141,7 @@ class Skeleton:
         shared: Entity | None = vars(self).get("_shared")  # where every message has its own, it is never laid out
         return self._shared_hash if shared is not None and body is shared.content else dkim.body_hash(body)
 
-    def _addressing(self, said: Rendered, personal: Personal) -> tuple[_Fields, bool]:
+    def _addressing(self, said: Rendered, personalization: PreparedPersonalization) -> tuple[_Fields, bool]:
         shared = self._content
         value, smtputf8 = self._from if said.from_ is shared.from_ else fields.addresses("From", (said.from_,))
         header = [(b"From", value)]
@@ -145,7 +150,7 @@ class Skeleton:
             value, international = self._reply_to if same else fields.addresses("Reply-To", said.reply_to)
             smtputf8 = smtputf8 or international
             header.append((b"Reply-To", value))
-        for name, mailboxes in (("To", personal.to), ("Cc", personal.cc)):
+        for name, mailboxes in (("To", personalization.to), ("Cc", personalization.cc)):
             if mailboxes:
                 try:
                     value, international = fields.addresses(name, mailboxes)
@@ -159,7 +164,7 @@ class Skeleton:
         return header, smtputf8
 
     def _transformed(
-        self, transformer: Transformer, rendered: tuple[Part | Filling, ...], addressee: Addressee | None
+        self, transformer: Transformer, rendered: tuple[BodyPart | Filling, ...], addressee: Addressee | None
     ) -> Entity:
         """The body of a message of which ``rendered`` is changed first, if there is room for that as it is."""
         if rendered is not self._renderer.parts:
@@ -167,7 +172,7 @@ class Skeleton:
         own = transformer.apply(rendered, addressee)
         return self._shared if own is transformer.parts else self._laid_out(own)
 
-    def _laid_out(self, own: tuple[Part | Filling, ...]) -> Entity:
+    def _laid_out(self, own: tuple[BodyPart | Filling, ...]) -> Entity:
         """The body of a message whose parts are ``own``."""
         self._require_room([part for part in own if isinstance(part, Filling)])
         entities = [
@@ -213,7 +218,7 @@ class Skeleton:
     # What messages share is encoded when the first of them needs it, so that a fault in it fails no message that
     # puts something of its own in its place.
 
-    def _share(self, index: int, part: Part) -> Entity:
+    def _share(self, index: int, part: BodyPart) -> Entity:
         entity = self._shared_texts[index] = parts.text(part.type, part.value)
         return entity
 
@@ -282,10 +287,10 @@ def _rank(entity: Entity) -> int:
     return _RANKS.get(entity.type.partition(b";")[0].decode(), _OTHER_RANK)
 
 
-def _downgraded(header: _Fields, personal: Personal) -> tuple[tuple[bytes, bytes], ...] | None:
+def _downgraded(header: _Fields, personalization: PreparedPersonalization) -> tuple[tuple[bytes, bytes], ...] | None:
     """The header for a host without SMTPUTF8, in which no recipient is named by an address that needs it; None where
     the author is, or who is to be answered: without those the message is another."""
-    recipients = {b"To": personal.to, b"Cc": personal.cc}
+    recipients = {b"To": personalization.to, b"Cc": personalization.cc}
     downgraded: _Fields = []
     for name, value in header:
         if not value.isascii():

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 from msgspec import Struct
 
 from actors.compose.parts import Form
-from cluster.journal.records import Address, Content, Footer, Part, Personal
+from cluster.journal.records import Address, BodyPart, Content, Footer, PreparedPersonalization
 from cluster.message.custom_fields import merged
 from cluster.message.header_fields import NotComposable, filled_addresses
 from cluster.message.substitution import LOOP_S, CutText, Keys, effort_s, keys_of, substituted_size
@@ -38,7 +38,7 @@ class Rendered(Struct, frozen=True):
     from_: Address
     reply_to: tuple[Address, ...]
     subject: str
-    parts: tuple["Part | Filling", ...]
+    parts: tuple["BodyPart | Filling", ...]
     headers: dict[str, str]
 
 
@@ -62,7 +62,7 @@ class Holed(Protocol):
     def size(self, values: Mapping[Any, str]) -> int:
         """Octets of the part with these values, at most: in UTF-8, with CRLF line ends."""
 
-    def part(self, values: Mapping[Any, str]) -> Part:
+    def part(self, values: Mapping[Any, str]) -> BodyPart:
         """The part with its whole text."""
 
 
@@ -71,14 +71,14 @@ class Cut:
 
     __slots__ = ("__weakref__", "_largest", "footer", "form", "text", "type")
 
-    def __init__(self, part: Part, keys: Keys, footer: Footer | None) -> None:
+    def __init__(self, part: BodyPart, keys: Keys, footer: Footer | None) -> None:
         self.type = part.type
         self.text = CutText(part.value, keys)
         self.footer = footer
         self.form: Form | Undecided | None = Undecided()
         end = self.text.literals[-1] if self.text.literals else ""
         if footer is not None and end and (part.type.lower() != "text/html" or "</body>" in end):
-            self.text.end_with(_with_footer(Part(part.type, end), footer).value)
+            self.text.end_with(_with_footer(BodyPart(part.type, end), footer).value)
             self.footer = None
         self._largest = self.text.largest + _footer_size(self.footer)
 
@@ -92,8 +92,8 @@ class Cut:
     def size(self, values: Mapping[str, str]) -> int:
         return self.text.size(values) + _footer_size(self.footer)
 
-    def part(self, values: Mapping[str, str]) -> Part:
-        return _with_footer(Part(self.type, self.text.fill(values)), self.footer)
+    def part(self, values: Mapping[str, str]) -> BodyPart:
+        return _with_footer(BodyPart(self.type, self.text.fill(values)), self.footer)
 
 
 class Filling(Struct, frozen=True):
@@ -102,7 +102,7 @@ class Filling(Struct, frozen=True):
     cut: Holed
     values: Mapping[Any, str]
 
-    def part(self) -> Part:
+    def part(self) -> BodyPart:
         """The part with its whole text."""
         return self.cut.part(self.values)
 
@@ -112,7 +112,7 @@ class _KeySet:
 
     __slots__ = ("held_bytes", "is_subject_safe", "keys", "most", "parts", "reply_to", "subject")
 
-    def __init__(self, content: Content, keys: Keys, shared: Sequence[Part]) -> None:
+    def __init__(self, content: Content, keys: Keys, shared: Sequence[BodyPart]) -> None:
         """``shared``: the parts of the content, with their footers."""
         self.keys = keys
         self.subject = CutText(content.subject, keys)
@@ -135,8 +135,8 @@ class Renderer:
     def __init__(self, content: Content, limits: MessageSettings = DEFAULT_LIMITS) -> None:
         self._content = content
         self._limits = limits
-        texts = tuple(Part(part.type, newlines(part.value)) for part in content.parts)
-        self._plain = texts or (Part("text/plain", ""),)
+        texts = tuple(BodyPart(part.type, newlines(part.value)) for part in content.parts)
+        self._plain = texts or (BodyPart("text/plain", ""),)
         self.headers = merged(content.headers, {})
         """The sender's header fields as every message has them that has none of its own."""
         self._key_sets: dict[tuple[str, ...], _KeySet] = {}
@@ -145,15 +145,15 @@ class Renderer:
         self.parts = tuple(_with_footer(part, content.footer) for part in self._plain)
         """The parts as every message has them that substitutes nothing in them."""
 
-    def render(self, personal: Personal) -> Rendered:
+    def render(self, personalization: PreparedPersonalization) -> Rendered:
         """What the message of this personalization says. Raises NotComposable where that would be too much."""
         content = self._content
-        subject = content.subject if personal.subject is None else personal.subject
+        subject = content.subject if personalization.subject is None else personalization.subject
         reply_to = content.reply_to
-        parts: tuple[Part | Filling, ...] = self.parts
-        if personal.substitutions and (key_set := self._key_set(tuple(personal.substitutions))):
-            values = personal.substitutions
-            if personal.subject is not None:
+        parts: tuple[BodyPart | Filling, ...] = self.parts
+        if personalization.substitutions and (key_set := self._key_set(tuple(personalization.substitutions))):
+            values = personalization.substitutions
+            if personalization.subject is not None:
                 subject = self._substituted_subject(subject, key_set.keys, values)
             elif key_set.subject.counts:
                 if not key_set.is_subject_safe:
@@ -165,11 +165,11 @@ class Renderer:
         if 4 * len(subject) > self._limits.max_subject_bytes:
             self._require_subject_fits(octets(subject.strip(" \t")))
         return Rendered(
-            content.from_ if personal.from_ is None else personal.from_,
+            content.from_ if personalization.from_ is None else personalization.from_,
             reply_to,
             subject,
             parts,
-            merged(content.headers, personal.headers) if personal.headers else self.headers,
+            merged(content.headers, personalization.headers) if personalization.headers else self.headers,
         )
 
     def growth(self, substitutions: Mapping[str, str], values_bytes: int) -> int | None:
@@ -184,7 +184,7 @@ class Renderer:
         # A line end of one octet becomes two.
         return 2 * values_bytes * key_set.most * len(key_set.parts) if key_set else 0
 
-    def unfilled(self, substitutions: Mapping[str, str]) -> tuple[Part | Cut, ...]:
+    def unfilled(self, substitutions: Mapping[str, str]) -> tuple[BodyPart | Cut, ...]:
         """The parts of a message with these substitutions before any value is in them."""
         key_set = self._key_set(tuple(substitutions)) if substitutions else None
         return key_set.parts if key_set is not None and key_set.most else self.parts
@@ -198,7 +198,7 @@ class Renderer:
             self._require_subject_fits(substituted_size(subject, values))
         return keys.substitute(subject, values)
 
-    def _filled(self, key_set: _KeySet, substitutions: Mapping[str, str]) -> tuple[Part | Filling, ...]:
+    def _filled(self, key_set: _KeySet, substitutions: Mapping[str, str]) -> tuple[BodyPart | Filling, ...]:
         if not key_set.most:
             return self.parts
         values = {key: newlines(value) for key, value in substitutions.items()}
@@ -225,17 +225,17 @@ class Renderer:
         return found
 
 
-def _with_footer(part: Part, footer: Footer | None) -> Part:
+def _with_footer(part: BodyPart, footer: Footer | None) -> BodyPart:
     """The part with its footer: text on a line of its own; html inside the body, where there is one."""
     if footer is None:
         return part
     kind, value = part.type.lower(), part.value
     if kind == "text/plain" and footer.text:
         gap = "\n" if value and not value.endswith("\n") else ""
-        return Part(part.type, f"{value}{gap}{newlines(footer.text)}")
+        return BodyPart(part.type, f"{value}{gap}{newlines(footer.text)}")
     if kind == "text/html" and footer.html:
         end = _body_end(value)
-        return Part(part.type, f"{value[:end]}{newlines(footer.html)}{value[end:]}")
+        return BodyPart(part.type, f"{value[:end]}{newlines(footer.html)}{value[end:]}")
     return part
 
 

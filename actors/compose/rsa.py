@@ -38,7 +38,7 @@ _RUNTIME = tuple(("intel-cmplr-lib-rt", name) for name in ("libintlc.so.5", "lib
 _Pointers = c_void_p * LANES
 
 
-class Key:
+class SigningKey:
     """A private key, in the forms that the two ways of signing want."""
 
     def __init__(self, key: RSAPrivateKey) -> None:
@@ -57,11 +57,11 @@ class _LaneKey(Struct, frozen=True):
     modulus: Array[c_char]
 
 
-def sign_all(wanted: Sequence[tuple[Key, bytes]]) -> list[bytes]:
+def sign_all(wanted: Sequence[tuple[SigningKey, bytes]]) -> list[bytes]:
     """A signature with each key over the SHA-256 of each text, in order."""
     signatures: list[bytes | None] = [None] * len(wanted)
     lanes = load_lanes()
-    if isinstance(lanes, Lanes):
+    if isinstance(lanes, SigningLanes):
         fit = [(index, key.lane, text) for index, (key, text) in enumerate(wanted) if key.lane is not None]
         for start in range(0, len(fit) - WORTH_IT + 1, LANES):
             some = fit[start : start + LANES]
@@ -74,7 +74,7 @@ def sign_all(wanted: Sequence[tuple[Key, bytes]]) -> list[bytes]:
     ]
 
 
-class Lanes:
+class SigningLanes:
     """Intel's library: ``crypto_mb/rsa.h`` of the Cryptography Primitives."""
 
     def __init__(self, library: CDLL) -> None:
@@ -116,7 +116,7 @@ def why_one_at_a_time() -> str | None:
 
 
 @cache
-def load_lanes() -> Lanes | str:
+def load_lanes() -> SigningLanes | str:
     """The library, or why it cannot be used: it is not installed, cannot be loaded, or asks for another processor."""
     try:
         for package, name in _RUNTIME:
@@ -127,7 +127,7 @@ def load_lanes() -> Lanes | str:
     library.mbx_is_crypto_mb_applicable.argtypes = [c_uint64]
     if not library.mbx_is_crypto_mb_applicable(0):
         return "the processor has no AVX-512 IFMA"
-    return Lanes(library)
+    return SigningLanes(library)
 
 
 def _lanes_of(buffer: Array[c_char]) -> Array[c_void_p]:

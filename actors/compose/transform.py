@@ -24,11 +24,11 @@ from msgspec import Struct
 
 from actors.compose.parts import Form
 from actors.compose.render import Cut, Filling, Undecided
-from cluster.journal.records import Part
+from cluster.journal.records import BodyPart
 from cluster.message.transfer_encoding import newlines, octets
 
 
-class Scope(Enum):
+class SharedBy(Enum):
     """For whom the result of a transform is the same."""
 
     REQUEST = "request"
@@ -79,7 +79,7 @@ class Transform(Protocol):
     """What changes the texts of one request's messages. Pure; takes time linear in the text."""
 
     @property
-    def scope(self) -> Scope:
+    def scope(self) -> SharedBy:
         """Whether its result is shared."""
 
     def change(self, text: Text) -> Text | None:
@@ -98,7 +98,7 @@ class Changed:
         self._counts = Counter(text.holes)
         self._octets = sum(map(octets, self._literals))
         self._added = max(0, self._octets - sum(map(octets, before.literals)))
-        self.whole = None if text.holes else Part(text.type, self._literals[0])
+        self.whole = None if text.holes else BodyPart(text.type, self._literals[0])
         """The part, where it has no holes."""
 
     def growth(self, values_bytes: int) -> int:
@@ -127,39 +127,41 @@ class Changed:
     def size(self, values: Mapping[Hole, str]) -> int:
         return self._octets + sum([count * octets(values[hole]) for hole, count in self._counts.items()])
 
-    def part(self, values: Mapping[Hole, str]) -> Part:
+    def part(self, values: Mapping[Hole, str]) -> BodyPart:
         pieces = [""] * (len(self._literals) + len(self._holes))
         pieces[::2] = self._literals
         pieces[1::2] = [values[hole] for hole in self._holes]
-        return Part(self.type, "".join(pieces))
+        return BodyPart(self.type, "".join(pieces))
 
 
 class Transformer:
     """A transform at work on one request. ``rendered``: the parts as every message has them that substitutes nothing
     in them."""
 
-    def __init__(self, transform: Transform, rendered: tuple[Part, ...]) -> None:
+    def __init__(self, transform: Transform, rendered: tuple[BodyPart, ...]) -> None:
         self._transform = transform
         self._rendered = rendered
         self._shared: list[Changed | None] = [None] * len(rendered)
         self._cuts: WeakKeyDictionary[Cut, Changed | None] = WeakKeyDictionary()
-        self.parts: tuple[Part, ...] = ()
+        self.parts: tuple[BodyPart, ...] = ()
         """What becomes of ``rendered``, once a message had them; empty where each recipient has parts of their own."""
 
-    def apply(self, rendered: tuple[Part | Filling, ...], addressee: Addressee | None) -> tuple[Part | Filling, ...]:
+    def apply(
+        self, rendered: tuple[BodyPart | Filling, ...], addressee: Addressee | None
+    ) -> tuple[BodyPart | Filling, ...]:
         """What becomes of a message's parts: a Part is the very same object for all messages, a Filling belongs to
         this one."""
         is_shared = rendered is self._rendered
         if is_shared and self.parts:
             return self.parts
         own = tuple([self._applied(index, part, addressee) for index, part in enumerate(rendered)])
-        whole = tuple([part for part in own if isinstance(part, Part)])
+        whole = tuple([part for part in own if isinstance(part, BodyPart)])
         if is_shared and len(whole) == len(own):
             self.parts = whole
             return whole
         return own
 
-    def growth(self, unfilled: tuple[Part | Cut, ...], values_bytes: int) -> int | None:
+    def growth(self, unfilled: tuple[BodyPart | Cut, ...], values_bytes: int) -> int | None:
         """Octets that the transform adds to a message's parts at most; None where that takes its whole texts."""
         grown = 0
         for index, part in enumerate(unfilled):
@@ -169,7 +171,7 @@ class Transformer:
             grown += changed.growth(values_bytes)
         return grown
 
-    def _applied(self, index: int, part: Part | Filling, addressee: Addressee | None) -> Part | Filling:
+    def _applied(self, index: int, part: BodyPart | Filling, addressee: Addressee | None) -> BodyPart | Filling:
         if not isinstance(part, Filling):
             changed = self._changed_part(index)
             return changed.whole or Filling(changed, changed.values({}, addressee))
@@ -209,7 +211,7 @@ class Transformer:
 
     def _checked(self, changed: Text, before: Text) -> Changed:
         keys = Counter([hole for hole in changed.holes if isinstance(hole, str)])
-        if self._transform.scope is Scope.REQUEST and keys.total() < len(changed.holes):
+        if self._transform.scope is SharedBy.REQUEST and keys.total() < len(changed.holes):
             raise ValueError("a transform for the request made a place for each recipient")
         if not keys <= Counter(before.holes):
             raise ValueError("a transform made holes for keys that were not there")

@@ -5,14 +5,14 @@ from collections.abc import Sequence
 from actors.delivery.committer import Committer
 from actors.delivery.giving_back import GivingBack
 from actors.delivery.held import HeldDeliveries, key_of
-from actors.delivery.lanes import Lanes
+from actors.delivery.lanes import OwnLanes
 from actors.delivery.ownership import Ownership
-from actors.delivery.site import Ready
+from actors.delivery.site import ReadyDelivery
 from actors.delivery.sites import Sites
 from actors.delivery.unresolved import Unresolved
-from cluster.journal.records import Waiting
+from cluster.journal.records import DueDelivery
 from cluster.journal.scheduling import Lane
-from cluster.routing.router import Placed, Placer
+from cluster.routing.router import RoutedDelivery, Router
 
 
 class Admission:
@@ -20,16 +20,16 @@ class Admission:
 
     def __init__(
         self,
-        placer: Placer,
+        router: Router,
         ownership: Ownership,
         committer: Committer,
         held: HeldDeliveries,
-        lanes: Lanes,
+        lanes: OwnLanes,
         giving_back: GivingBack,
         sites: Sites,
         unresolved: Unresolved,
     ) -> None:
-        self._placer = placer
+        self._router = router
         self._ownership = ownership
         self._committer = committer
         self._held = held
@@ -38,10 +38,10 @@ class Admission:
         self._sites = sites
         self._unresolved = unresolved
 
-    def offer(self, waiting: Waiting) -> bool:
+    def offer(self, waiting: DueDelivery) -> bool:
         """Hold a delivery unless others wait before it. One that is refused is parked by the actor that offered it:
         there is something to take as soon as there is room."""
-        placed = self._placer.known(waiting)
+        placed = self._router.known(waiting)
         lane = None
         if placed is not None and self._ownership.owns(placed.destination):
             lane = Lane(str(placed.destination), waiting.tenant_id)
@@ -53,14 +53,14 @@ class Admission:
             self._lanes.expect(lane)
         return False
 
-    async def hold_or_park(self, deliveries: Sequence[Waiting]) -> None:
+    async def hold_or_park(self, deliveries: Sequence[DueDelivery]) -> None:
         """Take what has been given to us; park what has another route by now, or came too late for the room. Raises
         Unavailable."""
-        misrouted = [waiting for waiting in deliveries if not self._take(waiting, self._placer.known(waiting))]
+        misrouted = [waiting for waiting in deliveries if not self._take(waiting, self._router.known(waiting))]
         if misrouted:
-            await self._giving_back.park([(waiting, self._placer.known_or_own(waiting)) for waiting in misrouted])
+            await self._giving_back.park([(waiting, self._router.known_or_own(waiting)) for waiting in misrouted])
 
-    def _take(self, waiting: Waiting, placed: Placed | None) -> bool:
+    def _take(self, waiting: DueDelivery, placed: RoutedDelivery | None) -> bool:
         """Hold a delivery, if there is room for it and it is ours. One whose route is not known is held until it is."""
         key = key_of(waiting)
         if key in self._held:
@@ -72,4 +72,4 @@ class Admission:
             self._held.add(key, waiting.tenant_id)
             self._unresolved.add(waiting)
             return True
-        return self._sites.queue(Ready(waiting, placed.hop), placed.destination)
+        return self._sites.queue(ReadyDelivery(waiting, placed.hop), placed.destination)

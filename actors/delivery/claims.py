@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 
 from actors.delivery.admission import Admission
 from actors.delivery.committer import Committer
-from actors.delivery.composing import Composer, Order
+from actors.delivery.composing import ComposeOrder, Composer
 from actors.delivery.giving_back import GivingBack
 from actors.delivery.handing_over import HandingOver
 from actors.delivery.held import HeldDeliveries, Key, key_of
@@ -18,7 +18,7 @@ from actors.delivery.ledger import Ledger
 from actors.delivery.ownership import Ownership
 from actors.delivery.site_turns import SiteTurns, Taken
 from cluster.journal.journal import Journal, Unavailable
-from cluster.journal.records import Claimed, Waiting
+from cluster.journal.records import Claimed, DueDelivery
 from cluster.metrics import Counter, Histogram
 
 log = logging.getLogger(__name__)
@@ -131,10 +131,10 @@ class Claims:
         async for made in self._composer.compose([order for _, order in small]):
             self._handing_over.take(next(waiting)[0], made)
 
-    async def _claimed(self, wanted: Sequence[Waiting]) -> tuple[dict[Key, Claimed], list[Waiting]]:
+    async def _claimed(self, wanted: Sequence[DueDelivery]) -> tuple[dict[Key, Claimed], list[DueDelivery]]:
         """What the journal gives us of these, and what was offered of them meanwhile. Raises Unavailable."""
         self._held.claiming(wanted)
-        offered: list[Waiting] = []
+        offered: list[DueDelivery] = []
         try:
             claimed = await self._journal.queue.claim(wanted, owner=self._ownership.epoch, lease_s=self._lease_s)
         finally:
@@ -146,7 +146,7 @@ class Claims:
         self._held.release(waiting for waiting in wanted if key_of(waiting) not in by_key)
         return by_key, offered
 
-    async def _gathered(self, groups: Sequence[tuple[Claimed, ...]]) -> list[Order | None]:
+    async def _gathered(self, groups: Sequence[tuple[Claimed, ...]]) -> list[ComposeOrder | None]:
         """What composing takes. What is claimed must come to an end, so this waits for the journal as long as it
         takes."""
         while True:
@@ -157,7 +157,9 @@ class Claims:
                 await asyncio.sleep(UNAVAILABLE_S)
 
 
-def _by_transaction(taken: Sequence[Taken], orders: Sequence[Order | None]) -> Iterator[tuple[Taken, Order | None]]:
+def _by_transaction(
+    taken: Sequence[Taken], orders: Sequence[ComposeOrder | None]
+) -> Iterator[tuple[Taken, ComposeOrder | None]]:
     """What was taken, with its order. Where each recipient gets a copy, it is taken apart: each copy is composed and
     sent by itself."""
     for one, order in zip(taken, orders, strict=True):

@@ -17,16 +17,16 @@ from msgspec.structs import replace
 
 from actors.compose import rsa
 from actors.compose.dkim import Signer
-from actors.compose.message import Draft, Wire, draft_message, finish
+from actors.compose.message import Draft, WireMessage, draft_message, finish
 from actors.compose.mime import Skeleton
-from actors.compose.transform import Addressee, Scope
+from actors.compose.transform import Addressee, SharedBy
 from actors.delivery.contents import LARGE_BYTES, Compiled, Contents, TransformOf, untransformed
 from actors.delivery.job import Job
 from actors.delivery.marker import Marker
 from actors.smtp.commands import Envelope
 from cluster.dkim_keys import load_private_key
 from cluster.journal.journal import Journal
-from cluster.journal.records import Claimed, Personal, decode_content, decode_personal
+from cluster.journal.records import Claimed, PreparedPersonalization, decode_content, decode_personalization
 from cluster.lookup.ttl_cache import TtlCache
 from cluster.message.composable import NOT_COMPOSED
 from cluster.message.header_fields import NotComposable, address
@@ -52,12 +52,12 @@ Made = list[Job | tuple[Claimed, str]]
 """The jobs of a group of deliveries; a delivery that cannot be composed comes with the reason instead."""
 
 
-class Order(Struct, frozen=True):
+class ComposeOrder(Struct, frozen=True):
     """What one message is made of."""
 
     deliveries: tuple[Claimed, ...]
     compiled: Compiled
-    personal: Personal
+    personalization: PreparedPersonalization
     domain: str
     """Of the author (RFC 5322 From), in the one spelling."""
     signer: Signer | None
@@ -69,9 +69,9 @@ class Order(Struct, frozen=True):
     @property
     def is_for_each(self) -> bool:
         """Whether each recipient gets a copy: then ``copies`` are composed, not this."""
-        return self.compiled.scope is Scope.RECIPIENT and self.addressee is None
+        return self.compiled.scope is SharedBy.RECIPIENT and self.addressee is None
 
-    def copies(self) -> "list[Order]":
+    def copies(self) -> "list[ComposeOrder]":
         """An order for each recipient."""
         return [
             replace(self, deliveries=(one,), addressee=Addressee(one.message_id, one.recipient_no, one.recipient))
@@ -106,48 +106,48 @@ class Composer:
         """Shared contents (by request id) that can be awaited when they are needed."""
         for request_id, shared in contents.items():
             if request_id not in self._at_hand:
-                self._let_go(request_id)
+                self._release(request_id)
                 self._expected[request_id] = shared
                 self._expected_bytes += shared.size
         while self._expected_bytes > EXPECTED_BYTES and len(self._expected) > 1:
-            self._let_go(next(iter(self._expected)))
+            self._release(next(iter(self._expected)))
 
-    def _let_go(self, request_id: str) -> Shared | None:
+    def _release(self, request_id: str) -> Shared | None:
         shared = self._expected.pop(request_id, None)
         if shared is not None:
             self._expected_bytes -= shared.size
         return shared
 
-    async def gather(self, groups: Sequence[Sequence[Claimed]]) -> list[Order | None]:
+    async def gather(self, groups: Sequence[Sequence[Claimed]]) -> list[ComposeOrder | None]:
         """What composing each group takes: claimed deliveries of one message, to go in one transaction. None for one of
         nothing. Raises Unavailable when the journal cannot be asked for what is missing."""
         compiled = await self._contents(groups)
-        orders: list[Order | None] = []
+        orders: list[ComposeOrder | None] = []
         for group in groups:
             if not group:
                 orders.append(None)
                 continue
             content = compiled[group[0].request_id]
-            personal = decode_personal(group[0].personal)
-            domain = domain_of((personal.from_ or content.content.from_).email)
+            personalization = decode_personalization(group[0].personalization)
+            domain = domain_of((personalization.from_ or content.content.from_).email)
             signer = await self._signer(group[0].tenant_id, domain)
-            is_large = self._is_large(content, group[0], personal)
-            orders.append(Order(tuple(group), content, personal, domain, signer, is_large))
+            is_large = self._is_large(content, group[0], personalization)
+            orders.append(ComposeOrder(tuple(group), content, personalization, domain, signer, is_large))
         return orders
 
-    def _is_large(self, compiled: Compiled, first: Claimed, personal: Personal) -> bool:
-        size = compiled.size + len(first.personal)
-        may_grow = personal.substitutions or compiled.transform is not None
+    def _is_large(self, compiled: Compiled, first: Claimed, personalization: PreparedPersonalization) -> bool:
+        size = compiled.size + len(first.personalization)
+        may_grow = personalization.substitutions or compiled.transform is not None
         if size <= LARGE_BYTES and may_grow and isinstance(compiled.skeleton, Skeleton):
             slot = self._marker.name(first)
-            growth = compiled.skeleton.growth(personal, len(first.personal))
+            growth = compiled.skeleton.growth(personalization, len(first.personalization))
             self._marker.done(slot)
             if growth is None:
                 return True
             size += growth
         return size > LARGE_BYTES
 
-    async def compose(self, orders: Sequence[Order | None]) -> AsyncIterator[Made]:
+    async def compose(self, orders: Sequence[ComposeOrder | None]) -> AsyncIterator[Made]:
         """The jobs of each order, in their order, as soon as they are made; none for None."""
         for start in range(0, len(orders), SLICE):
             for made in self._compose_all(orders[start : start + SLICE], datetime.now(UTC)):
@@ -155,14 +155,14 @@ class Composer:
             await asyncio.sleep(0)
         self._at_hand.used({order.deliveries[0].request_id for order in orders if order})
 
-    async def compose_large(self, order: Order) -> Made:
+    async def compose_large(self, order: ComposeOrder) -> Made:
         """The job of a large message, made in a thread: what it calls in C is done in small pieces, between which the
         event loop has its turns."""
         [made] = await asyncio.to_thread(self._compose_all, [order], datetime.now(UTC))
         self._at_hand.used({order.deliveries[0].request_id})
         return made
 
-    def _compose_all(self, orders: Sequence[Order | None], now: datetime) -> list[Made]:
+    def _compose_all(self, orders: Sequence[ComposeOrder | None], now: datetime) -> list[Made]:
         drafts = [self._draft(order, now) if order else None for order in orders]
         # Signing takes a digest of each: nothing of a message can harm there.
         wires = finish([draft for draft in drafts if isinstance(draft, Draft)])
@@ -178,7 +178,7 @@ class Composer:
                 self._marker.done(slot)
         return made
 
-    def _draft(self, order: Order, now: datetime) -> Draft | NotComposable:
+    def _draft(self, order: ComposeOrder, now: datetime) -> Draft | NotComposable:
         skeleton = self._skeleton(order)
         if isinstance(skeleton, NotComposable):
             return skeleton
@@ -187,7 +187,7 @@ class Composer:
         self._marker.done(slot)
         return draft
 
-    def _skeleton(self, order: Order) -> Skeleton | NotComposable:
+    def _skeleton(self, order: ComposeOrder) -> Skeleton | NotComposable:
         if order.compiled.is_ready:
             return order.compiled.skeleton
         slot = self._marker.name_content(order.deliveries[0])
@@ -214,7 +214,7 @@ class Composer:
 
         missing = [request_id for request_id in messages if request_id not in found]
         for request_id in missing:
-            if (shared := self._let_go(request_id)) is not None and (fetched := await _fetched(shared)):
+            if (shared := self._release(request_id)) is not None and (fetched := await _fetched(shared)):
                 keep(request_id, *fetched)
         missing = [request_id for request_id in missing if request_id not in found]
         if missing:
@@ -246,23 +246,23 @@ async def _fetched(shared: Shared) -> tuple[bytes, dict[bytes, bytes]] | None:
         return None
 
 
-def _held_to(most_bytes: int, order: Order, wire: Wire) -> Made:
+def _held_to(most_bytes: int, order: ComposeOrder, wire: WireMessage) -> Made:
     if len(wire.data) > most_bytes:
         size = len(wire.data)
         return _not_composed(order, NotComposable(f"the message has {size} bytes, more than {most_bytes}"))
     return _addressed(order, wire)
 
 
-def _not_composed(order: Order, fault: NotComposable) -> Made:
+def _not_composed(order: ComposeOrder, fault: NotComposable) -> Made:
     return [(delivery, f"{NOT_COMPOSED}{fault}") for delivery in order.deliveries]
 
 
-def _draft(order: Order, skeleton: Skeleton, now: datetime) -> Draft | NotComposable:
+def _draft(order: ComposeOrder, skeleton: Skeleton, now: datetime) -> Draft | NotComposable:
     first = order.deliveries[0]
     try:
         return draft_message(
             skeleton,
-            order.personal,
+            order.personalization,
             order.signer,
             message_id=f"<{first.message_id}@{order.domain}>",
             date=first.dated_at,
@@ -273,7 +273,7 @@ def _draft(order: Order, skeleton: Skeleton, now: datetime) -> Draft | NotCompos
         return fault
 
 
-def _addressed(order: Order, wire: Wire) -> Made:
+def _addressed(order: ComposeOrder, wire: WireMessage) -> Made:
     """The job; and the deliveries whose addresses no command can hold, which are not the others' fault."""
     on_wire: list[str] = []
     deliveries: list[Claimed] = []

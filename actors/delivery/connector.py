@@ -15,7 +15,7 @@ from actors.smtp.protocol import ConnectError, Observe
 from cluster.lookup.resolver import Resolver
 from cluster.lookup.ttl_cache import TtlCache
 from cluster.metrics import Counter, Counters, Gauge
-from cluster.policy.limits.connections import Addresses
+from cluster.policy.limits.connections import AddressStates
 from cluster.policy.limits.session import UNLIMITED, SessionLimits
 from cluster.policy.replies.effects import Unreached, effects_of
 from cluster.policy.routes import mx
@@ -71,7 +71,7 @@ class Connector:
         self._settings = settings
         self._helo_name = helo_name
         self._random = random
-        self.addresses = Addresses()
+        self.addresses = AddressStates()
         self._in_vain: TtlCache[tuple[str, str], frozenset[str]] = TtlCache(KNOWN_HOSTS, _now)
         self._takes_bdat: TtlCache[_Machine, bool] = TtlCache(KNOWN_HOSTS, _now)
         self.carried: TtlCache[tuple[str, str], SessionLimits] = TtlCache(KNOWN_HOSTS, _now)
@@ -188,7 +188,7 @@ class _Walk:
     """
 
     def __init__(
-        self, resolver: Resolver, addresses: Addresses, hop: NextHop, source: Source, hosts: tuple[mx.MxHost, ...]
+        self, resolver: Resolver, addresses: AddressStates, hop: NextHop, source: Source, hosts: tuple[mx.MxHost, ...]
     ) -> None:
         self.failure: ConnectError | NoRoute | None = None
         """The failure to tell if there is no connection: any that can be otherwise later, over one that cannot."""

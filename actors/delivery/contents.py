@@ -18,7 +18,7 @@ from typing import Any
 from msgspec import Struct
 
 from actors.compose.mime import Skeleton, compile_content
-from actors.compose.transform import Scope, Transform
+from actors.compose.transform import SharedBy, Transform
 from cluster.journal.records import Content, decode_content
 from cluster.message.header_fields import NotComposable
 from cluster.metrics import Gauge
@@ -70,7 +70,7 @@ class Compiled:
         self._files = files
         self._limits = limits
         self.transform = transform
-        self.scope = Scope.REQUEST if transform is None else transform.scope
+        self.scope = SharedBy.REQUEST if transform is None else transform.scope
         """Whether a message's recipients share what is composed."""
         self._skeleton: Skeleton | NotComposable | None = None
         if not self.is_large:

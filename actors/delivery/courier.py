@@ -15,7 +15,7 @@ from actors.delivery.job import Connection, Hop, Job, NoRoute, Report, hop_of
 from actors.delivery.marker import Marker
 from actors.delivery.onward import Division, after_loss, divide
 from actors.delivery.pool import Pool
-from actors.delivery.pool_group import Group, Queued
+from actors.delivery.pool_group import HopGroup, QueuedJob
 from actors.delivery.reporting import Reporter
 from actors.delivery.site import Site
 from actors.delivery.tracing import Tracer
@@ -25,7 +25,7 @@ from actors.smtp.transaction import TransactionResult
 from cluster.policy.limits.session import UNLIMITED
 from cluster.policy.replies.stage import Stage
 from cluster.policy.routes.next_hop import NextHop
-from cluster.routing.active_policy import InForce
+from cluster.routing.active_policy import ActivePolicy
 from cluster.tasks import Tasks
 
 log = logging.getLogger(__name__)
@@ -37,7 +37,7 @@ class Courier:
     def __init__(
         self,
         connector: Connector,
-        in_force: InForce,
+        active_policy: ActivePolicy,
         tracer: Tracer,
         reporter: Reporter,
         marker: Marker,
@@ -46,7 +46,7 @@ class Courier:
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._connector = connector
-        self._in_force = in_force
+        self._active_policy = active_policy
         self._tracer = tracer
         self._reporter = reporter
         self._marker = marker
@@ -57,10 +57,10 @@ class Courier:
         """A pool whose workers work here."""
         return Pool(site.throttle, self._connector.addresses, self._idle, partial(self._start, site))
 
-    def _start(self, site: Site, group: Group) -> None:
+    def _start(self, site: Site, group: HopGroup) -> None:
         self._tasks.spawn("connection", self._work(site, group))
 
-    async def _work(self, site: Site, group: Group) -> None:
+    async def _work(self, site: Site, group: HopGroup) -> None:
         """A worker's life."""
         pool = site.pool
         connection = None
@@ -89,7 +89,7 @@ class Courier:
 
     # Opening
 
-    async def _open(self, site: Site, group: Group) -> Connection | None:
+    async def _open(self, site: Site, group: HopGroup) -> Connection | None:
         """A connection, or None when there is none to be had and that is reported of the jobs."""
         pool = site.pool
         try:
@@ -117,7 +117,7 @@ class Courier:
             return await self._connector.connect(
                 hop,
                 job.deliveries[0].domain,
-                self._in_force.source(place.source),
+                self._active_policy.source(place.source),
                 place=place,
                 per_address=site.throttle.connections_per_address(),
                 observe=self._tracer.observer(place.site),
@@ -130,7 +130,7 @@ class Courier:
             log.exception("a connection could not be set up hosts=%s", [host.name for host in hop.hosts])
             raise ConnectError(Stage.CONNECT, f"no connection could be set up: {type(error).__name__}") from error
 
-    def _report_unsent(self, site: Site, queued: Queued, failure: ConnectError | NoRoute) -> None:
+    def _report_unsent(self, site: Site, queued: QueuedJob, failure: ConnectError | NoRoute) -> None:
         if queued.instead is None:
             self._reporter.report(site, queued.job, Hop(), failure)
             return
@@ -140,7 +140,7 @@ class Courier:
 
     # Sending
 
-    async def _send(self, site: Site, group: Group, connection: Connection) -> bool:
+    async def _send(self, site: Site, group: HopGroup, connection: Connection) -> bool:
         """Send the next job. Returns whether the connection was lost with it, or its host is not worth another."""
         queued = group.jobs.popleft()
         try:
@@ -150,7 +150,7 @@ class Courier:
             self._marker.blame(queued.job.deliveries[0])
             raise
 
-    async def _carry(self, site: Site, group: Group, connection: Connection, queued: Queued) -> bool:
+    async def _carry(self, site: Site, group: HopGroup, connection: Connection, queued: QueuedJob) -> bool:
         pool = site.pool
         group.taken_at = self._loop.time()
         if connection.share.limits is not UNLIMITED:
@@ -192,7 +192,7 @@ class Courier:
         self._perform(site, group, connection, queued, division, report.accepted)
         return division.is_host_done
 
-    def _fit(self, site: Site, group: Group, connection: Connection, queued: Queued) -> Queued | None:
+    def _fit(self, site: Site, group: HopGroup, connection: Connection, queued: QueuedJob) -> QueuedJob | None:
         """The part of a job that the next transaction of a connection may carry, the rest being left to others. None
         when it may carry nothing of what waits, and is done with."""
         fitting, left = site.pool.fit(group, connection, queued)
@@ -202,7 +202,7 @@ class Courier:
         return fitting
 
     def _perform(
-        self, site: Site, group: Group, connection: Connection, queued: Queued, division: Division, accepted: int
+        self, site: Site, group: HopGroup, connection: Connection, queued: QueuedJob, division: Division, accepted: int
     ) -> None:
         """Report what is settled of a job, and go on with the rest. ``accepted``: recipients of the job that the host
         took before it said what divides it."""
@@ -215,8 +215,8 @@ class Courier:
             site.divided(queued.job.deliveries[0].tenant_id)
         if division.settled is not None:
             # First of all: what was accepted is written down here.
-            job, told = division.settled
-            self._reporter.report(site, job, hop_of(connection), told)
+            job, built = division.settled
+            self._reporter.report(site, job, hop_of(connection), built)
         if division.put_off is not None:
             self._reporter.passed_over(site, *division.put_off)
         for hop, rest in division.rest:

@@ -16,7 +16,7 @@ from actors.delivery.parts import Dependencies, Parts
 from actors.delivery.setting_aside import settle_marker
 from cluster import metrics
 from cluster.journal.journal import Unavailable
-from cluster.journal.records import Waiting
+from cluster.journal.records import DueDelivery
 from cluster.journal.scheduling import Lane
 from cluster.metrics import Reading
 from cluster.routing.offer import OfferAnswer, Shared, decode_offer
@@ -44,7 +44,7 @@ class Deliverer:
         try:
             await parts.committer.settle_former()
             await settle_marker(deps.marker, deps.journal, deps.name)
-            await deps.in_force.follow()
+            await deps.active_policy.follow()
             await parts.ownership.begin(parts.heartbeat.local_sources())
             deps.marker.begin(parts.ownership.epoch)
             parts.committer.begin(parts.ownership.epoch)
@@ -113,7 +113,7 @@ class Deliverer:
         refused = [i for i, waiting in enumerate(deliveries) if not admission.offer(waiting)]
         return OfferAnswer(refused, self.parts.lanes.leaves_room())
 
-    async def refill(self, lanes: Sequence[Lane]) -> None:
+    async def fetch_from_lanes(self, lanes: Sequence[Lane]) -> None:
         """Deliveries are parked in these lanes of ours: take them as there is room."""
         self.parts.lanes.add(lanes)
 
@@ -139,7 +139,7 @@ class Deliverer:
     async def try_now(self, places: Sequence[tuple[str, str]]) -> None:
         """An operator has made deferred mail due, for these (domain, tenant): their sites are tried at once, also where
         the last connections failed."""
-        placed = (self.deps.placer.known(Waiting("", 0, tenant_id, domain)) for domain, tenant_id in places)
+        placed = (self.deps.router.known(DueDelivery("", 0, tenant_id, domain)) for domain, tenant_id in places)
         names = {one.destination.site for one in placed if one is not None}
         for site in self.parts.sites:
             if site.destination.site in names:

@@ -6,19 +6,19 @@ What waited is parked in the lane of its destination; what was claimed and not b
 import logging
 from collections.abc import Sequence
 
-from actors.delivery.composing import Order
+from actors.delivery.composing import ComposeOrder
 from actors.delivery.held import HeldDeliveries, Key, key_of
 from actors.delivery.job import Job
 from actors.delivery.ownership import Ownership
 from actors.delivery.site import Withdrawn
 from cluster.journal.journal import Journal
-from cluster.journal.records import Claimed, Waiting
+from cluster.journal.records import Claimed, DueDelivery
 from cluster.metrics import Counter
 from cluster.policy.routes.destinations import Destination
 
 log = logging.getLogger(__name__)
 
-Misrouted = list[tuple[Waiting, Destination]]
+Misrouted = list[tuple[DueDelivery, Destination]]
 """Deliveries to destinations of other actors, or without room at ours."""
 
 
@@ -61,14 +61,14 @@ class GivingBack:
         if deliveries:
             await self._journal.scheduling.park(deliveries, [str(site.destination)] * len(deliveries))
 
-    async def claimed(self, jobs: Sequence[Job | Order]) -> None:
+    async def claimed(self, jobs: Sequence[Job | ComposeOrder]) -> None:
         """Give back what was claimed and not begun. Raises Unavailable; it is tried again with the next heartbeat."""
         for job in jobs:
             self.doubt(job.deliveries)
             self._held.large.ended(job.deliveries)
         await self.doubtful()
 
-    def doubt(self, deliveries: Sequence[Waiting | Claimed]) -> None:
+    def doubt(self, deliveries: Sequence[DueDelivery | Claimed]) -> None:
         """These may be claimed in our name, and are not to be sent."""
         self._doubtful.update(map(key_of, deliveries))
 

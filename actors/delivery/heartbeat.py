@@ -16,7 +16,7 @@ from actors.delivery.site_turns import SiteTurns
 from actors.delivery.sites import Sites
 from cluster.journal.journal import Unavailable
 from cluster.policy.routes.routing import Source
-from cluster.routing.active_policy import InForce
+from cluster.routing.active_policy import ActivePolicy
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +28,7 @@ UNSETTLED_S = 0.1
 class Heartbeat:
     def __init__(
         self,
-        in_force: InForce,
+        active_policy: ActivePolicy,
         ownership: Ownership,
         ledger: Ledger,
         held: HeldDeliveries,
@@ -36,14 +36,14 @@ class Heartbeat:
         giving_back: GivingBack,
         sites: Sites,
     ) -> None:
-        self._in_force = in_force
+        self._active_policy = active_policy
         self._ownership = ownership
         self._ledger = ledger
         self._held = held
         self._turns = turns
         self._giving_back = giving_back
         self._sites = sites
-        self._made_way_at = -1
+        self._acknowledged_at = -1
         """The ownership's changes when all that is held was its own: nothing else comes in before the next one."""
 
     async def run(self) -> None:
@@ -62,21 +62,21 @@ class Heartbeat:
     async def beat(self) -> None:
         """Say that this life goes on, and make way for the members that are found. Raises Superseded, Unavailable."""
         self._ownership.has(self.local_sources())  # an address may have come, or gone
-        await self._ownership.beat(made_way=not self._holds_what_is_not_its_own())
-        self._in_force.sources_are(member.sources for member in self._ownership.members)
+        await self._ownership.beat(acknowledged=not self._holds_what_is_not_its_own())
+        self._active_policy.sources_are(member.sources for member in self._ownership.members)
         await self._make_way()
 
     def local_sources(self) -> tuple[str, ...]:
         """The sources whose addresses this machine has."""
-        return tuple(name for name, source in self._in_force.routing.sources.items() if is_local(source))
+        return tuple(name for name, source in self._active_policy.routing.sources.items() if is_local(source))
 
     def _holds_what_is_not_its_own(self) -> bool:
         changes = self._ownership.changes
-        if self._made_way_at == changes:
+        if self._acknowledged_at == changes:
             return False
         if any(not site.is_idle and not self._ownership.owns(site.destination) for site in self._sites):
             return True
-        self._made_way_at = changes
+        self._acknowledged_at = changes
         return False
 
     async def _make_way(self) -> None:

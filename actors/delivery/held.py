@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from actors.delivery.job import Job
-from cluster.journal.records import Claimed, Waiting
+from cluster.journal.records import Claimed, DueDelivery
 from cluster.metrics import Gauge
 
 FEW = 20
@@ -22,7 +22,7 @@ Key = tuple[str, int]
 """A message's id, and the number of the recipient."""
 
 
-def key_of(delivery: Waiting | Claimed) -> Key:
+def key_of(delivery: DueDelivery | Claimed) -> Key:
     return delivery.message_id, delivery.recipient_no
 
 
@@ -60,7 +60,7 @@ class LargeRoom:
         self._held[first.message_id, first.recipient_no] = (first.tenant_id, size)
         self._bytes[first.tenant_id] += size
 
-    def ended(self, deliveries: Iterable[Waiting | Claimed]) -> None:
+    def ended(self, deliveries: Iterable[DueDelivery | Claimed]) -> None:
         """Nothing of these is held any more."""
         if not self._held:
             return
@@ -84,7 +84,7 @@ class HeldDeliveries:
         self._beyond = max(1, most // BEYOND)
         self._tenants: dict[Key, str] = {}
         self._of_tenant: Counter[str] = Counter()
-        self._claiming: dict[Key, Waiting | None] = {}
+        self._claiming: dict[Key, DueDelivery | None] = {}
         """What is being claimed, and what was offered of it meanwhile."""
         self.large = LargeRoom()
         self.is_closed = False
@@ -101,7 +101,7 @@ class HeldDeliveries:
             self._tenants[key] = tenant_id
             self._of_tenant[tenant_id] += 1
 
-    def release(self, deliveries: Iterable[Waiting | Claimed]) -> None:
+    def release(self, deliveries: Iterable[DueDelivery | Claimed]) -> None:
         """These are held no more."""
         deliveries = list(deliveries)
         self.discard(map(key_of, deliveries))
@@ -130,18 +130,18 @@ class HeldDeliveries:
 
     # While a claim is under way
 
-    def claiming(self, wanted: Sequence[Waiting]) -> None:
+    def claiming(self, wanted: Sequence[DueDelivery]) -> None:
         """A claim of these begins."""
         self._claiming.update((key_of(waiting), None) for waiting in wanted)
 
-    def offered_again(self, waiting: Waiting) -> None:
+    def offered_again(self, waiting: DueDelivery) -> None:
         """A delivery that is held was offered once more. The claim that is under way may miss it: its row was in the
         hands of the one who offers it, who knows that we have it from now on."""
         key = key_of(waiting)
         if key in self._claiming:
             self._claiming[key] = waiting
 
-    def claim_ended(self, wanted: Sequence[Waiting]) -> list[Waiting]:
+    def claim_ended(self, wanted: Sequence[DueDelivery]) -> list[DueDelivery]:
         """A claim of these has ended, whatever came of it. Returns what of them was offered meanwhile."""
         offered = [self._claiming.pop(key_of(waiting)) for waiting in wanted]
         return [waiting for waiting in offered if waiting is not None]

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from actors.delivery.admission import Admission
 from actors.delivery.held import HeldDeliveries
-from actors.delivery.lanes import Lanes
+from actors.delivery.lanes import OwnLanes
 from actors.delivery.ownership import Ownership
 from actors.delivery.sites import Sites
 from cluster.journal.journal import Journal, Unavailable
@@ -39,7 +39,7 @@ class LaneFetcher:
         journal: Journal,
         ownership: Ownership,
         held: HeldDeliveries,
-        lanes: Lanes,
+        lanes: OwnLanes,
         sites: Sites,
         admission: Admission,
         *,

@@ -8,7 +8,7 @@ tenant.
 
 from collections.abc import Sequence
 
-from actors.delivery.composing import Composer, Order
+from actors.delivery.composing import ComposeOrder, Composer
 from actors.delivery.handing_over import HandingOver
 from actors.delivery.held import LargeRoom
 from actors.delivery.job import Job
@@ -20,14 +20,14 @@ class LargeMessages:
         self._composer = composer
         self._handing_over = handing_over
         self._room = room
-        self._waiting: list[tuple[Taken, Order]] = []
+        self._waiting: list[tuple[Taken, ComposeOrder]] = []
 
-    def take_back(self) -> Sequence[Order]:
+    def take_back(self) -> Sequence[ComposeOrder]:
         """What is claimed and not composed yet; it waits here no more."""
         waiting, self._waiting = self._waiting, []
         return [order for _, order in waiting]
 
-    def add(self, taken: Taken, order: Order) -> None:
+    def add(self, taken: Taken, order: ComposeOrder) -> None:
         """Compose this in its turn."""
         self._waiting.append((taken, order))
         self._room.changed.set()

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 
-from actors.delivery.composing import Order
+from actors.delivery.composing import ComposeOrder
 from actors.delivery.giving_back import GivingBack
 from actors.delivery.job import Job
 from actors.delivery.large import LargeMessages
@@ -70,7 +70,7 @@ class Leaving:
 
     async def _give_back_unsent(self) -> None:
         """Also what claims that were under way have handed over since."""
-        jobs: list[Job | Order] = list(self._large.take_back())
+        jobs: list[Job | ComposeOrder] = list(self._large.take_back())
         for site in self._sites:
             jobs += site.pool.stop()
         if not jobs:

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from actors.delivery.job import Hop, Job
 from actors.delivery.outcomes import verdict_on
-from actors.delivery.pool_group import Queued
+from actors.delivery.pool_group import QueuedJob
 from actors.smtp.commands import needs_smtputf8
 from actors.smtp.protocol import ConnectionLost
 from actors.smtp.reply import Reply
@@ -34,10 +34,10 @@ class Division(Struct, frozen=True, kw_only=True):
 
     settled: JobReport | None
     """To be reported."""
-    rest: tuple[tuple[NextHop, Queued], ...] = ()
+    rest: tuple[tuple[NextHop, QueuedJob], ...] = ()
     """Goes on, each to its next hop. Every part has fewer recipients or fewer hosts before it than the whole had, or
     needs SMTPUTF8 no more, so this comes to an end."""
-    moved: Queued | None = None
+    moved: QueuedJob | None = None
     """Of the rest, what goes over another connection, since this one is used up or lost; before all that waits."""
     spent: Spent | None = None
     """What this connection has had its share of, as its host says."""
@@ -56,7 +56,7 @@ class Division(Struct, frozen=True, kw_only=True):
         return len(self.rest) + (self.settled is not None) + (self.moved is not None)
 
 
-def fit(queued: Queued, share: Share) -> tuple[Queued | None, Queued | None]:
+def fit(queued: QueuedJob, share: Share) -> tuple[QueuedJob | None, QueuedJob | None]:
     """The part of a job that the next transaction of a connection may carry, and the rest; None where there is none."""
     job = queued.job
     fitting = share.fitting(job.envelope.recipients)
@@ -69,7 +69,7 @@ def fit(queued: Queued, share: Share) -> tuple[Queued | None, Queued | None]:
 
 
 def divide(
-    queued: Queued, hop: NextHop, host: Hop, result: TransactionResult, earliest: NextHost, reused: bool = False
+    queued: QueuedJob, hop: NextHop, host: Hop, result: TransactionResult, earliest: NextHost, reused: bool = False
 ) -> Division:
     """The parts of a job after a transaction with one of its hosts. ``earliest``: when the next one may be tried;
     ``reused``: whether its connection had carried others before."""
@@ -89,10 +89,10 @@ def divide(
         rest.append((hop, replace(queued, job=_in_ascii(part(job, in_ascii)))))
     put_off = None
     if elsewhere and others is not None:
-        put_off = put_off_job, said = _told(job, result, elsewhere)
-        rest.append((others, Queued(put_off_job, queued.tries + 1, instead=(host, said))))
+        put_off = put_off_job, said = _settled_by(job, result, elsewhere)
+        rest.append((others, QueuedJob(put_off_job, queued.tries + 1, instead=(host, said))))
     return Division(
-        settled=_told(job, result, settled) if settled else None,
+        settled=_settled_by(job, result, settled) if settled else None,
         rest=tuple(rest),
         moved=replace(queued, job=part(job, moved), moves=queued.moves + 1) if moved else None,
         spent=found.spent,
@@ -101,7 +101,7 @@ def divide(
     )
 
 
-def after_loss(queued: Queued, hop: NextHop, lost: ConnectionLost, alternatives: int, reused: bool) -> Division:
+def after_loss(queued: QueuedJob, hop: NextHop, lost: ConnectionLost, alternatives: int, reused: bool) -> Division:
     """The parts of a job whose connection was lost; it is settled as a whole where nothing of it goes on at once."""
     job, reply = queued.job, lost.reply
     taken, again, settled = _sorted_before(lost, len(job.deliveries))
@@ -179,7 +179,7 @@ class _Sorted(Struct):
 
 
 def _sorted(
-    queued: Queued, result: TransactionResult, next_host: NextHost, has_next_host: bool, reused: bool
+    queued: QueuedJob, result: TransactionResult, next_host: NextHost, has_next_host: bool, reused: bool
 ) -> _Sorted:
     job = queued.job
     plain = _plain(job)
@@ -216,7 +216,7 @@ def _others(number: int, recipients: Sequence[Reply], stage: Stage) -> Others:
     return Others.TAKEN if is_taken else Others.REFUSED
 
 
-def _without_smtputf8(queued: Queued, hop: NextHop, result: TransactionResult) -> Division:
+def _without_smtputf8(queued: QueuedJob, hop: NextHop, result: TransactionResult) -> Division:
     """Recipients whose own addresses need what the host lacks fail; the others do without, where the message can."""
     job = queued.job
     if not (plain := _plain(job)):
@@ -244,16 +244,16 @@ def _in_ascii(job: Job) -> Job:
     return replace(job, data=job.downgraded, downgraded=None, envelope=replace(job.envelope, smtputf8=False))
 
 
-def _told(job: Job, result: TransactionResult, numbers: Sequence[int]) -> tuple[Job, TransactionResult]:
+def _settled_by(job: Job, result: TransactionResult, numbers: Sequence[int]) -> tuple[Job, TransactionResult]:
     if result.recipients:
         result = replace(result, recipients=tuple([result.recipients[number] for number in numbers]))
     return part(job, numbers), result
 
 
 def _report_of_loss(job: Job, lost: ConnectionLost, numbers: Sequence[int]) -> JobReport:
-    told = ConnectionLost(lost.stage, lost.reason, lost.after_end_of_data, lost.reply)
-    told.recipients = tuple([lost.recipients[number] for number in numbers])
-    return part(job, numbers), told
+    built = ConnectionLost(lost.stage, lost.reason, lost.after_end_of_data, lost.reply)
+    built.recipients = tuple([lost.recipients[number] for number in numbers])
+    return part(job, numbers), built
 
 
 def part(job: Job, numbers: Sequence[int]) -> Job:

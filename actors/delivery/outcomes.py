@@ -176,7 +176,7 @@ def outcome_of(
         recipient_no=delivery.recipient_no,
         status=after(Status.SENDING, transition),
         due_at=due_at,
-        alone=delivery.alone,
+        sole_recipient=delivery.sole_recipient,
         error_message=error_message,
     )
 

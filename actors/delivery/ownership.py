@@ -6,7 +6,7 @@ from math import inf
 
 from cluster.journal.journal import Journal
 from cluster.policy.routes.destinations import Destination
-from cluster.policy.routes.membership import ACTOR_ALIVE_S, Tenure
+from cluster.policy.routes.membership import ACTOR_ALIVE_S, MembershipView
 from cluster.policy.routes.ownership import Candidate
 
 log = logging.getLogger(__name__)
@@ -33,7 +33,7 @@ class Ownership:
         self._journal = journal
         self._node_id = node_id
         self._clock = clock
-        self._tenure = Tenure(name)
+        self._membership = MembershipView(name)
         self._beaten_at = -inf
         self._sources: tuple[str, ...] = ()
         self.owned: dict[Destination, tuple[bool, bool]] = {}
@@ -55,29 +55,29 @@ class Ownership:
         """The sources that this machine has the addresses of, told with the next heartbeat."""
         self._sources = sources
 
-    async def beat(self, made_way: bool) -> None:
-        """Say that this life goes on, and learn who the members are. ``made_way``: nothing is held that is another's
-        under the members known so far. Raises Superseded, Unavailable."""
-        ring = self._tenure.ring if made_way else ""
+    async def beat(self, acknowledged: bool) -> None:
+        """Report that this actor lives, and learn who the members are. ``acknowledged``: this actor holds nothing that
+        another owns under the members known so far. Raises Superseded, Unavailable."""
+        ring = self._membership.ring if acknowledged else ""
         live = await self._journal.membership.heartbeat(self.name, self.epoch, ring, ACTOR_ALIVE_S, self._sources)
         if live is None:
             raise Superseded(self.name, self.epoch)
         self._beaten_at = self._clock()
-        former, self._tenure = self._tenure, self._tenure.after(live)
-        if self._tenure != former:
+        former, self._membership = self._membership, self._membership.after(live)
+        if self._membership != former:
             self.owned.clear()
             self.changes += 1
-        if self._tenure.members != former.members:
-            log.info("members=%s", self._tenure.ring)
+        if self._membership.members != former.members:
+            log.info("members=%s", self._membership.ring)
 
     @property
     def members(self) -> tuple[Candidate, ...]:
         """The members of the ring, with the sources that each can send from."""
-        return self._tenure.members
+        return self._membership.members
 
     @property
     def is_settled(self) -> bool:
-        return self._tenure.settled
+        return self._membership.settled
 
     @property
     def is_fenced(self) -> bool:
@@ -101,5 +101,5 @@ class Ownership:
         if known is None:
             if len(self.owned) >= OWNED_KEPT:
                 self.owned.clear()
-            known = self.owned[place] = (self._tenure.owns(place), self._tenure.may_send(place))
+            known = self.owned[place] = (self._membership.owns(place), self._membership.may_send(place))
         return known

@@ -21,7 +21,7 @@ from actors.delivery.heartbeat import Heartbeat
 from actors.delivery.held import HeldDeliveries
 from actors.delivery.idle_connections import IdleConnections
 from actors.delivery.lane_fetcher import LaneFetcher
-from actors.delivery.lanes import Lanes
+from actors.delivery.lanes import OwnLanes
 from actors.delivery.large import LargeMessages
 from actors.delivery.leaving import Leaving
 from actors.delivery.ledger import Ledger
@@ -36,11 +36,11 @@ from actors.delivery.stall_watch import StallWatch
 from actors.delivery.tracing import Tracer
 from actors.delivery.unresolved import Unresolved
 from actors.delivery.upkeep import Upkeep
-from actors.delivery.warm_up import WarmUps
+from actors.delivery.warm_up import SiteAllowances
 from cluster.journal.journal import Journal
 from cluster.lookup.tls_results import TlsResults
-from cluster.routing.active_policy import InForce
-from cluster.routing.router import Placer
+from cluster.routing.active_policy import ActivePolicy
+from cluster.routing.router import Router
 from cluster.settings import DeliverySettings
 from cluster.tasks import Tasks
 
@@ -55,8 +55,8 @@ class Dependencies(Struct, frozen=True, kw_only=True, eq=False):
     journal: Journal
     composer: Composer
     connector: Connector
-    placer: Placer
-    in_force: InForce
+    router: Router
+    active_policy: ActivePolicy
     ledger: Ledger
     marker: Marker
     stall_watch: StallWatch | None
@@ -73,7 +73,7 @@ class Parts:
         clock = asyncio.get_running_loop().time
         self.ownership = Ownership(deps.journal, deps.name, deps.node_id, clock)
         self.held = HeldDeliveries(deps.settings.window)
-        self.lanes = Lanes(self.held, clock)
+        self.lanes = OwnLanes(self.held, clock)
         self.turns = SiteTurns(self.held.has_few_of)
         self.put_off = PutOff(clock)
         self.tracer = Tracer(clock, deps.now)
@@ -88,7 +88,7 @@ class Parts:
         self.automation = Automation(deps.journal, self.giving_back, clock)
         self.reporter = Reporter(
             self.committer,
-            deps.in_force,
+            deps.active_policy,
             self.automation,
             self.put_off,
             self.held,
@@ -102,14 +102,14 @@ class Parts:
     def _make_the_way_down(self, deps: Dependencies, clock: Callable[[], float]) -> None:
         """From an offer to a connection, the lowest part first."""
         self.courier = Courier(
-            deps.connector, deps.in_force, self.tracer, self.reporter, deps.marker, deps.tasks, IdleConnections()
+            deps.connector, deps.active_policy, self.tracer, self.reporter, deps.marker, deps.tasks, IdleConnections()
         )
         self.sites = Sites(
-            deps.in_force, self.ownership, self.held, self.turns, self.courier, clock=clock, now=deps.now
+            deps.active_policy, self.ownership, self.held, self.turns, self.courier, clock=clock, now=deps.now
         )
-        self.unresolved = Unresolved(deps.placer, self.held, self.sites, self.giving_back, deps.tasks)
+        self.unresolved = Unresolved(deps.router, self.held, self.sites, self.giving_back, deps.tasks)
         self.admission = Admission(
-            deps.placer,
+            deps.router,
             self.ownership,
             self.committer,
             self.held,
@@ -136,15 +136,15 @@ class Parts:
         )
 
     def _make_what_runs_beside(self, deps: Dependencies, clock: Callable[[], float]) -> None:
-        journal, in_force = deps.journal, deps.in_force
+        journal, active_policy = deps.journal, deps.active_policy
         self.lane_fetcher = LaneFetcher(
             journal, self.ownership, self.held, self.lanes, self.sites, self.admission, lease_s=deps.settings.lease_s
         )
         self.heartbeat = Heartbeat(
-            in_force, self.ownership, deps.ledger, self.held, self.turns, self.giving_back, self.sites
+            active_policy, self.ownership, deps.ledger, self.held, self.turns, self.giving_back, self.sites
         )
-        self.policy_follower = PolicyFollower(in_force, self.turns, self.giving_back, self.sites)
-        self.warm_ups = WarmUps(journal, in_force, self.turns, self.giving_back, self.sites)
+        self.policy_follower = PolicyFollower(active_policy, self.turns, self.giving_back, self.sites)
+        self.warm_ups = SiteAllowances(journal, active_policy, self.turns, self.giving_back, self.sites)
         self.upkeep = Upkeep(
             journal,
             self.turns,

@@ -3,19 +3,19 @@
 from actors.delivery.giving_back import GivingBack
 from actors.delivery.site_turns import SiteTurns
 from actors.delivery.sites import Sites
-from cluster.routing.active_policy import InForce
+from cluster.routing.active_policy import ActivePolicy
 
 
 class PolicyFollower:
-    def __init__(self, in_force: InForce, turns: SiteTurns, giving_back: GivingBack, sites: Sites) -> None:
-        self._in_force = in_force
+    def __init__(self, active_policy: ActivePolicy, turns: SiteTurns, giving_back: GivingBack, sites: Sites) -> None:
+        self._active_policy = active_policy
         self._turns = turns
         self._giving_back = giving_back
         self._sites = sites
 
     async def follow(self) -> None:
         """Look what is in force, and have the sites follow. Raises Unavailable."""
-        change = await self._in_force.follow()
+        change = await self._active_policy.follow()
         for site in self._sites if change else ():
             if change.policies:
                 self._sites.shape(site)

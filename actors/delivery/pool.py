@@ -12,11 +12,11 @@ from collections.abc import Callable, Iterator
 from actors.delivery.idle_connections import IdleConnections, tell
 from actors.delivery.job import Connection, Job
 from actors.delivery.onward import fit
-from actors.delivery.pool_group import Group, Queued
+from actors.delivery.pool_group import HopGroup, QueuedJob
 from actors.delivery.throttle import Throttle
-from actors.delivery.turns import Turns
+from actors.delivery.turns import RateTurns
 from actors.delivery.workers import Workers
-from cluster.policy.limits.connections import Addresses
+from cluster.policy.limits.connections import AddressStates
 from cluster.policy.limits.session import SessionLimits, Spent
 from cluster.policy.routes.next_hop import NextHop
 
@@ -33,14 +33,14 @@ class Pool:
     of a worker that was hired."""
 
     def __init__(
-        self, throttle: Throttle, addresses: Addresses, idle: IdleConnections, start: Callable[[Group], None]
+        self, throttle: Throttle, addresses: AddressStates, idle: IdleConnections, start: Callable[[HopGroup], None]
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._throttle = throttle
         self._idle = idle
         self._waiting = 0
-        self._in_transaction: dict[Queued, Connection] = {}
-        self.turns = Turns(throttle)
+        self._in_transaction: dict[QueuedJob, Connection] = {}
+        self.turns = RateTurns(throttle)
         self.workers = Workers(throttle, self.turns, addresses, start)
         self._groups = self.workers.groups
         self.open: set[Connection] = set()
@@ -71,9 +71,9 @@ class Pool:
         return tuple(sorted(said - {""}))
 
     def submit(self, hop: NextHop, job: Job) -> None:
-        self.enqueue(hop, Queued(job))
+        self.enqueue(hop, QueuedJob(job))
 
-    def enqueue(self, hop: NextHop, queued: Queued) -> None:
+    def enqueue(self, hop: NextHop, queued: QueuedJob) -> None:
         """Let it go to its next hop after all that waits for that."""
         group = self.workers.group(hop)
         group.jobs.append(queued)
@@ -130,14 +130,14 @@ class Pool:
 
     # What its workers ask
 
-    def next_unsent(self, group: Group) -> Queued | None:
+    def next_unsent(self, group: HopGroup) -> QueuedJob | None:
         """The next job of a next hop that gives no connection; it waits no more."""
         if not group.jobs:
             return None
         self._waiting -= 1
         return group.jobs.popleft()
 
-    def pause(self, group: Group) -> None:
+    def pause(self, group: HopGroup) -> None:
         """No connection was to be had: try again in a while, not at once."""
         group.not_before = self._loop.time() + PAUSE_S
 
@@ -152,7 +152,7 @@ class Pool:
             return False
         return self._loop.time() < connection.opened_at + limits.connection_age_s
 
-    async def wait_for_job(self, group: Group, connection: Connection) -> bool:
+    async def wait_for_job(self, group: HopGroup, connection: Connection) -> bool:
         """Whether there is one, at once or before the connection has been idle, or open, for too long."""
         if group.jobs:
             return True
@@ -175,7 +175,9 @@ class Pool:
                     group.idle.remove(waiter)
         return bool(group.jobs)
 
-    def fit(self, group: Group, connection: Connection, queued: Queued) -> tuple[Queued | None, Queued | None]:
+    def fit(
+        self, group: HopGroup, connection: Connection, queued: QueuedJob
+    ) -> tuple[QueuedJob | None, QueuedJob | None]:
         """The part of a job that the next transaction of a connection may carry, or of another job, and the rest of
         that job. No part when the connection may carry nothing of what waits, and is done with."""
         fitting, left = fit(queued, connection.share)
@@ -189,18 +191,18 @@ class Pool:
         connection.share.is_used_up = True
         return None, None
 
-    def move(self, group: Group, queued: Queued) -> None:
+    def move(self, group: HopGroup, queued: QueuedJob) -> None:
         """Let it go before all that waits, over whichever connection may carry it."""
         self._waiting += 1
         group.jobs.appendleft(queued)
         self.workers.serve(group)
 
-    def begin(self, queued: Queued, connection: Connection) -> None:
+    def begin(self, queued: QueuedJob, connection: Connection) -> None:
         """Its transaction begins."""
         self._waiting -= 1
         self._in_transaction[queued] = connection
 
-    def end(self, queued: Queued) -> None:
+    def end(self, queued: QueuedJob) -> None:
         """Its transaction has ended."""
         del self._in_transaction[queued]
 

@@ -11,7 +11,7 @@ from actors.smtp.share import Share
 from cluster.policy.routes.next_hop import NextHop
 
 
-class Queued(Struct, eq=False):
+class QueuedJob(Struct, eq=False):
     """A job, how often a connection was lost with it, and whether it was taken back."""
 
     job: Job
@@ -27,12 +27,12 @@ LOOKED_THROUGH = 50
 """Jobs among which one is looked for that a connection may carry."""
 
 
-class Group:
+class HopGroup:
     """The jobs and workers of one next hop."""
 
     def __init__(self, hop: NextHop) -> None:
         self.hop = hop
-        self.jobs: deque[Queued] = deque()
+        self.jobs: deque[QueuedJob] = deque()
         self.idle: deque[asyncio.Future[bool]] = deque()
         """Workers that wait: True tells one that there is a job, False that it is to go."""
         self.workers = 0
@@ -42,7 +42,7 @@ class Group:
         self.not_before = 0.0
         """When the next connection may be opened (loop time)."""
 
-    def take_fitting(self, share: Share) -> Queued | None:
+    def take_fitting(self, share: Share) -> QueuedJob | None:
         """The first of the next jobs that a connection may carry, or a part of it."""
         found = next(
             (one for one in islice(self.jobs, LOOKED_THROUGH) if share.fitting(one.job.envelope.recipients)), None

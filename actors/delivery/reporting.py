@@ -8,7 +8,7 @@ from actors.delivery.automation import Automation
 from actors.delivery.committer import Committer
 from actors.delivery.held import HeldDeliveries
 from actors.delivery.job import Hop, Job, NoRoute, Report
-from actors.delivery.lanes import Lanes
+from actors.delivery.lanes import OwnLanes
 from actors.delivery.outcomes import (
     Circumstances,
     DeliveryVerdict,
@@ -28,7 +28,7 @@ from cluster.policy.lifecycle import Transition
 from cluster.policy.replies.effects import CARRIED, OfSite, Settled, Unreached, effects_of
 from cluster.policy.replies.verdict import Judgement, Verdict
 from cluster.policy.routes.mx import FAILURE_TTL_S
-from cluster.routing.active_policy import InForce
+from cluster.routing.active_policy import ActivePolicy
 
 log = logging.getLogger(__name__)
 
@@ -42,19 +42,19 @@ class Reporter:
     def __init__(
         self,
         committer: Committer,
-        in_force: InForce,
+        active_policy: ActivePolicy,
         automation: Automation,
         put_off: PutOff,
         held: HeldDeliveries,
         turns: SiteTurns,
-        lanes: Lanes,
+        lanes: OwnLanes,
         *,
         lifetime_s: float,
         random: Callable[[], float],
         clock: Callable[[], float],
     ) -> None:
         self._committer = committer
-        self._in_force = in_force
+        self._active_policy = active_policy
         self._automation = automation
         self._put_off = put_off
         self._held = held
@@ -129,7 +129,7 @@ class Reporter:
         limits = site.throttle.limits
         if any(said.verdict.judgement is Judgement.DEFERRED for said in verdicts):
             place = site.destination
-            limits = self._in_force.limits(place.site, place.source, job.deliveries[0].domain)
+            limits = self._active_policy.limits(place.site, place.source, job.deliveries[0].domain)
         return Circumstances(
             now=utc_now(),
             jitter=self._random(),

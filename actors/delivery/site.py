@@ -13,7 +13,7 @@ from actors.delivery.pool import Pool
 from actors.delivery.site_stats import SiteStats
 from actors.delivery.tenants import Tenants
 from actors.delivery.throttle import Throttle
-from cluster.journal.records import Waiting
+from cluster.journal.records import DueDelivery
 from cluster.policy.limits.fairness import FairQueue, room
 from cluster.policy.limits.shaping import Limits, TenantLimits
 from cluster.policy.limits.warm_up import Allowance
@@ -53,14 +53,14 @@ FIRST_BACK_OFF_S = 1.0
 LONGEST_BACK_OFF_S = 60.0
 
 
-class Ready(Struct, frozen=True):
+class ReadyDelivery(Struct, frozen=True):
     """A delivery and the next hop that it goes to."""
 
-    waiting: Waiting
+    waiting: DueDelivery
     hop: NextHop | Unreachable
 
 
-def same_transaction(one: Ready, other: Ready) -> bool:
+def same_transaction(one: ReadyDelivery, other: ReadyDelivery) -> bool:
     """Whether two deliveries are of one message, and can go to the next hop together."""
     return one.waiting.message_id == other.waiting.message_id and one.hop == other.hop
 
@@ -69,7 +69,7 @@ class Withdrawn(Struct, frozen=True):
     """What is not to be sent from a site now, and goes back to the journal."""
 
     site: "Site"
-    waiting: list[Ready]
+    waiting: list[ReadyDelivery]
     jobs: list[Job]
     """Claimed for it, and not begun."""
 
@@ -91,7 +91,7 @@ class Site:
         """``clock``: seconds that never go back. ``bound``: how many deliveries may wait here. ``allowance``: of a
         source in warm-up."""
         self.destination = destination
-        self.queue: FairQueue[Ready] = FairQueue()
+        self.queue: FairQueue[ReadyDelivery] = FairQueue()
         self.adjustments = adjustments
         self.throttle = Throttle(destination, limits, adjustments, clock, lambda: self.queue.ready)
         self.pool = make_pool(self)
@@ -148,7 +148,7 @@ class Site:
         bound = min(self._bound, max(FEW, ceil(rate * WAITING_S))) if rate else self._bound
         return room(len(self.queue), of_tenant, self.queue.tenants + (not of_tenant), bound)
 
-    def offer(self, ready: Ready) -> bool:
+    def offer(self, ready: ReadyDelivery) -> bool:
         """Let it wait here, if its tenant's share of the room is not used up."""
         tenant_id = ready.waiting.tenant_id
         if not self.room(tenant_id):
@@ -215,7 +215,7 @@ class Site:
             self._lead = 0
         return self.queue.bring_forward(lambda tenant_id: is_light(tenant_id) is light)
 
-    def take(self, light: bool = False) -> list[Ready]:
+    def take(self, light: bool = False) -> list[ReadyDelivery]:
         """The next deliveries to claim, for one transaction, of the tenant whose turn it is; a light one or another."""
         at_most = self.throttle.limits.recipients_per_transaction
         if self.allowance is not None:
@@ -273,7 +273,7 @@ class Site:
     def _is_held_up_for(self, seconds: float) -> bool:
         return self.is_busy and self._clock() - self._progressed_at > seconds
 
-    def surplus(self, held: int) -> list[Ready]:
+    def surplus(self, held: int) -> list[ReadyDelivery]:
         """What is not to wait here any longer, when all sites together hold so many deliveries: whatever its hosts hold
         up, and, while no connection can be made, all but what it is tried with."""
         self._is_shut = self._is_held_up_for(HURRIED_S if held >= self._bound * CROWDED else STALLED_S)

@@ -11,7 +11,7 @@ from math import isfinite
 
 from msgspec import Struct
 
-from actors.delivery.site import Ready, Site
+from actors.delivery.site import ReadyDelivery, Site
 from cluster.metrics import Gauge
 from cluster.policy.routes.destinations import Destination
 
@@ -20,7 +20,7 @@ class Taken(Struct, frozen=True):
     """Deliveries taken from a site's queue, to claim for one transaction."""
 
     site: Site
-    deliveries: list[Ready]
+    deliveries: list[ReadyDelivery]
 
 
 class SiteTurns:

@@ -12,7 +12,7 @@ from datetime import datetime
 from actors.delivery.courier import Courier
 from actors.delivery.held import HeldDeliveries, key_of
 from actors.delivery.ownership import Ownership
-from actors.delivery.site import Ready, Site, Withdrawn
+from actors.delivery.site import ReadyDelivery, Site, Withdrawn
 from actors.delivery.site_turns import SiteTurns
 from cluster.lookup.ttl_cache import TtlCache
 from cluster.metrics import Gauge
@@ -20,7 +20,7 @@ from cluster.policy.limits.shaping import TenantLimits
 from cluster.policy.limits.warm_up import Allowance
 from cluster.policy.replies.automation import Adjustments
 from cluster.policy.routes.destinations import Destination
-from cluster.routing.active_policy import InForce
+from cluster.routing.active_policy import ActivePolicy
 
 DROPPED_KEPT = 5000
 """Names of sites without work that an operator may still type: some 0.2 KB each."""
@@ -36,7 +36,7 @@ class Sites:
 
     def __init__(
         self,
-        in_force: InForce,
+        active_policy: ActivePolicy,
         ownership: Ownership,
         held: HeldDeliveries,
         turns: SiteTurns,
@@ -45,7 +45,7 @@ class Sites:
         clock: Callable[[], float],
         now: Callable[[], float],
     ) -> None:
-        self._in_force = in_force
+        self._active_policy = active_policy
         self._ownership = ownership
         self._held = held
         self._turns = turns
@@ -77,7 +77,7 @@ class Sites:
             site = self._sites[place] = self._make(place)
         return site
 
-    def queue(self, ready: Ready, place: Destination) -> bool:
+    def queue(self, ready: ReadyDelivery, place: Destination) -> bool:
         """Let a delivery wait at its site, if that is ours and has room for it."""
         if not self._ownership.owns(place):
             return False
@@ -92,12 +92,12 @@ class Sites:
     def _make(self, place: Destination) -> Site:
         site = Site(
             place,
-            self._in_force.limits(place.site, place.source),
-            Adjustments(self._in_force.triggers(place.site, place.source), self._clock(), shares=place.shares),
+            self._active_policy.limits(place.site, place.source),
+            Adjustments(self._active_policy.triggers(place.site, place.source), self._clock(), shares=place.shares),
             self._clock,
             self._held.most,
             self._courier.pool_for,
-            _tenant_limits_at(place, self._in_force),
+            _tenant_limits_at(place, self._active_policy),
             self._allowance(place),
         )
         self.suspend_if_due(site)
@@ -106,37 +106,37 @@ class Sites:
     def _allowance(self, place: Destination) -> Allowance | None:
         """Of a source in warm-up, for a site; nothing is granted yet, which is asked for at once. None: it has no
         plan."""
-        if self._in_force.source(place.source).warm_up is None:
+        if self._active_policy.source(place.source).warm_up is None:
             return None
         self.wants_allowance.set()
-        day = self._in_force.today()
-        return Allowance(day, self._in_force.routing.cap(place.source, place.site, day))
+        day = self._active_policy.today()
+        return Allowance(day, self._active_policy.routing.cap(place.source, place.site, day))
 
     # What is in force
 
     def shape(self, site: Site) -> None:
         """Other limits, triggers or warm-ups are in force."""
         place = site.destination
-        site.shape(self._in_force.limits(place.site, place.source), _tenant_limits_at(place, self._in_force))
-        site.adjustments.follow(self._in_force.triggers(place.site, place.source))
+        site.shape(self._active_policy.limits(place.site, place.source), _tenant_limits_at(place, self._active_policy))
+        site.adjustments.follow(self._active_policy.triggers(place.site, place.source))
         site.allowance = site.allowance or self._allowance(place)
 
     def suspend_if_due(self, site: Site) -> Withdrawn:
         """Suspend a site, or tenants at it, if that is in force."""
         name = site.destination.site
         withdrawn = Withdrawn(site, [], [])
-        if (until := self._in_force.suspended_until(name, "")) is not None:
+        if (until := self._active_policy.suspended_until(name, "")) is not None:
             withdrawn = site.suspend("", self._loop_time(until))
             site.pool.disconnect()
-        for tenant_id in self._in_force.suspended_tenants(name):
-            if (until := self._in_force.suspended_until(name, tenant_id)) is not None:
+        for tenant_id in self._active_policy.suspended_tenants(name):
+            if (until := self._active_policy.suspended_until(name, tenant_id)) is not None:
                 withdrawn.waiting.extend(site.suspend(tenant_id, self._loop_time(until)).waiting)
         return withdrawn
 
     def is_shut(self, place: Destination, tenant_id: str) -> bool:
         """Whether nothing of a tenant's may be sent to a destination for now. What waits for a source that is used up
         for the day is looked at, for another may take it."""
-        if any(self._in_force.suspended_until(place.site, who) for who in ("", tenant_id)):
+        if any(self._active_policy.suspended_until(place.site, who) for who in ("", tenant_id)):
             return True
         site = self._sites.get(place)
         return site is not None and (site.is_stalled or site.is_suspended)
@@ -161,6 +161,6 @@ class Sites:
         return True
 
 
-def _tenant_limits_at(place: Destination, in_force: InForce) -> Callable[[str], TenantLimits]:
+def _tenant_limits_at(place: Destination, active_policy: ActivePolicy) -> Callable[[str], TenantLimits]:
     """What limits a tenant has at a destination, by the rules that are in force when it is asked."""
-    return lambda tenant_id: in_force.shaping.tenant_limits(place.site, tenant_id, source=place.source)
+    return lambda tenant_id: active_policy.shaping.tenant_limits(place.site, tenant_id, source=place.source)

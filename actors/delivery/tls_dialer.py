@@ -26,7 +26,7 @@ from cluster.policy.routes.next_hop import Credentials
 from cluster.policy.tls import dane
 from cluster.policy.tls.failure import TlsFailure, TlsFault
 from cluster.policy.tls.level import AuthNeeds, TlsLevel
-from cluster.policy.tls.policy import Demand, DomainTls, PolicyType, Refusal, demand, for_password
+from cluster.policy.tls.policy import Demand, DomainTls, PolicyType, TlsRefusal, demand, for_password
 from cluster.settings import SmtpSettings, TlsSettings
 
 REHEARSAL_S = 600.0
@@ -119,7 +119,7 @@ class TlsDialer:
             tell=(lambda text: observe("*", text)) if observe is not None else lambda text: None,
         )
         asked = demand(session.host, domain_tls, await self._policies.tlsa_of(session.host, port, domain_tls))
-        if isinstance(asked, Refusal):
+        if isinstance(asked, TlsRefusal):
             self._count(session, asked.policy_type, asked.failure)
             raise ConnectError(Stage.TLS, asked.reason)
         if credentials is not None:

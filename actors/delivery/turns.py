@@ -2,14 +2,14 @@
 
 import asyncio
 
-from actors.delivery.pool_group import Queued
+from actors.delivery.pool_group import QueuedJob
 from actors.delivery.throttle import Throttle
 
 LOOK_S = 0.5
 """What waits for a turn looks so often whether the rate is another by now, or whether it was taken back."""
 
 
-class Turns:
+class RateTurns:
     """One after the other, each by the clock as it is then: a process that was held up must not begin all at once what
     it has missed."""
 
@@ -18,9 +18,9 @@ class Turns:
     def __init__(self, throttle: Throttle) -> None:
         self._throttle = throttle
         self._lock = asyncio.Lock()
-        self.waiting: dict[Queued, None] = {}  # an empty set is three times as large
+        self.waiting: dict[QueuedJob, None] = {}  # an empty set is three times as large
 
-    async def take(self, queued: Queued) -> bool:
+    async def take(self, queued: QueuedJob) -> bool:
         """Whether its turn has come; False when it was taken back before."""
         if not self._lock.locked() and self._throttle.message_wait_s() <= 0:
             self._throttle.take_message()

@@ -4,11 +4,11 @@ import logging
 
 from actors.delivery.giving_back import GivingBack, Misrouted
 from actors.delivery.held import HeldDeliveries
-from actors.delivery.site import Ready
+from actors.delivery.site import ReadyDelivery
 from actors.delivery.sites import Sites
 from cluster.journal.journal import Unavailable
-from cluster.journal.records import Waiting
-from cluster.routing.router import Placer
+from cluster.journal.records import DueDelivery
+from cluster.routing.router import Router
 from cluster.tasks import Tasks
 
 log = logging.getLogger(__name__)
@@ -19,14 +19,14 @@ class Unresolved:
     released and parked."""
 
     def __init__(
-        self, placer: Placer, held: HeldDeliveries, sites: Sites, giving_back: GivingBack, tasks: Tasks
+        self, router: Router, held: HeldDeliveries, sites: Sites, giving_back: GivingBack, tasks: Tasks
     ) -> None:
-        self._placer = placer
+        self._router = router
         self._held = held
         self._sites = sites
         self._giving_back = giving_back
         self._tasks = tasks
-        self._by_domain: dict[str, list[Waiting]] = {}
+        self._by_domain: dict[str, list[DueDelivery]] = {}
         self._misrouted: Misrouted = []
         self._is_parking = False
 
@@ -34,7 +34,7 @@ class Unresolved:
         """Domains that are being asked about."""
         return len(self._by_domain)
 
-    def add(self, waiting: Waiting) -> None:
+    def add(self, waiting: DueDelivery) -> None:
         others = self._by_domain.get(waiting.domain)
         if others is not None:
             others.append(waiting)
@@ -43,13 +43,13 @@ class Unresolved:
         self._tasks.spawn("arrival", self._learn(waiting.domain))
 
     async def _learn(self, domain: str) -> None:
-        await self._placer.learn(domain)
+        await self._router.learn(domain)
         deliveries = self._by_domain.pop(domain)
-        found = [(waiting, await self._placer.place(waiting)) for waiting in deliveries]
+        found = [(waiting, await self._router.place(waiting)) for waiting in deliveries]
         misrouted = [
             (waiting, placed.destination)
             for waiting, placed in found
-            if not self._sites.queue(Ready(waiting, placed.hop), placed.destination)
+            if not self._sites.queue(ReadyDelivery(waiting, placed.hop), placed.destination)
         ]
         self._held.release(waiting for waiting, _ in misrouted)
         self._misrouted += misrouted

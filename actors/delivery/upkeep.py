@@ -12,7 +12,7 @@ from actors.delivery.giving_back import GivingBack
 from actors.delivery.policy_follower import PolicyFollower
 from actors.delivery.site_turns import SiteTurns
 from actors.delivery.sites import Sites
-from actors.delivery.warm_up import WarmUps
+from actors.delivery.warm_up import SiteAllowances
 from cluster.journal.journal import Journal, Unavailable
 from cluster.lookup.tls_results import TlsResults
 
@@ -34,7 +34,7 @@ class Upkeep:
         automation: Automation,
         sites: Sites,
         policy_follower: PolicyFollower,
-        warm_ups: WarmUps,
+        warm_ups: SiteAllowances,
         tls_results: TlsResults,
         clock: Callable[[], float],
     ) -> None:

@@ -7,18 +7,18 @@ from actors.delivery.site import Site, Withdrawn
 from actors.delivery.site_turns import SiteTurns
 from actors.delivery.sites import Sites
 from cluster.journal.journal import Journal
-from cluster.routing.active_policy import InForce
+from cluster.routing.active_policy import ActivePolicy
 
 KEPT = timedelta(days=7)
 """What was granted is known for so long."""
 
 
-class WarmUps:
+class SiteAllowances:
     def __init__(
-        self, journal: Journal, in_force: InForce, turns: SiteTurns, giving_back: GivingBack, sites: Sites
+        self, journal: Journal, active_policy: ActivePolicy, turns: SiteTurns, giving_back: GivingBack, sites: Sites
     ) -> None:
         self._journal = journal
-        self._in_force = in_force
+        self._active_policy = active_policy
         self._turns = turns
         self._giving_back = giving_back
         self._sites = sites
@@ -26,7 +26,7 @@ class WarmUps:
 
     async def grant(self) -> None:
         """Renew the allowances, and take portions of the days' caps for those that are short. Raises Unavailable."""
-        day = self._in_force.today()
+        day = self._active_policy.today()
         if day != self._day:
             self._day = day
             await self._journal.warm_up.trim(day - KEPT)
@@ -34,8 +34,8 @@ class WarmUps:
             place, allowance = site.destination, site.allowance
             if allowance is None:
                 continue
-            allowance.renew(day, self._in_force.routing.cap(place.source, place.site, day))
-            if not self._in_force.is_exhausted(place.source, place.site):
+            allowance.renew(day, self._active_policy.routing.cap(place.source, place.site, day))
+            if not self._active_policy.is_exhausted(place.source, place.site):
                 allowance.reopen()
             if (want := allowance.wanted()) and allowance.cap is not None:
                 granted = await self._journal.warm_up.take(place.source, place.site, day, want, allowance.cap)

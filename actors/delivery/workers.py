@@ -7,10 +7,10 @@ import asyncio
 from collections.abc import Callable
 
 from actors.delivery.idle_connections import tell
-from actors.delivery.pool_group import Group
+from actors.delivery.pool_group import HopGroup
 from actors.delivery.throttle import Throttle
-from actors.delivery.turns import Turns
-from cluster.policy.limits.connections import Addresses, wanted
+from actors.delivery.turns import RateTurns
+from cluster.policy.limits.connections import AddressStates, wanted
 from cluster.policy.routes.next_hop import NextHop
 
 SLOW_S = 0.5
@@ -33,23 +33,25 @@ class Workers:
         "is_stopping",
     )
 
-    def __init__(self, throttle: Throttle, turns: Turns, addresses: Addresses, start: Callable[[Group], None]) -> None:
+    def __init__(
+        self, throttle: Throttle, turns: RateTurns, addresses: AddressStates, start: Callable[[HopGroup], None]
+    ) -> None:
         self._loop = asyncio.get_running_loop()
         self._throttle = throttle
         self._turns = turns
         self._addresses = addresses
         self._start = start
         self._timer: asyncio.TimerHandle | None = None
-        self.groups: dict[NextHop, Group] = {}
+        self.groups: dict[NextHop, HopGroup] = {}
         self.count = 0
         """Connections open, being opened or being closed."""
         self.is_stopping = False
         """No more come."""
 
-    def group(self, hop: NextHop) -> Group:
+    def group(self, hop: NextHop) -> HopGroup:
         group = self.groups.get(hop)
         if group is None:
-            group = self.groups[hop] = Group(hop)
+            group = self.groups[hop] = HopGroup(hop)
         return group
 
     @property
@@ -66,7 +68,7 @@ class Workers:
             return False
         return any(group.jobs and not group.workers for group in self.groups.values())
 
-    def serve(self, group: Group) -> None:
+    def serve(self, group: HopGroup) -> None:
         """Have the jobs of a next hop taken: by an idle worker of its own, or by one that is hired."""
         if self.is_stopping:
             return
@@ -84,7 +86,7 @@ class Workers:
         if group.jobs and self.count < limit:
             self._look_again(SLOW_S)
 
-    def hire(self, group: Group) -> bool:
+    def hire(self, group: HopGroup) -> bool:
         """Open a connection, unless it is too early for one."""
         wait = max(self._throttle.opening_wait_s(), group.not_before - self._loop.time())
         if wait > 0:
@@ -97,7 +99,7 @@ class Workers:
         self._start(group)
         return True
 
-    def _make_room(self, starved: Group) -> None:
+    def _make_room(self, starved: HopGroup) -> None:
         """Send an idle connection of another next hop away."""
         for group in self.groups.values():
             while group is not starved and group.idle:
@@ -132,12 +134,12 @@ class Workers:
             self._timer.cancel()  # it would only keep the pool of a site that has been let go of
             self._timer = None
 
-    def gone(self, group: Group) -> None:
+    def gone(self, group: HopGroup) -> None:
         """A worker has no connection any more."""
         self.count -= 1
         group.workers -= 1
 
-    def left(self, group: Group) -> None:
+    def left(self, group: HopGroup) -> None:
         """A worker has gone. Its next hop is the last to be asked whether it wants another."""
         self.groups[group.hop] = self.groups.pop(group.hop)
         self.serve_waiting()

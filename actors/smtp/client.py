@@ -12,8 +12,8 @@ from collections.abc import Callable
 from typing import Self
 
 from actors.smtp.commands import Envelope, Unsendable, check_lines, dot_stuffed, is_too_large, transaction_commands
-from actors.smtp.handshake import CheckTls, Peer, Session, open_session
-from actors.smtp.protocol import TIMED_OUT, ConnectionLost, Observe, Wire, in_turn
+from actors.smtp.handshake import CheckTls, HandshakeResult, Peer, open_session
+from actors.smtp.protocol import TIMED_OUT, ClientProtocol, ConnectionLost, Observe, in_turn
 from actors.smtp.reply import Reply
 from actors.smtp.share import Share
 from actors.smtp.transaction import Replies, TransactionResult, unsent
@@ -51,7 +51,7 @@ class SmtpConnection:
     ehlo = b""
 
     def __init__(
-        self, host: str, address: str, session: Session, settings: SmtpSettings, source_address: str = ""
+        self, host: str, address: str, session: HandshakeResult, settings: SmtpSettings, source_address: str = ""
     ) -> None:
         loop = asyncio.get_running_loop()
         self.host = host
@@ -74,7 +74,7 @@ class SmtpConnection:
         """A refused chunk has been sent. The reply to the next command shows whether the peer discarded it (RFC 3030
         §2), so that command must be sent alone."""
         self._is_proving = False
-        self.wire = Wire(session.transport, settings, loop)
+        self.wire = ClientProtocol(session.transport, settings, loop)
         """The protocol that carries commands and replies."""
         session.transport.set_protocol(self.wire)
 

@@ -88,7 +88,7 @@ class Peer(Struct, frozen=True, kw_only=True):
             self.tell("S", f"{code} {readable(line.encode('utf-8', 'surrogateescape'))}")
 
 
-class Session(Struct, frozen=True, kw_only=True):
+class HandshakeResult(Struct, frozen=True, kw_only=True):
     """The result of the handshake. The transport's protocol is still aiosmtplib's."""
 
     transport: asyncio.Transport
@@ -103,7 +103,7 @@ class Session(Struct, frozen=True, kw_only=True):
     """Whether an earlier TLS session was resumed."""
 
 
-async def open_session(peer: Peer, settings: SmtpSettings) -> Session:
+async def open_session(peer: Peer, settings: SmtpSettings) -> HandshakeResult:
     """Connect and perform the handshake. Raises ConnectError, and ValueError for a HELO name that cannot be written."""
     client = aiosmtplib.SMTP(local_hostname=peer.helo_name, start_tls=False, timeout=settings.greeting_timeout_s)
     peer.tell("*", f"connecting to {peer.host} [{peer.address}]:{peer.port}")
@@ -267,7 +267,7 @@ async def _authenticate(client: aiosmtplib.SMTP, peer: Peer, credentials: Creden
     peer.tell_reply(await client.login(credentials.username, credentials.password))
 
 
-def _take(client: aiosmtplib.SMTP) -> Session:
+def _take(client: aiosmtplib.SMTP) -> HandshakeResult:
     transport = client.transport
     if transport is None or not client.is_connected:
         raise ConnectError(Stage.EHLO, "closed by the peer")
@@ -278,7 +278,7 @@ def _take(client: aiosmtplib.SMTP) -> Session:
     client.close()
     tls = transport.get_extra_info("ssl_object")
     cipher = tls.cipher() if tls is not None else None
-    return Session(
+    return HandshakeResult(
         transport=_as_transport(transport),
         capabilities=capabilities,
         ehlo=_digest(client.last_ehlo_response, tls is not None),

@@ -77,7 +77,7 @@ class ConnectionLost(SmtpFailure):
         return sum(reply.positive for reply in self.recipients)
 
 
-class Wire(asyncio.Protocol):
+class ClientProtocol(asyncio.Protocol):
     """Matches replies to the stages that are expected.
 
     A flight is: ``expect`` its stages, write, await ``replies``. There is one waiter for a whole flight and one lazy

@@ -49,7 +49,7 @@ class ServerOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     tls_handshake_timeout_s: float = 30.0
 
 
-class Envelope(Struct, kw_only=True):
+class ReceivedMessage(Struct, kw_only=True):
     """One message as received, with the facts of its connection."""
 
     mail_from: str
@@ -79,7 +79,7 @@ class Then(Enum):
     CLOSE = "close"
 
 
-class Action(Enum):
+class ServerAction(Enum):
     """What the server does instead of replying."""
 
     DROP = "drop"
@@ -89,7 +89,7 @@ class Action(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
+class ServerReply:
     """A reply; lines of text are divided by a newline."""
 
     code: int
@@ -104,10 +104,10 @@ class Reply:
         object.__setattr__(self, "wire", wire.encode())
 
 
-Answer: TypeAlias = Reply | bytes | Action | None
+Answer: TypeAlias = ServerReply | bytes | ServerAction | None
 """A reply; bytes, sent unchanged (for malformed replies); an action; None for the server's default."""
 
-OnMessage: TypeAlias = Callable[[Envelope], Answer | Awaitable[Answer]]
+OnMessage: TypeAlias = Callable[[ReceivedMessage], Answer | Awaitable[Answer]]
 """Answers a complete message. A future or coroutine delays the reply until it is done; None accepts."""
 
 
@@ -131,5 +131,5 @@ class Behaviour:
     """Gets the forward-path."""
     data: Callable[[], Answer] | None = None
     """Answers DATA; not called for BDAT."""
-    end_of_data: Callable[[Envelope], Answer] | None = None
+    end_of_data: Callable[[ReceivedMessage], Answer] | None = None
     """An answer replaces ``on_message``, which is then not called."""

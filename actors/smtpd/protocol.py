@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import cast
 
-from actors.smtpd.envelope import Action, Answer, Behaviour, OnMessage, Reply, ServerOptions, Then
+from actors.smtpd.envelope import Answer, Behaviour, OnMessage, ServerAction, ServerOptions, ServerReply, Then
 
 log = logging.getLogger(__name__)
 
@@ -25,7 +25,7 @@ class Service:
     on_message: OnMessage
     tls: ssl.SSLContext | None
     behaviour: Behaviour
-    wires: "set[Wire]" = field(default_factory=set)
+    wires: "set[ServerProtocol]" = field(default_factory=set)
     all_closed: asyncio.Event = field(default_factory=asyncio.Event)
     """Set after ``closing`` when the last connection has ended."""
     closing: bool = False
@@ -36,7 +36,7 @@ class Service:
     held_bytes: int = 0
 
 
-class State(Enum):
+class ServerState(Enum):
     COMMAND = auto()
     DATA = auto()
     CHUNK = auto()
@@ -48,23 +48,23 @@ class State(Enum):
     """Closing, or silent by script: input is dropped."""
 
 
-RECEIVING = (State.COMMAND, State.DATA, State.CHUNK)
+RECEIVING = (ServerState.COMMAND, ServerState.DATA, ServerState.CHUNK)
 
 _LINGER_S = 30.0
 """How long a client may take to read the last reply."""
-_TOO_MANY_CONNECTIONS = Reply(421, "4.3.2 too many connections", then=Then.CLOSE)
-_SHUTTING_DOWN = Reply(421, "4.3.2 shutting down", then=Then.CLOSE)
-_IDLE = Reply(421, "4.4.2 idle for too long", then=Then.CLOSE)
+_TOO_MANY_CONNECTIONS = ServerReply(421, "4.3.2 too many connections", then=Then.CLOSE)
+_SHUTTING_DOWN = ServerReply(421, "4.3.2 shutting down", then=Then.CLOSE)
+_IDLE = ServerReply(421, "4.4.2 idle for too long", then=Then.CLOSE)
 
 
-class Wire(asyncio.Protocol):
+class ServerProtocol(asyncio.Protocol):
     """One connection. A subclass processes ``input`` from ``position`` in ``work`` and answers with ``say``."""
 
     def __init__(self, service: Service) -> None:
         self.service = service
         self.options = service.options
         self.behaviour = service.behaviour
-        self.state = self._resume = State.COMMAND
+        self.state = self._resume = ServerState.COMMAND
         self.input = bytearray()
         self.position = 0
         self.number = 0
@@ -106,11 +106,11 @@ class Wire(asyncio.Protocol):
             answer = _TOO_MANY_CONNECTIONS
         elif self.behaviour.greeting is not None:
             answer = self.behaviour.greeting()
-        self.say(Reply(220, f"{self.options.hostname} ESMTP postray") if answer is None else answer)
+        self.say(ServerReply(220, f"{self.options.hostname} ESMTP postray") if answer is None else answer)
         self._flush()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self.state = State.DEAF
+        self.state = ServerState.DEAF
         self._transport = None
         for timer in self._timers.values():
             timer.cancel()
@@ -122,12 +122,12 @@ class Wire(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._last_heard = self._loop.time()
-        if self.state is State.DEAF:
+        if self.state is ServerState.DEAF:
             return
         self.input += data
         if self.state in RECEIVING:
             self.advance()
-        elif self.state is State.WAITING and len(self.input) > self.options.max_backlog_bytes:
+        elif self.state is ServerState.WAITING and len(self.input) > self.options.max_backlog_bytes:
             assert self._transport is not None
             self._transport.pause_reading()
 
@@ -152,19 +152,19 @@ class Wire(asyncio.Protocol):
         self.position = 0
         # While the answer to a message is pending, the replies to the MAIL and RCPT of the same flight wait with it:
         # one write and one TLS record instead of two.
-        if self.state is State.WAITING:
+        if self.state is ServerState.WAITING:
             return
         self._flush()
-        if self._writable and self._transport is not None and self.state is not State.UPGRADING:
+        if self._writable and self._transport is not None and self.state is not ServerState.UPGRADING:
             self._transport.resume_reading()
 
     def wait(self) -> None:
         """Only collect input until ``go_on``."""
-        self._resume, self.state = self.state, State.WAITING
+        self._resume, self.state = self.state, ServerState.WAITING
 
     def go_on(self, answer: Answer) -> None:
         """Ends ``wait`` with its answer, unless the connection has ended meanwhile."""
-        if self.state is State.WAITING:
+        if self.state is ServerState.WAITING:
             self.state = self._resume
             self.say(answer)
             self.advance()
@@ -175,11 +175,11 @@ class Wire(asyncio.Protocol):
 
     def say(self, answer: Answer) -> None:
         """Send an answer. The caller has already set the state that follows the answer."""
-        if isinstance(answer, Reply):
+        if isinstance(answer, ServerReply):
             if answer.delay_s > 0:
                 self._flush()
                 self.wait()
-                prompt = Reply(answer.code, answer.text, then=answer.then)
+                prompt = ServerReply(answer.code, answer.text, then=answer.then)
                 self._timers["delay"] = self._loop.call_later(answer.delay_s, self.go_on, prompt)
                 return
             self._output.append(answer.wire)
@@ -187,10 +187,10 @@ class Wire(asyncio.Protocol):
                 self._close()
         elif isinstance(answer, bytes):
             self._output.append(answer)
-        elif answer is Action.SILENCE:
+        elif answer is ServerAction.SILENCE:
             self._flush()
-            self.state = State.DEAF
-        elif answer is Action.DROP:
+            self.state = ServerState.DEAF
+        elif answer is ServerAction.DROP:
             self._flush()
             self.abort()
 
@@ -205,19 +205,19 @@ class Wire(asyncio.Protocol):
 
     def _close(self) -> None:
         self._flush()
-        self.state = State.DEAF
+        self.state = ServerState.DEAF
         if self._transport is not None:
             self._transport.close()
             self._timers["linger"] = self._loop.call_later(_LINGER_S, self.abort)
 
     def abort(self) -> None:
-        self.state = State.DEAF
+        self.state = ServerState.DEAF
         if self._transport is not None:
             self._transport.abort()
 
     def shut_down(self) -> None:
         """Sends 421 and closes; a message whose answer is pending gets that answer first (see ``go_on``)."""
-        if self.state is State.UPGRADING or (self.state is State.DEAF and "linger" not in self._timers):
+        if self.state is ServerState.UPGRADING or (self.state is ServerState.DEAF and "linger" not in self._timers):
             self.abort()
         elif self.state in RECEIVING:
             self.say(_SHUTTING_DOWN)
@@ -225,16 +225,16 @@ class Wire(asyncio.Protocol):
     def _check_idle(self) -> None:
         timeout_s = self.options.idle_timeout_s
         left_s = self._last_heard + timeout_s - self._loop.time()
-        if left_s > 0 or self.state in (State.WAITING, State.UPGRADING):
+        if left_s > 0 or self.state in (ServerState.WAITING, ServerState.UPGRADING):
             self._timers["idle"] = self._loop.call_later(left_s if left_s > 0 else timeout_s, self._check_idle)
-        elif self.state is State.DEAF or not self._writable:
+        elif self.state is ServerState.DEAF or not self._writable:
             self.abort()
         else:
             self.say(_IDLE)
 
     # TLS
 
-    def start_tls(self, context: ssl.SSLContext, ready: Reply) -> None:
+    def start_tls(self, context: ssl.SSLContext, ready: ServerReply) -> None:
         """Sends ``ready`` and begins the handshake; ``forget`` is called at its end.
 
         Input pipelined behind STARTTLS came in plain text and must not count as sent under TLS (RFC 3207 §4.2, the
@@ -246,7 +246,7 @@ class Wire(asyncio.Protocol):
         self.position = len(self.input)
         self.say(ready)
         self._flush()
-        self.state = State.UPGRADING
+        self.state = ServerState.UPGRADING
         self._upgrade_task = self._loop.create_task(self._upgrade(self._transport, context))
 
     async def _upgrade(self, transport: asyncio.Transport, context: ssl.SSLContext) -> None:
@@ -261,12 +261,12 @@ class Wire(asyncio.Protocol):
             log.info("the TLS handshake with %s failed: %s", self.peer, error)
             transport.abort()
             return
-        if upgraded is None or self.state is not State.UPGRADING:  # the connection was lost meanwhile
+        if upgraded is None or self.state is not ServerState.UPGRADING:  # the connection was lost meanwhile
             return
         self._transport = upgraded
         tls = upgraded.get_extra_info("ssl_object")
         self.tls_version, self.tls_cipher = tls.version() or "", (tls.cipher() or ("",))[0]
         self.service.handshakes += 1
         self.forget()
-        self.state = State.COMMAND
+        self.state = ServerState.COMMAND
         self.advance()

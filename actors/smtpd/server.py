@@ -11,29 +11,29 @@ import ssl
 from msgspec import Struct
 
 from actors.smtpd.envelope import (
-    Action,
     Answer,
     Behaviour,
-    Envelope,
     Extension,
     OnMessage,
-    Reply,
+    ReceivedMessage,
+    ServerAction,
     ServerOptions,
+    ServerReply,
     Then,
 )
 from actors.smtpd.protocol import Service
-from actors.smtpd.session import Session
+from actors.smtpd.session import ServerSession
 from cluster.metrics import Counter, Gauge
 
 __all__ = [
-    "Action",
     "Answer",
     "Behaviour",
-    "Envelope",
     "Extension",
     "OnMessage",
-    "Reply",
+    "ReceivedMessage",
+    "ServerAction",
     "ServerOptions",
+    "ServerReply",
     "SmtpServer",
     "Then",
     "Totals",
@@ -87,7 +87,7 @@ class SmtpServer:
     async def start(self, host: str = "127.0.0.1", port: int = 0) -> tuple[str, int]:
         """Listens; returns the host and the actual port. Raises OSError when the address is taken."""
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(lambda: Session(self._service), host, port, backlog=512)
+        self._server = await loop.create_server(lambda: ServerSession(self._service), host, port, backlog=512)
         return host, int(self._server.sockets[0].getsockname()[1])
 
     async def stop(self, grace_s: float = 5.0) -> None:

@@ -1,7 +1,7 @@
 """The SMTP commands of the server, over one connection.
 
 This module owns the command sequence (RFC 5321 §4.1.4), the transaction, BDAT (RFC 3030), and what STARTTLS resets
-(RFC 3207 §4.2). ``on_message`` decides the fate of a message; ``Wire`` owns the connection.
+(RFC 3207 §4.2). ``on_message`` decides the fate of a message; ``ServerProtocol`` owns the connection.
 """
 
 import asyncio
@@ -11,38 +11,38 @@ from inspect import isawaitable
 
 from actors.smtpd import syntax as smtp_syntax
 from actors.smtpd.content import ContentReader, Problem
-from actors.smtpd.envelope import Answer, Envelope, Extension, Reply, Then
-from actors.smtpd.protocol import RECEIVING, Service, State, Wire
+from actors.smtpd.envelope import Answer, Extension, ReceivedMessage, ServerReply, Then
+from actors.smtpd.protocol import RECEIVING, ServerProtocol, ServerState, Service
 
 log = logging.getLogger(__name__)
 
-_BAD_LINE = Reply(500, "5.5.2 a line must end in CRLF and hold no other control character")
-_LONG_LINE = Reply(500, "5.5.2 line too long")
-_UNKNOWN = Reply(500, "5.5.2 command not recognized")
-_NOT_IMPLEMENTED = Reply(502, "5.5.1 command not implemented")
-_OUT_OF_ORDER = Reply(503, "5.5.1 bad sequence of commands")
-_NO_RECIPIENTS = Reply(554, "5.5.1 no valid recipients")
-_TOO_MANY_RECIPIENTS = Reply(452, "4.5.3 too many recipients")
-_TOO_MANY_ERRORS = Reply(421, "4.7.0 too many errors", then=Then.CLOSE)
-_BAD_CHUNK = Reply(501, "5.5.4 BDAT without a size cannot be followed", then=Then.CLOSE)
-_OK = Reply(250, "2.0.0 ok")
-_CHUNK_TAKEN = Reply(250, "2.0.0 chunk taken")
-_MAIL_OK = Reply(250, "2.1.0 sender ok")
-_RCPT_OK = Reply(250, "2.1.5 recipient ok")
-_GO_AHEAD = Reply(354, "end with <CRLF>.<CRLF>")
-_READY_FOR_TLS = Reply(220, "2.0.0 ready for TLS")
-_CANNOT_VERIFY = Reply(252, "2.5.0 not verified, but mail will be taken")
-_BYE = Reply(221, "2.0.0 bye", then=Then.CLOSE)
-_MESSAGE_TAKEN = Reply(250, "2.0.0 message taken")
-_LOCAL_ERROR = Reply(451, "4.3.0 local error")
+_BAD_LINE = ServerReply(500, "5.5.2 a line must end in CRLF and hold no other control character")
+_LONG_LINE = ServerReply(500, "5.5.2 line too long")
+_UNKNOWN = ServerReply(500, "5.5.2 command not recognized")
+_NOT_IMPLEMENTED = ServerReply(502, "5.5.1 command not implemented")
+_OUT_OF_ORDER = ServerReply(503, "5.5.1 bad sequence of commands")
+_NO_RECIPIENTS = ServerReply(554, "5.5.1 no valid recipients")
+_TOO_MANY_RECIPIENTS = ServerReply(452, "4.5.3 too many recipients")
+_TOO_MANY_ERRORS = ServerReply(421, "4.7.0 too many errors", then=Then.CLOSE)
+_BAD_CHUNK = ServerReply(501, "5.5.4 BDAT without a size cannot be followed", then=Then.CLOSE)
+_OK = ServerReply(250, "2.0.0 ok")
+_CHUNK_TAKEN = ServerReply(250, "2.0.0 chunk taken")
+_MAIL_OK = ServerReply(250, "2.1.0 sender ok")
+_RCPT_OK = ServerReply(250, "2.1.5 recipient ok")
+_GO_AHEAD = ServerReply(354, "end with <CRLF>.<CRLF>")
+_READY_FOR_TLS = ServerReply(220, "2.0.0 ready for TLS")
+_CANNOT_VERIFY = ServerReply(252, "2.5.0 not verified, but mail will be taken")
+_BYE = ServerReply(221, "2.0.0 bye", then=Then.CLOSE)
+_MESSAGE_TAKEN = ServerReply(250, "2.0.0 message taken")
+_LOCAL_ERROR = ServerReply(451, "4.3.0 local error")
 _PROBLEMS = {
     Problem.TOO_BIG: smtp_syntax.TOO_BIG,
-    Problem.NO_ROOM: Reply(452, "4.3.1 no room for the message now"),
-    Problem.BARE_LINE_END: Reply(550, "5.6.0 bare CR or LF in the message (RFC 5321 section 2.3.8)"),
+    Problem.NO_ROOM: ServerReply(452, "4.3.1 no room for the message now"),
+    Problem.BARE_LINE_END: ServerReply(550, "5.6.0 bare CR or LF in the message (RFC 5321 section 2.3.8)"),
 }
 
 
-class Session(Wire):
+class ServerSession(ServerProtocol):
     """The commands of one connection, and their transaction."""
 
     def __init__(self, service: Service) -> None:
@@ -54,16 +54,16 @@ class Session(Wire):
         self._offered: frozenset[Extension] = frozenset()
         self._chunk: smtp_syntax.Chunk | None = None
         self._chunk_left = 0
-        self._mail: smtp_syntax.Mail | None = None
+        self._mail: smtp_syntax.MailCommand | None = None
         self._recipients: list[str] = []
         self._refused_recipients = 0
         self._content: ContentReader | None = None
         self._pending: asyncio.Future[Answer] | None = None
 
     def work(self) -> bool:
-        if self.state is State.COMMAND:
+        if self.state is ServerState.COMMAND:
             return self._next_command()
-        return self._next_data() if self.state is State.DATA else self._next_chunk()
+        return self._next_data() if self.state is ServerState.DATA else self._next_chunk()
 
     def forget(self) -> None:
         self._helo, self._offered = "", frozenset()
@@ -77,7 +77,7 @@ class Session(Wire):
         self._recipients = []
         self._refused_recipients = 0
 
-    def _complain(self, reply: Reply) -> None:
+    def _complain(self, reply: ServerReply) -> None:
         """Refuses invalid input; too much of it ends the connection."""
         self._errors += 1
         self.say(reply)
@@ -129,7 +129,7 @@ class Session(Wire):
         self.position = len(self.input) if taken is None else taken
         if taken is None:
             return False
-        self.state = State.COMMAND
+        self.state = ServerState.COMMAND
         self._end_of_data()
         return self.state in RECEIVING
 
@@ -163,7 +163,7 @@ class Session(Wire):
         if _goes_ahead(answer):
             self._forget_transaction()
             self._helo, self._offered = name, frozenset(offered)
-        self.say(Reply(250, greeting) if answer is None else answer)
+        self.say(ServerReply(250, greeting) if answer is None else answer)
 
     def _on_starttls(self, argument: str) -> None:
         service = self.service
@@ -183,7 +183,7 @@ class Session(Wire):
             self._complain(_OUT_OF_ORDER)
             return
         mail = smtp_syntax.mail(argument, self._offered, self.options.max_message_bytes)
-        if isinstance(mail, Reply):
+        if isinstance(mail, ServerReply):
             self.say(mail)
             return
         answer = self.behaviour.mail(mail.address) if self.behaviour.mail is not None else None
@@ -197,19 +197,19 @@ class Session(Wire):
             return
         address = smtp_syntax.rcpt(argument, self._mail.smtputf8)
         answer: Answer = None
-        if isinstance(address, Reply):
+        if isinstance(address, ServerReply):
             answer = address
         elif len(self._recipients) >= self.options.max_recipients:
             answer = _TOO_MANY_RECIPIENTS
         elif self.behaviour.rcpt is not None:
             answer = self.behaviour.rcpt(address)
-        if not isinstance(address, Reply) and _goes_ahead(answer):
+        if not isinstance(address, ServerReply) and _goes_ahead(answer):
             self._recipients.append(address)
         else:
             self._refused_recipients += 1
         self.say(_RCPT_OK if answer is None else answer)
 
-    def _not_ready_for_content(self) -> Reply | None:
+    def _not_ready_for_content(self) -> ServerReply | None:
         if self._recipients:
             return None
         return _NO_RECIPIENTS if self._refused_recipients else _OUT_OF_ORDER
@@ -225,7 +225,7 @@ class Session(Wire):
             answer = self.behaviour.data() if self.behaviour.data is not None else None
             if _goes_ahead(answer):
                 self._content = ContentReader(self.service)
-                self.state = State.DATA
+                self.state = ServerState.DATA
             self.say(_GO_AHEAD if answer is None else answer)
 
     def _on_bdat(self, argument: str) -> None:
@@ -241,13 +241,13 @@ class Session(Wire):
         if self._content is None and self._not_ready_for_content() is None:
             self._content = ContentReader(self.service)
         self._chunk_left = self._chunk.size
-        self.state = State.CHUNK
+        self.state = ServerState.CHUNK
         if self._chunk_left == 0:
             self._end_of_chunk()
 
     def _end_of_chunk(self) -> None:
         assert self._chunk is not None
-        self.state = State.COMMAND
+        self.state = ServerState.COMMAND
         if self._content is None:
             self._complain(self._not_ready_for_content() or _OUT_OF_ORDER)
         elif self._chunk.last:
@@ -273,7 +273,7 @@ class Session(Wire):
             self.say(answer)
             return
         self._transactions += 1
-        envelope = Envelope(
+        envelope = ReceivedMessage(
             mail_from=self._mail.address,
             rcpt_to=tuple(self._recipients),
             content=content.finish(),
@@ -289,7 +289,7 @@ class Session(Wire):
         )
         self._answer_message(envelope)
 
-    def _answer_message(self, envelope: Envelope) -> None:
+    def _answer_message(self, envelope: ReceivedMessage) -> None:
         scripted = self.behaviour.end_of_data(envelope) if self.behaviour.end_of_data is not None else None
         try:
             answer = self.service.on_message(envelope) if scripted is None else scripted
@@ -325,26 +325,26 @@ class Session(Wire):
 
 def _goes_ahead(answer: Answer) -> bool:
     """Whether a command with this answer takes effect."""
-    if isinstance(answer, Reply):
+    if isinstance(answer, ServerReply):
         return answer.code < 400
     if isinstance(answer, bytes):
         return answer[:1] in (b"2", b"3")
     return answer is None
 
 
-_HANDLERS: dict[str, Callable[[Session, str], None]] = {
+_HANDLERS: dict[str, Callable[[ServerSession, str], None]] = {
     "EHLO": lambda session, argument: session._on_hello(argument, extended=True),
     "HELO": lambda session, argument: session._on_hello(argument, extended=False),
-    "STARTTLS": Session._on_starttls,
-    "MAIL": Session._on_mail,
-    "RCPT": Session._on_rcpt,
-    "DATA": Session._on_data,
-    "BDAT": Session._on_bdat,
-    "RSET": Session._on_rset,
+    "STARTTLS": ServerSession._on_starttls,
+    "MAIL": ServerSession._on_mail,
+    "RCPT": ServerSession._on_rcpt,
+    "DATA": ServerSession._on_data,
+    "BDAT": ServerSession._on_bdat,
+    "RSET": ServerSession._on_rset,
     "NOOP": lambda session, argument: session.say(_OK),
     "VRFY": lambda session, argument: session.say(_CANNOT_VERIFY),
     "EXPN": lambda session, argument: session.say(_NOT_IMPLEMENTED),
     "AUTH": lambda session, argument: session.say(_NOT_IMPLEMENTED),
-    "HELP": lambda session, argument: session.say(Reply(214, "2.0.0 see RFC 5321")),
+    "HELP": lambda session, argument: session.say(ServerReply(214, "2.0.0 see RFC 5321")),
     "QUIT": lambda session, argument: session.say(_BYE),
 }

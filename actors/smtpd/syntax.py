@@ -8,7 +8,7 @@ import re
 
 from msgspec import Struct
 
-from actors.smtpd.envelope import Extension, Reply
+from actors.smtpd.envelope import Extension, ServerReply
 
 _PATH = re.compile(
     r"""<(?:@[^:<>\s]+:)?                          # a source route is ignored, as RFC 5321 §3.6.1 allows
@@ -19,13 +19,13 @@ _PATH = re.compile(
 _MAX_PATH = 256  # RFC 5321 §4.5.3.1.3
 _MAX_DIGITS = 20  # RFC 1870 §3: a size has at most 20 digits
 
-NO_SYNTAX = Reply(501, "5.5.4 syntax error in the arguments")
-UNKNOWN_PARAMETER = Reply(555, "5.5.4 parameter not recognized or not offered")
-TOO_BIG = Reply(552, "5.3.4 the message is larger than this server takes (RFC 1870)")
-NEEDS_SMTPUTF8 = Reply(553, "5.6.7 the address needs SMTPUTF8 (RFC 6531)")
+NO_SYNTAX = ServerReply(501, "5.5.4 syntax error in the arguments")
+UNKNOWN_PARAMETER = ServerReply(555, "5.5.4 parameter not recognized or not offered")
+TOO_BIG = ServerReply(552, "5.3.4 the message is larger than this server takes (RFC 1870)")
+NEEDS_SMTPUTF8 = ServerReply(553, "5.6.7 the address needs SMTPUTF8 (RFC 6531)")
 
 
-class Mail(Struct, frozen=True):
+class MailCommand(Struct, frozen=True):
     address: str
     body: str
     smtputf8: bool
@@ -36,7 +36,7 @@ class Chunk(Struct, frozen=True):
     last: bool
 
 
-def mail(argument: str, offered: frozenset[Extension], max_message_bytes: int) -> Mail | Reply:
+def mail(argument: str, offered: frozenset[Extension], max_message_bytes: int) -> MailCommand | ServerReply:
     """The arguments of MAIL; a Reply describes an error in them."""
     split = _path(argument, "FROM:")
     if split is None:
@@ -60,11 +60,11 @@ def mail(argument: str, offered: frozenset[Extension], max_message_bytes: int) -
     if not address.isascii() and not smtputf8:
         return NEEDS_SMTPUTF8
     if address and not _is_mailbox(address):
-        return Reply(553, "5.1.7 the sender's address is malformed")
-    return Mail(address, body, smtputf8)
+        return ServerReply(553, "5.1.7 the sender's address is malformed")
+    return MailCommand(address, body, smtputf8)
 
 
-def rcpt(argument: str, smtputf8: bool) -> str | Reply:
+def rcpt(argument: str, smtputf8: bool) -> str | ServerReply:
     """The forward-path in the arguments of RCPT; a Reply describes an error in them."""
     split = _path(argument, "TO:")
     if split is None:
@@ -75,7 +75,7 @@ def rcpt(argument: str, smtputf8: bool) -> str | Reply:
     if not address.isascii() and not smtputf8:
         return NEEDS_SMTPUTF8
     if not _is_mailbox(address) and address.lower() != "postmaster":  # RFC 5321 §4.5.1
-        return Reply(553, "5.1.3 the recipient's address is malformed")
+        return ServerReply(553, "5.1.3 the recipient's address is malformed")
     return address
 
 

@@ -18,7 +18,7 @@ from api.http.errors import answers
 from api.http.refusals import Fault, Invalid
 from api.http.texts import check_text
 from cluster.journal.journal import Journal
-from cluster.journal.queue_control import Queued
+from cluster.journal.queue_control import UnfinishedDelivery
 
 LONGEST_REASON = 1000
 BY_OPERATOR = "bounced by the operator"
@@ -81,7 +81,7 @@ class Bouncing:
             next=found.next,
         )
 
-    async def _end(self, idle: Sequence[Queued], data: BounceRequest, names: QueueNames) -> int:
+    async def _end(self, idle: Sequence[UnfinishedDelivery], data: BounceRequest, names: QueueNames) -> int:
         reason = f"{BY_OPERATOR}: {data.reason}" if data.reason else BY_OPERATOR
         ended = 0
         for page in pages(idle):

@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Struct
 
 from cluster.journal.journal import Journal, Unavailable
-from cluster.journal.records import Waiting
+from cluster.journal.records import DueDelivery
 from cluster.peers import Call, PeerGone
 from cluster.policy.routes.membership import ACTOR_ALIVE_S
 from cluster.routing.site_state import Held, SiteState, TraceLine
@@ -22,7 +22,7 @@ ANSWER_S = 5.0
 """What an actor that is busy may take."""
 
 
-class Answers(Struct, frozen=True):
+class ActorAnswers(Struct, frozen=True):
     """What each actor said, by its name; and who said nothing."""
 
     by_actor: dict[str, Any]
@@ -74,7 +74,7 @@ class Deliverers:
         if places:
             await self._ask(await self.names(), "try_now", places)
 
-    async def moved(self, deliveries: Sequence[Waiting]) -> None:
+    async def moved(self, deliveries: Sequence[DueDelivery]) -> None:
         """Have them let go of deliveries that have another pool or route now; who does not hear it finds out when it
         claims them."""
         if deliveries:
@@ -84,11 +84,11 @@ class Deliverers:
         """Have them look at what is in force now; who does not hear it finds out within a second by itself."""
         await self._ask(await self.names(), "follow")
 
-    async def _ask(self, names: Sequence[str], method: str, *arguments: Any) -> Answers:
+    async def _ask(self, names: Sequence[str], method: str, *arguments: Any) -> ActorAnswers:
         gone = object()
         said = await asyncio.gather(*(self._one(name, method, *arguments, otherwise=gone) for name in names))
         answers = dict(zip(names, said, strict=True))
-        return Answers(
+        return ActorAnswers(
             {name: answer for name, answer in answers.items() if answer is not gone},
             tuple(name for name, answer in answers.items() if answer is gone),
         )

@@ -9,16 +9,16 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath
 
 from api.admin.deliverers import Deliverers
-from api.admin.explanation import Explained, Facts, HeldBy, explain
+from api.admin.explanation import Explained, HeldBy, MessageFacts, explain
 from api.admin.placing import ListSources
 from api.admin.searching import SiteOf
 from api.admin.site_views import SiteView, lane_of, site_views
 from api.http.errors import answers
 from api.http.existing import MESSAGE, existing
 from api.messages.timeline import Timeline, events_of
-from cluster.journal.fates import Fate, Standing
+from cluster.journal.fates import Fate, RecipientState
 from cluster.journal.journal import Journal
-from cluster.journal.records import Waiting, decode_personal
+from cluster.journal.records import DueDelivery, decode_personalization
 from cluster.journal.suspensions import Suspension
 from cluster.policy.lifecycle import FINISHED
 from cluster.policy.routes.destinations import parse
@@ -27,7 +27,7 @@ from cluster.routing.views import SourceState
 
 SITES_ASKED = 200
 
-TriedUntil = Callable[[Waiting, datetime, datetime], Awaitable[datetime]]
+TriedUntil = Callable[[DueDelivery, datetime, datetime], Awaitable[datetime]]
 """Until when a delivery is tried again when it is put off; of its send time and the end of its own lifetime."""
 
 
@@ -65,7 +65,7 @@ class Explaining:
         fate = await existing(MESSAGE, id, self._journal.fates.find)
         return explain(await self._facts(id, fate))
 
-    async def _facts(self, id: str, fate: Fate) -> Facts:
+    async def _facts(self, id: str, fate: Fate) -> MessageFacts:
         events = asyncio.create_task(events_of(self._timeline, fate.tenant_id, id))
         standings = await self._journal.fates.recipients(id)
         unfinished = [standing for standing in standings if standing.status not in FINISHED]
@@ -81,12 +81,12 @@ class Explaining:
             held = {one.recipient_no: HeldBy(actor=name, held=one) for name, some in by_actor.items() for one in some}
             suspensions = await self._journal.suspensions.active()
         sites = await self._sites(unfinished, held)
-        personal = decode_personal(fate.personal)
-        return Facts(
+        personalization = decode_personalization(fate.personalization)
+        return MessageFacts(
             now=self._clock(),
             message_id=id,
             fate=fate,
-            recipients=tuple(to.email for to in (*personal.to, *personal.cc, *personal.bcc)),
+            recipients=tuple(to.email for to in (*personalization.to, *personalization.cc, *personalization.bcc)),
             standings=tuple(standings),
             held=held,
             sites=sites,
@@ -99,7 +99,7 @@ class Explaining:
             events=found.events if (found := await events) is not None else None,
         )
 
-    async def _sites(self, unfinished: Sequence[Standing], held: Mapping[int, HeldBy]) -> dict[int, str]:
+    async def _sites(self, unfinished: Sequence[RecipientState], held: Mapping[int, HeldBy]) -> dict[int, str]:
         """As whoever holds it says, else its lane, else as it would be placed now."""
         sites: dict[int, str] = {}
         for standing in unfinished:
@@ -114,11 +114,13 @@ class Explaining:
                 sites[standing.recipient_no] = await self._site_of(standing.domain)
         return sites
 
-    async def _ends(self, unfinished: Sequence[Standing], id: str, fate: Fate) -> dict[int, datetime]:
+    async def _ends(self, unfinished: Sequence[RecipientState], id: str, fate: Fate) -> dict[int, datetime]:
         send_at = fate.send_at or fate.created_at
         return {
             one.recipient_no: await self._tried_until(
-                Waiting(id, one.recipient_no, fate.tenant_id, one.domain, one.pool, one.route), send_at, one.expires_at
+                DueDelivery(id, one.recipient_no, fate.tenant_id, one.domain, one.pool, one.route),
+                send_at,
+                one.expires_at,
             )
             for one in unfinished
         }

@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from analytics.queries import TimelineEvent
 from api.admin.site_views import SiteView, kept_by_source
-from cluster.journal.fates import Fate, Standing
+from cluster.journal.fates import Fate, RecipientState
 from cluster.journal.suspensions import Suspension
 from cluster.message.composable import NOT_COMPOSED
 from cluster.policy.lifecycle import FINISHED, Status
@@ -29,7 +29,7 @@ class HeldBy(Struct, frozen=True, kw_only=True):
     held: Held
 
 
-class Facts(Struct, frozen=True, kw_only=True):
+class MessageFacts(Struct, frozen=True, kw_only=True):
     """All that is known of a message."""
 
     now: datetime
@@ -37,7 +37,7 @@ class Facts(Struct, frozen=True, kw_only=True):
     fate: Fate
     recipients: tuple[str, ...]
     """All of them, as they were accepted."""
-    standings: tuple[Standing, ...]
+    standings: tuple[RecipientState, ...]
     held: Mapping[int, HeldBy]
     """By the recipient's number."""
     sites: Mapping[int, str]
@@ -90,7 +90,7 @@ GRAINS = ((86_400, 3600), (3600, 60))
 """From so many seconds on, distances are told to so many."""
 
 
-def explain(facts: Facts) -> Explained:
+def explain(facts: MessageFacts) -> Explained:
     """The sentences about a message."""
     fate = facts.fate
     unfinished = [standing.status for standing in facts.standings if standing.status not in FINISHED]
@@ -116,7 +116,7 @@ def clock(moment: datetime, now: datetime) -> str:
     return f"{moment:%Y-%m-%d %H:%M:%S} UTC ({distance if away else 'now'})"
 
 
-def _message(facts: Facts) -> Iterator[str]:
+def _message(facts: MessageFacts) -> Iterator[str]:
     fate, now = facts.fate, facts.now
     to = ", ".join(facts.recipients[:3]) + (
         f" and {len(facts.recipients) - 3} more" if len(facts.recipients) > 3 else ""
@@ -164,7 +164,7 @@ def _ended(fate: Fate, now: datetime) -> str:
             return f"Accepted by a sandbox, and finished at once {at}: it was never to be sent."
 
 
-def _recipient(facts: Facts, standing: Standing) -> RecipientExplained:
+def _recipient(facts: MessageFacts, standing: RecipientState) -> RecipientExplained:
     site = facts.sites.get(standing.recipient_no, "")
     finished = standing.status in FINISHED
     sentences = [*_where(facts, standing)]
@@ -182,13 +182,13 @@ def _recipient(facts: Facts, standing: Standing) -> RecipientExplained:
     )
 
 
-def _expires_at(facts: Facts, standing: Standing) -> datetime:
+def _expires_at(facts: MessageFacts, standing: RecipientState) -> datetime:
     if not standing.attempts:
         return standing.expires_at  # shaping's shorter lifetime ends what is put off, and nothing was yet
     return facts.tried_until.get(standing.recipient_no, standing.expires_at)
 
 
-def _ending(facts: Facts, standing: Standing) -> str:
+def _ending(facts: MessageFacts, standing: RecipientState) -> str:
     """What becomes of it when no host takes it."""
     own, shaped = standing.expires_at, facts.tried_until.get(standing.recipient_no, standing.expires_at)
     if shaped < own and shaped <= facts.now:
@@ -201,7 +201,7 @@ def _ending(facts: Facts, standing: Standing) -> str:
     return f"{said}."
 
 
-def _where(facts: Facts, standing: Standing) -> Iterator[str]:
+def _where(facts: MessageFacts, standing: RecipientState) -> Iterator[str]:
     """Where it is, and what comes next."""
     if standing.status in FINISHED:
         said = f": {standing.error_message}" if standing.error_message else ""
@@ -212,7 +212,7 @@ def _where(facts: Facts, standing: Standing) -> Iterator[str]:
         yield _in_hands(facts, standing)
 
 
-def _queued(facts: Facts, standing: Standing) -> str:
+def _queued(facts: MessageFacts, standing: RecipientState) -> str:
     """In the journal, in nobody's hands."""
     if standing.paused or facts.fate.batch_paused:
         return "It is put aside while its batch is paused."
@@ -230,7 +230,7 @@ def _queued(facts: Facts, standing: Standing) -> str:
     return f"It waits in the journal until it is due, {clock(due, facts.now)}."
 
 
-def _why_parked(facts: Facts, lane: str, pool: str) -> str:
+def _why_parked(facts: MessageFacts, lane: str, pool: str) -> str:
     """What keeps the lane's mail waiting, and what ends that."""
     place = parse(lane)
     site, source = (place.site, place.source) if place is not None else (lane, "")
@@ -245,7 +245,7 @@ def _why_parked(facts: Facts, lane: str, pool: str) -> str:
     return "the owner of that destination has no room for more, and takes the oldest of each tenant as room comes"
 
 
-def _leaves_from(facts: Facts, source: str, pool: str) -> str:
+def _leaves_from(facts: MessageFacts, source: str, pool: str) -> str:
     """Where mail of a pool leaves from that a source keeps waiting."""
     pools: dict[str, list[SourceState]] = {}
     for state in facts.sources.values():
@@ -266,13 +266,13 @@ def _leaves_from(facts: Facts, source: str, pool: str) -> str:
     )
 
 
-def _suspensions(facts: Facts, site: str) -> list[Suspension]:
+def _suspensions(facts: MessageFacts, site: str) -> list[Suspension]:
     """What is suspended of a site, for the message's tenant."""
     tenants = ("", facts.fate.tenant_id)
     return [one for one in facts.suspensions if one.site in ("", site) and one.tenant_id in tenants]
 
 
-def _comes_back(facts: Facts, site: str) -> datetime | None:
+def _comes_back(facts: MessageFacts, site: str) -> datetime | None:
     """When a site that sends nothing now is to send again, where that is known."""
     moments = [suspension.until for suspension in _suspensions(facts, site)]
     view = facts.views.get(site)
@@ -281,7 +281,7 @@ def _comes_back(facts: Facts, site: str) -> datetime | None:
     return max(moments, default=None)
 
 
-def _in_hands(facts: Facts, standing: Standing) -> str:
+def _in_hands(facts: MessageFacts, standing: RecipientState) -> str:
     """Leased to an actor, or claimed by one."""
     by = facts.held.get(standing.recipient_no)
     lease = clock(standing.due_at, facts.now) if standing.due_at else "soon"
@@ -304,7 +304,7 @@ def _in_hands(facts: Facts, standing: Standing) -> str:
     return f"It is on its way to {standing.actor}; if it does not arrive, {back}."
 
 
-def _why(facts: Facts, standing: Standing, site: str) -> Iterator[str]:
+def _why(facts: MessageFacts, standing: RecipientState, site: str) -> Iterator[str]:
     """What an operator changed, what went wrong before, and what holds it back."""
     if standing.accepted_pool not in (None, standing.pool):
         former = f"the pool {standing.accepted_pool}" if standing.accepted_pool else "the default pool"
@@ -341,7 +341,7 @@ def _why(facts: Facts, standing: Standing, site: str) -> Iterator[str]:
         yield f"The site's last reply, {clock(reply.at, facts.now)} from {reply.host} ({reply.kind}): {reply.text}"
 
 
-def _answered_last(facts: Facts, recipient: str) -> str:
+def _answered_last(facts: MessageFacts, recipient: str) -> str:
     """The host that the last attempt for a recipient ended at; "" when it is not known."""
     hosts = (
         str(event.metadata.get("mx_host", ""))
@@ -359,7 +359,7 @@ def _suspended(suspension: Suspension, now: datetime) -> str:
     return f"Sending {where} is suspended {whose} by {suspension.made_by} until {until}{why}."
 
 
-def _next_at(facts: Facts, standing: Standing) -> datetime | None:
+def _next_at(facts: MessageFacts, standing: RecipientState) -> datetime | None:
     """When the next thing happens by the clock; None when it depends on room, an actor or a person."""
     if standing.status in FINISHED or standing.paused or facts.fate.batch_paused or standing.lane is not None:
         return None

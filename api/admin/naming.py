@@ -37,7 +37,7 @@ MOST_TENANTS = 10_000
 SHOWN = 5
 
 
-class Names:
+class NameFinder:
     """Every method raises Invalid for what is not known, and Unavailable."""
 
     def __init__(

@@ -12,14 +12,14 @@ from litestar.params import JSONBody
 from msgspec import Struct
 
 from api.admin.deliverers import Deliverers
-from api.admin.naming import Names
+from api.admin.naming import NameFinder
 from api.admin.searching import QueueNames, QueueQuery, QueueSearch, check_query, pages
 from api.http.body import TypedBody
 from api.http.errors import answers
 from api.http.refusals import Fault, Invalid
 from api.http.texts import check_name
 from cluster.journal.journal import Journal
-from cluster.journal.queue_control import Queued
+from cluster.journal.queue_control import UnfinishedDelivery
 from cluster.policy.routes.rerouting import DEFAULT
 
 
@@ -52,7 +52,7 @@ class RerouteBody(TypedBody[RerouteRequest]):
 class Rerouting:
     """One call."""
 
-    def __init__(self, journal: Journal, deliverers: Deliverers, search: QueueSearch, names: Names) -> None:
+    def __init__(self, journal: Journal, deliverers: Deliverers, search: QueueSearch, names: NameFinder) -> None:
         self._journal = journal
         self._deliverers = deliverers
         self._search = search
@@ -86,7 +86,7 @@ class Rerouting:
             next=found.next,
         )
 
-    async def _move(self, idle: Sequence[Queued], data: RerouteRequest, names: QueueNames) -> int:
+    async def _move(self, idle: Sequence[UnfinishedDelivery], data: RerouteRequest, names: QueueNames) -> int:
         route = "" if data.to_route == DEFAULT else data.to_route
         count = 0
         for page in pages(idle):

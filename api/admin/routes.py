@@ -6,16 +6,16 @@ from api.admin.access import Operators
 from api.admin.bouncing import Bouncing
 from api.admin.deliverers import Deliverers
 from api.admin.explaining import Explaining, TriedUntil
-from api.admin.naming import FindSite, NamedSites, Names
+from api.admin.naming import FindSite, NamedSites, NameFinder
 from api.admin.placing import Describe, ListSources, Placing, PutInForce
 from api.admin.rerouting import Rerouting
 from api.admin.searching import QueueSearch, SiteOf
 from api.admin.sending_now import SendingNow
-from api.admin.sites import Sites
-from api.admin.suspensions import Suspensions
+from api.admin.sites import SiteCalls
+from api.admin.suspensions import SuspensionCalls
 from api.admin.tracing import Tracing
 from api.http.access import Caller
-from api.http.routes import Group, for_caller, resource
+from api.http.routes import RouteGroup, for_caller, resource
 from api.messages.timeline import Timeline
 from cluster.journal.journal import Journal
 from cluster.peers import Call
@@ -42,12 +42,12 @@ class Admin:
         """``token``: the operators' (cluster.keys). ``call`` reaches the delivery actors."""
         self._guard = Operators(token).guard
         deliverers = Deliverers(journal, call)
-        names = Names(journal, deliverers, find_site, named_sites, sources)
+        names = NameFinder(journal, deliverers, find_site, named_sites, sources)
         search = QueueSearch(journal, site_of, names)
         version: Callable[[], Awaitable[int]] = journal.policies.version
         self._parts = (
-            Sites(journal, deliverers, sources, names),
-            Suspensions(journal, deliverers, names),
+            SiteCalls(journal, deliverers, sources, names),
+            SuspensionCalls(journal, deliverers, names),
             Bouncing(journal, search),
             Rerouting(journal, deliverers, search, names),
             SendingNow(journal, deliverers, search),
@@ -63,6 +63,6 @@ class Admin:
             Placing(deliverers, describe=describe, sources=sources, put_in_force=put_in_force, version=version),
         )
 
-    def routes(self) -> Group:
+    def routes(self) -> RouteGroup:
         handlers = [handler for part in self._parts for handler in part.handlers()]
         return for_caller(Caller.OPERATOR, resource("/api/admin", *handlers, tag="operating"), guard=self._guard)

@@ -10,12 +10,12 @@ from datetime import UTC, datetime, timedelta
 
 from msgspec import Struct
 
-from api.admin.naming import Names
+from api.admin.naming import NameFinder
 from api.http.refusals import Fault
 from api.http.texts import check_name
 from cluster.ids import is_id
 from cluster.journal.journal import Journal
-from cluster.journal.queue_control import Queued, QueueFilter, QueueMark
+from cluster.journal.queue_control import QueueFilter, QueueMark, UnfinishedDelivery
 from cluster.journal.site_actions import SiteAction
 from cluster.journal.suspensions import Suspension
 from cluster.lookup.semaphore import Semaphore
@@ -65,10 +65,10 @@ class QueueNames(Struct, frozen=True, kw_only=True):
     tenant_id: str | None = None
 
 
-class Found(Struct, frozen=True, kw_only=True):
+class FoundDeliveries(Struct, frozen=True, kw_only=True):
     """What matches in one part of the queue."""
 
-    queued: list[Queued]
+    queued: list[UnfinishedDelivery]
     names: QueueNames
     next: str | None
     """Where the next call goes on; None at the end of the queue."""
@@ -81,7 +81,7 @@ class QueueSearch:
         self,
         journal: Journal,
         site_of: SiteOf,
-        names: Names,
+        names: NameFinder,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._journal = journal
@@ -89,7 +89,7 @@ class QueueSearch:
         self._names = names
         self._clock = clock
 
-    async def part(self, query: QueueQuery, *, by_site: bool = False) -> Found:
+    async def part(self, query: QueueQuery, *, by_site: bool = False) -> FoundDeliveries:
         """The next part; ``by_site``: of the size for looking up sites. The query was checked with ``check_query``.
         Raises Invalid for names that are not known."""
         mark = mark_of(query.after) or QueueMark()
@@ -109,7 +109,7 @@ class QueueSearch:
         part = await self._journal.queue_control.part(filter, mark, size)
         queued = part.queued if names.site is None else await self._of_site(part.queued, names.site)
         following = f"{part.next.message_id}.{part.next.recipient_no}" if part.next else None
-        return Found(queued=queued, names=names, next=following)
+        return FoundDeliveries(queued=queued, names=names, next=following)
 
     async def named(self, query: QueueQuery) -> QueueNames:
         """The names that a query means. Raises Invalid."""
@@ -139,22 +139,22 @@ class QueueSearch:
         )
         await self._journal.site_actions.record([made])
 
-    async def suspended(self, queued: Sequence[Queued], suspensions: Sequence[Suspension]) -> int:
+    async def suspended(self, queued: Sequence[UnfinishedDelivery], suspensions: Sequence[Suspension]) -> int:
         """How many of these are of a site or a tenant that is suspended."""
         held = {(one.site, one.tenant_id) for one in suspensions}
         sites = await self._sites(queued) if any(site for site, _ in held) else {}
 
-        def is_suspended(one: Queued) -> bool:
+        def is_suspended(one: UnfinishedDelivery) -> bool:
             places = ("", sites.get(one.domain, ""))
             return any((site, tenant) in held for site in places for tenant in ("", one.tenant_id))
 
         return sum(map(is_suspended, queued))
 
-    async def _of_site(self, queued: Sequence[Queued], site: str) -> list[Queued]:
+    async def _of_site(self, queued: Sequence[UnfinishedDelivery], site: str) -> list[UnfinishedDelivery]:
         sites = await self._sites(queued)
         return [delivery for delivery in queued if sites[delivery.domain] == site]
 
-    async def _sites(self, queued: Sequence[Queued]) -> dict[str, str]:
+    async def _sites(self, queued: Sequence[UnfinishedDelivery]) -> dict[str, str]:
         """The sites of their domains."""
         semaphore = Semaphore(LOOKUPS_AT_ONCE)
 
@@ -166,7 +166,7 @@ class QueueSearch:
         return dict(zip(domains, await asyncio.gather(*map(look, domains)), strict=True))
 
 
-def pages(queued: Sequence[Queued]) -> Iterator[Sequence[Queued]]:
+def pages(queued: Sequence[UnfinishedDelivery]) -> Iterator[Sequence[UnfinishedDelivery]]:
     """Deliveries, as many at a time as one transaction changes."""
     for start in range(0, len(queued), PAGE):
         yield queued[start : start + PAGE]

@@ -18,7 +18,7 @@ from api.http.body import TypedBody
 from api.http.errors import answers
 from api.http.refusals import Fault, Invalid
 from cluster.journal.journal import Journal
-from cluster.journal.queue_control import Queued, Wait
+from cluster.journal.queue_control import UnfinishedDelivery, Wait
 
 
 class SendNowRequest(QueueQuery, frozen=True, kw_only=True):
@@ -77,7 +77,7 @@ class SendingNow:
             raise Invalid(faults)
         suspensions = await self._journal.suspensions.active()
         found = await self._search.part(data, by_site=any(one.site for one in suspensions))
-        waits: dict[Wait, list[Queued]] = {wait: [] for wait in Wait}
+        waits: dict[Wait, list[UnfinishedDelivery]] = {wait: [] for wait in Wait}
         for page in pages(found.queued):
             for queued, wait in await self._journal.queue_control.waits(page):
                 waits[wait].append(queued)
@@ -100,7 +100,7 @@ class SendingNow:
             next=found.next,
         )
 
-    async def _make_due(self, deferred: Sequence[Queued], data: QueueQuery, names: QueueNames) -> int:
+    async def _make_due(self, deferred: Sequence[UnfinishedDelivery], data: QueueQuery, names: QueueNames) -> int:
         made_due = 0
         for page in pages(deferred):
             made_due += await self._journal.queue_control.make_due(page)

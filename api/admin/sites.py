@@ -8,7 +8,7 @@ from litestar.params import QueryParameter
 from msgspec import Struct
 
 from api.admin.deliverers import Deliverers
-from api.admin.naming import Names
+from api.admin.naming import NameFinder
 from api.admin.placing import ListSources
 from api.admin.site_views import SiteView, lane_of, site_views
 from api.http.errors import answers
@@ -41,10 +41,10 @@ class ActionList(Struct, frozen=True):
     actions: list[SiteAction]
 
 
-class Sites:
+class SiteCalls:
     """The two calls."""
 
-    def __init__(self, journal: Journal, deliverers: Deliverers, sources: ListSources, names: Names) -> None:
+    def __init__(self, journal: Journal, deliverers: Deliverers, sources: ListSources, names: NameFinder) -> None:
         self._journal = journal
         self._deliverers = deliverers
         self._sources = sources

@@ -14,7 +14,7 @@ from litestar.params import JSONBody, QueryParameter
 from msgspec import Struct
 
 from api.admin.deliverers import Deliverers
-from api.admin.naming import Names
+from api.admin.naming import NameFinder
 from api.http.body import TypedBody
 from api.http.errors import answers
 from api.http.refusals import Fault, Invalid
@@ -60,14 +60,14 @@ class SuspensionBody(TypedBody[NewSuspension]):
     decoder = msgspec.json.Decoder(NewSuspension)
 
 
-class Suspensions:
+class SuspensionCalls:
     """The three calls."""
 
     def __init__(
         self,
         journal: Journal,
         deliverers: Deliverers,
-        names: Names,
+        names: NameFinder,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._journal = journal

@@ -19,7 +19,7 @@ from litestar.response import Stream
 from msgspec import Struct
 
 from api.admin.deliverers import Deliverers
-from api.admin.naming import Names
+from api.admin.naming import NameFinder
 from api.http.errors import answers
 from api.http.refusals import Fault, Invalid
 from api.http.texts import check_name
@@ -53,7 +53,7 @@ class TracedLine(Struct, frozen=True, kw_only=True):
 class Tracing:
     """One call."""
 
-    def __init__(self, deliverers: Deliverers, names: Names, look_s: float = LOOK_S) -> None:
+    def __init__(self, deliverers: Deliverers, names: NameFinder, look_s: float = LOOK_S) -> None:
         self._deliverers = deliverers
         self._names = names
         self._look_s = look_s

@@ -63,7 +63,7 @@ def header(scope: Scope, name: bytes) -> str | None:
     return None
 
 
-class Part(Struct, frozen=True):
+class BegunBody(Struct, frozen=True):
     """What was read of a body before it turned out to be large."""
 
     data: bytes
@@ -83,7 +83,7 @@ class ApiRequest(Request[None, ApiKey, State]):
         """
         limit = self.limit
         body = await self.body_up_to(limit)
-        if isinstance(body, Part):
+        if isinstance(body, BegunBody):
             raise too_large(limit)
         return body
 
@@ -99,7 +99,7 @@ class ApiRequest(Request[None, ApiKey, State]):
         """Raises UnsupportedMedia when the body is in a form that is not read."""
         return _is_gzip(_first_fields(self.scope))
 
-    async def body_up_to(self, most: int) -> bytes | Part:
+    async def body_up_to(self, most: int) -> bytes | BegunBody:
         """As ``body_up_to`` of this module, with what the route has said of its bodies."""
         may_be_empty = self.route_handler.opt.get(MAY_BE_EMPTY, False)
         return await body_up_to(most, self.scope, self.receive, self.limit, may_be_empty=may_be_empty)
@@ -116,7 +116,7 @@ class ApiRequest(Request[None, ApiKey, State]):
 
 async def body_up_to(
     most: int, scope: Scope, receive: Receive, limit: int, *, may_be_empty: bool = False
-) -> bytes | Part:
+) -> bytes | BegunBody:
     """The whole body, inflated, where it is no longer than ``most``; else what was read of it.
 
     Raises TooLarge where the headers say that it is longer than ``limit``, and Stalled, UnsupportedMedia, Overloaded,
@@ -130,7 +130,7 @@ async def body_up_to(
     if length > limit:
         raise too_large(limit)
     if length > most:
-        return Part(b"", False)
+        return BegunBody(b"", False)
     budget: BodyBudget = scope["litestar_app"].state.body_budget
     read: list[bytes] = []
     inflated: list[bytes] = []
@@ -142,12 +142,12 @@ async def body_up_to(
             taken += len(chunk)
             read.append(chunk)
             if taken > most:
-                return Part(b"".join(read), not more)
+                return BegunBody(b"".join(read), not more)
             if gunzip:
                 try:
                     inflated.append(gunzip.feed(chunk))
                 except TooLarge:
-                    return Part(b"".join(read), not more)
+                    return BegunBody(b"".join(read), not more)
     finally:
         budget.give_back(taken)
     if gunzip:

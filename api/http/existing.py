@@ -11,18 +11,18 @@ from cluster.ids import Prefix, is_id
 Found = TypeVar("Found")
 
 
-class Kind(Struct, frozen=True):
+class ThingKind(Struct, frozen=True):
     """A kind of thing that has ids."""
 
     prefix: Prefix
     name: str
 
 
-MESSAGE = Kind("msg_", "message")
-BATCH = Kind("bat_", "batch")
+MESSAGE = ThingKind("msg_", "message")
+BATCH = ThingKind("bat_", "batch")
 
 
-async def existing(kind: Kind, id: str, find: Callable[[str], Awaitable[Found | None]]) -> Found:
+async def existing(kind: ThingKind, id: str, find: Callable[[str], Awaitable[Found | None]]) -> Found:
     """What ``find`` answers of an id: of text that is no id of this kind it is not asked. Raises NotFound where that is
     None, or False."""
     found = await find(id) if is_id(kind.prefix, id) else None
@@ -31,5 +31,5 @@ async def existing(kind: Kind, id: str, find: Callable[[str], Awaitable[Found | 
     return found
 
 
-def missing(kind: Kind) -> NotFound:
+def missing(kind: ThingKind) -> NotFound:
     return NotFound(f"The {kind.name} does not exist")

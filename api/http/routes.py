@@ -21,7 +21,7 @@ ACCESS = "access"
 """The option of a route under which its entry of the table is."""
 
 
-class Group(Router):
+class RouteGroup(Router):
     """Some routes, or groups of them. Each is registered once, as it is."""
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
@@ -30,17 +30,17 @@ class Group(Router):
         return self
 
 
-def resource(path: str, *handlers: HTTPRouteHandler, tag: str) -> Group:
+def resource(path: str, *handlers: HTTPRouteHandler, tag: str) -> RouteGroup:
     """The routes of a resource. Their own paths go on from ``path``. Raises KeyError for a route that the table does
     not have."""
     for handler in handlers:
         access = ROUTES[route_name(path, handler)]
         handler.opt[ACCESS] = access
         handler.security = access.security
-    return Group(path, route_handlers=handlers, tags=[tag])
+    return RouteGroup(path, route_handlers=handlers, tags=[tag])
 
 
-def for_caller(caller: Caller, *resources: Group, guard: Guard | None = None) -> Group:
+def for_caller(caller: Caller, *resources: RouteGroup, guard: Guard | None = None) -> RouteGroup:
     """The resources of one kind of caller. ``guard`` is asked before anything of a request is read. Raises ValueError
     for a route that the table opens to another kind."""
     for found in resources:
@@ -49,7 +49,7 @@ def for_caller(caller: Caller, *resources: Group, guard: Guard | None = None) ->
                 access = handler.opt.get(ACCESS)  # Litestar's own handler of OPTIONS has none
                 if access is not None and access.caller is not caller:
                     raise ValueError(f"{route.path} is for {access.caller}, not for {caller}")
-    return Group("/", route_handlers=resources, guards=[_but_options(guard)] if guard is not None else [])
+    return RouteGroup("/", route_handlers=resources, guards=[_but_options(guard)] if guard is not None else [])
 
 
 def access_of(route: BaseRouteHandler) -> Access:

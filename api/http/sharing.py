@@ -18,12 +18,12 @@ TOO_MANY = "Too many large requests at once; try again later"
 class FairShare:
     """``total`` of something, of which one tenant may hold ``most_each`` at a time. Who finds none left waits."""
 
-    def __init__(self, total: int, most_each: int, patience_s: float, too_many: str = TOO_MANY) -> None:
-        """``too_many`` is said to who waited ``patience_s`` in vain."""
+    def __init__(self, total: int, most_each: int, max_wait_s: float, too_many: str = TOO_MANY) -> None:
+        """``too_many`` is said to who waited ``max_wait_s`` in vain."""
         self._too_many = too_many
         self._total = self._free = total
         self._most_each = most_each
-        self._patience_s = patience_s
+        self._max_wait_s = max_wait_s
         self._held: defaultdict[str, int] = defaultdict(int)
         self._waiting: OrderedDict[str, deque[tuple[int, asyncio.Future[None]]]] = OrderedDict()
 
@@ -45,7 +45,7 @@ class FairShare:
         amounts.append((amount, granted))
         self._grant()
         try:
-            await asyncio.wait((granted,), timeout=self._patience_s)
+            await asyncio.wait((granted,), timeout=self._max_wait_s)
         except asyncio.CancelledError:
             if granted.done():
                 self._give_back(tenant_id, amount)

@@ -17,12 +17,12 @@ from api.http.body import MAY_BE_EMPTY, ApiRequest, TypedBody
 from api.http.errors import answers
 from api.http.existing import MESSAGE, existing
 from api.http.refusals import Fault, Invalid
-from api.http.routes import Group, resource
+from api.http.routes import RouteGroup, resource
 from api.http.texts import check_text
 from api.messages.finding import message_of
 from cluster.journal.ending import CANCELLED
 from cluster.journal.journal import Journal
-from cluster.journal.records import Change, Recipient, decode_content, decode_personal
+from cluster.journal.records import CommandResult, Recipient, decode_content, decode_personalization
 from cluster.message.composable import NOT_COMPOSED, why_not
 from cluster.policy.lifecycle import Status
 from cluster.policy.routes.domains import domain_of
@@ -81,7 +81,7 @@ class MessageCommands:
         self._limits = limits
         self._lifetime_s = lifetime_s
 
-    def routes(self) -> Group:
+    def routes(self) -> RouteGroup:
         cancel = post(
             "/{id:str}/cancel",
             status_code=200,
@@ -117,14 +117,14 @@ class MessageCommands:
     async def retry(self, request: ApiRequest, id: FromPath[str]) -> Response[ActionAnswer]:
         row = await message_of(self._journal, request.auth, id)
         if (row.error_message or "").startswith(NOT_COMPOSED) and row.status is Status.FAILED:
-            content, personal = decode_content(row.content), decode_personal(row.personal)
-            if reason := await asyncio.to_thread(why_not, content, personal, self._limits):
-                refused = Change(done=False, status=row.status)
+            content, personalization = decode_content(row.content), decode_personalization(row.personalization)
+            if reason := await asyncio.to_thread(why_not, content, personalization, self._limits):
+                refused = CommandResult(done=False, status=row.status)
                 return _answer(id, refused, "", f"The message {NOT_COMPOSED}{reason}; retry ignored")
         retry = partial(
             self._journal.commands.retry,
             row.tenant_id,
-            recipients=recipients(row.personal),
+            recipients=recipients(row.personalization),
             lifetime_s=self._lifetime_s,
         )
         change = await existing(MESSAGE, id, retry)
@@ -145,19 +145,19 @@ class MessageCommands:
         return _answer(id, change, "Marked as failed", NOT_FAILED)
 
 
-def _why_not_retried(change: Change) -> str:
+def _why_not_retried(change: CommandResult) -> str:
     if change.batch_cancelled:
         return BATCH_CANCELLED
     return TRANSACTION_UNDER_WAY if change.under_way else NOT_RETRIED
 
 
-def recipients(personal: bytes) -> tuple[Recipient, ...]:
+def recipients(personalization: bytes) -> tuple[Recipient, ...]:
     """All recipients of a stored message, in the order in which they were numbered when it was accepted."""
-    own = decode_personal(personal)
+    own = decode_personalization(personalization)
     return tuple(Recipient(to.email, domain_of(to.email)) for to in (*own.to, *own.cc, *own.bcc))
 
 
-def _answer(id: str, change: Change, done: str, refusal: str) -> Response[ActionAnswer]:
+def _answer(id: str, change: CommandResult, done: str, refusal: str) -> Response[ActionAnswer]:
     return Response(
         ActionAnswer(message_id=id, status=change.status, message=done if change.done else refusal),
         status_code=200 if change.done else 409,

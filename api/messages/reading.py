@@ -17,7 +17,7 @@ from api.http.access import BODIES, ROUTES
 from api.http.body import ApiRequest
 from api.http.errors import answers
 from api.http.refusals import Fault, Invalid
-from api.http.routes import Group, resource
+from api.http.routes import RouteGroup, resource
 from api.http.sharing import FairShare
 from api.messages.finding import message_of
 from api.messages.timeline import Timeline, events_of
@@ -70,7 +70,7 @@ class MessageReading:
         self._limits = limits
         self._searches = FairShare(SEARCHES, SEARCHES_OF_A_TENANT, SEARCH_PATIENCE_S, TOO_MANY_SEARCHES)
 
-    def routes(self) -> Group:
+    def routes(self) -> RouteGroup:
         listing = get(responses=answers(400, 401, 403, 503), summary="List messages")
         show = get(
             "/{id:str}",

@@ -12,7 +12,7 @@ log = logging.getLogger(__name__)
 Timeline = Callable[[str, str], Awaitable[MessageEvents]]
 """The events of (tenant id, message id), in order."""
 
-PATIENCE_S = 3.0
+MAX_WAIT_S = 3.0
 
 
 async def events_of(timeline: Timeline, tenant_id: str, message_id: str) -> MessageEvents | None:
@@ -20,7 +20,7 @@ async def events_of(timeline: Timeline, tenant_id: str, message_id: str) -> Mess
     if not is_id("msg_", message_id):
         return None
     try:
-        async with asyncio.timeout(PATIENCE_S):
+        async with asyncio.timeout(MAX_WAIT_S):
             return await timeline(tenant_id, message_id)
     except Exception as error:
         # Whatever is wrong with the event store or the way to it, the journal's state must stay readable.

@@ -7,8 +7,15 @@ from typing import Any
 from msgspec import UNSET, Struct, UnsetType, structs
 
 from analytics.queries import MessageEvents, TimelineEvent
-from cluster.journal.records import Address, Content, MessageRow, Personal, decode_content, decode_personal
-from cluster.message.custom_fields import Kind, kind_of, merged
+from cluster.journal.records import (
+    Address,
+    Content,
+    MessageRow,
+    PreparedPersonalization,
+    decode_content,
+    decode_personalization,
+)
+from cluster.message.custom_fields import FieldKind, kind_of, merged
 from cluster.message.header_fields import one_line
 from cluster.message.substitution import substitute, substituted_size
 from cluster.policy.lifecycle import Status
@@ -83,8 +90,8 @@ class MessageDetail(Struct, frozen=True, kw_only=True):
 
 def summary(row: MessageRow, limits: MessageSettings = DEFAULT_LIMITS) -> MessageSummary:
     """A row as the list shows it."""
-    content, personal = decode_content(row.content), decode_personal(row.personal)
-    return _summary(row, content, personal, _subject(content, personal, limits))
+    content, personalization = decode_content(row.content), decode_personalization(row.personalization)
+    return _summary(row, content, personalization, _subject(content, personalization, limits))
 
 
 def detail(
@@ -96,18 +103,18 @@ def detail(
 ) -> MessageDetail:
     """A row with its timeline. No text is filled in that would go over ``limits``. ``withheld``: without what only some
     keys may read."""
-    content, personal = decode_content(row.content), decode_personal(row.personal)
-    subject = _subject(content, personal, limits)
-    html = None if withheld else _part(content, personal, "text/html", limits)
-    plain = None if withheld else _part(content, personal, "text/plain", limits)
+    content, personalization = decode_content(row.content), decode_personalization(row.personalization)
+    subject = _subject(content, personalization, limits)
+    html = None if withheld else _part(content, personalization, "text/html", limits)
+    plain = None if withheld else _part(content, personalization, "text/plain", limits)
     texts = {"subject": subject, "html_content": html, "plain_content": plain}
     return MessageDetail(
-        **structs.asdict(_summary(row, content, personal, subject)),
-        cc_emails=_emails(personal.cc),
-        bcc_emails=_emails(personal.bcc),
+        **structs.asdict(_summary(row, content, personalization, subject)),
+        cc_emails=_emails(personalization.cc),
+        bcc_emails=_emails(personalization.bcc),
         reply_to=content.reply_to[0].email if content.reply_to else None,
-        custom_args=None if withheld else {**content.custom_args, **personal.custom_args},
-        custom_headers=None if withheld else _headers(content, personal),
+        custom_args=None if withheld else {**content.custom_args, **personalization.custom_args},
+        custom_headers=None if withheld else _headers(content, personalization),
         tracking_settings=_tracking(content.tracking_settings),
         retry_count=row.retry_count,
         next_retry_at=_utc(row.next_retry_at),
@@ -130,15 +137,17 @@ class _Shown(Struct, frozen=True):
     """Whether its keys have given way to their values."""
 
 
-def _summary(row: MessageRow, content: Content, personal: Personal, subject: _Shown) -> MessageSummary:
-    from_ = personal.from_ or content.from_
+def _summary(
+    row: MessageRow, content: Content, personalization: PreparedPersonalization, subject: _Shown
+) -> MessageSummary:
+    from_ = personalization.from_ or content.from_
     return MessageSummary(
         id=row.id,
         status=row.status,
         from_email=from_.email,
         from_name=from_.name,
         subject=subject.text,
-        to_emails=_emails(personal.to),
+        to_emails=_emails(personalization.to),
         template_id=content.template_id,
         batch_id=row.batch_id,
         categories=list(content.categories),
@@ -147,21 +156,25 @@ def _summary(row: MessageRow, content: Content, personal: Personal, subject: _Sh
     )
 
 
-def _subject(content: Content, personal: Personal, limits: MessageSettings) -> _Shown:
-    filled = _filled(personal.subject or content.subject, personal.substitutions, limits.max_subject_bytes)
+def _subject(content: Content, personalization: PreparedPersonalization, limits: MessageSettings) -> _Shown:
+    filled = _filled(
+        personalization.subject or content.subject, personalization.substitutions, limits.max_subject_bytes
+    )
     return _Shown(one_line(filled.text), filled.filled)
 
 
-def _headers(content: Content, personal: Personal) -> dict[str, str]:
+def _headers(content: Content, personalization: PreparedPersonalization) -> dict[str, str]:
     """Those that are sent."""
-    headers = merged(content.headers, personal.headers)
-    return {name: value for name, value in headers.items() if kind_of(name.lower()) is not Kind.IGNORED}
+    headers = merged(content.headers, personalization.headers)
+    return {name: value for name, value in headers.items() if kind_of(name.lower()) is not FieldKind.IGNORED}
 
 
-def _part(content: Content, personal: Personal, kind: str, limits: MessageSettings) -> _Shown | None:
+def _part(
+    content: Content, personalization: PreparedPersonalization, kind: str, limits: MessageSettings
+) -> _Shown | None:
     for part in content.parts:
         if part.type == kind:
-            return _filled(part.value, personal.substitutions, limits.max_part_bytes)
+            return _filled(part.value, personalization.substitutions, limits.max_part_bytes)
     return None
 
 

@@ -11,7 +11,7 @@ import msgspec
 
 from api.send.request import AttachmentPart, Mailbox, MailSend, Personalization
 from cluster.intake.prepared import prepared_request, send_time
-from cluster.journal.records import Address, Attachment, Content, Footer, NewRequest, Part, Personal
+from cluster.journal.records import Address, Attachment, BodyPart, Content, Footer, NewRequest, PreparedPersonalization
 from cluster.message.mime_fields import file_name, file_type
 from cluster.policy.routes.domains import spelled
 
@@ -40,8 +40,8 @@ def new_request(
     )
 
 
-def _personal(one: Personalization) -> Personal:
-    return Personal(
+def _personal(one: Personalization) -> PreparedPersonalization:
+    return PreparedPersonalization(
         to=_addresses(one.to),
         cc=_addresses(one.cc) if one.cc else (),
         bcc=_addresses(one.bcc) if one.bcc else (),
@@ -61,7 +61,7 @@ def _content(mail: MailSend, files: Sequence[bytes], hashes: Sequence[bytes]) ->
         from_=_address(mail.from_),
         reply_to=_addresses([mail.reply_to] if mail.reply_to else mail.reply_to_list),
         subject=mail.subject or "",
-        parts=tuple(Part((part.type or "").strip().lower(), part.value or "") for part in mail.content or ()),
+        parts=tuple(BodyPart((part.type or "").strip().lower(), part.value or "") for part in mail.content or ()),
         attachments=tuple(
             _attachment(part, hash, len(file))
             for part, file, hash in zip(mail.attachments or (), files, hashes, strict=True)

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from api.http.refusals import Fault
 from api.send.addresses import is_address
 from api.send.notes import Notes
-from cluster.message.custom_fields import Kind, check, is_plain, sender_of
+from cluster.message.custom_fields import FieldKind, check, is_plain, sender_of
 from cluster.message.header_fields import NotComposable
 
 
@@ -26,17 +26,17 @@ def check_headers(
 def _check_header(name: str, value: str, where: str, faults: list[Fault], notes: Notes, messages: int) -> None:
     try:
         kind = check(name, value)
-        sender = sender_of(value) if kind is Kind.SENDER else None
+        sender = sender_of(value) if kind is FieldKind.SENDER else None
     except NotComposable as fault:
         faults.append(Fault(fault.reason[0].upper() + fault.reason[1:], where))
         return
-    if kind is Kind.IGNORED:
+    if kind is FieldKind.IGNORED:
         notes.ignore(where)
     elif sender is not None:
         notes.senders.append((sender, where))
         if not is_address(sender):
             faults.append(Fault("This is not a valid email address", where))
-    elif kind is Kind.MESSAGE_ID and messages > 1:
+    elif kind is FieldKind.MESSAGE_ID and messages > 1:
         faults.append(Fault("A Message-ID names one message: give it in the personalization", where))
 
 

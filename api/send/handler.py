@@ -15,10 +15,10 @@ from msgspec import Struct
 
 from api.http.access import ROUTES
 from api.http.auth import Authenticator
-from api.http.body import ApiRequest, Part, TypedBody, body_up_to, header
+from api.http.body import ApiRequest, BegunBody, TypedBody, body_up_to, header
 from api.http.decoding import decode
 from api.http.errors import answers
-from api.http.routes import Group, resource
+from api.http.routes import RouteGroup, resource
 from api.http.sharing import LoopTurns
 from api.send.effort import effort_of
 from api.send.large.frames import Promised
@@ -73,7 +73,7 @@ class MailSending:
         self._limit = limit
         self._turns = LoopTurns()
 
-    def routes(self) -> Group:
+    def routes(self) -> RouteGroup:
         route = post(
             status_code=202,
             dto=MailSendBody,
@@ -97,7 +97,7 @@ class MailSending:
         scope["auth"] = key
         self._intake.require_room()  # a full system refuses before it reads a body
         body = await body_up_to(LARGE_FROM_BYTES, scope, receive, self._limit)
-        if isinstance(body, Part):
+        if isinstance(body, BegunBody):
             promised = await self._large.send(ApiRequest(scope, receive), key, body)
             ids, ignored = promised.message_ids, promised.ignored
         elif len(body) < TURNS_FROM_BYTES and _is_quick(mail := decode(DECODER, body), body):
@@ -114,7 +114,7 @@ class MailSending:
         mail = decode(DECODER, body)
         if mail.recipients > LARGE_FROM_RECIPIENTS or not _is_quick(mail, body):
             del mail
-            return await self._large.send(request, key, Part(body, ended=True, inflated=True))
+            return await self._large.send(request, key, BegunBody(body, ended=True, inflated=True))
         await pause()
         sent = await self._sending.send(mail, key, pause)
         return Promised(sent.request.message_ids, sent.ignored)

@@ -11,7 +11,7 @@ from collections import Counter
 import msgspec
 import uvloop
 
-from benchmarks.attacks.attack import Answers
+from benchmarks.attacks.attack import AttackAnswers
 from benchmarks.attacks.attacking import Told
 from benchmarks.attacks.table import ATTACKS
 
@@ -20,7 +20,7 @@ async def main() -> None:
     told = msgspec.json.decode(sys.stdin.buffer.readline(), type=Told)
     attack = ATTACKS[told.attack]()
     print("ready", flush=True)
-    answers = Answers(Counter())
+    answers = AttackAnswers(Counter())
     attacking = asyncio.create_task(attack.run(told.target, answers))
     ended = asyncio.create_task(asyncio.to_thread(sys.stdin.buffer.read))
     done, _ = await asyncio.wait({attacking, ended}, return_when=asyncio.FIRST_COMPLETED)

@@ -28,7 +28,7 @@ class Target(Struct, frozen=True):
         return cls(parts.hostname or "127.0.0.1", parts.port or 80, key)
 
 
-class Answers(Struct):
+class AttackAnswers(Struct):
     """The answers that the attacker got."""
 
     by_status: Counter[int]
@@ -44,7 +44,7 @@ class Attack(Protocol):
     @property
     def name(self) -> str: ...
 
-    async def run(self, target: Target, answers: Answers) -> None: ...
+    async def run(self, target: Target, answers: AttackAnswers) -> None: ...
 
 
 class Requests:
@@ -55,7 +55,7 @@ class Requests:
         self._at_once = at_once
         self._requests = requests
 
-    async def run(self, target: Target, answers: Answers) -> None:
+    async def run(self, target: Target, answers: AttackAnswers) -> None:
         async def one(number: int) -> None:
             while True:
                 request = self._requests[number % len(self._requests)]

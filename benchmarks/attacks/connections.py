@@ -3,7 +3,7 @@
 import asyncio
 import socket
 
-from benchmarks.attacks.attack import AGAIN_S, Answers, Target, write_all
+from benchmarks.attacks.attack import AGAIN_S, AttackAnswers, Target, write_all
 
 PIECE_S = 1.0
 
@@ -17,7 +17,7 @@ class HugeHeads:
         self._at_once = at_once
         self._head = b"GET /healthz HTTP/1.1\r\nHost: x\r\nX-Long: " + b"x" * size
 
-    async def run(self, target: Target, answers: Answers) -> None:
+    async def run(self, target: Target, answers: AttackAnswers) -> None:
         async def one() -> None:
             while True:
                 answers.by_status[await _answer_to(target, self._head)] += 1
@@ -36,7 +36,7 @@ class HalfOpenHeads:
     def __init__(self, at_once: int = 500) -> None:
         self._at_once = at_once
 
-    async def run(self, target: Target, answers: Answers) -> None:
+    async def run(self, target: Target, answers: AttackAnswers) -> None:
         async def one() -> None:
             while True:
                 answers.by_status[await _dribbled(target)] += 1
@@ -57,7 +57,7 @@ class Unread:
         self._at_once = at_once
         self._requests = b"GET /schema/openapi.json HTTP/1.1\r\nHost: x\r\n\r\n" * requests
 
-    async def run(self, target: Target, answers: Answers) -> None:
+    async def run(self, target: Target, answers: AttackAnswers) -> None:
         async def one() -> None:
             while True:
                 await self._unread(target)

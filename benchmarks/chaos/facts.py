@@ -16,7 +16,7 @@ from analytics.client import ClickHouse
 from benchmarks.chaos.mail import number_of
 from benchmarks.chaos.records import Events, Left, Shown, Stored
 from benchmarks.client import Client, NotSent, Unanswered
-from cluster.journal.records import decode_personal
+from cluster.journal.records import decode_personalization
 from cluster.settings import ClickHouseSettings
 
 LOOK_S = 0.5
@@ -47,10 +47,10 @@ SELECT batch_id, coalesce(status::text, 'accepted'), sum(messages)::bigint FROM 
 EVENTS = "SELECT message_id, recipient, event, count() FROM events_once GROUP BY message_id, recipient, event"
 
 
-async def wait_for_rest(dsn: str, patience_s: float, tell: Callable[[Left], None]) -> Left:
-    """Return when nothing is left, or after ``patience_s``. Postgres may still be recovering from the last fault."""
+async def wait_for_rest(dsn: str, max_wait_s: float, tell: Callable[[Left], None]) -> Left:
+    """Return when nothing is left, or after ``max_wait_s``. Postgres may still be recovering from the last fault."""
     clock = asyncio.get_running_loop().time
-    deadline = clock() + patience_s
+    deadline = clock() + max_wait_s
     while True:
         try:
             left = await asyncio.to_thread(_left, dsn)
@@ -64,11 +64,11 @@ async def wait_for_rest(dsn: str, patience_s: float, tell: Callable[[Left], None
         await asyncio.sleep(LOOK_S)
 
 
-async def wait_for_api(client: Client, patience_s: float) -> list[str]:
-    """Return when the API answers; returns the problem if it did not within ``patience_s``. It may have been killed a
+async def wait_for_api(client: Client, max_wait_s: float) -> list[str]:
+    """Return when the API answers; returns the problem if it did not within ``max_wait_s``. It may have been killed a
     moment ago, and a process takes half a minute to start on a busy machine."""
     clock = asyncio.get_running_loop().time
-    deadline = clock() + patience_s
+    deadline = clock() + max_wait_s
     while clock() < deadline:
         try:
             if (await client.get("/healthz")).status == 200:
@@ -76,7 +76,7 @@ async def wait_for_api(client: Client, patience_s: float) -> list[str]:
         except (NotSent, Unanswered):
             pass
         await asyncio.sleep(LOOK_S)
-    return [f"the API was not back {patience_s:g} s after the storm"]
+    return [f"the API was not back {max_wait_s:g} s after the storm"]
 
 
 def _left(dsn: str) -> Left:
@@ -101,8 +101,8 @@ def read_journal(dsn: str) -> tuple[list[Stored], list[str], dict[str, dict[str,
 
 
 def _stored(row: tuple[Any, ...]) -> Stored:
-    message_id, categories, batch_id, personal, status, finished_at, outcomes, error_message = row
-    content = decode_personal(bytes(personal))
+    message_id, categories, batch_id, personalization, status, finished_at, outcomes, error_message = row
+    content = decode_personalization(bytes(personalization))
     return Stored(
         message_id=message_id,
         number=number_of(categories),

@@ -11,7 +11,7 @@ from random import Random
 from msgspec import Struct
 
 
-class Lane(StrEnum):
+class FaultLane(StrEnum):
     """Faults of one lane follow each other; lanes run in parallel, so that faults of different kinds coincide."""
 
     KILLS = "kills"
@@ -20,7 +20,7 @@ class Lane(StrEnum):
     POISON = "poison"
 
 
-class Kind(StrEnum):
+class FaultKind(StrEnum):
     """The kinds of fault."""
 
     KILL_API = "kill-api"
@@ -61,37 +61,37 @@ class Kind(StrEnum):
 class Pace(Struct, frozen=True):
     """A kind's lane, its share of a round of its lane, and its duration in seconds."""
 
-    lane: Lane
+    lane: FaultLane
     turns: int
     shortest_s: float = 0.0
     longest_s: float = 0.0
 
 
-PACES: Mapping[Kind, Pace] = {
-    Kind.KILL_DELIVERY: Pace(Lane.KILLS, 5),
-    Kind.KILL_API: Pace(Lane.KILLS, 3),
-    Kind.KILL_SCHEDULER: Pace(Lane.KILLS, 2),
-    Kind.KILL_RECORDER: Pace(Lane.KILLS, 2),
-    Kind.KILL_SUPERVISOR: Pace(Lane.KILLS, 2),
-    Kind.KILL_BACKEND: Pace(Lane.KILLS, 2),
-    Kind.STOP_POSTGRES: Pace(Lane.OUTAGES, 2, 2, 12),
-    Kind.FREEZE_POSTGRES: Pace(Lane.OUTAGES, 2, 2, 6),
-    Kind.FREEZE_CLICKHOUSE: Pace(Lane.OUTAGES, 2, 3, 12),
-    Kind.FREEZE_DELIVERY: Pace(Lane.OUTAGES, 1, 2, 6),
-    Kind.SINK_DROPS_BEFORE: Pace(Lane.SINK, 1, 1, 4),
-    Kind.SINK_DROPS_AFTER: Pace(Lane.SINK, 2, 1, 4),
-    Kind.SINK_REFUSES: Pace(Lane.SINK, 1, 1, 4),
-    Kind.SINK_DEFERS: Pace(Lane.SINK, 1, 1, 4),
-    Kind.SINK_STALLS_BEFORE: Pace(Lane.SINK, 1, 1, 3),
-    Kind.SINK_STALLS_AFTER: Pace(Lane.SINK, 1, 1, 3),
-    Kind.SINK_SLOW: Pace(Lane.SINK, 2, 2, 6),
-    Kind.POISON: Pace(Lane.POISON, 1),
+PACES: Mapping[FaultKind, Pace] = {
+    FaultKind.KILL_DELIVERY: Pace(FaultLane.KILLS, 5),
+    FaultKind.KILL_API: Pace(FaultLane.KILLS, 3),
+    FaultKind.KILL_SCHEDULER: Pace(FaultLane.KILLS, 2),
+    FaultKind.KILL_RECORDER: Pace(FaultLane.KILLS, 2),
+    FaultKind.KILL_SUPERVISOR: Pace(FaultLane.KILLS, 2),
+    FaultKind.KILL_BACKEND: Pace(FaultLane.KILLS, 2),
+    FaultKind.STOP_POSTGRES: Pace(FaultLane.OUTAGES, 2, 2, 12),
+    FaultKind.FREEZE_POSTGRES: Pace(FaultLane.OUTAGES, 2, 2, 6),
+    FaultKind.FREEZE_CLICKHOUSE: Pace(FaultLane.OUTAGES, 2, 3, 12),
+    FaultKind.FREEZE_DELIVERY: Pace(FaultLane.OUTAGES, 1, 2, 6),
+    FaultKind.SINK_DROPS_BEFORE: Pace(FaultLane.SINK, 1, 1, 4),
+    FaultKind.SINK_DROPS_AFTER: Pace(FaultLane.SINK, 2, 1, 4),
+    FaultKind.SINK_REFUSES: Pace(FaultLane.SINK, 1, 1, 4),
+    FaultKind.SINK_DEFERS: Pace(FaultLane.SINK, 1, 1, 4),
+    FaultKind.SINK_STALLS_BEFORE: Pace(FaultLane.SINK, 1, 1, 3),
+    FaultKind.SINK_STALLS_AFTER: Pace(FaultLane.SINK, 1, 1, 3),
+    FaultKind.SINK_SLOW: Pace(FaultLane.SINK, 2, 2, 6),
+    FaultKind.POISON: Pace(FaultLane.POISON, 1),
 }
-GAPS_S: Mapping[Lane, tuple[float, float]] = {
-    Lane.KILLS: (2.0, 4.0),
-    Lane.OUTAGES: (3.0, 9.0),
-    Lane.SINK: (1.0, 4.0),
-    Lane.POISON: (15.0, 35.0),
+GAPS_S: Mapping[FaultLane, tuple[float, float]] = {
+    FaultLane.KILLS: (2.0, 4.0),
+    FaultLane.OUTAGES: (3.0, 9.0),
+    FaultLane.SINK: (1.0, 4.0),
+    FaultLane.POISON: (15.0, 35.0),
 }
 """The gap between the end of a fault and the next of its lane. With a kill every 3 s there are 20 in 120 s, even when
 some find no process."""
@@ -103,59 +103,59 @@ KILL_ALL_FROM_S = 40.0
 """In a shorter run there is no time to restart afterwards, which takes some seconds."""
 
 
-class Fault(Struct, frozen=True):
+class ChaosFault(Struct, frozen=True):
     """One fault. Times are in seconds from the start of the storm."""
 
     at_s: float
-    kind: Kind
+    kind: FaultKind
     duration_s: float
     pick: float
     """In [0, 1): selects one of several processes of the kind."""
 
     @property
-    def lane(self) -> Lane:
-        return Lane.KILLS if self.kind is Kind.KILL_ALL else PACES[self.kind].lane
+    def lane(self) -> FaultLane:
+        return FaultLane.KILLS if self.kind is FaultKind.KILL_ALL else PACES[self.kind].lane
 
 
-def schedule(seed: int, seconds: float, kinds: Collection[Kind] = tuple(Kind)) -> list[Fault]:
+def schedule(seed: int, seconds: float, kinds: Collection[FaultKind] = tuple(FaultKind)) -> list[ChaosFault]:
     """Every fault of a run, in order of time. All end before ``seconds``."""
     random = Random(seed)
     faults = [
         # Each lane has its own generator: leaving out one kind does not change the other lanes.
         fault
-        for lane in Lane
+        for lane in FaultLane
         for fault in _lane(Random(random.random()), lane, seconds, kinds)
     ]
     return sorted(faults, key=lambda fault: (fault.at_s, fault.kind))
 
 
-def _lane(random: Random, lane: Lane, seconds: float, kinds: Collection[Kind]) -> Iterator[Fault]:
+def _lane(random: Random, lane: FaultLane, seconds: float, kinds: Collection[FaultKind]) -> Iterator[ChaosFault]:
     deck = [kind for kind, pace in PACES.items() if pace.lane is lane and kind in kinds for _ in range(pace.turns)]
     all_at_s = random.uniform(0.4, 0.6) * seconds
-    kill_all = lane is Lane.KILLS and Kind.KILL_ALL in kinds and seconds >= KILL_ALL_FROM_S
+    kill_all = lane is FaultLane.KILLS and FaultKind.KILL_ALL in kinds and seconds >= KILL_ALL_FROM_S
     at_s = CALM_S
     for kind in _dealt(random, deck):
         at_s = round(at_s + random.uniform(*GAPS_S[lane]), 2)
         if kill_all and at_s >= all_at_s:
             kill_all = False
-            yield Fault(at_s, Kind.KILL_ALL, 0.0, random.random())
+            yield ChaosFault(at_s, FaultKind.KILL_ALL, 0.0, random.random())
             continue
         pace = PACES[kind]
         longest_s = min(pace.longest_s, seconds * LONGEST_PART)
         duration_s = round(random.uniform(min(pace.shortest_s, longest_s), longest_s), 2)
         if at_s + duration_s >= seconds:
             return
-        yield Fault(at_s, kind, duration_s, random.random())
+        yield ChaosFault(at_s, kind, duration_s, random.random())
         at_s += duration_s
 
 
-def _dealt(random: Random, deck: list[Kind]) -> Iterator[Kind]:
+def _dealt(random: Random, deck: list[FaultKind]) -> Iterator[FaultKind]:
     """An endless series of kinds, in rounds: each round has all turns of every kind, in random order."""
     while deck:
         yield from random.sample(deck, len(deck))
 
 
-def longest_outage_s(faults: Collection[Fault]) -> float:
+def longest_outage_s(faults: Collection[ChaosFault]) -> float:
     """The longest time for which the journal or a delivery actor is unavailable."""
-    kinds = (Kind.STOP_POSTGRES, Kind.FREEZE_POSTGRES, Kind.FREEZE_DELIVERY)
+    kinds = (FaultKind.STOP_POSTGRES, FaultKind.FREEZE_POSTGRES, FaultKind.FREEZE_DELIVERY)
     return max((fault.duration_s for fault in faults if fault.kind in kinds), default=0.0)

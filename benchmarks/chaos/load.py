@@ -9,8 +9,8 @@ import time
 from random import Random
 
 from benchmarks.chaos import mail
-from benchmarks.chaos.records import Cancel, Sent
-from benchmarks.client import Answer, Client, NotSent, Unanswered
+from benchmarks.chaos.records import Cancel, SentRequest
+from benchmarks.client import Client, HttpAnswer, NotSent, Unanswered
 
 AT_ONCE = 64
 """Requests in progress; at this number the stream waits."""
@@ -19,13 +19,13 @@ CANCEL_WITHIN_S = 3.0
 LONGEST_WAIT_S = 2.0
 """The maximum for Retry-After: a run is short."""
 CONNECT_WAIT_S = 0.3
-PATIENCE_S = 30.0
+MAX_WAIT_S = 30.0
 """How long a refused request is retried."""
 BATCH_REQUESTS = 8
 """Roughly the number of requests that share a batch."""
 
 
-class Load:
+class LoadStream:
     """One stream. ``sent`` and ``cancels`` are its records so far."""
 
     def __init__(self, client: Client, rate: float, random: Random) -> None:
@@ -36,7 +36,7 @@ class Load:
         self._numbers = 0
         self._batch_id: str | None = None
         self._batch_uses = 0
-        self.sent: list[Sent] = []
+        self.sent: list[SentRequest] = []
         self.cancels: list[Cancel] = []
         self.problems: list[str] = []
         self._tasks: set[asyncio.Task[None]] = set()
@@ -68,7 +68,7 @@ class Load:
         """Send a message that kills every actor that composes it."""
         await self._send(mail.poison())
 
-    def _spawn(self, draft: mail.Draft, places: asyncio.Semaphore) -> None:
+    def _spawn(self, draft: mail.RequestDraft, places: asyncio.Semaphore) -> None:
         task = asyncio.create_task(self._send(draft))
         self._tasks.add(task)
 
@@ -80,9 +80,9 @@ class Load:
 
         task.add_done_callback(ended)
 
-    async def _send(self, draft: mail.Draft) -> None:
+    async def _send(self, draft: mail.RequestDraft) -> None:
         """Send until it is accepted, or may have been; then possibly cancel some of it."""
-        deadline = time.monotonic() + PATIENCE_S
+        deadline = time.monotonic() + MAX_WAIT_S
         while True:
             sent, wait_s = await self._attempt(draft)
             self.sent.append(sent)
@@ -93,11 +93,11 @@ class Load:
         unwanted = [message_id for message_id in sent.message_ids if self._random.random() < share]
         await asyncio.gather(*map(self._cancel, unwanted))
 
-    async def _attempt(self, draft: mail.Draft) -> tuple[Sent, float]:
+    async def _attempt(self, draft: mail.RequestDraft) -> tuple[SentRequest, float]:
         """One request; returns also how long to wait before a retry, if one is needed."""
         number, self._numbers = self._numbers, self._numbers + 1
         batch_id = await self._batch() if draft.batch else None
-        sent = Sent(number=number, recipients=mail.recipients(draft, number), outcome="not sent", at=0.0)
+        sent = SentRequest(number=number, recipients=mail.recipients(draft, number), outcome="not sent", at=0.0)
         wait_s = CONNECT_WAIT_S
         began = time.monotonic()
         try:
@@ -155,6 +155,6 @@ class Load:
         )
 
 
-def _ids(answer: Answer) -> list[str]:
+def _ids(answer: HttpAnswer) -> list[str]:
     body = answer.json()
     return list(body["message_ids"]) if "message_ids" in body else [body["message_id"]]

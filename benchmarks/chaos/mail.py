@@ -28,7 +28,7 @@ POISON_TEXT = POISON_LINE * 1200
 """Nearly a megabyte, twice in the message: composing it takes some hundred ms."""
 
 
-class Shape(Struct, frozen=True, kw_only=True):
+class RequestShape(Struct, frozen=True, kw_only=True):
     """A kind of request."""
 
     weight: int
@@ -39,16 +39,16 @@ class Shape(Struct, frozen=True, kw_only=True):
 
 
 SHAPES = (
-    Shape(weight=50),
-    Shape(weight=15, recipients=(2, 6)),
-    Shape(weight=5, messages=(20, 200)),
-    Shape(weight=12, messages=(1, 6), scheduled=True),
-    Shape(weight=14, messages=(2, 20), batch=True),
-    Shape(weight=4, messages=(2, 6), recipients=(1, 3), batch=True, scheduled=True),
+    RequestShape(weight=50),
+    RequestShape(weight=15, recipients=(2, 6)),
+    RequestShape(weight=5, messages=(20, 200)),
+    RequestShape(weight=12, messages=(1, 6), scheduled=True),
+    RequestShape(weight=14, messages=(2, 20), batch=True),
+    RequestShape(weight=4, messages=(2, 6), recipients=(1, 3), batch=True, scheduled=True),
 )
 
 
-class Draft(Struct, frozen=True, kw_only=True):
+class RequestDraft(Struct, frozen=True, kw_only=True):
     """A request before it has a number: the fates of each message's recipients."""
 
     fates: tuple[tuple[str, ...], ...]
@@ -61,10 +61,10 @@ class Draft(Struct, frozen=True, kw_only=True):
         return len(self.fates)
 
 
-def draw(random: Random) -> Draft:
+def draw(random: Random) -> RequestDraft:
     """The next random request."""
     (shape,) = random.choices(SHAPES, [shape.weight for shape in SHAPES])
-    return Draft(
+    return RequestDraft(
         fates=tuple(
             tuple(_fate(random) for _ in range(random.randint(*shape.recipients)))
             for _ in range(random.randint(*shape.messages))
@@ -74,9 +74,9 @@ def draw(random: Random) -> Draft:
     )
 
 
-def poison() -> Draft:
+def poison() -> RequestDraft:
     """A message that kills every actor that composes it. Scheduled, so that its id is known before it is composed."""
-    return Draft(fates=(("poison",),), delay_s=SCHEDULED_S[0] + 1, batch=False, poison=True)
+    return RequestDraft(fates=(("poison",),), delay_s=SCHEDULED_S[0] + 1, batch=False, poison=True)
 
 
 def _fate(random: Random) -> str:
@@ -86,7 +86,7 @@ def _fate(random: Random) -> str:
     return "later" if chance < REFUSED_SHARE + GREYLISTED_SHARE else "ok"
 
 
-def recipients(draft: Draft, number: int) -> list[list[str]]:
+def recipients(draft: RequestDraft, number: int) -> list[list[str]]:
     """The addresses of each message of request ``number``."""
     return [
         [f"r{number}-{i}-{j}.{fate}@{DOMAINS[(number + i + j) % len(DOMAINS)]}" for j, fate in enumerate(fates)]
@@ -94,7 +94,7 @@ def recipients(draft: Draft, number: int) -> list[list[str]]:
     ]
 
 
-def body(draft: Draft, number: int, *, now: float, batch_id: str | None) -> dict[str, Any]:
+def body(draft: RequestDraft, number: int, *, now: float, batch_id: str | None) -> dict[str, Any]:
     """The JSON of POST /v3/mail/send. ``now``: seconds since the epoch, the base of a scheduled request's delay."""
     told: dict[str, Any] = {
         "personalizations": [

@@ -17,7 +17,7 @@ import psycopg
 
 from actors.delivery.marker import NAME, Damaged, read
 from benchmarks.chaos.mail import POISON_FROM
-from benchmarks.postray import Postray
+from benchmarks.postray import PostrayProcess
 
 ASK_S = 0.5
 LOOK_S = 0.001
@@ -33,7 +33,7 @@ SELECT m.id FROM messages m WHERE m.from_email = %s AND EXISTS (SELECT FROM deli
 class Poisoner:
     """Active as a context. ``spared``: processes that must not be killed now."""
 
-    def __init__(self, postray: Postray, dsn: str, spared: Callable[[], set[int]]) -> None:
+    def __init__(self, postray: PostrayProcess, dsn: str, spared: Callable[[], set[int]]) -> None:
         self._postray = postray
         self._dsn = dsn
         self._spared = spared

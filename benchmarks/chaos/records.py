@@ -4,13 +4,13 @@ from typing import Any, Literal
 
 from msgspec import Struct
 
-from benchmarks.chaos.faults import Kind
+from benchmarks.chaos.faults import FaultKind
 from benchmarks.sink_log import Line
 
 Outcome = Literal["accepted", "refused", "not sent", "unanswered"]
 
 
-class Sent(Struct, kw_only=True):
+class SentRequest(Struct, kw_only=True):
     """One request to send, and the API's answer."""
 
     number: int
@@ -40,7 +40,7 @@ class Cancel(Struct, kw_only=True):
 class Done(Struct, frozen=True, kw_only=True):
     """A fault as performed."""
 
-    kind: Kind
+    kind: FaultKind
     at_s: float
     pids: list[int]
     """The signalled processes; empty when none was found and nothing happened, or for the sink."""
@@ -84,10 +84,10 @@ Events = dict[tuple[str, str], dict[str, int]]
 """The number of events of each name, by message and recipient."""
 
 
-class Facts(Struct, frozen=True, kw_only=True):
+class VerdictFacts(Struct, frozen=True, kw_only=True):
     """All inputs of the verdict."""
 
-    sent: list[Sent]
+    sent: list[SentRequest]
     cancels: list[Cancel]
     stored: list[Stored]
     unfinished: list[str]

@@ -9,9 +9,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from benchmarks.chaos.faults import Fault, Kind
+from benchmarks.chaos.faults import ChaosFault, FaultKind
 from benchmarks.chaos.records import Done
-from benchmarks.chaos.verdict import Verdict
+from benchmarks.chaos.verdict import ChaosVerdict
 
 COUNTED = ("promised", "delivered", "bounced", "failed", "cancelled", "duplicated")
 LISTED = ("promised", "unanswered", "found", "recipients", *COUNTED[1:-1], "set_aside")
@@ -20,7 +20,7 @@ SHOWN = 10
 """The number shown of each kind of broken promise; a record has all."""
 
 
-class Record(Struct, frozen=True, kw_only=True):
+class ChaosRecord(Struct, frozen=True, kw_only=True):
     """A complete run."""
 
     scenario: str = "chaos"
@@ -34,30 +34,30 @@ class Record(Struct, frozen=True, kw_only=True):
     machine: dict[str, Any]
     commit: str = ""
     """Empty in older records."""
-    schedule: list[Fault]
-    """This and ``done`` are written to a file beside the record (``Faults``); in the record both are empty."""
+    schedule: list[ChaosFault]
+    """This and ``done`` are written to a file beside the record (``FaultRecords``); in the record both are empty."""
     done: list[Done]
     kills: dict[str, int]
     """Kills by kind that found a process."""
-    verdict: Verdict
+    verdict: ChaosVerdict
     broken: list[str]
     """Empty when every promise was kept."""
 
 
-class Faults(Struct, frozen=True, kw_only=True):
+class FaultRecords(Struct, frozen=True, kw_only=True):
     """The scheduled faults of a run, and the faults as performed."""
 
-    schedule: list[Fault]
+    schedule: list[ChaosFault]
     done: list[Done]
 
 
 def kills(done: Sequence[Done], of_poison: int) -> dict[str, int]:
     """How many kills of each kind found a process; ``of_poison``: kills of actors that composed a poison message."""
     counts = Counter(d.kind.value for d in done if d.kind.startswith("kill") and d.pids)
-    return dict(sorted((counts + Counter({Kind.POISON.value: of_poison})).items()))
+    return dict(sorted((counts + Counter({FaultKind.POISON.value: of_poison})).items()))
 
 
-def show_schedule(console: Console, faults: Sequence[Fault]) -> None:
+def show_schedule(console: Console, faults: Sequence[ChaosFault]) -> None:
     """Print the schedule."""
     table = Table("at s", "for s", "fault", box=None, pad_edge=False)
     for fault in faults:
@@ -65,7 +65,7 @@ def show_schedule(console: Console, faults: Sequence[Fault]) -> None:
     console.print(table)
 
 
-def show(console: Console, record: Record) -> None:
+def show(console: Console, record: ChaosRecord) -> None:
     """Print the result."""
     verdict = record.verdict
     table = Table("", "count", "may be", box=None, pad_edge=False)
@@ -92,7 +92,7 @@ def show(console: Console, record: Record) -> None:
         console.print("[green]every promise was kept[/]")
 
 
-def table(records: Sequence[Record]) -> str:
+def table(records: Sequence[ChaosRecord]) -> str:
     """Runs as a table in Markdown, one line each."""
     heads = ("seed", "seconds", "kills", *COUNTED, *BROKEN, "surplus", "bound", "kept")
     lines = ["| " + " | ".join(head.replace("_", " ") for head in heads) + " |", "|" + "---|" * len(heads)]

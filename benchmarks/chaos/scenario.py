@@ -21,17 +21,17 @@ from rich.console import Console
 
 from benchmarks.blocking import cancel_once_on_signals, to_its_end
 from benchmarks.chaos import facts, report
-from benchmarks.chaos.faults import Fault, Kind, longest_outage_s, schedule
-from benchmarks.chaos.load import Load
+from benchmarks.chaos.faults import ChaosFault, FaultKind, longest_outage_s, schedule
+from benchmarks.chaos.load import LoadStream
 from benchmarks.chaos.poison import Poisoner
-from benchmarks.chaos.records import Facts, Left
-from benchmarks.chaos.report import Record
+from benchmarks.chaos.records import Left, VerdictFacts
+from benchmarks.chaos.report import ChaosRecord
 from benchmarks.chaos.storm import Storm
 from benchmarks.chaos.verdict import judge
 from benchmarks.client import Client
 from benchmarks.machine import commit, machine
 from benchmarks.phases import Phases, Tell
-from benchmarks.postray import Postray
+from benchmarks.postray import PostrayProcess
 from benchmarks.sink_process import SinkProcess
 from cluster.installation.embedded import EmbeddedPostgres
 
@@ -43,21 +43,21 @@ LATE_S = 60.0
 """How long load and storm may exceed their time before the run is aborted."""
 
 
-class Options(Struct, frozen=True, kw_only=True):
+class ChaosOptions(Struct, frozen=True, kw_only=True):
     """The options of a run."""
 
     seed: int
     seconds: float
     rate: float
     """Messages a second."""
-    patience_s: float
+    max_wait_s: float
     """How long coming to rest may take after the storm."""
-    kinds: Sequence[Kind] = tuple(Kind)
+    kinds: Sequence[FaultKind] = tuple(FaultKind)
     keep: bool = False
     """Keep the scratch directory, with all logs, for inspection."""
 
 
-def variables(relay: str, dsn: str, faults: Sequence[Fault]) -> Mapping[str, str]:
+def variables(relay: str, dsn: str, faults: Sequence[ChaosFault]) -> Mapping[str, str]:
     """Settings with which all work finishes soon after the storm, while the leases are longer than what they must
     outlast: three consecutive transactions that time out, and the longest outage."""
     smtp = ("CONNECT", "GREETING", "MAIL", "RCPT", "DATA_INITIATION", "DATA_BLOCK", "DATA_TERMINATION")
@@ -77,10 +77,10 @@ def variables(relay: str, dsn: str, faults: Sequence[Fault]) -> Mapping[str, str
     } | {f"POSTRAY_SMTP_{name}_TIMEOUT_S": f"{SMTP_TIMEOUT_S:g}" for name in smtp}
 
 
-class World:
+class ChaosWorld:
     """The parts of a run, from ``open`` to ``close``."""
 
-    def __init__(self, faults: Sequence[Fault]) -> None:
+    def __init__(self, faults: Sequence[ChaosFault]) -> None:
         # Short: a unix socket's path has at most 107 characters. Readable: under root, Postgres runs as another user.
         self.directory = Path(tempfile.mkdtemp(prefix="pr-chaos-"))
         self.directory.chmod(0o755)
@@ -88,10 +88,10 @@ class World:
         self.sink = SinkProcess(self.directory / "sink")
         self.dsn = ""
         self._faults = faults
-        self._postray: Postray | None = None
+        self._postray: PostrayProcess | None = None
 
     @property
-    def postray(self) -> Postray:
+    def postray(self) -> PostrayProcess:
         assert self._postray is not None
         return self._postray
 
@@ -99,10 +99,10 @@ class World:
         """Start everything; returns when postray is ready. Raises benchmarks.postray.DidNotStart."""
         relay = self.sink.start()
         self.dsn = self.postgres.start()
-        self._postray = Postray(self.directory / "data", variables(relay, self.dsn, self._faults))
+        self._postray = PostrayProcess(self.directory / "data", variables(relay, self.dsn, self._faults))
         self._postray.start()
 
-    def keep_book(self, load: Load) -> None:
+    def keep_book(self, load: LoadStream) -> None:
         """Write the requests and answers into the scratch directory."""
         (self.directory / "sent.json").write_bytes(msgspec.json.encode(load.sent))
         (self.directory / "cancels.json").write_bytes(msgspec.json.encode(load.cancels))
@@ -118,13 +118,13 @@ class World:
                 steps.callback(self._postray.kill)
 
 
-async def run(options: Options, console: Console) -> Record:
+async def run(options: ChaosOptions, console: Console) -> ChaosRecord:
     """One run, shown on ``console``."""
     cancel_once_on_signals()
     faults = schedule(options.seed, options.seconds, options.kinds)
     report.show_schedule(console, faults)
     started_at = datetime.now(UTC).isoformat(timespec="seconds")
-    world = World(faults)
+    world = ChaosWorld(faults)
     console.print(f"scratch directory {world.directory}", soft_wrap=True)
     phases = Phases(console)
     storm: Storm | None = None
@@ -132,7 +132,7 @@ async def run(options: Options, console: Console) -> Record:
         try:
             with phases.phase("starting"):
                 await to_its_end(world.open)
-            load = Load(Client(world.postray.url, world.postray.key), options.rate, Random(options.seed))
+            load = LoadStream(Client(world.postray.url, world.postray.key), options.rate, Random(options.seed))
             storm = Storm(world.postray, world.postgres, world.sink, load.poison)
             with Poisoner(world.postray, world.dsn, storm.frozen) as poisoner:
                 with phases.phase("storm", options.seconds) as tell:
@@ -148,7 +148,7 @@ async def run(options: Options, console: Console) -> Record:
                         await storm.heal()
                 finally:
                     await to_its_end(world.close, keep=options.keep)
-    return Record(
+    return ChaosRecord(
         seed=options.seed,
         seconds=options.seconds,
         rate=options.rate,
@@ -164,7 +164,7 @@ async def run(options: Options, console: Console) -> Record:
     )
 
 
-async def _through(storm: Storm, load: Load, faults: Sequence[Fault], seconds: float, tell: Tell) -> None:
+async def _through(storm: Storm, load: LoadStream, faults: Sequence[ChaosFault], seconds: float, tell: Tell) -> None:
     """Run load and storm in parallel, until both have ended and all faults are undone."""
     began = time.monotonic()
 
@@ -183,23 +183,25 @@ async def _through(storm: Storm, load: Load, faults: Sequence[Fault], seconds: f
         telling.cancel()
 
 
-async def _storm(storm: Storm, faults: Sequence[Fault]) -> None:
+async def _storm(storm: Storm, faults: Sequence[ChaosFault]) -> None:
     await storm.run(faults)
     await storm.heal()
 
 
-async def _at_rest(world: World, options: Options, tell: Tell) -> Left:
+async def _at_rest(world: ChaosWorld, options: ChaosOptions, tell: Tell) -> Left:
     def tell_left(left: Left) -> None:
         tell(f"{left.deliveries} deliveries, {left.log_rows} log rows left", 0)
 
-    return await facts.wait_for_rest(world.dsn, options.patience_s, tell_left)
+    return await facts.wait_for_rest(world.dsn, options.max_wait_s, tell_left)
 
 
-async def _afterwards(world: World, storm: Storm, load: Load, left: Left, options: Options, phases: Phases) -> Facts:
+async def _afterwards(
+    world: ChaosWorld, storm: Storm, load: LoadStream, left: Left, options: ChaosOptions, phases: Phases
+) -> VerdictFacts:
     """Ask the API, stop postray, and collect all facts."""
     client = Client(world.postray.url, world.postray.key)
     with phases.phase("asking"):
-        away = await facts.wait_for_api(client, options.patience_s)
+        away = await facts.wait_for_api(client, options.max_wait_s)
         stored, unfinished, tallies = await to_its_end(facts.read_journal, world.dsn)
         ids = [message.message_id for message in stored]
         shown, of_messages = await facts.ask_messages(client, ids, Random(options.seed))
@@ -210,7 +212,7 @@ async def _afterwards(world: World, storm: Storm, load: Load, left: Left, option
     world.keep_book(load)
     problems = [*load.problems, *storm.problems, *away, *of_messages, *of_batches]
     problems += [f"process {pid} was left by postray down" for pid in left_running]
-    return Facts(
+    return VerdictFacts(
         sent=load.sent,
         cancels=load.cancels,
         stored=stored,

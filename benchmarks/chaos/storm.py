@@ -12,30 +12,30 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 import psutil
 
 from benchmarks.blocking import to_its_end
-from benchmarks.chaos.faults import Fault, Kind, Lane
+from benchmarks.chaos.faults import ChaosFault, FaultKind, FaultLane
 from benchmarks.chaos.records import Done
-from benchmarks.postray import DidNotStart, Postray
-from benchmarks.sink import Manner, Order
+from benchmarks.postray import PostrayDidNotStart, PostrayProcess
+from benchmarks.sink import Manner, SinkBehavior
 from benchmarks.sink_process import SinkProcess
 from cluster.installation.embedded import EmbeddedPostgres
 
 ACTORS = {
-    Kind.KILL_API: "api",
-    Kind.KILL_DELIVERY: "delivery",
-    Kind.KILL_SCHEDULER: "scheduler",
-    Kind.KILL_RECORDER: "recorder",
-    Kind.KILL_SUPERVISOR: "supervisor",
-    Kind.FREEZE_CLICKHOUSE: "recorder",
-    Kind.FREEZE_DELIVERY: "delivery",
+    FaultKind.KILL_API: "api",
+    FaultKind.KILL_DELIVERY: "delivery",
+    FaultKind.KILL_SCHEDULER: "scheduler",
+    FaultKind.KILL_RECORDER: "recorder",
+    FaultKind.KILL_SUPERVISOR: "supervisor",
+    FaultKind.FREEZE_CLICKHOUSE: "recorder",
+    FaultKind.FREEZE_DELIVERY: "delivery",
 }
 MANNERS = {
-    Kind.SINK_DROPS_BEFORE: Order(Manner.DROP_BEFORE, 0.5),
-    Kind.SINK_DROPS_AFTER: Order(Manner.DROP_AFTER, 0.2),
-    Kind.SINK_REFUSES: Order(Manner.REFUSE, 0.6),
-    Kind.SINK_DEFERS: Order(Manner.DEFER, 0.6),
-    Kind.SINK_STALLS_BEFORE: Order(Manner.STALL_BEFORE, 0.2),
-    Kind.SINK_STALLS_AFTER: Order(Manner.STALL_AFTER, 0.1),
-    Kind.SINK_SLOW: Order(Manner.SLOW, 0.5),
+    FaultKind.SINK_DROPS_BEFORE: SinkBehavior(Manner.DROP_BEFORE, 0.5),
+    FaultKind.SINK_DROPS_AFTER: SinkBehavior(Manner.DROP_AFTER, 0.2),
+    FaultKind.SINK_REFUSES: SinkBehavior(Manner.REFUSE, 0.6),
+    FaultKind.SINK_DEFERS: SinkBehavior(Manner.DEFER, 0.6),
+    FaultKind.SINK_STALLS_BEFORE: SinkBehavior(Manner.STALL_BEFORE, 0.2),
+    FaultKind.SINK_STALLS_AFTER: SinkBehavior(Manner.STALL_AFTER, 0.1),
+    FaultKind.SINK_SLOW: SinkBehavior(Manner.SLOW, 0.5),
 }
 TARGET_S = 6.0
 """How long a fault waits for its process: a killed one takes a moment to restart."""
@@ -51,7 +51,7 @@ class Storm:
 
     def __init__(
         self,
-        postray: Postray,
+        postray: PostrayProcess,
         postgres: EmbeddedPostgres,
         sink: SinkProcess,
         poison: Callable[[], Awaitable[None]],
@@ -75,10 +75,10 @@ class Storm:
         """The currently frozen processes."""
         return {process.pid for process in tuple(self._frozen)}
 
-    async def run(self, faults: Sequence[Fault]) -> None:
+    async def run(self, faults: Sequence[ChaosFault]) -> None:
         """Perform the faults on time, or late when the previous one of the lane took longer."""
         self._began = asyncio.get_running_loop().time()
-        lanes = [[fault for fault in faults if fault.lane is lane] for lane in Lane]
+        lanes = [[fault for fault in faults if fault.lane is lane] for lane in FaultLane]
         async with asyncio.TaskGroup() as group:
             for lane in lanes:
                 group.create_task(self._run_lane(lane))
@@ -86,10 +86,10 @@ class Storm:
     async def heal(self) -> None:
         """Undo lasting faults: continue processes, start Postgres, make the sink honest."""
         self._thaw(list(self._frozen))
-        self._sink.order(Order(Manner.HONEST))
+        self._sink.order(SinkBehavior(Manner.HONEST))
         await self._start_postgres()
 
-    async def _run_lane(self, faults: Sequence[Fault]) -> None:
+    async def _run_lane(self, faults: Sequence[ChaosFault]) -> None:
         for fault in faults:
             await asyncio.sleep(max(0.0, fault.at_s - self._now()))
             at_s = self._now()
@@ -99,33 +99,33 @@ class Storm:
     def _now(self) -> float:
         return asyncio.get_running_loop().time() - self._began
 
-    async def _perform(self, fault: Fault) -> list[int]:
+    async def _perform(self, fault: ChaosFault) -> list[int]:
         """Returns the pids of the affected processes."""
         match fault.kind:
-            case Kind.KILL_ALL:
+            case FaultKind.KILL_ALL:
                 return await self._kill_all()
-            case Kind.KILL_BACKEND:
+            case FaultKind.KILL_BACKEND:
                 return _signal(self._backend(fault.pick), signal.SIGKILL)
-            case Kind.STOP_POSTGRES:
+            case FaultKind.STOP_POSTGRES:
                 return await self._stop_postgres(fault.duration_s)
-            case Kind.FREEZE_POSTGRES:
+            case FaultKind.FREEZE_POSTGRES:
                 return await self._freeze(self._postgres_processes(), fault.duration_s)
-            case Kind.FREEZE_CLICKHOUSE | Kind.FREEZE_DELIVERY:
+            case FaultKind.FREEZE_CLICKHOUSE | FaultKind.FREEZE_DELIVERY:
                 return await self._freeze(await self._actor(fault), fault.duration_s)
-            case Kind.POISON:
+            case FaultKind.POISON:
                 await self._poison()
                 return []
             case kind if kind in MANNERS:
                 self._sink.order(MANNERS[kind])
                 await asyncio.sleep(fault.duration_s)
-                self._sink.order(Order(Manner.HONEST))
+                self._sink.order(SinkBehavior(Manner.HONEST))
                 return []
             case _:
                 return _signal(await self._actor(fault), signal.SIGKILL)
 
     # Processes
 
-    async def _actor(self, fault: Fault) -> list[psutil.Process]:
+    async def _actor(self, fault: ChaosFault) -> list[psutil.Process]:
         """The process of an actor of the fault's kind; never a frozen one, which may hold replies it has not read."""
         names = self._postray.names(ACTORS[fault.kind])
         name = names[int(fault.pick * len(names))]
@@ -190,7 +190,7 @@ class Storm:
             try:
                 await to_its_end(self._postray.start)
                 return pids
-            except DidNotStart as error:
+            except PostrayDidNotStart as error:
                 self.problems.append(f"postray up after it was killed: {str(error)[-500:]}")
         return pids
 

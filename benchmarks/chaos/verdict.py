@@ -23,8 +23,8 @@ from collections.abc import Iterable, Iterator
 from msgspec import Struct
 
 from benchmarks.chaos.mail import fate_of
-from benchmarks.chaos.records import Facts, Sent, Stored
-from benchmarks.sink_log import Ended, Line, Receipt
+from benchmarks.chaos.records import SentRequest, Stored, VerdictFacts
+from benchmarks.sink_log import ConnectionEnded, Line, Receipt
 from cluster.policy.limits.strikes import CONTENT, OWN
 
 NOTED_S = 1.0
@@ -40,7 +40,7 @@ Copy = tuple[str, str]
 """A message and one of its recipients."""
 
 
-class Verdict(Struct, frozen=True, kw_only=True):
+class ChaosVerdict(Struct, frozen=True, kw_only=True):
     """Counts are of messages unless stated otherwise; lists name what must not be."""
 
     promised: int
@@ -94,7 +94,7 @@ class Verdict(Struct, frozen=True, kw_only=True):
         return broken
 
 
-def judge(facts: Facts) -> Verdict:
+def judge(facts: VerdictFacts) -> ChaosVerdict:
     """The verdict on these facts."""
     receipts = [line for line in facts.sink if isinstance(line, Receipt)]
     copies = Counter((r.message_id, recipient) for r in receipts if r.accepted for recipient in r.recipients)
@@ -103,7 +103,7 @@ def judge(facts: Facts) -> Verdict:
     by_status = Counter(message.status for message in facts.stored)
     by_number = {sent.number: sent for sent in facts.sent}
     accepted = {sent.number for sent in facts.sent if sent.outcome == "accepted"}
-    return Verdict(
+    return ChaosVerdict(
         promised=sum(len(by_number[number].message_ids) for number in accepted),
         unanswered=sum(sent.outcome == "unanswered" for sent in facts.sent),
         reasons=Counter(sent.reason for sent in facts.sent if sent.outcome == "unanswered"),
@@ -137,7 +137,7 @@ def judge(facts: Facts) -> Verdict:
 def in_flight(sink: Iterable[Line]) -> list[Receipt]:
     """The accepted messages whose reply may have been lost: see the module's docstring."""
     last: dict[int, Receipt] = {}
-    ended: dict[int, Ended] = {}
+    ended: dict[int, ConnectionEnded] = {}
     for line in sink:
         if isinstance(line, Receipt):
             last[line.session] = line
@@ -150,7 +150,7 @@ def in_flight(sink: Iterable[Line]) -> list[Receipt]:
     ]
 
 
-def _reply_may_be_lost(receipt: Receipt, end: Ended | None) -> bool:
+def _reply_may_be_lost(receipt: Receipt, end: ConnectionEnded | None) -> bool:
     """For a message with a reply. ``end``: of its connection; None: the connection lasted until the sink ended."""
     if end is None:
         return False
@@ -160,7 +160,7 @@ def _reply_may_be_lost(receipt: Receipt, end: Ended | None) -> bool:
     return end.replied_at < receipt.at or end.reset or end.at - end.replied_at <= NOTED_S
 
 
-def _unknown(facts: Facts) -> Iterator[str]:
+def _unknown(facts: VerdictFacts) -> Iterator[str]:
     """Messages that were promised and are not in the journal."""
     stored = {message.message_id for message in facts.stored}
     for sent in facts.sent:
@@ -169,7 +169,7 @@ def _unknown(facts: Facts) -> Iterator[str]:
                 yield f"{message_id} of request {sent.number}: promised, not in the journal"
 
 
-def _stuck(facts: Facts) -> list[str]:
+def _stuck(facts: VerdictFacts) -> list[str]:
     stuck = list(facts.unfinished)
     named = {line.partition(" ")[0] for line in stuck}
     stuck += [
@@ -182,7 +182,7 @@ def _stuck(facts: Facts) -> list[str]:
     return stuck
 
 
-def _sent_after_cancel(facts: Facts, receipts: Iterable[Receipt]) -> Iterator[str]:
+def _sent_after_cancel(facts: VerdictFacts, receipts: Iterable[Receipt]) -> Iterator[str]:
     """Messages of which a copy reached the sink, accepted or not, after their cancel took effect."""
     last_at: dict[str, float] = defaultdict(float)
     for receipt in receipts:
@@ -199,7 +199,7 @@ def _sent_after_cancel(facts: Facts, receipts: Iterable[Receipt]) -> Iterator[st
             yield f"{cancel.message_id}: its cancel was answered with 200, and it is {known.status}"
 
 
-def _disagreements(facts: Facts, copies: Counter[Copy]) -> Iterator[str]:
+def _disagreements(facts: VerdictFacts, copies: Counter[Copy]) -> Iterator[str]:
     by_number = {sent.number: sent for sent in facts.sent}
     cancels = {cancel.message_id for cancel in facts.cancels}
     for message in facts.stored:
@@ -220,7 +220,7 @@ def _disagreements(facts: Facts, copies: Counter[Copy]) -> Iterator[str]:
     yield from _of_shown(facts)
 
 
-def _of_message(message: Stored, facts: Facts, copies: Counter[Copy]) -> Iterator[str]:
+def _of_message(message: Stored, facts: VerdictFacts, copies: Counter[Copy]) -> Iterator[str]:
     """Check a message's outcome and the events of its recipients against the behaviour of the sink."""
     if message.outcomes > 1:
         yield f"{message.message_id}: {message.outcomes} outcomes"
@@ -273,7 +273,7 @@ def _statuses(ends: set[str]) -> tuple[str, ...]:
     return ("failed", "cancelled")
 
 
-def _of_requests(stored: Iterable[Stored], by_number: dict[int, Sent]) -> Iterator[str]:
+def _of_requests(stored: Iterable[Stored], by_number: dict[int, SentRequest]) -> Iterator[str]:
     """A request is in the journal with all its messages, as sent, or not at all."""
     found: dict[int, list[Stored]] = defaultdict(list)
     for message in stored:
@@ -290,7 +290,7 @@ def _of_requests(stored: Iterable[Stored], by_number: dict[int, Sent]) -> Iterat
             yield f"request {number}: other ids in the journal than in its answer"
 
 
-def _of_batches(facts: Facts) -> Iterator[str]:
+def _of_batches(facts: VerdictFacts) -> Iterator[str]:
     """Check the tallies, the API's counts and the messages of a batch."""
     counted: dict[str, Counter[str]] = defaultdict(Counter)
     for message in facts.stored:
@@ -311,7 +311,7 @@ def _of_batches(facts: Facts) -> Iterator[str]:
             yield f"{batch_id}: shown {shown} of {body['total_messages']}, in the journal {expected}"
 
 
-def _of_shown(facts: Facts) -> Iterator[str]:
+def _of_shown(facts: VerdictFacts) -> Iterator[str]:
     """Check the API's answer for a message against the journal and ClickHouse."""
     stored = {message.message_id: message for message in facts.stored}
     for shown in facts.shown:

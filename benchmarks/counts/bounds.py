@@ -34,7 +34,7 @@ class Bound(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         return self.at_most * LOOSE if self.at_least is None else self.at_least
 
 
-class Verdict(StrEnum):
+class BoundVerdict(StrEnum):
     """The verdicts on a count."""
 
     WITHIN = "within"
@@ -44,7 +44,7 @@ class Verdict(StrEnum):
     UNBOUNDED = ""
 
 
-BROKEN = frozenset({Verdict.ABOVE, Verdict.LOOSE, Verdict.GONE})
+BROKEN = frozenset({BoundVerdict.ABOVE, BoundVerdict.LOOSE, BoundVerdict.GONE})
 
 
 class Judged(Struct, frozen=True):
@@ -53,7 +53,7 @@ class Judged(Struct, frozen=True):
     name: str
     count: float | None
     bound: Bound | None
-    verdict: Verdict
+    verdict: BoundVerdict
 
 
 def read(text: str) -> dict[str, Bound]:
@@ -64,16 +64,16 @@ def read(text: str) -> dict[str, Bound]:
 def judge(counts: Counts, bounds: Mapping[str, Bound]) -> list[Judged]:
     """The verdict on every count, in order, then on every bound without a count."""
     found = [Judged(name, count, bounds.get(name), _verdict(count, bounds.get(name))) for name, count in counts.items()]
-    gone = [Judged(name, None, bound, Verdict.GONE) for name, bound in bounds.items() if name not in counts]
+    gone = [Judged(name, None, bound, BoundVerdict.GONE) for name, bound in bounds.items() if name not in counts]
     return found + gone
 
 
-def _verdict(count: float, bound: Bound | None) -> Verdict:
+def _verdict(count: float, bound: Bound | None) -> BoundVerdict:
     if bound is None:
-        return Verdict.UNBOUNDED
+        return BoundVerdict.UNBOUNDED
     if count > bound.at_most:
-        return Verdict.ABOVE
-    return Verdict.LOOSE if count < bound.floor else Verdict.WITHIN
+        return BoundVerdict.ABOVE
+    return BoundVerdict.LOOSE if count < bound.floor else BoundVerdict.WITHIN
 
 
 def tightened(text: str, counts: Counts) -> str:

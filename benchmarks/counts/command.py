@@ -13,7 +13,7 @@ from rich.text import Text
 
 from benchmarks import report
 from benchmarks.blocking import cancel_once_on_signals
-from benchmarks.counts.bounds import BROKEN, Bound, Judged, Verdict, judge, read, tightened
+from benchmarks.counts.bounds import BROKEN, Bound, BoundVerdict, Judged, judge, read, tightened
 from benchmarks.counts.telling import Counts
 
 BOUNDS = Path(__file__).parents[2] / "tests/integration/counts/bounds.toml"
@@ -85,7 +85,7 @@ def _sides(bound: Bound | None) -> Sequence[str]:
 def told(judged: Judged) -> str:
     """A description of a count that breaks its bound."""
     assert judged.bound is not None
-    if judged.verdict is Verdict.GONE or judged.count is None:
+    if judged.verdict is BoundVerdict.GONE or judged.count is None:
         return f"{judged.name}: {judged.verdict} ({judged.bound.why})"
     sides = " to ".join(_sides(judged.bound))
     return f"{judged.name}: {report.number(judged.count)} is {judged.verdict}, {sides} ({judged.bound.why})"

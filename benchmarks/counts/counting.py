@@ -17,7 +17,7 @@ from api.build import SENDING
 from benchmarks.counts.calls import Calls
 from benchmarks.counts.journal_dialogue import Transaction
 from benchmarks.counts.product import API, DELIVERY, Product, running
-from benchmarks.counts.telling import Amounts, Counts, Run, Seen, spread, tell
+from benchmarks.counts.telling import Amounts, CountedRun, Counts, ObservedCounts, spread, tell
 from benchmarks.load import Load
 from benchmarks.mail import Mail, Shape
 from cluster.events import decode_batch
@@ -85,11 +85,11 @@ class _Counting:
             by_the_clock = self._amounts() - standing
             with self._transactions() as delivery:
                 await self._deliver(MESSAGES)
-        seen = Seen(start=start, idle=idle, busy=busy, single=single, bulk=bulk, delivery=delivery)
+        seen = ObservedCounts(start=start, idle=idle, busy=busy, single=single, bulk=bulk, delivery=delivery)
         # By the number of ticks, not by the time: on a busy machine periodic work is late.
         ticks = seen.ticks(all_of_it) / max(1, seen.ticks(busy))
         caused = self._amounts() - before - by_the_clock * ticks
-        run = Run(clock_s=CLOCK_S, single=SINGLE, bulk=BULK, messages=MESSAGES)
+        run = CountedRun(clock_s=CLOCK_S, single=SINGLE, bulk=BULK, messages=MESSAGES)
         return (
             spread(caused, MESSAGES) | self._recorder() | tell(seen, run, intake=f"{API}-{SENDING}", delivery=DELIVERY)
         )

@@ -34,7 +34,7 @@ class Transaction(Struct, frozen=True):
         return frozenset(self.statements) - BOUNDARIES
 
 
-class Names:
+class StatementNames:
     """The names of statements, by their texts on the wire. ``queries``: texts by name, with ``%(…)s``."""
 
     def __init__(self, queries: Mapping[str, str]) -> None:
@@ -78,7 +78,7 @@ class _Group(Struct):
 class Dialogue:
     """One connection. ``ended`` gets every transaction."""
 
-    def __init__(self, names: Names, ended: Callable[[Transaction], None]) -> None:
+    def __init__(self, names: StatementNames, ended: Callable[[Transaction], None]) -> None:
         self.application = ""
         self.bytes_asked = 0
         self.bytes_answered = 0

@@ -19,11 +19,11 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from actors import build as actors
 from actors.smtpd.certificate import server_context
-from actors.smtpd.envelope import Answer, Envelope
+from actors.smtpd.envelope import Answer, ReceivedMessage
 from actors.smtpd.server import SmtpServer
 from api import build as api
 from benchmarks.blocking import to_its_end
-from benchmarks.counts.journal_dialogue import Dialogue, Names, Transaction
+from benchmarks.counts.journal_dialogue import Dialogue, StatementNames, Transaction
 from benchmarks.counts.relay import relaying
 from benchmarks.counts.smtp_dialogue import Flights
 from cluster.context import Context, Links
@@ -42,13 +42,13 @@ STEADY = ("full_page_writes = off", "autovacuum = off")
 """Postgres writes whole pages after a checkpoint, and vacuums when it finds time: both vary from run to run."""
 
 
-class Held(Struct):
+class HeldReplies(Struct):
     """The mail host: complete messages wait for their reply until ``release``."""
 
     waiting: list[asyncio.Future[Answer]]
     bytes: int = 0
 
-    def take(self, envelope: Envelope) -> asyncio.Future[Answer]:
+    def take(self, envelope: ReceivedMessage) -> asyncio.Future[Answer]:
         self.bytes += len(envelope.content)
         self.waiting.append(asyncio.get_running_loop().create_future())
         return self.waiting[-1]
@@ -67,7 +67,7 @@ class Product(Struct, kw_only=True):
     key: str
     journal: Connection[Any]
     """A direct connection, not through the relay."""
-    host: Held
+    host: HeldReplies
     flights: Flights
     transactions: list[Transaction]
     dialogues: list[Dialogue]
@@ -92,14 +92,14 @@ async def running(connections: int, window: int) -> AsyncIterator[Product]:
         journal = stack.enter_context(Connection.connect(dsn, autocommit=True))
         transactions: list[Transaction] = []
         dialogues: list[Dialogue] = []
-        names = Names(QUERIES)
+        names = StatementNames(QUERIES)
 
         def dialogue() -> Dialogue:
             dialogues.append(Dialogue(names, transactions.append))
             return dialogues[-1]
 
         relayed = await _relay_journal(dsn, directory / "relay", dialogue, stack)
-        host, flights = Held([]), Flights()
+        host, flights = HeldReplies([]), Flights()
         port = HeldPort(ANY_PORT)
         settings = _settings(port.bind, await _relay_mail(host, flights, directory, stack), connections, window)
         secret = secret_key("", directory)
@@ -178,7 +178,7 @@ async def _relay_journal(dsn: str, folder: Path, observe: Callable[[], Dialogue]
     return make_conninfo(dsn, host=str(folder))
 
 
-async def _relay_mail(host: Held, flights: Flights, directory: Path, stack: AsyncExitStack) -> str:
+async def _relay_mail(host: HeldReplies, flights: Flights, directory: Path, stack: AsyncExitStack) -> str:
     """The address of a relay to the mail host that counts."""
     loop = asyncio.get_running_loop()
     context = await to_its_end(server_context, "127.0.0.1", directory)

@@ -24,7 +24,7 @@ class Amounts(dict[str, float]):
         return Amounts({name: amount * factor for name, amount in self.items()})
 
 
-class Seen(Struct, frozen=True, kw_only=True):
+class ObservedCounts(Struct, frozen=True, kw_only=True):
     """The transactions of each phase."""
 
     start: Transactions
@@ -50,7 +50,7 @@ class Seen(Struct, frozen=True, kw_only=True):
         return sum(one.work <= self.by_the_clock for one in transactions)
 
 
-class Run(Struct, frozen=True, kw_only=True):
+class CountedRun(Struct, frozen=True, kw_only=True):
     """The sizes of the run."""
 
     clock_s: float
@@ -72,7 +72,7 @@ def spread(amounts: Amounts, messages: int) -> Counts:
     return counts
 
 
-def tell(seen: Seen, run: Run, *, intake: str, delivery: str) -> Counts:
+def tell(seen: ObservedCounts, run: CountedRun, *, intake: str, delivery: str) -> Counts:
     """The counts of two parts' transactions that mail causes, by the names of the parts; and the periodic ones of all
     parts.
 

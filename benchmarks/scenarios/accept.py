@@ -15,7 +15,7 @@ from benchmarks.mail import Mail, Shape
 from benchmarks.phases import Tell
 from benchmarks.records import Better, Repeat
 from benchmarks.runner import Measure
-from benchmarks.scenarios.sending import Clients, Messages, PerRequest, Sending, WorldOptions
+from benchmarks.scenarios.sending import Clients, Messages, PerRequest, SendingWorld, WorldOptions
 from benchmarks.series import percentile, thinned
 
 LATER_S = 3600
@@ -44,7 +44,7 @@ class Accept:
     def __init__(self, options: Options) -> None:
         self.settings = options
         self._mail = Mail(Shape())
-        self._sending = Sending(options)
+        self._sending = SendingWorld(options)
 
     @property
     def measures(self) -> tuple[Measure, ...]:

@@ -23,7 +23,7 @@ from benchmarks.mail import Mail, Shape
 from benchmarks.phases import Tell
 from benchmarks.records import Better, Repeat
 from benchmarks.runner import Measure
-from benchmarks.scenarios.sending import COUNTED, Sending, WorldOptions
+from benchmarks.scenarios.sending import COUNTED, SendingWorld, WorldOptions
 from benchmarks.series import percentile, thinned
 from benchmarks.world import LOOK_S, STALLED_S, known
 from cluster.dkim_keys import generate_rsa_key
@@ -62,7 +62,7 @@ class Attacks:
     def __init__(self, options: Options) -> None:
         self.settings = options
         self._mail = Mail(Shape())
-        self._sending = Sending(options)
+        self._sending = SendingWorld(options)
         self._key = ""
         names = [name for name in ATTACKS if name in (options.only or ATTACKS)]
         self._attacks = names

@@ -21,11 +21,11 @@ from benchmarks.phases import Tell
 from benchmarks.records import Better, Repeat
 from benchmarks.runner import Measure
 from benchmarks.scenarios.growth import largest_mb
-from benchmarks.scenarios.sending import COUNTED, Messages, Sending, WorldOptions
+from benchmarks.scenarios.sending import COUNTED, Messages, SendingWorld, WorldOptions
 from benchmarks.series import percentile, thinned, throughput
 from benchmarks.world import World
 from cluster.installation.embedded import EmbeddedPostgres
-from cluster.journal.records import Address, Content, Part, Personal, encode
+from cluster.journal.records import Address, BodyPart, Content, PreparedPersonalization, encode
 
 LEAD_S = 30.0
 """Later messages begin to fall due this long after they are written: postray must be up then."""
@@ -64,7 +64,7 @@ class Backlog:
 
     def __init__(self, options: BacklogOptions) -> None:
         self.settings = options
-        self._sending: Sending | None = None
+        self._sending: SendingWorld | None = None
 
     @property
     def measures(self) -> tuple[Measure, ...]:
@@ -87,7 +87,7 @@ class Backlog:
     async def measure(self, share: float, tell: Tell) -> Repeat:
         options = self.settings
         messages, seconds = max(1, round(share * options.messages)), share * options.seconds
-        self._sending = Sending(options)
+        self._sending = SendingWorld(options)
         try:
             tell(f"{messages} messages are written", 0)
             await self._sending.open(tell)  # its first life creates tenant and schema
@@ -144,10 +144,10 @@ def fill(data_dir: Path, messages: int, due_per_s: float) -> float:
     """Write messages, numbered from 1, into the journal of a stopped postray. Returns when the first is due, in seconds
     since the epoch."""
     text = "Hello, this is the backlog.\n" * 60
-    content = Content(from_=Address("hello@mail.example.com"), subject="Backlog", parts=(Part("text/plain", text),))
+    content = Content(from_=Address("hello@mail.example.com"), subject="Backlog", parts=(BodyPart("text/plain", text),))
     values = {
         "content": encode(content),
-        "personal": encode(Personal(to=(Address("ada@example.com"),))),
+        "personal": encode(PreparedPersonalization(to=(Address("ada@example.com"),))),
         "messages": messages,
         "lead_s": LEAD_S if due_per_s else 0.0,
         "apart_s": 1 / due_per_s if due_per_s else 0.0,

@@ -20,7 +20,7 @@ from benchmarks.scenarios.sending import (
     Delay,
     Messages,
     PerRequest,
-    Sending,
+    SendingWorld,
     WorldOptions,
     product_cpu_s,
 )
@@ -75,7 +75,7 @@ class MultiRecipientOptions(Options, frozen=True, kw_only=True):
     recipients: Recipients = 10
 
 
-class Kind(Struct, frozen=True, kw_only=True):
+class BlastKind(Struct, frozen=True, kw_only=True):
     """A scenario of this family."""
 
     name: str
@@ -84,11 +84,11 @@ class Kind(Struct, frozen=True, kw_only=True):
     """Messages a second, end to end."""
 
 
-END_TO_END = Kind(name="end-to-end", title="From HTTP to the sink and to ClickHouse, 4 to 6 KB", target=3000.0)
-FAR = Kind(name="rtt-engine", title="The same to a far sink, over many connections", target=1600.0)
-LARGE = Kind(name="large", title="The same with bodies of 100 KB", target=600.0)
-ATTACHMENTS = Kind(name="attachments", title="The same with a file of 1 MB that a request's messages share")
-MULTI_RECIPIENT = Kind(name="multi-recipient", title="The same with several recipients a message")
+END_TO_END = BlastKind(name="end-to-end", title="From HTTP to the sink and to ClickHouse, 4 to 6 KB", target=3000.0)
+FAR = BlastKind(name="rtt-engine", title="The same to a far sink, over many connections", target=1600.0)
+LARGE = BlastKind(name="large", title="The same with bodies of 100 KB", target=600.0)
+ATTACHMENTS = BlastKind(name="attachments", title="The same with a file of 1 MB that a request's messages share")
+MULTI_RECIPIENT = BlastKind(name="multi-recipient", title="The same with several recipients a message")
 
 
 class Blast:
@@ -100,7 +100,7 @@ class Blast:
         "load and sink.",
     )
 
-    def __init__(self, kind: Kind, options: Options) -> None:
+    def __init__(self, kind: BlastKind, options: Options) -> None:
         self.name, self.title = kind.name, kind.title
         self.settings = options
         # The target applies to the default mail and sink.
@@ -108,7 +108,7 @@ class Blast:
         same = options.shape == default.shape and options.connections == default.connections
         self._target = kind.target if same and options.delay_ms == default.delay_ms else None
         self._mail = Mail(options.shape)
-        self._sending = Sending(options)
+        self._sending = SendingWorld(options)
 
     @property
     def measures(self) -> tuple[Measure, ...]:
@@ -148,7 +148,7 @@ class Shot(Struct, frozen=True, kw_only=True):
     """Recipients of each message."""
 
 
-async def fire(sending: Sending, mail: Mail, messages: int, options: Options, tell: Tell) -> Shot:
+async def fire(sending: SendingWorld, mail: Mail, messages: int, options: Options, tell: Tell) -> Shot:
     """Post ``messages`` messages, but at least one full request, as fast as they are answered; returns when the sink
     has them."""
     world = sending.world

@@ -14,7 +14,7 @@ from benchmarks.phases import Tell
 from benchmarks.records import Better, Repeat
 from benchmarks.runner import Measure
 from benchmarks.scenarios.blast import Options, Shot, repeat_of
-from benchmarks.scenarios.sending import COUNTED, Messages, Sending
+from benchmarks.scenarios.sending import COUNTED, Messages, SendingWorld
 
 SOONEST_S = 8.0
 """The API sends a message at once if it is due within 5 s."""
@@ -45,7 +45,7 @@ class Deliver:
     def __init__(self, options: Options) -> None:
         self.settings = options
         self._mail = Mail(options.shape)
-        self._sending = Sending(options)
+        self._sending = SendingWorld(options)
 
     @property
     def measures(self) -> tuple[Measure, ...]:

@@ -15,7 +15,7 @@ from benchmarks.phases import Tell
 from benchmarks.records import Better, Repeat, Usage
 from benchmarks.runner import Measure
 from benchmarks.scenarios.blast import Options, fire
-from benchmarks.scenarios.sending import COUNTED, HARNESS, Messages, Sending, product_cpu_s
+from benchmarks.scenarios.sending import COUNTED, HARNESS, Messages, SendingWorld, product_cpu_s
 from benchmarks.world import known
 
 LATER_S = 3600
@@ -42,7 +42,7 @@ class Growth:
     def __init__(self, options: GrowthOptions) -> None:
         self.settings = options
         self._mail = Mail(options.shape)
-        self._sending: Sending | None = None
+        self._sending: SendingWorld | None = None
 
     @property
     def measures(self) -> tuple[Measure, ...]:
@@ -65,7 +65,7 @@ class Growth:
 
     async def measure(self, share: float, tell: Tell) -> Repeat:
         options = self.settings
-        self._sending = Sending(options)
+        self._sending = SendingWorld(options)
         try:
             tell("starting", 0)
             await self._sending.open(tell)
@@ -90,7 +90,7 @@ class Growth:
             usage=many.usage,
         )
 
-    async def _fill(self, sending: Sending, messages: int, tell: Tell) -> None:
+    async def _fill(self, sending: SendingWorld, messages: int, tell: Tell) -> None:
         load = sending.load(self.settings.clients)
         await load.open()
         tell(f"{messages} more shall wait", 0)
@@ -102,7 +102,7 @@ class Growth:
         tell("the events of what waits are recorded", 0)
         await sending.world.recorded(waiting=True)
 
-    async def _sent(self, sending: Sending, share: float, tell: Tell) -> Repeat:
+    async def _sent(self, sending: SendingWorld, share: float, tell: Tell) -> Repeat:
         """One shot over the waiting messages."""
         watch = sending.world.watch()
         await watch.start()

@@ -14,7 +14,7 @@ from benchmarks.mail import Mail, Shape
 from benchmarks.phases import Tell
 from benchmarks.records import Better, Repeat
 from benchmarks.runner import Measure
-from benchmarks.scenarios.sending import COUNTED, Clients, Sending, WorldOptions
+from benchmarks.scenarios.sending import COUNTED, Clients, SendingWorld, WorldOptions
 from benchmarks.series import percentile, thinned, throughput
 from benchmarks.world import known
 
@@ -43,7 +43,7 @@ class Latency:
     def __init__(self, options: Options) -> None:
         self.settings = options
         self._mail = Mail(Shape())
-        self._sending = Sending(options)
+        self._sending = SendingWorld(options)
 
     @property
     def measures(self) -> tuple[Measure, ...]:

@@ -21,16 +21,16 @@ from benchmarks.blocking import to_its_end
 from benchmarks.mail import Mail
 from benchmarks.phases import Tell
 from benchmarks.postfix import Postfix, lacking
-from benchmarks.postfix_files import Plan
+from benchmarks.postfix_files import PostfixPlan
 from benchmarks.records import Better, Repeat, Sample, Usage
 from benchmarks.runner import Measure, Missing
 from benchmarks.scenarios import blast
 from benchmarks.scenarios.blast import Shot, fire, repeat_of
-from benchmarks.scenarios.sending import COUNTED, HARNESS, Clients, Messages, PerRequest, Sending, WorldOptions
+from benchmarks.scenarios.sending import COUNTED, HARNESS, Clients, Messages, PerRequest, SendingWorld, WorldOptions
 from benchmarks.series import BIN_S
 from benchmarks.sink import SinkOptions, Writing
-from benchmarks.submission import Letter, letters, submit
-from benchmarks.usage import Watch
+from benchmarks.submission import SubmissionMessage, letters, submit
+from benchmarks.usage import ProcessWatch
 from benchmarks.world import World, relayed
 from cluster.installation.ports import ANY_PORT, HeldPort
 
@@ -110,7 +110,7 @@ class Peers:
         self._port = port = HeldPort(ANY_PORT)
         # Only the sink of this world is started: Postfix replaces postray.
         self._world = World(relayed, sink)
-        plan = Plan(
+        plan = PostfixPlan(
             directory=self._world.directory / "postfix",
             port=port.number,
             sink=await to_its_end(self._world.sink.start),
@@ -139,7 +139,7 @@ class Peers:
 
     async def _ours(self, share: float, tell: Tell) -> Repeat:
         tell("A: postray starts", 0)
-        sending = Sending(self.settings)
+        sending = SendingWorld(self.settings)
         try:
             await sending.open(tell)
             messages = share * self.settings.messages
@@ -149,7 +149,7 @@ class Peers:
             tell("A: postray ends", 0.5)
             await sending.close()
 
-    async def _fired(self, sending: Sending, messages: int, tell: Tell) -> Repeat:
+    async def _fired(self, sending: SendingWorld, messages: int, tell: Tell) -> Repeat:
         watch = sending.world.watch()
         await watch.start()
         shot = await fire(sending, self._mail, messages, self._blast, lambda told, n: tell(f"A: {told}", n / 2))
@@ -163,16 +163,16 @@ class Peers:
         warm_up = await self._submitted(self._letters(round(WARM_UP * messages)), tell)
         return and_before(warm_up, await self._submitted(self._letters(round(messages)), tell))
 
-    def _letters(self, messages: int) -> Sequence[Letter]:
+    def _letters(self, messages: int) -> Sequence[SubmissionMessage]:
         first, self._number = self._number, self._number + max(1, messages)
         return letters(self._mail.body(range(first, self._number)))
 
-    async def _submitted(self, ready: Sequence[Letter], tell: Tell) -> Repeat:
+    async def _submitted(self, ready: Sequence[SubmissionMessage], tell: Tell) -> Repeat:
         assert self._world is not None and self._postfix is not None
         world, postfix = self._world, self._postfix
         tell(f"B: {len(ready)} to Postfix", 0.5)
         own = {"sink": [world.sink.pid], "harness": [getpid()]}
-        watch = Watch(lambda: postfix.parts() | own)
+        watch = ProcessWatch(lambda: postfix.parts() | own)
         await watch.start()
         world.forget()
         began = time.time()

@@ -20,7 +20,7 @@ from benchmarks.mail import Mail, Shape
 from benchmarks.phases import Tell
 from benchmarks.records import Better, Repeat
 from benchmarks.runner import Measure
-from benchmarks.scenarios.sending import Clients, Messages, Sending, WorldOptions
+from benchmarks.scenarios.sending import Clients, Messages, SendingWorld, WorldOptions
 from benchmarks.series import percentile, thinned
 from cluster.settings import ClickHouseSettings
 
@@ -68,7 +68,7 @@ class Reads:
     def __init__(self, options: Options) -> None:
         self.settings = options
         self._mail = Mail(Shape())
-        self._sending = Sending(options)
+        self._sending = SendingWorld(options)
         self._random = Random(1)
         self._message_ids: tuple[str, ...] = ()
         self._batch_id = ""

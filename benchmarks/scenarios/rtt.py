@@ -53,7 +53,7 @@ class Options(Struct, frozen=True, kw_only=True):
     message_bytes: Annotated[int, Meta(ge=500, le=1_000_000, description="Size of a message.")] = 4096
 
 
-class Way(Struct, frozen=True, kw_only=True):
+class DialogueKind(Struct, frozen=True, kw_only=True):
     """A kind of dialogue: a name, the extensions that the host does not offer, and the round trips."""
 
     name: str
@@ -62,10 +62,10 @@ class Way(Struct, frozen=True, kw_only=True):
     """Round trips that a message takes."""
 
 
-CHUNKING = Way(name="CHUNKING", without=(), flights=1)
-PIPELINED = Way(name="pipelined DATA", without=(Extension.CHUNKING,), flights=2)
-ONE_BY_ONE = Way(name="one by one", without=(Extension.CHUNKING, Extension.PIPELINING), flights=4)
-AIOSMTPLIB = Way(name="aiosmtplib", without=(), flights=4)
+CHUNKING = DialogueKind(name="CHUNKING", without=(), flights=1)
+PIPELINED = DialogueKind(name="pipelined DATA", without=(Extension.CHUNKING,), flights=2)
+ONE_BY_ONE = DialogueKind(name="one by one", without=(Extension.CHUNKING, Extension.PIPELINING), flights=4)
+AIOSMTPLIB = DialogueKind(name="aiosmtplib", without=(), flights=4)
 WAYS = (CHUNKING, PIPELINED, ONE_BY_ONE, AIOSMTPLIB)
 TARGETS: Mapping[tuple[str, float], float] = {(CHUNKING.name, 50.0): 18.0, (PIPELINED.name, 50.0): 9.0}
 
@@ -131,7 +131,7 @@ class Rtt:
     async def close(self) -> None:
         await self._stack.aclose()
 
-    async def _rate(self, way: Way, delay_ms: float, seconds: float) -> tuple[float, list[str]]:
+    async def _rate(self, way: DialogueKind, delay_ms: float, seconds: float) -> tuple[float, list[str]]:
         """Messages a second, and the ids of all accepted messages."""
         _, address = self._sinks[delay_ms, way.without]
         host, port = host_port(address)
@@ -174,11 +174,11 @@ SOON_ENOUGH_S = 0.25
 """After this the sink has written its log."""
 
 
-def _rate_name(way: Way, delay_ms: float) -> str:
+def _rate_name(way: DialogueKind, delay_ms: float) -> str:
     return f"{delay_ms:g} ms, {way.name}"
 
 
-def _ratio_name(way: Way, delay_ms: float) -> str:
+def _ratio_name(way: DialogueKind, delay_ms: float) -> str:
     return f"{delay_ms:g} ms, {way.name} / aiosmtplib"
 
 

@@ -33,7 +33,7 @@ class WorldOptions(Struct, frozen=True, kw_only=True):
     delay_ms: Delay = 0.0
 
 
-class Sending:
+class SendingWorld:
     """A world and its mail. ``numbers`` never repeat, so no recipient is addressed twice.
 
     ``route``: the variables that route the mail to the sink, given its address.

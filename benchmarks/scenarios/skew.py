@@ -26,9 +26,9 @@ from benchmarks.phases import Tell
 from benchmarks.records import Better, Repeat, Usage
 from benchmarks.runner import Measure
 from benchmarks.scenarios.blast import Options, Shot, fire, repeat_of
-from benchmarks.scenarios.sending import COUNTED, Messages, Sending
+from benchmarks.scenarios.sending import COUNTED, Messages, SendingWorld
 from benchmarks.server_process import ServerProcess
-from benchmarks.world import Arrivals
+from benchmarks.world import SinkArrivals
 from cluster.settings import host_port
 
 LIMITED = 10
@@ -70,7 +70,7 @@ class Skew:
         self._stack = AsyncExitStack()
         self._shaping = Path()
         self._nameserver = ""
-        self._sending = Sending(options, self._route)
+        self._sending = SendingWorld(options, self._route)
 
     @property
     def measures(self) -> tuple[Measure, ...]:
@@ -141,7 +141,7 @@ class Skew:
             throughput=many.throughput,
         )
 
-    async def _shot(self, mail: Mail, messages: int, tell: Tell) -> tuple[Repeat, Arrivals, Shot]:
+    async def _shot(self, mail: Mail, messages: int, tell: Tell) -> tuple[Repeat, SinkArrivals, Shot]:
         world = self._sending.world
         watch = world.watch()
         await watch.start()
@@ -161,7 +161,7 @@ def zipf(count: int) -> Callable[[int], int]:
     return rank
 
 
-def arrived_by_domain(arrivals: Arrivals) -> dict[str, list[float]]:
+def arrived_by_domain(arrivals: SinkArrivals) -> dict[str, list[float]]:
     """The arrival times of each domain's messages."""
     found: dict[str, list[float]] = defaultdict(list)
     for (_, recipient), at in arrivals.first_at.items():

@@ -47,7 +47,14 @@ from cluster.dkim_keys import generate_rsa_key, load_private_key
 from cluster.events import decode_batch, encode_batch
 from cluster.installation.embedded import EmbeddedPostgres
 from cluster.journal.journal import Journal, migrate
-from cluster.journal.records import Claimed, NewRequest, OutcomeWithEvent, Waiting, decode_content, decode_personal
+from cluster.journal.records import (
+    Claimed,
+    DueDelivery,
+    NewRequest,
+    OutcomeWithEvent,
+    decode_content,
+    decode_personalization,
+)
 from cluster.policy.lifecycle import Transition
 from cluster.routing.offer import decode_offer
 from cluster.settings import ClickHouseSettings, SmtpSettings, host_port
@@ -87,7 +94,7 @@ class Options(Struct, frozen=True, kw_only=True):
     connections: Annotated[int, Meta(ge=1, le=200, description="SMTP connections to the sink.")] = 20
 
 
-class Sent(Struct, frozen=True):
+class RepliedMessage(Struct, frozen=True):
     """A message with its host's reply."""
 
     job: Job
@@ -205,18 +212,18 @@ class Stages:
                 )
         return found
 
-    def _dispatch(self, requests: Sequence[NewRequest], clock: "Clock") -> list[Waiting]:
+    def _dispatch(self, requests: Sequence[NewRequest], clock: "Clock") -> list[DueDelivery]:
         """Up to the delivery actor's side of an offer, without the call between the processes."""
         with clock.running(DISPATCH):
             due = [
-                Waiting(message.id, number, request.tenant_id, recipient.domain)
+                DueDelivery(message.id, number, request.tenant_id, recipient.domain)
                 for request in requests
                 for message in request.messages
                 for number, recipient in enumerate(message.recipients)
             ]
             return [one for some in _in_turn(due, OFFERED_AT_ONCE) for one in decode_offer(_encode_offer(list(some)))]
 
-    async def _claim(self, waiting: Sequence[Waiting], clock: "Clock") -> list[Claimed]:
+    async def _claim(self, waiting: Sequence[DueDelivery], clock: "Clock") -> list[Claimed]:
         claimed: list[Claimed] = []
         with clock.running(CLAIM):
             for some in _in_turn(waiting, CLAIMED_AT_ONCE):
@@ -233,18 +240,18 @@ class Stages:
         clock.took_s[SIGN] -= clock.took_s[COMPOSE]
         return jobs
 
-    async def _send_all(self, jobs: Sequence[Job]) -> list[Sent]:
-        left, sent = iter(jobs), list[Sent]()
+    async def _send_all(self, jobs: Sequence[Job]) -> list[RepliedMessage]:
+        left, sent = iter(jobs), list[RepliedMessage]()
         await asyncio.gather(*(self._send(connection, left, sent) for connection in self._connections))
         return sent
 
-    async def _send(self, connection: SmtpConnection, left: Iterator[Job], sent: list[Sent]) -> None:
+    async def _send(self, connection: SmtpConnection, left: Iterator[Job], sent: list[RepliedMessage]) -> None:
         for job in left:
             result = await connection.send(job.envelope, job.data)
             assert result.final is not None and result.final.positive
-            sent.append(Sent(job, hop_of(connection), result))
+            sent.append(RepliedMessage(job, hop_of(connection), result))
 
-    def _judge(self, sent: Sequence[Sent]) -> list[OutcomeWithEvent]:
+    def _judge(self, sent: Sequence[RepliedMessage]) -> list[OutcomeWithEvent]:
         """One by one; the accepted ones of each are appended to the ledger together."""
         told: list[OutcomeWithEvent] = []
         for one in sent:
@@ -308,7 +315,7 @@ def _composed(claimed: Sequence[Claimed], skeletons: Mapping[str, Skeleton], sig
         drafts = [
             draft_message(
                 skeletons[delivery.request_id],
-                decode_personal(delivery.personal),
+                decode_personalization(delivery.personalization),
                 signer,
                 message_id=f"<{delivery.message_id}@mail.example.com>",
                 date=delivery.created_at,

@@ -13,12 +13,12 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from benchmarks.mail import Letter, Mail, Shape
+from benchmarks.mail import Mail, MailTemplate, Shape
 from benchmarks.phases import Tell
 from benchmarks.records import Better, Repeat
 from benchmarks.runner import Measure
 from benchmarks.scenarios.blast import Options, fire, repeat_of
-from benchmarks.scenarios.sending import COUNTED, Messages, Sending
+from benchmarks.scenarios.sending import COUNTED, Messages, SendingWorld
 
 WIDTH = 8
 """Characters of a value, and of the word in its place when nothing is filled in."""
@@ -38,7 +38,7 @@ class TemplatesOptions(Options, frozen=True, kw_only=True):
     many_holes: Annotated[Holes, Meta(description="Places that it fills in, over both parts.")] = 200
 
 
-class Way(Struct, frozen=True):
+class TemplateVariant(Struct, frozen=True):
     """A variant: the number of keys, and the number of places that they fill."""
 
     name: str
@@ -63,13 +63,13 @@ class Templates:
     def __init__(self, options: TemplatesOptions) -> None:
         self.settings = options
         self._ways = (
-            Way(NONE, 0, 0),
-            Way("few", options.few_keys, options.few_holes),
-            Way("many", options.many_keys, options.many_holes),
+            TemplateVariant(NONE, 0, 0),
+            TemplateVariant("few", options.few_keys, options.few_holes),
+            TemplateVariant("many", options.many_keys, options.many_holes),
         )
         places = max(way.holes for way in self._ways)
         self._mails = {way.name: Mail(options.shape, letter=letter(options.shape, way, places)) for way in self._ways}
-        self._sending = Sending(options)
+        self._sending = SendingWorld(options)
         self._turn = 0
 
     @property
@@ -105,7 +105,7 @@ class Templates:
             throughput=last.throughput,
         )
 
-    async def _shot(self, way: Way, share: float, tell: Tell) -> Repeat:
+    async def _shot(self, way: TemplateVariant, share: float, tell: Tell) -> Repeat:
         world = self._sending.world
         watch = world.watch()
         await watch.start()
@@ -117,7 +117,7 @@ class Templates:
         return repeat_of(world, shot, recorded_at or time.time(), await watch.stop())
 
 
-def _tell_of(way: Way, tell: Tell, told: str, done: float = 0.0) -> None:
+def _tell_of(way: TemplateVariant, tell: Tell, told: str, done: float = 0.0) -> None:
     tell(f"{way.name}: {told}", done)
 
 
@@ -133,13 +133,13 @@ def compared(found: Mapping[str, Repeat]) -> dict[str, float]:
     return figures
 
 
-def letter(shape: Shape, way: Way, places: int) -> Letter:
+def letter(shape: Shape, way: TemplateVariant, places: int) -> MailTemplate:
     """A letter with ``places`` possible places, of which ``way`` fills in its number, spread evenly; the others contain
     a word as long as the values."""
     in_text = min(max(1, places * shape.text_bytes // max(1, shape.text_bytes + shape.html_bytes)), places - 1)
     keys = itertools.cycle(range(way.keys))
     words = [_key(next(keys)) if _fills(place, places, way.holes) else "x" * WIDTH for place in range(places)]
-    return Letter(
+    return MailTemplate(
         subject="A letter in some words",
         text=_body(words[:in_text], shape.text_bytes, "{}\n\n"),
         html=_body(words[in_text:], shape.html_bytes, "<p>{}</p>"),

@@ -11,12 +11,12 @@ import uvloop
 from msgspec import structs
 
 from benchmarks import report as console_of
-from benchmarks.load import Refused
-from benchmarks.postray import DidNotStart
+from benchmarks.load import NotAccepted
+from benchmarks.postray import PostrayDidNotStart
 from benchmarks.records import write_apart
 from benchmarks.soak import report
 from benchmarks.soak.record import Looks
-from benchmarks.soak.scenario import Options, run
+from benchmarks.soak.scenario import SoakOptions, run
 from benchmarks.tuning import options
 
 FILE = click.Path(dir_okay=False, path_type=Path)
@@ -24,7 +24,7 @@ FOLDER = click.Path(file_okay=False, path_type=Path)
 
 
 @click.command()
-@options(Options)
+@options(SoakOptions)
 @click.option("--json", "json_path", type=FILE, help="Write the record there, its looks beside it.")
 @click.option("--plots", type=FOLDER, help="Draw PNG files into this folder.")
 def soak(json_path: Path | None, plots: Path | None, **told: Any) -> None:
@@ -36,13 +36,13 @@ def soak(json_path: Path | None, plots: Path | None, **told: Any) -> None:
     """
     console = console_of.console()
     try:
-        record = uvloop.run(run(msgspec.convert(told, Options), console))
+        record = uvloop.run(run(msgspec.convert(told, SoakOptions), console))
     except asyncio.CancelledError:
         console.print("interrupted; everything that was started has ended")
         sys.exit(130)
-    except DidNotStart as error:
+    except PostrayDidNotStart as error:
         raise click.ClickException(f"postray did not start: {error}") from error
-    except Refused as refused:
+    except NotAccepted as refused:
         raise click.ClickException(f"the load was refused: {refused}") from refused
     report.show(console, record)
     if json_path is not None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from benchmarks.soak.looking import Held, Process
+from benchmarks.soak.observing import ObservedProcess, ProcessState
 
 ALLOWED = 1.10
 """The allowed multiple of the values in the settled minute."""
@@ -34,16 +34,16 @@ class Look(Struct, frozen=True):
     """Seconds since the start of the load."""
     delivered: int
     """Messages at the sink since then."""
-    held: dict[str, Held]
+    held: dict[str, ProcessState]
     """By the process's key: its name, with its pid if several have the name."""
 
 
-class Growth(Struct, frozen=True, kw_only=True):
+class ProcessGrowth(Struct, frozen=True, kw_only=True):
     """One process from the settled minute to the end; memory in MiB."""
 
     name: str
-    settled: Held
-    end: Held
+    settled: ProcessState
+    end: ProcessState
     ratio: float
     """Of its own memory, which is judged."""
     slope: float
@@ -52,7 +52,7 @@ class Growth(Struct, frozen=True, kw_only=True):
     """What grew more than allowed: ``memory``, ``descriptors``."""
 
 
-class Record(Struct, frozen=True, kw_only=True):
+class SoakRecord(Struct, frozen=True, kw_only=True):
     """A complete soak."""
 
     scenario: str
@@ -69,7 +69,7 @@ class Record(Struct, frozen=True, kw_only=True):
     lost: int
     copies: int
     """Deliveries beyond the first of each message."""
-    growth: tuple[Growth, ...]
+    growth: tuple[ProcessGrowth, ...]
     looks: tuple[Look, ...]
     """Written to a file beside the record (``Looks``); empty in the record."""
     broken: tuple[str, ...] = ()
@@ -82,7 +82,7 @@ class Looks(Struct, frozen=True, kw_only=True):
     looks: tuple[Look, ...]
 
 
-def keyed(found: Mapping[Process, Held]) -> dict[str, Held]:
+def keyed(found: Mapping[ObservedProcess, ProcessState]) -> dict[str, ProcessState]:
     """By unique names."""
     count: dict[str, int] = defaultdict(int)
     for process in found:
@@ -93,7 +93,7 @@ def keyed(found: Mapping[Process, Held]) -> dict[str, Held]:
     }
 
 
-def judge(looks: Sequence[Look], settled_s: float) -> tuple[Growth, ...]:
+def judge(looks: Sequence[Look], settled_s: float) -> tuple[ProcessGrowth, ...]:
     """The growth of each process that lived at both moments, and of the sum of all."""
     whole = [Look(look.at_s, look.delivered, look.held | {ALL: together(look.held.values())}) for look in looks]
     end_s = whole[-1].at_s
@@ -102,12 +102,12 @@ def judge(looks: Sequence[Look], settled_s: float) -> tuple[Growth, ...]:
     return tuple(_growth(name, before[name], after[name], whole, settled_s) for name in names)
 
 
-def together(held: Iterable[Held]) -> Held:
+def together(held: Iterable[ProcessState]) -> ProcessState:
     """The sum of all."""
     return _each(held, sum)
 
 
-def _around(looks: Sequence[Look], at_s: float) -> dict[str, Held]:
+def _around(looks: Sequence[Look], at_s: float) -> dict[str, ProcessState]:
     near = [look for look in looks if abs(look.at_s - at_s) <= MOMENT_S / 2] or [
         min(looks, key=lambda look: abs(look.at_s - at_s))
     ]
@@ -115,10 +115,10 @@ def _around(looks: Sequence[Look], at_s: float) -> dict[str, Held]:
     return {name: _each([look.held[name] for look in near], median) for name in names}
 
 
-def _each(held: Iterable[Held], of: Callable[[list[float]], float]) -> Held:
+def _each(held: Iterable[ProcessState], of: Callable[[list[float]], float]) -> ProcessState:
     """``of`` applied to each quantity."""
     ones = list(held)
-    return Held(
+    return ProcessState(
         resident=round(of([one.resident for one in ones]), 2),
         proportional=round(of([one.proportional for one in ones]), 2),
         own=round(of([one.own for one in ones]), 2),
@@ -127,7 +127,9 @@ def _each(held: Iterable[Held], of: Callable[[list[float]], float]) -> Held:
     )
 
 
-def _growth(name: str, settled: Held, end: Held, looks: Sequence[Look], settled_s: float) -> Growth:
+def _growth(
+    name: str, settled: ProcessState, end: ProcessState, looks: Sequence[Look], settled_s: float
+) -> ProcessGrowth:
     one, other = settled.own, end.own
     grew = []
     if other > max(one * ALLOWED, one + SLACK_MB):
@@ -136,7 +138,7 @@ def _growth(name: str, settled: Held, end: Held, looks: Sequence[Look], settled_
     if end.descriptors > allowed and not name.startswith(KEEPS_FILES_OPEN):
         grew.append("descriptors")
     points = [(look.at_s, look.held[name].own) for look in looks if name in look.held]
-    return Growth(
+    return ProcessGrowth(
         name=name,
         settled=settled,
         end=end,
@@ -157,7 +159,7 @@ def slope(points: Sequence[tuple[float, float]]) -> float:
     return median(slopes) if slopes else 0.0
 
 
-def broken(record: Record) -> list[str]:
+def broken(record: SoakRecord) -> list[str]:
     """Descriptions of the failures."""
     found = []
     if record.lost:

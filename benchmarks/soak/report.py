@@ -6,13 +6,13 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from benchmarks.soak.record import ALL, Growth, Record
+from benchmarks.soak.record import ALL, ProcessGrowth, SoakRecord
 
 DRAWN = 14
 """Processes in a picture, the largest ones; the lines of small ones overlap."""
 
 
-def show(console: Console, record: Record) -> None:
+def show(console: Console, record: SoakRecord) -> None:
     minute, end = record.settled_s / 60, record.looks[-1].at_s / 60 if record.looks else 0.0
     table = Table(box=None, pad_edge=False)
     table.add_column("process", no_wrap=True)
@@ -38,7 +38,7 @@ def show(console: Console, record: Record) -> None:
         console.print("[green]flat[/]")
 
 
-def _cells(one: Growth) -> tuple[str | Text, ...]:
+def _cells(one: ProcessGrowth) -> tuple[str | Text, ...]:
     settled, end = one.settled, one.end
     return (
         one.name,
@@ -53,7 +53,7 @@ def _cells(one: Growth) -> tuple[str | Text, ...]:
     )
 
 
-def draw(record: Record, folder: Path) -> list[Path]:
+def draw(record: SoakRecord, folder: Path) -> list[Path]:
     """Draw own memory and descriptors over time; returns the paths of the pictures."""
     import matplotlib  # loaded only when needed
 

@@ -21,10 +21,10 @@ from benchmarks.load import Load
 from benchmarks.machine import commit, machine
 from benchmarks.mail import Mail, Shape
 from benchmarks.phases import Phases, Tell
-from benchmarks.scenarios.sending import Clients, Sending, WorldOptions
+from benchmarks.scenarios.sending import Clients, SendingWorld, WorldOptions
 from benchmarks.sink_log import Receipt
-from benchmarks.soak.looking import look
-from benchmarks.soak.record import Look, Record, broken, judge, keyed, together
+from benchmarks.soak.observing import look
+from benchmarks.soak.record import Look, SoakRecord, broken, judge, keyed, together
 
 LOOK_S = 10.0
 COUNT_S = 1.0
@@ -35,7 +35,7 @@ REST_S = 60.0
 """How long the last messages may take after the end of the load."""
 
 
-class Options(WorldOptions, frozen=True, kw_only=True):
+class SoakOptions(WorldOptions, frozen=True, kw_only=True):
     """The options of a soak."""
 
     minutes: Annotated[float, Meta(ge=0.5, le=480, description="Of load.")] = 60.0
@@ -87,9 +87,9 @@ class Balance:
 class Soak:
     """One soak, from ``open`` to ``close``."""
 
-    def __init__(self, options: Options) -> None:
+    def __init__(self, options: SoakOptions) -> None:
         self._options = options
-        self._sending = Sending(options)
+        self._sending = SendingWorld(options)
         shape = Shape(text_bytes=options.text_bytes, html_bytes=options.html_bytes)
         self._mail = Mail(shape, lambda number: f"d{number % options.domains}.example.org")
         self._balance = Balance()
@@ -185,7 +185,7 @@ def _applications(dsn: str) -> dict[int, str]:
     return {}
 
 
-async def run(options: Options, console: Console) -> Record:
+async def run(options: SoakOptions, console: Console) -> SoakRecord:
     """One complete soak. Everything it starts has ended when it returns."""
     cancel_once_on_signals()
     started_at, began = datetime.now(UTC), time.monotonic()
@@ -200,7 +200,7 @@ async def run(options: Options, console: Console) -> Record:
             with phases.phase("ending"):
                 await _closed(soak)
     balance = soak.balance
-    record = Record(
+    record = SoakRecord(
         scenario="soak",
         started_at=started_at.isoformat(timespec="seconds"),
         took_s=round(time.monotonic() - began, 1),

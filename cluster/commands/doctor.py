@@ -8,9 +8,9 @@ from rich.text import Text
 
 from cluster.commands.instance import settings_file, settings_of
 from cluster.commands.output import console, json_option, plain, print_json
-from cluster.installation.doctor import Installation, State, examine
+from cluster.installation.doctor import FindingState, Installation, examine
 
-COLOURS = {State.OK: "green", State.WARNING: "yellow", State.PROBLEM: "red"}
+COLOURS = {FindingState.OK: "green", FindingState.WARNING: "yellow", FindingState.PROBLEM: "red"}
 
 
 @click.command()
@@ -31,4 +31,4 @@ def doctor(config: str | None, as_json: bool) -> None:
         for name, found in findings:
             line = Text.assemble((f"{found.state:<8}", COLOURS[found.state]), f" {name:<10}", plain(found.text))
             console.print(line, soft_wrap=True)
-    sys.exit(any(found.state is State.PROBLEM for _, found in findings))
+    sys.exit(any(found.state is FindingState.PROBLEM for _, found in findings))

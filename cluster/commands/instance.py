@@ -108,9 +108,9 @@ class Instance:
     def post(self, path: str, **body: Json) -> Json:
         return self._call("POST", path, {}, {name: value for name, value in body.items() if value is not None})
 
-    def lines(self, path: str, patience_s: float, **query: str | float | None) -> Iterator[Json]:
-        """The objects of an NDJSON answer, as they arrive. ``patience_s``: the longest gap between two, in seconds."""
-        with self._open("GET", path, query, None, patience_s) as answer, self._failures_told():
+    def lines(self, path: str, max_wait_s: float, **query: str | float | None) -> Iterator[Json]:
+        """The objects of an NDJSON answer, as they arrive. ``max_wait_s``: the longest gap between two, in seconds."""
+        with self._open("GET", path, query, None, max_wait_s) as answer, self._failures_told():
             for line in answer:
                 yield json.loads(line)
 
@@ -118,7 +118,7 @@ class Instance:
         with self._open(method, path, query, body, ANSWER_S) as answer, self._failures_told():
             return json.load(answer)
 
-    def _open(self, method: Method, path: str, query: dict[str, Any], body: Json, patience_s: float) -> Any:
+    def _open(self, method: Method, path: str, query: dict[str, Any], body: Json, max_wait_s: float) -> Any:
         given = urllib.parse.urlencode({name: value for name, value in query.items() if value is not None})
         request = urllib.request.Request(
             f"{self._url}/api/admin/{path}{'?' + given if given else ''}",
@@ -127,7 +127,7 @@ class Instance:
             headers={"Authorization": f"Bearer {self._token}", "Content-Type": "application/json"},
         )
         with self._failures_told():
-            return _direct.open(request, timeout=patience_s)
+            return _direct.open(request, timeout=max_wait_s)
 
     @contextmanager
     def _failures_told(self) -> Iterator[None]:

@@ -7,8 +7,8 @@ import click
 import msgspec
 from msgspec import Struct
 
+from cluster.commands.inspection import print_settings
 from cluster.commands.instance import Instance, path_part, settings_of
-from cluster.commands.looking import print_settings
 from cluster.commands.output import DOMAIN, NAME, console, json_option, plain, print_json
 from cluster.policies import BadPolicies, check_policies, read_files
 from cluster.policy.limits.shaping import Shaping

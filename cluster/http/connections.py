@@ -20,7 +20,7 @@ FEWEST = 16
 """This many connections are always allowed, however few descriptors there are."""
 
 
-class Bounds(Struct, frozen=True, kw_only=True):
+class ConnectionBounds(Struct, frozen=True, kw_only=True):
     """The limits of one server."""
 
     connections: int
@@ -166,7 +166,7 @@ class _Group(_Lines):
 class Connections:
     """All seats of one server."""
 
-    def __init__(self, bounds: Bounds) -> None:
+    def __init__(self, bounds: ConnectionBounds) -> None:
         self._bounds = bounds
         self._limits_s = (
             bounds.leaving_s,

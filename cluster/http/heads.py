@@ -8,7 +8,7 @@ from functools import lru_cache
 
 import httptools
 
-from cluster.http.refusals import Refused
+from cluster.http.refusals import RefusedRequest
 
 log = logging.getLogger(__name__)
 
@@ -22,36 +22,36 @@ _HOST = re.compile(rb"(?:[A-Za-z0-9\-._~%!$&'()*+,;=]*|\[(?P<v6>[0-9A-Fa-f:.]+)\
 """RFC 3986 §3.2.2: a name, an address, or an IPv6 address in brackets; then optionally a port."""
 
 
-def head_too_large(*, in_target: bool) -> Refused:
+def head_too_large(*, in_target: bool) -> RefusedRequest:
     if in_target:
-        return Refused(414, "The request's target is too long")
-    return Refused(431, f"The request's head is larger than {HEAD_BYTES // 1024} KB")
+        return RefusedRequest(414, "The request's target is too long")
+    return RefusedRequest(431, f"The request's head is larger than {HEAD_BYTES // 1024} KB")
 
 
-def reason(error: httptools.HttpParserError) -> Refused:
+def reason(error: httptools.HttpParserError) -> RefusedRequest:
     """The answer after this parser error."""
     cause = error.__context__
-    if isinstance(cause, Refused):
+    if isinstance(cause, RefusedRequest):
         return cause
     if isinstance(error, httptools.HttpParserCallbackError) and not isinstance(cause, httptools.HttpParserError):
         log.error("unexpected", exc_info=cause or error)
-        return Refused(500, "Internal error")
-    return Refused(400, f"This is no HTTP request: {cause or error}")
+        return RefusedRequest(500, "Internal error")
+    return RefusedRequest(400, f"This is no HTTP request: {cause or error}")
 
 
 def check_counts(hosts: int, codings: int, version: str) -> None:
     """Check the number of Host fields (RFC 9112 §3.2) and Transfer-Encoding fields (§6.1). Raises Refused."""
     if hosts > 1 or (not hosts and version != "1.0"):
-        raise Refused(400, "The request needs one Host header")
+        raise RefusedRequest(400, "The request needs one Host header")
     if codings > 1:
-        raise Refused(400, "The request has more than one Transfer-Encoding header")
+        raise RefusedRequest(400, "The request has more than one Transfer-Encoding header")
 
 
 def plain_target(url: bytes) -> bytes:
     """The request target (RFC 9112 §3.2), an absolute one reduced to path and query. Raises Refused or
     HttpParserInvalidURLError."""
     if b"#" in url:
-        raise Refused(400, "The request's target has a fragment")
+        raise RefusedRequest(400, "The request's target has a fragment")
     if url[:1] == b"/" or url == b"*":
         return url
     target = httptools.parse_url(url)

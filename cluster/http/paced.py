@@ -12,7 +12,7 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
-from cluster.http.turns import AT_ONCE, Turns
+from cluster.http.turns import AT_ONCE, ConnectionTurns
 
 
 class PacedProtocol(HttpToolsProtocol):
@@ -26,7 +26,7 @@ class PacedProtocol(HttpToolsProtocol):
         loop: asyncio.AbstractEventLoop,
         *,
         address: str,
-        turns: Turns,
+        turns: ConnectionTurns,
         health: Set[bytes],
     ) -> None:
         """``health``: the paths whose requests do not wait behind others."""

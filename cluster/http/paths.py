@@ -8,9 +8,9 @@ from collections.abc import Awaitable, Iterable, Set
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
-from cluster.http.refusals import Refused
+from cluster.http.refusals import RefusedRequest
 
-_NOT_FOUND = Refused(404, "Not Found")
+_NOT_FOUND = RefusedRequest(404, "Not Found")
 
 
 class OneSpelling:

@@ -29,8 +29,8 @@ from cluster.http.heads import (
 )
 from cluster.http.paced import PacedProtocol
 from cluster.http.pieces import BITE, HEAD_END, piece_end
-from cluster.http.refusals import Refused
-from cluster.http.turns import Turns
+from cluster.http.refusals import RefusedRequest
+from cluster.http.turns import ConnectionTurns
 
 log = logging.getLogger(__name__)
 
@@ -61,7 +61,7 @@ class HttpProtocol(PacedProtocol):
         *,
         seat: Seat,
         connections: Connections,
-        turns: Turns,
+        turns: ConnectionTurns,
         health: Set[bytes],
     ) -> None:
         """``health``: the paths that a reserved seat serves, and whose requests do not wait behind others."""
@@ -86,7 +86,7 @@ class HttpProtocol(PacedProtocol):
         """Data behind a request that must be answered first, and whose answer must be read first."""
         self._held_from = 0
         """Data before this index is parsed."""
-        self._refused: Refused | None = None
+        self._refused: RefusedRequest | None = None
         """The answer to the next request, which is the last one."""
         self._deaf = False
         self._answered = False
@@ -151,7 +151,7 @@ class HttpProtocol(PacedProtocol):
     def expire(self) -> None:
         left = self.transport.get_write_buffer_size()
         if self._seat.phase is PARTIAL and self._in_head and not left:
-            self._end(Refused(408, "The request's head did not come in time"))
+            self._end(RefusedRequest(408, "The request's head did not come in time"))
         elif self._seat.phase is UNREAD and self.unread() < self._seat.unread:
             self._seats.move(self._seat, BUSY, self.loop.time())  # there was progress: a new time limit
             self._settle()
@@ -192,17 +192,17 @@ class HttpProtocol(PacedProtocol):
         if self._head_bytes > HEAD_BYTES and self._head_size() > HEAD_BYTES:
             raise head_too_large(in_target=len(self.url) > HEAD_BYTES)
         if len(self.headers) > HEAD_FIELDS:
-            raise Refused(431, f"The request has more than {HEAD_FIELDS} header fields")
+            raise RefusedRequest(431, f"The request has more than {HEAD_FIELDS} header fields")
         if self.parser.should_upgrade():
             if self.parser.get_method() == b"CONNECT":
-                raise Refused(501, "CONNECT is not supported")
+                raise RefusedRequest(501, "CONNECT is not supported")
             return  # protocols are not changed: see _without_upgrade
         if self._hosts != 1 or self._codings > 1:
             check_counts(self._hosts, self._codings, self.parser.get_http_version())
         if self.url[:1] != b"/" or b"#" in self.url:
             self.url = plain_target(self.url)
         if self._seat.reserved and self.url.partition(b"?")[0] not in self._health:
-            raise Refused(503, "All connections are in use; try again later")
+            raise RefusedRequest(503, "All connections are in use; try again later")
         super().on_headers_complete()
         self._in_head = False
         self._hosts = self._codings = 0
@@ -333,7 +333,7 @@ class HttpProtocol(PacedProtocol):
             if in_head:  # the application has not started yet: it runs in a task
                 self.scope["extensions"] = self._extensions
             if self._bodiless_bytes > FRAMING_BYTES or self._framing_bytes > FRAMING_BYTES + self._body_bytes:
-                self._refuse(Refused(400, "The body is in chunks that carry too little"))
+                self._refuse(RefusedRequest(400, "The body is in chunks that carry too little"))
 
     def _head_size(self) -> int:
         return len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
@@ -342,11 +342,11 @@ class HttpProtocol(PacedProtocol):
         if name == b"host":
             self._hosts += 1
             if not is_host(value):
-                raise Refused(400, "The Host header is no host")
+                raise RefusedRequest(400, "The Host header is no host")
         elif name == b"transfer-encoding":
             self._codings += 1
             if value.strip().lower() != b"chunked":
-                raise Refused(501, "Of transfer codings, only chunked is known")
+                raise RefusedRequest(501, "Of transfer codings, only chunked is known")
         elif value.lower() == b"100-continue":
             self.expect_100_continue = True
 
@@ -359,7 +359,7 @@ class HttpProtocol(PacedProtocol):
         self._head_bytes = self._hosts = self._codings = 0
         return head
 
-    def _refuse(self, refused: Refused) -> None:
+    def _refuse(self, refused: RefusedRequest) -> None:
         """Refuse the rest of this connection, which cannot be parsed."""
         self._drop_held()
         if self._in_head:
@@ -379,7 +379,7 @@ class HttpProtocol(PacedProtocol):
             self.cycle.message_event.set()
             self._end(refused)
 
-    def _end(self, refused: Refused) -> None:
+    def _end(self, refused: RefusedRequest) -> None:
         """Send the last answer, then keep the connection for a moment: a client that is still sending would get a
         connection reset instead of the answer (RFC 9112 §9.6)."""
         log.debug("refused client=%s status=%d reason=%s", self._seat.address, refused.status, refused.detail)

@@ -9,7 +9,7 @@ import msgspec
 RETRY_AFTER_S = 5
 
 
-class Refused(Exception):
+class RefusedRequest(Exception):
     """The request is refused. As an ASGI application, it answers every request with the error."""
 
     def __init__(self, status: int, detail: str) -> None:

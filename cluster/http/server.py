@@ -16,14 +16,14 @@ import uvicorn
 from msgspec.structs import replace
 
 from cluster.http.accepting import Acceptor
-from cluster.http.connections import Bounds, Connections, Seat, affordable
+from cluster.http.connections import ConnectionBounds, Connections, Seat, affordable
 from cluster.http.protocol import HttpProtocol
-from cluster.http.turns import Turns
+from cluster.http.turns import ConnectionTurns
 from cluster.metrics import Counter, Gauge
 
 log = logging.getLogger(__name__)
 
-STOP_PATIENCE_S = 5.0
+STOP_MAX_WAIT_S = 5.0
 GRACE_S = 3
 """The part of it that requests in progress have to finish."""
 
@@ -38,7 +38,7 @@ class CannotStart(Exception):
 class HttpServer:
     """Serves one application from ``start`` to ``stop``."""
 
-    def __init__(self, app: Any, bounds: Bounds, *, health: Set[bytes] = frozenset()) -> None:
+    def __init__(self, app: Any, bounds: ConnectionBounds, *, health: Set[bytes] = frozenset()) -> None:
         """``app``: an ASGI application. ``bounds``: limits on connections, lowered to what the process has descriptors
         for. ``health``: paths that are answered even when all connections are in use."""
         self._app = app
@@ -85,9 +85,9 @@ class HttpServer:
         if self._server is None or self._serving is None:
             return
         self._server.should_exit = True
-        done, _ = await asyncio.wait((self._serving,), timeout=STOP_PATIENCE_S)
+        done, _ = await asyncio.wait((self._serving,), timeout=STOP_MAX_WAIT_S)
         if not done:
-            log.warning("stop took more than %g s; cut off", STOP_PATIENCE_S)
+            log.warning("stop took more than %g s; cut off", STOP_MAX_WAIT_S)
             self._server.force_exit = True
             self._serving.cancel()
             await asyncio.wait((self._serving,), timeout=1)
@@ -95,7 +95,7 @@ class HttpServer:
         self._server = None
         self._serving = None
 
-    def _affordable(self) -> Bounds:
+    def _affordable(self) -> ConnectionBounds:
         descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         wanted = self._bounds.connections
         allowed = affordable(wanted, descriptors=descriptors, used=psutil.Process().num_fds())
@@ -115,7 +115,9 @@ class _Server(uvicorn.Server):
         "postray_http_requests_total", "HTTP requests answered.", lambda server: server.server_state.total_requests
     )
 
-    def __init__(self, config: uvicorn.Config, listener: socket.socket, bounds: Bounds, health: Set[bytes]) -> None:
+    def __init__(
+        self, config: uvicorn.Config, listener: socket.socket, bounds: ConnectionBounds, health: Set[bytes]
+    ) -> None:
         super().__init__(config)
         self.listening = asyncio.Event()
         self._listener = listener
@@ -132,7 +134,7 @@ class _Server(uvicorn.Server):
             await super().startup(sockets)
         except SystemExit:
             raise CannotStart("the application did not start") from None
-        self._turns = Turns(asyncio.get_running_loop())
+        self._turns = ConnectionTurns(asyncio.get_running_loop())
         self._acceptor = Acceptor(self._listener, self._connections, self._protocol)
         self.listening.set()
 

@@ -15,7 +15,7 @@ PER_TURN = 16
 """Requests of each kind, health checks and others, that start in one loop iteration."""
 
 
-class Turns:
+class ConnectionTurns:
     """The requests that wait: health checks separate from others, and within each kind the addresses take turns."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:

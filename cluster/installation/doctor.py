@@ -38,7 +38,7 @@ SEALED_LOOKED_AT = 10_000
 """Number of encrypted values that are checked, the newest first."""
 
 
-class State(StrEnum):
+class FindingState(StrEnum):
     OK = "ok"
     WARNING = "warning"
     PROBLEM = "problem"
@@ -47,7 +47,7 @@ class State(StrEnum):
 class Finding(Struct, frozen=True):
     """One line: the state of one thing and, unless it is OK, what to do."""
 
-    state: State
+    state: FindingState
     text: str
 
 
@@ -86,15 +86,15 @@ def examine(installation: Installation) -> Iterator[tuple[str, Finding]]:
 
 
 def _ok(text: str) -> Finding:
-    return Finding(State.OK, text)
+    return Finding(FindingState.OK, text)
 
 
 def _warning(text: str) -> Finding:
-    return Finding(State.WARNING, text)
+    return Finding(FindingState.WARNING, text)
 
 
 def _problem(text: str) -> Finding:
-    return Finding(State.PROBLEM, text)
+    return Finding(FindingState.PROBLEM, text)
 
 
 def _place(installation: Installation) -> Iterator[Finding]:
@@ -114,7 +114,7 @@ def _modes(installation: Installation) -> Iterator[Finding]:
     opened = [path for path in (folder, *sorted(folder.iterdir())) if _is_open(path)]
     for path in opened:
         mode = stat.S_IMODE(path.stat().st_mode)
-        state = State.PROBLEM if path == folder else State.WARNING
+        state = FindingState.PROBLEM if path == folder else FindingState.WARNING
         yield Finding(state, f"{path} is open to other users (mode {mode:o}): chmod go= {path}, or postray up does it")
     if not opened:
         yield _ok(f"only its owner can enter {folder} and what is in it")

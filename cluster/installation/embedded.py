@@ -41,8 +41,8 @@ unix_socket_permissions = 0700
 SOCKET = ".s.PGSQL.5432"
 START_S = 10.0
 INIT_S = 120.0
-STOP_PATIENCE_S = 5.0
-RECOVERY_PATIENCE_S = 120.0
+STOP_MAX_WAIT_S = 5.0
+RECOVERY_MAX_WAIT_S = 120.0
 """A crashed server replays its log before it answers."""
 LOOK_S = 0.1
 
@@ -85,7 +85,7 @@ class EmbeddedPostgres:
             folder.symlink_to(self._directory)
         self._end_unreachable()
         self._configure()
-        deadline = time.monotonic() + RECOVERY_PATIENCE_S
+        deadline = time.monotonic() + RECOVERY_MAX_WAIT_S
         while not self.restart():
             if time.monotonic() > deadline:
                 raise Unavailable(f"the embedded Postgres did not start; see {self._directory / 'log'}")
@@ -226,17 +226,17 @@ def _stop(pid: int) -> None:
     except psutil.NoSuchProcess:
         return
     # Fast shutdown disconnects clients; immediate shutdown leaves recovery to the next start.
-    for request, patience in ((signal.SIGINT, STOP_PATIENCE_S), (signal.SIGQUIT, STOP_PATIENCE_S)):
+    for request, max_wait_s in ((signal.SIGINT, STOP_MAX_WAIT_S), (signal.SIGQUIT, STOP_MAX_WAIT_S)):
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, request)
-        if _gone(process, patience):
+        if _gone(process, max_wait_s):
             return
     process.kill()
 
 
-def _gone(process: psutil.Process, patience_s: float) -> bool:
+def _gone(process: psutil.Process, max_wait_s: float) -> bool:
     # pg_ctl's grandchild is not our child, so it cannot be waited for.
-    deadline = time.monotonic() + patience_s
+    deadline = time.monotonic() + max_wait_s
     while time.monotonic() < deadline:
         if not process.is_running() or process.status() == psutil.STATUS_ZOMBIE:
             return True

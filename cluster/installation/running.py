@@ -127,7 +127,7 @@ def mark(process: psutil.Process) -> ProcessMark:
     return ProcessMark(process.pid, process.create_time())
 
 
-def end(marks: list[ProcessMark], patience_s: float = 2.0) -> list[int]:
+def end(marks: list[ProcessMark], max_wait_s: float = 2.0) -> list[int]:
     """End these processes, if they are still the same; returns the pids of those that were running."""
     there = []
     for known in marks:
@@ -138,11 +138,11 @@ def end(marks: list[ProcessMark], patience_s: float = 2.0) -> list[int]:
     for process in there:
         with contextlib.suppress(psutil.NoSuchProcess):
             process.terminate()
-    _, alive = psutil.wait_procs(there, timeout=patience_s)
+    _, alive = psutil.wait_procs(there, timeout=max_wait_s)
     for process in alive:
         with contextlib.suppress(psutil.NoSuchProcess):
             process.kill()
-    psutil.wait_procs(alive, timeout=patience_s)
+    psutil.wait_procs(alive, timeout=max_wait_s)
     return [process.pid for process in there]
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 HOSTS_NAMED = 3
 
 
-class Waiting:
+class StopProgress:
     """``most_s``: how long to wait for replies of hosts; ``say``: gets the sentence; ``is_hurried``: whether to stop
     waiting now."""
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from cluster.journal.journal import Unavailable
 from cluster.metrics import Gauge
-from cluster.policy.backpressure import Bounds, Load, why_full
+from cluster.policy.backpressure import LoadBounds, MeasuredLoad, why_full
 
 log = logging.getLogger(__name__)
 
@@ -61,7 +61,7 @@ class Watch:
 
     def __init__(
         self,
-        bounds: Bounds,
+        bounds: LoadBounds,
         *,
         backlog: Callable[[], Awaitable[int]],
         count_backlog: Callable[[], Awaitable[None]],
@@ -74,7 +74,7 @@ class Watch:
         self._count_backlog = count_backlog
         self._journal_dir = journal_dir
         self._out_of_sight = True
-        self._load = Load()
+        self._load = MeasuredLoad()
         self._why_full: str | None = None
 
     def why_full(self) -> str | None:
@@ -89,7 +89,7 @@ class Watch:
 
     async def look(self) -> None:
         """Measure and decide. Never fails."""
-        self._load = Load(backlog=await self._measure_backlog(), free_disk_mb=await self._free_disk_mb())
+        self._load = MeasuredLoad(backlog=await self._measure_backlog(), free_disk_mb=await self._free_disk_mb())
         found = why_full(self._load, self._bounds)
         if (found is None) != (self._why_full is None):
             log.log(logging.WARNING if found else logging.INFO, "refusing=%r", found)

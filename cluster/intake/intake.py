@@ -32,7 +32,7 @@ rather than that all wait together."""
 BULK_FROM_BYTES = 32 * 1024
 """A request of this size takes long enough to commit that small ones do not wait for it. A single message of 30 KB is
 small, ten short ones are too."""
-ACCEPT_PATIENCE_S = 30.0
+COMMIT_MAX_WAIT_S = 30.0
 """A commit that takes longer is reported as not made, although it may yet be: the client may send again."""
 REST = 1.5
 """While small requests come, the bulk lane rests this many times as long as its last commit took. Postgres, the disk
@@ -206,11 +206,11 @@ class _Lane:
     async def _commit(self, batch: list[_Waiting]) -> None:
         """Commit the batch; where it is refused for what is in it, each request alone."""
         try:
-            async with asyncio.timeout(ACCEPT_PATIENCE_S):
+            async with asyncio.timeout(COMMIT_MAX_WAIT_S):
                 await self._accept([waiting.request for waiting in batch])
         except TimeoutError:
             self.failed += len(batch)
-            _fail(batch, Unavailable(f"no commit within {ACCEPT_PATIENCE_S:g} s"))
+            _fail(batch, Unavailable(f"no commit within {COMMIT_MAX_WAIT_S:g} s"))
         except Unavailable as error:
             self.failed += len(batch)
             _fail(batch, error)
@@ -253,6 +253,6 @@ def _fail(batch: list[_Waiting], error: Exception) -> None:
 
 def _size(request: NewRequest) -> int:
     """Bytes that the request holds in memory until it is committed, roughly."""
-    messages = sum([len(message.personal) + 500 + 100 * len(message.recipients) for message in request.messages])
+    messages = sum([len(message.personalization) + 500 + 100 * len(message.recipients) for message in request.messages])
     files = sum(map(len, request.attachments.values()))
     return len(request.content) + messages + files

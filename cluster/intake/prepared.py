@@ -1,15 +1,15 @@
 """A prepared request: what the intake commits, encoded as it is stored. Pure, but for the ids.
 
 Called by a way in, once it has checked what it was sent and has put it into the journal's terms: ``Content`` for what
-the messages share, ``Personal`` for what each has of its own. A request may have a thousand messages: the loop over
-them is hot.
+the messages share, ``PreparedPersonalization`` for what each has of its own. A request may have a thousand messages:
+the loop over them is hot.
 """
 
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 
 from cluster.ids import new_id, new_ids
-from cluster.journal.records import Content, NewMessage, NewRequest, Personal, Recipient, encode
+from cluster.journal.records import Content, NewMessage, NewRequest, PreparedPersonalization, Recipient, encode
 from cluster.message.header_fields import one_line
 from cluster.message.substitution import substitute
 
@@ -26,7 +26,7 @@ def send_time(at: int | None, now: datetime) -> datetime | None:
 
 def prepared_request(
     content: Content,
-    personals: Iterable[Personal],
+    personalizations: Iterable[PreparedPersonalization],
     send_ats: Sequence[datetime | None],
     *,
     tenant_id: str,
@@ -40,7 +40,7 @@ def prepared_request(
     """A request of messages in this order: ``personals`` is what each has of its own, ``send_ats`` its send time
     (``send_time``). A message expires ``lifetime`` after its send time. ``files``: the bytes of the attachments, by
     their sha256. Of a ``sandbox`` request nothing is delivered."""
-    new = _messages(content, personals, send_ats, now + lifetime, lifetime, sandbox)
+    new = _messages(content, personalizations, send_ats, now + lifetime, lifetime, sandbox)
     return NewRequest(
         id=new_id("req_"),
         tenant_id=tenant_id,
@@ -56,7 +56,7 @@ def prepared_request(
 
 def _messages(
     content: Content,
-    personals: Iterable[Personal],
+    personalizations: Iterable[PreparedPersonalization],
     send_ats: Sequence[datetime | None],
     soonest_end: datetime,
     lifetime: timedelta,
@@ -66,18 +66,18 @@ def _messages(
     that a thousand of them are never held together."""
     ids = new_ids("msg_", len(send_ats))
     new = []
-    for id, personal, send_at in zip(ids, personals, send_ats, strict=True):
-        emails = tuple([address.email for address in (*personal.to, *personal.cc, *personal.bcc)])
-        subject = personal.subject or content.subject
-        if personal.substitutions:
-            subject = one_line(substitute(subject, personal.substitutions))
+    for id, personalization, send_at in zip(ids, personalizations, send_ats, strict=True):
+        emails = tuple([address.email for address in (*personalization.to, *personalization.cc, *personalization.bcc)])
+        subject = personalization.subject or content.subject
+        if personalization.substitutions:
+            subject = one_line(substitute(subject, personalization.substitutions))
         new.append(
             NewMessage(
                 id=id,
                 subject=subject,
-                from_email=(personal.from_ or content.from_).email,
+                from_email=(personalization.from_ or content.from_).email,
                 to_emails=emails,
-                personal=encode(personal),
+                personalization=encode(personalization),
                 recipients=()
                 if sandbox
                 else tuple([Recipient(email, email[email.rindex("@") + 1 :]) for email in emails]),

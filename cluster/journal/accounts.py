@@ -3,12 +3,12 @@
 from collections.abc import Iterable
 
 from cluster.ids import new_id
-from cluster.journal.database import Part, Rejected, execute, rows
+from cluster.journal.database import JournalPart, Rejected, execute, rows
 from cluster.journal.records import ApiKey, DkimKey, SenderDomain
 from cluster.policy.routes.domains import a_labels, mail_domain
 
 
-class Accounts(Part):
+class Accounts(JournalPart):
     """Who may send, and as whom."""
 
     async def key_by_hash(self, hash: bytes) -> ApiKey | None:

@@ -10,7 +10,7 @@ from typing import Any, cast
 from psycopg import AsyncConnection
 
 from cluster.ids import new_id
-from cluster.journal.database import Part, Row, execute, rows
+from cluster.journal.database import JournalPart, Row, execute, rows
 from cluster.journal.ending import CANCELLED, Ended, append_dropped, tally
 from cluster.journal.records import BatchCounts, ScheduledStatus
 from cluster.policy.lifecycle import FINISHED, Status
@@ -19,7 +19,7 @@ PAGE = 2000
 """Messages in one transaction: some 50 ms of work."""
 
 
-class Batches(Part):
+class Batches(JournalPart):
     """What became of batches, and cancelling them."""
 
     async def create(self, tenant_id: str) -> str:

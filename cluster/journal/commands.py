@@ -10,15 +10,15 @@ from datetime import UTC, datetime
 from psycopg import AsyncConnection
 
 from cluster.journal.batches import commanded, hold
-from cluster.journal.database import Part, Row, execute, rows
+from cluster.journal.database import JournalPart, Row, execute, rows
 from cluster.journal.ending import CANCELLED, Ended, append_dropped, tally
-from cluster.journal.records import Cancellation, Change, Recipient, ScheduledStatus
+from cluster.journal.records import Cancellation, CommandResult, Recipient, ScheduledStatus
 from cluster.policy.lifecycle import UNFINISHED, Status, Transition, after, can, fold
 
 HAS_IT = (Status.DELIVERED, Status.SENT)
 
 
-class Commands(Part):
+class Commands(JournalPart):
     """Cancel, retry, fail."""
 
     async def cancel(self, tenant_id: str, message_id: str) -> Cancellation | None:
@@ -42,7 +42,7 @@ class Commands(Part):
 
     async def retry(
         self, tenant_id: str, message_id: str, recipients: Sequence[Recipient], lifetime_s: float
-    ) -> Change | None:
+    ) -> CommandResult | None:
         """Queue a message that is stuck, failed or bounced, once more; None when there is no such message.
 
         ``recipients`` are all of the message's, in order: of a finished message the journal has them only in its
@@ -60,9 +60,9 @@ class Commands(Part):
             if states := await rows(connection, "lock_states", **key):
                 status = fold(Status(state) for _, _, state, _ in states)
                 if (under_way := any(busy for *_, busy in states)) or not can(status, Transition.RETRIED):
-                    return Change(done=False, status=status, under_way=under_way)
+                    return CommandResult(done=False, status=status, under_way=under_way)
                 if command == "cancel":
-                    return Change(done=False, status=status, batch_cancelled=True)
+                    return CommandResult(done=False, status=status, batch_cancelled=True)
                 queued = await rows(connection, "requeue", lifetime_s=lifetime_s, **key)
             else:
                 at = datetime.now(UTC)
@@ -78,9 +78,9 @@ class Commands(Part):
             await execute(connection, "clear_strikes", **key)
             if command == "pause":
                 await hold(connection, queued)
-        return Change(done=True, status=Status.QUEUED)
+        return CommandResult(done=True, status=Status.QUEUED)
 
-    async def fail(self, tenant_id: str, message_id: str, reason: str) -> Change | None:
+    async def fail(self, tenant_id: str, message_id: str, reason: str) -> CommandResult | None:
         """Give an unfinished message up, in whatever status; None when there is no such message.
 
         An SMTP transaction that is under way goes on: its outcome finds no delivery any more and changes nothing.
@@ -93,7 +93,7 @@ class Commands(Part):
             states = await rows(connection, "lock_states", **key)
             if not states:
                 ((state,),) = await rows(connection, "status_of", **key)
-                return Change(done=False, status=Status(state))
+                return CommandResult(done=False, status=Status(state))
             at = datetime.now(UTC)
             await execute(connection, "fail_message", at=at, error_message=reason, **key)
             batch_id, categories, _ = message[0]
@@ -105,15 +105,15 @@ class Commands(Part):
             await append_dropped(connection, ended, reason, at)
             if batch_id is not None:
                 await tally(connection, self._database.shard, [(batch_id, Status.FAILED, 1)], at)
-        return Change(done=True, status=Status.FAILED)
+        return CommandResult(done=True, status=Status.FAILED)
 
 
-def _not_retried(status: Status, commanded: ScheduledStatus | None) -> Change:
+def _not_retried(status: Status, commanded: ScheduledStatus | None) -> CommandResult:
     """Why a finished message is not retried."""
     if commanded == "cancel" and can(status, Transition.RETRIED):
-        return Change(done=False, status=status, batch_cancelled=True)
+        return CommandResult(done=False, status=status, batch_cancelled=True)
     # What has failed and may not be retried was in the middle of a transaction when it was failed.
-    return Change(done=False, status=status, under_way=status is Status.FAILED)
+    return CommandResult(done=False, status=status, under_way=status is Status.FAILED)
 
 
 async def _deliver_anew(
@@ -137,7 +137,7 @@ async def _deliver_anew(
         domains=[recipient.domain for recipient in recipients],
         statuses=[status.value for status in statuses],
         lifetime_s=lifetime_s,
-        alone=len(recipients) == 1,
+        sole_recipient=len(recipients) == 1,
         **key,
     )
     return [row for row in made if statuses[row[1]] is anew]

@@ -50,7 +50,7 @@ INSERT INTO deliveries (message_id, recipient_no, tenant_id, batch_id, domain, r
     pool)
 SELECT m.id, k.number - 1, m.tenant_id, m.batch_id, k.domain, k.recipient, k.status::delivery_status,
     CASE WHEN k.status = 'queued' THEN greatest(now(), m.send_at) ELSE 'infinity' END,
-    greatest(now(), m.send_at) + make_interval(secs => %(lifetime_s)s), %(alone)s, r.pool
+    greatest(now(), m.send_at) + make_interval(secs => %(lifetime_s)s), %(sole_recipient)s, r.pool
 FROM messages m JOIN requests r ON r.id = m.request_id
 CROSS JOIN unnest(%(recipients)s::text[], %(domains)s::text[], %(statuses)s::text[])
     WITH ORDINALITY AS k (recipient, domain, status, number)

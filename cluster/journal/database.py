@@ -75,21 +75,21 @@ class Database:
         *,
         application: str,
         connections: int = 4,
-        patience_s: float = 5.0,
+        max_wait_s: float = 5.0,
     ) -> None:
         """``application`` names this process, once in the cluster: its connections, and its shard of the tallies.
 
-        ``patience_s``: how long a call waits for a free connection before it is Unavailable.
+        ``max_wait_s``: how long a call waits for a free connection before it is Unavailable.
         """
         self.shard = application
-        self._patience_s = patience_s
+        self._max_wait_s = max_wait_s
         self._pool: AsyncConnectionPool[AsyncConnection[Row]] = AsyncConnectionPool(
             dsn,
             min_size=1,
             max_size=connections,
-            timeout=patience_s,
+            timeout=max_wait_s,
             open=False,
-            reconnect_timeout=patience_s,
+            reconnect_timeout=max_wait_s,
             configure=_configure,
             kwargs={"autocommit": True, "application_name": application, "connect_timeout": 5, "context": ADAPTERS},
         )
@@ -97,7 +97,7 @@ class Database:
     async def open(self) -> None:
         """Connect. Raises Unavailable."""
         async with _failures_named():
-            await self._pool.open(wait=True, timeout=self._patience_s)
+            await self._pool.open(wait=True, timeout=self._max_wait_s)
 
     async def close(self) -> None:
         await self._pool.close()
@@ -139,7 +139,7 @@ class Database:
             return await execute(connection, name, **parameters)
 
 
-class Part:
+class JournalPart:
     """A part of the journal, over the database that all parts share."""
 
     def __init__(self, database: Database) -> None:

@@ -57,11 +57,11 @@ async def tally(
 async def finish(connection: AsyncConnection[Row], outcomes: Sequence[Outcome], at: datetime) -> list[TallyChange]:
     """End deliveries, and with them the messages that have no other left; returns the changes to tally."""
     changes: list[TallyChange] = []
-    alone = [o for o in outcomes if o.alone]
-    if alone:
-        finished = await rows(connection, "finish_alone", at=at, **keys(alone), **ends(alone))
+    single = [o for o in outcomes if o.sole_recipient]
+    if single:
+        finished = await rows(connection, "finish_alone", at=at, **keys(single), **ends(single))
         changes += [(batch_id, Status(status), messages) for batch_id, status, messages in finished]
-    if shared := [o for o in outcomes if not o.alone]:
+    if shared := [o for o in outcomes if not o.sole_recipient]:
         changes += await _finish_shared(connection, shared, at)
     return changes
 

@@ -3,13 +3,13 @@
 from psycopg import AsyncConnection
 
 from cluster.events import Event, encode_batch
-from cluster.journal.database import Part, Row, execute
+from cluster.journal.database import JournalPart, Row, execute
 from cluster.journal.records import LogRow
 
 MOST_BYTES = 16 * 1024**2
 
 
-class EventLog(Part):
+class EventLog(JournalPart):
     """Facts wait here until every consumer has them."""
 
     async def add_consumer(self, consumer: str) -> None:

@@ -4,7 +4,7 @@ from datetime import datetime
 
 from msgspec import Struct
 
-from cluster.journal.database import Part
+from cluster.journal.database import JournalPart
 from cluster.policy.lifecycle import Status
 
 
@@ -15,14 +15,14 @@ class Fate(Struct, frozen=True, kw_only=True):
     batch_id: str | None
     created_at: datetime
     send_at: datetime | None
-    personal: bytes
+    personalization: bytes
     status: Status | None
     finished_at: datetime | None
     error_message: str | None
     batch_paused: bool
 
 
-class Standing(Struct, frozen=True, kw_only=True):
+class RecipientState(Struct, frozen=True, kw_only=True):
     """Where one recipient of an unfinished message stands."""
 
     recipient_no: int
@@ -49,7 +49,7 @@ class Standing(Struct, frozen=True, kw_only=True):
     """The pool that its request names; None: not known."""
 
 
-class Fates(Part):
+class Fates(JournalPart):
     """Where messages of any tenant stand, and how they ended."""
 
     async def find(self, message_id: str) -> Fate | None:
@@ -57,23 +57,23 @@ class Fates(Part):
         row = await self._database.row("fate", message_id=message_id)
         if row is None:
             return None
-        tenant_id, batch_id, created_at, send_at, personal, status, finished_at, error_message, paused = row
+        tenant_id, batch_id, created_at, send_at, personalization, status, finished_at, error_message, paused = row
         return Fate(
             tenant_id=tenant_id,
             batch_id=batch_id,
             created_at=created_at,
             send_at=send_at,
-            personal=personal,
+            personalization=personalization,
             status=Status(status) if status else None,
             finished_at=finished_at,
             error_message=error_message,
             batch_paused=paused,
         )
 
-    async def recipients(self, message_id: str) -> list[Standing]:
+    async def recipients(self, message_id: str) -> list[RecipientState]:
         """Where the recipients of an unfinished message stand, in their order; none of a finished one."""
         return [
-            Standing(
+            RecipientState(
                 recipient_no=row[0],
                 recipient=row[1],
                 domain=row[2],

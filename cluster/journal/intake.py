@@ -9,13 +9,13 @@ from psycopg import AsyncConnection
 from cluster.events import MOST_TOGETHER, ProcessedTogether, encode_together
 from cluster.ids import new_ids
 from cluster.journal.batches import hold, scheduled_of
-from cluster.journal.database import Database, Part, Row, execute
+from cluster.journal.database import Database, JournalPart, Row, execute
 from cluster.journal.ending import CANCELLED, Ended, TallyChange, append_dropped, tally
 from cluster.journal.records import NewMessage, NewRequest
 from cluster.policy.lifecycle import Status
 
 
-class Acceptance(Part):
+class Acceptance(JournalPart):
     """Many requests, one commit."""
 
     def __init__(self, database: Database, offer_grace_s: float) -> None:
@@ -131,7 +131,7 @@ def _columns(requests: Sequence[NewRequest], grace: timedelta, refused: Collecti
         "from_emails": [message.from_email for _, message in messages],
         "to_emails": [_array(message.to_emails) for _, message in messages],
         "subjects": [message.subject for _, message in messages],
-        "personals": [message.personal for _, message in messages],
+        "personals": [message.personalization for _, message in messages],
         "grace": grace,
         "delivery_requests": [number for number, _, _, _ in deliveries],
         "delivery_messages": [message.id for _, message, _, _ in deliveries],
@@ -140,7 +140,7 @@ def _columns(requests: Sequence[NewRequest], grace: timedelta, refused: Collecti
         "recipients": [recipient.email for _, _, _, recipient in deliveries],
         "due_ats": [message.send_at for _, message, _, _ in deliveries],
         "expires_ats": [message.expires_at for _, message, _, _ in deliveries],
-        "alone": [len(message.recipients) == 1 for _, message, _, _ in deliveries],
+        "sole_recipient": [len(message.recipients) == 1 for _, message, _, _ in deliveries],
     }
 
 

@@ -30,7 +30,7 @@ WITH accepted AS (
         (%(pools)s::text[])[request]
     FROM unnest(%(delivery_requests)s::int8[], %(delivery_messages)s::text[], %(recipient_nos)s::int8[],
         %(domains)s::text[], %(recipients)s::text[], %(due_ats)s::timestamptz[], %(expires_ats)s::timestamptz[],
-        %(alone)s::bool[])
+        %(sole_recipient)s::bool[])
         AS d (request, message_id, recipient_no, domain, recipient, due_at, expires_at, alone)
 )
 INSERT INTO event_log (events) SELECT unnest(%(events)s::bytea[])

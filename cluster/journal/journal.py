@@ -38,15 +38,15 @@ class Journal:
         *,
         application: str,
         connections: int = 4,
-        patience_s: float = 5.0,
+        max_wait_s: float = 5.0,
         offer_grace_s: float = 10.0,
     ) -> None:
         """``application`` names this process, once in the cluster: its connections, and its shard of the tallies.
 
-        ``patience_s``: how long a call waits for a free connection before it is Unavailable. ``offer_grace_s``: how
+        ``max_wait_s``: how long a call waits for a free connection before it is Unavailable. ``offer_grace_s``: how
         long a freshly accepted delivery is left to the direct offer before the scheduler looks at it.
         """
-        database = Database(dsn, application=application, connections=connections, patience_s=patience_s)
+        database = Database(dsn, application=application, connections=connections, max_wait_s=max_wait_s)
         self._database = database
         self.intake = Acceptance(database, offer_grace_s)
         self.messages = Messages(database)

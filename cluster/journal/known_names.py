@@ -1,12 +1,12 @@
 """The journal's part for the names that operators type: which domains, pools, batches and tenants there are."""
 
-from cluster.journal.database import Part
+from cluster.journal.database import JournalPart
 
 DOMAINS_SAMPLE = 10_000
 """Deliveries at each end of the queue whose domains are listed."""
 
 
-class KnownNames(Part):
+class KnownNames(JournalPart):
     """What is known by a name."""
 
     async def queued_domains(self, most: int) -> list[str]:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-from cluster.journal.database import Part, execute, rows
+from cluster.journal.database import JournalPart, execute, rows
 from cluster.journal.records import DeliveryActor
 from cluster.policy.routes.membership import Member
 
@@ -17,7 +17,7 @@ class NodeLoad(Struct, frozen=True, array_like=True):
     held: int
 
 
-class Membership(Part):
+class Membership(JournalPart):
     """The delivery actors of the cluster. ``alive_s``: one that was not seen for so long is taken for dead."""
 
     async def heartbeat(

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
-from cluster.journal.database import Part, Row, fetch, rows
+from cluster.journal.database import JournalPart, Row, fetch, rows
 from cluster.journal.records import MessageFilter, MessagePage, MessageRow, without_bodies, without_data
 from cluster.journal.statements import QUERIES
 from cluster.policy.lifecycle import UNFINISHED, Status
@@ -29,7 +29,7 @@ CONDITIONS = {
 }
 
 
-class Messages(Part):
+class Messages(JournalPart):
     """What clients ask of messages, and delivery actors of their content."""
 
     async def find(self, tenant_id: str, message_id: str) -> MessageRow | None:
@@ -92,8 +92,8 @@ def _where(filter: MessageFilter) -> tuple[str, dict[str, Any]]:
     return " AND ".join(conditions), parameters
 
 
-def _shortened(content: bytes, personal: bytes) -> tuple[bytes, bytes]:
-    return without_bodies(content), without_data(personal)
+def _shortened(content: bytes, personalization: bytes) -> tuple[bytes, bytes]:
+    return without_bodies(content), without_data(personalization)
 
 
 def _message(row: Row) -> MessageRow:
@@ -105,7 +105,7 @@ def _message(row: Row) -> MessageRow:
         created_at=row[4],
         send_at=row[5],
         content=row[6],
-        personal=row[7],
+        personalization=row[7],
         status=Status(row[8]),
         retry_count=row[9],
         next_retry_at=row[10],

@@ -2,7 +2,7 @@
 
 from msgspec import Struct
 
-from cluster.journal.database import Part
+from cluster.journal.database import JournalPart
 
 
 class Policies(Struct, frozen=True, kw_only=True):
@@ -15,7 +15,7 @@ class Policies(Struct, frozen=True, kw_only=True):
     """routing.toml, sealed (cluster.vault)."""
 
 
-class PolicyVersions(Part):
+class PolicyVersions(JournalPart):
     """Shaping and routing, a version for each change."""
 
     async def active(self) -> Policies | None:

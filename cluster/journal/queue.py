@@ -10,10 +10,10 @@ from datetime import UTC, datetime
 from msgspec import Struct
 
 from cluster.events import Delivered, encode_batch
-from cluster.journal.database import Part, execute, rows
+from cluster.journal.database import JournalPart, execute, rows
 from cluster.journal.ending import ends, finish, tally
 from cluster.journal.event_log import append
-from cluster.journal.records import Claimed, Outcome, OutcomeWithEvent, Waiting, keys
+from cluster.journal.records import Claimed, DueDelivery, Outcome, OutcomeWithEvent, keys
 from cluster.policy.lifecycle import Status
 
 
@@ -27,10 +27,10 @@ class Settlement(Struct, frozen=True):
     """Of the finished: claimed again meanwhile, so that the message may arrive twice."""
 
 
-class Queue(Part):
+class Queue(JournalPart):
     """The work that is left."""
 
-    async def claim(self, wanted: Sequence[Waiting], *, owner: int, lease_s: float) -> list[Claimed]:
+    async def claim(self, wanted: Sequence[DueDelivery], *, owner: int, lease_s: float) -> list[Claimed]:
         """Claim deliveries for transmission: once this returns, they cannot be cancelled any more.
 
         What is missing from the answer was cancelled, is finished, was moved to another pool or route, or is in other
@@ -52,7 +52,7 @@ class Queue(Part):
         events = [event for _, event in results]
         ended = [o for o, _ in results if o.status is not Status.QUEUED]
         deferred = [o for o, _ in results if o.status is Status.QUEUED]
-        if all(o.alone for o in ended):
+        if all(o.sole_recipient for o in ended):
             await self._database.execute(
                 "commit_alone",
                 at=at,
@@ -130,12 +130,12 @@ def _claimed(
     request_id: str,
     batch_id: str | None,
     attempts: int,
-    alone: bool,
+    sole_recipient: bool,
     created_at: datetime,
     send_at: datetime,
     dated_at: datetime,
     expires_at: datetime,
-    personal: bytes,
+    personalization: bytes,
 ) -> Claimed:
     """From the columns of the claim."""
     return Claimed(
@@ -147,10 +147,10 @@ def _claimed(
         request_id=request_id,
         batch_id=batch_id,
         attempts=attempts,
-        alone=alone,
+        sole_recipient=sole_recipient,
         created_at=created_at,
         send_at=send_at,
         dated_at=dated_at,
         expires_at=expires_at,
-        personal=personal,
+        personalization=personalization,
     )

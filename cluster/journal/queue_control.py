@@ -10,9 +10,9 @@ from enum import StrEnum
 from msgspec import Struct
 
 from cluster.ids import first_id
-from cluster.journal.database import Part, Row, rows
+from cluster.journal.database import JournalPart, Row, rows
 from cluster.journal.ending import Ended, append_dropped, finish, tally
-from cluster.journal.records import Outcome, Waiting, keys
+from cluster.journal.records import DueDelivery, Outcome, keys
 from cluster.policy.lifecycle import Status, Transition, after
 
 MOST_LANES = 1000
@@ -36,7 +36,7 @@ class QueueFilter(Struct, frozen=True, kw_only=True):
     accepted_before: datetime | None = None
 
 
-class Queued(Struct, frozen=True, array_like=True):
+class UnfinishedDelivery(Struct, frozen=True, array_like=True):
     """An unfinished delivery that a filter matches. One that is being sent is left alone."""
 
     message_id: str
@@ -45,7 +45,7 @@ class Queued(Struct, frozen=True, array_like=True):
     tenant_id: str
     batch_id: str | None
     domain: str
-    alone: bool
+    sole_recipient: bool
     status: str
 
     @property
@@ -63,7 +63,7 @@ class QueueMark(Struct, frozen=True, array_like=True):
 class QueuePart(Struct, frozen=True):
     """What a filter matches in one part of the queue, and where the next part begins; None after the last."""
 
-    queued: list[Queued]
+    queued: list[UnfinishedDelivery]
     next: QueueMark | None
 
 
@@ -82,7 +82,7 @@ class Wait(StrEnum):
     """It is due: for its turn, or for room at its site."""
 
 
-class QueueControl(Part):
+class QueueControl(JournalPart):
     """What operators do with deliveries."""
 
     async def parked(self, lanes: Sequence[str]) -> dict[str, int]:
@@ -118,14 +118,14 @@ class QueueControl(Part):
                 batch_id=filter.batch_id,
                 pool=filter.pool,
             )
-        return QueuePart([Queued(*row) for row in found], None if last is end else last)
+        return QueuePart([UnfinishedDelivery(*row) for row in found], None if last is end else last)
 
-    async def give_up(self, queued: Sequence[Queued], reason: str) -> int:
+    async def give_up(self, queued: Sequence[UnfinishedDelivery], reason: str) -> int:
         """End deliveries that are not claimed, and that nobody is at work on just now; returns how many."""
         async with self._database.transaction() as connection:
             # As every command: first the message, then its deliveries; the other way round two could wait for each
             # other.
-            if several := [q for q in queued if not q.alone]:
+            if several := [q for q in queued if not q.sole_recipient]:
                 await rows(
                     connection,
                     "lock_messages",
@@ -150,21 +150,23 @@ class QueueControl(Part):
             await tally(connection, self._database.shard, changes, at)
         return len(locked)
 
-    async def waits(self, queued: Sequence[Queued]) -> list[tuple[Queued, Wait]]:
+    async def waits(self, queued: Sequence[UnfinishedDelivery]) -> list[tuple[UnfinishedDelivery, Wait]]:
         """What each of these waits for; those that are finished meanwhile are left out."""
         found = await self._database.rows("waits", **keys(queued))
         kinds = {(message_id, recipient_no): Wait(kind) for message_id, recipient_no, kind in found}
         return [(one, kinds[key]) for one in queued if (key := (one.message_id, one.recipient_no)) in kinds]
 
-    async def make_due(self, queued: Sequence[Queued]) -> int:
+    async def make_due(self, queued: Sequence[UnfinishedDelivery]) -> int:
         """Have deferred deliveries tried now; returns how many these were. Rows that are locked are passed over."""
         return await self._database.execute("make_due", **keys(queued))
 
-    async def reroute(self, queued: Sequence[Queued], pool: str | None, route: str | None) -> list[Waiting]:
+    async def reroute(
+        self, queued: Sequence[UnfinishedDelivery], pool: str | None, route: str | None
+    ) -> list[DueDelivery]:
         """Move those that are not being sent to a pool, to a route ("": as the routing says) or both; None leaves it as
         it is. Returns what was moved, as it is now; what was there already is not, nor are rows that are locked."""
         found = await self._database.rows("reroute", pool=pool, route=route, soon_s=SOON_S, **keys(queued))
-        return [Waiting(*row) for row in found]
+        return [DueDelivery(*row) for row in found]
 
 
 def _place(mark: QueueMark) -> tuple[str, int]:
@@ -172,12 +174,12 @@ def _place(mark: QueueMark) -> tuple[str, int]:
 
 
 def _given_up(row: Row, reason: str) -> Outcome:
-    message_id, recipient_no, tenant_id, _, _, alone, status, _ = row
+    message_id, recipient_no, tenant_id, _, _, sole_recipient, status, _ = row
     return Outcome(
         tenant_id=tenant_id,
         message_id=message_id,
         recipient_no=recipient_no,
         status=after(Status(status), Transition.FAILED),
-        alone=alone,
+        sole_recipient=sole_recipient,
         error_message=reason,
     )

@@ -1,7 +1,7 @@
 """The records that the journal keeps, and what its callers exchange with it.
 
-``Content`` and ``Personal`` are stored encoded (msgpack): ``Content`` once per request, ``Personal`` once per
-message. Everything that SQL selects by has a column of its own beside them.
+``Content`` and ``PreparedPersonalization`` are stored encoded (msgpack): ``Content`` once per request, and
+``PreparedPersonalization`` once per message. Everything that SQL selects by has a column of its own beside them.
 """
 
 from collections.abc import Callable, Sequence
@@ -22,7 +22,7 @@ class Address(Struct, frozen=True, array_like=True):
     name: str | None = None
 
 
-class Part(Struct, frozen=True, array_like=True):
+class BodyPart(Struct, frozen=True, array_like=True):
     """One alternative of the body: its media type (``text/plain``, ``text/html``, …) and its text."""
 
     type: str
@@ -53,7 +53,7 @@ class Content(Struct, frozen=True, kw_only=True, omit_defaults=True):
     from_: Address
     reply_to: tuple[Address, ...] = ()
     subject: str = ""
-    parts: tuple[Part, ...] = ()
+    parts: tuple[BodyPart, ...] = ()
     attachments: tuple[Attachment, ...] = ()
     headers: dict[str, str] = field(default_factory=dict)
     categories: tuple[str, ...] = ()
@@ -64,7 +64,7 @@ class Content(Struct, frozen=True, kw_only=True, omit_defaults=True):
     tracking_settings: dict[str, Any] = field(default_factory=dict)
 
 
-class Personal(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class PreparedPersonalization(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What one message (one personalization) has of its own; what it does not give comes from ``Content``."""
 
     to: tuple[Address, ...]
@@ -92,7 +92,7 @@ class NewMessage(Struct, frozen=True, kw_only=True):
     subject: str
     from_email: str
     to_emails: tuple[str, ...]
-    personal: bytes
+    personalization: bytes
     recipients: tuple[Recipient, ...]
     send_at: datetime | None = None
     expires_at: datetime
@@ -120,10 +120,10 @@ class NewRequest(Struct, frozen=True, kw_only=True):
         """In the order of its personalizations."""
         return [message.id for message in self.messages]
 
-    def due(self, now: datetime) -> list["Waiting"]:
+    def due(self, now: datetime) -> list["DueDelivery"]:
         """Its deliveries that need not wait for a later time."""
         return [
-            Waiting(message.id, number, self.tenant_id, recipient.domain, self.pool)
+            DueDelivery(message.id, number, self.tenant_id, recipient.domain, self.pool)
             for message in self.messages
             if not message.sandbox and (message.send_at is None or message.send_at <= now)
             for number, recipient in enumerate(message.recipients)
@@ -168,7 +168,7 @@ class Outcome(Struct, frozen=True, kw_only=True):
     """A finished status, or QUEUED for a deferral."""
     due_at: datetime | None = None
     """When a deferred delivery is due again."""
-    alone: bool = True
+    sole_recipient: bool = True
     """Whether this is the only recipient of its message (the claim says so)."""
     error_message: str | None = None
 
@@ -177,7 +177,7 @@ OutcomeWithEvent = tuple[Outcome, Event]
 """What became of a delivery, and the fact that the event log keeps of it."""
 
 
-class Waiting(Struct, frozen=True, array_like=True):
+class DueDelivery(Struct, frozen=True, array_like=True):
     """A delivery that is due: what dispatch and a site queue need of it, no more."""
 
     message_id: str
@@ -202,7 +202,7 @@ class Claimed(Struct, frozen=True, kw_only=True):
     batch_id: str | None
     attempts: int
     """Attempts so far, this one included."""
-    alone: bool
+    sole_recipient: bool
     created_at: datetime
     send_at: datetime
     """When its lifetime began."""
@@ -210,7 +210,7 @@ class Claimed(Struct, frozen=True, kw_only=True):
     """When its time came: at acceptance, at its send time, or when its batch was resumed. The same in each attempt, and
     the message's Date."""
     expires_at: datetime
-    personal: bytes
+    personalization: bytes
 
 
 class Delivery(Protocol):
@@ -258,7 +258,7 @@ class MessageRow(Struct, frozen=True, kw_only=True):
     created_at: datetime
     send_at: datetime | None
     content: bytes
-    personal: bytes
+    personalization: bytes
     status: Status
     retry_count: int
     next_retry_at: datetime | None
@@ -291,7 +291,7 @@ class Cancellation(Struct, frozen=True, kw_only=True):
     status: Status
 
 
-class Change(Struct, frozen=True, kw_only=True):
+class CommandResult(Struct, frozen=True, kw_only=True):
     """The answer to a retry or a fail: whether it took effect, and the message's status now."""
 
     done: bool
@@ -330,10 +330,10 @@ class DeliveryActor(Struct, frozen=True, array_like=True):
 
 _encoder = msgspec.msgpack.Encoder()
 _contents = msgspec.msgpack.Decoder(Content)
-_personals = msgspec.msgpack.Decoder(Personal)
+_personals = msgspec.msgpack.Decoder(PreparedPersonalization)
 
 
-encode: Callable[[Content | Personal], bytes] = _encoder.encode
+encode: Callable[[Content | PreparedPersonalization], bytes] = _encoder.encode
 """A record in its stored form. No function of its own: it is called for each message of a request."""
 
 
@@ -342,7 +342,7 @@ def decode_content(data: bytes) -> Content:
     return _contents.decode(data)
 
 
-def decode_personal(data: bytes) -> Personal:
+def decode_personalization(data: bytes) -> PreparedPersonalization:
     """A message's own part, from its stored form."""
     return _personals.decode(data)
 
@@ -356,8 +356,8 @@ class _ContentShort(Struct, omit_defaults=True):
     template_id: str | None = None
 
 
-class _PersonalShort(Struct, omit_defaults=True):
-    """Of ``Personal``, what a list shows."""
+class _PersonalizationShort(Struct, omit_defaults=True):
+    """Of ``PreparedPersonalization``, what a list shows."""
 
     to: tuple[Address, ...]
     from_: Address | None = None
@@ -366,7 +366,7 @@ class _PersonalShort(Struct, omit_defaults=True):
 
 
 _short_contents = msgspec.msgpack.Decoder(_ContentShort)
-_short_personals = msgspec.msgpack.Decoder(_PersonalShort)
+_short_personals = msgspec.msgpack.Decoder(_PersonalizationShort)
 
 
 def without_bodies(data: bytes) -> bytes:
@@ -375,5 +375,5 @@ def without_bodies(data: bytes) -> bytes:
 
 
 def without_data(data: bytes) -> bytes:
-    """A stored ``Personal`` with no more than a list shows. The rest is skipped, not decoded."""
+    """A stored ``PreparedPersonalization`` with no more than a list shows. The rest is skipped, not decoded."""
     return _encoder.encode(_short_personals.decode(data))

@@ -12,7 +12,7 @@ import asyncio
 from typing import Literal
 
 from cluster.journal.batches import PAGE, Batches, hold
-from cluster.journal.database import Database, Part, execute, rows
+from cluster.journal.database import Database, JournalPart, execute, rows
 from cluster.journal.records import ScheduledSend, ScheduledStatus
 
 MOST_LISTED = 1000
@@ -21,7 +21,7 @@ LOCKED_S = 0.05
 """How long to wait for those who have rows locked that are to be let go."""
 
 
-class ScheduledSends(Part):
+class ScheduledSends(JournalPart):
     """One entry a batch, at most."""
 
     def __init__(self, database: Database, batches: Batches) -> None:

@@ -13,10 +13,10 @@ from msgspec import Struct
 
 from cluster.events import Bounced, Dropped, Event
 from cluster.ids import new_id
-from cluster.journal.database import Part, execute, rows
+from cluster.journal.database import JournalPart, execute, rows
 from cluster.journal.ending import finish, tally
 from cluster.journal.event_log import append
-from cluster.journal.records import Outcome, OutcomeWithEvent, Waiting, keys
+from cluster.journal.records import DueDelivery, Outcome, OutcomeWithEvent, keys
 from cluster.policy.lifecycle import Status, Transition, after
 from cluster.policy.replies.bounce_class import BounceClass
 
@@ -31,7 +31,7 @@ class Due(Struct, frozen=True, array_like=True):
     recipient: str
     batch_id: str | None
     attempts: int
-    alone: bool
+    sole_recipient: bool
     expired: bool
     status: str
     error_message: str | None
@@ -39,8 +39,8 @@ class Due(Struct, frozen=True, array_like=True):
     route: str = ""
 
     @property
-    def waiting(self) -> Waiting:
-        return Waiting(self.message_id, self.recipient_no, self.tenant_id, self.domain, self.pool, self.route)
+    def waiting(self) -> DueDelivery:
+        return DueDelivery(self.message_id, self.recipient_no, self.tenant_id, self.domain, self.pool, self.route)
 
 
 class Lane(Struct, frozen=True, array_like=True):
@@ -63,14 +63,14 @@ LANE_START = LanePosition("", -1)
 class Unparked(Struct, frozen=True):
     """What was taken from lanes, and those that hold no more."""
 
-    leased: list[Waiting]
+    leased: list[DueDelivery]
     emptied: list[Lane]
 
 
-class Page(Struct, frozen=True):
+class PagedIn(Struct, frozen=True):
     """What became of the rows that were due."""
 
-    leased: list[Waiting]
+    leased: list[DueDelivery]
     parked: int
     expired: int
 
@@ -78,12 +78,12 @@ class Page(Struct, frozen=True):
         return len(self.leased) + self.parked + self.expired
 
 
-Decide = Callable[[Sequence[Waiting]], Awaitable[list[int | str]]]
+Decide = Callable[[Sequence[DueDelivery]], Awaitable[list[int | str]]]
 """For each delivery the epoch of the owner to lease to, or the name of the lane to park in. The rows are locked while
 it decides: it must not take long."""
 
 
-class Scheduling(Part):
+class Scheduling(JournalPart):
     """What is due."""
 
     async def anything_due(self) -> bool:
@@ -92,11 +92,11 @@ class Scheduling(Part):
         assert row is not None
         return bool(row[0])
 
-    async def page_in(self, limit: int, lease_s: float, decide: Decide) -> Page:
+    async def page_in(self, limit: int, lease_s: float, decide: Decide) -> PagedIn:
         """Take what is due, oldest first: lease it or park it as ``decide`` says, and end what has expired."""
-        leased: list[Waiting] = []
+        leased: list[DueDelivery] = []
         owners: list[int] = []
-        parked: list[Waiting] = []
+        parked: list[DueDelivery] = []
         lanes: list[str] = []
         async with self._database.transaction() as connection:
             page = [Due(*row) for row in await rows(connection, "due", limit=limit)]
@@ -118,9 +118,9 @@ class Scheduling(Part):
                 changes = await finish(connection, [outcome for outcome, _ in results], at)
                 await append(connection, [event for _, event in results])
                 await tally(connection, self._database.shard, changes, at)
-        return Page(leased, len(parked), len(expired))
+        return PagedIn(leased, len(parked), len(expired))
 
-    async def park(self, refused: Sequence[Waiting], lanes: Sequence[str]) -> None:
+    async def park(self, refused: Sequence[DueDelivery], lanes: Sequence[str]) -> None:
         """Give leases back: the deliveries wait in these lanes until an owner takes them."""
         await self._database.execute("park", lanes=list(lanes), **keys(refused))
 
@@ -141,13 +141,13 @@ class Scheduling(Part):
         # Where the limit was reached, nothing is known of the lanes behind, nor whether this one holds more.
         looked_at = lanes[: max(taken) - 1] if len(found) >= limit else lanes
         emptied = [lane for number, lane in enumerate(looked_at, 1) if taken[number] < limits[lane]]
-        return Unparked([Waiting(*row) for _, *row in found], emptied)
+        return Unparked([DueDelivery(*row) for _, *row in found], emptied)
 
     async def lanes(self) -> list[Lane]:
         """Every lane that holds something."""
         return [Lane(*row) for row in await self._database.rows("lanes")]
 
-    async def parked_in(self, after: Mapping[Lane, LanePosition], each: int) -> dict[Lane, list[Waiting]]:
+    async def parked_in(self, after: Mapping[Lane, LanePosition], each: int) -> dict[Lane, list[DueDelivery]]:
         """What waits in these lanes, each after a position, the oldest first: of each at most so many."""
         lanes = list(after)
         found = await self._database.rows(
@@ -158,12 +158,12 @@ class Scheduling(Part):
             recipient_nos=[position.recipient_no for position in after.values()],
             each=each,
         )
-        parked: dict[Lane, list[Waiting]] = {lane: [] for lane in lanes}
+        parked: dict[Lane, list[DueDelivery]] = {lane: [] for lane in lanes}
         for number, *row in found:
-            parked[lanes[number - 1]].append(Waiting(*row))
+            parked[lanes[number - 1]].append(DueDelivery(*row))
         return parked
 
-    async def leave_lanes(self, deliveries: Sequence[Waiting], lanes: Sequence[Lane]) -> int:
+    async def leave_lanes(self, deliveries: Sequence[DueDelivery], lanes: Sequence[Lane]) -> int:
         """Make deliveries that are still in these lanes due now; returns how many."""
         return await self._database.execute(
             "leave_lanes", lanes=[lane.destination for lane in lanes], **keys(deliveries)
@@ -184,7 +184,7 @@ def expire(due: Due, at: datetime) -> OutcomeWithEvent:
         message_id=due.message_id,
         recipient_no=due.recipient_no,
         status=after(Status(due.status), transition),
-        alone=due.alone,
+        sole_recipient=due.sole_recipient,
         error_message=reason,
     )
     return outcome, _expired(due, at.timestamp(), reason)

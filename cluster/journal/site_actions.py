@@ -10,7 +10,7 @@ from typing import Literal
 from msgspec import Struct
 from psycopg import AsyncConnection
 
-from cluster.journal.database import Part, Row, execute
+from cluster.journal.database import JournalPart, Row, execute
 
 ACTIONS_KEPT_DAYS = 30
 Maker = Literal["operator", "automation"]
@@ -31,7 +31,7 @@ class SiteAction(Struct, frozen=True, kw_only=True):
     made_by: Maker
 
 
-class SiteActions(Part):
+class SiteActions(JournalPart):
     """What was done to sites."""
 
     async def record(self, actions: Sequence[SiteAction]) -> None:

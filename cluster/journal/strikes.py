@@ -8,11 +8,11 @@ from datetime import UTC, datetime, timedelta
 from msgspec import Struct
 
 from cluster.ids import same_moment
-from cluster.journal.database import Part, execute, rows
+from cluster.journal.database import JournalPart, execute, rows
 from cluster.journal.ending import Ended, append_dropped, finish, tally
 from cluster.journal.records import Outcome
 from cluster.policy.lifecycle import Status, Transition, after
-from cluster.policy.limits.strikes import Scope, SetAside, Strike, decide, reason_for
+from cluster.policy.limits.strikes import SetAside, SetAsideScope, Strike, decide, reason_for
 
 STRIKES_KEPT = timedelta(days=30)
 TRIMMED = 100
@@ -27,7 +27,7 @@ class Struck(Struct, frozen=True, kw_only=True):
     """It was at work on what the messages of its request share."""
 
 
-class Verdict(Struct, frozen=True):
+class StrikeResult(Struct, frozen=True):
     """What became of a message that was struck."""
 
     strikes: int
@@ -37,10 +37,10 @@ class Verdict(Struct, frozen=True):
     """Deliveries that were set aside."""
 
 
-class Strikes(Part):
+class Strikes(JournalPart):
     """Strikes, and what follows from them."""
 
-    async def record(self, struck: Struck, *, life: int, actor: str) -> Verdict:
+    async def record(self, struck: Struck, *, life: int, actor: str) -> StrikeResult:
         """Note that a life of an actor ended with a message, and set aside what has had enough of them. To be done
         before that life's leases are taken back.
 
@@ -55,9 +55,9 @@ class Strikes(Part):
         own = len({strike.life for strike in strikes if strike.message_id == struck.message_id})
         aside = decide(strikes, struck.message_id) if own else None
         if aside is None:
-            return Verdict(own, None, 0)
+            return StrikeResult(own, None, 0)
         message_ids = [struck.message_id]
-        if aside.scope is Scope.REQUEST:
+        if aside.scope is SetAsideScope.REQUEST:
             first, last = same_moment(struck.message_id)
             found = await self._database.rows("unfinished_of_request", first=first, last=last, **key)
             message_ids = [message_id for (message_id,) in found]
@@ -65,7 +65,7 @@ class Strikes(Part):
         for message_id in message_ids:
             reason = reason_for(aside, message_id, struck.message_id)
             ended += await self._set_aside(struck.tenant_id, message_id, life, reason)
-        return Verdict(own, aside, ended)
+        return StrikeResult(own, aside, ended)
 
     async def _set_aside(self, tenant_id: str, message_id: str, life: int, reason: str) -> int:
         """queued | processing | sending (by no actor that is alive) → failed; returns how many deliveries."""
@@ -83,10 +83,10 @@ class Strikes(Part):
                     message_id=message_id,
                     recipient_no=recipient_no,
                     status=after(Status(status), Transition.SET_ASIDE),
-                    alone=alone,
+                    sole_recipient=sole_recipient,
                     error_message=reason,
                 )
-                for recipient_no, _, _, alone, status in locked
+                for recipient_no, _, _, sole_recipient, status in locked
             ]
             changes = await finish(connection, outcomes, at)
             ended = [

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 from msgspec import Struct
 
-from cluster.journal.database import Part, Row, execute, rows
+from cluster.journal.database import JournalPart, Row, execute, rows
 from cluster.journal.site_actions import Maker, SiteAction, write_actions
 
 
@@ -19,7 +19,7 @@ class Suspension(Struct, frozen=True, kw_only=True):
     created_at: datetime
 
 
-class Suspensions(Part):
+class Suspensions(JournalPart):
     """What is not sent to, or for whom."""
 
     async def suspend(self, site: str, tenant_id: str, until: datetime, reason: str, made_by: Maker) -> bool:

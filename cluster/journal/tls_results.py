@@ -3,12 +3,12 @@
 from collections.abc import Mapping
 from datetime import date
 
-from cluster.journal.database import Part
+from cluster.journal.database import JournalPart
 from cluster.policy.tls.policy import PolicyType
 from cluster.policy.tls.report import TlsResult
 
 
-class TlsResultCounts(Part):
+class TlsResultCounts(JournalPart):
     async def add(self, counts: Mapping[TlsResult, int]) -> None:
         """Adds the counts to those of the day, all or none."""
         results = list(counts)

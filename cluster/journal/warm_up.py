@@ -8,7 +8,7 @@ from datetime import date
 
 from msgspec import Struct
 
-from cluster.journal.database import Part
+from cluster.journal.database import JournalPart
 
 
 class WarmUpDay(Struct, frozen=True, array_like=True):
@@ -21,7 +21,7 @@ class WarmUpDay(Struct, frozen=True, array_like=True):
     """As it was when last asked for; the routing in force may say otherwise by now."""
 
 
-class WarmUps(Part):
+class WarmUps(JournalPart):
     """Days are those of UTC. The caps are the caller's (``Routing.cap``)."""
 
     async def take(self, source: str, site: str, day: date, want: int, cap: int) -> int:

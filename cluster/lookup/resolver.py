@@ -66,7 +66,7 @@ class Resolver:
         clock: Callable[[], float],
         random: Callable[[], float],
         guard: mx.Guard,
-        family: mx.Family = mx.Family.IPV4_FIRST,
+        family: mx.AddressFamily = mx.AddressFamily.IPV4_FIRST,
         cache_bytes: int = CACHE_BYTES,
     ) -> None:
         self.guard = guard
@@ -77,7 +77,7 @@ class Resolver:
         self._max_bytes = cache_bytes
         self._bytes = 0
         self._stale_s = settings.stale_s
-        self.cache: OrderedDict[_Key, mx.Remembered] = OrderedDict()
+        self.cache: OrderedDict[_Key, mx.CachedAnswer] = OrderedDict()
         """Answers by name and type, the least recently used first."""
         self.asking: dict[_Key, asyncio.Task[mx.Lookup]] = {}
         """The queries in progress."""
@@ -133,7 +133,7 @@ class Resolver:
             task = self.asking[key] = asyncio.create_task(self._ask(key))
         if entry is not None and entry.stands_in(self._clock()):
             # Slow failing names may occupy all permits. A name with a usable stale answer does not wait for them.
-            done, _ = await asyncio.wait([task], timeout=mx.STALE_PATIENCE_S)
+            done, _ = await asyncio.wait([task], timeout=mx.STALE_MAX_WAIT_S)
             if not done:
                 return entry.lookup
         # Shielded: when one waiter is cancelled, the others still need the answer.
@@ -191,7 +191,7 @@ class _Channels:
     def __init__(self, settings: DnsSettings) -> None:
         self._settings = settings
         self._loop = asyncio.get_running_loop()
-        self._patience_s = settings.timeout_s * settings.tries
+        self._max_wait_s = settings.timeout_s * settings.tries
         self.under_way: dict[aiodns.DNSResolver, int] = {}
         """The number of queries in progress by channel; a replaced channel stays until its last query ends."""
         self._questions = 0
@@ -206,7 +206,7 @@ class _Channels:
         self._questions += 1
         answer = channel.query_dns(name, record_type)
         # asyncio.timeout would cost as much as the query itself.
-        timer = self._loop.call_later(self._patience_s, _give_up, answer)
+        timer = self._loop.call_later(self._max_wait_s, _give_up, answer)
         self.under_way[channel] += 1
         try:
             return await answer

@@ -5,7 +5,7 @@ It calls the same functions for each field as composing does, and computes the l
 
 import contextlib
 
-from cluster.journal.records import Content, Personal
+from cluster.journal.records import Content, PreparedPersonalization
 from cluster.message import custom_fields, header_fields, mime_fields
 from cluster.message.custom_fields import merged
 from cluster.message.header_fields import NotComposable
@@ -16,24 +16,26 @@ NOT_COMPOSED = "cannot be composed: "
 """The beginning of the error of a message that could not be composed; the reason follows."""
 
 
-def why_not(content: Content, personal: Personal, limits: MessageSettings = DEFAULT_LIMITS) -> str | None:
+def why_not(
+    content: Content, personalization: PreparedPersonalization, limits: MessageSettings = DEFAULT_LIMITS
+) -> str | None:
     """Why no message can be composed of this; None when no reason is found."""
     try:
-        _require_fields(content, personal, limits)
+        _require_fields(content, personalization, limits)
     except NotComposable as fault:
         return fault.reason
-    return _too_large(content, personal, limits)
+    return _too_large(content, personalization, limits)
 
 
-def _require_fields(content: Content, personal: Personal, limits: MessageSettings) -> None:
+def _require_fields(content: Content, personalization: PreparedPersonalization, limits: MessageSettings) -> None:
     reply_to = content.reply_to
-    if personal.substitutions:
-        keys = keys_of(personal.substitutions)
-        reply_to = header_fields.filled_addresses(reply_to, keys, personal.substitutions, limits.max_bytes)
-    header_fields.addresses("From", (personal.from_ or content.from_,))
+    if personalization.substitutions:
+        keys = keys_of(personalization.substitutions)
+        reply_to = header_fields.filled_addresses(reply_to, keys, personalization.substitutions, limits.max_bytes)
+    header_fields.addresses("From", (personalization.from_ or content.from_,))
     header_fields.addresses("Reply-To", reply_to)
-    _require_a_recipient([one.email for one in (*personal.to, *personal.cc, *personal.bcc)])
-    for name, value in merged(content.headers, personal.headers).items():
+    _require_a_recipient([one.email for one in (*personalization.to, *personalization.cc, *personalization.bcc)])
+    for name, value in merged(content.headers, personalization.headers).items():
         custom_fields.check(name, value)
     for attachment in content.attachments:
         mime_fields.media_type(attachment.type)
@@ -51,9 +53,9 @@ def _require_a_recipient(emails: list[str]) -> None:
     header_fields.address(emails[-1])
 
 
-def _too_large(content: Content, personal: Personal, limits: MessageSettings) -> str | None:
-    values = personal.substitutions
-    subject = substituted_size((personal.subject or content.subject).strip(" \t"), values)
+def _too_large(content: Content, personalization: PreparedPersonalization, limits: MessageSettings) -> str | None:
+    values = personalization.substitutions
+    subject = substituted_size((personalization.subject or content.subject).strip(" \t"), values)
     if subject > limits.max_subject_bytes:
         return f"the subject has {subject} bytes, more than {limits.max_subject_bytes}"
     keys = keys_of(values)

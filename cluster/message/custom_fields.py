@@ -50,7 +50,7 @@ _MAILBOX = re.compile(
 """An address, or a name and an address in angle brackets (RFC 5322 §3.4, without comments and groups)."""
 
 
-class Kind(Enum):
+class FieldKind(Enum):
     """How a field is handled, and its syntax."""
 
     FREE = auto()
@@ -68,25 +68,25 @@ class Kind(Enum):
     """Identifiers and keywords, which have no form outside ASCII."""
 
 
-_NAMES: dict[Kind, tuple[str, ...]] = {
-    Kind.OURS: (
+_NAMES: dict[FieldKind, tuple[str, ...]] = {
+    FieldKind.OURS: (
         *("received", "dkim-signature", "content-type", "content-transfer-encoding", "mime-version"),
         *("to", "from", "subject", "reply-to", "cc", "bcc", "x-sg-id", "x-sg-eid"),
     ),
-    Kind.IGNORED: ("date", "return-path", "x-smtpapi"),
-    Kind.ADDRESSES: (
+    FieldKind.IGNORED: ("date", "return-path", "x-smtpapi"),
+    FieldKind.ADDRESSES: (
         *("errors-to", "disposition-notification-to", "return-receipt-to", "x-confirm-reading-to"),
         *("mail-followup-to", "mail-reply-to"),
     ),
-    Kind.SENDER: ("sender",),
-    Kind.MESSAGE_ID: ("message-id",),
-    Kind.URLS: (
+    FieldKind.SENDER: ("sender",),
+    FieldKind.MESSAGE_ID: ("message-id",),
+    FieldKind.URLS: (
         *("list-unsubscribe", "list-help", "list-subscribe", "list-post", "list-owner", "list-archive"),
         "archived-at",
     ),
-    Kind.PHRASES: ("keywords",),
-    Kind.LIST_ID: ("list-id",),
-    Kind.TOKENS: (
+    FieldKind.PHRASES: ("keywords",),
+    FieldKind.LIST_ID: ("list-id",),
+    FieldKind.TOKENS: (
         *("in-reply-to", "references", "list-unsubscribe-post", "auto-submitted", "precedence", "importance"),
         *("priority", "x-priority", "sensitivity", "content-language", "accept-language"),
         *("x-auto-response-suppress", "content-id", "supersedes", "obsoletes", "original-message-id", "expires"),
@@ -96,14 +96,16 @@ KINDS = {name: kind for kind, names in _NAMES.items() for name in names}
 """By name in lower case, for all fields that are not free text; ``resent-…`` is OURS too."""
 
 _LOOKED_AT = frozenset(
-    name for name, kind in KINDS.items() if kind in (Kind.OURS, Kind.IGNORED, Kind.SENDER, Kind.MESSAGE_ID)
+    name
+    for name, kind in KINDS.items()
+    if kind in (FieldKind.OURS, FieldKind.IGNORED, FieldKind.SENDER, FieldKind.MESSAGE_ID)
 )
 """Names of fields with further checks than length and ASCII."""
 
 
-def kind_of(lower: str) -> Kind:
+def kind_of(lower: str) -> FieldKind:
     """The kind of a field with this name in lower case."""
-    return Kind.OURS if lower.startswith("resent-") else KINDS.get(lower, Kind.FREE)
+    return FieldKind.OURS if lower.startswith("resent-") else KINDS.get(lower, FieldKind.FREE)
 
 
 def is_plain(name: str, text: str) -> bool:
@@ -119,22 +121,22 @@ def is_plain(name: str, text: str) -> bool:
     )
 
 
-def check(name: str, text: str) -> Kind:
+def check(name: str, text: str) -> FieldKind:
     """The field's kind. Raises NotComposable when no message can have the field. Linear in the length of the text."""
     if not _match_name(name):
         raise NotComposable("a header name is empty or has characters other than printable ASCII")
     if len(name) > LONGEST_NAME:
         raise NotComposable(f"header {name[:60]}… has a name of more than {LONGEST_NAME} characters")
     kind = kind_of(name.lower())
-    if kind is Kind.OURS:
+    if kind is FieldKind.OURS:
         raise NotComposable(f"header {name[:60]} cannot be set")
     text = refuse_line_ends(text, f"header {name[:60]}").strip(" \t")
     if kind in _WRITERS and (kind in _ALWAYS or not _PRINTABLE.fullmatch(text)):
         if len(text) > LONGEST_STRUCTURED:
             raise NotComposable(f"header {name} has more than {LONGEST_STRUCTURED} characters")
-        if kind is not Kind.PHRASES:  # phrases can always be written
+        if kind is not FieldKind.PHRASES:  # phrases can always be written
             _structured(kind, name, text)
-    elif kind is not Kind.IGNORED and _PRINTABLE.fullmatch(text):
+    elif kind is not FieldKind.IGNORED and _PRINTABLE.fullmatch(text):
         _require_lines_fit(name, text)
     return kind
 
@@ -146,7 +148,7 @@ def write(name: str, text: str) -> tuple[bytes, bytes] | None:
     kind = check(name, text)
     text = text.strip(" \t")
     column = len(name) + 2
-    if kind is Kind.IGNORED:
+    if kind is FieldKind.IGNORED:
         return None
     if kind in _WRITERS and (kind in _ALWAYS or not _PRINTABLE.fullmatch(text)):
         value = _structured(kind, name, text)
@@ -174,7 +176,7 @@ def sender_of(text: str) -> str:
     return _mailboxes("Sender", text)[0].email
 
 
-def _structured(kind: Kind, name: str, text: str) -> bytes:
+def _structured(kind: FieldKind, name: str, text: str) -> bytes:
     value = _WRITERS[kind](name, text)
     lines = value.split(b"\r\n")
     if max(len(name) + 2 + len(lines[0]), *map(len, lines)) > LINE_LIMIT:
@@ -267,14 +269,14 @@ def _tokens(name: str, _text: str) -> bytes:
     raise NotComposable(f"header {name} can be written in ASCII only")
 
 
-_WRITERS: dict[Kind, Callable[[str, str], bytes]] = {
-    Kind.ADDRESSES: _addresses,
-    Kind.SENDER: _sender,
-    Kind.MESSAGE_ID: _message_id,
-    Kind.URLS: _urls,
-    Kind.PHRASES: _phrases,
-    Kind.LIST_ID: _list_id,
-    Kind.TOKENS: _tokens,
+_WRITERS: dict[FieldKind, Callable[[str, str], bytes]] = {
+    FieldKind.ADDRESSES: _addresses,
+    FieldKind.SENDER: _sender,
+    FieldKind.MESSAGE_ID: _message_id,
+    FieldKind.URLS: _urls,
+    FieldKind.PHRASES: _phrases,
+    FieldKind.LIST_ID: _list_id,
+    FieldKind.TOKENS: _tokens,
 }
-_ALWAYS = frozenset((Kind.SENDER, Kind.MESSAGE_ID))
+_ALWAYS = frozenset((FieldKind.SENDER, FieldKind.MESSAGE_ID))
 """Parsed in ASCII too, because their content is used."""

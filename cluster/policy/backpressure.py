@@ -3,7 +3,7 @@
 from msgspec import Struct
 
 
-class Bounds(Struct, frozen=True, kw_only=True):
+class LoadBounds(Struct, frozen=True, kw_only=True):
     """The limits on the queue and the disk; 0 sets no limit."""
 
     backlog: int
@@ -12,14 +12,14 @@ class Bounds(Struct, frozen=True, kw_only=True):
     """MiB that must stay free on the journal's disk."""
 
 
-class Load(Struct, frozen=True, kw_only=True):
+class MeasuredLoad(Struct, frozen=True, kw_only=True):
     """The last measurement; None for a value that is not known."""
 
     backlog: int | None = None
     free_disk_mb: int | None = None
 
 
-def why_full(load: Load, bounds: Bounds) -> str | None:
+def why_full(load: MeasuredLoad, bounds: LoadBounds) -> str | None:
     """Why no more mail is accepted; None while there is room.
 
     An unknown value rejects nothing: a journal that cannot be measured cannot commit either, and raises its own error.

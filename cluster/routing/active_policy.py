@@ -26,7 +26,7 @@ MISSED = 3
 """Number of refreshes in a row without a source, after which the source counts as absent."""
 
 
-class Change(Struct, frozen=True):
+class PolicyChange(Struct, frozen=True):
     """The changes that one poll found: whether shaping or routing changed, and the suspensions (site, tenant) that
     began or changed, and those that ended. It is falsy when nothing changed."""
 
@@ -43,7 +43,7 @@ def today() -> date:
     return datetime.now(UTC).date()
 
 
-class InForce:
+class ActivePolicy:
     """Before the first ``follow``, only the settings apply. ``version`` rises when shaping or routing change."""
 
     def __init__(
@@ -76,12 +76,12 @@ class InForce:
         self._told = tell
         tell()
 
-    async def follow(self) -> Change:
+    async def follow(self) -> PolicyChange:
         """Poll the journal and return what changed. Raises Unavailable."""
         version = await self._journal.policies.version()
         learned = self._hosts_learned
         suspensions = {(s.site, s.tenant_id): s.until for s in await self._journal.suspensions.active()}
-        change = Change(
+        change = PolicyChange(
             version != self._followed or learned != self._hosts_followed,
             frozenset(key for key, until in suspensions.items() if self._suspensions.get(key) != until),
             frozenset(self._suspensions.keys() - suspensions.keys()),

@@ -11,8 +11,8 @@ from cluster.journal.journal import Journal
 from cluster.lookup.resolver import Resolver
 from cluster.policy.routes.mx import Guard, make_guard
 from cluster.policy.routes.networks import networks
-from cluster.routing.active_policy import InForce
-from cluster.routing.router import Placer
+from cluster.routing.active_policy import ActivePolicy
+from cluster.routing.router import Router
 from cluster.settings import Settings, host_port
 from cluster.vault import Vault
 
@@ -20,18 +20,18 @@ from cluster.vault import Vault
 class MailRouting(Struct, frozen=True):
     """The parts with which one process routes mail."""
 
-    active_policy: InForce
+    active_policy: ActivePolicy
     resolver: Resolver
-    router: Placer
+    router: Router
 
 
 def build_routing(context: Context, journal: Journal) -> MailRouting:
     """The parts, built over this process's journal. Must be called in its event loop."""
     settings = context.settings
-    active_policy = InForce(journal, Vault(context.secret_key), settings.delivery)
+    active_policy = ActivePolicy(journal, Vault(context.secret_key), settings.delivery)
     resolver = Resolver(settings.dns, clock=time.monotonic, random=random.random, guard=Guard())
     active_policy.on_policies(lambda: _guard(resolver, active_policy, settings))
-    router = Placer(
+    router = Router(
         settings.delivery,
         active_policy,
         resolver,
@@ -50,7 +50,7 @@ def helo_name(settings: Settings) -> str:
     return socket.gethostname() if settings.delivery.mode == "capture" else socket.getfqdn()
 
 
-def _guard(resolver: Resolver, active_policy: InForce, settings: Settings) -> None:
+def _guard(resolver: Resolver, active_policy: ActivePolicy, settings: Settings) -> None:
     """Set the guard that keeps mail from being sent to ourselves: it knows the names and addresses of the active
     sources."""
     resolver.guard = make_guard(

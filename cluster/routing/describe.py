@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from datetime import date, datetime
 
 from cluster.journal.journal import Journal
-from cluster.journal.records import DeliveryActor, Waiting
+from cluster.journal.records import DeliveryActor, DueDelivery
 from cluster.lookup.resolver import Resolver
 from cluster.policy.limits.retry import tried_until
 from cluster.policy.routes import mx
@@ -20,10 +20,10 @@ from cluster.policy.routes.routing import Route, Routing, Source, Via
 from cluster.policy.tls.mta_sts import StsMode
 from cluster.policy.tls.policy import DomainTls, MxSecurity
 from cluster.policy.tls.route import along, relay_level
-from cluster.routing.active_policy import InForce
-from cluster.routing.router import Placer, TlsOf
+from cluster.routing.active_policy import ActivePolicy
+from cluster.routing.router import Router, TlsOf
 from cluster.routing.views import (
-    MxHost,
+    MxHostView,
     PoolShare,
     RouteDescription,
     SiteOfDomain,
@@ -47,8 +47,8 @@ class Describing:
     def __init__(
         self,
         journal: Journal,
-        in_force: InForce,
-        placer: Placer,
+        active_policy: ActivePolicy,
+        router: Router,
         resolver: Resolver,
         *,
         members: Members,
@@ -56,8 +56,8 @@ class Describing:
     ) -> None:
         """``tls_of`` returns what a domain publishes about TLS."""
         self._journal = journal
-        self._in_force = in_force
-        self._placer = placer
+        self._active_policy = active_policy
+        self._router = router
         self._resolver = resolver
         self._members = members
         self._tls_of = tls_of
@@ -68,29 +68,29 @@ class Describing:
 
     async def find_site(self, domain: str) -> SiteOfDomain:
         """The site of a domain's mail, and the reason if mail cannot be sent there."""
-        placed = await self._placer.place(_a_delivery(domain, "", ""))
+        placed = await self._router.place(_a_delivery(domain, "", ""))
         problem = placed.hop.reason if isinstance(placed.hop, Unreachable) else ""
         return SiteOfDomain(site=placed.destination.site, problem=problem)
 
-    async def tried_until(self, waiting: Waiting, send_at: datetime, expires_at: datetime) -> datetime:
+    async def tried_until(self, waiting: DueDelivery, send_at: datetime, expires_at: datetime) -> datetime:
         """The time until which a deferred delivery is retried, from its send time, the end of its own lifetime, and the
         limits of its destination."""
-        place = (await self._placer.place(waiting)).destination
-        limits = self._in_force.limits(place.site, place.source, waiting.domain)
-        default_s = self._in_force.default_lifetime_s
+        place = (await self._router.place(waiting)).destination
+        limits = self._active_policy.limits(place.site, place.source, waiting.domain)
+        default_s = self._active_policy.default_lifetime_s
         return tried_until(expires_at, send_at, shaped_s=limits.lifetime_s, default_s=default_s)
 
     def named_sites(self) -> set[str]:
         """The sites that need no DNS: the sink, the discard, and the relays."""
-        return fixed_sites(self._in_force.routing)
+        return fixed_sites(self._active_policy.routing)
 
     async def route(self, domain: str, tenant_id: str, pool: str) -> RouteDescription:
         """The route of mail for a domain (A-labels, lower case)."""
-        placed = await self._placer.place(_a_delivery(domain, tenant_id, pool))
-        place, hop, routing = placed.destination, placed.hop, self._in_force.routing
+        placed = await self._router.place(_a_delivery(domain, tenant_id, pool))
+        place, hop, routing = placed.destination, placed.hop, self._active_policy.routing
         route = routing.route(domain, tenant_id)
-        hosts = self._in_force.hosts_of(place.site)
-        shaping = self._in_force.shaping.explain(
+        hosts = self._active_policy.hosts_of(place.site)
+        shaping = self._active_policy.shaping.explain(
             place.site, source=place.source, domain=domain, tenant_id=tenant_id, hosts=hosts
         )
         return RouteDescription(
@@ -110,8 +110,8 @@ class Describing:
 
     async def sources(self) -> list[SourceState]:
         """Every source of the active routing. Raises Unavailable."""
-        routing, day, members = self._in_force.routing, self._in_force.today(), list(self._members())
-        waiting = routing.waiting_pools(self._in_force.absent)
+        routing, day, members = self._active_policy.routing, self._active_policy.today(), list(self._members())
+        waiting = routing.waiting_pools(self._active_policy.absent)
         granted = {(use.source, use.site): use.granted for use in await self._journal.warm_up.usage(day, MOST_WARM_UPS)}
         return [
             SourceState(
@@ -119,7 +119,7 @@ class Describing:
                 addresses=tuple(address for address in (source.address, source.address6) if address),
                 helo=source.helo_name,
                 actors=tuple(sorted(member.name for member in members if source.name in member.sources)),
-                passed_over=source.name in self._in_force.absent,
+                passed_over=source.name in self._active_policy.absent,
                 pools=tuple(
                     PoolShare(pool=pool, weight=weights[source.name])
                     for pool, weights in routing.pools.items()
@@ -136,13 +136,13 @@ class Describing:
             for source in routing.sources.values()
         ]
 
-    async def _hosts(self, hop: NextHop | Unreachable) -> tuple[MxHost, ...]:
+    async def _hosts(self, hop: NextHop | Unreachable) -> tuple[MxHostView, ...]:
         if isinstance(hop, Unreachable) or hop.via is not Via.DIRECT:
             return ()
         hosts = hop.hosts[:HOSTS_SHOWN]
         found = await asyncio.gather(*(self._resolver.mx_addresses(host.name) for host in hosts))
         return tuple(
-            MxHost(
+            MxHostView(
                 preference=host.preference,
                 host=host.name,
                 addresses=some.addresses if isinstance(some, mx.Addresses) else (),
@@ -166,12 +166,12 @@ class Describing:
             return None
         if hop.via is Via.RELAY:
             return TlsView(level=relay_level(route))
-        level = self._in_force.limits(place.site, place.source, domain).tls
+        level = self._active_policy.limits(place.site, place.source, domain).tls
         return _tls_view(await self._tls_of(domain, level))
 
 
-def _a_delivery(domain: str, tenant_id: str, pool: str) -> Waiting:
-    return Waiting("", 0, tenant_id, domain, pool)
+def _a_delivery(domain: str, tenant_id: str, pool: str) -> DueDelivery:
+    return DueDelivery("", 0, tenant_id, domain, pool)
 
 
 def _via(hop: NextHop | Unreachable, site: str) -> str:

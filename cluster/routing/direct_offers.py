@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 
 from cluster.journal.journal import Unavailable
-from cluster.journal.records import NewRequest, Waiting
+from cluster.journal.records import DueDelivery, NewRequest
 from cluster.journal.scheduling import Lane
 from cluster.metrics import Counter, Gauge
 from cluster.routing.dispatcher import FULL_S, Dispatcher
@@ -53,7 +53,7 @@ class DirectOffers:
         self._share = share
         self._window = window
         self._lull_s = lull_s
-        self._pending: OrderedDict[str, deque[Waiting]] = OrderedDict()
+        self._pending: OrderedDict[str, deque[DueDelivery]] = OrderedDict()
         """Pending deliveries by tenant, in the order of the tenants' turns."""
         self._pending_in_all = 0
         self._contents: dict[str, bytes] = {}
@@ -71,7 +71,7 @@ class DirectOffers:
             if len(request.content) + sum(map(len, request.attachments.values())) >= SHARED_FROM_BYTES:
                 self._contents[request.id] = encode_shared(request.content, request.attachments)
 
-    def add(self, due: Sequence[Waiting]) -> int:
+    def add(self, due: Sequence[DueDelivery]) -> int:
         """Queue due deliveries of one tenant; returns how many were queued. Without room, deliveries of the tenant with
         the most are dropped from the queue, so that one tenant's flood does not block the others."""
         if not due:
@@ -92,7 +92,7 @@ class DirectOffers:
         self._something.set()
         return left
 
-    def _longest(self) -> tuple[deque[Waiting], int]:
+    def _longest(self) -> tuple[deque[DueDelivery], int]:
         """The pending deliveries of the tenant with the most, and the number of the tenant with the second most."""
         longest, second = max(self._pending.values(), key=len), 0
         for own in self._pending.values():
@@ -100,9 +100,9 @@ class DirectOffers:
                 second = max(second, len(own))
         return longest, second
 
-    def _next_batch(self) -> list[Waiting]:
+    def _next_batch(self) -> list[DueDelivery]:
         """The next batch, taken from the tenants in turn."""
-        batch: list[Waiting] = []
+        batch: list[DueDelivery] = []
         while self._pending and len(batch) < OFFER_BATCH:
             tenant_id, own = self._pending.popitem(last=False)
             batch += [own.popleft() for _ in range(min(OFFER_TURN, OFFER_BATCH - len(batch), len(own)))]
@@ -126,23 +126,23 @@ class DirectOffers:
             while self._pending:
                 await self._offer(self._next_batch(), contents)
 
-    async def _offer(self, batch: Sequence[Waiting], contents: Mapping[str, Shared]) -> None:
+    async def _offer(self, batch: Sequence[DueDelivery], contents: Mapping[str, Shared]) -> None:
         """Offer a batch. Refused deliveries are parked at once: the scheduler would park them only after the grace."""
         now = asyncio.get_running_loop().time()
         self._full = {lane: until for lane, until in self._full.items() if until > now}
-        hopeless: list[Waiting] = []
-        offered: list[Waiting] = []
+        skipped: list[DueDelivery] = []
+        offered: list[DueDelivery] = []
         for waiting in batch:
             is_hopeless = bool(self._full) and self._dispatcher.lane_of(waiting) in self._full
-            (hopeless if is_hopeless else offered).append(waiting)
+            (skipped if is_hopeless else offered).append(waiting)
         refused = await self._dispatcher.offer(offered, contents)
-        parked = [*hopeless, *refused]
+        parked = [*skipped, *refused]
         try:
             lanes = await self._dispatcher.park(parked)
         except Unavailable as error:
             log.warning("refused offers not parked deliveries=%d reason=%r", len(parked), error.reason)
             return
-        self._full.update(dict.fromkeys(lanes[len(hopeless) :], now + FULL_S))
+        self._full.update(dict.fromkeys(lanes[len(skipped) :], now + FULL_S))
 
     async def _keep(self, content: bytes) -> Shared | None:
         """Share content and keep its handle while there is room: the store drops content without a handle. None for

@@ -11,16 +11,16 @@ from collections import OrderedDict, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
 from cluster.journal.journal import Journal, Unavailable
-from cluster.journal.records import DeliveryActor, Waiting
+from cluster.journal.records import DeliveryActor, DueDelivery
 from cluster.journal.scheduling import Lane
 from cluster.metrics import Counter, Counters, Gauge
 from cluster.peers import Call, PeerGone
 from cluster.policy.routes.destinations import Destination
 from cluster.policy.routes.membership import ACTOR_ALIVE_S
 from cluster.policy.routes.ownership import Candidate, owner
-from cluster.routing.active_policy import InForce
+from cluster.routing.active_policy import ActivePolicy
 from cluster.routing.offer import OfferAnswer, Shared, encode_offer
-from cluster.routing.router import Placer
+from cluster.routing.router import Router
 
 log = logging.getLogger(__name__)
 
@@ -51,18 +51,18 @@ class Dispatcher:
         "postray_dispatch_members", "Live delivery actors known to this process.", lambda self: len(self._members)
     )
 
-    def __init__(self, journal: Journal, call: Call, placer: Placer, in_force: InForce) -> None:
+    def __init__(self, journal: Journal, call: Call, router: Router, active_policy: ActivePolicy) -> None:
         self._journal = journal
         self._call = call
-        self._placer = placer
-        self._in_force = in_force
+        self._router = router
+        self._active_policy = active_policy
         self._members: dict[str, DeliveryActor] = {}
         self._candidates: tuple[Candidate, ...] = ()
         self.owners: OrderedDict[Destination, str | None] = OrderedDict()
         """The names of owners by destination; None where no live actor has the source."""
         self._full: dict[tuple[str, str], float] = {}
         """By owner and tenant, the loop time until which the owner counts as full for the tenant."""
-        self._untold: dict[str, set[Lane]] = defaultdict(set)
+        self._unannounced: dict[str, set[Lane]] = defaultdict(set)
         """By owner, the lanes with parked deliveries of which it has not been notified."""
         self._passed: dict[str, set[Lane]] = defaultdict(set)
         """By owner, the lanes in which deliveries are being parked without an offer. The owner is notified after the
@@ -74,7 +74,7 @@ class Dispatcher:
 
     async def refresh(self) -> None:
         """Read the live delivery actors and the active policy from the journal. Raises Unavailable."""
-        await self._in_force.follow()
+        await self._active_policy.follow()
         members = {actor.name: actor for actor in await self._journal.membership.actors(ACTOR_ALIVE_S)}
         if members.keys() != self._members.keys():
             log.info("members changed members=%s", ",".join(members) or "none")
@@ -82,7 +82,7 @@ class Dispatcher:
         if candidates != self._candidates:
             self.owners.clear()
         self._members, self._candidates = members, candidates
-        self._in_force.sources_are(candidate.sources for candidate in candidates)
+        self._active_policy.sources_are(candidate.sources for candidate in candidates)
 
     async def keep_fresh(self) -> None:
         """Refresh, and notify owners of parked deliveries; runs until it is cancelled."""
@@ -100,32 +100,32 @@ class Dispatcher:
 
     async def tell_owners(self) -> None:
         """Notify owners of the lanes with parked deliveries."""
-        untold, self._untold = self._untold, defaultdict(set)
-        for name, lanes in untold.items():
+        unannounced, self._unannounced = self._unannounced, defaultdict(set)
+        for name, lanes in unannounced.items():
             try:
-                await self._call(name, "refill", list(lanes))
+                await self._call(name, "fetch_from_lanes", list(lanes))
             except PeerGone as gone:
                 log.warning("lanes not named actor=%s reason=%r", name, gone.reason)
 
-    async def prepare(self, deliveries: Iterable[Waiting]) -> None:
+    async def prepare(self, deliveries: Iterable[DueDelivery]) -> None:
         """Resolve the routes of deliveries, within the time that an offer may wait."""
-        await self._placer.prepare(deliveries, PREPARED_WITHIN_S)
+        await self._router.prepare(deliveries, PREPARED_WITHIN_S)
 
-    def destination_of(self, waiting: Waiting) -> Destination:
+    def destination_of(self, waiting: DueDelivery) -> Destination:
         """The known destination of a delivery; for an unresolved domain, that of its name (the owner resolves it)."""
-        return self._placer.known_or_own(waiting)
+        return self._router.known_or_own(waiting)
 
-    def lane_of(self, waiting: Waiting) -> Lane:
+    def lane_of(self, waiting: DueDelivery) -> Lane:
         """The lane in which a delivery waits when its owner has no room for it."""
         return Lane(str(self.destination_of(waiting)), waiting.tenant_id)
 
     def exists(self, place: Destination) -> bool:
         """Whether deliveries can still have this destination: its number of shares is current, its source is used."""
-        return place.shares == self._placer.shares_of(place.site) and self._in_force.uses(place.source)
+        return place.shares == self._router.shares_of(place.site) and self._active_policy.uses(place.source)
 
-    def has_left(self, waiting: Waiting, lane: Lane) -> bool:
+    def has_left(self, waiting: DueDelivery, lane: Lane) -> bool:
         """Whether a delivery in a lane is known to have another destination now."""
-        placed = self._placer.known(waiting)
+        placed = self._router.known(waiting)
         return placed is not None and str(placed.destination) != lane.destination
 
     def owner_of(self, place: Destination) -> DeliveryActor | None:
@@ -139,7 +139,7 @@ class Dispatcher:
                 self.owners.popitem(last=False)
         return self._members[name] if name is not None else None
 
-    def passes_over(self, owner: DeliveryActor, place: Destination, tenant_id: str) -> bool:
+    def is_backing_off(self, owner: DeliveryActor, place: Destination, tenant_id: str) -> bool:
         """Whether an owner had no room for a tenant within the last ``FULL_S``. The caller then parks the tenant's
         deliveries for this destination without an offer, and the owner is notified of the lane soon: another offer
         would cost the owner as much as the last one and delay the caller. This is decided by owner and tenant, since a
@@ -149,27 +149,27 @@ class Dispatcher:
         self._passed[owner.name].add(Lane(str(place), tenant_id))
         return True
 
-    async def offer(self, deliveries: Sequence[Waiting], contents: Mapping[str, Shared]) -> list[Waiting]:
+    async def offer(self, deliveries: Sequence[DueDelivery], contents: Mapping[str, Shared]) -> list[DueDelivery]:
         """Offer deliveries to their owners; returns those that were refused, not offered, or whose offer was lost.
 
         ``contents`` has shared contents by request id, which the owners await instead of reading the journal.
         """
         await self.prepare(deliveries)
-        by_owner: dict[str, list[Waiting]] = defaultdict(list)
-        nobodys = []
+        by_owner: dict[str, list[DueDelivery]] = defaultdict(list)
+        unowned = []
         for waiting in deliveries:
             place = self.destination_of(waiting)
             to = self.owner_of(place)
-            if to is None or self.passes_over(to, place, waiting.tenant_id):
-                nobodys.append(waiting)
+            if to is None or self.is_backing_off(to, place, waiting.tenant_id):
+                unowned.append(waiting)
             else:
                 by_owner[to.name].append(waiting)
         refused = await asyncio.gather(*(self._offer_to(name, own, contents) for name, own in by_owner.items()))
-        return [waiting for some in (nobodys, *refused) for waiting in some]
+        return [waiting for some in (unowned, *refused) for waiting in some]
 
-    async def park(self, refused: Sequence[Waiting]) -> list[Lane]:
+    async def park(self, refused: Sequence[DueDelivery]) -> list[Lane]:
         """Park refused deliveries in their lanes, and return the lanes. Owners are then notified of these lanes and of
-        those that ``passes_over`` has recorded. Raises Unavailable."""
+        those that ``is_backing_off`` has recorded. Raises Unavailable."""
         lanes = [self.lane_of(waiting) for waiting in refused]
         if refused:
             await self._journal.scheduling.park(refused, [lane.destination for lane in lanes])
@@ -180,10 +180,12 @@ class Dispatcher:
                 self._passed[to.name].add(lane)
         passed, self._passed = self._passed, defaultdict(set)
         for name, its in passed.items():
-            self._untold[name] |= its
+            self._unannounced[name] |= its
         return lanes
 
-    async def _offer_to(self, name: str, deliveries: list[Waiting], contents: Mapping[str, Shared]) -> list[Waiting]:
+    async def _offer_to(
+        self, name: str, deliveries: list[DueDelivery], contents: Mapping[str, Shared]
+    ) -> list[DueDelivery]:
         try:
             answer: OfferAnswer = await self._call(name, "offer", encode_offer(deliveries), dict(contents))
         except PeerGone as gone:

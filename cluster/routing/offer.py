@@ -5,10 +5,10 @@ from collections.abc import Awaitable, Mapping
 import msgspec
 from msgspec import Struct
 
-from cluster.journal.records import Waiting
+from cluster.journal.records import DueDelivery
 
 _encoder = msgspec.msgpack.Encoder()
-_decoder = msgspec.msgpack.Decoder(list[Waiting])
+_decoder = msgspec.msgpack.Decoder(list[DueDelivery])
 _shared_encoder = msgspec.msgpack.Encoder()
 _shared_decoder = msgspec.msgpack.Decoder(tuple[bytes, dict[bytes, bytes]])
 
@@ -28,11 +28,11 @@ class Shared(Struct, frozen=True):
     """Size in bytes. The object store keeps them as long as a process holds the handle."""
 
 
-def encode_offer(deliveries: list[Waiting]) -> bytes:
+def encode_offer(deliveries: list[DueDelivery]) -> bytes:
     return _encoder.encode(deliveries)
 
 
-def decode_offer(batch: bytes) -> list[Waiting]:
+def decode_offer(batch: bytes) -> list[DueDelivery]:
     return _decoder.decode(batch)
 
 

@@ -10,18 +10,18 @@ from collections.abc import Awaitable, Callable, Iterable
 
 from msgspec import Struct
 
-from cluster.journal.records import Waiting
+from cluster.journal.records import DueDelivery
 from cluster.lookup.resolver import Resolver
 from cluster.lookup.ttl_cache import TtlCache
 from cluster.policy.routes import mx
 from cluster.policy.routes.destinations import CAPTURE, DISCARD, Destination, destination
-from cluster.policy.routes.next_hop import Credentials, NextHop, Unreachable, Way, unreachable
+from cluster.policy.routes.next_hop import Credentials, NextHop, ResolvedRoute, Unreachable, unreachable
 from cluster.policy.routes.rerouting import named_route
 from cluster.policy.routes.routing import Route, Via
 from cluster.policy.routes.sites import site_name
 from cluster.policy.tls.level import TlsLevel
 from cluster.policy.tls.policy import DomainTls, MxSecurity
-from cluster.routing.active_policy import InForce
+from cluster.routing.active_policy import ActivePolicy
 from cluster.settings import DeliverySettings, host_port
 
 WAY_KEPT_S = 60.0
@@ -45,20 +45,20 @@ async def level_alone(domain: str, level: TlsLevel) -> DomainTls:
     return DomainTls(level=level)
 
 
-class Placed(Struct, frozen=True):
+class RoutedDelivery(Struct, frozen=True):
     """A delivery's destination and next hop."""
 
     destination: Destination
     hop: NextHop | Unreachable
 
 
-def _weigh(way: Way) -> int:
+def _weigh(way: ResolvedRoute) -> int:
     if isinstance(way.hop, Unreachable):
         return len(way.hop.reason)
     return sum(len(host.name) for host in way.hop.hosts) + sum(map(len, way.hop.tls.mx))
 
 
-class Placer:
+class Router:
     """Finds destinations, and caches the resolved routes of domains.
 
     ``shares`` is the number of shares of a site that serves all domains. ``capture`` is host and port of the sink.
@@ -68,7 +68,7 @@ class Placer:
     def __init__(
         self,
         settings: DeliverySettings,
-        in_force: InForce,
+        active_policy: ActivePolicy,
         resolver: Resolver,
         *,
         shares: int,
@@ -78,45 +78,47 @@ class Placer:
         tls_of: TlsOf = level_alone,
     ) -> None:
         self._settings = settings
-        self._in_force = in_force
+        self._active_policy = active_policy
         self._resolver = resolver
         self._shares = shares
         self._port = port
         self._capture = capture
         self.tls_of = tls_of
-        self.ways: TtlCache[str, Way] = TtlCache(WAYS_KEPT, clock, most_bytes=WAYS_BYTES, weigh=_weigh)
+        self.ways: TtlCache[str, ResolvedRoute] = TtlCache(WAYS_KEPT, clock, most_bytes=WAYS_BYTES, weigh=_weigh)
         """By domain."""
-        self._routes: dict[int, Way] = {}
+        self._routes: dict[int, ResolvedRoute] = {}
         """The resolved routes that need no DNS, by the number of the route."""
         self._version = -1
 
-    def known(self, waiting: Waiting) -> Placed | None:
+    def known(self, waiting: DueDelivery) -> RoutedDelivery | None:
         """The destination and next hop if they are cached or need no look-up, else None."""
         way = self._known_way(waiting)
         return self._place(waiting, way) if way else None
 
-    async def place(self, waiting: Waiting) -> Placed:
+    async def place(self, waiting: DueDelivery) -> RoutedDelivery:
         """The destination and next hop, after the look-ups that they need. A domain that cannot be resolved is its own
         site."""
         return self._place(waiting, self._known_way(waiting) or await self.learn(waiting.domain))
 
-    async def prepare(self, deliveries: Iterable[Waiting], patience_s: float) -> None:
-        """Resolve the routes of these deliveries for ``known``. Returns when no answer came within ``patience_s``, or
+    async def prepare(self, deliveries: Iterable[DueDelivery], max_wait_s: float) -> None:
+        """Resolve the routes of these deliveries for ``known``. Returns when no answer came within ``max_wait_s``, or
         after ``PATIENCES`` such waits; the remaining look-ups go on and fill the cache later."""
         strange = {w.domain for w in deliveries if self._known_way(w) is None}
         learning = {asyncio.ensure_future(self.learn(domain)) for domain in strange}
         for _ in range(PATIENCES):
             if learning:
-                learned, learning = await asyncio.wait(learning, timeout=patience_s)
+                learned, learning = await asyncio.wait(learning, timeout=max_wait_s)
                 if not learned:
                     break
 
-    def known_or_own(self, waiting: Waiting) -> Destination:
+    def known_or_own(self, waiting: DueDelivery) -> Destination:
         """The known destination. While a domain is unresolved, the domain itself is the site."""
         placed = self.known(waiting)
         if placed is not None:
             return placed.destination
-        return self._place(waiting, Way(waiting.domain, Unreachable("not resolved yet", permanent=False))).destination
+        return self._place(
+            waiting, ResolvedRoute(waiting.domain, Unreachable("not resolved yet", permanent=False))
+        ).destination
 
     def shares_of(self, site: str) -> int:
         """The number of shares of a site."""
@@ -124,40 +126,40 @@ class Placer:
             return self._shares
         return self._settings.split_sites.get(site, 1)
 
-    async def learn(self, domain: str) -> Way:
+    async def learn(self, domain: str) -> ResolvedRoute:
         """Resolve the route of a domain for direct delivery, and cache it."""
-        version = self._in_force.version
+        version = self._active_policy.version
         route = await self._resolver.resolve(domain)
         if isinstance(route, mx.MailHosts):
-            shaping = self._in_force.shaping
+            shaping = self._active_policy.shaping
             site = hosts_site = site_name(domain, route.names)
             if shaping.is_separate(domain):
                 site = domain
-                self._in_force.lies_on(domain, hosts_site)
+                self._active_policy.lies_on(domain, hosts_site)
             level = shaping.limits(site, domain=domain, hosts=hosts_site).tls
             hosts = tuple(sorted(route.hosts, key=lambda host: (host.preference, host.name)))
             hop = NextHop(Via.DIRECT, hosts, self._port, await self.tls_of(domain, level))
-            way = Way(site, hop)
+            way = ResolvedRoute(site, hop)
         else:
-            way = Way(domain, unreachable(route))
+            way = ResolvedRoute(domain, unreachable(route))
         self._forget_if_changed()
         if version == self._version:
-            self.ways.put(domain, way, UNRESOLVED_KEPT_S if isinstance(route, mx.Unresolved) else WAY_KEPT_S)
+            self.ways.put(domain, way, UNRESOLVED_KEPT_S if isinstance(route, mx.UnresolvedHosts) else WAY_KEPT_S)
         return way
 
-    def _known_way(self, waiting: Waiting) -> Way | None:
+    def _known_way(self, waiting: DueDelivery) -> ResolvedRoute | None:
         self._forget_if_changed()
         return self._route_alone(waiting) or self.ways.get(waiting.domain)
 
     def _forget_if_changed(self) -> None:
-        if self._version != self._in_force.version:
-            self._version = self._in_force.version
+        if self._version != self._active_policy.version:
+            self._version = self._active_policy.version
             self.ways.clear()
             self._routes.clear()
 
-    def _route_alone(self, waiting: Waiting) -> Way | None:
+    def _route_alone(self, waiting: DueDelivery) -> ResolvedRoute | None:
         """The resolved route of a delivery that needs no DNS; None for direct delivery."""
-        routing = self._in_force.routing
+        routing = self._active_policy.routing
         route = named_route(routing, waiting.route) if waiting.route else None
         route = route or routing.route(waiting.domain, waiting.tenant_id)
         if route.via is Via.DIRECT:
@@ -167,23 +169,23 @@ class Placer:
             way = self._routes[route.number] = self._way_of(route)
         return way
 
-    def _way_of(self, route: Route) -> Way:
+    def _way_of(self, route: Route) -> ResolvedRoute:
         if route.via is Via.CAPTURE:
             host, port = self._capture
-            return Way(CAPTURE, NextHop(Via.CAPTURE, (mx.MxHost(0, host),), port))
+            return ResolvedRoute(CAPTURE, NextHop(Via.CAPTURE, (mx.MxHost(0, host),), port))
         if route.via is Via.DISCARD:
-            return Way(DISCARD, NextHop(Via.DISCARD))
+            return ResolvedRoute(DISCARD, NextHop(Via.DISCARD))
         host, port = host_port(route.relay)
         credentials = None
         if route.username:
             credentials = Credentials(route.username, route.password.reveal(), route.auth_needs)
         # The operator names the host, so there is no insecure MX record (RFC 7672 §2.2.2).
         tls = DomainTls(level=route.tls, mx_security=MxSecurity.SECURE)
-        return Way(route.relay, NextHop(Via.RELAY, (mx.MxHost(0, host),), port, tls, credentials))
+        return ResolvedRoute(route.relay, NextHop(Via.RELAY, (mx.MxHost(0, host),), port, tls, credentials))
 
-    def _place(self, waiting: Waiting, way: Way) -> Placed:
+    def _place(self, waiting: DueDelivery, way: ResolvedRoute) -> RoutedDelivery:
         source = ""
         if isinstance(way.hop, Unreachable) or way.hop.via is Via.DIRECT:
-            source = self._in_force.source_of(waiting.pool, waiting.message_id, way.site)
+            source = self._active_policy.source_of(waiting.pool, waiting.message_id, way.site)
         place = destination(way.site, source, waiting.message_id, self.shares_of(way.site))
-        return Placed(place, way.hop)
+        return RoutedDelivery(place, way.hop)

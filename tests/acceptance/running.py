@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import httpx
 import psutil
 
-from benchmarks.postray import PORTS, START_S, Postray
+from benchmarks.postray import PORTS, START_S, PostrayProcess
 from cluster.installation import running
 from cluster.installation.own_python import run_module
 from cluster.installation.ports import ANY_PORT
@@ -24,7 +24,7 @@ ANY_PORTS = dict.fromkeys(PORTS, ANY_PORT)
 """Free ports that postray chooses, which is also tested."""
 
 
-class RunningPostray(Postray):
+class RunningPostray(PostrayProcess):
     """``postray up`` in a separate process. After the stop, none of its processes may be left."""
 
     alive: ClassVar[set["RunningPostray"]] = set()

@@ -12,7 +12,7 @@ import pytest
 from tests.acceptance.running import Client, RunningPostray
 from tests.documents import API, ROOT, Block, blocks, commands, lines
 
-PATIENCE_S = 60.0
+MAX_WAIT_S = 60.0
 
 NOT_RUN = {
     ("make",): "builds an environment, or runs this suite",
@@ -71,7 +71,7 @@ def run(arguments: list[str], postray: RunningPostray, folder: Path) -> str:
         cwd=folder,
         capture_output=True,
         text=True,
-        timeout=PATIENCE_S,
+        timeout=MAX_WAIT_S,
         check=False,
     )
     assert ended.returncode == 0, f"{ended.stdout}\n{ended.stderr}"

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from dnslib import MX, A
 
-from actors.smtpd.envelope import Envelope
+from actors.smtpd.envelope import ReceivedMessage
 from actors.smtpd.server import SmtpServer
 from tests.acceptance.running import Client, RunningPostray
 from tests.integration.dns_server import DnsServer
@@ -13,7 +13,7 @@ from tests.integration.dns_server import DnsServer
 
 async def test_mail_leaves_the_capture_sink_when_told_to(tmp_path: Path) -> None:
     loop = asyncio.get_running_loop()
-    taken: list[Envelope] = []
+    taken: list[ReceivedMessage] = []
     peer = SmtpServer(taken.append)
     _, port = await peer.start()
     dns = DnsServer()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import psutil
 
-from actors.smtpd.envelope import Envelope
+from actors.smtpd.envelope import ReceivedMessage
 from actors.smtpd.server import SmtpServer
 from tests.acceptance.running import STOP_S, Client, RunningPostray, is_alive
 
@@ -65,9 +65,9 @@ def assert_loopback_only(postray: RunningPostray) -> None:
 
 
 async def test_a_stop_waits_for_the_answer_to_what_a_host_has_in_full(tmp_path: Path) -> None:
-    taken: list[Envelope] = []
+    taken: list[ReceivedMessage] = []
 
-    async def take(envelope: Envelope) -> None:
+    async def take(envelope: ReceivedMessage) -> None:
         taken.append(envelope)
         await asyncio.sleep(4)
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from cluster.policy.limits.connections import FIRST_DEAD_S, LONGEST_DEAD_S, REMEMBERED, Addresses, wanted
+from cluster.policy.limits.connections import FIRST_DEAD_S, LONGEST_DEAD_S, REMEMBERED, AddressStates, wanted
 from cluster.policy.routes.destinations import Destination
 
 HERE = Destination("example.com")
@@ -30,7 +30,7 @@ def test_with_many_connections_open_a_few_messages_share_one() -> None:
 
 
 def test_an_address_is_dead_for_longer_each_time_and_forgiven_when_it_works() -> None:
-    addresses, now, spans = Addresses(), 100.0, []
+    addresses, now, spans = AddressStates(), 100.0, []
     for _ in range(9):
         addresses.failed("", "192.0.2.1", now)
         until = next(s for s in range(1, 10_000) if not addresses.is_dead("", "192.0.2.1", now + s))
@@ -44,7 +44,7 @@ def test_an_address_is_dead_for_longer_each_time_and_forgiven_when_it_works() ->
 
 
 def test_connections_that_break_together_are_one_failure() -> None:
-    addresses = Addresses()
+    addresses = AddressStates()
     for _ in range(20):
         addresses.failed("", "192.0.2.1", 100.0)
     assert addresses.is_dead("", "192.0.2.1", 100.0 + FIRST_DEAD_S - 1)
@@ -52,7 +52,7 @@ def test_connections_that_break_together_are_one_failure() -> None:
 
 
 def test_what_is_dead_is_known_by_source() -> None:
-    addresses = Addresses()
+    addresses = AddressStates()
     addresses.failed("a", "192.0.2.1", 100.0)
     assert addresses.is_dead("a", "192.0.2.1", 100.0)
     assert not addresses.is_dead("b", "192.0.2.1", 100.0)
@@ -60,7 +60,7 @@ def test_what_is_dead_is_known_by_source() -> None:
 
 
 def test_memory_is_bounded() -> None:
-    addresses = Addresses()
+    addresses = AddressStates()
     for number in range(REMEMBERED + 1):
         addresses.failed("", str(number), 100.0)
     assert not addresses.is_dead("", "0", 100.0)
@@ -68,7 +68,7 @@ def test_memory_is_bounded() -> None:
 
 
 def test_open_connections_are_counted_by_place_and_address() -> None:
-    addresses = Addresses()
+    addresses = AddressStates()
     assert addresses.has_room(HERE, "192.0.2.1", 0)
     for _ in range(2):
         addresses.opened(HERE, "192.0.2.1")

@@ -10,7 +10,7 @@ from actors.smtp.reply import make_reply
 from cluster.policy.limits.recipients import Others
 from cluster.policy.limits.session import Spent
 from cluster.policy.replies.bounce_class import BounceClass
-from cluster.policy.replies.bounce_rules import Scope
+from cluster.policy.replies.bounce_rules import ReplyScope
 from cluster.policy.replies.effects import (
     MOVES_AT_MOST,
     TRIES_AT_MOST,
@@ -325,15 +325,15 @@ def test_what_a_connection_carried_has_a_stage(facts: Answered | Broken) -> None
 # The scope
 
 
-@pytest.mark.parametrize("scope", Scope)
-def test_the_scope_decides_what_else_is_affected(scope: Scope) -> None:
+@pytest.mark.parametrize("scope", ReplyScope)
+def test_the_scope_decides_what_else_is_affected(scope: ReplyScope) -> None:
     """The verdicts differ only in their scope."""
     verdict = Verdict(Judgement.DEFERRED, scope, BounceClass.SYSTEM_FAILURE)
-    is_of_the_host = scope in (Scope.HOST, Scope.SITE)
+    is_of_the_host = scope in (ReplyScope.HOST, ReplyScope.SITE)
     unreached = effects_of(verdict, Stage.CONNECT, Unreached())
     assert unreached.address_failed is is_of_the_host
     assert unreached.site is (OfSite.BACKS_OFF if is_of_the_host else OfSite.UNTOUCHED)
     answered = effects_of(verdict, Stage.RCPT, Answered(code=451, enhanced="4.3.0", text="451 4.3.0 later"))
-    assert answered.onward is (Onward.SETTLED if scope is Scope.SITE else Onward.ELSEWHERE)
+    assert answered.onward is (Onward.SETTLED if scope is ReplyScope.SITE else Onward.ELSEWHERE)
     settled = effects_of(verdict, Stage.RCPT, Settled(code=451, enhanced="4.3.0"))
-    assert settled.next_elsewhere is (scope is not Scope.SITE)
+    assert settled.next_elsewhere is (scope is not ReplyScope.SITE)

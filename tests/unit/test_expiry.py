@@ -15,7 +15,7 @@ UNTRIED = Due("msg_2", 1, "tnt_1", "example.com", "b@example.com", None, 0, Fals
 
 def test_what_was_tried_bounces_at_its_end_and_what_was_not_fails() -> None:
     (ended, bounced), (failed, dropped) = expire(TRIED, NOW), expire(UNTRIED, NOW)
-    assert [(o.status, o.alone, o.error_message) for o in (ended, failed)] == [
+    assert [(o.status, o.sole_recipient, o.error_message) for o in (ended, failed)] == [
         (Status.BOUNCED, True, "expired after 3 attempts: 450 later"),
         (Status.FAILED, False, "expired before it could be sent"),
     ]

@@ -13,7 +13,7 @@ from api.send import addresses, notes, personalizations, reply_to, texts
 from api.send import validation as rules
 from api.send.large import crowding
 from cluster.http import heads
-from cluster.http.connections import Bounds
+from cluster.http.connections import ConnectionBounds
 from cluster.journal import database, scheduled_sends
 from cluster.message import custom_fields, mime_fields, substitution
 from cluster.message.transfer_encoding import LINE_LIMIT
@@ -22,7 +22,9 @@ from cluster.settings import Settings
 
 PAGE = (Path(__file__).parents[2] / "docs" / "limits.md").read_text(encoding="utf-8")
 DEFAULTS = Settings()
-BOUNDS = Bounds(connections=DEFAULTS.http.max_connections, per_address=DEFAULTS.http.max_connections_per_address)
+BOUNDS = ConnectionBounds(
+    connections=DEFAULTS.http.max_connections, per_address=DEFAULTS.http.max_connections_per_address
+)
 DAY_S = 86_400
 
 

@@ -6,14 +6,14 @@ from cluster.policy.routes import mx
 from cluster.policy.routes.mx import (
     Absent,
     Addresses,
+    AddressFamily,
+    CachedAnswer,
     Failed,
-    Family,
     Found,
     MailHosts,
     MxHost,
     NoMail,
-    Remembered,
-    Unresolved,
+    UnresolvedHosts,
     Unroutable,
 )
 from cluster.policy.routes.networks import networks
@@ -84,7 +84,7 @@ def test_route_of_mx_records() -> None:
         (Found(hosts=(MxHost(5, "192.0.2.1"), MxHost(6, "a b"))), Unroutable(NoMail.BAD_MX, "x.test")),
         (Absent(name_exists=False), Unroutable(NoMail.NO_SUCH_DOMAIN, "x.test")),
         (Absent(name_exists=True), None),
-        (Failed("SERVFAIL"), Unresolved("x.test", "SERVFAIL")),
+        (Failed("SERVFAIL"), UnresolvedHosts("x.test", "SERVFAIL")),
     ],
 )
 def test_route_of_other_answers(lookup: mx.Lookup, route: mx.Route | None) -> None:
@@ -113,13 +113,13 @@ TIMED_OUT = Failed("timed out")
         (A, NO_DATA, Addresses(("192.0.2.1", "192.0.2.2"))),
         (NO_DATA, AAAA, Addresses(("2001:db8::1",))),
         (A, TIMED_OUT, Addresses(("192.0.2.1", "192.0.2.2"))),
-        (NO_DATA, TIMED_OUT, Unresolved("h.test", "timed out")),
+        (NO_DATA, TIMED_OUT, UnresolvedHosts("h.test", "timed out")),
         (NO_DATA, NO_DATA, Unroutable(NoMail.NO_ADDRESS, "h.test")),
         (NO_NAME, NO_NAME, Unroutable(NoMail.NO_SUCH_DOMAIN, "h.test")),
     ],
 )
 def test_addresses(a: mx.Lookup, aaaa: mx.Lookup, expected: mx.HostAddresses) -> None:
-    assert mx.join_addresses("h.test", a, aaaa, Family.IPV4_FIRST, zero) == expected
+    assert mx.join_addresses("h.test", a, aaaa, AddressFamily.IPV4_FIRST, zero) == expected
 
 
 def of_family(count: int, prefix: str) -> Found:
@@ -129,22 +129,24 @@ def of_family(count: int, prefix: str) -> Found:
 @pytest.mark.parametrize(
     ("family", "expected"),
     [
-        (Family.IPV4_FIRST, ("192.0.2.1", "2001:db8::1", "192.0.2.2")),
-        (Family.IPV6_FIRST, ("2001:db8::1", "192.0.2.1", "192.0.2.2")),
+        (AddressFamily.IPV4_FIRST, ("192.0.2.1", "2001:db8::1", "192.0.2.2")),
+        (AddressFamily.IPV6_FIRST, ("2001:db8::1", "192.0.2.1", "192.0.2.2")),
     ],
 )
-def test_families_take_turns(family: Family, expected: tuple[str, ...]) -> None:
+def test_families_take_turns(family: AddressFamily, expected: tuple[str, ...]) -> None:
     assert mx.join_addresses("h.test", A, AAAA, family, zero) == Addresses(expected)
 
 
 def test_addresses_of_a_family_are_shuffled_whatever_order_the_dns_gave() -> None:
     backwards = Found(addresses=("192.0.2.3", "192.0.2.2", "192.0.2.1", "192.0.2.1"))
-    joined = mx.join_addresses("h.test", backwards, NO_DATA, Family.IPV4_FIRST, numbers(0.5, 0.9, 0.1))
+    joined = mx.join_addresses("h.test", backwards, NO_DATA, AddressFamily.IPV4_FIRST, numbers(0.5, 0.9, 0.1))
     assert joined == Addresses(("192.0.2.3", "192.0.2.1", "192.0.2.2"))
 
 
 def test_no_more_addresses_than_count() -> None:
-    many = mx.join_addresses("h.test", of_family(20, "192.0.2."), of_family(2, "2001:db8::"), Family.IPV4_FIRST, zero)
+    many = mx.join_addresses(
+        "h.test", of_family(20, "192.0.2."), of_family(2, "2001:db8::"), AddressFamily.IPV4_FIRST, zero
+    )
     assert isinstance(many, Addresses)
     assert len(many.addresses) == mx.MAX_ADDRESSES
     assert [address for address in many.addresses if ":" in address] == ["2001:db8::1", "2001:db8::2"]
@@ -194,7 +196,7 @@ def test_a_domain_that_is_our_own_name_loops() -> None:
     route = MailHosts((MxHost(0, "mail.example"),), implicit=True)
     assert GUARD.route("mail.example", route) == Unroutable(NoMail.LOOP, "mail.example")
     assert mx.make_guard().route("mail.example", route) == route
-    assert GUARD.route("x.test", Unresolved("x.test", "SERVFAIL")) == Unresolved("x.test", "SERVFAIL")
+    assert GUARD.route("x.test", UnresolvedHosts("x.test", "SERVFAIL")) == UnresolvedHosts("x.test", "SERVFAIL")
 
 
 LOOP = Unroutable(NoMail.LOOP, "h.test")
@@ -218,18 +220,18 @@ def test_addresses_that_are_not_connected_to(addresses: tuple[str, ...], expecte
 
 
 def test_what_has_no_address_needs_no_guard() -> None:
-    assert GUARD.addresses("h.test", Unresolved("h.test", "SERVFAIL")) == Unresolved("h.test", "SERVFAIL")
+    assert GUARD.addresses("h.test", UnresolvedHosts("h.test", "SERVFAIL")) == UnresolvedHosts("h.test", "SERVFAIL")
 
 
 def test_an_expired_answer_stands_in_when_the_dns_fails() -> None:
     known = mx.remember(None, A, [300], now=1000, stale_s=3600)
-    assert known == Remembered(A, 1300, 4900)
+    assert known == CachedAnswer(A, 1300, 4900)
     first = mx.remember(known, TIMED_OUT, [], now=1300, stale_s=3600)
-    assert first == Remembered(A, 1330, 4900)
+    assert first == CachedAnswer(A, 1330, 4900)
     # However often the DNS fails, the age of the answer is not reset.
-    assert mx.remember(first, TIMED_OUT, [], now=4899, stale_s=3600) == Remembered(A, 4929, 4900)
-    assert mx.remember(first, TIMED_OUT, [], now=4900, stale_s=3600) == Remembered(TIMED_OUT, 4905, 4900)
-    assert mx.remember(first, NO_NAME, [], now=1330, stale_s=3600) == Remembered(NO_NAME, 1390, 4990)
+    assert mx.remember(first, TIMED_OUT, [], now=4899, stale_s=3600) == CachedAnswer(A, 4929, 4900)
+    assert mx.remember(first, TIMED_OUT, [], now=4900, stale_s=3600) == CachedAnswer(TIMED_OUT, 4905, 4900)
+    assert mx.remember(first, NO_NAME, [], now=1330, stale_s=3600) == CachedAnswer(NO_NAME, 1390, 4990)
 
 
 def test_no_failure_stands_in_for_another() -> None:

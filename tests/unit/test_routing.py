@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from cluster.policy.limits.warm_up import Plan
+from cluster.policy.limits.warm_up import WarmUpPlan
 from cluster.policy.routes import routing
 from cluster.policy.routes.routing import Mode, Route, Routing, RoutingError, Secret, Via
 from cluster.policy.tls.level import AuthNeeds, TlsLevel
@@ -308,7 +308,7 @@ def test_a_message_waits_where_it_leaves_from() -> None:
 
 def test_caps() -> None:
     parsed = Routing.parse(WARM)
-    assert parsed.sources["b"].warm_up == Plan(DAY, (10,))
+    assert parsed.sources["b"].warm_up == WarmUpPlan(DAY, (10,))
     days = [date(2026, 11, n) for n in (1, 2, 3)]
     assert [parsed.cap("b", "example.com", day) for day in days] == [0, 10, None]
     assert [parsed.cap(name, "example.com", DAY) for name in ("a", "", "unknown")] == [None, None, None]

@@ -1,6 +1,6 @@
 """The text about what a stop waits for."""
 
-from cluster.installation.stopping import Waiting, sentence
+from cluster.installation.stopping import StopProgress, sentence
 
 
 def test_the_hosts_and_the_messages_are_named() -> None:
@@ -14,7 +14,7 @@ def test_the_hosts_and_the_messages_are_named() -> None:
 
 def test_the_same_is_said_once() -> None:
     said: list[str] = []
-    waiting = Waiting(60, said.append, lambda: False)
+    waiting = StopProgress(60, said.append, lambda: False)
     for unanswered in ({}, {"a.test": 2}, {"a.test": 2}, {}, {"a.test": 1}):
         waiting.tell(unanswered)
     assert [line.split(" sent")[0] for line in said] == [

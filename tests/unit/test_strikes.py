@@ -2,9 +2,9 @@
 
 import pytest
 
-from cluster.policy.limits.strikes import CONTENT, OTHERS, OWN, Scope, SetAside, Strike, decide, reason_for
+from cluster.policy.limits.strikes import CONTENT, OTHERS, OWN, SetAside, SetAsideScope, Strike, decide, reason_for
 
-MESSAGE = SetAside(Scope.MESSAGE, OWN)
+MESSAGE = SetAside(SetAsideScope.MESSAGE, OWN)
 
 
 def on(message_id: str, *lives: int, shared: bool = False) -> list[Strike]:
@@ -22,11 +22,11 @@ def on(message_id: str, *lives: int, shared: bool = False) -> list[Strike]:
         (on("a", 1) + on("b", 2, 3), None),
         (on("a", 1, 2) + on("b", 3), MESSAGE),
         (on("a", 1) + on("a", 2, shared=True), MESSAGE),
-        (on("a", 1, 2) + on("b", 3, 4), SetAside(Scope.REQUEST, OWN)),
-        (on("b", 1, 2) + on("c", 3, 4) + on("a", 5), SetAside(Scope.REQUEST, OTHERS)),
+        (on("a", 1, 2) + on("b", 3, 4), SetAside(SetAsideScope.REQUEST, OWN)),
+        (on("b", 1, 2) + on("c", 3, 4) + on("a", 5), SetAside(SetAsideScope.REQUEST, OTHERS)),
         (on("a", 1, shared=True), None),
-        (on("a", 1, 2, shared=True), SetAside(Scope.REQUEST, CONTENT)),
-        (on("b", 1, shared=True) + on("a", 2, shared=True), SetAside(Scope.REQUEST, CONTENT)),
+        (on("a", 1, 2, shared=True), SetAside(SetAsideScope.REQUEST, CONTENT)),
+        (on("b", 1, shared=True) + on("a", 2, shared=True), SetAside(SetAsideScope.REQUEST, CONTENT)),
     ],
 )
 def test_what_follows_from_the_strikes_of_a_request(strikes: list[Strike], expected: SetAside | None) -> None:
@@ -34,6 +34,6 @@ def test_what_follows_from_the_strikes_of_a_request(strikes: list[Strike], expec
 
 
 def test_each_message_is_given_the_reason_that_is_its_own() -> None:
-    assert reason_for(SetAside(Scope.REQUEST, OWN), "a", "a") == OWN
-    assert reason_for(SetAside(Scope.REQUEST, OWN), "b", "a") == OTHERS
-    assert reason_for(SetAside(Scope.REQUEST, CONTENT), "b", "a") == CONTENT
+    assert reason_for(SetAside(SetAsideScope.REQUEST, OWN), "a", "a") == OWN
+    assert reason_for(SetAside(SetAsideScope.REQUEST, OWN), "b", "a") == OTHERS
+    assert reason_for(SetAside(SetAsideScope.REQUEST, CONTENT), "b", "a") == CONTENT

@@ -5,7 +5,7 @@ import random
 import pytest
 
 from cluster.policy.routes.destinations import Destination
-from cluster.policy.routes.membership import Member, Tenure
+from cluster.policy.routes.membership import Member, MembershipView
 
 SOURCES = ("out1", "out2", "out3")
 ANYWHERE = [Destination(f"site{i}.example") for i in range(20)] + [
@@ -25,7 +25,7 @@ class Actor:
         """The sources of its last heartbeat, which the others see."""
         self.ring = ""
         self.draining = False
-        self.tenure = Tenure(name)
+        self.tenure = MembershipView(name)
         self.sending: set[Destination] = set()
         """Destinations with a transaction in progress, which takes an unknown time."""
 
@@ -127,19 +127,19 @@ def test_a_member_that_leaves_owns_nothing_and_the_others_all() -> None:
 
 def test_rings_with_other_sources_are_other_rings() -> None:
     rings = {
-        Tenure("a").after([Member("a", "", False, sources), Member("b", "", False, others)]).ring
+        MembershipView("a").after([Member("a", "", False, sources), Member("b", "", False, others)]).ring
         for sources in ((), ("out1",), ("out2",), ("out1", "out2"))
         for others in ((), ("out1",))
     }
     assert len(rings) == 8
-    one, same = (Tenure("a").after([Member("a", "", False, sources)]) for sources in (("x", "y"), ("y", "x")))
+    one, same = (MembershipView("a").after([Member("a", "", False, sources)]) for sources in (("x", "y"), ("y", "x")))
     assert one.ring == same.ring
 
 
 def test_what_a_member_made_way_for_holds_even_if_the_ring_comes_back() -> None:
     world = settled(Actor("a", ("out1",)), Actor("b"))
     a, b = world["a"], world["b"]
-    both = Tenure("b").after([Member("a", "", False, SOURCES), Member("b", "", False, SOURCES)])
+    both = MembershipView("b").after([Member("a", "", False, SOURCES), Member("b", "", False, SOURCES)])
     place = next(place for place in FROM_SOURCES if place.source == "out1" and both.owns(place))
     assert senders(world, place) == ["a"]
     b.sources = ("out1",)
@@ -156,4 +156,4 @@ def test_what_a_member_made_way_for_holds_even_if_the_ring_comes_back() -> None:
 
 
 def test_without_members_nothing_is_owned() -> None:
-    assert not Tenure("a").owns(PLACES[0])
+    assert not MembershipView("a").owns(PLACES[0])

@@ -9,7 +9,7 @@ import pytest
 
 from actors.smtp.reply import make_reply
 from cluster.policy.replies.bounce_class import BounceClass
-from cluster.policy.replies.bounce_rules import EXAMINED_CHARS, RULES, BounceRules, Scope, normalised
+from cluster.policy.replies.bounce_rules import EXAMINED_CHARS, RULES, BounceRules, ReplyScope, normalised
 from cluster.policy.replies.stage import Stage
 from cluster.policy.replies.verdict import (
     ACCEPTED,
@@ -137,7 +137,7 @@ def test_what_is_accepted_is_never_read() -> None:
 def test_a_refusal_outside_a_transaction_says_nothing_of_the_message(stage: Stage) -> None:
     for verdict in (judge(550, "5.7.1", "550 5.7.1 no", stage), judge_parting(550, "5.7.1", "550 5.7.1 no", stage)):
         assert (verdict.judgement, verdict.bounce_class) == (Judgement.DEFERRED, BounceClass.POLICY)
-        assert verdict.scope in (Scope.SESSION, Scope.HOST, Scope.SITE)
+        assert verdict.scope in (ReplyScope.SESSION, ReplyScope.HOST, ReplyScope.SITE)
 
 
 # The scope
@@ -146,19 +146,19 @@ def test_a_refusal_outside_a_transaction_says_nothing_of_the_message(stage: Stag
 @pytest.mark.parametrize(
     ("stage", "says", "scope"),
     [
-        (Stage.RCPT, "450 4.2.0 later", Scope.RECIPIENT),
-        (Stage.MAIL, "450 4.2.0 later", Scope.MESSAGE),
-        (Stage.END_OF_DATA, "450 4.2.0 later", Scope.MESSAGE),
-        (Stage.GREETING, "450 4.2.0 later", Scope.HOST),
-        (Stage.RSET, "450 4.2.0 later", Scope.SESSION),
-        (Stage.RCPT, "421 4.2.0 later", Scope.SESSION),
-        (Stage.MAIL, "421 4.2.0 later", Scope.SESSION),
-        (Stage.GREETING, "421 4.2.0 later", Scope.HOST),
-        (Stage.MAIL, "421 4.7.1 blocked using dnsbl.example", Scope.SITE),
-        (Stage.RCPT, "550 5.7.1 blocked using dnsbl.example", Scope.SITE),
+        (Stage.RCPT, "450 4.2.0 later", ReplyScope.RECIPIENT),
+        (Stage.MAIL, "450 4.2.0 later", ReplyScope.MESSAGE),
+        (Stage.END_OF_DATA, "450 4.2.0 later", ReplyScope.MESSAGE),
+        (Stage.GREETING, "450 4.2.0 later", ReplyScope.HOST),
+        (Stage.RSET, "450 4.2.0 later", ReplyScope.SESSION),
+        (Stage.RCPT, "421 4.2.0 later", ReplyScope.SESSION),
+        (Stage.MAIL, "421 4.2.0 later", ReplyScope.SESSION),
+        (Stage.GREETING, "421 4.2.0 later", ReplyScope.HOST),
+        (Stage.MAIL, "421 4.7.1 blocked using dnsbl.example", ReplyScope.SITE),
+        (Stage.RCPT, "550 5.7.1 blocked using dnsbl.example", ReplyScope.SITE),
     ],
 )
-def test_the_scope_is_the_stage_s_unless_the_rule_knows_it(stage: Stage, says: str, scope: Scope) -> None:
+def test_the_scope_is_the_stage_s_unless_the_rule_knows_it(stage: Stage, says: str, scope: ReplyScope) -> None:
     assert verdict_on(says, stage).scope is scope
 
 
@@ -166,7 +166,7 @@ def test_the_scope_is_the_stage_s_unless_the_rule_knows_it(stage: Stage, says: s
 def test_a_parting_word_ends_at_least_the_session(stage: Stage) -> None:
     verdict = judge_parting(421, "4.2.1", "421 4.2.1 mailbox full", stage)
     assert verdict.judgement is Judgement.DEFERRED
-    assert verdict.scope in (Scope.SESSION, Scope.HOST)
+    assert verdict.scope in (ReplyScope.SESSION, ReplyScope.HOST)
 
 
 def test_a_positive_reply_to_no_command_accepts_nothing() -> None:
@@ -181,19 +181,19 @@ def test_a_positive_reply_to_no_command_accepts_nothing() -> None:
 @pytest.mark.parametrize(
     ("stage", "bounce_class", "scope"),
     [
-        (Stage.CONNECT, BounceClass.NO_ANSWER, Scope.HOST),
-        (Stage.GREETING, BounceClass.NO_ANSWER, Scope.HOST),
-        (Stage.EHLO, BounceClass.CONNECTION_LOST, Scope.HOST),
-        (Stage.STARTTLS, BounceClass.TLS_FAILURE, Scope.HOST),
-        (Stage.TLS, BounceClass.TLS_FAILURE, Scope.HOST),
-        (Stage.AUTH, BounceClass.CREDENTIALS, Scope.HOST),
-        (Stage.MAIL, BounceClass.CONNECTION_LOST, Scope.SESSION),
-        (Stage.RCPT, BounceClass.CONNECTION_LOST, Scope.SESSION),
-        (Stage.END_OF_DATA, BounceClass.CONNECTION_LOST, Scope.SESSION),
-        (Stage.IDLE, BounceClass.CONNECTION_LOST, Scope.SESSION),
+        (Stage.CONNECT, BounceClass.NO_ANSWER, ReplyScope.HOST),
+        (Stage.GREETING, BounceClass.NO_ANSWER, ReplyScope.HOST),
+        (Stage.EHLO, BounceClass.CONNECTION_LOST, ReplyScope.HOST),
+        (Stage.STARTTLS, BounceClass.TLS_FAILURE, ReplyScope.HOST),
+        (Stage.TLS, BounceClass.TLS_FAILURE, ReplyScope.HOST),
+        (Stage.AUTH, BounceClass.CREDENTIALS, ReplyScope.HOST),
+        (Stage.MAIL, BounceClass.CONNECTION_LOST, ReplyScope.SESSION),
+        (Stage.RCPT, BounceClass.CONNECTION_LOST, ReplyScope.SESSION),
+        (Stage.END_OF_DATA, BounceClass.CONNECTION_LOST, ReplyScope.SESSION),
+        (Stage.IDLE, BounceClass.CONNECTION_LOST, ReplyScope.SESSION),
     ],
 )
-def test_silence_is_judged_by_what_was_waited_for(stage: Stage, bounce_class: BounceClass, scope: Scope) -> None:
+def test_silence_is_judged_by_what_was_waited_for(stage: Stage, bounce_class: BounceClass, scope: ReplyScope) -> None:
     assert judge_silence(stage) == Verdict(Judgement.DEFERRED, scope, bounce_class)
 
 
@@ -205,7 +205,9 @@ def test_dns_and_missing_extensions() -> None:
 
 def test_what_expires_bounces_and_keeps_the_rule_that_held_it_back() -> None:
     last = verdict_on("450 4.2.2 mailbox full")
-    assert expired(last) == Verdict(Judgement.BOUNCED, Scope.RECIPIENT, BounceClass.EXPIRED, "soft", "mailbox-full")
+    assert expired(last) == Verdict(
+        Judgement.BOUNCED, ReplyScope.RECIPIENT, BounceClass.EXPIRED, "soft", "mailbox-full"
+    )
 
 
 # The peer chooses the text

@@ -4,12 +4,12 @@ from datetime import date, timedelta
 
 import pytest
 
-from cluster.policy.limits.warm_up import MAX_PORTION, UNLIMITED, Allowance, Plan
+from cluster.policy.limits.warm_up import MAX_PORTION, UNLIMITED, Allowance, WarmUpPlan
 
 START = date(2026, 11, 1)
 TODAY = START
 TOMORROW = START + timedelta(days=1)
-PLAN = Plan(START, (50, 100, 500), {"google.com": (0, 10, 20, 40, 80)})
+PLAN = WarmUpPlan(START, (50, 100, 500), {"google.com": (0, 10, 20, 40, 80)})
 
 
 def caps(site: str, days: range) -> list[int | None]:
@@ -23,8 +23,8 @@ def test_the_plan_day_by_day() -> None:
 
 def test_the_end_of_a_plan_is_that_of_its_slowest_site() -> None:
     assert PLAN.ends() == date(2026, 11, 6)
-    assert Plan(START, (1, 2)).ends() == date(2026, 11, 3)
-    assert Plan(START, ()).ends() == START
+    assert WarmUpPlan(START, (1, 2)).ends() == date(2026, 11, 3)
+    assert WarmUpPlan(START, ()).ends() == START
 
 
 def fill(allowance: Allowance, journal: int) -> int:

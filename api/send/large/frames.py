@@ -1,7 +1,7 @@
-"""What the API process and its worker say to each other, over a stream socket: frames behind their length.
+"""The messages between the API process and its worker, over a stream socket: frames behind their length.
 
-The parent says ``Setup`` once, then for each request ``Job`` and, unframed, the body. The worker says ``Answer`` and
-then so many pages of deliveries to offer.
+The parent sends ``Setup`` once, then for each request a ``WorkerJob`` and, unframed, the body. The worker sends a
+``WorkerAnswer`` and then as many pages of deliveries to offer as the answer says.
 """
 
 import pickle
@@ -11,7 +11,7 @@ from typing import TypeVar
 import msgspec
 from msgspec import Struct
 
-from cluster.journal.records import ApiKey, Waiting
+from cluster.journal.records import ApiKey, DueDelivery
 from cluster.settings import DEFAULT_LIMITS, MessageSettings
 
 LENGTH = Packed("!I")
@@ -30,7 +30,7 @@ class Setup(Struct, frozen=True, kw_only=True):
     max_body_bytes: int
 
 
-class Job(Struct, frozen=True, kw_only=True):
+class WorkerJob(Struct, frozen=True, kw_only=True):
     """A request; ``size`` bytes of its body follow."""
 
     key: ApiKey
@@ -45,7 +45,7 @@ class Promised(Struct, frozen=True):
     ignored: str = ""
 
 
-class Answer(Struct, frozen=True, kw_only=True):
+class WorkerAnswer(Struct, frozen=True, kw_only=True):
     """What became of it."""
 
     promised: Promised = Promised([])
@@ -58,10 +58,10 @@ class Answer(Struct, frozen=True, kw_only=True):
     """What the worker still holds; 0 where the system does not say."""
 
 
-decode_page = msgspec.msgpack.Decoder(list[Waiting]).decode
+decode_page = msgspec.msgpack.Decoder(list[DueDelivery]).decode
 
 
-def frame(record: Struct | list[Waiting]) -> bytes:
+def frame(record: Struct | list[DueDelivery]) -> bytes:
     data = msgspec.msgpack.encode(record)
     return LENGTH.pack(len(data)) + data
 

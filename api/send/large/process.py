@@ -14,11 +14,11 @@ from collections.abc import Callable
 
 import msgspec
 
-from api.send.large.frames import LENGTH, Answer, Job, Promised, Setup, decode_page, frame, unpickled
+from api.send.large.frames import LENGTH, Promised, Setup, WorkerAnswer, WorkerJob, decode_page, frame, unpickled
 from api.send.large.spool import Spool
 from cluster.installation.own_python import run_module
 from cluster.intake.backpressure import Overloaded
-from cluster.journal.records import Waiting
+from cluster.journal.records import DueDelivery
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +29,7 @@ RETIRED_BYTES = 256 * 1024**2
 JOB_S = 90.0
 """Longer than reading, checking and the commit take together on a busy machine."""
 
-Due = Callable[[list[Waiting]], object]
+Due = Callable[[list[DueDelivery]], object]
 
 
 class WorkerProcess:
@@ -44,7 +44,7 @@ class WorkerProcess:
         self._writer: asyncio.StreamWriter
         self._idle: asyncio.TimerHandle | None = None
 
-    async def run(self, job: Job, body: Spool) -> Promised:
+    async def run(self, job: WorkerJob, body: Spool) -> Promised:
         """The ids of a request's messages, once it is committed. Raises what refused it, and Overloaded when the worker
         died over it."""
         if self._idle is not None:
@@ -84,12 +84,12 @@ class WorkerProcess:
         self._writer.write(frame(self._setup))
         log.info("worker started pid=%d", self._process.pid)
 
-    async def _ask(self, job: Job, body: Spool) -> Answer:
+    async def _ask(self, job: WorkerJob, body: Spool) -> WorkerAnswer:
         self._writer.write(frame(job))
         for piece in body.pieces():
             self._writer.write(piece)
             await self._writer.drain()
-        answer = msgspec.msgpack.decode(await self._read_frame(), type=Answer)
+        answer = msgspec.msgpack.decode(await self._read_frame(), type=WorkerAnswer)
         for _ in range(answer.pages):
             self._due(decode_page(await self._read_frame()))
             await asyncio.sleep(0)

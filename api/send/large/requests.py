@@ -3,25 +3,25 @@
 import asyncio
 from typing import Protocol
 
-from api.http.body import ApiRequest, Part
+from api.http.body import ApiRequest, BegunBody
 from api.http.inflating import too_large
 from api.http.refusals import Stalled
 from api.http.sharing import FairShare
-from api.send.large.frames import Job, Promised, Setup
+from api.send.large.frames import Promised, Setup, WorkerJob
 from api.send.large.process import Due, WorkerProcess
 from api.send.large.spool import Spool
 from cluster.journal.records import ApiKey
 
 BODIES_BYTES = 128 * 1024**2
 """Memory for bodies that are read, wait or are worked on, all together. Who finds no room is read from later."""
-PATIENCE_S = 30.0
+MAX_WAIT_S = 30.0
 """How long a request waits for memory, and then for the worker."""
 
 
 class Large(Protocol):
     """Whatever takes large requests."""
 
-    async def send(self, request: ApiRequest, key: ApiKey, begun: Part) -> Promised:
+    async def send(self, request: ApiRequest, key: ApiKey, begun: BegunBody) -> Promised:
         """What is promised of its messages, once they are committed."""
 
     async def stop(self) -> None: ...
@@ -31,11 +31,11 @@ class LargeRequests:
     """See the module."""
 
     def __init__(self, setup: Setup, due: Due) -> None:
-        self._memory = FairShare(BODIES_BYTES, BODIES_BYTES // 2, PATIENCE_S)
-        self._turns = FairShare(1, 1, PATIENCE_S)
+        self._memory = FairShare(BODIES_BYTES, BODIES_BYTES // 2, MAX_WAIT_S)
+        self._turns = FairShare(1, 1, MAX_WAIT_S)
         self._worker = WorkerProcess(setup, due)
 
-    async def send(self, request: ApiRequest, key: ApiKey, begun: Part) -> Promised:
+    async def send(self, request: ApiRequest, key: ApiKey, begun: BegunBody) -> Promised:
         """What is promised of its messages, once they are committed. ``begun`` is what was read of its body.
 
         Raises Overloaded, Stalled, TooLarge, and all that refuses a request.
@@ -44,7 +44,7 @@ class LargeRequests:
             spool = Spool()
             try:
                 await _read(request, begun, spool)
-                job = Job(key=key, is_gzip=request.is_gzip and not begun.inflated, size=spool.size)
+                job = WorkerJob(key=key, is_gzip=request.is_gzip and not begun.inflated, size=spool.size)
                 return await self._work_while_connected(request, job, spool)
             finally:
                 spool.close()
@@ -52,7 +52,7 @@ class LargeRequests:
     async def stop(self) -> None:
         await self._worker.stop()
 
-    async def _work_while_connected(self, request: ApiRequest, job: Job, spool: Spool) -> Promised:
+    async def _work_while_connected(self, request: ApiRequest, job: WorkerJob, spool: Spool) -> Promised:
         """Nothing is begun for a client that went away while it waited."""
         begun = asyncio.Event()
 
@@ -82,7 +82,7 @@ async def _gone(request: ApiRequest) -> None:
             return
 
 
-async def _read(request: ApiRequest, begun: Part, spool: Spool) -> None:
+async def _read(request: ApiRequest, begun: BegunBody, spool: Spool) -> None:
     spool.write(begun.data)
     more = not begun.ended
     while more:

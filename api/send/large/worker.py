@@ -17,7 +17,7 @@ import msgspec
 
 from api.http.refusals import Fault, Invalid, Refusal, TooLarge
 from api.send.effort import MOST_S, TOO_MANY_KEYS, effort_of
-from api.send.large.frames import LENGTH, Answer, Job, Promised, Setup, frame, pickled
+from api.send.large.frames import LENGTH, Promised, Setup, WorkerAnswer, WorkerJob, frame, pickled
 from api.send.large.reading import read_mail
 from api.send.sending import Sending, Sent
 from cluster.journal.journal import Journal, Rejected, Unavailable
@@ -27,7 +27,7 @@ NICE = 5
 """Small requests go first."""
 MOST_DATA_BYTES = 1024**3
 """20 MB of JSON take some 600 MB as objects at the very most (crowding.py bounds their number)."""
-COMMIT_PATIENCE_S = 30.0
+COMMIT_MAX_WAIT_S = 30.0
 PAGE = 1000
 MOST_OFFERED = 50_000
 """Deliveries of one request that are offered; the scheduler finds the others."""
@@ -52,7 +52,7 @@ async def _serve(stream: BinaryIO) -> None:
     setup = msgspec.msgpack.decode(await asyncio.to_thread(_read_frame, stream), type=Setup)
     worker = Worker(setup)
     while True:
-        job = msgspec.msgpack.decode(await asyncio.to_thread(_read_frame, stream), type=Job)
+        job = msgspec.msgpack.decode(await asyncio.to_thread(_read_frame, stream), type=WorkerJob)
         body = await asyncio.to_thread(_read, stream, job.size)
         answer, pages = await worker.work(job, body)
         stream.write(frame(answer))
@@ -69,7 +69,7 @@ class Worker:
         self._journal: Journal | None = None
         self._sending: Sending | None = None
 
-    async def work(self, job: Job, body: bytes) -> tuple[Answer, list[bytes]]:
+    async def work(self, job: WorkerJob, body: bytes) -> tuple[WorkerAnswer, list[bytes]]:
         """The answer, and the frames that follow it."""
         try:
             sent = await self._accept(job, body)
@@ -81,10 +81,10 @@ class Worker:
             due = sent.request.due(datetime.now(UTC))[:MOST_OFFERED]
             pages = [frame(due[start : start + PAGE]) for start in range(0, len(due), PAGE)]
             promised = Promised(sent.request.message_ids, sent.ignored)
-            return Answer(promised=promised, pages=len(pages), resident_bytes=_resident_bytes()), pages
-        return Answer(refusal=pickled(refusal), resident_bytes=_resident_bytes()), []
+            return WorkerAnswer(promised=promised, pages=len(pages), resident_bytes=_resident_bytes()), pages
+        return WorkerAnswer(refusal=pickled(refusal), resident_bytes=_resident_bytes()), []
 
-    async def _accept(self, job: Job, body: bytes) -> Sent:
+    async def _accept(self, job: WorkerJob, body: bytes) -> Sent:
         mail = read_mail(body, job.is_gzip, self._setup.max_body_bytes)
         if effort_of(mail).keys_s > MOST_S:
             raise Invalid([Fault(TOO_MANY_KEYS, "personalizations")])
@@ -112,10 +112,10 @@ class Worker:
     async def _commit(self, request: NewRequest) -> None:
         assert self._journal is not None
         try:
-            async with asyncio.timeout(COMMIT_PATIENCE_S):
+            async with asyncio.timeout(COMMIT_MAX_WAIT_S):
                 await self._journal.intake.accept([request])
         except TimeoutError:
-            raise Unavailable(f"no commit within {COMMIT_PATIENCE_S:g} s") from None
+            raise Unavailable(f"no commit within {COMMIT_MAX_WAIT_S:g} s") from None
 
 
 def _read_frame(stream: BinaryIO) -> bytes:

@@ -24,7 +24,7 @@ def wanted(waiting: int, limit: int, open_in_all: int = 0) -> int:
     return min(limit, ceil(waiting / (WORTH_A_CONNECTION + open_in_all // CROWD)))
 
 
-class Addresses:
+class AddressStates:
     """The state of hosts' addresses: how many connections each destination has open to an address, and whether a
     source recently failed to reach it. ``now`` is in seconds, of a monotonic clock."""
 

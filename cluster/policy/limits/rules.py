@@ -103,7 +103,7 @@ def _schedule_text(waits: tuple[float, ...]) -> str:
     return ", ".join(duration_text(wait) for wait in waits)
 
 
-class Key(Struct, frozen=True):
+class RuleKey(Struct, frozen=True):
     """One key of a rule."""
 
     name: str
@@ -117,28 +117,28 @@ class Key(Struct, frozen=True):
 
 
 KEYS = (
-    Key("connections", "connections", Level.SITE, _count(1), str),
-    Key("connections_per_ip", "connections_per_ip", Level.SITE, _count(0), _limit_text),
-    Key("messages_per_connection", "messages_per_connection", Level.SITE, _count(1), str),
-    Key("connection_idle", "connection_idle_s", Level.SITE, _duration, duration_text),
-    Key("connection_age", "connection_age_s", Level.SITE, _duration, duration_text),
-    Key("message_rate", "message_rate", Level.SITE, _rate, _rate_text),
-    Key("connection_rate", "connection_rate", Level.SITE, _rate, _rate_text),
-    Key("next_host", "next_host", Level.SITE, _one_of(NextHost), str),
-    Key("recipients_per_transaction", "recipients_per_transaction", Level.MESSAGE, _count(1), str),
-    Key("retry_schedule", "retry_schedule_s", Level.MESSAGE, _schedule, _schedule_text),
-    Key("lifetime", "lifetime_s", Level.MESSAGE, _duration, duration_text),
-    Key("tls", "tls", Level.MESSAGE, _one_of(TlsLevel), str),
+    RuleKey("connections", "connections", Level.SITE, _count(1), str),
+    RuleKey("connections_per_ip", "connections_per_ip", Level.SITE, _count(0), _limit_text),
+    RuleKey("messages_per_connection", "messages_per_connection", Level.SITE, _count(1), str),
+    RuleKey("connection_idle", "connection_idle_s", Level.SITE, _duration, duration_text),
+    RuleKey("connection_age", "connection_age_s", Level.SITE, _duration, duration_text),
+    RuleKey("message_rate", "message_rate", Level.SITE, _rate, _rate_text),
+    RuleKey("connection_rate", "connection_rate", Level.SITE, _rate, _rate_text),
+    RuleKey("next_host", "next_host", Level.SITE, _one_of(NextHost), str),
+    RuleKey("recipients_per_transaction", "recipients_per_transaction", Level.MESSAGE, _count(1), str),
+    RuleKey("retry_schedule", "retry_schedule_s", Level.MESSAGE, _schedule, _schedule_text),
+    RuleKey("lifetime", "lifetime_s", Level.MESSAGE, _duration, duration_text),
+    RuleKey("tls", "tls", Level.MESSAGE, _one_of(TlsLevel), str),
 )
 TENANT_KEYS = (
-    Key("message_rate", "message_rate", Level.SITE, _rate, _rate_text),
-    Key("connections", "connections", Level.SITE, _count(0), _limit_text),
+    RuleKey("message_rate", "message_rate", Level.SITE, _rate, _rate_text),
+    RuleKey("connections", "connections", Level.SITE, _count(0), _limit_text),
 )
 SELECTORS = {"site": NameKind.DNS, "domain": NameKind.DNS, "source": NameKind.OWN, "tenant": NameKind.OWN}
 TEXTS = ("name", "reference")
 
 
-class Rule:
+class ShapingRule:
     """A compiled rule: where it applies, and its values by field name."""
 
     def __init__(
@@ -193,9 +193,9 @@ def may_be_separate(name: str) -> bool:
     return name not in FAMILY_NAMES and "," not in name and not is_route(name)
 
 
-def parse_rules(tables: Sequence[Any], origin: Origin) -> tuple[Rule, ...]:
+def parse_rules(tables: Sequence[Any], origin: Origin) -> tuple[ShapingRule, ...]:
     """The ``[[rule]]`` tables of a file. Raises ShapingError when one is invalid."""
-    rules: list[Rule] = []
+    rules: list[ShapingRule] = []
     for number, table in enumerate(tables, 1):
         rule = _parse(table, number, origin)
         if any(rule.name == other.name for other in rules):
@@ -240,7 +240,7 @@ def name_of(where: str, table: Mapping[str, Any]) -> str:
     return name
 
 
-def _parse(table: Any, number: int, origin: Origin) -> Rule:
+def _parse(table: Any, number: int, origin: Origin) -> ShapingRule:
     where = title("rule", number, table)
     if not isinstance(table, dict):
         raise ShapingError(f"{where}: must be a table")
@@ -262,12 +262,12 @@ def _parse(table: Any, number: int, origin: Origin) -> Rule:
             raise ShapingError(f"{where}: unknown key {key}")
     if not values:
         raise ShapingError(f"{where}: sets nothing")
-    rule = Rule(name, reference, origin, selectors, values)
+    rule = ShapingRule(name, reference, origin, selectors, values)
     _check(where, rule, selectors)
     return rule
 
 
-def _check(where: str, rule: Rule, selectors: Mapping[str, Patterns]) -> None:
+def _check(where: str, rule: ShapingRule, selectors: Mapping[str, Patterns]) -> None:
     """Check the combinations: values that are valid alone may contradict each other. Raises ShapingError."""
     values = rule.values
     if rule.is_for_tenants and "domain" in selectors:

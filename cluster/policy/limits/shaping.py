@@ -17,10 +17,10 @@ from cluster.policy.limits.quantities import Rate
 from cluster.policy.limits.rules import (
     KEYS,
     TENANT_KEYS,
-    Key,
     Origin,
-    Rule,
+    RuleKey,
     ShapingError,
+    ShapingRule,
     may_be_separate,
     parse_rules,
 )
@@ -83,7 +83,7 @@ class Setting(Struct, frozen=True, kw_only=True):
 NO_TENANT_LIMITS = TenantLimits()
 
 
-def _parse_file(text: str, origin: Origin) -> tuple[tuple[Rule, ...], tuple[Trigger, ...]]:
+def _parse_file(text: str, origin: Origin) -> tuple[tuple[ShapingRule, ...], tuple[Trigger, ...]]:
     try:
         tables = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -104,7 +104,9 @@ _SHIPPED_RULES, _SHIPPED_TRIGGERS = _parse_file(SHIPPED_TEXT, Origin.SHIPPED)
 class Shaping:
     """The active shaping: immutable, replaced when the file changes."""
 
-    def __init__(self, rules: Sequence[Rule], triggers: Sequence[Trigger], base: Limits, default: Limits) -> None:
+    def __init__(
+        self, rules: Sequence[ShapingRule], triggers: Sequence[Trigger], base: Limits, default: Limits
+    ) -> None:
         self._rules = tuple(rule for rule in rules if not rule.is_for_tenants)
         self._tenant_rules = tuple(rule for rule in rules if rule.is_for_tenants)
         self._triggers = tuple(triggers)
@@ -153,8 +155,8 @@ class Shaping:
             settings += _explained("tenant ", TENANT_KEYS, given, NO_TENANT_LIMITS, NO_TENANT_LIMITS)
         return settings
 
-    def _holding(self, site: str, source: str, domain: str, hosts: str) -> dict[str, Rule]:
-        given: dict[str, Rule] = {}
+    def _holding(self, site: str, source: str, domain: str, hosts: str) -> dict[str, ShapingRule]:
+        given: dict[str, ShapingRule] = {}
         hosts = hosts or known_site(site)
         for rule in self._rules:
             for level in rule.levels(site, source, domain, hosts):
@@ -162,8 +164,8 @@ class Shaping:
                     given.setdefault(field, rule)
         return given
 
-    def _holding_for_tenant(self, site: str, source: str, tenant_id: str) -> dict[str, Rule]:
-        given: dict[str, Rule] = {}
+    def _holding_for_tenant(self, site: str, source: str, tenant_id: str) -> dict[str, ShapingRule]:
+        given: dict[str, ShapingRule] = {}
         for rule in self._tenant_rules:
             if rule.holds_for_tenant(site, source, tenant_id):
                 for field in rule.values:
@@ -171,14 +173,14 @@ class Shaping:
         return given
 
 
-def _values(given: dict[str, Rule]) -> dict[str, Any]:
+def _values(given: dict[str, ShapingRule]) -> dict[str, Any]:
     return {field: rule.values[field] for field, rule in given.items()}
 
 
 def _explained(
     prefix: str,
-    keys: Sequence[Key],
-    given: dict[str, Rule],
+    keys: Sequence[RuleKey],
+    given: dict[str, ShapingRule],
     otherwise: Limits | TenantLimits,
     default: Limits | TenantLimits,
 ) -> list[Setting]:

@@ -17,7 +17,7 @@ SET_ASIDE = 2
 """Messages of a request that are set aside before the whole request is."""
 
 
-class Scope(Enum):
+class SetAsideScope(Enum):
     """What is set aside."""
 
     MESSAGE = "message"
@@ -37,7 +37,7 @@ class Strike(Struct, frozen=True):
 class SetAside(Struct, frozen=True):
     """What to set aside, and why."""
 
-    scope: Scope
+    scope: SetAsideScope
     reason: str
     """The reason of the named message; other messages of the request have another one (``reason_for``)."""
 
@@ -56,11 +56,11 @@ def decide(strikes: Iterable[Strike], message_id: str) -> SetAside | None:
         if strike.shared:
             content.add(strike.life)
     if len(content) >= STRIKES:
-        return SetAside(Scope.REQUEST, CONTENT)
+        return SetAside(SetAsideScope.REQUEST, CONTENT)
     own = _is_set_aside(lives, message_id)
     if sum(_is_set_aside(lives, one) for one in lives) >= SET_ASIDE:
-        return SetAside(Scope.REQUEST, OWN if own else OTHERS)
-    return SetAside(Scope.MESSAGE, OWN) if own else None
+        return SetAside(SetAsideScope.REQUEST, OWN if own else OTHERS)
+    return SetAside(SetAsideScope.MESSAGE, OWN) if own else None
 
 
 def reason_for(aside: SetAside, message_id: str, named: str) -> str:

@@ -17,7 +17,7 @@ UNLIMITED = 2**31 - 1
 """The remaining number when there is no cap."""
 
 
-class Plan(Struct, frozen=True):
+class WarmUpPlan(Struct, frozen=True):
     """The caps of one source. ``per_day``: messages to one site on day 1, 2, …; after the last day there is no cap."""
 
     started: date

@@ -25,7 +25,7 @@ EXAMINED_CHARS = 2048
 _LEAD = re.compile(r"^[2-5][0-9]{2}(?:[ -](?:[245]\.[0-9]{1,3}\.[0-9]{1,3}(?= ))?)?", re.MULTILINE)
 
 
-class Scope(StrEnum):
+class ReplyScope(StrEnum):
     """How far a reply reaches: what else would get the same reply now. Each scope includes those before it.
 
     Up to SESSION nothing beyond this connection is affected. HOST and SITE decide more (``effects``).
@@ -56,7 +56,7 @@ class BounceRule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     stages: tuple[Stage, ...] = ()
     says: tuple[str, ...] = ()
     """Phrases in lower case; the text must contain one of them. " * " in a phrase stands for any text."""
-    scope: Scope | None = None
+    scope: ReplyScope | None = None
     """None leaves the scope to the stage."""
     judgement: Literal["deferred"] | None = None
     """"deferred" when a 5yz reply is transient after all: the next attempt may succeed."""

@@ -18,7 +18,7 @@ from msgspec import Struct
 
 from cluster.policy.limits.recipients import Others, wants_another_transaction
 from cluster.policy.limits.session import Spent, spent
-from cluster.policy.replies.bounce_rules import Scope
+from cluster.policy.replies.bounce_rules import ReplyScope
 from cluster.policy.replies.onward import NextHost, is_for_their_number, may_be_for_one, next_host
 from cluster.policy.replies.stage import Stage
 from cluster.policy.replies.verdict import Judgement, Verdict, reaches, wants_ascii
@@ -220,7 +220,7 @@ def _of_loss(verdict: Verdict, stage: Stage, facts: Broken) -> Effects:
 
 
 def _of_no_connection(verdict: Verdict, stage: Stage | None, facts: Unreached) -> Effects:
-    is_of_all = reaches(verdict, Scope.HOST) and stage not in _OF_ONE_DOMAIN
+    is_of_all = reaches(verdict, ReplyScope.HOST) and stage not in _OF_ONE_DOMAIN
     site = OfSite.UNTOUCHED
     if not facts.is_backing_off and (facts.is_own_site or (is_of_all and not facts.is_connected)):
         site = OfSite.BACKS_OFF_FOR_DNS if stage is None else OfSite.BACKS_OFF

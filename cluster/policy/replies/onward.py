@@ -11,7 +11,7 @@ from enum import StrEnum
 
 from cluster.policy.limits.session import Spent
 from cluster.policy.replies.bounce_class import BounceClass
-from cluster.policy.replies.bounce_rules import Scope
+from cluster.policy.replies.bounce_rules import ReplyScope
 from cluster.policy.replies.stage import Stage
 from cluster.policy.replies.verdict import Judgement, Verdict
 
@@ -56,7 +56,7 @@ def next_host(
     ``attempts``: of the delivery, including this one."""
     if verdict.judgement is not Judgement.DEFERRED or earliest is NextHost.NEVER:
         return NextHost.NEVER
-    if verdict.scope is Scope.SITE:
+    if verdict.scope is ReplyScope.SITE:
         return NextHost.NEVER
     if verdict.bounce_class in _TOLD_TO_WAIT:
         return NextHost.NEVER if attempts < PATIENT_ATTEMPTS else NextHost.NEXT_ATTEMPT

@@ -10,7 +10,7 @@ from enum import StrEnum
 from msgspec import Struct
 
 from cluster.policy.replies.bounce_class import BounceClass, BounceType
-from cluster.policy.replies.bounce_rules import EXAMINED_CHARS, RULES, BounceRule, Scope
+from cluster.policy.replies.bounce_rules import EXAMINED_CHARS, RULES, BounceRule, ReplyScope
 from cluster.policy.replies.stage import Stage
 
 SERVICE_CLOSES = 421
@@ -27,7 +27,7 @@ class Judgement(StrEnum):
 
 class Verdict(Struct, frozen=True):
     judgement: Judgement
-    scope: Scope = Scope.RECIPIENT
+    scope: ReplyScope = ReplyScope.RECIPIENT
     bounce_class: BounceClass | None = None
     """None only for ACCEPTED."""
     bounce_type: BounceType | None = None
@@ -37,25 +37,25 @@ class Verdict(Struct, frozen=True):
 
 
 ACCEPTED = Verdict(Judgement.ACCEPTED)
-UNRESOLVED = Verdict(Judgement.DEFERRED, Scope.SITE, BounceClass.DNS_FAILURE)
+UNRESOLVED = Verdict(Judgement.DEFERRED, ReplyScope.SITE, BounceClass.DNS_FAILURE)
 """The DNS did not answer."""
-UNROUTABLE = Verdict(Judgement.BOUNCED, Scope.SITE, BounceClass.BAD_DOMAIN, "hard")
+UNROUTABLE = Verdict(Judgement.BOUNCED, ReplyScope.SITE, BounceClass.BAD_DOMAIN, "hard")
 """The DNS answered that the domain does not exist or accepts no mail (RFC 7505)."""
-UNSENDABLE = Verdict(Judgement.BOUNCED, Scope.MESSAGE, BounceClass.UNSUPPORTED, "soft")
+UNSENDABLE = Verdict(Judgement.BOUNCED, ReplyScope.MESSAGE, BounceClass.UNSUPPORTED, "soft")
 """The host lacks an extension that the message needs (such as RFC 6531 §3.2). The address may be valid."""
 
-_BREADTH = {scope: breadth for breadth, scope in enumerate(Scope)}
+_BREADTH = {scope: breadth for breadth, scope in enumerate(ReplyScope)}
 _OF_PARAMETERS = frozenset((500, 501, 502, 504, 553, 555))
 _NAMES_SMTPUTF8 = re.compile(r"utf-?8|internationali[sz]ed|non-ascii|\beai\b", re.IGNORECASE)
 _TRANSACTION = frozenset((Stage.MAIL, Stage.RCPT, Stage.DATA, Stage.END_OF_DATA))
 _SCOPES = {
-    Stage.RCPT: Scope.RECIPIENT,
-    Stage.MAIL: Scope.MESSAGE,
-    Stage.DATA: Scope.MESSAGE,
-    Stage.END_OF_DATA: Scope.MESSAGE,
-    Stage.IDLE: Scope.SESSION,
-    Stage.RSET: Scope.SESSION,
-    Stage.QUIT: Scope.SESSION,
+    Stage.RCPT: ReplyScope.RECIPIENT,
+    Stage.MAIL: ReplyScope.MESSAGE,
+    Stage.DATA: ReplyScope.MESSAGE,
+    Stage.END_OF_DATA: ReplyScope.MESSAGE,
+    Stage.IDLE: ReplyScope.SESSION,
+    Stage.RSET: ReplyScope.SESSION,
+    Stage.QUIT: ReplyScope.SESSION,
 }
 """The scope of a reply by its stage. In stages before the first transaction, it is the host."""
 _SILENCE = {
@@ -121,21 +121,21 @@ def expired(last: Verdict) -> Verdict:
     return Verdict(Judgement.BOUNCED, last.scope, BounceClass.EXPIRED, bounce_type, last.rule)
 
 
-def reaches(verdict: Verdict, scope: Scope) -> bool:
+def reaches(verdict: Verdict, scope: ReplyScope) -> bool:
     """Whether a verdict's scope is at least as wide as this one."""
     return _BREADTH[verdict.scope] >= _BREADTH[scope]
 
 
-def _scope_of_end(stage: Stage) -> Scope:
+def _scope_of_end(stage: Stage) -> ReplyScope:
     """The minimum scope of a connection that ended or was refused: the session, or the host before the first
     transaction."""
-    return _wider(_SCOPES.get(stage, Scope.HOST), Scope.SESSION)
+    return _wider(_SCOPES.get(stage, ReplyScope.HOST), ReplyScope.SESSION)
 
 
-def _scope(rule: BounceRule, code: int, stage: Stage) -> Scope:
-    scope = rule.scope or _SCOPES.get(stage, Scope.HOST)
-    return _wider(scope, Scope.SESSION) if code == SERVICE_CLOSES else scope
+def _scope(rule: BounceRule, code: int, stage: Stage) -> ReplyScope:
+    scope = rule.scope or _SCOPES.get(stage, ReplyScope.HOST)
+    return _wider(scope, ReplyScope.SESSION) if code == SERVICE_CLOSES else scope
 
 
-def _wider(one: Scope, other: Scope) -> Scope:
+def _wider(one: ReplyScope, other: ReplyScope) -> ReplyScope:
     return max(one, other, key=_BREADTH.__getitem__)

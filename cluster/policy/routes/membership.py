@@ -31,7 +31,7 @@ class Member(Struct, frozen=True, array_like=True):
     sources: tuple[str, ...] = ()
 
 
-class Tenure(Struct, frozen=True):
+class MembershipView(Struct, frozen=True):
     """One actor's view: its own name, the members of the current ring, and those of all rings since the last settled
     one, including the current one."""
 
@@ -53,7 +53,7 @@ class Tenure(Struct, frozen=True):
         """Whether no other member can be sending to the destination."""
         return self.owns(place) and (self.settled or all(owner(place, ring) == self.name for ring in self.before))
 
-    def after(self, live: Sequence[Member]) -> "Tenure":
+    def after(self, live: Sequence[Member]) -> "MembershipView":
         """The view after a new list of live members. Settled when all of them have acknowledged the same ring."""
         members = tuple(
             Candidate(member.name, frozenset(member.sources))
@@ -62,9 +62,9 @@ class Tenure(Struct, frozen=True):
         )
         settled = all(member.ring == _ring(members) for member in live)
         if settled:
-            return Tenure(self.name, members, (members,), True)
+            return MembershipView(self.name, members, (members,), True)
         before = self.before if members in self.before else (*self.before, members)
-        return Tenure(self.name, members, before if len(before) <= RINGS_KEPT else ((),), False)
+        return MembershipView(self.name, members, before if len(before) <= RINGS_KEPT else ((),), False)
 
 
 def _ring(members: Sequence[Candidate]) -> str:

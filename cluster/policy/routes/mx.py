@@ -34,7 +34,7 @@ FAILURE_TTL_S = 5.0
 """RFC 9520 §3.2: a resolution failure must be cached too; otherwise every waiting message asks again."""
 STALE_RECHECK_S = 30.0
 """RFC 8767 §5: a name with a stale answer is looked up again no more often than this."""
-STALE_PATIENCE_S = 1.8
+STALE_MAX_WAIT_S = 1.8
 """RFC 8767 §5: a caller with a stale answer waits no longer than this for a new one."""
 
 # RFC 1035 §2.3.4; underscores are invalid in host names, but occur in MX records.
@@ -95,15 +95,15 @@ class Unroutable(Struct, frozen=True, tag="unroutable"):
     detail: str = ""
 
 
-class Unresolved(Struct, frozen=True, tag="unresolved"):
+class UnresolvedHosts(Struct, frozen=True, tag="unresolved"):
     """Transient: the DNS did not answer, or the answer was unusable."""
 
     name: str
     reason: str
 
 
-Route = MailHosts | Unroutable | Unresolved
-HostAddresses = Addresses | Unroutable | Unresolved
+Route = MailHosts | Unroutable | UnresolvedHosts
+HostAddresses = Addresses | Unroutable | UnresolvedHosts
 
 
 class Found(Struct, frozen=True, tag="found"):
@@ -130,7 +130,7 @@ class Failed(Struct, frozen=True, tag="failed"):
 Lookup = Found | Absent | Failed
 
 
-class Family(StrEnum):
+class AddressFamily(StrEnum):
     """The address family that is tried first."""
 
     IPV4_FIRST = "ipv4_first"
@@ -198,7 +198,7 @@ def route_of_mx(domain: str, lookup: Lookup, random: Callable[[], float]) -> Rou
     """The route that the answer to the MX question gives; None when the addresses must be looked up."""
     match lookup:
         case Failed(reason=reason):
-            return Unresolved(domain, reason)
+            return UnresolvedHosts(domain, reason)
         case Absent(name_exists=False):
             return Unroutable(NoMail.NO_SUCH_DOMAIN, domain)
         case Absent():
@@ -221,7 +221,9 @@ def route_of_addresses(domain: str, found: HostAddresses) -> Route:
     return found
 
 
-def join_addresses(host: str, a: Lookup, aaaa: Lookup, family: Family, random: Callable[[], float]) -> HostAddresses:
+def join_addresses(
+    host: str, a: Lookup, aaaa: Lookup, family: AddressFamily, random: Callable[[], float]
+) -> HostAddresses:
     """The addresses of a host in the order of trying: the families alternate (RFC 8305 §4), so that a broken family
     costs one try; the order within a family is random, so that the host's addresses share the load.
 
@@ -231,13 +233,13 @@ def join_addresses(host: str, a: Lookup, aaaa: Lookup, family: Family, random: C
         sorted(sorted(set(lookup.addresses)), key=lambda _: random()) if isinstance(lookup, Found) else []
         for lookup in (a, aaaa)
     )
-    first, second = (ipv4, ipv6) if family is Family.IPV4_FIRST else (ipv6, ipv4)
+    first, second = (ipv4, ipv6) if family is AddressFamily.IPV4_FIRST else (ipv6, ipv4)
     addresses = [address for address in chain(*zip_longest(first, second)) if address is not None]
     if addresses:
         return Addresses(tuple(addresses[:MAX_ADDRESSES]))
     for lookup in (a, aaaa):
         if isinstance(lookup, Failed):
-            return Unresolved(host, lookup.reason)
+            return UnresolvedHosts(host, lookup.reason)
     if any(isinstance(lookup, Absent) and not lookup.name_exists for lookup in (a, aaaa)):
         return Unroutable(NoMail.NO_SUCH_DOMAIN, host)
     return Unroutable(NoMail.NO_ADDRESS, host)
@@ -289,7 +291,7 @@ def make_guard(
     return Guard(names, frozenset(map(plain, own_addresses)), networks)
 
 
-class Remembered(Struct, frozen=True, gc=False):
+class CachedAnswer(Struct, frozen=True, gc=False):
     """A cached answer. Times are in seconds, of the caller's clock."""
 
     lookup: Lookup
@@ -304,15 +306,15 @@ class Remembered(Struct, frozen=True, gc=False):
 
 
 def remember(
-    before: Remembered | None, lookup: Lookup, ttls: Sequence[float], *, now: float, stale_s: float
-) -> Remembered:
+    before: CachedAnswer | None, lookup: Lookup, ttls: Sequence[float], *, now: float, stale_s: float
+) -> CachedAnswer:
     """The cache entry after a look-up. After a failure: the previous answer, up to its ``stale_until``."""
     if not isinstance(lookup, Failed):
         ask_at = now + keep_for_s(lookup, ttls)
-        return Remembered(lookup, ask_at, ask_at + stale_s)
+        return CachedAnswer(lookup, ask_at, ask_at + stale_s)
     if before is not None and before.stands_in(now):
-        return Remembered(before.lookup, now + STALE_RECHECK_S, before.stale_until)
-    return Remembered(lookup, now + keep_for_s(lookup, ttls), now)
+        return CachedAnswer(before.lookup, now + STALE_RECHECK_S, before.stale_until)
+    return CachedAnswer(lookup, now + keep_for_s(lookup, ttls), now)
 
 
 def keep_for_s(lookup: Lookup, ttls: Sequence[float]) -> float:

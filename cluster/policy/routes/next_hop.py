@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from msgspec import Struct
 from msgspec.structs import replace
 
-from cluster.policy.routes.mx import MxHost, Unresolved, Unroutable
+from cluster.policy.routes.mx import MxHost, UnresolvedHosts, Unroutable
 from cluster.policy.routes.routing import Via
 from cluster.policy.tls.level import AuthNeeds
 from cluster.policy.tls.policy import DomainTls
@@ -56,7 +56,7 @@ class Unreachable(Struct, frozen=True):
     permanent: bool
 
 
-def unreachable(answer: Unroutable | Unresolved) -> Unreachable:
+def unreachable(answer: Unroutable | UnresolvedHosts) -> Unreachable:
     """The reason when the DNS named no host or no address."""
     if isinstance(answer, Unroutable):
         detail = f" ({answer.detail})" if answer.detail else ""
@@ -64,7 +64,7 @@ def unreachable(answer: Unroutable | Unresolved) -> Unreachable:
     return Unreachable(f"{answer.name}: DNS {answer.reason}", permanent=False)
 
 
-class Way(Struct, frozen=True):
+class ResolvedRoute(Struct, frozen=True):
     """The site and the next hop of a domain."""
 
     site: str

@@ -19,7 +19,7 @@ from typing import Any, Literal, TypeVar
 import msgspec
 from msgspec import Struct, field
 
-from cluster.policy.limits.warm_up import Plan
+from cluster.policy.limits.warm_up import WarmUpPlan
 from cluster.policy.routes.domains import spelled_names
 from cluster.policy.routes.host_names import check_credential, domain_name, ehlo_name, server
 from cluster.policy.tls.level import AuthNeeds, TlsLevel
@@ -97,14 +97,14 @@ class Source(Struct, frozen=True, kw_only=True):
     """IPv6."""
     helo_name: str = ""
     """"" uses the setting smtp.helo_name."""
-    warm_up: Plan | None = None
+    warm_up: WarmUpPlan | None = None
 
     def address_towards(self, peer: str) -> str | None:
         """The address to bind for a connection to ``peer``; None: the source has no address of the peer's family."""
         return (self.address6 if ":" in peer else self.address) or None
 
 
-class Rule(Struct, frozen=True):
+class RouteRule(Struct, frozen=True):
     """One of the file's routes and the tenants it is for. No tenants: for all of them."""
 
     tenants: frozenset[str]
@@ -119,7 +119,7 @@ class Routing(Struct, frozen=True, kw_only=True):
     sources: Mapping[str, Source] = field(default_factory=dict)
     pools: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     """The weights of each pool's sources; no weight is 0."""
-    rules: tuple[Rule, ...] = ()
+    rules: tuple[RouteRule, ...] = ()
     by_domain: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     """The indexes of the rules by domain pattern: a domain, "*.parent", or "*"."""
 
@@ -267,12 +267,12 @@ class _RouteTable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 def _routing(file: dict[str, Any], fallback: Route) -> Routing:
     tables = _convert(file, _FileTable, "")
     sources = {name: _source(name, table) for name, table in tables.sources.items()}
-    rules: list[Rule] = []
+    rules: list[RouteRule] = []
     by_domain: dict[str, tuple[int, ...]] = {}
     for number, table in enumerate(tables.routes):
         where = f"route {number + 1}"
         row = _convert(table, _RouteTable, where)
-        rules.append(Rule(frozenset(row.tenant), _route(row, number + 1, where)))
+        rules.append(RouteRule(frozenset(row.tenant), _route(row, number + 1, where)))
         for pattern in {_pattern(text, f"{where}.domain") for text in row.domain or ("*",)}:
             by_domain[pattern] = (*by_domain.get(pattern, ()), number)
     return Routing(
@@ -300,13 +300,13 @@ def _source(name: str, table: dict[str, Any]) -> Source:
     )
 
 
-def _plan(table: dict[str, Any], where: str) -> Plan:
+def _plan(table: dict[str, Any], where: str) -> WarmUpPlan:
     row = _convert(table, _WarmUpTable, where)
     sites = {}
     for site, caps in row.sites.items():
         place = f'{where}.sites."{site}"'
         sites[spelled_names(site)] = _caps(_convert(caps, _SiteTable, place).per_day, f"{place}.per_day")
-    return Plan(row.started, _caps(row.per_day, f"{where}.per_day"), sites)
+    return WarmUpPlan(row.started, _caps(row.per_day, f"{where}.per_day"), sites)
 
 
 def _caps(per_day: tuple[int, ...], where: str) -> tuple[int, ...]:

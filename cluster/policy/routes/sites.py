@@ -24,7 +24,7 @@ _KEPT = 100
 """Characters of the first host that remain in an abbreviated name, so that people recognise it."""
 
 
-class Family(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class SiteFamily(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The hosts of one operator's service, which form one site."""
 
     name: str
@@ -38,10 +38,10 @@ class Family(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class _File(Struct, frozen=True, forbid_unknown_fields=True):
-    family: tuple[Family, ...]
+    family: tuple[SiteFamily, ...]
 
 
-def parse_families(text: str) -> tuple[Family, ...]:
+def parse_families(text: str) -> tuple[SiteFamily, ...]:
     """Raises ValueError when ``text`` is not a file of families."""
     return msgspec.convert(tomllib.loads(text), _File).family
 

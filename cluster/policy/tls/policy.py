@@ -71,7 +71,7 @@ class Demand(Struct, frozen=True, kw_only=True):
     """A failure of the domain's policy that does not prevent delivery."""
 
 
-class Refusal(Struct, frozen=True, kw_only=True):
+class TlsRefusal(Struct, frozen=True, kw_only=True):
     """The host must not be used now."""
 
     reason: str
@@ -86,11 +86,11 @@ def stricter(one: TlsLevel, other: TlsLevel) -> TlsLevel:
     return max(one, other, key=_STRENGTH.index)
 
 
-def demand(host: str, domain_tls: DomainTls, tlsa: dane.TlsaLookup) -> Demand | Refusal:
+def demand(host: str, domain_tls: DomainTls, tlsa: dane.TlsaLookup) -> Demand | TlsRefusal:
     """The demand on a host of the domain, given the result of its TLSA look-up."""
     match tlsa:
         case dane.UnknownTlsa(reason=reason):
-            return Refusal(reason=f"DANE: {reason}", failure=TlsFailure.DNSSEC_INVALID, policy_type=PolicyType.TLSA)
+            return TlsRefusal(reason=f"DANE: {reason}", failure=TlsFailure.DNSSEC_INVALID, policy_type=PolicyType.TLSA)
         case dane.SecureTlsa(records=published, base=base):
             records = dane.usable(published)
             # RFC 7672 §2.2: records that are all unusable still say that the host has TLS.
@@ -107,7 +107,7 @@ def demand(host: str, domain_tls: DomainTls, tlsa: dane.TlsaLookup) -> Demand | 
     allowed = allows(domain_tls.mx, host)
     if domain_tls.mode is StsMode.ENFORCE:
         if not allowed:
-            return Refusal(
+            return TlsRefusal(
                 reason=f"MTA-STS: {host} is not in the policy",
                 failure=TlsFailure.VALIDATION_FAILURE,
                 policy_type=PolicyType.STS,

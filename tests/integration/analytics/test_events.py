@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from analytics.client import ClickHouse, Rejected, Unavailable, migrations
+from analytics.client import ClickHouse, ClickHouseRejected, ClickHouseUnavailable, migrations
 from analytics.queries import timeline
 from analytics.rows import COLUMNS, columns
 from cluster.events import Event
@@ -53,7 +53,7 @@ def test_a_table_of_before_there_were_classes_gets_the_column(clickhouse: ClickH
 
 def test_a_dropped_database_is_made_again(clickhouse: ClickHouse) -> None:
     clickhouse.rows("DROP DATABASE postray SYNC")
-    with pytest.raises(Unavailable):
+    with pytest.raises(ClickHouseUnavailable):
         clickhouse.insert(columns([processed()]))
     assert clickhouse.migrate() == [name for name, _ in migrations()]
     clickhouse.insert(columns([processed()]))
@@ -208,7 +208,7 @@ def test_an_analyst_counts_by_day_and_category(clickhouse: ClickHouse) -> None:
 
 @pytest.mark.parametrize("bad", [delivered(attempt=2**40), delivered(duration_ms=-1), processed(at=1e300)])
 def test_a_value_that_fits_no_column_is_rejected_and_nothing_is_written(clickhouse: ClickHouse, bad: Event) -> None:
-    with pytest.raises(Rejected):
+    with pytest.raises(ClickHouseRejected):
         clickhouse.insert(columns([processed(), bad]))
     assert clickhouse.rows("SELECT count() FROM events") == [(0,)]
 
@@ -222,12 +222,12 @@ def test_a_server_that_does_not_answer_is_unavailable(tmp_path: Path) -> None:
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         port = closed.getsockname()[1]
-    with pytest.raises(Unavailable):
+    with pytest.raises(ClickHouseUnavailable):
         ClickHouse.open(ClickHouseSettings(dsn=f"clickhouse://127.0.0.1:{port}"), tmp_path)
 
 
 def test_an_engine_of_another_directory_in_this_process_is_unavailable(clickhouse: ClickHouse, tmp_path: Path) -> None:
-    with pytest.raises(Unavailable):
+    with pytest.raises(ClickHouseUnavailable):
         ClickHouse.open(ClickHouseSettings(), tmp_path / "other")
 
 

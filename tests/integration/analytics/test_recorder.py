@@ -11,7 +11,7 @@ import pytest
 from msgspec.structs import replace
 
 from actors.recorder import PACING, Recorder
-from analytics.client import ClickHouse, Unavailable
+from analytics.client import ClickHouse, ClickHouseUnavailable
 from cluster.event_consumer import Pacing
 from cluster.events import Event, encode_batch
 from cluster.journal.journal import Journal
@@ -89,7 +89,7 @@ class Failing:
     def insert(self, columns: list[Sequence[Any]]) -> None:
         if self.refusals:
             self.refusals -= 1
-            raise Unavailable("too many parts")
+            raise ClickHouseUnavailable("too many parts")
         self.inserts += 1
         self.client.insert(columns)
 
@@ -278,12 +278,12 @@ async def test_clickhouse_may_be_away_at_the_start(tmp_path: Path) -> None:
 
     def connect(settings: ClickHouseSettings, data_dir: Path) -> ClickHouse:
         if next(absences):
-            raise Unavailable("connection refused")
+            raise ClickHouseUnavailable("connection refused")
         return ClickHouse.open(settings, data_dir)
 
     recorder = Recorder(SETTINGS, tmp_path, cast(Journal, log), connect=connect, pacing=QUICK)
     await recorder.start()
-    with pytest.raises(Unavailable, match="connection refused"):
+    with pytest.raises(ClickHouseUnavailable, match="connection refused"):
         await recorder.timeline("tnt_1", "msg_1")
     await log.drained()
     assert len((await recorder.timeline("tnt_1", "msg_1")).events) == 1
@@ -354,7 +354,7 @@ async def test_stop_records_what_is_in_the_log(tmp_path: Path) -> None:
         for number in range(1, 35):
             log.append(batch(processed(number)))
     assert log.cursor == 35
-    with pytest.raises(Unavailable, match="not running"):
+    with pytest.raises(ClickHouseUnavailable, match="not running"):
         await scene.recorder.timeline("tnt_1", "msg_1")
     assert await scene.recorder.problem() is not None
 

@@ -8,7 +8,7 @@ from analytics.queries import MessageEvents
 from api.server import ApiServer
 from cluster.intake.backpressure import WhyFull, never_full
 from cluster.journal.journal import Journal
-from cluster.journal.records import NewRequest, Waiting
+from cluster.journal.records import DueDelivery, NewRequest
 from cluster.keys import new_key
 from cluster.settings import HttpSettings
 from tests.integration.large import large_requests
@@ -22,7 +22,7 @@ class Site:
     def __init__(self, journal: Journal, dsn: str, tenant_id: str, key: str) -> None:
         self.journal = journal
         self.dsn = dsn
-        self.due: list[Waiting] = []
+        self.due: list[DueDelivery] = []
         """What a worker has accepted, to be offered."""
         self.tenant_id = tenant_id
         self.key = key

@@ -8,7 +8,7 @@ import sendgrid
 
 from api.scheduled_sends import settle_abandoned
 from cluster.events import Dropped, decode_batch
-from cluster.journal.records import Outcome, Waiting
+from cluster.journal.records import DueDelivery, Outcome
 from cluster.policy.lifecycle import Status
 from tests.integration.api.conftest import Site
 from tests.integration.journal.builders import with_event
@@ -23,8 +23,8 @@ async def sent(client: httpx.AsyncClient, count: int = 1, **fields: object) -> l
     return ids
 
 
-def waiting(site: Site, id: str) -> Waiting:
-    return Waiting(id, 0, site.tenant_id, "xn--bcher-kva.example")
+def waiting(site: Site, id: str) -> DueDelivery:
+    return DueDelivery(id, 0, site.tenant_id, "xn--bcher-kva.example")
 
 
 async def bounce(site: Site, id: str) -> None:

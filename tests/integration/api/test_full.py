@@ -15,7 +15,7 @@ import pytest
 from cluster.installation.embedded import EmbeddedPostgres
 from cluster.intake.backpressure import Watch
 from cluster.journal.journal import Journal, Unavailable, migrate
-from cluster.policy.backpressure import Bounds
+from cluster.policy.backpressure import LoadBounds
 from tests.integration.api.conftest import Site
 from tests.integration.journal.builders import a_message, a_request, a_tenant
 from tests.unit.api.bodies import mail
@@ -52,7 +52,7 @@ async def test_a_queue_that_is_full(journal: Journal) -> None:
     tenant = await a_tenant(journal)
     batch = await journal.batches.create(tenant)
     await journal.intake.accept([a_request(tenant, *(a_message() for _ in range(20)), batch_id=batch)])
-    bounds = Bounds(backlog=20, free_disk_mb=0)
+    bounds = LoadBounds(backlog=20, free_disk_mb=0)
 
     def a_watch() -> Watch:
         return Watch(bounds, backlog=journal.queue.backlog, count_backlog=journal.queue.count_backlog, journal_dir=None)
@@ -101,7 +101,7 @@ async def test_a_real_disk_that_fills_up(small_disk: Path, tmp_path_factory: pyt
     dsn = await asyncio.to_thread(server.start)
     try:
         await migrate(dsn)
-        journal = Journal(dsn, application="test", patience_s=10)
+        journal = Journal(dsn, application="test", max_wait_s=10)
         await journal.open()
         tenant = await a_tenant(journal)
         promised = [message := a_message()]

@@ -3,7 +3,7 @@
 import asyncio
 from collections import Counter
 
-from benchmarks.attacks.attack import Answers, Request, Requests, Target, sent
+from benchmarks.attacks.attack import AttackAnswers, Request, Requests, Target, sent
 
 
 async def answered(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -18,7 +18,7 @@ async def answered(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -
 async def test_requests_are_sent_again_and_again_until_they_are_cancelled() -> None:
     server = await asyncio.start_server(answered, "127.0.0.1", 0)
     target = Target("127.0.0.1", server.sockets[0].getsockname()[1], "key")
-    answers = Answers(Counter())
+    answers = AttackAnswers(Counter())
     running = asyncio.create_task(Requests("some", 2, (Request(b"x" * 200_000),)).run(target, answers))
     async with asyncio.timeout(20):
         while answers.by_status[202] < 5:

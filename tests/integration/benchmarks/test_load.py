@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from benchmarks.load import Load, Refused, until
+from benchmarks.load import Load, NotAccepted, until
 
 Answer = Callable[[bytes], tuple[int, object]]
 
@@ -84,7 +84,7 @@ async def test_the_rate_is_kept() -> None:
 
 async def test_a_refusal_ends_the_run_with_its_reason() -> None:
     async with loaded(lambda _: (503, {"detail": "full"}), clients=2) as (load, _):
-        with pytest.raises(Refused, match=r"503: .*full"):
+        with pytest.raises(NotAccepted, match=r"503: .*full"):
             await load.as_fast_as_answered(iter([b"x"] * 5))
 
 

@@ -17,11 +17,11 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from rich.console import Console
 
 from actors.smtpd.certificate import server_context
-from actors.smtpd.envelope import Envelope
+from actors.smtpd.envelope import ReceivedMessage
 from actors.smtpd.server import SmtpServer
 from benchmarks.mail import Mail, Shape
 from benchmarks.postfix import Postfix, PostfixDidNotStart, lacking
-from benchmarks.postfix_files import Plan
+from benchmarks.postfix_files import PostfixPlan
 from benchmarks.runner import Repeats, run
 from benchmarks.scenarios.peers import RATIO, Options, Peers
 from benchmarks.submission import letters, submit
@@ -42,8 +42,8 @@ def directory() -> Iterator[Path]:
     shutil.rmtree(found)
 
 
-def planned(directory: Path, port: int, sink: str) -> Plan:
-    return Plan(directory=directory / "postfix", port=port, sink=sink, connections=5, clients=2)
+def planned(directory: Path, port: int, sink: str) -> PostfixPlan:
+    return PostfixPlan(directory=directory / "postfix", port=port, sink=sink, connections=5, clients=2)
 
 
 def processes_in(directory: Path) -> list[str]:
@@ -55,14 +55,14 @@ def processes_in(directory: Path) -> list[str]:
     return found
 
 
-def public_value(plan: Plan) -> str:
+def public_value(plan: PostfixPlan) -> str:
     """What the signer's domain would publish."""
     key = load_private_key(plan.key.read_bytes()).public_key()
     return base64.b64encode(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).decode("ascii")
 
 
 async def test_mail_arrives_signed_over_tls_and_nothing_is_left(directory: Path) -> None:
-    arrived: asyncio.Queue[Envelope] = asyncio.Queue()
+    arrived: asyncio.Queue[ReceivedMessage] = asyncio.Queue()
     server = SmtpServer(arrived.put_nowait, tls=server_context("127.0.0.1", directory / "tls"))
     host, port = await server.start()
     held = HeldPort(ANY_PORT)

@@ -15,7 +15,7 @@ from actors.smtp.commands import Envelope
 from actors.smtp.tls import ClientContexts
 from actors.smtpd.envelope import Extension
 from benchmarks.sink import SinkOptions, Writing
-from benchmarks.sink_log import Ended, Receipt
+from benchmarks.sink_log import ConnectionEnded, Receipt
 from benchmarks.sink_process import SinkProcess
 from cluster.policy.tls.level import TlsLevel
 from cluster.settings import SmtpSettings, TlsSettings, host_port
@@ -160,14 +160,14 @@ async def test_how_a_client_that_is_killed_had_read_its_last_reply(
                 lines += tail.take()
             if does != "quits":
                 client.kill()
-            while not isinstance(lines[-1], Ended):
+            while not isinstance(lines[-1], ConnectionEnded):
                 await asyncio.sleep(0.01)
                 lines += tail.take()
         finally:
             client.kill()
             client.communicate()
     end = lines[-1]
-    assert isinstance(end, Ended)
+    assert isinstance(end, ConnectionEnded)
     last = [line for line in lines if isinstance(line, Receipt)][-1]
     assert (end.heard_at > last.at, end.reset) == (spoke_after, reset)
     assert last.at <= end.replied_at <= end.at

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.load import Refused
+from benchmarks.load import NotAccepted
 from benchmarks.mail import Mail, Shape
-from benchmarks.sink import Manner, Order, SinkOptions
+from benchmarks.sink import Manner, SinkBehavior, SinkOptions
 from benchmarks.sink_log import Receipt
 from benchmarks.submission import letters, submit
 from tests.integration.benchmarks.test_sink import sink
@@ -33,7 +33,7 @@ async def test_letters_for_several_recipients(tmp_path: Path) -> None:
 
 async def test_a_refusal_is_the_end(tmp_path: Path) -> None:
     with sink(tmp_path, SinkOptions()) as (process, address):
-        process.order(Order(Manner.REFUSE))
-        with pytest.raises(Refused, match="421"):
+        process.order(SinkBehavior(Manner.REFUSE))
+        with pytest.raises(NotAccepted, match="421"):
             while True:  # until the sink has heard its order
                 await submit(address, letters(MAIL.body([1])), clients=1)

@@ -5,9 +5,9 @@ import contextlib
 import ssl
 from types import TracebackType
 
-from actors.smtpd.server import Behaviour, Envelope, OnMessage, ServerOptions, SmtpServer
+from actors.smtpd.server import Behaviour, OnMessage, ReceivedMessage, ServerOptions, SmtpServer
 
-PATIENCE_S = 5.0
+MAX_WAIT_S = 5.0
 """Time limit of each wait, so that a failing test does not hang."""
 
 
@@ -42,7 +42,7 @@ class RawClient:
         """The next reply, its lines joined by newlines; "" at the end of the connection."""
         lines = []
         while True:
-            line = (await asyncio.wait_for(self.reader.readline(), PATIENCE_S)).decode()
+            line = (await asyncio.wait_for(self.reader.readline(), MAX_WAIT_S)).decode()
             lines.append(line.rstrip("\r\n"))
             if line[3:4] != "-":
                 return "\n".join(lines)
@@ -56,10 +56,10 @@ class RawClient:
 
     async def start_tls(self) -> None:
         assert (await self.ask("STARTTLS")).startswith("220")
-        await asyncio.wait_for(self.writer.start_tls(no_verification()), PATIENCE_S)
+        await asyncio.wait_for(self.writer.start_tls(no_verification()), MAX_WAIT_S)
 
     async def closed(self) -> bool:
-        return await asyncio.wait_for(self.reader.read(), PATIENCE_S) == b""
+        return await asyncio.wait_for(self.reader.read(), MAX_WAIT_S) == b""
 
     async def close(self) -> None:
         self.writer.close()
@@ -83,7 +83,7 @@ class Peer:
         tls: ssl.SSLContext | None = None,
         on_message: OnMessage | None = None,
     ) -> None:
-        self.taken: list[Envelope] = []
+        self.taken: list[ReceivedMessage] = []
         self.port = 0
         self.server = SmtpServer(
             on_message or self.taken.append, options or ServerOptions(), tls=tls, behaviour=behaviour

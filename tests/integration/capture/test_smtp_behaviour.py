@@ -5,7 +5,7 @@ import asyncio
 
 import pytest
 
-from actors.smtpd.server import Action, Answer, Behaviour, Envelope, Reply, ServerOptions, Then
+from actors.smtpd.server import Answer, Behaviour, ReceivedMessage, ServerAction, ServerOptions, ServerReply, Then
 from tests.integration.capture.peers import Peer, RawClient
 
 START = b"MAIL FROM:<a@example.com>\r\nRCPT TO:<b@example.org>\r\n"
@@ -13,7 +13,7 @@ FLIGHT = START + b"BDAT 4 LAST\r\nbody"
 
 
 async def test_a_refused_recipient_takes_no_effect() -> None:
-    behaviour = Behaviour(rcpt=lambda address: Reply(550, "5.1.1 no such user") if "bad" in address else None)
+    behaviour = Behaviour(rcpt=lambda address: ServerReply(550, "5.1.1 no such user") if "bad" in address else None)
     async with Peer(behaviour=behaviour) as peer, await RawClient.greeted(peer.port) as client:
         client.send(
             b"MAIL FROM:<a@b.example>\r\nRCPT TO:<bad@c.example>\r\nRCPT TO:<good@c.example>\r\nBDAT 1 LAST\r\nx"
@@ -25,7 +25,7 @@ async def test_a_refused_recipient_takes_no_effect() -> None:
 
 
 async def test_greeting_and_a_close_after_a_reply() -> None:
-    behaviour = Behaviour(greeting=lambda: Reply(421, "4.7.0 busy\ntry later", then=Then.CLOSE))
+    behaviour = Behaviour(greeting=lambda: ServerReply(421, "4.7.0 busy\ntry later", then=Then.CLOSE))
     async with Peer(behaviour=behaviour) as peer, await RawClient.connect(peer.port) as client:
         assert await client.reply() == "421-4.7.0 busy\n421 try later"
         assert await client.closed()
@@ -39,11 +39,11 @@ async def test_malformed_replies_are_sent_as_they_are() -> None:
 
 
 async def test_drop_before_the_final_reply_after_the_message_was_taken() -> None:
-    taken: list[Envelope] = []
+    taken: list[ReceivedMessage] = []
 
-    def take_and_drop(envelope: Envelope) -> Answer:
+    def take_and_drop(envelope: ReceivedMessage) -> Answer:
         taken.append(envelope)
-        return Action.DROP
+        return ServerAction.DROP
 
     async with Peer(on_message=take_and_drop) as peer, await RawClient.greeted(peer.port) as client:
         client.send(FLIGHT)
@@ -52,7 +52,7 @@ async def test_drop_before_the_final_reply_after_the_message_was_taken() -> None
 
 
 async def test_silence_lasts() -> None:
-    behaviour = Behaviour(end_of_data=lambda _: Action.SILENCE)
+    behaviour = Behaviour(end_of_data=lambda _: ServerAction.SILENCE)
     async with (
         Peer(ServerOptions(idle_timeout_s=0.05), behaviour) as peer,
         await RawClient.greeted(peer.port) as client,
@@ -64,7 +64,7 @@ async def test_silence_lasts() -> None:
 
 
 async def test_a_delay_holds_what_follows_but_not_what_came_before() -> None:
-    behaviour = Behaviour(rcpt=lambda _: Reply(250, "slow", delay_s=0.1))
+    behaviour = Behaviour(rcpt=lambda _: ServerReply(250, "slow", delay_s=0.1))
     async with Peer(behaviour=behaviour) as peer, await RawClient.greeted(peer.port) as client:
         started = asyncio.get_running_loop().time()
         client.send(FLIGHT)
@@ -79,7 +79,7 @@ async def test_commands_are_seen_and_can_be_answered() -> None:
 
     def see(line: str) -> Answer:
         seen.append(line)
-        return Reply(502, "no") if line == "NOOP" else None
+        return ServerReply(502, "no") if line == "NOOP" else None
 
     async with Peer(behaviour=Behaviour(command=see)) as peer, await RawClient.greeted(peer.port) as client:
         assert await client.ask("NOOP") == "502 no"
@@ -89,10 +89,10 @@ async def test_commands_are_seen_and_can_be_answered() -> None:
 
 @pytest.mark.parametrize("asynchronous", [True, False])
 async def test_an_exception_is_a_local_error(asynchronous: bool, caplog: pytest.LogCaptureFixture) -> None:
-    async def fail_later(envelope: Envelope) -> Answer:
+    async def fail_later(envelope: ReceivedMessage) -> Answer:
         raise ValueError("no")
 
-    def fail(envelope: Envelope) -> Answer:
+    def fail(envelope: ReceivedMessage) -> Answer:
         raise ValueError("no")
 
     async with (
@@ -111,7 +111,7 @@ async def test_input_is_held_back_while_an_answer_is_awaited() -> None:
         await RawClient.greeted(peer.port) as client,
     ):
         client.send(FLIGHT + b"NOOP\r\n" * 10_000)
-        asyncio.get_running_loop().call_later(0.05, answered.set_result, Reply(250, "done"))
+        asyncio.get_running_loop().call_later(0.05, answered.set_result, ServerReply(250, "done"))
         assert (await client.replies(3))[2] == "250 done"
         assert {reply[:3] for reply in await client.replies(10_000)} == {"250"}
 
@@ -120,7 +120,7 @@ async def test_stopping_answers_what_was_received_and_says_421_to_the_rest() -> 
     answered: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
     received = asyncio.Event()
 
-    def take(envelope: Envelope) -> "asyncio.Future[Answer]":
+    def take(envelope: ReceivedMessage) -> "asyncio.Future[Answer]":
         received.set()
         return answered
 
@@ -133,7 +133,7 @@ async def test_stopping_answers_what_was_received_and_says_421_to_the_rest() -> 
         await received.wait()
         stopping = asyncio.create_task(peer.server.stop())
         assert (await idle.reply()).startswith("421 4.3.2")
-        answered.set_result(Reply(250, "kept"))
+        answered.set_result(ServerReply(250, "kept"))
         assert (await busy.replies(4))[2:] == ["250 kept", "421 4.3.2 shutting down"]
         await stopping
     assert peer.server.totals.open == 0

@@ -11,14 +11,14 @@ import pytest
 
 from actors.capture import store as store_module
 from actors.capture.store import MessageStore
-from actors.smtpd.envelope import Envelope
+from actors.smtpd.envelope import ReceivedMessage
 
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 
 
-def envelope(number: int = 0, subject: str = "", rcpt_to: tuple[str, ...] = ("b@example.org",)) -> Envelope:
+def envelope(number: int = 0, subject: str = "", rcpt_to: tuple[str, ...] = ("b@example.org",)) -> ReceivedMessage:
     content = f"From: Ann <ann@example.com>\r\nSubject: {subject or f'number {number}'}\r\n\r\nbody\r\n".encode()
-    return Envelope(mail_from="a@example.com", rcpt_to=rcpt_to, content=content, helo="x", peer="127.0.0.1:1")
+    return ReceivedMessage(mail_from="a@example.com", rcpt_to=rcpt_to, content=content, helo="x", peer="127.0.0.1:1")
 
 
 @asynccontextmanager

@@ -22,7 +22,7 @@ SETTINGS = replace(DELIVERY, retry_schedule_s=DeliverySettings().retry_schedule_
 SMTP = SmtpSettings(connect_timeout_s=20, greeting_timeout_s=20, mail_timeout_s=20, rcpt_timeout_s=20)
 """Patient: what these tests are to see is no timeout, however busy the machine is."""
 DNS = DnsSettings(timeout_s=5, tries=5)
-PATIENCE_S = 30.0
+MAX_WAIT_S = 30.0
 
 CHUNKS = EXTENSIONS
 PIPELINED = ("PIPELINING",)
@@ -139,10 +139,10 @@ async def judged(hosts: Hosts, cases: Mapping[str, Case]) -> dict[str, Peer]:
 
 async def first_events(world: World, messages: Sequence[NewMessage]) -> dict[str, list[Event]]:
     """The first event of every recipient of each message, in their order."""
-    deadline = time.monotonic() + PATIENCE_S
+    deadline = time.monotonic() + MAX_WAIT_S
     while True:
         await world.scheduler.round()
-        await world.told(messages[0], 0)  # reads what is new
+        await world.built(messages[0], 0)  # reads what is new
         found: dict[str, dict[str, Event]] = {message.id: {} for message in messages}
         for event in world.events:
             if event.message_id in found:

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from cluster.journal.journal import Journal
-from cluster.journal.records import Claimed, Waiting
+from cluster.journal.records import Claimed, DueDelivery
 from tests.integration.delivery.world import a_world
 from tests.integration.journal.builders import a_message
 
@@ -17,10 +17,10 @@ async def test_what_is_offered_again_while_a_claim_misses_it_is_sent_at_once(
     """As when the scheduler takes a delivery up once more, has its row locked while it is claimed, and offers it before
     the claim is answered: nobody else would look at it before its lease ends."""
     claim = journal.queue.claim
-    missed: list[Waiting] = []
+    missed: list[DueDelivery] = []
     async with a_world(journal) as world:
 
-        async def claim_and_miss(wanted: Sequence[Waiting], *, owner: int, lease_s: float) -> list[Claimed]:
+        async def claim_and_miss(wanted: Sequence[DueDelivery], *, owner: int, lease_s: float) -> list[Claimed]:
             if missed:
                 return await claim(wanted, owner=owner, lease_s=lease_s)
             missed.extend(wanted)

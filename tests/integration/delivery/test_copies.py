@@ -4,11 +4,11 @@ from collections.abc import Mapping
 
 import pytest
 
-from actors.compose.transform import Addressee, Scope, Text
+from actors.compose.transform import Addressee, SharedBy, Text
 from actors.delivery.contents import LARGE_BYTES
-from actors.smtpd.envelope import Answer, Behaviour, Envelope, Reply
+from actors.smtpd.envelope import Answer, Behaviour, ReceivedMessage, ServerReply
 from cluster.journal.journal import Journal
-from cluster.journal.records import Address, Content, Part, encode
+from cluster.journal.records import Address, BodyPart, Content, encode
 from cluster.policy.lifecycle import Status
 from tests.integration.delivery.world import World, a_world
 from tests.integration.journal.builders import a_message
@@ -30,7 +30,7 @@ class Name:
 class Naming:
     """Puts the recipient at the end of each text of a request with the category "named"."""
 
-    scope = Scope.RECIPIENT
+    scope = SharedBy.RECIPIENT
 
     def change(self, text: Text) -> Text:
         return Text(text.type, (*text.literals[:-1], f"{text.literals[-1]}for ", "."), (*text.holes, Name()))
@@ -41,7 +41,7 @@ def transform_of(content: Content) -> Naming | None:
 
 
 def saying(text: str, *categories: str) -> bytes:
-    parts = (Part("text/plain", text),)
+    parts = (BodyPart("text/plain", text),)
     return encode(Content(from_=Address("hello@mail.example.com"), parts=parts, categories=categories))
 
 
@@ -80,14 +80,14 @@ async def test_a_copy_that_is_refused_or_put_off_is_its_recipients_alone(journal
     """And the next attempt sends the same."""
     put_off: list[bytes] = []
 
-    def end_of_data(envelope: Envelope) -> Answer:
+    def end_of_data(envelope: ReceivedMessage) -> Answer:
         if envelope.rcpt_to == (READERS[2],) and not put_off:
             put_off.append(envelope.content)
-            return Reply(451, "4.3.0 later")
+            return ServerReply(451, "4.3.0 later")
         return None
 
     behaviour = Behaviour(
-        rcpt=lambda path: Reply(550, "5.1.1 no such user") if "bob" in path else None, end_of_data=end_of_data
+        rcpt=lambda path: ServerReply(550, "5.1.1 no such user") if "bob" in path else None, end_of_data=end_of_data
     )
     async with a_world(journal, behaviour, transform_of=transform_of) as world:
         world.zone("example.com", "127.0.0.1")

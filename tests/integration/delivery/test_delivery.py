@@ -10,10 +10,10 @@ from dnslib import MX, RCODE
 from psycopg import AsyncConnection
 
 from actors.delivery.ownership import Superseded
-from actors.smtpd.envelope import Action, Answer, Behaviour, Reply
+from actors.smtpd.envelope import Answer, Behaviour, ServerAction, ServerReply
 from cluster.events import Bounced, Deferred, Delivered, Dropped
 from cluster.journal.journal import Journal
-from cluster.journal.records import Address, Personal, Waiting
+from cluster.journal.records import Address, DueDelivery, PreparedPersonalization
 from cluster.policy.lifecycle import Status
 from cluster.policy.routes.mx import FAILURE_TTL_S
 from cluster.routing.offer import OfferAnswer
@@ -38,7 +38,7 @@ async def test_a_message_is_delivered_to_the_mail_exchanger(journal: Journal) ->
         assert envelope.rcpt_to == ("ada@example.com",)
         assert envelope.mail_from == f"b+{message.id[4:].lower()}@mail.example.com"
         assert f"Message-ID: <{message.id}@mail.example.com>".encode() in envelope.content
-        (event,) = await world.told(message, 1)
+        (event,) = await world.built(message, 1)
         assert isinstance(event, Delivered)
         assert (event.mx_host, event.mx_ip, event.site) == ("mx0.example.com", "127.0.0.1", "mx0.example.com")
         assert event.smtp_response.startswith("250")
@@ -46,13 +46,13 @@ async def test_a_message_is_delivered_to_the_mail_exchanger(journal: Journal) ->
 
 
 async def test_a_transient_refusal_is_deferred_and_tried_again(journal: Journal) -> None:
-    async with a_world(journal, Behaviour(rcpt=first(Reply(450, "4.2.0 later")))) as world:
+    async with a_world(journal, Behaviour(rcpt=first(ServerReply(450, "4.2.0 later")))) as world:
         world.zone("example.com", "127.0.0.1")
         message = a_message()
         await world.accept(message)
         row = await world.finished(message)
         assert (row.status, row.retry_count) == (Status.DELIVERED, 1)
-        deferred, delivered = await world.told(message, 2)
+        deferred, delivered = await world.built(message, 2)
         assert isinstance(deferred, Deferred) and isinstance(delivered, Delivered)
         assert deferred.smtp_response == "450 4.2.0 later"
         assert deferred.next_attempt_at > deferred.at
@@ -60,20 +60,20 @@ async def test_a_transient_refusal_is_deferred_and_tried_again(journal: Journal)
 
 
 async def test_a_permanent_refusal_bounces(journal: Journal) -> None:
-    async with a_world(journal, Behaviour(rcpt=lambda _: Reply(550, "5.1.1 no such user"))) as world:
+    async with a_world(journal, Behaviour(rcpt=lambda _: ServerReply(550, "5.1.1 no such user"))) as world:
         world.zone("example.com", "127.0.0.1")
         message = a_message()
         await world.accept(message)
         row = await world.finished(message)
         assert (row.status, row.error_message) == (Status.BOUNCED, "550 5.1.1 no such user")
-        (event,) = await world.told(message, 1)
+        (event,) = await world.built(message, 1)
         assert isinstance(event, Bounced)
         assert (event.bounce_type, event.bounce_class) == ("hard", "bad_mailbox")
         assert event.reason == "550 5.1.1 no such user"
 
 
 async def test_a_message_past_its_lifetime_is_given_up(journal: Journal) -> None:
-    async with a_world(journal, Behaviour(mail=lambda _: Reply(451, "4.3.0 busy"))) as world:
+    async with a_world(journal, Behaviour(mail=lambda _: ServerReply(451, "4.3.0 busy"))) as world:
         world.zone("example.com", "127.0.0.1")
         message = msgspec.structs.replace(a_message(), expires_at=datetime.now(UTC) + timedelta(seconds=0.3))
         await world.accept(message)
@@ -84,7 +84,7 @@ async def test_a_message_past_its_lifetime_is_given_up(journal: Journal) -> None
 
 @pytest.mark.parametrize("stage", ["greeting", "ehlo", "mail", "rcpt", "end_of_data"])
 async def test_a_connection_lost_at_any_stage_is_tried_again(journal: Journal, stage: str) -> None:
-    hook = first(Action.DROP)
+    hook = first(ServerAction.DROP)
     async with a_world(journal, Behaviour(**{stage: hook})) as world:
         world.zone("example.com", "127.0.0.1")
         message = a_message()
@@ -100,7 +100,7 @@ async def test_the_next_exchanger_is_tried_when_the_first_is_down(journal: Journ
         message = a_message()
         await world.accept(message)
         assert (await world.finished(message)).status is Status.DELIVERED
-        (event,) = await world.told(message, 1)
+        (event,) = await world.built(message, 1)
         assert isinstance(event, Delivered)
         assert event.mx_host == "mx1.example.com"
 
@@ -125,7 +125,7 @@ async def test_a_domain_that_takes_no_mail_bounces(journal: Journal, name: str, 
         await world.accept(message)
         row = await world.finished(message)
         assert (row.status, row.error_message) == (Status.BOUNCED, f"{name}: {expected}")
-        (event,) = await world.told(message, 1)
+        (event,) = await world.built(message, 1)
         assert isinstance(event, Bounced)
         assert (event.bounce_type, event.bounce_class) == ("hard", "bad_domain")
 
@@ -156,12 +156,12 @@ async def test_a_dns_that_is_back_is_asked_again_within_seconds(journal: Journal
 
 async def _after(world: World, message: object) -> list[object]:
     await world.scheduler.round()
-    return list(await world.told(message, 1))  # type: ignore[arg-type]
+    return list(await world.built(message, 1))  # type: ignore[arg-type]
 
 
 async def test_recipients_at_one_site_share_a_transaction_and_have_outcomes_of_their_own(journal: Journal) -> None:
     def rcpt(path: str) -> Answer:
-        return Reply(550, "5.1.1 unknown") if "bad" in path else None
+        return ServerReply(550, "5.1.1 unknown") if "bad" in path else None
 
     async with a_world(journal, Behaviour(rcpt=rcpt)) as world:
         world.zone("example.com", "127.0.0.1")
@@ -171,21 +171,25 @@ async def test_recipients_at_one_site_share_a_transaction_and_have_outcomes_of_t
         assert row.status is Status.DELIVERED
         (envelope,) = world.taken
         assert set(envelope.rcpt_to) == {"good@example.com", "also@example.com"}
-        events = {event.recipient: type(event) for event in await world.told(message, 3)}
+        events = {event.recipient: type(event) for event in await world.built(message, 3)}
         assert events == {"good@example.com": Delivered, "also@example.com": Delivered, "bad@example.com": Bounced}
 
 
 async def test_what_cannot_be_composed_fails_alone(journal: Journal) -> None:
     async with a_world(journal) as world:
         world.zone("example.com", "127.0.0.1")
-        evil = a_message(personal=Personal(to=(Address("ada@example.com"),), headers={"X-A": "a\r\nBcc: b@c.de"}))
+        evil = a_message(
+            personalization=PreparedPersonalization(
+                to=(Address("ada@example.com"),), headers={"X-A": "a\r\nBcc: b@c.de"}
+            )
+        )
         good = a_message()
         await world.accept(evil, good)
         assert (await world.finished(good)).status is Status.DELIVERED
         row = await world.finished(evil)
         assert row.status is Status.FAILED
         assert row.error_message is not None and row.error_message.startswith("cannot be composed")
-        (event,) = await world.told(evil, 1)
+        (event,) = await world.built(evil, 1)
         assert isinstance(event, Dropped)
 
 
@@ -216,7 +220,7 @@ async def test_an_offer_is_bounded_and_harmless_when_repeated(journal: Journal) 
     settings = msgspec.structs.replace(DELIVERY, window=10)
     async with a_world(journal, settings=settings) as world:
         world.dns.silent = True  # so that nothing leaves meanwhile
-        deliveries = [Waiting(f"msg_{i}", 0, f"tnt_{i % 3}", "example.com") for i in range(20)]
+        deliveries = [DueDelivery(f"msg_{i}", 0, f"tnt_{i % 3}", "example.com") for i in range(20)]
         batch = msgspec.msgpack.encode(deliveries)
         answer = await world.deliverer.offer(batch, {})
         assert isinstance(answer, OfferAnswer)
@@ -234,7 +238,7 @@ async def test_stopping_gives_back_what_waits(journal: Journal) -> None:
         await world.accept(message)
         await world.scheduler.round()
         await world.deliverer.stop()
-        assert (await world.deliverer.offer(msgspec.msgpack.encode([Waiting("m", 0, "t", "d")]), {})).refused == [0]
+        assert (await world.deliverer.offer(msgspec.msgpack.encode([DueDelivery("m", 0, "t", "d")]), {})).refused == [0]
         assert await journal.membership.actors(60) == []
         row = await journal.messages.find(world.tenant_id, message.id)
         assert row is not None
@@ -282,7 +286,7 @@ async def test_a_hurried_stop_ends_with_the_message_deferred(journal: Journal) -
 
 
 async def test_stopping_does_not_wait_for_a_host_that_has_only_a_part(journal: Journal) -> None:
-    slow = Behaviour(mail=lambda _: Reply(250, "2.1.0 ok", delay_s=5))
+    slow = Behaviour(mail=lambda _: ServerReply(250, "2.1.0 ok", delay_s=5))
     async with a_world(journal, slow, settings=msgspec.structs.replace(DELIVERY, stop_wait_s=30)) as world:
         world.zone("example.com", "127.0.0.1")
         message = a_message()
@@ -304,7 +308,7 @@ async def test_a_superseded_life_ends(journal: Journal) -> None:
 
 
 async def test_a_clock_that_jumps_ends_leases_early_and_sends_nothing_twice(journal: Journal, journal_dsn: str) -> None:
-    slow = Behaviour(mail=lambda _: Reply(250, "2.1.0 ok", delay_s=0.5))
+    slow = Behaviour(mail=lambda _: ServerReply(250, "2.1.0 ok", delay_s=0.5))
     async with a_world(journal, slow) as world, await AsyncConnection.connect(journal_dsn, autocommit=True) as database:
         world.zone("example.com", "127.0.0.1")
         message = a_message()
@@ -318,7 +322,7 @@ async def test_a_clock_that_jumps_ends_leases_early_and_sends_nothing_twice(jour
 
 
 async def test_a_reply_with_a_long_line_counts_by_its_code(journal: Journal) -> None:
-    long = Reply(250, "x" * 9000)
+    long = ServerReply(250, "x" * 9000)
     behaviour = Behaviour(mail=lambda _: long, rcpt=lambda _: long, end_of_data=lambda _: long)
     async with a_world(journal, behaviour) as world:
         world.zone("example.com", "127.0.0.1")

@@ -13,14 +13,14 @@ import pytest
 from msgspec.structs import replace
 
 from actors.delivery.job import Job
-from actors.delivery.site import Ready
+from actors.delivery.site import ReadyDelivery
 from actors.smtp.client import SmtpConnection
-from actors.smtp.handshake import Session
-from actors.smtp.protocol import SmtpFailure, Wire
+from actors.smtp.handshake import HandshakeResult
+from actors.smtp.protocol import ClientProtocol, SmtpFailure
 from cluster.events import Delivered
 from cluster.journal.journal import Journal
-from cluster.journal.records import Claimed, Waiting
-from tests.integration.delivery.hostile import PATIENCE_S, SETTINGS, SMTP, addressed, first_events, hosts
+from cluster.journal.records import Claimed, DueDelivery
+from tests.integration.delivery.hostile import MAX_WAIT_S, SETTINGS, SMTP, addressed, first_events, hosts
 from tests.integration.delivery.world import World
 from tests.integration.smtp.peer import Answer, Peer, Step
 
@@ -38,8 +38,8 @@ FAULTS: list[dict[str, Answer | list[Answer]]] = [
 ]
 SESSIONS = 200
 OF_A_SESSION = (
-    *(SmtpConnection, Wire, Session, aiosmtplib.SMTP, ssl.SSLObject, SmtpFailure),
-    *(Job, Claimed, Ready, Waiting),
+    *(SmtpConnection, ClientProtocol, HandshakeResult, aiosmtplib.SMTP, ssl.SSLObject, SmtpFailure),
+    *(Job, Claimed, ReadyDelivery, DueDelivery),
 )
 """Of these there is none when nothing is under way."""
 
@@ -85,7 +85,7 @@ def left_behind() -> Counter[str]:
 
 
 async def eventually(condition: Callable[[], bool]) -> bool:
-    deadline = time.monotonic() + PATIENCE_S
+    deadline = time.monotonic() + MAX_WAIT_S
     while not (holds := condition()) and time.monotonic() < deadline:
         await asyncio.sleep(0.05)
     return holds

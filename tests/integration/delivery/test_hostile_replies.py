@@ -14,8 +14,8 @@ from tests.integration.delivery.hostile import (
     DELIVERED,
     IN_CHUNKS,
     LOST,
+    MAX_WAIT_S,
     ONE_BY_ONE,
-    PATIENCE_S,
     PIPELINED,
     Case,
     Ending,
@@ -73,7 +73,7 @@ async def test_bdat_that_is_announced_and_refused(journal: Journal) -> None:
         peers = await judged(there, cases)
         assert peers["with-the-message"].verbs[-1] == "BDAT"
         await there.world.accept(addressed("with-the-message.test"), addressed("at-once.test"))
-        async with asyncio.timeout(PATIENCE_S):
+        async with asyncio.timeout(MAX_WAIT_S):
             while not all("DATA" in peer.verbs and peer.verbs.count("MAIL") > 1 for peer in peers.values()):
                 await there.world.scheduler.round()
         assert peers["with-the-message"].verbs.count("BDAT") == 2

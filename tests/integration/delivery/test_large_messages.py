@@ -6,26 +6,26 @@ import pytest
 
 from actors.delivery.contents import LARGE_BYTES
 from cluster.journal.journal import Journal
-from cluster.journal.records import Address, Content, Part, Personal, encode
+from cluster.journal.records import Address, BodyPart, Content, PreparedPersonalization, encode
 from cluster.policy.lifecycle import Status
 from tests.integration.delivery.world import a_world
 from tests.integration.journal.builders import a_message
 
 
-def asking(email: str, **values: str) -> Personal:
-    return Personal(to=(Address(email),), substitutions=values)
+def asking(email: str, **values: str) -> PreparedPersonalization:
+    return PreparedPersonalization(to=(Address(email),), substitutions=values)
 
 
 def saying(text: str) -> bytes:
-    return encode(Content(from_=Address("hello@mail.example.com"), parts=(Part("text/plain", text),)))
+    return encode(Content(from_=Address("hello@mail.example.com"), parts=(BodyPart("text/plain", text),)))
 
 
 async def test_a_message_that_would_be_too_large_fails_and_others_live(journal: Journal) -> None:
     """Of an older version's making: 40 KB that ask for 300 MB."""
     async with a_world(journal) as world:
         world.zone("example.com", "127.0.0.1")
-        evil = a_message("ada@example.com", personal=asking("ada@example.com", a="b" * 9_990))
-        good = a_message("bob@example.com", personal=asking("bob@example.com", a="b"))
+        evil = a_message("ada@example.com", personalization=asking("ada@example.com", a="b" * 9_990))
+        good = a_message("bob@example.com", personalization=asking("bob@example.com", a="b"))
         await world.accept(evil, good, content=saying("a" * 30_000))
         assert (await world.finished(good)).status is Status.DELIVERED
         row = await world.finished(evil)
@@ -52,7 +52,7 @@ async def test_large_messages_arrive_and_small_ones_do_not_wait_for_them(
 
         monkeypatch.setattr(world.deliverer.deps.composer, "compose_large", when_told)
         large = [
-            a_message(f"u{number}@example.com", personal=asking(f"u{number}@example.com", key="é" * 4_900))
+            a_message(f"u{number}@example.com", personalization=asking(f"u{number}@example.com", key="é" * 4_900))
             for number in range(3)
         ]
         await world.accept(*large, content=saying("line of text: key\n" * 200))
@@ -83,8 +83,8 @@ async def test_keys_that_take_long_to_find_are_looked_for_in_a_thread(
 
         monkeypatch.setattr(world.deliverer.deps.composer, "compose_large", noted)
         keys = {"a": "x", "a" * 70 + "b": "y"}
-        slow = a_message("ada@example.com", personal=asking("ada@example.com", **keys))
-        usual = a_message("bob@example.com", personal=asking("bob@example.com", **{"-name-": "Bob"}))
+        slow = a_message("ada@example.com", personalization=asking("ada@example.com", **keys))
+        usual = a_message("bob@example.com", personalization=asking("bob@example.com", **{"-name-": "Bob"}))
         await world.accept(slow, usual, content=saying("a" * 40_000))
         for message in (slow, usual):
             assert (await world.finished(message)).status is Status.DELIVERED

@@ -15,21 +15,21 @@ import pytest
 from actors.delivery.committer import UNSTORABLE
 from actors.delivery.ledger import Ledger, LedgerInUse
 from actors.delivery.site import CLAIMED_PER_CONNECTION
-from actors.smtpd.envelope import Answer, Behaviour, Reply
+from actors.smtpd.envelope import Answer, Behaviour, ServerReply
 from actors.supervisor import Supervisor
 from cluster.events import Bounced, Delivered
 from cluster.installation.embedded import EmbeddedPostgres
 from cluster.journal.journal import Journal, Rejected, Unavailable, migrate
-from cluster.journal.records import NewMessage, Outcome, OutcomeWithEvent, Waiting
+from cluster.journal.records import DueDelivery, NewMessage, Outcome, OutcomeWithEvent
 from cluster.policy.lifecycle import Status
-from tests.integration.delivery.world import DELIVERY, PATIENCE_S, SMTP, World, a_world
+from tests.integration.delivery.world import DELIVERY, MAX_WAIT_S, SMTP, World, a_world
 from tests.integration.journal.builders import a_message, with_event
 
 NAME = "delivery-0-0"
 
 
 async def eventually(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE_S
+    deadline = time.monotonic() + MAX_WAIT_S
     while not condition():
         assert time.monotonic() < deadline
         await asyncio.sleep(0.01)
@@ -52,7 +52,7 @@ async def delivered_once(world: World, *messages: NewMessage) -> None:
     for message in messages:
         row = await world.finished(message)
         assert (row.status, row.retry_count) == (Status.DELIVERED, 0)
-        (event,) = await world.told(message, 1)
+        (event,) = await world.built(message, 1)
         assert isinstance(event, Delivered)
     assert len(world.taken) == len(messages)
     assert len({event.id for event in world.events}) == len(world.events)
@@ -86,7 +86,7 @@ async def test_after_a_kill_the_next_life_finishes_what_was_accepted(journal: Jo
 
 
 async def test_a_message_of_several_recipients_is_finished_recipient_by_recipient(journal: Journal) -> None:
-    left = [Reply(451, "4.3.0 later")]
+    left = [ServerReply(451, "4.3.0 later")]
 
     def rcpt(path: str) -> Answer:
         return left.pop() if "late" in path and left else None
@@ -102,7 +102,7 @@ async def test_a_message_of_several_recipients_is_finished_recipient_by_recipien
         assert row.status is Status.DELIVERED
         sent = [envelope.rcpt_to for envelope in world.taken]
         assert sent == [("a@example.com", "b@example.com"), ("late@example.com",)]
-        events = await world.told(message, 3)
+        events = await world.built(message, 3)
         assert sorted(event.recipient for event in events) == ["a@example.com", "b@example.com", "late@example.com"]
         counts = await journal.batches.counts(world.tenant_id, batch)
         assert counts is not None and counts.by_status[Status.DELIVERED] == 1
@@ -125,7 +125,7 @@ async def test_a_commit_whose_answer_was_lost_is_replayed_without_effect(journal
             await world.finished(message)
             await world.kill()
         await world.restart()
-        events = await world.told(message, 2)
+        events = await world.built(message, 2)
         assert len({event.id for event in events}) == 1, "a repeat can be told by its id"
         counts = await journal.batches.counts(world.tenant_id, batch)
         assert counts is not None and counts.by_status[Status.DELIVERED] == 1
@@ -142,7 +142,7 @@ async def test_a_late_restart_finishes_what_was_taken_back_and_not_yet_sent(
         (actor,) = await journal.membership.actors(60)
         assert await journal.membership.retire(NAME, actor.epoch) == 3
         others = actor.epoch + 1000
-        waiting = [Waiting(message.id, 0, world.tenant_id, "example.com") for message in (offered, claimed)]
+        waiting = [DueDelivery(message.id, 0, world.tenant_id, "example.com") for message in (offered, claimed)]
         assert len(await journal.queue.claim(waiting[1:], owner=others, lease_s=60)) == 1
         await world.restart()
         assert "accepted=3 finished=3 known=0 perhaps_sent_twice=1" in caplog.text
@@ -162,7 +162,7 @@ async def test_what_a_client_sends_again_is_not_finished_by_an_old_entry(journal
         assert isinstance(event, Delivered)
         settlement = await journal.queue.settle([(outcome, event)])
         assert (settlement.finished, settlement.known, settlement.claimed_again) == (0, 1, 0)
-        assert await world.told(message, 1) == [event]
+        assert await world.built(message, 1) == [event]
         world.events.clear()
         await delivered_once(world, message)
 
@@ -219,7 +219,7 @@ def _no_room(*_: object) -> None:
 
 
 async def test_words_that_cannot_be_stored_do_not_make_a_bounce_come_again(journal: Journal) -> None:
-    async with a_world(journal, Behaviour(rcpt=lambda _: Reply(550, "5.1.1 no"))) as world:
+    async with a_world(journal, Behaviour(rcpt=lambda _: ServerReply(550, "5.1.1 no"))) as world:
         world.zone("example.com", "127.0.0.1")
         commit = journal.queue.commit
 
@@ -235,7 +235,7 @@ async def test_words_that_cannot_be_stored_do_not_make_a_bounce_come_again(journ
             for message in messages:
                 row = await world.finished(message)
                 assert (row.status, row.error_message) == (Status.BOUNCED, UNSTORABLE)
-                (event,) = await world.told(message, 1)
+                (event,) = await world.built(message, 1)
                 assert isinstance(event, Bounced) and event.reason == "550 5.1.1 no"
 
 
@@ -278,9 +278,9 @@ async def test_postgres_stops_and_starts_under_mail_in_flight(
     own_postgres: tuple[EmbeddedPostgres, str], killed: bool
 ) -> None:
     server, dsn = own_postgres
-    journal = Journal(dsn, application="test", offer_grace_s=0, patience_s=0.3)
+    journal = Journal(dsn, application="test", offer_grace_s=0, max_wait_s=0.3)
     await journal.open()
-    smtp = msgspec.structs.replace(SMTP, data_termination_timeout_s=PATIENCE_S)
+    smtp = msgspec.structs.replace(SMTP, data_termination_timeout_s=MAX_WAIT_S)
     settings = msgspec.structs.replace(DELIVERY, lease_s=1.0)
     async with a_world(journal, settings=settings, smtp=smtp) as world:
         world.zone("example.com", "127.0.0.1")
@@ -318,7 +318,7 @@ async def test_postgres_stops_and_starts_under_mail_in_flight(
 
 async def paging(world: World, messages: list[NewMessage]) -> None:
     """Let the scheduler page, as it does, through what is left of the outage."""
-    deadline = time.monotonic() + PATIENCE_S
+    deadline = time.monotonic() + MAX_WAIT_S
     while True:
         try:
             for message in messages:

@@ -15,13 +15,13 @@ from actors.delivery.site import Site
 from cluster.journal.journal import Journal
 from cluster.lookup.resolver import Resolver
 from cluster.policy.limits import connections
-from cluster.policy.limits.connections import Addresses
+from cluster.policy.limits.connections import AddressStates
 from cluster.policy.routes import mx
 from cluster.policy.routes.destinations import Destination
 from cluster.routing import dispatcher as dispatch
 from cluster.routing import router as placing
-from cluster.routing.active_policy import InForce
-from cluster.routing.router import Placer
+from cluster.routing.active_policy import ActivePolicy
+from cluster.routing.router import Router
 from cluster.settings import DnsSettings
 from cluster.vault import Vault
 from tests.integration.delivery.many_domains import ManyDomains
@@ -50,18 +50,18 @@ async def test_what_is_remembered_of_the_dns_is_bounded(journal: Journal, monkey
     async with name_server() as server:
         settings = DnsSettings(nameservers=(f"127.0.0.1:{server.port}",), cache_entries=1000)
         resolver = Resolver(settings, clock=time.monotonic, random=lambda: 0.5, guard=mx.UNGUARDED)
-        in_force = InForce(journal, Vault(SECRET), DELIVERY)
-        placer = Placer(
-            DELIVERY, in_force, resolver, shares=1, port=25, capture=("127.0.0.1", 25), clock=time.monotonic
+        active_policy = ActivePolicy(journal, Vault(SECRET), DELIVERY)
+        router = Router(
+            DELIVERY, active_policy, resolver, shares=1, port=25, capture=("127.0.0.1", 25), clock=time.monotonic
         )
         most = 0
         for first in range(0, DOMAINS, AT_ONCE):
-            ways = await asyncio.gather(*(placer.learn(f"d{i}.test") for i in range(first, first + AT_ONCE)))
+            ways = await asyncio.gather(*(router.learn(f"d{i}.test") for i in range(first, first + AT_ONCE)))
             assert [way.site for way in ways] == [f"mx.d{i}.test" for i in range(first, first + AT_ONCE)]
             most = max(most, len(resolver.cache))
         await resolver.close()
         assert server.asked >= DOMAINS
-        assert (most, len(resolver.cache), len(placer.ways)) == (1000, 1000, 700)
+        assert (most, len(resolver.cache), len(router.ways)) == (1000, 1000, 700)
         assert resolver.asking == {}
 
 
@@ -80,7 +80,7 @@ async def test_what_is_remembered_of_owners_is_bounded(journal: Journal, monkeyp
 
 def test_what_is_remembered_of_addresses_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connections, "REMEMBERED", 1000)
-    addresses = Addresses()
+    addresses = AddressStates()
     for i, place in enumerate(places(3000)):
         address = f"192.0.{i // 250}.{i % 250}"
         addresses.opened(place, address)

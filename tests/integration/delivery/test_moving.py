@@ -8,10 +8,10 @@ import msgspec
 import pytest
 
 from actors.delivery.ownership import Ownership
-from actors.smtpd.envelope import Behaviour, Reply
+from actors.smtpd.envelope import Behaviour, ServerReply
 from cluster.journal.journal import Journal
-from cluster.journal.queue_control import Queued, QueueFilter, QueueMark, Wait
-from cluster.journal.records import Waiting
+from cluster.journal.queue_control import QueueFilter, QueueMark, UnfinishedDelivery, Wait
+from cluster.journal.records import DueDelivery
 from cluster.policy.lifecycle import Status
 from tests.integration.delivery.world import DELIVERY, World, a_world
 from tests.integration.journal.builders import a_message
@@ -28,12 +28,12 @@ def nothing_is_claimed(world: World) -> Iterator[None]:
     world.deliverer.parts.turns.work.set()
 
 
-async def queued(world: World) -> Sequence[Queued]:
+async def queued(world: World) -> Sequence[UnfinishedDelivery]:
     return (await world.journal.queue_control.part(QueueFilter(), QueueMark(), 100)).queued
 
 
 async def test_what_is_deferred_is_tried_now_also_where_connections_failed(journal: Journal) -> None:
-    refusals = [Reply(450, "4.2.0 later")]
+    refusals = [ServerReply(450, "4.2.0 later")]
     behaviour = Behaviour(rcpt=lambda _: refusals.pop() if refusals else None)
     async with a_world(journal, behaviour, settings=LATER) as world:
         world.zone("example.com", "127.0.0.1")
@@ -67,7 +67,7 @@ async def test_what_waits_leaves_by_another_route(journal: Journal, place: str) 
                 pause.enter_context(nothing_is_claimed(world))
                 await world.eventually(lambda: (waits.id, 0) in world.deliverer.parts.held)
             elif place == "lane":
-                waiting = Waiting(waits.id, 0, world.tenant_id, "example.com")
+                waiting = DueDelivery(waits.id, 0, world.tenant_id, "example.com")
                 await journal.scheduling.park([waiting], ["mx0.example.com"])
             moved = await journal.queue_control.reroute(await queued(world), None, relay)
             assert [one.route for one in moved] == [relay]

@@ -4,7 +4,7 @@ import pytest
 
 from cluster.events import Bounced, Deferred, Delivered, Dropped
 from cluster.journal.journal import Journal
-from cluster.journal.records import Address, NewMessage, Personal
+from cluster.journal.records import Address, NewMessage, PreparedPersonalization
 from cluster.policy.lifecycle import Status
 from tests.integration.delivery.hostile import CHUNKS, ONE_BY_ONE, PIPELINED, Hosts, addressed, hosts
 from tests.integration.delivery.world import DELIVERY
@@ -29,7 +29,7 @@ async def fates(there: Hosts, message: NewMessage, count: int) -> dict[str, str]
     """What was told last of each recipient, by its local part."""
     await there.world.accept(message)
     await there.world.scheduler.round()
-    events = await there.world.told(message, count)
+    events = await there.world.built(message, count)
     return {
         event.recipient.partition("@")[0]: type(event).__name__
         for event in events
@@ -50,7 +50,7 @@ async def test_the_second_host_takes_what_the_first_puts_off(
         await there.host("two.test", first, second)
         message = addressed("two.test")
         await delivered(there, message)
-        (event,) = await there.world.told(message, 1)
+        (event,) = await there.world.built(message, 1)
         assert isinstance(event, Delivered)
         assert (event.attempt, event.mx_host) == (1, "mx1.two.test")
         assert (first.verbs.count("MAIL"), len(second.messages)) == (1, 1)
@@ -62,7 +62,7 @@ async def test_a_host_that_puts_off_the_mailbox_is_not_the_first_of_the_next_att
         await there.host("two.test", first, second)
         message = addressed("two.test")
         await delivered(there, message)
-        deferred, taken = await there.world.told(message, 2)
+        deferred, taken = await there.world.built(message, 2)
         assert isinstance(deferred, Deferred) and isinstance(taken, Delivered)
         assert (deferred.mx_host, taken.mx_host, taken.attempt) == ("mx0.two.test", "mx1.two.test", 2)
 
@@ -80,8 +80,8 @@ async def test_a_rule_says_when_the_next_host_may_be_tried(journal: Journal) -> 
 async def test_a_blind_copy_that_needs_smtputf8_does_not_keep_the_others_from_their_mail(journal: Journal) -> None:
     async with hosts(journal) as there:
         await there.host("old.test", peer := Peer(extensions=WITHOUT_SMTPUTF8))
-        visible = Personal(to=(Address("ada@old.test"),))
-        message = a_message("ada@old.test", "é@old.test", "bob@old.test", personal=visible)
+        visible = PreparedPersonalization(to=(Address("ada@old.test"),))
+        message = a_message("ada@old.test", "é@old.test", "bob@old.test", personalization=visible)
         assert await fates(there, message, 3) == {"ada": "Delivered", "bob": "Delivered", "é": "Bounced"}
         assert len(peer.messages) == 1
 
@@ -104,18 +104,18 @@ async def test_what_one_transaction_cannot_carry_goes_in_another_at_once(
         message = addressed("few.test", 3)
         await there.world.accept(message)
         await there.world.finished(message)
-        events = await there.world.told(message, 3)
+        events = await there.world.built(message, 3)
         assert [(type(event), getattr(event, "attempt", 0)) for event in events] == [(Delivered, 1)] * 3
 
 
 async def test_an_address_that_no_command_can_hold_fails_alone(journal: Journal) -> None:
     async with hosts(journal) as there:
         await there.host("some.test", peer := Peer())
-        visible = Personal(to=(Address("ada@some.test"),))
-        message = a_message("ada@some.test", '"a\\é"@some.test', personal=visible)
+        visible = PreparedPersonalization(to=(Address("ada@some.test"),))
+        message = a_message("ada@some.test", '"a\\é"@some.test', personalization=visible)
         await there.world.accept(message)
         await there.world.scheduler.round()
-        events = await there.world.told(message, 2)
-        told = {event.recipient: type(event) for event in events}
-        assert told == {"ada@some.test": Delivered, '"a\\é"@some.test': Dropped}
+        events = await there.world.built(message, 2)
+        built = {event.recipient: type(event) for event in events}
+        assert built == {"ada@some.test": Delivered, '"a\\é"@some.test': Dropped}
         assert len(peer.messages) == 1

@@ -17,7 +17,7 @@ from actors.smtp import client as smtp
 from actors.smtp.commands import check_lines
 from cluster.events import Dropped
 from cluster.journal.journal import Journal, Unavailable
-from cluster.journal.records import Address, Content, NewMessage, Personal, encode
+from cluster.journal.records import Address, Content, NewMessage, PreparedPersonalization, encode
 from cluster.policy.lifecycle import Status
 from cluster.policy.limits.strikes import CONTENT, OWN
 from tests.integration.delivery.world import World, a_world
@@ -35,10 +35,10 @@ def killing() -> Iterator[None]:
     """Composing what is to ``POISON`` ends the life of the actor that does it."""
     compose = Skeleton.compose
 
-    def ends(skeleton: Skeleton, personal: Personal, **known: Any) -> Composed:
-        if personal.to[0].email == POISON:
+    def ends(skeleton: Skeleton, personalization: PreparedPersonalization, **known: Any) -> Composed:
+        if personalization.to[0].email == POISON:
             raise Killed
-        return compose(skeleton, personal, **known)
+        return compose(skeleton, personalization, **known)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Skeleton, "compose", ends)
@@ -69,7 +69,7 @@ def named(deliverer: Deliverer) -> list[str]:
 async def set_aside(world: World, message: NewMessage, reason: str) -> None:
     row = await world.finished(message)
     assert (row.status, row.error_message) == (Status.FAILED, reason)
-    (event,) = await world.told(message, 1)
+    (event,) = await world.built(message, 1)
     assert isinstance(event, Dropped)
     assert event.reason == reason
 

@@ -22,7 +22,7 @@ from actors.delivery.marker import Marker
 from actors.delivery.parts import Dependencies
 from actors.delivery.tls_dialer import TlsDialer
 from actors.scheduler import Scheduler
-from actors.smtpd.envelope import Answer, Behaviour, Envelope
+from actors.smtpd.envelope import Answer, Behaviour, ReceivedMessage
 from actors.smtpd.server import SmtpServer
 from cluster.events import Event, Processed, decode_batch
 from cluster.journal.journal import Journal
@@ -33,16 +33,16 @@ from cluster.lookup.tls_results import TlsResults
 from cluster.policies import put_in_force
 from cluster.policy.lifecycle import UNFINISHED, Status
 from cluster.policy.routes import mx
-from cluster.routing.active_policy import InForce
+from cluster.routing.active_policy import ActivePolicy
 from cluster.routing.dispatcher import Dispatcher
-from cluster.routing.router import Placer
+from cluster.routing.router import Router
 from cluster.settings import DeliverySettings, DnsSettings, SmtpSettings, TlsSettings
 from cluster.tasks import Tasks
 from cluster.vault import Vault
 from tests.integration.dns_server import DnsServer
 from tests.integration.journal.builders import a_request
 
-PATIENCE_S = 10.0
+MAX_WAIT_S = 10.0
 DELIVERY = DeliverySettings(
     mode="direct", connections_per_site=4, retry_schedule_s=(0.05, 0.5), connection_idle_s=0.2, stop_wait_s=0.5
 )
@@ -63,7 +63,7 @@ class World:
         self.dns = dns
         self.tenant_id = tenant_id
         self.peers: list[SmtpServer] = []
-        self.taken: list[Envelope] = []
+        self.taken: list[ReceivedMessage] = []
         self.crashes: list[BaseException] = []
         self.events: list[Event] = []
         self.tasks = Tasks(on_crash=lambda _, error: self.crashes.append(error))
@@ -94,7 +94,7 @@ class World:
             self.dns.zone[f"mx{i}.{domain}", "A"] = [A(address)]
         self.dns.zone[domain, "MX"] = records
 
-    def take(self, envelope: Envelope) -> asyncio.Future[Answer] | None:
+    def take(self, envelope: ReceivedMessage) -> asyncio.Future[Answer] | None:
         self.taken.append(envelope)
         return self.reply
 
@@ -112,7 +112,7 @@ class World:
         """Start one more delivery actor; return when all agree on what is whose."""
         other = self.others[name] = self.make_other(name)
         await other.start()
-        deadline = time.monotonic() + PATIENCE_S
+        deadline = time.monotonic() + MAX_WAIT_S
         while not all(one.parts.ownership.is_settled for one in self.deliverers):
             assert time.monotonic() < deadline, self.crashes
             await asyncio.gather(*(one.parts.heartbeat.beat() for one in self.deliverers))
@@ -156,7 +156,7 @@ class World:
         return await self.until(message, *(status for status in Status if status not in UNFINISHED))
 
     async def until(self, message: NewMessage, *statuses: Status, attempts: int = 0) -> MessageRow:
-        deadline = time.monotonic() + PATIENCE_S
+        deadline = time.monotonic() + MAX_WAIT_S
         while True:
             await self.scheduler.round()
             row = await self.journal.messages.find(self.tenant_id, message.id)
@@ -168,7 +168,7 @@ class World:
 
     async def eventually(self, condition: Callable[[], bool | Awaitable[bool]]) -> None:
         """Page in whatever is due until this holds."""
-        deadline = time.monotonic() + PATIENCE_S
+        deadline = time.monotonic() + MAX_WAIT_S
         while True:
             await self.scheduler.round()
             await self.scheduler.name_lanes()
@@ -181,14 +181,14 @@ class World:
 
     async def arrived(self, count: int) -> None:
         """Return when so many messages have arrived at the peers."""
-        deadline = time.monotonic() + PATIENCE_S
+        deadline = time.monotonic() + MAX_WAIT_S
         while len(self.taken) < count:
             assert time.monotonic() < deadline, len(self.taken)
             await asyncio.sleep(0.01)
 
-    async def told(self, message: NewMessage, count: int) -> Sequence[Event]:
+    async def built(self, message: NewMessage, count: int) -> Sequence[Event]:
         """The events of a message after its acceptance, once there are so many in the log."""
-        deadline = time.monotonic() + PATIENCE_S
+        deadline = time.monotonic() + MAX_WAIT_S
         while True:
             for row in await self.journal.event_log.after("recorder", 1000):
                 self.events += [event for event in decode_batch(row.events) if not isinstance(event, Processed)]
@@ -234,11 +234,11 @@ async def a_world(
         dialer = TlsDialer(policies, tls, clock=world.clock, results=results)
         stack.push_async_callback(policies.close)
 
-        def ways() -> tuple[InForce, Placer]:
-            in_force = InForce(journal, Vault(SECRET), settings, today=lambda: TODAY)
-            return in_force, Placer(
+        def ways() -> tuple[ActivePolicy, Router]:
+            active_policy = ActivePolicy(journal, Vault(SECRET), settings, today=lambda: TODAY)
+            return active_policy, Router(
                 settings,
-                in_force,
+                active_policy,
                 resolver,
                 shares=1,
                 port=port,
@@ -250,7 +250,7 @@ async def a_world(
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
 
         def make(name: str, ledger: Ledger, tasks: Tasks) -> Deliverer:
-            in_force, placer = ways()
+            active_policy, router = ways()
             marker = Marker(folder / name)
             deps = Dependencies(
                 name=name,
@@ -259,8 +259,8 @@ async def a_world(
                 journal=journal,
                 composer=Composer(journal, Vault(SECRET), marker, transform_of=transform_of),
                 connector=Connector(resolver, dialer, smtp, "postray.test", random=random.random),
-                placer=placer,
-                in_force=in_force,
+                router=router,
+                active_policy=active_policy,
                 ledger=ledger,
                 marker=marker,
                 stall_watch=None,
@@ -284,8 +284,8 @@ async def a_world(
         world.make_other = make_other
         await world.restart()
         stack.push_async_callback(world.stop)
-        in_force, placer = ways()
-        world.dispatcher = Dispatcher(journal, world.call, placer, in_force)
+        active_policy, router = ways()
+        world.dispatcher = Dispatcher(journal, world.call, router, active_policy)
         await world.dispatcher.refresh()
         world.scheduler = Scheduler(journal, world.dispatcher, world.call, settings.lease_s, lambda: world.tasks)
         yield world

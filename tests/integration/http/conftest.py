@@ -10,11 +10,11 @@ import msgspec
 import pytest
 import uvloop
 
-from cluster.http.connections import Bounds
+from cluster.http.connections import ConnectionBounds
 from cluster.http.server import HttpServer
 from tests.integration.http.echo import HEALTH, Echo
 
-PATIENCE_S = 20.0
+MAX_WAIT_S = 20.0
 """Time limit for steps that take no time unless the machine is very busy."""
 
 
@@ -43,7 +43,7 @@ class Client:
 
     async def answer(self) -> Answer:
         """The next response. Raises IncompleteReadError at the end of the connection."""
-        async with asyncio.timeout(PATIENCE_S):
+        async with asyncio.timeout(MAX_WAIT_S):
             head = (await self.reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
             headers = dict(line.lower().split(": ", 1) for line in head[1:] if line)
             body = await self.reader.readexactly(int(headers.get("content-length", 0)))
@@ -51,7 +51,7 @@ class Client:
 
     async def ended(self) -> bytes:
         """The remaining octets until the end of the connection."""
-        async with asyncio.timeout(PATIENCE_S):
+        async with asyncio.timeout(MAX_WAIT_S):
             try:
                 return await self.reader.read()
             except ConnectionError:
@@ -97,7 +97,7 @@ class Site:
         """Open a connection with a request that is in progress until ``app.gate`` opens."""
         before = self.app.seen.count("/slow")
         client.send(get("/slow"))
-        async with asyncio.timeout(PATIENCE_S):
+        async with asyncio.timeout(MAX_WAIT_S):
             while self.app.seen.count("/slow") == before:
                 await asyncio.sleep(0)
 
@@ -116,7 +116,9 @@ def post(path: str, body: bytes, *fields: str) -> bytes:
 async def serving(around: Callable[[Any], Any] = lambda app: app, **bounds: Any) -> AsyncIterator[Site]:
     """A running server. ``around`` wraps the application."""
     site = Site()
-    server = HttpServer(around(site.app), Bounds(**{"connections": 5000, "per_address": 5000} | bounds), health=HEALTH)
+    server = HttpServer(
+        around(site.app), ConnectionBounds(**{"connections": 5000, "per_address": 5000} | bounds), health=HEALTH
+    )
     site.host, site.port = await server.start("127.0.0.1", 0)
     try:
         yield site

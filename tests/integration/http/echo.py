@@ -8,7 +8,7 @@ import sys
 from contextlib import suppress
 from typing import Any
 
-from cluster.http.connections import Bounds
+from cluster.http.connections import ConnectionBounds
 from cluster.http.server import HttpServer
 
 BIG = 8 * 1024 * 1024
@@ -83,7 +83,7 @@ async def _body(receive: Any) -> bytes | None:
 async def main(descriptors: int) -> None:
     """Serve until standard input ends."""
     resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors, descriptors))
-    server = HttpServer(Echo(), Bounds(connections=10_000, per_address=10_000), health=HEALTH)
+    server = HttpServer(Echo(), ConnectionBounds(connections=10_000, per_address=10_000), health=HEALTH)
     _, port = await server.start("127.0.0.1", 0)
     print(port, flush=True)
     await asyncio.to_thread(sys.stdin.read)

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from api.http.unread import UnreadBodies
-from tests.integration.http.conftest import PATIENCE_S, Client, Site, get, longest_stall_s, post, serving
+from tests.integration.http.conftest import MAX_WAIT_S, Client, Site, get, longest_stall_s, post, serving
 from tests.integration.http.echo import BIG
 
 HALF = b"GET / HTTP/1.1\r\nHost: x\r\nX-"
@@ -120,7 +120,7 @@ async def test_idle_connections_end() -> None:
         assert (await kept.ask(get())).status == 200
         started = time.monotonic()
         assert await silent.ended() == b"" == await kept.ended()
-        assert time.monotonic() - started < PATIENCE_S / 2
+        assert time.monotonic() - started < MAX_WAIT_S / 2
 
 
 async def test_who_does_not_read_is_cut_off() -> None:
@@ -128,7 +128,7 @@ async def test_who_does_not_read_is_cut_off() -> None:
         client = await site.client()
         client.writer.transport.pause_reading()  # type: ignore[attr-defined]
         client.send(get("/big"))
-        async with asyncio.timeout(PATIENCE_S):
+        async with asyncio.timeout(MAX_WAIT_S):
             while site.app.done != ["/big"]:
                 await asyncio.sleep(0.01)
         client.writer.transport.resume_reading()  # type: ignore[attr-defined]
@@ -169,7 +169,7 @@ async def program(descriptors: int) -> AsyncIterator[Site]:
             client.close()
         process.stdin.close()
         try:
-            async with asyncio.timeout(PATIENCE_S):
+            async with asyncio.timeout(MAX_WAIT_S):
                 await process.wait()
         except TimeoutError:
             process.kill()

@@ -11,7 +11,7 @@ import pytest
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from cluster.http.protocol import UNREAD_BYTES
-from tests.integration.http.conftest import PATIENCE_S, Site, get, post, serving
+from tests.integration.http.conftest import MAX_WAIT_S, Site, get, post, serving
 from tests.integration.http.echo import BIG
 
 
@@ -55,7 +55,7 @@ async def test_the_next_request_waits_until_the_answer_before_is_read(site: Site
         assert await settled(site) < 20  # some are in the kernel's buffers
         reader, writer = await asyncio.open_connection(sock=client)
         for n in range(300):
-            head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), PATIENCE_S)
+            head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), MAX_WAIT_S)
             length = int(head.lower().partition(b"content-length: ")[2].split()[0])
             assert f'"query": "{n}"'.encode() in await reader.readexactly(length)
         writer.transport.abort()
@@ -97,7 +97,7 @@ async def test_clients_that_go_away_leave_nothing_in_the_log(
     async with unread(site, 20, get(path) * 30):
         await settled(site)
     site.app.gate.set()
-    async with asyncio.timeout(PATIENCE_S):
+    async with asyncio.timeout(MAX_WAIT_S):
         while len(site.app.done) < len(site.app.seen):
             await asyncio.sleep(0.01)
     await settled(site)

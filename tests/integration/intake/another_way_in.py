@@ -17,8 +17,8 @@ from cluster.intake.backpressure import Overloaded, Watch
 from cluster.intake.intake import Intake
 from cluster.intake.prepared import prepared_request, send_time
 from cluster.intake.senders import VerifiedDomains
-from cluster.journal.records import Address, Content, NewRequest, Part, Personal
-from cluster.policy.backpressure import Bounds
+from cluster.journal.records import Address, BodyPart, Content, NewRequest, PreparedPersonalization
+from cluster.policy.backpressure import LoadBounds
 from cluster.routing.build import build_routing
 from cluster.routing.direct_offers import DirectOffers
 from cluster.routing.dispatcher import Dispatcher
@@ -43,11 +43,13 @@ class Report(Struct):
 
 
 def a_request(tenant_id: str) -> NewRequest:
-    content = Content(from_=Address("hello@mail.example.com"), subject="Welcome", parts=(Part("text/plain", "Hello"),))
+    content = Content(
+        from_=Address("hello@mail.example.com"), subject="Welcome", parts=(BodyPart("text/plain", "Hello"),)
+    )
     now = datetime.now(UTC)
     return prepared_request(
         content,
-        [Personal(to=(Address("ada@example.com", "Ada"),))],
+        [PreparedPersonalization(to=(Address("ada@example.com", "Ada"),))],
         [send_time(None, now)],
         tenant_id=tenant_id,
         now=now,
@@ -86,7 +88,7 @@ async def run(data_dir: str, dsn: str, tenant_id: str) -> Report:
     offers = DirectOffers(dispatcher, share)
     offering = asyncio.create_task(offers.run())
     watch = Watch(
-        Bounds(backlog=1, free_disk_mb=0),
+        LoadBounds(backlog=1, free_disk_mb=0),
         backlog=journal.queue.backlog,
         count_backlog=journal.queue.count_backlog,
         journal_dir=None,

@@ -12,15 +12,15 @@ from cluster.journal.ending import Ended
 from cluster.journal.journal import Journal
 from cluster.journal.records import (
     Address,
+    BodyPart,
     Content,
+    DueDelivery,
     NewMessage,
     NewRequest,
     Outcome,
     OutcomeWithEvent,
-    Part,
-    Personal,
+    PreparedPersonalization,
     Recipient,
-    Waiting,
     encode,
 )
 from cluster.journal.scheduling import Decide
@@ -32,7 +32,10 @@ async def a_tenant(journal: Journal, name: str = "acme") -> str:
 
 
 def a_message(
-    *emails: str, send_at: datetime | None = None, sandbox: bool = False, personal: Personal | None = None
+    *emails: str,
+    send_at: datetime | None = None,
+    sandbox: bool = False,
+    personalization: PreparedPersonalization | None = None,
 ) -> NewMessage:
     emails = emails or ("ada@example.com",)
     return NewMessage(
@@ -40,7 +43,9 @@ def a_message(
         subject="Welcome",
         from_email="hello@mail.example.com",
         to_emails=emails,
-        personal=encode(personal or Personal(to=tuple(Address(email) for email in emails))),
+        personalization=encode(
+            personalization or PreparedPersonalization(to=tuple(Address(email) for email in emails))
+        ),
         recipients=tuple(Recipient(email, email.partition("@")[2]) for email in emails),
         send_at=send_at,
         expires_at=datetime.now(UTC) + timedelta(days=3),
@@ -57,7 +62,7 @@ def a_request(tenant_id: str, *messages: NewMessage, batch_id: str | None = None
     return NewRequest(
         id=new_id("req_"),
         tenant_id=tenant_id,
-        content=encode(Content(from_=Address("hello@mail.example.com"), parts=(Part("text/plain", "Hello"),))),
+        content=encode(Content(from_=Address("hello@mail.example.com"), parts=(BodyPart("text/plain", "Hello"),))),
         categories=("greetings",),
         batch_id=batch_id,
         messages=messages or (a_message(),),
@@ -65,10 +70,10 @@ def a_request(tenant_id: str, *messages: NewMessage, batch_id: str | None = None
     )
 
 
-def each(decide: Callable[[Waiting], int | str]) -> Decide:
+def each(decide: Callable[[DueDelivery], int | str]) -> Decide:
     """Decides on a page delivery by delivery."""
 
-    async def decide_all(page: Sequence[Waiting]) -> list[int | str]:
+    async def decide_all(page: Sequence[DueDelivery]) -> list[int | str]:
         return [decide(waiting) for waiting in page]
 
     return decide_all

@@ -39,7 +39,17 @@ async def test_requests_of_a_commit_keep_what_is_their_own(journal: Journal, jou
         "SELECT id, tenant_id, request_id, created_at, send_at, from_email, to_emails, subject, personal "
         "FROM messages ORDER BY id",
     ) == [
-        (m.id, r.tenant_id, r.id, r.created_at, m.send_at, m.from_email, list(m.to_emails), m.subject, m.personal)
+        (
+            m.id,
+            r.tenant_id,
+            r.id,
+            r.created_at,
+            m.send_at,
+            m.from_email,
+            list(m.to_emails),
+            m.subject,
+            m.personalization,
+        )
         for r in requests
         for m in r.messages
     ]

@@ -12,29 +12,29 @@ from cluster.journal import batches
 from cluster.journal.ending import CANCELLED, Ended
 from cluster.journal.journal import Journal
 from cluster.journal.queue_control import QueueFilter, QueueMark
-from cluster.journal.records import Change, Claimed, NewMessage, Recipient, Waiting
-from cluster.journal.scheduling import Page
+from cluster.journal.records import Claimed, CommandResult, DueDelivery, NewMessage, Recipient
+from cluster.journal.scheduling import PagedIn
 from cluster.policy.lifecycle import Status
 from tests.integration.journal.builders import a_message, a_request, a_tenant, dropped, each
 from tests.integration.journal.test_queue import an_outcome, leased, status, waiting
 
 LIFETIME_S = 3600.0
-REQUEUED = Change(done=True, status=Status.QUEUED)
+REQUEUED = CommandResult(done=True, status=Status.QUEUED)
 
 
-async def claim(journal: Journal, *deliveries: Waiting, lease_s: float = 600) -> list[Claimed]:
+async def claim(journal: Journal, *deliveries: DueDelivery, lease_s: float = 600) -> list[Claimed]:
     return await journal.queue.claim(deliveries, owner=1, lease_s=lease_s)
 
 
-async def end(journal: Journal, w: Waiting, status: Status, *, alone: bool = True) -> None:
-    await journal.queue.commit([an_outcome(w, status, alone=alone)], owner=1)
+async def end(journal: Journal, w: DueDelivery, status: Status, *, sole_recipient: bool = True) -> None:
+    await journal.queue.commit([an_outcome(w, status, sole_recipient=sole_recipient)], owner=1)
 
 
-async def retry(journal: Journal, tenant: str, message: NewMessage) -> Change | None:
+async def retry(journal: Journal, tenant: str, message: NewMessage) -> CommandResult | None:
     return await journal.commands.retry(tenant, message.id, message.recipients, LIFETIME_S)
 
 
-async def fail(journal: Journal, tenant: str, message: NewMessage) -> Change | None:
+async def fail(journal: Journal, tenant: str, message: NewMessage) -> CommandResult | None:
     return await journal.commands.fail(tenant, message.id, "stuck")
 
 
@@ -65,7 +65,7 @@ async def test_a_finished_message_is_delivered_anew(journal: Journal, ended: Sta
     assert (row.status, row.retry_count, row.error_message, row.finished_at) == (Status.QUEUED, 0, None, None)
     assert await leased(journal, 1) == [w]
     (claimed,) = await claim(journal, w)
-    assert (claimed.recipient, claimed.attempts, claimed.alone) == ("ada@example.com", 1, True)
+    assert (claimed.recipient, claimed.attempts, claimed.sole_recipient) == ("ada@example.com", 1, True)
     assert timedelta(seconds=LIFETIME_S - 60) < claimed.expires_at - datetime.now(UTC) <= timedelta(seconds=LIFETIME_S)
     await end(journal, w, Status.DELIVERED)
     assert await counts(journal, tenant, batch) == {"delivered": 1}
@@ -87,13 +87,13 @@ async def test_nothing_is_retried_while_it_may_be_on_the_wire(journal: Journal) 
     await journal.intake.accept([a_request(tenant, message)])
     one, two = await leased(journal, 1)
     await claim(journal, two)
-    refused = Change(done=False, status=Status.PROCESSING, under_way=True)
+    refused = CommandResult(done=False, status=Status.PROCESSING, under_way=True)
     assert await retry(journal, tenant, message) == refused
     await journal.queue.unclaim([(message.id, 1)], owner=1)
     await claim(journal, one, two, lease_s=0)
     assert await status(journal, tenant, message) is Status.SENDING
     assert await retry(journal, tenant, message) == REQUEUED  # the leases are over
-    await end(journal, one, Status.DELIVERED, alone=False)  # and what its owner learned all the same is a fact
+    await end(journal, one, Status.DELIVERED, sole_recipient=False)  # and what its owner learned all the same is a fact
     assert await leased(journal, 2) == [two]
 
 
@@ -107,7 +107,7 @@ async def test_what_is_well_is_not_retried(journal: Journal, ended: Status) -> N
     elif ended in (Status.DELIVERED, Status.SENT):
         await claim(journal, *waiting(tenant, message))
         await end(journal, waiting(tenant, message)[0], ended)
-    assert await retry(journal, tenant, message) == Change(done=False, status=ended)
+    assert await retry(journal, tenant, message) == CommandResult(done=False, status=ended)
     assert await status(journal, tenant, message) is ended
     other = await a_tenant(journal, "other")
     assert await retry(journal, other, message) is None
@@ -124,7 +124,10 @@ async def test_a_retry_against_the_end_loses_and_doubles_nothing(journal: Journa
     work = []
     for message in messages:
         own = waiting(tenant, message)
-        work += [retry(journal, tenant, message), *(end(journal, w, Status.BOUNCED, alone=len(own) == 1) for w in own)]
+        work += [
+            retry(journal, tenant, message),
+            *(end(journal, w, Status.BOUNCED, sole_recipient=len(own) == 1) for w in own),
+        ]
         work += [retry(journal, tenant, message)]
     at_once = asyncio.Semaphore(50)  # more would wait for a connection for longer than one may
 
@@ -155,15 +158,17 @@ async def test_an_unfinished_message_can_be_failed_in_every_state(journal: Journ
         await leased(journal, 1)
     if stage == "sending":
         await claim(journal, w)
-    assert await fail(journal, tenant, message) == Change(done=True, status=Status.FAILED)
+    assert await fail(journal, tenant, message) == CommandResult(done=True, status=Status.FAILED)
     assert await dropped(journal, "stuck") == [Ended(tenant, message.id, "ada@example.com", batch, ("greetings",))]
     row = await journal.messages.find(tenant, message.id)
     assert row is not None and (row.status, row.error_message) == (Status.FAILED, "stuck")
-    assert await fail(journal, tenant, message) == Change(done=False, status=Status.FAILED)
+    assert await fail(journal, tenant, message) == CommandResult(done=False, status=Status.FAILED)
     await end(journal, w, Status.DELIVERED)  # what was on the wire finds no row
     assert await counts(journal, tenant, batch) == {"failed": 1}
     again = await retry(journal, tenant, message)
-    assert again == (Change(done=False, status=Status.FAILED, under_way=True) if stage == "sending" else REQUEUED)
+    assert again == (
+        CommandResult(done=False, status=Status.FAILED, under_way=True) if stage == "sending" else REQUEUED
+    )
 
 
 async def test_who_has_the_message_does_not_get_it_again(journal: Journal) -> None:
@@ -173,18 +178,18 @@ async def test_who_has_the_message_does_not_get_it_again(journal: Journal) -> No
     await journal.intake.accept([a_request(tenant, message, batch_id=batch)])
     has, bounced, waits = waiting(tenant, message)
     await claim(journal, has, bounced)
-    await end(journal, has, Status.SENT, alone=False)
-    await end(journal, bounced, Status.BOUNCED, alone=False)
+    await end(journal, has, Status.SENT, sole_recipient=False)
+    await end(journal, bounced, Status.BOUNCED, sole_recipient=False)
     await fail(journal, tenant, message)
     assert [delivery.recipient for delivery in await dropped(journal, "stuck")] == ["waits@three.example"]
     assert await retry(journal, tenant, message) == REQUEUED
     assert sorted(w.recipient_no for w in await leased(journal, 1)) == [1, 2]
     assert len(await claim(journal, has, bounced, waits)) == 2
     for w in (bounced, waits):
-        await end(journal, w, Status.BOUNCED, alone=False)
+        await end(journal, w, Status.BOUNCED, sole_recipient=False)
     # One of them has it: the message went out, and there is nothing more to retry.
     assert await counts(journal, tenant, batch) == {"sent": 1}
-    assert await retry(journal, tenant, message) == Change(done=False, status=Status.SENT)
+    assert await retry(journal, tenant, message) == CommandResult(done=False, status=Status.SENT)
 
 
 async def test_a_batch_is_cancelled_but_for_what_was_claimed(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -225,7 +230,7 @@ async def test_cancelling_a_batch_against_claims_never_both(journal: Journal, mo
     )
     sent = {c.message_id for answer in claimed if isinstance(answer, list) for c in answer}
     stopped = {delivery.message_id for delivery in await dropped(journal, CANCELLED)}
-    assert isinstance(page, Page) and page.expired == 0
+    assert isinstance(page, PagedIn) and page.expired == 0
     assert cancelled == len(stopped)
     assert not sent & stopped
     # And nothing was left that could have been cancelled.
@@ -241,7 +246,7 @@ async def test_a_cancelled_message_is_gone_from_every_hand(journal: Journal) -> 
     assert await journal.batches.cancel(tenant, batch) == 1
     assert await claim(journal, w) == []
     assert await status(journal, tenant, message) is Status.CANCELLED
-    assert await retry(journal, tenant, message) == Change(done=False, status=Status.CANCELLED)
+    assert await retry(journal, tenant, message) == CommandResult(done=False, status=Status.CANCELLED)
 
 
 # A retry undoes no other command
@@ -264,7 +269,7 @@ async def test_a_retry_keeps_a_send_time_that_is_still_to_come(
     send_at = datetime.now(UTC) + timedelta(hours=1)
     message = a_message(send_at=send_at)
     await journal.intake.accept([a_request(tenant, message, batch_id=batch)])
-    assert await fail(journal, tenant, message) == Change(done=True, status=Status.FAILED)
+    assert await fail(journal, tenant, message) == CommandResult(done=True, status=Status.FAILED)
     if paused:
         await journal.scheduled_sends.schedule(tenant, batch, "pause")
     assert await retry(journal, tenant, message) == REQUEUED
@@ -302,9 +307,9 @@ async def test_nothing_of_a_cancelled_batch_is_retried(journal: Journal, ended: 
         assert await journal.batches.cancel(tenant, batch) == 0
     else:
         await journal.scheduled_sends.schedule(tenant, batch, "cancel")
-    assert await retry(journal, tenant, message) == Change(done=False, status=ended, batch_cancelled=True)
-    assert await retry(journal, tenant, stuck) == Change(done=False, status=Status.SENDING, batch_cancelled=True)
-    assert await retry(journal, tenant, fine) == Change(done=False, status=Status.DELIVERED)
+    assert await retry(journal, tenant, message) == CommandResult(done=False, status=ended, batch_cancelled=True)
+    assert await retry(journal, tenant, stuck) == CommandResult(done=False, status=Status.SENDING, batch_cancelled=True)
+    assert await retry(journal, tenant, fine) == CommandResult(done=False, status=Status.DELIVERED)
     assert await counts(journal, tenant, batch) == {ended.value: 1, "delivered": 1, "sending": 1}
     if by == "schedule":
         assert await journal.scheduled_sends.reschedule(tenant, batch, "resume")  # the cancellation is forgotten
@@ -344,4 +349,6 @@ async def test_what_an_operator_ended_is_retried_but_not_in_a_cancelled_batch(jo
     assert await journal.queue_control.give_up(part.queued, "bounced by the operator") == 2
     await journal.scheduled_sends.schedule(tenant, batch, "cancel")
     assert await retry(journal, tenant, other) == REQUEUED
-    assert await retry(journal, tenant, message) == Change(done=False, status=Status.FAILED, batch_cancelled=True)
+    assert await retry(journal, tenant, message) == CommandResult(
+        done=False, status=Status.FAILED, batch_cancelled=True
+    )

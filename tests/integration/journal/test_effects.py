@@ -4,7 +4,7 @@ import psycopg
 import pytest
 
 from cluster.journal.journal import Journal
-from cluster.journal.records import Outcome, Waiting
+from cluster.journal.records import DueDelivery, Outcome
 from cluster.policy.lifecycle import Status
 from tests.integration.journal.builders import a_message, a_request, a_tenant, each, with_event
 from tests.journal_effects import Moved, effects, faults, moves
@@ -18,7 +18,12 @@ async def test_each_move_is_recorded_with_its_statement(journal: Journal, journa
     page = await journal.scheduling.page_in(10, 60, each(lambda _: epoch))
     await journal.queue.claim(page.leased, owner=epoch, lease_s=60)
     bounced = Outcome(
-        tenant_id=tenant, message_id=message.id, recipient_no=0, status=Status.BOUNCED, alone=True, error_message="no"
+        tenant_id=tenant,
+        message_id=message.id,
+        recipient_no=0,
+        status=Status.BOUNCED,
+        sole_recipient=True,
+        error_message="no",
     )
     await journal.queue.commit([with_event(bounced)], owner=epoch)
     await journal.commands.retry(tenant, message.id, message.recipients, 60)
@@ -38,10 +43,10 @@ async def test_recipients_of_one_message_are_recorded_one_by_one(journal: Journa
     tenant = await a_tenant(journal)
     message = a_message("a@example.com", "b@example.com")
     await journal.intake.accept([a_request(tenant, message)])
-    both = [Waiting(message.id, number, tenant, "example.com") for number in range(2)]
+    both = [DueDelivery(message.id, number, tenant, "example.com") for number in range(2)]
     await journal.queue.claim(both, owner=1, lease_s=60)
     ends = [
-        Outcome(tenant_id=tenant, message_id=message.id, recipient_no=number, status=status, alone=False)
+        Outcome(tenant_id=tenant, message_id=message.id, recipient_no=number, status=status, sole_recipient=False)
         for number, status in enumerate((Status.DELIVERED, Status.BOUNCED))
     ]
     await journal.queue.commit(list(map(with_event, ends)), owner=1)

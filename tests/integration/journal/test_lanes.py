@@ -88,7 +88,7 @@ async def test_a_recipient_that_ends_in_a_lane_has_left_it(journal: Journal, by:
     await journal.intake.accept([a_request(tenant, message)])
     await journal.scheduling.page_in(10, 600, each(lambda w: w.domain))
     ada, bob = waiting(tenant, message)
-    await journal.queue.commit([an_outcome(bob, Status.FAILED, alone=False)], owner=1)
+    await journal.queue.commit([an_outcome(bob, Status.FAILED, sole_recipient=False)], owner=1)
 
     if by == "an owner":
         lane = Lane("example.org", tenant)
@@ -98,7 +98,7 @@ async def test_a_recipient_that_ends_in_a_lane_has_left_it(journal: Journal, by:
         assert await leased(journal, 1) == []
     assert await journal.queue.claim([bob], owner=1, lease_s=60) == []
     # All have ended, and none of them twice.
-    await journal.queue.commit([an_outcome(ada, Status.FAILED, alone=False)], owner=1)
+    await journal.queue.commit([an_outcome(ada, Status.FAILED, sole_recipient=False)], owner=1)
     assert await status(journal, tenant, message) is Status.FAILED
 
 
@@ -107,7 +107,7 @@ async def test_what_has_ended_in_a_lane_before_the_upgrade_leaves_it(journal: Jo
     message = a_message("ada@example.com", "bob@example.org")
     await journal.intake.accept([a_request(tenant, message)])
     _, bob = waiting(tenant, message)
-    await journal.queue.commit([an_outcome(bob, Status.FAILED, alone=False)], owner=1)
+    await journal.queue.commit([an_outcome(bob, Status.FAILED, sole_recipient=False)], owner=1)
     async with await psycopg.AsyncConnection.connect(journal_dsn, autocommit=True) as connection:
         await connection.execute("UPDATE deliveries SET lane = domain, due_at = now() WHERE status = 'failed'")
         await connection.execute("UPDATE deliveries SET lane = domain WHERE status = 'queued'")
@@ -125,8 +125,8 @@ async def test_a_message_is_read_whose_one_recipient_has_it_and_whose_other_wait
     await journal.queue.claim([ada, bob], owner=1, lease_s=60)
     now = datetime.now(UTC)
     ends = [
-        an_outcome(ada, Status.DELIVERED, alone=False),
-        an_outcome(bob, Status.QUEUED, alone=False, due_at=now),
+        an_outcome(ada, Status.DELIVERED, sole_recipient=False),
+        an_outcome(bob, Status.QUEUED, sole_recipient=False, due_at=now),
     ]
     await journal.queue.commit(ends, owner=1)
     await journal.scheduling.page_in(10, 600, each(lambda w: w.domain))

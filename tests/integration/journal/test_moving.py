@@ -7,13 +7,13 @@ import psycopg
 import pytest
 
 from cluster.journal.journal import Journal
-from cluster.journal.queue_control import Queued, QueueFilter, QueueMark, Wait
-from cluster.journal.records import NewMessage, Outcome, Waiting
+from cluster.journal.queue_control import QueueFilter, QueueMark, UnfinishedDelivery, Wait
+from cluster.journal.records import DueDelivery, NewMessage, Outcome
 from cluster.policy.lifecycle import Status
 from tests.integration.journal.builders import a_message, a_request, a_tenant, with_event
 
 
-async def queued(journal: Journal) -> Sequence[Queued]:
+async def queued(journal: Journal) -> Sequence[UnfinishedDelivery]:
     return (await journal.queue_control.part(QueueFilter(), QueueMark(), 100)).queued
 
 
@@ -22,8 +22,8 @@ async def waits(journal: Journal, *messages: NewMessage) -> list[Wait]:
     return [found[message.id] for message in messages]
 
 
-async def claimed(journal: Journal, tenant: str, message: NewMessage) -> Waiting:
-    waiting = Waiting(message.id, 0, tenant, "example.com")
+async def claimed(journal: Journal, tenant: str, message: NewMessage) -> DueDelivery:
+    waiting = DueDelivery(message.id, 0, tenant, "example.com")
     await journal.queue.claim([waiting], owner=1, lease_s=60)
     return waiting
 
@@ -42,7 +42,7 @@ async def test_only_what_is_deferred_is_made_due(journal: Journal) -> None:
     await journal.intake.accept([a_request(tenant, later, scheduled, sent, parked)])
     await deferred(journal, tenant, later)
     await deferred(journal, tenant, parked)
-    await journal.scheduling.park([Waiting(parked.id, 0, tenant, "example.com")], ["mx.example.com"])
+    await journal.scheduling.park([DueDelivery(parked.id, 0, tenant, "example.com")], ["mx.example.com"])
     await claimed(journal, tenant, sent)
     messages = (later, sent, parked, scheduled)
     assert await waits(journal, *messages) == [Wait.DEFERRED, Wait.SENDING, Wait.TURN, Wait.SCHEDULED]
@@ -92,8 +92,8 @@ async def test_what_is_rerouted_is_claimed_by_its_new_pool_and_route_alone(journ
     message, sent = a_message(), a_message()
     await journal.intake.accept([a_request(tenant, message, sent)])
     await claimed(journal, tenant, sent)
-    old = Waiting(message.id, 0, tenant, "example.com")
-    new = Waiting(message.id, 0, tenant, "example.com", "bulk", "relay.example:25")
+    old = DueDelivery(message.id, 0, tenant, "example.com")
+    new = DueDelivery(message.id, 0, tenant, "example.com", "bulk", "relay.example:25")
     assert await journal.queue_control.reroute(await queued(journal), "bulk", "relay.example:25") == [new]
     assert await journal.queue_control.reroute(await queued(journal), "bulk", "relay.example:25") == [], (
         "again is no other"
@@ -102,9 +102,9 @@ async def test_what_is_rerouted_is_claimed_by_its_new_pool_and_route_alone(journ
     (standing,) = await journal.fates.recipients(message.id)
     assert (standing.pool, standing.accepted_pool, standing.route) == ("bulk", "", "relay.example:25")
     assert await journal.queue_control.reroute(await queued(journal), None, "") == [
-        Waiting(message.id, 0, tenant, "example.com", "bulk")
+        DueDelivery(message.id, 0, tenant, "example.com", "bulk")
     ]
-    (got,) = await journal.queue.claim([Waiting(message.id, 0, tenant, "example.com", "bulk")], owner=1, lease_s=60)
+    (got,) = await journal.queue.claim([DueDelivery(message.id, 0, tenant, "example.com", "bulk")], owner=1, lease_s=60)
     assert got.message_id == message.id
 
 
@@ -126,6 +126,6 @@ async def test_what_is_parked_leaves_its_lane(journal: Journal) -> None:
     tenant = await a_tenant(journal)
     message = a_message()
     await journal.intake.accept([a_request(tenant, message)])
-    await journal.scheduling.park([Waiting(message.id, 0, tenant, "example.com")], ["mx.example.com"])
+    await journal.scheduling.park([DueDelivery(message.id, 0, tenant, "example.com")], ["mx.example.com"])
     assert len(await journal.queue_control.reroute(await queued(journal), "bulk", None)) == 1
     assert await journal.scheduling.lanes() == []

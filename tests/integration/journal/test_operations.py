@@ -7,7 +7,7 @@ import pytest
 
 from cluster.journal.journal import Journal
 from cluster.journal.queue_control import QueueFilter, QueueMark
-from cluster.journal.records import NewMessage, Outcome, OutcomeWithEvent, Waiting
+from cluster.journal.records import DueDelivery, NewMessage, Outcome, OutcomeWithEvent
 from cluster.journal.site_actions import SiteAction
 from cluster.policy.lifecycle import Status
 from tests.integration.journal.builders import a_message, a_request, a_tenant, dropped, each, with_event
@@ -15,22 +15,22 @@ from tests.integration.journal.builders import a_message, a_request, a_tenant, d
 EVERYTHING = QueueFilter()
 
 
-def waiting(tenant_id: str, message: NewMessage) -> list[Waiting]:
-    return [Waiting(message.id, n, tenant_id, r.domain) for n, r in enumerate(message.recipients)]
+def waiting(tenant_id: str, message: NewMessage) -> list[DueDelivery]:
+    return [DueDelivery(message.id, n, tenant_id, r.domain) for n, r in enumerate(message.recipients)]
 
 
-def delivered(w: Waiting, *, alone: bool = True) -> OutcomeWithEvent:
+def delivered(w: DueDelivery, *, sole_recipient: bool = True) -> OutcomeWithEvent:
     outcome = Outcome(
         tenant_id=w.tenant_id,
         message_id=w.message_id,
         recipient_no=w.recipient_no,
         status=Status.DELIVERED,
-        alone=alone,
+        sole_recipient=sole_recipient,
     )
     return with_event(outcome)
 
 
-async def leased(journal: Journal) -> list[Waiting]:
+async def leased(journal: Journal) -> list[DueDelivery]:
     """What is due, leased to somebody."""
     page = await journal.scheduling.page_in(10, 600, each(lambda _: 1))
     assert page.expired == 0
@@ -222,7 +222,7 @@ async def test_one_of_several_recipients_is_given_up(journal: Journal) -> None:
     assert await status(journal, tenant, message) == "queued"
     first, _ = waiting(tenant, message)
     await journal.queue.claim([first], owner=1, lease_s=600)
-    await journal.queue.commit([delivered(first, alone=False)], owner=1)
+    await journal.queue.commit([delivered(first, sole_recipient=False)], owner=1)
     assert await status(journal, tenant, message) == "delivered"
 
 
@@ -256,7 +256,7 @@ async def test_where_a_message_stands(journal: Journal) -> None:
         "delivery-0-0",
     )
     assert (bob.status, bob.held, bob.actor, bob.lane, bob.paused) == (Status.QUEUED, False, None, None, False)
-    await journal.queue.commit([delivered(first, alone=False)], owner=epoch)
+    await journal.queue.commit([delivered(first, sole_recipient=False)], owner=epoch)
     ada, bob = await journal.fates.recipients(message.id)
     assert (ada.status, ada.due_at) == (Status.DELIVERED, None)
     await journal.scheduled_sends.schedule(tenant, batch, "pause")
@@ -278,7 +278,7 @@ async def test_where_a_finished_message_ended(journal: Journal) -> None:
 
 async def test_an_actor_that_is_gone_has_no_name(journal: Journal) -> None:
     tenant, messages = await a_queue(journal)
-    held = Waiting(messages[0].id, 0, tenant, "example.com")
+    held = DueDelivery(messages[0].id, 0, tenant, "example.com")
     await journal.queue.claim([held], owner=4711, lease_s=600)
     (standing,) = await journal.fates.recipients(messages[0].id)
     assert (standing.held, standing.actor) == (True, None)

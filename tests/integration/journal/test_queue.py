@@ -9,31 +9,33 @@ from msgspec.structs import replace
 
 from cluster.events import decode_batch
 from cluster.journal.journal import Journal, Rejected
-from cluster.journal.records import NewMessage, Outcome, OutcomeWithEvent, Waiting
+from cluster.journal.records import DueDelivery, NewMessage, Outcome, OutcomeWithEvent
 from cluster.journal.scheduling import Lane
 from cluster.policy.lifecycle import Status
 from cluster.policy.routes.membership import Member
 from tests.integration.journal.builders import a_message, a_request, a_tenant, each, with_event
 
 
-def waiting(tenant_id: str, message: NewMessage) -> list[Waiting]:
-    return [Waiting(message.id, n, tenant_id, r.domain) for n, r in enumerate(message.recipients)]
+def waiting(tenant_id: str, message: NewMessage) -> list[DueDelivery]:
+    return [DueDelivery(message.id, n, tenant_id, r.domain) for n, r in enumerate(message.recipients)]
 
 
-def an_outcome(w: Waiting, status: Status, *, alone: bool = True, due_at: datetime | None = None) -> OutcomeWithEvent:
+def an_outcome(
+    w: DueDelivery, status: Status, *, sole_recipient: bool = True, due_at: datetime | None = None
+) -> OutcomeWithEvent:
     outcome = Outcome(
         tenant_id=w.tenant_id,
         message_id=w.message_id,
         recipient_no=w.recipient_no,
         status=status,
-        alone=alone,
+        sole_recipient=sole_recipient,
         due_at=due_at,
         error_message=None if status is Status.DELIVERED else "450 later",
     )
     return with_event(outcome)
 
 
-async def leased(journal: Journal, owner: int, limit: int = 10) -> list[Waiting]:
+async def leased(journal: Journal, owner: int, limit: int = 10) -> list[DueDelivery]:
     """What is due, leased to this owner."""
     return (await journal.scheduling.page_in(limit, 600, each(lambda _: owner))).leased
 
@@ -55,7 +57,7 @@ async def test_a_delivery_goes_from_queued_to_delivered(journal: Journal) -> Non
     assert await status(journal, tenant, message) is Status.PROCESSING
 
     (claimed,) = await journal.queue.claim([held], owner=7, lease_s=60)
-    assert (claimed.recipient, claimed.attempts, claimed.alone) == ("ada@example.com", 1, True)
+    assert (claimed.recipient, claimed.attempts, claimed.sole_recipient) == ("ada@example.com", 1, True)
     assert await status(journal, tenant, message) is Status.SENDING
 
     await journal.queue.commit([an_outcome(held, Status.DELIVERED)], owner=7)
@@ -118,12 +120,12 @@ async def test_a_message_of_several_recipients_is_folded_when_the_last_one_ends(
     await journal.intake.accept([a_request(tenant, message, batch_id=batch)])
     a, b, c = waiting(tenant, message)
     assert len(await journal.queue.claim([a, b, c], owner=1, lease_s=60)) == 3
-    await journal.queue.commit([an_outcome(a, Status.BOUNCED, alone=False)], owner=1)
+    await journal.queue.commit([an_outcome(a, Status.BOUNCED, sole_recipient=False)], owner=1)
     assert await status(journal, tenant, message) is Status.SENDING
     # The last two end at once, in two processes.
     await asyncio.gather(
-        journal.queue.commit([an_outcome(b, Status.DELIVERED, alone=False)], owner=1),
-        journal.queue.commit([an_outcome(c, Status.DELIVERED, alone=False)], owner=1),
+        journal.queue.commit([an_outcome(b, Status.DELIVERED, sole_recipient=False)], owner=1),
+        journal.queue.commit([an_outcome(c, Status.DELIVERED, sole_recipient=False)], owner=1),
     )
     assert await status(journal, tenant, message) is Status.DELIVERED
     counts = await journal.batches.counts(tenant, batch)
@@ -269,9 +271,9 @@ async def through_all_that_a_batch_can_meet(journal: Journal, tenant: str, size:
     lane = Lane("example.com", tenant)
     ones, others = [a_message() for _ in range(size)], [a_message("a@x.example", "b@x.example") for _ in range(size)]
     await journal.intake.accept([a_request(tenant, *ones, *others)])
-    alone = [w for message in ones for w in waiting(tenant, message)]
+    sole_recipient = [w for message in ones for w in waiting(tenant, message)]
     shared = [w for message in others for w in waiting(tenant, message)]
-    both = [*alone, *shared]
+    both = [*sole_recipient, *shared]
     assert len(await leased(journal, 1, len(both))) == len(both)
     await journal.scheduling.park(both, ["example.com"] * len(both))
     assert await journal.scheduling.lanes() == [lane]
@@ -281,10 +283,10 @@ async def through_all_that_a_batch_can_meet(journal: Journal, tenant: str, size:
     assert len(await journal.queue.claim(both, owner=1, lease_s=60)) == len(both)
     assert await journal.queue.unclaim([(w.message_id, w.recipient_no) for w in both], owner=1) == len(both)
     assert len(await journal.queue.claim(both, owner=1, lease_s=60)) == len(both)
-    later = [an_outcome(w, Status.QUEUED, due_at=datetime.now(UTC)) for w in alone]
+    later = [an_outcome(w, Status.QUEUED, due_at=datetime.now(UTC)) for w in sole_recipient]
     await journal.queue.commit(later, owner=1)
-    assert len(await journal.queue.claim(alone, owner=1, lease_s=60)) == size
-    await journal.queue.commit([an_outcome(w, Status.DELIVERED) for w in alone], owner=1)
-    ended = [an_outcome(w, Status.DELIVERED, alone=False) for w in shared]
+    assert len(await journal.queue.claim(sole_recipient, owner=1, lease_s=60)) == size
+    await journal.queue.commit([an_outcome(w, Status.DELIVERED) for w in sole_recipient], owner=1)
+    ended = [an_outcome(w, Status.DELIVERED, sole_recipient=False) for w in shared]
     await journal.queue.commit(ended, owner=1)
     assert not await journal.scheduling.anything_due()

@@ -13,13 +13,13 @@ from cluster.journal.journal import Journal, Rejected, TookTooLong, Unavailable,
 from cluster.journal.messages import WHOLE_BYTES
 from cluster.journal.records import (
     Address,
+    BodyPart,
     Content,
+    DueDelivery,
     MessageFilter,
-    Part,
-    Personal,
-    Waiting,
+    PreparedPersonalization,
     decode_content,
-    decode_personal,
+    decode_personalization,
     encode,
 )
 from cluster.journal.statements import QUERIES
@@ -33,7 +33,7 @@ async def test_a_batch_sums_at_every_moment(journal: Journal) -> None:
     assert await journal.batches.exists(tenant, batch)
     messages = [a_message() for _ in range(5)]
     await journal.intake.accept([a_request(tenant, *messages, a_message(sandbox=True), batch_id=batch)])
-    await journal.queue.claim([Waiting(messages[0].id, 0, tenant, "example.com")], owner=1, lease_s=60)
+    await journal.queue.claim([DueDelivery(messages[0].id, 0, tenant, "example.com")], owner=1, lease_s=60)
     await journal.commands.cancel(tenant, messages[1].id)
     counts = await journal.batches.counts(tenant, batch)
     assert counts is not None
@@ -68,7 +68,7 @@ async def test_cancel_is_answered_once_and_truly(journal: Journal) -> None:
     await journal.intake.accept([a_request(tenant, message, batch_id=batch)])
     first = await journal.commands.cancel(tenant, message.id)
     assert first is not None and first.cancelled
-    assert await journal.queue.claim([Waiting(message.id, 0, tenant, "example.com")], owner=1, lease_s=60) == []
+    assert await journal.queue.claim([DueDelivery(message.id, 0, tenant, "example.com")], owner=1, lease_s=60) == []
     again = await journal.commands.cancel(tenant, message.id)
     assert again is not None
     assert (again.cancelled, again.status) == (False, Status.CANCELLED)
@@ -187,7 +187,7 @@ async def test_migrating_twice_and_at_once_runs_each_script_once(journal_dsn: st
 
 
 async def test_an_unreachable_postgres_is_unavailable() -> None:
-    journal = Journal("host=/nonexistent", application="test", patience_s=0.2)
+    journal = Journal("host=/nonexistent", application="test", max_wait_s=0.2)
     with pytest.raises(Unavailable):
         await journal.open()
     await journal.close()
@@ -227,22 +227,26 @@ async def test_a_list_has_what_it_shows_of_long_messages_and_no_more(journal: Jo
     tenant = await a_tenant(journal)
     address = Address("hello@mail.example.com", "Acme")
     content = Content(
-        from_=address, subject="Hi -a-", parts=(Part("text/plain", "x" * WHOLE_BYTES),), categories=("news",)
+        from_=address, subject="Hi -a-", parts=(BodyPart("text/plain", "x" * WHOLE_BYTES),), categories=("news",)
     )
-    personal = Personal(
+    personalization = PreparedPersonalization(
         to=(Address("ada@example.com"),), substitutions={"-a-": "Ada"}, dynamic_template_data={"b": "y" * WHOLE_BYTES}
     )
-    request = replace(a_request(tenant, a_message(personal=personal), a_message()), content=encode(content))
+    request = replace(
+        a_request(tenant, a_message(personalization=personalization), a_message()), content=encode(content)
+    )
     await journal.intake.accept([request])
     page = await journal.messages.page(MessageFilter(tenant_id=tenant), 25, 0)
     assert [row.id for row in page.messages] == [message.id for message in reversed(request.messages)]
     for row in page.messages:
-        assert len(row.content) + len(row.personal) < 1000
+        assert len(row.content) + len(row.personalization) < 1000
         assert decode_content(row.content) == Content(from_=address, subject="Hi -a-", categories=("news",))
-    assert decode_personal(page.messages[1].personal) == replace(personal, dynamic_template_data={})
+    assert decode_personalization(page.messages[1].personalization) == replace(
+        personalization, dynamic_template_data={}
+    )
     whole = await journal.messages.find(tenant, request.messages[0].id)
     assert whole is not None
-    assert (whole.content, whole.personal) == (request.content, request.messages[0].personal)
+    assert (whole.content, whole.personalization) == (request.content, request.messages[0].personalization)
 
 
 async def test_a_search_that_takes_too_long_is_ended(

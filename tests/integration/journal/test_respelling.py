@@ -14,7 +14,7 @@ from actors.delivery.job import Job
 from actors.delivery.marker import Marker
 from cluster.dkim_keys import generate_rsa_key
 from cluster.journal.journal import Journal, Rejected, migrate
-from cluster.journal.records import Address, Content, Part, Personal, Recipient, encode
+from cluster.journal.records import Address, BodyPart, Content, PreparedPersonalization, Recipient, encode
 from cluster.vault import Vault
 from tests.integration.journal.builders import a_message, a_request, a_tenant
 from tests.integration.journal.test_queue import waiting
@@ -119,8 +119,8 @@ async def test_mail_queued_with_u_labels_is_composed_and_signed(journal: Journal
     )
     email = "Ada@Bücher.example"
     message = replace(a_message(email), recipients=(Recipient(email, DOMAIN),))
-    message = replace(message, personal=encode(Personal(to=(Address(email),))))
-    content = Content(from_=Address("Hallo@Bücher.example"), subject="Hallo", parts=(Part("text/plain", "Hallo"),))
+    message = replace(message, personalization=encode(PreparedPersonalization(to=(Address(email),))))
+    content = Content(from_=Address("Hallo@Bücher.example"), subject="Hallo", parts=(BodyPart("text/plain", "Hallo"),))
     await journal.intake.accept([replace(a_request(tenant, message), content=encode(content))])
     claimed = await journal.queue.claim(waiting(tenant, message), owner=1, lease_s=60)
     marker = Marker(tmp_path)

@@ -10,7 +10,7 @@ import pytest
 from cluster.journal import batches, scheduled_sends
 from cluster.journal.ending import CANCELLED
 from cluster.journal.journal import Journal
-from cluster.journal.records import NewMessage, ScheduledSend, Waiting
+from cluster.journal.records import DueDelivery, NewMessage, ScheduledSend
 from cluster.journal.scheduled_sends import ScheduledSends
 from cluster.policy.lifecycle import Status
 from tests.integration.journal.builders import a_message, a_request, a_tenant, dropped, each
@@ -30,7 +30,7 @@ class Batch:
     def __init__(self, journal: Journal, tenant: str, id: str) -> None:
         self.journal, self.tenant, self.id = journal, tenant, id
 
-    async def accept(self, *messages: NewMessage) -> list[Waiting]:
+    async def accept(self, *messages: NewMessage) -> list[DueDelivery]:
         await self.journal.intake.accept([a_request(self.tenant, *messages, batch_id=self.id)])
         return [w for message in messages for w in waiting(self.tenant, message)]
 

@@ -4,10 +4,10 @@ import pytest
 
 from cluster.journal.ending import Ended
 from cluster.journal.journal import Journal
-from cluster.journal.records import NewMessage, NewRequest, Waiting
-from cluster.journal.strikes import Struck, Verdict
+from cluster.journal.records import DueDelivery, NewMessage, NewRequest
+from cluster.journal.strikes import StrikeResult, Struck
 from cluster.policy.lifecycle import Status
-from cluster.policy.limits.strikes import CONTENT, OTHERS, OWN, Scope
+from cluster.policy.limits.strikes import CONTENT, OTHERS, OWN, SetAsideScope
 from tests.integration.journal.builders import a_message, a_request, a_tenant, dropped, some_messages
 
 LIFETIME_S = 3600.0
@@ -23,8 +23,8 @@ async def accepted(journal: Journal, *messages: NewMessage, batch_id: str | None
     return request
 
 
-def waiting(request: NewRequest, message: NewMessage) -> list[Waiting]:
-    return [Waiting(message.id, n, request.tenant_id, r.domain) for n, r in enumerate(message.recipients)]
+def waiting(request: NewRequest, message: NewMessage) -> list[DueDelivery]:
+    return [DueDelivery(message.id, n, request.tenant_id, r.domain) for n, r in enumerate(message.recipients)]
 
 
 async def struck(
@@ -34,7 +34,7 @@ async def struck(
     life: int,
     *,
     shared: bool = False,
-) -> Verdict:
+) -> StrikeResult:
     struck = Struck(tenant_id=request.tenant_id, message_id=message.id, shared=shared)
     return await journal.strikes.record(struck, life=life, actor="delivery-0-0")
 
@@ -50,7 +50,7 @@ async def test_the_second_life_sets_the_message_aside(journal: Journal) -> None:
     request = await accepted(journal, poison, innocent, batch_id="one")
     assert request.batch_id is not None
     assert await journal.queue.claim(waiting(request, poison), owner=1, lease_s=600)
-    assert await struck(journal, request, poison, 1) == Verdict(1, None, 0)
+    assert await struck(journal, request, poison, 1) == StrikeResult(1, None, 0)
     assert await stands(journal, request, poison) == (Status.SENDING, None)
     (standing,) = await journal.fates.recipients(poison.id)
     assert standing.strikes == 1
@@ -60,7 +60,7 @@ async def test_the_second_life_sets_the_message_aside(journal: Journal) -> None:
     assert await stands(journal, request, poison) == (Status.SENDING, None)
     verdict = await struck(journal, request, poison, 1)
     assert (verdict.strikes, verdict.ended) == (2, 1)
-    assert verdict.aside is not None and verdict.aside.scope is Scope.MESSAGE
+    assert verdict.aside is not None and verdict.aside.scope is SetAsideScope.MESSAGE
     assert await stands(journal, request, poison) == (Status.FAILED, OWN)
     assert await stands(journal, request, innocent) == (Status.QUEUED, None)
     assert await dropped(journal, OWN) == [
@@ -75,7 +75,7 @@ async def test_a_life_strikes_once_however_often_it_is_said(journal: Journal) ->
     poison = a_message()
     request = await accepted(journal, poison)
     for _ in range(3):
-        assert await struck(journal, request, poison, 1) == Verdict(1, None, 0)
+        assert await struck(journal, request, poison, 1) == StrikeResult(1, None, 0)
 
 
 async def test_an_answer_that_was_lost_does_not_end_a_message_twice(journal: Journal) -> None:
@@ -108,7 +108,7 @@ async def test_what_is_finished_or_unknown_gets_no_strike(journal: Journal) -> N
     await journal.commands.cancel(request.tenant_id, message.id)
     for known in (message, a_message()):
         for life in (1, 2):
-            assert await struck(journal, request, known, life) == Verdict(0, None, 0)
+            assert await struck(journal, request, known, life) == StrikeResult(0, None, 0)
     assert (await stands(journal, request, message))[0] is Status.CANCELLED
 
 
@@ -122,7 +122,7 @@ async def test_a_request_of_many_such_messages_costs_four_lives(journal: Journal
     await struck(journal, request, messages[5], 3)
     assert await stands(journal, request, messages[4]) == (Status.QUEUED, None)
     verdict = await struck(journal, request, messages[5], 4)
-    assert verdict.aside is not None and verdict.aside.scope is Scope.REQUEST
+    assert verdict.aside is not None and verdict.aside.scope is SetAsideScope.REQUEST
     assert verdict.ended == 29
     assert await stands(journal, request, messages[5]) == (Status.FAILED, OWN)
     assert await stands(journal, request, messages[4]) == (Status.FAILED, OTHERS)
@@ -152,5 +152,5 @@ async def test_a_retry_begins_anew(journal: Journal, times: int) -> None:
         assert await stands(journal, request, poison) == (Status.FAILED, OWN)
         change = await journal.commands.retry(request.tenant_id, poison.id, poison.recipients, LIFETIME_S)
         assert change is not None and change.done
-    assert await struck(journal, request, poison, next(lives)) == Verdict(1, None, 0)
+    assert await struck(journal, request, poison, next(lives)) == StrikeResult(1, None, 0)
     assert (await stands(journal, request, poison))[0] is Status.QUEUED

@@ -16,13 +16,13 @@ from api.server import ApiServer
 from cluster.cli import main
 from cluster.installation import running
 from cluster.journal.journal import Journal
-from cluster.journal.records import NewRequest, Waiting
+from cluster.journal.records import DueDelivery, NewRequest
 from cluster.keys import operator_token
 from cluster.policies import check_policies, put_in_force
 from cluster.policy.limits.retry import tried_until
 from cluster.routing.site_state import LastReply, SiteState, TraceLine
 from cluster.routing.views import (
-    MxHost,
+    MxHostView,
     PoolShare,
     RouteDescription,
     SiteOfDomain,
@@ -139,7 +139,7 @@ class Postray:
     async def _site_of(self, domain: str) -> str:
         return "site.example" if domain == "example.com" else domain
 
-    async def _tried_until(self, waiting: Waiting, send_at: datetime, expires_at: datetime) -> datetime:
+    async def _tried_until(self, waiting: DueDelivery, send_at: datetime, expires_at: datetime) -> datetime:
         return tried_until(expires_at, send_at, shaped_s=self.lifetime_s, default_s=86_400.0)
 
     async def _find_site(self, domain: str) -> SiteOfDomain:
@@ -151,7 +151,7 @@ class Postray:
         return RouteDescription(
             domain=domain,
             via="direct",
-            mx=(MxHost(preference=10, host="mx1.example.com", addresses=("192.0.2.1",)),),
+            mx=(MxHostView(preference=10, host="mx1.example.com", addresses=("192.0.2.1",)),),
             site="site.example",
             pool=pool,
             sources=(SourceChoice(source="mta1", weight=2.0, owner=ACTOR),),

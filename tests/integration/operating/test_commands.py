@@ -8,7 +8,7 @@ import pytest
 
 from cluster.ids import new_id
 from cluster.installation import running
-from cluster.journal.records import NewMessage, Outcome, Waiting
+from cluster.journal.records import DueDelivery, NewMessage, Outcome
 from cluster.policy.lifecycle import Status
 from tests.integration.journal.builders import a_message, a_request, a_tenant, with_event
 from tests.integration.operating.conftest import ACTOR, Postray
@@ -150,7 +150,7 @@ async def test_bouncing(postray: Postray, monkeypatch: pytest.MonkeyPatch) -> No
 
 async def deferred(postray: Postray, tenant: str, *messages: NewMessage) -> None:
     """Messages as after a first attempt that is to be repeated in an hour."""
-    ready = [Waiting(m.id, n, tenant, to.domain) for m in messages for n, to in enumerate(m.recipients)]
+    ready = [DueDelivery(m.id, n, tenant, to.domain) for m in messages for n, to in enumerate(m.recipients)]
     await postray.journal.queue.claim(ready, owner=1, lease_s=60)
     later = datetime.now(UTC) + timedelta(hours=1)
     outcomes = [
@@ -159,7 +159,7 @@ async def deferred(postray: Postray, tenant: str, *messages: NewMessage) -> None
             message_id=one.message_id,
             recipient_no=one.recipient_no,
             status=Status.QUEUED,
-            alone=True,
+            sole_recipient=True,
             due_at=later,
             error_message="450 try later",
         )
@@ -203,7 +203,7 @@ async def test_rerouting(postray: Postray, monkeypatch: pytest.MonkeyPatch) -> N
     tenant = await a_tenant(postray.journal)
     messages = [a_message(f"{n}@example.com") for n in range(5)]
     await postray.journal.intake.accept([a_request(tenant, *messages)])
-    await postray.journal.queue.claim([Waiting(messages[0].id, 0, tenant, "example.com")], owner=1, lease_s=60)
+    await postray.journal.queue.claim([DueDelivery(messages[0].id, 0, tenant, "example.com")], owner=1, lease_s=60)
     everything = ("reroute", "--domain", "example.com", "--to-pool", "bulk")
     assert await postray.said(*everything, "--dry-run") == (
         "5 matched, nothing was moved (--dry-run), 1 are being sent"

@@ -24,7 +24,7 @@ from cluster.vault import Vault, secret_key
 from tests.unit.api.bodies import mail, to
 from tests.unit.test_metrics import declared
 
-PATIENCE_S = 20.0
+MAX_WAIT_S = 20.0
 
 
 class Installation:
@@ -49,7 +49,7 @@ class Installation:
         }
 
     async def until(self, holds: Callable[[], Awaitable[bool]]) -> None:
-        async with asyncio.timeout(PATIENCE_S):
+        async with asyncio.timeout(MAX_WAIT_S):
             while not await holds():
                 await asyncio.sleep(0.02)
 
@@ -89,7 +89,7 @@ async def installation(
         return asyncio.get_running_loop().create_future()
 
     async with httpx.AsyncClient(
-        base_url=f"http://{http.bind}", headers={"Authorization": f"Bearer {key}"}, timeout=PATIENCE_S
+        base_url=f"http://{http.bind}", headers={"Authorization": f"Bearer {key}"}, timeout=MAX_WAIT_S
     ) as client:
         installation = Installation(client)
         links = Links(call=installation.call, kill=kill, share=share)

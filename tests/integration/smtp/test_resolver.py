@@ -17,13 +17,13 @@ from cluster.policy.routes import mx
 from cluster.policy.routes.mx import (
     Absent,
     Addresses,
+    AddressFamily,
     Failed,
-    Family,
     Found,
     MailHosts,
     MxHost,
     NoMail,
-    Unresolved,
+    UnresolvedHosts,
     Unroutable,
 )
 from cluster.policy.routes.networks import networks
@@ -48,7 +48,7 @@ async def resolving(
     at_once: int = 100,
     stale_s: float = 0,
     timeout_s: float = 0.3,
-    family: Family = Family.IPV4_FIRST,
+    family: AddressFamily = AddressFamily.IPV4_FIRST,
     guard: mx.Guard = mx.UNGUARDED,
     cache_bytes: int = 1_000_000,
 ) -> AsyncIterator[Resolver]:
@@ -139,14 +139,14 @@ async def test_permanent_failures(server: DnsServer, domain: str, cause: NoMail)
 @pytest.mark.parametrize(("domain", "reason"), [("broken.test", "SERVFAIL"), ("refused.test", "REFUSED")])
 async def test_transient_failures(server: DnsServer, domain: str, reason: str) -> None:
     async with resolving(server, Clock()) as resolver:
-        assert await resolver.resolve(domain) == Unresolved(domain, reason)
-        assert await resolver.addresses(domain) == Unresolved(domain, reason)
+        assert await resolver.resolve(domain) == UnresolvedHosts(domain, reason)
+        assert await resolver.addresses(domain) == UnresolvedHosts(domain, reason)
 
 
 async def test_silence(server: DnsServer) -> None:
     server.silent = True
     async with resolving(server, Clock()) as resolver:
-        assert await resolver.resolve("many.test") == Unresolved("many.test", "timed out")
+        assert await resolver.resolve("many.test") == UnresolvedHosts("many.test", "timed out")
 
 
 async def test_internationalised_domains(server: DnsServer) -> None:
@@ -157,16 +157,16 @@ async def test_internationalised_domains(server: DnsServer) -> None:
 @pytest.mark.parametrize(
     ("family", "addresses"),
     [
-        (Family.IPV4_FIRST, ("192.0.2.1", "192.0.2.2", "2001:db8::1")),
-        (Family.IPV6_FIRST, ("2001:db8::1", "192.0.2.1", "192.0.2.2")),
+        (AddressFamily.IPV4_FIRST, ("192.0.2.1", "192.0.2.2", "2001:db8::1")),
+        (AddressFamily.IPV6_FIRST, ("2001:db8::1", "192.0.2.1", "192.0.2.2")),
     ],
 )
-async def test_addresses_of_a_host(server: DnsServer, family: Family, addresses: tuple[str, ...]) -> None:
+async def test_addresses_of_a_host(server: DnsServer, family: AddressFamily, addresses: tuple[str, ...]) -> None:
     async with resolving(server, Clock(), family=family) as resolver:
         found = await resolver.addresses("both.test")
         assert isinstance(found, Addresses)
         assert sorted(found.addresses) == sorted(addresses)
-        assert (":" in found.addresses[0]) == (family is Family.IPV6_FIRST)
+        assert (":" in found.addresses[0]) == (family is AddressFamily.IPV6_FIRST)
         assert await resolver.addresses("127.0.0.1") == Addresses(("127.0.0.1",))
         assert await resolver.addresses("nowhere.test") == Unroutable(NoMail.NO_SUCH_DOMAIN, "nowhere.test")
 
@@ -268,7 +268,7 @@ async def test_an_expired_answer_is_used_while_the_dns_is_down(server: DnsServer
             asked.append(len(server.asked))
         assert asked[0] == asked[1]
         clock.now += 3600
-        assert await resolver.resolve("many.test") == Unresolved("many.test", "SERVFAIL")
+        assert await resolver.resolve("many.test") == UnresolvedHosts("many.test", "SERVFAIL")
         del server.rcodes["many.test"]
         clock.now += 5
         assert isinstance(await resolver.resolve("many.test"), MailHosts)
@@ -277,7 +277,7 @@ async def test_an_expired_answer_is_used_while_the_dns_is_down(server: DnsServer
 async def test_an_expired_answer_does_not_wait_long_for_a_new_one(
     server: DnsServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(mx, "STALE_PATIENCE_S", 0.01)
+    monkeypatch.setattr(mx, "STALE_MAX_WAIT_S", 0.01)
     clock = Clock()
     async with resolving(server, clock, stale_s=3600, timeout_s=10) as resolver:
         await resolver.resolve("many.test")

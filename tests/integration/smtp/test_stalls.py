@@ -22,7 +22,7 @@ from actors.smtp.protocol import ConnectionLost
 from cluster.settings import SmtpSettings
 
 LIMIT_S = 0.4
-PATIENCE_S = 20.0
+MAX_WAIT_S = 20.0
 ROOT = Path(__file__).parents[3]
 
 
@@ -42,7 +42,7 @@ async def send_one(port: int) -> str:
 @pytest.mark.parametrize(("last_reply", "expected"), [(b"250 2.0.0 taken\r\n", "250"), (b"", "end_of_data timed out")])
 def test_what_came_while_the_process_was_stopped(last_reply: bytes, expected: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        listener.settimeout(PATIENCE_S)
+        listener.settimeout(MAX_WAIT_S)
         client = subprocess.Popen(
             [sys.executable, "-m", "tests.integration.smtp.test_stalls", str(listener.getsockname()[1])],
             cwd=ROOT,
@@ -51,7 +51,7 @@ def test_what_came_while_the_process_was_stopped(last_reply: bytes, expected: st
         )
         try:
             _serve_and_stop(listener, client.pid, last_reply)
-            told, _ = client.communicate(timeout=PATIENCE_S)
+            told, _ = client.communicate(timeout=MAX_WAIT_S)
         finally:
             client.kill()
             client.wait()
@@ -61,7 +61,7 @@ def test_what_came_while_the_process_was_stopped(last_reply: bytes, expected: st
 def _serve_and_stop(listener: socket.socket, pid: int, last_reply: bytes) -> None:
     """Serve one message without extensions. The reply comes while the client is suspended, long before its limit."""
     connection, _ = listener.accept()
-    connection.settimeout(PATIENCE_S)
+    connection.settimeout(MAX_WAIT_S)
     with connection, connection.makefile("rb") as commands:
         connection.sendall(b"220 peer.test\r\n")
         for line in iter(commands.readline, b"DATA\r\n"):

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, cast
 
-from cluster.journal.records import Waiting
+from cluster.journal.records import DueDelivery
 from cluster.journal.scheduling import Lane
 from cluster.routing.direct_offers import PENDING_AT_MOST, DirectOffers
 from cluster.routing.dispatcher import FULL_S, Dispatcher
@@ -21,13 +21,13 @@ class Owners:
 
     def __init__(self, *full: str) -> None:
         self.full = set(full)
-        self.taken: list[Sequence[Waiting]] = []
+        self.taken: list[Sequence[DueDelivery]] = []
         self.parked: list[str] = []
 
-    def lane_of(self, waiting: Waiting) -> Lane:
+    def lane_of(self, waiting: DueDelivery) -> Lane:
         return Lane(waiting.domain, waiting.tenant_id)
 
-    async def offer(self, deliveries: Sequence[Waiting], contents: object) -> list[Waiting]:
+    async def offer(self, deliveries: Sequence[DueDelivery], contents: object) -> list[DueDelivery]:
         self.taken.append(deliveries)
         return [waiting for waiting in deliveries if waiting.domain in self.full]
 
@@ -35,7 +35,7 @@ class Owners:
     def offered(self) -> list[list[str]]:
         return [[waiting.message_id for waiting in deliveries] for deliveries in self.taken]
 
-    async def park(self, refused: Sequence[Waiting]) -> list[Lane]:
+    async def park(self, refused: Sequence[DueDelivery]) -> list[Lane]:
         self.parked += [waiting.message_id for waiting in refused]
         return [self.lane_of(waiting) for waiting in refused]
 
@@ -57,8 +57,8 @@ async def offered() -> None:
     await asyncio.sleep(2 * LULL_S)
 
 
-def waiting(number: int, domain: str, tenant_id: str = "tnt_1") -> Waiting:
-    return Waiting(f"msg_{number}", 0, tenant_id, domain)
+def waiting(number: int, domain: str, tenant_id: str = "tnt_1") -> DueDelivery:
+    return DueDelivery(f"msg_{number}", 0, tenant_id, domain)
 
 
 @in_virtual_time

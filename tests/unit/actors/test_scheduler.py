@@ -6,8 +6,8 @@ from typing import Any, cast
 
 from actors.scheduler import LANES_AT_MOST_S, LANES_S, Scheduler, lanes_pause_s
 from cluster.journal.journal import Journal
-from cluster.journal.records import DeliveryActor, Waiting
-from cluster.journal.scheduling import Decide, Lane, Page
+from cluster.journal.records import DeliveryActor, DueDelivery
+from cluster.journal.scheduling import Decide, Lane, PagedIn
 from cluster.peers import PeerGone
 from cluster.policy.routes.destinations import Destination
 from cluster.routing.dispatcher import FULL_S as OWNER_FULL_S
@@ -21,7 +21,7 @@ ONE = DeliveryActor("one", 7, frozenset({"out"}))
 class Backlog:
     """A journal with deliveries that are due and lanes that hold some."""
 
-    def __init__(self, due: Sequence[Waiting], *lanes: Lane) -> None:
+    def __init__(self, due: Sequence[DueDelivery], *lanes: Lane) -> None:
         self.due = due
         self.held = list(lanes)
         self.members = [ONE]
@@ -33,13 +33,13 @@ class Backlog:
     async def anything_due(self) -> bool:
         return bool(self.due)
 
-    async def page_in(self, limit: int, lease_s: float, decide: Decide) -> Page:
+    async def page_in(self, limit: int, lease_s: float, decide: Decide) -> PagedIn:
         decisions = await decide(self.due)
         self.decided.append(decisions)
         leased = [waiting for waiting, to in zip(self.due, decisions, strict=True) if isinstance(to, int)]
-        return Page(leased, len(self.due) - len(leased), 0)
+        return PagedIn(leased, len(self.due) - len(leased), 0)
 
-    async def park(self, deliveries: Sequence[Waiting], lanes: Sequence[str]) -> None:
+    async def park(self, deliveries: Sequence[DueDelivery], lanes: Sequence[str]) -> None:
         self.parked += [(waiting.message_id, lane) for waiting, lane in zip(deliveries, lanes, strict=True)]
 
     async def lanes(self) -> list[Lane]:
@@ -56,10 +56,10 @@ class Ways:
     """Every domain is a site of its own, and "hot.example" is split; mail of the pool "elsewhere" leaves from a source
     whose addresses no member has."""
 
-    async def prepare(self, deliveries: Sequence[Waiting], patience_s: float) -> None:
+    async def prepare(self, deliveries: Sequence[DueDelivery], max_wait_s: float) -> None:
         pass
 
-    def known_or_own(self, waiting: Waiting) -> Destination:
+    def known_or_own(self, waiting: DueDelivery) -> Destination:
         return Destination(waiting.domain, "away" if waiting.pool == "elsewhere" else "")
 
     def shares_of(self, site: str) -> int:
@@ -101,13 +101,13 @@ async def a_world(backlog: Backlog, room: int = 1000) -> World:
     return world
 
 
-def deliveries(*domains: str) -> list[Waiting]:
-    return [Waiting(f"msg_{number}", 0, "tnt_1", domain) for number, domain in enumerate(domains)]
+def deliveries(*domains: str) -> list[DueDelivery]:
+    return [DueDelivery(f"msg_{number}", 0, "tnt_1", domain) for number, domain in enumerate(domains)]
 
 
 async def test_what_is_due_is_leased_to_its_owner_and_what_is_nobodys_waits_in_its_lane() -> None:
     backlog = Backlog(
-        [Waiting("msg_1", 0, "tnt_1", "a.example"), Waiting("msg_2", 0, "tnt_1", "b.example", "elsewhere")]
+        [DueDelivery("msg_1", 0, "tnt_1", "a.example"), DueDelivery("msg_2", 0, "tnt_1", "b.example", "elsewhere")]
     )
     world = await a_world(backlog)
     page = await world.scheduler.round()
@@ -131,7 +131,7 @@ async def test_an_owner_that_is_full_for_one_tenant_is_asked_for_others() -> Non
     flood = deliveries("a.example")
     assert await world.dispatcher.offer(flood, {}) == flood
     world.room = 1
-    other = Waiting("msg_9", 0, "tnt_2", "a.example")
+    other = DueDelivery("msg_9", 0, "tnt_2", "a.example")
     assert await world.dispatcher.offer([*flood, other], {}) == flood
     assert [decode_offer(call[2]) for call in world.calls] == [flood, [other]]
 
@@ -151,13 +151,16 @@ async def test_an_owner_without_any_room_is_offered_nothing_for_a_while() -> Non
     await world.dispatcher.tell_owners()
     (_, method, lanes), *others = world.calls[1:]
     # What is not parked yet is not told of: its owner would look too early, and forget it.
-    assert (method, {lane.destination for lane in lanes}) == ("refill", {"a.example", "b.example", "c.example"})
+    assert (method, {lane.destination for lane in lanes}) == (
+        "fetch_from_lanes",
+        {"a.example", "b.example", "c.example"},
+    )
     await world.dispatcher.tell_owners()
     assert others == [] and len(world.calls) == 2, "each is told of once"
     await world.dispatcher.park(late)
     await world.dispatcher.tell_owners()
     (_, method, lanes), *others = world.calls[2:]
-    assert (method, {lane.destination for lane in lanes}) == ("refill", {"d.example"})
+    assert (method, {lane.destination for lane in lanes}) == ("fetch_from_lanes", {"d.example"})
     await world.dispatcher.tell_owners()
     assert others == [] and len(world.calls) == 3, "each is told of once"
     await asyncio.sleep(OWNER_FULL_S)
@@ -187,7 +190,7 @@ async def test_owners_are_told_their_lanes_and_those_of_other_times_are_emptied(
     backlog = Backlog([], *lanes, *old)
     world = await a_world(backlog)
     await world.scheduler.name_lanes()
-    assert world.calls == [("one", "refill", lanes[:3])]
+    assert world.calls == [("one", "fetch_from_lanes", lanes[:3])]
     assert backlog.emptied == [lane.destination for lane in old]
 
 

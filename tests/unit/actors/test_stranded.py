@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, cast
 
 from actors.stranded import LANES_AT_ONCE, PAGE, Stranded
-from cluster.journal.records import Waiting
+from cluster.journal.records import DueDelivery
 from cluster.journal.scheduling import Lane, LanePosition
 
 
@@ -13,7 +13,7 @@ class Lanes:
     """A journal, and a dispatcher by which mail of the pool "moves" has another place by now."""
 
     def __init__(self) -> None:
-        self.held: dict[Lane, list[Waiting]] = {}
+        self.held: dict[Lane, list[DueDelivery]] = {}
         self.looked_at: Counter[str] = Counter()
         """Rows, by the name of the lane."""
         self.scheduling = self
@@ -21,10 +21,10 @@ class Lanes:
     def put(self, name: str, *pools: str) -> Lane:
         lane = Lane(name, "tnt_1")
         own = self.held.setdefault(lane, [])
-        own += [Waiting(f"msg_{len(own) + i:06}", 0, "tnt_1", "a.example", pool) for i, pool in enumerate(pools)]
+        own += [DueDelivery(f"msg_{len(own) + i:06}", 0, "tnt_1", "a.example", pool) for i, pool in enumerate(pools)]
         return lane
 
-    async def parked_in(self, after: Mapping[Lane, LanePosition], each: int) -> dict[Lane, list[Waiting]]:
+    async def parked_in(self, after: Mapping[Lane, LanePosition], each: int) -> dict[Lane, list[DueDelivery]]:
         assert len(after) <= LANES_AT_ONCE
         found = {}
         for lane, position in after.items():
@@ -33,15 +33,15 @@ class Lanes:
             self.looked_at[lane.destination] += len(found[lane])
         return found
 
-    async def leave_lanes(self, deliveries: Sequence[Waiting], lanes: Sequence[Lane]) -> int:
+    async def leave_lanes(self, deliveries: Sequence[DueDelivery], lanes: Sequence[Lane]) -> int:
         for waiting, lane in zip(deliveries, lanes, strict=True):
             self.held[lane].remove(waiting)
         return len(deliveries)
 
-    async def prepare(self, deliveries: Iterable[Waiting]) -> None:
+    async def prepare(self, deliveries: Iterable[DueDelivery]) -> None:
         pass
 
-    def has_left(self, waiting: Waiting, lane: Lane) -> bool:
+    def has_left(self, waiting: DueDelivery, lane: Lane) -> bool:
         return waiting.pool == "moves"
 
 
@@ -64,7 +64,7 @@ async def test_a_long_lane_is_looked_through_part_by_part_and_from_its_start_aga
     stranded.are(lanes.held)
     assert await stranded.round() == 1
     # What has come to its start meanwhile is found with the next look.
-    lanes.held[lane][0] = Waiting("msg_000000", 0, "tnt_1", "a.example", "moves")
+    lanes.held[lane][0] = DueDelivery("msg_000000", 0, "tnt_1", "a.example", "moves")
     stranded.are(lanes.held)
     assert await stranded.round() == 1
     assert {waiting.pool for waiting in lanes.held[lane]} == {"stays"}

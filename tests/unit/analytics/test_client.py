@@ -2,12 +2,12 @@ import pickle
 
 import pytest
 
-from analytics.client import Rejected, Unavailable
+from analytics.client import ClickHouseRejected, ClickHouseUnavailable
 from cluster.clickhouse_dsn import server_of
 
 
-@pytest.mark.parametrize("error", [Unavailable("no route"), Rejected("too large")])
-def test_failures_survive_pickling(error: Unavailable | Rejected) -> None:
+@pytest.mark.parametrize("error", [ClickHouseUnavailable("no route"), ClickHouseRejected("too large")])
+def test_failures_survive_pickling(error: ClickHouseUnavailable | ClickHouseRejected) -> None:
     copy = pickle.loads(pickle.dumps(error))
     assert type(copy) is type(error)
     assert copy.reason == error.reason

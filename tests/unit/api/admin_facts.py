@@ -3,9 +3,9 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from api.admin.explanation import Facts
-from cluster.journal.fates import Fate, Standing
-from cluster.journal.records import Address, Personal, encode
+from api.admin.explanation import MessageFacts
+from cluster.journal.fates import Fate, RecipientState
+from cluster.journal.records import Address, PreparedPersonalization, encode
 from cluster.journal.suspensions import Suspension
 from cluster.policy.lifecycle import Status
 from cluster.routing.site_state import Held, LastReply, SiteState
@@ -63,7 +63,7 @@ def a_fate(**said: Any) -> Fate:
         "batch_id": None,
         "created_at": ahead(minutes=-10),
         "send_at": None,
-        "personal": encode(Personal(to=(Address("ada@example.com"),))),
+        "personalization": encode(PreparedPersonalization(to=(Address("ada@example.com"),))),
         "status": None,
         "finished_at": None,
         "error_message": None,
@@ -72,7 +72,7 @@ def a_fate(**said: Any) -> Fate:
     return Fate(**facts | said)
 
 
-def a_standing(**said: Any) -> Standing:
+def a_standing(**said: Any) -> RecipientState:
     facts: dict[str, Any] = {
         "recipient_no": 0,
         "recipient": "ada@example.com",
@@ -88,14 +88,14 @@ def a_standing(**said: Any) -> Standing:
         "actor": None,
         "error_message": None,
     }
-    return Standing(**facts | said)
+    return RecipientState(**facts | said)
 
 
 def a_held(state: str = "waiting", ahead: int = 0, source: str = "") -> Held:
     return Held(recipient_no=0, site="example.com", source=source, state=state, ahead=ahead)
 
 
-def some_facts(*standings: Standing, **said: Any) -> Facts:
+def some_facts(*standings: RecipientState, **said: Any) -> MessageFacts:
     facts: dict[str, Any] = {
         "now": NOW,
         "message_id": MESSAGE,
@@ -111,4 +111,4 @@ def some_facts(*standings: Standing, **said: Any) -> Facts:
         "silent": (),
         "events": [],
     }
-    return Facts(**facts | said)
+    return MessageFacts(**facts | said)

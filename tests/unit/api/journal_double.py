@@ -8,7 +8,7 @@ from cluster.journal.records import (
     ApiKey,
     BatchCounts,
     Cancellation,
-    Change,
+    CommandResult,
     MessageFilter,
     MessagePage,
     MessageRow,
@@ -40,7 +40,7 @@ class JournalDouble:
         self.page = MessagePage(messages=[], total=0, total_is_exact=True)
         self.asked: list[tuple[MessageFilter, int, int]] = []
         self.cancellation: Cancellation | None = None
-        self.change: Change | None = None
+        self.change: CommandResult | None = None
         """The answer to a retry or a fail."""
         self.commanded: list[tuple[object, ...]] = []
         """What was commanded of messages and batches, in order."""
@@ -118,11 +118,11 @@ class JournalDouble:
 
     async def _retry(
         self, tenant_id: str, message_id: str, recipients: Sequence[Recipient], lifetime_s: float
-    ) -> Change | None:
+    ) -> CommandResult | None:
         self.commanded.append((tenant_id, message_id, recipients, lifetime_s))
         return self.change
 
-    async def _fail(self, tenant_id: str, message_id: str, reason: str) -> Change | None:
+    async def _fail(self, tenant_id: str, message_id: str, reason: str) -> CommandResult | None:
         self.commanded.append((tenant_id, message_id, reason))
         return self.change
 

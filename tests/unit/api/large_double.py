@@ -1,6 +1,6 @@
 """Large requests without a process: read whole, and worked on here."""
 
-from api.http.body import ApiRequest, Part
+from api.http.body import ApiRequest, BegunBody
 from api.http.inflating import too_large
 from api.send.large.frames import Promised
 from api.send.large.reading import read_mail
@@ -14,7 +14,7 @@ class LargeHere:
         self.bodies: list[bytes] = []
         """What came here."""
 
-    async def send(self, request: ApiRequest, key: ApiKey, begun: Part) -> Promised:
+    async def send(self, request: ApiRequest, key: ApiKey, begun: BegunBody) -> Promised:
         body, more = begun.data, not begun.ended
         while more:
             chunk, more = await request.next_chunk()

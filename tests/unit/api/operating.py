@@ -12,10 +12,10 @@ from api.admin.routes import Admin
 from api.app import create_app
 from api.send.large.requests import Large
 from cluster.intake.intake import Intake
-from cluster.journal.fates import Fate, Standing
+from cluster.journal.fates import Fate, RecipientState
 from cluster.journal.journal import Journal
-from cluster.journal.queue_control import Queued, QueueFilter, QueueMark, QueuePart
-from cluster.journal.records import DeliveryActor, NewRequest, Waiting
+from cluster.journal.queue_control import QueueFilter, QueueMark, QueuePart, UnfinishedDelivery
+from cluster.journal.records import DeliveryActor, DueDelivery, NewRequest
 from cluster.journal.site_actions import SiteAction
 from cluster.journal.suspensions import Suspension
 from cluster.keys import operator_token
@@ -44,11 +44,11 @@ class OperationsDouble(JournalDouble):
         self.actions: list[SiteAction] = []
         self.parts: list[QueuePart] = []
         self.searched: list[tuple[QueueFilter, QueueMark]] = []
-        self.given_up: list[Sequence[Queued]] = []
+        self.given_up: list[Sequence[UnfinishedDelivery]] = []
         self.reasons: list[str] = []
         self.queued_for: list[str] = []
         self.known_fate: Fate | None = None
-        self.known_standings: list[Standing] = []
+        self.known_standings: list[RecipientState] = []
         self.membership = SimpleNamespace(actors=self._actors)
         self.queue_control = SimpleNamespace(parked=self._parked, part=self._queue_part, give_up=self._give_up)
         self.suspensions = SimpleNamespace(active=self._suspensions, suspend=self._suspend, resume=self._resume)
@@ -88,7 +88,7 @@ class OperationsDouble(JournalDouble):
         self.searched.append((filter, start))
         return self.parts.pop(0)
 
-    async def _give_up(self, queued: Sequence[Queued], reason: str) -> int:
+    async def _give_up(self, queued: Sequence[UnfinishedDelivery], reason: str) -> int:
         self.given_up.append(queued)
         self.reasons.append(reason)
         return len(queued)
@@ -114,7 +114,7 @@ class OperationsDouble(JournalDouble):
     async def _fate(self, message_id: str) -> Fate | None:
         return self.known_fate
 
-    async def _standings(self, message_id: str) -> list[Standing]:
+    async def _standings(self, message_id: str) -> list[RecipientState]:
         return self.known_standings
 
     async def _policies_version(self) -> int:
@@ -202,7 +202,7 @@ class Operating:
     async def _site_of(self, domain: str) -> str:
         return {"example.com": "google", "example.org": "yahoo"}.get(domain, domain)
 
-    async def _tried_until(self, waiting: Waiting, send_at: datetime, expires_at: datetime) -> datetime:
+    async def _tried_until(self, waiting: DueDelivery, send_at: datetime, expires_at: datetime) -> datetime:
         return tried_until(expires_at, send_at, shaped_s=self.lifetime_s, default_s=86_400.0)
 
     async def _find_site(self, domain: str) -> SiteOfDomain:
@@ -227,5 +227,5 @@ class Operating:
         return [error["field"] for error in response.json()["errors"]]
 
 
-def queued(number: int, domain: str = "example.com", status: Status = Status.QUEUED) -> Queued:
-    return Queued(f"msg_{number}", 0, f"{number}@{domain}", "tnt_acme", None, domain, True, status.value)
+def queued(number: int, domain: str = "example.com", status: Status = Status.QUEUED) -> UnfinishedDelivery:
+    return UnfinishedDelivery(f"msg_{number}", 0, f"{number}@{domain}", "tnt_acme", None, domain, True, status.value)

@@ -11,7 +11,7 @@ import pytest
 from api.http.access import BODIES, ROUTES, SANDBOX_REFUSED, Access, Caller, SandboxUse
 from cluster.demo import SCOPES as EVERY_SCOPE
 from cluster.ids import new_id
-from cluster.journal.records import BatchCounts, Cancellation, Change, MessageRow
+from cluster.journal.records import BatchCounts, Cancellation, CommandResult, MessageRow
 from cluster.policy.lifecycle import Status
 from tests.unit.api.bodies import mail
 from tests.unit.api.conftest import World
@@ -167,7 +167,7 @@ async def test_sending_later_takes_its_own_scope(world: World) -> None:
 @pytest.mark.parametrize("status", [Status.QUEUED, Status.DELIVERED, Status.FAILED, Status.SANDBOX])
 async def test_a_sandbox_key_neither_sees_nor_changes_live_messages(world: World, status: Status) -> None:
     message: MessageRow = keep(world, row(status=status))
-    world.journal.change = Change(done=False, status=status)
+    world.journal.change = CommandResult(done=False, status=status)
     world.journal.cancellation = Cancellation(cancelled=False, status=status)
     key = world.journal.issue_key(*EVERY_SCOPE, sandbox=True)
     own = status is Status.SANDBOX

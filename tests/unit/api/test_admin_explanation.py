@@ -8,7 +8,7 @@ import pytest
 from analytics.queries import TimelineEvent
 from api.admin.explanation import HeldBy, RecipientExplained, clock, explain
 from api.admin.site_views import site_views
-from cluster.journal.fates import Standing
+from cluster.journal.fates import RecipientState
 from cluster.policy.lifecycle import FINISHED, UNFINISHED, Status
 from cluster.routing.views import PoolShare, SourceState, WarmUpUse
 from tests.unit.api.admin_facts import (
@@ -25,7 +25,7 @@ from tests.unit.api.admin_facts import (
 )
 
 
-def about(standing: Standing, **said: Any) -> RecipientExplained:
+def about(standing: RecipientState, **said: Any) -> RecipientExplained:
     (recipient,) = explain(some_facts(standing, **said)).recipients
     return recipient
 
@@ -79,7 +79,7 @@ def test_a_finished_recipient_of_an_unfinished_message(status: Status) -> None:
         (a_standing(paused=True, due_at=ahead(days=3)), "It is put aside while its batch is paused.", None),
     ],
 )
-def test_in_the_queue(standing: Standing, words: str, next_at: datetime | None) -> None:
+def test_in_the_queue(standing: RecipientState, words: str, next_at: datetime | None) -> None:
     found = about(standing)
     assert found.sentences[0].startswith(words)
     assert found.next_at == next_at
@@ -100,7 +100,7 @@ def test_how_it_ends_depends_on_whether_it_was_tried() -> None:
 
 
 def test_the_lifetime_that_shaping_gives_ends_what_is_put_off() -> None:
-    def ends(standing: Standing, **by: float) -> str:
+    def ends(standing: RecipientState, **by: float) -> str:
         facts = some_facts(standing, tried_until={0: ahead(**by)})
         return explain(facts).recipients[0].sentences[-1]
 
@@ -155,7 +155,7 @@ SENDING = a_standing(status=Status.SENDING, held=True, actor="delivery-0-0", due
         ),
     ],
 )
-def test_in_an_actors_hands(standing: Standing, said: dict[str, Any], words: str) -> None:
+def test_in_an_actors_hands(standing: RecipientState, said: dict[str, Any], words: str) -> None:
     assert about(standing, **said).sentences[0].startswith(words)
 
 

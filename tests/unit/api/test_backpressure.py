@@ -7,29 +7,29 @@ import pytest
 
 from cluster.intake.backpressure import Watch
 from cluster.journal.journal import Unavailable
-from cluster.policy.backpressure import Bounds, Load, why_full
+from cluster.policy.backpressure import LoadBounds, MeasuredLoad, why_full
 from tests.unit.api.bodies import mail
 from tests.unit.api.conftest import World
 
-BOUNDS = Bounds(backlog=100, free_disk_mb=50)
+BOUNDS = LoadBounds(backlog=100, free_disk_mb=50)
 
 
 @pytest.mark.parametrize(
     ("load", "said"),
     [
-        (Load(backlog=99, free_disk_mb=50), None),
-        (Load(backlog=100, free_disk_mb=50), "The queue is full: 100 deliveries wait, of 100 at most"),
-        (Load(backlog=0, free_disk_mb=49), "The disk is full: 49 MiB are left of the 50 that are kept free"),
-        (Load(backlog=100, free_disk_mb=0), "The disk is full: 0 MiB are left of the 50 that are kept free"),
-        (Load(), None),
+        (MeasuredLoad(backlog=99, free_disk_mb=50), None),
+        (MeasuredLoad(backlog=100, free_disk_mb=50), "The queue is full: 100 deliveries wait, of 100 at most"),
+        (MeasuredLoad(backlog=0, free_disk_mb=49), "The disk is full: 49 MiB are left of the 50 that are kept free"),
+        (MeasuredLoad(backlog=100, free_disk_mb=0), "The disk is full: 0 MiB are left of the 50 that are kept free"),
+        (MeasuredLoad(), None),
     ],
 )
-def test_what_is_refused(load: Load, said: str | None) -> None:
+def test_what_is_refused(load: MeasuredLoad, said: str | None) -> None:
     assert why_full(load, BOUNDS) == said
 
 
 def test_no_bounds_refuse_nothing() -> None:
-    assert why_full(Load(backlog=10**9, free_disk_mb=0), Bounds(backlog=0, free_disk_mb=0)) is None
+    assert why_full(MeasuredLoad(backlog=10**9, free_disk_mb=0), LoadBounds(backlog=0, free_disk_mb=0)) is None
 
 
 class Queue:
@@ -50,7 +50,7 @@ class Queue:
             raise Unavailable("gone")
         self.counted += 1
 
-    def watch(self, bounds: Bounds = BOUNDS, journal_dir: Path | None = None) -> Watch:
+    def watch(self, bounds: LoadBounds = BOUNDS, journal_dir: Path | None = None) -> Watch:
         return Watch(bounds, backlog=self.backlog, count_backlog=self.count_backlog, journal_dir=journal_dir)
 
 
@@ -78,7 +78,7 @@ async def test_the_count_is_set_anew_when_the_journal_was_out_of_sight() -> None
 
 
 async def test_the_disk_of_the_journal(tmp_path: Path) -> None:
-    watch = Queue().watch(Bounds(backlog=0, free_disk_mb=10**12), tmp_path)
+    watch = Queue().watch(LoadBounds(backlog=0, free_disk_mb=10**12), tmp_path)
     await watch.look()
     assert str(watch.why_full()).startswith("The disk is full")
     for unknown in (Queue().watch(journal_dir=tmp_path / "absent"), Queue().watch(journal_dir=None)):

@@ -10,7 +10,7 @@ import pytest
 from api.messages.commands import LONGEST_REASON
 from cluster.ids import new_id
 from cluster.journal.journal import Unavailable
-from cluster.journal.records import Address, BatchCounts, Change, Personal, Recipient, encode
+from cluster.journal.records import Address, BatchCounts, CommandResult, PreparedPersonalization, Recipient, encode
 from cluster.policy.lifecycle import Status
 from tests.unit.api.bodies import mail, to
 from tests.unit.api.conftest import World
@@ -30,13 +30,13 @@ async def post(world: World, path: str, body: Any = None, method: str = "POST", 
 
 
 async def test_retry_names_the_recipients_as_they_were_numbered(world: World) -> None:
-    personal = Personal(
+    personalization = PreparedPersonalization(
         to=(Address("ada@example.com"), Address("bob@bücher.example")),
         cc=(Address("c@example.com"),),
         bcc=(Address("d@example.com"),),
     )
-    message = keep(world, row(status=Status.BOUNCED, personal=encode(personal)))
-    world.journal.change = Change(done=True, status=Status.QUEUED)
+    message = keep(world, row(status=Status.BOUNCED, personalization=encode(personalization)))
+    world.journal.change = CommandResult(done=True, status=Status.QUEUED)
     response = await post(world, f"/v3/messages/{message.id}/retry")
     assert response.status_code == 200
     assert response.json() == {"message_id": message.id, "status": "queued", "message": "Re-queued for delivery"}
@@ -53,12 +53,15 @@ async def test_retry_names_the_recipients_as_they_were_numbered(world: World) ->
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (Change(done=False, status=Status.SENDING, under_way=True), "An SMTP transaction may be under way"),
-        (Change(done=False, status=Status.FAILED, batch_cancelled=True), "The message's batch was cancelled"),
-        (Change(done=False, status=Status.DELIVERED), "Only messages that are stuck, failed or bounced are retried"),
+        (CommandResult(done=False, status=Status.SENDING, under_way=True), "An SMTP transaction may be under way"),
+        (CommandResult(done=False, status=Status.FAILED, batch_cancelled=True), "The message's batch was cancelled"),
+        (
+            CommandResult(done=False, status=Status.DELIVERED),
+            "Only messages that are stuck, failed or bounced are retried",
+        ),
     ],
 )
-async def test_a_retry_that_cannot_be(world: World, change: Change, said: str) -> None:
+async def test_a_retry_that_cannot_be(world: World, change: CommandResult, said: str) -> None:
     message = keep(world, row())
     world.journal.change = change
     response = await post(world, f"/v3/messages/{message.id}/retry")
@@ -81,9 +84,9 @@ async def test_a_retry_that_cannot_be(world: World, change: Change, said: str) -
     ],
 )
 async def test_what_cannot_be_composed_is_not_retried(world: World, own: dict[str, Any], reason: str) -> None:
-    personal = Personal(**{"to": (Address("ada@example.com"),), **own})
+    personalization = PreparedPersonalization(**{"to": (Address("ada@example.com"),), **own})
     error = f"cannot be composed: {reason}"
-    message = keep(world, row(status=Status.FAILED, personal=encode(personal), error_message=error))
+    message = keep(world, row(status=Status.FAILED, personalization=encode(personalization), error_message=error))
     response = await post(world, f"/v3/messages/{message.id}/retry")
     assert (response.status_code, response.json()["message"]) == (409, f"The message {error}; retry ignored")
     assert world.journal.commanded == []
@@ -91,10 +94,12 @@ async def test_what_cannot_be_composed_is_not_retried(world: World, own: dict[st
 
 async def test_what_this_version_can_compose_is_retried(world: World) -> None:
     """An older one refused line ends that substitutions brought."""
-    personal = Personal(to=(Address("ada@example.com"),), subject="-s-", substitutions={"-s-": "a\nb"})
+    personalization = PreparedPersonalization(
+        to=(Address("ada@example.com"),), subject="-s-", substitutions={"-s-": "a\nb"}
+    )
     error = "cannot be composed: the subject contains a line break or a NUL"
-    message = keep(world, row(status=Status.FAILED, personal=encode(personal), error_message=error))
-    world.journal.change = Change(done=True, status=Status.QUEUED)
+    message = keep(world, row(status=Status.FAILED, personalization=encode(personalization), error_message=error))
+    world.journal.change = CommandResult(done=True, status=Status.QUEUED)
     assert (await post(world, f"/v3/messages/{message.id}/retry")).status_code == 200
 
 
@@ -110,7 +115,7 @@ async def test_what_this_version_can_compose_is_retried(world: World) -> None:
 )
 async def test_fail_with_and_without_a_reason(world: World, body: Any, reason: str) -> None:
     id = new_id("msg_")
-    world.journal.change = Change(done=True, status=Status.FAILED)
+    world.journal.change = CommandResult(done=True, status=Status.FAILED)
     # As curl sends it with -X POST and an empty -d: the type is of no body.
     headers = {} if body is not None and body != b"" else {"Content-Type": "application/x-www-form-urlencoded"}
     response = await post(world, f"/v3/messages/{id}/fail", body, **headers)
@@ -121,7 +126,7 @@ async def test_fail_with_and_without_a_reason(world: World, body: Any, reason: s
 
 async def test_a_fail_that_cannot_be(world: World) -> None:
     id = new_id("msg_")
-    world.journal.change = Change(done=False, status=Status.DELIVERED)
+    world.journal.change = CommandResult(done=False, status=Status.DELIVERED)
     response = await post(world, f"/v3/messages/{id}/fail")
     assert response.status_code == 409
     assert response.json() == {"message_id": id, "status": "delivered", "message": "Already finished; fail ignored"}

@@ -14,7 +14,7 @@ from actors.compose.mime import compile_content
 from api.send.conversion import new_request
 from api.send.request import MailSend
 from api.send.validation import check
-from cluster.journal.records import decode_content, decode_personal
+from cluster.journal.records import decode_content, decode_personalization
 from cluster.message.composable import why_not
 from cluster.message.header_fields import address, writable
 from cluster.settings import MessageSettings
@@ -38,13 +38,13 @@ def composed(body: dict[str, Any], limits: MessageSettings | None = None) -> lis
     made = []
     for message in request.messages:
         assert message.subject.isprintable() or not set(message.subject) & set("\r\n")
-        assert why_not(content, decode_personal(message.personal), limits) is None
-        own = decode_personal(message.personal)
+        assert why_not(content, decode_personalization(message.personalization), limits) is None
+        own = decode_personalization(message.personalization)
         assert writable((*own.to, *own.cc)) == [*own.to, *own.cc]  # composing would leave them out
         for recipient in message.recipients:
             draft = draft_message(
-                skeleton, decode_personal(message.personal), None, message_id=f"<{message.id}@x.example>", date=NOW,
-                signed_at=NOW,
+                skeleton, decode_personalization(message.personalization), None,
+                message_id=f"<{message.id}@x.example>", date=NOW, signed_at=NOW,
             )  # fmt: skip
             assert address(recipient.email)
             made += [wire.data for wire in finish([draft])]

@@ -10,7 +10,7 @@ import pytest
 from cluster.events import Processed, decode_batch
 from cluster.journal.intake import processed
 from cluster.journal.journal import Rejected, Unavailable
-from cluster.journal.records import Address, Part, decode_content, decode_personal
+from cluster.journal.records import Address, BodyPart, decode_content, decode_personalization
 from tests.unit.api.bodies import attachment, mail, to
 from tests.unit.api.conftest import World
 
@@ -74,7 +74,7 @@ async def test_everything_a_request_may_say_is_stored(world: World) -> None:
     content = decode_content(request.content)
     assert content.from_ == Address("hello@mail.example.com", "Acme")
     assert content.reply_to == (Address("help@example.com", "Help"),)
-    assert content.parts == (Part("text/plain", "Welcome, Ada!"), Part("text/html", "<h1>Welcome, Ada!</h1>"))
+    assert content.parts == (BodyPart("text/plain", "Welcome, Ada!"), BodyPart("text/html", "<h1>Welcome, Ada!</h1>"))
     assert [(a.filename, a.inline, a.content_id, a.type, a.size) for a in content.attachments] == [
         ("a.pdf", False, None, "application/pdf", 8),
         ("logo", True, "logo", "application/octet-stream", 8),
@@ -96,10 +96,10 @@ async def test_everything_a_request_may_say_is_stored(world: World) -> None:
     ]
     assert message.send_at == datetime.fromtimestamp(later, UTC)
     assert message.expires_at == message.send_at + timedelta(days=1)
-    personal = decode_personal(message.personal)
-    assert personal.cc == (Address("boss@xn--bcher-kva.example"),)
-    assert personal.custom_args == {"user_id": 7}
-    assert personal.substitutions == {"-name-": "Ada"}
+    personalization = decode_personalization(message.personalization)
+    assert personalization.cc == (Address("boss@xn--bcher-kva.example"),)
+    assert personalization.custom_args == {"user_id": 7}
+    assert personalization.substitutions == {"-name-": "Ada"}
 
     (row,) = processed(request)
     events = decode_batch(row)
@@ -224,8 +224,8 @@ async def test_every_address_is_kept_with_its_domain_in_the_one_spelling(world: 
     there = ("Ada@xn--bcher-kva.example", "é@xn--bcher-kva.example", "b@example.com")
     assert message.to_emails == there == tuple(recipient.email for recipient in message.recipients)
     assert {recipient.domain for recipient in message.recipients} == {"xn--bcher-kva.example", "example.com"}
-    personal = decode_personal(message.personal)
-    assert tuple(address.email for address in (*personal.to, *personal.cc, *personal.bcc)) == there
+    personalization = decode_personalization(message.personalization)
+    assert tuple(address.email for address in (*personalization.to, *personalization.cc, *personalization.bcc)) == there
     replies = [address.email for address in decode_content(request.content).reply_to]
     assert replies == ["r@xn--bcher-kva.example", "S@example.com"]
     assert {event.recipient for event in decode_batch(processed(request)[0])} == set(there)

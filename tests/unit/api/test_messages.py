@@ -13,12 +13,12 @@ from cluster.journal.journal import Rejected, Unavailable
 from cluster.journal.records import (
     Address,
     BatchCounts,
+    BodyPart,
     Cancellation,
     Content,
     MessagePage,
     MessageRow,
-    Part,
-    Personal,
+    PreparedPersonalization,
     SenderDomain,
     encode,
 )
@@ -33,13 +33,13 @@ def row(**changes: Any) -> MessageRow:
         from_=Address("hello@mail.example.com", "Acme"),
         reply_to=(Address("support@example.com"),),
         subject="Welcome, -name-",
-        parts=(Part("text/plain", "Dear -name-"), Part("text/html", "<p>-name-</p>")),
+        parts=(BodyPart("text/plain", "Dear -name-"), BodyPart("text/html", "<p>-name-</p>")),
         headers={"X-A": "shared", "X-B": "shared"},
         categories=("onboarding",),
         custom_args={"campaign": "april", "user_id": 0},
         tracking_settings={"click_tracking": {"enable": False}},
     )
-    personal = Personal(
+    personalization = PreparedPersonalization(
         to=(Address("ada@example.com", "Ada"),),
         bcc=(Address("audit@example.com"),),
         headers={"x-b": "own", "Date": "never"},
@@ -54,7 +54,7 @@ def row(**changes: Any) -> MessageRow:
         "created_at": AT,
         "send_at": None,
         "content": encode(content),
-        "personal": encode(personal),
+        "personalization": encode(personalization),
         "status": Status.DELIVERED,
         "retry_count": 1,
         "next_retry_at": None,

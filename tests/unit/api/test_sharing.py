@@ -17,14 +17,14 @@ class Bench:
         self.order: list[str] = []
 
     def hold(self, tenant: str, amount: int, name: str) -> tuple[asyncio.Task[None], asyncio.Event]:
-        let_go = asyncio.Event()
+        release = asyncio.Event()
 
         async def holding() -> None:
             async with self.share.hold(tenant, amount):
                 self.order.append(name)
-                await let_go.wait()
+                await release.wait()
 
-        return asyncio.create_task(holding()), let_go
+        return asyncio.create_task(holding()), release
 
 
 async def settled() -> None:
@@ -37,20 +37,20 @@ async def test_tenants_take_turns() -> None:
     holders = {f"a{n}": bench.hold("a", 1, f"a{n}") for n in range(3)} | {"b0": bench.hold("b", 1, "b0")}
     for _ in holders:
         await settled()
-        _, let_go = holders[bench.order[-1]]
-        let_go.set()
+        _, release = holders[bench.order[-1]]
+        release.set()
     await asyncio.gather(*(task for task, _ in holders.values()))
     assert bench.order == ["a0", "b0", "a1", "a2"]
 
 
 async def test_one_tenant_has_its_share_at_most_but_one_thing_always() -> None:
     bench = Bench(FairShare(10, 5, 60))
-    first, let_go = bench.hold("a", 8, "a0")
+    first, release = bench.hold("a", 8, "a0")
     second, _ = bench.hold("a", 1, "a1")
     other, _ = bench.hold("b", 2, "b0")
     await settled()
     assert bench.order == ["a0", "b0"]
-    let_go.set()
+    release.set()
     await settled()
     assert bench.order == ["a0", "b0", "a1"]
     for task in (first, second, other):

@@ -16,7 +16,7 @@ from api.send import sizes
 from api.send.conversion import new_request
 from api.send.request import MailSend
 from api.send.validation import check
-from cluster.journal.records import MessageRow, decode_content, decode_personal
+from cluster.journal.records import MessageRow, decode_content, decode_personalization
 from cluster.message.header_fields import NotComposable
 from cluster.message.substitution import effort_s
 from cluster.policy.lifecycle import Status
@@ -119,7 +119,7 @@ def composed_sizes(body: dict[str, Any], limits: MessageSettings) -> list[int | 
     skeleton = compile_content(decode_content(request.content), request.attachments, limits)
     made: list[int | None] = []
     for message in request.messages:
-        own = decode_personal(message.personal)
+        own = decode_personalization(message.personalization)
         try:
             draft = draft_message(skeleton, own, None, message_id="<a@b.example>", date=NOW, signed_at=NOW)
         except NotComposable:
@@ -170,8 +170,8 @@ def stored(body: dict[str, Any]) -> MessageRow:
     request = convert(body)
     return MessageRow(
         id="msg_1", tenant_id="ten_1", request_id="req_1", batch_id=None, created_at=NOW, send_at=None,
-        content=request.content, personal=request.messages[-1].personal, status=Status.QUEUED, retry_count=0,
-        next_retry_at=None, finished_at=None, error_message=None,
+        content=request.content, personalization=request.messages[-1].personalization, status=Status.QUEUED,
+        retry_count=0, next_retry_at=None, finished_at=None, error_message=None,
     )  # fmt: skip
 
 

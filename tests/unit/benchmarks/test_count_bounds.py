@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from benchmarks.counts.bounds import BROKEN, Verdict, judge, read, tightened
+from benchmarks.counts.bounds import BROKEN, BoundVerdict, judge, read, tightened
 
 TEXT = """\
 # What they are.
@@ -19,32 +19,36 @@ why = "none is best"
 """
 
 
-def verdicts(**counts: float) -> dict[str, Verdict]:
+def verdicts(**counts: float) -> dict[str, BoundVerdict]:
     return {one.name: one.verdict for one in judge({k.replace("_", "."): v for k, v in counts.items()}, read(TEXT))}
 
 
 @pytest.mark.parametrize(
     ("flights", "verdict"),
     [
-        (10.1, Verdict.ABOVE),
-        (10.0, Verdict.WITHIN),
-        (5.0, Verdict.WITHIN),
-        (4.9, Verdict.LOOSE),
+        (10.1, BoundVerdict.ABOVE),
+        (10.0, BoundVerdict.WITHIN),
+        (5.0, BoundVerdict.WITHIN),
+        (4.9, BoundVerdict.LOOSE),
     ],
 )
-def test_a_bound_has_two_sides(flights: float, verdict: Verdict) -> None:
+def test_a_bound_has_two_sides(flights: float, verdict: BoundVerdict) -> None:
     assert verdicts(smtp_flights=flights, threads_hops=1)["smtp.flights"] is verdict
 
 
 def test_a_bound_may_say_how_low_a_count_may_be() -> None:
-    assert verdicts(smtp_flights=10, threads_hops=0)["threads.hops"] is Verdict.WITHIN
-    assert verdicts(smtp_flights=10, threads_hops=-0.1)["threads.hops"] is Verdict.LOOSE
+    assert verdicts(smtp_flights=10, threads_hops=0)["threads.hops"] is BoundVerdict.WITHIN
+    assert verdicts(smtp_flights=10, threads_hops=-0.1)["threads.hops"] is BoundVerdict.LOOSE
 
 
 def test_a_bound_of_nothing_and_a_count_without_one() -> None:
     found = verdicts(smtp_flights=9, other=7)
-    assert found == {"smtp.flights": Verdict.WITHIN, "other": Verdict.UNBOUNDED, "threads.hops": Verdict.GONE}
-    assert Verdict.UNBOUNDED not in BROKEN
+    assert found == {
+        "smtp.flights": BoundVerdict.WITHIN,
+        "other": BoundVerdict.UNBOUNDED,
+        "threads.hops": BoundVerdict.GONE,
+    }
+    assert BoundVerdict.UNBOUNDED not in BROKEN
 
 
 def test_a_bound_says_why() -> None:

@@ -5,7 +5,7 @@ import threading
 from benchmarks.counts.calls import Calls
 from benchmarks.counts.journal_dialogue import Transaction
 from benchmarks.counts.smtp_dialogue import Flights
-from benchmarks.counts.telling import Amounts, Run, Seen, spread, tell
+from benchmarks.counts.telling import Amounts, CountedRun, ObservedCounts, spread, tell
 from cluster.policy.limits.retry import schedule_for
 
 
@@ -13,8 +13,8 @@ def by(part: str, *statements: str) -> Transaction:
     return Transaction(part, statements, len(statements))
 
 
-RUN = Run(clock_s=2.0, single=4, bulk=2, messages=100)
-SEEN = Seen(
+RUN = CountedRun(clock_s=2.0, single=4, bulk=2, messages=100)
+SEEN = ObservedCounts(
     start=(by("api", "abandoned"),),
     idle=(by("api", "beat"), by("api", "beat"), by("scheduler", "anything_due")),
     busy=(by("delivery", "beat"),),

@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import pytest
 
-from benchmarks.chaos.faults import LONGEST_PART, PACES, Fault, Kind, Lane, longest_outage_s, schedule
+from benchmarks.chaos.faults import LONGEST_PART, PACES, ChaosFault, FaultKind, FaultLane, longest_outage_s, schedule
 
 SEEDS = range(200)
 
@@ -26,7 +26,7 @@ def test_everything_is_over_before_the_storm_is(seconds: float) -> None:
 
 def test_the_faults_of_a_lane_follow_each_other() -> None:
     for seed in SEEDS:
-        for lane in Lane:
+        for lane in FaultLane:
             faults = [fault for fault in schedule(seed, 120) if fault.lane is lane]
             for former, later in pairwise(faults):
                 assert later.at_s > former.at_s + former.duration_s
@@ -34,45 +34,45 @@ def test_the_faults_of_a_lane_follow_each_other() -> None:
 
 def test_two_minutes_hold_many_kills_of_every_kind() -> None:
     for seed in SEEDS:
-        kills = [fault.kind for fault in schedule(seed, 120) if fault.lane is Lane.KILLS]
+        kills = [fault.kind for fault in schedule(seed, 120) if fault.lane is FaultLane.KILLS]
         assert len(kills) >= 28
-        assert kills.count(Kind.KILL_ALL) == 1
-        assert set(kills) == {kind for kind in Kind if kind.startswith("kill")}
+        assert kills.count(FaultKind.KILL_ALL) == 1
+        assert set(kills) == {kind for kind in FaultKind if kind.startswith("kill")}
 
 
 def test_a_minute_holds_poison_and_leaves_time_for_it_to_be_set_aside() -> None:
     for seed in SEEDS:
-        poison = [fault for fault in schedule(seed, 60) if fault.kind is Kind.POISON]
+        poison = [fault for fault in schedule(seed, 60) if fault.kind is FaultKind.POISON]
         assert 1 <= len(poison) <= 3
 
 
 def test_a_short_storm_leaves_no_time_to_start_everything_again() -> None:
-    assert all(fault.kind is not Kind.KILL_ALL for seed in SEEDS for fault in schedule(seed, 30))
+    assert all(fault.kind is not FaultKind.KILL_ALL for seed in SEEDS for fault in schedule(seed, 30))
 
 
 def test_only_the_kinds_that_are_wanted() -> None:
-    wanted = {Kind.KILL_API, Kind.SINK_SLOW}
+    wanted = {FaultKind.KILL_API, FaultKind.SINK_SLOW}
     assert {fault.kind for fault in schedule(1, 120, wanted)} == wanted
     assert schedule(1, 120, ()) == []
 
 
 def test_leaving_out_a_kind_leaves_the_other_lanes_alone() -> None:
-    def outages(faults: list[Fault]) -> list[Fault]:
-        return [fault for fault in faults if fault.lane is Lane.OUTAGES]
+    def outages(faults: list[ChaosFault]) -> list[ChaosFault]:
+        return [fault for fault in faults if fault.lane is FaultLane.OUTAGES]
 
-    without = [kind for kind in Kind if kind is not Kind.KILL_API]
+    without = [kind for kind in FaultKind if kind is not FaultKind.KILL_API]
     assert outages(schedule(3, 120, without)) == outages(schedule(3, 120))
 
 
 def test_the_longest_outage_is_of_the_journal_or_of_a_delivery_actor() -> None:
     faults = [
-        Fault(1, Kind.FREEZE_CLICKHOUSE, 9, 0),
-        Fault(2, Kind.STOP_POSTGRES, 4, 0),
-        Fault(3, Kind.FREEZE_DELIVERY, 5, 0),
+        ChaosFault(1, FaultKind.FREEZE_CLICKHOUSE, 9, 0),
+        ChaosFault(2, FaultKind.STOP_POSTGRES, 4, 0),
+        ChaosFault(3, FaultKind.FREEZE_DELIVERY, 5, 0),
     ]
     assert longest_outage_s(faults) == 5
     assert longest_outage_s([]) == 0
 
 
 def test_every_kind_has_its_pace() -> None:
-    assert PACES.keys() == set(Kind) - {Kind.KILL_ALL}
+    assert PACES.keys() == set(FaultKind) - {FaultKind.KILL_ALL}

@@ -8,11 +8,11 @@ from typing import Any
 import msgspec
 import pytest
 
-from actors.smtpd.envelope import Answer, Envelope, Extension, ServerOptions
+from actors.smtpd.envelope import Answer, Extension, ReceivedMessage, ServerOptions
 from actors.smtpd.protocol import Service
 from benchmarks.flight_session import FlightSession
-from benchmarks.sink import Manner, Order, Sink
-from benchmarks.sink_log import Ended, Line, Receipt
+from benchmarks.sink import Manner, Sink, SinkBehavior
+from benchmarks.sink_log import ConnectionEnded, Line, Receipt
 
 MESSAGE = b"Message-ID: <m@example.com>\r\n\r\nhello\r\n"
 
@@ -48,13 +48,13 @@ class FakeTransport(asyncio.Transport):
 class Talk:
     """The client's side of one session, after EHLO."""
 
-    def __init__(self, order: Order, without: tuple[Extension, ...] = ()) -> None:
+    def __init__(self, order: SinkBehavior, without: tuple[Extension, ...] = ()) -> None:
         self._log = io.BytesIO()
         sink = Sink(self._log, Random(0))
         options = ServerOptions(extensions=frozenset(Extension) - set(without))
         self.long_ways = 0
 
-        def take(envelope: Envelope) -> Answer:
+        def take(envelope: ReceivedMessage) -> Answer:
             self.long_ways += 1
             return sink.take(envelope)
 
@@ -77,7 +77,7 @@ class Talk:
         self.session.connection_lost(None)
         decode = msgspec.json.Decoder(Line).decode
         *receipts, ended = [decode(line) for line in self._log.getvalue().splitlines()]
-        assert isinstance(ended, Ended)
+        assert isinstance(ended, ConnectionEnded)
         return receipts
 
 
@@ -113,7 +113,7 @@ SCRIPTS = [
 @pytest.mark.parametrize("script", SCRIPTS)
 @pytest.mark.parametrize("manner", list(Manner))
 async def test_both_ways_answer_alike(script: list[bytes], manner: Manner) -> None:
-    short, long = Talk(Order(manner)), Talk(Order(manner))
+    short, long = Talk(SinkBehavior(manner)), Talk(SinkBehavior(manner))
     assert short.say(b"".join(script)) == long.say(*script)
     assert short.transport.ended == long.transport.ended
     assert short.session.state == long.session.state
@@ -123,13 +123,13 @@ async def test_both_ways_answer_alike(script: list[bytes], manner: Manner) -> No
 @pytest.mark.parametrize("without", [Extension.CHUNKING, Extension.SIZE, Extension.PIPELINING])
 async def test_what_is_not_offered_goes_the_long_way(without: Extension) -> None:
     script = transaction(b"c@d.test", mail=b"<a@b.test> SIZE=40")
-    short, long = Talk(Order(Manner.HONEST), (without,)), Talk(Order(Manner.HONEST), (without,))
+    short, long = Talk(SinkBehavior(Manner.HONEST), (without,)), Talk(SinkBehavior(Manner.HONEST), (without,))
     assert short.say(b"".join(script)) == long.say(*script)
     assert facts(short.end()) == facts(long.end())
 
 
 async def test_flight_upon_flight() -> None:
-    talk = Talk(Order(Manner.HONEST))
+    talk = Talk(SinkBehavior(Manner.HONEST))
     flight = b"".join(transaction(b"c@d.test"))
     assert len(talk.say(flight, flight, flight[:30], flight[30:], flight)) == 12
     assert talk.long_ways == 1
@@ -137,7 +137,7 @@ async def test_flight_upon_flight() -> None:
 
 
 async def test_a_flight_before_ehlo_is_out_of_order() -> None:
-    talk = Talk(Order(Manner.HONEST))
+    talk = Talk(SinkBehavior(Manner.HONEST))
     talk.session.forget()
     assert talk.say(b"".join(transaction(b"c@d.test"))) == [b"503 5.5.1"] * 3
     assert talk.end() == []

@@ -4,7 +4,7 @@ import struct
 
 import pytest
 
-from benchmarks.counts.journal_dialogue import Dialogue, Names, Transaction
+from benchmarks.counts.journal_dialogue import Dialogue, StatementNames, Transaction
 
 QUERIES = {
     "claim": "UPDATE d SET owner = %(owner)s\nWHERE id = ANY(%(ids)s) AND was <> %(owner)s",
@@ -44,7 +44,7 @@ class Heard:
 
     def __init__(self) -> None:
         self.transactions: list[Transaction] = []
-        self.dialogue = Dialogue(Names(QUERIES), self.transactions.append)
+        self.dialogue = Dialogue(StatementNames(QUERIES), self.transactions.append)
         self.dialogue.asked(startup())
         self.dialogue.answered(frame(b"R", bytes(4)) + READY)
 

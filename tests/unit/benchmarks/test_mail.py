@@ -25,7 +25,7 @@ def test_every_shape_comes_up() -> None:
 
 
 def test_a_body_says_whose_it_is() -> None:
-    draft = mail.Draft(fates=(("ok",), ("later", "no")), delay_s=7.0, batch=True)
+    draft = mail.RequestDraft(fates=(("ok",), ("later", "no")), delay_s=7.0, batch=True)
     body = mail.body(draft, 12, now=1000.0, batch_id="bat_1")
     assert (body["send_at"], body["batch_id"]) == (1007, "bat_1")
     assert mail.number_of(body["categories"]) == 12

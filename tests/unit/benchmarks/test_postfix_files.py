@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 
 from benchmarks.postfix import lacking
-from benchmarks.postfix_files import Plan, main_cf, master_cf, opendkim_conf
+from benchmarks.postfix_files import PostfixPlan, main_cf, master_cf, opendkim_conf
 
 DIRECTORY = Path("/scratch/postfix")
-PLAN = Plan(directory=DIRECTORY, port=2525, sink="127.0.0.1:5000", connections=40, clients=20)
+PLAN = PostfixPlan(directory=DIRECTORY, port=2525, sink="127.0.0.1:5000", connections=40, clients=20)
 SERVICES = [line.split() for line in master_cf(PLAN).splitlines()]
 
 

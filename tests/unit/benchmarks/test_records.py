@@ -7,7 +7,7 @@ import pytest
 from msgspec import structs
 
 from benchmarks import compare, records, report
-from benchmarks.compare import Change
+from benchmarks.compare import FigureChange
 from benchmarks.records import Better, Figure, Record, Repeat, Usage
 
 
@@ -58,19 +58,19 @@ def test_the_median_must_reach_the_target(better: Better, target: float | None, 
 @pytest.mark.parametrize(
     ("before", "after", "better", "expected"),
     [
-        ((100, 101, 102), (110, 111, 112), Better.HIGHER, Change.BETTER),
-        ((110, 111, 112), (100, 101, 102), Better.HIGHER, Change.WORSE),
-        ((110, 111, 112), (100, 101, 102), Better.LOWER, Change.BETTER),
-        ((100, 101, 102), (110, 111, 112), Better.LOWER, Change.WORSE),
-        ((100, 105, 110), (108, 112, 118), Better.HIGHER, Change.WITHIN_NOISE),  # the ranges overlap
-        ((100, 101, 130), (131, 131, 131), Better.HIGHER, Change.WITHIN_NOISE),  # no overlap, but a wide spread
-        ((100, 101, 102), (100, 101, 102), Better.HIGHER, Change.WITHIN_NOISE),
-        ((100, 101), (200, 201, 202), Better.HIGHER, Change.TOO_FEW),
-        ((100, 101, 102), (200,), Better.HIGHER, Change.TOO_FEW),
+        ((100, 101, 102), (110, 111, 112), Better.HIGHER, FigureChange.BETTER),
+        ((110, 111, 112), (100, 101, 102), Better.HIGHER, FigureChange.WORSE),
+        ((110, 111, 112), (100, 101, 102), Better.LOWER, FigureChange.BETTER),
+        ((100, 101, 102), (110, 111, 112), Better.LOWER, FigureChange.WORSE),
+        ((100, 105, 110), (108, 112, 118), Better.HIGHER, FigureChange.WITHIN_NOISE),  # the ranges overlap
+        ((100, 101, 130), (131, 131, 131), Better.HIGHER, FigureChange.WITHIN_NOISE),  # no overlap, but a wide spread
+        ((100, 101, 102), (100, 101, 102), Better.HIGHER, FigureChange.WITHIN_NOISE),
+        ((100, 101), (200, 201, 202), Better.HIGHER, FigureChange.TOO_FEW),
+        ((100, 101, 102), (200,), Better.HIGHER, FigureChange.TOO_FEW),
     ],
 )
 def test_what_counts_as_a_change(
-    before: tuple[float, ...], after: tuple[float, ...], better: Better, expected: Change
+    before: tuple[float, ...], after: tuple[float, ...], better: Better, expected: FigureChange
 ) -> None:
     assert compare.change(figure(*before, better=better), figure(*after, better=better)) is expected
 
@@ -78,7 +78,7 @@ def test_what_counts_as_a_change(
 def test_only_figures_of_both_are_compared() -> None:
     other = Figure(name="other", unit="ms", better=Better.LOWER, values=(1.0, 1.0, 1.0))
     (compared,) = compare.compare(record(figure(10, 10, 10)), record(figure(30, 30, 30), other))
-    assert compared.change is Change.BETTER
+    assert compared.change is FigureChange.BETTER
     assert compared.ratio == 3.0
 
 

@@ -3,13 +3,13 @@
 import pytest
 from msgspec.structs import replace
 
-from benchmarks.soak.looking import Held, Process
-from benchmarks.soak.record import ALL, Look, Record, broken, judge, keyed, slope
-from benchmarks.soak.scenario import Balance, Options
+from benchmarks.soak.observing import ObservedProcess, ProcessState
+from benchmarks.soak.record import ALL, Look, SoakRecord, broken, judge, keyed, slope
+from benchmarks.soak.scenario import Balance, SoakOptions
 
 
-def held(own: float, descriptors: int = 50) -> Held:
-    return Held(resident=own + 80, proportional=own + 10, own=own, descriptors=descriptors, threads=9)
+def held(own: float, descriptors: int = 50) -> ProcessState:
+    return ProcessState(resident=own + 80, proportional=own + 10, own=own, descriptors=descriptors, threads=9)
 
 
 def looks(own_at: dict[str, list[float]], every_s: float = 10.0) -> list[Look]:
@@ -69,7 +69,11 @@ def test_who_came_or_went_is_judged_only_within_the_sum() -> None:
 
 
 def test_processes_of_one_name_are_told_apart_by_their_pids() -> None:
-    one, other, alone = Process("postgres for api", 7, 1.0), Process("postgres for api", 8, 1.0), Process("api", 9, 1.0)
+    one, other, alone = (
+        ObservedProcess("postgres for api", 7, 1.0),
+        ObservedProcess("postgres for api", 8, 1.0),
+        ObservedProcess("api", 9, 1.0),
+    )
     assert set(keyed({one: held(1), other: held(2), alone: held(3)})) == {
         "postgres for api #7",
         "postgres for api #8",
@@ -83,7 +87,7 @@ def test_a_slope_needs_points() -> None:
 
 
 def test_what_is_broken_is_said() -> None:
-    record = Record(
+    record = SoakRecord(
         scenario="soak",
         started_at="",
         took_s=0,
@@ -118,5 +122,5 @@ def test_messages_are_remembered_only_while_they_are_under_way() -> None:
 
 
 def test_a_short_run_is_compared_with_its_middle() -> None:
-    assert Options(minutes=60).settled_s == 600
-    assert Options(minutes=8).settled_s == 240
+    assert SoakOptions(minutes=60).settled_s == 600
+    assert SoakOptions(minutes=8).settled_s == 240

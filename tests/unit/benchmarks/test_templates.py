@@ -5,27 +5,32 @@ import pytest
 
 from api.send.request import MailSend
 from api.send.validation import check
-from benchmarks.mail import Letter, Mail, Shape
+from benchmarks.mail import Mail, MailTemplate, Shape
 from benchmarks.records import Repeat
-from benchmarks.scenarios.templates import NONE, Templates, TemplatesOptions, Way, compared, letter
+from benchmarks.scenarios.templates import NONE, Templates, TemplatesOptions, TemplateVariant, compared, letter
 from cluster.message.substitution import substitute
 
 SHAPE = Shape()
 PLACES = 200
-WAYS = [Way(NONE, 0, 0), Way("one key", 1, 7), Way("few", 3, 6), Way("many", 30, PLACES)]
+WAYS = [
+    TemplateVariant(NONE, 0, 0),
+    TemplateVariant("one key", 1, 7),
+    TemplateVariant("few", 3, 6),
+    TemplateVariant("many", 30, PLACES),
+]
 
 
-def values_of(letter: Letter, number: int) -> dict[str, str]:
+def values_of(letter: MailTemplate, number: int) -> dict[str, str]:
     return msgspec.json.decode(letter.substitutions(number), type=dict[str, str])
 
 
-def filled(letter: Letter, number: int) -> tuple[str, str]:
+def filled(letter: MailTemplate, number: int) -> tuple[str, str]:
     values = values_of(letter, number)
     return substitute(letter.text, values), substitute(letter.html, values)
 
 
 @pytest.mark.parametrize("way", WAYS, ids=lambda way: way.name)
-def test_a_letter_has_the_keys_and_places_that_it_says(way: Way) -> None:
+def test_a_letter_has_the_keys_and_places_that_it_says(way: TemplateVariant) -> None:
     made = letter(SHAPE, way, PLACES)
     keys = values_of(made, 1)
     whole = made.text + made.html
@@ -51,7 +56,7 @@ def test_no_two_messages_are_filled_in_alike() -> None:
 
 
 @pytest.mark.parametrize("way", WAYS, ids=lambda way: way.name)
-def test_the_api_takes_them(way: Way) -> None:
+def test_the_api_takes_them(way: TemplateVariant) -> None:
     mail = msgspec.json.decode(Mail(SHAPE, letter=letter(SHAPE, way, PLACES)).body([1, 2]), type=MailSend)
     assert not check(mail).faults
     assert len(mail.personalizations or ()) == 2

@@ -16,10 +16,10 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from actors.compose.dkim import Signer
-from actors.compose.message import Wire, draft_message, finish
+from actors.compose.message import WireMessage, draft_message, finish
 from actors.compose.mime import compile_content
 from cluster import dkim_keys
-from cluster.journal.records import Address, Attachment, Content, Part, Personal
+from cluster.journal.records import Address, Attachment, BodyPart, Content, PreparedPersonalization
 
 DATE = datetime(2026, 3, 1, 9, 5, 7, tzinfo=UTC)
 SENDER = Address("news@example.com", "Example News")
@@ -37,20 +37,20 @@ class Key(NamedTuple):
         return Signer("example.com", "s1", dkim_keys.load_private_key(self.pem), also_signed)
 
 
-def content(*texts: Part, **fields: Any) -> Content:
+def content(*texts: BodyPart, **fields: Any) -> Content:
     return Content(from_=fields.pop("from_", SENDER), parts=texts, **fields)
 
 
-def personal(**fields: Any) -> Personal:
-    return Personal(to=fields.pop("to", (JANE,)), **fields)
+def personalization(**fields: Any) -> PreparedPersonalization:
+    return PreparedPersonalization(to=fields.pop("to", (JANE,)), **fields)
 
 
-def plain(value: str) -> Part:
-    return Part("text/plain", value)
+def plain(value: str) -> BodyPart:
+    return BodyPart("text/plain", value)
 
 
-def html(value: str) -> Part:
-    return Part("text/html", value)
+def html(value: str) -> BodyPart:
+    return BodyPart("text/html", value)
 
 
 def attachment(data: bytes, filename: str = "a.bin", **fields: Any) -> Attachment:
@@ -59,19 +59,21 @@ def attachment(data: bytes, filename: str = "a.bin", **fields: Any) -> Attachmen
 
 def wire(
     shared: Content,
-    own: Personal | None = None,
+    own: PreparedPersonalization | None = None,
     signer: Signer | None = None,
     files: Mapping[bytes, bytes] | None = None,
-) -> Wire:
+) -> WireMessage:
     """The message, made as the delivery actor makes it, and proved to be sound."""
     skeleton = compile_content(shared, files or {})
-    draft = draft_message(skeleton, own or personal(), signer, message_id=MESSAGE_ID, date=DATE, signed_at=DATE)
+    draft = draft_message(skeleton, own or personalization(), signer, message_id=MESSAGE_ID, date=DATE, signed_at=DATE)
     [made] = finish([draft])
     assert_sound(made.data)
     return made
 
 
-def sent(shared: Content, own: Personal | None = None, files: Mapping[bytes, bytes] | None = None) -> EmailMessage:
+def sent(
+    shared: Content, own: PreparedPersonalization | None = None, files: Mapping[bytes, bytes] | None = None
+) -> EmailMessage:
     return read(wire(shared, own, files=files).data)
 
 

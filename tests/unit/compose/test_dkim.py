@@ -12,7 +12,7 @@ from dkim.canonicalization import Relaxed
 from actors.compose import dkim
 from cluster import dkim_keys
 from cluster.message.header_fields import NotComposable
-from tests.unit.compose.reading import Key, content, header_lines, html, personal, plain, verifies, wire
+from tests.unit.compose.reading import Key, content, header_lines, html, personalization, plain, verifies, wire
 
 SHARED = content(
     plain("Hello  \tthere \n\n\n"),
@@ -60,7 +60,7 @@ def test_what_relays_may_do_does_not_show(rsa: Key, monkeypatch: pytest.MonkeyPa
 
 
 def test_the_field(rsa: Key) -> None:
-    data = wire(SHARED, personal(), rsa.signer()).data
+    data = wire(SHARED, personalization(), rsa.signer()).data
     lines = header_lines(data, "DKIM-Signature")
     assert max(map(len, lines)) <= 76
     assert data.startswith(b"DKIM-Signature: v=1; a=rsa-sha256; c=relaxed/relaxed; d=example.com;")
@@ -84,7 +84,7 @@ ADDED = (
 
 @pytest.mark.parametrize("field", ADDED)
 def test_a_field_that_is_added_breaks_the_signature(rsa: Key, monkeypatch: pytest.MonkeyPatch, field: str) -> None:
-    data = wire(SHARED, personal(), rsa.signer()).data
+    data = wire(SHARED, personalization(), rsa.signer()).data
     assert verifies(data, rsa.public, monkeypatch)
     at = data.index(b"\r\nFrom: ") + 2
     for changed in (

@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 from msgspec import Struct
 
-from cluster.journal.records import Address, Attachment, Content, Footer, Part, Personal
+from cluster.journal.records import Address, Attachment, BodyPart, Content, Footer, PreparedPersonalization
 from tests.unit.compose.reading import (
     JANE,
     Key,
     attachment,
     content,
     html,
-    personal,
+    personalization,
     plain,
     read,
     text_of,
@@ -34,27 +34,27 @@ LONG_LINE = "all work and no play " * 60
 
 class Specimen(Struct, frozen=True):
     content: Content
-    personal: Personal
+    personalization: PreparedPersonalization
     texts: dict[str, str]
     """Media type → what a reader sees."""
     files: tuple[tuple[Attachment, bytes], ...] = ()
 
 
 SPECIMENS = {
-    "plain": Specimen(content(plain("Hello.\n"), subject="Hello"), personal(), {"text/plain": "Hello.\n"}),
-    "empty": Specimen(content(plain("")), personal(), {"text/plain": ""}),
+    "plain": Specimen(content(plain("Hello.\n"), subject="Hello"), personalization(), {"text/plain": "Hello.\n"}),
+    "empty": Specimen(content(plain("")), personalization(), {"text/plain": ""}),
     "alternatives": Specimen(
         content(
-            Part("text/calendar", CALENDAR),
+            BodyPart("text/calendar", CALENDAR),
             html("<html><body><p>Grüße</p></body></html>\n"),
-            Part("text/x-amp-html", "<!doctype html><html ⚡4email></html>"),
+            BodyPart("text/x-amp-html", "<!doctype html><html ⚡4email></html>"),
             plain("Grüße"),
             subject="Grüße aus Köln",
             reply_to=(Address("desk@example.com", "Desk, first floor"), Address("office@example.com")),
             footer=Footer("-- \nExample Ltd", "<p>Example Ltd</p>"),
             headers={"X-Campaign": "spring"},
         ),
-        personal(cc=(Address("joe@example.org", 'Joe "the" O\\Neil'),), bcc=(Address("hidden@example.org"),)),
+        personalization(cc=(Address("joe@example.org", 'Joe "the" O\\Neil'),), bcc=(Address("hidden@example.org"),)),
         {
             "text/plain": "Grüße\n-- \nExample Ltd",
             "text/x-amp-html": "<!doctype html><html ⚡4email></html>",
@@ -73,7 +73,7 @@ SPECIMENS = {
                 attachment(b"", "nothing"),
             ),
         ),
-        personal(),
+        personalization(),
         {"text/plain": "See the logo and the report.", "text/html": '<img src="cid:logo">'},
         (
             (attachment(PNG, "logo.png", type="image/png", inline=True, content_id="logo"), PNG),
@@ -88,7 +88,9 @@ SPECIMENS = {
             from_=Address("news@bücher.example", "Bücher & Söhne"),
             headers={"X-Note": "naïve ☕", "X-Long": "word " * 40},
         ),
-        personal(to=(JANE, Address("jürgen@köln.example", "Jürgen"), Address("x@xn--bcher-kva.example", "a.b@c"))),
+        personalization(
+            to=(JANE, Address("jürgen@köln.example", "Jürgen"), Address("x@xn--bcher-kva.example", "a.b@c"))
+        ),
         {"text/plain": "日本語の本文です。\n" * 12},
     ),
     "substituted": Specimen(
@@ -100,7 +102,7 @@ SPECIMENS = {
             footer=Footer("-name- stays", "<i>-name- stays</i>"),
             headers={"X-A": "shared", "x-b": "shared"},
         ),
-        personal(
+        personalization(
             substitutions={"-name-": "Zoë <b>%code%</b>", "%code%": "42"}, headers={"X-B": "own", "X-C": "-name-"}
         ),
         {
@@ -114,7 +116,7 @@ SPECIMENS = {
             html(".\n"),
             subject="  \t spaces at both ends \t ",
         ),
-        personal(),
+        personalization(),
         {
             "text/plain": "trailing \t\nFrom here\n.\n..\n.dot\n--=_x\n" + LONG_LINE + "\nlone\ncr\nFrom " + "x" * 90,
             "text/html": ".\n",
@@ -124,7 +126,7 @@ SPECIMENS = {
 
 
 def made(specimen: Specimen) -> bytes:
-    return wire(specimen.content, specimen.personal, files={a.sha256: data for a, data in specimen.files}).data
+    return wire(specimen.content, specimen.personalization, files={a.sha256: data for a, data in specimen.files}).data
 
 
 @pytest.mark.parametrize("name", SPECIMENS)
@@ -173,7 +175,7 @@ def test_signatures_verify(
     key: Key = request.getfixturevalue(kind)
     specimen = SPECIMENS[name]
     files = {a.sha256: data for a, data in specimen.files}
-    data = wire(specimen.content, specimen.personal, key.signer(*specimen.content.headers), files).data
+    data = wire(specimen.content, specimen.personalization, key.signer(*specimen.content.headers), files).data
     assert verifies(data, key.public, monkeypatch)
 
 

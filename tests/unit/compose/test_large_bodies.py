@@ -12,7 +12,7 @@ from actors.compose import dkim
 from actors.compose.message import draft_message, finish
 from actors.compose.mime import compile_content
 from cluster.settings import MessageSettings
-from tests.unit.compose.reading import DATE, MESSAGE_ID, attachment, content, html, personal, plain
+from tests.unit.compose.reading import DATE, MESSAGE_ID, attachment, content, html, personalization, plain
 
 MB = 1024 * 1024
 
@@ -58,7 +58,7 @@ async def test_the_event_loop_has_its_turns_while_a_thread_composes(text: str, m
 
     def compose() -> int:
         skeleton = compile_content(shared, {named.sha256: file}, limits)
-        own = personal(substitutions={"-name-": "Ada"})
+        own = personalization(substitutions={"-name-": "Ada"})
         draft = draft_message(skeleton, own, None, message_id=MESSAGE_ID, date=DATE, signed_at=DATE)
         skeleton.body_hash(draft.pieces[-1])
         [made] = finish([draft])

@@ -5,7 +5,7 @@ import pytest
 from actors.compose.message import draft_message, finish
 from actors.compose.mime import compile_content
 from cluster.journal.records import Address
-from tests.unit.compose.reading import DATE, MESSAGE_ID, Key, content, html, personal, plain, verifies, wire
+from tests.unit.compose.reading import DATE, MESSAGE_ID, Key, content, html, personalization, plain, verifies, wire
 
 
 def test_unsigned() -> None:
@@ -29,7 +29,12 @@ def test_unsigned() -> None:
 def test_each_message_of_a_request_verifies(rsa: Key, monkeypatch: pytest.MonkeyPatch) -> None:
     skeleton = compile_content(content(plain("Hello -n-"), html("<p>same"), subject="-n-"), {})
     signer = rsa.signer()
-    own = (personal(), personal(substitutions={"-n-": "日本"}), personal(subject="x"), personal())
+    own = (
+        personalization(),
+        personalization(substitutions={"-n-": "日本"}),
+        personalization(subject="x"),
+        personalization(),
+    )
     drafts = [
         draft_message(
             skeleton,
@@ -52,7 +57,7 @@ def test_each_message_of_a_request_verifies(rsa: Key, monkeypatch: pytest.Monkey
 def test_a_later_attempt_differs_in_its_signature_only(rsa: Key) -> None:
     skeleton, signer = compile_content(content(plain("x")), {}), rsa.signer()
     drafts = [
-        draft_message(skeleton, personal(), signer, message_id=MESSAGE_ID, date=DATE, signed_at=DATE + wait)
+        draft_message(skeleton, personalization(), signer, message_id=MESSAGE_ID, date=DATE, signed_at=DATE + wait)
         for wait in (timedelta(0), timedelta(hours=1))
     ]
     first, later = (made.data for made in finish(drafts))
@@ -62,8 +67,8 @@ def test_a_later_attempt_differs_in_its_signature_only(rsa: Key) -> None:
 
 
 def test_smtputf8_of_the_header(rsa: Key, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert not wire(content(plain("x")), personal(to=(Address("jane@bücher.example"),)), rsa.signer()).smtputf8
-    made = wire(content(plain("x")), personal(to=(Address("jürgen@köln.example", "Jürgen"),)), rsa.signer())
+    assert not wire(content(plain("x")), personalization(to=(Address("jane@bücher.example"),)), rsa.signer()).smtputf8
+    made = wire(content(plain("x")), personalization(to=(Address("jürgen@köln.example", "Jürgen"),)), rsa.signer())
     assert made.smtputf8
     assert "<jürgen@köln.example>".encode() in made.data
     assert verifies(made.data, rsa.public, monkeypatch)
@@ -71,7 +76,7 @@ def test_smtputf8_of_the_header(rsa: Key, monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_the_form_for_a_host_without_smtputf8(rsa: Key, monkeypatch: pytest.MonkeyPatch) -> None:
     international = Address("jürgen@köln.example", "Jürgen")
-    given = [personal(cc=(international,)), personal(), personal(to=(international,))]
+    given = [personalization(cc=(international,)), personalization(), personalization(to=(international,))]
     skeleton, signer = compile_content(content(plain("x")), {}), rsa.signer()
     drafts = [draft_message(skeleton, own, signer, message_id=MESSAGE_ID, date=DATE, signed_at=DATE) for own in given]
     first, plain_one, last = finish(drafts)
@@ -88,5 +93,5 @@ def test_the_form_for_a_host_without_smtputf8(rsa: Key, monkeypatch: pytest.Monk
 def test_an_author_has_no_other_form(name: str) -> None:
     author = Address("jürgen@example.com")
     fields = {name: author if name == "from_" else (author,)}
-    made = wire(content(plain("x"), **fields), personal(cc=(Address("é@example.com"),)))
+    made = wire(content(plain("x"), **fields), personalization(cc=(Address("é@example.com"),)))
     assert made.smtputf8 and made.downgraded is None

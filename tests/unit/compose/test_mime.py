@@ -4,18 +4,18 @@ import pytest
 
 from actors.compose import dkim
 from actors.compose.mime import Composed, Skeleton, compile_content
-from cluster.journal.records import Address, Personal
+from cluster.journal.records import Address, PreparedPersonalization
 from cluster.message.header_fields import NotComposable
-from tests.unit.compose.reading import DATE, JANE, MESSAGE_ID, attachment, content, html, personal, plain, sent
+from tests.unit.compose.reading import DATE, JANE, MESSAGE_ID, attachment, content, html, personalization, plain, sent
 
 
-def composed(skeleton: Skeleton, own: Personal | None = None) -> Composed:
-    return skeleton.compose(own or personal(), message_id=MESSAGE_ID, date=DATE)
+def composed(skeleton: Skeleton, own: PreparedPersonalization | None = None) -> Composed:
+    return skeleton.compose(own or personalization(), message_id=MESSAGE_ID, date=DATE)
 
 
 def test_a_body_that_messages_share_is_made_and_hashed_once(monkeypatch: pytest.MonkeyPatch) -> None:
     skeleton = compile_content(content(plain("x"), html("y"), subject="-n-"), {})
-    bodies = [composed(skeleton, personal(substitutions={"-n-": str(number)})).body for number in range(3)]
+    bodies = [composed(skeleton, personalization(substitutions={"-n-": str(number)})).body for number in range(3)]
     assert all(body is bodies[0] for body in bodies)
     hashed: list[bytes] = []
     real = dkim.body_hash
@@ -40,7 +40,7 @@ def test_boundaries_follow_the_content() -> None:
 
 
 def test_blind_copies_are_never_shown() -> None:
-    own = personal(bcc=(Address("hidden@example.org", "Hidden"), Address("hídden@example.org")))
+    own = personalization(bcc=(Address("hidden@example.org", "Hidden"), Address("hídden@example.org")))
     made = composed(compile_content(content(plain("x")), {}), own)
     assert not any(name.lower() == b"bcc" or b"idden" in value for name, value in made.header_fields)
     assert not made.smtputf8
@@ -52,7 +52,7 @@ def test_smtputf8_for_each_address_field(field: str) -> None:
     value: Any = international if field == "from_" else (international,)
     in_personal = field in ("to", "cc", "from_")
     shared = content(plain("x")) if in_personal else content(plain("x"), **{field: value})
-    own = personal(**{field: value}) if in_personal else personal()
+    own = personalization(**{field: value}) if in_personal else personalization()
     assert composed(compile_content(shared, {}), own).smtputf8
     assert not composed(compile_content(content(plain("x")), {})).smtputf8
 
@@ -63,7 +63,7 @@ def test_smtputf8_for_each_address_field(field: str) -> None:
 def test_fields_that_nobody_may_set(name: str) -> None:
     skeleton = compile_content(content(plain("x")), {})
     with pytest.raises(NotComposable):
-        composed(skeleton, personal(headers={name: "x"}))
+        composed(skeleton, personalization(headers={name: "x"}))
     with pytest.raises(NotComposable):
         composed(compile_content(content(plain("x"), headers={name: "x"}), {}))
 
@@ -83,7 +83,7 @@ def test_a_fault_fails_its_own_message_only(fault: dict[str, Any]) -> None:
     skeleton = compile_content(content(plain("-t-"), subject="-s-", reply_to=(Address("-r-@example.com"),)), {})
     good = composed(skeleton)
     with pytest.raises(NotComposable):
-        composed(skeleton, personal(**fault))
+        composed(skeleton, personalization(**fault))
     assert composed(skeleton) == good
 
 
@@ -98,25 +98,25 @@ def test_a_fault_fails_its_own_message_only(fault: dict[str, Any]) -> None:
 )
 def test_a_recipient_that_cannot_be_written_is_left_out(broken: Address) -> None:
     skeleton = compile_content(content(plain("x")), {})
-    assert composed(skeleton, personal(to=(broken, JANE))) == composed(skeleton)
-    assert composed(skeleton, personal(cc=(broken,))) == composed(skeleton)
+    assert composed(skeleton, personalization(to=(broken, JANE))) == composed(skeleton)
+    assert composed(skeleton, personalization(cc=(broken,))) == composed(skeleton)
     others = (JANE, Address("é@example.com"))
-    made = composed(skeleton, personal(to=(JANE, broken), cc=(*others, broken)))
-    assert made == composed(skeleton, personal(cc=others))
+    made = composed(skeleton, personalization(to=(JANE, broken), cc=(*others, broken)))
+    assert made == composed(skeleton, personalization(cc=others))
     assert made.downgraded is not None
 
 
 def test_a_name_that_cannot_be_written_is_left_out() -> None:
     skeleton = compile_content(content(plain("x")), {})
-    named = composed(skeleton, personal(to=(Address("jane@example.net", "\ud800"),)))
-    assert named == composed(skeleton, personal(to=(Address("jane@example.net"),)))
+    named = composed(skeleton, personalization(to=(Address("jane@example.net", "\ud800"),)))
+    assert named == composed(skeleton, personalization(to=(Address("jane@example.net"),)))
 
 
 def test_a_shared_fault_fails_no_message_that_does_not_use_it() -> None:
     skeleton = compile_content(content(plain("x"), from_=Address("none")), {})
     with pytest.raises(NotComposable):
         composed(skeleton)
-    assert composed(skeleton, personal(subject="good", from_=JANE)).body == b"x\r\n"
+    assert composed(skeleton, personalization(subject="good", from_=JANE)).body == b"x\r\n"
 
 
 def test_a_file_that_is_not_there() -> None:

@@ -9,7 +9,7 @@ import pytest
 from actors.compose import parts
 from cluster.message.header_fields import NotComposable
 from cluster.message.transfer_encoding import base64_lines, quoted_printable
-from tests.unit.compose.reading import attachment, content, html, personal, plain, sent, text_of, wire
+from tests.unit.compose.reading import attachment, content, html, personalization, plain, sent, text_of, wire
 
 
 def encoding(text: str) -> bytes:
@@ -107,10 +107,10 @@ def test_texts_that_may_pass_as_they_are_have_no_form(media_type: str) -> None:
 def test_no_part_can_contain_a_boundary() -> None:
     """Not even one that a sender read in a message of the same content."""
     shared = content(plain("-t-"), html("-t-"))
-    data = wire(shared, personal(substitutions={"-t-": "x"})).data
+    data = wire(shared, personalization(substitutions={"-t-": "x"})).data
     [boundary] = re.findall(rb'boundary="([^"]+)"', data)
     text = f"x\n--{boundary.decode()}\n\nforged\n--{boundary.decode()}--\n"
-    message = sent(shared, personal(substitutions={"-t-": text}))
+    message = sent(shared, personalization(substitutions={"-t-": text}))
     assert text_of(message, "text/plain") == text
     assert [part.get_content_type() for part in message.walk()] == ["multipart/alternative", "text/plain", "text/html"]
 

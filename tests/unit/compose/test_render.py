@@ -1,35 +1,39 @@
 import pytest
 
 from actors.compose.render import Filling, Rendered, Renderer
-from cluster.journal.records import Address, Footer, Part
-from tests.unit.compose.reading import SENDER, content, html, personal, plain
+from cluster.journal.records import Address, BodyPart, Footer
+from tests.unit.compose.reading import SENDER, content, html, personalization, plain
 
 
-def whole(said: Rendered) -> tuple[Part, ...]:
+def whole(said: Rendered) -> tuple[BodyPart, ...]:
     return tuple(part.part() if isinstance(part, Filling) else part for part in said.parts)
 
 
 def test_personal_over_content() -> None:
     renderer = Renderer(content(plain("x"), subject="shared", headers={"X-A": "1", "X-B": "2"}))
-    said = renderer.render(personal())
+    said = renderer.render(personalization())
     assert (said.from_, said.subject, said.headers) == (SENDER, "shared", {"X-A": "1", "X-B": "2"})
     own = Address("own@example.com")
-    said = renderer.render(personal(from_=own, subject="", headers={"x-b": "own", "X-C": "3"}))
+    said = renderer.render(personalization(from_=own, subject="", headers={"x-b": "own", "X-C": "3"}))
     assert (said.from_, said.subject, said.headers) == (own, "", {"X-A": "1", "x-b": "own", "X-C": "3"})
 
 
 def test_what_nobody_changes_is_the_same_object() -> None:
     shared = content(plain("no keys"), html("-key-"), subject="no keys", reply_to=(SENDER,))
     renderer = Renderer(shared)
-    for own in (personal(), personal(substitutions={"absent": "x"}), personal(substitutions={"": "x"})):
+    for own in (
+        personalization(),
+        personalization(substitutions={"absent": "x"}),
+        personalization(substitutions={"": "x"}),
+    ):
         said = renderer.render(own)
         assert said.parts is renderer.parts
         assert said.subject is shared.subject
         assert said.reply_to is shared.reply_to
-    said = renderer.render(personal(substitutions={"-key-": "x"}))
+    said = renderer.render(personalization(substitutions={"-key-": "x"}))
     assert said.parts[0] is renderer.parts[0]
     assert whole(said)[1] == html("x")
-    other = renderer.render(personal(substitutions={"-key-": "y"}))
+    other = renderer.render(personalization(substitutions={"-key-": "y"}))
     cuts = [part.cut for part in (said.parts[1], other.parts[1]) if isinstance(part, Filling)]
     assert len(cuts) == 2 and cuts[0] is cuts[1]
 
@@ -45,7 +49,7 @@ def test_what_nobody_changes_is_the_same_object() -> None:
     ],
 )
 def test_substitutions_are_literal(substitutions: dict[str, str], text: str) -> None:
-    said = Renderer(content(plain("a b ab.*"))).render(personal(substitutions=substitutions))
+    said = Renderer(content(plain("a b ab.*"))).render(personalization(substitutions=substitutions))
     assert whole(said) == (plain(text),)
 
 
@@ -53,14 +57,14 @@ def test_substitutions_reach_subject_and_reply_to() -> None:
     renderer = Renderer(
         content(plain("x"), subject="k", reply_to=(Address("k@example.com", "k"), Address("o@k.example")))
     )
-    said = renderer.render(personal(substitutions={"k": "v"}))
+    said = renderer.render(personalization(substitutions={"k": "v"}))
     assert said.subject == "v"
     assert said.reply_to == (Address("v@example.com", "v"), Address("o@v.example"))
-    assert renderer.render(personal(subject="own k", substitutions={"k": "v"})).subject == "own v"
+    assert renderer.render(personalization(subject="own k", substitutions={"k": "v"})).subject == "own v"
 
 
 def test_html_values_are_not_escaped() -> None:
-    said = Renderer(content(html("<p>-x-</p>"))).render(personal(substitutions={"-x-": "<b>&</b>"}))
+    said = Renderer(content(html("<p>-x-</p>"))).render(personalization(substitutions={"-x-": "<b>&</b>"}))
     assert whole(said) == (html("<p><b>&</b></p>"),)
 
 
@@ -68,7 +72,7 @@ def test_many_key_sets_give_right_answers() -> None:
     renderer = Renderer(content(plain("".join(f"<{number}>" for number in range(100)))))
     for _ in range(2):
         for number in range(100):
-            [part] = whole(renderer.render(personal(substitutions={f"<{number}>": "*"})))
+            [part] = whole(renderer.render(personalization(substitutions={f"<{number}>": "*"})))
             assert part.value.count("*") == 1
 
 
@@ -78,16 +82,16 @@ def test_many_key_sets_give_right_answers() -> None:
         (plain("text"), "text\nF"),
         (plain("text\r\n"), "text\nF"),
         (plain(""), "F"),
-        (Part("text/x-amp-html", "<body></body>"), "<body></body>"),
+        (BodyPart("text/x-amp-html", "<body></body>"), "<body></body>"),
         (html("<body>x</body></html>"), "<body>x<i>F</i></body></html>"),
         (html("</body>x</BODY ></html>"), "<i>F</i></body>x</BODY ></html>"),
         (html("İ<body>x</BODY></html>"), "İ<body>x<i>F</i></BODY></html>"),
         (html("no end"), "no end<i>F</i>"),
     ],
 )
-def test_footer(part: Part, text: str) -> None:
-    [said] = Renderer(content(part, footer=Footer("F", "<i>F</i>"))).render(personal()).parts
-    assert said == Part(part.type, text)
+def test_footer(part: BodyPart, text: str) -> None:
+    [said] = Renderer(content(part, footer=Footer("F", "<i>F</i>"))).render(personalization()).parts
+    assert said == BodyPart(part.type, text)
 
 
 @pytest.mark.parametrize(
@@ -100,11 +104,11 @@ def test_footer(part: Part, text: str) -> None:
     ],
 )
 def test_footer_stands_after_substitution_and_is_not_substituted(
-    text: str, markup: str, filled: tuple[Part, ...]
+    text: str, markup: str, filled: tuple[BodyPart, ...]
 ) -> None:
     renderer = Renderer(content(plain(text), html(markup), footer=Footer("-x-", "-x-")))
-    assert whole(renderer.render(personal(substitutions={"-x-": "v</body>"}))) == filled
+    assert whole(renderer.render(personalization(substitutions={"-x-": "v</body>"}))) == filled
 
 
 def test_no_parts_say_an_empty_text() -> None:
-    assert Renderer(content()).render(personal()).parts == (plain(""),)
+    assert Renderer(content()).render(personalization()).parts == (plain(""),)

@@ -24,7 +24,7 @@ def by_openssl(key: RSAPrivateKey, text: bytes) -> bytes:
 @pytest.mark.parametrize("count", [0, 1, 2, 3, 7, 8, 9, 11, 24])
 def test_any_number_of_signatures_with_keys_in_any_order(keys: list[RSAPrivateKey], count: int) -> None:
     wanted = [(keys[number % 3], b"%d" % number * number) for number in range(count)]
-    made = rsa.sign_all([(rsa.Key(key), text) for key, text in wanted])
+    made = rsa.sign_all([(rsa.SigningKey(key), text) for key, text in wanted])
     assert made == [by_openssl(key, text) for key, text in wanted]
 
 
@@ -34,8 +34,8 @@ def test_the_lanes_are_used_where_the_processor_has_them(keys: list[RSAPrivateKe
     if "avx512ifma" not in Path("/proc/cpuinfo").read_text("ascii"):
         assert rsa.why_one_at_a_time()
         return
-    assert isinstance(lanes, rsa.Lanes)
-    lane = rsa.Key(keys[0]).lane
+    assert isinstance(lanes, rsa.SigningLanes)
+    lane = rsa.SigningKey(keys[0]).lane
     assert lane is not None
     digest = hashes.Hash(hashes.SHA256())
     digest.update(b"text")
@@ -44,9 +44,9 @@ def test_the_lanes_are_used_where_the_processor_has_them(keys: list[RSAPrivateKe
 
 def test_a_signature_that_does_not_verify_is_never_given_out(keys: list[RSAPrivateKey]) -> None:
     lanes = rsa.load_lanes()
-    if not isinstance(lanes, rsa.Lanes):
+    if not isinstance(lanes, rsa.SigningLanes):
         pytest.skip(lanes)
-    sound, faulty = rsa.Key(keys[0]).lane, rsa.Key(keys[1]).lane
+    sound, faulty = rsa.SigningKey(keys[0]).lane, rsa.SigningKey(keys[1]).lane
     assert sound is not None and faulty is not None
     faulty.crt[4][0] = bytes([faulty.crt[4].raw[0] ^ 2])  # 1/q mod p is another, as after a fault in the arithmetic
     made = lanes.sign([(sound, b"d" * 32), (faulty, b"d" * 32)])
@@ -56,10 +56,10 @@ def test_a_signature_that_does_not_verify_is_never_given_out(keys: list[RSAPriva
 
 def test_openssl_signs_what_the_lanes_did_not(keys: list[RSAPrivateKey], monkeypatch: pytest.MonkeyPatch) -> None:
     lanes = rsa.load_lanes()
-    if not isinstance(lanes, rsa.Lanes):
+    if not isinstance(lanes, rsa.SigningLanes):
         pytest.skip(lanes)
     monkeypatch.setattr(lanes, "sign", lambda wanted: [None] * len(wanted))
-    assert rsa.sign_all([(rsa.Key(keys[0]), b"x")] * 8) == [by_openssl(keys[0], b"x")] * 8
+    assert rsa.sign_all([(rsa.SigningKey(keys[0]), b"x")] * 8) == [by_openssl(keys[0], b"x")] * 8
 
 
 def test_without_the_library_openssl_signs(keys: list[RSAPrivateKey], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -69,4 +69,4 @@ def test_without_the_library_openssl_signs(keys: list[RSAPrivateKey], monkeypatc
     monkeypatch.setattr(rsa, "files", missing)
     monkeypatch.setattr(rsa, "load_lanes", rsa.load_lanes.__wrapped__)
     assert rsa.why_one_at_a_time()
-    assert rsa.sign_all([(rsa.Key(keys[0]), b"x")] * 8) == [by_openssl(keys[0], b"x")] * 8
+    assert rsa.sign_all([(rsa.SigningKey(keys[0]), b"x")] * 8) == [by_openssl(keys[0], b"x")] * 8

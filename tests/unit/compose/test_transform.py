@@ -8,10 +8,10 @@ import pytest
 from msgspec import Struct
 
 from actors.compose import dkim, parts
-from actors.compose.message import Wire, draft_message, finish
+from actors.compose.message import WireMessage, draft_message, finish
 from actors.compose.mime import Composed, Skeleton, compile_content
-from actors.compose.transform import Addressee, Hole, Scope, Text, Transform
-from cluster.journal.records import Content, Footer, Personal
+from actors.compose.transform import Addressee, Hole, SharedBy, Text, Transform
+from cluster.journal.records import Content, Footer, PreparedPersonalization
 from cluster.message import transfer_encoding
 from cluster.message.header_fields import NotComposable
 from cluster.settings import MessageSettings
@@ -23,7 +23,7 @@ from tests.unit.compose.reading import (
     attachment,
     content,
     html,
-    personal,
+    personalization,
     plain,
     read,
     text_of,
@@ -37,7 +37,7 @@ ADA, BOB = Addressee("msg_01", 0, "ada@example.net"), Addressee("msg_01", 1, "bo
 class Wordy:
     """Changes the text that all messages share, in every part."""
 
-    scope = Scope.REQUEST
+    scope = SharedBy.REQUEST
 
     def __init__(self) -> None:
         self.seen: list[Text] = []
@@ -76,7 +76,7 @@ class Tracking:
     """Puts a token into each link of an html part and a pixel at its end. A link whose address has keys in it is found
     as well; where a key could hide a link, the whole text is asked for. Other parts stay as they are."""
 
-    scope = Scope.RECIPIENT
+    scope = SharedBy.RECIPIENT
 
     def __init__(self) -> None:
         self.seen: list[Text] = []
@@ -124,14 +124,18 @@ def transformed(
     return compile_content(shared, files or {}, limits or MessageSettings(), transform)
 
 
-def composed(skeleton: Skeleton, addressee: Addressee | None = None, own: Personal | None = None) -> Composed:
-    return skeleton.compose(own or personal(), message_id=MESSAGE_ID, date=DATE, addressee=addressee)
+def composed(
+    skeleton: Skeleton, addressee: Addressee | None = None, own: PreparedPersonalization | None = None
+) -> Composed:
+    return skeleton.compose(own or personalization(), message_id=MESSAGE_ID, date=DATE, addressee=addressee)
 
 
-def made(skeleton: Skeleton, addressee: Addressee | None = None, own: Personal | None = None, late: int = 0) -> Wire:
+def made(
+    skeleton: Skeleton, addressee: Addressee | None = None, own: PreparedPersonalization | None = None, late: int = 0
+) -> WireMessage:
     at = DATE + timedelta(seconds=late)
     draft = draft_message(
-        skeleton, own or personal(), None, message_id=MESSAGE_ID, date=DATE, signed_at=at, addressee=addressee
+        skeleton, own or personalization(), None, message_id=MESSAGE_ID, date=DATE, signed_at=at, addressee=addressee
     )
     [wire] = finish([draft])
     assert_sound(wire.data)
@@ -139,7 +143,7 @@ def made(skeleton: Skeleton, addressee: Addressee | None = None, own: Personal |
 
 
 def html_for(skeleton: Skeleton, addressee: Addressee | None = None, **own: str) -> str:
-    return text_of(read(made(skeleton, addressee, personal(substitutions=own)).data), "text/html")
+    return text_of(read(made(skeleton, addressee, personalization(substitutions=own)).data), "text/html")
 
 
 @pytest.fixture
@@ -166,7 +170,7 @@ def test_what_a_request_shares_is_changed_encoded_and_hashed_once(
 ) -> None:
     transform = Wordy()
     skeleton = transformed(content(plain("colour é"), html("<p>colour</p>"), subject="-n-"), transform)
-    bodies = [composed(skeleton, own=personal(substitutions={"-n-": str(number)})).body for number in range(3)]
+    bodies = [composed(skeleton, own=personalization(substitutions={"-n-": str(number)})).body for number in range(3)]
     assert all(body is bodies[0] for body in bodies)
     assert [text.literals for text in transform.seen] == [("colour é",), ("<p>colour</p>",)]
     assert encoded.count("color\n é") == 2, "the text as a whole, which then is quoted"
@@ -180,7 +184,7 @@ def test_keys_are_filled_in_what_a_request_shares() -> None:
     transform = Wordy()
     skeleton = transformed(content(plain("shared colour"), html("é colour of -n- and -n-")), transform)
     for name in ("red", "blue"):
-        message = read(made(skeleton, own=personal(substitutions={"-n-": name})).data)
+        message = read(made(skeleton, own=personalization(substitutions={"-n-": name})).data)
         assert text_of(message, "text/html") == f"é color\n of {name} and {name}"
         assert text_of(message, "text/plain") == "shared color\n"
     assert len(transform.seen) == 2
@@ -255,7 +259,7 @@ def test_copies_differ_in_their_places_only_and_a_retry_in_nothing(rsa: Key, mon
     assert first.replace(b"msg_01.0", b"msg_01.1").replace(b"ada@", b"bob@") == other
     signed = draft_message(
         transformed(shared, Tracking()),
-        personal(),
+        personalization(),
         rsa.signer(),
         message_id=MESSAGE_ID,
         date=DATE,
@@ -282,24 +286,24 @@ def test_what_would_be_too_large_is_not_made_for_a_transform_to_see() -> None:
     transform = Tracking()
     skeleton = transformed(content(html("-block-" * 1000)), transform, MessageSettings(max_part_bytes=100_000))
     with pytest.raises(NotComposable):
-        composed(skeleton, ADA, personal(substitutions={"-block-": "x" * 9000}))
+        composed(skeleton, ADA, personalization(substitutions={"-block-": "x" * 9000}))
     assert all(len("".join(text.literals)) < 10_000 for text in transform.seen)
 
 
 def test_growth_counts_what_a_transform_adds() -> None:
     links = "".join(f'<a href="https://x.example/{number}?-id-">é</a>' for number in range(50))
     plainly = compile_content(content(html(links)), {})
-    own = personal(substitutions={"-id-": "7" * 400})
+    own = personalization(substitutions={"-id-": "7" * 400})
     skeleton = transformed(content(html(links)), Tracking())
     before, after = plainly.growth(own, 500), skeleton.growth(own, 500)
     assert before is not None and after is not None
     source = len(links.encode())
     assert source + after >= len(html_for(skeleton, ADA, **own.substitutions).encode())
     assert after - before >= 50 * 500
-    assert skeleton.growth(personal(), 0) in range(50 * 100, 50 * 200)
+    assert skeleton.growth(personalization(), 0) in range(50 * 100, 50 * 200)
     hidden = transformed(content(html("-block-")), Tracking())
-    assert hidden.growth(personal(substitutions={"-block-": "x"}), 8) is None
-    longer = transformed(content(plain("colour" * 100)), Wordy()).growth(personal(), 0)
+    assert hidden.growth(personalization(substitutions={"-block-": "x"}), 8) is None
+    longer = transformed(content(plain("colour" * 100)), Wordy()).growth(personalization(), 0)
     assert longer == 100, "of which each line end takes two octets"
 
 
@@ -312,7 +316,7 @@ def test_nothing_of_a_message_stays_when_its_keys_are_forgotten() -> None:
 class Wrong(Struct, frozen=True):
     """Answers what it may not."""
 
-    scope: Scope
+    scope: SharedBy
     answer: Text | None
 
     def change(self, text: Text) -> Text | None:
@@ -322,9 +326,9 @@ class Wrong(Struct, frozen=True):
 @pytest.mark.parametrize(
     ("wrong", "why"),
     [
-        (Wrong(Scope.REQUEST, Text("text/html", ("", ""), (Pixel(),))), "a place for each recipient"),
-        (Wrong(Scope.RECIPIENT, Text("text/html", ("", ""), ("-n-",))), "keys that were not there"),
-        (Wrong(Scope.RECIPIENT, None), "a text without keys"),
+        (Wrong(SharedBy.REQUEST, Text("text/html", ("", ""), (Pixel(),))), "a place for each recipient"),
+        (Wrong(SharedBy.RECIPIENT, Text("text/html", ("", ""), ("-n-",))), "keys that were not there"),
+        (Wrong(SharedBy.RECIPIENT, None), "a text without keys"),
     ],
 )
 def test_a_transform_that_breaks_its_word_is_refused(wrong: Wrong, why: str) -> None:
@@ -333,9 +337,9 @@ def test_a_transform_that_breaks_its_word_is_refused(wrong: Wrong, why: str) -> 
 
 
 def test_a_key_is_not_repeated_by_a_transform() -> None:
-    twice = Wrong(Scope.RECIPIENT, Text("text/html", ("", "", ""), ("-n-", "-n-")))
+    twice = Wrong(SharedBy.RECIPIENT, Text("text/html", ("", "", ""), ("-n-", "-n-")))
     with pytest.raises(ValueError, match="keys that were not there"):
-        composed(transformed(content(html("-n-")), twice), ADA, personal(substitutions={"-n-": "x"}))
+        composed(transformed(content(html("-n-")), twice), ADA, personalization(substitutions={"-n-": "x"}))
 
 
 def test_a_copy_needs_a_recipient() -> None:

@@ -5,11 +5,11 @@ from datetime import UTC, datetime, timedelta
 from msgspec import structs
 
 from actors.delivery.job import Job
-from actors.delivery.site import Ready
+from actors.delivery.site import ReadyDelivery
 from actors.smtp.commands import Envelope
 from actors.smtp.reply import make_reply
 from actors.smtp.transaction import TransactionResult
-from cluster.journal.records import Claimed, Waiting
+from cluster.journal.records import Claimed, DueDelivery
 from cluster.policies import base_limits
 from cluster.policy.limits.quantities import rate
 from cluster.policy.limits.shaping import Limits
@@ -52,12 +52,12 @@ def some_limits(
     return structs.replace(limits, **others)
 
 
-def waiting(number: int, tenant_id: str = "tnt_1", domain: str = "example.com", recipient_no: int = 0) -> Waiting:
-    return Waiting(f"msg_{number}", recipient_no, tenant_id, domain, "")
+def waiting(number: int, tenant_id: str = "tnt_1", domain: str = "example.com", recipient_no: int = 0) -> DueDelivery:
+    return DueDelivery(f"msg_{number}", recipient_no, tenant_id, domain, "")
 
 
-def ready(number: int, tenant_id: str = "tnt_1", hop: NextHop = HOP, recipient_no: int = 0) -> Ready:
-    return Ready(waiting(number, tenant_id, recipient_no=recipient_no), hop)
+def ready(number: int, tenant_id: str = "tnt_1", hop: NextHop = HOP, recipient_no: int = 0) -> ReadyDelivery:
+    return ReadyDelivery(waiting(number, tenant_id, recipient_no=recipient_no), hop)
 
 
 def job(number: int, tenant_id: str = "tnt_1") -> Job:
@@ -71,12 +71,12 @@ def job(number: int, tenant_id: str = "tnt_1") -> Job:
         request_id="req_1",
         batch_id=None,
         attempts=1,
-        alone=True,
+        sole_recipient=True,
         created_at=_AT,
         send_at=_AT,
         dated_at=_AT,
         expires_at=_AT + timedelta(days=3),
-        personal=b"",
+        personalization=b"",
     )
     envelope = Envelope("from@sender.example", (recipient,))
     return Job(deliveries=(claimed,), envelope=envelope, data=b"Subject: hello\r\n\r\nhello\r\n", categories=())

@@ -207,7 +207,7 @@ async def test_a_host_that_is_ourselves_ends_the_walk() -> None:
 @in_virtual_time
 async def test_what_can_be_otherwise_later_is_told_over_what_cannot() -> None:
     gone = mx.Unroutable(mx.NoMail.NO_ADDRESS, "mx")
-    hosts = Hosts({"mx1": gone, "mx2": mx.Unresolved("mx2", "timeout"), "mx3": gone})
+    hosts = Hosts({"mx1": gone, "mx2": mx.UnresolvedHosts("mx2", "timeout"), "mx3": gone})
     with pytest.raises(NoRoute) as caught:
         await hosts.connect()
     assert not caught.value.permanent

@@ -8,7 +8,7 @@ import pytest
 from actors.compose.mime import Skeleton
 from actors.delivery import contents
 from actors.delivery.contents import Compiled, Contents, measured
-from cluster.journal.records import Address, Attachment, Content, Part, Personal, encode
+from cluster.journal.records import Address, Attachment, BodyPart, Content, PreparedPersonalization, encode
 from cluster.message.header_fields import NotComposable
 
 MIB = 1024 * 1024
@@ -16,14 +16,16 @@ FROM = Address("sender@mail.example.com", "Sender")
 
 
 def encoded(text: str = "Dear -name-, hello. ", attachments: tuple[Attachment, ...] = ()) -> bytes:
-    parts = (Part("text/plain", text), Part("text/html", f"<p>{text}</p>"))
+    parts = (BodyPart("text/plain", text), BodyPart("text/html", f"<p>{text}</p>"))
     return encode(Content(from_=FROM, subject="To -name-", parts=parts, attachments=attachments))
 
 
 def compose(compiled: Compiled, keys: tuple[str, ...] = ("-name-",)) -> None:
     assert isinstance(compiled.skeleton, Skeleton)
-    personal = Personal(to=(Address("reader@example.org", None),), substitutions=dict.fromkeys(keys, "Reader"))
-    compiled.skeleton.compose(personal, message_id="<m@mail.example.com>", date=datetime.now(UTC))
+    personalization = PreparedPersonalization(
+        to=(Address("reader@example.org", None),), substitutions=dict.fromkeys(keys, "Reader")
+    )
+    compiled.skeleton.compose(personalization, message_id="<m@mail.example.com>", date=datetime.now(UTC))
 
 
 def held_by(count: int, cache: Contents, data: bytes, *, is_shared: bool, keys: tuple[str, ...] = ("-name-",)) -> int:

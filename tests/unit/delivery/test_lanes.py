@@ -6,10 +6,10 @@ from typing import Any, cast
 
 from actors.delivery.held import HeldDeliveries
 from actors.delivery.lane_fetcher import LANES_AT_ONCE, LaneFetcher
-from actors.delivery.lanes import MAX_WAIT_S, PLENTY, Lanes
+from actors.delivery.lanes import MAX_WAIT_S, PLENTY, OwnLanes
 from actors.delivery.site import Site
 from cluster.journal.journal import Unavailable
-from cluster.journal.records import Waiting
+from cluster.journal.records import DueDelivery
 from cluster.journal.scheduling import Lane, Unparked
 from cluster.policy.routes.destinations import Destination
 from cluster.tasks import Tasks
@@ -53,7 +53,7 @@ class World:
         self.places: dict[str, Place] = {}
         self.tasks = Tasks()
         self.held = HeldDeliveries(MOST)
-        self.lanes = Lanes(self.held, asyncio.get_running_loop().time)
+        self.lanes = OwnLanes(self.held, asyncio.get_running_loop().time)
         itself = cast(Any, self)
         fetcher = LaneFetcher(itself, itself, self.held, self.lanes, itself, itself, lease_s=60)
         self.tasks.spawn("fetching", fetcher.run())
@@ -89,7 +89,7 @@ class World:
         self.asked.append([lane.destination for lane in limits])
         if self.is_down:
             raise Unavailable("down")
-        leased: list[Waiting] = []
+        leased: list[DueDelivery] = []
         emptied = []
         for lane, most in limits.items():
             count = min(most, self.parked[lane], limit - len(leased))
@@ -99,7 +99,7 @@ class World:
                 emptied.append(lane)
         return Unparked(leased, emptied)
 
-    async def hold_or_park(self, found: Sequence[Waiting]) -> None:
+    async def hold_or_park(self, found: Sequence[DueDelivery]) -> None:
         self.taken += [one.domain for one in found]
         self.room -= len(found)
 

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 from msgspec import structs
 
-from actors.delivery.composing import Made, Order
+from actors.delivery.composing import ComposeOrder, Made
 from actors.delivery.held import LargeRoom
 from actors.delivery.job import Job
 from actors.delivery.large import LargeMessages
@@ -26,7 +26,7 @@ class World:
         self.room = LargeRoom(most_bytes=200, most_bytes_of_tenant=100)
         self.large = LargeMessages(cast(Any, self), cast(Any, self), self.room)
 
-    async def compose_large(self, order: Order) -> Made:
+    async def compose_large(self, order: ComposeOrder) -> Made:
         self.begun.append(order.deliveries[0].message_id)
         await self.may_end.wait()
         return [structs.replace(cast(Any, order), data=b"x" * 60)]

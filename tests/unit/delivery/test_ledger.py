@@ -21,7 +21,9 @@ from cluster.policy.lifecycle import Status
 
 
 def an_entry(n: int, reply: str = "250 2.0.0 queued") -> Entry:
-    outcome = Outcome(tenant_id="tnt_1", message_id=f"msg_{n}", recipient_no=n % 3, status=Status.DELIVERED, alone=True)
+    outcome = Outcome(
+        tenant_id="tnt_1", message_id=f"msg_{n}", recipient_no=n % 3, status=Status.DELIVERED, sole_recipient=True
+    )
     event = Delivered(
         id=f"evt_{n}",
         at=1_700_000_000.25 + n,

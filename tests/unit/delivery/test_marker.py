@@ -27,12 +27,12 @@ def a_claim(message_id: str, tenant_id: str = "tnt_01") -> Claimed:
         request_id="req_01",
         batch_id=None,
         attempts=1,
-        alone=True,
+        sole_recipient=True,
         created_at=NOW,
         send_at=NOW,
         dated_at=NOW,
         expires_at=NOW,
-        personal=b"",
+        personalization=b"",
     )
 
 

@@ -12,7 +12,7 @@ from cluster.events import Bounced, Deferred, Delivered
 from cluster.journal.records import Claimed, OutcomeWithEvent
 from cluster.policy.lifecycle import Status, Transition
 from cluster.policy.replies.bounce_class import BounceClass
-from cluster.policy.replies.bounce_rules import Scope
+from cluster.policy.replies.bounce_rules import ReplyScope
 from cluster.policy.replies.stage import Stage
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -32,12 +32,12 @@ def a_job(attempts: int = 1, expires_at: datetime = NOW + timedelta(days=3)) -> 
             request_id="req_1",
             batch_id=None,
             attempts=attempts,
-            alone=False,
+            sole_recipient=False,
             created_at=NOW,
             send_at=NOW,
             dated_at=NOW,
             expires_at=expires_at,
-            personal=b"",
+            personalization=b"",
         )
         for number, recipient in enumerate(RECIPIENTS)
     )
@@ -59,7 +59,7 @@ def a_result(*rcpts: str, final: str | None = "250 2.0.0 Ok") -> TransactionResu
     )
 
 
-def told(job: Job, report: Report, lifetime_s: float = 86_400.0) -> list[OutcomeWithEvent]:
+def built(job: Job, report: Report, lifetime_s: float = 86_400.0) -> list[OutcomeWithEvent]:
     circumstances = Circumstances(
         now=NOW,
         jitter=0.5,
@@ -73,7 +73,7 @@ def told(job: Job, report: Report, lifetime_s: float = 86_400.0) -> list[Outcome
 
 
 def test_each_recipient_has_its_own_verdict() -> None:
-    (accepted, delivered), (refused, bounced) = told(a_job(), a_result("250 2.1.5 Ok", "550 5.1.1 No such user"))
+    (accepted, delivered), (refused, bounced) = built(a_job(), a_result("250 2.1.5 Ok", "550 5.1.1 No such user"))
     assert (accepted.status, refused.status) == (Status.DELIVERED, Status.BOUNCED)
     assert isinstance(delivered, Delivered) and isinstance(bounced, Bounced)
     assert (delivered.smtp_response, delivered.duration_ms, delivered.source_ip) == (
@@ -89,7 +89,7 @@ def test_each_recipient_has_its_own_verdict() -> None:
 
 
 def test_a_deferral_says_why_and_waits_as_its_class_does() -> None:
-    (first, greylisted), (second, full) = told(
+    (first, greylisted), (second, full) = built(
         a_job(), a_result("450 4.2.0 Greylisted", "452 4.2.2 Mailbox full", final=None)
     )
     assert isinstance(greylisted, Deferred) and isinstance(full, Deferred)
@@ -100,7 +100,7 @@ def test_a_deferral_says_why_and_waits_as_its_class_does() -> None:
 
 def test_what_expires_bounces_as_expired_and_tells_the_last_reply() -> None:
     job = a_job(attempts=7, expires_at=NOW + timedelta(minutes=1))
-    (outcome, event), _ = told(job, a_result("450 4.2.2 Mailbox full", "450 4.2.2 Mailbox full", final=None))
+    (outcome, event), _ = built(job, a_result("450 4.2.2 Mailbox full", "450 4.2.2 Mailbox full", final=None))
     assert outcome.status is Status.BOUNCED
     assert isinstance(event, Bounced)
     assert (event.bounce_type, event.bounce_class) == ("soft", "expired")
@@ -109,35 +109,35 @@ def test_what_expires_bounces_as_expired_and_tells_the_last_reply() -> None:
 
 def test_a_site_may_give_up_sooner_than_the_message() -> None:
     result = a_result("450 4.2.0 later", "450 4.2.0 later", final=None)
-    assert [outcome.status for outcome, _ in told(a_job(), result, 8.0)] == [Status.BOUNCED] * 2
+    assert [outcome.status for outcome, _ in built(a_job(), result, 8.0)] == [Status.BOUNCED] * 2
     # A last attempt shortly before the site's end.
-    assert [outcome.due_at for outcome, _ in told(a_job(), result, 50.0)] == [NOW + timedelta(seconds=45)] * 2
-    assert [outcome.status for outcome, _ in told(a_job(), result, 70.0)] == [Status.QUEUED] * 2
+    assert [outcome.due_at for outcome, _ in built(a_job(), result, 50.0)] == [NOW + timedelta(seconds=45)] * 2
+    assert [outcome.status for outcome, _ in built(a_job(), result, 70.0)] == [Status.QUEUED] * 2
 
 
 def test_failures_are_judged_for_every_delivery() -> None:
-    cases: list[tuple[Report, str, BounceClass, Scope]] = [
-        (NoRoute("example.com: DNS SERVFAIL", False), "deferred", BounceClass.DNS_FAILURE, Scope.SITE),
-        (NoRoute("example.com: null mx", True), "bounced", BounceClass.BAD_DOMAIN, Scope.SITE),
-        (ConnectError(Stage.CONNECT, "timed out"), "deferred", BounceClass.NO_ANSWER, Scope.HOST),
-        (ConnectError(Stage.TLS, "certificate: expired"), "deferred", BounceClass.TLS_FAILURE, Scope.HOST),
+    cases: list[tuple[Report, str, BounceClass, ReplyScope]] = [
+        (NoRoute("example.com: DNS SERVFAIL", False), "deferred", BounceClass.DNS_FAILURE, ReplyScope.SITE),
+        (NoRoute("example.com: null mx", True), "bounced", BounceClass.BAD_DOMAIN, ReplyScope.SITE),
+        (ConnectError(Stage.CONNECT, "timed out"), "deferred", BounceClass.NO_ANSWER, ReplyScope.HOST),
+        (ConnectError(Stage.TLS, "certificate: expired"), "deferred", BounceClass.TLS_FAILURE, ReplyScope.HOST),
         (
             ConnectError(Stage.GREETING, "refused", a_reply("554 5.7.1 blocked using dnsbl.example")),
             "deferred",
             BounceClass.BLOCKLISTED,
-            Scope.SITE,
+            ReplyScope.SITE,
         ),
         (
             ConnectionLost(Stage.RCPT, "the peer closes the connection", False, a_reply("421 4.7.0 Try again later")),
             "deferred",
             BounceClass.SYSTEM_FAILURE,
-            Scope.SESSION,
+            ReplyScope.SESSION,
         ),
         (
             ConnectionLost(Stage.END_OF_DATA, "closed by the peer", True),
             "deferred",
             BounceClass.CONNECTION_LOST,
-            Scope.SESSION,
+            ReplyScope.SESSION,
         ),
         (
             TransactionResult(
@@ -150,7 +150,7 @@ def test_failures_are_judged_for_every_delivery() -> None:
             ),
             "bounced",
             BounceClass.UNSUPPORTED,
-            Scope.MESSAGE,
+            ReplyScope.MESSAGE,
         ),
     ]
     for report, judgement, bounce_class, scope in cases:

@@ -14,7 +14,7 @@ from actors.delivery.site_turns import SiteTurns
 from actors.delivery.sites import Sites
 from cluster.journal.journal import Unavailable
 from cluster.policy.routes.destinations import Destination
-from cluster.routing.active_policy import Change, InForce
+from cluster.routing.active_policy import ActivePolicy, PolicyChange
 from cluster.settings import DeliverySettings
 from tests.unit.delivery.builders import Clock, job, ready
 from tests.unit.delivery.test_site import StillPool
@@ -67,17 +67,17 @@ class Ownership:
         return True
 
 
-class SuspendedByAnOperator(InForce):
+class SuspendedByAnOperator(ActivePolicy):
     """An operator has just suspended every site."""
 
     def __init__(self) -> None:
         super().__init__(cast(Any, None), cast(Any, None), DeliverySettings())
-        self.change = Change(begun=frozenset({("", "")}))
+        self.change = PolicyChange(begun=frozenset({("", "")}))
         self.is_suspended = False
 
-    async def follow(self) -> Change:
+    async def follow(self) -> PolicyChange:
         self.is_suspended = True
-        change, self.change = self.change, Change()
+        change, self.change = self.change, PolicyChange()
         return change
 
     def suspended_until(self, site: str, tenant_id: str) -> datetime | None:
@@ -95,11 +95,11 @@ class World:
         self.journal = Journal()
         self.pools = {"one": Pool([job(1)]), "two": Pool([job(2)])}
         self.held = HeldDeliveries(100)
-        in_force, turns = SuspendedByAnOperator(), SiteTurns(lambda _: False)
+        active_policy, turns = SuspendedByAnOperator(), SiteTurns(lambda _: False)
         ownership = cast(Any, Ownership())
         self.giving_back = GivingBack(cast(Any, self.journal), ownership, self.held)
         self.sites = Sites(
-            in_force,
+            active_policy,
             ownership,
             self.held,
             turns,
@@ -107,7 +107,7 @@ class World:
             clock=self.clock,
             now=lambda: NOW.timestamp(),
         )
-        self.follower = PolicyFollower(in_force, turns, self.giving_back, self.sites)
+        self.follower = PolicyFollower(active_policy, turns, self.giving_back, self.sites)
         for number, name in ((11, "one"), (12, "two")):
             assert self.sites.queue(ready(number), Destination(name))
         for number in (1, 2):

@@ -16,7 +16,7 @@ from cluster.policy.limits.quantities import rate
 from cluster.policy.limits.shaping import NO_TENANT_LIMITS, TenantLimits
 from cluster.policy.replies.automation import Adjustments
 from cluster.policy.routes.destinations import Destination
-from cluster.routing.active_policy import InForce
+from cluster.routing.active_policy import ActivePolicy
 from cluster.settings import DeliverySettings
 from tests.unit.delivery.builders import ready, some_limits
 from tests.unit.delivery.test_site import StillPool
@@ -91,12 +91,12 @@ class World:
 
 def some_sites() -> Sites:
     """Of an actor that owns everything, with the settings alone in force."""
-    in_force = InForce(cast(Any, None), cast(Any, None), DeliverySettings())
+    active_policy = ActivePolicy(cast(Any, None), cast(Any, None), DeliverySettings())
     ownership = Ownership(cast(Any, None), "delivery-0-0", "node", lambda: 0.0)
     turns = SiteTurns(lambda _: False)
     clock = asyncio.get_running_loop().time
     courier = cast(Any, Couriers())
-    return Sites(in_force, ownership, HeldDeliveries(100), turns, courier, clock=clock, now=clock)
+    return Sites(active_policy, ownership, HeldDeliveries(100), turns, courier, clock=clock, now=clock)
 
 
 def tenants_of(batch: list[Taken]) -> list[str]:

@@ -5,13 +5,13 @@ from typing import Any, cast
 
 from actors.delivery.giving_back import Misrouted
 from actors.delivery.held import HeldDeliveries, key_of
-from actors.delivery.site import Ready
+from actors.delivery.site import ReadyDelivery
 from actors.delivery.unresolved import Unresolved
 from cluster.journal.journal import Unavailable
-from cluster.journal.records import Waiting
+from cluster.journal.records import DueDelivery
 from cluster.policy.routes.destinations import Destination
 from cluster.policy.routes.next_hop import Unreachable
-from cluster.routing.router import Placed
+from cluster.routing.router import RoutedDelivery
 from cluster.tasks import Tasks
 from tests.unit.delivery.builders import waiting
 from tests.unit.delivery.virtual_time import in_virtual_time, settle
@@ -40,10 +40,10 @@ class World:
     async def learn(self, domain: str) -> None:
         await asyncio.sleep(0)
 
-    async def place(self, delivery: Waiting) -> Placed:
-        return Placed(Destination(delivery.domain), HOP)
+    async def place(self, delivery: DueDelivery) -> RoutedDelivery:
+        return RoutedDelivery(Destination(delivery.domain), HOP)
 
-    def queue(self, ready: Ready, place: Destination) -> bool:
+    def queue(self, ready: ReadyDelivery, place: Destination) -> bool:
         if place.site not in self._ours:
             return False
         self.taken.append(place.site)

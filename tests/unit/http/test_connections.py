@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cluster.http.connections import FEWEST, Bounds, Connections, Phase, Seat, address_key, affordable
+from cluster.http.connections import FEWEST, ConnectionBounds, Connections, Phase, Seat, address_key, affordable
 
-BOUNDS = Bounds(
+BOUNDS = ConnectionBounds(
     connections=4, per_address=3, head_timeout_s=10, idle_timeout_s=60, unread_timeout_s=30, leaving_s=2, reserved=2
 )
 
@@ -182,7 +182,7 @@ def unread(connections: Connections, address: str, bytes_: int, now: float) -> t
 
 
 def test_beyond_the_bound_the_longest_unread_go() -> None:
-    connections = Connections(Bounds(connections=100, per_address=100, unread_bytes=100))
+    connections = Connections(ConnectionBounds(connections=100, per_address=100, unread_bytes=100))
     seats = [unread(connections, f"10.0.0.{n}", 40, n)[0] for n in range(2)]
     third, shed = unread(connections, "10.0.0.3", 40, 3)
     assert shed == [seats[0]]
@@ -195,7 +195,7 @@ def test_beyond_the_bound_the_longest_unread_go() -> None:
 
 
 def test_an_address_has_its_share_of_what_may_be_unread() -> None:
-    connections = Connections(Bounds(connections=100, per_address=25, unread_bytes=400))
+    connections = Connections(ConnectionBounds(connections=100, per_address=25, unread_bytes=400))
     other = unread(connections, "10.0.0.2", 90, 0)[0]
     own = [unread(connections, "10.0.0.1", 40, n)[0] for n in range(1, 3)]
     assert unread(connections, "10.0.0.1", 40, 3)[1] == [own[0]]
@@ -203,7 +203,7 @@ def test_an_address_has_its_share_of_what_may_be_unread() -> None:
 
 
 def test_who_reads_is_not_cut_off_for_who_does_not() -> None:
-    connections = Connections(Bounds(connections=100, per_address=100, unread_bytes=100))
+    connections = Connections(ConnectionBounds(connections=100, per_address=100, unread_bytes=100))
     reader = unread(connections, "10.0.0.1", 40, 0)[0]
     silent = unread(connections, "10.0.0.2", 40, 1)[0]
     reader.holder = Reader(39)
@@ -213,7 +213,7 @@ def test_who_reads_is_not_cut_off_for_who_does_not() -> None:
 
 
 def test_a_trickle_is_no_defence() -> None:
-    connections = Connections(Bounds(connections=100, per_address=100, unread_bytes=1000))
+    connections = Connections(ConnectionBounds(connections=100, per_address=100, unread_bytes=1000))
     seats = [unread(connections, "10.0.0.1", 100, n)[0] for n in range(10)]
     for seat in seats:
         seat.holder = Reader(99)

@@ -6,7 +6,7 @@ from functools import partial
 
 import pytest
 
-from cluster.http.turns import PER_TURN, Turns
+from cluster.http.turns import PER_TURN, ConnectionTurns
 
 
 class Loop:
@@ -30,11 +30,11 @@ def loop() -> Loop:
 
 
 @pytest.fixture
-def turns(loop: Loop) -> Turns:
-    return Turns(loop)  # type: ignore[arg-type]
+def turns(loop: Loop) -> ConnectionTurns:
+    return ConnectionTurns(loop)  # type: ignore[arg-type]
 
 
-def test_few_are_begun_in_one_turn(loop: Loop, turns: Turns) -> None:
+def test_few_are_begun_in_one_turn(loop: Loop, turns: ConnectionTurns) -> None:
     begun: list[int] = []
     for number in range(100):
         turns.wait("a", partial(begun.append, number), health=False)
@@ -49,7 +49,7 @@ def test_few_are_begun_in_one_turn(loop: Loop, turns: Turns) -> None:
     assert begun[-1] == 100
 
 
-def test_addresses_take_turns(loop: Loop, turns: Turns) -> None:
+def test_addresses_take_turns(loop: Loop, turns: ConnectionTurns) -> None:
     begun: list[str] = []
     for _ in range(100):
         turns.wait("many", partial(begun.append, "many"), health=False)
@@ -59,7 +59,7 @@ def test_addresses_take_turns(loop: Loop, turns: Turns) -> None:
     assert begun[:4] == ["many", "few", "many", "few"]
 
 
-def test_health_checks_do_not_wait_behind_others(loop: Loop, turns: Turns) -> None:
+def test_health_checks_do_not_wait_behind_others(loop: Loop, turns: ConnectionTurns) -> None:
     begun: list[str] = []
     for _ in range(100):
         turns.wait("a", partial(begun.append, "other"), health=False)
@@ -73,7 +73,7 @@ def test_health_checks_do_not_wait_behind_others(loop: Loop, turns: Turns) -> No
 
 def test_what_is_begun_may_wait_again() -> None:
     async def main() -> int:
-        turns = Turns(asyncio.get_running_loop())
+        turns = ConnectionTurns(asyncio.get_running_loop())
         count = 0
 
         def again() -> None:

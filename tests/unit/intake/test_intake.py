@@ -11,7 +11,7 @@ from cluster.intake.backpressure import Overloaded
 from cluster.intake.intake import BULK_FROM_BYTES, Intake
 from cluster.intake.prepared import prepared_request
 from cluster.journal.journal import Rejected, Unavailable
-from cluster.journal.records import Address, Content, NewRequest, Part, Personal
+from cluster.journal.records import Address, BodyPart, Content, NewRequest, PreparedPersonalization
 from tests.unit.api.journal_double import JournalDouble
 from tests.unit.delivery.virtual_time import in_virtual_time
 
@@ -20,8 +20,8 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 def request(subject: str) -> NewRequest:
     return prepared_request(
-        Content(from_=Address("hello@mail.example.com"), subject=subject, parts=(Part("text/plain", "x"),)),
-        [Personal(to=(Address("ada@example.com"),))],
+        Content(from_=Address("hello@mail.example.com"), subject=subject, parts=(BodyPart("text/plain", "x"),)),
+        [PreparedPersonalization(to=(Address("ada@example.com"),))],
         [None],
         tenant_id="tnt_acme",
         now=NOW,
@@ -152,7 +152,7 @@ async def test_a_client_that_went_away_takes_nobody_with_it() -> None:
 
 
 async def test_a_commit_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cluster.intake.intake.ACCEPT_PATIENCE_S", 0.01)
+    monkeypatch.setattr("cluster.intake.intake.COMMIT_MAX_WAIT_S", 0.01)
     bench = Bench()
     bench.journal.gate = asyncio.Event()
     await bench.intake.start()

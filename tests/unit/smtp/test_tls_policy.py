@@ -6,7 +6,7 @@ from cluster.policy.tls.dane import NoTlsa, SecureTlsa, Tlsa, UnknownTlsa, usabl
 from cluster.policy.tls.failure import TlsFailure, of_verify_code
 from cluster.policy.tls.level import AuthNeeds, TlsLevel
 from cluster.policy.tls.mta_sts import StsMode
-from cluster.policy.tls.policy import Demand, DomainTls, PolicyType, Refusal, demand, for_password, stricter
+from cluster.policy.tls.policy import Demand, DomainTls, PolicyType, TlsRefusal, demand, for_password, stricter
 
 NONE, OPPORTUNISTIC, REQUIRED, VERIFIED = TlsLevel
 HOST = "mx.example.com"
@@ -31,7 +31,7 @@ def test_dane(level: TlsLevel, asked: TlsLevel, mode: StsMode) -> None:
     assert demand(HOST, domain_tls, SecureTlsa((UNUSABLE,))) == Demand(
         level=asked, policy_type=PolicyType.TLSA, published=(UNUSABLE,), failure=TlsFailure.TLSA_INVALID
     )
-    assert demand(HOST, domain_tls, UnknownTlsa("why")) == Refusal(
+    assert demand(HOST, domain_tls, UnknownTlsa("why")) == TlsRefusal(
         reason="DANE: why", failure=TlsFailure.DNSSEC_INVALID, policy_type=PolicyType.TLSA
     )
 
@@ -41,7 +41,7 @@ def test_enforce(level: TlsLevel) -> None:
     allowed = DomainTls(level, StsMode.ENFORCE, ("*.example.com",))
     assert demand(HOST, allowed, NoTlsa()) == Demand(level=VERIFIED, policy_type=PolicyType.STS)
     refused = demand("example.com", allowed, NoTlsa())
-    assert isinstance(refused, Refusal)
+    assert isinstance(refused, TlsRefusal)
     assert refused.reason == "MTA-STS: example.com is not in the policy"
 
 

@@ -10,13 +10,13 @@ from pathlib import Path
 import psutil
 from msgspec import Struct
 
-from benchmarks.postray import Postray
+from benchmarks.postray import PostrayProcess
 
 KIB = 1024
 _POSTGRES = re.compile(r"^postgres: (?:\w+ \w+ \[local\] .*|(?P<task>[a-z ]+?)\s*(?:\d+)?)$")
 
 
-class Held(Struct, frozen=True, array_like=True):
+class ProcessState(Struct, frozen=True, array_like=True):
     """The state of one process at one moment; memory in MiB."""
 
     resident: float
@@ -29,7 +29,7 @@ class Held(Struct, frozen=True, array_like=True):
     threads: int
 
 
-class Process(Struct, frozen=True):
+class ObservedProcess(Struct, frozen=True):
     """One process, in one life."""
 
     name: str
@@ -37,7 +37,7 @@ class Process(Struct, frozen=True):
     created: float
 
 
-def look(postray: Postray, applications: Mapping[int, str]) -> dict[Process, Held]:
+def look(postray: PostrayProcess, applications: Mapping[int, str]) -> dict[ObservedProcess, ProcessState]:
     """Every process of ``postray``. ``applications``: the application names of Postgres's sessions by pid."""
     found = {}
     for part, pids in postray.parts().items():
@@ -45,16 +45,16 @@ def look(postray: Postray, applications: Mapping[int, str]) -> dict[Process, Hel
             try:
                 process = psutil.Process(pid)
                 name = _name(part, process, applications)
-                found[Process(name, pid, process.create_time())] = _held(process)
+                found[ObservedProcess(name, pid, process.create_time())] = _held(process)
             except psutil.Error:
                 continue  # it has ended meanwhile
     return found
 
 
-def _held(process: psutil.Process) -> Held:
+def _held(process: psutil.Process) -> ProcessState:
     with process.oneshot():
         memory = _rollup(process.pid)
-        return Held(
+        return ProcessState(
             resident=round(memory["Rss"] / KIB, 2),
             proportional=round(memory["Pss"] / KIB, 2),
             own=round(memory["Anonymous"] / KIB, 2),

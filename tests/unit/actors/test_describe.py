@@ -7,7 +7,7 @@ from typing import cast
 import pytest
 
 from cluster.journal.journal import Journal
-from cluster.journal.records import DeliveryActor, Waiting
+from cluster.journal.records import DeliveryActor, DueDelivery
 from cluster.journal.warm_up import WarmUpDay
 from cluster.lookup.resolver import Resolver
 from cluster.policies import check_policies
@@ -15,10 +15,10 @@ from cluster.policy.routes import mx
 from cluster.policy.tls.level import TlsLevel
 from cluster.policy.tls.mta_sts import StsMode
 from cluster.policy.tls.policy import DomainTls, MxSecurity
-from cluster.routing.active_policy import InForce
+from cluster.routing.active_policy import ActivePolicy
 from cluster.routing.describe import Describing
-from cluster.routing.router import Placer
-from cluster.routing.views import MxHost, PoolShare, SourceChoice, TlsView, WarmUpUse
+from cluster.routing.router import Router
+from cluster.routing.views import MxHostView, PoolShare, SourceChoice, TlsView, WarmUpUse
 from cluster.settings import DeliverySettings
 from cluster.vault import Vault
 
@@ -69,7 +69,7 @@ class Dns:
     async def mx_addresses(self, host: str) -> mx.HostAddresses:
         if host.startswith("a."):
             return mx.Addresses(("198.51.100.1",))
-        return mx.Unresolved(host, "SERVFAIL")
+        return mx.UnresolvedHosts(host, "SERVFAIL")
 
 
 class WarmUps:
@@ -88,21 +88,23 @@ async def tls_of(domain: str, level: TlsLevel) -> DomainTls:
 
 
 @pytest.fixture
-def in_force() -> InForce:
-    in_force = InForce(cast(Journal, None), cast(Vault, None), SETTINGS, today=lambda: DAY)
-    in_force.shaping, in_force.routing = check_policies(SETTINGS, SHAPING, ROUTING)
-    return in_force
+def active_policy() -> ActivePolicy:
+    active_policy = ActivePolicy(cast(Journal, None), cast(Vault, None), SETTINGS, today=lambda: DAY)
+    active_policy.shaping, active_policy.routing = check_policies(SETTINGS, SHAPING, ROUTING)
+    return active_policy
 
 
 @pytest.fixture
-def describing(in_force: InForce) -> Describing:
+def describing(active_policy: ActivePolicy) -> Describing:
     journal = cast(Journal, WarmUps())
     resolver = cast(Resolver, Dns())
-    placer = Placer(SETTINGS, in_force, resolver, shares=2, port=25, capture=("127.0.0.1", 2525), clock=lambda: 0.0)
+    router = Router(
+        SETTINGS, active_policy, resolver, shares=2, port=25, capture=("127.0.0.1", 2525), clock=lambda: 0.0
+    )
     return Describing(
         journal,
-        in_force,
-        placer,
+        active_policy,
+        router,
         resolver,
         members=lambda: [
             DeliveryActor("delivery-0-0", 1, frozenset({"mta1"})),
@@ -116,8 +118,8 @@ async def test_the_way_of_a_domain(describing: Describing) -> None:
     found = await describing.route("example.com", "tnt_1", "")
     assert (found.domain, found.via, found.problem, found.pool) == ("example.com", "direct", "", "default")
     assert found.mx == (
-        MxHost(preference=10, host="a.mx.example.net", addresses=("198.51.100.1",)),
-        MxHost(preference=20, host="b.mx.example.net", addresses=()),
+        MxHostView(preference=10, host="a.mx.example.net", addresses=("198.51.100.1",)),
+        MxHostView(preference=20, host="b.mx.example.net", addresses=()),
     )
     assert found.site == await describing.site_of("example.com")
     assert found.sources == (
@@ -143,15 +145,15 @@ async def test_the_pool_that_is_asked_for(describing: Describing) -> None:
 
 
 async def test_how_long_a_delivery_is_tried_is_what_the_rule_for_it_says(
-    describing: Describing, in_force: InForce
+    describing: Describing, active_policy: ActivePolicy
 ) -> None:
     async def end(domain: str) -> datetime:
-        return await describing.tried_until(Waiting("msg_1", 0, "tnt_1", domain), sent, expires)
+        return await describing.tried_until(DueDelivery("msg_1", 0, "tnt_1", domain), sent, expires)
 
     sent = datetime(2026, 4, 3, 12, tzinfo=UTC)
     expires = sent + timedelta(days=2)
     assert await end("example.com") == expires
-    in_force.shaping, _ = check_policies(
+    active_policy.shaping, _ = check_policies(
         SETTINGS, '[[rule]]\nname = "short"\ndomain = ["*.test", "example.com"]\nlifetime = "3m"\n', ROUTING
     )
     for domain in ("example.com", "null.test"):

@@ -11,7 +11,7 @@ from cluster.journal.journal import Journal, Unavailable
 from cluster.journal.policies import Policies
 from cluster.journal.suspensions import Suspension
 from cluster.journal.warm_up import WarmUpDay
-from cluster.routing.active_policy import MISSED, Change, InForce
+from cluster.routing.active_policy import MISSED, ActivePolicy, PolicyChange
 from cluster.settings import DeliverySettings
 from cluster.vault import Vault
 
@@ -72,8 +72,8 @@ def operators() -> Operators:
 
 
 @pytest.fixture
-def in_force(operators: Operators) -> InForce:
-    return InForce(
+def active_policy(operators: Operators) -> ActivePolicy:
+    return ActivePolicy(
         cast(Journal, operators), operators.vault, DeliverySettings(connections_per_site=7), today=lambda: DAY
     )
 
@@ -82,132 +82,134 @@ def later(hours: float = 1) -> datetime:
     return datetime.now(UTC) + timedelta(hours=hours)
 
 
-async def test_before_anything_is_put_in_force_the_settings_hold(in_force: InForce) -> None:
-    assert not await in_force.follow()
-    assert in_force.limits("example.com", "").connections == 7
-    assert in_force.source_of("", "msg_1", "example.com") == ""
+async def test_before_anything_is_put_in_force_the_settings_hold(active_policy: ActivePolicy) -> None:
+    assert not await active_policy.follow()
+    assert active_policy.limits("example.com", "").connections == 7
+    assert active_policy.source_of("", "msg_1", "example.com") == ""
 
 
-async def test_policies_are_told_once(operators: Operators, in_force: InForce) -> None:
+async def test_policies_are_told_once(operators: Operators, active_policy: ActivePolicy) -> None:
     told: list[int] = []
-    in_force.on_policies(lambda: told.append(in_force.version))
+    active_policy.on_policies(lambda: told.append(active_policy.version))
     operators.put(SHAPING)
-    assert await in_force.follow() == Change(policies=True)
-    assert in_force.limits("example.com", "").connections == 3
-    assert not await in_force.follow()
+    assert await active_policy.follow() == PolicyChange(policies=True)
+    assert active_policy.limits("example.com", "").connections == 3
+    assert not await active_policy.follow()
     assert told == [0, 1]
 
 
-async def test_what_is_not_understood_changes_nothing(operators: Operators, in_force: InForce) -> None:
+async def test_what_is_not_understood_changes_nothing(operators: Operators, active_policy: ActivePolicy) -> None:
     operators.put(SHAPING)
-    await in_force.follow()
+    await active_policy.follow()
     operators.put("no such key = 1")
-    await in_force.follow()
+    await active_policy.follow()
     operators.put("", vault=Vault(Fernet.generate_key().decode()))
-    await in_force.follow()
-    assert in_force.limits("example.com", "").connections == 3
-    assert not await in_force.follow()
+    await active_policy.follow()
+    assert active_policy.limits("example.com", "").connections == 3
+    assert not await active_policy.follow()
 
 
-async def test_suspensions_begin_change_and_end(operators: Operators, in_force: InForce) -> None:
+async def test_suspensions_begin_change_and_end(operators: Operators, active_policy: ActivePolicy) -> None:
     key = ("example.com", "tnt_1")
     operators.suspended[key] = later()
-    assert await in_force.follow() == Change(begun=frozenset({key}))
-    assert in_force.suspended_until(*key) == operators.suspended[key]
-    assert in_force.suspended_until("example.com", "") is None
-    assert not await in_force.follow()
+    assert await active_policy.follow() == PolicyChange(begun=frozenset({key}))
+    assert active_policy.suspended_until(*key) == operators.suspended[key]
+    assert active_policy.suspended_until("example.com", "") is None
+    assert not await active_policy.follow()
     operators.suspended[key] = later(2)
-    assert await in_force.follow() == Change(begun=frozenset({key}))
+    assert await active_policy.follow() == PolicyChange(begun=frozenset({key}))
     del operators.suspended[key]
-    assert await in_force.follow() == Change(ended=frozenset({key}))
-    assert in_force.suspended_until(*key) is None
+    assert await active_policy.follow() == PolicyChange(ended=frozenset({key}))
+    assert active_policy.suspended_until(*key) is None
 
 
 async def test_a_suspension_of_every_site_holds_for_each_and_the_longest_counts(
-    operators: Operators, in_force: InForce
+    operators: Operators, active_policy: ActivePolicy
 ) -> None:
     operators.suspended = {("", ""): later(1), ("example.com", ""): later(2), ("", "tnt_1"): later(3)}
-    await in_force.follow()
-    assert in_force.suspended_until("example.com", "") == operators.suspended["example.com", ""]
-    assert in_force.suspended_until("example.net", "") == operators.suspended["", ""]
-    assert in_force.suspended_tenants("example.net") == {"tnt_1"}
+    await active_policy.follow()
+    assert active_policy.suspended_until("example.com", "") == operators.suspended["example.com", ""]
+    assert active_policy.suspended_until("example.net", "") == operators.suspended["", ""]
+    assert active_policy.suspended_tenants("example.net") == {"tnt_1"}
     operators.suspended = {("example.com", ""): later(-1)}
-    await in_force.follow()
-    assert in_force.suspended_until("example.com", "") is None, "what is over holds no longer"
+    await active_policy.follow()
+    assert active_policy.suspended_until("example.com", "") is None, "what is over holds no longer"
 
 
 async def test_what_a_source_in_warm_up_may_not_send_another_of_its_pool_does(
-    operators: Operators, in_force: InForce
+    operators: Operators, active_policy: ActivePolicy
 ) -> None:
     operators.put("", routing())
-    await in_force.follow()
+    await active_policy.follow()
     messages = [f"msg_{number}" for number in range(50)]
-    assert {in_force.source_of("", message, "example.com") for message in messages} == {"new", "old"}
+    assert {active_policy.source_of("", message, "example.com") for message in messages} == {"new", "old"}
     operators.used_up = [WarmUpDay(source="new", site="example.com", granted=10, cap=10)]
-    await in_force.follow()
-    assert in_force.is_exhausted("new", "example.com")
-    assert {in_force.source_of("", message, "example.com") for message in messages} == {"old"}
-    assert {in_force.source_of("", message, "example.net") for message in messages} == {"new", "old"}
-    assert in_force.source_of("only_new", "msg_1", "example.com") == "new", "it waits there for tomorrow"
+    await active_policy.follow()
+    assert active_policy.is_exhausted("new", "example.com")
+    assert {active_policy.source_of("", message, "example.com") for message in messages} == {"old"}
+    assert {active_policy.source_of("", message, "example.net") for message in messages} == {"new", "old"}
+    assert active_policy.source_of("only_new", "msg_1", "example.com") == "new", "it waits there for tomorrow"
 
 
-async def test_a_raised_cap_is_more_to_ask_for(operators: Operators, in_force: InForce) -> None:
+async def test_a_raised_cap_is_more_to_ask_for(operators: Operators, active_policy: ActivePolicy) -> None:
     operators.put("", routing("[20]"))
     operators.used_up = [WarmUpDay(source="new", site="example.com", granted=10, cap=10)]
-    await in_force.follow()
-    assert not in_force.is_exhausted("new", "example.com")
+    await active_policy.follow()
+    assert not active_policy.is_exhausted("new", "example.com")
 
 
-async def test_a_change_is_told_though_the_journal_failed_half_way(operators: Operators, in_force: InForce) -> None:
+async def test_a_change_is_told_though_the_journal_failed_half_way(
+    operators: Operators, active_policy: ActivePolicy
+) -> None:
     operators.put(SHAPING, routing())
     operators.suspended["example.com", ""] = later()
     operators.has_no_warm_ups = True
     with pytest.raises(Unavailable):
-        await in_force.follow()
+        await active_policy.follow()
     operators.has_no_warm_ups = False
-    change = await in_force.follow()
-    assert change == Change(policies=True, begun=frozenset({("example.com", "")}))
-    assert not await in_force.follow()
+    change = await active_policy.follow()
+    assert change == PolicyChange(policies=True, begun=frozenset({("example.com", "")}))
+    assert not await active_policy.follow()
 
 
-async def test_a_source_that_is_no_more_leaves_everything_to_the_system(in_force: InForce) -> None:
-    source = in_force.source("gone")
+async def test_a_source_that_is_no_more_leaves_everything_to_the_system(active_policy: ActivePolicy) -> None:
+    source = active_policy.source("gone")
     assert (source.name, source.address_towards("192.0.2.9"), source.warm_up) == ("gone", None, None)
 
 
-async def test_a_source_that_no_machine_has_is_passed_over(operators: Operators, in_force: InForce) -> None:
+async def test_a_source_that_no_machine_has_is_passed_over(operators: Operators, active_policy: ActivePolicy) -> None:
     operators.put(routing=routing())
-    await in_force.follow()
+    await active_policy.follow()
     messages = [f"msg_{n}" for n in range(30)]
     here, everywhere = [["old"], []], [["old"], ["new"]]
 
     def leaves_from(pool: str = "") -> set[str]:
-        return {in_force.source_of(pool, message, "example.com") for message in messages}
+        return {active_policy.source_of(pool, message, "example.com") for message in messages}
 
     for _ in range(MISSED - 1):
-        in_force.sources_are(here)
+        active_policy.sources_are(here)
         assert leaves_from() == {"new", "old"}, "its machine may not have looked yet"
-    in_force.sources_are(here)
+    active_policy.sources_are(here)
     assert leaves_from() == {"old"}
     assert leaves_from("only_new") == {"new"}, "there is no other"
     said = "no machine has the addresses of new: passed over; mail of pools without another source waits: only_new"
-    assert in_force.readiness() == {"sources": f"degraded: {said}"}
-    assert in_force.uses("new")  # of a pool that has no other
-    in_force.sources_are(everywhere)
+    assert active_policy.readiness() == {"sources": f"degraded: {said}"}
+    assert active_policy.uses("new")  # of a pool that has no other
+    active_policy.sources_are(everywhere)
     assert leaves_from() == {"new", "old"}
-    assert in_force.readiness() == {"sources": None}
+    assert active_policy.readiness() == {"sources": None}
     for _ in range(MISSED):
-        in_force.sources_are([])
+        active_policy.sources_are([])
     assert leaves_from() == {"new", "old"}, "without machines nothing is known"
 
 
-async def test_what_a_domain_lies_on_is_told_as_a_change(operators: Operators, in_force: InForce) -> None:
+async def test_what_a_domain_lies_on_is_told_as_a_change(operators: Operators, active_policy: ActivePolicy) -> None:
     operators.put('[[rule]]\nname = "apart"\ndomain = "customer.example"\nconnections = 2\n')
-    assert (await in_force.follow()).policies
-    assert in_force.limits("customer.example", "").messages_per_connection == 1000
-    in_force.lies_on("customer.example", "google.com")
-    assert in_force.limits("customer.example", "").messages_per_connection == 100
-    assert "google-rate" in [trigger.name for trigger in in_force.triggers("customer.example", "")]
-    assert (await in_force.follow()).policies
-    in_force.lies_on("customer.example", "google.com")
-    assert not await in_force.follow()
+    assert (await active_policy.follow()).policies
+    assert active_policy.limits("customer.example", "").messages_per_connection == 1000
+    active_policy.lies_on("customer.example", "google.com")
+    assert active_policy.limits("customer.example", "").messages_per_connection == 100
+    assert "google-rate" in [trigger.name for trigger in active_policy.triggers("customer.example", "")]
+    assert (await active_policy.follow()).policies
+    active_policy.lies_on("customer.example", "google.com")
+    assert not await active_policy.follow()
