@@ -8,7 +8,7 @@ import configparser
 import json
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from typing import get_args
@@ -273,15 +273,25 @@ def _examples() -> set[str]:
 
 @cache
 def _names() -> tuple[frozenset[str], frozenset[str]]:
-    """The product's classes, and the words in its source."""
+    """The product's classes and named types, and the words in its source."""
     classes: set[str] = set()
     words: set[str] = set()
     for package in PACKAGES:
         for path in (ROOT / package).rglob("*.py"):
             text = path.read_text(encoding="utf-8")
             words.update(re.findall(r"\w+", text))
-            classes.update(node.name for node in ast.walk(ast.parse(text)) if isinstance(node, ast.ClassDef))
+            classes.update(_classes_and_types(ast.parse(text)))
     return frozenset(classes), frozenset(words)
+
+
+def _classes_and_types(module: ast.Module) -> Iterator[str]:
+    """Classes, and the names given to types: ``Key = tuple[str, int]``."""
+    for node in ast.walk(module):
+        if isinstance(node, ast.ClassDef):
+            yield node.name
+    for statement in module.body:
+        if isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Name):
+            yield statement.targets[0].id
 
 
 def test_settings_that_are_named_exist() -> None:
