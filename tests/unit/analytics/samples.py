@@ -56,5 +56,17 @@ def dropped(number: int = 6, **changes: Any) -> Dropped:
     return Dropped(**_common(number, {"reason": "suppressed"} | changes))
 
 
+def by_name() -> dict[str, Event]:
+    """One event of each public name."""
+    return {
+        "processed": processed(),
+        "deferred": deferred(),
+        "delivered": delivered(),
+        "bounce": bounced(),
+        "blocked": blocked(),
+        "dropped": dropped(),
+    }
+
+
 def every_kind() -> list[Event]:
-    return [processed(), deferred(), delivered(), bounced(), blocked(), dropped()]
+    return list(by_name().values())
