@@ -1,16 +1,16 @@
-"""A consumer of the event log: reads it page by page, hands each page to ``handle``, and remembers how far it is.
+"""A consumer of the event log: it reads the log page by page, passes each page to ``handle`` and keeps a cursor.
 
-What differs between two consumers is ``handle``: the recorder inserts the events into ClickHouse. What they share is
-here: the cursor, the size of a page, the waits, the last page of a stop, the trimming of the log, and the files of rows
+Consumers differ in ``handle``: the recorder's inserts the events into ClickHouse. They share what is here: the cursor,
+the page size, the intervals and backoff, the last page before a stop, the trimming of the log, and the files of rows
 that cannot be handled.
 
-A page's cursor is committed when ``handle`` has returned, so every row is handled at least once and in the log's order;
-a row that comes again has the same place and its events have the same ids. While ``handle`` cannot do its work the log
-grows on disk and nothing grows here: one page is in memory, read anew for each try.
+The cursor moves after ``handle`` has returned, so every row is handled at least once and in the log's order. A repeated
+row has the same position, and its events have the same ids. While ``handle`` fails, the log grows on disk but memory
+does not: one page is in memory, and each retry reads it again.
 
-Several consumers may run, in one process or in several. Each has a cursor under its own name, and the log is trimmed of
-what all of them have passed. A consumer that is new in an installation begins with the oldest row that the log still
-has. One that is given up must leave the table ``log_cursors`` (a migration), or the log is trimmed no more.
+Several consumers may run, in one process or in several. Each has a cursor under its own name, and the log is trimmed
+up to the slowest cursor. A new consumer begins with the oldest row that the log still has. When a consumer is removed
+from the product, a migration must delete its row from ``log_cursors``; otherwise the log is never trimmed again.
 """
 
 import asyncio
@@ -29,55 +29,54 @@ from cluster.metrics import Counter, Gauge
 
 STOP_MAX_WAIT_S = 5.0
 _FIRST = "recorder"
-"""The consumer whose files lie in the folder ``rejected`` itself: it was there before there were others."""
+"""The consumer whose files are in the folder ``rejected`` itself: it existed before there were others."""
 
 Handle = Callable[[list[LogRow]], Awaitable[None]]
-"""Do with these rows what the consumer is for; they are not empty. Raises CannotHandle."""
+"""Processes a page of at least one row. Raises CannotHandle to have the same rows again later."""
 Prepare = Callable[[], Awaitable[None]]
-"""Make ready for a page: called before each look at the log, also where nothing comes. Raises CannotHandle."""
+"""Called before each read of the log, also when it has no new rows. Raises CannotHandle."""
 
 
 class CannotHandle(Exception):
-    """Rows cannot be handled now; the same rows come again after a wait."""
+    """Rows cannot be handled now; the same rows are retried after a backoff."""
 
 
 async def always_ready() -> None:
-    """There is nothing to prepare."""
+    """The default ``Prepare``: does nothing."""
 
 
 class Pacing(Struct, frozen=True, kw_only=True):
-    """How much at once, and how often."""
+    """The size of pages and the time between them."""
 
     page_rows: int = 2000
     """Rows of the log in a page, at most."""
     page_bytes: int = 2 * 1024**2
-    """No more rows are read once they are this much: some 6,000 events, or 20,000 that only say "processed". On their
-    way through Python they take some 30 times as much memory."""
+    """A page takes no more rows once they have this size: some 6,000 events, or 20,000 "processed" events. Decoded in
+    Python they take some 30 times as much memory."""
     page_interval_s: float = 0.1
-    """After a page that was not full, until the next one."""
+    """From a page that was not full to the next one."""
     busy_interval_s: float = 0.1
-    """The same while many events come."""
+    """The same after a page of at least ``busy_bytes``."""
     busy_bytes: int = 128 * 1024
-    """As many as make this much in one page."""
     first_wait_s: float = 0.1
-    """After a failure; doubles with each further one."""
+    """Backoff after the first failure; it doubles with each further one."""
     longest_wait_s: float = 5.0
     trim_every: int = 10
-    """Pages between two trims of the log, at most; it is trimmed too when nothing came."""
+    """Pages between two trims of the log, at most. A page without rows also triggers a trim."""
 
 
 class _Page(Struct, frozen=True):
-    """What was read at once."""
+    """The rows of one read."""
 
     rows: list[LogRow]
     size: int
     """Bytes of events."""
     is_full: bool
-    """Whether there may be more."""
+    """Whether there may be more rows."""
 
 
 class EventConsumer:
-    """``start`` and ``stop`` once each."""
+    """Reads the event log for one ``handle``. Call ``start`` and ``stop`` once each."""
 
     pages = Counter("postray_consumer_pages_total", "Pages of the event log that were handled.")
     rows = Counter("postray_consumer_rows_total", "Rows of the event log that were handled or put aside.")
@@ -101,9 +100,9 @@ class EventConsumer:
         log: logging.Logger,
         work: str,
     ) -> None:
-        """``name``: of the cursor, once in an installation. ``poll_interval_s``: from a look at the log that found
-        nothing to the next one. ``log`` is the logger of the module whose consumer it is, and ``work`` names in its
-        lines what ``handle`` does ("recording")."""
+        """``name`` is the cursor's name, unique in an installation. ``poll_interval_s`` is the time between two reads
+        while the log has no new rows. ``log`` is the logger of the module that owns the consumer, and ``work`` names
+        in its lines what ``handle`` does ("recording")."""
         self.name = name
         self._journal = journal
         self._handle = handle
@@ -118,10 +117,10 @@ class EventConsumer:
         self._stopping = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self.last_error: str | None = None
-        """Why it waits; None when it does not."""
+        """The error of the last page; None when it was handled."""
 
     async def start(self) -> None:
-        """Begin. What ``prepare`` cannot do now is tried again; all else that it raises is raised here."""
+        """Prepare and start the task. CannotHandle from ``prepare`` is retried; its other errors are raised here."""
         try:
             await self._prepare()
         except CannotHandle as error:
@@ -129,7 +128,8 @@ class EventConsumer:
         self._task = asyncio.create_task(self._run(), name=self.name)
 
     async def stop(self) -> None:
-        """Handle what the log holds now, then end; gives up after some seconds. The rest stays in the log."""
+        """Handle the rows that the log has now, then end; give up after ``STOP_MAX_WAIT_S``. The rest stays in the
+        log."""
         self._stopping.set()
         if self._task is not None:
             _, running = await asyncio.wait({self._task}, timeout=STOP_MAX_WAIT_S)
@@ -138,15 +138,15 @@ class EventConsumer:
                 await asyncio.wait(running, timeout=STOP_MAX_WAIT_S)
 
     def problem(self) -> str | None:
-        """Why it waits, or that it has ended; None when it works."""
+        """The last error, or that the task has ended; None when it works."""
         if self._task is None or self._task.done():
             return f"the {self.name} does not run"
         return self.last_error
 
     def put_aside(self, row: LogRow, error: Exception) -> None:
-        """Keep the bytes of a row that ``handle`` can never handle in a file, so that the log moves on. From any
-        thread. Raises CannotHandle when the disk does not take them: the row must not pass."""
-        # A replay finds its own file; the same place in another journal's log has other bytes.
+        """Keep the bytes of a row that ``handle`` can never handle in a file, so that the cursor can move on. Any
+        thread may call this. Raises CannotHandle when the file cannot be written: the row must not be lost."""
+        # A repeated row finds its own file. The hash keeps rows at the same position in another journal's log apart.
         name = f"{row.tx}-{row.id}-{hashlib.sha256(row.events).hexdigest()[:16]}.msgpack"
         path = self._rejected / name
         if path.exists():
@@ -162,14 +162,14 @@ class EventConsumer:
     async def _run(self) -> None:
         wait_s = self._pacing.first_wait_s
         while True:
-            # Read before the log is: what was committed before stop() is then in the last page.
+            # Read before the log, so that the last page has everything that was committed before stop().
             last = self._stopping.is_set()
             try:
                 page = await self._step()
             except (CannotHandle, Unavailable) as error:
                 self._failed(error)
             except Exception as error:
-                # A defect: reported, but no reason to lose all further events.
+                # A defect: it is logged, and the consumer goes on so that later events are not lost.
                 self._log.exception("%s failed", self._work)
                 self._failed(error)
             else:
@@ -210,7 +210,7 @@ class EventConsumer:
         return _Page(rows, size, is_full=len(rows) == most_rows or size >= most_bytes)
 
     def _interval_s(self, page: _Page) -> float:
-        """How long to wait for more, after the last page that there was."""
+        """How long to wait for more rows after a page that was not full."""
         pacing = self._pacing
         if not page.rows:
             return self._poll_interval_s

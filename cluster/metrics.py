@@ -1,22 +1,22 @@
-"""Metrics: what a process counts, each declared on a line of the class that counts it.
+"""Metrics of a process, each declared in the class that counts it.
 
     class Committer:
         committed = Counter("postray_outcomes_committed_total", "Outcomes that the journal has taken.")
 
-        async def _commit(self, batch: list[Told]) -> None:
+        async def _commit(self, batch: list[OutcomeWithEvent]) -> None:
             ...
             self.committed += len(batch)
 
-A declaration is a constant of its class. What is counted is a plain integer of the instance: the first ``+=`` puts it
-among the instance's attributes, where Python finds it from then on without asking the declaration. So there is no
-registry to hand on, and none in a module: the metrics of an actor are those of the objects that it is made of.
-``read`` follows the actor's attributes, and theirs, through the classes of this product. Two actors in one process, as
-in tests, share the declarations and no number, unless they share the object that counts.
+A declaration is a class attribute. The count is a plain integer of the instance: the first ``+=`` stores it among the
+instance's attributes, and from then on Python finds it there without calling the declaration. So there is no registry,
+neither as an argument nor in a module: the metrics of an actor are those of the objects that it is made of. ``read``
+follows the actor's attributes recursively through the classes of this product. Two actors in one process, as in tests,
+share declarations but no counts, unless they share the object that counts.
 
-An object in a list or a dict is not found, and one with ``__slots__`` holds no metrics: where there are many of a kind
-(sites, connections), their owner counts. Several objects of one class in an actor are added up. The supervisor reads
-all actors (``call("metrics")``). Names are those of Prometheus: ``postray_…``, with the unit at the end, then
-``_total`` for what only grows; tests/unit/test_metrics.py holds them.
+Objects in a list or a dict are not found, and an object with ``__slots__`` has no metrics: where there are many of a
+kind (sites, connections), their owner counts. The counts of several objects of one class in an actor are summed. The
+supervisor reads all actors (``call("metrics")``). Names follow Prometheus: ``postray_…``, with the unit at the end,
+then ``_total`` for counters; tests/unit/test_metrics.py checks them.
 """
 
 from bisect import bisect_left
@@ -28,7 +28,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 _OURS = frozenset({"actors", "analytics", "api", "cluster"})
-"""Packages whose objects are followed."""
+"""Packages whose objects ``read`` follows."""
 
 Kind = Literal["counter", "gauge", "histogram"]
 T = TypeVar("T")
@@ -41,15 +41,16 @@ class Reading(Struct, frozen=True, kw_only=True):
     kind: Kind
     help: str
     label: str = ""
-    """What the values are told apart by; "" for a single one."""
+    """The name of the label; "" for a single value."""
     values: Mapping[str, float]
-    """By the value of the label. Of a histogram, whose label is ``le``: how many observations were at most so large."""
+    """By the value of the label. For a histogram, whose label is ``le``, cumulative: the observations up to each
+    bound."""
     sum: float = 0.0
-    """Of a histogram's observations."""
+    """The sum of a histogram's observations."""
 
 
 class Metric(Generic[T]):
-    """A declaration. ``read`` tells the value of an instance for which none was set."""
+    """A declaration. ``read`` returns the value for an instance that has not stored one."""
 
     kind: ClassVar[Kind]
     label = ""
@@ -67,7 +68,7 @@ class Metric(Generic[T]):
         return self._read(part)
 
     def reading(self, part: object) -> Reading:
-        """What an instance of the class has counted."""
+        """The current value of an instance of the class."""
         value = getattr(part, self.attribute)
         return Reading(name=self.name, kind=self.kind, help=self.help, label=self.label, **self._told(value))
 
@@ -76,7 +77,7 @@ class Metric(Generic[T]):
 
 
 class Counter(Metric[int]):
-    """Only grows: ``self.attribute += 1``. With ``read``: what the instance counts elsewhere already."""
+    """A value that only grows: ``self.attribute += 1``. Pass ``read`` when the instance counts elsewhere already."""
 
     kind = "counter"
 
@@ -85,13 +86,14 @@ class Counter(Metric[int]):
 
 
 class Gauge(Metric[float]):
-    """Goes up and down; what ``read`` tells when it is asked for, at no cost before."""
+    """A value that goes up and down. ``read`` computes it on collection, so it costs nothing before."""
 
     kind = "gauge"
 
 
 class Counters(Metric[dict[str, int]]):
-    """A family of counters, one for each of ``each``: ``self.attribute[value] += 1``. Raises KeyError for others."""
+    """A family of counters, one for each label value in ``each``: ``self.attribute[value] += 1``. Raises KeyError for
+    other values."""
 
     kind = "counter"
 
@@ -109,14 +111,14 @@ class Counters(Metric[dict[str, int]]):
 
 
 class Observations:
-    """What an instance has observed for a histogram."""
+    """The buckets of one instance's histogram."""
 
     __slots__ = ("_bounds", "counts", "sum")
 
     def __init__(self, bounds: tuple[float, ...]) -> None:
         self._bounds = bounds
         self.counts = [0] * (len(bounds) + 1)
-        """By bucket, the last for what is above all bounds."""
+        """One per bucket; the last is for values above all bounds."""
         self.sum = 0.0
 
     def observe(self, value: float) -> None:
@@ -125,7 +127,7 @@ class Observations:
 
 
 class Histogram(Metric[Observations]):
-    """How often which size: ``self.attribute.observe(value)``. ``buckets``: their upper bounds, ascending."""
+    """A distribution of values: ``self.attribute.observe(value)``. ``buckets`` has the upper bounds, ascending."""
 
     kind = "histogram"
     label = "le"
@@ -144,12 +146,12 @@ class Histogram(Metric[Observations]):
 
 
 def declared_by(kind: type) -> list[Metric[Any]]:
-    """The metrics that a class declares, or has from the classes that it is derived from."""
+    """The metrics that a class declares or inherits."""
     return [value for base in kind.__mro__ for value in vars(base).values() if isinstance(value, Metric)]
 
 
 def read(actor: object) -> list[Reading]:
-    """The metrics of an actor's object and of all that it is made of."""
+    """The metrics of an actor's object and of the objects that it is made of."""
     found: dict[str, Reading] = {}
     for part in _parts(actor):
         for metric in declared_by(type(part)):
@@ -159,7 +161,7 @@ def read(actor: object) -> list[Reading]:
 
 
 def _parts(actor: object) -> Iterator[object]:
-    """The object, and those of our classes that its attributes lead to, each once."""
+    """The object, and the objects of this product's classes that its attributes lead to, each once."""
     seen = {id(actor)}
     parts = [actor]
     while parts:

@@ -1,9 +1,9 @@
-"""Watching how full the system is, so that a request can be refused before it is read.
+"""Measures how full the system is, so that a request can be refused before it is read.
 
-The backlog is what Postgres itself counts of inserts and deletes: read in constant time, however long the queue,
-exact but for the last seconds, and paid for by nobody. (``reltuples`` is as old as the last vacuum, ``count(*)`` costs
-as much as the queue is long, a counter of our own would cost every outcome a write.) A crash of Postgres forgets it, so
-it is set anew, from a sample of bounded size, whenever the journal was out of sight.
+The backlog is Postgres' own count of inserts and deletes. It is read in constant time, lags by a few seconds at most,
+and costs no extra writes. (``reltuples`` is as old as the last vacuum, the cost of ``count(*)`` grows with the queue,
+and a counter of our own would cost a write for each outcome.) Postgres loses the count when it crashes, so it is
+estimated again, from a sample of bounded size, each time the journal was unavailable.
 """
 
 import asyncio
@@ -22,21 +22,21 @@ log = logging.getLogger(__name__)
 LOOK_S = 1.0
 MIB = 1024 * 1024
 RETRY_AFTER_S = 5
-"""When to try again: long enough for a restarted Postgres to answer."""
+"""Default Retry-After: long enough for a restarted Postgres to answer."""
 FULL_RETRY_AFTER_S = 30
-"""When to try again while the system is full: a queue or a disk takes longer to empty than a server to restart."""
+"""Retry-After while the system is full: a queue or a disk takes longer to empty than a server to restart."""
 
 WhyFull = Callable[[], str | None]
-"""Why nothing is taken now; None while there is room."""
+"""Returns the reason why no request is accepted now; None while there is room."""
 
 
 def never_full() -> str | None:
-    """For an intake that nothing watches."""
+    """The default for an intake without a ``Watch``."""
     return None
 
 
 class Overloaded(Exception):
-    """A bound was reached; the same request may succeed in a moment. ``detail`` is for its sender to read."""
+    """A limit was reached; the same request may succeed later. ``detail`` is shown to the client."""
 
     def __init__(self, detail: str, retry_after_s: int = RETRY_AFTER_S) -> None:
         super().__init__(detail, retry_after_s)
@@ -48,7 +48,7 @@ class Overloaded(Exception):
 
 
 class Watch:
-    """Looks every second, and says what was found."""
+    """Measures the load every ``LOOK_S`` seconds and decides whether the system is full."""
 
     refusing = Gauge(
         "postray_intake_is_full", "1 while nothing is taken.", lambda watch: int(watch._why_full is not None)
@@ -67,8 +67,8 @@ class Watch:
         count_backlog: Callable[[], Awaitable[None]],
         journal_dir: Path | None,
     ) -> None:
-        """``count_backlog`` has the count set anew. ``journal_dir`` is on the journal's disk; None when that is another
-        machine's."""
+        """``count_backlog`` makes Postgres estimate the count again. ``journal_dir`` is on the journal's disk; None
+        when that disk belongs to another machine."""
         self._bounds = bounds
         self._backlog = backlog
         self._count_backlog = count_backlog
@@ -78,17 +78,17 @@ class Watch:
         self._why_full: str | None = None
 
     def why_full(self) -> str | None:
-        """Why nothing more is taken, as of the last look."""
+        """The reason for refusing requests, as of the last measurement; None while there is room."""
         return self._why_full
 
     async def run(self) -> None:
-        """Look again and again; ends when it is cancelled."""
+        """Measure periodically until cancelled."""
         while True:
             await self.look()
             await asyncio.sleep(LOOK_S)
 
     async def look(self) -> None:
-        """Measure and decide. Never fails."""
+        """Measure and decide. A value that cannot be measured is logged and counts as unknown."""
         self._load = MeasuredLoad(backlog=await self._measure_backlog(), free_disk_mb=await self._free_disk_mb())
         found = why_full(self._load, self._bounds)
         if (found is None) != (self._why_full is None):

@@ -1,12 +1,13 @@
-"""The intake: from a prepared request to its commit. A sender is answered with success only after ``commit`` returns.
+"""The intake: from a prepared request to its commit. A client receives success only after ``commit`` returns.
 
-Requests that arrive together are committed together: one task takes all that wait, calls ``accept`` once and resolves
-every waiter. Two or more are given a moment for others to join them; one alone is committed at once. A fault of one
-request fails that one only. Small requests do not wait for the commits of bulk: each kind has a lane of its own, and
-while small requests come the bulk lane rests between its commits. Memory is bounded: when too much waits, a request is
-refused. After the commit the messages are offered to dispatch, which may ignore them: the journal has them.
+Requests that arrive together are committed together: one task takes all waiting requests, calls ``accept`` once and
+resolves every waiter. Two or more wait for the batch window so that others can join; a single request is committed at
+once. A fault in one request fails only that request. Small requests do not wait for commits of bulk requests: each kind
+has its own lane, and while small requests arrive the bulk lane pauses between its commits. Memory is bounded: when too
+many requests wait, new ones are refused. After the commit the messages are offered to dispatch. Dispatch may ignore an
+offer, because the journal has the messages.
 
-Called by every way in: api/send is one. What prepares a request is prepared.py.
+Every entry point calls the intake (api/send is one) with a request that prepared.py has made.
 """
 
 import asyncio
@@ -27,19 +28,20 @@ MOST_WAITING = 4096
 MOST_WAITING_BYTES = 256 * 1024 * 1024
 MOST_IN_COMMIT = 512
 MOST_BYTES_IN_COMMIT = 128 * 1024
-"""A commit of this much takes so long that syncing the disk is a small part of it: others are made ready meanwhile,
-rather than that all wait together."""
+"""In a commit of this size the disk sync is a small part of the time. A larger batch would gain little, and other
+requests can be prepared while this one is committed."""
 BULK_FROM_BYTES = 32 * 1024
-"""A request of this size takes long enough to commit that small ones do not wait for it. A single message of 30 KB is
-small, ten short ones are too."""
+"""A request of this size takes so long to commit that small ones must not wait for it. A single message of 30 KB is
+small, and so are ten short ones."""
 COMMIT_MAX_WAIT_S = 30.0
-"""A commit that takes longer is reported as not made, although it may yet be: the client may send again."""
+"""A commit that takes longer is reported as failed, although it may still succeed: the client may send again."""
 REST = 1.5
-"""While small requests come, the bulk lane rests this many times as long as its last commit took. Postgres, the disk
-and the processors then work for others most of the time, and bulk still comes in faster than mail is delivered."""
+"""While small requests arrive, the bulk lane pauses for this multiple of its last commit's duration. Postgres, the disk
+and the processors are then free for other work most of the time, and bulk is still accepted faster than mail is
+delivered."""
 LONGEST_REST_S = 0.5
 SMALL_WITHIN_S = 0.2
-"""Small requests come as long as one was committed within this time."""
+"""Small requests count as arriving while the last commit of the small lane is more recent than this."""
 
 Accept = Callable[[Sequence[NewRequest]], Awaitable[None]]
 Offers = Callable[[Sequence[NewRequest]], None]
@@ -69,8 +71,8 @@ class Intake:
         most_waiting: int = MOST_WAITING,
         most_waiting_bytes: int = MOST_WAITING_BYTES,
     ) -> None:
-        """``accept`` is the journal's. ``offers`` gets what was committed, sandboxed requests excepted; it must not
-        block. ``why_full`` says why nothing is taken while the system is full. The bounds are each lane's."""
+        """``accept`` is the journal's. ``offers`` receives the committed requests, except sandboxed ones; it must not
+        block. ``why_full`` returns the reason while the system is full. The limits apply to each lane."""
         self._why_full = why_full
         lanes = [
             _Lane(accept, offers, commit_window_ms / 1000, most_waiting, most_waiting_bytes) for _ in ("small", "bulk")
@@ -84,18 +86,22 @@ class Intake:
         self._bulk.start("bulk")
 
     async def stop(self) -> None:
-        """Commit what waits, take nothing more."""
+        """Refuse new requests and commit those that wait."""
         self._stopping = True
         await asyncio.gather(self._small.stop(), self._bulk.stop())
 
     def require_room(self) -> None:
-        """To be called before a request is read. Raises Overloaded while the system is full."""
+        """Call this before reading a request. Raises Overloaded while the system is full."""
         if (reason := self._why_full()) is not None:
             self.refused += 1
             raise Overloaded(reason, FULL_RETRY_AFTER_S)
 
     async def commit(self, request: NewRequest) -> None:
-        """Return when a prepared request is on disk. Raises Overloaded, and the journal's Unavailable and Rejected."""
+        """Return when a prepared request is on disk.
+
+        Raises Overloaded when the system is full or stopping, Unavailable when the journal cannot commit, and Rejected
+        when Postgres does not accept the request's data.
+        """
         self.require_room()
         if self._stopping:
             self.refused += 1
@@ -105,7 +111,7 @@ class Intake:
 
 
 class _Lane:
-    """Requests that wait for the same commits."""
+    """A queue of requests and the task that commits them in batches."""
 
     messages = Counter("postray_intake_messages_total", "Messages accepted, those of the sandbox among them.")
     commits = Histogram(
@@ -134,14 +140,14 @@ class _Lane:
         self._committer: asyncio.Task[None] | None = None
         self.gives_way_to: _Lane | None = None
         self.committed_at = -math.inf
-        """Loop time of the last commit's end."""
+        """When the last commit ended, in loop time."""
         self._took_s = 0.0
 
     def start(self, name: str) -> None:
         self._committer = asyncio.create_task(self._commit_forever(), name=f"intake-committer-{name}")
 
     async def stop(self) -> None:
-        """Commit what waits."""
+        """Commit the waiting requests, then end the task."""
         self._stopping.set()
         self._arrived.set()
         self._full.set()
@@ -164,8 +170,8 @@ class _Lane:
         while True:
             await self._arrived.wait()
             if not self._waiting:
-                return  # stopping: nothing else wakes it without leaving something
-            if self._window_s > 0 and len(self._waiting) > 1:  # who comes alone would wait for nobody
+                return  # only stop() sets the event without adding a request
+            if self._window_s > 0 and len(self._waiting) > 1:  # a single request does not wait
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(self._window_s):
                         await self._full.wait()
@@ -181,7 +187,7 @@ class _Lane:
             self._took_s = self.committed_at - began
 
     async def _rest(self) -> None:
-        """Leave the journal to the other lane for a moment, if something comes there."""
+        """Pause for the other lane while requests arrive there."""
         other = self.gives_way_to
         if other is not None and _now() - other.committed_at < SMALL_WITHIN_S:
             with contextlib.suppress(TimeoutError):
@@ -204,7 +210,7 @@ class _Lane:
         return batch
 
     async def _commit(self, batch: list[_Waiting]) -> None:
-        """Commit the batch; where it is refused for what is in it, each request alone."""
+        """Commit the batch. When its data is rejected, commit each request separately."""
         try:
             async with asyncio.timeout(COMMIT_MAX_WAIT_S):
                 await self._accept([waiting.request for waiting in batch])
@@ -215,7 +221,7 @@ class _Lane:
             self.failed += len(batch)
             _fail(batch, error)
         except Exception as error:
-            # Rejected, or a defect that some request set off: either way only that request may suffer.
+            # Rejected, or a defect that one request triggers: only that request may fail.
             if len(batch) == 1:
                 self.failed += 1
                 _fail(batch, error)
@@ -252,7 +258,7 @@ def _fail(batch: list[_Waiting], error: Exception) -> None:
 
 
 def _size(request: NewRequest) -> int:
-    """Bytes that the request holds in memory until it is committed, roughly."""
+    """Roughly how many bytes of memory the request takes until it is committed."""
     messages = sum([len(message.personalization) + 500 + 100 * len(message.recipients) for message in request.messages])
     files = sum(map(len, request.attachments.values()))
     return len(request.content) + messages + files

@@ -1,8 +1,8 @@
-"""A prepared request: what the intake commits, encoded as it is stored. Pure, but for the ids.
+"""A prepared request: what the intake commits, encoded as it is stored. Pure, except for the new ids.
 
-Called by a way in, once it has checked what it was sent and has put it into the journal's terms: ``Content`` for what
-the messages share, ``PreparedPersonalization`` for what each has of its own. A request may have a thousand messages:
-the loop over them is hot.
+An entry point calls this module after it has validated its input and converted it to the journal's records:
+``Content`` for what the messages share, ``PreparedPersonalization`` for what differs in each. A request may have a
+thousand messages, so the loop over them is hot.
 """
 
 from collections.abc import Iterable, Sequence
@@ -18,7 +18,7 @@ SOON = timedelta(seconds=5)
 
 
 def send_time(at: int | None, now: datetime) -> datetime | None:
-    """A send time in seconds since the epoch; None is now."""
+    """Convert a send time in seconds since the epoch; None means now, in the argument and in the result."""
     if at is None or at <= now.timestamp() + SOON.total_seconds():
         return None
     return datetime.fromtimestamp(at, UTC)
@@ -37,9 +37,9 @@ def prepared_request(
     pool: str = "",
     sandbox: bool = False,
 ) -> NewRequest:
-    """A request of messages in this order: ``personals`` is what each has of its own, ``send_ats`` its send time
-    (``send_time``). A message expires ``lifetime`` after its send time. ``files``: the bytes of the attachments, by
-    their sha256. Of a ``sandbox`` request nothing is delivered."""
+    """A request with one message for each of ``personalizations``, in that order; ``send_ats`` has their send times
+    (from ``send_time``). A message expires ``lifetime`` after its send time. ``files`` maps the SHA-256 of each
+    attachment to its bytes. The messages of a ``sandbox`` request are not delivered."""
     new = _messages(content, personalizations, send_ats, now + lifetime, lifetime, sandbox)
     return NewRequest(
         id=new_id("req_"),
@@ -62,8 +62,8 @@ def _messages(
     lifetime: timedelta,
     sandbox: bool,
 ) -> list[NewMessage]:
-    """``soonest_end``: when a message expires that is sent now. Each of ``personals`` is taken when its turn comes, so
-    that a thousand of them are never held together."""
+    """``soonest_end`` is the expiry of a message that is sent now. ``personalizations`` is consumed one at a time, so
+    that a thousand of them are never in memory together."""
     ids = new_ids("msg_", len(send_ats))
     new = []
     for id, personalization, send_at in zip(ids, personalizations, send_ats, strict=True):
