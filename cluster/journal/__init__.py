@@ -1,1 +1,1 @@
-"""The journal: Postgres, the only truth about messages and their deliveries."""
+"""The journal in Postgres: the only source of truth about messages and their deliveries."""

@@ -9,10 +9,10 @@ from cluster.policy.routes.domains import a_labels, mail_domain
 
 
 class Accounts(JournalPart):
-    """Who may send, and as whom."""
+    """Tenants, their API keys, and their sender domains with signing keys."""
 
     async def key_by_hash(self, hash: bytes) -> ApiKey | None:
-        """The live key with this SHA-256 hash."""
+        """The key with this SHA-256 hash that is not revoked; None when there is none."""
         row = await self._database.row("key_by_hash", hash=hash)
         if row is None:
             return None
@@ -20,12 +20,12 @@ class Accounts(JournalPart):
         return ApiKey(id=id, tenant_id=tenant_id, scopes=frozenset(scopes), sandbox=sandbox)
 
     async def tenant_named(self, name: str) -> str | None:
-        """The id of the tenant with this name."""
+        """The id of the tenant with this name; None when there is none."""
         row = await self._database.row("tenant_named", name=name)
         return row[0] if row else None
 
     async def create_tenant(self, name: str) -> str:
-        """A new tenant's id."""
+        """Create a tenant; returns its id."""
         tenant_id = new_id("tnt_")
         await self._database.execute("create_tenant", id=tenant_id, name=name)
         return tenant_id
@@ -33,7 +33,7 @@ class Accounts(JournalPart):
     async def create_key(
         self, tenant_id: str, *, name: str, prefix: str, hash: bytes, scopes: Iterable[str], sandbox: bool
     ) -> str:
-        """A new key's id."""
+        """Create an API key; returns its id. ``hash`` is the SHA-256 of the key."""
         key_id = new_id("key_")
         await self._database.execute(
             "create_key",
@@ -50,7 +50,8 @@ class Accounts(JournalPart):
     async def create_domain(
         self, tenant_id: str, domain: str, *, verified: bool, selector: str, public_key: str, sealed_private_key: bytes
     ) -> None:
-        """A sender domain with its first signing key. Raises Rejected when the tenant has it already, or it is none."""
+        """Create a sender domain with its first signing key. Raises Rejected when the tenant has it already or
+        ``domain`` is not a mail domain."""
         name = mail_domain(domain)
         if name is None:
             raise Rejected(f"{domain[:80]!r} is not a mail domain")
@@ -71,7 +72,7 @@ class Accounts(JournalPart):
         return bool(row[0])
 
     async def sender_domains(self, tenant_id: str) -> list[SenderDomain]:
-        """The tenant's domains, a row per active signing key."""
+        """The tenant's domains, one item per active signing key."""
         found = await self._database.rows("sender_domains", tenant_id=tenant_id)
         return [
             SenderDomain(id=id, domain=domain, verified=verified, selector=selector, public_key=public_key)
@@ -79,11 +80,11 @@ class Accounts(JournalPart):
         ]
 
     async def sealed(self, limit: int) -> list[tuple[str, bytes]]:
-        """What was sealed with the cluster's secret, at most ``limit`` of it: what it is, and its bytes."""
+        """At most ``limit`` values that are sealed with the cluster's secret, each as (description, sealed bytes)."""
         return [(what, bytes(sealed)) for what, sealed in await self._database.rows("sealed", limit=limit)]
 
     async def dkim_key(self, tenant_id: str, domain: str) -> DkimKey | None:
-        """The key that signs the tenant's mail from this domain."""
+        """The key that signs the tenant's mail from this domain; None when there is none."""
         row = await self._database.row("dkim_key", tenant_id=tenant_id, domain=a_labels(domain))
         if row is None:
             return None

@@ -39,7 +39,7 @@ WHERE s.tenant_id = %(tenant_id)s AND s.domain = %(domain)s
 ORDER BY k.id LIMIT 1
 
 -- name: sealed
--- What was sealed with the cluster's secret, the newest first, by name.
+-- The values that are sealed with the cluster's secret, each with a description; the newest first.
 (SELECT 'the DKIM key of ' || s.domain, k.sealed_private_key
  FROM dkim_keys k JOIN sender_domains s ON s.id = k.domain_id ORDER BY k.id DESC LIMIT %(limit)s)
 UNION ALL

@@ -1,8 +1,8 @@
-"""Lists of Python as arrays of Postgres, in the binary form and in few steps.
+"""Fast conversion of Python lists to Postgres arrays in the binary format.
 
-The journal's statements take their batches as arrays, one for each column. psycopg writes a list in the text form,
-searching each item for what must be quoted; here items of the types in ``_WRITERS`` are only measured and joined.
-Lists of anything else are left to psycopg.
+The journal's statements take batches as one array per column. psycopg writes a list in the text format and searches
+each item for characters to quote. Here items of the types in ``_WRITERS`` are only measured and joined. psycopg
+converts lists of other types.
 """
 
 from collections.abc import Callable
@@ -17,8 +17,8 @@ from psycopg.abc import AdaptContext, DumperKey
 from psycopg.adapt import AdaptersMap, Dumper, PyFormat
 from psycopg.types.array import BaseListDumper, ListDumper
 
-# The form: the number of dimensions, whether there are NULLs, the type of the items; the size of the dimension and the
-# number of its first item; then the items, each behind its length in bytes.
+# The format: the number of dimensions, whether there are NULLs, the type of the items; the size of the dimension and
+# the index of its first item; then the items, each after its length in bytes.
 _head = Struct("!iiiii").pack
 _length = Struct("!i").pack
 _integer = Struct("!iq").pack
@@ -33,7 +33,7 @@ def _of_text(item: str) -> bytes:
 
 
 def _of_integer(item: int) -> bytes:
-    # Always of eight bytes: a statement is prepared anew for every other type.
+    # Always eight bytes: psycopg prepares a statement again for each combination of types.
     return _integer(8, item)
 
 
@@ -45,14 +45,14 @@ def _of_bool(item: bool) -> bytes:
     return b"\0\0\0\1\1" if item else b"\0\0\0\1\0"
 
 
-@lru_cache(maxsize=256)  # as a rule, the messages of a request have theirs in common
+@lru_cache(maxsize=256)  # the messages of a request usually have the same time
 def _of_time(item: datetime) -> bytes:
-    """``item`` has a time zone."""
+    """``item`` must have a time zone."""
     return _integer(8, (item - _EPOCH) // _MICROSECOND)
 
 
 class _Array(Dumper):
-    """Of items of one type, or None."""
+    """An array of items of one type, or None."""
 
     format = pq.Format.BINARY
 
@@ -75,7 +75,7 @@ _WRITERS: dict[type, tuple[str, Callable[[Any], bytes]]] = {
     bytes: ("bytea", _of_bytes),
     bool: ("bool", _of_bool),
     datetime: ("timestamptz", _of_time),
-    # Nothing but NULLs. The statements say which type they take it for.
+    # Only NULLs. The statements cast the array to its type.
     type(None): ("text", _of_text),
 }
 
@@ -93,7 +93,7 @@ class _Lists(ListDumper):
 
 
 def _kind_of(items: list[Any]) -> type | None:
-    """The type of the items; None for an empty list, which has none."""
+    """The type of the items; None for an empty list."""
     for item in items:
         if item is not None:
             return type(item)
@@ -101,5 +101,5 @@ def _kind_of(items: list[Any]) -> type | None:
 
 
 ADAPTERS = AdaptersMap(psycopg.adapters)
-"""For the connections of the journal."""
+"""The adapters of the journal's connections."""
 ADAPTERS.register_dumper(list, _Lists)

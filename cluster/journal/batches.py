@@ -1,6 +1,6 @@
-"""The journal's part for batches: what became of their messages, and the cancellation of what is in them.
+"""The journal's part for batches: counts of their messages by status, and the cancellation of a batch.
 
-A cancellation goes by pages, each with a transaction of its own that waits for nobody.
+A cancellation works page by page. Each page has its own transaction, which skips locked rows.
 """
 
 from collections.abc import Collection, Sequence
@@ -20,10 +20,10 @@ PAGE = 2000
 
 
 class Batches(JournalPart):
-    """What became of batches, and cancelling them."""
+    """Creates, counts and cancels batches."""
 
     async def create(self, tenant_id: str) -> str:
-        """A new batch's id."""
+        """Create a batch; returns its id."""
         batch_id = new_id("bat_")
         await self._database.execute("create_batch", id=batch_id, tenant_id=tenant_id)
         return batch_id
@@ -34,9 +34,9 @@ class Batches(JournalPart):
         return bool(row[0])
 
     async def counts(self, tenant_id: str, batch_id: str) -> BatchCounts | None:
-        """How a batch of this tenant stands; the counts sum to the total."""
+        """The state of a batch of this tenant, None when there is no such batch; the counts sum to the total."""
         async with self._database.transaction() as connection:
-            # One snapshot for all three statements, or the counts would not sum.
+            # One snapshot for all three statements; otherwise the counts would not sum.
             await connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
             batch = await rows(connection, "batch", tenant_id=tenant_id, batch_id=batch_id)
             if not batch:
@@ -46,17 +46,17 @@ class Batches(JournalPart):
         return batch_state(batch_id, batch[0][0], tallies, held)
 
     async def cancel(self, tenant_id: str, batch_id: str) -> int | None:
-        """Cancel every message of a batch none of whose recipients was claimed, for good: none of what is in the batch
-        now is retried after this. How many, or None: no such batch."""
+        """Cancel every message of a batch none of whose recipients was claimed. No message that is in the batch now can
+        be retried afterwards. Returns how many were cancelled, None when there is no such batch."""
         async with self._database.transaction() as connection:
-            # A retry that is under way ends first, so that what it has queued is found.
+            # Waits for retries that are under way, so that the deliveries they queue are found.
             await execute(connection, "own_batch", batch_id=batch_id)
             if not await execute(connection, "mark_cancelled", tenant_id=tenant_id, batch_id=batch_id):
                 return None
         return await self.cancel_all(tenant_id, batch_id)
 
     async def cancel_all(self, tenant_id: str, batch_id: str) -> int:
-        """Cancel every message of a batch none of whose recipients was claimed; how many."""
+        """Cancel every message of a batch none of whose recipients was claimed; returns how many."""
         cancelled, after = 0, ""
         while True:
             async with self._database.transaction() as connection:
@@ -64,7 +64,7 @@ class Batches(JournalPart):
                 done, locked = await self._cancel_idle(connection, page)
             cancelled += done
             for row in locked:
-                # Somebody was at work on it: a claim, or a scheduler that only looked. Wait for that one row.
+                # Another transaction had it locked: a claim, or a scheduler's page. Wait for this one message.
                 async with self._database.transaction() as connection:
                     await rows(connection, "lock_states", tenant_id=tenant_id, message_id=row[0])
                     done, _ = await self._cancel_idle(connection, [row])
@@ -74,7 +74,8 @@ class Batches(JournalPart):
             after = page[-1][0]
 
     async def _cancel_idle(self, connection: AsyncConnection[Row], page: list[Row]) -> tuple[int, list[Row]]:
-        """Cancel what can be of (message id, categories); how many, and those that somebody else has locked."""
+        """Cancel the messages of ``page`` (message id, categories) that can be cancelled. Returns how many, and the
+        rows of unclaimed messages that another transaction has locked."""
         message_ids = [message_id for message_id, _ in page]
         idle = await rows(connection, "lock_idle", message_ids=message_ids)
         mine: dict[str, int] = {}
@@ -99,7 +100,7 @@ class Batches(JournalPart):
 
 def batch_state(batch_id: str, created_at: datetime, tallies: list[Row], held: list[Row]) -> BatchCounts:
     """A batch's counts from its tallies (status or None for accepted, messages, last change) and from the messages
-    that actors hold now (status, messages): what was accepted and is in neither waits in the queue."""
+    that actors hold now (status, messages). Accepted messages that are in neither are queued."""
     counts = dict.fromkeys(Status, 0)
     total, last_at = 0, created_at
     for status, messages, at in tallies:
@@ -111,7 +112,7 @@ def batch_state(batch_id: str, created_at: datetime, tallies: list[Row], held: l
     unfinished = total - sum(counts[status] for status in FINISHED)
     left = unfinished
     for status, messages in held:
-        # A message of several recipients may be held by one and wait for another: never count past the total.
+        # A message with several recipients may be held for one and queued for another: never count past the total.
         counts[Status(status)] = min(messages, left)
         left -= counts[Status(status)]
     counts[Status.QUEUED] = left
@@ -127,7 +128,7 @@ def batch_state(batch_id: str, created_at: datetime, tallies: list[Row], held: l
 async def scheduled_of(
     connection: AsyncConnection[Row], batch_ids: Collection[str | None]
 ) -> dict[str, ScheduledStatus]:
-    """What is scheduled for batches; nobody changes it until the transaction ends."""
+    """The scheduled status of each batch that has one. It cannot change until the transaction ends."""
     known = sorted(batch_id for batch_id in batch_ids if batch_id is not None)
     if not known:
         return {}
@@ -136,7 +137,7 @@ async def scheduled_of(
 
 
 async def hold(connection: AsyncConnection[Row], deliveries: Sequence[Sequence[Any]]) -> int:
-    """Put deliveries (message id, recipient number, …) of a paused batch aside."""
+    """Hold deliveries (message id, recipient number, …) of a paused batch; returns how many."""
     return await execute(
         connection,
         "hold",
@@ -148,7 +149,7 @@ async def hold(connection: AsyncConnection[Row], deliveries: Sequence[Sequence[A
 async def commanded(
     connection: AsyncConnection[Row], batch_id: str | None, accepted_at: datetime
 ) -> ScheduledStatus | None:
-    """What holds for a message of a batch, and goes on to hold until the transaction ends."""
+    """The command that applies to a message of a batch, None for none. It cannot change until the transaction ends."""
     if batch_id is None:
         return None
     await execute(connection, "share_batches", batch_ids=[batch_id])

@@ -1,4 +1,4 @@
--- Batches: their counts, their cancellation, and what is commanded of a whole batch.
+-- Batches: counts, cancellation, and the commands for a whole batch.
 
 -- name: create_batch
 INSERT INTO batches (id, tenant_id) VALUES (%(id)s, %(tenant_id)s)
@@ -13,7 +13,7 @@ SELECT created_at FROM batches WHERE id = %(batch_id)s AND tenant_id = %(tenant_
 SELECT status::text, sum(messages)::bigint, max(last_at) FROM batch_tallies WHERE batch_id = %(batch_id)s GROUP BY status
 
 -- name: batch_held
--- Messages of a batch that an actor holds; a handful, whatever the batch's size.
+-- Messages of a batch that an actor holds. They are few, whatever the batch's size.
 SELECT least_advanced::text, count(*) FROM (
     SELECT min(status) AS least_advanced FROM deliveries
     WHERE batch_id = %(batch_id)s AND status IN ('processing', 'rendered', 'sending')
@@ -21,30 +21,30 @@ SELECT least_advanced::text, count(*) FROM (
 GROUP BY least_advanced
 
 -- name: mark_cancelled
--- Remembers the cancellation of what is in a batch; nothing when the tenant has no such batch.
+-- Records that the messages that are in a batch now are cancelled. No row when the tenant has no such batch.
 UPDATE batches SET cancelled_at = clock_timestamp() WHERE id = %(batch_id)s AND tenant_id = %(tenant_id)s
 
 -- name: messages_of_batch
--- The next messages of a batch, in order of their ids.
+-- The next messages of a batch, by id.
 SELECT m.id, r.categories FROM messages m JOIN requests r ON r.id = m.request_id
 WHERE m.batch_id = %(batch_id)s AND m.id > %(after)s
 ORDER BY m.id LIMIT %(limit)s
 
 -- name: lock_idle
--- Those deliveries of messages that are not claimed, and that nobody is at work on just now.
+-- Locks the deliveries of messages that are neither claimed nor locked by another transaction.
 SELECT message_id, recipient_no, recipient, tenant_id, batch_id FROM deliveries
 WHERE message_id = ANY (%(message_ids)s::text[]) AND status IN ('queued', 'processing')
 FOR UPDATE SKIP LOCKED
 
 -- name: left_of
--- How many deliveries messages have left, and whether one of them is claimed or finished.
+-- How many deliveries messages have, and whether one of them is claimed or finished.
 SELECT message_id, count(*), bool_or(status NOT IN ('queued', 'processing')) FROM deliveries
 WHERE message_id = ANY (%(message_ids)s::text[])
 GROUP BY message_id
 
 -- name: cancel_messages
 -- moves: queued, processing -> cancelled (cancelled)
--- Whole messages, all of whose deliveries the caller has locked.
+-- Cancels messages; the caller has locked all their deliveries.
 WITH gone AS (
     DELETE FROM deliveries WHERE message_id = ANY (%(message_ids)s::text[]) RETURNING tenant_id, message_id, attempts
 )
@@ -53,26 +53,27 @@ SELECT tenant_id, message_id, 'cancelled', %(at)s, greatest(max(attempts) - 1, 0
 GROUP BY tenant_id, message_id
 
 -- name: share_batches
--- Keeps what is scheduled for batches as it is until the transaction ends. Many may share it, and it writes nothing.
+-- Keeps the entries of batches unchanged until the transaction ends. Many transactions may share the lock, and it
+-- writes nothing.
 SELECT pg_advisory_xact_lock_shared(hashtextextended(id, 0)) FROM unnest(%(batch_ids)s::text[]) AS b (id)
 
 -- name: own_batch
--- Waits until nobody shares the batch (see share_batches), and keeps others waiting until the transaction ends.
+-- Waits until no other transaction shares the batch (share_batches), and makes others wait until this one ends.
 SELECT pg_advisory_xact_lock(hashtextextended(%(batch_id)s::text, 0))
 
 -- name: scheduled_of
 SELECT batch_id, status FROM scheduled_sends WHERE batch_id = ANY (%(batch_ids)s::text[]) AND status <> 'resume'
 
 -- name: commanded_of_batch
--- What holds for a message of a batch: 'pause', 'cancel', or nothing. A cancellation of what was in the batch
--- (cancelled_at) holds for the messages that were in it.
+-- The command that applies to a message of a batch: 'pause', 'cancel', or NULL. A cancellation without an entry
+-- (cancelled_at) applies to the messages that were in the batch at that time.
 SELECT CASE WHEN s.status = 'cancel' OR b.cancelled_at >= %(accepted_at)s THEN 'cancel' ELSE s.status END
 FROM batches b LEFT JOIN scheduled_sends s ON s.batch_id = b.id AND s.status <> 'resume'
 WHERE b.id = %(batch_id)s
 
 -- name: hold
 -- moves: queued, processing -> queued (paused)
--- Until the batch goes on, only the end of its lifetime can happen to it.
+-- Until the batch is resumed, only the end of its lifetime makes a held delivery due.
 UPDATE deliveries AS d
 SET status = 'queued', owner = NULL, lane = NULL, due_at = d.expires_at,
     paused_due_at = CASE WHEN d.status = 'queued' AND d.lane IS NULL THEN d.due_at ELSE now() END

@@ -1,7 +1,7 @@
-"""The journal's part for what clients command of one message: cancel, retry, fail.
+"""The journal's part for the commands that clients give for one message: cancel, retry, fail.
 
-A command locks the message, then its deliveries: the fold of a message with several recipients and other commands wait
-for it, and a delivery that ends meanwhile is seen as it ended.
+A command locks the message, then its deliveries. The fold of a message with several recipients and other commands wait
+for these locks, and the command sees the final status of a delivery that ended before it had the locks.
 """
 
 from collections.abc import Sequence
@@ -22,7 +22,8 @@ class Commands(JournalPart):
     """Cancel, retry, fail."""
 
     async def cancel(self, tenant_id: str, message_id: str) -> Cancellation | None:
-        """Cancel a message none of whose recipients was claimed or is finished: it will never be sent."""
+        """Cancel a message none of whose recipients was claimed or is finished: it will never be sent. None when there
+        is no such message."""
         async with self._database.transaction() as connection:
             key = {"tenant_id": tenant_id, "message_id": message_id}
             deliveries = await rows(connection, "lock_deliveries", **key)
@@ -43,12 +44,12 @@ class Commands(JournalPart):
     async def retry(
         self, tenant_id: str, message_id: str, recipients: Sequence[Recipient], lifetime_s: float
     ) -> CommandResult | None:
-        """Queue a message that is stuck, failed or bounced, once more; None when there is no such message.
+        """Queue a message again that is stuck, failed or bounced; None when there is no such message.
 
-        ``recipients`` are all of the message's, in order: of a finished message the journal has them only in its
-        encoded part. It undoes no other command: a send time still to come is kept, what belongs to a paused batch is
-        put aside with it. Not done in a cancelled batch, while an SMTP transaction may be under way, nor in any other
-        status. What its request was set aside for is forgotten: it is tried as if it were new.
+        ``recipients`` are all of the message's, in order: for a finished message the journal has them only in its
+        encoded personalization. A retry undoes no other command: a future send time is kept, and deliveries of a
+        paused batch are held. It is refused in a cancelled batch, while an SMTP transaction may be under way, and in
+        any other status. The strikes of its request are deleted: it is tried as if it were new.
         """
         async with self._database.transaction() as connection:
             key = {"tenant_id": tenant_id, "message_id": message_id}
@@ -81,9 +82,9 @@ class Commands(JournalPart):
         return CommandResult(done=True, status=Status.QUEUED)
 
     async def fail(self, tenant_id: str, message_id: str, reason: str) -> CommandResult | None:
-        """Give an unfinished message up, in whatever status; None when there is no such message.
+        """Fail an unfinished message in any status; None when there is no such message.
 
-        An SMTP transaction that is under way goes on: its outcome finds no delivery any more and changes nothing.
+        An SMTP transaction that is under way continues, but its outcome finds no delivery and changes nothing.
         """
         async with self._database.transaction() as connection:
             key = {"tenant_id": tenant_id, "message_id": message_id}
@@ -112,7 +113,7 @@ def _not_retried(status: Status, commanded: ScheduledStatus | None) -> CommandRe
     """Why a finished message is not retried."""
     if commanded == "cancel" and can(status, Transition.RETRIED):
         return CommandResult(done=False, status=status, batch_cancelled=True)
-    # What has failed and may not be retried was in the middle of a transaction when it was failed.
+    # A failed message that may not be retried was in an SMTP transaction when it was failed.
     return CommandResult(done=False, status=status, under_way=status is Status.FAILED)
 
 
@@ -124,9 +125,10 @@ async def _deliver_anew(
     anew: Status,
     lifetime_s: float,
 ) -> list[Row]:
-    """New deliveries for a finished message, in the status ``anew``; a recipient who has the message keeps it.
+    """Create deliveries for a finished message in the status ``anew``; recipients who have the message stay finished.
 
-    ``ends``: how each recipient ended, where it matters.
+    ``ends`` has the final status of each recipient; None or empty when none of them has the message. Returns the
+    deliveries in the status ``anew``.
     """
     statuses = [Status(end) if Status(end) in HAS_IT else anew for end in ends or ()]
     statuses = statuses or [anew] * len(recipients)

@@ -1,7 +1,7 @@
--- What clients command of one message: cancel, retry, fail.
+-- The commands that clients give for one message: cancel, retry, fail.
 
 -- name: lock_deliveries
--- The deliveries of one message, for a decision about all of them.
+-- Locks the deliveries of one message, for a decision about all of them.
 SELECT d.recipient, d.status::text, d.batch_id, r.categories
 FROM deliveries d JOIN messages m ON m.tenant_id = d.tenant_id AND m.id = d.message_id
 JOIN requests r ON r.id = m.request_id
@@ -10,7 +10,7 @@ ORDER BY d.recipient_no FOR UPDATE OF d
 
 -- name: cancel_message
 -- moves: queued, processing -> cancelled (cancelled)
--- A message with all its deliveries, which the caller has locked.
+-- Cancels a message; the caller has locked all its deliveries.
 WITH gone AS (
     DELETE FROM deliveries WHERE message_id = %(message_id)s AND tenant_id = %(tenant_id)s RETURNING attempts
 )
@@ -24,8 +24,8 @@ SELECT coalesce(
 
 -- name: requeue
 -- moves: processing, sending -> queued (retried)
--- Due now, but not before its send time, with a new lifetime from then. What was sending has its lease over. Returns the
--- deliveries.
+-- Due now or at its future send time, with a new lifetime from then. The lease of a sending delivery has expired.
+-- Returns the deliveries.
 UPDATE deliveries AS d
 SET status = 'queued', owner = NULL, lane = NULL, due_at = greatest(now(), m.send_at),
     expires_at = greatest(now(), m.send_at) + make_interval(secs => %(lifetime_s)s)
@@ -36,7 +36,7 @@ RETURNING d.message_id, d.recipient_no
 
 -- name: take_outcome
 -- moves: nothing
--- Takes the outcome away before deliver_anew, unless a transaction that was under way when it was failed may still be.
+-- Deletes the outcome before deliver_anew, unless an SMTP transaction from before the failure may be under way.
 DELETE FROM outcomes
 WHERE tenant_id = %(tenant_id)s AND message_id = %(message_id)s AND status IN ('failed', 'bounced')
     AND (busy_until IS NULL OR busy_until <= now())
@@ -44,8 +44,8 @@ RETURNING status::text, recipients::text[]
 
 -- name: deliver_anew
 -- moves: failed, bounced -> queued (retried)
--- Due now, but not before its send time; recipients who had the message already stay finished, for the fold. Returns the
--- deliveries that are made.
+-- Due now or at its future send time. Recipients who have the message stay finished, for the fold. Returns the new
+-- deliveries.
 INSERT INTO deliveries (message_id, recipient_no, tenant_id, batch_id, domain, recipient, status, due_at, expires_at, alone,
     pool)
 SELECT m.id, k.number - 1, m.tenant_id, m.batch_id, k.domain, k.recipient, k.status::delivery_status,
@@ -59,7 +59,7 @@ RETURNING message_id, recipient_no
 
 -- name: fail_message
 -- moves: queued, processing, sending -> failed (failed)
--- The whole message. What recipients already had counts as it ended.
+-- Fails the whole message. The outcome keeps the status of recipients who have the message already.
 WITH gone AS (
     DELETE FROM deliveries WHERE message_id = %(message_id)s AND tenant_id = %(tenant_id)s
     RETURNING recipient_no, status, attempts, due_at

@@ -1,7 +1,7 @@
-"""The connection to Postgres: a pool, the statements by name, the migrations, and the two ways a statement can fail.
+"""The connection to Postgres: a pool, the statements by name, the migrations, and the two errors of a statement.
 
-Callers see ``Unavailable`` (the same call may succeed later) and ``Rejected`` (this data will never be taken);
-anything else is a defect and passes through.
+Callers see ``Unavailable`` (the same call may succeed later) and ``Rejected`` (Postgres will never accept this data).
+Any other error is a defect and is not converted.
 """
 
 import asyncio
@@ -27,15 +27,15 @@ Row = tuple[Any, ...]
 PLANNING = {"plan_cache_mode": "force_generic_plan"} | dict.fromkeys(
     ("enable_seqscan", "enable_hashjoin", "enable_mergejoin"), "off"
 )
-"""Every statement is planned once, and looks each of its rows up in an index. Left to itself the planner lets a batch
-read the whole queue, where that was small when it planned, and goes on so in the next flood until autovacuum comes; and
-claims of a few, as they are when little is going on, it plans anew each time."""
+"""Every statement is planned once and looks up each of its rows in an index. With default settings, a batch that is
+planned while the queue is small reads the whole queue, and keeps this plan while the queue grows, until autovacuum
+runs. Small claims, which are usual under low load, would be planned again each time."""
 
 STEPS = {"0006_spelling_of_domains": respell_domains}
-"""Migrations that SQL cannot make, by their names; they follow the scripts."""
+"""Migrations in Python, by name; they run after the scripts."""
 
 LONGEST_SEARCH_S = 20.0
-"""Of a statement that looks through what a tenant has."""
+"""The timeout of a statement that searches a tenant's messages."""
 
 MIGRATION_LOCK = 0x706F7374  # any constant will do: "post"
 
@@ -49,11 +49,11 @@ class Unavailable(Exception):
 
 
 class TookTooLong(Unavailable):
-    """A search was ended, for what it costs others."""
+    """A search ran into its timeout and was cancelled to protect other work."""
 
 
 class Rejected(Exception):
-    """Postgres will not take this data, however often it is tried."""
+    """Postgres does not accept this data; a retry would fail too."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -77,9 +77,8 @@ class Database:
         connections: int = 4,
         max_wait_s: float = 5.0,
     ) -> None:
-        """``application`` names this process, once in the cluster: its connections, and its shard of the tallies.
-
-        ``max_wait_s``: how long a call waits for a free connection before it is Unavailable.
+        """``application`` is this process's unique name in the cluster: it names the connections and is the shard of
+        the tallies. ``max_wait_s`` is how long a call waits for a free connection before it raises Unavailable.
         """
         self.shard = application
         self._max_wait_s = max_wait_s
@@ -114,8 +113,8 @@ class Database:
 
     @asynccontextmanager
     async def searching(self) -> AsyncIterator[AsyncConnection[Row]]:
-        """A transaction whose statements are planned for the values they are told, over many rows, with all means, and
-        end after ``LONGEST_SEARCH_S``. Raises TookTooLong."""
+        """A transaction for statements that read many rows: they are planned for their parameters with the default
+        settings. Raises TookTooLong when one takes longer than ``LONGEST_SEARCH_S``."""
         async with self.transaction() as connection:
             statements = "; ".join(f"SET LOCAL {name} TO DEFAULT" for name in PLANNING)
             statements += f"; SET LOCAL statement_timeout TO '{LONGEST_SEARCH_S:g}s'"
@@ -134,7 +133,7 @@ class Database:
         return found[0] if found else None
 
     async def execute(self, name: str, /, **parameters: Any) -> int:
-        """Run a statement that returns nothing; the number of rows it touched."""
+        """Run a named statement; returns the number of rows it changed."""
         async with self.connection() as connection:
             return await execute(connection, name, **parameters)
 
@@ -161,7 +160,7 @@ async def fetch(connection: AsyncConnection[Row], query: str, parameters: Mappin
 
 
 async def execute(connection: AsyncConnection[Row], name: str, /, **parameters: Any) -> int:
-    """Run a named statement on a connection that the caller holds; the number of rows it touched."""
+    """Run a named statement on a connection that the caller holds; returns the number of rows it changed."""
     cursor = await connection.execute(QUERIES[name].encode(), parameters)
     return cursor.rowcount
 
@@ -179,7 +178,8 @@ async def _failures_named() -> AsyncIterator[None]:
 
 
 async def migrate(dsn: str) -> list[str]:
-    """Bring the schema up to date; returns the names of the migrations that ran. Several may call at once."""
+    """Bring the schema up to date; returns the names of the migrations that ran. Several processes may call this at
+    once. Raises Unavailable when Postgres cannot be reached."""
     folder = resources.files("cluster.journal").joinpath("migrations")
     scripts = sorted((f for f in folder.iterdir() if f.name.endswith(".sql")), key=lambda f: f.name)
     ran = []

@@ -15,7 +15,7 @@ from cluster.journal.records import Outcome, keys
 from cluster.policy.lifecycle import Status
 
 CANCELLED = "Cancelled before delivery"
-"""The reason of what a client cancelled."""
+"""The reason in the events of deliveries that a client cancelled."""
 
 
 TallyChange = tuple[str, Status | None, int]
@@ -23,7 +23,7 @@ TallyChange = tuple[str, Status | None, int]
 
 
 class Ended(Struct, frozen=True, array_like=True):
-    """A delivery that ended without an SMTP transaction: what its event says."""
+    """A delivery that ended without an SMTP transaction: the data of its event."""
 
     tenant_id: str
     message_id: str
@@ -55,7 +55,7 @@ async def tally(
 
 
 async def finish(connection: AsyncConnection[Row], outcomes: Sequence[Outcome], at: datetime) -> list[TallyChange]:
-    """End deliveries, and with them the messages that have no other left; returns the changes to tally."""
+    """End deliveries, and the messages that have no unfinished delivery left; returns the changes to tally."""
     changes: list[TallyChange] = []
     single = [o for o in outcomes if o.sole_recipient]
     if single:
@@ -69,7 +69,8 @@ async def finish(connection: AsyncConnection[Row], outcomes: Sequence[Outcome], 
 async def _finish_shared(
     connection: AsyncConnection[Row], outcomes: Sequence[Outcome], at: datetime
 ) -> list[TallyChange]:
-    """End recipients of messages that have several; two actors that end the last two must see each other."""
+    """End recipients of messages that have several. The messages are locked, so that two actors which end the last two
+    recipients see each other's change."""
     message_ids = [outcome.message_id for outcome in outcomes]
     await rows(connection, "lock_messages", tenant_ids=[o.tenant_id for o in outcomes], message_ids=message_ids)
     await execute(connection, "finish_one_of_many", **keys(outcomes), **ends(outcomes))
@@ -78,7 +79,7 @@ async def _finish_shared(
 
 
 async def append_dropped(connection: AsyncConnection[Row], ended: Sequence[Ended], reason: str, at: datetime) -> None:
-    """Write an event for each delivery; without it the timeline of a message would end in "processed"."""
+    """Write a Dropped event for each delivery; without it the timeline of a message would end in "processed"."""
     await append(connection, [_dropped(delivery, reason, at.timestamp()) for delivery in ended])
 
 

@@ -1,18 +1,18 @@
 -- How deliveries end: the outcome, the fold of a message, and the tallies of its batch.
 
 -- name: lock_message
--- One message, for a decision about it: serialises with the fold and with other commands.
+-- Locks one message: serialises a command with the fold and with other commands.
 SELECT m.batch_id, r.categories, m.created_at FROM messages m JOIN requests r ON r.id = m.request_id
 WHERE m.tenant_id = %(tenant_id)s AND m.id = %(message_id)s FOR NO KEY UPDATE OF m
 
 -- name: lock_states
--- The deliveries of one message, and whether an SMTP transaction may be under way for them.
+-- Locks the deliveries of one message; returns whether an SMTP transaction may be under way for each.
 SELECT recipient_no, recipient, status::text, status = 'sending' AND due_at > now() FROM deliveries
 WHERE message_id = %(message_id)s AND tenant_id = %(tenant_id)s
 ORDER BY recipient_no FOR UPDATE
 
 -- name: lock_messages
--- Serialises the fold of messages with several recipients.
+-- Locks messages with several recipients: serialises their fold.
 SELECT FROM unnest(%(tenant_ids)s::text[], %(message_ids)s::text[]) AS k (tenant_id, id)
 JOIN messages m ON m.tenant_id = ANY (ARRAY[k.tenant_id]) AND m.id = ANY (ARRAY[k.id])
 ORDER BY m.tenant_id, m.id FOR NO KEY UPDATE OF m
@@ -22,8 +22,8 @@ ORDER BY m.tenant_id, m.id FOR NO KEY UPDATE OF m
 -- moves: queued, processing, sending -> sent (relayed)
 -- moves: queued, processing, sending -> bounced (rejected, expired)
 -- moves: queued, processing, sending -> failed (gave_up, expired_untried, set_aside, failed)
--- Ends messages of one recipient. An outcome is a fact: it counts even when the lease has passed to another owner
--- meanwhile. Returns the batches' changes.
+-- Ends messages with one recipient. An outcome is a fact: it counts even when another owner has the lease now. Returns
+-- the changes to the batches' tallies.
 WITH told AS (
     SELECT * FROM unnest(%(message_ids)s::text[], %(recipient_nos)s::int[], %(statuses)s::text[], %(errors)s::text[])
         AS t (message_id, recipient_no, status, error_message)
@@ -42,7 +42,7 @@ SELECT batch_id, status::text, count(*) FROM gone WHERE batch_id IS NOT NULL GRO
 -- moves: queued, processing, sending -> sent (relayed)
 -- moves: queued, processing, sending -> bounced (rejected, expired)
 -- moves: queued, processing, sending -> failed (gave_up, expired_untried, set_aside, failed)
--- Ends one of several recipients: the row stays until the whole message is finished.
+-- Ends one of several recipients. The row stays until the whole message is finished.
 UPDATE deliveries AS d
 SET status = t.status::delivery_status, owner = NULL, lane = NULL, paused_due_at = NULL, due_at = 'infinity',
     error_message = t.error_message
@@ -53,7 +53,8 @@ WHERE d.message_id = ANY (ARRAY[t.message_id]) AND d.recipient_no = ANY (ARRAY[t
 
 -- name: fold_finished
 -- moves: nothing
--- Ends messages all of whose recipients are finished: their outcome is the fold. Returns the batches' changes.
+-- Ends messages all of whose recipients are finished; the outcome is the fold of theirs. Returns the changes to the
+-- batches' tallies.
 WITH whole AS (
     SELECT tenant_id, message_id, min(batch_id) AS batch_id, min(status) AS status, max(attempts) AS attempts,
         min(error_message) AS error_message

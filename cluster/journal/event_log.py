@@ -1,4 +1,4 @@
-"""The journal's part for the event log: consumers read on from a cursor of their own."""
+"""The journal's part for the event log. Each consumer has its own cursor."""
 
 from psycopg import AsyncConnection
 
@@ -10,29 +10,31 @@ MOST_BYTES = 16 * 1024**2
 
 
 class EventLog(JournalPart):
-    """Facts wait here until every consumer has them."""
+    """The rows of the log stay until every consumer has passed them."""
 
     async def add_consumer(self, consumer: str) -> None:
-        """Give a consumer that has none a cursor, before the oldest row that the log still has."""
+        """Create a consumer's cursor before the oldest row of the log; does nothing when it exists."""
         await self._database.execute("add_consumer", consumer=consumer)
 
     async def after(self, consumer: str, limit: int, most_bytes: int = MOST_BYTES) -> list[LogRow]:
-        """The next rows after the consumer's cursor, in order; none that a running transaction could precede.
+        """The next rows after the consumer's cursor, in order. Rows that a running transaction could still precede are
+        left for later.
 
-        At most ``limit``, and no more once they are ``most_bytes``: a page is larger by less than its last row.
+        At most ``limit`` rows. The page ends with the row that brings it to ``most_bytes``, so it exceeds that size by
+        less than its last row.
         """
         found = await self._database.rows("log_after", consumer=consumer, limit=limit, most_bytes=most_bytes)
         return [LogRow(*row) for row in found]
 
     async def move_cursor(self, consumer: str, tx: int, id: int) -> None:
-        """Everything up to (tx, id) is with the consumer. Never moves back."""
+        """Mark everything up to (tx, id) as consumed. The cursor never moves back."""
         await self._database.execute("move_cursor", consumer=consumer, tx=tx, id=id)
 
     async def trim(self) -> int:
-        """Delete what all consumers have passed; returns how many rows."""
+        """Delete the rows that all consumers have passed; returns how many."""
         return await self._database.execute("trim_log")
 
 
 async def append(connection: AsyncConnection[Row], events: list[Event]) -> None:
-    """Write events with what they are about, in the transaction that does it."""
+    """Write events in the transaction of the change that they report."""
     await execute(connection, "append_log", batches=[encode_batch(events)])

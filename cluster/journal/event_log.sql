@@ -4,7 +4,7 @@
 INSERT INTO event_log (events) SELECT unnest(%(batches)s::bytea[])
 
 -- name: log_after
--- Up to the row with which they are most_bytes together. What lies outside the table is not fetched to learn its length.
+-- Up to the row that brings the page to most_bytes. octet_length does not fetch values that are stored out of line.
 SELECT tx::text::bigint, id, events
 FROM (
     SELECT tx, id, events, sum(octet_length(events)) OVER (ORDER BY tx, id ROWS UNBOUNDED PRECEDING)

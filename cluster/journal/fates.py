@@ -1,4 +1,4 @@
-"""The journal's part for the whole truth about one message, for operators."""
+"""The journal's part for operators who ask about one message: everything that the journal knows of it."""
 
 from datetime import datetime
 
@@ -9,7 +9,7 @@ from cluster.policy.lifecycle import Status
 
 
 class Fate(Struct, frozen=True, kw_only=True):
-    """A message, and how it ended if it did."""
+    """A message and its outcome, if it has one."""
 
     tenant_id: str
     batch_id: str | None
@@ -23,7 +23,7 @@ class Fate(Struct, frozen=True, kw_only=True):
 
 
 class RecipientState(Struct, frozen=True, kw_only=True):
-    """Where one recipient of an unfinished message stands."""
+    """The state of one recipient of an unfinished message."""
 
     recipient_no: int
     recipient: str
@@ -32,28 +32,28 @@ class RecipientState(Struct, frozen=True, kw_only=True):
     status: Status
     attempts: int
     due_at: datetime | None
-    """When the scheduler looks at it next: due, or its lease or its lifetime over. None when it is finished."""
+    """When the scheduler handles it next: it is due, or its lease or lifetime ends. None when it is finished."""
     expires_at: datetime
     lane: str | None
     paused: bool
     held: bool
-    """An actor has it, or had it when that died."""
+    """A delivery actor owns it, or owned it when that actor died."""
     actor: str | None
-    """That actor; None when it is gone."""
+    """The name of that actor; None when it is gone."""
     error_message: str | None
     strikes: int = 0
-    """Lives of delivery actors that ended while they were at work on the message."""
+    """How many lives of delivery actors ended while they were at work on the message."""
     route: str = ""
-    """The route that an operator has moved it to."""
+    """The route that an operator has moved it to; "" for none."""
     accepted_pool: str | None = None
-    """The pool that its request names; None: not known."""
+    """The pool that its request names; None when it is not known."""
 
 
 class Fates(JournalPart):
-    """Where messages of any tenant stand, and how they ended."""
+    """Reads the state and the outcome of messages of any tenant."""
 
     async def find(self, message_id: str) -> Fate | None:
-        """A message of any tenant."""
+        """The message with this id, of any tenant; None when there is none."""
         row = await self._database.row("fate", message_id=message_id)
         if row is None:
             return None
@@ -71,7 +71,7 @@ class Fates(JournalPart):
         )
 
     async def recipients(self, message_id: str) -> list[RecipientState]:
-        """Where the recipients of an unfinished message stand, in their order; none of a finished one."""
+        """The recipients of an unfinished message in their order; empty for a finished one."""
         return [
             RecipientState(
                 recipient_no=row[0],

@@ -1,7 +1,7 @@
--- The whole truth about one message, for operators.
+-- Everything that the journal knows of one message, for operators.
 
 -- name: fate
--- A message of whatever tenant and how it ended: an id alone has no index, so one probe for each tenant.
+-- A message of any tenant and its outcome. The index begins with the tenant, so this makes one lookup per tenant.
 SELECT t.id, m.batch_id, m.created_at, m.send_at, m.personal, o.status::text, o.finished_at, o.error_message,
     EXISTS (SELECT FROM scheduled_sends s WHERE s.batch_id = m.batch_id AND s.status = 'pause')
 FROM tenants t

@@ -16,21 +16,19 @@ from cluster.policy.lifecycle import Status
 
 
 class Acceptance(JournalPart):
-    """Many requests, one commit."""
+    """Commits accepted requests, many in one transaction."""
 
     def __init__(self, database: Database, offer_grace_s: float) -> None:
-        """``offer_grace_s``: how long a freshly accepted delivery is left to the direct offer before the scheduler
-        looks at it."""
+        """``offer_grace_s`` is how long the scheduler leaves a newly accepted delivery to its direct offer."""
         super().__init__(database)
         self._offer_grace = timedelta(seconds=offer_grace_s)
 
     async def accept(self, requests: Sequence[NewRequest]) -> None:
         """Commit these requests together: on return they are on disk.
 
-        What belongs to a paused batch is put aside with it; what belongs to a cancelled one is cancelled at
-        once.
+        Messages of a paused batch are held, those of a cancelled batch are cancelled at once.
 
-        Raises Rejected when one of the requests holds data that Postgres will not take (none is committed),
+        Raises Rejected when one of the requests has data that Postgres does not accept (none is committed), and
         Unavailable when it cannot commit.
         """
         if all(map(_stands_alone, requests)):
@@ -57,7 +55,7 @@ class Acceptance(JournalPart):
 
 
 async def _finish_cancelled(connection: AsyncConnection[Row], request: NewRequest) -> list[TallyChange]:
-    """Cancel what was accepted into a cancelled batch; returns the changes to tally."""
+    """Cancel the messages of a request that was accepted into a cancelled batch; returns the changes to tally."""
     assert request.batch_id is not None
     messages = [message for message in request.messages if not message.sandbox]
     if not messages:
@@ -98,7 +96,7 @@ async def _finish_sandboxed(connection: AsyncConnection[Row], request: NewReques
 
 
 def _stands_alone(request: NewRequest) -> bool:
-    """Whether the one statement that inserts it is all that it takes."""
+    """Whether the statement ``accept`` alone commits the request."""
     return (
         request.batch_id is None
         and not request.attachments
@@ -107,7 +105,7 @@ def _stands_alone(request: NewRequest) -> bool:
 
 
 def _columns(requests: Sequence[NewRequest], grace: timedelta, refused: Collection[str] = ()) -> dict[str, Any]:
-    """What the statement ``accept`` is told. Of ``refused`` batches nothing is queued."""
+    """The parameters of the statement ``accept``. Messages of ``refused`` batches are not queued."""
     messages = [(number, message) for number, request in enumerate(requests, 1) for message in request.messages]
     deliveries = [
         (number, message, recipient_no, recipient)
@@ -145,8 +143,8 @@ def _columns(requests: Sequence[NewRequest], grace: timedelta, refused: Collecti
 
 
 def processed(request: NewRequest) -> list[bytes]:
-    """The rows of the event log that say of every recipient that the message was accepted for it. What they share is
-    said once in each. Nothing happens to a sandboxed message, so it has no event."""
+    """The rows of the event log with a "processed" event for every recipient. Each row has the shared values once. A
+    sandboxed message is not delivered, so it has no event."""
     messages = [message for message in request.messages if not message.sandbox]
     message_ids = [message.id for message in messages for _ in message.recipients]
     recipients = [recipient.email for message in messages for recipient in message.recipients]
@@ -173,5 +171,5 @@ def _deliveries_of(message: NewMessage) -> int:
 
 
 def _array(texts: Iterable[str]) -> str:
-    """Texts as an array inside an array, which Postgres takes in its text form only."""
+    """An array of texts in Postgres' text format, the only one in which it can be an item of another array."""
     return "{" + ",".join(['"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"' for text in texts]) + "}"

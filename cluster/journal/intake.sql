@@ -5,9 +5,9 @@ INSERT INTO attachments (sha256, content) VALUES (%(sha256)s, %(content)s) ON CO
 
 -- name: accept
 -- moves: new -> queued (submitted)
--- Requests with their messages, deliveries and events. In one statement, as a round trip costs as much as ten messages.
--- Messages and deliveries name their request by its number, so that what it gives each of them travels once; send times
--- that are not given are NULL.
+-- Inserts requests with their messages, deliveries and events. It is one statement because a round trip costs as much
+-- as ten messages. Messages and deliveries refer to their request by number, so that shared values are transferred
+-- once. A missing send time is NULL.
 WITH accepted AS (
     INSERT INTO requests (id, tenant_id, created_at, template_id, categories, content, pool)
     SELECT id, tenant_id, created_at, template_id, categories::text[], content, pool
@@ -42,6 +42,6 @@ SELECT %(tenant_id)s, unnest(%(message_ids)s::text[]), 'sandbox', %(at)s, 0
 
 -- name: cancel_accepted
 -- moves: new -> cancelled (cancelled)
--- New messages of a cancelled batch: finished as they are accepted.
+-- Finishes new messages of a cancelled batch on acceptance.
 INSERT INTO outcomes (tenant_id, message_id, status, finished_at, retry_count)
 SELECT %(tenant_id)s, unnest(%(message_ids)s::text[]), 'cancelled', %(at)s, 0

@@ -1,7 +1,7 @@
-"""The journal: one pool of connections, and the parts that use it, each with its statements (``.sql``) beside it.
+"""The journal: one pool of connections, and the parts that use it, each with its statements in a ``.sql`` file.
 
-Called by the API process (accept, read, cancel), the scheduler (page in), the delivery actors (claim, commit) and
-the consumers of the event log. Nothing else touches the tables.
+Its callers are the API process (accept, read, cancel), the scheduler (page in), the delivery actors (claim, commit) and
+the consumers of the event log. Only this package accesses the tables.
 """
 
 from cluster.journal.accounts import Accounts
@@ -29,8 +29,11 @@ __all__ = ["Journal", "Rejected", "TookTooLong", "Unavailable", "migrate", "wait
 
 
 class Journal:
-    """One pool of connections, and each part as an attribute. Methods raise Unavailable and Rejected, as their texts
-    say."""
+    """One pool of connections, and each part as an attribute.
+
+    Every method that uses Postgres raises Unavailable when Postgres cannot be reached or cannot commit, and Rejected
+    when it does not accept the data.
+    """
 
     def __init__(
         self,
@@ -41,10 +44,9 @@ class Journal:
         max_wait_s: float = 5.0,
         offer_grace_s: float = 10.0,
     ) -> None:
-        """``application`` names this process, once in the cluster: its connections, and its shard of the tallies.
-
-        ``max_wait_s``: how long a call waits for a free connection before it is Unavailable. ``offer_grace_s``: how
-        long a freshly accepted delivery is left to the direct offer before the scheduler looks at it.
+        """``application`` is this process's unique name in the cluster: it names the connections and is the shard of
+        the tallies. ``max_wait_s`` is how long a call waits for a free connection before it raises Unavailable.
+        ``offer_grace_s`` is how long the scheduler leaves a newly accepted delivery to its direct offer.
         """
         database = Database(dsn, application=application, connections=connections, max_wait_s=max_wait_s)
         self._database = database

@@ -1,7 +1,7 @@
 -- Names that operators type.
 
 -- name: queued_domains
--- Domains of the oldest and of the newest of the queue: an index on domains would cost each message some.
+-- Domains of the oldest and the newest deliveries. An index on domains would add to the cost of each message.
 SELECT DISTINCT domain FROM (
     (SELECT domain FROM deliveries ORDER BY message_id, recipient_no LIMIT %(sample)s)
     UNION ALL

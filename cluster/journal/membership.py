@@ -1,4 +1,4 @@
-"""The journal's part for the delivery actors as members: who is live, who has made way for whom, who leaves."""
+"""The journal's part for membership: the live delivery actors, the ring that each has acknowledged, and draining."""
 
 from collections.abc import Sequence
 
@@ -10,7 +10,7 @@ from cluster.policy.routes.membership import Member
 
 
 class NodeLoad(Struct, frozen=True, array_like=True):
-    """A node of delivery actors: whether it is leaving, and how many deliveries its actors hold."""
+    """A node of delivery actors: whether it is draining, and how many deliveries its actors hold."""
 
     node_id: str
     draining: bool
@@ -18,15 +18,15 @@ class NodeLoad(Struct, frozen=True, array_like=True):
 
 
 class Membership(JournalPart):
-    """The delivery actors of the cluster. ``alive_s``: one that was not seen for so long is taken for dead."""
+    """The delivery actors of the cluster. One without a heartbeat for ``alive_s`` seconds counts as dead."""
 
     async def heartbeat(
         self, name: str, epoch: int, ring: str, alive_s: float, sources: Sequence[str] = ()
     ) -> list[Member] | None:
-        """Say that this life goes on, which ring it has made way for and which sources it can send from; the live
-        members, this one included.
+        """Record that this life is alive, the ring it has acknowledged and the sources it can send from. Returns the
+        live members, this one included.
 
-        None: another life of this actor has begun, and this one must end.
+        None means that another life of this actor has begun, and this one must end.
         """
         async with self._database.transaction() as connection:
             if await execute(connection, "seen", name=name, epoch=epoch, ring=ring, sources=list(sources)) == 0:
@@ -37,22 +37,22 @@ class Membership(JournalPart):
             ]
 
     async def actors(self, alive_s: float) -> list[DeliveryActor]:
-        """The live actors that are not leaving."""
+        """The live actors that are not draining."""
         return [
             DeliveryActor(name, epoch, frozenset(sources))
             for name, epoch, sources in await self._database.rows("delivery_actors", alive_s=alive_s)
         ]
 
     async def lost(self, alive_s: float) -> list[DeliveryActor]:
-        """The actors that should be there and are taken for dead."""
+        """The registered actors that count as dead."""
         return [DeliveryActor(*row) for row in await self._database.rows("lost_actors", alive_s=alive_s)]
 
     async def drain_node(self, node_id: str) -> int:
-        """Tell the delivery actors of a node to leave; returns how many there are."""
+        """Mark the delivery actors of a node as draining; returns how many there are."""
         return await self._database.execute("drain_node", node_id=node_id)
 
     async def is_draining(self, node_id: str) -> bool:
-        """Whether the node was told to leave."""
+        """Whether the node has delivery actors and all of them are draining."""
         row = await self._database.row("is_draining", node_id=node_id)
         assert row is not None
         return bool(row[0])
@@ -62,7 +62,8 @@ class Membership(JournalPart):
         return [NodeLoad(*row) for row in await self._database.rows("held_by_nodes")]
 
     async def register(self, name: str, node_id: str) -> tuple[int, int]:
-        """Begin a new life of a delivery actor: its epoch, and how many deliveries its last life left behind."""
+        """Begin a new life of a delivery actor. Returns its epoch, and how many leases of the former life went back to
+        the queue."""
         async with self._database.transaction() as connection:
             taken_back = 0
             for (former,) in await rows(connection, "epoch_of", name=name):
@@ -72,7 +73,7 @@ class Membership(JournalPart):
         return epoch, taken_back
 
     async def retire(self, name: str, epoch: int) -> int:
-        """End a life: its leases go back to the queue; returns how many."""
+        """End a life and put its leases back in the queue; returns how many."""
         async with self._database.transaction() as connection:
             taken_back = await execute(connection, "take_back", epoch=epoch)
             await execute(connection, "forget_actor", name=name, epoch=epoch)

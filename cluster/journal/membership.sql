@@ -1,4 +1,4 @@
--- Delivery actors: lives, leases of dead ones, and nodes.
+-- Membership: lives of delivery actors, leases of dead ones, and nodes.
 
 -- name: new_epoch
 SELECT nextval('delivery_epochs')
@@ -17,7 +17,7 @@ UPDATE deliveries SET status = 'queued', owner = NULL, due_at = now()
 WHERE owner = %(epoch)s AND status IN ('processing', 'sending')
 
 -- name: seen
--- A life goes on, and has made way for a ring.
+-- Heartbeat of a life, with the ring that it has acknowledged.
 UPDATE delivery_actors SET seen_at = now(), ring = %(ring)s, sources = %(sources)s WHERE name = %(name)s AND epoch = %(epoch)s
 
 -- name: live_members
@@ -31,7 +31,7 @@ UPDATE delivery_actors SET draining = true WHERE node_id = %(node_id)s
 SELECT coalesce(bool_and(draining), false) FROM delivery_actors WHERE node_id = %(node_id)s
 
 -- name: held_by_nodes
--- The nodes of delivery actors, how many deliveries each holds, and whether it is leaving.
+-- The nodes of delivery actors, how many deliveries each holds, and whether it is draining.
 SELECT a.node_id, bool_and(a.draining), count(d.message_id)
 FROM delivery_actors a LEFT JOIN deliveries d ON d.owner = a.epoch AND d.status IN ('processing', 'sending')
 GROUP BY a.node_id ORDER BY a.node_id

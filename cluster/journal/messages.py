@@ -1,4 +1,4 @@
-"""The journal's part for messages: one, a list of them, and the content that composing needs."""
+"""The journal's part for reading messages: one, a list of them, and the content that composing needs."""
 
 import asyncio
 from collections.abc import Sequence
@@ -12,8 +12,8 @@ from cluster.policy.routes.domains import stored_spellings
 
 COUNT_BOUND = 10_000
 WHOLE_BYTES = 64 * 1024
-"""Of a message in a list, what it and its request hold. Where that is more, only what a list shows is kept of it, one
-message after the other: a page of the largest would be two gigabytes."""
+"""In a list, a message whose personalization and content are larger than this is read separately, and only what a list
+shows is kept of it: a page of the largest messages would take two gigabytes."""
 ONE_MESSAGE = QUERIES["messages"].replace("{where}", "m.tenant_id = %(tenant_id)s AND m.id = %(message_id)s")
 CONDITIONS = {
     "to_email": "EXISTS (SELECT FROM unnest(m.to_emails) AS t (email)"
@@ -30,22 +30,22 @@ CONDITIONS = {
 
 
 class Messages(JournalPart):
-    """What clients ask of messages, and delivery actors of their content."""
+    """Reads messages for clients, and their content for delivery actors."""
 
     async def find(self, tenant_id: str, message_id: str) -> MessageRow | None:
-        """A message of this tenant."""
+        """A message of this tenant; None when there is none."""
         key = {"tenant_id": tenant_id, "message_id": message_id, "limit": 1, "offset": 0, "whole": 2**31 - 1}
         async with self._database.connection() as connection:
             found = await fetch(connection, ONE_MESSAGE, key)
         return _message(found[0]) if found else None
 
     async def page(self, filter: MessageFilter, limit: int, offset: int) -> MessagePage:
-        """A page of the tenant's messages, newest first; of long ones without bodies, files and data of templates.
+        """A page of the tenant's messages, newest first. Long ones come without bodies, attachments and template data.
 
-        Raises TookTooLong, Unavailable.
+        Raises TookTooLong when the search takes longer than ``LONGEST_SEARCH_S``, and Unavailable.
         """
         where, parameters = _where(filter)
-        # The one statement put together at run time: from the fixed conditions above, values only as parameters.
+        # The only statement built at run time: from the fixed conditions above, with all values as parameters.
         page = QUERIES["messages"].replace("{where}", where)
         count = QUERIES["count_messages"].replace("{where}", where)
         async with self._database.searching() as connection:
@@ -64,11 +64,11 @@ class Messages(JournalPart):
         )
 
     async def contents(self, request_ids: Sequence[str]) -> dict[str, bytes]:
-        """The encoded shared content of requests, by their ids."""
+        """The encoded shared content of requests, by request id."""
         return dict(await self._database.rows("contents", request_ids=list(request_ids)))
 
     async def attachments(self, hashes: Sequence[bytes]) -> dict[bytes, bytes]:
-        """The bytes of attached files, by their sha256."""
+        """The bytes of attachments, by their SHA-256."""
         return dict(await self._database.rows("attachments", hashes=list(hashes)))
 
 
@@ -87,7 +87,7 @@ def _where(filter: MessageFilter) -> tuple[str, dict[str, Any]]:
         conditions.append("o.status = %(status)s::delivery_status")
         parameters["status"] = filter.status.value
         if filter.status not in (Status.DELIVERED, Status.SENT):
-            # The index of these has the others only, and must be told.
+            # The other statuses are in a partial index, which Postgres uses only with this condition.
             conditions.append("o.status NOT IN ('delivered', 'sent')")
     return " AND ".join(conditions), parameters
 

@@ -1,8 +1,8 @@
--- Messages as clients read them, and what composing them needs.
+-- Messages as clients read them, and the content that composing needs.
 
 -- name: messages
--- One message or a list of them, newest first. {where} is put together in messages.py from fixed conditions. NULL in the
--- place of content and personal that have more than %(whole)s octets together.
+-- One message or a list of them, newest first. messages.py builds {where} from fixed conditions. Content and personal
+-- are NULL when they have more than %(whole)s octets together.
 SELECT m.id, m.tenant_id, m.request_id, m.batch_id, m.created_at, m.send_at,
     CASE WHEN octet_length(r.content) + octet_length(m.personal) <= %(whole)s THEN r.content END,
     CASE WHEN octet_length(r.content) + octet_length(m.personal) <= %(whole)s THEN m.personal END,

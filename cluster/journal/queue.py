@@ -1,7 +1,7 @@
 """The journal's part for delivery: claims and outcomes.
 
-The queue table holds a row per unfinished delivery. PROCESSING and SENDING are leases: ``due_at`` says when the
-scheduler may take the row back. The claim is the only fence against a cancel and against a second owner.
+The queue table has a row per unfinished delivery. PROCESSING and SENDING are leases: ``due_at`` is when the scheduler
+may take the row back. The claim is the only fence against a cancel and against a second owner.
 """
 
 from collections.abc import Sequence
@@ -18,23 +18,23 @@ from cluster.policy.lifecycle import Status
 
 
 class Settlement(Struct, frozen=True):
-    """What became of deliveries that a former life was told to be accepted."""
+    """The result of ``settle``: counts of deliveries that a host had accepted from a former life of an actor."""
 
     finished: int
     known: int
-    """Their ends were in the journal already."""
+    """The journal had their outcome already."""
     claimed_again: int
-    """Of the finished: claimed again meanwhile, so that the message may arrive twice."""
+    """Those of ``finished`` that were claimed again meanwhile, so that the message may arrive twice."""
 
 
 class Queue(JournalPart):
-    """The work that is left."""
+    """Claims deliveries and commits their outcomes."""
 
     async def claim(self, wanted: Sequence[DueDelivery], *, owner: int, lease_s: float) -> list[Claimed]:
-        """Claim deliveries for transmission: once this returns, they cannot be cancelled any more.
+        """Claim deliveries for transmission: once this returns, they can no longer be cancelled.
 
-        What is missing from the answer was cancelled, is finished, was moved to another pool or route, or is in other
-        hands: forget it.
+        For a delivery that is missing from the result the claim missed: it was cancelled, paused, finished, has
+        expired, was moved to another pool or route, or another transaction or owner has it. The caller forgets it.
         """
         claimed = await self._database.rows(
             "claim",
@@ -47,7 +47,8 @@ class Queue(JournalPart):
         return [_claimed(*row) for row in claimed]
 
     async def commit(self, results: Sequence[OutcomeWithEvent], *, owner: int) -> None:
-        """Write outcomes and their events, in one transaction. Only what ``owner`` has claimed is deferred."""
+        """Write outcomes and their events in one transaction. A deferral applies only to deliveries that ``owner`` has
+        claimed."""
         at = datetime.now(UTC)
         events = [event for _, event in results]
         ended = [o for o, _ in results if o.status is not Status.QUEUED]
@@ -82,17 +83,17 @@ class Queue(JournalPart):
             await tally(connection, self._database.shard, changes, at)
 
     async def settle(self, accepted: Sequence[tuple[Outcome, Delivered]]) -> Settlement:
-        """Finish deliveries of which a former life of an actor knows that a host accepted them, no matter which actor
-        holds them now. To be done before the leases of that life are taken back. Doing it twice changes nothing, but
-        that the events, whose ids are stable, are in the log twice.
+        """Finish deliveries that a host accepted from a former life of an actor, whichever actor owns them now. Call
+        this before the leases of that life are taken back. A repeated call only writes the events, whose ids are
+        stable, to the log again.
         """
         at = datetime.now(UTC)
         outcomes = [outcome for outcome, _ in accepted]
         async with self._database.transaction() as connection:
             claimed = {(m, n): times for m, n, times in await rows(connection, "times_claimed", **keys(outcomes))}
-            # Claims so far, and the attempt at which it was accepted.
+            # (claims so far, the attempt that was accepted)
             times = [(claimed.get((o.message_id, o.recipient_no), 0), event.attempt) for o, event in accepted]
-            # Fewer claims than attempts: it was finished, and then queued anew by a client who wants it sent again.
+            # Fewer claims than attempts: it was finished, and a client may have queued it again since (retry).
             standing = [o for o, (now, then) in zip(outcomes, times, strict=True) if now >= then]
             changes = await finish(connection, standing, at)
             await append(connection, [event for _, event in accepted])
@@ -101,8 +102,8 @@ class Queue(JournalPart):
         return Settlement(len(standing), len(outcomes) - len(standing), again)
 
     async def unclaim(self, deliveries: Sequence[tuple[str, int]], *, owner: int) -> int:
-        """Give back deliveries (message id, recipient number) that the owner may have claimed without learning of it;
-        returns how many it had."""
+        """Put deliveries (message id, recipient number) back in the queue that the owner may have claimed without
+        receiving the answer; returns how many it had."""
         return await self._database.execute(
             "unclaim",
             owner=owner,
@@ -111,13 +112,13 @@ class Queue(JournalPart):
         )
 
     async def backlog(self) -> int:
-        """Deliveries in the queue: in constant time, and behind by some seconds at most."""
+        """The number of deliveries in the queue. Takes constant time; lags by some seconds at most."""
         row = await self._database.row("backlog")
         assert row is not None
         return int(row[0])
 
     async def count_backlog(self) -> None:
-        """Have the backlog estimated anew, from a sample of bounded size; Postgres forgets it when it crashes."""
+        """Estimate the backlog again, from a sample of bounded size: Postgres loses the count when it crashes."""
         await self._database.execute("count_backlog")
 
 
@@ -137,7 +138,7 @@ def _claimed(
     expires_at: datetime,
     personalization: bytes,
 ) -> Claimed:
-    """From the columns of the claim."""
+    """A ``Claimed`` from the columns that the statement ``claim`` returns."""
     return Claimed(
         message_id=message_id,
         recipient_no=recipient_no,

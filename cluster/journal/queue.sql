@@ -2,15 +2,16 @@
 
 -- name: claim
 -- moves: queued, processing -> sending (claimed)
--- The fence. What is not returned was cancelled, finished, moved to another pool or route, or is in other hands.
+-- The fence. A delivery that is not returned was cancelled, paused, finished, has expired, was moved to another pool or
+-- route, or another transaction or owner has it.
 WITH mine AS (
     SELECT d.message_id, d.recipient_no, d.tenant_id
     FROM unnest(%(message_ids)s::text[], %(recipient_nos)s::int[], %(pools)s::text[], %(routes)s::text[])
         AS k (message_id, recipient_no, pool, route)
     JOIN deliveries d ON d.message_id = ANY (ARRAY[k.message_id]) AND d.recipient_no = ANY (ARRAY[k.recipient_no])
     WHERE d.status IN ('queued', 'processing') AND d.expires_at > now() AND d.pool = k.pool AND d.route = k.route
-        -- Of a paused batch nothing is claimed. The column is in the locked row itself, so that a claim which began
-        -- before the pause, and comes to the row after it, is refused as well.
+        -- No delivery of a paused batch is claimed. paused_due_at is in the locked row itself, so that a claim that
+        -- began before the pause and reaches the row after it misses too.
         AND (d.batch_id IS NULL OR (d.paused_due_at IS NULL
             AND NOT EXISTS (SELECT FROM scheduled_sends s WHERE s.batch_id = d.batch_id AND s.status = 'pause')))
     FOR UPDATE OF d SKIP LOCKED
@@ -30,8 +31,8 @@ RETURNING d.message_id, d.recipient_no, d.recipient, d.domain, d.tenant_id, m.re
 -- moves: queued, processing, sending -> bounced (rejected, expired)
 -- moves: queued, processing, sending -> failed (gave_up)
 -- moves: sending -> queued (deferred)
--- finish_alone, defer, append_log and tally in one: most batches have no message of several recipients, and each round
--- trip costs as much as what is done for ten messages. No delivery is among both the ended and the deferred.
+-- finish_alone, defer, append_log and tally in one statement: most commits have no message with several recipients, and
+-- a round trip costs as much as the work for ten messages. No delivery is both ended and deferred.
 WITH gone AS (
     DELETE FROM deliveries AS d
     USING unnest(%(message_ids)s::text[], %(recipient_nos)s::int[], %(statuses)s::text[], %(errors)s::text[])
@@ -59,7 +60,7 @@ DO UPDATE SET messages = batch_tallies.messages + excluded.messages, last_at = e
 
 -- name: defer
 -- moves: sending -> queued (deferred)
--- Due again later; only by the owner of the claim.
+-- Sets the time of the next attempt. Only the owner of the claim can defer.
 UPDATE deliveries AS d
 SET status = 'queued', owner = NULL, due_at = t.due_at, error_message = t.error_message
 FROM unnest(%(message_ids)s::text[], %(recipient_nos)s::int[], %(due_ats)s::timestamptz[], %(errors)s::text[])
@@ -67,7 +68,7 @@ FROM unnest(%(message_ids)s::text[], %(recipient_nos)s::int[], %(due_ats)s::time
 WHERE d.message_id = ANY (ARRAY[t.message_id]) AND d.recipient_no = ANY (ARRAY[t.recipient_no]) AND d.status = 'sending' AND d.owner IS NOT DISTINCT FROM %(owner)s
 
 -- name: times_claimed
--- How often deliveries that are not finished have been claimed.
+-- How often unfinished deliveries have been claimed.
 SELECT d.message_id, d.recipient_no, d.attempts
 FROM unnest(%(message_ids)s::text[], %(recipient_nos)s::int[]) AS k (message_id, recipient_no)
 JOIN deliveries d ON d.message_id = ANY (ARRAY[k.message_id]) AND d.recipient_no = ANY (ARRAY[k.recipient_no])
@@ -75,7 +76,7 @@ WHERE d.status IN ('queued', 'processing', 'rendered', 'sending')
 
 -- name: unclaim
 -- moves: processing, sending -> queued (unclaimed)
--- Due now: the answer to the owner's claim was lost, so it sends nothing of this.
+-- Due now: the answer to the owner's claim was lost, so the owner does not send these deliveries.
 UPDATE deliveries AS d
 SET status = 'queued', owner = NULL, due_at = now()
 FROM unnest(%(message_ids)s::text[], %(recipient_nos)s::int[]) AS k (message_id, recipient_no)
@@ -83,9 +84,9 @@ WHERE d.message_id = ANY (ARRAY[k.message_id]) AND d.recipient_no = ANY (ARRAY[k
     AND d.status IN ('processing', 'sending') AND d.owner IS NOT DISTINCT FROM %(owner)s
 
 -- name: backlog
--- Deliveries in the queue, as Postgres counts what is inserted and deleted: read in constant time, seconds old at most.
+-- The size of the queue from Postgres' own count of inserts and deletes: constant time, and some seconds old at most.
 SELECT pg_stat_get_live_tuples('deliveries'::regclass)
 
 -- name: count_backlog
--- Sets the count anew, from a sample of bounded size: a crash of Postgres forgets it.
+-- Estimates the count again, from a sample of bounded size: Postgres loses it when it crashes.
 ANALYZE deliveries

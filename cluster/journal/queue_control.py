@@ -1,6 +1,6 @@
-"""The journal's part for what operators do with the queue: search it, end what waits, try it now, and move it.
+"""The journal's part for operators' work on the queue: search it, end deliveries, make them due, and move them.
 
-Two operators may ask for the same at once: what moves deliveries waits for no row that another transaction has locked.
+Two operators may give the same command at once: statements that change deliveries skip locked rows.
 """
 
 from collections.abc import Sequence
@@ -16,17 +16,17 @@ from cluster.journal.records import DueDelivery, Outcome, keys
 from cluster.policy.lifecycle import Status, Transition, after
 
 MOST_LANES = 1000
-"""Lanes that one listing names."""
+"""The most lanes in one listing."""
 MOST_COUNTED = 100_000
-"""Deliveries of one lane that are counted; a count that has reached it says "at least"."""
+"""The most deliveries that are counted in one lane; a count that reaches it is a lower bound."""
 HIGHEST_NO = 2**31 - 1
-"""A recipient number above all."""
+"""A recipient number above all others."""
 SOON_S = 0.5
-"""When what was moved is due: by then, the delivery actor that holds it has let go of it."""
+"""When a moved delivery is due: this leaves time for the delivery actor that holds it to release it."""
 
 
 class QueueFilter(Struct, frozen=True, kw_only=True):
-    """Which queued deliveries are meant; None means any."""
+    """Selects queued deliveries; None means any."""
 
     message_id: str | None = None
     domain: str | None = None
@@ -37,7 +37,7 @@ class QueueFilter(Struct, frozen=True, kw_only=True):
 
 
 class UnfinishedDelivery(Struct, frozen=True, array_like=True):
-    """An unfinished delivery that a filter matches. One that is being sent is left alone."""
+    """An unfinished delivery that a filter matches. Commands leave it unchanged while it is being sent."""
 
     message_id: str
     recipient_no: int
@@ -54,14 +54,15 @@ class UnfinishedDelivery(Struct, frozen=True, array_like=True):
 
 
 class QueueMark(Struct, frozen=True, array_like=True):
-    """A place in the queue, between two deliveries."""
+    """A position in the queue: after this delivery, in the order of the primary key."""
 
     message_id: str = ""
     recipient_no: int = -1
 
 
 class QueuePart(Struct, frozen=True):
-    """What a filter matches in one part of the queue, and where the next part begins; None after the last."""
+    """The deliveries that a filter matches in one part of the queue, and the start of the next part; None after the
+    last."""
 
     queued: list[UnfinishedDelivery]
     next: QueueMark | None
@@ -71,31 +72,31 @@ class Wait(StrEnum):
     """What an unfinished delivery waits for."""
 
     SENDING = "sending"
-    """It is on the wire, or about to be."""
+    """For nothing: it is claimed, and on the wire or about to be."""
     PAUSED = "paused"
-    """Its batch is."""
+    """For its paused batch to be resumed."""
     SCHEDULED = "scheduled"
     """For its send time."""
     DEFERRED = "deferred"
     """For the next attempt."""
     TURN = "turn"
-    """It is due: for its turn, or for room at its site."""
+    """It is due and waits for its turn or for room at its site."""
 
 
 class QueueControl(JournalPart):
-    """What operators do with deliveries."""
+    """Operators' commands on deliveries."""
 
     async def parked(self, lanes: Sequence[str]) -> dict[str, int]:
-        """How many deliveries are parked in these lanes, and in the first thousand that hold something."""
+        """How many deliveries are parked in these lanes and in the first ``MOST_LANES`` that are not empty."""
         async with self._database.connection() as connection:
             named = {lane for (lane,) in await rows(connection, "lane_names", limit=MOST_LANES)}
             found = await rows(connection, "parked", lanes=sorted(named | set(lanes)), bound=MOST_COUNTED)
         return {lane: count for lane, count in found if count}
 
     async def part(self, filter: QueueFilter, start: QueueMark, size: int) -> QueuePart:
-        """What matches among the next ``size`` deliveries of the queue, in the order of acceptance."""
+        """The matches among the next ``size`` deliveries of the queue after ``start``, in the order of acceptance."""
         before = first_id("msg_", filter.accepted_before) if filter.accepted_before else None
-        # ids begin with letters; nothing in the queue is behind "~"
+        # Ids begin with letters: every id is less than "~".
         end = QueueMark(before or "~")
         if filter.message_id is not None:
             start = max(start, QueueMark(filter.message_id), key=_place)
@@ -121,10 +122,9 @@ class QueueControl(JournalPart):
         return QueuePart([UnfinishedDelivery(*row) for row in found], None if last is end else last)
 
     async def give_up(self, queued: Sequence[UnfinishedDelivery], reason: str) -> int:
-        """End deliveries that are not claimed, and that nobody is at work on just now; returns how many."""
+        """Fail those of these deliveries that are neither claimed nor locked; returns how many."""
         async with self._database.transaction() as connection:
-            # As every command: first the message, then its deliveries; the other way round two could wait for each
-            # other.
+            # As in every command: lock the message first, then its deliveries. Another order could deadlock.
             if several := [q for q in queued if not q.sole_recipient]:
                 await rows(
                     connection,
@@ -151,20 +151,21 @@ class QueueControl(JournalPart):
         return len(locked)
 
     async def waits(self, queued: Sequence[UnfinishedDelivery]) -> list[tuple[UnfinishedDelivery, Wait]]:
-        """What each of these waits for; those that are finished meanwhile are left out."""
+        """What each of these waits for; finished deliveries are left out."""
         found = await self._database.rows("waits", **keys(queued))
         kinds = {(message_id, recipient_no): Wait(kind) for message_id, recipient_no, kind in found}
         return [(one, kinds[key]) for one in queued if (key := (one.message_id, one.recipient_no)) in kinds]
 
     async def make_due(self, queued: Sequence[UnfinishedDelivery]) -> int:
-        """Have deferred deliveries tried now; returns how many these were. Rows that are locked are passed over."""
+        """Make deferred deliveries due now; returns how many. Locked rows are skipped."""
         return await self._database.execute("make_due", **keys(queued))
 
     async def reroute(
         self, queued: Sequence[UnfinishedDelivery], pool: str | None, route: str | None
     ) -> list[DueDelivery]:
-        """Move those that are not being sent to a pool, to a route ("": as the routing says) or both; None leaves it as
-        it is. Returns what was moved, as it is now; what was there already is not, nor are rows that are locked."""
+        """Move the deliveries that are not being sent to a pool, to a route ("": the routing decides) or both; None
+        leaves it unchanged. Returns the moved deliveries in their new state. Those that have this pool and route
+        already are not among them, and locked rows are skipped."""
         found = await self._database.rows("reroute", pool=pool, route=route, soon_s=SOON_S, **keys(queued))
         return [DueDelivery(*row) for row in found]
 

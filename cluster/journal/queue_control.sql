@@ -1,7 +1,7 @@
--- What operators do with the queue: search it, end what waits, and move it.
+-- Operators' work on the queue: search it, end deliveries, make them due, and move them.
 
 -- name: lane_names
--- The first lanes that hold something: one probe of the index for each.
+-- The first lanes that are not empty, with one index lookup for each.
 WITH RECURSIVE held AS (
     (SELECT lane FROM deliveries WHERE lane IS NOT NULL ORDER BY lane LIMIT 1)
     UNION ALL
@@ -12,18 +12,18 @@ WITH RECURSIVE held AS (
 SELECT lane FROM held LIMIT %(limit)s
 
 -- name: parked
--- Deliveries in lanes, counted up to a bound.
+-- Counts the deliveries in lanes, up to a bound for each.
 SELECT l.lane, (SELECT count(*) FROM (SELECT FROM deliveries d WHERE d.lane = l.lane LIMIT %(bound)s) AS counted)
 FROM unnest(%(lanes)s::text[]) AS l (lane)
 
 -- name: queue_mark
--- The last delivery of the next part of the queue; none when less is left.
+-- The last delivery of the next part of the queue; no row when fewer deliveries are left.
 SELECT message_id, recipient_no FROM deliveries
 WHERE (message_id, recipient_no) > (%(message_id)s::text, %(recipient_no)s::int)
 ORDER BY message_id, recipient_no OFFSET %(skip)s LIMIT 1
 
 -- name: queue_part
--- Unfinished deliveries of a part of the queue, by what an operator asks for.
+-- The unfinished deliveries in a part of the queue that match an operator's filter.
 SELECT message_id, recipient_no, recipient, tenant_id, batch_id, domain, alone, status::text FROM deliveries
 WHERE (message_id, recipient_no) > (%(message_id)s::text, %(recipient_no)s::int)
     AND (message_id, recipient_no) <= (%(last_id)s::text, %(last_no)s::int)
@@ -35,7 +35,7 @@ WHERE (message_id, recipient_no) > (%(message_id)s::text, %(recipient_no)s::int)
 ORDER BY message_id, recipient_no
 
 -- name: lock_unclaimed
--- Those of these deliveries that are not claimed, and that nobody is at work on just now.
+-- Locks those of these deliveries that are neither claimed nor locked by another transaction.
 SELECT d.message_id, d.recipient_no, d.tenant_id, d.recipient, d.batch_id, d.alone, d.status::text, r.categories
 FROM unnest(%(message_ids)s::text[], %(recipient_nos)s::int[]) AS k (message_id, recipient_no)
 JOIN deliveries d ON d.message_id = ANY (ARRAY[k.message_id]) AND d.recipient_no = ANY (ARRAY[k.recipient_no])
@@ -45,7 +45,7 @@ WHERE d.status IN ('queued', 'processing')
 FOR UPDATE OF d SKIP LOCKED
 
 -- name: waits
--- What deliveries wait for; those that are finished are left out.
+-- What deliveries wait for; finished ones are left out.
 SELECT d.message_id, d.recipient_no, CASE
     WHEN d.status IN ('rendered', 'sending') THEN 'sending'
     WHEN d.paused_due_at IS NOT NULL
@@ -59,7 +59,7 @@ JOIN messages m ON m.tenant_id = ANY (ARRAY[d.tenant_id]) AND m.id = ANY (ARRAY[
 WHERE d.status IN ('queued', 'processing', 'rendered', 'sending')
 
 -- name: make_due
--- What is deferred is due now; its status stays.
+-- Makes deferred deliveries due now; their status does not change.
 WITH mine AS (
     SELECT d.message_id, d.recipient_no
     FROM unnest(%(message_ids)s::text[], %(recipient_nos)s::int[]) AS k (message_id, recipient_no)
@@ -76,8 +76,8 @@ FROM mine WHERE d.message_id = ANY (ARRAY[mine.message_id]) AND d.recipient_no =
 
 -- name: reroute
 -- moves: queued, processing -> queued (rerouted)
--- What was leased, parked or offered directly is due in a moment, when the actor that holds it has been told; what waits
--- for a later attempt, its send time or its batch goes on waiting.
+-- A delivery that was leased, parked or offered directly is due after soon_s, so that the actor that holds it can
+-- release it first. One that waits for a later attempt, its send time or its batch keeps its due time.
 WITH mine AS (
     SELECT d.message_id, d.recipient_no, m.send_at
     FROM unnest(%(message_ids)s::text[], %(recipient_nos)s::int[]) AS k (message_id, recipient_no)

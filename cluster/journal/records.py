@@ -1,7 +1,7 @@
-"""The records that the journal keeps, and what its callers exchange with it.
+"""The records that the journal stores, and the values that it exchanges with its callers.
 
 ``Content`` and ``PreparedPersonalization`` are stored encoded (msgpack): ``Content`` once per request, and
-``PreparedPersonalization`` once per message. Everything that SQL selects by has a column of its own beside them.
+``PreparedPersonalization`` once per message. Everything that SQL selects by also has its own column.
 """
 
 from collections.abc import Callable, Sequence
@@ -30,7 +30,7 @@ class BodyPart(Struct, frozen=True, array_like=True):
 
 
 class Attachment(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What a message says of an attached file; its bytes lie under ``sha256``, once."""
+    """The metadata of an attachment. Its bytes are stored once, under ``sha256``."""
 
     filename: str
     type: str = "application/octet-stream"
@@ -65,7 +65,7 @@ class Content(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class PreparedPersonalization(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What one message (one personalization) has of its own; what it does not give comes from ``Content``."""
+    """The values of one message (one personalization); those that it does not set come from ``Content``."""
 
     to: tuple[Address, ...]
     cc: tuple[Address, ...] = ()
@@ -100,7 +100,7 @@ class NewMessage(Struct, frozen=True, kw_only=True):
 
 
 class NewRequest(Struct, frozen=True, kw_only=True):
-    """One accepted HTTP request: what is committed before its 202."""
+    """One accepted request, as it is committed before the client receives its 202."""
 
     id: str
     tenant_id: str
@@ -109,9 +109,9 @@ class NewRequest(Struct, frozen=True, kw_only=True):
     template_id: str | None = None
     batch_id: str | None = None
     pool: str = ""
-    """Of sources, to send from; "" is the default one."""
+    """The pool of sources to send from; "" is the default pool."""
     attachments: dict[bytes, bytes] = field(default_factory=dict)
-    """sha256 → file bytes."""
+    """SHA-256 → file bytes."""
     messages: tuple[NewMessage, ...]
     created_at: datetime
 
@@ -121,7 +121,7 @@ class NewRequest(Struct, frozen=True, kw_only=True):
         return [message.id for message in self.messages]
 
     def due(self, now: datetime) -> list["DueDelivery"]:
-        """Its deliveries that need not wait for a later time."""
+        """The deliveries whose send time has come."""
         return [
             DueDelivery(message.id, number, self.tenant_id, recipient.domain, self.pool)
             for message in self.messages
@@ -131,7 +131,7 @@ class NewRequest(Struct, frozen=True, kw_only=True):
 
 
 class ApiKey(Struct, frozen=True, kw_only=True):
-    """An API key as the journal knows it: never its secret."""
+    """An API key without its secret."""
 
     id: str
     tenant_id: str
@@ -151,7 +151,7 @@ class SenderDomain(Struct, frozen=True, kw_only=True):
 
 
 class DkimKey(Struct, frozen=True, kw_only=True):
-    """A signing key, its private half sealed (cluster.vault)."""
+    """A DKIM signing key (RFC 6376). The private key is sealed (cluster.vault)."""
 
     domain: str
     selector: str
@@ -174,11 +174,11 @@ class Outcome(Struct, frozen=True, kw_only=True):
 
 
 OutcomeWithEvent = tuple[Outcome, Event]
-"""What became of a delivery, and the fact that the event log keeps of it."""
+"""The outcome of a delivery, and its event for the event log."""
 
 
 class DueDelivery(Struct, frozen=True, array_like=True):
-    """A delivery that is due: what dispatch and a site queue need of it, no more."""
+    """A delivery that is due, with only the fields that dispatch and a site queue need."""
 
     message_id: str
     recipient_no: int
@@ -186,17 +186,17 @@ class DueDelivery(Struct, frozen=True, array_like=True):
     domain: str
     pool: str = ""
     route: str = ""
-    """The route that an operator has moved it to, by name; "": as the routing says."""
+    """The name of the route that an operator has moved it to; "" when the routing decides."""
 
 
 class Claimed(Struct, frozen=True, kw_only=True):
-    """A delivery claimed for an SMTP transaction, with all that composing it needs but the shared content."""
+    """A delivery claimed for an SMTP transaction, with everything that composing needs except the shared content."""
 
     message_id: str
     recipient_no: int
     recipient: str
     domain: str
-    """Of the recipient, A-labels."""
+    """The recipient's domain in A-labels."""
     tenant_id: str
     request_id: str
     batch_id: str | None
@@ -207,14 +207,14 @@ class Claimed(Struct, frozen=True, kw_only=True):
     send_at: datetime
     """When its lifetime began."""
     dated_at: datetime
-    """When its time came: at acceptance, at its send time, or when its batch was resumed. The same in each attempt, and
-    the message's Date."""
+    """When it was first due: at acceptance, at its send time, or when its batch was resumed. It is the same in each
+    attempt and is the message's Date (RFC 5322 §3.6.1)."""
     expires_at: datetime
     personalization: bytes
 
 
 class Delivery(Protocol):
-    """What names a delivery: its message, and the number of its recipient there."""
+    """The key of a delivery: its message, and the number of the recipient in the message."""
 
     @property
     def message_id(self) -> str: ...
@@ -224,7 +224,7 @@ class Delivery(Protocol):
 
 
 def keys(deliveries: Sequence[Delivery]) -> dict[str, list[str] | list[int]]:
-    """The deliveries as statements take them: a list for each part of their key."""
+    """The keys of deliveries as parameters of a statement: one list per column."""
     return {
         "message_ids": [d.message_id for d in deliveries],
         "recipient_nos": [d.recipient_no for d in deliveries],
@@ -249,7 +249,7 @@ class MessageFilter(Struct, frozen=True, kw_only=True):
 
 
 class MessageRow(Struct, frozen=True, kw_only=True):
-    """A message and where it stands."""
+    """A message and its state."""
 
     id: str
     tenant_id: str
@@ -275,7 +275,7 @@ class MessagePage(Struct, frozen=True, kw_only=True):
 
 
 class BatchCounts(Struct, frozen=True, kw_only=True):
-    """How a batch stands. The counts by status sum to ``total``."""
+    """The state of a batch. The counts by status sum to ``total``."""
 
     id: str
     created_at: datetime
@@ -285,35 +285,35 @@ class BatchCounts(Struct, frozen=True, kw_only=True):
 
 
 class Cancellation(Struct, frozen=True, kw_only=True):
-    """The answer to a cancel: whether it took effect, and the message's status now."""
+    """The result of a cancel: whether it took effect, and the message's status now."""
 
     cancelled: bool
     status: Status
 
 
 class CommandResult(Struct, frozen=True, kw_only=True):
-    """The answer to a retry or a fail: whether it took effect, and the message's status now."""
+    """The result of a retry or a fail: whether it took effect, and the message's status now."""
 
     done: bool
     status: Status
     under_way: bool = False
-    """It did not, because an SMTP transaction may be under way."""
+    """It had no effect because an SMTP transaction may be under way."""
     batch_cancelled: bool = False
-    """It did not, because the message's batch is cancelled."""
+    """It had no effect because the message's batch is cancelled."""
 
 
 ScheduledStatus = Literal["pause", "cancel"]
 
 
 class ScheduledSend(Struct, frozen=True):
-    """What a client commanded of a whole batch."""
+    """A client's command for a whole batch."""
 
     batch_id: str
     status: ScheduledStatus
 
 
 class LogRow(Struct, frozen=True, array_like=True):
-    """A row of the event log: its place (tx, id) and an encoded batch of events."""
+    """A row of the event log: its position (tx, id) and an encoded batch of events."""
 
     tx: int
     id: int
@@ -321,7 +321,7 @@ class LogRow(Struct, frozen=True, array_like=True):
 
 
 class DeliveryActor(Struct, frozen=True, array_like=True):
-    """A live delivery actor: its Ray name, the epoch of this life of it, and the sources it can send from."""
+    """A delivery actor: its Ray name, the epoch of its current life, and the sources it can send from."""
 
     name: str
     epoch: int
@@ -334,21 +334,21 @@ _personals = msgspec.msgpack.Decoder(PreparedPersonalization)
 
 
 encode: Callable[[Content | PreparedPersonalization], bytes] = _encoder.encode
-"""A record in its stored form. No function of its own: it is called for each message of a request."""
+"""Encode a record for storage. It is the bound method itself, because it is called for each message of a request."""
 
 
 def decode_content(data: bytes) -> Content:
-    """The shared content of a request, from its stored form."""
+    """Decode the shared content of a request."""
     return _contents.decode(data)
 
 
 def decode_personalization(data: bytes) -> PreparedPersonalization:
-    """A message's own part, from its stored form."""
+    """Decode a message's personalization."""
     return _personals.decode(data)
 
 
 class _ContentShort(Struct, omit_defaults=True):
-    """Of ``Content``, what a list shows."""
+    """The fields of ``Content`` that a list shows."""
 
     from_: Address
     subject: str = ""
@@ -357,7 +357,7 @@ class _ContentShort(Struct, omit_defaults=True):
 
 
 class _PersonalizationShort(Struct, omit_defaults=True):
-    """Of ``PreparedPersonalization``, what a list shows."""
+    """The fields of ``PreparedPersonalization`` that a list shows."""
 
     to: tuple[Address, ...]
     from_: Address | None = None
@@ -370,10 +370,11 @@ _short_personals = msgspec.msgpack.Decoder(_PersonalizationShort)
 
 
 def without_bodies(data: bytes) -> bytes:
-    """A stored ``Content`` with no more than a list shows. The rest is skipped, not decoded."""
+    """A stored ``Content`` with only the fields that a list shows. The others are skipped, not decoded."""
     return _encoder.encode(_short_contents.decode(data))
 
 
 def without_data(data: bytes) -> bytes:
-    """A stored ``PreparedPersonalization`` with no more than a list shows. The rest is skipped, not decoded."""
+    """A stored ``PreparedPersonalization`` with only the fields that a list shows. The others are skipped, not
+    decoded."""
     return _encoder.encode(_short_personals.decode(data))

@@ -1,7 +1,7 @@
-"""A migration that SQL cannot make: sender domains in the one spelling (policy/domains.py).
+"""A migration in Python: it rewrites sender domains in their canonical spelling (cluster/policy/routes/domains.py).
 
-Older versions kept a domain as it was written, and found it only by that. Everything else that is stored is found
-however it was written: the queue has A-labels, and filters look for each way in which an address may be stored.
+Older versions stored a domain as the client wrote it and found it only in that spelling. Other stored domains need no
+migration: the queue has A-labels, and filters search for each spelling in which an address may be stored.
 """
 
 from typing import Any
@@ -12,7 +12,7 @@ from cluster.policy.routes.domains import mail_domain
 
 
 async def respell_domains(connection: AsyncConnection[Any]) -> None:
-    """Name every sender domain in the one spelling; what a tenant has in several becomes one."""
+    """Rewrite every sender domain in its canonical spelling, and join the rows that a tenant has for one domain."""
     cursor = await connection.execute("SELECT id, tenant_id, domain FROM sender_domains ORDER BY id FOR UPDATE")
     for id, tenant_id, domain in await cursor.fetchall():
         name = mail_domain(domain)
@@ -29,8 +29,9 @@ async def respell_domains(connection: AsyncConnection[Any]) -> None:
 
 
 async def _join(connection: AsyncConnection[Any], id: int, twin: int) -> None:
-    """Make one domain of two rows. The twin signs with its own keys on; those of the other stay, for what they signed:
-    they sign only where the twin has none. Of a selector that both have, the DNS shows one key: the twin's."""
+    """Join the domain ``id`` to its ``twin``. The twin's active keys continue to sign. The other keys are kept so that
+    earlier signatures can be verified, and stay active only when the twin has no active key. When both have the same
+    selector, the twin's key is kept, because DNS can publish only one."""
     await connection.execute(
         """UPDATE dkim_keys AS k
         SET domain_id = %(twin)s,

@@ -1,11 +1,13 @@
 """The journal's part for pausing, cancelling and resuming whole batches.
 
-A pause is one row, which the claim looks at: from its commit on, nothing of the batch is claimed. Then, page by page,
-what waits is put aside (``paused_due_at``), so that it takes no part in paging, windows and rate limits. A resume puts
-it back and then forgets the row. A cancellation cancels what can be, and stays for what is accepted later.
+A pause is one row that every claim checks: after its commit no delivery of the batch is claimed. Then the unclaimed
+deliveries are held page by page (``paused_due_at``), so that they take no part in paging, windows and rate limits. A
+resume releases them and then deletes the row. A cancellation cancels every message that can be cancelled, and its row
+stays for messages that are accepted later.
 
-``settle`` does these pages; it may be repeated, and run by several at once: what a process began and did not end
-is ended by another. ``accept`` and these commands see each other through a lock on the batch (share_batches).
+``settle`` works through these pages. It may be repeated and may run in several processes at once: a command that one
+process did not finish is finished by another. ``accept`` and these commands are serialised by a lock on the batch
+(share_batches).
 """
 
 import asyncio
@@ -18,18 +20,19 @@ from cluster.journal.records import ScheduledSend, ScheduledStatus
 MOST_LISTED = 1000
 MOST_UNSETTLED = 100
 LOCKED_S = 0.05
-"""How long to wait for those who have rows locked that are to be let go."""
+"""How long a resume waits before it retries held rows that another transaction has locked."""
 
 
 class ScheduledSends(JournalPart):
-    """One entry a batch, at most."""
+    """Pauses, cancels and resumes batches; a batch has at most one entry."""
 
     def __init__(self, database: Database, batches: Batches) -> None:
         super().__init__(database)
         self._batches = batches
 
     async def schedule(self, tenant_id: str, batch_id: str, status: ScheduledStatus) -> bool:
-        """Pause or cancel an existing batch of this tenant; on return it is. False: it is scheduled otherwise."""
+        """Pause or cancel an existing batch of this tenant; on return this is done. False when the batch has a
+        different entry."""
         async with self._database.transaction() as connection:
             await execute(connection, "own_batch", batch_id=batch_id)
             if not await execute(connection, "schedule", tenant_id=tenant_id, batch_id=batch_id, status=status):
@@ -38,7 +41,7 @@ class ScheduledSends(JournalPart):
         return True
 
     async def reschedule(self, tenant_id: str, batch_id: str, status: Literal["pause", "cancel", "resume"]) -> bool:
-        """Change what is scheduled for a batch, or (resume) forget it; False when nothing is."""
+        """Change the entry of a batch or (resume) end it; False when there is none."""
         async with self._database.transaction() as connection:
             await execute(connection, "own_batch", batch_id=batch_id)
             if not await execute(connection, "reschedule", tenant_id=tenant_id, batch_id=batch_id, status=status):
@@ -47,17 +50,17 @@ class ScheduledSends(JournalPart):
         return True
 
     async def entries(self, tenant_id: str, batch_id: str | None = None) -> list[ScheduledSend]:
-        """What is scheduled, newest batch first: for one batch, or for all."""
+        """The entries of one batch or of all, newest batch first; at most ``MOST_LISTED``."""
         found = await self._database.rows("scheduled_sends", tenant_id=tenant_id, batch_id=batch_id, limit=MOST_LISTED)
         return [ScheduledSend(*row) for row in found]
 
     async def unsettled(self, age_s: float) -> list[tuple[str, str]]:
-        """(tenant, batch) of what was commanded more than ``age_s`` ago and is not ended."""
+        """(tenant id, batch id) of commands that were given more than ``age_s`` ago and are not finished."""
         found = await self._database.rows("unsettled", age_s=age_s, limit=MOST_UNSETTLED)
         return [(tenant_id, batch_id) for tenant_id, batch_id in found]
 
     async def settle(self, tenant_id: str, batch_id: str) -> None:
-        """Make the batch's deliveries what its entry says."""
+        """Apply the batch's entry to its deliveries."""
         while entry := await self._database.row("scheduled", batch_id=batch_id):
             status, changed_at = entry
             if status == "cancel":
@@ -71,7 +74,7 @@ class ScheduledSends(JournalPart):
             await self._database.execute("mark_settled", batch_id=batch_id, status=status, changed_at=changed_at)
 
     async def _hold_all(self, tenant_id: str, batch_id: str) -> None:
-        """Put aside what is not claimed; on return no claim that began before the pause is under way."""
+        """Hold the deliveries that are not claimed; on return no claim that began before the pause is under way."""
         after = ""
         while True:
             async with self._database.transaction() as connection:

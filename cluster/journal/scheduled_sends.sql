@@ -1,7 +1,7 @@
 -- Pausing, cancelling and resuming whole batches.
 
 -- name: schedule
--- A pause or cancellation, also again after one that is being forgotten; nothing when there is a different one.
+-- Adds a pause or cancellation, or replaces an entry that is being resumed. No row when there is a different entry.
 INSERT INTO scheduled_sends (batch_id, tenant_id, status) VALUES (%(batch_id)s, %(tenant_id)s, %(status)s)
 ON CONFLICT (batch_id) DO UPDATE SET status = excluded.status, settled = false, changed_at = clock_timestamp()
 WHERE scheduled_sends.status IN ('resume', excluded.status)
@@ -16,7 +16,7 @@ WHERE tenant_id = %(tenant_id)s AND batch_id = coalesce(%(batch_id)s, batch_id) 
 ORDER BY batch_id DESC LIMIT %(limit)s
 
 -- name: unsettled
--- What a command has begun and not ended: its process is slow, or dead.
+-- Commands that were begun and not finished: their process is slow or dead.
 SELECT tenant_id, batch_id FROM scheduled_sends
 WHERE NOT settled AND changed_at < now() - make_interval(secs => %(age_s)s)
 ORDER BY changed_at LIMIT %(limit)s
@@ -25,7 +25,7 @@ ORDER BY changed_at LIMIT %(limit)s
 SELECT status, changed_at FROM scheduled_sends WHERE batch_id = %(batch_id)s AND NOT settled
 
 -- name: still_scheduled
--- Whether this still holds for the batch; if so, until the transaction ends.
+-- Whether the batch still has this status; if so, keeps it until the transaction ends.
 SELECT FROM scheduled_sends WHERE batch_id = %(batch_id)s AND status = %(status)s FOR SHARE
 
 -- name: mark_settled
@@ -33,14 +33,14 @@ UPDATE scheduled_sends SET settled = true
 WHERE batch_id = %(batch_id)s AND status = %(status)s AND changed_at = %(changed_at)s
 
 -- name: not_held
--- Messages with deliveries that could be held and are not.
+-- Messages with deliveries that could be held but are not.
 SELECT DISTINCT message_id FROM deliveries
 WHERE message_id = ANY (%(message_ids)s::text[]) AND status IN ('queued', 'processing') AND paused_due_at IS NULL
 
 -- name: let_go
 -- moves: queued -> queued (resumed)
--- Due when it was before the pause; a page at a time. What was tried before keeps its date. What was not is due at its
--- send time, or now: that it was offered directly is no reason to wait any longer.
+-- Releases held deliveries, a page at a time. One that was tried before the pause keeps its Date and its due time. One
+-- that was not is due at its send time, or now: it need not wait for the direct offer any longer.
 WITH next AS (
     SELECT message_id, recipient_no, tenant_id FROM deliveries
     WHERE batch_id = %(batch_id)s AND paused_due_at IS NOT NULL
@@ -60,7 +60,7 @@ WHERE d.message_id = ANY (ARRAY[next.message_id]) AND d.recipient_no = ANY (ARRA
 SELECT FROM deliveries WHERE batch_id = %(batch_id)s AND paused_due_at IS NOT NULL LIMIT 1
 
 -- name: forget_schedule
--- The end of a resume, once nothing is held any more.
+-- Ends a resume once no delivery is held.
 DELETE FROM scheduled_sends s
 WHERE s.batch_id = %(batch_id)s AND s.status = 'resume'
     AND NOT EXISTS (SELECT FROM deliveries d WHERE d.batch_id = s.batch_id AND d.paused_due_at IS NOT NULL)

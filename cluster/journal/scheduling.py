@@ -1,7 +1,7 @@
-"""The journal's part for the scheduler: what is due is leased to its owner, parked in its lane, or at its end.
+"""The journal's part for the scheduler: a due delivery is leased to its owner, parked in its lane, or expired.
 
-One index serves send_at, retries, expired leases, dead owners and lifetimes: ``due_at`` says when a row must be
-looked at, whatever for. No statement here costs more when more is waiting.
+One index serves send_at, retries, expired leases, dead owners and lifetimes: ``due_at`` is when the scheduler must
+handle a row, for any of these reasons. The cost of the statements here does not grow with the queue.
 """
 
 from collections import Counter
@@ -44,14 +44,14 @@ class Due(Struct, frozen=True, array_like=True):
 
 
 class Lane(Struct, frozen=True, array_like=True):
-    """Where deliveries of one tenant wait for a destination (its name) that has no room for them."""
+    """A queue for the deliveries of one tenant to a destination (its name) that has no room for them."""
 
     destination: str
     tenant_id: str
 
 
 class LanePosition(Struct, frozen=True, array_like=True):
-    """A delivery in a lane: what comes after it is meant."""
+    """A position in a lane: after this delivery."""
 
     message_id: str
     recipient_no: int
@@ -61,14 +61,14 @@ LANE_START = LanePosition("", -1)
 
 
 class Unparked(Struct, frozen=True):
-    """What was taken from lanes, and those that hold no more."""
+    """The deliveries that were leased from lanes, and the lanes that are now empty."""
 
     leased: list[DueDelivery]
     emptied: list[Lane]
 
 
 class PagedIn(Struct, frozen=True):
-    """What became of the rows that were due."""
+    """The result of a page: the leased deliveries, and how many were parked and expired."""
 
     leased: list[DueDelivery]
     parked: int
@@ -79,21 +79,22 @@ class PagedIn(Struct, frozen=True):
 
 
 Decide = Callable[[Sequence[DueDelivery]], Awaitable[list[int | str]]]
-"""For each delivery the epoch of the owner to lease to, or the name of the lane to park in. The rows are locked while
-it decides: it must not take long."""
+"""Returns for each delivery the epoch of the owner to lease it to, or the name of the lane to park it in. The rows are
+locked meanwhile, so it must be quick."""
 
 
 class Scheduling(JournalPart):
-    """What is due."""
+    """Pages in due deliveries, and leases them from lanes."""
 
     async def anything_due(self) -> bool:
-        """Whether a page would have anything in it."""
+        """Whether any delivery is due."""
         row = await self._database.row("anything_due")
         assert row is not None
         return bool(row[0])
 
     async def page_in(self, limit: int, lease_s: float, decide: Decide) -> PagedIn:
-        """Take what is due, oldest first: lease it or park it as ``decide`` says, and end what has expired."""
+        """Handle at most ``limit`` due deliveries, oldest first: lease or park them as ``decide`` returns, and end
+        those that have expired."""
         leased: list[DueDelivery] = []
         owners: list[int] = []
         parked: list[DueDelivery] = []
@@ -121,12 +122,12 @@ class Scheduling(JournalPart):
         return PagedIn(leased, len(parked), len(expired))
 
     async def park(self, refused: Sequence[DueDelivery], lanes: Sequence[str]) -> None:
-        """Give leases back: the deliveries wait in these lanes until an owner takes them."""
+        """Release leases: the deliveries wait in these lanes until an owner leases them."""
         await self._database.execute("park", lanes=list(lanes), **keys(refused))
 
     async def lease_from_lanes(self, limits: Mapping[Lane, int], limit: int, *, owner: int, lease_s: float) -> Unparked:
-        """Lease the oldest deliveries of these lanes to their owner: of each at most so many, lane after lane until it
-        is ``limit`` together."""
+        """Lease the oldest deliveries of these lanes to their owner, lane after lane: from each lane at most its entry
+        in ``limits``, and at most ``limit`` in total."""
         lanes = list(limits)
         found = await self._database.rows(
             "lease_from_lanes",
@@ -138,17 +139,17 @@ class Scheduling(JournalPart):
             lease_s=lease_s,
         )
         taken = Counter(number for number, *_ in found)
-        # Where the limit was reached, nothing is known of the lanes behind, nor whether this one holds more.
+        # When the total limit was reached, the last lane may not be empty, and later lanes were not read.
         looked_at = lanes[: max(taken) - 1] if len(found) >= limit else lanes
         emptied = [lane for number, lane in enumerate(looked_at, 1) if taken[number] < limits[lane]]
         return Unparked([DueDelivery(*row) for _, *row in found], emptied)
 
     async def lanes(self) -> list[Lane]:
-        """Every lane that holds something."""
+        """Every lane that is not empty."""
         return [Lane(*row) for row in await self._database.rows("lanes")]
 
     async def parked_in(self, after: Mapping[Lane, LanePosition], each: int) -> dict[Lane, list[DueDelivery]]:
-        """What waits in these lanes, each after a position, the oldest first: of each at most so many."""
+        """The deliveries in these lanes after a position in each, oldest first; at most ``each`` per lane."""
         lanes = list(after)
         found = await self._database.rows(
             "parked_in",
@@ -170,12 +171,12 @@ class Scheduling(JournalPart):
         )
 
     async def empty_lane(self, destination: str, limit: int) -> int:
-        """Make deliveries of a lane that has no owner any more due now; returns how many."""
+        """Make at most ``limit`` deliveries of a lane that no longer has an owner due now; returns how many."""
         return await self._database.execute("empty_lane", lane=destination, limit=limit)
 
 
 def expire(due: Due, at: datetime) -> OutcomeWithEvent:
-    """The end of a delivery whose lifetime is over: bounced if it was tried, else failed."""
+    """The outcome of a delivery whose lifetime has ended: bounced if it was tried, otherwise failed."""
     tries = f"after {due.attempts} attempts: {due.error_message}" if due.attempts else "before it could be sent"
     reason = f"expired {tries}"
     transition = Transition.EXPIRED if due.attempts else Transition.EXPIRED_UNTRIED

@@ -1,6 +1,6 @@
-"""The journal's part for what automation and operators did to sites.
+"""The journal's part for the actions of automation and operators on sites.
 
-For people to read; the oldest go as new ones come.
+Actions are for people to read. Those older than ``ACTIONS_KEPT_DAYS`` are deleted when new ones are written.
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ Maker = Literal["operator", "automation"]
 
 
 class SiteAction(Struct, frozen=True, kw_only=True):
-    """Something that automation or an operator did to a site. What does not apply is empty."""
+    """An action of automation or of an operator on a site. Fields that do not apply are empty."""
 
     at: datetime
     source: str = ""
@@ -32,15 +32,15 @@ class SiteAction(Struct, frozen=True, kw_only=True):
 
 
 class SiteActions(JournalPart):
-    """What was done to sites."""
+    """Writes and reads actions on sites."""
 
     async def record(self, actions: Sequence[SiteAction]) -> None:
-        """Note what was done."""
+        """Write actions, and delete old ones."""
         async with self._database.transaction() as connection:
             await write_actions(connection, actions)
 
     async def latest(self, site: str | None, limit: int) -> list[SiteAction]:
-        """What was done to a site, or to any (None), the newest first."""
+        """The actions on a site, or on any site (None), newest first."""
         found = await self._database.rows(
             "actions_of_site" if site is not None else "site_actions", site=site, limit=limit
         )

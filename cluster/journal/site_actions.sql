@@ -1,4 +1,4 @@
--- What automation and operators did to sites.
+-- The actions of automation and operators on sites.
 
 -- name: record_site_actions
 INSERT INTO site_actions (at, source, site, tenant_id, action, detail, reply, made_by)
@@ -6,7 +6,7 @@ SELECT * FROM unnest(%(ats)s::timestamptz[], %(sources)s::text[], %(sites)s::tex
     %(actions)s::text[], %(details)s::text[], %(replies)s::text[], %(makers)s::text[])
 
 -- name: trim_site_actions
--- The oldest, when they are too old: more than what was just recorded, so that they go in the end.
+-- Deletes the oldest actions when they are too old. It deletes more than were just recorded, so that it catches up.
 DELETE FROM site_actions
 WHERE at < %(before)s AND id IN (SELECT id FROM site_actions ORDER BY id LIMIT %(limit)s)
 

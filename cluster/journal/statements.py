@@ -1,15 +1,15 @@
-"""Every statement that the journal makes, by name: a ``.sql`` file for each part, beside its module.
+"""The journal's SQL statements by name. Each part has a ``.sql`` file beside its module.
 
-A statement has a line on what it does. One that changes what deliveries are (it inserts or deletes rows of deliveries
-or outcomes, or sets a status) has a header for each status that it leads to:
+A statement whose purpose is not obvious has a comment. A statement that inserts or deletes rows of deliveries or
+outcomes, or sets a status, has a header for each status that it leads to:
 ``-- moves: status, status -> status (transition, transition)``, with the transitions of policy/lifecycle.py. ``new`` is
-what the journal did not have before. ``-- moves: nothing`` is for a statement that only keeps the books of a move made
-by another. Tests hold these headers against the table, and what happens in Postgres against these headers.
+the state before the journal has the message. ``-- moves: nothing`` marks a statement that only completes a move made
+by another. Tests compare these headers with the table of transitions, and the effects in Postgres with these headers.
 
-Batches take SKIP LOCKED: no statement waits for a row, so none deadlocks.
+Batches use SKIP LOCKED: no statement waits for a row, so none deadlocks.
 
-A batch finds its deliveries by ``= ANY (ARRAY[id])``, which says no more than ``= id``, but leaves one plan only: each
-by the primary key. With the plain equation the planner goes through the whole queue, if that was empty when it planned.
+A batch finds its deliveries by ``= ANY (ARRAY[id])``. This means the same as ``= id`` but permits only one plan: a
+lookup of each row by primary key. With ``= id`` the planner reads the whole queue if it was empty at planning time.
 """
 
 import re
@@ -18,8 +18,8 @@ from importlib import resources
 
 
 def load_queries(texts: Iterable[str]) -> dict[str, str]:
-    """The statements of ``.sql`` files by the names in their ``-- name:`` lines. Raises ValueError where two have one
-    name."""
+    """The statements of ``.sql`` files by the names in their ``-- name:`` lines. Raises ValueError when two statements
+    have the same name."""
     queries: dict[str, str] = {}
     for text in texts:
         parts = re.split(r"^-- name: (\w+)$", text, flags=re.MULTILINE)
@@ -36,4 +36,4 @@ def _files() -> list[str]:
 
 
 QUERIES = load_queries(_files())
-"""Texts with ``%(…)s`` for parameters."""
+"""SQL texts by name, with ``%(…)s`` for parameters."""

@@ -1,6 +1,6 @@
-"""The journal's part for messages over which delivery actors end: strikes, and setting aside (policy/strikes.py).
+"""The journal's part for messages that crash delivery actors: strikes, and setting aside (policy/limits/strikes.py).
 
-Every step may be repeated: a life that ends between two of them is followed by one that begins again.
+Every step may be repeated: when a life ends between two steps, the next life starts again with the first.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -24,27 +24,27 @@ class Struck(Struct, frozen=True, kw_only=True):
     tenant_id: str
     message_id: str
     shared: bool = False
-    """It was at work on what the messages of its request share."""
+    """Whether it was at work on the content that the messages of its request share."""
 
 
 class StrikeResult(Struct, frozen=True):
-    """What became of a message that was struck."""
+    """The result of a strike."""
 
     strikes: int
-    """Of the message, this one included; 0 when it is finished or unknown."""
+    """The strikes of the message, this one included; 0 when it is finished or unknown."""
     aside: SetAside | None
     ended: int
-    """Deliveries that were set aside."""
+    """How many deliveries were set aside."""
 
 
 class Strikes(JournalPart):
-    """Strikes, and what follows from them."""
+    """Records strikes and sets messages aside."""
 
     async def record(self, struck: Struck, *, life: int, actor: str) -> StrikeResult:
-        """Note that a life of an actor ended with a message, and set aside what has had enough of them. To be done
-        before that life's leases are taken back.
+        """Record that a life of an actor ended over a message, and set messages aside that have too many strikes. Call
+        this before that life's leases are taken back.
 
-        What another actor is sending just now is left alone. Saying it again changes nothing.
+        Deliveries that another actor is sending are left unchanged. A repeated call changes nothing.
         """
         key = {"tenant_id": struck.tenant_id, "message_id": struck.message_id}
         async with self._database.transaction() as connection:
@@ -68,10 +68,10 @@ class Strikes(JournalPart):
         return StrikeResult(own, aside, ended)
 
     async def _set_aside(self, tenant_id: str, message_id: str, life: int, reason: str) -> int:
-        """queued | processing | sending (by no actor that is alive) → failed; returns how many deliveries."""
+        """queued | processing | sending (by no live actor) → failed; returns how many deliveries."""
         async with self._database.transaction() as connection:
             key = {"tenant_id": tenant_id, "message_id": message_id}
-            # As every command: first the message, then its deliveries.
+            # As in every command: lock the message first, then its deliveries.
             ((_, categories, _),) = await rows(connection, "lock_message", **key)
             locked = await rows(connection, "lock_set_aside", life=life, **key)
             if not locked:

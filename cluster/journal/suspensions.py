@@ -1,4 +1,4 @@
-"""The journal's part for suspensions: rows that every process follows, as a command reaches them all."""
+"""The journal's part for suspensions. They are rows that every process follows, so a command reaches all processes."""
 
 from datetime import UTC, datetime
 
@@ -9,7 +9,7 @@ from cluster.journal.site_actions import Maker, SiteAction, write_actions
 
 
 class Suspension(Struct, frozen=True, kw_only=True):
-    """What is not sent to, or for whom. An empty site is every site, an empty tenant every tenant."""
+    """No mail is sent to this site for this tenant. An empty site is every site, an empty tenant every tenant."""
 
     site: str
     tenant_id: str
@@ -20,11 +20,11 @@ class Suspension(Struct, frozen=True, kw_only=True):
 
 
 class Suspensions(JournalPart):
-    """What is not sent to, or for whom."""
+    """Suspends and resumes sites and tenants."""
 
     async def suspend(self, site: str, tenant_id: str, until: datetime, reason: str, made_by: Maker) -> bool:
-        """Suspend a site, a tenant, or one at the other, and note the action. False: an operator's word stands, which
-        automation does not change."""
+        """Suspend a site, a tenant, or a tenant at a site, and record the action. False when an operator's suspension
+        is active, which automation does not change."""
         async with self._database.transaction() as connection:
             if not await execute(
                 connection, "suspend", site=site, tenant_id=tenant_id, until=until, reason=reason, made_by=made_by
@@ -38,7 +38,8 @@ class Suspensions(JournalPart):
         return True
 
     async def resume(self, site: str | None, tenant_id: str | None, made_by: Maker) -> list[Suspension]:
-        """End every suspension of this site and of this tenant (None: of any), and note it; what was ended."""
+        """End every suspension of this site and of this tenant (None: of any), and record it. Returns those that were
+        still active."""
         async with self._database.transaction() as connection:
             found = [_suspension(row) for row in await rows(connection, "resume", site=site, tenant_id=tenant_id)]
             now = datetime.now(UTC)
@@ -53,7 +54,7 @@ class Suspensions(JournalPart):
         return ended
 
     async def active(self) -> list[Suspension]:
-        """Those that are not over."""
+        """The suspensions that have not ended."""
         return [_suspension(row) for row in await self._database.rows("suspensions")]
 
 

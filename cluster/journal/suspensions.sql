@@ -1,7 +1,7 @@
--- What is suspended.
+-- Suspensions of sites and tenants.
 
 -- name: suspend
--- A new suspension, or new words for an old one; automation does not change what an operator has said.
+-- Adds or replaces a suspension. Automation does not replace an operator's suspension that is active.
 INSERT INTO suspensions (site, tenant_id, until, reason, made_by)
 VALUES (%(site)s, %(tenant_id)s, %(until)s, %(reason)s, %(made_by)s)
 ON CONFLICT (site, tenant_id) DO UPDATE

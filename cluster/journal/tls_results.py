@@ -1,4 +1,4 @@
-"""The journal's part for TLS reports (RFC 8460): how many sessions towards a domain ended in which way on a day."""
+"""The journal's part for TLS reports (RFC 8460): counts of sessions per day, recipient domain and result."""
 
 from collections.abc import Mapping
 from datetime import date
@@ -10,7 +10,7 @@ from cluster.policy.tls.report import TlsResult
 
 class TlsResultCounts(JournalPart):
     async def add(self, counts: Mapping[TlsResult, int]) -> None:
-        """Adds the counts to those of the day, all or none."""
+        """Add the counts to those of the day, all or none."""
         results = list(counts)
         await self._database.execute(
             "add_tls_results",
@@ -26,7 +26,7 @@ class TlsResultCounts(JournalPart):
         )
 
     async def of_day(self, day: date, domain: str) -> list[tuple[TlsResult, int]]:
-        """In a fixed order, as ``cluster.policy.tls.report.report`` takes them."""
+        """The counts of a domain on a day, in a fixed order, as ``cluster.policy.tls.report.report`` takes them."""
         found = await self._database.rows("tls_results", day=day, domain=domain)
         return [
             (

@@ -1,7 +1,7 @@
 -- The counts for TLS reports.
 
 -- name: add_tls_results
--- In the order of the key, so that two actors which add to the same rows wait for each other and no more.
+-- In the order of the key, so that two actors that add to the same rows cannot deadlock.
 INSERT INTO tls_results AS t
     (day, domain, policy_type, policy, result_type, mx_host, sending_ip, receiving_ip, sessions)
 SELECT * FROM unnest(

@@ -1,8 +1,8 @@
 -- Sources in warm-up.
 
 -- name: take_warm_up
--- One row, one statement: whoever comes second waits for the first and sees what it took. The portion is a column
--- because RETURNING knows only the row as it is afterwards. A cap that was lowered takes nothing back.
+-- One row and one statement: a second caller waits for the first and sees its portion. The portion is a column because
+-- RETURNING sees only the new row. A lowered cap does not take granted portions back.
 INSERT INTO warm_up_days AS w (source, site, day, granted, portion, cap)
 VALUES (%(source)s, %(site)s, %(day)s, least(%(want)s::int, %(cap)s::int), least(%(want)s::int, %(cap)s::int), %(cap)s)
 ON CONFLICT (day, source, site) DO UPDATE
