@@ -150,7 +150,7 @@ def test_a_header_that_needs_smtputf8_is_downgraded_for_the_others() -> None:
 
 
 @pytest.mark.parametrize(
-    "told",
+    "built",
     [
         result(mail="550 5.6.7 no"),
         result(mail="555 5.5.4 unsupported parameter"),
