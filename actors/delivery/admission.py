@@ -1,4 +1,4 @@
-"""Which of the deliveries that are brought to this actor are held here: offered ones, and those taken from lanes."""
+"""Which deliveries this actor holds, of those offered to it and those leased from lanes."""
 
 from collections.abc import Sequence
 
@@ -16,7 +16,7 @@ from cluster.routing.router import RoutedDelivery, Router
 
 
 class Admission:
-    """``committer`` knows which deliveries have an outcome already."""
+    """``committer`` knows which deliveries have an outcome that is not committed yet."""
 
     def __init__(
         self,
@@ -39,8 +39,8 @@ class Admission:
         self._unresolved = unresolved
 
     def offer(self, waiting: DueDelivery) -> bool:
-        """Hold a delivery unless others wait before it. One that is refused is parked by the actor that offered it:
-        there is something to take as soon as there is room."""
+        """Hold a delivery unless others are queued before it. The actor that offered it parks a refused one, so its
+        lane is noted here and fetched from as soon as there is room."""
         placed = self._router.known(waiting)
         lane = None
         if placed is not None and self._ownership.owns(placed.destination):
@@ -54,14 +54,13 @@ class Admission:
         return False
 
     async def hold_or_park(self, deliveries: Sequence[DueDelivery]) -> None:
-        """Take what has been given to us; park what has another route by now, or came too late for the room. Raises
-        Unavailable."""
+        """Hold these deliveries. Park those that have another route now or find no room. Raises Unavailable."""
         misrouted = [waiting for waiting in deliveries if not self._take(waiting, self._router.known(waiting))]
         if misrouted:
             await self._giving_back.park([(waiting, self._router.known_or_own(waiting)) for waiting in misrouted])
 
     def _take(self, waiting: DueDelivery, placed: RoutedDelivery | None) -> bool:
-        """Hold a delivery, if there is room for it and it is ours. One whose route is not known is held until it is."""
+        """Hold a delivery if it is ours and there is room. One without a known route is held while it is resolved."""
         key = key_of(waiting)
         if key in self._held:
             self._held.offered_again(waiting)

@@ -1,7 +1,7 @@
-"""What shaping's rules do by themselves about the replies of a site's hosts: fewer connections, a lower rate, a pause.
+"""Shaping's automatic reactions to the replies of a site's hosts: fewer connections, a lower rate, a suspension.
 
-The rules decide (``cluster.policy.replies.automation``); here they are told of replies, and what they decide is done at
-the site, kept for the journal, and written there once a second.
+The rules decide (``cluster.policy.replies.automation``). This module passes replies to them, performs their actions at
+the site, and records the actions in the journal once a second.
 """
 
 import logging
@@ -23,11 +23,12 @@ from cluster.policy.replies.triggers import ActionKind, ReplyFacts
 log = logging.getLogger(__name__)
 
 ACTIONS_KEPT = 1000
-"""Until they are in the journal; the oldest are dropped beyond."""
+"""Actions kept until they are in the journal; beyond that the oldest are dropped."""
 
 
 class Suspended(Struct, frozen=True):
-    """What automation has suspended, for the journal: so that it holds for every share, and over restarts."""
+    """A suspension by automation, to be written to the journal: there it applies to every share, and outlives
+    restarts."""
 
     site: str
     action: Action
@@ -44,12 +45,12 @@ class Automation:
         self._giving_back = giving_back
         self._clock = clock
         self.actions: list[SiteAction] = []
-        """To be recorded in the journal."""
+        """Actions to record in the journal."""
         self._suspended: list[Suspended] = []
-        """To be made known to all."""
+        """Suspensions to write to the journal."""
 
     def on_replies(self, site: Site, job: Job, accepted: int, heard: list[DeliveryVerdict]) -> None:
-        """Hosts of the site have accepted so many deliveries of a job, and have said this to others."""
+        """Hosts of the site have accepted ``accepted`` deliveries of a job; ``heard``: the verdicts on the others."""
         now = self._clock()
         if accepted:
             self._perform(site, site.adjustments.on_accepted(accepted, now))
@@ -57,7 +58,7 @@ class Automation:
             self._perform(site, site.adjustments.on_reply(fact, now))
 
     async def record(self) -> None:
-        """Write down what was done since the last time. Raises Unavailable; the rest is written the next time."""
+        """Record the actions since the last call. Raises Unavailable; the rest is recorded by the next call."""
         while self._suspended:
             one = self._suspended[0]
             reason = f"{one.action.trigger}: {one.action.reply}"

@@ -1,6 +1,6 @@
-"""From waiting to the wire: deliveries are claimed in the journal, many together, composed, and given to their site.
+"""From the queue to the wire: deliveries are claimed in the journal in batches, composed, and submitted to their site.
 
-The claim is the fence: what the journal does not return was cancelled, is finished or is in other hands.
+The claim is the fence: a delivery that the journal does not return was cancelled, is finished or has another owner.
 """
 
 import asyncio
@@ -24,18 +24,18 @@ from cluster.metrics import Counter, Histogram
 log = logging.getLogger(__name__)
 
 BATCH = 64
-"""Transactions claimed for together."""
+"""Transactions in one claim."""
 BATCH_DELIVERIES = 512
-"""Of which no more are begun with so many deliveries: one message may have hundreds of recipients, and what is claimed
-together waits for each other."""
+"""A claim with this many deliveries takes no further transactions: one message may have hundreds of recipients, and all
+deliveries of a claim wait for each other."""
 UNCOMMITTED_AT_MOST = 5000
-"""With more outcomes waiting for the journal, nothing more is claimed; for tenants that hold little, with twice as
-many."""
+"""With more uncommitted outcomes nothing more is claimed. For tenants that hold few deliveries the limit is twice as
+high."""
 UNAVAILABLE_S = 1.0
 
 
 class Claims:
-    """The loops that claim what sites have, in turn, and compose it."""
+    """The loops that claim the deliveries of sites, in turn, and compose them."""
 
     claimed = Counter("postray_claims_claimed_total", "Deliveries claimed, to be sent.")
     missed = Counter(
@@ -76,7 +76,7 @@ class Claims:
         self._lease_s = lease_s
 
     async def run(self, *, light_only: bool = False) -> None:
-        """Claim until the actor stops. ``light_only``: only what light tenants have (see site_turns)."""
+        """Claim until the actor stops. ``light_only``: only for light tenants (site_turns.py)."""
         work = self._turns.light_work if light_only else self._turns.work
         while True:
             await work.wait()
@@ -91,7 +91,7 @@ class Claims:
                 self.problem = f"journal unavailable: {error.reason}"
                 log.warning("claim failed transactions=%d reason=%r", len(taken), error.reason)
                 await asyncio.sleep(UNAVAILABLE_S)
-            del taken  # or their sites are held on to for as long as there is nothing more to claim
+            del taken  # otherwise their sites stay referenced until there is something more to claim
 
     def _next(self, *, light_only: bool = False) -> list[Taken]:
         uncommitted = self._committer.uncommitted
@@ -116,7 +116,7 @@ class Claims:
                 await self._admission.hold_or_park(again)
             orders = await self._gathered(groups)
         except Unavailable:
-            # Claimed or not is unknown. No other actor takes them up until they are given back.
+            # It is unknown whether they were claimed. No other actor takes them until they are given back.
             self._giving_back.doubt(wanted)
             for one in taken:
                 self._handing_over.forget(one)
@@ -132,7 +132,7 @@ class Claims:
             self._handing_over.take(next(waiting)[0], made)
 
     async def _claimed(self, wanted: Sequence[DueDelivery]) -> tuple[dict[Key, Claimed], list[DueDelivery]]:
-        """What the journal gives us of these, and what was offered of them meanwhile. Raises Unavailable."""
+        """The deliveries that were claimed, and those that were offered again meanwhile. Raises Unavailable."""
         self._held.claiming(wanted)
         offered: list[DueDelivery] = []
         try:
@@ -147,8 +147,8 @@ class Claims:
         return by_key, offered
 
     async def _gathered(self, groups: Sequence[tuple[Claimed, ...]]) -> list[ComposeOrder | None]:
-        """What composing takes. What is claimed must come to an end, so this waits for the journal as long as it
-        takes."""
+        """The order for each group. A claimed delivery must be finished, so this waits for the journal without a
+        timeout."""
         while True:
             try:
                 return await self._composer.gather(groups)
@@ -160,8 +160,8 @@ class Claims:
 def _by_transaction(
     taken: Sequence[Taken], orders: Sequence[ComposeOrder | None]
 ) -> Iterator[tuple[Taken, ComposeOrder | None]]:
-    """What was taken, with its order. Where each recipient gets a copy, it is taken apart: each copy is composed and
-    sent by itself."""
+    """What was taken, with its order. If each recipient gets a copy, the order is split: each copy is composed and sent
+    by itself."""
     for one, order in zip(taken, orders, strict=True):
         if order is None or not order.is_for_each:
             yield one, order

@@ -1,9 +1,9 @@
 """The delivery actor: what other actors call, its start and its end. It owns the destinations that hash to it and
-brings their mail out.
+sends their mail.
 
-Work comes in by ``offer``, waits at its site, is claimed in the journal (the fence against cancelling), composed, sent
-over the site's connections, and its outcome committed with its events. Everything held here can be rebuilt from the
-journal: the process may be killed at any moment. The package's docstring follows one delivery through the parts.
+A delivery comes in by ``offer``, is queued at its site, claimed in the journal (the fence against cancelling), composed
+and sent over the site's connections. Its outcome is committed with its events. Everything held here can be rebuilt from
+the journal, so the process may be killed at any moment. The package's docstring follows one delivery through the parts.
 """
 
 import asyncio
@@ -25,13 +25,13 @@ from cluster.routing.site_state import Held, SiteState, TraceLine
 log = logging.getLogger(__name__)
 
 CLAIMERS = 2
-"""One claims while the other's messages are composed."""
+"""Claim loops: one claims while the messages of the other are composed."""
 LAST_WORDS_S = 5.0
-"""For telling the journal what is known, when an actor stops."""
+"""Timeout for the last writes to the journal when an actor stops."""
 
 
 class Deliverer:
-    """``close`` is called when it has stopped."""
+    """``close`` is called when the actor has stopped."""
 
     def __init__(self, deps: Dependencies, close: Callable[[], Awaitable[None]]) -> None:
         self.deps = deps
@@ -39,7 +39,7 @@ class Deliverer:
         self._close = close
 
     async def start(self) -> None:
-        """Begin this life, and finish what the last one had left. Raises Unavailable, LedgerInUse, OSError."""
+        """Begin this life and finish what the last one left. Raises Unavailable, LedgerInUse, OSError."""
         deps, parts = self.deps, self.parts
         try:
             await parts.committer.settle_former()
@@ -50,7 +50,7 @@ class Deliverer:
             parts.committer.begin(parts.ownership.epoch)
             await parts.heartbeat.beat()
         except BaseException:
-            # The next attempt, perhaps in this process, must be able to open them.
+            # The next attempt, perhaps in this process, must be able to open both files.
             deps.marker.close()
             deps.ledger.close()
             raise
@@ -76,7 +76,7 @@ class Deliverer:
         return metrics.read(self)
 
     async def stop(self) -> None:
-        """Give back what no host has in full, wait for the answers to the rest, and end this life."""
+        """Give back what no host has in full, wait for the replies to the rest, and end this life."""
         deps, parts = self.deps, self.parts
         parts.held.is_closed = True
         await parts.leaving.finish()
@@ -94,17 +94,17 @@ class Deliverer:
         await self._close()
 
     async def hurry(self) -> None:
-        """Wait for no more answers: ``stop`` is under way, or comes."""
+        """Stop waiting for replies: ``stop`` is under way or will be called."""
         self.parts.leaving.hurry()
 
     async def unanswered(self) -> Mapping[str, int]:
-        """How many messages wait for the answer of each host."""
+        """How many messages wait for a reply, by host."""
         return self.parts.leaving.unanswered()
 
-    # What those call who have work
+    # What actors with work call
 
     async def offer(self, batch: bytes, contents: Mapping[str, Shared]) -> OfferAnswer:
-        """Take deliveries to wait for their turn; what finds no room is refused. Offering one twice is harmless."""
+        """Queue deliveries. The answer names those that found no room. Offering one twice is harmless."""
         self.deps.composer.expect(contents)
         deliveries = decode_offer(batch)
         if self.parts.held.is_closed:
@@ -114,22 +114,22 @@ class Deliverer:
         return OfferAnswer(refused, self.parts.lanes.leaves_room())
 
     async def fetch_from_lanes(self, lanes: Sequence[Lane]) -> None:
-        """Deliveries are parked in these lanes of ours: take them as there is room."""
+        """Deliveries are parked in these lanes of ours: lease them as room allows."""
         self.parts.lanes.add(lanes)
 
     # What operators call
 
     async def follow(self) -> None:
-        """What operators have put in force is another. Raises Unavailable."""
+        """Load the active policy, which operators have changed. Raises Unavailable."""
         await self.parts.policy_follower.follow()
 
     async def sites(self, pattern: str = "", limit: int = 200) -> list[SiteState]:
-        """The sites whose names contain ``pattern``, the deepest first."""
+        """The sites whose names contain ``pattern``, those with most deliveries first."""
         clock = asyncio.get_running_loop().time()
         return find_sites(self.parts.sites, pattern, limit, self.deps.name, clock, self.deps.now() - clock)
 
     async def known_sites(self) -> list[str]:
-        """The names of sites that are in memory, or were within a day."""
+        """The names of sites that are in memory, or were within the last day."""
         return self.parts.sites.names()
 
     async def held(self, message_id: str) -> list[Held]:
@@ -137,8 +137,8 @@ class Deliverer:
         return find_held(message_id, self.parts.sites, self.parts.held)
 
     async def try_now(self, places: Sequence[tuple[str, str]]) -> None:
-        """An operator has made deferred mail due, for these (domain, tenant): their sites are tried at once, also where
-        the last connections failed."""
+        """An operator has made deferred mail due for these (domain, tenant) pairs. Their sites are tried at once, even
+        if the last connections failed."""
         placed = (self.deps.router.known(DueDelivery("", 0, tenant_id, domain)) for domain, tenant_id in places)
         names = {one.destination.site for one in placed if one is not None}
         for site in self.parts.sites:
@@ -148,7 +148,7 @@ class Deliverer:
         self.parts.lanes.look()
 
     async def moved(self, batch: bytes) -> None:
-        """An operator has moved these to other pools or routes: what waits here as it was before is not to be sent."""
+        """An operator has moved these to other pools or routes: drop their former versions from the queues."""
         held, now = self.parts.held, {key_of(waiting): waiting for waiting in decode_offer(batch)}
         if any(key in held for key in now):
             for site in self.parts.sites:
@@ -156,7 +156,7 @@ class Deliverer:
                 held.release(ready.waiting for ready in stale)
 
     async def trace(self, site: str, after: int, seconds: float) -> list[TraceLine]:
-        """Trace the SMTP dialogue with a site for so many seconds more; its lines numbered above ``after``."""
+        """Trace the SMTP dialogue with a site for ``seconds`` more. Returns its lines numbered above ``after``."""
         tracer = self.parts.tracer
         is_new = not tracer.is_traced(site)
         lines = tracer.follow(site, after, seconds)

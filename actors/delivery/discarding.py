@@ -1,4 +1,4 @@
-"""What stands for a connection where a route discards mail: everything is accepted and goes nowhere."""
+"""The connection of a route that discards mail: it accepts every message and sends nothing."""
 
 import asyncio
 

@@ -1,6 +1,6 @@
-"""Back to the journal: deliveries that are held here and not to be sent from here, or not now.
+"""Giving deliveries back to the journal that are held here and must not be sent from here, or not now.
 
-What waited is parked in the lane of its destination; what was claimed and not begun is due again at once.
+A queued delivery is parked in the lane of its destination. One that was claimed and not begun is due again at once.
 """
 
 import logging
@@ -19,7 +19,7 @@ from cluster.policy.routes.destinations import Destination
 log = logging.getLogger(__name__)
 
 Misrouted = list[tuple[DueDelivery, Destination]]
-"""Deliveries to destinations of other actors, or without room at ours."""
+"""Deliveries whose destination another actor owns, or that find no room at ours."""
 
 
 class GivingBack:
@@ -33,24 +33,23 @@ class GivingBack:
         self._withdrawn: list[Withdrawn] = []
 
     async def park(self, misrouted: Misrouted) -> None:
-        """Have these wait in the lanes of their destinations. They are held no more, or were never. Raises
-        Unavailable: then they are found again when their leases end."""
+        """Park these in the lanes of their destinations. They must not be held here. Raises Unavailable: then they are
+        found again when their leases end."""
         lanes = [str(place) for _, place in misrouted]
         await self._journal.scheduling.park([waiting for waiting, _ in misrouted], lanes)
 
     def later(self, withdrawn: Withdrawn) -> None:
-        """Give this back with the next ``withdrawn``."""
+        """Give this back with the next call of ``withdrawn``."""
         self._withdrawn.append(withdrawn)
 
     async def withdrawn(self) -> None:
-        """Give back what waited at sites that were suspended. Raises Unavailable; the rest is tried again with the
-        next call."""
+        """Give back what was passed to ``later``. Raises Unavailable; the next call tries the rest again."""
         while self._withdrawn:
             await self.give_back(self._withdrawn.pop())
 
     async def give_back(self, withdrawn: Withdrawn) -> None:
-        """Give back what a site had. Raises Unavailable: then what waited is found again when its lease ends, the rest
-        with the next heartbeat."""
+        """Give back deliveries of a site. Raises Unavailable: then queued ones are found again when their leases end,
+        and claimed ones are tried again with the next heartbeat."""
         site = withdrawn.site
         deliveries = [ready.waiting for ready in withdrawn.waiting]
         self._held.release(deliveries)
@@ -62,19 +61,19 @@ class GivingBack:
             await self._journal.scheduling.park(deliveries, [str(site.destination)] * len(deliveries))
 
     async def claimed(self, jobs: Sequence[Job | ComposeOrder]) -> None:
-        """Give back what was claimed and not begun. Raises Unavailable; it is tried again with the next heartbeat."""
+        """Give back what was claimed and not begun. Raises Unavailable; the next heartbeat tries again."""
         for job in jobs:
             self.doubt(job.deliveries)
             self._held.large.ended(job.deliveries)
         await self.doubtful()
 
     def doubt(self, deliveries: Sequence[DueDelivery | Claimed]) -> None:
-        """These may be claimed in our name, and are not to be sent."""
+        """These may be claimed in our name, and must not be sent."""
         self._doubtful.update(map(key_of, deliveries))
 
     async def doubtful(self) -> None:
-        """Give back what claims without an answer may have claimed: it would wait for the end of its lease. Held until
-        then, it cannot have been offered and claimed again. Raises Unavailable."""
+        """Give back what claims without an answer may have claimed; otherwise it waits for the end of its lease. It is
+        held until then, so it cannot be offered and claimed again meanwhile. Raises Unavailable."""
         if doubtful := list(self._doubtful):
             had = await self._journal.queue.unclaim(doubtful, owner=self._ownership.epoch)
             self.unclaimed += had

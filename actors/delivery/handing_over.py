@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 
 
 class HandingOver:
-    """``put_off`` knows with which host a job begins."""
+    """``put_off`` decides with which host a job begins."""
 
     dropped = Counter("postray_not_composed_total", "Deliveries ended since no message can be composed for them.")
 
@@ -31,8 +31,8 @@ class HandingOver:
         self._put_off = put_off
 
     def take(self, taken: Taken, made: Made) -> None:
-        """Submit what was composed of claimed deliveries to the pool of their site. What cannot be composed is dropped;
-        what has no next hop is reported."""
+        """Submit the jobs composed of claimed deliveries to their site's pool. A delivery that cannot be composed
+        is dropped; a job without a next hop is reported."""
         site, hop = taken.site, taken.deliveries[0].hop
         jobs = [job for job in made if isinstance(job, Job)]
         for delivery, reason in (fault for fault in made if not isinstance(fault, Job)):
@@ -51,7 +51,7 @@ class HandingOver:
                 site.pool.submit(self._put_off.hop_for(job, hop), job)
 
     def forget(self, taken: Taken) -> None:
-        """Nothing is to be sent of what was taken to be claimed."""
+        """Nothing of ``taken`` will be sent: free its turn at the site."""
         taken.site.claimed()
         taken.site.ended(taken.deliveries[0].waiting.tenant_id)
         self._turns.look_at(taken.site)

@@ -1,5 +1,5 @@
-"""What one actor holds in memory: deliveries from their offer to their end, the octets of large messages, and the room
-that is left for both.
+"""What one actor holds in memory: deliveries from their offer to their end, the octets of large messages, and the
+limits for both.
 """
 
 import asyncio
@@ -11,15 +11,15 @@ from cluster.journal.records import Claimed, DueDelivery
 from cluster.metrics import Gauge
 
 FEW = 20
-"""A tenant that holds less than one part in so many of all the room has few."""
+"""A tenant has few deliveries if it holds less than ``1 / FEW`` of the limit."""
 BEYOND = 8
-"""What tenants with few hold beyond the room is at most one part of it in so many."""
+"""Tenants with few deliveries may together exceed the limit by ``1 / BEYOND`` of it."""
 MOST_BYTES = 256 * 1024 * 1024
-"""Of large messages that are composed and have not ended."""
+"""Octets of large messages that are composed and not finished."""
 MOST_BYTES_OF_TENANT = 96 * 1024 * 1024
 
 Key = tuple[str, int]
-"""A message's id, and the number of the recipient."""
+"""Message id and recipient number."""
 
 
 def key_of(delivery: DueDelivery | Claimed) -> Key:
@@ -27,41 +27,42 @@ def key_of(delivery: DueDelivery | Claimed) -> Key:
 
 
 class LargeRoom:
-    """The octets of large messages that are composed and have not ended: bounded, in all and for each tenant."""
+    """The octets of large messages that are composed and not finished: bounded in all and for each tenant."""
 
     def __init__(self, *, most_bytes: int = MOST_BYTES, most_bytes_of_tenant: int = MOST_BYTES_OF_TENANT) -> None:
         self._most_bytes = most_bytes
         self._most_bytes_of_tenant = most_bytes_of_tenant
         self._held: dict[Key, tuple[str, int]] = {}
-        """The tenant and the size of what is composed, by its deliveries."""
+        """Tenant and octets, by the first delivery of a message."""
         self._bytes: Counter[str] = Counter()
         self.changed = asyncio.Event()
-        """There may be more room."""
+        """Set when there may be more room."""
 
     def __len__(self) -> int:
-        """How many large messages are composed and have not ended."""
+        """How many large messages are composed and not finished."""
         return len(self._held)
 
     @property
     def is_full(self) -> bool:
-        """Whether nothing more may be composed. One more is let in as long as the bound is not reached."""
+        """Whether nothing more may be composed. One more may be as long as the limit is not reached, whatever its
+        size."""
         self._bytes = +self._bytes
         return self._bytes.total() >= self._most_bytes
 
     def has_room_for(self, tenant_id: str) -> bool:
-        """Whether one more of a tenant may be composed, as far as its own share goes."""
+        """Whether the tenant's own limit allows one more to be composed."""
         return self._bytes[tenant_id] < self._most_bytes_of_tenant
 
     def add(self, job: Job) -> None:
-        """This is composed."""
-        # With one of its deliveries: the octets are the same for all.
+        """Count a composed job."""
+        # Under one of its deliveries: they share the octets.
         first = job.deliveries[0]
         size = len(job.data) + len(job.downgraded or b"")
         self._held[first.message_id, first.recipient_no] = (first.tenant_id, size)
         self._bytes[first.tenant_id] += size
 
     def ended(self, deliveries: Iterable[DueDelivery | Claimed]) -> None:
-        """Nothing of these is held any more."""
+        """These deliveries are finished or given back: free their octets."""
         if not self._held:
             return
         for delivery in deliveries:
@@ -72,23 +73,23 @@ class LargeRoom:
 
 
 class HeldDeliveries:
-    """A tenant with few finds room where a flood of others has taken it all: to be parked and fetched again would take
-    its mail longer than to be sent."""
+    """The deliveries that are held. A tenant with few still finds room when other tenants have used it all: parking and
+    fetching its mail would take longer than sending it."""
 
     held = Gauge("postray_held_deliveries", "Deliveries in the memory of a delivery actor.", len)
 
     def __init__(self, most: int) -> None:
-        """``most``: deliveries, beside those of tenants with few."""
+        """``most``: limit on deliveries, which tenants with few may exceed."""
         self.most = most
         self._few = max(1, most // FEW)
         self._beyond = max(1, most // BEYOND)
         self._tenants: dict[Key, str] = {}
         self._of_tenant: Counter[str] = Counter()
         self._claiming: dict[Key, DueDelivery | None] = {}
-        """What is being claimed, and what was offered of it meanwhile."""
+        """The deliveries that are being claimed; a value is set if one was offered again meanwhile."""
         self.large = LargeRoom()
         self.is_closed = False
-        """The actor stops: nothing more is taken, and nothing more is claimed."""
+        """The actor stops: it takes and claims nothing more."""
 
     def __len__(self) -> int:
         return len(self._tenants)
@@ -102,7 +103,7 @@ class HeldDeliveries:
             self._of_tenant[tenant_id] += 1
 
     def release(self, deliveries: Iterable[DueDelivery | Claimed]) -> None:
-        """These are held no more."""
+        """Stop holding these, and free their octets."""
         deliveries = list(deliveries)
         self.discard(map(key_of, deliveries))
         self.large.ended(deliveries)
@@ -117,15 +118,15 @@ class HeldDeliveries:
 
     @property
     def room(self) -> int:
-        """How many more may be held, of any tenant."""
+        """How many more deliveries of any tenant may be held."""
         return 0 if self.is_closed else max(0, self.most - len(self._tenants))
 
     def has_room_for(self, tenant_id: str) -> bool:
-        """Whether one more of a tenant may be held."""
+        """Whether one more delivery of a tenant may be held."""
         return len(self._tenants) < self.most or self.has_few_of(tenant_id)
 
     def has_few_of(self, tenant_id: str) -> bool:
-        """Whether a tenant holds so little that it need not wait until others have left."""
+        """Whether a tenant holds so few that it may exceed the limit."""
         return self._of_tenant[tenant_id] < self._few and len(self._tenants) < self.most + self._beyond
 
     # While a claim is under way
@@ -135,13 +136,13 @@ class HeldDeliveries:
         self._claiming.update((key_of(waiting), None) for waiting in wanted)
 
     def offered_again(self, waiting: DueDelivery) -> None:
-        """A delivery that is held was offered once more. The claim that is under way may miss it: its row was in the
-        hands of the one who offers it, who knows that we have it from now on."""
+        """A delivery that is held was offered again. A claim that is under way may miss it, since the offering actor
+        owned its row until now."""
         key = key_of(waiting)
         if key in self._claiming:
             self._claiming[key] = waiting
 
     def claim_ended(self, wanted: Sequence[DueDelivery]) -> list[DueDelivery]:
-        """A claim of these has ended, whatever came of it. Returns what of them was offered meanwhile."""
+        """A claim of these has ended, with or without success. Returns those that were offered again meanwhile."""
         offered = [self._claiming.pop(key_of(waiting)) for waiting in wanted]
         return [waiting for waiting in offered if waiting is not None]

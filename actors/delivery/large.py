@@ -1,9 +1,9 @@
-"""Large messages on their way: composed one at a time, beside the event loop, within a bound of memory.
+"""Large messages: composed one at a time, in a thread, within a memory limit.
 
-Composing one takes from some milliseconds to seconds, which the loop and the small messages in the same claim must not
-wait for. And a request of kilobytes can ask for many of them: so what is composed and has not ended yet is bounded, in
-all and for each tenant (``held.LargeRoom``). What has no room waits here, claimed; one tenant's wait holds up no other
-tenant.
+Composing one takes from some milliseconds to seconds. Neither the event loop nor the small messages of the same claim
+must wait for that. A request of kilobytes can ask for many large messages, so the octets that are composed and not
+finished are bounded, in all and for each tenant (``held.LargeRoom``). A message without room is queued here, claimed;
+a tenant that is over its limit holds up no other tenant.
 """
 
 from collections.abc import Sequence
@@ -23,17 +23,17 @@ class LargeMessages:
         self._waiting: list[tuple[Taken, ComposeOrder]] = []
 
     def take_back(self) -> Sequence[ComposeOrder]:
-        """What is claimed and not composed yet; it waits here no more."""
+        """Remove and return what is claimed and not composed yet."""
         waiting, self._waiting = self._waiting, []
         return [order for _, order in waiting]
 
     def add(self, taken: Taken, order: ComposeOrder) -> None:
-        """Compose this in its turn."""
+        """Queue a message to be composed."""
         self._waiting.append((taken, order))
         self._room.changed.set()
 
     async def run(self) -> None:
-        """Compose, as there is room."""
+        """Compose queued messages as room allows, until the actor stops."""
         while True:
             await self._room.changed.wait()
             self._room.changed.clear()
@@ -46,7 +46,7 @@ class LargeMessages:
                 self._handing_over.take(taken, made)
 
     def _next(self) -> int | None:
-        """The place of the first that has room."""
+        """The index of the first message that has room."""
         if self._room.is_full:
             return None
         for index, (_, order) in enumerate(self._waiting):

@@ -1,9 +1,9 @@
 """The ledger: the deliveries that a host has accepted, in a local file until the journal has them too.
 
-Owns the files of one delivery actor. An acceptance is written before anything else learns of it, so that after a
-SIGKILL the actor's next life finishes what the last one was told, instead of sending it again. Nothing is synced: what
-a process wrote outlives it in the page cache; only a machine that fails takes the last entries along, which costs
-duplicates and no message. Never touches the journal, never decides. Called by the committer (committer.py).
+This module owns the files of one delivery actor. An acceptance is written before anything else is done with it, so that
+after a SIGKILL the actor's next life commits it instead of sending the message again. Nothing is synced: what a process
+wrote outlives it in the page cache. Only if the machine fails are the last entries lost, which costs duplicates and no
+message. The ledger does not use the journal and decides nothing. Its caller is the committer (committer.py).
 
 A segment is a file of records. A record is the length and the CRC-32 of its payload (little-endian, 4 bytes each), and
 the payload in msgpack: ``[number, outcome, event]`` for an acceptance, or a number alone: up to it all is committed.
@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 SEGMENT_BYTES = 1024 * 1024
 """About 2,000 acceptances."""
 SEGMENTS_AT_MOST = 16
-"""With more of them uncommitted the actor must not claim; what it has claimed still finds room."""
+"""With more uncommitted segments the actor must not claim. What it has claimed still finds room."""
 SUFFIX = ".ledger"
 
 Entry = tuple[Outcome, Delivered]
@@ -45,7 +45,7 @@ _decoder = msgspec.msgpack.Decoder(tuple[int, Outcome, Delivered] | int)
 
 
 class LedgerInUse(Exception):
-    """Another process, a life of this actor that has not ended yet, has the ledger open."""
+    """Another process, a life of this actor that has not ended yet, holds the ledger's lock."""
 
     def __init__(self, directory: str) -> None:
         super().__init__(directory)
@@ -55,12 +55,12 @@ class LedgerInUse(Exception):
 
 
 class Segment:
-    """One file. Its room is reserved when it is begun, so that an append never finds the disk full."""
+    """One file. Its space is reserved when it is created, so that an append does not find the disk full."""
 
     def __init__(self, path: Path, size: int) -> None:
-        """Begin a new file. Raises OSError."""
+        """Create the file. Raises OSError."""
         self.last = 0
-        """The number of the last acceptance in it."""
+        """The number of the last acceptance in the file."""
         self._path = path
         self._size = size
         self._written = 0
@@ -75,7 +75,7 @@ class Segment:
         return self._written + size <= self._size
 
     def write(self, data: bytes) -> None:
-        """Append. Raises OSError, after which nothing fits any more: what lies at the end is not known."""
+        """Append. Raises OSError; after that nothing fits any more, since the state of the file's end is unknown."""
         at, self._written = self._written, self._size
         if os.pwrite(self._file, data, at) != len(data):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -85,13 +85,13 @@ class Segment:
         os.close(self._file)
 
     def remove(self) -> None:
-        """Close and delete it."""
+        """Close and delete the file."""
         self.close()
         _delete(self._path)
 
 
 class Ledger:
-    """``begin`` begins a segment of a path and size. Open it with ``unsettled``; one process at a time can."""
+    """``begin`` creates a segment from a path and a size. ``unsettled`` opens the ledger, for one process at a time."""
 
     segments = Gauge("postray_ledger_segments", "Files of the ledger.", lambda ledger: len(ledger._segments))
     unsettled_now = Gauge(
@@ -110,7 +110,7 @@ class Ledger:
         begin: Callable[[Path, int], Segment] = Segment,
     ) -> None:
         self.directory = directory
-        """The folder of its files."""
+        """The folder of the segments and the lock."""
         self._segment_bytes = segment_bytes
         self._segments_at_most = segments_at_most
         self._begin = begin
@@ -125,7 +125,7 @@ class Ledger:
 
     @property
     def problem(self) -> str | None:
-        """Why nothing more should be sent; None when there is room for acceptances."""
+        """Why nothing more should be sent; None if acceptances can be written."""
         if self._failure is not None:
             return f"ledger cannot be written: {self._failure}"
         if len(self._segments) > self._segments_at_most:
@@ -135,7 +135,7 @@ class Ledger:
     # What a former life left
 
     def unsettled(self) -> list[Entry]:
-        """Open the ledger: what a former life left and is not known to be committed, oldest first.
+        """Open the ledger. Returns the acceptances of former lives not known to be committed, oldest first.
 
         Raises LedgerInUse, OSError.
         """
@@ -151,13 +151,13 @@ class Ledger:
                 else:
                     number, outcome, event = record
                     entries[number] = outcome, event
-        # Numbers go on, so that what is left of several lives keeps its order.
+        # Numbering continues, so that the entries of several lives keep their order.
         self._number = self._settled = max([settled, *entries])
         self._files = int(self._former[-1].stem) if self._former else 0
         return [entry for number, entry in sorted(entries.items()) if number > settled]
 
     def forget_former(self) -> None:
-        """What ``unsettled`` gave is committed."""
+        """What ``unsettled`` returned is committed: delete its files."""
         for path in self._former:
             _delete(path)
         self._former = []
@@ -165,7 +165,7 @@ class Ledger:
     # This life
 
     def append(self, entries: Sequence[Entry]) -> None:
-        """Write acceptances down, in one write. Never raises: what cannot be written is a ``problem``, and kept."""
+        """Write acceptances, in one write. Raises nothing: if the write fails, they are kept and ``problem`` is set."""
         first = self._number + 1
         self._number += len(entries)
         data = b"".join(_record((number, *entry)) for number, entry in enumerate(entries, first))
@@ -180,7 +180,7 @@ class Ledger:
         self._unwritten.append((self._number, data))
 
     def settle(self, count: int) -> None:
-        """The ``count`` oldest unsettled acceptances of this life are committed. Segments of which all are, go."""
+        """The ``count`` oldest unsettled acceptances of this life are committed. Fully committed segments go."""
         if not count:
             return
         self._settled += count
@@ -190,16 +190,16 @@ class Ledger:
             self._segments.popleft().remove()
         mark = _record(self._settled)
         if self._segments and self._segments[-1].fits(len(mark)):
-            # Without the mark a replay would find these finished: it is not worth a segment, or a failure.
+            # Without the mark a replay finds these finished, so it is not worth a new segment or a failure.
             with contextlib.suppress(OSError):
                 self._segments[-1].write(mark)
 
     def retry(self) -> None:
-        """After a failure: try again to write what could not be written. Call it now and then."""
+        """After a failure, try again to write what could not be written. Call it at intervals."""
         if self._failure is None:
             return
         try:
-            # In a new segment, also when nothing is left to write: that shows whether the next ones find room.
+            # In a new segment, even if nothing is left to write: that shows whether the next entries find room.
             self._write_to_new(b"".join((_record(self._settled), *(data for _, data in self._unwritten))))
         except OSError as error:
             self._failure = str(error)
@@ -209,7 +209,7 @@ class Ledger:
             self._failure = None
 
     def close(self) -> None:
-        """Let another life open it. What is not settled stays."""
+        """Release the lock. Acceptances that are not settled stay in the files."""
         is_settled = self._settled == self._number
         for segment in self._segments:
             if is_settled:
@@ -230,7 +230,7 @@ class Ledger:
         self._segments[-1].last = self._number
 
     def _write_to_new(self, data: bytes) -> None:
-        """Raises OSError, and leaves nothing behind then."""
+        """Write to a new segment. Raises OSError after deleting the segment."""
         self._files += 1
         path = self.directory / f"{self._files:08d}{SUFFIX}"
         segment = self._begin(path, max(self._segment_bytes, len(data)))
@@ -244,7 +244,8 @@ class Ledger:
 
 
 def _locked(directory: Path) -> int:
-    """A descriptor that holds the ledger's lock; the kernel lets go of it when the process ends, however it does."""
+    """A descriptor that holds the ledger's lock. The kernel releases it when the process ends, however that happens.
+    Raises LedgerInUse, OSError."""
     descriptor = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -257,7 +258,7 @@ def _locked(directory: Path) -> int:
 
 
 def _delete(path: Path) -> None:
-    """A file that stays is read again by the next life, which finds its entries committed."""
+    """Delete a file. If that fails, the next life reads the file again and finds its entries committed."""
     try:
         path.unlink()
     except OSError as error:
@@ -270,7 +271,7 @@ def _record(content: tuple[int, Outcome, Delivered] | int) -> bytes:
 
 
 def _records_of(path: Path) -> Iterator[tuple[int, Outcome, Delivered] | int]:
-    """The records of a segment, up to the first that is torn or damaged."""
+    """The records of a segment, up to the first that is incomplete or damaged."""
     try:
         data = path.read_bytes()
     except OSError as error:
@@ -286,7 +287,7 @@ def _records_of(path: Path) -> Iterator[tuple[int, Outcome, Delivered] | int]:
         try:
             yield _decoder.decode(payload)
         except msgspec.DecodeError as error:
-            # Whole, but not in a form that this version knows.
+            # Undamaged, but in a form that this version does not know.
             log.error("record skipped file=%s at=%d bytes=%d reason=%r", path, position, length, str(error))
         position = end
     if rest := data[position:].rstrip(b"\0"):

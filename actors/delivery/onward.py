@@ -1,8 +1,8 @@
-"""What becomes of a job whose recipients were not all told the same: a part is settled, the rest goes on at once.
+"""Dividing a job whose recipients got different replies: a part is settled, the rest is sent again at once.
 
-Each recipient has its own fate. What one transaction could not carry goes in others, to the same hosts; what a host put
-off for reasons of its own goes to the next host. Both belong to the same attempt. Values alone: the pool carries it
-out, and the policy says what replies mean.
+Each recipient has its own outcome. Recipients that one transaction could not carry go in others, to the same hosts.
+Recipients that a host deferred for a reason of its own go to the next host. Both belong to the same attempt. The
+functions are pure: the courier performs the division, and ``cluster.policy.replies`` decides what replies mean.
 """
 
 from collections.abc import Sequence
@@ -33,22 +33,23 @@ class Division(Struct, frozen=True, kw_only=True):
     """A job in parts, each recipient in one of them."""
 
     settled: JobReport | None
-    """To be reported."""
+    """The part to report."""
     rest: tuple[tuple[NextHop, QueuedJob], ...] = ()
-    """Goes on, each to its next hop. Every part has fewer recipients or fewer hosts before it than the whole had, or
-    needs SMTPUTF8 no more, so this comes to an end."""
+    """The parts to send again, each to its next hop. Every part has fewer recipients or fewer hosts left than the whole
+    job, or no longer needs SMTPUTF8, so this ends."""
     moved: QueuedJob | None = None
-    """Of the rest, what goes over another connection, since this one is used up or lost; before all that waits."""
+    """The part that goes over another connection, before all queued jobs, since this one is used up or lost."""
     spent: Spent | None = None
-    """What this connection has had its share of, as its host says."""
+    """The limit of this connection that its host says is reached."""
     put_off: JobReport | None = None
-    """Of the rest, what automation is to hear of: what goes to another host, or whose connection was lost, and why."""
+    """The part that is reported to automation though it is sent again: it goes to another host, or its connection was
+    lost."""
     is_host_done: bool = False
-    """The host takes no mail at all for now: this connection is not worth keeping."""
+    """The host takes no mail at all for now, so the connection is closed."""
 
     @property
     def goes_on(self) -> bool:
-        """Whether something of it is sent once more at once."""
+        """Whether a part is sent again at once."""
         return bool(self.rest) or self.moved is not None
 
     @property
@@ -57,7 +58,7 @@ class Division(Struct, frozen=True, kw_only=True):
 
 
 def fit(queued: QueuedJob, share: Share) -> tuple[QueuedJob | None, QueuedJob | None]:
-    """The part of a job that the next transaction of a connection may carry, and the rest; None where there is none."""
+    """The part of a job that the next transaction of a connection may carry, and the rest; None for an empty part."""
     job = queued.job
     fitting = share.fitting(job.envelope.recipients)
     if len(fitting) == len(job.deliveries):
@@ -71,8 +72,8 @@ def fit(queued: QueuedJob, share: Share) -> tuple[QueuedJob | None, QueuedJob | 
 def divide(
     queued: QueuedJob, hop: NextHop, host: Hop, result: TransactionResult, earliest: NextHost, reused: bool = False
 ) -> Division:
-    """The parts of a job after a transaction with one of its hosts. ``earliest``: when the next one may be tried;
-    ``reused``: whether its connection had carried others before."""
+    """The parts of a job after a transaction with one of its hosts. ``earliest``: when the next host may be tried;
+    ``reused``: whether the connection had carried other transactions before."""
     job = queued.job
     if result.unsendable is not None:
         return _without_smtputf8(queued, hop, result)
@@ -82,7 +83,7 @@ def divide(
         found.places.__getitem__,
         (Onward.SETTLED, Onward.DIVIDED, Onward.IN_ASCII, Onward.ELSEWHERE, Onward.MOVED),
     )
-    # As many together as were taken, or half of them: a host that takes one at a time is soon understood.
+    # As many at a time as the host accepted. If it accepted none, half: that soon finds a host's limit of one.
     pieces = _pieces(again, found.taken or max(1, len(again) // 2))
     rest = [(hop, replace(queued, job=part(job, piece))) for piece in pieces]
     if in_ascii:
@@ -102,7 +103,7 @@ def divide(
 
 
 def after_loss(queued: QueuedJob, hop: NextHop, lost: ConnectionLost, alternatives: int, reused: bool) -> Division:
-    """The parts of a job whose connection was lost; it is settled as a whole where nothing of it goes on at once."""
+    """The parts of a job whose connection was lost. If nothing is sent again at once, the whole job is settled."""
     job, reply = queued.job, lost.reply
     taken, again, settled = _sorted_before(lost, len(job.deliveries))
     is_one_refused = any(number < len(lost.recipients) for number in again)
@@ -143,7 +144,7 @@ def after_loss(queued: QueuedJob, hop: NextHop, lost: ConnectionLost, alternativ
 
 
 def _pieces_after_loss(taken: list[int], again: list[int], is_exact: bool) -> list[list[int]]:
-    """``is_exact``: the host has shown how many it takes together; where it changed its mind later, half of them."""
+    """``is_exact``: the host has shown how many recipients it takes at a time. Otherwise half of those it took."""
     if not taken:
         return [piece for piece in (again[:1], again[1:]) if piece]
     size = len(taken) if is_exact else max(1, len(taken) // 2)
@@ -151,7 +152,7 @@ def _pieces_after_loss(taken: list[int], again: list[int], is_exact: bool) -> li
 
 
 def _sorted_before(lost: ConnectionLost, count: int) -> tuple[list[int], list[int], list[int]]:
-    """The places of recipients that were taken before the loss, that another transaction may take, that are settled."""
+    """The indices of recipients accepted before the loss, of those for another transaction, and of settled ones."""
     taken = [number for number, reply in enumerate(lost.recipients) if reply.positive]
     again = list(range(len(lost.recipients), count))
     settled: list[int] = []
@@ -170,7 +171,7 @@ def _pieces(numbers: list[int], size: int) -> list[list[int]]:
 
 
 class _Sorted(Struct):
-    """The places of a job's recipients by how they go on, and what that comes to for the connection."""
+    """The indices of a job's recipients by what happens to them next, and the effects on the connection."""
 
     places: dict[Onward, list[int]]
     taken: int = 0
@@ -209,7 +210,7 @@ def _sorted(
 
 
 def _others(number: int, recipients: Sequence[Reply], stage: Stage) -> Others:
-    """What the recipients of a transaction beside that with this place were told to RCPT."""
+    """How the host answered RCPT for the recipients of a transaction other than the one with this index."""
     if stage is Stage.RCPT and any(reply.positive for reply in recipients[:number]):
         return Others.TAKEN_BEFORE
     is_taken = any(reply.positive for place, reply in enumerate(recipients) if place != number)
@@ -217,7 +218,7 @@ def _others(number: int, recipients: Sequence[Reply], stage: Stage) -> Others:
 
 
 def _without_smtputf8(queued: QueuedJob, hop: NextHop, result: TransactionResult) -> Division:
-    """Recipients whose own addresses need what the host lacks fail; the others do without, where the message can."""
+    """Recipients whose own addresses need SMTPUTF8 fail; the others are sent to without it if the message allows."""
     job = queued.job
     if not (plain := _plain(job)):
         return Division(settled=(job, result))
@@ -229,8 +230,8 @@ def _without_smtputf8(queued: QueuedJob, hop: NextHop, result: TransactionResult
 
 
 def _plain(job: Job) -> list[int]:
-    """The recipients that can be sent to without SMTPUTF8, where it is asked for now: those with ASCII addresses,
-    unless sender or header cannot do without."""
+    """The indices of recipients that can be sent to without SMTPUTF8 though the job asks for it: those with ASCII
+    addresses, unless the sender or the header needs it."""
     envelope = job.envelope
     if not needs_smtputf8(envelope) or not envelope.mail_from.isascii() or (envelope.smtputf8 and not job.downgraded):
         return []
@@ -238,7 +239,7 @@ def _plain(job: Job) -> list[int]:
 
 
 def _in_ascii(job: Job) -> Job:
-    """With the header that needs no SMTPUTF8."""
+    """The job with the header that needs no SMTPUTF8."""
     if job.downgraded is None:
         return job
     return replace(job, data=job.downgraded, downgraded=None, envelope=replace(job.envelope, smtputf8=False))
@@ -257,7 +258,7 @@ def _report_of_loss(job: Job, lost: ConnectionLost, numbers: Sequence[int]) -> J
 
 
 def part(job: Job, numbers: Sequence[int]) -> Job:
-    """The job for those of its recipients alone that have these places."""
+    """The job for the recipients with these indices only."""
     if len(numbers) == len(job.deliveries):
         return job
     recipients = tuple([job.envelope.recipients[number] for number in numbers])

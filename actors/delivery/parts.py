@@ -1,6 +1,7 @@
-"""The parts of a delivery actor, made from the bottom up: each is given parts that were made before it.
+"""The parts of a delivery actor, made from the bottom up.
 
-So no part can call one that is made after it. The package's docstring follows one delivery through them.
+Each part is given only parts that were made before it, so it cannot call one that is made later. The package's
+docstring follows one delivery through them.
 """
 
 import asyncio
@@ -47,7 +48,7 @@ from cluster.tasks import Tasks
 
 class Dependencies(Struct, frozen=True, kw_only=True, eq=False):
     """What a delivery actor is built from. ``random``: in [0, 1). ``now``: seconds since the epoch. ``stall_watch`` is
-    None where the process is not its own."""
+    None if the actor shares its process with others."""
 
     name: str
     node_id: str
@@ -67,7 +68,7 @@ class Dependencies(Struct, frozen=True, kw_only=True, eq=False):
 
 
 class Parts:
-    """To be made in the actor's event loop."""
+    """Must be made in the actor's event loop."""
 
     def __init__(self, deps: Dependencies) -> None:
         clock = asyncio.get_running_loop().time

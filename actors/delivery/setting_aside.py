@@ -1,5 +1,5 @@
-"""What follows when a life of a delivery actor has ended with a message in its hands: a strike, and after the second
-one the message is set aside, as failed, with that reason. Called at the start of the next life."""
+"""What follows if a delivery actor's process ended while it worked on a message: the message gets a strike. After the
+second strike it is set aside as failed, with that reason. Called at the start of the next life."""
 
 import logging
 
@@ -10,10 +10,10 @@ log = logging.getLogger(__name__)
 
 
 async def settle_marker(marker: Marker, journal: Journal, actor: str) -> None:
-    """Strike what the last life was at work on when it ended. Raises Unavailable; the marker stays as it is, and it is
-    to be done again.
+    """Record a strike for what the last life worked on when it ended. Raises Unavailable when the journal does not
+    answer; the marker stays as it is, and the call is to be repeated.
 
-    Must come before that life's leases are taken back: then no actor can claim a message that is to be set aside.
+    Call it before that life's leases are taken back: then no actor can claim a message that is to be set aside.
     """
     life = marker.left()
     for struck in life.struck if life is not None else ():
