@@ -3,7 +3,7 @@
 Requests that arrive together are committed together: one task takes all waiting requests, calls ``accept`` once and
 resolves every waiter. Two or more wait for the batch window so that others can join; a single request is committed at
 once. A fault in one request fails only that request. Small requests do not wait for commits of bulk requests: each kind
-has its own lane, and while small requests arrive the bulk lane pauses between its commits. Memory is bounded: when too
+has its own queue, and while small requests arrive the bulk queue pauses between commits. Memory is bounded: when too
 many requests wait, new ones are refused. After the commit the messages are offered to dispatch. Dispatch may ignore an
 offer, because the journal has the messages.
 
@@ -36,12 +36,12 @@ small, and so are ten short ones."""
 COMMIT_MAX_WAIT_S = 30.0
 """A commit that takes longer is reported as failed, although it may still succeed: the client may send again."""
 REST = 1.5
-"""While small requests arrive, the bulk lane pauses for this multiple of its last commit's duration. Postgres, the disk
+"""While small requests arrive, the bulk queue pauses for this multiple of its last commit's time. Postgres, the disk
 and the processors are then free for other work most of the time, and bulk is still accepted faster than mail is
 delivered."""
 LONGEST_REST_S = 0.5
 SMALL_WITHIN_S = 0.2
-"""Small requests count as arriving while the last commit of the small lane is more recent than this."""
+"""Small requests count as arriving while the last commit of the small queue is more recent than this."""
 
 Accept = Callable[[Sequence[NewRequest]], Awaitable[None]]
 Offers = Callable[[Sequence[NewRequest]], None]
@@ -72,12 +72,13 @@ class Intake:
         most_waiting_bytes: int = MOST_WAITING_BYTES,
     ) -> None:
         """``accept`` is the journal's. ``offers`` receives the committed requests, except sandboxed ones; it must not
-        block. ``why_full`` returns the reason while the system is full. The limits apply to each lane."""
+        block. ``why_full`` returns the reason while the system is full. The limits apply to each queue."""
         self._why_full = why_full
-        lanes = [
-            _Lane(accept, offers, commit_window_ms / 1000, most_waiting, most_waiting_bytes) for _ in ("small", "bulk")
+        queues = [
+            _CommitQueue(accept, offers, commit_window_ms / 1000, most_waiting, most_waiting_bytes)
+            for _ in ("small", "bulk")
         ]
-        self._small, self._bulk = lanes
+        self._small, self._bulk = queues
         self._bulk.gives_way_to = self._small
         self._stopping = False
 
@@ -110,7 +111,7 @@ class Intake:
         await (self._bulk if size >= BULK_FROM_BYTES else self._small).commit(request, size)
 
 
-class _Lane:
+class _CommitQueue:
     """A queue of requests and the task that commits them in batches."""
 
     messages = Counter("postray_intake_messages_total", "Messages accepted, those of the sandbox among them.")
@@ -121,8 +122,8 @@ class _Lane:
     )
     crowded_out = Counter("postray_intake_crowded_out_total", "Requests refused because too many waited for a commit.")
     failed = Counter("postray_intake_failed_total", "Requests not committed: the journal was away, or refused them.")
-    waiting = Gauge("postray_intake_waiting", "Requests that wait for a commit.", lambda lane: len(lane._waiting))
-    held = Gauge("postray_intake_waiting_bytes", "Memory that they take.", lambda lane: lane._waiting_bytes)
+    waiting = Gauge("postray_intake_waiting", "Requests that wait for a commit.", lambda self: len(self._waiting))
+    held = Gauge("postray_intake_waiting_bytes", "Memory that they take.", lambda self: self._waiting_bytes)
 
     def __init__(
         self, accept: Accept, offers: Offers, window_s: float, most_waiting: int, most_waiting_bytes: int
@@ -138,7 +139,7 @@ class _Lane:
         self._full = asyncio.Event()
         self._stopping = asyncio.Event()
         self._committer: asyncio.Task[None] | None = None
-        self.gives_way_to: _Lane | None = None
+        self.gives_way_to: _CommitQueue | None = None
         self.committed_at = -math.inf
         """When the last commit ended, in loop time."""
         self._took_s = 0.0
@@ -187,7 +188,7 @@ class _Lane:
             self._took_s = self.committed_at - began
 
     async def _rest(self) -> None:
-        """Pause for the other lane while requests arrive there."""
+        """Pause for the other queue while requests arrive there."""
         other = self.gives_way_to
         if other is not None and _now() - other.committed_at < SMALL_WITHIN_S:
             with contextlib.suppress(TimeoutError):

@@ -45,14 +45,14 @@ class DirectOffers:
         dispatcher: Dispatcher,
         share: Callable[[bytes], Awaitable[Awaitable[bytes]]],
         window: int = PENDING_AT_MOST,
-        lull_s: float = 0.002,
+        batch_window_s: float = 0.002,
     ) -> None:
-        """``share`` puts bytes into the object store and returns a handle that delivery actors await. ``lull_s`` is the
-        batch window in seconds."""
+        """``share`` puts bytes into the object store and returns a handle that delivery actors await.
+        ``batch_window_s``: for how long the first of several waits for others, to be offered together."""
         self._dispatcher = dispatcher
         self._share = share
         self._window = window
-        self._lull_s = lull_s
+        self._batch_window_s = batch_window_s
         self._pending: OrderedDict[str, deque[DueDelivery]] = OrderedDict()
         """Pending deliveries by tenant, in the order of the tenants' turns."""
         self._pending_in_all = 0
@@ -116,7 +116,7 @@ class DirectOffers:
         while True:
             await self._something.wait()
             # The batch window joins the deliveries of concurrent commits into one call per owner.
-            await asyncio.sleep(self._lull_s)
+            await asyncio.sleep(self._batch_window_s)
             self._something.clear()
             contents = {}
             for request_id, content in self._contents.items():

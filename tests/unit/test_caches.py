@@ -52,7 +52,7 @@ BOUNDS: dict[str, tuple[float, str]] = {
     "cluster/policy/replies/automation.py:_counts": (5, "500 tenants a site, moments up to a rule's threshold"),
     "cluster/policy/replies/bounce_rules.py:_candidates": (5, "4,096 codes"),
     "cluster/policy/limits/connections.py:dead": (10, "20,000 addresses"),
-    "cluster/policy/limits/fairness.py:_lanes": (
+    "cluster/policy/limits/fairness.py:_queues": (
         0,
         "a queue: bounded by the window of its actor, or by the connections of its server",
     ),

@@ -27,8 +27,8 @@ class FairQueue(Generic[Item]):
     in the number of items it returns."""
 
     def __init__(self) -> None:
-        self._lanes: OrderedDict[str, deque[Item]] = OrderedDict()
-        self._held: dict[str, deque[Item]] = {}
+        self._queues: OrderedDict[str, deque[Item]] = OrderedDict()
+        self._held_back: dict[str, deque[Item]] = {}
         self._ready = 0
         self._size = 0
 
@@ -42,25 +42,25 @@ class FairQueue(Generic[Item]):
 
     def waiting_of(self, tenant: str) -> int:
         """The number of this tenant's waiting items."""
-        return len(self._held.get(tenant) or self._lanes.get(tenant) or ())
+        return len(self._held_back.get(tenant) or self._queues.get(tenant) or ())
 
     @property
     def tenants(self) -> int:
         """How many tenants have waiting items."""
-        return len(self._lanes) + sum(map(bool, self._held.values()))
+        return len(self._queues) + sum(map(bool, self._held_back.values()))
 
     def items(self) -> Iterator[tuple[Item, int]]:
         """Every item, with the number of its tenant's items before it."""
-        for lane in (*self._lanes.values(), *self._held.values()):
-            for ahead, item in enumerate(lane):
+        for queue in (*self._queues.values(), *self._held_back.values()):
+            for ahead, item in enumerate(queue):
                 yield item, ahead
 
     def push(self, tenant: str, item: Item) -> None:
         self._size += 1
-        if tenant in self._held:
-            self._held[tenant].append(item)
+        if tenant in self._held_back:
+            self._held_back[tenant].append(item)
         else:
-            self._lanes.setdefault(tenant, deque()).append(item)
+            self._queues.setdefault(tenant, deque()).append(item)
             self._ready += 1
 
     def pop(self, alike: Callable[[Item, Item], bool] = lambda _, __: False, at_most: int = 1) -> list[Item]:
@@ -68,14 +68,14 @@ class FairQueue(Generic[Item]):
 
         Raises IndexError when nothing is ready.
         """
-        if not self._lanes:
+        if not self._queues:
             raise IndexError("nothing is ready")
-        tenant, lane = self._lanes.popitem(last=False)
-        items = [lane.popleft()]
-        while lane and len(items) < at_most and alike(items[0], lane[0]):
-            items.append(lane.popleft())
-        if lane:
-            self._lanes[tenant] = lane
+        tenant, queue = self._queues.popitem(last=False)
+        items = [queue.popleft()]
+        while queue and len(items) < at_most and alike(items[0], queue[0]):
+            items.append(queue.popleft())
+        if queue:
+            self._queues[tenant] = queue
         self._ready -= len(items)
         self._size -= len(items)
         return items
@@ -83,53 +83,53 @@ class FairQueue(Generic[Item]):
     def bring_forward(self, chosen: Callable[[str], bool]) -> bool:
         """Give the next turn to the first chosen tenant among the ``LOOKED_AT`` next ones. Returns whether there is
         one."""
-        for tenant in islice(self._lanes, LOOKED_AT):
+        for tenant in islice(self._queues, LOOKED_AT):
             if chosen(tenant):
-                self._lanes.move_to_end(tenant, last=False)
+                self._queues.move_to_end(tenant, last=False)
                 return True
         return False
 
     def hold(self, tenant: str) -> None:
         """Give this tenant no turn until ``release``; items pushed meanwhile wait as well."""
-        if tenant not in self._held:
-            lane = self._held[tenant] = self._lanes.pop(tenant, deque())
-            self._ready -= len(lane)
+        if tenant not in self._held_back:
+            queue = self._held_back[tenant] = self._queues.pop(tenant, deque())
+            self._ready -= len(queue)
 
     def release(self, tenant: str) -> None:
         """End a ``hold``."""
-        lane = self._held.pop(tenant, None)
-        if lane:
-            self._lanes[tenant] = lane
-            self._ready += len(lane)
+        queue = self._held_back.pop(tenant, None)
+        if queue:
+            self._queues[tenant] = queue
+            self._ready += len(queue)
 
     def drop(self, tenant: str) -> list[Item]:
         """Remove and return all items of a tenant."""
-        lane = self._held.get(tenant)
-        if lane is None:
-            lane = self._lanes.pop(tenant, deque())
-            self._ready -= len(lane)
-        items = list(lane)
-        lane.clear()
+        queue = self._held_back.get(tenant)
+        if queue is None:
+            queue = self._queues.pop(tenant, deque())
+            self._ready -= len(queue)
+        items = list(queue)
+        queue.clear()
         self._size -= len(items)
         return items
 
     def remove(self, chosen: Callable[[Item], bool]) -> list[Item]:
         """Remove and return every chosen item. Examines all items."""
         removed: list[Item] = []
-        for lanes in (self._lanes, self._held):
-            for tenant, lane in list(lanes.items()):
-                kept = deque(item for item in lane if not chosen(item))
-                if len(kept) == len(lane):
+        for queues in (self._queues, self._held_back):
+            for tenant, queue in list(queues.items()):
+                kept = deque(item for item in queue if not chosen(item))
+                if len(kept) == len(queue):
                     continue
-                removed += (item for item in lane if chosen(item))
-                self._size -= len(lane) - len(kept)
-                self._ready -= len(lane) - len(kept) if lanes is self._lanes else 0
-                if kept or lanes is self._held:
-                    lanes[tenant] = kept
+                removed += (item for item in queue if chosen(item))
+                self._size -= len(queue) - len(kept)
+                self._ready -= len(queue) - len(kept) if queues is self._queues else 0
+                if kept or queues is self._held_back:
+                    queues[tenant] = kept
                 else:
-                    del lanes[tenant]
+                    del queues[tenant]
         return removed
 
     def clear(self) -> list[Item]:
         """Remove and return all items."""
-        return [item for tenant in (*self._held, *list(self._lanes)) for item in self.drop(tenant)]
+        return [item for tenant in (*self._held_back, *list(self._queues)) for item in self.drop(tenant)]
