@@ -114,7 +114,7 @@ class Recorder:
         return metrics.read(self)
 
     async def timeline(self, tenant_id: str, message_id: str) -> MessageEvents:
-        """A message's events, oldest first. Raises analytics.client.Unavailable."""
+        """A message's events, oldest first. Raises ClickHouseUnavailable."""
         events = await self._in_thread(queries.timeline, self._ready(), tenant_id, message_id)
         return MessageEvents(events, incomplete=self._damage.of_events)
 

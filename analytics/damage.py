@@ -45,7 +45,7 @@ class Damage(Struct, frozen=True):
 
 
 def find_damage(client: ClickHouse) -> Damage:
-    """The parts that are detached now. Raises Unavailable when ClickHouse does not answer."""
+    """The parts that are detached now. Raises ClickHouseUnavailable when ClickHouse does not answer."""
     return Damage(tuple(f"{table}/{name}" for table, name in client.rows(DETACHED)))
 
 

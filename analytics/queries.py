@@ -43,7 +43,7 @@ class MessageEvents(Struct, frozen=True):
 
 
 def timeline(client: ClickHouse, tenant_id: str, message_id: str) -> list[TimelineEvent]:
-    """The events of a message, oldest first; empty when the tenant has no such message. Raises Unavailable."""
+    """A message's events, oldest first; empty when the tenant has no such message. Raises ClickHouseUnavailable."""
     rows = client.rows(TIMELINE, message_id=message_id)
     found = {(row[0], row[1]): row for row in rows if row[-1] == tenant_id}
     return [_event(found[key]) for key in sorted(found)]

@@ -1,7 +1,8 @@
 """Events, which are facts about one recipient of one message, and their encoding in the event log.
 
-The transaction that records an outcome writes one encoded batch (``encode_batch``) to the event log. Consumers, such as
-the recorder, decode it (``decode_batch``). The fields mean the same as in the message timeline of the HTTP API.
+The transaction that makes a move writes the events that tell of it to the event log, as one encoded batch
+(``encode_batch``). Consumers, such as the recorder, decode it (``decode_batch``). The fields mean the same as in the
+message timeline of the HTTP API.
 """
 
 import msgspec
@@ -67,8 +68,8 @@ class Bounced(_AttemptEvent, frozen=True, kw_only=True, tag="bounce"):
 
 
 class Dropped(_Event, frozen=True, kw_only=True, tag="dropped"):
-    """The delivery is not attempted, or not any more: the recipient is suppressed, the delivery has expired, or the
-    message cannot be composed."""
+    """The delivery is not attempted, or not any more: it was cancelled, given up or set aside, it expired before any
+    attempt, or its message cannot be composed."""
 
     reason: str
 

@@ -20,7 +20,7 @@ A message's way:
 6. **Draft** (``message.draft_message``, ``dkim.Signer.unsigned``): the pieces of the message, and what is to be signed.
    The body's hash is computed once where the body is shared.
 7. **Finish** (``message.finish``, ``dkim.sign_all``, ``rsa``): several drafts are signed together, and each is joined
-   to a ``Wire``. ``date`` and Message-ID are the message's own, so two attempts differ in their signatures alone.
+   to a ``WireMessage``. ``date`` and Message-ID are the message's own: two attempts differ in their signatures alone.
 
 A message of which nothing can be made raises NotComposable; it fails no other message of its request.
 ``actors/delivery/composing.py`` calls this, for claimed deliveries.

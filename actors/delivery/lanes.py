@@ -20,7 +20,7 @@ PLENTY = 8
 class OwnLanes:
     """``clock``: seconds that never go back."""
 
-    parked = Gauge("postray_lanes_parked", "OwnLanes known to hold something.", len)
+    parked = Gauge("postray_lanes_parked", "Lanes known to hold something.", len)
 
     def __init__(self, held: HeldDeliveries, clock: Callable[[], float]) -> None:
         self._held = held

@@ -10,7 +10,8 @@ The entry point is ``client.SmtpConnection``::
 
 1. ``handshake.open_session`` connects a socket, reads the greeting and sends EHLO (RFC 5321 §3.1), or HELO where the
    host does not know EHLO. It sends STARTTLS as the TLS level requires (RFC 3207; ``tls`` makes the contexts and
-   resumes sessions) and AUTH where there are credentials (RFC 4954). The transport then passes to a ``protocol.Wire``.
+   resumes sessions) and AUTH where there are credentials (RFC 4954). The transport then passes to a
+   ``protocol.ClientProtocol``.
 2. ``send`` checks the message's line ends, and ``commands.transaction_commands`` writes MAIL and RCPT for the
    extensions that the host has announced. A message that this host cannot carry is returned as unsendable; nothing is
    written.

@@ -1,7 +1,7 @@
 """From an address to an SMTP session: connect, greeting, EHLO, STARTTLS, AUTH (RFC 5321 §3.1, RFC 3207, RFC 4954).
 
 aiosmtplib sends the commands; this module gives it a socket, chooses the steps and converts its exceptions into
-``ConnectError``. It sends no mail: the transport passes to ``protocol.Wire`` before the first MAIL.
+``ConnectError``. It sends no mail: the transport passes to ``protocol.ClientProtocol`` before the first MAIL.
 """
 
 import asyncio

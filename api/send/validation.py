@@ -1,7 +1,7 @@
 """What is wrong with a request to send: all of it, each fault with its field. Pure.
 
 Called with the decoded body of POST /v3/mail/send. The limits are SendGrid v3's. What needs the journal (the batch, the
-sender domain) is asked by the handler.
+sender domain) is asked in sending.py.
 """
 
 import binascii

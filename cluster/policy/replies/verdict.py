@@ -1,6 +1,6 @@
-"""Judges replies and failures: the only module that interprets SMTP reply codes (RFC 5321 §4.2).
+"""Judges replies and failures: the only module that decides by an SMTP reply code what becomes of a delivery.
 
-The reply code decides the delivery, except where a rule knows that a 5yz is not permanent. The rules
+The code (RFC 5321 §4.2) decides the delivery, except where a rule knows that a 5yz is not permanent. The rules
 (``bounce_rules.toml``) give the bounce class and the scope. Failures without a reply are judged here, too.
 """
 
