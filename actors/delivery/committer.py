@@ -1,7 +1,7 @@
-"""The commit of outcomes, with their events, in batches.
+"""Committing outcomes, with their events, in batches.
 
-Until an outcome is committed its delivery stays claimed, so whatever is lost here is found again by the lease. What a
-host accepted is not even lost, for it is in the ledger.
+Until an outcome is committed, its delivery stays claimed. If an outcome is lost, the delivery is found again when its
+lease ends. Acceptances are not lost, since they are in the ledger.
 """
 
 import asyncio
@@ -19,17 +19,17 @@ from cluster.policy.lifecycle import Status
 log = logging.getLogger(__name__)
 
 BATCH_WINDOW_S = 0.1
-"""How long the first outcome of a batch waits for others to share its commit. What was accepted is in the ledger by
-then; a commit costs as much for one as for a hundred."""
+"""How long the first outcome of a batch waits for others to share its commit. Acceptances are already in the ledger; a
+commit costs as much for one as for a hundred."""
 BATCH = 500
 RETRY_S = 1.0
 UNSTORABLE = "the reply cannot be stored"
 
 
 class Committer:
-    """Commits outcomes, many at a time, in the order in which they are added. An outage of the journal delays them.
+    """Commits outcomes in batches, in the order in which they are added. An outage of the journal delays them.
 
-    What was accepted stands in the ledger from ``add`` until its commit.
+    An acceptance is in the ledger from ``add`` until its commit.
     """
 
     committed = Counters(
@@ -58,13 +58,13 @@ class Committer:
         return len(self._results) + self._in_hand
 
     def begin(self, owner: int) -> None:
-        """``owner``: the epoch in whose name claims were made."""
+        """``owner``: the epoch that claims are made with."""
         self._owner = owner
 
     async def settle_former(self) -> None:
-        """Commit what a former life was told to be accepted. Raises Unavailable, LedgerInUse, OSError.
+        """Commit the acceptances that a former life left in the ledger. Raises Unavailable, LedgerInUse, OSError.
 
-        Must come before that life's leases are taken back: then nobody can claim these deliveries in between.
+        Call it before that life's leases are taken back: then no actor can claim these deliveries in between.
         """
         former = self._ledger.unsettled()
         for start in range(0, len(former), BATCH):
@@ -88,12 +88,13 @@ class Committer:
         )
 
     def holds(self, message_id: str, recipient_no: int) -> bool:
-        """Whether a delivery has an outcome that is not committed. It must not be sent, whatever the journal says: a
-        lease may end during an outage, and a commit whose answer was lost is repeated."""
+        """Whether a delivery has an outcome that is not committed. It must not be sent, even if the journal returns it:
+        a lease may end during an outage, and a commit whose answer was lost is repeated."""
         return (message_id, recipient_no) in self._keys
 
     def add(self, results: list[OutcomeWithEvent]) -> None:
-        """Write down what was accepted, and commit all of it soon. To be called before anything else is done."""
+        """Write acceptances to the ledger at once, and queue all results for the next commit. Call it before anything
+        else is done with them."""
         if accepted := accepted_of(results):
             self._ledger.append(accepted)
         self._keys.update(map(_key, results))
@@ -115,7 +116,7 @@ class Committer:
                 self._idle.set()
 
     async def flushed(self) -> None:
-        """Return when everything that was added is committed."""
+        """Wait until everything that was added is committed."""
         await self._idle.wait()
 
     async def _commit(self, batch: list[OutcomeWithEvent]) -> None:
@@ -138,8 +139,8 @@ class Committer:
         self._keys.difference_update(map(_key, batch))
 
     async def _commit_rejected(self, batch: list[OutcomeWithEvent]) -> None:
-        """Replies are made storable when they are read, so this is a defect. One at a time, the others live; and what
-        became of a delivery matters more than the words."""
+        """Commit one at a time, so that one bad outcome does not block the others, and then without the reply's text:
+        the outcome matters more. Replies are made storable when they are read, so a rejection is a defect."""
         if len(batch) > 1:
             for result in batch:
                 await self._commit([result])
@@ -158,7 +159,7 @@ class Committer:
 
 
 def accepted_of(results: list[OutcomeWithEvent]) -> list[Entry]:
-    """What of it is for the ledger."""
+    """The results that the ledger records."""
     return [(outcome, event) for outcome, event in results if isinstance(event, Delivered)]
 
 

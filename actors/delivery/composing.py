@@ -1,8 +1,8 @@
 """From claimed deliveries to jobs: shared contents, signing keys, and composing.
 
-Owns the cache of signers; contents.py has that of contents. Composing is pure (actors/compose). Messages of usual size
-are composed in the event loop, some at a time: there is a delivery actor for each core, and threads would only take
-turns with it. Large ones would make the loop wait: they are composed in a thread (large.py).
+This module owns the cache of signers; contents.py owns that of contents. Composing is pure (actors/compose). Messages
+of usual size are composed in the event loop, in slices: there is a delivery actor for each core, and threads would only
+compete with it. Large messages would block the loop, so they are composed in a thread (large.py).
 """
 
 import asyncio
@@ -39,36 +39,36 @@ from cluster.vault import Vault
 log = logging.getLogger(__name__)
 
 SIGNER_KEPT_S = 60.0
-"""How long a signing key is used before the journal is asked for it again."""
+"""How long a signing key is cached."""
 SIGNERS_KEPT = 4000
-"""Measured: 9 KB each, of RSA-2048."""
+"""Signers in the cache. Measured: 9 KB each, of RSA-2048."""
 EXPECTED_BYTES = 64 * 1024 * 1024
-"""Of shared contents that have not been asked for yet: each is held in the object store of its node."""
+"""Limit on the bytes of shared contents that are not fetched yet: each is held in the object store of its node."""
 SLICE = 16
-"""Messages composed before the first of them leave, and the event loop may do something else: some milliseconds, and
-two rounds of eight signatures (compose/rsa.py)."""
+"""Messages composed before they are yielded and the event loop runs other tasks: some milliseconds, and two rounds of
+eight signatures (compose/rsa.py)."""
 
 Made = list[Job | tuple[Claimed, str]]
 """The jobs of a group of deliveries; a delivery that cannot be composed comes with the reason instead."""
 
 
 class ComposeOrder(Struct, frozen=True):
-    """What one message is made of."""
+    """What one message is composed from."""
 
     deliveries: tuple[Claimed, ...]
     compiled: Compiled
     personalization: PreparedPersonalization
     domain: str
-    """Of the author (RFC 5322 From), in the one spelling."""
+    """Domain of the author (RFC 5322 From), in canonical form."""
     signer: Signer | None
     is_large: bool = False
-    """Composing it may take longer than the event loop can wait for."""
+    """Composing it may block the event loop for too long."""
     addressee: Addressee | None = None
-    """The recipient, of an order for one copy."""
+    """The recipient, if the order is for one copy."""
 
     @property
     def is_for_each(self) -> bool:
-        """Whether each recipient gets a copy: then ``copies`` are composed, not this."""
+        """Whether each recipient gets a copy: then ``copies`` are composed instead of this order."""
         return self.compiled.scope is SharedBy.RECIPIENT and self.addressee is None
 
     def copies(self) -> "list[ComposeOrder]":
@@ -80,8 +80,8 @@ class ComposeOrder(Struct, frozen=True):
 
 
 class Composer:
-    """Prepares jobs. ``vault`` opens the private keys that the journal keeps sealed. ``marker`` is told of each message
-    while it is worked on. ``limits``: of what messages become. ``transform_of``: what changes a request's messages."""
+    """Prepares jobs. ``vault`` opens the private keys that the journal keeps sealed. ``marker`` names each message
+    while it is worked on. ``limits`` apply to composed messages. ``transform_of`` gives a request's transform."""
 
     def __init__(
         self,
@@ -103,7 +103,7 @@ class Composer:
         self._signers: TtlCache[tuple[str, str], tuple[Signer | None]] = TtlCache(SIGNERS_KEPT, time.monotonic)
 
     def expect(self, contents: Mapping[str, Shared]) -> None:
-        """Shared contents (by request id) that can be awaited when they are needed."""
+        """Note shared contents (by request id), which can be fetched when they are needed."""
         for request_id, shared in contents.items():
             if request_id not in self._at_hand:
                 self._release(request_id)
@@ -119,8 +119,8 @@ class Composer:
         return shared
 
     async def gather(self, groups: Sequence[Sequence[Claimed]]) -> list[ComposeOrder | None]:
-        """What composing each group takes: claimed deliveries of one message, to go in one transaction. None for one of
-        nothing. Raises Unavailable when the journal cannot be asked for what is missing."""
+        """The order for each group; None for an empty group. A group: claimed deliveries of one message, for one
+        transaction. Raises Unavailable when the journal is needed and does not answer."""
         compiled = await self._contents(groups)
         orders: list[ComposeOrder | None] = []
         for group in groups:
@@ -148,7 +148,7 @@ class Composer:
         return size > LARGE_BYTES
 
     async def compose(self, orders: Sequence[ComposeOrder | None]) -> AsyncIterator[Made]:
-        """The jobs of each order, in their order, as soon as they are made; none for None."""
+        """Yields the jobs of each order, in sequence, as soon as they are made; an empty list for None."""
         for start in range(0, len(orders), SLICE):
             for made in self._compose_all(orders[start : start + SLICE], datetime.now(UTC)):
                 yield made
@@ -156,15 +156,15 @@ class Composer:
         self._at_hand.used({order.deliveries[0].request_id for order in orders if order})
 
     async def compose_large(self, order: ComposeOrder) -> Made:
-        """The job of a large message, made in a thread: what it calls in C is done in small pieces, between which the
-        event loop has its turns."""
+        """The jobs of a large message, made in a thread. Its calls into C are short, so the event loop runs between
+        them."""
         [made] = await asyncio.to_thread(self._compose_all, [order], datetime.now(UTC))
         self._at_hand.used({order.deliveries[0].request_id})
         return made
 
     def _compose_all(self, orders: Sequence[ComposeOrder | None], now: datetime) -> list[Made]:
         drafts = [self._draft(order, now) if order else None for order in orders]
-        # Signing takes a digest of each: nothing of a message can harm there.
+        # Signing takes only a digest of each message, so no message can end the process there.
         wires = finish([draft for draft in drafts if isinstance(draft, Draft)])
         made: list[Made] = []
         for order, draft in zip(orders, drafts, strict=True):
@@ -196,7 +196,8 @@ class Composer:
         return skeleton
 
     async def _contents(self, groups: Sequence[Sequence[Claimed]]) -> dict[str, Compiled]:
-        """The contents of the groups' requests."""
+        """The contents of the groups' requests, by request id: cached, shared or from the journal. Raises
+        Unavailable."""
         messages = Counter(group[0].request_id for group in groups if group)
         first = {group[0].request_id: group[0] for group in groups if group}
         found = {}
@@ -238,7 +239,7 @@ class Composer:
 
 
 async def _fetched(shared: Shared) -> tuple[bytes, dict[bytes, bytes]] | None:
-    """What is shared; None when its holder is gone, and the journal must be asked."""
+    """The shared content and its files; None if its holder is gone and the journal must be read."""
     try:
         return decode_shared(await shared.handle)
     except PeerGone as gone:
@@ -274,7 +275,7 @@ def _draft(order: ComposeOrder, skeleton: Skeleton, now: datetime) -> Draft | No
 
 
 def _addressed(order: ComposeOrder, wire: WireMessage) -> Made:
-    """The job; and the deliveries whose addresses no command can hold, which are not the others' fault."""
+    """The job, and the deliveries whose addresses fit no SMTP command: these fail without affecting the others."""
     on_wire: list[str] = []
     deliveries: list[Claimed] = []
     made: Made = []
@@ -302,6 +303,6 @@ def _addressed(order: ComposeOrder, wire: WireMessage) -> Made:
 
 
 def return_path(message_id: str, domain: str) -> str:
-    """The envelope sender: it names the message, so that a delivery status notification can be told to be about it
-    (variable envelope return path)."""
+    """The envelope sender. It names the message, so that a delivery status notification can be matched to it (variable
+    envelope return path)."""
     return f"b+{message_id.removeprefix('msg_').lower()}@{domain}"

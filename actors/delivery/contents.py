@@ -1,11 +1,11 @@
-"""The contents of requests that a delivery actor has at hand: compiled where several messages share them, bounded by
-the memory that they take.
+"""The delivery actor's cache of request contents: compiled if several messages share them, bounded by the memory that
+they take.
 
-What is compiled is many times as large as what it was compiled from, and grows as messages are filled in: 79 bytes
-become 2 KB, and a text that is all keys becomes fifty times as much. So it is measured, not estimated. Measuring costs
-some tens of microseconds, a fifth of compiling; requests of one message, which come by the thousand, need no part of
-it: of a request that was seen once, only its encoded form is kept, whose size is known. It is compiled and kept so when
-a second message asks for it.
+Compiled content is many times as large as its source, and grows as messages are filled in: 79 bytes become 2 KB, and a
+text that is all keys becomes fifty times as large. So its size is measured, not estimated. Measuring costs some tens of
+microseconds, a fifth of compiling. Requests with one message, which come by the thousand, are not measured: of a
+request that was seen once, the cache keeps only the encoded form, whose size is known. When a second message asks for
+it, it is compiled and kept in that form.
 """
 
 import gc
@@ -25,34 +25,35 @@ from cluster.metrics import Gauge
 from cluster.settings import DEFAULT_LIMITS, MessageSettings
 
 MOST_BYTES = 64 * 1024 * 1024
-"""Of both forms together. The one that was used last stays whatever it takes: it is needed anyway, and the size of a
-request has a bound."""
+"""Limit for both forms together. The content that was used last stays whatever its size: it is needed anyway, and the
+size of a request is bounded."""
 ENCODED_BYTES = 4 * 1024 * 1024
-"""Of the encoded ones: a flood of requests of one message drives out no compiled one. Those that have more messages are
-asked for again within moments, so some thousands of small ones are enough; of large ones, the last stays."""
+"""Limit for encoded contents, so that a flood of requests with one message evicts no compiled content. A request with
+more messages is asked for again within moments, so some thousands of small ones are enough; of large ones, the last
+stays."""
 LARGE_BYTES = 256 * 1024
-"""Of a message, as far as can be told before it is made: more is composed in a thread (large.py). This much takes some
-milliseconds."""
+"""A message estimated to be larger is composed in a thread (large.py). Composing this much takes some milliseconds."""
 ENTRY_BYTES = 600
-"""What an entry takes beside its bytes: keys, links and headers of objects."""
+"""Overhead of an entry in bytes: keys, links and object headers."""
 MEASURED_EVERY = 16
-"""Uses between two measurements, after the first few: what grows is the texts cut at further sets of keys."""
+"""Uses between two measurements, after the first few. The growth comes from texts split at further sets of keys."""
 MEASURED_OBJECTS = 100_000
-"""More are not visited, which would hold the event loop up: what has more is taken to fill the cache alone."""
+"""Objects visited at most, since a longer measurement would block the event loop. Content with more objects counts as
+filling the whole cache."""
 
 _NOT_OURS = (type, ModuleType, FunctionType)
 
 TransformOf = Callable[[Content], Transform | None]
-"""What a request asks to have its messages changed by (compose/transform.py)."""
+"""Gives the transform that a request's content asks for, or None (compose/transform.py)."""
 
 
 def untransformed(_content: Content) -> None:
-    """Nothing changes them."""
+    """No transform."""
 
 
 class Compiled:
-    """A request's content, and its skeleton: ready to be filled in, or why nothing can be made of it. A large one is
-    made ready by the first delivery that asks for it, a thread that composes its messages."""
+    """A request's content and its skeleton: ready to be filled in, or the reason why it cannot be composed. The
+    skeleton of a large content is made when a delivery first needs it, in the thread that composes its messages."""
 
     __slots__ = ("_files", "_limits", "_skeleton", "content", "scope", "size", "transform")
 
@@ -78,20 +79,20 @@ class Compiled:
 
     @property
     def is_large(self) -> bool:
-        """Whether compiling it takes longer than the event loop can wait for."""
+        """Whether compiling it may block the event loop for too long."""
         return self.size > LARGE_BYTES
 
     @property
     def is_ready(self) -> bool:
-        """Whether there is a skeleton already."""
+        """Whether the skeleton is made."""
         return self._skeleton is not None
 
     @property
     def skeleton(self) -> Skeleton | NotComposable:
-        """Made when it is first asked for, if it is large."""
+        """The skeleton. That of a large content is made by the first call."""
         if self._skeleton is None:
             self._skeleton = _compile(self.content, self._files, self._limits, self.transform)
-            self._files = {}  # it has them encoded
+            self._files = {}  # the skeleton has them encoded
         return self._skeleton
 
 
@@ -112,8 +113,8 @@ class _Kept(Struct):
 
 
 class Contents:
-    """By request id; the least recently used go first. ``limits``: of what messages become. ``most_bytes`` and
-    ``encoded_bytes`` as above."""
+    """An LRU cache by request id. ``limits`` apply to composed messages. ``most_bytes`` and ``encoded_bytes``: see
+    ``MOST_BYTES`` and ``ENCODED_BYTES``."""
 
     held = Gauge("postray_contents_bytes", "Memory of requests' contents at hand.", lambda contents: contents.size)
 
@@ -143,7 +144,7 @@ class Contents:
         return request_id in self._compiled or request_id in self._encoded
 
     def get(self, request_id: str) -> Compiled | None:
-        """What is at hand."""
+        """The cached content, compiled; None if it is not cached."""
         kept = self._compiled.get(request_id)
         if kept is not None:
             self._compiled.move_to_end(request_id)
@@ -152,7 +153,7 @@ class Contents:
         return self.add(request_id, encoded.data, encoded.files, is_shared=True) if encoded is not None else None
 
     def add(self, request_id: str, data: bytes, files: Mapping[bytes, bytes], *, is_shared: bool) -> Compiled:
-        """Compile, and keep. ``is_shared``: more than one message is known to ask for it."""
+        """Compile and cache a content. ``is_shared``: more than one message is known to need it."""
         content = decode_content(data)
         encoded = _Encoded(data, files)
         compiled = Compiled(content, files, self._limits, self._transform_of(content), encoded.size)
@@ -167,7 +168,7 @@ class Contents:
         return compiled
 
     def used(self, request_ids: Iterable[str]) -> None:
-        """Messages of these were composed, which may have made them larger."""
+        """Messages of these requests were composed, which may have made the compiled contents larger."""
         for request_id in request_ids:
             kept = self._compiled.get(request_id)
             if kept is None:
@@ -193,7 +194,7 @@ class Contents:
 
 
 def measured(compiled: Compiled, most: int) -> int:
-    """Bytes of memory that it holds, with all that it refers to; at least ``most`` where that is more than
+    """Bytes of memory that it holds, with all objects that it refers to; at least ``most`` if these are more than
     ``MEASURED_OBJECTS``."""
     visited = 0
     size = 0
@@ -206,8 +207,8 @@ def measured(compiled: Compiled, most: int) -> int:
 
 
 def _levels(root: Any) -> Iterator[list[Any]]:
-    """The objects that ``root`` leads to, each once, the nearest first: by the means of the garbage collector, which
-    knows what every type refers to."""
+    """The objects reachable from ``root``, each once, the nearest first. The garbage collector gives the references, as
+    it knows them for every type."""
     seen = {id(root)}
     level = [root]
     while level:

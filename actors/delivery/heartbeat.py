@@ -1,6 +1,6 @@
-"""An actor's heartbeat: it says that this life goes on, learns who the members are, and makes way for them.
+"""An actor's heartbeat: it reports that this life goes on, learns the members, and gives up destinations to them.
 
-What waits here for destinations that are another member's now, or that make no progress, is given back.
+Deliveries queued here for destinations that another member owns now, or that make no progress, are given back.
 """
 
 import asyncio
@@ -22,7 +22,8 @@ log = logging.getLogger(__name__)
 
 HEARTBEAT_S = 1.0
 UNSETTLED_S = 0.1
-"""Between heartbeats while members change: until they are settled, destinations wait."""
+"""Time between heartbeats while members change: until the membership is settled, nothing is sent to some
+destinations."""
 
 
 class Heartbeat:
@@ -44,7 +45,8 @@ class Heartbeat:
         self._giving_back = giving_back
         self._sites = sites
         self._acknowledged_at = -1
-        """The ownership's changes when all that is held was its own: nothing else comes in before the next one."""
+        """The value of ``Ownership.changes`` when this actor last held only what it owns. Until the next change nothing
+        else is queued here."""
 
     async def run(self) -> None:
         """Beat until the actor stops. Raises Superseded."""
@@ -56,18 +58,18 @@ class Heartbeat:
             except Unavailable as error:
                 log.warning("heartbeat failed reason=%r", error.reason)
             self._ledger.retry()
-            # Sites that were refused claims, while outcomes piled up or members changed, are looked at again.
+            # Look again at sites that could not claim while outcomes piled up or members changed.
             self._turns.look_at_all()
 
     async def beat(self) -> None:
-        """Say that this life goes on, and make way for the members that are found. Raises Superseded, Unavailable."""
+        """Report that this life goes on, and give back what other members own. Raises Superseded, Unavailable."""
         self._ownership.has(self.local_sources())  # an address may have come, or gone
         await self._ownership.beat(acknowledged=not self._holds_what_is_not_its_own())
         self._active_policy.sources_are(member.sources for member in self._ownership.members)
         await self._make_way()
 
     def local_sources(self) -> tuple[str, ...]:
-        """The sources whose addresses this machine has."""
+        """The names of the sources whose addresses this machine has."""
         return tuple(name for name, source in self._active_policy.routing.sources.items() if is_local(source))
 
     def _holds_what_is_not_its_own(self) -> bool:
@@ -80,8 +82,8 @@ class Heartbeat:
         return False
 
     async def _make_way(self) -> None:
-        """Give back what waits for destinations that are another's now, or that make no progress; what is on the wire
-        there is finished."""
+        """Give back what is queued for destinations that another member owns now, or that make no progress. What is on
+        the wire there is finished."""
         if self._holds_what_is_not_its_own():
             for site in self._sites:
                 if not self._ownership.owns(site.destination):
@@ -94,7 +96,7 @@ class Heartbeat:
 
 
 def is_local(source: Source) -> bool:
-    """Whether connections can be bound to the source's addresses here."""
+    """Whether sockets on this machine can be bound to the source's addresses."""
     for address in filter(None, (source.address, source.address6)):
         with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_STREAM) as probe:
             try:

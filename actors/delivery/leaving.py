@@ -1,6 +1,6 @@
-"""How a delivery actor ends its work: what no host has in full is given back at once, for the rest it waits.
+"""Stopping a delivery actor: what no host has in full is given back at once; for the rest it waits for replies.
 
-A message that a host has in full and has not answered may be accepted: to abort it there would be to send it twice.
+A host that has a message in full and has not replied may have accepted it. Aborting there may send it twice.
 """
 
 import asyncio
@@ -20,11 +20,11 @@ log = logging.getLogger(__name__)
 
 LOOK_S = 0.05
 QUIT_S = 1.0
-"""For taking leave of hosts."""
+"""Timeout for closing the connections with QUIT."""
 
 
 class Leaving:
-    """``wait_s``: for how long answers are waited for. ``clock``: seconds that never go back."""
+    """``wait_s``: how long to wait for replies. ``clock``: monotonic seconds."""
 
     def __init__(
         self,
@@ -43,15 +43,15 @@ class Leaving:
         self._is_hurried = False
 
     def hurry(self) -> None:
-        """Wait for no more answers."""
+        """Stop waiting for replies."""
         self._is_hurried = True
 
     def unanswered(self) -> Counter[str]:
-        """How many messages wait for the answer of each host."""
+        """How many messages wait for a reply, by host."""
         return Counter(host for site in self._sites for host in site.pool.unanswered())
 
     async def finish(self) -> None:
-        """Return when nothing is on the wire and the connections are closed, in bounded time."""
+        """Wait, for a bounded time, until nothing is on the wire, and close the connections."""
         until = self._clock() + self._wait_s
         while True:
             await self._give_back_unsent()
@@ -69,7 +69,7 @@ class Leaving:
                 await asyncio.gather(*(site.pool.drain() for site in self._sites))
 
     async def _give_back_unsent(self) -> None:
-        """Also what claims that were under way have handed over since."""
+        """Give back what is claimed and not sent in full, including what claims under way have submitted since."""
         jobs: list[Job | ComposeOrder] = list(self._large.take_back())
         for site in self._sites:
             jobs += site.pool.stop()
@@ -77,5 +77,5 @@ class Leaving:
             return
         try:
             await self._giving_back.claimed(jobs)
-        except Unavailable as error:  # each heartbeat tries it again
+        except Unavailable as error:  # each heartbeat tries again
             log.warning("not given back jobs=%d reason=%r", len(jobs), error.reason)

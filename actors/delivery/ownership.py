@@ -1,4 +1,4 @@
-"""A delivery actor's standing in the cluster: its epoch, the members it knows, and what is therefore its own."""
+"""A delivery actor's epoch, the members that it knows, and the destinations that it owns by them."""
 
 import logging
 from collections.abc import Callable
@@ -12,9 +12,9 @@ from cluster.policy.routes.ownership import Candidate
 log = logging.getLogger(__name__)
 
 FENCED_S = ACTOR_ALIVE_S / 2
-"""Without a heartbeat for so long nothing more is claimed: others may soon take this actor for dead."""
+"""After this time without a heartbeat nothing more is claimed: others may soon take this actor for dead."""
 OWNED_KEPT = 100_000
-"""Destinations whose owner is remembered; it is soon found out again."""
+"""Destinations in the ownership cache. It is emptied when it is full; recomputing is cheap."""
 
 
 class Superseded(Exception):
@@ -25,7 +25,7 @@ class Superseded(Exception):
 
 
 class Ownership:
-    """``clock``: seconds that never go back. ``epoch`` is 0 before ``begin``."""
+    """``clock``: monotonic seconds. ``epoch`` is 0 before ``begin``."""
 
     def __init__(self, journal: Journal, name: str, node_id: str, clock: Callable[[], float]) -> None:
         self.name = name
@@ -37,27 +37,27 @@ class Ownership:
         self._beaten_at = -inf
         self._sources: tuple[str, ...] = ()
         self.owned: dict[Destination, tuple[bool, bool]] = {}
-        """What the members decide about each destination that was asked for; empty again when they change."""
+        """(owns, may send) for each destination that was asked for; cleared when the members change."""
         self.changes = 0
-        """How often what is its own has changed."""
+        """How often the membership has changed."""
 
     async def begin(self, sources: tuple[str, ...]) -> None:
-        """Begin a life, taking back what the last one held. Raises Unavailable."""
+        """Begin a life and take back the leases of the last one. Raises Unavailable."""
         self._sources = sources
         self.epoch, taken_back = await self._journal.membership.register(self.name, self._node_id)
         log.info("started epoch=%d taken_back=%d", self.epoch, taken_back)
 
     async def retire(self) -> None:
-        """End it: what it holds is anybody's. Raises Unavailable."""
+        """End this life: other actors may take what it holds. Raises Unavailable."""
         await self._journal.membership.retire(self.name, self.epoch)
 
     def has(self, sources: tuple[str, ...]) -> None:
-        """The sources that this machine has the addresses of, told with the next heartbeat."""
+        """Set the sources whose addresses this machine has; the next heartbeat reports them."""
         self._sources = sources
 
     async def beat(self, acknowledged: bool) -> None:
-        """Report that this actor lives, and learn who the members are. ``acknowledged``: this actor holds nothing that
-        another owns under the members known so far. Raises Superseded, Unavailable."""
+        """Report that this actor lives, and learn the members. ``acknowledged``: this actor holds nothing that another
+        owns under the members known so far. Raises Superseded, Unavailable."""
         ring = self._membership.ring if acknowledged else ""
         live = await self._journal.membership.heartbeat(self.name, self.epoch, ring, ACTOR_ALIVE_S, self._sources)
         if live is None:
@@ -81,19 +81,19 @@ class Ownership:
 
     @property
     def is_fenced(self) -> bool:
-        """Whether this actor may be taken for dead by now."""
+        """Whether other actors may soon take this one for dead."""
         return self._clock() - self._beaten_at > FENCED_S
 
     def owns(self, place: Destination) -> bool:
-        """Whether a destination is this actor's."""
+        """Whether this actor owns a destination."""
         return self._known(place)[0]
 
     def may_send(self, place: Destination) -> bool:
-        """Whether nobody else can be sending to it."""
+        """Whether this actor owns a destination and no other actor can be sending to it."""
         return self._known(place)[1]
 
     def forget(self, place: Destination) -> None:
-        """Nothing is held for it any more."""
+        """Nothing is held for this destination any more."""
         self.owned.pop(place, None)
 
     def _known(self, place: Destination) -> tuple[bool, bool]:

@@ -1,4 +1,4 @@
-"""Following what operators and automation have put in force: every site has it within a second."""
+"""Following the active policy, which operators and automation change: every site applies it within a second."""
 
 from actors.delivery.giving_back import GivingBack
 from actors.delivery.site_turns import SiteTurns
@@ -14,7 +14,7 @@ class PolicyFollower:
         self._sites = sites
 
     async def follow(self) -> None:
-        """Look what is in force, and have the sites follow. Raises Unavailable."""
+        """Load the active policy and apply it to the sites. Raises Unavailable."""
         change = await self._active_policy.follow()
         for site in self._sites if change else ():
             if change.policies:
@@ -25,5 +25,5 @@ class PolicyFollower:
             if change.begun:
                 self._giving_back.later(self._sites.suspend_if_due(site))
             self._turns.look_at(site)
-        # Only now: a change is told once, and must reach every site even if the journal does not answer.
+        # Only now: a change is returned once, and must reach every site even if the journal does not answer.
         await self._giving_back.withdrawn()

@@ -1,4 +1,4 @@
-"""The tenants at one site: the limits that each has there, and who is held back from the queue for them."""
+"""The tenants at one site: the limits of each, and which tenants the queue holds back because of them."""
 
 from collections.abc import Callable
 from math import inf
@@ -12,7 +12,7 @@ from cluster.policy.routes.destinations import Destination
 
 
 class Holding(Protocol):
-    """A queue that can pass over a tenant (fairness.FairQueue)."""
+    """A queue that can skip a tenant (fairness.FairQueue)."""
 
     def hold(self, tenant: str) -> None: ...
 
@@ -24,12 +24,12 @@ class _Tenant(Struct):
     rate: Gcra | None
     in_flight: int = 0
     held_until: float = 0.0
-    """0: it is not held back; infinite: until something of its own comes to an end."""
+    """0: it is not held back; infinite: until one of its transactions ends."""
     suspended_until: float = 0.0
 
 
 class Tenants:
-    """Knows a tenant only while it has limits there and something to limit."""
+    """Keeps an entry for a tenant only while it has limits at the site and something to limit."""
 
     def __init__(self, place: Destination, limits_of: Callable[[str], TenantLimits], queue: Holding) -> None:
         self._place = place
@@ -38,7 +38,7 @@ class Tenants:
         self._known: dict[str, _Tenant] = {}
 
     def shape(self, limits_of: Callable[[str], TenantLimits], now: float) -> None:
-        """Other limits from now on."""
+        """Set new limits."""
         self._limits_of = limits_of
         for tenant_id, tenant in self._known.items():
             tenant.limits = limits_of(tenant_id)
@@ -53,7 +53,7 @@ class Tenants:
         return tenant is not None and now < tenant.suspended_until
 
     def began(self, tenant_id: str, now: float) -> None:
-        """A transaction of this tenant's was claimed for."""
+        """Count a transaction of this tenant as in flight."""
         limits = self._limits_of(tenant_id)
         if tenant_id not in self._known and limits.message_rate is None and not limits.connections:
             return
@@ -65,7 +65,7 @@ class Tenants:
             self._hold(tenant_id, tenant, until)
 
     def ended(self, tenant_id: str, now: float) -> None:
-        """A transaction of this tenant's came to its end."""
+        """A transaction of this tenant has ended."""
         tenant = self._known.get(tenant_id)
         if tenant is None or not tenant.in_flight:
             return
@@ -74,7 +74,7 @@ class Tenants:
             self._hold(tenant_id, tenant, self._held_until(tenant, now))
 
     def release(self, now: float) -> None:
-        """Give those a turn again whose time has come, and forget those that nothing is to be known of."""
+        """Release the tenants whose hold has expired, and drop idle entries."""
         for tenant_id, tenant in list(self._known.items()):
             if tenant.held_until and tenant.held_until <= now:
                 self._hold(tenant_id, tenant, 0.0)
@@ -83,11 +83,11 @@ class Tenants:
                 del self._known[tenant_id]
 
     def wake_at(self) -> float:
-        """When the next one is to be released; infinite when no clock decides that."""
+        """When the next tenant is released; infinite if that does not depend on the time."""
         return min((tenant.held_until for tenant in self._known.values() if tenant.held_until), default=inf)
 
     def _held_until(self, tenant: _Tenant, now: float) -> float:
-        """Until when its limits hold it back; 0: they do not."""
+        """Until when its limits hold the tenant back; 0: they do not."""
         limit = tenant.limits.connections
         if limit and tenant.in_flight >= self._place.part_of(limit):
             return inf

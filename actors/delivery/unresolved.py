@@ -1,4 +1,4 @@
-"""Deliveries whose route is not known yet: they are held while the DNS is asked, and hold up no others."""
+"""Deliveries whose route is not resolved yet: they are held during the DNS lookup, and hold up no others."""
 
 import logging
 
@@ -15,8 +15,8 @@ log = logging.getLogger(__name__)
 
 
 class Unresolved:
-    """Each is queued at its site as soon as that is known. Those of other actors, and those without room at ours, are
-    released and parked."""
+    """Each is queued at its site as soon as that is known. Deliveries that another actor owns, or that find no room
+    here, are released and parked."""
 
     def __init__(
         self, router: Router, held: HeldDeliveries, sites: Sites, giving_back: GivingBack, tasks: Tasks
@@ -31,7 +31,7 @@ class Unresolved:
         self._is_parking = False
 
     def __len__(self) -> int:
-        """Domains that are being asked about."""
+        """How many domains are being resolved."""
         return len(self._by_domain)
 
     def add(self, waiting: DueDelivery) -> None:
@@ -57,8 +57,8 @@ class Unresolved:
             await self._park_all()
 
     async def _park_all(self) -> None:
-        """What comes while the journal is busy with the former is parked together: of a flood of domains, each would
-        cost a statement."""
+        """Park all misrouted deliveries. Those that come while a statement runs share the next one: in a flood of
+        domains, each would cost a statement."""
         self._is_parking = True
         try:
             while self._misrouted:

@@ -1,5 +1,5 @@
-"""What a delivery actor does every second beside its heartbeat: it follows the active policy, takes what warm-ups may
-send, writes down what automation did, and drops idle sites.
+"""What a delivery actor does every second beside its heartbeat: it follows the active policy, takes allowances for
+warm-ups, records automation's actions, and drops idle sites.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 
 UPKEEP_S = 1.0
 COUNTS_S = 30.0
-"""Between two flushes of the counts for TLS reports."""
+"""Time between two flushes of the counts for TLS reports."""
 
 
 class Upkeep:
@@ -50,7 +50,7 @@ class Upkeep:
         self._counts_at = clock() + COUNTS_S
 
     async def run(self) -> None:
-        """Do it until the actor stops, at once where a site waits for its allowance."""
+        """Run until the actor stops; without waiting if a site needs its allowance."""
         wanted = self._sites.wants_allowance
         while True:
             with suppress(TimeoutError):
@@ -66,7 +66,7 @@ class Upkeep:
                 await asyncio.sleep(UPKEEP_S)
 
     async def end(self) -> None:
-        """Write down what is only here. Raises Unavailable."""
+        """Write to the journal what is only in memory. Raises Unavailable."""
         await self._record()
         await self._tls_results.flush(self._journal.tls_results)
         for site in self._sites:

@@ -1,4 +1,4 @@
-"""Sources in warm-up: each site takes portions of the day's cap from the journal, which all actors share."""
+"""Sources in warm-up: each site takes portions of the day's cap, which all actors share, from the journal."""
 
 from datetime import date, timedelta
 
@@ -10,7 +10,7 @@ from cluster.journal.journal import Journal
 from cluster.routing.active_policy import ActivePolicy
 
 KEPT = timedelta(days=7)
-"""What was granted is known for so long."""
+"""How long the journal keeps what was granted."""
 
 
 class SiteAllowances:
@@ -25,7 +25,7 @@ class SiteAllowances:
         self._day: date | None = None
 
     async def grant(self) -> None:
-        """Renew the allowances, and take portions of the days' caps for those that are short. Raises Unavailable."""
+        """Renew the allowances, and take portions of the day's caps for those that run short. Raises Unavailable."""
         day = self._active_policy.today()
         if day != self._day:
             self._day = day
@@ -42,11 +42,11 @@ class SiteAllowances:
                 allowance.granted(day, want, granted)
                 self._turns.look_at(site)
             if allowance.is_exhausted and site.queue:
-                # Another source of the pool may take it from the lane.
+                # Another source of the pool may take these from the lane.
                 await self._giving_back.give_back(Withdrawn(site, site.queue.clear(), []))
 
     async def leave(self, site: Site) -> None:
-        """Give back what a site has of the day's cap. Raises Unavailable."""
+        """Give back the unused part of a site's allowance. Raises Unavailable."""
         if site.allowance is not None and (left := site.allowance.leave()):
             place = site.destination
             await self._journal.warm_up.give_back(place.source, place.site, site.allowance.day, left)
