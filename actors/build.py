@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from actors.supervisor import Supervisor
 
 DELIVERY_CONNECTIONS = 5
-"""To Postgres: two claimers, outcomes, heartbeat, and one to spare."""
+"""To Postgres: three claimers, outcomes and heartbeat. What else asks takes whichever is free."""
 
 RECORDER_NICE = 5
 """Nobody waits for what it writes: where the cores are busy, those go first whom somebody waits for."""
