@@ -1,1 +1,1 @@
-"""What every resource of the API shares: bodies, errors, authentication, and what is served without the framework."""
+"""The parts that all resources of the API share: bodies, errors, authentication, and routes that bypass Litestar."""

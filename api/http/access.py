@@ -1,6 +1,6 @@
-"""Who may call which route: the one table, from which guards, OpenAPI and the docs (docs/scopes.md) are made. Pure.
+"""The access rules of all routes, in one table. Guards, OpenAPI and docs/scopes.md are made from it. Pure.
 
-A route without an entry cannot be served: the application does not start.
+The application does not start when a route has no entry.
 """
 
 from collections.abc import Mapping
@@ -12,14 +12,14 @@ from msgspec import Struct, field
 from api.http.refusals import Forbidden
 from cluster.journal.records import ApiKey
 
-if TYPE_CHECKING:  # a worker that checks requests need not load the web framework
+if TYPE_CHECKING:  # the worker process must not load the web framework
     from litestar.handlers import HTTPRouteHandler
 
 SANDBOX_REFUSED = "A sandbox key may not do this: it would change live mail"
 
 
 class Caller(StrEnum):
-    """Who may call a route at all."""
+    """The kind of caller that a route is for."""
 
     ANYBODY = "anybody"
     KEY = "an API key"
@@ -35,13 +35,13 @@ class SandboxUse(StrEnum):
 
 
 class Access(Struct, frozen=True, kw_only=True):
-    """What a route asks of its caller."""
+    """What a route requires of its caller."""
 
     caller: Caller = Caller.KEY
     scopes: tuple[str, ...] = ()
-    """One of these suffices, and the first is the usual one; none is needed where there are none."""
+    """One of these suffices; the first is the usual one. Empty when no scope is needed."""
     parts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    """What takes one of further scopes, by the name of the part."""
+    """Parts of the route that need one of these further scopes, by the part's name."""
     sandbox: SandboxUse = SandboxUse.ALIKE
 
     def admit(self, key: ApiKey) -> None:
@@ -51,16 +51,16 @@ class Access(Struct, frozen=True, kw_only=True):
             raise Forbidden(SANDBOX_REFUSED)
 
     def opens(self, key: ApiKey, part: str) -> bool:
-        """Whether the key may have this part."""
+        """Whether the key may use this part."""
         return not key.scopes.isdisjoint(self.parts[part])
 
     def require(self, key: ApiKey, part: str) -> None:
-        """Raises Forbidden when the key may not have this part."""
+        """Raises Forbidden when the key may not use this part."""
         _require(key, self.parts[part])
 
     @property
     def security(self) -> list[dict[str, list[str]]]:
-        """As an OpenAPI operation says it: any one of these suffices."""
+        """The security requirements of the OpenAPI operation: any one of them suffices."""
         if self.caller is Caller.ANYBODY:
             return [{}]
         if self.caller is Caller.OPERATOR:
@@ -119,7 +119,7 @@ ROUTES: Mapping[str, Access] = {
 
 
 def route_name(path: str, handler: "HTTPRouteHandler") -> str:
-    """A route as the table names it. ``path``: of the group that it is in."""
+    """The key of a route in the table. ``path`` is the path of its group."""
     (own,) = handler.paths
     method = "GET" if "GET" in handler.http_methods else next(iter(handler.http_methods))
     return f"{method} {path.rstrip('/')}{own.replace(':str}', '}') if own != '/' else ''}"

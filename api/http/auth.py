@@ -1,8 +1,7 @@
-"""Who is asking: Bearer API keys, their tenant, their scopes.
+"""Authentication by Bearer API key, which gives the tenant and the scopes.
 
-The guard of the routes for keys authenticates before anything of the body is read, and leaves the key in
-``request.auth``. What a route asks of a key is said in access.py.
-RFC 6750 (Bearer), RFC 9110 §11.
+The guard of the routes for keys authenticates before the body is read and stores the key in ``request.auth``. The
+requirements of each route are in access.py. RFC 6750 (Bearer), RFC 9110 §11.
 """
 
 import asyncio
@@ -21,16 +20,16 @@ from cluster.keys import is_key, key_hash
 from cluster.lookup.ttl_cache import TtlCache
 
 KEY_TTL_S = 4.0
-"""How long a key is believed after the journal was asked: a revoked one is refused within 5 s."""
+"""How long a key is cached. A revoked key is refused within 5 s."""
 KEYS_KEPT = 10_000
 
 Connection = ASGIConnection[HTTPRouteHandler, None, ApiKey, State]
 
 
 class Authenticator:
-    """Knows keys by asking the journal, at most once in a few seconds for each.
+    """Looks up keys in the journal, and caches each for ``KEY_TTL_S``.
 
-    Unknown keys are not remembered: a guess is never repeated, so remembering them would only push out good ones.
+    Unknown keys are not cached: guesses are not repeated, so they would only evict valid keys.
     """
 
     def __init__(
@@ -41,7 +40,7 @@ class Authenticator:
         self._asking: dict[bytes, asyncio.Task[ApiKey | None]] = {}
 
     async def authenticate(self, authorization: str | None) -> ApiKey:
-        """The key of an Authorization header. Raises Unauthenticated."""
+        """The key of an Authorization header. Raises Unauthenticated when it is missing, malformed or unknown."""
         if authorization is None:
             raise Unauthenticated("Missing Authorization header")
         scheme, _, secret = authorization.partition(" ")
@@ -51,14 +50,14 @@ class Authenticator:
         hash = key_hash(secret)
         key = self._keys.get(hash)
         if key is None:
-            # Shielded: one client that goes must not take the answer from the others.
+            # Shielded: a client that disconnects must not cancel the lookup for the others.
             key = await asyncio.shield(self._asking.get(hash) or self._ask(hash))
             if key is None:
                 raise Unauthenticated("Invalid API key")
         return key
 
     def _ask(self, hash: bytes) -> asyncio.Task[ApiKey | None]:
-        """Ask the journal for a key once, however many requests have come with it."""
+        """Look up a key in the journal, once for all requests that wait for it."""
         task = self._asking[hash] = asyncio.create_task(self._found(hash))
         return task
 
@@ -72,7 +71,7 @@ class Authenticator:
         return key
 
     async def guard(self, connection: Connection, route: BaseRouteHandler) -> None:
-        """Lets a known key pass, when it may. Raises Unauthenticated, Forbidden."""
+        """Admit a known key that may call the route. Raises Unauthenticated, Forbidden."""
         key = await self.authenticate(header(connection.scope, b"authorization"))
         access_of(route).admit(key)
         connection.scope["auth"] = key

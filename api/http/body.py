@@ -1,7 +1,7 @@
-"""Reading a request's body: never past the limit, never for ever, inflated when it is gzip, decoded with one type.
+"""Reads a request's body within limits of size and time, inflates gzip, and decodes the body to its type.
 
-Called by Litestar for every route that has a body. What it refuses is answered without reading the rest; what then
-becomes of the connection is unread.py's. RFC 9110 §8.4 (gzip), §15.5.14 (413), RFC 1952.
+Litestar calls this for every route that has a body. A refused body is answered without reading the rest; unread.py
+then handles the connection. RFC 9110 §8.4 (gzip), §15.5.14 (413), RFC 1952.
 """
 
 import asyncio
@@ -27,20 +27,20 @@ from cluster.intake.backpressure import Overloaded
 from cluster.journal.records import ApiKey
 
 CHUNK_PATIENCE_S = 30.0
-"""How long a body may stand still. A slow client that goes on sending is served."""
+"""The longest gap between two chunks of a body. A slow client that continues to send is served."""
 BUDGET_BYTES = 256 * 1024 * 1024
-"""Bodies being read at one time, all together, may hold this much memory."""
+"""The memory limit for all bodies that are being read at one time."""
 
 LONGEST_TYPE = 1000
-"""Characters of Content-Type and Content-Encoding together: what is read of them is remembered."""
+"""The longest Content-Type and Content-Encoding, together in characters, because parsed values are cached."""
 MAY_BE_EMPTY = "body_may_be_empty"
-"""A route that has this among its options takes a request without a body as well."""
+"""The route option for a body that may be missing."""
 
 T = TypeVar("T")
 
 
 class BodyBudget:
-    """Memory for the bodies that are being read. Raises Overloaded instead of growing past its bound."""
+    """The memory of the bodies that are being read. Raises Overloaded instead of exceeding its limit."""
 
     def __init__(self, bytes_: int = BUDGET_BYTES) -> None:
         self._free = bytes_
@@ -55,8 +55,8 @@ class BodyBudget:
 
 
 def header(scope: Scope, name: bytes) -> str | None:
-    """A header of a request; ``name`` in lower case. Litestar's mapping of them all takes longer to make than the few
-    that are asked for take to find."""
+    """A header of a request; ``name`` is in lower case. A search is faster here than Litestar's mapping of all headers,
+    because few are needed."""
     for other, value in scope["headers"]:
         if other == name:
             return value.decode("latin-1")
@@ -64,20 +64,20 @@ def header(scope: Scope, name: bytes) -> str | None:
 
 
 class BegunBody(Struct, frozen=True):
-    """What was read of a body before it turned out to be large."""
+    """The part of a body that was read before it proved to be large."""
 
     data: bytes
-    """As it came, or inflated."""
+    """As received, or inflated."""
     ended: bool
-    """Whether that is all."""
+    """Whether this is the whole body."""
     inflated: bool = False
 
 
 class ApiRequest(Request[None, ApiKey, State]):
-    """A request whose body is bounded in size, time and form."""
+    """A request whose body is limited in size, time and format."""
 
     async def body(self) -> bytes:
-        """The whole body, inflated. Not kept: it is decoded once.
+        """The whole body, inflated. It is not cached, because it is decoded once.
 
         Raises TooLarge, Stalled, UnsupportedMedia, Overloaded, Invalid (not gzip), Unparseable (empty).
         """
@@ -89,37 +89,37 @@ class ApiRequest(Request[None, ApiKey, State]):
 
     @property
     def limit(self) -> int:
-        """Bytes of its body at most, as the route has it."""
+        """The route's limit for the body, in bytes."""
         limit = self.route_handler.resolve_request_max_body_size()
         assert limit is not None
         return limit
 
     @property
     def is_gzip(self) -> bool:
-        """Raises UnsupportedMedia when the body is in a form that is not read."""
+        """Raises UnsupportedMedia when the route does not accept the body's type or encoding."""
         return _is_gzip(_first_fields(self.scope))
 
     async def body_up_to(self, most: int) -> bytes | BegunBody:
-        """As ``body_up_to`` of this module, with what the route has said of its bodies."""
+        """``body_up_to`` of this module with the route's limit."""
         may_be_empty = self.route_handler.opt.get(MAY_BE_EMPTY, False)
         return await body_up_to(most, self.scope, self.receive, self.limit, may_be_empty=may_be_empty)
 
     @property
     def length(self) -> int:
-        """Bytes, as the headers say; 0 where they do not."""
+        """The Content-Length in bytes; 0 when there is none."""
         return int(header(self.scope, b"content-length") or 0)
 
     async def next_chunk(self) -> tuple[bytes, bool]:
-        """What comes next of the body, and whether there is more. Raises Stalled."""
+        """The next chunk of the body, and whether there is more. Raises Stalled when the client stops sending."""
         return await _next_chunk(self.scope, self.receive)
 
 
 async def body_up_to(
     most: int, scope: Scope, receive: Receive, limit: int, *, may_be_empty: bool = False
 ) -> bytes | BegunBody:
-    """The whole body, inflated, where it is no longer than ``most``; else what was read of it.
+    """The whole body, inflated, when it is no longer than ``most`` bytes; otherwise the part that was read.
 
-    Raises TooLarge where the headers say that it is longer than ``limit``, and Stalled, UnsupportedMedia, Overloaded,
+    Raises TooLarge when its Content-Length exceeds ``limit``, and Stalled, UnsupportedMedia, Overloaded,
     Invalid (not gzip), Unparseable (empty).
     """
     fields = _first_fields(scope)
@@ -174,12 +174,12 @@ async def _next_chunk(scope: Scope, receive: Receive) -> tuple[bytes, bool]:
 
 
 def _first_fields(scope: Scope) -> dict[bytes, bytes]:
-    """The first header of each name."""
+    """The first header with each name."""
     return dict(reversed(list(scope["headers"])))
 
 
 def _is_gzip(fields: Mapping[bytes, bytes]) -> bool:
-    """Whether a body with these headers is in gzip. Raises UnsupportedMedia when it is in a form that is not read."""
+    """Whether a body with these headers is gzip. Raises UnsupportedMedia when its type or encoding is not accepted."""
     content_type, encoding = fields.get(b"content-type", b"application/json"), fields.get(b"content-encoding", b"")
     if len(content_type) + len(encoding) > LONGEST_TYPE:
         raise UnsupportedMedia("Content-Type and Content-Encoding are too long")
@@ -188,7 +188,7 @@ def _is_gzip(fields: Mapping[bytes, bytes]) -> bool:
 
 @lru_cache(maxsize=64)
 def _means_gzip(content_type: bytes, content_encoding: bytes) -> bool:
-    """An empty type is taken for JSON."""
+    """Whether the type is JSON. An empty type counts as JSON."""
     media_type, _, parameters = (content_type.decode("latin-1") or "application/json").partition(";")
     media_type = media_type.strip().lower()
     if media_type != "application/json" and not (
@@ -205,19 +205,19 @@ def _means_gzip(content_type: bytes, content_encoding: bytes) -> bool:
 
 
 class TypedBody(AbstractDTO[T]):
-    """Decodes a body straight into its type: one pass from bytes to structs, where Litestar's own way takes two."""
+    """Decodes a body from bytes to structs in one pass; Litestar's own DTOs take two."""
 
     decoder: msgspec.json.Decoder[Any]
 
     def decode_bytes(self, value: bytes) -> Any:
-        """Raises Unparseable, and Invalid for text that cannot be stored."""
+        """Raises Unparseable when the body does not match its type, and Invalid for text that cannot be stored."""
         return decode(self.decoder, value)
 
     @classmethod
     def create_for_field_definition(
         cls, field_definition: FieldDefinition, handler_id: str, backend_cls: Any = None
     ) -> None:
-        """Nothing to prepare: there is no transfer model."""
+        """Does nothing: there is no transfer model."""
 
     @classmethod
     def create_openapi_schema(

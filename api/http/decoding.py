@@ -1,4 +1,4 @@
-"""From a body's bytes to its type, and an error for every way in which that fails. Pure."""
+"""Decodes a body's bytes to its type, with an error for each kind of failure. Pure."""
 
 import re
 from codecs import BOM_UTF8
@@ -22,9 +22,9 @@ _KINDS = {
     "object": "an object",
     "null": "null",
 }
-"""What people who write JSON call its types, by msgspec's names."""
+"""msgspec's names of JSON types → the usual names."""
 
-# msgspec reports half a surrogate pair as malformed JSON; it is better named (RFC 8259 §8.2).
+# msgspec reports an unpaired surrogate as malformed JSON; the client gets a better message (RFC 8259 §8.2).
 _HALF_PAIR = re.compile(
     rb"\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])|(?<!\\u[dD][89abAB][0-9a-fA-F]{2})\\u[dD][c-fC-F]"
 )
@@ -32,7 +32,8 @@ HALF_PAIR = "The text holds half of a UTF-16 surrogate pair, which is no charact
 
 
 def decode(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
-    """The body in its type. Raises Unparseable, and Invalid for text that cannot be stored."""
+    """The decoded body. Raises Unparseable when it does not match its type, and Invalid for text that cannot be
+    stored."""
     problem: Refusal
     try:
         return decoder.decode(body)
@@ -52,7 +53,7 @@ def decode(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
 
 
 def _wrong_type(said: str, body: bytes) -> Unparseable:
-    """``said`` is msgspec's: it may end in a path, such as ``at `$.personalizations[0].to```."""
+    """``said`` is msgspec's message, which may end in a path, such as ``at `$.personalizations[0].to```."""
     message, _, path = said.partition(" - at `$")
     place = steps(path.rstrip("`"))
     if wrong := _WRONG_KIND.fullmatch(message):
@@ -61,7 +62,7 @@ def _wrong_type(said: str, body: bytes) -> Unparseable:
 
 
 def in_words(message: str) -> str:
-    """What msgspec says of a value, in the words of those who write JSON."""
+    """msgspec's message with the usual names of JSON types."""
     if wrong := _WRONG_KIND.fullmatch(message):
         wanted, got = wrong.groups()
         return f"Must be {_listed(wanted.split(' | '))}, not {_KINDS.get(got, got)}"

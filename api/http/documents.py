@@ -1,4 +1,4 @@
-"""The OpenAPI document, ready-made: anyone may ask for it, and to draw it takes a hundred milliseconds."""
+"""A cache of the rendered OpenAPI document: it is public, and rendering takes a hundred milliseconds."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from cluster.http.application import SERVED_BY
 
 
 class ReadyMade(OpenAPIRenderPlugin):
-    """What another plugin renders, rendered once, at its first request. Each answer sends the same octets."""
+    """Renders another plugin's document at its first request and sends the same octets in each response."""
 
     def __init__(self, plugin: OpenAPIRenderPlugin) -> None:
         super().__init__(path=plugin.paths, media_type=plugin.media_type)

@@ -1,7 +1,7 @@
-"""What a client reads when a request fails: one body that serves both dialects, one table from exception to status.
+"""The responses of failed requests: one body for two kinds of clients, and one table from exception to status.
 
-``errors`` is what SendGrid's clients read, ``detail`` what others do. Handlers raise; ``answer`` is the only place that
-makes a failure a response. Never does: tell a client what went wrong inside (a 500 says that it happened, no more).
+SendGrid's clients read ``errors``, others read ``detail``. Handlers raise; only ``answer`` converts a failure to a
+response. A client never learns details of an internal error: a 500 only reports that there was one.
 """
 
 import logging
@@ -33,7 +33,7 @@ from cluster.journal.journal import Rejected, TookTooLong, Unavailable
 log = logging.getLogger(__name__)
 
 INVALID_GRANT = "The provided authorization grant is invalid, expired, or revoked"
-"""SendGrid's words; its clients look for them."""
+"""SendGrid's text, which its clients compare."""
 CANNOT_BE_STORED = "The request holds data that cannot be stored"
 CANNOT_BE_FOUND = "The request looks for data of a form that is never stored"
 
@@ -89,7 +89,7 @@ _DESCRIPTIONS: Mapping[int, str] = {
 
 
 def answers(*statuses: int, described: Mapping[int, type[Struct]] | None = None) -> dict[int, ResponseSpec]:
-    """The failures of a route, for its OpenAPI entry. Every route can fail with 500."""
+    """The error responses of a route for its OpenAPI entry. Every route can fail with 500."""
     bodies: dict[int, type[Struct]] = dict.fromkeys((*statuses, 500), ErrorBody)
     if 422 in bodies:
         bodies[422] = SchemaErrorBody
@@ -103,7 +103,7 @@ def answers(*statuses: int, described: Mapping[int, type[Struct]] | None = None)
 
 
 def answer(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
-    """The response to a request whose handling raised ``error``."""
+    """The response to a request whose handler raised ``error``."""
     if isinstance(error, HTTPException):
         return _litestar_answer(error)
     status = next((STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), 500)
@@ -117,7 +117,7 @@ def answer(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
         return _respond(503, "The request cannot be committed now; try again later")
     if isinstance(error, Rejected):
         log.warning("journal rejected path=%s reason=%s", request.scope["path"], error.reason)
-        # What cannot be stored is looked for in vain, too.
+        # Data that cannot be stored cannot be found either.
         return _respond(400, CANNOT_BE_FOUND if request.method == "GET" else CANNOT_BE_STORED)
     if isinstance(error, Overloaded):
         return _respond(503, error.detail, headers={"Retry-After": str(error.retry_after_s)})
@@ -132,7 +132,7 @@ def answer(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
 
 
 def _litestar_answer(error: HTTPException) -> Response[ErrorBody]:
-    """Litestar's own: no such route or method, and query parameters of the wrong form."""
+    """Converts Litestar's own errors: no such route or method, and malformed query parameters."""
     if error.status_code >= 500:
         log.error("unexpected status=%d", error.status_code, exc_info=error)
         return _respond(500, "Internal error")
@@ -146,7 +146,7 @@ def _litestar_answer(error: HTTPException) -> Response[ErrorBody]:
 
 
 def _in_order(methods: str) -> str:
-    """The methods of a path, OPTIONS last. Litestar gives those of a group in the order of a set."""
+    """The methods of a path in a fixed order, OPTIONS last. Litestar returns them in the order of a set."""
     return ", ".join(sorted(methods.split(", "), key=lambda method: (method == "OPTIONS", method)))
 
 

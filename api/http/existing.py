@@ -1,4 +1,4 @@
-"""What a client names by an id, or a 404: one way to find it."""
+"""Finds the resource that a client names by an id, or raises NotFound (404)."""
 
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
@@ -23,8 +23,8 @@ BATCH = ThingKind("bat_", "batch")
 
 
 async def existing(kind: ThingKind, id: str, find: Callable[[str], Awaitable[Found | None]]) -> Found:
-    """What ``find`` answers of an id: of text that is no id of this kind it is not asked. Raises NotFound where that is
-    None, or False."""
+    """The result of ``find`` for an id. Raises NotFound when that is None or False, and without calling ``find`` when
+    the text is not an id of this kind."""
     found = await find(id) if is_id(kind.prefix, id) else None
     if found is None or found is False:
         raise missing(kind)

@@ -1,4 +1,4 @@
-"""Inflating a gzip body (RFC 1952) piece by piece, within bounds: of what it becomes, and of its members."""
+"""Inflates a gzip body (RFC 1952) in chunks, with limits for its inflated size and for its number of members."""
 
 import zlib
 from typing import Any
@@ -6,12 +6,12 @@ from typing import Any
 from api.http.refusals import Fault, Invalid, TooLarge
 
 MOST_MEMBERS = 1000
-"""Of one body. Blocks of 64 KB, as some tools write them, are 320; members without content would cost time for
-nothing."""
+"""The most gzip members in a body. A body in blocks of 64 KB, as some tools write them, has 320. Without the limit,
+empty members could waste time."""
 
 
 class Gunzip:
-    """Inflates a body, never to more than ``limit`` bytes in all."""
+    """Inflates a body to at most ``limit`` bytes in total."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -20,7 +20,8 @@ class Gunzip:
         self._member: Any = None
 
     def feed(self, data: bytes) -> bytes:
-        """What these bytes become. Raises TooLarge, and Invalid for what is not gzip or has too many members."""
+        """Inflate these bytes. Raises TooLarge above the limit, and Invalid for data that is not gzip or has too many
+        members."""
         pieces = []
         while data:
             if self._member is None:
@@ -37,16 +38,16 @@ class Gunzip:
                 raise too_large(self._limit)
             pieces.append(piece)
             data = self._member.unconsumed_tail
-            if self._member.eof:  # RFC 1952 §2.2: members may follow one another
+            if self._member.eof:  # RFC 1952 §2.2: a file is a series of members
                 data, self._member = self._member.unused_data, None
         return b"".join(pieces)
 
     def end(self) -> None:
-        """Raises Invalid when something is missing."""
+        """Raises Invalid when the data is incomplete."""
         if self._member is not None:
             raise Invalid([Fault("The gzip body ends too early")])
 
 
 def too_large(limit: int) -> TooLarge:
-    """What is said of a body over ``limit`` bytes."""
+    """The error for a body over ``limit`` bytes."""
     return TooLarge(f"Request body exceeds maximum size of {limit / (1024 * 1024):g} MB")

@@ -1,6 +1,6 @@
-"""Where in a body something is wrong, found in the body itself: what a decoder says of it is too little. Pure.
+"""Finds the place of a fault in a body, because the decoder's message is not exact enough. Pure.
 
-Called for bodies that were refused, never for others: it decodes them a second time, as plain values.
+It is called only for refused bodies, and decodes them a second time as plain values.
 """
 
 import json
@@ -11,23 +11,23 @@ from typing import Any
 import msgspec
 
 Place = tuple[str | int, ...]
-"""Names and indices from the body's root; ``ANY`` where a map's key is not known."""
+"""Names and indices from the body's root; ``ANY`` when a map's key is not known."""
 
 ANY = "..."
 LONGEST_NAME = 100
-"""Characters of a client's own name that are repeated to it."""
+"""The most characters of a client's own name that an error repeats."""
 
 _STEP = re.compile(r"\.([^.\[\]]+)|\[(\d+|\.\.\.)\]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def steps(path: str) -> Place:
-    """msgspec's path, such as ``.personalizations[0].headers[...]``."""
+    """The place for msgspec's path, such as ``.personalizations[0].headers[...]``."""
     return tuple(name or (int(number) if number.isdigit() else number) for name, number in _STEP.findall(path))
 
 
 def written(place: Place) -> str | None:
-    """As a fault's field has it, such as ``personalizations[0].to``; None of the body itself."""
+    """The place as a fault's field, such as ``personalizations[0].to``; None for the body itself."""
     text = ""
     for step in place:
         if step == ANY or isinstance(step, int):
@@ -38,21 +38,21 @@ def written(place: Place) -> str | None:
 
 
 def named(place: Place, kind: str, body: bytes) -> Place:
-    """The place with its keys: the first that leads to a value of ``kind``, which is msgspec's name of a JSON type that
-    is wrong there. As it came, where none is found."""
+    """The place with its unknown keys resolved: the first one that leads to a value of ``kind``, msgspec's name of the
+    wrong JSON type. Unchanged when there is none."""
     if ANY not in place:
         return place
     try:
         return next(_reaching(msgspec.json.decode(body), place, kind), place)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return place  # what is beyond the fault need not be JSON
+        return place  # after the fault, the body need not be JSON
 
 
 def half_pair(body: bytes) -> Place | None:
-    """Where the first text with half of a UTF-16 surrogate pair is: of a key, the map that has it. None: there is none,
-    or the body is not JSON."""
+    """The place of the first text with an unpaired UTF-16 surrogate; for a key, the place of its map. None when there
+    is none or the body is not JSON."""
     try:
-        # The standard library's decoder takes such text, which RFC 8259 §8.2 leaves open.
+        # The standard library's decoder accepts such text, which RFC 8259 §8.2 permits.
         return next(_halves(json.loads(body.decode()), ()), None)
     except (ValueError, RecursionError):
         return None

@@ -1,6 +1,7 @@
-"""What can be wrong with a request, as values and exceptions; errors.py makes answers of them.
+"""Faults and refusals of a request, as values and exceptions; errors.py converts them to responses.
 
-Apart from the web framework, so that a process that only checks requests need not load it. Each survives pickling.
+This module is independent of the web framework, so that the worker process need not load it. The exceptions survive
+pickling.
 """
 
 from collections.abc import Iterable, Sequence
@@ -9,24 +10,24 @@ from typing import Self
 from msgspec import Struct
 
 MOST_FAULTS = 100
-"""Faults that a request is searched for; more than anybody reads."""
+"""The most faults that are reported for a request."""
 
 
 class Fault(Struct, frozen=True):
-    """One thing that is wrong with a request."""
+    """One fault of a request."""
 
     message: str
     field: str | None = None
-    """Where, as in ``personalizations[3].to[0].email``."""
+    """The path, such as ``personalizations[3].to[0].email``."""
     help: str | None = None
 
 
 class Enough(Exception):
-    """As many faults as are listed were found: the search ends."""
+    """``MOST_FAULTS`` were found: the check ends."""
 
 
 class Faults(list[Fault]):
-    """The faults of one request, at most ``MOST_FAULTS``: one more raises Enough, after a last word that says so."""
+    """The faults of one request, at most ``MOST_FAULTS``. One more adds a last entry for it, and raises Enough."""
 
     def append(self, fault: Fault, /) -> None:
         """Raises Enough."""
@@ -47,7 +48,7 @@ class Faults(list[Fault]):
 
 
 class Refusal(Exception):
-    """A request that is answered with an error. ``detail`` is for its sender to read."""
+    """A request that is answered with an error. ``detail`` is shown to the client."""
 
     def __init__(self, detail: str) -> None:
         super().__init__(detail)
@@ -55,7 +56,7 @@ class Refusal(Exception):
 
 
 class Invalid(Refusal):
-    """The request breaks rules; all of them are named."""
+    """The request has faults; all of them are listed."""
 
     def __init__(self, faults: Sequence[Fault]) -> None:
         first = faults[0]
@@ -69,7 +70,7 @@ class Unparseable(Refusal):
     """The body is not JSON, or not of the types that the request has."""
 
     def __init__(self, message: str, kind: str, place: tuple[str | int, ...] = ()) -> None:
-        """``place``: names and indices that lead to what is wrong; empty where that is the body itself."""
+        """``place`` is the path of the fault as names and indices; empty for the body itself."""
         super().__init__(message)
         self.args = (message, kind, place)
         self.kind = kind
@@ -77,21 +78,21 @@ class Unparseable(Refusal):
 
 
 class Unauthenticated(Refusal):
-    """No key, or none that is known."""
+    """There is no key, or it is unknown."""
 
 
 class Forbidden(Refusal):
     """The key is known and may not do this."""
 
     def __init__(self, detail: str, field: str | None = None) -> None:
-        """``field``: of the request, where that is what may not be."""
+        """``field`` is the field of the request that the key may not use, if that is the reason."""
         super().__init__(detail)
         self.args = (detail, field)
         self.field = field
 
 
 class NotFound(Refusal):
-    """Nothing there that this tenant can see."""
+    """This tenant has no such resource."""
 
 
 class Stalled(Refusal):
@@ -103,4 +104,4 @@ class TooLarge(Refusal):
 
 
 class UnsupportedMedia(Refusal):
-    """The body is in a form that this route does not read."""
+    """The route does not accept the type or encoding of the body."""

@@ -1,7 +1,6 @@
-"""Routes in groups: those of a resource, under its path and with its tag, and the resources of one kind of caller,
-behind the guard that knows it.
+"""Groups of routes: those of a resource share its path and tag, and the resources of one kind of caller share a guard.
 
-What a route asks of its caller comes from the one table (access.py): a guard finds it among the options of the route.
+The requirements of a route come from the table in access.py. A guard finds them among the options of the route.
 """
 
 from collections.abc import Awaitable, Callable
@@ -18,21 +17,21 @@ Connection = ASGIConnection[HTTPRouteHandler, Any, Any, State]
 Guard = Callable[[Connection, BaseRouteHandler], Awaitable[None]]
 
 ACCESS = "access"
-"""The option of a route under which its entry of the table is."""
+"""The route option with its entry of the table."""
 
 
 class RouteGroup(Router):
-    """Some routes, or groups of them. Each is registered once, as it is."""
+    """A group of routes or of groups. It is registered once and is not copied."""
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
-        """Litestar registers a copy of a router, and would copy with it what the handlers' objects hold, such as the
-        journal."""
+        """Returns itself. Litestar registers a deep copy of a router, which would copy the handlers' objects and with
+        them the journal."""
         return self
 
 
 def resource(path: str, *handlers: HTTPRouteHandler, tag: str) -> RouteGroup:
-    """The routes of a resource. Their own paths go on from ``path``. Raises KeyError for a route that the table does
-    not have."""
+    """The routes of a resource; their paths are relative to ``path``. Raises KeyError for a route that is not in the
+    table."""
     for handler in handlers:
         access = ROUTES[route_name(path, handler)]
         handler.opt[ACCESS] = access
@@ -41,8 +40,8 @@ def resource(path: str, *handlers: HTTPRouteHandler, tag: str) -> RouteGroup:
 
 
 def for_caller(caller: Caller, *resources: RouteGroup, guard: Guard | None = None) -> RouteGroup:
-    """The resources of one kind of caller. ``guard`` is asked before anything of a request is read. Raises ValueError
-    for a route that the table opens to another kind."""
+    """The resources of one kind of caller. ``guard`` runs before the request's body is read. Raises ValueError for a
+    route that the table assigns to another kind."""
     for found in resources:
         for route in found.routes:
             for handler in getattr(route, "route_handlers", ()):
@@ -53,13 +52,14 @@ def for_caller(caller: Caller, *resources: RouteGroup, guard: Guard | None = Non
 
 
 def access_of(route: BaseRouteHandler) -> Access:
-    """What the table says of a route."""
+    """The table's entry for a route."""
     access: Access = route.opt[ACCESS]
     return access
 
 
 def _but_options(guard: Guard) -> Guard:
-    """Litestar answers OPTIONS itself, with the methods of the path, which the OpenAPI document tells everyone."""
+    """The guard for all methods but OPTIONS. Litestar answers OPTIONS itself with the methods of the path, which are
+    public in the OpenAPI document."""
 
     async def guard_others(connection: Connection, route: BaseRouteHandler) -> None:
         if connection.scope.get("method") != "OPTIONS":

@@ -1,6 +1,6 @@
-"""Sharing between tenants: of something that there is only so much of (memory, a worker), and of the event loop's time.
+"""Fair sharing between tenants: of a limited amount (memory, a worker), and of the event loop's time.
 
-Tenants get their turns one after the other, so none waits for all that another has asked for.
+Tenants take turns (round robin), so a tenant does not wait for all requests of another.
 """
 
 import asyncio
@@ -11,15 +11,15 @@ from contextlib import asynccontextmanager
 from cluster.intake.backpressure import Overloaded
 
 MOST_WAITING = 64
-"""Of one tenant, for one thing."""
+"""The most requests of one tenant that may wait for one ``FairShare``."""
 TOO_MANY = "Too many large requests at once; try again later"
 
 
 class FairShare:
-    """``total`` of something, of which one tenant may hold ``most_each`` at a time. Who finds none left waits."""
+    """A fair semaphore: ``total`` units, of which one tenant may hold ``most_each`` at a time."""
 
     def __init__(self, total: int, most_each: int, max_wait_s: float, too_many: str = TOO_MANY) -> None:
-        """``too_many`` is said to who waited ``max_wait_s`` in vain."""
+        """``too_many`` is the error text after ``max_wait_s`` without a grant."""
         self._too_many = too_many
         self._total = self._free = total
         self._most_each = most_each
@@ -29,7 +29,8 @@ class FairShare:
 
     @asynccontextmanager
     async def hold(self, tenant_id: str, amount: int) -> AsyncIterator[None]:
-        """Have ``amount`` of it. Raises Overloaded when it does not become free in time."""
+        """Hold ``amount`` units, at most the total. Raises Overloaded when they do not become free in time, or when too
+        many requests of the tenant wait."""
         amount = min(amount, self._total)
         await self._take(tenant_id, amount)
         try:
@@ -64,8 +65,8 @@ class FairShare:
         self._grant()
 
     def _grant(self) -> None:
-        """Give what is free to those who wait, a tenant after the other. Who needs more than is free keeps the rest of
-        them waiting, or it would never come to have it; who has its share does not."""
+        """Grant free units to waiting requests, tenant by tenant. A request that needs more than is free blocks the
+        others, because it would starve otherwise; a tenant that has reached its share does not block them."""
         refused = 0
         while refused < len(self._waiting):
             tenant_id, amounts = next(iter(self._waiting.items()))
@@ -92,20 +93,20 @@ class FairShare:
 
 
 ROUNDS = 16
-"""Of the event loop, between two turns: a small request takes about as many from its first byte to its answer, and so
-meets one turn of another, or two. Where nothing else is to be done they take some microseconds."""
+"""Iterations of the event loop between two turns. A small request takes about as many from its first byte to its
+response, so it waits for one or two turns. While the loop is idle they take some microseconds."""
 
 
 class LoopTurns:
-    """Turns at holding the event loop for some milliseconds, with rounds of the loop between them for what takes
-    less."""
+    """Gives turns for work that holds the event loop for some milliseconds, with iterations of the loop between them
+    for shorter work."""
 
     def __init__(self) -> None:
         self._waiting: OrderedDict[str, deque[asyncio.Future[None]]] = OrderedDict()
         self._busy = False
-        """Whether a turn was given away a short time ago."""
+        """Whether a turn was given recently."""
         self._rounds = 0
-        """Until the next one."""
+        """Iterations until the next turn."""
 
     async def turn(self, tenant_id: str) -> None:
         """Return when it is this tenant's turn."""
@@ -129,7 +130,7 @@ class LoopTurns:
             turn = turns.popleft()
             if turns:
                 self._waiting[tenant_id] = turns
-            if not turn.done():  # else its request was cancelled
+            if not turn.done():  # done: its request was cancelled
                 turn.set_result(None)
                 self._rounds = ROUNDS
                 asyncio.get_running_loop().call_soon(self._next)

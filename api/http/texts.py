@@ -1,4 +1,4 @@
-"""Rules for texts of a client's, whatever they are for. Pure."""
+"""Rules for all texts that clients send. Pure."""
 
 from api.http.refusals import Fault
 
@@ -11,8 +11,8 @@ def check_text(text: str, where: str, faults: list[Fault], *, longest: int) -> N
 
 
 def check_name(name: str | None, where: str, faults: list[Fault], *, longest: int = 255) -> None:
-    """A name that narrows what a command is about, or None where it is not given. An empty one, as an unset variable of
-    a shell leaves it, would widen it to everything."""
+    """Check a name that limits the scope of a command; None when it is not given. An empty name is a fault: it may come
+    from an unset shell variable, and would widen the command to everything."""
     if name is None:
         return
     check_text(name, where, faults, longest=longest)

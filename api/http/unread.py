@@ -1,9 +1,9 @@
-"""Answering a request whose body is not read to its end.
+"""Responds to a request whose body is not read to its end.
 
-The server would read and drop the rest, however long, before the next request on that connection; so the connection is
-closed. But not at once: a client that is still sending would meet a reset connection in place of the answer. The answer
-goes out first; then what is still within the limit is read and dropped, and the connection held for a moment, unread,
-so that the client finds the answer. RFC 9112 §9.6 (tear-down).
+The server would read and drop the rest of the body, however long, before the next request on that connection, so the
+connection is closed. It is not closed at once: a client that is still sending would get a reset instead of the
+response. The response is sent first. Then the body up to the limit is read and dropped, and the connection is held
+unread for a moment so that the client can read the response. RFC 9112 §9.6 (tear-down).
 """
 
 import asyncio
@@ -16,20 +16,20 @@ from litestar.types import ASGIApp, HTTPReceiveMessage, Message, Receive, Scope,
 from cluster.http.protocol import ANSWERED
 
 SKIPPED_BYTES = 65_536
-"""An unread body up to this length is left to the server to skip, so that the connection can be kept."""
+"""The server skips an unread body up to this length, so that the connection can be kept."""
 DRAIN_S = 5.0
 HOLD_S = 1.0
 
 
 class UnreadBodies:
-    """The application, with this care around it. ``limit`` is how much of a body is read at most, needed or not."""
+    """Wraps the application. ``limit`` is the most bytes of a body that are read, used or dropped."""
 
     def __init__(self, app: ASGIApp, limit: int) -> None:
         self._app = app
         self._limit = limit
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
-        """ASGI; no coroutine of its own, which each step of a request would go through."""
+        """The ASGI entry point. It is not a coroutine itself, which would add cost to each step of a request."""
         if scope["type"] == ScopeType.HTTP and _is_long(scope["headers"]):
             extension: Any = (scope.get("extensions") or {}).get(ANSWERED, {})
             answered = extension.get("tell", _nothing)
@@ -47,14 +47,14 @@ def _is_long(headers: Iterable[tuple[bytes, bytes]]) -> bool:
 
 
 def _nothing() -> None:
-    """For a server that does not ask."""
+    """The default for a server that does not set it."""
 
 
 class _Exchange:
-    """One request with a long body, and its answer."""
+    """One request with a long body, and its response."""
 
     def __init__(self, receive: Receive, send: Send, limit: int, answered: Callable[[], None]) -> None:
-        """``answered`` tells the server that the connection's place may be needed more by others."""
+        """``answered`` notifies the server that it may give the connection's slot to others."""
         self._receive = receive
         self._send = send
         self._left = limit
@@ -81,7 +81,7 @@ class _Exchange:
         if not self._closing or message["type"] != "http.response.body" or message["more_body"]:
             await self._send(message)
             return
-        message["more_body"] = True  # the server closes when it is told of the end
+        message["more_body"] = True  # the server closes the connection at the end of the response
         await self._send(message)
         self._answered()
         await self._linger()

@@ -1,1 +1,1 @@
-"""``POST /v3/mail/send``: from a body to a request that is ready to be committed."""
+"""``POST /v3/mail/send``: from the body to a prepared request that the intake commits."""

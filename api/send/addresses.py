@@ -1,7 +1,7 @@
-"""Which texts are e-mail addresses. Pure.
+"""Checks whether a text is an e-mail address. Pure.
 
 RFC 5321 §4.1.2 (Mailbox; no address literals: mail goes to domains) and §4.5.3.1 (lengths), RFC 6531 §3.3
-(internationalised addresses). What a domain is, and how it is spelled: cluster/policy/routes/domains.py.
+(internationalised addresses). The rules for domains and their spelling are in cluster/policy/routes/domains.py.
 """
 
 import re
@@ -10,12 +10,12 @@ from cluster.policy.routes.domains import MAIL_DOMAIN, mail_domain
 
 LONGEST_LOCAL_PART = 64
 LONGEST_ADDRESS = 254
-"""RFC 5321 §4.5.3.1.3: a path has 256 octets, two of them its angle brackets."""
+"""RFC 5321 §4.5.3.1.3: a path has at most 256 octets, including its two angle brackets."""
 
 _ATEXT = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]"
 _match_plain = re.compile(rf"(?=[^@]{{1,64}}@){_ATEXT}+(?:\.{_ATEXT}+)*@{MAIL_DOMAIN}", re.ASCII).fullmatch
 
-# Atoms as RFC 6531 widens them, or a quoted string (RFC 5321 §4.1.2).
+# Atoms with the extension of RFC 6531, or a quoted string (RFC 5321 §4.1.2).
 _UATEXT = r"(?:[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]|[^\x00-\x7f])"
 _match_local_part = re.compile(
     rf'{_UATEXT}+(?:\.{_UATEXT}+)*|"(?:[^\x00-\x1f\x7f"\\]|\\[\x20-\x7e])*"', re.ASCII
@@ -23,18 +23,18 @@ _match_local_part = re.compile(
 
 
 _JOINERS = "\u200c\u200d"
-"""Of the characters that are not seen, those that a domain's label may hold (RFC 5892 §A.1 and §A.2)."""
+"""The invisible characters that a domain's label may contain (RFC 5892 §A.1 and §A.2)."""
 _AROUND = " \t\r\n\u00a0\u2028\u2029\u200b\u200c\u200d\u2060\u3000\ufeff"
-"""White space and what is not seen, as they come with copied text."""
+"""White space and invisible characters, which often come with copied text."""
 
 
 def bare(email: str) -> str:
-    """``email`` without white space around it."""
+    """``email`` without surrounding white space."""
     return email.strip(_AROUND)
 
 
 def is_address(email: str) -> bool:
-    """Whether mail can be sent to this address. Quick for what nearly all addresses are: ASCII, and not quoted."""
+    """Whether mail can be sent to this address. It is fast for nearly all addresses, which are ASCII and not quoted."""
     if _match_plain(email) is not None:
         return len(email) <= LONGEST_ADDRESS
     return _is_unusual_address(email)

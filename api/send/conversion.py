@@ -1,6 +1,6 @@
-"""From a body of POST /v3/mail/send to a prepared request: the body in the journal's terms. Pure, but for the ids.
+"""Converts a body of POST /v3/mail/send to a prepared request of the journal's records. Pure, except for the new ids.
 
-Called with a body that has no faults. The loop over personalizations is as hot as validation's.
+The body must have no faults. The loop over personalizations is as hot as validation's.
 """
 
 import hashlib
@@ -19,8 +19,8 @@ from cluster.policy.routes.domains import spelled
 def new_request(
     mail: MailSend, files: Sequence[bytes], *, tenant_id: str, sandbox: bool, now: datetime, lifetime: timedelta
 ) -> NewRequest:
-    """The request, with a message for each personalization, in order. ``files`` are its attachments' bytes;
-    ``lifetime`` is that of messages that do not name one."""
+    """The request with a message for each personalization, in order. ``files`` has the bytes of its attachments;
+    ``lifetime`` is the default for messages that do not set one."""
     assert mail.personalizations and mail.from_
     if mail.lifetime is not None:
         lifetime = timedelta(seconds=mail.lifetime)

@@ -1,6 +1,5 @@
-"""The rules for ``headers``: asked of what composing writes (cluster/message/custom_fields.py), so that the two agree.
-
-Pure.
+"""The rules for ``headers``. They use the code that composes the fields (cluster/message/custom_fields.py), so that
+both agree. Pure.
 """
 
 from collections.abc import Mapping
@@ -15,7 +14,7 @@ from cluster.message.header_fields import NotComposable
 def check_headers(
     headers: Mapping[str, str], where: str, faults: list[Fault], notes: Notes, *, messages: int = 1
 ) -> None:
-    """``messages``: how many have these fields."""
+    """``messages`` is how many messages have these fields."""
     if len(headers) > 1 and len({name.lower() for name in headers}) < len(headers):
         _note_repeated(headers, where, notes)
     for name, value in headers.items():
@@ -41,7 +40,7 @@ def _check_header(name: str, value: str, where: str, faults: list[Fault], notes:
 
 
 def _note_repeated(headers: Mapping[str, str], where: str, notes: Notes) -> None:
-    """Of fields whose names differ in case alone, the last is sent (RFC 5322 §1.2.2: they are one name)."""
+    """When names of fields differ only in case, the last field is sent (RFC 5322 §1.2.2: names ignore case)."""
     last = {name.lower(): name for name in headers}
     for name in headers:
         if last[name.lower()] != name:

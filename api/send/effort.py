@@ -1,8 +1,8 @@
-"""How long it takes to check a request, as far as its bytes do not tell; told before it is done. Pure.
+"""Estimates in advance how long the check of a request takes beyond the time that its size implies. Pure.
 
-Few bytes can ask for much: a hundred personalizations with keys of their own each, looked for in the same text; or a
-thousand domains in U-labels, to be spelled in A-labels.
-What an event loop cannot wait for is left to the worker process, and what nothing should wait for is refused.
+A small body can need much work: a hundred personalizations with different keys that are searched in the same text, or a
+thousand domains in U-labels that are converted to A-labels. Work that is too long for the event loop goes to the worker
+process, and excessive work is refused.
 """
 
 from msgspec import Struct
@@ -12,24 +12,24 @@ from api.send.request import MailSend
 from cluster.message.substitution import effort_s, is_slow
 
 MOST_S = 5.0
-"""Of making the keys of a request ready, or of finding them in its texts. Requests that are written by hand, or made
-by a program for people, have one set of keys, or a few."""
+"""The limit for preparing the keys of a request, and for finding them in its texts. Ordinary requests have one set of
+keys, or a few."""
 TOO_MANY_KEYS = "Too many different sets of long keys"
 _SPELLING_S = 3e-4
-"""For a domain in U-labels (IDNA 2008)."""
+"""Seconds to convert a domain in U-labels (IDNA 2008)."""
 _SHORT_SUBJECT = 1000
-"""Characters; to look for short keys in it takes no time."""
+"""In characters. Searching a subject of this length for short keys takes negligible time."""
 
 
 class Effort(Struct, frozen=True):
-    """Seconds at most, about."""
+    """Approximate upper bounds in seconds."""
 
     keys_s: float
-    """Of making keys ready, and of finding them in what each personalization has of its own."""
+    """To prepare keys, and to find them in the subjects of personalizations."""
     texts_s: float
-    """Of finding them in what the messages share."""
+    """To find keys in the texts that the messages share."""
     spelling_s: float = 0.0
-    """Of spelling domains."""
+    """To convert domains to A-labels."""
 
     @property
     def seconds(self) -> float:
@@ -40,8 +40,8 @@ NO_EFFORT = Effort(0.0, 0.0)
 
 
 def effort_of(mail: MailSend, *, plain: bool = False) -> Effort:
-    """What a request asks for. A set of keys counts once, however many personalizations share it. ``plain``: all of it
-    is ASCII."""
+    """The effort of a request. A set of keys counts once, however many personalizations share it. ``plain`` means that
+    the whole request is ASCII."""
     keys_s = texts_s = 0.0
     last: tuple[str, ...] = ()
     known: set[tuple[str, ...]] = set()

@@ -1,6 +1,6 @@
 """POST /v3/mail/send: the send API, in SendGrid v3's shape.
 
-The order of refusals: key and scope (401, 403), a full system (503), form of the body (413, 415, 422), all faults of
+The checks in order: key and scope (401, 403), a full system (503), format of the body (413, 415, 422), all faults of
 its content (400), sender domain (403), then the commit (202, or 503).
 """
 
@@ -31,11 +31,11 @@ from cluster.journal.records import ApiKey
 from cluster.message.substitution import LOOP_S
 
 LARGE_FROM_BYTES = 512 * 1024
-"""Inflated. A thousand personalizations with a few fields each are 100 to 400 KB; what is longer would hold the event
-loop for more than some 20 ms at a time."""
+"""The inflated size. A thousand personalizations with a few fields each are 100 to 400 KB; a larger body would block
+the event loop for more than some 20 ms at a time."""
 LARGE_FROM_RECIPIENTS = 2000
 TURNS_FROM_BYTES = 16 * 1024
-"""From this size on a request takes turns; what is smaller takes less than a millisecond."""
+"""A request of at least this size takes turns at the event loop; a smaller one takes less than a millisecond."""
 
 IGNORED = "X-Postray-Ignored"
 _ACCESS = ROUTES["POST /v3/mail/send"]
@@ -59,13 +59,13 @@ class MailSendBody(TypedBody[MailSend]):
 
 
 class MailSending:
-    """The handler. Large requests, and those that take long to check, go to ``large``; what is neither large nor small
-    takes turns at the event loop."""
+    """The handler. Large requests, and those that take long to check, go to ``large``. Requests of medium size take
+    turns at the event loop."""
 
     def __init__(
         self, authenticator: Authenticator, sending: Sending, intake: Intake, large: Large, limit: int
     ) -> None:
-        """``limit``: bytes of a body."""
+        """``limit`` is the largest body, in bytes."""
         self._authenticator = authenticator
         self._sending = sending
         self._intake = intake
@@ -91,11 +91,11 @@ class MailSending:
         return resource("/v3/mail/send", route(self.send), tag="mail")
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """ASGI; the route is documented by ``send``."""
+        """The ASGI entry point; ``send`` documents the route."""
         key = await self._authenticator.authenticate(header(scope, b"authorization"))
         _ACCESS.admit(key)
         scope["auth"] = key
-        self._intake.require_room()  # a full system refuses before it reads a body
+        self._intake.require_room()  # a full system refuses a request before reading its body
         body = await body_up_to(LARGE_FROM_BYTES, scope, receive, self._limit)
         if isinstance(body, BegunBody):
             promised = await self._large.send(ApiRequest(scope, receive), key, body)
@@ -125,7 +125,7 @@ class MailSending:
 
 
 def _is_quick(mail: MailSend, body: bytes) -> bool:
-    """Whether an event loop may check it."""
+    """Whether the event loop may check the request."""
     return effort_of(mail, plain=body.isascii() and b"\\u" not in body).seconds <= LOOP_S
 
 

@@ -1,17 +1,18 @@
-"""What checking a request finds besides its faults. Pure."""
+"""The findings of a request's check that are not faults. Pure."""
 
 from urllib.parse import quote
 
 from msgspec import Struct, field
 
 MOST_NAMED = 20
-"""Paths that are named of what a request says in vain."""
+"""The most ignored paths that are listed."""
 LONGEST_PATH = 200
 
 
 class Notes(Struct):
-    """``ignored``: paths of what is accepted and has no effect, the first of them; ``more``: how many others there are.
-    ``senders``: addresses in Sender fields, whose domains must be verified like those of From, each with its path."""
+    """``ignored`` has the first paths that are accepted and have no effect, ``more`` the number of the others.
+    ``senders`` has the addresses in Sender fields with their paths; their domains must be verified like those of
+    From."""
 
     ignored: list[str] = field(default_factory=list)
     more: int = 0
@@ -24,7 +25,7 @@ class Notes(Struct):
             self.more += 1
 
     def header(self) -> str:
-        """The value of X-Postray-Ignored; "" where nothing was said in vain."""
+        """The value of X-Postray-Ignored; "" when nothing was ignored."""
         if not self.ignored:
             return ""
         paths = [quote(path[:LONGEST_PATH], safe="[]") for path in self.ignored]

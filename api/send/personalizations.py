@@ -1,6 +1,6 @@
 """The rules for personalizations. Pure, and the one hot loop of validation: 1,000 of them in a few milliseconds.
 
-What nearly every personalization is (one recipient, a few plain fields) takes no call but the address match.
+A typical personalization (one recipient, a few plain fields) needs no call except the address match.
 """
 
 from api.http.refusals import Fault
@@ -17,10 +17,10 @@ from cluster.policy.routes.domains import spelled
 
 MOST_PERSONALIZATIONS = 1000
 MOST_RECIPIENTS = 1000
-"""In one personalization, over to, cc and bcc."""
+"""The limit for one personalization, over to, cc and bcc."""
 MOST_RECIPIENTS_IN_ALL = 100_000
 LATEST_SEND_AT = 253_370_764_800
-"""The year 9999 begins; Python's dates end with it. A time in milliseconds lies far beyond."""
+"""The start of the year 9999, the last that Python's dates support. A time in milliseconds is far beyond it."""
 
 
 def too_many_personalizations() -> Fault:
@@ -28,13 +28,13 @@ def too_many_personalizations() -> Fault:
 
 
 def too_many_recipients(where: str) -> Fault:
-    """``where``: the personalization."""
+    """``where`` is the path of the personalization."""
     return Fault(f"At most {MOST_RECIPIENTS} recipients in to, cc and bcc together", where)
 
 
 def check_personalizations(mail: MailSend, sizes: Sizes, most_subject: int, faults: list[Fault], notes: Notes) -> None:
-    """All faults of the personalizations, and of the top level where the two are one rule. ``most_subject``: octets of
-    a subject, filled in."""
+    """All faults of the personalizations, and of the top level for rules that combine the two. ``most_subject`` is the
+    limit for a subject after substitution, in octets."""
     personalizations = mail.personalizations
     if not personalizations:
         faults.append(Fault("At least one personalization is required", "personalizations"))
@@ -47,7 +47,7 @@ def check_personalizations(mail: MailSend, sizes: Sizes, most_subject: int, faul
     shared_size = check_data(shared_args, "custom_args", [], longest=None) if shared_args else 0
     shared_subject = mail.subject or ""
     if len(shared_subject.strip(" \t")) > most_subject:
-        shared_subject = ""  # a fault already, and named once
+        shared_subject = ""  # its fault is reported already
     reply_to: ReplyTo | None = None
     reply_text = reply_to_text(mail)
     recipients = 0
@@ -93,7 +93,7 @@ def check_personalizations(mail: MailSend, sizes: Sizes, most_subject: int, faul
 
 
 def check_subject(subject: str, most: int, where: str, faults: list[Fault]) -> None:
-    """``most``: octets."""
+    """``most`` is in octets."""
     if not subject.isprintable() and LINE_ENDS.search(subject):
         faults.append(Fault("A subject may not contain CR, LF or NUL", where))
     if 4 * len(subject) > most and (size := octets(subject.strip(" \t"))) > most:  # as it is sent
@@ -103,7 +103,7 @@ def check_subject(subject: str, most: int, where: str, faults: list[Fault]) -> N
 def _check_substitutions(
     substitutions: dict[str, str], subject: str, most_subject: int, index: int, faults: list[Fault]
 ) -> int:
-    """The faults of substitutions, in all and in the subject. Returns the characters of keys and values."""
+    """The faults of substitutions, in total and in the subject. Returns the characters of keys and values."""
     size, said = 0, len(subject)
     for name, value in substitutions.items():
         size += len(name) + len(value)
@@ -118,7 +118,7 @@ def _check_substitutions(
         if length > LONGEST_SUBSTITUTIONS:
             faults.append(Fault(f"At most {LONGEST_SUBSTITUTIONS} bytes in all", where))
             return 0
-    # Four octets a character: of most subjects, a bound is enough.
+    # At most four octets per character: this bound is enough for most subjects.
     if 4 * said > most_subject and said > len(subject):
         length = substituted_size(subject, substitutions)
         if length > most_subject:
@@ -127,7 +127,7 @@ def _check_substitutions(
 
 
 def has_address(mailbox: Mailbox) -> bool:
-    """Whether its email is an address. White space around it is taken off, for good."""
+    """Whether its email is an address. Surrounding white space is removed from the request."""
     email = mailbox.email
     if not email or is_address(email):
         return bool(email)
@@ -159,7 +159,7 @@ def _check_recipients(one: Personalization, where: str, faults: list[Fault]) -> 
     for name, mailboxes in lists:
         for index, mailbox in enumerate(mailboxes):
             check_mailbox(mailbox, f"{where}.{name}[{index}]", faults)
-            # By RFC 5321 the local part's case could matter; no mailbox provider of today tells "Ada" from "ada".
+            # RFC 5321 §2.4: the case of a local part may matter, but current providers treat "Ada" and "ada" as equal.
             spelling = spelled(mailbox.email or "").lower()
             if spelling in seen:
                 faults.append(
@@ -173,11 +173,11 @@ def _check_recipients(one: Personalization, where: str, faults: list[Fault]) -> 
 def _check_custom_args(
     own: dict[str, object], shared: dict[str, object], shared_size: int, index: int, faults: list[Fault]
 ) -> None:
-    """The limit holds for what the message carries: its own over the shared, key by key."""
+    """The limit applies to the message's merged values: its own replace the shared ones, key by key."""
     where = f"personalizations[{index}].custom_args"
     faults_before = len(faults)
     size = check_data(own, where, faults, longest=LONGEST_CUSTOM_ARGS)
-    # The merged object is no longer than the two together, so it is seldom needed.
+    # The merged object is no longer than both together, so it is seldom built.
     if shared and len(faults) == faults_before and size + shared_size > LONGEST_CUSTOM_ARGS >= shared_size:
         check_data({**shared, **own}, where, faults, longest=LONGEST_CUSTOM_ARGS)
 

@@ -1,4 +1,4 @@
-"""What substitutions make of reply_to: addresses still, or a fault. Pure."""
+"""Checks that reply_to still has valid addresses after substitution. Pure."""
 
 from collections.abc import Mapping
 
@@ -10,20 +10,20 @@ from cluster.message.header_fields import NotComposable, addresses, filled_addre
 from cluster.message.substitution import keys_of
 
 LONGEST_FILLED = 10_000
-"""Octets of all addresses and names of one message's reply_to, where anything is substituted in it."""
+"""The limit in octets for the addresses and names of one message's reply_to, if it has substitutions."""
 _MOST_FILLED = 20_000
-"""Addresses that are filled in to check one request: some tenths of a second."""
+"""The most addresses that are substituted to check one request. They take some tenths of a second."""
 
 
 def reply_to_text(mail: MailSend) -> str:
-    """All of reply_to that keys may be found in; "" where there is none."""
+    """The texts of reply_to that are searched for keys; "" when there is none."""
     if (one := mail.reply_to) is not None:
         return f"{one.email}\0{one.name}"
     return "\0".join([f"{one.email}\0{one.name}" for one in mail.reply_to_list or ()])
 
 
 class ReplyTo:
-    """The reply_to of a request, as its messages have it."""
+    """Substitutes values in the reply_to of a request and checks the result."""
 
     __slots__ = ("_filled", "_mailboxes")
 
@@ -33,7 +33,7 @@ class ReplyTo:
         self._filled = 0
 
     def check(self, substitutions: Mapping[str, str], where: str, faults: list[Fault]) -> None:
-        """The fault of substitutions with a key that is in it. ``where``: the substitutions."""
+        """Add the fault of substitutions whose keys are in reply_to, if they break it. ``where`` is their path."""
         self._filled += len(self._mailboxes)
         if self._filled > _MOST_FILLED:
             faults.append(Fault("Substitutions in too many addresses of reply_to_list", where))

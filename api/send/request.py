@@ -1,8 +1,8 @@
-"""The body of POST /v3/mail/send, as it is decoded.
+"""The decoded body of POST /v3/mail/send.
 
-Only JSON types are checked in decoding (422). What may be missing, how long and how many is validation's (400), so that
-every fault of a request is found; hence nothing is required here. ``null`` means absent. Unknown keys are ignored.
-What JSON holds cannot refer to itself, so the garbage collector need not look at it (``gc``).
+Decoding checks only JSON types (422). Validation checks required fields, lengths and counts (400), so that it finds
+every fault of a request; therefore no field is required here. ``null`` means absent. Unknown keys are ignored. JSON
+values have no reference cycles, so the garbage collector does not track them (``gc``).
 """
 
 from typing import Any
@@ -76,7 +76,7 @@ class MailSettings(Struct, kw_only=True, gc=False):
     bypass_unsubscribe_management: Switch | None = None
     footer: FooterSetting | None = None
     bcc: Switch | None = None
-    """Refused where it is on, as is ``spam_check``: SendGrid's settings that nothing here honours."""
+    """Refused when it is on, like ``spam_check``: these settings of SendGrid are not supported."""
     spam_check: Switch | None = None
 
 
@@ -126,12 +126,12 @@ class MailSend(Struct, kw_only=True, gc=False):
     attachments: list[AttachmentPart] | None = None
     headers: dict[str, str] | None = None
     sections: dict[str, Any] | None = None
-    """Refused where there are any: SendGrid's texts that substitutions name."""
+    """Refused when there are any. In SendGrid, substitutions refer to these texts."""
     categories: list[str] | None = None
     custom_args: dict[str, Any] | None = None
     send_at: int | None = None
     lifetime: int | None = None
-    """Seconds after its send time that a message is tried; SendGrid has no such field."""
+    """The lifetime of a message in seconds after its send time. SendGrid has no such field."""
     batch_id: str | None = None
     asm: Asm | None = None
     ip_pool_name: str | None = None
@@ -140,16 +140,16 @@ class MailSend(Struct, kw_only=True, gc=False):
 
     @property
     def sandboxed(self) -> bool:
-        """Whether the request asks to be checked and not sent."""
+        """Whether the request is only checked and not sent."""
         settings = self.mail_settings
         return bool(settings and settings.sandbox_mode and settings.sandbox_mode.enable)
 
     @property
     def scheduled(self) -> bool:
-        """Whether a send time is given anywhere, past or future."""
+        """Whether the request has any send time, past or future."""
         return self.send_at is not None or any(p.send_at is not None for p in self.personalizations or ())
 
     @property
     def recipients(self) -> int:
-        """How many there are in all."""
+        """The number of recipients in all personalizations."""
         return sum([len(p.to or ()) + len(p.cc or ()) + len(p.bcc or ()) for p in self.personalizations or ()])

@@ -1,6 +1,6 @@
-"""From a decoded request to send to its commit: all that is asked of it, wherever that is done.
+"""From a decoded send request to its commit: all checks and the conversion, independent of HTTP.
 
-Used by the handler for what is small, and by the worker process for what is not. Knows nothing of HTTP.
+The handler uses this module for small requests, and the worker process for large ones.
 """
 
 import time
@@ -24,11 +24,11 @@ from cluster.policy.routes.domains import domain_of
 from cluster.settings import DEFAULT_LIMITS, MessageSettings
 
 BATCH_TTL_S = 5.0
-"""How long an existing batch is believed without asking again."""
+"""How long an existing batch is cached."""
 BATCHES_KEPT = 10_000
 
 NOT_VERIFIED = "Sender domain not verified"
-"""How the refusal begins: clients look for these words."""
+"""The start of the error text; clients compare it."""
 _ACCESS = ROUTES["POST /v3/mail/send"]
 DECODER = msgspec.json.Decoder(MailSend)
 
@@ -37,14 +37,14 @@ Pause = Callable[[], Awaitable[None]]
 
 
 class Sent(Struct, frozen=True):
-    """A committed request, and what X-Postray-Ignored says of it; "" where nothing was said in vain."""
+    """A committed request, and its value of X-Postray-Ignored; "" when nothing was ignored."""
 
     request: NewRequest
     ignored: str
 
 
 class Sending:
-    """What is known of tenants, and the steps of a request."""
+    """Checks and commits requests, with caches of verified domains and existing batches."""
 
     def __init__(
         self,
@@ -55,21 +55,22 @@ class Sending:
         limits: MessageSettings = DEFAULT_LIMITS,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        """``commit`` returns when the request is on disk. ``lifetime_s``: a message expires this long after its send
-        time, unless it says otherwise. ``limits``: of what messages become."""
+        """``commit`` returns when the request is on disk. A message expires ``lifetime_s`` after its send time unless
+        it sets its own lifetime. ``limits`` apply to the composed messages."""
         self._journal = journal
         self._commit = commit
         self._lifetime = timedelta(seconds=lifetime_s)
         self._limits = limits
         self._clock = clock
         self._domains = VerifiedDomains(journal)
-        # Only a yes is remembered, so that a new batch can be used at once.
+        # Negative answers are not cached, so that a new batch can be used at once.
         self._batches: TtlCache[tuple[str, str], bool] = TtlCache(BATCHES_KEPT, time.monotonic)
 
     async def send(self, mail: MailSend, key: ApiKey, pause: Pause | None = None) -> Sent:
-        """Check a request and commit it. ``pause`` is awaited between steps that take time; None for what is small.
+        """Check a request and commit it. ``pause`` is awaited between long steps; None for a small request.
 
-        Raises Forbidden, Invalid, and what ``commit`` does.
+        Raises Forbidden when a scope or a verified domain is missing, Invalid with all faults, and the errors of
+        ``commit``.
         """
         if mail.scheduled:
             _ACCESS.require(key, SEND_AT)
@@ -111,15 +112,14 @@ class Sending:
 
 
 def _sender_domains(mail: MailSend, senders: Sequence[tuple[str, str]]) -> set[str]:
-    """The domains of all from addresses, the shared one and the personalizations' own, and of ``senders`` (address and
-    path)."""
+    """The domains of all from addresses, shared and per personalization, and of ``senders`` (address and path)."""
     own = {one.from_.email for one in mail.personalizations or () if one.from_ is not None}
     of_fields = [email for email, _ in senders]
     return {domain_of(email) for email in (mail.from_ and mail.from_.email, *own, *of_fields) if email}
 
 
 def _first_from(domain: str, mail: MailSend, senders: Sequence[tuple[str, str]]) -> str | None:
-    """The path of the first sender at a domain."""
+    """The path of the first sender with this domain."""
     shared = [(mail.from_, "from")]
     own = ((one.from_, f"personalizations[{index}].from") for index, one in enumerate(mail.personalizations or ()))
     named = ((mailbox.email, path) for mailbox, path in (*shared, *own) if mailbox is not None)

@@ -1,8 +1,8 @@
-"""How large the messages of a request become, known before anything of them is made. Pure.
+"""Computes the sizes of a request's messages before they are composed. Pure.
 
-A request of kilobytes can ask for gigabytes: a short key, a long value. So sizes are reckoned from literals, values and
-how often each goes in. It is done in three steps, and nearly every request needs the first alone: bounds that cost
-nothing; bounds from the lengths of keys and values; and only then the keys are looked for.
+A request of kilobytes can expand to gigabytes: a short key, a long value. So sizes are computed from literals, values
+and the number of substitutions. There are three steps, and nearly every request needs only the first: bounds that cost
+nothing; bounds from the lengths of keys and values; and last, a search for the keys.
 """
 
 from collections.abc import Mapping, Sequence
@@ -25,21 +25,22 @@ from cluster.message.transfer_encoding import (
 from cluster.settings import MessageSettings
 
 LONGEST_PLAIN_NAME = 320
-"""Characters of a display name for which FRAME has room."""
+"""The longest display name, in characters, that ``_FRAME`` includes."""
 
 _FRAME = 8 * 1024
-"""Octets of what every message has: fields, boundaries, signatures, one recipient."""
+"""Octets that every message has: header fields, boundaries, signatures, one recipient."""
 _FRAME_OF_FILE = 6 * 1024
-"""Octets around a file: its name may be written twice, each character as twelve."""
+"""Octets around an attachment: its name may be written twice, with twelve octets per character."""
 _ENCODED = 6
-"""Octets on the wire for a character of a text, at most, as base64: four in UTF-8, a third more, and the line ends. One
-more character of each text is for what it ends with."""
+"""The most octets on the wire for a character of a text in base64: four in UTF-8, a third more, and line ends. Each
+text counts as one character longer, for its end."""
 _GROWTH = 16
-"""Octets on the wire for a character of a value, at most: four in UTF-8, each as three, and the line breaks."""
+"""The most octets on the wire for a character of a value: four in UTF-8, three for each of them, and line breaks."""
 _MOST_CUT = 8 * 1024 * 1024
-"""Characters of texts that are kept cut for one request, over all of its sets of keys; or those of the last one."""
+"""The most characters of cut texts that are cached for one request, over all of its sets of keys. The last set is
+always cached."""
 _MOST_FILLED = 16
-"""Texts that are filled for one request, to see how they are encoded; for more, the bound must do."""
+"""The most texts of a request that are substituted to find their exact size. For others the bound is used."""
 
 
 class _Text(Struct, frozen=True):
@@ -49,14 +50,14 @@ class _Text(Struct, frozen=True):
     value: str
     footer: str
     bound: int
-    """Octets of it on the wire, at most, where nothing is substituted."""
+    """Its most octets on the wire without substitutions."""
 
     def exact(self) -> int:
         return len(encoded_text(f"{self.value}\n{self.footer}" if self.footer else self.value)[1])
 
 
 class _Cut(Struct, frozen=True):
-    """A part cut at a set of keys."""
+    """A part that is cut at the places of a set of keys."""
 
     text: CutText
     form: QuotedForm | None
@@ -65,7 +66,7 @@ class _Cut(Struct, frozen=True):
 class Sizes:
     """The sizes of one request's messages.
 
-    ``harmless``: keys and values of so many characters make no message too large, wherever they go.
+    ``harmless``: keys and values with this many characters make no message too large, wherever they occur.
     """
 
     __slots__ = (
@@ -84,7 +85,7 @@ class Sizes:
     )
 
     def __init__(self, mail: MailSend, limits: MessageSettings, faults: list[Fault]) -> None:
-        """Names the faults of what the messages share."""
+        """Adds the faults of the parts that the messages share."""
         self._limits = limits
         self._parts = mail.content or ()
         self._footer = mail.mail_settings.footer if mail.mail_settings else None
@@ -115,11 +116,11 @@ class Sizes:
         self._searched_s = 0.0
         self._filled = 0
         self._cuts: dict[tuple[str, ...], list[_Cut]] = {}
-        """The texts cut at sets of keys: those of a request's personalizations are a few, as a rule."""
+        """The cut texts by set of keys. The personalizations of a request usually have few different sets."""
 
     def check_message(self, index: int, one: Personalization, faults: list[Fault]) -> None:
-        """The fault of a message for which the least bound is not enough: of a personalization with longer values than
-        ``harmless``, many recipients or fields of its own."""
+        """Add the fault of a message whose personalization has longer values than ``harmless``, many recipients or
+        header fields of its own, if it is too large."""
         if not self._fits:
             return
         own = _headers_size(one.headers or {})
@@ -150,13 +151,13 @@ class Sizes:
 
     @property
     def _texts(self) -> list[_Text]:
-        """Made when the first bounds are not enough."""
+        """Computed only when the first bounds are exceeded."""
         if self._made is None:
             self._made = [_text(part, self._footer) for part in self._parts]
         return self._made
 
     def _check_texts(self, faults: list[Fault]) -> bool:
-        """Whether each text fits by itself. Where their bounds do not, what is exact takes the place of the bounds."""
+        """Whether each text fits by itself. When a bound is exceeded, exact sizes replace the bounds."""
         most = self._limits.max_part_bytes
         bounds = [text.bound for text in self._texts]
         if max(bounds, default=0) <= most and self._frame + sum(bounds) <= self._limits.max_bytes:
@@ -179,7 +180,7 @@ class Sizes:
         return self._cuts[names]
 
     def _size(self, text: _Text, cut: _Cut, values: Mapping[str, str]) -> int:
-        """Octets of a part on the wire with these values, or a little more."""
+        """The octets of a part on the wire with these values, or slightly more."""
         if not cut.text.counts:
             return text.bound
         footer = base64_length(octets(text.footer) + 2) if text.footer else 0
@@ -195,7 +196,7 @@ class Sizes:
 
 
 def too_large(what: str, size: int, most: int, field: str) -> Fault:
-    """The fault of what would have ``size`` bytes."""
+    """The fault of a part or message that would have ``size`` bytes."""
     return Fault(f"{what} would have {size} bytes as it is sent; at most {most}", field)
 
 
@@ -217,7 +218,7 @@ def _file_size(content: str) -> int:
 
 
 def _headers_size(headers: Mapping[str, str]) -> int:
-    # The shortest phrases, in encoded words of their own, take some eight octets for each.
+    # The shortest phrases, each in its own encoded word, take some eight octets per octet.
     return sum([len(name) + 80 + _encoded_size(value, 10) for name, value in headers.items()])
 
 
@@ -226,11 +227,11 @@ def _addresses_size(mailboxes: Sequence[Mailbox]) -> int:
 
 
 def _long_name_size(mailbox: Mailbox) -> int:
-    """Of a name for which FRAME has no room."""
+    """The octets of a name that is too long for ``_FRAME``; 0 for others."""
     return _encoded_size(name) if (name := mailbox.name) and len(name) > LONGEST_PLAIN_NAME else 0
 
 
 def _encoded_size(text: str, growth: int = 2) -> int:
-    """Octets of a text in a header field, at most: a fold in each second line, or ``growth`` an octet: encoded words of
-    42 octets take less than two."""
+    """The most octets of a text in a header field: with folds for printable ASCII, otherwise ``growth`` per octet.
+    Encoded words of 42 octets need less than two per octet."""
     return len(text) * 21 // 20 if text.isascii() and text.isprintable() else octets(text) * growth

@@ -1,4 +1,4 @@
-"""Rules for what a request to send may carry: what can be stored, and what can stand in a header. Pure."""
+"""Rules for the texts of a send request: those that can be stored, and those that a header field may contain. Pure."""
 
 import re
 from collections.abc import Mapping
@@ -9,28 +9,28 @@ import msgspec
 from api.http.refusals import Fault
 
 LINE_ENDS = re.compile(r"[\r\n\0]")
-"""In a header field, these would end it or begin another (RFC 5322 §2.2)."""
+"""Characters that would end a header field or begin another (RFC 5322 §2.2)."""
 LONGEST_CUSTOM_ARGS = 10_000
 DEEPEST = 64
-"""Levels of nesting in free-form data. What is accepted here is decoded again in other processes, whose stacks must
-never be too short for it."""
+"""The most levels of nesting in free-form data. Other processes decode the accepted data again, and their stacks must
+suffice for it."""
 
 _json = msgspec.json.Encoder()
 _msgpack = msgspec.msgpack.Encoder()
 
 
 def check_data(data: Mapping[str, Any], where: str, faults: list[Fault], *, longest: int | None) -> int:
-    """Free-form JSON: what cannot be stored in it. Returns its length in bytes, as JSON."""
+    """Add the faults of free-form JSON that cannot be stored. Returns its length as JSON in bytes."""
     try:
         text = _json.encode(data)
-        _msgpack.encode(data)  # the form that it is stored in; it refuses integers that JSON allows
+        _msgpack.encode(data)  # the storage format; it refuses some integers that JSON allows
     except OverflowError:
         faults.append(Fault("An integer must be within 64 bits", where))
         return 0
     except RecursionError:
         faults.append(Fault(f"At most {DEEPEST} levels of nesting", where))
         return 0
-    # Searching the encoded form is quick, and finds too much rather than too little.
+    # A search of the encoded form is fast; it may have false positives but misses nothing.
     if b"\\u0000" in text and _holds_nul(data):
         faults.append(Fault("Text may not contain NUL", where))
     if text.count(b"{") + text.count(b"[") > DEEPEST and _depth(data) > DEEPEST:
@@ -56,7 +56,7 @@ def _holds_nul(value: Any) -> bool:
 
 
 def _depth(value: Any) -> int:
-    """Levels of nesting; stops counting just beyond what is allowed."""
+    """The levels of nesting; counting stops just above the limit."""
     level, depth = [value], 0
     while level and depth <= DEEPEST:
         inner: list[Any] = []

@@ -1,7 +1,7 @@
-"""What is wrong with a request to send: all of it, each fault with its field. Pure.
+"""Validates a send request and reports all faults, each with its field. Pure.
 
-Called with the decoded body of POST /v3/mail/send. The limits are SendGrid v3's. What needs the journal (the batch, the
-sender domain) is asked in sending.py.
+The input is the decoded body of POST /v3/mail/send. The limits are SendGrid v3's. Checks that need the journal (batch,
+sender domain) are in sending.py.
 """
 
 import binascii
@@ -40,7 +40,7 @@ _CONTROLS = re.compile(r"[\x00-\x1f\x7f]")
 
 
 class Checked(Struct, frozen=True):
-    """The faults of a request, and what checking it has made: the bytes of its attachments, in order, and notes."""
+    """The faults of a request, and further results of the check: the bytes of its attachments, in order, and notes."""
 
     faults: list[Fault]
     files: list[bytes]
@@ -48,8 +48,8 @@ class Checked(Struct, frozen=True):
 
 
 def check(mail: MailSend, limits: MessageSettings = DEFAULT_LIMITS) -> Checked:
-    """The faults of a request: all, or the first ``MOST_FAULTS`` and a word that there are more. ``limits``: of what
-    its messages become."""
+    """Check a request. It reports all faults, or the first ``MOST_FAULTS`` and an entry that there are more. ``limits``
+    apply to the composed messages."""
     faults, files, notes = Faults(), list[bytes](), Notes()
     with contextlib.suppress(Enough):
         _check(mail, limits, faults, files, notes)
@@ -80,7 +80,7 @@ def _check(mail: MailSend, limits: MessageSettings, faults: list[Fault], files: 
     if mail.ip_pool_name is not None:
         check_text(mail.ip_pool_name, "ip_pool_name", faults, longest=LONGEST_IP_POOL_NAME)
     if mail.asm is not None:
-        # Groups come with suppressions; until a tenant can make one, none exists.
+        # There are no groups before suppressions are implemented.
         faults.append(Fault("The unsubscribe group does not exist", "asm.group_id"))
         if len(mail.asm.groups_to_display or ()) > MOST_GROUPS_TO_DISPLAY:
             faults.append(Fault(f"At most {MOST_GROUPS_TO_DISPLAY} groups", "asm.groups_to_display"))
@@ -115,7 +115,7 @@ def _check_subject(mail: MailSend, most: int, faults: list[Fault]) -> None:
     if mail.subject:
         check_subject(mail.subject, most, "subject", faults)
     elif mail.template_id is None and not (mail.personalizations and all(p.subject for p in mail.personalizations)):
-        # A template may supply it.
+        # A template may contain it.
         faults.append(Fault("The subject is required unless every personalization has one", "subject"))
 
 
@@ -126,7 +126,7 @@ def _check_body(content: Sequence[ContentPart] | None, template_id: str | None, 
         elif not template_id.startswith("d-"):
             faults.append(Fault("A template id starts with d-", "template_id"))
         else:
-            # Until templates can be stored, none exists.
+            # There are no stored templates yet.
             faults.append(Fault("The template does not exist", "template_id"))
         return
     if not content:
@@ -152,7 +152,7 @@ def _check_body(content: Sequence[ContentPart] | None, template_id: str | None, 
 
 
 def _check_attachments(attachments: Sequence[AttachmentPart], faults: list[Fault]) -> list[bytes]:
-    """Every fault of an attachment is named on ``attachments[N]`` itself."""
+    """Every fault of an attachment has the field ``attachments[N]``."""
     if len(attachments) > MOST_ATTACHMENTS:
         faults.append(Fault(f"At most {MOST_ATTACHMENTS} attachments", "attachments"))
         return []
@@ -171,7 +171,7 @@ def _check_attachments(attachments: Sequence[AttachmentPart], faults: list[Fault
 
 
 def _faults_of_attachment(attachment: AttachmentPart, seen: set[str]) -> Iterable[str]:
-    """``seen``: the content ids of those before it."""
+    """``seen`` has the content ids of the attachments before it."""
     inline = attachment.disposition == "inline"
     if attachment.disposition not in (None, "inline", "attachment"):
         yield "The disposition must be attachment or inline"
@@ -234,7 +234,7 @@ def _check_tracking(settings: TrackingSettings, faults: list[Fault], notes: Note
     _check_settings_texts(given, "tracking_settings", faults)
     for name, setting in given.items():
         if setting and setting.get("enable"):
-            notes.ignore(f"tracking_settings.{name}")  # until there is tracking
+            notes.ignore(f"tracking_settings.{name}")  # tracking is not implemented yet
 
 
 def _check_settings_texts(settings: Mapping[str, Any], where: str, faults: list[Fault]) -> None:

@@ -1,6 +1,6 @@
-"""Counting what a JSON body holds before any of it is made: lists that are too long are named, and cost no memory.
+"""Counts the values of a JSON body before it is decoded, so that too long lists are refused without using memory.
 
-Pure. Where there are many values it looks at every bracket and comma, for a second at most.
+Pure. In a body with many values it examines every bracket and comma, for a second at most.
 """
 
 import re
@@ -14,13 +14,13 @@ from api.send.personalizations import (
 )
 
 MOST_VALUES = 1_000_000
-"""In a request. Decoded, a value takes up to some 250 bytes."""
+"""The limit for a request. A decoded value takes up to some 250 bytes."""
 FEW_VALUES = 400_000
-"""So many may be decoded without a look at them: 100,000 recipients with their names are 300,000."""
+"""A body with fewer values is decoded without this check: 100,000 recipients with names are 300,000."""
 DEEPEST = 200
-"""Levels that are looked into; the decoder refuses what is deeper by itself."""
+"""The most levels that are examined; the decoder refuses deeper ones."""
 
-# A string is one token, whatever it holds. RFC 8259 §7; possessive, so that a string without an end costs no more.
+# A string is one token (RFC 8259 §7). The quantifiers are possessive, so that an unterminated string costs no more.
 _TOKEN = re.compile(rb'"(?:[^"\\]++|\\.)*+"|[\[\]{},]', re.DOTALL)
 _STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
 _RECIPIENTS = (b"to", b"cc", b"bcc")
@@ -31,7 +31,7 @@ def _commas_and_brackets(body: bytes) -> int:
 
 
 class _Container:
-    """An object or a list that is open, and its members so far."""
+    """An open object or list, and its members so far."""
 
     __slots__ = ("key", "members", "path")
 
@@ -42,8 +42,8 @@ class _Container:
 
 
 def crowded(body: bytes) -> Fault | None:
-    """The fault of the first list that is longer than is allowed, or of a body that holds too many values; None for a
-    body that may be decoded. What is not JSON is the decoder's to refuse."""
+    """The fault of the first list that is too long, or of a body with too many values; None for a body that may be
+    decoded. The decoder refuses a body that is not JSON."""
     if _commas_and_brackets(body) <= FEW_VALUES or _commas_and_brackets(_STRING.sub(b"", body)) <= FEW_VALUES:
         return None
     counted = 0
@@ -87,7 +87,7 @@ def _child(open_: list[_Container], text: bytes) -> _Container:
 
 
 def _fault_of(inner: _Container, open_: list[_Container]) -> Fault | None:
-    """``members`` are commas: one less than values."""
+    """``members`` counts commas: one less than the values."""
     if inner.members >= MOST_PERSONALIZATIONS and len(open_) == 2 and inner.key == b"personalizations":
         return too_many_personalizations()
     if inner.members >= MOST_RECIPIENTS and len(open_) == 4 and inner.key in _RECIPIENTS and open_[2].key == b"[]":

@@ -1,4 +1,4 @@
-"""The messages between the API process and its worker, over a stream socket: frames behind their length.
+"""The messages between the API process and its worker over a stream socket: frames with a length prefix.
 
 The parent sends ``Setup`` once, then for each request a ``WorkerJob`` and, unframed, the body. The worker sends a
 ``WorkerAnswer`` and then as many pages of deliveries to offer as the answer says.
@@ -19,11 +19,11 @@ T = TypeVar("T", bound=Struct)
 
 
 class Setup(Struct, frozen=True, kw_only=True):
-    """What a worker must know. Holds a secret (``dsn``): it is sent over the socket, never as an argument."""
+    """The worker's settings. ``dsn`` is a secret, so they are sent over the socket and never as an argument."""
 
     dsn: str
     application: str
-    """Of its own connections to the journal, and its shard of the tallies."""
+    """The name of its connections to the journal, and its shard of the tallies."""
     offer_grace_s: float
     lifetime_s: float
     limits: MessageSettings = DEFAULT_LIMITS
@@ -39,23 +39,23 @@ class WorkerJob(Struct, frozen=True, kw_only=True):
 
 
 class Promised(Struct, frozen=True):
-    """The ids of a request's messages, in order, and what X-Postray-Ignored says of it."""
+    """The ids of a request's messages, in order, and its value of X-Postray-Ignored."""
 
     message_ids: list[str]
     ignored: str = ""
 
 
 class WorkerAnswer(Struct, frozen=True, kw_only=True):
-    """What became of it."""
+    """The result of a job."""
 
     promised: Promised = Promised([])
-    """Of what was committed."""
+    """The committed messages."""
     refusal: bytes = b""
-    """The exception that says why it was not, pickled."""
+    """The pickled exception when the request was refused or not committed."""
     pages: int = 0
-    """Frames that follow, each of encoded deliveries."""
+    """The number of frames that follow, each with encoded deliveries."""
     resident_bytes: int = 0
-    """What the worker still holds; 0 where the system does not say."""
+    """The worker's memory; 0 when the system does not report it."""
 
 
 decode_page = msgspec.msgpack.Decoder(list[DueDelivery]).decode
@@ -71,7 +71,7 @@ def pickled(error: Exception) -> bytes:
 
 
 def unpickled(refusal: bytes) -> Exception:
-    """What our own worker has pickled."""
+    """Unpickle a value. The data comes only from our own worker."""
     error = pickle.loads(refusal)
     assert isinstance(error, Exception)
     return error

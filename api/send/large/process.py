@@ -1,6 +1,6 @@
-"""The worker's process, seen from the API process: started when it is needed, ended when it is not.
+"""The API process's control of the worker process: it starts the worker on demand and ends it when it is idle.
 
-Whatever becomes of it, the next request gets a new one.
+After any failure, the next request gets a new worker.
 """
 
 import asyncio
@@ -23,20 +23,20 @@ from cluster.journal.records import DueDelivery
 log = logging.getLogger(__name__)
 
 IDLE_S = 5.0
-"""A worker that has had nothing to do for this long ends: its memory goes back."""
+"""A worker that is idle for this long is ended, which frees its memory."""
 RETIRED_BYTES = 256 * 1024**2
-"""One that has grown to this is ended at once."""
+"""A worker with at least this much memory is ended at once."""
 JOB_S = 90.0
-"""Longer than reading, checking and the commit take together on a busy machine."""
+"""The timeout of a job: longer than reading, checking and commit take together on a busy machine."""
 
 Due = Callable[[list[DueDelivery]], object]
 
 
 class WorkerProcess:
-    """One worker at a time. Not for two requests at once."""
+    """Runs one worker at a time, for one request at a time."""
 
     def __init__(self, setup: Setup, due: Due) -> None:
-        """``due`` gets the deliveries of what was committed, page by page."""
+        """``due`` receives the committed deliveries, page by page."""
         self._setup = setup
         self._due = due
         self._process: subprocess.Popen[bytes] | None = None
@@ -45,8 +45,8 @@ class WorkerProcess:
         self._idle: asyncio.TimerHandle | None = None
 
     async def run(self, job: WorkerJob, body: Spool) -> Promised:
-        """The ids of a request's messages, once it is committed. Raises what refused it, and Overloaded when the worker
-        died over it."""
+        """Return the ids of a request's messages once it is committed. Raises the worker's exception, and Overloaded
+        when the worker dies."""
         if self._idle is not None:
             self._idle.cancel()
             self._idle = None
@@ -103,13 +103,13 @@ class WorkerProcess:
         return None if self._process is None else self._process.pid
 
     async def stop(self) -> None:
-        """End the worker, and return when it is gone."""
+        """End the worker, and return when its process has exited."""
         if (process := self._process) is not None:
             self.end()
             await asyncio.to_thread(process.wait)
 
     def end(self) -> None:
-        """End the worker, if there is one. Returns before it is gone."""
+        """End the worker, if there is one, without waiting for its exit."""
         if self._idle is not None:
             self._idle.cancel()
             self._idle = None
@@ -118,5 +118,5 @@ class WorkerProcess:
         process, self._process = self._process, None
         self._writer.transport.abort()
         process.kill()
-        # The kernel takes a moment to take back hundreds of megabytes; the event loop does not wait for it.
+        # The kernel needs some time to free hundreds of megabytes; the event loop does not wait for it.
         threading.Thread(target=process.wait, daemon=True).start()

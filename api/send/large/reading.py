@@ -1,4 +1,4 @@
-"""From a large body's bytes to a request: inflated, counted, decoded. Takes seconds of a processor at most. Pure."""
+"""Reads a request from a large body: inflates, counts and decodes it. Takes seconds of CPU time at most. Pure."""
 
 from api.http.decoding import decode
 from api.http.inflating import Gunzip
@@ -11,7 +11,7 @@ PIECE_BYTES = 64 * 1024
 
 
 def read_mail(body: bytes, is_gzip: bool, limit: int) -> MailSend:
-    """``limit``: bytes at most, inflated. Raises TooLarge, Invalid, Unparseable."""
+    """``limit`` is the largest inflated size, in bytes. Raises TooLarge, Invalid, Unparseable."""
     if is_gzip:
         body = _inflated(body, limit)
     if not body:

@@ -1,4 +1,4 @@
-"""Large requests: their bodies read as memory allows, and the worker given to one after the other, tenants in turn."""
+"""Reads the bodies of large requests within a memory limit and gives them to the worker one by one, tenants in turn."""
 
 import asyncio
 from typing import Protocol
@@ -13,22 +13,22 @@ from api.send.large.spool import Spool
 from cluster.journal.records import ApiKey
 
 BODIES_BYTES = 128 * 1024**2
-"""Memory for bodies that are read, wait or are worked on, all together. Who finds no room is read from later."""
+"""The memory for all bodies that are read, wait or are processed. Further bodies are read when there is room."""
 MAX_WAIT_S = 30.0
-"""How long a request waits for memory, and then for the worker."""
+"""The longest wait of a request for memory, and again for the worker."""
 
 
 class Large(Protocol):
-    """Whatever takes large requests."""
+    """Accepts large requests."""
 
     async def send(self, request: ApiRequest, key: ApiKey, begun: BegunBody) -> Promised:
-        """What is promised of its messages, once they are committed."""
+        """Commit a request; returns its message ids."""
 
     async def stop(self) -> None: ...
 
 
 class LargeRequests:
-    """See the module."""
+    """Reads large requests and passes them to the worker, tenants in turn."""
 
     def __init__(self, setup: Setup, due: Due) -> None:
         self._memory = FairShare(BODIES_BYTES, BODIES_BYTES // 2, MAX_WAIT_S)
@@ -36,9 +36,9 @@ class LargeRequests:
         self._worker = WorkerProcess(setup, due)
 
     async def send(self, request: ApiRequest, key: ApiKey, begun: BegunBody) -> Promised:
-        """What is promised of its messages, once they are committed. ``begun`` is what was read of its body.
+        """Commit a request; returns its message ids. ``begun`` is the part of its body that was read.
 
-        Raises Overloaded, Stalled, TooLarge, and all that refuses a request.
+        Raises Overloaded, Stalled, TooLarge, and the errors of ``Sending.send``.
         """
         async with self._memory.hold(key.tenant_id, request.length or request.limit):
             spool = Spool()
@@ -53,7 +53,7 @@ class LargeRequests:
         await self._worker.stop()
 
     async def _work_while_connected(self, request: ApiRequest, job: WorkerJob, spool: Spool) -> Promised:
-        """Nothing is begun for a client that went away while it waited."""
+        """Run the job, unless the client disconnects while it waits. Raises Stalled then."""
         begun = asyncio.Event()
 
         async def work() -> Promised:
@@ -76,7 +76,7 @@ class LargeRequests:
 
 
 async def _gone(request: ApiRequest) -> None:
-    """Return when the client has closed the connection. Its body was read to the end."""
+    """Return when the client has closed the connection. Its body must have been read to the end."""
     while True:
         if (await request.receive())["type"] != "http.request":
             return

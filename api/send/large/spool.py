@@ -1,6 +1,6 @@
-"""A large body while it is read and waits: in memory that is given back at once, not on this process's heap.
+"""Holds a large body while it is read and waits, in an in-memory file instead of on this process's heap.
 
-Freed blocks of some megabytes may stay with the C library's allocator; a file in memory does not.
+The C library's allocator may keep freed blocks of some megabytes; the memory of the file is freed at once.
 """
 
 import os
@@ -12,7 +12,7 @@ PIECE_BYTES = 128 * 1024
 
 
 class Spool:
-    """Bytes to write once, to read once, and to close."""
+    """A buffer that is written once, read once, and closed."""
 
     def __init__(self) -> None:
         self._file = _file_in_memory()
@@ -23,7 +23,7 @@ class Spool:
         self.size += len(data)
 
     def pieces(self) -> Iterator[bytes]:
-        """All that was written, in pieces that take little time each."""
+        """All written bytes, in chunks that each take little time."""
         self._file.seek(0)
         while piece := self._file.read(PIECE_BYTES):
             yield piece

@@ -1,7 +1,7 @@
-"""The worker process: one large request at a time, from its bytes to its commit. ``python -m api.send.large.worker``.
+"""The worker process (``python -m api.send.large.worker``): it takes one large request at a time to its commit.
 
-Speaks ``frames`` over the socket that is its standard input, and ends when the other end is closed: it lives no longer
-than its parent. Runs at a lower priority, and in bounded memory. Loads neither Ray nor the web framework.
+It exchanges ``frames`` over the socket at its standard input and ends when the other end is closed, so it does not
+outlive its parent. It runs at a lower priority and with a memory limit, and loads neither Ray nor the web framework.
 """
 
 import asyncio
@@ -24,13 +24,13 @@ from cluster.journal.journal import Journal, Rejected, Unavailable
 from cluster.journal.records import NewRequest
 
 NICE = 5
-"""Small requests go first."""
+"""A lower priority, so that small requests run first."""
 MOST_DATA_BYTES = 1024**3
-"""20 MB of JSON take some 600 MB as objects at the very most (crowding.py bounds their number)."""
+"""20 MB of JSON take at most some 600 MB as objects (crowding.py limits their number)."""
 COMMIT_MAX_WAIT_S = 30.0
 PAGE = 1000
 MOST_OFFERED = 50_000
-"""Deliveries of one request that are offered; the scheduler finds the others."""
+"""The most deliveries of a request that are offered; the scheduler finds the others."""
 CONNECTIONS = 2
 
 
@@ -43,12 +43,12 @@ def main() -> None:
 
 
 def _bound_memory() -> None:
-    if sys.platform == "linux":  # elsewhere the limit does not count what is mapped
+    if sys.platform == "linux":  # on other systems the limit does not count mapped memory
         resource.setrlimit(resource.RLIMIT_DATA, (MOST_DATA_BYTES, MOST_DATA_BYTES))
 
 
 async def _serve(stream: BinaryIO) -> None:
-    """Raises EOFError when the parent is gone."""
+    """Raises EOFError when the parent has exited."""
     setup = msgspec.msgpack.decode(await asyncio.to_thread(_read_frame, stream), type=Setup)
     worker = Worker(setup)
     while True:
@@ -62,7 +62,7 @@ async def _serve(stream: BinaryIO) -> None:
 
 
 class Worker:
-    """What the worker does, apart from the socket."""
+    """The worker's processing, independent of the socket."""
 
     def __init__(self, setup: Setup) -> None:
         self._setup = setup
@@ -70,7 +70,7 @@ class Worker:
         self._sending: Sending | None = None
 
     async def work(self, job: WorkerJob, body: bytes) -> tuple[WorkerAnswer, list[bytes]]:
-        """The answer, and the frames that follow it."""
+        """The answer to a job, and the frames that follow it."""
         try:
             sent = await self._accept(job, body)
         except MemoryError:
@@ -91,7 +91,7 @@ class Worker:
         return await (await self._ready()).send(mail, job.key)
 
     async def _ready(self) -> Sending:
-        """Raises Unavailable."""
+        """Raises Unavailable when the journal cannot be opened."""
         if self._sending is None:
             setup = self._setup
             journal = Journal(
@@ -132,7 +132,7 @@ def _read(stream: BinaryIO, size: int) -> bytes:
 
 
 def _resident_bytes() -> int:
-    """What this process still holds; 0 where the system does not say."""
+    """The memory of this process; 0 when the system does not report it."""
     try:
         with open("/proc/self/statm", encoding="ascii") as file:
             return int(file.read().split()[1]) * resource.getpagesize()
