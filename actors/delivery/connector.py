@@ -1,4 +1,4 @@
-"""Opening a connection to a next hop: its hosts in the order of trying, their addresses, one after the other."""
+"""Opening a connection to a next hop: its hosts by preference, and their addresses, one after the other."""
 
 import asyncio
 import logging
@@ -29,23 +29,23 @@ log = logging.getLogger(__name__)
 MAX_TRIES = 6
 """Addresses tried for one connection. A dead site with many hosts must not hold a worker for an hour."""
 KNOWN_S = 86400.0
-"""For how long it is known of a host that it takes BDAT, or that it does not keep to what it announces."""
+"""How long it is cached that a host accepts BDAT, or that it fails at an extension it announces."""
 KNOWN_HOSTS = 10_000
 SHOWN_S = 3600.0
-"""For how long a host's connections are given no more than it has shown that they may carry: to be told once more
-costs a connection, and to believe too long what holds no longer costs more of them."""
+"""How long a host's observed connection limits are cached. Observing one again costs a connection; keeping one that no
+longer applies costs more connections."""
 
 _Machine = tuple[str, str, int, str | None, bytes]
-"""What may differ from one machine to the next: host, address, port, the address it is reached from, its EHLO."""
+"""What identifies a machine: host, address, port, our source address, its EHLO reply."""
 
 
 class Crowded(Exception):
-    """Every address of the next hop has as many connections as it may have."""
+    """Every address of the next hop has reached its connection limit."""
 
 
 class Connector:
-    """One for the process: what it knows of addresses holds for all its sites. ``helo_name`` is given in EHLO
-    (RFC 5321 §4.1.1.1) where the source has none of its own."""
+    """One for the process: what it knows of addresses applies to all sites. ``helo_name`` is sent in EHLO (RFC 5321
+    §4.1.1.1) if the source has no name of its own."""
 
     open = Gauge(
         "postray_smtp_connections",
@@ -75,7 +75,7 @@ class Connector:
         self._in_vain: TtlCache[tuple[str, str], frozenset[str]] = TtlCache(KNOWN_HOSTS, _now)
         self._takes_bdat: TtlCache[_Machine, bool] = TtlCache(KNOWN_HOSTS, _now)
         self.carried: TtlCache[tuple[str, str], SessionLimits] = TtlCache(KNOWN_HOSTS, _now)
-        """What one connection may carry, by source and host."""
+        """The limits of one connection, by source and host."""
 
     async def connect(
         self,
@@ -88,9 +88,9 @@ class Connector:
         observe: Observe | None,
         passed_over: Callable[[ConnectError], None],
     ) -> Connection:
-        """A connection to the first host that gives one. ``domain``: whose mail it is opened for. ``per_address``: how
-        many this place may have open to one address; 0 sets no limit. ``passed_over`` is told every failure but the
-        one that is raised. Raises ConnectError (the last one's), NoRoute, Crowded."""
+        """A connection to the first host that accepts one. ``domain``: the recipients' domain. ``per_address``: how
+        many connections this destination may have to one address; 0 sets no limit. ``passed_over`` is called with
+        every failure but the one that is raised. Raises ConnectError (the last failure), NoRoute, Crowded."""
         if hop.via is Via.DISCARD:
             return DiscardConnection()
         hosts = mx.put_last(mx.order(hop.hosts, self._random), hop.last)
@@ -131,13 +131,13 @@ class Connector:
         raise walk.failure
 
     def taught(self, connection: Connection, limits: SessionLimits) -> None:
-        """Its host has shown that its connections may carry no more than this."""
+        """Cache the limits that the connection's host has shown."""
         key = (connection.source, connection.host)
         log.info("connections carry no more source=%s host=%s most=%r", *key, limits.described())
         self.carried.put(key, limits.narrowed(self.carried.get(key) or UNLIMITED), SHOWN_S)
 
     def closed(self, connection: Connection, place: Destination, lost: bool) -> None:
-        """A connection of this place has ended; ``lost``: the host broke it off."""
+        """A connection of this destination has ended; ``lost``: it was lost, or its host takes no more mail."""
         if not isinstance(connection, SmtpConnection):
             return
         self.addresses.closed(place, connection.address)
@@ -182,16 +182,16 @@ class Connector:
 
 
 class _Walk:
-    """The (host, address) pairs of a next hop in the order of trying, found as they are needed.
+    """The (host, address) pairs of a next hop in the order of trying, looked up as they are needed.
 
-    What was dead a moment ago comes last. It is not left out: when nothing else answers, it may be back.
+    Addresses that failed recently come last. They are not left out: if nothing else answers, they may work again.
     """
 
     def __init__(
         self, resolver: Resolver, addresses: AddressStates, hop: NextHop, source: Source, hosts: tuple[mx.MxHost, ...]
     ) -> None:
         self.failure: ConnectError | NoRoute | None = None
-        """The failure to tell if there is no connection: any that can be otherwise later, over one that cannot."""
+        """The failure to raise if there is no connection: a temporary one takes precedence over a permanent one."""
         self.found: set[str] = set()
         self._ask = resolver.mx_addresses if hop.via is Via.DIRECT else resolver.addresses
         self._addresses = addresses
@@ -228,7 +228,7 @@ class _Walk:
 
 
 def _reaches(source: Source, address: str) -> bool:
-    """Whether a source has an address of the family, or leaves the choice to the system."""
+    """Whether a source has an address of the same family, or leaves the choice to the system."""
     return not (source.address or source.address6) or source.address_towards(address) is not None
 
 

@@ -1,8 +1,8 @@
-"""What a worker does: open a connection to a next hop, send the jobs that wait for it, report what became of each.
+"""What a worker does: open a connection to a next hop, send the jobs queued for it, report the result of each.
 
-From here a delivery goes down to the socket (connector, ``actors.smtp``), and comes back as a value: the result of a
-transaction, or the division of a job whose recipients were not all told the same (onward.py). The courier performs it:
-what is settled is reported, the rest goes back to the pool. One for the process, for the workers of all sites.
+From here a delivery goes down to the socket (connector, ``actors.smtp``) and comes back as a value: the result of a
+transaction, or the division of a job whose recipients got different replies (onward.py). The courier performs the
+division: it reports the settled part and puts the rest back into the pool. One courier serves the workers of all sites.
 """
 
 import asyncio
@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 
 
 class Courier:
-    """``marker`` is told of the job that is about to end the process."""
+    """``marker`` records the job that is about to end the process."""
 
     def __init__(
         self,
@@ -54,14 +54,14 @@ class Courier:
         self._idle = idle
 
     def pool_for(self, site: Site) -> Pool:
-        """A pool whose workers work here."""
+        """A pool whose workers are run by this courier."""
         return Pool(site.throttle, self._connector.addresses, self._idle, partial(self._start, site))
 
     def _start(self, site: Site, group: HopGroup) -> None:
         self._tasks.spawn("connection", self._work(site, group))
 
     async def _work(self, site: Site, group: HopGroup) -> None:
-        """A worker's life."""
+        """Run one worker from opening its connection to closing it."""
         pool = site.pool
         connection = None
         lost = False
@@ -71,10 +71,10 @@ class Courier:
                 if not await pool.wait_for_job(group, connection):
                     break
                 if connection.transactions and not connection.is_usable:
-                    break  # it ended while it was idle, which is nothing to any job, nor against the host
+                    break  # it ended while it was idle: no job is affected, and it is no failure of the host
                 lost = await self._send(site, group, connection)
             if connection is not None:
-                # Its place is free only when the host has seen it go.
+                # Its slot is free only when the host has seen it close.
                 await connection.quit()
         except asyncio.CancelledError:
             if connection is not None:
@@ -90,7 +90,7 @@ class Courier:
     # Opening
 
     async def _open(self, site: Site, group: HopGroup) -> Connection | None:
-        """A connection, or None when there is none to be had and that is reported of the jobs."""
+        """A connection; None if none can be opened: then the jobs stay for other connections or are reported."""
         pool = site.pool
         try:
             if not group.jobs:
@@ -102,7 +102,7 @@ class Courier:
             pool.pause(group)
             return None
         except (ConnectError, NoRoute) as failure:
-            # Other connections to it still work: they carry the jobs, only slower than hoped.
+            # If other connections to the next hop work, they carry the jobs.
             pool.pause(group)
             if group.workers - group.connecting <= 0:
                 while (queued := pool.next_unsent(group)) is not None:
@@ -126,7 +126,7 @@ class Courier:
         except (ConnectError, NoRoute, Crowded):
             raise
         except Exception as error:
-            # A defect that shows with one next hop must not end the process, life after life: other mail is in it.
+            # A defect that one next hop triggers must not end the process in every life: it holds other mail too.
             log.exception("a connection could not be set up hosts=%s", [host.name for host in hop.hosts])
             raise ConnectError(Stage.CONNECT, f"no connection could be set up: {type(error).__name__}") from error
 
@@ -141,12 +141,12 @@ class Courier:
     # Sending
 
     async def _send(self, site: Site, group: HopGroup, connection: Connection) -> bool:
-        """Send the next job. Returns whether the connection was lost with it, or its host is not worth another."""
+        """Send the next job. Returns whether the connection was lost, or its host takes no more mail for now."""
         queued = group.jobs.popleft()
         try:
             return await self._carry(site, group, connection, queued)
         except Exception:
-            # Nothing foresees it, so it ends the process, and the message would end the next one as well.
+            # An unexpected error ends the process, and without a strike the message would end the next one too.
             self._marker.blame(queued.job.deliveries[0])
             raise
 
@@ -193,8 +193,8 @@ class Courier:
         return division.is_host_done
 
     def _fit(self, site: Site, group: HopGroup, connection: Connection, queued: QueuedJob) -> QueuedJob | None:
-        """The part of a job that the next transaction of a connection may carry, the rest being left to others. None
-        when it may carry nothing of what waits, and is done with."""
+        """The part of a job that the next transaction of a connection may carry; the rest is left to other connections.
+        None if it may carry none of the queued jobs, and is to be closed."""
         fitting, left = site.pool.fit(group, connection, queued)
         if left is not None:
             site.divided(left.job.deliveries[0].tenant_id)
@@ -204,8 +204,8 @@ class Courier:
     def _perform(
         self, site: Site, group: HopGroup, connection: Connection, queued: QueuedJob, division: Division, accepted: int
     ) -> None:
-        """Report what is settled of a job, and go on with the rest. ``accepted``: recipients of the job that the host
-        took before it said what divides it."""
+        """Report the settled part of a job, and queue the rest. ``accepted``: recipients of the job that the host
+        accepted before the reply that divides it."""
         pool = site.pool
         if division.spent is not None:
             shown = pool.use_up(connection, queued.job, division.spent, accepted)
@@ -214,7 +214,7 @@ class Courier:
         for _ in range(division.parts - 1):
             site.divided(queued.job.deliveries[0].tenant_id)
         if division.settled is not None:
-            # First of all: what was accepted is written down here.
+            # First, since this writes acceptances to the ledger.
             job, built = division.settled
             self._reporter.report(site, job, hop_of(connection), built)
         if division.put_off is not None:

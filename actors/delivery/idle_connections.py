@@ -1,16 +1,16 @@
-"""Connections that wait for something to carry: of all sites together, only so many."""
+"""Idle connections: their number is bounded over all sites together."""
 
 import asyncio
 
 from cluster.metrics import Gauge
 
 IDLE_AT_MOST = 5000
-"""Connections of a process that wait for something to carry, some 40 KB each."""
+"""Idle connections of a process, some 40 KB each."""
 
 
 class IdleConnections:
-    """The workers of all pools that wait for a job. With too many of them the one that has waited longest is to go:
-    what is written to often keeps its connection."""
+    """The workers of all pools that wait for a job. With too many of them, the one that has waited longest closes, so
+    that hosts in frequent use keep their connections."""
 
     waiting = Gauge("postray_smtp_idle_connections", "SMTP connections without work.", lambda idle: len(idle._waiters))
 
@@ -30,7 +30,7 @@ class IdleConnections:
 
 
 def tell(waiter: asyncio.Future[bool], there_is_a_job: bool) -> bool:
-    """Wake an idle worker. Returns whether nobody had before."""
+    """Wake an idle worker: to take a job, or to close. Returns False if it was woken before."""
     if waiter.done():
         return False
     waiter.set_result(there_is_a_job)

@@ -10,8 +10,8 @@ from cluster.routing.site_state import Held, SiteState
 
 
 def find_sites(sites: Sites, pattern: str, limit: int, actor: str, now: float, epoch_offset: float) -> list[SiteState]:
-    """The sites whose names contain ``pattern``, the deepest first. ``now`` in loop time; ``epoch_offset`` is added to
-    a loop time for the time since the epoch."""
+    """The sites whose names contain ``pattern``, those with most deliveries first. ``now``: loop time. A loop time plus
+    ``epoch_offset`` is seconds since the epoch."""
     found = [site for site in sites if pattern in site.destination.site]
     found.sort(key=lambda site: len(site.queue) + site.in_flight, reverse=True)
     return [_state_of(site, actor, now, epoch_offset) for site in found[:limit]]
@@ -44,7 +44,7 @@ def _state_of(site: Site, actor: str, now: float, epoch_offset: float) -> SiteSt
 
 
 def find_held(message_id: str, sites: Sites, held: Container[Key]) -> list[Held]:
-    """Deliveries of a message: those that wait, and those that are claimed."""
+    """Deliveries of a message: queued ones and claimed ones."""
     found = []
     for site in sites:
         for ready, ahead in site.queue.items():

@@ -1,5 +1,5 @@
-"""A job: one message to some of its recipients at one site, composed and claimed, ready for one SMTP transaction; what
-carries it, and what became of it."""
+"""A job: one message to some of its recipients at one site, composed and claimed, ready for one SMTP transaction. Also
+the connection that carries it, and the report on it."""
 
 from typing import Protocol, Self
 
@@ -21,22 +21,22 @@ class Job(Struct, frozen=True, kw_only=True, eq=False):
     data: bytes
     categories: tuple[str, ...]
     downgraded: bytes | None = None
-    """The octets for a host without SMTPUTF8, where the header asks for it and can be had without."""
+    """The octets for a host without SMTPUTF8, if the header uses it and can do without."""
 
 
 class Hop(Struct, frozen=True, kw_only=True):
-    """The connection that carried a transaction, as an event tells it."""
+    """The connection that carried a transaction, as events record it."""
 
     mx_host: str = ""
     mx_ip: str = ""
     source_ip: str = ""
-    """Our own address in it."""
+    """Our address."""
     tls_version: str = ""
     tls_cipher: str = ""
 
 
 class NoRoute(Exception):
-    """There is no host to connect to: what DNS said, and whether it can be otherwise later."""
+    """There is no host to connect to. ``reason``: what the DNS answered. ``permanent``: a retry cannot help."""
 
     def __init__(self, reason: str, permanent: bool) -> None:
         super().__init__(reason, permanent)
@@ -49,11 +49,11 @@ class NoRoute(Exception):
 
 
 Report = TransactionResult | SmtpFailure | NoRoute
-"""What became of a job."""
+"""The result of a job."""
 
 
 class Connection(Protocol):
-    """What carries transactions: an SMTP connection, or what stands for one."""
+    """What carries transactions: an SMTP connection, or one that discards mail."""
 
     host: str
     address: str
@@ -66,7 +66,7 @@ class Connection(Protocol):
     """Loop time."""
     share: Share
     alternatives: int
-    """Other addresses that the same mail could have gone to."""
+    """How many other hosts or addresses could have taken the same mail."""
     observe: Observe | None
 
     @property
@@ -74,7 +74,7 @@ class Connection(Protocol):
 
     @property
     def has_all_data(self) -> bool:
-        """Whether the host has been sent the whole message of the transaction under way, and may have accepted it."""
+        """Whether the current transaction's message was sent in full, so that the host may have accepted it."""
 
     async def send(self, envelope: Envelope, data: bytes) -> TransactionResult: ...
 
@@ -84,7 +84,7 @@ class Connection(Protocol):
 
 
 def hop_of(connection: Connection) -> Hop:
-    """The connection as an event tells it."""
+    """The connection as events record it."""
     return Hop(
         mx_host=connection.host,
         mx_ip=connection.address,

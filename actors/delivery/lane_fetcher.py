@@ -1,7 +1,7 @@
-"""Taking from the lanes of this actor what is parked there, when there is room.
+"""The lane fetcher: it leases deliveries parked in the lanes of this actor when there is room.
 
-A statement takes from many lanes, all that one has if there is room for it, and waits until there is room for a good
-many: what is taken together is claimed, composed and sent together, and a domain's messages over one connection.
+One statement leases from many lanes, up to a lane's whole content. It waits until there is room for a large batch:
+deliveries leased together are claimed, composed and sent together, and a domain's messages share a connection.
 """
 
 import asyncio
@@ -21,13 +21,13 @@ from cluster.policy.routes.destinations import parse
 log = logging.getLogger(__name__)
 
 ROUND_S = 0.05
-"""Between two rounds."""
+"""Time between two rounds."""
 LANE_BATCH = 500
-"""Taken from one lane in its turn."""
+"""Deliveries leased from one lane in its turn."""
 LANES_AT_ONCE = 200
-"""Taken from in one statement."""
+"""Lanes in one statement."""
 LANES_A_ROUND = 1000
-"""Looked at in one round. There may be very many; the others are the first in the next."""
+"""Lanes in one round. There may be very many; the others come first in the next round."""
 UNAVAILABLE_S = 1.0
 
 
@@ -54,7 +54,7 @@ class LaneFetcher:
         self._lease_s = lease_s
 
     async def run(self) -> None:
-        """Take until the actor stops."""
+        """Lease until the actor stops."""
         while True:
             await self._lanes.wanted.wait()
             if self._lanes.is_due:
@@ -75,8 +75,8 @@ class LaneFetcher:
             await self._take_from(lanes, room)
 
     async def _take_from(self, lanes: Sequence[Lane], room: int) -> None:
-        """Lanes whose turn it is. What is found empty, or not ours to take from now, is forgotten until the scheduler
-        names it again."""
+        """Lease from the lanes whose turn it is. A lane that is empty, or that we may not lease from now, is forgotten
+        until the scheduler names it again. Raises Unavailable."""
         limits = {lane: limit for lane in lanes if (limit := self._limit_of(lane, room)) is not None}
         asked = {lane: limit for lane, limit in limits.items() if limit}
         emptied: Sequence[Lane] = ()
@@ -95,7 +95,7 @@ class LaneFetcher:
                     self._lanes.expect(lane)
 
     def _limit_of(self, lane: Lane, room: int) -> int | None:
-        """How many to take from a lane; None: it is not ours to take from."""
+        """How many to lease from a lane; None: it is not ours, or is shut."""
         place = parse(lane.destination)
         if place is None or not self._ownership.owns(place) or self._sites.is_shut(place, lane.tenant_id):
             return None
@@ -103,5 +103,5 @@ class LaneFetcher:
         if site is None:
             return min(LANE_BATCH, room)
         limit = min(LANE_BATCH, room, site.room(lane.tenant_id))
-        # What waits lasts for a while; to take a few as soon as a few have left costs as much as to take many.
+        # The queue lasts for a while, and a lease of a few costs as much as one of many.
         return limit if limit >= min(site.queue.waiting_of(lane.tenant_id), LANE_BATCH) else 0

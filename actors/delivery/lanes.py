@@ -1,6 +1,6 @@
-"""The lanes of this actor in which the journal has something parked: whose turn it is, and when there is room to take.
+"""The lanes of this actor in which the journal has parked deliveries: whose turn it is, and when there is room.
 
-Tenants have their turns, and the lanes of each. Taken from by the lane fetcher (lane_fetcher.py).
+Tenants take turns, and so do the lanes of each tenant. The lane fetcher (lane_fetcher.py) leases from them.
 """
 
 import asyncio
@@ -12,13 +12,13 @@ from cluster.metrics import Gauge
 from cluster.policy.limits.fairness import FairQueue
 
 MAX_WAIT_S = 0.5
-"""After so long any room will do: what holds the rest may be slow."""
+"""After this time any room is enough: the deliveries that hold the rest may be slow."""
 PLENTY = 8
-"""Of all the room one part in so many is worth a round at once."""
+"""If ``1 / PLENTY`` of the limit is free, a round begins at once."""
 
 
 class OwnLanes:
-    """``clock``: seconds that never go back."""
+    """``clock``: monotonic seconds."""
 
     parked = Gauge("postray_lanes_parked", "Lanes known to hold something.", len)
 
@@ -27,37 +27,37 @@ class OwnLanes:
         self._clock = clock
         self._parked: set[Lane] = set()
         self._turns: FairQueue[Lane] = FairQueue()
-        """The same lanes."""
+        """The same lanes, in turn."""
         self._fetched_at = clock() - MAX_WAIT_S
         self.wanted = asyncio.Event()
-        """There may be something to take, and room for it."""
+        """Set when there may be something to lease, and room for it."""
 
     def __len__(self) -> int:
         return len(self._parked)
 
     def goes_before(self, lane: Lane, *, is_short: bool = True) -> bool:
-        """Whether what is parked is to be taken before something that has just come for this lane. ``is_short``: it
-        would take the room that what is parked in other lanes waits for."""
+        """Whether parked deliveries go before one that has just been offered for this lane. ``is_short``: it would use
+        room that deliveries parked in other lanes wait for."""
         return lane in self._parked or (is_short and not self.leaves_room())
 
     def leaves_room(self) -> int:
-        """How much room there is beside what is parked: none as long as that waits for enough of it."""
+        """How much room is left for offered deliveries: none while parked ones wait for enough room."""
         return 0 if self._parked and not self._is_roomy else self._held.room
 
     def expect(self, lane: Lane) -> None:
-        """Something will be parked there, to be taken as soon as something else has left."""
+        """Note a lane in which something is or will be parked, without waking the lane fetcher."""
         if lane not in self._parked:
             self._parked.add(lane)
             self._turns.push(lane.tenant_id, lane)
 
     def add(self, lanes: Iterable[Lane]) -> None:
-        """Something is parked in these lanes."""
+        """Note lanes in which something is parked, and wake the lane fetcher."""
         for lane in lanes:
             self.expect(lane)
         self.wanted.set()
 
     def look(self) -> None:
-        """There may be room."""
+        """There may be room: wake the lane fetcher."""
         if self._parked:
             self.wanted.set()
 
@@ -65,20 +65,20 @@ class OwnLanes:
 
     @property
     def is_due(self) -> bool:
-        """Whether there is room for a good many, or any room will do by now."""
+        """Whether there is room for a large batch, or the max wait is over."""
         return self._is_roomy or self._clock() >= self._fetched_at + MAX_WAIT_S
 
     def fetched(self) -> None:
-        """A round of taking has ended."""
+        """A round has ended."""
         self._fetched_at = self._clock()
 
     @property
     def in_turn(self) -> int:
-        """How many have their turn to come."""
+        """How many lanes wait for their turn."""
         return len(self._turns)
 
     def next(self, count: int) -> list[Lane]:
-        """The lanes whose turn it is; they are forgotten unless they are expected again."""
+        """Remove and return the lanes whose turn it is. ``expect`` puts one back."""
         lanes = [self._turns.pop()[0] for _ in range(count)]
         self._parked.difference_update(lanes)
         return lanes

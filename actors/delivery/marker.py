@@ -1,9 +1,9 @@
-"""The marker: the messages that a delivery actor is at work on this very moment, in a small mapped file.
+"""The marker: a small mapped file with the messages that a delivery actor is working on at the moment.
 
-What is written there costs a memory access and outlives the process, however it ends: so the actor's next life knows
-which message the last one ended with (setting_aside.py). A message is named while it alone is worked on, so that those
-beside it in the same claim are never suspected. Owns the file, which lies beside the ledger and under its lock. Never
-touches the journal, never decides.
+A write costs a memory access and outlives the process, however it ends. So the actor's next life knows which message
+the last one was working on (setting_aside.py). A message is named only while it alone is worked on, so that the others
+of its claim are not suspected. This module owns the file, which lies beside the ledger and under its lock. It does not
+use the journal and decides nothing.
 
 The file is a header and ``SLOTS`` slots. The header: a magic with the version, the life's epoch and its process as
 little-endian numbers of 8 bytes, and the CRC-32 of all these. A slot: a byte that is 1 while something is named, and
@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 
 NAME = "at-work"
 SLOTS = 32
-"""Messages that are worked on at a time: one in the event loop, and one in each thread that helps it."""
+"""Messages that are worked on at a time: one in the event loop, and one in each of its threads."""
 
 _MAGIC = b"PRmark1\n"
 _SLOT_BYTES = 128
@@ -39,16 +39,16 @@ _MESSAGE, _CONTENT = "message", "content"
 
 
 class Life(Struct, frozen=True):
-    """What a marker says of the life that wrote it."""
+    """The content of a marker: the life that wrote it."""
 
     epoch: int
     pid: int
     struck: tuple[Struck, ...]
-    """What it was at work on."""
+    """What the life was working on."""
 
 
 class Damaged(ValueError):
-    """A marker that cannot be read: of another version, or not whole."""
+    """A marker that cannot be read: it is of another version, or damaged."""
 
 
 class Marker:
@@ -61,7 +61,7 @@ class Marker:
         self._free: list[int] = []
 
     def left(self) -> Life | None:
-        """What a former life left; None when there was none, or it cannot be known. Stays until ``begin``."""
+        """The marker of a former life; None if there is none or it cannot be read. The file stays until ``begin``."""
         try:
             return read(self.path)
         except FileNotFoundError:
@@ -71,11 +71,11 @@ class Marker:
             return None
 
     def begin(self, epoch: int) -> None:
-        """Begin a life, at work on nothing. Raises OSError."""
+        """Begin a life that works on nothing yet. Raises OSError."""
         descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             os.ftruncate(descriptor, _SIZE)
-            # A mapped page for which the disk has no room would end the process when it is written to.
+            # Writing to a mapped page for which the disk has no room would end the process.
             os.posix_fallocate(descriptor, 0, _SIZE)
             self._map = mmap.mmap(descriptor, _SIZE)
         finally:
@@ -86,16 +86,16 @@ class Marker:
         self._free = list(range(SLOTS, 0, -1))
 
     def name(self, delivery: Claimed) -> int:
-        """From now on this message is worked on. The answer is for ``done``, which must not be called when the work
-        ends with an error that nothing foresees: that ends the process, and is the message's doing."""
+        """Record that work on this message begins. Returns the slot for ``done``. Do not call ``done`` when the work
+        ends with an unexpected error: that ends the process, and the message caused it."""
         return self._write(f"\1{_MESSAGE} {delivery.tenant_id} {delivery.message_id}\n")
 
     def name_content(self, delivery: Claimed) -> int:
-        """The same, for what the messages of a request share; ``delivery`` is the first that needs it."""
+        """The same for the content that the messages of a request share; ``delivery`` is the first that needs it."""
         return self._write(f"\1{_CONTENT} {delivery.tenant_id} {delivery.message_id}\n")
 
     def blame(self, delivery: Claimed) -> None:
-        """An error that nothing foresees has come up over this message, and is about to end the process."""
+        """Record that this message caused an unexpected error, which is about to end the process."""
         if self._free:
             self.name(delivery)
 
@@ -106,7 +106,7 @@ class Marker:
         self._free.append(slot)
 
     def close(self) -> None:
-        """End this life in order: no message is to blame for it."""
+        """End this life in order, with no message named."""
         if self._map is not None:
             self._clear_all()
             self._map.close()
@@ -118,7 +118,7 @@ class Marker:
         assert len(data) <= _SLOT_BYTES
         slot = self._free.pop()
         at = slot * _SLOT_BYTES
-        # The first byte last: a process may end between the two.
+        # The first byte last: the process may end between the two writes.
         self._map[at + 1 : at + len(data)] = data[1:]
         self._map[at] = 1
         return slot
@@ -130,7 +130,7 @@ class Marker:
 
 
 def read(path: Path) -> Life:
-    """What a marker says, whether its life goes on or not. Raises OSError, Damaged."""
+    """Read a marker, whether its life goes on or not. Raises OSError, Damaged."""
     data = path.read_bytes()
     if len(data) != _SIZE:
         raise Damaged(f"{len(data)} bytes, not {_SIZE}")

@@ -1,4 +1,4 @@
-"""From the report on a job to verdicts, outcomes and events. Values alone: ``Committer`` (committer.py) writes them."""
+"""From the report on a job to verdicts, outcomes and events. ``Committer`` (committer.py) writes them."""
 
 from datetime import UTC, datetime
 from math import inf
@@ -30,24 +30,24 @@ from cluster.policy.replies.verdict import (
 
 
 class Circumstances(Struct, frozen=True, kw_only=True):
-    """What ``build_outcomes`` needs beside the verdicts."""
+    """What ``build_outcomes`` needs besides the verdicts."""
 
     now: datetime
     jitter: float
     """In [0, 1)."""
     site: str
     acceptance: Transition
-    """ACCEPTED where the host is the recipient's own, RELAYED behind a smarthost."""
+    """ACCEPTED if the host is the recipient's own, RELAYED behind a smarthost."""
     retry_schedule_s: tuple[float, ...]
-    """The site's; a class of failures may have its own, within its bounds."""
+    """The site's schedule; a class of failures may have its own, within its bounds."""
     lifetime_s: float = inf
-    """As shaping gives it to the site or the domain."""
+    """The lifetime that shaping sets for the site or the domain."""
     default_lifetime_s: float = inf
-    """The settings'."""
+    """The lifetime from the settings."""
 
 
 class DeliveryVerdict(Struct, frozen=True, kw_only=True):
-    """The verdict on one delivery, why, and the reply if there was one."""
+    """The verdict on one delivery, its reason, and the reply if there was one."""
 
     verdict: Verdict
     reason: str
@@ -76,7 +76,7 @@ def verdicts_of(job: Job, report: Report) -> list[DeliveryVerdict]:
 
 
 def verdict_on(failure: SmtpFailure) -> Verdict:
-    """The verdict on a connection that ended, or was not to be had."""
+    """The verdict on a connection that ended or could not be opened."""
     reply = failure.reply
     if reply is None:
         return judge_silence(failure.stage)
@@ -84,7 +84,7 @@ def verdict_on(failure: SmtpFailure) -> Verdict:
 
 
 def _refusals(report: Report) -> dict[int, DeliveryVerdict]:
-    """Recipients, by their places, that had been refused before the connection was lost: that was meant for them."""
+    """The verdicts on recipients refused before the connection was lost, by index: those replies remain valid."""
     if not isinstance(report, ConnectionLost):
         return {}
     replies = enumerate(report.recipients)
@@ -169,7 +169,7 @@ def _due_at(delivery: Claimed, verdict: Verdict, circumstances: Circumstances) -
 def outcome_of(
     delivery: Claimed, transition: Transition, error_message: str | None = None, due_at: datetime | None = None
 ) -> Outcome:
-    """What the transition makes of a claimed delivery."""
+    """The outcome of a claimed delivery by a transition."""
     return Outcome(
         tenant_id=delivery.tenant_id,
         message_id=delivery.message_id,
@@ -195,7 +195,7 @@ def dropped(delivery: Claimed, reason: str, now: datetime) -> OutcomeWithEvent:
 
 
 def is_ambiguous(report: Report) -> bool:
-    """Whether the host may have accepted the message without our knowing: another try may make a duplicate."""
+    """Whether the host may have accepted the message without our knowledge, so that a retry may make a duplicate."""
     return isinstance(report, ConnectionLost) and report.after_end_of_data
 
 

@@ -1,9 +1,9 @@
-"""The jobs and the connections of one site: connections are opened to need, kept open and reused.
+"""The jobs and the connections of one site: connections are opened on demand, kept open and reused.
 
-A worker is a connection and its turn at the jobs of one next hop. Workers come as jobs wait, up to what the site may
-have; one leaves when it has been idle for a while, has done its time or its number of transactions, lost its
-connection, or when another next hop waits for a place. What a worker does is the courier's (courier.py); here stands
-what the workers of a site share. Every job that is submitted is reported by its worker exactly once, or taken back.
+A worker has one connection and sends the jobs of one next hop. Workers are started as jobs queue up, up to the site's
+limit. A worker ends when it has been idle for a while, has reached its age or its number of transactions, has lost its
+connection, or when another next hop waits for a connection. courier.py has the work itself; this module has the state
+that the workers of a site share. Every submitted job is reported by its worker exactly once, or taken back.
 """
 
 import asyncio
@@ -21,16 +21,14 @@ from cluster.policy.limits.session import SessionLimits, Spent
 from cluster.policy.routes.next_hop import NextHop
 
 TURN = 10
-"""Transactions after which a worker makes way for a next hop that has none, when the site may have no more."""
+"""Transactions after which a worker ends in favour of a next hop without one, if the site is at its limit."""
 PAUSE_S = 1.0
-"""After an attempt that gave no connection to a next hop, before the next one: what waits has other connections, or
-waits for one of them to go."""
+"""Wait after a failed attempt to open a connection to a next hop, before the next attempt."""
 DRAINED_LOOK_S = 0.01
 
 
 class Pool:
-    """``addresses`` counts the connections of all sites; ``idle``: those of them that wait. ``start`` begins the work
-    of a worker that was hired."""
+    """``addresses`` counts the connections of all sites; ``idle`` holds the idle ones. ``start`` starts a worker."""
 
     def __init__(
         self, throttle: Throttle, addresses: AddressStates, idle: IdleConnections, start: Callable[[HopGroup], None]
@@ -66,7 +64,7 @@ class Pool:
         return self.workers.count
 
     def limits_described(self) -> tuple[str, ...]:
-        """What the hosts of the open connections let one carry, in words."""
+        """The connection limits of the hosts of the open connections, in words."""
         said = {connection.share.described(connection.host) for connection in self.open}
         return tuple(sorted(said - {""}))
 
@@ -74,7 +72,7 @@ class Pool:
         self.enqueue(hop, QueuedJob(job))
 
     def enqueue(self, hop: NextHop, queued: QueuedJob) -> None:
-        """Let it go to its next hop after all that waits for that."""
+        """Queue a job for its next hop, at the end."""
         group = self.workers.group(hop)
         group.jobs.append(queued)
         self._waiting += 1
@@ -91,7 +89,7 @@ class Pool:
             yield queued.job, True
 
     def take_back(self) -> list[Job]:
-        """Every job that no transaction has begun for; they are reported no more."""
+        """Remove and return every job without a transaction; these are not reported."""
         queued = [*self.turns.waiting, *(queued for group in self._groups.values() for queued in group.jobs)]
         for one in queued:
             one.taken = True
@@ -101,8 +99,8 @@ class Pool:
         return [one.job for one in queued]
 
     def stop(self) -> list[Job]:
-        """Begin nothing more. Every job whose message no host has in full is taken back, its connection closed. The
-        others stay until their hosts answer. Called again, it takes back what was submitted meanwhile."""
+        """Begin nothing more, and take back every job whose message no host has in full, closing its connection. The
+        others stay until their hosts reply. A further call takes back what was submitted meanwhile."""
         self.workers.is_stopping = True
         jobs = self.take_back()
         for queued, connection in self._in_transaction.items():
@@ -114,16 +112,16 @@ class Pool:
         return jobs
 
     def unanswered(self) -> list[str]:
-        """The hosts that messages are on the wire to, one for each."""
+        """The host of each message on the wire."""
         return [connection.host for connection in self._in_transaction.values()]
 
     def give_up(self) -> None:
-        """Close the connections whose hosts have not answered; their jobs are reported as lost."""
+        """Close the connections whose hosts have not replied; their jobs are reported as lost."""
         for connection in self._in_transaction.values():
             connection.abort()
 
     def disconnect(self) -> None:
-        """Let idle connections go now."""
+        """Close idle connections now."""
         for group in self._groups.values():
             while group.idle:
                 tell(group.idle.popleft(), False)
@@ -131,14 +129,14 @@ class Pool:
     # What its workers ask
 
     def next_unsent(self, group: HopGroup) -> QueuedJob | None:
-        """The next job of a next hop that gives no connection; it waits no more."""
+        """Remove and return the next job of a next hop that accepts no connection."""
         if not group.jobs:
             return None
         self._waiting -= 1
         return group.jobs.popleft()
 
     def pause(self, group: HopGroup) -> None:
-        """No connection was to be had: try again in a while, not at once."""
+        """No connection could be opened: delay the next attempt."""
         group.not_before = self._loop.time() + PAUSE_S
 
     def may_go_on(self, connection: Connection) -> bool:
@@ -153,7 +151,7 @@ class Pool:
         return self._loop.time() < connection.opened_at + limits.connection_age_s
 
     async def wait_for_job(self, group: HopGroup, connection: Connection) -> bool:
-        """Whether there is one, at once or before the connection has been idle, or open, for too long."""
+        """Wait for a job until the connection has been idle, or open, for too long. Returns whether there is one."""
         if group.jobs:
             return True
         limits = self._throttle.limits
@@ -178,12 +176,12 @@ class Pool:
     def fit(
         self, group: HopGroup, connection: Connection, queued: QueuedJob
     ) -> tuple[QueuedJob | None, QueuedJob | None]:
-        """The part of a job that the next transaction of a connection may carry, or of another job, and the rest of
-        that job. No part when the connection may carry nothing of what waits, and is done with."""
+        """The part of this job, or of another one, that the next transaction of a connection may carry, and the rest of
+        that job. No part if the connection may carry none of the queued jobs, and is to be closed."""
         fitting, left = fit(queued, connection.share)
         if fitting is not None:
             return fitting, left
-        # The first job is not kept waiting by too many that come after it.
+        # The bound keeps later jobs from delaying the first one for too long.
         other = group.take_fitting(connection.share) if connection.transactions < TURN else None
         group.jobs.appendleft(queued)
         if other is not None:
@@ -192,23 +190,23 @@ class Pool:
         return None, None
 
     def move(self, group: HopGroup, queued: QueuedJob) -> None:
-        """Let it go before all that waits, over whichever connection may carry it."""
+        """Queue a job at the front, for any connection that may carry it."""
         self._waiting += 1
         group.jobs.appendleft(queued)
         self.workers.serve(group)
 
     def begin(self, queued: QueuedJob, connection: Connection) -> None:
-        """Its transaction begins."""
+        """The job's transaction begins."""
         self._waiting -= 1
         self._in_transaction[queued] = connection
 
     def end(self, queued: QueuedJob) -> None:
-        """Its transaction has ended."""
+        """The job's transaction has ended."""
         del self._in_transaction[queued]
 
     def use_up(self, connection: Connection, job: Job, spent: Spent, accepted: int) -> SessionLimits | None:
-        """A connection's host says that it has had its share; ``accepted``: recipients of this job before it did.
-        Returns what that shows of the host's connections, which holds for all of them here at once."""
+        """A host has replied that a connection reached its limit; ``accepted``: recipients of this job before that.
+        Returns the limits that this shows, which apply at once to all connections to the host here."""
         shown = connection.share.use_up(spent, connection.transactions - 1, len(job.deliveries), accepted)
         if shown is not None:
             for other in self.open:
@@ -217,7 +215,7 @@ class Pool:
         return shown
 
     async def drain(self) -> None:
-        """Return when no job is left, of a stopped pool none on the wire, and every connection has been told to go."""
+        """Wait until no job is left (in a stopped pool: none on the wire) and every connection is closed."""
         while self.on_the_wire if self.workers.is_stopping else self.outstanding:
             await asyncio.sleep(DRAINED_LOOK_S)
         while self.workers.count:

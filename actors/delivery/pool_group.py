@@ -1,4 +1,4 @@
-"""What a pool holds for each of its next hops: jobs that wait, and the workers that take them."""
+"""What a pool holds for each of its next hops: the queued jobs, and the workers that send them."""
 
 import asyncio
 from collections import deque
@@ -12,19 +12,19 @@ from cluster.policy.routes.next_hop import NextHop
 
 
 class QueuedJob(Struct, eq=False):
-    """A job, how often a connection was lost with it, and whether it was taken back."""
+    """A job in a pool. ``tries``: how often it was tried before; ``taken``: whether it was taken back."""
 
     job: Job
     tries: int = 0
     taken: bool = False
     moves: int = 0
-    """How often a host had it sent over another connection, this one being used up."""
+    """How often it was moved to another connection because one was used up."""
     instead: tuple[Hop, Report] | None = None
-    """What an earlier host said to it: the news, should no connection to the next one be had."""
+    """An earlier host's report, which is used if no connection to the next host can be opened."""
 
 
 LOOKED_THROUGH = 50
-"""Jobs among which one is looked for that a connection may carry."""
+"""How many queued jobs are searched for one that a connection may carry."""
 
 
 class HopGroup:
@@ -34,7 +34,7 @@ class HopGroup:
         self.hop = hop
         self.jobs: deque[QueuedJob] = deque()
         self.idle: deque[asyncio.Future[bool]] = deque()
-        """Workers that wait: True tells one that there is a job, False that it is to go."""
+        """Idle workers: the result True means that there is a job, False that the worker should close."""
         self.workers = 0
         self.connecting = 0
         self.taken_at = 0.0
@@ -43,7 +43,7 @@ class HopGroup:
         """When the next connection may be opened (loop time)."""
 
     def take_fitting(self, share: Share) -> QueuedJob | None:
-        """The first of the next jobs that a connection may carry, or a part of it."""
+        """Remove and return the first of the next jobs that a connection may carry in whole or in part, or None."""
         found = next(
             (one for one in islice(self.jobs, LOOKED_THROUGH) if share.fitting(one.job.envelope.recipients)), None
         )

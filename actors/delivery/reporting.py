@@ -1,5 +1,5 @@
-"""What became of a job: judged, written down, and answered by the site with back-off and automation. Its deliveries are
-then held no more."""
+"""Reports on jobs: the verdicts are recorded, and the site reacts with backoff and automation. The deliveries are then
+released."""
 
 import logging
 from collections.abc import Callable
@@ -34,8 +34,7 @@ log = logging.getLogger(__name__)
 
 
 class Reporter:
-    """``lifetime_s``: for how long a delivery is tried where shaping names no time. ``clock``: seconds that never go
-    back."""
+    """``lifetime_s``: how long a delivery is tried if shaping sets no lifetime. ``clock``: monotonic seconds."""
 
     attempts = Counters("postray_attempts_total", "Attempts at deliveries, by what came of them.", "result", Judgement)
 
@@ -65,7 +64,7 @@ class Reporter:
         self._clock = clock
 
     def report(self, site: Site, job: Job, hop: Hop, report: Report) -> None:
-        """Take what became of a job."""
+        """Process the final report on a job."""
         verdicts = verdicts_of(job, report)
         duration_ms = round(report.duration * 1000) if isinstance(report, TransactionResult) else 0
         self._committer.add(build_outcomes(job, hop, verdicts, duration_ms, self._circumstances(site, job, verdicts)))
@@ -101,7 +100,7 @@ class Reporter:
         self._lanes.look()
 
     def passed_over(self, site: Site, job: Job, failure: SmtpFailure | TransactionResult) -> None:
-        """Take a failure after which the job is tried elsewhere at once: automation hears of what the host said."""
+        """Process a failure after which the job is tried elsewhere at once: only automation gets the host's reply."""
         if isinstance(failure, ConnectError):
             facts = Unreached(has_reply=failure.reply is not None)
             if not effects_of(verdict_on(failure), failure.stage, facts).tells_automation:
@@ -109,7 +108,7 @@ class Reporter:
         self._automation.on_replies(site, job, 0, verdicts_of(job, failure))
 
     def _back_off(self, site: Site, job: Job, report: Report, verdict: Verdict) -> None:
-        """What the end of a job means for its site as a whole."""
+        """Apply the effect of a report on the site as a whole."""
         effects = CARRIED
         if isinstance(report, ConnectError | NoRoute):
             facts = Unreached(

@@ -1,6 +1,7 @@
-"""One share of source → site on one delivery actor: what waits for it, its connections, its limits, its back-off.
+"""One share of source → site on one delivery actor: its queue, its connections, its limits, its backoff.
 
-Plain state and decisions about it. ``sites`` makes and drops it, ``claims`` takes from it, ``courier`` sends its jobs.
+This module holds state and decides about it. ``sites`` makes and drops a site, ``claims`` takes from it, ``courier``
+sends its jobs.
 """
 
 from collections.abc import Callable
@@ -22,60 +23,60 @@ from cluster.policy.routes.destinations import Destination
 from cluster.policy.routes.next_hop import NextHop, Unreachable
 
 CLAIMED_PER_CONNECTION = 6
-"""Jobs claimed for each connection: one on the wire, the others composed and ready, so that no connection waits for
-the journal, and many are claimed together. More would only take longer to become uncancellable."""
+"""Jobs claimed for each connection: one on the wire, the others composed and ready, so that no connection waits for the
+journal and claims are large. A claimed job cannot be cancelled, so more would only cost the chance to cancel."""
 
 AHEAD_S = 0.5
-"""Under a rate limit, what leaves within this is claimed: composed and ready, but not long before its turn."""
+"""Under a rate limit, jobs are claimed this long before their turn: composed and ready, but not much earlier."""
 
 WAITING_S = 4.0
-"""Under a rate limit, no more than leaves within this waits here: what is parked comes sooner than that, and the room
-is for those who can use it."""
+"""Under a rate limit, the queue holds at most what is sent within this time: parked deliveries arrive faster, and other
+sites can use the room."""
 FEW = 10
-"""So many may always."""
+"""The queue may always hold this many, whatever the rate."""
 
 STALLED_S = 45.0
-"""Its waiting deliveries are given back after this; what is on the wire ends by its own time limits."""
+"""The site's queue is given back after this time without progress; what is on the wire ends by its own timeouts."""
 
 HURRIED_S = 2.0
-"""The same, when the sites together have all the room there is: others wait for it."""
+"""The same when the sites together hold nearly all deliveries they may: others wait for the room."""
 
 CROWDED = 0.9
-"""Of all the room: more is too little for whoever comes."""
+"""Part of the limit on held deliveries above which ``HURRIED_S`` applies."""
 
 PROBES = 2
-"""What waits here while no connection can be made: the rest would only take the room of those who can send."""
+"""Deliveries queued while no connection can be opened: more would take room from sites that can send."""
 
 LEAD = 16
-"""Deliveries by which light tenants, or the others, may be ahead where both wait: they are claimed together."""
+"""Deliveries by which light tenants, or the others, may be ahead while both wait, since claims are made in batches."""
 
 FIRST_BACK_OFF_S = 1.0
 LONGEST_BACK_OFF_S = 60.0
 
 
 class ReadyDelivery(Struct, frozen=True):
-    """A delivery and the next hop that it goes to."""
+    """A delivery with a resolved next hop."""
 
     waiting: DueDelivery
     hop: NextHop | Unreachable
 
 
 def same_transaction(one: ReadyDelivery, other: ReadyDelivery) -> bool:
-    """Whether two deliveries are of one message, and can go to the next hop together."""
+    """Whether two deliveries belong to one message and have the same next hop."""
     return one.waiting.message_id == other.waiting.message_id and one.hop == other.hop
 
 
 class Withdrawn(Struct, frozen=True):
-    """What is not to be sent from a site now, and goes back to the journal."""
+    """Deliveries that must not be sent from a site now, and go back to the journal."""
 
     site: "Site"
     waiting: list[ReadyDelivery]
     jobs: list[Job]
-    """Claimed for it, and not begun."""
+    """Jobs that are claimed and not begun."""
 
 
 class Site:
-    """Made for a destination that has work, dropped when it has been idle."""
+    """Made for a destination that has work, dropped when it is idle."""
 
     def __init__(
         self,
@@ -88,7 +89,7 @@ class Site:
         tenant_limits: Callable[[str], TenantLimits],
         allowance: Allowance | None = None,
     ) -> None:
-        """``clock``: seconds that never go back. ``bound``: how many deliveries may wait here. ``allowance``: of a
+        """``clock``: monotonic seconds. ``bound``: how many deliveries may be queued here. ``allowance``: only for a
         source in warm-up."""
         self.destination = destination
         self.queue: FairQueue[ReadyDelivery] = FairQueue()
@@ -98,7 +99,7 @@ class Site:
         self.allowance = allowance
         self.blocked_until = 0.0
         self.suspended_until = 0.0
-        """Loop time, as all times here."""
+        """Loop time, like all times here."""
         self.stats = SiteStats(clock)
         self._tenants = Tenants(destination, tenant_limits, self.queue)
         self._bound = bound
@@ -108,7 +109,7 @@ class Site:
         self._progressed_at = clock()
         self._is_shut = False
         self._lead = 0
-        """By how many deliveries light tenants are ahead of the others."""
+        """How many deliveries light tenants are ahead of the others."""
 
     @property
     def is_idle(self) -> bool:
@@ -116,7 +117,7 @@ class Site:
 
     @property
     def in_flight(self) -> int:
-        """Transactions claimed for and not yet reported."""
+        """Transactions that are claimed and not yet reported."""
         return self._claiming + self.pool.outstanding
 
     @property
@@ -125,18 +126,18 @@ class Site:
 
     @property
     def is_used_up(self) -> bool:
-        """Whether its source may send no more to it today."""
+        """Whether the source's warm-up allows no more today."""
         return self.allowance is not None and self.allowance.is_exhausted
 
     def shape(self, limits: Limits, tenant_limits: Callable[[str], TenantLimits]) -> None:
-        """Other limits from now on."""
+        """Set new limits."""
         self.throttle.limits = limits
         self._tenants.shape(tenant_limits, self._clock())
 
     # Waiting
 
     def room(self, tenant_id: str) -> int:
-        """How many more deliveries of a tenant may wait here."""
+        """How many more deliveries of a tenant may be queued here."""
         if self.is_suspended or self.is_used_up or self._tenants.is_suspended(tenant_id, self._clock()):
             return 0
         if self._is_shut:
@@ -149,7 +150,7 @@ class Site:
         return room(len(self.queue), of_tenant, self.queue.tenants + (not of_tenant), bound)
 
     def offer(self, ready: ReadyDelivery) -> bool:
-        """Let it wait here, if its tenant's share of the room is not used up."""
+        """Queue a delivery if its tenant's share of the room allows. Returns whether it is queued."""
         tenant_id = ready.waiting.tenant_id
         if not self.room(tenant_id):
             return False
@@ -157,8 +158,8 @@ class Site:
         return True
 
     def suspend(self, tenant_id: str, until: float) -> Withdrawn:
-        """Send nothing more before ``until`` (of one tenant, or with "" nothing at all). What waited is to be given
-        back; without a tenant also what was claimed and not begun."""
+        """Send nothing before ``until`` for one tenant, or with "" for all. Returns the queued deliveries, to be given
+        back; with "" also the jobs that are claimed and not begun."""
         if not tenant_id:
             self.suspended_until = until
             return Withdrawn(self, self.queue.clear(), self.pool.take_back())
@@ -166,7 +167,7 @@ class Site:
         return Withdrawn(self, self.queue.drop(tenant_id), [])
 
     def resume(self, tenant_id: str) -> None:
-        """End what ``suspend`` began."""
+        """End a suspension; ``tenant_id`` as for ``suspend``."""
         self.adjustments.lift(tenant_id)
         if not tenant_id:
             self.suspended_until = 0.0
@@ -176,7 +177,7 @@ class Site:
     # Claiming
 
     def wanted(self) -> int:
-        """For how many transactions to claim now."""
+        """How many transactions to claim now."""
         now = self._clock()
         if not self.queue or now < self.blocked_until or now < self.suspended_until:
             return 0
@@ -192,14 +193,14 @@ class Site:
 
     @property
     def is_low(self) -> bool:
-        """Whether of what was claimed so much has come to its end that it is time for another claim: what is left keeps
-        the connections busy for a while, and a claim for a few costs as much as one for many."""
+        """Whether enough claimed transactions have ended to claim again. The rest keeps the connections busy for a
+        while, and a claim of a few costs as much as one of many."""
         places = self._places()
         free = places - self.in_flight
         return free >= places // 3 or self.queue.ready <= free
 
     def _places(self) -> int:
-        """How many transactions may be claimed and not reported."""
+        """How many transactions may be claimed and not yet reported."""
         if self._failures:
             return 1  # one delivery at a time is the probe
         places = self.throttle.connections() * CLAIMED_PER_CONNECTION
@@ -207,8 +208,9 @@ class Site:
         return min(places, max(1, ceil(rate * AHEAD_S))) if rate else places
 
     def gives_turn(self, is_light: Callable[[str], bool], light: bool) -> bool:
-        """Whether the next turn is one of the light tenants', or of the others. Both kinds have as many deliveries sent
-        while both wait, however many recipients their messages have; within a kind, tenants take turns."""
+        """Whether the next turn goes to a light tenant (``light``), or to one of the others. While both kinds wait,
+        both get the same number of deliveries, however many recipients their messages have. Within a kind, tenants take
+        turns."""
         if (self._lead if light else -self._lead) > LEAD:
             if self.queue.bring_forward(lambda tenant_id: is_light(tenant_id) is not light):
                 return False
@@ -216,7 +218,8 @@ class Site:
         return self.queue.bring_forward(lambda tenant_id: is_light(tenant_id) is light)
 
     def take(self, light: bool = False) -> list[ReadyDelivery]:
-        """The next deliveries to claim, for one transaction, of the tenant whose turn it is; a light one or another."""
+        """Remove and return the next deliveries to claim: one transaction of the tenant whose turn it is. ``light``:
+        whether that tenant is light."""
         at_most = self.throttle.limits.recipients_per_transaction
         if self.allowance is not None:
             at_most = min(at_most, self.allowance.remaining)
@@ -229,31 +232,31 @@ class Site:
         return taken
 
     def claimed(self) -> None:
-        """What ``take`` returned has been submitted, or is not to be sent."""
+        """What ``take`` returned has been submitted, or will not be sent."""
         self._claiming -= 1
 
     def divided(self, tenant_id: str) -> None:
-        """What ``take`` returned comes to its end in one part more."""
+        """What ``take`` returned ends in one more part."""
         self._tenants.began(tenant_id, self._clock())
 
     def taken_apart(self, parts: int, tenant_id: str) -> None:
-        """What ``take`` returned once is submitted, and comes to its end, in so many parts."""
+        """What one ``take`` returned is submitted, and ends, in ``parts`` parts."""
         self._claiming += parts - 1
         for _ in range(parts - 1):
             self.divided(tenant_id)
 
     def claim_missed(self, count: int) -> None:
-        """So many of what ``take`` returned could not be claimed: they are not sent, and cost a warm-up nothing."""
+        """``count`` deliveries that ``take`` returned were not claimed: they do not count for a warm-up."""
         if self.allowance is not None:
             self.allowance.put_back(count)
 
     def ended(self, tenant_id: str) -> None:
-        """What ``take`` returned has come to its end."""
+        """What ``take`` returned has ended, or one part of it."""
         self._tenants.ended(tenant_id, self._clock())
         self.progressed()
 
     def wake_at(self) -> float:
-        """When it may be able to send what it is held back from now; infinite when no clock decides that."""
+        """When the site may be able to send again; infinite if that does not depend on the time."""
         now = self._clock()
         blocked = max(self.blocked_until, self.suspended_until, now + self.throttle.message_wait_s() - AHEAD_S)
         return blocked if blocked > now else self._tenants.wake_at()
@@ -262,20 +265,20 @@ class Site:
 
     @property
     def is_stalled(self) -> bool:
-        """Whether its hosts hold us up: none of what is on the wire there has come to an end for long."""
+        """Whether the hosts are unresponsive: nothing on the wire there has ended for a long time."""
         return self._is_shut or self._is_held_up_for(STALLED_S)
 
     @property
     def is_busy(self) -> bool:
-        """Whether it waits for its hosts to say something."""
+        """Whether the site waits for replies of its hosts."""
         return self.pool.on_the_wire > 0 or self.pool.connecting > 0
 
     def _is_held_up_for(self, seconds: float) -> bool:
         return self.is_busy and self._clock() - self._progressed_at > seconds
 
     def surplus(self, held: int) -> list[ReadyDelivery]:
-        """What is not to wait here any longer, when all sites together hold so many deliveries: whatever its hosts hold
-        up, and, while no connection can be made, all but what it is tried with."""
+        """Remove and return what should not be queued here any longer: everything if the hosts are unresponsive; all
+        but the probes while no connection can be opened. ``held``: deliveries that all sites together hold."""
         self._is_shut = self._is_held_up_for(HURRIED_S if held >= self._bound * CROWDED else STALLED_S)
         kept = 0 if self._is_shut else PROBES
         if not (self._is_shut or self._failures) or len(self.queue) <= kept:
@@ -286,12 +289,12 @@ class Site:
         return waiting[kept:]
 
     def progressed(self) -> None:
-        """Something on the wire came to an end, or there was nothing on it."""
+        """Something on the wire has ended, or nothing was on it."""
         self._progressed_at = self._clock()
         self._is_shut = False
 
     def failed(self, longest_s: float = LONGEST_BACK_OFF_S) -> float:
-        """No connection could be made: wait, twice as long each time. Returns for how many seconds."""
+        """No connection could be opened: back off, twice as long each time. Returns the seconds."""
         wait = min(ldexp(FIRST_BACK_OFF_S, min(self._failures, 30)), longest_s)
         self._failures += 1
         self.blocked_until = self._clock() + wait
@@ -303,12 +306,11 @@ class Site:
         self.blocked_until = 0.0
 
     def try_now(self) -> None:
-        """Do not wait any longer before the next connection. How many failed still counts, so that one delivery is the
-        probe."""
+        """End the backoff. The count of failures stays, so that one delivery at a time is sent as a probe."""
         self.blocked_until = 0.0
 
     def waits_for(self) -> tuple[str, float]:
-        """Why it sends no more just now, in words, and until when (loop time; 0: not known)."""
+        """Why the site sends no more now, in words, and until when (loop time; 0: unknown)."""
         now = self._clock()
         if now < self.suspended_until:
             return "suspended", self.suspended_until

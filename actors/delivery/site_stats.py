@@ -1,6 +1,6 @@
-"""What a site's hosts have said: counts, the rate of acceptance, the last replies.
+"""Statistics of a site's replies: counts, the rate of acceptance, the last replies.
 
-For people; nothing decides by it.
+They are shown to operators; no decision depends on them.
 """
 
 import time
@@ -14,11 +14,11 @@ REPLIES_KEPT = 5
 REPLY_KEPT = 500
 """Characters of a reply that are shown."""
 WINDOW_S = 60
-"""Of the rate of acceptance."""
+"""Window of the rate of acceptance."""
 
 
 class SiteStats:
-    """``clock``: seconds that never go back."""
+    """``clock``: monotonic seconds."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self.counts = dict.fromkeys(Judgement, 0)
@@ -26,7 +26,7 @@ class SiteStats:
         self._began = clock()
         self._replies: deque[LastReply] = deque(maxlen=REPLIES_KEPT)
         self._seconds: deque[list[int]] = deque(maxlen=WINDOW_S)
-        """[second, accepted in it], of the seconds in which any were."""
+        """[second, accepted in it], for seconds with acceptances."""
 
     def add(self, judgement: Judgement, host: str, text: str) -> None:
         self.counts[judgement] += 1
@@ -37,11 +37,11 @@ class SiteStats:
             else:
                 self._seconds.append([second, 1])
             if self._replies and self._replies[0].kind == judgement and self._replies[0].host == host:
-                return  # one is as good as another
+                return  # one acceptance of a host is enough
         self._replies.appendleft(LastReply(at=time.time(), host=host, text=text[:REPLY_KEPT], kind=judgement.value))
 
     def accepted_per_s(self) -> float:
-        """Over the last minute, or since the beginning."""
+        """Acceptances per second over the last minute, or since the start."""
         now = self._clock()
         recent = sum(count for second, count in self._seconds if second > now - WINDOW_S)
         return recent / max(1.0, min(WINDOW_S, now - self._began))

@@ -1,7 +1,7 @@
-"""Which sites have something to claim, in the order of their turns, and what wakes the claimers.
+"""Which sites have something to claim, in the order of their turns, and the events that wake the claim loops.
 
-What light tenants have at a site is claimed by itself, by a claimer for that alone; others take it when there is
-nothing else. So the few messages of a tenant wait neither for the turns of a hundred sites that another tenant has
+Deliveries of light tenants are claimed separately, by a claim loop for them alone; the other loops take them when there
+is nothing else. So the few messages of a tenant wait neither for the turns of a hundred sites that another tenant has
 flooded, nor for a claim of its hundreds; and many light tenants leave the others most of the claims.
 """
 
@@ -17,14 +17,14 @@ from cluster.policy.routes.destinations import Destination
 
 
 class Taken(Struct, frozen=True):
-    """Deliveries taken from a site's queue, to claim for one transaction."""
+    """Deliveries taken from a site's queue, to be claimed for one transaction."""
 
     site: Site
     deliveries: list[ReadyDelivery]
 
 
 class SiteTurns:
-    """``is_light``: whether a tenant holds little."""
+    """``is_light``: whether a tenant holds few deliveries."""
 
     queued = Gauge(
         "postray_sites_queued_deliveries",
@@ -42,27 +42,27 @@ class SiteTurns:
 
     def __init__(self, is_light: Callable[[str], bool]) -> None:
         self._is_light = is_light
-        # In the order of their turns; a dict for its order. What is not in it has nothing to claim just now.
+        # A dict for its order, which is that of the turns. A site that is not in it has nothing to claim now.
         self._turns: dict[Site, None] = {}
         self._light: dict[Site, None] = {}
-        """The same, of those with something of light tenants; a site may be in both."""
+        """The same for sites with deliveries of light tenants; a site may be in both."""
         self._timers: dict[Site, asyncio.TimerHandle] = {}
         self._at_work: dict[Site, None] = {}
         self.work = asyncio.Event()
-        """A site may have something to claim."""
+        """Set when a site may have something to claim."""
         self.light_work = asyncio.Event()
-        """The same, of a light tenant."""
+        """The same for light tenants."""
 
     def at_work(self) -> list[Site]:
-        """The sites with something waiting or under way. The others, which may be many more, have a connection open at
-        most."""
+        """The sites with something queued or in flight. The others, which may be many more, have at most open
+        connections."""
         for site in list(self._at_work):
             if not site.queue and not site.in_flight:
                 del self._at_work[site]
         return list(self._at_work)
 
     def look_at(self, site: Site, tenant_id: str | None = None) -> None:
-        """Something changed for a site: it may have something to claim. ``tenant_id``: who has something more there."""
+        """A site may have something to claim, since something changed. ``tenant_id``: a tenant with more to claim."""
         is_light = tenant_id is not None and self._is_light(tenant_id)
         (self._light if is_light else self._turns).setdefault(site)
         if site not in self._at_work:
@@ -79,13 +79,13 @@ class SiteTurns:
     def next_batch(
         self, limit: int, most: int, may_send: Callable[[Destination], bool], *, light_only: bool = False
     ) -> list[Taken]:
-        """Deliveries to claim together, from the sites in turn: for about ``limit`` transactions, and no more of them
-        once they have ``most`` deliveries."""
+        """Deliveries to claim together, from the sites in turn: at most ``limit`` transactions, and no further one once
+        they have ``most`` deliveries."""
         heavy = [] if light_only else self._take_from(self._turns, self._light, limit, most, may_send)
         return heavy or self._take_from(self._light, self._turns, limit, most, may_send)
 
     def forget(self, site: Site) -> None:
-        """It is dropped."""
+        """The site is dropped."""
         self._turns.pop(site, None)
         self._light.pop(site, None)
         self._at_work.pop(site, None)
@@ -100,7 +100,7 @@ class SiteTurns:
         most: int,
         may_send: Callable[[Destination], bool],
     ) -> list[Taken]:
-        """From the sites in ``turns``, what tenants of their kind have there; the rest of it is for ``others``."""
+        """Take from the sites in ``turns`` the deliveries of tenants of that kind; leave the rest to ``others``."""
         light = turns is self._light
         batch: list[Taken] = []
         deliveries = 0
@@ -109,13 +109,13 @@ class SiteTurns:
                 break
             del turns[site]
             if not may_send(site.destination):
-                continue  # no clock tells when it may again: all are looked at with each heartbeat
+                continue  # this does not depend on the time: each heartbeat looks at all sites again
             wanted = site.wanted()
             if not wanted:
                 self._wake_later(site)
             while wanted and site.queue.ready:
                 if len(batch) >= limit or deliveries >= most:
-                    turns[site] = None  # at the end: the others come first next time
+                    turns[site] = None  # at the end: the other sites come first next time
                     break
                 if not site.gives_turn(self._is_light, light):
                     others.setdefault(site)
@@ -132,7 +132,7 @@ class SiteTurns:
             self.light_work.set()
 
     def _wake_later(self, site: Site) -> None:
-        """Look again when the clock allows; whatever else may hold it back tells by itself."""
+        """Look again when the site may send by the clock. Any other change calls ``look_at``."""
         if not site.queue or site in self._timers or not isfinite(at := site.wake_at()):
             return
         self._timers[site] = asyncio.get_running_loop().call_at(at, self._look_again, site)

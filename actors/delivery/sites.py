@@ -1,8 +1,8 @@
-"""The sites of a delivery actor: made when there is work for them, shaped and suspended as the active policy says,
-dropped when they have been idle.
+"""The sites of a delivery actor: made when there is work for them, shaped and suspended by the active policy, dropped
+when they are idle.
 
 Memory, measured: an idle site takes 5.3 KB, its pool, limits and counts included, until it is dropped within a second
-or two of its last connection. There are never more at work than deliveries fit into the actor's window.
+or two of its last connection. At most as many sites are at work as deliveries fit into the actor's window.
 """
 
 import asyncio
@@ -23,14 +23,14 @@ from cluster.policy.routes.destinations import Destination
 from cluster.routing.active_policy import ActivePolicy
 
 DROPPED_KEPT = 5000
-"""Names of sites without work that an operator may still type: some 0.2 KB each."""
+"""Names of dropped sites kept for operators to look up: some 0.2 KB each."""
 DROPPED_KEPT_S = 86_400.0
 TOUCHED_KEPT = 10_000
-"""Idle sites whose limits automation has changed are kept so that it is not forgotten; not more than these."""
+"""Idle sites whose limits automation has changed are kept, so that the change is not lost, up to this many sites."""
 
 
 class Sites:
-    """``clock``: seconds that never go back; ``now``: seconds since the epoch."""
+    """``clock``: monotonic seconds; ``now``: seconds since the epoch."""
 
     known = Gauge("postray_sites", "Sites in memory.", len)
 
@@ -55,7 +55,7 @@ class Sites:
         self._sites: dict[Destination, Site] = {}
         self._dropped: TtlCache[str, None] = TtlCache(DROPPED_KEPT, clock)
         self.wants_allowance = asyncio.Event()
-        """A site of a source in warm-up was made: it may send nothing before something is granted."""
+        """Set when a site of a source in warm-up was made: it may send nothing until an allowance is granted."""
 
     def __iter__(self) -> Iterator[Site]:
         return iter(list(self._sites.values()))
@@ -64,21 +64,21 @@ class Sites:
         return len(self._sites)
 
     def names(self) -> list[str]:
-        """Of all of them, and of those that were dropped within a day, as far as they are remembered."""
+        """The names of all sites, and of those dropped within the last day, as far as they are kept."""
         return list({place.site for place in self._sites}.union(self._dropped.keys()))
 
     def get(self, place: Destination) -> Site | None:
         return self._sites.get(place)
 
     def of(self, place: Destination) -> Site:
-        """The site, made if need be."""
+        """The site of a destination, made if it does not exist."""
         site = self._sites.get(place)
         if site is None:
             site = self._sites[place] = self._make(place)
         return site
 
     def queue(self, ready: ReadyDelivery, place: Destination) -> bool:
-        """Let a delivery wait at its site, if that is ours and has room for it."""
+        """Queue a delivery at its site if we own it and it has room. Returns whether it is queued."""
         if not self._ownership.owns(place):
             return False
         site = self.of(place)
@@ -104,25 +104,25 @@ class Sites:
         return site
 
     def _allowance(self, place: Destination) -> Allowance | None:
-        """Of a source in warm-up, for a site; nothing is granted yet, which is asked for at once. None: it has no
-        plan."""
+        """The allowance of a source in warm-up for a site, with nothing granted yet; a grant is requested at once. None
+        if the source has no warm-up."""
         if self._active_policy.source(place.source).warm_up is None:
             return None
         self.wants_allowance.set()
         day = self._active_policy.today()
         return Allowance(day, self._active_policy.routing.cap(place.source, place.site, day))
 
-    # What is in force
+    # The active policy
 
     def shape(self, site: Site) -> None:
-        """Other limits, triggers or warm-ups are in force."""
+        """Apply the active policy's limits, triggers and warm-up to a site."""
         place = site.destination
         site.shape(self._active_policy.limits(place.site, place.source), _tenant_limits_at(place, self._active_policy))
         site.adjustments.follow(self._active_policy.triggers(place.site, place.source))
         site.allowance = site.allowance or self._allowance(place)
 
     def suspend_if_due(self, site: Site) -> Withdrawn:
-        """Suspend a site, or tenants at it, if that is in force."""
+        """Suspend a site, or tenants at it, if the active policy does."""
         name = site.destination.site
         withdrawn = Withdrawn(site, [], [])
         if (until := self._active_policy.suspended_until(name, "")) is not None:
@@ -134,8 +134,8 @@ class Sites:
         return withdrawn
 
     def is_shut(self, place: Destination, tenant_id: str) -> bool:
-        """Whether nothing of a tenant's may be sent to a destination for now. What waits for a source that is used up
-        for the day is looked at, for another may take it."""
+        """Whether nothing of a tenant may be sent to a destination for now. False for a source that is used up for the
+        day: its deliveries are leased, since another source may send them."""
         if any(self._active_policy.suspended_until(place.site, who) for who in ("", tenant_id)):
             return True
         site = self._sites.get(place)
@@ -147,7 +147,8 @@ class Sites:
     # The end of a site
 
     def drop_if_idle(self, site: Site) -> bool:
-        """Forget a site without work. What automation knows of it is kept, as long as there are not too many."""
+        """Drop a site without work. One that automation has changed is kept unless there are too many. Returns whether
+        it was dropped."""
         now = self._clock()
         if not site.is_idle or now < site.blocked_until:
             return False
@@ -162,5 +163,5 @@ class Sites:
 
 
 def _tenant_limits_at(place: Destination, active_policy: ActivePolicy) -> Callable[[str], TenantLimits]:
-    """What limits a tenant has at a destination, by the rules that are in force when it is asked."""
+    """Gives a tenant's limits at a destination by the policy that is active when it is called."""
     return lambda tenant_id: active_policy.shaping.tenant_limits(place.site, tenant_id, source=place.source)

@@ -1,10 +1,10 @@
-"""The stall watch: a process whose event loop does not come round any more ends itself.
+"""The stall watch: a process whose event loop is blocked ends itself.
 
-A message or a defect may keep the loop busy for good, perhaps in a call that never lets another thread have its turn.
-So the kernel watches: a timer that counts the processor time of this process (ITIMER_VIRTUAL, setitimer(2)), which the
-loop puts back once a second. When it runs out, SIGVTALRM writes the stack of every thread to a file and ends the
-process, which needs no turn of the interpreter. A process that is stopped, swapped out or kept waiting is not punished,
-for it uses no processor time; one that is alive and silent all the same is killed by the supervisor, later.
+A message or a defect may block the loop permanently, perhaps in a call that never releases the interpreter lock. So the
+kernel watches, with a timer that counts the processor time of this process (ITIMER_VIRTUAL, setitimer(2)). The loop
+resets the timer once a second. When it expires, SIGVTALRM writes the stack of every thread to a file and ends the
+process; that needs no interpreter lock. A process that is stopped, swapped out or kept waiting uses no processor time
+and is not ended. If a process waits without answering, the supervisor kills it later.
 """
 
 import asyncio
@@ -16,13 +16,13 @@ from pathlib import Path
 log = logging.getLogger(__name__)
 
 STALLED_CPU_S = 15.0
-"""Processor time without one turn of the loop. The longest that the loop does in one piece takes less than a second,
-also on slow machines; the supervisor waits for 45 s, by the clock."""
+"""Processor time without one turn of the loop. The longest step of the loop takes less than a second, even on slow
+machines; the supervisor waits for 45 s of wall-clock time."""
 TURN_S = 1.0
 
 
 class StallWatch:
-    """``stacks``: the file that is told where the loop hung, replaced by each life that is watched."""
+    """``stacks``: the file for the stacks, replaced by each life that is watched."""
 
     def __init__(self, stacks: Path, cpu_s: float = STALLED_CPU_S, turn_s: float = TURN_S) -> None:
         self._stacks = stacks
@@ -30,10 +30,10 @@ class StallWatch:
         self._turn_s = turn_s
 
     async def run(self) -> None:
-        """Watch until this is cancelled. One process has one such timer. Raises OSError."""
+        """Watch until cancelled. A process has only one such timer. Raises OSError."""
         self.tell_former()
         with self._stacks.open("wb") as file:
-            # chain: after the stacks the signal does what it does by default, and that is to end the process.
+            # chain: after writing the stacks, the signal's default action ends the process.
             faulthandler.register(signal.SIGVTALRM, file=file, all_threads=True, chain=True)
             try:
                 while True:
@@ -44,7 +44,7 @@ class StallWatch:
                 faulthandler.unregister(signal.SIGVTALRM)
 
     def tell_former(self) -> None:
-        """Say in the log where the last life hung, if it did."""
+        """Log where the last life stalled, if it did."""
         try:
             stacks = self._stacks.read_text(encoding="utf-8", errors="replace")
         except FileNotFoundError:

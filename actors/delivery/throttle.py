@@ -1,4 +1,4 @@
-"""What a share of source → site may do now: its limits, as automation has adjusted them, and its turns under them."""
+"""What a share of source → site may do now: its limits, as automation has adjusted them, and its rate turns."""
 
 from collections.abc import Callable
 from math import ceil
@@ -9,15 +9,15 @@ from cluster.policy.replies.automation import Adjustments
 from cluster.policy.routes.destinations import Destination
 
 MARGIN = 0.95
-"""Of a rate, what is used: a host counts in windows of its own, and what left evenly arrives with jitter."""
+"""The part of a rate that is used: a host counts in its own windows, and evenly sent messages arrive with jitter."""
 LATE_S = 0.005
-"""What is begun later than it might have been, by so much at most, is made up for: timers are no finer."""
+"""A start that is late by up to this much is made up for, since timers are no finer."""
 CARRIED_S = 10.0
-"""No more connections than a rate needs if every transaction took this long."""
+"""A rate limit also bounds the connections: to what it needs if every transaction takes this long."""
 
 
 class Throttle:
-    """``clock``: seconds that never go back. ``behind``: how many deliveries wait behind the submitted jobs."""
+    """``clock``: monotonic seconds. ``behind``: how many deliveries are queued behind the submitted jobs."""
 
     __slots__ = ("_adjustments", "_clock", "_messages", "_openings", "_place", "behind", "limits")  # one for each site
 
@@ -38,29 +38,29 @@ class Throttle:
         self.limits = limits
 
     def connections(self) -> int:
-        """How many may be open."""
+        """How many connections may be open."""
         limit = self._place.part_of(self._adjustments.connections(self.limits.connections))
         rate = self.message_rate()
         return min(limit, max(1, ceil(rate * CARRIED_S))) if rate else limit
 
     def message_rate(self) -> float:
-        """Messages a second that may be begun; 0 sets no limit."""
+        """How many messages may begin per second; 0 sets no limit."""
         rate = self.limits.message_rate
         return self._part_of(self._adjustments.message_rate(rate.per_second if rate else 0.0))
 
     def connections_per_address(self) -> int:
-        """How many may be open to one address; 0 sets no limit."""
+        """How many connections may be open to one address; 0 sets no limit."""
         limit = self.limits.connections_per_ip
         return self._place.part_of(limit) if limit else 0
 
     def message_wait_s(self) -> float:
-        """Seconds until a transaction may be begun."""
+        """Seconds until a transaction may begin."""
         now, rate = self._clock(), self.message_rate()
         wait = self._messages.wait_s(rate, now)
         return wait + self._slot_wait_s(now + wait, rate) if 0 < rate < 1 else wait
 
     def take_message(self) -> None:
-        """One is begun now."""
+        """A transaction begins now."""
         self._messages.take(self.message_rate(), self._clock())
 
     def opening_wait_s(self) -> float:
@@ -68,7 +68,7 @@ class Throttle:
         return self._openings.wait_s(self._opening_rate(), self._clock())
 
     def take_opening(self) -> None:
-        """One is opened now."""
+        """A connection is opened now."""
         self._openings.take(self._opening_rate(), self._clock())
 
     def _opening_rate(self) -> float:
@@ -76,17 +76,17 @@ class Throttle:
         return self._part_of(rate.per_second) if rate else 0.0
 
     def _slot_wait_s(self, at: float, rate: float) -> float:
-        """Of a share that has less than one message a second: seconds from ``at`` to its next slot. The shares' slots
-        follow each other, for their next messages, sent at once, would be one for each. Exact where they are on one
-        machine, whose clock they share."""
+        """For a share with less than one message per second: seconds from ``at`` to its next slot. The shares have
+        successive slots; otherwise all could send their next message at the same time. This is exact for shares on one
+        machine, which have the same clock."""
         cycle = 1 / (rate * MARGIN)
         slot = cycle / self._place.shares
         into = (at - self._place.share * slot) % cycle
         return 0.0 if self._place.shares == 1 or into < slot * (1 - MARGIN) else cycle - into
 
     def _part_of(self, rate: float) -> float:
-        """This share's part of a rate. Whole messages a second where there are enough for all: of fractions, each share
-        could send the next whole one in the same second, and they would exceed the rate together."""
+        """This share's part of a rate: whole messages per second if there are enough for all shares. With fractions,
+        each share could round up in the same second, and together they would exceed the rate."""
         shares = self._place.shares
         if rate < shares:
             return rate / shares
@@ -94,7 +94,7 @@ class Throttle:
 
 
 class _Turns:
-    """Turns at a rate that may change; 0 sets no limit."""
+    """A GCRA at a rate that may change; 0 sets no limit."""
 
     __slots__ = ("_gcra", "_rate")  # there are two for each site
 

@@ -1,9 +1,9 @@
-"""From a host's address to a session as safe as its domain and the operator ask for.
+"""From a host's address to a session with the TLS that its domain and the operator require.
 
-Takes what a domain publishes (``cluster.lookup.domain_tls``), lets ``cluster.policy.tls.policy`` decide what one host
-must show, opens the connection accordingly, and counts how that went for the TLS report. Owns what is remembered of
-hosts: those on which TLS breaks, those that fail a rehearsal, TLS sessions. One for each delivery actor. Never chooses
-hosts or addresses.
+The dialer takes what a domain publishes (``cluster.lookup.domain_tls``), lets ``cluster.policy.tls.policy`` decide what
+a host must prove, opens the connection accordingly, and counts the result for the TLS report. It owns the caches of
+hosts: those on which TLS breaks, those that fail a rehearsal, TLS sessions. Each delivery actor has one. It does not
+choose hosts or addresses.
 """
 
 import ssl
@@ -30,33 +30,33 @@ from cluster.policy.tls.policy import Demand, DomainTls, PolicyType, TlsRefusal,
 from cluster.settings import SmtpSettings, TlsSettings
 
 REHEARSAL_S = 600.0
-"""A host that fails a policy in mode testing is not tried against it again for so long, only counted."""
+"""A host that fails a policy in mode testing is not tested again for this long; its failures are only counted."""
 
 _TLS_STAGES = frozenset((Stage.STARTTLS, Stage.TLS))
 
 
 class _Dial(Protocol):
-    """Opens the connection with this much TLS. Raises ConnectError."""
+    """Opens the connection with a TLS level. Raises ConnectError."""
 
     async def __call__(self, level: TlsLevel, records: tuple[dane.Tlsa, ...] = (), base: str = "") -> SmtpConnection:
-        """``base``: the name that the records stand under; "" is the host's."""
+        """``base``: the name that has the records; "" is the host's."""
         ...
 
 
 class _Session(Struct, frozen=True, kw_only=True):
-    """One call of ``open``: what it is for, and what it tells."""
+    """The facts of one call of ``open``, and the callback for its trace."""
 
     host: str
     address: str
     domain: str
     sending_ip: str
     may_be_plain: bool
-    """Nothing of it is secret: no password will be said."""
+    """Plain text is allowed: no password will be sent that needs TLS."""
     tell: Callable[[str], None]
 
 
 class TlsDialer:
-    """``policies``: what domains publish. ``clock``: seconds that never go back. ``now``: the time of day, in UTC."""
+    """``policies``: what domains publish. ``clock``: monotonic seconds. ``now``: the current time, in UTC."""
 
     def __init__(
         self,
@@ -152,7 +152,7 @@ class TlsDialer:
         except ConnectError as error:
             failure = _failure_of(error)
             if failure is None and plain_will_do and error.stage is Stage.STARTTLS:
-                failure = TlsFailure.STARTTLS_NOT_SUPPORTED  # 421, and the connection is over (RFC 5321 §3.8)
+                failure = TlsFailure.STARTTLS_NOT_SUPPORTED  # 421: the host closes the connection (RFC 5321 §3.8)
             if failure is None:
                 raise
             self._count_demand(session, asked, failure)
@@ -160,7 +160,7 @@ class TlsDialer:
                 raise
             session.tell(f"TLS: {error}, again in plain text")
             connection = await dial(TlsLevel.NONE)
-            # Only now: a host that cannot be talked to in plain text either is down, and TLS is not to blame.
+            # Only now: if plain text fails too, the host is down, and TLS is not the cause.
             self._broken.put(key, failure, self._settings.broken_host_s)
             return connection
         if asked.level is not TlsLevel.NONE:
@@ -169,7 +169,8 @@ class TlsDialer:
         return connection
 
     async def _rehearse(self, session: _Session, dial: _Dial) -> SmtpConnection | None:
-        """A session that enforcing would allow, or None: the failure is counted and must not hinder (RFC 8461 §5)."""
+        """A session that mode enforce would allow, or None: a failure is counted and must not prevent delivery
+        (RFC 8461 §5)."""
         key = (session.host, session.address)
         failure = self._rehearsed.get(key)
         if failure is None:
@@ -199,7 +200,7 @@ class TlsDialer:
     ) -> Callable[[ssl.SSLObject], TlsFault | None]:
         def check(tls: ssl.SSLObject) -> TlsFault | None:
             if tls.session_reused:
-                return None  # the context is of these records and names alone: the chain was checked at its beginning
+                return None  # the context is for these records and names only: the first session checked the chain
             return dane.check(records, sent_chain(tls), names, self._now())
 
         return check
@@ -207,7 +208,7 @@ class TlsDialer:
     # Counting
 
     def _count_demand(self, session: _Session, asked: Demand, failure: TlsFailure | None) -> None:
-        if not asked.rehearse:  # the rehearsal has counted
+        if not asked.rehearse:  # otherwise the rehearsal has counted
             self._count(session, asked.policy_type, failure, asked.published)
 
     def _count(
@@ -230,7 +231,7 @@ class TlsDialer:
 
 
 def _failure_of(error: ConnectError) -> TlsFailure | None:
-    """What the report says of it; None when TLS had no part in it."""
+    """The failure type for the TLS report; None if TLS was not the cause."""
     if isinstance(error, TlsError):
         return error.failure
     if error.stage is Stage.STARTTLS and (error.reply is None or error.reply.code != SERVICE_NOT_AVAILABLE):
@@ -239,6 +240,6 @@ def _failure_of(error: ConnectError) -> TlsFailure | None:
 
 
 def _names_of(*known_as: str) -> tuple[str, ...]:
-    """The names that a DANE-TA certificate may have (RFC 7672 §3.2.2), of those that host and domain are known as."""
+    """The names that a DANE-TA certificate may have (RFC 7672 §3.2.2), out of the names of host and domain."""
     names = [mx.lookup_name(name) for name in known_as if name]
     return tuple(dict.fromkeys(name for name in names if isinstance(name, str)))

@@ -1,7 +1,6 @@
-"""The live SMTP dialogue of sites that somebody watches.
+"""The live SMTP dialogue of sites that an operator watches.
 
-A site is traced for some seconds from the last time that anybody asked; nothing is kept, and nothing costs anything,
-where nobody does.
+A site is traced for some seconds after the last request. Other sites keep nothing and cost nothing.
 """
 
 from collections import deque
@@ -11,7 +10,7 @@ from actors.smtp.protocol import Observe
 from cluster.routing.site_state import TraceLine
 
 LINES_KEPT = 5000
-"""For each traced site; the oldest are dropped."""
+"""Lines kept for each traced site; the oldest are dropped."""
 SITES_AT_MOST = 20
 LONGEST_S = 3600.0
 LONGEST_LINE = 1000
@@ -28,7 +27,7 @@ class Trace:
 
 
 class Tracer:
-    """``clock``: seconds that never go back; ``now``: seconds since the epoch."""
+    """``clock``: monotonic seconds; ``now``: seconds since the epoch."""
 
     def __init__(self, clock: Callable[[], float], now: Callable[[], float]) -> None:
         self._clock = clock
@@ -36,7 +35,7 @@ class Tracer:
         self._traces: dict[str, Trace] = {}
 
     def follow(self, site: str, after: int, seconds: float) -> list[TraceLine]:
-        """Trace a site for so many seconds more; its lines with numbers above ``after``."""
+        """Trace a site for ``seconds`` more. Returns its lines with numbers above ``after``."""
         self._forget()
         if site not in self._traces and len(self._traces) >= SITES_AT_MOST:
             return []
@@ -45,12 +44,12 @@ class Tracer:
         return [line for line in trace.lines if line.number > after]
 
     def is_traced(self, site: str) -> bool:
-        """Whether somebody watches a site."""
+        """Whether a site is traced now."""
         self._forget()
         return site in self._traces
 
     def observer(self, site: str) -> Observe | None:
-        """What a new connection of the site tells its lines to; None when nobody watches."""
+        """The callback for the lines of a new connection of the site; None if the site is not traced."""
         if not self._traces:
             return None
         self._forget()

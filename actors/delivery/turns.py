@@ -6,12 +6,12 @@ from actors.delivery.pool_group import QueuedJob
 from actors.delivery.throttle import Throttle
 
 LOOK_S = 0.5
-"""What waits for a turn looks so often whether the rate is another by now, or whether it was taken back."""
+"""Interval at which a waiting job checks whether the rate has changed or it was taken back."""
 
 
 class RateTurns:
-    """One after the other, each by the clock as it is then: a process that was held up must not begin all at once what
-    it has missed."""
+    """Jobs take turns one after the other, each by the current time: a process that was blocked must not begin all
+    missed jobs at once."""
 
     __slots__ = ("_lock", "_throttle", "waiting")  # there is one for each site
 
@@ -21,7 +21,7 @@ class RateTurns:
         self.waiting: dict[QueuedJob, None] = {}  # an empty set is three times as large
 
     async def take(self, queued: QueuedJob) -> bool:
-        """Whether its turn has come; False when it was taken back before."""
+        """Wait for the job's turn. Returns False if it was taken back before."""
         if not self._lock.locked() and self._throttle.message_wait_s() <= 0:
             self._throttle.take_message()
             return True

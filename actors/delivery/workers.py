@@ -1,6 +1,6 @@
-"""When a pool opens connections: as jobs wait, up to what the site may have.
+"""When a pool opens connections: as jobs queue up, within the site's limits.
 
-Each is a worker of one next hop. What a worker does is the courier's (courier.py).
+Each connection belongs to a worker of one next hop. courier.py has what a worker does.
 """
 
 import asyncio
@@ -14,13 +14,13 @@ from cluster.policy.limits.connections import AddressStates, wanted
 from cluster.policy.routes.next_hop import NextHop
 
 SLOW_S = 0.5
-"""A transaction that takes longer is worth another connection for what waits behind it, even if it never ends."""
+"""If a next hop has begun no job for this long, another connection is opened for its queued jobs."""
 
 
 class Workers:
-    """``addresses`` counts the connections of all sites. ``start`` begins the work of a worker."""
+    """``addresses`` counts the connections of all sites. ``start`` starts a worker."""
 
-    # There is one for each site, of which there may be very many.
+    # There is one for each site, and there may be very many sites.
     __slots__ = (
         "_addresses",
         "_loop",
@@ -46,7 +46,7 @@ class Workers:
         self.count = 0
         """Connections open, being opened or being closed."""
         self.is_stopping = False
-        """No more come."""
+        """No more workers are started."""
 
     def group(self, hop: NextHop) -> HopGroup:
         group = self.groups.get(hop)
@@ -63,13 +63,13 @@ class Workers:
         return self.count < self._throttle.connections()
 
     def others_starve(self) -> bool:
-        """Whether a next hop has jobs and no worker, and there is no place for one."""
+        """Whether a next hop has jobs and no worker, and the site's limit allows no more."""
         if len(self.groups) == 1 or self.may_be_more:
             return False
         return any(group.jobs and not group.workers for group in self.groups.values())
 
     def serve(self, group: HopGroup) -> None:
-        """Have the jobs of a next hop taken: by an idle worker of its own, or by one that is hired."""
+        """Find workers for the jobs of a next hop: wake an idle one or start new ones."""
         if self.is_stopping:
             return
         while group.idle:
@@ -87,7 +87,7 @@ class Workers:
             self._look_again(SLOW_S)
 
     def hire(self, group: HopGroup) -> bool:
-        """Open a connection, unless it is too early for one."""
+        """Start a worker unless it is too early for another connection. Returns whether it was started."""
         wait = max(self._throttle.opening_wait_s(), group.not_before - self._loop.time())
         if wait > 0:
             self._look_again(wait)
@@ -100,7 +100,7 @@ class Workers:
         return True
 
     def _make_room(self, starved: HopGroup) -> None:
-        """Send an idle connection of another next hop away."""
+        """Close an idle connection of another next hop."""
         for group in self.groups.values():
             while group is not starved and group.idle:
                 if tell(group.idle.popleft(), False):
@@ -117,29 +117,29 @@ class Workers:
         self._timer = None
         now = self._loop.time()
         for group in self.groups.values():
-            # All are busy, and none with waiting for a turn, in which another connection would only wait as well.
+            # All workers are busy. If one waits for a rate turn, another connection would only wait too.
             is_held_up = group.workers and not group.connecting and now - group.taken_at >= SLOW_S
             if group.jobs and is_held_up and not self._turns.waiting and self.count < self._throttle.connections():
                 self.hire(group)
         self.serve_waiting()
 
     def serve_waiting(self) -> None:
-        """A place is free: the next hops with jobs get it, those without a worker first."""
+        """A slot is free: next hops with jobs get it, those without a worker first."""
         for group in sorted(self.groups.values(), key=lambda group: group.workers > 0):
             if group.jobs:
                 self.serve(group)
             elif not group.workers:
                 del self.groups[group.hop]
         if not self.groups and self._timer is not None:
-            self._timer.cancel()  # it would only keep the pool of a site that has been let go of
+            self._timer.cancel()  # otherwise it keeps the pool of a dropped site in memory
             self._timer = None
 
     def gone(self, group: HopGroup) -> None:
-        """A worker has no connection any more."""
+        """A worker's connection is closed."""
         self.count -= 1
         group.workers -= 1
 
     def left(self, group: HopGroup) -> None:
-        """A worker has gone. Its next hop is the last to be asked whether it wants another."""
+        """A worker has ended. Its next hop comes last for the free slot."""
         self.groups[group.hop] = self.groups.pop(group.hop)
         self.serve_waiting()
