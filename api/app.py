@@ -1,4 +1,4 @@
-"""The HTTP application: its routes, its failures, its OpenAPI document. Making it does no I/O."""
+"""The HTTP application: its routes, error responses and OpenAPI document. Creating it does no I/O."""
 
 from collections.abc import Callable
 
@@ -40,7 +40,7 @@ DESCRIPTION = (
 )
 
 COMMAND_BYTES = 1024 * 1024
-"""A body at most, of all routes but the one that takes mail: some milliseconds of decoding."""
+"""The largest body of all routes except mail/send: some milliseconds of decoding."""
 
 
 def create_app(
@@ -57,10 +57,10 @@ def create_app(
     admin: Admin | None = None,
     now: Callable[[], float] | None = None,
 ) -> Litestar:
-    """The application over its collaborators. It starts and stops the intake with its own lifespan; the journal is
-    its owner's to open and close. ``sending``: the journal for keys and requests to send, by default the same.
-    ``lifetime_s`` is what a retried message gets. ``limits``: of what messages become. ``admin`` is what operators may
-    do, where there is a cluster to operate. ``now`` is a monotonic clock, for what is remembered of keys."""
+    """Create the application from its collaborators. Its lifespan starts and stops the intake; the caller opens and
+    closes the journal. ``sending`` is the journal for API keys and send requests, by default the same.
+    ``lifetime_s`` is the lifetime of a retried message. ``limits`` apply to the composed messages. ``admin`` has the
+    operators' routes; None without a cluster. ``now`` is a monotonic clock for the cache of keys."""
     sending = sending or journal
     authenticator = (
         Authenticator(sending.accounts.key_by_hash, now) if now else Authenticator(sending.accounts.key_by_hash)
@@ -87,7 +87,7 @@ def create_app(
         on_shutdown=[large.stop, intake.stop],
         openapi_config=_openapi(),
         state=State({"body_budget": BodyBudget()}),
-        # Logging is the process's: Litestar would replace its handlers.
+        # The process configures logging: Litestar would replace its handlers.
         logging_config=None,
         debug=False,
     )
@@ -99,7 +99,7 @@ def _openapi() -> OpenAPIConfig:
         version="3",
         description=DESCRIPTION,
         path="/schema",
-        # The pages that Litestar can draw of it load their scripts from the internet; these two need nothing.
+        # Litestar's HTML pages for the document load scripts from the internet; these two formats do not.
         render_plugins=[
             ReadyMade(JsonRenderPlugin(path="/openapi.json")),
             ReadyMade(YamlRenderPlugin(path="/openapi.yaml")),

@@ -27,7 +27,7 @@ class StatusCounts(Struct, frozen=True, kw_only=True):
 
     queued: int
     processing: int
-    """Held by an actor: PROCESSING, RENDERED or SENDING."""
+    """Messages that an actor holds: PROCESSING, RENDERED or SENDING."""
     sent: int
     delivered: int
     bounced: int
@@ -44,7 +44,7 @@ class BatchStatus(Struct, frozen=True, kw_only=True):
     status_counts: StatusCounts
     created_at: datetime
     completed_at: datetime | None
-    """When the last of its messages was finished; null while one is not."""
+    """When the last of its messages was finished; null while one is unfinished."""
     is_complete: bool
 
 
@@ -53,7 +53,7 @@ class BatchCancelled(Struct, frozen=True, kw_only=True):
 
     batch_id: str
     cancelled: int
-    """Messages that this call cancelled; the others were being sent, or finished."""
+    """Messages that this call cancelled; the others were being sent or were finished."""
     status_counts: StatusCounts
 
 
@@ -82,7 +82,7 @@ class BatchCalls:
         return batch_status(counts)
 
     async def cancel(self, request: ApiRequest, id: FromPath[str]) -> BatchCancelled:
-        cancelled = 0  # of a sandbox key: its messages are finished as they are accepted
+        cancelled = 0  # for a sandbox key: its messages are finished on acceptance
         if not request.auth.sandbox:
             cancel = partial(self._journal.batches.cancel, request.auth.tenant_id)
             cancelled = await existing(BATCH, id, cancel)
@@ -91,7 +91,7 @@ class BatchCalls:
 
 
 def batch_status(counts: BatchCounts) -> BatchStatus:
-    """The journal's counts as clients read them."""
+    """The journal's counts in the API's form."""
     held = (Status.PROCESSING, Status.RENDERED, Status.SENDING)
     by_status = {status: counts.by_status.get(status, 0) for status in Status}
     completed_at = counts.completed_at

@@ -1,4 +1,4 @@
-"""Composition root of the API process; topology.py names its function."""
+"""The composition root of the API process; topology.py refers to its function."""
 
 import asyncio
 import logging
@@ -41,15 +41,15 @@ log = logging.getLogger(__name__)
 
 JOURNAL_CONNECTIONS = 8
 SENDING = "sending"
-"""The name of that part of the process, to Postgres."""
+"""The name of this part of the process in Postgres."""
 SENDING_CONNECTIONS = 4
-"""Of requests to send alone: what else clients ask for may take long, and a 202 must not wait for it."""
+"""Connections that only send requests use: other requests may take long, and a 202 must not wait for them."""
 DRAINING_S = 1.0
 
 
 class Api:
-    """The HTTP server, and what runs beside it in its process: knowing the delivery actors, offering to them, watching
-    how full the system is, and ending what other processes left of commands."""
+    """The HTTP server and the background tasks of its process: they follow the delivery actors, offer deliveries to
+    them, measure the load, and finish commands that other processes left unfinished."""
 
     def __init__(
         self,
@@ -61,7 +61,7 @@ class Api:
         is_draining: Callable[[], Awaitable[bool]],
         tasks: Tasks,
     ) -> None:
-        """``is_draining``: whether this node was told to leave."""
+        """``is_draining`` returns whether this node is draining."""
         self._server = server
         self._journal = journal
         self._watch = watch
@@ -161,13 +161,13 @@ async def api(context: Context, links: Links) -> Api:
 def admin(
     context: Context, links: Links, journal: Journal, routing: MailRouting, dispatcher: Dispatcher, timeline: Timeline
 ) -> Admin:
-    """What operators may do, by way of this process."""
+    """The operators' routes in this process."""
     settings = context.settings
 
     @cache
     def tls() -> "TlsPolicies":
-        # To tell what domains publish, which few ask: no start waits for it. What it counts of that is reported by
-        # those who deliver.
+        # For the few requests about what domains publish: the start does not wait for it. The delivery actors report
+        # its counts.
         from cluster.lookup.domain_tls import TlsPolicies
 
         results = TlsResults(lambda: datetime.now(UTC))

@@ -1,4 +1,4 @@
-"""Sender domains, read only: what a tenant may send from, and the DNS records that make it so."""
+"""Sender domains, read only: the domains that a tenant may send from, and the DNS records that they need."""
 
 from itertools import groupby
 from typing import Literal
@@ -26,7 +26,7 @@ class DnsRecord(Struct, frozen=True, kw_only=True):
 
 
 class DomainDns(Struct, frozen=True, omit_defaults=True):
-    """The keys of the domain; a second one while keys are rotated."""
+    """The DKIM keys of the domain; there are two during a rotation."""
 
     dkim1: DnsRecord
     dkim2: DnsRecord | None = None
@@ -66,7 +66,7 @@ class Domains:
 
 
 def domains(keys: list[SenderDomain]) -> list[Domain]:
-    """The journal's rows, one per key and together for a domain, as one entry per domain."""
+    """One entry per domain from the journal's rows, which are one per key and grouped by domain."""
     found = []
     for id, rows in groupby(keys, key=lambda key: key.id):
         of_domain = list(rows)

@@ -1,4 +1,4 @@
-"""Whether this process lives, and whether it can serve. Both without a key: load balancers ask."""
+"""Liveness and readiness of this process. Both need no key, for load balancers."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Literal
@@ -11,7 +11,7 @@ from api.http.routes import RouteGroup, resource
 from cluster.context import keeps_from_work
 
 Readiness = Callable[[], Awaitable[Mapping[str, str | None]]]
-"""Each part by name: None when it works, else what is wrong with it."""
+"""Returns the state of each part by name: None when it works, otherwise its problem."""
 
 
 class Health(Struct, frozen=True):
@@ -21,7 +21,7 @@ class Health(Struct, frozen=True):
 
 
 class ReadinessBody(Struct, frozen=True):
-    """Each part: "ok", or what is wrong with it; what begins with "degraded: " does not keep it from its work."""
+    """The state of each part: "ok", or its problem. With a problem that begins with "degraded: " it still works."""
 
     status: Literal["ready", "not ready"]
     parts: dict[str, str]

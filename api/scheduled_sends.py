@@ -1,8 +1,8 @@
-"""/v3/user/scheduled_sends: pausing, cancelling and resuming a batch, in SendGrid v3's shape.
+"""/v3/user/scheduled_sends: pauses, cancels and resumes a batch, in SendGrid v3's shape.
 
-A pause holds everything of the batch that is not claimed, also what is accepted later; lifetimes go on meanwhile. A
-cancellation cancels what can be, and what is accepted into the batch later is accepted and cancelled at once. DELETE
-resumes a pause; of a cancellation it forgets only that it holds for later messages.
+A pause holds all unclaimed deliveries of the batch, also of messages that are accepted later; lifetimes continue. A
+cancellation cancels every message that can be cancelled; messages that are accepted into the batch later are cancelled
+at once. DELETE resumes a paused batch. For a cancelled batch it only ends the cancellation of later messages.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 
 LOOK_S = 10.0
 ABANDONED_S = 30.0
-"""A command that has not ended after this long is taken up by another process; both may go on."""
+"""After this time another process continues an unfinished command; both may work on it."""
 
 
 class NewScheduledSend(Struct, frozen=True):
@@ -52,7 +52,7 @@ class ChangeBody(TypedBody[ScheduledSendChange]):
 
 
 class ScheduledSendCalls:
-    """The five calls."""
+    """The routes of this module."""
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
@@ -127,7 +127,7 @@ class ScheduledSendCalls:
         await self._reschedule(request, batch_id, "resume")
 
     async def _known(self, request: ApiRequest, batch_id: str) -> str:
-        """The id, of a batch of this tenant. Raises NotFound."""
+        """The id, if it is a batch of this tenant. Raises NotFound otherwise."""
         await existing(BATCH, batch_id, partial(self._journal.batches.exists, request.auth.tenant_id))
         return batch_id
 
@@ -146,7 +146,7 @@ def _status(text: str | None, faults: list[Fault]) -> ScheduledStatus:
 
 
 async def settle_abandoned(journal: Journal) -> None:
-    """For ever: end what a process of this cluster began and did not end, be it slow or dead."""
+    """Finish commands that a slow or dead process of this cluster left unfinished. Runs until cancelled."""
     while True:
         try:
             for tenant_id, batch_id in await journal.scheduled_sends.unsettled(ABANDONED_S):

@@ -1,4 +1,4 @@
-"""The scopes of a key, as its holder may ask for them."""
+"""GET /v3/scopes: the scopes of the key that the client uses."""
 
 from litestar import get
 from msgspec import Struct

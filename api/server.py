@@ -1,6 +1,6 @@
-"""The HTTP server of one API process: the application, and what stands between it and the socket.
+"""The HTTP server of one API process: the application, and the layers between it and the socket.
 
-Called by the actor that hosts it. Never does: open or close the journal (it is its owner's).
+The actor that hosts the server calls it, and opens and closes the journal.
 """
 
 import logging
@@ -42,10 +42,10 @@ class ApiServer:
         why_full: WhyFull = never_full,
         admin: Admin | None = None,
     ) -> None:
-        """``sending`` is the journal for requests to send, whose connections nothing else takes; by default the same.
-        ``lifetime_s`` is delivery.lifetime_s; ``offers`` is called with what was committed, see Intake; ``large``
-        takes large requests; ``why_full`` says why nothing is taken while the system is full; ``admin`` is what
-        operators may do."""
+        """``sending`` is the journal for send requests, with connections that only they use; by default the same.
+        ``lifetime_s`` is delivery.lifetime_s. ``offers`` is called with committed requests (see Intake). ``large``
+        accepts large requests. ``why_full`` returns the reason while the system is full. ``admin`` has the operators'
+        routes."""
         self._bind = settings.bind
         self._intake = intake = Intake(  # kept so that its metrics are read
             (sending or journal).intake.accept,
@@ -77,10 +77,10 @@ class ApiServer:
         )
 
     async def start(self) -> str:
-        """Listen; the base URL, with the port that was taken. Raises OSError when the address is not to be had,
+        """Listen; returns the base URL with the actual port. Raises OSError when the address is not available, and
         CannotStart."""
         host, port = host_port(self._bind)
-        # Several API processes of one machine share the port.
+        # Several API processes on one machine share the port.
         address, port = await self._server.start(host, port, shared=True)
         shown = f"[{address}]" if ":" in address else address
         url = f"http://{shown}:{port}"
@@ -88,9 +88,9 @@ class ApiServer:
         return url
 
     async def health(self) -> bool:
-        """Whether it serves."""
+        """Whether the server is running."""
         return self._server.running()
 
     async def stop(self) -> None:
-        """Take no more connections, let requests in progress finish, and end within 5 s."""
+        """Accept no more connections, let requests in progress finish, and end within 5 s."""
         await self._server.stop()

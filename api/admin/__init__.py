@@ -1,1 +1,1 @@
-"""What operators see and do over HTTP: /api/admin."""
+"""The HTTP API for operators: /api/admin."""

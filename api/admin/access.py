@@ -1,6 +1,6 @@
-"""Who may operate: whoever shows the operator token, which every process derives from the cluster's secret.
+"""Authentication of operators by the operator token, which every process derives from the cluster's secret.
 
-API keys are tenants' and open nothing here.
+API keys belong to tenants and are not accepted here.
 """
 
 import hmac
@@ -15,13 +15,13 @@ Connection = ASGIConnection[HTTPRouteHandler, None, None, State]
 
 
 class Operators:
-    """Knows the token."""
+    """Checks the operator token."""
 
     def __init__(self, token: str) -> None:
         self._token = token.encode()
 
     async def guard(self, connection: Connection, route: BaseRouteHandler) -> None:
-        """Lets an operator pass. Raises Unauthenticated."""
+        """Admit an operator. Raises Unauthenticated when the token is missing or wrong."""
         authorization = connection.headers.get("authorization")
         if authorization is None:
             raise Unauthenticated("Missing Authorization header")

@@ -1,7 +1,7 @@
-"""POST /api/admin/bounce: ending queued deliveries that match, a part of the queue with each call.
+"""POST /api/admin/bounce: ends queued deliveries that match, one part of the queue per call.
 
-What is being sent is left alone: the host may have it already. A delivery that is not being sent cannot bounce
-(policy/lifecycle.py), so it ends as failed.
+Deliveries that are being sent are left unchanged: the host may have the message already. A delivery that is not being
+sent cannot bounce (policy/lifecycle.py), so it ends as failed.
 """
 
 from collections.abc import Sequence
@@ -36,10 +36,10 @@ class BounceAnswer(Struct, frozen=True, kw_only=True):
     matched: int
     ended: int
     being_sent: int
-    """Of the matched: left alone. A few others may be, because another command was at work on them."""
+    """Matched but left unchanged. A few others may be unchanged too because another command had locked them."""
     names: QueueNames
     next: str | None
-    """Where the next call goes on; null at the end of the queue."""
+    """The start of the next call; null at the end of the queue."""
 
 
 class BounceBody(TypedBody[BounceRequest]):
@@ -47,7 +47,7 @@ class BounceBody(TypedBody[BounceRequest]):
 
 
 class Bouncing:
-    """One call."""
+    """The route of this module."""
 
     def __init__(self, journal: Journal, search: QueueSearch) -> None:
         self._journal = journal

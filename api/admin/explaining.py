@@ -1,4 +1,4 @@
-"""GET /api/admin/explain/{id}: gathers what the journal, the actors and the event store know of a message."""
+"""GET /api/admin/explain/{id}: collects the facts about a message from the journal, the actors and the event store."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -28,11 +28,11 @@ from cluster.routing.views import SourceState
 SITES_ASKED = 200
 
 TriedUntil = Callable[[DueDelivery, datetime, datetime], Awaitable[datetime]]
-"""Until when a delivery is tried again when it is put off; of its send time and the end of its own lifetime."""
+"""Returns when the retries of a deferred delivery end, from its send time and the end of its own lifetime."""
 
 
 class Explaining:
-    """One call."""
+    """The route of this module."""
 
     def __init__(
         self,
@@ -100,7 +100,7 @@ class Explaining:
         )
 
     async def _sites(self, unfinished: Sequence[RecipientState], held: Mapping[int, HeldBy]) -> dict[int, str]:
-        """As whoever holds it says, else its lane, else as it would be placed now."""
+        """Its site: from the actor that holds it, otherwise from its lane, otherwise from the router."""
         sites: dict[int, str] = {}
         for standing in unfinished:
             by, lane = held.get(standing.recipient_no), parse(standing.lane or "")
@@ -133,7 +133,7 @@ class Explaining:
             states, _ = await self._deliverers.sites(site, SITES_ASKED)
             states = [state for state in states if state.site == site]
             parked = await self._journal.queue_control.parked(sorted({lane_of(state) for state in states}))
-            # Of several sources the deepest, which site_views puts first: the one that is worth explaining.
+            # With several sources, site_views has the deepest one first. That is the one to explain.
             for view in site_views(states, parked, suspensions, "", "", sources):
                 if view.site == site:
                     views.setdefault(site, view)

@@ -1,6 +1,6 @@
-"""Why a message is where it is, in plain sentences: from facts to words, and nothing else. Pure.
+"""Explains the state of a message in plain sentences, from facts that the caller has collected. Pure.
 
-The order is that of a reader's questions: where is it, why, what next and when.
+The sentences answer a reader's questions in order: where is it, why, and what happens next and when.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -30,31 +30,31 @@ class HeldBy(Struct, frozen=True, kw_only=True):
 
 
 class MessageFacts(Struct, frozen=True, kw_only=True):
-    """All that is known of a message."""
+    """The facts about a message."""
 
     now: datetime
     message_id: str
     fate: Fate
     recipients: tuple[str, ...]
-    """All of them, as they were accepted."""
+    """All recipients, as they were accepted."""
     standings: tuple[RecipientState, ...]
     held: Mapping[int, HeldBy]
     """By the recipient's number."""
     sites: Mapping[int, str]
     """The site of each unfinished recipient's mail, where it is known."""
     tried_until: Mapping[int, datetime]
-    """Until when each is tried again when it is put off: its own lifetime, or the shorter one of shaping."""
+    """By the recipient's number: when its retries end, by its own lifetime or the shorter one of shaping."""
     views: Mapping[str, SiteView]
-    """How these sites are."""
+    """The state of these sites, by name."""
     suspensions: tuple[Suspension, ...]
     sources: Mapping[str, SourceState] = {}
-    """Those of the routing in force, by name."""
+    """The sources of the active routing, by name."""
     live: tuple[str, ...]
     """The live delivery actors."""
     silent: tuple[str, ...]
-    """Those of them that did not answer."""
+    """The live actors that did not answer."""
     events: Sequence[TimelineEvent] | None
-    """None when the event store could not be asked."""
+    """None when the event store could not be queried."""
 
 
 class RecipientExplained(Struct, frozen=True, kw_only=True):
@@ -64,9 +64,9 @@ class RecipientExplained(Struct, frozen=True, kw_only=True):
     status: Status
     attempts: int
     next_at: datetime | None
-    """When something is to happen; null when that depends on others."""
+    """When the next step is due; null when that does not depend on the clock."""
     expires_at: datetime
-    """When it is given up: what was tried, by its own lifetime or the shorter one of shaping; else by its own."""
+    """When it expires: by its own lifetime or, once it was tried, by the shorter one of shaping."""
     site: str
     sentences: tuple[str, ...]
 
@@ -78,23 +78,23 @@ class Explained(Struct, frozen=True, kw_only=True):
     tenant_id: str
     status: Status
     sentences: tuple[str, ...]
-    """Of the message as a whole."""
+    """About the message as a whole."""
     recipients: tuple[RecipientExplained, ...]
-    """While it is not finished."""
+    """Present while the message is not finished."""
     events: tuple[TimelineEvent, ...]
-    """The last of them."""
+    """The last events."""
 
 
 EVENTS_SHOWN = 10
 GRAINS = ((86_400, 3600), (3600, 60))
-"""From so many seconds on, distances are told to so many."""
+"""(least, grain) in seconds: a distance of at least ``least`` is rounded to ``grain``."""
 
 
 def explain(facts: MessageFacts) -> Explained:
     """The sentences about a message."""
     fate = facts.fate
     unfinished = [standing.status for standing in facts.standings if standing.status not in FINISHED]
-    # A message between its acceptance and its end has deliveries; only a moment in which it ends can show neither.
+    # An unfinished message has deliveries. A message that ends during the query may show neither them nor an outcome.
     status = fate.status or (min(unfinished, key=list(Status).index) if unfinished else Status.PROCESSING)
     return Explained(
         message_id=facts.message_id,
@@ -107,9 +107,9 @@ def explain(facts: MessageFacts) -> Explained:
 
 
 def clock(moment: datetime, now: datetime) -> str:
-    """A time and how far it is: "2026-11-21 15:00:00 UTC (in 5m)"."""
+    """A time with its distance: "2026-11-21 15:00:00 UTC (in 5m)"."""
     away = round((moment - now).total_seconds())
-    # Nobody needs the seconds of days.
+    # A distance of days does not need seconds.
     grain = next((grain for least, grain in GRAINS if abs(away) >= least), 1)
     away = round(away / grain) * grain
     distance = f"in {duration_text(away)}" if away > 0 else f"{duration_text(-away)} ago"
@@ -184,12 +184,12 @@ def _recipient(facts: MessageFacts, standing: RecipientState) -> RecipientExplai
 
 def _expires_at(facts: MessageFacts, standing: RecipientState) -> datetime:
     if not standing.attempts:
-        return standing.expires_at  # shaping's shorter lifetime ends what is put off, and nothing was yet
+        return standing.expires_at  # shaping's shorter lifetime applies only to deferred deliveries
     return facts.tried_until.get(standing.recipient_no, standing.expires_at)
 
 
 def _ending(facts: MessageFacts, standing: RecipientState) -> str:
-    """What becomes of it when no host takes it."""
+    """What happens if no host accepts it."""
     own, shaped = standing.expires_at, facts.tried_until.get(standing.recipient_no, standing.expires_at)
     if shaped < own and shaped <= facts.now:
         return f"The lifetime that shaping gives it ended {clock(shaped, facts.now)}: if put off again, it bounces."
@@ -202,7 +202,7 @@ def _ending(facts: MessageFacts, standing: RecipientState) -> str:
 
 
 def _where(facts: MessageFacts, standing: RecipientState) -> Iterator[str]:
-    """Where it is, and what comes next."""
+    """Where it is, and what happens next."""
     if standing.status in FINISHED:
         said = f": {standing.error_message}" if standing.error_message else ""
         yield f"Finished: {standing.status}{said}."
@@ -213,7 +213,7 @@ def _where(facts: MessageFacts, standing: RecipientState) -> Iterator[str]:
 
 
 def _queued(facts: MessageFacts, standing: RecipientState) -> str:
-    """In the journal, in nobody's hands."""
+    """The state of a delivery that is in the journal and has no owner."""
     if standing.paused or facts.fate.batch_paused:
         return "It is put aside while its batch is paused."
     if standing.lane is not None:
@@ -231,7 +231,7 @@ def _queued(facts: MessageFacts, standing: RecipientState) -> str:
 
 
 def _why_parked(facts: MessageFacts, lane: str, pool: str) -> str:
-    """What keeps the lane's mail waiting, and what ends that."""
+    """Why the lane's mail waits, and what ends the wait."""
     place = parse(lane)
     site, source = (place.site, place.source) if place is not None else (lane, "")
     if suspensions := _suspensions(facts, site):
@@ -246,7 +246,7 @@ def _why_parked(facts: MessageFacts, lane: str, pool: str) -> str:
 
 
 def _leaves_from(facts: MessageFacts, source: str, pool: str) -> str:
-    """Where mail of a pool leaves from that a source keeps waiting."""
+    """How a pool's mail can leave when it waits for ``source``."""
     pools: dict[str, list[SourceState]] = {}
     for state in facts.sources.values():
         for share in state.pools:
@@ -267,13 +267,13 @@ def _leaves_from(facts: MessageFacts, source: str, pool: str) -> str:
 
 
 def _suspensions(facts: MessageFacts, site: str) -> list[Suspension]:
-    """What is suspended of a site, for the message's tenant."""
+    """The suspensions of a site that apply to the message's tenant."""
     tenants = ("", facts.fate.tenant_id)
     return [one for one in facts.suspensions if one.site in ("", site) and one.tenant_id in tenants]
 
 
 def _comes_back(facts: MessageFacts, site: str) -> datetime | None:
-    """When a site that sends nothing now is to send again, where that is known."""
+    """When sending to a waiting site resumes; None when that is not known."""
     moments = [suspension.until for suspension in _suspensions(facts, site)]
     view = facts.views.get(site)
     if view is not None and view.waits_for and view.until is not None:
@@ -282,7 +282,7 @@ def _comes_back(facts: MessageFacts, site: str) -> datetime | None:
 
 
 def _in_hands(facts: MessageFacts, standing: RecipientState) -> str:
-    """Leased to an actor, or claimed by one."""
+    """The state of a delivery that is leased to an actor or claimed by one."""
     by = facts.held.get(standing.recipient_no)
     lease = clock(standing.due_at, facts.now) if standing.due_at else "soon"
     sending = standing.status is Status.SENDING
@@ -305,7 +305,7 @@ def _in_hands(facts: MessageFacts, standing: RecipientState) -> str:
 
 
 def _why(facts: MessageFacts, standing: RecipientState, site: str) -> Iterator[str]:
-    """What an operator changed, what went wrong before, and what holds it back."""
+    """An operator's changes, earlier failures, and the reasons for the wait."""
     if standing.accepted_pool not in (None, standing.pool):
         former = f"the pool {standing.accepted_pool}" if standing.accepted_pool else "the default pool"
         yield f"An operator has moved it from {former} to the pool {standing.pool}."
@@ -360,7 +360,7 @@ def _suspended(suspension: Suspension, now: datetime) -> str:
 
 
 def _next_at(facts: MessageFacts, standing: RecipientState) -> datetime | None:
-    """When the next thing happens by the clock; None when it depends on room, an actor or a person."""
+    """The time of the next step; None when it depends on room, an actor or a person."""
     if standing.status in FINISHED or standing.paused or facts.fate.batch_paused or standing.lane is not None:
         return None
     if standing.status is Status.QUEUED or standing.recipient_no not in facts.held:

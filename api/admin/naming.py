@@ -1,8 +1,9 @@
-"""The names that operators type: a site, the domain whose mail goes there, a tenant. Each may be an unambiguous
-beginning; one that is not known is refused with the nearest names, so that a slip is never taken for a success.
+"""Resolves the names that operators type: of a site, of a domain whose mail goes there, of a tenant. An unambiguous
+prefix suffices. An unknown name is refused with similar names, so that a typing error does not look like a success.
 
-A site is known when a delivery actor has it in memory or has sent mail there within a day, something is parked for it
-or queued for its domains, it is suspended, something was done to it, routes name it, or it is a family of hosts.
+A site is known when a delivery actor has it in memory or has sent mail there within a day, when mail is parked for it
+or queued for its domains, when it is suspended, has recorded actions or is named by a route, and when it is a family of
+hosts.
 """
 
 import asyncio
@@ -22,23 +23,23 @@ from cluster.routing.views import SiteOfDomain
 from cluster.typed_names import beginning_with, nearest
 
 FindSite = Callable[[str], Awaitable[SiteOfDomain]]
-"""The site of a domain's mail, and what is wrong with the domain."""
+"""Returns the site of a domain's mail, and the domain's problem."""
 NamedSites = Callable[[], Collection[str]]
-"""Sites that the routing in force names."""
+"""Returns the sites that the active routing names."""
 
 MOST_SITES = 2000
 MOST_ACTIONS = 1000
 MOST_DOMAINS = 500
-"""Domains of the queue whose sites are looked up to know a name."""
+"""The most queued domains whose sites are looked up to resolve a name."""
 LOOKUPS_AT_ONCE = 100
 LOOKUPS_S = 5.0
-"""What they may take together; what has no answer by then has no name."""
+"""The timeout for all these lookups together; unanswered ones give no name."""
 MOST_TENANTS = 10_000
 SHOWN = 5
 
 
 class NameFinder:
-    """Every method raises Invalid for what is not known, and Unavailable."""
+    """Resolves names. Every method raises Invalid for an unknown name, and Unavailable."""
 
     def __init__(
         self,
@@ -55,19 +56,19 @@ class NameFinder:
         self._list_sources = list_sources
 
     async def place(self, site: str | None, domain: str | None) -> str | None:
-        """The site that is meant by its own name, or else by a domain's; None where neither is given."""
+        """The site by its own name, or otherwise by a domain's; None when neither is given."""
         if site is not None:
             return await self.site(site)
         return await self.site_of(domain) if domain is not None else None
 
     async def site(self, text: str) -> str:
-        """The site with this name, or the only one that begins with it."""
+        """The site with this name, or the only one with this prefix."""
         text = spelled_names(text)
         known = await self._sites_at_hand()
         if text in known or text in FAMILY_NAMES:
             return text
         known |= await self._sites_of_queue()
-        # A family that no mail went to yet makes no name ambiguous.
+        # A family that has had no mail yet does not make a name ambiguous.
         found = _only(text, known if beginning_with(text, known) else FAMILY_NAMES)
         if found is not None:
             return found
@@ -86,7 +87,7 @@ class NameFinder:
         return (await self._find_site(await self.domain(text))).site
 
     async def domain(self, text: str) -> str:
-        """A domain (A-labels) that takes mail, or for which some is queued; or the only queued one that begins so."""
+        """A domain (A-labels) that accepts mail or has queued mail, or the only queued one with this prefix."""
         domain = mail_domain(text)
         if domain is not None and not (await self._find_site(domain)).problem:
             return domain
@@ -99,7 +100,7 @@ class NameFinder:
         return found
 
     async def tenant(self, text: str) -> str:
-        """The id of the tenant with this id or name, or of the only one whose id or name begins so."""
+        """The id of the tenant with this id or name, or of the only one whose id or name has this prefix."""
         ids = dict(await self._journal.known_names.tenants_like(text, MOST_TENANTS))
         if text in ids:
             return text
@@ -125,14 +126,14 @@ class NameFinder:
             raise Invalid([Fault(f"No batch is known as {batch_id}", "batch_id")])
 
     async def check_pool(self, pool: str) -> None:
-        """A pool of the routing in force, or one that something queued names all the same."""
+        """A pool of the active routing, or another one that queued mail names."""
         pools = await self._pools()
         if pool in (DEFAULT_POOL, *pools) or await self._journal.known_names.is_queued_pool(pool):
             return
         raise Invalid([Fault(_unknown("pool", pool, pools), "pool")])
 
     async def check_new_pool(self, pool: str) -> None:
-        """A pool of the routing in force."""
+        """A pool of the active routing."""
         pools = await self._pools()
         if pool not in pools:
             raise Invalid([Fault(_unknown("pool", pool, pools), "to_pool")])
@@ -144,8 +145,7 @@ class NameFinder:
             raise Invalid([Fault(_unknown("route", name, names), "to_route")])
 
     async def like(self, pattern: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """Some of the known sites that a pattern means, as ``matches`` says; and where there are none, the names that
-        are nearest to it."""
+        """Some of the known sites that match a pattern (``matches``); when there are none, the most similar names."""
         pattern = spelled_names(pattern)
         known = await self._sites_at_hand() | await self._sites_of_queue()
         meant = sorted(site for site in known if matches(pattern, site))[:SHOWN]
@@ -169,7 +169,7 @@ class NameFinder:
         }
 
     async def _sites_of_queue(self) -> set[str]:
-        """The sites of what is queued: a deferred message is in no actor's memory."""
+        """The sites of queued mail: a deferred message is in no actor's memory."""
         semaphore = Semaphore(LOOKUPS_AT_ONCE)
 
         async def look(domain: str) -> str:
@@ -187,7 +187,7 @@ class NameFinder:
 
 
 def _is_name(site: str) -> bool:
-    """Whether it may be a site's: older versions suspended what was typed, patterns too."""
+    """Whether it can be a site's name. Older versions stored suspensions for any text, including patterns."""
     return site != "" and not set(site) & set("*?")
 
 
@@ -197,7 +197,7 @@ def _only(text: str, known: Iterable[str]) -> str | None:
 
 
 def _unknown(kind: str, text: str, known: Collection[str], begun: Collection[str] | None = None) -> str:
-    """Why a name is refused."""
+    """The fault for a refused name."""
     begun = beginning_with(text, known) if begun is None else begun
     if len(begun) > 1:
         more = f" and {len(begun) - SHOWN} more" if len(begun) > SHOWN else ""

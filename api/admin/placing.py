@@ -1,4 +1,4 @@
-"""/api/admin/route, /sources and /policies: where mail would go, what it leaves from, and the rules put in force."""
+"""/api/admin/route, /sources and /policies: the route of mail, the sources, and the active policies."""
 
 from collections.abc import Awaitable, Callable
 from typing import Annotated
@@ -19,10 +19,11 @@ from cluster.policy.routes.domains import mail_domain
 from cluster.routing.views import RouteDescription, SourceState
 
 Describe = Callable[[str, str, str], Awaitable[RouteDescription]]
-"""The way of mail for (domain, tenant id, pool); the last two may be ""."""
+"""Returns the resolved route of mail for (domain, tenant id, pool); the last two may be ""."""
 ListSources = Callable[[], Awaitable[list[SourceState]]]
 PutInForce = Callable[[str, str], Awaitable[int | None]]
-"""Puts (shaping.toml, routing.toml) in force: the new version, or None when they are already. Raises BadPolicies."""
+"""Activates (shaping.toml, routing.toml): returns the new version, or None when they are active already. Raises
+BadPolicies."""
 
 
 class SourceList(Struct, frozen=True):
@@ -42,7 +43,7 @@ class PoliciesAnswer(Struct, frozen=True, kw_only=True):
     """What is in force now."""
 
     version: int
-    """0 while nothing was ever put in force."""
+    """0 while no policies were ever activated."""
     changed: bool
 
 
@@ -51,7 +52,7 @@ class PoliciesBody(TypedBody[NewPolicies]):
 
 
 class Placing:
-    """The three calls."""
+    """The routes of this module."""
 
     def __init__(
         self,
@@ -62,7 +63,7 @@ class Placing:
         put_in_force: PutInForce,
         version: Callable[[], Awaitable[int]],
     ) -> None:
-        """``version``: of what is in force."""
+        """``version`` returns the active version."""
         self._deliverers = deliverers
         self._describe = describe
         self._sources = sources

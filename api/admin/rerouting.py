@@ -1,6 +1,6 @@
-"""POST /api/admin/reroute: moving what waits to another pool of sources or another route, a part of the queue a call.
+"""POST /api/admin/reroute: moves waiting deliveries to another pool or route, one part of the queue per call.
 
-The new pool and route are in the journal, so they outlive restarts. What is being sent is left alone.
+The new pool and route are in the journal, so they survive restarts. Deliveries that are being sent are left unchanged.
 """
 
 from collections.abc import Sequence
@@ -27,9 +27,9 @@ class RerouteRequest(QueueQuery, frozen=True, kw_only=True):
     """Which deliveries to move, and where to: a pool, a route, or both."""
 
     to_pool: str | None = None
-    """One of the routing in force."""
+    """A pool of the active routing."""
     to_route: str | None = None
-    """direct, a relay (host:port) or another way that the routing names; default: as the routing says."""
+    """direct, a relay (host:port) or another route that the routing names; default: the routing decides."""
 
 
 class RerouteAnswer(Struct, frozen=True, kw_only=True):
@@ -37,12 +37,12 @@ class RerouteAnswer(Struct, frozen=True, kw_only=True):
 
     matched: int
     moved: int
-    """None of a dry run. What is there already is not counted, nor what is in other hands just now."""
+    """0 in a dry run. Deliveries that are there already, and those that another command has locked, do not count."""
     being_sent: int
-    """Of the matched: left alone."""
+    """Matched but left unchanged."""
     names: QueueNames
     next: str | None
-    """Where the next call goes on; null at the end of the queue."""
+    """The start of the next call; null at the end of the queue."""
 
 
 class RerouteBody(TypedBody[RerouteRequest]):
@@ -50,7 +50,7 @@ class RerouteBody(TypedBody[RerouteRequest]):
 
 
 class Rerouting:
-    """One call."""
+    """The route of this module."""
 
     def __init__(self, journal: Journal, deliverers: Deliverers, search: QueueSearch, names: NameFinder) -> None:
         self._journal = journal
@@ -101,7 +101,7 @@ class Rerouting:
 
 
 def _check(data: RerouteRequest) -> None:
-    """Raises Invalid."""
+    """Raises Invalid for a request with faults."""
     faults: list[Fault] = []
     for name in ("to_pool", "to_route"):
         check_name(getattr(data, name), name, faults)

@@ -1,4 +1,4 @@
-"""Everything under /api/admin, put together from what the API process is handed."""
+"""Assembles all routes under /api/admin from the collaborators of the API process."""
 
 from collections.abc import Awaitable, Callable
 
@@ -22,7 +22,7 @@ from cluster.peers import Call
 
 
 class Admin:
-    """What operators may do; each part has its own module."""
+    """The routes for operators; each part has its own module."""
 
     def __init__(
         self,
@@ -39,7 +39,7 @@ class Admin:
         sources: ListSources,
         put_in_force: PutInForce,
     ) -> None:
-        """``token``: the operators' (cluster.keys). ``call`` reaches the delivery actors."""
+        """``token`` is the operator token (cluster.keys). ``call`` calls the delivery actors."""
         self._guard = Operators(token).guard
         deliverers = Deliverers(journal, call)
         names = NameFinder(journal, deliverers, find_site, named_sites, sources)

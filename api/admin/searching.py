@@ -1,7 +1,7 @@
-"""Which queued deliveries an operator means: the filters that bounce, send-now and reroute share, and the search.
+"""The filters that bounce, send-now and reroute share, and the search of the queue.
 
-A call looks at a bounded part of the queue, in the order of acceptance, and says where the next one goes on; so a queue
-of millions is searched without holding anything up, and the operator sees how far it has come.
+A call reads a bounded part of the queue, in the order of acceptance, and returns the start of the next call. So a queue
+of millions is searched without blocking other work, and the operator sees the progress.
 """
 
 import asyncio
@@ -22,15 +22,15 @@ from cluster.lookup.semaphore import Semaphore
 from cluster.policy.routes.domains import mail_domain
 
 SiteOf = Callable[[str], Awaitable[str]]
-"""The site of a domain's mail; "" when there is none to be found."""
+"""Returns the site of a domain's mail; "" when it is not found."""
 
 PART = 10_000
-"""Deliveries that one call looks at: some 50 ms of reading."""
+"""The most deliveries that one call reads: some 50 ms."""
 PART_BY_SITE = 500
-"""When each may be of another domain, whose site is to be looked up: the DNS may take its time to fail."""
+"""The same when sites must be looked up. Each delivery may have another domain, and a DNS lookup may fail slowly."""
 LOOKUPS_AT_ONCE = 100
 PAGE = 1000
-"""Deliveries that one transaction changes."""
+"""The most deliveries that one transaction changes."""
 LONGEST_AGE_S = 366 * 86_400
 FILTERS = ("message_id", "domain", "site", "tenant_id", "batch_id", "pool")
 
@@ -41,20 +41,20 @@ class QueueQuery(Struct, frozen=True, kw_only=True):
 
     message_id: str | None = None
     domain: str | None = None
-    """Of the recipient."""
+    """The recipient's domain."""
     site: str | None = None
     tenant_id: str | None = None
     """Its id or its name."""
     batch_id: str | None = None
     pool: str | None = None
-    """The pool that the message names; "default": none, too."""
+    """The pool that the message names; "default" also matches messages without one."""
     older_than_s: float | None = None
-    """Accepted more than so many seconds ago."""
+    """Matches deliveries that were accepted more than this many seconds ago."""
     all: bool = False
-    """Everything that is queued: the one filter that is needed then."""
+    """Matches all queued deliveries, without another filter."""
     dry_run: bool = False
     after: str = ""
-    """What the last answer gave as ``next``; the names are then those that it gave as ``names``."""
+    """``next`` of the last response; the names are then its ``names``."""
 
 
 class QueueNames(Struct, frozen=True, kw_only=True):
@@ -66,16 +66,16 @@ class QueueNames(Struct, frozen=True, kw_only=True):
 
 
 class FoundDeliveries(Struct, frozen=True, kw_only=True):
-    """What matches in one part of the queue."""
+    """The matches in one part of the queue."""
 
     queued: list[UnfinishedDelivery]
     names: QueueNames
     next: str | None
-    """Where the next call goes on; None at the end of the queue."""
+    """The start of the next call; None at the end of the queue."""
 
 
 class QueueSearch:
-    """``site_of``: as deliveries are placed now."""
+    """Searches the queue for an operator's query. ``site_of`` uses the active routing."""
 
     def __init__(
         self,
@@ -90,8 +90,8 @@ class QueueSearch:
         self._clock = clock
 
     async def part(self, query: QueueQuery, *, by_site: bool = False) -> FoundDeliveries:
-        """The next part; ``by_site``: of the size for looking up sites. The query was checked with ``check_query``.
-        Raises Invalid for names that are not known."""
+        """The next part; with ``by_site`` it has the size for site lookups. The query must have passed ``check_query``.
+        Raises Invalid for unknown names."""
         mark = mark_of(query.after) or QueueMark()
         names = await self.named(query)
         before = None
@@ -112,7 +112,7 @@ class QueueSearch:
         return FoundDeliveries(queued=queued, names=names, next=following)
 
     async def named(self, query: QueueQuery) -> QueueNames:
-        """The names that a query means. Raises Invalid."""
+        """The resolved names of a query. Raises Invalid for unknown ones."""
         if query.after:
             return QueueNames(domain=query.domain, site=query.site, tenant_id=query.tenant_id)
         if query.message_id is not None:
@@ -128,7 +128,7 @@ class QueueSearch:
         )
 
     async def record(self, query: QueueQuery, names: QueueNames, action: str, done: str, reason: str = "") -> None:
-        """Keep what an operator has done to a part of the queue among the actions of its site. ``done``: in words."""
+        """Record an operator's command on a part of the queue as an action on its site. ``done`` describes it."""
         made = SiteAction(
             at=self._clock(),
             site=names.site or "",
@@ -140,7 +140,7 @@ class QueueSearch:
         await self._journal.site_actions.record([made])
 
     async def suspended(self, queued: Sequence[UnfinishedDelivery], suspensions: Sequence[Suspension]) -> int:
-        """How many of these are of a site or a tenant that is suspended."""
+        """How many of these belong to a suspended site or tenant."""
         held = {(one.site, one.tenant_id) for one in suspensions}
         sites = await self._sites(queued) if any(site for site, _ in held) else {}
 
@@ -167,13 +167,13 @@ class QueueSearch:
 
 
 def pages(queued: Sequence[UnfinishedDelivery]) -> Iterator[Sequence[UnfinishedDelivery]]:
-    """Deliveries, as many at a time as one transaction changes."""
+    """The deliveries in chunks, one for each transaction."""
     for start in range(0, len(queued), PAGE):
         yield queued[start : start + PAGE]
 
 
 def check_query(query: QueueQuery, faults: list[Fault], what: str) -> None:
-    """What can be wrong with a query by itself. ``what`` it does to the whole queue, in words."""
+    """Check a query without the journal. ``what`` describes the command's effect on the whole queue."""
     filters = {name: getattr(query, name) for name in FILTERS}
     for name, text in filters.items():
         check_name(text, name, faults)
@@ -190,13 +190,13 @@ def check_query(query: QueueQuery, faults: list[Fault], what: str) -> None:
 
 
 def mark_of(after: str) -> QueueMark | None:
-    """The place in the queue that an answer gave as ``next``; None where it is none."""
+    """The queue position from a response's ``next``; None when it is malformed."""
     message_id, _, number = after.partition(".")
     return QueueMark(message_id, int(number)) if number.isdecimal() and len(number) < 10 else None
 
 
 def _described(query: QueueQuery, names: QueueNames) -> list[str]:
-    """The filters in words, but for the site and the tenant, which actions name by themselves."""
+    """The filters in words, except site and tenant, which are fields of an action."""
     asked = [
         ("message", query.message_id),
         ("domain", names.domain),

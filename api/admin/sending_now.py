@@ -1,7 +1,7 @@
-"""POST /api/admin/send-now: making deferred deliveries due now, a part of the queue with each call.
+"""POST /api/admin/send-now: makes deferred deliveries due now, one part of the queue per call.
 
-What was commanded stands: a later send time, a pause, a suspension. What is due already waits for its turn, and its
-site is tried at once, also where the last connections to it failed.
+A later send time, a pause and a suspension still apply. Deliveries that are due already wait for their turn, and their
+site is tried at once, even if the last connections to it failed.
 """
 
 from collections.abc import Sequence
@@ -30,21 +30,21 @@ class SendNowAnswer(Struct, frozen=True, kw_only=True):
 
     matched: int
     deferred: int
-    """Of the matched: they waited for their next attempt."""
+    """Matched: they waited for their next attempt."""
     made_due: int
-    """Of these; none of a dry run. A few may be in other hands just now, and are left as they are."""
+    """Those of ``deferred`` that are due now; 0 in a dry run. A few may be locked by another command and unchanged."""
     due: int
-    """Of the matched, too: due already, they wait for their turn or for room at their site."""
+    """Matched: they are due already and wait for their turn or for room at their site."""
     scheduled: int
-    """Left alone: their send time is to come."""
+    """Left unchanged: their send time is in the future."""
     paused: int
-    """Left alone: their batch is paused."""
+    """Left unchanged: their batch is paused."""
     being_sent: int
     suspended: int
-    """Of the deferred and the due: they wait until the suspension of their site or tenant ends."""
+    """Deferred or due: they wait until the suspension of their site or tenant ends."""
     names: QueueNames
     next: str | None
-    """Where the next call goes on; null at the end of the queue."""
+    """The start of the next call; null at the end of the queue."""
 
 
 class SendNowBody(TypedBody[SendNowRequest]):
@@ -52,7 +52,7 @@ class SendNowBody(TypedBody[SendNowRequest]):
 
 
 class SendingNow:
-    """One call."""
+    """The route of this module."""
 
     def __init__(self, journal: Journal, deliverers: Deliverers, search: QueueSearch) -> None:
         self._journal = journal

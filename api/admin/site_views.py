@@ -1,4 +1,4 @@
-"""What operators read of sites: the shares of a site on all actors as one, with what is parked for it. Pure."""
+"""The state of sites for operators: sums the shares of a site on all actors and its parked deliveries. Pure."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -29,45 +29,45 @@ class SiteView(Struct, frozen=True, kw_only=True):
     """A source → site, over the whole cluster."""
 
     source: str
-    """"" is the system's choice of address."""
+    """"" when the operating system chooses the address."""
     site: str
     depth: int
-    """waiting and parked together: what is due and not yet being sent."""
+    """waiting plus parked: deliveries that are due and not yet being sent."""
     waiting: int
     """In memory."""
     parked: int
-    """In the journal, for want of room; counted up to 100,000 a lane."""
+    """In the journal, for lack of room; counted up to 100,000 per lane."""
     in_flight: int
     connections: int
     connection_limit: int
     message_rate: float
-    """Messages a second that it may have now; 0 sets no limit."""
+    """The current limit in messages per second; 0 for none."""
     accepted: int
-    """Recipients since the site was last idle; so deferred and bounced."""
+    """Recipients since the site was last idle; the same for deferred and bounced."""
     deferred: int
     bounced: int
     accepted_per_s: float
     """Over the last minute."""
     waits_for: str
-    """Why no more is sent just now, in words; "" when nothing holds it back."""
+    """Why no more is sent now, in words; "" when nothing limits it."""
     until: datetime | None
     suspended: tuple[str, ...]
-    """What is suspended of it, in words."""
+    """Its suspensions, in words."""
     adjustments: tuple[str, ...]
-    """What automation has changed, in words."""
+    """The changes by automation, in words."""
     actors: tuple[str, ...]
-    """Who has it in memory."""
+    """The actors that have it in memory."""
     last_replies: tuple[ReplyView, ...]
-    """The newest first."""
+    """Newest first."""
 
 
 def moment(seconds: float) -> datetime | None:
-    """A time of an actor's; 0 is none."""
+    """An actor's time in seconds since the epoch; 0 means none."""
     return datetime.fromtimestamp(seconds, UTC) if seconds else None
 
 
 def lane_of(state: SiteState) -> str:
-    """Where deliveries are parked that this share has no room for."""
+    """The lane of deliveries that this share has no room for."""
     return str(Destination(state.site, state.source, state.share, state.shares))
 
 
@@ -79,9 +79,10 @@ def site_views(
     source: str,
     sources: Sequence[SourceState] = (),
 ) -> list[SiteView]:
-    """The sites that are meant, the deepest first; those that are suspended also when they hold nothing.
+    """The sites that match, deepest first, including suspended sites without deliveries.
 
-    ``parked``: deliveries by lane. ``source``: "" means any. ``sources``: those of the routing in force.
+    ``parked`` has the number of deliveries by lane. A ``source`` of "" means any. ``sources`` are those of the active
+    routing.
     """
     by_name = {one.name: one for one in sources}
     shares: dict[tuple[str, str], list[SiteState]] = defaultdict(list)
@@ -103,7 +104,7 @@ def site_views(
 
 
 def suspended(site: str, suspensions: Sequence[Suspension]) -> tuple[str, ...]:
-    """What is suspended of a site, in words."""
+    """The suspensions of a site, in words."""
     return tuple(
         f"{'tenant ' + s.tenant_id if s.tenant_id else 'all tenants'}"
         f"{'' if s.site else ' at every site'} until {s.until:%Y-%m-%d %H:%M:%S} UTC by {s.made_by}"
@@ -114,7 +115,8 @@ def suspended(site: str, suspensions: Sequence[Suspension]) -> tuple[str, ...]:
 
 
 def kept_by_source(source: SourceState | None, site: str) -> str:
-    """Why a source sends nothing to a site now, in words; "" when it may. None: the system's choice, which may."""
+    """Why a source sends nothing to a site now, in words; "" when it may send. None is the system's choice of address,
+    which always may."""
     if source is None:
         return ""
     if not source.actors:
@@ -127,7 +129,8 @@ def kept_by_source(source: SourceState | None, site: str) -> str:
 def _waits_for(
     held_back: SiteState | None, site: str, suspensions: Sequence[Suspension], kept: str
 ) -> tuple[str, datetime | None]:
-    """Why nothing more is sent, and until when: as who has the site in memory says, else by what is in force."""
+    """Why nothing more is sent, and until when: from suspensions and the source, otherwise from the actor that has the
+    site in memory."""
     untils = [s.until for s in suspensions if not s.tenant_id and s.site in ("", site)]
     if untils:
         return "suspended", max(untils)

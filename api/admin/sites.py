@@ -1,4 +1,4 @@
-"""/api/admin/sites and /actions: how destinations are, and what was done to them."""
+"""/api/admin/sites and /actions: the state of sites, and the actions on them."""
 
 from typing import Annotated
 
@@ -28,11 +28,11 @@ class SiteList(Struct, frozen=True, kw_only=True):
 
     sites: list[SiteView]
     silent: tuple[str, ...]
-    """Delivery actors that did not answer: what they have in memory is missing."""
+    """Delivery actors that did not answer: their deliveries in memory are missing."""
     idle: tuple[str, ...] = ()
-    """Where nothing is found: some of the known sites that are meant, and hold nothing."""
+    """When nothing is found: some known sites that match and have no deliveries."""
     near: tuple[str, ...] = ()
-    """Where none is known that is meant: known sites with names like the pattern."""
+    """When no known site matches: known sites with similar names."""
 
 
 class ActionList(Struct, frozen=True):
@@ -42,7 +42,7 @@ class ActionList(Struct, frozen=True):
 
 
 class SiteCalls:
-    """The two calls."""
+    """The routes of this module."""
 
     def __init__(self, journal: Journal, deliverers: Deliverers, sources: ListSources, names: NameFinder) -> None:
         self._journal = journal

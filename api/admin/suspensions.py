@@ -1,6 +1,6 @@
-"""/api/admin/suspensions: halting a site, a tenant, or one at the other.
+"""/api/admin/suspensions: suspends a site, a tenant, or a tenant at a site.
 
-A suspension is a row that every delivery actor follows; it is kept through restarts, and ends by itself.
+A suspension is a row that every delivery actor follows. It survives restarts and ends at its time.
 """
 
 from collections.abc import Callable
@@ -37,20 +37,20 @@ class Resumed(Struct, frozen=True, kw_only=True):
 
     suspensions: list[Suspension]
     still: list[Suspension]
-    """Wider ones, which hold what was resumed all the same."""
+    """Wider suspensions that still apply to what was resumed."""
 
 
 class NewSuspension(Struct, frozen=True, kw_only=True):
     """What to suspend: a site, a tenant, or one at the other."""
 
     site: str | None = None
-    """Its name, or an unambiguous beginning of it."""
+    """Its name, or an unambiguous prefix of it."""
     domain: str | None = None
-    """Instead of the site: one whose mail goes there."""
+    """Instead of the site: a domain whose mail goes there."""
     all: bool = False
-    """Instead of the site: every one."""
+    """Instead of the site: every site."""
     tenant_id: str | None = None
-    """Its id or its name, or an unambiguous beginning."""
+    """Its id or its name, or an unambiguous prefix."""
     for_s: float = 3600.0
     """Seconds; at most a year."""
     reason: str = ""
@@ -61,7 +61,7 @@ class SuspensionBody(TypedBody[NewSuspension]):
 
 
 class SuspensionCalls:
-    """The three calls."""
+    """The routes of this module."""
 
     def __init__(
         self,

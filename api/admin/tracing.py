@@ -1,7 +1,7 @@
-"""GET /api/admin/trace: the SMTP dialogues with a site as they happen, a JSON object a line.
+"""GET /api/admin/trace: streams the SMTP dialogues with a site, one JSON object per line.
 
-Every look at the actors keeps their tracing on for a little longer, so that it ends by itself when nobody looks any
-more. Contents of messages are not in it; their sizes are.
+Each poll of the actors keeps their tracing on for some seconds, so that it ends when the client disconnects. Lines have
+the sizes of messages but not their contents.
 """
 
 import asyncio
@@ -28,10 +28,10 @@ from cluster.routing.site_state import TraceLine
 
 LOOK_S = 0.2
 LOOKED_AT_S = 3.0
-"""For how long each look keeps tracing on."""
+"""How long each poll keeps tracing on."""
 MEMBERS_S = 5.0
 SILENT_S = 10.0
-"""After so long without a line it is said that this is still listening."""
+"""After this time without a line, the trace writes a line that it is still listening."""
 LONGEST_S = 3600
 
 
@@ -40,18 +40,18 @@ class TracedLine(Struct, frozen=True, kw_only=True):
 
     at: datetime
     actor: str
-    """"" where the line is the trace's own: the site and actors it listens to, or that the site is silent."""
+    """"" for a line of the trace itself: the site and actors that it listens to, or that the site is silent."""
     number: int
-    """Rises by one with each line of this actor; what is missing was dropped for want of room. 0 of the
+    """Increases by one with each line of this actor; missing numbers were dropped for lack of room. 0 for a line of the
     trace itself."""
     connection: str
     direction: str
-    """"C" from us, "S" from the host, "*" what happened to the connection."""
+    """"C" from us, "S" from the host, "*" for an event of the connection."""
     text: str
 
 
 class Tracing:
-    """One call."""
+    """The route of this module."""
 
     def __init__(self, deliverers: Deliverers, names: NameFinder, look_s: float = LOOK_S) -> None:
         self._deliverers = deliverers
@@ -89,7 +89,7 @@ class Tracing:
             faults.append(Fault("Name a site or a domain", "site"))
         if faults:
             raise Invalid(faults)
-        # Both before the answer begins: a journal that is away is a 503.
+        # Both before the response begins, so that an unavailable journal gives a 503.
         names = await self._deliverers.names()
         place = await self._names.place(site, domain)
         assert place is not None, "one of the two was given"
@@ -117,7 +117,7 @@ class Tracing:
                 return
             if clock() - named > MEMBERS_S:
                 named = clock()
-                with contextlib.suppress(Unavailable):  # then those who were there are asked on
+                with contextlib.suppress(Unavailable):  # then the known actors are polled again
                     names = await self._deliverers.names()
             await asyncio.sleep(self._look_s)
 

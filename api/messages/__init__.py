@@ -1,1 +1,1 @@
-"""/v3/messages: where messages stand, what happened to them, and what a client may command of one."""
+"""/v3/messages: the state of messages, their timelines, and the commands for one message."""

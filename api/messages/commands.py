@@ -1,8 +1,8 @@
-"""POST /v3/messages/{id}/cancel, /retry and /fail: what a client may command of one message.
+"""POST /v3/messages/{id}/cancel, /retry and /fail: the commands for one message.
 
-None touches a transaction that is under way: a cancel and a retry are refused, so that nothing is sent twice or
-against a promise; a fail lets it go on, and what comes of it changes the message no more (its recipient may have the
-mail all the same).
+No command affects an SMTP transaction that is under way. A cancel and a retry are refused then, so that no message is
+sent twice or after its cancellation. A fail lets the transaction continue, and its outcome no longer changes the
+message (the recipient may still get the mail).
 """
 
 import asyncio
@@ -32,7 +32,7 @@ LONGEST_REASON = 1000
 NO_REASON = "Failed by request"
 
 IN_FLIGHT = "Already in flight; cancellation ignored"
-"""Of a message that is being sent, to one recipient at least, or has been: clients look for these words."""
+"""The error for a message that is being sent or was sent to at least one recipient; clients compare it."""
 _NOT_CANCELLED = {
     Status.CANCELLED: "Already cancelled",
     Status.SANDBOX: "Accepted by a sandbox, never to be sent; cancellation ignored",
@@ -52,7 +52,7 @@ class CancelAnswer(Struct, frozen=True, kw_only=True):
 
 
 class FailRequest(Struct, frozen=True):
-    """Why the message is given up; all of the body may be left out."""
+    """The reason for the failure; the whole body may be missing."""
 
     reason: str | None = None
 
@@ -73,10 +73,10 @@ NO_BODY = FailRequest()
 
 
 class MessageCommands:
-    """The three calls."""
+    """The routes of this module."""
 
     def __init__(self, journal: Journal, lifetime_s: float, limits: MessageSettings = DEFAULT_LIMITS) -> None:
-        """``lifetime_s``: how long a retried message is tried from now on. ``limits``: of what messages become."""
+        """``lifetime_s`` is the new lifetime of a retried message. ``limits`` apply to the composed messages."""
         self._journal = journal
         self._limits = limits
         self._lifetime_s = lifetime_s
@@ -152,7 +152,7 @@ def _why_not_retried(change: CommandResult) -> str:
 
 
 def recipients(personalization: bytes) -> tuple[Recipient, ...]:
-    """All recipients of a stored message, in the order in which they were numbered when it was accepted."""
+    """All recipients of a stored message, in the order of their numbers."""
     own = decode_personalization(personalization)
     return tuple(Recipient(to.email, domain_of(to.email)) for to in (*own.to, *own.cc, *own.bcc))
 

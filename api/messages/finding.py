@@ -1,4 +1,4 @@
-"""Finding the message that a client names."""
+"""Finds the message that a client names."""
 
 from functools import partial
 
@@ -9,7 +9,7 @@ from cluster.policy.lifecycle import Status
 
 
 async def message_of(journal: Journal, key: ApiKey, id: str) -> MessageRow:
-    """A message of the key's tenant; a sandbox key knows sandbox messages only. Raises NotFound."""
+    """A message of the key's tenant; a sandbox key sees only sandbox messages. Raises NotFound."""
     row = await existing(MESSAGE, id, partial(journal.messages.find, key.tenant_id))
     if key.sandbox and row.status is not Status.SANDBOX:
         raise missing(MESSAGE)

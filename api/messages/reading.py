@@ -1,7 +1,7 @@
-"""GET /v3/messages: where messages stand, and what happened to them.
+"""GET /v3/messages: the state and the timeline of messages.
 
-The state is the journal's and always true; the timeline is the event store's, may lag a moment behind, and may be
-missing while that store is away.
+The state comes from the journal and is always current. The timeline comes from the event store; it may lag by a moment,
+and is missing while the event store is unavailable.
 """
 
 import asyncio
@@ -30,15 +30,15 @@ from cluster.settings import DEFAULT_LIMITS, MessageSettings
 
 LARGEST_PAGE = 100
 SEARCHES = 2
-"""At one time, of different tenants: each may keep a core of Postgres's machine busy."""
+"""The most searches at one time, from different tenants: each may use a core of Postgres' machine."""
 SEARCHES_OF_A_TENANT = 1
 SEARCH_PATIENCE_S = 30.0
 SHOWN_AT_ONCE_BYTES = 4096
-"""Of a message's content; a longer one is shown by a thread: its keys may take long to find."""
+"""The largest content that is prepared on the event loop. A thread prepares larger ones: finding keys may take long."""
 _SHOW = ROUTES["GET /v3/messages/{id}"]
 TOO_MANY_SEARCHES = "Too many searches at once; try again later"
 LAST_PAGE = 100_000
-"""Deeper pages cost the journal more than they can be worth; ``after`` goes anywhere at the price of the first."""
+"""Deeper pages are too expensive for the journal; ``after`` reaches any position at the cost of the first page."""
 
 
 class MessageList(Struct, frozen=True, kw_only=True):
@@ -46,7 +46,7 @@ class MessageList(Struct, frozen=True, kw_only=True):
 
     messages: list[MessageSummary]
     total: int
-    """Exact to 10,000, and a lower bound beyond: ``total_is_exact`` says which."""
+    """Exact up to 10,000, otherwise a lower bound (``total_is_exact``)."""
     total_is_exact: bool
     page: int
     page_size: int
@@ -62,7 +62,7 @@ Moment = Annotated[str | None, _query("ISO-8601, or YYYY-MM-DD: the whole day, U
 
 
 class MessageReading:
-    """The list, and one message."""
+    """The routes of this module: the list, and one message."""
 
     def __init__(self, journal: Journal, timeline: Timeline, limits: MessageSettings = DEFAULT_LIMITS) -> None:
         self._journal = journal
@@ -130,7 +130,7 @@ class MessageReading:
 
     async def show(self, request: ApiRequest, id: FromPath[str]) -> MessageDetail:
         key = request.auth
-        # At the same time: each of the two waits for another process.
+        # In parallel: each of the two waits for another process.
         events = asyncio.create_task(events_of(self._timeline, key.tenant_id, id))
         try:
             row = await message_of(self._journal, key, id)
@@ -142,7 +142,7 @@ class MessageReading:
             events.cancel()
 
     async def _found(self, key: ApiKey, filter: MessageFilter, limit: int, offset: int) -> MessagePage:
-        """What the key may see of what the filter finds."""
+        """The page of the filter's messages, limited to those that the key may see."""
         if not key.sandbox:
             return await self._journal.messages.page(filter, limit, offset)
         if filter.status not in (None, Status.SANDBOX):
@@ -161,14 +161,15 @@ def _status(text: str | None, faults: list[Fault]) -> Status | None:
 
 
 def _texts(filter: MessageFilter) -> Iterator[tuple[str, str]]:
-    """The parameters that are texts of the client's, by name."""
+    """The parameters that are free text, by name."""
     for name in ("to_email", "from_email", "subject", "batch_id", "template_id", "category"):
         if text := getattr(filter, name):
             yield name, text
 
 
 def _moment(text: str | None, field: str, faults: list[Fault], *, until: bool = False) -> datetime | None:
-    """A filter's bound. ``until``: a date means the end of that day, so that both bounds include theirs."""
+    """A bound of a time filter. With ``until``, a date means the end of that day, so that both bounds include their
+    day."""
     if text is None:
         return None
     try:

@@ -1,4 +1,4 @@
-"""The events of a message, as the event store has them: behind by a moment, and missing while that store is away."""
+"""The events of a message from the event store. They lag by a moment, and are missing while it is unavailable."""
 
 import asyncio
 import logging
@@ -10,19 +10,19 @@ from cluster.ids import is_id
 log = logging.getLogger(__name__)
 
 Timeline = Callable[[str, str], Awaitable[MessageEvents]]
-"""The events of (tenant id, message id), in order."""
+"""Returns the events of (tenant id, message id), in order."""
 
 MAX_WAIT_S = 3.0
 
 
 async def events_of(timeline: Timeline, tenant_id: str, message_id: str) -> MessageEvents | None:
-    """None where they cannot be read now, and of what is no message's id."""
+    """The events of a message; None when they cannot be read now, and for text that is not a message id."""
     if not is_id("msg_", message_id):
         return None
     try:
         async with asyncio.timeout(MAX_WAIT_S):
             return await timeline(tenant_id, message_id)
     except Exception as error:
-        # Whatever is wrong with the event store or the way to it, the journal's state must stay readable.
+        # The journal's state must stay readable, whatever the problem with the event store or the network.
         log.warning("timeline unreachable message_id=%s reason=%r", message_id, error)
         return None

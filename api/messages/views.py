@@ -1,4 +1,4 @@
-"""A message as clients read it: made of the journal's row and the two records it carries. Pure."""
+"""Converts the journal's row of a message, with its two encoded records, to the API's form. Pure."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -49,7 +49,7 @@ class EffectiveTracking(Struct, frozen=True, kw_only=True):
 class MessageDetail(Struct, frozen=True, kw_only=True):
     """A message with everything known of it."""
 
-    # The fields of a summary are among them, in the places that clients know: what inherits would have them first.
+    # This repeats the fields of a summary in the order that clients know: inheritance would put them first.
 
     id: str
     status: Status
@@ -60,7 +60,7 @@ class MessageDetail(Struct, frozen=True, kw_only=True):
     cc_emails: list[str]
     bcc_emails: list[str]
     reply_to: str | None
-    """The first, where there are several."""
+    """The first of several."""
     categories: list[str]
     template_id: str | None
     batch_id: str | None
@@ -80,16 +80,17 @@ class MessageDetail(Struct, frozen=True, kw_only=True):
     delivered_at: datetime | None
     error_message: str | None
     events: list[TimelineEvent] | None
-    """In order; null when the event store cannot be read just now: the rest is the journal's, and true."""
+    """In order; null when the event store cannot be read now. The other fields come from the journal and are
+    current."""
     events_incomplete: bool
-    """Whether events may be missing: those of damaged parts of the event store, or all when it cannot be read."""
+    """Whether events may be missing: those in damaged parts of the event store, or all when it cannot be read."""
     not_filled_in: list[str] | UnsetType = UNSET
-    """Which of subject, html_content and plain_content stand here with their keys, as the request has them: filled in,
-    they would be larger than any that is sent. Absent where all are filled in."""
+    """Those of subject, html_content and plain_content that are shown without substitution, because the result would
+    exceed the limits of a message. Absent when all are substituted."""
 
 
 def summary(row: MessageRow, limits: MessageSettings = DEFAULT_LIMITS) -> MessageSummary:
-    """A row as the list shows it."""
+    """A row in the form of the list."""
     content, personalization = decode_content(row.content), decode_personalization(row.personalization)
     return _summary(row, content, personalization, _subject(content, personalization, limits))
 
@@ -101,8 +102,8 @@ def detail(
     *,
     withheld: bool = False,
 ) -> MessageDetail:
-    """A row with its timeline. No text is filled in that would go over ``limits``. ``withheld``: without what only some
-    keys may read."""
+    """A row with its timeline. Texts that would exceed ``limits`` are not substituted. ``withheld`` leaves out the
+    fields that only some keys may read."""
     content, personalization = decode_content(row.content), decode_personalization(row.personalization)
     subject = _subject(content, personalization, limits)
     html = None if withheld else _part(content, personalization, "text/html", limits)
@@ -179,10 +180,10 @@ def _part(
 
 
 def _filled(text: str, values: Mapping[str, str], most: int) -> _Shown:
-    """The text with its values, unless that would have more than ``most`` octets."""
+    """The text after substitution, unless that would have more than ``most`` octets."""
     if not values:
         return _Shown(text, True)
-    # No key is shorter than a character, and no character of a value takes more than four octets.
+    # A key has at least one character, and a character of a value at most four octets.
     if 4 * len(text) * sum(map(len, values.values())) > most and substituted_size(text, values) > most:
         return _Shown(text, False)
     return _Shown(substitute(text, values), True)
