@@ -135,7 +135,7 @@ def detail(
 class _Shown(Struct, frozen=True):
     text: str
     filled: bool
-    """Whether its keys have given way to their values."""
+    """Whether its keys were replaced by their values."""
 
 
 def _summary(
