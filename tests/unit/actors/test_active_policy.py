@@ -1,4 +1,4 @@
-"""Following what is in force: changes are told once, and none is lost."""
+"""Following the active policy: each change is reported once, and none is lost."""
 
 from datetime import UTC, date, datetime, timedelta
 from types import SimpleNamespace

@@ -1,4 +1,4 @@
-"""What operators are told of routes and sources, over a DNS, a journal and members in memory."""
+"""The descriptions of routes and sources for operators, over a DNS, a journal and members in memory."""
 
 from datetime import UTC, date, datetime, timedelta
 from types import SimpleNamespace
@@ -171,7 +171,7 @@ async def test_a_domain_that_takes_no_mail(describing: Describing) -> None:
     ("domain", "via", "tls", "origin"),
     [
         ("relayed.example", "relay smart.example:587", TlsView(level="opportunistic"), "default"),
-        # A password asks for more than the route.
+        # A password needs stricter TLS than the route.
         ("secret.example", "relay smart.example:465", TlsView(level="verified"), "routing.toml"),
         ("nowhere.example", "discard", None, ""),
     ],

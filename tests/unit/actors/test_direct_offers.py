@@ -13,7 +13,7 @@ from cluster.routing.dispatcher import FULL_S, Dispatcher
 from tests.unit.delivery.virtual_time import in_virtual_time
 
 LULL_S = 0.01
-"""For which offers wait for each other."""
+"""How long offers wait for each other: the batch window."""
 
 
 class Owners:
@@ -53,7 +53,7 @@ async def offers_to(owners: Owners, window: int = PENDING_AT_MOST) -> AsyncItera
 
 
 async def offered() -> None:
-    """Let what was added be offered."""
+    """Wait until the added deliveries are offered."""
     await asyncio.sleep(2 * LULL_S)
 
 
@@ -68,7 +68,7 @@ async def test_a_lane_that_was_refused_is_not_offered_for_a_while() -> None:
         offers.add([waiting(1, "full.example"), waiting(2, "free.example")])
         await offered()
         assert (owners.offered, owners.parked) == ([["msg_1", "msg_2"]], ["msg_1"])
-        # Another tenant's mail to the same place has room of its own.
+        # Another tenant's mail to the same place has its own room.
         offers.add([waiting(3, "full.example"), waiting(4, "free.example")])
         offers.add([waiting(5, "full.example", "tnt_2")])
         await offered()
@@ -87,7 +87,7 @@ async def test_it_is_offered_again_after_that() -> None:
         offers.add([waiting(2, "full.example")])
         await offered()
         assert owners.parked == ["msg_1", "msg_2"]
-        # What was parked without an offer does not make it full for longer.
+        # Mail that was parked without an offer does not keep it full.
         await asyncio.sleep(2 * LULL_S)
         offers.add([waiting(3, "full.example")])
         await offered()
@@ -102,7 +102,7 @@ async def test_a_tenants_flood_leaves_room_for_others() -> None:
         assert offers.add([waiting(n, "a.example", "tnt_a") for n in range(25)]) == 10
         assert offers.add([waiting(100, "b.example", "tnt_b")]) == 1
         assert offers.add([waiting(200 + n, "c.example", "tnt_c") for n in range(2)]) == 2
-        assert offers.add([waiting(300, "a.example", "tnt_a")]) == 0  # it has the most
+        assert offers.add([waiting(300, "a.example", "tnt_a")]) == 0  # this tenant has the most
         assert offers.add([waiting(400 + n, "d.example", "tnt_d") for n in range(25)]) == 4
         await offered()
     (taken,) = owners.taken

@@ -32,7 +32,7 @@ POOLS = SOURCES + "[pools]\ndefault = { out1 = 1, out2 = 1 }\n"
 
 
 class Dns:
-    """Answers from a table; a name that is not in it takes for ever."""
+    """Answers from a table; a name that is not in it never resolves."""
 
     def __init__(self, **answers: mx.Route) -> None:
         self.answers = {name.replace("_", "."): answer for name, answer in answers.items()}
@@ -135,7 +135,7 @@ async def test_preparing_learns_what_is_quick_and_leaves_what_is_not_to_itself()
 
 
 def trickling(domains: Sequence[str]) -> Router:
-    """Of a DNS that answers for one of these after the other, 0.07 s apart."""
+    """A DNS that answers for these one after the other, 0.07 s apart."""
     dns = Dns(**{domain.replace(".", "_"): TWO_HOSTS for domain in domains})
     dns.takes_s = {domain: 0.07 * n for n, domain in enumerate(domains)}
     return World(dns).router
@@ -143,7 +143,7 @@ def trickling(domains: Sequence[str]) -> Router:
 
 @in_virtual_time
 async def test_preparing_goes_on_while_answers_come() -> None:
-    """Many domains at once are no slow name server: who gave up would send their mail to the wrong owners."""
+    """Many domains at once do not mean a slow name server: giving up would send their mail to the wrong owners."""
     domains = [f"d{n}.example" for n in range(6)]
     router = trickling(domains)
     began = asyncio.get_running_loop().time()

@@ -150,7 +150,7 @@ async def test_an_owner_without_any_room_is_offered_nothing_for_a_while() -> Non
     assert len(world.calls) == 1
     await world.dispatcher.tell_owners()
     (_, method, lanes), *others = world.calls[1:]
-    # What is not parked yet is not told of: its owner would look too early, and forget it.
+    # Lanes of mail that is not parked yet are left out: their owner would look too early, and forget them.
     assert (method, {lane.destination for lane in lanes}) == (
         "fetch_from_lanes",
         {"a.example", "b.example", "c.example"},

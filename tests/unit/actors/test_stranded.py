@@ -63,7 +63,7 @@ async def test_a_long_lane_is_looked_through_part_by_part_and_from_its_start_aga
     assert lanes.looked_at[lane.destination] == PAGE
     stranded.are(lanes.held)
     assert await stranded.round() == 1
-    # What has come to its start meanwhile is found with the next look.
+    # Mail that has become due meanwhile is found with the next look.
     lanes.held[lane][0] = DueDelivery("msg_000000", 0, "tnt_1", "a.example", "moves")
     stranded.are(lanes.held)
     assert await stranded.round() == 1

@@ -14,7 +14,7 @@ from tests.unit.delivery.virtual_time import in_virtual_time
 
 
 class Reachable:
-    """A journal in which every actor was seen."""
+    """A journal in which no actor is lost."""
 
     problem = ""
 

@@ -1,4 +1,4 @@
-"""What actors and the journal may say of sites and messages, with as little said as a test needs."""
+"""Facts about sites and messages, as actors and the journal give them: the least that a test needs."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any

@@ -1,4 +1,4 @@
-"""Bodies of POST /v3/mail/send, with as little said as a test needs."""
+"""Bodies of POST /v3/mail/send: the least that a test needs."""
 
 import base64
 from typing import Any

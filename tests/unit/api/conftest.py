@@ -34,7 +34,7 @@ class World:
         self.before_timeline: Callable[[], Awaitable[object]] | None = None
         self.now = 1000.0
         self.full: str | None = None
-        """Why nothing is accepted."""
+        """The reason why nothing is accepted."""
         self.key = self.journal.issue_key(*ALL_SCOPES)
         settings = HttpSettings(commit_window_ms=0.5)
         self.intake = Intake(

@@ -1,4 +1,4 @@
-"""A journal in memory: it keeps what accept() was given, and answers what a test told it to. No SQL logic."""
+"""A journal in memory: it records the arguments of accept(), and answers as a test sets it. It has no SQL logic."""
 
 import asyncio
 from collections.abc import Sequence

@@ -12,7 +12,7 @@ class LargeHere:
     def __init__(self, sending: Sending) -> None:
         self._sending = sending
         self.bodies: list[bytes] = []
-        """What came here."""
+        """The requests that arrived here."""
 
     async def send(self, request: ApiRequest, key: ApiKey, begun: BegunBody) -> Promised:
         body, more = begun.data, not begun.ended
@@ -27,4 +27,4 @@ class LargeHere:
         return Promised(sent.request.message_ids, sent.ignored)
 
     async def stop(self) -> None:
-        """There is nothing to end."""
+        """There is no process to end."""

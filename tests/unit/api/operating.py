@@ -33,7 +33,7 @@ TOKEN = operator_token("secret")
 
 
 class OperationsDouble(JournalDouble):
-    """A journal that answers operators what a test told it to."""
+    """A journal that gives operators the answers that a test sets."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""/api/admin over a journal and delivery actors in memory: who may, what is asked of whom, and what is answered."""
+"""/api/admin over a journal and delivery actors in memory: who may call it, what it asks, what it answers."""
 
 import asyncio
 import json

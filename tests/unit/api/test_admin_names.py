@@ -1,4 +1,4 @@
-"""The names that operators type: what each is taken for, and how one that is not known is refused."""
+"""The names that operators type: what each is taken for, and how an unknown one is refused."""
 
 from typing import Any
 

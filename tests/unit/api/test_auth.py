@@ -1,4 +1,4 @@
-"""Keys: refusals, scopes, and how long the journal's answer is believed."""
+"""Keys: refusals, scopes, and how long the journal's answer is cached."""
 
 import asyncio
 

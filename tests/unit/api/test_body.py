@@ -86,7 +86,7 @@ async def test_a_body_that_announces_its_length_is_refused_unread(world: World) 
     answer = await wire.run()
     assert (wire.status, answer["detail"], wire.read_for_answer) == (413, TOO_LARGE, 0)
     assert (wire.headers["connection"], wire.ended) == ("close", True)
-    # Dropped, so that a client that is still sending comes to read the answer; but not past the limit either.
+    # Dropped, so that a client that is still sending gets to read the answer; but not past the limit either.
     assert wire.read == LIMIT
 
 

@@ -116,7 +116,7 @@ async def test_what_this_version_can_compose_is_retried(world: World) -> None:
 async def test_fail_with_and_without_a_reason(world: World, body: Any, reason: str) -> None:
     id = new_id("msg_")
     world.journal.change = CommandResult(done=True, status=Status.FAILED)
-    # As curl sends it with -X POST and an empty -d: the type is of no body.
+    # As curl sends it with -X POST and an empty -d: there is a content type, but no body.
     headers = {} if body is not None and body != b"" else {"Content-Type": "application/x-www-form-urlencoded"}
     response = await post(world, f"/v3/messages/{id}/fail", body, **headers)
     assert response.status_code == 200, response.text

@@ -1,4 +1,4 @@
-"""Long lists are named before they are decoded, whatever strings hold."""
+"""Long lists are refused by name before they are decoded, whatever the strings contain."""
 
 import json
 from typing import Any

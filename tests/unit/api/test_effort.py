@@ -1,4 +1,4 @@
-"""How long looking for keys takes, told before it is done: by it a request goes to the event loop or to the worker."""
+"""The estimate of how long the search for keys takes: it sends a request to the event loop or to the worker."""
 
 import json
 from typing import Any
@@ -13,7 +13,7 @@ from tests.unit.api.bodies import mail, to
 from tests.unit.api.conftest import World
 
 SLOW = "a" * 70
-"""Holds a shorter key: of this kind are those that take long."""
+"""A key that contains a shorter key: keys like this take long."""
 
 
 def request(texts: int, sets: list[dict[str, str]], **changes: Any) -> dict[str, Any]:

@@ -130,7 +130,7 @@ async def test_unknown_routes_and_methods(world: World) -> None:
 
 
 def test_making_the_application_touches_nothing() -> None:
-    # Nothing of its collaborators is called: they could be anything.
+    # No collaborator is called, so they can be anything.
     class Untouchable:
         def __getattr__(self, name: str) -> Any:
             if name == "accounts":

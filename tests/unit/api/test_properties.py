@@ -1,4 +1,4 @@
-"""Whatever a request says, its answer is one that the contract knows: bodies, gzip, header fields, paths."""
+"""Whatever a request says, its answer is in the contract: bodies, gzip, header fields, paths."""
 
 import gzip
 import json
@@ -80,7 +80,7 @@ ZIPPED = gzip.compress(json.dumps(mail()).encode())
 
 @given(st.data())
 async def test_a_gzip_body_is_read_whatever_its_pieces_are(world: World, data: st.DataObject) -> None:
-    """Members one behind the other (RFC 1952 §2.2), empty ones among them, arriving in any pieces."""
+    """Consecutive gzip members (RFC 1952 §2.2), some of them empty, that arrive in any pieces."""
     body = json.dumps(mail()).encode()
     cuts = sorted(data.draw(st.lists(st.integers(0, len(body)), max_size=4)))
     ends = [0, *cuts, len(body)]

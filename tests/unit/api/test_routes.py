@@ -1,4 +1,4 @@
-"""Groups of routes: what is in one, who may call it, and which rooms of the API lean on which."""
+"""Groups of routes: what is in one, who may call it, and which parts of the API import which."""
 
 from pathlib import Path
 
@@ -11,11 +11,11 @@ from tests.unit.api.conftest import World
 from tests.unit.api.operating import Operating
 from tests.unit.test_borders import imported, modules, relative
 
-# Which parts of the API a resource may import, itself aside. What puts the API together (app, build, server) may
-# import all.
+# Parts of the API that a resource may import besides itself. The modules that assemble the API (app, build, server)
+# may import all.
 PLUMBING = {"http"}
 OTHERS = {"http": set[str](), "admin": {"http", "messages"}}
-"""Parts for which it is not the plumbing alone."""
+"""Parts whose allowed imports are not just the plumbing."""
 ROOT_MODULES = {"api/__init__.py", "api/app.py", "api/build.py", "api/server.py"}
 ROOMS = [path for path in modules("api") if relative(path) not in ROOT_MODULES]
 

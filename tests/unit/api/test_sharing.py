@@ -10,7 +10,7 @@ from cluster.intake.backpressure import Overloaded
 
 
 class Bench:
-    """Holders that let go when they are told to."""
+    """Holders that release when the test says so."""
 
     def __init__(self, share: FairShare) -> None:
         self.share = share

@@ -1,4 +1,4 @@
-"""What a request asks for is bounded before it is made, and the size that is reckoned is that which is composed."""
+"""What a request asks for is bounded before it is composed, and the computed size is the composed size."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -151,7 +151,7 @@ TEXTS = st.lists(st.sampled_from(PIECES), min_size=1, max_size=40).map("".join)
 def test_the_size_that_is_reckoned_is_that_which_is_composed(
     plain: str, html: str, value: str, repeated: int, file: int, has_footer: bool
 ) -> None:
-    """Where a limit stands just below what is composed, the request is refused; somewhat above, it is taken."""
+    """A limit just below the composed size refuses the request; a limit somewhat above accepts it."""
     body = substituting(
         {"-a-": value, "-b-": "plain"},
         content=[{"type": "text/plain", "value": plain * repeated}, {"type": "text/html", "value": html * repeated}],

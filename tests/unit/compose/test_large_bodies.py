@@ -1,4 +1,4 @@
-"""What a large message is made with leaves other threads their turn, and comes to the same."""
+"""Composing a large message lets other threads run, and gives the same result."""
 
 import asyncio
 from base64 import b64encode
@@ -51,8 +51,8 @@ def test_a_body_is_hashed_the_same_by_slices(pieces: list[bytes], size: int) -> 
     ids=["line ends", "spaces", "one line", "keys", "file"],
 )
 async def test_the_event_loop_has_its_turns_while_a_thread_composes(text: str, markup: str, file: bytes) -> None:
-    """A single call into C that held the interpreter for all of a text would leave no turn. How long a turn takes is
-    the machine's; how many there are, at the least, is not."""
+    """A single call into C that held the interpreter for all of a text would let no other thread run. How long a turn
+    takes depends on the machine; the least number of turns does not."""
     shared = content(plain(text), html(markup), attachments=(named := attachment(file),))
     limits = MessageSettings(max_part_bytes=64 * MB, max_bytes=64 * MB)
 

@@ -105,7 +105,7 @@ def test_texts_that_may_pass_as_they_are_have_no_form(media_type: str) -> None:
 
 
 def test_no_part_can_contain_a_boundary() -> None:
-    """Not even one that a sender read in a message of the same content."""
+    """This includes a boundary that a sender read in a message of the same content."""
     shared = content(plain("-t-"), html("-t-"))
     data = wire(shared, personalization(substitutions={"-t-": "x"})).data
     [boundary] = re.findall(rb'boundary="([^"]+)"', data)

@@ -29,7 +29,7 @@ def test_any_number_of_signatures_with_keys_in_any_order(keys: list[RSAPrivateKe
 
 
 def test_the_lanes_are_used_where_the_processor_has_them(keys: list[RSAPrivateKey]) -> None:
-    """They come with the pinned packages; elsewhere everything is signed by OpenSSL."""
+    """These come with the pinned packages; without them, OpenSSL makes every signature."""
     lanes = rsa.load_lanes()
     if "avx512ifma" not in Path("/proc/cpuinfo").read_text("ascii"):
         assert rsa.why_one_at_a_time()

@@ -49,7 +49,7 @@ class Wordy:
 
 
 class Token(Struct, frozen=True):
-    """A link of ours, that says of a recipient who it is, and of the link where it leads."""
+    """Our own link, which names the recipient and the target of the original link."""
 
     target: Text
 
@@ -223,7 +223,7 @@ def test_keys_and_places_side_by_side() -> None:
 
 @pytest.mark.parametrize("keys", [{}, {"-block-": '<a href="https://x.example/1">'}])
 def test_a_text_that_cannot_be_told_before_it_is_filled(keys: dict[str, str]) -> None:
-    """Where a key hides it, where the place of the footer depends on a value, where all of it is ASCII."""
+    """Cases: a key hides the link, the place of the footer depends on a value, all of it is ASCII."""
     transform = Tracking()
     markup = "-block-one</a>-end-" if keys else '<a href="https://x.example/1">one</a>-end-'
     skeleton = transformed(content(html(markup), footer=Footer("", "<i>F</i>")), transform)
@@ -314,7 +314,7 @@ def test_nothing_of_a_message_stays_when_its_keys_are_forgotten() -> None:
 
 
 class Wrong(Struct, frozen=True):
-    """Answers what it may not."""
+    """A transform whose answer is not allowed."""
 
     scope: SharedBy
     answer: Text | None

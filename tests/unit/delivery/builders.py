@@ -1,4 +1,4 @@
-"""What the tests of a delivery actor's parts are made of."""
+"""Builders for the tests of a delivery actor's parts."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -30,7 +30,7 @@ TAKEN = TransactionResult(
 
 
 class Clock:
-    """Turned by hand."""
+    """A clock that tests advance by hand."""
 
     def __init__(self) -> None:
         self.now = 100.0
@@ -42,7 +42,7 @@ class Clock:
 def some_limits(
     connections: int = 2, *, message_rate: str = "", connection_rate: str = "", **others: float | int
 ) -> Limits:
-    """Those of the settings, but for what is given; rates as shaping.toml writes them."""
+    """The settings' limits with these changes; rates as shaping.toml writes them."""
     limits = structs.replace(
         base_limits(DeliverySettings()),
         connections=connections,

@@ -1,4 +1,4 @@
-"""The hosts of a site as a pool sees them, moved on by hand."""
+"""The hosts of a site as a pool sees them; the test advances them by hand."""
 
 import asyncio
 from collections import deque
@@ -34,7 +34,7 @@ REFUSED = ConnectError(Stage.CONNECT, "connection refused")
 
 
 class Line:
-    """A connection that does nothing before it is told to."""
+    """A connection that does nothing until the test acts on it."""
 
     source = source_address = tls_version = tls_cipher = ""
     observe: Observe | None = None
@@ -100,7 +100,7 @@ class World:
         self.opening_takes_s = 0.0
         self.alternatives = 0
         self.refusals: deque[Exception] = deque()
-        """What the next connections end with instead."""
+        """The failure of the next connections."""
         self.attempts: list[tuple[float, NextHop]] = []
         self.open: list[Line] = []
         self.most_open = 0
@@ -109,11 +109,11 @@ class World:
         self.ended: list[tuple[Connection, bool]] = []
         self.passed_over: list[tuple[Job, SmtpFailure | TransactionResult]] = []
         self.divided: list[str] = []
-        """Whose jobs were divided, for each part more."""
+        """The jobs that were divided: one entry for each further part."""
         self.reports: list[tuple[Job, Hop, Report]] = []
         self.taught: list[tuple[Connection, SessionLimits]] = []
         self.announced = UNLIMITED
-        """What the next connections may carry."""
+        """The limits that the next connections announce."""
         self.elsewhere = 0
         """Connections that are open to other sites."""
         self.tasks = Tasks(on_crash=_crashed)

@@ -33,7 +33,7 @@ HOP = NextHop(Via.DIRECT, tuple(MxHost(10 * number, f"mx{number}") for number in
 
 
 class Opened(SmtpConnection):
-    """A connection that only is."""
+    """A connection without behaviour."""
 
     def __init__(self, host: str, address: str) -> None:
         self.host, self.address = host, address

@@ -30,7 +30,9 @@ def compose(compiled: Compiled, keys: tuple[str, ...] = ("-name-",)) -> None:
 
 def held_by(count: int, cache: Contents, data: bytes, *, is_shared: bool, keys: tuple[str, ...] = ("-name-",)) -> int:
     """Bytes that Python's own allocator counts for a cache through which so many requests have gone."""
-    compose(cache.add("before", data, {}, is_shared=is_shared), keys)  # what is loaded with the first is no request's
+    compose(
+        cache.add("before", data, {}, is_shared=is_shared), keys
+    )  # modules loaded with the first request do not count
     tracemalloc.start()
     try:
         before = tracemalloc.get_traced_memory()[0]

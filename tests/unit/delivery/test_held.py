@@ -1,4 +1,4 @@
-"""What an actor holds: room in all, and a little beyond it for tenants that hold little."""
+"""What an actor holds: a limit for all, and a little more for tenants that hold little."""
 
 from hypothesis import given
 from hypothesis import strategies as st

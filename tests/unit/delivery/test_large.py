@@ -16,7 +16,7 @@ from tests.unit.delivery.builders import job
 
 
 class World:
-    """Composing is told when to end; what is handed over is kept."""
+    """The test decides when composing ends; the jobs that are handed over are recorded."""
 
     def __init__(self) -> None:
         self.handed_over: list[str] = []
@@ -37,7 +37,7 @@ class World:
         self.handed_over.append(one.deliveries[0].message_id)
 
     def add(self, number: int, tenant_id: str = "tnt_1") -> None:
-        # Of an order, its deliveries alone are looked at; a job has them as well.
+        # Only an order's deliveries are read; a job has them as well.
         self.large.add(cast(Any, None), cast(Any, job(number, tenant_id)))
 
     def end(self, number: int) -> None:

@@ -42,7 +42,7 @@ ENTRIES = [an_entry(n) for n in range(6)]
 
 @contextmanager
 def opened(ledger: Ledger) -> Iterator[list[Entry]]:
-    """The ledger open as in one life of its actor; what the former one left."""
+    """The ledger, open as in one life of its actor, and what the life before left."""
     try:
         yield ledger.unsettled()
     finally:

@@ -1,4 +1,4 @@
-"""What is given back, and what is followed, when the journal does not answer for a while."""
+"""What is released, and which policy is followed, when the journal does not answer for a while."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast

@@ -1,4 +1,4 @@
-"""The connections of a site: how many, for whom, how long, and that every job comes to exactly one end."""
+"""The connections of a site: how many, for whom, how long, and that every job ends exactly once."""
 
 import asyncio
 from collections import Counter

@@ -1,4 +1,4 @@
-"""A site's connections when its hosts refuse, are crowded, or break off."""
+"""A site's connections when its hosts refuse, are overloaded, or disconnect."""
 
 import asyncio
 

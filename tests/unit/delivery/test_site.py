@@ -21,7 +21,7 @@ TODAY = date(2026, 3, 1)
 
 
 class StillPool:
-    """Connections that nothing moves on."""
+    """Connections that never make progress."""
 
     outstanding = 0
     on_the_wire = 0
@@ -226,7 +226,7 @@ def test_work_that_comes_to_no_end_is_noticed_within_a_minute() -> None:
     site.progressed()
     clock.now += 1
     stalled.append(site.is_stalled)
-    # Nothing on the wire is no standstill.
+    # A site with nothing on the wire is not stalled.
     pool.on_the_wire = 0
     clock.now += 1000
     stalled.append(site.is_stalled)

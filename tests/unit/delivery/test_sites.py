@@ -90,7 +90,7 @@ class World:
 
 
 def some_sites() -> Sites:
-    """Of an actor that owns everything, with the settings alone in force."""
+    """The sites of an actor that owns everything; the active policy is the settings'."""
     active_policy = ActivePolicy(cast(Any, None), cast(Any, None), DeliverySettings())
     ownership = Ownership(cast(Any, None), "delivery-0-0", "node", lambda: 0.0)
     turns = SiteTurns(lambda _: False)

@@ -1,4 +1,4 @@
-"""The limits of tenants at a site: they hold, and let go in time."""
+"""The limits of tenants at a site: they hold, and they end in time."""
 
 from math import inf
 

@@ -27,7 +27,7 @@ def most_in_a_second(times: list[float]) -> int:
 
 
 def turn(throttle: Throttle, clock: Clock, late_s: float = 0.0) -> float:
-    """Take a turn as the pool does: wait as long as it is told, by a timer that may be late."""
+    """Take a turn as the pool does: wait as long as the throttle asks, by a timer that may be late."""
     while (wait := throttle.message_wait_s()) > 0:
         clock.now += max(wait, 1e-9) + late_s
     throttle.take_message()

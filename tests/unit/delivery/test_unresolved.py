@@ -20,7 +20,7 @@ HOP = Unreachable("not of interest", permanent=False)
 
 
 class World:
-    """Answers come at once; the journal is as slow as ``journal_s``, and away when it is negative."""
+    """Answers come at once; the journal takes ``journal_s``, and is unreachable when that is negative."""
 
     def __init__(self, ours: set[str]) -> None:
         self.taken: list[str] = []

@@ -1,4 +1,4 @@
-"""An event loop whose clock is its own: it jumps to the next timer as soon as nothing else is to be done.
+"""An event loop whose clock is its own: it jumps to the next timer as soon as there is nothing else to do.
 
 So a test sees minutes pass, in order and to the microsecond, without waiting for them.
 """

@@ -1,4 +1,4 @@
-"""Group commit: who shares one, who fails with whom, and what is refused."""
+"""Group commit: which requests share one, which fail together, and which are refused."""
 
 import asyncio
 from collections.abc import Sequence
@@ -200,5 +200,5 @@ async def test_bulk_rests_while_small_requests_come(small_each_s: float | None, 
         task.cancel()
     await asyncio.wait(tasks)
     began = asyncio.get_running_loop().time()
-    await intake.stop()  # commits what waits, and does not rest any more
+    await intake.stop()  # commits what waits, and does not pause any more
     assert asyncio.get_running_loop().time() - began <= 8 * 0.2 + 0.01
