@@ -1,4 +1,4 @@
-"""Many hosts, each bad in its own way, in one world: a domain for each, a message for each, and how each ends."""
+"""Many misbehaving hosts in one world: a domain and a message for each, and how each ends."""
 
 import ssl
 import time
@@ -20,7 +20,7 @@ from tests.integration.smtp.peer import EXTENSIONS, Answer, Peer
 SETTINGS = replace(DELIVERY, retry_schedule_s=DeliverySettings().retry_schedule_s)
 """With the true waits, so that whatever is deferred stays so while it is looked at."""
 SMTP = SmtpSettings(connect_timeout_s=20, greeting_timeout_s=20, mail_timeout_s=20, rcpt_timeout_s=20)
-"""Patient: what these tests are to see is no timeout, however busy the machine is."""
+"""Long timeouts: these tests must see none, however busy the machine is."""
 DNS = DnsSettings(timeout_s=5, tries=5)
 MAX_WAIT_S = 30.0
 
@@ -94,11 +94,11 @@ class Hosts:
         self._count = 0
 
     async def host(self, domain: str, *peers: Peer) -> None:
-        """Let these be the domain's mail exchangers, in order of preference."""
+        """Make these the domain's mail exchangers, in order of preference."""
         self.world.zone(domain, *[await self.listen(peer) for peer in peers])
 
     async def listen(self, peer: Peer) -> str:
-        """Let it listen at an address of its own, in 127.0.1.0/24, which is returned."""
+        """Make it listen at an unused address in 127.0.1.0/24, and return the address."""
         self._count += 1
         address = f"127.0.1.{self._count}"
         await self._stack.enter_async_context(peer.listening(address, self.world.port))

@@ -1,4 +1,4 @@
-"""A name server for as many domains as are asked for: each has a mail host of its own, at one address."""
+"""A name server for any number of domains: each has its own mail host, all at one address."""
 
 import asyncio
 import socket
@@ -10,7 +10,7 @@ _EMPTY = struct.pack(">HHHHH", 0x8580, 1, 0, 0, 0)
 
 
 class ManyDomains(asyncio.DatagramProtocol):
-    """Answers by the bytes alone, for there are many: "x.test" has the mail host "mx.x.test"."""
+    """Answers from the raw bytes, because queries are many: "x.test" has the mail host "mx.x.test"."""
 
     def __init__(self, address: str = "127.0.0.1") -> None:
         self.asked = 0

@@ -34,14 +34,14 @@ class Session(Struct, kw_only=True, eq=False):
     """A connection, as the receiver saw it."""
 
     address: str
-    """The receiver's own."""
+    """The address of the receiver that it came to."""
     client: str
     """The address it came from."""
     opened_at: float
     closed_at: float = inf
     helo: str = ""
     user: str = ""
-    """Whom it authenticated as."""
+    """The user that it authenticated as."""
     encrypted: bool = False
 
 
@@ -210,7 +210,7 @@ async def receiving(port: int, *addresses: str, **how: Any) -> AsyncIterator[Rec
 
 
 def most_at_once(spans: Iterable[tuple[float, float]]) -> int:
-    """The most that were under way at one moment, of (begin, end)."""
+    """The largest number of (begin, end) spans that overlap at one moment."""
     changes = [change for begin, end in spans for change in ((begin, 1), (end, -1))]
     most = under_way = 0
     for _, change in sorted(changes):
@@ -220,7 +220,7 @@ def most_at_once(spans: Iterable[tuple[float, float]]) -> int:
 
 
 def most_within(times: Iterable[float], seconds: float) -> int:
-    """The most that fell into any window of so many seconds (its end not included)."""
+    """The largest number of times in any window of ``seconds`` (its end not included)."""
     window: list[float] = []
     most = 0
     for time in sorted(times):

@@ -1,4 +1,4 @@
-"""Claims that miss what somebody else has in hand just then."""
+"""Claims that miss deliveries whose rows another process has locked."""
 
 from collections.abc import Sequence
 
@@ -14,8 +14,8 @@ from tests.integration.journal.builders import a_message
 async def test_what_is_offered_again_while_a_claim_misses_it_is_sent_at_once(
     journal: Journal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As when the scheduler takes a delivery up once more, has its row locked while it is claimed, and offers it before
-    the claim is answered: nobody else would look at it before its lease ends."""
+    """The scheduler leases a delivery again, locks its row while it is claimed, and offers it before the claim is
+    answered: no other process would look at it before its lease ends."""
     claim = journal.queue.claim
     missed: list[DueDelivery] = []
     async with a_world(journal) as world:

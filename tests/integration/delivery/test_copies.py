@@ -1,4 +1,4 @@
-"""A message that a transform changes for each recipient: each gets a copy, in a transaction of its own."""
+"""A message that a transform changes for each recipient: each gets its own copy, in its own transaction."""
 
 from collections.abc import Mapping
 

@@ -96,7 +96,7 @@ async def test_a_connection_lost_at_any_stage_is_tried_again(journal: Journal, s
 
 async def test_the_next_exchanger_is_tried_when_the_first_is_down(journal: Journal) -> None:
     async with a_world(journal) as world:
-        world.zone("example.com", "127.0.0.9", "127.0.0.1")  # nobody listens at the first
+        world.zone("example.com", "127.0.0.9", "127.0.0.1")  # no host listens at the first
         message = a_message()
         await world.accept(message)
         assert (await world.finished(message)).status is Status.DELIVERED
@@ -304,7 +304,7 @@ async def test_a_superseded_life_ends(journal: Journal) -> None:
         await journal.membership.register("delivery-0-0", "elsewhere")
         with pytest.raises(Superseded):
             await world.deliverer.parts.heartbeat.beat()
-        world.crashes.clear()  # of the beat that runs in the background, if it came to it
+        world.crashes.clear()  # of the heartbeat in the background, if it ran
 
 
 async def test_a_clock_that_jumps_ends_leases_early_and_sends_nothing_twice(journal: Journal, journal_dsn: str) -> None:
@@ -314,7 +314,7 @@ async def test_a_clock_that_jumps_ends_leases_early_and_sends_nothing_twice(jour
         message = a_message()
         await world.accept(message)
         await world.until(message, Status.SENDING)
-        # What a leap of the database's clock by a day does to every lease.
+        # The effect on every lease when the database's clock jumps by a day.
         await database.execute("UPDATE deliveries SET due_at = due_at - interval '1 day'")
         row = await world.finished(message)
         assert row.status is Status.DELIVERED

@@ -13,13 +13,13 @@ from tests.integration.journal.builders import a_message, a_request
 
 RATE = 400
 BACKLOG = 1500
-"""More than the site has room for: the rest is parked, and refilled from there."""
+"""More than the site has room for: the rest is parked, and fetched from its lane."""
 SINGLES = 20
 
 
 @pytest.fixture
 async def api_journal(journal_dsn: str) -> AsyncIterator[Journal]:
-    """The API process's: the scheduler leaves to it for a while what it has just accepted and offers itself."""
+    """The API process's journal. For a grace period the scheduler leaves its newly accepted mail to its own offers."""
     journal = Journal(journal_dsn, application="api", offer_grace_s=DELIVERY.offer_grace_s)
     await journal.open()
     yield journal

@@ -1,5 +1,5 @@
 """Hosts that end connections whenever they like, and those with a better one beside them: the mail gets through at
-once, and the message is not made to pay for it.
+once, and the message's retries are not spent on it.
 """
 
 import asyncio
@@ -126,7 +126,7 @@ async def test_a_first_host_that_is_dead_is_paid_for_once(journal: Journal, answ
 
 
 async def test_a_dead_host_that_is_the_only_one_left_is_tried_again(journal: Journal) -> None:
-    """Remembered as dead is not the same as left out."""
+    """A host that is known to be dead is tried last, not left out."""
     peer = Peer({"GREETING": [(Step.DROP,), (b"220 back again\r\n",)]})
     settings = replace(ONE_CONNECTION, retry_schedule_s=(0.05,))
     async with hosts(journal, settings) as there:
@@ -139,7 +139,7 @@ async def test_a_dead_host_that_is_the_only_one_left_is_tried_again(journal: Jou
 
 @pytest.mark.parametrize("lacks", ["CHUNKING", "PIPELINING"])
 async def test_a_host_that_lacks_what_it_announces_is_believed_once(journal: Journal, lacks: str) -> None:
-    """Else its mail would fail in the same way until it expired."""
+    """Otherwise each attempt would fail alike until the mail expired."""
     peer = Peer(lacks=frozenset((lacks,)))
     settings = replace(ONE_CONNECTION, messages_per_connection=1, retry_schedule_s=(0.05,))
     async with hosts(journal, settings, replace(SMTP, rcpt_timeout_s=0.5)) as there:
@@ -147,7 +147,7 @@ async def test_a_host_that_lacks_what_it_announces_is_believed_once(journal: Jou
         message = addressed("example.test")
         await there.world.accept(message)
         row = await there.world.finished(message)
-        # Who refuses an empty chunk is asked by DATA at once; who throws commands away is silent until the time is up.
+        # A host that refuses an empty chunk gets DATA at once; one that discards commands is silent until the timeout.
         tries = 1 if lacks == "CHUNKING" else 2
         assert (row.status, row.retry_count) == (Status.DELIVERED, tries - 1)
         await delivered(there)

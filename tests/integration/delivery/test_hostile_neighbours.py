@@ -1,4 +1,4 @@
-"""What bad hosts leave behind, which is nothing, and what they do to the mail for others, which is nothing as well."""
+"""Bad hosts leave nothing behind, and do not affect the mail for others."""
 
 import asyncio
 import gc
@@ -41,7 +41,7 @@ OF_A_SESSION = (
     *(SmtpConnection, ClientProtocol, HandshakeResult, aiosmtplib.SMTP, ssl.SSLObject, SmtpFailure),
     *(Job, Claimed, ReadyDelivery, DueDelivery),
 )
-"""Of these there is none when nothing is under way."""
+"""No instance of these exists when nothing is under way."""
 
 
 async def test_hostile_sessions_leave_nothing_behind(journal: Journal) -> None:
@@ -69,7 +69,7 @@ async def test_hostile_sessions_leave_nothing_behind(journal: Journal) -> None:
 
 
 async def at_rest(world: World) -> None:
-    """Return when the delivery actor has let go of every site and delivery."""
+    """Return when the delivery actor holds no site and no delivery."""
     parts = world.deliverer.parts
     assert await eventually(lambda: not len(parts.sites) and not parts.held and not parts.committer.uncommitted)
 

@@ -64,13 +64,13 @@ def at_every_stage(answer: Answer, ends: Ending) -> Iterator[tuple[str, Case]]:
 
 
 def silent_at_greeting(cases: dict[str, Case]) -> dict[str, Case]:
-    """Before a greeting nobody has answered: the host may be down."""
+    """Before a greeting no server has answered: the host may be down."""
     cases["chunks-greeting"].ends = SILENT
     return cases
 
 
 async def test_421_defers_at_every_stage(journal: Journal) -> None:
-    """RFC 5321 §3.8, §4.2.3: the connection is over, and what was said is of the host, not of the message."""
+    """RFC 5321 §3.8, §4.2.3: the connection is over, and the reply is about the host, not about the message."""
     said = "421-4.3.2 going down\n421 4.3.2 bye"
     answer = (said.replace("\n", "\r\n").encode() + b"\r\n",)
     async with hosts(journal) as there:
@@ -85,14 +85,14 @@ async def test_a_lost_connection_defers_at_every_stage(journal: Journal) -> None
 
 
 async def test_babble_defers_at_every_stage(journal: Journal) -> None:
-    """RFC 5321 §4.2: what is no reply is no answer about the message, and ends the session."""
+    """RFC 5321 §4.2: a line that is not a reply is no answer about the message, and ends the session."""
     async with hosts(journal) as there:
         cases = {}
         for kind, answer in BABBLE.items():
             for name, case in silent_at_greeting(dict(at_every_stage(answer, LOST))).items():
                 cases[f"{kind}-{name}"] = case
         for stage in ("greeting", "ehlo"):
-            del cases[f"nul-chunks-{stage}"]  # a code is all that is asked for there, and there is one
+            del cases[f"nul-chunks-{stage}"]  # only a code is needed there, and there is one
         await judged(there, cases)
 
 

@@ -1,7 +1,7 @@
-"""Hosts that answer what nobody asked, or refuse a part: what becomes of each recipient.
+"""Hosts that send unexpected replies, or refuse a part: the outcome of each recipient.
 
-A 2yz where something else is due is no acceptance, a 5yz about the session is no bounce, and what is refused for its
-number is sent later (RFC 5321 §4.2.1, §3.1, §4.5.3.1.10).
+A 2yz where another reply is due is no acceptance, a 5yz about the session is no bounce, and recipients beyond a
+host's limit are sent later (RFC 5321 §4.2.1, §3.1, §4.5.3.1.10).
 """
 
 import asyncio
@@ -36,7 +36,7 @@ def line(reply: str) -> Answer:
 
 
 async def test_a_greeting_that_refuses_defers(journal: Journal) -> None:
-    """RFC 5321 §3.1: 554 is this host's no to a session. It says nothing about an address, and may pass."""
+    """RFC 5321 §3.1: 554 is this host's refusal of a session. It says nothing about an address, and may pass."""
     said, who = "554 5.7.1 no service for you", "550 5.7.1 who?"
     async with hosts(journal) as there:
         cases = {

@@ -1,7 +1,7 @@
-"""Bad certificates, and STARTTLS stripped, refused, broken or injected into: what each TLS level makes of it.
+"""Bad certificates, and STARTTLS stripped, refused, broken or injected into: what each TLS level does then.
 
 RFC 3207 §4 leaves the choice to the client: opportunistic mail goes on as it can (RFC 7435), mail that needs TLS waits
-for it. Nothing of this is ever a bounce, and where the level says no the host hears no sender and no recipient.
+for it. No such failure is a bounce, and where the level forbids the session the host sees no sender and no recipient.
 """
 
 from pathlib import Path

@@ -1,5 +1,5 @@
-"""Addresses that need SMTPUTF8, and addresses that cannot be written, beside others: each recipient's own fate, on the
-wire."""
+"""Addresses that need SMTPUTF8, and addresses that cannot be written, beside others: the outcome of each recipient, on
+the wire."""
 
 import asyncio
 from email import message_from_bytes, policy

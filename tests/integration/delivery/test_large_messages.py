@@ -1,4 +1,4 @@
-"""Large messages: what asks for too much fails, what is merely large arrives, and small ones wait for neither."""
+"""Large messages: those beyond the limit fail, those within it arrive, and small ones wait for neither."""
 
 import asyncio
 
@@ -21,7 +21,7 @@ def saying(text: str) -> bytes:
 
 
 async def test_a_message_that_would_be_too_large_fails_and_others_live(journal: Journal) -> None:
-    """Of an older version's making: 40 KB that ask for 300 MB."""
+    """A request that an older version stored: 40 KB that expand to 300 MB."""
     async with a_world(journal) as world:
         world.zone("example.com", "127.0.0.1")
         evil = a_message("ada@example.com", personalization=asking("ada@example.com", a="b" * 9_990))

@@ -1,4 +1,4 @@
-"""Accepted and not committed: a delivery actor is killed, the journal goes away, and nothing is sent twice or lost."""
+"""Accepted and not committed: a delivery actor is killed, the journal is down, and nothing is sent twice or lost."""
 
 import asyncio
 import signal
@@ -48,7 +48,7 @@ def no_commits(world: World) -> Iterator[None]:
 
 
 async def delivered_once(world: World, *messages: NewMessage) -> None:
-    """Each is finished as delivered, was sent once, and has one event that says so."""
+    """Each is finished as delivered, was sent once, and has one event for it."""
     for message in messages:
         row = await world.finished(message)
         assert (row.status, row.retry_count) == (Status.DELIVERED, 0)

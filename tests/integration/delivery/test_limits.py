@@ -109,7 +109,7 @@ async def test_new_connections_at_a_rate(journal: Journal) -> None:
         await world.join("delivery-0-1")
         await deliver(world, *messages(40))
         assert len(receiver.sessions) >= 40
-        # A tenth less than the second: the receiver sees a connection when this busy process comes to it.
+        # A tenth less than the second: this busy process may see a connection late.
         assert most_within(openings(receiver), 0.9) <= 20
 
 
@@ -126,7 +126,7 @@ async def test_a_tenants_rate_and_connections(journal: Journal) -> None:
         await world.eventually(lambda: len(receiver.taken) == 130)
         slow = [arrival for arrival in receiver.taken if not arrival.recipients[0].startswith("free")]
         assert most_at_once((arrival.at, arrival.ended_at) for arrival in slow) == 2
-        # Counted when it is claimed, so what the claims take more or less shows here; the site's own rate is exact.
+        # The rate counts at the claim, so the claims' delays show here; the site's own rate is exact.
         assert most_within([arrival.at for arrival in slow], 1.0) <= 20 + 2
         free = [arrival for arrival in receiver.taken if arrival not in slow]
         assert max(arrival.at for arrival in free) < max(arrival.at for arrival in slow)
@@ -205,7 +205,7 @@ async def test_lowered_limits_creep_back_up(journal: Journal, monkeypatch: pytes
             return len(set(rates)) >= 3
 
         await world.eventually(rises)
-        # 0 at the end: it has stopped to be a limit.
+        # 0 at the end: there is no limit any more.
         assert rates == sorted(rates, key=lambda rate: rate or inf)
 
         async def recorded() -> bool:

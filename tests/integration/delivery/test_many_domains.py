@@ -1,4 +1,4 @@
-"""Very many domains: what is remembered of them is bounded, and those that are idle cost neither memory nor time."""
+"""Very many domains: the caches for them are bounded, and idle ones cost neither memory nor time."""
 
 import asyncio
 import gc
@@ -72,7 +72,7 @@ async def test_what_is_remembered_of_owners_is_bounded(journal: Journal, monkeyp
         for place in places(3000):
             owner = world.dispatcher.owner_of(place)
             assert owner is not None and owner.name == "delivery-0-0"
-            # As whoever is offered what is not his, or looks at a lane that is empty.
+            # An actor asks this for a misrouted offer, or for an empty lane.
             assert world.deliverer.parts.ownership.owns(place)
         assert len(world.dispatcher.owners) == 1000
         assert len(world.deliverer.parts.ownership.owned) <= 1000
@@ -159,7 +159,7 @@ async def test_a_full_actor_does_not_go_through_all_that_is_parked(
     journal: Journal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = msgspec.structs.replace(DELIVERY, window=50)
-    # Nothing leaves: the ways of all these domains are unknown for as long as the DNS says nothing.
+    # Nothing leaves: the routes of all these domains are unresolved for as long as the DNS does not answer.
     async with a_world(journal, settings=settings, dns_settings=DnsSettings(timeout_s=60.0, tries=1)) as world:
         world.dns.silent = True
         await world.accept(*(a_message(f"ada@d{i}.test") for i in range(500)))

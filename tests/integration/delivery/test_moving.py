@@ -79,7 +79,7 @@ async def test_what_waits_leaves_by_another_route(journal: Journal, place: str) 
 
 
 async def test_a_claim_of_what_was_moved_gets_nothing(journal: Journal) -> None:
-    """An actor that was not told: it forgets what it holds, and the mail goes by its new route all the same."""
+    """An actor without notice of the move drops what it holds, and the mail still goes by its new route."""
     async with a_world(journal, None, None, settings=LATER) as world:
         world.zone("example.com", "127.0.0.1")
         relay = f"127.0.0.2:{world.port}"

@@ -1,4 +1,4 @@
-"""The next host after a 4yz, and each recipient's own fate, on the wire."""
+"""The next host after a 4yz, and the outcome of each recipient, on the wire."""
 
 import pytest
 
@@ -26,7 +26,7 @@ async def delivered(there: Hosts, message: NewMessage) -> None:
 
 
 async def fates(there: Hosts, message: NewMessage, count: int) -> dict[str, str]:
-    """What was told last of each recipient, by its local part."""
+    """The last event of each recipient, by its local part."""
     await there.world.accept(message)
     await there.world.scheduler.round()
     events = await there.world.built(message, count)

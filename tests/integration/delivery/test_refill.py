@@ -11,7 +11,7 @@ from tests.integration.delivery.world import DELIVERY, a_world
 from tests.integration.journal.builders import a_message
 
 WINDOW = 300
-"""Of which one tenant at one site may have half."""
+"""One tenant may hold half of it at one site."""
 MESSAGES = 1500
 
 
@@ -34,5 +34,5 @@ async def test_a_lane_is_not_taken_from_by_handfuls(journal: Journal, monkeypatc
         await world.arrived(MESSAGES)
         assert len({envelope.rcpt_to for envelope in world.taken}) == MESSAGES
     assert sum(taken) >= MESSAGES - WINDOW
-    # It is taken from when half of what the tenant may have here has left; or when little is left in it.
+    # A lane is fetched from when half of the tenant's share here has left, or when little is left in the lane.
     assert sum(count < WINDOW // 4 for count in taken) <= 2, taken

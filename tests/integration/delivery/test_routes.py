@@ -1,4 +1,4 @@
-"""The ways that mail takes: relays with a password, nowhere, the sink."""
+"""The routes that mail takes: relays with a password, nowhere, the sink."""
 
 import ssl
 from pathlib import Path

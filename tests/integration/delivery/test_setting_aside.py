@@ -1,4 +1,4 @@
-"""A message over which delivery actors end is set aside after two lives; those beside it are delivered."""
+"""A message that ends delivery actors is set aside after two lives; those beside it are delivered."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -32,7 +32,7 @@ class Killed(BaseException):
 
 @contextmanager
 def killing() -> Iterator[None]:
-    """Composing what is to ``POISON`` ends the life of the actor that does it."""
+    """Composing mail to ``POISON`` ends the life of the actor that does it."""
     compose = Skeleton.compose
 
     def ends(skeleton: Skeleton, personalization: PreparedPersonalization, **known: Any) -> Composed:

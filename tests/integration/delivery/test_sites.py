@@ -1,4 +1,4 @@
-"""From a domain to its hosts: which are tried in what order, and which domains share limits, connections, and fate."""
+"""From a domain to its hosts: which are tried in what order, and which domains share limits, connections, failures."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -19,7 +19,7 @@ from tests.integration.journal.builders import a_message
 KEPT = msgspec.structs.replace(DELIVERY, connection_idle_s=5.0)
 """Sites with idle connections are there to be looked at when all is delivered."""
 LONG_S = 120.0
-"""Longer than a domain's way is kept without asking the resolver, and than the answers of the tests' DNS hold."""
+"""Longer than a domain's route is cached, and longer than the TTL of the tests' DNS answers."""
 
 
 def refusing(reply: bytes, *, of: str = "GREETING") -> Callable[[str], bytes | None]:

@@ -56,7 +56,7 @@ async def test_mail_leaves_from_the_sources_of_its_pool_by_their_weights(journal
         }
         event = (await world.built(messages[0], 1))[0]
         assert isinstance(event, Delivered) and event.source_ip in clients
-        # A pool that there is not holds nothing back, nor is there a default pool here.
+        # A pool that does not exist holds nothing back, nor is there a default pool here.
         await world.accept(a_message(), pool="forgotten")
         await world.eventually(lambda: len(receiver.taken) == 201)
         assert set(receiver.clients()) - set(clients) == {"127.0.0.1"}
@@ -236,7 +236,7 @@ async def test_nothing_leaves_when_all_caps_are_used_up(journal: Journal) -> Non
         await leave(world, receiver, 30)
         await nothing_more_leaves(world, receiver)
         assert receiver.clients() == {"127.0.0.31": 20, "127.0.0.32": 10}
-        # Another site has caps of its own.
+        # Another site has its own caps.
         world.dns.zone |= {("other.com", "MX"): [MX("b.mx", 10)], ("b.mx", "A"): [A(HOST)]}
         await world.accept(*(a_message(f"u{i}@other.com") for i in range(5)), pool="marketing")
         await leave(world, receiver, 35)

@@ -1,4 +1,4 @@
-"""What a domain publishes about TLS, on the whole way to its hosts: MTA-STS (RFC 8461) and DANE (RFC 7672).
+"""What a domain publishes about TLS, from the look-up to the delivery: MTA-STS (RFC 8461) and DANE (RFC 7672).
 
 Every case of either is proved with the connection alone; here, that mail waits where it must not go and goes where it
 may.
@@ -158,7 +158,7 @@ async def test_a_policy_of_one_domain_does_not_bind_another_at_the_same_hosts(jo
 
 async def test_dane_delivers_to_the_certificate_that_is_published(journal: Journal, tmp_path: Path) -> None:
     async with publishing(journal, tmp_path, dane=True) as made:
-        # Nobody vouches for it but the DNS.
+        # Only the DNS vouches for it.
         certificate = Authority.root("own").issue(FIRST)
         made.sign(FIRST, certificate.tlsa(3, 1, 1))
         async with receiving(made.world.port, ADDRESSES[0], tls=made.server(certificate)):

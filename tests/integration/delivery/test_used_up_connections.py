@@ -47,7 +47,7 @@ class Sparing(Peer):
         self._is_refused: set[asyncio.StreamWriter] = set()
         """Connections whose transactions have no sender."""
         self._recipients: Counter[asyncio.StreamWriter] = Counter()
-        """Accepted ones of the transaction under way."""
+        """Accepted recipients of the current transaction."""
 
     def _next(self, verb: str, writer: asyncio.StreamWriter) -> Answer:
         if verb == "MAIL":
@@ -67,7 +67,7 @@ class Sparing(Peer):
 
 
 async def sent(there: Hosts, messages: list[NewMessage]) -> list[Event]:
-    """What was told of these messages, each of which is delivered in the first attempt."""
+    """The events of these messages, each of which is delivered in the first attempt."""
     await there.world.accept(*messages)
     for message in messages:
         await there.world.finished(message)

@@ -46,7 +46,7 @@ MAX_WAIT_S = 10.0
 DELIVERY = DeliverySettings(
     mode="direct", connections_per_site=4, retry_schedule_s=(0.05, 0.5), connection_idle_s=0.2, stop_wait_s=0.5
 )
-"""After a second attempt a message waits for so long that it is seen to wait: its outcome is committed in a lull."""
+"""After a second attempt a message waits long enough to be seen: its outcome is committed within a batch window."""
 SMTP = SmtpSettings(connect_timeout_s=2, data_termination_timeout_s=2)
 TLS = TlsSettings()
 DNS = DnsSettings(timeout_s=0.5, tries=1)
@@ -78,9 +78,9 @@ class World:
         self.make_other: Callable[[str], Deliverer]
         self.settings: DeliverySettings
         self.port = 0
-        """Of the hosts in the DNS."""
+        """The port of the hosts in the DNS."""
         self.passed_s = 0.0
-        """Added to the clock of whoever remembers what the DNS said."""
+        """Added to the clock of the caches of DNS answers."""
         self.scheduler: Scheduler
         self.dispatcher: Dispatcher
         self.resolver: Resolver
@@ -99,7 +99,7 @@ class World:
         return self.reply
 
     async def kill(self) -> None:
-        """End the delivery actor as SIGKILL does: at once, nothing finished, its files let go of."""
+        """End the delivery actor as SIGKILL does: at once, nothing finished, its files closed."""
         await self.tasks.stop()
         self.ledger.close()
 
@@ -109,7 +109,7 @@ class World:
         await self.deliverer.start()
 
     async def join(self, name: str) -> None:
-        """Start one more delivery actor; return when all agree on what is whose."""
+        """Start one more delivery actor; return when all agree on the ownership."""
         other = self.others[name] = self.make_other(name)
         await other.start()
         deadline = time.monotonic() + MAX_WAIT_S
@@ -123,12 +123,12 @@ class World:
         return [self.deliverer, *self.others.values()]
 
     async def put_in_force(self, shaping: str = "", routing: str = "") -> None:
-        """As an operator does; returns when everybody follows."""
+        """Store policies as an operator does; return when every process follows them."""
         await put_in_force(self.journal, Vault(SECRET), self.settings, shaping, routing)
         await self.follow()
 
     async def follow(self) -> None:
-        """What every process does once a second, now."""
+        """Do now what every process does once a second."""
         for deliverer in self.deliverers:
             await deliverer.follow()
             await deliverer.parts.heartbeat.beat()
