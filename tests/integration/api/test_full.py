@@ -79,12 +79,12 @@ async def test_a_full_server_refuses_and_still_answers(site: Site) -> None:
     await server.stop()
 
 
-# A real disk: Postgres on a file system of its own that fills up.
+# A real disk: Postgres on its own file system, which fills up.
 
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A directory on a disk of its own, of 200 MB; the test is skipped where that may not be mounted."""
+    """A directory on its own file system of 200 MB; the test is skipped where mounting is not allowed."""
     disk = tmp_path / "disk"
     disk.mkdir()
     if os.geteuid() != 0 or shutil.which("mount") is None:
@@ -127,7 +127,7 @@ async def test_a_real_disk_that_fills_up(small_disk: Path, tmp_path_factory: pyt
             except Unavailable:
                 assert time.monotonic() < deadline
         promised.append(message)
-        # All that was promised is there, and nothing that was refused.
+        # Every accepted message is there, and no refused one.
         async with await psycopg.AsyncConnection.connect(dsn) as connection:
             for table, column in (("messages", "id"), ("deliveries", "message_id")):
                 cursor = await connection.execute(f"SELECT {column} FROM {table}".encode())

@@ -1,4 +1,4 @@
-"""Large requests: what can be taken is taken by the worker process, what never can is refused as any other is."""
+"""Large requests: the worker process takes those within the limits; others are refused like any request."""
 
 import asyncio
 import gzip

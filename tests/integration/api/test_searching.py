@@ -1,4 +1,4 @@
-"""Searches keep nothing from those who send."""
+"""Searches do not delay sending."""
 
 import asyncio
 

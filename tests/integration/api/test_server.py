@@ -1,4 +1,4 @@
-"""The API on a real port: sizes, connections, start and stop; and a request's whole way into the journal."""
+"""The API on a real port: sizes, connections, start and stop; and a request's whole path into the journal."""
 
 import asyncio
 import signal

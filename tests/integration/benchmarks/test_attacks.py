@@ -1,4 +1,4 @@
-"""An attack ends when it is told to."""
+"""An attack ends when it is cancelled."""
 
 import asyncio
 from collections import Counter

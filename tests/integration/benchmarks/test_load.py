@@ -1,4 +1,4 @@
-"""The load: what it sends, how it is timed, and what it takes for a failure."""
+"""The load: what it sends, how it is timed, and what counts as a failure."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""The rtt scenario, short: the ways of talking come out in the order that theory has them."""
+"""The rtt scenario, short: the ways to send come out in the order that theory predicts."""
 
 from io import StringIO
 

@@ -35,5 +35,5 @@ async def test_a_refusal_is_the_end(tmp_path: Path) -> None:
     with sink(tmp_path, SinkOptions()) as (process, address):
         process.order(SinkBehavior(Manner.REFUSE))
         with pytest.raises(NotAccepted, match="421"):
-            while True:  # until the sink has heard its order
+            while True:  # until the sink has received its order
                 await submit(address, letters(MAIL.body([1])), clients=1)

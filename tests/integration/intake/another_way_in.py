@@ -1,6 +1,6 @@
 """A way in that is not the API, as a program: it prepares one message, commits it and offers it to its delivery actor.
 
-``python -m tests.integration.intake.another_way_in DATA_DIR DSN TENANT_ID``; prints what became of it as JSON.
+``python -m tests.integration.intake.another_way_in DATA_DIR DSN TENANT_ID``; prints the outcome as JSON.
 """
 
 import asyncio
@@ -31,14 +31,14 @@ OFFERED_WITHIN_S = 30.0
 
 
 class Report(Struct):
-    """What the program did."""
+    """The outcome of the program."""
 
     message_id: str
     unverified: list[str | None]
     offered: list[str]
     """Ids of messages that the delivery actor was offered."""
     overloaded: str
-    """Why the intake took nothing more once the queue was full."""
+    """The intake's reason for refusing once the queue was full."""
     modules: list[str]
 
 

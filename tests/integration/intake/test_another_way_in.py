@@ -1,4 +1,4 @@
-"""Mail comes in by a way that is not the API: what commits it is below, and needs nothing of the API."""
+"""Mail is submitted without the API: the code that commits it is below the API and does not need it."""
 
 import asyncio
 import os

@@ -1,4 +1,4 @@
-"""Requests to accept, with as little said as a test needs."""
+"""Requests to accept: the least that a test needs."""
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
@@ -101,7 +101,7 @@ def with_event(outcome: Outcome) -> OutcomeWithEvent:
 
 
 async def dropped(journal: Journal, reason: str) -> list[Ended]:
-    """What the log says of deliveries that ended without a transaction, for this reason."""
+    """The log's events of deliveries that ended without a transaction, for this reason."""
     rows = await journal.event_log.after("recorder", 10_000)
     events = [event for row in rows for event in decode_batch(row.events)]
     return [

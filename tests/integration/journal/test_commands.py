@@ -93,7 +93,9 @@ async def test_nothing_is_retried_while_it_may_be_on_the_wire(journal: Journal) 
     await claim(journal, one, two, lease_s=0)
     assert await status(journal, tenant, message) is Status.SENDING
     assert await retry(journal, tenant, message) == REQUEUED  # the leases are over
-    await end(journal, one, Status.DELIVERED, sole_recipient=False)  # and what its owner learned all the same is a fact
+    await end(
+        journal, one, Status.DELIVERED, sole_recipient=False
+    )  # yet the outcome that its owner learned still counts
     assert await leased(journal, 2) == [two]
 
 
@@ -129,7 +131,7 @@ async def test_a_retry_against_the_end_loses_and_doubles_nothing(journal: Journa
             *(end(journal, w, Status.BOUNCED, sole_recipient=len(own) == 1) for w in own),
         ]
         work += [retry(journal, tenant, message)]
-    at_once = asyncio.Semaphore(50)  # more would wait for a connection for longer than one may
+    at_once = asyncio.Semaphore(50)  # more would exceed the timeout for a connection
 
     async def in_turn(step: Awaitable[object]) -> None:
         async with at_once:

@@ -26,7 +26,7 @@ async def connection(journal_dsn: str) -> AsyncIterator[Connection]:
 
 
 class Reader:
-    """A consumer that remembers what it was handed; while ``is_shut`` it can handle nothing."""
+    """A consumer that records what it was handed; while ``is_shut`` it can handle nothing."""
 
     def __init__(self, name: str, journal: Journal, data_dir: Path) -> None:
         self.rows: list[bytes] = []

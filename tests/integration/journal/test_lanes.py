@@ -29,10 +29,10 @@ async def test_what_finds_no_room_waits_in_its_lane_until_its_owner_takes_it(jou
     assert taken.emptied == []
     assert [w.message_id for w in taken.leased] == [m.id for m in messages[1:6:2]]
     assert await status(journal, tenant, messages[1]) is Status.PROCESSING
-    # A lane that nobody owns any more.
+    # A lane without an owner.
     assert await journal.scheduling.empty_lane("full.example", 100) == 2
     assert len(await leased(journal, 2)) == 2
-    # What is parked can be cancelled, and claimed by whoever has it in hand.
+    # What is parked can be cancelled, and claimed by the actor that holds it.
     w = page.leased[0]
     assert len(await journal.queue.claim([w], owner=1, lease_s=60)) == 1
     assert await journal.scheduling.lanes() == []
@@ -75,7 +75,7 @@ async def test_what_has_another_place_leaves_its_lane_and_the_rest_stays(journal
     assert found[lane] == all_here[2:5]
     assert (await journal.scheduling.parked_in({lane: LanePosition(message.id, 4)}, 3))[lane] == all_here[5:]
     assert not await journal.scheduling.anything_due()
-    # What has left that lane meanwhile is left alone.
+    # What has left that lane meanwhile stays unchanged.
     assert await journal.scheduling.leave_lanes(all_here[1:3], [lane, Lane("y>example.com", tenant)]) == 1
     assert await leased(journal, 2) == all_here[1:2]
     assert (await journal.scheduling.parked_in({lane: LANE_START}, 10))[lane] == [all_here[0], *all_here[2:]]

@@ -1,4 +1,4 @@
-"""What operators do, against a real Postgres: what is in force and suspended, ending what is queued, one message."""
+"""What operators do, against a real Postgres: active policies and suspensions, ending queued mail, one message."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -31,7 +31,7 @@ def delivered(w: DueDelivery, *, sole_recipient: bool = True) -> OutcomeWithEven
 
 
 async def leased(journal: Journal) -> list[DueDelivery]:
-    """What is due, leased to somebody."""
+    """The due deliveries, leased."""
     page = await journal.scheduling.page_in(10, 600, each(lambda _: 1))
     assert page.expired == 0
     return page.leased

@@ -225,7 +225,7 @@ async def test_a_batch_of_outcomes_of_all_kinds_is_committed_as_one(journal: Jou
         an_outcome(b, Status.BOUNCED),
         an_outcome(late, Status.QUEUED, due_at=due),
         an_outcome(f, Status.QUEUED, due_at=due),
-        an_outcome(u, Status.DELIVERED),  # known to nobody: it was finished long ago
+        an_outcome(u, Status.DELIVERED),  # unknown to the journal: it was finished long ago
     ]
     for _ in range(2):  # as when the answer to the first was lost
         await journal.queue.commit(outcomes, owner=1)
@@ -245,14 +245,14 @@ async def test_a_batch_of_outcomes_of_all_kinds_is_committed_as_one(journal: Jou
 
 
 async def test_no_statement_of_the_queue_reads_all_of_it(journal: Journal, journal_dsn: str) -> None:
-    """Not even those that were planned while it was so small that this looked cheapest."""
+    """This holds also for statements that were planned while the queue was so small that a scan looked cheapest."""
     tenant = await a_tenant(journal)
     many = 300
     async with await psycopg.AsyncConnection.connect(journal_dsn, autocommit=True) as connection:
         await connection.execute("VACUUM ANALYZE")  # now it is known to be empty
-        for size in [1] * 8 + [many]:  # statements are prepared when they have been used some times
+        for size in [1] * 8 + [many]:  # statements are prepared after a few uses
             await through_all_that_a_batch_can_meet(journal, tenant, size)
-        await journal.close()  # only then does a server process tell what it has counted
+        await journal.close()  # only then does a server process report its counts
         scans = reads = -1
         deadline = asyncio.get_running_loop().time() + 5
         while reads < many and asyncio.get_running_loop().time() < deadline:

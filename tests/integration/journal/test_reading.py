@@ -203,7 +203,7 @@ async def test_the_enum_in_sql_is_in_the_order_of_the_fold(journal_dsn: str) -> 
 
 
 async def test_every_statement_can_be_prepared(journal_dsn: str) -> None:
-    """A typing slip in a statement that no other test runs would show here."""
+    """A typing error in a statement that no other test runs would show here."""
     async with await psycopg.AsyncConnection.connect(journal_dsn, autocommit=True) as connection:
         for name, query in QUERIES.items():
             parameters = dict.fromkeys(_parameters(query))

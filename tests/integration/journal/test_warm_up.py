@@ -1,4 +1,4 @@
-"""Warm-up grants against a real Postgres: never above the cap, whoever asks at once."""
+"""Warm-up grants against a real Postgres: never above the cap, however many ask at once."""
 
 import asyncio
 from datetime import date, timedelta

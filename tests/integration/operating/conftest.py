@@ -78,17 +78,17 @@ class Postray:
         )
 
     async def run(self, *arguments: str) -> Result:
-        """A command, as an operator gives it."""
+        """Run a command as an operator does."""
         return await asyncio.to_thread(CliRunner().invoke, main, ["--config", str(self.config), *arguments])
 
     async def said(self, *arguments: str) -> str:
-        """What a command that succeeds says to people; its lines' wrapping undone."""
+        """The text that a successful command prints for people, with wrapped lines joined."""
         result = await self.run(*arguments)
         assert result.exit_code == 0, result.output
         return " ".join(result.output.split())
 
     async def json(self, *arguments: str) -> Any:
-        """What it says to programs."""
+        """The JSON that it prints for programs."""
         result = await self.run(*arguments, "--json")
         assert result.exit_code == 0, result.output
         return json.loads(result.stdout)
@@ -119,7 +119,7 @@ class Postray:
         return []
 
     def _offer(self, requests: Sequence[NewRequest]) -> None:
-        """Nobody delivers."""
+        """No mail is delivered here."""
 
     async def _timeline(self, tenant_id: str, message_id: str) -> MessageEvents:
         return MessageEvents(

@@ -26,7 +26,7 @@ from tests.integration.operating.conftest import Postray
 
 @pytest.fixture
 def installation(tmp_path: Path) -> Installation:
-    """One that does not run, and is as it should be."""
+    """An installation that is not running and has no faults."""
     data_dir = tmp_path / "data"
     data_dir.mkdir(mode=0o700)
     secret_key("", data_dir)
@@ -39,7 +39,7 @@ def found(name: str, installation: Installation) -> list[Finding]:
 
 
 def worst(name: str, installation: Installation) -> tuple[FindingState, str]:
-    """The state and text of the finding that weighs most."""
+    """The state and text of the most severe finding."""
     order = list(FindingState)
     one = max(found(name, installation), key=lambda finding: order.index(finding.state))
     return one.state, one.text

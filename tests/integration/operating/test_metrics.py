@@ -1,4 +1,4 @@
-"""What all actors of a postray count of a message's way, as the supervisor collects it: every part is the real one."""
+"""The counts of all actors for a message's whole path, as the supervisor collects them: every part is the real one."""
 
 import asyncio
 import os
