@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from actors.supervisor import Supervisor
 
 DELIVERY_CONNECTIONS = 5
-"""To Postgres: three claimers, outcomes and heartbeat. What else asks takes whichever is free."""
+"""Connections to Postgres: three claim loops, outcomes and heartbeat. Other queries take whichever is free."""
 
 RECORDER_NICE = 5
-"""Nobody waits for what it writes: where the cores are busy, those go first whom somebody waits for."""
+"""Niceness of the recorder: nothing waits for its writes, so other processes go first when the cores are busy."""
 
 
 async def capture(context: Context, links: Links) -> "CaptureSink":

@@ -1,13 +1,14 @@
-"""The recorder: moves events from the journal's event log to ClickHouse, and answers from there. One in a cluster.
+"""The recorder: moves events from the journal's event log to ClickHouse, and answers queries from there. A cluster has
+one.
 
-Owns the one connection to ClickHouse, and the thread that alone may use it. An event leaves the log only after it is on
-ClickHouse's disk; a crash between the two inserts it again, which changes nothing (analytics/schema). Nobody waits for
-the recorder: while ClickHouse is away, the log grows on disk and nothing grows here.
+It owns the only connection to ClickHouse, and the only thread that may use it. An event leaves the log only after it is
+on ClickHouse's disk. A crash between the two inserts it again, which changes nothing (analytics/schema). No other actor
+waits for the recorder: during an outage of ClickHouse the log grows on disk and nothing grows here.
 
-How the log is read is ``cluster/event_consumer.py``'s; what is done with a page is here. Never decides anything about
-mail, never changes an event. A row of the log that is no batch of events, or whose values fit no column, would stop all
-that follow it: its bytes go to ``data_dir``/rejected, one file a row, as they were in the log
-(``events.encode_batch``), and the log moves on.
+``cluster/event_consumer.py`` reads the log; this module handles its pages. It decides nothing about mail and changes no
+event. A row of the log that is not a batch of events, or whose values fit no column, would block all rows after it. So
+its bytes go to ``data_dir``/rejected, one file per row, as they were in the log (``events.encode_batch``), and the
+recorder continues with the next row.
 """
 
 import asyncio
@@ -39,20 +40,19 @@ log = logging.getLogger(__name__)
 
 CONSUMER = "recorder"
 PACING = Pacing(page_interval_s=0.5, busy_interval_s=2.0)
-"""Each page is one insert, which makes a part that must be merged: with the merges, the fixed cost of one is some 20 ms
-of CPU, that of an event 5 µs."""
+"""Each page is one insert, which makes a part that must be merged. With the merges, an insert has a fixed cost of some
+20 ms of CPU, and 5 µs per event."""
 LOOK_FOR_DAMAGE_S = 30.0
-"""How often ClickHouse is asked for damaged parts, so that it is also seen when they were restored or deleted."""
+"""Interval at which ClickHouse is asked for damaged parts, which also notices that they were restored or deleted."""
 MOST_INSERTED = 15_000
-"""Events inserted at once, and those of one row more: some 2 KB of memory each, on their way through Python and
-ClickHouse."""
+"""Events inserted at once, which the last row may exceed: each takes some 2 KB of memory in Python and ClickHouse."""
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 
 class Recorder:
-    """See the module. ``start`` and ``stop`` once each; the reads at any time between, on the same event loop."""
+    """Call ``start`` and ``stop`` once each, and the queries at any time between, on the same event loop."""
 
     inserted = Counter("postray_recorder_events_total", "Events inserted into ClickHouse, repeats among them.")
     damaged = Gauge(
@@ -93,21 +93,22 @@ class Recorder:
         )
 
     async def start(self) -> None:
-        """Begin recording. ClickHouse may be away: it is tried again. Raises ValueError for a DSN that is none."""
+        """Begin recording. If ClickHouse is unavailable, the connection is retried. Raises ValueError for an invalid
+        DSN."""
         await self._consumer.start()
 
     async def stop(self) -> None:
-        """Record what the log holds now, then close; gives up after some seconds. The rest stays in the log."""
+        """Record what the log holds now, then close. This is limited to some seconds; the rest stays in the log."""
         await self._consumer.stop()
         if self._client is not None:
             client, self._client = self._client, None
-            # Behind a call that a dead server never answers it would wait too long.
+            # The thread may be in a call that a dead server never answers.
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._in_thread(client.close), STOP_MAX_WAIT_S)
         self._thread.shutdown(wait=False)
 
     async def problem(self) -> str | None:
-        """Why it waits, or what is missing of what it reads; None when it works."""
+        """Why recording waits, or which stored data is damaged; None if all is well."""
         return self._consumer.problem() or (f"{DEGRADED}{self._damage}" if self._damage.parts else None)
 
     async def metrics(self) -> list[Reading]:
@@ -124,7 +125,7 @@ class Recorder:
         return self._client
 
     async def _prepare(self) -> None:
-        """Connect, if need be, and look for damage now and then. Raises CannotHandle."""
+        """Connect if there is no connection, and look for damage at intervals. Raises CannotHandle."""
         if self._client is None or not self._migrated:
             await self._tried_in_thread(self._make_ready)
         if time.monotonic() - self._looked_at > self._look_for_damage_s:
@@ -144,7 +145,7 @@ class Recorder:
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._thread, lambda: call(*args, **kwargs))
 
-    # What follows runs in the thread.
+    # The methods below run in the thread.
 
     def _make_ready(self) -> None:
         if self._client is None:
@@ -160,7 +161,7 @@ class Recorder:
         try:
             damage = find_damage(self._client)
         except ClickHouseUnavailable as error:
-            # A user of a server may not be allowed to ask, and events come in all the same.
+            # The database user may lack the right to ask; events are recorded all the same.
             log.warning("cannot look for damaged parts error=%s", error)
             return
         if damage.parts and damage != self._damage:
@@ -170,7 +171,7 @@ class Recorder:
         self._damage = damage
 
     def _store(self, rows: list[LogRow]) -> None:
-        """Insert the events of these rows; rows that cannot be inserted are put aside."""
+        """Insert the events of these rows. Rows that cannot be inserted are put aside."""
         assert self._client is not None
         events: list[Event] = []
         for number, row in enumerate(rows, 1):
@@ -179,7 +180,7 @@ class Recorder:
             except (msgspec.DecodeError, ValueError, RecursionError) as error:
                 self._consumer.put_aside(row, error)
             if len(events) >= MOST_INSERTED and number < len(rows):
-                # Rows that say much in few bytes.
+                # Few bytes of the log may hold many events.
                 self._insert(rows[:number], events)
                 self._store(rows[number:])
                 return
@@ -198,6 +199,6 @@ class Recorder:
                 for row in rows:
                     self._store([row])
         except ClickHouseUnavailable:
-            # Perhaps the database was dropped, to be rebuilt.
+            # The database may have been dropped, to be rebuilt.
             self._migrated = False
             raise

@@ -1,8 +1,8 @@
-"""The scheduler: pages due work out of the journal and offers it to its owners.
+"""The scheduler: leases due deliveries from the journal in pages and offers them to their owners.
 
-One mechanism for all that is due later: send_at, retries, what a dead owner left, what found no room, what is past its
-lifetime. Several may run: rows are taken with SKIP LOCKED. What it remembers, which lanes were full a moment ago, only
-saves offers that would be refused.
+One mechanism serves everything that is due later: send_at, retries, deliveries of a dead owner, those that found no
+room, those past their lifetime. Several schedulers may run, since rows are taken with SKIP LOCKED. The only state kept
+here is which lanes were full a moment ago, which saves offers that would be refused.
 """
 
 import asyncio
@@ -25,21 +25,21 @@ log = logging.getLogger(__name__)
 
 PAGE = 1000
 IDLE_S = 0.1
-"""How often it looks when nothing was due: well under the second that a due message may wait."""
+"""Pause when less than half a page was due: well under the second that a due message may wait."""
 FULL_S = 1.0
-"""A lane that was refused is taken to be full for this long: what is due for it is parked without an offer."""
+"""A lane whose offer was refused counts as full for this long: what is due for it is parked without an offer."""
 LANES_S = 1.0
 LANES_SHARE = 0.02
-"""At most this part of the time goes into listing lanes, however many there are."""
+"""At most this share of the time is spent on listing lanes, however many there are."""
 LANES_AT_MOST_S = 10.0
-"""Between two listings all the same: what is parked must not wait for one that was slow for another reason."""
+"""Longest pause between two listings, since parked deliveries must not wait because one listing was slow."""
 UNAVAILABLE_S = 1.0
 STRANDED_S = 1.0
-"""Between two looks into lanes without an owner, where the last one moved nothing."""
+"""Time between two rounds over lanes without an owner, if the last round moved nothing."""
 
 
 class Scheduler:
-    """Collaborators: the journal it pages from, the dispatcher that knows the owners, and a way to call them."""
+    """``journal``: the source of due deliveries. ``dispatcher`` knows their owners. ``call`` calls an owner."""
 
     leased = Counter("postray_scheduler_leased_total", "Due deliveries paged in for their owners.")
     parked = Counter("postray_scheduler_parked_total", "Due deliveries parked in their lanes without an offer.")
@@ -96,7 +96,7 @@ class Scheduler:
                 await asyncio.sleep(IDLE_S)
 
     async def round(self) -> PagedIn:
-        """Page in what is due, and offer it; what finds no room is parked. Raises Unavailable."""
+        """Lease a page of due deliveries and offer them; park those that find no room. Raises Unavailable."""
         nothing = PagedIn([], 0, 0)
         if not self._dispatcher.members or not await self._journal.scheduling.anything_due():
             return nothing
@@ -145,8 +145,8 @@ class Scheduler:
             await asyncio.sleep(pause_s)
 
     async def name_lanes(self) -> None:
-        """Tell every owner which of its lanes hold something. Lanes whose destination exists no more are emptied, and
-        those whose destination has no owner now are noted for ``move_stranded``."""
+        """Send every owner the list of its lanes that hold something. Lanes whose destination no longer exists are
+        emptied. Lanes whose destination has no owner now are noted for ``move_stranded``. Raises Unavailable."""
         by_owner: dict[str, list[Lane]] = defaultdict(list)
         stranded: list[Lane] = []
         for lane in await self._journal.scheduling.lanes():
@@ -174,8 +174,8 @@ class Scheduler:
             await asyncio.sleep(IDLE_S if moved else STRANDED_S)
 
     async def move_stranded(self) -> int:
-        """Make due what waits in a lane without an owner and has another place by now; returns how many. Raises
-        Unavailable."""
+        """Make deliveries due that are parked in a lane without an owner and have another destination now. Returns how
+        many. Raises Unavailable."""
         return await self._stranded.round() if self._dispatcher.members else 0
 
 

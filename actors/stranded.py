@@ -1,7 +1,7 @@
 """Lanes without an owner: no live machine has the addresses of their source.
 
-Such a lane holds mail of several pools. What would be placed elsewhere by now, since its pool has another source or an
-operator has changed its route, is made due and leaves; the rest goes on waiting for the source.
+Such a lane holds mail of several pools. A delivery that would now be routed elsewhere, since its pool has another
+source or an operator has changed its route, is made due and leaves the lane. The rest stays until the source is back.
 """
 
 import logging
@@ -17,13 +17,13 @@ from cluster.routing.dispatcher import Dispatcher
 log = logging.getLogger(__name__)
 
 LANES_AT_ONCE = 200
-"""Looked into with one statement."""
+"""Lanes read with one statement."""
 PAGE = 2000
-"""Deliveries that one round looks at, so that a long lane which must wait costs little."""
+"""Deliveries read in one round, so that a long lane that must wait costs little."""
 
 
 class Stranded:
-    """Remembers how far it has looked into each lane, and begins again at the end: mail may still arrive there."""
+    """Keeps its position in each lane, and starts over at the end of a lane, since mail may still arrive there."""
 
     moved = Counter("postray_stranded_moved_total", "Deliveries made due from lanes that have no owner.")
 
@@ -31,17 +31,18 @@ class Stranded:
         self._journal = journal
         self._dispatcher = dispatcher
         self._looked: dict[Lane, LanePosition] = {}
-        """The lane whose turn comes next is the first."""
+        """Position by lane; the lane whose turn is next comes first."""
 
     def are(self, lanes: Iterable[Lane]) -> None:
-        """Take note of all lanes that have no owner now."""
+        """Set the lanes that have no owner now."""
         now = set(lanes)
         self._looked = {lane: position for lane, position in self._looked.items() if lane in now}
         for lane in now - self._looked.keys():
             self._looked[lane] = LANE_START
 
     async def round(self) -> int:
-        """Look at some of what waits, and make due what has another place; returns how many. Raises Unavailable."""
+        """Read the next deliveries, and make those due that have another destination. Returns how many. Raises
+        Unavailable."""
         left, lanes, moved = PAGE, len(self._looked), 0
         while left > 0 and lanes > 0:
             some = list(islice(self._looked, min(lanes, LANES_AT_ONCE)))
@@ -58,7 +59,7 @@ class Stranded:
         return moved
 
     async def _look_into(self, lanes: Sequence[Lane], each: int) -> list[tuple[DueDelivery, Lane]]:
-        """The next deliveries of these lanes, which have had their turn then."""
+        """The next deliveries of these lanes, each with its lane. The lanes move to the end of the order."""
         positions = {lane: self._looked[lane] for lane in lanes}
         found = await self._journal.scheduling.parked_in(positions, each)
         for lane in lanes:

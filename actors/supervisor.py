@@ -1,8 +1,8 @@
-"""The supervisor: asks every actor how it is, takes work back from delivery actors that are gone, and knows whether
+"""The supervisor: checks the health of every actor, takes work back from lost delivery actors, and knows whether
 postray is ready.
 
-Ray restarts a process that died; the supervisor's question is what makes the new one start its work. An actor that
-is alive and does not answer is killed, so that Ray starts it anew.
+Ray restarts a process that died. The supervisor's health check makes the new process start its work. An actor that is
+alive and does not answer is killed, so that Ray restarts it.
 """
 
 import asyncio
@@ -22,11 +22,11 @@ log = logging.getLogger(__name__)
 
 ROUND_S = 1.0
 ANSWER_S = 10.0
-"""An actor that is busy may be late; one that takes this long is in trouble."""
+"""Timeout of a health check. A busy actor may be late; one that takes this long has a problem."""
 SILENT_S = 45.0
 """An actor that has not answered for this long is killed."""
 METRICS_S = 5.0
-"""For the metrics of an actor, which are at hand."""
+"""Timeout for the metrics of an actor, which are in its memory."""
 NOT_ASKED = "not asked yet"
 NAME = "supervisor"
 
@@ -36,11 +36,11 @@ class Collected(Struct, frozen=True, kw_only=True):
 
     readings: dict[str, list[Reading]]
     missing: dict[str, str]
-    """Why, for actors that did not tell theirs."""
+    """The reason, for actors that did not answer."""
 
 
 class Supervisor:
-    """``actors``: the names of those it watches. ``kill`` ends one of them, for Ray to start it again."""
+    """``actors``: the names of the actors it watches. ``kill`` ends one of them, for Ray to restart it."""
 
     problems = Gauge(
         "postray_supervisor_problems",
@@ -78,15 +78,15 @@ class Supervisor:
         await self._tasks.stop()
 
     async def readiness(self) -> dict[str, str | None]:
-        """What was wrong with each part at the last round of questions; None for what is well."""
+        """The problem of each part at its last health check; None if it is healthy."""
         return self._problems
 
     async def metrics(self) -> list[Reading]:
-        """Its own."""
+        """The supervisor's own metrics."""
         return metrics.read(self)
 
     async def collected_metrics(self) -> Collected:
-        """Those of all actors, asked at the same time, each for ``METRICS_S`` at most."""
+        """The metrics of all actors, requested in parallel, each with the timeout ``METRICS_S``."""
         readings, missing = {NAME: metrics.read(self)}, {}
         answers = await asyncio.gather(*(self._metrics_of(actor) for actor in self._actors))
         for actor, answer in zip(self._actors, answers, strict=True):
@@ -97,7 +97,7 @@ class Supervisor:
         return Collected(readings=readings, missing=missing)
 
     async def _metrics_of(self, actor: str) -> list[Reading] | str:
-        """An actor's, or why there are none."""
+        """An actor's metrics, or the reason why there are none."""
         try:
             async with asyncio.timeout(METRICS_S):
                 readings: list[Reading] = await self._call(actor, "metrics")
@@ -124,7 +124,7 @@ class Supervisor:
             await asyncio.sleep(ROUND_S)
 
     async def _ask(self, actor: str) -> bool:
-        """Note how the actor is; False when it did not say."""
+        """Check the health of an actor and note it. Returns False if the actor did not answer."""
         try:
             async with asyncio.timeout(ANSWER_S):
                 self._note(actor, await self._call(actor, "problem"))
@@ -148,10 +148,10 @@ class Supervisor:
             await asyncio.sleep(ROUND_S)
 
     async def take_back(self, now: float) -> None:
-        """A round of taking back what lost actors held. ``now``: seconds that never go back.
+        """A round of taking back what lost actors held. ``now``: monotonic seconds.
 
-        While the journal was away nobody could tell it that he lives. So only when it has been there for long enough,
-        silence means something; a restarted actor has by then finished what stands in its ledger.
+        During an outage of the journal no actor can send a heartbeat. So a missing heartbeat counts only when the
+        journal has been reachable for long enough. In that time a restarted actor settles what its ledger holds.
         """
         try:
             lost_actors = await self._journal.membership.lost(ACTOR_ALIVE_S)

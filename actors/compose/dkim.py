@@ -1,8 +1,8 @@
 """DKIM signatures (RFC 6376), RSA and Ed25519 (RFC 8463).
 
-Owns canonicalisation (relaxed/relaxed: relays may refold a field or trim a line), which fields are signed, and the form
-of DKIM-Signature. Never does: verify (the tests have dkimpy for that), make or keep a key (``cluster.dkim_keys``), read
-a clock.
+This module owns canonicalisation (relaxed/relaxed: relays may refold a field or trim a line), the choice of signed
+fields, and the form of DKIM-Signature. It does not verify (the tests use dkimpy for that), make or keep a key
+(``cluster.dkim_keys``), or read a clock.
 """
 
 from base64 import b64encode
@@ -23,17 +23,17 @@ _OVERSIGNED = (
     *(b"from", b"reply-to", b"to", b"cc", b"subject", b"date", b"message-id", b"mime-version", b"content-type"),
     *(b"content-transfer-encoding", b"list-unsubscribe", b"list-unsubscribe-post"),
 )
-"""RFC 6376 §5.4.1, and what RFC 8058 §4 demands for one-click unsubscription. Each is named once more than it occurs,
-also where it does not: one that is added on the way breaks the signature (RFC 6376 §8.15), instead of being shown."""
+"""RFC 6376 §5.4.1, and the fields that RFC 8058 §4 requires for one-click unsubscription. Each is named once more than
+it occurs, even if it does not occur: a field added in transit then breaks the signature (RFC 6376 §8.15)."""
 _SIGNED = (b"sender", b"in-reply-to", b"references", b"list-id")
-"""RFC 6376 §5.4.1 again. Where they are missing they may be added: mailing lists do so."""
+"""RFC 6376 §5.4.1 again. If they are missing they may be added in transit, as mailing lists do."""
 
 _LEAST_RSA_BITS = 2048
-"""RFC 8301 §3.2: what signers should use at the least; every key made here has it."""
+"""RFC 8301 §3.2: the least that signers should use. Every key that postray makes has it."""
 
 
 _MOST_NAMES = 50
-"""Of a list of header fields that is kept; each has less than 1,000 octets."""
+"""Names in a cached list of header fields; each name has less than 1,000 octets."""
 SLICE = 128 * 1024
 """Octets of a body that are canonicalised in one call."""
 
@@ -43,16 +43,16 @@ class Unsigned(Struct, frozen=True):
 
     key: rsa.SigningKey | Ed25519PrivateKey
     value: bytes
-    """Of the field, up to ``b=``."""
+    """The field's value, up to ``b=``."""
     data: bytes
-    """What is signed (RFC 6376 §3.7)."""
+    """The octets to sign (RFC 6376 §3.7)."""
 
 
 class Signer:
     """Signs messages for one domain with one key.
 
-    ``also_signed`` names custom fields to sign besides the usual ones. Raises NotComposable for a domain or
-    ValueError for a selector or a key that no signature can be made with.
+    ``also_signed`` names custom fields to sign besides the usual ones. Raises NotComposable for an unusable domain,
+    ValueError for an unusable selector or key.
     """
 
     def __init__(self, domain: str, selector: str, private_key: PrivateKey, also_signed: Iterable[str] = ()) -> None:
@@ -67,8 +67,8 @@ class Signer:
         self._head = fold(len("DKIM-Signature: "), tags).encode()
 
     def unsigned(self, header_fields: Sequence[tuple[bytes, bytes]], body_hash: bytes, signed_at: int) -> Unsigned:
-        """The message's DKIM-Signature, to be signed by ``sign_all``. ``body_hash`` as the function of this name
-        answers it; ``signed_at`` in seconds since 1970."""
+        """The message's DKIM-Signature, to be signed by ``sign_all``. ``body_hash``: the result of the function of this
+        name; ``signed_at``: seconds since the epoch. Raises ValueError when there is no From field."""
         names: list[bytes] = []
         signed: list[bytes] = []
         # From the last to the first: the order in which a verifier takes fields that share a name (RFC 6376 §5.4.2).
@@ -86,11 +86,12 @@ class Signer:
 
 
 def sign_all(unsigned: Sequence[Unsigned]) -> list[bytes]:
-    """The values of the DKIM-Signature fields. Together, because RSA signatures are made several at a time."""
+    """The values of the DKIM-Signature fields. One call signs many, because RSA signatures are made several at a
+    time."""
     made = iter(rsa.sign_all([(one.key, one.data) for one in unsigned if isinstance(one.key, rsa.SigningKey)]))
     values = []
     for one in unsigned:
-        # RFC 8463 §3: with Ed25519 the hash is what is signed.
+        # RFC 8463 §3: Ed25519 signs the hash.
         signature = next(made) if isinstance(one.key, rsa.SigningKey) else one.key.sign(sha256(one.data).digest())
         text = b64encode(signature)
         lines = [text[:72], *(text[start : start + 75] for start in range(72, len(text), 75))]
@@ -110,7 +111,7 @@ def body_hash(body: bytes) -> bytes:
     begin = line_ends = 0
     begun = False
     while begin < len(body):
-        # Some lines at a time: a call for all of them would keep other threads from the interpreter.
+        # Some lines at a time: one call for all of them would hold the interpreter lock for too long.
         end = body.find(b"\r\n", begin + SLICE) + 2
         piece = _relaxed_lines(body[begin:end] if end > 1 else body[begin:])
         begin = end if end > 1 else len(body)
@@ -124,7 +125,7 @@ def body_hash(body: bytes) -> bytes:
 
 
 def _relaxed(value: bytes) -> bytes:
-    """A field's value in relaxed form (RFC 6376 §3.4.2): unfolded, runs of white space as one space."""
+    """A field's value in relaxed form (RFC 6376 §3.4.2): unfolded, each run of white space as one space."""
     return _single_spaces(value.replace(b"\r\n", b"")).strip(b" ")
 
 
@@ -134,8 +135,8 @@ def _relaxed_lines(lines: bytes) -> bytes:
 
 
 def _single_spaces(data: bytes) -> bytes:
-    """Each run of spaces and tabs as one space. By replacement, which takes a fifth of a pattern's time: most runs
-    are short, and each pass halves them."""
+    """Each run of spaces and tabs as one space. Repeated replacement takes a fifth of a pattern's time: most runs are
+    short, and each pass halves them."""
     data = data.replace(b"\t", b" ")
     while b"  " in data:
         data = data.replace(b"  ", b" ")
@@ -143,8 +144,8 @@ def _single_spaces(data: bytes) -> bytes:
 
 
 def _name_list(names: tuple[bytes, ...]) -> bytes:
-    """The names with colons, on lines of their own where they do not fit behind ``t=``. Kept, unless they are many: a
-    request's messages have the same fields."""
+    """The names joined with colons, on separate lines if they do not fit behind ``t=``. Cached unless they are many,
+    since a request's messages have the same fields."""
     return _kept_name_list(names) if len(names) <= _MOST_NAMES else _laid_out(names)
 
 

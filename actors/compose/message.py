@@ -1,7 +1,7 @@
 """Messages, from a request's skeleton to the octets of an SMTP transaction.
 
-The delivery actor drafts each message that it has claimed and finishes several together. Never does: dot-stuffing (that
-belongs to DATA alone; BDAT sends the octets as they are), storing, sending.
+The delivery actor drafts each message that it has claimed and finishes several together. This module does not
+dot-stuff (only DATA needs that; BDAT sends the octets as they are), store or send.
 """
 
 from collections.abc import Iterator, Sequence
@@ -23,11 +23,11 @@ class WireMessage(Struct, frozen=True):
     data: bytes
     smtputf8: bool
     downgraded: bytes | None = None
-    """The message for a host without SMTPUTF8, where its header has such a form."""
+    """The message for a host without SMTPUTF8, if its header has such a form."""
 
 
 class Draft(Struct, frozen=True):
-    """A message that lacks its signature, if it is to have one."""
+    """A message before it is signed, if it is to be signed."""
 
     pieces: list[bytes]
     smtputf8: bool
@@ -47,9 +47,9 @@ def draft_message(
 ) -> Draft:
     """The message of one personalization, to be signed by ``signer`` if there is one.
 
-    ``message_id`` is the whole field value. ``date`` is the message's own and the same in every attempt, ``signed_at``
-    the time of this one; both know their zone. ``addressee``: whom a copy is for, where each recipient gets one.
-    Raises NotComposable for what no message can be made of.
+    ``message_id`` is the whole field value. ``date`` is the same in every attempt, ``signed_at`` is the time of this
+    attempt; both are timezone-aware. ``addressee``: the recipient of a copy, if each recipient gets one. Raises
+    NotComposable when the message cannot be composed.
     """
     composed = skeleton.compose(personalization, message_id=message_id, date=date, addressee=addressee)
     body_hash = skeleton.body_hash(composed.body) if signer is not None else b""
@@ -71,7 +71,7 @@ def _draft(
 ) -> Draft:
     pieces: list[bytes] = []
     for name, value in header_fields:
-        # An empty value stands without the space: some relays trim it, which no signature should depend on.
+        # An empty value has no space before it: some relays trim that space, and no signature should depend on it.
         pieces += (name, b": ", value, b"\r\n") if value else (name, b":\r\n")
     pieces += (b"\r\n", body)
     unsigned = signer.unsigned(header_fields, body_hash, signed_at) if signer is not None else None
@@ -79,7 +79,8 @@ def _draft(
 
 
 def finish(drafts: Sequence[Draft]) -> Iterator[WireMessage]:
-    """The messages, signed: several at a time take less than one after the other. Each is joined as it is taken."""
+    """The messages, signed: several at a time take less time than one by one. Each is joined when the iterator yields
+    it."""
     forms = [form for draft in drafts for form in (draft, draft.downgraded) if form is not None]
     signatures = iter(dkim.sign_all([form.unsigned for form in forms if form.unsigned is not None]))
     octets = (

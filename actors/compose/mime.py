@@ -1,12 +1,12 @@
 """The MIME form of a message: compiled once per request, filled in per message.
 
-Owns which header fields and body parts a message has, and in which order. What all messages of a request share is
-encoded once: attachments, texts that no substitution changes, their body as a whole and its hash, shared fields.
-Never does: sign (dkim.py), know the time, make identifiers, or mention Bcc.
+This module owns which header fields and body parts a message has, and their order. What all messages of a request share
+is encoded once: attachments, texts without substitutions, the whole body and its hash, shared fields. It does not sign
+(dkim.py), use a clock or make identifiers, and never writes Bcc.
 
-The body is multipart/mixed > multipart/related > multipart/alternative, each level only where it is needed.
-Boundaries are derived from the content, so one request's bodies are equal where their texts are; that no part can
-contain one is transfer_encoding.py's promise, not chance.
+The body is multipart/mixed > multipart/related > multipart/alternative, each level only if it is needed. Boundaries are
+derived from the content, so messages of a request with equal texts have equal bodies. transfer_encoding.py guarantees
+that no part contains a boundary.
 """
 
 from collections.abc import Callable, Mapping
@@ -28,11 +28,11 @@ from cluster.message.transfer_encoding import BOUNDARY_MARK
 from cluster.settings import DEFAULT_LIMITS, MessageSettings
 
 _RANKS = {"text/plain": 0, "text/x-amp-html": 2, "text/html": 3, "text/calendar": 4}
-"""RFC 2046 §5.1.4: from the plainest to the richest. AMP is before html, for readers that take the last they know."""
+"""RFC 2046 §5.1.4: from the plainest to the richest. AMP is before HTML, for clients that show the last they know."""
 _OTHER_RANK = 1
 
 _ON_THE_WIRE = 4
-"""Octets of a text's octet in a transfer encoding, at most: three in quoted-printable, and the line breaks."""
+"""The most octets on the wire per octet of a text: three in quoted-printable, and the line breaks."""
 
 _LENGTH_OF_ID = len("Message-ID")
 _Fields = list[tuple[bytes, bytes]]
@@ -42,8 +42,8 @@ T = TypeVar("T")
 
 
 class _Once(Generic[T]):
-    """A property that is made when it is first asked for. Unlike functools.cached_property of Python 3.11, it has no
-    lock: that one would make a thread that composes a small message wait for one that composes a large one."""
+    """A property that is made on first access. Unlike functools.cached_property of Python 3.11, it has no lock, which
+    would make a thread that composes a small message wait for one that composes a large one."""
 
     def __init__(self, make: Callable[[Any], T]) -> None:
         self._make = make
@@ -64,7 +64,7 @@ class Composed(Struct, frozen=True):
     body: bytes
     smtputf8: bool
     downgraded: tuple[tuple[bytes, bytes], ...] | None = None
-    """The header fields for a host without SMTPUTF8, where they are others and can be had."""
+    """The header fields for a host without SMTPUTF8, if they differ and can be made."""
 
 
 class Skeleton:
@@ -97,12 +97,11 @@ class Skeleton:
         date: datetime,
         addressee: Addressee | None = None,
     ) -> Composed:
-        """The message of one personalization. ``message_id`` comes with its angle brackets, and is that of a message
-        whose sender names none; ``date`` comes with its zone. ``addressee``: whom a copy is for, where each recipient
-        gets one.
+        """The message of one personalization. ``message_id``: with angle brackets, used if the sender names none.
+        ``date``: timezone-aware. ``addressee``: the recipient of a copy, if each recipient gets one.
 
-        Raises NotComposable for this message alone, before it is made if it would be too large; the skeleton stays
-        good for the others.
+        Raises NotComposable for this message alone; if it would be too large, before it is made. The skeleton remains
+        usable for the others.
         """
         try:
             said = self._renderer.render(personalization)
@@ -128,8 +127,8 @@ class Skeleton:
         return Composed(tuple(header), entity.content, smtputf8, downgraded)
 
     def growth(self, personalization: PreparedPersonalization, values_bytes: int) -> int | None:
-        """Octets that a message's substitutions, and a transform, add to what it shares, at most; None where an event
-        loop cannot wait to find out. ``values_bytes``: of the values."""
+        """The most octets that a message's substitutions and a transform add to the shared content; None if finding out
+        would block an event loop for too long. ``values_bytes``: octets of the values."""
         grown = self._renderer.growth(personalization.substitutions, values_bytes)
         if grown is None or self._transformer is None:
             return grown
@@ -137,8 +136,8 @@ class Skeleton:
         return None if more is None else grown + more
 
     def body_hash(self, body: bytes) -> bytes:
-        """The DKIM hash of a body made here; that of the body which the messages share is computed once."""
-        shared: Entity | None = vars(self).get("_shared")  # where every message has its own, it is never laid out
+        """The DKIM hash of a body made here; that of the shared body is computed once."""
+        shared: Entity | None = vars(self).get("_shared")  # not made if every message has its own body
         return self._shared_hash if shared is not None and body is shared.content else dkim.body_hash(body)
 
     def _addressing(self, said: Rendered, personalization: PreparedPersonalization) -> tuple[_Fields, bool]:
@@ -155,7 +154,7 @@ class Skeleton:
                 try:
                     value, international = fields.addresses(name, mailboxes)
                 except (NotComposable, UnicodeEncodeError):
-                    # Of an older version: each recipient has its own fate, and an address that none can reach none.
+                    # Stored by an older version: drop the addresses that cannot be written.
                     if not (left := fields.writable(mailboxes)):
                         continue
                     value, international = fields.addresses(name, left)
@@ -166,14 +165,14 @@ class Skeleton:
     def _transformed(
         self, transformer: Transformer, rendered: tuple[BodyPart | Filling, ...], addressee: Addressee | None
     ) -> Entity:
-        """The body of a message of which ``rendered`` is changed first, if there is room for that as it is."""
+        """The body of a message after the transform of ``rendered``. Raises NotComposable when it is too large."""
         if rendered is not self._renderer.parts:
             self._require_room([part for part in rendered if isinstance(part, Filling)])
         own = transformer.apply(rendered, addressee)
         return self._shared if own is transformer.parts else self._laid_out(own)
 
     def _laid_out(self, own: tuple[BodyPart | Filling, ...]) -> Entity:
-        """The body of a message whose parts are ``own``."""
+        """The body of a message whose parts are ``own``. Raises NotComposable when it is too large."""
         self._require_room([part for part in own if isinstance(part, Filling)])
         entities = [
             self._filled(part) if isinstance(part, Filling) else self._shared_texts[index] or self._share(index, part)
@@ -192,7 +191,8 @@ class Skeleton:
         return entity
 
     def _require_room(self, fillings: list[Filling]) -> None:
-        """Raises NotComposable where the fillings would be too large; nearly always it is plain that they are not."""
+        """Raises NotComposable when the fillings would be too large. A cheap estimate nearly always shows that they are
+        not."""
         largest = _ON_THE_WIRE * sum([filling.cut.at_most(filling.values) for filling in fillings])
         if largest <= self._limits.max_part_bytes and largest + self._files_bytes <= self._limits.max_bytes:
             return
@@ -215,8 +215,8 @@ class Skeleton:
     def _multipart(self, level: str, entities: list[Entity]) -> Entity:
         return parts.multipart(level, f"{self._boundary}{level[0]}", entities)
 
-    # What messages share is encoded when the first of them needs it, so that a fault in it fails no message that
-    # puts something of its own in its place.
+    # Shared content is encoded when the first message needs it, so that a fault in it does not fail a message that
+    # overrides it.
 
     def _share(self, index: int, part: BodyPart) -> Entity:
         entity = self._shared_texts[index] = parts.text(part.type, part.value)
@@ -253,10 +253,10 @@ def compile_content(
     limits: MessageSettings = DEFAULT_LIMITS,
     transform: Transform | None = None,
 ) -> Skeleton:
-    """The skeleton of a request's messages. ``files``: sha256 → bytes, all that ``content`` names. ``transform``
-    changes their texts.
+    """The skeleton of a request's messages. ``files``: sha256 → bytes, for all attachments of ``content``.
+    ``transform`` changes the texts.
 
-    Raises NotComposable where no message of the request could be composed.
+    Raises NotComposable when no message of the request can be composed.
     """
     try:
         return Skeleton(content, files, limits, transform)
@@ -265,7 +265,7 @@ def compile_content(
 
 
 def _form(filling: Filling) -> Form | None:
-    """How the part is encoded, where its literals alone decide that: once for all that fill it."""
+    """The form of the part, made once for all fillings; None if the literals alone do not decide the encoding."""
     cut = filling.cut
     if isinstance(cut.form, Undecided):
         pieces = cut.pieces()
@@ -274,7 +274,7 @@ def _form(filling: Filling) -> Form | None:
 
 
 def _least_size(filling: Filling) -> int:
-    """Octets that the part will have on the wire, or somewhat fewer."""
+    """A lower bound, close to exact, of the part's octets on the wire."""
     form = _form(filling)
     return filling.cut.size(filling.values) if form is None else form.quoted.size(filling.values)
 
@@ -288,8 +288,8 @@ def _rank(entity: Entity) -> int:
 
 
 def _downgraded(header: _Fields, personalization: PreparedPersonalization) -> tuple[tuple[bytes, bytes], ...] | None:
-    """The header for a host without SMTPUTF8, in which no recipient is named by an address that needs it; None where
-    the author is, or who is to be answered: without those the message is another."""
+    """The header for a host without SMTPUTF8, in which no recipient's address needs it. None if the address of From or
+    Reply-To needs it: changing those would change the message."""
     recipients = {b"To": personalization.to, b"Cc": personalization.cc}
     downgraded: _Fields = []
     for name, value in header:
@@ -302,7 +302,7 @@ def _downgraded(header: _Fields, personalization: PreparedPersonalization) -> tu
 
 
 def _custom(headers: Mapping[str, str]) -> tuple[_Fields, bytes | None]:
-    """The fields that the sender named, and the value of a Message-ID among them."""
+    """The sender's custom fields, and the value of a Message-ID among them."""
     others: _Fields = []
     own_id = None
     for name, value in headers.items():

@@ -1,7 +1,7 @@
-"""MIME entities: texts and files in a transfer encoding, and entities put together to a multipart.
+"""MIME entities: texts and files in a transfer encoding, and entities combined to a multipart.
 
-Their bytes are what cluster/message/transfer_encoding.py makes of texts and files: clean for any relay, and never with
-a boundary in them. Never does: decide which entities a message has (mime.py).
+cluster/message/transfer_encoding.py encodes texts and files so that any relay can carry them and none contains a
+boundary. mime.py decides which entities a message has.
 
 RFC 2045 and 2046 (MIME), 2183 and 2231 (file names), 2387 (related), 2392 (Content-ID), 6047 (calendar), 6532
 (message/global).
@@ -30,7 +30,7 @@ from cluster.message.transfer_encoding import (
 _CHARSET = re.compile(r'[ \t]*;[ \t]*charset=(?:"[^"]*"|[^;]*)', re.IGNORECASE)
 _CALENDAR_METHOD = re.compile(r"^METHOD:([A-Z-]+)[ \t\r]*$", re.IGNORECASE | re.MULTILINE | re.ASCII)
 _MESSAGES = frozenset(("message/rfc822", "message/delivery-status", "message/disposition-notification"))
-"""What goes as it is where it is 7-bit; base64 is forbidden for them."""
+"""Sent as they are if they are 7-bit; base64 is forbidden for them."""
 _ENCODED_MESSAGES = frozenset(("message/global", "message/global-delivery-status", "message/global-headers"))
 """RFC 6532 §3.7 and RFC 6533 §8 allow base64 for these."""
 _PLAIN_FILENAME = re.compile(r"[\x20-\x7e]*")
@@ -49,7 +49,7 @@ class Entity(Struct, frozen=True):
     further: bytes = b""
 
     def lines(self) -> tuple[bytes, ...]:
-        """The entity as it stands between boundaries."""
+        """The entity as it is written between boundaries."""
         return (
             b"Content-Type: ",
             self.type,
@@ -72,19 +72,19 @@ def text(type_: str, value: str) -> Entity:
 
 
 class Form(Struct, frozen=True):
-    """A text part with holes, of which only the values are encoded anew for each message."""
+    """A text part with holes: only the values are encoded for each message."""
 
     type: bytes
     quoted: QuotedForm
 
     def fill(self, values: Mapping[Any, str]) -> Entity:
-        """The part with the value of each key in its holes; line ends in the values are ``\\n``."""
+        """The part with the values in its holes; line ends in the values are ``\\n``."""
         return Entity(self.type, b"quoted-printable", self.quoted.fill(values))
 
 
 def text_form(type_: str, literals: Sequence[str], keys: Sequence[Hashable]) -> Form | None:
-    """A form for the text whose holes, one for each of ``keys``, are between the ``literals``; None where each text
-    has to be looked at as a whole: it may name its own method, or be sent in another encoding."""
+    """A form for the text whose holes, one for each of ``keys``, are between the ``literals``. None if each text must
+    be encoded as a whole: it may name its own method, or need another encoding."""
     kind, parameters = media_type(type_)
     if kind == "text/calendar" or (quoted := quoted_form(literals, keys)) is None:
         return None
@@ -92,8 +92,8 @@ def text_form(type_: str, literals: Sequence[str], keys: Sequence[Hashable]) -> 
 
 
 def file(attachment: Attachment, data: bytes, boundary: str) -> Entity:
-    """An attached or inline file: in base64, but a message as it is. ``boundary``: how those of the message that it is
-    attached to begin."""
+    """An attached or inline file: in base64, but a message as it is. ``boundary``: the prefix of the boundaries of the
+    message that it is attached to."""
     kind, parameters = media_type(attachment.type)
     further = f"Content-Disposition: {_disposition(attachment)}\r\n"
     if attachment.content_id:
@@ -103,14 +103,14 @@ def file(attachment: Attachment, data: bytes, boundary: str) -> Entity:
     elif kind in _MESSAGES and (lines := _message_lines(data, boundary)) is not None:
         return Entity(f"{kind}{parameters}".encode(), b"7bit", lines, further.encode())
     elif kind.startswith(("message/", "multipart/")) and kind not in _ENCODED_MESSAGES:
-        # RFC 2046 §5.2.1 and RFC 2045 §6.4 forbid base64 for these, and 8-bit lines are not ours to rewrite.
+        # RFC 2046 §5.2.1 and RFC 2045 §6.4 forbid base64 for these types, and 8-bit lines must not be rewritten.
         kind, parameters = "application/octet-stream", ""
     return Entity(f"{kind}{parameters}".encode(), b"base64", base64_lines(data), further.encode())
 
 
 def _message_lines(data: bytes, boundary: str) -> bytes | None:
-    """A message with CRLF line ends; None of one that cannot go as it is: with 8-bit or overlong lines, with lines that
-    relays have been seen to change, or with a boundary of the message around it."""
+    """A message with CRLF line ends; None if it cannot be sent as it is: it has 8-bit or overlong lines, lines that
+    some relays change, or a boundary of the message around it."""
     if not data or not data.isascii() or b"\0" in data or boundary.encode() in data:
         return None
     lines = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n").removesuffix(b"\n").split(b"\n")
@@ -121,7 +121,7 @@ def _message_lines(data: bytes, boundary: str) -> bytes | None:
 
 
 def multipart(subtype: str, boundary: str, entities: Sequence[Entity]) -> Entity:
-    """The entities in one. ``related`` names the type of its root, the first (RFC 2387 §3.1)."""
+    """A multipart of the entities. ``related`` names the type of its root, the first entity (RFC 2387 §3.1)."""
     root = f'type="{entities[0].type.partition(b";")[0].decode()}";\r\n ' if subtype == "related" else ""
     content_type = f'multipart/{subtype};\r\n {root}boundary="{boundary}"'.encode()
     delimiter = f"\r\n--{boundary}".encode()
@@ -135,7 +135,7 @@ def multipart(subtype: str, boundary: str, entities: Sequence[Entity]) -> Entity
 
 
 def _with_method(parameters: str, calendar: str) -> str:
-    """RFC 6047 §2.4: the type MUST name the method, the same as inside."""
+    """RFC 6047 §2.4: the type MUST name the same method as the calendar."""
     if "method=" not in parameters.lower() and (method := _calendar_method(calendar)):
         return f"{parameters}; method={method}"
     return parameters
@@ -162,9 +162,9 @@ def _disposition(attachment: Attachment) -> str:
 
 
 def _filename(name: str) -> list[str]:
-    """The filename parameter, or the extended ones of RFC 2231 with a plain one behind for readers that know only
-    that. In this order: the first of a name wins with those that take the two for a repetition."""
-    # What looks like an encoded word would be decoded by many readers, though it stands in quotes.
+    """The filename parameter, or the extended ones of RFC 2231 followed by a plain one for clients without RFC 2231.
+    The extended ones come first because some clients take the two for duplicates and use the first."""
+    # Many clients decode what looks like an encoded word, even in quotes.
     plain = bool(_PLAIN_FILENAME.fullmatch(name)) and "=?" not in name
     short = len(name) <= _LONGEST_FILENAME_LINE
     if plain and short:
@@ -191,6 +191,6 @@ def _quoted_filename(name: str) -> str:
 
 
 def _transliterated(name: str) -> str:
-    """The nearest ASCII name: accents dropped, what has no ASCII form as an underscore."""
+    """The nearest ASCII name: without accents, with an underscore for each character without an ASCII form."""
     bare = [character for character in unicodedata.normalize("NFKD", name) if not unicodedata.combining(character)]
     return "".join([character if " " <= character <= "~" else "_" for character in bare]).replace("=?", "=_")

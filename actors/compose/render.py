@@ -1,12 +1,12 @@
-"""What one message says: the shared content with a personalization laid over it.
+"""The texts of one message: the shared content, overridden by a personalization.
 
-Owns which of the two wins, the legacy substitutions and the footer. Never does: encode anything (parts.py, and
-header_fields.py of ``cluster``), or change a text for each recipient (transform.py).
-A template language has its place here: whatever makes the subject and the parts of a message, ``Renderer.render``
-answers them, and mime.py asks nothing else.
+This module owns the precedence of the two, the legacy substitutions and the footer. It does not encode (parts.py, and
+header_fields.py of ``cluster``) or change a text for each recipient (transform.py).
+A template language belongs here: ``Renderer.render`` returns the subject and the parts of a message, and mime.py needs
+nothing else.
 
-What no personalization changes is returned as the very same object every time; mime.py encodes such an object once.
-A part that has holes is returned as the cut text, the same object every time, and what fills it.
+What no personalization changes is returned as the same object every time; mime.py encodes such an object once. A part
+with holes is returned as the cut text, the same object every time, with the values for the holes.
 """
 
 import re
@@ -24,16 +24,17 @@ from cluster.message.transfer_encoding import newlines, octets
 from cluster.settings import DEFAULT_LIMITS, MessageSettings
 
 _KEPT_BYTES = 4 * 1024 * 1024
-"""Of cut texts and keys, over all key sets of a request; a single larger set is kept alone. Mostly there is one."""
+"""Limit on cut texts and keys, over all key sets of a request; a single larger set is kept alone. Most requests have
+one set."""
 _BYTES_OF_A_HOLE = 300
-"""Of the pieces on both sides of it, in characters and encoded."""
+"""Memory of the pieces on both sides of a hole, as text and encoded."""
 _BODY_END = re.compile(r"</body\s*>", re.IGNORECASE | re.ASCII)
 _HARMLESS = 256 * 1024
-"""Octets that a text may become before it is asked whether they are too many."""
+"""Octets up to which a text is not checked against the size limits."""
 
 
 class Rendered(Struct, frozen=True):
-    """What a message says, in characters; line ends in the parts are ``\\n``."""
+    """The texts of a message, not encoded; line ends in the parts are ``\\n``."""
 
     from_: Address
     reply_to: tuple[Address, ...]
@@ -43,31 +44,31 @@ class Rendered(Struct, frozen=True):
 
 
 class Undecided(Struct, frozen=True):
-    """Of a form that has not been asked for yet."""
+    """Stands for a form that is not made yet."""
 
 
 class Holed(Protocol):
-    """A part with holes. ``form`` is mime.py's: how the part is encoded, once that is decided. Line ends in literals
-    and values are ``\\n``."""
+    """A part with holes. ``form`` is set by mime.py: how the part is encoded, once that is decided. Line ends in
+    literals and values are ``\\n``."""
 
     type: str
     form: Form | Undecided | None
 
     def pieces(self) -> tuple[Sequence[str], Sequence[Hashable]] | None:
-        """Its literals, and the keys of the holes between them; None where the values decide about more than these."""
+        """The literals, and the keys of the holes between them; None if the values affect more than the holes."""
 
     def at_most(self, values: Mapping[Any, str], /) -> int:
-        """Octets that the part has with these values, or more; quick to say."""
+        """A cheap upper bound of the part's octets with these values."""
 
     def size(self, values: Mapping[Any, str]) -> int:
-        """Octets of the part with these values, at most: in UTF-8, with CRLF line ends."""
+        """The most octets of the part with these values: in UTF-8, with CRLF line ends."""
 
     def part(self, values: Mapping[Any, str]) -> BodyPart:
         """The part with its whole text."""
 
 
 class Cut:
-    """A part cut at its keys. ``footer``: what is not in the text yet, because its place depends on the values."""
+    """A part cut at its keys. ``footer``: a footer not in the text yet, because its place depends on the values."""
 
     __slots__ = ("__weakref__", "_largest", "footer", "form", "text", "type")
 
@@ -119,11 +120,11 @@ class _KeySet:
         self.is_subject_safe = self.subject.largest <= _HARMLESS
         cuts = [Cut(part, keys, content.footer) for part in content.parts]
         self.parts = tuple([cut if cut.text.counts else part for cut, part in zip(cuts, shared, strict=True)])
-        """The very part that all messages share, where no key is in it."""
+        """The parts, cut; a part without a key is the one that all messages share."""
         self.reply_to = any(keys.occur_in(f"{address.email}\0{address.name}") for address in content.reply_to)
         counts = [cut.text.counts for cut in cuts]
         self.most = max([count for those in counts for count in those.values()], default=0)
-        """How often the values of one key occur in one part, at most."""
+        """The most occurrences of one key in one part."""
         holes = sum([sum(those.values()) for those in counts])
         texts = 3 * sum([len(part.value) for part in content.parts])
         self.held_bytes = texts + _BYTES_OF_A_HOLE * holes + keys.held_bytes
@@ -138,15 +139,15 @@ class Renderer:
         texts = tuple(BodyPart(part.type, newlines(part.value)) for part in content.parts)
         self._plain = texts or (BodyPart("text/plain", ""),)
         self.headers = merged(content.headers, {})
-        """The sender's header fields as every message has them that has none of its own."""
+        """The header fields of messages without header fields of their own."""
         self._key_sets: dict[tuple[str, ...], _KeySet] = {}
         self._held_bytes = 0
         self._characters = sum([len(part.value) for part in self._plain]) + len(content.subject)
         self.parts = tuple(_with_footer(part, content.footer) for part in self._plain)
-        """The parts as every message has them that substitutes nothing in them."""
+        """The parts of messages without substitutions in them."""
 
     def render(self, personalization: PreparedPersonalization) -> Rendered:
-        """What the message of this personalization says. Raises NotComposable where that would be too much."""
+        """The texts of this personalization's message. Raises NotComposable when they would be too large."""
         content = self._content
         subject = content.subject if personalization.subject is None else personalization.subject
         reply_to = content.reply_to
@@ -173,8 +174,8 @@ class Renderer:
         )
 
     def growth(self, substitutions: Mapping[str, str], values_bytes: int) -> int | None:
-        """Octets that substituting adds to the parts, at most; None where an event loop cannot wait to find out.
-        ``values_bytes``: of all values, or more."""
+        """The most octets that substituting adds to the parts; None if finding out would block an event loop for too
+        long. ``values_bytes``: octets of all values, or more."""
         names = tuple(substitutions)
         key_set = self._key_sets.get(names)
         if key_set is None:
@@ -185,7 +186,7 @@ class Renderer:
         return 2 * values_bytes * key_set.most * len(key_set.parts) if key_set else 0
 
     def unfilled(self, substitutions: Mapping[str, str]) -> tuple[BodyPart | Cut, ...]:
-        """The parts of a message with these substitutions before any value is in them."""
+        """The parts of a message with these substitutions before the values are filled in."""
         key_set = self._key_set(tuple(substitutions)) if substitutions else None
         return key_set.parts if key_set is not None and key_set.most else self.parts
 
@@ -226,7 +227,7 @@ class Renderer:
 
 
 def _with_footer(part: BodyPart, footer: Footer | None) -> BodyPart:
-    """The part with its footer: text on a line of its own; html inside the body, where there is one."""
+    """The part with its footer: text on a separate line; HTML inside the body element, if there is one."""
     if footer is None:
         return part
     kind, value = part.type.lower(), part.value
@@ -240,13 +241,13 @@ def _with_footer(part: BodyPart, footer: Footer | None) -> BodyPart:
 
 
 def _footer_size(footer: Footer | None) -> int:
-    """Octets that a footer adds to a part, at most."""
+    """The most octets that a footer adds to a part."""
     return 0 if footer is None else max(octets(newlines(footer.text)) + 2, octets(newlines(footer.html)))
 
 
 def _body_end(html: str) -> int:
-    """Where the last ``</body>`` begins, or the end. One in another case is looked for from the end, tag by tag: a
-    pattern over the whole text would keep other threads from the interpreter."""
+    """The index of the last ``</body>``, or of the end. A tag in another case is searched from the end, tag by tag: a
+    pattern over the whole text would hold the interpreter lock for too long."""
     if (found := html.rfind("</body>")) >= 0:
         return found
     end = len(html)

@@ -1,9 +1,9 @@
 """RSA signatures (RFC 8017 §8.2, PKCS #1 v1.5 with SHA-256), eight at a time where the processor can.
 
-OpenSSL makes one signature after the other. Intel's multi-buffer library makes eight in the lanes of wide registers,
-in the time that three take there; a bulk sender always has more to sign. It is used for RSA-2048 where it is installed
-(the extra ``multibuffer``) and the processor has what it needs (AVX-512 IFMA); OpenSSL signs everything else, and
-whatever does not verify. Never does: decide what is signed (dkim.py).
+OpenSSL makes one signature after the other. Intel's multi-buffer library makes eight in the lanes of wide registers, in
+the time that OpenSSL takes for three; a bulk sender always has more to sign. The library is used for RSA-2048 if it is
+installed (the extra ``multibuffer``) and the processor has AVX-512 IFMA. OpenSSL signs everything else, and makes the
+signatures again that do not verify. dkim.py decides what is signed.
 """
 
 from collections.abc import Sequence
@@ -18,9 +18,9 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from msgspec import Struct
 
 BITS = 2048
-"""Of the keys that several signatures are made with at a time; others are rare."""
+"""Size of the keys that the library is used for; other sizes are rare."""
 WORTH_IT = 3
-"""Signatures from which on the lanes are faster, though some stay empty."""
+"""From this many signatures the lanes are faster, even if some are unused."""
 LANES = 8
 
 _OCTETS = BITS // 8
@@ -28,18 +28,18 @@ _EXPONENT = 65537
 _PKCS1 = padding.PKCS1v15()
 _SHA256 = hashes.SHA256()
 _DIGEST_INFO = bytes.fromhex("3031300d060960864801650304020105000420")
-"""RFC 8017 §9.2, note 1: what stands before a SHA-256 digest."""
+"""RFC 8017 §9.2, note 1: the DER prefix of a SHA-256 digest."""
 _PADDING = b"\0\1" + b"\xff" * (_OCTETS - 3 - len(_DIGEST_INFO) - 32) + b"\0" + _DIGEST_INFO
 
 _LIBRARY = ("ipp-crypto", "libcrypto_mb.so")
 _RUNTIME = tuple(("intel-cmplr-lib-rt", name) for name in ("libintlc.so.5", "libimf.so", "libirng.so", "libsvml.so"))
-"""What the library is linked to, in the order of loading."""
+"""The libraries that it is linked to, in the order of loading."""
 
 _Pointers = c_void_p * LANES
 
 
 class SigningKey:
-    """A private key, in the forms that the two ways of signing want."""
+    """A private key, in the forms that the two signers need."""
 
     def __init__(self, key: RSAPrivateKey) -> None:
         self.openssl = key
@@ -90,10 +90,10 @@ class SigningLanes:
         self._room = max(library.mbx_RSA_Method_BufSize(method) for method in (self._private, self._public))
 
     def sign(self, wanted: Sequence[tuple[_LaneKey, bytes]]) -> list[bytes | None]:
-        """Signatures over digests, at most as many as there are lanes; None for one that did not verify: a fault in
-        the arithmetic with the two primes would give the key away."""
+        """Signatures over digests, at most as many as there are lanes; None for one that did not verify, since a fault
+        in the arithmetic with the two primes would reveal the key."""
         blocks = b"".join(_PADDING + digest for _, digest in wanted)
-        # All lanes are filled: an empty one takes as long.
+        # All lanes are filled: an empty lane takes as long.
         keys = [wanted[min(lane, len(wanted) - 1)][0] for lane in range(LANES)]
         blocks += blocks[-_OCTETS:] * (LANES - len(wanted))
         given, signed, opened = (create_string_buffer(data, len(blocks)) for data in (blocks, b"", b""))
@@ -110,14 +110,14 @@ class SigningLanes:
 
 
 def why_one_at_a_time() -> str | None:
-    """Why OpenSSL makes every signature; None where several are made at a time."""
+    """Why OpenSSL makes every signature; None if the library is used."""
     lanes = load_lanes()
     return lanes if isinstance(lanes, str) else None
 
 
 @cache
 def load_lanes() -> SigningLanes | str:
-    """The library, or why it cannot be used: it is not installed, cannot be loaded, or asks for another processor."""
+    """The library, or why it cannot be used: it is not installed, cannot be loaded, or needs another processor."""
     try:
         for package, name in _RUNTIME:
             CDLL(_path(package, name))
@@ -143,7 +143,7 @@ def _method(library: CDLL, name: str) -> int:
 
 
 def _path(package: str, name: str) -> str:
-    """Of a file that a package has installed. Raises PackageNotFoundError."""
+    """The path of a file that a package has installed. Raises PackageNotFoundError."""
     for file in files(package) or ():
         if file.name == name:
             return str(file.locate())

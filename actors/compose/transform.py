@@ -1,17 +1,17 @@
-"""The step between rendering and MIME: what changes the texts of a request's messages, of all of them or of each
+"""The step between rendering and MIME: a transform changes the texts of all messages of a request, or of each
 recipient's copy. Links, a pixel and an unsubscribe address are such changes.
 
-A transform looks at a text once, and returns it with *places*: holes that are filled in for each recipient. What is
-between the holes is encoded once, like the rest of what messages share. So a transform is called
+A transform reads a text once and returns it with *places*: holes that are filled in for each recipient. The literals
+between the holes are encoded once, like everything that messages share. So a transform is called
 
 - once per request for a text that all messages share, when the first message needs it;
 - once per set of substitution keys for a text that is cut at them: such a text has the keys as holes already;
-- once per copy for a whole text, where that is all there is: a transform that cannot tell before the keys are filled
-  asks for it by answering None, and some texts have no cut form (render.py).
+- once per copy for a whole text, if there is no other form: a transform that needs the keys' values asks for it by
+  returning None, and some texts have no cut form (render.py).
 
-A request has one transform at most; what changes several things looks for all of them at once. Owns when a transform
-is called. Never does: find anything in a text, encode (parts.py), know the time or what chance is: a retry makes the
-same body.
+A request has at most one transform, which makes all changes in one pass. This module decides when a transform is
+called. It does not search texts or encode (parts.py), and uses no clock and no randomness, so a retry makes the same
+body.
 """
 
 from collections import Counter
@@ -29,16 +29,16 @@ from cluster.message.transfer_encoding import newlines, octets
 
 
 class SharedBy(Enum):
-    """For whom the result of a transform is the same."""
+    """Which messages share the result of a transform."""
 
     REQUEST = "request"
-    """For all messages of the request; a message's recipients share it."""
+    """All messages of the request; a message's recipients share it."""
     RECIPIENT = "recipient"
-    """For one recipient: each of a message's recipients gets a copy, composed and sent alone."""
+    """One recipient: each recipient of a message gets a copy, composed and sent separately."""
 
 
 class Addressee(Struct, frozen=True):
-    """The recipient whom a copy is for. The same in every attempt."""
+    """The recipient of a copy; the same in every attempt."""
 
     message_id: str
     recipient_no: int
@@ -46,15 +46,15 @@ class Addressee(Struct, frozen=True):
 
 
 class Place(Hashable, Protocol):
-    """A hole that a transform made, and what stands there in each recipient's copy. The same object may stand in
-    several holes."""
+    """A hole that a transform made, with the text for each recipient's copy. The same object may be in several
+    holes."""
 
     def fill(self, addressee: Addressee, values: Mapping[str, str]) -> str:
-        """The text of this recipient; line ends are ``\\n``. ``values``: of the substitution keys in the part, none
-        where it has no keys. The same arguments give the same text."""
+        """The text for this recipient; line ends are ``\\n``. ``values``: of the substitution keys in the part, empty
+        if it has none. The same arguments give the same text."""
 
     def most(self, values_bytes: int) -> int:
-        """Octets (UTF-8, CRLF line ends) of it at most, in a message whose substitutions have so many."""
+        """The most octets (UTF-8, CRLF line ends) of its text, if a message's substitutions have ``values_bytes``."""
 
 
 Hole = str | Place
@@ -65,9 +65,9 @@ class Text(Struct, frozen=True):
     """A part in pieces; line ends are ``\\n``."""
 
     type: str
-    """Its media type, as the sender gave it."""
+    """The media type, as the sender gave it."""
     literals: tuple[str, ...]
-    """What is between the holes: one more than there are holes."""
+    """The texts between the holes: one more than there are holes."""
     holes: tuple[Hole, ...] = ()
 
     def __post_init__(self) -> None:
@@ -76,19 +76,19 @@ class Text(Struct, frozen=True):
 
 
 class Transform(Protocol):
-    """What changes the texts of one request's messages. Pure; takes time linear in the text."""
+    """Changes the texts of one request's messages. It must be pure and take time linear in the text."""
 
     @property
     def scope(self) -> SharedBy:
-        """Whether its result is shared."""
+        """Which messages share the result."""
 
     def change(self, text: Text) -> Text | None:
-        """The text with its changes: places only where the scope is RECIPIENT, and no key more often than it was.
-        None, of a text with keys only: this cannot be told before they are filled."""
+        """The changed text: with places only if the scope is RECIPIENT, and with no key more often than before. None,
+        only for a text with keys, if the change depends on their values."""
 
 
 class Changed:
-    """A text as a transform left it, with its holes (see ``render.Holed``)."""
+    """A text changed by a transform, with its holes (a ``render.Holed``)."""
 
     def __init__(self, text: Text, before: Text) -> None:
         self.type = text.type
@@ -99,15 +99,15 @@ class Changed:
         self._octets = sum(map(octets, self._literals))
         self._added = max(0, self._octets - sum(map(octets, before.literals)))
         self.whole = None if text.holes else BodyPart(text.type, self._literals[0])
-        """The part, where it has no holes."""
+        """The part, if it has no holes."""
 
     def growth(self, values_bytes: int) -> int:
-        """Octets that the transform adds at most, in a message whose substitutions have so many."""
+        """The most octets that the transform adds in a message whose substitutions have ``values_bytes``."""
         places = [(hole, count) for hole, count in self._counts.items() if not isinstance(hole, str)]
         return self._added + sum([count * hole.most(values_bytes) for hole, count in places])
 
     def values(self, substitutions: Mapping[str, str], addressee: Addressee | None) -> dict[Hole, str]:
-        """What goes into the holes of this recipient's copy."""
+        """The values for the holes of this recipient's copy. Raises ValueError when it has places and no addressee."""
         filled: dict[Hole, str] = {}
         for hole in self._counts:
             if isinstance(hole, str):
@@ -135,8 +135,7 @@ class Changed:
 
 
 class Transformer:
-    """A transform at work on one request. ``rendered``: the parts as every message has them that substitutes nothing
-    in them."""
+    """Applies a transform to one request. ``rendered``: the parts of messages without substitutions in them."""
 
     def __init__(self, transform: Transform, rendered: tuple[BodyPart, ...]) -> None:
         self._transform = transform
@@ -144,12 +143,12 @@ class Transformer:
         self._shared: list[Changed | None] = [None] * len(rendered)
         self._cuts: WeakKeyDictionary[Cut, Changed | None] = WeakKeyDictionary()
         self.parts: tuple[BodyPart, ...] = ()
-        """What becomes of ``rendered``, once a message had them; empty where each recipient has parts of their own."""
+        """``rendered`` after the transform, once a message needed it; empty if each recipient has parts of its own."""
 
     def apply(
         self, rendered: tuple[BodyPart | Filling, ...], addressee: Addressee | None
     ) -> tuple[BodyPart | Filling, ...]:
-        """What becomes of a message's parts: a Part is the very same object for all messages, a Filling belongs to
+        """A message's parts after the transform. A BodyPart is the same object for all messages; a Filling belongs to
         this one."""
         is_shared = rendered is self._rendered
         if is_shared and self.parts:
@@ -162,7 +161,7 @@ class Transformer:
         return own
 
     def growth(self, unfilled: tuple[BodyPart | Cut, ...], values_bytes: int) -> int | None:
-        """Octets that the transform adds to a message's parts at most; None where that takes its whole texts."""
+        """The most octets that the transform adds to a message's parts; None if that depends on its whole texts."""
         grown = 0
         for index, part in enumerate(unfilled):
             changed = self._changed_cut(part) if isinstance(part, Cut) else self._changed_part(index)
@@ -180,7 +179,7 @@ class Transformer:
         if known is None:
             whole = part.part()
             known = self._changed(Text(whole.type, (whole.value,)))
-            known.form = None  # filled once: it takes no form
+            known.form = None  # filled only once, so a form is not worth making
         return Filling(known, known.values(part.values, addressee))
 
     def _changed_part(self, index: int) -> Changed:
@@ -191,7 +190,7 @@ class Transformer:
         return found
 
     def _changed_cut(self, cut: Cut) -> Changed | None:
-        """None where it has to be changed as a whole, for each message."""
+        """The changed cut text; None if it must be changed as a whole, for each message."""
         if cut in self._cuts:
             return self._cuts[cut]
         found = None
@@ -203,7 +202,7 @@ class Transformer:
         return found
 
     def _changed(self, text: Text) -> Changed:
-        """Of a text without keys."""
+        """Change a text without keys."""
         changed = self._transform.change(text)
         if changed is None:
             raise ValueError("a transform has to change a text without keys")
