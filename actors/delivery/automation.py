@@ -36,7 +36,7 @@ class Suspended(Struct, frozen=True):
 
 
 class Automation:
-    """``clock``: seconds that never go back."""
+    """``clock``: monotonic seconds."""
 
     performed = Counters("postray_automation_actions_total", "What automation did at sites.", "action", ActionKind)
 

@@ -25,7 +25,7 @@ from cluster.routing.site_state import Held, SiteState, TraceLine
 log = logging.getLogger(__name__)
 
 CLAIMERS = 2
-"""Claim loops: one claims while the messages of the other are composed."""
+"""Claim loops for all tenants: one claims while the messages of the other are composed."""
 LAST_WORDS_S = 5.0
 """Timeout for the last writes to the journal when an actor stops."""
 

@@ -24,7 +24,7 @@ class PutOff:
         self._hosts: TtlCache[tuple[str, int], tuple[str, ...]] = TtlCache(KEPT, clock)
 
     def note(self, message_id: str, recipient_no: int, host: str) -> None:
-        """This host has deferred the delivery; the next attempt should begin with another."""
+        """This host has deferred the delivery: the next attempt begins with another."""
         key = message_id, recipient_no
         others = [other for other in self._hosts.get(key) or () if other != host]
         self._hosts.put(key, (*others, host)[-HOSTS_KEPT:], KEPT_S)

@@ -24,7 +24,7 @@ COUNTS_S = 30.0
 
 
 class Upkeep:
-    """``clock``: seconds that never go back."""
+    """``clock``: monotonic seconds."""
 
     def __init__(
         self,
