@@ -18,7 +18,7 @@ from tests.integration.journal.builders import a_message
 from tests.integration.smtp.peer import EXTENSIONS, Answer, Peer
 
 SETTINGS = replace(DELIVERY, retry_schedule_s=DeliverySettings().retry_schedule_s)
-"""With the true waits, so that whatever is deferred stays so while it is looked at."""
+"""With the real retry delays, so that a deferred delivery stays deferred while a test checks it."""
 SMTP = SmtpSettings(connect_timeout_s=20, greeting_timeout_s=20, mail_timeout_s=20, rcpt_timeout_s=20)
 """Long timeouts: these tests must see none, however busy the machine is."""
 DNS = DnsSettings(timeout_s=5, tries=5)
@@ -30,7 +30,7 @@ ONE_BY_ONE = ()
 
 
 class Ending(NamedTuple):
-    """What became of one recipient."""
+    """The outcome of one recipient."""
 
     event: str
     bounce_class: str = ""
@@ -54,7 +54,7 @@ NO_TLS = deferred("tls_failure", 60)
 
 
 class Case(Struct, kw_only=True):
-    """A host and what becomes of a message to it, recipient by recipient."""
+    """A host and the outcome of a message to it, recipient by recipient."""
 
     ends: Ending | tuple[Ending, ...]
     script: Mapping[str, Answer | list[Answer]] = {}

@@ -1,4 +1,4 @@
-"""From the journal to the wire and back: what peers and DNS do, and what becomes of the message."""
+"""From the journal to the wire and back: what peers and DNS do, and the outcome of the message."""
 
 import asyncio
 from collections.abc import Callable

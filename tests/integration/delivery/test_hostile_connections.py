@@ -46,7 +46,7 @@ async def sent(there: Hosts, domain: str = "example.test") -> Event:
 
 
 async def delivered(there: Hosts, domain: str = "example.test") -> Delivered:
-    """Of one more message, at the first attempt."""
+    """The delivery of one more message, at the first attempt."""
     event = await sent(there, domain)
     assert isinstance(event, Delivered), event
     assert event.attempt == 1

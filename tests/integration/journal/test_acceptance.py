@@ -1,4 +1,4 @@
-"""What is stored of requests that are accepted: all that they say, in rows of their own, or nothing."""
+"""The rows of accepted requests: all of a request's data is stored, or nothing."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any

@@ -1,4 +1,4 @@
-"""The journals of integration tests are watched: what moves a delivery otherwise than its header says is found."""
+"""The journals of integration tests are watched: a move that a statement's header does not state is found."""
 
 import psycopg
 import pytest

@@ -10,7 +10,7 @@ from cluster.journal.scheduling import Lane, LanePosition
 
 
 class Lanes:
-    """A journal, and a dispatcher by which mail of the pool "moves" has another place by now."""
+    """A journal, and a dispatcher by which mail of the pool "moves" now has another place."""
 
     def __init__(self) -> None:
         self.held: dict[Lane, list[DueDelivery]] = {}

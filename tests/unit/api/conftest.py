@@ -23,7 +23,7 @@ ALL_SCOPES = ("mail.send", "mail.schedule", "mail.cancel", "domains.read")
 
 
 class World:
-    """An application and everything around it that a test looks at or turns."""
+    """An application and everything around it that a test reads or changes."""
 
     def __init__(self) -> None:
         self.journal = JournalDouble()

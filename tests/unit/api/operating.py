@@ -122,7 +122,7 @@ class OperationsDouble(JournalDouble):
 
 
 class Operating:
-    """An application with /api/admin, and everything around it that a test looks at or turns."""
+    """An application with /api/admin, and everything around it that a test reads or changes."""
 
     def __init__(self) -> None:
         self.journal = OperationsDouble()

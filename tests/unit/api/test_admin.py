@@ -1,4 +1,4 @@
-"""/api/admin over a journal and delivery actors in memory: who may call it, what it asks, what it answers."""
+"""/api/admin over a journal and delivery actors in memory: access, calls and answers."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""Refusing before anything breaks: what decides, who looks, and what a client reads."""
+"""Refusing before anything breaks: the decision, the process that checks, and the client's answer."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Contents at hand: bounded by the memory that they take, whatever they are made of."""
+"""The cache of contents: bounded by the memory that they take, whatever their parts are."""
 
 import tracemalloc
 from datetime import UTC, datetime

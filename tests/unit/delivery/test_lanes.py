@@ -1,4 +1,4 @@
-"""Taking from lanes: when, from whom first, and what is forgotten."""
+"""Fetching from lanes: when, from which first, and which are dropped."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -29,7 +29,7 @@ class Queue:
 
 
 class Place:
-    """A site with so much room, where so many wait."""
+    """A site with this much room, where this many deliveries wait."""
 
     def __init__(self, room: int, waits: int) -> None:
         self.queue = Queue(waits)
@@ -40,7 +40,7 @@ class Place:
 
 
 class World:
-    """An actor of which everything is its own but the site ``foreign``; ``suspended`` is shut."""
+    """An actor that owns every site but ``foreign``; the site ``suspended`` is suspended."""
 
     epoch = 7
 
@@ -64,7 +64,7 @@ class World:
 
     @room.setter
     def room(self, room: int) -> None:
-        """Hold so many that there is so much room."""
+        """Hold deliveries until only this much room is left."""
         self.held.discard([(f"held_{number}", 0) for number in range(MOST)])
         for number in range(MOST - room):
             self.held.add((f"held_{number}", 0), "tnt_1")

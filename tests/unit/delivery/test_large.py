@@ -1,4 +1,4 @@
-"""Large messages are composed one at a time, within a bound of memory that no tenant can use up for others."""
+"""Large messages are composed one at a time, within a memory bound of which each tenant gets only a part."""
 
 import asyncio
 from collections.abc import AsyncIterator

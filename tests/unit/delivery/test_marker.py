@@ -1,4 +1,4 @@
-"""The marker: what a life was at work on when it ended outlives any end; what cannot be read costs one line of log."""
+"""The marker: what a life worked on when it ended survives any end; an unreadable marker costs one line of log."""
 
 import os
 from collections.abc import Callable

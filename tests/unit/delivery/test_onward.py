@@ -1,4 +1,4 @@
-"""A job in parts: what is settled, what goes in another transaction, and what goes to another host."""
+"""A job in parts: recipients that are settled, those for another transaction, and those for another host."""
 
 import pytest
 from msgspec.structs import replace

@@ -110,7 +110,7 @@ def test_what_expires_bounces_as_expired_and_tells_the_last_reply() -> None:
 def test_a_site_may_give_up_sooner_than_the_message() -> None:
     result = a_result("450 4.2.0 later", "450 4.2.0 later", final=None)
     assert [outcome.status for outcome, _ in built(a_job(), result, 8.0)] == [Status.BOUNCED] * 2
-    # A last attempt shortly before the site's end.
+    # A last attempt shortly before the lifetime at this site ends.
     assert [outcome.due_at for outcome, _ in built(a_job(), result, 50.0)] == [NOW + timedelta(seconds=45)] * 2
     assert [outcome.status for outcome, _ in built(a_job(), result, 70.0)] == [Status.QUEUED] * 2
 

@@ -46,7 +46,7 @@ class Journal:
 
 
 class Pool(StillPool):
-    """Has jobs that no transaction has begun for."""
+    """A pool with jobs for which no transaction has begun."""
 
     def __init__(self, jobs: list[Job]) -> None:
         self.jobs = jobs

@@ -150,7 +150,7 @@ async def test_of_too_many_that_are_idle_the_one_that_has_waited_longest_goes() 
     lines = list(world.open)
     began = [line for _, _, line in world.began]
     while world.on_the_wire:
-        # The one that began last is the last to be through with its messages.
+        # The connection that began last is the last to finish its messages.
         line = min(world.on_the_wire, key=began.index)
         line.end(TAKEN)
         await settle()

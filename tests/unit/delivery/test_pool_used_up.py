@@ -1,4 +1,4 @@
-"""A site's connections when its hosts say, or have announced, that one carries only so much."""
+"""A site's connections when its hosts reply, or have announced, that a connection carries only so much."""
 
 import random
 
@@ -107,7 +107,7 @@ async def test_a_job_meets_only_so_many_used_up_connections() -> None:
     lines = list(world.on_the_wire)
     await world.answer()
     for line in lines:
-        line.share.limits = SessionLimits()  # as if each were another host, which teaches the others nothing
+        line.share.limits = SessionLimits()  # as if each were another host, so no limit is learned from the others
     unlucky = first.envelope.recipients
     refused = 0
     while any(transaction == unlucky for transaction in transactions(world)):

@@ -1,4 +1,4 @@
-"""The sites of an actor: turns between them, and being looked at again in time."""
+"""The sites of an actor: turns between them, and the next inspection in time."""
 
 import asyncio
 from collections import Counter

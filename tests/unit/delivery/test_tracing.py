@@ -1,4 +1,4 @@
-"""The live dialogue: for those who watch, as long as they watch, and never much."""
+"""The live dialogue: only for watchers, only while they watch, and bounded."""
 
 from actors.delivery.tracing import LINES_KEPT, LONGEST_LINE, LONGEST_S, SITES_AT_MOST, Tracer
 from tests.unit.delivery.builders import Clock

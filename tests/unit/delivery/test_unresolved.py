@@ -32,7 +32,7 @@ class World:
         self.unresolved = Unresolved(itself, self.held, itself, itself, Tasks())
 
     def add(self, number: int, domain: str) -> None:
-        """As the actor does that admits a delivery."""
+        """Add a delivery as the actor does when it admits one."""
         delivery = waiting(number, domain=domain)
         self.held.add(key_of(delivery), delivery.tenant_id)
         self.unresolved.add(delivery)

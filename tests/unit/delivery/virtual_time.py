@@ -14,7 +14,7 @@ _TICK_S = 1e-9
 
 
 class _Selector(selectors.DefaultSelector):
-    """Waits for nothing: where a loop would, the time passes at once."""
+    """Never waits: where a loop would, the time passes at once."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -52,5 +52,5 @@ async def _until_done(work: Awaitable[None]) -> None:
 
 
 async def settle() -> None:
-    """Let everything run that can without time."""
+    """Run everything that can run without time passing."""
     await asyncio.sleep(1e-6)

@@ -86,7 +86,7 @@ async def test_what_arrives_during_a_commit_shares_the_next() -> None:
         await asyncio.sleep(0)
     others = [bench.take(subject) for subject in ("two", "three", "four")]
     await asyncio.sleep(0)
-    assert not first.done()  # nothing is promised before the commit
+    assert not first.done()  # no id is returned before the commit
     bench.journal.gate.set()
     await asyncio.gather(first, *others)
     assert [subjects(commit) for commit in bench.journal.commits] == [["one"], ["two", "three", "four"]]
