@@ -23,7 +23,7 @@ class Site:
         self.journal = journal
         self.dsn = dsn
         self.due: list[DueDelivery] = []
-        """What a worker has accepted, to be offered."""
+        """Requests that a worker has accepted, to be offered."""
         self.tenant_id = tenant_id
         self.key = key
         self.url = ""

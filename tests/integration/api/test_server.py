@@ -141,7 +141,7 @@ async def test_start_leaves_signals_alone_and_stop_frees_the_port(site: Site) ->
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
     with pytest.raises(OSError):
         await asyncio.open_connection(host, port)
-    await site.server.stop()  # twice is no matter
+    await site.server.stop()  # a second call does no harm
 
 
 async def test_a_port_that_is_taken(journal: Journal, journal_dsn: str) -> None:

@@ -56,7 +56,7 @@ def processes_in(directory: Path) -> list[str]:
 
 
 def public_value(plan: PostfixPlan) -> str:
-    """What the signer's domain would publish."""
+    """The public key that the signer's domain would publish, in base64."""
     key = load_private_key(plan.key.read_bytes()).public_key()
     return base64.b64encode(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).decode("ascii")
 

@@ -48,7 +48,7 @@ FAULTS: dict[str, Answer | None] = {
     "hung-up": (b"220 go\r\n", Step.DROP),
     "injected": (b"220 go\r\n250-evil.test\r\n250-AUTH PLAIN\r\n250 ok\r\n554 5.7.1 no\r\n",),
 }
-"""What answers STARTTLS; None: it is not offered."""
+"""The answer to STARTTLS; None: it is not offered."""
 
 
 def ends(fault: str, level: TlsLevel) -> Ending:

@@ -317,7 +317,7 @@ async def test_postgres_stops_and_starts_under_mail_in_flight(
 
 
 async def paging(world: World, messages: list[NewMessage]) -> None:
-    """Let the scheduler page, as it does, through what is left of the outage."""
+    """Run the scheduler's pages, as usual, through the rest of the outage."""
     deadline = time.monotonic() + MAX_WAIT_S
     while True:
         try:

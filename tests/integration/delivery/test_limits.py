@@ -247,7 +247,7 @@ async def test_a_receiver_that_wants_no_more_is_left_alone_and_what_waited_is_gi
 
 
 async def nothing_leaves(world: World, receiver: Receiver) -> None:
-    """What is on the wire may end; then the receiver hears no more, however often the queue is looked at."""
+    """Transactions on the wire may end; then the receiver gets nothing, however often the queue is inspected."""
     await world.follow()
     await world.eventually(lambda: not any(site.pool.on_the_wire for site in world.deliverer.parts.sites))
     heard = len(receiver.arrivals)

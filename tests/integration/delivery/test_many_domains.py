@@ -32,7 +32,7 @@ from tests.integration.journal.builders import a_message
 DOMAINS = 10_000
 AT_ONCE = 100
 SITE_BYTES = 6000
-"""What the docstring of actors/delivery/sites.py promises for an idle site."""
+"""The most for an idle site; the docstring of actors/delivery/sites.py gives the measured size."""
 
 
 @asynccontextmanager
@@ -130,7 +130,7 @@ async def test_a_claim_looks_at_the_sites_that_have_work_alone(
         monkeypatch.setattr(Site, "wanted", counted)
         world.zone("example.com", "127.0.0.1")
         await deliver(world, *(a_message(f"u{i}@example.com") for i in range(20)))
-        # Each turn and each end of a transaction is a look at that one; a beat looks at none that is idle.
+        # Each turn and each end of a transaction inspects that site; a beat inspects no idle site.
         assert {site.destination.site for site in looked_at} == {"mx0.example.com"}
         assert len(looked_at) <= 3 * 20 + 10
 

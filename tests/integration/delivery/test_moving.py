@@ -1,5 +1,5 @@
-"""What operators move while a delivery actor is at work: mail that is deferred is tried at once, and what waits in
-memory leaves by another route."""
+"""Moves by operators while a delivery actor is at work: deferred mail is tried at once, and mail that waits in memory
+leaves by another route."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager

@@ -1,4 +1,4 @@
-"""What is parked comes back in batches, and all of it."""
+"""All parked mail is fetched again, in batches."""
 
 from collections.abc import Mapping
 

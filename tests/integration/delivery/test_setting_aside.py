@@ -27,7 +27,7 @@ POISON = "poison@example.com"
 
 
 class Killed(BaseException):
-    """Stands for SIGKILL in the middle of the work: nothing that follows it in this life is done."""
+    """Stands for SIGKILL in the middle of the work: no later step of this life runs."""
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 """What a domain publishes about TLS, from the look-up to the delivery: MTA-STS (RFC 8461) and DANE (RFC 7672).
 
-Every case of either is proved with the connection alone; here, that mail waits where it must not go and goes where it
-may.
+The tests of the connection cover every case of either. These tests show that mail waits where it must not be sent,
+and is sent where it may.
 """
 
 import ssl

@@ -1,4 +1,4 @@
-"""A delivery actor with all that is around it, but no Ray: a real journal, a DNS server and SMTP peers on loopback."""
+"""A delivery actor and everything around it, without Ray: a real journal, a DNS server and SMTP peers on loopback."""
 
 import asyncio
 import random

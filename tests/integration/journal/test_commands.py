@@ -255,7 +255,7 @@ async def test_a_cancelled_message_is_gone_from_every_hand(journal: Journal) -> 
 
 
 async def after_an_hour(dsn: str, at: datetime) -> bool:
-    """Whether the one thing that waits in the queue waits for ``at``, and for its lifetime from then."""
+    """Whether the only delivery in the queue is due at ``at``, and its lifetime starts then."""
     async with await AsyncConnection.connect(dsn) as connection:
         cursor = await connection.execute("SELECT coalesce(paused_due_at, due_at), expires_at FROM deliveries")
         ((due_at, expires_at),) = await cursor.fetchall()

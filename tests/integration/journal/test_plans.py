@@ -1,4 +1,4 @@
-"""What the scheduler asks many times a second must not cost more the more is queued."""
+"""The scheduler's frequent queries must not cost more as the queue grows."""
 
 import psycopg
 import pytest

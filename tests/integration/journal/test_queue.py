@@ -36,7 +36,7 @@ def an_outcome(
 
 
 async def leased(journal: Journal, owner: int, limit: int = 10) -> list[DueDelivery]:
-    """What is due, leased to this owner."""
+    """The due deliveries, leased to this owner."""
     return (await journal.scheduling.page_in(limit, 600, each(lambda _: owner))).leased
 
 

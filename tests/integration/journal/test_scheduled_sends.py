@@ -168,7 +168,7 @@ async def test_one_entry_a_batch_and_its_changes(journal: Journal, batch: Batch)
     await batch.accept(a_message())
     assert not await batch.resume()
     assert await batch.pause()
-    assert await batch.pause()  # again is no matter: an answer may be lost
+    assert await batch.pause()  # a repeat does no harm: an answer may be lost
     assert not await journal.scheduled_sends.schedule(batch.tenant, batch.id, "cancel")
     assert not await journal.scheduled_sends.reschedule(await a_tenant(journal, "other"), batch.id, "cancel")
     assert await journal.scheduled_sends.reschedule(batch.tenant, batch.id, "cancel")

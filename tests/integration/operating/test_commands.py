@@ -1,4 +1,4 @@
-"""What an operator can do now, by the command line, over a real API and a real journal."""
+"""The operators' commands, by the command line, over a real API and a real journal."""
 
 import asyncio
 import json
@@ -149,7 +149,7 @@ async def test_bouncing(postray: Postray, monkeypatch: pytest.MonkeyPatch) -> No
 
 
 async def deferred(postray: Postray, tenant: str, *messages: NewMessage) -> None:
-    """Messages as after a first attempt that is to be repeated in an hour."""
+    """Messages after a first attempt, to be retried in an hour."""
     ready = [DueDelivery(m.id, n, tenant, to.domain) for m in messages for n, to in enumerate(m.recipients)]
     await postray.journal.queue.claim(ready, owner=1, lease_s=60)
     later = datetime.now(UTC) + timedelta(hours=1)

@@ -1,4 +1,4 @@
-"""``postray doctor``: each check with something that is wrong, and without."""
+"""``postray doctor``: each check with a fault and without."""
 
 import asyncio
 import os

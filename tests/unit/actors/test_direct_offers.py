@@ -1,4 +1,4 @@
-"""What the API offers at once, and what it parks instead."""
+"""Deliveries that the API offers at once, and those that it parks instead."""
 
 import asyncio
 from collections import Counter

@@ -1,4 +1,4 @@
-"""What the supervisor asks, and what it makes of the answers."""
+"""The supervisor's questions, and what it concludes from the answers."""
 
 import asyncio
 from types import SimpleNamespace

@@ -72,7 +72,7 @@ class World:
         return self.parts
 
     async def send(self, body: Any, key: str | None = None, **headers: str) -> httpx.Response:
-        """POST /v3/mail/send; ``body`` as it is when it is bytes, else encoded."""
+        """POST /v3/mail/send; a ``body`` of bytes is sent unchanged, any other is encoded."""
         content = body if isinstance(body, bytes) else msgspec.json.encode(body)
         sent = {"Authorization": f"Bearer {key or self.key}", "Content-Type": "application/json", **headers}
         return await self.client.post("/v3/mail/send", content=content, headers=sent)

@@ -27,7 +27,7 @@ class JournalDouble:
         self.failures: list[Exception] = []
         """Raised by the next calls of accept, in order."""
         self.poisoned: set[str] = set()
-        """A commit that holds one of these subjects raises what ``poison`` is."""
+        """A commit that holds one of these subjects raises ``poison``."""
         self.poison: Exception = RuntimeError("unset")
         self.gate: asyncio.Event | None = None
         """accept waits for it."""
@@ -43,7 +43,7 @@ class JournalDouble:
         self.change: CommandResult | None = None
         """The answer to a retry or a fail."""
         self.commanded: list[tuple[object, ...]] = []
-        """What was commanded of messages and batches, in order."""
+        """The commands for messages and batches, in order."""
         self.cancelled_batches: list[tuple[str, str]] = []
         self.cancelled_of_batch: int | None = None
         self.scheduled: dict[tuple[str, str], ScheduledStatus] = {}

@@ -61,7 +61,7 @@ async def test_a_revoked_key_is_refused_within_five_seconds(world: World) -> Non
     assert (await world.send(mail())).status_code == 202
     world.journal.keys.clear()
     world.now += KEY_TTL_S - 0.1
-    assert (await world.send(mail())).status_code == 202  # believed
+    assert (await world.send(mail())).status_code == 202  # from the cache
     assert world.journal.lookups == 1
     world.now += 0.2
     assert (await world.send(mail())).status_code == 401

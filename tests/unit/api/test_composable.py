@@ -1,4 +1,4 @@
-"""What is accepted can be composed, whatever it says: acceptance and composing are held together."""
+"""Every accepted message can be composed: acceptance is tested against composing."""
 
 import json
 from datetime import UTC, datetime, timedelta

@@ -85,7 +85,7 @@ def read(data: bytes) -> EmailMessage:
 
 
 def assert_sound(data: bytes) -> None:
-    """What is true of every message, whatever it says."""
+    """Checks that hold for every message, whatever its content."""
     assert not re.search(rb"(?<!\r)\n|\r(?!\n)|\0", data)
     header, separator, body = data.partition(b"\r\n\r\n")
     assert separator

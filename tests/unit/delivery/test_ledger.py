@@ -190,7 +190,7 @@ def test_segments_are_bounded_and_go_when_all_in_them_is_settled(tmp_path: Path)
 
 
 def left_of(directory: Path) -> list[Entry]:
-    """What a successor would find now: read from a copy, since the ledger is in use."""
+    """The contents that a successor would read now, from a copy, since the ledger is in use."""
     with tempfile.TemporaryDirectory() as copy:
         shutil.copytree(directory, copy, dirs_exist_ok=True)
         return left(Path(copy))

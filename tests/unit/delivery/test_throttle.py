@@ -1,4 +1,4 @@
-"""What a share of a site may do: connections, and turns at a rate."""
+"""The limits of a share of a site: connections, and turns at a rate."""
 
 from bisect import bisect_left
 from random import Random
