@@ -20,7 +20,7 @@ class Health(Struct, frozen=True):
     status: Literal["ok"] = "ok"
 
 
-class ReadinessBody(Struct, frozen=True):
+class Ready(Struct, frozen=True):
     """The state of each part: "ok", or its problem. With a problem that begins with "degraded: " it still works."""
 
     status: Literal["ready", "not ready"]
@@ -35,17 +35,15 @@ class HealthChecks:
 
     def routes(self) -> RouteGroup:
         alive = get("/healthz", responses=answers(), summary="Alive")
-        ready = get(
-            "/readyz", responses=answers(described={503: ReadinessBody}), summary="Ready to serve, part by part"
-        )
+        ready = get("/readyz", responses=answers(described={503: Ready}), summary="Ready to serve, part by part")
         return resource("/", alive(self.alive), ready(self.ready), tag="health")
 
     async def alive(self) -> Health:
         return Health()
 
-    async def ready(self) -> Response[ReadinessBody]:
+    async def ready(self) -> Response[Ready]:
         problems = await self._readiness()
         parts = {name: "ok" if problem is None else problem for name, problem in problems.items()}
         if any(keeps_from_work(problem) for problem in problems.values()):
-            return Response(ReadinessBody("not ready", parts), status_code=503)
-        return Response(ReadinessBody("ready", parts))
+            return Response(Ready("not ready", parts), status_code=503)
+        return Response(Ready("ready", parts))

@@ -188,7 +188,7 @@ class _Walk:
     """
 
     def __init__(
-        self, resolver: Resolver, addresses: AddressStates, hop: NextHop, source: Source, hosts: tuple[mx.MxHost, ...]
+        self, resolver: Resolver, addresses: AddressStates, hop: NextHop, source: Source, hosts: tuple[mx.MailHost, ...]
     ) -> None:
         self.failure: ConnectError | NoRoute | None = None
         """The failure to raise if there is no connection: a temporary one takes precedence over a permanent one."""

@@ -23,13 +23,13 @@ class IdleConnections:
         if len(self._waiters) > self._at_most:
             longest = next(iter(self._waiters))
             del self._waiters[longest]
-            tell(longest, False)
+            wake_worker(longest, False)
 
     def remove(self, waiter: asyncio.Future[bool]) -> None:
         self._waiters.pop(waiter, None)
 
 
-def tell(waiter: asyncio.Future[bool], there_is_a_job: bool) -> bool:
+def wake_worker(waiter: asyncio.Future[bool], there_is_a_job: bool) -> bool:
     """Wake an idle worker: to take a job, or to close. Returns False if it was woken before."""
     if waiter.done():
         return False

@@ -9,7 +9,7 @@ that the workers of a site share. Every submitted job is reported by its worker 
 import asyncio
 from collections.abc import Callable, Iterator
 
-from actors.delivery.idle_connections import IdleConnections, tell
+from actors.delivery.idle_connections import IdleConnections, wake_worker
 from actors.delivery.job import Connection, Job
 from actors.delivery.onward import fit
 from actors.delivery.pool_group import HopGroup, QueuedJob
@@ -124,7 +124,7 @@ class Pool:
         """Close idle connections now."""
         for group in self._groups.values():
             while group.idle:
-                tell(group.idle.popleft(), False)
+                wake_worker(group.idle.popleft(), False)
 
     # What its workers ask
 
@@ -160,7 +160,7 @@ class Pool:
             if self.workers.others_starve():
                 return False
             waiter: asyncio.Future[bool] = self._loop.create_future()
-            timer = self._loop.call_at(deadline, tell, waiter, False)
+            timer = self._loop.call_at(deadline, wake_worker, waiter, False)
             group.idle.append(waiter)
             self._idle.add(waiter)
             try:

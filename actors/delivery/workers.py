@@ -6,7 +6,7 @@ Each connection belongs to a worker of one next hop. courier.py has what a worke
 import asyncio
 from collections.abc import Callable
 
-from actors.delivery.idle_connections import tell
+from actors.delivery.idle_connections import wake_worker
 from actors.delivery.pool_group import HopGroup
 from actors.delivery.throttle import Throttle
 from actors.delivery.turns import RateTurns
@@ -73,7 +73,7 @@ class Workers:
         if self.is_stopping:
             return
         while group.idle:
-            if tell(group.idle.popleft(), True):
+            if wake_worker(group.idle.popleft(), True):
                 return
         limit = self._throttle.connections()
         while group.workers < wanted(len(group.jobs) + self._throttle.behind(), limit, self._addresses.open):
@@ -103,7 +103,7 @@ class Workers:
         """Close an idle connection of another next hop."""
         for group in self.groups.values():
             while group is not starved and group.idle:
-                if tell(group.idle.popleft(), False):
+                if wake_worker(group.idle.popleft(), False):
                     return
 
     def _look_again(self, wait_s: float) -> None:

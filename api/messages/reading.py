@@ -32,7 +32,7 @@ LARGEST_PAGE = 100
 SEARCHES = 2
 """The most searches at one time, from different tenants: each may use a core of Postgres' machine."""
 SEARCHES_OF_A_TENANT = 1
-SEARCH_PATIENCE_S = 30.0
+SEARCH_MAX_WAIT_S = 30.0
 SHOWN_AT_ONCE_BYTES = 4096
 """The largest content that is prepared on the event loop. A thread prepares larger ones: finding keys may take long."""
 _SHOW = ROUTES["GET /v3/messages/{id}"]
@@ -68,7 +68,7 @@ class MessageReading:
         self._journal = journal
         self._timeline = timeline
         self._limits = limits
-        self._searches = FairShare(SEARCHES, SEARCHES_OF_A_TENANT, SEARCH_PATIENCE_S, TOO_MANY_SEARCHES)
+        self._searches = FairShare(SEARCHES, SEARCHES_OF_A_TENANT, SEARCH_MAX_WAIT_S, TOO_MANY_SEARCHES)
 
     def routes(self) -> RouteGroup:
         listing = get(responses=answers(400, 401, 403, 503), summary="List messages")

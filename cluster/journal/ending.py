@@ -59,7 +59,7 @@ async def finish(connection: AsyncConnection[Row], outcomes: Sequence[Outcome], 
     changes: list[TallyChange] = []
     single = [o for o in outcomes if o.sole_recipient]
     if single:
-        finished = await rows(connection, "finish_alone", at=at, **keys(single), **ends(single))
+        finished = await rows(connection, "finish_sole_recipient", at=at, **keys(single), **ends(single))
         changes += [(batch_id, Status(status), messages) for batch_id, status, messages in finished]
     if shared := [o for o in outcomes if not o.sole_recipient]:
         changes += await _finish_shared(connection, shared, at)

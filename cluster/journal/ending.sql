@@ -17,7 +17,7 @@ SELECT FROM unnest(%(tenant_ids)s::text[], %(message_ids)s::text[]) AS k (tenant
 JOIN messages m ON m.tenant_id = ANY (ARRAY[k.tenant_id]) AND m.id = ANY (ARRAY[k.id])
 ORDER BY m.tenant_id, m.id FOR NO KEY UPDATE OF m
 
--- name: finish_alone
+-- name: finish_sole_recipient
 -- moves: queued, processing, sending -> delivered (accepted)
 -- moves: queued, processing, sending -> sent (relayed)
 -- moves: queued, processing, sending -> bounced (rejected, expired)

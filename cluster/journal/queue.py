@@ -55,7 +55,7 @@ class Queue(JournalPart):
         deferred = [o for o, _ in results if o.status is Status.QUEUED]
         if all(o.sole_recipient for o in ended):
             await self._database.execute(
-                "commit_alone",
+                "commit_sole_recipients",
                 at=at,
                 owner=owner,
                 shard=self._database.shard,

@@ -25,13 +25,13 @@ RETURNING d.message_id, d.recipient_no, d.recipient, d.domain, d.tenant_id, m.re
     d.alone, m.created_at, coalesce(m.send_at, m.created_at),
     greatest(coalesce(m.send_at, m.created_at), d.released_at), d.expires_at, m.personal
 
--- name: commit_alone
+-- name: commit_sole_recipients
 -- moves: queued, processing, sending -> delivered (accepted)
 -- moves: queued, processing, sending -> sent (relayed)
 -- moves: queued, processing, sending -> bounced (rejected, expired)
 -- moves: queued, processing, sending -> failed (gave_up)
 -- moves: sending -> queued (deferred)
--- finish_alone, defer, append_log and tally in one statement: most commits have no message with several recipients, and
+-- finish_sole_recipient, defer, append_log and tally in one statement: most commits have no message with several recipients, and
 -- a round trip costs as much as the work for ten messages. No delivery is both ended and deferred.
 WITH gone AS (
     DELETE FROM deliveries AS d

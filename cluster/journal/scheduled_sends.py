@@ -99,7 +99,7 @@ class ScheduledSends(JournalPart):
             async with self._database.transaction() as connection:
                 if not await execute(connection, "still_scheduled", batch_id=batch_id, status="resume"):
                     return
-                released = await execute(connection, "let_go", batch_id=batch_id, limit=PAGE)
+                released = await execute(connection, "release_paused", batch_id=batch_id, limit=PAGE)
             if not released:
                 if not await self._database.rows("anything_held", batch_id=batch_id):
                     return

@@ -37,7 +37,7 @@ WHERE batch_id = %(batch_id)s AND status = %(status)s AND changed_at = %(changed
 SELECT DISTINCT message_id FROM deliveries
 WHERE message_id = ANY (%(message_ids)s::text[]) AND status IN ('queued', 'processing') AND paused_due_at IS NULL
 
--- name: let_go
+-- name: release_paused
 -- moves: queued -> queued (resumed)
 -- Releases held deliveries, a page at a time. One that was tried before the pause keeps its Date and its due time. One
 -- that was not is due at its send time, or now: it need not wait for the direct offer any longer.

@@ -65,7 +65,7 @@ class StsPolicies:
         self._kept: TtlCache[str, _Kept] = TtlCache(entries, clock, most_bytes=MOST_BYTES, weigh=_weigh)
         # A separate cache, so that the many domains without a policy do not evict the few with one.
         self._without: TtlCache[str, bool] = TtlCache(entries, clock)
-        self._looking: dict[str, asyncio.Task[StsPolicy | None]] = {}
+        self._lookups: dict[str, asyncio.Task[StsPolicy | None]] = {}
         self._semaphore = Semaphore(FETCHES_AT_ONCE)
 
     async def of_domain(self, domain: str) -> StsPolicy | None:
@@ -91,19 +91,19 @@ class StsPolicies:
 
     async def settled(self) -> None:
         """Wait until the background refreshes have ended."""
-        await asyncio.gather(*self._looking.values())
+        await asyncio.gather(*self._lookups.values())
 
     async def close(self) -> None:
-        looking = list(self._looking.values())
+        looking = list(self._lookups.values())
         for task in looking:
             task.cancel()
         await asyncio.gather(*looking, return_exceptions=True)
 
     def _look(self, name: str) -> asyncio.Task[StsPolicy | None]:
-        task = self._looking.get(name)
+        task = self._lookups.get(name)
         if task is None:
-            task = self._looking[name] = asyncio.create_task(self._refresh(name))
-            task.add_done_callback(lambda _: self._looking.pop(name))
+            task = self._lookups[name] = asyncio.create_task(self._refresh(name))
+            task.add_done_callback(lambda _: self._lookups.pop(name))
         return task
 
     async def _refresh(self, name: str) -> StsPolicy | None:

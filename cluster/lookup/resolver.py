@@ -166,13 +166,13 @@ class Resolver:
             return _lookup_of_error(error), []
         except TimeoutError:
             return mx.Failed("timed out"), []
-        hosts: list[mx.MxHost] = []
+        hosts: list[mx.MailHost] = []
         addresses: list[str] = []
         texts: list[str] = []
         for record in result.answer:
             match record.data:
                 case pycares.MXRecordData(priority=preference, exchange=exchange) if record_type == "MX":
-                    hosts.append(mx.MxHost(preference, exchange.removesuffix(".").lower()))
+                    hosts.append(mx.MailHost(preference, exchange.removesuffix(".").lower()))
                 case pycares.ARecordData(addr=address) if record_type == "A":
                     addresses.append(address)
                 case pycares.AAAARecordData(addr=address) if record_type == "AAAA":

@@ -23,7 +23,7 @@ from cluster.policy.tls.route import along, relay_level
 from cluster.routing.active_policy import ActivePolicy
 from cluster.routing.router import Router, TlsOf
 from cluster.routing.views import (
-    MxHostView,
+    MxHost,
     PoolShare,
     RouteDescription,
     SiteOfDomain,
@@ -136,13 +136,13 @@ class Describing:
             for source in routing.sources.values()
         ]
 
-    async def _hosts(self, hop: NextHop | Unreachable) -> tuple[MxHostView, ...]:
+    async def _hosts(self, hop: NextHop | Unreachable) -> tuple[MxHost, ...]:
         if isinstance(hop, Unreachable) or hop.via is not Via.DIRECT:
             return ()
         hosts = hop.hosts[:HOSTS_SHOWN]
         found = await asyncio.gather(*(self._resolver.mx_addresses(host.name) for host in hosts))
         return tuple(
-            MxHostView(
+            MxHost(
                 preference=host.preference,
                 host=host.name,
                 addresses=some.addresses if isinstance(some, mx.Addresses) else (),

@@ -172,7 +172,7 @@ class Router:
     def _way_of(self, route: Route) -> ResolvedRoute:
         if route.via is Via.CAPTURE:
             host, port = self._capture
-            return ResolvedRoute(CAPTURE, NextHop(Via.CAPTURE, (mx.MxHost(0, host),), port))
+            return ResolvedRoute(CAPTURE, NextHop(Via.CAPTURE, (mx.MailHost(0, host),), port))
         if route.via is Via.DISCARD:
             return ResolvedRoute(DISCARD, NextHop(Via.DISCARD))
         host, port = host_port(route.relay)
@@ -181,7 +181,7 @@ class Router:
             credentials = Credentials(route.username, route.password.reveal(), route.auth_needs)
         # The operator names the host, so there is no insecure MX record (RFC 7672 §2.2.2).
         tls = DomainTls(level=route.tls, mx_security=MxSecurity.SECURE)
-        return ResolvedRoute(route.relay, NextHop(Via.RELAY, (mx.MxHost(0, host),), port, tls, credentials))
+        return ResolvedRoute(route.relay, NextHop(Via.RELAY, (mx.MailHost(0, host),), port, tls, credentials))
 
     def _place(self, waiting: DueDelivery, way: ResolvedRoute) -> RoutedDelivery:
         source = ""

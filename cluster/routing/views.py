@@ -8,7 +8,7 @@ from msgspec import Struct
 from cluster.policy.limits.shaping import Setting
 
 
-class MxHostView(Struct, frozen=True, kw_only=True):
+class MxHost(Struct, frozen=True, kw_only=True):
     """One mail exchanger of a domain."""
 
     preference: int
@@ -52,7 +52,7 @@ class RouteDescription(Struct, frozen=True, kw_only=True):
     domain: str
     via: str
     """direct, capture, discard, or the relay."""
-    mx: tuple[MxHostView, ...] = ()
+    mx: tuple[MxHost, ...] = ()
     """The mail exchangers by preference; those of equal preference are shuffled. Empty without an MX look-up."""
     site: str = ""
     hosts_site: str = ""

@@ -113,7 +113,7 @@ def test_every_limit_is_the_code_s() -> None:
 
 def test_what_stands_beside_the_tables() -> None:
     assert f"{kb(SKIPPED_BYTES)} of it are skipped" in re.sub(r"\s+", " ", PAGE)
-    assert f"others wait {seconds(reading.SEARCH_PATIENCE_S)} for it" in PAGE
+    assert f"others wait {seconds(reading.SEARCH_MAX_WAIT_S)} for it" in PAGE
     assert (sites.MOST_SITES, bouncing.LONGEST_REASON) == (sites.MOST_ACTIONS, suspensions.LONGEST_REASON)
     for kind in rules.CONTENT_TYPES:
         assert kind in PAGE

@@ -10,8 +10,8 @@ from cluster.policy.routes.mx import (
     CachedAnswer,
     Failed,
     Found,
+    MailHost,
     MailHosts,
-    MxHost,
     NoMail,
     UnresolvedHosts,
     Unroutable,
@@ -64,24 +64,24 @@ def test_names_that_are_not_asked_for(domain: str, cause: NoMail) -> None:
 
 
 def test_the_order_is_by_preference_and_chance_among_equals() -> None:
-    hosts = [MxHost(20, "d"), MxHost(10, "a"), MxHost(10, "b"), MxHost(10, "c")]
+    hosts = [MailHost(20, "d"), MailHost(10, "a"), MailHost(10, "b"), MailHost(10, "c")]
     assert [host.name for host in mx.order(hosts, numbers(0.0, 0.9, 0.1, 0.5))] == ["b", "c", "a", "d"]
     assert [host.name for host in mx.order(hosts, numbers(0.9, 0.1, 0.5, 0.2))] == ["a", "c", "b", "d"]
 
 
 def test_route_of_mx_records() -> None:
-    found = Found(hosts=(MxHost(20, "b.test"), MxHost(10, "a.test"), MxHost(10, "a.test")))
+    found = Found(hosts=(MailHost(20, "b.test"), MailHost(10, "a.test"), MailHost(10, "a.test")))
     route = mx.route_of_mx("x.test", found, zero)
-    assert route == MailHosts((MxHost(10, "a.test"), MxHost(20, "b.test")), implicit=False)
+    assert route == MailHosts((MailHost(10, "a.test"), MailHost(20, "b.test")), implicit=False)
     assert route.names == ("a.test", "b.test")
 
 
 @pytest.mark.parametrize(
     ("lookup", "route"),
     [
-        (Found(hosts=(MxHost(0, ""),)), Unroutable(NoMail.NULL_MX, "x.test")),
-        (Found(hosts=(MxHost(0, ""), MxHost(5, "a.test"))), MailHosts((MxHost(5, "a.test"),), implicit=False)),
-        (Found(hosts=(MxHost(5, "192.0.2.1"), MxHost(6, "a b"))), Unroutable(NoMail.BAD_MX, "x.test")),
+        (Found(hosts=(MailHost(0, ""),)), Unroutable(NoMail.NULL_MX, "x.test")),
+        (Found(hosts=(MailHost(0, ""), MailHost(5, "a.test"))), MailHosts((MailHost(5, "a.test"),), implicit=False)),
+        (Found(hosts=(MailHost(5, "192.0.2.1"), MailHost(6, "a b"))), Unroutable(NoMail.BAD_MX, "x.test")),
         (Absent(name_exists=False), Unroutable(NoMail.NO_SUCH_DOMAIN, "x.test")),
         (Absent(name_exists=True), None),
         (Failed("SERVFAIL"), UnresolvedHosts("x.test", "SERVFAIL")),
@@ -93,7 +93,7 @@ def test_route_of_other_answers(lookup: mx.Lookup, route: mx.Route | None) -> No
 
 def test_a_domain_without_mx_stands_for_itself() -> None:
     assert mx.route_of_addresses("x.test", Addresses(("192.0.2.1",))) == MailHosts(
-        (MxHost(0, "x.test"),), implicit=True
+        (MailHost(0, "x.test"),), implicit=True
     )
     nothing = Unroutable(NoMail.NO_ADDRESS, "x.test")
     assert mx.route_of_addresses("x.test", nothing) == nothing
@@ -153,7 +153,7 @@ def test_no_more_addresses_than_count() -> None:
 
 
 def test_no_more_hosts_than_count() -> None:
-    hosts = tuple(MxHost(100 - i, f"mx{i}.test") for i in range(60))
+    hosts = tuple(MailHost(100 - i, f"mx{i}.test") for i in range(60))
     kept = mx.bounded(Found(hosts=hosts))
     assert len(kept.hosts) == mx.MAX_RECORDS
     route = mx.route_of_mx("x.test", kept, zero)
@@ -183,7 +183,7 @@ GUARD = mx.make_guard(
     ],
 )
 def test_hosts_that_are_no_better_than_we_are_left_out(hosts: list[tuple[int, str]], kept: list[str] | None) -> None:
-    route = MailHosts(tuple(MxHost(*host) for host in hosts), implicit=False)
+    route = MailHosts(tuple(MailHost(*host) for host in hosts), implicit=False)
     guarded = GUARD.route("x.test", route)
     if kept is None:
         assert guarded == Unroutable(NoMail.LOOP, "x.test")
@@ -193,7 +193,7 @@ def test_hosts_that_are_no_better_than_we_are_left_out(hosts: list[tuple[int, st
 
 
 def test_a_domain_that_is_our_own_name_loops() -> None:
-    route = MailHosts((MxHost(0, "mail.example"),), implicit=True)
+    route = MailHosts((MailHost(0, "mail.example"),), implicit=True)
     assert GUARD.route("mail.example", route) == Unroutable(NoMail.LOOP, "mail.example")
     assert mx.make_guard().route("mail.example", route) == route
     assert GUARD.route("x.test", UnresolvedHosts("x.test", "SERVFAIL")) == UnresolvedHosts("x.test", "SERVFAIL")

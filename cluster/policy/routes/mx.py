@@ -43,7 +43,7 @@ _NAME = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
 _MAX_NAME = 253
 
 
-class MxHost(Struct, frozen=True):
+class MailHost(Struct, frozen=True):
     """One mail exchanger of a domain."""
 
     preference: int
@@ -55,7 +55,7 @@ class MxHost(Struct, frozen=True):
 class MailHosts(Struct, frozen=True, tag="mail_hosts"):
     """The hosts of the mail, in the order of trying."""
 
-    hosts: tuple[MxHost, ...]
+    hosts: tuple[MailHost, ...]
     implicit: bool
     """The domain has no MX records and is its own mail host."""
 
@@ -110,7 +110,7 @@ class Found(Struct, frozen=True, tag="found"):
     """The DNS answered with records of the requested type: hosts for MX, addresses as text for A and AAAA, texts for
     TXT (each record's strings joined, RFC 7208 §3.3)."""
 
-    hosts: tuple[MxHost, ...] = ()
+    hosts: tuple[MailHost, ...] = ()
     addresses: tuple[str, ...] = ()
     texts: tuple[str, ...] = ()
 
@@ -158,7 +158,7 @@ def lookup_name(domain: str) -> str | Unroutable:
     return name
 
 
-def order(hosts: Sequence[MxHost], random: Callable[[], float]) -> tuple[MxHost, ...]:
+def order(hosts: Sequence[MailHost], random: Callable[[], float]) -> tuple[MailHost, ...]:
     """By preference, in random order among equals (RFC 5321 §5.1: "the sender-SMTP MUST randomize them").
 
     ``random``: returns 0 <= n < 1, as random.random does.
@@ -166,7 +166,7 @@ def order(hosts: Sequence[MxHost], random: Callable[[], float]) -> tuple[MxHost,
     return tuple(sorted(hosts, key=lambda host: (host.preference, random())))
 
 
-def put_last(hosts: tuple[MxHost, ...], last: Sequence[str]) -> tuple[MxHost, ...]:
+def put_last(hosts: tuple[MailHost, ...], last: Sequence[str]) -> tuple[MailHost, ...]:
     """The hosts with those named in ``last`` at the end, in the order of ``last``."""
     if not last:
         return hosts
@@ -217,7 +217,7 @@ def route_of_mx(domain: str, lookup: Lookup, random: Callable[[], float]) -> Rou
 def route_of_addresses(domain: str, found: HostAddresses) -> Route:
     """The route of a domain without MX records: the domain itself, at preference 0, when it has an address."""
     if isinstance(found, Addresses):
-        return MailHosts((MxHost(0, domain),), implicit=True)
+        return MailHosts((MailHost(0, domain),), implicit=True)
     return found
 
 

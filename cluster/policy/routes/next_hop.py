@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from msgspec import Struct
 from msgspec.structs import replace
 
-from cluster.policy.routes.mx import MxHost, UnresolvedHosts, Unroutable
+from cluster.policy.routes.mx import MailHost, UnresolvedHosts, Unroutable
 from cluster.policy.routes.routing import Via
 from cluster.policy.tls.level import AuthNeeds
 from cluster.policy.tls.policy import DomainTls
@@ -28,7 +28,7 @@ class NextHop(Struct, frozen=True):
     need not accept one's mail under another's name, and one domain's policy does not bind the others."""
 
     via: Via
-    hosts: tuple[MxHost, ...] = ()
+    hosts: tuple[MailHost, ...] = ()
     """In the order of preference, then of the name; the connecting code randomises equals."""
     port: int = 25
     tls: DomainTls = DomainTls()

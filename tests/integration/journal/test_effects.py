@@ -33,7 +33,7 @@ async def test_each_move_is_recorded_with_its_statement(journal: Journal, journa
         Moved("finish_sandboxed", "new", "sandbox"),
         Moved("lease", "queued", "processing"),
         Moved("claim", "processing", "sending"),
-        Moved("commit_alone", "sending", "bounced"),
+        Moved("commit_sole_recipients", "sending", "bounced"),
         Moved("deliver_anew", "bounced", "queued"),
         Moved("cancel_message", "queued", "cancelled"),
     }

@@ -22,7 +22,7 @@ from cluster.policies import check_policies, put_in_force
 from cluster.policy.limits.retry import tried_until
 from cluster.routing.site_state import LastReply, SiteState, TraceLine
 from cluster.routing.views import (
-    MxHostView,
+    MxHost,
     PoolShare,
     RouteDescription,
     SiteOfDomain,
@@ -151,7 +151,7 @@ class Postray:
         return RouteDescription(
             domain=domain,
             via="direct",
-            mx=(MxHostView(preference=10, host="mx1.example.com", addresses=("192.0.2.1",)),),
+            mx=(MxHost(preference=10, host="mx1.example.com", addresses=("192.0.2.1",)),),
             site="site.example",
             pool=pool,
             sources=(SourceChoice(source="mta1", weight=2.0, owner=ACTOR),),

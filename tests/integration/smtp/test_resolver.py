@@ -20,8 +20,8 @@ from cluster.policy.routes.mx import (
     AddressFamily,
     Failed,
     Found,
+    MailHost,
     MailHosts,
-    MxHost,
     NoMail,
     UnresolvedHosts,
     Unroutable,
@@ -101,7 +101,8 @@ async def test_mx_order(server: DnsServer) -> None:
         second = await resolver.resolve("alias.test")
     # c-ares' answer is first sorted by name, so only the random numbers decide: 0.5, 0.1, 0.9 for a, b, c.
     assert first == MailHosts(
-        (MxHost(10, "b.test"), MxHost(10, "a.test"), MxHost(10, "c.test"), MxHost(30, "last.test")), implicit=False
+        (MailHost(10, "b.test"), MailHost(10, "a.test"), MailHost(10, "c.test"), MailHost(30, "last.test")),
+        implicit=False,
     )
     assert isinstance(second, MailHosts)
     assert sorted(second.names) == sorted(first.names)
@@ -117,7 +118,7 @@ async def test_equals_are_shuffled_anew_for_each_caller(server: DnsServer) -> No
 @pytest.mark.parametrize("domain", ["bare.test", "bare6.test"])
 async def test_a_domain_without_mx_is_its_own_host(server: DnsServer, domain: str) -> None:
     async with resolving(server, Clock()) as resolver:
-        assert await resolver.resolve(domain) == MailHosts((MxHost(0, domain),), implicit=True)
+        assert await resolver.resolve(domain) == MailHosts((MailHost(0, domain),), implicit=True)
     assert sorted(server.asked) == [(domain, "A"), (domain, "AAAA"), (domain, "MX")]
 
 
@@ -151,7 +152,7 @@ async def test_silence(server: DnsServer) -> None:
 
 async def test_internationalised_domains(server: DnsServer) -> None:
     async with resolving(server, Clock()) as resolver:
-        assert await resolver.resolve("Bücher.test") == MailHosts((MxHost(5, "a.test"),), implicit=False)
+        assert await resolver.resolve("Bücher.test") == MailHosts((MailHost(5, "a.test"),), implicit=False)
 
 
 @pytest.mark.parametrize(
@@ -292,7 +293,7 @@ async def test_an_expired_answer_does_not_wait_long_for_a_new_one(
         server.release()
         while resolver.asking:
             await asyncio.sleep(0.001)
-        assert await resolver.resolve("many.test") == MailHosts((MxHost(10, "new.test"),), implicit=False)
+        assert await resolver.resolve("many.test") == MailHosts((MailHost(10, "new.test"),), implicit=False)
         assert len(server.asked) == 2
 
 

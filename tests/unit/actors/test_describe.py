@@ -18,7 +18,7 @@ from cluster.policy.tls.policy import DomainTls, MxSecurity
 from cluster.routing.active_policy import ActivePolicy
 from cluster.routing.describe import Describing
 from cluster.routing.router import Router
-from cluster.routing.views import MxHostView, PoolShare, SourceChoice, TlsView, WarmUpUse
+from cluster.routing.views import MxHost, PoolShare, SourceChoice, TlsView, WarmUpUse
 from cluster.settings import DeliverySettings
 from cluster.vault import Vault
 
@@ -63,7 +63,9 @@ class Dns:
 
     async def resolve(self, domain: str) -> mx.Route:
         if domain == "example.com":
-            return mx.MailHosts((mx.MxHost(20, "b.mx.example.net"), mx.MxHost(10, "a.mx.example.net")), implicit=False)
+            return mx.MailHosts(
+                (mx.MailHost(20, "b.mx.example.net"), mx.MailHost(10, "a.mx.example.net")), implicit=False
+            )
         return mx.Unroutable(mx.NoMail.NULL_MX, domain)
 
     async def mx_addresses(self, host: str) -> mx.HostAddresses:
@@ -118,8 +120,8 @@ async def test_the_way_of_a_domain(describing: Describing) -> None:
     found = await describing.route("example.com", "tnt_1", "")
     assert (found.domain, found.via, found.problem, found.pool) == ("example.com", "direct", "", "default")
     assert found.mx == (
-        MxHostView(preference=10, host="a.mx.example.net", addresses=("198.51.100.1",)),
-        MxHostView(preference=20, host="b.mx.example.net", addresses=()),
+        MxHost(preference=10, host="a.mx.example.net", addresses=("198.51.100.1",)),
+        MxHost(preference=20, host="b.mx.example.net", addresses=()),
     )
     assert found.site == await describing.site_of("example.com")
     assert found.sources == (

@@ -12,7 +12,7 @@ from cluster.routing.direct_offers import PENDING_AT_MOST, DirectOffers
 from cluster.routing.dispatcher import FULL_S, Dispatcher
 from tests.unit.delivery.virtual_time import in_virtual_time
 
-LULL_S = 0.01
+BATCH_WINDOW_S = 0.01
 """How long offers wait for each other: the batch window."""
 
 
@@ -45,7 +45,7 @@ async def offers_to(owners: Owners, window: int = PENDING_AT_MOST) -> AsyncItera
     async def share(data: bytes) -> Any:
         raise AssertionError("nothing to share")
 
-    offers = DirectOffers(cast(Dispatcher, owners), share, window, LULL_S)
+    offers = DirectOffers(cast(Dispatcher, owners), share, window, BATCH_WINDOW_S)
     running = asyncio.create_task(offers.run())
     yield offers
     running.cancel()
@@ -54,7 +54,7 @@ async def offers_to(owners: Owners, window: int = PENDING_AT_MOST) -> AsyncItera
 
 async def offered() -> None:
     """Wait until the added deliveries are offered."""
-    await asyncio.sleep(2 * LULL_S)
+    await asyncio.sleep(2 * BATCH_WINDOW_S)
 
 
 def waiting(number: int, domain: str, tenant_id: str = "tnt_1") -> DueDelivery:
@@ -83,12 +83,12 @@ async def test_it_is_offered_again_after_that() -> None:
         offers.add([waiting(1, "full.example")])
         await offered()
         owners.full.clear()
-        await asyncio.sleep(FULL_S - 4 * LULL_S)
+        await asyncio.sleep(FULL_S - 4 * BATCH_WINDOW_S)
         offers.add([waiting(2, "full.example")])
         await offered()
         assert owners.parked == ["msg_1", "msg_2"]
         # Mail that was parked without an offer does not keep it full.
-        await asyncio.sleep(2 * LULL_S)
+        await asyncio.sleep(2 * BATCH_WINDOW_S)
         offers.add([waiting(3, "full.example")])
         await offered()
         assert owners.offered[-1] == ["msg_3"]

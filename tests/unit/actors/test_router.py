@@ -14,7 +14,7 @@ from cluster.lookup.resolver import Resolver
 from cluster.policies import shaping_of
 from cluster.policy.routes import mx
 from cluster.policy.routes.destinations import CAPTURE, DISCARD, Destination
-from cluster.policy.routes.mx import MxHost
+from cluster.policy.routes.mx import MailHost
 from cluster.policy.routes.next_hop import Credentials, NextHop, Unreachable
 from cluster.policy.routes.routing import Mode, Routing, Via
 from cluster.policy.tls.level import AuthNeeds, TlsLevel
@@ -26,7 +26,7 @@ from cluster.vault import Vault
 from tests.unit.delivery.builders import Clock
 from tests.unit.delivery.virtual_time import in_virtual_time
 
-TWO_HOSTS = mx.MailHosts((MxHost(20, "b.mx.example"), MxHost(10, "a.mx.example")), implicit=False)
+TWO_HOSTS = mx.MailHosts((MailHost(20, "b.mx.example"), MailHost(10, "a.mx.example")), implicit=False)
 SOURCES = '[sources.out1]\naddress = "192.0.2.1"\n[sources.out2]\naddress = "192.0.2.2"\n'
 POOLS = SOURCES + "[pools]\ndefault = { out1 = 1, out2 = 1 }\n"
 
@@ -80,7 +80,7 @@ async def test_domains_with_the_same_hosts_are_one_site_and_one_next_hop() -> No
     one, two = await router.place(to("one.example")), await router.place(to("two.example"))
     assert one == two
     assert one.destination == Destination("a.mx.example,b.mx.example")
-    hosts = (MxHost(10, "a.mx.example"), MxHost(20, "b.mx.example"))
+    hosts = (MailHost(10, "a.mx.example"), MailHost(20, "b.mx.example"))
     assert one.hop == NextHop(Via.DIRECT, hosts, 2525, DomainTls(TlsLevel.OPPORTUNISTIC))
 
 
@@ -174,12 +174,12 @@ async def test_routes_need_no_dns() -> None:
     assert discarded.destination.site == DISCARD
     captured = world.router.known(to("one.example", tenant_id="tnt_2"))
     assert captured is not None and captured.destination.site == CAPTURE
-    assert captured.hop == NextHop(Via.CAPTURE, (MxHost(0, "127.0.0.1"),), 1025)
+    assert captured.hop == NextHop(Via.CAPTURE, (MailHost(0, "127.0.0.1"),), 1025)
     relayed = world.router.known(to("mail.corp.example"))
     assert relayed is not None and relayed.destination.site == "smart.example:587"
     assert relayed.hop == NextHop(
         Via.RELAY,
-        (MxHost(0, "smart.example"),),
+        (MailHost(0, "smart.example"),),
         587,
         DomainTls(TlsLevel.REQUIRED, mx_security=MxSecurity.SECURE),
         Credentials("u", "p", AuthNeeds.ENCRYPTED),
@@ -197,7 +197,7 @@ async def test_one_host_for_all_is_one_site_in_shares(mode: Mode, relay: str, si
 
 
 async def test_a_site_of_the_dns_is_split_only_where_the_settings_say_so() -> None:
-    dns = Dns(one_example=mx.MailHosts((MxHost(10, "mx.one.example"),), implicit=False), two_example=TWO_HOSTS)
+    dns = Dns(one_example=mx.MailHosts((MailHost(10, "mx.one.example"),), implicit=False), two_example=TWO_HOSTS)
     router = World(dns, mx_one_example=2).router
     shares = {(await router.place(to("one.example", f"msg_{number}"))).destination for number in range(50)}
     assert shares == {Destination("mx.one.example", share=share, shares=2) for share in range(2)}

@@ -14,13 +14,13 @@ from cluster.policies import base_limits
 from cluster.policy.limits.quantities import rate
 from cluster.policy.limits.shaping import Limits
 from cluster.policy.replies.stage import Stage
-from cluster.policy.routes.mx import MxHost
+from cluster.policy.routes.mx import MailHost
 from cluster.policy.routes.next_hop import NextHop
 from cluster.policy.routes.routing import Via
 from cluster.settings import DeliverySettings
 
-HOP = NextHop(Via.DIRECT, (MxHost(10, "mx1.example.com"), MxHost(10, "mx2.example.com")))
-OTHER_HOP = NextHop(Via.DIRECT, (MxHost(10, "mx.example.net"),))
+HOP = NextHop(Via.DIRECT, (MailHost(10, "mx1.example.com"), MailHost(10, "mx2.example.com")))
+OTHER_HOP = NextHop(Via.DIRECT, (MailHost(10, "mx.example.net"),))
 
 _AT = datetime(2026, 1, 1, tzinfo=UTC)
 _TAKEN = make_reply(250, ["250 2.0.0 ok"])

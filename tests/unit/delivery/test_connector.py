@@ -20,7 +20,7 @@ from cluster.policy.limits.session import UNLIMITED, SessionLimits
 from cluster.policy.replies.stage import Stage
 from cluster.policy.routes import mx
 from cluster.policy.routes.destinations import Destination
-from cluster.policy.routes.mx import MxHost
+from cluster.policy.routes.mx import MailHost
 from cluster.policy.routes.next_hop import Credentials, NextHop
 from cluster.policy.routes.routing import Source, Via
 from cluster.policy.tls.policy import DomainTls
@@ -29,7 +29,7 @@ from tests.unit.delivery.virtual_time import in_virtual_time
 
 PLACE = Destination("example.com")
 ANY = Source(name="")
-HOP = NextHop(Via.DIRECT, tuple(MxHost(10 * number, f"mx{number}") for number in (1, 2, 3)))
+HOP = NextHop(Via.DIRECT, tuple(MailHost(10 * number, f"mx{number}") for number in (1, 2, 3)))
 
 
 class Opened(SmtpConnection):
@@ -251,7 +251,7 @@ async def test_what_is_dead_from_one_source_is_not_from_another() -> None:
 @in_virtual_time
 async def test_a_relay_is_a_host_by_its_name_with_port_and_password() -> None:
     hosts = Hosts({"smart": ["192.0.2.9"]})
-    hop = NextHop(Via.RELAY, (MxHost(0, "smart"),), 587, DomainTls(), Credentials("user", "secret"))
+    hop = NextHop(Via.RELAY, (MailHost(0, "smart"),), 587, DomainTls(), Credentials("user", "secret"))
     await hosts.connect(hop)
     assert hosts.asked == [("host", "smart")]
     assert (hosts.given["port"], hosts.given["credentials"]) == (587, hop.credentials)
@@ -278,7 +278,7 @@ async def test_to_discard_asks_nobody() -> None:
 async def test_bdat_is_known_of_one_machine_for_a_day() -> None:
     """Its address, its port, the address it is reached from and its answer to EHLO tell machines apart."""
     hosts = Hosts({"mx1": ["192.0.2.1"], "mx2": ["192.0.2.1"]})
-    one = NextHop(Via.DIRECT, (MxHost(10, "mx1"),))
+    one = NextHop(Via.DIRECT, (MailHost(10, "mx1"),))
 
     async def takes_bdat(hop: NextHop = one, source: Source = ANY, ehlo: bytes = b"") -> bool:
         hosts.ehlo = ehlo
@@ -290,7 +290,7 @@ async def test_bdat_is_known_of_one_machine_for_a_day() -> None:
     assert await takes_bdat()
     assert not await takes_bdat(ehlo=b"another")
     assert not await takes_bdat(replace(one, port=2525))
-    assert not await takes_bdat(replace(one, hosts=(MxHost(10, "mx2"),)))
+    assert not await takes_bdat(replace(one, hosts=(MailHost(10, "mx2"),)))
     assert not await takes_bdat(source=Source(name="a", address="198.51.100.1"))
     hosts.answers = {"mx1": ["192.0.2.9"]}
     assert not await takes_bdat()

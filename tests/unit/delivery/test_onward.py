@@ -12,7 +12,7 @@ from actors.smtp.reply import Reply, make_reply
 from actors.smtp.transaction import TransactionResult, unsent
 from cluster.policy.replies.onward import NextHost
 from cluster.policy.replies.stage import Stage
-from cluster.policy.routes.mx import MxHost
+from cluster.policy.routes.mx import MailHost
 from cluster.policy.routes.next_hop import NextHop
 from cluster.policy.routes.routing import Via
 from tests.unit.delivery.builders import HOP, OTHER_HOP, Clock, job
@@ -198,7 +198,7 @@ def test_one_at_a_time(no: str) -> None:
 
 # The next attempt
 
-THREE = NextHop(Via.DIRECT, (MxHost(1, "mx1"), MxHost(2, "mx2"), MxHost(3, "mx3")))
+THREE = NextHop(Via.DIRECT, (MailHost(1, "mx1"), MailHost(2, "mx2"), MailHost(3, "mx3")))
 
 
 def test_the_next_attempt_begins_with_a_host_that_has_not_put_it_off() -> None:

@@ -25,21 +25,21 @@ class Actor:
         """The sources of its last heartbeat, which the others see."""
         self.ring = ""
         self.draining = False
-        self.tenure = MembershipView(name)
+        self.view = MembershipView(name)
         self.sending: set[Destination] = set()
         """Destinations with a transaction in progress, which takes an unknown time."""
 
     def beat(self, world: "dict[str, Actor]") -> None:
-        if all(self.tenure.owns(place) for place in self.sending):
-            self.ring = self.tenure.ring
+        if all(self.view.owns(place) for place in self.sending):
+            self.ring = self.view.ring
         else:
             self.ring = ""
         self.told = self.sources
-        self.tenure = self.tenure.after([Member(a.name, a.ring, a.draining, a.told) for a in world.values()])
+        self.view = self.view.after([Member(a.name, a.ring, a.draining, a.told) for a in world.values()])
 
     def work(self, chance: random.Random) -> None:
         for place in PLACES:
-            if self.tenure.may_send(place) and chance.random() < 0.5:
+            if self.view.may_send(place) and chance.random() < 0.5:
                 self.sending.add(place)
         self.sending -= set(chance.sample(sorted(self.sending, key=str), len(self.sending) // 3))
 
@@ -57,7 +57,7 @@ def beat(world: dict[str, Actor]) -> None:
 
 
 def senders(world: dict[str, Actor], place: Destination) -> list[str]:
-    return [actor.name for actor in world.values() if actor.tenure.may_send(place)]
+    return [actor.name for actor in world.values() if actor.view.may_send(place)]
 
 
 @pytest.mark.parametrize("kind", ["no sources", "sources on some", "sources that move"])
@@ -87,7 +87,7 @@ def test_no_destination_ever_has_two_senders(seed: int, kind: str) -> None:
 
 def test_everything_is_owned_again_when_all_have_acknowledged() -> None:
     world = settled(*(Actor(name, SOURCES) for name in ("a", "b", "c")))
-    assert all(actor.tenure.settled for actor in world.values())
+    assert all(actor.view.settled for actor in world.values())
     for place in PLACES:
         assert len(senders(world, place)) == 1
 
@@ -121,8 +121,8 @@ def test_a_member_that_leaves_owns_nothing_and_the_others_all() -> None:
     world = settled(Actor("a", SOURCES), Actor("b", SOURCES))
     world["a"].draining = True
     beat(world)
-    assert not any(world["a"].tenure.may_send(place) for place in PLACES)
-    assert all(world["b"].tenure.may_send(place) for place in PLACES)
+    assert not any(world["a"].view.may_send(place) for place in PLACES)
+    assert all(world["b"].view.may_send(place) for place in PLACES)
 
 
 def test_rings_with_other_sources_are_other_rings() -> None:
