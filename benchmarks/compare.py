@@ -1,7 +1,7 @@
 """Two records of a scenario beside each other: what changed, and whether by more than the noise. Pure but for ``show``.
 
 The noise is what the repeats of either record differ by among themselves. A change counts when the spreads do not
-overlap, and the medians differ by more than either spread is wide: two runs of the same code should not be told apart.
+overlap, and the medians differ by more than either spread is wide: two runs of the same code should show no change.
 """
 
 from collections.abc import Iterable, Sequence
@@ -19,7 +19,7 @@ from benchmarks.report import number, spread
 FEWEST = 3
 """Repeats on either side: with fewer the noise is not known."""
 TOLD = 1.1
-"""A machine whose speed differs by more than this factor is told of."""
+"""A difference in machine speed beyond this factor is reported."""
 COLOURS = {"better": "green", "worse": "red"}
 
 
@@ -53,7 +53,7 @@ def compare(before: Record, after: Record) -> list[Compared]:
 
 
 def change(before: Figure, after: Figure) -> FigureChange:
-    """See the module."""
+    """Whether the figure changed by more than the noise, as the module defines it."""
     if min(len(before.values), len(after.values)) < FEWEST:
         return FigureChange.TOO_FEW
     overlap = before.low <= after.high and after.low <= before.high
@@ -65,7 +65,7 @@ def change(before: Figure, after: Figure) -> FigureChange:
 
 
 def differences(before: Record, after: Record) -> list[str]:
-    """What else is not the same in both: whoever compares must know."""
+    """Differences in machine, settings and commit, which a reader of the comparison must know."""
     found = []
     if before.machine != after.machine:
         found.append(f"machine: {_pairs(before.machine, after.machine)}")

@@ -171,7 +171,7 @@ class PostrayProcess:
         return parts
 
     def _postgres_processes(self) -> list[int]:
-        """The processes of an embedded Postgres, which is nobody's child process."""
+        """The processes of an embedded Postgres, which is not a child process of ``up``."""
         try:
             pid = int((self.data_dir / "postgres" / "postmaster.pid").read_text(encoding="ascii").split()[0])
             return [pid, *(child.pid for child in psutil.Process(pid).children())]

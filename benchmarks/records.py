@@ -4,8 +4,8 @@ A record is kept as two files: the summary, which is small and readable, and bes
 (``NAME.samples.json``, which git ignores). The summary alone is enough for tables and comparisons; the samples are
 needed to draw throughput and latencies.
 
-A figure is one quantity over the repeats of a run. It is told as the median with the least and the greatest: three or
-five repeats are too few for a deviation, and hiding the worst would flatter.
+A figure is one quantity over the repeats of a run. It is reported as the median with the minimum and the maximum:
+three or five repeats are too few for a standard deviation, and the worst value must not be hidden.
 """
 
 from enum import StrEnum
@@ -35,7 +35,7 @@ class Figure(Struct, frozen=True, kw_only=True):
     better: Better
     values: tuple[float, ...]
     target: float | None = None
-    """What the figure must reach (or stay under), where somebody has said so."""
+    """What the figure must reach (or stay under); None without a target."""
 
     @property
     def median(self) -> float:
@@ -111,7 +111,7 @@ class Record(Struct, frozen=True, kw_only=True):
     figures: tuple[Figure, ...]
     repeats: tuple[Repeat, ...]
     signature_us: tuple[float, ...] = ()
-    """The machine's speed before and after (``machine.signature_us``); older records do not tell."""
+    """The machine's speed before and after (``machine.signature_us``); empty in older records."""
     notes: tuple[str, ...] = ()
     """What a reader must know to understand the figures."""
     broken: tuple[str, ...] = ()

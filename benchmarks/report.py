@@ -1,4 +1,4 @@
-"""How records are told: tables on a console and in Markdown."""
+"""Reports of records: tables on a console and in Markdown."""
 
 from collections.abc import Iterable, Sequence
 
@@ -62,7 +62,7 @@ def show(console: Console, record: Record) -> None:
 
 
 def speed(*records: Record) -> list[str]:
-    """How fast the machine was, as far as the records tell."""
+    """A note on the machine's speed; empty if no record has it."""
     took = [us for record in records for us in record.signature_us]
     if not took:
         return []

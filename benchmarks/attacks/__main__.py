@@ -1,7 +1,7 @@
 """An attack in its own process, so that it does not share an event loop with the clients whose waits are measured.
 
-It reads a ``Told`` on standard input, prints a line when the attack is prepared, and attacks until its input ends; then
-it prints the answers that it got.
+The process reads a ``Told`` from standard input and prints a line when the attack is prepared. It attacks until its
+input ends, then prints the answers that it got.
 """
 
 import asyncio

@@ -156,7 +156,7 @@ def _reply_may_be_lost(receipt: Receipt, end: ConnectionEnded | None) -> bool:
         return False
     if end.heard_at > receipt.at:  # a client waits for the reply to its message before it sends anything more
         return False
-    # If the last reply is older than the message, the message's own was late, and the client had gone by then.
+    # If the last reply is older than the message, this message got no reply while its client was connected.
     return end.replied_at < receipt.at or end.reset or end.at - end.replied_at <= NOTED_S
 
 

@@ -113,7 +113,7 @@ class Attacks:
         told = Told(attack, Target.of(world.postray.url, self._key))
         try:
             async with memory, attacking(told) as attacked, _beside(_asked(world.postray.url, health)):
-                await load.open()  # not before: a connection that sends nothing for ten seconds is closed
+                await load.open()  # as late as possible: a connection that is idle for ten seconds is closed
                 await asyncio.sleep(STARTED_S)
                 health.clear()
                 await load.at_rate(self._sending.bodies(self._mail, messages, 1), options.rate)

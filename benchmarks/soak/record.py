@@ -45,7 +45,7 @@ class ProcessGrowth(Struct, frozen=True, kw_only=True):
     settled: ProcessState
     end: ProcessState
     ratio: float
-    """Of its own memory, which is judged."""
+    """Own memory at the end divided by that of the settled minute; the verdict is on own memory."""
     slope: float
     """MiB a minute between the two."""
     grew: tuple[str, ...] = ()
