@@ -221,7 +221,7 @@ def test_the_parts_of_the_journal_are_its_attributes() -> None:
 def test_the_events_are_those_of_the_log() -> None:
     described = [name.strip("`") for name, _ in rows(DOCS / "querying.md", "event | when")]
     tags = [str(kind.__struct_config__.tag) for kind in get_args(Event)]
-    assert sorted(described) == sorted([*tags, "blocked"])  # a bounce of that type has a name of its own
+    assert sorted(described) == sorted([*tags, "blocked"])  # a bounce of that type has a separate name
 
 
 def _ticked(text: str) -> list[str]:

@@ -24,7 +24,7 @@ DOMAIN = "xn--bcher-kva.example"
 
 
 class Old:
-    """A journal as an older version left it: the step is not made yet, and rows are as they were written."""
+    """A journal of an older version: the migration step has not run, and rows have their old spelling."""
 
     def __init__(self, dsn: str, connection: psycopg.AsyncConnection[Any]) -> None:
         self.dsn, self.connection = dsn, connection

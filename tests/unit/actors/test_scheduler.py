@@ -53,7 +53,7 @@ class Backlog:
 
 
 class Ways:
-    """Every domain is a site of its own, and "hot.example" is split; mail of the pool "elsewhere" leaves from a source
+    """Every domain is a separate site, and "hot.example" is split; mail of the pool "elsewhere" leaves from a source
     whose addresses no member has."""
 
     async def prepare(self, deliveries: Sequence[DueDelivery], max_wait_s: float) -> None:

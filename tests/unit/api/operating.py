@@ -167,10 +167,10 @@ class Operating:
         self.client = httpx.AsyncClient(transport=transport, base_url="http://postray.test", headers=headers)
 
     async def start(self) -> None:
-        """As an intake; there is none here."""
+        """Do nothing: there is no intake to start."""
 
     async def stop(self) -> None:
-        """As an intake."""
+        """Do nothing: there is no intake to stop."""
 
     async def _call(self, name: str, method: str, *arguments: Any) -> Any:
         self.asked.append((name, method, *arguments))

@@ -10,7 +10,7 @@ from cluster.intake.backpressure import Overloaded
 
 
 class Bench:
-    """Holders that release when the test says so."""
+    """Holders that release when the test sets their event."""
 
     def __init__(self, share: FairShare) -> None:
         self.share = share

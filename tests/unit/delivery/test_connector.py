@@ -276,7 +276,7 @@ async def test_to_discard_asks_nobody() -> None:
 
 @in_virtual_time
 async def test_bdat_is_known_of_one_machine_for_a_day() -> None:
-    """Its address, its port, the address it is reached from and its answer to EHLO tell machines apart."""
+    """A machine is identified by its address, port, source address and EHLO response."""
     hosts = Hosts({"mx1": ["192.0.2.1"], "mx2": ["192.0.2.1"]})
     one = NextHop(Via.DIRECT, (MailHost(10, "mx1"),))
 

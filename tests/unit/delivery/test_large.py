@@ -74,7 +74,7 @@ async def test_a_tenant_waits_for_its_own_and_holds_up_no_other() -> None:
     async with running() as world:
         for number in range(1, 5):
             world.add(number, "tnt_1")
-        assert await world.settle() == ["msg_1", "msg_2"]  # one more than fits is let in
+        assert await world.settle() == ["msg_1", "msg_2"]  # one more than fits is admitted
         world.add(5, "tnt_2")
         assert await world.settle() == ["msg_1", "msg_2", "msg_5"]
         world.end(1)

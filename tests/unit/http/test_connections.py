@@ -76,7 +76,7 @@ def test_each_phase_has_its_time(phase: Phase, limit_s: float) -> None:
     assert connections.expired(100 + limit_s - 0.1, 9) == []
     assert connections.expired(100 + limit_s, 0) == []
     assert connections.expired(100 + limit_s, 9) == [seat]
-    assert connections.expired(100 + limit_s, 9) == []  # told once
+    assert connections.expired(100 + limit_s, 9) == []  # reported once
 
 
 def test_the_first_byte_begins_a_new_time() -> None:

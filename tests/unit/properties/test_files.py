@@ -62,7 +62,7 @@ def test_a_record_with_a_good_checksum_and_any_payload_harms_no_other(payload: b
     with a_folder() as directory:
         (directory / f"00000001{SUFFIX}").write_bytes(record + WHOLE)
         left = left_in(directory)
-    # A payload that happens to be a number says that all up to it is committed; an empty one ends the segment.
+    # A payload that is a number marks all entries up to it as committed; an empty one ends the segment.
     assert left == ENTRIES[len(ENTRIES) - len(left) :]
 
 
