@@ -6,16 +6,15 @@ secret of the key; it is in data_dir/demo.key, which only its owner can read.
 
 from pathlib import Path
 
-from cluster.dkim_keys import generate_rsa_key
 from cluster.installation.local_secrets import DEMO_KEY, demo_key
 from cluster.installation.private_files import write_whole
 from cluster.journal.journal import Journal
 from cluster.keys import key_hash, new_key
+from cluster.tenants import add_verified_domain
 from cluster.vault import Vault
 
 TENANT = "demo"
 DOMAIN = "mail.example.com"
-SELECTOR = "postray"
 SCOPES = (
     "mail.send",
     "mail.schedule",
@@ -52,16 +51,8 @@ async def _ensure_domain(journal: Journal, vault: Vault, tenant_id: str) -> None
     existing = await journal.accounts.dkim_key(tenant_id, DOMAIN)
     if existing is not None:
         vault.open(existing.sealed_private_key)
-        return
-    private_key, public_key = generate_rsa_key()
-    await journal.accounts.create_domain(
-        tenant_id,
-        DOMAIN,
-        verified=True,
-        selector=SELECTOR,
-        public_key=public_key,
-        sealed_private_key=vault.seal(private_key),
-    )
+    else:
+        await add_verified_domain(journal, vault, tenant_id, DOMAIN)
 
 
 async def _ensure_key(journal: Journal, tenant_id: str, data_dir: Path) -> str:

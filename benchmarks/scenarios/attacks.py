@@ -26,9 +26,8 @@ from benchmarks.runner import Measure
 from benchmarks.scenarios.sending import COUNTED, SendingWorld, WorldOptions
 from benchmarks.series import percentile, thinned
 from benchmarks.world import LOOK_S, STALLED_S, known
-from cluster.dkim_keys import generate_rsa_key
 from cluster.journal.journal import Journal
-from cluster.keys import new_key
+from cluster.tenants import add_key, add_verified_domain
 from cluster.vault import Vault, secret_key
 
 HEALTH_S = 0.05
@@ -165,23 +164,11 @@ class Attacks:
         await journal.open()
         try:
             tenant_id = await journal.accounts.create_tenant("attacker")
-            private_key, public_key = generate_rsa_key()
             vault = Vault(secret_key(postray.settings.secret, postray.data_dir))
-            await journal.accounts.create_domain(
-                tenant_id,
-                DOMAIN,
-                verified=True,
-                selector="s1",
-                public_key=public_key,
-                sealed_private_key=vault.seal(private_key),
-            )
-            secret, prefix, hash = new_key(sandbox=False)
-            await journal.accounts.create_key(
-                tenant_id, name="attacker", prefix=prefix, hash=hash, scopes=SCOPES, sandbox=False
-            )
+            await add_verified_domain(journal, vault, tenant_id, DOMAIN)
+            return await add_key(journal, tenant_id, "attacker", SCOPES)
         finally:
             await journal.close()
-        return secret
 
 
 class _Memory:

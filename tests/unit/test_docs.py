@@ -93,8 +93,6 @@ def _check(words: Sequence[str]) -> None:
             _understood(harness, rest)
         case ["make", target]:
             assert re.search(rf"^{re.escape(target)}:", _makefile(), re.MULTILINE), f"make knows no {target}"
-        case [".venv/bin/python", script, *_]:
-            assert (ROOT / script).is_file()
         case ["curl", *rest]:
             _check_call(rest)
         case _:
