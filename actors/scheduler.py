@@ -67,9 +67,9 @@ class Scheduler:
     async def start(self) -> None:
         await self._dispatcher.refresh()
         self._tasks.spawn("members", self._dispatcher.keep_fresh())
-        self._tasks.spawn("paging", self._page_for_ever())
-        self._tasks.spawn("lanes", self._name_lanes_for_ever())
-        self._tasks.spawn("stranded", self._move_stranded_for_ever())
+        self._tasks.spawn("paging", self._keep_paging())
+        self._tasks.spawn("lanes", self._keep_naming_lanes())
+        self._tasks.spawn("stranded", self._keep_moving_stranded())
 
     async def problem(self) -> str | None:
         return self._problem
@@ -82,7 +82,7 @@ class Scheduler:
 
     # What is due
 
-    async def _page_for_ever(self) -> None:
+    async def _keep_paging(self) -> None:
         while True:
             try:
                 page = await self.round()
@@ -132,7 +132,7 @@ class Scheduler:
 
     # What is parked
 
-    async def _name_lanes_for_ever(self) -> None:
+    async def _keep_naming_lanes(self) -> None:
         clock = asyncio.get_running_loop().time
         while True:
             began = clock()
@@ -164,7 +164,7 @@ class Scheduler:
             except PeerGone as gone:
                 log.warning("lanes not named actor=%s reason=%r", name, gone.reason)
 
-    async def _move_stranded_for_ever(self) -> None:
+    async def _keep_moving_stranded(self) -> None:
         while True:
             moved = 0
             try:

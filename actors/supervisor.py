@@ -69,7 +69,7 @@ class Supervisor:
     async def start(self) -> None:
         for actor in self._actors:
             self._tasks.spawn(f"watch {actor}", self._watch(actor))
-        self._tasks.spawn("taking back", self._take_back_for_ever())
+        self._tasks.spawn("taking back", self._keep_taking_back())
 
     async def problem(self) -> str | None:
         return None
@@ -141,7 +141,7 @@ class Supervisor:
             log.log(logging.WARNING if problem else logging.INFO, "part=%s problem=%r", part, problem)
         self._problems[part] = problem
 
-    async def _take_back_for_ever(self) -> None:
+    async def _keep_taking_back(self) -> None:
         clock = asyncio.get_running_loop().time
         while True:
             await self.take_back(clock())

@@ -66,7 +66,7 @@ class Heartbeat:
         self._ownership.has(self.local_sources())  # an address may have come, or gone
         await self._ownership.beat(acknowledged=not self._holds_what_is_not_its_own())
         self._active_policy.sources_are(member.sources for member in self._ownership.members)
-        await self._make_way()
+        await self._give_back()
 
     def local_sources(self) -> tuple[str, ...]:
         """The names of the sources whose addresses this machine has."""
@@ -81,7 +81,7 @@ class Heartbeat:
         self._acknowledged_at = changes
         return False
 
-    async def _make_way(self) -> None:
+    async def _give_back(self) -> None:
         """Give back what is queued for destinations that another member owns now, or that make no progress. What is on
         the wire there is finished."""
         if self._holds_what_is_not_its_own():

@@ -78,11 +78,11 @@ class Parts:
         self.turns = SiteTurns(self.held.has_few_of)
         self.put_off = PutOff(clock)
         self.tracer = Tracer(clock, deps.now)
-        self._make_the_way_back(deps, clock)
-        self._make_the_way_down(deps, clock)
-        self._make_what_runs_beside(deps, clock)
+        self._make_reporting(deps, clock)
+        self._make_sending(deps, clock)
+        self._make_background(deps, clock)
 
-    def _make_the_way_back(self, deps: Dependencies, clock: Callable[[], float]) -> None:
+    def _make_reporting(self, deps: Dependencies, clock: Callable[[], float]) -> None:
         """From the end of a transaction to the journal."""
         self.committer = Committer(deps.journal, deps.ledger)
         self.giving_back = GivingBack(deps.journal, self.ownership, self.held)
@@ -100,7 +100,7 @@ class Parts:
             clock=clock,
         )
 
-    def _make_the_way_down(self, deps: Dependencies, clock: Callable[[], float]) -> None:
+    def _make_sending(self, deps: Dependencies, clock: Callable[[], float]) -> None:
         """From an offer to a connection, the lowest part first."""
         self.courier = Courier(
             deps.connector, deps.active_policy, self.tracer, self.reporter, deps.marker, deps.tasks, IdleConnections()
@@ -136,7 +136,7 @@ class Parts:
             lease_s=deps.settings.sending_lease_s,
         )
 
-    def _make_what_runs_beside(self, deps: Dependencies, clock: Callable[[], float]) -> None:
+    def _make_background(self, deps: Dependencies, clock: Callable[[], float]) -> None:
         journal, active_policy = deps.journal, deps.active_policy
         self.lane_fetcher = LaneFetcher(
             journal, self.ownership, self.held, self.lanes, self.sites, self.admission, lease_s=deps.settings.lease_s
