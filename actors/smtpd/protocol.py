@@ -1,6 +1,6 @@
 """The connection under one SMTP session: input and output, waits, TLS, closing.
 
-This module owns the transport, the input backlog and the replies not yet written; ``Session`` knows the commands.
+This module owns the transport, the input backlog and the replies not yet written; ``ServerSession`` knows the commands.
 Replies are collected while input is processed, and written together (RFC 2920 §3.2). ``ServerOptions`` limits every
 buffer.
 """

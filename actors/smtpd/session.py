@@ -9,7 +9,7 @@ import logging
 from collections.abc import Callable
 from inspect import isawaitable
 
-from actors.smtpd import syntax as smtp_syntax
+from actors.smtpd import syntax
 from actors.smtpd.content import ContentReader, Problem
 from actors.smtpd.envelope import Answer, Extension, ReceivedMessage, ServerReply, Then
 from actors.smtpd.protocol import RECEIVING, ServerProtocol, ServerState, Service
@@ -36,7 +36,7 @@ _BYE = ServerReply(221, "2.0.0 bye", then=Then.CLOSE)
 _MESSAGE_TAKEN = ServerReply(250, "2.0.0 message taken")
 _LOCAL_ERROR = ServerReply(451, "4.3.0 local error")
 _PROBLEMS = {
-    Problem.TOO_BIG: smtp_syntax.TOO_BIG,
+    Problem.TOO_BIG: syntax.TOO_BIG,
     Problem.NO_ROOM: ServerReply(452, "4.3.1 no room for the message now"),
     Problem.BARE_LINE_END: ServerReply(550, "5.6.0 bare CR or LF in the message (RFC 5321 section 2.3.8)"),
 }
@@ -52,9 +52,9 @@ class ServerSession(ServerProtocol):
         self._transactions = 0
         self._helo = ""
         self._offered: frozenset[Extension] = frozenset()
-        self._chunk: smtp_syntax.Chunk | None = None
+        self._chunk: syntax.Chunk | None = None
         self._chunk_left = 0
-        self._mail: smtp_syntax.MailCommand | None = None
+        self._mail: syntax.MailCommand | None = None
         self._recipients: list[str] = []
         self._refused_recipients = 0
         self._content: ContentReader | None = None
@@ -148,7 +148,7 @@ class ServerSession(ServerProtocol):
     def _on_hello(self, argument: str, extended: bool) -> None:
         name = argument.strip()
         if not name:
-            self._complain(smtp_syntax.NO_SYNTAX)
+            self._complain(syntax.NO_SYNTAX)
             return
         offered = set(self.options.extensions) if extended else set()
         if self.service.tls is None or self.tls_version:
@@ -172,7 +172,7 @@ class ServerSession(ServerProtocol):
         elif self.tls_version or self._mail is not None:
             self._complain(_OUT_OF_ORDER)
         elif argument:
-            self._complain(smtp_syntax.NO_SYNTAX)
+            self._complain(syntax.NO_SYNTAX)
         elif self.behaviour.starttls is not None and (answer := self.behaviour.starttls()) is not None:
             self.say(answer)
         else:
@@ -182,7 +182,7 @@ class ServerSession(ServerProtocol):
         if not self._helo or self._mail is not None:
             self._complain(_OUT_OF_ORDER)
             return
-        mail = smtp_syntax.mail(argument, self._offered, self.options.max_message_bytes)
+        mail = syntax.mail(argument, self._offered, self.options.max_message_bytes)
         if isinstance(mail, ServerReply):
             self.say(mail)
             return
@@ -195,7 +195,7 @@ class ServerSession(ServerProtocol):
         if self._mail is None or self._content is not None:
             self._complain(_OUT_OF_ORDER)
             return
-        address = smtp_syntax.rcpt(argument, self._mail.smtputf8)
+        address = syntax.rcpt(argument, self._mail.smtputf8)
         answer: Answer = None
         if isinstance(address, ServerReply):
             answer = address
@@ -216,7 +216,7 @@ class ServerSession(ServerProtocol):
 
     def _on_data(self, argument: str) -> None:
         if argument:
-            self._complain(smtp_syntax.NO_SYNTAX)
+            self._complain(syntax.NO_SYNTAX)
         elif self._content is not None:  # RFC 3030 §2: BDAT and DATA do not mix
             self._complain(_OUT_OF_ORDER)
         elif (problem := self._not_ready_for_content()) is not None:
@@ -232,7 +232,7 @@ class ServerSession(ServerProtocol):
         if Extension.CHUNKING not in self.options.extensions:
             self._complain(_NOT_IMPLEMENTED)
             return
-        self._chunk = smtp_syntax.bdat(argument)
+        self._chunk = syntax.bdat(argument)
         if self._chunk is None:
             # The number of octets to skip is unknown; reading them as commands would let a message issue commands.
             self.say(_BAD_CHUNK)

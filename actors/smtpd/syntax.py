@@ -37,7 +37,7 @@ class Chunk(Struct, frozen=True):
 
 
 def mail(argument: str, offered: frozenset[Extension], max_message_bytes: int) -> MailCommand | ServerReply:
-    """The arguments of MAIL; a Reply describes an error in them."""
+    """The arguments of MAIL; a ServerReply describes an error in them."""
     split = _path(argument, "FROM:")
     if split is None:
         return NO_SYNTAX
@@ -65,7 +65,7 @@ def mail(argument: str, offered: frozenset[Extension], max_message_bytes: int) -
 
 
 def rcpt(argument: str, smtputf8: bool) -> str | ServerReply:
-    """The forward-path in the arguments of RCPT; a Reply describes an error in them."""
+    """The forward-path in the arguments of RCPT; a ServerReply describes an error in them."""
     split = _path(argument, "TO:")
     if split is None:
         return NO_SYNTAX
