@@ -20,7 +20,7 @@ socket and comes back up once:
    ``ledger`` at once and commits everything to the journal in batches, ``automation`` slows the site down or suspends
    it. The delivery is then released, and its site and the parked lanes are looked at again.
 
-Beside that run ``heartbeat`` (ownership), ``upkeep`` (the active policy through ``policy_follower``, ``warm_up``,
-automation's actions, idle sites) and, at shutdown, ``leaving``. Deliveries that are held and must not be sent from here
-go back to the journal through ``giving_back``.
+Beside that run ``heartbeat`` (ownership), ``upkeep`` (the active policy through ``policy_follower``, the
+``site_allowances`` of warm-ups, automation's actions, idle sites) and, at shutdown, ``leaving``. Deliveries that are
+held and must not be sent from here go back to the journal through ``giving_back``.
 """

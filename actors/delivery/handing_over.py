@@ -4,10 +4,10 @@ import logging
 
 from actors.delivery.committer import Committer
 from actors.delivery.composing import Made
+from actors.delivery.deferring_hosts import DeferringHosts
 from actors.delivery.held import HeldDeliveries, key_of
 from actors.delivery.job import Hop, Job, NoRoute
 from actors.delivery.outcomes import dropped, utc_now
-from actors.delivery.put_off import PutOff
 from actors.delivery.reporting import Reporter
 from actors.delivery.site_turns import SiteTurns, Taken
 from cluster.metrics import Counter
@@ -17,18 +17,23 @@ log = logging.getLogger(__name__)
 
 
 class HandingOver:
-    """``put_off`` decides with which host a job begins."""
+    """``deferring_hosts`` decides with which host a job begins."""
 
     dropped = Counter("postray_not_composed_total", "Deliveries ended since no message can be composed for them.")
 
     def __init__(
-        self, held: HeldDeliveries, turns: SiteTurns, committer: Committer, reporter: Reporter, put_off: PutOff
+        self,
+        held: HeldDeliveries,
+        turns: SiteTurns,
+        committer: Committer,
+        reporter: Reporter,
+        deferring_hosts: DeferringHosts,
     ) -> None:
         self._held = held
         self._turns = turns
         self._committer = committer
         self._reporter = reporter
-        self._put_off = put_off
+        self._deferring_hosts = deferring_hosts
 
     def take(self, taken: Taken, made: Made) -> None:
         """Submit the jobs composed of claimed deliveries to their site's pool. A delivery that cannot be composed
@@ -48,7 +53,7 @@ class HandingOver:
             if isinstance(hop, Unreachable):
                 self._reporter.report(site, job, Hop(), NoRoute.of(hop))
             else:
-                site.pool.submit(self._put_off.hop_for(job, hop), job)
+                site.pool.submit(self._deferring_hosts.hop_for(job, hop), job)
 
     def forget(self, taken: Taken) -> None:
         """Nothing of ``taken`` will be sent: free its turn at the site."""

@@ -58,7 +58,7 @@ class LargeRoom:
         # Under one of its deliveries: they share the octets.
         first = job.deliveries[0]
         size = len(job.data) + len(job.downgraded or b"")
-        self._held[first.message_id, first.recipient_no] = (first.tenant_id, size)
+        self._held[key_of(first)] = (first.tenant_id, size)
         self._bytes[first.tenant_id] += size
 
     def ended(self, deliveries: Iterable[DueDelivery | Claimed]) -> None:
@@ -66,7 +66,7 @@ class LargeRoom:
         if not self._held:
             return
         for delivery in deliveries:
-            if (held := self._held.pop((delivery.message_id, delivery.recipient_no), None)) is not None:
+            if (held := self._held.pop(key_of(delivery), None)) is not None:
                 tenant_id, size = held
                 self._bytes[tenant_id] -= size
                 self.changed.set()

@@ -16,6 +16,7 @@ from actors.delivery.committer import Committer
 from actors.delivery.composing import Composer
 from actors.delivery.connector import Connector
 from actors.delivery.courier import Courier
+from actors.delivery.deferring_hosts import DeferringHosts
 from actors.delivery.giving_back import GivingBack
 from actors.delivery.handing_over import HandingOver
 from actors.delivery.heartbeat import Heartbeat
@@ -29,15 +30,14 @@ from actors.delivery.ledger import Ledger
 from actors.delivery.marker import Marker
 from actors.delivery.ownership import Ownership
 from actors.delivery.policy_follower import PolicyFollower
-from actors.delivery.put_off import PutOff
 from actors.delivery.reporting import Reporter
+from actors.delivery.site_allowances import SiteAllowances
 from actors.delivery.site_turns import SiteTurns
 from actors.delivery.sites import Sites
 from actors.delivery.stall_watch import StallWatch
 from actors.delivery.tracing import Tracer
 from actors.delivery.unresolved import Unresolved
 from actors.delivery.upkeep import Upkeep
-from actors.delivery.warm_up import SiteAllowances
 from cluster.journal.journal import Journal
 from cluster.lookup.tls_results import TlsResults
 from cluster.routing.active_policy import ActivePolicy
@@ -76,7 +76,7 @@ class Parts:
         self.held = HeldDeliveries(deps.settings.window)
         self.lanes = OwnLanes(self.held, clock)
         self.turns = SiteTurns(self.held.has_few_of)
-        self.put_off = PutOff(clock)
+        self.deferring_hosts = DeferringHosts(clock)
         self.tracer = Tracer(clock, deps.now)
         self._make_reporting(deps, clock)
         self._make_sending(deps, clock)
@@ -91,7 +91,7 @@ class Parts:
             self.committer,
             deps.active_policy,
             self.automation,
-            self.put_off,
+            self.deferring_hosts,
             self.held,
             self.turns,
             self.lanes,
@@ -119,7 +119,7 @@ class Parts:
             self.sites,
             self.unresolved,
         )
-        self.handing_over = HandingOver(self.held, self.turns, self.committer, self.reporter, self.put_off)
+        self.handing_over = HandingOver(self.held, self.turns, self.committer, self.reporter, self.deferring_hosts)
         self.large = LargeMessages(deps.composer, self.handing_over, self.held.large)
         self.claims = Claims(
             deps.journal,
@@ -145,7 +145,7 @@ class Parts:
             active_policy, self.ownership, deps.ledger, self.held, self.turns, self.giving_back, self.sites
         )
         self.policy_follower = PolicyFollower(active_policy, self.turns, self.giving_back, self.sites)
-        self.warm_ups = SiteAllowances(journal, active_policy, self.turns, self.giving_back, self.sites)
+        self.allowances = SiteAllowances(journal, active_policy, self.turns, self.giving_back, self.sites)
         self.upkeep = Upkeep(
             journal,
             self.turns,
@@ -153,7 +153,7 @@ class Parts:
             self.automation,
             self.sites,
             self.policy_follower,
-            self.warm_ups,
+            self.allowances,
             deps.tls_results,
             clock,
         )

@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 from actors.delivery.automation import Automation
 from actors.delivery.committer import Committer
-from actors.delivery.held import HeldDeliveries
+from actors.delivery.deferring_hosts import DeferringHosts
+from actors.delivery.held import HeldDeliveries, key_of
 from actors.delivery.job import Hop, Job, NoRoute, Report
 from actors.delivery.lanes import OwnLanes
 from actors.delivery.outcomes import (
@@ -18,7 +19,6 @@ from actors.delivery.outcomes import (
     verdict_on,
     verdicts_of,
 )
-from actors.delivery.put_off import PutOff
 from actors.delivery.site import Site
 from actors.delivery.site_turns import SiteTurns
 from actors.smtp.protocol import ConnectError, SmtpFailure
@@ -43,7 +43,7 @@ class Reporter:
         committer: Committer,
         active_policy: ActivePolicy,
         automation: Automation,
-        put_off: PutOff,
+        deferring_hosts: DeferringHosts,
         held: HeldDeliveries,
         turns: SiteTurns,
         lanes: OwnLanes,
@@ -55,7 +55,7 @@ class Reporter:
         self._committer = committer
         self._active_policy = active_policy
         self._automation = automation
-        self._put_off = put_off
+        self._deferring_hosts = deferring_hosts
         self._held = held
         self._turns = turns
         self._lanes = lanes
@@ -89,7 +89,7 @@ class Reporter:
             )
             effects = effects_of(said.verdict, None, facts)
             if effects.next_elsewhere:
-                self._put_off.note(delivery.message_id, delivery.recipient_no, hop.mx_host)
+                self._deferring_hosts.note(key_of(delivery), hop.mx_host)
             if effects.tells_automation:
                 heard.append(said)
         self._automation.on_replies(site, job, accepted, heard)

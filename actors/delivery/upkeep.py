@@ -10,9 +10,9 @@ from contextlib import suppress
 from actors.delivery.automation import Automation
 from actors.delivery.giving_back import GivingBack
 from actors.delivery.policy_follower import PolicyFollower
+from actors.delivery.site_allowances import SiteAllowances
 from actors.delivery.site_turns import SiteTurns
 from actors.delivery.sites import Sites
-from actors.delivery.warm_up import SiteAllowances
 from cluster.journal.journal import Journal, Unavailable
 from cluster.lookup.tls_results import TlsResults
 
@@ -34,7 +34,7 @@ class Upkeep:
         automation: Automation,
         sites: Sites,
         policy_follower: PolicyFollower,
-        warm_ups: SiteAllowances,
+        allowances: SiteAllowances,
         tls_results: TlsResults,
         clock: Callable[[], float],
     ) -> None:
@@ -44,7 +44,7 @@ class Upkeep:
         self._automation = automation
         self._sites = sites
         self._policy_follower = policy_follower
-        self._warm_ups = warm_ups
+        self._allowances = allowances
         self._tls_results = tls_results
         self._clock = clock
         self._counts_at = clock() + COUNTS_S
@@ -58,7 +58,7 @@ class Upkeep:
             wanted.clear()
             try:
                 await self._policy_follower.follow()
-                await self._warm_ups.grant()
+                await self._allowances.grant()
                 await self._record()
                 await self._drop_idle()
             except Unavailable as error:
@@ -70,7 +70,7 @@ class Upkeep:
         await self._record()
         await self._tls_results.flush(self._journal.tls_results)
         for site in self._sites:
-            await self._warm_ups.leave(site)
+            await self._allowances.leave(site)
 
     async def _record(self) -> None:
         await self._giving_back.withdrawn()
@@ -85,4 +85,4 @@ class Upkeep:
                 site.progressed()
         for site in self._sites:
             if self._sites.drop_if_idle(site):
-                await self._warm_ups.leave(site)
+                await self._allowances.leave(site)

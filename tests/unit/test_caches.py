@@ -29,7 +29,7 @@ BOUNDS: dict[str, tuple[float, str]] = {
     "cluster/lookup/tlsa.py:_mx": (8, "10,000 pairs of names"),
     "cluster/lookup/mta_sts.py:_kept": (25, "MOST_BYTES of patterns, 10,000 names"),
     "cluster/lookup/mta_sts.py:_without": (4, "10,000 names"),
-    "actors/delivery/put_off.py:_hosts": (50, "20,000 deliveries, 8 names of 255 characters each"),
+    "actors/delivery/deferring_hosts.py:_hosts": (50, "20,000 deliveries, 8 names of 255 characters each"),
     "cluster/lookup/ttl_cache.py:_values": (0, "as its users say, each above or below"),
     "cluster/lookup/resolver.py:cache": (100, "CACHE_BYTES"),
     "actors/delivery/sites.py:_dropped": (3, "5,000 names of sites"),

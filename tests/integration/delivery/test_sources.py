@@ -204,7 +204,7 @@ async def leave(world: World, receiver: Receiver, count: int) -> None:
 
     async def left() -> bool:
         await world.deliverer.follow()
-        await world.deliverer.parts.warm_ups.grant()
+        await world.deliverer.parts.allowances.grant()
         await world.dispatcher.refresh()
         return len(receiver.taken) >= count
 

@@ -3,10 +3,10 @@
 import pytest
 from msgspec.structs import replace
 
+from actors.delivery.deferring_hosts import DeferringHosts
 from actors.delivery.job import Hop, Job
 from actors.delivery.onward import Division, divide
 from actors.delivery.pool_group import QueuedJob
-from actors.delivery.put_off import PutOff
 from actors.smtp.commands import Envelope, Unsendable
 from actors.smtp.reply import Reply, make_reply
 from actors.smtp.transaction import TransactionResult, unsent
@@ -202,20 +202,20 @@ THREE = NextHop(Via.DIRECT, (MailHost(1, "mx1"), MailHost(2, "mx2"), MailHost(3,
 
 
 def test_the_next_attempt_begins_with_a_host_that_has_not_put_it_off() -> None:
-    put_off = PutOff(Clock())
+    hosts = DeferringHosts(Clock())
     one = to("a", "b")
-    assert put_off.hop_for(one, THREE) is THREE
-    put_off.note("msg_1", 1, "mx1")
-    assert put_off.hop_for(one, THREE).last == ("mx1",)
-    put_off.note("msg_1", 1, "mx2")
-    assert put_off.hop_for(one, THREE).last == ("mx1", "mx2")
-    put_off.note("msg_1", 1, "mx1")
-    assert put_off.hop_for(one, THREE).last == ("mx2", "mx1")
-    assert put_off.hop_for(job(2), THREE) is THREE
+    assert hosts.hop_for(one, THREE) is THREE
+    hosts.note(("msg_1", 1), "mx1")
+    assert hosts.hop_for(one, THREE).last == ("mx1",)
+    hosts.note(("msg_1", 1), "mx2")
+    assert hosts.hop_for(one, THREE).last == ("mx1", "mx2")
+    hosts.note(("msg_1", 1), "mx1")
+    assert hosts.hop_for(one, THREE).last == ("mx2", "mx1")
+    assert hosts.hop_for(job(2), THREE) is THREE
 
 
 def test_a_host_that_is_alone_or_gone_changes_nothing() -> None:
-    put_off = PutOff(Clock())
-    put_off.note("msg_1", 0, "mx.example.net")
-    assert put_off.hop_for(job(1), OTHER_HOP) is OTHER_HOP
-    assert put_off.hop_for(job(1), THREE) == THREE
+    hosts = DeferringHosts(Clock())
+    hosts.note(("msg_1", 0), "mx.example.net")
+    assert hosts.hop_for(job(1), OTHER_HOP) is OTHER_HOP
+    assert hosts.hop_for(job(1), THREE) == THREE

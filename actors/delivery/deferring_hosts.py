@@ -5,6 +5,7 @@ This is in memory only: after a restart an attempt may begin with the same host 
 
 from collections.abc import Callable
 
+from actors.delivery.held import Key, key_of
 from actors.delivery.job import Job
 from cluster.lookup.ttl_cache import TtlCache
 from cluster.policy.routes.next_hop import NextHop
@@ -17,15 +18,14 @@ KEPT_S = 86400.0
 """Longer than any wait between two attempts of a shipped schedule."""
 
 
-class PutOff:
+class DeferringHosts:
     """``clock``: monotonic seconds."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
-        self._hosts: TtlCache[tuple[str, int], tuple[str, ...]] = TtlCache(KEPT, clock)
+        self._hosts: TtlCache[Key, tuple[str, ...]] = TtlCache(KEPT, clock)
 
-    def note(self, message_id: str, recipient_no: int, host: str) -> None:
+    def note(self, key: Key, host: str) -> None:
         """This host has deferred the delivery: the next attempt begins with another."""
-        key = message_id, recipient_no
         others = [other for other in self._hosts.get(key) or () if other != host]
         self._hosts.put(key, (*others, host)[-HOSTS_KEPT:], KEPT_S)
 
@@ -33,7 +33,7 @@ class PutOff:
         """The next hop of a job, with the hosts that have deferred it at its end."""
         if not len(self._hosts) or len(hop.hosts) < 2:
             return hop
-        known = [self._hosts.get((delivery.message_id, delivery.recipient_no)) or () for delivery in job.deliveries]
+        known = [self._hosts.get(key_of(delivery)) or () for delivery in job.deliveries]
         # The host of the latest attempt comes last.
         hosts = dict.fromkeys(host for names in known for host in names)
         return hop.beginning_after(tuple(hosts)) if hosts else hop
