@@ -215,10 +215,10 @@ class Courier:
             site.divided(queued.job.deliveries[0].tenant_id)
         if division.settled is not None:
             # First, since this writes acceptances to the ledger.
-            job, built = division.settled
-            self._reporter.report(site, job, hop_of(connection), built)
-        if division.put_off is not None:
-            self._reporter.passed_over(site, *division.put_off)
+            job, report = division.settled
+            self._reporter.report(site, job, hop_of(connection), report)
+        if division.passed_over is not None:
+            self._reporter.passed_over(site, *division.passed_over)
         for hop, rest in division.rest:
             pool.enqueue(hop, rest)
         if division.moved is not None:

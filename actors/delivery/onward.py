@@ -41,7 +41,7 @@ class Division(Struct, frozen=True, kw_only=True):
     """The part that goes over another connection, before all queued jobs, since this one is used up or lost."""
     spent: Spent | None = None
     """The limit of this connection that its host says is reached."""
-    put_off: JobReport | None = None
+    passed_over: JobReport | None = None
     """The part that is reported to automation though it is sent again: it goes to another host, or its connection was
     lost."""
     is_host_done: bool = False
@@ -88,16 +88,17 @@ def divide(
     rest = [(hop, replace(queued, job=part(job, piece))) for piece in pieces]
     if in_ascii:
         rest.append((hop, replace(queued, job=_in_ascii(part(job, in_ascii)))))
-    put_off = None
+    passed_over = None
     if elsewhere and others is not None:
-        put_off = put_off_job, said = _settled_by(job, result, elsewhere)
-        rest.append((others, QueuedJob(put_off_job, queued.tries + 1, instead=(host, said))))
+        passed_over = _settled_by(job, result, elsewhere)
+        later, report = passed_over
+        rest.append((others, QueuedJob(later, queued.tries + 1, instead=(host, report))))
     return Division(
         settled=_settled_by(job, result, settled) if settled else None,
         rest=tuple(rest),
         moved=replace(queued, job=part(job, moved), moves=queued.moves + 1) if moved else None,
         spent=found.spent,
-        put_off=put_off,
+        passed_over=passed_over,
         is_host_done=found.address_failed,
     )
 
@@ -122,7 +123,7 @@ def after_loss(queued: QueuedJob, hop: NextHop, lost: ConnectionLost, alternativ
         attempts=max(delivery.attempts for delivery in job.deliveries),
     )
     effects = effects_of(verdict_on(lost), lost.stage, facts)
-    put_off = (job, lost) if effects.tells_automation else None
+    passed_over = (job, lost) if effects.tells_automation else None
     tries = queued.tries + effects.costs_try
     match effects.onward:
         case Onward.MOVED:
@@ -130,14 +131,14 @@ def after_loss(queued: QueuedJob, hop: NextHop, lost: ConnectionLost, alternativ
             return Division(settled=None, moved=moved, spent=effects.spent)
         case Onward.RETRIED:
             moved = replace(queued, tries=tries)
-            return Division(settled=None, moved=moved, put_off=put_off, is_host_done=effects.address_failed)
+            return Division(settled=None, moved=moved, passed_over=passed_over, is_host_done=effects.address_failed)
         case Onward.DIVIDED:
             pieces = _pieces_after_loss(taken, again, is_exact=lost.stage is Stage.RCPT or is_one_refused)
             return Division(
                 settled=_report_of_loss(job, lost, settled) if settled else None,
                 rest=tuple([(hop, replace(queued, job=part(job, piece), tries=tries)) for piece in pieces]),
                 spent=effects.spent,
-                put_off=put_off,
+                passed_over=passed_over,
                 is_host_done=effects.address_failed,
             )
     return Division(settled=(job, lost), is_host_done=effects.address_failed)
@@ -252,9 +253,9 @@ def _settled_by(job: Job, result: TransactionResult, numbers: Sequence[int]) -> 
 
 
 def _report_of_loss(job: Job, lost: ConnectionLost, numbers: Sequence[int]) -> JobReport:
-    built = ConnectionLost(lost.stage, lost.reason, lost.after_end_of_data, lost.reply)
-    built.recipients = tuple([lost.recipients[number] for number in numbers])
-    return part(job, numbers), built
+    report = ConnectionLost(lost.stage, lost.reason, lost.after_end_of_data, lost.reply)
+    report.recipients = tuple([lost.recipients[number] for number in numbers])
+    return part(job, numbers), report
 
 
 def part(job: Job, numbers: Sequence[int]) -> Job:

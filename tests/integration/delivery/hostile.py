@@ -142,7 +142,7 @@ async def first_events(world: World, messages: Sequence[NewMessage]) -> dict[str
     deadline = time.monotonic() + MAX_WAIT_S
     while True:
         await world.scheduler.round()
-        await world.built(messages[0], 0)  # reads what is new
+        await world.events_of(messages[0], 0)  # reads what is new
         found: dict[str, dict[str, Event]] = {message.id: {} for message in messages}
         for event in world.events:
             if event.message_id in found:

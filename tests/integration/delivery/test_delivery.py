@@ -38,7 +38,7 @@ async def test_a_message_is_delivered_to_the_mail_exchanger(journal: Journal) ->
         assert envelope.rcpt_to == ("ada@example.com",)
         assert envelope.mail_from == f"b+{message.id[4:].lower()}@mail.example.com"
         assert f"Message-ID: <{message.id}@mail.example.com>".encode() in envelope.content
-        (event,) = await world.built(message, 1)
+        (event,) = await world.events_of(message, 1)
         assert isinstance(event, Delivered)
         assert (event.mx_host, event.mx_ip, event.site) == ("mx0.example.com", "127.0.0.1", "mx0.example.com")
         assert event.smtp_response.startswith("250")
@@ -52,7 +52,7 @@ async def test_a_transient_refusal_is_deferred_and_tried_again(journal: Journal)
         await world.accept(message)
         row = await world.finished(message)
         assert (row.status, row.retry_count) == (Status.DELIVERED, 1)
-        deferred, delivered = await world.built(message, 2)
+        deferred, delivered = await world.events_of(message, 2)
         assert isinstance(deferred, Deferred) and isinstance(delivered, Delivered)
         assert deferred.smtp_response == "450 4.2.0 later"
         assert deferred.next_attempt_at > deferred.at
@@ -66,7 +66,7 @@ async def test_a_permanent_refusal_bounces(journal: Journal) -> None:
         await world.accept(message)
         row = await world.finished(message)
         assert (row.status, row.error_message) == (Status.BOUNCED, "550 5.1.1 no such user")
-        (event,) = await world.built(message, 1)
+        (event,) = await world.events_of(message, 1)
         assert isinstance(event, Bounced)
         assert (event.bounce_type, event.bounce_class) == ("hard", "bad_mailbox")
         assert event.reason == "550 5.1.1 no such user"
@@ -100,7 +100,7 @@ async def test_the_next_exchanger_is_tried_when_the_first_is_down(journal: Journ
         message = a_message()
         await world.accept(message)
         assert (await world.finished(message)).status is Status.DELIVERED
-        (event,) = await world.built(message, 1)
+        (event,) = await world.events_of(message, 1)
         assert isinstance(event, Delivered)
         assert event.mx_host == "mx1.example.com"
 
@@ -125,7 +125,7 @@ async def test_a_domain_that_takes_no_mail_bounces(journal: Journal, name: str, 
         await world.accept(message)
         row = await world.finished(message)
         assert (row.status, row.error_message) == (Status.BOUNCED, f"{name}: {expected}")
-        (event,) = await world.built(message, 1)
+        (event,) = await world.events_of(message, 1)
         assert isinstance(event, Bounced)
         assert (event.bounce_type, event.bounce_class) == ("hard", "bad_domain")
 
@@ -156,7 +156,7 @@ async def test_a_dns_that_is_back_is_asked_again_within_seconds(journal: Journal
 
 async def _after(world: World, message: object) -> list[object]:
     await world.scheduler.round()
-    return list(await world.built(message, 1))  # type: ignore[arg-type]
+    return list(await world.events_of(message, 1))  # type: ignore[arg-type]
 
 
 async def test_recipients_at_one_site_share_a_transaction_and_have_outcomes_of_their_own(journal: Journal) -> None:
@@ -171,7 +171,7 @@ async def test_recipients_at_one_site_share_a_transaction_and_have_outcomes_of_t
         assert row.status is Status.DELIVERED
         (envelope,) = world.taken
         assert set(envelope.rcpt_to) == {"good@example.com", "also@example.com"}
-        events = {event.recipient: type(event) for event in await world.built(message, 3)}
+        events = {event.recipient: type(event) for event in await world.events_of(message, 3)}
         assert events == {"good@example.com": Delivered, "also@example.com": Delivered, "bad@example.com": Bounced}
 
 
@@ -189,7 +189,7 @@ async def test_what_cannot_be_composed_fails_alone(journal: Journal) -> None:
         row = await world.finished(evil)
         assert row.status is Status.FAILED
         assert row.error_message is not None and row.error_message.startswith("cannot be composed")
-        (event,) = await world.built(evil, 1)
+        (event,) = await world.events_of(evil, 1)
         assert isinstance(event, Dropped)
 
 

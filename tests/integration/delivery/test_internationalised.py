@@ -33,13 +33,13 @@ async def fates(there: Hosts, sent: NewMessage, **fields: object) -> dict[str, E
     """The one event of each recipient."""
     await there.world.accept(sent, **fields)
     await there.world.scheduler.round()
-    events = await there.world.built(sent, len(sent.recipients))
+    events = await there.world.events_of(sent, len(sent.recipients))
     assert len(events) == len(sent.recipients)
     return {event.recipient: event for event in events if isinstance(event, Delivered | Bounced | Dropped)}
 
 
-def kinds(built: dict[str, Event]) -> dict[str, str]:
-    return {recipient.partition("@")[0]: type(event).__name__ for recipient, event in built.items()}
+def kinds(ends: dict[str, Event]) -> dict[str, str]:
+    return {recipient.partition("@")[0]: type(event).__name__ for recipient, event in ends.items()}
 
 
 def header(data: bytes, name: str) -> str:
@@ -71,12 +71,12 @@ async def test_a_host_without_smtputf8(
         )
         await there.host("h.test", peer := Peer(extensions=extensions))
         sent = msgspec.structs.replace(sent, id=a_message().id)
-        built = await fates(there, sent)
-        assert kinds(built) == {
+        ends = await fates(there, sent)
+        assert kinds(ends) == {
             one.email.partition("@")[0]: "Bounced" if one.email.startswith("é") else "Delivered"
             for one in sent.recipients
         }
-        bounce = built["é@h.test"]
+        bounce = ends["é@h.test"]
         assert isinstance(bounce, Bounced) and bounce.reason.startswith("5.6.7 ")
         (data,) = peer.messages
         head = data.partition(b"\r\n\r\n")[0]
@@ -89,8 +89,8 @@ async def test_a_host_without_smtputf8(
 async def test_a_host_with_smtputf8_gets_all_in_one(journal: Journal) -> None:
     async with hosts(journal) as there:
         await there.host("h.test", peer := Peer())
-        built = await fates(there, message(to=(A,), cc=(E,)))
-        assert kinds(built) == {"a": "Delivered", "é": "Delivered"}
+        ends = await fates(there, message(to=(A,), cc=(E,)))
+        assert kinds(ends) == {"a": "Delivered", "é": "Delivered"}
         (data,) = peer.messages
         assert "<é@h.test>".encode() in data
         assert peer.verbs.count("MAIL") == 1
@@ -106,8 +106,8 @@ async def test_a_host_that_announces_smtputf8_in_vain(journal: Journal, verb: st
     usual = line("250 2.0.0 ok")
     async with hosts(journal) as there:
         await there.host("h.test", peer := Peer({verb: [line(reply), usual]}))
-        built = await fates(there, message(to=(A,), cc=(E,)))
-        assert kinds(built) == {"a": "Delivered", "é": "Bounced"}
+        ends = await fates(there, message(to=(A,), cc=(E,)))
+        assert kinds(ends) == {"a": "Delivered", "é": "Bounced"}
         assert header(peer.messages[-1], "Cc") == '"Zoë, the E é@h.test":;'
 
 
@@ -128,8 +128,8 @@ async def test_a_host_that_refuses_the_parameter_that_it_announces(journal: Jour
         peer = NoParameter(extensions=(*ONE_BY_ONE, "SMTPUTF8"))
         peer.refusal = reply
         await there.host("h.test", peer)
-        built = await fates(there, message(to=(A,), cc=(E,), bcc=(B,)))
-        assert kinds(built) == {"a": "Delivered", "b": "Delivered", "é": "Bounced"}
+        ends = await fates(there, message(to=(A,), cc=(E,), bcc=(B,)))
+        assert kinds(ends) == {"a": "Delivered", "b": "Delivered", "é": "Bounced"}
         assert len(peer.messages) == 1
 
 
@@ -140,8 +140,8 @@ async def test_an_author_is_not_downgraded(journal: Journal, name: str) -> None:
     content = encode(Content(parts=(BodyPart("text/plain", "Hello"),), **fields))  # type: ignore[arg-type]  # as the name says
     async with hosts(journal) as there:
         await there.host("h.test", peer := Peer(extensions=WITHOUT))
-        built = await fates(there, message(to=(A,), cc=(E,)), content=content)
-        assert kinds(built) == {"a": "Bounced", "é": "Bounced"}
+        ends = await fates(there, message(to=(A,), cc=(E,)), content=content)
+        assert kinds(ends) == {"a": "Bounced", "é": "Bounced"}
         assert peer.messages == []
 
 
@@ -156,13 +156,13 @@ async def test_an_address_that_cannot_be_written_is_left_out(journal: Journal, p
     recipients = tuple(msgspec.structs.replace(bad, email=one.email, domain="h.test") for one in sent.recipients)
     async with hosts(journal) as there:
         await there.host("h.test", peer := Peer())
-        built = await fates(there, msgspec.structs.replace(sent, recipients=recipients))
-        assert {recipient: type(event) for recipient, event in built.items()} == {
+        ends = await fates(there, msgspec.structs.replace(sent, recipients=recipients))
+        assert {recipient: type(event) for recipient, event in ends.items()} == {
             **dict.fromkeys(good, Delivered),
             email: Dropped,
         }
         (data,) = peer.messages
         assert header(data, "To") == "Ada <a@h.test>"
         assert b"Cc:" not in data and b"X:" not in data
-        failed = built[email]
+        failed = ends[email]
         assert isinstance(failed, Dropped) and failed.reason.startswith("cannot be composed: ")

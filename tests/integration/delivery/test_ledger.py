@@ -52,7 +52,7 @@ async def delivered_once(world: World, *messages: NewMessage) -> None:
     for message in messages:
         row = await world.finished(message)
         assert (row.status, row.retry_count) == (Status.DELIVERED, 0)
-        (event,) = await world.built(message, 1)
+        (event,) = await world.events_of(message, 1)
         assert isinstance(event, Delivered)
     assert len(world.taken) == len(messages)
     assert len({event.id for event in world.events}) == len(world.events)
@@ -102,7 +102,7 @@ async def test_a_message_of_several_recipients_is_finished_recipient_by_recipien
         assert row.status is Status.DELIVERED
         sent = [envelope.rcpt_to for envelope in world.taken]
         assert sent == [("a@example.com", "b@example.com"), ("late@example.com",)]
-        events = await world.built(message, 3)
+        events = await world.events_of(message, 3)
         assert sorted(event.recipient for event in events) == ["a@example.com", "b@example.com", "late@example.com"]
         counts = await journal.batches.counts(world.tenant_id, batch)
         assert counts is not None and counts.by_status[Status.DELIVERED] == 1
@@ -125,7 +125,7 @@ async def test_a_commit_whose_answer_was_lost_is_replayed_without_effect(journal
             await world.finished(message)
             await world.kill()
         await world.restart()
-        events = await world.built(message, 2)
+        events = await world.events_of(message, 2)
         assert len({event.id for event in events}) == 1, "a repeat can be told by its id"
         counts = await journal.batches.counts(world.tenant_id, batch)
         assert counts is not None and counts.by_status[Status.DELIVERED] == 1
@@ -162,7 +162,7 @@ async def test_what_a_client_sends_again_is_not_finished_by_an_old_entry(journal
         assert isinstance(event, Delivered)
         settlement = await journal.queue.settle([(outcome, event)])
         assert (settlement.finished, settlement.known, settlement.claimed_again) == (0, 1, 0)
-        assert await world.built(message, 1) == [event]
+        assert await world.events_of(message, 1) == [event]
         world.events.clear()
         await delivered_once(world, message)
 
@@ -235,7 +235,7 @@ async def test_words_that_cannot_be_stored_do_not_make_a_bounce_come_again(journ
             for message in messages:
                 row = await world.finished(message)
                 assert (row.status, row.error_message) == (Status.BOUNCED, UNSTORABLE)
-                (event,) = await world.built(message, 1)
+                (event,) = await world.events_of(message, 1)
                 assert isinstance(event, Bounced) and event.reason == "550 5.1.1 no"
 
 

@@ -29,7 +29,7 @@ async def fates(there: Hosts, message: NewMessage, count: int) -> dict[str, str]
     """The last event of each recipient, by its local part."""
     await there.world.accept(message)
     await there.world.scheduler.round()
-    events = await there.world.built(message, count)
+    events = await there.world.events_of(message, count)
     return {
         event.recipient.partition("@")[0]: type(event).__name__
         for event in events
@@ -50,7 +50,7 @@ async def test_the_second_host_takes_what_the_first_puts_off(
         await there.host("two.test", first, second)
         message = addressed("two.test")
         await delivered(there, message)
-        (event,) = await there.world.built(message, 1)
+        (event,) = await there.world.events_of(message, 1)
         assert isinstance(event, Delivered)
         assert (event.attempt, event.mx_host) == (1, "mx1.two.test")
         assert (first.verbs.count("MAIL"), len(second.messages)) == (1, 1)
@@ -62,7 +62,7 @@ async def test_a_host_that_puts_off_the_mailbox_is_not_the_first_of_the_next_att
         await there.host("two.test", first, second)
         message = addressed("two.test")
         await delivered(there, message)
-        deferred, taken = await there.world.built(message, 2)
+        deferred, taken = await there.world.events_of(message, 2)
         assert isinstance(deferred, Deferred) and isinstance(taken, Delivered)
         assert (deferred.mx_host, taken.mx_host, taken.attempt) == ("mx0.two.test", "mx1.two.test", 2)
 
@@ -104,7 +104,7 @@ async def test_what_one_transaction_cannot_carry_goes_in_another_at_once(
         message = addressed("few.test", 3)
         await there.world.accept(message)
         await there.world.finished(message)
-        events = await there.world.built(message, 3)
+        events = await there.world.events_of(message, 3)
         assert [(type(event), getattr(event, "attempt", 0)) for event in events] == [(Delivered, 1)] * 3
 
 
@@ -115,7 +115,7 @@ async def test_an_address_that_no_command_can_hold_fails_alone(journal: Journal)
         message = a_message("ada@some.test", '"a\\é"@some.test', personalization=visible)
         await there.world.accept(message)
         await there.world.scheduler.round()
-        events = await there.world.built(message, 2)
-        built = {event.recipient: type(event) for event in events}
-        assert built == {"ada@some.test": Delivered, '"a\\é"@some.test': Dropped}
+        events = await there.world.events_of(message, 2)
+        kinds = {event.recipient: type(event) for event in events}
+        assert kinds == {"ada@some.test": Delivered, '"a\\é"@some.test': Dropped}
         assert len(peer.messages) == 1

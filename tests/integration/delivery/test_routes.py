@@ -62,7 +62,7 @@ async def test_a_domains_mail_goes_to_its_relay_and_a_tenants_too(journal: Journ
         assert {arrival.recipients[0] for arrival in relay.taken} == {"ada@relayed.com", "tenants@example.com"}
         assert {(session.user, session.encrypted) for session in relay.sessions} == {("us", True)}
         assert [envelope.rcpt_to for envelope in world.taken] == [("direct@example.com",)]
-        (event,) = await world.built(relayed, 1)
+        (event,) = await world.events_of(relayed, 1)
         assert isinstance(event, Delivered) and event.tls_version.startswith("TLSv1")
 
 
@@ -134,7 +134,7 @@ async def test_discarded_mail_is_told_as_delivered_and_opens_no_connection(journ
         message = a_message("ada@example.com", "bob@example.com")
         await world.accept(message)
         assert (await world.finished(message)).status is Status.DELIVERED
-        events = await world.built(message, 2)
+        events = await world.events_of(message, 2)
         assert [(type(event), event.mx_ip) for event in events if isinstance(event, Delivered)] == [(Delivered, "")] * 2
         assert world.peers[0].totals.connected == 0
         assert world.dns.asked == []

@@ -69,7 +69,7 @@ def named(deliverer: Deliverer) -> list[str]:
 async def set_aside(world: World, message: NewMessage, reason: str) -> None:
     row = await world.finished(message)
     assert (row.status, row.error_message) == (Status.FAILED, reason)
-    (event,) = await world.built(message, 1)
+    (event,) = await world.events_of(message, 1)
     assert isinstance(event, Dropped)
     assert event.reason == reason
 

@@ -66,7 +66,7 @@ async def test_a_first_exchanger_that_refuses_or_drops_costs_no_attempt(
         message = a_message()
         await world.accept(message)
         assert (await world.finished(message)).retry_count == 0
-        (event,) = await world.built(message, 1)
+        (event,) = await world.events_of(message, 1)
         assert isinstance(event, Delivered)
         assert (event.mx_host, event.mx_ip, event.attempt) == ("mx1.example.com", "127.0.0.12", 1)
         # What failed a moment ago comes last.
@@ -162,7 +162,7 @@ async def bounces(world: World, address: str) -> str:
     await world.accept(message)
     row = await world.finished(message)
     assert row.status is Status.BOUNCED
-    (event,) = await world.built(message, 1)
+    (event,) = await world.events_of(message, 1)
     assert isinstance(event, Bounced) and event.bounce_type == "hard"
     assert row.error_message is not None
     return row.error_message
@@ -221,7 +221,7 @@ async def test_a_domain_without_dns_holds_nobody_up(journal: Journal) -> None:
         assert {arrival.rcpt_to[0].partition("@")[2] for arrival in world.taken} == {"example.com"}
         # They were still being asked for then.
         assert len(world.deliverer.parts.unresolved) == 50
-        (event,) = await world.built(stuck[0], 1)
+        (event,) = await world.events_of(stuck[0], 1)
         assert isinstance(event, Deferred) and "DNS timed out" in event.reason
 
 
@@ -239,7 +239,7 @@ async def test_exchangers_may_change_between_attempts(journal: Journal) -> None:
         world.passed_s += LONG_S
         assert (await world.finished(message)).status is Status.DELIVERED
         assert len(old.taken) == 0 and len(new.taken) == 1
-        (*_, event) = await world.built(message, 2)
+        (*_, event) = await world.events_of(message, 2)
         assert isinstance(event, Delivered) and event.site == "new.mx"
 
 

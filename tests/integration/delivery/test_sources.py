@@ -54,7 +54,7 @@ async def test_mail_leaves_from_the_sources_of_its_pool_by_their_weights(journal
             ("127.0.0.31", "s0.example.com"),
             ("127.0.0.32", "s1.example.com"),
         }
-        event = (await world.built(messages[0], 1))[0]
+        event = (await world.events_of(messages[0], 1))[0]
         assert isinstance(event, Delivered) and event.source_ip in clients
         # A pool that does not exist holds nothing back, nor is there a default pool here.
         await world.accept(a_message(), pool="forgotten")

@@ -60,7 +60,7 @@ class Fixture:
         await self.world.accept(message)
         row = await self.world.until(message, Status.QUEUED, attempts=1)
         assert receiver.arrivals == []
-        (event, *_) = await self.world.built(message, 1)
+        (event, *_) = await self.world.events_of(message, 1)
         assert isinstance(event, Deferred)
         assert row.error_message is not None
         return row.error_message
@@ -69,7 +69,7 @@ class Fixture:
         message = a_message(f"ada@{DOMAIN}")
         await self.world.accept(message)
         assert (await self.world.finished(message)).status is Status.DELIVERED
-        (event,) = await self.world.built(message, 1)
+        (event,) = await self.world.events_of(message, 1)
         assert isinstance(event, Delivered)
         return event
 

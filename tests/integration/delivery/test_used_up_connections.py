@@ -71,7 +71,7 @@ async def sent(there: Hosts, messages: list[NewMessage]) -> list[Event]:
     await there.world.accept(*messages)
     for message in messages:
         await there.world.finished(message)
-    events = [event for message in messages for event in await there.world.built(message, len(message.recipients))]
+    events = [event for message in messages for event in await there.world.events_of(message, len(message.recipients))]
     assert all(isinstance(event, Delivered) and event.attempt == 1 for event in events), events
     return events
 
@@ -104,7 +104,7 @@ async def test_a_host_that_says_so_to_the_first_message_puts_it_off(journal: Jou
         await there.world.accept(*messages)
         await there.world.scheduler.round()
         for message in messages:
-            (event,) = await there.world.built(message, 1)
+            (event,) = await there.world.events_of(message, 1)
             assert isinstance(event, Deferred) and event.smtp_response == TOO_MANY
         assert (peer.refused, peer.connections) == (3, 3), "each message is asked for once, first on its connection"
 

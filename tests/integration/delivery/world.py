@@ -186,7 +186,7 @@ class World:
             assert time.monotonic() < deadline, len(self.taken)
             await asyncio.sleep(0.01)
 
-    async def built(self, message: NewMessage, count: int) -> Sequence[Event]:
+    async def events_of(self, message: NewMessage, count: int) -> Sequence[Event]:
         """The events of a message after its acceptance, once there are so many in the log."""
         deadline = time.monotonic() + MAX_WAIT_S
         while True:

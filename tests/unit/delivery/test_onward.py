@@ -46,8 +46,10 @@ def result(*recipients: str, final: str = "250 ok", mail: str = "250 ok") -> Tra
     )
 
 
-def divided(one: Job, built: TransactionResult, hop: NextHop = HOP, earliest: NextHost = NextHost.AT_ONCE) -> Division:
-    division = divide(QueuedJob(one), hop, HOST, built, earliest)
+def divided(
+    one: Job, transaction: TransactionResult, hop: NextHop = HOP, earliest: NextHost = NextHost.AT_ONCE
+) -> Division:
+    division = divide(QueuedJob(one), hop, HOST, transaction, earliest)
     parts = [rest.job for _, rest in division.rest] + ([division.settled[0]] if division.settled else [])
     assert sorted(d.recipient_no for part in parts for d in part.deliveries) == list(range(len(one.deliveries)))
     assert all(len(part.deliveries) == len(part.envelope.recipients) for part in parts)
@@ -57,9 +59,9 @@ def divided(one: Job, built: TransactionResult, hop: NextHop = HOP, earliest: Ne
 def settled(division: Division) -> list[tuple[str, str]]:
     if division.settled is None:
         return []
-    one, built = division.settled
-    assert isinstance(built, TransactionResult)
-    return [(outcome.recipient, outcome.reply.text) for outcome in built.outcomes(one.envelope)]
+    one, transaction = division.settled
+    assert isinstance(transaction, TransactionResult)
+    return [(outcome.recipient, outcome.reply.text) for outcome in transaction.outcomes(one.envelope)]
 
 
 def rest(division: Division) -> list[tuple[list[str], tuple[str, ...]]]:
@@ -71,9 +73,9 @@ NEXT = ["mx2.example.com"]
 
 
 def test_what_is_refused_for_good_is_settled_as_a_whole() -> None:
-    one, built = to("a@x.test", "b@x.test"), result("250 ok", "550 5.1.1 unknown")
-    division = divided(one, built)
-    assert (division.settled, division.parts) == ((one, built), 1)
+    one, transaction = to("a@x.test", "b@x.test"), result("250 ok", "550 5.1.1 unknown")
+    division = divided(one, transaction)
+    assert (division.settled, division.parts) == ((one, transaction), 1)
 
 
 def test_recipients_that_a_transaction_could_not_carry_go_in_others_as_large_as_it_could() -> None:
@@ -92,7 +94,7 @@ def test_552_after_others_is_about_their_number_and_alone_about_the_mailbox() ->
 @pytest.mark.parametrize("count", [2, 3, 7])
 def test_a_message_that_is_refused_for_its_recipients_is_halved_until_each_is_alone(count: int) -> None:
     no = "550 5.7.1 only one recipient per transaction"
-    jobs, sole_recipient, transactions = [to(*[f"r{n}" for n in range(count)])], [], 0
+    jobs, refused, transactions = [to(*[f"r{n}" for n in range(count)])], [], 0
     while jobs:
         one = jobs.pop()
         transactions += 1
@@ -100,8 +102,8 @@ def test_a_message_that_is_refused_for_its_recipients_is_halved_until_each_is_al
         replies = ["250 ok"] * len(one.deliveries)
         division = divide(QueuedJob(one), HOP, HOST, result(*replies, final=no), NextHost.AT_ONCE)
         jobs += [queued.job for _, queued in division.rest]
-        sole_recipient += settled(division)
-    assert sorted(sole_recipient) == [(f"r{n}", no) for n in range(count)]
+        refused += settled(division)
+    assert sorted(refused) == [(f"r{n}", no) for n in range(count)]
 
 
 def test_what_a_host_puts_off_for_its_own_reasons_goes_to_the_next() -> None:
@@ -122,35 +124,35 @@ def test_a_host_that_takes_no_sender_takes_no_mail() -> None:
 
 @pytest.mark.parametrize(("hop", "earliest"), [(OTHER_HOP, NextHost.AT_ONCE), (HOP, NextHost.NEXT_ATTEMPT)])
 def test_without_a_host_that_may_be_tried_it_is_put_off(hop: NextHop, earliest: NextHost) -> None:
-    one, built = to("a"), result("451 4.3.0 later")
+    one, transaction = to("a"), result("451 4.3.0 later")
     host = Hop(mx_host=hop.hosts[0].name)
-    assert divide(QueuedJob(one), hop, host, built, earliest) == Division(settled=(one, built))
+    assert divide(QueuedJob(one), hop, host, transaction, earliest) == Division(settled=(one, transaction))
 
 
 def test_an_address_that_needs_smtputf8_leaves_the_others_alone() -> None:
-    built = unsent(Unsendable.SMTPUTF8_NOT_OFFERED)
-    division = divided(to("a@x.test", "é@x.test", "b@x.test"), built)
+    transaction = unsent(Unsendable.SMTPUTF8_NOT_OFFERED)
+    division = divided(to("a@x.test", "é@x.test", "b@x.test"), transaction)
     assert division.settled is not None and division.settled[0].envelope.recipients == ("é@x.test",)
     assert rest(division) == [(BOTH, ("a@x.test", "b@x.test"))]
     for one in (to("a@x.test", "é@x.test", smtputf8=True), to("é@x.test")):
-        assert divided(one, built).settled == (one, built)
+        assert divided(one, transaction).settled == (one, transaction)
 
 
 def test_a_header_that_needs_smtputf8_is_downgraded_for_the_others() -> None:
-    built = unsent(Unsendable.SMTPUTF8_NOT_OFFERED)
+    transaction = unsent(Unsendable.SMTPUTF8_NOT_OFFERED)
     one = replace(to("a@x.test", "é@x.test", smtputf8=True), downgraded=b"plain")
-    division = divided(one, built)
+    division = divided(one, transaction)
     assert division.settled is not None and division.settled[0].envelope.recipients == ("é@x.test",)
     [(_, queued)] = division.rest
     assert (queued.job.data, queued.job.downgraded) == (b"plain", None)
     assert queued.job.envelope == Envelope("from@sender.example", ("a@x.test",))
-    sole_recipient = divided(replace(to("a@x.test", smtputf8=True), downgraded=b"plain"), built)
-    assert sole_recipient.settled is None and rest(sole_recipient) == [(BOTH, ("a@x.test",))]
-    assert divided(replace(to("é@x.test", smtputf8=True), downgraded=b"plain"), built).rest == ()
+    in_ascii = divided(replace(to("a@x.test", smtputf8=True), downgraded=b"plain"), transaction)
+    assert in_ascii.settled is None and rest(in_ascii) == [(BOTH, ("a@x.test",))]
+    assert divided(replace(to("é@x.test", smtputf8=True), downgraded=b"plain"), transaction).rest == ()
 
 
 @pytest.mark.parametrize(
-    "built",
+    "transaction",
     [
         result(mail="550 5.6.7 no"),
         result(mail="555 5.5.4 unsupported parameter"),
@@ -165,15 +167,15 @@ def test_a_header_that_needs_smtputf8_is_downgraded_for_the_others() -> None:
         result("250 ok", "250 ok", final="554 5.6.9 no"),
     ],
 )
-def test_a_host_that_announces_smtputf8_in_vain(built: TransactionResult) -> None:
+def test_a_host_that_announces_smtputf8_in_vain(transaction: TransactionResult) -> None:
     one = replace(to("a@x.test", "é@x.test", smtputf8=True), downgraded=b"plain")
-    division = divided(one, built)
+    division = divided(one, transaction)
     assert [recipient for recipient, _ in settled(division)] == ["é@x.test"]
     [(_, queued)] = division.rest
     assert (queued.job.data, queued.job.envelope.recipients) == (b"plain", ("a@x.test",))
     # What needs it no more, or cannot do without, is not sent again.
     for other in (queued.job, to("a@x.test", "é@x.test", smtputf8=True)):
-        replies = replace(built, recipients=built.recipients[: len(other.deliveries)])
+        replies = replace(transaction, recipients=transaction.recipients[: len(other.deliveries)])
         assert divided(other, replies).rest == ()
 
 

@@ -59,7 +59,7 @@ def a_result(*rcpts: str, final: str | None = "250 2.0.0 Ok") -> TransactionResu
     )
 
 
-def built(job: Job, report: Report, lifetime_s: float = 86_400.0) -> list[OutcomeWithEvent]:
+def outcomes_of(job: Job, report: Report, lifetime_s: float = 86_400.0) -> list[OutcomeWithEvent]:
     circumstances = Circumstances(
         now=NOW,
         jitter=0.5,
@@ -73,7 +73,7 @@ def built(job: Job, report: Report, lifetime_s: float = 86_400.0) -> list[Outcom
 
 
 def test_each_recipient_has_its_own_verdict() -> None:
-    (accepted, delivered), (refused, bounced) = built(a_job(), a_result("250 2.1.5 Ok", "550 5.1.1 No such user"))
+    (accepted, delivered), (refused, bounced) = outcomes_of(a_job(), a_result("250 2.1.5 Ok", "550 5.1.1 No such user"))
     assert (accepted.status, refused.status) == (Status.DELIVERED, Status.BOUNCED)
     assert isinstance(delivered, Delivered) and isinstance(bounced, Bounced)
     assert (delivered.smtp_response, delivered.duration_ms, delivered.source_ip) == (
@@ -89,7 +89,7 @@ def test_each_recipient_has_its_own_verdict() -> None:
 
 
 def test_a_deferral_says_why_and_waits_as_its_class_does() -> None:
-    (first, greylisted), (second, full) = built(
+    (first, greylisted), (second, full) = outcomes_of(
         a_job(), a_result("450 4.2.0 Greylisted", "452 4.2.2 Mailbox full", final=None)
     )
     assert isinstance(greylisted, Deferred) and isinstance(full, Deferred)
@@ -100,7 +100,7 @@ def test_a_deferral_says_why_and_waits_as_its_class_does() -> None:
 
 def test_what_expires_bounces_as_expired_and_tells_the_last_reply() -> None:
     job = a_job(attempts=7, expires_at=NOW + timedelta(minutes=1))
-    (outcome, event), _ = built(job, a_result("450 4.2.2 Mailbox full", "450 4.2.2 Mailbox full", final=None))
+    (outcome, event), _ = outcomes_of(job, a_result("450 4.2.2 Mailbox full", "450 4.2.2 Mailbox full", final=None))
     assert outcome.status is Status.BOUNCED
     assert isinstance(event, Bounced)
     assert (event.bounce_type, event.bounce_class) == ("soft", "expired")
@@ -109,10 +109,10 @@ def test_what_expires_bounces_as_expired_and_tells_the_last_reply() -> None:
 
 def test_a_site_may_give_up_sooner_than_the_message() -> None:
     result = a_result("450 4.2.0 later", "450 4.2.0 later", final=None)
-    assert [outcome.status for outcome, _ in built(a_job(), result, 8.0)] == [Status.BOUNCED] * 2
+    assert [outcome.status for outcome, _ in outcomes_of(a_job(), result, 8.0)] == [Status.BOUNCED] * 2
     # A last attempt shortly before the lifetime at this site ends.
-    assert [outcome.due_at for outcome, _ in built(a_job(), result, 50.0)] == [NOW + timedelta(seconds=45)] * 2
-    assert [outcome.status for outcome, _ in built(a_job(), result, 70.0)] == [Status.QUEUED] * 2
+    assert [outcome.due_at for outcome, _ in outcomes_of(a_job(), result, 50.0)] == [NOW + timedelta(seconds=45)] * 2
+    assert [outcome.status for outcome, _ in outcomes_of(a_job(), result, 70.0)] == [Status.QUEUED] * 2
 
 
 def test_failures_are_judged_for_every_delivery() -> None:

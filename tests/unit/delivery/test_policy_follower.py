@@ -134,4 +134,4 @@ async def test_every_site_is_suspended_though_the_journal_does_not_answer_and_no
     await world.follower.follow()
     await world.giving_back.doubtful()
     assert sorted(world.journal.unclaimed) == ["msg_1", "msg_2"]
-    assert not len(world.held), "whoever is held for ever is refused for ever"
+    assert not len(world.held), "a delivery that stays held is never queued again"

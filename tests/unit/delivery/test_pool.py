@@ -309,9 +309,9 @@ async def test_what_waits_for_its_turn_can_be_taken_back_and_what_is_on_the_wire
     jobs = world.submit(10)
     await asyncio.sleep(0.1)
     assert (world.pool.outstanding, world.pool.on_the_wire) == (10, 1)
-    built = dict(world.pool.jobs())
-    assert set(built) == set(jobs)
-    assert [job for job, is_on_the_wire in built.items() if is_on_the_wire] == jobs[:1]
+    found = dict(world.pool.jobs())
+    assert set(found) == set(jobs)
+    assert [job for job, is_on_the_wire in found.items() if is_on_the_wire] == jobs[:1]
     assert set(world.pool.take_back()) == set(jobs[1:])
     assert world.pool.outstanding == 1
     await asyncio.sleep(5)
