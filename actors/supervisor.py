@@ -8,6 +8,7 @@ alive and does not answer is killed, so that Ray restarts it.
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from msgspec import Struct
 
@@ -37,6 +38,10 @@ class Collected(Struct, frozen=True, kw_only=True):
     readings: dict[str, list[Reading]]
     missing: dict[str, str]
     """The reason, for actors that did not answer."""
+
+
+class NoAnswer(Exception):
+    """An actor did not answer a call. Its text is the reason."""
 
 
 class Supervisor:
@@ -99,12 +104,9 @@ class Supervisor:
     async def _metrics_of(self, actor: str) -> list[Reading] | str:
         """An actor's metrics, or the reason why there are none."""
         try:
-            async with asyncio.timeout(METRICS_S):
-                readings: list[Reading] = await self._call(actor, "metrics")
-        except PeerGone as gone:
-            return f"gone: {gone.reason}"
-        except TimeoutError:
-            return f"no answer within {METRICS_S:.0f} s"
+            readings: list[Reading] = await self._answer(actor, "metrics", METRICS_S)
+        except NoAnswer as error:
+            return str(error)
         return readings
 
     async def _watch(self, actor: str) -> None:
@@ -126,15 +128,21 @@ class Supervisor:
     async def _ask(self, actor: str) -> bool:
         """Check the health of an actor and note it. Returns False if the actor did not answer."""
         try:
-            async with asyncio.timeout(ANSWER_S):
-                self._note(actor, await self._call(actor, "problem"))
+            self._note(actor, await self._answer(actor, "problem", ANSWER_S))
+        except NoAnswer as error:
+            self._note(actor, str(error))
+            return False
+        return True
+
+    async def _answer(self, actor: str, method: str, timeout_s: float) -> Any:
+        """The result of a call of an actor. Raises NoAnswer."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                return await self._call(actor, method)
         except PeerGone as gone:
-            self._note(actor, f"gone: {gone.reason}")
-        except TimeoutError:
-            self._note(actor, f"no answer within {ANSWER_S:.0f} s")
-        else:
-            return True
-        return False
+            raise NoAnswer(f"gone: {gone.reason}") from gone
+        except TimeoutError as error:
+            raise NoAnswer(f"no answer within {timeout_s:.0f} s") from error
 
     def _note(self, part: str, problem: str | None) -> None:
         if problem != self._problems[part]:
