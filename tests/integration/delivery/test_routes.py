@@ -66,7 +66,7 @@ async def test_a_domains_mail_goes_to_its_relay_and_a_tenants_too(journal: Journ
         assert isinstance(event, Delivered) and event.tls_version.startswith("TLSv1")
 
 
-async def test_a_password_is_said_to_nobody_who_is_not_the_relay(journal: Journal, tls: Tls, tmp_path: Path) -> None:
+async def test_a_password_is_sent_to_the_relay_only(journal: Journal, tls: Tls, tmp_path: Path) -> None:
     impostor = Authority.root().issue("relay.test").server(tmp_path)
     async with (
         a_world(journal, tls=tls.settings) as world,

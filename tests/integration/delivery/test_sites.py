@@ -210,7 +210,7 @@ async def test_an_old_answer_is_used_while_the_dns_fails(journal: Journal) -> No
         assert len(world.dns.asked) > asked
 
 
-async def test_a_domain_without_dns_holds_nobody_up(journal: Journal) -> None:
+async def test_a_domain_without_dns_holds_no_others_up(journal: Journal) -> None:
     async with a_world(journal, dns_settings=DnsSettings(timeout_s=2.0, tries=1)) as world:
         world.zone("example.com", "127.0.0.1")
         world.dns.mute |= {f"slow{i}.test" for i in range(50)}

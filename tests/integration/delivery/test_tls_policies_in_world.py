@@ -106,7 +106,7 @@ async def test_enforce_delivers_to_a_good_certificate(journal: Journal, tmp_path
 
 
 @pytest.mark.parametrize("fault", ["authority", "name", "no TLS"])
-async def test_enforce_refuses_whoever_cannot_show_a_good_one(journal: Journal, tmp_path: Path, fault: str) -> None:
+async def test_enforce_refuses_a_host_without_a_good_certificate(journal: Journal, tmp_path: Path, fault: str) -> None:
     async with publishing(journal, tmp_path, mode="enforce") as made:
         tls = {"authority": made.bad(FIRST), "name": made.good("somebody.else"), "no TLS": None}[fault]
         async with receiving(made.world.port, ADDRESSES[0], tls=tls) as receiver:

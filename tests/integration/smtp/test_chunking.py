@@ -177,7 +177,7 @@ async def test_nothing_more_is_said_to_a_host_that_answers_250_to_data(extension
 
 
 @pytest.mark.parametrize("verb", ["MAIL", "RCPT", "END"])
-async def test_nothing_more_is_said_to_a_host_that_waits_for_what_nobody_sends(verb: str) -> None:
+async def test_nothing_more_is_sent_to_a_host_that_waits_for_what_never_comes(verb: str) -> None:
     peer = Peer({verb: (b"354 go on\r\n",)}, extensions=("PIPELINING",))
     async with connected(peer) as connection:
         await connection.send(Envelope("a@example.org", ("b@peer.test",)), DATA)

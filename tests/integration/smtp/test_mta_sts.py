@@ -274,7 +274,7 @@ async def test_a_policy_server_on_our_own_network_is_not_asked(tmp_path: Path) -
         assert made.counted() == [("sts", "sts-policy-fetch-error", 1)]
 
 
-async def test_a_policy_server_that_nobody_vouches_for(tmp_path: Path) -> None:
+async def test_a_policy_server_without_a_trusted_certificate(tmp_path: Path) -> None:
     async with world(tmp_path) as made:
         for certificate in (Authority.root("another").issue(f"mta-sts.{DOMAIN}"), made.authority.issue("www.test")):
             await made.https.stop()

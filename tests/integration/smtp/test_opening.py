@@ -81,7 +81,7 @@ async def test_tls_none_leaves_an_offer_alone(server_tls: ssl.SSLContext) -> Non
         assert connection.tls_version == ""
 
 
-async def test_nobody_listens() -> None:
+async def test_no_host_listens() -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         with pytest.raises(ConnectError) as raised:
@@ -232,7 +232,7 @@ async def test_a_broken_handshake(server_tls: ssl.SSLContext) -> None:
     assert (await fails(peer)).stage in (Stage.TLS, Stage.STARTTLS)
 
 
-async def test_a_certificate_that_nobody_vouches_for(server_tls: ssl.SSLContext) -> None:
+async def test_a_certificate_without_a_trusted_authority(server_tls: ssl.SSLContext) -> None:
     failure = await fails(Peer(tls=server_tls), tls=TlsLevel.VERIFIED)
     assert (failure.stage, failure.reply) == (Stage.TLS, None)
     assert failure.reason.startswith("certificate: self-signed")

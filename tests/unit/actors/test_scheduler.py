@@ -105,7 +105,7 @@ def deliveries(*domains: str) -> list[DueDelivery]:
     return [DueDelivery(f"msg_{number}", 0, "tnt_1", domain) for number, domain in enumerate(domains)]
 
 
-async def test_what_is_due_is_leased_to_its_owner_and_what_is_nobodys_waits_in_its_lane() -> None:
+async def test_what_is_due_is_leased_to_its_owner_or_waits_in_its_lane_without_one() -> None:
     backlog = Backlog(
         [DueDelivery("msg_1", 0, "tnt_1", "a.example"), DueDelivery("msg_2", 0, "tnt_1", "b.example", "elsewhere")]
     )

@@ -266,7 +266,7 @@ async def test_every_other_address_is_an_alternative() -> None:
 
 
 @in_virtual_time
-async def test_to_discard_asks_nobody() -> None:
+async def test_discarding_asks_no_host() -> None:
     hosts = Hosts({})
     connection = await hosts.connect(NextHop(Via.DISCARD))
     assert isinstance(connection, DiscardConnection)

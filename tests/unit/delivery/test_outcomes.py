@@ -158,7 +158,7 @@ def test_failures_are_judged_for_every_delivery() -> None:
         assert [(v.judgement, v.bounce_class, v.scope) for v in verdicts] == [(judgement, bounce_class, scope)] * 2
 
 
-def test_the_reply_is_kept_for_whoever_looks_for_patterns() -> None:
+def test_the_reply_is_kept_for_finding_patterns() -> None:
     refused = ConnectError(Stage.GREETING, "refused", a_reply("421-4.7.0 Not now.", "421 4.7.0 Later."))
     said, _ = verdicts_of(a_job(), refused)
     assert (said.code, said.enhanced, said.response) == (421, "4.7.0", "421-4.7.0 Not now.\n421 4.7.0 Later.")

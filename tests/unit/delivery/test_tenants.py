@@ -90,7 +90,7 @@ def test_a_share_has_its_part_of_a_limit() -> None:
     assert site.tenants.wake_at() == inf
 
 
-def test_a_limit_that_is_lifted_holds_nobody_any_more() -> None:
+def test_a_limit_that_is_lifted_holds_no_tenant_any_more() -> None:
     for limits in (TenantLimits(message_rate=rate("1/d")), TenantLimits(connections=1)):
         site = Site(limits)
         site.begin(10.0)

@@ -82,7 +82,7 @@ def test_a_process_that_was_held_up_does_not_make_up_for_it() -> None:
     assert most_in_a_second(began) <= 100
 
 
-def test_without_a_rate_nobody_waits() -> None:
+def test_without_a_rate_no_message_waits() -> None:
     clock = Clock()
     throttle = a_throttle(clock, some_limits())
     assert {turn(throttle, clock) for _ in range(1000)} == {clock.now}
@@ -122,7 +122,7 @@ def test_a_higher_rate_holds_at_once() -> None:
     assert throttle.message_wait_s() == pytest.approx(0.102, abs=0.006)
 
 
-def test_a_lower_rate_holds_at_once_and_punishes_nobody_for_what_was_allowed() -> None:
+def test_a_lower_rate_holds_at_once_and_does_not_count_what_was_allowed() -> None:
     clock = Clock()
     throttle = a_throttle(clock, some_limits(message_rate="1000/s"))
     for _ in range(500):

@@ -8,7 +8,7 @@ def a_tracer(clock: Clock) -> Tracer:
     return Tracer(clock, lambda: clock.now + 1e9)
 
 
-def test_nobody_is_told_what_nobody_watches() -> None:
+def test_a_site_that_is_not_watched_is_not_traced() -> None:
     tracer = a_tracer(Clock())
     assert tracer.observer("example.com") is None
     tracer.follow("example.com", 0, 60)

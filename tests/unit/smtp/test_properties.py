@@ -89,7 +89,7 @@ REPLIES = st.lists(st.builds(lambda code: make_reply(code, [f"{code} said"]), st
 
 
 @given(REPLIES, st.integers(1, 4), st.booleans())
-def test_a_flight_that_ends_anywhere_accepts_nobody_unasked(
+def test_a_flight_that_ends_anywhere_accepts_no_recipient_unasked(
     received: list[Reply], recipients: int, reset_sent: bool
 ) -> None:
     envelope = Envelope("a@b.test", tuple(f"{number}@c.test" for number in range(recipients)))
