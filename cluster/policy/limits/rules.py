@@ -50,7 +50,8 @@ class Level(Enum):
 LEVELS = tuple(Level)
 
 
-def _text(value: Any) -> str:
+def text(value: Any) -> str:
+    """The value, if it is a text. Raises ValueError otherwise."""
     if not isinstance(value, str):
         raise ValueError(f"must be a text in quotes, not {value!r}")
     return value
@@ -68,11 +69,11 @@ def _count(least: int) -> Callable[[Any], int]:
 
 
 def _duration(value: Any) -> float:
-    return duration(_text(value))
+    return duration(text(value))
 
 
 def _rate(value: Any) -> Rate | None:
-    return None if _text(value) == NONE else rate(value)
+    return None if text(value) == NONE else rate(value)
 
 
 def _schedule(value: Any) -> tuple[float, ...]:
@@ -84,7 +85,7 @@ def _schedule(value: Any) -> tuple[float, ...]:
 def _one_of(choices: type[E]) -> Callable[[Any], E]:
     def read(value: Any) -> E:
         try:
-            return choices(_text(value))
+            return choices(text(value))
         except ValueError:
             raise ValueError(f"must be one of {', '.join(choices)}, not {value!r}") from None
 
@@ -229,12 +230,12 @@ def texts(value: Any) -> tuple[str, ...]:
     listed = value if isinstance(value, list) else [value]
     if not listed:
         raise ValueError("must name at least one")
-    return tuple(_text(item) for item in listed)
+    return tuple(text(item) for item in listed)
 
 
 def name_of(where: str, table: Mapping[str, Any]) -> str:
     """The name of a rule or a trigger. Raises ShapingError when it is missing or not printable."""
-    name = read(where, "name", _text, table.get("name", ""))
+    name = read(where, "name", text, table.get("name", ""))
     if not isinstance(name, str) or not name.strip() or not name.isprintable():
         raise ShapingError(f"{where}: name: every one needs a name, by which it is shown")
     return name
@@ -245,7 +246,7 @@ def _parse(table: Any, number: int, origin: Origin) -> ShapingRule:
     if not isinstance(table, dict):
         raise ShapingError(f"{where}: must be a table")
     name = name_of(where, table)
-    reference = read(where, "reference", _text, table.get("reference", ""))
+    reference = read(where, "reference", text, table.get("reference", ""))
     selectors = {
         selector: read(where, selector, patterns(kind), table[selector])
         for selector, kind in SELECTORS.items()

@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from cluster.policy.limits.patterns import NameKind, Patterns
 from cluster.policy.limits.quantities import Rate, duration, rate
-from cluster.policy.limits.rules import Origin, ShapingError, name_of, patterns, read, texts, title
+from cluster.policy.limits.rules import Origin, ShapingError, name_of, patterns, read, text, texts, title
 from cluster.policy.replies.bounce_class import BounceClass
 from cluster.policy.routes.sites import is_route
 
@@ -110,14 +110,9 @@ def _begins(enhanced: str, prefix: str) -> bool:
     return enhanced == prefix or enhanced.startswith(f"{prefix}.")
 
 
-def _text(value: Any) -> str:
-    (text,) = texts([value])
-    return text
-
-
 def _regex(value: Any) -> re.Pattern[str]:
     try:
-        return re.compile(_text(value), re.IGNORECASE)
+        return re.compile(text(value), re.IGNORECASE)
     except re.error as error:
         raise ValueError(f"is not a regular expression: {error}") from error
 
@@ -159,14 +154,14 @@ def _factor(value: Any) -> float:
 
 
 def _threshold(value: Any) -> Rate:
-    threshold = rate(_text(value))
+    threshold = rate(text(value))
     if threshold.count > MOST_COUNTED:
         raise ValueError(f"{value!r} counts more than {MOST_COUNTED}")
     return threshold
 
 
 def _for(value: Any) -> float:
-    return duration(_text(value))
+    return duration(text(value))
 
 
 # Each key with its field and its reader. The table's reader adds "name" and the defaults.
@@ -182,7 +177,7 @@ _READERS: Mapping[str, tuple[str, Callable[[Any], Any]]] = {
     "factor": ("factor", _factor),
     "for": ("for_s", _for),
     "threshold": ("threshold", _threshold),
-    "reference": ("reference", _text),
+    "reference": ("reference", text),
 }
 TRIGGER_KEYS = ("name", *_READERS)
 _CONDITIONS = ("match", "code", "enhanced", "bounce_class")
