@@ -203,7 +203,7 @@ def _disagreements(facts: VerdictFacts, copies: Counter[Copy]) -> Iterator[str]:
     by_number = {sent.number: sent for sent in facts.sent}
     cancels = {cancel.message_id for cancel in facts.cancels}
     for message in facts.stored:
-        yield from _of_message(message, facts, copies)
+        yield from _of_message(message, facts)
         if _is_poison(message) and message.status is not None and not _is_set_aside(message):
             yield f"{message.message_id}: poison, and not set aside: {message.status}, {message.error_message}"
         if message.status == "cancelled" and message.message_id not in cancels:
@@ -220,7 +220,7 @@ def _disagreements(facts: VerdictFacts, copies: Counter[Copy]) -> Iterator[str]:
     yield from _of_shown(facts)
 
 
-def _of_message(message: Stored, facts: VerdictFacts, copies: Counter[Copy]) -> Iterator[str]:
+def _of_message(message: Stored, facts: VerdictFacts) -> Iterator[str]:
     """Check a message's outcome and the events of its recipients against the behaviour of the sink."""
     if message.outcomes > 1:
         yield f"{message.message_id}: {message.outcomes} outcomes"

@@ -13,7 +13,6 @@ import cluster
 
 ROOT = Path(cluster.__file__).parents[1]
 KINDS = {"OrderedDict", "TtlCache", "lru_cache", "cache", "cached"}
-MB = 1_000_000
 MOST_MB = 150
 
 BOUNDS: dict[str, tuple[float, str]] = {

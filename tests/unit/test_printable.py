@@ -20,8 +20,6 @@ STEERING = {
 }
 ANYTHING = st.text(st.characters(exclude_categories=())) | st.text(st.sampled_from(sorted(STEERING)))
 
-VALUES = st.recursive(ANYTHING | st.integers(), lambda inner: st.dictionaries(ANYTHING, inner) | st.lists(inner))
-
 
 def is_safe(text: str) -> bool:
     return not any(c in STEERING or unicodedata.category(c) in {"Cc", "Cf", "Cs", "Zl", "Zp"} for c in text)

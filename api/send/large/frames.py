@@ -6,7 +6,6 @@ The parent sends ``Setup`` once, then for each request a ``WorkerJob`` and, unfr
 
 import pickle
 from struct import Struct as Packed
-from typing import TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -15,7 +14,6 @@ from cluster.journal.records import ApiKey, DueDelivery
 from cluster.settings import DEFAULT_LIMITS, MessageSettings
 
 LENGTH = Packed("!I")
-T = TypeVar("T", bound=Struct)
 
 
 class Setup(Struct, frozen=True, kw_only=True):

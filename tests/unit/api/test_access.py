@@ -20,7 +20,6 @@ from tests.unit.api.test_commands import post
 from tests.unit.api.test_messages import AT, keep, row
 
 PAGE = Path(__file__).parents[3] / "docs" / "scopes.md"
-SENDING = ("POST", "/v3/mail/send")
 BODY = (b"{}", {"Content-Type": "application/json"})
 
 
