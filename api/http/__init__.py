@@ -1,1 +1,1 @@
-"""The parts that all resources of the API share: bodies, errors, authentication, and routes that bypass Litestar."""
+"""The parts that the resources of the API share: access and authentication, bodies, errors, groups of routes, turns."""

@@ -120,7 +120,7 @@ class MailSending:
         return Promised(sent.request.message_ids, sent.ignored)
 
     async def send(self, request: ApiRequest, data: JSONBody[MailSend]) -> AcceptedMessage | AcceptedMessages:
-        """A small request."""
+        """The route in the OpenAPI document; ``_serve`` answers its requests."""
         return _promise((await self._sending.send(data, request.auth)).request.message_ids)
 
 

@@ -40,7 +40,8 @@ def reason(error: httptools.HttpParserError) -> RefusedRequest:
 
 
 def check_counts(hosts: int, codings: int, version: str) -> None:
-    """Check the number of Host fields (RFC 9112 §3.2) and Transfer-Encoding fields (§6.1). Raises Refused."""
+    """Check the number of Host fields (RFC 9112 §3.2) and Transfer-Encoding fields (§6.1). Raises
+    RefusedRequest."""
     if hosts > 1 or (not hosts and version != "1.0"):
         raise RefusedRequest(400, "The request needs one Host header")
     if codings > 1:
@@ -48,7 +49,7 @@ def check_counts(hosts: int, codings: int, version: str) -> None:
 
 
 def plain_target(url: bytes) -> bytes:
-    """The request target (RFC 9112 §3.2), an absolute one reduced to path and query. Raises Refused or
+    """The request target (RFC 9112 §3.2), an absolute one reduced to path and query. Raises RefusedRequest or
     HttpParserInvalidURLError."""
     if b"#" in url:
         raise RefusedRequest(400, "The request's target has a fragment")
