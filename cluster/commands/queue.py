@@ -91,9 +91,8 @@ def _print_done(totals: dict[str, int], done: str, *, as_json: bool, dry_run: bo
     console.print(f"{totals['matched']} matched, {changed}, {totals['being_sent']} are being sent")
 
 
-def _through_queue(instance: Instance, path: str, query: Json, totals: dict[str, int], done: str) -> Json:
-    """Call a path for each part of the queue, and add up its counts in ``totals``; returns the last answer. ``done``:
-    the count to show."""
+def _through_queue(instance: Instance, path: str, query: Json, totals: dict[str, int], done: str) -> None:
+    """Call a path for each part of the queue, and add up its counts in ``totals``. ``done``: the count to show."""
     after: str | None = ""
     with console.status("searching the queue") as status:
         while after is not None:
@@ -103,4 +102,3 @@ def _through_queue(instance: Instance, path: str, query: Json, totals: dict[str,
             for name in totals:
                 totals[name] += answer[name]
             status.update(f"{totals['matched']} matched, {totals[done]} {done}")
-    return answer
