@@ -1,5 +1,6 @@
 """The HTTP application: its routes, error responses and OpenAPI document. Creating it does no I/O."""
 
+import time
 from collections.abc import Callable
 
 from litestar import Litestar
@@ -55,16 +56,14 @@ def create_app(
     lifetime_s: float,
     limits: MessageSettings = DEFAULT_LIMITS,
     admin: Admin | None = None,
-    now: Callable[[], float] | None = None,
+    now: Callable[[], float] = time.monotonic,
 ) -> Litestar:
     """Create the application from its collaborators. Its lifespan starts and stops the intake; the caller opens and
     closes the journal. ``sending`` is the journal for API keys and send requests, by default the same.
     ``lifetime_s`` is the lifetime of a retried message. ``limits`` apply to the composed messages. ``admin`` has the
     operators' routes; None without a cluster. ``now`` is a monotonic clock for the cache of keys."""
     sending = sending or journal
-    authenticator = (
-        Authenticator(sending.accounts.key_by_hash, now) if now else Authenticator(sending.accounts.key_by_hash)
-    )
+    authenticator = Authenticator(sending.accounts.key_by_hash, now)
     steps = Sending(sending, intake.commit, lifetime_s=lifetime_s, limits=limits)
     keyed = for_caller(
         Caller.KEY,
