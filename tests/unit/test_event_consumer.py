@@ -12,7 +12,7 @@ import pytest
 from cluster.event_consumer import CannotHandle, EventConsumer, Pacing
 from cluster.journal.journal import Journal
 from cluster.journal.records import LogRow
-from tests.unit.delivery.virtual_time import in_virtual_time
+from tests.unit.virtual_time import in_virtual_time
 
 PACING = Pacing(
     page_rows=2,

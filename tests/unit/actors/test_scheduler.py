@@ -13,7 +13,7 @@ from cluster.policy.routes.destinations import Destination
 from cluster.routing.dispatcher import FULL_S as OWNER_FULL_S
 from cluster.routing.dispatcher import Dispatcher
 from cluster.routing.offer import OfferAnswer, decode_offer
-from tests.unit.delivery.virtual_time import in_virtual_time
+from tests.unit.virtual_time import in_virtual_time
 
 ONE = DeliveryActor("one", 7, frozenset({"out"}))
 

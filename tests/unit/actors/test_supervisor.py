@@ -10,7 +10,7 @@ from cluster.journal.scheduling import Lane
 from cluster.metrics import Reading
 from cluster.peers import PeerGone
 from cluster.tasks import Tasks
-from tests.unit.delivery.virtual_time import in_virtual_time
+from tests.unit.virtual_time import in_virtual_time
 
 
 class Reachable:

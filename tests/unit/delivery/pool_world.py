@@ -25,7 +25,7 @@ from cluster.policy.routes.next_hop import NextHop
 from cluster.policy.routes.routing import Source
 from cluster.tasks import Tasks
 from tests.unit.delivery.builders import HOP, TAKEN, job
-from tests.unit.delivery.virtual_time import settle
+from tests.unit.virtual_time import settle
 
 BROKEN = ConnectionLost(Stage.MAIL, "connection reset", after_end_of_data=False)
 TOLD_TO_GO = ConnectionLost(Stage.MAIL, "closed", after_end_of_data=False, reply=make_reply(421, ["421 4.3.2 later"]))

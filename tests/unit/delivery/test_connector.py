@@ -25,7 +25,7 @@ from cluster.policy.routes.next_hop import Credentials, NextHop
 from cluster.policy.routes.routing import Source, Via
 from cluster.policy.tls.policy import DomainTls
 from cluster.settings import SmtpSettings
-from tests.unit.delivery.virtual_time import in_virtual_time
+from tests.unit.virtual_time import in_virtual_time
 
 PLACE = Destination("example.com")
 ANY = Source(name="")

@@ -14,7 +14,7 @@ from cluster.journal.scheduling import Lane, Unparked
 from cluster.policy.routes.destinations import Destination
 from cluster.tasks import Tasks
 from tests.unit.delivery.builders import waiting
-from tests.unit.delivery.virtual_time import in_virtual_time, settle
+from tests.unit.virtual_time import in_virtual_time, settle
 
 MOST = 80
 ENOUGH = MOST // PLENTY

@@ -14,7 +14,7 @@ from actors.smtp.protocol import ConnectionLost
 from actors.smtp.transaction import TransactionResult
 from tests.unit.delivery.builders import HOP, OTHER_HOP, TAKEN, some_limits
 from tests.unit.delivery.pool_world import BROKEN, IN_DOUBT, REFUSED, TOLD_TO_GO, World
-from tests.unit.delivery.virtual_time import in_virtual_time, settle
+from tests.unit.virtual_time import in_virtual_time, settle
 
 # How many
 

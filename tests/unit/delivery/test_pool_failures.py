@@ -15,7 +15,7 @@ from cluster.policy.replies.onward import NextHost
 from cluster.policy.replies.stage import Stage
 from tests.unit.delivery.builders import HOP, OTHER_HOP, TAKEN, job, some_limits
 from tests.unit.delivery.pool_world import BROKEN, IN_DOUBT, REFUSED, TOLD_TO_GO, World
-from tests.unit.delivery.virtual_time import in_virtual_time, settle
+from tests.unit.virtual_time import in_virtual_time, settle
 
 
 @in_virtual_time

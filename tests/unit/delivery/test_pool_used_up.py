@@ -16,7 +16,7 @@ from cluster.policy.replies.effects import MOVES_AT_MOST
 from cluster.policy.replies.stage import Stage
 from tests.unit.delivery.builders import HOP, TAKEN, job, some_limits
 from tests.unit.delivery.pool_world import World
-from tests.unit.delivery.virtual_time import in_virtual_time, settle
+from tests.unit.virtual_time import in_virtual_time, settle
 
 _ENOUGH = make_reply(452, ["452 4.4.5 too many messages per session"])
 _CLOSES = make_reply(421, ["421 too many messages in this connection"])

@@ -20,7 +20,7 @@ from cluster.routing.active_policy import ActivePolicy
 from cluster.settings import DeliverySettings
 from tests.unit.delivery.builders import ready, some_limits
 from tests.unit.delivery.test_site import StillPool
-from tests.unit.delivery.virtual_time import in_virtual_time, settle
+from tests.unit.virtual_time import in_virtual_time, settle
 
 
 class Woken(asyncio.Event):

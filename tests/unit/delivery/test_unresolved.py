@@ -14,7 +14,7 @@ from cluster.policy.routes.next_hop import Unreachable
 from cluster.routing.router import RoutedDelivery
 from cluster.tasks import Tasks
 from tests.unit.delivery.builders import waiting
-from tests.unit.delivery.virtual_time import in_virtual_time, settle
+from tests.unit.virtual_time import in_virtual_time, settle
 
 HOP = Unreachable("not of interest", permanent=False)
 

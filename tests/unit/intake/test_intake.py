@@ -13,7 +13,7 @@ from cluster.intake.prepared import prepared_request
 from cluster.journal.journal import Rejected, Unavailable
 from cluster.journal.records import Address, BodyPart, Content, NewRequest, PreparedPersonalization
 from tests.unit.api.journal_double import JournalDouble
-from tests.unit.delivery.virtual_time import in_virtual_time
+from tests.unit.virtual_time import in_virtual_time
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 

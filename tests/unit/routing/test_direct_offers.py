@@ -10,7 +10,7 @@ from cluster.journal.records import DueDelivery
 from cluster.journal.scheduling import Lane
 from cluster.routing.direct_offers import PENDING_AT_MOST, DirectOffers
 from cluster.routing.dispatcher import FULL_S, Dispatcher
-from tests.unit.delivery.virtual_time import in_virtual_time
+from tests.unit.virtual_time import in_virtual_time
 
 BATCH_WINDOW_S = 0.01
 """How long offers wait for each other: the batch window."""

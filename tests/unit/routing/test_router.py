@@ -24,7 +24,7 @@ from cluster.routing.router import WAY_KEPT_S, Router
 from cluster.settings import DeliverySettings
 from cluster.vault import Vault
 from tests.unit.delivery.builders import Clock
-from tests.unit.delivery.virtual_time import in_virtual_time
+from tests.unit.virtual_time import in_virtual_time
 
 TWO_HOSTS = mx.MailHosts((MailHost(20, "b.mx.example"), MailHost(10, "a.mx.example")), implicit=False)
 SOURCES = '[sources.out1]\naddress = "192.0.2.1"\n[sources.out2]\naddress = "192.0.2.2"\n'
