@@ -1,6 +1,7 @@
 """From a decoded send request to its commit: all checks and the conversion, independent of HTTP.
 
-The handler uses this module for small requests, and the worker process for large ones.
+The HTTP handler (handler.py) calls ``Sending`` for requests that it checks itself; the worker process (large/worker.py)
+calls it for large ones.
 """
 
 import time
