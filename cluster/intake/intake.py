@@ -74,17 +74,14 @@ class Intake:
         """``accept`` is the journal's. ``offers`` receives the committed requests, except sandboxed ones; it must not
         block. ``why_full`` returns the reason while the system is full. The limits apply to each queue."""
         self._why_full = why_full
-        queues = [
-            _CommitQueue(accept, offers, commit_window_ms / 1000, most_waiting, most_waiting_bytes)
-            for _ in ("small", "bulk")
-        ]
-        self._small, self._bulk = queues
-        self._bulk.gives_way_to = self._small
+        common = (accept, offers, commit_window_ms / 1000, most_waiting, most_waiting_bytes)
+        self._small = _CommitQueue("small", *common)
+        self._bulk = _CommitQueue("bulk", *common, gives_way_to=self._small)
         self._stopping = False
 
     async def start(self) -> None:
-        self._small.start("small")
-        self._bulk.start("bulk")
+        self._small.start()
+        self._bulk.start()
 
     async def stop(self) -> None:
         """Refuse new requests and commit those that wait."""
@@ -126,26 +123,37 @@ class _CommitQueue:
     held = Gauge("postray_intake_waiting_bytes", "Memory that they take.", lambda self: self._waiting_bytes)
 
     def __init__(
-        self, accept: Accept, offers: Offers, window_s: float, most_waiting: int, most_waiting_bytes: int
+        self,
+        name: str,
+        accept: Accept,
+        offers: Offers,
+        window_s: float,
+        most_waiting: int,
+        most_waiting_bytes: int,
+        gives_way_to: "_CommitQueue | None" = None,
     ) -> None:
+        """``name`` is part of the task's name. While requests arrive in ``gives_way_to``, this queue pauses between
+        its commits."""
+        self._name = name
         self._accept = accept
         self._offers = offers
         self._window_s = window_s
         self._most_waiting = most_waiting
         self._most_waiting_bytes = most_waiting_bytes
+        self._gives_way_to = gives_way_to
         self._waiting: deque[_Waiting] = deque()
         self._waiting_bytes = 0
         self._arrived = asyncio.Event()
         self._full = asyncio.Event()
         self._stopping = asyncio.Event()
         self._committer: asyncio.Task[None] | None = None
-        self.gives_way_to: _CommitQueue | None = None
         self.committed_at = -math.inf
         """When the last commit ended, in loop time."""
         self._took_s = 0.0
+        """How long the last commit took."""
 
-    def start(self, name: str) -> None:
-        self._committer = asyncio.create_task(self._commit_forever(), name=f"intake-committer-{name}")
+    def start(self) -> None:
+        self._committer = asyncio.create_task(self._commit_forever(), name=f"intake-committer-{self._name}")
 
     async def stop(self) -> None:
         """Commit the waiting requests, then end the task."""
@@ -189,7 +197,7 @@ class _CommitQueue:
 
     async def _rest(self) -> None:
         """Pause for the other queue while requests arrive there."""
-        other = self.gives_way_to
+        other = self._gives_way_to
         if other is not None and _now() - other.committed_at < SMALL_WITHIN_S:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(min(REST * self._took_s, LONGEST_REST_S)):
