@@ -132,12 +132,7 @@ class QueueControl(JournalPart):
                     tenant_ids=[q.tenant_id for q in several],
                     message_ids=[q.message_id for q in several],
                 )
-            locked = await rows(
-                connection,
-                "lock_unclaimed",
-                message_ids=[q.message_id for q in queued],
-                recipient_nos=[q.recipient_no for q in queued],
-            )
+            locked = await rows(connection, "lock_unclaimed", **keys(queued))
             if not locked:
                 return 0
             at = datetime.now(UTC)
