@@ -58,7 +58,7 @@ class ClickHouseRejected(Exception):
 
 
 class ClickHouse:
-    """An open connection. Methods raise Unavailable when ClickHouse fails."""
+    """An open connection. Methods raise ClickHouseUnavailable when ClickHouse fails."""
 
     def __init__(self, driver: Any, database: str) -> None:
         self._driver = driver
@@ -67,7 +67,7 @@ class ClickHouse:
     @classmethod
     def open(cls, settings: ClickHouseSettings, data_dir: Path) -> "ClickHouse":
         """Connect to the server of the DSN, or start the embedded engine over ``data_dir``/clickhouse. Raises
-        Unavailable when neither answers."""
+        ClickHouseUnavailable when that fails."""
         with _failures_named(), without_data_frames():
             if not settings.dsn:
                 make_folder(data_dir / "clickhouse")
@@ -112,7 +112,7 @@ class ClickHouse:
     def insert(self, columns: Sequence[Sequence[Any]]) -> None:
         """Write events (the columns of analytics.rows) as one block; on return they are on disk.
 
-        Raises Rejected when a value does not fit its column. Then nothing of the block is written.
+        Raises ClickHouseRejected when a value does not fit its column. Then nothing of the block is written.
         """
         if not columns:
             return

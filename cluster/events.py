@@ -1,6 +1,6 @@
 """Events, which are facts about one recipient of one message, and their encoding in the event log.
 
-The transaction that makes a move writes the events that tell of it to the event log, as one encoded batch
+The transaction that changes a delivery also writes the events of the change to the event log, as one encoded batch
 (``encode_batch``). Consumers, such as the recorder, decode it (``decode_batch``). The fields mean the same as in the
 message timeline of the HTTP API.
 """

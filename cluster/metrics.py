@@ -70,9 +70,10 @@ class Metric(Generic[T]):
     def reading(self, part: object) -> Reading:
         """The current value of an instance of the class."""
         value = getattr(part, self.attribute)
-        return Reading(name=self.name, kind=self.kind, help=self.help, label=self.label, **self._told(value))
+        return Reading(name=self.name, kind=self.kind, help=self.help, label=self.label, **self._fields(value))
 
-    def _told(self, value: Any) -> dict[str, Any]:
+    def _fields(self, value: Any) -> dict[str, Any]:
+        """The fields of ``Reading`` that depend on the value."""
         return {"values": {"": value}}
 
 
@@ -106,7 +107,7 @@ class Counters(Metric[dict[str, int]]):
         counts: dict[str, int] = part.__dict__.setdefault(self.attribute, dict.fromkeys(self.each, 0))
         return counts
 
-    def _told(self, value: dict[str, int]) -> dict[str, Any]:
+    def _fields(self, value: dict[str, int]) -> dict[str, Any]:
         return {"values": {str(one): count for one, count in value.items()}}
 
 
@@ -140,7 +141,7 @@ class Histogram(Metric[Observations]):
         observed: Observations = part.__dict__.setdefault(self.attribute, Observations(self.buckets))
         return observed
 
-    def _told(self, value: Observations) -> dict[str, Any]:
+    def _fields(self, value: Observations) -> dict[str, Any]:
         bounds = (*(f"{bound:g}" for bound in self.buckets), "+Inf")
         return {"values": dict(zip(bounds, accumulate(value.counts), strict=True)), "sum": value.sum}
 
