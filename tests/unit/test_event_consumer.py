@@ -81,7 +81,7 @@ class Scene:
     async def _handle(self, rows: list[LogRow]) -> None:
         if self.failures:
             self.failures -= 1
-            raise CannotHandle("nobody listens")
+            raise CannotHandle("hooks.example refused the connection")
         self.handled.append((self._now(), [row.events for row in rows]))
 
 
@@ -136,7 +136,7 @@ async def test_waits_grow_with_failures_and_begin_anew_after_a_page(caplog: pyte
     with caplog.at_level(logging.INFO):
         async with consuming(log, Path(), failures=5) as scene:
             await asyncio.sleep(0.05)
-            assert scene.consumer.problem() == "nobody listens"
+            assert scene.consumer.problem() == "hooks.example refused the connection"
             await asyncio.sleep(1.75)
             assert scene.consumer.problem() is None
             assert scene.prepared_at == [0, 0, 0.1, 0.3, 0.7, 1.2, 1.7]
@@ -146,7 +146,7 @@ async def test_waits_grow_with_failures_and_begin_anew_after_a_page(caplog: pyte
             assert [at for at, _ in scene.handled] == [1.7, 2.8]
     assert {record.name for record in caplog.records} == {"actors.webhooks"}
     assert [record.message for record in caplog.records] == [
-        "calling webhooks waits error=nobody listens",
+        "calling webhooks waits error=hooks.example refused the connection",
         "calling webhooks goes on",
     ] * 2
 

@@ -69,7 +69,7 @@ async def test_concurrent_requests_share_a_commit() -> None:
     await bench.intake.stop()
 
 
-async def test_who_comes_alone_waits_for_nobody() -> None:
+async def test_a_single_request_does_not_wait() -> None:
     bench = Bench(window_ms=60_000)
     await bench.intake.start()
     async with asyncio.timeout(10):
@@ -140,7 +140,7 @@ async def test_stop_commits_what_waits_and_takes_nothing_more() -> None:
     assert [type(outcome) for outcome in await bench.outcomes("three")] == [Overloaded]
 
 
-async def test_a_client_that_went_away_takes_nobody_with_it() -> None:
+async def test_a_client_that_went_away_does_not_fail_the_others() -> None:
     bench = Bench()
     await bench.intake.start()
     gone, stays = bench.take("gone"), bench.take("stays")
