@@ -1,4 +1,4 @@
-"""Requests to accept: the least that a test needs."""
+"""Requests to accept, and the state and the outcomes of their deliveries: the least that a test needs."""
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
@@ -98,6 +98,36 @@ def with_event(outcome: Outcome) -> OutcomeWithEvent:
         case Status.FAILED:
             return outcome, Dropped(reason=reason, **facts)
     return outcome, Delivered(attempt=1, **facts)
+
+
+def waiting(tenant_id: str, message: NewMessage) -> list[DueDelivery]:
+    return [DueDelivery(message.id, n, tenant_id, r.domain) for n, r in enumerate(message.recipients)]
+
+
+def an_outcome(
+    w: DueDelivery, status: Status, *, sole_recipient: bool = True, due_at: datetime | None = None
+) -> OutcomeWithEvent:
+    outcome = Outcome(
+        tenant_id=w.tenant_id,
+        message_id=w.message_id,
+        recipient_no=w.recipient_no,
+        status=status,
+        sole_recipient=sole_recipient,
+        due_at=due_at,
+        error_message=None if status is Status.DELIVERED else "450 later",
+    )
+    return with_event(outcome)
+
+
+async def leased(journal: Journal, owner: int, limit: int = 10) -> list[DueDelivery]:
+    """The due deliveries, leased to this owner."""
+    return (await journal.scheduling.page_in(limit, 600, each(lambda _: owner))).leased
+
+
+async def status(journal: Journal, tenant_id: str, message: NewMessage) -> Status:
+    row = await journal.messages.find(tenant_id, message.id)
+    assert row is not None
+    return row.status
 
 
 async def dropped(journal: Journal, reason: str) -> list[Ended]:

@@ -15,8 +15,17 @@ from cluster.journal.queue_control import QueueFilter, QueueMark
 from cluster.journal.records import Claimed, CommandResult, DueDelivery, NewMessage, Recipient
 from cluster.journal.scheduling import PagedIn
 from cluster.policy.lifecycle import Status
-from tests.integration.journal.builders import a_message, a_request, a_tenant, dropped, each
-from tests.integration.journal.test_queue import an_outcome, leased, status, waiting
+from tests.integration.journal.builders import (
+    a_message,
+    a_request,
+    a_tenant,
+    an_outcome,
+    dropped,
+    each,
+    leased,
+    status,
+    waiting,
+)
 
 LIFETIME_S = 3600.0
 REQUEUED = CommandResult(done=True, status=Status.QUEUED)

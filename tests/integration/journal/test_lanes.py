@@ -8,8 +8,7 @@ import pytest
 from cluster.journal.journal import Journal, migrate
 from cluster.journal.scheduling import LANE_START, Lane, LanePosition
 from cluster.policy.lifecycle import Status
-from tests.integration.journal.builders import a_message, a_request, a_tenant, each
-from tests.integration.journal.test_queue import an_outcome, leased, status, waiting
+from tests.integration.journal.builders import a_message, a_request, a_tenant, an_outcome, each, leased, status, waiting
 
 
 async def test_what_finds_no_room_waits_in_its_lane_until_its_owner_takes_it(journal: Journal) -> None:

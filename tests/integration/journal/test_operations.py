@@ -7,27 +7,21 @@ import pytest
 
 from cluster.journal.journal import Journal
 from cluster.journal.queue_control import QueueFilter, QueueMark
-from cluster.journal.records import DueDelivery, NewMessage, Outcome, OutcomeWithEvent
+from cluster.journal.records import DueDelivery, NewMessage
 from cluster.journal.site_actions import SiteAction
 from cluster.policy.lifecycle import Status
-from tests.integration.journal.builders import a_message, a_request, a_tenant, dropped, each, with_event
+from tests.integration.journal.builders import (
+    a_message,
+    a_request,
+    a_tenant,
+    an_outcome,
+    dropped,
+    each,
+    status,
+    waiting,
+)
 
 EVERYTHING = QueueFilter()
-
-
-def waiting(tenant_id: str, message: NewMessage) -> list[DueDelivery]:
-    return [DueDelivery(message.id, n, tenant_id, r.domain) for n, r in enumerate(message.recipients)]
-
-
-def delivered(w: DueDelivery, *, sole_recipient: bool = True) -> OutcomeWithEvent:
-    outcome = Outcome(
-        tenant_id=w.tenant_id,
-        message_id=w.message_id,
-        recipient_no=w.recipient_no,
-        status=Status.DELIVERED,
-        sole_recipient=sole_recipient,
-    )
-    return with_event(outcome)
 
 
 async def leased(journal: Journal) -> list[DueDelivery]:
@@ -35,12 +29,6 @@ async def leased(journal: Journal) -> list[DueDelivery]:
     page = await journal.scheduling.page_in(10, 600, each(lambda _: 1))
     assert page.expired == 0
     return page.leased
-
-
-async def status(journal: Journal, tenant_id: str, message: NewMessage) -> Status:
-    row = await journal.messages.find(tenant_id, message.id)
-    assert row is not None
-    return row.status
 
 
 def soon(**ahead: float) -> datetime:
@@ -209,7 +197,7 @@ async def test_what_is_being_sent_is_left_alone(journal: Journal) -> None:
     part = await journal.queue_control.part(EVERYTHING, QueueMark(), 100)
     assert [queued.sending for queued in part.queued] == [True, False, False]
     assert await journal.queue_control.give_up(part.queued, "enough") == 2
-    await journal.queue.commit([delivered(waiting(tenant, messages[0])[0])], owner=1)
+    await journal.queue.commit([an_outcome(waiting(tenant, messages[0])[0], Status.DELIVERED)], owner=1)
     assert await status(journal, tenant, messages[0]) == "delivered"
     assert claimed.attempts == 1
 
@@ -222,7 +210,7 @@ async def test_one_of_several_recipients_is_given_up(journal: Journal) -> None:
     assert await status(journal, tenant, message) == "queued"
     first, _ = waiting(tenant, message)
     await journal.queue.claim([first], owner=1, lease_s=600)
-    await journal.queue.commit([delivered(first, sole_recipient=False)], owner=1)
+    await journal.queue.commit([an_outcome(first, Status.DELIVERED, sole_recipient=False)], owner=1)
     assert await status(journal, tenant, message) == "delivered"
 
 
@@ -256,7 +244,7 @@ async def test_where_a_message_stands(journal: Journal) -> None:
         "delivery-0-0",
     )
     assert (bob.status, bob.held, bob.actor, bob.lane, bob.paused) == (Status.QUEUED, False, None, None, False)
-    await journal.queue.commit([delivered(first, sole_recipient=False)], owner=epoch)
+    await journal.queue.commit([an_outcome(first, Status.DELIVERED, sole_recipient=False)], owner=epoch)
     ada, bob = await journal.fates.recipients(message.id)
     assert (ada.status, ada.due_at) == (Status.DELIVERED, None)
     await journal.scheduled_sends.schedule(tenant, batch, "pause")

@@ -9,41 +9,10 @@ from msgspec.structs import replace
 
 from cluster.events import decode_batch
 from cluster.journal.journal import Journal, Rejected
-from cluster.journal.records import DueDelivery, NewMessage, Outcome, OutcomeWithEvent
 from cluster.journal.scheduling import Lane
 from cluster.policy.lifecycle import Status
 from cluster.policy.routes.membership import Member
-from tests.integration.journal.builders import a_message, a_request, a_tenant, each, with_event
-
-
-def waiting(tenant_id: str, message: NewMessage) -> list[DueDelivery]:
-    return [DueDelivery(message.id, n, tenant_id, r.domain) for n, r in enumerate(message.recipients)]
-
-
-def an_outcome(
-    w: DueDelivery, status: Status, *, sole_recipient: bool = True, due_at: datetime | None = None
-) -> OutcomeWithEvent:
-    outcome = Outcome(
-        tenant_id=w.tenant_id,
-        message_id=w.message_id,
-        recipient_no=w.recipient_no,
-        status=status,
-        sole_recipient=sole_recipient,
-        due_at=due_at,
-        error_message=None if status is Status.DELIVERED else "450 later",
-    )
-    return with_event(outcome)
-
-
-async def leased(journal: Journal, owner: int, limit: int = 10) -> list[DueDelivery]:
-    """The due deliveries, leased to this owner."""
-    return (await journal.scheduling.page_in(limit, 600, each(lambda _: owner))).leased
-
-
-async def status(journal: Journal, tenant_id: str, message: NewMessage) -> Status:
-    row = await journal.messages.find(tenant_id, message.id)
-    assert row is not None
-    return row.status
+from tests.integration.journal.builders import a_message, a_request, a_tenant, an_outcome, each, leased, status, waiting
 
 
 async def test_a_delivery_goes_from_queued_to_delivered(journal: Journal) -> None:

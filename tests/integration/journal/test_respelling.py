@@ -16,8 +16,7 @@ from cluster.dkim_keys import generate_rsa_key
 from cluster.journal.journal import Journal, Rejected, migrate
 from cluster.journal.records import Address, BodyPart, Content, PreparedPersonalization, Recipient, encode
 from cluster.vault import Vault
-from tests.integration.journal.builders import a_message, a_request, a_tenant
-from tests.integration.journal.test_queue import waiting
+from tests.integration.journal.builders import a_message, a_request, a_tenant, waiting
 
 SECRET = "c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0c2U="
 DOMAIN = "xn--bcher-kva.example"

@@ -13,9 +13,18 @@ from cluster.journal.journal import Journal
 from cluster.journal.records import DueDelivery, NewMessage, ScheduledSend
 from cluster.journal.scheduled_sends import ScheduledSends
 from cluster.policy.lifecycle import Status
-from tests.integration.journal.builders import a_message, a_request, a_tenant, dropped, each
+from tests.integration.journal.builders import (
+    a_message,
+    a_request,
+    a_tenant,
+    an_outcome,
+    dropped,
+    each,
+    leased,
+    status,
+    waiting,
+)
 from tests.integration.journal.test_commands import claim, counts, end, retry
-from tests.integration.journal.test_queue import an_outcome, leased, status, waiting
 
 
 @pytest.fixture(autouse=True)
