@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.acceptance.running import Client, RunningPostray
-from tests.documents import API, ROOT, Block, blocks, commands, lines
+from tests.documents import API, Block, blocks, commands, lines
 
 MAX_WAIT_S = 60.0
 
@@ -50,11 +50,9 @@ RUN = [
 
 @pytest.fixture(scope="module")
 def folder(postray: RunningPostray, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A folder as ``make run`` leaves it."""
+    """A folder with the data of a running postray, as ``make run`` leaves it."""
     folder = tmp_path_factory.mktemp("reader")
     (folder / "postray-data").symlink_to(postray.data_dir)
-    (folder / "examples").symlink_to(ROOT / "examples")
-    (folder / ".venv").symlink_to(sys.prefix)
     (folder / ".curlrc").write_text("fail\nnoproxy = *\n", encoding="ascii")  # an HTTP error fails the command
     yield folder
 
