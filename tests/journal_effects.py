@@ -1,7 +1,7 @@
 """Compares what happens to deliveries in a journal's Postgres with the headers of the statements.
 
 Triggers record each change of a status, with the text of the statement; a rollback removes the records. A header that
-is not in the table of transitions fails tests/unit/test_journal_moves.py, so a change that passes both tests is in the
+is not in the table of transitions fails tests/unit/journal/test_moves.py, so a change that passes both tests is in the
 table.
 """
 

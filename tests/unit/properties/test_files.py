@@ -17,7 +17,7 @@ from cluster.policy.limits.shaping import Shaping
 from cluster.policy.routes.routing import Routing, RoutingError
 from cluster.settings import SettingsError, load
 from tests.unit.delivery.test_ledger import ENTRIES
-from tests.unit.test_shaping import BASE
+from tests.unit.policy.test_shaping import BASE
 
 
 @contextmanager

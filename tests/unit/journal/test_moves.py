@@ -16,7 +16,7 @@ from tests.journal_moves import (
     statuses_written,
 )
 
-DESIGN = Path(__file__).parents[2] / "docs" / "design.md"
+DESIGN = Path(__file__).parents[3] / "docs" / "design.md"
 TABLE = {Move(start, transition, end) for (start, transition), end in TRANSITIONS.items()}
 
 

@@ -14,7 +14,7 @@ from cluster.policy.replies.triggers import TRIGGER_KEYS
 from cluster.policy.routes.sites import FAMILY_NAMES
 from cluster.policy.tls.level import TlsLevel
 
-EXAMPLE = Path(__file__).parents[2] / "examples" / "shaping.example.toml"
+EXAMPLE = Path(__file__).parents[3] / "examples" / "shaping.example.toml"
 
 BASE = Limits(
     connections=20,

@@ -19,7 +19,7 @@ from cluster.policy.replies.automation import (
 from cluster.policy.replies.bounce_class import BounceClass
 from cluster.policy.replies.bounce_rules import normalised
 from cluster.policy.replies.triggers import ActionKind, ReplyFacts, Trigger
-from tests.unit.test_shaping import shaping
+from tests.unit.policy.test_shaping import shaping
 
 SLOW = '[[automation]]\nname = "slow"\nmatch = "slow down"\naction = "slow_down"\nfor = "1m"'
 FEWER = '[[automation]]\nname = "fewer"\nmatch = "too many"\naction = "fewer_connections"\nfor = "1m"'

@@ -13,7 +13,7 @@ from cluster.policy.routes import routing
 from cluster.policy.routes.routing import Mode, Route, Routing, RoutingError, Secret, Via
 from cluster.policy.tls.level import AuthNeeds, TlsLevel
 
-EXAMPLE = (Path(__file__).parents[2] / "examples" / "routing.example.toml").read_text(encoding="utf-8")
+EXAMPLE = (Path(__file__).parents[3] / "examples" / "routing.example.toml").read_text(encoding="utf-8")
 DAY = date(2026, 11, 2)
 
 SOURCES = """
