@@ -1,8 +1,5 @@
 """The HTTP application: its routes, error responses and OpenAPI document. Creating it does no I/O."""
 
-import time
-from collections.abc import Callable
-
 from litestar import Litestar
 from litestar.datastructures import State
 from litestar.openapi.config import OpenAPIConfig
@@ -31,6 +28,7 @@ from cluster.http.application import Application
 from cluster.intake.intake import Intake
 from cluster.journal.journal import Journal
 from cluster.settings import DEFAULT_LIMITS, HttpSettings, MessageSettings
+from cluster.tenancy.directory import TenantDirectory
 
 DESCRIPTION = (
     "Send mail in bulk and follow it. The shapes are SendGrid v3's: its clients work with the host changed, for the "
@@ -49,6 +47,7 @@ def create_app(
     *,
     journal: Journal,
     sending: Journal | None = None,
+    directory: TenantDirectory,
     intake: Intake,
     large: Large,
     timeline: Timeline,
@@ -56,15 +55,13 @@ def create_app(
     lifetime_s: float,
     limits: MessageSettings = DEFAULT_LIMITS,
     admin: Admin | None = None,
-    now: Callable[[], float] = time.monotonic,
 ) -> Litestar:
     """Create the application from its collaborators. Its lifespan starts and stops the intake; the caller opens and
-    closes the journal. ``sending`` is the journal for API keys and send requests, by default the same.
-    ``lifetime_s`` is the lifetime of a retried message. ``limits`` apply to the composed messages. ``admin`` has the
-    operators' routes; None without a cluster. ``now`` is a monotonic clock for the cache of keys."""
-    sending = sending or journal
-    authenticator = Authenticator(sending.accounts.key_by_hash, now)
-    steps = Sending(sending, intake.commit, lifetime_s=lifetime_s, limits=limits)
+    closes the journal. ``sending`` is the journal for send requests, by default the same. ``directory`` has the tenants
+    and API keys. ``lifetime_s`` is the lifetime of a retried message. ``limits`` apply to the composed messages.
+    ``admin`` has the operators' routes; None without a cluster."""
+    authenticator = Authenticator(directory)
+    steps = Sending(sending or journal, directory, intake.commit, lifetime_s=lifetime_s, limits=limits)
     keyed = for_caller(
         Caller.KEY,
         MailSending(authenticator, steps, intake, large, settings.max_body_bytes).routes(),

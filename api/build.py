@@ -32,6 +32,7 @@ from cluster.routing.describe import Describing
 from cluster.routing.direct_offers import DirectOffers
 from cluster.routing.dispatcher import Dispatcher
 from cluster.tasks import Tasks
+from cluster.tenancy.directory import TenantDirectory
 from cluster.vault import Vault
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ class Api:
         self,
         server: ApiServer,
         journal: Journal,
+        directory: TenantDirectory,
         watch: Watch,
         dispatcher: Dispatcher,
         offers: DirectOffers,
@@ -64,6 +66,7 @@ class Api:
         """``is_draining`` returns whether this node is draining."""
         self._server = server
         self._journal = journal
+        self._directory = directory
         self._watch = watch
         self._is_draining = is_draining
         self._drained = False
@@ -77,6 +80,7 @@ class Api:
         self._tasks.spawn("offers", self._offers.run())
         await self._watch.look()  # before the first request
         self._tasks.spawn("backpressure", self._watch.run())
+        self._tasks.spawn("tenants", self._directory.run())
         self._tasks.spawn("settling", settle_abandoned(self._journal))
         await self._server.start()
         self._tasks.spawn("draining", self._stop_when_draining())
@@ -108,6 +112,7 @@ async def api(context: Context, links: Links) -> Api:
     settings = context.settings
     journal = await context.open_journal(JOURNAL_CONNECTIONS)
     sending = await context.open_journal(SENDING_CONNECTIONS, SENDING)
+    directory = TenantDirectory(sending)
     routing = build_routing(context, journal)
     dispatcher = Dispatcher(journal, links.call, routing.router, routing.active_policy)
     offers = DirectOffers(dispatcher, links.share)
@@ -134,6 +139,7 @@ async def api(context: Context, links: Links) -> Api:
         settings.http,
         journal=journal,
         sending=sending,
+        directory=directory,
         lifetime_s=settings.delivery.lifetime_s,
         offers=offers,
         large=LargeRequests(
@@ -154,7 +160,14 @@ async def api(context: Context, links: Links) -> Api:
         admin=admin(context, links, journal, routing, dispatcher, timeline),
     )
     return Api(
-        server, journal, watch, dispatcher, offers, lambda: journal.membership.is_draining(context.node_id), Tasks()
+        server,
+        journal,
+        directory,
+        watch,
+        dispatcher,
+        offers,
+        lambda: journal.membership.is_draining(context.node_id),
+        Tasks(),
     )
 
 

@@ -56,10 +56,10 @@ class Domains:
         return resource("/v3/whitelabel/domains", listing(self.listing), show(self.show), tag="domains")
 
     async def listing(self, request: ApiRequest) -> list[Domain]:
-        return domains(await self._journal.accounts.sender_domains(request.auth.tenant_id))
+        return domains(await self._journal.sender_domains.of_tenant(request.auth.tenant_id))
 
     async def show(self, request: ApiRequest, id: FromPath[str]) -> Domain:
-        for domain in domains(await self._journal.accounts.sender_domains(request.auth.tenant_id)):
+        for domain in domains(await self._journal.sender_domains.of_tenant(request.auth.tenant_id)):
             if str(domain.id) == id:
                 return domain
         raise NotFound("The domain does not exist")

@@ -18,6 +18,7 @@ from cluster.intake.backpressure import WhyFull, never_full
 from cluster.intake.intake import Intake, Offers
 from cluster.journal.journal import Journal
 from cluster.settings import DEFAULT_LIMITS, HttpSettings, MessageSettings, host_port
+from cluster.tenancy.directory import TenantDirectory
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +34,7 @@ class ApiServer:
         *,
         journal: Journal,
         sending: Journal | None = None,
+        directory: TenantDirectory,
         lifetime_s: float,
         offers: Offers,
         large: Large,
@@ -43,9 +45,9 @@ class ApiServer:
         admin: Admin | None = None,
     ) -> None:
         """``sending`` is the journal for send requests, with connections that only they use; by default the same.
-        ``lifetime_s`` is delivery.lifetime_s. ``offers`` is called with committed requests (see Intake). ``large``
-        accepts large requests. ``why_full`` returns the reason while the system is full. ``admin`` has the operators'
-        routes."""
+        ``directory`` has the tenants and API keys. ``lifetime_s`` is delivery.lifetime_s. ``offers`` is called with
+        committed requests (see Intake). ``large`` accepts large requests. ``why_full`` returns the reason while the
+        system is full. ``admin`` has the operators' routes."""
         self._bind = settings.bind
         self._intake = intake = Intake(  # kept so that its metrics are read
             (sending or journal).intake.accept,
@@ -57,6 +59,7 @@ class ApiServer:
             settings,
             journal=journal,
             sending=sending,
+            directory=directory,
             intake=intake,
             large=large,
             timeline=timeline,

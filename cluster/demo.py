@@ -10,7 +10,7 @@ from cluster.installation.local_secrets import DEMO_KEY, demo_key
 from cluster.installation.private_files import write_whole
 from cluster.journal.journal import Journal
 from cluster.keys import key_hash, new_key
-from cluster.tenants import add_verified_domain
+from cluster.tenancy.granting import add_verified_domain
 from cluster.vault import Vault
 
 TENANT = "demo"
@@ -42,13 +42,13 @@ async def ensure_demo(journal: Journal, vault: Vault, data_dir: Path) -> str:
     Raises Unavailable; Unsafe for a damaged demo.key; WrongKey when the journal's signing keys were encrypted with
     another secret, since then no mail could be signed.
     """
-    tenant_id = await journal.accounts.tenant_named(TENANT) or await journal.accounts.create_tenant(TENANT)
+    tenant_id = await journal.tenants.named(TENANT) or await journal.tenants.create(TENANT)
     await _ensure_domain(journal, vault, tenant_id)
     return await _ensure_key(journal, tenant_id, data_dir)
 
 
 async def _ensure_domain(journal: Journal, vault: Vault, tenant_id: str) -> None:
-    existing = await journal.accounts.dkim_key(tenant_id, DOMAIN)
+    existing = await journal.sender_domains.dkim_key(tenant_id, DOMAIN)
     if existing is not None:
         vault.open(existing.sealed_private_key)
     else:
@@ -58,9 +58,9 @@ async def _ensure_domain(journal: Journal, vault: Vault, tenant_id: str) -> None
 async def _ensure_key(journal: Journal, tenant_id: str, data_dir: Path) -> str:
     """The stored key if this journal knows it, else a new one. A new key is written to its file before the journal."""
     kept = demo_key(data_dir)
-    if kept is not None and await journal.accounts.key_by_hash(key_hash(kept)) is not None:
+    if kept is not None and await journal.api_keys.by_hash(key_hash(kept)) is not None:
         return kept
     secret, prefix, hash = new_key(sandbox=False)
     write_whole(data_dir / DEMO_KEY, secret.encode())
-    await journal.accounts.create_key(tenant_id, name="demo", prefix=prefix, hash=hash, scopes=SCOPES, sandbox=False)
+    await journal.api_keys.create(tenant_id, name="demo", prefix=prefix, hash=hash, scopes=SCOPES, sandbox=False)
     return secret

@@ -189,7 +189,7 @@ class Postray:
         DidNotStart when the secret is missing and the journal holds encrypted data."""
         if find_secret(self._settings.secret, self._data_dir) is None:
             async with opened(dsn) as journal:
-                if await journal.accounts.sealed(1):
+                if await journal.sender_domains.sealed(1):
                     raise DidNotStart(f"{self._data_dir / SECRET_FILE} is missing: {RESTORE}")
         return secret_key(self._settings.secret, self._data_dir)
 

@@ -221,7 +221,8 @@ class Composer:
         if missing:
             for request_id, data in (await self._journal.messages.contents(missing)).items():
                 hashes = [attachment.sha256 for attachment in decode_content(data).attachments]
-                files = await self._journal.messages.attachments(hashes) if hashes else {}
+                tenant_id = first[request_id].tenant_id
+                files = await self._journal.messages.attachments(tenant_id, hashes) if hashes else {}
                 keep(request_id, data, files)
         return found
 
@@ -229,7 +230,7 @@ class Composer:
         known = self._signers.get((tenant_id, domain))
         if known is not None:
             return known[0]
-        key = await self._journal.accounts.dkim_key(tenant_id, domain)
+        key = await self._journal.sender_domains.dkim_key(tenant_id, domain)
         signer = None
         if key is not None:
             private_key = load_private_key(self._vault.open(key.sealed_private_key))

@@ -17,12 +17,13 @@ from api.send.conversion import new_request
 from api.send.request import MailSend
 from api.send.validation import check
 from cluster.ids import is_id
-from cluster.intake.senders import VerifiedDomains
+from cluster.intake.senders import first_unverified
 from cluster.journal.journal import Journal
 from cluster.journal.records import ApiKey, NewRequest
 from cluster.lookup.ttl_cache import TtlCache
 from cluster.policy.routes.domains import domain_of
 from cluster.settings import DEFAULT_LIMITS, MessageSettings
+from cluster.tenancy.directory import TenantDirectory
 
 BATCH_TTL_S = 5.0
 """How long an existing batch is cached."""
@@ -45,11 +46,12 @@ class Sent(Struct, frozen=True):
 
 
 class Sending:
-    """Checks and commits requests, with caches of verified domains and existing batches."""
+    """Checks and commits requests, with a cache of existing batches."""
 
     def __init__(
         self,
         journal: Journal,
+        directory: TenantDirectory,
         commit: Commit,
         *,
         lifetime_s: float,
@@ -63,7 +65,7 @@ class Sending:
         self._lifetime = timedelta(seconds=lifetime_s)
         self._limits = limits
         self._clock = clock
-        self._domains = VerifiedDomains(journal)
+        self._directory = directory
         # Negative answers are not cached, so that a new batch can be used at once.
         self._batches: TtlCache[tuple[str, str], bool] = TtlCache(BATCHES_KEPT, time.monotonic)
 
@@ -83,7 +85,7 @@ class Sending:
         sandbox = key.sandbox or mail.sandboxed
         if not sandbox:
             senders = checked.notes.senders
-            unverified = await self._domains.first_unverified(key.tenant_id, _sender_domains(mail, senders))
+            unverified = await first_unverified(self._directory, key.tenant_id, _sender_domains(mail, senders))
             if unverified is not None:
                 raise Forbidden(f"{NOT_VERIFIED}: {unverified}", _first_from(unverified, mail, senders))
         if pause:

@@ -27,7 +27,7 @@ from benchmarks.scenarios.sending import COUNTED, SendingWorld, WorldOptions
 from benchmarks.series import percentile, thinned
 from benchmarks.world import LOOK_S, STALLED_S, known
 from cluster.journal.journal import Journal
-from cluster.tenants import add_key, add_verified_domain
+from cluster.tenancy.granting import add_key, add_verified_domain
 from cluster.vault import Vault, secret_key
 
 HEALTH_S = 0.05
@@ -163,7 +163,7 @@ class Attacks:
         journal = Journal(self._sending.world.dsn, application="attacks", connections=1)
         await journal.open()
         try:
-            tenant_id = await journal.accounts.create_tenant("attacker")
+            tenant_id = await journal.tenants.create("attacker")
             vault = Vault(secret_key(postray.settings.secret, postray.data_dir))
             await add_verified_domain(journal, vault, tenant_id, DOMAIN)
             return await add_key(journal, tenant_id, "attacker", SCOPES)

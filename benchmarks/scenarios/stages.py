@@ -132,7 +132,7 @@ class Stages:
         self._journal = Journal(dsn, application="stages", offer_grace_s=LEASE_S)
         await self._journal.open()
         self._stack.push_async_callback(self._journal.close)
-        self._tenant_id = await self._journal.accounts.create_tenant("bench")
+        self._tenant_id = await self._journal.tenants.create("bench")
         self._epoch, _ = await self._journal.membership.register("stages", "here")
         self._clickhouse = await to_its_end(ClickHouse.open, ClickHouseSettings(), directory)
         self._stack.callback(self._clickhouse.close)

@@ -248,7 +248,7 @@ async def _read_sealed(dsn: str) -> list[tuple[str, bytes]]:
     journal = Journal(dsn, application="doctor", connections=1)
     await journal.open()
     try:
-        return await journal.accounts.sealed(SEALED_LOOKED_AT)
+        return await journal.sender_domains.sealed(SEALED_LOOKED_AT)
     finally:
         await journal.close()
 

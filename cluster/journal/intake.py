@@ -40,7 +40,13 @@ class Acceptance(JournalPart):
             paused = [r for r in requests if r.batch_id in scheduled and r.batch_id not in refused]
             for request in requests:
                 for sha256, content in request.attachments.items():
-                    await execute(connection, "keep_attachment", sha256=sha256, content=content)
+                    await execute(
+                        connection,
+                        "keep_attachment",
+                        tenant_id=request.tenant_id,
+                        sha256=sha256,
+                        content=content,
+                    )
             await execute(connection, "accept", **_columns(requests, self._offer_grace, refused))
             if paused:
                 await hold(

@@ -1,7 +1,8 @@
 -- Accepted requests.
 
 -- name: keep_attachment
-INSERT INTO attachments (sha256, content) VALUES (%(sha256)s, %(content)s) ON CONFLICT DO NOTHING
+INSERT INTO attachments (tenant_id, sha256, content) VALUES (%(tenant_id)s, %(sha256)s, %(content)s)
+ON CONFLICT DO NOTHING
 
 -- name: accept
 -- moves: new -> queued (submitted)

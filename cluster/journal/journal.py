@@ -4,7 +4,7 @@ Its callers are the API process (accept, read, cancel), the scheduler (page in),
 the consumers of the event log. Only this package accesses the tables.
 """
 
-from cluster.journal.accounts import Accounts
+from cluster.journal.api_keys import ApiKeys
 from cluster.journal.batches import Batches
 from cluster.journal.commands import Commands
 from cluster.journal.database import Database, Rejected, TookTooLong, Unavailable, migrate, wait_until_reachable
@@ -19,9 +19,11 @@ from cluster.journal.queue import Queue
 from cluster.journal.queue_control import QueueControl
 from cluster.journal.scheduled_sends import ScheduledSends
 from cluster.journal.scheduling import Scheduling
+from cluster.journal.sender_domains import SenderDomains
 from cluster.journal.site_actions import SiteActions
 from cluster.journal.strikes import Strikes
 from cluster.journal.suspensions import Suspensions
+from cluster.journal.tenants import Tenants
 from cluster.journal.tls_results import TlsResultCounts
 from cluster.journal.warm_up import WarmUps
 
@@ -60,7 +62,9 @@ class Journal:
         self.membership = Membership(database)
         self.strikes = Strikes(database)
         self.event_log = EventLog(database)
-        self.accounts = Accounts(database)
+        self.tenants = Tenants(database)
+        self.api_keys = ApiKeys(database)
+        self.sender_domains = SenderDomains(database)
         self.policies = PolicyVersions(database)
         self.suspensions = Suspensions(database)
         self.site_actions = SiteActions(database)

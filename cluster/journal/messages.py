@@ -67,9 +67,9 @@ class Messages(JournalPart):
         """The encoded shared content of requests, by request id."""
         return dict(await self._database.rows("contents", request_ids=list(request_ids)))
 
-    async def attachments(self, hashes: Sequence[bytes]) -> dict[bytes, bytes]:
-        """The bytes of attachments, by their SHA-256."""
-        return dict(await self._database.rows("attachments", hashes=list(hashes)))
+    async def attachments(self, tenant_id: str, hashes: Sequence[bytes]) -> dict[bytes, bytes]:
+        """The bytes of a tenant's attachments, by their SHA-256."""
+        return dict(await self._database.rows("attachments", tenant_id=tenant_id, hashes=list(hashes)))
 
 
 def _where(filter: MessageFilter) -> tuple[str, dict[str, Any]]:

@@ -35,4 +35,7 @@ SELECT count(*) FROM (
 SELECT id, content FROM requests WHERE id = ANY (%(request_ids)s::text[])
 
 -- name: attachments
-SELECT sha256, content FROM attachments WHERE sha256 = ANY (%(hashes)s::bytea[])
+-- Files of before migration 0011 have no tenant.
+SELECT DISTINCT ON (sha256) sha256, content FROM attachments
+WHERE tenant_id = ANY (ARRAY[%(tenant_id)s, '']) AND sha256 = ANY (%(hashes)s::bytea[])
+ORDER BY sha256, tenant_id DESC

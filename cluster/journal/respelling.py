@@ -23,7 +23,12 @@ async def respell_domains(connection: AsyncConnection[Any]) -> None:
         )
         twin = await cursor.fetchone()
         if twin is None:
-            await connection.execute("UPDATE sender_domains SET domain = %s WHERE id = %s", [name, id])
+            await connection.execute(
+                """UPDATE sender_domains
+                SET domain = %(name)s, is_shared = EXISTS (SELECT FROM sender_domains WHERE domain = %(name)s)
+                WHERE id = %(id)s""",
+                {"name": name, "id": id},
+            )
         else:
             await _join(connection, id, twin[0])
 
@@ -35,7 +40,10 @@ async def _join(connection: AsyncConnection[Any], id: int, twin: int) -> None:
     await connection.execute(
         """UPDATE dkim_keys AS k
         SET domain_id = %(twin)s,
-            active = k.active AND NOT EXISTS (SELECT FROM dkim_keys t WHERE t.domain_id = %(twin)s AND t.active)
+            state = CASE
+                WHEN k.state = 'active'
+                    AND EXISTS (SELECT FROM dkim_keys t WHERE t.domain_id = %(twin)s AND t.state = 'active')
+                THEN 'retired' ELSE k.state END
         WHERE k.domain_id = %(id)s
             AND NOT EXISTS (SELECT FROM dkim_keys t WHERE t.domain_id = %(twin)s AND t.selector = k.selector)""",
         {"id": id, "twin": twin},

@@ -60,6 +60,10 @@ class TtlCache(Generic[K, V]):
         if (found := self._values.pop(key, None)) is not None:
             self._bytes -= self._weigh(found[0])
 
+    def forget_where(self, is_meant: Callable[[K, V], bool]) -> None:
+        for key in [key for key, (value, _) in self._values.items() if is_meant(key, value)]:
+            self.forget(key)
+
     def clear(self) -> None:
         self._values.clear()
         self._bytes = 0

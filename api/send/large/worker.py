@@ -22,6 +22,7 @@ from api.send.large.reading import read_mail
 from api.send.sending import Sending, Sent
 from cluster.journal.journal import Journal, Rejected, Unavailable
 from cluster.journal.records import NewRequest
+from cluster.tenancy.directory import TenantDirectory
 
 NICE = 5
 """A lower priority, so that small requests run first."""
@@ -106,7 +107,9 @@ class Worker:
                 await journal.close()
                 raise
             self._journal = journal
-            self._sending = Sending(journal, self._commit, lifetime_s=setup.lifetime_s, limits=setup.limits)
+            self._sending = Sending(
+                journal, TenantDirectory(journal), self._commit, lifetime_s=setup.lifetime_s, limits=setup.limits
+            )
         return self._sending
 
     async def _commit(self, request: NewRequest) -> None:

@@ -11,6 +11,7 @@ from cluster.journal.journal import Journal
 from cluster.journal.records import DueDelivery, NewRequest
 from cluster.keys import new_key
 from cluster.settings import HttpSettings
+from cluster.tenancy.directory import TenantDirectory
 from tests.integration.large import large_requests
 
 SCOPES = ("mail.send", "mail.schedule", "mail.cancel", "domains.read")
@@ -35,6 +36,7 @@ class Site:
         return ApiServer(
             HttpSettings(bind="127.0.0.1:0"),
             journal=self.journal,
+            directory=TenantDirectory(self.journal),
             lifetime_s=3600,
             offers=self._offer,
             large=large_requests(self.dsn, self.due.extend),
@@ -59,10 +61,10 @@ class Site:
 
 @pytest.fixture
 async def site(journal: Journal, journal_dsn: str) -> AsyncIterator[Site]:
-    tenant_id = await journal.accounts.create_tenant("acme")
+    tenant_id = await journal.tenants.create("acme")
     secret, prefix, hash = new_key(sandbox=False)
-    await journal.accounts.create_key(tenant_id, name="all", prefix=prefix, hash=hash, scopes=SCOPES, sandbox=False)
-    await journal.accounts.create_domain(
+    await journal.api_keys.create(tenant_id, name="all", prefix=prefix, hash=hash, scopes=SCOPES, sandbox=False)
+    await journal.sender_domains.create(
         tenant_id,
         "mail.example.com",
         verified=True,

@@ -11,6 +11,7 @@ import pytest
 from api.server import ApiServer
 from cluster.journal.journal import Journal
 from cluster.settings import HttpSettings
+from cluster.tenancy.directory import TenantDirectory
 from tests.integration.api.conftest import Site
 from tests.integration.large import large_requests
 from tests.unit.api.bodies import mail, to
@@ -153,6 +154,7 @@ async def test_a_port_that_is_taken(journal: Journal, journal_dsn: str) -> None:
         server = ApiServer(
             settings,
             journal=journal,
+            directory=TenantDirectory(journal),
             lifetime_s=1,
             offers=lambda _: None,
             large=large_requests(journal_dsn),

@@ -30,7 +30,7 @@ async def test_single_mails_pass_a_backlog_at_a_rate_that_it_saturates(journal: 
     settings = msgspec.structs.replace(DELIVERY, messages_per_s_per_site=RATE, window=500)
     async with a_world(journal, settings=settings) as world:
         world.zone("example.com", "127.0.0.1")
-        small = await journal.accounts.create_tenant("small")
+        small = await journal.tenants.create("small")
         await world.scheduler.start()
         offers = await offering(world)
         backlog = 0

@@ -61,7 +61,7 @@ async def test_a_host_without_smtputf8(
 ) -> None:
     pem, public = dkim_keys.generate_rsa_key()
     async with hosts(journal) as there:
-        await journal.accounts.create_domain(
+        await journal.sender_domains.create(
             there.world.tenant_id,
             "mail.example.com",
             verified=True,

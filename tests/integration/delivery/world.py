@@ -216,7 +216,7 @@ async def a_world(
         dns = DnsServer()
         transport, _ = await loop.create_datagram_endpoint(lambda: dns, local_addr=("127.0.0.1", 0))
         stack.callback(transport.close)
-        world = World(journal, dns, await journal.accounts.create_tenant("acme"))
+        world = World(journal, dns, await journal.tenants.create("acme"))
         world.settings = settings
         port = 0
         for i, behaviour in enumerate(behaviours or (None,)):

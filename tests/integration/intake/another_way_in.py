@@ -16,7 +16,7 @@ from cluster.context import Context
 from cluster.intake.backpressure import Overloaded, Watch
 from cluster.intake.intake import Intake
 from cluster.intake.prepared import prepared_request, send_time
-from cluster.intake.senders import VerifiedDomains
+from cluster.intake.senders import first_unverified
 from cluster.journal.records import Address, BodyPart, Content, NewRequest, PreparedPersonalization
 from cluster.policy.backpressure import LoadBounds
 from cluster.routing.build import build_routing
@@ -24,6 +24,7 @@ from cluster.routing.direct_offers import DirectOffers
 from cluster.routing.dispatcher import Dispatcher
 from cluster.routing.offer import OfferAnswer, decode_offer
 from cluster.settings import Settings
+from cluster.tenancy.directory import TenantDirectory
 from cluster.vault import secret_key
 
 ACTOR = "delivery-0-0"
@@ -95,7 +96,7 @@ async def run(data_dir: str, dsn: str, tenant_id: str) -> Report:
     )
     intake = Intake(journal.intake.accept, commit_window_ms=0, offers=offers, why_full=watch.why_full)
     await intake.start()
-    domains = VerifiedDomains(journal)
+    directory = TenantDirectory(journal)
     request = a_request(tenant_id)
     await intake.commit(request)
     async with asyncio.timeout(OFFERED_WITHIN_S):
@@ -109,7 +110,7 @@ async def run(data_dir: str, dsn: str, tenant_id: str) -> Report:
     offering.cancel()
     await intake.stop()
     unverified = [
-        await domains.first_unverified(tenant_id, some) for some in (["mail.example.com"], ["strange.example"])
+        await first_unverified(directory, tenant_id, some) for some in (["mail.example.com"], ["strange.example"])
     ]
     await journal.close()
     return Report(request.message_ids[0], unverified, taken, overloaded, sorted(sys.modules))

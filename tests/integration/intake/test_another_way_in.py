@@ -21,7 +21,7 @@ async def test_a_prepared_request_is_committed_and_offered_without_the_api(
     journal: Journal, journal_dsn: str, data_dir: Path
 ) -> None:
     tenant_id = await a_tenant(journal)
-    await journal.accounts.create_domain(
+    await journal.sender_domains.create(
         tenant_id, "mail.example.com", verified=True, selector="s1", public_key="AAA=", sealed_private_key=b"x"
     )
     data_dir.mkdir()

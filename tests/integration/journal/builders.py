@@ -28,7 +28,7 @@ from cluster.policy.lifecycle import Status
 
 
 async def a_tenant(journal: Journal, name: str = "acme") -> str:
-    return await journal.accounts.create_tenant(name)
+    return await journal.tenants.create(name)
 
 
 def a_message(

@@ -172,13 +172,13 @@ async def test_a_page_of_the_log_ends_with_the_row_that_makes_it_large_enough(
 async def test_a_domain_and_its_key(journal: Journal) -> None:
     tenant = await a_tenant(journal)
     key = {"selector": "s1", "public_key": "MIIB", "sealed_private_key": b"sealed"}
-    await journal.accounts.create_domain(tenant, "mail.example.com", verified=True, **key)  # type: ignore[arg-type]
-    assert await journal.accounts.is_verified_domain(tenant, "mail.example.com")
-    assert not await journal.accounts.is_verified_domain(tenant, "example.com")
-    stored = await journal.accounts.dkim_key(tenant, "mail.example.com")
+    await journal.sender_domains.create(tenant, "mail.example.com", verified=True, **key)  # type: ignore[arg-type]
+    assert await journal.sender_domains.is_verified(tenant, "mail.example.com")
+    assert not await journal.sender_domains.is_verified(tenant, "example.com")
+    stored = await journal.sender_domains.dkim_key(tenant, "mail.example.com")
     assert stored is not None and stored.sealed_private_key == b"sealed"
     with pytest.raises(Rejected):
-        await journal.accounts.create_domain(tenant, "mail.example.com", verified=True, **key)  # type: ignore[arg-type]
+        await journal.sender_domains.create(tenant, "mail.example.com", verified=True, **key)  # type: ignore[arg-type]
 
 
 async def test_migrating_twice_and_at_once_runs_each_script_once(journal_dsn: str) -> None:

@@ -45,8 +45,8 @@ class Old:
         """(domain, whether it is verified, its keys: those that sign, then those that do not in brackets)."""
         cursor = await self.connection.execute(
             """SELECT s.domain, s.verified_at IS NOT NULL,
-                array_agg(CASE WHEN k.active THEN k.public_key ELSE '(' || k.public_key || ')' END
-                    ORDER BY NOT k.active, k.id)
+                array_agg(CASE WHEN k.state = 'active' THEN k.public_key ELSE '(' || k.public_key || ')' END
+                    ORDER BY k.state <> 'active', k.id)
             FROM sender_domains s JOIN dkim_keys k ON k.domain_id = s.id
             WHERE s.tenant_id = %s GROUP BY s.id ORDER BY s.domain""",
             [tenant],
@@ -76,8 +76,8 @@ async def test_domains_get_the_one_spelling_once(journal: Journal, old: Old) -> 
     ]
     assert await old.domains(other) == [(DOMAIN, True, ["bücher.example s1"])]
     for spelling in (DOMAIN, "bücher.example", "BÜCHER.example"):
-        assert await journal.accounts.is_verified_domain(tenant, spelling)
-        key = await journal.accounts.dkim_key(tenant, spelling)
+        assert await journal.sender_domains.is_verified(tenant, spelling)
+        key = await journal.sender_domains.dkim_key(tenant, spelling)
         assert key is not None and (key.domain, key.sealed_private_key) == (DOMAIN, "Bücher.example".encode())
 
 
@@ -102,18 +102,18 @@ async def test_a_twin_without_a_key_signs_with_the_others(journal: Journal, old:
 async def test_a_domain_is_made_once_however_it_is_spelled(journal: Journal) -> None:
     tenant = await a_tenant(journal)
     made: dict[str, Any] = {"verified": True, "selector": "s1", "public_key": "A", "sealed_private_key": b"x"}
-    await journal.accounts.create_domain(tenant, "Bücher.example", **made)
-    (domain,) = await journal.accounts.sender_domains(tenant)
+    await journal.sender_domains.create(tenant, "Bücher.example", **made)
+    (domain,) = await journal.sender_domains.of_tenant(tenant)
     assert domain.domain == DOMAIN
     for wrong in ("bücher.example", "BÜCHER.EXAMPLE", DOMAIN, "localhost", "a b.example", ""):
         with pytest.raises(Rejected):
-            await journal.accounts.create_domain(tenant, wrong, **made)
+            await journal.sender_domains.create(tenant, wrong, **made)
 
 
 async def test_mail_queued_with_u_labels_is_composed_and_signed(journal: Journal, tmp_path: Path) -> None:
     tenant, vault = await a_tenant(journal), Vault(SECRET)
     private_key, public_key = generate_rsa_key()
-    await journal.accounts.create_domain(
+    await journal.sender_domains.create(
         tenant, DOMAIN, verified=True, selector="s1", public_key=public_key, sealed_private_key=vault.seal(private_key)
     )
     email = "Ada@Bücher.example"

@@ -32,6 +32,7 @@ from cluster.routing.views import (
     WarmUpUse,
 )
 from cluster.settings import DeliverySettings, HttpSettings
+from cluster.tenancy.directory import TenantDirectory
 from cluster.vault import Vault, secret_key
 from tests.integration.large import large_requests
 
@@ -69,6 +70,7 @@ class Postray:
         self.server = ApiServer(
             HttpSettings(bind="127.0.0.1:0"),
             journal=journal,
+            directory=TenantDirectory(journal),
             lifetime_s=3600,
             offers=self._offer,
             large=large_requests(dsn),

@@ -171,9 +171,9 @@ def test_settings_files(
 
 
 async def seal(journal: Journal, secret: str) -> None:
-    tenant_id = await journal.accounts.create_tenant("acme")
+    tenant_id = await journal.tenants.create("acme")
     sealed = Vault(secret).seal(b"key")
-    await journal.accounts.create_domain(
+    await journal.sender_domains.create(
         tenant_id, "acme.example", verified=True, selector="s", public_key="p", sealed_private_key=sealed
     )
 

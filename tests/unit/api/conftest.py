@@ -15,6 +15,7 @@ from cluster.intake.intake import Intake
 from cluster.journal.journal import Journal
 from cluster.journal.records import NewRequest
 from cluster.settings import HttpSettings
+from cluster.tenancy.directory import TenantDirectory
 from tests.unit.api.journal_double import JournalDouble
 from tests.unit.api.large_double import LargeHere
 from tests.unit.api.operating import Operating
@@ -44,16 +45,17 @@ class World:
             why_full=lambda: self.full,
         )
         journal = cast(Journal, self.journal)
-        self.large = LargeHere(Sending(journal, self.intake.commit, lifetime_s=86_400))
+        self.directory = TenantDirectory(journal, lambda: self.now)
+        self.large = LargeHere(Sending(journal, self.directory, self.intake.commit, lifetime_s=86_400))
         self.app: Litestar = create_app(
             settings,
             journal=journal,
+            directory=self.directory,
             intake=self.intake,
             large=self.large,
             timeline=self._timeline,
             readiness=self._readiness,
             lifetime_s=86_400,
-            now=lambda: self.now,
         )
         transport = httpx.ASGITransport(cast(Any, self.app))
         self.client = httpx.AsyncClient(transport=transport, base_url="http://postray.test")

@@ -19,6 +19,7 @@ from cluster.journal.records import (
     SenderDomain,
 )
 from cluster.keys import new_key
+from cluster.tenancy.tenant import Tenant
 
 
 class JournalDouble:
@@ -34,6 +35,8 @@ class JournalDouble:
         self.keys: dict[bytes, ApiKey] = {}
         self.lookups = 0
         self.verified = {("tnt_acme", "mail.example.com"), ("tnt_acme", "xn--bcher-kva.example")}
+        self.changed_tenants: set[str] = set()
+        """What the next poll for changes finds."""
         self.known_batches: set[tuple[str, str]] = set()
         self.counts: dict[tuple[str, str], BatchCounts] = {}
         self.rows: dict[tuple[str, str], MessageRow] = {}
@@ -51,11 +54,9 @@ class JournalDouble:
         self.broken: Exception | None = None
         """Raised by every read."""
         self.intake = SimpleNamespace(accept=self._accept)
-        self.accounts = SimpleNamespace(
-            key_by_hash=self._key_by_hash,
-            is_verified_domain=self._is_verified_domain,
-            sender_domains=self._sender_domains,
-        )
+        self.tenants = SimpleNamespace(find=self._tenant, changed=self._changed_tenants)
+        self.api_keys = SimpleNamespace(by_hash=self._key_by_hash)
+        self.sender_domains = SimpleNamespace(of_tenant=self._sender_domains)
         self.batches = SimpleNamespace(
             create=self._create_batch, exists=self._batch_exists, counts=self._batch_counts, cancel=self._cancel_batch
         )
@@ -87,8 +88,13 @@ class JournalDouble:
         self.lookups += 1
         return self.keys.get(hash)
 
-    async def _is_verified_domain(self, tenant_id: str, domain: str) -> bool:
-        return (tenant_id, domain) in self.verified
+    async def _tenant(self, tenant_id: str) -> Tenant | None:
+        senders = {domain: False for tenant, domain in self.verified if tenant == tenant_id}
+        return Tenant(id=tenant_id, name=tenant_id, senders=senders)
+
+    async def _changed_tenants(self, since: int | None) -> tuple[int, frozenset[str]]:
+        changed, self.changed_tenants = frozenset(self.changed_tenants), set()
+        return 1, changed
 
     async def _create_batch(self, tenant_id: str) -> str:
         self._read()

@@ -26,6 +26,7 @@ from cluster.policy.limits.retry import tried_until
 from cluster.routing.site_state import Held, SiteState, TraceLine
 from cluster.routing.views import RouteDescription, SiteOfDomain, SourceState
 from cluster.settings import HttpSettings
+from cluster.tenancy.directory import TenantDirectory
 from tests.unit.api.admin_facts import a_suspension
 from tests.unit.api.journal_double import JournalDouble
 
@@ -155,6 +156,7 @@ class Operating:
         app = create_app(
             HttpSettings(),
             journal=journal,
+            directory=TenantDirectory(journal),
             intake=cast(Intake, self),
             large=cast(Large, self),
             timeline=self._timeline,

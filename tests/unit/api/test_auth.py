@@ -1,13 +1,9 @@
-"""Keys: refusals, scopes, and how long the journal's answer is cached."""
-
-import asyncio
+"""Keys: refusals, scopes, and how long a revoked key is accepted."""
 
 import pytest
 
-from api.http.auth import KEY_TTL_S, Authenticator
-from cluster.journal.journal import Unavailable
-from cluster.journal.records import ApiKey
 from cluster.keys import is_key, key_hash, new_key
+from cluster.tenancy.directory import FRESH_S
 from tests.unit.api.bodies import mail
 from tests.unit.api.conftest import ALL_SCOPES, World
 
@@ -57,10 +53,11 @@ async def test_the_scheme_is_bearer_in_any_case(world: World) -> None:
 
 
 async def test_a_revoked_key_is_refused_within_five_seconds(world: World) -> None:
-    assert KEY_TTL_S < 5
+    assert FRESH_S < 5
     assert (await world.send(mail())).status_code == 202
     world.journal.keys.clear()
-    world.now += KEY_TTL_S - 0.1
+    world.journal.changed_tenants = {"tnt_acme"}
+    world.now += FRESH_S - 0.1
     assert (await world.send(mail())).status_code == 202  # from the cache
     assert world.journal.lookups == 1
     world.now += 0.2
@@ -81,32 +78,3 @@ def test_a_new_key(sandbox: bool) -> None:
     assert secret.startswith(prefix) and len(prefix) == 16
     assert hash == key_hash(secret) and len(hash) == 32
     assert new_key(sandbox)[0] != secret
-
-
-async def test_many_requests_at_once_ask_for_a_key_once_and_one_that_goes_takes_nothing_from_the_others() -> None:
-    secret, asked, answer = new_key(sandbox=False)[0], 0, asyncio.Event()
-
-    async def find(hash: bytes) -> ApiKey | None:
-        nonlocal asked
-        asked += 1
-        await answer.wait()
-        if asked == 1:
-            raise Unavailable("down")
-        return ApiKey(id="key_1", tenant_id="tnt_1", scopes=frozenset(), sandbox=False)
-
-    authenticator = Authenticator(find)
-
-    def several() -> list[asyncio.Task[ApiKey]]:
-        return [asyncio.create_task(authenticator.authenticate(f"Bearer {secret}")) for _ in range(5)]
-
-    first = several()
-    await asyncio.sleep(0)
-    answer.set()
-    assert [type(one) for one in await asyncio.gather(*first, return_exceptions=True)] == [Unavailable] * 5
-    answer.clear()
-    gone, *others = several()
-    await asyncio.sleep(0)
-    gone.cancel()
-    answer.set()
-    assert {key.tenant_id for key in await asyncio.gather(*others)} == {"tnt_1"}
-    assert asked == 2

@@ -133,9 +133,7 @@ def test_making_the_application_touches_nothing() -> None:
     # No collaborator is called, so they can be anything.
     class Untouchable:
         def __getattr__(self, name: str) -> Any:
-            if name == "accounts":
-                return self
-            if name in ("key_by_hash", "commit", "start", "stop"):
+            if name in ("commit", "start", "stop"):
                 return lambda: None
             raise AssertionError(f"{name} was touched")
 
@@ -145,6 +143,7 @@ def test_making_the_application_touches_nothing() -> None:
     create_app(
         HttpSettings(),
         journal=anything,
+        directory=anything,
         intake=anything,
         large=anything,
         timeline=anything,

@@ -1,17 +1,4 @@
--- Tenants, API keys, sender domains and their signing keys.
-
--- name: key_by_hash
-SELECT id, tenant_id, scopes, sandbox FROM api_keys WHERE hash = %(hash)s AND revoked_at IS NULL
-
--- name: create_tenant
-INSERT INTO tenants (id, name) VALUES (%(id)s, %(name)s)
-
--- name: tenant_named
-SELECT id FROM tenants WHERE name = %(name)s
-
--- name: create_key
-INSERT INTO api_keys (id, tenant_id, name, prefix, hash, scopes, sandbox)
-VALUES (%(id)s, %(tenant_id)s, %(name)s, %(prefix)s, %(hash)s, %(scopes)s, %(sandbox)s)
+-- Sender domains and their signing keys.
 
 -- name: create_domain
 INSERT INTO sender_domains (tenant_id, domain, verified_at)
@@ -28,13 +15,13 @@ SELECT EXISTS (
 
 -- name: sender_domains
 SELECT s.id, s.domain, s.verified_at IS NOT NULL, k.selector, k.public_key
-FROM sender_domains s JOIN dkim_keys k ON k.domain_id = s.id AND k.active
+FROM sender_domains s JOIN dkim_keys k ON k.domain_id = s.id AND k.state = 'active'
 WHERE s.tenant_id = %(tenant_id)s
 ORDER BY s.id, k.id
 
 -- name: dkim_key
 SELECT s.domain, k.selector, k.sealed_private_key
-FROM sender_domains s JOIN dkim_keys k ON k.domain_id = s.id AND k.active
+FROM sender_domains s JOIN dkim_keys k ON k.domain_id = s.id AND k.state = 'active'
 WHERE s.tenant_id = %(tenant_id)s AND s.domain = %(domain)s
 ORDER BY k.id LIMIT 1
 

@@ -16,7 +16,7 @@ async def add_verified_domain(journal: Journal, vault: Vault, tenant_id: str, do
     Returns the ``p=`` value of the key's record. Raises Unavailable.
     """
     private_key, public_key = generate_rsa_key()
-    await journal.accounts.create_domain(
+    await journal.sender_domains.create(
         tenant_id,
         domain,
         verified=True,
@@ -30,5 +30,5 @@ async def add_verified_domain(journal: Journal, vault: Vault, tenant_id: str, do
 async def add_key(journal: Journal, tenant_id: str, name: str, scopes: Sequence[str]) -> str:
     """Give a tenant a live API key. Returns its secret, which the journal does not store. Raises Unavailable."""
     secret, prefix, hash = new_key(sandbox=False)
-    await journal.accounts.create_key(tenant_id, name=name, prefix=prefix, hash=hash, scopes=scopes, sandbox=False)
+    await journal.api_keys.create(tenant_id, name=name, prefix=prefix, hash=hash, scopes=scopes, sandbox=False)
     return secret

@@ -1,53 +1,14 @@
-"""The journal's part for tenants, API keys, sender domains and their signing keys."""
+"""The journal's part for sender domains and their signing keys."""
 
-from collections.abc import Iterable
-
-from cluster.ids import new_id
 from cluster.journal.database import JournalPart, Rejected, execute, rows
-from cluster.journal.records import ApiKey, DkimKey, SenderDomain
+from cluster.journal.records import DkimKey, SenderDomain
 from cluster.policy.routes.domains import a_labels, mail_domain
 
 
-class Accounts(JournalPart):
-    """Tenants, their API keys, and their sender domains with signing keys."""
+class SenderDomains(JournalPart):
+    """Sender domains with their signing keys."""
 
-    async def key_by_hash(self, hash: bytes) -> ApiKey | None:
-        """The key with this SHA-256 hash that is not revoked; None when there is none."""
-        row = await self._database.row("key_by_hash", hash=hash)
-        if row is None:
-            return None
-        id, tenant_id, scopes, sandbox = row
-        return ApiKey(id=id, tenant_id=tenant_id, scopes=frozenset(scopes), sandbox=sandbox)
-
-    async def tenant_named(self, name: str) -> str | None:
-        """The id of the tenant with this name; None when there is none."""
-        row = await self._database.row("tenant_named", name=name)
-        return row[0] if row else None
-
-    async def create_tenant(self, name: str) -> str:
-        """Create a tenant; returns its id."""
-        tenant_id = new_id("tnt_")
-        await self._database.execute("create_tenant", id=tenant_id, name=name)
-        return tenant_id
-
-    async def create_key(
-        self, tenant_id: str, *, name: str, prefix: str, hash: bytes, scopes: Iterable[str], sandbox: bool
-    ) -> str:
-        """Create an API key; returns its id. ``hash`` is the SHA-256 of the key."""
-        key_id = new_id("key_")
-        await self._database.execute(
-            "create_key",
-            id=key_id,
-            tenant_id=tenant_id,
-            name=name,
-            prefix=prefix,
-            hash=hash,
-            scopes=sorted(scopes),
-            sandbox=sandbox,
-        )
-        return key_id
-
-    async def create_domain(
+    async def create(
         self, tenant_id: str, domain: str, *, verified: bool, selector: str, public_key: str, sealed_private_key: bytes
     ) -> None:
         """Create a sender domain with its first signing key. Raises Rejected when the tenant has it already or
@@ -66,12 +27,12 @@ class Accounts(JournalPart):
                 sealed_private_key=sealed_private_key,
             )
 
-    async def is_verified_domain(self, tenant_id: str, domain: str) -> bool:
+    async def is_verified(self, tenant_id: str, domain: str) -> bool:
         row = await self._database.row("is_verified_domain", tenant_id=tenant_id, domain=a_labels(domain))
         assert row is not None
         return bool(row[0])
 
-    async def sender_domains(self, tenant_id: str) -> list[SenderDomain]:
+    async def of_tenant(self, tenant_id: str) -> list[SenderDomain]:
         """The tenant's domains, one item per active signing key."""
         found = await self._database.rows("sender_domains", tenant_id=tenant_id)
         return [

@@ -1,0 +1,23 @@
+-- Tenants.
+
+-- name: create_tenant
+INSERT INTO tenants (id, name) VALUES (%(id)s, %(name)s)
+
+-- name: tenant_named
+SELECT id FROM tenants WHERE name = %(name)s AND deleted_at IS NULL
+
+-- name: tenant
+SELECT t.id, t.name, t.suspended_at IS NOT NULL, t.settings::text, t.limits::text,
+    coalesce(d.domains, '{}'), coalesce(d.with_subdomains, '{}'),
+    (SELECT b.subdomain || '.' || b.domain FROM branded_links b
+     WHERE b.tenant_id = t.id AND b.verified_at IS NOT NULL ORDER BY b.is_default DESC, b.id LIMIT 1)
+FROM tenants t CROSS JOIN LATERAL (
+    SELECT array_agg(s.domain ORDER BY s.id) AS domains, array_agg(s.include_subdomains ORDER BY s.id) AS with_subdomains
+    FROM sender_domains s WHERE s.tenant_id = t.id AND s.verified_at IS NOT NULL) AS d
+WHERE t.id = %(id)s AND t.deleted_at IS NULL
+
+-- name: changed_tenants
+-- A transaction that is still running may yet change a tenant: the cursor is the oldest of them, and the next call
+-- looks at it again.
+SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint,
+    ARRAY (SELECT id FROM tenants WHERE changed_tx >= %(since)s::bigint::text::xid8)

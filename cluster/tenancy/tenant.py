@@ -1,0 +1,35 @@
+"""What a request or a delivery must know of its tenant, as one record. Pure."""
+
+from collections.abc import Mapping
+
+from msgspec import Struct
+
+from cluster.tenancy.limits import DEFAULTS as DEFAULT_LIMITS
+from cluster.tenancy.limits import RequestLimits
+from cluster.tenancy.settings import DEFAULTS, TenantSettings
+
+
+class Tenant(Struct, frozen=True, kw_only=True, gc=False):
+    """A tenant. Most have few domains and the default settings and limits, so a record takes about 1 KB."""
+
+    id: str
+    name: str
+    is_suspended: bool = False
+    senders: Mapping[str, bool] = {}
+    """The verified sender domains in A-labels, each with whether its sub-domains are included."""
+    settings: TenantSettings = DEFAULTS
+    limits: RequestLimits = DEFAULT_LIMITS
+    link_host: str = ""
+    """The tenant's own host for tracking, unsubscribe and image URLs; "" is that of the installation."""
+
+    def sender_domain(self, domain: str) -> str | None:
+        """The verified domain under which the tenant may send from ``domain`` (A-labels): itself, or the closest
+        parent that includes its sub-domains. None when there is none."""
+        if domain in self.senders:
+            return domain
+        _, _, parent = domain.partition(".")
+        while parent:
+            if self.senders.get(parent):
+                return parent
+            _, _, parent = parent.partition(".")
+        return None
