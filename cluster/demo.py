@@ -48,9 +48,10 @@ async def ensure_demo(journal: Journal, vault: Vault, data_dir: Path) -> str:
 
 
 async def _ensure_domain(journal: Journal, vault: Vault, tenant_id: str) -> None:
-    existing = await journal.sender_domains.dkim_key(tenant_id, DOMAIN)
+    existing = await journal.sender_domains.signing(tenant_id, DOMAIN)
     if existing is not None:
-        vault.open(existing.sealed_private_key)
+        for key in existing.keys:
+            vault.open(key.sealed_private_key)
     else:
         await add_verified_domain(journal, vault, tenant_id, DOMAIN)
 

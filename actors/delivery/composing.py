@@ -230,11 +230,12 @@ class Composer:
         known = self._signers.get((tenant_id, domain))
         if known is not None:
             return known[0]
-        key = await self._journal.sender_domains.dkim_key(tenant_id, domain)
+        signing = await self._journal.sender_domains.signing(tenant_id, domain)
         signer = None
-        if key is not None:
+        if signing is not None and signing.keys:
+            key = signing.keys[0]
             private_key = load_private_key(self._vault.open(key.sealed_private_key))
-            signer = Signer(key.domain, key.selector, private_key)
+            signer = Signer(signing.domain, key.selector, private_key)
         self._signers.put((tenant_id, domain), (signer,), SIGNER_KEPT_S)
         return signer
 

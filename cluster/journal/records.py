@@ -150,12 +150,26 @@ class SenderDomain(Struct, frozen=True, kw_only=True):
     """The ``p=`` value of the key record (RFC 6376 §3.6.1), base64."""
 
 
-class DkimKey(Struct, frozen=True, kw_only=True):
-    """A DKIM signing key (RFC 6376). The private key is sealed (cluster.vault)."""
+DkimAlgorithm = Literal["rsa", "ed25519"]
 
-    domain: str
+
+class DkimKey(Struct, frozen=True, kw_only=True):
+    """A DKIM signing key (RFC 6376, RFC 8463). The private key is sealed (cluster.vault)."""
+
+    algorithm: DkimAlgorithm
     selector: str
     sealed_private_key: bytes
+
+
+class SigningDomain(Struct, frozen=True, kw_only=True):
+    """The sender domain that signs the mail of an author's domain."""
+
+    domain: str
+    """The author's domain or a parent of it: the ``d=`` of the signatures."""
+    return_path: str
+    """The host of the envelope's sender."""
+    keys: tuple[DkimKey, ...]
+    """The active keys, RSA first; none until the first record of a key has been verified."""
 
 
 class Outcome(Struct, frozen=True, kw_only=True):

@@ -1,8 +1,8 @@
 """The journal's part for sender domains and their signing keys."""
 
 from cluster.journal.database import JournalPart, Rejected, execute, rows
-from cluster.journal.records import DkimKey, SenderDomain
-from cluster.policy.routes.domains import a_labels, mail_domain
+from cluster.journal.records import DkimKey, SenderDomain, SigningDomain
+from cluster.policy.routes.domains import a_labels, mail_domain, parents
 
 
 class SenderDomains(JournalPart):
@@ -44,10 +44,19 @@ class SenderDomains(JournalPart):
         """At most ``limit`` values that are sealed with the cluster's secret, each as (description, sealed bytes)."""
         return [(what, bytes(sealed)) for what, sealed in await self._database.rows("sealed", limit=limit)]
 
-    async def dkim_key(self, tenant_id: str, domain: str) -> DkimKey | None:
-        """The key that signs the tenant's mail from this domain; None when there is none."""
-        row = await self._database.row("dkim_key", tenant_id=tenant_id, domain=a_labels(domain))
-        if row is None:
+    async def signing(self, tenant_id: str, domain: str) -> SigningDomain | None:
+        """The sender domain that signs the tenant's mail from ``domain``: itself, or the closest parent that includes
+        its sub-domains. A verified one comes before others, as in ``Tenant.sender_domain``. None when there is none."""
+        name = a_labels(domain)
+        found = await self._database.rows(
+            "signing", tenant_id=tenant_id, domains=[name, *parents(name)] if name else []
+        )
+        if not found:
             return None
-        name, selector, sealed = row
-        return DkimKey(domain=name, selector=selector, sealed_private_key=sealed)
+        sender_domain, return_path = found[0][:2]
+        keys = tuple(
+            DkimKey(algorithm=algorithm, selector=selector, sealed_private_key=bytes(sealed))
+            for _, _, algorithm, selector, sealed in found
+            if sealed is not None
+        )
+        return SigningDomain(domain=sender_domain, return_path=return_path, keys=keys)

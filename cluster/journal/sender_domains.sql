@@ -19,11 +19,16 @@ FROM sender_domains s JOIN dkim_keys k ON k.domain_id = s.id AND k.state = 'acti
 WHERE s.tenant_id = %(tenant_id)s
 ORDER BY s.id, k.id
 
--- name: dkim_key
-SELECT s.domain, k.selector, k.sealed_private_key
-FROM sender_domains s JOIN dkim_keys k ON k.domain_id = s.id AND k.state = 'active'
-WHERE s.tenant_id = %(tenant_id)s AND s.domain = %(domain)s
-ORDER BY k.id LIMIT 1
+-- name: signing
+-- domains: the author's domain and its parents. One row per active key, RSA first; one without a key if there is none.
+SELECT s.domain, concat(nullif(s.subdomain, '') || '.', s.domain), k.algorithm, k.selector, k.sealed_private_key
+FROM (
+    SELECT id, domain, subdomain FROM sender_domains
+    WHERE tenant_id = %(tenant_id)s AND domain = ANY (%(domains)s)
+        AND (domain = (%(domains)s::text[])[1] OR include_subdomains)
+    ORDER BY verified_at IS NOT NULL DESC, length(domain) DESC LIMIT 1) AS s
+LEFT JOIN dkim_keys k ON k.domain_id = s.id AND k.state = 'active'
+ORDER BY k.algorithm = 'rsa' DESC, k.id
 
 -- name: sealed
 -- The values that are sealed with the cluster's secret, each with a description; the newest first.

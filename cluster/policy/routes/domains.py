@@ -54,6 +54,12 @@ def mail_domain(text: str) -> str | None:
     return domain if domain and len(domain) <= LONGEST_DOMAIN and _match_mail_domain(domain) else None
 
 
+def parents(domain: str) -> list[str]:
+    """The domains above a domain, the closest first: example.co.uk, co.uk and uk of a.example.co.uk."""
+    labels = domain.split(".")
+    return [".".join(labels[first:]) for first in range(1, len(labels))]
+
+
 def domain_of(email: str) -> str:
     """The domain of an address, normalised. For other text: the part after the last @, in lower case."""
     domain = email[email.rfind("@") + 1 :]

@@ -175,8 +175,8 @@ async def test_a_domain_and_its_key(journal: Journal) -> None:
     await journal.sender_domains.create(tenant, "mail.example.com", verified=True, **key)  # type: ignore[arg-type]
     assert await journal.sender_domains.is_verified(tenant, "mail.example.com")
     assert not await journal.sender_domains.is_verified(tenant, "example.com")
-    stored = await journal.sender_domains.dkim_key(tenant, "mail.example.com")
-    assert stored is not None and stored.sealed_private_key == b"sealed"
+    stored = await journal.sender_domains.signing(tenant, "mail.example.com")
+    assert stored is not None and [key.sealed_private_key for key in stored.keys] == [b"sealed"]
     with pytest.raises(Rejected):
         await journal.sender_domains.create(tenant, "mail.example.com", verified=True, **key)  # type: ignore[arg-type]
 

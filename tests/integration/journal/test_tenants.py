@@ -122,8 +122,9 @@ async def test_an_installation_of_before_keeps_what_it_has(before: str) -> None:
         for tenant_id in ("tnt_1", "tnt_2"):
             tenant = await journal.tenants.find(tenant_id)
             assert tenant is not None and tenant.senders == {"acme.example": False}
-            key = await journal.sender_domains.dkim_key(tenant_id, "acme.example")
-            assert key is not None and key.selector == "postray"
+            signing = await journal.sender_domains.signing(tenant_id, "acme.example")
+            assert signing is not None and (signing.domain, signing.return_path) == ("acme.example", "acme.example")
+            assert [(key.algorithm, key.selector) for key in signing.keys] == [("rsa", "postray")]
         found = await journal.api_keys.by_hash(b"hash")
         assert found is not None and found.scopes == {"mail.send"}
         assert await journal.messages.attachments("tnt_1", [b"file"]) == {b"file": b"its bytes"}
