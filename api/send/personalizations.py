@@ -3,8 +3,8 @@
 A typical personalization (one recipient, a few plain fields) needs no call except the address match.
 """
 
+from api.http.addresses import bare, is_address
 from api.http.refusals import Fault
-from api.send.addresses import bare, is_address
 from api.send.custom_headers import check_headers
 from api.send.notes import Notes
 from api.send.reply_to import ReplyTo, reply_to_text

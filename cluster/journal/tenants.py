@@ -1,8 +1,11 @@
 """The journal's part for tenants: their record, and which of them changed."""
 
+from collections.abc import Callable
+
 from cluster.ids import new_id
-from cluster.journal.database import JournalPart
+from cluster.journal.database import JournalPart, execute, rows
 from cluster.tenancy import limits, settings
+from cluster.tenancy.settings import TenantSettings
 from cluster.tenancy.tenant import Tenant
 
 
@@ -35,6 +38,20 @@ class Tenants(JournalPart):
             senders=dict(zip(domains, with_subdomains, strict=True)),
             link_host=link_host or "",
         )
+
+    async def change_settings(
+        self, tenant_id: str, change: Callable[[TenantSettings], TenantSettings]
+    ) -> TenantSettings | None:
+        """Replace a tenant's settings by what ``change`` returns for them; returns the new settings, or None when there
+        is no such tenant. The tenant is locked meanwhile, so concurrent changes lose nothing. What ``change`` raises
+        leaves the settings as they were."""
+        async with self._database.transaction() as connection:
+            found = await rows(connection, "lock_settings", id=tenant_id)
+            if not found:
+                return None
+            changed = change(settings.decode(found[0][0]))
+            await execute(connection, "store_settings", id=tenant_id, settings=settings.encode(changed).decode())
+        return changed
 
     async def changed(self, since: int | None) -> tuple[int, frozenset[str]]:
         """A cursor for the next call, and the ids of the tenants that changed since the one that returned ``since``;

@@ -16,6 +16,13 @@ FROM tenants t CROSS JOIN LATERAL (
     FROM sender_domains s WHERE s.tenant_id = t.id AND s.verified_at IS NOT NULL) AS d
 WHERE t.id = %(id)s AND t.deleted_at IS NULL
 
+-- name: lock_settings
+-- NO KEY: rows that refer to the tenant can be inserted meanwhile.
+SELECT settings::text FROM tenants WHERE id = %(id)s AND deleted_at IS NULL FOR NO KEY UPDATE
+
+-- name: store_settings
+UPDATE tenants SET settings = %(settings)s::text::jsonb WHERE id = %(id)s
+
 -- name: changed_tenants
 -- A transaction that is still running may yet change a tenant: the cursor is the oldest of them, and the next call
 -- looks at it again.

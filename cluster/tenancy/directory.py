@@ -67,6 +67,10 @@ class TenantDirectory:
             self._tenants.forget(id)
         return await self.tenant(id)
 
+    def changed_here(self, id: str) -> None:
+        """Forget the tenant: this process has just changed it, and need not wait for the next poll."""
+        self._forget((id,))
+
     async def key(self, hash: bytes) -> ApiKey | None:
         """The API key with this SHA-256; None when there is none or it is revoked. Raises Unavailable."""
         if self._clock() >= self._fresh_until:

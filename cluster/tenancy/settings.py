@@ -1,4 +1,4 @@
-"""The defaults of a tenant, as it sets them: they are stored as JSON, without those that are as we deliver them. Pure.
+"""The defaults of a tenant, as it sets them: they are stored as JSON, without the parts that it never set. Pure.
 
 A request's settings merge over them.
 """
@@ -9,12 +9,89 @@ import msgspec
 from msgspec import Struct
 
 ImageMode = Literal["url", "cid"]
-TlsVersion = Literal["1.1", "1.2", "1.3"]
+
+
+class ClickTracking(Struct, frozen=True, kw_only=True):
+    """Links lead through the tracking host, which records each click."""
+
+    enabled: bool = True
+    enable_text: bool = False
+    """Also the links of plain text."""
+
+
+class OpenTracking(Struct, frozen=True, kw_only=True):
+    """An invisible image records that a message was opened."""
+
+    enabled: bool = True
+
+
+class SubscriptionTracking(Struct, frozen=True, kw_only=True):
+    """Each message ends with an unsubscribe link."""
+
+    enabled: bool = False
+    html_content: str = ""
+    plain_content: str = ""
+    landing: str = ""
+    """The page that an unsubscribe shows."""
+    replace: str = ""
+    """The tag that the link takes the place of."""
+    url: str = ""
+    """The page that an unsubscribe leads to; it takes the place of ``landing``."""
+
+
+class GoogleAnalytics(Struct, frozen=True, kw_only=True):
+    """Parameters that are added to the targets of links."""
+
+    enabled: bool = False
+    utm_source: str = ""
+    utm_medium: str = ""
+    utm_term: str = ""
+    utm_content: str = ""
+    utm_campaign: str = ""
+
+
+class DefaultFooter(Struct, frozen=True, kw_only=True):
+    """A text at the end of each message."""
+
+    enabled: bool = False
+    html_content: str = ""
+    plain_content: str = ""
+
+
+class AddressWhitelist(Struct, frozen=True, kw_only=True):
+    """Addresses and domains that no suppression list holds back."""
+
+    enabled: bool = False
+    list: tuple[str, ...] = ()
+
+
+class BouncePurge(Struct, frozen=True, kw_only=True):
+    """After how many days an entry leaves the bounce list; None: never."""
+
+    enabled: bool = False
+    soft_bounces: int | None = None
+    hard_bounces: int | None = None
+
+
+class Forwarding(Struct, frozen=True, kw_only=True):
+    """Addresses that get a copy of each report, separated by commas."""
+
+    enabled: bool = False
+    email: str | None = None
 
 
 class TenantSettings(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """All settings of a tenant."""
 
+    click: ClickTracking = ClickTracking()
+    open: OpenTracking = OpenTracking()
+    subscription: SubscriptionTracking = SubscriptionTracking()
+    google_analytics: GoogleAnalytics = GoogleAnalytics()
+    footer: DefaultFooter = DefaultFooter()
+    address_whitelist: AddressWhitelist = AddressWhitelist()
+    bounce_purge: BouncePurge = BouncePurge()
+    forward_bounce: Forwarding = Forwarding()
+    forward_spam: Forwarding = Forwarding()
     require_tls: bool = False
     """Mail goes over TLS only."""
     require_valid_certificate: bool = False

@@ -1,13 +1,15 @@
 """Tenants in the journal: their record, which of them a poll finds changed, and those of before migration 0011."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from importlib import resources
 
 import psycopg
 import pytest
+from msgspec.structs import replace
 
 from cluster.journal.journal import Journal, Rejected, migrate
-from cluster.tenancy.settings import DEFAULTS
+from cluster.tenancy.settings import DEFAULTS, TenantSettings
 from tests.integration.journal.builders import a_tenant
 
 
@@ -27,6 +29,43 @@ async def test_the_record_of_a_tenant(journal: Journal) -> None:
     assert found.senders == {"acme.example": False}
     assert found.settings is DEFAULTS
     assert await journal.tenants.find("tnt_none") is None
+
+
+async def test_concurrent_changes_of_settings_lose_nothing(journal: Journal) -> None:
+    tenant_id, other = await a_tenant(journal), await a_tenant(journal, "other")
+    cursor, _ = await journal.tenants.changed(None)
+
+    def click(settings: TenantSettings) -> TenantSettings:
+        return replace(settings, click=replace(settings.click, enable_text=True))
+
+    def footer(settings: TenantSettings) -> TenantSettings:
+        return replace(settings, footer=replace(settings.footer, enabled=True, plain_content="Acme, Main St. 1"))
+
+    def time_zone(settings: TenantSettings) -> TenantSettings:
+        return replace(settings, time_zone="Europe/Berlin")
+
+    await asyncio.gather(*[journal.tenants.change_settings(tenant_id, one) for one in (click, footer, time_zone)])
+    found = await journal.tenants.find(tenant_id)
+    assert found is not None
+    expected = time_zone(footer(click(DEFAULTS)))
+    assert found.settings == expected
+    _, changed = await journal.tenants.changed(cursor)
+    assert tenant_id in changed and other not in changed
+    untouched = await journal.tenants.find(other)
+    assert untouched is not None and untouched.settings is DEFAULTS
+    assert await journal.tenants.change_settings("tnt_none", click) is None
+
+
+async def test_a_refused_change_of_settings_changes_nothing(journal: Journal) -> None:
+    tenant_id = await a_tenant(journal)
+
+    def refuse(settings: TenantSettings) -> TenantSettings:
+        raise ValueError("refused")
+
+    with pytest.raises(ValueError, match="refused"):
+        await journal.tenants.change_settings(tenant_id, refuse)
+    found = await journal.tenants.find(tenant_id)
+    assert found is not None and found.settings is DEFAULTS
 
 
 async def test_two_tenants_cannot_hold_one_domain(journal: Journal) -> None:
