@@ -16,6 +16,7 @@ from api.http.body import ApiRequest, BodyBudget
 from api.http.documents import ReadyMade
 from api.http.errors import answer
 from api.http.routes import for_caller
+from api.ips import Ips
 from api.messages.commands import MessageCommands
 from api.messages.reading import MessageReading
 from api.messages.timeline import Timeline
@@ -27,6 +28,7 @@ from api.send.sending import Sending
 from cluster.http.application import Application
 from cluster.intake.intake import Intake
 from cluster.journal.journal import Journal
+from cluster.routing.active_policy import ActivePolicy
 from cluster.settings import DEFAULT_LIMITS, HttpSettings, MessageSettings
 from cluster.tenancy.directory import TenantDirectory
 
@@ -48,20 +50,31 @@ def create_app(
     journal: Journal,
     sending: Journal | None = None,
     directory: TenantDirectory,
+    active_policy: ActivePolicy,
     intake: Intake,
     large: Large,
     timeline: Timeline,
     readiness: Readiness,
     lifetime_s: float,
     limits: MessageSettings = DEFAULT_LIMITS,
+    helo_name: str = "",
     admin: Admin | None = None,
 ) -> Litestar:
     """Create the application from its collaborators. Its lifespan starts and stops the intake; the caller opens and
     closes the journal. ``sending`` is the journal for send requests, by default the same. ``directory`` has the tenants
-    and API keys. ``lifetime_s`` is the lifetime of a retried message. ``limits`` apply to the composed messages.
-    ``admin`` has the operators' routes; None without a cluster."""
+    and API keys, ``active_policy`` the routing. ``lifetime_s`` is the lifetime of a retried message. ``limits`` apply
+    to the composed messages. ``helo_name`` is the setting smtp.helo_name. ``admin`` has the operators' routes; None
+    without a cluster."""
+    ips = Ips(active_policy, helo_name)
     authenticator = Authenticator(directory)
-    steps = Sending(sending or journal, directory, intake.commit, lifetime_s=lifetime_s, limits=limits)
+    steps = Sending(
+        sending or journal,
+        directory,
+        intake.commit,
+        pools=lambda: active_policy.routing.pools,
+        lifetime_s=lifetime_s,
+        limits=limits,
+    )
     keyed = for_caller(
         Caller.KEY,
         MailSending(authenticator, steps, intake, large, settings.max_body_bytes).routes(),
@@ -70,6 +83,8 @@ def create_app(
         MessageReading(journal, timeline, limits).routes(),
         MessageCommands(journal, lifetime_s, limits).routes(),
         Domains(journal).routes(),
+        ips.routes(),
+        ips.writes(),
         Scopes().routes(),
         guard=authenticator.guard,
     )

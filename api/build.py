@@ -140,6 +140,7 @@ async def api(context: Context, links: Links) -> Api:
         journal=journal,
         sending=sending,
         directory=directory,
+        active_policy=routing.active_policy,
         lifetime_s=settings.delivery.lifetime_s,
         offers=offers,
         large=LargeRequests(
@@ -152,11 +153,13 @@ async def api(context: Context, links: Links) -> Api:
                 max_body_bytes=settings.http.max_body_bytes,
             ),
             offers.add,
+            lambda: routing.active_policy.routing.pools,
         ),
         timeline=timeline,
         readiness=readiness,
         limits=settings.message,
         why_full=watch.why_full,
+        helo_name=settings.smtp.helo_name,
         admin=admin(context, links, journal, routing, dispatcher, timeline),
     )
     return Api(

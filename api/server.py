@@ -17,6 +17,7 @@ from cluster.http.server import HttpServer
 from cluster.intake.backpressure import WhyFull, never_full
 from cluster.intake.intake import Intake, Offers
 from cluster.journal.journal import Journal
+from cluster.routing.active_policy import ActivePolicy
 from cluster.settings import DEFAULT_LIMITS, HttpSettings, MessageSettings, host_port
 from cluster.tenancy.directory import TenantDirectory
 
@@ -35,6 +36,7 @@ class ApiServer:
         journal: Journal,
         sending: Journal | None = None,
         directory: TenantDirectory,
+        active_policy: ActivePolicy,
         lifetime_s: float,
         offers: Offers,
         large: Large,
@@ -42,12 +44,14 @@ class ApiServer:
         readiness: Readiness,
         limits: MessageSettings = DEFAULT_LIMITS,
         why_full: WhyFull = never_full,
+        helo_name: str = "",
         admin: Admin | None = None,
     ) -> None:
         """``sending`` is the journal for send requests, with connections that only they use; by default the same.
-        ``directory`` has the tenants and API keys. ``lifetime_s`` is delivery.lifetime_s. ``offers`` is called with
-        committed requests (see Intake). ``large`` accepts large requests. ``why_full`` returns the reason while the
-        system is full. ``admin`` has the operators' routes."""
+        ``directory`` has the tenants and API keys, ``active_policy`` the routing. ``lifetime_s`` is
+        delivery.lifetime_s. ``offers`` is called with committed requests (see Intake). ``large`` accepts large
+        requests. ``why_full`` returns the reason while the system is full. ``helo_name`` is smtp.helo_name. ``admin``
+        has the operators' routes."""
         self._bind = settings.bind
         self._intake = intake = Intake(  # kept so that its metrics are read
             (sending or journal).intake.accept,
@@ -60,12 +64,14 @@ class ApiServer:
             journal=journal,
             sending=sending,
             directory=directory,
+            active_policy=active_policy,
             intake=intake,
             large=large,
             timeline=timeline,
             readiness=readiness,
             lifetime_s=lifetime_s,
             limits=limits,
+            helo_name=helo_name,
             admin=admin,
         )
         self._server = HttpServer(

@@ -3,18 +3,23 @@
 The requirements of a route come from the table in access.py. A guard finds them among the options of the route.
 """
 
-from collections.abc import Awaitable, Callable
-from typing import Any, Self
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Literal, Self
 
-from litestar import Router
+from litestar import Router, delete, patch, post, put
 from litestar.connection import ASGIConnection
 from litestar.datastructures import State
 from litestar.handlers import BaseRouteHandler, HTTPRouteHandler
 
 from api.http.access import ROUTES, Access, Caller, route_name
+from api.http.refusals import Forbidden
 
 Connection = ASGIConnection[HTTPRouteHandler, Any, Any, State]
 Guard = Callable[[Connection, BaseRouteHandler], Awaitable[None]]
+
+Write = tuple[Literal["POST", "PUT", "PATCH", "DELETE"], str]
+"""A method and a path."""
+_DECORATORS = {"POST": post, "PUT": put, "PATCH": patch, "DELETE": delete}
 
 ACCESS = "access"
 """The route option with its entry of the table."""
@@ -37,6 +42,22 @@ def resource(path: str, *handlers: HTTPRouteHandler, tag: str) -> RouteGroup:
         handler.opt[ACCESS] = access
         handler.security = access.security
     return RouteGroup(path, route_handlers=handlers, tags=[tag])
+
+
+def refused(path: str, writes: Sequence[Write], reason: str) -> RouteGroup:
+    """Writes of SendGrid's API that every key is refused (403), so that a client learns why. The paths are relative to
+    ``path``. They are not in the OpenAPI document."""
+
+    def refusing() -> Callable[..., Awaitable[None]]:
+        async def refuse() -> None:
+            raise Forbidden(reason)
+
+        return refuse
+
+    handlers = [_DECORATORS[method](own, include_in_schema=False)(refusing()) for method, own in writes]
+    for handler in handlers:
+        handler.opt[ACCESS] = Access()
+    return RouteGroup(path, route_handlers=handlers)
 
 
 def for_caller(caller: Caller, *resources: RouteGroup, guard: Guard | None = None) -> RouteGroup:

@@ -5,7 +5,7 @@ calls it for large ones.
 """
 
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Container, Sequence
 from datetime import UTC, datetime, timedelta
 
 import msgspec
@@ -22,6 +22,7 @@ from cluster.journal.journal import Journal
 from cluster.journal.records import ApiKey, NewRequest
 from cluster.lookup.ttl_cache import TtlCache
 from cluster.policy.routes.domains import domain_of
+from cluster.policy.routes.routing import DEFAULT_POOL
 from cluster.settings import DEFAULT_LIMITS, MessageSettings
 from cluster.tenancy.directory import TenantDirectory
 
@@ -54,18 +55,21 @@ class Sending:
         directory: TenantDirectory,
         commit: Commit,
         *,
+        pools: Callable[[], Container[str]],
         lifetime_s: float,
         limits: MessageSettings = DEFAULT_LIMITS,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         """``commit`` returns when the request is on disk. A message expires ``lifetime_s`` after its send time unless
-        it sets its own lifetime. ``limits`` apply to the composed messages."""
+        it sets its own lifetime. ``pools`` returns those of the active routing. ``limits`` apply to the composed
+        messages."""
         self._journal = journal
         self._commit = commit
         self._lifetime = timedelta(seconds=lifetime_s)
         self._limits = limits
         self._clock = clock
         self._directory = directory
+        self._pools = pools
         # Negative answers are not cached, so that a new batch can be used at once.
         self._batches: TtlCache[tuple[str, str], bool] = TtlCache(BATCHES_KEPT, time.monotonic)
 
@@ -80,6 +84,8 @@ class Sending:
         checked = check(mail, self._limits)
         if mail.batch_id is not None and not await self._has_batch(key.tenant_id, mail.batch_id):
             checked.faults.append(Fault("The batch does not exist", "batch_id"))
+        if mail.ip_pool_name and mail.ip_pool_name not in self._pools() and mail.ip_pool_name != DEFAULT_POOL:
+            checked.faults.append(Fault("The pool does not exist", "ip_pool_name"))
         if checked.faults:
             raise Invalid(checked.faults)
         sandbox = key.sandbox or mail.sandboxed

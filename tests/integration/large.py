@@ -9,4 +9,4 @@ from cluster.journal.records import DueDelivery
 
 def large_requests(dsn: str, due: Callable[[list[DueDelivery]], object] = lambda _: None) -> LargeRequests:
     setup = Setup(dsn=dsn, application="test-large", offer_grace_s=0, lifetime_s=3600, max_body_bytes=20 * 1024 * 1024)
-    return LargeRequests(setup, due)
+    return LargeRequests(setup, due, lambda: ())

@@ -32,6 +32,8 @@ class WorkerJob(Struct, frozen=True, kw_only=True):
     """A request; ``size`` bytes of its body follow."""
 
     key: ApiKey
+    pools: frozenset[str]
+    """The pools of the active routing."""
     is_gzip: bool
     size: int
 

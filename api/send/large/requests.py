@@ -1,6 +1,7 @@
 """Reads the bodies of large requests within a memory limit and gives them to the worker one by one, tenants in turn."""
 
 import asyncio
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from api.http.body import ApiRequest, BegunBody
@@ -30,7 +31,9 @@ class Large(Protocol):
 class LargeRequests:
     """Reads large requests and passes them to the worker, tenants in turn."""
 
-    def __init__(self, setup: Setup, due: Due) -> None:
+    def __init__(self, setup: Setup, due: Due, pools: Callable[[], Iterable[str]]) -> None:
+        """``pools`` returns those of the active routing."""
+        self._pools = pools
         self._memory = FairShare(BODIES_BYTES, BODIES_BYTES // 2, MAX_WAIT_S)
         self._turns = FairShare(1, 1, MAX_WAIT_S)
         self._worker = WorkerProcess(setup, due)
@@ -44,7 +47,12 @@ class LargeRequests:
             spool = Spool()
             try:
                 await _read(request, begun, spool)
-                job = WorkerJob(key=key, is_gzip=request.is_gzip and not begun.inflated, size=spool.size)
+                job = WorkerJob(
+                    key=key,
+                    pools=frozenset(self._pools()),
+                    is_gzip=request.is_gzip and not begun.inflated,
+                    size=spool.size,
+                )
                 return await self._work_while_connected(request, job, spool)
             finally:
                 spool.close()

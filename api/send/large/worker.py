@@ -69,6 +69,7 @@ class Worker:
         self._setup = setup
         self._journal: Journal | None = None
         self._sending: Sending | None = None
+        self._pools: frozenset[str] = frozenset()
 
     async def work(self, job: WorkerJob, body: bytes) -> tuple[WorkerAnswer, list[bytes]]:
         """The answer to a job, and the frames that follow it."""
@@ -89,6 +90,7 @@ class Worker:
         mail = read_mail(body, job.is_gzip, self._setup.max_body_bytes)
         if effort_of(mail).keys_s > MOST_S:
             raise Invalid([Fault(TOO_MANY_KEYS, "personalizations")])
+        self._pools = job.pools
         return await (await self._ready()).send(mail, job.key)
 
     async def _ready(self) -> Sending:
@@ -108,7 +110,12 @@ class Worker:
                 raise
             self._journal = journal
             self._sending = Sending(
-                journal, TenantDirectory(journal), self._commit, lifetime_s=setup.lifetime_s, limits=setup.limits
+                journal,
+                TenantDirectory(journal),
+                self._commit,
+                pools=lambda: self._pools,
+                lifetime_s=setup.lifetime_s,
+                limits=setup.limits,
             )
         return self._sending
 

@@ -13,6 +13,7 @@ from cluster.keys import new_key
 from cluster.settings import HttpSettings
 from cluster.tenancy.directory import TenantDirectory
 from tests.integration.large import large_requests
+from tests.policies import a_policy
 
 SCOPES = ("mail.send", "mail.schedule", "mail.cancel", "domains.read")
 
@@ -37,6 +38,7 @@ class Site:
             HttpSettings(bind="127.0.0.1:0"),
             journal=self.journal,
             directory=TenantDirectory(self.journal),
+            active_policy=a_policy(self.journal),
             lifetime_s=3600,
             offers=self._offer,
             large=large_requests(self.dsn, self.due.extend),

@@ -35,6 +35,7 @@ from cluster.settings import DeliverySettings, HttpSettings
 from cluster.tenancy.directory import TenantDirectory
 from cluster.vault import Vault, secret_key
 from tests.integration.large import large_requests
+from tests.policies import a_policy
 
 ACTOR = "delivery-0-0"
 DELIVERY = DeliverySettings()
@@ -71,6 +72,7 @@ class Postray:
             HttpSettings(bind="127.0.0.1:0"),
             journal=journal,
             directory=TenantDirectory(journal),
+            active_policy=a_policy(journal),
             lifetime_s=3600,
             offers=self._offer,
             large=large_requests(dsn),

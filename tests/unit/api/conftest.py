@@ -16,6 +16,7 @@ from cluster.journal.journal import Journal
 from cluster.journal.records import NewRequest
 from cluster.settings import HttpSettings
 from cluster.tenancy.directory import TenantDirectory
+from tests.policies import a_policy
 from tests.unit.api.journal_double import JournalDouble
 from tests.unit.api.large_double import LargeHere
 from tests.unit.api.operating import Operating
@@ -46,11 +47,17 @@ class World:
         )
         journal = cast(Journal, self.journal)
         self.directory = TenantDirectory(journal, lambda: self.now)
-        self.large = LargeHere(Sending(journal, self.directory, self.intake.commit, lifetime_s=86_400))
+        self.policy = a_policy(journal, "bulk", "p" * 64)
+        self.large = LargeHere(
+            Sending(
+                journal, self.directory, self.intake.commit, pools=lambda: self.policy.routing.pools, lifetime_s=86_400
+            )
+        )
         self.app: Litestar = create_app(
             settings,
             journal=journal,
             directory=self.directory,
+            active_policy=self.policy,
             intake=self.intake,
             large=self.large,
             timeline=self._timeline,

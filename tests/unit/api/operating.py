@@ -27,6 +27,7 @@ from cluster.routing.site_state import Held, SiteState, TraceLine
 from cluster.routing.views import RouteDescription, SiteOfDomain, SourceState
 from cluster.settings import HttpSettings
 from cluster.tenancy.directory import TenantDirectory
+from tests.policies import a_policy
 from tests.unit.api.admin_facts import a_suspension
 from tests.unit.api.journal_double import JournalDouble
 
@@ -157,6 +158,7 @@ class Operating:
             HttpSettings(),
             journal=journal,
             directory=TenantDirectory(journal),
+            active_policy=a_policy(journal),
             intake=cast(Intake, self),
             large=cast(Large, self),
             timeline=self._timeline,

@@ -43,6 +43,8 @@ def placed(name: str) -> tuple[str, str]:
         "{id}": new_id("bat_" if "/batch/" in path else "msg_"),
         "{batch_id}": new_id("bat_"),
         "{domain}": "a.example",
+        "{pool_name}": "marketing",
+        "{ip_address}": "192.0.2.1",
     }
     for name, id in ids.items():
         path = path.replace(name, id)
@@ -102,7 +104,8 @@ async def test_each_single_scope_opens_what_the_table_says_and_nothing_else(worl
 async def test_a_key_without_a_scope_opens_what_takes_none(world: World) -> None:
     key = world.journal.issue_key()
     opened = [name for name in KEYED if (await called(world.client, name, key)).status_code != 403]
-    assert opened == ["GET /v3/scopes"] == [name for name in KEYED if not ROUTES[name].scopes]
+    assert opened == [name for name in KEYED if not ROUTES[name].scopes]
+    assert "GET /v3/scopes" in opened
 
 
 async def test_no_key_and_no_tenants_key_opens_what_is_not_its_own(operating: Operating) -> None:
