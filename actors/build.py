@@ -52,6 +52,7 @@ async def delivery(context: Context, links: Links) -> "Deliverer":
     from cluster.lookup.domain_tls import TlsPolicies
     from cluster.lookup.tls_results import TlsResults
     from cluster.routing.build import build_routing, helo_name
+    from cluster.tenancy.directory import TenantDirectory
 
     settings = context.settings
     journal = await context.open_journal(DELIVERY_CONNECTIONS)
@@ -72,6 +73,7 @@ async def delivery(context: Context, links: Links) -> "Deliverer":
         connector=Connector(routing.resolver, dialer, settings.smtp, helo_name(settings), random=random.random),
         router=routing.router,
         active_policy=routing.active_policy,
+        directory=TenantDirectory(journal),
         ledger=Ledger(own),
         marker=marker,
         stall_watch=StallWatch(own / "stalled"),

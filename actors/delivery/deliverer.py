@@ -63,6 +63,7 @@ class Deliverer:
         spawn("outcomes", parts.committer.run())
         spawn("heartbeat", parts.heartbeat.run())
         spawn("upkeep", parts.upkeep.run())
+        spawn("tenants", deps.directory.run())
         spawn("refill", parts.lane_fetcher.run())
         for _ in range(CLAIMERS):
             spawn("claiming", parts.claims.run())

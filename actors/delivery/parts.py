@@ -44,6 +44,7 @@ from cluster.routing.active_policy import ActivePolicy
 from cluster.routing.router import Router
 from cluster.settings import DeliverySettings
 from cluster.tasks import Tasks
+from cluster.tenancy.directory import TenantDirectory
 
 
 class Dependencies(Struct, frozen=True, kw_only=True, eq=False):
@@ -58,6 +59,7 @@ class Dependencies(Struct, frozen=True, kw_only=True, eq=False):
     connector: Connector
     router: Router
     active_policy: ActivePolicy
+    directory: TenantDirectory
     ledger: Ledger
     marker: Marker
     stall_watch: StallWatch | None

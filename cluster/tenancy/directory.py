@@ -59,6 +59,11 @@ class TenantDirectory:
             await self.refresh()
         return self._tenants.get(id) or await self._tenants.load(id)
 
+    def known(self, id: str) -> Tenant | None:
+        """The tenant as it was last loaded; None when it changed since the last poll that succeeded, or was not loaded
+        yet. While the journal is away this goes on answering."""
+        return self._tenants.get(id)
+
     async def reloaded(self, id: str) -> Tenant | None:
         """The tenant, loaded again unless that was done within ``RELOAD_S``. It is for something that a client names
         and that the record lacks: it may have been made a moment ago in another process. Raises Unavailable."""

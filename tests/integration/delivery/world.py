@@ -38,6 +38,7 @@ from cluster.routing.dispatcher import Dispatcher
 from cluster.routing.router import Router
 from cluster.settings import DeliverySettings, DnsSettings, SmtpSettings, TlsSettings
 from cluster.tasks import Tasks
+from cluster.tenancy.directory import TenantDirectory
 from cluster.vault import Vault
 from tests.integration.dns_server import DnsServer
 from tests.integration.journal.builders import a_request
@@ -261,6 +262,7 @@ async def a_world(
                 connector=Connector(resolver, dialer, smtp, "postray.test", random=random.random),
                 router=router,
                 active_policy=active_policy,
+                directory=TenantDirectory(journal),
                 ledger=ledger,
                 marker=marker,
                 stall_watch=None,
