@@ -84,7 +84,7 @@ class Sending:
         checked = check(mail, self._limits)
         if mail.batch_id is not None and not await self._has_batch(key.tenant_id, mail.batch_id):
             checked.faults.append(Fault("The batch does not exist", "batch_id"))
-        if mail.ip_pool_name and mail.ip_pool_name not in self._pools() and mail.ip_pool_name != DEFAULT_POOL:
+        if mail.ip_pool_name and not self._has_pool(mail.ip_pool_name):
             checked.faults.append(Fault("The pool does not exist", "ip_pool_name"))
         if checked.faults:
             raise Invalid(checked.faults)
@@ -108,6 +108,9 @@ class Sending:
             await pause()
         await self._commit(request)
         return Sent(request, checked.notes.header())
+
+    def _has_pool(self, name: str) -> bool:
+        return name == DEFAULT_POOL or name in self._pools()
 
     async def _has_batch(self, tenant_id: str, batch_id: str) -> bool:
         if not is_id("bat_", batch_id):

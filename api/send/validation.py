@@ -31,7 +31,6 @@ MOST_CATEGORIES = 10
 LONGEST_CATEGORY = 255
 MOST_ATTACHMENTS = 10
 LONGEST_FILENAME = 255
-LONGEST_IP_POOL_NAME = 64
 MOST_GROUPS_TO_DISPLAY = 25
 LONGEST_LIFETIME_S = 7 * 24 * 3600
 CONTENT_TYPES = ("text/plain", "text/html", "text/calendar", "text/x-amp-html")
@@ -77,8 +76,6 @@ def _check(mail: MailSend, limits: MessageSettings, faults: list[Fault], files: 
         check_data(mail.custom_args, "custom_args", faults, longest=LONGEST_CUSTOM_ARGS)
     if mail.lifetime is not None and not 1 <= mail.lifetime <= LONGEST_LIFETIME_S:
         faults.append(Fault(f"The lifetime is 1 to {LONGEST_LIFETIME_S} seconds", "lifetime"))
-    if mail.ip_pool_name is not None:
-        check_text(mail.ip_pool_name, "ip_pool_name", faults, longest=LONGEST_IP_POOL_NAME)
     if mail.asm is not None:
         # There are no groups before suppressions are implemented.
         faults.append(Fault("The unsubscribe group does not exist", "asm.group_id"))

@@ -67,7 +67,6 @@ LIMITS: dict[str, int | str] = {
     "levels of nesting": texts.DEEPEST,
     "name of a header": custom_fields.LONGEST_NAME,
     "word of a header": LINE_LIMIT,
-    "`ip_pool_name`": rules.LONGEST_IP_POOL_NAME,
     "`asm.groups_to_display`": rules.MOST_GROUPS_TO_DISPLAY,
     "`lifetime`": rules.LONGEST_LIFETIME_S,
     "`send_at`": personalizations.LATEST_SEND_AT,

@@ -126,5 +126,6 @@ async def test_a_pool_that_exists_may_be_named(routed: World, pool: str) -> None
     assert (await routed.send(mail(ip_pool_name=pool))).status_code == 202
 
 
-async def test_a_pool_that_does_not_exist_may_not(routed: World) -> None:
-    assert await routed.faults(mail(ip_pool_name="other")) == [("ip_pool_name", "The pool does not exist")]
+@pytest.mark.parametrize("pool", ["other", "p" * 65, "marketing\0"])
+async def test_a_pool_that_does_not_exist_may_not(routed: World, pool: str) -> None:
+    assert await routed.faults(mail(ip_pool_name=pool)) == [("ip_pool_name", "The pool does not exist")]
