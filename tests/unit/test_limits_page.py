@@ -5,8 +5,8 @@ from pathlib import Path
 
 from api import app
 from api.admin import bouncing, searching, sites, suspensions, tracing
-from api.http import body as bodies
 from api.http import addresses, inflating, refusals
+from api.http import body as bodies
 from api.http.unread import SKIPPED_BYTES
 from api.messages import commands, reading
 from api.send import notes, personalizations, reply_to, texts
