@@ -123,7 +123,7 @@ def _openapi() -> OpenAPIConfig:
                     description="An API key of a tenant, with one of the scopes named here",
                 ),
                 "operator": SecurityScheme(
-                    type="http", scheme="bearer", description="The operators' token, derived from the cluster's secret"
+                    type="http", scheme="bearer", description="An operator's token: postray operator-token add"
                 ),
             }
         ),

@@ -11,8 +11,11 @@ import secrets
 
 PREFIX_LENGTH = 16
 """Number of characters of a secret that a list may show: ``sg_live_`` and eight digits, 32 of its 128 random bits."""
+OPERATOR_PREFIX_LENGTH = 11
+"""``op_`` and eight digits."""
 
 _KEY = re.compile(r"sg_(?:live|test)_[0-9a-f]{32}", re.ASCII)
+_OPERATOR_TOKEN = re.compile(r"op_[0-9a-f]{32}", re.ASCII)
 
 
 def new_key(sandbox: bool) -> tuple[str, str, bytes]:
@@ -34,6 +37,17 @@ def key_hash(secret: str) -> bytes:
     find it.
     """
     return hashlib.sha256(secret.encode()).digest()
+
+
+def new_operator_token() -> tuple[str, str, bytes]:
+    """A new operator's token: its secret, the prefix that may be shown, and the hash to store."""
+    secret = f"op_{secrets.token_hex(16)}"
+    return secret, secret[:OPERATOR_PREFIX_LENGTH], key_hash(secret)
+
+
+def is_operator_token(text: str) -> bool:
+    """Whether ``text`` has the form of a token that ``new_operator_token`` makes."""
+    return _OPERATOR_TOKEN.fullmatch(text) is not None
 
 
 def operator_token(secret: str) -> str:

@@ -1,30 +1,58 @@
-"""Authentication of operators by the operator token, which every process derives from the cluster's secret.
+"""Authentication of operators by a token: one that the journal has, or the one that every process derives from the
+cluster's secret.
 
 API keys belong to tenants and are not accepted here.
 """
 
 import hmac
+from collections.abc import Callable
+from datetime import UTC, datetime
 
 from litestar.connection import ASGIConnection
 from litestar.datastructures import State
 from litestar.handlers import BaseRouteHandler, HTTPRouteHandler
 
 from api.http.refusals import Unauthenticated
+from cluster.journal.journal import Journal
+from cluster.keys import is_operator_token, key_hash
 
 Connection = ASGIConnection[HTTPRouteHandler, None, None, State]
 
+INVALID = "Invalid operator token"
+
 
 class Operators:
-    """Checks the operator token."""
+    """Checks operators' tokens. A token of the journal is looked up at each request, so a revoked one is refused at
+    once on every node; operators make few requests."""
 
-    def __init__(self, token: str) -> None:
+    def __init__(self, token: str, journal: Journal, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+        """``token`` is the derived one (cluster.keys)."""
         self._token = token.encode()
+        self._journal = journal
+        self._clock = clock
 
     async def guard(self, connection: Connection, route: BaseRouteHandler) -> None:
-        """Admit an operator. Raises Unauthenticated when the token is missing or wrong."""
+        """Admit an operator. Raises Unauthenticated when the token is missing or wrong, and Unavailable."""
         authorization = connection.headers.get("authorization")
         if authorization is None:
             raise Unauthenticated("Missing Authorization header")
+        await self.check(authorization)
+
+    async def check(self, authorization: str) -> None:
+        """Raises Unauthenticated when this is not the Authorization header of an operator, and Unavailable."""
         scheme, _, shown = authorization.partition(" ")
-        if scheme.lower() != "bearer" or not hmac.compare_digest(shown.strip().encode(), self._token):
-            raise Unauthenticated("Invalid operator token")
+        shown = shown.strip()
+        if scheme.lower() != "bearer":
+            raise Unauthenticated(INVALID)
+        if is_operator_token(shown):
+            await self._look_up(shown)
+        elif not hmac.compare_digest(shown.encode(), self._token):
+            raise Unauthenticated(INVALID)
+
+    async def _look_up(self, shown: str) -> None:
+        token = await self._journal.operator_tokens.by_hash(key_hash(shown))
+        if token is None:
+            raise Unauthenticated(INVALID)
+        minute = self._clock().replace(second=0, microsecond=0)
+        if token.last_used_at is None or token.last_used_at < minute:
+            await self._journal.operator_tokens.note_use(token.id, minute)

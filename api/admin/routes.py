@@ -7,6 +7,7 @@ from api.admin.bouncing import Bouncing
 from api.admin.deliverers import Deliverers
 from api.admin.explaining import Explaining, TriedUntil
 from api.admin.naming import FindSite, NamedSites, NameFinder
+from api.admin.operator_tokens import OperatorTokenCalls
 from api.admin.placing import Describe, ListSources, Placing, PutInForce
 from api.admin.rerouting import Rerouting
 from api.admin.searching import QueueSearch, SiteOf
@@ -39,8 +40,8 @@ class Admin:
         sources: ListSources,
         put_in_force: PutInForce,
     ) -> None:
-        """``token`` is the operator token (cluster.keys). ``call`` calls the delivery actors."""
-        self._guard = Operators(token).guard
+        """``token`` is the derived operator token (cluster.keys). ``call`` calls the delivery actors."""
+        self._guard = Operators(token, journal).guard
         deliverers = Deliverers(journal, call)
         names = NameFinder(journal, deliverers, find_site, named_sites, sources)
         search = QueueSearch(journal, site_of, names)
@@ -60,6 +61,7 @@ class Admin:
                 sources=sources,
                 tried_until=tried_until,
             ),
+            OperatorTokenCalls(journal),
             Placing(deliverers, describe=describe, sources=sources, put_in_force=put_in_force, version=version),
         )
 

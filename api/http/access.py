@@ -122,6 +122,9 @@ ROUTES: Mapping[str, Access] = {
     "GET /api/admin/route/{domain}": _OPERATOR,
     "GET /api/admin/sources": _OPERATOR,
     "POST /api/admin/policies": _OPERATOR,
+    "GET /api/admin/operator-tokens": _OPERATOR,
+    "POST /api/admin/operator-tokens": _OPERATOR,
+    "DELETE /api/admin/operator-tokens/{id}": _OPERATOR,
 }
 
 

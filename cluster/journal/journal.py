@@ -14,6 +14,7 @@ from cluster.journal.intake import Acceptance
 from cluster.journal.known_names import KnownNames
 from cluster.journal.membership import Membership
 from cluster.journal.messages import Messages
+from cluster.journal.operator_tokens import OperatorTokens
 from cluster.journal.policies import PolicyVersions
 from cluster.journal.queue import Queue
 from cluster.journal.queue_control import QueueControl
@@ -65,6 +66,7 @@ class Journal:
         self.tenants = Tenants(database)
         self.api_keys = ApiKeys(database)
         self.sender_domains = SenderDomains(database)
+        self.operator_tokens = OperatorTokens(database)
         self.policies = PolicyVersions(database)
         self.suspensions = Suspensions(database)
         self.site_actions = SiteActions(database)

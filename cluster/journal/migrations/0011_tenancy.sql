@@ -67,6 +67,7 @@ CREATE TABLE operator_tokens (
     revoked_at   timestamptz,
     last_used_at timestamptz                  -- to the minute
 );
+CREATE UNIQUE INDEX operator_tokens_in_use ON operator_tokens (name) WHERE revoked_at IS NULL;
 
 -- Answers of requests with an Idempotency-Key, committed with their mail.
 CREATE TABLE idempotency_keys (

@@ -11,9 +11,11 @@ from analytics.queries import MessageEvents, TimelineEvent
 from api.admin.routes import Admin
 from api.app import create_app
 from api.send.large.requests import Large
+from cluster.ids import new_id
 from cluster.intake.intake import Intake
 from cluster.journal.fates import Fate, RecipientState
 from cluster.journal.journal import Journal
+from cluster.journal.operator_tokens import OperatorToken
 from cluster.journal.queue_control import QueueFilter, QueueMark, QueuePart, UnfinishedDelivery
 from cluster.journal.records import DeliveryActor, DueDelivery, NewRequest
 from cluster.journal.site_actions import SiteAction
@@ -63,6 +65,15 @@ class OperationsDouble(JournalDouble):
             tenants_like=self._tenants_like,
         )
         self.fates = SimpleNamespace(find=self._fate, recipients=self._standings)
+        self.uses: list[tuple[str, datetime]] = []
+        self.tokens: dict[bytes, OperatorToken] = {}
+        self.operator_tokens = SimpleNamespace(
+            create=self._create_token,
+            latest=self._latest_tokens,
+            by_hash=self._token_by_hash,
+            note_use=self._note_use,
+            revoke=self._revoke_token,
+        )
         self.policies = SimpleNamespace(version=self._policies_version)
 
     async def _actors(self, alive_s: float) -> list[DeliveryActor]:
@@ -118,6 +129,26 @@ class OperationsDouble(JournalDouble):
 
     async def _standings(self, message_id: str) -> list[RecipientState]:
         return self.known_standings
+
+    async def _create_token(self, name: str, *, prefix: str, hash: bytes, at: datetime) -> OperatorToken | None:
+        if any(token.name == name for token in self.tokens.values()):
+            return None
+        made = self.tokens[hash] = OperatorToken(id=new_id("opt_"), name=name, prefix=prefix, created_at=at)
+        return made
+
+    async def _latest_tokens(self, limit: int) -> list[OperatorToken]:
+        return list(self.tokens.values())[:limit]
+
+    async def _token_by_hash(self, hash: bytes) -> OperatorToken | None:
+        self._read()
+        return self.tokens.get(hash)
+
+    async def _note_use(self, id: str, minute: datetime) -> None:
+        self.uses.append((id, minute))
+
+    async def _revoke_token(self, named: str, at: datetime) -> OperatorToken | None:
+        hash = next((hash for hash, token in self.tokens.items() if named in (token.id, token.name)), None)
+        return self.tokens.pop(hash) if hash is not None else None
 
     async def _policies_version(self) -> int:
         return 3

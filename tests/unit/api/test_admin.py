@@ -31,6 +31,9 @@ ROUTES = [
     ("GET", "/api/admin/route/example.com"),
     ("GET", "/api/admin/sources"),
     ("POST", "/api/admin/policies"),
+    ("GET", "/api/admin/operator-tokens"),
+    ("POST", "/api/admin/operator-tokens"),
+    ("DELETE", "/api/admin/operator-tokens/opt_1"),
 ]
 
 
@@ -346,6 +349,9 @@ async def test_every_route_is_documented_with_its_answers(operating: Operating) 
         ("get", "/api/admin/route/{domain}"): {"200", "400", "401", "500", "503"},
         ("get", "/api/admin/sources"): {"200", "401", "500", "503"},
         ("post", "/api/admin/policies"): {"200", *with_body},
+        ("get", "/api/admin/operator-tokens"): {"200", "401", "500", "503"},
+        ("post", "/api/admin/operator-tokens"): {"201", *with_body},
+        ("delete", "/api/admin/operator-tokens/{id}"): {"200", "400", "401", "404", "500", "503"},
     }
     for operation in declared.values():
         assert operation["summary"]
