@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from api.http.body import ApiRequest
 from api.http.errors import answers
+from api.http.examples import BATCH_ID, Example
 from api.http.existing import BATCH, existing
 from api.http.routes import RouteGroup, resource
 from cluster.journal.journal import Journal
@@ -65,12 +66,16 @@ class BatchCalls:
 
     def routes(self) -> RouteGroup:
         create = post(status_code=201, responses=answers(401, 403, 503), summary="Create a batch")
-        show = get("/{id:str}", responses=answers(400, 401, 403, 404, 503), summary="How a batch stands")
+        example = Example(path={"id": BATCH_ID})
+        show = get(
+            "/{id:str}", responses=answers(400, 401, 403, 404, 503), summary="How a batch stands", example=example
+        )
         cancel = post(
             "/{id:str}/cancel",
             status_code=200,
             responses=answers(400, 401, 403, 404, 503),
             summary="Cancel every message of a batch that is not yet being sent",
+            example=example,
         )
         return resource("/v3/mail/batch", create(self.create), show(self.show), cancel(self.cancel), tag="mail")
 

@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from api.http.body import ApiRequest
 from api.http.errors import answers
+from api.http.examples import DOMAIN_ID, Example
 from api.http.refusals import NotFound
 from api.http.routes import RouteGroup, resource
 from cluster.dkim_keys import record_name, record_text
@@ -52,7 +53,12 @@ class Domains:
 
     def routes(self) -> RouteGroup:
         listing = get(responses=answers(401, 403, 503), summary="List sender domains")
-        show = get("/{id:str}", responses=answers(400, 401, 403, 404, 503), summary="A sender domain")
+        show = get(
+            "/{id:str}",
+            responses=answers(400, 401, 403, 404, 503),
+            summary="A sender domain",
+            example=Example(path={"id": DOMAIN_ID}),
+        )
         return resource("/v3/whitelabel/domains", listing(self.listing), show(self.show), tag="domains")
 
     async def listing(self, request: ApiRequest) -> list[Domain]:

@@ -17,6 +17,7 @@ from msgspec import Struct
 
 from api.http.body import ApiRequest, TypedBody
 from api.http.errors import answers
+from api.http.examples import BATCH_ID, Example
 from api.http.existing import BATCH, existing
 from api.http.refusals import Fault, Invalid, NotFound
 from api.http.routes import RouteGroup, resource
@@ -59,6 +60,7 @@ class ScheduledSendCalls:
 
     def routes(self) -> RouteGroup:
         one = "/{batch_id:str}"
+        of_batch = {"batch_id": BATCH_ID}
         with_body = (400, 401, 403, 404, 408, 413, 415, 422, 503)
         create = post(
             status_code=201,
@@ -66,12 +68,14 @@ class ScheduledSendCalls:
             return_dto=None,
             responses=answers(*with_body),
             summary="Pause or cancel a batch",
+            example=Example(body={**of_batch, "status": "pause"}),
         )
         listing = get(responses=answers(401, 403, 503), summary="The paused and cancelled batches")
         show = get(
             one,
             responses=answers(400, 401, 403, 404, 503),
             summary="Whether a batch is paused or cancelled: an array of one, or empty",
+            example=Example(path=of_batch),
         )
         change = patch(
             one,
@@ -80,12 +84,14 @@ class ScheduledSendCalls:
             return_dto=None,
             responses=answers(*with_body),
             summary="Cancel a paused batch, or pause a cancelled one",
+            example=Example(path=of_batch, body={"status": "cancel"}),
         )
         forget = delete(
             one,
             status_code=204,
             responses=answers(400, 401, 403, 404, 503),
             summary="Resume a paused batch; forget a cancellation",
+            example=Example(path=of_batch),
         )
         return resource(
             "/v3/user/scheduled_sends",

@@ -15,6 +15,7 @@ from msgspec import Struct
 from api.admin.searching import QueueNames, QueueQuery, QueueSearch, check_query, pages
 from api.http.body import TypedBody
 from api.http.errors import answers
+from api.http.examples import Example
 from api.http.refusals import Fault, Invalid
 from api.http.texts import check_text
 from cluster.journal.journal import Journal
@@ -61,6 +62,7 @@ class Bouncing:
             return_dto=None,
             responses=answers(400, 401, 408, 413, 415, 422, 503),
             summary="End queued deliveries that match, in one part of the queue",
+            example=Example(body={"domain": "example.com", "reason": "The domain was given up", "dry_run": True}),
         )
         return [route(self.bounce)]
 

@@ -14,6 +14,7 @@ from api.admin.placing import ListSources
 from api.admin.searching import SiteOf
 from api.admin.site_views import SiteView, lane_of, site_views
 from api.http.errors import answers
+from api.http.examples import MESSAGE_ID, Example
 from api.http.existing import MESSAGE, existing
 from api.messages.timeline import Timeline, events_of
 from cluster.journal.fates import Fate, RecipientState
@@ -58,6 +59,7 @@ class Explaining:
             "/explain/{id:str}",
             responses=answers(400, 401, 404, 503),
             summary="Where a message is, why, and what next",
+            example=Example(path={"id": MESSAGE_ID}),
         )
         return [route(self.show)]
 

@@ -12,6 +12,7 @@ from msgspec import Struct
 from api.admin.deliverers import Deliverers
 from api.http.body import TypedBody
 from api.http.errors import answers
+from api.http.examples import Example
 from api.http.refusals import Fault, Invalid
 from api.http.texts import check_name
 from cluster.policies import BadPolicies
@@ -24,6 +25,14 @@ ListSources = Callable[[], Awaitable[list[SourceState]]]
 PutInForce = Callable[[str, str], Awaitable[int | None]]
 """Activates (shaping.toml, routing.toml): returns the new version, or None when they are active already. Raises
 BadPolicies."""
+
+
+SHAPING = """\
+[[rule]]
+name = "example-site"
+site = "mx.example.com"
+connections = 5
+"""
 
 
 class SourceList(Struct, frozen=True):
@@ -75,6 +84,7 @@ class Placing:
             "/route/{domain:str}",
             responses=answers(400, 401, 503),
             summary="Where mail for a domain would go, and how",
+            example=Example(path={"domain": "example.com"}),
         )
         sources = get(
             "/sources",
@@ -88,6 +98,7 @@ class Placing:
             return_dto=None,
             responses=answers(400, 401, 408, 413, 415, 422, 503),
             summary="Put shaping and routing in force",
+            example=Example(body={"shaping": SHAPING}),
         )
         return [route(self.route), sources(self.sources), reload(self.reload)]
 

@@ -16,6 +16,7 @@ from api.admin.naming import NameFinder
 from api.admin.searching import QueueNames, QueueQuery, QueueSearch, check_query, pages
 from api.http.body import TypedBody
 from api.http.errors import answers
+from api.http.examples import Example
 from api.http.refusals import Fault, Invalid
 from api.http.texts import check_name
 from cluster.journal.journal import Journal
@@ -66,6 +67,7 @@ class Rerouting:
             return_dto=None,
             responses=answers(400, 401, 408, 413, 415, 422, 503),
             summary="Move what waits and matches to another pool or route, in one part of the queue",
+            example=Example(body={"domain": "example.com", "to_route": "direct", "dry_run": True}),
         )
         return [route(self.reroute)]
 

@@ -16,6 +16,7 @@ from api.admin.deliverers import Deliverers
 from api.admin.searching import QueueNames, QueueQuery, QueueSearch, check_query, pages
 from api.http.body import TypedBody
 from api.http.errors import answers
+from api.http.examples import Example
 from api.http.refusals import Fault, Invalid
 from cluster.journal.journal import Journal
 from cluster.journal.queue_control import UnfinishedDelivery, Wait
@@ -67,6 +68,7 @@ class SendingNow:
             return_dto=None,
             responses=answers(400, 401, 408, 413, 415, 422, 503),
             summary="Make deferred deliveries that match due now, in one part of the queue",
+            example=Example(body={"domain": "example.com", "dry_run": True}),
         )
         return [route(self.send_now)]
 

@@ -12,6 +12,7 @@ from api.admin.naming import NameFinder
 from api.admin.placing import ListSources
 from api.admin.site_views import SiteView, lane_of, site_views
 from api.http.errors import answers
+from api.http.examples import Example
 from api.http.refusals import Fault, Invalid
 from api.http.texts import check_name
 from cluster.journal.journal import Journal
@@ -51,11 +52,17 @@ class SiteCalls:
         self._names = names
 
     def handlers(self) -> list[HTTPRouteHandler]:
-        listing = get("/sites", responses=answers(400, 401, 503), summary="Sites, deepest first")
+        listing = get(
+            "/sites",
+            responses=answers(400, 401, 503),
+            summary="Sites, deepest first",
+            example=Example(query={"limit": 20}),
+        )
         actions = get(
             "/actions",
             responses=answers(400, 401, 503),
             summary="What automation and operators did to sites",
+            example=Example(query={"limit": 20}),
         )
         return [listing(self.listing), actions(self.actions)]
 

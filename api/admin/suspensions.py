@@ -17,6 +17,7 @@ from api.admin.deliverers import Deliverers
 from api.admin.naming import NameFinder
 from api.http.body import TypedBody
 from api.http.errors import answers
+from api.http.examples import Example
 from api.http.refusals import Fault, Invalid
 from api.http.texts import check_name, check_text
 from cluster.journal.journal import Journal
@@ -84,12 +85,14 @@ class SuspensionCalls:
             return_dto=None,
             responses=answers(400, 401, 408, 413, 415, 422, 503),
             summary="Suspend a site, a tenant, or one at the other",
+            example=Example(body={"domain": "example.com", "for_s": 1800, "reason": "The site asked for a pause"}),
         )
         resume = delete(
             "/suspensions",
             status_code=200,
             responses=answers(400, 401, 503),
             summary="End all suspensions of a site or a tenant",
+            example=Example(query={"domain": "example.com"}),
         )
         return [listing(self.listing), suspend(self.suspend), resume(self.resume)]
 

@@ -21,6 +21,7 @@ from msgspec import Struct
 from api.admin.deliverers import Deliverers
 from api.admin.naming import NameFinder
 from api.http.errors import answers
+from api.http.examples import Example
 from api.http.refusals import Fault, Invalid
 from api.http.texts import check_name
 from cluster.journal.journal import Unavailable
@@ -69,6 +70,7 @@ class Tracing:
             "/trace",
             responses={200: lines, **answers(400, 401, 503)},
             summary="The SMTP dialogues with a site, live",
+            example=Example(query={"domain": "example.com", "seconds": 0.5}),
         )
         return [route(self.trace)]
 

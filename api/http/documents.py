@@ -6,6 +6,7 @@ from litestar import Request, Router
 from litestar.openapi.plugins import OpenAPIRenderPlugin
 from litestar.types import Receive, Scope, Send
 
+from api.http.examples import add_examples
 from cluster.http.application import SERVED_BY
 
 
@@ -26,6 +27,7 @@ class ReadyMade(OpenAPIRenderPlugin):
 
     def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:
         if self._document is None:
+            add_examples(openapi_schema, request.app.routes)
             self._document = self._plugin.render(request, openapi_schema)
         return self._document
 

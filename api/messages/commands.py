@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from api.http.body import MAY_BE_EMPTY, ApiRequest, TypedBody
 from api.http.errors import answers
+from api.http.examples import MESSAGE_ID, Example
 from api.http.existing import MESSAGE, existing
 from api.http.refusals import Fault, Invalid
 from api.http.routes import RouteGroup, resource
@@ -82,17 +83,20 @@ class MessageCommands:
         self._lifetime_s = lifetime_s
 
     def routes(self) -> RouteGroup:
+        of_message = {"id": MESSAGE_ID}
         cancel = post(
             "/{id:str}/cancel",
             status_code=200,
             responses=answers(400, 401, 403, 404, 503, described={409: CancelAnswer}),
             summary="Cancel a message that is not yet being sent",
+            example=Example(path=of_message),
         )
         retry = post(
             "/{id:str}/retry",
             status_code=200,
             responses=answers(400, 401, 403, 404, 503, described={409: ActionAnswer}),
             summary="Queue a message that is stuck, failed or bounced once more",
+            example=Example(path=of_message),
         )
         fail = post(
             "/{id:str}/fail",
@@ -102,6 +106,7 @@ class MessageCommands:
             opt={MAY_BE_EMPTY: True},
             responses=answers(400, 401, 403, 404, 408, 413, 415, 422, 503, described={409: ActionAnswer}),
             summary="Give an unfinished message up",
+            example=Example(path=of_message, body={"reason": "The customer has closed the account"}),
         )
         return resource("/v3/messages", cancel(self.cancel), retry(self.retry), fail(self.fail), tag="messages")
 

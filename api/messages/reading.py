@@ -16,6 +16,7 @@ from msgspec import Struct, structs
 from api.http.access import BODIES, ROUTES
 from api.http.body import ApiRequest
 from api.http.errors import answers
+from api.http.examples import MESSAGE_ID, Example
 from api.http.refusals import Fault, Invalid
 from api.http.routes import RouteGroup, resource
 from api.http.sharing import FairShare
@@ -71,11 +72,16 @@ class MessageReading:
         self._searches = FairShare(SEARCHES, SEARCHES_OF_A_TENANT, SEARCH_MAX_WAIT_S, TOO_MANY_SEARCHES)
 
     def routes(self) -> RouteGroup:
-        listing = get(responses=answers(400, 401, 403, 503), summary="List messages")
+        listing = get(
+            responses=answers(400, 401, 403, 503),
+            summary="List messages",
+            example=Example(query={"to_email": "ada@example.com"}),
+        )
         show = get(
             "/{id:str}",
             responses=answers(400, 401, 403, 404, 503),
             summary="A message, its body and its timeline",
+            example=Example(path={"id": MESSAGE_ID}),
         )
         return resource("/v3/messages", listing(self.listing), show(self.show), tag="messages")
 

@@ -18,6 +18,7 @@ from api.http.auth import Authenticator
 from api.http.body import ApiRequest, BegunBody, TypedBody, body_up_to, header
 from api.http.decoding import decode
 from api.http.errors import answers
+from api.http.examples import Example
 from api.http.routes import RouteGroup, resource
 from api.http.sharing import LoopTurns
 from api.send.effort import effort_of
@@ -58,6 +59,19 @@ class MailSendBody(TypedBody[MailSend]):
     decoder = DECODER
 
 
+EXAMPLE = Example(
+    body={
+        "personalizations": [{"to": [{"email": "ada@example.com", "name": "Ada"}]}],
+        "from": {"email": "hello@mail.example.com", "name": "Acme"},
+        "subject": "Welcome to Acme",
+        "content": [
+            {"type": "text/plain", "value": "Welcome, Ada!"},
+            {"type": "text/html", "value": "<h1>Welcome, Ada!</h1>"},
+        ],
+    }
+)
+
+
 class MailSending:
     """The handler. Large requests, and those that take long to check, go to ``large``. Requests of medium size take
     turns at the event loop."""
@@ -87,6 +101,7 @@ class MailSending:
             ],
             response_description="Accepted: the messages are committed to disk",
             summary="Send mail",
+            example=EXAMPLE,
         )
         return resource("/v3/mail/send", route(self.send), tag="mail")
 

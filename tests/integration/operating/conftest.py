@@ -47,6 +47,7 @@ class Postray:
     def __init__(self, journal: Journal, dsn: str, data_dir: Path, config: Path) -> None:
         self.journal = journal
         self.config = config
+        self.url = ""
         self.followed = 0
         self.lifetime_s = 86_400.0
         self.moved: list[bytes] = []
@@ -221,7 +222,7 @@ async def postray(journal: Journal, journal_dsn: str, tmp_path: Path) -> AsyncIt
     await journal.membership.register(ACTOR, "node")
     postray = Postray(journal, journal_dsn, data_dir, config)
     with running.DataLock(data_dir):
-        url = await postray.server.start()
+        postray.url = url = await postray.server.start()
         running.write_run(data_dir, running.Run(pid=1, url=url, page="", processes=[running.own_mark()]))
         yield postray
         await postray.server.stop()

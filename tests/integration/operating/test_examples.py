@@ -1,0 +1,187 @@
+"""Each example of the OpenAPI document, sent to the API over a real journal: the route answers as it documents."""
+
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from typing import Any
+
+import httpx
+import jsonschema
+import pytest
+from msgspec import Struct
+
+from api.http.examples import BATCH_ID, DOMAIN_ID, MESSAGE_ID
+from cluster.demo import DOMAIN, SCOPES
+from cluster.keys import operator_token
+from cluster.tenancy.granting import add_key, add_verified_domain
+from cluster.vault import secret_key
+from tests.integration.journal.builders import a_message, a_request, a_tenant
+from tests.integration.operating.conftest import Postray
+
+
+class Caller(Struct, frozen=True, kw_only=True):
+    """A client of the API with a key of every scope and the operator token."""
+
+    postray: Postray
+    http: httpx.AsyncClient
+    tenant_id: str
+    tokens: Mapping[str, str]
+    """Tokens by the security scheme of the OpenAPI document."""
+
+    async def post(self, path: str, body: Any = None) -> Any:
+        response = await self.http.post(path, json=body, headers=self.headers("key"))
+        assert response.is_success, response.text
+        return response.json()
+
+    def headers(self, scheme: str | None) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.tokens[scheme]}"} if scheme else {}
+
+
+Make = Callable[[Caller], Awaitable[str]]
+
+
+async def _message(caller: Caller) -> str:
+    message = a_message()
+    await caller.postray.journal.intake.accept([a_request(caller.tenant_id, message)])
+    return message.id
+
+
+async def _failed_message(caller: Caller) -> str:
+    message_id = await _message(caller)
+    await caller.post(f"/v3/messages/{message_id}/fail", {})
+    return message_id
+
+
+async def _batch(caller: Caller) -> str:
+    batch_id: str = (await caller.post("/v3/mail/batch"))["batch_id"]
+    return batch_id
+
+
+async def _paused_batch(caller: Caller) -> str:
+    batch_id = await _batch(caller)
+    await caller.post("/v3/user/scheduled_sends", {"batch_id": batch_id, "status": "pause"})
+    return batch_id
+
+
+async def _domain(caller: Caller) -> str:
+    (domain, *_) = await caller.postray.journal.sender_domains.of_tenant(caller.tenant_id)
+    return str(domain.id)
+
+
+MAKERS: dict[str, Make] = {MESSAGE_ID: _message, BATCH_ID: _batch, DOMAIN_ID: _domain}
+"""What makes the thing that an id of an example stands for; returns its real id."""
+
+MAKERS_OF_ROUTES: dict[str, dict[str, Make]] = {
+    "POST /v3/messages/{id}/retry": {MESSAGE_ID: _failed_message},
+    "GET /v3/user/scheduled_sends/{batch_id}": {BATCH_ID: _paused_batch},
+    "PATCH /v3/user/scheduled_sends/{batch_id}": {BATCH_ID: _paused_batch},
+    "DELETE /v3/user/scheduled_sends/{batch_id}": {BATCH_ID: _paused_batch},
+}
+"""Other makers for routes that need the thing in a certain state."""
+
+
+@pytest.fixture
+async def caller(postray: Postray) -> AsyncIterator[Caller]:
+    tenant_id = await a_tenant(postray.journal)
+    await add_verified_domain(postray.journal, postray.vault, tenant_id, DOMAIN)
+    key = await add_key(postray.journal, tenant_id, "all", SCOPES)
+    tokens = {"key": key, "operator": operator_token(secret_key("", postray.data_dir))}
+    async with httpx.AsyncClient(base_url=postray.url) as http:
+        yield Caller(postray=postray, http=http, tenant_id=tenant_id, tokens=tokens)
+
+
+async def test_each_example_is_answered_as_documented(caller: Caller) -> None:
+    document = (await caller.http.get("/schema/openapi.json")).json()
+    problems = {}
+    for path, item in document["paths"].items():
+        for method, operation in item.items():
+            name = f"{method.upper()} {path}"
+            problem = _lacks(operation) or await _sent(caller, name, operation, document)
+            if problem:
+                problems[name] = problem
+    assert not problems, "\n" + "\n".join(f"{name}: {problem}" for name, problem in problems.items())
+
+
+def _lacks(operation: dict[str, Any]) -> str | None:
+    """What the operation's example does not have."""
+    for shown in operation.get("parameters", ()):
+        if shown["required"] and "example" not in shown:
+            return f"no example of {shown['name']}: give the route example=Example({shown['in']}={{…}})"
+    for content in operation.get("requestBody", {}).get("content", {}).values():
+        if "example" not in content:
+            return "no example of the body: give the route example=Example(body={…})"
+    return None
+
+
+async def _sent(caller: Caller, name: str, operation: dict[str, Any], document: dict[str, Any]) -> str | None:
+    """Send an operation's example; returns what is wrong with it or with its answer."""
+    method, path = name.split(" ")
+    bodies = list(operation.get("requestBody", {}).get("content", {}).values())
+    for content in bodies:
+        if faults := _faults(content["example"], content["schema"], document):
+            return f"the example does not fit the schema of the body: {faults}"
+    makers = MAKERS | MAKERS_OF_ROUTES.get(name, {})
+    made: dict[str, str] = {}
+
+    async def real(value: Any) -> Any:
+        """The value with real ids of things that exist."""
+        if isinstance(value, dict):
+            return {key: await real(inner) for key, inner in value.items()}
+        if isinstance(value, list):
+            return [await real(inner) for inner in value]
+        if isinstance(value, str) and value in makers:
+            if value not in made:
+                made[value] = await makers[value](caller)
+            return made[value]
+        return value
+
+    values = {
+        place: {
+            shown["name"]: await real(shown["example"])
+            for shown in operation.get("parameters", ())
+            if shown["in"] == place and "example" in shown
+        }
+        for place in ("path", "query")
+    }
+    for parameter, value in values["path"].items():
+        path = path.replace(f"{{{parameter}}}", value)
+    scheme = next((scheme for requirement in operation["security"] for scheme in requirement), None)
+    response = await caller.http.request(
+        method,
+        path,
+        params=values["query"],
+        json=await real(bodies[0]["example"]) if bodies else None,
+        headers=caller.headers(scheme),
+    )
+    return _unlike(response, operation["responses"], document)
+
+
+def _unlike(response: httpx.Response, documented: dict[str, Any], document: dict[str, Any]) -> str | None:
+    """How a response differs from the documented successes."""
+    successes = {status: answer for status, answer in documented.items() if status < "300"}
+    answer = successes.get(str(response.status_code))
+    if answer is None:
+        return f"answered {response.status_code}, not {' or '.join(successes)}: {response.text}"
+    content = answer.get("content", {})
+    if not content:
+        return f"answered a body: {response.text}" if response.content else None
+    media_type = response.headers["content-type"].partition(";")[0]
+    if media_type not in content:
+        return f"answered {media_type}, not {' or '.join(content)}"
+    bodies = response.text.splitlines() if media_type == "application/x-ndjson" else [response.text]
+    for body in bodies:
+        if faults := _faults(json.loads(body), content[media_type]["schema"], document):
+            return f"the answer does not fit its schema: {faults}: {body}"
+    return None
+
+
+def _faults(value: Any, schema: dict[str, Any], document: dict[str, Any]) -> str:
+    validator = jsonschema.Draft202012Validator({**schema, "components": document["components"]})
+    return "; ".join(f"{error.json_path}: {error.message}" for error in validator.iter_errors(value))
+
+
+def test_a_route_without_an_example_is_reported_with_what_it_lacks() -> None:
+    required: dict[str, Any] = {"parameters": [{"name": "id", "in": "path", "required": True}]}
+    assert _lacks(required) == "no example of id: give the route example=Example(path={…})"
+    with_body: dict[str, Any] = {"requestBody": {"content": {"application/json": {}}}}
+    assert _lacks(with_body) == "no example of the body: give the route example=Example(body={…})"
+    assert _lacks({}) is None
