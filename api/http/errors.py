@@ -16,6 +16,7 @@ from msgspec import Struct
 from api.http.decoding import in_words
 from api.http.places import written
 from api.http.refusals import (
+    Conflict,
     Fault,
     Forbidden,
     Invalid,
@@ -67,6 +68,7 @@ STATUS: Mapping[type[Exception], int] = {
     Forbidden: 403,
     NotFound: 404,
     Stalled: 408,
+    Conflict: 409,
     TooLarge: 413,
     UnsupportedMedia: 415,
     Unparseable: 422,
@@ -80,6 +82,7 @@ _DESCRIPTIONS: Mapping[int, str] = {
     403: "The key lacks a scope, or the sender domain is not verified",
     404: "Nothing there that this tenant can see",
     408: "The body stopped arriving",
+    409: "It contradicts something that exists",
     413: "The body is over the limit; the connection is closed",
     415: "The body is not JSON, or in a content encoding other than gzip",
     422: "The body is not JSON, or a value has the wrong JSON type",
@@ -127,7 +130,7 @@ def answer(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
     if isinstance(error, Invalid):
         return _respond(400, error.detail, error.faults)
     message = INVALID_GRANT if isinstance(error, Unauthenticated) else error.detail
-    field = error.field if isinstance(error, Forbidden) else None
+    field = error.field if isinstance(error, Forbidden | Conflict) else None
     return _respond(status, error.detail, [Fault(message, field)])
 
 

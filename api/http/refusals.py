@@ -95,6 +95,16 @@ class NotFound(Refusal):
     """This tenant has no such resource."""
 
 
+class Conflict(Refusal):
+    """The request contradicts the state of something that exists."""
+
+    def __init__(self, detail: str, field: str | None = None) -> None:
+        """``field`` is the field of the request that contradicts it, if there is one."""
+        super().__init__(detail)
+        self.args = (detail, field)
+        self.field = field
+
+
 class Stalled(Refusal):
     """The client stopped sending its body."""
 
