@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, generate_private_key
 
-from actors.compose.rsa import why_one_at_a_time
+from actors.compose.multibuffer import why_one_at_a_time
 
 ROOT = Path(__file__).parents[1]
 YARDSTICK_US = 320.0

@@ -19,8 +19,9 @@ The steps for a message:
    second form for hosts without SMTPUTF8 if one is needed and possible.
 6. **Draft** (``message.draft_message``, ``dkim.Signer.unsigned``): the pieces of the message, and the octets to sign.
    The hash of a shared body is computed once.
-7. **Finish** (``message.finish``, ``dkim.sign_all``, ``rsa``): several drafts are signed together, and each is joined
-   to a ``WireMessage``. ``date`` and Message-ID belong to the message, so two attempts differ only in the signatures.
+7. **Finish** (``message.finish``, ``dkim.sign_all``, ``rsa``, ``ed25519``): several drafts are signed together, with
+   each key of their domains, and each is joined to a ``WireMessage``. ``date`` and Message-ID belong to the message,
+   so two attempts differ only in the signatures.
 
 A message that cannot be composed raises NotComposable; other messages of its request are not affected.
 ``actors/delivery/composing.py`` calls this, for claimed deliveries.

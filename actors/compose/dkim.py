@@ -6,15 +6,14 @@ fields, and the form of DKIM-Signature. It does not verify (the tests use dkimpy
 """
 
 from base64 import b64encode
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from hashlib import sha256
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from msgspec import Struct
 
-from actors.compose import rsa
+from actors.compose import ed25519, rsa
 from cluster.dkim_keys import PrivateKey
 from cluster.message.header_fields import domain_name, fold
 from cluster.message.transfer_encoding import LINE
@@ -41,34 +40,46 @@ SLICE = 128 * 1024
 class Unsigned(Struct, frozen=True):
     """A DKIM-Signature field that lacks its signature."""
 
-    key: rsa.SigningKey | Ed25519PrivateKey
+    key: rsa.SigningKey | ed25519.SigningKey
     value: bytes
     """The field's value, up to ``b=``."""
-    data: bytes
-    """The octets to sign (RFC 6376 §3.7)."""
+    digest: bytes
+    """The SHA-256 of the octets to sign (RFC 6376 §3.7)."""
+
+
+class _KeyTags(Struct, frozen=True):
+    """The first tags of a key's DKIM-Signature fields, up to the selector."""
+
+    key: rsa.SigningKey | ed25519.SigningKey
+    head: bytes
+    relaxed: bytes
+    """The name of the field and ``head``, in relaxed form."""
 
 
 class Signer:
-    """Signs messages for one domain with one key.
+    """Signs messages for one domain with each of its keys, by selector: one with an RSA key, and one with an Ed25519
+    key for verifiers that know RFC 8463.
+
+    The signatures with RSA keys come first, so that a verifier that looks at one signature finds one that every
+    verifier knows. No signature covers another.
 
     ``also_signed`` names custom fields to sign besides the usual ones. Raises NotComposable for an unusable domain,
-    ValueError for an unusable selector or key.
+    ValueError for an unusable selector or key, and where there is no key.
     """
 
-    def __init__(self, domain: str, selector: str, private_key: PrivateKey, also_signed: Iterable[str] = ()) -> None:
-        if isinstance(private_key, RSAPrivateKey) and private_key.key_size < _LEAST_RSA_BITS:
-            raise ValueError(f"an RSA key of {private_key.key_size} bits, fewer than {_LEAST_RSA_BITS}")
-        if not selector.isascii() or not all(label.replace("-", "a").isalnum() for label in selector.split(".")):
-            raise ValueError(f"{selector!r} is not a selector")
-        self._key = rsa.SigningKey(private_key) if isinstance(private_key, RSAPrivateKey) else private_key
+    def __init__(self, domain: str, keys: Mapping[str, PrivateKey], also_signed: Iterable[str] = ()) -> None:
+        if not keys:
+            raise ValueError("no key to sign with")
+        in_order = sorted(keys.items(), key=lambda item: not isinstance(item[1], RSAPrivateKey))
+        self._keys = tuple([_tags_of(domain, selector, key) for selector, key in in_order])
         self._signed = frozenset((*_OVERSIGNED, *_SIGNED, *(name.lower().encode("ascii") for name in also_signed)))
-        algorithm = "rsa-sha256" if isinstance(private_key, RSAPrivateKey) else "ed25519-sha256"
-        tags = ("v=1;", f" a={algorithm};", " c=relaxed/relaxed;", f" d={domain_name(domain)};", f" s={selector};")
-        self._head = fold(len("DKIM-Signature: "), tags).encode()
 
-    def unsigned(self, header_fields: Sequence[tuple[bytes, bytes]], body_hash: bytes, signed_at: int) -> Unsigned:
-        """The message's DKIM-Signature, to be signed by ``sign_all``. ``body_hash``: the result of the function of this
-        name; ``signed_at``: seconds since the epoch. Raises ValueError when there is no From field."""
+    def unsigned(
+        self, header_fields: Sequence[tuple[bytes, bytes]], body_hash: bytes, signed_at: int
+    ) -> list[Unsigned]:
+        """The message's DKIM-Signature fields in their order, to be signed by ``sign_all``. ``body_hash``: the result
+        of the function of this name; ``signed_at``: seconds since the epoch. Raises ValueError when there is no From
+        field."""
         names: list[bytes] = []
         signed: list[bytes] = []
         # From the last to the first: the order in which a verifier takes fields that share a name (RFC 6376 §5.4.2).
@@ -79,21 +90,38 @@ class Signer:
                 signed.append(b"%b:%b\r\n" % (lower, _relaxed(value)))
         if b"from" not in names:
             raise ValueError("no From field to sign")
-        name_list = _name_list((*names, *_OVERSIGNED))
-        value = b"%b\r\n t=%d; h=%b;\r\n bh=%b;\r\n b=" % (self._head, signed_at, name_list, body_hash)
-        signed.append(b"dkim-signature:" + value.replace(b"\r\n", b""))
-        return Unsigned(self._key, value, b"".join(signed))
+        tags = b"\r\n t=%d; h=%b;\r\n bh=%b;\r\n b=" % (signed_at, _name_list((*names, *_OVERSIGNED)), body_hash)
+        relaxed = tags.replace(b"\r\n", b"")
+        signed_fields = sha256(b"".join(signed))  # what all keys sign, hashed once
+        found = []
+        for own in self._keys:
+            digest = signed_fields.copy()
+            digest.update(own.relaxed + relaxed)
+            found.append(Unsigned(own.key, own.head + tags, digest.digest()))
+        return found
+
+
+def _tags_of(domain: str, selector: str, key: PrivateKey) -> _KeyTags:
+    if isinstance(key, RSAPrivateKey) and key.key_size < _LEAST_RSA_BITS:
+        raise ValueError(f"an RSA key of {key.key_size} bits, fewer than {_LEAST_RSA_BITS}")
+    if not selector.isascii() or not all(label.replace("-", "a").isalnum() for label in selector.split(".")):
+        raise ValueError(f"{selector!r} is not a selector")
+    algorithm = "rsa-sha256" if isinstance(key, RSAPrivateKey) else "ed25519-sha256"
+    tags = ("v=1;", f" a={algorithm};", " c=relaxed/relaxed;", f" d={domain_name(domain)};", f" s={selector};")
+    head = fold(len("DKIM-Signature: "), tags).encode()
+    signing_key = rsa.SigningKey(key) if isinstance(key, RSAPrivateKey) else ed25519.SigningKey(key)
+    return _KeyTags(signing_key, head, b"dkim-signature:" + head.replace(b"\r\n", b""))
 
 
 def sign_all(unsigned: Sequence[Unsigned]) -> list[bytes]:
-    """The values of the DKIM-Signature fields. One call signs many, because RSA signatures are made several at a
-    time."""
-    made = iter(rsa.sign_all([(one.key, one.data) for one in unsigned if isinstance(one.key, rsa.SigningKey)]))
+    """The values of the DKIM-Signature fields. One call signs many, because signatures are made several at a time."""
+    by_rsa = iter(rsa.sign_all([(one.key, one.digest) for one in unsigned if isinstance(one.key, rsa.SigningKey)]))
+    by_ed25519 = iter(
+        ed25519.sign_all([(one.key, one.digest) for one in unsigned if isinstance(one.key, ed25519.SigningKey)])
+    )
     values = []
     for one in unsigned:
-        # RFC 8463 §3: Ed25519 signs the hash.
-        signature = next(made) if isinstance(one.key, rsa.SigningKey) else one.key.sign(sha256(one.data).digest())
-        text = b64encode(signature)
+        text = b64encode(next(by_rsa if isinstance(one.key, rsa.SigningKey) else by_ed25519))
         lines = [text[:72], *(text[start : start + 75] for start in range(72, len(text), 75))]
         values.append(one.value + b"\r\n ".join(lines))
     return values

@@ -31,7 +31,8 @@ class Draft(Struct, frozen=True):
 
     pieces: list[bytes]
     smtputf8: bool
-    unsigned: Unsigned | None
+    unsigned: Sequence[Unsigned] = ()
+    """Its signatures, in the order of their fields."""
     downgraded: "Draft | None" = None
 
 
@@ -74,7 +75,7 @@ def _draft(
         # An empty value has no space before it: some relays trim that space, and no signature should depend on it.
         pieces += (name, b": ", value, b"\r\n") if value else (name, b":\r\n")
     pieces += (b"\r\n", body)
-    unsigned = signer.unsigned(header_fields, body_hash, signed_at) if signer is not None else None
+    unsigned = signer.unsigned(header_fields, body_hash, signed_at) if signer is not None else ()
     return Draft(pieces, smtputf8, unsigned, downgraded)
 
 
@@ -82,14 +83,14 @@ def finish(drafts: Sequence[Draft]) -> Iterator[WireMessage]:
     """The messages, signed: several at a time take less time than one by one. Each is joined when the iterator yields
     it."""
     forms = [form for draft in drafts for form in (draft, draft.downgraded) if form is not None]
-    signatures = iter(dkim.sign_all([form.unsigned for form in forms if form.unsigned is not None]))
-    octets = (
-        b"".join(
-            form.pieces if form.unsigned is None else (b"DKIM-Signature: ", next(signatures), b"\r\n", *form.pieces)
-        )
-        for form in forms
-    )
+    signatures = iter(dkim.sign_all([one for form in forms for one in form.unsigned]))
+    octets = (b"".join([*_signature_fields(form, signatures), *form.pieces]) for form in forms)
     return (
         WireMessage(next(octets), draft.smtputf8, None if draft.downgraded is None else next(octets))
         for draft in drafts
     )
+
+
+def _signature_fields(form: Draft, signatures: Iterator[bytes]) -> Iterator[bytes]:
+    for _ in form.unsigned:
+        yield from (b"DKIM-Signature: ", next(signatures), b"\r\n")

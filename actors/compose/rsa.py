@@ -1,41 +1,34 @@
 """RSA signatures (RFC 8017 §8.2, PKCS #1 v1.5 with SHA-256), eight at a time where the processor can.
 
-OpenSSL makes one signature after the other. Intel's multi-buffer library makes eight in the lanes of wide registers, in
-the time that OpenSSL takes for three; a bulk sender always has more to sign. The library is used for RSA-2048 if it is
-installed (the extra ``multibuffer``) and the processor has AVX-512 IFMA. OpenSSL signs everything else, and makes the
-signatures again that do not verify. dkim.py decides what is signed.
+OpenSSL makes one signature after the other. Intel's library (multibuffer.py) makes eight of RSA-2048 in the time that
+OpenSSL takes for three; a bulk sender always has more to sign. OpenSSL signs everything else, and makes the signatures
+again that do not verify. dkim.py decides what is signed.
 """
 
 from collections.abc import Sequence
-from ctypes import CDLL, Array, addressof, c_char, c_char_p, c_int, c_uint32, c_uint64, c_void_p, create_string_buffer
+from ctypes import CDLL, Array, addressof, c_char, c_char_p, c_int, c_uint32, c_void_p, create_string_buffer
 from functools import cache
-from hashlib import sha256
-from importlib.metadata import PackageNotFoundError, files
 
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 from msgspec import Struct
+
+from actors.compose.multibuffer import LANES, Pointers, filled, lanes_of, load_library
 
 BITS = 2048
 """Size of the keys that the library is used for; other sizes are rare."""
 WORTH_IT = 3
 """From this many signatures the lanes are faster, even if some are unused."""
-LANES = 8
 
 _OCTETS = BITS // 8
 _EXPONENT = 65537
 _PKCS1 = padding.PKCS1v15()
-_SHA256 = hashes.SHA256()
+_SHA256 = Prehashed(hashes.SHA256())
 _DIGEST_INFO = bytes.fromhex("3031300d060960864801650304020105000420")
 """RFC 8017 §9.2, note 1: the DER prefix of a SHA-256 digest."""
 _PADDING = b"\0\1" + b"\xff" * (_OCTETS - 3 - len(_DIGEST_INFO) - 32) + b"\0" + _DIGEST_INFO
-
-_LIBRARY = ("ipp-crypto", "libcrypto_mb.so")
-_RUNTIME = tuple(("intel-cmplr-lib-rt", name) for name in ("libintlc.so.5", "libimf.so", "libirng.so", "libsvml.so"))
-"""The libraries that it is linked to, in the order of loading."""
-
-_Pointers = c_void_p * LANES
 
 
 class SigningKey:
@@ -58,19 +51,19 @@ class _LaneKey(Struct, frozen=True):
 
 
 def sign_all(wanted: Sequence[tuple[SigningKey, bytes]]) -> list[bytes]:
-    """A signature with each key over the SHA-256 of each text, in order."""
+    """A signature with each key over each SHA-256 digest, in order."""
     signatures: list[bytes | None] = [None] * len(wanted)
     lanes = load_lanes()
     if isinstance(lanes, SigningLanes):
-        fit = [(index, key.lane, text) for index, (key, text) in enumerate(wanted) if key.lane is not None]
+        fit = [(index, key.lane, digest) for index, (key, digest) in enumerate(wanted) if key.lane is not None]
         for start in range(0, len(fit) - WORTH_IT + 1, LANES):
             some = fit[start : start + LANES]
-            made = lanes.sign([(key, sha256(text).digest()) for _, key, text in some])
+            made = lanes.sign([(key, digest) for _, key, digest in some])
             for (index, _, _), signature in zip(some, made, strict=True):
                 signatures[index] = signature
     return [
-        signature or key.openssl.sign(text, _PKCS1, _SHA256)
-        for signature, (key, text) in zip(signatures, wanted, strict=True)
+        signature or key.openssl.sign(digest, _PKCS1, _SHA256)
+        for signature, (key, digest) in zip(signatures, wanted, strict=True)
     ]
 
 
@@ -79,8 +72,8 @@ class SigningLanes:
 
     def __init__(self, library: CDLL) -> None:
         sign, verify = library.mbx_rsa_private_crt_mb8, library.mbx_rsa_public_mb8
-        sign.argtypes = [*[_Pointers] * 7, c_int, c_void_p, c_char_p]
-        verify.argtypes = [*[_Pointers] * 3, c_int, c_void_p, c_char_p]
+        sign.argtypes = [*[Pointers] * 7, c_int, c_void_p, c_char_p]
+        verify.argtypes = [*[Pointers] * 3, c_int, c_void_p, c_char_p]
         sign.restype = verify.restype = c_uint32  # four bits a lane, zero for success
         self._sign, self._verify = sign, verify
         self._private, self._public = (
@@ -92,47 +85,26 @@ class SigningLanes:
     def sign(self, wanted: Sequence[tuple[_LaneKey, bytes]]) -> list[bytes | None]:
         """Signatures over digests, at most as many as there are lanes; None for one that did not verify, since a fault
         in the arithmetic with the two primes would reveal the key."""
-        blocks = b"".join(_PADDING + digest for _, digest in wanted)
-        # All lanes are filled: an empty lane takes as long.
+        blocks = [_PADDING + digest for _, digest in wanted]
         keys = [wanted[min(lane, len(wanted) - 1)][0] for lane in range(LANES)]
-        blocks += blocks[-_OCTETS:] * (LANES - len(wanted))
-        given, signed, opened = (create_string_buffer(data, len(blocks)) for data in (blocks, b"", b""))
+        given, signed, opened = filled(blocks), filled([bytes(_OCTETS)]), filled([bytes(_OCTETS)])
         room = create_string_buffer(self._room)
-        crt = [_Pointers(*(addressof(key.crt[number]) for key in keys)) for number in range(5)]
-        moduli = _Pointers(*(addressof(key.modulus) for key in keys))
-        self._sign(_lanes_of(given), _lanes_of(signed), *crt, BITS, self._private, room)
-        self._verify(_lanes_of(signed), _lanes_of(opened), moduli, BITS, self._public, room)
+        crt = [Pointers(*(addressof(key.crt[number]) for key in keys)) for number in range(5)]
+        moduli = Pointers(*(addressof(key.modulus) for key in keys))
+        self._sign(lanes_of(given, _OCTETS), lanes_of(signed, _OCTETS), *crt, BITS, self._private, room)
+        self._verify(lanes_of(signed, _OCTETS), lanes_of(opened, _OCTETS), moduli, BITS, self._public, room)
         signatures = []
-        for lane in range(len(wanted)):
+        for lane, block in enumerate(blocks):
             part = slice(lane * _OCTETS, (lane + 1) * _OCTETS)
-            signatures.append(signed.raw[part] if opened.raw[part] == blocks[part] else None)
+            signatures.append(signed.raw[part] if opened.raw[part] == block else None)
         return signatures
-
-
-def why_one_at_a_time() -> str | None:
-    """Why OpenSSL makes every signature; None if the library is used."""
-    lanes = load_lanes()
-    return lanes if isinstance(lanes, str) else None
 
 
 @cache
 def load_lanes() -> SigningLanes | str:
-    """The library, or why it cannot be used: it is not installed, cannot be loaded, or needs another processor."""
-    try:
-        for package, name in _RUNTIME:
-            CDLL(_path(package, name))
-        library = CDLL(_path(*_LIBRARY))
-    except (PackageNotFoundError, OSError) as error:
-        return str(error)
-    library.mbx_is_crypto_mb_applicable.argtypes = [c_uint64]
-    if not library.mbx_is_crypto_mb_applicable(0):
-        return "the processor has no AVX-512 IFMA"
-    return SigningLanes(library)
-
-
-def _lanes_of(buffer: Array[c_char]) -> Array[c_void_p]:
-    start = addressof(buffer)
-    return _Pointers(*(start + lane * _OCTETS for lane in range(LANES)))
+    """The lanes, or why they cannot be used."""
+    library = load_library()
+    return library if isinstance(library, str) else SigningLanes(library)
 
 
 def _method(library: CDLL, name: str) -> int:
@@ -140,14 +112,6 @@ def _method(library: CDLL, name: str) -> int:
     make.restype = c_void_p
     method: int = make()
     return method
-
-
-def _path(package: str, name: str) -> str:
-    """The path of a file that a package has installed. Raises PackageNotFoundError."""
-    for file in files(package) or ():
-        if file.name == name:
-            return str(file.locate())
-    raise PackageNotFoundError(f"{package}: {name}")
 
 
 def _little_endian(number: int, size: int) -> Array[c_char]:

@@ -15,10 +15,10 @@ from datetime import UTC, datetime
 from msgspec import Struct
 from msgspec.structs import replace
 
-from actors.compose import rsa
 from actors.compose.dkim import Signer
 from actors.compose.message import Draft, WireMessage, draft_message, finish
 from actors.compose.mime import Skeleton
+from actors.compose.multibuffer import why_one_at_a_time
 from actors.compose.transform import Addressee, SharedBy
 from actors.delivery.contents import LARGE_BYTES, Compiled, Contents, TransformOf, untransformed
 from actors.delivery.job import Job
@@ -46,7 +46,7 @@ EXPECTED_BYTES = 64 * 1024 * 1024
 """Limit on the bytes of shared contents that are not fetched yet: each is held in the object store of its node."""
 SLICE = 16
 """Messages composed before they are yielded and the event loop runs other tasks: some milliseconds, and two rounds of
-eight signatures (compose/rsa.py)."""
+eight signatures (compose/multibuffer.py)."""
 
 Made = list[Job | tuple[Claimed, str]]
 """The jobs of a group of deliveries; a delivery that cannot be composed comes with the reason instead."""
@@ -91,8 +91,8 @@ class Composer:
         limits: MessageSettings = DEFAULT_LIMITS,
         transform_of: TransformOf = untransformed,
     ) -> None:
-        if reason := rsa.why_one_at_a_time():
-            log.info("RSA signatures are made one at a time reason=%r", reason)
+        if reason := why_one_at_a_time():
+            log.info("signatures are made one at a time reason=%r", reason)
         self._journal = journal
         self._vault = vault
         self._marker = marker
@@ -233,9 +233,8 @@ class Composer:
         signing = await self._journal.sender_domains.signing(tenant_id, domain)
         signer = None
         if signing is not None and signing.keys:
-            key = signing.keys[0]
-            private_key = load_private_key(self._vault.open(key.sealed_private_key))
-            signer = Signer(signing.domain, key.selector, private_key)
+            keys = {key.selector: load_private_key(self._vault.open(key.sealed_private_key)) for key in signing.keys}
+            signer = Signer(signing.domain, keys)
         self._signers.put((tenant_id, domain), (signer,), SIGNER_KEPT_S)
         return signer
 

@@ -13,4 +13,4 @@ def rsa() -> Key:
 
 @pytest.fixture(scope="session")
 def ed25519() -> Key:
-    return Key(*dkim_keys.generate_ed25519_key())
+    return Key(*dkim_keys.generate_ed25519_key(), selector="e1")

@@ -2,7 +2,7 @@
 
 import base64
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from email import message_from_bytes, policy
 from email.message import EmailMessage
@@ -32,9 +32,14 @@ class Key(NamedTuple):
 
     pem: bytes
     public: str
+    selector: str = "s1"
 
     def signer(self, *also_signed: str) -> Signer:
-        return Signer("example.com", "s1", dkim_keys.load_private_key(self.pem), also_signed)
+        return signer_with(self, also_signed=also_signed)
+
+
+def signer_with(*keys: Key, also_signed: Iterable[str] = ()) -> Signer:
+    return Signer("example.com", {key.selector: dkim_keys.load_private_key(key.pem) for key in keys}, also_signed)
 
 
 def content(*texts: BodyPart, **fields: Any) -> Content:
@@ -118,20 +123,36 @@ def text_of(message: EmailMessage, kind: str) -> str:
 
 
 def verifies(data: bytes, public: str, monkeypatch: pytest.MonkeyPatch) -> bool:
-    """dkimpy's judgement. It takes the Ed25519 primitive, and only that, from PyNaCl, which is not among our
-    dependencies; here OpenSSL stands in for it."""
+    """dkimpy's judgement of the one signature."""
+    [verdict] = verdicts(data, monkeypatch, Key(b"", public), Key(b"", public, "e1"))
+    return verdict
+
+
+def verdicts(data: bytes, monkeypatch: pytest.MonkeyPatch, *published: Key) -> list[bool]:
+    """dkimpy's judgement of each signature, in their order, where these keys are published. It takes the Ed25519
+    primitive, and only that, from PyNaCl, which is not among our dependencies; here OpenSSL stands in for it."""
     nacl = SimpleNamespace(
         signing=SimpleNamespace(VerifyKey=_VerifyKey),
         encoding=SimpleNamespace(Base64Encoder=None),
         exceptions=SimpleNamespace(ValueError=ValueError, BadSignatureError=InvalidSignature),
     )
     monkeypatch.setattr(dkimpy, "nacl", nacl, raising=False)
+    records = {
+        dkim_keys.record_name("example.com", key.selector): dkim_keys.record_text(key.public) for key in published
+    }
 
     def record(name: bytes, timeout: int = 5) -> bytes:
-        assert name == b"s1._domainkey.example.com."
-        return dkim_keys.record_text(public).encode()
+        return records[name.decode().removesuffix(".")].encode()
 
-    return bool(dkimpy.verify(data, dnsfunc=record))
+    count = data.partition(b"\r\n\r\n")[0].count(b"DKIM-Signature: ")
+    return [_verdict(data, number, record) for number in range(count)]
+
+
+def _verdict(data: bytes, number: int, record: Callable[..., bytes]) -> bool:
+    try:
+        return bool(dkimpy.DKIM(data).verify(number, record))
+    except dkimpy.ValidationError:
+        return False
 
 
 class _VerifyKey:

@@ -1,4 +1,5 @@
 import random
+import re
 from base64 import b64encode
 from collections import Counter
 from hashlib import sha256
@@ -12,7 +13,18 @@ from dkim.canonicalization import Relaxed
 from actors.compose import dkim
 from cluster import dkim_keys
 from cluster.message.header_fields import NotComposable
-from tests.unit.compose.reading import Key, content, header_lines, html, personalization, plain, verifies, wire
+from tests.unit.compose.reading import (
+    Key,
+    content,
+    header_lines,
+    html,
+    personalization,
+    plain,
+    signer_with,
+    verdicts,
+    verifies,
+    wire,
+)
 
 SHARED = content(
     plain("Hello  \tthere \n\n\n"),
@@ -40,10 +52,33 @@ def test_any_change_of_what_is_signed_shows(
         assert not verifies(data.replace(before, after), key.public, monkeypatch)
 
 
-def test_keys_of_all_kinds_sign_together(rsa: Key, ed25519: Key) -> None:
+@pytest.mark.parametrize("count", [1, 2, 3, 8, 9, 20])
+def test_keys_of_all_kinds_sign_together(rsa: Key, ed25519: Key, count: int) -> None:
     header, body_hash = [(b"From", b"a@example.com")], dkim.body_hash(b"")
-    unsigned = [key.signer().unsigned(header, body_hash, at) for at in range(6) for key in (rsa, ed25519, rsa)]
+    signers = [rsa.signer(), signer_with(rsa, ed25519), ed25519.signer()]
+    unsigned = [one for at in range(count) for one in signers[at % 3].unsigned(header, body_hash, at)]
     assert dkim.sign_all(unsigned) == [dkim.sign_all([one])[0] for one in unsigned]
+
+
+def test_two_signatures_of_which_neither_covers_the_other(
+    rsa: Key, ed25519: Key, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for signer in (signer_with(rsa, ed25519), signer_with(ed25519, rsa)):
+        data = wire(SHARED, None, signer).data
+        first, second, rest = re.split(rb"(?<=\r\n)(?=DKIM-Signature: |Date: )", data)[0:3]
+        assert b" a=rsa-sha256;" in first and b" s=s1;" in first
+        assert b" a=ed25519-sha256;" in second and b" s=e1;" in second
+        assert b"DKIM-Signature" not in rest
+        assert verdicts(data, monkeypatch, rsa, ed25519) == [True, True]
+        assert verdicts(first + rest, monkeypatch, rsa) == [True]
+        assert verdicts(second + rest, monkeypatch, ed25519) == [True]
+        assert verdicts(second + first + rest, monkeypatch, rsa, ed25519) == [True, True]
+        differing = {b" h=", b" bh=", b" t=", b" d=", b" c="}
+        assert all(_tag(first, name) == _tag(second, name) for name in differing)
+
+
+def _tag(field: bytes, name: bytes) -> bytes:
+    return b"".join(field.partition(name)[2].partition(b";")[0].split())
 
 
 def test_what_relays_may_do_does_not_show(rsa: Key, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -83,15 +118,17 @@ ADDED = (
 
 
 @pytest.mark.parametrize("field", ADDED)
-def test_a_field_that_is_added_breaks_the_signature(rsa: Key, monkeypatch: pytest.MonkeyPatch, field: str) -> None:
-    data = wire(SHARED, personalization(), rsa.signer()).data
-    assert verifies(data, rsa.public, monkeypatch)
+def test_a_field_that_is_added_breaks_both_signatures(
+    rsa: Key, ed25519: Key, monkeypatch: pytest.MonkeyPatch, field: str
+) -> None:
+    data = wire(SHARED, personalization(), signer_with(rsa, ed25519)).data
+    assert verdicts(data, monkeypatch, rsa, ed25519) == [True, True]
     at = data.index(b"\r\nFrom: ") + 2
     for changed in (
         field.encode() + b"\r\n" + data,
         data[:at] + field.encode() + b"\r\n" + data[at:],
     ):
-        assert not verifies(changed, rsa.public, monkeypatch)
+        assert verdicts(changed, monkeypatch, rsa, ed25519) == [False, False]
 
 
 @pytest.mark.parametrize("name", ["Sender", "In-Reply-To", "References", "List-Id"])
@@ -99,7 +136,7 @@ def test_fields_that_lists_may_add_are_signed_where_they_are(
     rsa: Key, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     header = ((b"From", b"a@example.com"), (name.encode(), b"<a@example.com>"))
-    [signature] = dkim.sign_all([rsa.signer().unsigned(header, dkim.body_hash(b"x\r\n"), 0)])
+    [signature] = dkim.sign_all(rsa.signer().unsigned(header, dkim.body_hash(b"x\r\n"), 0))
     data = b"DKIM-Signature: %b\r\nFrom: a@example.com\r\n%b: <%b>\r\n\r\nx\r\n"
     assert verifies(data % (signature, name.encode(), b"a@example.com"), rsa.public, monkeypatch)
     assert not verifies(data % (signature, name.encode(), b"b@example.com"), rsa.public, monkeypatch)
@@ -107,7 +144,7 @@ def test_fields_that_lists_may_add_are_signed_where_they_are(
 
 def test_fields_of_one_name_are_taken_from_the_last(rsa: Key, monkeypatch: pytest.MonkeyPatch) -> None:
     header = ((b"From", b"a@example.com"), (b"X-Own", b"1"), (b"X-Own", b"2"))
-    [signature] = dkim.sign_all([rsa.signer("x-own").unsigned(header, dkim.body_hash(b"x\r\n"), 0)])
+    [signature] = dkim.sign_all(rsa.signer("x-own").unsigned(header, dkim.body_hash(b"x\r\n"), 0))
     data = b"DKIM-Signature: " + signature + b"\r\nFrom: a@example.com\r\nX-Own: %d\r\nX-Own: %d\r\n\r\nx\r\n"
     assert verifies(data % (1, 2), rsa.public, monkeypatch)
     assert not verifies(data % (2, 1), rsa.public, monkeypatch)
@@ -140,13 +177,15 @@ def test_keys_that_cannot_sign(rsa: Key) -> None:
     with pytest.raises(ValueError, match="neither"):
         dkim_keys.load_private_key(other.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
     with pytest.raises(ValueError, match="1024"):
-        dkim.Signer("example.com", "s1", generate_private_key(public_exponent=65537, key_size=1024))
+        dkim.Signer("example.com", {"s1": generate_private_key(public_exponent=65537, key_size=1024)})
     key = dkim_keys.load_private_key(rsa.pem)
+    with pytest.raises(ValueError, match="no key"):
+        dkim.Signer("example.com", {})
     for selector in ("", "a b", "a;b", "a\r\nb", "a..b", "ü"):
         with pytest.raises(ValueError, match="selector"):
-            dkim.Signer("example.com", selector, key)
+            dkim.Signer("example.com", {selector: key})
     for domain in ("", "a b", "a;b=c", "a\r\nb"):
         with pytest.raises(NotComposable):
-            dkim.Signer(domain, "s1", key)
+            dkim.Signer(domain, {"s1": key})
     with pytest.raises(ValueError, match="From"):
         rsa.signer().unsigned([(b"To", b"x")], dkim.body_hash(b""), 0)
