@@ -13,6 +13,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from api.http.errors import answers
+from api.http.examples import Example
 from api.http.refusals import NotFound
 from api.http.routes import RouteGroup, Write, refused, resource
 from cluster.policy.routes.routing import Source
@@ -98,15 +99,24 @@ class Ips:
     def routes(self) -> RouteGroup:
         known = answers(401, 503)
         found = answers(400, 401, 404, 503)
+        one = Example(path={"ip_address": "192.0.2.1"})
+        pool = get(
+            "/pools/{pool_name:str}",
+            responses=found,
+            summary="A pool and its addresses",
+            example=Example(path={"pool_name": "marketing"}),
+        )
         return resource(
             "/v3/ips",
             get(responses=answers(400, 401, 503), summary="The addresses that mail leaves from")(self.listing),
             get("/assigned", responses=known, summary="The addresses of all pools")(self.assigned),
             get("/pools", responses=known, summary="The pools")(self.pools),
-            get("/pools/{pool_name:str}", responses=found, summary="A pool and its addresses")(self.pool),
+            pool(self.pool),
             get("/warmup", responses=known, summary="The addresses in warm-up")(self.warming),
-            get("/warmup/{ip_address:str}", responses=found, summary="An address in warm-up")(self.warming_one),
-            get("/{ip_address:str}", responses=found, summary="An address")(self.one),
+            get("/warmup/{ip_address:str}", responses=found, summary="An address in warm-up", example=one)(
+                self.warming_one
+            ),
+            get("/{ip_address:str}", responses=found, summary="An address", example=one)(self.one),
             tag="ips",
         )
 

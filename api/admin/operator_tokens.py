@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from api.http.body import TypedBody
 from api.http.errors import answers
+from api.http.examples import OPERATOR_TOKEN_ID, Example
 from api.http.refusals import Fault, Invalid, NotFound
 from api.http.texts import check_name
 from cluster.ids import is_id
@@ -62,12 +63,14 @@ class OperatorTokenCalls:
             return_dto=None,
             responses=answers(400, 401, 408, 413, 415, 422, 503),
             summary="Make a token for an operator",
+            example=Example(body={"name": "on-call"}),
         )
         revoke = delete(
             "/operator-tokens/{id:str}",
             status_code=200,
             responses=answers(401, 404, 503),
             summary="Revoke an operator's token",
+            example=Example(path={"id": OPERATOR_TOKEN_ID}),
         )
         return [listing(self.listing), make(self.make), revoke(self.revoke)]
 

@@ -69,11 +69,12 @@ class Postray:
             sources=self._sources,
             put_in_force=self._put_in_force,
         )
+        self.policy = a_policy(journal)
         self.server = ApiServer(
             HttpSettings(bind="127.0.0.1:0"),
             journal=journal,
             directory=TenantDirectory(journal),
-            active_policy=a_policy(journal),
+            active_policy=self.policy,
             lifetime_s=3600,
             offers=self._offer,
             large=large_requests(dsn),

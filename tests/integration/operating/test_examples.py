@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from datetime import date
 from typing import Any
 
 import httpx
@@ -9,9 +10,10 @@ import jsonschema
 import pytest
 from msgspec import Struct
 
-from api.http.examples import BATCH_ID, DOMAIN_ID, MESSAGE_ID
+from api.http.examples import BATCH_ID, DOMAIN_ID, MESSAGE_ID, OPERATOR_TOKEN_ID
 from cluster.demo import DOMAIN, SCOPES
 from cluster.keys import operator_token
+from cluster.policy.routes.routing import Routing
 from cluster.tenancy.granting import add_key, add_verified_domain
 from cluster.vault import secret_key
 from tests.integration.journal.builders import a_message, a_request, a_tenant
@@ -67,7 +69,20 @@ async def _domain(caller: Caller) -> str:
     return str(domain.id)
 
 
-MAKERS: dict[str, Make] = {MESSAGE_ID: _message, BATCH_ID: _batch, DOMAIN_ID: _domain}
+async def _operator_token(caller: Caller) -> str:
+    made = await caller.http.post(
+        "/api/admin/operator-tokens", json={"name": "to be revoked"}, headers=caller.headers("operator")
+    )
+    token_id: str = made.json()["id"]
+    return token_id
+
+
+MAKERS: dict[str, Make] = {
+    MESSAGE_ID: _message,
+    BATCH_ID: _batch,
+    DOMAIN_ID: _domain,
+    OPERATOR_TOKEN_ID: _operator_token,
+}
 """What makes the thing that an id of an example stands for; returns its real id."""
 
 MAKERS_OF_ROUTES: dict[str, dict[str, Make]] = {
@@ -79,8 +94,23 @@ MAKERS_OF_ROUTES: dict[str, dict[str, Make]] = {
 """Other makers for routes that need the thing in a certain state."""
 
 
+ROUTING = """
+[sources.mta1]
+address = "192.0.2.1"
+
+[sources.mta1.warm_up]
+started = 2026-11-01
+per_day = [50, 100]
+
+[pools.marketing]
+mta1 = 1
+"""
+
+
 @pytest.fixture
 async def caller(postray: Postray) -> AsyncIterator[Caller]:
+    postray.policy.routing = Routing.parse(ROUTING)
+    postray.policy.today = lambda: date(2026, 11, 2)
     tenant_id = await a_tenant(postray.journal)
     await add_verified_domain(postray.journal, postray.vault, tenant_id, DOMAIN)
     key = await add_key(postray.journal, tenant_id, "all", SCOPES)
