@@ -8,6 +8,7 @@ from litestar.openapi.spec import Components, SecurityScheme
 
 from api.admin.routes import Admin
 from api.batches import BatchCalls
+from api.docs.serving import Docs
 from api.domains import Domains
 from api.health import HealthChecks, Readiness
 from api.http.access import Caller
@@ -90,7 +91,7 @@ def create_app(
     )
     open_to_all = for_caller(Caller.ANYBODY, HealthChecks(readiness).routes())
     return Application(
-        [keyed, open_to_all, *([admin.routes()] if admin else ())],
+        [keyed, open_to_all, Docs().routes(), *([admin.routes()] if admin else ())],
         request_class=ApiRequest,
         request_max_body_size=min(settings.max_body_bytes, COMMAND_BYTES),
         exception_handlers={Exception: answer},
@@ -110,7 +111,8 @@ def _openapi() -> OpenAPIConfig:
         version="3",
         description=DESCRIPTION,
         path="/schema",
-        # Litestar's HTML pages for the document load scripts from the internet; these two formats do not.
+        # Litestar's HTML pages for the document load scripts from the internet; these two formats do not. The page is
+        # api/docs.
         render_plugins=[
             ReadyMade(JsonRenderPlugin(path="/openapi.json")),
             ReadyMade(YamlRenderPlugin(path="/openapi.yaml")),

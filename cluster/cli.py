@@ -75,6 +75,7 @@ class CommandGroup(click.Group):
 
 @click.group(cls=CommandGroup)
 @click.option("--config", type=click.Path(dir_okay=False), help=f"Settings file; {DEFAULT_FILE} here when it exists.")
+@click.version_option(package_name="postray", message="%(prog)s %(version)s")
 @click.pass_context
 def main(context: click.Context, config: str | None) -> None:
     """postray: an SMTP delivery cluster."""

@@ -2,6 +2,7 @@
 
 import io
 import os
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,13 @@ from click.testing import CliRunner
 from cluster.cli import main
 from cluster.commands.instance import moved_problem
 from cluster.commands.output import make_console, table
+from tests.documents import ROOT
+
+
+def test_the_version_is_that_of_the_project() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    answer = CliRunner().invoke(main, ["--version"], prog_name="postray")
+    assert (answer.exit_code, answer.output) == (0, f"postray {project['version']}\n")
 
 
 @pytest.mark.parametrize("command", [["up"], ["up", "--detach"], ["status"], ["down"]])
