@@ -16,6 +16,7 @@ from api.http.auth import Authenticator
 from api.http.body import ApiRequest, BodyBudget
 from api.http.documents import ReadyMade
 from api.http.errors import answer
+from api.http.ignored import list_ignored
 from api.http.routes import for_caller
 from api.ips import Ips
 from api.messages.commands import MessageCommands
@@ -95,6 +96,7 @@ def create_app(
         request_class=ApiRequest,
         request_max_body_size=min(settings.max_body_bytes, COMMAND_BYTES),
         exception_handlers={Exception: answer},
+        before_send=[list_ignored],
         on_startup=[intake.start],
         on_shutdown=[large.stop, intake.stop],
         openapi_config=_openapi(),

@@ -19,9 +19,10 @@ from litestar.types import Receive, Scope
 from litestar.typing import FieldDefinition
 from msgspec import Struct
 
-from api.http.decoding import decode
+from api.http.ignored import ignored_by
 from api.http.inflating import Gunzip, too_large
 from api.http.refusals import Stalled, TooLarge, Unparseable, UnsupportedMedia
+from api.http.unknown_fields import NamingDecoder
 from cluster.http.protocol import ARRIVED
 from cluster.intake.backpressure import Overloaded
 from cluster.journal.records import ApiKey
@@ -205,13 +206,20 @@ def _means_gzip(content_type: bytes, content_encoding: bytes) -> bool:
 
 
 class TypedBody(AbstractDTO[T]):
-    """Decodes a body from bytes to structs in one pass; Litestar's own DTOs take two."""
+    """Decodes a body from bytes to structs in one pass; Litestar's own DTOs take two. The answer names the fields that
+    the type does not have."""
 
     decoder: msgspec.json.Decoder[Any]
+    _naming: NamingDecoder[Any]
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "decoder" in vars(cls):
+            cls._naming = NamingDecoder(cls.decoder)
 
     def decode_bytes(self, value: bytes) -> Any:
         """Raises Unparseable when the body does not match its type, and Invalid for text that cannot be stored."""
-        return decode(self.decoder, value)
+        return self._naming.decode(value, ignored_by(self.asgi_connection.scope))
 
     @classmethod
     def create_for_field_definition(

@@ -31,7 +31,7 @@ _HALF_PAIR = re.compile(
 HALF_PAIR = "The text holds half of a UTF-16 surrogate pair, which is no character"
 
 
-def decode(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
+def decode(decoder: msgspec.json.Decoder[T], body: bytes | msgspec.Raw) -> T:
     """The decoded body. Raises Unparseable when it does not match its type, and Invalid for text that cannot be
     stored."""
     problem: Refusal

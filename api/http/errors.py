@@ -14,6 +14,7 @@ from litestar.openapi.datastructures import ResponseSpec
 from msgspec import Struct
 
 from api.http.decoding import in_words
+from api.http.ignored import HEADER
 from api.http.places import written
 from api.http.refusals import (
     Conflict,
@@ -128,7 +129,7 @@ def answer(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
         return _schema_answer(error)
     assert isinstance(error, Refusal)
     if isinstance(error, Invalid):
-        return _respond(400, error.detail, error.faults)
+        return _respond(400, error.detail, error.faults, {HEADER: error.ignored} if error.ignored else None)
     message = INVALID_GRANT if isinstance(error, Unauthenticated) else error.detail
     field = error.field if isinstance(error, Forbidden | Conflict) else None
     return _respond(status, error.detail, [Fault(message, field)])

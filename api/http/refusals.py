@@ -58,12 +58,14 @@ class Refusal(Exception):
 class Invalid(Refusal):
     """The request has faults; all of them are listed."""
 
-    def __init__(self, faults: Sequence[Fault]) -> None:
+    def __init__(self, faults: Sequence[Fault], ignored: str = "") -> None:
+        """``ignored`` is the value of X-Postray-Ignored, where the request is not in the hands of the web framework."""
         first = faults[0]
         text = f"{first.field}: {first.message}" if first.field else first.message
         super().__init__(text if len(faults) == 1 else f"{text} (and {len(faults) - 1} more)")
-        self.args = (faults,)
+        self.args = (faults, ignored)
         self.faults = faults
+        self.ignored = ignored
 
 
 class Unparseable(Refusal):

@@ -16,16 +16,17 @@ from msgspec import Struct
 from api.http.access import ROUTES
 from api.http.auth import Authenticator
 from api.http.body import ApiRequest, BegunBody, TypedBody, body_up_to, header
-from api.http.decoding import decode
 from api.http.errors import answers
 from api.http.examples import Example
+from api.http.ignored import HEADER as IGNORED
 from api.http.routes import RouteGroup, resource
 from api.http.sharing import LoopTurns
 from api.send.effort import effort_of
 from api.send.large.frames import Promised
 from api.send.large.requests import Large
+from api.send.notes import Notes
 from api.send.request import MailSend
-from api.send.sending import DECODER, Sending
+from api.send.sending import DECODER, Sending, decode_mail
 from cluster.http.application import SERVED_BY
 from cluster.intake.intake import Intake
 from cluster.journal.records import ApiKey
@@ -38,7 +39,6 @@ LARGE_FROM_RECIPIENTS = 2000
 TURNS_FROM_BYTES = 16 * 1024
 """A request of at least this size takes turns at the event loop; a smaller one takes less than a millisecond."""
 
-IGNORED = "X-Postray-Ignored"
 _ACCESS = ROUTES["POST /v3/mail/send"]
 _encode = msgspec.json.Encoder().encode
 
@@ -115,8 +115,8 @@ class MailSending:
         if isinstance(body, BegunBody):
             promised = await self._large.send(ApiRequest(scope, receive), key, body)
             ids, ignored = promised.message_ids, promised.ignored
-        elif len(body) < TURNS_FROM_BYTES and _is_quick(mail := decode(DECODER, body), body):
-            sent = await self._sending.send(mail, key)
+        elif len(body) < TURNS_FROM_BYTES and _is_quick(mail := decode_mail(body, notes := Notes()), body):
+            sent = await self._sending.send(mail, notes, key)
             ids, ignored = sent.request.message_ids, sent.ignored
         else:
             promised = await self._send_in_turns(ApiRequest(scope, receive), key, body)
@@ -126,17 +126,17 @@ class MailSending:
     async def _send_in_turns(self, request: ApiRequest, key: ApiKey, body: bytes) -> Promised:
         pause = partial(self._turns.turn, key.tenant_id)
         await pause()
-        mail = decode(DECODER, body)
+        mail = decode_mail(body, notes := Notes())
         if mail.recipients > LARGE_FROM_RECIPIENTS or not _is_quick(mail, body):
             del mail
             return await self._large.send(request, key, BegunBody(body, ended=True, inflated=True))
         await pause()
-        sent = await self._sending.send(mail, key, pause)
+        sent = await self._sending.send(mail, notes, key, pause)
         return Promised(sent.request.message_ids, sent.ignored)
 
     async def send(self, request: ApiRequest, data: JSONBody[MailSend]) -> AcceptedMessage | AcceptedMessages:
         """The route in the OpenAPI document; ``_serve`` answers its requests."""
-        return _promise((await self._sending.send(data, request.auth)).request.message_ids)
+        return _promise((await self._sending.send(data, Notes(), request.auth)).request.message_ids)
 
 
 def _is_quick(mail: MailSend, body: bytes) -> bool:

@@ -1,8 +1,8 @@
 """The decoded body of POST /v3/mail/send.
 
 Decoding checks only JSON types (422). Validation checks required fields, lengths and counts (400), so that it finds
-every fault of a request; therefore no field is required here. ``null`` means absent. Unknown keys are ignored. JSON
-values have no reference cycles, so the garbage collector does not track them (``gc``).
+every fault of a request; therefore no field is required here. ``null`` means absent. JSON values have no reference
+cycles, so the garbage collector does not track them (``gc``).
 """
 
 from typing import Any

@@ -13,7 +13,9 @@ from msgspec import Struct
 
 from api.http.access import ROUTES, SEND_AT
 from api.http.refusals import Fault, Forbidden, Invalid
+from api.http.unknown_fields import NamingDecoder
 from api.send.conversion import new_request
+from api.send.notes import Notes
 from api.send.request import MailSend
 from api.send.validation import check
 from cluster.ids import is_id
@@ -34,6 +36,8 @@ NOT_VERIFIED = "Sender domain not verified"
 """The start of the error text; clients compare it."""
 _ACCESS = ROUTES["POST /v3/mail/send"]
 DECODER = msgspec.json.Decoder(MailSend)
+decode_mail = NamingDecoder(DECODER).decode
+"""From a body to its request; fields that no request has are added to the notes."""
 
 Commit = Callable[[NewRequest], Awaitable[None]]
 Pause = Callable[[], Awaitable[None]]
@@ -73,24 +77,25 @@ class Sending:
         # Negative answers are not cached, so that a new batch can be used at once.
         self._batches: TtlCache[tuple[str, str], bool] = TtlCache(BATCHES_KEPT, time.monotonic)
 
-    async def send(self, mail: MailSend, key: ApiKey, pause: Pause | None = None) -> Sent:
-        """Check a request and commit it. ``pause`` is awaited between long steps; None for a small request.
+    async def send(self, mail: MailSend, notes: Notes, key: ApiKey, pause: Pause | None = None) -> Sent:
+        """Check a request and commit it. ``notes`` has what decoding found, and gets what the check finds. ``pause`` is
+        awaited between long steps; None for a small request.
 
         Raises Forbidden when a scope or a verified domain is missing, Invalid with all faults, and the errors of
         ``commit``.
         """
         if mail.scheduled:
             _ACCESS.require(key, SEND_AT)
-        checked = check(mail, self._limits)
+        checked = check(mail, self._limits, notes)
         if mail.batch_id is not None and not await self._has_batch(key.tenant_id, mail.batch_id):
             checked.faults.append(Fault("The batch does not exist", "batch_id"))
         if mail.ip_pool_name and not self._has_pool(mail.ip_pool_name):
             checked.faults.append(Fault("The pool does not exist", "ip_pool_name"))
         if checked.faults:
-            raise Invalid(checked.faults)
+            raise Invalid(checked.faults, notes.header())
         sandbox = key.sandbox or mail.sandboxed
         if not sandbox:
-            senders = checked.notes.senders
+            senders = notes.senders
             unverified = await first_unverified(self._directory, key.tenant_id, _sender_domains(mail, senders))
             if unverified is not None:
                 raise Forbidden(f"{NOT_VERIFIED}: {unverified}", _first_from(unverified, mail, senders))
@@ -107,7 +112,7 @@ class Sending:
         if pause:
             await pause()
         await self._commit(request)
-        return Sent(request, checked.notes.header())
+        return Sent(request, notes.header())
 
     def _has_pool(self, name: str) -> bool:
         return name == DEFAULT_POOL or name in self._pools()

@@ -46,10 +46,10 @@ class Checked(Struct, frozen=True):
     notes: Notes
 
 
-def check(mail: MailSend, limits: MessageSettings = DEFAULT_LIMITS) -> Checked:
+def check(mail: MailSend, limits: MessageSettings = DEFAULT_LIMITS, notes: Notes | None = None) -> Checked:
     """Check a request. It reports all faults, or the first ``MOST_FAULTS`` and an entry that there are more. ``limits``
-    apply to the composed messages."""
-    faults, files, notes = Faults(), list[bytes](), Notes()
+    apply to the composed messages. ``notes`` are those of decoding, to which the check adds."""
+    faults, files, notes = Faults(), list[bytes](), Notes() if notes is None else notes
     with contextlib.suppress(Enough):
         _check(mail, limits, faults, files, notes)
     return Checked(list(faults), files, notes)

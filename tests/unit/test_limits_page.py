@@ -5,11 +5,11 @@ from pathlib import Path
 
 from api import app
 from api.admin import bouncing, searching, sites, suspensions, tracing
-from api.http import addresses, inflating, refusals
+from api.http import addresses, ignored, inflating, refusals
 from api.http import body as bodies
 from api.http.unread import SKIPPED_BYTES
 from api.messages import commands, reading
-from api.send import notes, personalizations, reply_to, texts
+from api.send import personalizations, reply_to, texts
 from api.send import validation as rules
 from api.send.large import crowding
 from cluster.http import heads
@@ -71,7 +71,7 @@ LIMITS: dict[str, int | str] = {
     "`lifetime`": rules.LONGEST_LIFETIME_S,
     "`send_at`": personalizations.LATEST_SEND_AT,
     "faults in an answer": refusals.MOST_FAULTS,
-    "paths in `X-Postray-Ignored`": notes.MOST_NAMED,
+    "paths in `X-Postray-Ignored`": ignored.MOST_NAMED,
     "subject": DEFAULTS.message.max_subject_bytes,
     "text": mb(DEFAULTS.message.max_part_bytes),
     "whole message": mb(DEFAULTS.message.max_bytes),

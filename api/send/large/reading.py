@@ -1,24 +1,25 @@
 """Reads a request from a large body: inflates, counts and decodes it. Takes seconds of CPU time at most. Pure."""
 
-from api.http.decoding import decode
 from api.http.inflating import Gunzip
 from api.http.refusals import Invalid, Unparseable
 from api.send.large.crowding import crowded
+from api.send.notes import Notes
 from api.send.request import MailSend
-from api.send.sending import DECODER
+from api.send.sending import decode_mail
 
 PIECE_BYTES = 64 * 1024
 
 
-def read_mail(body: bytes, is_gzip: bool, limit: int) -> MailSend:
-    """``limit`` is the largest inflated size, in bytes. Raises TooLarge, Invalid, Unparseable."""
+def read_mail(body: bytes, is_gzip: bool, limit: int, notes: Notes) -> MailSend:
+    """``limit`` is the largest inflated size, in bytes. ``notes`` gets the unknown fields. Raises TooLarge, Invalid,
+    Unparseable."""
     if is_gzip:
         body = _inflated(body, limit)
     if not body:
         raise Unparseable("The body is empty", "json_invalid")
     if (fault := crowded(body)) is not None:
         raise Invalid([fault])
-    return decode(DECODER, body)
+    return decode_mail(body, notes)
 
 
 def _inflated(body: bytes, limit: int) -> bytes:

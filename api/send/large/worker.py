@@ -19,6 +19,7 @@ from api.http.refusals import Fault, Invalid, Refusal, TooLarge
 from api.send.effort import MOST_S, TOO_MANY_KEYS, effort_of
 from api.send.large.frames import LENGTH, Promised, Setup, WorkerAnswer, WorkerJob, frame, pickled
 from api.send.large.reading import read_mail
+from api.send.notes import Notes
 from api.send.sending import Sending, Sent
 from cluster.journal.journal import Journal, Rejected, Unavailable
 from cluster.journal.records import NewRequest
@@ -87,11 +88,12 @@ class Worker:
         return WorkerAnswer(refusal=pickled(refusal), resident_bytes=_resident_bytes()), []
 
     async def _accept(self, job: WorkerJob, body: bytes) -> Sent:
-        mail = read_mail(body, job.is_gzip, self._setup.max_body_bytes)
+        notes = Notes()
+        mail = read_mail(body, job.is_gzip, self._setup.max_body_bytes, notes)
         if effort_of(mail).keys_s > MOST_S:
             raise Invalid([Fault(TOO_MANY_KEYS, "personalizations")])
         self._pools = job.pools
-        return await (await self._ready()).send(mail, job.key)
+        return await (await self._ready()).send(mail, notes, job.key)
 
     async def _ready(self) -> Sending:
         """Raises Unavailable when the journal cannot be opened."""

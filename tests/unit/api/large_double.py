@@ -4,6 +4,7 @@ from api.http.body import ApiRequest, BegunBody
 from api.http.inflating import too_large
 from api.send.large.frames import Promised
 from api.send.large.reading import read_mail
+from api.send.notes import Notes
 from api.send.sending import Sending
 from cluster.journal.records import ApiKey
 
@@ -22,8 +23,9 @@ class LargeHere:
             if len(body) > request.limit:
                 raise too_large(request.limit)
         self.bodies.append(body)
-        mail = read_mail(body, request.is_gzip and not begun.inflated, request.limit)
-        sent = await self._sending.send(mail, key)
+        notes = Notes()
+        mail = read_mail(body, request.is_gzip and not begun.inflated, request.limit, notes)
+        sent = await self._sending.send(mail, notes, key)
         return Promised(sent.request.message_ids, sent.ignored)
 
     async def stop(self) -> None:

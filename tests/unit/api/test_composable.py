@@ -263,13 +263,6 @@ async def test_tracking_that_is_on_is_named_since_there_is_none(world: World) ->
     assert named == "tracking_settings.click_tracking,tracking_settings.ganalytics"
 
 
-async def test_fields_that_are_not_known_are_skipped_and_not_named(world: World) -> None:
-    own = to("a@example.com", subjct="x")
-    response = await world.send(mail(personalizations=[own], coment={"a": ["b"]}, content=[*mail()["content"]]))
-    assert response.status_code == 202
-    assert "x-postray-ignored" not in response.headers
-
-
 async def test_at_most_twenty_paths_are_named(world: World) -> None:
     own = [to(f"a{number}@example.com", headers={"Date": "x"}) for number in range(23)]
     named = (await world.send(mail(personalizations=own))).headers["x-postray-ignored"].split(",")
