@@ -10,6 +10,7 @@ import logging
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 
+from actors.purging import KeyPurge
 from actors.stranded import Stranded
 from cluster import metrics
 from cluster.journal.journal import Journal, Unavailable
@@ -61,6 +62,7 @@ class Scheduler:
         self._lease_s = lease_s
         self._tasks = make_tasks()
         self._stranded = Stranded(journal, dispatcher)
+        self._key_purge = KeyPurge(journal)
         self._problem: str | None = None
         self._full: dict[Lane, float] = {}
 
@@ -70,6 +72,7 @@ class Scheduler:
         self._tasks.spawn("paging", self._keep_paging())
         self._tasks.spawn("lanes", self._keep_naming_lanes())
         self._tasks.spawn("stranded", self._keep_moving_stranded())
+        self._tasks.spawn("key purge", self._key_purge.run())
 
     async def problem(self) -> str | None:
         return self._problem

@@ -28,6 +28,7 @@ from api.send.handler import MailSending
 from api.send.large.requests import Large
 from api.send.sending import Sending
 from cluster.http.application import Application
+from cluster.intake.idempotency import Idempotency
 from cluster.intake.intake import Intake
 from cluster.journal.journal import Journal
 from cluster.routing.active_policy import ActivePolicy
@@ -79,7 +80,9 @@ def create_app(
     )
     keyed = for_caller(
         Caller.KEY,
-        MailSending(authenticator, steps, intake, large, settings.max_body_bytes).routes(),
+        MailSending(
+            authenticator, steps, Idempotency(sending or journal), intake, large, settings.max_body_bytes
+        ).routes(),
         BatchCalls(journal).routes(),
         ScheduledSendCalls(journal).routes(),
         MessageReading(journal, timeline, limits).routes(),

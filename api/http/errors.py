@@ -14,6 +14,7 @@ from litestar.openapi.datastructures import ResponseSpec
 from msgspec import Struct
 
 from api.http.decoding import in_words
+from api.http.idempotency import HEADER as IDEMPOTENCY_KEY
 from api.http.ignored import HEADER
 from api.http.places import written
 from api.http.refusals import (
@@ -30,6 +31,7 @@ from api.http.refusals import (
     UnsupportedMedia,
 )
 from cluster.intake.backpressure import RETRY_AFTER_S, Overloaded
+from cluster.intake.idempotency import KeyReused
 from cluster.journal.journal import Rejected, TookTooLong, Unavailable
 
 log = logging.getLogger(__name__)
@@ -38,6 +40,8 @@ INVALID_GRANT = "The provided authorization grant is invalid, expired, or revoke
 """SendGrid's text, which its clients compare."""
 CANNOT_BE_STORED = "The request holds data that cannot be stored"
 CANNOT_BE_FOUND = "The request looks for data of a form that is never stored"
+KEY_REUSED = "The key belongs to a request with another body"
+ANOTHER_KEY = "Send the first body again to get its answer, or send this body with a new key"
 
 
 class ErrorBody(Struct, frozen=True):
@@ -70,6 +74,7 @@ STATUS: Mapping[type[Exception], int] = {
     NotFound: 404,
     Stalled: 408,
     Conflict: 409,
+    KeyReused: 409,
     TooLarge: 413,
     UnsupportedMedia: 415,
     Unparseable: 422,
@@ -125,6 +130,8 @@ def answer(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
         return _respond(400, CANNOT_BE_FOUND if request.method == "GET" else CANNOT_BE_STORED)
     if isinstance(error, Overloaded):
         return _respond(503, error.detail, headers={"Retry-After": str(error.retry_after_s)})
+    if isinstance(error, KeyReused):
+        return _respond(409, KEY_REUSED, [Fault(KEY_REUSED, IDEMPOTENCY_KEY, ANOTHER_KEY)])
     if isinstance(error, Unparseable):
         return _schema_answer(error)
     assert isinstance(error, Refusal)

@@ -1,15 +1,17 @@
 """POST /v3/mail/send: the send API, in SendGrid v3's shape.
 
-The checks in order: key and scope (401, 403), a full system (503), format of the body (413, 415, 422), all faults of
-its content (400), sender domain (403), then the commit (202, or 503).
+The checks in order: key and scope (401, 403), idempotency key (400), a full system (503), format of the body (413, 415,
+422), all faults of its content (400), sender domain (403), then the commit (202, or 503). With an idempotency key, the
+body's format is followed by a look for the first answer (202, 409); what a repeat must not be charged for comes after.
 """
 
 from functools import partial
+from typing import Annotated
 
 import msgspec
 from litestar import post
 from litestar.datastructures import ResponseHeader
-from litestar.params import JSONBody
+from litestar.params import HeaderParameter, JSONBody
 from litestar.types import Receive, Scope, Send
 from msgspec import Struct
 
@@ -18,17 +20,20 @@ from api.http.auth import Authenticator
 from api.http.body import ApiRequest, BegunBody, TypedBody, body_up_to, header
 from api.http.errors import answers
 from api.http.examples import Example
+from api.http.idempotency import HEADER, REPLAYED, idempotency_key, named_request
 from api.http.ignored import HEADER as IGNORED
 from api.http.routes import RouteGroup, resource
 from api.http.sharing import LoopTurns
 from api.send.effort import effort_of
-from api.send.large.frames import Promised
+from api.send.large.frames import Promised, repeated
 from api.send.large.requests import Large
 from api.send.notes import Notes
 from api.send.request import MailSend
 from api.send.sending import DECODER, Sending, decode_mail
 from cluster.http.application import SERVED_BY
+from cluster.intake.idempotency import Idempotency
 from cluster.intake.intake import Intake
+from cluster.journal.idempotency import IdempotencyKey
 from cluster.journal.records import ApiKey
 from cluster.message.substitution import LOOP_S
 
@@ -39,6 +44,7 @@ LARGE_FROM_RECIPIENTS = 2000
 TURNS_FROM_BYTES = 16 * 1024
 """A request of at least this size takes turns at the event loop; a smaller one takes less than a millisecond."""
 
+ABOUT_KEY = "A name of 1 to 256 characters: a repeat within 24 h gets the first answer, with another body a 409"
 _ACCESS = ROUTES["POST /v3/mail/send"]
 _encode = msgspec.json.Encoder().encode
 
@@ -77,11 +83,18 @@ class MailSending:
     turns at the event loop."""
 
     def __init__(
-        self, authenticator: Authenticator, sending: Sending, intake: Intake, large: Large, limit: int
+        self,
+        authenticator: Authenticator,
+        sending: Sending,
+        idempotency: Idempotency,
+        intake: Intake,
+        large: Large,
+        limit: int,
     ) -> None:
         """``limit`` is the largest body, in bytes."""
         self._authenticator = authenticator
         self._sending = sending
+        self._idempotency = idempotency
         self._intake = intake
         self._large = large
         self._limit = limit
@@ -94,10 +107,11 @@ class MailSending:
             request_max_body_size=self._limit,
             return_dto=None,
             opt={SERVED_BY: self._serve},
-            responses=answers(400, 401, 403, 408, 413, 415, 422, 503),
+            responses=answers(400, 401, 403, 408, 409, 413, 415, 422, 503),
             response_headers=[
                 ResponseHeader(name="X-Message-Id", description="The first message's id", documentation_only=True),
                 ResponseHeader(name=IGNORED, description="What was said in vain", documentation_only=True),
+                ResponseHeader(name=REPLAYED, description="true for a repeat", documentation_only=True),
             ],
             response_description="Accepted: the messages are committed to disk",
             summary="Send mail",
@@ -110,31 +124,68 @@ class MailSending:
         key = await self._authenticator.authenticate(header(scope, b"authorization"))
         _ACCESS.admit(key)
         scope["auth"] = key
-        self._intake.require_room()  # a full system refuses a request before reading its body
+        name = idempotency_key(scope)
+        if name is None:
+            self._intake.require_room()  # a full system refuses a request before reading its body
         body = await body_up_to(LARGE_FROM_BYTES, scope, receive, self._limit)
-        if isinstance(body, BegunBody):
-            promised = await self._large.send(ApiRequest(scope, receive), key, body)
-            ids, ignored = promised.message_ids, promised.ignored
-        elif len(body) < TURNS_FROM_BYTES and _is_quick(mail := decode_mail(body, notes := Notes()), body):
-            sent = await self._sending.send(mail, notes, key)
-            ids, ignored = sent.request.message_ids, sent.ignored
+        if name is None:
+            promised = await self._send(scope, receive, key, body)
         else:
-            promised = await self._send_in_turns(ApiRequest(scope, receive), key, body)
-            ids, ignored = promised.message_ids, promised.ignored
-        await _answer(_promise(ids), ignored, send)
+            promised = await self._send_once(scope, receive, key, body, name)
+        await _answer(promised, send)
 
-    async def _send_in_turns(self, request: ApiRequest, key: ApiKey, body: bytes) -> Promised:
+    async def _send_once(
+        self, scope: Scope, receive: Receive, key: ApiKey, body: bytes | BegunBody, name: str
+    ) -> Promised:
+        """Send a request with an idempotency key, or find what was answered to the first one. A full system still
+        answers repeats, but for large ones."""
+        if isinstance(body, BegunBody):
+            self._intake.require_room()
+            return await self._large.send(ApiRequest(scope, receive), key, body, name)
+        named = named_request(name, key, body)
+
+        async def send_first() -> Promised:
+            self._intake.require_room()
+            return await self._send(scope, receive, key, body, named)
+
+        sent = await self._idempotency.once(key.tenant_id, named, send_first)
+        return sent if isinstance(sent, Promised) else repeated(sent)
+
+    async def _send(
+        self,
+        scope: Scope,
+        receive: Receive,
+        key: ApiKey,
+        body: bytes | BegunBody,
+        named: IdempotencyKey | None = None,
+    ) -> Promised:
+        if isinstance(body, BegunBody):
+            return await self._large.send(ApiRequest(scope, receive), key, body)
+        if len(body) < TURNS_FROM_BYTES and _is_quick(mail := decode_mail(body, notes := Notes()), body):
+            sent = await self._sending.send(mail, notes, key, named=named)
+            return Promised(sent.request.message_ids, sent.ignored)
+        return await self._send_in_turns(ApiRequest(scope, receive), key, body, named)
+
+    async def _send_in_turns(
+        self, request: ApiRequest, key: ApiKey, body: bytes, named: IdempotencyKey | None
+    ) -> Promised:
         pause = partial(self._turns.turn, key.tenant_id)
         await pause()
         mail = decode_mail(body, notes := Notes())
         if mail.recipients > LARGE_FROM_RECIPIENTS or not _is_quick(mail, body):
             del mail
-            return await self._large.send(request, key, BegunBody(body, ended=True, inflated=True))
+            name = named.text if named is not None else None
+            return await self._large.send(request, key, BegunBody(body, ended=True, inflated=True), name)
         await pause()
-        sent = await self._sending.send(mail, notes, key, pause)
+        sent = await self._sending.send(mail, notes, key, pause, named)
         return Promised(sent.request.message_ids, sent.ignored)
 
-    async def send(self, request: ApiRequest, data: JSONBody[MailSend]) -> AcceptedMessage | AcceptedMessages:
+    async def send(
+        self,
+        request: ApiRequest,
+        data: JSONBody[MailSend],
+        idempotency_key: Annotated[str | None, HeaderParameter(name=HEADER, description=ABOUT_KEY)] = None,
+    ) -> AcceptedMessage | AcceptedMessages:
         """The route in the OpenAPI document; ``_serve`` answers its requests."""
         return _promise((await self._sending.send(data, Notes(), request.auth)).request.message_ids)
 
@@ -148,15 +199,16 @@ def _promise(ids: list[str]) -> AcceptedMessage | AcceptedMessages:
     return AcceptedMessage(ids[0]) if len(ids) == 1 else AcceptedMessages(ids)
 
 
-async def _answer(promise: AcceptedMessage | AcceptedMessages, ignored: str, send: Send) -> None:
-    body = _encode(promise)
-    first = promise.message_id if isinstance(promise, AcceptedMessage) else promise.message_ids[0]
+async def _answer(promised: Promised, send: Send) -> None:
+    body = _encode(_promise(promised.message_ids))
     headers = [
         (b"content-type", b"application/json"),
         (b"content-length", b"%d" % len(body)),
-        (b"x-message-id", first.encode()),
+        (b"x-message-id", promised.message_ids[0].encode()),
     ]
-    if ignored:
-        headers.append((IGNORED.lower().encode(), ignored.encode()))
+    if promised.ignored:
+        headers.append((IGNORED.lower().encode(), promised.ignored.encode()))
+    if promised.is_repeat:
+        headers.append((REPLAYED.lower().encode(), b"true"))
     await send({"type": "http.response.start", "status": 202, "headers": headers})
     await send({"type": "http.response.body", "body": body, "more_body": False})

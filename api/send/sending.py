@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from api.http.access import ROUTES, SEND_AT
 from api.http.refusals import Fault, Forbidden, Invalid
@@ -20,6 +21,7 @@ from api.send.request import MailSend
 from api.send.validation import check
 from cluster.ids import is_id
 from cluster.intake.senders import first_unverified
+from cluster.journal.idempotency import IdempotencyKey
 from cluster.journal.journal import Journal
 from cluster.journal.records import ApiKey, NewRequest
 from cluster.lookup.ttl_cache import TtlCache
@@ -77,9 +79,17 @@ class Sending:
         # Negative answers are not cached, so that a new batch can be used at once.
         self._batches: TtlCache[tuple[str, str], bool] = TtlCache(BATCHES_KEPT, time.monotonic)
 
-    async def send(self, mail: MailSend, notes: Notes, key: ApiKey, pause: Pause | None = None) -> Sent:
+    async def send(
+        self,
+        mail: MailSend,
+        notes: Notes,
+        key: ApiKey,
+        pause: Pause | None = None,
+        named: IdempotencyKey | None = None,
+    ) -> Sent:
         """Check a request and commit it. ``notes`` has what decoding found, and gets what the check finds. ``pause`` is
-        awaited between long steps; None for a small request.
+        awaited between long steps; None for a small request. ``named`` is the request's idempotency key, which is
+        committed with it.
 
         Raises Forbidden when a scope or a verified domain is missing, Invalid with all faults, and the errors of
         ``commit``.
@@ -109,6 +119,8 @@ class Sending:
             now=self._clock(),
             lifetime=self._lifetime,
         )
+        if named is not None:
+            request = replace(request, idempotency=replace(named, ignored=notes.header()))
         if pause:
             await pause()
         await self._commit(request)

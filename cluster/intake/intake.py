@@ -15,7 +15,7 @@ import contextlib
 import logging
 import math
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 
 from cluster.intake.backpressure import FULL_RETRY_AFTER_S, Overloaded, WhyFull, never_full
 from cluster.journal.journal import Unavailable
@@ -43,8 +43,13 @@ LONGEST_REST_S = 0.5
 SMALL_WITHIN_S = 0.2
 """Small requests count as arriving while the last commit of the small queue is more recent than this."""
 
-Accept = Callable[[Sequence[NewRequest]], Awaitable[None]]
+Accept = Callable[[Sequence[NewRequest]], Awaitable[Collection[str]]]
+"""Commits requests; returns the ids of those that it left out because their idempotency key is taken."""
 Offers = Callable[[Sequence[NewRequest]], None]
+
+
+class KeyTaken(Exception):
+    """A request was not committed: another one has its idempotency key, or is taking it now."""
 
 
 class _Waiting:
@@ -97,8 +102,8 @@ class Intake:
     async def commit(self, request: NewRequest) -> None:
         """Return when a prepared request is on disk.
 
-        Raises Overloaded when the system is full or stopping, Unavailable when the journal cannot commit, and Rejected
-        when Postgres does not accept the request's data.
+        Raises Overloaded when the system is full or stopping, Unavailable when the journal cannot commit, Rejected
+        when Postgres does not accept the request's data, and KeyTaken when another request has its idempotency key.
         """
         self.require_room()
         if self._stopping:
@@ -222,7 +227,7 @@ class _CommitQueue:
         """Commit the batch. When its data is rejected, commit each request separately."""
         try:
             async with asyncio.timeout(COMMIT_MAX_WAIT_S):
-                await self._accept([waiting.request for waiting in batch])
+                taken = await self._accept([waiting.request for waiting in batch])
         except TimeoutError:
             self.failed += len(batch)
             _fail(batch, Unavailable(f"no commit within {COMMIT_MAX_WAIT_S:g} s"))
@@ -239,6 +244,8 @@ class _CommitQueue:
             for waiting in batch:
                 await self._commit([waiting])
         else:
+            if taken:
+                batch = _without(batch, taken)
             self.commits.observe(len(batch))
             self._offer([waiting.request for waiting in batch])
             for waiting in batch:
@@ -264,6 +271,12 @@ def _fail(batch: list[_Waiting], error: Exception) -> None:
     for waiting in batch:
         if not waiting.done.done():
             waiting.done.set_exception(error)
+
+
+def _without(batch: list[_Waiting], taken: Collection[str]) -> list[_Waiting]:
+    """The requests that were committed; the others are failed."""
+    _fail([waiting for waiting in batch if waiting.request.id in taken], KeyTaken())
+    return [waiting for waiting in batch if waiting.request.id not in taken]
 
 
 def _size(request: NewRequest) -> int:

@@ -11,6 +11,7 @@ from cluster.ids import new_ids
 from cluster.journal.batches import hold, scheduled_of
 from cluster.journal.database import Database, JournalPart, Row, execute
 from cluster.journal.ending import CANCELLED, Ended, TallyChange, append_dropped, tally
+from cluster.journal.idempotency_keys import claim
 from cluster.journal.records import NewMessage, NewRequest
 from cluster.policy.lifecycle import Status
 
@@ -23,8 +24,9 @@ class Acceptance(JournalPart):
         super().__init__(database)
         self._offer_grace = timedelta(seconds=offer_grace_s)
 
-    async def accept(self, requests: Sequence[NewRequest]) -> None:
-        """Commit these requests together: on return they are on disk.
+    async def accept(self, requests: Sequence[NewRequest]) -> Collection[str]:
+        """Commit these requests together: on return they are on disk, but for those whose idempotency key is taken.
+        Returns the ids of the latter.
 
         Messages of a paused batch are held, those of a cancelled batch are cancelled at once.
 
@@ -33,8 +35,12 @@ class Acceptance(JournalPart):
         """
         if all(map(_stands_alone, requests)):
             await self._database.execute("accept", **_columns(requests, self._offer_grace))
-            return
+            return ()
         async with self._database.transaction() as connection:
+            taken = await claim(connection, requests)
+            requests = [request for request in requests if request.id not in taken]
+            if not requests:
+                return taken
             scheduled = await scheduled_of(connection, {request.batch_id for request in requests})
             refused = {batch_id for batch_id, status in scheduled.items() if status == "cancel"}
             paused = [r for r in requests if r.batch_id in scheduled and r.batch_id not in refused]
@@ -58,6 +64,7 @@ class Acceptance(JournalPart):
             for request in [r for r in requests if r.batch_id in refused]:
                 changes += await _finish_cancelled(connection, request)
             await tally(connection, self._database.shard, changes)
+        return taken
 
 
 async def _finish_cancelled(connection: AsyncConnection[Row], request: NewRequest) -> list[TallyChange]:
@@ -106,6 +113,7 @@ def _stands_alone(request: NewRequest) -> bool:
     return (
         request.batch_id is None
         and not request.attachments
+        and request.idempotency is None
         and not any(message.sandbox for message in request.messages)
     )
 

@@ -10,6 +10,7 @@ from cluster.journal.commands import Commands
 from cluster.journal.database import Database, Rejected, TookTooLong, Unavailable, migrate, wait_until_reachable
 from cluster.journal.event_log import EventLog
 from cluster.journal.fates import Fates
+from cluster.journal.idempotency_keys import IdempotencyKeys
 from cluster.journal.intake import Acceptance
 from cluster.journal.known_names import KnownNames
 from cluster.journal.membership import Membership
@@ -54,6 +55,7 @@ class Journal:
         database = Database(dsn, application=application, connections=connections, max_wait_s=max_wait_s)
         self._database = database
         self.intake = Acceptance(database, offer_grace_s)
+        self.idempotency_keys = IdempotencyKeys(database)
         self.messages = Messages(database)
         self.commands = Commands(database)
         self.batches = Batches(database)

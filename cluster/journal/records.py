@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Struct, field
 
 from cluster.events import Event
+from cluster.journal.idempotency import IdempotencyKey
 from cluster.policy.lifecycle import Status
 
 
@@ -112,6 +113,7 @@ class NewRequest(Struct, frozen=True, kw_only=True):
     """The pool of sources to send from; "" is the default pool."""
     attachments: dict[bytes, bytes] = field(default_factory=dict)
     """SHA-256 → file bytes."""
+    idempotency: IdempotencyKey | None = None
     messages: tuple[NewMessage, ...]
     created_at: datetime
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from api import app
 from api.admin import bouncing, searching, sites, suspensions, tracing
-from api.http import addresses, ignored, inflating, refusals
+from api.http import addresses, idempotency, ignored, inflating, refusals
 from api.http import body as bodies
 from api.http.unread import SKIPPED_BYTES
 from api.messages import commands, reading
@@ -15,6 +15,7 @@ from api.send.large import crowding
 from cluster.http import heads
 from cluster.http.connections import ConnectionBounds
 from cluster.journal import database, scheduled_sends
+from cluster.journal.idempotency import KEPT
 from cluster.message import custom_fields, mime_fields, substitution
 from cluster.message.transfer_encoding import LINE_LIMIT
 from cluster.policy.limits import patterns
@@ -70,6 +71,8 @@ LIMITS: dict[str, int | str] = {
     "`asm.groups_to_display`": rules.MOST_GROUPS_TO_DISPLAY,
     "`lifetime`": rules.LONGEST_LIFETIME_S,
     "`send_at`": personalizations.LATEST_SEND_AT,
+    "`Idempotency-Key`": idempotency.LONGEST,
+    "time that a key is kept": f"{KEPT.total_seconds() / 3600:g} h",
     "faults in an answer": refusals.MOST_FAULTS,
     "paths in `X-Postray-Ignored`": ignored.MOST_NAMED,
     "subject": DEFAULTS.message.max_subject_bytes,

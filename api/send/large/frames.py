@@ -10,6 +10,7 @@ from struct import Struct as Packed
 import msgspec
 from msgspec import Struct
 
+from cluster.journal.idempotency import FirstAnswer
 from cluster.journal.records import ApiKey, DueDelivery
 from cluster.settings import DEFAULT_LIMITS, MessageSettings
 
@@ -36,6 +37,7 @@ class WorkerJob(Struct, frozen=True, kw_only=True):
     """The pools of the active routing."""
     is_gzip: bool
     size: int
+    idempotency_key: str | None = None
 
 
 class Promised(Struct, frozen=True):
@@ -43,6 +45,13 @@ class Promised(Struct, frozen=True):
 
     message_ids: list[str]
     ignored: str = ""
+    is_repeat: bool = False
+    """Whether they were answered to an earlier request with the same idempotency key."""
+
+
+def repeated(first: FirstAnswer) -> Promised:
+    """The answer to a repeat."""
+    return Promised(first.message_ids, first.ignored, is_repeat=True)
 
 
 class WorkerAnswer(Struct, frozen=True, kw_only=True):

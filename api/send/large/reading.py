@@ -10,11 +10,8 @@ from api.send.sending import decode_mail
 PIECE_BYTES = 64 * 1024
 
 
-def read_mail(body: bytes, is_gzip: bool, limit: int, notes: Notes) -> MailSend:
-    """``limit`` is the largest inflated size, in bytes. ``notes`` gets the unknown fields. Raises TooLarge, Invalid,
-    Unparseable."""
-    if is_gzip:
-        body = _inflated(body, limit)
+def read_mail(body: bytes, notes: Notes) -> MailSend:
+    """Decode an inflated body. ``notes`` gets the unknown fields. Raises Invalid, Unparseable."""
     if not body:
         raise Unparseable("The body is empty", "json_invalid")
     if (fault := crowded(body)) is not None:
@@ -22,7 +19,8 @@ def read_mail(body: bytes, is_gzip: bool, limit: int, notes: Notes) -> MailSend:
     return decode_mail(body, notes)
 
 
-def _inflated(body: bytes, limit: int) -> bytes:
+def inflated(body: bytes, limit: int) -> bytes:
+    """A gzip body, inflated to at most ``limit`` bytes. Raises TooLarge, Invalid."""
     gunzip = Gunzip(limit)
     pieces = [gunzip.feed(body[start : start + PIECE_BYTES]) for start in range(0, len(body), PIECE_BYTES)]
     gunzip.end()

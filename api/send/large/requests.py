@@ -22,7 +22,9 @@ MAX_WAIT_S = 30.0
 class Large(Protocol):
     """Accepts large requests."""
 
-    async def send(self, request: ApiRequest, key: ApiKey, begun: BegunBody) -> Promised:
+    async def send(
+        self, request: ApiRequest, key: ApiKey, begun: BegunBody, idempotency_key: str | None = None
+    ) -> Promised:
         """Commit a request; returns its message ids."""
 
     async def stop(self) -> None: ...
@@ -38,10 +40,13 @@ class LargeRequests:
         self._turns = FairShare(1, 1, MAX_WAIT_S)
         self._worker = WorkerProcess(setup, due)
 
-    async def send(self, request: ApiRequest, key: ApiKey, begun: BegunBody) -> Promised:
-        """Commit a request; returns its message ids. ``begun`` is the part of its body that was read.
+    async def send(
+        self, request: ApiRequest, key: ApiKey, begun: BegunBody, idempotency_key: str | None = None
+    ) -> Promised:
+        """Commit a request; returns its message ids. ``begun`` is the part of its body that was read. With an
+        idempotency key, the worker looks for the first answer.
 
-        Raises Overloaded, Stalled, TooLarge, and the errors of ``Sending.send``.
+        Raises Overloaded, Stalled, TooLarge, KeyReused, and the errors of ``Sending.send``.
         """
         async with self._memory.hold(key.tenant_id, request.length or request.limit):
             spool = Spool()
@@ -52,6 +57,7 @@ class LargeRequests:
                     pools=frozenset(self._pools()),
                     is_gzip=request.is_gzip and not begun.inflated,
                     size=spool.size,
+                    idempotency_key=idempotency_key,
                 )
                 return await self._work_while_connected(request, job, spool)
             finally:

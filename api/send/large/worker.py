@@ -15,12 +15,17 @@ from typing import BinaryIO, cast
 
 import msgspec
 
+from api.http.idempotency import named_request
 from api.http.refusals import Fault, Invalid, Refusal, TooLarge
 from api.send.effort import MOST_S, TOO_MANY_KEYS, effort_of
-from api.send.large.frames import LENGTH, Promised, Setup, WorkerAnswer, WorkerJob, frame, pickled
-from api.send.large.reading import read_mail
+from api.send.large.frames import LENGTH, Promised, Setup, WorkerAnswer, WorkerJob, frame, pickled, repeated
+from api.send.large.reading import inflated, read_mail
 from api.send.notes import Notes
 from api.send.sending import Sending, Sent
+from cluster.intake.backpressure import Overloaded
+from cluster.intake.idempotency import Idempotency, KeyReused
+from cluster.intake.intake import KeyTaken
+from cluster.journal.idempotency import FirstAnswer, IdempotencyKey
 from cluster.journal.journal import Journal, Rejected, Unavailable
 from cluster.journal.records import NewRequest
 from cluster.tenancy.directory import TenantDirectory
@@ -76,9 +81,11 @@ class Worker:
         """The answer to a job, and the frames that follow it."""
         try:
             sent = await self._accept(job, body)
+            if isinstance(sent, FirstAnswer):
+                return WorkerAnswer(promised=repeated(sent), resident_bytes=_resident_bytes()), []
         except MemoryError:
             refusal: Exception = TooLarge("The request takes too much memory to decode")
-        except (Refusal, Rejected, Unavailable) as error:
+        except (Refusal, Rejected, Unavailable, Overloaded, KeyReused) as error:
             refusal = error.with_traceback(None)
         else:
             due = sent.request.due(datetime.now(UTC))[:MOST_OFFERED]
@@ -87,13 +94,24 @@ class Worker:
             return WorkerAnswer(promised=promised, pages=len(pages), resident_bytes=_resident_bytes()), pages
         return WorkerAnswer(refusal=pickled(refusal), resident_bytes=_resident_bytes()), []
 
-    async def _accept(self, job: WorkerJob, body: bytes) -> Sent:
+    async def _accept(self, job: WorkerJob, body: bytes) -> Sent | FirstAnswer:
+        if job.is_gzip:
+            body = inflated(body, self._setup.max_body_bytes)
+        if job.idempotency_key is None:
+            return await self._send(job, body)
+        named = named_request(job.idempotency_key, job.key, body)
+        await self._ready()
+        assert self._journal is not None
+        once = Idempotency(self._journal).once
+        return await once(job.key.tenant_id, named, lambda: self._send(job, body, named))
+
+    async def _send(self, job: WorkerJob, body: bytes, named: IdempotencyKey | None = None) -> Sent:
         notes = Notes()
-        mail = read_mail(body, job.is_gzip, self._setup.max_body_bytes, notes)
+        mail = read_mail(body, notes)
         if effort_of(mail).keys_s > MOST_S:
             raise Invalid([Fault(TOO_MANY_KEYS, "personalizations")])
         self._pools = job.pools
-        return await (await self._ready()).send(mail, notes, job.key)
+        return await (await self._ready()).send(mail, notes, job.key, named=named)
 
     async def _ready(self) -> Sending:
         """Raises Unavailable when the journal cannot be opened."""
@@ -125,9 +143,11 @@ class Worker:
         assert self._journal is not None
         try:
             async with asyncio.timeout(COMMIT_MAX_WAIT_S):
-                await self._journal.intake.accept([request])
+                taken = await self._journal.intake.accept([request])
         except TimeoutError:
             raise Unavailable(f"no commit within {COMMIT_MAX_WAIT_S:g} s") from None
+        if taken:
+            raise KeyTaken
 
 
 def _read_frame(stream: BinaryIO) -> bytes:

@@ -72,12 +72,13 @@ CREATE UNIQUE INDEX operator_tokens_in_use ON operator_tokens (name) WHERE revok
 -- Answers of requests with an Idempotency-Key, committed with their mail.
 CREATE TABLE idempotency_keys (
     tenant_id   text COLLATE "C" NOT NULL,
+    sandbox     boolean NOT NULL,             -- sent with a sandbox key: those have a space of their own
     key         text COLLATE "C" NOT NULL,
     body_sha256 bytea NOT NULL,
     message_ids text[] NOT NULL,
     ignored     text NOT NULL DEFAULT '',     -- the value of X-Postray-Ignored
     created_at  timestamptz NOT NULL DEFAULT now(),
-    PRIMARY KEY (tenant_id, key)
+    PRIMARY KEY (tenant_id, sandbox, key)
 );
 CREATE INDEX idempotency_keys_age ON idempotency_keys (created_at);
 

@@ -121,3 +121,20 @@ async def test_it_ends_with_the_server(site: Site, client: httpx.AsyncClient) ->
     (worker,) = workers()
     await site.server.stop()
     assert not worker.is_running()
+
+
+async def test_a_large_request_with_an_idempotency_key_is_sent_once(site: Site, client: httpx.AsyncClient) -> None:
+    named = {"Idempotency-Key": "the newsletter of May"}
+    twins = await asyncio.gather(*(client.post("/v3/mail/send", content=long_body(), headers=named) for _ in range(2)))
+    compressed = gzip.compress(long_body())
+    again = await client.post("/v3/mail/send", content=compressed, headers=named | {"Content-Encoding": "gzip"})
+    assert {answer.status_code for answer in (*twins, again)} == {202}
+    assert len({answer.content for answer in (*twins, again)}) == 1
+    assert [("Idempotent-Replayed" in answer.headers) for answer in twins].count(True) == 1
+    assert again.headers["Idempotent-Replayed"] == "true"
+    assert len(site.due) == 1
+    other = await client.post("/v3/mail/send", content=long_body(subject="Another"), headers=named)
+    assert other.status_code == 409
+    assert other.json()["errors"][0]["field"] == "Idempotency-Key"
+    small = await client.post("/v3/mail/send", json=mail(), headers=named)
+    assert small.status_code == 409

@@ -1,9 +1,11 @@
 """A journal in memory: it records the arguments of accept(), and answers as a test sets it. It has no SQL logic."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from datetime import datetime
 from types import SimpleNamespace
 
+from cluster.journal.idempotency import FirstAnswer, IdempotencyKey
 from cluster.journal.records import (
     ApiKey,
     BatchCounts,
@@ -53,7 +55,10 @@ class JournalDouble:
         self.domains: list[SenderDomain] = []
         self.broken: Exception | None = None
         """Raised by every read."""
+        self.answers: dict[tuple[str, bool, str], FirstAnswer] = {}
+        """By tenant, sandbox and idempotency key."""
         self.intake = SimpleNamespace(accept=self._accept)
+        self.idempotency_keys = SimpleNamespace(first_answer=self._first_answer)
         self.tenants = SimpleNamespace(find=self._tenant, changed=self._changed_tenants)
         self.api_keys = SimpleNamespace(by_hash=self._key_by_hash)
         self.sender_domains = SimpleNamespace(of_tenant=self._sender_domains)
@@ -75,14 +80,27 @@ class JournalDouble:
     def requests(self) -> list[NewRequest]:
         return [request for commit in self.commits for request in commit]
 
-    async def _accept(self, requests: Sequence[NewRequest]) -> None:
+    async def _accept(self, requests: Sequence[NewRequest]) -> Collection[str]:
         if self.gate is not None:
             await self.gate.wait()
         if self.failures:
             raise self.failures.pop(0)
         if any(message.subject in self.poisoned for request in requests for message in request.messages):
             raise self.poison
-        self.commits.append(list(requests))
+        taken = [request.id for request in requests if not self._claim(request)]
+        self.commits.append([request for request in requests if request.id not in taken])
+        return taken
+
+    def _claim(self, request: NewRequest) -> bool:
+        key = request.idempotency
+        if key is None:
+            return True
+        mine = FirstAnswer(body_sha256=key.body_sha256, message_ids=request.message_ids, ignored=key.ignored)
+        return self.answers.setdefault((request.tenant_id, key.sandbox, key.text), mine) is mine
+
+    async def _first_answer(self, tenant_id: str, key: IdempotencyKey, now: datetime) -> FirstAnswer | None:
+        self._read()
+        return self.answers.get((tenant_id, key.sandbox, key.text))
 
     async def _key_by_hash(self, hash: bytes) -> ApiKey | None:
         self.lookups += 1

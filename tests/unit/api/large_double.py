@@ -3,7 +3,7 @@
 from api.http.body import ApiRequest, BegunBody
 from api.http.inflating import too_large
 from api.send.large.frames import Promised
-from api.send.large.reading import read_mail
+from api.send.large.reading import inflated, read_mail
 from api.send.notes import Notes
 from api.send.sending import Sending
 from cluster.journal.records import ApiKey
@@ -14,8 +14,12 @@ class LargeHere:
         self._sending = sending
         self.bodies: list[bytes] = []
         """The requests that arrived here."""
+        self.names: list[str | None] = []
+        """Their idempotency keys."""
 
-    async def send(self, request: ApiRequest, key: ApiKey, begun: BegunBody) -> Promised:
+    async def send(
+        self, request: ApiRequest, key: ApiKey, begun: BegunBody, idempotency_key: str | None = None
+    ) -> Promised:
         body, more = begun.data, not begun.ended
         while more:
             chunk, more = await request.next_chunk()
@@ -23,9 +27,11 @@ class LargeHere:
             if len(body) > request.limit:
                 raise too_large(request.limit)
         self.bodies.append(body)
+        self.names.append(idempotency_key)
+        if request.is_gzip and not begun.inflated:
+            body = inflated(body, request.limit)
         notes = Notes()
-        mail = read_mail(body, request.is_gzip and not begun.inflated, request.limit, notes)
-        sent = await self._sending.send(mail, notes, key)
+        sent = await self._sending.send(read_mail(body, notes), notes, key)
         return Promised(sent.request.message_ids, sent.ignored)
 
     async def stop(self) -> None:

@@ -1,7 +1,7 @@
 """Group commit: which requests share one, which fail together, and which are refused."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime, timedelta
 
 import msgspec
@@ -168,10 +168,11 @@ class SlowJournal:
     def __init__(self) -> None:
         self.bulk_s = 0.0
 
-    async def accept(self, requests: Sequence[NewRequest]) -> None:
+    async def accept(self, requests: Sequence[NewRequest]) -> Collection[str]:
         is_bulk = len(requests[0].content) > BULK_FROM_BYTES
         await asyncio.sleep(0.2 if is_bulk else 0.01)
         self.bulk_s += 0.2 if is_bulk else 0.0
+        return ()
 
 
 def bulk() -> NewRequest:
