@@ -7,6 +7,7 @@ from litestar import get
 from litestar.params import FromPath
 from msgspec import Struct
 
+from api.http import help_texts
 from api.http.body import ApiRequest
 from api.http.errors import answers
 from api.http.examples import DOMAIN_ID, Example
@@ -68,7 +69,7 @@ class Domains:
         for domain in domains(await self._journal.sender_domains.of_tenant(request.auth.tenant_id)):
             if str(domain.id) == id:
                 return domain
-        raise NotFound("The domain does not exist")
+        raise NotFound("The domain does not exist", help=help_texts.DOMAIN)
 
 
 def domains(keys: list[SenderDomain]) -> list[Domain]:

@@ -12,6 +12,7 @@ from litestar.params import FromPath, QueryParameter
 from msgspec import Struct
 from msgspec.structs import replace
 
+from api.http import help_texts
 from api.http.errors import answers
 from api.http.examples import Example
 from api.http.refusals import NotFound
@@ -94,7 +95,7 @@ class Ips:
 
     def writes(self) -> RouteGroup:
         """They are not in the OpenAPI document, since none does anything."""
-        return refused("/v3/ips", WRITES, READ_ONLY)
+        return refused("/v3/ips", WRITES, READ_ONLY, help_texts.ROUTING)
 
     def routes(self) -> RouteGroup:
         known = answers(401, 503)
@@ -149,7 +150,7 @@ class Ips:
 
     async def pool(self, pool_name: FromPath[str]) -> Pool:
         if pool_name not in self._policy.routing.pools:
-            raise NotFound("The pool does not exist")
+            raise NotFound("The pool does not exist", help=help_texts.POOL)
         return Pool(pool_name, [one.ip for one in self._addresses() if pool_name in one.pools])
 
     async def warming(self) -> list[WarmingIp]:
@@ -158,7 +159,7 @@ class Ips:
     async def warming_one(self, ip_address: FromPath[str]) -> list[WarmingIp]:
         found = [one for one in await self.warming() if one.ip == _spelled(ip_address)]
         if not found:
-            raise NotFound("The address is not in warm-up")
+            raise NotFound("The address is not in warm-up", help=help_texts.WARM_UP)
         return found
 
     async def one(self, ip_address: FromPath[str]) -> IpAddress:
@@ -166,7 +167,7 @@ class Ips:
         for found in self._addresses():
             if found.ip == wanted:
                 return found
-        raise NotFound("The address does not exist")
+        raise NotFound("The address does not exist", help=help_texts.ADDRESS)
 
     def _addresses(self) -> list[IpAddress]:
         """Every address of the routing, by number; one that several sources name once."""

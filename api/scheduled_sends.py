@@ -15,6 +15,7 @@ from litestar import delete, get, patch, post
 from litestar.params import FromPath, JSONBody
 from msgspec import Struct
 
+from api.http import help_texts
 from api.http.body import ApiRequest, TypedBody
 from api.http.errors import answers
 from api.http.examples import BATCH_ID, Example
@@ -142,7 +143,7 @@ class ScheduledSendCalls:
     ) -> None:
         known = await self._known(request, batch_id)
         if not await self._journal.scheduled_sends.reschedule(request.auth.tenant_id, known, status):
-            raise NotFound("The batch is neither paused nor cancelled")
+            raise NotFound("The batch is neither paused nor cancelled", help=help_texts.SCHEDULED_SEND)
 
 
 def _status(text: str | None, faults: list[Fault]) -> ScheduledStatus:

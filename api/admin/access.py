@@ -12,6 +12,7 @@ from litestar.connection import ASGIConnection
 from litestar.datastructures import State
 from litestar.handlers import BaseRouteHandler, HTTPRouteHandler
 
+from api.http import help_texts
 from api.http.refusals import Unauthenticated
 from cluster.journal.journal import Journal
 from cluster.keys import is_operator_token, key_hash
@@ -35,7 +36,7 @@ class Operators:
         """Admit an operator. Raises Unauthenticated when the token is missing or wrong, and Unavailable."""
         authorization = connection.headers.get("authorization")
         if authorization is None:
-            raise Unauthenticated("Missing Authorization header")
+            raise Unauthenticated("Missing Authorization header", help=help_texts.OPERATOR_TOKEN)
         await self.check(authorization)
 
     async def check(self, authorization: str) -> None:
@@ -43,16 +44,16 @@ class Operators:
         scheme, _, shown = authorization.partition(" ")
         shown = shown.strip()
         if scheme.lower() != "bearer":
-            raise Unauthenticated(INVALID)
+            raise Unauthenticated(INVALID, help=help_texts.OPERATOR_TOKEN)
         if is_operator_token(shown):
             await self._look_up(shown)
         elif not hmac.compare_digest(shown.encode(), self._token):
-            raise Unauthenticated(INVALID)
+            raise Unauthenticated(INVALID, help=help_texts.OPERATOR_TOKEN)
 
     async def _look_up(self, shown: str) -> None:
         token = await self._journal.operator_tokens.by_hash(key_hash(shown))
         if token is None:
-            raise Unauthenticated(INVALID)
+            raise Unauthenticated(INVALID, help=help_texts.OPERATOR_TOKEN)
         minute = self._clock().replace(second=0, microsecond=0)
         if token.last_used_at is None or token.last_used_at < minute:
             await self._journal.operator_tokens.note_use(token.id, minute)

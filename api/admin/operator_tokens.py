@@ -10,6 +10,7 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.params import JSONBody, PathParameter
 from msgspec import Struct
 
+from api.http import help_texts
 from api.http.body import TypedBody
 from api.http.errors import answers
 from api.http.examples import OPERATOR_TOKEN_ID, Example
@@ -89,8 +90,7 @@ class OperatorTokenCalls:
         secret, prefix, hash = new_operator_token()
         made = await self._tokens.create(data.name, prefix=prefix, hash=hash, at=self._clock())
         if made is None:
-            way_out = "Revoke it with DELETE /api/admin/operator-tokens/{id}, or choose another name"
-            raise Invalid([Fault("A token of this name is in use", "name", way_out)])
+            raise Invalid([Fault("A token of this name is in use", "name", help_texts.OPERATOR_TOKEN_NAME)])
         return MadeOperatorToken(**msgspec.structs.asdict(made), token=secret)
 
     async def revoke(
@@ -98,5 +98,5 @@ class OperatorTokenCalls:
     ) -> OperatorToken:
         revoked = await self._tokens.revoke(id, self._clock()) if "\0" not in id else None
         if revoked is None:
-            raise NotFound("No token with this id or name is in use")
+            raise NotFound("No token with this id or name is in use", help=help_texts.OPERATOR_TOKENS)
         return revoked

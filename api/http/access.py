@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct, field
 
+from api.http import help_texts
 from api.http.refusals import Forbidden
 from cluster.journal.records import ApiKey
 
@@ -48,7 +49,7 @@ class Access(Struct, frozen=True, kw_only=True):
         """Raises Forbidden when this key may not call the route."""
         _require(key, self.scopes)
         if key.sandbox and self.sandbox is SandboxUse.REFUSED:
-            raise Forbidden(SANDBOX_REFUSED)
+            raise Forbidden(SANDBOX_REFUSED, help=help_texts.SANDBOX)
 
     def opens(self, key: ApiKey, part: str) -> bool:
         """Whether the key may use this part."""
@@ -70,7 +71,7 @@ class Access(Struct, frozen=True, kw_only=True):
 
 def _require(key: ApiKey, scopes: tuple[str, ...]) -> None:
     if scopes and key.scopes.isdisjoint(scopes):
-        raise Forbidden(f"Missing required scope: {scopes[0]}")
+        raise Forbidden(f"Missing required scope: {scopes[0]}", help=help_texts.SCOPE)
 
 
 SEND_AT = "send_at"

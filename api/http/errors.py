@@ -13,6 +13,7 @@ from litestar.exceptions import HTTPException
 from litestar.openapi.datastructures import ResponseSpec
 from msgspec import Struct
 
+from api.http import help_texts
 from api.http.decoding import in_words
 from api.http.idempotency import HEADER as IDEMPOTENCY_KEY
 from api.http.ignored import HEADER
@@ -120,7 +121,8 @@ def answer(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
         log.error("unexpected method=%s path=%s", request.method, request.scope["path"], exc_info=error)
         return _respond(500, "Internal error")
     if isinstance(error, TookTooLong):
-        return _respond(503, "The search takes too long; narrow it by dates, a batch or a recipient")
+        detail = "The search takes too long; narrow it by dates, a batch or a recipient"
+        return _respond(503, detail, [Fault(detail, help=help_texts.NARROWER)])
     if isinstance(error, Unavailable):
         log.warning("journal unavailable path=%s reason=%s", request.scope["path"], error.reason)
         return _respond(503, "The request cannot be committed now; try again later")
@@ -138,8 +140,7 @@ def answer(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
     if isinstance(error, Invalid):
         return _respond(400, error.detail, error.faults, {HEADER: error.ignored} if error.ignored else None)
     message = INVALID_GRANT if isinstance(error, Unauthenticated) else error.detail
-    field = error.field if isinstance(error, Forbidden | Conflict) else None
-    return _respond(status, error.detail, [Fault(message, field)])
+    return _respond(status, error.detail, [Fault(message, error.field, error.help)])
 
 
 def _litestar_answer(error: HTTPException) -> Response[ErrorBody]:
@@ -153,7 +154,9 @@ def _litestar_answer(error: HTTPException) -> Response[ErrorBody]:
     headers = dict(error.headers or {})
     if "allow" in headers:
         headers["allow"] = _in_order(headers["allow"])
-    return _respond(error.status_code, Invalid(faults).detail if faults else error.detail, faults, headers)
+    if faults:
+        return _respond(error.status_code, Invalid(faults).detail, faults, headers)
+    return _respond(error.status_code, error.detail, [Fault(error.detail, help=help_texts.CALLS)], headers)
 
 
 def _in_order(methods: str) -> str:
@@ -164,7 +167,7 @@ def _in_order(methods: str) -> str:
 def _respond(
     status: int, detail: str, faults: Sequence[Fault] = (), headers: Mapping[str, str] | None = None
 ) -> Response[ErrorBody]:
-    listed = list(faults) or [Fault(detail)]
+    listed = list(faults) or [Fault(detail, help=help_texts.LATER if status == 503 else None)]
     sent = dict(headers or {})
     if status == 401:
         sent["WWW-Authenticate"] = "Bearer"
@@ -176,5 +179,6 @@ def _respond(
 def _schema_answer(error: Unparseable) -> Response[SchemaErrorBody]:
     message, loc = error.detail, ["body", *error.place]
     return Response(
-        SchemaErrorBody([Fault(message, written(error.place))], [Mismatch(loc, message, error.kind)]), status_code=422
+        SchemaErrorBody([Fault(message, written(error.place), error.help)], [Mismatch(loc, message, error.kind)]),
+        status_code=422,
     )

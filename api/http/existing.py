@@ -5,6 +5,7 @@ from typing import TypeVar
 
 from msgspec import Struct
 
+from api.http import help_texts
 from api.http.refusals import NotFound
 from cluster.ids import Prefix, is_id
 
@@ -16,10 +17,12 @@ class ThingKind(Struct, frozen=True):
 
     prefix: Prefix
     name: str
+    help: str
+    """How a client finds one that exists."""
 
 
-MESSAGE = ThingKind("msg_", "message")
-BATCH = ThingKind("bat_", "batch")
+MESSAGE = ThingKind("msg_", "message", help_texts.MESSAGE)
+BATCH = ThingKind("bat_", "batch", help_texts.BATCH)
 
 
 async def existing(kind: ThingKind, id: str, find: Callable[[str], Awaitable[Found | None]]) -> Found:
@@ -32,4 +35,4 @@ async def existing(kind: ThingKind, id: str, find: Callable[[str], Awaitable[Fou
 
 
 def missing(kind: ThingKind) -> NotFound:
-    return NotFound(f"The {kind.name} does not exist")
+    return NotFound(f"The {kind.name} does not exist", help=kind.help)

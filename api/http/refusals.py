@@ -9,6 +9,8 @@ from typing import Self
 
 from msgspec import Struct
 
+from api.http import help_texts
+
 MOST_FAULTS = 100
 """The most faults that are reported for a request."""
 
@@ -48,11 +50,18 @@ class Faults(list[Fault]):
 
 
 class Refusal(Exception):
-    """A request that is answered with an error. ``detail`` is shown to the client."""
+    """A request that is answered with an error; all three attributes are shown to the client."""
 
-    def __init__(self, detail: str) -> None:
+    help: str | None = None
+    """The way out (help.py); a class's own is for refusals of its kind that have no better one."""
+
+    def __init__(self, detail: str, field: str | None = None, help: str | None = None) -> None:
+        """``field`` is the field of the request that the refusal is about, if there is one."""
         super().__init__(detail)
         self.detail = detail
+        self.field = field
+        if help is not None:
+            self.help = help
 
 
 class Invalid(Refusal):
@@ -71,6 +80,8 @@ class Invalid(Refusal):
 class Unparseable(Refusal):
     """The body is not JSON, or not of the types that the request has."""
 
+    help = help_texts.SCHEMA
+
     def __init__(self, message: str, kind: str, place: tuple[str | int, ...] = ()) -> None:
         """``place`` is the path of the fault as names and indices; empty for the body itself."""
         super().__init__(message)
@@ -82,15 +93,11 @@ class Unparseable(Refusal):
 class Unauthenticated(Refusal):
     """There is no key, or it is unknown."""
 
+    help = help_texts.KEY
+
 
 class Forbidden(Refusal):
     """The key is known and may not do this."""
-
-    def __init__(self, detail: str, field: str | None = None) -> None:
-        """``field`` is the field of the request that the key may not use, if that is the reason."""
-        super().__init__(detail)
-        self.args = (detail, field)
-        self.field = field
 
 
 class NotFound(Refusal):
@@ -100,20 +107,20 @@ class NotFound(Refusal):
 class Conflict(Refusal):
     """The request contradicts the state of something that exists."""
 
-    def __init__(self, detail: str, field: str | None = None) -> None:
-        """``field`` is the field of the request that contradicts it, if there is one."""
-        super().__init__(detail)
-        self.args = (detail, field)
-        self.field = field
-
 
 class Stalled(Refusal):
     """The client stopped sending its body."""
+
+    help = help_texts.STEADY
 
 
 class TooLarge(Refusal):
     """The body is longer than the limit; the rest of it is not read."""
 
+    help = help_texts.SMALLER
+
 
 class UnsupportedMedia(Refusal):
     """The route does not accept the type or encoding of the body."""
+
+    help = help_texts.MEDIA_TYPE

@@ -44,13 +44,13 @@ def resource(path: str, *handlers: HTTPRouteHandler, tag: str) -> RouteGroup:
     return RouteGroup(path, route_handlers=handlers, tags=[tag])
 
 
-def refused(path: str, writes: Sequence[Write], reason: str) -> RouteGroup:
+def refused(path: str, writes: Sequence[Write], reason: str, help: str) -> RouteGroup:
     """Writes of SendGrid's API that every key is refused (403), so that a client learns why. The paths are relative to
     ``path``. They are not in the OpenAPI document."""
 
     def refusing() -> Callable[..., Awaitable[None]]:
         async def refuse() -> None:
-            raise Forbidden(reason)
+            raise Forbidden(reason, help=help)
 
         return refuse
 

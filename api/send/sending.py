@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
+from api.http import help_texts
 from api.http.access import ROUTES, SEND_AT
 from api.http.refusals import Fault, Forbidden, Invalid
 from api.http.unknown_fields import NamingDecoder
@@ -98,9 +99,9 @@ class Sending:
             _ACCESS.require(key, SEND_AT)
         checked = check(mail, self._limits, notes)
         if mail.batch_id is not None and not await self._has_batch(key.tenant_id, mail.batch_id):
-            checked.faults.append(Fault("The batch does not exist", "batch_id"))
+            checked.faults.append(Fault("The batch does not exist", "batch_id", help_texts.BATCH))
         if mail.ip_pool_name and not self._has_pool(mail.ip_pool_name):
-            checked.faults.append(Fault("The pool does not exist", "ip_pool_name"))
+            checked.faults.append(Fault("The pool does not exist", "ip_pool_name", help_texts.POOL))
         if checked.faults:
             raise Invalid(checked.faults, notes.header())
         sandbox = key.sandbox or mail.sandboxed
@@ -108,7 +109,8 @@ class Sending:
             senders = notes.senders
             unverified = await first_unverified(self._directory, key.tenant_id, _sender_domains(mail, senders))
             if unverified is not None:
-                raise Forbidden(f"{NOT_VERIFIED}: {unverified}", _first_from(unverified, mail, senders))
+                field = _first_from(unverified, mail, senders)
+                raise Forbidden(f"{NOT_VERIFIED}: {unverified}", field, help_texts.SENDER_DOMAIN)
         if pause:
             await pause()
         request = new_request(

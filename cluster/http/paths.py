@@ -10,7 +10,7 @@ from urllib.parse import unquote_to_bytes
 
 from cluster.http.refusals import RefusedRequest
 
-_NOT_FOUND = RefusedRequest(404, "Not Found")
+_NOT_FOUND = RefusedRequest(404, "Not Found", "A path has one spelling: no doubled, trailing or encoded slash")
 
 
 class OneSpelling:

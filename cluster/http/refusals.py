@@ -12,10 +12,12 @@ RETRY_AFTER_S = 5
 class RefusedRequest(Exception):
     """The request is refused. As an ASGI application, it answers every request with the error."""
 
-    def __init__(self, status: int, detail: str) -> None:
-        super().__init__(status, detail)
+    def __init__(self, status: int, detail: str, help: str | None = None) -> None:
+        """``help`` is the way out."""
+        super().__init__(status, detail, help)
         self.status = status
         self.detail = detail
+        self.help = help
 
     def __str__(self) -> str:
         return f"{self.status} {self.detail}"
@@ -34,13 +36,9 @@ class RefusedRequest(Exception):
         return b"\r\n".join(lines) + b"\r\n\r\n" + content
 
     def _content(self) -> tuple[bytes, list[tuple[bytes, bytes]]]:
-        content = error_body(self.detail)
+        error = {"message": self.detail, "field": None, "help": self.help}  # the format of api/http/errors.py
+        content = msgspec.json.encode({"errors": [error], "detail": self.detail})
         headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(content))]
         if self.status == 503:
             headers.append((b"retry-after", b"%d" % RETRY_AFTER_S))
         return content, headers
-
-
-def error_body(detail: str) -> bytes:
-    """The body of an error without a field, in the format of api/http/errors.py."""
-    return msgspec.json.encode({"errors": [{"message": detail, "field": None, "help": None}], "detail": detail})

@@ -1,0 +1,31 @@
+"""The texts of ``help`` in errors: the way out of each refusal. Pure.
+
+A call is written as in the table of routes, a command in backticks. A test checks that each exists.
+"""
+
+KEY = "Send the header Authorization: Bearer KEY, with an API key that is in use; the operator can make a new one"
+OPERATOR_TOKEN = "Send the header Authorization: Bearer TOKEN; `postray operator-token add` makes a token"
+OPERATOR_TOKENS = "`postray operator-token list` or GET /api/admin/operator-tokens lists the tokens"
+OPERATOR_TOKEN_NAME = "Revoke it with DELETE /api/admin/operator-tokens/{id}, or choose another name"
+SCOPE = "GET /v3/scopes lists the scopes of this key; another key is needed"
+SANDBOX = "Use a live key, sg_live_…"
+SENDER_DOMAIN = "GET /v3/whitelabel/domains lists the sender domains of the tenant and whether each is verified"
+
+MESSAGE = "GET /v3/messages lists the messages that this key may see"
+BATCH = "POST /v3/mail/batch makes a batch"
+SCHEDULED_SEND = "GET /v3/user/scheduled_sends lists the batches that are paused or cancelled"
+DOMAIN = "GET /v3/whitelabel/domains lists the sender domains of the tenant"
+ADDRESS = "GET /v3/ips lists the addresses"
+POOL = "GET /v3/ips/pools lists the pools"
+WARM_UP = "GET /v3/ips/warmup lists the addresses in warm-up"
+ROUTING = "The operator changes routing.toml, and puts it in force with `postray shaping reload`"
+
+CALLS = (
+    "GET /docs shows the calls that there are, with their methods; a path has one spelling, without a slash at its end"
+)
+SCHEMA = "GET /docs shows the fields and their types, with an example"
+MEDIA_TYPE = "Send JSON in UTF-8 with Content-Type: application/json, as it is or with Content-Encoding: gzip"
+SMALLER = "Make several requests of it; attachments count as base64"
+STEADY = "Send the whole body without a pause of half a minute"
+NARROWER = "GET /v3/messages with start_date and end_date, batch_id or to_email has less to search"
+LATER = "Try again after the seconds in Retry-After; GET /readyz shows what is not ready"
