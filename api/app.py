@@ -19,6 +19,7 @@ from api.http.errors import answer
 from api.http.ignored import list_ignored
 from api.http.routes import for_caller
 from api.ips import Ips
+from api.links import Aliases, Links
 from api.messages.commands import MessageCommands
 from api.messages.reading import MessageReading
 from api.messages.timeline import Timeline
@@ -54,6 +55,7 @@ def create_app(
     sending: Journal | None = None,
     directory: TenantDirectory,
     active_policy: ActivePolicy,
+    aliases: Aliases,
     intake: Intake,
     large: Large,
     timeline: Timeline,
@@ -65,9 +67,9 @@ def create_app(
 ) -> Litestar:
     """Create the application from its collaborators. Its lifespan starts and stops the intake; the caller opens and
     closes the journal. ``sending`` is the journal for send requests, by default the same. ``directory`` has the tenants
-    and API keys, ``active_policy`` the routing. ``lifetime_s`` is the lifetime of a retried message. ``limits`` apply
-    to the composed messages. ``helo_name`` is the setting smtp.helo_name. ``admin`` has the operators' routes; None
-    without a cluster."""
+    and API keys, ``active_policy`` the routing. ``aliases`` looks up CNAME records. ``lifetime_s`` is the lifetime of a
+    retried message. ``limits`` apply to the composed messages. ``helo_name`` is the setting smtp.helo_name. ``admin``
+    has the operators' routes; None without a cluster."""
     ips = Ips(active_policy, helo_name)
     authenticator = Authenticator(directory)
     steps = Sending(
@@ -88,6 +90,7 @@ def create_app(
         MessageReading(journal, timeline, limits).routes(),
         MessageCommands(journal, lifetime_s, limits).routes(),
         Domains(journal).routes(),
+        Links(journal, settings.public_host, aliases).routes(),
         ips.routes(),
         ips.writes(),
         Scopes().routes(),

@@ -141,6 +141,7 @@ async def api(context: Context, links: Links) -> Api:
         sending=sending,
         directory=directory,
         active_policy=routing.active_policy,
+        aliases=routing.resolver.aliases,
         lifetime_s=settings.delivery.lifetime_s,
         offers=offers,
         large=LargeRequests(

@@ -9,6 +9,7 @@ from api.admin.routes import Admin
 from api.app import create_app
 from api.health import Readiness
 from api.http.unread import UnreadBodies
+from api.links import Aliases
 from api.messages.timeline import Timeline
 from api.send.large.requests import Large
 from cluster.http.connections import ConnectionBounds
@@ -37,6 +38,7 @@ class ApiServer:
         sending: Journal | None = None,
         directory: TenantDirectory,
         active_policy: ActivePolicy,
+        aliases: Aliases,
         lifetime_s: float,
         offers: Offers,
         large: Large,
@@ -48,10 +50,10 @@ class ApiServer:
         admin: Admin | None = None,
     ) -> None:
         """``sending`` is the journal for send requests, with connections that only they use; by default the same.
-        ``directory`` has the tenants and API keys, ``active_policy`` the routing. ``lifetime_s`` is
-        delivery.lifetime_s. ``offers`` is called with committed requests (see Intake). ``large`` accepts large
-        requests. ``why_full`` returns the reason while the system is full. ``helo_name`` is smtp.helo_name. ``admin``
-        has the operators' routes."""
+        ``directory`` has the tenants and API keys, ``active_policy`` the routing. ``aliases`` looks up CNAME records.
+        ``lifetime_s`` is delivery.lifetime_s. ``offers`` is called with committed requests (see Intake). ``large``
+        accepts large requests. ``why_full`` returns the reason while the system is full. ``helo_name`` is
+        smtp.helo_name. ``admin`` has the operators' routes."""
         self._bind = settings.bind
         self._intake = intake = Intake(  # kept so that its metrics are read
             (sending or journal).intake.accept,
@@ -65,6 +67,7 @@ class ApiServer:
             sending=sending,
             directory=directory,
             active_policy=active_policy,
+            aliases=aliases,
             intake=intake,
             large=large,
             timeline=timeline,

@@ -16,6 +16,7 @@ from msgspec import Struct, field, structs
 
 from cluster.policy.routes.domains import spelled_names
 from cluster.policy.routes.host_names import host_port as host_port
+from cluster.policy.routes.host_names import public_url
 from cluster.settings_check import faults
 from cluster.settings_words import in_words, keys_of, nearest_names, number
 
@@ -34,6 +35,9 @@ class _Section(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class HttpSettings(_Section, frozen=True, kw_only=True):
     bind: str = "127.0.0.1:8080"
     """host:port of the HTTP API; port 0 takes a free one."""
+    public_url: str = ""
+    """The URL under which recipients and clients reach the API from outside, such as https://mail.example.net; "" takes
+    http.bind. Branded links of tenants lead to its host."""
     max_body_bytes: int = 20 * 1024 * 1024
     """A larger request body is refused unread (413). 20 MB is SendGrid's limit."""
     commit_window_ms: float = 2.0
@@ -51,6 +55,11 @@ class HttpSettings(_Section, frozen=True, kw_only=True):
     """Time limit for a request's head, from its first byte; then the request is refused (408)."""
     idle_timeout_s: float = 60.0
     """An idle connection is closed after this. It is longer than clients keep unused connections."""
+
+    @property
+    def public_host(self) -> str:
+        """The host of ``public_url``; "" when there is none that a CNAME record can lead to."""
+        return public_url(self.public_url) if self.public_url else ""
 
 
 class MessageSettings(_Section, frozen=True, kw_only=True):

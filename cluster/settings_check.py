@@ -15,7 +15,7 @@ from psycopg import ProgrammingError
 from psycopg.conninfo import conninfo_to_dict
 
 from cluster.clickhouse_dsn import server_of
-from cluster.policy.routes.host_names import ehlo_name, has_control, host_port, server
+from cluster.policy.routes.host_names import ehlo_name, has_control, host_port, public_url, server
 
 if TYPE_CHECKING:
     from cluster.settings import Settings
@@ -108,6 +108,8 @@ def _texts(settings: "Settings") -> Iterator[tuple[str, str]]:
         ("capture.smtp_bind", capture.smtp_bind, host_port),
         ("capture.http_bind", capture.http_bind, host_port),
     ]
+    if http.public_url:
+        checks.append(("http.public_url", http.public_url, public_url))
     if delivery.relay:
         checks.append(("delivery.relay", delivery.relay, server))
     if smtp.helo_name:

@@ -14,3 +14,8 @@ def a_policy(journal: Journal, *pools: str) -> ActivePolicy:
     policy = ActivePolicy(journal, Vault(SECRET), DeliverySettings())
     policy.routing = Routing(pools={pool: {"a": 1} for pool in pools})
     return policy
+
+
+async def no_aliases(host: str) -> tuple[str, ...]:
+    """A DNS without CNAME records."""
+    return ()

@@ -6,6 +6,7 @@ the consumers of the event log. Only this package accesses the tables.
 
 from cluster.journal.api_keys import ApiKeys
 from cluster.journal.batches import Batches
+from cluster.journal.branded_links import BrandedLinks
 from cluster.journal.commands import Commands
 from cluster.journal.database import Database, Rejected, TookTooLong, Unavailable, migrate, wait_until_reachable
 from cluster.journal.event_log import EventLog
@@ -68,6 +69,7 @@ class Journal:
         self.tenants = Tenants(database)
         self.api_keys = ApiKeys(database)
         self.sender_domains = SenderDomains(database)
+        self.branded_links = BrandedLinks(database)
         self.operator_tokens = OperatorTokens(database)
         self.policies = PolicyVersions(database)
         self.suspensions = Suspensions(database)

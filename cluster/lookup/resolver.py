@@ -7,7 +7,8 @@ are values, failures included; none is raised.
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from typing import Literal
 
 import aiodns
@@ -18,13 +19,21 @@ from cluster.metrics import Counters, Gauge
 from cluster.policy.routes import mx
 from cluster.settings import DnsSettings
 
-_RecordType = Literal["MX", "A", "AAAA", "TXT"]
-_Key = tuple[str, _RecordType]
+RecordType = Literal["MX", "A", "AAAA", "TXT"]
+_Key = tuple[str, RecordType]
 
 CHANNEL_QUESTIONS = 10_000
 """Queries after which a c-ares channel is replaced, which takes half a millisecond. c-ares caches each answer for up to
 an hour, about 1.4 KB each, and pycares cannot turn that off. So its cache takes at most 14 MB, where a million domains
 would take gigabytes."""
+
+MOST_ALIASES = 8
+"""CNAME records that are followed from one name."""
+ALIASES_MAX_WAIT_S = 10.0
+FRESH_RECORDS = 100
+FRESH_TEXT = 65_536
+"""The part of an uncached answer that is read: records, and characters of all texts. It is not kept, so it may be
+larger than that of a cached one."""
 
 CACHE_BYTES = 100_000_000
 """Limit for all cached answers: DNS servers decide how large an answer is. 100,000 usual answers take half of it."""
@@ -70,6 +79,7 @@ class Resolver:
         cache_bytes: int = CACHE_BYTES,
     ) -> None:
         self.guard = guard
+        self._settings = settings
         self._clock = clock
         self._random = random
         self._family = family
@@ -115,6 +125,48 @@ class Resolver:
         if isinstance(asked, mx.Unroutable):
             return mx.Absent(name_exists=False)
         return await self._lookup((asked, "TXT"))
+
+    @asynccontextmanager
+    async def uncached(self, max_wait_s: float) -> AsyncIterator["UncachedLookups"]:
+        """Look-ups that ask the DNS now, whatever is cached here or in c-ares; within them each question is asked
+        once. Those that have no answer after ``max_wait_s`` from now on fail."""
+        dns = _Channels(self._settings)
+        lookups = UncachedLookups(dns, self._semaphore, max_wait_s)
+        try:
+            yield lookups
+        finally:
+            await lookups.close()
+            await dns.close()
+
+    async def aliases(self, name: str, max_wait_s: float = ALIASES_MAX_WAIT_S) -> tuple[str, ...] | None:
+        """Where the CNAME records of a name lead, in order; the DNS is asked now. Empty without such a record, and for
+        a name that cannot exist. None when the DNS does not answer in time."""
+        asked = mx.lookup_name(name)
+        if isinstance(asked, mx.Unroutable):
+            return ()
+        dns = _Channels(self._settings)
+        try:
+            async with asyncio.timeout(max_wait_s):
+                return await self._aliases(dns, asked)
+        except TimeoutError:
+            return None
+        finally:
+            await dns.close()
+
+    async def _aliases(self, dns: "_Channels", name: str) -> tuple[str, ...] | None:
+        passed: list[str] = []
+        while len(passed) < MOST_ALIASES:
+            try:
+                async with self._semaphore:
+                    result = await dns.ask(name, "CNAME")
+            except aiodns.error.DNSError as error:
+                return None if isinstance(_lookup_of_error(error), mx.Failed) else tuple(passed)
+            target = _last_alias(name, result.answer[:FRESH_RECORDS])
+            if target is None or target in passed:
+                break
+            passed.append(target)
+            name = target
+        return tuple(passed)
 
     async def close(self) -> None:
         asking = list(self.asking.values())
@@ -166,23 +218,103 @@ class Resolver:
             return _lookup_of_error(error), []
         except TimeoutError:
             return mx.Failed("timed out"), []
-        hosts: list[mx.MailHost] = []
-        addresses: list[str] = []
-        texts: list[str] = []
-        for record in result.answer:
-            match record.data:
-                case pycares.MXRecordData(priority=preference, exchange=exchange) if record_type == "MX":
-                    hosts.append(mx.MailHost(preference, exchange.removesuffix(".").lower()))
-                case pycares.ARecordData(addr=address) if record_type == "A":
-                    addresses.append(address)
-                case pycares.AAAARecordData(addr=address) if record_type == "AAAA":
-                    addresses.append(address)
-                case pycares.TXTRecordData(data=data) if record_type == "TXT":
-                    texts.append(data.decode("utf-8", "replace"))
-        if not hosts and not addresses and not texts:  # an alias to a name without records of this type
+        found = _found(result.answer, record_type)
+        if not found.hosts and not found.addresses and not found.texts:  # an alias to a name without such records
             return mx.Absent(name_exists=True), []
-        found = mx.bounded(mx.Found(tuple(hosts), tuple(addresses), tuple(texts)))
-        return found, [float(record.ttl) for record in result.answer]
+        return mx.bounded(found), [float(record.ttl) for record in result.answer]
+
+
+class UncachedLookups:
+    """Look-ups of one purpose; ``Resolver.uncached`` makes it. Concurrent callers share a question."""
+
+    def __init__(self, dns: "_Channels", semaphore: Semaphore, max_wait_s: float) -> None:
+        self._dns = dns
+        self._semaphore = semaphore
+        self._clock = asyncio.get_running_loop().time
+        self._ends_at = self._clock() + max_wait_s
+        self._asked: dict[_Key, asyncio.Task[mx.Lookup]] = {}
+
+    async def ask(self, name: str, record_type: RecordType) -> mx.Lookup:
+        """The records of a name, by way of at most ``MOST_ALIASES`` aliases. Absent also for a name that cannot
+        exist, and for aliases that lead in a circle."""
+        asked = mx.lookup_name(name)
+        if isinstance(asked, mx.Unroutable):
+            return mx.Absent(name_exists=False)
+        key = (asked, record_type)
+        task = self._asked.get(key)
+        if task is None:
+            task = self._asked[key] = asyncio.create_task(self._follow(asked, record_type))
+        done, _ = await asyncio.wait([task], timeout=max(0, self._ends_at - self._clock()))
+        return task.result() if done else mx.Failed("timed out")
+
+    async def close(self) -> None:
+        for task in self._asked.values():
+            task.cancel()
+        await asyncio.gather(*self._asked.values(), return_exceptions=True)
+
+    async def _follow(self, name: str, record_type: RecordType) -> mx.Lookup:
+        for _ in range(MOST_ALIASES):
+            try:
+                async with self._semaphore:
+                    result = await self._dns.ask(name, record_type)
+            except aiodns.error.DNSError as error:
+                return _lookup_of_error(error)
+            except TimeoutError:
+                return mx.Failed("timed out")
+            found = _found(result.answer[:FRESH_RECORDS], record_type)
+            if found.hosts or found.addresses or found.texts:
+                return mx.Found(found.hosts, found.addresses, _cut(found.texts))
+            # Most servers follow aliases themselves; the answer of others ends at the first one.
+            target = _last_alias(name, result.answer[:FRESH_RECORDS])
+            if target is None:
+                break
+            name = target
+        return mx.Absent(name_exists=True)
+
+
+def _found(answer: Sequence[pycares.DNSRecord], record_type: RecordType) -> mx.Found:
+    """The records of the requested type in an answer."""
+    hosts: list[mx.MailHost] = []
+    addresses: list[str] = []
+    texts: list[str] = []
+    for record in answer:
+        match record.data:
+            case pycares.MXRecordData(priority=preference, exchange=exchange) if record_type == "MX":
+                hosts.append(mx.MailHost(preference, exchange.removesuffix(".").lower()))
+            case pycares.ARecordData(addr=address) if record_type == "A":
+                addresses.append(address)
+            case pycares.AAAARecordData(addr=address) if record_type == "AAAA":
+                addresses.append(address)
+            case pycares.TXTRecordData(data=data) if record_type == "TXT":
+                texts.append(data.decode("utf-8", "replace"))
+    return mx.Found(tuple(hosts), tuple(addresses), tuple(texts))
+
+
+def _last_alias(name: str, answer: Sequence[pycares.DNSRecord]) -> str | None:
+    """Where the aliases of an answer lead from ``name``; None when it has none of them, or they lead in a circle."""
+    aliases = {
+        record.name.removesuffix(".").lower(): record.data.cname.removesuffix(".").lower()
+        for record in answer
+        if isinstance(record.data, pycares.CNAMERecordData)
+    }
+    passed = {name}
+    while (target := aliases.get(name)) is not None:
+        if target in passed:
+            return None
+        passed.add(target)
+        name = target
+    usable = mx.lookup_name(name) if len(passed) > 1 else None
+    return usable if isinstance(usable, str) else None
+
+
+def _cut(texts: tuple[str, ...]) -> tuple[str, ...]:
+    """The texts that fit ``FRESH_TEXT`` characters."""
+    kept: list[str] = []
+    for text in texts:
+        if sum(map(len, kept)) + len(text) > FRESH_TEXT:
+            break
+        kept.append(text)
+    return tuple(kept)
 
 
 class _Channels:
@@ -197,7 +329,7 @@ class _Channels:
         self._questions = 0
         self.channel = self._open()
 
-    async def ask(self, name: str, record_type: _RecordType) -> pycares.DNSResult:
+    async def ask(self, name: str, record_type: RecordType | Literal["CNAME"]) -> pycares.DNSResult:
         """Raises DNSError, TimeoutError."""
         if self._questions == CHANNEL_QUESTIONS:
             former, self.channel = self.channel, self._open()

@@ -1,6 +1,7 @@
 """Host names in the configuration, checked before they reach a socket or the wire."""
 
 import ipaddress
+from urllib.parse import urlsplit
 
 from cluster.policy.routes.domains import spelled_names
 from cluster.policy.routes.mx import is_address, lookup_name
@@ -35,6 +36,19 @@ def ehlo_name(text: str) -> str:
         except ValueError:
             raise ValueError(f"{text!r} is not an address literal") from None
     return domain_name(text)
+
+
+def public_url(text: str) -> str:
+    """The host of a URL under which the API is reached from outside, normalised; "" when that is an IP address, which
+    no record can lead to. Raises ValueError."""
+    try:
+        parts = urlsplit(text)
+        host, _ = parts.hostname or "", parts.port
+    except ValueError:
+        raise ValueError(f"{text!r} is not a URL") from None
+    if parts.scheme not in ("http", "https") or not host or parts.query or parts.fragment or parts.username is not None:
+        raise ValueError(f"{text!r} is not a URL such as https://mail.example.net")
+    return "" if is_address(host) else domain_name(host)
 
 
 def domain_name(text: str) -> str:

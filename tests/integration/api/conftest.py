@@ -15,7 +15,7 @@ from cluster.tenancy.directory import TenantDirectory
 from tests.integration.large import large_requests
 from tests.policies import a_policy
 
-SCOPES = ("mail.send", "mail.schedule", "mail.cancel", "domains.read")
+SCOPES = ("mail.send", "mail.schedule", "mail.cancel", "domains.read", "domains.write")
 
 
 class Site:
@@ -30,15 +30,18 @@ class Site:
         self.key = key
         self.url = ""
         self.offered: list[NewRequest] = []
+        self.aliases: dict[str, Sequence[str] | None] = {}
+        """Where the CNAME records of a host lead; None: the DNS does not answer."""
         self.server = self.another()
 
     def another(self, why_full: WhyFull = never_full) -> ApiServer:
         """A server over the same journal."""
         return ApiServer(
-            HttpSettings(bind="127.0.0.1:0"),
+            HttpSettings(bind="127.0.0.1:0", public_url="https://mail.postray.example"),
             journal=self.journal,
             directory=TenantDirectory(self.journal),
             active_policy=a_policy(self.journal),
+            aliases=self._aliases,
             lifetime_s=3600,
             offers=self._offer,
             large=large_requests(self.dsn, self.due.extend),
@@ -50,6 +53,9 @@ class Site:
     @property
     def headers(self) -> dict[str, str]:
         return {"Authorization": f"Bearer {self.key}", "Content-Type": "application/json"}
+
+    async def _aliases(self, host: str) -> Sequence[str] | None:
+        return self.aliases.get(host, ())
 
     def _offer(self, requests: Sequence[NewRequest]) -> None:
         self.offered += requests

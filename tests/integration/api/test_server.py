@@ -14,7 +14,7 @@ from cluster.settings import HttpSettings
 from cluster.tenancy.directory import TenantDirectory
 from tests.integration.api.conftest import Site
 from tests.integration.large import large_requests
-from tests.policies import a_policy
+from tests.policies import a_policy, no_aliases
 from tests.unit.api.bodies import mail, to
 
 MB = 1024 * 1024
@@ -157,6 +157,7 @@ async def test_a_port_that_is_taken(journal: Journal, journal_dsn: str) -> None:
             journal=journal,
             directory=TenantDirectory(journal),
             active_policy=a_policy(journal),
+            aliases=no_aliases,
             lifetime_s=1,
             offers=lambda _: None,
             large=large_requests(journal_dsn),

@@ -35,7 +35,7 @@ from cluster.settings import DeliverySettings, HttpSettings
 from cluster.tenancy.directory import TenantDirectory
 from cluster.vault import Vault, secret_key
 from tests.integration.large import large_requests
-from tests.policies import a_policy
+from tests.policies import a_policy, no_aliases
 
 ACTOR = "delivery-0-0"
 DELIVERY = DeliverySettings()
@@ -71,10 +71,11 @@ class Postray:
         )
         self.policy = a_policy(journal)
         self.server = ApiServer(
-            HttpSettings(bind="127.0.0.1:0"),
+            HttpSettings(bind="127.0.0.1:0", public_url="https://mail.postray.example"),
             journal=journal,
             directory=TenantDirectory(journal),
             active_policy=self.policy,
+            aliases=no_aliases,
             lifetime_s=3600,
             offers=self._offer,
             large=large_requests(dsn),

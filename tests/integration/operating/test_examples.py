@@ -10,8 +10,9 @@ import jsonschema
 import pytest
 from msgspec import Struct
 
-from api.http.examples import BATCH_ID, DOMAIN_ID, MESSAGE_ID, OPERATOR_TOKEN_ID
+from api.http.examples import BATCH_ID, DOMAIN_ID, LINK_ID, MESSAGE_ID, OPERATOR_TOKEN_ID
 from cluster.demo import DOMAIN, SCOPES
+from cluster.ids import new_id
 from cluster.keys import operator_token
 from cluster.policy.routes.routing import Routing
 from cluster.tenancy.granting import add_key, add_verified_domain
@@ -69,6 +70,13 @@ async def _domain(caller: Caller) -> str:
     return str(domain.id)
 
 
+async def _link(caller: Caller) -> str:
+    link = await caller.post(
+        "/v3/whitelabel/links", {"domain": "example.net", "subdomain": new_id("bat_")[4:], "default": True}
+    )
+    return str(link["id"])
+
+
 async def _operator_token(caller: Caller) -> str:
     made = await caller.http.post(
         "/api/admin/operator-tokens", json={"name": "to be revoked"}, headers=caller.headers("operator")
@@ -81,6 +89,7 @@ MAKERS: dict[str, Make] = {
     MESSAGE_ID: _message,
     BATCH_ID: _batch,
     DOMAIN_ID: _domain,
+    LINK_ID: _link,
     OPERATOR_TOKEN_ID: _operator_token,
 }
 """What makes the thing that an id of an example stands for; returns its real id."""

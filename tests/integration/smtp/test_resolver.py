@@ -359,3 +359,25 @@ async def test_a_slow_answer_after_quick_ones_is_waited_for(server: DnsServer) -
                 await asyncio.sleep(0.005)
         server.release()
         assert isinstance(await asking, MailHosts)
+
+
+async def test_aliases_are_asked_now_one_after_another(server: DnsServer) -> None:
+    server.zone = {
+        ("links.acme.example", "CNAME"): [CNAME("CDN.example")],
+        ("cdn.example", "CNAME"): [CNAME("mail.postray.example")],
+        ("round.example", "CNAME"): [CNAME("about.example")],
+        ("about.example", "CNAME"): [CNAME("round.example")],
+        **{(f"{n}.long.example", "CNAME"): [CNAME(f"{n + 1}.long.example")] for n in range(20)},
+    }
+    server.rcodes = {"broken.example": RCODE.SERVFAIL}
+    server.ttl = 3600
+    async with resolving(server, Clock()) as resolver:
+        assert await resolver.aliases("Links.acme.example") == ("cdn.example", "mail.postray.example")
+        server.zone[("links.acme.example", "CNAME")] = [CNAME("other.example")]
+        assert await resolver.aliases("links.acme.example") == ("other.example",)
+        assert await resolver.aliases("nothing.example") == await resolver.aliases("not a name") == ()
+        assert await resolver.aliases("round.example") == ("about.example", "round.example")
+        assert len(await resolver.aliases("0.long.example") or ()) == resolver_module.MOST_ALIASES
+        assert await resolver.aliases("broken.example") is None
+        server.silent = True
+        assert await resolver.aliases("links.acme.example", 0.2) is None

@@ -35,6 +35,8 @@ class World:
         self.events_incomplete = False
         self.before_timeline: Callable[[], Awaitable[object]] | None = None
         self.now = 1000.0
+        self.aliases: dict[str, Sequence[str] | None] = {}
+        """Where the CNAME records of a host lead; None: the DNS does not answer."""
         self.full: str | None = None
         """The reason why nothing is accepted."""
         self.key = self.journal.issue_key(*ALL_SCOPES)
@@ -58,6 +60,7 @@ class World:
             journal=journal,
             directory=self.directory,
             active_policy=self.policy,
+            aliases=self._aliases,
             intake=self.intake,
             large=self.large,
             timeline=self._timeline,
@@ -76,6 +79,9 @@ class World:
         if isinstance(self.events, Exception):
             raise self.events
         return MessageEvents(self.events, self.events_incomplete)
+
+    async def _aliases(self, host: str) -> Sequence[str] | None:
+        return self.aliases.get(host, ())
 
     async def _readiness(self) -> dict[str, str | None]:
         return self.parts

@@ -5,6 +5,7 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 from types import SimpleNamespace
 
+from cluster.journal.branded_links import BrandedLink
 from cluster.journal.idempotency import FirstAnswer, IdempotencyKey
 from cluster.journal.records import (
     ApiKey,
@@ -62,6 +63,9 @@ class JournalDouble:
         self.tenants = SimpleNamespace(find=self._tenant, changed=self._changed_tenants)
         self.api_keys = SimpleNamespace(by_hash=self._key_by_hash)
         self.sender_domains = SimpleNamespace(of_tenant=self._sender_domains)
+        self.branded_links = SimpleNamespace(
+            of_tenant=self._no_links, find=self._no_link, default=self._no_link, is_return_path=self._no_link
+        )
         self.batches = SimpleNamespace(
             create=self._create_batch, exists=self._batch_exists, counts=self._batch_counts, cancel=self._cancel_batch
         )
@@ -113,6 +117,14 @@ class JournalDouble:
     async def _changed_tenants(self, since: int | None) -> tuple[int, frozenset[str]]:
         changed, self.changed_tenants = frozenset(self.changed_tenants), set()
         return 1, changed
+
+    async def _no_links(self, *_: object) -> list[BrandedLink]:
+        self._read()
+        return []
+
+    async def _no_link(self, *_: object) -> BrandedLink | None:
+        self._read()
+        return None
 
     async def _create_batch(self, tenant_id: str) -> str:
         self._read()

@@ -29,7 +29,7 @@ from cluster.routing.site_state import Held, SiteState, TraceLine
 from cluster.routing.views import RouteDescription, SiteOfDomain, SourceState
 from cluster.settings import HttpSettings
 from cluster.tenancy.directory import TenantDirectory
-from tests.policies import a_policy
+from tests.policies import a_policy, no_aliases
 from tests.unit.api.admin_facts import a_suspension
 from tests.unit.api.journal_double import JournalDouble
 
@@ -190,6 +190,7 @@ class Operating:
             journal=journal,
             directory=TenantDirectory(journal),
             active_policy=a_policy(journal),
+            aliases=no_aliases,
             intake=cast(Intake, self),
             large=cast(Large, self),
             timeline=self._timeline,

@@ -1,0 +1,58 @@
+"""The DNS records of a branded link, and what was found of them. Pure.
+
+The first record leads the host to the installation. The second names the tenant, so that a host that already leads here
+cannot be taken by another tenant.
+"""
+
+import re
+from collections.abc import Sequence
+
+from msgspec import Struct
+
+MOST_SHOWN = 5
+_LABELS = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)(?:\.(?!-)[a-z0-9-]{1,63}(?<!-))*", re.ASCII)
+_LONGEST_HOST = 253
+
+
+class LinkRecords(Struct, frozen=True):
+    """The two CNAME records: both lead to ``target``."""
+
+    host: str
+    owner: str
+    target: str
+
+
+class Finding(Struct, frozen=True):
+    """What was found for one record. ``valid`` is None when the DNS did not answer."""
+
+    valid: bool | None
+    reason: str | None = None
+    """Why it is not valid; None when it is."""
+
+
+def link_records(tenant_id: str, host: str, domain: str, target: str) -> LinkRecords:
+    """``host`` is below ``domain``; ``target`` is the installation's own host."""
+    return LinkRecords(host, f"{tenant_id.removeprefix('tnt_').lower()}.{domain}", target)
+
+
+def finding(host: str, target: str, aliases: Sequence[str] | None) -> Finding:
+    """``aliases``: the names that the CNAME records lead to from ``host``, in order; None: the DNS did not answer."""
+    if aliases is None:
+        return Finding(None, f"{host} could not be looked up: the DNS did not answer; try again")
+    if target in aliases:
+        return Finding(True)
+    if not aliases:
+        return Finding(False, f"There is no CNAME record at {host}; expected: {target}")
+    return Finding(False, f"{host} leads to {', '.join(aliases[:MOST_SHOWN])}; expected: {target}")
+
+
+def is_valid(found: Sequence[Finding]) -> bool | None:
+    """Whether all records are valid; None: one could not be looked up, and no other is wrong."""
+    if any(one.valid is False for one in found):
+        return False
+    return None if any(one.valid is None for one in found) else True
+
+
+def is_subdomain(text: str, domain: str) -> bool:
+    """Whether the text is a label, or several, that can stand before ``domain``."""
+    return _LABELS.fullmatch(text) is not None and len(text) + 1 + len(domain) <= _LONGEST_HOST
