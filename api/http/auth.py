@@ -7,13 +7,17 @@ requirements of each route are in access.py. RFC 6750 (Bearer), RFC 9110 §11.
 from litestar.connection import ASGIConnection
 from litestar.datastructures import State
 from litestar.handlers import BaseRouteHandler, HTTPRouteHandler
+from litestar.types import Scope
 
 from api.http.body import header
-from api.http.refusals import Unauthenticated
+from api.http.refusals import Forbidden, Unauthenticated
 from api.http.routes import access_of
 from cluster.journal.records import ApiKey
 from cluster.keys import is_key, key_hash
 from cluster.tenancy.directory import TenantDirectory
+
+NO_SUBUSERS = "There are no subusers: a key acts for its own tenant. Leave out the header on-behalf-of"
+_ON_BEHALF_OF = b"on-behalf-of"
 
 Connection = ASGIConnection[HTTPRouteHandler, None, ApiKey, State]
 
@@ -42,5 +46,12 @@ class Authenticator:
     async def guard(self, connection: Connection, route: BaseRouteHandler) -> None:
         """Admit a known key that may call the route. Raises Unauthenticated, Forbidden."""
         key = await self.authenticate(header(connection.scope, b"authorization"))
+        refuse_subusers(connection.scope)
         access_of(route).admit(key)
         connection.scope["auth"] = key
+
+
+def refuse_subusers(scope: Scope) -> None:
+    """Raises Forbidden for a request on behalf of another. SendGrid's clients name a subuser in a header."""
+    if header(scope, _ON_BEHALF_OF):
+        raise Forbidden(NO_SUBUSERS, _ON_BEHALF_OF.decode())

@@ -12,6 +12,7 @@ from litestar.datastructures import State
 from litestar.handlers import BaseRouteHandler, HTTPRouteHandler
 
 from api.http.access import ROUTES, Access, Caller, route_name
+from api.http.parameters import check_parameters, learn_parameters
 from api.http.refusals import Forbidden
 
 Connection = ASGIConnection[HTTPRouteHandler, Any, Any, State]
@@ -38,9 +39,11 @@ def resource(path: str, *handlers: HTTPRouteHandler, tag: str) -> RouteGroup:
     """The routes of a resource; their paths are relative to ``path``. Raises KeyError for a route that is not in the
     table."""
     for handler in handlers:
-        access = ROUTES[route_name(path, handler)]
+        name = route_name(path, handler)
+        access = ROUTES[name]
         handler.opt[ACCESS] = access
         handler.security = access.security
+        learn_parameters(handler, name)
     return RouteGroup(path, route_handlers=handlers, tags=[tag])
 
 
@@ -57,11 +60,13 @@ def refused(path: str, writes: Sequence[Write], reason: str, help: str) -> Route
     handlers = [_DECORATORS[method](own, include_in_schema=False)(refusing()) for method, own in writes]
     for handler in handlers:
         handler.opt[ACCESS] = Access()
+        learn_parameters(handler)
     return RouteGroup(path, route_handlers=handlers)
 
 
 def for_caller(caller: Caller, *resources: RouteGroup, guard: Guard | None = None) -> RouteGroup:
-    """The resources of one kind of caller. ``guard`` runs before the request's body is read. Raises ValueError for a
+    """The resources of one kind of caller. ``guard`` runs before the request's body is read; where there is one, query
+    parameters are checked too. Raises ValueError for a
     route that the table assigns to another kind."""
     for found in resources:
         for route in found.routes:
@@ -69,7 +74,7 @@ def for_caller(caller: Caller, *resources: RouteGroup, guard: Guard | None = Non
                 access = handler.opt.get(ACCESS)  # Litestar's own handler of OPTIONS has none
                 if access is not None and access.caller is not caller:
                     raise ValueError(f"{route.path} is for {access.caller}, not for {caller}")
-    return RouteGroup("/", route_handlers=resources, guards=[_but_options(guard)] if guard is not None else [])
+    return RouteGroup("/", route_handlers=resources, guards=[_checks(guard)] if guard is not None else [])
 
 
 def access_of(route: BaseRouteHandler) -> Access:
@@ -78,12 +83,13 @@ def access_of(route: BaseRouteHandler) -> Access:
     return access
 
 
-def _but_options(guard: Guard) -> Guard:
-    """The guard for all methods but OPTIONS. Litestar answers OPTIONS itself with the methods of the path, which are
-    public in the OpenAPI document."""
+def _checks(guard: Guard) -> Guard:
+    """The guard and then the check of query parameters, for all methods but OPTIONS. Litestar answers OPTIONS itself
+    with the methods of the path, which are public in the OpenAPI document."""
 
-    async def guard_others(connection: Connection, route: BaseRouteHandler) -> None:
+    async def check_others(connection: Connection, route: BaseRouteHandler) -> None:
         if connection.scope.get("method") != "OPTIONS":
             await guard(connection, route)
+            check_parameters(connection.scope, route)
 
-    return guard_others
+    return check_others

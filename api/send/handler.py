@@ -13,15 +13,17 @@ from litestar import post
 from litestar.datastructures import ResponseHeader
 from litestar.params import HeaderParameter, JSONBody
 from litestar.types import Receive, Scope, Send
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from api.http.access import ROUTES
-from api.http.auth import Authenticator
+from api.http.auth import Authenticator, refuse_subusers
 from api.http.body import ApiRequest, BegunBody, TypedBody, body_up_to, header
 from api.http.errors import answers
 from api.http.examples import Example
 from api.http.idempotency import HEADER, REPLAYED, idempotency_key, named_request
 from api.http.ignored import HEADER as IGNORED
+from api.http.ignored import Ignored
+from api.http.parameters import given_parameters
 from api.http.routes import RouteGroup, resource
 from api.http.sharing import LoopTurns
 from api.send.effort import effort_of
@@ -122,6 +124,7 @@ class MailSending:
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The ASGI entry point; ``send`` documents the route."""
         key = await self._authenticator.authenticate(header(scope, b"authorization"))
+        refuse_subusers(scope)
         _ACCESS.admit(key)
         scope["auth"] = key
         name = idempotency_key(scope)
@@ -132,6 +135,9 @@ class MailSending:
             promised = await self._send(scope, receive, key, body)
         else:
             promised = await self._send_once(scope, receive, key, body, name)
+        if scope["query_string"]:
+            ignored = ",".join(filter(None, (_ignored_parameters(scope), promised.ignored)))
+            promised = structs.replace(promised, ignored=ignored)
         await _answer(promised, send)
 
     async def _send_once(
@@ -193,6 +199,14 @@ class MailSending:
 def _is_quick(mail: MailSend, body: bytes) -> bool:
     """Whether the event loop may check the request."""
     return effort_of(mail, plain=body.isascii() and b"\\u" not in body).seconds <= LOOP_S
+
+
+def _ignored_parameters(scope: Scope) -> str:
+    """The query parameters of a request, as its answer names them: the route has none."""
+    ignored = Ignored()
+    for name in given_parameters(scope):
+        ignored.ignore(name)
+    return ignored.header()
 
 
 def _promise(ids: list[str]) -> AcceptedMessage | AcceptedMessages:
