@@ -47,6 +47,7 @@ async def delivery(context: Context, links: Links) -> "Deliverer":
     from actors.delivery.ledger import Ledger
     from actors.delivery.marker import Marker
     from actors.delivery.parts import Dependencies
+    from actors.delivery.signing import SendingDomains
     from actors.delivery.stall_watch import StallWatch
     from actors.delivery.tls_dialer import TlsDialer
     from cluster.lookup.domain_tls import TlsPolicies
@@ -57,6 +58,7 @@ async def delivery(context: Context, links: Links) -> "Deliverer":
     settings = context.settings
     journal = await context.open_journal(DELIVERY_CONNECTIONS)
     vault = Vault(context.secret_key)
+    directory = TenantDirectory(journal)
     routing = build_routing(context, journal)
     results = TlsResults(lambda: datetime.now(UTC), keep_days=settings.tls.results_keep_days)
     policies = TlsPolicies(routing.resolver, settings.tls, settings.dns, clock=time.monotonic, results=results)
@@ -69,11 +71,11 @@ async def delivery(context: Context, links: Links) -> "Deliverer":
         node_id=context.node_id,
         settings=settings.delivery,
         journal=journal,
-        composer=Composer(journal, vault, marker, settings.message),
+        composer=Composer(journal, SendingDomains(journal, vault, directory), marker, settings.message),
         connector=Connector(routing.resolver, dialer, settings.smtp, helo_name(settings), random=random.random),
         router=routing.router,
         active_policy=routing.active_policy,
-        directory=TenantDirectory(journal),
+        directory=directory,
         ledger=Ledger(own),
         marker=marker,
         stall_watch=StallWatch(own / "stalled"),

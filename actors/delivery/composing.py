@@ -1,13 +1,12 @@
-"""From claimed deliveries to jobs: shared contents, signing keys, and composing.
+"""From claimed deliveries to jobs: shared contents, sending domains, and composing.
 
-This module owns the cache of signers; contents.py owns that of contents. Composing is pure (actors/compose). Messages
+signing.py owns the cache of sending domains, contents.py that of contents. Composing is pure (actors/compose). Messages
 of usual size are composed in the event loop, in slices: there is a delivery actor for each core, and threads would only
 compete with it. Large messages would block the loop, so they are composed in a thread (large.py).
 """
 
 import asyncio
 import logging
-import time
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import UTC, datetime
@@ -15,41 +14,34 @@ from datetime import UTC, datetime
 from msgspec import Struct
 from msgspec.structs import replace
 
-from actors.compose.dkim import Signer
 from actors.compose.message import Draft, WireMessage, draft_message, finish
 from actors.compose.mime import Skeleton
 from actors.compose.multibuffer import why_one_at_a_time
 from actors.compose.transform import Addressee, SharedBy
 from actors.delivery.contents import LARGE_BYTES, Compiled, Contents, TransformOf, untransformed
-from actors.delivery.job import Job
+from actors.delivery.job import Job, Uncomposed
 from actors.delivery.marker import Marker
+from actors.delivery.signing import Author, NoSendingDomain, SendingDomain, SendingDomains
 from actors.smtp.commands import Envelope
-from cluster.dkim_keys import load_private_key
 from cluster.journal.journal import Journal
 from cluster.journal.records import Claimed, PreparedPersonalization, decode_content, decode_personalization
-from cluster.lookup.ttl_cache import TtlCache
 from cluster.message.composable import NOT_COMPOSED
 from cluster.message.header_fields import NotComposable, address
 from cluster.peers import PeerGone
 from cluster.policy.routes.domains import domain_of
 from cluster.routing.offer import Shared, decode_shared
 from cluster.settings import DEFAULT_LIMITS, MessageSettings
-from cluster.vault import Vault
 
 log = logging.getLogger(__name__)
 
-SIGNER_KEPT_S = 60.0
-"""How long a signing key is cached."""
-SIGNERS_KEPT = 4000
-"""Signers in the cache. Measured: 9 KB each, of RSA-2048."""
 EXPECTED_BYTES = 64 * 1024 * 1024
 """Limit on the bytes of shared contents that are not fetched yet: each is held in the object store of its node."""
 SLICE = 16
 """Messages composed before they are yielded and the event loop runs other tasks: some milliseconds, and two rounds of
 eight signatures (compose/multibuffer.py)."""
 
-Made = list[Job | tuple[Claimed, str]]
-"""The jobs of a group of deliveries; a delivery that cannot be composed comes with the reason instead."""
+Made = list[Job | Uncomposed]
+"""What became of a group of deliveries."""
 
 
 class ComposeOrder(Struct, frozen=True):
@@ -60,7 +52,7 @@ class ComposeOrder(Struct, frozen=True):
     personalization: PreparedPersonalization
     domain: str
     """Domain of the author (RFC 5322 From), in canonical form."""
-    signer: Signer | None
+    sending: SendingDomain | NoSendingDomain
     is_large: bool = False
     """Composing it may block the event loop for too long."""
     addressee: Addressee | None = None
@@ -80,13 +72,13 @@ class ComposeOrder(Struct, frozen=True):
 
 
 class Composer:
-    """Prepares jobs. ``vault`` opens the private keys that the journal keeps sealed. ``marker`` names each message
-    while it is worked on. ``limits`` apply to composed messages. ``transform_of`` gives a request's transform."""
+    """Prepares jobs. ``marker`` names each message while it is worked on. ``limits`` apply to composed messages.
+    ``transform_of`` gives a request's transform."""
 
     def __init__(
         self,
         journal: Journal,
-        vault: Vault,
+        sending_domains: SendingDomains,
         marker: Marker,
         limits: MessageSettings = DEFAULT_LIMITS,
         transform_of: TransformOf = untransformed,
@@ -94,13 +86,12 @@ class Composer:
         if reason := why_one_at_a_time():
             log.info("signatures are made one at a time reason=%r", reason)
         self._journal = journal
-        self._vault = vault
+        self._sending_domains = sending_domains
         self._marker = marker
         self._limits = limits
         self._at_hand = Contents(limits, transform_of)
         self._expected: dict[str, Shared] = {}
         self._expected_bytes = 0
-        self._signers: TtlCache[tuple[str, str], tuple[Signer | None]] = TtlCache(SIGNERS_KEPT, time.monotonic)
 
     def expect(self, contents: Mapping[str, Shared]) -> None:
         """Note shared contents (by request id), which can be fetched when they are needed."""
@@ -122,17 +113,24 @@ class Composer:
         """The order for each group; None for an empty group. A group: claimed deliveries of one message, for one
         transaction. Raises Unavailable when the journal is needed and does not answer."""
         compiled = await self._contents(groups)
+        personalizations: list[PreparedPersonalization] = []
+        authors: list[Author] = []
+        for first in (group[0] for group in groups if group):
+            personalization = decode_personalization(first.personalization)
+            from_ = personalization.from_ or compiled[first.request_id].content.from_
+            personalizations.append(personalization)
+            authors.append((first.tenant_id, domain_of(from_.email)))
+        sending = await self._sending_domains.find(set(authors))
+        own = zip(personalizations, authors, strict=True)
         orders: list[ComposeOrder | None] = []
         for group in groups:
             if not group:
                 orders.append(None)
                 continue
             content = compiled[group[0].request_id]
-            personalization = decode_personalization(group[0].personalization)
-            domain = domain_of((personalization.from_ or content.content.from_).email)
-            signer = await self._signer(group[0].tenant_id, domain)
+            personalization, author = next(own)
             is_large = self._is_large(content, group[0], personalization)
-            orders.append(ComposeOrder(tuple(group), content, personalization, domain, signer, is_large))
+            orders.append(ComposeOrder(tuple(group), content, personalization, author[1], sending[author], is_large))
         return orders
 
     def _is_large(self, compiled: Compiled, first: Claimed, personalization: PreparedPersonalization) -> bool:
@@ -170,20 +168,25 @@ class Composer:
         for order, draft in zip(orders, drafts, strict=True):
             if order is None:
                 made.append([])
+            elif isinstance(draft, NoSendingDomain):
+                made.append(_uncomposed(order, draft.reason, is_final=draft.is_final))
             elif isinstance(draft, NotComposable):
                 made.append(_not_composed(order, draft))
             else:
                 slot = self._marker.name(order.deliveries[0])
-                made.append(_held_to(self._limits.max_bytes, order, next(wires)))
+                assert isinstance(order.sending, SendingDomain)
+                made.append(_held_to(self._limits.max_bytes, order, next(wires), order.sending.return_path))
                 self._marker.done(slot)
         return made
 
-    def _draft(self, order: ComposeOrder, now: datetime) -> Draft | NotComposable:
+    def _draft(self, order: ComposeOrder, now: datetime) -> Draft | NotComposable | NoSendingDomain:
+        if isinstance(order.sending, NoSendingDomain):
+            return order.sending
         skeleton = self._skeleton(order)
         if isinstance(skeleton, NotComposable):
             return skeleton
         slot = self._marker.name(order.deliveries[0])
-        draft = _draft(order, skeleton, now)
+        draft = _draft(order, skeleton, order.sending, now)
         self._marker.done(slot)
         return draft
 
@@ -226,18 +229,6 @@ class Composer:
                 keep(request_id, data, files)
         return found
 
-    async def _signer(self, tenant_id: str, domain: str) -> Signer | None:
-        known = self._signers.get((tenant_id, domain))
-        if known is not None:
-            return known[0]
-        signing = await self._journal.sender_domains.signing(tenant_id, domain)
-        signer = None
-        if signing is not None and signing.keys:
-            keys = {key.selector: load_private_key(self._vault.open(key.sealed_private_key)) for key in signing.keys}
-            signer = Signer(signing.domain, keys)
-        self._signers.put((tenant_id, domain), (signer,), SIGNER_KEPT_S)
-        return signer
-
 
 async def _fetched(shared: Shared) -> tuple[bytes, dict[bytes, bytes]] | None:
     """The shared content and its files; None if its holder is gone and the journal must be read."""
@@ -248,24 +239,28 @@ async def _fetched(shared: Shared) -> tuple[bytes, dict[bytes, bytes]] | None:
         return None
 
 
-def _held_to(most_bytes: int, order: ComposeOrder, wire: WireMessage) -> Made:
+def _held_to(most_bytes: int, order: ComposeOrder, wire: WireMessage, return_path: str) -> Made:
     if len(wire.data) > most_bytes:
         size = len(wire.data)
         return _not_composed(order, NotComposable(f"the message has {size} bytes, more than {most_bytes}"))
-    return _addressed(order, wire)
+    return _addressed(order, wire, return_path)
 
 
 def _not_composed(order: ComposeOrder, fault: NotComposable) -> Made:
-    return [(delivery, f"{NOT_COMPOSED}{fault}") for delivery in order.deliveries]
+    return _uncomposed(order, f"{NOT_COMPOSED}{fault}", is_final=True)
 
 
-def _draft(order: ComposeOrder, skeleton: Skeleton, now: datetime) -> Draft | NotComposable:
+def _uncomposed(order: ComposeOrder, reason: str, *, is_final: bool) -> Made:
+    return [Uncomposed(delivery, reason, is_final) for delivery in order.deliveries]
+
+
+def _draft(order: ComposeOrder, skeleton: Skeleton, sending: SendingDomain, now: datetime) -> Draft | NotComposable:
     first = order.deliveries[0]
     try:
         return draft_message(
             skeleton,
             order.personalization,
-            order.signer,
+            sending.signer,
             message_id=f"<{first.message_id}@{order.domain}>",
             date=first.dated_at,
             signed_at=now,
@@ -275,7 +270,7 @@ def _draft(order: ComposeOrder, skeleton: Skeleton, now: datetime) -> Draft | No
         return fault
 
 
-def _addressed(order: ComposeOrder, wire: WireMessage) -> Made:
+def _addressed(order: ComposeOrder, wire: WireMessage, return_path: str) -> Made:
     """The job, and the deliveries whose addresses fit no SMTP command: these fail without affecting the others."""
     on_wire: list[str] = []
     deliveries: list[Claimed] = []
@@ -285,11 +280,12 @@ def _addressed(order: ComposeOrder, wire: WireMessage) -> Made:
             on_wire.append(address(delivery.recipient)[0])
             deliveries.append(delivery)
         except NotComposable as fault:
-            made.append((delivery, f"{NOT_COMPOSED}{fault}"))
+            made.append(Uncomposed(delivery, f"{NOT_COMPOSED}{fault}"))
     if deliveries:
         message_id = order.deliveries[0].message_id
-        sender = return_path(message_id, order.domain)
-        envelope = Envelope(sender, tuple(on_wire), wire.smtputf8, envelope_id=message_id)
+        envelope = Envelope(
+            envelope_sender(message_id, return_path), tuple(on_wire), wire.smtputf8, envelope_id=message_id
+        )
         categories = order.compiled.content.categories
         made.append(
             Job(
@@ -303,7 +299,7 @@ def _addressed(order: ComposeOrder, wire: WireMessage) -> Made:
     return made
 
 
-def return_path(message_id: str, domain: str) -> str:
-    """The envelope sender. It names the message, so that a delivery status notification can be matched to it (variable
-    envelope return path)."""
-    return f"b+{message_id.removeprefix('msg_').lower()}@{domain}"
+def envelope_sender(message_id: str, host: str) -> str:
+    """The envelope sender at the host of the return path. It names the message, so that a delivery status notification
+    can be matched to it (variable envelope return path)."""
+    return f"b+{message_id.removeprefix('msg_').lower()}@{host}"

@@ -24,6 +24,14 @@ class Job(Struct, frozen=True, kw_only=True, eq=False):
     """The octets for a host without SMTPUTF8, if the header uses it and can do without."""
 
 
+class Uncomposed(Struct, frozen=True):
+    """A claimed delivery without a job. ``is_final``: no attempt can make one; otherwise it is tried again."""
+
+    delivery: Claimed
+    reason: str
+    is_final: bool = True
+
+
 class Hop(Struct, frozen=True, kw_only=True):
     """The connection that carried a transaction, as events record it."""
 

@@ -194,6 +194,23 @@ def dropped(delivery: Claimed, reason: str, now: datetime) -> OutcomeWithEvent:
     )
 
 
+def put_off(delivery: Claimed, reason: str, now: datetime, due_at: datetime) -> OutcomeWithEvent:
+    """A delivery that cannot be composed now: queued again, without an attempt at a host. ``due_at``: of the next
+    attempt, unless its lifetime ends before."""
+    due_at = min(due_at, delivery.expires_at)
+    return outcome_of(delivery, Transition.DEFERRED, reason, due_at), Deferred(
+        id=new_id("evt_"),
+        at=now.timestamp(),
+        tenant_id=delivery.tenant_id,
+        message_id=delivery.message_id,
+        recipient=delivery.recipient,
+        batch_id=delivery.batch_id,
+        attempt=delivery.attempts,
+        reason=reason,
+        next_attempt_at=due_at.timestamp(),
+    )
+
+
 def is_ambiguous(report: Report) -> bool:
     """Whether the host may have accepted the message without our knowledge, so that a retry may make a duplicate."""
     return isinstance(report, ConnectionLost) and report.after_end_of_data

@@ -171,7 +171,7 @@ class SigningDomain(Struct, frozen=True, kw_only=True):
     return_path: str
     """The host of the envelope's sender."""
     keys: tuple[DkimKey, ...]
-    """The active keys, RSA first; none until the first record of a key has been verified."""
+    """The active keys, RSA first, one of each algorithm."""
 
 
 class Outcome(Struct, frozen=True, kw_only=True):

@@ -45,8 +45,8 @@ class SenderDomains(JournalPart):
         return [(what, bytes(sealed)) for what, sealed in await self._database.rows("sealed", limit=limit)]
 
     async def signing(self, tenant_id: str, domain: str) -> SigningDomain | None:
-        """The sender domain that signs the tenant's mail from ``domain``: itself, or the closest parent that includes
-        its sub-domains. A verified one comes before others, as in ``Tenant.sender_domain``. None when there is none."""
+        """The verified sender domain that signs the tenant's mail from ``domain``, as in ``Tenant.sender_domain``:
+        itself, or the closest parent that includes its sub-domains. None when there is none."""
         name = a_labels(domain)
         found = await self._database.rows(
             "signing", tenant_id=tenant_id, domains=[name, *parents(name)] if name else []

@@ -21,14 +21,14 @@ ORDER BY s.id, k.id
 
 -- name: signing
 -- domains: the author's domain and its parents. One row per active key, RSA first; one without a key if there is none.
-SELECT s.domain, concat(nullif(s.subdomain, '') || '.', s.domain), k.algorithm, k.selector, k.sealed_private_key
+SELECT DISTINCT ON (k.algorithm) s.domain, concat(nullif(s.subdomain, '') || '.', s.domain), k.algorithm, k.selector, k.sealed_private_key
 FROM (
     SELECT id, domain, subdomain FROM sender_domains
-    WHERE tenant_id = %(tenant_id)s AND domain = ANY (%(domains)s)
+    WHERE tenant_id = %(tenant_id)s AND domain = ANY (%(domains)s) AND verified_at IS NOT NULL
         AND (domain = (%(domains)s::text[])[1] OR include_subdomains)
-    ORDER BY verified_at IS NOT NULL DESC, length(domain) DESC LIMIT 1) AS s
+    ORDER BY length(domain) DESC LIMIT 1) AS s
 LEFT JOIN dkim_keys k ON k.domain_id = s.id AND k.state = 'active'
-ORDER BY k.algorithm = 'rsa' DESC, k.id
+ORDER BY k.algorithm DESC, k.id
 
 -- name: sealed
 -- The values that are sealed with the cluster's secret, each with a description; the newest first.

@@ -82,6 +82,12 @@ class TenantDirectory:
             await self.refresh()
         return self._keys.get(hash) or await self._keys.load(hash)
 
+    async def ensure_fresh(self) -> None:
+        """Poll the journal for changes unless the last poll is recent, so that listeners know what changed. Raises
+        Unavailable."""
+        if self._clock() >= self._fresh_until:
+            await self.refresh()
+
     async def refresh(self) -> None:
         """Poll the journal for changes now; concurrent callers share a poll. Raises Unavailable."""
         if self._polling is None:

@@ -30,7 +30,7 @@ async def test_single_mails_pass_a_backlog_at_a_rate_that_it_saturates(journal: 
     settings = msgspec.structs.replace(DELIVERY, messages_per_s_per_site=RATE, window=500)
     async with a_world(journal, settings=settings) as world:
         world.zone("example.com", "127.0.0.1")
-        small = await journal.tenants.create("small")
+        small = await world.a_tenant("small")
         await world.scheduler.start()
         offers = await offering(world)
         backlog = 0
@@ -40,7 +40,7 @@ async def test_single_mails_pass_a_backlog_at_a_rate_that_it_saturates(journal: 
                 await world.accept(*(a_message(f"big{i}@example.com") for i in range(BACKLOG // 3)))
                 backlog += BACKLOG // 3
             await world.arrived(len(world.taken) + RATE // 20)  # the backlog goes on
-            request = a_request(small, a_message(f"small{i}@example.com"))
+            request = a_request(small, a_message(f"small{i}@example.com"), author=world.authors[small])
             before = len(world.taken)
             await accept_and_offer(api_journal, offers, request)
             places = await places_waited(world, before, request.messages[0].to_emails)

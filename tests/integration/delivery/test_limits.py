@@ -116,7 +116,7 @@ async def test_new_connections_at_a_rate(journal: Journal) -> None:
 async def test_a_tenants_rate_and_connections(journal: Journal) -> None:
     async with a_world(journal, settings=KEPT) as world, receiving(world.port, *ADDRESSES, delay_s=0.05) as receiver:
         zone(world)
-        other = await journal.tenants.create("other")
+        other = await world.a_tenant("other")
         await world.put_in_force(
             rule(connections=20) + rule(name="slow", tenant=world.tenant_id, message_rate="20/s", connections=2)
         )
@@ -289,7 +289,7 @@ async def test_an_operator_suspends_one_tenant_at_one_site(journal: Journal) -> 
     async with a_world(journal, settings=settings) as world, receiving(world.port, *ADDRESSES) as receiver:
         zone(world)
         world.zone("other.com", "127.0.0.1")
-        good = await journal.tenants.create("good")
+        good = await world.a_tenant("good")
         await journal.suspensions.suspend(
             SITE, world.tenant_id, datetime.now(UTC) + timedelta(hours=1), "complaints", "operator"
         )

@@ -47,7 +47,7 @@ async def test_a_domains_mail_goes_to_its_relay_and_a_tenants_too(journal: Journ
         world.zone("example.com", "127.0.0.1")
         world.zone("relayed.com", "127.0.0.1")
         world.dns.zone["relay.test", "A"] = [A(RELAY)]
-        other = await journal.tenants.create("other")
+        other = await world.a_tenant("other")
         await world.put_in_force(
             routing=relay_route(world, world.port, domain="relayed.com")
             + relay_route(world, world.port, domain="*", tenant=other)

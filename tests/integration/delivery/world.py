@@ -20,10 +20,12 @@ from actors.delivery.deliverer import Deliverer
 from actors.delivery.ledger import Ledger
 from actors.delivery.marker import Marker
 from actors.delivery.parts import Dependencies
+from actors.delivery.signing import SendingDomains
 from actors.delivery.tls_dialer import TlsDialer
 from actors.scheduler import Scheduler
 from actors.smtpd.envelope import Answer, Behaviour, ReceivedMessage
 from actors.smtpd.server import SmtpServer
+from cluster.dkim_keys import generate_ed25519_key, record_name, record_text
 from cluster.events import Event, Processed, decode_batch
 from cluster.journal.journal import Journal
 from cluster.journal.records import MessageRow, NewMessage
@@ -41,7 +43,7 @@ from cluster.tasks import Tasks
 from cluster.tenancy.directory import TenantDirectory
 from cluster.vault import Vault
 from tests.integration.dns_server import DnsServer
-from tests.integration.journal.builders import a_request
+from tests.integration.journal.builders import a_request, a_sender_domain
 
 MAX_WAIT_S = 10.0
 DELIVERY = DeliverySettings(
@@ -53,6 +55,10 @@ TLS = TlsSettings()
 DNS = DnsSettings(timeout_s=0.5, tries=1)
 TODAY = date(2026, 4, 3)
 """The day that warm-ups count by: a test does not see it end."""
+DOMAIN = "mail.example.com"
+"""The sender domain of the world's tenant."""
+KEY, PUBLIC_KEY = generate_ed25519_key()
+"""The key of every sender domain, and the ``p=`` value of its record."""
 SECRET = "Zm9yIHRlc3RzIG9ubHksIG5vdCBhIHJlYWwga2V5ISE="
 
 
@@ -74,6 +80,10 @@ class World:
         self.deliverer: Deliverer
         self.make_deliverer: Callable[[], Deliverer]
         """A new life of the delivery actor."""
+        self.key_records: dict[str, str] = {}
+        """The records of the signing keys, by name."""
+        self.authors: dict[str, str] = {}
+        """The address that each tenant sends from."""
         self.others: dict[str, Deliverer] = {}
         """Delivery actors beside the first, by name."""
         self.make_other: Callable[[str], Deliverer]
@@ -148,8 +158,19 @@ class World:
     async def accept(self, *messages: NewMessage, **fields: Any) -> None:
         await self.accept_for(self.tenant_id, *messages, **fields)
 
+    async def a_tenant(self, name: str) -> str:
+        """Another tenant; what is accepted for it is from a domain of its own."""
+        tenant_id = await self.journal.tenants.create(name)
+        await self.give_domain(tenant_id, f"{name}.example")
+        return tenant_id
+
+    async def give_domain(self, tenant_id: str, domain: str) -> None:
+        await a_sender_domain(self.journal, tenant_id, domain, private_key=KEY, vault=Vault(SECRET))
+        self.authors[tenant_id] = f"hello@{domain}"
+        self.key_records[record_name(domain, "s1")] = record_text(PUBLIC_KEY)
+
     async def accept_for(self, tenant_id: str, *messages: NewMessage, **fields: Any) -> None:
-        request = a_request(tenant_id, *messages)
+        request = a_request(tenant_id, *messages, author=self.authors[tenant_id])
         await self.journal.intake.accept([msgspec.structs.replace(request, **fields)])
 
     async def finished(self, message: NewMessage) -> MessageRow:
@@ -218,6 +239,7 @@ async def a_world(
         transport, _ = await loop.create_datagram_endpoint(lambda: dns, local_addr=("127.0.0.1", 0))
         stack.callback(transport.close)
         world = World(journal, dns, await journal.tenants.create("acme"))
+        await world.give_domain(world.tenant_id, DOMAIN)
         world.settings = settings
         port = 0
         for i, behaviour in enumerate(behaviours or (None,)):
@@ -253,16 +275,22 @@ async def a_world(
         def make(name: str, ledger: Ledger, tasks: Tasks) -> Deliverer:
             active_policy, router = ways()
             marker = Marker(folder / name)
+            directory = TenantDirectory(journal)
             deps = Dependencies(
                 name=name,
                 node_id="node",
                 settings=settings,
                 journal=journal,
-                composer=Composer(journal, Vault(SECRET), marker, transform_of=transform_of),
+                composer=Composer(
+                    journal,
+                    SendingDomains(journal, Vault(SECRET), directory),
+                    marker,
+                    transform_of=transform_of,
+                ),
                 connector=Connector(resolver, dialer, smtp, "postray.test", random=random.random),
                 router=router,
                 active_policy=active_policy,
-                directory=TenantDirectory(journal),
+                directory=directory,
                 ledger=ledger,
                 marker=marker,
                 stall_watch=None,

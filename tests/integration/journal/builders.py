@@ -6,6 +6,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from cluster.dkim_keys import load_private_key, public_value
 from cluster.events import Bounced, Deferred, Delivered, Dropped, decode_batch
 from cluster.ids import new_id, new_ids
 from cluster.journal.ending import Ended
@@ -25,10 +26,32 @@ from cluster.journal.records import (
 )
 from cluster.journal.scheduling import Decide
 from cluster.policy.lifecycle import Status
+from cluster.vault import Vault
 
 
 async def a_tenant(journal: Journal, name: str = "acme") -> str:
     return await journal.tenants.create(name)
+
+
+async def a_sender_domain(
+    journal: Journal,
+    tenant_id: str,
+    domain: str = "mail.example.com",
+    *,
+    private_key: bytes,
+    vault: Vault,
+    selector: str = "s1",
+    verified: bool = True,
+) -> None:
+    """A sender domain with one active key (PEM)."""
+    await journal.sender_domains.create(
+        tenant_id,
+        domain,
+        verified=verified,
+        selector=selector,
+        public_key=public_value(load_private_key(private_key)),
+        sealed_private_key=vault.seal(private_key),
+    )
 
 
 def a_message(
@@ -58,11 +81,13 @@ def some_messages(count: int) -> list[NewMessage]:
     return [replace(a_message(f"u{i}@example.com"), id=id) for i, id in enumerate(new_ids("msg_", count))]
 
 
-def a_request(tenant_id: str, *messages: NewMessage, batch_id: str | None = None) -> NewRequest:
+def a_request(
+    tenant_id: str, *messages: NewMessage, batch_id: str | None = None, author: str = "hello@mail.example.com"
+) -> NewRequest:
     return NewRequest(
         id=new_id("req_"),
         tenant_id=tenant_id,
-        content=encode(Content(from_=Address("hello@mail.example.com"), parts=(BodyPart("text/plain", "Hello"),))),
+        content=encode(Content(from_=Address(author), parts=(BodyPart("text/plain", "Hello"),))),
         categories=("greetings",),
         batch_id=batch_id,
         messages=messages or (a_message(),),

@@ -12,9 +12,11 @@ from msgspec.structs import replace
 from actors.delivery.composing import Composer
 from actors.delivery.job import Job
 from actors.delivery.marker import Marker
+from actors.delivery.signing import SendingDomains
 from cluster.dkim_keys import generate_rsa_key
 from cluster.journal.journal import Journal, Rejected, migrate
 from cluster.journal.records import Address, BodyPart, Content, PreparedPersonalization, Recipient, encode
+from cluster.tenancy.directory import TenantDirectory
 from cluster.vault import Vault
 from tests.integration.journal.builders import a_message, a_request, a_tenant, waiting
 
@@ -125,7 +127,7 @@ async def test_mail_queued_with_u_labels_is_composed_and_signed(journal: Journal
     claimed = await journal.queue.claim(waiting(tenant, message), owner=1, lease_s=60)
     marker = Marker(tmp_path)
     marker.begin(1)
-    composer = Composer(journal, vault, marker)
+    composer = Composer(journal, SendingDomains(journal, vault, TenantDirectory(journal)), marker)
     (made,) = [made async for made in composer.compose(await composer.gather([claimed]))]
     (job,) = made
     assert isinstance(job, Job)

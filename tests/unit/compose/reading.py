@@ -1,25 +1,19 @@
 """How the tests make messages and read them back: with the standard library's parser and dkimpy's verifier."""
 
-import base64
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from email import message_from_bytes, policy
 from email.message import EmailMessage
 from hashlib import sha256
-from types import SimpleNamespace
 from typing import Any, NamedTuple
-
-import dkim as dkimpy
-import pytest
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from actors.compose.dkim import Signer
 from actors.compose.message import WireMessage, draft_message, finish
 from actors.compose.mime import compile_content
 from cluster import dkim_keys
 from cluster.journal.records import Address, Attachment, BodyPart, Content, PreparedPersonalization
+from tests import dkim_verifier
 
 DATE = datetime(2026, 3, 1, 9, 5, 7, tzinfo=UTC)
 SENDER = Address("news@example.com", "Example News")
@@ -122,42 +116,15 @@ def text_of(message: EmailMessage, kind: str) -> str:
     return payload.decode("utf-8").replace("\r\n", "\n")
 
 
-def verifies(data: bytes, public: str, monkeypatch: pytest.MonkeyPatch) -> bool:
+def verifies(data: bytes, public: str) -> bool:
     """dkimpy's judgement of the one signature."""
-    [verdict] = verdicts(data, monkeypatch, Key(b"", public), Key(b"", public, "e1"))
+    [verdict] = verdicts(data, Key(b"", public), Key(b"", public, "e1"))
     return verdict
 
 
-def verdicts(data: bytes, monkeypatch: pytest.MonkeyPatch, *published: Key) -> list[bool]:
-    """dkimpy's judgement of each signature, in their order, where these keys are published. It takes the Ed25519
-    primitive, and only that, from PyNaCl, which is not among our dependencies; here OpenSSL stands in for it."""
-    nacl = SimpleNamespace(
-        signing=SimpleNamespace(VerifyKey=_VerifyKey),
-        encoding=SimpleNamespace(Base64Encoder=None),
-        exceptions=SimpleNamespace(ValueError=ValueError, BadSignatureError=InvalidSignature),
-    )
-    monkeypatch.setattr(dkimpy, "nacl", nacl, raising=False)
+def verdicts(data: bytes, *published: Key) -> list[bool]:
+    """dkimpy's judgement of each signature, in their order, where these keys are published."""
     records = {
         dkim_keys.record_name("example.com", key.selector): dkim_keys.record_text(key.public) for key in published
     }
-
-    def record(name: bytes, timeout: int = 5) -> bytes:
-        return records[name.decode().removesuffix(".")].encode()
-
-    count = data.partition(b"\r\n\r\n")[0].count(b"DKIM-Signature: ")
-    return [_verdict(data, number, record) for number in range(count)]
-
-
-def _verdict(data: bytes, number: int, record: Callable[..., bytes]) -> bool:
-    try:
-        return bool(dkimpy.DKIM(data).verify(number, record))
-    except dkimpy.ValidationError:
-        return False
-
-
-class _VerifyKey:
-    def __init__(self, value: bytes, encoder: None) -> None:
-        self._key = Ed25519PublicKey.from_public_bytes(base64.b64decode(value))
-
-    def verify(self, digest: bytes, signature: bytes) -> None:
-        self._key.verify(signature, digest)
+    return dkim_verifier.verdicts(data, records)

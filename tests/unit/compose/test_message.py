@@ -37,7 +37,7 @@ def test_unsigned() -> None:
     )
 
 
-def test_each_message_of_a_request_verifies(rsa: Key, ed25519: Key, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_message_of_a_request_verifies(rsa: Key, ed25519: Key) -> None:
     skeleton = compile_content(content(plain("Hello -n-"), html("<p>same"), subject="-n-"), {})
     signer = signer_with(rsa, ed25519)
     own = (
@@ -62,7 +62,7 @@ def test_each_message_of_a_request_verifies(rsa: Key, ed25519: Key, monkeypatch:
         if number == 1:
             assert b"DKIM-Signature" not in made.data
         else:
-            assert verdicts(made.data, monkeypatch, rsa, ed25519) == [True, True]
+            assert verdicts(made.data, rsa, ed25519) == [True, True]
 
 
 def test_a_later_attempt_differs_in_its_signatures_only(rsa: Key, ed25519: Key) -> None:
@@ -76,16 +76,16 @@ def test_a_later_attempt_differs_in_its_signatures_only(rsa: Key, ed25519: Key) 
     assert first.count(b" t=1772355907;") == later.count(b" t=1772359507;") == 2
 
 
-def test_smtputf8_of_the_header(rsa: Key, ed25519: Key, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_smtputf8_of_the_header(rsa: Key, ed25519: Key) -> None:
     assert not wire(content(plain("x")), personalization(to=(Address("jane@bücher.example"),)), rsa.signer()).smtputf8
     own = personalization(to=(Address("jürgen@köln.example", "Jürgen"),))
     made = wire(content(plain("x")), own, signer_with(rsa, ed25519))
     assert made.smtputf8
     assert "<jürgen@köln.example>".encode() in made.data
-    assert verdicts(made.data, monkeypatch, rsa, ed25519) == [True, True]
+    assert verdicts(made.data, rsa, ed25519) == [True, True]
 
 
-def test_the_form_for_a_host_without_smtputf8(rsa: Key, ed25519: Key, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_form_for_a_host_without_smtputf8(rsa: Key, ed25519: Key) -> None:
     international = Address("jürgen@köln.example", "Jürgen")
     given = [personalization(cc=(international,)), personalization(), personalization(to=(international,))]
     skeleton, signer = compile_content(content(plain("x")), {}), signer_with(rsa, ed25519)
@@ -96,7 +96,7 @@ def test_the_form_for_a_host_without_smtputf8(rsa: Key, ed25519: Key, monkeypatc
         assert made.downgraded is not None
         assert made.downgraded.partition(b"\r\n\r\n")[0].isascii()
         for form in (made.data, made.downgraded):
-            assert verdicts(form, monkeypatch, rsa, ed25519) == [True, True]
+            assert verdicts(form, rsa, ed25519) == [True, True]
         assert made.data.partition(b"\r\n\r\n")[2] == made.downgraded.partition(b"\r\n\r\n")[2]
     assert b"\r\nCc: =?utf-8?b?SsO8cmdlbiBqw7xyZ2VuQGvDtmxuLmV4YW1wbGU=?= :;\r\n" in (first.downgraded or b"")
 

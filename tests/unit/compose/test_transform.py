@@ -251,7 +251,7 @@ def test_files_stand_beside_what_is_changed() -> None:
     assert text_of(message, "application/octet-stream") == "data"
 
 
-def test_copies_differ_in_their_places_only_and_a_retry_in_nothing(rsa: Key, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_copies_differ_in_their_places_only_and_a_retry_in_nothing(rsa: Key) -> None:
     shared = content(plain("é"), html('é <a href="https://x.example/1">one</a>'))
     first, again = (made(transformed(shared, Tracking()), ADA, late=late).data for late in (0, 3600))
     assert first == again
@@ -267,7 +267,7 @@ def test_copies_differ_in_their_places_only_and_a_retry_in_nothing(rsa: Key, mon
         addressee=ADA,
     )
     [wire] = finish([signed])
-    assert verifies(wire.data, rsa.public, monkeypatch)
+    assert verifies(wire.data, rsa.public)
 
 
 def test_a_transform_cannot_make_a_text_too_large() -> None:
