@@ -9,8 +9,9 @@ socket and comes back up once:
    suspends, shapes and drops it; ``site`` decides how much it may claim. ``site_turns`` knows which sites claim next,
    and wakes the claim loops.
 3. ``claims`` takes deliveries in turn and claims them in the journal. ``composing`` composes their messages (``large``
-   the large ones, one at a time), and ``handing_over`` submits each as a ``Job`` to the pool of its site. Where a
-   request's messages are changed for each recipient (``compose.transform``), each recipient has a copy and a job.
+   the large ones, one at a time), signed with the keys of their sender domains (``signing``), and ``handing_over``
+   submits each as a ``Job`` to the pool of its site. Where a request's messages are changed for each recipient
+   (``compose.transform``), each recipient has a copy and a job.
 4. ``pool`` holds the jobs and the connections of a site; ``workers`` starts workers as jobs queue up.
 5. ``courier`` is what a worker does: ``connector`` opens a connection (hosts and addresses in order; ``tls_dialer``
    applies the TLS policy of the domain), and ``actors.smtp`` carries out the transaction.
