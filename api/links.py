@@ -9,6 +9,7 @@ from litestar import delete, get, patch, post
 from litestar.params import FromPath, JSONBody, QueryParameter
 from msgspec import Struct, to_builtins
 
+from api.http import help_texts
 from api.http.body import ApiRequest, TypedBody
 from api.http.errors import answers
 from api.http.examples import LINK_ID, Example
@@ -181,9 +182,12 @@ class Links:
                 tenant_id, domain, subdomain, is_default=bool(data.default), most=MOST_LINKS
             )
         except Rejected as error:
-            raise Conflict(f"{subdomain}.{domain} is a branded link already", "subdomain") from error
+            taken = f"{subdomain}.{domain} is a branded link already"
+            raise Conflict(taken, "subdomain", help_texts.OTHER_LINK) from error
         if link is None:
-            raise Conflict(f"There are {MOST_LINKS} branded links already; delete one first")
+            raise Conflict(
+                f"There are {MOST_LINKS} branded links already; delete one first", help=help_texts.FEWER_LINKS
+            )
         return self._shown(link)
 
     async def default(
@@ -196,7 +200,7 @@ class Links:
             raise Invalid([Fault("Not a domain name", "domain")])
         link = await self._journal.branded_links.default(request.auth.tenant_id, name)
         if link is None:
-            raise NotFound("There is no default branded link")
+            raise NotFound("There is no default branded link", help=help_texts.DEFAULT_LINK)
         return self._shown(link)
 
     async def show(self, request: ApiRequest, id: FromPath[str]) -> Link:
@@ -285,4 +289,4 @@ def _finding(found: Finding) -> LinkFinding:
 
 
 def _missing() -> NotFound:
-    return NotFound("The branded link does not exist")
+    return NotFound("The branded link does not exist", help=help_texts.LINK)

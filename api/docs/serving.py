@@ -13,6 +13,7 @@ from litestar.params import FromPath
 from litestar.response import Redirect
 from msgspec import Struct
 
+from api.http import help_texts
 from api.http.refusals import NotFound
 from api.http.routes import RouteGroup
 
@@ -68,7 +69,7 @@ class Docs:
         if not self._files:
             self._files = _read()
         if (file := self._files.get(name)) is None:
-            raise NotFound("The page has no such file")
+            raise NotFound("The page has no such file", help=help_texts.CALLS)
         headers = {**_HEADERS, "etag": file.etag}
         known = [tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(",")]
         if file.etag in known or "*" in known:

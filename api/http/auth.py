@@ -9,6 +9,7 @@ from litestar.datastructures import State
 from litestar.handlers import BaseRouteHandler, HTTPRouteHandler
 from litestar.types import Scope
 
+from api.http import help_texts
 from api.http.body import header
 from api.http.refusals import Forbidden, Unauthenticated
 from api.http.routes import access_of
@@ -54,4 +55,4 @@ class Authenticator:
 def refuse_subusers(scope: Scope) -> None:
     """Raises Forbidden for a request on behalf of another. SendGrid's clients name a subuser in a header."""
     if header(scope, _ON_BEHALF_OF):
-        raise Forbidden(NO_SUBUSERS, _ON_BEHALF_OF.decode())
+        raise Forbidden(NO_SUBUSERS, _ON_BEHALF_OF.decode(), help_texts.SUBUSER)

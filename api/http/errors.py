@@ -42,7 +42,6 @@ INVALID_GRANT = "The provided authorization grant is invalid, expired, or revoke
 CANNOT_BE_STORED = "The request holds data that cannot be stored"
 CANNOT_BE_FOUND = "The request looks for data of a form that is never stored"
 KEY_REUSED = "The key belongs to a request with another body"
-ANOTHER_KEY = "Send the first body again to get its answer, or send this body with a new key"
 
 
 class ErrorBody(Struct, frozen=True):
@@ -133,7 +132,7 @@ def answer(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
     if isinstance(error, Overloaded):
         return _respond(503, error.detail, headers={"Retry-After": str(error.retry_after_s)})
     if isinstance(error, KeyReused):
-        return _respond(409, KEY_REUSED, [Fault(KEY_REUSED, IDEMPOTENCY_KEY, ANOTHER_KEY)])
+        return _respond(409, KEY_REUSED, [Fault(KEY_REUSED, IDEMPOTENCY_KEY, help_texts.IDEMPOTENCY_KEY)])
     if isinstance(error, Unparseable):
         return _schema_answer(error)
     assert isinstance(error, Refusal)
