@@ -12,13 +12,14 @@ from api.docs.serving import Docs
 from api.domains import Domains
 from api.health import HealthChecks, Readiness
 from api.http.access import Caller
-from api.http.auth import Authenticator
+from api.http.auth import Authenticator, Tokens
 from api.http.body import ApiRequest, BodyBudget
 from api.http.documents import ReadyMade
 from api.http.errors import answer
 from api.http.ignored import list_ignored
 from api.http.routes import for_caller
 from api.ips import Ips
+from api.keys.calls import KeyCalls
 from api.links import Aliases, Links
 from api.messages.commands import MessageCommands
 from api.messages.reading import MessageReading
@@ -28,6 +29,7 @@ from api.scopes import Scopes
 from api.send.handler import MailSending
 from api.send.large.requests import Large
 from api.send.sending import Sending
+from cluster.access.last_use import KeyUses
 from cluster.http.application import Application
 from cluster.intake.idempotency import Idempotency
 from cluster.intake.intake import Intake
@@ -64,14 +66,16 @@ def create_app(
     limits: MessageSettings = DEFAULT_LIMITS,
     helo_name: str = "",
     admin: Admin | None = None,
+    tokens: Tokens | None = None,
 ) -> Litestar:
     """Create the application from its collaborators. Its lifespan starts and stops the intake; the caller opens and
     closes the journal. ``sending`` is the journal for send requests, by default the same. ``directory`` has the tenants
     and API keys, ``active_policy`` the routing. ``aliases`` looks up CNAME records. ``lifetime_s`` is the lifetime of a
     retried message. ``limits`` apply to the composed messages. ``helo_name`` is the setting smtp.helo_name. ``admin``
-    has the operators' routes; None without a cluster."""
+    has the operators' routes; None without a cluster. ``tokens`` verifies JWTs; without it none is accepted."""
     ips = Ips(active_policy, helo_name)
-    authenticator = Authenticator(directory)
+    uses = KeyUses(journal)
+    authenticator = Authenticator(directory, used=uses.note, tokens=tokens, trusted_proxies=settings.trusted_proxies)
     steps = Sending(
         sending or journal,
         directory,
@@ -94,6 +98,7 @@ def create_app(
         ips.routes(),
         ips.writes(),
         Scopes().routes(),
+        KeyCalls(journal, directory).routes(),
         guard=authenticator.guard,
     )
     open_to_all = for_caller(Caller.ANYBODY, HealthChecks(readiness).routes())
@@ -103,8 +108,8 @@ def create_app(
         request_max_body_size=min(settings.max_body_bytes, COMMAND_BYTES),
         exception_handlers={Exception: answer},
         before_send=[list_ignored],
-        on_startup=[intake.start],
-        on_shutdown=[large.stop, intake.stop],
+        on_startup=[intake.start, uses.start],
+        on_shutdown=[large.stop, intake.stop, uses.stop],
         openapi_config=_openapi(),
         state=State({"body_budget": BodyBudget()}),
         # The process configures logging: Litestar would replace its handlers.
@@ -130,7 +135,7 @@ def _openapi() -> OpenAPIConfig:
                 "key": SecurityScheme(
                     type="http",
                     scheme="bearer",
-                    description="An API key of a tenant, with one of the scopes named here",
+                    description="An API key of a tenant, or a JWT, with one of the scopes named here",
                 ),
                 "operator": SecurityScheme(
                     type="http", scheme="bearer", description="An operator's token: postray operator-token add"

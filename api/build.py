@@ -21,6 +21,7 @@ from cluster.intake.backpressure import Watch
 from cluster.journal.journal import Journal, Unavailable
 from cluster.keys import operator_token
 from cluster.lookup.tls_results import TlsResults
+from cluster.lookup.web_address import web_address
 from cluster.metrics import Reading
 from cluster.peers import PeerGone
 from cluster.policies import put_in_force
@@ -31,11 +32,13 @@ from cluster.routing.build import MailRouting, build_routing
 from cluster.routing.describe import Describing
 from cluster.routing.direct_offers import DirectOffers
 from cluster.routing.dispatcher import Dispatcher
+from cluster.settings import Settings
 from cluster.tasks import Tasks
 from cluster.tenancy.directory import TenantDirectory
 from cluster.vault import Vault
 
 if TYPE_CHECKING:
+    from cluster.access.tokens import SignedTokens
     from cluster.lookup.domain_tls import TlsPolicies
 
 log = logging.getLogger(__name__)
@@ -62,8 +65,10 @@ class Api:
         offers: DirectOffers,
         is_draining: Callable[[], Awaitable[bool]],
         tasks: Tasks,
+        tokens: "SignedTokens | None" = None,
     ) -> None:
-        """``is_draining`` returns whether this node is draining."""
+        """``is_draining`` returns whether this node is draining. ``tokens`` verifies JWTs."""
+        self._tokens = tokens
         self._server = server
         self._journal = journal
         self._directory = directory
@@ -82,6 +87,8 @@ class Api:
         self._tasks.spawn("backpressure", self._watch.run())
         self._tasks.spawn("tenants", self._directory.run())
         self._tasks.spawn("settling", settle_abandoned(self._journal))
+        if self._tokens is not None:
+            self._tasks.spawn("tokens", self._tokens.run())
         await self._server.start()
         self._tasks.spawn("draining", self._stop_when_draining())
 
@@ -113,6 +120,7 @@ async def api(context: Context, links: Links) -> Api:
     journal = await context.open_journal(JOURNAL_CONNECTIONS)
     sending = await context.open_journal(SENDING_CONNECTIONS, SENDING)
     directory = TenantDirectory(sending)
+    tokens = signed_tokens(settings, directory)
     routing = build_routing(context, journal)
     dispatcher = Dispatcher(journal, links.call, routing.router, routing.active_policy)
     offers = DirectOffers(dispatcher, links.share)
@@ -161,7 +169,8 @@ async def api(context: Context, links: Links) -> Api:
         limits=settings.message,
         why_full=watch.why_full,
         helo_name=settings.smtp.helo_name,
-        admin=admin(context, links, journal, routing, dispatcher, timeline),
+        admin=admin(context, links, journal, directory, routing, dispatcher, timeline),
+        tokens=tokens,
     )
     return Api(
         server,
@@ -172,11 +181,31 @@ async def api(context: Context, links: Links) -> Api:
         offers,
         lambda: journal.membership.is_draining(context.node_id),
         Tasks(),
+        tokens,
     )
 
 
+def signed_tokens(settings: Settings, directory: TenantDirectory) -> "SignedTokens | None":
+    """What verifies JWTs; None where the settings accept none. Raises OSError, ssl.SSLError for tls.ca_file."""
+    auth = settings.auth
+    if not auth.jwt_secret and not auth.jwks_url:
+        return None
+    # Where no JWTs are accepted, the libraries for them are not loaded.
+    from cluster.access.key_set import KeySet, fetching
+    from cluster.access.tokens import SignedTokens
+
+    keys = KeySet(fetching(web_address(auth.jwks_url), settings.tls.ca_file)) if auth.jwks_url else None
+    return SignedTokens(auth, directory, keys)
+
+
 def admin(
-    context: Context, links: Links, journal: Journal, routing: MailRouting, dispatcher: Dispatcher, timeline: Timeline
+    context: Context,
+    links: Links,
+    journal: Journal,
+    directory: TenantDirectory,
+    routing: MailRouting,
+    dispatcher: Dispatcher,
+    timeline: Timeline,
 ) -> Admin:
     """The operators' routes in this process."""
     settings = context.settings
@@ -205,6 +234,7 @@ def admin(
         operator_token(context.secret_key),
         journal,
         links.call,
+        directory,
         timeline=timeline,
         site_of=describing.site_of,
         find_site=describing.find_site,

@@ -1,4 +1,4 @@
-"""GET /v3/scopes: the scopes of the key that the client uses."""
+"""GET /v3/scopes: the scopes of the key that the client uses, of those that exist."""
 
 from litestar import get
 from msgspec import Struct
@@ -6,6 +6,7 @@ from msgspec import Struct
 from api.http.body import ApiRequest
 from api.http.errors import answers
 from api.http.routes import RouteGroup, resource
+from cluster.access.scopes import existing
 
 
 class ScopeList(Struct, frozen=True):
@@ -22,4 +23,4 @@ class Scopes:
         return resource("/v3/scopes", route(self.scopes), tag="keys")
 
     async def scopes(self, request: ApiRequest) -> ScopeList:
-        return ScopeList(sorted(request.auth.scopes))
+        return ScopeList(existing(request.auth.scopes))

@@ -8,6 +8,7 @@ import logging
 from api.admin.routes import Admin
 from api.app import create_app
 from api.health import Readiness
+from api.http.auth import Tokens
 from api.http.unread import UnreadBodies
 from api.links import Aliases
 from api.messages.timeline import Timeline
@@ -48,12 +49,13 @@ class ApiServer:
         why_full: WhyFull = never_full,
         helo_name: str = "",
         admin: Admin | None = None,
+        tokens: Tokens | None = None,
     ) -> None:
         """``sending`` is the journal for send requests, with connections that only they use; by default the same.
         ``directory`` has the tenants and API keys, ``active_policy`` the routing. ``aliases`` looks up CNAME records.
         ``lifetime_s`` is delivery.lifetime_s. ``offers`` is called with committed requests (see Intake). ``large``
         accepts large requests. ``why_full`` returns the reason while the system is full. ``helo_name`` is
-        smtp.helo_name. ``admin`` has the operators' routes."""
+        smtp.helo_name. ``admin`` has the operators' routes. ``tokens`` verifies JWTs; without it none is accepted."""
         self._bind = settings.bind
         self._intake = intake = Intake(  # kept so that its metrics are read
             (sending or journal).intake.accept,
@@ -76,6 +78,7 @@ class ApiServer:
             limits=limits,
             helo_name=helo_name,
             admin=admin,
+            tokens=tokens,
         )
         self._server = HttpServer(
             UnreadBodies(OneSpelling(app, app.routes), settings.max_body_bytes),

@@ -26,6 +26,7 @@ from rich.text import Text
 from cluster.commands.doctor import doctor
 from cluster.commands.inspection import explain, route, sources, trace
 from cluster.commands.instance import DEFAULT_FILE, settings_of
+from cluster.commands.keys import keys
 from cluster.commands.operator_token import operator_token
 from cluster.commands.output import NAME, RULE, console, errors, json_option, print_json
 from cluster.commands.queue import bounce, reroute, send_now
@@ -96,6 +97,7 @@ for command in (
     route,
     sources,
     shaping,
+    keys,
     operator_token,
 ):
     main.add_command(command)

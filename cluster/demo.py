@@ -6,6 +6,7 @@ secret of the key; it is in data_dir/demo.key, which only its owner can read.
 
 from pathlib import Path
 
+from cluster.access.scopes import SCOPES
 from cluster.installation.local_secrets import DEMO_KEY, demo_key
 from cluster.installation.private_files import write_whole
 from cluster.journal.journal import Journal
@@ -15,25 +16,6 @@ from cluster.vault import Vault
 
 TENANT = "demo"
 DOMAIN = "mail.example.com"
-SCOPES = (
-    "mail.send",
-    "mail.schedule",
-    "mail.cancel",
-    "messages.read",
-    "templates.read",
-    "templates.write",
-    "templates.delete",
-    "suppressions.read",
-    "suppressions.write",
-    "stats.read",
-    "stats.export",
-    "webhooks.read",
-    "webhooks.write",
-    "domains.read",
-    "domains.write",
-    "images.read",
-    "images.write",
-)
 
 
 async def ensure_demo(journal: Journal, vault: Vault, data_dir: Path) -> str:
@@ -57,9 +39,11 @@ async def _ensure_domain(journal: Journal, vault: Vault, tenant_id: str) -> None
 
 
 async def _ensure_key(journal: Journal, tenant_id: str, data_dir: Path) -> str:
-    """The stored key if this journal knows it, else a new one. A new key is written to its file before the journal."""
+    """The stored key if this journal knows it, else a new one. It has every scope, also where an older version made it
+    with fewer. A new key is written to its file before the journal."""
     kept = demo_key(data_dir)
-    if kept is not None and await journal.api_keys.by_hash(key_hash(kept)) is not None:
+    if kept is not None and (known := await journal.api_keys.by_hash(key_hash(kept))) is not None:
+        await journal.api_keys.widen(known.id, SCOPES)
         return kept
     secret, prefix, hash = new_key(sandbox=False)
     write_whole(data_dir / DEMO_KEY, secret.encode())

@@ -9,18 +9,22 @@ import hmac
 import re
 import secrets
 
+from cluster.access.terms import KeyKind
+
 PREFIX_LENGTH = 16
-"""Number of characters of a secret that a list may show: ``sg_live_`` and eight digits, 32 of its 128 random bits."""
+"""Number of characters of a secret that a list may show: ``sg_live_`` and eight digits, or ``pii_`` and twelve. At
+least 80 of its 128 random bits stay secret."""
 OPERATOR_PREFIX_LENGTH = 11
 """``op_`` and eight digits."""
 
-_KEY = re.compile(r"sg_(?:live|test)_[0-9a-f]{32}", re.ASCII)
+_KEY = re.compile(r"(?:sg_live|sg_test|pii)_[0-9a-f]{32}", re.ASCII)
 _OPERATOR_TOKEN = re.compile(r"op_[0-9a-f]{32}", re.ASCII)
 
 
-def new_key(sandbox: bool) -> tuple[str, str, bytes]:
+def new_key(sandbox: bool, kind: KeyKind = "api") -> tuple[str, str, bytes]:
     """A new key: its secret, the prefix that may be shown, and the hash to store. A sandbox key never sends mail."""
-    secret = f"sg_{'test' if sandbox else 'live'}_{secrets.token_hex(16)}"
+    beginning = "pii" if kind == "piisend" else "sg_test" if sandbox else "sg_live"
+    secret = f"{beginning}_{secrets.token_hex(16)}"
     return secret, secret[:PREFIX_LENGTH], key_hash(secret)
 
 

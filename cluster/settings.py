@@ -55,11 +55,24 @@ class HttpSettings(_Section, frozen=True, kw_only=True):
     """Time limit for a request's head, from its first byte; then the request is refused (408)."""
     idle_timeout_s: float = 60.0
     """An idle connection is closed after this. It is longer than clients keep unused connections."""
+    trusted_proxies: tuple[str, ...] = ()
+    """Networks of proxies whose X-Forwarded-For is believed. Only keys with allowed_networks need it."""
 
     @property
     def public_host(self) -> str:
         """The host of ``public_url``; "" when there is none that a CNAME record can lead to."""
         return public_url(self.public_url) if self.public_url else ""
+
+
+class AuthSettings(_Section, frozen=True, kw_only=True):
+    jwt_secret: str = ""
+    """Shared secret of JWTs with HS256, at least 32 bytes; "" accepts none."""
+    jwks_url: str = ""
+    """URL of the public keys (JWKS) for JWTs with RS256, ES256 or EdDSA; "" accepts none."""
+    jwt_issuer: str = ""
+    """The ``iss`` that a JWT must have; "" accepts any."""
+    jwt_audience: str = ""
+    """The ``aud`` that a JWT must have; "" accepts only tokens without one."""
 
 
 class MessageSettings(_Section, frozen=True, kw_only=True):
@@ -220,6 +233,7 @@ class Settings(_Section, frozen=True, kw_only=True):
     secret: str = ""
     """Key that seals private keys in the database (32 bytes, URL-safe base64); "" keeps one in data_dir/secret.key."""
     http: HttpSettings = HttpSettings()
+    auth: AuthSettings = AuthSettings()
     message: MessageSettings = DEFAULT_LIMITS
     postgres: PostgresSettings = PostgresSettings()
     clickhouse: ClickHouseSettings = ClickHouseSettings()

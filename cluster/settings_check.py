@@ -14,13 +14,17 @@ from msgspec import Struct
 from psycopg import ProgrammingError
 from psycopg.conninfo import conninfo_to_dict
 
+from cluster.access.terms import network
 from cluster.clickhouse_dsn import server_of
+from cluster.lookup.web_address import web_address
 from cluster.policy.routes.host_names import ehlo_name, has_control, host_port, public_url, server
 
 if TYPE_CHECKING:
-    from cluster.settings import Settings
+    from cluster.settings import AuthSettings, Settings
 
 SECRET_BYTES = 32
+JWT_SECRET_BYTES = 32
+"""RFC 7518 §3.2: a key of HS256 has at least the size of its hash."""
 
 MAY_BE_ZERO = frozenset(
     {
@@ -50,6 +54,12 @@ def faults(settings: "Settings") -> Iterator[tuple[str, str]]:
         yield "delivery.relay", 'mode "relay" needs the smarthost here, as host:port'
     if settings.tls.dane and not settings.dns.nameservers:
         yield "tls.dane", "needs resolvers that validate DNSSEC: name them in dns.nameservers, as ip:port"
+    for i, text in enumerate(settings.http.trusted_proxies):
+        try:
+            network(text)
+        except ValueError as error:
+            yield f"http.trusted_proxies[{i}]", str(error)
+    yield from _auth(settings.auth)
     if settings.ray.address and not settings.postgres.dsn:
         yield "postgres.dsn", "a cluster at ray.address needs a Postgres that every node can reach"
 
@@ -138,6 +148,16 @@ def _texts(settings: "Settings") -> Iterator[tuple[str, str]]:
             yield key, f"{port} is no port: the last is 65535"
     if not settings.data_dir:
         yield "data_dir", "must name a folder"
+
+
+def _auth(auth: "AuthSettings") -> Iterator[tuple[str, str]]:
+    if auth.jwt_secret and len(auth.jwt_secret.encode()) < JWT_SECRET_BYTES:
+        yield "auth.jwt_secret", f"is shorter than {JWT_SECRET_BYTES} bytes: openssl rand -base64 48 makes a good one"
+    if auth.jwks_url:
+        try:
+            web_address(auth.jwks_url)
+        except ValueError as error:
+            yield "auth.jwks_url", str(error)
 
 
 def _cluster(text: str) -> None:

@@ -6,6 +6,7 @@ from api.admin.access import Operators
 from api.admin.bouncing import Bouncing
 from api.admin.deliverers import Deliverers
 from api.admin.explaining import Explaining, TriedUntil
+from api.admin.keys import TenantsKeyCalls
 from api.admin.naming import FindSite, NamedSites, NameFinder
 from api.admin.operator_tokens import OperatorTokenCalls
 from api.admin.placing import Describe, ListSources, Placing, PutInForce
@@ -20,6 +21,7 @@ from api.http.routes import RouteGroup, for_caller, resource
 from api.messages.timeline import Timeline
 from cluster.journal.journal import Journal
 from cluster.peers import Call
+from cluster.tenancy.directory import TenantDirectory
 
 
 class Admin:
@@ -30,6 +32,7 @@ class Admin:
         token: str,
         journal: Journal,
         call: Call,
+        directory: TenantDirectory,
         *,
         timeline: Timeline,
         site_of: SiteOf,
@@ -40,7 +43,8 @@ class Admin:
         sources: ListSources,
         put_in_force: PutInForce,
     ) -> None:
-        """``token`` is the derived operator token (cluster.keys). ``call`` calls the delivery actors."""
+        """``token`` is the derived operator token (cluster.keys). ``call`` calls the delivery actors. ``directory`` has
+        the tenants and API keys of this process."""
         self._guard = Operators(token, journal).guard
         deliverers = Deliverers(journal, call)
         names = NameFinder(journal, deliverers, find_site, named_sites, sources)
@@ -49,6 +53,7 @@ class Admin:
         self._parts = (
             SiteCalls(journal, deliverers, sources, names),
             SuspensionCalls(journal, deliverers, names),
+            TenantsKeyCalls(journal, directory, names),
             Bouncing(journal, search),
             Rerouting(journal, deliverers, search, names),
             SendingNow(journal, deliverers, search),

@@ -11,6 +11,7 @@ from msgspec import Struct, field
 
 from api.http import help_texts
 from api.http.refusals import Forbidden
+from cluster.access.scopes import KEY_ADMIN
 from cluster.journal.records import ApiKey
 
 if TYPE_CHECKING:  # the worker process must not load the web framework
@@ -32,6 +33,7 @@ class SandboxUse(StrEnum):
 
     ALIKE = "like any key"
     OWN = "sandbox messages only"
+    KEYS = "sandbox keys only"
     REFUSED = "refused"
 
 
@@ -115,8 +117,18 @@ ROUTES: Mapping[str, Access] = {
     "GET /v3/ips/warmup/{ip_address}": Access(),
     "GET /v3/ips/{ip_address}": Access(),
     "GET /v3/scopes": Access(),
+    "POST /v3/api_keys": Access(scopes=(KEY_ADMIN,), sandbox=SandboxUse.KEYS),
+    "GET /v3/api_keys": Access(scopes=(KEY_ADMIN,), sandbox=SandboxUse.KEYS),
+    "GET /v3/api_keys/{id}": Access(scopes=(KEY_ADMIN,), sandbox=SandboxUse.KEYS),
+    "PATCH /v3/api_keys/{id}": Access(scopes=(KEY_ADMIN,), sandbox=SandboxUse.KEYS),
+    "PUT /v3/api_keys/{id}": Access(scopes=(KEY_ADMIN,), sandbox=SandboxUse.KEYS),
+    "DELETE /v3/api_keys/{id}": Access(scopes=(KEY_ADMIN,), sandbox=SandboxUse.KEYS),
     "GET /healthz": _OPEN,
     "GET /readyz": _OPEN,
+    "POST /api/admin/tenants/{tenant}/keys": _OPERATOR,
+    "GET /api/admin/tenants/{tenant}/keys": _OPERATOR,
+    "GET /api/admin/keys/{id}": _OPERATOR,
+    "DELETE /api/admin/keys/{id}": _OPERATOR,
     "GET /api/admin/sites": _OPERATOR,
     "GET /api/admin/actions": _OPERATOR,
     "GET /api/admin/suspensions": _OPERATOR,

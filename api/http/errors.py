@@ -84,8 +84,8 @@ STATUS: Mapping[type[Exception], int] = {
 
 _DESCRIPTIONS: Mapping[int, str] = {
     400: "The request breaks rules: all of them, each with its field",
-    401: "No API key, or one that is unknown or revoked",
-    403: "The key lacks a scope, or the sender domain is not verified",
+    401: "No API key, or one that is unknown, revoked or expired",
+    403: "The key may not do this, here or from this address, or the sender domain is not verified",
     404: "Nothing there that this tenant can see",
     408: "The body stopped arriving",
     409: "It contradicts something that exists",

@@ -3,7 +3,23 @@
 A call is written as in the table of routes, a command in backticks. A test checks that each exists.
 """
 
-KEY = "Send the header Authorization: Bearer KEY, with an API key that is in use; the operator can make a new one"
+KEY = (
+    "Send the header Authorization: Bearer KEY, with an API key that is in use; POST /v3/api_keys or "
+    "`postray keys add` makes one"
+)
+EXPIRED_KEY = "The key has expired; POST /v3/api_keys or `postray keys add` makes another"
+NO_TOKENS = "JWTs are not accepted here: neither auth.jwt_secret nor auth.jwks_url is set. Use an API key"
+OTHER_API = "POST /v3/api_keys without kind makes a key for /v3"
+NETWORKS = (
+    "GET /v3/api_keys/{id} shows the allowed_networks of the key. Behind a proxy, http.trusted_proxies must name it"
+)
+KEYS = "GET /v3/api_keys lists the keys"
+OWN_SCOPES = "A key gives at most its own scopes, which GET /v3/scopes lists"
+ALL_SCOPES = "docs/scopes.md lists the scopes that exist"
+REVOKE_ONE = "DELETE /v3/api_keys/{id} revokes one"
+ANOTHER_ADMIN = "POST /v3/api_keys makes another; an operator may revoke any key by `postray keys revoke`"
+REVOKE_KEY = "`postray keys revoke` or DELETE /api/admin/keys/{id} revokes one"
+RESUME = "The operator can let the tenant act again"
 OPERATOR_TOKEN = "Send the header Authorization: Bearer TOKEN; `postray operator-token add` makes a token"
 OPERATOR_TOKENS = "`postray operator-token list` or GET /api/admin/operator-tokens lists the tokens"
 OPERATOR_TOKEN_NAME = "Revoke it with DELETE /api/admin/operator-tokens/{id}, or choose another name"

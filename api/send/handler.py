@@ -17,7 +17,7 @@ from msgspec import Struct, structs
 
 from api.http.access import ROUTES
 from api.http.auth import Authenticator, refuse_subusers
-from api.http.body import ApiRequest, BegunBody, TypedBody, body_up_to, header
+from api.http.body import ApiRequest, BegunBody, TypedBody, body_up_to
 from api.http.errors import answers
 from api.http.examples import Example
 from api.http.idempotency import HEADER, REPLAYED, idempotency_key, named_request
@@ -123,7 +123,7 @@ class MailSending:
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The ASGI entry point; ``send`` documents the route."""
-        key = await self._authenticator.authenticate(header(scope, b"authorization"))
+        key = await self._authenticator.authenticate(scope)
         refuse_subusers(scope)
         _ACCESS.admit(key)
         scope["auth"] = key

@@ -166,7 +166,7 @@ class Attacks:
             tenant_id = await journal.tenants.create("attacker")
             vault = Vault(secret_key(postray.settings.secret, postray.data_dir))
             await add_verified_domain(journal, vault, tenant_id, DOMAIN)
-            return await add_key(journal, tenant_id, "attacker", SCOPES)
+            return (await add_key(journal, tenant_id, "attacker", SCOPES)).secret
         finally:
             await journal.close()
 

@@ -11,6 +11,7 @@ from typing import Any, Literal, Protocol
 import msgspec
 from msgspec import Struct, field
 
+from cluster.access.terms import KeyTerms
 from cluster.events import Event
 from cluster.journal.idempotency import IdempotencyKey
 from cluster.policy.lifecycle import Status
@@ -139,6 +140,8 @@ class ApiKey(Struct, frozen=True, kw_only=True):
     tenant_id: str
     scopes: frozenset[str]
     sandbox: bool
+    terms: KeyTerms | None = None
+    """None when the key has none: any time, any network, /v3."""
 
 
 class SenderDomain(Struct, frozen=True, kw_only=True):

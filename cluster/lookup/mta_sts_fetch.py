@@ -1,7 +1,6 @@
 """Fetching an MTA-STS policy over HTTPS (RFC 8461 §3.3): one GET, bounded in time and size, no redirects.
 
-It uses h11 over asyncio's streams, because the address must come from our own resolver, and because HTTP clients have
-features that must be off here: redirects, caches, and proxies from the environment. ``mta_sts`` caches the policies.
+The address comes from our own resolver. ``mta_sts`` caches the policies.
 """
 
 import asyncio
@@ -10,20 +9,14 @@ import ssl
 import h11
 from msgspec import Struct
 
+from cluster.lookup.bounded_get import BadAnswer, ask
 from cluster.lookup.resolver import Resolver
 from cluster.policy.routes import mx
 from cluster.policy.tls.failure import TlsFailure, TlsFault
 from cluster.policy.tls.mta_sts import MAX_POLICY_BYTES, InvalidPolicy, StsPolicy, parse_policy
 
-_MAX_HEAD_BYTES = 16 * 1024
-_READ_BYTES = 16 * 1024
+_PATH = "/.well-known/mta-sts.txt"
 _ADDRESSES_TRIED = 3
-
-
-class _NotAPolicy(Exception):
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
 
 
 class PolicyServers(Struct, frozen=True, kw_only=True):
@@ -45,10 +38,8 @@ class PolicyServers(Struct, frozen=True, kw_only=True):
             return TlsFault(TlsFailure.STS_WEBPKI_INVALID, f"{host}: {error.verify_message}")
         except TimeoutError:
             return _unfetched(host, "timed out")
-        except _NotAPolicy as error:
+        except BadAnswer as error:
             return _unfetched(host, error.reason)
-        except h11.RemoteProtocolError as error:
-            return _unfetched(host, f"not HTTP: {error}")
         except (OSError, ValueError) as error:
             return _unfetched(host, str(error))
         policy = parse_policy(text)
@@ -61,14 +52,13 @@ class PolicyServers(Struct, frozen=True, kw_only=True):
         found = await self.resolver.mx_addresses(host)
         if not isinstance(found, mx.Addresses):
             detail = found.detail if isinstance(found, mx.Unroutable) else ""
-            raise _NotAPolicy(detail or "has no address")
+            raise BadAnswer(detail or "has no address")
         reader, writer = await self._connect(found.addresses[:_ADDRESSES_TRIED], host)
         try:
-            client = h11.Connection(h11.CLIENT, max_incomplete_event_size=_MAX_HEAD_BYTES)
-            headers = [("Host", host), ("Accept", "text/plain"), ("User-Agent", "postray"), ("Connection", "close")]
-            request = h11.Request(method="GET", target="/.well-known/mta-sts.txt", headers=headers)
-            writer.write((client.send(request) or b"") + (client.send(h11.EndOfMessage()) or b""))
-            return await _read_text(client, reader)
+            text = await ask(
+                reader, writer, host, _PATH, accept="text/plain", most_bytes=MAX_POLICY_BYTES, check=_check_head
+            )
+            return text.decode("utf-8")
         finally:
             writer.transport.abort()
 
@@ -87,31 +77,13 @@ class PolicyServers(Struct, frozen=True, kw_only=True):
         raise failure
 
 
-async def _read_text(client: h11.Connection, reader: asyncio.StreamReader) -> str:
-    body = bytearray()
-    while True:
-        event = client.next_event()
-        if event is h11.NEED_DATA:
-            client.receive_data(await reader.read(_READ_BYTES))
-        elif isinstance(event, h11.Response):
-            _check_head(event)
-        elif isinstance(event, h11.Data):
-            body += event.data
-            if len(body) > MAX_POLICY_BYTES:
-                raise _NotAPolicy(f"more than {MAX_POLICY_BYTES} bytes")
-        elif isinstance(event, h11.EndOfMessage):
-            return body.decode("utf-8")
-        elif isinstance(event, h11.ConnectionClosed):
-            raise _NotAPolicy("closed by the peer")
-
-
 def _check_head(response: h11.Response) -> None:
     """RFC 8461 §3.3: only 200 carries a policy, and redirects must not be followed."""
     if response.status_code != 200:
-        raise _NotAPolicy(f"answers {response.status_code}")
+        raise BadAnswer(f"answers {response.status_code}")
     media_types = [value for name, value in response.headers if name == b"content-type"]
     if [value.split(b";")[0].strip().lower() for value in media_types] != [b"text/plain"]:
-        raise _NotAPolicy("is not text/plain")
+        raise BadAnswer("is not text/plain")
 
 
 def _unfetched(host: str, reason: str) -> TlsFault:

@@ -1,8 +1,13 @@
 """What a tenant needs in order to send: a sender domain with a DKIM key, and an API key."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from datetime import datetime
 
+from msgspec import Struct
+
+from cluster.access.terms import KeyKind
 from cluster.dkim_keys import generate_rsa_key
+from cluster.journal.api_keys import KeyRecord
 from cluster.journal.journal import Journal
 from cluster.keys import new_key
 from cluster.vault import Vault
@@ -27,8 +32,35 @@ async def add_verified_domain(journal: Journal, vault: Vault, tenant_id: str, do
     return public_key
 
 
-async def add_key(journal: Journal, tenant_id: str, name: str, scopes: Sequence[str]) -> str:
-    """Give a tenant a live API key. Returns its secret, which the journal does not store. Raises Unavailable."""
-    secret, prefix, hash = new_key(sandbox=False)
-    await journal.api_keys.create(tenant_id, name=name, prefix=prefix, hash=hash, scopes=scopes, sandbox=False)
-    return secret
+class NewKey(Struct, frozen=True):
+    """A new API key and its secret, which is stored nowhere."""
+
+    record: KeyRecord
+    secret: str
+
+
+async def add_key(
+    journal: Journal,
+    tenant_id: str,
+    name: str,
+    scopes: Collection[str],
+    *,
+    sandbox: bool = False,
+    kind: KeyKind = "api",
+    expires_at: datetime | None = None,
+    allowed_networks: Sequence[str] = (),
+) -> NewKey:
+    """Give a tenant an API key. The journal does not store its secret. Raises TooManyKeys, Unavailable."""
+    secret, prefix, hash = new_key(sandbox, kind)
+    record = await journal.api_keys.create(
+        tenant_id,
+        name=name,
+        prefix=prefix,
+        hash=hash,
+        scopes=scopes,
+        sandbox=sandbox,
+        kind=kind,
+        expires_at=expires_at,
+        allowed_networks=allowed_networks,
+    )
+    return NewKey(record, secret)

@@ -42,6 +42,8 @@ BOUNDS: dict[str, tuple[float, str]] = {
     "cluster/routing/dispatcher.py:owners": (60, "100,000 destinations of some 500 bytes"),
     "cluster/routing/direct_offers.py:_pending": (10, "a queue: PENDING_AT_MOST of 200 bytes"),
     "cluster/routing/router.py:ways": (130, "WAYS_BYTES of names, 100,000 ways of some 900 bytes"),
+    "cluster/access/terms.py:_parsed": (2, "4,096 networks"),
+    "cluster/access/tokens.py:_verified": (20, "10,000 tokens' hashes, scopes and subjects of 200 characters"),
     "api/http/body.py:_means_gzip": (0.2, "64 of at most 1,000 characters"),
     "api/build.py:tls": (0.1, "one"),
     "api/send/sending.py:_batches": (4, "10,000 ids that exist"),

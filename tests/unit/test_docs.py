@@ -50,7 +50,7 @@ DOCS = ROOT / "docs"
 RESULTS = ROOT / "benchmarks" / "results"
 
 LANGUAGES = {"", "sh", "toml", "json", "python", "sql", "ini"}
-OTHER_PROGRAMS = {"cat", "clickhouse-client", "dig", "git", "grep", "nc", "python3", "tar"}
+OTHER_PROGRAMS = {"cat", "clickhouse-client", "dig", "git", "grep", "nc", "python3", "tail", "tar"}
 """Other programs that the examples use."""
 
 MOST_LINES = 100

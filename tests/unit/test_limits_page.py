@@ -8,13 +8,15 @@ from api.admin import bouncing, searching, sites, suspensions, tracing
 from api.http import addresses, idempotency, ignored, inflating, refusals
 from api.http import body as bodies
 from api.http.unread import SKIPPED_BYTES
+from api.keys import requests as keys
 from api.messages import commands, reading
 from api.send import personalizations, reply_to, texts
 from api.send import validation as rules
 from api.send.large import crowding
+from cluster.access import tokens
 from cluster.http import heads
 from cluster.http.connections import ConnectionBounds
-from cluster.journal import database, scheduled_sends
+from cluster.journal import api_keys, database, scheduled_sends
 from cluster.journal.idempotency import KEPT
 from cluster.message import custom_fields, mime_fields, substitution
 from cluster.message.transfer_encoding import LINE_LIMIT
@@ -84,6 +86,10 @@ LIMITS: dict[str, int | str] = {
     "`page`": reading.LAST_PAGE,
     "searches of a tenant": reading.SEARCHES_OF_A_TENANT,
     "length of a search": seconds(database.LONGEST_SEARCH_S),
+    "API keys of a tenant": api_keys.MOST_KEYS,
+    "name of an API key": keys.LONGEST_NAME,
+    "`allowed_networks` of an API key": keys.MOST_NETWORKS,
+    "a JWT": tokens.LONGEST_TOKEN,
     "scheduled sends in a list": scheduled_sends.MOST_LISTED,
     "`reason` of a fail": commands.LONGEST_REASON,
     "head of a request": kb(heads.HEAD_BYTES),

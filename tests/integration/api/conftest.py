@@ -34,12 +34,12 @@ class Site:
         """Where the CNAME records of a host lead; None: the DNS does not answer."""
         self.server = self.another()
 
-    def another(self, why_full: WhyFull = never_full) -> ApiServer:
+    def another(self, why_full: WhyFull = never_full, directory: TenantDirectory | None = None) -> ApiServer:
         """A server over the same journal."""
         return ApiServer(
             HttpSettings(bind="127.0.0.1:0", public_url="https://mail.postray.example"),
             journal=self.journal,
-            directory=TenantDirectory(self.journal),
+            directory=directory or TenantDirectory(self.journal),
             active_policy=a_policy(self.journal),
             aliases=self._aliases,
             lifetime_s=3600,

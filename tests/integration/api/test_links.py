@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from api.links import MOST_LINKS
-from cluster.demo import SCOPES
+from cluster.access.scopes import SCOPES
 from cluster.tenancy.directory import TenantDirectory
 from cluster.tenancy.granting import add_key
 from tests.integration.api.conftest import Site
@@ -135,7 +135,7 @@ async def test_no_two_have_one_host_and_a_tenant_has_not_too_many(
 async def test_another_tenant_has_none_of_it(site: Site, client: httpx.AsyncClient) -> None:
     link = await a_link(client, default=True)
     other = await site.journal.tenants.create("other")
-    headers = {"Authorization": f"Bearer {await add_key(site.journal, other, 'all', SCOPES)}"}
+    headers = {"Authorization": f"Bearer {(await add_key(site.journal, other, 'all', SCOPES)).secret}"}
     path = f"{LINKS}/{link['id']}"
     for method, at, body in (
         ("GET", path, None),

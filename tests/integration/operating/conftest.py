@@ -56,10 +56,12 @@ class Postray:
         self.data_dir = data_dir
         self.vault = Vault(secret_key("", data_dir))
         token = operator_token(secret_key("", data_dir))
+        directory = TenantDirectory(journal)
         admin = Admin(
             token,
             journal,
             self._call,
+            directory,
             timeline=self._timeline,
             site_of=self._site_of,
             find_site=self._find_site,
@@ -73,7 +75,7 @@ class Postray:
         self.server = ApiServer(
             HttpSettings(bind="127.0.0.1:0", public_url="https://mail.postray.example"),
             journal=journal,
-            directory=TenantDirectory(journal),
+            directory=directory,
             active_policy=self.policy,
             aliases=no_aliases,
             lifetime_s=3600,

@@ -10,8 +10,9 @@ import jsonschema
 import pytest
 from msgspec import Struct
 
-from api.http.examples import BATCH_ID, DOMAIN_ID, LINK_ID, MESSAGE_ID, OPERATOR_TOKEN_ID
-from cluster.demo import DOMAIN, SCOPES
+from api.http.examples import API_KEY_ID, BATCH_ID, DOMAIN_ID, LINK_ID, MESSAGE_ID, OPERATOR_TOKEN_ID, TENANT
+from cluster.access.scopes import SCOPES
+from cluster.demo import DOMAIN
 from cluster.ids import new_id
 from cluster.keys import operator_token
 from cluster.policy.routes.routing import Routing
@@ -65,6 +66,10 @@ async def _paused_batch(caller: Caller) -> str:
     return batch_id
 
 
+async def _tenant(caller: Caller) -> str:
+    return caller.tenant_id
+
+
 async def _domain(caller: Caller) -> str:
     (domain, *_) = await caller.postray.journal.sender_domains.of_tenant(caller.tenant_id)
     return str(domain.id)
@@ -75,6 +80,11 @@ async def _link(caller: Caller) -> str:
         "/v3/whitelabel/links", {"domain": "example.net", "subdomain": new_id("bat_")[4:], "default": True}
     )
     return str(link["id"])
+
+
+async def _key(caller: Caller) -> str:
+    key_id: str = (await caller.post("/v3/api_keys", {"name": "to be changed"}))["api_key_id"]
+    return key_id
 
 
 async def _operator_token(caller: Caller) -> str:
@@ -90,6 +100,8 @@ MAKERS: dict[str, Make] = {
     BATCH_ID: _batch,
     DOMAIN_ID: _domain,
     LINK_ID: _link,
+    API_KEY_ID: _key,
+    TENANT: _tenant,
     OPERATOR_TOKEN_ID: _operator_token,
 }
 """What makes the thing that an id of an example stands for; returns its real id."""
@@ -123,7 +135,7 @@ async def caller(postray: Postray) -> AsyncIterator[Caller]:
     tenant_id = await a_tenant(postray.journal)
     await add_verified_domain(postray.journal, postray.vault, tenant_id, DOMAIN)
     key = await add_key(postray.journal, tenant_id, "all", SCOPES)
-    tokens = {"key": key, "operator": operator_token(secret_key("", postray.data_dir))}
+    tokens = {"key": key.secret, "operator": operator_token(secret_key("", postray.data_dir))}
     async with httpx.AsyncClient(base_url=postray.url) as http:
         yield Caller(postray=postray, http=http, tenant_id=tenant_id, tokens=tokens)
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 
-from cluster.demo import SCOPES
+from cluster.access.scopes import SCOPES
 from cluster.ids import new_id
 from cluster.tenancy.granting import add_key
 from tests.integration.journal.builders import a_tenant
@@ -79,7 +79,7 @@ async def call(
 
 async def test_the_ids_of_another_tenant_are_ids_that_nothing_has(caller: Caller) -> None:
     journal = caller.postray.journal
-    other = await add_key(journal, await a_tenant(journal, "other"), "all", SCOPES)
+    other = (await add_key(journal, await a_tenant(journal, "other"), "all", SCOPES)).secret
     document = (await caller.http.get("/schema/openapi.json")).json()
     tried = 0
     problems = {}
@@ -108,7 +108,7 @@ async def test_the_ids_of_another_tenant_are_ids_that_nothing_has(caller: Caller
 
 async def test_no_list_shows_what_another_tenant_has(caller: Caller) -> None:
     journal = caller.postray.journal
-    other = await add_key(journal, await a_tenant(journal, "other"), "all", SCOPES)
+    other = (await add_key(journal, await a_tenant(journal, "other"), "all", SCOPES)).secret
     document = (await caller.http.get("/schema/openapi.json")).json()
     made = [
         await make(caller)

@@ -1,10 +1,13 @@
 """A journal in memory: it records the arguments of accept(), and answers as a test sets it. It has no SQL logic."""
 
 import asyncio
-from collections.abc import Collection, Sequence
-from datetime import datetime
+from collections.abc import Collection, Mapping, Sequence
+from datetime import UTC, datetime
 from types import SimpleNamespace
+from typing import Any
 
+from cluster.ids import new_id
+from cluster.journal.api_keys import KeyRecord
 from cluster.journal.branded_links import BrandedLink
 from cluster.journal.idempotency import FirstAnswer, IdempotencyKey
 from cluster.journal.records import (
@@ -36,6 +39,9 @@ class JournalDouble:
         self.gate: asyncio.Event | None = None
         """accept waits for it."""
         self.keys: dict[bytes, ApiKey] = {}
+        self.key_records: list[KeyRecord] = []
+        """The keys that /v3/api_keys shows; those of ``keys`` only authenticate."""
+        self.key_uses: list[Mapping[str, datetime]] = []
         self.lookups = 0
         self.verified = {("tnt_acme", "mail.example.com"), ("tnt_acme", "xn--bcher-kva.example")}
         self.changed_tenants: set[str] = set()
@@ -61,7 +67,13 @@ class JournalDouble:
         self.intake = SimpleNamespace(accept=self._accept)
         self.idempotency_keys = SimpleNamespace(first_answer=self._first_answer)
         self.tenants = SimpleNamespace(find=self._tenant, changed=self._changed_tenants)
-        self.api_keys = SimpleNamespace(by_hash=self._key_by_hash)
+        self.api_keys = SimpleNamespace(
+            by_hash=self._key_by_hash,
+            used=self._keys_used,
+            create=self._create_key,
+            find=self._key,
+            of_tenant=self._keys_of_tenant,
+        )
         self.sender_domains = SimpleNamespace(of_tenant=self._sender_domains)
         self.branded_links = SimpleNamespace(
             of_tenant=self._no_links, find=self._no_link, default=self._no_link, is_return_path=self._no_link
@@ -109,6 +121,25 @@ class JournalDouble:
     async def _key_by_hash(self, hash: bytes) -> ApiKey | None:
         self.lookups += 1
         return self.keys.get(hash)
+
+    async def _keys_used(self, times: Mapping[str, datetime]) -> None:
+        self._read()
+        self.key_uses.append(times)
+
+    async def _create_key(self, tenant_id: str, **fields: Any) -> KeyRecord:
+        self._read()
+        del fields["hash"]
+        fields |= {"scopes": frozenset(fields["scopes"]), "created_at": datetime.now(UTC), "last_used_at": None}
+        self.key_records.append(KeyRecord(id=new_id("key_"), tenant_id=tenant_id, **fields))
+        return self.key_records[-1]
+
+    async def _key(self, id: str) -> KeyRecord | None:
+        self._read()
+        return next((key for key in self.key_records if key.id == id), None)
+
+    async def _keys_of_tenant(self, tenant_id: str, *, sandbox_only: bool, limit: int) -> list[KeyRecord]:
+        self._read()
+        return [key for key in self.key_records if key.tenant_id == tenant_id and key.sandbox >= sandbox_only][:limit]
 
     async def _tenant(self, tenant_id: str) -> Tenant | None:
         senders = {domain: False for tenant, domain in self.verified if tenant == tenant_id}

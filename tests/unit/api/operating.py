@@ -172,10 +172,12 @@ class Operating:
         self.version: int | None = 4
         self.bad: BadPolicies | None = None
         journal = cast(Journal, self.journal)
+        directory = TenantDirectory(journal)
         admin = Admin(
             TOKEN,
             journal,
             self._call,
+            directory,
             timeline=self._timeline,
             site_of=self._site_of,
             find_site=self._find_site,
@@ -188,7 +190,7 @@ class Operating:
         app = create_app(
             HttpSettings(),
             journal=journal,
-            directory=TenantDirectory(journal),
+            directory=directory,
             active_policy=a_policy(journal),
             aliases=no_aliases,
             intake=cast(Intake, self),

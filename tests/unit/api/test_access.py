@@ -1,6 +1,7 @@
 """Every route with every kind of key: what OpenAPI lists is in the table, is answered as the table says, and is in the
 docs as the table has it."""
 
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -9,10 +10,11 @@ import httpx
 import pytest
 
 from api.http.access import BODIES, ROUTES, SANDBOX_REFUSED, Access, Caller, SandboxUse
-from cluster.demo import SCOPES as EVERY_SCOPE
+from cluster.access.scopes import SCOPES as EVERY_SCOPE
 from cluster.ids import new_id
 from cluster.journal.records import BatchCounts, Cancellation, CommandResult, MessageRow
 from cluster.policy.lifecycle import Status
+from tests.documents import rows
 from tests.unit.api.bodies import mail
 from tests.unit.api.conftest import World
 from tests.unit.api.operating import Operating
@@ -214,5 +216,11 @@ def line(name: str, access: Access) -> str:
 
 def test_the_docs_show_the_table() -> None:
     expected = [line(name, access) for name, access in ROUTES.items() if access.caller is Caller.KEY]
-    shown = [text for text in PAGE.read_text(encoding="utf-8").splitlines() if text.startswith("| `")]
+    shown = [text for text in PAGE.read_text(encoding="utf-8").splitlines() if re.match(r"\| `[A-Z]+ /", text)]
     assert shown == expected, "\n" + "\n".join(expected)
+
+
+def test_the_docs_show_the_scopes() -> None:
+    assert rows(PAGE, "scope | it lets a key") == [(f"`{scope}`", opens) for scope, opens in EVERY_SCOPE.items()]
+    used = {scope for access in ROUTES.values() for scope in access.scopes}
+    assert used <= EVERY_SCOPE.keys()

@@ -336,6 +336,10 @@ async def test_every_route_is_documented_with_its_answers(operating: Operating) 
     declared = {(m, path): op for path, item in found["paths"].items() if "/admin/" in path for m, op in item.items()}
     with_body = {"400", "401", "408", "413", "415", "422", "500", "503"}
     assert {route: set(operation["responses"]) for route, operation in declared.items()} == {
+        ("post", "/api/admin/tenants/{tenant}/keys"): {"201", "404", "409", *with_body},
+        ("get", "/api/admin/tenants/{tenant}/keys"): {"200", "400", "401", "404", "500", "503"},
+        ("get", "/api/admin/keys/{id}"): {"200", "400", "401", "404", "500", "503"},
+        ("delete", "/api/admin/keys/{id}"): {"200", "400", "401", "404", "500", "503"},
         ("get", "/api/admin/sites"): {"200", "400", "401", "500", "503"},
         ("get", "/api/admin/actions"): {"200", "400", "401", "500", "503"},
         ("get", "/api/admin/suspensions"): {"200", "401", "500", "503"},

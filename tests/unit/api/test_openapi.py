@@ -43,6 +43,12 @@ STATUSES = {
     ("get", "/v3/ips/warmup/{ip_address}"): {*KEYED, "400", "404"},
     ("get", "/v3/ips/{ip_address}"): {*KEYED, "400", "404"},
     ("get", "/v3/scopes"): KEYED,
+    ("post", "/v3/api_keys"): {"201", *WITH_BODY} - {"404"},
+    ("get", "/v3/api_keys"): {*KEYED, "400", "403"},
+    ("get", "/v3/api_keys/{id}"): {*KEYED, "400", "403", "404"},
+    ("patch", "/v3/api_keys/{id}"): {"200", *WITH_BODY},
+    ("put", "/v3/api_keys/{id}"): {"200", *WITH_BODY},
+    ("delete", "/v3/api_keys/{id}"): {"204", "400", "401", "403", "404", "500", "503"},
     ("get", "/healthz"): {"200", "500"},
     ("get", "/readyz"): {"200", "500", "503"},
 }
