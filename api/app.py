@@ -17,6 +17,7 @@ from api.http.body import ApiRequest, BodyBudget
 from api.http.documents import ReadyMade
 from api.http.errors import answer
 from api.http.ignored import list_ignored
+from api.http.limiting import add_standing
 from api.http.routes import for_caller
 from api.ips import Ips
 from api.keys.calls import KeyCalls
@@ -37,6 +38,7 @@ from cluster.journal.journal import Journal
 from cluster.routing.active_policy import ActivePolicy
 from cluster.settings import DEFAULT_LIMITS, HttpSettings, MessageSettings
 from cluster.tenancy.directory import TenantDirectory
+from cluster.tenancy.limiter import TenantLimiter
 
 DESCRIPTION = (
     "Send mail in bulk and follow it. The shapes are SendGrid v3's: its clients work with the host changed, for the "
@@ -56,6 +58,7 @@ def create_app(
     journal: Journal,
     sending: Journal | None = None,
     directory: TenantDirectory,
+    limiter: TenantLimiter,
     active_policy: ActivePolicy,
     aliases: Aliases,
     intake: Intake,
@@ -70,16 +73,20 @@ def create_app(
 ) -> Litestar:
     """Create the application from its collaborators. Its lifespan starts and stops the intake; the caller opens and
     closes the journal. ``sending`` is the journal for send requests, by default the same. ``directory`` has the tenants
-    and API keys, ``active_policy`` the routing. ``aliases`` looks up CNAME records. ``lifetime_s`` is the lifetime of a
-    retried message. ``limits`` apply to the composed messages. ``helo_name`` is the setting smtp.helo_name. ``admin``
-    has the operators' routes; None without a cluster. ``tokens`` verifies JWTs; without it none is accepted."""
+    and API keys, ``limiter`` their limits, ``active_policy`` the routing. ``aliases`` looks up CNAME records.
+    ``lifetime_s`` is the lifetime of a retried message. ``limits`` apply to the composed messages. ``helo_name`` is the
+    setting smtp.helo_name. ``admin`` has the operators' routes; None without a cluster. ``tokens`` verifies JWTs;
+    without it none is accepted."""
     ips = Ips(active_policy, helo_name)
     uses = KeyUses(journal)
-    authenticator = Authenticator(directory, used=uses.note, tokens=tokens, trusted_proxies=settings.trusted_proxies)
+    authenticator = Authenticator(
+        directory, limiter, used=uses.note, tokens=tokens, trusted_proxies=settings.trusted_proxies
+    )
     steps = Sending(
         sending or journal,
         directory,
         intake.commit,
+        limiter,
         pools=lambda: active_policy.routing.pools,
         lifetime_s=lifetime_s,
         limits=limits,
@@ -87,7 +94,7 @@ def create_app(
     keyed = for_caller(
         Caller.KEY,
         MailSending(
-            authenticator, steps, Idempotency(sending or journal), intake, large, settings.max_body_bytes
+            authenticator, limiter, steps, Idempotency(sending or journal), intake, large, settings.max_body_bytes
         ).routes(),
         BatchCalls(journal).routes(),
         ScheduledSendCalls(journal).routes(),
@@ -107,7 +114,7 @@ def create_app(
         request_class=ApiRequest,
         request_max_body_size=min(settings.max_body_bytes, COMMAND_BYTES),
         exception_handlers={Exception: answer},
-        before_send=[list_ignored],
+        before_send=[list_ignored, add_standing],
         on_startup=[intake.start, uses.start],
         on_shutdown=[large.stop, intake.stop, uses.stop],
         openapi_config=_openapi(),

@@ -8,6 +8,8 @@ from datetime import UTC, datetime
 from functools import cache, partial
 from typing import TYPE_CHECKING
 
+from msgspec import structs
+
 from analytics.queries import MessageEvents
 from api.admin.routes import Admin
 from api.messages.timeline import Timeline
@@ -35,6 +37,8 @@ from cluster.routing.dispatcher import Dispatcher
 from cluster.settings import Settings
 from cluster.tasks import Tasks
 from cluster.tenancy.directory import TenantDirectory
+from cluster.tenancy.limiter import TenantLimiter
+from cluster.tenancy.limits import RequestLimits
 from cluster.vault import Vault
 
 if TYPE_CHECKING:
@@ -53,13 +57,14 @@ DRAINING_S = 1.0
 
 class Api:
     """The HTTP server and the background tasks of its process: they follow the delivery actors, offer deliveries to
-    them, measure the load, and finish commands that other processes left unfinished."""
+    them, measure the load, share the limits of tenants, and finish commands that other processes left unfinished."""
 
     def __init__(
         self,
         server: ApiServer,
         journal: Journal,
         directory: TenantDirectory,
+        limiter: TenantLimiter,
         watch: Watch,
         dispatcher: Dispatcher,
         offers: DirectOffers,
@@ -72,6 +77,7 @@ class Api:
         self._server = server
         self._journal = journal
         self._directory = directory
+        self._limiter = limiter
         self._watch = watch
         self._is_draining = is_draining
         self._drained = False
@@ -86,6 +92,8 @@ class Api:
         await self._watch.look()  # before the first request
         self._tasks.spawn("backpressure", self._watch.run())
         self._tasks.spawn("tenants", self._directory.run())
+        await self._limiter.exchange()  # its shares depend on the processes that there are already
+        self._tasks.spawn("limits", self._limiter.run())
         self._tasks.spawn("settling", settle_abandoned(self._journal))
         if self._tokens is not None:
             self._tasks.spawn("tokens", self._tokens.run())
@@ -121,6 +129,9 @@ async def api(context: Context, links: Links) -> Api:
     sending = await context.open_journal(SENDING_CONNECTIONS, SENDING)
     directory = TenantDirectory(sending)
     tokens = signed_tokens(settings, directory)
+    limiter = TenantLimiter(
+        context.name, sending.tenant_load, directory, RequestLimits(**structs.asdict(settings.limits))
+    )
     routing = build_routing(context, journal)
     dispatcher = Dispatcher(journal, links.call, routing.router, routing.active_policy)
     offers = DirectOffers(dispatcher, links.share)
@@ -148,6 +159,7 @@ async def api(context: Context, links: Links) -> Api:
         journal=journal,
         sending=sending,
         directory=directory,
+        limiter=limiter,
         active_policy=routing.active_policy,
         aliases=routing.resolver.aliases,
         lifetime_s=settings.delivery.lifetime_s,
@@ -162,6 +174,7 @@ async def api(context: Context, links: Links) -> Api:
                 max_body_bytes=settings.http.max_body_bytes,
             ),
             offers.add,
+            limiter,
             lambda: routing.active_policy.routing.pools,
         ),
         timeline=timeline,
@@ -176,6 +189,7 @@ async def api(context: Context, links: Links) -> Api:
         server,
         journal,
         directory,
+        limiter,
         watch,
         dispatcher,
         offers,

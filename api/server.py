@@ -22,6 +22,7 @@ from cluster.journal.journal import Journal
 from cluster.routing.active_policy import ActivePolicy
 from cluster.settings import DEFAULT_LIMITS, HttpSettings, MessageSettings, host_port
 from cluster.tenancy.directory import TenantDirectory
+from cluster.tenancy.limiter import TenantLimiter
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +39,7 @@ class ApiServer:
         journal: Journal,
         sending: Journal | None = None,
         directory: TenantDirectory,
+        limiter: TenantLimiter,
         active_policy: ActivePolicy,
         aliases: Aliases,
         lifetime_s: float,
@@ -68,6 +70,7 @@ class ApiServer:
             journal=journal,
             sending=sending,
             directory=directory,
+            limiter=limiter,
             active_policy=active_policy,
             aliases=aliases,
             intake=intake,

@@ -87,6 +87,21 @@ class MessageSettings(_Section, frozen=True, kw_only=True):
 DEFAULT_LIMITS = MessageSettings()
 
 
+class LimitSettings(_Section, frozen=True, kw_only=True):
+    """The limits of a tenant that has none of its own, over the whole cluster; 0 sets none."""
+
+    messages_per_s: float = 10_000.0
+    """Messages of mail/send."""
+    reads_per_s: float = 100.0
+    """Requests of GET /v3/messages."""
+    creations_per_min: float = 10.0
+    """New keys and webhooks."""
+    requests_per_s: float = 1000.0
+    """All other requests with a key."""
+    messages_per_day: int = 0
+    """Messages accepted in a day (UTC)."""
+
+
 class PostgresSettings(_Section, frozen=True, kw_only=True):
     dsn: str = ""
     """libpq connection string; "" starts the embedded server in data_dir."""
@@ -235,6 +250,7 @@ class Settings(_Section, frozen=True, kw_only=True):
     http: HttpSettings = HttpSettings()
     auth: AuthSettings = AuthSettings()
     message: MessageSettings = DEFAULT_LIMITS
+    limits: LimitSettings = LimitSettings()
     postgres: PostgresSettings = PostgresSettings()
     clickhouse: ClickHouseSettings = ClickHouseSettings()
     ray: RaySettings = RaySettings()

@@ -13,6 +13,7 @@ from api.http import help_texts
 from api.http.refusals import Forbidden
 from cluster.access.scopes import KEY_ADMIN
 from cluster.journal.records import ApiKey
+from cluster.tenancy.limits import Limit
 
 if TYPE_CHECKING:  # the worker process must not load the web framework
     from litestar.handlers import HTTPRouteHandler
@@ -46,6 +47,8 @@ class Access(Struct, frozen=True, kw_only=True):
     parts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Parts of the route that need one of these further scopes, by the part's name."""
     sandbox: SandboxUse = SandboxUse.ALIKE
+    limit: Limit = Limit.REQUESTS
+    """The limit of the tenant that a request is counted under; only for callers with a key."""
 
     def admit(self, key: ApiKey) -> None:
         """Raises Forbidden when this key may not call the route."""
@@ -84,7 +87,7 @@ _OPERATOR = Access(caller=Caller.OPERATOR)
 _READS = ("messages.read", "stats.read", "mail.send", "mail.cancel")
 
 ROUTES: Mapping[str, Access] = {
-    "POST /v3/mail/send": Access(scopes=("mail.send",), parts={SEND_AT: ("mail.schedule",)}),
+    "POST /v3/mail/send": Access(scopes=("mail.send",), parts={SEND_AT: ("mail.schedule",)}, limit=Limit.MESSAGES),
     "POST /v3/mail/batch": Access(scopes=("mail.schedule",)),
     "GET /v3/mail/batch/{id}": Access(scopes=("mail.schedule",)),
     "POST /v3/mail/batch/{id}/cancel": Access(scopes=("mail.cancel",), sandbox=SandboxUse.OWN),
@@ -93,7 +96,7 @@ ROUTES: Mapping[str, Access] = {
     "GET /v3/user/scheduled_sends/{batch_id}": Access(scopes=("mail.schedule",)),
     "PATCH /v3/user/scheduled_sends/{batch_id}": Access(scopes=("mail.schedule",), sandbox=SandboxUse.REFUSED),
     "DELETE /v3/user/scheduled_sends/{batch_id}": Access(scopes=("mail.schedule",), sandbox=SandboxUse.REFUSED),
-    "GET /v3/messages": Access(scopes=_READS, sandbox=SandboxUse.OWN),
+    "GET /v3/messages": Access(scopes=_READS, sandbox=SandboxUse.OWN, limit=Limit.READS),
     "GET /v3/messages/{id}": Access(
         scopes=_READS, parts={BODIES: ("messages.read", "mail.send")}, sandbox=SandboxUse.OWN
     ),
@@ -117,7 +120,7 @@ ROUTES: Mapping[str, Access] = {
     "GET /v3/ips/warmup/{ip_address}": Access(),
     "GET /v3/ips/{ip_address}": Access(),
     "GET /v3/scopes": Access(),
-    "POST /v3/api_keys": Access(scopes=(KEY_ADMIN,), sandbox=SandboxUse.KEYS),
+    "POST /v3/api_keys": Access(scopes=(KEY_ADMIN,), sandbox=SandboxUse.KEYS, limit=Limit.CREATIONS),
     "GET /v3/api_keys": Access(scopes=(KEY_ADMIN,), sandbox=SandboxUse.KEYS),
     "GET /v3/api_keys/{id}": Access(scopes=(KEY_ADMIN,), sandbox=SandboxUse.KEYS),
     "PATCH /v3/api_keys/{id}": Access(scopes=(KEY_ADMIN,), sandbox=SandboxUse.KEYS),

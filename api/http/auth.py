@@ -15,6 +15,7 @@ from litestar.types import Scope
 
 from api.http import help_texts
 from api.http.body import header
+from api.http.limiting import admit
 from api.http.refusals import Forbidden, Unauthenticated
 from api.http.routes import access_of
 from cluster.access.claims import BadToken, TenantSuspended
@@ -25,6 +26,7 @@ from cluster.keys import is_key, key_hash
 from cluster.policy.routes.networks import Address
 from cluster.printable import printable
 from cluster.tenancy.directory import TenantDirectory
+from cluster.tenancy.limiter import TenantLimiter
 
 NO_SUBUSERS = "There are no subusers: a key acts for its own tenant. Leave out the header on-behalf-of"
 _ON_BEHALF_OF = b"on-behalf-of"
@@ -52,6 +54,7 @@ class Authenticator:
     def __init__(
         self,
         directory: TenantDirectory,
+        limiter: TenantLimiter,
         *,
         used: Callable[[str], None],
         tokens: Tokens | None = None,
@@ -61,6 +64,7 @@ class Authenticator:
         """``used`` is called with the id of each API key that is accepted. Without ``tokens`` no JWT is. ``clock`` is
         Unix time, in seconds. Raises ValueError for a proxy that is no network."""
         self._directory = directory
+        self._limiter = limiter
         self._used = used
         self._tokens = tokens
         self._trusted = [network(text) for text in trusted_proxies]
@@ -87,10 +91,13 @@ class Authenticator:
         return key
 
     async def guard(self, connection: Connection, route: BaseRouteHandler) -> None:
-        """Admit a known key that may call the route. Raises Unauthenticated, Forbidden."""
+        """Admit a known key that may call the route, and charge the request. Raises Unauthenticated, Forbidden,
+        RateExceeded, Unavailable."""
         key = await self.authenticate(connection.scope)
+        access = access_of(route)
+        allowance = await admit(self._limiter, connection.scope, key, access)
         refuse_subusers(connection.scope)
-        access_of(route).admit(key)
+        self._limiter.charge_request(allowance, access.limit)
         connection.scope["auth"] = key
 
     async def _granted(self, token: str) -> ApiKey:

@@ -17,6 +17,7 @@ from api.http import help_texts
 from api.http.decoding import in_words
 from api.http.idempotency import HEADER as IDEMPOTENCY_KEY
 from api.http.ignored import HEADER
+from api.http.limiting import show
 from api.http.places import written
 from api.http.refusals import (
     Conflict,
@@ -34,6 +35,7 @@ from api.http.refusals import (
 from cluster.intake.backpressure import RETRY_AFTER_S, Overloaded
 from cluster.intake.idempotency import KeyReused
 from cluster.journal.journal import Rejected, TookTooLong, Unavailable
+from cluster.tenancy.exceeded import LimitExceeded, QuotaExceeded
 
 log = logging.getLogger(__name__)
 
@@ -78,6 +80,7 @@ STATUS: Mapping[type[Exception], int] = {
     TooLarge: 413,
     UnsupportedMedia: 415,
     Unparseable: 422,
+    LimitExceeded: 429,
     Overloaded: 503,
     Unavailable: 503,
 }
@@ -92,6 +95,7 @@ _DESCRIPTIONS: Mapping[int, str] = {
     413: "The body is over the limit; the connection is closed",
     415: "The body is not JSON, or in a content encoding other than gzip",
     422: "The body is not JSON, or a value has the wrong JSON type",
+    429: "The tenant is over a limit; Retry-After says when to try again",
     500: "A defect; nothing was accepted",
     503: "It cannot be committed now; Retry-After says when to try again",
 }
@@ -133,6 +137,11 @@ def answer(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
         return _respond(503, error.detail, headers={"Retry-After": str(error.retry_after_s)})
     if isinstance(error, KeyReused):
         return _respond(409, KEY_REUSED, [Fault(KEY_REUSED, IDEMPOTENCY_KEY, help_texts.IDEMPOTENCY_KEY)])
+    if isinstance(error, LimitExceeded):
+        if isinstance(error, QuotaExceeded):
+            show(request.scope, error)
+        headers = {"Retry-After": str(error.retry_after_s)}
+        return _respond(429, error.detail, [Fault(error.detail, help=error.help)], headers)
     if isinstance(error, Unparseable):
         return _schema_answer(error)
     assert isinstance(error, Refusal)

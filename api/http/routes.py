@@ -12,6 +12,8 @@ from litestar.datastructures import State
 from litestar.handlers import BaseRouteHandler, HTTPRouteHandler
 
 from api.http.access import ROUTES, Access, Caller, route_name
+from api.http.errors import answers
+from api.http.limiting import LimitedOperation
 from api.http.parameters import check_parameters, learn_parameters
 from api.http.refusals import Forbidden
 
@@ -43,6 +45,9 @@ def resource(path: str, *handlers: HTTPRouteHandler, tag: str) -> RouteGroup:
         access = ROUTES[name]
         handler.opt[ACCESS] = access
         handler.security = access.security
+        if access.caller is Caller.KEY:
+            handler.responses = {**(handler.responses or {}), **answers(429)}
+            handler.operation_class = LimitedOperation
         learn_parameters(handler, name)
     return RouteGroup(path, route_handlers=handlers, tags=[tag])
 

@@ -1,10 +1,12 @@
 """POST /v3/mail/send: the send API, in SendGrid v3's shape.
 
-The checks in order: key and scope (401, 403), idempotency key (400), a full system (503), format of the body (413, 415,
-422), all faults of its content (400), sender domain (403), then the commit (202, or 503). With an idempotency key, the
-body's format is followed by a look for the first answer (202, 409); what a repeat must not be charged for comes after.
+The checks in order: key and scope (401, 403), idempotency key (400), the tenant's limits (429), a full system (503),
+format of the body (413, 415, 422), all faults of its content (400), sender domain (403), the limits again, now with its
+messages (429), then the commit (202, or 503). Only what is committed is charged. With an idempotency key, the body's
+format is followed by a look for the first answer (202, 409); what a repeat must not be charged for comes after.
 """
 
+from collections.abc import Iterable
 from functools import partial
 from typing import Annotated
 
@@ -23,6 +25,7 @@ from api.http.examples import Example
 from api.http.idempotency import HEADER, REPLAYED, idempotency_key, named_request
 from api.http.ignored import HEADER as IGNORED
 from api.http.ignored import Ignored
+from api.http.limiting import admit, standing_headers
 from api.http.parameters import given_parameters
 from api.http.routes import RouteGroup, resource
 from api.http.sharing import LoopTurns
@@ -38,6 +41,7 @@ from cluster.intake.intake import Intake
 from cluster.journal.idempotency import IdempotencyKey
 from cluster.journal.records import ApiKey
 from cluster.message.substitution import LOOP_S
+from cluster.tenancy.limiter import TenantLimiter
 
 LARGE_FROM_BYTES = 512 * 1024
 """The inflated size. A thousand personalizations with a few fields each are 100 to 400 KB; a larger body would block
@@ -87,6 +91,7 @@ class MailSending:
     def __init__(
         self,
         authenticator: Authenticator,
+        limiter: TenantLimiter,
         sending: Sending,
         idempotency: Idempotency,
         intake: Intake,
@@ -95,6 +100,7 @@ class MailSending:
     ) -> None:
         """``limit`` is the largest body, in bytes."""
         self._authenticator = authenticator
+        self._limiter = limiter
         self._sending = sending
         self._idempotency = idempotency
         self._intake = intake
@@ -124,10 +130,11 @@ class MailSending:
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The ASGI entry point; ``send`` documents the route."""
         key = await self._authenticator.authenticate(scope)
+        allowance = await admit(self._limiter, scope, key, _ACCESS)
         refuse_subusers(scope)
-        _ACCESS.admit(key)
         scope["auth"] = key
         name = idempotency_key(scope)
+        self._limiter.require_messages(allowance, uses_quota=not key.sandbox and name is None)
         if name is None:
             self._intake.require_room()  # a full system refuses a request before reading its body
         body = await body_up_to(LARGE_FROM_BYTES, scope, receive, self._limit)
@@ -138,7 +145,7 @@ class MailSending:
         if scope["query_string"]:
             ignored = ",".join(filter(None, (_ignored_parameters(scope), promised.ignored)))
             promised = structs.replace(promised, ignored=ignored)
-        await _answer(promised, send)
+        await _answer(promised, standing_headers(scope), send)
 
     async def _send_once(
         self, scope: Scope, receive: Receive, key: ApiKey, body: bytes | BegunBody, name: str
@@ -213,12 +220,13 @@ def _promise(ids: list[str]) -> AcceptedMessage | AcceptedMessages:
     return AcceptedMessage(ids[0]) if len(ids) == 1 else AcceptedMessages(ids)
 
 
-async def _answer(promised: Promised, send: Send) -> None:
+async def _answer(promised: Promised, standing: Iterable[tuple[bytes, bytes]], send: Send) -> None:
     body = _encode(_promise(promised.message_ids))
     headers = [
         (b"content-type", b"application/json"),
         (b"content-length", b"%d" % len(body)),
         (b"x-message-id", promised.message_ids[0].encode()),
+        *standing,
     ]
     if promised.ignored:
         headers.append((IGNORED.lower().encode(), promised.ignored.encode()))

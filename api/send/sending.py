@@ -7,6 +7,7 @@ calls it for large ones.
 import time
 from collections.abc import Awaitable, Callable, Container, Sequence
 from datetime import UTC, datetime, timedelta
+from typing import Protocol
 
 import msgspec
 from msgspec import Struct
@@ -46,6 +47,16 @@ Commit = Callable[[NewRequest], Awaitable[None]]
 Pause = Callable[[], Awaitable[None]]
 
 
+class Charging(Protocol):
+    """Charges the tenant for messages."""
+
+    async def charge(self, request: NewRequest) -> NewRequest:
+        """Charge a request that is about to be committed; returns what to commit. Raises LimitExceeded, Unavailable."""
+
+    def give_back(self, request: NewRequest) -> None:
+        """Take back the charge of a request that was not committed."""
+
+
 class Sent(Struct, frozen=True):
     """A committed request, and its value of X-Postray-Ignored; "" when nothing was ignored."""
 
@@ -61,6 +72,7 @@ class Sending:
         journal: Journal,
         directory: TenantDirectory,
         commit: Commit,
+        charging: Charging,
         *,
         pools: Callable[[], Container[str]],
         lifetime_s: float,
@@ -72,6 +84,7 @@ class Sending:
         messages."""
         self._journal = journal
         self._commit = commit
+        self._charging = charging
         self._lifetime = timedelta(seconds=lifetime_s)
         self._limits = limits
         self._clock = clock
@@ -92,8 +105,8 @@ class Sending:
         awaited between long steps; None for a small request. ``named`` is the request's idempotency key, which is
         committed with it.
 
-        Raises Forbidden when a scope or a verified domain is missing, Invalid with all faults, and the errors of
-        ``commit``.
+        Raises Forbidden when a scope or a verified domain is missing, Invalid with all faults, LimitExceeded, and the
+        errors of ``commit``.
         """
         if mail.scheduled:
             _ACCESS.require(key, SEND_AT)
@@ -125,7 +138,12 @@ class Sending:
             request = replace(request, idempotency=replace(named, ignored=notes.header()))
         if pause:
             await pause()
-        await self._commit(request)
+        request = await self._charging.charge(request)
+        try:
+            await self._commit(request)
+        except Exception:
+            self._charging.give_back(request)
+            raise
         return Sent(request, notes.header())
 
     def _has_pool(self, name: str) -> bool:

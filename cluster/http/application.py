@@ -43,4 +43,5 @@ class Application(Litestar):
         except Exception as error:
             request = self.request_class(scope, receive, send)
             response = self.exception_handlers[Exception](request, error)
+            send = self._wrap_send(send, scope)  # as Litestar does, for what is added to every answer
             await response.to_asgi_response(app=None, request=request)(scope, receive, send)

@@ -13,6 +13,7 @@ from cluster.journal.database import Database, JournalPart, Row, execute
 from cluster.journal.ending import CANCELLED, Ended, TallyChange, append_dropped, tally
 from cluster.journal.idempotency_keys import claim
 from cluster.journal.records import NewMessage, NewRequest
+from cluster.journal.tenant_load import count_usage
 from cluster.policy.lifecycle import Status
 
 
@@ -64,6 +65,7 @@ class Acceptance(JournalPart):
             for request in [r for r in requests if r.batch_id in refused]:
                 changes += await _finish_cancelled(connection, request)
             await tally(connection, self._database.shard, changes)
+            await count_usage(connection, self._database.shard, requests)
         return taken
 
 
@@ -114,6 +116,7 @@ def _stands_alone(request: NewRequest) -> bool:
         request.batch_id is None
         and not request.attachments
         and request.idempotency is None
+        and not request.uses_quota
         and not any(message.sandbox for message in request.messages)
     )
 

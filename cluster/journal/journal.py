@@ -26,6 +26,7 @@ from cluster.journal.sender_domains import SenderDomains
 from cluster.journal.site_actions import SiteActions
 from cluster.journal.strikes import Strikes
 from cluster.journal.suspensions import Suspensions
+from cluster.journal.tenant_load import TenantLoad
 from cluster.journal.tenants import Tenants
 from cluster.journal.tls_results import TlsResultCounts
 from cluster.journal.warm_up import WarmUps
@@ -67,6 +68,7 @@ class Journal:
         self.strikes = Strikes(database)
         self.event_log = EventLog(database)
         self.tenants = Tenants(database)
+        self.tenant_load = TenantLoad(database)
         self.api_keys = ApiKeys(database)
         self.sender_domains = SenderDomains(database)
         self.branded_links = BrandedLinks(database)

@@ -117,6 +117,7 @@ class NewRequest(Struct, frozen=True, kw_only=True):
     idempotency: IdempotencyKey | None = None
     messages: tuple[NewMessage, ...]
     created_at: datetime
+    uses_quota: bool = False
 
     @property
     def message_ids(self) -> list[str]:

@@ -1,22 +1,68 @@
 """The limits of a tenant over the whole cluster, and how they are stored. Pure."""
 
+from enum import StrEnum
+from typing import Annotated
+
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
+
+Rate = Annotated[float, Meta(ge=0, le=1e9)]
+Quota = Annotated[int, Meta(ge=0, le=10**15)]
+
+
+class Limit(StrEnum):
+    """A rate under which requests are counted. The values are the names of the fields and of the settings."""
+
+    MESSAGES = "messages_per_s"
+    READS = "reads_per_s"
+    CREATIONS = "creations_per_min"
+    REQUESTS = "requests_per_s"
+
+    __hash__ = str.__hash__
+    """That of an Enum is written in Python, and each request pays for it."""
+
+    @property
+    def span_s(self) -> float:
+        """The length of its window in seconds: so much is accepted at once after a pause."""
+        return 60.0 if self is Limit.CREATIONS else 1.0
+
+    @property
+    def meaning(self) -> str:
+        """What is counted, and for how long, as in "At most 5 …"."""
+        return _MEANINGS[self]
+
+
+_MEANINGS = {
+    Limit.MESSAGES: "messages a second",
+    Limit.READS: "searches of messages a second",
+    Limit.CREATIONS: "new keys and webhooks a minute",
+    Limit.REQUESTS: "requests a second",
+}
 
 
 class RequestLimits(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a tenant may ask for. A limit that is None is the one of the settings; 0 sets none."""
 
-    messages_per_s: float | None = None
+    messages_per_s: Rate | None = None
     """Messages of mail/send."""
-    reads_per_s: float | None = None
+    reads_per_s: Rate | None = None
     """Requests of GET /v3/messages."""
-    creations_per_min: float | None = None
+    creations_per_min: Rate | None = None
     """New keys and webhooks."""
-    requests_per_s: float | None = None
+    requests_per_s: Rate | None = None
     """All other requests."""
-    messages_per_day: int | None = None
+    messages_per_day: Quota | None = None
     """Messages accepted in a day (UTC)."""
+
+    def per_s(self, limit: Limit, default: "RequestLimits") -> float:
+        """The rate in 1/s; 0 for none."""
+        own: float | None = getattr(self, limit)
+        return (getattr(default, limit) if own is None else own) / limit.span_s
+
+    def quota(self, default: "RequestLimits") -> int:
+        """The messages of a day; 0 for any number."""
+        own = default.messages_per_day if self.messages_per_day is None else self.messages_per_day
+        return own or 0
 
 
 DEFAULTS = RequestLimits()

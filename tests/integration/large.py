@@ -5,8 +5,11 @@ from collections.abc import Callable
 from api.send.large.frames import Setup
 from api.send.large.requests import LargeRequests
 from cluster.journal.records import DueDelivery
+from cluster.tenancy.limiter import TenantLimiter
 
 
-def large_requests(dsn: str, due: Callable[[list[DueDelivery]], object] = lambda _: None) -> LargeRequests:
+def large_requests(
+    dsn: str, limiter: TenantLimiter, due: Callable[[list[DueDelivery]], object] = lambda _: None
+) -> LargeRequests:
     setup = Setup(dsn=dsn, application="test-large", offer_grace_s=0, lifetime_s=3600, max_body_bytes=20 * 1024 * 1024)
-    return LargeRequests(setup, due, lambda: ())
+    return LargeRequests(setup, due, limiter, lambda: ())

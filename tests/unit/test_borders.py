@@ -49,6 +49,11 @@ PURE = (
     "cluster/message/header_fields.py",
     "cluster/message/mime_fields.py",
     "cluster/http/connections.py",
+    "cluster/tenancy/limits.py",
+    "cluster/tenancy/shares.py",
+    "cluster/tenancy/window.py",
+    "cluster/tenancy/quota.py",
+    "cluster/tenancy/peers.py",
     "cluster/typed_names.py",
 )
 IMPURE = {

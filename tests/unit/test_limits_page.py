@@ -48,6 +48,11 @@ def days(length_s: float) -> str:
 
 
 LIMITS: dict[str, int | str] = {
+    "messages of `POST /v3/mail/send`": f"{DEFAULTS.limits.messages_per_s:,.0f} a second",
+    "requests of `GET /v3/messages`": f"{DEFAULTS.limits.reads_per_s:,.0f} a second",
+    "new keys and webhooks": f"{DEFAULTS.limits.creations_per_min:,.0f} a minute",
+    "all other requests with a key": f"{DEFAULTS.limits.requests_per_s:,.0f} a second",
+    "messages in a day": DEFAULTS.limits.messages_per_day or "none",
     "body": mb(DEFAULTS.http.max_body_bytes),
     "gzip members": inflating.MOST_MEMBERS,
     "values in a body": crowding.MOST_VALUES,

@@ -13,6 +13,7 @@ from msgspec import Struct
 from cluster.journal.idempotency import FirstAnswer
 from cluster.journal.records import ApiKey, DueDelivery
 from cluster.settings import DEFAULT_LIMITS, MessageSettings
+from cluster.tenancy.quota import QuotaLeft
 
 LENGTH = Packed("!I")
 
@@ -38,6 +39,8 @@ class WorkerJob(Struct, frozen=True, kw_only=True):
     is_gzip: bool
     size: int
     idempotency_key: str | None = None
+    quota: QuotaLeft | None = None
+    """What is left of the tenant's day; None without a quota."""
 
 
 class Promised(Struct, frozen=True):
@@ -45,6 +48,8 @@ class Promised(Struct, frozen=True):
 
     message_ids: list[str]
     ignored: str = ""
+    counted: bool = False
+    """Whether they count for the tenant's daily quota."""
     is_repeat: bool = False
     """Whether they were answered to an earlier request with the same idempotency key."""
 

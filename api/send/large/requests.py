@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
+from msgspec.structs import replace
+
 from api.http.body import ApiRequest, BegunBody
 from api.http.inflating import too_large
 from api.http.refusals import Stalled
@@ -12,6 +14,7 @@ from api.send.large.frames import Promised, Setup, WorkerJob
 from api.send.large.process import Due, WorkerProcess
 from api.send.large.spool import Spool
 from cluster.journal.records import ApiKey
+from cluster.tenancy.limiter import TenantLimiter
 
 BODIES_BYTES = 128 * 1024**2
 """The memory for all bodies that are read, wait or are processed. Further bodies are read when there is room."""
@@ -33,8 +36,9 @@ class Large(Protocol):
 class LargeRequests:
     """Reads large requests and passes them to the worker, tenants in turn."""
 
-    def __init__(self, setup: Setup, due: Due, pools: Callable[[], Iterable[str]]) -> None:
+    def __init__(self, setup: Setup, due: Due, limiter: TenantLimiter, pools: Callable[[], Iterable[str]]) -> None:
         """``pools`` returns those of the active routing."""
+        self._limiter = limiter
         self._pools = pools
         self._memory = FairShare(BODIES_BYTES, BODIES_BYTES // 2, MAX_WAIT_S)
         self._turns = FairShare(1, 1, MAX_WAIT_S)
@@ -46,7 +50,7 @@ class LargeRequests:
         """Commit a request; returns its message ids. ``begun`` is the part of its body that was read. With an
         idempotency key, the worker looks for the first answer.
 
-        Raises Overloaded, Stalled, TooLarge, KeyReused, and the errors of ``Sending.send``.
+        Raises Overloaded, Stalled, TooLarge, KeyReused, LimitExceeded, and the errors of ``Sending.send``.
         """
         async with self._memory.hold(key.tenant_id, request.length or request.limit):
             spool = Spool()
@@ -73,7 +77,7 @@ class LargeRequests:
         async def work() -> Promised:
             async with self._turns.hold(job.key.tenant_id, 1):
                 begun.set()
-                return await self._worker.run(job, spool)
+                return await self._charged(job, spool)
 
         working = asyncio.create_task(work())
         gone = asyncio.create_task(_gone(request))
@@ -87,6 +91,16 @@ class LargeRequests:
             if not working.done():
                 working.cancel()
             await asyncio.wait({working, gone})
+
+    async def _charged(self, job: WorkerJob, spool: Spool) -> Promised:
+        """Run the job. The worker finds out how many messages it has, so they are charged afterwards."""
+        tenant_id = job.key.tenant_id
+        may_be_repeat = job.idempotency_key is not None
+        quota = await self._limiter.begin_elsewhere(tenant_id, sandbox=job.key.sandbox, may_be_repeat=may_be_repeat)
+        promised = await self._worker.run(replace(job, quota=quota), spool)
+        if not promised.is_repeat:
+            self._limiter.spend(tenant_id, len(promised.message_ids), counted=promised.counted)
+        return promised
 
 
 async def _gone(request: ApiRequest) -> None:

@@ -9,11 +9,13 @@ import os
 import resource
 import socket
 import sys
+import time
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import BinaryIO, cast
 
 import msgspec
+from msgspec.structs import replace
 
 from api.http.idempotency import named_request
 from api.http.refusals import Fault, Invalid, Refusal, TooLarge
@@ -29,6 +31,8 @@ from cluster.journal.idempotency import FirstAnswer, IdempotencyKey
 from cluster.journal.journal import Journal, Rejected, Unavailable
 from cluster.journal.records import NewRequest
 from cluster.tenancy.directory import TenantDirectory
+from cluster.tenancy.exceeded import LimitExceeded
+from cluster.tenancy.quota import QuotaLeft
 
 NICE = 5
 """A lower priority, so that small requests run first."""
@@ -76,6 +80,7 @@ class Worker:
         self._journal: Journal | None = None
         self._sending: Sending | None = None
         self._pools: frozenset[str] = frozenset()
+        self._charging = _QuotaCheck()
 
     async def work(self, job: WorkerJob, body: bytes) -> tuple[WorkerAnswer, list[bytes]]:
         """The answer to a job, and the frames that follow it."""
@@ -85,12 +90,12 @@ class Worker:
                 return WorkerAnswer(promised=repeated(sent), resident_bytes=_resident_bytes()), []
         except MemoryError:
             refusal: Exception = TooLarge("The request takes too much memory to decode")
-        except (Refusal, Rejected, Unavailable, Overloaded, KeyReused) as error:
+        except (Refusal, LimitExceeded, Rejected, Unavailable, Overloaded, KeyReused) as error:
             refusal = error.with_traceback(None)
         else:
             due = sent.request.due(datetime.now(UTC))[:MOST_OFFERED]
             pages = [frame(due[start : start + PAGE]) for start in range(0, len(due), PAGE)]
-            promised = Promised(sent.request.message_ids, sent.ignored)
+            promised = Promised(sent.request.message_ids, sent.ignored, counted=sent.request.uses_quota)
             return WorkerAnswer(promised=promised, pages=len(pages), resident_bytes=_resident_bytes()), pages
         return WorkerAnswer(refusal=pickled(refusal), resident_bytes=_resident_bytes()), []
 
@@ -111,6 +116,7 @@ class Worker:
         if effort_of(mail).keys_s > MOST_S:
             raise Invalid([Fault(TOO_MANY_KEYS, "personalizations")])
         self._pools = job.pools
+        self._charging.left = job.quota
         return await (await self._ready()).send(mail, notes, job.key, named=named)
 
     async def _ready(self) -> Sending:
@@ -133,6 +139,7 @@ class Worker:
                 journal,
                 TenantDirectory(journal),
                 self._commit,
+                self._charging,
                 pools=lambda: self._pools,
                 lifetime_s=setup.lifetime_s,
                 limits=setup.limits,
@@ -148,6 +155,23 @@ class Worker:
             raise Unavailable(f"no commit within {COMMIT_MAX_WAIT_S:g} s") from None
         if taken:
             raise KeyTaken
+
+
+class _QuotaCheck:
+    """Holds the messages of a request against what is left of its tenant's day. The parent charges them."""
+
+    def __init__(self) -> None:
+        self.left: QuotaLeft | None = None
+
+    async def charge(self, request: NewRequest) -> NewRequest:
+        """Raises QuotaExceeded."""
+        if self.left is None or request.messages[0].sandbox:
+            return request
+        self.left.require(len(request.messages), time.time())
+        return replace(request, uses_quota=True)
+
+    def give_back(self, request: NewRequest) -> None:
+        """The parent charges only what is committed."""
 
 
 def _read_frame(stream: BinaryIO) -> bytes:

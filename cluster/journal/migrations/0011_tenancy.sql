@@ -94,13 +94,10 @@ CREATE TABLE tenant_usage (
 -- What each API process is asked for by tenants near their limits, so that the processes share each limit. Unlogged:
 -- it is written several times a second and worth nothing after a crash.
 CREATE UNLOGGED TABLE tenant_demand (
-    process     text COLLATE "C" NOT NULL,
-    tenant_id   text COLLATE "C" NOT NULL,
-    kind        text COLLATE "C" NOT NULL,    -- which limit (cluster/tenancy/limits.py)
-    per_s       double precision NOT NULL,
-    at          timestamptz NOT NULL DEFAULT clock_timestamp(),
-    PRIMARY KEY (process, tenant_id, kind)
-);
+    process     text COLLATE "C" PRIMARY KEY,
+    demands     bytea NOT NULL,               -- cluster/tenancy/peers.py
+    at          timestamptz NOT NULL DEFAULT clock_timestamp()
+) WITH (fillfactor = 50);
 
 -- Files are shared by content within a tenant only. Those of before have no tenant; requests of before refer to them.
 ALTER TABLE attachments ADD COLUMN tenant_id text COLLATE "C" NOT NULL DEFAULT '';

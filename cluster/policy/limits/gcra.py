@@ -4,6 +4,8 @@
 class Gcra:
     """At most ``rate`` a second in the long run, and ``burst`` at once. The caller supplies the clock."""
 
+    __slots__ = ("_full_at", "_interval", "_tolerance")
+
     def __init__(self, rate: float, burst: float) -> None:
         """``rate`` > 0, per second; ``burst`` ≥ 1."""
         self._full_at = 0.0
@@ -19,10 +21,18 @@ class Gcra:
         self._interval = 1 / rate
         self._tolerance = self._interval * burst
 
-    def take(self, count: int, now: float) -> None:
-        """Take ``count`` now. The caller has checked ``wait_s``."""
+    def take(self, count: float, now: float) -> None:
+        """Take ``count`` now. The caller has checked ``wait_s``. A negative count is given back."""
         self._full_at = max(self._full_at, now) + count * self._interval
 
     def wait_s(self, now: float) -> float:
         """Seconds until one may be taken."""
         return max(0.0, self._full_at + self._interval - now - self._tolerance)
+
+    def full_in_s(self, now: float) -> float:
+        """Seconds until the whole burst may be taken; not above 0 when it may be taken now."""
+        return self._full_at - now
+
+    def owed(self, now: float) -> float:
+        """How many were taken that the rate has not recovered yet. Above the burst is a debt."""
+        return max(0.0, self._full_at - now) / self._interval

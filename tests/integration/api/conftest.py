@@ -13,6 +13,7 @@ from cluster.keys import new_key
 from cluster.settings import HttpSettings
 from cluster.tenancy.directory import TenantDirectory
 from tests.integration.large import large_requests
+from tests.limiting import a_limiter
 from tests.policies import a_policy
 
 SCOPES = ("mail.send", "mail.schedule", "mail.cancel", "domains.read", "domains.write")
@@ -36,15 +37,18 @@ class Site:
 
     def another(self, why_full: WhyFull = never_full, directory: TenantDirectory | None = None) -> ApiServer:
         """A server over the same journal."""
+        directory = directory or TenantDirectory(self.journal)
+        limiter = a_limiter(self.journal, directory)
         return ApiServer(
             HttpSettings(bind="127.0.0.1:0", public_url="https://mail.postray.example"),
             journal=self.journal,
-            directory=directory or TenantDirectory(self.journal),
+            directory=directory,
+            limiter=limiter,
             active_policy=a_policy(self.journal),
             aliases=self._aliases,
             lifetime_s=3600,
             offers=self._offer,
-            large=large_requests(self.dsn, self.due.extend),
+            large=large_requests(self.dsn, limiter, self.due.extend),
             timeline=self._timeline,
             readiness=self._readiness,
             why_full=why_full,

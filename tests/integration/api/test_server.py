@@ -14,6 +14,7 @@ from cluster.settings import HttpSettings
 from cluster.tenancy.directory import TenantDirectory
 from tests.integration.api.conftest import Site
 from tests.integration.large import large_requests
+from tests.limiting import a_limiter
 from tests.policies import a_policy, no_aliases
 from tests.unit.api.bodies import mail, to
 
@@ -152,15 +153,18 @@ async def test_a_port_that_is_taken(journal: Journal, journal_dsn: str) -> None:
 
     with socket.create_server(("127.0.0.1", 0)) as taken:
         settings = HttpSettings(bind=f"127.0.0.1:{taken.getsockname()[1]}")
+        directory = TenantDirectory(journal)
+        limiter = a_limiter(journal, directory)
         server = ApiServer(
             settings,
             journal=journal,
-            directory=TenantDirectory(journal),
+            directory=directory,
+            limiter=limiter,
             active_policy=a_policy(journal),
             aliases=no_aliases,
             lifetime_s=1,
             offers=lambda _: None,
-            large=large_requests(journal_dsn),
+            large=large_requests(journal_dsn, limiter),
             timeline=nothing,  # type: ignore[arg-type]
             readiness=nothing,
         )

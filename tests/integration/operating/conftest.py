@@ -35,6 +35,7 @@ from cluster.settings import DeliverySettings, HttpSettings
 from cluster.tenancy.directory import TenantDirectory
 from cluster.vault import Vault, secret_key
 from tests.integration.large import large_requests
+from tests.limiting import a_limiter
 from tests.policies import a_policy, no_aliases
 
 ACTOR = "delivery-0-0"
@@ -72,15 +73,18 @@ class Postray:
             put_in_force=self._put_in_force,
         )
         self.policy = a_policy(journal)
+        directory = TenantDirectory(journal)
+        limiter = a_limiter(journal, directory)
         self.server = ApiServer(
             HttpSettings(bind="127.0.0.1:0", public_url="https://mail.postray.example"),
             journal=journal,
             directory=directory,
+            limiter=limiter,
             active_policy=self.policy,
             aliases=no_aliases,
             lifetime_s=3600,
             offers=self._offer,
-            large=large_requests(dsn),
+            large=large_requests(dsn, limiter),
             timeline=self._timeline,
             readiness=self._readiness,
             admin=admin,

@@ -16,11 +16,15 @@ from cluster.journal.journal import Journal
 from cluster.journal.records import NewRequest
 from cluster.settings import HttpSettings
 from cluster.tenancy.directory import TenantDirectory
+from cluster.tenancy.limiter import TenantLimiter
+from tests.limiting import DEFAULT_LIMITS
 from tests.policies import a_policy
 from tests.unit.api.journal_double import JournalDouble
 from tests.unit.api.large_double import LargeHere
 from tests.unit.api.operating import Operating
 
+EVENING = 1_700_006_400 - 4 * 3600 - 1000
+"""Unix seconds when ``World.now`` is 0: it begins four hours before midnight (UTC)."""
 ALL_SCOPES = ("mail.send", "mail.schedule", "mail.cancel", "domains.read")
 
 
@@ -49,16 +53,30 @@ class World:
         )
         journal = cast(Journal, self.journal)
         self.directory = TenantDirectory(journal, lambda: self.now)
+        self.limiter = TenantLimiter(
+            "api",
+            journal.tenant_load,
+            self.directory,
+            DEFAULT_LIMITS,
+            clock=lambda: self.now,
+            wall=lambda: EVENING + self.now,
+        )
         self.policy = a_policy(journal, "bulk", "p" * 64)
         self.large = LargeHere(
             Sending(
-                journal, self.directory, self.intake.commit, pools=lambda: self.policy.routing.pools, lifetime_s=86_400
+                journal,
+                self.directory,
+                self.intake.commit,
+                self.limiter,
+                pools=lambda: self.policy.routing.pools,
+                lifetime_s=86_400,
             )
         )
         self.app: Litestar = create_app(
             settings,
             journal=journal,
             directory=self.directory,
+            limiter=self.limiter,
             active_policy=self.policy,
             aliases=self._aliases,
             intake=self.intake,

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Collection, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from types import SimpleNamespace
 from typing import Any
 
@@ -25,6 +25,7 @@ from cluster.journal.records import (
     SenderDomain,
 )
 from cluster.keys import new_key
+from cluster.tenancy.limits import RequestLimits
 from cluster.tenancy.tenant import Tenant
 
 
@@ -74,6 +75,13 @@ class JournalDouble:
             find=self._key,
             of_tenant=self._keys_of_tenant,
         )
+        self.limits: dict[str, RequestLimits] = {}
+        """Those of tenants that have some of their own."""
+        self.used: dict[str, tuple[int, int]] = {}
+        """What tenants have used of the day: this process, and the others."""
+        self.reports: list[tuple[str, bytes, float]] = []
+        """What other processes report of their demands."""
+        self.tenant_load = SimpleNamespace(exchange=self._exchange, usage=self._usage)
         self.sender_domains = SimpleNamespace(of_tenant=self._sender_domains)
         self.branded_links = SimpleNamespace(
             of_tenant=self._no_links, find=self._no_link, default=self._no_link, is_return_path=self._no_link
@@ -143,7 +151,16 @@ class JournalDouble:
 
     async def _tenant(self, tenant_id: str) -> Tenant | None:
         senders = {domain: False for tenant, domain in self.verified if tenant == tenant_id}
-        return Tenant(id=tenant_id, name=tenant_id, senders=senders)
+        limits = self.limits.get(tenant_id, RequestLimits())
+        return Tenant(id=tenant_id, name=tenant_id, senders=senders, limits=limits)
+
+    async def _exchange(self, process: str, demands: bytes) -> list[tuple[str, bytes, float]]:
+        self._read()
+        return self.reports
+
+    async def _usage(self, tenant_ids: Sequence[str], day: date) -> dict[str, tuple[int, int]]:
+        self._read()
+        return {tenant_id: self.used[tenant_id] for tenant_id in tenant_ids if tenant_id in self.used}
 
     async def _changed_tenants(self, since: int | None) -> tuple[int, frozenset[str]]:
         changed, self.changed_tenants = frozenset(self.changed_tenants), set()

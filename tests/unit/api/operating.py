@@ -29,6 +29,7 @@ from cluster.routing.site_state import Held, SiteState, TraceLine
 from cluster.routing.views import RouteDescription, SiteOfDomain, SourceState
 from cluster.settings import HttpSettings
 from cluster.tenancy.directory import TenantDirectory
+from tests.limiting import a_limiter
 from tests.policies import a_policy, no_aliases
 from tests.unit.api.admin_facts import a_suspension
 from tests.unit.api.journal_double import JournalDouble
@@ -187,10 +188,12 @@ class Operating:
             sources=self._sources,
             put_in_force=self._put_in_force,
         )
+        directory = TenantDirectory(journal)
         app = create_app(
             HttpSettings(),
             journal=journal,
             directory=directory,
+            limiter=a_limiter(journal, directory),
             active_policy=a_policy(journal),
             aliases=no_aliases,
             intake=cast(Intake, self),

@@ -12,6 +12,7 @@ from cluster.access.terms import KeyTerms
 from cluster.journal.records import ApiKey
 from cluster.keys import new_key
 from cluster.tenancy.directory import TenantDirectory
+from cluster.tenancy.limiter import TenantLimiter
 from tests.unit.access.issuer import SUSPENDED, TENANT, Issuer
 
 
@@ -31,6 +32,7 @@ class Door:
 
         self.authenticator = Authenticator(
             cast(TenantDirectory, SimpleNamespace(key=find)),
+            cast(TenantLimiter, SimpleNamespace()),
             used=self.used.append,
             tokens=issuer.tokens if issuer else None,
             trusted_proxies=proxies,

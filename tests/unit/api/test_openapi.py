@@ -64,13 +64,25 @@ async def document(world: World) -> dict[str, Any]:
 async def test_every_route_declares_every_answer_with_its_body(world: World) -> None:
     paths = (await document(world))["paths"]
     declared = {(method, path): operation for path, item in paths.items() for method, operation in item.items()}
-    assert {route: set(operation["responses"]) for route, operation in declared.items()} == STATUSES
+    # Every route for keys may answer 429.
+    expected = {route: statuses | {"429"} if "401" in statuses else statuses for route, statuses in STATUSES.items()}
+    assert {route: set(operation["responses"]) for route, operation in declared.items()} == expected
     for operation in declared.values():
         assert operation["summary"]
         for answer in operation["responses"].values():
             assert answer["description"]
         for status, answer in operation["responses"].items():
             assert status == "204" or answer["content"]["application/json"]["schema"]
+
+
+async def test_every_answer_to_a_known_key_declares_the_fields_of_its_limit(world: World) -> None:
+    fields = {"X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset"}
+    for path, item in (await document(world))["paths"].items():
+        for operation in item.values():
+            limited = "429" in operation["responses"]
+            for status, answer in operation["responses"].items():
+                has = fields <= set(answer.get("headers", ()))
+                assert has == (limited and status != "401"), (path, status)
 
 
 async def test_it_is_openapi_3_1_and_every_reference_leads_somewhere(world: World) -> None:
@@ -165,6 +177,7 @@ def test_making_the_application_touches_nothing() -> None:
         HttpSettings(),
         journal=anything,
         directory=anything,
+        limiter=anything,
         active_policy=anything,
         aliases=anything,
         intake=anything,
