@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Sequence
 import pytest
 
 from analytics.queries import MessageEvents
+from api.http.auth import Tokens
 from api.server import ApiServer
 from cluster.intake.backpressure import WhyFull, never_full
 from cluster.journal.journal import Journal
@@ -35,12 +36,20 @@ class Site:
         """Where the CNAME records of a host lead; None: the DNS does not answer."""
         self.server = self.another()
 
-    def another(self, why_full: WhyFull = never_full, directory: TenantDirectory | None = None) -> ApiServer:
+    def another(
+        self,
+        why_full: WhyFull = never_full,
+        directory: TenantDirectory | None = None,
+        trusted_proxies: tuple[str, ...] = (),
+        tokens: Tokens | None = None,
+    ) -> ApiServer:
         """A server over the same journal."""
         directory = directory or TenantDirectory(self.journal)
         limiter = a_limiter(self.journal, directory)
         return ApiServer(
-            HttpSettings(bind="127.0.0.1:0", public_url="https://mail.postray.example"),
+            HttpSettings(
+                bind="127.0.0.1:0", public_url="https://mail.postray.example", trusted_proxies=trusted_proxies
+            ),
             journal=self.journal,
             directory=directory,
             limiter=limiter,
@@ -52,6 +61,7 @@ class Site:
             timeline=self._timeline,
             readiness=self._readiness,
             why_full=why_full,
+            tokens=tokens,
         )
 
     @property
