@@ -9,7 +9,7 @@ from msgspec import Struct
 from cluster.access.scopes import KEY_ADMIN
 from cluster.access.terms import KeyKind, terms_of
 from cluster.ids import new_id
-from cluster.journal.database import JournalPart, Row, execute, rows
+from cluster.journal.database import JournalPart, Rejected, Row, execute, rows
 from cluster.journal.records import ApiKey
 
 MOST_KEYS = 1000
@@ -66,9 +66,11 @@ class ApiKeys(JournalPart):
         expires_at: datetime | None = None,
         allowed_networks: Sequence[str] = (),
     ) -> KeyRecord:
-        """Create an API key. ``hash`` is the SHA-256 of its secret. Raises TooManyKeys."""
+        """Create an API key. ``hash`` is the SHA-256 of its secret. Raises TooManyKeys, and Rejected for a tenant
+        that does not exist."""
         async with self._database.transaction() as connection:
-            await rows(connection, "lock_keys", tenant_id=tenant_id)
+            if not await rows(connection, "lock_keys", tenant_id=tenant_id):
+                raise Rejected(f"there is no tenant {tenant_id}")
             ((count,),) = await rows(connection, "count_keys", tenant_id=tenant_id)
             if count >= MOST_KEYS:
                 raise TooManyKeys

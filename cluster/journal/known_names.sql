@@ -20,6 +20,6 @@ WHERE pool = %(pool)s AND status IN ('queued', 'processing', 'rendered', 'sendin
 SELECT FROM batches WHERE id = %(batch_id)s
 
 -- name: tenants_like
-SELECT id, name FROM tenants
+SELECT id, name FROM tenants WHERE deleted_at IS NULL
 ORDER BY id = %(text)s OR name = %(text)s DESC, starts_with(id, %(text)s) OR starts_with(name, %(text)s) DESC, id
 LIMIT %(limit)s

@@ -12,7 +12,7 @@ import sendgrid
 
 from cluster.access.scopes import SCOPES
 from cluster.demo import ensure_demo
-from cluster.journal.journal import Journal
+from cluster.journal.journal import Journal, Rejected
 from cluster.keys import key_hash
 from cluster.tenancy.directory import TenantDirectory
 from cluster.tenancy.granting import add_key
@@ -229,6 +229,8 @@ async def test_keys_of_a_deleted_tenant_are_no_more(keys: Keys, journal_dsn: str
     async with await psycopg.AsyncConnection.connect(journal_dsn, autocommit=True) as connection:
         await connection.execute(b"UPDATE tenants SET deleted_at = now()")
     assert await keys.works(keys.key) == 401
+    with pytest.raises(Rejected):
+        await add_key(keys.journal, keys.site.tenant_id, "late", OWN)
 
 
 async def test_the_demos_key_of_before_gets_every_scope(journal: Journal, tmp_path: Any) -> None:
