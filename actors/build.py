@@ -88,14 +88,26 @@ async def delivery(context: Context, links: Links) -> "Deliverer":
 
 
 async def scheduler(context: Context, links: Links) -> "Scheduler":
+    from actors.compose.probe import signed_probe
     from actors.scheduler import Scheduler
     from cluster.routing.build import build_routing
     from cluster.routing.dispatcher import Dispatcher
+    from cluster.tenancy.domains.publishing import CurrentPublishing
+    from cluster.tenancy.domains.verifying import Verifier
 
     journal = await context.open_journal(2)
     routing = build_routing(context, journal)
     dispatcher = Dispatcher(journal, links.call, routing.router, routing.active_policy)
-    return Scheduler(journal, dispatcher, links.call, context.settings.delivery.lease_s)
+    verifier = Verifier(
+        journal,
+        Vault(context.secret_key),
+        routing.resolver,
+        publishing=CurrentPublishing(context.settings, routing.active_policy),
+        sign_probe=signed_probe,
+        now=lambda: datetime.now(UTC),
+        random=random.random,
+    )
+    return Scheduler(journal, dispatcher, links.call, context.settings.delivery.lease_s, verifier=verifier)
 
 
 async def supervisor(context: Context, links: Links) -> "Supervisor":

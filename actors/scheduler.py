@@ -21,6 +21,7 @@ from cluster.peers import Call, PeerGone
 from cluster.policy.routes.destinations import parse
 from cluster.routing.dispatcher import Dispatcher
 from cluster.tasks import Tasks
+from cluster.tenancy.domains.verifying import Verifier
 
 log = logging.getLogger(__name__)
 
@@ -54,14 +55,17 @@ class Scheduler:
         call: Call,
         lease_s: float,
         make_tasks: Callable[[], Tasks] = Tasks,
+        verifier: Verifier | None = None,
     ) -> None:
-        """``lease_s``: how long an owner may hold what it is offered without claiming it."""
+        """``lease_s``: how long an owner may hold what it is offered without claiming it. ``verifier`` looks at sender
+        domains; None looks at none."""
         self._journal = journal
         self._dispatcher = dispatcher
         self._call = call
         self._lease_s = lease_s
         self._tasks = make_tasks()
         self._stranded = Stranded(journal, dispatcher)
+        self._verifier = verifier
         self._key_purge = KeyPurge(journal)
         self._problem: str | None = None
         self._full: dict[Lane, float] = {}
@@ -72,6 +76,8 @@ class Scheduler:
         self._tasks.spawn("paging", self._keep_paging())
         self._tasks.spawn("lanes", self._keep_naming_lanes())
         self._tasks.spawn("stranded", self._keep_moving_stranded())
+        if self._verifier is not None:
+            self._tasks.spawn("domains", self._verifier.run())
         self._tasks.spawn("key purge", self._key_purge.run())
 
     async def problem(self) -> str | None:
@@ -82,6 +88,13 @@ class Scheduler:
 
     async def stop(self) -> None:
         await self._tasks.stop()
+        if self._verifier is not None:
+            await self._verifier.close()
+
+    async def verify_domain(self, id: int) -> None:
+        """Look a sender domain's records up now and store what follows. Raises Unavailable."""
+        if self._verifier is not None:
+            await self._verifier.verify(id)
 
     # What is due
 

@@ -9,7 +9,7 @@ from litestar.openapi.spec import Components, SecurityScheme
 from api.admin.routes import Admin
 from api.batches import BatchCalls
 from api.docs.serving import Docs
-from api.domains import Domains
+from api.domains.calls import DomainCalls
 from api.health import HealthChecks, Readiness
 from api.http.access import Caller
 from api.http.auth import Authenticator, Tokens
@@ -38,6 +38,7 @@ from cluster.journal.journal import Journal
 from cluster.routing.active_policy import ActivePolicy
 from cluster.settings import DEFAULT_LIMITS, HttpSettings, MessageSettings
 from cluster.tenancy.directory import TenantDirectory
+from cluster.tenancy.domains.managing import DomainManager
 from cluster.tenancy.limiter import TenantLimiter
 
 DESCRIPTION = (
@@ -60,6 +61,7 @@ def create_app(
     directory: TenantDirectory,
     limiter: TenantLimiter,
     active_policy: ActivePolicy,
+    domains: DomainManager,
     aliases: Aliases,
     intake: Intake,
     large: Large,
@@ -73,7 +75,8 @@ def create_app(
 ) -> Litestar:
     """Create the application from its collaborators. Its lifespan starts and stops the intake; the caller opens and
     closes the journal. ``sending`` is the journal for send requests, by default the same. ``directory`` has the tenants
-    and API keys, ``limiter`` their limits, ``active_policy`` the routing. ``aliases`` looks up CNAME records.
+    and API keys, ``limiter`` their limits, ``domains`` the sender domains, ``active_policy`` the routing. ``aliases``
+    looks up CNAME records.
     ``lifetime_s`` is the lifetime of a retried message. ``limits`` apply to the composed messages. ``helo_name`` is the
     setting smtp.helo_name. ``admin`` has the operators' routes; None without a cluster. ``tokens`` verifies JWTs;
     without it none is accepted."""
@@ -100,7 +103,7 @@ def create_app(
         ScheduledSendCalls(journal).routes(),
         MessageReading(journal, timeline, limits).routes(),
         MessageCommands(journal, lifetime_s, limits).routes(),
-        Domains(journal).routes(),
+        DomainCalls(domains).routes(),
         Links(journal, settings.public_host, aliases).routes(),
         ips.routes(),
         ips.writes(),

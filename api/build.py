@@ -19,7 +19,7 @@ from api.send.large.requests import LargeRequests
 from api.server import ApiServer
 from cluster import metrics
 from cluster.context import Context, Links
-from cluster.intake.backpressure import Watch
+from cluster.intake.backpressure import Overloaded, Watch
 from cluster.journal.journal import Journal, Unavailable
 from cluster.keys import operator_token
 from cluster.lookup.tls_results import TlsResults
@@ -30,6 +30,7 @@ from cluster.policies import put_in_force
 from cluster.policy.backpressure import LoadBounds
 from cluster.policy.tls.level import TlsLevel
 from cluster.policy.tls.policy import DomainTls
+from cluster.routing.active_policy import ActivePolicy
 from cluster.routing.build import MailRouting, build_routing
 from cluster.routing.describe import Describing
 from cluster.routing.direct_offers import DirectOffers
@@ -37,6 +38,8 @@ from cluster.routing.dispatcher import Dispatcher
 from cluster.settings import Settings
 from cluster.tasks import Tasks
 from cluster.tenancy.directory import TenantDirectory
+from cluster.tenancy.domains.managing import DomainManager
+from cluster.tenancy.domains.publishing import CurrentPublishing
 from cluster.tenancy.limiter import TenantLimiter
 from cluster.tenancy.limits import RequestLimits
 from cluster.vault import Vault
@@ -154,6 +157,7 @@ async def api(context: Context, links: Links) -> Api:
             return {"supervisor": gone.reason}
         return {**parts, **routing.active_policy.readiness()}
 
+    domains = domain_manager(context, links, journal, routing.active_policy)
     server = ApiServer(
         settings.http,
         journal=journal,
@@ -161,6 +165,7 @@ async def api(context: Context, links: Links) -> Api:
         directory=directory,
         limiter=limiter,
         active_policy=routing.active_policy,
+        domains=domains,
         aliases=routing.resolver.aliases,
         lifetime_s=settings.delivery.lifetime_s,
         offers=offers,
@@ -182,7 +187,7 @@ async def api(context: Context, links: Links) -> Api:
         limits=settings.message,
         why_full=watch.why_full,
         helo_name=settings.smtp.helo_name,
-        admin=admin(context, links, journal, directory, routing, dispatcher, timeline),
+        admin=admin(context, links, journal, directory, routing, dispatcher, timeline, domains),
         tokens=tokens,
     )
     return Api(
@@ -212,6 +217,25 @@ def signed_tokens(settings: Settings, directory: TenantDirectory) -> "SignedToke
     return SignedTokens(auth, directory, keys)
 
 
+def domain_manager(context: Context, links: Links, journal: Journal, policy: ActivePolicy) -> DomainManager:
+    """The sender domains in this process. The scheduler looks at their records."""
+
+    async def verify(id: int) -> None:
+        try:
+            await links.call("scheduler", "verify_domain", id)
+        except PeerGone as gone:
+            log.warning("domain not looked at id=%d reason=%r", id, str(gone))
+            raise Overloaded("The records cannot be looked up now; try again later") from gone
+
+    return DomainManager(
+        journal,
+        Vault(context.secret_key),
+        publishing=CurrentPublishing(context.settings, policy),
+        verify=verify,
+        now=lambda: datetime.now(UTC),
+    )
+
+
 def admin(
     context: Context,
     links: Links,
@@ -220,6 +244,7 @@ def admin(
     routing: MailRouting,
     dispatcher: Dispatcher,
     timeline: Timeline,
+    domains: DomainManager,
 ) -> Admin:
     """The operators' routes in this process."""
     settings = context.settings
@@ -249,6 +274,7 @@ def admin(
         journal,
         links.call,
         directory,
+        domains=domains,
         timeline=timeline,
         site_of=describing.site_of,
         find_site=describing.find_site,

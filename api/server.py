@@ -22,6 +22,7 @@ from cluster.journal.journal import Journal
 from cluster.routing.active_policy import ActivePolicy
 from cluster.settings import DEFAULT_LIMITS, HttpSettings, MessageSettings, host_port
 from cluster.tenancy.directory import TenantDirectory
+from cluster.tenancy.domains.managing import DomainManager
 from cluster.tenancy.limiter import TenantLimiter
 
 log = logging.getLogger(__name__)
@@ -41,6 +42,7 @@ class ApiServer:
         directory: TenantDirectory,
         limiter: TenantLimiter,
         active_policy: ActivePolicy,
+        domains: DomainManager,
         aliases: Aliases,
         lifetime_s: float,
         offers: Offers,
@@ -54,7 +56,8 @@ class ApiServer:
         tokens: Tokens | None = None,
     ) -> None:
         """``sending`` is the journal for send requests, with connections that only they use; by default the same.
-        ``directory`` has the tenants and API keys, ``active_policy`` the routing. ``aliases`` looks up CNAME records.
+        ``directory`` has the tenants and API keys, ``active_policy`` the routing, ``domains`` the sender domains.
+        ``aliases`` looks up CNAME records.
         ``lifetime_s`` is delivery.lifetime_s. ``offers`` is called with committed requests (see Intake). ``large``
         accepts large requests. ``why_full`` returns the reason while the system is full. ``helo_name`` is
         smtp.helo_name. ``admin`` has the operators' routes. ``tokens`` verifies JWTs; without it none is accepted."""
@@ -72,6 +75,7 @@ class ApiServer:
             directory=directory,
             limiter=limiter,
             active_policy=active_policy,
+            domains=domains,
             aliases=aliases,
             intake=intake,
             large=large,

@@ -24,6 +24,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cluster.commands.doctor import doctor
+from cluster.commands.domains import domains
 from cluster.commands.inspection import explain, route, sources, trace
 from cluster.commands.instance import DEFAULT_FILE, settings_of
 from cluster.commands.keys import keys
@@ -85,6 +86,7 @@ def main(context: click.Context, config: str | None) -> None:
 
 for command in (
     doctor,
+    domains,
     sites,
     actions,
     suspend,

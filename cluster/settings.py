@@ -222,6 +222,20 @@ class TlsSettings(_Section, frozen=True, kw_only=True):
     """How long the journal keeps the counts for TLS reports (RFC 8460)."""
 
 
+class BounceSettings(_Section, frozen=True, kw_only=True):
+    host: str = ""
+    """The MX of the return paths of sender domains: where bounces arrive; "" takes smtp.helo_name."""
+
+
+class DomainSettings(_Section, frozen=True, kw_only=True):
+    cname_target: str = ""
+    """A domain of yours: owners of sender domains publish CNAME records to names below it, and you publish what these
+    lead to. "" lets owners publish the records themselves."""
+    spf: tuple[str, ...] = ()
+    """The mechanisms of the SPF records of return paths, such as "include:_spf.example.com"; none: the addresses of the
+    sources of routing.toml, else the host of smtp.helo_name or delivery.relay."""
+
+
 class CaptureSettings(_Section, frozen=True, kw_only=True):
     smtp_bind: str = "127.0.0.1:2525"
     """host:port of the capture sink's SMTP server; port 0 takes a free one."""
@@ -258,6 +272,8 @@ class Settings(_Section, frozen=True, kw_only=True):
     smtp: SmtpSettings = SmtpSettings()
     dns: DnsSettings = DnsSettings()
     tls: TlsSettings = TlsSettings()
+    bounce: BounceSettings = BounceSettings()
+    domains: DomainSettings = DomainSettings()
     capture: CaptureSettings = CaptureSettings()
     log: LogSettings = LogSettings()
 
@@ -309,7 +325,10 @@ def _spelled(settings: Settings) -> Settings:
     delivery, smtp = settings.delivery, settings.smtp
     relay, helo_name = spelled_names(delivery.relay), spelled_names(smtp.helo_name).removesuffix(".")
     split_sites = {spelled_names(site): shares for site, shares in delivery.split_sites.items()}
+    bounce_host = spelled_names(settings.bounce.host).removesuffix(".")
+    cname_target = spelled_names(settings.domains.cname_target).removesuffix(".")
     names = {"delivery.relay": relay, "smtp.helo_name": helo_name, "delivery.split_sites": "".join(split_sites)}
+    names |= {"bounce.host": bounce_host, "domains.cname_target": cname_target}
     for key, name in names.items():
         if not name.isascii():
             raise SettingsError(f"{key}: {name!r} is not the name of a host")
@@ -317,6 +336,8 @@ def _spelled(settings: Settings) -> Settings:
         settings,
         delivery=structs.replace(delivery, relay=relay, split_sites=split_sites),
         smtp=structs.replace(smtp, helo_name=helo_name),
+        bounce=structs.replace(settings.bounce, host=bounce_host),
+        domains=structs.replace(settings.domains, cname_target=cname_target),
     )
 
 

@@ -17,7 +17,8 @@ from psycopg.conninfo import conninfo_to_dict
 from cluster.access.terms import network
 from cluster.clickhouse_dsn import server_of
 from cluster.lookup.web_address import web_address
-from cluster.policy.routes.host_names import ehlo_name, has_control, host_port, public_url, server
+from cluster.policy.routes.host_names import domain_name, ehlo_name, has_control, host_port, public_url, server
+from cluster.tenancy.domains import spf
 
 if TYPE_CHECKING:
     from cluster.settings import AuthSettings, Settings
@@ -135,6 +136,10 @@ def _texts(settings: "Settings") -> Iterator[tuple[str, str]]:
         ("smtp.prohibited_networks", smtp.prohibited_networks),
     ):
         checks += ((f"{key}[{i}]", network, ipaddress.ip_network) for i, network in enumerate(networks))
+    for key, name in (("bounce.host", settings.bounce.host), ("domains.cname_target", settings.domains.cname_target)):
+        if name:
+            checks.append((key, name, domain_name))
+    checks += ((f"domains.spf[{i}]", term, _spf_term) for i, term in enumerate(settings.domains.spf))
     if settings.secret:
         checks.append(("secret", settings.secret, _secret))
     if settings.postgres.dsn:
@@ -172,6 +177,15 @@ def _cluster(text: str) -> None:
         server(text)
     except ValueError as error:
         raise ValueError(f'{error}, nor "auto"') from None
+
+
+def _spf_term(text: str) -> None:
+    try:
+        mechanisms = spf.parse(f"v=spf1 {text}").mechanisms
+    except spf.BadSpf as error:
+        raise ValueError(error.reason) from None
+    if [mechanism.name == "all" for mechanism in mechanisms] != [False]:
+        raise ValueError(f"{text!r} is not one mechanism of SPF, such as include:_spf.example.com")
 
 
 def _nameserver(text: str) -> None:

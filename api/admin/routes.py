@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 from api.admin.access import Operators
 from api.admin.bouncing import Bouncing
 from api.admin.deliverers import Deliverers
+from api.admin.domains import DomainAdministration
 from api.admin.explaining import Explaining, TriedUntil
 from api.admin.keys import TenantsKeyCalls
 from api.admin.naming import FindSite, NamedSites, NameFinder
@@ -22,6 +23,7 @@ from api.messages.timeline import Timeline
 from cluster.journal.journal import Journal
 from cluster.peers import Call
 from cluster.tenancy.directory import TenantDirectory
+from cluster.tenancy.domains.managing import DomainManager
 
 
 class Admin:
@@ -34,6 +36,7 @@ class Admin:
         call: Call,
         directory: TenantDirectory,
         *,
+        domains: DomainManager,
         timeline: Timeline,
         site_of: SiteOf,
         find_site: FindSite,
@@ -67,6 +70,7 @@ class Admin:
                 tried_until=tried_until,
             ),
             OperatorTokenCalls(journal),
+            DomainAdministration(journal, domains),
             Placing(deliverers, describe=describe, sources=sources, put_in_force=put_in_force, version=version),
         )
 

@@ -26,7 +26,23 @@ OPERATOR_TOKEN_NAME = "Revoke it with DELETE /api/admin/operator-tokens/{id}, or
 SCOPE = "GET /v3/scopes lists the scopes of this key; another key is needed"
 SANDBOX = "Use a live key, sg_live_…"
 SUBUSER = "Leave the header out, and use a key of the tenant that is meant; GET /v3/scopes shows what a key may do"
-SENDER_DOMAIN = "GET /v3/whitelabel/domains lists the sender domains of the tenant and whether each is verified"
+SENDER_DOMAIN = (
+    "GET /v3/whitelabel/domains lists the sender domains of the tenant and whether each is verified; POST "
+    "/v3/whitelabel/domains adds one, and POST /v3/whitelabel/domains/{id}/validate looks at its records"
+)
+DOMAIN_NAME = "It is a name that you registered, or a name below it, such as example.com or news.example.com"
+DOMAIN_LABEL = "Leave it out for bounces, or give a label such as em"
+DOMAIN_SELECTOR = "Leave it out for postray, or give some letters and digits"
+DOMAIN_IS_YOURS = (
+    "GET /v3/whitelabel/domains lists it, and POST /v3/whitelabel/domains/{id}/validate looks at its records"
+)
+DOMAIN_IS_ANOTHERS = "If it is yours, ask the operator: `postray domains remove` ends the other entry"
+DOMAIN_NEEDLESS = "DELETE /v3/whitelabel/domains/{id} removes one that is not used any more"
+DOMAIN_DEFAULT = "PATCH /v3/whitelabel/domains/{id} with default makes a domain the default"
+DOMAIN_RECORDS = "Leave it out"
+CNAMES = "Set it to false for TXT and MX records; for CNAMEs the operator sets domains.cname_target"
+DOMAINS = "`postray domains list` or GET /api/admin/domains lists the domains"
+TENANTS = "Name the id or the name of a tenant"
 
 MESSAGE = "GET /v3/messages lists the messages that this key may see"
 BATCH = "POST /v3/mail/batch makes a batch"

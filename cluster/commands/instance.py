@@ -115,8 +115,10 @@ class Instance:
                 yield json.loads(line)
 
     def _call(self, method: Method, path: str, query: dict[str, Any], body: Json = None) -> Json:
+        """The decoded answer; None for one without a body."""
         with self._open(method, path, query, body, ANSWER_S) as answer, self._failures_told():
-            return json.load(answer)
+            content = answer.read()
+            return json.loads(content) if content else None
 
     def _open(self, method: Method, path: str, query: dict[str, Any], body: Json, max_wait_s: float) -> Any:
         given = urllib.parse.urlencode({name: value for name, value in query.items() if value is not None})

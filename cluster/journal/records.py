@@ -145,17 +145,6 @@ class ApiKey(Struct, frozen=True, kw_only=True):
     """None when the key has none: any time, any network, /v3."""
 
 
-class SenderDomain(Struct, frozen=True, kw_only=True):
-    """A domain that a tenant may send from."""
-
-    id: int
-    domain: str
-    verified: bool
-    selector: str
-    public_key: str
-    """The ``p=`` value of the key record (RFC 6376 §3.6.1), base64."""
-
-
 DkimAlgorithm = Literal["rsa", "ed25519"]
 
 

@@ -6,7 +6,7 @@ from cluster.ids import new_id
 from cluster.journal.database import JournalPart, execute, rows
 from cluster.tenancy import limits, settings
 from cluster.tenancy.settings import TenantSettings
-from cluster.tenancy.tenant import Tenant
+from cluster.tenancy.tenant import NO_OTHERS, Tenant
 
 
 class Tenants(JournalPart):
@@ -28,7 +28,7 @@ class Tenants(JournalPart):
         row = await self._database.row("tenant", id=tenant_id)
         if row is None:
             return None
-        id, name, is_suspended, stored_settings, stored_limits, domains, with_subdomains, link_host = row
+        id, name, is_suspended, stored_settings, stored_limits, domains, with_subdomains, *below, link_host = row
         return Tenant(
             id=id,
             name=name,
@@ -36,6 +36,7 @@ class Tenants(JournalPart):
             settings=settings.decode(stored_settings),
             limits=limits.decode(stored_limits),
             senders=dict(zip(domains, with_subdomains, strict=True)),
+            others=dict(zip(*below, strict=True)) or NO_OTHERS,
             link_host=link_host or "",
         )
 

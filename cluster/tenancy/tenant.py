@@ -1,12 +1,16 @@
 """What a request or a delivery must know of its tenant, as one record. Pure."""
 
 from collections.abc import Mapping
+from types import MappingProxyType
 
 from msgspec import Struct
 
 from cluster.tenancy.limits import DEFAULTS as DEFAULT_LIMITS
 from cluster.tenancy.limits import RequestLimits
 from cluster.tenancy.settings import DEFAULTS, TenantSettings
+
+NO_OTHERS: Mapping[str, bool] = MappingProxyType({})
+"""Most tenants share it."""
 
 
 class Tenant(Struct, frozen=True, kw_only=True, gc=False):
@@ -22,14 +26,21 @@ class Tenant(Struct, frozen=True, kw_only=True, gc=False):
     link_host: str = ""
     """The tenant's own host for tracking, unsubscribe and image URLs; "" is that of the installation."""
 
+    others: Mapping[str, bool] = NO_OTHERS
+    """Verified domains of other tenants below those of this one that include their sub-domains; as ``senders``."""
+
     def sender_domain(self, domain: str) -> str | None:
         """The verified domain under which the tenant may send from ``domain`` (A-labels): itself, or the closest
-        parent that includes its sub-domains. None when there is none."""
+        parent that includes its sub-domains. None when there is none, or another tenant has a closer one."""
         if domain in self.senders:
             return domain
+        if domain in self.others:
+            return None
         _, _, parent = domain.partition(".")
         while parent:
             if self.senders.get(parent):
                 return parent
+            if self.others.get(parent):
+                return None
             _, _, parent = parent.partition(".")
         return None

@@ -19,6 +19,8 @@ class DnsServer(asyncio.DatagramProtocol):
         self.hold = False
         """Whether replies are held until ``release``."""
         self.held: list[tuple[bytes, tuple[str, int]]] = []
+        self.follows = True
+        """Whether an answer goes on behind an alias, as a resolver's does."""
         self.ttl = 0
         self.asked: list[tuple[str, str]] = []
         self.port = 0
@@ -38,22 +40,33 @@ class DnsServer(asyncio.DatagramProtocol):
             return
         reply = question.reply()
         chain = [name]
-        while record_type != "CNAME" and len(chain) < 20 and (alias := self.zone.get((chain[-1], "CNAME"))):
+        most = 20 if self.follows else 2
+        while record_type != "CNAME" and len(chain) < most and (alias := self._at(chain[-1], "CNAME")):
             reply.add_answer(RR(chain[-1], QTYPE.CNAME, rdata=alias[0], ttl=self.ttl))
             chain.append(str(alias[0].label).removesuffix("."))
         reply.header.ad = int(question.header.ad and self.secure.issuperset(chain))
         name = chain[-1]
-        for rdata in self.zone.get((name, record_type), []):
+        for rdata in self._at(name, record_type) if self.follows or len(chain) == 1 else ():
             reply.add_answer(RR(name, question.q.qtype, rdata=rdata, ttl=self.ttl))
         if name in self.rcodes:
             reply.header.rcode = self.rcodes[name]
-        elif not any(known == name for known, _ in self.zone):
+        elif not self._exists(name):
             reply.header.rcode = RCODE.NXDOMAIN
         assert self._transport is not None
         if self.hold:
             self.held.append((reply.pack(), addr))
         else:
             self._transport.sendto(reply.pack(), addr)
+
+    def _at(self, name: str, record_type: str) -> list[RD]:
+        """The records of a name, or of the wildcard beside it where the name has none of any type."""
+        if any(known == name for known, _ in self.zone):
+            return self.zone.get((name, record_type), [])
+        return self.zone.get((f"*.{name.partition('.')[2]}", record_type), [])
+
+    def _exists(self, name: str) -> bool:
+        wildcard = f"*.{name.partition('.')[2]}"
+        return any(known in (name, wildcard) for known, _ in self.zone)
 
     def release(self) -> None:
         """Send the held replies."""

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from api import app
 from api.admin import bouncing, searching, sites, suspensions, tracing
+from api.domains import calls as domain_calls
 from api.http import addresses, idempotency, ignored, inflating, refusals
 from api.http import body as bodies
 from api.http.unread import SKIPPED_BYTES
@@ -22,6 +23,7 @@ from cluster.message import custom_fields, mime_fields, substitution
 from cluster.message.transfer_encoding import LINE_LIMIT
 from cluster.policy.limits import patterns
 from cluster.settings import Settings
+from cluster.tenancy.domains import domain, names
 
 PAGE = (Path(__file__).parents[2] / "docs" / "limits.md").read_text(encoding="utf-8")
 DEFAULTS = Settings()
@@ -97,6 +99,9 @@ LIMITS: dict[str, int | str] = {
     "a JWT": tokens.LONGEST_TOKEN,
     "scheduled sends in a list": scheduled_sends.MOST_LISTED,
     "`reason` of a fail": commands.LONGEST_REASON,
+    "sender domains of a tenant": domain.MOST_DOMAINS,
+    "sender domains in a list": domain_calls.MOST_LISTED,
+    "`custom_dkim_selector`": names.LONGEST_SELECTOR,
     "head of a request": kb(heads.HEAD_BYTES),
     "header fields of a request": heads.HEAD_FIELDS,
     "time for a head": seconds(DEFAULTS.http.head_timeout_s),

@@ -23,6 +23,8 @@ ALTER TABLE sender_domains
     ADD COLUMN subdomain          text NOT NULL DEFAULT '',     -- label of the return path; '': the domain itself
     ADD COLUMN include_subdomains boolean NOT NULL DEFAULT false,
     ADD COLUMN is_default         boolean NOT NULL DEFAULT false,
+    ADD COLUMN uses_cnames        boolean NOT NULL DEFAULT false, -- its records are aliases of ours
+    ADD COLUMN look_at            timestamptz,                  -- when its records are looked up next; NULL: on demand
     ADD COLUMN checked_at         timestamptz,                  -- when its records were last looked up
     ADD COLUMN findings           jsonb,                        -- what was found then (cluster/tenancy/domains)
     ADD COLUMN wrong_since        timestamptz,                  -- of a verified domain: since when its records are wrong
@@ -30,7 +32,10 @@ ALTER TABLE sender_domains
 UPDATE sender_domains s SET is_shared = true
 WHERE EXISTS (SELECT FROM sender_domains o WHERE o.domain = s.domain AND o.id < s.id);
 CREATE UNIQUE INDEX sender_domains_held ON sender_domains (domain) WHERE NOT is_shared;
-CREATE INDEX sender_domains_unchecked ON sender_domains (checked_at NULLS FIRST);
+CREATE INDEX sender_domains_to_look_at ON sender_domains (look_at);
+CREATE INDEX sender_domains_wrong ON sender_domains (wrong_since) WHERE wrong_since IS NOT NULL;
+-- Finds the verified domains below a domain.
+CREATE INDEX sender_domains_reversed ON sender_domains (reverse(domain) COLLATE "C") WHERE verified_at IS NOT NULL;
 
 -- Signing keys. A key waits until the DNS shows it, then it signs; after its retirement its record stays for some days.
 ALTER TABLE dkim_keys
@@ -128,6 +133,22 @@ CREATE TRIGGER changed AFTER INSERT OR DELETE
 CREATE TRIGGER changed AFTER INSERT OR DELETE
     OR UPDATE OF domain, subdomain, is_default, verified_at
     ON branded_links FOR EACH ROW EXECUTE FUNCTION tenant_of_row_changed();
+
+-- A domain that a tenant verifies below another's domain is no longer the other's (cluster/tenancy/tenant.py).
+CREATE FUNCTION tenants_above_changed() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    labels text[] := string_to_array(coalesce(NEW.domain, OLD.domain), '.');
+BEGIN
+    UPDATE tenants SET changed_tx = pg_current_xact_id()
+    WHERE id IN (
+            SELECT p.tenant_id FROM sender_domains p
+            WHERE p.include_subdomains AND NOT p.is_shared AND p.domain = ANY (
+                SELECT array_to_string(labels[i:], '.') FROM generate_series(2, cardinality(labels)) AS i))
+        AND changed_tx <> pg_current_xact_id();
+    RETURN NULL;
+END $$;
+CREATE TRIGGER changed_above AFTER INSERT OR DELETE OR UPDATE OF verified_at, include_subdomains
+    ON sender_domains FOR EACH ROW EXECUTE FUNCTION tenants_above_changed();
 
 CREATE FUNCTION tenant_of_key_changed() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN

@@ -13,6 +13,7 @@ from cluster.journal.records import DueDelivery, NewRequest
 from cluster.keys import new_key
 from cluster.settings import HttpSettings
 from cluster.tenancy.directory import TenantDirectory
+from tests.domains import a_domain, a_manager
 from tests.integration.large import large_requests
 from tests.limiting import a_limiter
 from tests.policies import a_policy
@@ -54,6 +55,7 @@ class Site:
             directory=directory,
             limiter=limiter,
             active_policy=a_policy(self.journal),
+            domains=a_manager(self.journal),
             aliases=self._aliases,
             lifetime_s=3600,
             offers=self._offer,
@@ -86,7 +88,8 @@ async def site(journal: Journal, journal_dsn: str) -> AsyncIterator[Site]:
     tenant_id = await journal.tenants.create("acme")
     secret, prefix, hash = new_key(sandbox=False)
     await journal.api_keys.create(tenant_id, name="all", prefix=prefix, hash=hash, scopes=SCOPES, sandbox=False)
-    await journal.sender_domains.create(
+    await a_domain(
+        journal,
         tenant_id,
         "mail.example.com",
         verified=True,

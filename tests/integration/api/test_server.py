@@ -12,6 +12,7 @@ from api.server import ApiServer
 from cluster.journal.journal import Journal
 from cluster.settings import HttpSettings
 from cluster.tenancy.directory import TenantDirectory
+from tests.domains import a_manager
 from tests.integration.api.conftest import Site
 from tests.integration.large import large_requests
 from tests.limiting import a_limiter
@@ -161,6 +162,7 @@ async def test_a_port_that_is_taken(journal: Journal, journal_dsn: str) -> None:
             directory=directory,
             limiter=limiter,
             active_policy=a_policy(journal),
+            domains=a_manager(journal),
             aliases=no_aliases,
             lifetime_s=1,
             offers=lambda _: None,

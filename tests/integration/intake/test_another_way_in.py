@@ -11,6 +11,7 @@ from cluster.installation.own_python import run_module
 from cluster.journal.journal import Journal
 from cluster.journal.records import decode_content
 from cluster.policy.lifecycle import Status
+from tests.domains import a_domain
 from tests.integration.intake.another_way_in import Report
 from tests.integration.journal.builders import a_tenant
 
@@ -21,8 +22,8 @@ async def test_a_prepared_request_is_committed_and_offered_without_the_api(
     journal: Journal, journal_dsn: str, data_dir: Path
 ) -> None:
     tenant_id = await a_tenant(journal)
-    await journal.sender_domains.create(
-        tenant_id, "mail.example.com", verified=True, selector="s1", public_key="AAA=", sealed_private_key=b"x"
+    await a_domain(
+        journal, tenant_id, "mail.example.com", verified=True, selector="s1", public_key="AAA=", sealed_private_key=b"x"
     )
     data_dir.mkdir()
     command = run_module("tests.integration.intake.another_way_in", str(data_dir), journal_dsn, tenant_id)

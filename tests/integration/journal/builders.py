@@ -27,6 +27,7 @@ from cluster.journal.records import (
 from cluster.journal.scheduling import Decide
 from cluster.policy.lifecycle import Status
 from cluster.vault import Vault
+from tests.domains import a_domain
 
 
 async def a_tenant(journal: Journal, name: str = "acme") -> str:
@@ -44,7 +45,8 @@ async def a_sender_domain(
     verified: bool = True,
 ) -> None:
     """A sender domain with one active key (PEM)."""
-    await journal.sender_domains.create(
+    await a_domain(
+        journal,
         tenant_id,
         domain,
         verified=verified,

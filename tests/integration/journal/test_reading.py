@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from cluster.events import decode_batch
 from cluster.journal import database
 from cluster.journal.ending import Ended
-from cluster.journal.journal import Journal, Rejected, TookTooLong, Unavailable, migrate
+from cluster.journal.journal import Journal, TookTooLong, Unavailable, migrate
 from cluster.journal.messages import WHOLE_BYTES
 from cluster.journal.records import (
     Address,
@@ -24,6 +24,8 @@ from cluster.journal.records import (
 )
 from cluster.journal.statements import QUERIES
 from cluster.policy.lifecycle import FINISHED, UNFINISHED, Status, fold
+from cluster.tenancy.domains.domain import Held
+from tests.domains import a_domain
 from tests.integration.journal.builders import a_message, a_request, a_tenant, dropped
 
 
@@ -172,13 +174,13 @@ async def test_a_page_of_the_log_ends_with_the_row_that_makes_it_large_enough(
 async def test_a_domain_and_its_key(journal: Journal) -> None:
     tenant = await a_tenant(journal)
     key = {"selector": "s1", "public_key": "MIIB", "sealed_private_key": b"sealed"}
-    await journal.sender_domains.create(tenant, "mail.example.com", verified=True, **key)  # type: ignore[arg-type]
+    await a_domain(journal, tenant, "mail.example.com", verified=True, **key)  # type: ignore[arg-type]
     assert await journal.sender_domains.is_verified(tenant, "mail.example.com")
     assert not await journal.sender_domains.is_verified(tenant, "example.com")
     stored = await journal.sender_domains.signing(tenant, "mail.example.com")
     assert stored is not None and [key.sealed_private_key for key in stored.keys] == [b"sealed"]
-    with pytest.raises(Rejected):
-        await journal.sender_domains.create(tenant, "mail.example.com", verified=True, **key)  # type: ignore[arg-type]
+    with pytest.raises(Held):
+        await a_domain(journal, tenant, "mail.example.com", verified=True, **key)  # type: ignore[arg-type]
 
 
 async def test_migrating_twice_and_at_once_runs_each_script_once(journal_dsn: str) -> None:

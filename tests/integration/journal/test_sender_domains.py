@@ -4,6 +4,7 @@ import psycopg
 import pytest
 
 from cluster.journal.journal import Journal
+from tests.domains import a_domain
 from tests.integration.journal.builders import a_tenant
 
 
@@ -11,12 +12,6 @@ async def execute(dsn: str, *statements: str) -> None:
     async with await psycopg.AsyncConnection.connect(dsn, autocommit=True) as connection:
         for statement in statements:
             await connection.execute(statement.encode())
-
-
-async def a_domain(journal: Journal, tenant_id: str, domain: str, *, verified: bool = True) -> None:
-    await journal.sender_domains.create(
-        tenant_id, domain, verified=verified, selector="s1", public_key="p", sealed_private_key=domain.encode()
-    )
 
 
 @pytest.mark.parametrize(
@@ -67,3 +62,28 @@ async def test_the_active_keys_sign_and_the_return_path_is_below_the_domain(jour
     await execute(journal_dsn, "UPDATE dkim_keys SET state = 'pending'")
     found = await journal.sender_domains.signing(tenant_id, "acme.example")
     assert found is not None and found.keys == ()
+
+
+async def test_a_domain_that_another_tenant_verifies_below_ones_own_is_the_others(
+    journal: Journal, journal_dsn: str
+) -> None:
+    tenant_id, other = await a_tenant(journal), await a_tenant(journal, "other")
+    await a_domain(journal, tenant_id, "acme.example")
+    await execute(journal_dsn, "UPDATE sender_domains SET include_subdomains = true")
+    await a_domain(journal, other, "news.acme.example", verified=False)
+    await a_domain(journal, other, "xacme.example")
+    found = await journal.tenants.find(tenant_id)
+    assert found is not None and found.sender_domain("news.acme.example") == "acme.example"
+    cursor, _ = await journal.tenants.changed(None)
+    await execute(journal_dsn, "UPDATE sender_domains SET verified_at = now() WHERE domain = 'news.acme.example'")
+    assert (await journal.tenants.changed(cursor))[1] == {tenant_id, other}
+    found = await journal.tenants.find(tenant_id)
+    assert found is not None and found.others == {"news.acme.example": False}
+    assert found.sender_domain("news.acme.example") is None
+    assert found.sender_domain("a.news.acme.example") == "acme.example"
+    await execute(journal_dsn, "UPDATE sender_domains SET include_subdomains = true WHERE domain = 'news.acme.example'")
+    found = await journal.tenants.find(tenant_id)
+    assert found is not None and found.sender_domain("a.news.acme.example") is None
+    await execute(journal_dsn, "DELETE FROM sender_domains WHERE domain = 'news.acme.example'")
+    found = await journal.tenants.find(tenant_id)
+    assert found is not None and found.others == {} and found.sender_domain("news.acme.example") == "acme.example"

@@ -9,14 +9,10 @@ import pytest
 from msgspec.structs import replace
 
 from cluster.journal.journal import Journal, Rejected, migrate
+from cluster.tenancy.domains.domain import Held
 from cluster.tenancy.settings import DEFAULTS, TenantSettings
+from tests.domains import a_domain
 from tests.integration.journal.builders import a_tenant
-
-
-async def a_domain(journal: Journal, tenant_id: str, domain: str, *, verified: bool = True) -> None:
-    await journal.sender_domains.create(
-        tenant_id, domain, verified=verified, selector="s1", public_key="p", sealed_private_key=b"sealed"
-    )
 
 
 async def test_the_record_of_a_tenant(journal: Journal) -> None:
@@ -70,7 +66,7 @@ async def test_a_refused_change_of_settings_changes_nothing(journal: Journal) ->
 
 async def test_two_tenants_cannot_hold_one_domain(journal: Journal) -> None:
     await a_domain(journal, await a_tenant(journal), "acme.example", verified=False)
-    with pytest.raises(Rejected):
+    with pytest.raises(Held):
         await a_domain(journal, await a_tenant(journal, "other"), "ACME.example")
 
 
@@ -84,7 +80,7 @@ async def test_what_belongs_to_a_tenant_changes_it(journal: Journal, journal_dsn
         async with await psycopg.AsyncConnection.connect(journal_dsn, autocommit=True) as connection:
             await connection.execute(statement.encode())
 
-    changes: tuple[Callable[[], Awaitable[None]], ...] = (
+    changes: tuple[Callable[[], Awaitable[object]], ...] = (
         key,
         lambda: a_domain(journal, tenant_id, "acme.example"),
         lambda: sql("UPDATE api_keys SET revoked_at = now()"),

@@ -34,6 +34,7 @@ from cluster.routing.views import (
 from cluster.settings import DeliverySettings, HttpSettings
 from cluster.tenancy.directory import TenantDirectory
 from cluster.vault import Vault, secret_key
+from tests.domains import a_manager
 from tests.integration.large import large_requests
 from tests.limiting import a_limiter
 from tests.policies import a_policy, no_aliases
@@ -58,11 +59,13 @@ class Postray:
         self.vault = Vault(secret_key("", data_dir))
         token = operator_token(secret_key("", data_dir))
         directory = TenantDirectory(journal)
+        domains = a_manager(journal, vault=self.vault)
         admin = Admin(
             token,
             journal,
             self._call,
             directory,
+            domains=domains,
             timeline=self._timeline,
             site_of=self._site_of,
             find_site=self._find_site,
@@ -81,6 +84,7 @@ class Postray:
             directory=directory,
             limiter=limiter,
             active_policy=self.policy,
+            domains=domains,
             aliases=no_aliases,
             lifetime_s=3600,
             offers=self._offer,

@@ -21,6 +21,7 @@ from cluster.installation.private_files import write_whole
 from cluster.journal.journal import Journal
 from cluster.settings import HttpSettings, PostgresSettings, Settings
 from cluster.vault import FILE, Vault, secret_key
+from tests.domains import a_domain
 from tests.integration.operating.conftest import Postray
 
 
@@ -173,8 +174,8 @@ def test_settings_files(
 async def seal(journal: Journal, secret: str) -> None:
     tenant_id = await journal.tenants.create("acme")
     sealed = Vault(secret).seal(b"key")
-    await journal.sender_domains.create(
-        tenant_id, "acme.example", verified=True, selector="s", public_key="p", sealed_private_key=sealed
+    await a_domain(
+        journal, tenant_id, "acme.example", verified=True, selector="s", public_key="p", sealed_private_key=sealed
     )
 
 

@@ -17,6 +17,7 @@ from cluster.journal.records import NewRequest
 from cluster.settings import HttpSettings
 from cluster.tenancy.directory import TenantDirectory
 from cluster.tenancy.limiter import TenantLimiter
+from tests.domains import a_manager
 from tests.limiting import DEFAULT_LIMITS
 from tests.policies import a_policy
 from tests.unit.api.journal_double import JournalDouble
@@ -78,6 +79,7 @@ class World:
             directory=self.directory,
             limiter=self.limiter,
             active_policy=self.policy,
+            domains=a_manager(journal),
             aliases=self._aliases,
             intake=self.intake,
             large=self.large,

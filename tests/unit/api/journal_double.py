@@ -22,9 +22,9 @@ from cluster.journal.records import (
     Recipient,
     ScheduledSend,
     ScheduledStatus,
-    SenderDomain,
 )
 from cluster.keys import new_key
+from cluster.tenancy.domains.domain import SenderDomain
 from cluster.tenancy.limits import RequestLimits
 from cluster.tenancy.tenant import Tenant
 
@@ -82,7 +82,7 @@ class JournalDouble:
         self.reports: list[tuple[str, bytes, float]] = []
         """What other processes report of their demands."""
         self.tenant_load = SimpleNamespace(exchange=self._exchange, usage=self._usage)
-        self.sender_domains = SimpleNamespace(of_tenant=self._sender_domains)
+        self.sender_domains = SimpleNamespace(of_tenant=self._sender_domains, find=self._sender_domain)
         self.branded_links = SimpleNamespace(
             of_tenant=self._no_links, find=self._no_link, default=self._no_link, is_return_path=self._no_link
         )
@@ -227,9 +227,14 @@ class JournalDouble:
         entries = [ScheduledSend(batch, status) for (_, batch), status in self.scheduled.items()]
         return [entry for entry in entries if batch_id in (None, entry.batch_id)]
 
-    async def _sender_domains(self, tenant_id: str) -> list[SenderDomain]:
+    async def _sender_domains(
+        self, tenant_id: str | None, *, part: str = "", limit: int = 50, offset: int = 0
+    ) -> list[SenderDomain]:
         self._read()
-        return self.domains
+        return [domain for domain in self.domains if tenant_id in (None, domain.tenant_id)]
+
+    async def _sender_domain(self, id: int, tenant_id: str | None) -> SenderDomain | None:
+        return next((domain for domain in await self._sender_domains(tenant_id) if domain.id == id), None)
 
     def _read(self) -> None:
         if self.broken is not None:

@@ -29,6 +29,7 @@ from cluster.routing.site_state import Held, SiteState, TraceLine
 from cluster.routing.views import RouteDescription, SiteOfDomain, SourceState
 from cluster.settings import HttpSettings
 from cluster.tenancy.directory import TenantDirectory
+from tests.domains import a_manager
 from tests.limiting import a_limiter
 from tests.policies import a_policy, no_aliases
 from tests.unit.api.admin_facts import a_suspension
@@ -174,11 +175,13 @@ class Operating:
         self.bad: BadPolicies | None = None
         journal = cast(Journal, self.journal)
         directory = TenantDirectory(journal)
+        domains = a_manager(journal)
         admin = Admin(
             TOKEN,
             journal,
             self._call,
             directory,
+            domains=domains,
             timeline=self._timeline,
             site_of=self._site_of,
             find_site=self._find_site,
@@ -195,6 +198,7 @@ class Operating:
             directory=directory,
             limiter=a_limiter(journal, directory),
             active_policy=a_policy(journal),
+            domains=domains,
             aliases=no_aliases,
             intake=cast(Intake, self),
             large=cast(Large, self),

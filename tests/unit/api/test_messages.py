@@ -1,4 +1,4 @@
-"""/v3/messages, batches, domains and health: what is asked of the journal, and how its answers are shown."""
+"""/v3/messages, batches and health: what is asked of the journal, and how its answers are shown."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -19,7 +19,6 @@ from cluster.journal.records import (
     MessagePage,
     MessageRow,
     PreparedPersonalization,
-    SenderDomain,
     encode,
 )
 from cluster.policy.lifecycle import Status
@@ -340,34 +339,6 @@ async def test_a_complete_batch(world: World) -> None:
     )
     answer = (await world.request("GET", f"/v3/mail/batch/{batch_id}")).json()
     assert (answer["is_complete"], answer["completed_at"]) == (True, "2026-04-23T10:00:00Z")
-
-
-async def test_domains(world: World) -> None:
-    def key(id: int, domain: str, selector: str) -> SenderDomain:
-        return SenderDomain(id=id, domain=domain, verified=id == 1, selector=selector, public_key="AAA=")
-
-    world.journal.domains = [key(1, "a.example", "s1"), key(1, "a.example", "s2"), key(2, "b.example", "s1")]
-    first, second = (await world.request("GET", "/v3/whitelabel/domains")).json()
-    assert first == {
-        "id": 1,
-        "domain": "a.example",
-        "subdomain": "",
-        "username": "",
-        "valid": True,
-        "default": False,
-        "dns": {
-            f"dkim{number}": {
-                "valid": True,
-                "type": "txt",
-                "host": f"s{number}._domainkey.a.example",
-                "data": "v=DKIM1; k=rsa; p=AAA=",
-            }
-            for number in (1, 2)
-        },
-    }
-    assert (second["valid"], list(second["dns"])) == (False, ["dkim1"])
-    assert (await world.request("GET", "/v3/whitelabel/domains/2")).json() == second
-    assert (await world.request("GET", "/v3/whitelabel/domains/3")).status_code == 404
 
 
 async def test_health_needs_no_key_and_names_the_part_that_is_wrong(world: World) -> None:

@@ -1,0 +1,1 @@
+"""Sender domains over HTTP, in SendGrid's shapes and with our findings."""
