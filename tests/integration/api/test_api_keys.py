@@ -49,6 +49,8 @@ class Keys:
 
 @pytest.fixture
 async def keys(site: Site, journal: Journal) -> AsyncIterator[Keys]:
+    async with await psycopg.AsyncConnection.connect(site.dsn, autocommit=True) as connection:
+        await connection.execute(b"""UPDATE tenants SET limits = '{"creations_per_min": 0}'""")  # no limit
     async with httpx.AsyncClient(base_url=site.url) as http:
         keys = Keys(site, journal, http)
         new = await add_key(journal, site.tenant_id, "own", OWN)

@@ -76,7 +76,6 @@ class Postray:
             put_in_force=self._put_in_force,
         )
         self.policy = a_policy(journal)
-        directory = TenantDirectory(journal)
         limiter = a_limiter(journal, directory)
         self.server = ApiServer(
             HttpSettings(bind="127.0.0.1:0", public_url="https://mail.postray.example"),

@@ -130,5 +130,5 @@ def _without(response: httpx.Response, ids: dict[str, str]) -> tuple[int, str]:
     """The answer without the ids that it repeats."""
     text = response.text
     for id in ids.values():
-        text = text.replace(id, "…")
+        text = re.sub(rf"\b{re.escape(id)}\b", "…", text)  # not the 3 of /v3
     return response.status_code, text
