@@ -113,7 +113,7 @@ def create_app(
     )
     open_to_all = for_caller(Caller.ANYBODY, HealthChecks(readiness).routes())
     return Application(
-        [keyed, open_to_all, Docs().routes(), *([admin.routes()] if admin else ())],
+        [keyed, open_to_all, Docs().routes(), *(admin.routes(authenticator.guard) if admin else ())],
         request_class=ApiRequest,
         request_max_body_size=min(settings.max_body_bytes, COMMAND_BYTES),
         exception_handlers={Exception: answer},

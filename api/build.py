@@ -283,4 +283,5 @@ def admin(
         describe=describing.route,
         sources=describing.sources,
         put_in_force=partial(put_in_force, journal, Vault(context.secret_key), settings.delivery),
+        default_limits=RequestLimits(**structs.asdict(settings.limits)),
     )

@@ -33,6 +33,7 @@ from cluster.commands.output import NAME, RULE, console, errors, json_option, pr
 from cluster.commands.queue import bounce, reroute, send_now
 from cluster.commands.shaping import shaping
 from cluster.commands.sites import actions, resume, sites, suspend
+from cluster.commands.tenants import tenants
 from cluster.context import keeps_from_work
 from cluster.entry_points import COMMANDS, NotInstalled, load
 from cluster.installation import running
@@ -100,6 +101,7 @@ for command in (
     sources,
     shaping,
     keys,
+    tenants,
     operator_token,
 ):
     main.add_command(command)

@@ -44,6 +44,8 @@ class Circumstances(Struct, frozen=True, kw_only=True):
     """The lifetime that shaping sets for the site or the domain."""
     default_lifetime_s: float = inf
     """The lifetime from the settings."""
+    at_least_until: datetime | None = None
+    """Until when the tenant's mail is tried whatever its lifetime: a suspension has delayed it."""
 
 
 class DeliveryVerdict(Struct, frozen=True, kw_only=True):
@@ -157,6 +159,8 @@ def _due_at(delivery: Claimed, verdict: Verdict, circumstances: Circumstances) -
         shaped_s=circumstances.lifetime_s,
         default_s=circumstances.default_lifetime_s,
     )
+    if circumstances.at_least_until is not None:
+        expires_at = max(expires_at, circumstances.at_least_until)
     return next_attempt(
         schedule_for(verdict.bounce_class, circumstances.retry_schedule_s),
         delivery.attempts,

@@ -92,6 +92,7 @@ class Parts:
         self.reporter = Reporter(
             self.committer,
             deps.active_policy,
+            deps.directory,
             self.automation,
             self.deferring_hosts,
             self.held,

@@ -29,6 +29,7 @@ from cluster.policy.replies.effects import CARRIED, OfSite, Settled, Unreached, 
 from cluster.policy.replies.verdict import Judgement, Verdict
 from cluster.policy.routes.mx import FAILURE_TTL_S
 from cluster.routing.active_policy import ActivePolicy
+from cluster.tenancy.directory import TenantDirectory
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +43,7 @@ class Reporter:
         self,
         committer: Committer,
         active_policy: ActivePolicy,
+        directory: TenantDirectory,
         automation: Automation,
         deferring_hosts: DeferringHosts,
         held: HeldDeliveries,
@@ -54,6 +56,7 @@ class Reporter:
     ) -> None:
         self._committer = committer
         self._active_policy = active_policy
+        self._directory = directory
         self._automation = automation
         self._deferring_hosts = deferring_hosts
         self._held = held
@@ -125,10 +128,11 @@ class Reporter:
                 log.warning("site failed site=%s wait_s=%.0f reason=%r", site.destination, wait, str(report))
 
     def _circumstances(self, site: Site, job: Job, verdicts: list[DeliveryVerdict]) -> Circumstances:
-        limits = site.throttle.limits
+        limits, tenant = site.throttle.limits, None
         if any(said.verdict.judgement is Judgement.DEFERRED for said in verdicts):
             place = site.destination
             limits = self._active_policy.limits(place.site, place.source, job.deliveries[0].domain)
+            tenant = self._directory.known(job.deliveries[0].tenant_id)
         return Circumstances(
             now=utc_now(),
             jitter=self._random(),
@@ -137,4 +141,5 @@ class Reporter:
             retry_schedule_s=limits.retry_schedule_s,
             lifetime_s=limits.lifetime_s,
             default_lifetime_s=self._lifetime_s,
+            at_least_until=tenant.tries_until if tenant is not None else None,
         )

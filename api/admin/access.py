@@ -1,7 +1,8 @@
 """Authentication of operators by a token: one that the journal has, or the one that every process derives from the
 cluster's secret.
 
-API keys belong to tenants and are not accepted here.
+API keys belong to tenants. They are accepted only by the routes for what a tenant may set itself, each for its own
+tenant.
 """
 
 import hmac
@@ -13,8 +14,11 @@ from litestar.datastructures import State
 from litestar.handlers import BaseRouteHandler, HTTPRouteHandler
 
 from api.http import help_texts
+from api.http.existing import TENANT, missing
 from api.http.refusals import Unauthenticated
+from api.http.routes import Guard
 from cluster.journal.journal import Journal
+from cluster.journal.records import ApiKey
 from cluster.keys import is_operator_token, key_hash
 
 Connection = ASGIConnection[HTTPRouteHandler, None, None, State]
@@ -57,3 +61,25 @@ class Operators:
         minute = self._clock().replace(second=0, microsecond=0)
         if token.last_used_at is None or token.last_used_at < minute:
             await self._journal.operator_tokens.note_use(token.id, minute)
+
+
+class OperatorsOrKeys:
+    """Admits an operator for any tenant, and a key for its own: the one that the path names as ``id``. For an operator,
+    ``auth`` in the request's scope is None."""
+
+    def __init__(self, operators: Operators, of_keys: Guard) -> None:
+        """``of_keys`` is the guard of the routes for keys."""
+        self._operators = operators
+        self._of_keys = of_keys
+
+    async def guard(self, connection: Connection, route: BaseRouteHandler) -> None:
+        """Raises Unauthenticated for anyone else, Forbidden, and NotFound for the tenant of another key."""
+        try:
+            await self._operators.guard(connection, route)
+        except Unauthenticated:
+            await self._of_keys(connection, route)
+            key: ApiKey = connection.scope["auth"]
+            if connection.path_params["id"] != key.tenant_id:
+                raise missing(TENANT) from None
+        else:
+            connection.scope["auth"] = None

@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 
-from api.admin.access import Operators
+from api.admin.access import Operators, OperatorsOrKeys
 from api.admin.bouncing import Bouncing
 from api.admin.deliverers import Deliverers
 from api.admin.domains import DomainAdministration
@@ -16,14 +16,17 @@ from api.admin.searching import QueueSearch, SiteOf
 from api.admin.sending_now import SendingNow
 from api.admin.sites import SiteCalls
 from api.admin.suspensions import SuspensionCalls
+from api.admin.tenant_settings import TenantSettingsCalls
+from api.admin.tenants import TenantCalls
 from api.admin.tracing import Tracing
 from api.http.access import Caller
-from api.http.routes import RouteGroup, for_caller, resource
+from api.http.routes import Guard, RouteGroup, for_caller, resource
 from api.messages.timeline import Timeline
 from cluster.journal.journal import Journal
 from cluster.peers import Call
 from cluster.tenancy.directory import TenantDirectory
 from cluster.tenancy.domains.managing import DomainManager
+from cluster.tenancy.limits import DEFAULTS, RequestLimits
 
 
 class Admin:
@@ -45,10 +48,11 @@ class Admin:
         describe: Describe,
         sources: ListSources,
         put_in_force: PutInForce,
+        default_limits: RequestLimits = DEFAULTS,
     ) -> None:
         """``token`` is the derived operator token (cluster.keys). ``call`` calls the delivery actors. ``directory`` has
-        the tenants and API keys of this process."""
-        self._guard = Operators(token, journal).guard
+        the tenants and API keys of this process. ``default_limits`` are those of the settings for a tenant."""
+        self._operators = Operators(token, journal)
         deliverers = Deliverers(journal, call)
         names = NameFinder(journal, deliverers, find_site, named_sites, sources)
         search = QueueSearch(journal, site_of, names)
@@ -72,8 +76,17 @@ class Admin:
             OperatorTokenCalls(journal),
             DomainAdministration(journal, domains),
             Placing(deliverers, describe=describe, sources=sources, put_in_force=put_in_force, version=version),
+            TenantCalls(journal, directory, deliverers),
         )
+        self._of_tenants = TenantSettingsCalls(journal, directory, default_limits)
 
-    def routes(self) -> RouteGroup:
+    def routes(self, of_keys: Guard) -> list[RouteGroup]:
+        """``of_keys`` is the guard of the routes for keys: some of the routes are for them as well."""
         handlers = [handler for part in self._parts for handler in part.handlers()]
-        return for_caller(Caller.OPERATOR, resource("/api/admin", *handlers, tag="operating"), guard=self._guard)
+        operating = resource("/api/admin", *handlers, tag="operating")
+        shared = resource("/api/admin", *self._of_tenants.handlers(), tag="tenants")
+        either = OperatorsOrKeys(self._operators, of_keys)
+        return [
+            for_caller(Caller.OPERATOR, operating, guard=self._operators.guard),
+            for_caller(Caller.OPERATOR_OR_KEY, shared, guard=either.guard),
+        ]

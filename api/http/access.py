@@ -27,6 +27,7 @@ class Caller(StrEnum):
     ANYBODY = "anybody"
     KEY = "an API key"
     OPERATOR = "an operator"
+    OPERATOR_OR_KEY = "an operator, or an API key of the tenant that the path names"
 
 
 class SandboxUse(StrEnum):
@@ -71,7 +72,8 @@ class Access(Struct, frozen=True, kw_only=True):
             return [{}]
         if self.caller is Caller.OPERATOR:
             return [{"operator": []}]
-        return [{"key": [scope]} for scope in self.scopes] or [{"key": []}]
+        by_key: list[dict[str, list[str]]] = [{"key": [scope]} for scope in self.scopes] or [{"key": []}]
+        return [{"operator": []}, *by_key] if self.caller is Caller.OPERATOR_OR_KEY else by_key
 
 
 def _require(key: ApiKey, scopes: tuple[str, ...]) -> None:
@@ -84,6 +86,8 @@ BODIES = "html_content, plain_content, custom_headers, custom_args"
 
 _OPEN = Access(caller=Caller.ANYBODY)
 _OPERATOR = Access(caller=Caller.OPERATOR)
+_READS_TENANT = Access(caller=Caller.OPERATOR_OR_KEY, scopes=("admin.settings",))
+_SETS_TENANT = Access(caller=Caller.OPERATOR_OR_KEY, scopes=("admin.settings",), sandbox=SandboxUse.REFUSED)
 _READS = ("messages.read", "stats.read", "mail.send", "mail.cancel")
 
 ROUTES: Mapping[str, Access] = {
@@ -157,6 +161,19 @@ ROUTES: Mapping[str, Access] = {
     "DELETE /api/admin/domains/{id}": _OPERATOR,
     "POST /api/admin/domains/{id}/verify": _OPERATOR,
     "POST /api/admin/domains/{id}/rotate": _OPERATOR,
+    "POST /api/admin/tenants": _OPERATOR,
+    "GET /api/admin/tenants": _OPERATOR,
+    "GET /api/admin/tenants/{id}": _OPERATOR,
+    "PATCH /api/admin/tenants/{id}": _OPERATOR,
+    "DELETE /api/admin/tenants/{id}": _OPERATOR,
+    "POST /api/admin/tenants/{id}/suspend": _OPERATOR,
+    "POST /api/admin/tenants/{id}/resume": _OPERATOR,
+    "GET /api/admin/tenants/{id}/tracking": _READS_TENANT,
+    "PUT /api/admin/tenants/{id}/tracking": _SETS_TENANT,
+    "GET /api/admin/tenants/{id}/settings": _READS_TENANT,
+    "PUT /api/admin/tenants/{id}/settings": _SETS_TENANT,
+    "GET /api/admin/tenants/{id}/limits": _READS_TENANT,
+    "PUT /api/admin/tenants/{id}/limits": _SETS_TENANT,
     "GET /api/admin/operator-tokens": _OPERATOR,
     "POST /api/admin/operator-tokens": _OPERATOR,
     "DELETE /api/admin/operator-tokens/{id}": _OPERATOR,

@@ -24,6 +24,7 @@ class ThingKind(Struct, frozen=True):
 MESSAGE = ThingKind("msg_", "message", help_texts.MESSAGE)
 BATCH = ThingKind("bat_", "batch", help_texts.BATCH)
 KEY = ThingKind("key_", "API key", help_texts.KEYS)
+TENANT = ThingKind("tnt_", "tenant", help_texts.TENANT)
 
 
 async def existing(kind: ThingKind, id: str, find: Callable[[str], Awaitable[Found | None]]) -> Found:

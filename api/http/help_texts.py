@@ -26,6 +26,7 @@ OPERATOR_TOKEN_NAME = "Revoke it with DELETE /api/admin/operator-tokens/{id}, or
 SCOPE = "GET /v3/scopes lists the scopes of this key; another key is needed"
 SANDBOX = "Use a live key, sg_live_…"
 SUBUSER = "Leave the header out, and use a key of the tenant that is meant; GET /v3/scopes shows what a key may do"
+TENANT_SUSPENDED = "The operator of this installation knows why, and can resume it; mail that was accepted before waits"
 SENDER_DOMAIN = (
     "GET /v3/whitelabel/domains lists the sender domains of the tenant and whether each is verified; POST "
     "/v3/whitelabel/domains adds one, and POST /v3/whitelabel/domains/{id}/validate looks at its records"
@@ -43,6 +44,13 @@ DOMAIN_RECORDS = "Leave it out"
 CNAMES = "Set it to false for TXT and MX records; for CNAMEs the operator sets domains.cname_target"
 DOMAINS = "`postray domains list` or GET /api/admin/domains lists the domains"
 TENANTS = "Name the id or the name of a tenant"
+
+TENANT = "`postray tenants list` or GET /api/admin/tenants lists the tenants"
+TENANT_NAME = "Choose another name; GET /api/admin/tenants lists the tenants"
+SUSPEND_FIRST = "`postray tenants suspend` or POST /api/admin/tenants/{id}/suspend suspends it"
+FINISH_FIRST = "`postray bounce` ends its mail; or resume it with `postray tenants resume` until all of it is sent"
+TIME_ZONE = "Names are those of the IANA database, such as Europe/Berlin"
+OWN_LIMIT = "GET /api/admin/tenants/{id}/limits shows the limits of the operator, who alone can raise them"
 
 MESSAGE = "GET /v3/messages lists the messages that this key may see"
 BATCH = "POST /v3/mail/batch makes a batch"

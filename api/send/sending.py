@@ -38,6 +38,7 @@ BATCHES_KEPT = 10_000
 
 NOT_VERIFIED = "Sender domain not verified"
 """The start of the error text; clients compare it."""
+SUSPENDED = "The tenant is suspended"
 _ACCESS = ROUTES["POST /v3/mail/send"]
 DECODER = msgspec.json.Decoder(MailSend)
 decode_mail = NamingDecoder(DECODER).decode
@@ -105,9 +106,12 @@ class Sending:
         awaited between long steps; None for a small request. ``named`` is the request's idempotency key, which is
         committed with it.
 
-        Raises Forbidden when a scope or a verified domain is missing, Invalid with all faults, LimitExceeded, and the
-        errors of ``commit``.
+        Raises Forbidden when the tenant is suspended or a scope or a verified domain is missing, Invalid with all
+        faults, LimitExceeded, and the errors of ``commit``.
         """
+        tenant = await self._directory.tenant(key.tenant_id)
+        if tenant is None or tenant.is_suspended:
+            raise Forbidden(SUSPENDED, help=help_texts.TENANT_SUSPENDED)
         if mail.scheduled:
             _ACCESS.require(key, SEND_AT)
         checked = check(mail, self._limits, notes)
@@ -120,7 +124,7 @@ class Sending:
         sandbox = key.sandbox or mail.sandboxed
         if not sandbox:
             senders = notes.senders
-            unverified = await first_unverified(self._directory, key.tenant_id, _sender_domains(mail, senders))
+            unverified = await first_unverified(self._directory, tenant, _sender_domains(mail, senders))
             if unverified is not None:
                 field = _first_from(unverified, mail, senders)
                 raise Forbidden(f"{NOT_VERIFIED}: {unverified}", field, help_texts.SENDER_DOMAIN)

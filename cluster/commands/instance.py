@@ -30,7 +30,7 @@ ANSWER_S = 60.0
 # The token is for postray only: a proxy from the environment must not see it.
 _direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
-Method = Literal["GET", "POST", "DELETE"]
+Method = Literal["GET", "POST", "PUT", "DELETE"]
 Json = Any
 """Decoded JSON: the API's structs are documented in its OpenAPI document."""
 
@@ -107,6 +107,9 @@ class Instance:
 
     def post(self, path: str, **body: Json) -> Json:
         return self._call("POST", path, {}, {name: value for name, value in body.items() if value is not None})
+
+    def put(self, path: str, **body: Json) -> Json:
+        return self._call("PUT", path, {}, {name: value for name, value in body.items() if value is not None})
 
     def lines(self, path: str, max_wait_s: float, **query: str | float | None) -> Iterator[Json]:
         """The objects of an NDJSON answer, as they arrive. ``max_wait_s``: the longest gap between two, in seconds."""

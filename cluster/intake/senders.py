@@ -3,15 +3,16 @@
 from collections.abc import Iterable
 
 from cluster.tenancy.directory import TenantDirectory
+from cluster.tenancy.tenant import Tenant
 
 
-async def first_unverified(directory: TenantDirectory, tenant_id: str, domains: Iterable[str]) -> str | None:
+async def first_unverified(directory: TenantDirectory, tenant: Tenant, domains: Iterable[str]) -> str | None:
     """The first of these domains (A-labels) that the tenant may not send from; None when it may use them all. A domain
     that was verified a moment ago can be used at once. Raises Unavailable when the journal does not answer."""
-    tenant = await directory.tenant(tenant_id)
     for domain in domains:
-        if tenant is None or tenant.sender_domain(domain) is None:
-            tenant = await directory.reloaded(tenant_id)
-            if tenant is None or tenant.sender_domain(domain) is None:
+        if tenant.sender_domain(domain) is None:
+            reloaded = await directory.reloaded(tenant.id)
+            if reloaded is None or reloaded.sender_domain(domain) is None:
                 return domain
+            tenant = reloaded
     return None

@@ -10,15 +10,17 @@ from datetime import UTC, datetime
 from typing import Any
 
 from msgspec import Struct
+from psycopg import AsyncConnection
 
 from cluster.events import Bounced, Dropped, Event
 from cluster.ids import new_id
-from cluster.journal.database import JournalPart, execute, rows
+from cluster.journal.database import JournalPart, Row, execute, rows
 from cluster.journal.ending import finish, tally
 from cluster.journal.event_log import append
 from cluster.journal.records import DueDelivery, Outcome, OutcomeWithEvent, keys
 from cluster.policy.lifecycle import Status, Transition, after
 from cluster.policy.replies.bounce_class import BounceClass
+from cluster.tenancy.tenant import AFTER_SUSPENSION
 
 
 class Due(Struct, frozen=True, array_like=True):
@@ -37,6 +39,10 @@ class Due(Struct, frozen=True, array_like=True):
     error_message: str | None
     pool: str
     route: str = ""
+
+    @property
+    def key(self) -> tuple[str, int]:
+        return self.message_id, self.recipient_no
 
     @property
     def waiting(self) -> DueDelivery:
@@ -94,14 +100,16 @@ class Scheduling(JournalPart):
 
     async def page_in(self, limit: int, lease_s: float, decide: Decide) -> PagedIn:
         """Handle at most ``limit`` due deliveries, oldest first: lease or park them as ``decide`` returns, and end
-        those that have expired."""
+        those that have expired. While their tenant is suspended, and for ``AFTER_SUSPENSION`` after it, none
+        expires."""
         leased: list[DueDelivery] = []
         owners: list[int] = []
         parked: list[DueDelivery] = []
         lanes: list[str] = []
         async with self._database.transaction() as connection:
             page = [Due(*row) for row in await rows(connection, "due", limit=limit)]
-            waiting = [due.waiting for due in page if not due.expired]
+            paused = await _outlive_suspensions(connection, [due for due in page if due.expired])
+            waiting = [due.waiting for due in page if not paused.get(due.key, due.expired)]
             for one, place in zip(waiting, await decide(waiting), strict=True):
                 if isinstance(place, int):
                     leased.append(one)
@@ -113,7 +121,7 @@ class Scheduling(JournalPart):
                 await execute(connection, "lease", lease_s=lease_s, owners=owners, **keys(leased))
             if parked:
                 await execute(connection, "park", lanes=lanes, **keys(parked))
-            if expired := [due for due in page if due.expired]:
+            if expired := [due for due in page if due.expired and due.key not in paused]:
                 at = datetime.now(UTC)
                 results = [expire(due, at) for due in expired]
                 changes = await finish(connection, [outcome for outcome, _ in results], at)
@@ -173,6 +181,16 @@ class Scheduling(JournalPart):
     async def empty_lane(self, destination: str, limit: int) -> int:
         """Make at most ``limit`` deliveries of a lane that no longer has an owner due now; returns how many."""
         return await self._database.execute("empty_lane", lane=destination, limit=limit)
+
+
+async def _outlive_suspensions(connection: AsyncConnection[Row], expired: Sequence[Due]) -> dict[tuple[str, int], bool]:
+    """Extend the lifetimes that tenants' suspensions used up; returns the keys of these deliveries, each with whether
+    its batch is paused."""
+    if not expired:
+        return {}
+    after_s = AFTER_SUSPENSION.total_seconds()
+    found = await rows(connection, "outlive_suspension", after_s=after_s, **keys([due.waiting for due in expired]))
+    return {(message_id, recipient_no): is_paused for message_id, recipient_no, is_paused in found}
 
 
 def expire(due: Due, at: datetime) -> OutcomeWithEvent:

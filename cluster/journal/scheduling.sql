@@ -9,6 +9,23 @@ WHERE due_at <= now()
 ORDER BY due_at LIMIT %(limit)s
 FOR UPDATE SKIP LOCKED
 
+-- name: outlive_suspension
+-- Extends the lifetime of deliveries that would end while their tenant is suspended, or within after_s of its end. One of
+-- a paused batch stays where it is; the others are to be leased or parked.
+WITH mine AS (
+    SELECT d.message_id, d.recipient_no, make_interval(secs => %(after_s)s)
+        + CASE WHEN t.suspended_at IS NOT NULL THEN now() ELSE t.resumed_at END AS expires_at
+    FROM unnest(%(message_ids)s::text[], %(recipient_nos)s::int[]) AS k (message_id, recipient_no)
+    JOIN deliveries d ON d.message_id = ANY (ARRAY[k.message_id]) AND d.recipient_no = ANY (ARRAY[k.recipient_no])
+    JOIN tenants t ON t.id = d.tenant_id
+    WHERE t.suspended_at IS NOT NULL OR t.resumed_at + make_interval(secs => %(after_s)s) > now()
+)
+UPDATE deliveries AS d
+SET expires_at = mine.expires_at,
+    due_at = CASE WHEN d.paused_due_at IS NOT NULL THEN mine.expires_at ELSE d.due_at END
+FROM mine WHERE d.message_id = ANY (ARRAY[mine.message_id]) AND d.recipient_no = ANY (ARRAY[mine.recipient_no])
+RETURNING d.message_id, d.recipient_no, d.paused_due_at IS NOT NULL
+
 -- name: anything_due
 -- The least due_at is the first entry of its index, whatever the planner assumes about the other rows.
 SELECT coalesce(min(due_at) <= now(), false) FROM deliveries

@@ -9,7 +9,8 @@ from cluster.journal.site_actions import Maker, SiteAction, write_actions
 
 
 class Suspension(Struct, frozen=True, kw_only=True):
-    """No mail is sent to this site for this tenant. An empty site is every site, an empty tenant every tenant."""
+    """No mail is sent to this site for this tenant. An empty site is every site, an empty tenant every tenant. The year
+    9999 as its end stands for a suspended tenant: it ends when that is resumed."""
 
     site: str
     tenant_id: str
@@ -54,7 +55,7 @@ class Suspensions(JournalPart):
         return ended
 
     async def active(self) -> list[Suspension]:
-        """The suspensions that have not ended."""
+        """The suspensions that have not ended, those of suspended tenants among them."""
         return [_suspension(row) for row in await self._database.rows("suspensions")]
 
 

@@ -1,44 +1,165 @@
-"""The journal's part for tenants: their record, and which of them changed."""
+"""The journal's part for tenants: their record, what operators do with them, and which of them changed."""
 
 from collections.abc import Callable
+from datetime import UTC, datetime
+from enum import StrEnum
+
+from msgspec import Struct
+from psycopg.errors import UniqueViolation
 
 from cluster.ids import new_id
-from cluster.journal.database import JournalPart, execute, rows
+from cluster.journal.database import JournalPart, Rejected, Row, execute, rows
+from cluster.journal.site_actions import SiteAction, write_actions
 from cluster.tenancy import limits, settings
+from cluster.tenancy.limits import RequestLimits
 from cluster.tenancy.settings import TenantSettings
 from cluster.tenancy.tenant import NO_OTHERS, Tenant
 
 
+class NameTaken(Rejected):
+    """Another tenant has this name."""
+
+
+class TenantRecord(Struct, frozen=True, kw_only=True):
+    """A tenant as operators see it."""
+
+    id: str
+    name: str
+    created_at: datetime
+    suspended_at: datetime | None
+    """Since when it is suspended; None when it is not."""
+
+
+class Deletion(StrEnum):
+    """The result of deleting a tenant."""
+
+    DELETED = "deleted"
+    """Its data is erased in the background."""
+    NOT_SUSPENDED = "not suspended"
+    UNFINISHED = "unfinished"
+    """Mail of it is still queued or being sent."""
+
+
+class GivenLimits(Struct, frozen=True, kw_only=True):
+    """The limits that the operator gave a tenant, and those that the tenant gave itself. The lower of both applies."""
+
+    by_operator: RequestLimits
+    own: RequestLimits
+
+
 class Tenants(JournalPart):
-    """Creates and reads tenants. Everything that belongs to a tenant changes the tenant (migration 0011)."""
+    """Creates, reads and changes tenants. Everything that belongs to a tenant changes the tenant (migration 0011)."""
 
     async def create(self, name: str) -> str:
-        """Create a tenant; returns its id."""
+        """Create a tenant; returns its id. Raises NameTaken."""
         tenant_id = new_id("tnt_")
-        await self._database.execute("create_tenant", id=tenant_id, name=name)
+        if await self._database.row("create_tenant", id=tenant_id, name=name) is None:
+            raise NameTaken(f"another tenant has the name {name!r}")
         return tenant_id
 
     async def named(self, name: str) -> str | None:
-        """The id of the tenant with this name; None when there is none."""
+        """The id of the tenant with this name, the oldest if an older version let several have it; None when there is
+        none."""
         row = await self._database.row("tenant_named", name=name)
         return row[0] if row else None
 
     async def find(self, tenant_id: str) -> Tenant | None:
-        """The record of a tenant; None when there is none or it is deleted."""
+        """The record of a tenant that requests and deliveries need; None when there is none or it is deleted."""
         row = await self._database.row("tenant", id=tenant_id)
         if row is None:
             return None
-        id, name, is_suspended, stored_settings, stored_limits, domains, with_subdomains, *below, link_host = row
+        id, name, is_suspended, resumed_at, set_, given, own, domains, with_subdomains, *below, link_host = row
         return Tenant(
             id=id,
             name=name,
             is_suspended=is_suspended,
-            settings=settings.decode(stored_settings),
-            limits=limits.decode(stored_limits),
+            resumed_at=resumed_at,
+            settings=settings.decode(set_),
+            limits=limits.lower_of(limits.decode(given), limits.decode(own)),
             senders=dict(zip(domains, with_subdomains, strict=True)),
             others=dict(zip(*below, strict=True)) or NO_OTHERS,
             link_host=link_host or "",
         )
+
+    # What operators do
+
+    async def record(self, tenant_id: str) -> TenantRecord | None:
+        """A tenant; None when there is none or it is deleted."""
+        row = await self._database.row("tenant_record", id=tenant_id)
+        return _record(row) if row else None
+
+    async def page(self, after: str, limit: int, name: str | None = None) -> list[TenantRecord]:
+        """At most ``limit`` tenants with an id above ``after``, in the order of their ids, which is that of their
+        creation; all of them, or those with a name."""
+        found = await self._database.rows("tenant_records", after=after, limit=limit, name=name)
+        return [_record(row) for row in found]
+
+    async def rename(self, tenant_id: str, name: str) -> TenantRecord | None:
+        """Give a tenant another name; None when there is no such tenant. Raises NameTaken."""
+        try:
+            async with self._database.transaction() as connection:
+                found = await rows(connection, "lock_operated_tenant", id=tenant_id)
+                if not found:
+                    return None
+                [[is_shared]] = await rows(connection, "is_shared_name", id=tenant_id, name=name)
+                if is_shared and found[0][0] != name:
+                    raise NameTaken(f"another tenant has the name {name!r}")
+                if found[0][0] != name:
+                    return _record((await rows(connection, "rename_tenant", id=tenant_id, name=name))[0])
+        except Rejected as error:
+            if isinstance(error.__cause__, UniqueViolation):
+                raise NameTaken(f"another tenant has the name {name!r}") from error
+            raise
+        return await self.record(tenant_id)
+
+    async def suspend(self, tenant_id: str) -> TenantRecord | None:
+        """Suspend a tenant: it may not send, and what is queued waits. None when there is no such tenant. A suspended
+        tenant stays as it is."""
+        return await self._switch("suspend_tenant", tenant_id, "suspended")
+
+    async def resume(self, tenant_id: str) -> TenantRecord | None:
+        """End a tenant's suspension; None when there is no such tenant."""
+        return await self._switch("resume_tenant", tenant_id, "resumed")
+
+    async def _switch(self, statement: str, tenant_id: str, action: str) -> TenantRecord | None:
+        async with self._database.transaction() as connection:
+            if not await rows(connection, "lock_operated_tenant", id=tenant_id):
+                return None
+            if await execute(connection, statement, id=tenant_id):
+                done = SiteAction(at=datetime.now(UTC), tenant_id=tenant_id, action=action, made_by="operator")
+                await write_actions(connection, [done])
+            return _record((await rows(connection, "tenant_record", id=tenant_id))[0])
+
+    async def delete(self, tenant_id: str) -> Deletion | None:
+        """Delete a suspended tenant without unfinished mail; None when there is no such tenant. From then on it does
+        not exist for requests; cluster/journal/erasure.py erases what it had. Raises TookTooLong."""
+        async with self._database.searching() as connection:
+            found = await rows(connection, "lock_operated_tenant", id=tenant_id)
+            if not found:
+                return None
+            if not found[0][1]:
+                return Deletion.NOT_SUSPENDED
+            [[has_unfinished]] = await rows(connection, "has_unfinished", id=tenant_id)
+            if has_unfinished:
+                return Deletion.UNFINISHED
+            await execute(connection, "delete_tenant", id=tenant_id)
+        return Deletion.DELETED
+
+    # What it may set
+
+    async def given_limits(self, tenant_id: str) -> GivenLimits | None:
+        """The limits of a tenant; None when there is no such tenant."""
+        return _given(await self._database.rows("tenant_limits", id=tenant_id))
+
+    async def limit(self, tenant_id: str, by_operator: RequestLimits) -> GivenLimits | None:
+        """Replace the operator's limits of a tenant; None when there is no such tenant."""
+        stored = limits.encode(by_operator).decode()
+        return _given(await self._database.rows("store_limits", id=tenant_id, limits=stored))
+
+    async def limit_itself(self, tenant_id: str, own: RequestLimits) -> GivenLimits | None:
+        """Replace the limits that a tenant gives itself; None when there is no such tenant."""
+        stored = limits.encode(own).decode()
+        return _given(await self._database.rows("store_own_limits", id=tenant_id, limits=stored))
 
     async def change_settings(
         self, tenant_id: str, change: Callable[[TenantSettings], TenantSettings]
@@ -61,3 +182,20 @@ class Tenants(JournalPart):
         assert row is not None
         cursor, ids = row
         return cursor, frozenset(ids)
+
+
+def _record(row: Row) -> TenantRecord:
+    id, name, created_at, suspended_at = row
+    return TenantRecord(
+        id=id,
+        name=name,
+        created_at=created_at.astimezone(UTC),
+        suspended_at=suspended_at.astimezone(UTC) if suspended_at else None,
+    )
+
+
+def _given(found: list[Row]) -> GivenLimits | None:
+    if not found:
+        return None
+    by_operator, own = found[0]
+    return GivenLimits(by_operator=limits.decode(by_operator), own=limits.decode(own))

@@ -1,13 +1,66 @@
 -- Tenants.
 
 -- name: create_tenant
-INSERT INTO tenants (id, name) VALUES (%(id)s, %(name)s)
+-- Creates a tenant unless another has its name. The index of names does not hold those that an older version let two
+-- tenants have.
+INSERT INTO tenants (id, name)
+SELECT %(id)s, %(name)s
+WHERE NOT EXISTS (SELECT FROM tenants WHERE name = %(name)s AND deleted_at IS NULL AND is_name_shared)
+ON CONFLICT (name) WHERE deleted_at IS NULL AND NOT is_name_shared DO NOTHING
+RETURNING id
 
 -- name: tenant_named
-SELECT id FROM tenants WHERE name = %(name)s AND deleted_at IS NULL
+SELECT id FROM tenants WHERE name = %(name)s AND deleted_at IS NULL ORDER BY id
+
+-- name: tenant_record
+SELECT id, name, created_at, suspended_at FROM tenants WHERE id = %(id)s AND deleted_at IS NULL
+
+-- name: tenant_records
+-- The tenants after an id, all or those with a name.
+SELECT id, name, created_at, suspended_at FROM tenants
+WHERE id > %(after)s AND deleted_at IS NULL AND name = coalesce(%(name)s, name)
+ORDER BY id LIMIT %(limit)s
+
+-- name: lock_operated_tenant
+SELECT name, suspended_at IS NOT NULL FROM tenants WHERE id = %(id)s AND deleted_at IS NULL FOR NO KEY UPDATE
+
+-- name: is_shared_name
+-- Whether another tenant has a name that an older version let two tenants have.
+SELECT EXISTS (
+    SELECT FROM tenants WHERE name = %(name)s AND id <> %(id)s AND deleted_at IS NULL AND is_name_shared)
+
+-- name: rename_tenant
+UPDATE tenants SET name = %(name)s, is_name_shared = false WHERE id = %(id)s
+RETURNING id, name, created_at, suspended_at
+
+-- name: suspend_tenant
+UPDATE tenants SET suspended_at = now() WHERE id = %(id)s AND suspended_at IS NULL
+
+-- name: resume_tenant
+UPDATE tenants SET suspended_at = NULL, resumed_at = now() WHERE id = %(id)s AND suspended_at IS NOT NULL
+
+-- name: has_unfinished
+-- Reads the whole queue where the tenant has nothing in it: an index on tenants would add to the cost of each message.
+SELECT EXISTS (
+    SELECT FROM deliveries
+    WHERE tenant_id = %(id)s AND status IN ('queued', 'processing', 'rendered', 'sending'))
+
+-- name: delete_tenant
+UPDATE tenants SET deleted_at = now() WHERE id = %(id)s
+
+-- name: tenant_limits
+SELECT limits::text, own_limits::text FROM tenants WHERE id = %(id)s AND deleted_at IS NULL
+
+-- name: store_limits
+UPDATE tenants SET limits = %(limits)s::text::jsonb WHERE id = %(id)s AND deleted_at IS NULL
+RETURNING limits::text, own_limits::text
+
+-- name: store_own_limits
+UPDATE tenants SET own_limits = %(limits)s::text::jsonb WHERE id = %(id)s AND deleted_at IS NULL
+RETURNING limits::text, own_limits::text
 
 -- name: tenant
-SELECT t.id, t.name, t.suspended_at IS NOT NULL, t.settings::text, t.limits::text,
+SELECT t.id, t.name, t.suspended_at IS NOT NULL, t.resumed_at, t.settings::text, t.limits::text, t.own_limits::text,
     coalesce(d.domains, '{}'), coalesce(d.with_subdomains, '{}'),
     coalesce(o.domains, '{}'), coalesce(o.with_subdomains, '{}'),
     (SELECT b.subdomain || '.' || b.domain FROM branded_links b

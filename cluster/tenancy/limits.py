@@ -1,7 +1,8 @@
 """The limits of a tenant over the whole cluster, and how they are stored. Pure."""
 
+import math
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta, Struct
@@ -74,3 +75,18 @@ _decoder = msgspec.json.Decoder(RequestLimits)
 def decode(stored: str | bytes | None) -> RequestLimits:
     """The limits as the journal stores them; None and ``{}`` are the defaults, which all tenants share."""
     return _decoder.decode(stored) if stored and stored not in ("{}", b"{}") else DEFAULTS
+
+
+def lower_of(one: RequestLimits, other: RequestLimits) -> RequestLimits:
+    """For each limit the lower of two; a limit that only one of them sets is that one's."""
+    if other is DEFAULTS:
+        return one
+    return RequestLimits(
+        **{name: _lower(getattr(one, name), getattr(other, name)) for name in RequestLimits.__struct_fields__}
+    )
+
+
+def _lower(one: float | None, other: float | None) -> Any:
+    if one is None or other is None:
+        return other if one is None else one
+    return min(one or math.inf, other or math.inf) if one or other else 0

@@ -1,6 +1,7 @@
 """What a request or a delivery must know of its tenant, as one record. Pure."""
 
 from collections.abc import Mapping
+from datetime import datetime, timedelta
 from types import MappingProxyType
 
 from msgspec import Struct
@@ -11,6 +12,8 @@ from cluster.tenancy.settings import DEFAULTS, TenantSettings
 
 NO_OTHERS: Mapping[str, bool] = MappingProxyType({})
 """Most tenants share it."""
+AFTER_SUSPENSION = timedelta(days=1)
+"""Mail that a suspension delayed is tried for at least so long after the tenant was resumed."""
 
 
 class Tenant(Struct, frozen=True, kw_only=True, gc=False):
@@ -19,6 +22,8 @@ class Tenant(Struct, frozen=True, kw_only=True, gc=False):
     id: str
     name: str
     is_suspended: bool = False
+    resumed_at: datetime | None = None
+    """When its last suspension ended."""
     senders: Mapping[str, bool] = {}
     """The verified sender domains in A-labels, each with whether its sub-domains are included."""
     settings: TenantSettings = DEFAULTS
@@ -28,6 +33,11 @@ class Tenant(Struct, frozen=True, kw_only=True, gc=False):
 
     others: Mapping[str, bool] = NO_OTHERS
     """Verified domains of other tenants below those of this one that include their sub-domains; as ``senders``."""
+
+    @property
+    def tries_until(self) -> datetime | None:
+        """Until when mail is tried that would expire before; None: no suspension has delayed it."""
+        return self.resumed_at + AFTER_SUSPENSION if self.resumed_at is not None else None
 
     def sender_domain(self, domain: str) -> str | None:
         """The verified domain under which the tenant may send from ``domain`` (A-labels): itself, or the closest

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 from api import app
-from api.admin import bouncing, searching, sites, suspensions, tracing
+from api.admin import bouncing, searching, sites, suspensions, tenant_settings, tenants, tracing
 from api.domains import calls as domain_calls
 from api.http import addresses, idempotency, ignored, inflating, refusals
 from api.http import body as bodies
@@ -116,6 +116,10 @@ LIMITS: dict[str, int | str] = {
     "`--limit` of `sites` and `actions`": sites.MOST_SITES,
     "`--seconds` of `trace`": tracing.LONGEST_S,
     "length of a suspension": days(suspensions.LONGEST_SUSPENSION_S),
+    "name of a tenant": tenants.LONGEST_NAME,
+    "tenants on a page": tenants.MOST_LISTED,
+    "texts of a tenant's settings": tenant_settings.LONGEST_TEXT,
+    "entries of `address_whitelist`": tenant_settings.MOST_ALLOWED,
     "`--older-than`": days(searching.LONGEST_AGE_S),
     "`--reason`": bouncing.LONGEST_REASON,
     "`*` in a name of `shaping.toml`": patterns.MOST_STARS,

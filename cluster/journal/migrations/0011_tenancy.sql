@@ -2,13 +2,25 @@
 
 -- Tenants.
 ALTER TABLE tenants
+    ADD COLUMN is_name_shared boolean NOT NULL DEFAULT false,   -- an older tenant has this name too
     ADD COLUMN suspended_at timestamptz,
+    ADD COLUMN resumed_at   timestamptz,                        -- when its last suspension ended
     ADD COLUMN deleted_at   timestamptz,                        -- its data is erased in the background
+    ADD COLUMN erased_at    timestamptz,                        -- all of it is; the row stays, so that every process learns it
     ADD COLUMN settings     jsonb NOT NULL DEFAULT '{}',        -- cluster/tenancy/settings.py; {} means all defaults
-    ADD COLUMN limits       jsonb NOT NULL DEFAULT '{}',        -- cluster/tenancy/limits.py; {} means all defaults
+    ADD COLUMN limits       jsonb NOT NULL DEFAULT '{}',        -- the operator's; cluster/tenancy/limits.py; {} means all defaults
+    ADD COLUMN own_limits   jsonb NOT NULL DEFAULT '{}',        -- the tenant's own: the lower of the two applies
     ADD COLUMN changed_tx   xid8 NOT NULL DEFAULT pg_current_xact_id();
 -- Processes that cache tenants poll for what changed (cluster/tenancy/directory.py).
 CREATE INDEX tenants_changed ON tenants (changed_tx);
+-- Two tenants cannot have one name; where an older version let two have it, both keep it.
+UPDATE tenants t SET is_name_shared = true
+WHERE EXISTS (SELECT FROM tenants o WHERE o.name = t.name AND o.id < t.id);
+CREATE UNIQUE INDEX tenants_named ON tenants (name) WHERE deleted_at IS NULL AND NOT is_name_shared;
+CREATE INDEX tenants_with_shared_names ON tenants (name) WHERE deleted_at IS NULL AND is_name_shared;
+CREATE INDEX tenants_suspended ON tenants (id) WHERE suspended_at IS NOT NULL AND erased_at IS NULL;
+CREATE INDEX tenants_to_erase ON tenants (deleted_at) WHERE deleted_at IS NOT NULL AND erased_at IS NULL;
+CREATE INDEX batches_of_tenant ON batches (tenant_id, id);
 
 -- API keys.
 ALTER TABLE api_keys

@@ -109,8 +109,10 @@ async def run(data_dir: str, dsn: str, tenant_id: str) -> Report:
         overloaded = error.detail
     offering.cancel()
     await intake.stop()
+    tenant = await directory.tenant(tenant_id)
+    assert tenant is not None
     unverified = [
-        await first_unverified(directory, tenant_id, some) for some in (["mail.example.com"], ["strange.example"])
+        await first_unverified(directory, tenant, some) for some in (["mail.example.com"], ["strange.example"])
     ]
     await journal.close()
     return Report(request.message_ids[0], unverified, taken, overloaded, sorted(sys.modules))

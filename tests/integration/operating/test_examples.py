@@ -10,7 +10,7 @@ import jsonschema
 import pytest
 from msgspec import Struct
 
-from api.http.examples import API_KEY_ID, BATCH_ID, DOMAIN_ID, LINK_ID, MESSAGE_ID, OPERATOR_TOKEN_ID, TENANT
+from api.http.examples import API_KEY_ID, BATCH_ID, DOMAIN_ID, LINK_ID, MESSAGE_ID, OPERATOR_TOKEN_ID, TENANT, TENANT_ID
 from cluster.access.scopes import SCOPES
 from cluster.demo import DOMAIN
 from cluster.ids import new_id
@@ -87,6 +87,16 @@ async def _key(caller: Caller) -> str:
     return key_id
 
 
+async def _fresh_tenant(caller: Caller) -> str:
+    return await a_tenant(caller.postray.journal, new_id("evt_"))
+
+
+async def _suspended_tenant(caller: Caller) -> str:
+    tenant_id = await _fresh_tenant(caller)
+    await caller.postray.journal.tenants.suspend(tenant_id)
+    return tenant_id
+
+
 async def _operator_token(caller: Caller) -> str:
     made = await caller.http.post(
         "/api/admin/operator-tokens", json={"name": "to be revoked"}, headers=caller.headers("operator")
@@ -102,6 +112,7 @@ MAKERS: dict[str, Make] = {
     LINK_ID: _link,
     API_KEY_ID: _key,
     TENANT: _tenant,
+    TENANT_ID: _fresh_tenant,
     OPERATOR_TOKEN_ID: _operator_token,
 }
 """What makes the thing that an id of an example stands for; returns its real id."""
@@ -111,6 +122,7 @@ MAKERS_OF_ROUTES: dict[str, dict[str, Make]] = {
     "GET /v3/user/scheduled_sends/{batch_id}": {BATCH_ID: _paused_batch},
     "PATCH /v3/user/scheduled_sends/{batch_id}": {BATCH_ID: _paused_batch},
     "DELETE /v3/user/scheduled_sends/{batch_id}": {BATCH_ID: _paused_batch},
+    "DELETE /api/admin/tenants/{id}": {TENANT_ID: _suspended_tenant},
 }
 """Other makers for routes that need the thing in a certain state."""
 
@@ -132,7 +144,7 @@ mta1 = 1
 async def caller(postray: Postray) -> AsyncIterator[Caller]:
     postray.policy.routing = Routing.parse(ROUTING)
     postray.policy.today = lambda: date(2026, 11, 2)
-    tenant_id = await a_tenant(postray.journal)
+    tenant_id = await a_tenant(postray.journal, "sender")
     await add_verified_domain(postray.journal, postray.vault, tenant_id, DOMAIN)
     key = await add_key(postray.journal, tenant_id, "all", SCOPES)
     tokens = {"key": key.secret, "operator": operator_token(secret_key("", postray.data_dir))}

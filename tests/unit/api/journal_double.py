@@ -45,6 +45,8 @@ class JournalDouble:
         self.key_uses: list[Mapping[str, datetime]] = []
         self.lookups = 0
         self.verified = {("tnt_acme", "mail.example.com"), ("tnt_acme", "xn--bcher-kva.example")}
+        self.suspended: set[str] = set()
+        """Tenants."""
         self.changed_tenants: set[str] = set()
         """What the next poll for changes finds."""
         self.known_batches: set[tuple[str, str]] = set()
@@ -152,7 +154,8 @@ class JournalDouble:
     async def _tenant(self, tenant_id: str) -> Tenant | None:
         senders = {domain: False for tenant, domain in self.verified if tenant == tenant_id}
         limits = self.limits.get(tenant_id, RequestLimits())
-        return Tenant(id=tenant_id, name=tenant_id, senders=senders, limits=limits)
+        is_suspended = tenant_id in self.suspended
+        return Tenant(id=tenant_id, name=tenant_id, is_suspended=is_suspended, senders=senders, limits=limits)
 
     async def _exchange(self, process: str, demands: bytes) -> list[tuple[str, bytes, float]]:
         self._read()

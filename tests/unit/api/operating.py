@@ -1,7 +1,7 @@
 """/api/admin over a journal and delivery actors in memory, and what they are asked."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -20,6 +20,7 @@ from cluster.journal.queue_control import QueueFilter, QueueMark, QueuePart, Unf
 from cluster.journal.records import DeliveryActor, DueDelivery, NewRequest
 from cluster.journal.site_actions import SiteAction
 from cluster.journal.suspensions import Suspension
+from cluster.journal.tenants import TenantRecord
 from cluster.keys import operator_token
 from cluster.peers import PeerGone
 from cluster.policies import BadPolicies
@@ -36,6 +37,9 @@ from tests.unit.api.admin_facts import a_suspension
 from tests.unit.api.journal_double import JournalDouble
 
 TOKEN = operator_token("secret")
+TENANT = TenantRecord(
+    id="tnt_01KQ7B2XWJ5T0E8M3N6R9VA4CD", name="acme", created_at=datetime(2026, 1, 1, tzinfo=UTC), suspended_at=None
+)
 
 
 class OperationsDouble(JournalDouble):
@@ -55,6 +59,9 @@ class OperationsDouble(JournalDouble):
         self.queued_for: list[str] = []
         self.known_fate: Fate | None = None
         self.known_standings: list[RecipientState] = []
+        self.tenants = SimpleNamespace(
+            **vars(self.tenants), create=self._create_tenant, record=self._tenant_record, page=self._tenant_records
+        )
         self.membership = SimpleNamespace(actors=self._actors)
         self.queue_control = SimpleNamespace(parked=self._parked, part=self._queue_part, give_up=self._give_up)
         self.suspensions = SimpleNamespace(active=self._suspensions, suspend=self._suspend, resume=self._resume)
@@ -81,6 +88,16 @@ class OperationsDouble(JournalDouble):
     async def _actors(self, alive_s: float) -> list[DeliveryActor]:
         self._read()
         return [DeliveryActor(name, number) for number, name in enumerate(self.members)]
+
+    async def _create_tenant(self, name: str) -> str:
+        return TENANT.id
+
+    async def _tenant_record(self, tenant_id: str) -> TenantRecord | None:
+        return TENANT if tenant_id == TENANT.id else None
+
+    async def _tenant_records(self, after: str, limit: int, name: str | None) -> list[TenantRecord]:
+        self._read()
+        return [TENANT]
 
     async def _parked(self, lanes: Sequence[str]) -> dict[str, int]:
         return self.parked_in
