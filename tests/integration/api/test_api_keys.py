@@ -202,6 +202,7 @@ async def test_bodies(keys: Keys) -> None:
     for body, status in BODIES:
         response = await keys.http.post("/v3/api_keys", content=body, headers=headers)
         assert response.status_code == status, (body, response.text)
+        assert response.headers.get("x-postray-ignored") == ("typo" if b"typo" in body else None)
         for error in response.json().get("errors", ()):
             assert set(error) == {"message", "field", "help"}
 
