@@ -30,6 +30,7 @@ from api.scopes import Scopes
 from api.send.handler import MailSending
 from api.send.large.requests import Large
 from api.send.sending import Sending
+from api.settings.calls import SettingCalls
 from cluster.access.last_use import KeyUses
 from cluster.http.application import Application
 from cluster.intake.idempotency import Idempotency
@@ -104,6 +105,7 @@ def create_app(
         MessageReading(journal, timeline, limits).routes(),
         MessageCommands(journal, lifetime_s, limits).routes(),
         DomainCalls(domains).routes(),
+        *SettingCalls(journal, directory).routes(),
         Links(journal, settings.public_host, aliases).routes(),
         ips.routes(),
         ips.writes(),

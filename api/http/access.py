@@ -88,6 +88,8 @@ _OPEN = Access(caller=Caller.ANYBODY)
 _OPERATOR = Access(caller=Caller.OPERATOR)
 _READS_TENANT = Access(caller=Caller.OPERATOR_OR_KEY, scopes=("admin.settings",))
 _SETS_TENANT = Access(caller=Caller.OPERATOR_OR_KEY, scopes=("admin.settings",), sandbox=SandboxUse.REFUSED)
+_SETTING = Access(scopes=("admin.settings",))
+_SETTING_CHANGE = Access(scopes=("admin.settings",), sandbox=SandboxUse.REFUSED)
 _READS = ("messages.read", "stats.read", "mail.send", "mail.cancel")
 
 ROUTES: Mapping[str, Access] = {
@@ -121,6 +123,28 @@ ROUTES: Mapping[str, Access] = {
     "PATCH /v3/whitelabel/links/{id}": Access(scopes=("domains.write",), sandbox=SandboxUse.REFUSED),
     "DELETE /v3/whitelabel/links/{id}": Access(scopes=("domains.write",), sandbox=SandboxUse.REFUSED),
     "POST /v3/whitelabel/links/{id}/validate": Access(scopes=("domains.write",), sandbox=SandboxUse.REFUSED),
+    "GET /v3/tracking_settings": _SETTING,
+    "GET /v3/tracking_settings/click": _SETTING,
+    "PATCH /v3/tracking_settings/click": _SETTING_CHANGE,
+    "GET /v3/tracking_settings/google_analytics": _SETTING,
+    "PATCH /v3/tracking_settings/google_analytics": _SETTING_CHANGE,
+    "GET /v3/tracking_settings/open": _SETTING,
+    "PATCH /v3/tracking_settings/open": _SETTING_CHANGE,
+    "GET /v3/tracking_settings/subscription": _SETTING,
+    "PATCH /v3/tracking_settings/subscription": _SETTING_CHANGE,
+    "GET /v3/mail_settings": _SETTING,
+    "GET /v3/mail_settings/address_whitelist": _SETTING,
+    "PATCH /v3/mail_settings/address_whitelist": _SETTING_CHANGE,
+    "GET /v3/mail_settings/bounce_purge": _SETTING,
+    "PATCH /v3/mail_settings/bounce_purge": _SETTING_CHANGE,
+    "GET /v3/mail_settings/footer": _SETTING,
+    "PATCH /v3/mail_settings/footer": _SETTING_CHANGE,
+    "GET /v3/mail_settings/forward_bounce": _SETTING,
+    "PATCH /v3/mail_settings/forward_bounce": _SETTING_CHANGE,
+    "GET /v3/mail_settings/forward_spam": _SETTING,
+    "PATCH /v3/mail_settings/forward_spam": _SETTING_CHANGE,
+    "GET /v3/user/settings/enforced_tls": _SETTING,
+    "PATCH /v3/user/settings/enforced_tls": _SETTING_CHANGE,
     "GET /v3/ips": Access(),
     "GET /v3/ips/assigned": Access(),
     "GET /v3/ips/pools": Access(),

@@ -43,6 +43,12 @@ def learn_parameters(handler: HTTPRouteHandler, route: str = "") -> None:
     handler.opt[_PARAMETERS] = Parameters(known, unused, refuses)
 
 
+def refuses_parameters(handler: HTTPRouteHandler) -> bool:
+    """Whether the route refuses query parameters that it does not have."""
+    parameters: Parameters = handler.opt[_PARAMETERS]
+    return parameters.refuses
+
+
 def _names(function: Any) -> Iterable[str]:
     for name, hint in get_type_hints(function, include_extras=True).items():
         for kwarg in getattr(hint, "__metadata__", ()):

@@ -3,7 +3,7 @@
 The requirements of a route come from the table in access.py. A guard finds them among the options of the route.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Any, Literal, Self
 
 from litestar import Router, delete, patch, post, put
@@ -14,7 +14,7 @@ from litestar.handlers import BaseRouteHandler, HTTPRouteHandler
 from api.http.access import ROUTES, Access, Caller, route_name
 from api.http.errors import answers
 from api.http.limiting import LimitedOperation
-from api.http.parameters import check_parameters, learn_parameters
+from api.http.parameters import check_parameters, learn_parameters, refuses_parameters
 from api.http.refusals import Forbidden
 
 Connection = ASGIConnection[HTTPRouteHandler, Any, Any, State]
@@ -46,10 +46,18 @@ def resource(path: str, *handlers: HTTPRouteHandler, tag: str) -> RouteGroup:
         handler.opt[ACCESS] = access
         handler.security = access.security
         if access.caller is Caller.KEY:
-            handler.responses = {**(handler.responses or {}), **answers(429)}
             handler.operation_class = LimitedOperation
         learn_parameters(handler, name)
+        handler.responses = {**answers(*_refusals(access, handler)), **(handler.responses or {})}
     return RouteGroup(path, route_handlers=handlers, tags=[tag])
+
+
+def _refusals(access: Access, handler: HTTPRouteHandler) -> Iterator[int]:
+    """The statuses with which the checks of a route's group may refuse a request."""
+    if access.caller is not Caller.ANYBODY and refuses_parameters(handler):
+        yield 400
+    if access.caller is Caller.KEY:
+        yield from (403, 429)  # no scope, or on behalf of another; too many requests
 
 
 def refused(path: str, writes: Sequence[Write], reason: str, help: str) -> RouteGroup:

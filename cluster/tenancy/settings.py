@@ -77,7 +77,7 @@ class Forwarding(Struct, frozen=True, kw_only=True):
     """Addresses that get a copy of each report, separated by commas."""
 
     enabled: bool = False
-    email: str | None = None
+    email: str = ""
 
 
 class TenantSettings(Struct, frozen=True, kw_only=True, omit_defaults=True):

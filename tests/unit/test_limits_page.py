@@ -14,6 +14,7 @@ from api.messages import commands, reading
 from api.send import personalizations, reply_to, texts
 from api.send import validation as rules
 from api.send.large import crowding
+from api.settings import sections
 from cluster.access import tokens
 from cluster.http import heads
 from cluster.http.connections import ConnectionBounds
@@ -102,6 +103,12 @@ LIMITS: dict[str, int | str] = {
     "sender domains of a tenant": domain.MOST_DOMAINS,
     "sender domains in a list": domain_calls.MOST_LISTED,
     "`custom_dkim_selector`": names.LONGEST_SELECTOR,
+    "text of a setting": sections.LONGEST_TEXT,
+    "`utm_…` of a setting": sections.LONGEST_PARAMETER,
+    "`url` of a setting": sections.LONGEST_URL,
+    "address whitelist": sections.MOST_WHITELISTED,
+    "forward addresses": sections.MOST_FORWARDED,
+    "days until a bounce is purged": sections.MOST_DAYS,
     "head of a request": kb(heads.HEAD_BYTES),
     "header fields of a request": heads.HEAD_FIELDS,
     "time for a head": seconds(DEFAULTS.http.head_timeout_s),

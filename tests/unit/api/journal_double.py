@@ -1,7 +1,7 @@
 """A journal in memory: it records the arguments of accept(), and answers as a test sets it. It has no SQL logic."""
 
 import asyncio
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, date, datetime
 from types import SimpleNamespace
 from typing import Any
@@ -26,6 +26,7 @@ from cluster.journal.records import (
 from cluster.keys import new_key
 from cluster.tenancy.domains.domain import SenderDomain
 from cluster.tenancy.limits import RequestLimits
+from cluster.tenancy.settings import DEFAULTS, TenantSettings
 from cluster.tenancy.tenant import Tenant
 
 
@@ -69,7 +70,11 @@ class JournalDouble:
         """By tenant, sandbox and idempotency key."""
         self.intake = SimpleNamespace(accept=self._accept)
         self.idempotency_keys = SimpleNamespace(first_answer=self._first_answer)
-        self.tenants = SimpleNamespace(find=self._tenant, changed=self._changed_tenants)
+        self.settings: dict[str, TenantSettings] = {}
+        """Those of tenants that have not the defaults."""
+        self.tenants = SimpleNamespace(
+            find=self._tenant, changed=self._changed_tenants, change_settings=self._change_settings
+        )
         self.api_keys = SimpleNamespace(
             by_hash=self._key_by_hash,
             used=self._keys_used,
@@ -154,8 +159,15 @@ class JournalDouble:
     async def _tenant(self, tenant_id: str) -> Tenant | None:
         senders = {domain: False for tenant, domain in self.verified if tenant == tenant_id}
         limits = self.limits.get(tenant_id, RequestLimits())
-        is_suspended = tenant_id in self.suspended
-        return Tenant(id=tenant_id, name=tenant_id, is_suspended=is_suspended, senders=senders, limits=limits)
+        settings = self.settings.get(tenant_id, DEFAULTS)
+        return Tenant(
+            id=tenant_id,
+            name=tenant_id,
+            is_suspended=tenant_id in self.suspended,
+            senders=senders,
+            limits=limits,
+            settings=settings,
+        )
 
     async def _exchange(self, process: str, demands: bytes) -> list[tuple[str, bytes, float]]:
         self._read()
@@ -164,6 +176,13 @@ class JournalDouble:
     async def _usage(self, tenant_ids: Sequence[str], day: date) -> dict[str, tuple[int, int]]:
         self._read()
         return {tenant_id: self.used[tenant_id] for tenant_id in tenant_ids if tenant_id in self.used}
+
+    async def _change_settings(
+        self, tenant_id: str, change: Callable[[TenantSettings], TenantSettings]
+    ) -> TenantSettings:
+        self._read()
+        self.settings[tenant_id] = change(self.settings.get(tenant_id, DEFAULTS))
+        return self.settings[tenant_id]
 
     async def _changed_tenants(self, since: int | None) -> tuple[int, frozenset[str]]:
         changed, self.changed_tenants = frozenset(self.changed_tenants), set()
