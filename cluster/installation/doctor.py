@@ -11,11 +11,12 @@ import shutil
 import stat
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 from shlex import quote
-from typing import Any
+from typing import Any, TypeVar
 
 import psutil
 from msgspec import Struct
@@ -30,12 +31,17 @@ from cluster.installation.owners import SERVER_FOLDER, commands_for_server, serv
 from cluster.installation.private_files import OTHERS, Unsafe, place_problem
 from cluster.journal.journal import Journal, Unavailable
 from cluster.settings import ClickHouseSettings, Settings
+from cluster.tenancy.domains.domain import WRONG_SHOWN
 from cluster.vault import FILE, RESTORE, Vault, WrongKey, find_secret
 
 ANSWER_S = 5.0
 LOW_DISK_BYTES = 5 * 1024**3
 SEALED_LOOKED_AT = 10_000
 """Number of encrypted values that are checked, the newest first."""
+MOST_WRONG = 100
+"""Number of sender domains that are named, those that have been wrong for longest first."""
+
+T = TypeVar("T")
 
 
 class FindingState(StrEnum):
@@ -228,7 +234,7 @@ def _sealed(installation: Installation) -> Iterator[Finding]:
         yield _ok("what was sealed is looked at while postray runs")
         return
     try:
-        sealed = asyncio.run(_read_sealed(journal_dsn(settings)))
+        sealed = asyncio.run(_read(settings, lambda journal: journal.sender_domains.sealed(SEALED_LOOKED_AT)))
     except Unavailable as error:
         yield _problem(f"the journal cannot be read: {error}")
         return
@@ -244,11 +250,33 @@ def _sealed(installation: Installation) -> Iterator[Finding]:
         yield _ok(f"the secret opens all that was sealed ({len(sealed)} looked at)")
 
 
-async def _read_sealed(dsn: str) -> list[tuple[str, bytes]]:
-    journal = Journal(dsn, application="doctor", connections=1)
+def _domains(installation: Installation) -> Iterator[Finding]:
+    """Verified sender domains whose DNS records have been wrong for some days."""
+    settings = installation.settings
+    if not settings.postgres.dsn and installation.run is None:
+        yield _ok("sender domains are looked at while postray runs")
+        return
+    since = datetime.now(UTC) - WRONG_SHOWN
+    try:
+        wrong = asyncio.run(_read(settings, lambda journal: journal.sender_domains.wrong(since, MOST_WRONG)))
+    except Unavailable as error:
+        yield _problem(f"the journal cannot be read: {error}")
+        return
+    for domain in wrong:
+        yield _warning(
+            f"{domain.domain} of {domain.tenant_id}: its DNS records have been wrong since "
+            f"{domain.wrong_since:%Y-%m-%d}; postray domains verify {domain.domain} shows which"
+        )
+    if not wrong:
+        yield _ok("no verified sender domain has wrong DNS records")
+
+
+async def _read(settings: Settings, read: Callable[[Journal], Awaitable[T]]) -> T:
+    """What ``read`` finds in the journal. Raises Unavailable."""
+    journal = Journal(journal_dsn(settings), application="doctor", connections=1)
     await journal.open()
     try:
-        return await journal.sender_domains.sealed(SEALED_LOOKED_AT)
+        return await read(journal)
     finally:
         await journal.close()
 
@@ -329,6 +357,7 @@ CHECKS: dict[str, Check] = {
     "secrets": _secrets,
     "settings": _settings_files,
     "sealed": _sealed,
+    "domains": _domains,
     "parts": _parts,
     "events": _damaged_events,
     "leftovers": _leftovers,

@@ -27,7 +27,7 @@ class BadName(Exception):
 def sender_domain(text: str) -> str:
     """A sender domain in A-labels. Raises BadName for what is not a domain of mail addresses, and for a public suffix,
     such as co.uk, under which others register theirs."""
-    name = mail_domain(text.strip().removesuffix("."))
+    name = mail_domain(text.strip(" ").removesuffix("."))
     if name is None:
         raise BadName(f"{text[:80]!r} is not a domain such as example.com")
     if is_public_suffix(name):
@@ -37,7 +37,7 @@ def sender_domain(text: str) -> str:
 
 def subdomain_label(text: str, domain: str) -> str:
     """The label, or the labels, of a return path below ``domain``. Raises BadName."""
-    label = text.strip().lower()
+    label = text.strip(" ").lower()
     if not _LABELS.fullmatch(label):
         raise BadName(f"{text[:80]!r} is not a label of letters, digits and hyphens, such as bounces")
     if len(label) + 1 + len(domain) > _LONGEST_NAME:
@@ -47,7 +47,7 @@ def subdomain_label(text: str, domain: str) -> str:
 
 def selector(text: str) -> str:
     """The first selector of a domain. Raises BadName."""
-    name = text.strip().lower()
+    name = text.strip(" ").lower()
     if len(name) > LONGEST_SELECTOR or not _SELECTOR.fullmatch(name):
         raise BadName(f"a selector is 1 to {LONGEST_SELECTOR} letters and digits")
     return name

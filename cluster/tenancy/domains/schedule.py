@@ -2,8 +2,6 @@
 
 from datetime import datetime, timedelta
 
-from cluster.tenancy.domains.domain import SenderDomain
-
 FIRST = timedelta(minutes=1)
 DAILY = timedelta(days=1)
 FAILED = timedelta(hours=1)
@@ -12,9 +10,7 @@ SPREAD = 0.1
 """The share of a pause by which chance lengthens or shortens it: domains made together are not looked at together."""
 
 
-def next_look(
-    domain: SenderDomain, now: datetime, *, waits_since: datetime | None, has_failed: bool, random: float
-) -> datetime:
+def next_look(now: datetime, *, waits_since: datetime | None, has_failed: bool, random: float) -> datetime:
     """The time of the next look after one at ``now``.
 
     ``waits_since``: when the youngest key was made that still waits for its record, or the domain itself while it is

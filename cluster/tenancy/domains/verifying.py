@@ -136,7 +136,6 @@ class Verifier:
             is_wrong=result.is_wrong,
             activated=result.activated,
             next_at=next_look(
-                domain,
                 now,
                 waits_since=_waits_since(domain, result.is_right, result.activated),
                 has_failed=any(finding.status is Status.NOT_LOOKED_UP for finding in findings),

@@ -6,15 +6,19 @@ import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import cache
+from itertools import cycle
 
 import pytest
 from dnslib import CNAME, MX, RD, TXT
 
 from actors.compose.probe import signed_probe
+from cluster.dkim_keys import generate_rsa_key
 from cluster.journal.journal import Journal
 from cluster.lookup.resolver import Resolver
 from cluster.policy.routes.mx import UNGUARDED
 from cluster.settings import DnsSettings
+from cluster.tenancy.domains import managing
 from cluster.tenancy.domains.domain import SenderDomain
 from cluster.tenancy.domains.findings import Finding, Kind
 from cluster.tenancy.domains.managing import DomainManager
@@ -120,8 +124,15 @@ def _rdata(type: str, data: str) -> RD:
     return CNAME(data) if type == "CNAME" else text(data)
 
 
+@cache
+def _some_keys() -> list[tuple[bytes, str]]:
+    return [generate_rsa_key() for _ in range(4)]
+
+
 @pytest.fixture
-async def domains(journal: Journal) -> AsyncIterator[Domains]:
+async def domains(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Domains]:
+    # A new RSA key takes up to half a second.
+    monkeypatch.setitem(managing._GENERATE, "rsa", cycle(_some_keys()).__next__)
 
     dns = DnsServer()
     transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(lambda: dns, ("127.0.0.1", 0))

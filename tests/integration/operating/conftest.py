@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -54,12 +54,14 @@ class Postray:
         self.lifetime_s = 86_400.0
         self.moved: list[bytes] = []
         self.tried: list[tuple[str, str]] = []
+        self.look: Callable[[int], Awaitable[None]] | None = None
+        """What looks at a sender domain; None finds nothing."""
         self.parts: dict[str, str | None] = {"journal": None}
         self.data_dir = data_dir
         self.vault = Vault(secret_key("", data_dir))
         token = operator_token(secret_key("", data_dir))
         directory = TenantDirectory(journal)
-        domains = a_manager(journal, vault=self.vault)
+        domains = a_manager(journal, vault=self.vault, verify=self._look)
         admin = Admin(
             token,
             journal,
@@ -92,6 +94,10 @@ class Postray:
             readiness=self._readiness,
             admin=admin,
         )
+
+    async def _look(self, id: int) -> None:
+        if self.look is not None:
+            await self.look(id)
 
     async def run(self, *arguments: str) -> Result:
         """Run a command as an operator does."""

@@ -22,6 +22,7 @@ from cluster.journal.journal import Journal
 from cluster.settings import HttpSettings, PostgresSettings, Settings
 from cluster.vault import FILE, Vault, secret_key
 from tests.domains import a_domain
+from tests.integration.journal.test_sender_domains import execute
 from tests.integration.operating.conftest import Postray
 
 
@@ -191,6 +192,19 @@ async def test_what_was_sealed(installation: Installation, journal: Journal, jou
         FindingState.PROBLEM,
         True,
     )
+
+
+async def test_sender_domains(installation: Installation, journal: Journal, journal_dsn: str) -> None:
+    with_journal = Installation(
+        Settings(data_dir=str(installation.data_dir), postgres=PostgresSettings(dsn=journal_dsn)), ()
+    )
+    await seal(journal, secret_key("", installation.data_dir))
+    assert (await asyncio.to_thread(worst, "domains", with_journal))[0] is FindingState.OK
+    for hours, state in ((71, FindingState.OK), (73, FindingState.WARNING)):
+        await execute(journal_dsn, f"UPDATE sender_domains SET wrong_since = now() - interval '{hours} hours'")
+        found, text = await asyncio.to_thread(worst, "domains", with_journal)
+        assert found is state
+    assert text.startswith("acme.example of tnt_") and "postray domains verify acme.example" in text
 
 
 async def test_parts_of_a_running_one(postray: Postray) -> None:
