@@ -119,6 +119,14 @@ class Recorder:
         events = await self._in_thread(queries.timeline, self._ready(), tenant_id, message_id)
         return MessageEvents(events, incomplete=self._damage.of_events)
 
+    async def erase_events(self, tenant_id: str) -> bool:
+        """Begin to delete all events of a tenant; returns whether none is left. Call it until then."""
+        try:
+            return await self._in_thread(queries.erase_tenant, self._ready(), tenant_id)
+        except ClickHouseUnavailable as error:
+            log.warning("events not erased tenant=%s reason=%r", tenant_id, error.reason)
+            return False
+
     def _ready(self) -> ClickHouse:
         if self._client is None or not self._migrated:
             raise ClickHouseUnavailable(self._consumer.last_error or "the recorder is not running")

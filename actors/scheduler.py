@@ -10,6 +10,7 @@ import logging
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 
+from actors.erasing import TenantEraser
 from actors.purging import KeyPurge
 from actors.stranded import Stranded
 from cluster import metrics
@@ -65,6 +66,7 @@ class Scheduler:
         self._lease_s = lease_s
         self._tasks = make_tasks()
         self._stranded = Stranded(journal, dispatcher)
+        self._eraser = TenantEraser(journal, call)
         self._verifier = verifier
         self._key_purge = KeyPurge(journal)
         self._problem: str | None = None
@@ -76,6 +78,7 @@ class Scheduler:
         self._tasks.spawn("paging", self._keep_paging())
         self._tasks.spawn("lanes", self._keep_naming_lanes())
         self._tasks.spawn("stranded", self._keep_moving_stranded())
+        self._tasks.spawn("erasing", self._eraser.run())
         if self._verifier is not None:
             self._tasks.spawn("domains", self._verifier.run())
         self._tasks.spawn("key purge", self._key_purge.run())

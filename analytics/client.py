@@ -139,6 +139,11 @@ class ClickHouse:
             rows: list[Row] = self._driver.query(query, parameters=parameters, query_formats=READ_AS).result_rows
             return rows
 
+    def command(self, statement: str, **parameters: Any) -> None:
+        """Run a statement that returns nothing, with ``{name:Type}`` parameters."""
+        with _failures_named():
+            self._driver.command(statement, parameters=parameters)
+
     def close(self) -> None:
         self._driver.close()
 

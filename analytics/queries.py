@@ -42,6 +42,16 @@ class MessageEvents(Struct, frozen=True):
     incomplete: bool = False
 
 
+ERASE_TENANT = "ALTER TABLE events DELETE WHERE tenant_id = {tenant_id:String}"
+"""A mutation rewrites the parts that hold such events. The events are not only hidden, as by DELETE FROM."""
+ANY_OF_TENANT = "SELECT 1 FROM events WHERE tenant_id = {tenant_id:String} LIMIT 1"
+UNDER_WAY = """
+SELECT 1 FROM system.mutations
+WHERE database = currentDatabase() AND table = 'events' AND NOT is_done AND position(command, {tenant_id:String}) > 0
+LIMIT 1
+"""
+
+
 def timeline(client: ClickHouse, tenant_id: str, message_id: str) -> list[TimelineEvent]:
     """A message's events, oldest first; empty when the tenant has no such message. Raises ClickHouseUnavailable."""
     rows = client.rows(TIMELINE, message_id=message_id)
@@ -82,3 +92,13 @@ def _event(row: Row) -> TimelineEvent:
         smtp_response=smtp_response or None,
         metadata={key: value for key, value in details.items() if value not in ("", None)},
     )
+
+
+def erase_tenant(client: ClickHouse, tenant_id: str) -> bool:
+    """Begin to delete all events of a tenant, unless that is under way; returns whether none is left. Raises
+    ClickHouseUnavailable."""
+    if not client.rows(ANY_OF_TENANT, tenant_id=tenant_id):
+        return True
+    if not client.rows(UNDER_WAY, tenant_id=tenant_id):
+        client.command(ERASE_TENANT, tenant_id=tenant_id)
+    return False

@@ -20,6 +20,9 @@ from tests.journal_moves import moves_of
 HAS_IT = (Status.DELIVERED, Status.SENT)
 """The final statuses that recipients keep when other recipients of the message are retried."""
 
+ERASING = frozenset(("erase_messages",))
+"""Statements that delete a finished message with its outcome."""
+
 # A delivery that ends is deleted from the deliveries, and its outcome is inserted into the outcomes.
 _WATCH = """
 CREATE TABLE effects (
@@ -137,6 +140,8 @@ def _of_statement(name: str, group: list[Effect], retried: dict[str, Status]) ->
     anew = set()
     for effect in group:
         match effect:
+            case Effect(is_outcome=True, before=Status(), after=None) if name in ERASING:
+                pass
             case Effect(is_outcome=True, before=Status() as before, after=None):
                 retried[effect.message_id] = before
             case Effect(is_outcome=False, before=Status() as before, after=None):

@@ -9,6 +9,7 @@ from cluster.journal.batches import Batches
 from cluster.journal.branded_links import BrandedLinks
 from cluster.journal.commands import Commands
 from cluster.journal.database import Database, Rejected, TookTooLong, Unavailable, migrate, wait_until_reachable
+from cluster.journal.erasure import Erasure
 from cluster.journal.event_log import EventLog
 from cluster.journal.fates import Fates
 from cluster.journal.idempotency_keys import IdempotencyKeys
@@ -68,6 +69,7 @@ class Journal:
         self.strikes = Strikes(database)
         self.event_log = EventLog(database)
         self.tenants = Tenants(database)
+        self.erasure = Erasure(database)
         self.tenant_load = TenantLoad(database)
         self.api_keys = ApiKeys(database)
         self.sender_domains = SenderDomains(database)

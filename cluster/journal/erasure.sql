@@ -1,0 +1,90 @@
+-- Erasing what a deleted tenant had, part by part. Each statement takes a bounded part, and does nothing when it is
+-- repeated, so a process may end between any two of them.
+
+-- name: next_to_erase
+-- The tenant that was deleted first. Requests that were under way when it was deleted have ended by then.
+SELECT id FROM tenants
+WHERE deleted_at < now() - make_interval(secs => %(after_s)s) AND erased_at IS NULL
+ORDER BY deleted_at LIMIT 1
+
+-- name: unfinished_of_tenant
+SELECT message_id, recipient_no, recipient, tenant_id, batch_id, domain, alone, status::text FROM deliveries
+WHERE tenant_id = %(id)s AND status IN ('queued', 'processing', 'rendered', 'sending') LIMIT %(limit)s
+
+-- name: erase_messages
+-- moves: nothing
+-- Finished messages with their outcomes and requests; what has a delivery left is not touched.
+WITH page AS (
+    SELECT m.tenant_id, m.id, m.request_id FROM messages m
+    WHERE m.tenant_id = %(id)s AND NOT EXISTS (SELECT FROM deliveries d WHERE d.message_id = m.id)
+    ORDER BY m.id LIMIT %(limit)s
+), o AS (
+    DELETE FROM outcomes USING page
+    WHERE outcomes.tenant_id = ANY (ARRAY[page.tenant_id]) AND outcomes.message_id = ANY (ARRAY[page.id])
+), r AS (
+    DELETE FROM requests WHERE id = ANY (ARRAY (SELECT DISTINCT request_id FROM page))
+), s AS (
+    DELETE FROM strikes WHERE request_id = ANY (ARRAY (SELECT DISTINCT request_id FROM page))
+)
+DELETE FROM messages USING page
+WHERE messages.tenant_id = ANY (ARRAY[page.tenant_id]) AND messages.id = ANY (ARRAY[page.id])
+
+-- name: erase_attachments
+DELETE FROM attachments WHERE tenant_id = %(id)s AND sha256 = ANY (ARRAY (
+    SELECT sha256 FROM attachments WHERE tenant_id = %(id)s ORDER BY sha256 LIMIT least(%(limit)s, 50)))
+
+-- name: erase_scheduled_sends
+DELETE FROM scheduled_sends WHERE batch_id = ANY (ARRAY (
+    SELECT batch_id FROM scheduled_sends WHERE tenant_id = %(id)s ORDER BY batch_id LIMIT %(limit)s))
+
+-- name: erase_batches
+WITH gone AS (
+    DELETE FROM batches WHERE id = ANY (ARRAY (
+        SELECT id FROM batches WHERE tenant_id = %(id)s ORDER BY id LIMIT %(limit)s))
+    RETURNING id
+), tallies AS (
+    DELETE FROM batch_tallies USING gone WHERE batch_tallies.batch_id = ANY (ARRAY[gone.id])
+)
+SELECT id FROM gone
+
+-- name: erase_api_keys
+DELETE FROM api_keys WHERE id = ANY (ARRAY (
+    SELECT id FROM api_keys WHERE tenant_id = %(id)s ORDER BY id LIMIT %(limit)s))
+
+-- name: erase_sender_domains
+-- With their signing keys.
+DELETE FROM sender_domains WHERE id = ANY (ARRAY (
+    SELECT id FROM sender_domains WHERE tenant_id = %(id)s ORDER BY id LIMIT %(limit)s))
+
+-- name: erase_branded_links
+DELETE FROM branded_links WHERE id = ANY (ARRAY (
+    SELECT id FROM branded_links WHERE tenant_id = %(id)s ORDER BY id LIMIT %(limit)s))
+
+-- name: erase_idempotency_keys
+DELETE FROM idempotency_keys WHERE ctid = ANY (ARRAY (
+    SELECT ctid FROM idempotency_keys WHERE tenant_id = %(id)s LIMIT %(limit)s))
+
+-- name: erase_usage
+DELETE FROM tenant_usage WHERE ctid = ANY (ARRAY (
+    SELECT ctid FROM tenant_usage WHERE tenant_id = %(id)s LIMIT %(limit)s))
+
+-- name: erase_suspensions
+DELETE FROM suspensions WHERE ctid = ANY (ARRAY (
+    SELECT ctid FROM suspensions WHERE tenant_id = %(id)s LIMIT %(limit)s))
+
+-- name: erase_site_actions
+DELETE FROM site_actions WHERE id = ANY (ARRAY (
+    SELECT id FROM site_actions WHERE tenant_id = %(id)s LIMIT %(limit)s))
+
+-- name: erase_name
+-- Comes last, so that changed_tx is after every event of the tenant.
+UPDATE tenants SET name = '', settings = '{}', limits = '{}', own_limits = '{}' WHERE id = %(id)s AND name <> ''
+
+-- name: is_log_read
+-- Whether every consumer has read the events from before the tenant's last change.
+SELECT NOT EXISTS (
+    SELECT FROM log_cursors c, event_log e, tenants t
+    WHERE t.id = %(id)s AND (e.tx, e.id) > (c.tx, c.id) AND e.tx <= t.changed_tx)
+
+-- name: erased
+UPDATE tenants SET erased_at = now() WHERE id = %(id)s AND erased_at IS NULL
