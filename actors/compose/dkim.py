@@ -122,8 +122,8 @@ def sign_all(unsigned: Sequence[Unsigned]) -> list[bytes]:
     values = []
     for one in unsigned:
         text = b64encode(next(by_rsa if isinstance(one.key, rsa.SigningKey) else by_ed25519))
-        lines = [text[:72], *(text[start : start + 75] for start in range(72, len(text), 75))]
-        values.append(one.value + b"\r\n ".join(lines))
+        lines = [text[start : start + 75] for start in range(72, len(text), 75)]
+        values.append(b"\r\n ".join([one.value + text[:72], *lines]))
     return values
 
 

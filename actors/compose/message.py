@@ -84,13 +84,16 @@ def finish(drafts: Sequence[Draft]) -> Iterator[WireMessage]:
     it."""
     forms = [form for draft in drafts for form in (draft, draft.downgraded) if form is not None]
     signatures = iter(dkim.sign_all([one for form in forms for one in form.unsigned]))
-    octets = (b"".join([*_signature_fields(form, signatures), *form.pieces]) for form in forms)
+    octets = (_joined(form, signatures) for form in forms)
     return (
         WireMessage(next(octets), draft.smtputf8, None if draft.downgraded is None else next(octets))
         for draft in drafts
     )
 
 
-def _signature_fields(form: Draft, signatures: Iterator[bytes]) -> Iterator[bytes]:
+def _joined(form: Draft, signatures: Iterator[bytes]) -> bytes:
+    pieces: list[bytes] = []
     for _ in form.unsigned:
-        yield from (b"DKIM-Signature: ", next(signatures), b"\r\n")
+        pieces += (b"DKIM-Signature: ", next(signatures), b"\r\n")
+    pieces += form.pieces
+    return b"".join(pieces)

@@ -42,6 +42,7 @@ from cluster.settings import DeliverySettings, DnsSettings, SmtpSettings, TlsSet
 from cluster.tasks import Tasks
 from cluster.tenancy.directory import TenantDirectory
 from cluster.vault import Vault
+from tests import domains
 from tests.integration.dns_server import DnsServer
 from tests.integration.journal.builders import a_request, a_sender_domain
 
@@ -59,7 +60,7 @@ DOMAIN = "mail.example.com"
 """The sender domain of the world's tenant."""
 KEY, PUBLIC_KEY = generate_ed25519_key()
 """The key of every sender domain, and the ``p=`` value of its record."""
-SECRET = "Zm9yIHRlc3RzIG9ubHksIG5vdCBhIHJlYWwga2V5ISE="
+SECRET = domains.SECRET
 
 
 class World:
