@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import json
 import os
-import shlex
 import signal
 import ssl
 import subprocess
@@ -25,11 +24,12 @@ from rich.text import Text
 
 from cluster.commands.doctor import doctor
 from cluster.commands.domains import domains
+from cluster.commands.greeting import greet, greet_without_demo
 from cluster.commands.inspection import explain, route, sources, trace
 from cluster.commands.instance import DEFAULT_FILE, settings_of
 from cluster.commands.keys import keys
 from cluster.commands.operator_token import operator_token
-from cluster.commands.output import NAME, RULE, console, errors, json_option, print_json
+from cluster.commands.output import NAME, console, errors, json_option, print_json
 from cluster.commands.queue import bounce, reroute, send_now
 from cluster.commands.shaping import shaping
 from cluster.commands.sites import actions, resume, sites, suspend
@@ -127,7 +127,7 @@ def up(config: str | None, detach: bool, show_key: bool, ready_fd: int | None) -
             return
         tightened = _in_place(prepare_data_dir, settings)
         with running.DataLock(data_dir):
-            _run(settings, tightened, show_key, ready_fd)
+            _run(settings, config, tightened, show_key, ready_fd)
     except (running.AlreadyRunning, OSError) as error:
         raise click.ClickException(str(error)) from error
 
@@ -156,7 +156,7 @@ def check_files(settings: Settings) -> None:
         raise click.ClickException(str(error)) from error
 
 
-def _run(settings: Settings, tightened: list[str], show_key: bool, ready_fd: int | None) -> None:
+def _run(settings: Settings, config: str | None, tightened: list[str], show_key: bool, ready_fd: int | None) -> None:
     stop_requested = threading.Event()
     began = time.monotonic()
     postray = Postray(settings, tightened)
@@ -172,7 +172,10 @@ def _run(settings: Settings, tightened: list[str], show_key: bool, ready_fd: int
             signal.signal(number, lambda *_: stop_requested.set())
         for part, problem in postray.problems.items():
             console.print(f"  [yellow]![/] {part:<15} {escape(problem)}; postray doctor says more", soft_wrap=True)
-        _greet(run, postray.demo_key if show_key else "", Path(settings.data_dir).resolve() / DEMO_KEY)
+        if settings.demo:
+            greet(run, postray.demo_key if show_key else "", Path(settings.data_dir).resolve() / DEMO_KEY)
+        else:
+            greet_without_demo(run, config, has_tenants=postray.has_tenants)
         if ready_fd is not None:
             with contextlib.suppress(BrokenPipeError), open(ready_fd, "wb") as pipe:  # the reader may have ended
                 pipe.write(b"\n")
@@ -188,39 +191,6 @@ def _run(settings: Settings, tightened: list[str], show_key: bool, ready_fd: int
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: hurry.set())
         postray.stop(lambda line: console.print(line, soft_wrap=True, markup=False), hurry.is_set)
-
-
-def _greet(run: running.Run, key: str, file: Path) -> None:
-    """Print the URL and the demo key. With ``key`` "", print the key's file instead."""
-    console.print(RULE, soft_wrap=True)
-    say = console.print
-    say(f"postray is ready        {run.url}", soft_wrap=True)
-    say(f"API key                 {key or f'in {file}'}", soft_wrap=True)
-    if run.page:
-        say(f"captured mail           {run.page}", soft_wrap=True)
-    say("\nSend a mail:\n")
-    say(curl(run.url, key or f"$(cat {shlex.quote(str(file))})"), soft_wrap=True, markup=False)
-    console.print(RULE, soft_wrap=True)
-    say("Ctrl-C stops it.")
-
-
-def curl(url: str, key: str) -> str:
-    """A command that sends one mail, ready to paste."""
-    body = {
-        "personalizations": [{"to": [{"email": "ada@example.com", "name": "Ada"}]}],
-        "from": {"email": "hello@mail.example.com", "name": "Acme"},
-        "subject": "Welcome to Acme",
-        "content": [
-            {"type": "text/plain", "value": "Welcome, Ada!"},
-            {"type": "text/html", "value": "<h1>Welcome, Ada!</h1>"},
-        ],
-    }
-    return (
-        f"curl -i {url}/v3/mail/send \\\n"
-        f'  -H "Authorization: Bearer {key}" \\\n'
-        f"  -H 'Content-Type: application/json' \\\n"
-        f"  -d '{json.dumps(body)}'"
-    )
 
 
 def _detached(config: str | None, data_dir: Path, show_key: bool) -> None:

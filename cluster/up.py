@@ -32,6 +32,7 @@ Progress = Callable[[str], None]
 
 REACHABLE_S = 10.0
 READY_S = 30.0
+SEALED_LOOKED_AT = 10
 RECORDER = "recorder"
 RECORDER_READY_S = 5.0
 """After this long, postray starts without the recorder."""
@@ -63,6 +64,7 @@ class Postray:
         self._postgres: EmbeddedPostgres | None = None
         self._actors = launch.Actors()
         self.demo_key = ""
+        self.has_tenants = False
         self.problems: dict[str, str] = {}
         """Problems of parts that did not prevent the start."""
 
@@ -195,10 +197,14 @@ class Postray:
 
     async def _prepare(self, dsn: str, vault: Vault, files: PolicyFiles) -> None:
         """Write the demo tenant and the policies to the journal before the actors start, so that no actor sends under
-        an older policy."""
+        an older policy. Raises DidNotStart when the secret does not open what is sealed, since no mail could be
+        signed."""
         try:
             async with opened(dsn) as journal:
-                self.demo_key = await ensure_demo(journal, vault, self._data_dir)
+                check_secret(vault, [sealed for _, sealed in await journal.sender_domains.sealed(SEALED_LOOKED_AT)])
+                if self._settings.demo:
+                    self.demo_key = await ensure_demo(journal, vault, self._data_dir)
+                self.has_tenants = bool(await journal.known_names.tenants_like("", 1))
                 version = await put_in_force(journal, vault, self._settings.delivery, files.shaping, files.routing)
         except WrongKey as error:
             raise DidNotStart(str(error)) from error
@@ -229,6 +235,18 @@ class Postray:
         )
         running.write_run(self._data_dir, run)
         return run
+
+
+def check_secret(vault: Vault, sealed: Sequence[bytes]) -> None:
+    """Raises WrongKey when the secret opens none of these values. A single one that is damaged keeps only its own
+    domain from sending."""
+    for number, value in enumerate(sealed, 1):
+        try:
+            vault.open(value)
+            return
+        except WrongKey:
+            if number == len(sealed):
+                raise
 
 
 @asynccontextmanager

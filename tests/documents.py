@@ -13,6 +13,9 @@ PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "benc
 API = "http://127.0.0.1:8080"
 """The API's address in the examples."""
 
+WALK = "From nothing to the first mail"
+"""The section of docs/going-live.md whose commands are run as they are written, in an empty folder."""
+
 _BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _INLINE = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
 _LINK = re.compile(r"\]\(([^)\s]+)\)")
@@ -49,6 +52,15 @@ def blocks(*languages: str) -> list[Block]:
         for found in _BLOCK.finditer(text)
         if found[1] in languages
     ]
+
+
+def walk() -> list[Block]:
+    """The blocks of docs/going-live.md that lead from nothing to the first mail, in order."""
+    page = ROOT / "docs" / "going-live.md"
+    before, _, after = text_of(page).partition(f"\n## {WALK}\n")
+    first = before.count("\n")
+    last = first + after.partition("\n## ")[0].count("\n") + 2
+    return [block for block in blocks("sh", "toml") if block.page == name_of(page) and first < block.line < last]
 
 
 def lines(block: Block) -> Iterator[str]:

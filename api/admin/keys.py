@@ -108,4 +108,4 @@ class TenantsKeyCalls:
         try:
             return await self._names.tenant(text)
         except Invalid as error:
-            raise NotFound(error.faults[0].message) from None
+            raise NotFound(error.faults[0].message, help=help_texts.TENANTS) from None

@@ -111,7 +111,7 @@ class Authenticator:
         except BadToken as error:
             raise Unauthenticated(INVALID, help=error.reason) from None
         except TenantSuspended:
-            raise Forbidden("The tenant is suspended", help=help_texts.RESUME) from None
+            raise Forbidden("The tenant is suspended", help=help_texts.TENANT_SUSPENDED) from None
 
     def _check(self, terms: KeyTerms, scope: Scope) -> None:
         """Raises Unauthenticated for an expired key, Forbidden for one that may not be used here."""

@@ -19,17 +19,23 @@ ALL_SCOPES = "docs/scopes.md lists the scopes that exist"
 REVOKE_ONE = "DELETE /v3/api_keys/{id} revokes one"
 ANOTHER_ADMIN = "POST /v3/api_keys makes another; an operator may revoke any key by `postray keys revoke`"
 REVOKE_KEY = "`postray keys revoke` or DELETE /api/admin/keys/{id} revokes one"
-RESUME = "The operator can let the tenant act again"
 OPERATOR_TOKEN = "Send the header Authorization: Bearer TOKEN; `postray operator-token add` makes a token"
 OPERATOR_TOKENS = "`postray operator-token list` or GET /api/admin/operator-tokens lists the tokens"
 OPERATOR_TOKEN_NAME = "Revoke it with DELETE /api/admin/operator-tokens/{id}, or choose another name"
-SCOPE = "GET /v3/scopes lists the scopes of this key; another key is needed"
-SANDBOX = "Use a live key, sg_live_…"
+SCOPE = (
+    "POST /v3/api_keys, with a key that may make keys, or `postray keys add` makes a key with this scope; "
+    "GET /v3/scopes lists the scopes of the key in use"
+)
+SANDBOX = "Use a live key, sg_live_…; POST /v3/api_keys or `postray keys add` makes one"
 SUBUSER = "Leave the header out, and use a key of the tenant that is meant; GET /v3/scopes shows what a key may do"
-TENANT_SUSPENDED = "The operator of this installation knows why, and can resume it; mail that was accepted before waits"
+TENANT_SUSPENDED = (
+    "The operator of this installation knows why, and can resume it with `postray tenants resume`; mail that was "
+    "accepted before waits"
+)
 SENDER_DOMAIN = (
-    "GET /v3/whitelabel/domains lists the sender domains of the tenant and whether each is verified; POST "
-    "/v3/whitelabel/domains adds one, and POST /v3/whitelabel/domains/{id}/validate looks at its records"
+    "GET /v3/whitelabel/domains lists the sender domains of the tenant and whether each is verified; "
+    "POST /v3/whitelabel/domains adds one, and POST /v3/whitelabel/domains/{id}/validate looks at its records. "
+    "Operators do the same with `postray domains add` and `postray domains verify`"
 )
 DOMAIN_NAME = "It is a name that you registered, or a name below it, such as example.com or news.example.com"
 DOMAIN_LABEL = "Leave it out for bounces, or give a label such as em"
@@ -43,7 +49,7 @@ DOMAIN_DEFAULT = "PATCH /v3/whitelabel/domains/{id} with default makes a domain 
 DOMAIN_RECORDS = "Leave it out"
 CNAMES = "Set it to false for TXT and MX records; for CNAMEs the operator sets domains.cname_target"
 DOMAINS = "`postray domains list` or GET /api/admin/domains lists the domains"
-TENANTS = "Name the id or the name of a tenant"
+TENANTS = "`postray tenants list` or GET /api/admin/tenants lists the tenants"
 
 TENANT = "`postray tenants list` or GET /api/admin/tenants lists the tenants"
 TENANT_NAME = "Choose another name; GET /api/admin/tenants lists the tenants"

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from api.http import help_texts
 from api.http.body import ApiRequest
 from api.http.refusals import NotFound
 from cluster.journal.journal import Journal
@@ -22,7 +23,7 @@ class StoredSettings:
         """Raises NotFound for a tenant that is being deleted, and Unavailable."""
         tenant = await self._journal.tenants.find(request.auth.tenant_id)
         if tenant is None:
-            raise NotFound(GONE)
+            raise NotFound(GONE, help=help_texts.KEY)
         return tenant.settings
 
     async def change(self, request: ApiRequest, change: Callable[[TenantSettings], TenantSettings]) -> TenantSettings:
@@ -30,6 +31,6 @@ class StoredSettings:
         tenant_id = request.auth.tenant_id
         settings = await self._journal.tenants.change_settings(tenant_id, change)
         if settings is None:
-            raise NotFound(GONE)
+            raise NotFound(GONE, help=help_texts.KEY)
         self._directory.changed_here(tenant_id)
         return settings
