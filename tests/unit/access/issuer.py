@@ -14,14 +14,13 @@ from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
 
 from cluster.access.key_set import KeySet
 from cluster.access.tokens import SignedTokens
-from cluster.ids import new_id
 from cluster.settings import AuthSettings
 from cluster.tenancy.directory import TenantDirectory
 from cluster.tenancy.tenant import Tenant
 
 SECRET = "0123456789abcdef0123456789abcdef"
-TENANT = new_id("tnt_")
-SUSPENDED = new_id("tnt_")
+TENANT = "tnt_01KQ7B2XWJ5T0E8M3N6R9VA4CD"
+SUSPENDED = "tnt_01KQ7B2XWJ5T0E8M3N6R9VA4CE"
 NOW = 1_800_000_000.0
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from api.http import help_texts
 from api.http.access import ROUTES
+from api.http.examples import BATCH_ID, MESSAGE_ID
 from cluster.cli import main
 from cluster.ids import new_id
 from cluster.journal.journal import Unavailable
@@ -79,8 +80,8 @@ async def test_who_may_not_is_shown_the_way_out(world: World, operating: Operati
 @pytest.mark.parametrize(
     ("path", "help"),
     [
-        (f"/v3/messages/{new_id('msg_')}", help_texts.MESSAGE),
-        (f"/v3/mail/batch/{new_id('bat_')}", help_texts.BATCH),
+        (f"/v3/messages/{MESSAGE_ID}", help_texts.MESSAGE),
+        (f"/v3/mail/batch/{BATCH_ID}", help_texts.BATCH),
         ("/v3/whitelabel/domains/7", help_texts.DOMAIN),
         ("/v3/ips/192.0.2.7", help_texts.ADDRESS),
         ("/v3/ips/pools/none", help_texts.POOL),
