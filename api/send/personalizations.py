@@ -73,6 +73,8 @@ def check_personalizations(mail: MailSend, sizes: Sizes, most_subject: int, faul
         if one.dynamic_template_data:
             where = f"personalizations[{index}].dynamic_template_data"
             check_data(one.dynamic_template_data, where, faults, longest=None)  # the body's limit is its
+            if mail.template_id is None:
+                notes.ignore(where)
         if one.custom_args:
             _check_custom_args(one.custom_args, shared_args, shared_size, index, faults)
         if one.substitutions:

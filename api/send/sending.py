@@ -18,6 +18,7 @@ from api.http.access import ROUTES, SEND_AT
 from api.http.refusals import Fault, Forbidden, Invalid
 from api.http.unknown_fields import NamingDecoder
 from api.send.conversion import new_request
+from api.send.defaults import apply_defaults
 from api.send.notes import Notes
 from api.send.request import MailSend
 from api.send.validation import check
@@ -31,6 +32,7 @@ from cluster.policy.routes.domains import domain_of
 from cluster.policy.routes.routing import DEFAULT_POOL
 from cluster.settings import DEFAULT_LIMITS, MessageSettings
 from cluster.tenancy.directory import TenantDirectory
+from cluster.tenancy.settings import DEFAULTS
 
 BATCH_TTL_S = 5.0
 """How long an existing batch is cached."""
@@ -114,6 +116,8 @@ class Sending:
             raise Forbidden(SUSPENDED, help=help_texts.TENANT_SUSPENDED)
         if mail.scheduled:
             _ACCESS.require(key, SEND_AT)
+        if tenant.settings is not DEFAULTS:
+            apply_defaults(mail, tenant.settings, notes)
         checked = check(mail, self._limits, notes)
         if mail.batch_id is not None and not await self._has_batch(key.tenant_id, mail.batch_id):
             checked.faults.append(Fault("The batch does not exist", "batch_id", help_texts.BATCH))

@@ -35,6 +35,8 @@ MOST_GROUPS_TO_DISPLAY = 25
 LONGEST_LIFETIME_S = 7 * 24 * 3600
 CONTENT_TYPES = ("text/plain", "text/html", "text/calendar", "text/x-amp-html")
 
+NOT_DONE = "This is not supported yet: leave it out, or set enable to false"
+
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f]")
 
 
@@ -84,9 +86,9 @@ def _check(mail: MailSend, limits: MessageSettings, faults: list[Fault], files: 
     if mail.sections:
         faults.append(Fault("Sections are not supported: put their texts in substitutions", "sections"))
     if mail.mail_settings is not None:
-        _check_mail_settings(mail.mail_settings, faults)
+        _check_mail_settings(mail.mail_settings, faults, notes)
     if mail.tracking_settings is not None:
-        _check_tracking(mail.tracking_settings, faults, notes)
+        _check_tracking(mail.tracking_settings, faults)
 
 
 def _check_reply_to(one: Mailbox | None, many: Sequence[Mailbox] | None, faults: list[Fault]) -> None:
@@ -204,7 +206,8 @@ def _check_categories(categories: Sequence[str], faults: list[Fault]) -> None:
         check_text(category, where, faults, longest=LONGEST_CATEGORY)
 
 
-def _check_mail_settings(settings: MailSettings, faults: list[Fault]) -> None:
+def _check_mail_settings(settings: MailSettings, faults: list[Fault], notes: Notes) -> None:
+    # There are no suppression lists yet, so a bypass of them is honoured.
     for name in ("bcc", "spam_check"):
         switch = getattr(settings, name)
         if switch and switch.enable:
@@ -222,16 +225,22 @@ def _check_mail_settings(settings: MailSettings, faults: list[Fault]) -> None:
         faults.append(
             Fault("It bypasses all lists and goes with no other bypass", "mail_settings.bypass_list_management")
         )
-    if settings.footer:
-        _check_settings_texts(msgspec.to_builtins(settings.footer), "mail_settings.footer", faults)
+    if footer := settings.footer:
+        _check_settings_texts(msgspec.to_builtins(footer), "mail_settings.footer", faults)
+        if footer.enable is None and (footer.text or footer.html):
+            notes.ignore("mail_settings.footer")
 
 
-def _check_tracking(settings: TrackingSettings, faults: list[Fault], notes: Notes) -> None:
+def _check_tracking(settings: TrackingSettings, faults: list[Fault]) -> None:
+    """Whatever is on, or says how to do it, is refused until it is done. What is off may say anything."""
     given = msgspec.to_builtins(settings)
     _check_settings_texts(given, "tracking_settings", faults)
     for name, setting in given.items():
-        if setting and setting.get("enable"):
-            notes.ignore(f"tracking_settings.{name}")  # tracking is not implemented yet
+        where = f"tracking_settings.{name}"
+        if setting.get("enable"):
+            faults.append(Fault(NOT_DONE, where))
+        elif "enable" not in setting:
+            faults += [Fault(NOT_DONE, f"{where}.{field}") for field, value in setting.items() if value]
 
 
 def _check_settings_texts(settings: Mapping[str, Any], where: str, faults: list[Fault]) -> None:

@@ -257,10 +257,41 @@ async def test_what_is_said_in_vain_is_named(world: World) -> None:
     assert "x-postray-ignored" not in (await world.send(mail())).headers
 
 
-async def test_tracking_that_is_on_is_named_since_there_is_none(world: World) -> None:
-    switched = {"click_tracking": {"enable": True}, "open_tracking": {"enable": False}, "ganalytics": {"enable": True}}
-    named = (await world.send(mail(tracking_settings=switched))).headers["x-postray-ignored"]
-    assert named == "tracking_settings.click_tracking,tracking_settings.ganalytics"
+@pytest.mark.parametrize(
+    ("settings", "fields"),
+    [
+        ({"click_tracking": {"enable": True}, "open_tracking": {"enable": False}}, ["click_tracking"]),
+        ({"ganalytics": {"enable": True, "utm_source": "x"}}, ["ganalytics"]),
+        ({"subscription_tracking": {"enable": True}, "open_tracking": {"enable": True}}, None),
+        ({"open_tracking": {"substitution_tag": "%open%"}}, ["open_tracking.substitution_tag"]),
+        ({"click_tracking": {"enable_text": True}}, ["click_tracking.enable_text"]),
+    ],
+)
+async def test_tracking_that_is_on_is_refused_since_there_is_none(
+    world: World, settings: dict[str, Any], fields: list[str] | None
+) -> None:
+    named = await world.fields(mail(tracking_settings=settings))
+    assert named == [f"tracking_settings.{name}" for name in fields or ("open_tracking", "subscription_tracking")]
+
+
+async def test_tracking_that_is_off_is_accepted(world: World) -> None:
+    settings = {
+        "click_tracking": {"enable": False, "enable_text": False},
+        "open_tracking": {},
+        "subscription_tracking": {"enable": False, "text": "x"},
+        "ganalytics": None,
+    }
+    response = await world.send(mail(tracking_settings=settings))
+    assert (response.status_code, response.headers.get("x-postray-ignored")) == (202, None)
+
+
+async def test_settings_without_effect_are_named(world: World) -> None:
+    body = mail(
+        personalizations=[to("a@example.com", dynamic_template_data={"plan": "Pro"})],
+        mail_settings={"footer": {"text": "Acme"}, "bypass_list_management": {"enable": True}},
+    )
+    named = (await world.send(body)).headers["x-postray-ignored"]
+    assert named == "personalizations[0].dynamic_template_data,mail_settings.footer"
 
 
 async def test_at_most_twenty_paths_are_named(world: World) -> None:
