@@ -19,7 +19,7 @@ from api.http.refusals import Conflict, Fault, Invalid
 from api.http.texts import check_name
 from cluster.ids import is_id
 from cluster.journal.journal import Journal
-from cluster.policy.routes.domains import a_labels
+from cluster.policy.routes.domains import a_labels, spelled_names
 from cluster.tenancy.domains.domain import SenderDomain
 from cluster.tenancy.domains.managing import DomainManager, Gone
 
@@ -104,7 +104,7 @@ class DomainAdministration:
         offset: Annotated[int, QueryParameter(ge=0, le=2**31 - 1)] = 0,
     ) -> list[Domain]:
         tenant_id = None if tenant is None else await self._tenant(tenant)
-        found = await self._manager.stored.of_tenant(tenant_id, part=domain.lower(), limit=limit, offset=offset)
+        found = await self._manager.stored.of_tenant(tenant_id, part=spelled_names(domain), limit=limit, offset=offset)
         return [self._view(one) for one in found]
 
     async def add(self, data: JSONBody[TenantDomainRequest]) -> Domain:

@@ -14,6 +14,7 @@ from api.http.errors import answers
 from api.http.examples import DOMAIN_ID, Example
 from api.http.refusals import NotFound
 from api.http.routes import RouteGroup, resource
+from cluster.policy.routes.domains import spelled_names
 from cluster.tenancy.domains.domain import SenderDomain
 from cluster.tenancy.domains.managing import DomainManager, Gone
 
@@ -88,7 +89,7 @@ class DomainCalls:
         offset: Annotated[int, QueryParameter(ge=0, le=2**31 - 1)] = 0,
     ) -> list[Domain]:
         found = await self._manager.stored.of_tenant(
-            request.auth.tenant_id, part=domain.lower(), limit=limit, offset=offset
+            request.auth.tenant_id, part=spelled_names(domain), limit=limit, offset=offset
         )
         return [self._view(one) for one in found]
 
@@ -98,7 +99,7 @@ class DomainCalls:
     async def default(
         self, request: ApiRequest, domain: Annotated[str, QueryParameter(description="Only if it has this name")] = ""
     ) -> Domain:
-        found = await self._manager.stored.default(request.auth.tenant_id, domain.lower())
+        found = await self._manager.stored.default(request.auth.tenant_id, spelled_names(domain))
         if found is None:
             raise NotFound("No such domain is the default", help=help_texts.DOMAIN_DEFAULT)
         return self._view(found)

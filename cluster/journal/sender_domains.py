@@ -155,6 +155,7 @@ class SenderDomains(JournalPart):
                 id=id,
                 at=look.at,
                 findings=encode(look.findings).decode(),
+                selectors=[finding.selector for finding in look.findings if finding.selector],
                 look_at=look.next_at,
                 is_right=look.is_right,
                 is_wrong=look.is_wrong,

@@ -100,9 +100,16 @@ WHERE id IN (
 RETURNING id
 
 -- name: looked_at_domain
--- A verified domain stays verified; wrong_since says since when its records are wrong.
-UPDATE sender_domains
-SET checked_at = %(at)s, findings = %(findings)s::text::jsonb, look_at = %(look_at)s,
+-- A verified domain stays verified; wrong_since says since when its records are wrong. Keys that were made during the
+-- look keep the time of theirs.
+UPDATE sender_domains s
+SET checked_at = %(at)s, findings = %(findings)s::text::jsonb,
+    look_at = CASE
+        WHEN EXISTS (
+            SELECT FROM dkim_keys k
+            WHERE k.domain_id = s.id AND k.state = 'pending' AND k.selector <> ALL (%(selectors)s))
+            THEN least(look_at, %(look_at)s)
+        ELSE %(look_at)s END,
     wrong_since = CASE
         WHEN verified_at IS NULL OR %(is_right)s THEN NULL
         WHEN %(is_wrong)s THEN coalesce(wrong_since, %(at)s)

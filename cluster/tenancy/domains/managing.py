@@ -37,6 +37,8 @@ class DomainManager:
         self.now = now
         self._vault = vault
         self._verify = verify
+        self._making = asyncio.Semaphore(1)
+        """Keys are made one after the other: however many domains are added, they take one core at most."""
 
     async def add(
         self,
@@ -59,7 +61,7 @@ class DomainManager:
             include_subdomains=include_subdomains,
             is_default=is_default,
             uses_cnames=uses_cnames,
-            keys=await new_keys(self._vault, selectors),
+            keys=await self._new_keys(selectors),
         )
         id = await self.stored.add(new, now=now, look_at=now + FIRST)
         return await self._stored(id)
@@ -69,7 +71,7 @@ class DomainManager:
         Unavailable."""
         if not any(key.state == "pending" for key in domain.keys):
             selectors = names.next_selectors([key.selector for key in domain.keys], len(ALGORITHMS))
-            keys = await new_keys(self._vault, selectors)
+            keys = await self._new_keys(selectors)
             now = self.now()
             await self.stored.rotate(domain.id, keys, now=now, look_at=now + FIRST)
         return await self._stored(domain.id)
@@ -78,6 +80,10 @@ class DomainManager:
         """Look a domain's records up now. Raises Unavailable."""
         await self._verify(domain.id)
         return await self._stored(domain.id)
+
+    async def _new_keys(self, selectors: list[str]) -> list[NewKey]:
+        async with self._making:
+            return await new_keys(self._vault, selectors)
 
     async def _stored(self, id: int) -> SenderDomain:
         found = await self.stored.find(id, None)

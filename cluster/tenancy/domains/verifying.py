@@ -9,6 +9,7 @@ import logging
 import secrets
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
+from weakref import WeakValueDictionary
 
 from cluster.journal.journal import Journal, Unavailable
 from cluster.lookup.resolver import Resolver
@@ -24,8 +25,10 @@ log = logging.getLogger(__name__)
 
 LOOK_S = 20.0
 """Time limit for the look-ups of one domain."""
-LOOKS_AT_ONCE = 8
+LOOKS_AT_ONCE = 32
 """Domains that are looked at at one time."""
+LOOKS_OF_A_TENANT = 4
+"""Those of one tenant among them: one whose name servers do not answer must not keep others waiting."""
 RETRY = timedelta(minutes=10)
 """When a look that was begun and not stored is due again."""
 PAUSE_S = 10.0
@@ -60,6 +63,8 @@ class Verifier:
         self._random = random
         self._sleep = sleep
         self._semaphore = asyncio.Semaphore(LOOKS_AT_ONCE)
+        self._of_tenant: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
+        """Of the tenants whose domains are looked at now."""
         self._looking: dict[int, asyncio.Task[None]] = {}
 
     async def verify(self, id: int) -> None:
@@ -83,7 +88,7 @@ class Verifier:
     async def round(self) -> int:
         """Look at some of the domains whose look is due; returns how many. Raises Unavailable."""
         now = self._now()
-        due = await self._journal.sender_domains.to_look_at(now, now + RETRY, 4 * LOOKS_AT_ONCE)
+        due = await self._journal.sender_domains.to_look_at(now, now + RETRY, LOOKS_AT_ONCE)
         for id, fault in zip(due, await asyncio.gather(*map(self.verify, due), return_exceptions=True), strict=True):
             if isinstance(fault, Unavailable):
                 raise fault
@@ -98,25 +103,27 @@ class Verifier:
         await asyncio.gather(*looking, return_exceptions=True)
 
     async def _verify(self, id: int) -> None:
-        async with self._semaphore:
+        found = await self._journal.sender_domains.find(id, None)
+        if found is None:
+            return
+        of_tenant = self._of_tenant.setdefault(found.tenant_id, asyncio.Semaphore(LOOKS_OF_A_TENANT))
+        async with of_tenant, self._semaphore:
+            # Read again after the wait: keys that are made from now on are looked at next time.
+            now = self._now()
             domain = await self._journal.sender_domains.find(id, None)
             if domain is None:
                 return
-            look = await self._look(domain)
-            self.looks += 1
-            if domain.verified_at is not None and look.is_wrong:
-                self.wrong += 1
-                log.warning("records of a verified domain are wrong domain=%s", domain.domain)
-            if await self._journal.sender_domains.looked(id, look):
-                log.info(
-                    "looked at domain=%s right=%s activated=%s",
-                    domain.domain,
-                    look.is_right,
-                    ",".join(look.activated) or "none",
-                )
+            look = await self._look(domain, now)
+        self.looks += 1
+        if domain.verified_at is not None and look.is_wrong:
+            self.wrong += 1
+            log.warning("records of a verified domain are wrong domain=%s", domain.domain)
+        if await self._journal.sender_domains.looked(id, look):
+            activated = ",".join(look.activated) or "none"
+            log.info("looked at domain=%s right=%s activated=%s", domain.domain, look.is_right, activated)
 
-    async def _look(self, domain: SenderDomain) -> Look:
-        now, publishing = self._now(), self._publishing()
+    async def _look(self, domain: SenderDomain, now: datetime) -> Look:
+        publishing = self._publishing()
         async with self._resolver.uncached(LOOK_S) as lookups:
             looking = Looking(
                 lookups,

@@ -1,5 +1,6 @@
 """New keys for a domain: they wait, they sign, and the former ones stay published for some days."""
 
+import asyncio
 from datetime import timedelta
 
 from dnslib import RCODE
@@ -7,8 +8,10 @@ from dnslib import RCODE
 from cluster.tenancy.domains.domain import KeyState, SenderDomain
 from cluster.tenancy.domains.findings import Kind, Status
 from cluster.tenancy.domains.records import records, removable
+from cluster.tenancy.domains.verifying import LOOKS_OF_A_TENANT
 from tests.domains import a_domain
 from tests.integration.domains.conftest import Domains, text
+from tests.integration.journal.builders import a_tenant
 
 ACTIVE, PENDING, RETIRED = KeyState.ACTIVE, KeyState.PENDING, KeyState.RETIRED
 
@@ -104,3 +107,30 @@ async def test_a_domain_of_an_older_version_gets_both_keys(domains: Domains) -> 
     domain = await domains.stored(domain)
     assert states(domain) == {"postray": RETIRED, "postray2": ACTIVE, "postray3": ACTIVE}
     assert await signing(domains, domain) == [("rsa", "postray2"), ("ed25519", "postray3")]
+
+
+async def test_a_rotation_during_a_look_is_looked_at_soon(domains: Domains) -> None:
+    domain = await domains.add()
+    domains.publish(domain)
+    domain = await domains.verify(domain)
+    domains.now += timedelta(days=1)
+    domains.dns.hold = True
+    looking = asyncio.create_task(domains.verifier.round())
+    while not domains.dns.held:
+        await asyncio.sleep(0.001)
+    domain = await domains.manager.rotate(domain)
+    domains.dns.hold = False
+    domains.dns.release()
+    assert await looking == 1
+    assert await domains.pass_(timedelta(minutes=2)) == 1
+
+
+async def test_a_tenant_whose_name_servers_do_not_answer_leaves_room(domains: Domains) -> None:
+    dead = [await domains.add(f"dead{number}.example") for number in range(LOOKS_OF_A_TENANT + 2)]
+    other = await domains.add("other.example", await a_tenant(domains.journal, "other"))
+    domains.publish(other)
+    domains.dns.mute |= {f"{selector}._domainkey.{one.domain}" for one in dead for selector in ("postray", "postray2")}
+    looking = [asyncio.create_task(domains.verify(one)) for one in dead]
+    assert (await domains.verify(other)).verified_at is not None
+    assert not any(task.done() for task in looking[LOOKS_OF_A_TENANT:])
+    await asyncio.gather(*looking)
