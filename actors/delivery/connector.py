@@ -164,6 +164,7 @@ class Connector:
             helo_name=source.helo_name or self._helo_name,
             source_address=source_address,
             credentials=hop.credentials,
+            tenant_tls=hop.tenant_tls,
             observe=observe,
             ignored_capabilities=self._in_vain.get((host, address)) or frozenset(),
         )

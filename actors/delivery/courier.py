@@ -10,6 +10,7 @@ import logging
 from functools import partial
 
 from actors.delivery.connector import Connector, Crowded
+from actors.delivery.enforced_tls import EnforcedTls
 from actors.delivery.idle_connections import IdleConnections
 from actors.delivery.job import Connection, Hop, Job, NoRoute, Report, hop_of
 from actors.delivery.marker import Marker
@@ -38,6 +39,7 @@ class Courier:
         self,
         connector: Connector,
         active_policy: ActivePolicy,
+        enforced_tls: EnforcedTls,
         tracer: Tracer,
         reporter: Reporter,
         marker: Marker,
@@ -47,6 +49,7 @@ class Courier:
         self._loop = asyncio.get_running_loop()
         self._connector = connector
         self._active_policy = active_policy
+        self._enforced_tls = enforced_tls
         self._tracer = tracer
         self._reporter = reporter
         self._marker = marker
@@ -161,6 +164,13 @@ class Courier:
         if not await pool.turns.take(queued):
             return False
         job = queued.job
+        # Only now: the tenant may have changed what it requires while the job waited.
+        hop = self._enforced_tls.next_hop(job.deliveries[0].tenant_id, group.hop)
+        if hop is not group.hop:
+            pool.redirect(hop or group.hop, queued)
+            if hop is None:
+                await self._enforced_tls.learn(job.deliveries[0].tenant_id)
+            return False
         began, reused = self._loop.time(), connection.transactions > 0
         is_host_done = False
         pool.begin(queued, connection)

@@ -6,6 +6,7 @@ from datetime import timedelta
 from actors.delivery.committer import Committer
 from actors.delivery.composing import Made
 from actors.delivery.deferring_hosts import DeferringHosts
+from actors.delivery.enforced_tls import EnforcedTls
 from actors.delivery.held import HeldDeliveries, key_of
 from actors.delivery.job import Hop, Job, NoRoute, Uncomposed
 from actors.delivery.outcomes import dropped, put_off, utc_now
@@ -33,12 +34,14 @@ class HandingOver:
         committer: Committer,
         reporter: Reporter,
         deferring_hosts: DeferringHosts,
+        enforced_tls: EnforcedTls,
     ) -> None:
         self._held = held
         self._turns = turns
         self._committer = committer
         self._reporter = reporter
         self._deferring_hosts = deferring_hosts
+        self._enforced_tls = enforced_tls
 
     def take(self, taken: Taken, made: Made) -> None:
         """Submit the jobs composed of claimed deliveries to their site's pool. A delivery that cannot be composed
@@ -51,6 +54,9 @@ class HandingOver:
             self.forget(taken)
             return
         site.claimed()
+        if not isinstance(hop, Unreachable):
+            # Where it is not known yet, the courier finds it out before it sends anything.
+            hop = self._enforced_tls.next_hop(taken.deliveries[0].waiting.tenant_id, hop) or hop
         for job in jobs:
             if isinstance(hop, Unreachable):
                 self._reporter.report(site, job, Hop(), NoRoute.of(hop))

@@ -17,6 +17,7 @@ from actors.delivery.composing import Composer
 from actors.delivery.connector import Connector
 from actors.delivery.courier import Courier
 from actors.delivery.deferring_hosts import DeferringHosts
+from actors.delivery.enforced_tls import EnforcedTls
 from actors.delivery.giving_back import GivingBack
 from actors.delivery.handing_over import HandingOver
 from actors.delivery.heartbeat import Heartbeat
@@ -79,6 +80,7 @@ class Parts:
         self.lanes = OwnLanes(self.held, clock)
         self.turns = SiteTurns(self.held.has_few_of)
         self.deferring_hosts = DeferringHosts(clock)
+        self.enforced_tls = EnforcedTls(deps.directory)
         self.tracer = Tracer(clock, deps.now)
         self._make_reporting(deps, clock)
         self._make_sending(deps, clock)
@@ -106,7 +108,14 @@ class Parts:
     def _make_sending(self, deps: Dependencies, clock: Callable[[], float]) -> None:
         """From an offer to a connection, the lowest part first."""
         self.courier = Courier(
-            deps.connector, deps.active_policy, self.tracer, self.reporter, deps.marker, deps.tasks, IdleConnections()
+            deps.connector,
+            deps.active_policy,
+            self.enforced_tls,
+            self.tracer,
+            self.reporter,
+            deps.marker,
+            deps.tasks,
+            IdleConnections(),
         )
         self.sites = Sites(
             deps.active_policy, self.ownership, self.held, self.turns, self.courier, clock=clock, now=deps.now
@@ -122,7 +131,9 @@ class Parts:
             self.sites,
             self.unresolved,
         )
-        self.handing_over = HandingOver(self.held, self.turns, self.committer, self.reporter, self.deferring_hosts)
+        self.handing_over = HandingOver(
+            self.held, self.turns, self.committer, self.reporter, self.deferring_hosts, self.enforced_tls
+        )
         self.large = LargeMessages(deps.composer, self.handing_over, self.held.large)
         self.claims = Claims(
             deps.journal,

@@ -195,6 +195,12 @@ class Pool:
         group.jobs.appendleft(queued)
         self.workers.serve(group)
 
+    def redirect(self, hop: NextHop, queued: QueuedJob) -> None:
+        """Queue a job whose transaction has not begun for another next hop, or for its own again, at the end."""
+        group = self.workers.group(hop)
+        group.jobs.append(queued)
+        self.workers.serve(group)
+
     def begin(self, queued: QueuedJob, connection: Connection) -> None:
         """The job's transaction begins."""
         self._waiting -= 1

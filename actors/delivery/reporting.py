@@ -26,6 +26,7 @@ from actors.smtp.transaction import TransactionResult
 from cluster.metrics import Counters
 from cluster.policy.lifecycle import Transition
 from cluster.policy.replies.effects import CARRIED, OfSite, Settled, Unreached, effects_of
+from cluster.policy.replies.stage import Stage
 from cluster.policy.replies.verdict import Judgement, Verdict
 from cluster.policy.routes.mx import FAILURE_TTL_S
 from cluster.routing.active_policy import ActivePolicy
@@ -118,6 +119,7 @@ class Reporter:
                 is_backing_off=self._clock() < site.blocked_until,
                 is_own_site=site.destination.site == job.deliveries[0].domain,
                 is_connected=bool(site.pool.open),
+                is_of_tenant=isinstance(report, ConnectError) and self._requires_tls(job, report.stage),
             )
             effects = effects_of(verdict, report.stage if isinstance(report, ConnectError) else None, facts)
         match effects.site:
@@ -126,6 +128,11 @@ class Reporter:
             case OfSite.BACKS_OFF | OfSite.BACKS_OFF_FOR_DNS:
                 wait = site.failed() if effects.site is OfSite.BACKS_OFF else site.failed(FAILURE_TTL_S)
                 log.warning("site failed site=%s wait_s=%.0f reason=%r", site.destination, wait, str(report))
+
+    def _requires_tls(self, job: Job, stage: Stage) -> bool:
+        """Whether a failure at this stage is one of the TLS that the job's tenant requires."""
+        tenant = self._directory.known(job.deliveries[0].tenant_id)
+        return stage in (Stage.STARTTLS, Stage.TLS) and tenant is not None and tenant.settings.tls is not None
 
     def _circumstances(self, site: Site, job: Job, verdicts: list[DeliveryVerdict]) -> Circumstances:
         limits, tenant = site.throttle.limits, None

@@ -16,7 +16,7 @@ from msgspec import Struct
 from actors.smtp.client import SmtpConnection
 from actors.smtp.handshake import TlsError
 from actors.smtp.protocol import SERVICE_NOT_AVAILABLE, ConnectError, Observe
-from actors.smtp.tls import ClientContexts, sent_chain, server_name
+from actors.smtp.tls import LOWEST_VERSION, ClientContexts, sent_chain, server_name
 from cluster.lookup.domain_tls import TlsPolicies
 from cluster.lookup.tls_results import TlsResults
 from cluster.lookup.ttl_cache import TtlCache
@@ -26,7 +26,16 @@ from cluster.policy.routes.next_hop import Credentials
 from cluster.policy.tls import dane
 from cluster.policy.tls.failure import TlsFailure, TlsFault
 from cluster.policy.tls.level import AuthNeeds, TlsLevel
-from cluster.policy.tls.policy import Demand, DomainTls, PolicyType, TlsRefusal, demand, for_password
+from cluster.policy.tls.policy import (
+    Demand,
+    DomainTls,
+    PolicyType,
+    TenantTls,
+    TlsRefusal,
+    demand,
+    for_password,
+    for_tenant,
+)
 from cluster.settings import SmtpSettings, TlsSettings
 
 REHEARSAL_S = 600.0
@@ -87,10 +96,13 @@ class TlsDialer:
         helo_name: str,
         source_address: str | None = None,
         credentials: Credentials | None = None,
+        tenant_tls: TenantTls | None = None,
         observe: Observe | None = None,
         ignored_capabilities: frozenset[str] = frozenset(),
     ) -> SmtpConnection:
         """A connection to one address of one of the domain's hosts. Raises ConnectError."""
+
+        version = LOWEST_VERSION if tenant_tls is None else tenant_tls.version
 
         async def dial(level: TlsLevel, records: tuple[dane.Tlsa, ...] = (), base: str = "") -> SmtpConnection:
             names = _names_of(base or host, host, domain, domain_tls.alias_of) if records else ()
@@ -101,7 +113,7 @@ class TlsDialer:
                 settings=smtp,
                 helo_name=helo_name,
                 tls=level,
-                ssl_context=self._context(level, records, names),
+                ssl_context=self._context(level, records, names, version),
                 check_tls=self._check_of(records, names) if records else None,
                 tls_name=base,
                 source_address=source_address,
@@ -124,11 +136,17 @@ class TlsDialer:
             raise ConnectError(Stage.TLS, asked.reason)
         if credentials is not None:
             asked = for_password(asked, credentials.needs)
+        if tenant_tls is not None:
+            asked = for_tenant(asked, tenant_tls)
         session.tell(f"TLS: {asked.level}, {asked.policy_type}")
         try:
             return await self._open(session, asked, dial)
         except ConnectError as error:
-            if credentials is None or session.may_be_plain or asked.records or error.stage not in _TLS_STAGES:
+            if error.stage not in _TLS_STAGES:
+                raise
+            if tenant_tls is not None:
+                raise ConnectError(error.stage, f"{error.reason}; {tenant_tls.reason}", error.reply) from None
+            if credentials is None or session.may_be_plain or asked.records:
                 raise
             raise ConnectError(error.stage, f"{error.reason}; {credentials.needs.reason}", error.reply) from None
 
@@ -189,11 +207,13 @@ class TlsDialer:
         return None
 
     def _context(
-        self, level: TlsLevel, records: tuple[dane.Tlsa, ...], names: tuple[str, ...]
+        self, level: TlsLevel, records: tuple[dane.Tlsa, ...], names: tuple[str, ...], version: float
     ) -> ssl.SSLContext | None:
         if level is TlsLevel.NONE:
             return None
-        return self._contexts.of_dane(level, records, names) if records else self._contexts.of_level(level)
+        if records:
+            return self._contexts.of_dane(level, records, names, version)
+        return self._contexts.of_level(level, version)
 
     def _check_of(
         self, records: tuple[dane.Tlsa, ...], names: tuple[str, ...]

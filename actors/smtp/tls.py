@@ -22,6 +22,8 @@ connection needs anyway, and 6 KB afterwards; more where a host's certificates a
 DANE_CONTEXTS = 500
 """Number of contexts for DANE, each of one host: 13 KB and its session. An evicted host only loses its session."""
 
+LOWEST_VERSION = 1.2
+"""RFC 8996 deprecates older versions of TLS."""
 
 SESSION_S = 7200.0
 """Certificates are verified again after at most this long; tickets may last a week (RFC 8446 §4.6.1)."""
@@ -113,33 +115,38 @@ class ClientContexts:
 
     def __init__(self, settings: TlsSettings) -> None:
         self._ca_file = settings.ca_file
-        self._by_level: dict[TlsLevel, ResumingContext] = {}
-        self._dane: OrderedDict[tuple[bool, tuple[Tlsa, ...], tuple[str, ...]], ResumingContext] = OrderedDict()
+        self._by_level: dict[tuple[TlsLevel, float], ResumingContext] = {}
+        self._dane: OrderedDict[tuple[bool, float, tuple[Tlsa, ...], tuple[str, ...]], ResumingContext] = OrderedDict()
 
-    def of_level(self, level: TlsLevel) -> ResumingContext:
+    def of_level(self, level: TlsLevel, version: float = LOWEST_VERSION) -> ResumingContext:
+        """``version`` is the lowest version of TLS."""
         # Opportunistic and required both verify no certificate.
         level = TlsLevel.VERIFIED if level is TlsLevel.VERIFIED else TlsLevel.REQUIRED
-        context = self._by_level.get(level)
+        context = self._by_level.get((level, version))
         if context is None:
-            context = self._by_level[level] = self._make(level, SESSIONS)
+            context = self._by_level[level, version] = self._make(level, version, SESSIONS)
         return context
 
-    def of_dane(self, level: TlsLevel, records: tuple[Tlsa, ...], names: tuple[str, ...]) -> ResumingContext:
+    def of_dane(
+        self, level: TlsLevel, records: tuple[Tlsa, ...], names: tuple[str, ...], version: float = LOWEST_VERSION
+    ) -> ResumingContext:
         """The context for a set of records and names. When they change, sessions that were verified with the former
         ones must not be resumed."""
-        key = (level is TlsLevel.VERIFIED, records, names)
+        key = (level is TlsLevel.VERIFIED, version, records, names)
         context = self._dane.get(key)
         if context is None:
-            context = self._dane[key] = self._make(level, sessions=1)
+            context = self._dane[key] = self._make(level, version, sessions=1)
             if len(self._dane) > DANE_CONTEXTS:
                 _, oldest = self._dane.popitem(last=False)
                 oldest.retire()
         self._dane.move_to_end(key)
         return context
 
-    def _make(self, level: TlsLevel, sessions: int) -> ResumingContext:
+    def _make(self, level: TlsLevel, version: float, sessions: int) -> ResumingContext:
         context = ResumingContext(sessions=sessions)
         _set_up(context, level, self._ca_file)
+        if version >= 1.3:
+            context.minimum_version = ssl.TLSVersion.TLSv1_3
         return context
 
 

@@ -8,6 +8,9 @@ from typing import Literal
 import msgspec
 from msgspec import Struct
 
+from cluster.policy.tls.level import TlsLevel
+from cluster.policy.tls.policy import TenantTls
+
 ImageMode = Literal["url", "cid"]
 
 
@@ -101,6 +104,14 @@ class TenantSettings(Struct, frozen=True, kw_only=True, omit_defaults=True):
     image_embed_mode: ImageMode = "url"
     time_zone: str = "UTC"
     """The zone of the days of statistics."""
+
+    @property
+    def tls(self) -> TenantTls | None:
+        """What deliveries must keep to; None where nothing is required."""
+        if not (self.require_tls or self.require_valid_certificate):
+            return None
+        level = TlsLevel.VERIFIED if self.require_valid_certificate else TlsLevel.REQUIRED
+        return TenantTls(level, self.tls_version)
 
 
 DEFAULTS = TenantSettings()

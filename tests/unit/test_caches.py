@@ -33,6 +33,7 @@ BOUNDS: dict[str, tuple[float, str]] = {
     "actors/delivery/deferring_hosts.py:_hosts": (50, "20,000 deliveries, 8 names of 255 characters each"),
     "cluster/lookup/ttl_cache.py:_values": (0, "as its users say, each above or below"),
     "cluster/lookup/resolver.py:cache": (100, "CACHE_BYTES"),
+    "actors/delivery/enforced_tls.py:_gone": (0.2, "1,000 ids of tenants"),
     "actors/delivery/sites.py:_dropped": (3, "5,000 names of sites"),
     "actors/smtp/tls.py:_begun": (46, "1,000 sessions of up to 46 KB, or one for a DANE context"),
     "actors/smtp/tls.py:_dane": (30, "500 contexts of 13 KB and a session"),

@@ -139,6 +139,8 @@ class Unreached(Struct, frozen=True, kw_only=True):
     """The site consists of the domain alone, and has its name."""
     is_connected: bool = False
     """The site has other connections."""
+    is_of_tenant: bool = False
+    """The host has not the TLS that the tenant requires for its mail: other tenants' mail may succeed."""
 
 
 class Settled(Struct, frozen=True, kw_only=True):
@@ -220,6 +222,8 @@ def _of_loss(verdict: Verdict, stage: Stage, facts: Broken) -> Effects:
 
 
 def _of_no_connection(verdict: Verdict, stage: Stage | None, facts: Unreached) -> Effects:
+    if facts.is_of_tenant:
+        return Effects(tells_automation=facts.has_reply)
     is_of_all = reaches(verdict, ReplyScope.HOST) and stage not in _OF_ONE_DOMAIN
     site = OfSite.UNTOUCHED
     if not facts.is_backing_off and (facts.is_own_site or (is_of_all and not facts.is_connected)):

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from cluster.policy.routes.mx import MailHost, UnresolvedHosts, Unroutable
 from cluster.policy.routes.routing import Via
 from cluster.policy.tls.level import AuthNeeds
-from cluster.policy.tls.policy import DomainTls
+from cluster.policy.tls.policy import DomainTls, TenantTls
 
 
 class Credentials(Struct, frozen=True):
@@ -33,6 +33,8 @@ class NextHop(Struct, frozen=True):
     port: int = 25
     tls: DomainTls = DomainTls()
     credentials: Credentials | None = None
+    tenant_tls: TenantTls | None = None
+    """What the tenant of the mail requires besides ``tls``."""
     last: tuple[str, ...] = ()
     """Hosts that are tried after all others, in this order: they have deferred this mail before."""
 

@@ -46,6 +46,22 @@ class DomainTls(Struct, frozen=True):
     """The name that the domain is a secure alias of: its hosts may have a certificate for that name."""
 
 
+class TenantTls(Struct, frozen=True):
+    """What a tenant requires of every host for its own mail."""
+
+    level: TlsLevel
+    """REQUIRED or VERIFIED."""
+    version: float = 1.2
+    """The lowest version of TLS: 1.2 or 1.3."""
+
+    @property
+    def reason(self) -> str:
+        """Why a host without it gets no mail of the tenant."""
+        return f"the tenant requires TLS{' 1.3' if self.version >= 1.3 else ''}" + (
+            " and a valid certificate" if self.level is TlsLevel.VERIFIED else ""
+        )
+
+
 class PolicyType(StrEnum):
     """The policy that a session was checked against (RFC 8460 §4.4)."""
 
@@ -128,3 +144,14 @@ def for_password(asked: Demand, needs: AuthNeeds) -> Demand:
         return asked
     rehearse = asked.rehearse and needs is not AuthNeeds.VERIFIED
     return replace(asked, level=stricter(asked.level, needs.level), rehearse=rehearse)
+
+
+def for_tenant(asked: Demand, required: TenantTls) -> Demand:
+    """The demand on a host for the mail of a tenant with a requirement of its own."""
+    # A matching TLSA record proves as much as an authority does (RFC 7672 §3.1).
+    level = TlsLevel.REQUIRED if asked.records else required.level
+    level = stricter(asked.level, level)
+    if required.version >= 1.3 and asked.rehearse:
+        # The tenant's version must not make a rehearsal of the domain's policy fail: it does not count.
+        return replace(asked, level=level, rehearse=False, policy_type=PolicyType.NONE)
+    return replace(asked, level=level, rehearse=asked.rehearse and level is not TlsLevel.VERIFIED)

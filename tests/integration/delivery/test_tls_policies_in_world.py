@@ -11,12 +11,14 @@ from pathlib import Path
 
 import pytest
 from dnslib import MX, TLSA, TXT, A
+from msgspec.structs import replace
 
 from cluster.events import Deferred, Delivered
 from cluster.journal.journal import Journal
 from cluster.policy.lifecycle import Status
 from cluster.policy.tls.dane import Tlsa
 from cluster.settings import TlsSettings
+from cluster.tenancy.settings import DEFAULTS
 from tests.certificates import Authority, Certificate
 from tests.integration.delivery.receiver import Receiver, receiving
 from tests.integration.delivery.world import World, a_world
@@ -181,3 +183,41 @@ async def test_dane_without_dnssec_asks_for_nothing(journal: Journal, tmp_path: 
         made.world.dns.secure.clear()
         async with receiving(made.world.port, ADDRESSES[0], tls=made.bad(FIRST)):
             await made.delivered()
+
+
+# What a tenant requires
+
+
+@pytest.mark.parametrize("requires", [{"require_tls": True}, {"require_valid_certificate": True}])
+async def test_a_tenant_that_requires_more_than_the_host_has_waits_alone(
+    journal: Journal, tmp_path: Path, requires: dict[str, bool]
+) -> None:
+    async with publishing(journal, tmp_path) as made:
+        tls = made.bad(FIRST) if "require_valid_certificate" in requires else None
+        async with receiving(made.world.port, ADDRESSES[0], tls=tls) as receiver:
+            await made.delivered()  # over a connection that stays open
+            sessions = len(receiver.sessions)
+            world, id = made.world, made.world.tenant_id
+            await journal.tenants.change_settings(id, lambda settings: replace(settings, **requires))
+            await world.deliverer.deps.directory.refresh()
+            message = a_message(f"ada@{DOMAIN}")
+            await world.accept(message)
+            row = await world.until(message, Status.QUEUED, attempts=1)
+            assert row.error_message is not None and "the tenant requires TLS" in row.error_message
+            assert len(receiver.arrivals) == 1
+            await journal.tenants.change_settings(id, lambda settings: DEFAULTS)
+            await world.deliverer.deps.directory.refresh()
+            await made.delivered()  # the site does not rest: it takes all other mail
+            assert len(receiver.sessions) > sessions
+
+
+async def test_a_tenants_version_of_tls_is_the_least(journal: Journal, tmp_path: Path) -> None:
+    async with publishing(journal, tmp_path) as made:
+        old = made.good(FIRST)
+        old.maximum_version = ssl.TLSVersion.TLSv1_2
+        async with receiving(made.world.port, ADDRESSES[0], tls=old) as receiver:
+            await journal.tenants.change_settings(
+                made.world.tenant_id, lambda settings: replace(settings, require_tls=True, tls_version=1.3)
+            )
+            await made.world.deliverer.deps.directory.refresh()
+            assert "the tenant requires TLS 1.3" in await made.deferred(receiver)

@@ -5,6 +5,8 @@ from collections import deque
 from itertools import count
 from typing import Any, NoReturn, cast
 
+from msgspec.structs import replace
+
 from actors.delivery.courier import Courier
 from actors.delivery.idle_connections import IdleConnections
 from actors.delivery.job import Connection, Hop, Job, Report
@@ -23,6 +25,7 @@ from cluster.policy.replies.stage import Stage
 from cluster.policy.routes.destinations import Destination
 from cluster.policy.routes.next_hop import NextHop
 from cluster.policy.routes.routing import Source
+from cluster.policy.tls.policy import TenantTls
 from cluster.tasks import Tasks
 from tests.unit.delivery.builders import HOP, TAKEN, job
 from tests.unit.virtual_time import settle
@@ -117,9 +120,11 @@ class World:
         self.elsewhere = 0
         """Connections that are open to other sites."""
         self.tasks = Tasks(on_crash=_crashed)
+        self.enforced_tls = _EnforcedTls()
         courier = Courier(
             cast(Any, _Connector(self)),
             cast(Any, _Sources()),
+            cast(Any, self.enforced_tls),
             Tracer(clock, clock),
             cast(Any, _Reporter(self)),
             cast(Any, _Marker()),
@@ -175,6 +180,22 @@ class _Site(Site):
 class _Sources:
     def source(self, name: str) -> Source:
         return Source(name=name)
+
+
+class _EnforcedTls:
+    """``required``: what the tenant of all jobs requires; ``is_known``: whether that is known, or must be learnt."""
+
+    def __init__(self) -> None:
+        self.required: TenantTls | None = None
+        self.is_known = True
+
+    def next_hop(self, tenant_id: str, hop: NextHop) -> NextHop | None:
+        if not self.is_known:
+            return None
+        return hop if hop.tenant_tls == self.required else replace(hop, tenant_tls=self.required)
+
+    async def learn(self, tenant_id: str) -> None:
+        self.is_known = True
 
 
 class _Reporter:
