@@ -71,8 +71,14 @@ async def _tenant(caller: Caller) -> str:
 
 
 async def _domain(caller: Caller) -> str:
-    (domain, *_) = await caller.postray.journal.sender_domains.of_tenant(caller.tenant_id)
-    return str(domain.id)
+    """A domain that mail of the examples does not leave from; a new one where an example has removed the last."""
+    journal = caller.postray.journal
+    while True:
+        for domain in await journal.sender_domains.of_tenant(caller.tenant_id):
+            if domain.domain != DOMAIN:
+                return str(domain.id)
+        name = f"{new_id('bat_')[4:].lower()}.example"
+        await add_verified_domain(journal, caller.postray.vault, caller.tenant_id, name)
 
 
 async def _link(caller: Caller) -> str:
@@ -123,6 +129,11 @@ MAKERS_OF_ROUTES: dict[str, dict[str, Make]] = {
     "PATCH /v3/user/scheduled_sends/{batch_id}": {BATCH_ID: _paused_batch},
     "DELETE /v3/user/scheduled_sends/{batch_id}": {BATCH_ID: _paused_batch},
     "DELETE /api/admin/tenants/{id}": {TENANT_ID: _suspended_tenant},
+    **{
+        f"{method} /api/admin/tenants/{{id}}/{part}": {TENANT_ID: _tenant}  # a tenant's key sets these of its own
+        for method in ("GET", "PUT")
+        for part in ("tracking", "settings", "limits")
+    },
 }
 """Other makers for routes that need the thing in a certain state."""
 
