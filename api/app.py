@@ -47,7 +47,8 @@ DESCRIPTION = (
     "routes that are here. There are no templates, suppression lists, unsubscribe groups, statistics or webhooks yet. "
     "Every answer from 400 up has `errors` and `detail`, a text; in a 422 `detail` is a list: what is not JSON or has "
     "the wrong type, and where. Two answers are not errors of that form: a 409 of cancel, retry or fail has "
-    "`message_id`, `status` and `message`, and a 503 of `/readyz` has the parts. Times are ISO-8601, UTC."
+    "`message_id`, `status` and `message`, and a 503 of `/readyz` has the parts. `X-Postray-Ignored` names what a "
+    "request said in vain, such as unknown fields of its body. Times are ISO-8601, UTC."
 )
 
 COMMAND_BYTES = 1024 * 1024

@@ -14,6 +14,7 @@ from litestar.params import QueryParameter
 from litestar.types import Scope
 from msgspec import Struct
 
+from api.http import help_texts
 from api.http.ignored import ignored_by
 from api.http.places import LONGEST_NAME
 from api.http.refusals import Enough, Fault, Faults, Invalid
@@ -74,7 +75,7 @@ def check_parameters(scope: Scope, route: BaseRouteHandler) -> None:
 
 def _unknown(name: str, known: tuple[str, ...]) -> Fault:
     others = f"this route has {', '.join(known)}" if known else "this route has none"
-    return Fault(f"There is no query parameter {name}: {others}", name)
+    return Fault(f"There is no query parameter {name}: {others}", name, help_texts.CALLS)
 
 
 def given_parameters(scope: Scope) -> Iterable[str]:

@@ -96,3 +96,19 @@ async def test_tracking_that_would_apply_is_named(
     world.journal.settings["tnt_acme"] = settings
     response = await world.send(mail() if own is None else mail(tracking_settings=own))
     assert (response.status_code, response.headers.get("x-postray-ignored")) == (202, named)
+
+
+async def test_tracking_that_the_tenant_has_switched_off_is_off_in_the_message(world: World) -> None:
+    world.journal.settings["tnt_acme"] = TenantSettings(
+        open=OpenTracking(enabled=False), click=ClickTracking(enabled=False)
+    )
+    own = {"open_tracking": {"substitution_tag": "%open%"}, "ganalytics": {"enable": False}}
+    assert (await world.send(mail(tracking_settings=own))).status_code == 202
+    assert decode_content(world.journal.requests[-1].content).tracking_settings == {
+        "open_tracking": {"enable": False, "substitution_tag": "%open%"},
+        "click_tracking": {"enable": False},
+        "ganalytics": {"enable": False},
+    }
+    assert await world.fields(mail(tracking_settings={"open_tracking": {"enable": True}})) == [
+        "tracking_settings.open_tracking"
+    ]
