@@ -18,7 +18,7 @@ from api.http.body import header
 from api.http.limiting import admit
 from api.http.refusals import Forbidden, Unauthenticated
 from api.http.routes import access_of
-from cluster.access.claims import BadToken, TenantSuspended
+from cluster.access.claims import BadToken
 from cluster.access.client_address import client_address
 from cluster.access.terms import KeyTerms, network
 from cluster.journal.records import ApiKey
@@ -44,7 +44,7 @@ class Tokens(Protocol):
     """Verifies JWTs."""
 
     async def key(self, token: str) -> ApiKey:
-        """What the token grants. Raises BadToken, TenantSuspended, Overloaded, Unavailable."""
+        """What the token grants. Raises BadToken, Overloaded, Unavailable."""
 
 
 class Authenticator:
@@ -101,7 +101,7 @@ class Authenticator:
         connection.scope["auth"] = key
 
     async def _granted(self, token: str) -> ApiKey:
-        """What a JWT grants. Raises Unauthenticated, Forbidden."""
+        """What a JWT grants. Raises Unauthenticated."""
         if token.count(".") != 2:
             raise Unauthenticated(INVALID)
         if self._tokens is None:
@@ -110,8 +110,6 @@ class Authenticator:
             return await self._tokens.key(token)
         except BadToken as error:
             raise Unauthenticated(INVALID, help=error.reason) from None
-        except TenantSuspended:
-            raise Forbidden("The tenant is suspended", help=help_texts.TENANT_SUSPENDED) from None
 
     def _check(self, terms: KeyTerms, scope: Scope) -> None:
         """Raises Unauthenticated for an expired key, Forbidden for one that may not be used here."""

@@ -25,10 +25,6 @@ class BadToken(Exception):
         self.reason = reason
 
 
-class TenantSuspended(Exception):
-    """The token is valid and its tenant is suspended."""
-
-
 class TokenRules(Struct, frozen=True):
     """What the claims of a token must say. "" as the issuer accepts any: the keys are the issuer's. "" as the audience
     accepts only tokens that name none (RFC 7519 §4.1.3): one that names another service is not for us."""

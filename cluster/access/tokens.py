@@ -11,7 +11,7 @@ from collections.abc import Callable
 from jwt import PyJWS, PyJWTError
 from jwt.types import SigOptions
 
-from cluster.access.claims import BadToken, Grant, TenantSuspended, TokenRules, granted
+from cluster.access.claims import BadToken, Grant, TokenRules, granted
 from cluster.access.key_set import KeySet, VerifyingKey
 from cluster.journal.records import ApiKey
 from cluster.lookup.ttl_cache import TtlCache
@@ -50,7 +50,7 @@ class SignedTokens:
             keys.on_change(self._verified.clear)  # a key that its issuer has withdrawn verifies nothing any more
 
     async def key(self, token: str) -> ApiKey:
-        """What the token grants, as a key. Raises BadToken, TenantSuspended, Overloaded, Unavailable."""
+        """What the token grants, as a key. Raises BadToken, Overloaded, Unavailable."""
         hash = hashlib.sha256(token.encode()).digest()
         key = self._verified.get(hash)
         if key is None:
@@ -61,8 +61,6 @@ class SignedTokens:
         tenant = await self._directory.tenant(key.tenant_id)
         if tenant is None:
             raise BadToken("The tenant of the JWT does not exist")
-        if tenant.is_suspended:
-            raise TenantSuspended
         return key
 
     async def run(self) -> None:

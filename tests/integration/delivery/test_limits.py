@@ -307,6 +307,22 @@ async def test_an_operator_suspends_one_tenant_at_one_site(journal: Journal) -> 
         await world.eventually(lambda: len(receiver.taken) == 20)
 
 
+async def test_a_suspended_tenants_mail_waits_and_goes_on(journal: Journal) -> None:
+    async with a_world(journal, settings=KEPT) as world, receiving(world.port, *ADDRESSES) as receiver:
+        zone(world)
+        good = await world.a_tenant("good")
+        await journal.tenants.suspend(world.tenant_id)
+        await world.follow()
+        await world.accept(*messages(10))
+        await world.accept_for(good, *(a_message(f"good{i}@one.com") for i in range(10)))
+        await world.eventually(lambda: len(receiver.taken) == 10)
+        await nothing_leaves(world, receiver)
+        assert all(arrival.recipients[0].startswith("good") for arrival in receiver.taken)
+        await journal.tenants.resume(world.tenant_id)
+        await world.follow()
+        await world.eventually(lambda: len(receiver.taken) == 20)
+
+
 async def state(world: World, message: NewMessage) -> MessageRow:
     row = await world.journal.messages.find(world.tenant_id, message.id)
     assert row is not None
