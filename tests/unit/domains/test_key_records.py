@@ -49,14 +49,12 @@ def test_a_record_that_does_not(record: str, reason: str) -> None:
     assert found is not None and reason in found
 
 
-@pytest.mark.hypothesis
 @given(st.text(max_size=200), st.sampled_from(["", "v=DKIM1;", "v=DKIM1; p=", f"v=DKIM1; p={KEY};"]))
 def test_any_text_has_a_fault_that_can_be_shown(text: str, head: str) -> None:
     found = fault(head + text, "rsa", KEY)
     assert found is None or (found.isprintable() and len(found) < 200)
 
 
-@pytest.mark.hypothesis
 @given(
     st.dictionaries(
         st.from_regex(r"[a-z][a-z0-9_]{0,9}", fullmatch=True).filter(lambda name: name != "v"),

@@ -100,7 +100,6 @@ def test_a_domain_without_a_key_is_not_right() -> None:
     assert not outcome([], [finding(VALID, Kind.SPF)]).is_right
 
 
-@pytest.mark.hypothesis
 @given(st.lists(st.tuples(st.sampled_from(["rsa", "ed25519"]), st.booleans(), st.sampled_from(Status)), max_size=5))
 def test_only_valid_pending_keys_are_activated(keys: list[tuple[str, bool, Status]]) -> None:
     found = [

@@ -131,14 +131,12 @@ TERMS = st.one_of(
 )
 
 
-@pytest.mark.hypothesis
 @given(st.lists(TERMS, max_size=8, unique_by=lambda term: term.partition("=")[0]))
 def test_every_record_of_the_grammar_is_read(terms: list[str]) -> None:
     record = spf.parse(" ".join(["v=spf1", *terms]))
     assert len(record.mechanisms) == sum("=" not in term for term in terms)
 
 
-@pytest.mark.hypothesis
 @given(st.text(max_size=80), st.lists(st.one_of(TERMS, st.text(max_size=12)), max_size=6))
 def test_any_text_is_a_record_or_a_bad_one(head: str, terms: list[str]) -> None:
     for text in (head, " ".join(["v=spf1", *terms])):
@@ -148,7 +146,6 @@ def test_any_text_is_a_record_or_a_bad_one(head: str, terms: list[str]) -> None:
             assert error.reason.isprintable() and len(error.reason) < 200
 
 
-@pytest.mark.hypothesis
 @given(st.ip_addresses(), st.lists(st.ip_addresses(), max_size=4))
 async def test_an_address_passes_where_it_is_listed(address: object, others: list[object]) -> None:
     listed = " ".join(f"ip{one.version}:{one}" for one in [*others, address])  # type: ignore[attr-defined]
