@@ -7,6 +7,9 @@ import click
 from cluster.commands.instance import Instance, Json
 from cluster.commands.output import DURATION, NAME, console, json_option, moment, number, plain, print_json, table
 
+FAR_OFF = "9999"
+"""The year in which the suspension of a suspended tenant ends."""
+
 
 @click.command()
 @click.argument("pattern", required=False, type=NAME)
@@ -165,7 +168,7 @@ def _show_suspensions(suspensions: list[Json]) -> None:
         shown.add_row(
             plain(suspension["site"] or "every site"),
             plain(suspension["tenant_id"] or "all tenants"),
-            moment(suspension["until"]),
+            "resumed by postray tenants" if suspension["until"] > FAR_OFF else moment(suspension["until"]),
             plain(suspension["made_by"]),
             plain(suspension["reason"]),
         )

@@ -27,6 +27,7 @@ async def test_from_the_first_tenant_to_its_removal(postray: Postray) -> None:
     assert "not suspended" in await postray.refused("tenants", "remove", "acme [x]", "--yes")
     assert await postray.said("tenants", "suspend", "acme [x]") == "acme [x] is suspended"
     assert postray.followed == 1
+    assert "resumed by postray tenants" in await postray.said("suspend")
     assert await postray.said("tenants", "resume", "acme [x]") == "acme [x] is not suspended"
     assert (await postray.json("tenants", "suspend", made["id"]))["suspended_at"] is not None
     assert "not finished" in await postray.refused("tenants", "remove", "acme [x]", "--yes")
