@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 from cluster.context import Context, Links
 from cluster.tasks import Tasks
-from cluster.vault import Vault
 
 if TYPE_CHECKING:
     from actors.capture.sink import CaptureSink
@@ -57,7 +56,6 @@ async def delivery(context: Context, links: Links) -> "Deliverer":
 
     settings = context.settings
     journal = await context.open_journal(DELIVERY_CONNECTIONS)
-    vault = Vault(context.secret_key)
     directory = TenantDirectory(journal)
     routing = build_routing(context, journal)
     results = TlsResults(lambda: datetime.now(UTC), keep_days=settings.tls.results_keep_days)
@@ -71,7 +69,7 @@ async def delivery(context: Context, links: Links) -> "Deliverer":
         node_id=context.node_id,
         settings=settings.delivery,
         journal=journal,
-        composer=Composer(journal, SendingDomains(journal, vault, directory), marker, settings.message),
+        composer=Composer(journal, SendingDomains(journal, context.vault, directory), marker, settings.message),
         connector=Connector(routing.resolver, dialer, settings.smtp, helo_name(settings), random=random.random),
         router=routing.router,
         active_policy=routing.active_policy,
@@ -100,7 +98,7 @@ async def scheduler(context: Context, links: Links) -> "Scheduler":
     dispatcher = Dispatcher(journal, links.call, routing.router, routing.active_policy)
     verifier = Verifier(
         journal,
-        Vault(context.secret_key),
+        context.vault,
         routing.resolver,
         publishing=CurrentPublishing(context.settings, routing.active_policy),
         sign_probe=signed_probe,

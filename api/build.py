@@ -42,7 +42,6 @@ from cluster.tenancy.domains.managing import DomainManager
 from cluster.tenancy.domains.publishing import CurrentPublishing
 from cluster.tenancy.limiter import TenantLimiter
 from cluster.tenancy.limits import RequestLimits
-from cluster.vault import Vault
 
 if TYPE_CHECKING:
     from cluster.access.tokens import SignedTokens
@@ -229,7 +228,7 @@ def domain_manager(context: Context, links: Links, journal: Journal, policy: Act
 
     return DomainManager(
         journal,
-        Vault(context.secret_key),
+        context.vault,
         publishing=CurrentPublishing(context.settings, policy),
         verify=verify,
         now=lambda: datetime.now(UTC),
@@ -282,6 +281,7 @@ def admin(
         named_sites=describing.named_sites,
         describe=describing.route,
         sources=describing.sources,
-        put_in_force=partial(put_in_force, journal, Vault(context.secret_key), settings.delivery),
+        former_tokens=[(operator_token(one.key), one.until) for one in context.former_secrets],
+        put_in_force=partial(put_in_force, journal, context.vault, settings.delivery),
         default_limits=RequestLimits(**structs.asdict(settings.limits)),
     )

@@ -31,6 +31,7 @@ from cluster.commands.keys import keys
 from cluster.commands.operator_token import operator_token
 from cluster.commands.output import NAME, console, errors, json_option, print_json
 from cluster.commands.queue import bounce, reroute, send_now
+from cluster.commands.secret import secret
 from cluster.commands.shaping import shaping
 from cluster.commands.sites import actions, resume, sites, suspend
 from cluster.commands.tenants import tenants
@@ -103,6 +104,7 @@ for command in (
     keys,
     tenants,
     operator_token,
+    secret,
 ):
     main.add_command(command)
 

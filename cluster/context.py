@@ -10,6 +10,7 @@ from cluster.journal.journal import Journal
 from cluster.metrics import Reading
 from cluster.peers import Call
 from cluster.settings import Settings
+from cluster.vault import FormerKey, KeyRing, Vault
 
 
 class Context(Struct, frozen=True, kw_only=True):
@@ -21,6 +22,7 @@ class Context(Struct, frozen=True, kw_only=True):
     data_dir: str
     postgres_dsn: str
     secret_key: str
+    former_secrets: tuple[FormerKey, ...] = ()
     actors: tuple[str, ...]
     shares: int
     """Number of delivery actors in the cluster. A site that serves all domains is split into as many shares."""
@@ -28,6 +30,11 @@ class Context(Struct, frozen=True, kw_only=True):
     @property
     def data_path(self) -> Path:
         return Path(self.data_dir)
+
+    @property
+    def vault(self) -> Vault:
+        """Seals with the secret, and opens what former ones sealed too."""
+        return KeyRing(self.secret_key, self.former_secrets).vault()
 
     async def open_journal(self, connections: int = 4, part: str = "") -> Journal:
         """Open a journal for this process, or for a ``part`` of it. Raises Unavailable."""

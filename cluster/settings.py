@@ -261,6 +261,8 @@ class Settings(_Section, frozen=True, kw_only=True):
     """The folder of all data that must outlive a process."""
     secret: str = ""
     """Key that seals private keys in the database (32 bytes, URL-safe base64); "" keeps one in data_dir/secret.key."""
+    previous_secret: str = ""
+    """The secret before the last change; what it sealed is sealed anew at the start. "": none."""
     demo: bool = True
     """Whether the start makes a tenant to try postray with: "demo", which may send from mail.example.com, and its key
     in data_dir/demo.key. What an earlier start made stays."""

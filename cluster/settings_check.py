@@ -140,8 +140,9 @@ def _texts(settings: "Settings") -> Iterator[tuple[str, str]]:
         if name:
             checks.append((key, name, domain_name))
     checks += ((f"domains.spf[{i}]", term, _spf_term) for i, term in enumerate(settings.domains.spf))
-    if settings.secret:
-        checks.append(("secret", settings.secret, _secret))
+    for key, key_text in (("secret", settings.secret), ("previous_secret", settings.previous_secret)):
+        if key_text:
+            checks.append((key, key_text, _secret))
     if settings.postgres.dsn:
         checks.append(("postgres.dsn", settings.postgres.dsn, _postgres))
     if settings.clickhouse.dsn:

@@ -5,6 +5,7 @@ import logging
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
@@ -12,18 +13,20 @@ import msgspec
 from cluster import launch, logs
 from cluster.context import Context, keeps_from_work
 from cluster.demo import ensure_demo
-from cluster.installation import run_folder, running
+from cluster.installation import rotation, run_folder, running
 from cluster.installation.embedded import EmbeddedPostgres
 from cluster.installation.local_secrets import demo_key, ray_token
 from cluster.installation.owners import SERVER_FOLDER
 from cluster.installation.ports import HeldPort, PortTaken
+from cluster.installation.private_files import Unsafe
 from cluster.installation.stopping import StopProgress
 from cluster.journal.journal import Journal, migrate, wait_until_reachable
 from cluster.policies import BadPolicies, PolicyFiles, put_in_force, read_files
+from cluster.resealing import seal_anew
 from cluster.settings import Settings
 from cluster.topology import DELIVERY, has_sink, place
 from cluster.vault import FILE as SECRET_FILE
-from cluster.vault import RESTORE, Vault, WrongKey, find_secret, secret_key
+from cluster.vault import RESTORE, FormerKey, KeyRing, Vault, WrongKey, find_ring, secret_key
 
 log = logging.getLogger(__name__)
 
@@ -63,6 +66,7 @@ class Postray:
         self._data_dir = Path(settings.data_dir).resolve()
         self._postgres: EmbeddedPostgres | None = None
         self._actors = launch.Actors()
+        self._former: tuple[FormerKey, ...] = ()
         self.demo_key = ""
         self.has_tenants = False
         self.problems: dict[str, str] = {}
@@ -79,12 +83,13 @@ class Postray:
         self._hold_ports()
         run_dir = run_folder.make(self._data_dir)
         dsn = self._start_journal(run_dir)
-        secret = asyncio.run(self._secret(dsn))
+        ring = asyncio.run(self._secrets(dsn))
         progress("journal")
         launch.start_ray(self._settings.ray, self._data_dir, run_dir)
         progress("ray")
         placements = place(launch.nodes(), self._settings)
-        asyncio.run(self._prepare(dsn, Vault(secret), files))
+        asyncio.run(self._prepare(dsn, ring, files))
+        self._former = self._settled(ring.former)
         contexts = [
             Context(
                 name=placement.name,
@@ -92,7 +97,8 @@ class Postray:
                 settings=self._settings,
                 data_dir=str(self._data_dir),
                 postgres_dsn=dsn,
-                secret_key=secret,
+                secret_key=ring.current,
+                former_secrets=self._former,
                 actors=tuple(p.name for p in placements),
                 shares=sum(p.spec.kind == DELIVERY for p in placements),
             )
@@ -111,6 +117,9 @@ class Postray:
         """Restart an embedded Postgres that has ended, and restrict the sockets that Ray has opened to other users.
         Raises Died when Ray has ended, since all actors end with it."""
         run_folder.close(self._data_dir)
+        now = datetime.now(UTC)
+        if any(one.until is not None and one.until <= now for one in self._former):
+            self._former = self._settled(self._former)
         if self._postgres is not None and self._postgres.has_ended:
             log.error("the embedded Postgres ended; starting it again")
             self._postgres.restart()
@@ -182,26 +191,35 @@ class Postray:
 
     def _look_at_secrets(self) -> None:
         """Check all secrets first, so that a damaged one prevents the start. Raises Unsafe."""
-        find_secret(self._settings.secret, self._data_dir)
+        find_ring(self._settings.secret, self._settings.previous_secret, self._data_dir)
         ray_token(self._data_dir)
         demo_key(self._data_dir)
 
-    async def _secret(self, dsn: str) -> str:
-        """The configured or stored secret. A new one is made only where the journal holds no encrypted data. Raises
+    async def _secrets(self, dsn: str) -> KeyRing:
+        """The configured or stored secrets. A new one is made only where the journal holds no encrypted data. Raises
         DidNotStart when the secret is missing and the journal holds encrypted data."""
-        if find_secret(self._settings.secret, self._data_dir) is None:
-            async with opened(dsn) as journal:
-                if await journal.sender_domains.sealed(1):
-                    raise DidNotStart(f"{self._data_dir / SECRET_FILE} is missing: {RESTORE}")
-        return secret_key(self._settings.secret, self._data_dir)
+        configured, previous = self._settings.secret, self._settings.previous_secret
+        ring = find_ring(configured, previous, self._data_dir)
+        if ring is not None:
+            return ring
+        async with opened(dsn) as journal:
+            if await journal.sealed.used(1):
+                raise DidNotStart(f"{self._data_dir / SECRET_FILE} is missing: {RESTORE}")
+        return KeyRing(secret_key(configured, self._data_dir))
 
-    async def _prepare(self, dsn: str, vault: Vault, files: PolicyFiles) -> None:
-        """Write the demo tenant and the policies to the journal before the actors start, so that no actor sends under
-        an older policy. Raises DidNotStart when the secret does not open what is sealed, since no mail could be
-        signed."""
+    async def _prepare(self, dsn: str, ring: KeyRing, files: PolicyFiles) -> None:
+        """Bring the journal up to date before the actors start: what is sealed with a former secret, the demo tenant
+        and the policies. So no actor sends under an older policy, and each can open everything. Raises DidNotStart when
+        the secret does not open what is sealed, since no mail could be signed."""
+        vault = ring.vault()
         try:
             async with opened(dsn) as journal:
-                check_secret(vault, [sealed for _, sealed in await journal.sender_domains.sealed(SEALED_LOOKED_AT)])
+                if ring.former:
+                    resealed = await seal_anew(journal, vault)
+                    log.info("sealed anew values=%d", resealed.changed)
+                    for what in resealed.unopened:
+                        log.warning("no known secret opens it value=%s", what)
+                check_secret(vault, [value.content for value in await journal.sealed.used(SEALED_LOOKED_AT)])
                 if self._settings.demo:
                     self.demo_key = await ensure_demo(journal, vault, self._data_dir)
                 self.has_tenants = bool(await journal.known_names.tenants_like("", 1))
@@ -210,6 +228,18 @@ class Postray:
             raise DidNotStart(str(error)) from error
         if version is not None:
             log.info("policies put in force version=%d", version)
+
+    def _settled(self, former: tuple[FormerKey, ...]) -> tuple[FormerKey, ...]:
+        """The former secrets with their times, without those whose time has come; the file says the same. The one that
+        the settings name has no time. Nothing of the journal may be sealed with them any more."""
+        now = datetime.now(UTC)
+        in_file = frozenset(one.key for one in former if one.key != self._settings.previous_secret)
+        if in_file:
+            try:
+                rotation.settle(self._data_dir, in_file, now)
+            except (OSError, Unsafe) as error:  # the next start tries again
+                log.warning("former secrets stay in the file reason=%s", error)
+        return rotation.settled_keys(former, in_file, now)
 
     def _wait_until_ready(self) -> None:
         began = time.monotonic()

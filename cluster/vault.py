@@ -2,17 +2,23 @@
 
 The key is ``secret`` in the settings, or a file in data_dir that is made on first use and that only its owner can read.
 A new key is never made where encrypted data exists, because another key cannot open it. Without the key, the database
-cannot be used to sign mail.
+cannot be used to sign mail. After a rotation (cluster/installation/rotation.py) the file also has the former keys, and
+the settings may name one.
 """
 
+from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 
-from cryptography.fernet import Fernet, InvalidToken
+from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+from msgspec import Struct
 
 from cluster.installation.private_files import Unsafe, create_whole, read_secret
 
 FILE = "secret.key"
 RESTORE = "put it back from a backup; without it, the DKIM keys in the journal cannot be opened"
+_FORMER = "former"
+_UNTIL = "until"
 
 
 class WrongKey(Exception):
@@ -25,35 +31,101 @@ class WrongKey(Exception):
 
 
 class Vault:
-    """Encrypts and decrypts with one key (44 characters of base64, as Fernet makes them)."""
+    """Encrypts with one key (44 characters of base64, as Fernet makes them); decrypts with it and with former ones."""
 
-    def __init__(self, key: str) -> None:
-        """Raises ValueError when the key is not 32 bytes in URL-safe base64."""
-        self._fernet = Fernet(key.encode())
+    def __init__(self, key: str, *former: str) -> None:
+        """Raises ValueError when a key is not 32 bytes in URL-safe base64."""
+        self._current = Fernet(key.encode())
+        self._any = MultiFernet([self._current, *(Fernet(one.encode()) for one in former)])
 
     def seal(self, secret: bytes) -> bytes:
-        return self._fernet.encrypt(secret)
+        return self._current.encrypt(secret)
 
     def open(self, sealed: bytes) -> bytes:
         """The decrypted secret. Raises WrongKey when it was encrypted with another key, or is damaged."""
         try:
-            return self._fernet.decrypt(sealed)
+            return self._any.decrypt(sealed)
         except InvalidToken:
             raise WrongKey from None
 
+    def is_current(self, sealed: bytes) -> bool:
+        """Whether this was encrypted with the key that ``seal`` uses."""
+        try:
+            self._current.decrypt(sealed)
+        except InvalidToken:
+            return False
+        return True
+
+
+class FormerKey(Struct, frozen=True):
+    """A key that was replaced."""
+
+    key: str
+    until: datetime | None = None
+    """When it is given up. None while something may be sealed with it, and as long as the settings name it."""
+
+
+class KeyRing(Struct, frozen=True):
+    """The cluster's key, and former ones, the latest first."""
+
+    current: str
+    former: tuple[FormerKey, ...] = ()
+
+    def vault(self) -> Vault:
+        """Raises ValueError for a malformed key."""
+        return Vault(self.current, *(one.key for one in self.former))
+
+    @property
+    def text(self) -> str:
+        """The content of the file."""
+        lines = [self.current]
+        for one in self.former:
+            until = f" {_UNTIL} {one.until.isoformat()}" if one.until is not None else ""
+            lines.append(f"{_FORMER} {one.key}{until}")
+        return "\n".join(lines) + "\n"
+
+    @classmethod
+    def of_text(cls, text: str) -> "KeyRing":
+        """The keys in a file. Raises ValueError."""
+        current, *others = text.splitlines()
+        ring = cls(current, tuple(_former(others)))
+        ring.vault()
+        return ring
+
+
+def _former(lines: list[str]) -> Iterator[FormerKey]:
+    for line in lines:
+        match line.split():
+            case [word, key] if word == _FORMER:
+                yield FormerKey(key)
+            case [word, key, until, moment] if (word, until) == (_FORMER, _UNTIL):
+                yield FormerKey(key, datetime.fromisoformat(moment))
+            case _:
+                raise ValueError(line)
+
+
+def find_ring(configured: str, previous: str, data_dir: Path) -> KeyRing | None:
+    """The configured key, or those of data_dir/secret.key, and ``previous`` if it is set; None when there is no key.
+    Raises Unsafe when they are malformed or their file is unsafe."""
+    path = data_dir / FILE
+    text = configured or read_secret(path, RESTORE)
+    if text is None:
+        return None
+    try:
+        ring = KeyRing(configured) if configured else KeyRing.of_text(text)
+        if previous:
+            ring = KeyRing(ring.current, (*ring.former, FormerKey(previous)))
+        ring.vault()
+    except ValueError:
+        where, remedy = ("secret", "44 characters of base64 are one") if configured else (str(path), RESTORE)
+        raise Unsafe(f"{where} is malformed: {remedy}") from None
+    return ring
+
 
 def find_secret(configured: str, data_dir: Path) -> str | None:
-    """The configured key, or that of data_dir/secret.key; None when neither exists. Raises Unsafe when it is malformed
-    or its file is unsafe."""
-    path = data_dir / FILE
-    key = configured or read_secret(path, RESTORE)
-    if key is not None:
-        try:
-            Vault(key)
-        except ValueError:
-            where, remedy = ("secret", "44 characters of base64 are one") if configured else (str(path), RESTORE)
-            raise Unsafe(f"{where} is malformed: {remedy}") from None
-    return key
+    """The current key of ``find_ring``. Raises Unsafe."""
+    ring = find_ring(configured, "", data_dir)
+    return None if ring is None else ring.current
 
 
 def secret_key(configured: str, data_dir: Path) -> str:

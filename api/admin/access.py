@@ -6,7 +6,7 @@ tenant.
 """
 
 import hmac
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
 from litestar.connection import ASGIConnection
@@ -23,6 +23,8 @@ from cluster.keys import is_operator_token, key_hash
 
 Connection = ASGIConnection[HTTPRouteHandler, None, None, State]
 
+FormerToken = tuple[str, datetime | None]
+"""The token that is derived from a former secret, and until when it is accepted; None: as long as it is configured."""
 INVALID = "Invalid operator token"
 
 
@@ -30,9 +32,15 @@ class Operators:
     """Checks operators' tokens. A token of the journal is looked up at each request, so a revoked one is refused at
     once on every node; operators make few requests."""
 
-    def __init__(self, token: str, journal: Journal, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+    def __init__(
+        self,
+        token: str,
+        journal: Journal,
+        former: Sequence[FormerToken] = (),
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
         """``token`` is the derived one (cluster.keys)."""
-        self._token = token.encode()
+        self._derived: list[FormerToken] = [(token, None), *former]
         self._journal = journal
         self._clock = clock
 
@@ -51,8 +59,13 @@ class Operators:
             raise Unauthenticated(INVALID, help=help_texts.OPERATOR_TOKEN)
         if is_operator_token(shown):
             await self._look_up(shown)
-        elif not hmac.compare_digest(shown.encode(), self._token):
+        elif not self._is_derived(shown.encode()):
             raise Unauthenticated(INVALID, help=help_texts.OPERATOR_TOKEN)
+
+    def _is_derived(self, shown: bytes) -> bool:
+        now = self._clock()
+        accepted = [token for token, until in self._derived if until is None or now < until]
+        return any(hmac.compare_digest(shown, token.encode()) for token in accepted)
 
     async def _look_up(self, shown: str) -> None:
         token = await self._journal.operator_tokens.by_hash(key_hash(shown))

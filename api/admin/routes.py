@@ -1,8 +1,8 @@
 """Assembles all routes under /api/admin from the collaborators of the API process."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
-from api.admin.access import Operators, OperatorsOrKeys
+from api.admin.access import FormerToken, Operators, OperatorsOrKeys
 from api.admin.bouncing import Bouncing
 from api.admin.deliverers import Deliverers
 from api.admin.domains import DomainAdministration
@@ -49,10 +49,12 @@ class Admin:
         sources: ListSources,
         put_in_force: PutInForce,
         default_limits: RequestLimits = DEFAULTS,
+        former_tokens: Sequence[FormerToken] = (),
     ) -> None:
-        """``token`` is the derived operator token (cluster.keys). ``call`` calls the delivery actors. ``directory`` has
-        the tenants and API keys of this process. ``default_limits`` are those of the settings for a tenant."""
-        self._operators = Operators(token, journal)
+        """``token`` is the derived operator token (cluster.keys), ``former_tokens`` are those of former secrets.
+        ``call`` calls the delivery actors. ``directory`` has the tenants and API keys of this process.
+        ``default_limits`` are those of the settings for a tenant."""
+        self._operators = Operators(token, journal, former_tokens)
         deliverers = Deliverers(journal, call)
         names = NameFinder(journal, deliverers, find_site, named_sites, sources)
         search = QueueSearch(journal, site_of, names)

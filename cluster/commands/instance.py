@@ -21,9 +21,10 @@ from cluster.installation import running
 from cluster.keys import operator_token
 from cluster.printable import printable
 from cluster.settings import Settings, SettingsError, load, variable_name
-from cluster.vault import FILE, RESTORE, find_secret
+from cluster.vault import FILE, RESTORE, find_ring
 
 DEFAULT_FILE = "postray.toml"
+UNAUTHORIZED = 401
 ANSWER_S = 60.0
 """Longer than any call may take; looking up the sites of thousands of domains takes some seconds."""
 
@@ -82,9 +83,10 @@ def moved_problem(file: Path | None, data_dir: str) -> str | None:
 class Instance:
     """Calls of /api/admin. Every failure is a click.ClickException with the reason."""
 
-    def __init__(self, url: str, token: str) -> None:
+    def __init__(self, url: str, *tokens: str) -> None:
+        """``tokens`` are tried in their order: a postray that runs since before a rotation knows only the former."""
         self._url = url
-        self._token = token
+        self._tokens = list(tokens)
 
     @classmethod
     def of(cls, config: str | None) -> "Instance":
@@ -94,10 +96,10 @@ class Instance:
         run = running.read_run(data_dir)
         if run is None or running.DataLock(data_dir).is_free():
             raise click.ClickException(f"postray is not running on {data_dir}")
-        secret = find_secret(settings.secret, data_dir)
-        if secret is None:
+        ring = find_ring(settings.secret, settings.previous_secret, data_dir)
+        if ring is None:
             raise click.ClickException(f"{data_dir / FILE} is missing: {RESTORE}")
-        return cls(run.url, operator_token(secret))
+        return cls(run.url, *(operator_token(key) for key in (ring.current, *(one.key for one in ring.former))))
 
     def get(self, path: str, **query: str | float | None) -> Json:
         return self._call("GET", path, query)
@@ -125,14 +127,19 @@ class Instance:
 
     def _open(self, method: Method, path: str, query: dict[str, Any], body: Json, max_wait_s: float) -> Any:
         given = urllib.parse.urlencode({name: value for name, value in query.items() if value is not None})
-        request = urllib.request.Request(
-            f"{self._url}/api/admin/{path}{'?' + given if given else ''}",
-            method=method,
-            data=None if body is None else json.dumps(body).encode(),
-            headers={"Authorization": f"Bearer {self._token}", "Content-Type": "application/json"},
-        )
+        url = f"{self._url}/api/admin/{path}{'?' + given if given else ''}"
+        data = None if body is None else json.dumps(body).encode()
         with self._failures_told():
-            return _direct.open(request, timeout=max_wait_s)
+            while True:
+                headers = {"Authorization": f"Bearer {self._tokens[0]}", "Content-Type": "application/json"}
+                request = urllib.request.Request(url, method=method, data=data, headers=headers)
+                try:
+                    return _direct.open(request, timeout=max_wait_s)
+                except urllib.error.HTTPError as error:
+                    if error.code != UNAUTHORIZED or len(self._tokens) == 1:
+                        raise
+                    error.close()
+                    del self._tokens[0]
 
     @contextmanager
     def _failures_told(self) -> Iterator[None]:

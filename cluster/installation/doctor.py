@@ -32,7 +32,7 @@ from cluster.installation.private_files import OTHERS, Unsafe, place_problem
 from cluster.journal.journal import Journal, Unavailable
 from cluster.settings import ClickHouseSettings, Settings
 from cluster.tenancy.domains.domain import WRONG_SHOWN
-from cluster.vault import FILE, RESTORE, Vault, WrongKey, find_secret
+from cluster.vault import FILE, RESTORE, KeyRing, WrongKey, find_ring
 
 ANSWER_S = 5.0
 LOW_DISK_BYTES = 5 * 1024**3
@@ -182,8 +182,8 @@ def _run_folder(installation: Installation) -> Iterator[Finding]:
 def _secrets(installation: Installation) -> Iterator[Finding]:
     """Whether the secrets exist and are well-formed."""
     settings, data_dir = installation.settings, installation.data_dir
-    readers: dict[str, Callable[[], str | None]] = {
-        "secret" if settings.secret else FILE: lambda: find_secret(settings.secret, data_dir),
+    readers: dict[str, Callable[[], object]] = {
+        "secret" if settings.secret else FILE: lambda: _ring(installation),
         "demo.key": lambda: demo_key(data_dir),
         "ray.token": lambda: ray_token(data_dir),
     }
@@ -197,6 +197,12 @@ def _secrets(installation: Installation) -> Iterator[Finding]:
             yield _ok(f"{name} is there and well-formed")
         elif name == FILE and (data_dir / SERVER_FOLDER / "PG_VERSION").exists():
             yield _problem(f"{data_dir / FILE} is missing: {RESTORE}")
+
+
+def _ring(installation: Installation) -> KeyRing | None:
+    """Raises Unsafe."""
+    settings = installation.settings
+    return find_ring(settings.secret, settings.previous_secret, installation.data_dir)
 
 
 def _settings_files(installation: Installation) -> Iterator[Finding]:
@@ -215,9 +221,9 @@ def _holds_secret(path: Path) -> bool:
     text = path.read_text(encoding="utf-8", errors="replace")
     lines = (line.partition("#")[0].partition("=") for line in text.splitlines())
     values = {(key.strip(), value.strip().strip("\"'")) for key, _, value in lines}
+    secrets = ("secret", "previous_secret", "password")
     return any(
-        value and (key in ("secret", "password") or (key == "dsn" and ("@" in value or "password" in value)))
-        for key, value in values
+        value and (key in secrets or (key == "dsn" and ("@" in value or "password" in value))) for key, value in values
     )
 
 
@@ -225,27 +231,35 @@ def _sealed(installation: Installation) -> Iterator[Finding]:
     """Whether the secret decrypts the encrypted values in the journal."""
     settings = installation.settings
     try:
-        secret = find_secret(settings.secret, installation.data_dir)
+        ring = _ring(installation)
     except Unsafe:
         return  # another check reports this
-    if secret is None:
+    if ring is None:
         return
+    if any(one.until is None and one.key != settings.previous_secret for one in ring.former):
+        yield _warning("the secret was rotated, and is in force once postray is restarted: postray down, postray up")
     if not settings.postgres.dsn and installation.run is None:
         yield _ok("what was sealed is looked at while postray runs")
         return
     try:
-        sealed = asyncio.run(_read(settings, lambda journal: journal.sender_domains.sealed(SEALED_LOOKED_AT)))
+        sealed = asyncio.run(_read(settings, lambda journal: journal.sealed.used(SEALED_LOOKED_AT)))
     except Unavailable as error:
         yield _problem(f"the journal cannot be read: {error}")
         return
-    vault, closed = Vault(secret), []
-    for what, content in sealed:
+    vault, closed, waiting = ring.vault(), 0, 0
+    for value in sealed:
+        if vault.is_current(value.content):
+            continue
         try:
-            vault.open(content)
+            vault.open(value.content)
+            waiting += 1
         except WrongKey:
-            closed.append(what)
-    for what in closed:
-        yield _problem(f"{what} was sealed with another secret: put back the {FILE} (or secret) of that time")
+            closed += 1
+            yield _problem(f"{value.what} was sealed with another secret: put back the {FILE} (or secret) of that time")
+    if waiting:
+        yield _warning(f"{waiting} values are sealed with a former secret: postray up seals them anew when it starts")
+    elif settings.previous_secret:
+        yield _warning("nothing is sealed with previous_secret: remove it, once a day has passed since it was replaced")
     if not closed:
         yield _ok(f"the secret opens all that was sealed ({len(sealed)} looked at)")
 

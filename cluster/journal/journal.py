@@ -23,6 +23,7 @@ from cluster.journal.queue import Queue
 from cluster.journal.queue_control import QueueControl
 from cluster.journal.scheduled_sends import ScheduledSends
 from cluster.journal.scheduling import Scheduling
+from cluster.journal.sealed import SealedValues
 from cluster.journal.sender_domains import SenderDomains
 from cluster.journal.site_actions import SiteActions
 from cluster.journal.strikes import Strikes
@@ -72,6 +73,7 @@ class Journal:
         self.erasure = Erasure(database)
         self.tenant_load = TenantLoad(database)
         self.api_keys = ApiKeys(database)
+        self.sealed = SealedValues(database)
         self.sender_domains = SenderDomains(database)
         self.branded_links = BrandedLinks(database)
         self.operator_tokens = OperatorTokens(database)

@@ -175,10 +175,6 @@ class SenderDomains(JournalPart):
         assert row is not None
         return bool(row[0])
 
-    async def sealed(self, limit: int) -> list[tuple[str, bytes]]:
-        """At most ``limit`` values that are sealed with the cluster's secret, each as (description, sealed bytes)."""
-        return [(what, bytes(sealed)) for what, sealed in await self._database.rows("sealed", limit=limit)]
-
     async def signing(self, tenant_id: str, domain: str) -> SigningDomain | None:
         """The verified sender domain that signs the tenant's mail from ``domain``, as in ``Tenant.sender_domain``:
         itself, or the closest parent that includes its sub-domains. None when there is none."""

@@ -141,11 +141,3 @@ FROM (
     ORDER BY length(domain) DESC LIMIT 1) AS s
 LEFT JOIN dkim_keys k ON k.domain_id = s.id AND k.state = 'active'
 ORDER BY k.algorithm DESC, k.id
-
--- name: sealed
--- The values that are sealed with the cluster's secret, each with a description; the newest first.
-(SELECT 'the DKIM key of ' || s.domain, k.sealed_private_key
- FROM dkim_keys k JOIN sender_domains s ON s.id = k.domain_id ORDER BY k.id DESC LIMIT %(limit)s)
-UNION ALL
-(SELECT 'routing.toml, version ' || version, routing FROM policies ORDER BY version DESC LIMIT 1)
-LIMIT %(limit)s

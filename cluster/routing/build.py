@@ -14,7 +14,6 @@ from cluster.policy.routes.networks import networks
 from cluster.routing.active_policy import ActivePolicy
 from cluster.routing.router import Router
 from cluster.settings import Settings, host_port
-from cluster.vault import Vault
 
 
 class MailRouting(Struct, frozen=True):
@@ -28,7 +27,7 @@ class MailRouting(Struct, frozen=True):
 def build_routing(context: Context, journal: Journal) -> MailRouting:
     """The parts, built over this process's journal. Must be called in its event loop."""
     settings = context.settings
-    active_policy = ActivePolicy(journal, Vault(context.secret_key), settings.delivery)
+    active_policy = ActivePolicy(journal, context.vault, settings.delivery)
     resolver = Resolver(settings.dns, clock=time.monotonic, random=random.random, guard=Guard())
     active_policy.on_policies(lambda: _guard(resolver, active_policy, settings))
     router = Router(

@@ -50,7 +50,7 @@ async def test_a_body_of_another_type_is_refused(operating: Operating, body: Any
 
 async def test_a_use_is_noted_once_in_a_minute() -> None:
     journal, now = OperationsDouble(), datetime(2026, 4, 23, 10, 0, 30, tzinfo=UTC)
-    operators = Operators(TOKEN, cast(Journal, journal), lambda: now)
+    operators = Operators(TOKEN, cast(Journal, journal), clock=lambda: now)
     secret, prefix, hash = new_operator_token()
     made = await journal.operator_tokens.create("console", prefix=prefix, hash=hash, at=now)
     await operators.check(f"Bearer {secret}")
