@@ -38,6 +38,12 @@ class PostrayDidNotStart(Exception):
         super().__init__(output)
 
 
+UNLIMITED = dict.fromkeys(
+    ("POSTRAY_LIMITS_MESSAGES_PER_S", "POSTRAY_LIMITS_READS_PER_S", "POSTRAY_LIMITS_REQUESTS_PER_S"), "1e9"
+)
+"""A benchmark sends as one tenant as much as the machine takes. The limits are checked, but never reached."""
+
+
 class PostrayProcess:
     """``variables``: ``POSTRAY_…``, overriding the environment's. Ports are free ones, the same in every life."""
 
@@ -48,7 +54,7 @@ class PostrayProcess:
         ports = {name: port.bind for name, port in self._ports.items()}
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("POSTRAY_")}
         self._environ = inherited | ports | {"POSTRAY_DATA_DIR": str(data_dir)}
-        self._environ |= {"POSTRAY_DELIVERY_STOP_WAIT_S": str(STOP_WAIT_S)} | dict(variables)
+        self._environ |= UNLIMITED | {"POSTRAY_DELIVERY_STOP_WAIT_S": str(STOP_WAIT_S)} | dict(variables)
         self._process: subprocess.Popen[bytes] | None = None
 
     @property

@@ -39,6 +39,7 @@ TIDY_S = 3600.0
 USAGE_KEPT = timedelta(days=7)
 """How long the use of a day is kept, for people to read."""
 QUOTA = "messages_per_day"
+_MESSAGES = Limit.MESSAGES  # a look-up of a member takes longer
 
 Clock = Callable[[], float]
 
@@ -131,8 +132,8 @@ class TenantLimiter:
 
     def standing(self, allowance: Allowance, limit: Limit) -> Standing | None:
         """What the answer of a request shows that is counted under ``limit``; None without a limit."""
-        window = self._window(allowance, limit)
-        return allowance.quota if window is None and limit is Limit.MESSAGES else window
+        window = allowance.windows.get(limit) or self._window(allowance, limit)
+        return allowance.quota if window is None and limit is _MESSAGES else window
 
     def charge_request(self, allowance: Allowance, limit: Limit) -> None:
         """Charge a request. Raises RateExceeded."""
@@ -147,10 +148,11 @@ class TenantLimiter:
         """Call this before reading a request to send. Raises RateExceeded while the tenant is in debt, and
         QuotaExceeded when nothing is left of its day and the request ``uses_quota`` for certain: that of a sandbox key
         does not, and a repeat may not."""
-        window, quota = self._window(allowance, Limit.MESSAGES), allowance.quota
         try:
+            window = allowance.windows.get(_MESSAGES) or self._window(allowance, _MESSAGES)
             if window is not None:
                 window.require()
+            quota = allowance.quota
             if quota is not None and uses_quota and quota.is_fresh():
                 quota.require()
         except LimitExceeded as error:
@@ -160,24 +162,26 @@ class TenantLimiter:
         """Charge the messages of a request that is about to be committed; returns what to commit. Raises RateExceeded
         or QuotaExceeded, when nothing is charged, and Unavailable."""
         allowance = self.find(request.tenant_id) or await self.load(request.tenant_id)
-        messages = len(request.messages)
-        counts = allowance.quota is not None and not request.messages[0].sandbox
-        quota = await self._fresh_quota(allowance) if counts else None
-        window = self._window(allowance, Limit.MESSAGES)
+        if allowance.quota is None or request.messages[0].sandbox:
+            self._charge_messages(allowance, len(request.messages), None)
+            return request
+        self._charge_messages(allowance, len(request.messages), await self._fresh_quota(allowance))
+        return replace(request, uses_quota=True)
+
+    def _charge_messages(self, allowance: Allowance, messages: int, quota: Quota | None) -> None:
+        window = allowance.windows.get(_MESSAGES) or self._window(allowance, _MESSAGES)
         try:
             if window is not None:
                 window.charge(messages)
-            if quota is None:
-                return request
-            try:
-                quota.charge(messages)
-            except QuotaExceeded:
-                if window is not None:
-                    window.give_back(messages)
-                raise
+            if quota is not None:
+                try:
+                    quota.charge(messages)
+                except QuotaExceeded:
+                    if window is not None:
+                        window.give_back(messages)
+                    raise
         except LimitExceeded as error:
             raise self._counted(error) from None
-        return replace(request, uses_quota=True)
 
     def give_back(self, request: NewRequest) -> None:
         """Take back the charge of a request that was not committed."""

@@ -7,7 +7,7 @@ under any limit, and is paid for afterwards. Pure, but for the clocks that it is
 import math
 from collections.abc import Callable
 
-from cluster.policy.limits.gcra import Gcra
+from cluster.policy.limits.gcra import ROUNDING_S, Gcra
 from cluster.tenancy.exceeded import RateExceeded
 from cluster.tenancy.limits import Limit
 
@@ -18,8 +18,6 @@ NEGLIGIBLE = 0.001
 LASTING_S = 1.0
 """When more than the share was asked for so long, what is left of the burst is dropped. It is for load that comes and
 goes; load a little above the limit would spread it over many seconds, as more than the limit in each."""
-ROUNDING_S = 1e-6
-"""Errors of rounding are smaller: a wait of this length is none."""
 
 Clock = Callable[[], float]
 
@@ -81,12 +79,10 @@ class Window:
 
     def charge(self, cost: int) -> None:
         """Charge a request. Raises RateExceeded while the tenant is in debt; then nothing is charged."""
-        now = self._clock()
         self._asked += cost
-        wait_s = self._bucket.wait_s(now)
-        if wait_s > ROUNDING_S:
+        wait_s = self._bucket.wait_or_take(cost, self._clock())
+        if wait_s:
             raise self._refusal(wait_s)
-        self._bucket.take(cost, now)
         if cost != self._cost:
             self._cost += (cost - self._cost) / 8
 
@@ -108,8 +104,8 @@ class Window:
         left = self._burst - (full_in_s - ROUNDING_S) * self.share
         return [
             (b"x-ratelimit-limit", self._text),
-            (b"x-ratelimit-remaining", b"%d" % left if left > 0.0 else b"0"),
-            (b"x-ratelimit-reset", b"%d" % (self._wall() + full_in_s + 1)),
+            (b"x-ratelimit-remaining", b"%d" % int(left) if left > 0.0 else b"0"),
+            (b"x-ratelimit-reset", b"%d" % int(self._wall() + full_in_s + 1)),
         ]
 
     # What the exchange with the other processes does.

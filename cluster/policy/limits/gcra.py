@@ -1,6 +1,10 @@
 """The rate limit: the generic cell rate algorithm (ITU-T I.371), which is a token bucket kept as one number."""
 
 
+ROUNDING_S = 1e-6
+"""Errors of rounding are smaller: a wait of this length is none."""
+
+
 class Gcra:
     """At most ``rate`` a second in the long run, and ``burst`` at once. The caller supplies the clock."""
 
@@ -24,6 +28,15 @@ class Gcra:
     def take(self, count: float, now: float) -> None:
         """Take ``count`` now. The caller has checked ``wait_s``. A negative count is given back."""
         self._full_at = max(self._full_at, now) + count * self._interval
+
+    def wait_or_take(self, count: float, now: float) -> float:
+        """Take ``count`` when one may be taken now, and return 0; otherwise return ``wait_s``."""
+        full_at = self._full_at if self._full_at > now else now
+        wait_s = full_at + self._interval - now - self._tolerance
+        if wait_s > ROUNDING_S:
+            return wait_s
+        self._full_at = full_at + count * self._interval
+        return 0.0
 
     def wait_s(self, now: float) -> float:
         """Seconds until one may be taken."""
