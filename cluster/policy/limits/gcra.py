@@ -1,6 +1,5 @@
 """The rate limit: the generic cell rate algorithm (ITU-T I.371), which is a token bucket kept as one number."""
 
-
 ROUNDING_S = 1e-6
 """Errors of rounding are smaller: a wait of this length is none."""
 
