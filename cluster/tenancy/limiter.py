@@ -10,6 +10,7 @@ and before a commit when the last reading is older than ``quota.FRESH_S``.
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import Callable, Collection, Sequence
 from datetime import timedelta
@@ -31,6 +32,8 @@ from cluster.tenancy.window import Window
 log = logging.getLogger(__name__)
 
 EXCHANGE_S = 0.25
+QUIET_EXCHANGE_S = 1.0
+"""How often a process reports while none has a demand to report."""
 FORGET_S = 120.0
 """A tenant that asks for nothing and owes nothing is forgotten after this. A request takes less from its admission to
 its commit, in the process for large requests, too."""
@@ -101,7 +104,10 @@ class TenantLimiter:
         self._active: list[Allowance] = []
         self._reading: dict[str, asyncio.Task[None]] = {}
         """Readings of quotas that requests wait for."""
-        self._exchanged_at = clock()
+        self._measured_at = clock()
+        self._reported_at = -math.inf
+        self._has_reported = False
+        """Whether the last report named a demand."""
         self._swept_at = self._tidied_at = clock()
         self._is_away = False
         directory.on_change(self._on_change)
@@ -222,17 +228,20 @@ class TenantLimiter:
             await asyncio.sleep(EXCHANGE_S)
 
     async def exchange(self) -> None:
-        """Report, read and share once."""
+        """Measure, report, read and share once. While there is no demand, a report is only a sign of life."""
         now = self._clock()
-        interval_s, self._exchanged_at = now - self._exchanged_at, now
+        interval_s, self._measured_at = now - self._measured_at, now
         for allowance in self._active:
             for window in allowance.windows.values():
                 if window is not None:
                     window.measure(max(interval_s, 1e-3))
         demands = self._demands()
         try:
-            self._peers.hear(await self._load.exchange(self._process, encode([(*k, d) for k, d in demands.items()])))
-            await self._read_quotas([a for a in self._active if a.quota is not None and a.quota.was_asked])
+            if demands or self._has_reported or self._peers.ask or now - self._reported_at >= QUIET_EXCHANGE_S:
+                report = encode([(*key, demand) for key, demand in demands.items()])
+                self._peers.hear(await self._load.exchange(self._process, report))
+                self._reported_at, self._has_reported = now, bool(demands)
+            await self._read_quotas([a for a in self._active if a.quota is not None and a.quota.needs_reading()])
         except Unavailable as error:
             if not self._is_away:
                 log.warning("limits are not shared until the journal is back reason=%r", error.reason)

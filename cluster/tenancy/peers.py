@@ -1,8 +1,8 @@
 """What the other API processes report of their demands, and which of them live. Pure, but for the clock that it is
 given.
 
-A process counts as dead when it has reported nothing new for ``SILENT_S`` and ``LOOKS`` looks: while the journal is
-away, nobody looks.
+A process counts as dead when it has reported nothing new for ``SILENT_S``, or ``QUIET_S`` after an empty report, and
+for ``LOOKS`` looks: while the journal is away, no process looks.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 import msgspec
 
 SILENT_S = 1.0
+QUIET_S = 2.5
 LOOKS = 3
 MOST_REPORTED = 1000
 """Demands in one report: those nearest to their limits."""
@@ -34,7 +35,7 @@ class _Peer:
         """Looks since then."""
 
     def is_alive(self, now: float) -> bool:
-        return self.looks < LOOKS or now - self.heard_at <= SILENT_S
+        return self.looks < LOOKS or now - self.heard_at <= (SILENT_S if self.demands else QUIET_S)
 
 
 class Peers:
@@ -49,6 +50,11 @@ class Peers:
 
     def __len__(self) -> int:
         return self._alive
+
+    @property
+    def ask(self) -> bool:
+        """Whether any of them reports a demand."""
+        return bool(self._demands)
 
     def demands(self, key: Key) -> Sequence[float]:
         """What they report for a limit, in 1/s."""

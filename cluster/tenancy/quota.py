@@ -63,6 +63,10 @@ class Quota:
         """Whether the last reading is of today and not too old."""
         return self._wall() // DAY_S == self.day and self._clock() - self._read_at < FRESH_S
 
+    def needs_reading(self) -> bool:
+        """Whether it was used since the last reading, which will not be fresh for much longer."""
+        return self.was_asked and self._clock() - self._read_at >= FRESH_S / 2
+
     def require(self) -> None:
         """Raises QuotaExceeded when nothing is left of the day."""
         self.was_asked = True
