@@ -22,7 +22,7 @@ from api.http.errors import answers
 from api.http.examples import TENANT_ID, Example
 from api.http.existing import TENANT, existing
 from api.http.refusals import Fault, Forbidden, Invalid
-from api.http.texts import check_text
+from api.http.setting_rules import normalised
 from cluster.journal.journal import Journal
 from cluster.journal.tenants import GivenLimits
 from cluster.tenancy.directory import TenantDirectory
@@ -40,8 +40,6 @@ from cluster.tenancy.settings import (
     TenantSettings,
 )
 
-LONGEST_TEXT = 10_000
-MOST_ALLOWED = 1000
 HIGHEST_RATE = 1e9
 MOST_A_DAY = 10**15
 LOWEST_TLS, HIGHEST_TLS = 1.2, 1.3
@@ -209,10 +207,8 @@ class TenantSettingsCalls:
         return (await existing(TENANT, id, self._tenants.find)).settings
 
     async def _change(self, id: str, change: TrackingChange) -> TenantSettings:
-        given = {name: value for name, value in _fields(change) if value is not None}
         faults: list[Fault] = []
-        for name, value in given.items():
-            _check(name, value, faults)
+        given = {name: _checked(name, value, faults) for name, value in _fields(change) if value is not None}
         if faults:
             raise Invalid(faults)
         changed = await existing(
@@ -253,22 +249,14 @@ def _limit_faults(limits: LimitsChange) -> list[Fault]:
     return faults
 
 
-def _check(name: str, value: Any, faults: list[Fault]) -> None:
-    """Check one setting, or one field of a part."""
+def _checked(name: str, value: Any, faults: list[Fault]) -> Any:
+    """A setting, or a part of the settings, as it is stored."""
     if isinstance(value, Struct):
-        for inner, one in _fields(value):
-            _check(f"{name}.{inner}", one, faults)
-    elif isinstance(value, tuple):
-        if len(value) > MOST_ALLOWED:
-            faults.append(Fault(f"At most {MOST_ALLOWED} entries", name))
-            return
-        for index, one in enumerate(value):
-            _check(f"{name}[{index}]", one, faults)
+        of_part: list[Fault] = []
+        value = normalised(name, value, of_part)
+        faults += [replace(fault, field=f"{name}.{fault.field}") for fault in of_part]
     elif name == "time_zone" and (value in NOT_ZONES or value not in available_timezones()):
         faults.append(Fault("No time zone has this name", name, help_texts.TIME_ZONE))
     elif name == "tls_version" and value not in (LOWEST_TLS, HIGHEST_TLS):
         faults.append(Fault(f"The version is {LOWEST_TLS} or {HIGHEST_TLS}", name))
-    elif isinstance(value, str):
-        check_text(value, name, faults, longest=LONGEST_TEXT)
-    elif isinstance(value, int) and value is not True and value < 1 and value is not False:
-        faults.append(Fault("At least 1", name))
+    return value

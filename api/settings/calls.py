@@ -14,6 +14,7 @@ from api.http.examples import Example
 from api.http.ignored import ignored_by
 from api.http.refusals import Fault, Invalid
 from api.http.routes import RouteGroup, resource
+from api.http.setting_rules import normalised
 from api.settings.enforced_tls import EnforcedTlsCalls
 from api.settings.sections import MAIL, TRACKING, Section, change_of, given_in, in_vain
 from api.settings.stored import StoredSettings
@@ -100,7 +101,7 @@ class SettingCalls:
     async def _change(self, request: ApiRequest, section: Section, given: dict[str, Any]) -> Any:
         def changed(settings: TenantSettings) -> TenantSettings:
             faults: list[Fault] = []
-            value = section.normalise(structs.replace(getattr(settings, section.name), **given), faults)
+            value = normalised(section.name, structs.replace(getattr(settings, section.name), **given), faults)
             if faults:
                 raise Invalid(faults)
             return structs.replace(settings, **{section.name: value})

@@ -4,9 +4,9 @@ import re
 from pathlib import Path
 
 from api import app
-from api.admin import bouncing, searching, sites, suspensions, tenant_settings, tenants, tracing
+from api.admin import bouncing, searching, sites, suspensions, tenants, tracing
 from api.domains import calls as domain_calls
-from api.http import addresses, idempotency, ignored, inflating, refusals
+from api.http import addresses, idempotency, ignored, inflating, refusals, setting_rules
 from api.http import body as bodies
 from api.http.unread import SKIPPED_BYTES
 from api.keys import requests as keys
@@ -14,7 +14,6 @@ from api.messages import commands, reading
 from api.send import personalizations, reply_to, texts
 from api.send import validation as rules
 from api.send.large import crowding
-from api.settings import sections
 from cluster.access import tokens
 from cluster.http import heads
 from cluster.http.connections import ConnectionBounds
@@ -103,12 +102,12 @@ LIMITS: dict[str, int | str] = {
     "sender domains of a tenant": domain.MOST_DOMAINS,
     "sender domains in a list": domain_calls.MOST_LISTED,
     "`custom_dkim_selector`": names.LONGEST_SELECTOR,
-    "text of a setting": sections.LONGEST_TEXT,
-    "`utm_…` of a setting": sections.LONGEST_PARAMETER,
-    "`url` of a setting": sections.LONGEST_URL,
-    "address whitelist": sections.MOST_WHITELISTED,
-    "forward addresses": sections.MOST_FORWARDED,
-    "days until a bounce is purged": sections.MOST_DAYS,
+    "text of a setting": setting_rules.LONGEST_TEXT,
+    "`utm_…` of a setting": setting_rules.LONGEST_PARAMETER,
+    "`url` of a setting": setting_rules.LONGEST_URL,
+    "address whitelist": setting_rules.MOST_WHITELISTED,
+    "forward addresses": setting_rules.MOST_FORWARDED,
+    "days until a bounce is purged": setting_rules.MOST_DAYS,
     "head of a request": kb(heads.HEAD_BYTES),
     "header fields of a request": heads.HEAD_FIELDS,
     "time for a head": seconds(DEFAULTS.http.head_timeout_s),
@@ -125,8 +124,6 @@ LIMITS: dict[str, int | str] = {
     "length of a suspension": days(suspensions.LONGEST_SUSPENSION_S),
     "name of a tenant": tenants.LONGEST_NAME,
     "tenants on a page": tenants.MOST_LISTED,
-    "texts of a tenant's settings": tenant_settings.LONGEST_TEXT,
-    "entries of `address_whitelist`": tenant_settings.MOST_ALLOWED,
     "`--older-than`": days(searching.LONGEST_AGE_S),
     "`--reason`": bouncing.LONGEST_REASON,
     "`*` in a name of `shaping.toml`": patterns.MOST_STARS,

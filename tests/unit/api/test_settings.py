@@ -5,7 +5,8 @@ from typing import Any
 import httpx
 import pytest
 
-from api.settings.sections import LONGEST_TEXT, MAIL, MOST_WHITELISTED, TRACKING
+from api.http.setting_rules import LONGEST_TEXT, MOST_WHITELISTED
+from api.settings.sections import MAIL, TRACKING
 from cluster.journal.journal import Unavailable
 from tests.unit.api.conftest import World
 
