@@ -57,7 +57,7 @@ async def test_many_lanes_are_taken_from_at_once(journal: Journal) -> None:
 
 
 async def test_what_has_another_place_leaves_its_lane_and_the_rest_stays(journal: Journal) -> None:
-    tenant, other = await a_tenant(journal), await a_tenant(journal)
+    tenant, other = await a_tenant(journal), await a_tenant(journal, "other")
     message = a_message(*(f"u{i}@example.com" for i in range(5)))
     later, others = a_message(), a_message()
     await journal.intake.accept([a_request(tenant, message, later)])
