@@ -51,6 +51,11 @@ class Access(Struct, frozen=True, kw_only=True):
     limit: Limit = Limit.REQUESTS
     """The limit of the tenant that a request is counted under; only for callers with a key."""
 
+    @property
+    def takes_keys(self) -> bool:
+        """Whether a tenant's key may call the route, and its limits hold."""
+        return self.caller in (Caller.KEY, Caller.OPERATOR_OR_KEY)
+
     def admit(self, key: ApiKey) -> None:
         """Raises Forbidden when this key may not call the route."""
         _require(key, self.scopes)

@@ -45,7 +45,7 @@ def resource(path: str, *handlers: HTTPRouteHandler, tag: str) -> RouteGroup:
         access = ROUTES[name]
         handler.opt[ACCESS] = access
         handler.security = access.security
-        if access.caller is Caller.KEY:
+        if access.takes_keys:
             handler.operation_class = LimitedOperation
         learn_parameters(handler, name)
         handler.responses = {**answers(*_refusals(access, handler)), **(handler.responses or {})}
@@ -56,7 +56,7 @@ def _refusals(access: Access, handler: HTTPRouteHandler) -> Iterator[int]:
     """The statuses with which the checks of a route's group may refuse a request."""
     if access.caller is not Caller.ANYBODY and refuses_parameters(handler):
         yield 400
-    if access.caller is Caller.KEY:
+    if access.takes_keys:
         yield from (403, 429)  # no scope, or on behalf of another; too many requests
 
 

@@ -2,6 +2,7 @@
 
 import pytest
 
+from cluster.ids import new_id
 from cluster.journal.ending import Ended
 from cluster.journal.journal import Journal
 from cluster.journal.records import DueDelivery, NewMessage, NewRequest
@@ -14,7 +15,7 @@ LIFETIME_S = 3600.0
 
 
 async def accepted(journal: Journal, *messages: NewMessage, batch_id: str | None = None) -> NewRequest:
-    tenant = await a_tenant(journal)
+    tenant = await a_tenant(journal, new_id("tnt_"))
     if batch_id is None:
         request = a_request(tenant, *messages)
     else:
