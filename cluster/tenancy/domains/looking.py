@@ -20,12 +20,14 @@ from cluster.tenancy.domains.domain import DomainKey, KeyState, SenderDomain
 from cluster.tenancy.domains.findings import Finding, KeyFinding, Kind, Status, said, shown
 from cluster.tenancy.domains.names import organisational_domain
 from cluster.tenancy.domains.records import Publishing, Record
-from cluster.tenancy.domains.spf import BadSpf
+from cluster.tenancy.domains.spf import BadSpf, Spf
 from cluster.tenancy.domains.spf_check import Unanswered, check
 from cluster.vault import WrongKey
 
 MOST_ADDRESSES = 8
 """Sending addresses for which a return path's SPF record is evaluated."""
+NO_HOST = "192.0.2.0"
+"""An address that no host has (RFC 5737)."""
 
 _silent = logging.getLogger(f"{__name__}.dkimpy")
 _silent.setLevel(logging.CRITICAL)  # it logs as an error what the finding says
@@ -145,17 +147,32 @@ class Looking:
         if len(found) > 1:
             return f"there are {len(found)} SPF records, and one is allowed: receivers then use none"
         try:
-            if spf.holds(spf.parse(found[0]), spf.parse(record.expected)):
+            published, proposed = spf.parse(found[0]), spf.parse(record.expected)
+            addresses = self._publishing.addresses or await self._addresses(proposed)
+            if part := spf.passing(published, proposed):
+                # The addresses may be others than receivers see. But receivers must get that far.
+                await check(self._lookups.ask, ip_address(next(iter(addresses), NO_HOST)), record.host, part)
                 return None
-            if not self._publishing.addresses:
+            if not addresses:
                 return "it does not pass the host that mail leaves from"
-            for address in self._publishing.addresses[:MOST_ADDRESSES]:
-                result = await check(self._lookups.ask, ip_address(address), record.host, found[0])
+            for address in addresses[:MOST_ADDRESSES]:
+                result = await check(self._lookups.ask, ip_address(address), record.host, published)
                 if result != "pass":
                     return f"mail from {address} gets {result}"
         except BadSpf as error:
             return error.reason
         return None
+
+    async def _addresses(self, proposed: Spf) -> Sequence[str]:
+        """Those of the hosts that a proposed record passes. Raises Unanswered."""
+        types: tuple[RecordType, ...] = ("A", "AAAA")
+        found: list[str] = []
+        for host in (mechanism.domain for mechanism in proposed.mechanisms if mechanism.name == "a"):
+            for answer in await asyncio.gather(*(self._lookups.ask(host, record_type) for record_type in types)):
+                if isinstance(answer, mx.Failed):
+                    raise Unanswered(host, answer.reason)
+                found += answer.addresses if isinstance(answer, mx.Found) else ()
+        return found
 
     async def _dmarc(self, record: Record) -> Finding:
         """The policy that applies: the domain's own, or that of the domain that was registered (RFC 7489 §6.6.3)."""

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from ipaddress import IPv4Network, IPv6Network, ip_network
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from cluster.tenancy.domains.findings import said
 
@@ -131,11 +132,18 @@ def _addressed(qualifier: str, name: str, separator: str, value: str) -> Mechani
     return Mechanism(qualifier, name, domain, prefix4=four, prefix6=six)
 
 
-def holds(record: Spf, proposed: Spf) -> bool:
-    """Whether a record passes all that a proposed one passes, by the same mechanisms, before its first ``all``."""
-    before_all: list[Mechanism] = []
+def passing(record: Spf, proposed: Spf) -> Spf | None:
+    """The part of a record that passes all that a proposed one passes, by the same mechanisms; None without one."""
+    wanted = [mechanism for mechanism in proposed.mechanisms if mechanism.name != "all"]
+    part: list[Mechanism] = []
     for mechanism in record.mechanisms:
-        if mechanism.name == "all":
+        if not wanted or mechanism.name == "all" or any(_is_refused(one, mechanism) for one in wanted):
             break
-        before_all.append(mechanism)
-    return all(wanted in before_all for wanted in proposed.mechanisms if wanted.name != "all")
+        part.append(mechanism)
+        wanted = [one for one in wanted if one != mechanism]
+    return None if wanted else Spf(tuple(part))
+
+
+def _is_refused(wanted: Mechanism, mechanism: Mechanism) -> bool:
+    """Whether a mechanism matches what a wanted one matches, with another result."""
+    return mechanism.qualifier != wanted.qualifier and replace(mechanism, qualifier=wanted.qualifier) == wanted

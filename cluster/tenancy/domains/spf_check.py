@@ -9,7 +9,7 @@ from cluster.lookup.resolver import RecordType
 from cluster.policy.routes import mx
 from cluster.tenancy.domains import spf
 from cluster.tenancy.domains.findings import said
-from cluster.tenancy.domains.spf import BadSpf, Mechanism
+from cluster.tenancy.domains.spf import BadSpf, Mechanism, Spf
 
 MOST_LOOKUPS = 10
 """RFC 7208 §4.6.4: terms that query the DNS."""
@@ -34,10 +34,10 @@ class Unanswered(Exception):
         self.reason = reason
 
 
-async def check(ask: Ask, address: Address, domain: str, text: str) -> str:
-    """The result for mail from ``address`` whose envelope sender is of ``domain``, which has the record ``text``:
-    "pass", "fail", "softfail" or "neutral". Raises BadSpf, Unanswered."""
-    return await _Check(ask, address, domain).of_record(domain, text)
+async def check(ask: Ask, address: Address, domain: str, record: Spf) -> str:
+    """The result for mail from ``address`` whose envelope sender is of ``domain``, which has this record: "pass",
+    "fail", "softfail" or "neutral". Raises BadSpf, Unanswered."""
+    return await _Check(ask, address, domain).of_record(domain, record)
 
 
 class _Check:
@@ -49,8 +49,7 @@ class _Check:
         self._sender = f"postmaster@{domain}"
         self._lookups = self._void = 0
 
-    async def of_record(self, domain: str, text: str) -> str:
-        record = spf.parse(text)
+    async def of_record(self, domain: str, record: Spf) -> str:
         for mechanism in record.mechanisms:
             if await self._matches(mechanism, domain):
                 return mechanism.result
@@ -60,7 +59,7 @@ class _Check:
             found = await self._record_of(target)
             if found is None:
                 raise BadSpf(f"redirect={said(target, 80)} has no SPF record")
-            return await self.of_record(target, found)
+            return await self.of_record(target, spf.parse(found))
         return "neutral"
 
     async def _matches(self, mechanism: Mechanism, domain: str) -> bool:
@@ -75,7 +74,7 @@ class _Check:
                 found = await self._record_of(target)
                 if found is None:
                     raise BadSpf(f"include:{said(target, 80)} has no SPF record")
-                return await self.of_record(target, found) == "pass"
+                return await self.of_record(target, spf.parse(found)) == "pass"
             case "a":
                 return self._is_among(await self._addresses(target), mechanism)
             case "mx":

@@ -221,12 +221,16 @@ SPF: list[tuple[list[str], str]] = [
     (["v=spf1 ip4:192.0.2.1 -all", "v=spf1 -all"], "2 SPF records"),
     (["v=spf1 include:nothing.example -all"], "has no SPF record"),
     (["v=spf1 include:loop.host.example -all"], "more than 10 look-ups"),
+    (["v=spf1 include:nothing.example ip4:192.0.2.1 -all"], "has no SPF record"),
+    (["v=spf1 " + "include:neutral.host.example " * 11 + "ip4:192.0.2.1 -all"], "more than 10 look-ups"),
+    (["v=spf1 -ip4:192.0.2.1 ip4:192.0.2.1 -all"], "gets fail"),
     (["v=spf1 ipv4:192.0.2.1 -all"], "no mechanism of SPF"),
     (["unrelated"], "none of the TXT records"),
     (["v=spf1 ip4:192.0.2.0/24 -all"], ""),
     (["v=spf1 include:_spf.host.example -all", "unrelated"], ""),
     (["v=spf1 redirect=_spf.host.example"], ""),
     (["v=spf1 a:out.host.example -all"], ""),
+    (["v=spf1 ip4:192.0.2.1 include:nothing.example -all"], ""),
 ]
 
 
@@ -236,6 +240,7 @@ async def test_the_spf_record_of_the_return_path(domains: Domains) -> None:
     zone = domains.dns.zone
     zone["_spf.host.example", "TXT"] = [text("v=spf1 ip4:192.0.2.1 -all")]
     zone["loop.host.example", "TXT"] = [text("v=spf1 include:loop.host.example -all")]
+    zone["neutral.host.example", "TXT"] = [text("v=spf1 ?all")]
     zone["out.host.example", "A"] = [A("192.0.2.1")]
     for record, reason in SPF:
         zone[domain.return_path, "TXT"] = [text(one) for one in record]
@@ -243,6 +248,23 @@ async def test_the_spf_record_of_the_return_path(domains: Domains) -> None:
         finding = domains.finding(domain, Kind.SPF)
         assert reason in finding.reason and (finding.status is Status.VALID) is (not reason), finding
         assert (domain.verified_at is not None) is (not reason)
+
+
+async def test_the_spf_record_passes_a_host_whose_addresses_are_looked_up(domains: Domains) -> None:
+    domains.publishing = replace(domains.publishing, spf_terms=("a:out.host.example",), addresses=())
+    domain = await domains.add()
+    domains.publish(domain)
+    zone = domains.dns.zone
+    zone["_spf.host.example", "TXT"] = [text("v=spf1 ip4:192.0.2.0/24 -all")]
+    zone[domain.return_path, "TXT"] = [text("v=spf1 include:_spf.host.example -all")]
+    for addresses, reason in (
+        ([], "does not pass the host"),
+        ([A("198.51.100.1")], "mail from 198.51.100.1 gets fail"),
+        ([A("192.0.2.1")], ""),
+    ):
+        zone["out.host.example", "A"] = addresses
+        finding = domains.finding(await domains.verify(domain), Kind.SPF)
+        assert reason in finding.reason and (finding.status is Status.VALID) is (not reason), finding
 
 
 async def test_a_host_within_spf_that_cannot_be_looked_up(domains: Domains) -> None:
