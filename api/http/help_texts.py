@@ -21,7 +21,9 @@ ANOTHER_ADMIN = "POST /v3/api_keys makes another; an operator may revoke any key
 REVOKE_KEY = "`postray keys revoke` or DELETE /api/admin/keys/{id} revokes one"
 OPERATOR_TOKEN = "Send the header Authorization: Bearer TOKEN; `postray operator-token add` makes a token"
 OPERATOR_TOKENS = "`postray operator-token list` or GET /api/admin/operator-tokens lists the tokens"
-OPERATOR_TOKEN_NAME = "Revoke it with DELETE /api/admin/operator-tokens/{id}, or choose another name"
+OPERATOR_TOKEN_NAME = (
+    "`postray operator-token revoke` or DELETE /api/admin/operator-tokens/{id} revokes it; or choose another name"
+)
 SCOPE = (
     "POST /v3/api_keys, with a key that may make keys, or `postray keys add` makes a key with this scope; "
     "GET /v3/scopes lists the scopes of the key in use"
@@ -41,7 +43,8 @@ DOMAIN_NAME = "It is a name that you registered, or a name below it, such as exa
 DOMAIN_LABEL = "Leave it out for bounces, or give a label such as em"
 DOMAIN_SELECTOR = "Leave it out for postray, or give some letters and digits"
 DOMAIN_IS_YOURS = (
-    "GET /v3/whitelabel/domains lists it, and POST /v3/whitelabel/domains/{id}/validate looks at its records"
+    "GET /v3/whitelabel/domains lists it, and POST /v3/whitelabel/domains/{id}/validate looks at its records. "
+    "Operators do the same with `postray domains list` and `postray domains verify`"
 )
 DOMAIN_IS_ANOTHERS = "If it is yours, ask the operator: `postray domains remove` ends the other entry"
 DOMAIN_NEEDLESS = "DELETE /v3/whitelabel/domains/{id} removes one that is not used any more"
@@ -52,7 +55,7 @@ DOMAINS = "`postray domains list` or GET /api/admin/domains lists the domains"
 TENANTS = "`postray tenants list` or GET /api/admin/tenants lists the tenants"
 
 TENANT = "`postray tenants list` or GET /api/admin/tenants lists the tenants"
-TENANT_NAME = "Choose another name; GET /api/admin/tenants lists the tenants"
+TENANT_NAME = "Choose another name; `postray tenants list` or GET /api/admin/tenants lists the tenants"
 SUSPEND_FIRST = "`postray tenants suspend` or POST /api/admin/tenants/{id}/suspend suspends it"
 FINISH_FIRST = "`postray bounce` ends its mail; or resume it with `postray tenants resume` until all of it is sent"
 TIME_ZONE = "Names are those of the IANA database, such as Europe/Berlin"

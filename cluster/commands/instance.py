@@ -157,12 +157,11 @@ def path_part(text: str) -> str:
 
 
 def refusal(status: int, body: bytes) -> str:
-    """The text of an error's body, one fault per line."""
+    """The text of an error's body: a line for each fault, then one for each way out."""
     try:
         faults = json.loads(body)["errors"]
-        return "\n".join(
-            printable(f"{fault['field']}: {fault['message']}" if fault["field"] else fault["message"])
-            for fault in faults
-        )
+        lines = [f"{fault['field']}: {fault['message']}" if fault["field"] else fault["message"] for fault in faults]
+        ways_out = dict.fromkeys(fault["help"] for fault in faults if fault["help"])
+        return "\n".join(map(printable, (*lines, *ways_out)))
     except (ValueError, KeyError, TypeError):
         return f"postray answered {status}"

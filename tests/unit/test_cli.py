@@ -1,6 +1,7 @@
 """The command line before a part starts: errors are reported in one line."""
 
 import io
+import json
 import os
 import tomllib
 from pathlib import Path
@@ -9,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from cluster.cli import main
-from cluster.commands.instance import moved_problem
+from cluster.commands.instance import moved_problem, refusal
 from cluster.commands.output import make_console, table
 from tests.documents import ROOT
 
@@ -93,3 +94,15 @@ def test_what_is_written_into_a_pipe_does_not_wrap() -> None:
     assert row.count(name) == 2
     assert reply.strip() in row
     assert line.rstrip() == f"{name} {reply}".rstrip()
+
+
+def test_a_refusal_tells_each_way_out_once() -> None:
+    faults = [
+        {"message": "It is in use", "field": "name", "help": "`postray keys list` shows all"},
+        {"message": "It is too long\x1b[2J", "field": "label", "help": "`postray keys list` shows all"},
+        {"message": "Not now", "field": None, "help": None},
+    ]
+    told = refusal(400, json.dumps({"errors": faults, "detail": "all of it"}).encode()).splitlines()
+    assert told[0] == "name: It is in use" and "\x1b" not in told[1]
+    assert told[2:] == ["Not now", "`postray keys list` shows all"]
+    assert refusal(502, b"<html>") == "postray answered 502"

@@ -40,7 +40,7 @@ async def test_a_name_that_is_in_use_is_refused_with_the_way_out(operating: Oper
     await operating.client.post(PATH, json={"name": "console"})
     second = await operating.client.post(PATH, json={"name": "console"})
     assert second.status_code == 400
-    assert "Revoke it" in second.json()["errors"][0]["help"]
+    assert "postray operator-token revoke" in second.json()["errors"][0]["help"]
 
 
 @pytest.mark.parametrize("body", [{}, {"name": 1}, {"name": None}, [], "x"])
