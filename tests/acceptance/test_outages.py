@@ -21,27 +21,26 @@ AWAY_S = 6.0
 async def test_postgres_goes_away_and_comes_back_and_that_twice(postray: RunningPostray, client: Client) -> None:
     batch_id = (await client.api.post("/v3/mail/batch")).json()["batch_id"]
     promised = 0
-    refused = dict.fromkeys(OUTAGES.values(), 0)
-    outage = None
+    ended: list[int] = []
     for part in range(40):
         if part in OUTAGES:
-            outage = OUTAGES[part]
-            os.kill(postmaster(postray.data_dir), outage)
+            ended.append(postmaster(postray.data_dir))
+            os.kill(ended[-1], OUTAGES[part])
         people = [{"to": [{"email": f"u{part}-{i}@example.com"}]} for i in range(25)]
         while True:
+            # It is refused at once, or waits some seconds for a connection, which of the two depends on the moment.
             answer = await client.api.post("/v3/mail/send", json=mail(personalizations=people, batch_id=batch_id))
             if answer.status_code == 202:
                 break
             assert answer.status_code == 503, answer.text
             assert int(answer.headers["Retry-After"]) >= 1
-            assert outage is not None
-            refused[outage] += 1
+            assert ended
             await asyncio.sleep(0.2)
         promised += 25
     batch = await client.until(
         f"/v3/mail/batch/{batch_id}", lambda b: b["is_complete"] and b["total_messages"] >= promised, within_s=60
     )
-    assert all(refused.values()), f"an outage was not noticed: {refused}"
+    assert len({*ended, postmaster(postray.data_dir)}) == 3, "each outage ended a Postgres, and another came"
     # A 503 after a commit whose answer was lost adds a message; it never removes one.
     assert batch["status_counts"]["delivered"] == batch["total_messages"] >= promised
 
