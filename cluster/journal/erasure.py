@@ -1,6 +1,6 @@
 """The journal's part that erases what deleted tenants had, in bounded steps. A step that is repeated does nothing, so
-whoever erases may be killed between any two. The tenant's row stays, without a name: every process learns from it that
-the tenant is gone."""
+the process that erases may be killed between any two. The tenant's row stays, without a name: every process learns from
+it that the tenant is gone."""
 
 from cluster.journal.database import JournalPart, rows
 from cluster.journal.queue_control import UnfinishedDelivery

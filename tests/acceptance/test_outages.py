@@ -28,7 +28,7 @@ async def test_postgres_goes_away_and_comes_back_and_that_twice(postray: Running
             os.kill(ended[-1], OUTAGES[part])
         people = [{"to": [{"email": f"u{part}-{i}@example.com"}]} for i in range(25)]
         while True:
-            # It is refused at once, or waits some seconds for a connection, which of the two depends on the moment.
+            # A request is refused at once or waits some seconds for a connection, depending on the moment.
             answer = await client.api.post("/v3/mail/send", json=mail(personalizations=people, batch_id=batch_id))
             if answer.status_code == 202:
                 break

@@ -43,7 +43,8 @@ class Lookups(Protocol):
 
 
 class Looking:
-    """One look at the records of one domain. ``random_label`` is a label that nobody has a record for."""
+    """One look at the records of one domain. ``random_label`` is a label for which no domain
+    has a record."""
 
     def __init__(
         self,

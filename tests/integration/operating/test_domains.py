@@ -202,7 +202,7 @@ async def test_by_command(client: Client) -> None:
     client.domains.dns.zone.clear()
     wrong = await run.run("domains", "verify", "acme.example", "--json")
     assert wrong.exit_code == 1 and json.loads(wrong.stdout)["wrong_since"]
-    assert "There is no tenant" in await run.refused("domains", "add", "b.example", "--tenant", "nobody")
+    assert "There is no tenant" in await run.refused("domains", "add", "b.example", "--tenant", "missing")
     assert "removed acme.example" in await run.said("domains", "remove", "acme.example")
     assert "does not exist" in await run.refused("domains", "show", "acme.example")
     assert await run.said("domains", "list") == "there is no such domain"
