@@ -69,7 +69,7 @@ class ApiKeys(JournalPart):
         """Create an API key. ``hash`` is the SHA-256 of its secret. Raises TooManyKeys, and Rejected for a tenant
         that does not exist."""
         async with self._database.transaction() as connection:
-            if not await rows(connection, "lock_keys", tenant_id=tenant_id):
+            if not await rows(connection, "lock_tenant", id=tenant_id):
                 raise Rejected(f"there is no tenant {tenant_id}")
             ((count,),) = await rows(connection, "count_keys", tenant_id=tenant_id)
             if count >= MOST_KEYS:
@@ -110,7 +110,7 @@ class ApiKeys(JournalPart):
         """Set a key's name and, unless None, its scopes; None when it was revoked meanwhile. Raises LastAdminKey with
         ``keep_admin`` when no key of the tenant could manage keys any more."""
         async with self._database.transaction() as connection:
-            await rows(connection, "lock_keys", tenant_id=key.tenant_id)
+            await rows(connection, "lock_tenant", id=key.tenant_id)
             if keep_admin and scopes is not None and KEY_ADMIN not in scopes:
                 await self._check_admin(connection, key)
             listed = None if scopes is None else sorted(scopes)
@@ -120,7 +120,7 @@ class ApiKeys(JournalPart):
     async def revoke(self, key: KeyRecord, *, keep_admin: bool = False) -> bool:
         """Revoke a key; False when it was revoked already. Raises LastAdminKey as ``change``."""
         async with self._database.transaction() as connection:
-            await rows(connection, "lock_keys", tenant_id=key.tenant_id)
+            await rows(connection, "lock_tenant", id=key.tenant_id)
             if keep_admin:
                 await self._check_admin(connection, key)
             return bool(await execute(connection, "revoke_key", id=key.id, tenant_id=key.tenant_id))

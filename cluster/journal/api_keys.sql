@@ -5,10 +5,6 @@ SELECT k.id, k.tenant_id, k.scopes, k.sandbox, k.kind, k.expires_at, k.allowed_n
 FROM api_keys k JOIN tenants t ON t.id = k.tenant_id
 WHERE k.hash = %(hash)s AND k.revoked_at IS NULL AND t.deleted_at IS NULL
 
--- name: lock_keys
--- Changes of a tenant's keys follow each other, so that counts and the last key with a scope hold.
-SELECT id FROM tenants WHERE id = %(tenant_id)s AND deleted_at IS NULL FOR NO KEY UPDATE
-
 -- name: count_keys
 SELECT count(*) FROM api_keys WHERE tenant_id = %(tenant_id)s AND revoked_at IS NULL
 

@@ -1,9 +1,5 @@
 -- Branded links.
 
--- name: lock_tenant
--- One change of a tenant's default at a time.
-SELECT FROM tenants WHERE id = %(id)s FOR UPDATE
-
 -- name: no_default_link
 UPDATE branded_links SET is_default = false WHERE tenant_id = %(tenant_id)s AND is_default
 

@@ -41,7 +41,7 @@ class SenderDomains(JournalPart):
         if name is None:
             raise Rejected(f"{new.domain[:80]!r} is not a mail domain")
         async with self._database.transaction() as connection:
-            if not await rows(connection, "lock_tenant_for_domains", tenant_id=new.tenant_id):
+            if not await rows(connection, "lock_tenant", id=new.tenant_id):
                 raise Rejected(f"there is no tenant {new.tenant_id!r}")
             await self._take_over(connection, new.tenant_id, name, now)
             counted = await rows(connection, "count_domains", tenant_id=new.tenant_id)
@@ -169,11 +169,6 @@ class SenderDomains(JournalPart):
             if look.is_right:
                 await execute(connection, "verify_domain", id=id, at=look.at)
         return True
-
-    async def is_verified(self, tenant_id: str, domain: str) -> bool:
-        row = await self._database.row("is_verified_domain", tenant_id=tenant_id, domain=a_labels(domain))
-        assert row is not None
-        return bool(row[0])
 
     async def signing(self, tenant_id: str, domain: str) -> SigningDomain | None:
         """The verified sender domain that signs the tenant's mail from ``domain``, as in ``Tenant.sender_domain``:

@@ -1,9 +1,5 @@
 -- Sender domains and their signing keys.
 
--- name: lock_tenant_for_domains
--- The domains of a tenant are counted and made one after the other.
-SELECT id FROM tenants WHERE id = %(tenant_id)s AND deleted_at IS NULL FOR NO KEY UPDATE
-
 -- name: count_domains
 SELECT count(*) FROM sender_domains WHERE tenant_id = %(tenant_id)s
 
@@ -29,10 +25,6 @@ INSERT INTO dkim_keys (
 VALUES (
     %(domain_id)s, %(algorithm)s, %(selector)s, %(public_key)s, %(sealed_private_key)s, %(state)s, %(now)s,
     CASE WHEN %(state)s = 'active' THEN %(now)s::timestamptz END)
-
--- name: is_verified_domain
-SELECT EXISTS (
-    SELECT FROM sender_domains WHERE tenant_id = %(tenant_id)s AND domain = %(domain)s AND verified_at IS NOT NULL)
 
 -- name: list_domains
 -- tenant_id: NULL lists those of all tenants. part: of the name. after: the id of the last one of the page before.

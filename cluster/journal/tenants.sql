@@ -21,6 +21,10 @@ SELECT id, name, created_at, suspended_at FROM tenants
 WHERE id > %(after)s AND deleted_at IS NULL AND name = coalesce(%(name)s, name)
 ORDER BY id LIMIT %(limit)s
 
+-- name: lock_tenant
+-- Changes of what a tenant has (keys, domains, links) follow each other, so that counts and defaults hold.
+SELECT id FROM tenants WHERE id = %(id)s AND deleted_at IS NULL FOR NO KEY UPDATE
+
 -- name: lock_operated_tenant
 SELECT name, suspended_at IS NOT NULL FROM tenants WHERE id = %(id)s AND deleted_at IS NULL FOR NO KEY UPDATE
 
