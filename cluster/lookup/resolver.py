@@ -141,32 +141,8 @@ class Resolver:
     async def aliases(self, name: str, max_wait_s: float = ALIASES_MAX_WAIT_S) -> tuple[str, ...] | None:
         """Where the CNAME records of a name lead, in order; the DNS is asked now. Empty without such a record, and for
         a name that cannot exist. None when the DNS does not answer in time."""
-        asked = mx.lookup_name(name)
-        if isinstance(asked, mx.Unroutable):
-            return ()
-        dns = _Channels(self._settings)
-        try:
-            async with asyncio.timeout(max_wait_s):
-                return await self._aliases(dns, asked)
-        except TimeoutError:
-            return None
-        finally:
-            await dns.close()
-
-    async def _aliases(self, dns: "_Channels", name: str) -> tuple[str, ...] | None:
-        passed: list[str] = []
-        while len(passed) < MOST_ALIASES:
-            try:
-                async with self._semaphore:
-                    result = await dns.ask(name, "CNAME")
-            except aiodns.error.DNSError as error:
-                return None if isinstance(_lookup_of_error(error), mx.Failed) else tuple(passed)
-            target = _last_alias(name, result.answer[:FRESH_RECORDS])
-            if target is None or target in passed:
-                break
-            passed.append(target)
-            name = target
-        return tuple(passed)
+        async with self.uncached(max_wait_s) as lookups:
+            return await lookups.aliases(name)
 
     async def close(self) -> None:
         asking = list(self.asking.values())
@@ -247,6 +223,17 @@ class UncachedLookups:
         done, _ = await asyncio.wait([task], timeout=max(0, self._ends_at - self._clock()))
         return task.result() if done else mx.Failed("timed out")
 
+    async def aliases(self, name: str) -> tuple[str, ...] | None:
+        """As ``Resolver.aliases``."""
+        asked = mx.lookup_name(name)
+        if isinstance(asked, mx.Unroutable):
+            return ()
+        try:
+            async with asyncio.timeout_at(self._ends_at):
+                return await self._aliases(asked)
+        except TimeoutError:
+            return None
+
     async def close(self) -> None:
         for task in self._asked.values():
             task.cancel()
@@ -270,6 +257,21 @@ class UncachedLookups:
                 break
             name = target
         return mx.Absent(name_exists=True)
+
+    async def _aliases(self, name: str) -> tuple[str, ...] | None:
+        passed: list[str] = []
+        while len(passed) < MOST_ALIASES:
+            try:
+                async with self._semaphore:
+                    result = await self._dns.ask(name, "CNAME")
+            except aiodns.error.DNSError as error:
+                return None if isinstance(_lookup_of_error(error), mx.Failed) else tuple(passed)
+            target = _last_alias(name, result.answer[:FRESH_RECORDS])
+            if target is None or target in passed:
+                break
+            passed.append(target)
+            name = target
+        return tuple(passed)
 
 
 def _found(answer: Sequence[pycares.DNSRecord], record_type: RecordType) -> mx.Found:
