@@ -13,19 +13,20 @@ from api.http import help_texts
 from api.http.body import ApiRequest, TypedBody
 from api.http.errors import answers
 from api.http.examples import LINK_ID, Example
+from api.http.existing import number_id
 from api.http.refusals import Conflict, Fault, Invalid, NotFound
 from api.http.routes import RouteGroup, resource
 from cluster.journal.branded_links import BrandedLink
 from cluster.journal.journal import Journal, Rejected
 from cluster.policy.routes.domains import mail_domain
-from cluster.tenancy.links import Finding, LinkRecords, finding, is_subdomain, is_valid, link_records
+from cluster.tenancy.domains.names import BadName, subdomain_label
+from cluster.tenancy.links import AliasFinding, LinkRecords, finding, is_valid, link_records
 
 DEFAULT_SUBDOMAIN = "links"
 NO_PUBLIC_HOST = "The installation has no public host name that a record could lead to"
 PUBLIC_URL_HELP = "The operator sets http.public_url in postray.toml, such as https://mail.example.net"
 MOST_LINKS = 100
 """Links of one tenant."""
-_LARGEST_ID = 2**63 - 1
 
 Aliases = Callable[[str], Awaitable[Sequence[str] | None]]
 """Looks up now where the CNAME records of a host lead, in order; None when the DNS does not answer."""
@@ -239,12 +240,14 @@ class Links:
     def _checked(self, data: NewLink) -> tuple[str, str]:
         """The domain and the subdomain in A-labels. Raises Invalid."""
         faults = []
-        domain = mail_domain(data.domain or "")
-        subdomain = (data.subdomain or DEFAULT_SUBDOMAIN).strip().lower()
+        domain, subdomain = mail_domain(data.domain or ""), ""
         if domain is None:
             faults.append(Fault("A domain such as example.com is required", "domain"))
-        elif not is_subdomain(subdomain, domain):
-            faults.append(Fault("A label of letters, digits and hyphens, such as links", "subdomain"))
+        else:
+            try:
+                subdomain = subdomain_label(data.subdomain or DEFAULT_SUBDOMAIN, domain)
+            except BadName:
+                faults.append(Fault("A label of letters, digits and hyphens, such as links", "subdomain"))
         if data.region not in (None, "us", "global"):
             faults.append(Fault("There is one region: us", "region"))
         if not self._public_host:
@@ -255,9 +258,9 @@ class Links:
 
     async def _existing(self, request: ApiRequest, id: str) -> BrandedLink:
         """Raises NotFound."""
-        number = int(id) if id.isascii() and id.isdigit() and len(id) < 20 else 0
+        number = number_id(id)
         found = None
-        if 0 < number <= _LARGEST_ID:
+        if number is not None:
             found = await self._journal.branded_links.find(request.auth.tenant_id, number)
         if found is None:
             raise _missing()
@@ -284,7 +287,7 @@ class Links:
         )
 
 
-def _finding(found: Finding) -> LinkFinding:
+def _finding(found: AliasFinding) -> LinkFinding:
     return LinkFinding(valid=bool(found.valid), reason=found.reason)
 
 

@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from actors.compose.dkim import Signer
 from cluster.dkim_keys import load_private_key
+from cluster.intake.senders import NOT_VERIFIED
 from cluster.journal.journal import Journal
 from cluster.journal.records import SigningDomain
 from cluster.lookup.ttl_cache import TtlCache
@@ -28,7 +29,6 @@ DOMAINS_KEPT = 4000
 """Domains in the cache. Measured: 9 KB each, with an RSA-2048 key and an Ed25519 key."""
 UNSIGNABLE_KEPT_S = 30.0
 """How long it is remembered that a domain's keys cannot be used, so that each such domain is logged twice a minute."""
-NOT_VERIFIED = "Sender domain not verified"
 
 Author = tuple[str, str]
 """A tenant's id, and the domain of an address in From, in canonical form."""

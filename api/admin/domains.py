@@ -9,12 +9,13 @@ from litestar.params import FromPath, JSONBody, QueryParameter
 
 from api.domains import bodies
 from api.domains.bodies import DomainChange, DomainChangeBody, DomainRequest
-from api.domains.calls import LISTED, MOST_LISTED, domain_id, missing
+from api.domains.calls import LISTED, MOST_LISTED, missing
 from api.domains.views import Domain, domain_view
 from api.http import help_texts
 from api.http.body import TypedBody
 from api.http.errors import answers
 from api.http.examples import DOMAIN_ID, Example
+from api.http.existing import number_id
 from api.http.refusals import Conflict, Fault, Invalid
 from api.http.texts import check_name
 from cluster.ids import is_id
@@ -152,7 +153,7 @@ class DomainAdministration:
     async def _found(self, named: str) -> SenderDomain:
         """The domain that a path names by its id or its name. Raises NotFound, and Conflict when several tenants have
         it, as older versions allowed."""
-        if (number := domain_id(named)) is not None:
+        if (number := number_id(named)) is not None:
             found = await self._manager.stored.find(number, None)
             if found is None:
                 raise missing(help_texts.DOMAINS)

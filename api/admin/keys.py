@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from litestar import delete, get, post
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath, JSONBody
+from msgspec import structs
 
 from api.admin.naming import NameFinder
 from api.http import help_texts
@@ -71,16 +72,7 @@ class TenantsKeyCalls:
         tenant_id = await self._tenant(tenant)
         asked = checked_key(data, SCOPES, self._clock())
         try:
-            new = await add_key(
-                self._journal,
-                tenant_id,
-                asked.name,
-                asked.scopes,
-                sandbox=asked.sandbox,
-                kind=asked.kind,
-                expires_at=asked.expires_at,
-                allowed_networks=asked.allowed_networks,
-            )
+            new = await add_key(self._journal, tenant_id, **structs.asdict(asked))
         except TooManyKeys:
             raise Conflict(f"A tenant has at most {MOST_KEYS} keys", help=help_texts.REVOKE_KEY) from None
         return made_tenants_key(new.record, new.secret)

@@ -26,7 +26,7 @@ from api.http.setting_rules import normalised
 from cluster.journal.journal import Journal
 from cluster.journal.tenants import GivenLimits
 from cluster.tenancy.directory import TenantDirectory
-from cluster.tenancy.limits import RequestLimits, lower_of
+from cluster.tenancy.limits import HIGHEST_QUOTA, HIGHEST_RATE, RequestLimits, lower_of
 from cluster.tenancy.settings import (
     AddressWhitelist,
     BouncePurge,
@@ -40,8 +40,6 @@ from cluster.tenancy.settings import (
     TenantSettings,
 )
 
-HIGHEST_RATE = 1e9
-MOST_A_DAY = 10**15
 LOWEST_TLS, HIGHEST_TLS = 1.2, 1.3
 NOT_ZONES = {"localtime", "Factory"}
 """Names in the database of time zones that are no zones."""
@@ -243,7 +241,7 @@ def _in_force(given: GivenLimits) -> LimitsInForce:
 def _limit_faults(limits: LimitsChange) -> list[Fault]:
     faults = []
     for name, value in _fields(limits):
-        most = MOST_A_DAY if name == "messages_per_day" else HIGHEST_RATE
+        most = HIGHEST_QUOTA if name == "messages_per_day" else HIGHEST_RATE
         if value is not None and not 0 <= value <= most:
             faults.append(Fault(f"A limit is from 0, which sets none, to {most:.0f}", name))
     return faults

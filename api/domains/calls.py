@@ -12,6 +12,7 @@ from api.http import help_texts
 from api.http.body import ApiRequest
 from api.http.errors import answers
 from api.http.examples import DOMAIN_ID, Example
+from api.http.existing import number_id
 from api.http.refusals import NotFound
 from api.http.routes import RouteGroup, resource
 from cluster.policy.routes.domains import spelled_names
@@ -20,7 +21,6 @@ from cluster.tenancy.domains.managing import DomainManager, Gone
 
 MOST_LISTED = 500
 LISTED = 50
-_LAST_ID = 2**63 - 1
 CHANGED = answers(400, 401, 403, 404, 408, 413, 415, 422, 503)
 
 
@@ -126,7 +126,7 @@ class DomainCalls:
         return validation(looked_at, self._manager.publishing(), self._manager.now())
 
     async def _found(self, request: ApiRequest, id: str) -> SenderDomain:
-        number = domain_id(id)
+        number = number_id(id)
         found = await self._manager.stored.find(number, request.auth.tenant_id) if number is not None else None
         if found is None:
             raise missing()
@@ -134,13 +134,6 @@ class DomainCalls:
 
     def _view(self, domain: SenderDomain) -> Domain:
         return domain_view(domain, self._manager.publishing(), self._manager.now())
-
-
-def domain_id(text: str) -> int | None:
-    """The id that a path names; None for a text that is none."""
-    if not (text.isascii() and text.isdecimal()) or len(text) > 19 or int(text) > _LAST_ID:
-        return None
-    return int(text)
 
 
 def missing(help: str = help_texts.DOMAIN) -> NotFound:

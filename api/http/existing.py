@@ -11,6 +11,8 @@ from cluster.ids import Prefix, is_id
 
 Found = TypeVar("Found")
 
+_LAST_NUMBER = 2**63 - 1
+
 
 class ThingKind(Struct, frozen=True):
     """A kind of thing that has ids."""
@@ -38,3 +40,10 @@ async def existing(kind: ThingKind, id: str, find: Callable[[str], Awaitable[Fou
 
 def missing(kind: ThingKind) -> NotFound:
     return NotFound(f"The {kind.name} does not exist", help=kind.help)
+
+
+def number_id(text: str) -> int | None:
+    """The id that a path names, of a thing that has a number (1 to 2^63 - 1); None for a text that is none."""
+    if not (text.isascii() and text.isdecimal()) or len(text) > 19 or int(text) > _LAST_NUMBER:
+        return None
+    return int(text)

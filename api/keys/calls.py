@@ -10,6 +10,7 @@ from typing import Annotated
 
 from litestar import delete, get, patch, post, put
 from litestar.params import FromPath, JSONBody, QueryParameter
+from msgspec import structs
 
 from api.http import help_texts
 from api.http.body import ApiRequest
@@ -104,16 +105,7 @@ class KeyCalls:
         own = request.auth
         asked = checked_key(data, own.scopes, self._clock(), sandbox_only=own.sandbox)
         try:
-            new = await add_key(
-                self._journal,
-                own.tenant_id,
-                asked.name,
-                asked.scopes,
-                sandbox=asked.sandbox,
-                kind=asked.kind,
-                expires_at=asked.expires_at,
-                allowed_networks=asked.allowed_networks,
-            )
+            new = await add_key(self._journal, own.tenant_id, **structs.asdict(asked))
         except TooManyKeys:
             raise Forbidden(TOO_MANY, help=help_texts.REVOKE_ONE) from None
         return made(new.record, new.secret)

@@ -23,7 +23,7 @@ from api.send.notes import Notes
 from api.send.request import MailSend
 from api.send.validation import check
 from cluster.ids import is_id
-from cluster.intake.senders import first_unverified
+from cluster.intake.senders import NOT_VERIFIED, first_unverified
 from cluster.journal.idempotency import IdempotencyKey
 from cluster.journal.journal import Journal
 from cluster.journal.records import ApiKey, NewRequest
@@ -38,8 +38,6 @@ BATCH_TTL_S = 5.0
 """How long an existing batch is cached."""
 BATCHES_KEPT = 10_000
 
-NOT_VERIFIED = "Sender domain not verified"
-"""The start of the error text; clients compare it."""
 SUSPENDED = "The tenant is suspended"
 _ACCESS = ROUTES["POST /v3/mail/send"]
 DECODER = msgspec.json.Decoder(MailSend)

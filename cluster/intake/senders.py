@@ -5,6 +5,9 @@ from collections.abc import Iterable
 from cluster.tenancy.directory import TenantDirectory
 from cluster.tenancy.tenant import Tenant
 
+NOT_VERIFIED = "Sender domain not verified"
+"""The start of the error text, at acceptance and at delivery; clients compare it."""
+
 
 async def first_unverified(directory: TenantDirectory, tenant: Tenant, domains: Iterable[str]) -> str | None:
     """The first of these domains (A-labels) that the tenant may not send from; None when it may use them all. A domain

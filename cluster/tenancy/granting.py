@@ -25,7 +25,7 @@ async def add_verified_domain(journal: Journal, vault: Vault, tenant_id: str, do
     await journal.sender_domains.add(new, now=datetime.now(UTC))
 
 
-class NewKey(Struct, frozen=True):
+class IssuedKey(Struct, frozen=True):
     """A new API key and its secret, which is stored nowhere."""
 
     record: KeyRecord
@@ -42,7 +42,7 @@ async def add_key(
     kind: KeyKind = "api",
     expires_at: datetime | None = None,
     allowed_networks: Sequence[str] = (),
-) -> NewKey:
+) -> IssuedKey:
     """Give a tenant an API key. The journal does not store its secret. Raises TooManyKeys, Unavailable."""
     secret, prefix, hash = new_key(sandbox, kind)
     record = await journal.api_keys.create(
@@ -56,4 +56,4 @@ async def add_key(
         expires_at=expires_at,
         allowed_networks=allowed_networks,
     )
-    return NewKey(record, secret)
+    return IssuedKey(record, secret)

@@ -7,8 +7,10 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta, Struct
 
-Rate = Annotated[float, Meta(ge=0, le=1e9)]
-Quota = Annotated[int, Meta(ge=0, le=10**15)]
+HIGHEST_RATE = 1e9
+HIGHEST_QUOTA = 10**15
+Rate = Annotated[float, Meta(ge=0, le=HIGHEST_RATE)]
+Quota = Annotated[int, Meta(ge=0, le=HIGHEST_QUOTA)]
 
 
 class Limit(StrEnum):

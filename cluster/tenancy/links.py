@@ -4,14 +4,11 @@ The first record leads the host to the installation. The second names the tenant
 cannot be taken by another tenant.
 """
 
-import re
 from collections.abc import Sequence
 
 from msgspec import Struct
 
 MOST_SHOWN = 5
-_LABELS = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)(?:\.(?!-)[a-z0-9-]{1,63}(?<!-))*", re.ASCII)
-_LONGEST_HOST = 253
 
 
 class LinkRecords(Struct, frozen=True):
@@ -22,7 +19,7 @@ class LinkRecords(Struct, frozen=True):
     target: str
 
 
-class Finding(Struct, frozen=True):
+class AliasFinding(Struct, frozen=True):
     """What was found for one record. ``valid`` is None when the DNS did not answer."""
 
     valid: bool | None
@@ -35,24 +32,19 @@ def link_records(tenant_id: str, host: str, domain: str, target: str) -> LinkRec
     return LinkRecords(host, f"{tenant_id.removeprefix('tnt_').lower()}.{domain}", target)
 
 
-def finding(host: str, target: str, aliases: Sequence[str] | None) -> Finding:
+def finding(host: str, target: str, aliases: Sequence[str] | None) -> AliasFinding:
     """``aliases``: the names that the CNAME records lead to from ``host``, in order; None: the DNS did not answer."""
     if aliases is None:
-        return Finding(None, f"{host} could not be looked up: the DNS did not answer; try again")
+        return AliasFinding(None, f"{host} could not be looked up: the DNS did not answer; try again")
     if target in aliases:
-        return Finding(True)
+        return AliasFinding(True)
     if not aliases:
-        return Finding(False, f"There is no CNAME record at {host}; expected: {target}")
-    return Finding(False, f"{host} leads to {', '.join(aliases[:MOST_SHOWN])}; expected: {target}")
+        return AliasFinding(False, f"There is no CNAME record at {host}; expected: {target}")
+    return AliasFinding(False, f"{host} leads to {', '.join(aliases[:MOST_SHOWN])}; expected: {target}")
 
 
-def is_valid(found: Sequence[Finding]) -> bool | None:
+def is_valid(found: Sequence[AliasFinding]) -> bool | None:
     """Whether all records are valid; None: one could not be looked up, and no other is wrong."""
     if any(one.valid is False for one in found):
         return False
     return None if any(one.valid is None for one in found) else True
-
-
-def is_subdomain(text: str, domain: str) -> bool:
-    """Whether the text is a label, or several, that can stand before ``domain``."""
-    return _LABELS.fullmatch(text) is not None and len(text) + 1 + len(domain) <= _LONGEST_HOST

@@ -6,7 +6,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from cluster.dkim_keys import record_name
+from cluster.dkim_keys import record_name, record_text
 from cluster.tenancy.domains.dmarc import SUGGESTION
 from cluster.tenancy.domains.domain import DomainKey, KeyState, SenderDomain
 from cluster.tenancy.domains.findings import Kind
@@ -79,11 +79,6 @@ def removable(domain: SenderDomain, now: datetime) -> list[str]:
     return [record_name(domain.domain, key.selector) for key in domain.keys if key.may_go(now)]
 
 
-def key_text(key: DomainKey) -> str:
-    """The text of a key record (RFC 6376 §3.6.1)."""
-    return f"v=DKIM1; k={key.algorithm}; p={key.public_key}"
-
-
 def zone_lines(found: Sequence[Record | Target]) -> list[str]:
     """The records as lines of a zone file."""
     return [f"{record.host}. IN {record.type} {_zone_data(record.type, record.data)}" for record in found]
@@ -96,7 +91,7 @@ def _zone_data(type: RecordType, data: str) -> str:
 
 
 def _key_record(domain: SenderDomain, key: DomainKey, publishing: Publishing) -> Record:
-    host, text = record_name(domain.domain, key.selector), key_text(key)
+    host, text = record_name(domain.domain, key.selector), record_text(key.public_key)
     if not _is_alias(domain, publishing):
         return Record(kind=Kind.DKIM, host=host, type="TXT", data=text, expected=text, key=key)
     target = f"{key.selector}.d{domain.id}.{publishing.cname_target}"
