@@ -49,6 +49,29 @@ class Footer(Struct, frozen=True, array_like=True):
     html: str = ""
 
 
+Generation = Literal["dynamic", "legacy"]
+"""The language of a template's texts: Handlebars, or SendGrid's legacy substitutions."""
+
+
+class TemplateTexts(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The texts of a template's version, as their author wrote them. They are stored once, by the SHA-256 of their
+    encoded form, and never change."""
+
+    generation: Generation = "dynamic"
+    subject: str = ""
+    preheader: str = ""
+    html: str = ""
+    plain: str = ""
+
+
+class TemplateUse(Struct, frozen=True, array_like=True):
+    """The version that a request's messages are rendered from: what was active when the request was accepted."""
+
+    version_id: str
+    texts: bytes
+    """SHA-256 of its encoded ``TemplateTexts``."""
+
+
 class Content(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What all messages of one request share."""
 
@@ -61,6 +84,7 @@ class Content(Struct, frozen=True, kw_only=True, omit_defaults=True):
     categories: tuple[str, ...] = ()
     custom_args: dict[str, Any] = field(default_factory=dict)
     template_id: str | None = None
+    template: TemplateUse | None = None
     asm: dict[str, Any] | None = None
     footer: Footer | None = None
     tracking_settings: dict[str, Any] = field(default_factory=dict)
