@@ -60,6 +60,23 @@ DELETE FROM sender_domains WHERE id = ANY (ARRAY (
 DELETE FROM branded_links WHERE id = ANY (ARRAY (
     SELECT id FROM branded_links WHERE tenant_id = %(id)s ORDER BY id LIMIT %(limit)s))
 
+-- name: erase_templates
+-- With their versions.
+DELETE FROM templates WHERE id = ANY (ARRAY (
+    SELECT id FROM templates WHERE tenant_id = %(id)s ORDER BY id LIMIT least(%(limit)s, 50)))
+
+-- name: erase_template_texts
+DELETE FROM template_texts WHERE tenant_id = %(id)s AND sha256 = ANY (ARRAY (
+    SELECT sha256 FROM template_texts WHERE tenant_id = %(id)s ORDER BY sha256 LIMIT least(%(limit)s, 50)))
+
+-- name: erase_images
+DELETE FROM images WHERE id = ANY (ARRAY (
+    SELECT id FROM images WHERE tenant_id = %(id)s ORDER BY id LIMIT %(limit)s))
+
+-- name: erase_image_files
+DELETE FROM image_files WHERE tenant_id = %(id)s AND sha256 = ANY (ARRAY (
+    SELECT sha256 FROM image_files WHERE tenant_id = %(id)s ORDER BY sha256 LIMIT least(%(limit)s, 50)))
+
 -- name: erase_idempotency_keys
 DELETE FROM idempotency_keys WHERE ctid = ANY (ARRAY (
     SELECT ctid FROM idempotency_keys WHERE tenant_id = %(id)s LIMIT %(limit)s))

@@ -15,6 +15,7 @@ from cluster.access.terms import KeyTerms
 from cluster.events import Event
 from cluster.journal.idempotency import IdempotencyKey
 from cluster.policy.lifecycle import Status
+from cluster.templates.texts import TemplateUse
 
 
 class Address(Struct, frozen=True, array_like=True):
@@ -47,29 +48,6 @@ class Footer(Struct, frozen=True, array_like=True):
 
     text: str = ""
     html: str = ""
-
-
-Generation = Literal["dynamic", "legacy"]
-"""The language of a template's texts: Handlebars, or SendGrid's legacy substitutions."""
-
-
-class TemplateTexts(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The texts of a template's version, as their author wrote them. They are stored once, by the SHA-256 of their
-    encoded form, and never change."""
-
-    generation: Generation = "dynamic"
-    subject: str = ""
-    preheader: str = ""
-    html: str = ""
-    plain: str = ""
-
-
-class TemplateUse(Struct, frozen=True, array_like=True):
-    """The version that a request's messages are rendered from: what was active when the request was accepted."""
-
-    version_id: str
-    texts: bytes
-    """SHA-256 of its encoded ``TemplateTexts``."""
 
 
 class Content(Struct, frozen=True, kw_only=True, omit_defaults=True):

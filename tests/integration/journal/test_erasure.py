@@ -55,6 +55,15 @@ class World:
             SELECT id, 's', 'p', 'x' FROM sender_domains WHERE tenant_id = '{tenant_id}';
             INSERT INTO branded_links (tenant_id, domain, subdomain) VALUES ('{tenant_id}', '{name}.example', 'l');
             INSERT INTO attachments (tenant_id, sha256, content) VALUES ('{tenant_id}', 'f', 'x');
+            INSERT INTO template_texts (tenant_id, sha256, texts) VALUES ('{tenant_id}', 't', 'x');
+            INSERT INTO templates (id, tenant_id, name, generation) VALUES ('d-{name}', '{tenant_id}', 't', 'dynamic');
+            INSERT INTO template_versions
+                (id, template_id, tenant_id, name, generate_plain_content, texts, is_active)
+            VALUES ('v_{name}', 'd-{name}', '{tenant_id}', 'v', true, 't', true);
+            INSERT INTO image_files (tenant_id, sha256, content) VALUES ('{tenant_id}', 'i', 'x');
+            INSERT INTO images (id, tenant_id, filename, original_filename, content_type, size, width, height, file,
+                thumbnail, thumbnail_type)
+            VALUES ('img_{name}', '{tenant_id}', 'i', 'i', 'image/png', 1, 1, 1, 'i', 'i', 'image/png');
             INSERT INTO idempotency_keys (tenant_id, sandbox, key, body_sha256, message_ids)
             VALUES ('{tenant_id}', false, 'k', 'x', '{{}}');
             INSERT INTO tenant_usage (tenant_id, day, shard, messages) VALUES ('{tenant_id}', now(), 's', 1);
