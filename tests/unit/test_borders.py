@@ -54,6 +54,7 @@ PURE = (
     "cluster/tenancy/window.py",
     "cluster/tenancy/quota.py",
     "cluster/tenancy/peers.py",
+    "cluster/templates/handlebars",
     "cluster/typed_names.py",
 )
 IMPURE = {

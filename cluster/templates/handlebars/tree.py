@@ -46,10 +46,11 @@ class Literal(Struct, frozen=True):
 
 
 class Call(Struct, frozen=True):
-    """What is in a tag or a subexpression: a name, which is a helper or a value, with its arguments."""
+    """What is in a tag or a subexpression: a name, which is a helper or a value, with its arguments. A literal in the
+    name's place has become the path to the property of that name."""
 
     at: Place
-    name: "Path | Literal"
+    name: Path
     params: "tuple[Expression, ...]" = ()
     hash: "tuple[tuple[str, Expression], ...]" = ()
 
