@@ -28,6 +28,7 @@ from cluster.journal.sender_domains import SenderDomains
 from cluster.journal.site_actions import SiteActions
 from cluster.journal.strikes import Strikes
 from cluster.journal.suspensions import Suspensions
+from cluster.journal.templates import Templates
 from cluster.journal.tenant_load import TenantLoad
 from cluster.journal.tenants import Tenants
 from cluster.journal.tls_results import TlsResultCounts
@@ -76,6 +77,7 @@ class Journal:
         self.sealed = SealedValues(database)
         self.sender_domains = SenderDomains(database)
         self.branded_links = BrandedLinks(database)
+        self.templates = Templates(database)
         self.operator_tokens = OperatorTokens(database)
         self.policies = PolicyVersions(database)
         self.suspensions = Suspensions(database)

@@ -28,6 +28,7 @@ CREATE TABLE template_versions (
     editor      text NOT NULL DEFAULT 'code',
     generate_plain_content boolean NOT NULL, -- the plain text is made from the html whenever the html changes
     test_data   text NOT NULL DEFAULT '',    -- JSON for previews, as the client gave it
+    subject     text NOT NULL DEFAULT '',    -- as in its texts, for lists
     texts       bytea NOT NULL,              -- template_texts.sha256
     is_active   boolean NOT NULL,
     created_at  timestamptz NOT NULL DEFAULT now(),
