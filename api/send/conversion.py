@@ -49,7 +49,7 @@ def _personal(one: Personalization) -> PreparedPersonalization:
         subject=one.subject or None,
         headers=one.headers or {},
         substitutions=one.substitutions or {},
-        dynamic_template_data=one.dynamic_template_data or {},
+        template_data=msgspec.json.encode(one.dynamic_template_data) if one.dynamic_template_data else b"",
         custom_args=one.custom_args or {},
     )
 

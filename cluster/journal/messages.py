@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from cluster.journal.database import JournalPart, Row, fetch, rows
-from cluster.journal.records import MessageFilter, MessagePage, MessageRow, without_bodies, without_data
+from cluster.journal.excerpts import without_bodies, without_data
+from cluster.journal.records import MessageFilter, MessagePage, MessageRow
 from cluster.journal.statements import QUERIES
 from cluster.policy.lifecycle import UNFINISHED, Status
 from cluster.policy.routes.domains import stored_spellings

@@ -78,7 +78,8 @@ class PreparedPersonalization(Struct, frozen=True, kw_only=True, omit_defaults=T
     subject: str | None = None
     headers: dict[str, str] = field(default_factory=dict)
     substitutions: dict[str, str] = field(default_factory=dict)
-    dynamic_template_data: dict[str, Any] = field(default_factory=dict)
+    template_data: bytes = b""
+    """The data for the request's template: a JSON object, or empty."""
     custom_args: dict[str, Any] = field(default_factory=dict)
 
 
@@ -356,36 +357,3 @@ def decode_content(data: bytes) -> Content:
 def decode_personalization(data: bytes) -> PreparedPersonalization:
     """Decode a message's personalization."""
     return _personals.decode(data)
-
-
-class _ContentShort(Struct, omit_defaults=True):
-    """The fields of ``Content`` that a list shows."""
-
-    from_: Address
-    subject: str = ""
-    categories: tuple[str, ...] = ()
-    template_id: str | None = None
-
-
-class _PersonalizationShort(Struct, omit_defaults=True):
-    """The fields of ``PreparedPersonalization`` that a list shows."""
-
-    to: tuple[Address, ...]
-    from_: Address | None = None
-    subject: str | None = None
-    substitutions: dict[str, str] = field(default_factory=dict)
-
-
-_short_contents = msgspec.msgpack.Decoder(_ContentShort)
-_short_personals = msgspec.msgpack.Decoder(_PersonalizationShort)
-
-
-def without_bodies(data: bytes) -> bytes:
-    """A stored ``Content`` with only the fields that a list shows. The others are skipped, not decoded."""
-    return _encoder.encode(_short_contents.decode(data))
-
-
-def without_data(data: bytes) -> bytes:
-    """A stored ``PreparedPersonalization`` with only the fields that a list shows. The others are skipped, not
-    decoded."""
-    return _encoder.encode(_short_personals.decode(data))

@@ -231,7 +231,9 @@ async def test_a_list_has_what_it_shows_of_long_messages_and_no_more(journal: Jo
         from_=address, subject="Hi -a-", parts=(BodyPart("text/plain", "x" * WHOLE_BYTES),), categories=("news",)
     )
     personalization = PreparedPersonalization(
-        to=(Address("ada@example.com"),), substitutions={"-a-": "Ada"}, dynamic_template_data={"b": "y" * WHOLE_BYTES}
+        to=(Address("ada@example.com"),),
+        substitutions={"-a-": "Ada"},
+        template_data=b'{"b":"%b"}' % (b"y" * WHOLE_BYTES),
     )
     request = replace(
         a_request(tenant, a_message(personalization=personalization), a_message()), content=encode(content)
@@ -242,9 +244,7 @@ async def test_a_list_has_what_it_shows_of_long_messages_and_no_more(journal: Jo
     for row in page.messages:
         assert len(row.content) + len(row.personalization) < 1000
         assert decode_content(row.content) == Content(from_=address, subject="Hi -a-", categories=("news",))
-    assert decode_personalization(page.messages[1].personalization) == replace(
-        personalization, dynamic_template_data={}
-    )
+    assert decode_personalization(page.messages[1].personalization) == replace(personalization, template_data=b"")
     whole = await journal.messages.find(tenant, request.messages[0].id)
     assert whole is not None
     assert (whole.content, whole.personalization) == (request.content, request.messages[0].personalization)
