@@ -1,0 +1,105 @@
+"""A version of a template, compiled: subject, plain text and html, filled for one message after the other. Pure."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from msgspec import Struct
+
+from cluster.templates.handlebars.bounds import MOST_OUTPUT, MOST_STEPS, Budget
+from cluster.templates.handlebars.errors import TemplateError
+from cluster.templates.handlebars.reading import read
+from cluster.templates.handlebars.text import CompiledText, compile_text, compile_tree, literal_text
+from cluster.templates.handlebars.tree import Program
+from cluster.templates.preheader import with_preheader
+from cluster.templates.texts import TemplateTexts
+
+FIELDS = {"subject": False, "plain": False, "html": True, "preheader": True}
+"""The texts of ``TemplateTexts``, and whether their values are escaped for html."""
+
+
+class TextFault(Exception):
+    """A text that cannot be compiled. ``field`` is that of ``TemplateTexts``."""
+
+    def __init__(self, field: str, error: TemplateError) -> None:
+        super().__init__(f"{field}: {error}")
+        self.field = field
+        self.error = error
+
+
+class Filled(Struct, frozen=True):
+    """The texts of one message: the subject, and of each part the strings of its holes."""
+
+    subject: str
+    holes: tuple[tuple[str, ...], ...]
+
+
+class CompiledTemplate:
+    """A compiled version. Safe in threads."""
+
+    __slots__ = ("held_bytes", "parts", "subject")
+
+    def __init__(self, subject: CompiledText, parts: tuple[tuple[str, CompiledText], ...]) -> None:
+        self.subject = subject
+        self.parts = parts
+        """Those of text/plain and text/html that there are, in this order. The preheader is in the html."""
+        self.held_bytes: int = subject.held_bytes + sum([text.held_bytes for _, text in parts])
+        """Its memory, about."""
+
+    def fill(self, data: Mapping[str, Any], *, steps: int = MOST_STEPS, output: int = MOST_OUTPUT) -> Filled:
+        """The texts of one message. ``data`` is a JSON object, decoded: dicts and lists. Raises TooMuch."""
+        budget = Budget(steps, output)
+        subject = self.subject.whole(data, budget)
+        return Filled(subject, tuple([text.fill(data, budget) for _, text in self.parts]))
+
+
+def compile_texts(texts: TemplateTexts) -> CompiledTemplate:
+    """Compile a version. The texts of a legacy template have no holes: SendGrid's substitutions fill them. Raises
+    TextFault for the first text that cannot be compiled."""
+    if texts.generation == "legacy":
+        return _template(texts, literal_text(texts.subject), literal_text(texts.plain), literal_text(texts.html))
+    subject, plain = _compiled("subject", texts.subject), _compiled("plain", texts.plain)
+    html, preheader = _tree("html", texts.html), _tree("preheader", texts.preheader)
+    if html.body and preheader.body:
+        html = with_preheader(html, preheader)
+    try:
+        return _template(texts, subject, plain, compile_tree(html, is_html=True))
+    except TemplateError as error:
+        # The place is one in the html or in the preheader.
+        for fault in faults_of(texts):
+            raise fault from error
+        raise
+
+
+def faults_of(texts: TemplateTexts) -> list[TextFault]:
+    """All faults of a version's texts, one for each faulty text."""
+    faults = []
+    if texts.generation == "dynamic":
+        for field in FIELDS:
+            try:
+                _compiled(field, getattr(texts, field))
+            except TextFault as fault:
+                faults.append(fault)
+    return faults
+
+
+def _template(texts: TemplateTexts, subject: CompiledText, plain: CompiledText, html: CompiledText) -> CompiledTemplate:
+    parts = []
+    if texts.plain:
+        parts.append(("text/plain", plain))
+    if texts.html:
+        parts.append(("text/html", html))
+    return CompiledTemplate(subject, tuple(parts))
+
+
+def _compiled(field: str, source: str) -> CompiledText:
+    try:
+        return compile_text(source, is_html=FIELDS[field])
+    except TemplateError as error:
+        raise TextFault(field, error) from error
+
+
+def _tree(field: str, source: str) -> Program:
+    try:
+        return read(source)
+    except TemplateError as error:
+        raise TextFault(field, error) from error

@@ -1,0 +1,71 @@
+"""One text of a template, compiled: what all messages share, and holes that each message fills."""
+
+from collections.abc import Mapping
+from itertools import chain
+from typing import Any
+
+from cluster.templates.handlebars.bounds import Budget
+from cluster.templates.handlebars.compiling import Compiled, compile_program
+from cluster.templates.handlebars.environment import Run
+from cluster.templates.handlebars.reading import read
+from cluster.templates.handlebars.tree import Program
+
+BYTES_OF_A_TEXT = 4_000
+BYTES_OF_A_NODE = 200
+BYTES_OF_A_CHARACTER = 4
+"""Memory of a compiled text, its functions included, measured and rounded up."""
+
+
+class CompiledText:
+    """A compiled text. Its result is its literals with its holes between them. Safe in threads."""
+
+    __slots__ = ("_compiled", "held_bytes", "holes", "literals", "names")
+
+    def __init__(self, compiled: Compiled) -> None:
+        self._compiled = compiled
+        self.literals: tuple[str, ...] = compiled.literals
+        """The text between the tags and blocks at the top: one more than there are holes."""
+        self.holes: int = len(compiled.literals) - 1
+        self.names: frozenset[tuple[str, ...]] = compiled.names
+        """The paths in the data that it reads from the data's root, as ``("user", "name")``; the empty one means that
+        it uses the root itself. What it reads of a loop's items is not among them, but the loop's array is."""
+        self.held_bytes: int = (
+            BYTES_OF_A_TEXT
+            + BYTES_OF_A_NODE * compiled.weight
+            + BYTES_OF_A_CHARACTER * sum([len(literal) for literal in compiled.literals])
+        )
+        """Its memory, about."""
+
+    def fill(self, data: Mapping[str, Any], budget: Budget) -> tuple[str, ...]:
+        """The holes of one message, one string each. ``data`` is a JSON object, decoded: dicts and lists. Raises
+        TooMuch."""
+        compiled = self._compiled
+        budget.take(compiled.cost)
+        if not compiled.roots:
+            return ()
+        run = Run(budget, compiled.pieces, data, (data, None), None, *compiled.constants)
+        if len(compiled.roots) == 1:
+            return tuple(compiled.roots[0](run))
+        return tuple(chain.from_iterable([root(run) for root in compiled.roots]))
+
+    def whole(self, data: Mapping[str, Any], budget: Budget) -> str:
+        """The text of one message. Raises TooMuch."""
+        pieces = [""] * (2 * self.holes + 1)
+        pieces[::2] = self.literals
+        pieces[1::2] = self.fill(data, budget)
+        return "".join(pieces)
+
+
+def compile_text(source: str, *, is_html: bool) -> CompiledText:
+    """Compile a Handlebars text. In html, ``{{x}}`` is escaped. Raises TemplateError."""
+    return compile_tree(read(source), is_html=is_html)
+
+
+def compile_tree(program: Program, *, is_html: bool) -> CompiledText:
+    """The same from a tree."""
+    return CompiledText(compile_program(program, is_html=is_html))
+
+
+def literal_text(text: str) -> CompiledText:
+    """A text without tags, whatever braces are in it."""
+    return CompiledText(Compiled(literals=(text,), cost=(0, len(text))))
