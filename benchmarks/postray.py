@@ -21,7 +21,7 @@ from cluster.settings import Settings, load
 from cluster.topology import place
 
 START_S = 60.0
-STOP_S = 20.0
+STOP_S = 60.0
 """After this, its processes are ended."""
 STOP_WAIT_S = 10.0
 """How long it may wait for hosts' replies."""

@@ -79,7 +79,7 @@ def run(arguments: list[str], postray: RunningPostray, folder: Path) -> str:
 
 async def test_there_is_mail_to_look_at(client: Client) -> None:
     (message_id,) = await client.send()
-    await client.until(f"/v3/messages/{message_id}", lambda m: m["status"] == "delivered", within_s=10)
+    await client.until(f"/v3/messages/{message_id}", lambda m: m["status"] == "delivered")
 
 
 @pytest.mark.parametrize("block", RUN)

@@ -19,7 +19,6 @@ from tests.documents import API, walk
 from tests.integration.dns_server import DnsServer
 
 MAX_WAIT_S = 60.0
-DELIVERED_S = 10.0
 END = "the command has ended"
 DATA_DIR = "postray-data"
 
@@ -124,7 +123,7 @@ async def test_from_nothing_to_a_mail_with_two_signatures(tmp_path: Path, shell:
     assert '"message_id"' in said
     assert run is not None and not (folder / DATA_DIR / "demo.key").exists()
     async with httpx.AsyncClient(base_url=run.page, trust_env=False) as page:
-        deadline = asyncio.get_running_loop().time() + DELIVERED_S
+        deadline = asyncio.get_running_loop().time() + MAX_WAIT_S
         while not (listed := (await page.get("/api/messages")).json()["messages"]):
             assert asyncio.get_running_loop().time() < deadline, "no mail arrived"
             await asyncio.sleep(0.05)

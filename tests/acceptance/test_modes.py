@@ -32,9 +32,7 @@ async def test_mail_leaves_the_capture_sink_when_told_to(tmp_path: Path) -> None
         client = Client(postray)
         (message_id,) = await client.send()
         message = await client.until(
-            f"/v3/messages/{message_id}",
-            lambda m: m["status"] == "delivered" and len(m["events"] or []) == 2,
-            within_s=10,
+            f"/v3/messages/{message_id}", lambda m: m["status"] == "delivered" and len(m["events"] or []) == 2
         )
         await client.close()
     finally:

@@ -3,7 +3,6 @@
 import asyncio
 import os
 import signal
-import time
 from pathlib import Path
 
 import psutil
@@ -38,7 +37,7 @@ async def test_postgres_goes_away_and_comes_back_and_that_twice(postray: Running
             await asyncio.sleep(0.2)
         promised += 25
     batch = await client.until(
-        f"/v3/mail/batch/{batch_id}", lambda b: b["is_complete"] and b["total_messages"] >= promised, within_s=60
+        f"/v3/mail/batch/{batch_id}", lambda b: b["is_complete"] and b["total_messages"] >= promised
     )
     assert len({*ended, postmaster(postray.data_dir)}) == 3, "each outage ended a Postgres, and another came"
     # A 503 after a commit whose answer was lost adds a message; it never removes one.
@@ -64,7 +63,7 @@ async def test_a_journal_that_goes_away_while_postray_starts_is_waited_for(tmp_p
     await starting
     client = Client(postray)
     (message_id,) = await client.send()
-    await client.until(f"/v3/messages/{message_id}", lambda m: m["status"] == "delivered", within_s=20)
+    await client.until(f"/v3/messages/{message_id}", lambda m: m["status"] == "delivered")
     await client.close()
     postray.stop()
 
@@ -82,7 +81,7 @@ async def test_when_ray_dies_up_ends_and_the_next_goes_on(tmp_path: Path) -> Non
     postray.start()
     client = Client(postray)
     for message_id in ids:
-        await client.until(f"/v3/messages/{message_id}", lambda m: m["status"] == "delivered", within_s=30)
+        await client.until(f"/v3/messages/{message_id}", lambda m: m["status"] == "delivered")
     await client.close()
     postray.stop()
 
@@ -91,11 +90,9 @@ async def test_a_clickhouse_that_stands_still_delays_only_events(postray: Runnin
     recorder = psutil.Process(postray.pid_of("recorder"))
     recorder.suspend()
     try:
-        began = time.monotonic()
         (message_id,) = await client.send()
-        message = await client.until(f"/v3/messages/{message_id}", lambda m: m["status"] == "delivered", within_s=20)
+        message = await client.until(f"/v3/messages/{message_id}", lambda m: m["status"] == "delivered")
         assert message["events"] is None
-        assert time.monotonic() - began < 20
     finally:
         recorder.resume()
-    await client.until(f"/v3/messages/{message_id}", lambda m: len(m["events"] or []) == 2, within_s=20)
+    await client.until(f"/v3/messages/{message_id}", lambda m: len(m["events"] or []) == 2)

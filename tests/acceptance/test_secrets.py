@@ -11,9 +11,7 @@ import psutil
 import pytest
 
 from cluster.installation import run_folder
-from tests.acceptance.running import RunningPostray
-
-CLOSED_S = 10.0
+from tests.acceptance.running import MAX_WAIT_S, RunningPostray
 
 
 def test_no_secret_is_in_logs_arguments_or_run_json(postray: RunningPostray) -> None:
@@ -42,7 +40,7 @@ def test_only_its_owner_can_enter_or_read_what_it_made(postray: RunningPostray) 
         ]
         assert not open_to_others
     # Ray opens its folders to others with each worker that it starts, and postray closes them again.
-    deadline = time.monotonic() + CLOSED_S
+    deadline = time.monotonic() + MAX_WAIT_S
     while opened := list(run_folder.opened(folder)):
         assert time.monotonic() < deadline, opened
         time.sleep(0.1)

@@ -4,14 +4,13 @@ import asyncio
 import json
 import signal
 import socket
-import time
 from pathlib import Path
 
 import psutil
 
 from actors.smtpd.envelope import ReceivedMessage
 from actors.smtpd.server import SmtpServer
-from tests.acceptance.running import STOP_S, Client, RunningPostray, is_alive
+from tests.acceptance.running import Client, RunningPostray, is_alive
 
 
 async def test_the_next_up_ends_what_a_killed_one_left_and_goes_on_and_ctrl_c_leaves_nothing(
@@ -28,18 +27,16 @@ async def test_the_next_up_ends_what_a_killed_one_left_and_goes_on_and_ctrl_c_le
     postray.start()
     assert not [mark for mark in left if is_alive(mark)]
     client = Client(postray)
-    await client.until(f"/v3/messages/{message_id}", lambda m: m["status"] == "delivered", within_s=20)
+    await client.until(f"/v3/messages/{message_id}", lambda m: m["status"] == "delivered")
     (message_id,) = await client.send(personalizations=[{"to": [{"email": "eve@example.com"}]}])
-    await client.until(f"/v3/messages/{message_id}", lambda m: m["status"] == "delivered", within_s=10)
+    await client.until(f"/v3/messages/{message_id}", lambda m: m["status"] == "delivered")
     await client.close()
     assert_loopback_only(postray)
     status = json.loads(postray.command("status", "--json").stdout)
     assert (status["running"], status["ready"]) == (True, True)
     assert "already running" in postray.command("up").stderr
 
-    began = time.monotonic()
     postray.stop(signal.SIGINT)
-    assert time.monotonic() - began < STOP_S
     assert json.loads(postray.command("status", "--json").stdout) == {"running": False, "ready": False}
     assert "not running" in postray.command("down").stderr
 
@@ -49,7 +46,7 @@ async def test_the_next_up_ends_what_a_killed_one_left_and_goes_on_and_ctrl_c_le
     assert postray.key in detached.stdout
     processes = postray.run.processes
     client = Client(postray)
-    message = await client.until(f"/v3/messages/{message_id}", lambda m: len(m["events"] or []) == 2, within_s=10)
+    message = await client.until(f"/v3/messages/{message_id}", lambda m: len(m["events"] or []) == 2)
     assert message["status"] == "delivered"
     assert len(await client.captured("eve@example.com")) == 1
     await client.close()
@@ -84,7 +81,7 @@ async def test_a_stop_waits_for_the_answer_to_what_a_host_has_in_full(tmp_path: 
     assert f"waiting for {address} to answer for 1 message sent in full" in postray.output
     await asyncio.to_thread(postray.start)
     client = Client(postray)
-    await client.until(f"/v3/messages/{message_id}", lambda m: m["status"] == "sent", within_s=20)
+    await client.until(f"/v3/messages/{message_id}", lambda m: m["status"] == "sent")
     await client.close()
     await asyncio.to_thread(postray.stop)
     await host.stop(1.0)

@@ -15,7 +15,7 @@ class DnsServer(asyncio.DatagramProtocol):
         """Names whose answers have the AD bit where the query asks for it, if all aliases on the path are secure."""
         self.silent = False
         self.mute: set[str] = set()
-        """Names whose queries get no reply."""
+        """Names whose queries get no reply before ``release``."""
         self.hold = False
         """Whether replies are held until ``release``."""
         self.held: list[tuple[bytes, tuple[str, int]]] = []
@@ -36,8 +36,9 @@ class DnsServer(asyncio.DatagramProtocol):
         name = str(question.q.qname).removesuffix(".").lower()
         record_type = QTYPE[question.q.qtype]
         self.asked.append((name, record_type))
-        if self.silent or name in self.mute:
+        if self.silent:
             return
+        holds = self.hold or name in self.mute
         reply = question.reply()
         chain = [name]
         most = 20 if self.follows else 2
@@ -53,7 +54,7 @@ class DnsServer(asyncio.DatagramProtocol):
         elif not self._exists(name):
             reply.header.rcode = RCODE.NXDOMAIN
         assert self._transport is not None
-        if self.hold:
+        if holds:
             self.held.append((reply.pack(), addr))
         else:
             self._transport.sendto(reply.pack(), addr)

@@ -9,7 +9,7 @@ from analytics.queries import erase_tenant
 from analytics.rows import columns
 from tests.unit.analytics.samples import processed
 
-MAX_WAIT_S = 10.0
+MAX_WAIT_S = 30.0
 
 
 def test_all_events_of_a_tenant_go_and_no_other(clickhouse: ClickHouse) -> None:

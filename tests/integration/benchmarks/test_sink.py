@@ -22,6 +22,7 @@ from cluster.settings import SmtpSettings, TlsSettings, host_port
 
 ENVELOPE = Envelope("a@example.com", ("b@example.org",))
 DELAY_MS = 100.0
+MOST_TRIES = 50
 ROOT = Path(__file__).parents[3]
 
 
@@ -53,15 +54,17 @@ async def test_a_message_costs_a_delay_for_each_flight(
     with sink(tmp_path, SinkOptions(delay_ms=DELAY_MS, without=without)) as (process, address):
         connection = await connected(address)
         assert connection.tls_version
-        took_ms = 1000.0  # the shortest: a busy machine can only add to it
-        for i in range(3):
+        took_ms: list[float] = []
+        # A busy machine can only add to it: the shortest of several counts.
+        while len(took_ms) < 3 or (len(took_ms) < MOST_TRIES and min(took_ms) >= (flights + 1) * DELAY_MS):
             began = time.perf_counter()
-            await connection.send(ENVELOPE, message(f"m{i}"))
-            took_ms = min(took_ms, (time.perf_counter() - began) * 1000)
+            await connection.send(ENVELOPE, message(f"m{len(took_ms)}"))
+            took_ms.append((time.perf_counter() - began) * 1000)
         await connection.quit()
         # At least the flights, and fewer than one more: a reply is late once, however many came with it.
-        assert flights * DELAY_MS * 0.95 <= took_ms < (flights + 1) * DELAY_MS
-        assert [line.message_id for line in process.lines() if isinstance(line, Receipt)] == ["m0", "m1", "m2"]
+        assert flights * DELAY_MS * 0.95 <= min(took_ms) < (flights + 1) * DELAY_MS
+        taken = [line.message_id for line in process.lines() if isinstance(line, Receipt)]
+        assert taken == [f"m{i}" for i in range(len(took_ms))]
 
 
 async def test_the_tail_gives_each_line_once(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from types import TracebackType
 
 from actors.smtpd.server import Behaviour, OnMessage, ReceivedMessage, ServerOptions, SmtpServer
 
-MAX_WAIT_S = 5.0
+MAX_WAIT_S = 30.0
 """Time limit of each wait, so that a failing test does not hang."""
 
 

@@ -212,7 +212,7 @@ async def test_a_failed_handshake_ends_only_its_connection(tls: ssl.SSLContext) 
         async with await RawClient.greeted(peer.port) as client:
             assert (await client.ask("STARTTLS")).startswith("220")
             client.send(b"this is no ClientHello\r\n")
-            await asyncio.wait_for(client.reader.read(), 5)
+            await asyncio.wait_for(client.reader.read(), 30)
         async with await RawClient.greeted(peer.port) as client:
             await client.start_tls()
             assert (await client.ask("NOOP")).startswith("250")

@@ -276,7 +276,7 @@ async def test_a_hurried_stop_ends_with_the_message_deferred(journal: Journal) -
         stopping = asyncio.create_task(world.deliverer.stop())
         await asyncio.sleep(0.1)
         await world.deliverer.hurry()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             await stopping
         row = await journal.messages.find(world.tenant_id, message.id)
         assert row is not None
@@ -286,13 +286,13 @@ async def test_a_hurried_stop_ends_with_the_message_deferred(journal: Journal) -
 
 
 async def test_stopping_does_not_wait_for_a_host_that_has_only_a_part(journal: Journal) -> None:
-    slow = Behaviour(mail=lambda _: ServerReply(250, "2.1.0 ok", delay_s=5))
-    async with a_world(journal, slow, settings=msgspec.structs.replace(DELIVERY, stop_wait_s=30)) as world:
+    slow = Behaviour(mail=lambda _: ServerReply(250, "2.1.0 ok", delay_s=3600))
+    async with a_world(journal, slow, settings=msgspec.structs.replace(DELIVERY, stop_wait_s=3600)) as world:
         world.zone("example.com", "127.0.0.1")
         message = a_message()
         await world.accept(message)
         await world.until(message, Status.SENDING)
-        async with asyncio.timeout(4):
+        async with asyncio.timeout(30):
             await world.deliverer.stop()
         row = await journal.messages.find(world.tenant_id, message.id)
         assert row is not None

@@ -63,7 +63,7 @@ async def test_a_connection_that_ends_while_it_is_idle_costs_nothing(journal: Jo
         peer.writers[0].write(words)
         if not words:
             peer.writers[0].close()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             await peer.disconnected.wait()
         for _ in range(2):
             event = await delivered(there)

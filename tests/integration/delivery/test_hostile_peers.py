@@ -4,8 +4,10 @@ What the engine makes of such a host is tested beside it (smtp/test_broken_peers
 event and the time of the next attempt that count.
 """
 
-import time
 from collections.abc import Iterator
+
+import pytest
+from msgspec.structs import replace
 
 from cluster.journal.journal import Journal
 from cluster.settings import SmtpSettings
@@ -17,6 +19,7 @@ from tests.integration.delivery.hostile import (
     ONE_BY_ONE,
     PIPELINED,
     SILENT,
+    SMTP,
     Case,
     Ending,
     bounced,
@@ -24,18 +27,20 @@ from tests.integration.delivery.hostile import (
     hosts,
     judged,
 )
-from tests.integration.smtp.peer import DRIP_S, Answer, Step, each_byte
+from tests.integration.smtp.peer import DRIP_S, Answer, Peer, Step, each_byte
 
 LIMIT_S = 1.0
-IMPATIENT = SmtpSettings(
-    connect_timeout_s=20,
-    greeting_timeout_s=LIMIT_S,
+AT_HANDSHAKE = replace(SMTP, greeting_timeout_s=LIMIT_S)
+AFTER_HANDSHAKE = replace(
+    SMTP,
     mail_timeout_s=LIMIT_S,
     rcpt_timeout_s=LIMIT_S,
     data_initiation_timeout_s=LIMIT_S,
     data_block_timeout_s=LIMIT_S,
     data_termination_timeout_s=LIMIT_S,
 )
+WITHIN_LIMITS = pytest.mark.parametrize("smtp", [AT_HANDSHAKE, AFTER_HANDSHAKE], ids=["at handshake", "after it"])
+HANDSHAKE = ("chunks-greeting", "chunks-ehlo")
 STAGES = [
     ("chunks", CHUNKS, "GREETING"),
     ("chunks", CHUNKS, "EHLO"),
@@ -69,6 +74,16 @@ def silent_at_greeting(cases: dict[str, Case]) -> dict[str, Case]:
     return cases
 
 
+async def judged_within_limits(journal: Journal, answer: Answer, smtp: SmtpSettings) -> dict[str, Peer]:
+    """The same for hosts that answer for longer than a stage may take. The limit of the handshake is short only where
+    it is tested: a host that does not end it in time counts as down, and this machine may be slow."""
+    cases = silent_at_greeting(dict(at_every_stage(answer, LOST)))
+    async with hosts(journal, smtp=smtp) as there:
+        return await judged(
+            there, {name: case for name, case in cases.items() if (name in HANDSHAKE) is (smtp is AT_HANDSHAKE)}
+        )
+
+
 async def test_421_defers_at_every_stage(journal: Journal) -> None:
     """RFC 5321 §3.8, §4.2.3: the connection is over, and the reply is about the host, not about the message."""
     said = "421-4.3.2 going down\n421 4.3.2 bye"
@@ -96,20 +111,19 @@ async def test_babble_defers_at_every_stage(journal: Journal) -> None:
         await judged(there, cases)
 
 
-async def test_silence_ends_with_the_time_limit_of_its_stage(journal: Journal) -> None:
+@WITHIN_LIMITS
+async def test_silence_ends_with_the_time_limit_of_its_stage(journal: Journal, smtp: SmtpSettings) -> None:
     """RFC 5321 §4.5.3.2."""
-    async with hosts(journal, smtp=IMPATIENT) as there:
-        await judged(there, silent_at_greeting(dict(at_every_stage((Step.STALL,), LOST))))
+    await judged_within_limits(journal, (Step.STALL,), smtp)
 
 
-async def test_a_reply_that_comes_byte_by_byte_is_bound_by_the_same_limit(journal: Journal) -> None:
+@WITHIN_LIMITS
+async def test_a_reply_that_comes_byte_by_byte_is_bound_by_the_same_limit(journal: Journal, smtp: SmtpSettings) -> None:
     """However steadily it comes: a limit for each byte would let a host hold connections for as long as it likes."""
     line = b"250-" + b"slowly " * 100
     assert DRIP_S < LIMIT_S < len(line) * DRIP_S / 10
-    async with hosts(journal, smtp=IMPATIENT) as there:
-        began = time.monotonic()
-        await judged(there, silent_at_greeting(dict(at_every_stage((Step.DRIP, line), LOST))))
-        assert time.monotonic() - began < len(line) * DRIP_S / 2
+    for peer in (await judged_within_limits(journal, (Step.DRIP, line), smtp)).values():
+        assert 0 < peer.dripped < len(line) / 2
 
 
 async def test_a_reply_may_be_split_at_any_byte(journal: Journal) -> None:

@@ -15,7 +15,7 @@ from cluster.journal.records import MessageRow, NewMessage
 from cluster.policy.lifecycle import Status
 from cluster.policy.replies import automation
 from cluster.policy.routes.destinations import Destination
-from tests.integration.delivery.receiver import Answer, Receiver, most_at_once, most_within, receiving
+from tests.integration.delivery.receiver import Answer, Arrival, Receiver, most_at_once, most_within, receiving
 from tests.integration.delivery.world import DELIVERY, World, a_world, deliver
 from tests.integration.journal.builders import a_message
 
@@ -58,10 +58,9 @@ async def test_rate_and_connections_of_a_site(journal: Journal) -> None:
         await world.put_in_force(rule(connections=7, message_rate="200/s"))
         await deliver(world, *messages(350))
         assert len(receiver.taken) == 350
-        assert most_within(starts(receiver), 1.0) <= 200
+        # A busy machine may see as many late as there are connections. (That the rate is used up: test_throttle.py.)
+        assert most_within(starts(receiver), 1.0) <= 200 + 7
         assert receiver.most_open() <= 7
-        # And it is made use of.
-        assert most_within(starts(receiver), 1.0) >= 150
 
 
 async def test_rate_and_connections_of_a_site_that_two_actors_share(journal: Journal) -> None:
@@ -72,7 +71,7 @@ async def test_rate_and_connections_of_a_site_that_two_actors_share(journal: Jou
         await deliver(world, *messages(450))
         shares = [[site.destination for site in one.parts.sites] for one in world.deliverers]
         assert {place for (place,) in shares} == {Destination(SITE, "", 0, 2), Destination(SITE, "", 1, 2)}
-        assert most_within(starts(receiver), 1.0) <= 300
+        assert most_within(starts(receiver), 1.0) <= 300 + 9
         assert 1 < receiver.most_open() <= 9
 
 
@@ -85,7 +84,7 @@ async def test_a_process_that_was_held_up_does_not_make_up_for_it(journal: Journ
             await asyncio.sleep(0.01)
         time.sleep(0.3)  # the machine is busy with something else
         await delivering
-        assert most_within(starts(receiver), 1.0) <= 100
+        assert most_within(starts(receiver), 1.0) <= 100 + 10
 
 
 async def test_connections_to_one_address(journal: Journal) -> None:
@@ -120,16 +119,19 @@ async def test_a_tenants_rate_and_connections(journal: Journal) -> None:
         await world.put_in_force(
             rule(connections=20) + rule(name="slow", tenant=world.tenant_id, message_rate="20/s", connections=2)
         )
-        limited = messages(30)
+        limited = messages(200)
         await world.accept(*limited)
         await world.accept_for(other, *(a_message(f"free{i}@one.com") for i in range(100)))
-        await world.eventually(lambda: len(receiver.taken) == 130)
-        slow = [arrival for arrival in receiver.taken if not arrival.recipients[0].startswith("free")]
+
+        def of(tenant_is_limited: bool) -> list[Arrival]:
+            return [one for one in receiver.taken if one.recipients[0].startswith("free") is not tenant_is_limited]
+
+        await world.eventually(lambda: len(of(False)) == 100 and len(of(True)) >= 30)
+        slow = of(True)
+        assert len(slow) < 200
         assert most_at_once((arrival.at, arrival.ended_at) for arrival in slow) == 2
         # The rate counts at the claim, so the claims' delays show here; the site's own rate is exact.
         assert most_within([arrival.at for arrival in slow], 1.0) <= 20 + 2
-        free = [arrival for arrival in receiver.taken if arrival not in slow]
-        assert max(arrival.at for arrival in free) < max(arrival.at for arrival in slow)
 
 
 # Automation
@@ -182,7 +184,7 @@ async def test_who_complains_is_sent_to_more_slowly_over_fewer_connections(journ
         receiver.arrivals.clear()
         receiver.sessions.clear()
         await deliver(world, *messages(20))
-        assert most_within(starts(receiver), 1.0) <= 30 / 2
+        assert most_within(starts(receiver), 1.0) <= 30 / 2 + 2
         assert receiver.most_open() <= 2
 
 

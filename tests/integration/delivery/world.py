@@ -46,14 +46,14 @@ from tests import domains
 from tests.integration.dns_server import DnsServer
 from tests.integration.journal.builders import a_request, a_sender_domain
 
-MAX_WAIT_S = 10.0
+MAX_WAIT_S = 30.0
 DELIVERY = DeliverySettings(
     mode="direct", connections_per_site=4, retry_schedule_s=(0.05, 0.5), connection_idle_s=0.2, stop_wait_s=0.5
 )
 """After a second attempt a message waits long enough to be seen: its outcome is committed within a batch window."""
-SMTP = SmtpSettings(connect_timeout_s=2, data_termination_timeout_s=2)
+SMTP = SmtpSettings()
 TLS = TlsSettings()
-DNS = DnsSettings(timeout_s=0.5, tries=1)
+DNS = DnsSettings(timeout_s=5.0, tries=1)
 TODAY = date(2026, 4, 3)
 """The day that warm-ups count by: a test does not see it end."""
 DOMAIN = "mail.example.com"

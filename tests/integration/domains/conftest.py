@@ -130,13 +130,16 @@ def _some_keys() -> list[tuple[bytes, str]]:
 
 
 @pytest.fixture
-async def domains(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Domains]:
+async def domains(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> AsyncIterator[Domains]:
+    """Its parameter: how long the DNS is waited for; without one, longer than a test takes."""
     # A new RSA key takes up to half a second.
     monkeypatch.setitem(managing._GENERATE, "rsa", cycle(_some_keys()).__next__)
 
     dns = DnsServer()
     transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(lambda: dns, ("127.0.0.1", 0))
-    settings = DnsSettings(nameservers=(f"127.0.0.1:{dns.port}",), timeout_s=0.2, tries=1)
+    settings = DnsSettings(nameservers=(f"127.0.0.1:{dns.port}",), timeout_s=getattr(request, "param", 60.0), tries=1)
     resolver = Resolver(settings, clock=time.monotonic, random=random.random, guard=UNGUARDED)
     made = Domains(journal, await a_tenant(journal), dns)
     made.start(resolver)

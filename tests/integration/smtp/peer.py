@@ -66,6 +66,8 @@ class Peer:
         self.encrypted_mail: list[bool] = []
         """For each MAIL, whether the session was encrypted."""
         self.connections = 0
+        self.dripped = 0
+        """Bytes sent one by one, in all."""
         self.disconnected = asyncio.Event()
         self.body_may_be_read = asyncio.Event()
         self.body_may_be_read.set()
@@ -159,6 +161,7 @@ class Peer:
                     await asyncio.sleep(DRIP_S)
                     writer.write(bytes((byte,)))
                     await writer.drain()
+                    self.dripped += 1
             elif isinstance(step, bytes):
                 writer.write(step)
                 await writer.drain()

@@ -12,15 +12,15 @@ from actors.smtp.client import SmtpConnection
 from actors.smtp.protocol import ConnectionLost
 from cluster.policy.replies.stage import Stage
 from cluster.settings import SmtpSettings
-from tests.integration.smtp.client import DATA, ENVELOPE, PATIENT, TWO, connected
+from tests.integration.smtp.client import DATA, ENVELOPE, MAX_WAIT_S, PATIENT, TWO, connected
 from tests.integration.smtp.peer import EXTENSIONS, Answer, Peer, Step
 
 CHUNKS = EXTENSIONS
 PIPELINED = ("PIPELINING",)
 ONE_BY_ONE = ()
 SHORT = SmtpSettings(
-    connect_timeout_s=5,
-    greeting_timeout_s=5,
+    connect_timeout_s=20,
+    greeting_timeout_s=20,
     mail_timeout_s=0.05,
     rcpt_timeout_s=0.05,
     data_initiation_timeout_s=0.05,
@@ -55,7 +55,7 @@ async def lost(peer: Peer, *, settings: SmtpSettings = PATIENT, data: bytes = DA
         assert not connection.is_usable
         with pytest.raises(ConnectionLost):
             await connection.send(ENVELOPE, data)
-        await asyncio.wait_for(peer.disconnected.wait(), 5)
+        await asyncio.wait_for(peer.disconnected.wait(), MAX_WAIT_S)
     return raised.value
 
 
@@ -181,7 +181,7 @@ async def test_partly_refused_and_hung_up_on() -> None:
 
 
 async def until_unusable(connection: SmtpConnection) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(MAX_WAIT_S):
         while connection.is_usable:
             await asyncio.sleep(0)
 
@@ -270,7 +270,7 @@ async def test_abort_is_silent_and_leaves_nothing_behind() -> None:
     async with connected(peer) as connection:
         connection.abort()
         assert not connection.is_usable
-        await asyncio.wait_for(peer.disconnected.wait(), 5)
+        await asyncio.wait_for(peer.disconnected.wait(), MAX_WAIT_S)
         wire = connection.wire
         await wire.wait_closed()
         assert wire.timer is None

@@ -11,7 +11,7 @@ import pytest
 from actors.smtp.commands import Envelope
 from actors.smtp.protocol import ConnectionLost
 from cluster.policy.replies.stage import Stage
-from tests.integration.smtp.client import DATA, ENVELOPE, PATIENT, TWO, connected
+from tests.integration.smtp.client import DATA, ENVELOPE, MAX_WAIT_S, PATIENT, TWO, connected
 from tests.integration.smtp.peer import Answer, Peer, Step
 
 REFUSED = {"CHUNKING"}
@@ -160,7 +160,7 @@ async def test_what_is_accepted_before_its_end_is_not_accepted(extensions: tuple
         replies = b"250 ok\r\n" * (3 if "CHUNKING" in extensions else 1)
         peer.writers[0].write(replies)
         with pytest.raises(ConnectionLost) as raised:
-            await asyncio.wait_for(sending, 5)
+            await asyncio.wait_for(sending, MAX_WAIT_S)
         assert (raised.value.stage, raised.value.after_end_of_data) == (Stage.END_OF_DATA, False)
         peer.body_may_be_read.set()
 

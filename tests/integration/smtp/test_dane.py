@@ -160,7 +160,7 @@ async def test_an_answer_that_cannot_be_validated_defers(tmp_path: Path, bogus: 
 
 
 async def test_no_answer_defers(tmp_path: Path) -> None:
-    async with world(tmp_path, dane=True, mta_sts=False) as made, Peer().listening() as peer:
+    async with world(tmp_path, dane=True, mta_sts=False, dns_timeout_s=0.3) as made, Peer().listening() as peer:
         made.dns.silent = True
         failure = await made.fails(peer)
         assert failure.stage is Stage.TLS

@@ -162,7 +162,7 @@ async def test_mode_none_is_no_policy_and_is_kept(tmp_path: Path) -> None:
 
 
 async def test_a_policy_outlives_an_outage_of_its_server_and_of_its_record(tmp_path: Path) -> None:
-    async with world(tmp_path) as made:
+    async with world(tmp_path, dns_timeout_s=0.5) as made:
         made.announce()
         made.https.answer = http(policy(max_age=86400))
         await made.of_domain()

@@ -91,7 +91,7 @@ async def test_a_policy_server_may_say_anything(tmp_path: Path) -> None:
         say()
         for answer in said:
             made.https.answer = answer
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(30):
                 assert isinstance(await servers.fetch(DOMAIN), StsPolicy | TlsFault)
 
 

@@ -134,7 +134,7 @@ class World:
         level: TlsLevel = TlsLevel.OPPORTUNISTIC,
         host: str = HOST,
         credentials: Credentials | None = None,
-        timeout_s: float = 5,
+        timeout_s: float = 20,
     ) -> SmtpConnection:
         return await self.dialer.open(
             host,
@@ -174,7 +174,8 @@ async def world(
     *,
     dane: bool = False,
     mta_sts: bool = True,
-    timeout_s: float = 5.0,
+    timeout_s: float = 20.0,
+    dns_timeout_s: float = 20.0,
     entries: int = 100,
     guard: mx.Guard = mx.UNGUARDED,
 ) -> AsyncIterator[World]:
@@ -184,7 +185,7 @@ async def world(
         lambda: made.dns, local_addr=("127.0.0.1", 0)
     )
     await made.https.start(authority.issue(f"mta-sts.{DOMAIN}").server(folder))
-    dns = DnsSettings(nameservers=(f"127.0.0.1:{made.dns.port}",), timeout_s=0.5, tries=1)
+    dns = DnsSettings(nameservers=(f"127.0.0.1:{made.dns.port}",), timeout_s=dns_timeout_s, tries=1)
     tls = TlsSettings(
         ca_file=str(authority.save(folder)),
         mta_sts=mta_sts,

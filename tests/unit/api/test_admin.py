@@ -237,7 +237,7 @@ async def test_a_trace_is_in_the_order_of_time_and_repeats_nothing(operating: Op
         "delivery-0-1": [a_line(1, 11.0)],
     }
     operating.states = {"delivery-0-0": [a_state("example.com")]}
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         response = await operating.client.get("/api/admin/trace", params={"site": "Example.com", "seconds": 0.3})
     assert response.headers["content-type"].startswith("application/x-ndjson")
     told, *lines = [json.loads(line) for line in response.text.splitlines()]

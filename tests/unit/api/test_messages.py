@@ -143,7 +143,7 @@ async def test_state_and_timeline_are_asked_for_at_the_same_time(world: World, m
 
     monkeypatch.setattr(world.journal.messages, "find", when_both_are_asked)
     world.before_timeline = both.wait
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         assert (await world.request("GET", f"/v3/messages/{message.id}")).status_code == 200
 
 
