@@ -19,6 +19,11 @@ from api.http.errors import answer
 from api.http.ignored import list_ignored
 from api.http.limiting import add_standing
 from api.http.routes import for_caller
+from api.images.cache import ImageCache
+from api.images.calls import ImageCalls
+from api.images.checking import ImageChecks
+from api.images.counting import ViewCounts
+from api.images.serving import ImageServing
 from api.ips import Ips
 from api.keys.calls import KeyCalls
 from api.links import Aliases, Links
@@ -82,6 +87,7 @@ def create_app(
     ``lifetime_s`` is the lifetime of a retried message. ``limits`` apply to the composed messages. ``helo_name`` is the
     setting smtp.helo_name. ``admin`` has the operators' routes; None without a cluster. ``tokens`` verifies JWTs;
     without it none is accepted."""
+    image_checks, image_cache, image_views = ImageChecks(), ImageCache(journal), ViewCounts(journal)
     ips = Ips(active_policy, helo_name)
     uses = KeyUses(journal)
     authenticator = Authenticator(
@@ -108,21 +114,30 @@ def create_app(
         DomainCalls(domains).routes(),
         *SettingCalls(journal, directory).routes(),
         Links(journal, settings.public_host, aliases).routes(),
+        ImageCalls(
+            journal,
+            image_checks,
+            image_cache,
+            image_views,
+            public_url=settings.public_url,
+            intake=intake,
+        ).routes(),
         ips.routes(),
         ips.writes(),
         Scopes().routes(),
         KeyCalls(journal, directory).routes(),
         guard=authenticator.guard,
     )
-    open_to_all = for_caller(Caller.ANYBODY, HealthChecks(readiness).routes())
+    serving = ImageServing(image_cache, image_views.note)
+    open_to_all = for_caller(Caller.ANYBODY, HealthChecks(readiness).routes(), serving.routes())
     return Application(
         [keyed, open_to_all, Docs().routes(), *(admin.routes(authenticator.guard) if admin else ())],
         request_class=ApiRequest,
         request_max_body_size=min(settings.max_body_bytes, COMMAND_BYTES),
         exception_handlers={Exception: answer},
         before_send=[list_ignored, add_standing],
-        on_startup=[intake.start, uses.start],
-        on_shutdown=[large.stop, intake.stop, uses.stop],
+        on_startup=[intake.start, uses.start, image_views.start],
+        on_shutdown=[large.stop, intake.stop, uses.stop, image_views.stop, image_checks.stop],
         openapi_config=_openapi(),
         state=State({"body_budget": BodyBudget()}),
         # The process configures logging: Litestar would replace its handlers.

@@ -95,6 +95,8 @@ _READS_TENANT = Access(caller=Caller.OPERATOR_OR_KEY, scopes=("admin.settings",)
 _SETS_TENANT = Access(caller=Caller.OPERATOR_OR_KEY, scopes=("admin.settings",), sandbox=SandboxUse.REFUSED)
 _SETTING = Access(scopes=("admin.settings",))
 _SETTING_CHANGE = Access(scopes=("admin.settings",), sandbox=SandboxUse.REFUSED)
+_IMAGE = Access(scopes=("images.read",))
+_IMAGE_CHANGE = Access(scopes=("images.write",), sandbox=SandboxUse.REFUSED)
 _READS = ("messages.read", "stats.read", "mail.send", "mail.cancel")
 
 ROUTES: Mapping[str, Access] = {
@@ -150,6 +152,12 @@ ROUTES: Mapping[str, Access] = {
     "PATCH /v3/mail_settings/forward_spam": _SETTING_CHANGE,
     "GET /v3/user/settings/enforced_tls": _SETTING,
     "PATCH /v3/user/settings/enforced_tls": _SETTING_CHANGE,
+    "POST /v3/images": _IMAGE_CHANGE,
+    "GET /v3/images": _IMAGE,
+    "GET /v3/images/folders": _IMAGE,
+    "GET /v3/images/{id}": _IMAGE,
+    "PATCH /v3/images/{id}": _IMAGE_CHANGE,
+    "DELETE /v3/images/{id}": _IMAGE_CHANGE,
     "GET /v3/ips": Access(),
     "GET /v3/ips/assigned": Access(),
     "GET /v3/ips/pools": Access(),
@@ -164,6 +172,7 @@ ROUTES: Mapping[str, Access] = {
     "PATCH /v3/api_keys/{id}": Access(scopes=(KEY_ADMIN,), sandbox=SandboxUse.KEYS),
     "PUT /v3/api_keys/{id}": Access(scopes=(KEY_ADMIN,), sandbox=SandboxUse.KEYS),
     "DELETE /v3/api_keys/{id}": Access(scopes=(KEY_ADMIN,), sandbox=SandboxUse.KEYS),
+    "GET /i/{id}": _OPEN,
     "GET /healthz": _OPEN,
     "GET /readyz": _OPEN,
     "POST /api/admin/tenants/{tenant}/keys": _OPERATOR,

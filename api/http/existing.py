@@ -26,6 +26,7 @@ class ThingKind(Struct, frozen=True):
 MESSAGE = ThingKind("msg_", "message", help_texts.MESSAGE)
 BATCH = ThingKind("bat_", "batch", help_texts.BATCH)
 KEY = ThingKind("key_", "API key", help_texts.KEYS)
+IMAGE = ThingKind("img_", "image", help_texts.IMAGES)
 TENANT = ThingKind("tnt_", "tenant", help_texts.TENANT)
 
 

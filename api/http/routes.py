@@ -10,6 +10,7 @@ from litestar import Router, delete, patch, post, put
 from litestar.connection import ASGIConnection
 from litestar.datastructures import State
 from litestar.handlers import BaseRouteHandler, HTTPRouteHandler
+from litestar.openapi.spec import Operation
 
 from api.http.access import ROUTES, Access, Caller, route_name
 from api.http.errors import answers
@@ -46,10 +47,15 @@ def resource(path: str, *handlers: HTTPRouteHandler, tag: str) -> RouteGroup:
         handler.opt[ACCESS] = access
         handler.security = access.security
         if access.takes_keys:
-            handler.operation_class = LimitedOperation
+            handler.operation_class = _limited(handler.operation_class)
         learn_parameters(handler, name)
         handler.responses = {**answers(*_refusals(access, handler)), **(handler.responses or {})}
     return RouteGroup(path, route_handlers=handlers, tags=[tag])
+
+
+def _limited(kind: type[Operation]) -> type[LimitedOperation]:
+    """The OpenAPI entry of a route for keys; a route may have a kind of its own."""
+    return kind if issubclass(kind, LimitedOperation) else LimitedOperation
 
 
 def _refusals(access: Access, handler: HTTPRouteHandler) -> Iterator[int]:

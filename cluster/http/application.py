@@ -1,5 +1,6 @@
 """A Litestar application: its GET routes also answer HEAD, and a route may bypass Litestar's own steps."""
 
+import re
 from collections.abc import Awaitable
 from typing import Any
 
@@ -8,9 +9,13 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.types import ASGIApp
 
 SERVED_BY = "served_by"
-"""The key, in a route's options, of an ASGI application that serves the route; only for routes without path parameters.
+"""The key, in a route's options, of an ASGI application that serves the route; only for routes without path parameters,
+or with one as the last segment, which the application reads from the path.
 Litestar documents the route and answers exceptions. Its usual steps (finding the route, looking up and wrapping
 exception handlers twice, copying ``send``) take longer than a small request does."""
+
+_PARAMETER = re.compile(r"/\{[^/}]+\}$")
+"""The last segment of a path, if it is a parameter."""
 
 
 class Application(Litestar):
@@ -19,7 +24,7 @@ class Application(Litestar):
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self._served: dict[tuple[str, str], tuple[ASGIApp, HTTPRouteHandler]] = {
-            (method, route.path): (handler.opt[SERVED_BY], handler)
+            (method, _PARAMETER.sub("/", route.path)): (handler.opt[SERVED_BY], handler)
             for route in self.routes
             for handler in getattr(route, "route_handlers", ())
             if SERVED_BY in handler.opt
@@ -29,9 +34,11 @@ class Application(Litestar):
     def __call__(self, scope: Any, receive: Any, send: Any) -> Awaitable[None]:  # type: ignore[override]
         """ASGI. It is not a coroutine itself, as every step of a request would pass through it."""
         if scope["type"] == "http":
-            if served := self._served.get((scope["method"], scope["path"])):
+            method, path = scope["method"], scope["path"]
+            served = self._served.get((method, path)) or self._served.get((method, path[: path.rfind("/") + 1]))
+            if served:
                 return self._serve(*served, scope, receive, send)
-            if scope["method"] == "HEAD":
+            if method == "HEAD":
                 scope = {**scope, "method": "GET"}
         return super().__call__(scope, receive, send)
 

@@ -65,6 +65,11 @@ class BrandedLinks(JournalPart):
         row = await self._database.row("default_link", tenant_id=tenant_id, domain=domain)
         return _link(row) if row else None
 
+    async def in_use(self, tenant_id: str) -> str | None:
+        """The host that the tenant's links lead to: of the valid ones the default, or the oldest; None without one."""
+        row = await self._database.row("link_in_use", tenant_id=tenant_id)
+        return row[0] if row else None
+
     async def set_default(self, tenant_id: str, id: int, is_default: bool) -> BrandedLink | None:
         """Make a link the default one, or not; None when the tenant does not have it."""
         async with self._database.transaction() as connection:

@@ -13,6 +13,7 @@ from cluster.journal.erasure import Erasure
 from cluster.journal.event_log import EventLog
 from cluster.journal.fates import Fates
 from cluster.journal.idempotency_keys import IdempotencyKeys
+from cluster.journal.images import Images
 from cluster.journal.intake import Acceptance
 from cluster.journal.known_names import KnownNames
 from cluster.journal.membership import Membership
@@ -78,6 +79,7 @@ class Journal:
         self.sender_domains = SenderDomains(database)
         self.branded_links = BrandedLinks(database)
         self.templates = Templates(database)
+        self.images = Images(database)
         self.operator_tokens = OperatorTokens(database)
         self.policies = PolicyVersions(database)
         self.suspensions = Suspensions(database)

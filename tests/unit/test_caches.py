@@ -46,6 +46,7 @@ BOUNDS: dict[str, tuple[float, str]] = {
     "cluster/access/terms.py:_parsed": (2, "4,096 networks"),
     "cluster/access/tokens.py:_verified": (20, "10,000 tokens' hashes, scopes and subjects of 200 characters"),
     "api/http/body.py:_means_gzip": (0.2, "64 of at most 1,000 characters"),
+    "api/images/cache.py:_kept": (64, "KEPT_BYTES, entries' own size included"),
     "api/build.py:tls": (0.1, "one"),
     "api/send/sending.py:_batches": (4, "10,000 ids that exist"),
     "cluster/templates/handlebars/dates.py:_zone_names": (0.2, "one table"),

@@ -9,6 +9,10 @@ from api.domains import calls as domain_calls
 from api.http import addresses, idempotency, ignored, inflating, refusals, setting_rules
 from api.http import body as bodies
 from api.http.unread import SKIPPED_BYTES
+from api.images import cache as image_cache
+from api.images import calls as image_calls
+from api.images import checking, form
+from api.images import texts as image_texts
 from api.keys import requests as keys
 from api.messages import commands, reading
 from api.send import personalizations, reply_to, texts
@@ -17,7 +21,9 @@ from api.send.large import crowding
 from cluster.access import tokens
 from cluster.http import heads
 from cluster.http.connections import ConnectionBounds
-from cluster.journal import api_keys, database, scheduled_sends
+from cluster.images import names as image_names
+from cluster.images import outline
+from cluster.journal import api_keys, database, images, scheduled_sends
 from cluster.journal.idempotency import KEPT
 from cluster.message import custom_fields, mime_fields, substitution
 from cluster.message.transfer_encoding import LINE_LIMIT
@@ -108,6 +114,24 @@ LIMITS: dict[str, int | str] = {
     "address whitelist": setting_rules.MOST_WHITELISTED,
     "forward addresses": setting_rules.MOST_FORWARDED,
     "days until a bounce is purged": setting_rules.MOST_DAYS,
+    "file of an image": mb(form.MOST_BYTES),
+    "form around a file": kb(form.FORM_BYTES),
+    "parts of a form": form.MOST_PARTS,
+    "pixels of a JPEG or PNG": outline.MOST_PIXELS["JPEG"],
+    "pixels of a GIF or WebP": outline.MOST_PIXELS["GIF"],
+    "frames of an animation": outline.MOST_FRAMES,
+    "pixels of all frames": outline.MOST_PIXELS_IN_ALL,
+    "scans of a JPEG": outline.MOST_SCANS,
+    "segments, chunks and blocks of a file": outline.MOST_PIECES,
+    "name of an image's file": image_names.LONGEST_FILENAME,
+    "`alt_text`": image_texts.LONGEST["alt_text"],
+    "`folder`": image_texts.LONGEST["folder"],
+    "`search` of images": image_calls.LONGEST_SEARCH,
+    "images on a page": image_calls.LARGEST_PAGE,
+    "images of a tenant": images.MOST_IMAGES,
+    "images of a tenant together": mb(images.MOST_BYTES),
+    "images being decoded": f"{checking.MEMORY_MB} MB",
+    "images in the cache": mb(image_cache.KEPT_BYTES),
     "head of a request": kb(heads.HEAD_BYTES),
     "header fields of a request": heads.HEAD_FIELDS,
     "time for a head": seconds(DEFAULTS.http.head_timeout_s),
@@ -141,5 +165,9 @@ def test_what_stands_beside_the_tables() -> None:
     assert f"{kb(SKIPPED_BYTES)} of it are skipped" in re.sub(r"\s+", " ", PAGE)
     assert f"others wait {seconds(reading.SEARCH_MAX_WAIT_S)} for it" in PAGE
     assert (sites.MOST_SITES, bouncing.LONGEST_REASON) == (sites.MOST_ACTIONS, suspensions.LONGEST_REASON)
+    assert outline.MOST_PIXELS["PNG"] == outline.MOST_PIXELS["JPEG"]
+    assert outline.MOST_PIXELS["WEBP"] == outline.MOST_PIXELS["GIF"]
+    assert f"the default is {image_calls.USUAL_PAGE} |" in PAGE
+    assert f"others wait {seconds(checking.MAX_WAIT_S)} for them" in PAGE
     for kind in rules.CONTENT_TYPES:
         assert kind in PAGE

@@ -10,7 +10,17 @@ import jsonschema
 import pytest
 from msgspec import Struct
 
-from api.http.examples import API_KEY_ID, BATCH_ID, DOMAIN_ID, LINK_ID, MESSAGE_ID, OPERATOR_TOKEN_ID, TENANT, TENANT_ID
+from api.http.examples import (
+    API_KEY_ID,
+    BATCH_ID,
+    DOMAIN_ID,
+    IMAGE_ID,
+    LINK_ID,
+    MESSAGE_ID,
+    OPERATOR_TOKEN_ID,
+    TENANT,
+    TENANT_ID,
+)
 from cluster.access.scopes import SCOPES
 from cluster.demo import DOMAIN
 from cluster.ids import new_id
@@ -18,6 +28,7 @@ from cluster.keys import operator_token
 from cluster.policy.routes.routing import Routing
 from cluster.tenancy.granting import add_key, add_verified_domain
 from cluster.vault import secret_key
+from tests.images import png
 from tests.integration.journal.builders import a_message, a_request, a_tenant
 from tests.integration.operating.conftest import Postray
 
@@ -88,6 +99,13 @@ async def _link(caller: Caller) -> str:
     return str(link["id"])
 
 
+async def _image(caller: Caller) -> str:
+    files = {"file": ("logo.png", png(), "image/png")}
+    made = await caller.http.post("/v3/images", files=files, headers=caller.headers("key"))
+    image_id: str = made.json()["id"]
+    return image_id
+
+
 async def _key(caller: Caller) -> str:
     key_id: str = (await caller.post("/v3/api_keys", {"name": "to be changed"}))["api_key_id"]
     return key_id
@@ -116,6 +134,7 @@ MAKERS: dict[str, Make] = {
     BATCH_ID: _batch,
     DOMAIN_ID: _domain,
     LINK_ID: _link,
+    IMAGE_ID: _image,
     API_KEY_ID: _key,
     TENANT: _tenant,
     TENANT_ID: _fresh_tenant,
@@ -219,13 +238,13 @@ async def _sent(caller: Caller, name: str, operation: dict[str, Any], document: 
     for parameter, value in values["path"].items():
         path = path.replace(f"{{{parameter}}}", value)
     scheme = next((scheme for requirement in operation["security"] for scheme in requirement), None)
-    response = await caller.http.request(
-        method,
-        path,
-        params=values["query"],
-        json=await real(bodies[0]["example"]) if bodies else None,
-        headers=caller.headers(scheme),
-    )
+    body: dict[str, Any] = {}
+    if "multipart/form-data" in operation.get("requestBody", {}).get("content", {}):
+        texts = {name: value for name, value in bodies[0]["example"].items() if name != "file"}
+        body = {"files": {"file": ("logo.png", png(), "image/png")}, "data": texts}
+    elif bodies:
+        body = {"json": await real(bodies[0]["example"])}
+    response = await caller.http.request(method, path, params=values["query"], headers=caller.headers(scheme), **body)
     return _unlike(response, operation["responses"], document)
 
 
@@ -239,6 +258,8 @@ def _unlike(response: httpx.Response, documented: dict[str, Any], document: dict
     if not content:
         return f"answered a body: {response.text}" if response.content else None
     media_type = response.headers["content-type"].partition(";")[0]
+    if media_type.startswith("image/"):
+        return None if "image/*" in content else "answered an image"
     if media_type not in content:
         return f"answered {media_type}, not {' or '.join(content)}"
     bodies = response.text.splitlines() if media_type == "application/x-ndjson" else [response.text]

@@ -10,6 +10,7 @@ from cluster.ids import new_id
 from cluster.journal.api_keys import KeyRecord
 from cluster.journal.branded_links import BrandedLink
 from cluster.journal.idempotency import FirstAnswer, IdempotencyKey
+from cluster.journal.images import ImagePage
 from cluster.journal.records import (
     ApiKey,
     BatchCounts,
@@ -91,7 +92,19 @@ class JournalDouble:
         self.tenant_load = SimpleNamespace(exchange=self._exchange, usage=self._usage)
         self.sender_domains = SimpleNamespace(of_tenant=self._sender_domains, find=self._sender_domain)
         self.branded_links = SimpleNamespace(
-            of_tenant=self._no_links, find=self._no_link, default=self._no_link, is_return_path=self._no_link
+            of_tenant=self._no_links,
+            find=self._no_link,
+            default=self._no_link,
+            is_return_path=self._no_link,
+            in_use=self._no_link,
+        )
+        self.images = SimpleNamespace(
+            page=self._no_images,
+            folders=self._no_folders,
+            find=self._no_image,
+            change=self._no_image,
+            delete=self._no_image,
+            public=self._no_image,
         )
         self.batches = SimpleNamespace(
             create=self._create_batch, exists=self._batch_exists, counts=self._batch_counts, cancel=self._cancel_batch
@@ -195,6 +208,17 @@ class JournalDouble:
     async def _no_link(self, *_: object) -> BrandedLink | None:
         self._read()
         return None
+
+    async def _no_images(self, *_: object, **__: object) -> ImagePage:
+        self._read()
+        return ImagePage(images=[], total=0)
+
+    async def _no_folders(self, *_: object) -> list[str]:
+        self._read()
+        return []
+
+    async def _no_image(self, *_: object, **__: object) -> None:
+        self._read()
 
     async def _create_batch(self, tenant_id: str) -> str:
         self._read()

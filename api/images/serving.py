@@ -1,0 +1,130 @@
+"""GET /i/{id}: an image, for everybody and without a key; its URL stands in mail.
+
+It is an ASGI application of its own, since a popular mail is opened by thousands at a time. RFC 9110, RFC 8246.
+"""
+
+from collections.abc import Callable
+from urllib.parse import parse_qs
+
+import msgspec
+from litestar import get
+from litestar.openapi.datastructures import ResponseSpec
+from litestar.params import FromPath, FromQuery
+from litestar.types import Receive, Scope, Send
+
+from api.http import help_texts
+from api.http.errors import ErrorBody, answers
+from api.http.examples import IMAGE_ID, Example
+from api.http.refusals import Fault
+from api.http.routes import RouteGroup, resource
+from api.images.cache import Gone, ImageCache, Served
+from api.images.ranges import Unsatisfiable, is_known, part
+from cluster.http.application import SERVED_BY
+
+PATH = "/i"
+DELETED = "The image was deleted"
+MISSING = "The image does not exist"
+BEYOND = "The range is beyond the end of the image"
+NO_VARIANT = "There is one variant: thumbnail"
+_NOTHING = b""
+_encode = msgspec.json.Encoder().encode
+
+
+class ImageServing:
+    """The route of this module."""
+
+    def __init__(self, cache: ImageCache, viewed: Callable[[str], None]) -> None:
+        """``viewed`` is called with the id of an image that was fetched."""
+        self._cache = cache
+        self._viewed = viewed
+
+    def routes(self) -> RouteGroup:
+        route = get(
+            "/{id:str}",
+            responses={
+                200: ResponseSpec(bytes, description="The image", media_type="image/*", generate_examples=False),
+                206: ResponseSpec(bytes, description="A part of it", media_type="image/*", generate_examples=False),
+                304: ResponseSpec(None, description="The client has it already", generate_examples=False),
+                **answers(400, 404, 410, 416, 503),
+            },
+            summary="An image, as mail shows it",
+            example=Example(path={"id": IMAGE_ID}),
+        )(self.show)
+        route.opt[SERVED_BY] = self.serve
+        return resource(PATH, route, tag="images")
+
+    async def show(
+        self, id: FromPath[str], variant: FromQuery[str | None] = None, tombstone: FromQuery[bool] = False
+    ) -> bytes:
+        """Documents the route, which ``serve`` serves."""
+        raise NotImplementedError(id, variant, tombstone)
+
+    async def serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI."""
+        method: str = scope["method"]  # type: ignore[typeddict-item]  # of HTTP
+        id = scope["path"][len(PATH) + 1 :]
+        thumbnail = False
+        if scope["query_string"] and (asked := _variant(scope["query_string"])):
+            if asked != "thumbnail":
+                await _refuse(send, 400, NO_VARIANT, "variant")
+                return
+            thumbnail = True
+        found = self._cache.get((id, thumbnail)) or await self._cache.load((id, thumbnail))
+        if not isinstance(found, Served):
+            status, detail = (410, DELETED) if isinstance(found, Gone) else (404, MISSING)
+            await _refuse(send, status, detail, None)
+            return
+        try:
+            status, headers, body = _answer(scope, found, method == "GET")
+        except Unsatisfiable:
+            await _refuse(send, 416, BEYOND, "Range", (b"content-range", b"bytes */%d" % len(found.content)))
+            return
+        if not thumbnail and method == "GET" and (status in (200, 304) or body is found.content):
+            self._viewed(id)
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": body, "more_body": False})
+
+
+def _answer(scope: Scope, found: Served, in_part: bool) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
+    """The status, the headers and the body. ``in_part``: whether a range is answered, as it is for GET alone. Raises
+    Unsatisfiable."""
+    range_ = if_range = None
+    for name, value in scope["headers"]:
+        if name == b"if-none-match" and is_known(value, found.etag):
+            kept = (b"content-type", b"content-length", b"accept-ranges")
+            return 304, [header for header in found.headers if header[0] not in kept], _NOTHING
+        if name == b"range":
+            range_ = value
+        elif name == b"if-range":
+            if_range = value
+    if range_ is None or not in_part:
+        return 200, found.headers, found.content
+    size = len(found.content)
+    asked = part(range_, if_range, found.etag, size)
+    if asked is None:
+        return 200, found.headers, found.content
+    start, end = asked
+    others = [header for header in found.headers if header[0] != b"content-length"]
+    length = (b"content-length", b"%d" % (end - start))
+    return (
+        206,
+        [*others, length, (b"content-range", b"bytes %d-%d/%d" % (start, end - 1, size))],
+        found.content[start:end],
+    )
+
+
+def _variant(query: bytes) -> str:
+    """ "" for the image itself. Other parameters mean nothing here: mail clients and caches add some."""
+    return parse_qs(query.decode("latin-1"), max_num_fields=None).get("variant", [""])[-1]
+
+
+async def _refuse(send: Send, status: int, detail: str, field: str | None, *headers: tuple[bytes, bytes]) -> None:
+    body = _encode(ErrorBody([Fault(detail, field, help_texts.IMAGES)], detail))
+    sent = [
+        *headers,
+        (b"content-type", b"application/json"),
+        (b"content-length", b"%d" % len(body)),
+        (b"cache-control", b"no-store"),
+    ]
+    await send({"type": "http.response.start", "status": status, "headers": sent})
+    await send({"type": "http.response.body", "body": body, "more_body": False})

@@ -1,0 +1,19 @@
+"""The texts of an image: of a form and of a change alike. Pure."""
+
+from collections.abc import Mapping
+
+from api.http.refusals import Fault
+from cluster.policy.routes.host_names import has_control
+
+REMOVE_LOCATION = "remove_location"
+LONGEST: Mapping[str, int] = {"alt_text": 1000, "folder": 255, REMOVE_LOCATION: 5}
+"""Characters of each."""
+
+
+def checked(text: str, field: str, most: int, faults: list[Fault]) -> str:
+    """The text as it is stored."""
+    if len(text) > most:
+        faults.append(Fault(f"At most {most:,} characters", field))
+    elif has_control(text):
+        faults.append(Fault("The text has control characters", field))
+    return text.strip()
