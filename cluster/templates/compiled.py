@@ -9,7 +9,7 @@ from cluster.templates.handlebars.bounds import MOST_OUTPUT, MOST_STEPS, Budget
 from cluster.templates.handlebars.errors import TemplateError
 from cluster.templates.handlebars.reading import read
 from cluster.templates.handlebars.text import CompiledText, compile_text, compile_tree, literal_text
-from cluster.templates.handlebars.tree import Program
+from cluster.templates.handlebars.tree import Program, Text
 from cluster.templates.preheader import with_preheader
 from cluster.templates.texts import TemplateTexts
 
@@ -56,7 +56,9 @@ def compile_texts(texts: TemplateTexts) -> CompiledTemplate:
     """Compile a version. The texts of a legacy template have no holes: SendGrid's substitutions fill them. Raises
     TextFault for the first text that cannot be compiled."""
     if texts.generation == "legacy":
-        return _template(texts, literal_text(texts.subject), literal_text(texts.plain), literal_text(texts.html))
+        return _template(
+            texts, literal_text(texts.subject), literal_text(texts.plain), literal_text(_legacy_html(texts))
+        )
     subject, plain = _compiled("subject", texts.subject), _compiled("plain", texts.plain)
     html, preheader = _tree("html", texts.html), _tree("preheader", texts.preheader)
     if html.body and preheader.body:
@@ -68,6 +70,13 @@ def compile_texts(texts: TemplateTexts) -> CompiledTemplate:
         for fault in faults_of(texts):
             raise fault from error
         raise
+
+
+def _legacy_html(texts: TemplateTexts) -> str:
+    if not texts.html or not texts.preheader:
+        return texts.html
+    whole = with_preheader(Program((Text(texts.html),)), Program((Text(texts.preheader),)))
+    return "".join([part.value for part in whole.body if isinstance(part, Text)])
 
 
 def faults_of(texts: TemplateTexts) -> list[TextFault]:

@@ -54,7 +54,13 @@ PURE = (
     "cluster/tenancy/window.py",
     "cluster/tenancy/quota.py",
     "cluster/tenancy/peers.py",
+    "cluster/templates/compiled.py",
     "cluster/templates/handlebars",
+    "cluster/templates/lines.py",
+    "cluster/templates/markup.py",
+    "cluster/templates/plain_text.py",
+    "cluster/templates/preheader.py",
+    "cluster/templates/tags.py",
     "cluster/typed_names.py",
 )
 IMPURE = {

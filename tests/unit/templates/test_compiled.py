@@ -36,6 +36,8 @@ def test_a_legacy_version_has_no_holes() -> None:
     template = compile_texts(TemplateTexts(generation="legacy", subject="{{#if}}", html="-{{a}}-", plain="{{"))
     assert [(text.literals, text.holes) for _, text in template.parts] == [(("{{",), 0), (("-{{a}}-",), 0)]
     assert template.fill({}).subject == "{{#if}}"
+    ((_, html),) = compile_texts(TemplateTexts(generation="legacy", html="<body>-{{a}}-", preheader="-b- &")).parts
+    assert html.literals == (f"<body>{OPENING}-b- &amp;{CLOSING}-{{{{a}}}}-",)
 
 
 @pytest.mark.parametrize("field", ["subject", "plain", "html", "preheader"])
