@@ -19,6 +19,7 @@ from cluster.templates.handlebars.tree import (
     Place,
     Program,
 )
+from cluster.templates.handlebars.values import float_text
 from cluster.templates.handlebars.whitespace import (
     NO_STRIP,
     DraftBlock,
@@ -44,7 +45,7 @@ CONSTANTS = {"true": True, "false": False, "null": None, "undefined": UNDEFINED}
 STEPS = {"this", ".", ".."}
 """The names in a path that name no property."""
 # handlebars.js tells by this whether a path is scoped: "this" counts wherever a word ends with it.
-SCOPED = re.compile(r"\.|.*this(?![0-9A-Za-z_])")
+SCOPED = re.compile(r"\A\.|this(?![0-9A-Za-z_])")
 LINE_ENDS = frozenset("\n\r\u2028\u2029")
 MAX_SHOWN = 20
 """Characters of the source in a message."""
@@ -354,7 +355,7 @@ def _made_path(at: Place, original: str, depth: int, parts: list[str], *, is_dat
         depth=depth,
         parts=() if is_context else tuple(parts),
         is_data=is_data and not is_context,
-        is_scoped=SCOPED.match(original) is not None,
+        is_scoped=SCOPED.search(original) is not None,
     )
 
 
@@ -366,7 +367,7 @@ def _literal(token: Token, at: Place) -> Literal:
             return Literal(at, value, value)
         case Kind.NUMBER:
             number = float(text) if "." in text or len(text) > LONGEST_INTEGER else int(text)
-            return Literal(at, number, repr(number).removesuffix(".0"))
+            return Literal(at, number, str(number) if isinstance(number, int) else float_text(number))
     return Literal(at, CONSTANTS[text], text)
 
 

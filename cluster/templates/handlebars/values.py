@@ -128,11 +128,11 @@ def _scalar(value: Value) -> str:
             return str(value)
         raise TooMuch(f"A number has more than {_LONGEST_INTEGER:,} digits.")
     if isinstance(value, float):
-        return _float(value)
+        return float_text(value)
     return "[object Object]"
 
 
-def _float(value: float) -> str:
+def float_text(value: float) -> str:
     """ECMA-262 §6.1.6.1.20, Number::toString. Python's repr has the same digits: the fewest that read back as the same
     number."""
     if value != value:

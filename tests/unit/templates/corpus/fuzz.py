@@ -242,8 +242,7 @@ def ours(template: str, data: Any, *, is_html: bool) -> str | TemplateError:
         compiled = compile_text(template, is_html=is_html)
     except TemplateError as error:
         return error
-    holes = compiled.fill(data, Budget(STEPS, OUTPUT))
-    return "".join(part for pair in zip(compiled.literals, (*holes, ""), strict=True) for part in pair)
+    return compiled.whole(data, Budget(STEPS, OUTPUT))
 
 
 def is_known(fault: TemplateError) -> bool:
