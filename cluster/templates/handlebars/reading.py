@@ -35,7 +35,7 @@ from cluster.templates.handlebars.whitespace import (
 MAX_LEVELS = 100
 """Of blocks, ``{{else if}}`` and subexpressions in each other, of names in a path, and of ``../``."""
 
-MAX_VALUES = 50_000
+MAX_VALUES = 20_000
 """Parameters, subexpressions and hash arguments in all tags."""
 
 ENDS_OF_PROGRAM = {Kind.END, Kind.OPEN_END, Kind.ELSE, Kind.OPEN_ELSE_CHAIN}

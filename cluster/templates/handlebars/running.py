@@ -16,7 +16,7 @@ from cluster.templates.handlebars.bounds import Budget, Cost
 from cluster.templates.handlebars.environment import Root, Run
 from cluster.templates.handlebars.helpers import HELPERS, holds
 from cluster.templates.handlebars.tree import UNDEFINED
-from cluster.templates.handlebars.values import child, equal, escaped, is_empty, keys, printed, truth
+from cluster.templates.handlebars.values import child, equal, escaped, is_empty, keys, number, printed, truth
 
 Depths = tuple[Any, Any]
 Frame = tuple[Any, Any, int, bool]
@@ -173,14 +173,24 @@ def up(depths: Depths | None, levels: int) -> Any:
 
 
 def _same(a: Any, b: Any, budget: Budget) -> bool:
-    """JavaScript's ``a == b``, and whether both mean null."""
+    """JavaScript's ``a == b`` (ECMA-262 §7.2.13), and whether both mean null."""
     if a is b or (a is NULL_CONTEXT and b is None):
         return True
     if isinstance(a, dict | list):
         return not isinstance(b, dict | list) and _same(printed(a, budget), b, budget)
     if isinstance(b, dict | list):
         return _same(a, printed(b, budget), budget)
-    return equal(a, b, budget)
+    if isinstance(a, str) and isinstance(b, str):
+        return equal(a, b, budget)
+    if a is None or a is UNDEFINED:
+        return b is None or b is UNDEFINED
+    one, other = _as_number(a, budget), _as_number(b, budget)
+    return one is not None and one == other
+
+
+def _as_number(value: Any, budget: Budget) -> int | float | None:
+    """What JavaScript compares a scalar by where the other is no text."""
+    return 0 if isinstance(value, str) and not value.strip() else number(value, budget)
 
 
 def frame_at(frame: Frame | None, levels: int) -> Frame | None:

@@ -524,6 +524,11 @@ const escapes = [
 
 // Data that is not an object cannot be sent, but each context can be anything.
 const contexts = [
+  // handlebars.js adds a level for "../" where the context differs by JavaScript's "!=".
+  ...["0", '""', '"0"', '"true"', "1", '"a"', '"1,2"', '"[object Object]"', '" 1 "', '"1.0"'].map((literal) => [
+    `{{#each v}}{{#with ${literal}}}({{.}}){{#../x}}{{.}}{{else}}-{{/../x}}{{/with}}{{#if true}}{{/if}}{{/each}}`,
+    '{"x":"X","v":[[],0,"0","",true,false,"true",1,"1",[1],"a",["a"],[1,2],{},{"x":"inner"},null,2]}',
+  ]),
   ["{{#each v}}{{a}}{{.}}|{{../x}}{{/each}}", '{"x":"X","v":[null,1,"s",true,{"a":"A"},[2]]}'],
   ["{{#each v}}{{#if this}}{{this}}{{else}}-{{/if}}{{/each}}", '{"v":[0,"",null,false,[],{},"a"]}'],
   [

@@ -27,10 +27,9 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from cluster.templates.handlebars.text import compile_text
-
 from cluster.templates.handlebars.bounds import Budget
 from cluster.templates.handlebars.errors import TemplateError
+from cluster.templates.handlebars.text import compile_text
 
 FOLDER = Path(__file__).parent
 STEPS, OUTPUT = 10**9, 10**9
