@@ -155,16 +155,14 @@ class Maker:
         return self.chance.choice(("", "", "", " ", "\n"))
 
     def call(self, params: tuple[str, ...], depth: int) -> str:
-        argument = lambda: self.argument(params, depth + 1)  # noqa: E731 - a name for one expression
+        one, other = self.argument(params, depth + 1), self.argument(params, depth + 1)
         match self.chance.choice(("lookup", "lookup", "length", "insert", "equals", "and", "or", "greaterThan")):
             case "length":
-                return f"length {argument()}"
+                return f"length {one}"
             case "insert":
-                return f'insert {argument()} "default=none"'
-            case "lookup":
-                return f"lookup {argument()} {argument()}"
+                return f'insert {one} "default=none"'
             case name:
-                return f"{name} {argument()} {argument()}"
+                return f"{name} {one} {other}"
 
     def argument(self, params: tuple[str, ...], depth: int = 0) -> str:
         if depth < 3 and self.is_in(0.15):
