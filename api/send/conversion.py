@@ -14,20 +14,30 @@ from cluster.intake.prepared import prepared_request, send_time
 from cluster.journal.records import Address, Attachment, BodyPart, Content, Footer, NewRequest, PreparedPersonalization
 from cluster.message.mime_fields import file_name, file_type
 from cluster.policy.routes.domains import spelled
+from cluster.templates.texts import TemplateUse
 
 
 def new_request(
-    mail: MailSend, files: Sequence[bytes], *, tenant_id: str, sandbox: bool, now: datetime, lifetime: timedelta
+    mail: MailSend,
+    files: Sequence[bytes],
+    *,
+    tenant_id: str,
+    sandbox: bool,
+    now: datetime,
+    lifetime: timedelta,
+    template: TemplateUse | None = None,
+    subjects: Sequence[str] | None = None,
 ) -> NewRequest:
     """The request with a message for each personalization, in order. ``files`` has the bytes of its attachments;
-    ``lifetime`` is the default for messages that do not set one."""
+    ``lifetime`` is the default for messages that do not set one. ``template`` is what its template is now, ``subjects``
+    are those that messages have from it."""
     assert mail.personalizations and mail.from_
     if mail.lifetime is not None:
         lifetime = timedelta(seconds=mail.lifetime)
     hashes = [hashlib.sha256(file).digest() for file in files]
     send_at = send_time(mail.send_at, now)
     return prepared_request(
-        _content(mail, files, hashes),
+        _content(mail, files, hashes, template),
         map(_personal, mail.personalizations),
         [send_at if one.send_at is None else send_time(one.send_at, now) for one in mail.personalizations],
         tenant_id=tenant_id,
@@ -37,6 +47,7 @@ def new_request(
         batch_id=mail.batch_id,
         pool=mail.ip_pool_name or "",
         sandbox=sandbox,
+        subjects=subjects,
     )
 
 
@@ -54,7 +65,7 @@ def _personal(one: Personalization) -> PreparedPersonalization:
     )
 
 
-def _content(mail: MailSend, files: Sequence[bytes], hashes: Sequence[bytes]) -> Content:
+def _content(mail: MailSend, files: Sequence[bytes], hashes: Sequence[bytes], template: TemplateUse | None) -> Content:
     assert mail.from_
     footer = mail.mail_settings.footer if mail.mail_settings else None
     return Content(
@@ -69,6 +80,8 @@ def _content(mail: MailSend, files: Sequence[bytes], hashes: Sequence[bytes]) ->
         headers=mail.headers or {},
         categories=tuple(mail.categories or ()),
         custom_args=mail.custom_args or {},
+        template_id=mail.template_id,
+        template=template,
         footer=Footer(footer.text or "", footer.html or "") if footer and footer.enable else None,
         tracking_settings=msgspec.to_builtins(mail.tracking_settings) if mail.tracking_settings else {},
     )

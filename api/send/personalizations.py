@@ -32,9 +32,12 @@ def too_many_recipients(where: str) -> Fault:
     return Fault(f"At most {MOST_RECIPIENTS} recipients in to, cc and bcc together", where)
 
 
-def check_personalizations(mail: MailSend, sizes: Sizes, most_subject: int, faults: list[Fault], notes: Notes) -> None:
+def check_personalizations(
+    mail: MailSend, sizes: Sizes, most_subject: int, faults: list[Fault], notes: Notes, *, takes_data: bool
+) -> None:
     """All faults of the personalizations, and of the top level for rules that combine the two. ``most_subject`` is the
-    limit for a subject after substitution, in octets."""
+    limit for a subject after substitution, in octets. Data for a template is dropped unless the request ``takes_data``;
+    templating.py checks it."""
     personalizations = mail.personalizations
     if not personalizations:
         faults.append(Fault("At least one personalization is required", "personalizations"))
@@ -70,11 +73,9 @@ def check_personalizations(mail: MailSend, sizes: Sizes, most_subject: int, faul
         subject = one.subject or shared_subject
         if one.subject is not None:
             check_subject(one.subject, most_subject, f"personalizations[{index}].subject", faults)
-        if one.dynamic_template_data:
-            where = f"personalizations[{index}].dynamic_template_data"
-            check_data(one.dynamic_template_data, where, faults, longest=None)  # the body's limit is its
-            if mail.template_id is None:
-                notes.ignore(where)
+        if one.dynamic_template_data and not takes_data:
+            notes.ignore(f"personalizations[{index}].dynamic_template_data")
+            one.dynamic_template_data = None
         if one.custom_args:
             _check_custom_args(one.custom_args, shared_args, shared_size, index, faults)
         if one.substitutions:

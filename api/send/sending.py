@@ -27,6 +27,7 @@ from cluster.intake.senders import NOT_VERIFIED, first_unverified
 from cluster.journal.idempotency import IdempotencyKey
 from cluster.journal.journal import Journal
 from cluster.journal.records import ApiKey, NewRequest
+from cluster.journal.templates import ActiveTemplate
 from cluster.lookup.ttl_cache import TtlCache
 from cluster.policy.routes.domains import domain_of
 from cluster.policy.routes.routing import DEFAULT_POOL
@@ -116,7 +117,8 @@ class Sending:
             _ACCESS.require(key, SEND_AT)
         if tenant.settings is not DEFAULTS:
             apply_defaults(mail, tenant.settings, notes)
-        checked = check(mail, self._limits, notes)
+        template = await self._template(key.tenant_id, mail.template_id) if mail.template_id is not None else None
+        checked = check(mail, self._limits, notes, template)
         if mail.batch_id is not None and not await self._has_batch(key.tenant_id, mail.batch_id):
             checked.faults.append(Fault("The batch does not exist", "batch_id", help_texts.BATCH))
         if mail.ip_pool_name and not self._has_pool(mail.ip_pool_name):
@@ -139,6 +141,8 @@ class Sending:
             sandbox=sandbox,
             now=self._clock(),
             lifetime=self._lifetime,
+            template=template.use if template is not None else None,
+            subjects=checked.subjects,
         )
         if named is not None:
             request = replace(request, idempotency=replace(named, ignored=notes.header()))
@@ -154,6 +158,10 @@ class Sending:
 
     def _has_pool(self, name: str) -> bool:
         return name == DEFAULT_POOL or name in self._pools()
+
+    async def _template(self, tenant_id: str, id: str) -> ActiveTemplate | None:
+        """The template as it is now: an activation acts at once, in every process. So it is not cached."""
+        return await self._journal.templates.active(tenant_id, id) if is_id("d-", id) else None
 
     async def _has_batch(self, tenant_id: str, batch_id: str) -> bool:
         if not is_id("bat_", batch_id):

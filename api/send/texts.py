@@ -22,11 +22,19 @@ _msgpack = msgspec.msgpack.Encoder()
 def check_data(data: Mapping[str, Any], where: str, faults: list[Fault], *, longest: int | None) -> int:
     """Add the faults of free-form JSON that cannot be stored. Returns its length as JSON in bytes."""
     try:
-        text = _json.encode(data)
         _msgpack.encode(data)  # the storage format; it refuses some integers that JSON allows
     except OverflowError:
         faults.append(Fault("An integer must be within 64 bits", where))
         return 0
+    except RecursionError:
+        pass  # its fault is found below
+    return check_json(data, where, faults, longest=longest)
+
+
+def check_json(data: Mapping[str, Any], where: str, faults: list[Fault], *, longest: int | None) -> int:
+    """The same for data that is stored as JSON, in which an integer may have any size."""
+    try:
+        text = _json.encode(data)
     except RecursionError:
         faults.append(Fault(f"At most {DEEPEST} levels of nesting", where))
         return 0

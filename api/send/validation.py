@@ -20,7 +20,9 @@ from api.send.notes import Notes
 from api.send.personalizations import check_mailbox, check_personalizations, check_subject, has_address
 from api.send.request import AttachmentPart, ContentPart, Mailbox, MailSend, MailSettings, TrackingSettings
 from api.send.sizes import Sizes
+from api.send.templating import check_template, has_subject, is_dynamic
 from api.send.texts import LONGEST_CUSTOM_ARGS, check_data
+from cluster.journal.templates import ActiveTemplate
 from cluster.message.header_fields import NotComposable
 from cluster.message.mime_fields import content_id, media_type
 from cluster.policy.routes.domains import spelled
@@ -46,28 +48,50 @@ class Checked(Struct, frozen=True):
     faults: list[Fault]
     files: list[bytes]
     notes: Notes
+    subjects: list[str] | None = None
+    """The subjects of its messages, in order, where its template has one."""
 
 
-def check(mail: MailSend, limits: MessageSettings = DEFAULT_LIMITS, notes: Notes | None = None) -> Checked:
+def check(
+    mail: MailSend,
+    limits: MessageSettings = DEFAULT_LIMITS,
+    notes: Notes | None = None,
+    template: ActiveTemplate | None = None,
+) -> Checked:
     """Check a request. It reports all faults, or the first ``MOST_FAULTS`` and an entry that there are more. ``limits``
-    apply to the composed messages. ``notes`` are those of decoding, to which the check adds."""
+    apply to the composed messages. ``notes`` are those of decoding, to which the check adds. ``template`` is the one
+    that the request names; None when the tenant does not have it."""
     faults, files, notes = Faults(), list[bytes](), Notes() if notes is None else notes
+    subjects = None
     with contextlib.suppress(Enough):
-        _check(mail, limits, faults, files, notes)
-    return Checked(list(faults), files, notes)
+        _check(mail, limits, faults, files, notes, template)
+        if template is not None:
+            subjects = check_template(mail, template, limits.max_subject_bytes, faults, notes)
+    return Checked(list(faults), files, notes, subjects)
 
 
-def _check(mail: MailSend, limits: MessageSettings, faults: list[Fault], files: list[bytes], notes: Notes) -> None:
+def _check(
+    mail: MailSend,
+    limits: MessageSettings,
+    faults: list[Fault],
+    files: list[bytes],
+    notes: Notes,
+    template: ActiveTemplate | None,
+) -> None:
     sizes = Sizes(mail, limits, faults)
     if mail.from_ is None or not has_address(mail.from_):
         faults.append(Fault("A valid from address is required", "from"))
     elif mail.from_.name is not None:
         check_mailbox(mail.from_, "from", faults)
-    check_personalizations(mail, sizes, limits.max_subject_bytes, faults, notes)
+    takes_data = mail.template_id is not None and (template is None or is_dynamic(template))
+    check_personalizations(mail, sizes, limits.max_subject_bytes, faults, notes, takes_data=takes_data)
     if mail.reply_to is not None or mail.reply_to_list:
         _check_reply_to(mail.reply_to, mail.reply_to_list, faults)
-    _check_subject(mail, limits.max_subject_bytes, faults)
-    _check_body(mail.content, mail.template_id, faults)
+    _check_subject(mail, template, limits.max_subject_bytes, faults)
+    if mail.template_id is None:
+        _check_content(mail.content, faults)
+    else:
+        _check_template_id(mail, template, faults)
     if mail.attachments:
         files += _check_attachments(mail.attachments, faults)
     if mail.headers:
@@ -110,24 +134,28 @@ def _check_reply_to(one: Mailbox | None, many: Sequence[Mailbox] | None, faults:
         seen.add(spelling)
 
 
-def _check_subject(mail: MailSend, most: int, faults: list[Fault]) -> None:
+def _check_subject(mail: MailSend, template: ActiveTemplate | None, most: int, faults: list[Fault]) -> None:
     if mail.subject:
         check_subject(mail.subject, most, "subject", faults)
-    elif mail.template_id is None and not (mail.personalizations and all(p.subject for p in mail.personalizations)):
-        # A template may contain it.
-        faults.append(Fault("The subject is required unless every personalization has one", "subject"))
-
-
-def _check_body(content: Sequence[ContentPart] | None, template_id: str | None, faults: list[Fault]) -> None:
-    if template_id is not None:
-        if content:
-            faults.append(Fault("Give content or template_id, not both", "template_id"))
-        elif not template_id.startswith("d-"):
-            faults.append(Fault("A template id starts with d-", "template_id"))
-        else:
-            # There are no stored templates yet.
-            faults.append(Fault("The template does not exist", "template_id"))
+    elif mail.personalizations and all(p.subject for p in mail.personalizations):
         return
+    elif mail.template_id is None:
+        faults.append(Fault("The subject is required unless every personalization has one", "subject"))
+    elif template is not None and template.use is not None and not has_subject(template):
+        message = "The template has no subject: the subject is required unless every personalization has one"
+        faults.append(Fault(message, "subject"))
+
+
+def _check_template_id(mail: MailSend, template: ActiveTemplate | None, faults: list[Fault]) -> None:
+    if mail.content:
+        faults.append(Fault("Give content or template_id, not both", "template_id"))
+    elif template is None:
+        faults.append(Fault("The template does not exist", "template_id"))
+    elif template.use is None:
+        faults.append(Fault("The template has no active version", "template_id"))
+
+
+def _check_content(content: Sequence[ContentPart] | None, faults: list[Fault]) -> None:
     if not content:
         faults.append(Fault("Give content, or a template_id", "content"))
         return

@@ -36,16 +36,19 @@ def prepared_request(
     batch_id: str | None = None,
     pool: str = "",
     sandbox: bool = False,
+    subjects: Sequence[str] | None = None,
 ) -> NewRequest:
     """A request with one message for each of ``personalizations``, in that order; ``send_ats`` has their send times
     (from ``send_time``). A message expires ``lifetime`` after its send time. ``files`` maps the SHA-256 of each
-    attachment to its bytes. The messages of a ``sandbox`` request are not delivered."""
-    new = _messages(content, personalizations, send_ats, now + lifetime, lifetime, sandbox)
+    attachment to its bytes. The messages of a ``sandbox`` request are not delivered. ``subjects`` are those of the
+    messages where a template gives them."""
+    new = _messages(content, personalizations, send_ats, now + lifetime, lifetime, sandbox, subjects)
     return NewRequest(
         id=new_id("req_"),
         tenant_id=tenant_id,
         content=encode(content),
         categories=content.categories,
+        template_id=content.template_id,
         batch_id=batch_id,
         pool=pool,
         attachments=files,
@@ -61,6 +64,7 @@ def _messages(
     soonest_end: datetime,
     lifetime: timedelta,
     sandbox: bool,
+    subjects: Sequence[str] | None,
 ) -> list[NewMessage]:
     """``soonest_end`` is the expiry of a message that is sent now. ``personalizations`` is consumed one at a time, so
     that a thousand of them are never in memory together."""
@@ -69,7 +73,9 @@ def _messages(
     for id, personalization, send_at in zip(ids, personalizations, send_ats, strict=True):
         emails = tuple([address.email for address in (*personalization.to, *personalization.cc, *personalization.bcc)])
         subject = personalization.subject or content.subject
-        if personalization.substitutions:
+        if subjects is not None:
+            subject = subjects[len(new)]
+        elif personalization.substitutions:
             subject = one_line(substitute(subject, personalization.substitutions))
         new.append(
             NewMessage(

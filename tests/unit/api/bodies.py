@@ -3,6 +3,23 @@
 import base64
 from typing import Any
 
+from cluster.journal.templates import ActiveTemplate
+from cluster.templates.texts import TemplateUse
+
+TEMPLATE = "d-01J8ZQ4Y7M3N5P6R8S9T0V1W2X"
+"""The id of a template."""
+
+
+def templated(**changes: Any) -> dict[str, Any]:
+    """A request with a template, and changes to it."""
+    return mail(content=None, subject=None, template_id=TEMPLATE, **changes)
+
+
+def a_template(**changes: Any) -> ActiveTemplate:
+    """A dynamic template with an active version, and changes to it."""
+    fields = {"generation": "dynamic", "use": TemplateUse("v_1", b"s" * 32), "subject": "Hello {{name}}"}
+    return ActiveTemplate(**fields | changes)
+
 
 def mail(**changes: Any) -> dict[str, Any]:
     """A request without faults, and changes to it; a change to None takes the key away."""

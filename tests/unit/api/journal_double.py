@@ -24,6 +24,7 @@ from cluster.journal.records import (
     ScheduledSend,
     ScheduledStatus,
 )
+from cluster.journal.templates import ActiveTemplate
 from cluster.keys import new_key
 from cluster.tenancy.domains.domain import SenderDomain
 from cluster.tenancy.limits import RequestLimits
@@ -109,6 +110,8 @@ class JournalDouble:
         self.batches = SimpleNamespace(
             create=self._create_batch, exists=self._batch_exists, counts=self._batch_counts, cancel=self._cancel_batch
         )
+        self.active_templates: dict[tuple[str, str], ActiveTemplate] = {}
+        self.templates = SimpleNamespace(active=self._active_template)
         self.messages = SimpleNamespace(find=self._message, page=self._messages)
         self.commands = SimpleNamespace(cancel=self._cancel, retry=self._retry, fail=self._fail)
         self.scheduled_sends = SimpleNamespace(
@@ -232,6 +235,10 @@ class JournalDouble:
     async def _batch_counts(self, tenant_id: str, batch_id: str) -> BatchCounts | None:
         self._read()
         return self.counts.get((tenant_id, batch_id))
+
+    async def _active_template(self, tenant_id: str, id: str) -> ActiveTemplate | None:
+        self._read()
+        return self.active_templates.get((tenant_id, id))
 
     async def _message(self, tenant_id: str, message_id: str) -> MessageRow | None:
         self._read()

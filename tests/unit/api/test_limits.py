@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.api.bodies import attachment, mail, many, to
+from tests.unit.api.bodies import TEMPLATE, a_template, attachment, mail, many, templated, to
 from tests.unit.api.conftest import World
 
 
@@ -16,6 +16,11 @@ def args(size: int) -> dict[str, str]:
 
 def one(**own: Any) -> dict[str, Any]:
     return mail(personalizations=[to("a@example.com", **own)])
+
+
+def data(given: dict[str, Any]) -> dict[str, Any]:
+    """A request with data for a template."""
+    return {**templated(), "personalizations": [to("a@example.com", dynamic_template_data=given)]}
 
 
 def nested(levels: int) -> dict[str, Any]:
@@ -109,9 +114,9 @@ LIMITS: list[tuple[str, dict[str, Any], dict[str, Any], str]] = [
     ("args integers", mail(custom_args={"a": 2**64 - 1}), mail(custom_args={"a": 2**64}), "custom_args"),
     ("args nesting", mail(custom_args=nested(64)), mail(custom_args=nested(65)), "custom_args"),
     ("args NUL", mail(custom_args={"a": "\\u0000"}), mail(custom_args={"a": ["\0"]}), "custom_args"),
-    ("data ints", one(dynamic_template_data={"a": -(2**63)}), one(dynamic_template_data={"a": -(2**63) - 1}), "data"),
-    ("data nesting", one(dynamic_template_data=nested(64)), one(dynamic_template_data=nested(65)), "data"),
-    ("data NUL", one(dynamic_template_data={"a": 0.5}), one(dynamic_template_data={"\0": 1}), "data"),
+    ("data nesting", data(nested(64)), data(nested(65)), "[0].dynamic_template_data"),
+    ("data NUL", data({"a": "\\u0000"}), data({"\0": 1}), "[0].dynamic_template_data"),
+    ("data", data(args(1024 * 1024)), data(args(1024 * 1024 + 1)), "[0].dynamic_template_data"),
     ("substitutions", one(substitutions={"k": "é" * 4999 + "x"}), one(substitutions={"k": "é" * 5000}), "tions"),
     ("substitutions NUL", one(substitutions={"k": ""}), one(substitutions={"k": "\0"}), "substitutions.k"),
     ("attachments", mail(attachments=[attachment()] * 10), mail(attachments=[attachment()] * 11), "attachments"),
@@ -188,6 +193,7 @@ LIMITS: list[tuple[str, dict[str, Any], dict[str, Any], str]] = [
 
 @pytest.mark.parametrize(("good", "bad", "field"), [limit[1:] for limit in LIMITS], ids=[limit[0] for limit in LIMITS])
 async def test_limit(world: World, good: dict[str, Any], bad: dict[str, Any], field: str) -> None:
+    world.journal.active_templates["tnt_acme", TEMPLATE] = a_template()
     accepted = await world.send(good)
     assert accepted.status_code == 202, accepted.text[:500]
     (named,) = await world.fields(bad)
