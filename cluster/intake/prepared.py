@@ -69,7 +69,7 @@ def _messages(
     """``soonest_end`` is the expiry of a message that is sent now. ``personalizations`` is consumed one at a time, so
     that a thousand of them are never in memory together."""
     ids = new_ids("msg_", len(send_ats))
-    new = []
+    new: list[NewMessage] = []
     for id, personalization, send_at in zip(ids, personalizations, send_ats, strict=True):
         emails = tuple([address.email for address in (*personalization.to, *personalization.cc, *personalization.bcc)])
         subject = personalization.subject or content.subject

@@ -17,7 +17,11 @@ def templated(**changes: Any) -> dict[str, Any]:
 
 def a_template(**changes: Any) -> ActiveTemplate:
     """A dynamic template with an active version, and changes to it."""
-    fields = {"generation": "dynamic", "use": TemplateUse("v_1", b"s" * 32), "subject": "Hello {{name}}"}
+    fields: dict[str, Any] = {
+        "generation": "dynamic",
+        "use": TemplateUse("v_1", b"s" * 32),
+        "subject": "Hello {{name}}",
+    }
     return ActiveTemplate(**fields | changes)
 
 

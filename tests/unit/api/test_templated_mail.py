@@ -25,7 +25,7 @@ async def accepted(world: World, body: Any) -> str:
     """What the answer of an accepted request says was ignored."""
     response = await world.send(body)
     assert response.status_code == 202, response.text
-    return response.headers.get("x-postray-ignored", "")
+    return str(response.headers.get("x-postray-ignored", ""))
 
 
 async def test_messages_name_the_version_that_was_active(world: World) -> None:
@@ -40,10 +40,10 @@ async def test_messages_name_the_version_that_was_active(world: World) -> None:
     assert {content.parts for content in contents} == {()}
 
 
-@pytest.mark.parametrize("id", ["", "welcome", "d-", "d-unknown", "d-\0", "d-" + "é" * 26, TEMPLATE, TEMPLATE.lower()])
-async def test_a_template_that_the_tenant_does_not_have(world: World, id: str) -> None:
+async def test_a_template_that_the_tenant_does_not_have(world: World) -> None:
     world.journal.active_templates["tnt_other", TEMPLATE] = a_template()
-    assert await world.faults(templated() | {"template_id": id}) == [("template_id", "The template does not exist")]
+    for id in ("", "welcome", "d-", "d-unknown", "d-\0", "d-" + "é" * 26, TEMPLATE, TEMPLATE.lower()):
+        assert await world.faults(templated() | {"template_id": id}) == [("template_id", "The template does not exist")]
 
 
 async def test_a_template_without_an_active_version(world: World) -> None:
@@ -67,14 +67,13 @@ async def test_a_template_is_looked_up_beside_the_other_faults(world: World) -> 
     ]
 
 
-@pytest.mark.parametrize("sandbox", [True, False])
-async def test_a_template_is_required_of_a_sandbox_too(world: World, sandbox: bool) -> None:
-    key = world.journal.issue_key("mail.send", sandbox=sandbox)
+async def test_a_sandbox_too_asks_for_the_template(world: World) -> None:
+    key = world.journal.issue_key("mail.send", sandbox=True)
     assert (await world.send(templated(), key)).status_code == 400
     keep(world)
     assert (await world.send(templated(), key)).status_code == 202
     (request,) = world.journal.requests
-    assert request.messages[0].sandbox is sandbox
+    assert request.messages[0].sandbox
     assert decode_content(request.content).template is not None
 
 
@@ -90,26 +89,21 @@ async def test_without_a_journal_nothing_is_said_of_a_template(world: World) -> 
 # Data
 
 
-@pytest.mark.parametrize(
-    "data",
-    [
-        {"big": 2**200, "small": -(2**64), "half": 0.5, "none": None, "text": "é\U0001f600 {{x}}", "": {"": []}},
-        {"items": [{"n": number} for number in range(1000)]},
-    ],
-)
-async def test_data_is_stored_as_it_was_given(world: World, data: dict[str, Any]) -> None:
+async def test_data_is_stored_as_it_was_given(world: World) -> None:
     keep(world)
+    data = {"big": 2**200, "small": -(2**64), "half": 0.5, "none": None, "é\U0001f600": "{{x}}", "": {"": [{"n": 1}]}}
     await accepted(world, templated(personalizations=[to("a@example.com", **{DATA: data}), to("b@example.com")]))
     stored = [decode_personalization(m.personalization).template_data for m in world.journal.requests[0].messages]
     assert msgspec.json.decode(stored[0]) == data
     assert stored[1] == b""
 
 
-@pytest.mark.parametrize("wrong", [[], [{}], "x", 1, True])
-async def test_data_is_an_object(world: World, wrong: Any) -> None:
+async def test_data_is_an_object(world: World) -> None:
     keep(world)
-    response = await world.send(templated(personalizations=[to("a@example.com", **{DATA: wrong})]))
-    assert response.status_code == 422
+    wrong: list[Any] = [[], [{}], "x", 1, True]
+    for given in wrong:
+        response = await world.send(templated(personalizations=[to("a@example.com", **{DATA: given})]))
+        assert response.status_code == 422
 
 
 def test_data_of_all_personalizations() -> None:
