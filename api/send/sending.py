@@ -4,6 +4,7 @@ The HTTP handler (handler.py) calls ``Sending`` for requests that it checks itse
 calls it for large ones.
 """
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable, Container, Sequence
 from datetime import UTC, datetime, timedelta
@@ -21,6 +22,7 @@ from api.send.conversion import new_request
 from api.send.defaults import apply_defaults
 from api.send.notes import Notes
 from api.send.request import MailSend
+from api.send.templating import compile_subject, takes_long
 from api.send.validation import check
 from cluster.ids import is_id
 from cluster.intake.senders import NOT_VERIFIED, first_unverified
@@ -161,7 +163,10 @@ class Sending:
 
     async def _template(self, tenant_id: str, id: str) -> ActiveTemplate | None:
         """The template as it is now: an activation acts at once, in every process. So it is not cached."""
-        return await self._journal.templates.active(tenant_id, id) if is_id("d-", id) else None
+        template = await self._journal.templates.active(tenant_id, id) if is_id("d-", id) else None
+        if template is not None and takes_long(template):
+            await asyncio.to_thread(compile_subject, template)
+        return template
 
     async def _has_batch(self, tenant_id: str, batch_id: str) -> bool:
         if not is_id("bat_", batch_id):

@@ -50,6 +50,7 @@ BOUNDS: dict[str, tuple[float, str]] = {
     "api/build.py:tls": (0.1, "one"),
     "api/send/sending.py:_batches": (4, "10,000 ids that exist"),
     "cluster/templates/handlebars/dates.py:_zone_names": (0.2, "one table"),
+    "api/send/templating.py:_compiled": (40, "256 subjects of 1,000 characters"),
     "cluster/tenancy/domains/names.py:_registries": (3, "one list"),
     "cluster/tenancy/domains/names.py:_suffixes": (3, "one list"),
     "cluster/tenancy/directory.py:_kept": (40, "20,000 tenants and 20,000 keys of the installation's own"),

@@ -15,7 +15,7 @@ from api.images import checking, form
 from api.images import texts as image_texts
 from api.keys import requests as keys
 from api.messages import commands, reading
-from api.send import personalizations, reply_to, texts
+from api.send import personalizations, reply_to, templating, texts
 from api.send import validation as rules
 from api.send.large import crowding
 from cluster.access import tokens
@@ -80,6 +80,8 @@ LIMITS: dict[str, int | str] = {
     "category": rules.LONGEST_CATEGORY,
     "`custom_args`": texts.LONGEST_CUSTOM_ARGS,
     "`substitutions`": substitution.LONGEST_SUBSTITUTIONS,
+    "`dynamic_template_data`": mb(templating.MOST_DATA),
+    "`dynamic_template_data` of a request": mb(templating.MOST_DATA_IN_ALL),
     "levels of nesting": texts.DEEPEST,
     "name of a header": custom_fields.LONGEST_NAME,
     "word of a header": LINE_LIMIT,

@@ -152,6 +152,42 @@ async def test_the_templates_subject_wins(world: World) -> None:
     assert [message.subject for message in request.messages] == ["Hello Ada Bcc: x", "Hello Bert", "Hello -name-"]
 
 
+async def test_a_dynamic_subject_is_rendered_at_acceptance(world: World) -> None:
+    keep(world, subject="{{#each who}}{{this}}, {{/each}}your order {{number}} & {{{more}}}")
+    own = [
+        to("a@example.com", **{DATA: {"who": ["Ada", "<b>"], "number": 2**64, "more": "a\r\nBcc: x"}}),
+        to("b@example.com"),
+    ]
+    await accepted(world, templated(personalizations=own))
+    (request,) = world.journal.requests
+    subjects = [message.subject for message in request.messages]
+    assert subjects == ["Ada, <b>, your order 18446744073709551616 & a Bcc: x", "your order  & "]
+
+
+async def test_a_subject_of_many_tags(world: World) -> None:
+    keep(world, subject="{{a}}" * 100)
+    await accepted(world, templated(personalizations=[to("a@example.com", **{DATA: {"a": "x"}})]))
+    assert world.journal.requests[0].messages[0].subject == "x" * 100
+
+
+async def test_a_subject_of_comments_is_none(world: World) -> None:
+    keep(world, subject="{{! none }}")
+    assert await world.fields(templated()) == ["subject"]
+    await accepted(world, templated(personalizations=[to("a@example.com", subject="Own")]))
+    assert world.journal.requests[0].messages[0].subject == "Own"
+
+
+async def test_a_subject_that_takes_too_much_is_listed_as_it_was_written(world: World) -> None:
+    subject = "{{#each a}}{{#each ../a}}{{/each}}{{/each}}{{b}}"
+    keep(world, subject=subject)
+    many = [to(f"a{n}@example.com", **{DATA: {"a": [0] * 25, "b": "x"}}) for n in range(100)]
+    own = [to("a@example.com", **{DATA: {"a": [0] * 10_000}}), *many]
+    await accepted(world, templated(personalizations=own))
+    subjects = [message.subject for message in world.journal.requests[0].messages]
+    assert subjects[:2] == [subject, "x"]
+    assert subjects[-1] == subject  # all of the request's steps are taken
+
+
 async def test_a_template_without_a_subject_takes_the_requests(world: World) -> None:
     keep(world, subject=" ")
     own = [to("a@example.com", subject="Own"), to("b@example.com")]
@@ -168,3 +204,6 @@ async def test_a_subject_that_is_too_long_once_it_is_filled(world: World) -> Non
     over = to("b@example.com", substitutions={"-name-": "x" * 39})
     assert await world.fields(templated(personalizations=[fits, over])) == ["personalizations[1].substitutions"]
     await accepted(world, templated(personalizations=[fits]))
+    keep(world, subject="é" * 480 + "{{name}}")
+    own = [to("a@example.com", **{DATA: {"name": "x" * n}}) for n in (38, 39)]
+    assert await world.fields(templated(personalizations=own)) == [f"personalizations[1].{DATA}"]
