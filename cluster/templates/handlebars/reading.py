@@ -56,11 +56,9 @@ EXPECTED = {
     Kind.CLOSE: "}}",
     Kind.CLOSE_UNESCAPED: "}}}",
     Kind.CLOSE_RAW: "}}}}",
-    Kind.END_RAW: "the end of the raw block",
     Kind.CLOSE_CALL: ")",
     Kind.BAR: "|",
     Kind.ID: "a name",
-    Kind.EQUALS: "=",
 }
 """How what may be missing is written."""
 UNCLOSED = {'"': "The string", "'": "The string", "[": "The bracket", "{{!": "The comment", "{{~!": "The comment"}
@@ -150,7 +148,7 @@ class _Reader:
         while self._token.kind is Kind.TEXT:
             text = self._advance().text
             program.body.append(DraftText(text, text))
-        end = self._take(Kind.END_RAW)
+        end = self._advance()
         if end.text != call.name.original:
             raise self._mismatch(call, end.text, end.at)
         return DraftBlock(self._lexer.place(opening.at), call, program, None, NO_STRIP, NO_STRIP, NO_STRIP)
@@ -221,7 +219,7 @@ class _Reader:
         pairs: list[tuple[str, Expression]] = []
         while self._token.kind is Kind.KEY:
             key = _without_brackets(_segment(self._advance().text))
-            self._take(Kind.EQUALS)
+            self._advance()  # the equals sign, which makes it a key
             pairs.append((key, self._param()))
         return Call(at, _as_path(name), tuple(params), tuple(pairs))
 
@@ -315,8 +313,12 @@ class _Reader:
         if token.kind is Kind.INVALID and token.text in UNCLOSED:
             return self._fault(f"{UNCLOSED[token.text]} that begins here is not closed.")
         found = token.text[:MAX_SHOWN]
-        # "{{items.0}}" is no path in handlebars.js either, though "{{items.0.name}}" is.
-        advice = f": in a path it is written [{found}]." if expected == EXPECTED[Kind.ID] and found.isalnum() else ""
+        advice = ""
+        if expected == EXPECTED[Kind.ID] and found.isalnum():
+            # "{{items.0}}" is no path in handlebars.js either, though "{{items.0.name}}" is.
+            advice = f": in a path it is written [{found}]."
+        elif found.endswith("&"):
+            advice = ": a character may be written as an HTML entity, such as &quot; for a quotation mark."
         return self._fault(f"Expected {expected}, found {found}{advice}")
 
     def _mismatch(self, opening: Call, closing: str, at: int) -> TemplateError:

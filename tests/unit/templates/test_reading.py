@@ -21,6 +21,9 @@ LARGE = 200_000
 """Characters. What takes quadratic time over so many takes many minutes."""
 
 
+ENTITY = ": a character may be written as an HTML entity, such as &quot; for a quotation mark."
+
+
 def shown(program: Program) -> str:
     """A tree in short: texts as they are, ``<x>`` for an escaped value, ``<&x>`` for another, ``<#x>…<else>…<//>``."""
     return "".join(map(shown_statement, program.body))
@@ -123,7 +126,8 @@ def test_an_integer_is_exact() -> None:
         ("{{{b}}", 1, 5, "Expected }}}, found }}"),
         ("{{}}", 1, 3, "Expected a name or a value, found }}"),
         ("{{b <p>text</p>", 1, 5, "Expected }}, found <"),
-        ("{{b&quot;}}", 1, 3, "Expected a name or a value, found b&"),
+        ("{{b&quot;}}", 1, 3, f"Expected a name or a value, found b&{ENTITY}"),
+        ("{{b &quot;c&quot;}}", 1, 5, f"Expected }}}}, found &{ENTITY}"),
         ('{{b "c}}', 1, 5, "The string that begins here is not closed."),
         ("{{b.[c}}", 1, 5, "The bracket that begins here is not closed."),
         ("x{{!-- b }}", 1, 2, "The comment that begins here is not closed."),

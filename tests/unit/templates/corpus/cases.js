@@ -62,8 +62,8 @@ const PLACES = [
   "{{v.length}}|{{v.a}}|{{v.0}}|{{lookup v 'a'}}|{{lookup v 0}}|{{lookup o v}}".replace("{{v.0}}", "{{v.[0]}}"),
 ];
 const values = [];
-for (const value of VALUES) {
-  for (const place of PLACES)
+for (const place of PLACES) {
+  for (const value of VALUES)
     values.push([place, `{"v":${value},"o":{"true":"T","null":"N","0":"Z","1":"O","a":"A","":"E","2.5":"F"}}`]);
 }
 
@@ -601,8 +601,8 @@ const large = [
     '{"a70":true}',
   ],
   [`{{#if ${nest(40, "(lookup ", "o", " 'o')")}}}a{{else}}b{{/if}}`, '{"o":{"o":1}}'],
-  ["{{a}},{{b}};\n".repeat(1000), '{"a":1,"b":"<"}'],
-  ["{{#each v}}{{#if @first}}<{{/if}}{{.}}{{#unless @last}},{{/unless}}{{/each}}\n".repeat(50), '{"v":[1,2,3]}'],
+  ["{{a}},{{b}};\n".repeat(300), '{"a":1,"b":"<"}'],
+  ["{{#each v}}{{#if @first}}<{{/if}}{{.}}{{#unless @last}},{{/unless}}{{/each}}\n".repeat(20), '{"v":[1,2,3]}'],
   ["{{#each v}}{{.}}{{/each}}", `{"v":[${Array.from({ length: 3000 }, (_, i) => i)}]}`],
   ["x".repeat(2000) + "{{a}}" + "y".repeat(2000), '{"a":1}'],
 ];

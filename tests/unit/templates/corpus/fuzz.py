@@ -23,13 +23,14 @@ Differences that are known, with their reasons, so that no case has them or ``is
 import argparse
 import json
 import subprocess
+from functools import lru_cache
 from pathlib import Path
 from random import Random
 from typing import Any
 
 from cluster.templates.handlebars.bounds import Budget
 from cluster.templates.handlebars.errors import TemplateError
-from cluster.templates.handlebars.text import compile_text
+from cluster.templates.handlebars.text import CompiledText, compile_text
 
 FOLDER = Path(__file__).parent
 STEPS, OUTPUT = 10**9, 10**9
@@ -233,10 +234,16 @@ def made(seed: int, cases: int) -> list[tuple[str, str]]:
     return [(maker.template(), maker.data()) for _ in range(cases)]
 
 
+@lru_cache(maxsize=8)
+def compiled_text(template: str, is_html: bool) -> CompiledText:
+    """Cases of one template follow each other."""
+    return compile_text(template, is_html=is_html)
+
+
 def ours(template: str, data: Any, *, is_html: bool) -> str | TemplateError:
     """What a template prints, or why it cannot be compiled."""
     try:
-        compiled = compile_text(template, is_html=is_html)
+        compiled = compiled_text(template, is_html)
     except TemplateError as error:
         return error
     return compiled.whole(data, Budget(STEPS, OUTPUT))
