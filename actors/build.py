@@ -40,6 +40,7 @@ async def recorder(context: Context, links: Links) -> "Recorder":
 
 
 async def delivery(context: Context, links: Links) -> "Deliverer":
+    from actors.compose.templated import Version
     from actors.delivery.composing import Composer
     from actors.delivery.connector import Connector
     from actors.delivery.deliverer import Deliverer
@@ -52,6 +53,7 @@ async def delivery(context: Context, links: Links) -> "Deliverer":
     from cluster.lookup.domain_tls import TlsPolicies
     from cluster.lookup.tls_results import TlsResults
     from cluster.routing.build import build_routing, helo_name
+    from cluster.templates.store import CompiledTemplates
     from cluster.tenancy.directory import TenantDirectory
 
     settings = context.settings
@@ -69,7 +71,13 @@ async def delivery(context: Context, links: Links) -> "Deliverer":
         node_id=context.node_id,
         settings=settings.delivery,
         journal=journal,
-        composer=Composer(journal, SendingDomains(journal, context.vault, directory), marker, settings.message),
+        composer=Composer(
+            journal,
+            SendingDomains(journal, context.vault, directory),
+            CompiledTemplates(journal, Version),
+            marker,
+            settings.message,
+        ),
         connector=Connector(routing.resolver, dialer, settings.smtp, helo_name(settings), random=random.random),
         router=routing.router,
         active_policy=routing.active_policy,

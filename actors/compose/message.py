@@ -14,6 +14,7 @@ from actors.compose.dkim import Signer, Unsigned
 from actors.compose.mime import Skeleton
 from actors.compose.transform import Addressee
 from cluster.journal.records import PreparedPersonalization
+from cluster.templates.compiled import Filled
 
 
 class WireMessage(Struct, frozen=True):
@@ -45,14 +46,16 @@ def draft_message(
     date: datetime,
     signed_at: datetime,
     addressee: Addressee | None = None,
+    filled: Filled | None = None,
 ) -> Draft:
     """The message of one personalization, to be signed by ``signer`` if there is one.
 
     ``message_id`` is the whole field value. ``date`` is the same in every attempt, ``signed_at`` is the time of this
-    attempt; both are timezone-aware. ``addressee``: the recipient of a copy, if each recipient gets one. Raises
-    NotComposable when the message cannot be composed.
+    attempt; both are timezone-aware. ``addressee``: the recipient of a copy, if each recipient gets one. ``filled``:
+    the result of ``Skeleton.fill`` for this message, if it is at hand. Raises NotComposable when the message cannot be
+    composed.
     """
-    composed = skeleton.compose(personalization, message_id=message_id, date=date, addressee=addressee)
+    composed = skeleton.compose(personalization, message_id=message_id, date=date, addressee=addressee, filled=filled)
     body_hash = skeleton.body_hash(composed.body) if signer is not None else b""
     at = int(signed_at.timestamp())
     downgraded = None

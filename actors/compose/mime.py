@@ -17,8 +17,10 @@ from typing import Any, Generic, TypeVar
 from msgspec import Struct
 
 from actors.compose import dkim, parts
+from actors.compose.holed import Filling, Undecided
 from actors.compose.parts import Entity, Form, text_form
-from actors.compose.render import Filling, Rendered, Renderer, Undecided
+from actors.compose.render import Rendered, Renderer
+from actors.compose.templated import Version, most_octets
 from actors.compose.transform import Addressee, Transform, Transformer
 from cluster.journal.records import BodyPart, Content, PreparedPersonalization, encode
 from cluster.message import custom_fields
@@ -26,6 +28,7 @@ from cluster.message import header_fields as fields
 from cluster.message.header_fields import NotComposable
 from cluster.message.transfer_encoding import BOUNDARY_MARK
 from cluster.settings import DEFAULT_LIMITS, MessageSettings
+from cluster.templates.compiled import Filled
 
 _RANKS = {"text/plain": 0, "text/x-amp-html": 2, "text/html": 3, "text/calendar": 4}
 """RFC 2046 §5.1.4: from the plainest to the richest. AMP is before HTML, for clients that show the last they know."""
@@ -71,15 +74,20 @@ class Skeleton:
     """A request's content, encoded as far as its messages share it. Made by ``compile_content``."""
 
     def __init__(
-        self, content: Content, files: Mapping[bytes, bytes], limits: MessageSettings, transform: Transform | None
+        self,
+        content: Content,
+        files: Mapping[bytes, bytes],
+        limits: MessageSettings,
+        transform: Transform | None,
+        version: Version | None,
     ) -> None:
-        self._content = content
         self._limits = limits
-        self._renderer = Renderer(content, limits)
-        self._transformer = Transformer(transform, self._renderer.parts) if transform is not None else None
+        self._renderer = Renderer(content, limits, version)
+        self._content = self._renderer.content
+        self._transformer = Transformer(transform, self._renderer) if transform is not None else None
         seed = sha256(encode(content)).hexdigest()[:32]
         self._boundary = f"{BOUNDARY_MARK}{seed}"
-        self._shared_texts: list[Entity | None] = [None] * len(self._renderer.parts)
+        self._shared_texts: list[Entity | None] = [None] * self._renderer.number_of_parts
         self._inline: list[Entity] = []
         self._attached: list[Entity] = []
         for attachment in content.attachments:
@@ -96,19 +104,21 @@ class Skeleton:
         message_id: str,
         date: datetime,
         addressee: Addressee | None = None,
+        filled: Filled | None = None,
     ) -> Composed:
         """The message of one personalization. ``message_id``: with angle brackets, used if the sender names none.
-        ``date``: timezone-aware. ``addressee``: the recipient of a copy, if each recipient gets one.
+        ``date``: timezone-aware. ``addressee``: the recipient of a copy, if each recipient gets one. ``filled``: the
+        result of ``fill`` for this message, if it is at hand.
 
         Raises NotComposable for this message alone; if it would be too large, before it is made. The skeleton remains
         usable for the others.
         """
         try:
-            said = self._renderer.render(personalization)
+            said = self._renderer.render(personalization, filled)
             if self._transformer is not None:
                 entity = self._transformed(self._transformer, said.parts, addressee)
             else:
-                entity = self._shared if said.parts is self._renderer.parts else self._laid_out(said.parts)
+                entity = self._shared if self._renderer.shares(said.parts) else self._laid_out(said.parts)
             header, smtputf8 = self._addressing(said, personalization)
             header.insert(0, (b"Date", fields.date(date)))
             custom, own_id = _custom(said.headers) if personalization.headers else self._custom
@@ -126,13 +136,23 @@ class Skeleton:
         downgraded = _downgraded(header, personalization) if smtputf8 else None
         return Composed(tuple(header), entity.content, smtputf8, downgraded)
 
-    def growth(self, personalization: PreparedPersonalization, values_bytes: int) -> int | None:
-        """The most octets that a message's substitutions and a transform add to the shared content; None if finding out
-        would block an event loop for too long. ``values_bytes``: octets of the values."""
-        grown = self._renderer.growth(personalization.substitutions, values_bytes)
+    def fill(self, data: bytes, **bounds: int) -> Filled | None:
+        """The template with a message's data: see ``Renderer.fill``. Raises TooMuch."""
+        return self._renderer.fill(data, **bounds)
+
+    def growth(
+        self, personalization: PreparedPersonalization, values_bytes: int, filled: Filled | None = None
+    ) -> int | None:
+        """The most octets that a message's values and a transform add to the shared content; None if finding out would
+        block an event loop for too long. ``values_bytes``: octets of the substitutions' values. ``filled``: the result
+        of ``fill``."""
+        if filled is None:
+            grown = self._renderer.growth(personalization.substitutions, values_bytes)
+        else:
+            grown = values_bytes = most_octets(filled)
         if grown is None or self._transformer is None:
             return grown
-        more = self._transformer.growth(self._renderer.unfilled(personalization.substitutions), values_bytes)
+        more = self._transformer.growth(self._renderer.unfilled(personalization), values_bytes)
         return None if more is None else grown + more
 
     def body_hash(self, body: bytes) -> bytes:
@@ -166,7 +186,7 @@ class Skeleton:
         self, transformer: Transformer, rendered: tuple[BodyPart | Filling, ...], addressee: Addressee | None
     ) -> Entity:
         """The body of a message after the transform of ``rendered``. Raises NotComposable when it is too large."""
-        if rendered is not self._renderer.parts:
+        if not self._renderer.shares(rendered):
             self._require_room([part for part in rendered if isinstance(part, Filling)])
         own = transformer.apply(rendered, addressee)
         return self._shared if own is transformer.parts else self._laid_out(own)
@@ -252,14 +272,16 @@ def compile_content(
     files: Mapping[bytes, bytes],
     limits: MessageSettings = DEFAULT_LIMITS,
     transform: Transform | None = None,
+    version: Version | None = None,
 ) -> Skeleton:
     """The skeleton of a request's messages. ``files``: sha256 → bytes, for all attachments of ``content``.
-    ``transform`` changes the texts.
+    ``transform`` changes the texts. ``version``: the version of a template that ``content`` names, if it names
+    one.
 
     Raises NotComposable when no message of the request can be composed.
     """
     try:
-        return Skeleton(content, files, limits, transform)
+        return Skeleton(content, files, limits, transform, version)
     except UnicodeEncodeError as error:
         raise _half_pair() from error
 

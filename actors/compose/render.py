@@ -1,34 +1,34 @@
 """The texts of one message: the shared content, overridden by a personalization.
 
-This module owns the precedence of the two, the legacy substitutions and the footer. It does not encode (parts.py, and
-header_fields.py of ``cluster``) or change a text for each recipient (transform.py).
-A template language belongs here: ``Renderer.render`` returns the subject and the parts of a message, and mime.py needs
-nothing else.
+This module owns the precedence of the two and of a template's texts, and the legacy substitutions. It does not encode
+(parts.py, and header_fields.py of ``cluster``) or change a text for each recipient (transform.py). The language of
+templates is that of ``cluster/templates``; templated.py makes parts of their texts. ``Renderer.render`` returns the
+subject and the parts of a message, and mime.py needs nothing else.
 
 What no personalization changes is returned as the same object every time; mime.py encodes such an object once. A part
 with holes is returned as the cut text, the same object every time, with the values for the holes.
 """
 
-import re
-from collections.abc import Hashable, Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
 
-from actors.compose.parts import Form
-from cluster.journal.records import Address, BodyPart, Content, Footer, PreparedPersonalization
+from actors.compose.holed import Cut, Filling, with_footer
+from actors.compose.templated import Version, filled_parts
+from cluster.journal.records import Address, BodyPart, Content, PreparedPersonalization
 from cluster.message.custom_fields import merged
 from cluster.message.header_fields import NotComposable, filled_addresses
 from cluster.message.substitution import LOOP_S, CutText, Keys, effort_s, keys_of, substituted_size
 from cluster.message.transfer_encoding import newlines, octets
 from cluster.settings import DEFAULT_LIMITS, MessageSettings
+from cluster.templates.compiled import Filled
+from cluster.templates.handlebars.errors import TooMuch
 
 _KEPT_BYTES = 4 * 1024 * 1024
 """Limit on cut texts and keys, over all key sets of a request; a single larger set is kept alone. Most requests have
 one set."""
 _BYTES_OF_A_HOLE = 300
 """Memory of the pieces on both sides of a hole, as text and encoded."""
-_BODY_END = re.compile(r"</body\s*>", re.IGNORECASE | re.ASCII)
 _HARMLESS = 256 * 1024
 """Octets up to which a text is not checked against the size limits."""
 
@@ -43,71 +43,6 @@ class Rendered(Struct, frozen=True):
     headers: dict[str, str]
 
 
-class Undecided(Struct, frozen=True):
-    """Stands for a form that is not made yet."""
-
-
-class Holed(Protocol):
-    """A part with holes. ``form`` is set by mime.py: how the part is encoded, once that is decided. Line ends in
-    literals and values are ``\\n``."""
-
-    type: str
-    form: Form | Undecided | None
-
-    def pieces(self) -> tuple[Sequence[str], Sequence[Hashable]] | None:
-        """The literals, and the keys of the holes between them; None if the values affect more than the holes."""
-
-    def at_most(self, values: Mapping[Any, str], /) -> int:
-        """A cheap upper bound of the part's octets with these values."""
-
-    def size(self, values: Mapping[Any, str]) -> int:
-        """The most octets of the part with these values: in UTF-8, with CRLF line ends."""
-
-    def part(self, values: Mapping[Any, str]) -> BodyPart:
-        """The part with its whole text."""
-
-
-class Cut:
-    """A part cut at its keys. ``footer``: a footer not in the text yet, because its place depends on the values."""
-
-    __slots__ = ("__weakref__", "_largest", "footer", "form", "text", "type")
-
-    def __init__(self, part: BodyPart, keys: Keys, footer: Footer | None) -> None:
-        self.type = part.type
-        self.text = CutText(part.value, keys)
-        self.footer = footer
-        self.form: Form | Undecided | None = Undecided()
-        end = self.text.literals[-1] if self.text.literals else ""
-        if footer is not None and end and (part.type.lower() != "text/html" or "</body>" in end):
-            self.text.end_with(_with_footer(BodyPart(part.type, end), footer).value)
-            self.footer = None
-        self._largest = self.text.largest + _footer_size(self.footer)
-
-    def pieces(self) -> tuple[Sequence[str], Sequence[str]] | None:
-        literals, holes = self.text.literals, self.text.holes
-        return None if self.footer is not None or literals is None or holes is None else (literals, holes)
-
-    def at_most(self, _values: Mapping[str, str]) -> int:
-        return self._largest
-
-    def size(self, values: Mapping[str, str]) -> int:
-        return self.text.size(values) + _footer_size(self.footer)
-
-    def part(self, values: Mapping[str, str]) -> BodyPart:
-        return _with_footer(BodyPart(self.type, self.text.fill(values)), self.footer)
-
-
-class Filling(Struct, frozen=True):
-    """A part with holes and the values for them; line ends in them are ``\\n``."""
-
-    cut: Holed
-    values: Mapping[Any, str]
-
-    def part(self) -> BodyPart:
-        """The part with its whole text."""
-        return self.cut.part(self.values)
-
-
 class _KeySet:
     """The texts of a request, cut at one set of substitution keys."""
 
@@ -118,23 +53,42 @@ class _KeySet:
         self.keys = keys
         self.subject = CutText(content.subject, keys)
         self.is_subject_safe = self.subject.largest <= _HARMLESS
-        cuts = [Cut(part, keys, content.footer) for part in content.parts]
-        self.parts = tuple([cut if cut.text.counts else part for cut, part in zip(cuts, shared, strict=True)])
+        texts = [CutText(part.value, keys) for part in content.parts]
+        self.parts = tuple(
+            [
+                Cut(part.type, text, content.footer) if text.counts else part
+                for text, part in zip(texts, shared, strict=True)
+            ]
+        )
         """The parts, cut; a part without a key is the one that all messages share."""
         self.reply_to = any(keys.occur_in(f"{address.email}\0{address.name}") for address in content.reply_to)
-        counts = [cut.text.counts for cut in cuts]
+        counts = [text.counts for text in texts]
         self.most = max([count for those in counts for count in those.values()], default=0)
         """The most occurrences of one key in one part."""
         holes = sum([sum(those.values()) for those in counts])
-        texts = 3 * sum([len(part.value) for part in content.parts])
-        self.held_bytes = texts + _BYTES_OF_A_HOLE * holes + keys.held_bytes
+        self.held_bytes = (
+            3 * sum([len(part.value) for part in content.parts]) + _BYTES_OF_A_HOLE * holes + keys.held_bytes
+        )
 
 
 class Renderer:
     """The texts of one request, ready for its messages."""
 
-    def __init__(self, content: Content, limits: MessageSettings = DEFAULT_LIMITS) -> None:
-        self._content = content
+    def __init__(
+        self,
+        content: Content,
+        limits: MessageSettings = DEFAULT_LIMITS,
+        version: Version | None = None,
+    ) -> None:
+        """``version``: the version of a template that the content names, if it names one."""
+        self._has_template_subject = version is not None and version.has_subject
+        if version is not None and version.is_fixed:
+            content, version = version.written_into(content), None
+        self.content = content
+        """The content, with the texts of a template that has no tags."""
+        self._version = version
+        self._unfilled = version.parts(content.footer) if version is not None else ()
+        """The parts of the template."""
         self._limits = limits
         texts = tuple(BodyPart(part.type, newlines(part.value)) for part in content.parts)
         self._plain = texts or (BodyPart("text/plain", ""),)
@@ -143,18 +97,47 @@ class Renderer:
         self._key_sets: dict[tuple[str, ...], _KeySet] = {}
         self._held_bytes = 0
         self._characters = sum([len(part.value) for part in self._plain]) + len(content.subject)
-        self.parts = tuple(_with_footer(part, content.footer) for part in self._plain)
-        """The parts of messages without substitutions in them."""
+        self._empty: Filled | None = None
+        self._shared: tuple[BodyPart, ...] | None = None
+        if self._version is None:
+            self._shared = tuple(with_footer(part, content.footer) for part in self._plain)
 
-    def render(self, personalization: PreparedPersonalization) -> Rendered:
-        """The texts of this personalization's message. Raises NotComposable when they would be too large."""
-        content = self._content
-        subject = content.subject if personalization.subject is None else personalization.subject
+    @property
+    def parts(self) -> tuple[BodyPart, ...]:
+        """The parts of messages without substitutions in them, and without data for a template. The same object each
+        time. Raises NotComposable when a template exceeds its bounds."""
+        if self._shared is None:
+            filled = filled_parts(self._unfilled, self._filled_without_data)
+            self._shared = tuple([part.part() if isinstance(part, Filling) else part for part in filled])
+        return self._shared
+
+    @property
+    def number_of_parts(self) -> int:
+        """How many parts each message has."""
+        return len(self._unfilled or self._plain)
+
+    def shares(self, parts: tuple[BodyPart | Filling, ...]) -> bool:
+        """Whether these are the parts of messages without values of their own."""
+        return parts is self._shared
+
+    def fill(self, data: bytes, **bounds: int) -> Filled | None:
+        """The template with a message's data (JSON), as ``render`` takes it; None if no text depends on the data.
+        ``bounds``: as in ``Version.fill``. Raises TooMuch."""
+        return None if self._version is None or not data else self._version.fill(data, **bounds)
+
+    def render(self, personalization: PreparedPersonalization, filled: Filled | None = None) -> Rendered:
+        """The texts of this personalization's message. ``filled``: the result of ``fill`` with its data, if that is at
+        hand. Raises NotComposable when they would be too large."""
+        content = self.content
+        own_subject = None if self._has_template_subject else personalization.subject
+        subject = content.subject if own_subject is None else own_subject
         reply_to = content.reply_to
-        parts: tuple[BodyPart | Filling, ...] = self.parts
-        if personalization.substitutions and (key_set := self._key_set(tuple(personalization.substitutions))):
+        parts: tuple[BodyPart | Filling, ...]
+        if self._version is not None:
+            subject, parts = self._templated(self._version, subject, personalization.template_data, filled)
+        elif personalization.substitutions and (key_set := self._key_set(tuple(personalization.substitutions))):
             values = personalization.substitutions
-            if personalization.subject is not None:
+            if own_subject is not None:
                 subject = self._substituted_subject(subject, key_set.keys, values)
             elif key_set.subject.counts:
                 if not key_set.is_subject_safe:
@@ -163,6 +146,8 @@ class Renderer:
             if key_set.reply_to:
                 reply_to = filled_addresses(reply_to, key_set.keys, values, self._limits.max_bytes)
             parts = self._filled(key_set, values)
+        else:
+            parts = self.parts
         if 4 * len(subject) > self._limits.max_subject_bytes:
             self._require_subject_fits(octets(subject.strip(" \t")))
         return Rendered(
@@ -185,10 +170,29 @@ class Renderer:
         # A line end of one octet becomes two.
         return 2 * values_bytes * key_set.most * len(key_set.parts) if key_set else 0
 
-    def unfilled(self, substitutions: Mapping[str, str]) -> tuple[BodyPart | Cut, ...]:
-        """The parts of a message with these substitutions before the values are filled in."""
+    def unfilled(self, personalization: PreparedPersonalization) -> tuple[BodyPart | Cut, ...]:
+        """The parts of a message before its values are filled in."""
+        if self._version is not None:
+            return self._unfilled
+        substitutions = personalization.substitutions
         key_set = self._key_set(tuple(substitutions)) if substitutions else None
         return key_set.parts if key_set is not None and key_set.most else self.parts
+
+    def _templated(
+        self, version: Version, subject: str, data: bytes, filled: Filled | None
+    ) -> tuple[str, tuple[BodyPart | Filling, ...]]:
+        """The subject and the parts of a message with ``data``; ``subject``: if the template has none."""
+        if filled is None:
+            filled = _within_bounds(version, data) if data else self._filled_without_data
+        parts = filled_parts(self._unfilled, filled) if data else self.parts
+        return filled.subject if version.has_subject else subject, parts
+
+    @property
+    def _filled_without_data(self) -> Filled:
+        assert self._version is not None
+        if self._empty is None:
+            self._empty = _within_bounds(self._version, b"")
+        return self._empty
 
     def _require_subject_fits(self, size: int) -> None:
         if size > self._limits.max_subject_bytes:
@@ -212,11 +216,11 @@ class Renderer:
             if not keys.names:
                 return None
             plain = Content(
-                from_=self._content.from_,
-                reply_to=self._content.reply_to,
-                subject=self._content.subject,
+                from_=self.content.from_,
+                reply_to=self.content.reply_to,
+                subject=self.content.subject,
                 parts=self._plain,
-                footer=self._content.footer,
+                footer=self.content.footer,
             )
             found = _KeySet(plain, keys, self.parts)
             if self._held_bytes + found.held_bytes > _KEPT_BYTES:
@@ -226,33 +230,10 @@ class Renderer:
         return found
 
 
-def _with_footer(part: BodyPart, footer: Footer | None) -> BodyPart:
-    """The part with its footer: text on a separate line; HTML inside the body element, if there is one."""
-    if footer is None:
-        return part
-    kind, value = part.type.lower(), part.value
-    if kind == "text/plain" and footer.text:
-        gap = "\n" if value and not value.endswith("\n") else ""
-        return BodyPart(part.type, f"{value}{gap}{newlines(footer.text)}")
-    if kind == "text/html" and footer.html:
-        end = _body_end(value)
-        return BodyPart(part.type, f"{value[:end]}{newlines(footer.html)}{value[end:]}")
-    return part
-
-
-def _footer_size(footer: Footer | None) -> int:
-    """The most octets that a footer adds to a part."""
-    return 0 if footer is None else max(octets(newlines(footer.text)) + 2, octets(newlines(footer.html)))
-
-
-def _body_end(html: str) -> int:
-    """The index of the last ``</body>``, or of the end. A tag in another case is searched from the end, tag by tag: a
-    pattern over the whole text would hold the interpreter lock for too long."""
-    if (found := html.rfind("</body>")) >= 0:
-        return found
-    end = len(html)
-    while (found := html.rfind("</", 0, end)) >= 0:
-        if _BODY_END.match(html, found):
-            return found
-        end = found
-    return len(html)
+def _within_bounds(version: Version, data: bytes) -> Filled:
+    """The template with this data. Raises NotComposable when it exceeds its bounds."""
+    try:
+        return version.fill(data)
+    except TooMuch as error:
+        reason = error.reason  # a sentence; here it follows a colon
+        raise NotComposable(f"{reason[0].lower()}{reason[1:].removesuffix('.')}") from error

@@ -22,9 +22,11 @@ from weakref import WeakKeyDictionary
 
 from msgspec import Struct
 
+from actors.compose.holed import Cut, Filling, Undecided
 from actors.compose.parts import Form
-from actors.compose.render import Cut, Filling, Undecided
+from actors.compose.render import Renderer
 from cluster.journal.records import BodyPart
+from cluster.message.substitution import joined
 from cluster.message.transfer_encoding import newlines, octets
 
 
@@ -128,29 +130,27 @@ class Changed:
         return self._octets + sum([count * octets(values[hole]) for hole, count in self._counts.items()])
 
     def part(self, values: Mapping[Hole, str]) -> BodyPart:
-        pieces = [""] * (len(self._literals) + len(self._holes))
-        pieces[::2] = self._literals
-        pieces[1::2] = [values[hole] for hole in self._holes]
-        return BodyPart(self.type, "".join(pieces))
+        return BodyPart(self.type, joined(self._literals, [values[hole] for hole in self._holes]))
 
 
 class Transformer:
-    """Applies a transform to one request. ``rendered``: the parts of messages without substitutions in them."""
+    """Applies a transform to one request, whose texts are those of the renderer."""
 
-    def __init__(self, transform: Transform, rendered: tuple[BodyPart, ...]) -> None:
+    def __init__(self, transform: Transform, renderer: Renderer) -> None:
         self._transform = transform
-        self._rendered = rendered
-        self._shared: list[Changed | None] = [None] * len(rendered)
+        self._renderer = renderer
+        self._shared: list[Changed | None] = [None] * renderer.number_of_parts
         self._cuts: WeakKeyDictionary[Cut, Changed | None] = WeakKeyDictionary()
         self.parts: tuple[BodyPart, ...] = ()
-        """``rendered`` after the transform, once a message needed it; empty if each recipient has parts of its own."""
+        """The renderer's parts after the transform, once a message needed them; empty if each recipient has parts of
+        its own."""
 
     def apply(
         self, rendered: tuple[BodyPart | Filling, ...], addressee: Addressee | None
     ) -> tuple[BodyPart | Filling, ...]:
         """A message's parts after the transform. A BodyPart is the same object for all messages; a Filling belongs to
         this one."""
-        is_shared = rendered is self._rendered
+        is_shared = self._renderer.shares(rendered)
         if is_shared and self.parts:
             return self.parts
         own = tuple([self._applied(index, part, addressee) for index, part in enumerate(rendered)])
@@ -164,7 +164,7 @@ class Transformer:
         """The most octets that the transform adds to a message's parts; None if that depends on its whole texts."""
         grown = 0
         for index, part in enumerate(unfilled):
-            changed = self._changed_cut(part) if isinstance(part, Cut) else self._changed_part(index)
+            changed = self._changed_cut(part) if isinstance(part, Cut) else self._changed_part(index, part)
             if changed is None:
                 return None
             grown += changed.growth(values_bytes)
@@ -172,7 +172,7 @@ class Transformer:
 
     def _applied(self, index: int, part: BodyPart | Filling, addressee: Addressee | None) -> BodyPart | Filling:
         if not isinstance(part, Filling):
-            changed = self._changed_part(index)
+            changed = self._changed_part(index, part)
             return changed.whole or Filling(changed, changed.values({}, addressee))
         assert isinstance(part.cut, Cut)
         known = self._changed_cut(part.cut)
@@ -182,10 +182,9 @@ class Transformer:
             known.form = None  # filled only once, so a form is not worth making
         return Filling(known, known.values(part.values, addressee))
 
-    def _changed_part(self, index: int) -> Changed:
+    def _changed_part(self, index: int, part: BodyPart) -> Changed:
         found = self._shared[index]
         if found is None:
-            part = self._rendered[index]
             found = self._shared[index] = self._changed(Text(part.type, (part.value,)))
         return found
 

@@ -17,20 +17,26 @@ from msgspec.structs import replace
 from actors.compose.message import Draft, WireMessage, draft_message, finish
 from actors.compose.mime import Skeleton
 from actors.compose.multibuffer import why_one_at_a_time
+from actors.compose.templated import Version
 from actors.compose.transform import Addressee, SharedBy
-from actors.delivery.contents import LARGE_BYTES, Compiled, Contents, TransformOf, untransformed
+from actors.delivery.contents import LARGE_BYTES, Compiled, Contents, Template, TransformOf, untransformed
 from actors.delivery.job import Job, Uncomposed
 from actors.delivery.marker import Marker
 from actors.delivery.signing import Author, NoSendingDomain, SendingDomain, SendingDomains
 from actors.smtp.commands import Envelope
+from cluster.journal.excerpts import decode_references
 from cluster.journal.journal import Journal
-from cluster.journal.records import Claimed, PreparedPersonalization, decode_content, decode_personalization
+from cluster.journal.records import Claimed, PreparedPersonalization, decode_personalization
 from cluster.message.composable import NOT_COMPOSED
 from cluster.message.header_fields import NotComposable, address
 from cluster.peers import PeerGone
 from cluster.policy.routes.domains import domain_of
 from cluster.routing.offer import Shared, decode_shared
 from cluster.settings import DEFAULT_LIMITS, MessageSettings
+from cluster.templates.compiled import Filled, TextFault
+from cluster.templates.handlebars.errors import TooMuch
+from cluster.templates.store import CompiledTemplates
+from cluster.templates.texts import TemplateUse
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +45,15 @@ EXPECTED_BYTES = 64 * 1024 * 1024
 SLICE = 16
 """Messages composed before they are yielded and the event loop runs other tasks: some milliseconds, and two rounds of
 eight signatures (compose/multibuffer.py)."""
+LOOP_STEPS = 2000
+LOOP_OUTPUT = 64 * 1024
+"""The steps and characters within which a template is filled in the event loop: some milliseconds at most. A message
+that takes more is large. An order for a hundred lines of five values takes a quarter of it."""
+LOOP_S = 0.005
+"""After templates were filled for so long, in seconds, the event loop runs other tasks."""
 
+Stored = tuple[bytes, Mapping[bytes, bytes]]
+"""An encoded content, and its files by their SHA-256."""
 Made = list[Job | Uncomposed]
 """What became of a group of deliveries."""
 
@@ -55,6 +69,8 @@ class ComposeOrder(Struct, frozen=True):
     sending: SendingDomain | NoSendingDomain
     is_large: bool = False
     """Composing it may block the event loop for too long."""
+    filled: Filled | None = None
+    """The request's template with this message's data; None if composing has to fill it, or there is none."""
     addressee: Addressee | None = None
     """The recipient, if the order is for one copy."""
 
@@ -79,6 +95,7 @@ class Composer:
         self,
         journal: Journal,
         sending_domains: SendingDomains,
+        templates: CompiledTemplates[Version],
         marker: Marker,
         limits: MessageSettings = DEFAULT_LIMITS,
         transform_of: TransformOf = untransformed,
@@ -87,6 +104,7 @@ class Composer:
             log.info("signatures are made one at a time reason=%r", reason)
         self._journal = journal
         self._sending_domains = sending_domains
+        self._templates = templates
         self._marker = marker
         self._limits = limits
         self._at_hand = Contents(limits, transform_of)
@@ -123,27 +141,35 @@ class Composer:
         sending = await self._sending_domains.find(set(authors))
         own = zip(personalizations, authors, strict=True)
         orders: list[ComposeOrder | None] = []
+        clock = asyncio.get_running_loop().time
+        until = clock() + LOOP_S
         for group in groups:
             if not group:
                 orders.append(None)
                 continue
             content = compiled[group[0].request_id]
             personalization, author = next(own)
-            is_large = self._is_large(content, group[0], personalization)
-            orders.append(ComposeOrder(tuple(group), content, personalization, author[1], sending[author], is_large))
+            filled, is_large = self._filled(content, group[0], personalization)
+            orders.append(
+                ComposeOrder(tuple(group), content, personalization, author[1], sending[author], is_large, filled)
+            )
+            if clock() > until:
+                await asyncio.sleep(0)
+                until = clock() + LOOP_S
         return orders
 
-    def _is_large(self, compiled: Compiled, first: Claimed, personalization: PreparedPersonalization) -> bool:
+    def _filled(
+        self, compiled: Compiled, first: Claimed, personalization: PreparedPersonalization
+    ) -> tuple[Filled | None, bool]:
+        """A message's template, filled unless that takes long, and whether the message is large."""
         size = compiled.size + len(first.personalization)
-        may_grow = personalization.substitutions or compiled.transform is not None
-        if size <= LARGE_BYTES and may_grow and isinstance(compiled.skeleton, Skeleton):
-            slot = self._marker.name(first)
-            growth = compiled.skeleton.growth(personalization, len(first.personalization))
-            self._marker.done(slot)
-            if growth is None:
-                return True
-            size += growth
-        return size > LARGE_BYTES
+        may_grow = personalization.template_data or personalization.substitutions or compiled.transform is not None
+        if size > LARGE_BYTES or not may_grow or not isinstance(compiled.skeleton, Skeleton):
+            return None, size > LARGE_BYTES
+        slot = self._marker.name(first)
+        filled, growth = _grown(compiled.skeleton, personalization, len(first.personalization))
+        self._marker.done(slot)
+        return filled, growth is None or size + growth > LARGE_BYTES
 
     async def compose(self, orders: Sequence[ComposeOrder | None]) -> AsyncIterator[Made]:
         """Yields the jobs of each order, in sequence, as soon as they are made; an empty list for None."""
@@ -203,40 +229,60 @@ class Composer:
         Unavailable."""
         messages = Counter(group[0].request_id for group in groups if group)
         first = {group[0].request_id: group[0] for group in groups if group}
-        found = {}
-        for request_id, delivery in first.items():
-            slot = self._marker.name_content(delivery)
-            if (compiled := self._at_hand.get(request_id)) is not None:
-                found[request_id] = compiled
-            self._marker.done(slot)
-
-        def keep(request_id: str, data: bytes, files: Mapping[bytes, bytes]) -> None:
-            slot = self._marker.name_content(first[request_id])
-            is_shared = messages[request_id] > 1
-            found[request_id] = self._at_hand.add(request_id, data, files, is_shared=is_shared)
-            self._marker.done(slot)
-
-        missing = [request_id for request_id in messages if request_id not in found]
-        for request_id in missing:
-            if (shared := self._release(request_id)) is not None and (fetched := await _fetched(shared)):
-                keep(request_id, *fetched)
-        missing = [request_id for request_id in missing if request_id not in found]
+        found = {
+            request_id: compiled for request_id in messages if (compiled := self._at_hand.get(request_id)) is not None
+        }
+        stored: dict[str, Stored] = {}
+        for request_id in messages:
+            if request_id not in found and (one := await self._at_hand_or_shared(request_id)) is not None:
+                stored[request_id] = one
+        missing = [request_id for request_id in messages if request_id not in found and request_id not in stored]
         if missing:
             for request_id, data in (await self._journal.messages.contents(missing)).items():
-                hashes = [attachment.sha256 for attachment in decode_content(data).attachments]
+                hashes = [attachment.sha256 for attachment in decode_references(data).attachments]
                 tenant_id = first[request_id].tenant_id
-                files = await self._journal.messages.attachments(tenant_id, hashes) if hashes else {}
-                keep(request_id, data, files)
+                stored[request_id] = data, await self._journal.messages.attachments(tenant_id, hashes) if hashes else {}
+        for request_id, (data, files) in stored.items():
+            use = decode_references(data).template
+            template = None if use is None else await self._template(first[request_id].tenant_id, use)
+            slot = self._marker.name_content(first[request_id])
+            is_shared = messages[request_id] > 1 or request_id in self._at_hand
+            found[request_id] = self._at_hand.add(request_id, data, files, template, is_shared=is_shared)
+            self._marker.done(slot)
         return found
 
+    async def _at_hand_or_shared(self, request_id: str) -> Stored | None:
+        """A content that the journal need not be asked for."""
+        encoded = self._at_hand.encoded(request_id)
+        shared = self._release(request_id)
+        if encoded is not None or shared is None:
+            return encoded
+        try:
+            return decode_shared(await shared.handle)
+        except PeerGone as gone:
+            log.info("shared content gone reason=%r", gone.reason)
+            return None
 
-async def _fetched(shared: Shared) -> tuple[bytes, dict[bytes, bytes]] | None:
-    """The shared content and its files; None if its holder is gone and the journal must be read."""
+    async def _template(self, tenant_id: str, use: TemplateUse) -> Template:
+        """The version of a template. Raises Unavailable."""
+        try:
+            version = await self._templates.get(tenant_id, use.texts)
+        except TextFault as fault:
+            return NotComposable(f"the version {use.version_id} of its template cannot be compiled: {fault}")
+        return version or NotComposable(f"the version {use.version_id} of its template is missing")
+
+
+def _grown(
+    skeleton: Skeleton, personalization: PreparedPersonalization, values_bytes: int
+) -> tuple[Filled | None, int | None]:
+    """The template with a message's data, and the most octets that its values and a transform add to the shared
+    content; None for either if finding out would block the event loop for too long. ``values_bytes``: octets of the
+    substitutions."""
     try:
-        return decode_shared(await shared.handle)
-    except PeerGone as gone:
-        log.info("shared content gone reason=%r", gone.reason)
-        return None
+        filled = skeleton.fill(personalization.template_data, steps=LOOP_STEPS, output=LOOP_OUTPUT)
+    except TooMuch:
+        return None, None
+    return filled, skeleton.growth(personalization, values_bytes, filled)
 
 
 def _held_to(most_bytes: int, order: ComposeOrder, wire: WireMessage, return_path: str) -> Made:
@@ -265,6 +311,7 @@ def _draft(order: ComposeOrder, skeleton: Skeleton, sending: SendingDomain, now:
             date=first.dated_at,
             signed_at=now,
             addressee=order.addressee,
+            filled=order.filled,
         )
     except NotComposable as fault:
         return fault

@@ -18,6 +18,7 @@ from typing import Any
 from msgspec import Struct
 
 from actors.compose.mime import Skeleton, compile_content
+from actors.compose.templated import Version
 from actors.compose.transform import SharedBy, Transform
 from cluster.journal.records import Content, decode_content
 from cluster.message.header_fields import NotComposable
@@ -41,10 +42,13 @@ MEASURED_OBJECTS = 100_000
 """Objects visited at most, since a longer measurement would block the event loop. Content with more objects counts as
 filling the whole cache."""
 
-_NOT_OURS = (type, ModuleType, FunctionType)
+_NOT_OURS = (type, ModuleType, FunctionType, Version)
+"""Not looked into when memory is measured. A version says itself how much it holds."""
 
 TransformOf = Callable[[Content], Transform | None]
 """Gives the transform that a request's content asks for, or None (compose/transform.py)."""
+Template = Version | NotComposable
+"""The version of a template that a request's messages are rendered from, or why there is none."""
 
 
 def untransformed(_content: Content) -> None:
@@ -55,7 +59,17 @@ class Compiled:
     """A request's content and its skeleton: ready to be filled in, or the reason why it cannot be composed. The
     skeleton of a large content is made when a delivery first needs it, in the thread that composes its messages."""
 
-    __slots__ = ("_files", "_limits", "_skeleton", "content", "scope", "size", "transform")
+    __slots__ = (
+        "_files",
+        "_limits",
+        "_skeleton",
+        "_template",
+        "content",
+        "scope",
+        "size",
+        "transform",
+        "version_bytes",
+    )
 
     def __init__(
         self,
@@ -64,18 +78,22 @@ class Compiled:
         limits: MessageSettings,
         transform: Transform | None,
         size: int,
+        template: Template | None = None,
     ) -> None:
-        """``files``: by their sha256. ``size``: bytes of the encoded content and of its files."""
+        """``files``: by their sha256. ``size``: bytes of the encoded content, of its files and of its template."""
         self.content = content
         self.size = size
+        self.version_bytes = template.held_bytes if isinstance(template, Version) else 0
+        """Memory of the version. It may have left the cache of templates, so it is counted here as well."""
         self._files = files
+        self._template = template
         self._limits = limits
         self.transform = transform
         self.scope = SharedBy.REQUEST if transform is None else transform.scope
         """Whether a message's recipients share what is composed."""
         self._skeleton: Skeleton | NotComposable | None = None
         if not self.is_large:
-            self._skeleton = _compile(content, files, limits, transform)
+            self._skeleton = _compile(content, files, limits, transform, template)
 
     @property
     def is_large(self) -> bool:
@@ -91,7 +109,7 @@ class Compiled:
     def skeleton(self) -> Skeleton | NotComposable:
         """The skeleton. That of a large content is made by the first call."""
         if self._skeleton is None:
-            self._skeleton = _compile(self.content, self._files, self._limits, self.transform)
+            self._skeleton = _compile(self.content, self._files, self._limits, self.transform, self._template)
             self._files = {}  # the skeleton has them encoded
         return self._skeleton
 
@@ -144,23 +162,37 @@ class Contents:
         return request_id in self._compiled or request_id in self._encoded
 
     def get(self, request_id: str) -> Compiled | None:
-        """The cached content, compiled; None if it is not cached."""
+        """The cached content, if it is cached compiled."""
         kept = self._compiled.get(request_id)
-        if kept is not None:
-            self._compiled.move_to_end(request_id)
-            return kept.compiled
-        encoded = self._encoded.get(request_id)
-        return self.add(request_id, encoded.data, encoded.files, is_shared=True) if encoded is not None else None
+        if kept is None:
+            return None
+        self._compiled.move_to_end(request_id)
+        return kept.compiled
 
-    def add(self, request_id: str, data: bytes, files: Mapping[bytes, bytes], *, is_shared: bool) -> Compiled:
-        """Compile and cache a content. ``is_shared``: more than one message is known to need it."""
+    def encoded(self, request_id: str) -> tuple[bytes, Mapping[bytes, bytes]] | None:
+        """The cached content and its files, if it is cached encoded. To be added again: another message needs it."""
+        found = self._encoded.get(request_id)
+        return (found.data, found.files) if found is not None else None
+
+    def add(
+        self,
+        request_id: str,
+        data: bytes,
+        files: Mapping[bytes, bytes],
+        template: Template | None = None,
+        *,
+        is_shared: bool,
+    ) -> Compiled:
+        """Compile and cache a content. ``template``: the version that it names, if it names one. ``is_shared``: more
+        than one message is known to need it."""
         content = decode_content(data)
         encoded = _Encoded(data, files)
-        compiled = Compiled(content, files, self._limits, self._transform_of(content), encoded.size)
+        size = encoded.size + (template.characters if isinstance(template, Version) else 0)
+        compiled = Compiled(content, files, self._limits, self._transform_of(content), size, template)
         self._forget(request_id)
         if is_shared:
-            self._compiled[request_id] = _Kept(compiled, encoded.size)
-            self._compiled_bytes += encoded.size
+            kept = self._compiled[request_id] = _Kept(compiled, encoded.size + compiled.version_bytes)
+            self._compiled_bytes += kept.size
         else:
             self._encoded[request_id] = encoded
             self._encoded_bytes += encoded.size
@@ -175,7 +207,7 @@ class Contents:
                 continue
             kept.uses += 1
             if kept.uses & (kept.uses - 1) == 0 or kept.uses % MEASURED_EVERY == 0:
-                size = measured(kept.compiled, self._most_bytes)
+                size = measured(kept.compiled, self._most_bytes) + kept.compiled.version_bytes
                 self._compiled_bytes += size - kept.size
                 kept.size = size
         self._make_room()
@@ -219,9 +251,15 @@ def _levels(root: Any) -> Iterator[list[Any]]:
 
 
 def _compile(
-    content: Content, files: Mapping[bytes, bytes], limits: MessageSettings, transform: Transform | None
+    content: Content,
+    files: Mapping[bytes, bytes],
+    limits: MessageSettings,
+    transform: Transform | None,
+    template: Template | None,
 ) -> Skeleton | NotComposable:
+    if isinstance(template, NotComposable):
+        return template
     try:
-        return compile_content(content, files, limits, transform)
+        return compile_content(content, files, limits, transform, template)
     except NotComposable as fault:
         return fault

@@ -8,7 +8,7 @@ Long texts are searched a window at a time. No C call holds the interpreter for 
 than a window, so a thread that does this does not block others.
 """
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 
 from ahocorasick_rs import AhoCorasick, Implementation, MatchKind
@@ -115,7 +115,7 @@ class CutText:
     more holes than MOST_HOLES both are None, and filling searches again. ``counts``: how often each key occurs.
     """
 
-    __slots__ = ("_keys", "_octets", "_source", "counts", "holes", "literals")
+    __slots__ = ("_grows", "_keys", "_octets", "_source", "counts", "holes", "literals")
 
     def __init__(self, source: str, keys: Keys) -> None:
         self._source = source
@@ -138,6 +138,7 @@ class CutText:
         if total <= MOST_HOLES:
             self.holes, self.literals = holes, [*literals, source[done:]]
         self._octets = octets(source) - sum([count * octets(name) for name, count in self.counts.items()])
+        self._grows = total * LONGEST_SUBSTITUTIONS
 
     def end_with(self, literal: str) -> None:
         """Replace the last literal. Only for a text that has literals."""
@@ -149,10 +150,7 @@ class CutText:
         """The text with the values of the keys in its holes."""
         if self.literals is None or self.holes is None:
             return self._keys.substitute(self._source, values)
-        pieces = [""] * (len(self.literals) + len(self.holes))
-        pieces[::2] = self.literals
-        pieces[1::2] = [values[name] for name in self.holes]
-        return "".join(pieces)
+        return joined(self.literals, [values[name] for name in self.holes])
 
     def size(self, values: Mapping[str, str]) -> int:
         """Octets of the result of ``fill``: in UTF-8, with CRLF line ends."""
@@ -161,7 +159,19 @@ class CutText:
     @property
     def largest(self) -> int:
         """The largest possible size in octets, with any values that the intake accepts."""
-        return self._octets + sum(self.counts.values()) * LONGEST_SUBSTITUTIONS
+        return self._octets + self._grows
+
+    def at_most(self, _values: Mapping[str, str]) -> int:
+        """A cheap upper bound of ``size``."""
+        return self.largest
+
+
+def joined(literals: Sequence[str], values: Sequence[str]) -> str:
+    """The literals with the values between them: one value less than there are literals."""
+    pieces = [""] * (len(literals) + len(values))
+    pieces[::2] = literals
+    pieces[1::2] = values
+    return "".join(pieces)
 
 
 def is_slow(names: Iterable[str]) -> bool:

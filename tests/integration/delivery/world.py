@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 from dnslib import MX, RD, A
 
+from actors.compose.templated import Version
 from actors.delivery.composing import Composer
 from actors.delivery.connector import Connector
 from actors.delivery.contents import TransformOf, untransformed
@@ -40,6 +41,7 @@ from cluster.routing.dispatcher import Dispatcher
 from cluster.routing.router import Router
 from cluster.settings import DeliverySettings, DnsSettings, SmtpSettings, TlsSettings
 from cluster.tasks import Tasks
+from cluster.templates.store import CompiledTemplates
 from cluster.tenancy.directory import TenantDirectory
 from cluster.vault import Vault
 from tests import domains
@@ -285,6 +287,7 @@ async def a_world(
                 composer=Composer(
                     journal,
                     SendingDomains(journal, Vault(SECRET), directory),
+                    CompiledTemplates(journal, Version),
                     marker,
                     transform_of=transform_of,
                 ),

@@ -9,6 +9,7 @@ import psycopg
 import pytest
 from msgspec.structs import replace
 
+from actors.compose.templated import Version
 from actors.delivery.composing import Composer
 from actors.delivery.job import Job
 from actors.delivery.marker import Marker
@@ -16,6 +17,7 @@ from actors.delivery.signing import SendingDomains
 from cluster.dkim_keys import generate_rsa_key
 from cluster.journal.journal import Journal, Rejected, migrate
 from cluster.journal.records import Address, BodyPart, Content, PreparedPersonalization, Recipient, encode
+from cluster.templates.store import CompiledTemplates
 from cluster.tenancy.directory import TenantDirectory
 from cluster.tenancy.domains.domain import Held
 from cluster.vault import Vault
@@ -134,7 +136,8 @@ async def test_mail_queued_with_u_labels_is_composed_and_signed(journal: Journal
     claimed = await journal.queue.claim(waiting(tenant, message), owner=1, lease_s=60)
     marker = Marker(tmp_path)
     marker.begin(1)
-    composer = Composer(journal, SendingDomains(journal, vault, TenantDirectory(journal)), marker)
+    sending = SendingDomains(journal, vault, TenantDirectory(journal))
+    composer = Composer(journal, sending, CompiledTemplates(journal, Version), marker)
     (made,) = [made async for made in composer.compose(await composer.gather([claimed]))]
     (job,) = made
     assert isinstance(job, Job)

@@ -8,11 +8,16 @@ from email.message import EmailMessage
 from hashlib import sha256
 from typing import Any, NamedTuple
 
+import msgspec
+
 from actors.compose.dkim import Signer
 from actors.compose.message import WireMessage, draft_message, finish
 from actors.compose.mime import compile_content
+from actors.compose.templated import Version
 from cluster import dkim_keys
 from cluster.journal.records import Address, Attachment, BodyPart, Content, PreparedPersonalization
+from cluster.templates.compiled import compile_texts
+from cluster.templates.texts import TemplateTexts
 from tests import dkim_verifier
 
 DATE = datetime(2026, 3, 1, 9, 5, 7, tzinfo=UTC)
@@ -44,6 +49,16 @@ def personalization(**fields: Any) -> PreparedPersonalization:
     return PreparedPersonalization(to=fields.pop("to", (JANE,)), **fields)
 
 
+def a_version(**texts: Any) -> Version:
+    """A version of a template; the fields are those of ``TemplateTexts``."""
+    return Version(compile_texts(TemplateTexts(**texts)))
+
+
+def given(data: dict[str, Any], **fields: Any) -> PreparedPersonalization:
+    """A message's personalization with data for a template."""
+    return personalization(template_data=msgspec.json.encode(data), **fields)
+
+
 def plain(value: str) -> BodyPart:
     return BodyPart("text/plain", value)
 
@@ -61,9 +76,10 @@ def wire(
     own: PreparedPersonalization | None = None,
     signer: Signer | None = None,
     files: Mapping[bytes, bytes] | None = None,
+    version: Version | None = None,
 ) -> WireMessage:
     """The message, made as the delivery actor makes it, and proved to be sound."""
-    skeleton = compile_content(shared, files or {})
+    skeleton = compile_content(shared, files or {}, version=version)
     draft = draft_message(skeleton, own or personalization(), signer, message_id=MESSAGE_ID, date=DATE, signed_at=DATE)
     [made] = finish([draft])
     assert_sound(made.data)
@@ -71,9 +87,12 @@ def wire(
 
 
 def sent(
-    shared: Content, own: PreparedPersonalization | None = None, files: Mapping[bytes, bytes] | None = None
+    shared: Content,
+    own: PreparedPersonalization | None = None,
+    files: Mapping[bytes, bytes] | None = None,
+    version: Version | None = None,
 ) -> EmailMessage:
-    return read(wire(shared, own, files=files).data)
+    return read(wire(shared, own, files=files, version=version).data)
 
 
 def read(data: bytes) -> EmailMessage:

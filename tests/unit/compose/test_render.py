@@ -1,6 +1,7 @@
 import pytest
 
-from actors.compose.render import Filling, Rendered, Renderer
+from actors.compose.holed import Filling
+from actors.compose.render import Rendered, Renderer
 from cluster.journal.records import Address, BodyPart, Footer
 from tests.unit.compose.reading import SENDER, content, html, personalization, plain
 

@@ -6,10 +6,13 @@ from datetime import UTC, datetime
 import pytest
 
 from actors.compose.mime import Skeleton
+from actors.compose.templated import Version
 from actors.delivery import contents
 from actors.delivery.contents import Compiled, Contents, measured
 from cluster.journal.records import Address, Attachment, BodyPart, Content, PreparedPersonalization, encode
 from cluster.message.header_fields import NotComposable
+from cluster.templates.compiled import compile_texts
+from cluster.templates.texts import TemplateTexts, TemplateUse
 
 MIB = 1024 * 1024
 FROM = Address("sender@mail.example.com", "Sender")
@@ -88,15 +91,40 @@ def test_what_messages_make_larger_is_counted_when_they_are_composed() -> None:
     assert cache.size > before + 10_000
 
 
-def test_a_request_of_one_message_stays_encoded_and_is_compiled_for_the_second() -> None:
+def test_a_request_of_one_message_stays_encoded() -> None:
     cache = Contents()
     data = encoded()
     once = cache.add("req_1", data, {}, is_shared=False)
     assert cache.size == len(data) + contents.ENTRY_BYTES
-    twice = cache.get("req_1")
-    assert twice is not None
+    assert cache.get("req_1") is None
+    assert cache.encoded("req_1") == (data, {})
+    twice = cache.add("req_1", data, {}, is_shared=True)  # a second message needs it
     assert twice.content == once.content
     assert cache.get("req_1") is twice
+    assert cache.encoded("req_1") is None
+
+
+def test_versions_of_templates_count_with_what_is_compiled_from_them() -> None:
+    """They may have left their own cache; and a content that is kept encoded does not hold its version."""
+    cache = Contents(most_bytes=MIB, encoded_bytes=MIB // 4)
+    use = TemplateUse("v_01", b"x" * 32)
+    data = encode(Content(from_=FROM, template=use))
+    for number in range(20):
+        version = Version(compile_texts(TemplateTexts(html=f"{number} {{{{name}}}}" + "x" * 20_000)))
+        assert version.held_bytes > 100_000
+        cache.add(f"bulk_{number}", data, {}, version, is_shared=True)
+        cache.add(f"single_{number}", data, {}, version, is_shared=False)
+        cache.used([f"bulk_{number}"])
+    assert "bulk_0" not in cache
+    assert "single_0" in cache
+    assert cache.size <= MIB
+    assert len([number for number in range(20) if f"bulk_{number}" in cache]) < MIB // version.held_bytes
+
+
+def test_what_a_version_holds_is_not_measured_with_each_content() -> None:
+    version = Version(compile_texts(TemplateTexts(html="ä {{name}} {{#each x}}{{y}}{{/each}}")))
+    compiled = Contents().add("req_1", encode(Content(from_=FROM)), {}, version, is_shared=True)
+    assert measured(compiled, MIB) < 20_000
 
 
 def test_a_flood_of_single_messages_drives_out_nothing_that_is_shared() -> None:

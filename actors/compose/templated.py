@@ -1,0 +1,118 @@
+"""The texts of a template's version, as messages share them.
+
+``cluster/templates`` owns the language and its bounds. This module makes parts of the texts: the literals, which are
+encoded once for all requests of the version, and the values that each message puts between them.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import msgspec
+from msgspec.structs import replace
+
+from actors.compose.holed import Cut, Filling, with_footer
+from cluster.journal.records import BodyPart, Content, Footer
+from cluster.message.substitution import joined
+from cluster.message.transfer_encoding import newlines, octets
+from cluster.templates.compiled import CompiledTemplate, Filled
+from cluster.templates.handlebars.text import CompiledText
+
+_decode_data = msgspec.json.Decoder(dict[str, Any]).decode
+_MOST_OF_A_CHARACTER = 4
+"""Octets of a character: in UTF-8, or of a line end."""
+_BYTES_OF_A_HOLE = 300
+"""Memory of the pieces on both sides of a hole, encoded."""
+
+Unfilled = tuple[BodyPart | Cut, ...]
+"""The parts of a version. One without tags is the same in all messages."""
+
+
+class TemplateText:
+    """A text of a template, with a hole where each of its outermost tags and blocks is (``holed.Fillable``)."""
+
+    __slots__ = ("_octets", "holes", "literals")
+
+    def __init__(self, text: CompiledText) -> None:
+        self.literals: list[str] | None = list(map(newlines, text.literals))
+        self.holes: list[str] | None = [str(number) for number in range(text.holes)]
+        self._octets = sum(map(octets, self.literals))
+
+    def end_with(self, literal: str) -> None:
+        assert self.literals is not None
+        self._octets += octets(literal) - octets(self.literals[-1])
+        self.literals[-1] = literal
+
+    def fill(self, values: Mapping[str, str]) -> str:
+        assert self.literals is not None and self.holes is not None
+        return joined(self.literals, [values[hole] for hole in self.holes])
+
+    def at_most(self, values: Mapping[str, str]) -> int:
+        return self._octets + _MOST_OF_A_CHARACTER * sum(map(len, values.values()))
+
+    def size(self, values: Mapping[str, str]) -> int:
+        return self._octets + sum(map(octets, values.values()))
+
+
+class Version:
+    """A version, ready for the messages of all requests that are rendered from it."""
+
+    def __init__(self, template: CompiledTemplate) -> None:
+        self._template = template
+        subject = template.subject
+        self.has_subject = bool(subject.holes or subject.literals[0].strip())
+        """Whether it has a subject, which then takes precedence over the request's."""
+        self.is_fixed = not subject.holes and not any(text.holes for _, text in template.parts)
+        """Whether its texts are the same whatever the data is: it has no tags, or is a legacy template."""
+        self.characters = sum([sum(map(len, text.literals)) for _, text in template.parts])
+        """Of the texts between the tags."""
+        holes = sum([text.holes for _, text in template.parts])
+        self.held_bytes = template.held_bytes + _MOST_OF_A_CHARACTER * self.characters + _BYTES_OF_A_HOLE * holes
+        """Its memory, about."""
+        self._parts = () if self.is_fixed else self._with_footer(None)
+
+    def written_into(self, content: Content) -> Content:
+        """The content of a request with the texts of a version that is fixed."""
+        parts = tuple([BodyPart(type_, text.literals[0]) for type_, text in self._template.parts])
+        subject = self._template.subject.literals[0] if self.has_subject else content.subject
+        return replace(content, parts=parts, subject=subject)
+
+    def parts(self, footer: Footer | None) -> Unfilled:
+        """The parts with a request's footer. Without one they are the same objects each time."""
+        return self._parts if footer is None else self._with_footer(footer)
+
+    def fill(self, data: bytes, **bounds: int) -> Filled:
+        """The values of the holes, with a message's data: an object in JSON, or nothing. ``bounds``: the most
+        ``steps`` and characters of ``output``, if these are not the usual ones. Raises TooMuch."""
+        return self._template.fill(_decode_data(data) if data else {}, **bounds)
+
+    def _with_footer(self, footer: Footer | None) -> Unfilled:
+        parts = [_part(type_, text, footer) for type_, text in self._template.parts]
+        return tuple(parts or [with_footer(BodyPart("text/plain", ""), footer)])
+
+
+def filled_parts(parts: Unfilled, filled: Filled) -> tuple[BodyPart | Filling, ...]:
+    """The parts of a version with the values of a message."""
+    return tuple(
+        [
+            Filling(part, dict(zip(part.text.holes or (), _with_newlines(values), strict=True)))
+            if isinstance(part, Cut)
+            else part
+            for part, values in zip(parts, filled.holes or ((),), strict=True)
+        ]
+    )
+
+
+def most_octets(filled: Filled) -> int:
+    """A cheap upper bound of the octets of the values."""
+    return _MOST_OF_A_CHARACTER * sum([sum(map(len, values)) for values in filled.holes])
+
+
+def _part(type_: str, text: CompiledText, footer: Footer | None) -> BodyPart | Cut:
+    if text.holes:
+        return Cut(type_, TemplateText(text), footer)
+    return with_footer(BodyPart(type_, newlines(text.literals[0])), footer)
+
+
+def _with_newlines(values: tuple[str, ...]) -> Iterable[str]:
+    """The values with ``\\n`` as line ends, as most have already."""
+    return map(newlines, values) if "\r" in "".join(values) else values
