@@ -9,6 +9,7 @@ RFC 2045 and 2046 (MIME), 2183 and 2231 (file names), 2387 (related), 2392 (Cont
 
 import re
 import unicodedata
+from codecs import getincrementaldecoder
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
@@ -19,6 +20,7 @@ from cluster.message.header_fields import fold, refuse_line_ends, runs
 from cluster.message.mime_fields import content_id, media_type
 from cluster.message.transfer_encoding import (
     LINE_LIMIT,
+    SLICE,
     QuotedForm,
     base64_length,
     base64_lines,
@@ -92,14 +94,16 @@ def text_form(type_: str, literals: Sequence[str], keys: Sequence[Hashable]) -> 
 
 
 def file(attachment: Attachment, data: bytes, boundary: str) -> Entity:
-    """An attached or inline file: in base64, but a message as it is. ``boundary``: the prefix of the boundaries of the
-    message that it is attached to."""
+    """An attached or inline file: in base64, but a message as it is. A text names its charset. ``boundary``: the prefix
+    of the boundaries of the message that it is attached to."""
     kind, parameters = media_type(attachment.type)
     further = f"Content-Disposition: {_disposition(attachment)}\r\n"
     if attachment.content_id:
         further += f"Content-ID: <{content_id(attachment.content_id)}>\r\n"
     if kind == "text/calendar":
         parameters = _with_method(parameters, data.decode("utf-8", "replace"))
+    if kind.startswith("text/"):
+        parameters = _with_charset(parameters, data)
     elif kind in _MESSAGES and (lines := _message_lines(data, boundary)) is not None:
         return Entity(f"{kind}{parameters}".encode(), b"7bit", lines, further.encode())
     elif kind.startswith(("message/", "multipart/")) and kind not in _ENCODED_MESSAGES:
@@ -139,6 +143,26 @@ def _with_method(parameters: str, calendar: str) -> str:
     if "method=" not in parameters.lower() and (method := _calendar_method(calendar)):
         return f"{parameters}; method={method}"
     return parameters
+
+
+def _with_charset(parameters: str, data: bytes) -> str:
+    """A text's charset, unless its sender names one: without it a reader takes the text for US-ASCII (RFC 2046 §4.1.2).
+    A text that is not UTF-8 may be in any charset; as ISO-8859-1 its octets can at least be read, and survive."""
+    if _CHARSET.search(parameters):
+        return parameters
+    return f"{parameters}; charset={'utf-8' if _is_utf8(data) else 'iso-8859-1'}"
+
+
+def _is_utf8(data: bytes) -> bool:
+    """In slices, so that no call holds the interpreter for long."""
+    decode = getincrementaldecoder("utf-8")().decode
+    try:
+        for begin in range(0, len(data), SLICE):
+            decode(data[begin : begin + SLICE])
+        decode(b"", final=True)
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _calendar_method(value: str) -> str | None:

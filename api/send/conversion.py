@@ -12,7 +12,7 @@ import msgspec
 from api.send.request import AttachmentPart, Mailbox, MailSend, Personalization
 from cluster.intake.prepared import prepared_request, send_time
 from cluster.journal.records import Address, Attachment, BodyPart, Content, Footer, NewRequest, PreparedPersonalization
-from cluster.message.mime_fields import file_name, file_type
+from cluster.message.mime_fields import content_id, file_type
 from cluster.policy.routes.domains import spelled
 from cluster.templates.texts import TemplateUse
 
@@ -88,13 +88,11 @@ def _content(mail: MailSend, files: Sequence[bytes], hashes: Sequence[bytes], te
 
 
 def _attachment(part: AttachmentPart, hash: bytes, size: int) -> Attachment:
-    inline = part.disposition == "inline"
-    name = part.filename or (part.content_id if inline else None) or ""
-    type_ = part.type or file_type(name)
+    name = part.filename or content_id(part.content_id or "")
     return Attachment(
-        filename=name or file_name(type_),
-        type=type_,
-        inline=inline,
+        filename=name,
+        type=part.type or file_type(name),
+        inline=part.disposition == "inline",
         content_id=part.content_id or None,
         sha256=hash,
         size=size,

@@ -89,7 +89,8 @@ class Sizes:
         self._limits = limits
         self._parts = mail.content or ()
         self._footer = mail.mail_settings.footer if mail.mail_settings else None
-        files = sum([_file_size(part.content or "") for part in mail.attachments]) if mail.attachments else 0
+        sizes_of_files = [_file_size(part.content or "") for part in mail.attachments] if mail.attachments else []
+        files = sum(sizes_of_files)
         header = _addresses_size(mail.reply_to_list) + 3 * LONGEST_FILLED if mail.reply_to_list else 0
         if mail.reply_to is not None:
             header += 3 * LONGEST_FILLED + _long_name_size(mail.reply_to)
@@ -109,6 +110,8 @@ class Sizes:
             if self._fits and self._frame + texts > limits.max_bytes:
                 sizes = (("attachments", files), ("content", texts), ("headers", header))
                 field, _ = max(sizes, key=lambda one: one[1])
+                if field == "attachments" and max(sizes_of_files) > limits.max_bytes:
+                    field = f"attachments[{sizes_of_files.index(max(sizes_of_files))}]"
                 faults.append(too_large("The message", self._frame + texts, limits.max_bytes, field))
                 self._fits = False
         self._room = room - texts

@@ -4,10 +4,8 @@ The input is the decoded body of POST /v3/mail/send. The limits are SendGrid v3'
 sender domain) are in sending.py.
 """
 
-import binascii
 import contextlib
-import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -15,31 +13,26 @@ from msgspec import Struct
 
 from api.http.refusals import Enough, Fault, Faults
 from api.http.texts import check_text
+from api.send.attachments import check_attachments
 from api.send.custom_headers import check_headers
 from api.send.notes import Notes
 from api.send.personalizations import check_mailbox, check_personalizations, check_subject, has_address
-from api.send.request import AttachmentPart, ContentPart, Mailbox, MailSend, MailSettings, TrackingSettings
+from api.send.request import ContentPart, Mailbox, MailSend, MailSettings, TrackingSettings
 from api.send.sizes import Sizes
 from api.send.templating import check_template, has_subject, is_dynamic
 from api.send.texts import LONGEST_CUSTOM_ARGS, check_data
 from cluster.journal.templates import ActiveTemplate
-from cluster.message.header_fields import NotComposable
-from cluster.message.mime_fields import content_id, media_type
 from cluster.policy.routes.domains import spelled
 from cluster.settings import DEFAULT_LIMITS, MessageSettings
 
 MOST_REPLY_TO = 1000
 MOST_CATEGORIES = 10
 LONGEST_CATEGORY = 255
-MOST_ATTACHMENTS = 10
-LONGEST_FILENAME = 255
 MOST_GROUPS_TO_DISPLAY = 25
 LONGEST_LIFETIME_S = 7 * 24 * 3600
 CONTENT_TYPES = ("text/plain", "text/html", "text/calendar", "text/x-amp-html")
 
 NOT_DONE = "This is not supported yet: leave it out, or set enable to false"
-
-_CONTROLS = re.compile(r"[\x00-\x1f\x7f]")
 
 
 class Checked(Struct, frozen=True):
@@ -93,7 +86,7 @@ def _check(
     else:
         _check_template_id(mail, template, faults)
     if mail.attachments:
-        files += _check_attachments(mail.attachments, faults)
+        files += check_attachments(mail.attachments, faults)
     if mail.headers:
         check_headers(mail.headers, "headers", faults, notes, messages=len(mail.personalizations or ()))
     if mail.categories:
@@ -176,49 +169,6 @@ def _check_content(content: Sequence[ContentPart] | None, faults: list[Fault]) -
             faults.append(Fault("The content value may not be empty", f"{where}.value"))
         elif "\0" in part.value:
             faults.append(Fault("Text may not contain NUL", f"{where}.value"))
-
-
-def _check_attachments(attachments: Sequence[AttachmentPart], faults: list[Fault]) -> list[bytes]:
-    """Every fault of an attachment has the field ``attachments[N]``."""
-    if len(attachments) > MOST_ATTACHMENTS:
-        faults.append(Fault(f"At most {MOST_ATTACHMENTS} attachments", "attachments"))
-        return []
-    files = []
-    seen: set[str] = set()
-    for index, attachment in enumerate(attachments):
-        where = f"attachments[{index}]"
-        faults += [Fault(message, where) for message in _faults_of_attachment(attachment, seen)]
-        try:
-            if not attachment.content:
-                raise ValueError("there is none")
-            files.append(binascii.a2b_base64(attachment.content, strict_mode=True))
-        except ValueError as error:  # binascii.Error is one
-            faults.append(Fault(f"The content is not base64: {str(error).lower()}", where))
-    return files
-
-
-def _faults_of_attachment(attachment: AttachmentPart, seen: set[str]) -> Iterable[str]:
-    """``seen`` has the content ids of the attachments before it."""
-    inline = attachment.disposition == "inline"
-    if attachment.disposition not in (None, "inline", "attachment"):
-        yield "The disposition must be attachment or inline"
-    if inline and not attachment.content_id:
-        yield "An inline attachment needs a content_id"
-    try:
-        if attachment.content_id:
-            bare = content_id(attachment.content_id)
-            if bare in seen:
-                yield "Each content_id may be given once"
-            seen.add(bare)
-        if attachment.type:
-            media_type(attachment.type)
-    except NotComposable as fault:
-        yield fault.reason
-    if attachment.filename is None:
-        if not inline:
-            yield "The filename is required"
-    elif len(attachment.filename) > LONGEST_FILENAME or _CONTROLS.search(attachment.filename):
-        yield f"The filename must be at most {LONGEST_FILENAME} characters, none of them a control character"
 
 
 def _check_categories(categories: Sequence[str], faults: list[Fault]) -> None:

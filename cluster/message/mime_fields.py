@@ -1,4 +1,4 @@
-"""MIME fields of a part: media types, content ids, and default file names by type. Pure.
+"""MIME fields of a part: media types, content ids, and the types of files by their names. Pure.
 
 Acceptance calls these functions, and composing uses their results.
 
@@ -51,9 +51,3 @@ def file_type(name: str) -> str:
     """The media type of a file by its name, for a sender that does not give one."""
     guessed, encoding = _types.guess_type(name.replace(":", "_"))  # a colon would make it a URL
     return guessed if guessed and not encoding else UNKNOWN_TYPE
-
-
-def file_name(type_: str) -> str:
-    """A name for a file without one, such as ``attachment.pdf``. Raises NotComposable when ``type_`` is invalid."""
-    extension = ".jpg" if (kind := media_type(type_)[0]) == "image/jpeg" else _types.guess_extension(kind)
-    return f"attachment{extension or '.bin'}"

@@ -15,7 +15,7 @@ from api.images import checking, form
 from api.images import texts as image_texts
 from api.keys import requests as keys
 from api.messages import commands, reading
-from api.send import personalizations, reply_to, templating, texts
+from api.send import attachments, personalizations, reply_to, templating, texts
 from api.send import validation as rules
 from api.send.large import crowding
 from cluster.access import tokens
@@ -72,8 +72,8 @@ LIMITS: dict[str, int | str] = {
     "local part of an address": addresses.LONGEST_LOCAL_PART,
     "`reply_to` with substitutions filled in": reply_to.LONGEST_FILLED,
     "content types": len(rules.CONTENT_TYPES),
-    "attachments": rules.MOST_ATTACHMENTS,
-    "`filename`": rules.LONGEST_FILENAME,
+    "attachments": attachments.MOST_ATTACHMENTS,
+    "`filename`": attachments.LONGEST_FILENAME,
     "`content_id`": mime_fields.LONGEST,
     "`type` of an attachment": mime_fields.LONGEST,
     "categories": rules.MOST_CATEGORIES,

@@ -319,10 +319,9 @@ async def test_a_byte_order_mark_before_json_is_read(world: World) -> None:
 @pytest.mark.parametrize(
     ("given", "name", "kind"),
     [
-        ({"filename": "", "type": "application/pdf"}, "attachment.pdf", "application/pdf"),
-        ({"filename": "", "type": None}, "attachment.bin", "application/octet-stream"),
         ({"filename": "a.ics", "type": None}, "a.ics", "text/calendar"),
         ({"filename": "", "disposition": "inline", "content_id": "logo"}, "logo", "application/pdf"),
+        ({"filename": None, "disposition": "inline", "content_id": "<logo>"}, "logo", "application/pdf"),
         ({"filename": "=?utf-8?b?YQ==?=.txt"}, "=?utf-8?b?YQ==?=.txt", "application/pdf"),
     ],
 )

@@ -3,8 +3,11 @@
 import base64
 from typing import Any
 
+import msgspec
 import pytest
 
+from api.send.request import AttachmentPart, MailSend
+from api.send.validation import check
 from tests.unit.api.bodies import TEMPLATE, a_template, attachment, mail, many, templated, to
 from tests.unit.api.conftest import World
 
@@ -210,3 +213,58 @@ PROTECTED = [
 async def test_protected_headers(world: World, name: str) -> None:
     for spelling in (name, name.upper()):
         assert await world.fields(mail(headers={spelling: "x"})) == [f"headers.{spelling}"]
+
+
+FAULTS_OF_ATTACHMENTS: list[tuple[dict[str, Any], str]] = [
+    ({"content": None}, "The content is required"),
+    ({"content": ""}, "The content is required"),
+    ({"content": "@@not base64@@"}, "The content is not base64: only base64 data is allowed"),
+    ({"content": "QQ="}, "The content is not base64: incorrect padding"),
+    ({"content": "QUJD\r\nREVG"}, "The content is base64 without line breaks"),
+    ({"content": "QUI_"}, "The content is base64 with + and /, not the form for URLs with - and _"),
+    (
+        {"content": "data:application/pdf;base64,QUJD"},
+        "The content is base64 alone: leave out what stands before the comma",
+    ),
+    ({"filename": None}, "The filename is required"),
+    ({"filename": ""}, "The filename is required"),
+    ({"filename": "f" * 256}, "The filename has 256 characters; at most 255"),
+    ({"filename": "a\x7fb"}, "The filename may not contain control characters"),
+    ({"type": "pdf"}, "'pdf' is not a media type, such as application/pdf"),
+    ({"type": "a/" + "b" * 254}, "The type has 256 characters; at most 255"),
+    ({"disposition": "form-data"}, "The disposition is attachment or inline"),
+    ({"disposition": "inline"}, "An inline attachment needs a content_id"),
+    ({"disposition": "inline", "content_id": ""}, "An inline attachment needs a content_id"),
+    ({"content_id": "c" * 300}, "The content_id has 300 characters; at most 255"),
+    ({"content_id": "é"}, "'é' is not a content_id of 1 to 255 printable ASCII characters"),
+]
+
+
+async def test_each_fault_of_an_attachment_has_its_own_words(world: World) -> None:
+    for changes, said in FAULTS_OF_ATTACHMENTS:
+        faults = await world.faults(mail(attachments=[attachment(), attachment(**changes)]))
+        assert faults == [("attachments[1]", said)]
+
+
+async def test_all_faults_of_attachments_are_named_at_once(world: World) -> None:
+    logo = attachment(disposition="inline", content_id="logo")
+    twin = attachment(disposition="inline", content_id="<logo>", filename="\r" * 256, type="x", content="=")
+    faults = await world.faults(mail(attachments=[logo, twin]))
+    assert {field for field, _ in faults} == {"attachments[1]"}
+    assert len({said for _, said in faults}) == 5
+    eleven = await world.faults(mail(attachments=[attachment()] * 11))
+    assert eleven == [("attachments", "At most 10 attachments, not 11")]
+
+
+def test_an_attachment_that_makes_the_message_too_large_is_named() -> None:
+    """Within a body of 20 MB, the line breaks of its base64 may be too much."""
+
+    def faults(*sizes: int) -> list[str | None]:
+        files = [AttachmentPart(content="QUJD" * (size // 3), filename="a.pdf") for size in sizes]
+        request = msgspec.convert(mail(), MailSend)
+        request.attachments = files
+        return [fault.field for fault in check(request).faults]
+
+    assert faults(15_000_000) == []
+    assert faults(1000, 15_500_000) == ["attachments[1]"]
+    assert faults(7_500_000, 8_000_000) == ["attachments"]

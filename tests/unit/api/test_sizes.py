@@ -95,7 +95,7 @@ def test_limits_are_settings() -> None:
     assert [fault.field for fault in faults(substituting({"-x-": "y" * 600}, content=text("-x--x-")), limits)] == [
         IN_VALUES
     ]
-    assert faults(mail(attachments=[attachment(content="AAAA" * 8_000)]), limits)[0].field == "attachments"
+    assert faults(mail(attachments=[attachment(content="AAAA" * 8_000)]), limits)[0].field == "attachments[0]"
 
 
 def test_many_sets_of_keys_in_a_long_text_are_looked_for_within_bounds(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from actors.compose import parts
 from cluster.message.header_fields import NotComposable
-from cluster.message.transfer_encoding import base64_lines, quoted_printable
+from cluster.message.transfer_encoding import SLICE, base64_lines, quoted_printable
 from tests.unit.compose.reading import attachment, content, html, personalization, plain, sent, text_of, wire
 
 
@@ -213,16 +213,33 @@ def test_an_attached_message_goes_as_it_is(end: str) -> None:
 @pytest.mark.parametrize(
     ("given", "value", "made"),
     [
-        ("text/calendar", b"BEGIN:VCALENDAR\r\nMETHOD:request\r\nEND:VCALENDAR\r\n", b"text/calendar; method=REQUEST"),
+        ("text/calendar", b"A:B\r\nMETHOD:request\r\n", b"text/calendar; method=REQUEST; charset=utf-8"),
         ("text/calendar; charset=utf-8", b"METHOD:X-OWN\n", b"text/calendar; charset=utf-8; method=X-OWN"),
-        ("text/calendar; method=CANCEL", b"METHOD:REQUEST\n", b"text/calendar; method=CANCEL"),
-        ("text/calendar", b"BEGIN:VCALENDAR\n", b"text/calendar"),
-        ("text/plain", b"METHOD:REQUEST\n", b"text/plain"),
+        ("text/calendar; method=CANCEL", b"METHOD:REQUEST\n", b"text/calendar; method=CANCEL; charset=utf-8"),
+        ("text/calendar", b"BEGIN:VCALENDAR\n", b"text/calendar; charset=utf-8"),
+        ("text/plain", b"METHOD:REQUEST\n", b"text/plain; charset=utf-8"),
     ],
 )
 def test_the_type_of_an_attached_calendar_names_its_method(given: str, value: bytes, made: bytes) -> None:
     """RFC 6047 §2.4."""
     assert parts.file(attachment(value, "a.ics", type=given), value, "=_x").type == made
+
+
+def test_an_attached_text_names_its_charset() -> None:
+    def made(data: bytes, type_: str = "text/csv") -> tuple[str, bytes]:
+        attached = attachment(data, "a.csv", type=type_)
+        message = sent(content(plain("x"), attachments=(attached,)), files={attached.sha256: data})
+        [part] = message.iter_attachments()
+        assert part.get_payload(decode=True) == data
+        return part.get_content_charset() or "", data
+
+    text = "Zürich;€\r\n" * 9000
+    for whole in (b"", b"plain", text.encode(), b"\xef\xbb\xbf" + text.encode(), b"x" * (SLICE - 1) + "é".encode()):
+        assert made(whole)[0] == "utf-8"
+    for other in ("Zürich".encode("latin-1"), "é".encode()[:1], b"x" * SLICE + b"\xff", "é".encode("utf-16")):
+        assert made(other)[0] == "iso-8859-1"
+    assert made("Zürich".encode("latin-1"), 'text/csv; header=present; charset="Windows-1252"')[0] == "windows-1252"
+    assert made(b"%PDF", "application/pdf")[0] == ""
 
 
 def test_a_name_that_looks_like_an_encoded_word_reads_as_written() -> None:
