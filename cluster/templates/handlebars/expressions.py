@@ -27,6 +27,8 @@ DEEPEST = 8
 """Blocks or calls in each other in one piece."""
 LARGEST = 600
 """Nodes in one piece, about: its compilation holds the interpreter lock for a few milliseconds."""
+SMALL = 20
+"""Nodes of an argument that stays where it is, however many others there are."""
 LARGEST_CONSTANT = 2**63
 """Integers up to this are written in the code."""
 CONDITIONS = {"if", "unless"}
@@ -122,8 +124,11 @@ class Expressions:
             base, parts = self._data(path, scope), parts[1:]
         else:
             base = self._context(path, scope)
-        if self.is_root(path, scope):
+        is_root = self.is_root(path, scope)
+        if is_root:
             self.names.add(parts)
+        if param is None and path.is_data and len(parts) > is_root:
+            return self.apply("walk_data", base, constant(parts)), ()
         return base, parts
 
     def is_root(self, path: Expression, scope: Scope) -> bool:
@@ -174,17 +179,20 @@ class Expressions:
         return variable(name)
 
     def apply(self, function: str, *arguments: Value) -> Value:
+        """The call of a function of ``running``."""
+        if sum([argument.weight for argument in arguments]) > LARGEST:
+            arguments = tuple([self._apart(one) if one.weight > SMALL else one for one in arguments])
         first, *others = arguments
-        node = nodes.Filter(first.node, function, [other.node for other in others], [], None, None, lineno=1)
         value = Value(
-            node,
+            nodes.Filter(first.node, function, [other.node for other in others], [], None, None, lineno=1),
             sum([argument.weight for argument in arguments]) + 1,
             max([argument.depth for argument in arguments]) + 1,
             NOTHING_USED.union(*[argument.uses for argument in arguments]),
         )
-        if value.depth <= DEEPEST and value.weight <= LARGEST:
-            return value
-        return self.piece("piece_value", [nodes.Output([node], lineno=1)], value.uses, value.weight)
+        return value if value.depth <= DEEPEST else self._apart(value)
+
+    def _apart(self, value: Value) -> Value:
+        return self.piece("piece_value", [nodes.Output([value.node], lineno=1)], value.uses, value.weight)
 
     def piece(self, function: str, body: list[nodes.Node], uses: Uses, weight: int) -> Value:
         """The call of a new piece. ``function``: ``piece`` or ``piece_value``."""

@@ -15,14 +15,17 @@ from cluster.templates.handlebars.dates import format_date
 from cluster.templates.handlebars.tree import UNDEFINED
 from cluster.templates.handlebars.values import Value, child, compare, equal, is_empty, property_name, truth
 
+MOST_ARGUMENTS = 100
+"""Of helpers that take any number of them: what they compile to has a bound."""
+
 
 class Helper(Struct, frozen=True, kw_only=True):
     """How a helper is called."""
 
     fewest: int
     """Arguments that it needs."""
-    most: int | None
-    """Arguments that it takes at most; None: any number."""
+    most: int
+    """Arguments that it takes at most."""
     function: Callable[..., Value] | None = None
     """``function(budget, *arguments)``: its value. Raises TooMuch."""
     is_inline: bool = True
@@ -36,13 +39,11 @@ class Helper(Struct, frozen=True, kw_only=True):
             return f"{name} is not a block: it is used as {{{{{name} …}}}}."
         if not as_block and not self.is_inline:
             return f"{name} is a block: it begins with {{{{#{name} …}}}} and ends with {{{{/{name}}}}}."
-        if self.fewest <= arguments and (self.most is None or arguments <= self.most):
+        if self.fewest <= arguments <= self.most:
             return None
         return f"{name} takes {self._takes()}, not {arguments}."
 
     def _takes(self) -> str:
-        if self.most is None:
-            return f"{self.fewest} arguments or more"
         if self.fewest == self.most:
             return f"{self.fewest} argument{'s' if self.fewest != 1 else ''}"
         return f"{self.fewest} to {self.most} arguments"
@@ -116,7 +117,7 @@ HELPERS: Mapping[str, Helper] = MappingProxyType(
         "each": Helper(fewest=1, most=1, is_inline=False, is_block=True),
         "with": Helper(fewest=1, most=1, is_inline=False, is_block=True),
         "lookup": Helper(fewest=2, most=2, function=lookup),
-        "log": Helper(fewest=0, most=None, function=log),
+        "log": Helper(fewest=0, most=MOST_ARGUMENTS, function=log),
         "insert": Helper(fewest=2, most=2, function=insert),
         "formatDate": Helper(fewest=2, most=3, function=date),
         "length": Helper(fewest=1, most=1, function=length),
@@ -124,8 +125,8 @@ HELPERS: Mapping[str, Helper] = MappingProxyType(
         "notEquals": Helper(fewest=2, most=2, function=not_equals, is_block=True),
         "greaterThan": Helper(fewest=2, most=2, function=greater_than, is_block=True),
         "lessThan": Helper(fewest=2, most=2, function=less_than, is_block=True),
-        "and": Helper(fewest=2, most=None, function=all_of, is_block=True),
-        "or": Helper(fewest=2, most=None, function=any_of, is_block=True),
+        "and": Helper(fewest=2, most=MOST_ARGUMENTS, function=all_of, is_block=True),
+        "or": Helper(fewest=2, most=MOST_ARGUMENTS, function=any_of, is_block=True),
     }
 )
 """By name."""

@@ -91,6 +91,16 @@ def walk(value: Any, names: tuple[str, ...]) -> Any:
     return value
 
 
+def walk_data(value: Any, names: tuple[str, ...]) -> Any:
+    """The property at the end of a path that begins with ``@``. There handlebars.js takes every false value on the way
+    for the end, so that ``{{@index.x}}`` is 0 for the first item."""
+    for name in names:
+        if not value and not isinstance(value, dict | list):
+            return value
+        value = child(value, name)
+    return value
+
+
 def chosen(value: Any, then: Cost, other: Cost, budget: Budget) -> bool:
     """Whether a condition holds; the branch that it chooses is paid for."""
     holds = truth(value)
@@ -241,6 +251,7 @@ _CALLED: tuple[Callable[..., Any], ...] = (
     text_of,
     child,
     walk,
+    walk_data,
     holds,
     chosen,
     subject,

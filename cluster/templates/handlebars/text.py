@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from itertools import chain
+from sys import getsizeof
 from typing import Any
 
 from cluster.templates.handlebars.bounds import Budget
@@ -10,10 +11,11 @@ from cluster.templates.handlebars.environment import Run
 from cluster.templates.handlebars.reading import read
 from cluster.templates.handlebars.tree import Program
 
-BYTES_OF_A_TEXT = 4_000
-BYTES_OF_A_NODE = 200
-BYTES_OF_A_CHARACTER = 4
-"""Memory of a compiled text, its functions included, measured and rounded up."""
+BYTES_OF_A_TEXT = 2_000
+BYTES_OF_A_FUNCTION = 8_000
+BYTES_OF_A_NODE = 60
+BYTES_OF_A_NAME = 200
+"""Memory of a compiled text besides its literals, measured and rounded up."""
 
 
 class CompiledText:
@@ -31,8 +33,10 @@ class CompiledText:
         it uses the root itself. What it reads of a loop's items is not among them, but the loop's array is."""
         self.held_bytes: int = (
             BYTES_OF_A_TEXT
+            + BYTES_OF_A_FUNCTION * (len(compiled.roots) + len(compiled.pieces))
             + BYTES_OF_A_NODE * compiled.weight
-            + BYTES_OF_A_CHARACTER * sum([len(literal) for literal in compiled.literals])
+            + BYTES_OF_A_NAME * len(compiled.names)
+            + sum([getsizeof(literal) for literal in compiled.literals])
         )
         """Its memory, about."""
 

@@ -81,11 +81,15 @@ PARAMETERS: list[tuple[str, Data, str]] = [
 ]
 
 ODDITIES: list[tuple[str, Data, str]] = [
+    # What is false on the way ends a path that begins with @.
+    ("{{@root.a.b}}|{{@root.c.d.e}}|{{@root.f.g}}|{{a.b}}", {"a": 0, "c": {"d": False}, "f": []}, "0|false||"),
+    ("{{#each a}}{{@index.b}}{{@first.c}},{{/each}}", {"a": [1, 2]}, "0,false,"),
     # A null context: helpers get an object in its place.
     ("{{#each a}}{{#if true}}{{this}}{{/if}}{{this}}|{{/each}}", {"a": [None, 1]}, "[object Object]|11|"),
     # handlebars.js compares contexts by ==, and adds a level only where they differ.
     ("{{#each a}}[{{../y}}]{{/each}}", {"a": ["[object Object]", 1], "y": 5}, "[][5]"),
     ("{{#with a}}{{#each this}}{{../y}}{{../length}}{{/each}}{{/with}}", {"a": ["a"], "y": 5}, "5"),
+    ("{{#each a}}{{#each ../b}}{{../y}}{{/each}};{{/each}}", {"a": [""], "b": [0, 1, False, "0"], "y": 7}, "77;"),
     ("{{#each a}}{{#each this}}{{../../y}}{{/each}}{{/each}}", {"a": [[1]], "y": 7}, ""),
     ("{{#each a}}{{#with this}}{{../y}}{{/with}}{{/each}}", {"a": [{"y": 1}], "y": 2}, "2"),
     (

@@ -93,7 +93,7 @@ def test_the_names_are_those_of_handlebars_and_sendgrid() -> None:
         ("insert", 1, False, "insert takes 2 arguments, not 1."),
         ("formatDate", 1, False, "formatDate takes 2 to 3 arguments, not 1."),
         ("formatDate", 3, False, None),
-        ("and", 1, True, "and takes 2 arguments or more, not 1."),
+        ("and", 1, True, "and takes 2 to 100 arguments, not 1."),
         ("and", 9, True, None),
         ("equals", 2, False, None),
         ("log", 0, False, None),

@@ -60,18 +60,13 @@ ATTRIBUTES = [
 
 
 @pytest.mark.parametrize("name", ATTRIBUTES)
-@pytest.mark.parametrize("holder", ["this", "dict", "list", "text", "number", "real", "flag", "null", "missing"])
-def test_no_attribute_of_a_value_is_reachable(name: str, holder: str) -> None:
-    data = {"dict": {"a": 1}, "list": [1], "text": "a", "number": 1, "real": 1.5, "flag": True, "null": None}
-    for source in (
-        f"{{{{{holder}.{name}}}}}",
-        f"{{{{{{{holder}.{name}.{name}}}}}}}",
-        f"{{{{lookup {holder} '{name}'}}}}",
-        f"{{{{#with {holder}}}}}{{{{this.{name}}}}}{{{{/with}}}}",
-        f"{{{{#each list as |x|}}}}{{{{x.{name}}}}}{{{{/each}}}}",
-        f"{{{{@root.{name}.x}}}}{{{{@{name}}}}}",
-    ):
-        assert rendered(source, {key: value for key, value in data.items() if key != name}) == ""
+def test_no_attribute_of_a_value_is_reachable(name: str) -> None:
+    data = {"dict": {"a": 1}, "list": [1], "text": "a", "number": 1, "fraction": 1.5, "flag": True, "null": None}
+    source = "{{@root.NAME}}{{@NAME}}{{#each list as |x|}}{{x.NAME}}{{this.NAME.NAME}}{{/each}}"
+    for holder in ("this", *data, "missing"):
+        reads = "{{H.NAME}}{{H.NAME.NAME}}{{lookup H 'NAME'}}{{#with H}}{{this.NAME}}{{/with}}"
+        source += reads.replace("H", holder)
+    assert rendered(source.replace("NAME", name), data) == ""
 
 
 @pytest.mark.parametrize("name", ATTRIBUTES)
@@ -268,13 +263,13 @@ def test_one_level_more_is_a_fault() -> None:
         compile_text("{{#if a}}" * (LEVELS + 1) + "{{/if}}" * (LEVELS + 1), is_html=True)
 
 
-LOOPS = "".join([f"{x}{y}{i}" * 700 for x in (5, 6) for i, y in enumerate((5, 6))])
+LOOPS = "".join([f"{x}{y}{i}" * 300 for x in (5, 6) for i, y in enumerate((5, 6))])
 LARGE = {
-    "flat": ("{{n}}a" * 2_000, "1a" * 2_000),
-    "branch": ("{{#if n}}" + "{{n}}a" * 2_000 + "{{/if}}", "1a" * 2_000),
-    "blocks": ("{{#each l}}" + "{{#if ../n}}{{this}}{{/if}}" * 500 + "{{/each}}", "5" * 500 + "6" * 500),
-    "loops": ("{{#each l as |x|}}{{#each ../l}}" + "{{x}}{{this}}{{@index}}" * 700 + "{{/each}}{{/each}}", LOOPS),
-    "calls": ("{{or " + "(and n false) " * 99 + "n}}", "1"),
+    "flat": ("{{n}}a" * 600, "1a" * 600),
+    "branch": ("{{#if n}}" + "{{n}}a" * 600 + "{{/if}}", "1a" * 600),
+    "blocks": ("{{#each l}}" + "{{#if ../n}}{{this}}{{/if}}" * 200 + "{{/each}}", "5" * 200 + "6" * 200),
+    "loops": ("{{#each l as |x|}}{{#each ../l}}" + "{{x}}{{this}}{{@index}}" * 300 + "{{/each}}{{/each}}", LOOPS),
+    "calls": ("{{or " + f"(and {'(or n n) ' * 99} false) " * 8 + "n}}", "1"),
 }
 
 
@@ -282,7 +277,7 @@ LARGE = {
 def test_large_templates_are_compiled_in_small_pieces(source: str, expected: str, generated: list[str]) -> None:
     """Python's compiler holds the interpreter lock from the beginning to the end of a piece."""
     assert rendered(source, {"n": 1, "l": [5, 6]}) == expected
-    assert max(map(len, generated)) < 60_000
+    assert max(map(len, generated)) < 80_000
 
 
 def test_data_as_deep_as_json_can_be_is_printed() -> None:
