@@ -33,28 +33,12 @@ from cluster.templates.handlebars.errors import TemplateError
 from cluster.templates.handlebars.text import CompiledText, compile_text
 
 FOLDER = Path(__file__).parent
-STEPS, OUTPUT = 10**9, 10**9
+ENOUGH = 10**9
+"""Steps and characters, which are not bounded here."""
 
 NAMES = (
-    "a",
-    "a",
-    "b",
-    "b",
-    "c",
-    "list",
-    "list",
-    "map",
-    "x y",
-    "0",
-    "1",
-    "é",
-    "this",
-    "athis",
-    "",
-    "null",
-    "else-x",
-    "key",
-    "index",
+    *("a", "a", "b", "b", "c", "list", "list", "map", "key", "index", "x y", "é", "this", "athis", "null", "else-x"),
+    *("", "0", "1", "10", "-1", "length", "constructor", "__proto__"),
 )
 BARE = (*("a", "b", "c", "list", "map") * 3, "é", "athis", "else-x", "key", "index")
 SCALARS = (
@@ -62,27 +46,18 @@ SCALARS = (
     *("null", "true", "false", '""', '" "', '"a"', '"b"', '"2"', '"true"', '"<b>&\'`=\\""', '"é\\u00a0日"', '"a\\nb"'),
 )
 TEXTS = (
-    "",
-    "",
-    "",
-    " ",
-    "  ",
-    "\n",
-    "\n",
-    " \n",
-    "\n ",
-    "\n\n",
-    "\t",
-    "\r\n",
-    "x",
-    "<p>",
-    " y ",
-    "z\n",
-    "\nz",
-    "\u00a0",
+    *("", "", "", " ", "  ", "\n", "\n", " \n", "\n ", "\n\n", "\t", "\r\n", "\u00a0"),
+    *("x", "<p>", " y ", "z\n", "\nz"),
 )
 BACKSLASHED = ("\\", "\\\\", "\\\\\\")
-LITERALS = ("1", "0", "-1", "2.50", '"a"', "'x y'", '"it\\"s"', "true", "false", "null", "undefined", '""')
+LITERALS = (
+    *("1", "0", "0.0", "-1", "2.50", "true", "false", "null", "undefined"),
+    *('"a"', "'x y'", '"it\\"s"', "' 1'", '""'),
+)
+STEPS = (
+    *(".a", ".b", ".list", "/map", ".[0]", ".[1]", ".1.a", ".[x y]", ".[this]"),
+    *(".length", ".constructor", ".__proto__"),
+)
 VARIABLES = ("@index", "@key", "@first", "@last", "@root", "@root.a", "@root.list", "@../index", "@../key", "@missing")
 
 
@@ -132,7 +107,8 @@ class Maker:
         if kind < 0.06:
             return self.tag(self.chance.choice(("! note", "!", "!-- {{a}} --", "!----")))
         if kind < 0.09:
-            return f"{{{{{{{{{(name := self.bare())}}}}}}}}}{self.text()}{{{{b}}}}{self.text()}{{{{{{{{/{name}}}}}}}}}"
+            name, rest = self.chance.choice(((self.bare(), ""), ("if", " a"), ("each", " list")))
+            return f"{{{{{{{{{name}{rest}}}}}}}}}{self.text()}{{{{b}}}}{self.text()}{{{{{{{{/{name}}}}}}}}}"
         if kind < 0.45 or depth >= 4:
             return self.mustache(params)
         if kind < 0.6:
@@ -185,8 +161,7 @@ class Maker:
         return start + self.bare() + self.steps()
 
     def steps(self) -> str:
-        choices = (".a", ".b", ".list", "/map", ".[0]", ".[1]", ".[x y]", ".length", ".[this]", ".1.a", ".constructor")
-        return "".join(self.chance.choice(choices) for _ in range(self.chance.choice((0, 0, 0, 0, 1, 1, 2))))
+        return "".join(self.chance.choice(STEPS) for _ in range(self.chance.choice((0, 0, 0, 0, 1, 1, 2))))
 
     def params(self) -> tuple[str, ...]:
         if not self.is_in(0.25):
@@ -195,16 +170,21 @@ class Maker:
 
     def section(self, depth: int, params: tuple[str, ...]) -> str:
         """A block of a value: ``{{#a}}`` or ``{{^a}}``."""
-        name = self.chance.choice((self.bare(), self.bare(), "this", "..", "a.b", "./a", "../list", "@root", *params))
+        others = ("this", "..", "a.b", "./a", "../list", "@root", '"x y"', "[0]", "1", "@key")
+        name = self.chance.choice((self.bare(), self.chance.choice(others), *params))
         opening = "^" if self.is_in(0.3) else "#"
         second = self.branch(depth, params) if self.is_in(0.3) else ""
         return "".join((self.tag(opening + name), self.program(depth + 1, params), second, self.tag("/" + name)))
 
     def block(self, depth: int, params: tuple[str, ...]) -> str:
         name, opening, own = self.opening(params)
-        parts = [self.tag("#" + opening), self.program(depth + 1, (*params, *own))]
-        while self.is_in(0.2):
-            _, chained, own = self.opening(params)
+        is_inverse = not own and self.is_in(0.05)
+        parts = [
+            self.tag("^" * is_inverse + "#" * (not is_inverse) + opening),
+            self.program(depth + 1, (*params, *own)),
+        ]
+        while not is_inverse and self.is_in(0.2):
+            _, chained, own = (None, self.path(()), ()) if self.is_in(0.1) else self.opening(params)
             parts += [self.tag("else " + chained), self.program(depth + 1, (*params, *own))]
         if self.is_in(0.4):
             parts.append(self.branch(depth, params))
@@ -246,7 +226,7 @@ def ours(template: str, data: Any, *, is_html: bool) -> str | TemplateError:
         compiled = compiled_text(template, is_html)
     except TemplateError as error:
         return error
-    return compiled.whole(data, Budget(STEPS, OUTPUT))
+    return compiled.whole(data, Budget(ENOUGH, ENOUGH))
 
 
 def is_known(fault: TemplateError) -> bool:
