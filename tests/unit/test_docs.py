@@ -178,7 +178,8 @@ def test_every_body_is_accepted(block: Block) -> None:
 
 
 def _check_mail(body: str) -> None:
-    assert check(msgspec.json.decode(body, type=MailSend)).faults == []
+    faults = check(msgspec.json.decode(body, type=MailSend)).faults
+    assert [fault for fault in faults if fault.message != "The template does not exist"] == []
 
 
 @pytest.mark.parametrize("block", blocks("python"), ids=str)

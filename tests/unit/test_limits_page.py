@@ -29,6 +29,8 @@ from cluster.message import custom_fields, mime_fields, substitution
 from cluster.message.transfer_encoding import LINE_LIMIT
 from cluster.policy.limits import patterns
 from cluster.settings import Settings
+from cluster.templates.handlebars import bounds, lexing
+from cluster.templates.handlebars import reading as template_reading
 from cluster.tenancy.domains import domain, names
 
 PAGE = (Path(__file__).parents[2] / "docs" / "limits.md").read_text(encoding="utf-8")
@@ -96,6 +98,12 @@ LIMITS: dict[str, int | str] = {
     "text": mb(DEFAULTS.message.max_part_bytes),
     "whole message": mb(DEFAULTS.message.max_bytes),
     "time to be delivered": seconds(DEFAULTS.delivery.lifetime_s),
+    "tags of a text": lexing.MAX_TAGS,
+    "values in the tags of a text": template_reading.MAX_VALUES,
+    "blocks in each other": template_reading.MAX_LEVELS,
+    "names of a path": template_reading.MAX_LEVELS,
+    "steps of a message": bounds.MOST_STEPS,
+    "output of a message": bounds.MOST_OUTPUT,
     "body of another route": mb(app.COMMAND_BYTES),
     "`page_size`": reading.LARGEST_PAGE,
     "`page`": reading.LAST_PAGE,

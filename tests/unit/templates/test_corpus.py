@@ -4,12 +4,15 @@ Both files hold handlebars.js's answers; ``corpus/make.js`` and ``corpus/fuzz.py
 """
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from cluster.templates.handlebars.errors import TemplateError
+from cluster.templates.handlebars.helpers import HELPERS
+from tests.documents import ROOT, text_of
 from tests.unit.templates.corpus.fuzz import difference, ours
 
 CORPUS = Path(__file__).parent / "corpus"
@@ -58,3 +61,19 @@ def test_what_would_fail_later_is_refused_when_it_is_saved(case: dict[str, Any])
 def test_random_templates_print_what_handlebars_prints() -> None:
     told = [difference(case["template"], case["data"], case) for case in FUZZ]
     assert not any(told), "\n\n".join(text for text in told if text)
+
+
+def test_the_page_s_examples_print_what_it_says() -> None:
+    page = text_of(ROOT / "docs" / "templates.md")
+    [body] = re.findall(r"```json\n(.*?)```", page, re.DOTALL)
+    data = json.loads(body)["personalizations"][0]["dynamic_template_data"]
+    rows = re.findall(r"^\| `(.+?)`( in html)? \| (?:`(.+?)` )?\|$", page, re.MULTILINE)
+    assert len(rows) == page.partition("## Helpers")[0].count("\n| `")
+    for template, in_html, printed in rows:
+        assert ours(template, data, is_html=bool(in_html)) == printed
+
+
+def test_the_page_names_every_helper() -> None:
+    page = text_of(ROOT / "docs" / "templates.md")
+    rows = re.findall(r"^\| ((?:`\w+` )+)\|", page.partition("## Helpers")[2], re.MULTILINE)
+    assert {name for row in rows for name in re.findall(r"\w+", row)} == HELPERS.keys()
