@@ -44,6 +44,9 @@ class _AttemptEvent(_Event, frozen=True, kw_only=True):
 class Processed(_Event, frozen=True, kw_only=True, tag="processed"):
     """The message was accepted for delivery to this recipient."""
 
+    reason: str = ""
+    """Why it is not sent just as it was asked for; usually empty."""
+
 
 class Deferred(_AttemptEvent, frozen=True, kw_only=True, tag="deferred"):
     """A transient failure; another attempt follows."""
@@ -74,7 +77,9 @@ class Dropped(_Event, frozen=True, kw_only=True, tag="dropped"):
     reason: str
 
 
-class ProcessedTogether(Struct, frozen=True, kw_only=True, tag_field="event", tag="processed_together", gc=False):
+class ProcessedTogether(
+    Struct, frozen=True, kw_only=True, tag_field="event", tag="processed_together", omit_defaults=True, gc=False
+):
     """The compact form in the log of one ``Processed`` event for each recipient of a request."""
 
     at: float
@@ -84,6 +89,7 @@ class ProcessedTogether(Struct, frozen=True, kw_only=True, tag_field="event", ta
     ids: list[str]
     message_ids: list[str]
     recipients: list[str]
+    reason: str = ""
 
     def events(self) -> list[Processed]:
         """The events. Raises ValueError when the lists differ in length."""
@@ -96,6 +102,7 @@ class ProcessedTogether(Struct, frozen=True, kw_only=True, tag_field="event", ta
                 recipient=recipient,
                 batch_id=self.batch_id,
                 categories=self.categories,
+                reason=self.reason,
             )
             for id, message_id, recipient in zip(self.ids, self.message_ids, self.recipients, strict=True)
         ]

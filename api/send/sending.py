@@ -25,6 +25,7 @@ from api.send.request import MailSend
 from api.send.templating import compile_subject, takes_long
 from api.send.validation import check
 from cluster.ids import is_id
+from cluster.intake.embedding import embed_images
 from cluster.intake.senders import NOT_VERIFIED, first_unverified
 from cluster.journal.idempotency import IdempotencyKey
 from cluster.journal.journal import Journal
@@ -146,6 +147,8 @@ class Sending:
             template=template.use if template is not None else None,
             subjects=checked.subjects,
         )
+        if tenant.settings.image_embed_mode == "cid" and not sandbox:
+            request = await embed_images(self._journal, request, self._limits.max_bytes)
         if named is not None:
             request = replace(request, idempotency=replace(named, ignored=notes.header()))
         if pause:

@@ -1,12 +1,13 @@
 """The journal's part for the image library. The bytes of images are stored by content, once per tenant."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from hashlib import sha256
 
 from msgspec import Struct
 
 from cluster.ids import new_id
+from cluster.images.urls import Shown
 from cluster.journal.database import JournalPart, Rejected, Row, execute, rows
 
 MOST_IMAGES = 10_000
@@ -70,6 +71,26 @@ class PublicImage(Struct, frozen=True, kw_only=True):
     thumbnail: bytes
     """SHA-256 of the content."""
     is_deleted: bool
+
+
+class StoredImage(Struct, frozen=True, kw_only=True):
+    """Where the bytes of an image and of its thumbnail are."""
+
+    filename: str
+    content_type: str
+    file: bytes
+    """SHA-256 of the content."""
+    size: int
+    thumbnail_type: str
+    thumbnail: bytes
+    """SHA-256 of the content."""
+    thumbnail_size: int
+
+    def file_of(self, shown: Shown) -> tuple[bytes, int, str]:
+        """The SHA-256 of the content, its bytes, and its type."""
+        if shown.is_thumbnail:
+            return self.thumbnail, self.thumbnail_size, self.thumbnail_type
+        return self.file, self.size, self.content_type
 
 
 class Images(JournalPart):
@@ -159,6 +180,15 @@ class Images(JournalPart):
         """The bytes with this SHA-256; None when no image has them any more."""
         row = await self._database.row("image_content", tenant_id=tenant_id, sha256=sha)
         return row[0] if row else None
+
+    async def stored(self, tenant_id: str, ids: Collection[str]) -> dict[str, StoredImage]:
+        """Those of the tenant's images that are there, by id."""
+        found = await self._database.rows("images_to_embed", tenant_id=tenant_id, ids=list(ids))
+        return {id: StoredImage(**dict(zip(StoredImage.__struct_fields__, row, strict=True))) for id, *row in found}
+
+    async def contents(self, tenant_id: str, hashes: Collection[bytes]) -> dict[bytes, bytes]:
+        """The bytes by their SHA-256, without those that no image has any more."""
+        return dict(await self._database.rows("image_contents", tenant_id=tenant_id, files=list(hashes)))
 
     async def viewed(self, views: Mapping[str, int]) -> None:
         """Add to the views of images, by their ids."""

@@ -69,6 +69,15 @@ FROM images i JOIN tenants t ON t.id = i.tenant_id WHERE i.id = %(id)s
 -- name: image_content
 SELECT content FROM image_files WHERE tenant_id = %(tenant_id)s AND sha256 = %(sha256)s
 
+-- name: images_to_embed
+SELECT id, filename, content_type, file, size, thumbnail_type, thumbnail,
+    (SELECT octet_length(content) FROM image_files f WHERE f.tenant_id = images.tenant_id AND f.sha256 = thumbnail)
+FROM images
+WHERE id = ANY (%(ids)s::text[]) AND tenant_id = %(tenant_id)s AND deleted_at IS NULL
+
+-- name: image_contents
+SELECT sha256, content FROM image_files WHERE tenant_id = %(tenant_id)s AND sha256 = ANY (%(files)s::bytea[])
+
 -- name: count_views
 UPDATE images SET views = images.views + u.views
 FROM unnest(%(ids)s::text[], %(views)s::bigint[]) AS u (id, views)

@@ -177,6 +177,7 @@ def processed(request: NewRequest) -> list[bytes]:
                 ids=ids[start : start + MOST_TOGETHER],
                 message_ids=message_ids[start : start + MOST_TOGETHER],
                 recipients=recipients[start : start + MOST_TOGETHER],
+                reason=request.remark,
             )
         )
         for start in range(0, len(recipients), MOST_TOGETHER)

@@ -121,6 +121,8 @@ class NewRequest(Struct, frozen=True, kw_only=True):
     messages: tuple[NewMessage, ...]
     created_at: datetime
     uses_quota: bool = False
+    remark: str = ""
+    """What its ``processed`` events say as their reason."""
 
     @property
     def message_ids(self) -> list[str]:

@@ -105,6 +105,11 @@ class Templates(JournalPart):
         row = await self._database.row("template_texts", tenant_id=tenant_id, sha256=sha256)
         return decode_texts(row[0]) if row else None
 
+    async def keep_texts(self, tenant_id: str, texts: TemplateTexts) -> bytes:
+        """Store texts that no version has; returns the SHA-256 of their encoded form."""
+        async with self._database.connection() as connection:
+            return await _store_texts(connection, tenant_id, texts)
+
     async def create(self, tenant_id: str, name: str, generation: Generation) -> TemplateRecord:
         """Raises TooManyTemplates, and Rejected for a tenant that does not exist."""
         async with self._database.transaction() as connection:
@@ -306,9 +311,7 @@ async def _room_for_version(connection: Any, template_id: str) -> int:
 
 async def _stored(connection: Any, tenant_id: str, fields: VersionFields) -> dict[str, Any]:
     """Store the texts of a version; returns the values of its columns."""
-    encoded = encode_texts(fields.texts)
-    hash = sha256(encoded).digest()
-    await execute(connection, "store_template_texts", tenant_id=tenant_id, sha256=hash, texts=encoded)
+    hash = await _store_texts(connection, tenant_id, fields.texts)
     return {
         "name": fields.name,
         "subject": fields.texts.subject,
@@ -317,6 +320,14 @@ async def _stored(connection: Any, tenant_id: str, fields: VersionFields) -> dic
         "test_data": fields.test_data,
         "texts": hash,
     }
+
+
+async def _store_texts(connection: Any, tenant_id: str, texts: TemplateTexts) -> bytes:
+    """Returns the SHA-256 of their encoded form."""
+    encoded = encode_texts(texts)
+    hash = sha256(encoded).digest()
+    await execute(connection, "store_template_texts", tenant_id=tenant_id, sha256=hash, texts=encoded)
+    return hash
 
 
 def _template(row: Row) -> TemplateRecord:

@@ -11,7 +11,8 @@ from msgspec import Struct
 from cluster.policy.tls.level import TlsLevel
 from cluster.policy.tls.policy import TenantTls
 
-ImageMode = Literal["url", "cid"]
+ImageMode = Literal["proxy", "cid"]
+"""Whether mail names images by URL, or carries them with it."""
 
 
 class ClickTracking(Struct, frozen=True, kw_only=True):
@@ -101,7 +102,7 @@ class TenantSettings(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Mail goes to hosts with a valid certificate only."""
     tls_version: float = 1.2
     """The lowest version of TLS."""
-    image_embed_mode: ImageMode = "url"
+    image_embed_mode: ImageMode = "proxy"
     time_zone: str = "UTC"
     """The zone of the days of statistics."""
 

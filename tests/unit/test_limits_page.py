@@ -23,6 +23,7 @@ from cluster.http import heads
 from cluster.http.connections import ConnectionBounds
 from cluster.images import names as image_names
 from cluster.images import outline
+from cluster.intake import embedding
 from cluster.journal import api_keys, database, images, scheduled_sends
 from cluster.journal.idempotency import KEPT
 from cluster.message import custom_fields, mime_fields, substitution
@@ -140,6 +141,7 @@ LIMITS: dict[str, int | str] = {
     "images on a page": image_calls.LARGEST_PAGE,
     "images of a tenant": images.MOST_IMAGES,
     "images of a tenant together": mb(images.MOST_BYTES),
+    "images embedded in a request": embedding.MOST_EMBEDDED,
     "images being decoded": f"{checking.MEMORY_MB} MB",
     "images in the cache": mb(image_cache.KEPT_BYTES),
     "head of a request": kb(heads.HEAD_BYTES),

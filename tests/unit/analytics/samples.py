@@ -30,7 +30,7 @@ def _common(number: int, changes: dict[str, Any]) -> dict[str, Any]:
 
 
 def processed(number: int = 1, **changes: Any) -> Processed:
-    return Processed(**_common(number, changes))
+    return Processed(**_common(number, {"reason": "images keep their URLs"} | changes))
 
 
 def deferred(number: int = 2, **changes: Any) -> Deferred:

@@ -1,0 +1,141 @@
+"""Images that mail carries with it, for tenants whose ``image_embed_mode`` is ``cid``."""
+
+from collections.abc import AsyncIterator
+from email import message_from_bytes, policy
+from typing import Any
+
+import httpx
+import pytest
+from msgspec.structs import replace
+
+from actors.compose.message import compose_message
+from actors.compose.mime import compile_content
+from cluster.events import decode_batch
+from cluster.journal.images import NewImage
+from cluster.journal.journal import Journal
+from cluster.journal.records import NewRequest, decode_content, decode_personalization
+from tests.images import picture, png
+from tests.integration.api.conftest import Site
+
+LOGO = png(50, 40)
+
+
+class Sender:
+    """A client of a tenant that embeds images."""
+
+    def __init__(self, site: Site, http: httpx.AsyncClient) -> None:
+        self.site = site
+        self.http = http
+
+    async def image(self, content: bytes = LOGO) -> str:
+        """The id of a new image, whose thumbnail is ``THUMBNAIL``."""
+        new = NewImage(
+            filename="logo.png",
+            original_filename="logo.png",
+            content_type="image/png",
+            content=content,
+            width=50,
+            height=40,
+            alt_text="",
+            folder="",
+            thumbnail=THUMBNAIL,
+            thumbnail_type="image/png",
+        )
+        return (await self.site.journal.images.create(self.site.tenant_id, new)).id
+
+    async def send(self, html: str, count: int = 1, **fields: Any) -> NewRequest:
+        people = [{"to": [{"email": f"u{n}@example.com"}]} for n in range(count)]
+        body = {
+            "personalizations": people,
+            "from": {"email": "hello@mail.example.com"},
+            "subject": "Welcome",
+            "content": [{"type": "text/html", "value": html}],
+            **fields,
+        }
+        response = await self.http.post("/v3/mail/send", json=body)
+        assert response.status_code == 202, response.text
+        return self.site.offered[-1]
+
+    async def reasons(self) -> set[str]:
+        """What the ``processed`` events say."""
+        rows = await self.site.journal.event_log.after("recorder", 100)
+        return {getattr(event, "reason", "") for row in rows for event in decode_batch(row.events)}
+
+
+THUMBNAIL = png(20, 16)
+
+
+@pytest.fixture
+async def sender(site: Site) -> AsyncIterator[Sender]:
+    await site.journal.tenants.change_settings(
+        site.tenant_id, lambda settings: replace(settings, image_embed_mode="cid")
+    )
+    async with httpx.AsyncClient(base_url=site.url, headers=site.headers) as http:
+        yield Sender(site, http)
+
+
+def html_of(request: NewRequest) -> str:
+    return decode_content(request.content).parts[0].value
+
+
+async def test_an_image_is_attached_once_for_all_messages_and_reads_as_one(sender: Sender) -> None:
+    id = await sender.image()
+    url = f"https://links.acme.example/i/{id}"
+    html = (
+        f'<a href="{url}"><img alt="a" src="{url}"></a><td background={url}>'
+        f"<div style='background: url(&quot;{url}&quot;)'><img src='{url}?variant=thumbnail'></td>"
+    )
+    request = await sender.send(html, count=3)
+    cid, small = f"cid:{id}@images.postray", f"cid:{id}.thumbnail@images.postray"
+    assert html_of(request) == (
+        f'<a href="{url}"><img alt="a" src="{cid}"></a><td background={cid}>'
+        f"<div style='background: url(&quot;{cid}&quot;)'><img src='{small}'></td>"
+    )
+    assert sorted(request.attachments.values()) == sorted([LOGO, THUMBNAIL])
+    assert await sender.reasons() == {""}
+
+
+async def test_an_image_that_is_gone_keeps_its_url_and_the_timeline_says_so(sender: Sender) -> None:
+    kept, gone = await sender.image(), await sender.image(png(51, 40))
+    await sender.site.journal.images.delete(sender.site.tenant_id, gone)
+    other = await sender.site.journal.tenants.create("other")
+    made = await sender.site.journal.images.create(other, _another())
+    html = "".join(f'<img src="https://mail.postray.example/i/{id}">' for id in (kept, gone, made.id))
+    request = await sender.send(html)
+    assert html_of(request).count("cid:") == 1
+    assert f"/i/{gone}" in html_of(request) and f"/i/{made.id}" in html_of(request)
+    assert await sender.reasons() == {f"images keep their URLs; not in the image library: {gone}, {made.id}"}
+
+
+async def test_what_finds_no_room_keeps_its_url(sender: Sender, monkeypatch: pytest.MonkeyPatch) -> None:
+    ids = [await sender.image(png(50 + n, 40)) for n in range(3)]
+    monkeypatch.setattr("cluster.intake.embedding.MOST_EMBEDDED", 2)
+    html = "".join(f'<img src="https://mail.postray.example/i/{id}">' for id in ids)
+    request = await sender.send(html)
+    assert (html_of(request).count("cid:"), len(request.attachments)) == (2, 2)
+    assert await sender.reasons() == {f"images keep their URLs; no room for: {ids[2]}"}
+
+
+async def test_it_is_sent_as_it_reads(sender: Sender) -> None:
+    id = await sender.image()
+    request = await sender.send(f'<p>-name-<img src="https://mail.postray.example/i/{id}"></p>')
+    await sender.site.journal.images.delete(sender.site.tenant_id, id)
+    content = decode_content(request.content)
+    stored = await sender.site.journal.messages.attachments(request.tenant_id, [one.sha256 for one in content.attachments])
+    assert stored == request.attachments == {content.attachments[0].sha256: LOGO}
+
+
+def _another() -> NewImage:
+    content = png(10, 10)
+    return NewImage(
+        filename="a.png",
+        original_filename="a.png",
+        content_type="image/png",
+        content=content,
+        width=10,
+        height=10,
+        alt_text="",
+        folder="",
+        thumbnail=content,
+        thumbnail_type="image/png",
+    )
