@@ -22,6 +22,6 @@ def filename_for(uploaded: str, content_type: str) -> str:
     ending = (dot + extension).lower()
     if stem and ending in _EXTENSIONS[content_type]:
         return stem[: LONGEST_FILENAME - len(ending)] + dot + extension
-    if not stem or ending not in _ALL:
+    if not dot or ending not in _ALL:
         stem = uploaded
     return (stem.strip(". ") or "image")[: LONGEST_FILENAME - len(usual)] + usual

@@ -8,13 +8,14 @@ import httpx
 import pytest
 from msgspec.structs import replace
 
-from actors.compose.message import compose_message
+from actors.compose.message import draft_message, finish
 from actors.compose.mime import compile_content
 from cluster.events import decode_batch
 from cluster.journal.images import NewImage
-from cluster.journal.journal import Journal
 from cluster.journal.records import NewRequest, decode_content, decode_personalization
-from tests.images import picture, png
+from cluster.journal.templates import VersionFields
+from cluster.templates.texts import TemplateTexts
+from tests.images import png
 from tests.integration.api.conftest import Site
 
 LOGO = png(50, 40)
@@ -121,8 +122,51 @@ async def test_it_is_sent_as_it_reads(sender: Sender) -> None:
     request = await sender.send(f'<p>-name-<img src="https://mail.postray.example/i/{id}"></p>')
     await sender.site.journal.images.delete(sender.site.tenant_id, id)
     content = decode_content(request.content)
-    stored = await sender.site.journal.messages.attachments(request.tenant_id, [one.sha256 for one in content.attachments])
-    assert stored == request.attachments == {content.attachments[0].sha256: LOGO}
+    hashes = [one.sha256 for one in content.attachments]
+    files = await sender.site.journal.messages.attachments(request.tenant_id, hashes)
+    draft = draft_message(
+        compile_content(content, files),
+        decode_personalization(request.messages[0].personalization),
+        None,
+        message_id="<1@example.com>",
+        date=request.created_at,
+        signed_at=request.created_at,
+    )
+    mail = message_from_bytes(next(finish([draft])).data, policy=policy.default)
+    assert mail.get_content_type() == "multipart/related"
+    html, image = mail.iter_parts()
+    assert f'src="cid:{id}@images.postray"' in html.get_content()
+    assert (image["Content-ID"], image.get_content_disposition()) == (f"<{id}@images.postray>", "inline")
+    assert (image.get_content(), image.get_filename()) == (LOGO, "logo.png")
+
+
+async def test_a_template_names_the_images_that_its_mail_carries(sender: Sender) -> None:
+    id = await sender.image()
+    templates, tenant_id = sender.site.journal.templates, sender.site.tenant_id
+    template = await templates.create(tenant_id, "news", "dynamic")
+    url = f"https://mail.postray.example/i/{id}"
+    texts = TemplateTexts(subject="Hi", html=f'{{{{#if a}}}}<img src="{url}">{{{{/if}}}}<img src="{url}{{{{b}}}}">')
+    fields = VersionFields(name="v", editor="code", generate_plain_content=False, test_data="", texts=texts)
+    await templates.add_version(tenant_id, template.id, fields)
+    request = await sender.send("", content=None, template_id=template.id)
+    content = decode_content(request.content)
+    assert content.template is not None
+    kept = await templates.texts(tenant_id, content.template.texts)
+    html = f'{{{{#if a}}}}<img src="cid:{id}@images.postray">{{{{/if}}}}<img src="{url}{{{{b}}}}">'
+    assert kept == replace(texts, html=html)
+    assert [one.content_id for one in content.attachments] == [f"{id}@images.postray"]
+    again = decode_content((await sender.send("", content=None, template_id=template.id)).content)
+    assert again.template == content.template
+    stored = await templates.version(tenant_id, template.id, None)
+    assert stored is not None and stored.fields.texts == texts
+
+
+async def test_mail_of_others_names_images_by_url(site: Site) -> None:
+    async with httpx.AsyncClient(base_url=site.url, headers=site.headers) as http:
+        sender = Sender(site, http)
+        html = f'<img src="https://mail.postray.example/i/{await sender.image()}">'
+        request = await sender.send(html)
+    assert (html_of(request), request.attachments) == (html, {})
 
 
 def _another() -> NewImage:
