@@ -50,7 +50,7 @@ def test_a_delivery_fills_every_column_it_has_a_fact_for() -> None:
 @pytest.mark.parametrize(
     ("event", "expected"),
     [
-        (processed(), ("processed", 0, "", "", "", "", None)),
+        (processed(), ("processed", 0, "", "", "", "images keep their URLs", None)),
         (deferred(), ("deferred", 2, "451 4.7.1 Later", "", "greylisted", "greylisted", 1_776_938_462_120)),
         (bounced(), ("bounce", 2, "550 5.1.1 No", "hard", "bad_mailbox", "no such user", None)),
         (blocked(), ("blocked", 2, "550 5.7.1 Listed", "block", "blocklisted", "listed", None)),
