@@ -119,7 +119,12 @@ TRANSACTION: dict[str, str | int] = {
 def test_each_kind_tells_what_it_knows(clickhouse: ClickHouse) -> None:
     clickhouse.insert(columns(every_kind()))
     assert msgspec.to_builtins(timeline(clickhouse, "tnt_1", "msg_1")) == [
-        {"event_type": "processed", "timestamp": "2026-04-23T10:00:03.120Z", "recipient_email": "ada@example.com"},
+        {
+            "event_type": "processed",
+            "timestamp": "2026-04-23T10:00:03.120Z",
+            "recipient_email": "ada@example.com",
+            "metadata": {"reason": "images keep their URLs"},
+        },
         {
             "event_type": "deferred",
             "timestamp": "2026-04-23T10:00:04.120Z",
