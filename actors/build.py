@@ -7,6 +7,7 @@ import os
 import random
 import time
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING
 
 from cluster.context import Context, Links
@@ -27,9 +28,17 @@ RECORDER_NICE = 5
 
 
 async def capture(context: Context, links: Links) -> "CaptureSink":
+    from actors.capture.accepted import AcceptedMessages
     from actors.capture.sink import CaptureSink
+    from analytics.queries import MessageEvents
 
-    return CaptureSink(context.settings.capture, context.data_path)
+    async def timeline(tenant_id: str, message_id: str) -> MessageEvents:
+        events: MessageEvents = await links.call("recorder", "timeline", tenant_id, message_id)
+        return events
+
+    shows_messages = context.settings.delivery.mode == "capture"
+    accepted = AcceptedMessages(partial(context.open_journal, 1), timeline) if shows_messages else None
+    return CaptureSink(context.settings.capture, context.data_path, accepted)
 
 
 async def recorder(context: Context, links: Links) -> "Recorder":

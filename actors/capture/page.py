@@ -29,16 +29,25 @@ from markupsafe import Markup
 from msgspec import Struct
 
 from actors.capture import mime_view
-from actors.capture.store import Captured, MessageStore
+from actors.capture.accepted import AcceptedMessages
+from actors.capture.digest import links_of
+from actors.capture.store import MessageStore
+from actors.capture.tables import Captured
 from cluster.http.application import Application
+from cluster.journal.database import Unavailable
 from cluster.printable import printable_lines
 
 log = logging.getLogger(__name__)
 
 _PAGE_SIZE = 50
+_SEARCH_PATIENCE_S = 2.0
+"""How long a page reads messages that no search has read before. The page asks again by itself."""
+_OPENED_LINKS = ("https://", "http://", "mailto:")
 _SHOWN_SOURCE = 512 * 1024
 """Octets in the source view; the download is complete."""
 _SHOWN_IMAGES = ("image/png", "image/jpeg", "image/gif", "image/webp", "image/bmp", "image/svg+xml", "image/avif")
+
+_MISSING = "There is no such message. It may have been deleted, or pushed out by newer ones."
 
 _HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -57,9 +66,11 @@ _MAIL_CSP = (
 _MessageId = Annotated[int, PathParameter(ge=1)]
 _PageNumber = Annotated[int, QueryParameter(ge=1, le=1_000_000)]
 _PageSize = Annotated[int, QueryParameter(ge=1, le=1000)]
+_AcceptedId = Annotated[str, PathParameter(max_length=100)]
 _PartNumber = Annotated[int, PathParameter(ge=0)]
 _ViewName = Annotated[str, QueryParameter(max_length=20)]
 _Search = Annotated[str, QueryParameter(max_length=500)]
+_Width = Annotated[str, QueryParameter(max_length=20)]
 
 
 class MailSummary(Struct, frozen=True):
@@ -70,6 +81,9 @@ class MailSummary(Struct, frozen=True):
     subject: str
     size: int
     tls_version: str
+    message_id: str
+    """Of the accepted message that was delivered; "" for other mail."""
+    unread: bool
 
 
 class Summaries(Struct, frozen=True):
@@ -90,11 +104,18 @@ class Deleted(Struct, frozen=True):
 
 
 Store = NamedDependency[MessageStore]
+Accepted = NamedDependency[AcceptedMessages | None]
 
 
 @get("/")
 async def show_list(store: Store, search: _Search = "", page: _PageNumber = 1) -> Template:
-    found = await store.list_messages(search=search.strip(), page=page, page_size=_PAGE_SIZE)
+    found = await store.list_messages(
+        search=search.strip(),
+        page=page,
+        page_size=_PAGE_SIZE,
+        patience_s=_SEARCH_PATIENCE_S,
+        with_digests=True,
+    )
     pages = max(1, -(-found.total // _PAGE_SIZE))
     links = {
         name: "/?" + urlencode({"search": search, "page": number})
@@ -106,22 +127,48 @@ async def show_list(store: Store, search: _Search = "", page: _PageNumber = 1) -
 
 
 @get("/messages/{message_id:int}")
-async def show_message(store: Store, message_id: _MessageId, view: _ViewName = "") -> Template:
+async def show_message(
+    store: Store, accepted: Accepted, message_id: _MessageId, view: _ViewName = "", width: _Width = ""
+) -> Template:
     message, raw = await _find(store, message_id)
     content = await asyncio.to_thread(mime_view.view, raw)
+    found = await asyncio.to_thread(links_of, content)
+    if message.unread:
+        await store.mark_read(message_id)
     offered = [name for name, has in (("html", content.html), ("text", content.text)) if has is not None]
-    offered += ["headers", "source"]
+    offered += ["links", "headers", "source"]
     return _render(
         "message.html",
         message=message,
         content=content,
         view=view if view in offered else offered[0],
         offered=offered,
+        on_phone=width == "phone",
+        links=found,
+        opened_links=_OPENED_LINKS,
+        shows_accepted=accepted is not None,
         attachments=[part for part in content.parts if not part.inline],
         signatures=[mime_view.dkim_tags(h.value) for h in content.headers if h.name.lower() == "dkim-signature"],
         source=raw[:_SHOWN_SOURCE].decode("utf-8", "replace") if view == "source" else "",
         truncated=len(raw) > _SHOWN_SOURCE,
     )
+
+
+@get("/accepted/{accepted_id:str}")
+async def show_accepted(store: Store, accepted: Accepted, accepted_id: _AcceptedId) -> Template:
+    """The accepted message of captured mail: its state and its timeline."""
+    try:
+        message = await accepted.find(accepted_id) if accepted is not None else None
+    except Unavailable as error:
+        log.warning("a message cannot be shown message=%s reason=%r", accepted_id, error.reason)
+        detail = "Postgres does not answer, so the message cannot be shown now. Captured mail can be read all the same."
+        page = _render("missing.html", status_code=503, title="Not now", detail=detail)
+        page.headers["Retry-After"] = "5"
+        return page
+    if message is None:
+        raise NotFoundException("There is no such message. It may have been erased.")
+    mail = await store.list_messages(of=accepted_id, page_size=_PAGE_SIZE)
+    return _render("accepted.html", message=message, mail=mail)
 
 
 @get("/messages/{message_id:int}/html")
@@ -178,7 +225,9 @@ async def list_messages(
 ) -> Summaries:
     found = await store.list_messages(search=search, recipient=recipient, page=page, page_size=page_size)
     summaries = [
-        MailSummary(m.id, m.received_at, m.mail_from, m.rcpt_to, m.subject, m.size, m.tls_version)
+        MailSummary(
+            m.id, m.received_at, m.mail_from, m.rcpt_to, m.subject, m.size, m.tls_version, m.message_id, m.unread
+        )
         for m in found.messages
     ]
     return Summaries(summaries, found.total)
@@ -197,8 +246,18 @@ async def delete_messages(store: Store) -> Deleted:
     return Deleted(await store.delete_all())
 
 
-def create_app(store: MessageStore, loopback_only: bool = True) -> Litestar:
-    """``loopback_only``: the page is bound to loopback, so requests for other names are refused (see ``_guard``)."""
+@delete("/api/messages/{message_id:int}", status_code=200)
+async def delete_message(store: Store, message_id: _MessageId) -> Deleted:
+    """As above."""
+    if not await store.delete(message_id):
+        raise NotFoundException(_MISSING)
+    return Deleted(1)
+
+
+def create_app(store: MessageStore, loopback_only: bool = True, accepted: AcceptedMessages | None = None) -> Litestar:
+    """``loopback_only``: the page is bound to loopback, so requests for other names are refused (see ``_guard``).
+    Only then it shows ``accepted`` messages."""
+    shown = accepted if loopback_only else None
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
         autoescape=True,
@@ -213,14 +272,19 @@ def create_app(store: MessageStore, loopback_only: bool = True) -> Litestar:
         route_handlers=[
             show_list,
             show_message,
+            show_accepted,
             show_html,
             get_part,
             get_raw,
             list_messages,
             get_message,
             delete_messages,
+            delete_message,
         ],
-        dependencies={"store": Provide(lambda: store, sync_to_thread=False)},
+        dependencies={
+            "store": Provide(lambda: store, sync_to_thread=False),
+            "accepted": Provide(lambda: shown, sync_to_thread=False),
+        },
         template_config=TemplateConfig(instance=JinjaTemplateEngine.from_environment(environment)),
         before_request=_guard if loopback_only else None,
         before_send=[_shield],
@@ -262,13 +326,13 @@ def _visible(value: Any) -> Any:
 def _not_found(request: Request[Any, Any, Any], error: NotFoundException) -> Response[Any]:
     if request.url.path.startswith("/api/"):
         return Response({"detail": error.detail}, status_code=404)
-    return _render("missing.html", status_code=404, detail=error.detail)
+    return _render("missing.html", status_code=404, title="Not found", detail=error.detail)
 
 
 async def _find(store: MessageStore, message_id: int) -> tuple[Captured, bytes]:
     message, raw = await store.get(message_id), await store.raw(message_id)
     if message is None or raw is None:
-        raise NotFoundException("There is no such message. It may have been deleted, or pushed out by newer ones.")
+        raise NotFoundException(_MISSING)
     return message, raw
 
 

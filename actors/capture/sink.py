@@ -13,6 +13,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from actors.capture.accepted import AcceptedMessages
 from actors.capture.page import create_app
 from actors.capture.store import MessageStore
 from actors.smtpd import certificate
@@ -42,10 +43,12 @@ class CaptureAddresses(Struct, frozen=True, kw_only=True):
 
 
 class CaptureSink:
-    def __init__(self, settings: CaptureSettings, data_dir: Path) -> None:
+    def __init__(self, settings: CaptureSettings, data_dir: Path, accepted: AcceptedMessages | None = None) -> None:
+        """``accepted``: where the page finds the messages of captured mail; None if it does not show them."""
         self._settings = settings
         self._directory = data_dir / "capture"
         self._store = MessageStore(self._directory / "messages.sqlite3", settings.keep_messages)
+        self._accepted = accepted
         self._addresses: CaptureAddresses | None = None
         self._smtp: SmtpServer | None = None
         self._http: HttpServer | None = None
@@ -83,6 +86,8 @@ class CaptureSink:
             await self._http.stop()
             self._http = None
         await self._store.close()
+        if self._accepted is not None:
+            await self._accepted.close()
         self._addresses = None
 
     async def _start_smtp(self) -> str:
@@ -94,7 +99,7 @@ class CaptureSink:
 
     async def _start_page(self) -> str:
         host, port = host_port(self._settings.http_bind)
-        app = create_app(self._store, loopback_only=_is_loopback(host))
+        app = create_app(self._store, loopback_only=_is_loopback(host), accepted=self._accepted)
         self._http = HttpServer(OneSpelling(app, app.routes), _PAGE_BOUNDS)
         _, port = await self._http.start(host, port)
         return f"http://{_joined(host, port)}"

@@ -2,86 +2,52 @@
 
 It owns one writer thread, which commits in batches, and one reader thread; it never blocks the event loop. ``add``
 resolves after the commit, so a message that was answered with 250 is in the file. Call every method on the event loop
-that called ``open``.
+that called ``open``. What is shown and searched of a message's contents (its *digest*) is made when it is asked for.
 """
 
 import asyncio
-import json
 import logging
 import queue
 import sqlite3
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
+from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 from msgspec import Struct
 
-from actors.capture import mime_view
+from actors.capture import tables
+from actors.capture.digest import READ_OCTETS, Digest, digest, folded
+from actors.capture.tables import Captured
 from actors.smtpd.envelope import ReceivedMessage
-from cluster.installation.private_files import make_folder
 from cluster.metrics import Gauge
 
 log = logging.getLogger(__name__)
 _T = TypeVar("_T")
 
-_SCHEMA_VERSION = 1
-_SCHEMA = """
-CREATE TABLE messages (
-    id INTEGER PRIMARY KEY AUTOINCREMENT,  -- never used twice, so that an address of the page keeps its meaning
-    received_at REAL NOT NULL,
-    mail_from TEXT NOT NULL,
-    rcpt_to TEXT NOT NULL,                 -- JSON array
-    helo TEXT NOT NULL,
-    peer TEXT NOT NULL,
-    tls_version TEXT NOT NULL,
-    tls_cipher TEXT NOT NULL,
-    size INTEGER NOT NULL,
-    subject TEXT NOT NULL,
-    header_from TEXT NOT NULL,
-    header_to TEXT NOT NULL,
-    searched TEXT NOT NULL,                -- case-folded: LIKE folds only ASCII
-    content BLOB NOT NULL                  -- last: what stands before it is read without it
-)
-"""
-_COLUMNS = (
-    "id, received_at, mail_from, rcpt_to, helo, peer, tls_version, tls_cipher, size, subject, header_from, header_to"
-)
-_INSERT = f"INSERT INTO messages ({_COLUMNS}, searched, content) VALUES ({', '.join('?' * 14)})"
-_WHERE = """
-WHERE (:search = '' OR instr(searched, :search))
-  AND (:recipient = '' OR instr(searched, :recipient) AND EXISTS (
-       SELECT 1 FROM json_each(rcpt_to) AS rcpt WHERE rcpt.value = :recipient COLLATE NOCASE))
-"""
 _MAX_BATCH = 500
 MAX_QUEUED = 5000
 MAX_QUEUED_BYTES = 256 * 1024 * 1024
 _MAX_ID = 2**63 - 1
-
-
-class Captured(Struct, frozen=True, kw_only=True):
-    """A captured message without its content."""
-
-    id: int
-    received_at: datetime
-    mail_from: str
-    rcpt_to: list[str]
-    helo: str
-    peer: str
-    tls_version: str
-    tls_cipher: str
-    size: int
-    subject: str
-    header_from: str
-    header_to: str
+_DIGESTS_AT_ONCE = 20
+_NO_DIGEST = """
+SELECT messages.id FROM messages LEFT JOIN digests USING (id) WHERE digests.id IS NULL ORDER BY messages.id DESC LIMIT ?
+"""
+_COUNT_NO_DIGEST = "SELECT (SELECT count(*) FROM messages) - (SELECT count(*) FROM digests)"
 
 
 class MailPage(Struct, frozen=True):
     messages: list[Captured]
     total: int
     """The number of messages on all pages."""
+    unread: int = 0
+    """Of all messages, found or not."""
+    unsearched: int = 0
+    """Messages whose contents were not searched yet, as the search took too long."""
 
 
 class _Addition(Struct):
@@ -90,7 +56,10 @@ class _Addition(Struct):
     done: "asyncio.Future[int | None]"
 
 
-class _Deletion(Struct):
+class _Change(Struct):
+    """Any other change; ``make`` returns how many rows it changed."""
+
+    make: Callable[[sqlite3.Connection], int]
     done: "asyncio.Future[int | None]"
 
 
@@ -107,21 +76,22 @@ class MessageStore:
     def __init__(self, path: Path, keep_messages: int) -> None:
         self._path = path
         self._keep = keep_messages
-        self._queue: queue.SimpleQueue[_Addition | _Deletion | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[_Addition | _Change | None] = queue.SimpleQueue()
         self._queued = 0
         self._queued_bytes = 0
         self._reader: ThreadPoolExecutor | None = None
         self._reading: sqlite3.Connection | None = None
         self._writer: threading.Thread | None = None
+        self._digesting = asyncio.Lock()
 
     async def open(self) -> None:
         """Creates the file if necessary; one of another schema version is emptied, as captured mail is disposable."""
         self._loop = asyncio.get_running_loop()
         self._reader = ThreadPoolExecutor(1, thread_name_prefix="capture-reader")
-        writing = await asyncio.to_thread(_prepare, self._path)
+        writing = await asyncio.to_thread(tables.prepare, self._path)
         self._writer = threading.Thread(target=self._write, args=(writing,), name="capture-writer", daemon=True)
         self._writer.start()
-        self._reading = await self._read(lambda: _connect(self._path))
+        self._reading = await self._read(lambda: tables.connect(self._path))
 
     async def close(self) -> None:
         """Close; messages already added are committed first."""
@@ -158,32 +128,74 @@ class MessageStore:
 
     async def delete_all(self) -> int:
         """Deletes the messages added before this call; returns their number."""
-        if self._writer is None:
-            return 0
-        done: asyncio.Future[int | None] = self._loop.create_future()
-        self._queue.put(_Deletion(done))
-        return await done or 0
+
+        def make(connection: sqlite3.Connection) -> int:
+            with connection:
+                deleted = tables.delete(connection, "true")
+            connection.execute("PRAGMA incremental_vacuum").fetchall()
+            return deleted
+
+        return await self._changed(make)
+
+    async def delete(self, message_id: int) -> bool:
+        """Deletes one message; returns whether there was one."""
+        if not 0 < message_id <= _MAX_ID:
+            return False
+
+        def make(connection: sqlite3.Connection) -> int:
+            with connection:
+                return tables.delete(connection, "id = ?", message_id)
+
+        return await self._changed(make) > 0
+
+    async def mark_read(self, message_id: int) -> None:
+        """Remember that a person has opened a message."""
+
+        def make(connection: sqlite3.Connection) -> int:
+            with connection:
+                statement = "INSERT OR IGNORE INTO opened SELECT id FROM messages WHERE id = ?"
+                return connection.execute(statement, (message_id,)).rowcount
+
+        await self._changed(make)
 
     async def list_messages(
-        self, *, search: str = "", recipient: str = "", page: int = 1, page_size: int = 50
+        self,
+        *,
+        search: str = "",
+        recipient: str = "",
+        of: str = "",
+        page: int = 1,
+        page_size: int = 50,
+        patience_s: float | None = None,
+        with_digests: bool = False,
     ) -> MailPage:
-        """Newest first, pages from 1. ``search`` is looked for in subject and addresses; ``recipient`` is one complete
-        envelope address."""
-        values: dict[str, str | int] = {"search": search.casefold(), "recipient": recipient.casefold()}
+        """Newest first, pages from 1. ``search`` is looked for in subject, addresses and texts; ``recipient`` is one
+        complete envelope address; ``of`` is the id of an accepted message. A search reads the contents that were not
+        read yet, for ``patience_s`` seconds (None: until all are). ``with_digests``: with snippets and marks."""
+        if search:
+            await self._digest_all(patience_s)
+        values: dict[str, str | int] = {"search": search.casefold(), "in_body": folded(search) or "\n"}
+        values |= {"recipient": recipient.casefold(), "of": tables.sender_of(of) if of else ""}
         values |= {"size": min(page_size, _MAX_ID), "skip": min((page - 1) * page_size, _MAX_ID)}
 
-        def read() -> MailPage:
-            rows = self._query(
-                f"SELECT {_COLUMNS} FROM messages {_WHERE} ORDER BY id DESC LIMIT :size OFFSET :skip", values
-            )
-            [(total,)] = self._query(f"SELECT count(*) FROM messages {_WHERE}", values)
-            return MailPage([_captured(row) for row in rows], total)
+        def read() -> tuple[list[Captured], int, int, int]:
+            ordered = "ORDER BY messages.id DESC LIMIT :size OFFSET :skip"
+            found = self._query(f"{tables.SELECT} {tables.MATCHING} {ordered}", values)
+            counted = f"SELECT count(*) FROM messages LEFT JOIN digests USING (id) {tables.MATCHING}"
+            [(total,)] = self._query(counted, values)
+            [(unread,)] = self._query("SELECT (SELECT count(*) FROM messages) - (SELECT count(*) FROM opened)", {})
+            [(without,)] = self._query(_COUNT_NO_DIGEST, {})
+            return [tables.to_captured(row) for row in found], total, unread, without
 
-        return await self._read(read)
+        messages, total, unread, without = await self._read(read)
+        if with_digests and any(message.snippet is None for message in messages):
+            await self._digest([message.id for message in messages if message.snippet is None])
+            messages, total, unread, without = await self._read(read)
+        return MailPage(messages, total, unread, without if search else 0)
 
     async def get(self, message_id: int) -> Captured | None:
-        rows = await self._rows(f"SELECT {_COLUMNS} FROM messages WHERE id = :id", message_id)
-        return _captured(rows[0]) if rows else None
+        rows = await self._rows(f"{tables.SELECT} WHERE messages.id = :id", message_id)
+        return tables.to_captured(rows[0]) if rows else None
 
     async def raw(self, message_id: int) -> bytes | None:
         rows = await self._rows("SELECT content FROM messages WHERE id = :id", message_id)
@@ -192,6 +204,40 @@ class MessageStore:
     async def count(self) -> int:
         [(count,)] = await self._read(lambda: self._query("SELECT count(*) FROM messages", {}))
         return int(count)
+
+    # Digests
+
+    async def _digest_all(self, patience_s: float | None) -> None:
+        """Make the digests that are missing, the newest messages' first."""
+        end = None if patience_s is None else time.monotonic() + patience_s
+        while end is None or time.monotonic() < end:
+            missing = await self._read(lambda: self._query(_NO_DIGEST, (_DIGESTS_AT_ONCE,)))
+            if not missing or not await self._digest([id_ for (id_,) in missing]):
+                return
+
+    async def _digest(self, ids: Sequence[int]) -> bool:
+        """Make and keep digests; returns whether any was made. One caller at a time: the others find them made."""
+        async with self._digesting:
+            made = [(id_, await self._read(partial(self._digested, id_))) for id_ in ids]
+        rows = [(id_, of.snippet, of.attached, of.body) for id_, of in made if of is not None]
+
+        def make(connection: sqlite3.Connection) -> int:
+            with connection:
+                # Only of messages that are still there.
+                statement = "INSERT OR REPLACE INTO digests SELECT ?1, ?2, ?3, ?4 FROM messages WHERE id = ?1"
+                connection.executemany(statement, rows)
+            return len(rows)
+
+        return await self._changed(make) > 0
+
+    def _digested(self, message_id: int) -> Digest | None:
+        """In the reading thread."""
+        assert self._reading is not None
+        try:
+            with self._reading.blobopen("messages", "content", message_id, readonly=True) as content:
+                return digest(content.read(READ_OCTETS))
+        except sqlite3.OperationalError:  # deleted meanwhile
+            return None
 
     # Reading
 
@@ -203,15 +249,23 @@ class MessageStore:
             return []
         return await self._read(lambda: self._query(sql, {"id": message_id}))
 
-    def _query(self, sql: str, values: dict[str, Any]) -> list[Any]:
+    def _query(self, sql: str, values: "dict[str, Any] | tuple[Any, ...]") -> list[Any]:
         assert self._reading is not None
         return self._reading.execute(sql, values).fetchall()
 
-    # Writing: everything below runs in the writer thread
+    # Writing: everything below ``_changed`` runs in the writer thread
+
+    async def _changed(self, make: Callable[[sqlite3.Connection], int]) -> int:
+        """Make a change after all that was asked for before; returns the number of rows."""
+        if self._writer is None:
+            return 0
+        done: asyncio.Future[int | None] = self._loop.create_future()
+        self._queue.put(_Change(make, done))
+        return await done or 0
 
     def _write(self, connection: sqlite3.Connection) -> None:
         [(next_id,)] = connection.execute("SELECT coalesce(max(seq), 0) + 1 FROM sqlite_sequence").fetchall()
-        item: _Addition | _Deletion | _Nothing | None = self._queue.get()
+        item: _Addition | _Change | _Nothing | None = self._queue.get()
         while item is not None:
             batch: list[_Addition] = []
             while isinstance(item, _Addition):
@@ -221,8 +275,8 @@ class MessageStore:
                 ids, error = self._insert(connection, batch, next_id)
                 next_id += len(ids)
                 self._settle(batch, ids, error)
-            if isinstance(item, _Deletion):
-                self._delete(connection, item)
+            if isinstance(item, _Change):
+                self._change(connection, item)
             if item is not None:
                 item = self._queue.get()
         connection.close()
@@ -231,25 +285,26 @@ class MessageStore:
         self, connection: sqlite3.Connection, additions: list[_Addition], first_id: int
     ) -> tuple[list[int], Exception | None]:
         try:
-            rows = [_row(first_id + place, addition) for place, addition in enumerate(additions)]
+            rows = [
+                tables.to_row(first_id + place, addition.envelope, addition.received_at)
+                for place, addition in enumerate(additions)
+            ]
             with connection:
-                connection.executemany(_INSERT, rows)
-                # Ids have no gaps, so this keeps the newest and needs no count.
-                connection.execute("DELETE FROM messages WHERE id <= ?", (rows[-1][0] - self._keep,))
+                connection.executemany(tables.INSERT, rows)
+                # By id, which needs no count: one that a person deleted still has its place among the newest.
+                tables.delete(connection, "id <= ?", rows[-1][0] - self._keep)
         except Exception as error:  # of any type: the callers must learn of it, and the thread must go on
             log.exception("%d captured messages could not be stored", len(additions))
             return [], error
         return [row[0] for row in rows], None
 
-    def _delete(self, connection: sqlite3.Connection, deletion: _Deletion) -> None:
-        error, deleted = None, 0
+    def _change(self, connection: sqlite3.Connection, change: _Change) -> None:
+        error, changed = None, 0
         try:
-            with connection:
-                deleted = connection.execute("DELETE FROM messages").rowcount
-            connection.execute("PRAGMA incremental_vacuum").fetchall()
+            changed = change.make(connection)
         except sqlite3.Error as caught:
             error = caught
-        self._call(lambda: _resolve(deletion.done, deleted, error))
+        self._call(lambda: _resolve(change.done, changed, error))
 
     def _settle(self, additions: list[_Addition], ids: list[int], error: Exception | None) -> None:
         def settle() -> None:
@@ -274,65 +329,3 @@ def _resolve(done: "asyncio.Future[int | None]", result: int | None, error: Exce
         done.set_exception(error)
     else:
         done.set_result(result)
-
-
-def _prepare(path: Path) -> sqlite3.Connection:
-    make_folder(path.parent)
-    path.touch(mode=0o600)
-    connection = _connect(path)
-    connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
-    connection.execute("PRAGMA journal_mode = WAL")
-    # Survives the death of any process. A power cut may lose the last seconds of captured mail, which is test mail.
-    connection.execute("PRAGMA synchronous = NORMAL")
-    connection.execute("PRAGMA journal_size_limit = 67108864")
-    [(version,)] = connection.execute("PRAGMA user_version").fetchall()
-    if version != _SCHEMA_VERSION:
-        with connection:
-            connection.execute("DROP TABLE IF EXISTS messages")
-            connection.execute(_SCHEMA)
-            connection.execute(f"PRAGMA user_version = {_SCHEMA_VERSION}")
-    return connection
-
-
-def _connect(path: Path) -> sqlite3.Connection:
-    return sqlite3.connect(path, timeout=10.0, check_same_thread=False)
-
-
-def _row(message_id: int, addition: _Addition) -> tuple[Any, ...]:
-    envelope = addition.envelope
-    listed = mime_view.listed(envelope.content)
-    searched = "\n".join([listed.subject, envelope.mail_from, *envelope.rcpt_to, listed.sender, listed.to]).casefold()
-    return (
-        message_id,
-        addition.received_at.timestamp(),
-        envelope.mail_from,
-        json.dumps(envelope.rcpt_to, ensure_ascii=False),
-        envelope.helo,
-        envelope.peer,
-        envelope.tls_version,
-        envelope.tls_cipher,
-        len(envelope.content),
-        listed.subject,
-        listed.sender,
-        listed.to,
-        searched,
-        envelope.content,
-    )
-
-
-def _captured(row: tuple[Any, ...]) -> Captured:
-    (id_, received_at, mail_from, rcpt_to, helo, peer, tls_version, tls_cipher, size, subject, sender, to) = row
-    return Captured(
-        id=id_,
-        received_at=datetime.fromtimestamp(received_at, UTC),
-        mail_from=mail_from,
-        rcpt_to=json.loads(rcpt_to),
-        helo=helo,
-        peer=peer,
-        tls_version=tls_version,
-        tls_cipher=tls_cipher,
-        size=size,
-        subject=subject,
-        header_from=sender,
-        header_to=to,
-    )

@@ -40,6 +40,11 @@ class Messages(JournalPart):
             found = await fetch(connection, ONE_MESSAGE, key)
         return _message(found[0]) if found else None
 
+    async def tenant_of(self, message_id: str) -> str | None:
+        """The tenant of a message; None when there is no such message. For callers that may see every tenant's."""
+        found = await self._database.rows("tenant_of_message", message_id=message_id)
+        return found[0][0] if found else None
+
     async def page(self, filter: MessageFilter, limit: int, offset: int) -> MessagePage:
         """A page of the tenant's messages, newest first. Long ones come without bodies, attachments and template data.
 

@@ -19,6 +19,11 @@ LEFT JOIN LATERAL (
 WHERE {where}
 ORDER BY m.id DESC LIMIT %(limit)s OFFSET %(offset)s
 
+-- name: tenant_of_message
+-- Whose message this is, by one look into the index for each tenant.
+SELECT tenant_id FROM messages
+WHERE tenant_id = ANY (ARRAY(SELECT id FROM tenants)) AND id = %(message_id)s LIMIT 1
+
 -- name: texts
 SELECT r.content, m.personal FROM messages m JOIN requests r ON r.id = m.request_id
 WHERE m.tenant_id = %(tenant_id)s AND m.id = %(message_id)s

@@ -84,6 +84,57 @@ async def test_the_frame_is_sandboxed_and_loads_nothing_remote(
     assert '<img src="/messages/1/parts/2">' in framed.text
 
 
+async def test_a_mail_at_the_width_of_a_phone(addresses: CaptureAddresses, http: httpx.AsyncClient) -> None:
+    await send(addresses, newsletter())
+    assert 'class="phone"' not in (await http.get("/messages/1")).text
+    assert '<iframe sandbox="" src="/messages/1/html"' in (await http.get("/messages/1?width=phone")).text
+    assert 'class="phone"' in (await http.get("/messages/1?width=phone")).text
+
+
+async def test_links_are_listed(addresses: CaptureAddresses, http: httpx.AsyncClient) -> None:
+    html = '<a href="https://a.example/?a=1&amp;b=2">Read <b>on</b></a><a href="javascript:alert(1)">odd</a>'
+    await send(addresses, f"Content-Type: text/html\r\n\r\n{html}\r\n".encode())
+    page = (await http.get("/messages/1?view=links")).text
+    assert "Links (2)" in page and "<span>Read on</span>" in page
+    assert '<a href="https://a.example/?a=1&amp;b=2" target="_blank" rel="noopener noreferrer">' in page
+    assert "javascript:alert(1)" in page and 'href="javascript:' not in page
+    await send(addresses, b"Subject: x\r\n\r\nno links\r\n")
+    assert "This message has no links" in (await http.get("/messages/2?view=links")).text
+
+
+async def test_snippet_mark_and_unread(addresses: CaptureAddresses, http: httpx.AsyncClient) -> None:
+    await send(addresses, newsletter())
+    await send(addresses, b"Subject: y\r\n\r\nHello\r\n  Ada\r\n")
+    page = (await http.get("/")).text
+    assert "2 messages, 2 unread" in page and "<title>2 captured, 2 unread" in page
+    assert '<span class="snippet">Hello Ada</span>' in page
+    assert page.count("With attachments</title>") == 1
+    assert (await http.get("/messages/2?view=source")).status_code == 200
+    page = (await http.get("/")).text
+    assert "2 messages, 1 unread" in page and page.count("row unread") == 1
+    listed = (await http.get("/api/messages")).json()["messages"]
+    assert [(message["unread"], message["message_id"]) for message in listed] == [(False, ""), (True, "")]
+
+
+async def test_texts_are_searched(addresses: CaptureAddresses, http: httpx.AsyncClient) -> None:
+    await send(addresses, b"Subject: y\r\n\r\nHello\r\n  Ada\r\n")
+    assert "1 found for" in (await http.get("/", params={"search": "hello ada"})).text
+    assert (await http.get("/api/messages", params={"search": "hello ada"})).json()["total"] == 1
+    assert "Nothing matches" in (await http.get("/", params={"search": "hello eve"})).text
+
+
+async def test_one_is_deleted(addresses: CaptureAddresses, http: httpx.AsyncClient) -> None:
+    for _ in range(2):
+        await send(addresses, b"Subject: x\r\n\r\nx\r\n")
+    assert 'data-delete="1"' in (await http.get("/messages/1")).text
+    assert (await http.delete("/api/messages/1")).json() == {"deleted": 1}
+    missing = await http.delete("/api/messages/1")
+    assert missing.status_code == 404 and missing.json()["detail"].startswith("There is no such message.")
+    assert (await http.delete(f"/api/messages/{2**70}")).status_code == 404
+    assert [message["id"] for message in (await http.get("/api/messages")).json()["messages"]] == [2]
+    assert (await http.delete("/api/messages/2", headers={"Host": "rebound.evil.example"})).status_code == 421
+
+
 async def test_parts(addresses: CaptureAddresses, http: httpx.AsyncClient) -> None:
     await send(addresses, newsletter())
     image = await http.get("/messages/1/parts/2")

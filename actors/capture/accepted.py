@@ -1,0 +1,113 @@
+"""The accepted message of a captured mail: its state from the journal, its timeline from the event store.
+
+It connects to the journal when the first message is looked up: the sink itself needs none. It reads, and changes
+nothing.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+
+from msgspec import Struct
+
+from analytics.queries import MessageEvents
+from cluster.ids import is_id
+from cluster.journal.journal import Journal
+from cluster.journal.records import Address, MessageRow, decode_content, decode_personalization
+from cluster.policy.lifecycle import UNFINISHED, Status
+
+log = logging.getLogger(__name__)
+
+TIMELINE_MAX_WAIT_S = 3.0
+
+
+class AcceptedMessage(Struct, frozen=True, kw_only=True):
+    """What the page shows of a message."""
+
+    id: str
+    tenant_id: str
+    status: Status
+    subject: str
+    """As it was accepted, before substitution."""
+    sender: Address
+    recipients: list[tuple[str, list[Address]]]
+    """By kind: To, Cc, Bcc."""
+    created_at: datetime
+    send_at: datetime | None
+    finished_at: datetime | None
+    retry_count: int
+    next_retry_at: datetime | None
+    error_message: str | None
+    batch_id: str | None
+    template_id: str | None
+    categories: list[str]
+    timeline: MessageEvents | None
+    """None when the event store cannot be read now."""
+
+    @property
+    def is_finished(self) -> bool:
+        return self.status not in UNFINISHED
+
+
+class AcceptedMessages:
+    """Finds accepted messages of all tenants."""
+
+    def __init__(
+        self,
+        open_journal: Callable[[], Awaitable[Journal]],
+        timeline: Callable[[str, str], Awaitable[MessageEvents]],
+    ) -> None:
+        """``timeline`` returns the events of (tenant id, message id)."""
+        self._open_journal = open_journal
+        self._timeline = timeline
+        self._journal: Journal | None = None
+        self._opening = asyncio.Lock()
+
+    async def find(self, message_id: str) -> AcceptedMessage | None:
+        """A message by its id; None when there is none. Raises Unavailable."""
+        if not is_id("msg_", message_id):
+            return None
+        async with self._opening:
+            if self._journal is None:
+                self._journal = await self._open_journal()
+        tenant_id = await self._journal.messages.tenant_of(message_id)
+        row = await self._journal.messages.find(tenant_id, message_id) if tenant_id is not None else None
+        return None if row is None else _shown(row, await self._events(row))
+
+    async def close(self) -> None:
+        journal, self._journal = self._journal, None
+        if journal is not None:
+            await journal.close()
+
+    async def _events(self, row: MessageRow) -> MessageEvents | None:
+        try:
+            async with asyncio.timeout(TIMELINE_MAX_WAIT_S):
+                return await self._timeline(row.tenant_id, row.id)
+        except Exception as error:
+            # The state must stay readable, whatever the problem with the event store.
+            log.warning("no timeline message=%s reason=%r", row.id, error)
+            return None
+
+
+def _shown(row: MessageRow, timeline: MessageEvents | None) -> AcceptedMessage:
+    content, own = decode_content(row.content), decode_personalization(row.personalization)
+    kinds = (("To", own.to), ("Cc", own.cc), ("Bcc", own.bcc))
+    return AcceptedMessage(
+        id=row.id,
+        tenant_id=row.tenant_id,
+        status=row.status,
+        subject=own.subject or content.subject,
+        sender=own.from_ or content.from_,
+        recipients=[(kind, list(addresses)) for kind, addresses in kinds if addresses],
+        created_at=row.created_at,
+        send_at=row.send_at,
+        finished_at=row.finished_at,
+        retry_count=row.retry_count,
+        next_retry_at=row.next_retry_at,
+        error_message=row.error_message,
+        batch_id=row.batch_id,
+        template_id=content.template_id,
+        categories=list(content.categories),
+        timeline=timeline,
+    )
