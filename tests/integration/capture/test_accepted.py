@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any, cast
 
 import aiosmtplib
 import httpx
@@ -141,7 +142,7 @@ async def test_while_postgres_is_away(tmp_path: Path, journal: Journal, recorder
     store = MessageStore(tmp_path / "capture" / "messages.sqlite3", 10)
     await store.open()
     app = create_app(store, accepted=AcceptedMessages(open_journal, recorder.timeline))
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://localhost") as http:
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(cast(Any, app)), base_url="http://localhost") as http:
         away = await http.get(f"/accepted/{message_id}")
         assert (away.status_code, away.headers["retry-after"]) == (503, "5")
         assert "Postgres does not answer" in away.text and (await http.get("/")).status_code == 200
@@ -167,7 +168,9 @@ async def test_only_on_loopback_and_in_capture_mode(tmp_path: Path, journal: Jou
     )
     await store.add(envelope, datetime.now(UTC))
     for app in (create_app(store, loopback_only=False, accepted=found), create_app(store, accepted=None)):
-        async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://localhost") as http:
+        async with httpx.AsyncClient(
+            transport=httpx.ASGITransport(cast(Any, app)), base_url="http://localhost"
+        ) as http:
             assert (await http.get(f"/accepted/{message_id}")).status_code == 404
             assert "/accepted/" not in (await http.get("/messages/1")).text
     await store.close()
