@@ -30,6 +30,7 @@ from api.links import Aliases, Links
 from api.messages.commands import MessageCommands
 from api.messages.reading import MessageReading
 from api.messages.timeline import Timeline
+from api.messages.versions import Versions
 from api.scheduled_sends import ScheduledSendCalls
 from api.scopes import Scopes
 from api.send.handler import MailSending
@@ -93,6 +94,7 @@ def create_app(
     authenticator = Authenticator(
         directory, limiter, used=uses.note, tokens=tokens, trusted_proxies=settings.trusted_proxies
     )
+    versions = Versions(journal)
     steps = Sending(
         sending or journal,
         directory,
@@ -109,8 +111,8 @@ def create_app(
         ).routes(),
         BatchCalls(journal).routes(),
         ScheduledSendCalls(journal).routes(),
-        MessageReading(journal, timeline, limits).routes(),
-        MessageCommands(journal, lifetime_s, limits).routes(),
+        MessageReading(journal, versions, timeline, limits).routes(),
+        MessageCommands(journal, versions, lifetime_s, limits).routes(),
         DomainCalls(domains).routes(),
         *SettingCalls(journal, directory).routes(),
         Links(journal, settings.public_host, aliases).routes(),

@@ -19,6 +19,7 @@ from cluster.journal.records import Address, BodyPart, Content, PreparedPersonal
 from cluster.message.custom_fields import merged
 from cluster.message.header_fields import NotComposable, filled_addresses
 from cluster.message.substitution import LOOP_S, CutText, Keys, effort_s, keys_of, substituted_size
+from cluster.message.texts import not_composable
 from cluster.message.transfer_encoding import newlines, octets
 from cluster.settings import DEFAULT_LIMITS, MessageSettings
 from cluster.templates.compiled import Filled
@@ -235,5 +236,4 @@ def _within_bounds(version: Version, data: bytes) -> Filled:
     try:
         return version.fill(data)
     except TooMuch as error:
-        reason = error.reason  # a sentence; here it follows a colon
-        raise NotComposable(f"{reason[0].lower()}{reason[1:].removesuffix('.')}") from error
+        raise not_composable(error) from error

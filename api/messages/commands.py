@@ -21,6 +21,7 @@ from api.http.refusals import Fault, Invalid
 from api.http.routes import RouteGroup, resource
 from api.http.texts import check_text
 from api.messages.finding import message_of
+from api.messages.versions import Versions
 from cluster.journal.ending import CANCELLED
 from cluster.journal.journal import Journal
 from cluster.journal.records import CommandResult, Recipient, decode_content, decode_personalization
@@ -76,9 +77,12 @@ NO_BODY = FailRequest()
 class MessageCommands:
     """The routes of this module."""
 
-    def __init__(self, journal: Journal, lifetime_s: float, limits: MessageSettings = DEFAULT_LIMITS) -> None:
+    def __init__(
+        self, journal: Journal, versions: Versions, lifetime_s: float, limits: MessageSettings = DEFAULT_LIMITS
+    ) -> None:
         """``lifetime_s`` is the new lifetime of a retried message. ``limits`` apply to the composed messages."""
         self._journal = journal
+        self._versions = versions
         self._limits = limits
         self._lifetime_s = lifetime_s
 
@@ -123,7 +127,8 @@ class MessageCommands:
         row = await message_of(self._journal, request.auth, id)
         if (row.error_message or "").startswith(NOT_COMPOSED) and row.status is Status.FAILED:
             content, personalization = decode_content(row.content), decode_personalization(row.personalization)
-            if reason := await asyncio.to_thread(why_not, content, personalization, self._limits):
+            template = await self._versions.of(row)
+            if reason := await asyncio.to_thread(why_not, content, personalization, self._limits, template):
                 refused = CommandResult(done=False, status=row.status)
                 return _answer(id, refused, "", f"The message {NOT_COMPOSED}{reason}; retry ignored")
         retry = partial(

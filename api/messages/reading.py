@@ -7,6 +7,7 @@ and is missing while the event store is unavailable.
 import asyncio
 from collections.abc import Iterator
 from datetime import UTC, datetime, time, timedelta
+from functools import partial
 from typing import Annotated
 
 from litestar import get
@@ -22,6 +23,7 @@ from api.http.routes import RouteGroup, resource
 from api.http.sharing import FairShare
 from api.messages.finding import message_of
 from api.messages.timeline import Timeline, events_of
+from api.messages.versions import Versions
 from api.messages.views import MessageDetail, MessageSummary, detail, summary
 from cluster.ids import is_id
 from cluster.journal.journal import Journal
@@ -34,6 +36,8 @@ SEARCHES = 2
 """The most searches at one time, from different tenants: each may use a core of Postgres' machine."""
 SEARCHES_OF_A_TENANT = 1
 SEARCH_MAX_WAIT_S = 30.0
+RENDERINGS = 1
+"""Templates that are rendered at one time, tenants in turn: one may take a tenth of a second of a core."""
 SHOWN_AT_ONCE_BYTES = 4096
 """The largest content that is prepared on the event loop. A thread prepares larger ones: finding keys may take long."""
 _SHOW = ROUTES["GET /v3/messages/{id}"]
@@ -65,11 +69,15 @@ Moment = Annotated[str | None, _query("ISO-8601, or YYYY-MM-DD: the whole day, U
 class MessageReading:
     """The routes of this module: the list, and one message."""
 
-    def __init__(self, journal: Journal, timeline: Timeline, limits: MessageSettings = DEFAULT_LIMITS) -> None:
+    def __init__(
+        self, journal: Journal, versions: Versions, timeline: Timeline, limits: MessageSettings = DEFAULT_LIMITS
+    ) -> None:
         self._journal = journal
+        self._versions = versions
         self._timeline = timeline
         self._limits = limits
         self._searches = FairShare(SEARCHES, SEARCHES_OF_A_TENANT, SEARCH_MAX_WAIT_S, TOO_MANY_SEARCHES)
+        self._renderings = FairShare(RENDERINGS, RENDERINGS, SEARCH_MAX_WAIT_S)
 
     def routes(self) -> RouteGroup:
         listing = get(
@@ -140,10 +148,14 @@ class MessageReading:
         events = asyncio.create_task(events_of(self._timeline, key.tenant_id, id))
         try:
             row = await message_of(self._journal, key, id)
-            withheld = not _SHOW.opens(key, BODIES)
+            show = partial(detail, limits=self._limits, withheld=not _SHOW.opens(key, BODIES))
+            template, timeline = await self._versions.of(row), await events
+            if template is not None:
+                async with self._renderings.hold(key.tenant_id, 1):
+                    return await asyncio.to_thread(show, row, timeline, template=template)
             if len(row.content) <= SHOWN_AT_ONCE_BYTES:
-                return detail(row, await events, self._limits, withheld=withheld)
-            return await asyncio.to_thread(detail, row, await events, self._limits, withheld=withheld)
+                return show(row, timeline)
+            return await asyncio.to_thread(show, row, timeline)
         finally:
             events.cancel()
 

@@ -16,10 +16,12 @@ from cluster.journal.records import (
     decode_personalization,
 )
 from cluster.message.custom_fields import FieldKind, kind_of, merged
-from cluster.message.header_fields import one_line
+from cluster.message.header_fields import NotComposable, one_line
 from cluster.message.substitution import substitute, substituted_size
+from cluster.message.texts import texts_of
 from cluster.policy.lifecycle import Status
 from cluster.settings import DEFAULT_LIMITS, MessageSettings
+from cluster.templates.compiled import CompiledTemplate
 
 
 class MessageSummary(Struct, frozen=True, kw_only=True):
@@ -86,13 +88,18 @@ class MessageDetail(Struct, frozen=True, kw_only=True):
     """Whether events may be missing: those in damaged parts of the event store, or all when it cannot be read."""
     not_filled_in: list[str] | UnsetType = UNSET
     """Those of subject, html_content and plain_content that are shown without substitution, because the result would
-    exceed the limits of a message. Absent when all are substituted."""
+    exceed the limits of a message, or as null, because the template cannot be rendered; error_message says why. Absent
+    when all are as they are sent."""
 
 
 def summary(row: MessageRow, limits: MessageSettings = DEFAULT_LIMITS) -> MessageSummary:
     """A row in the form of the list."""
     content, personalization = decode_content(row.content), decode_personalization(row.personalization)
-    return _summary(row, content, personalization, _subject(content, personalization, limits))
+    subject = row.subject
+    if content.template_id is None:
+        given = personalization.subject or content.subject
+        subject = _subject(given, personalization.substitutions, limits).text or ""
+    return _summary(row, content, personalization, subject)
 
 
 def detail(
@@ -101,16 +108,14 @@ def detail(
     limits: MessageSettings = DEFAULT_LIMITS,
     *,
     withheld: bool = False,
+    template: CompiledTemplate | None = None,
 ) -> MessageDetail:
     """A row with its timeline. Texts that would exceed ``limits`` are not substituted. ``withheld`` leaves out the
-    fields that only some keys may read."""
+    fields that only some keys may read. ``template`` is the version that the message is rendered from."""
     content, personalization = decode_content(row.content), decode_personalization(row.personalization)
-    subject = _subject(content, personalization, limits)
-    html = None if withheld else _part(content, personalization, "text/html", limits)
-    plain = None if withheld else _part(content, personalization, "text/plain", limits)
-    texts = {"subject": subject, "html_content": html, "plain_content": plain}
+    shown = _shown(row, content, personalization, template, limits, withheld=withheld)
     return MessageDetail(
-        **structs.asdict(_summary(row, content, personalization, subject)),
+        **structs.asdict(_summary(row, content, personalization, shown["subject"].text or "")),
         cc_emails=_emails(personalization.cc),
         bcc_emails=_emails(personalization.bcc),
         reply_to=content.reply_to[0].email if content.reply_to else None,
@@ -119,8 +124,8 @@ def detail(
         tracking_settings=_tracking(content.tracking_settings),
         retry_count=row.retry_count,
         next_retry_at=_utc(row.next_retry_at),
-        html_content=html.text if html else None,
-        plain_content=plain.text if plain else None,
+        html_content=shown["html_content"].text,
+        plain_content=shown["plain_content"].text,
         content_withheld=withheld,
         queued_at=row.created_at.astimezone(UTC),
         send_at=_utc(row.send_at),
@@ -128,18 +133,18 @@ def detail(
         error_message=row.error_message,
         events=timeline.events if timeline is not None else None,
         events_incomplete=timeline is None or timeline.incomplete,
-        not_filled_in=[name for name, shown in texts.items() if shown and not shown.filled] or UNSET,
+        not_filled_in=[name for name, text in shown.items() if not text.filled] or UNSET,
     )
 
 
 class _Shown(Struct, frozen=True):
-    text: str
+    text: str | None
     filled: bool
-    """Whether its keys were replaced by their values."""
+    """Whether the message has it, or does not have it, in this form."""
 
 
 def _summary(
-    row: MessageRow, content: Content, personalization: PreparedPersonalization, subject: _Shown
+    row: MessageRow, content: Content, personalization: PreparedPersonalization, subject: str
 ) -> MessageSummary:
     from_ = personalization.from_ or content.from_
     return MessageSummary(
@@ -147,7 +152,7 @@ def _summary(
         status=row.status,
         from_email=from_.email,
         from_name=from_.name,
-        subject=subject.text,
+        subject=subject,
         to_emails=_emails(personalization.to),
         template_id=content.template_id,
         batch_id=row.batch_id,
@@ -157,26 +162,39 @@ def _summary(
     )
 
 
-def _subject(content: Content, personalization: PreparedPersonalization, limits: MessageSettings) -> _Shown:
-    filled = _filled(
-        personalization.subject or content.subject, personalization.substitutions, limits.max_subject_bytes
-    )
-    return _Shown(one_line(filled.text), filled.filled)
+def _shown(
+    row: MessageRow,
+    content: Content,
+    personalization: PreparedPersonalization,
+    template: CompiledTemplate | None,
+    limits: MessageSettings,
+    *,
+    withheld: bool,
+) -> dict[str, _Shown]:
+    """The texts of a message by the names of their fields."""
+    fields = {"html_content": "text/html", "plain_content": "text/plain"}
+    values = personalization.substitutions
+    try:
+        texts = texts_of(content, personalization, template)
+    except NotComposable:
+        return {"subject": _Shown(row.subject, True), **{name: _Shown(None, withheld) for name in fields}}
+    shown = {"subject": _subject(texts.subject, values, limits)}
+    parts = {} if withheld else {part.type: part.value for part in texts.parts}
+    for name, type_ in fields.items():
+        text = parts.get(type_)
+        shown[name] = _Shown(None, True) if text is None else _filled(text, values, limits.max_part_bytes)
+    return shown
+
+
+def _subject(given: str, values: Mapping[str, str], limits: MessageSettings) -> _Shown:
+    filled = _filled(given, values, limits.max_subject_bytes)
+    return _Shown(one_line(filled.text or ""), filled.filled)
 
 
 def _headers(content: Content, personalization: PreparedPersonalization) -> dict[str, str]:
     """Those that are sent."""
     headers = merged(content.headers, personalization.headers)
     return {name: value for name, value in headers.items() if kind_of(name.lower()) is not FieldKind.IGNORED}
-
-
-def _part(
-    content: Content, personalization: PreparedPersonalization, kind: str, limits: MessageSettings
-) -> _Shown | None:
-    for part in content.parts:
-        if part.type == kind:
-            return _filled(part.value, personalization.substitutions, limits.max_part_bytes)
-    return None
 
 
 def _filled(text: str, values: Mapping[str, str], most: int) -> _Shown:

@@ -59,9 +59,9 @@ class Messages(JournalPart):
                 connection, page, {**parameters, "limit": limit, "offset": offset, "whole": WHOLE_BYTES}
             )
             for index, row in enumerate(found):
-                if row[6] is None:
+                if row[7] is None:
                     texts = await rows(connection, "texts", tenant_id=filter.tenant_id, message_id=row[0])
-                    found[index] = (*row[:6], *await asyncio.to_thread(_shortened, *texts[0]), *row[8:])
+                    found[index] = (*row[:7], *await asyncio.to_thread(_shortened, *texts[0]), *row[9:])
             ((total,),) = await fetch(connection, count, {**parameters, "bound": COUNT_BOUND + 1})
         return MessagePage(
             messages=[_message(row) for row in found],
@@ -110,11 +110,12 @@ def _message(row: Row) -> MessageRow:
         batch_id=row[3],
         created_at=row[4],
         send_at=row[5],
-        content=row[6],
-        personalization=row[7],
-        status=Status(row[8]),
-        retry_count=row[9],
-        next_retry_at=row[10],
-        finished_at=row[11],
-        error_message=row[12],
+        subject=row[6],
+        content=row[7],
+        personalization=row[8],
+        status=Status(row[9]),
+        retry_count=row[10],
+        next_retry_at=row[11],
+        finished_at=row[12],
+        error_message=row[13],
     )

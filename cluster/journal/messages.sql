@@ -3,7 +3,7 @@
 -- name: messages
 -- One message or a list of them, newest first. messages.py builds {where} from fixed conditions. Content and personal
 -- are NULL when they have more than %(whole)s octets together.
-SELECT m.id, m.tenant_id, m.request_id, m.batch_id, m.created_at, m.send_at,
+SELECT m.id, m.tenant_id, m.request_id, m.batch_id, m.created_at, m.send_at, m.subject,
     CASE WHEN octet_length(r.content) + octet_length(m.personal) <= %(whole)s THEN r.content END,
     CASE WHEN octet_length(r.content) + octet_length(m.personal) <= %(whole)s THEN m.personal END,
     coalesce(o.status, q.status)::text, coalesce(o.retry_count, greatest(q.attempts - 1, 0)),

@@ -271,6 +271,8 @@ class MessageRow(Struct, frozen=True, kw_only=True):
     batch_id: str | None
     created_at: datetime
     send_at: datetime | None
+    subject: str
+    """As it was accepted, with the values in it."""
     content: bytes
     personalization: bytes
     status: Status

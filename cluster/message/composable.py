@@ -4,27 +4,35 @@ It calls the same functions for each field as composing does, and computes the l
 """
 
 import contextlib
+from collections.abc import Mapping
 
 from cluster.journal.records import Content, PreparedPersonalization
 from cluster.message import custom_fields, header_fields, mime_fields
 from cluster.message.custom_fields import merged
 from cluster.message.header_fields import NotComposable
 from cluster.message.substitution import CutText, keys_of, substituted_size
+from cluster.message.texts import Texts, texts_of
 from cluster.settings import DEFAULT_LIMITS, MessageSettings
+from cluster.templates.compiled import CompiledTemplate
 
 NOT_COMPOSED = "cannot be composed: "
 """The beginning of the error of a message that could not be composed; the reason follows."""
 
 
 def why_not(
-    content: Content, personalization: PreparedPersonalization, limits: MessageSettings = DEFAULT_LIMITS
+    content: Content,
+    personalization: PreparedPersonalization,
+    limits: MessageSettings = DEFAULT_LIMITS,
+    template: CompiledTemplate | None = None,
 ) -> str | None:
-    """Why no message can be composed of this; None when no reason is found."""
+    """Why no message can be composed of this; None when no reason is found. ``template`` is the version that
+    ``content`` names."""
     try:
         _require_fields(content, personalization, limits)
+        texts = texts_of(content, personalization, template)
     except NotComposable as fault:
         return fault.reason
-    return _too_large(content, personalization, limits)
+    return _too_large(content, texts, personalization.substitutions, limits)
 
 
 def _require_fields(content: Content, personalization: PreparedPersonalization, limits: MessageSettings) -> None:
@@ -53,13 +61,12 @@ def _require_a_recipient(emails: list[str]) -> None:
     header_fields.address(emails[-1])
 
 
-def _too_large(content: Content, personalization: PreparedPersonalization, limits: MessageSettings) -> str | None:
-    values = personalization.substitutions
-    subject = substituted_size((personalization.subject or content.subject).strip(" \t"), values)
+def _too_large(content: Content, texts: Texts, values: Mapping[str, str], limits: MessageSettings) -> str | None:
+    subject = substituted_size(texts.subject.strip(" \t"), values)
     if subject > limits.max_subject_bytes:
         return f"the subject has {subject} bytes, more than {limits.max_subject_bytes}"
     keys = keys_of(values)
-    sizes = [CutText(part.value, keys).size(values) for part in content.parts]
+    sizes = [CutText(part.value, keys).size(values) for part in texts.parts]
     if max(sizes, default=0) > limits.max_part_bytes:
         return f"a text has {max(sizes)} bytes, more than {limits.max_part_bytes}"
     whole = sum(sizes) + sum([attachment.size for attachment in content.attachments])

@@ -48,6 +48,7 @@ PURE = (
     "cluster/message/custom_fields.py",
     "cluster/message/header_fields.py",
     "cluster/message/mime_fields.py",
+    "cluster/message/texts.py",
     "cluster/http/connections.py",
     "cluster/tenancy/limits.py",
     "cluster/tenancy/shares.py",

@@ -26,6 +26,7 @@ from cluster.journal.records import (
 )
 from cluster.journal.templates import ActiveTemplate
 from cluster.keys import new_key
+from cluster.templates.texts import TemplateTexts
 from cluster.tenancy.domains.domain import SenderDomain
 from cluster.tenancy.limits import RequestLimits
 from cluster.tenancy.settings import DEFAULTS, TenantSettings
@@ -111,7 +112,8 @@ class JournalDouble:
             create=self._create_batch, exists=self._batch_exists, counts=self._batch_counts, cancel=self._cancel_batch
         )
         self.active_templates: dict[tuple[str, str], ActiveTemplate] = {}
-        self.templates = SimpleNamespace(active=self._active_template)
+        self.template_texts: dict[tuple[str, bytes], TemplateTexts] = {}
+        self.templates = SimpleNamespace(active=self._active_template, texts=self._template_texts)
         self.messages = SimpleNamespace(find=self._message, page=self._messages)
         self.commands = SimpleNamespace(cancel=self._cancel, retry=self._retry, fail=self._fail)
         self.scheduled_sends = SimpleNamespace(
@@ -239,6 +241,10 @@ class JournalDouble:
     async def _active_template(self, tenant_id: str, id: str) -> ActiveTemplate | None:
         self._read()
         return self.active_templates.get((tenant_id, id))
+
+    async def _template_texts(self, tenant_id: str, sha256: bytes) -> TemplateTexts | None:
+        self._read()
+        return self.template_texts.get((tenant_id, sha256))
 
     async def _message(self, tenant_id: str, message_id: str) -> MessageRow | None:
         self._read()

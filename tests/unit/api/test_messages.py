@@ -52,6 +52,7 @@ def row(**changes: Any) -> MessageRow:
         "batch_id": None,
         "created_at": AT,
         "send_at": None,
+        "subject": "Welcome, Ada",
         "content": encode(content),
         "personalization": encode(personalization),
         "status": Status.DELIVERED,

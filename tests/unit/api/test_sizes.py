@@ -170,7 +170,8 @@ def stored(body: dict[str, Any]) -> MessageRow:
     request = convert(body)
     return MessageRow(
         id="msg_1", tenant_id="ten_1", request_id="req_1", batch_id=None, created_at=NOW, send_at=None,
-        content=request.content, personalization=request.messages[-1].personalization, status=Status.QUEUED,
+        subject=request.messages[-1].subject, content=request.content,
+        personalization=request.messages[-1].personalization, status=Status.QUEUED,
         retry_count=0, next_retry_at=None, finished_at=None, error_message=None,
     )  # fmt: skip
 

@@ -1,0 +1,52 @@
+"""The texts of one message before its substitutions: those of its request, or of its template with its data. Pure.
+
+It makes whole texts, for those who read or check a stored message. Composing fills the holes of encoded texts instead
+(actors/compose/render.py), with the same precedence.
+"""
+
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from cluster.journal.records import BodyPart, Content, PreparedPersonalization
+from cluster.message.header_fields import NotComposable
+from cluster.message.substitution import joined
+from cluster.templates.compiled import CompiledTemplate
+from cluster.templates.handlebars.errors import TooMuch
+
+_decode_data = msgspec.json.Decoder(dict[str, Any]).decode
+
+
+class Texts(Struct, frozen=True):
+    """Subject and parts, as a personalization and a template leave them to the substitutions."""
+
+    subject: str
+    parts: tuple[BodyPart, ...]
+
+
+def texts_of(content: Content, personalization: PreparedPersonalization, template: CompiledTemplate | None) -> Texts:
+    """The texts of one message. ``template`` is the version that ``content`` names; None when it names none, or when
+    that cannot be had. Raises NotComposable when the template cannot be rendered."""
+    subject = personalization.subject or content.subject
+    if content.template is None:
+        return Texts(subject, content.parts)
+    if template is None:
+        raise NotComposable(f"the version {content.template.version_id} of its template cannot be read")
+    data = personalization.template_data
+    try:
+        filled = template.fill(_decode_data(data) if data else {})
+    except TooMuch as error:
+        raise not_composable(error) from error
+    own = template.subject
+    parts = [
+        BodyPart(type_, joined(text.literals, values))
+        for (type_, text), values in zip(template.parts, filled.holes, strict=True)
+    ]
+    return Texts(filled.subject if own.holes or own.literals[0].strip() else subject, tuple(parts))
+
+
+def not_composable(error: TooMuch) -> NotComposable:
+    """The error of a message whose template exceeds its bounds."""
+    reason = error.reason  # a sentence; an error's reason follows a colon
+    return NotComposable(f"{reason[0].lower()}{reason[1:].removesuffix('.')}")
