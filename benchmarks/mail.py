@@ -6,7 +6,7 @@ is rendered separately.
 
 import base64
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 from msgspec import Struct
@@ -38,20 +38,52 @@ class Shape(Struct, frozen=True, kw_only=True):
     """Recipients of each message."""
 
 
-class MailTemplate(Struct, frozen=True, kw_only=True):
-    """The shared content of a request's messages, and their substitutions."""
+class Letter(Protocol):
+    """The texts of a request's messages, and what each message puts into them."""
+
+    def shared(self) -> dict[str, Any]:
+        """The members of the request that have the texts."""
+
+    def own(self, number: int) -> str:
+        """The member of the personalization of the message with this number, as JSON: the load builds it on the
+        measured machine."""
+
+
+class SubstitutedLetter(Struct, frozen=True, kw_only=True):
+    """A letter whose texts come with each request, with SendGrid's legacy substitutions in them."""
 
     subject: str
     text: str
     html: str
     substitutions: Callable[[int], str]
-    """The substitutions of the message with this number, as JSON: the load builds them on the measured machine."""
+    """The substitutions of the message with this number, as JSON."""
+
+    def shared(self) -> dict[str, Any]:
+        content = [{"type": "text/plain", "value": self.text}, {"type": "text/html", "value": self.html}]
+        return {"subject": self.subject, "content": content}
+
+    def own(self, number: int) -> str:
+        return f'"substitutions":{self.substitutions(number)}'
+
+
+class StoredLetter(Struct, frozen=True, kw_only=True):
+    """A letter of a stored template."""
+
+    template_id: str
+    data: Callable[[int], str]
+    """The data of the message with this number, as JSON."""
+
+    def shared(self) -> dict[str, Any]:
+        return {"template_id": self.template_id}
+
+    def own(self, number: int) -> str:
+        return f'"dynamic_template_data":{self.data(number)}'
 
 
 class Mail:
     """Makes request bodies of one shape. ``letter``: replaces the default with two keys in every paragraph."""
 
-    def __init__(self, shape: Shape, domain: Domain = one_domain, letter: MailTemplate | None = None) -> None:
+    def __init__(self, shape: Shape, domain: Domain = one_domain, letter: Letter | None = None) -> None:
         self.shape = shape
         self._domain = domain
         self._letter = letter or _usual(shape)
@@ -69,11 +101,11 @@ class Mail:
         to = ",".join(
             f'{{"email":"reader{number}-{i}@{domain}","name":"Reader {number}"}}' for i in range(self.shape.recipients)
         )
-        return f'{{"to":[{to}],"substitutions":{self._letter.substitutions(number)}}}'.encode("ascii")
+        return f'{{"to":[{to}],{self._letter.own(number)}}}'.encode("ascii")
 
 
-def _usual(shape: Shape) -> MailTemplate:
-    return MailTemplate(
+def _usual(shape: Shape) -> SubstitutedLetter:
+    return SubstitutedLetter(
         subject="A letter to -name-",
         text=_filled(PARAGRAPH + "\n\n", shape.text_bytes),
         html=f"<html><body>{_filled(f'<p>{PARAGRAPH}</p>', shape.html_bytes)}</body></html>",
@@ -81,12 +113,8 @@ def _usual(shape: Shape) -> MailTemplate:
     )
 
 
-def _shared(shape: Shape, letter: MailTemplate) -> dict[str, Any]:
-    shared: dict[str, Any] = {
-        "from": FROM,
-        "subject": letter.subject,
-        "content": [{"type": "text/plain", "value": letter.text}, {"type": "text/html", "value": letter.html}],
-    }
+def _shared(shape: Shape, letter: Letter) -> dict[str, Any]:
+    shared = {"from": FROM, **letter.shared()}
     if shape.attachment_bytes:
         # Without repetition over short distances: no hop may gain by compressing it.
         content = bytes((i * i + i // 251) % 256 for i in range(4096)) * (shape.attachment_bytes // 4096 + 1)

@@ -118,7 +118,7 @@ class Skeleton:
             if self._transformer is not None:
                 entity = self._transformed(self._transformer, said.parts, addressee)
             else:
-                entity = self._shared if self._renderer.shares(said.parts) else self._laid_out(said.parts)
+                entity = self._shared if said.parts is self._renderer.shared else self._laid_out(said.parts)
             header, smtputf8 = self._addressing(said, personalization)
             header.insert(0, (b"Date", fields.date(date)))
             custom, own_id = _custom(said.headers) if personalization.headers else self._custom
@@ -186,7 +186,7 @@ class Skeleton:
         self, transformer: Transformer, rendered: tuple[BodyPart | Filling, ...], addressee: Addressee | None
     ) -> Entity:
         """The body of a message after the transform of ``rendered``. Raises NotComposable when it is too large."""
-        if not self._renderer.shares(rendered):
+        if rendered is not self._renderer.shared:
             self._require_room([part for part in rendered if isinstance(part, Filling)])
         own = transformer.apply(rendered, addressee)
         return self._shared if own is transformer.parts else self._laid_out(own)

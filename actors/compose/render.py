@@ -99,27 +99,24 @@ class Renderer:
         self._held_bytes = 0
         self._characters = sum([len(part.value) for part in self._plain]) + len(content.subject)
         self._empty: Filled | None = None
-        self._shared: tuple[BodyPart, ...] | None = None
+        self.shared: tuple[BodyPart, ...] | None = None
+        """``parts``, once they are made."""
         if self._version is None:
-            self._shared = tuple(with_footer(part, content.footer) for part in self._plain)
+            self.shared = tuple(with_footer(part, content.footer) for part in self._plain)
 
     @property
     def parts(self) -> tuple[BodyPart, ...]:
         """The parts of messages without substitutions in them, and without data for a template. The same object each
         time. Raises NotComposable when a template exceeds its bounds."""
-        if self._shared is None:
+        if self.shared is None:
             filled = filled_parts(self._unfilled, self._filled_without_data)
-            self._shared = tuple([part.part() if isinstance(part, Filling) else part for part in filled])
-        return self._shared
+            self.shared = tuple([part.part() if isinstance(part, Filling) else part for part in filled])
+        return self.shared
 
     @property
     def number_of_parts(self) -> int:
         """How many parts each message has."""
         return len(self._unfilled or self._plain)
-
-    def shares(self, parts: tuple[BodyPart | Filling, ...]) -> bool:
-        """Whether these are the parts of messages without values of their own."""
-        return parts is self._shared
 
     def fill(self, data: bytes, **bounds: int) -> Filled | None:
         """The template with a message's data (JSON), as ``render`` takes it; None if no text depends on the data.

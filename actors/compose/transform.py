@@ -150,7 +150,7 @@ class Transformer:
     ) -> tuple[BodyPart | Filling, ...]:
         """A message's parts after the transform. A BodyPart is the same object for all messages; a Filling belongs to
         this one."""
-        is_shared = self._renderer.shares(rendered)
+        is_shared = rendered is self._renderer.shared
         if is_shared and self.parts:
             return self.parts
         own = tuple([self._applied(index, part, addressee) for index, part in enumerate(rendered)])

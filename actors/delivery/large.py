@@ -1,9 +1,9 @@
 """Large messages: composed one at a time, in a thread, within a memory limit.
 
-Composing one takes from some milliseconds to seconds. Neither the event loop nor the small messages of the same claim
-must wait for that. A request of kilobytes can ask for many large messages, so the octets that are composed and not
-finished are bounded, in all and for each tenant (``held.LargeRoom``). A message without room is queued here, claimed;
-a tenant that is over its limit holds up no other tenant.
+Composing one takes from some milliseconds to seconds: it has many octets, or its template takes many steps. Neither the
+event loop nor the small messages of the same claim must wait for that. A request of kilobytes can ask for many large
+messages, so the octets that are composed and not finished are bounded, in all and for each tenant (``held.LargeRoom``).
+A message without room is queued here, claimed. Tenants take turns, so none waits for all that another has queued.
 """
 
 from collections.abc import Sequence
@@ -13,6 +13,7 @@ from actors.delivery.handing_over import HandingOver
 from actors.delivery.held import LargeRoom
 from actors.delivery.job import Job
 from actors.delivery.site_turns import Taken
+from cluster.policy.limits.fairness import FairQueue
 
 
 class LargeMessages:
@@ -20,16 +21,15 @@ class LargeMessages:
         self._composer = composer
         self._handing_over = handing_over
         self._room = room
-        self._waiting: list[tuple[Taken, ComposeOrder]] = []
+        self._waiting: FairQueue[tuple[Taken, ComposeOrder]] = FairQueue()
 
     def take_back(self) -> Sequence[ComposeOrder]:
         """Remove and return what is claimed and not composed yet."""
-        waiting, self._waiting = self._waiting, []
-        return [order for _, order in waiting]
+        return [order for _, order in self._waiting.clear()]
 
     def add(self, taken: Taken, order: ComposeOrder) -> None:
         """Queue a message to be composed."""
-        self._waiting.append((taken, order))
+        self._waiting.push(order.deliveries[0].tenant_id, (taken, order))
         self._room.changed.set()
 
     async def run(self) -> None:
@@ -37,19 +37,10 @@ class LargeMessages:
         while True:
             await self._room.changed.wait()
             self._room.changed.clear()
-            while (index := self._next()) is not None:
-                taken, order = self._waiting.pop(index)
+            while not self._room.is_full and self._waiting.bring_forward(self._room.has_room_for):
+                [(taken, order)] = self._waiting.pop()
                 made = await self._composer.compose_large(order)
                 for job in made:
                     if isinstance(job, Job):
                         self._room.add(job)
                 self._handing_over.take(taken, made)
-
-    def _next(self) -> int | None:
-        """The index of the first message that has room."""
-        if self._room.is_full:
-            return None
-        for index, (_, order) in enumerate(self._waiting):
-            if self._room.has_room_for(order.deliveries[0].tenant_id):
-                return index
-        return None

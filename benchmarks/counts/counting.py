@@ -14,6 +14,7 @@ from functools import partial
 
 from analytics.rows import columns
 from api.build import SENDING
+from benchmarks.composing import compose, order_kinds
 from benchmarks.counts.calls import Calls
 from benchmarks.counts.journal_dialogue import Transaction
 from benchmarks.counts.product import API, DELIVERY, Product, running
@@ -91,7 +92,10 @@ class _Counting:
         caused = self._amounts() - before - by_the_clock * ticks
         run = CountedRun(clock_s=CLOCK_S, single=SINGLE, bulk=BULK, messages=MESSAGES)
         return (
-            spread(caused, MESSAGES) | self._recorder() | tell(seen, run, intake=f"{API}-{SENDING}", delivery=DELIVERY)
+            spread(caused, MESSAGES)
+            | self._recorder()
+            | self._templates()
+            | tell(seen, run, intake=f"{API}-{SENDING}", delivery=DELIVERY)
         )
 
     # The load
@@ -141,6 +145,17 @@ class _Counting:
         columns([event for batch in batches for event in decode_batch(batch)])
         calls = Amounts(self._calls.by_package()) - before
         return {"recorder.calls_per_message": calls["calls.analytics"] / MESSAGES}
+
+    def _templates(self) -> Counts:
+        """What composing calls for a message of a stored template, and for the same mail with substitutions."""
+        found: Counts = {}
+        for name, kind in order_kinds().items():
+            compose(kind)  # the first message makes what all share
+            before = Amounts(self._calls.by_package())
+            compose(kind)
+            calls = Amounts(self._calls.by_package()) - before
+            found[f"composing.{name}.calls_per_message"] = sum(calls.values()) / len(kind.personalizations)
+        return found
 
     @contextmanager
     def _transactions(self) -> Iterator[list[Transaction]]:

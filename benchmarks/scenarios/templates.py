@@ -13,7 +13,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from benchmarks.mail import Mail, MailTemplate, Shape
+from benchmarks.mail import Mail, Shape, SubstitutedLetter
 from benchmarks.phases import Tell
 from benchmarks.records import Better, Repeat
 from benchmarks.runner import Measure
@@ -133,13 +133,13 @@ def compared(found: Mapping[str, Repeat]) -> dict[str, float]:
     return figures
 
 
-def letter(shape: Shape, way: TemplateVariant, places: int) -> MailTemplate:
+def letter(shape: Shape, way: TemplateVariant, places: int) -> SubstitutedLetter:
     """A letter with ``places`` possible places, of which ``way`` fills in its number, spread evenly; the others contain
     a word as long as the values."""
     in_text = min(max(1, places * shape.text_bytes // max(1, shape.text_bytes + shape.html_bytes)), places - 1)
     keys = itertools.cycle(range(way.keys))
     words = [_key(next(keys)) if _fills(place, places, way.holes) else "x" * WIDTH for place in range(places)]
-    return MailTemplate(
+    return SubstitutedLetter(
         subject="A letter in some words",
         text=_body(words[:in_text], shape.text_bytes, "{}\n\n"),
         html=_body(words[in_text:], shape.html_bytes, "<p>{}</p>"),

@@ -163,7 +163,7 @@ class CutText:
 
     def at_most(self, _values: Mapping[str, str]) -> int:
         """A cheap upper bound of ``size``."""
-        return self.largest
+        return self._octets + self._grows
 
 
 def joined(literals: Sequence[str], values: Sequence[str]) -> str:

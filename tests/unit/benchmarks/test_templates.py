@@ -5,7 +5,7 @@ import pytest
 
 from api.send.request import MailSend
 from api.send.validation import check
-from benchmarks.mail import Mail, MailTemplate, Shape
+from benchmarks.mail import Mail, Shape, SubstitutedLetter
 from benchmarks.records import Repeat
 from benchmarks.scenarios.templates import NONE, Templates, TemplatesOptions, TemplateVariant, compared, letter
 from cluster.message.substitution import substitute
@@ -20,11 +20,11 @@ WAYS = [
 ]
 
 
-def values_of(letter: MailTemplate, number: int) -> dict[str, str]:
+def values_of(letter: SubstitutedLetter, number: int) -> dict[str, str]:
     return msgspec.json.decode(letter.substitutions(number), type=dict[str, str])
 
 
-def filled(letter: MailTemplate, number: int) -> tuple[str, str]:
+def filled(letter: SubstitutedLetter, number: int) -> tuple[str, str]:
     values = values_of(letter, number)
     return substitute(letter.text, values), substitute(letter.html, values)
 

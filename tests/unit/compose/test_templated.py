@@ -103,7 +103,7 @@ def test_a_template_without_tags_is_a_content() -> None:
         assert renderer.fill(own.template_data) is None
         said = renderer.render(own)
         assert said.parts is renderer.parts
-        assert renderer.shares(said.parts)
+        assert said.parts is renderer.shared
         assert said == same.render(own)
     skeleton = compile_content(content(), {}, version=fixed)
     bodies = [skeleton.compose(own, message_id=MESSAGE_ID, date=DATE).body for own in (ADA, personalization())]

@@ -83,6 +83,18 @@ async def test_a_tenant_waits_for_its_own_and_holds_up_no_other() -> None:
         assert (await world.settle())[-1] == "msg_3"
 
 
+async def test_tenants_take_turns() -> None:
+    async with running() as world:
+        world.may_end.clear()
+        for number in range(1, 6):
+            world.add(number, "tnt_1")
+        await world.settle()
+        world.add(6, "tnt_2")
+        world.add(7, "tnt_3")
+        world.may_end.set()
+        assert (await world.settle())[:4] == ["msg_1", "msg_2", "msg_6", "msg_7"]
+
+
 async def test_a_bound_for_all() -> None:
     async with running() as world:
         for number in range(1, 7):
