@@ -252,7 +252,11 @@ class ImageCalls:
         if host is not None:
             scheme = self._public_url.partition("://")[0] or request.scope["scheme"]
             return f"{scheme}://{host}"
-        return self._public_url or f"{request.scope['scheme']}://{header(request.scope, b'host')}"
+        if self._public_url:
+            return self._public_url
+        server, port = request.scope["server"] or ("127.0.0.1", None)
+        named = header(request.scope, b"host") or f"{server}:{port}"  # HTTP/1.0 may leave Host out
+        return f"{request.scope['scheme']}://{named}"
 
     @staticmethod
     def _shown(image: Image, base: str) -> ShownImage:

@@ -54,4 +54,5 @@ class ImageChecks:
 
 
 def _megabytes(found: Outline) -> int:
-    return max(1, found.pixels * BYTES_A_PIXEL[found.format] // 1024**2)
+    # At least a thread's part: no more images are admitted than are decoded, so tenants take turns.
+    return max(MEMORY_MB // THREADS, found.pixels * BYTES_A_PIXEL[found.format] // 1024**2)
