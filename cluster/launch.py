@@ -208,6 +208,7 @@ def _init_ray(settings: RaySettings, data_dir: Path, run_dir: Path) -> None:
     os.environ["RAY_AUTH_TOKEN_PATH"] = str(ensure_ray_token(data_dir))
     import ray
 
+    _leave_out_helpers()
     ray.init(
         address="local",
         namespace=NAMESPACE,
@@ -220,6 +221,17 @@ def _init_ray(settings: RaySettings, data_dir: Path, run_dir: Path) -> None:
         # A folder inside one that other users cannot enter, because Ray makes its own folders open to them.
         _temp_dir=str(run_dir / "ray"),
     )
+
+
+def _leave_out_helpers() -> None:
+    """Start no autoscaler, no reader of workers' output and no server of the dashboard in a cluster in place: it has
+    one node and no dashboard, and the actors write their own logs. Each would take 70 MB, and the start 2 s more.
+    ``ray.init`` has no argument for it."""
+    from ray._private.node import Node
+
+    for start in ("start_monitor", "start_log_monitor", "start_api_server"):
+        assert callable(getattr(Node, start)), "another version of Ray"
+        setattr(Node, start, lambda *_, **__: None)
 
 
 def nodes() -> list[str]:
@@ -333,10 +345,14 @@ class Actors:
 
 
 def is_alive() -> bool:
-    """Whether the Ray node of this process still runs."""
+    """Whether the Ray node of this process still runs. Ray itself notices the end of its processes only after many
+    seconds."""
     import ray
     import ray.exceptions
+    from ray._private.worker import _global_node
 
+    if _global_node is None or not _global_node.remaining_processes_alive():
+        return False
     try:
         here = ray.get_runtime_context().get_node_id()
         return any(node["NodeID"] == here and node["Alive"] for node in ray.nodes())

@@ -136,7 +136,8 @@ class Postray:
                 running.write_run(self._data_dir, msgspec.structs.replace(run, waits_for=line))
 
         children = running.descendants()
-        self._actors.stop(StopProgress(self._settings.delivery.stop_wait_s, say, is_hurried))
+        if launch.is_alive():  # otherwise the actors have ended with it
+            self._actors.stop(StopProgress(self._settings.delivery.stop_wait_s, say, is_hurried))
         launch.stop_ray()
         if self._postgres is not None:
             self._postgres.stop()

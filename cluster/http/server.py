@@ -26,6 +26,10 @@ log = logging.getLogger(__name__)
 STOP_MAX_WAIT_S = 5.0
 GRACE_S = 3
 """The part of it that requests in progress have to finish."""
+LOOK_S = 0.01
+"""How often a stop looks whether they have finished."""
+DATE_S = 1.0
+"""How often the answers' Date is renewed; it counts in seconds."""
 
 
 class CannotStart(Exception):
@@ -62,7 +66,6 @@ class HttpServer:
             access_log=False,
             proxy_headers=False,  # the client's address is not used
             server_header=False,
-            timeout_graceful_shutdown=GRACE_S,
         )
         self._server = _Server(config, listener, self._affordable(), self._health)
         self._serving = asyncio.create_task(self._server.serve(sockets=[]), name="http-server")
@@ -84,7 +87,7 @@ class HttpServer:
         """Accept no more connections, let requests in progress finish, and end within 5 s."""
         if self._server is None or self._serving is None:
             return
-        self._server.should_exit = True
+        self._server.ask_to_stop()
         done, _ = await asyncio.wait((self._serving,), timeout=STOP_MAX_WAIT_S)
         if not done:
             log.warning("stop took more than %g s; cut off", STOP_MAX_WAIT_S)
@@ -105,8 +108,8 @@ class HttpServer:
 
 
 class _Server(uvicorn.Server):
-    """uvicorn without four habits of a main program: signal handlers, exiting the process, polling at the start, and
-    accepting any number of connections."""
+    """uvicorn without five habits of a main program: signal handlers, exiting the process, polling at the start,
+    waking up ten times a second, and accepting any number of connections."""
 
     connections = Gauge(
         "postray_http_connections", "HTTP connections open now.", lambda server: len(server._connections)
@@ -120,6 +123,7 @@ class _Server(uvicorn.Server):
     ) -> None:
         super().__init__(config)
         self.listening = asyncio.Event()
+        self._asked_to_stop = asyncio.Event()
         self._listener = listener
         self._connections = Connections(bounds)
         self._health = health
@@ -138,10 +142,32 @@ class _Server(uvicorn.Server):
         self._acceptor = Acceptor(self._listener, self._connections, self._protocol)
         self.listening.set()
 
+    def ask_to_stop(self) -> None:
+        self.should_exit = True
+        self._asked_to_stop.set()
+
+    async def main_loop(self) -> None:
+        while not await self.on_tick(0):  # keeps the Date header
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(DATE_S):
+                    await self._asked_to_stop.wait()
+
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         if self._acceptor is not None:
             self._acceptor.close()
-        await super().shutdown(sockets)
+        state = self.server_state
+        for connection in list(state.connections):
+            connection.shutdown()
+        try:
+            async with asyncio.timeout(GRACE_S):
+                while (state.connections or state.tasks) and not self.force_exit:
+                    await asyncio.sleep(LOOK_S)
+        except TimeoutError:
+            log.warning("stop cuts off requests in progress count=%d", len(state.tasks))
+            for task in state.tasks:
+                task.cancel()
+        if not self.force_exit:
+            await self.lifespan.shutdown()
 
     def cut_off(self) -> None:
         """Abort the remaining connections."""

@@ -17,7 +17,7 @@ def postray(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningPostray
     postray.stop(signal.SIGTERM)  # as a service manager does
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def nothing_left_running() -> Iterator[None]:
     """End the processes that a failed test has left, which would slow down all later tests."""
     before = set(RunningPostray.alive)

@@ -3,18 +3,14 @@
 import asyncio
 import os
 import signal
-from pathlib import Path
 
 import psutil
 
 from tests.acceptance.running import Client, RunningPostray, mail
+from tests.acceptance.test_lives import postmaster
 
 OUTAGES = {8: signal.SIGINT, 24: signal.SIGKILL}
 """By the part of a batch before which Postgres ends, the signal that ends it."""
-
-
-AWAY_S = 6.0
-"""Longer than any process waits for a connection."""
 
 
 async def test_postgres_goes_away_and_comes_back_and_that_twice(postray: RunningPostray, client: Client) -> None:
@@ -42,48 +38,6 @@ async def test_postgres_goes_away_and_comes_back_and_that_twice(postray: Running
     assert len({*ended, postmaster(postray.data_dir)}) == 3, "each outage ended a Postgres, and another came"
     # A 503 after a commit whose answer was lost adds a message; it never removes one.
     assert batch["status_counts"]["delivered"] == batch["total_messages"] >= promised
-
-
-def postmaster(data_dir: Path) -> int:
-    return int((data_dir / "postgres" / "postmaster.pid").read_text().splitlines()[0])
-
-
-async def test_a_journal_that_goes_away_while_postray_starts_is_waited_for(tmp_path: Path) -> None:
-    postray = RunningPostray(tmp_path)
-    starting = asyncio.create_task(asyncio.to_thread(postray.start))
-    while "✓ ray" not in postray.output:
-        assert not starting.done()
-        await asyncio.sleep(0.02)
-    os.kill(postmaster(tmp_path), signal.SIGSTOP)
-    try:
-        await asyncio.sleep(AWAY_S)
-        assert not starting.done()
-    finally:
-        os.kill(postmaster(tmp_path), signal.SIGCONT)
-    await starting
-    client = Client(postray)
-    (message_id,) = await client.send()
-    await client.until(f"/v3/messages/{message_id}", lambda m: m["status"] == "delivered")
-    await client.close()
-    postray.stop()
-
-
-async def test_when_ray_dies_up_ends_and_the_next_goes_on(tmp_path: Path) -> None:
-    postray = RunningPostray(tmp_path)
-    postray.start()
-    client = Client(postray)
-    ids = await client.send(personalizations=[{"to": [{"email": f"u{i}@example.com"}]} for i in range(200)])
-    await client.close()
-    (raylet,) = [p for p in psutil.Process(postray.run.pid).children(recursive=True) if p.name() == "raylet"]
-    raylet.kill()
-    output = await asyncio.to_thread(postray.ended)
-    assert "Ray ended" in output
-    postray.start()
-    client = Client(postray)
-    for message_id in ids:
-        await client.until(f"/v3/messages/{message_id}", lambda m: m["status"] == "delivered")
-    await client.close()
-    postray.stop()
 
 
 async def test_a_clickhouse_that_stands_still_delays_only_events(postray: RunningPostray, client: Client) -> None:

@@ -80,25 +80,6 @@ def test_a_damaged_secret_is_one_line(tmp_path: Path, name: str, content: bytes)
     assert (tmp_path / name).read_bytes() == content
 
 
-def test_a_lost_secret_key_is_not_made_anew(tmp_path: Path) -> None:
-    postray = RunningPostray(tmp_path)
-    postray.start()
-    postray.stop()
-    secret = tmp_path / "secret.key"
-    kept = secret.read_bytes()
-    secret.unlink()
-    answer = postray.command("up")
-    assert answer.returncode == 1
-    assert f"{secret} is missing: put it back" in " ".join((answer.stdout + answer.stderr).split())
-    assert not secret.exists()
-    secret.write_bytes(kept)
-    tmp_path.chmod(0o755)
-    postray.start()
-    assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o700
-    assert "closed" in postray.output
-    postray.stop()
-
-
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may give a folder away")
 def test_a_data_directory_of_another_user_is_one_line(tmp_path: Path) -> None:
     data = tmp_path / "data"

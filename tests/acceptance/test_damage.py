@@ -1,11 +1,13 @@
-"""ClickHouse's files are damaged while postray is stopped: mail is still delivered, and the damage is reported."""
+"""Files are lost or damaged while postray is stopped. A lost secret is not made anew, and without ClickHouse's files
+mail is still delivered, and the damage is reported."""
 
+import stat
 from pathlib import Path
 
 from tests.acceptance.running import Client, RunningPostray
 
 
-async def test_a_damaged_part_and_then_metadata_that_cannot_be_read(tmp_path: Path) -> None:
+async def test_a_lost_secret_a_damaged_part_and_then_metadata_that_cannot_be_read(tmp_path: Path) -> None:
     postray = RunningPostray(tmp_path)
     postray.start()
     client = Client(postray)
@@ -13,11 +15,15 @@ async def test_a_damaged_part_and_then_metadata_that_cannot_be_read(tmp_path: Pa
     await client.until(f"/v3/messages/{lost}", lambda m: len(m["events"] or []) == 2)
     await client.close()
     postray.stop()
+    assert_it_does_not_start_without_its_secret(postray)
+    tmp_path.chmod(0o755)
     events = tmp_path / "clickhouse" / "data" / "postray" / "events"
     for part in events.glob("20*"):
         (part / "data.bin").write_bytes(b"damaged")
 
     postray.start()
+    assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o700
+    assert "closed" in postray.output
     assert "degraded: ClickHouse set" in postray.output
     client = Client(postray)
     message = await client.message(lost)
@@ -49,3 +55,14 @@ async def test_a_damaged_part_and_then_metadata_that_cannot_be_read(tmp_path: Pa
     assert (await client.api.get("/readyz")).json()["parts"]["recorder"] == "ok"
     await client.close()
     postray.stop()
+
+
+def assert_it_does_not_start_without_its_secret(postray: RunningPostray) -> None:
+    secret = postray.data_dir / "secret.key"
+    kept = secret.read_bytes()
+    secret.unlink()
+    answer = postray.command("up")
+    assert answer.returncode == 1
+    assert f"{secret} is missing: put it back" in " ".join((answer.stdout + answer.stderr).split())
+    assert not secret.exists()
+    secret.write_bytes(kept)
