@@ -5,6 +5,7 @@ and is missing while the event store is unavailable.
 """
 
 import asyncio
+import contextlib
 from collections.abc import Iterator
 from datetime import UTC, datetime, time, timedelta
 from functools import partial
@@ -30,14 +31,17 @@ from cluster.journal.journal import Journal
 from cluster.journal.records import ApiKey, MessageFilter, MessagePage
 from cluster.policy.lifecycle import Status
 from cluster.settings import DEFAULT_LIMITS, MessageSettings
+from cluster.templates.handlebars.errors import TooMuch
 
 LARGEST_PAGE = 100
 SEARCHES = 2
 """The most searches at one time, from different tenants: each may use a core of Postgres' machine."""
 SEARCHES_OF_A_TENANT = 1
 SEARCH_MAX_WAIT_S = 30.0
+USUAL = {"steps": 2000, "output": 256 * 1024}
+"""Within these bounds a template is rendered in some milliseconds."""
 RENDERINGS = 1
-"""Templates that are rendered at one time, tenants in turn: one may take a tenth of a second of a core."""
+"""Others that are rendered at one time, tenants in turn: one may take a tenth of a second of a core."""
 SHOWN_AT_ONCE_BYTES = 4096
 """The largest content that is prepared on the event loop. A thread prepares larger ones: finding keys may take long."""
 _SHOW = ROUTES["GET /v3/messages/{id}"]
@@ -151,6 +155,8 @@ class MessageReading:
             show = partial(detail, limits=self._limits, withheld=not _SHOW.opens(key, BODIES))
             template, timeline = await self._versions.of(row), await events
             if template is not None:
+                with contextlib.suppress(TooMuch):
+                    return await asyncio.to_thread(show, row, timeline, template=template, bounds=USUAL)
                 async with self._renderings.hold(key.tenant_id, 1):
                     return await asyncio.to_thread(show, row, timeline, template=template)
             if len(row.content) <= SHOWN_AT_ONCE_BYTES:

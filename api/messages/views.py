@@ -22,6 +22,9 @@ from cluster.message.texts import texts_of
 from cluster.policy.lifecycle import Status
 from cluster.settings import DEFAULT_LIMITS, MessageSettings
 from cluster.templates.compiled import CompiledTemplate
+from cluster.templates.handlebars.errors import TooMuch
+
+NO_BOUNDS: Mapping[str, int] = {}
 
 
 class MessageSummary(Struct, frozen=True, kw_only=True):
@@ -109,11 +112,13 @@ def detail(
     *,
     withheld: bool = False,
     template: CompiledTemplate | None = None,
+    bounds: Mapping[str, int] = NO_BOUNDS,
 ) -> MessageDetail:
     """A row with its timeline. Texts that would exceed ``limits`` are not substituted. ``withheld`` leaves out the
-    fields that only some keys may read. ``template`` is the version that the message is rendered from."""
+    fields that only some keys may read. ``template`` is the version that the message is rendered from. ``bounds`` are
+    smaller than the usual ones of ``CompiledTemplate.fill``: raises TooMuch when they do not suffice."""
     content, personalization = decode_content(row.content), decode_personalization(row.personalization)
-    shown = _shown(row, content, personalization, template, limits, withheld=withheld)
+    shown = _shown(row, content, personalization, template, limits, bounds, withheld=withheld)
     return MessageDetail(
         **structs.asdict(_summary(row, content, personalization, shown["subject"].text or "")),
         cc_emails=_emails(personalization.cc),
@@ -168,6 +173,7 @@ def _shown(
     personalization: PreparedPersonalization,
     template: CompiledTemplate | None,
     limits: MessageSettings,
+    bounds: Mapping[str, int],
     *,
     withheld: bool,
 ) -> dict[str, _Shown]:
@@ -175,8 +181,10 @@ def _shown(
     fields = {"html_content": "text/html", "plain_content": "text/plain"}
     values = personalization.substitutions
     try:
-        texts = texts_of(content, personalization, template)
-    except NotComposable:
+        texts = texts_of(content, personalization, template, **bounds)
+    except (NotComposable, TooMuch):
+        if bounds and template is not None:
+            raise
         return {"subject": _Shown(row.subject, True), **{name: _Shown(None, withheld) for name in fields}}
     shown = {"subject": _subject(texts.subject, values, limits)}
     parts = {} if withheld else {part.type: part.value for part in texts.parts}

@@ -35,6 +35,7 @@ from cluster.lookup.ttl_cache import TtlCache
 from cluster.policy.routes.domains import domain_of
 from cluster.policy.routes.routing import DEFAULT_POOL
 from cluster.settings import DEFAULT_LIMITS, MessageSettings
+from cluster.templates.handlebars.errors import TemplateError
 from cluster.tenancy.directory import TenantDirectory
 from cluster.tenancy.settings import DEFAULTS
 
@@ -167,8 +168,14 @@ class Sending:
     async def _template(self, tenant_id: str, id: str) -> ActiveTemplate | None:
         """The template as it is now: an activation acts at once, in every process. So it is not cached."""
         template = await self._journal.templates.active(tenant_id, id) if is_id("d-", id) else None
-        if template is not None and takes_long(template):
-            await asyncio.to_thread(compile_subject, template)
+        try:
+            if template is not None and takes_long(template):
+                await asyncio.to_thread(compile_subject, template)
+            elif template is not None:
+                compile_subject(template)
+        except TemplateError as error:  # an older version may have stored what this one does not know
+            fault = Fault(f"The template's subject cannot be compiled: {error}", "template_id")
+            raise Invalid([fault]) from error
         return template
 
     async def _has_batch(self, tenant_id: str, batch_id: str) -> bool:

@@ -36,8 +36,9 @@ _compiled = lru_cache(maxsize=256)(compile_text)
 
 
 def compile_subject(template: ActiveTemplate) -> None:
-    """Compile the subject of a dynamic template. It is kept, so that what follows is fast."""
-    _compiled(template.subject, is_html=False)
+    """Compile the subject of a dynamic template. It is kept, so that what follows is fast. Raises TemplateError."""
+    if is_dynamic(template):
+        _compiled(template.subject, is_html=False)
 
 
 def takes_long(template: ActiveTemplate) -> bool:
@@ -70,7 +71,7 @@ def check_template(
         return None
     if mail.subject:
         notes.ignore("subject")
-    subjects = _rendered(template, own) if is_dynamic(template) else _substituted(template, own)
+    subjects = _rendered(template, own, faults) if is_dynamic(template) else _substituted(template, own)
     for index, (one, subject) in enumerate(zip(own, subjects, strict=True)):
         where = f"personalizations[{index}]"
         if one.subject:
@@ -94,18 +95,21 @@ def _check_data(own: Sequence[Personalization], faults: list[Fault]) -> None:
         faults.append(Fault(message, "personalizations"))
 
 
-def _rendered(template: ActiveTemplate, own: Sequence[Personalization]) -> list[str]:
+def _rendered(template: ActiveTemplate, own: Sequence[Personalization], faults: list[Fault]) -> list[str]:
     text = _compiled(template.subject, is_html=False)
     if not text.holes:
         return [one_line(text.literals[0])] * len(own)
     subjects, left = [], SUBJECTS_STEPS
-    for one in own:
+    for index, one in enumerate(own):
         most = min(left, SUBJECT_STEPS)
         budget = Budget(most, SUBJECT_CHARACTERS)
         try:
             subject = text.whole(one.dynamic_template_data or {}, budget)
         except TooMuch:
             subject = template.subject
+            if budget.output < 0:
+                message = f"The subject would have more than {SUBJECT_CHARACTERS} characters"
+                faults.append(Fault(message, f"personalizations[{index}]{_values(one)}"))
         left -= most - max(budget.steps, 0)
         subjects.append(one_line(subject))
     return subjects

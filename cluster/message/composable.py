@@ -11,9 +11,10 @@ from cluster.message import custom_fields, header_fields, mime_fields
 from cluster.message.custom_fields import merged
 from cluster.message.header_fields import NotComposable
 from cluster.message.substitution import CutText, keys_of, substituted_size
-from cluster.message.texts import Texts, texts_of
+from cluster.message.texts import Texts, not_composable, texts_of
 from cluster.settings import DEFAULT_LIMITS, MessageSettings
 from cluster.templates.compiled import CompiledTemplate
+from cluster.templates.handlebars.errors import TooMuch
 
 NOT_COMPOSED = "cannot be composed: "
 """The beginning of the error of a message that could not be composed; the reason follows."""
@@ -32,6 +33,8 @@ def why_not(
         texts = texts_of(content, personalization, template)
     except NotComposable as fault:
         return fault.reason
+    except TooMuch as error:
+        return not_composable(error).reason
     return _too_large(content, texts, personalization.substitutions, limits)
 
 

@@ -25,19 +25,18 @@ class Texts(Struct, frozen=True):
     parts: tuple[BodyPart, ...]
 
 
-def texts_of(content: Content, personalization: PreparedPersonalization, template: CompiledTemplate | None) -> Texts:
+def texts_of(
+    content: Content, personalization: PreparedPersonalization, template: CompiledTemplate | None, **bounds: int
+) -> Texts:
     """The texts of one message. ``template`` is the version that ``content`` names; None when it names none, or when
-    that cannot be had. Raises NotComposable when the template cannot be rendered."""
+    that cannot be had: then raises NotComposable. ``bounds``: as in ``CompiledTemplate.fill``; raises TooMuch."""
     subject = personalization.subject or content.subject
     if content.template is None:
         return Texts(subject, content.parts)
     if template is None:
         raise NotComposable(f"the version {content.template.version_id} of its template cannot be read")
     data = personalization.template_data
-    try:
-        filled = template.fill(_decode_data(data) if data else {})
-    except TooMuch as error:
-        raise not_composable(error) from error
+    filled = template.fill(_decode_data(data) if data else {}, **bounds)
     own = template.subject
     parts = [
         BodyPart(type_, joined(text.literals, values))

@@ -170,6 +170,20 @@ async def test_a_subject_of_many_tags(world: World) -> None:
     assert world.journal.requests[0].messages[0].subject == "x" * 100
 
 
+async def test_a_subject_that_cannot_be_compiled(world: World) -> None:
+    for subject in ("{{#if}}", "{{#if}}" * 20):
+        keep(world, subject=subject)
+        ((field, message),) = await world.faults(templated())
+        assert field == "template_id" and "line 1, column 1" in message
+
+
+async def test_a_subject_without_end(world: World) -> None:
+    keep(world, subject="{{a}}")
+    own = [to("a@example.com", **{DATA: {"a": "x" * 20_000}}), to("b@example.com", **{DATA: {"a": "x"}})]
+    said = "The subject would have more than 16384 characters"
+    assert await world.faults(templated(personalizations=own)) == [(f"personalizations[0].{DATA}", said)]
+
+
 async def test_a_subject_of_comments_is_none(world: World) -> None:
     keep(world, subject="{{! none }}")
     assert await world.fields(templated()) == ["subject"]

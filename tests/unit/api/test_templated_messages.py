@@ -63,6 +63,11 @@ async def test_a_message_is_rendered_again(
     assert "not_filled_in" not in answer
 
 
+async def test_a_rendering_that_takes_long_is_finished(world: World) -> None:
+    answer = await shown(world, stored(world, DYNAMIC, {"a": [1] * 20_000}))
+    assert answer["html_content"] == "<b></b>" + "1;" * 20_000
+
+
 @pytest.mark.parametrize("texts", [ENDLESS, None, TemplateTexts(html="{{#if}}")], ids=["endless", "gone", "faulty"])
 async def test_a_rendering_that_fails_says_so(world: World, texts: TemplateTexts | None) -> None:
     answer = await shown(world, stored(world, texts, {"a": [0] * 1000}))
