@@ -3,7 +3,7 @@
 import os
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -11,6 +11,9 @@ import psutil
 import pytest
 
 from cluster.installation import run_folder
+from cluster.installation.local_secrets import demo_key, ray_token
+from cluster.installation.private_files import Unsafe
+from cluster.vault import find_ring
 from tests.acceptance.running import MAX_WAIT_S, RunningPostray
 
 
@@ -68,8 +71,24 @@ def _mode(path: Path) -> int:
         return 0
 
 
+READS: dict[str, Callable[[Path], object]] = {
+    "secret.key": lambda data_dir: find_ring("", "", data_dir),
+    "ray.token": ray_token,
+    "demo.key": demo_key,
+}
+
+
 @pytest.mark.parametrize("content", [b"", b"\0" * 44, b"sg_live_"])
-@pytest.mark.parametrize("name", ["secret.key", "ray.token", "demo.key"])
+@pytest.mark.parametrize("name", READS)
+def test_a_damaged_secret_is_not_read(tmp_path: Path, name: str, content: bytes) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(Unsafe, match=f"{name} is {'malformed' if content else 'empty'}: "):
+        READS[name](tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"), [("secret.key", b"sg_live_"), ("ray.token", b""), ("demo.key", b"\0" * 44)]
+)
 def test_a_damaged_secret_is_one_line(tmp_path: Path, name: str, content: bytes) -> None:
     (tmp_path / name).write_bytes(content)
     answer = RunningPostray(tmp_path).command("up")
