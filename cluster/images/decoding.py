@@ -17,7 +17,8 @@ over each other."""
 _STRIP = 16
 """Rows of a smaller image that are made at a time."""
 _QUALITY = 85
-_ORIENTATION = 0x0112
+ORIENTATION = 0x0112
+"""The tag of EXIF."""
 _TURNS: Final = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -52,6 +53,8 @@ class Decoded(Struct, frozen=True, kw_only=True):
     """As it is shown."""
     orientation: int
     """EXIF's, 1 to 8."""
+    tags: frozenset[int]
+    """Those of EXIF."""
     thumbnail: Thumbnail | None
     """None: the image itself is small enough."""
 
@@ -70,7 +73,11 @@ def decode(data: bytes, found: Outline) -> Decoded:
 
 
 def _decoded(image: Image.Image, found: Outline) -> Decoded:
-    orientation = _orientation(image)
+    exif = image.getexif()
+    orientation = exif.get(ORIENTATION, 1)
+    if orientation not in _TURNS:  # EXIF may say anything
+        orientation = 1
+    tags = frozenset(exif)
     small = max(found.width, found.height) <= THUMBNAIL_SIZE and orientation == 1
     frames: int = getattr(image, "n_frames", 1) if found.format != "JPEG" else 1
     first = image
@@ -84,13 +91,7 @@ def _decoded(image: Image.Image, found: Outline) -> Decoded:
     width, height = found.width, found.height
     if orientation in _LYING:
         width, height = height, width
-    return Decoded(width=width, height=height, orientation=orientation, thumbnail=thumbnail)
-
-
-def _orientation(image: Image.Image) -> int:
-    """1 where EXIF says nothing that has a meaning."""
-    value = image.getexif().get(_ORIENTATION, 1)
-    return value if value in _TURNS else 1
+    return Decoded(width=width, height=height, orientation=orientation, tags=tags, thumbnail=thumbnail)
 
 
 def _thumbnail(image: Image.Image, format: Format, orientation: int) -> Thumbnail:

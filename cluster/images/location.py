@@ -8,12 +8,16 @@ import re
 import zlib
 
 from cluster.images.outline import (
+    JPEG_MARKER,
     PNG_SIGNATURE,
+    STANDALONE,
     Format,
+    NotAnImage,
     gif_blocks,
     webp_chunks,
 )
 
+NOT_TAKEN_OUT = "The data about the photo cannot be taken out: the file is damaged"
 _IN_SCAN = re.compile(rb"\xff+[^\x00\xff\xd0-\xd7]")
 """A marker within the data of a scan that ends it."""
 _PNG_TEXTS = frozenset({b"eXIf", b"tEXt", b"zTXt", b"iTXt", b"tIME"})
@@ -23,17 +27,21 @@ _PROFILE = b"ICC_PROFILE\0"
 
 
 def without_location(data: bytes, format: Format, orientation: int) -> bytes:
-    """The file without these data. ``data`` was decoded; ``orientation`` is EXIF's, 1 to 8."""
+    """The file without these data. ``data`` was decoded; ``orientation`` is EXIF's, 1 to 8. Raises NotAnImage for a
+    structure that is damaged."""
     exif = _exif(orientation) if orientation != 1 else b""
-    match format:
-        case "JPEG":
-            return _jpeg(data, exif)
-        case "PNG":
-            return _png(data, exif)
-        case "GIF":
-            return _gif(data)
-        case "WEBP":
-            return _webp(data, exif)
+    try:
+        match format:
+            case "JPEG":
+                return _jpeg(data, exif)
+            case "PNG":
+                return _png(data, exif)
+            case "GIF":
+                return _gif(data)
+            case "WEBP":
+                return _webp(data, exif)
+    except IndexError:
+        raise NotAnImage(NOT_TAKEN_OUT) from None
 
 
 def _exif(orientation: int) -> bytes:
@@ -47,20 +55,17 @@ def _jpeg(data: bytes, exif: bytes) -> bytes:
     if exif:
         kept.append(b"\xff\xe1" + (len(exif) + 8).to_bytes(2, "big") + b"Exif\0\0" + exif)
     at = 2
-    while at < len(data):
-        while data[at + 1] == 0xFF:  # fill bytes
-            at += 1
-        kind = data[at + 1]
-        if kind == 0xD9:
-            break
-        end = at + 2 + int.from_bytes(data[at + 2 : at + 4], "big")
-        if _is_kept(kind, data[at + 4 : end]):
-            kept.append(data[at:end])
+    while (marker := JPEG_MARKER.search(data, at)) and marker[1] != b"\xd9":
+        kind, at = marker[1][0], marker.end()
+        if kind in STANDALONE:
+            continue
+        end = at + max(2, int.from_bytes(data[at : at + 2], "big"))
+        if _is_kept(kind, data[at + 2 : end]):
+            kept.append(data[marker.start() : end])
         if kind == 0xDA:
             found = _IN_SCAN.search(data, end)
-            scan_end = found.start() if found else len(data)
-            kept.append(data[end:scan_end])
-            end = scan_end
+            at, end = end, found.start() if found else len(data)
+            kept.append(data[at:end])
         at = end
     kept.append(b"\xff\xd9")
     return b"".join(kept)

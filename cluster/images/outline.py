@@ -30,8 +30,9 @@ MOST_PIECES = 100_000
 """Segments, chunks and blocks of a file. A GIF of 10 MB has 41,000 blocks of 255 bytes."""
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
-_SEGMENT = re.compile(rb"\xff+([^\x00\xff])")
-_STANDALONE = frozenset({0x01, *range(0xD0, 0xD9)})
+JPEG_MARKER = re.compile(rb"\xff([^\x00\xff])")
+"""The start of a segment; readers pass over what stands between two of them."""
+STANDALONE = frozenset({0x01, *range(0xD0, 0xD9)})
 """JPEG markers without a length: TEM, RSTn, SOI."""
 _START_OF_FRAME = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _START_OF_SCAN, _END_OF_IMAGE = 0xDA, 0xD9
@@ -120,11 +121,11 @@ def _jpeg(data: bytes) -> Outline:
     size: tuple[int, int] | None = None
     pieces = Pieces()
     at = 0
-    while marker := _SEGMENT.match(data, at):
+    while marker := JPEG_MARKER.search(data, at):
         pieces.step()
         at = marker.end()
         kind = marker[1][0]
-        if kind in _STANDALONE:
+        if kind in STANDALONE:
             continue
         if kind in (_START_OF_SCAN, _END_OF_IMAGE):
             break

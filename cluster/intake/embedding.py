@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from msgspec.structs import replace
 
 from cluster.images.names import filename_for
-from cluster.images.urls import Shown, embedded, shown_in
+from cluster.images.urls import PATH, Shown, embedded, shown_in
 from cluster.journal.images import StoredImage
 from cluster.journal.journal import Journal
 from cluster.journal.records import Attachment, BodyPart, Content, NewRequest, decode_content, encode
@@ -21,11 +21,15 @@ from cluster.templates.texts import TemplateTexts
 MOST_EMBEDDED = 50
 """Images of one request."""
 HTML = "text/html"
+_MARK = f"{PATH}img_".encode()
+"""Stands in every URL of an image."""
 
 
 async def embed_images(journal: Journal, request: NewRequest, most_bytes: int) -> NewRequest:
     """The request with its images embedded. With the files and texts of the request, they take at most half of
     ``most_bytes``, the limit of a message, so that what is filled in has room. Raises Unavailable."""
+    if request.template_id is None and _MARK not in request.content:
+        return request  # as most are
     content = decode_content(request.content)
     texts = None
     if content.template is not None:

@@ -193,9 +193,14 @@ async def test_a_photo_is_measured_as_it_is_shown_and_keeps_its_data_unless_aske
     thumbnail = Image.open(BytesIO((await library.fetch(made, query="?variant=thumbnail")).content))
     assert thumbnail.size == (150, 200)
     without = await library.added(content, "photo.jpg", remove_location="true")
+    shown_id = without["id"]
     shown = Image.open(BytesIO((await library.fetch(without)).content))
     assert dict(shown.getexif()) == {0x0112: 6}
     assert (without["width"], without["height"]) == (300, 400)
+    padded = content[:20] + bytes(4) + content[20:]  # readers pass over what is between segments
+    assert (await library.added(padded, "photo.jpg"))["size"] == len(padded)
+    without = await library.added(padded, "photo.jpg", remove_location="true")
+    assert (await library.fetch(without)).content == (await library.fetch({"id": shown_id})).content
     assert await library.faults(content, remove_location="perhaps") == [("remove_location", "At most 5 characters")]
     assert await library.faults(content, remove_location="maybe") == [("remove_location", "Must be true or false")]
 
