@@ -37,6 +37,7 @@ from api.send.handler import MailSending
 from api.send.large.requests import Large
 from api.send.sending import Sending
 from api.settings.calls import SettingCalls
+from api.templates.routes import template_routes
 from cluster.access.last_use import KeyUses
 from cluster.http.application import Application
 from cluster.intake.idempotency import Idempotency
@@ -50,7 +51,7 @@ from cluster.tenancy.limiter import TenantLimiter
 
 DESCRIPTION = (
     "Send mail in bulk and follow it. The shapes are SendGrid v3's: its clients work with the host changed, for the "
-    "routes that are here. There are no templates, suppression lists, unsubscribe groups, statistics or webhooks yet. "
+    "routes that are here. There are no suppression lists, unsubscribe groups, statistics or webhooks yet. "
     "Every answer from 400 up has `errors` and `detail`, a text; in a 422 `detail` is a list: what is not JSON or has "
     "the wrong type, and where. Two answers are not errors of that form: a 409 of cancel, retry or fail has "
     "`message_id`, `status` and `message`, and a 503 of `/readyz` has the parts. `X-Postray-Ignored` names what a "
@@ -116,6 +117,7 @@ def create_app(
         DomainCalls(domains).routes(),
         *SettingCalls(journal, directory).routes(),
         Links(journal, settings.public_host, aliases).routes(),
+        *template_routes(journal, intake, settings),
         ImageCalls(
             journal,
             image_checks,

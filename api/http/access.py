@@ -97,6 +97,9 @@ _SETTING = Access(scopes=("admin.settings",))
 _SETTING_CHANGE = Access(scopes=("admin.settings",), sandbox=SandboxUse.REFUSED)
 _IMAGE = Access(scopes=("images.read",))
 _IMAGE_CHANGE = Access(scopes=("images.write",), sandbox=SandboxUse.REFUSED)
+_TEMPLATE = Access(scopes=("templates.read",))
+_TEMPLATE_CHANGE = Access(scopes=("templates.write",), sandbox=SandboxUse.REFUSED)
+_TEMPLATE_END = Access(scopes=("templates.delete",), sandbox=SandboxUse.REFUSED)
 _READS = ("messages.read", "stats.read", "mail.send", "mail.cancel")
 
 ROUTES: Mapping[str, Access] = {
@@ -158,6 +161,21 @@ ROUTES: Mapping[str, Access] = {
     "GET /v3/images/{id}": _IMAGE,
     "PATCH /v3/images/{id}": _IMAGE_CHANGE,
     "DELETE /v3/images/{id}": _IMAGE_CHANGE,
+    "GET /v3/templates": _TEMPLATE,
+    "POST /v3/templates": _TEMPLATE_CHANGE,
+    "GET /v3/templates/{id}": _TEMPLATE,
+    "PATCH /v3/templates/{id}": _TEMPLATE_CHANGE,
+    "DELETE /v3/templates/{id}": _TEMPLATE_END,
+    "POST /v3/templates/{id}": _TEMPLATE_CHANGE,
+    "POST /v3/templates/{id}/preview": _TEMPLATE,
+    "GET /v3/templates/{template_id}/versions": _TEMPLATE,
+    "POST /v3/templates/{template_id}/versions": _TEMPLATE_CHANGE,
+    "GET /v3/templates/{template_id}/versions/{id}": _TEMPLATE,
+    "PATCH /v3/templates/{template_id}/versions/{id}": _TEMPLATE_CHANGE,
+    "DELETE /v3/templates/{template_id}/versions/{id}": _TEMPLATE_END,
+    "POST /v3/templates/{template_id}/versions/{id}/activate": _TEMPLATE_CHANGE,
+    "POST /v3/templates/{template_id}/versions/{id}/deactivate": _TEMPLATE_CHANGE,
+    "POST /v3/templates/{template_id}/versions/{id}/duplicate": _TEMPLATE_CHANGE,
     "GET /v3/ips": Access(),
     "GET /v3/ips/assigned": Access(),
     "GET /v3/ips/pools": Access(),
@@ -222,4 +240,5 @@ def route_name(path: str, handler: "HTTPRouteHandler") -> str:
     """The key of a route in the table. ``path`` is the path of its group."""
     (own,) = handler.paths
     method = "GET" if "GET" in handler.http_methods else next(iter(handler.http_methods))
-    return f"{method} {path.rstrip('/')}{own.replace(':str}', '}') if own != '/' else ''}"
+    whole = f"{path.rstrip('/')}{own if own != '/' else ''}"
+    return f"{method} {whole.replace(':str}', '}')}"

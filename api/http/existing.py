@@ -25,6 +25,8 @@ class ThingKind(Struct, frozen=True):
 
 MESSAGE = ThingKind("msg_", "message", help_texts.MESSAGE)
 BATCH = ThingKind("bat_", "batch", help_texts.BATCH)
+TEMPLATE = ThingKind("d-", "template", help_texts.TEMPLATES)
+VERSION = ThingKind("v_", "version", help_texts.TEMPLATE_VERSION)
 KEY = ThingKind("key_", "API key", help_texts.KEYS)
 IMAGE = ThingKind("img_", "image", help_texts.IMAGES)
 TENANT = ThingKind("tnt_", "tenant", help_texts.TENANT)

@@ -74,6 +74,18 @@ IMAGE = "Send a JPEG, PNG, GIF or WebP image, whatever its name; docs/limits.md 
 UPLOAD = "Send a form, as curl does with -F file=@logo.png"
 SMALLER_IMAGE = "Save it with fewer pixels or a lower quality: mail clients show images at most 1,000 pixels wide or so"
 FEWER_IMAGES = "DELETE /v3/images/{id} deletes an image; its URL answers 410 from then on"
+TEMPLATES = "GET /v3/templates lists the templates of the tenant"
+FEWER_TEMPLATES = "DELETE /v3/templates/{id} deletes a template with its versions"
+TEMPLATE_VERSION = "GET /v3/templates/{template_id}/versions lists the versions of a template"
+FEWER_VERSIONS = "DELETE /v3/templates/{template_id}/versions/{id} deletes a version that is not active"
+OTHER_VERSION = (
+    "POST /v3/templates/{template_id}/versions/{id}/activate makes another version the active one, "
+    "POST /v3/templates/{template_id}/versions/{id}/deactivate leaves the template without one"
+)
+HANDLEBARS = "docs/templates.md lists the tags and helpers that there are"
+SHORTER_TEXTS = "A message has at most 1 MB of text in all its parts, and 100,000 steps make it"
+OWN_PLAIN_TEXT = "Give a plain_content, or set generate_plain_content to false"
+TEST_DATA = 'Such as "{\\"name\\": \\"Ada\\"}"'
 ADDRESS = "GET /v3/ips lists the addresses"
 POOL = "GET /v3/ips/pools lists the pools"
 WARM_UP = "GET /v3/ips/warmup lists the addresses in warm-up"

@@ -18,18 +18,21 @@ from api.messages import commands, reading
 from api.send import attachments, personalizations, reply_to, templating, texts
 from api.send import validation as rules
 from api.send.large import crowding
+from api.templates import bodies as template_bodies
+from api.templates import missing_names, paging, previewing, saving, versions
 from cluster.access import tokens
 from cluster.http import heads
 from cluster.http.connections import ConnectionBounds
 from cluster.images import names as image_names
 from cluster.images import outline
 from cluster.intake import embedding
-from cluster.journal import api_keys, database, images, scheduled_sends
+from cluster.journal import api_keys, database, images, scheduled_sends, templates
 from cluster.journal.idempotency import KEPT
 from cluster.message import custom_fields, mime_fields, substitution
 from cluster.message.transfer_encoding import LINE_LIMIT
 from cluster.policy.limits import patterns
 from cluster.settings import Settings
+from cluster.templates import markup
 from cluster.templates.handlebars import bounds, lexing
 from cluster.templates.handlebars import reading as template_reading
 from cluster.tenancy.domains import domain, names
@@ -125,6 +128,20 @@ LIMITS: dict[str, int | str] = {
     "address whitelist": setting_rules.MOST_WHITELISTED,
     "forward addresses": setting_rules.MOST_FORWARDED,
     "days until a bounce is purged": setting_rules.MOST_DAYS,
+    "templates of a tenant": templates.MOST_TEMPLATES,
+    "versions of a template": templates.MOST_VERSIONS,
+    "request for a version": mb(versions.LARGEST_BODY),
+    "request for a preview": mb(previewing.LARGEST_BODY),
+    "name of a template or version": template_bodies.LONGEST_NAME,
+    "`subject` of a version": template_bodies.LONGEST_SUBJECT,
+    "`preheader`": template_bodies.LONGEST_PREHEADER,
+    "`html_content` and `plain_content`": mb(template_bodies.LONGEST_CONTENT),
+    "levels of nesting of a preview's data": template_bodies.DEEPEST,
+    "warnings of a preview": missing_names.MOST_WARNINGS,
+    "templates on a page": paging.LARGEST_PAGE,
+    "versions on a page of templates": paging.MOST_VERSIONS_LISTED,
+    "levels of elements": markup.MAX_DEPTH,
+    "wait for the compiler": seconds(saving.LONGEST_WAIT_S),
     "file of an image": mb(form.MOST_BYTES),
     "form around a file": kb(form.FORM_BYTES),
     "parts of a form": form.MOST_PARTS,

@@ -18,7 +18,10 @@ from tests.integration.large import large_requests
 from tests.limiting import a_limiter
 from tests.policies import a_policy
 
-SCOPES = ("mail.send", "mail.schedule", "mail.cancel", "domains.read", "domains.write", "images.read", "images.write")
+SCOPES = (
+    *("mail.send", "mail.schedule", "mail.cancel", "domains.read", "domains.write", "images.read", "images.write"),
+    *("templates.read", "templates.write", "templates.delete"),
+)
 
 
 class Site:

@@ -10,6 +10,7 @@ import jsonschema
 import pytest
 from msgspec import Struct
 
+from api.http.access import ROUTES
 from api.http.examples import (
     API_KEY_ID,
     BATCH_ID,
@@ -18,8 +19,10 @@ from api.http.examples import (
     LINK_ID,
     MESSAGE_ID,
     OPERATOR_TOKEN_ID,
+    TEMPLATE_ID,
     TENANT,
     TENANT_ID,
+    VERSION_ID,
 )
 from cluster.access.scopes import SCOPES
 from cluster.demo import DOMAIN
@@ -99,6 +102,28 @@ async def _link(caller: Caller) -> str:
     return str(link["id"])
 
 
+async def _template(caller: Caller) -> str:
+    """A template with an active version."""
+    template = await caller.post("/v3/templates", {"name": "to be changed"})
+    version = {"name": "first", "subject": "Hi {{name}}", "html_content": "<p>Hello {{name}}</p>"}
+    await caller.post(f"/v3/templates/{template['id']}/versions", version)
+    template_id: str = template["id"]
+    return template_id
+
+
+async def _newest_template(caller: Caller) -> str:
+    """The template of an example that names a version too."""
+    templates = await caller.postray.journal.templates.page(caller.tenant_id, ["dynamic"], 1, before="d-~")
+    return templates[0][0].id if templates else await _template(caller)
+
+
+async def _version(caller: Caller) -> str:
+    """A version that is not active."""
+    path = f"/v3/templates/{await _newest_template(caller)}/versions"
+    version_id: str = (await caller.post(path, {"name": "to be changed", "active": 0}))["id"]
+    return version_id
+
+
 async def _image(caller: Caller) -> str:
     files = {"file": ("logo.png", png(), "image/png")}
     made = await caller.http.post("/v3/images", files=files, headers=caller.headers("key"))
@@ -135,6 +160,8 @@ MAKERS: dict[str, Make] = {
     DOMAIN_ID: _domain,
     LINK_ID: _link,
     IMAGE_ID: _image,
+    TEMPLATE_ID: _template,
+    VERSION_ID: _version,
     API_KEY_ID: _key,
     TENANT: _tenant,
     TENANT_ID: _fresh_tenant,
@@ -148,6 +175,7 @@ MAKERS_OF_ROUTES: dict[str, dict[str, Make]] = {
     "PATCH /v3/user/scheduled_sends/{batch_id}": {BATCH_ID: _paused_batch},
     "DELETE /v3/user/scheduled_sends/{batch_id}": {BATCH_ID: _paused_batch},
     "DELETE /api/admin/tenants/{id}": {TENANT_ID: _suspended_tenant},
+    **{name: {TEMPLATE_ID: _newest_template} for name in ROUTES if "/v3/templates/{template_id}/versions/{id}" in name},
     **{
         f"{method} /api/admin/tenants/{{id}}/{part}": {TENANT_ID: _tenant}  # a tenant's key sets these of its own
         for method in ("GET", "PUT")
