@@ -15,6 +15,7 @@ from litestar.types import Receive, Scope, Send
 from api.http import help_texts
 from api.http.errors import ErrorBody, answers
 from api.http.examples import IMAGE_ID, Example
+from api.http.existing import IMAGE, missing
 from api.http.refusals import Fault
 from api.http.routes import RouteGroup, resource
 from api.images.cache import Gone, ImageCache, Served
@@ -47,17 +48,20 @@ class ImageServing:
                 304: ResponseSpec(None, description="The client has it already", generate_examples=False),
                 **answers(400, 404, 410, 416, 503),
             },
+            opt={SERVED_BY: self.serve},
             summary="An image, as mail shows it",
             example=Example(path={"id": IMAGE_ID}),
-        )(self.show)
-        route.opt[SERVED_BY] = self.serve
-        return resource(PATH, route, tag="images")
+        )
+        return resource(PATH, route(self.show), tag="images")
 
     async def show(
         self, id: FromPath[str], variant: FromQuery[str | None] = None, tombstone: FromQuery[bool] = False
     ) -> bytes:
-        """Documents the route, which ``serve`` serves."""
-        raise NotImplementedError(id, variant, tombstone)
+        """The route in the OpenAPI document; ``serve`` answers its requests."""
+        found = await self._cache.load((id, variant == "thumbnail"))
+        if not isinstance(found, Served):
+            raise missing(IMAGE)
+        return found.content
 
     async def serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""

@@ -74,16 +74,12 @@ def decode(data: bytes, found: Outline) -> Decoded:
 
 def _decoded(image: Image.Image, found: Outline) -> Decoded:
     exif = image.getexif()
-    orientation = exif.get(ORIENTATION, 1)
+    orientation, tags = exif.get(ORIENTATION, 1), frozenset(exif)
     if orientation not in _TURNS:  # EXIF may say anything
         orientation = 1
-    tags = frozenset(exif)
-    small = max(found.width, found.height) <= THUMBNAIL_SIZE and orientation == 1
     frames: int = getattr(image, "n_frames", 1) if found.format != "JPEG" else 1
-    first = image
-    if frames > 1 and not small:
-        first = _shrunk(image)
-    thumbnail = None if small else _thumbnail(first, found.format, orientation)
+    is_small = max(found.width, found.height) <= THUMBNAIL_SIZE and orientation == 1
+    thumbnail = None if is_small else _thumbnail(image, found.format, orientation)
     image.load()
     for frame in range(1, frames):
         image.seek(frame)
@@ -95,7 +91,7 @@ def _decoded(image: Image.Image, found: Outline) -> Decoded:
 
 
 def _thumbnail(image: Image.Image, format: Format, orientation: int) -> Thumbnail:
-    """Changes ``image``. A JPEG is decoded in a smaller scale."""
+    """Of the first frame. A JPEG is decoded in a smaller scale, and is that small afterwards."""
     if format != "JPEG":
         image = _shrunk(image)
     image.thumbnail((THUMBNAIL_SIZE, THUMBNAIL_SIZE))

@@ -101,6 +101,7 @@ class JournalDouble:
             in_use=self._no_link,
         )
         self.images = SimpleNamespace(
+            create=self._no_image,
             page=self._no_images,
             folders=self._no_folders,
             find=self._no_image,
