@@ -27,6 +27,8 @@ DELETED = "The image was deleted"
 MISSING = "The image does not exist"
 BEYOND = "The range is beyond the end of the image"
 NO_VARIANT = "There is one variant: thumbnail"
+LONGEST_QUERY = 2000
+"""What follows in a query is not read."""
 _NOTHING = b""
 _encode = msgspec.json.Encoder().encode
 
@@ -119,7 +121,7 @@ def _answer(scope: Scope, found: Served, in_part: bool) -> tuple[int, list[tuple
 
 def _variant(query: bytes) -> str:
     """ "" for the image itself. Other parameters mean nothing here: mail clients and caches add some."""
-    return parse_qs(query.decode("latin-1"), max_num_fields=None).get("variant", [""])[-1]
+    return parse_qs(query[:LONGEST_QUERY].decode("latin-1")).get("variant", [""])[-1]
 
 
 async def _refuse(send: Send, status: int, detail: str, field: str | None, *headers: tuple[bytes, bytes]) -> None:
