@@ -2,7 +2,9 @@
 
 One letter in three variants, in turn: without substitutions, with a few places that are filled in for each message, and
 with many. A message has the same length in all of them, so that they differ in nothing else. The legacy substitutions
-of SendGrid's API are used, which replace literal text. The product has no stored templates, so the scenario has none.
+of SendGrid's API are used, which replace literal text. Then an order confirmation in two variants (order_letter.py):
+with substitutions, and of a stored template with a list and a condition. For these two the cost of composing is
+measured as well, in this process.
 """
 
 import itertools
@@ -13,6 +15,9 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
+from benchmarks import order_letter
+from benchmarks.client import Client
+from benchmarks.composing import costs, order_kinds
 from benchmarks.mail import Mail, Shape, SubstitutedLetter
 from benchmarks.phases import Tell
 from benchmarks.records import Better, Repeat
@@ -47,17 +52,24 @@ class TemplateVariant(Struct, frozen=True):
 
 
 NONE = "none"
+SUBSTITUTED, STORED = "substituted", "stored"
+"""The order confirmation with substitutions, and of a stored template."""
+COMPOSING = "composing, stored - substituted"
+ROUNDS = 50
+"""Rounds of composing: about a second."""
 
 
 class Templates:
     """The templates scenario."""
 
     name = "templates"
-    title = "One letter with nothing filled in, with a few places, and with many"
+    title = "One letter with nothing filled in, with a few places, and with many; an order of a stored template"
     notes = (
         COUNTED,
-        "The ways are measured in turn, each repeat beginning with another; a message is equally long in all. Filled "
-        "in are SendGrid's legacy substitutions: there are no stored templates.",
+        "The ways are measured in turn, each repeat beginning with another; a letter is equally long in all. Filled "
+        "in are SendGrid's legacy substitutions, but for the stored template: of 4 to 6 KB, with ten values, a list of "
+        "five and a condition. Beside it stands the same mail with substitutions, of which list and paragraph are two.",
+        "composing: from a stored message to what is signed, without signatures, in this process.",
     )
 
     def __init__(self, options: TemplatesOptions) -> None:
@@ -69,34 +81,45 @@ class Templates:
         )
         places = max(way.holes for way in self._ways)
         self._mails = {way.name: Mail(options.shape, letter=letter(options.shape, way, places)) for way in self._ways}
+        self._mails[SUBSTITUTED] = Mail(options.shape, letter=order_letter.substituted())
+        self._names = (*self._mails, STORED)
+        self._kinds = order_kinds()
         self._sending = SendingWorld(options)
         self._turn = 0
 
     @property
     def measures(self) -> tuple[Measure, ...]:
-        names = [way.name for way in self._ways]
+        beside = [(way.name, NONE) for way in self._ways if way.name != NONE]
         return (
-            *(Measure(f"delivered, {name}", "msg/s", Better.HIGHER) for name in names),
-            *(Measure(f"CPU, {name}", "µs/msg", Better.LOWER) for name in names),
-            *(Measure(f"delivered, {name} / {NONE}", "times", Better.HIGHER) for name in names if name != NONE),
-            *(Measure(f"CPU, {name} / {NONE}", "times", Better.LOWER) for name in names if name != NONE),
+            *(Measure(f"delivered, {name}", "msg/s", Better.HIGHER) for name in self._names),
+            *(Measure(f"CPU, {name}", "µs/msg", Better.LOWER) for name in self._names),
+            *(Measure(f"delivered, {name} / {other}", "times", Better.HIGHER) for name, other in beside),
+            *(Measure(f"CPU, {name} / {other}", "times", Better.LOWER) for name, other in beside),
+            Measure(f"delivered, {STORED} / {SUBSTITUTED}", "times", Better.HIGHER, 0.9),
+            Measure(f"CPU, {STORED} / {SUBSTITUTED}", "times", Better.LOWER),
+            Measure(f"composing, {SUBSTITUTED}", "µs/msg", Better.LOWER),
+            Measure(f"composing, {STORED}", "µs/msg", Better.LOWER),
+            Measure(COMPOSING, "µs/msg", Better.LOWER, 60.0),
         )
 
     async def open(self, tell: Tell) -> None:
         await self._sending.open(tell)
+        template_id = await stored_template(self._sending.world.postray.url, self._sending.world.postray.key)
+        self._mails[STORED] = Mail(self.settings.shape, letter=order_letter.stored(template_id))
 
     async def close(self) -> None:
         await self._sending.close()
 
     async def measure(self, share: float, tell: Tell) -> Repeat:
         found: dict[str, Repeat] = {}
-        for i in range(len(self._ways)):
-            way = self._ways[(self._turn + i) % len(self._ways)]
-            found[way.name] = await self._shot(way, share, partial(_tell_of, way, tell))
+        for i in range(len(self._names)):
+            name = self._names[(self._turn + i) % len(self._names)]
+            found[name] = await self._shot(name, share, partial(_tell_of, name, tell))
         self._turn += 1
-        last = found[self._ways[-1].name]
+        last = found[self._names[-1]]
+        composing = costs(self._kinds, ROUNDS)
         return Repeat(
-            figures=compared(found),
+            figures=compared(found) | composed(composing),
             seconds=sum(one.seconds for one in found.values()),
             promised=sum(one.promised for one in found.values()),
             counted=sum(one.counted for one in found.values()),
@@ -105,32 +128,54 @@ class Templates:
             throughput=last.throughput,
         )
 
-    async def _shot(self, way: TemplateVariant, share: float, tell: Tell) -> Repeat:
+    async def _shot(self, name: str, share: float, tell: Tell) -> Repeat:
         world = self._sending.world
         watch = world.watch()
         await watch.start()
-        shot = await fire(
-            self._sending, self._mails[way.name], round(share * self.settings.messages), self.settings, tell
-        )
+        shot = await fire(self._sending, self._mails[name], round(share * self.settings.messages), self.settings, tell)
         # The events still to be recorded belong to this variant, not to the next one.
         recorded_at = await world.recorded()
         return repeat_of(world, shot, recorded_at or time.time(), await watch.stop())
 
 
-def _tell_of(way: TemplateVariant, tell: Tell, told: str, done: float = 0.0) -> None:
-    tell(f"{way.name}: {told}", done)
+async def stored_template(url: str, key: str) -> str:
+    """Make the order confirmation's template over the API; returns its id."""
+    client, texts = Client(url, key), order_letter.stored_texts()
+    made = await client.post("/v3/templates", {"name": "Order", "generation": "dynamic"})
+    template_id: str = made.json()["id"]
+    version = {
+        "name": "First",
+        "active": 1,
+        "subject": texts.subject,
+        "html_content": texts.html,
+        "plain_content": texts.plain,
+    }
+    answer = await client.post(f"/v3/templates/{template_id}/versions", version)
+    assert answer.status == 201, answer
+    return template_id
+
+
+def _tell_of(name: str, tell: Tell, told: str, done: float = 0.0) -> None:
+    tell(f"{name}: {told}", done)
 
 
 def compared(found: Mapping[str, Repeat]) -> dict[str, float]:
-    """The figures of each variant, and the ratios to the variant without substitutions."""
+    """The figures of each variant, and the ratios: to the letter without substitutions, and of the stored template to
+    the same with substitutions."""
     figures: dict[str, float] = {}
-    plain = found[NONE].figures
     for name, repeat in found.items():
+        other = {NONE: None, SUBSTITUTED: None, STORED: SUBSTITUTED}.get(name, NONE)
         for what in ("delivered", "CPU"):
             figures[f"{what}, {name}"] = repeat.figures[what]
-            if name != NONE:
-                figures[f"{what}, {name} / {NONE}"] = repeat.figures[what] / plain[what]
+            if other is not None:
+                figures[f"{what}, {name} / {other}"] = repeat.figures[what] / found[other].figures[what]
     return figures
+
+
+def composed(costs: Mapping[str, float]) -> dict[str, float]:
+    """The figures of composing, from the costs of each kind."""
+    figures = {f"composing, {name}": cost for name, cost in costs.items()}
+    return figures | {COMPOSING: costs[STORED] - costs[SUBSTITUTED]}
 
 
 def letter(shape: Shape, way: TemplateVariant, places: int) -> SubstitutedLetter:

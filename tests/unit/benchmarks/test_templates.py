@@ -1,13 +1,27 @@
 """The messages of the templates scenario: they have the stated number of substitutions, and equal length."""
 
+from email import message_from_bytes
+
 import msgspec
 import pytest
 
 from api.send.request import MailSend
 from api.send.validation import check
+from benchmarks import order_letter
+from benchmarks.composing import AT, order_kinds
 from benchmarks.mail import Mail, Shape, SubstitutedLetter
 from benchmarks.records import Repeat
-from benchmarks.scenarios.templates import NONE, Templates, TemplatesOptions, TemplateVariant, compared, letter
+from benchmarks.scenarios.templates import (
+    COMPOSING,
+    NONE,
+    Templates,
+    TemplatesOptions,
+    TemplateVariant,
+    compared,
+    composed,
+    letter,
+)
+from cluster.journal.records import decode_personalization
 from cluster.message.substitution import substitute
 
 SHAPE = Shape()
@@ -66,6 +80,43 @@ def test_the_ways_are_compared_with_the_plain_one() -> None:
     def repeat(delivered: float, cpu: float) -> Repeat:
         return Repeat(figures={"delivered": delivered, "CPU": cpu, "recorded": 1.0}, seconds=1.0)
 
-    figures = compared({"none": repeat(1000, 500), "few": repeat(900, 600), "many": repeat(500, 1000)})
+    ways = {
+        "none": (1000, 500),
+        "few": (900, 600),
+        "many": (500, 1000),
+        "substituted": (800, 700),
+        "stored": (760, 770),
+    }
+    figures = compared({name: repeat(*values) for name, values in ways.items()})
     assert (figures["delivered, few / none"], figures["CPU, many / none"]) == (0.9, 2.0)
+    assert (figures["delivered, stored / substituted"], figures["CPU, stored / substituted"]) == (0.95, 1.1)
+    figures |= composed({"substituted": 60.0, "stored": 100.0})
+    assert figures[COMPOSING] == 40.0
     assert set(figures) == {measure.name for measure in Templates(TemplatesOptions()).measures}
+
+
+@pytest.mark.parametrize("number", [6, 7])
+def test_an_order_reads_the_same_stored_and_with_substitutions(number: int) -> None:
+    kinds = order_kinds()
+    bodies = []
+    for kind in kinds.values():
+        own = decode_personalization(kind.personalizations[number])
+        made = kind.skeleton.compose(own, message_id="<m@mail.example.com>", date=AT)
+        message = message_from_bytes(
+            b"Content-Type: %b\r\n\r\n%b" % (dict(made.header_fields)[b"Content-Type"], made.body)
+        )
+        texts = [part.get_payload(decode=True) for part in message.walk() if not part.is_multipart()]
+        bodies.append((dict(made.header_fields)[b"Subject"], texts))
+    assert bodies[0] == bodies[1]
+    plain, html = bodies[0][1]
+    assert isinstance(plain, bytes) and isinstance(html, bytes)
+    assert 4000 <= len(plain) + len(html) <= 6000
+    assert (b"As a member" in plain) == (number % 2 == 0)  # the first message has number 1
+
+
+def test_an_order_has_ten_values_a_list_of_five_and_a_condition() -> None:
+    texts = order_letter.stored_texts()
+    assert all(f"{{{{{name}}}}}" in texts.plain and f"{{{{{name}}}}}" in texts.html for name in order_letter.NAMES)
+    assert len(order_letter.NAMES) == 10
+    assert len(order_letter.data(1)["items"]) == 5
+    assert all(text.count("{{#each") == text.count("{{#if") == 1 for text in (texts.plain, texts.html))
