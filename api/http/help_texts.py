@@ -77,6 +77,10 @@ FEWER_IMAGES = "DELETE /v3/images/{id} deletes an image; its URL answers 410 fro
 TEMPLATES = "GET /v3/templates lists the templates of the tenant"
 FEWER_TEMPLATES = "DELETE /v3/templates/{id} deletes a template with its versions"
 TEMPLATE_VERSION = "GET /v3/templates/{template_id}/versions lists the versions of a template"
+ACTIVE_VERSION = (
+    "POST /v3/templates/{template_id}/versions makes a version, and "
+    "POST /v3/templates/{template_id}/versions/{id}/activate makes one the active one"
+)
 FEWER_VERSIONS = "DELETE /v3/templates/{template_id}/versions/{id} deletes a version that is not active"
 OTHER_VERSION = (
     "POST /v3/templates/{template_id}/versions/{id}/activate makes another version the active one, "

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from api.http import help_texts
 from api.http.refusals import Enough, Fault, Faults
 from api.http.texts import check_text
 from api.send.attachments import check_attachments
@@ -143,9 +144,9 @@ def _check_template_id(mail: MailSend, template: ActiveTemplate | None, faults: 
     if mail.content:
         faults.append(Fault("Give content or template_id, not both", "template_id"))
     elif template is None:
-        faults.append(Fault("The template does not exist", "template_id"))
+        faults.append(Fault("The template does not exist", "template_id", help_texts.TEMPLATES))
     elif template.use is None:
-        faults.append(Fault("The template has no active version", "template_id"))
+        faults.append(Fault("The template has no active version", "template_id", help_texts.ACTIVE_VERSION))
 
 
 def _check_content(content: Sequence[ContentPart] | None, faults: list[Fault]) -> None:

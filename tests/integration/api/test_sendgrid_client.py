@@ -58,6 +58,35 @@ async def test_it_sends_one_message_for_each_recipient_of_its_own(site: Site) ->
     assert sorted(message.subject for message in request.messages) == ["Hi User 0", "Hi User 1", "Hi User 2"]
 
 
+async def test_it_makes_a_template_and_sends_with_it(site: Site) -> None:
+    api = client(site).client
+    made = await asyncio.to_thread(api.templates.post, request_body={"name": "Order", "generation": "dynamic"})
+    id = made.to_dict["id"]
+    version = {"name": "1", "subject": "Order {{number}}", "html_content": "<p>{{name}}</p>", "active": 0}
+    message = Mail(
+        from_email="hello@mail.example.com",
+        to_emails=[
+            To(f"user{number}@example.com", dynamic_template_data={"name": "<Ada>", "number": number})
+            for number in (2**53 + 1, 2)
+        ],
+        is_multiple=True,
+    )
+    message.template_id = id
+    made = await asyncio.to_thread(api.templates._(id).versions.post, request_body=version)
+    with pytest.raises(BadRequestsError) as refused:
+        await asyncio.to_thread(client(site).send, message)
+    assert refused.value.to_dict["errors"][0]["field"] == "template_id"
+    await asyncio.to_thread(api.templates._(id).versions._(made.to_dict["id"]).activate.post)
+    response = await asyncio.to_thread(client(site).send, message)
+    assert response.status_code == 202
+    (request,) = site.offered
+    assert {message.subject for message in request.messages} == {"Order 9007199254740993", "Order 2"}
+    for sent in request.messages:
+        shown = (await asyncio.to_thread(api.messages._(sent.id).get)).to_dict
+        assert (shown["subject"], shown["html_content"]) == (sent.subject, "<p>&lt;Ada&gt;</p>")
+        assert "<Ada>" in shown["plain_content"]
+
+
 async def test_a_scheduled_batch(site: Site) -> None:
     api = client(site).client
     created = await asyncio.to_thread(api.mail.batch.post)

@@ -5,6 +5,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from api.http import help_texts
 from api.send.request import Mailbox, MailSend, Personalization
 from api.send.validation import check
 from cluster.journal.journal import Unavailable
@@ -49,6 +50,8 @@ async def test_a_template_that_the_tenant_does_not_have(world: World) -> None:
 async def test_a_template_without_an_active_version(world: World) -> None:
     keep(world, use=None, subject="")
     assert await world.faults(templated()) == [("template_id", "The template has no active version")]
+    (error,) = (await world.send(templated())).json()["errors"]
+    assert error["help"] == help_texts.ACTIVE_VERSION
 
 
 async def test_content_beside_a_template(world: World) -> None:
