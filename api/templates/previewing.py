@@ -1,6 +1,5 @@
 """POST /v3/templates/{id}/preview: what a recipient would see of a version, and what the data lacks."""
 
-import asyncio
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
@@ -24,7 +23,7 @@ from cluster.ids import is_id
 from cluster.journal.journal import Journal
 from cluster.journal.templates import Version
 from cluster.message.substitution import LONGEST_SUBSTITUTIONS, substitute
-from cluster.templates.compiled import CompiledTemplate
+from cluster.templates.compiled import compile_texts
 from cluster.templates.handlebars.bounds import Budget
 from cluster.templates.handlebars.errors import TooMuch
 from cluster.templates.handlebars.text import compile_text, literal_text
@@ -93,8 +92,7 @@ class PreviewCall:
     ) -> Preview:
         version = await self._version(request.auth.tenant_id, id, data.version_id)
         _check(version, data)
-        compiled = await self._saving.compiled(request.auth.tenant_id, version.fields.texts)
-        return await asyncio.to_thread(_shown, version, compiled, data)
+        return await self._saving.run(request.auth.tenant_id, partial(_shown, version, data))
 
     async def _version(self, tenant_id: str, id: str, version_id: str | None) -> Version:
         """Raises NotFound, and Invalid when there is no such version, or none is active."""
@@ -127,9 +125,10 @@ def _check(version: Version, data: PreviewRequest) -> None:
         raise Invalid(faults)
 
 
-def _shown(version: Version, compiled: CompiledTemplate, wanted: PreviewRequest) -> Preview:
+def _shown(version: Version, wanted: PreviewRequest) -> Preview:
     """Raises Invalid for data with which the version exceeds its bounds."""
     texts = version.fields.texts
+    compiled = compile_texts(texts)
     if texts.generation == "legacy":
         substitutions = wanted.substitutions or {}
         parts = {kind: substitute(text.literals[0], substitutions) for kind, text in compiled.parts}

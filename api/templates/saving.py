@@ -2,6 +2,9 @@
 thread, for one version at a time."""
 
 import asyncio
+from collections.abc import Callable
+from functools import partial
+from typing import TypeVar
 
 from msgspec import structs
 
@@ -9,7 +12,7 @@ from api.http import help_texts
 from api.http.refusals import Fault, Faults, Invalid
 from api.http.sharing import FairShare
 from cluster.journal.templates import VersionFields
-from cluster.templates.compiled import CompiledTemplate, TextFault, compile_texts, faults_of
+from cluster.templates.compiled import TextFault, compile_texts, faults_of
 from cluster.templates.handlebars.bounds import MOST_OUTPUT
 from cluster.templates.handlebars.errors import TemplateError
 from cluster.templates.handlebars.text import CompiledText, compile_text, literal_text
@@ -22,22 +25,23 @@ FIELDS = {"html": "html_content", "plain": "plain_content"}
 """The fields of a request by those of ``TemplateTexts``, where they differ."""
 
 
+T = TypeVar("T")
+
+
 class Saving:
-    """Compiles versions."""
+    """Compiles versions, one at a time; tenants take turns."""
 
     def __init__(self) -> None:
         self._turns = FairShare(1, 1, LONGEST_WAIT_S, TOO_MANY)
 
     async def ready(self, tenant_id: str, fields: VersionFields) -> VersionFields:
-        """The fields with the plain text that is made from the html. Raises Invalid, and Overloaded when too much is to
-        be compiled at once."""
-        async with self._turns.hold(tenant_id, 1):
-            return await asyncio.to_thread(_ready, fields)
+        """The fields with the plain text that is made from the html. Raises Invalid, Overloaded."""
+        return await self.run(tenant_id, partial(_ready, fields))
 
-    async def compiled(self, tenant_id: str, texts: TemplateTexts) -> CompiledTemplate:
-        """Texts that were stored. Raises Overloaded."""
+    async def run(self, tenant_id: str, work: Callable[[], T]) -> T:
+        """The result of ``work``, in a thread. Raises Overloaded when there is too much to do at once."""
         async with self._turns.hold(tenant_id, 1):
-            return await asyncio.to_thread(compile_texts, texts)
+            return await asyncio.to_thread(work)
 
 
 def _ready(fields: VersionFields) -> VersionFields:
