@@ -8,11 +8,11 @@ when a message is composed.
 from collections.abc import Sequence
 from functools import lru_cache
 
+from api.http.free_json import check_json
 from api.http.refusals import Fault
 from api.send.notes import Notes
 from api.send.request import MailSend, Personalization
 from api.send.sizes import too_large
-from api.send.texts import check_json
 from cluster.journal.templates import ActiveTemplate
 from cluster.message.header_fields import one_line
 from cluster.message.substitution import substitute

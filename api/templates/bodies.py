@@ -7,6 +7,7 @@ from msgspec import Struct, structs
 
 from api.http import help_texts
 from api.http.body import TypedBody
+from api.http.free_json import check_json
 from api.http.refusals import Fault
 from api.http.texts import check_text
 from cluster.journal.templates import GENERATIONS, VersionFields
@@ -18,8 +19,6 @@ LONGEST_PREHEADER = 500
 LONGEST_CONTENT = 1024 * 1024
 """Bytes of ``html_content``, of ``plain_content`` and of ``test_data``."""
 EDITORS = ("code", "design")
-DEEPEST = 64
-"""Levels of nesting of a preview's data."""
 _DATA = msgspec.json.Decoder(dict[str, Any])
 _LINE_ENDS = frozenset("\r\n")
 
@@ -159,7 +158,7 @@ def _test_data(text: str, faults: list[Fault]) -> str:
         if data is None:
             faults.append(Fault("It is a JSON object, written as a text", "test_data", help_texts.TEST_DATA))
         else:
-            check_example(data, "test_data", faults)
+            check_json(data, "test_data", faults, longest=LONGEST_CONTENT)
     return text
 
 
@@ -169,22 +168,3 @@ def example_data(text: str) -> dict[str, Any] | None:
         return _DATA.decode(text) if text else {}
     except (msgspec.MsgspecError, RecursionError, UnicodeError):
         return None
-
-
-def check_example(data: dict[str, Any], where: str, faults: list[Fault]) -> None:
-    """The bounds of the data of a preview: those of a message's."""
-    if _levels(data) > DEEPEST:
-        faults.append(Fault(f"At most {DEEPEST} levels of nesting", where))
-    elif len(msgspec.json.encode(data)) > LONGEST_CONTENT:
-        faults.append(Fault(f"At most {LONGEST_CONTENT:,} bytes", where))
-
-
-def _levels(data: dict[str, Any]) -> int:
-    """How deep the data is, or ``DEEPEST + 1``."""
-    level: list[Any] = [data]
-    for number in range(DEEPEST + 1):
-        if not level:
-            return number
-        values = [value for one in level for value in (one.values() if isinstance(one, dict) else one)]
-        level = [value for value in values if isinstance(value, dict | list)]
-    return DEEPEST + 1

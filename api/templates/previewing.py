@@ -14,9 +14,10 @@ from api.http.body import MAY_BE_EMPTY, ApiRequest, TypedBody
 from api.http.errors import answers
 from api.http.examples import TEMPLATE_ID, Example
 from api.http.existing import TEMPLATE, existing
+from api.http.free_json import check_json
 from api.http.refusals import Fault, Faults, Invalid
 from api.http.routes import RouteGroup, resource
-from api.templates.bodies import check_example, example_data
+from api.templates.bodies import LONGEST_CONTENT, example_data
 from api.templates.missing_names import warnings
 from api.templates.saving import Saving
 from cluster.ids import is_id
@@ -120,7 +121,8 @@ def _check(version: Version, data: PreviewRequest) -> None:
             faults.append(Fault("Text may not contain NUL", f"substitutions.{key[:LONGEST_KEY]}"))
     if sum(len(text.encode()) for pair in (data.substitutions or {}).items() for text in pair) > LONGEST_SUBSTITUTIONS:
         faults.append(Fault(f"At most {LONGEST_SUBSTITUTIONS} bytes in all", "substitutions"))
-    check_example(data.dynamic_template_data or {}, "dynamic_template_data", faults)
+    if data.dynamic_template_data:
+        check_json(data.dynamic_template_data, "dynamic_template_data", faults, longest=LONGEST_CONTENT)
     if faults:
         raise Invalid(faults)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from api import app
 from api.admin import bouncing, searching, sites, suspensions, tenants, tracing
 from api.domains import calls as domain_calls
-from api.http import addresses, idempotency, ignored, inflating, refusals, setting_rules
+from api.http import addresses, free_json, idempotency, ignored, inflating, refusals, setting_rules
 from api.http import body as bodies
 from api.http.unread import SKIPPED_BYTES
 from api.images import cache as image_cache
@@ -88,7 +88,7 @@ LIMITS: dict[str, int | str] = {
     "`substitutions`": substitution.LONGEST_SUBSTITUTIONS,
     "`dynamic_template_data`": mb(templating.MOST_DATA),
     "`dynamic_template_data` of a request": mb(templating.MOST_DATA_IN_ALL),
-    "levels of nesting": texts.DEEPEST,
+    "levels of nesting": free_json.DEEPEST,
     "name of a header": custom_fields.LONGEST_NAME,
     "word of a header": LINE_LIMIT,
     "`asm.groups_to_display`": rules.MOST_GROUPS_TO_DISPLAY,
@@ -136,7 +136,7 @@ LIMITS: dict[str, int | str] = {
     "`subject` of a version": template_bodies.LONGEST_SUBJECT,
     "`preheader`": template_bodies.LONGEST_PREHEADER,
     "`html_content` and `plain_content`": mb(template_bodies.LONGEST_CONTENT),
-    "levels of nesting of a preview's data": template_bodies.DEEPEST,
+    "levels of nesting of a preview's data": free_json.DEEPEST,
     "warnings of a preview": missing_names.MOST_WARNINGS,
     "templates on a page": paging.LARGEST_PAGE,
     "versions on a page of templates": paging.MOST_VERSIONS_LISTED,

@@ -412,7 +412,7 @@ async def test_the_faults_of_a_preview(author: Author) -> None:
     for _ in range(70):
         deep = {"a": deep}
     steps: dict[str, Any] = {"a": list(range(1000))}
-    for data in (steps, {"a": "x" * MEGABYTE}, deep):
+    for data in (steps, {"a": "x" * MEGABYTE}, deep, {"a": "\0"}):
         faults = await author.faults("POST", preview, {"dynamic_template_data": data})
         assert set(faults) == {"dynamic_template_data"}
     await author.call("POST", preview, 422, {"dynamic_template_data": []})
