@@ -220,7 +220,7 @@ _SHORTHAND = {
     "l": "M/D/YYYY",
 }
 _LONGEST_FIRST = "|".join(sorted((*_TOKENS, *_SHORTHAND), key=len, reverse=True))
-_TOKEN = re.compile(rf"\[(?P<quoted>[^\]]*)\]|\\(?P<kept>{_LONGEST_FIRST})|(?P<fraction>S{{1,9}})|{_LONGEST_FIRST}")
+_TOKEN = re.compile(rf"\[(?P<quoted>[^\[\]]*+)\]|\\(?P<kept>{_LONGEST_FIRST})|(?P<fraction>S{{1,9}})|{_LONGEST_FIRST}")
 
 
 def _laid_out(date: datetime, layout: str) -> str:

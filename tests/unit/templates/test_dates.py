@@ -113,3 +113,8 @@ def test_names_without_offsets_and_offsets_without_names() -> None:
 def test_a_long_format_costs_steps() -> None:
     with pytest.raises(TooMuch):
         format_date(DAY, "MMMM" * 100_000, UNDEFINED, Budget(steps=10_000))
+
+
+def test_a_bracket_is_looked_for_only_to_the_next_one() -> None:
+    assert formatted(DAY, "[a[b]") == "[pmb"  # as moment.js
+    assert formatted(DAY, "[" * 1_000_000) == "[" * 1_000_000
