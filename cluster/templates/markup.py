@@ -83,6 +83,10 @@ _UNNESTED = frozenset(
 )
 """Elements that are empty, or that end where the next of their kind begins."""
 
+_SINGLE = frozenset(["body", "html"])
+"""Elements that there are once. A parser adds the attributes of each further tag to the first one's, which takes the
+square of their number (https://html.spec.whatwg.org/#parsing-main-inbody)."""
+
 _SCAN = re.compile(
     r"<!--(?s:.*?)(?:-->|\Z)"
     r"|<(?:svg|math)(?=[\s/>])[^>]*+(?<=/)>"
@@ -124,6 +128,7 @@ def marked(pieces: Iterable[Piece]) -> Marked:
 
 def _simplified(html: str) -> str:
     depth = 0
+    singles: set[str] = set()
 
     def replaced(found: re.Match[str]) -> str:
         nonlocal depth
@@ -132,9 +137,13 @@ def _simplified(html: str) -> str:
         if found["name"] is None:
             return ""
         name = found["name"].lower()
-        # What follows the end of the body is in the body all the same, but comments are not.
-        if name in _FORMATTING or (found["slash"] and name in ("body", "html")):
+        if name in _FORMATTING:
             return ""
+        # What follows the end of the body is in the body all the same, but comments are not.
+        if name in _SINGLE:
+            if found["slash"] or name in singles:
+                return ""
+            singles.add(name)
         if name in _UNNESTED:
             return _shortened(found[0], name)
         is_end = bool(found["slash"])

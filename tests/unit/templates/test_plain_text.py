@@ -194,6 +194,9 @@ def test_hostile_html_is_flat_before_it_is_parsed() -> None:
     attributes = " ".join(f"a{number}" for number in range(100_000))
     text = marked(pieces(f"<p {attributes}>x")).html
     assert text == "<p>x"
+    for tag in ("html", "body"):
+        repeated = "".join(f"<{tag} a{number}>" for number in range(5000))
+        assert marked(pieces(f"{repeated}x")).html == f"<{tag} a0>x"
     assert plain_text(f'<img src="data:{"x" * LONGEST_TAG}" alt="Logo">') == "Logo"
     assert len(plain_text("<blockquote>" * 100 + "x<br>" * 1000)) < 25_000
     for part in ("<a", "<!--", "<svg>", "<style>", "<a ='", "= "):
