@@ -36,18 +36,28 @@ class Filled(Struct, frozen=True):
 class CompiledTemplate:
     """A compiled version. Safe in threads."""
 
-    __slots__ = ("held_bytes", "parts", "subject")
+    __slots__ = ("_literals", "held_bytes", "parts", "subject")
 
     def __init__(self, subject: CompiledText, parts: tuple[tuple[str, CompiledText], ...]) -> None:
         self.subject = subject
         self.parts = parts
         """Those of text/plain and text/html that there are, in this order. The preheader is in the html."""
+        texts = [subject, *[text for _, text in parts]]
+        self._literals = sum([len(literal) for text in texts for literal in text.literals])
         self.held_bytes: int = subject.held_bytes + sum([text.held_bytes for _, text in parts])
         """Its memory, about."""
 
-    def fill(self, data: Mapping[str, Any], *, steps: int = MOST_STEPS, output: int = MOST_OUTPUT) -> Filled:
-        """The texts of one message. ``data`` is a JSON object, decoded: dicts and lists. Raises TooMuch."""
-        budget = Budget(steps, output)
+    def fill(
+        self,
+        data: Mapping[str, Any],
+        *,
+        steps: int = MOST_STEPS,
+        output: int = MOST_OUTPUT,
+        values: int = MOST_OUTPUT,
+    ) -> Filled:
+        """The texts of one message. ``data`` is a JSON object, decoded: dicts and lists. ``output``: the most characters
+        of all texts; ``values``: the most in the holes, which alone are work. Raises TooMuch."""
+        budget = Budget(steps, min(output, self._literals + values))
         subject = self.subject.whole(data, budget)
         return Filled(subject, tuple([text.fill(data, budget) for _, text in self.parts]))
 

@@ -19,7 +19,7 @@ Value = Mapping[str, Any] | Sequence[Any] | str | int | float | bool | Undefined
 """A dict or a list of JSON (or a tuple), a scalar, null (None), or ``UNDEFINED``."""
 
 CHARACTERS_A_STEP = 256
-"""Work on a text of data that writes nothing costs a step for as many characters."""
+"""Work on a long text of data costs a step for as many characters."""
 
 _LONGEST_INTEGER = 4_300
 """Digits. CPython reads and prints no longer ones (``sys.set_int_max_str_digits``): it takes quadratic time."""
@@ -75,8 +75,8 @@ def keys(value: Mapping[str, Any]) -> list[str]:
 
 
 def printed(value: Value, budget: Budget) -> str:
-    """What a tag prints, not escaped. Null and undefined print nothing. Each element of an array is a step.
-    Raises TooMuch."""
+    """What a tag prints, not escaped. Null and undefined print nothing. Each element of an array is a step, and so are
+    CHARACTERS_A_STEP of what it is joined to. Raises TooMuch."""
     if value.__class__ is str:
         return value
     if isinstance(value, (list, tuple)):
@@ -110,7 +110,9 @@ def _joined(value: Sequence[Any], budget: Budget) -> str:
         else:
             waiting.pop()
             separator = ","
-    return "".join(texts)
+    text = "".join(texts)
+    budget.step(len(text) // CHARACTERS_A_STEP)
+    return text
 
 
 def _scalar(value: Value) -> str:

@@ -62,3 +62,12 @@ def test_all_texts_of_a_message_share_its_bounds() -> None:
         template.fill({"a": "x" * 100}, steps=6, output=299)
     with pytest.raises(TooMuch):
         template.fill({"a": "x" * 100}, steps=5, output=300)
+
+
+def test_what_messages_share_is_not_among_their_values() -> None:
+    template = compile_texts(TemplateTexts(subject="s{{a}}", html="x" * 1_000 + "{{#if a}}y{{a}}{{/if}}"))
+    assert template.fill({"a": "zz"}, values=5).holes == (("yzz",),)
+    with pytest.raises(TooMuch):
+        template.fill({"a": "zz"}, values=4)
+    with pytest.raises(TooMuch):
+        template.fill({"a": "zz"}, values=5, output=1_005)

@@ -218,6 +218,23 @@ def test_a_run_that_is_refused_takes_little_memory(source: str) -> None:
         tracemalloc.stop()
 
 
+@pytest.mark.parametrize(
+    "source",
+    [
+        "{{#each l}}{{#if (lookup ../o ../m)}}{{/if}}{{/each}}",
+        "{{#with m}}{{#each ../l}}{{../y}}{{/each}}{{/with}}",
+        "{{#each l}}{{#if (equals ../t ../u)}}{{/if}}{{/each}}",
+        "{{#each l}}{{#if (greaterThan ../t ../u)}}{{/if}}{{/each}}",
+        "{{#each l}}{{#if (formatDate 0 ../t)}}{{/if}}{{/each}}",
+    ],
+)
+def test_work_on_long_texts_that_print_nothing_is_counted(source: str) -> None:
+    text = "9" * 100_000
+    data = {"l": [0] * 10_000, "o": {}, "m": [text], "t": text, "u": text + "1"}
+    with pytest.raises(TooMuch):
+        rendered(source, data)
+
+
 # Deep and large.
 
 
