@@ -73,6 +73,7 @@ def create_app(
     domains: DomainManager,
     aliases: Aliases,
     intake: Intake,
+    images: ImageCache,
     large: Large,
     timeline: Timeline,
     readiness: Readiness,
@@ -85,11 +86,11 @@ def create_app(
     """Create the application from its collaborators. Its lifespan starts and stops the intake; the caller opens and
     closes the journal. ``sending`` is the journal for send requests, by default the same. ``directory`` has the tenants
     and API keys, ``limiter`` their limits, ``domains`` the sender domains, ``active_policy`` the routing. ``aliases``
-    looks up CNAME records.
+    looks up CNAME records. ``images`` has the images to serve.
     ``lifetime_s`` is the lifetime of a retried message. ``limits`` apply to the composed messages. ``helo_name`` is the
     setting smtp.helo_name. ``admin`` has the operators' routes; None without a cluster. ``tokens`` verifies JWTs;
     without it none is accepted."""
-    image_checks, image_cache, image_views = ImageChecks(), ImageCache(journal), ViewCounts(journal)
+    image_checks, image_views = ImageChecks(), ViewCounts(journal)
     ips = Ips(active_policy, helo_name)
     uses = KeyUses(journal)
     authenticator = Authenticator(
@@ -121,7 +122,7 @@ def create_app(
         ImageCalls(
             journal,
             image_checks,
-            image_cache,
+            images,
             image_views,
             public_url=settings.public_url,
             intake=intake,
@@ -132,7 +133,7 @@ def create_app(
         KeyCalls(journal, directory).routes(),
         guard=authenticator.guard,
     )
-    serving = ImageServing(image_cache, image_views.note)
+    serving = ImageServing(images, image_views.note)
     open_to_all = for_caller(Caller.ANYBODY, HealthChecks(readiness).routes(), serving.routes())
     return Application(
         [keyed, open_to_all, Docs().routes(), *(admin.routes(authenticator.guard) if admin else ())],

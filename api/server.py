@@ -10,6 +10,7 @@ from api.app import create_app
 from api.health import Readiness
 from api.http.auth import Tokens
 from api.http.unread import UnreadBodies
+from api.images.cache import ImageCache
 from api.links import Aliases
 from api.messages.timeline import Timeline
 from api.send.large.requests import Large
@@ -68,6 +69,7 @@ class ApiServer:
             offers=offers,
             why_full=why_full,
         )
+        self._images = images = ImageCache(journal)  # kept so that its metrics are read
         app = create_app(
             settings,
             journal=journal,
@@ -78,6 +80,7 @@ class ApiServer:
             domains=domains,
             aliases=aliases,
             intake=intake,
+            images=images,
             large=large,
             timeline=timeline,
             readiness=readiness,

@@ -55,7 +55,7 @@ class CompiledTemplate:
         output: int = MOST_OUTPUT,
         values: int = MOST_OUTPUT,
     ) -> Filled:
-        """The texts of one message. ``data`` is a JSON object, decoded: dicts and lists. ``output``: the most characters
+        """The texts of one message. ``data`` is a JSON object, decoded. ``output``: the most characters
         of all texts; ``values``: the most in the holes, which alone are work. Raises TooMuch."""
         budget = Budget(steps, min(output, self._literals + values))
         subject = self.subject.whole(data, budget)

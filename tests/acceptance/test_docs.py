@@ -11,6 +11,7 @@ import pytest
 
 from tests.acceptance.running import Client, RunningPostray
 from tests.documents import API, Block, blocks, commands, lines, walk
+from tests.images import png
 
 MAX_WAIT_S = 60.0
 
@@ -54,6 +55,7 @@ def folder(postray: RunningPostray, tmp_path_factory: pytest.TempPathFactory) ->
     """A folder with the data of a running postray, as ``make run`` leaves it."""
     folder = tmp_path_factory.mktemp("reader")
     (folder / "postray-data").symlink_to(postray.data_dir)
+    (folder / "logo.png").write_bytes(png())
     (folder / ".curlrc").write_text("fail\nnoproxy = *\n", encoding="ascii")  # an HTTP error fails the command
     yield folder
 

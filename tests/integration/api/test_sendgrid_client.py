@@ -85,6 +85,9 @@ async def test_it_makes_a_template_and_sends_with_it(site: Site) -> None:
         shown = (await asyncio.to_thread(api.messages._(sent.id).get)).to_dict
         assert (shown["subject"], shown["html_content"]) == (sent.subject, "<p>&lt;Ada&gt;</p>")
         assert "<Ada>" in shown["plain_content"]
+    listed = await asyncio.to_thread(api.templates.get, query_params={"generations": "legacy,dynamic", "page_size": 18})
+    assert [one["id"] for one in listed.to_dict["result"]] == [id]
+    assert (await asyncio.to_thread(api.templates._(id).delete)).status_code == 204
 
 
 async def test_a_scheduled_batch(site: Site) -> None:
@@ -111,29 +114,3 @@ async def test_it_reads_refusals(site: Site) -> None:
     assert refused.value.to_dict["errors"][0]["field"] == "categories[0]"
     scopes = await asyncio.to_thread(client(site).client.scopes.get)
     assert "mail.send" in scopes.to_dict["scopes"]
-
-
-async def test_it_makes_a_template_and_sends_with_it(site: Site) -> None:
-    templates = client(site).client.templates
-    made = await asyncio.to_thread(templates.post, request_body={"name": "welcome", "generation": "dynamic"})
-    template = made.to_dict
-    version = {
-        "template_id": template["id"],
-        "active": 0,
-        "name": "spring",
-        "subject": "Welcome, {{name}}",
-        "html_content": "<p>Hello {{name}}</p>",
-    }
-    one = templates._(template["id"])
-    written = (await asyncio.to_thread(one.versions.post, request_body=version)).to_dict
-    active = await asyncio.to_thread(one.versions._(written["id"]).activate.post)
-    assert (made.status_code, active.status_code, active.to_dict["active"]) == (201, 200, 1)
-    message = Mail(from_email="hello@mail.example.com", to_emails="ada@example.com")
-    message.template_id = template["id"]
-    message.dynamic_template_data = {"name": "Ada"}
-    response = await asyncio.to_thread(client(site).send, message)
-    row = await site.journal.messages.find(site.tenant_id, response.headers["X-Message-Id"])
-    assert row is not None and row.subject == "Welcome, Ada"
-    listed = await asyncio.to_thread(templates.get, query_params={"generations": "legacy,dynamic", "page_size": 18})
-    assert [one["id"] for one in listed.to_dict["result"]] == [template["id"]]
-    assert (await asyncio.to_thread(one.delete)).status_code == 204

@@ -42,9 +42,16 @@ NOT_SEALED = {
     "attachments.sha256",
     "event_log.events",
     "idempotency_keys.body_sha256",
+    "image_files.content",
+    "image_files.sha256",
+    "images.file",
+    "images.thumbnail",
     "messages.personal",
     "operator_tokens.hash",
     "requests.content",
+    "template_texts.sha256",
+    "template_texts.texts",
+    "template_versions.texts",
     "tenant_demand.demands",
 }
 """The other columns of bytes."""

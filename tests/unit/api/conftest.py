@@ -10,6 +10,7 @@ from litestar import Litestar
 
 from analytics.queries import MessageEvents, TimelineEvent
 from api.app import create_app
+from api.images.cache import ImageCache
 from api.send.sending import Sending
 from cluster.intake.intake import Intake
 from cluster.journal.journal import Journal
@@ -82,6 +83,7 @@ class World:
             domains=a_manager(journal),
             aliases=self._aliases,
             intake=self.intake,
+            images=ImageCache(journal),
             large=self.large,
             timeline=self._timeline,
             readiness=self._readiness,

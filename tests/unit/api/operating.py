@@ -10,6 +10,7 @@ import httpx
 from analytics.queries import MessageEvents, TimelineEvent
 from api.admin.routes import Admin
 from api.app import create_app
+from api.images.cache import ImageCache
 from api.send.large.requests import Large
 from cluster.ids import new_id
 from cluster.intake.intake import Intake
@@ -218,6 +219,7 @@ class Operating:
             domains=domains,
             aliases=no_aliases,
             intake=cast(Intake, self),
+            images=ImageCache(journal),
             large=cast(Large, self),
             timeline=self._timeline,
             readiness=self._readiness,

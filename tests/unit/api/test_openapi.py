@@ -237,6 +237,7 @@ def test_making_the_application_touches_nothing() -> None:
         domains=anything,
         aliases=anything,
         intake=anything,
+        images=anything,
         large=anything,
         timeline=anything,
         readiness=anything,
