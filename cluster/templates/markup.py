@@ -93,6 +93,7 @@ _SCAN = re.compile(
     rf"|<(?P<raw>{_TEXT_ONLY})(?=[\s/>])(?s:.*?)(?:</(?P=raw)(?=[\s/>])[^>]*+(?:>|\Z)|\Z)"
     r"|<(?P<slash>/?)(?P<name>[a-z][^\s/>]*+)"
     r"""(?:=\s*+"[^"]*+(?:"|\Z)|=\s*+'[^']*+(?:'|\Z)|[^>])*+(?:>|\Z)"""
+    r"|(?P<less><(?![a-z!?/]))"
     rf"|(?P<block>{BLOCK_MARK.pattern})",
     re.IGNORECASE | re.ASCII,
 )
@@ -134,6 +135,8 @@ def _simplified(html: str) -> str:
         nonlocal depth
         if block := found["block"]:
             return f"<!--{block}-->"
+        if found["less"]:
+            return "&lt;"  # what follows may be taken out, and what comes then may be a name
         if found["name"] is None:
             return ""
         name = found["name"].lower()
@@ -155,7 +158,9 @@ def _simplified(html: str) -> str:
 
 
 def _shortened(tag: str, name: str) -> str:
-    if len(tag) <= LONGEST_TAG or tag.startswith("</"):
+    if tag.startswith("</"):
+        return f"</{name}>"
+    if len(tag) <= LONGEST_TAG and "<" not in tag[1:]:  # a parser may see the tag's end before a quoted "<"
         return tag
     attributes = [found[0] for found in islice(_READ.finditer(tag), _MOST_READ)]
     return f"<{name[:LONGEST_TAG]}{''.join(attributes)}>"

@@ -203,6 +203,11 @@ def test_hostile_html_is_flat_before_it_is_parsed() -> None:
         assert plain_text(part * 20_000) == ("" if part != "= " else "= " * 19_999 + "=")
 
 
+@pytest.mark.parametrize("hidden", ["<<!---->div>", "<<b>div>", '<i><p ="><div>">', '</p ="><div>">'])
+def test_no_tag_is_hidden_from_the_bound_of_depth(hidden: str) -> None:
+    assert marked(pieces(hidden * 1000)).html.count("<div>") <= MAX_DEPTH
+
+
 def test_its_marks_are_no_characters_of_the_html() -> None:
     assert plain_text("a\U000f0000b\U000f8000c{{d}}") == "abc{{d}}"
     assert not re.search("[\U000f0000-\U000ffffd]", plain_text("<p title='\U000f0001'>{{#if a}}{{b}}{{/if}}"))
