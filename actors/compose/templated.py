@@ -82,7 +82,7 @@ class Version:
 
     def fill(self, data: bytes, **bounds: int) -> Filled:
         """The values of the holes, with a message's data: an object in JSON, or nothing. ``bounds``: the most
-        ``steps`` and characters of ``output``, if these are not the usual ones. Raises TooMuch."""
+        ``steps``, characters of ``output``, and of ``values`` in it, if not the usual ones. Raises TooMuch."""
         return self._template.fill(_decode_data(data) if data else {}, **bounds)
 
     def _with_footer(self, footer: Footer | None) -> Unfilled:

@@ -46,9 +46,9 @@ SLICE = 16
 """Messages composed before they are yielded and the event loop runs other tasks: some milliseconds, and two rounds of
 eight signatures (compose/multibuffer.py)."""
 LOOP_STEPS = 2000
-LOOP_OUTPUT = 64 * 1024
-"""The steps and characters within which a template is filled in the event loop: some milliseconds at most. A message
-that takes more is large. An order of a hundred lines with five values takes 1,200 steps, in two texts."""
+LOOP_VALUES = 64 * 1024
+"""The steps and characters of values within which a template is filled in the event loop: some milliseconds at most. A
+message that takes more is large. An order of a hundred lines with five values takes 1,200 steps, in two texts."""
 LOOP_S = 0.005
 """After templates were filled for so long, in seconds, the event loop runs other tasks."""
 
@@ -281,7 +281,7 @@ def _grown(
     filled = None
     if personalization.template_data:
         try:
-            filled = skeleton.fill(personalization.template_data, steps=LOOP_STEPS, output=LOOP_OUTPUT)
+            filled = skeleton.fill(personalization.template_data, steps=LOOP_STEPS, values=LOOP_VALUES)
         except TooMuch:
             return None, None
     return filled, skeleton.growth(personalization, values_bytes, filled)

@@ -87,6 +87,7 @@ async def test_a_thousand_messages_have_their_own_data_whatever_becomes_of_the_v
 
 
 HEAVY = TemplateTexts(html="{{#each a}}{{#each ../a}}{{this}}{{/each}}{{/each}}")
+LONG = TemplateTexts(html=f"<p>{{{{name}}}}</p>{'<p>What all share.</p>' * 4000}")
 
 
 async def test_a_template_that_exceeds_its_bounds_fails_its_message_and_no_other(
@@ -119,6 +120,23 @@ async def test_a_template_that_exceeds_its_bounds_fails_its_message_and_no_other
         assert set(in_threads) == {endless.id, long.id, heavy.id}
         assert b"1212" in arrived(world)["dan@example.com"][0]
         assert arrived(world)["cyd@example.com"][0].count(b"1") > 10_000
+        assert not world.crashes
+
+
+async def test_what_the_messages_of_a_version_share_takes_them_to_no_thread(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with a_world(journal) as world:
+        world.zone("example.com", "127.0.0.1")
+
+        async def unexpected(order: composing.ComposeOrder) -> composing.Made:
+            raise AssertionError("composed in a thread")
+
+        monkeypatch.setattr(world.deliverer.deps.composer, "compose_large", unexpected)
+        _, use = await a_version(world, LONG)
+        message = given("ada@example.com", {"name": "Ada"})
+        await world.accept(message, content=naming(use))
+        assert (await world.finished(message)).status is Status.DELIVERED
         assert not world.crashes
 
 
