@@ -7,12 +7,14 @@ design), Ray restarts it, and the journal queues the deliveries that it held aga
 import asyncio
 import logging
 import os
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from typing import Any
 
 log = logging.getLogger(__name__)
 
 EXIT_CRASHED = 70  # EX_SOFTWARE of sysexits.h
+CANCELLED_AGAIN_S = 5.0
+"""Longer than a task may take to end."""
 
 
 def exit_process(name: str, error: BaseException) -> None:
@@ -20,6 +22,22 @@ def exit_process(name: str, error: BaseException) -> None:
     log.critical("task crashed, ending the process task=%s", name, exc_info=error)
     logging.shutdown()
     os._exit(EXIT_CRASHED)
+
+
+async def end_all(tasks: Iterable[asyncio.Task[Any]]) -> None:
+    """Cancel tasks and wait until they have ended, whatever their results.
+
+    A cancellation can get lost: ``asyncio.wait_for`` of Python 3.11, which libraries use, drops one that comes in the
+    turn of the loop in which its wait ends. So it is repeated.
+    """
+    running = set(tasks)
+    while running:
+        for task in running:
+            task.cancel()
+        ended, running = await asyncio.wait(running, timeout=CANCELLED_AGAIN_S)
+        for task in ended:
+            if not task.cancelled():
+                task.exception()  # otherwise asyncio logs it
 
 
 class Tasks:
@@ -43,7 +61,4 @@ class Tasks:
 
     async def stop(self) -> None:
         """Cancel all tasks and wait until they have ended."""
-        tasks = list(self._tasks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await end_all(self._tasks)

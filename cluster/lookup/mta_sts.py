@@ -18,6 +18,7 @@ from cluster.lookup.ttl_cache import TtlCache
 from cluster.policy.routes import mx
 from cluster.policy.tls.failure import TlsFault
 from cluster.policy.tls.mta_sts import StsPolicy, record_id
+from cluster.tasks import end_all
 
 log = logging.getLogger(__name__)
 
@@ -94,10 +95,7 @@ class StsPolicies:
         await asyncio.gather(*self._lookups.values())
 
     async def close(self) -> None:
-        looking = list(self._lookups.values())
-        for task in looking:
-            task.cancel()
-        await asyncio.gather(*looking, return_exceptions=True)
+        await end_all(self._lookups.values())
 
     def _look(self, name: str) -> asyncio.Task[StsPolicy | None]:
         task = self._lookups.get(name)

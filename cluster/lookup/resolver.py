@@ -18,6 +18,7 @@ from cluster.lookup.semaphore import Semaphore
 from cluster.metrics import Counters, Gauge
 from cluster.policy.routes import mx
 from cluster.settings import DnsSettings
+from cluster.tasks import end_all
 
 RecordType = Literal["MX", "A", "AAAA", "TXT"]
 _Key = tuple[str, RecordType]
@@ -145,10 +146,7 @@ class Resolver:
             return await lookups.aliases(name)
 
     async def close(self) -> None:
-        asking = list(self.asking.values())
-        for task in asking:
-            task.cancel()
-        await asyncio.gather(*asking, return_exceptions=True)
+        await end_all(self.asking.values())
         await self.dns.close()
 
     async def _lookup(self, key: _Key) -> mx.Lookup:
@@ -235,9 +233,7 @@ class UncachedLookups:
             return None
 
     async def close(self) -> None:
-        for task in self._asked.values():
-            task.cancel()
-        await asyncio.gather(*self._asked.values(), return_exceptions=True)
+        await end_all(self._asked.values())
 
     async def _follow(self, name: str, record_type: RecordType) -> mx.Lookup:
         for _ in range(MOST_ALIASES):
