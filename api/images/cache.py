@@ -4,7 +4,6 @@ An image's bytes never change. Whether it was deleted is asked again once what i
 deletion holds on every node within that time; while the journal is away, what is held is served on.
 """
 
-import asyncio
 import logging
 import time
 from collections import OrderedDict
@@ -18,6 +17,7 @@ from cluster.journal.images import PublicImage
 from cluster.journal.journal import Journal, Unavailable
 from cluster.lookup.semaphore import Semaphore
 from cluster.metrics import Counter
+from cluster.shared_calls import SharedCalls
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +59,7 @@ class ImageCache:
         self._clock = clock
         self._kept: OrderedDict[Key, Served] = OrderedDict()
         self._bytes = 0
-        self._loading: dict[Key, asyncio.Task[Served | Gone | None]] = {}
+        self._loading: SharedCalls[Key, Served | Gone | None] = SharedCalls(self._keep)
         self._permits = Semaphore(LOADING)
         self.loads = 0
 
@@ -76,37 +76,26 @@ class ImageCache:
         held."""
         if not is_id("img_", key[0]):
             return None
-        task = self._loading.get(key)
-        if task is None:
-            if len(self._loading) >= MOST_WAITING:
-                raise Overloaded("Too many images are asked for at once; try again later")
-            task = self._loading[key] = asyncio.create_task(self._load(key))
-        # Shielded: a client that goes away must not cancel the look-up for the others.
-        return await asyncio.shield(task)
+        if key not in self._loading and len(self._loading) >= MOST_WAITING:
+            raise Overloaded("Too many images are asked for at once; try again later")
+        return await self._loading.get(key, self._load)
 
     def forget(self, id: str) -> None:
         """The image was deleted here."""
         for key in ((id, False), (id, True)):
             self._drop(key)
-            self._loading.pop(key, None)  # what it finds may be older than the deletion
+            self._loading.forget(key)
 
     async def _load(self, key: Key) -> Served | Gone | None:
-        own = asyncio.current_task()
         try:
             async with self._permits:
-                found = await self._look(key)
-            if self._loading.get(key) is own:
-                self._keep(key, found)
-            return found
+                return await self._look(key)
         except Unavailable as error:
             if (held := self._kept.get(key)) is None:
                 raise
             log.warning("image served from the cache id=%s reason=%r", key[0], error.reason)
             held.looked_at = self._clock()
             return held
-        finally:
-            if self._loading.get(key) is own:
-                del self._loading[key]
 
     async def _look(self, key: Key) -> Served | Gone | None:
         now = self._clock()

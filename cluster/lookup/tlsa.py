@@ -6,7 +6,6 @@ signed zone into an unsigned one, so the alias itself is then queried alone. ``c
 certificates. Answers are values, failures included; none is raised.
 """
 
-import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -24,6 +23,7 @@ from cluster.lookup.ttl_cache import TtlCache
 from cluster.policy.tls.dane import NoTlsa, SecureTlsa, Tlsa, TlsaLookup, UnknownTlsa
 from cluster.policy.tls.policy import MxSecurity, SecureMx
 from cluster.settings import DnsSettings, host_port
+from cluster.shared_calls import SharedCalls
 
 MIN_TTL_S = 5.0
 MAX_TTL_S = 3600.0
@@ -80,15 +80,15 @@ class TlsaLookups:
         self._hosts: TtlCache[tuple[str, int], TlsaLookup] = TtlCache(
             entries, clock, most_bytes=MOST_BYTES, weigh=_weigh
         )
-        self._asking: dict[object, asyncio.Task[Any]] = {}
+        self._asking_mx: SharedCalls[str, SecureMx] = SharedCalls()
+        self._asking_hosts: SharedCalls[tuple[str, int], TlsaLookup] = SharedCalls()
 
     async def of_mx(self, domain: str) -> SecureMx:
         """Whether DNSSEC validates the domain's MX records (RFC 7672 §2.2.1)."""
         known = self._mx.get(domain)
         if known is not None:
             return known
-        found: SecureMx = await asyncio.shield(self._once(domain, self._ask_mx, domain))
-        return found
+        return await self._asking_mx.get(domain, self._ask_mx)
 
     async def of_host(self, host: str, port: int) -> TlsaLookup:
         """The TLSA records of an SMTP server."""
@@ -96,21 +96,11 @@ class TlsaLookups:
         known = self._hosts.get(key)
         if known is not None:
             return known
-        found: TlsaLookup = await asyncio.shield(self._once(key, self._ask_tlsa, host, port))
-        return found
+        return await self._asking_hosts.get(key, self._ask_tlsa)
 
     async def close(self) -> None:
-        asking = list(self._asking.values())
-        for task in asking:
-            task.cancel()
-        await asyncio.gather(*asking, return_exceptions=True)
-
-    def _once(self, key: object, ask: Callable[..., Any], *question: Any) -> asyncio.Task[Any]:
-        task = self._asking.get(key)
-        if task is None:
-            task = self._asking[key] = asyncio.create_task(ask(*question))
-            task.add_done_callback(lambda _: self._asking.pop(key))
-        return task
+        await self._asking_mx.close()
+        await self._asking_hosts.close()
 
     async def _ask_mx(self, domain: str) -> SecureMx:
         answer = await self._ask(domain, "MX")
@@ -127,9 +117,9 @@ class TlsaLookups:
         self._mx.put(domain, found, ttl_s)
         return found
 
-    async def _ask_tlsa(self, host: str, port: int) -> TlsaLookup:
-        found = await self._find_tlsa(host, port)
-        self._hosts.put((host, port), found.tlsa, found.ttl_s)
+    async def _ask_tlsa(self, server: tuple[str, int]) -> TlsaLookup:
+        found = await self._find_tlsa(*server)
+        self._hosts.put(server, found.tlsa, found.ttl_s)
         return found.tlsa
 
     async def _find_tlsa(self, host: str, port: int) -> _Found:

@@ -11,6 +11,7 @@ from typing import Generic, Protocol, TypeVar
 
 from cluster.journal.journal import Journal
 from cluster.metrics import Gauge
+from cluster.shared_calls import SharedCalls
 from cluster.templates.compiled import CompiledTemplate, compile_texts
 
 MOST_BYTES = 64 * 1024 * 1024
@@ -41,6 +42,7 @@ class CompiledTemplates(Generic[T]):
         self._make = make
         self._most_bytes = most_bytes
         self._kept: OrderedDict[Key, T] = OrderedDict()
+        self._making: SharedCalls[Key, T | None] = SharedCalls(self._keep)
         self.size = 0
         """Bytes held."""
 
@@ -50,19 +52,19 @@ class CompiledTemplates(Generic[T]):
         key = tenant_id, sha256
         kept = self._kept.get(key)
         if kept is None:
-            texts = await self._journal.templates.texts(tenant_id, sha256)
-            if texts is None:
-                return None
-            made = self._make(await asyncio.to_thread(compile_texts, texts))
-            # Another task may have made it meanwhile.
-            kept = self._kept.get(key) or self._add(key, made)
+            return await self._making.get(key, self._made)
         self._kept.move_to_end(key)
         return kept
 
-    def _add(self, key: Key, made: T) -> T:
+    async def _made(self, key: Key) -> T | None:
+        texts = await self._journal.templates.texts(*key)
+        return None if texts is None else self._make(await asyncio.to_thread(compile_texts, texts))
+
+    def _keep(self, key: Key, made: T | None) -> None:
+        if made is None:
+            return
         self._kept[key] = made
         self.size += made.held_bytes
         while self.size > self._most_bytes and len(self._kept) > 1:
             _, dropped = self._kept.popitem(last=False)
             self.size -= dropped.held_bytes
-        return made

@@ -15,6 +15,7 @@ from typing import Generic, TypeVar
 from cluster.journal.journal import Journal, Unavailable
 from cluster.journal.records import ApiKey
 from cluster.lookup.ttl_cache import TtlCache
+from cluster.shared_calls import SharedCalls
 from cluster.tenancy.tenant import Tenant
 
 log = logging.getLogger(__name__)
@@ -127,32 +128,21 @@ class _Loaded(Generic[K, V]):
     def __init__(self, find: Callable[[K], Awaitable[V | None]], kept: int, clock: Callable[[], float]) -> None:
         self._find = find
         self._kept: TtlCache[K, V] = TtlCache(kept, clock)
-        self._loading: dict[K, asyncio.Task[V | None]] = {}
+        self._loading: SharedCalls[K, V | None] = SharedCalls(self._keep)
         self.get = self._kept.get
 
     async def load(self, key: K) -> V | None:
-        task = self._loading.get(key)
-        if task is None:
-            task = self._loading[key] = asyncio.create_task(self._load(key))
-        # Shielded: a client that disconnects must not cancel the look-up for the others.
-        return await asyncio.shield(task)
+        return await self._loading.get(key, self._find)
 
     def forget(self, key: K) -> None:
         self._kept.forget(key)
-        self._loading.pop(key, None)  # what it finds may be older than the change
+        self._loading.forget(key)
 
     def forget_where(self, is_changed: Callable[[K, V], bool]) -> None:
         # A value that is being loaded is not known yet, so all of them count as changed.
-        self._loading.clear()
+        self._loading.forget_all()
         self._kept.forget_where(is_changed)
 
-    async def _load(self, key: K) -> V | None:
-        own = asyncio.current_task()
-        try:
-            value = await self._find(key)
-            if value is not None and self._loading.get(key) is own:
-                self._kept.put(key, value, math.inf)
-            return value
-        finally:
-            if self._loading.get(key) is own:
-                del self._loading[key]
+    def _keep(self, key: K, value: V | None) -> None:
+        if value is not None:
+            self._kept.put(key, value, math.inf)

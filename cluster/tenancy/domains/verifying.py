@@ -14,6 +14,7 @@ from weakref import WeakValueDictionary
 from cluster.journal.journal import Journal, Unavailable
 from cluster.lookup.resolver import Resolver
 from cluster.metrics import Counter
+from cluster.shared_calls import SharedCalls
 from cluster.tenancy.domains.domain import KeyState, Look, SenderDomain
 from cluster.tenancy.domains.findings import Kind, Status, outcome
 from cluster.tenancy.domains.looking import Looking, SignProbe, key_findings
@@ -65,16 +66,12 @@ class Verifier:
         self._semaphore = asyncio.Semaphore(LOOKS_AT_ONCE)
         self._of_tenant: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
         """Of the tenants whose domains are looked at now."""
-        self._looking: dict[int, asyncio.Task[None]] = {}
+        self._looking: SharedCalls[int, None] = SharedCalls()
 
     async def verify(self, id: int) -> None:
         """Look a domain's records up now and store what follows; nothing happens when there is no such domain.
         Concurrent callers share a look. Raises Unavailable."""
-        task = self._looking.get(id)
-        if task is None:
-            task = self._looking[id] = asyncio.create_task(self._verify(id), name=f"domain-{id}")
-            task.add_done_callback(lambda _: self._looking.pop(id))
-        await asyncio.shield(task)
+        await self._looking.get(id, self._verify)
 
     async def run(self) -> None:
         """Look at domains when it is time, until cancelled."""
@@ -98,9 +95,7 @@ class Verifier:
         return len(due)
 
     async def close(self) -> None:
-        for task in (looking := list(self._looking.values())):
-            task.cancel()
-        await asyncio.gather(*looking, return_exceptions=True)
+        await self._looking.close()
 
     async def _verify(self, id: int) -> None:
         found = await self._journal.sender_domains.find(id, None)

@@ -41,9 +41,11 @@ async def test_a_version_is_compiled_once() -> None:
 
 
 async def test_two_that_ask_at_once_get_the_same() -> None:
-    cache = a_cache(StoredTexts())
+    stored = StoredTexts()
+    cache = a_cache(stored)
     first, second = await asyncio.gather(cache.get("tnt_1", b"1"), cache.get("tnt_1", b"1"))
     assert first is second
+    assert stored.asked == [b"1"]
     assert first is not None and cache.size == first.held_bytes
 
 
