@@ -3,14 +3,13 @@
 import asyncio
 import logging
 from collections import Counter
-from contextlib import suppress
 
 from cluster.journal.journal import Journal, Rejected, Unavailable
+from cluster.periodic_writes import PeriodicWrites
 
 log = logging.getLogger(__name__)
 
 PERIOD_S = 1.0
-STOP_S = 1.0
 MOST_KEPT = 20_000
 """The most images whose views are kept while the journal is away; those of further ones are not counted."""
 
@@ -21,25 +20,14 @@ class ViewCounts:
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
         self._views: Counter[str] = Counter()
-        self._running: asyncio.Task[None] | None = None
         self._writing = asyncio.Lock()
+        writes = PeriodicWrites("image views", self.write, lambda: PERIOD_S)
+        self.start, self.stop = writes.start, writes.stop
 
     def note(self, id: str) -> None:
         """An image was fetched."""
         if id in self._views or len(self._views) < MOST_KEPT:
             self._views[id] += 1
-
-    async def start(self) -> None:
-        self._running = asyncio.create_task(self._run(), name="image views")
-
-    async def stop(self) -> None:
-        """Write what was counted, and end."""
-        if self._running is not None:
-            self._running.cancel()
-            await asyncio.wait({self._running})
-            with suppress(TimeoutError):  # a stop does not wait for a journal that is away
-                async with asyncio.timeout(STOP_S):
-                    await self.write()
 
     async def write(self) -> None:
         """Write what was counted since the last call. While the journal is away it is kept."""
@@ -54,8 +42,3 @@ class ViewCounts:
                 self._views += views
             except Rejected as error:
                 log.error("views of images lost images=%d reason=%r", len(views), error.reason)
-
-    async def _run(self) -> None:
-        while True:
-            await asyncio.sleep(PERIOD_S)
-            await self.write()

@@ -3,20 +3,18 @@
 A request adds its key's id to a set; nothing waits for the journal. A killed process loses at most the last 20 s.
 """
 
-import asyncio
 import logging
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from datetime import UTC, datetime
 
 from cluster.journal.journal import Journal, Rejected, Unavailable
+from cluster.periodic_writes import PeriodicWrites
 
 log = logging.getLogger(__name__)
 
 PERIOD_S = 20.0
 """A divisor of a minute: what is collected in a period was used in one minute."""
-STOP_S = 1.0
 MOST_KEPT = 20_000
 """The most keys whose use is kept while the journal is away; further ones are not recorded."""
 
@@ -33,19 +31,8 @@ class KeyUses:
         self._unwritten: dict[str, datetime] = {}
         self._began = clock()
         """When the current period began."""
-        self._running: asyncio.Task[None] | None = None
-
-    async def start(self) -> None:
-        self._running = asyncio.create_task(self._run(), name="key uses")
-
-    async def stop(self) -> None:
-        """Write what was collected, and end."""
-        if self._running is not None:
-            self._running.cancel()
-            await asyncio.wait({self._running})
-            with suppress(TimeoutError):  # a stop does not wait for a journal that is away
-                async with asyncio.timeout(STOP_S):
-                    await self.write()
+        writes = PeriodicWrites("key uses", self.write, lambda: PERIOD_S - self._clock() % PERIOD_S)
+        self.start, self.stop = writes.start, writes.stop
 
     async def write(self) -> None:
         """Write what was collected since the last call. While the journal is away it is kept."""
@@ -65,8 +52,3 @@ class KeyUses:
             self._unwritten = writing | self._unwritten
         except Rejected as error:
             log.error("uses of keys lost keys=%d reason=%r", len(writing), error.reason)
-
-    async def _run(self) -> None:
-        while True:
-            await asyncio.sleep(PERIOD_S - self._clock() % PERIOD_S)
-            await self.write()
