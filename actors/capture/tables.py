@@ -1,7 +1,6 @@
 """The tables of captured mail in SQLite, and their rows. ``MessageStore`` reads and writes them."""
 
 import json
-import re
 import sqlite3
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,6 +12,7 @@ from actors.capture import mime_view
 from actors.smtpd.envelope import ReceivedMessage
 from cluster.ids import is_id
 from cluster.installation.private_files import make_folder
+from cluster.message.envelope_sender import envelope_sender, message_of
 
 _SCHEMA_VERSION = 2
 _MESSAGES = """
@@ -52,8 +52,6 @@ WHERE (:search = '' OR instr(messages.searched, :search) OR instr(digests.body, 
        SELECT 1 FROM json_each(messages.rcpt_to) AS rcpt WHERE rcpt.value = :recipient COLLATE NOCASE))
   AND (:of = '' OR instr(messages.mail_from, :of))
 """
-_OF_MESSAGE = re.compile(r"b\+([0-9a-z]{26})@")
-"""The envelope sender of a delivery (``actors/delivery/composing.py``): its message's id without "msg_"."""
 
 
 class Captured(Struct, frozen=True, kw_only=True):
@@ -156,7 +154,7 @@ def to_captured(row: tuple[Any, ...]) -> Captured:
         subject=subject,
         header_from=sender,
         header_to=to,
-        message_id=_message_id(mail_from),
+        message_id=message_of(mail_from),
         unread=bool(unread),
         snippet=snippet,
         attached=bool(attached),
@@ -165,10 +163,4 @@ def to_captured(row: tuple[Any, ...]) -> Captured:
 
 def sender_of(message_id: str) -> str:
     """The part of the envelope sender that names a message; with a character that no address has for no message id."""
-    return f"b+{message_id.removeprefix('msg_').lower()}@" if is_id("msg_", message_id) else "\n"
-
-
-def _message_id(mail_from: str) -> str:
-    found = _OF_MESSAGE.match(mail_from)
-    message_id = f"msg_{found[1].upper()}" if found else ""
-    return message_id if is_id("msg_", message_id) else ""
+    return envelope_sender(message_id, "") if is_id("msg_", message_id) else "\n"

@@ -28,6 +28,7 @@ from cluster.journal.excerpts import decode_references
 from cluster.journal.journal import Journal
 from cluster.journal.records import Claimed, PreparedPersonalization, decode_personalization
 from cluster.message.composable import NOT_COMPOSED
+from cluster.message.envelope_sender import envelope_sender
 from cluster.message.header_fields import NotComposable, address
 from cluster.peers import PeerGone
 from cluster.policy.routes.domains import domain_of
@@ -346,9 +347,3 @@ def _addressed(order: ComposeOrder, wire: WireMessage, return_path: str) -> Made
             )
         )
     return made
-
-
-def envelope_sender(message_id: str, host: str) -> str:
-    """The envelope sender at the host of the return path. It names the message, so that a delivery status notification
-    can be matched to it (variable envelope return path)."""
-    return f"b+{message_id.removeprefix('msg_').lower()}@{host}"
