@@ -6,6 +6,7 @@ from litestar.openapi.config import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin, YamlRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme
 
+from analytics.timeline import Timeline
 from api.admin.routes import Admin
 from api.batches import BatchCalls
 from api.docs.serving import Docs
@@ -29,7 +30,6 @@ from api.keys.calls import KeyCalls
 from api.links import Aliases, Links
 from api.messages.commands import MessageCommands
 from api.messages.reading import MessageReading
-from api.messages.timeline import Timeline
 from api.messages.versions import Versions
 from api.scheduled_sends import ScheduledSendCalls
 from api.scopes import Scopes
@@ -51,7 +51,7 @@ from cluster.tenancy.limiter import TenantLimiter
 
 DESCRIPTION = (
     "Send mail in bulk and follow it. The shapes are SendGrid v3's: its clients work with the host changed, for the "
-    "routes that are here. There are no suppression lists, unsubscribe groups, statistics or webhooks yet. "
+    "routes that are here. There are no suppression lists, unsubscribe groups, tracking, statistics or webhooks yet. "
     "Every answer from 400 up has `errors` and `detail`, a text; in a 422 `detail` is a list: what is not JSON or has "
     "the wrong type, and where. Two answers are not errors of that form: a 409 of cancel, retry or fail has "
     "`message_id`, `status` and `message`, and a 503 of `/readyz` has the parts. `X-Postray-Ignored` names what a "

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from msgspec import structs
 
 from analytics.queries import MessageEvents
+from analytics.timeline import Timeline
 from api.admin.routes import Admin
-from api.messages.timeline import Timeline
 from api.scheduled_sends import settle_abandoned
 from api.send.large.frames import Setup
 from api.send.large.requests import LargeRequests

@@ -5,6 +5,7 @@ The actor that hosts the server calls it, and opens and closes the journal.
 
 import logging
 
+from analytics.timeline import Timeline
 from api.admin.routes import Admin
 from api.app import create_app
 from api.health import Readiness
@@ -12,7 +13,6 @@ from api.http.auth import Tokens
 from api.http.unread import UnreadBodies
 from api.images.cache import ImageCache
 from api.links import Aliases
-from api.messages.timeline import Timeline
 from api.send.large.requests import Large
 from cluster.http.connections import ConnectionBounds
 from cluster.http.paths import OneSpelling

@@ -5,21 +5,17 @@ nothing.
 """
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 
 from msgspec import Struct
 
 from analytics.queries import MessageEvents
+from analytics.timeline import Timeline, events_of
 from cluster.ids import is_id
 from cluster.journal.journal import Journal
 from cluster.journal.records import Address, MessageRow, decode_content, decode_personalization
-from cluster.policy.lifecycle import UNFINISHED, Status
-
-log = logging.getLogger(__name__)
-
-TIMELINE_MAX_WAIT_S = 3.0
+from cluster.policy.lifecycle import Status
 
 
 class AcceptedMessage(Struct, frozen=True, kw_only=True):
@@ -45,10 +41,6 @@ class AcceptedMessage(Struct, frozen=True, kw_only=True):
     timeline: MessageEvents | None
     """None when the event store cannot be read now."""
 
-    @property
-    def is_finished(self) -> bool:
-        return self.status not in UNFINISHED
-
 
 class AcceptedMessages:
     """Finds accepted messages of all tenants."""
@@ -56,9 +48,8 @@ class AcceptedMessages:
     def __init__(
         self,
         open_journal: Callable[[], Awaitable[Journal]],
-        timeline: Callable[[str, str], Awaitable[MessageEvents]],
+        timeline: Timeline,
     ) -> None:
-        """``timeline`` returns the events of (tenant id, message id)."""
         self._open_journal = open_journal
         self._timeline = timeline
         self._journal: Journal | None = None
@@ -73,21 +64,12 @@ class AcceptedMessages:
                 self._journal = await self._open_journal()
         tenant_id = await self._journal.messages.tenant_of(message_id)
         row = await self._journal.messages.find(tenant_id, message_id) if tenant_id is not None else None
-        return None if row is None else _shown(row, await self._events(row))
+        return None if row is None else _shown(row, await events_of(self._timeline, row.tenant_id, row.id))
 
     async def close(self) -> None:
         journal, self._journal = self._journal, None
         if journal is not None:
             await journal.close()
-
-    async def _events(self, row: MessageRow) -> MessageEvents | None:
-        try:
-            async with asyncio.timeout(TIMELINE_MAX_WAIT_S):
-                return await self._timeline(row.tenant_id, row.id)
-        except Exception as error:
-            # The state must stay readable, whatever the problem with the event store.
-            log.warning("no timeline message=%s reason=%r", row.id, error)
-            return None
 
 
 def _shown(row: MessageRow, timeline: MessageEvents | None) -> AcceptedMessage:

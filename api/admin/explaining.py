@@ -8,6 +8,7 @@ from litestar import get
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath
 
+from analytics.timeline import Timeline, events_of
 from api.admin.deliverers import Deliverers
 from api.admin.explanation import Explained, HeldBy, MessageFacts, explain
 from api.admin.placing import ListSources
@@ -16,7 +17,6 @@ from api.admin.site_views import SiteView, lane_of, site_views
 from api.http.errors import answers
 from api.http.examples import MESSAGE_ID, Example
 from api.http.existing import MESSAGE, existing
-from api.messages.timeline import Timeline, events_of
 from cluster.journal.fates import Fate, RecipientState
 from cluster.journal.journal import Journal
 from cluster.journal.records import DueDelivery, decode_personalization

@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Sequence
 
+from analytics.timeline import Timeline
 from api.admin.access import FormerToken, Operators, OperatorsOrKeys
 from api.admin.bouncing import Bouncing
 from api.admin.deliverers import Deliverers
@@ -21,7 +22,6 @@ from api.admin.tenants import TenantCalls
 from api.admin.tracing import Tracing
 from api.http.access import Caller
 from api.http.routes import Guard, RouteGroup, for_caller, resource
-from api.messages.timeline import Timeline
 from cluster.journal.journal import Journal
 from cluster.peers import Call
 from cluster.tenancy.directory import TenantDirectory

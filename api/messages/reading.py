@@ -15,6 +15,7 @@ from litestar import get
 from litestar.params import FromPath, QueryParameter
 from msgspec import Struct, structs
 
+from analytics.timeline import Timeline, events_of
 from api.http.access import BODIES, ROUTES
 from api.http.body import ApiRequest
 from api.http.errors import answers
@@ -23,7 +24,6 @@ from api.http.refusals import Fault, Invalid
 from api.http.routes import RouteGroup, resource
 from api.http.sharing import FairShare
 from api.messages.finding import message_of
-from api.messages.timeline import Timeline, events_of
 from api.messages.versions import Versions
 from api.messages.views import MessageDetail, MessageSummary, detail, summary
 from cluster.ids import is_id

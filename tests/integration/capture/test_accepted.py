@@ -14,12 +14,12 @@ from actors.capture.accepted import AcceptedMessages
 from actors.capture.page import create_app
 from actors.capture.sink import CaptureAddresses, CaptureSink
 from actors.capture.store import MessageStore
-from actors.delivery.composing import envelope_sender
 from actors.smtpd.envelope import ReceivedMessage
 from analytics.client import ClickHouseUnavailable
 from analytics.queries import MessageEvents, TimelineEvent
 from cluster.ids import new_id
 from cluster.journal.journal import Journal, Unavailable
+from cluster.message.envelope_sender import envelope_sender
 from cluster.settings import CaptureSettings
 from tests.integration.journal.builders import a_message, a_request, a_tenant
 

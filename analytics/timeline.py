@@ -24,5 +24,5 @@ async def events_of(timeline: Timeline, tenant_id: str, message_id: str) -> Mess
             return await timeline(tenant_id, message_id)
     except Exception as error:
         # The journal's state must stay readable, whatever the problem with the event store or the network.
-        log.warning("timeline unreachable message_id=%s reason=%r", message_id, error)
+        log.warning("no timeline message_id=%s reason=%r", message_id, error)
         return None
