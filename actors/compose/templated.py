@@ -5,19 +5,16 @@ encoded once for all requests of the version, and the values that each message p
 """
 
 from collections.abc import Iterable, Mapping
-from typing import Any
 
-import msgspec
 from msgspec.structs import replace
 
 from actors.compose.holed import Cut, Filling, with_footer
+from cluster.joining import joined
 from cluster.journal.records import BodyPart, Content, Footer
-from cluster.message.substitution import joined
 from cluster.message.transfer_encoding import newlines, octets
-from cluster.templates.compiled import CompiledTemplate, Filled
+from cluster.templates.compiled import CompiledTemplate, Filled, decode_data
 from cluster.templates.handlebars.text import CompiledText
 
-_decode_data = msgspec.json.Decoder(dict[str, Any]).decode
 _MOST_OF_A_CHARACTER = 4
 """Octets of a character: in UTF-8, or of a line end."""
 _BYTES_OF_A_HOLE = 300
@@ -59,7 +56,7 @@ class Version:
     def __init__(self, template: CompiledTemplate) -> None:
         self._template = template
         subject = template.subject
-        self.has_subject = bool(subject.holes or subject.literals[0].strip())
+        self.has_subject = not subject.is_blank
         """Whether it has a subject, which then takes precedence over the request's."""
         self.is_fixed = not subject.holes and not any(text.holes for _, text in template.parts)
         """Whether its texts are the same whatever the data is: it has no tags, or is a legacy template."""
@@ -83,7 +80,7 @@ class Version:
     def fill(self, data: bytes, **bounds: int) -> Filled:
         """The values of the holes, with a message's data: an object in JSON, or nothing. ``bounds``: the most
         ``steps``, characters of ``output``, and of ``values`` in it, if not the usual ones. Raises TooMuch."""
-        return self._template.fill(_decode_data(data) if data else {}, **bounds)
+        return self._template.fill(decode_data(data), **bounds)
 
     def _with_footer(self, footer: Footer | None) -> Unfilled:
         parts = [_part(type_, text, footer) for type_, text in self._template.parts]

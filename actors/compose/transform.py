@@ -25,8 +25,8 @@ from msgspec import Struct
 from actors.compose.holed import Cut, Filling, Undecided
 from actors.compose.parts import Form
 from actors.compose.render import Renderer
+from cluster.joining import joined
 from cluster.journal.records import BodyPart
-from cluster.message.substitution import joined
 from cluster.message.transfer_encoding import newlines, octets
 
 

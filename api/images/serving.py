@@ -21,8 +21,9 @@ from api.http.routes import RouteGroup, resource
 from api.images.cache import Gone, ImageCache, Served
 from api.images.ranges import Unsatisfiable, is_known, part
 from cluster.http.application import SERVED_BY
+from cluster.images import urls
 
-PATH = "/i"
+PATH = urls.PATH.removesuffix("/")
 DELETED = "The image was deleted"
 MISSING = "The image does not exist"
 BEYOND = "The range is beyond the end of the image"

@@ -56,7 +56,7 @@ def has_subject(template: ActiveTemplate | None) -> bool:
     if template is None:
         return False
     subject = _compiled(template.subject, is_html=False) if is_dynamic(template) else literal_text(template.subject)
-    return subject.holes > 0 or bool(subject.literals[0].strip())
+    return not subject.is_blank
 
 
 def check_template(

@@ -47,8 +47,8 @@ class VersionList(Struct, frozen=True):
     result: list[VersionSummary]
 
 
-class TemplateSummary(Struct, kw_only=True):
-    """A template with its versions, without their texts."""
+class _Template(Struct, kw_only=True):
+    """What every answer says of a template."""
 
     id: str
     name: str
@@ -56,6 +56,11 @@ class TemplateSummary(Struct, kw_only=True):
     created_at: datetime
     updated_at: datetime
     """The last change of the template or of one of its versions."""
+
+
+class TemplateSummary(_Template, kw_only=True):
+    """A template with its versions, without their texts."""
+
     versions: list[VersionSummary]
 
 
@@ -69,15 +74,9 @@ class ListedVersion(VersionSummary, kw_only=True):
     warnings: list[Warned] | UnsetType = UNSET
 
 
-class TemplateDetail(Struct, kw_only=True):
+class TemplateDetail(_Template, kw_only=True):
     """A template with its versions. The active version has its texts too."""
 
-    id: str
-    name: str
-    generation: Generation
-    created_at: datetime
-    updated_at: datetime
-    """The last change of the template or of one of its versions."""
     versions: list[ListedVersion]
 
 

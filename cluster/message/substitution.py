@@ -8,11 +8,12 @@ Long texts are searched a window at a time. No C call holds the interpreter for 
 than a window, so a thread that does this does not block others.
 """
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from functools import lru_cache
 
 from ahocorasick_rs import AhoCorasick, Implementation, MatchKind
 
+from cluster.joining import joined
 from cluster.message.transfer_encoding import octets
 
 LONGEST_SUBSTITUTIONS = 10_000
@@ -164,14 +165,6 @@ class CutText:
     def at_most(self, _values: Mapping[str, str]) -> int:
         """A cheap upper bound of ``size``."""
         return self._octets + self._grows
-
-
-def joined(literals: Sequence[str], values: Sequence[str]) -> str:
-    """The literals with the values between them: one value less than there are literals."""
-    pieces = [""] * (len(literals) + len(values))
-    pieces[::2] = literals
-    pieces[1::2] = values
-    return "".join(pieces)
 
 
 def is_slow(names: Iterable[str]) -> bool:

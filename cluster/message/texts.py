@@ -4,18 +4,13 @@ It makes whole texts, for those who read or check a stored message. Composing fi
 (actors/compose/render.py), with the same precedence.
 """
 
-from typing import Any
-
-import msgspec
 from msgspec import Struct
 
+from cluster.joining import joined
 from cluster.journal.records import BodyPart, Content, PreparedPersonalization
 from cluster.message.header_fields import NotComposable
-from cluster.message.substitution import joined
-from cluster.templates.compiled import CompiledTemplate
+from cluster.templates.compiled import CompiledTemplate, decode_data
 from cluster.templates.handlebars.errors import TooMuch
-
-_decode_data = msgspec.json.Decoder(dict[str, Any]).decode
 
 
 class Texts(Struct, frozen=True):
@@ -35,14 +30,12 @@ def texts_of(
         return Texts(subject, content.parts)
     if template is None:
         raise NotComposable(f"the version {content.template.version_id} of its template cannot be read")
-    data = personalization.template_data
-    filled = template.fill(_decode_data(data) if data else {}, **bounds)
-    own = template.subject
+    filled = template.fill(decode_data(personalization.template_data), **bounds)
     parts = [
         BodyPart(type_, joined(text.literals, values))
         for (type_, text), values in zip(template.parts, filled.holes, strict=True)
     ]
-    return Texts(filled.subject if own.holes or own.literals[0].strip() else subject, tuple(parts))
+    return Texts(subject if template.subject.is_blank else filled.subject, tuple(parts))
 
 
 def not_composable(error: TooMuch) -> NotComposable:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
 from msgspec import Struct
 
 from cluster.templates.handlebars.bounds import MOST_OUTPUT, MOST_STEPS, Budget
@@ -15,6 +16,9 @@ from cluster.templates.texts import TemplateTexts
 
 FIELDS = {"subject": False, "plain": False, "html": True, "preheader": True}
 """The texts of ``TemplateTexts``, and whether their values are escaped for html."""
+
+
+_decode = msgspec.json.Decoder(dict[str, Any]).decode
 
 
 class TextFault(Exception):
@@ -60,6 +64,11 @@ class CompiledTemplate:
         budget = Budget(steps, min(output, self._literals + values))
         subject = self.subject.whole(data, budget)
         return Filled(subject, tuple([text.fill(data, budget) for _, text in self.parts]))
+
+
+def decode_data(data: bytes) -> dict[str, Any]:
+    """A message's template data, as it is stored: an object in JSON, or nothing."""
+    return _decode(data) if data else {}
 
 
 def compile_texts(texts: TemplateTexts) -> CompiledTemplate:

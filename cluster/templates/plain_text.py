@@ -50,7 +50,6 @@ _BREAKS = dict.fromkeys(
 )
 """What there is at least before and after an element."""
 _LISTS = ("ul", "ol", "menu", "dir")
-_CELLS = ("td", "th")
 _BETWEEN_CELLS = "  "
 _RULE = "---"
 _HIDDEN = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden|mso-hide\s*:\s*all", re.IGNORECASE)

@@ -5,6 +5,7 @@ from itertools import chain
 from sys import getsizeof
 from typing import Any
 
+from cluster.joining import joined
 from cluster.templates.handlebars.bounds import Budget
 from cluster.templates.handlebars.compiling import Compiled, compile_program
 from cluster.templates.handlebars.environment import Run
@@ -52,12 +53,14 @@ class CompiledText:
             return tuple(compiled.roots[0](run))
         return tuple(chain.from_iterable([root(run) for root in compiled.roots]))
 
+    @property
+    def is_blank(self) -> bool:
+        """Whether it says nothing, whatever the data is."""
+        return not self.holes and not self.literals[0].strip()
+
     def whole(self, data: Mapping[str, Any], budget: Budget) -> str:
         """The text of one message. Raises TooMuch."""
-        pieces = [""] * (2 * self.holes + 1)
-        pieces[::2] = self.literals
-        pieces[1::2] = self.fill(data, budget)
-        return "".join(pieces)
+        return joined(self.literals, self.fill(data, budget))
 
 
 def compile_text(source: str, *, is_html: bool) -> CompiledText:
