@@ -14,6 +14,7 @@ from cluster.images.outline import (
     Format,
     NotAnImage,
     gif_blocks,
+    png_chunks,
     webp_chunks,
 )
 
@@ -79,18 +80,13 @@ def _is_kept(kind: int, payload: bytes) -> bool:
 
 def _png(data: bytes, exif: bytes) -> bytes:
     kept = [PNG_SIGNATURE]
-    at = len(PNG_SIGNATURE)
-    while at < len(data):
-        kind = data[at + 4 : at + 8]
-        end = at + 12 + int.from_bytes(data[at : at + 4], "big")
+    for start, end in png_chunks(data):
+        kind = data[start + 4 : start + 8]
         if kind not in _PNG_TEXTS:
-            kept.append(data[at:end])
+            kept.append(data[start:end])
         if kind == b"IHDR" and exif:
             body = b"eXIf" + exif
             kept.append(len(exif).to_bytes(4, "big") + body + zlib.crc32(body).to_bytes(4, "big"))
-        if kind == b"IEND":
-            break
-        at = end
     return b"".join(kept)
 
 

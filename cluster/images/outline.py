@@ -104,16 +104,23 @@ def _png(data: bytes) -> Outline:
     """The size is in IHDR, which comes first. An animation (APNG) has a chunk fcTL for each frame."""
     if data[12:16] != b"IHDR":
         raise NotAnImage("The PNG does not begin with its header")
-    at, frames, pieces = len(PNG_SIGNATURE), 0, Pieces()
-    while at < len(data):
-        pieces.step()
-        kind = data[at + 4 : at + 8]
-        frames += kind == b"fcTL"
-        if frames > MOST_FRAMES or kind == b"IEND":
-            break
-        at += 12 + int.from_bytes(data[at : at + 4], "big")
+    frames = sum(data[start + 4 : start + 8] == b"fcTL" for start, _ in png_chunks(data))
     width, height = (int.from_bytes(data[start : start + 4], "big") for start in (16, 20))
     return Outline(format="PNG", width=width, height=height, frames=max(1, frames))
+
+
+def png_chunks(data: bytes) -> Places:
+    """The chunks as (start, end), to IEND. Raises NotAnImage."""
+    found: Places = []
+    at, pieces = len(PNG_SIGNATURE), Pieces()
+    while at < len(data):
+        pieces.step()
+        end = at + 12 + int.from_bytes(data[at : at + 4], "big")
+        found.append((at, end))
+        if data[at + 4 : at + 8] == b"IEND":
+            break
+        at = end
+    return found
 
 
 def _jpeg(data: bytes) -> Outline:
