@@ -73,6 +73,18 @@ HOSTILE: dict[str, bytes] = {
     "a PNG with a bomb as its colour profile": png_of(
         10, 10, chunk(b"iCCP", b"a\0\0" + zlib.compress(bytes(50_000_000)))
     ),
+    "a PNG whose picture inflates far beyond its size": png_of(
+        10, 10, chunk(b"IDAT", zlib.compress(bytes(50_000_000)))
+    ),
+    "a PNG whose second frame inflates far beyond its size": png_of(
+        10,
+        10,
+        chunk(b"acTL", struct.pack(">II", 2, 0)),
+        chunk(b"fcTL", struct.pack(">IIIIIHHBB", 0, 10, 10, 0, 0, 1, 1, 0, 0)),
+        chunk(b"IDAT", zlib.compress(bytes(310))),
+        chunk(b"fcTL", struct.pack(">IIIIIHHBB", 1, 10, 10, 0, 0, 1, 1, 0, 0)),
+        chunk(b"fdAT", struct.pack(">I", 2) + zlib.compress(bytes(50_000_000))),
+    ),
     "a PNG of tiny chunks": png_of(10, 10, chunk(b"tEXt", b"a\0b") * 600_000),
     "a PNG that is cut off": png(600, 400)[:-40],
     "a GIF with 10,000 frames": gif_of(*[(1, 1)] * 10_000),

@@ -7,6 +7,7 @@ from typing import Final
 from msgspec import Struct
 from PIL import GifImagePlugin, Image, JpegImagePlugin, PngImagePlugin, WebPImagePlugin
 
+from cluster.images.inflating import require_fitting
 from cluster.images.outline import CONTENT_TYPES, Format, NotAnImage, Outline
 
 THUMBNAIL_SIZE = 200
@@ -61,6 +62,8 @@ class Decoded(Struct, frozen=True, kw_only=True):
 
 def decode(data: bytes, found: Outline) -> Decoded:
     """Decode all frames. ``found``: the outline of the file. Raises NotAnImage."""
+    if found.format == "PNG":
+        require_fitting(data)
     try:
         with Image.open(BytesIO(data), formats=(found.format,)) as image:
             if image.size != (found.width, found.height) and found.format != "GIF":
