@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Sequence
 
+import httpx
 import pytest
 
 from analytics.queries import MessageEvents
@@ -14,6 +15,8 @@ from cluster.keys import new_key
 from cluster.settings import HttpSettings
 from cluster.tenancy.directory import TenantDirectory
 from tests.domains import a_domain, a_manager
+from tests.integration.api.author import Author
+from tests.integration.api.library import Library
 from tests.integration.large import large_requests
 from tests.limiting import a_limiter
 from tests.policies import a_policy
@@ -104,3 +107,19 @@ async def site(journal: Journal, journal_dsn: str) -> AsyncIterator[Site]:
     site.url = await site.server.start()
     yield site
     await site.server.stop()
+
+
+def _client(site: Site) -> httpx.AsyncClient:
+    return httpx.AsyncClient(base_url=site.url, headers={"Authorization": f"Bearer {site.key}"}, timeout=30)
+
+
+@pytest.fixture
+async def library(site: Site) -> AsyncIterator[Library]:
+    async with _client(site) as http:
+        yield Library(site, http)
+
+
+@pytest.fixture
+async def author(site: Site) -> AsyncIterator[Author]:
+    async with _client(site) as http:
+        yield Author(site, http)

@@ -30,18 +30,7 @@ class Sender:
 
     async def image(self, content: bytes = LOGO) -> str:
         """The id of a new image, whose thumbnail is ``THUMBNAIL``."""
-        new = NewImage(
-            filename="logo.png",
-            original_filename="logo.png",
-            content_type="image/png",
-            content=content,
-            width=50,
-            height=40,
-            alt_text="",
-            folder="",
-            thumbnail=THUMBNAIL,
-            thumbnail_type="image/png",
-        )
+        new = _image(content, THUMBNAIL)
         return (await self.site.journal.images.create(self.site.tenant_id, new)).id
 
     async def send(self, html: str, count: int = 1, **fields: Any) -> NewRequest:
@@ -100,7 +89,7 @@ async def test_an_image_that_is_gone_keeps_its_url_and_the_timeline_says_so(send
     kept, gone = await sender.image(), await sender.image(png(51, 40))
     await sender.site.journal.images.delete(sender.site.tenant_id, gone)
     other = await sender.site.journal.tenants.create("other")
-    made = await sender.site.journal.images.create(other, _another())
+    made = await sender.site.journal.images.create(other, _image(png(10, 10), png(10, 10)))
     html = "".join(f'<img src="https://mail.postray.example/i/{id}">' for id in (kept, gone, made.id))
     request = await sender.send(html)
     assert html_of(request).count("cid:") == 1
@@ -169,17 +158,16 @@ async def test_mail_of_others_names_images_by_url(site: Site) -> None:
     assert (html_of(request), request.attachments) == (html, {})
 
 
-def _another() -> NewImage:
-    content = png(10, 10)
+def _image(content: bytes, thumbnail: bytes) -> NewImage:
     return NewImage(
-        filename="a.png",
-        original_filename="a.png",
+        filename="logo.png",
+        original_filename="logo.png",
         content_type="image/png",
         content=content,
-        width=10,
-        height=10,
+        width=50,
+        height=40,
         alt_text="",
         folder="",
-        thumbnail=content,
+        thumbnail=thumbnail,
         thumbnail_type="image/png",
     )

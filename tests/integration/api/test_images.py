@@ -15,40 +15,9 @@ from api.images import form
 from cluster.keys import new_key
 from tests.images import HOSTILE, animated, encoded, photo, picture, png
 from tests.integration.api.conftest import Site
+from tests.integration.api.library import Library
 
 MB = 1024 * 1024
-
-
-class Library:
-    """A client of the library."""
-
-    def __init__(self, site: Site, http: httpx.AsyncClient) -> None:
-        self.site = site
-        self.http = http
-
-    async def upload(self, content: bytes, filename: str = "logo.png", **texts: str) -> httpx.Response:
-        return await self.http.post("/v3/images", files={"file": (filename, content, "image/png")}, data=texts)
-
-    async def added(self, content: bytes | None = None, filename: str = "logo.png", **texts: str) -> Any:
-        response = await self.upload(png() if content is None else content, filename, **texts)
-        assert response.status_code == 201, response.text
-        return response.json()
-
-    async def fetch(self, image: Any, method: str = "GET", query: str = "", **headers: str) -> httpx.Response:
-        """As anybody does, without a key."""
-        return await self.http.request(method, f"/i/{image['id']}{query}", headers={"Authorization": "", **headers})
-
-    async def faults(self, content: bytes, filename: str = "logo.png", **texts: str) -> list[tuple[str, str]]:
-        response = await self.upload(content, filename, **texts)
-        assert response.status_code == 400, response.text
-        return [(fault["field"], fault["message"]) for fault in response.json()["errors"]]
-
-
-@pytest.fixture
-async def library(site: Site) -> AsyncIterator[Library]:
-    headers = {"Authorization": site.headers["Authorization"]}
-    async with httpx.AsyncClient(base_url=site.url, headers=headers, timeout=30) as http:
-        yield Library(site, http)
 
 
 async def another_tenant(site: Site) -> dict[str, str]:
@@ -293,95 +262,6 @@ async def test_a_key_needs_the_scopes(library: Library) -> None:
                 403,
                 f"Missing required scope: images.{scope}",
             )
-
-
-async def test_urls_lead_to_the_branded_link_once_it_is_valid(library: Library) -> None:
-    journal, tenant_id = library.site.journal, library.site.tenant_id
-    link = await journal.branded_links.create(tenant_id, "acme.example", "links", is_default=True, most=10)
-    assert link is not None
-    made = await library.added()
-    assert made["url"].startswith("https://mail.postray.example/i/")
-    await journal.branded_links.checked(tenant_id, link.id, True, {})
-    shown = (await library.http.get(f"/v3/images/{made['id']}")).json()
-    assert shown["url"] == f"https://links.acme.example/i/{made['id']}"
-
-
-async def test_what_everybody_is_answered(library: Library) -> None:
-    content = png()
-    made = await library.added(content)
-    response = await library.fetch(made)
-    assert (response.status_code, response.content) == (200, content)
-    etag = f'"{sha256(content).hexdigest()[:32]}"'
-    assert {
-        name: response.headers.get(name) for name in ("etag", "cache-control", "accept-ranges", "content-type")
-    } == {
-        "etag": etag,
-        "cache-control": "public, max-age=31536000, immutable",
-        "accept-ranges": "bytes",
-        "content-type": "image/png",
-    }
-    assert response.headers["x-content-type-options"] == "nosniff"
-    head = await library.fetch(made, "HEAD", Range="bytes=0-3")
-    assert (head.status_code, head.content, head.headers["content-length"]) == (200, b"", str(len(content)))
-    for tags in (etag, f'"x", W/{etag}', "*"):
-        known = await library.fetch(made, **{"If-None-Match": tags})
-        assert (known.status_code, known.content, known.headers["etag"]) == (304, b"", etag)
-        assert "cache-control" in known.headers and "content-length" not in known.headers
-    first = await library.fetch(made, Range="bytes=0-9")
-    assert (first.status_code, first.content) == (206, content[:10])
-    assert first.headers["content-range"] == f"bytes 0-9/{len(content)}"
-    assert (await library.fetch(made, Range="bytes=-5")).content == content[-5:]
-    beyond = await library.fetch(made, Range=f"bytes={len(content)}-")
-    assert (beyond.status_code, beyond.headers["content-range"]) == (416, f"bytes */{len(content)}")
-    assert (await library.fetch(made, **{"Range": "bytes=0-9", "If-Range": '"other"'})).status_code == 200
-    assert (await library.fetch(made, query="?utm_source=x&tombstone=true")).status_code == 200
-    small = await library.fetch(made, query="?variant=thumbnail")
-    assert (small.status_code, small.content) == (200, content)  # it is small enough
-    assert (await library.fetch(made, query="?variant=huge")).status_code == 400
-    assert (await library.fetch(made, "POST")).status_code == 405
-
-
-async def test_what_is_gone_or_never_was(library: Library) -> None:
-    made = await library.added()
-    assert (await library.fetch(made)).status_code == 200
-    await library.http.delete(f"/v3/images/{made['id']}")
-    for query in ("", "?tombstone=true", "?variant=thumbnail"):
-        for method in ("GET", "HEAD"):
-            gone = await library.fetch(made, method, query)
-            assert (gone.status_code, gone.headers["cache-control"]) == (410, "no-store")
-    for id in ("img_01KQ7B2XWJ5T0E8M3N6R9VA4CJ", "x", "img_", "%00", "msg_01KQ7B2XWJ5T0E8M3N6R9VA4CJ"):
-        missing = await library.fetch({"id": id})
-        assert (missing.status_code, missing.headers["cache-control"]) == (404, "no-store")
-        assert set(missing.json()) == {"errors", "detail"}
-
-
-async def test_another_process_learns_of_a_deletion(library: Library, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("api.images.cache.FRESH_S", 0.0)
-    made = await library.added()
-    other = library.site.another()
-    url = await other.start()
-    try:
-        async with httpx.AsyncClient(base_url=url) as anybody:
-            assert (await anybody.get(f"/i/{made['id']}")).status_code == 200
-            await library.http.delete(f"/v3/images/{made['id']}")
-            assert (await anybody.get(f"/i/{made['id']}")).status_code == 410
-    finally:
-        await other.stop()
-
-
-async def test_views_are_counted(library: Library) -> None:
-    content = png(300, 300)
-    made = await library.added(content)
-    etag = (await library.fetch(made)).headers["etag"]
-    await library.fetch(made)
-    await library.fetch(made, **{"If-None-Match": etag})
-    for method, query, headers in (
-        ("HEAD", "", {}),
-        ("GET", "?variant=thumbnail", {}),
-        ("GET", "", {"Range": "bytes=5-"}),
-    ):
-        await library.fetch(made, method, query, **headers)
-    assert (await library.http.get(f"/v3/images/{made['id']}")).json()["views"] == 3
 
 
 async def test_limits_of_a_tenant(library: Library, monkeypatch: pytest.MonkeyPatch) -> None:

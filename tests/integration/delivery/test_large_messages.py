@@ -74,14 +74,7 @@ async def test_keys_that_take_long_to_find_are_looked_for_in_a_thread(
 ) -> None:
     async with a_world(journal) as world:
         world.zone("example.com", "127.0.0.1")
-        in_threads: list[str] = []
-        compose = world.deliverer.deps.composer.compose_large
-
-        async def noted(order):  # type: ignore[no-untyped-def]
-            in_threads.append(order.deliveries[0].message_id)
-            return await compose(order)
-
-        monkeypatch.setattr(world.deliverer.deps.composer, "compose_large", noted)
+        in_threads = world.composed_in_threads(monkeypatch)
         keys = {"a": "x", "a" * 70 + "b": "y"}
         slow = a_message("ada@example.com", personalization=asking("ada@example.com", **keys))
         usual = a_message("bob@example.com", personalization=asking("bob@example.com", **{"-name-": "Bob"}))

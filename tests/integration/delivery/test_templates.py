@@ -95,14 +95,7 @@ async def test_a_template_that_exceeds_its_bounds_fails_its_message_and_no_other
 ) -> None:
     async with a_world(journal) as world:
         world.zone("example.com", "127.0.0.1")
-        in_threads: list[str] = []
-        compose = world.deliverer.deps.composer.compose_large
-
-        async def noted(order: composing.ComposeOrder) -> composing.Made:
-            in_threads.append(order.deliveries[0].message_id)
-            return await compose(order)
-
-        monkeypatch.setattr(world.deliverer.deps.composer, "compose_large", noted)
+        in_threads = world.composed_in_threads(monkeypatch)
         _, use = await a_version(world, HEAVY)
         endless = given("ada@example.com", {"a": [1] * 1000})
         long = given("bob@example.com", {"a": ["x" * 1000] * 40})

@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import pytest
 from dnslib import MX, RD, A
 
 from actors.compose.templated import Version
-from actors.delivery.composing import Composer
+from actors.delivery.composing import ComposeOrder, Composer, Made
 from actors.delivery.connector import Connector
 from actors.delivery.contents import TransformOf, untransformed
 from actors.delivery.deliverer import Deliverer
@@ -210,6 +211,18 @@ class World:
         while len(self.taken) < count:
             assert time.monotonic() < deadline, len(self.taken)
             await asyncio.sleep(0.01)
+
+    def composed_in_threads(self, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+        """The ids of the messages that are composed in threads from now on."""
+        ids: list[str] = []
+        compose = self.deliverer.deps.composer.compose_large
+
+        async def noted(order: ComposeOrder) -> Made:
+            ids.append(order.deliveries[0].message_id)
+            return await compose(order)
+
+        monkeypatch.setattr(self.deliverer.deps.composer, "compose_large", noted)
+        return ids
 
     async def events_of(self, message: NewMessage, count: int) -> Sequence[Event]:
         """The events of a message after its acceptance, once there are so many in the log."""
