@@ -21,7 +21,7 @@ _ABOUT = (
     "and hand it in at any counter. We return the price to the account from which it was paid, as soon as we have it.",
     "What is not in stock follows as soon as we have it, at no further cost. You hear from us on the day on which it "
     "leaves, and you can take it off the order until then.",
-    "The carrier tells you by mail when the parcel comes. Nobody has to be at home: it can lie with a neighbour, or in "
+    "The carrier tells you by mail when the parcel comes. You need not be at home: it can lie with a neighbour, or in "
     "a shop near you, which keeps it for a week and asks for the number of your order and for a card with your name.",
     "Where a thing needs batteries, they are in the parcel. Used ones, and whatever else must not go into the bin, you "
     "can bring to us or send back in the same box, at our cost.",
