@@ -77,6 +77,46 @@ class Dropped(_Event, frozen=True, kw_only=True, tag="dropped"):
     reason: str
 
 
+class _Engagement(_Event, frozen=True, kw_only=True):
+    """What a recipient, or a program on the way to one, did with a message."""
+
+    ip: str = ""
+    """The client's address, as far as settings keep it."""
+    user_agent: str = ""
+    machine: str = ""
+    """The rule by which a program did it, not a person; "" for a person, as far as can be told."""
+
+
+class Opened(_Engagement, frozen=True, kw_only=True, tag="open"):
+    """The pixel of a message was fetched, or an image of the library that it shows."""
+
+    image: str = ""
+    """The image, unless it was the pixel."""
+
+
+class Clicked(_Engagement, frozen=True, kw_only=True, tag="click"):
+    """A link was followed."""
+
+    url: str
+    link_index: int = 0
+
+
+class Unsubscribed(_Engagement, frozen=True, kw_only=True, tag="unsubscribe"):
+    """The recipient unsubscribed from all mail of the tenant."""
+
+
+class GroupUnsubscribed(_Engagement, frozen=True, kw_only=True, tag="group_unsubscribe"):
+    """The recipient unsubscribed from mail of a group."""
+
+    asm_group_id: int
+
+
+class GroupResubscribed(_Engagement, frozen=True, kw_only=True, tag="group_resubscribe"):
+    """The recipient took an unsubscribe back: from a group, or (0) from all mail."""
+
+    asm_group_id: int = 0
+
+
 class ProcessedTogether(
     Struct, frozen=True, kw_only=True, tag_field="event", tag="processed_together", omit_defaults=True, gc=False
 ):
@@ -111,7 +151,8 @@ class ProcessedTogether(
 MOST_TOGETHER = 1000
 """Recipients in one row of the log; consumers read row by row."""
 
-Event = Processed | Deferred | Delivered | Bounced | Dropped
+Engagement = Opened | Clicked | Unsubscribed | GroupUnsubscribed | GroupResubscribed
+Event = Processed | Deferred | Delivered | Bounced | Dropped | Engagement
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(list[Event | ProcessedTogether])

@@ -77,6 +77,19 @@ DELETE FROM images WHERE id = ANY (ARRAY (
 DELETE FROM image_files WHERE tenant_id = %(id)s AND sha256 = ANY (ARRAY (
     SELECT sha256 FROM image_files WHERE tenant_id = %(id)s ORDER BY sha256 LIMIT least(%(limit)s, 50)))
 
+-- name: erase_suppressions
+DELETE FROM suppressions WHERE ctid = ANY (ARRAY (
+    SELECT ctid FROM suppressions WHERE tenant_id = %(id)s LIMIT %(limit)s))
+
+-- name: erase_suppression_groups
+DELETE FROM suppression_groups WHERE id = ANY (ARRAY (
+    SELECT id FROM suppression_groups WHERE tenant_id = %(id)s LIMIT %(limit)s))
+
+-- name: erase_suppression_imports
+-- With the chunks that are not worked in.
+DELETE FROM suppression_imports WHERE id = ANY (ARRAY (
+    SELECT id FROM suppression_imports WHERE tenant_id = %(id)s ORDER BY id LIMIT least(%(limit)s, 5)))
+
 -- name: erase_idempotency_keys
 DELETE FROM idempotency_keys WHERE ctid = ANY (ARRAY (
     SELECT ctid FROM idempotency_keys WHERE tenant_id = %(id)s LIMIT %(limit)s))

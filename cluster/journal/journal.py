@@ -28,11 +28,13 @@ from cluster.journal.sealed import SealedValues
 from cluster.journal.sender_domains import SenderDomains
 from cluster.journal.site_actions import SiteActions
 from cluster.journal.strikes import Strikes
+from cluster.journal.suppressions import Suppressions
 from cluster.journal.suspensions import Suspensions
 from cluster.journal.templates import Templates
 from cluster.journal.tenant_load import TenantLoad
 from cluster.journal.tenants import Tenants
 from cluster.journal.tls_results import TlsResultCounts
+from cluster.journal.token_keys import TokenKeyRows
 from cluster.journal.warm_up import WarmUps
 
 __all__ = ["Journal", "Rejected", "TookTooLong", "Unavailable", "migrate", "wait_until_reachable"]
@@ -80,6 +82,8 @@ class Journal:
         self.branded_links = BrandedLinks(database)
         self.templates = Templates(database)
         self.images = Images(database)
+        self.suppressions = Suppressions(database)
+        self.token_keys = TokenKeyRows(database)
         self.operator_tokens = OperatorTokens(database)
         self.policies = PolicyVersions(database)
         self.suspensions = Suspensions(database)

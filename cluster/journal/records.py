@@ -16,6 +16,7 @@ from cluster.events import Event
 from cluster.journal.idempotency import IdempotencyKey
 from cluster.policy.lifecycle import Status
 from cluster.templates.texts import TemplateUse
+from cluster.tracking.choices import Tracking
 
 
 class Address(Struct, frozen=True, array_like=True):
@@ -66,6 +67,8 @@ class Content(Struct, frozen=True, kw_only=True, omit_defaults=True):
     asm: dict[str, Any] | None = None
     footer: Footer | None = None
     tracking_settings: dict[str, Any] = field(default_factory=dict)
+    """As the request gave them, for reading. ``tracking`` is what acts."""
+    tracking: Tracking | None = None
 
 
 class PreparedPersonalization(Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -20,6 +20,7 @@ class SealedColumn(Struct, frozen=True):
 SEALED = (
     SealedColumn("dkim_keys", "sealed_private_key", "newest_sealed_dkim_keys", "replace_sealed_dkim_keys"),
     SealedColumn("policies", "routing", "newest_sealed_policies", "replace_sealed_policies", only_newest_is_used=True),
+    SealedColumn("token_keys", "sealed_key", "newest_sealed_token_keys", "replace_sealed_token_keys"),
 )
 """All of them: what is not here is lost when the secret is rotated. A test compares this with the schema."""
 

@@ -64,6 +64,9 @@ class World:
             INSERT INTO images (id, tenant_id, filename, original_filename, content_type, size, width, height, file,
                 thumbnail, thumbnail_type)
             VALUES ('img_{name}', '{tenant_id}', 'i', 'i', 'image/png', 1, 1, 1, 'i', 'i', 'image/png');
+            INSERT INTO suppressions (tenant_id, address, list, email) VALUES ('{tenant_id}', 'a', 'bounces', 'a');
+            INSERT INTO suppression_groups (tenant_id, name, description) VALUES ('{tenant_id}', 'g', '');
+            INSERT INTO suppression_imports (id, tenant_id, list) VALUES ('imp_{name}', '{tenant_id}', 'bounces');
             INSERT INTO idempotency_keys (tenant_id, sandbox, key, body_sha256, message_ids)
             VALUES ('{tenant_id}', false, 'k', 'x', '{{}}');
             INSERT INTO tenant_usage (tenant_id, day, shard, messages) VALUES ('{tenant_id}', now(), 's', 1);

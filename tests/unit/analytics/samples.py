@@ -2,7 +2,19 @@
 
 from typing import Any
 
-from cluster.events import Bounced, Deferred, Delivered, Dropped, Event, Processed
+from cluster.events import (
+    Bounced,
+    Clicked,
+    Deferred,
+    Delivered,
+    Dropped,
+    Event,
+    GroupResubscribed,
+    GroupUnsubscribed,
+    Opened,
+    Processed,
+    Unsubscribed,
+)
 
 AT = 1_776_938_402.12  # 2026-04-23T10:00:02.120Z
 ATTEMPT: dict[str, Any] = {
@@ -56,6 +68,9 @@ def dropped(number: int = 6, **changes: Any) -> Dropped:
     return Dropped(**_common(number, {"reason": "suppressed"} | changes))
 
 
+CLIENT: dict[str, Any] = {"ip": "203.0.113.42", "user_agent": "Mozilla/5.0", "machine": ""}
+
+
 def by_name() -> dict[str, Event]:
     """One event of each public name."""
     return {
@@ -65,6 +80,11 @@ def by_name() -> dict[str, Event]:
         "bounce": bounced(),
         "blocked": blocked(),
         "dropped": dropped(),
+        "open": Opened(**_common(7, CLIENT)),
+        "click": Clicked(**_common(8, CLIENT | {"url": "https://example.com/a", "link_index": 2})),
+        "unsubscribe": Unsubscribed(**_common(9, CLIENT)),
+        "group_unsubscribe": GroupUnsubscribed(**_common(10, CLIENT | {"asm_group_id": 5})),
+        "group_resubscribe": GroupResubscribed(**_common(11, CLIENT | {"asm_group_id": 5})),
     }
 
 

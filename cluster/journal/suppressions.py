@@ -1,0 +1,80 @@
+"""The journal's part for suppression lists. The claim reads them in its own statement (queue.sql)."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from msgspec import Struct
+from psycopg import AsyncConnection
+
+from cluster.journal.database import JournalPart, Row, rows
+from cluster.suppression.address import compared
+from cluster.suppression.lists import SuppressionList
+
+
+class NewSuppression(Struct, frozen=True, kw_only=True):
+    """An address to put on a list."""
+
+    tenant_id: str
+    email: str
+    list: SuppressionList
+    group_id: int = 0
+    """Of an entry of list ``group``."""
+    created_at: datetime
+    reason: str = ""
+    status: str = ""
+    """The enhanced status code of a bounce."""
+    ip: str = ""
+    rule: str = ""
+    """The bounce rule that classified the reply."""
+
+
+class Suppressions(JournalPart):
+    """Puts addresses on lists and takes them off."""
+
+    async def add(self, entries: Sequence[NewSuppression]) -> int:
+        """Put addresses on lists; returns how many were not there. Those that are there stay as they are."""
+        async with self._database.connection() as connection:
+            return len(await suppress(connection, entries))
+
+    async def lift(self, tenant_id: str, list: SuppressionList, emails: Sequence[str], group_id: int = 0) -> int:
+        """Take addresses off one list; returns how many were on it."""
+        async with self._database.connection() as connection:
+            return len(await lift(connection, tenant_id, list, emails, group_id))
+
+
+async def suppress(connection: AsyncConnection[Row], entries: Sequence[NewSuppression]) -> set[tuple[str, str]]:
+    """Put addresses on lists within a transaction; returns the (tenant, compared address) of those that were new."""
+    added = await rows(
+        connection,
+        "suppress",
+        tenant_ids=[one.tenant_id for one in entries],
+        addresses=[compared(one.email) for one in entries],
+        lists=[one.list.value for one in entries],
+        group_ids=[one.group_id for one in entries],
+        emails=[one.email for one in entries],
+        created_ats=[one.created_at for one in entries],
+        reasons=[one.reason for one in entries],
+        statuses=[one.status for one in entries],
+        ips=[one.ip for one in entries],
+        rules=[one.rule for one in entries],
+    )
+    return {(tenant_id, address) for tenant_id, address in added}
+
+
+async def lift(
+    connection: AsyncConnection[Row],
+    tenant_id: str,
+    list: SuppressionList,
+    emails: Sequence[str],
+    group_id: int = 0,
+) -> set[str]:
+    """Take addresses off one list within a transaction; returns those that were on it, as they compare."""
+    lifted = await rows(
+        connection,
+        "lift_suppressions",
+        tenant_id=tenant_id,
+        list=list.value,
+        group_id=group_id,
+        addresses=[compared(email) for email in emails],
+    )
+    return {address for (address,) in lifted}
