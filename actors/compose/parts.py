@@ -9,18 +9,17 @@ RFC 2045 and 2046 (MIME), 2183 and 2231 (file names), 2387 (related), 2392 (Cont
 
 import re
 import unicodedata
-from codecs import getincrementaldecoder
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 from msgspec import Struct
 
 from cluster.journal.records import Attachment
+from cluster.message.charsets import charset_of
 from cluster.message.header_fields import fold, refuse_line_ends, runs
 from cluster.message.mime_fields import content_id, media_type
 from cluster.message.transfer_encoding import (
     LINE_LIMIT,
-    SLICE,
     QuotedForm,
     base64_length,
     base64_lines,
@@ -103,7 +102,7 @@ def file(attachment: Attachment, data: bytes, boundary: str) -> Entity:
     if kind == "text/calendar":
         parameters = _with_method(parameters, data.decode("utf-8", "replace"))
     if kind.startswith("text/"):
-        parameters = _with_charset(parameters, data)
+        parameters = _with_charset(kind, parameters, data)
     elif kind in _MESSAGES and (lines := _message_lines(data, boundary)) is not None:
         return Entity(f"{kind}{parameters}".encode(), b"7bit", lines, further.encode())
     elif kind.startswith(("message/", "multipart/")) and kind not in _ENCODED_MESSAGES:
@@ -145,24 +144,12 @@ def _with_method(parameters: str, calendar: str) -> str:
     return parameters
 
 
-def _with_charset(parameters: str, data: bytes) -> str:
-    """A text's charset, unless its sender names one: without it a reader takes the text for US-ASCII (RFC 2046 §4.1.2).
-    A text that is not UTF-8 may be in any charset; as ISO-8859-1 its octets can at least be read, and survive."""
+def _with_charset(kind: str, parameters: str, data: bytes) -> str:
+    """A text's charset, unless its sender names one: without it a reader takes the text for US-ASCII (RFC 2046
+    §4.1.2)."""
     if _CHARSET.search(parameters):
         return parameters
-    return f"{parameters}; charset={'utf-8' if _is_utf8(data) else 'iso-8859-1'}"
-
-
-def _is_utf8(data: bytes) -> bool:
-    """In slices, so that no call holds the interpreter for long."""
-    decode = getincrementaldecoder("utf-8")().decode
-    try:
-        for begin in range(0, len(data), SLICE):
-            decode(data[begin : begin + SLICE])
-        decode(b"", final=True)
-    except UnicodeDecodeError:
-        return False
-    return True
+    return f"{parameters}; charset={charset_of(kind, data)}"
 
 
 def _calendar_method(value: str) -> str | None:

@@ -26,6 +26,8 @@ Connection = ASGIConnection[HTTPRouteHandler, None, None, State]
 FormerToken = tuple[str, datetime | None]
 """The token that is derived from a former secret, and until when it is accepted; None: as long as it is configured."""
 INVALID = "Invalid operator token"
+OWN = "me"
+"""In a path, a key names its own tenant so: it need not know the id."""
 
 
 class Operators:
@@ -77,8 +79,8 @@ class Operators:
 
 
 class OperatorsOrKeys:
-    """Admits an operator for any tenant, and a key for its own: the one that the path names as ``id``. For an operator,
-    ``auth`` in the request's scope is None."""
+    """Admits an operator for any tenant, and a key for its own: the one that the path names as ``id``, or by
+    ``OWN``. For an operator, ``auth`` in the request's scope is None."""
 
     def __init__(self, operators: Operators, of_keys: Guard) -> None:
         """``of_keys`` is the guard of the routes for keys."""
@@ -92,6 +94,9 @@ class OperatorsOrKeys:
         except Unauthenticated:
             await self._of_keys(connection, route)
             key: ApiKey = connection.scope["auth"]
+            if connection.path_params["id"] == OWN:
+                # Litestar keeps the dict for further requests of the path, so it is not changed.
+                connection.scope["path_params"] = {**connection.path_params, "id": key.tenant_id}
             if connection.path_params["id"] != key.tenant_id:
                 raise missing(TENANT) from None
         else:

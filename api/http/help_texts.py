@@ -54,7 +54,7 @@ CNAMES = "Set it to false for TXT and MX records; for CNAMEs the operator sets d
 DOMAINS = "`postray domains list` or GET /api/admin/domains lists the domains"
 TENANTS = "`postray tenants list` or GET /api/admin/tenants lists the tenants"
 
-TENANT = "`postray tenants list` or GET /api/admin/tenants lists the tenants"
+TENANT = "`postray tenants list` or GET /api/admin/tenants lists the tenants; an API key calls its own me"
 TENANT_NAME = "Choose another name; `postray tenants list` or GET /api/admin/tenants lists the tenants"
 SUSPEND_FIRST = "`postray tenants suspend` or POST /api/admin/tenants/{id}/suspend suspends it"
 FINISH_FIRST = "`postray bounce` ends its mail; or resume it with `postray tenants resume` until all of it is sent"

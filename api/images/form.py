@@ -4,7 +4,6 @@ The library ``multipart`` finds the parts; what is kept of them is bounded here.
 when that shows, and the rest of it is not read.
 """
 
-import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
@@ -18,6 +17,7 @@ from api.http.places import LONGEST_NAME
 from api.http.refusals import Fault, Invalid, TooLarge, UnsupportedMedia
 from api.images.texts import checked
 from cluster.images.names import LONGEST_FILENAME
+from cluster.message.mime_fields import file_name
 
 MOST_BYTES = 10 * 1024 * 1024
 """Of a file."""
@@ -172,7 +172,7 @@ class _Form:
         return checked(text, name, most, self._faults)
 
     def _name(self, filename: str) -> str:
-        return checked(re.split(r"[/\\]", filename)[-1], FILE, LONGEST_FILENAME, self._faults)
+        return checked(file_name(filename), FILE, LONGEST_FILENAME, self._faults)
 
     def _malformed(self, error: MultipartError) -> Invalid:
         return Invalid([Fault(f"The form is malformed: {error.args[0]}", help=help_texts.UPLOAD)])

@@ -67,6 +67,8 @@ def _faults(attachment: AttachmentPart, seen: set[str]) -> Iterator[str]:
         yield f"The filename has {len(name)} characters; at most {LONGEST_FILENAME}"
     if _CONTROLS.search(name):
         yield "The filename may not contain control characters"
+    if not mime_fields.file_name(name):
+        yield "The filename is only a path; the name of a file is required"
 
 
 def _faults_of_content_id(content_id: str, seen: set[str]) -> Iterator[str]:
@@ -78,6 +80,8 @@ def _faults_of_content_id(content_id: str, seen: set[str]) -> Iterator[str]:
     except NotComposable as fault:
         yield fault.reason
         return
+    if " " in bare:
+        yield "The content_id may not contain spaces: a cid: URL cannot name it"
     if bare in seen:
         yield "Each content_id may be given once"
     seen.add(bare)

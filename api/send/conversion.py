@@ -12,7 +12,7 @@ import msgspec
 from api.send.request import AttachmentPart, Mailbox, MailSend, Personalization
 from cluster.intake.prepared import prepared_request, send_time
 from cluster.journal.records import Address, Attachment, BodyPart, Content, Footer, NewRequest, PreparedPersonalization
-from cluster.message.mime_fields import content_id, file_type
+from cluster.message.mime_fields import content_id, file_name, file_type
 from cluster.policy.routes.domains import spelled
 from cluster.templates.texts import TemplateUse
 
@@ -88,7 +88,7 @@ def _content(mail: MailSend, files: Sequence[bytes], hashes: Sequence[bytes], te
 
 
 def _attachment(part: AttachmentPart, hash: bytes, size: int) -> Attachment:
-    name = part.filename or content_id(part.content_id or "")
+    name = file_name(part.filename or content_id(part.content_id or ""))
     return Attachment(
         filename=name,
         type=part.type or file_type(name),

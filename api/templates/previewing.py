@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 from litestar import post
 from litestar.params import FromPath, JSONBody
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from api.http import help_texts
 from api.http.body import MAY_BE_EMPTY, ApiRequest, TypedBody
@@ -15,6 +15,7 @@ from api.http.errors import answers
 from api.http.examples import TEMPLATE_ID, Example
 from api.http.existing import TEMPLATE, existing
 from api.http.free_json import check_json
+from api.http.ignored import ignored_by
 from api.http.refusals import Fault, Faults, Invalid
 from api.http.routes import RouteGroup, resource
 from api.templates.bodies import LONGEST_CONTENT, example_data
@@ -92,6 +93,9 @@ class PreviewCall:
         self, request: ApiRequest, id: FromPath[str], data: JSONBody[PreviewRequest] = NO_BODY
     ) -> Preview:
         version = await self._version(request.auth.tenant_id, id, data.version_id)
+        if data.dynamic_template_data and version.fields.texts.generation == "legacy":
+            ignored_by(request.scope).ignore("dynamic_template_data")
+            data = structs.replace(data, dynamic_template_data=None)
         _check(version, data)
         return await self._saving.run(request.auth.tenant_id, partial(_shown, version, data))
 
@@ -111,10 +115,7 @@ class PreviewCall:
 def _check(version: Version, data: PreviewRequest) -> None:
     """Raises Invalid when the data is of the other generation, or too large."""
     faults = Faults()
-    is_legacy = version.fields.texts.generation == "legacy"
-    if is_legacy and data.dynamic_template_data:
-        faults.append(Fault("A legacy template takes substitutions instead", "dynamic_template_data"))
-    if not is_legacy and data.substitutions:
+    if version.fields.texts.generation == "dynamic" and data.substitutions:
         faults.append(Fault("A dynamic template takes dynamic_template_data instead", "substitutions"))
     for key, value in (data.substitutions or {}).items():
         if "\0" in key or "\0" in value:

@@ -34,6 +34,13 @@ def content_id(value: str) -> str:
     return bare
 
 
+def file_name(path: str) -> str:
+    """The last part of a path, which is all that a recipient may use of a filename (RFC 2183 §2.3); "" where that names
+    no file."""
+    name = re.split(r"[/\\]", path)[-1]
+    return "" if name in (".", "..") else name
+
+
 _types = MimeTypes()
 """Python's own types, independent of the machine's files, plus some that are often sent."""
 _OFFICE = "application/vnd.openxmlformats-officedocument"

@@ -123,8 +123,8 @@ def _check_call(words: Sequence[str]) -> None:
     method = parser.get("-X") or ("POST" if "-d" in parser else "GET")
     called = [name for name in ROUTES if _leads_to(name, f"{method} {path}")]
     assert len(called) == 1, f"{method} {path} is no route"
-    needs_key = ROUTES[called[0]].caller is Caller.KEY
-    assert needs_key == ("Authorization: Bearer $KEY" in words)
+    takes_key = ROUTES[called[0]].caller in (Caller.KEY, Caller.OPERATOR_OR_KEY)
+    assert takes_key == ("Authorization: Bearer $KEY" in words)
     if "-d" in parser:
         body = json.loads(parser["-d"])
         if called == ["POST /v3/mail/send"]:

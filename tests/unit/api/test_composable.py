@@ -322,6 +322,8 @@ async def test_a_byte_order_mark_before_json_is_read(world: World) -> None:
         ({"filename": "a.ics", "type": None}, "a.ics", "text/calendar"),
         ({"filename": "", "disposition": "inline", "content_id": "logo"}, "logo", "application/pdf"),
         ({"filename": None, "disposition": "inline", "content_id": "<logo>"}, "logo", "application/pdf"),
+        ({"filename": "../../etc/passwd"}, "passwd", "application/pdf"),
+        ({"filename": "C:\\fakepath\\a.ics", "type": None}, "a.ics", "text/calendar"),
         ({"filename": "=?utf-8?b?YQ==?=.txt"}, "=?utf-8?b?YQ==?=.txt", "application/pdf"),
     ],
 )

@@ -236,6 +236,9 @@ FAULTS_OF_ATTACHMENTS: list[tuple[dict[str, Any], str]] = [
     ({"disposition": "inline"}, "An inline attachment needs a content_id"),
     ({"disposition": "inline", "content_id": ""}, "An inline attachment needs a content_id"),
     ({"content_id": "c" * 300}, "The content_id has 300 characters; at most 255"),
+    ({"content_id": "a b"}, "The content_id may not contain spaces: a cid: URL cannot name it"),
+    ({"filename": "../.."}, "The filename is only a path; the name of a file is required"),
+    ({"filename": "C:\\invoices\\"}, "The filename is only a path; the name of a file is required"),
     ({"content_id": "é"}, "'é' is not a content_id of 1 to 255 printable ASCII characters"),
 ]
 

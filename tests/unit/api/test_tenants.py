@@ -84,6 +84,23 @@ async def test_a_key_opens_its_own_tenant_only(operating: Operating, stored: Sto
     assert (await operating.client.get(f"/api/admin/tenants/{TENANT.id}", headers=headers)).status_code == 401
 
 
+@pytest.mark.parametrize("part", PARTS)
+async def test_a_key_names_its_tenant_me(operating: Operating, stored: Stored, part: str) -> None:
+    issue = operating.journal.issue_key
+    own, other = issue("admin.settings", tenant_id=TENANT.id), issue("admin.settings", tenant_id=OTHER)
+    headers = {"Authorization": f"Bearer {own}"}
+    by_id = await operating.client.get(f"/api/admin/tenants/{TENANT.id}/{part}", headers=headers)
+    mine = await operating.client.get(f"/api/admin/tenants/me/{part}", headers=headers)
+    assert (mine.status_code, mine.json()) == (200, by_id.json())
+    body = {"messages_per_s": 5} if part == "limits" else {"image_embed_mode": "cid"}
+    changed = await stored.put(part, body, own, "me")
+    assert (changed.status_code, changed.json() != by_id.json()) == (200, True)
+    # Another's key means another tenant by it, and an operator none.
+    assert (await stored.put(part, {}, other, "me")).status_code == 404
+    assert (await stored.put(part, {}, TOKEN, "me")).status_code == 404
+    assert (await stored.put(part, {}, issue("mail.send", tenant_id=TENANT.id), "me")).status_code == 403
+
+
 async def test_a_sandbox_key_reads_and_changes_nothing(operating: Operating, stored: Stored) -> None:
     key = operating.journal.issue_key("admin.settings", tenant_id=TENANT.id, sandbox=True)
     assert (await stored.put("settings", {"require_tls": True}, key)).status_code == 403
