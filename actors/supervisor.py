@@ -1,8 +1,8 @@
 """The supervisor: checks the health of every actor, takes work back from lost delivery actors, and knows whether
 postray is ready.
 
-Ray restarts a process that died. The supervisor's health check makes the new process start its work. An actor that is
-alive and does not answer is killed, so that Ray restarts it.
+Ray restarts a process that died, and the new process starts its work by itself. An actor that is alive and does not
+answer is killed, so that Ray restarts it.
 """
 
 import asyncio

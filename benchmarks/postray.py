@@ -144,6 +144,10 @@ class PostrayProcess:
         """The names of the actors of a kind, on one node."""
         return [placement.name for placement in place(("",), self.settings) if placement.spec.kind == kind]
 
+    def idle(self) -> list[str]:
+        """The names of the actors whose process is not there, or has not started its work."""
+        return [placement.name for placement in place(("",), self.settings) if self.pid_of(placement.name) is None]
+
     def pid_of(self, name: str) -> int | None:
         """The pid of the actor's process; None while there is none."""
         pid = self._told_pid(name)

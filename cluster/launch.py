@@ -25,6 +25,7 @@ from cluster.installation.stopping import StopProgress
 from cluster.journal.journal import Unavailable
 from cluster.peers import PeerGone
 from cluster.settings import RaySettings
+from cluster.tasks import Tasks
 from cluster.topology import DELIVERY, Placement
 
 # Ray reads these when it is imported, so they are set first: no usage telemetry, workers at normal priority, no history
@@ -42,7 +43,7 @@ STOP_S = 6.0
 """Time limit for stopping all actors. The time that delivery actors wait for replies is added to it."""
 LOOK_S = 0.2
 CALLS_AT_ONCE = 1000
-REVIVE_S = 1.0
+RETRY_S = 1.0
 JOURNAL_MAX_WAIT_S = 20.0
 """How long a starting actor retries while the journal is unavailable. ``START_S`` limits the whole start."""
 YOUNG_AT_MOST = 20_000
@@ -69,7 +70,8 @@ class SharedBytes:
 
 
 class HostProcess:
-    """Hosts one actor's object in a Ray worker process."""
+    """Hosts one actor's object in a Ray worker process. It starts the object by itself, in its first life and in each
+    that Ray gives it: its callers may be dead as well."""
 
     def __init__(self, build: str, context: Context) -> None:
         # In a cluster that another user started, the process inherits that user's umask.
@@ -79,10 +81,12 @@ class HostProcess:
         self._context = context
         self._object: Actor | None = None
         self._building = asyncio.Lock()
-        _revive_if_restarted()
+        # Not a call of itself through Ray: while Ray still takes the actor for restarting, such a call can get lost.
+        self._tasks = Tasks()
+        self._tasks.spawn("starting", self._start_at_once())
 
     async def start(self) -> None:
-        """Build and start the object; retry while the journal is unavailable. Raises PeerGone when it cannot start."""
+        """Return when the object runs; retry while the journal is unavailable. Raises PeerGone when it cannot start."""
         until = _now() + JOURNAL_MAX_WAIT_S
         while True:
             try:
@@ -91,24 +95,25 @@ class HostProcess:
             except PeerGone as gone:
                 if not isinstance(gone.__cause__, Unavailable) or _now() > until:
                     raise
-            await asyncio.sleep(REVIVE_S)
-
-    async def revive(self) -> None:
-        """Build and start the object; retry without a time limit."""
-        while self._object is None:
-            try:
-                await self._started()
-            except PeerGone:
-                await asyncio.sleep(REVIVE_S)
+            await asyncio.sleep(RETRY_S)
 
     async def call(self, method: str, arguments: Sequence[Any]) -> Any:
         """Call a method of the object."""
         return await getattr(await self._started(), method)(*arguments)
 
     async def stop(self) -> None:
-        """Stop the object, if it was started."""
+        """Stop the object, if it was started; otherwise it does not start any more by itself."""
+        await self._tasks.stop()
         if self._object is not None:
             await self._object.stop()
+
+    async def _start_at_once(self) -> None:
+        """Build and start the object; retry without a time limit."""
+        while self._object is None:
+            try:
+                await self._started()
+            except PeerGone:
+                await asyncio.sleep(RETRY_S)
 
     async def _started(self) -> Actor:
         if self._object is None:
@@ -145,15 +150,6 @@ def _collect_less() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(YOUNG_AT_MOST, 20, 20)
-
-
-def _revive_if_restarted() -> None:
-    """Start the object at once in a process that Ray has restarted: its callers may be dead as well."""
-    import ray
-
-    here = ray.get_runtime_context()
-    if here.was_current_actor_reconstructed:
-        here.current_actor.revive.remote()
 
 
 def _links() -> Links:

@@ -64,6 +64,16 @@ async def wait_for_rest(dsn: str, max_wait_s: float, tell: Callable[[Left], None
         await asyncio.sleep(LOOK_S)
 
 
+async def wait_for_actors(idle: Callable[[], list[str]], max_wait_s: float) -> list[str]:
+    """Return when every actor works again; returns those that did not within ``max_wait_s``. ``idle``: the names of the
+    actors that do not. To be called before the API is asked: what asks an idle actor makes it start."""
+    clock = asyncio.get_running_loop().time
+    deadline = clock() + max_wait_s
+    while (names := await asyncio.to_thread(idle)) and clock() < deadline:
+        await asyncio.sleep(LOOK_S)
+    return [f"{name} did not work again {max_wait_s:g} s after the storm" for name in names]
+
+
 async def wait_for_api(client: Client, max_wait_s: float) -> list[str]:
     """Return when the API answers; returns the problem if it did not within ``max_wait_s``. It may have been killed a
     moment ago, and a process takes half a minute to start on a busy machine."""

@@ -201,7 +201,8 @@ async def _afterwards(
     """Ask the API, stop postray, and collect all facts."""
     client = Client(world.postray.url, world.postray.key)
     with phases.phase("asking"):
-        away = await facts.wait_for_api(client, options.max_wait_s)
+        away = await facts.wait_for_actors(world.postray.idle, options.max_wait_s)
+        away += await facts.wait_for_api(client, options.max_wait_s)
         stored, unfinished, tallies = await to_its_end(facts.read_journal, world.dsn)
         ids = [message.message_id for message in stored]
         shown, of_messages = await facts.ask_messages(client, ids, Random(options.seed))

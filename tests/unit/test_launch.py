@@ -1,0 +1,121 @@
+"""The process that hosts an actor's object, without Ray."""
+
+import asyncio
+import sys
+from collections.abc import Callable
+from types import ModuleType
+
+import pytest
+
+from cluster import launch, logs
+from cluster.context import Context, Links
+from cluster.launch import HostProcess
+from cluster.metrics import Reading
+from cluster.peers import PeerGone
+from cluster.settings import Settings
+
+MODULE = "an_actor_to_host"
+
+
+class Hosted:
+    """An actor that starts once ``failures`` attempts have failed."""
+
+    def __init__(self, failures: int = 0) -> None:
+        self.failures = failures
+        self.attempts = 0
+        self.running = asyncio.Event()
+        self.stopped = False
+
+    async def start(self) -> None:
+        self.attempts += 1
+        await asyncio.sleep(0)
+        if self.attempts <= self.failures:
+            raise OSError("not yet")
+        self.running.set()
+
+    async def problem(self) -> str | None:
+        return None
+
+    async def metrics(self) -> list[Reading]:
+        return []
+
+    async def stop(self) -> None:
+        self.stopped = True
+
+
+@pytest.fixture
+def host(monkeypatch: pytest.MonkeyPatch) -> Callable[[Hosted], HostProcess]:
+    """Makes the process of an object. What would change the whole process of the tests is left out."""
+    for name in ("keep_to_ourselves", "_allow_files", "_collect_less"):
+        monkeypatch.setattr(launch, name, lambda: None)
+    monkeypatch.setattr(logs, "configure", lambda *_: None)
+    monkeypatch.setattr(launch, "_links", lambda: None)
+    monkeypatch.setattr(launch, "RETRY_S", 0.0)
+
+    def made(hosted: Hosted) -> HostProcess:
+        async def build(context: Context, links: Links) -> Hosted:
+            return hosted
+
+        module = ModuleType(MODULE)
+        module.build = build  # type: ignore[attr-defined]
+        monkeypatch.setitem(sys.modules, MODULE, module)
+        context = Context(
+            name="hosted",
+            node_id="n",
+            settings=Settings(),
+            data_dir="",
+            postgres_dsn="",
+            secret_key="",
+            actors=(),
+            shares=1,
+        )
+        return HostProcess(f"{MODULE}:build", context)
+
+    return made
+
+
+async def test_it_starts_without_a_call(host: Callable[[Hosted], HostProcess]) -> None:
+    """Its callers may be dead, and each may wait for the other: the supervisor and the API only call each other."""
+    hosted = Hosted()
+    process = host(hosted)
+    async with asyncio.timeout(5):
+        await hosted.running.wait()
+    await process.stop()
+    assert hosted.stopped
+
+
+async def test_it_tries_again_without_a_call(host: Callable[[Hosted], HostProcess]) -> None:
+    hosted = Hosted(failures=3)
+    process = host(hosted)
+    async with asyncio.timeout(5):
+        await hosted.running.wait()
+    assert hosted.attempts == 4
+    await process.stop()
+
+
+async def test_it_starts_once_for_all_that_wait(host: Callable[[Hosted], HostProcess]) -> None:
+    hosted = Hosted()
+    process = host(hosted)
+    await asyncio.gather(process.start(), process.call("problem", ()), process.start())
+    assert hosted.attempts == 1
+    await process.stop()
+
+
+async def test_a_start_that_fails_says_why(host: Callable[[Hosted], HostProcess]) -> None:
+    process = host(Hosted(failures=1000))
+    with pytest.raises(PeerGone, match="cannot start: not yet"):
+        await process.start()
+    await process.stop()
+
+
+async def test_it_does_not_start_once_it_is_stopped(host: Callable[[Hosted], HostProcess]) -> None:
+    hosted = Hosted(failures=1000)
+    process = host(hosted)
+    while not hosted.attempts:
+        await asyncio.sleep(0)
+    await process.stop()
+    attempts = hosted.attempts
+    hosted.failures = 0
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert (hosted.attempts, hosted.running.is_set()) == (attempts, False)
