@@ -72,7 +72,7 @@ class Bounced(_AttemptEvent, frozen=True, kw_only=True, tag="bounce"):
 
 class Dropped(_Event, frozen=True, kw_only=True, tag="dropped"):
     """The delivery is not attempted, or not any more: it was cancelled, given up or set aside, it expired before any
-    attempt, or its message cannot be composed."""
+    attempt, its message cannot be composed, or its recipient is on a suppression list (the reason is its name)."""
 
     reason: str
 

@@ -15,6 +15,7 @@ from actors.delivery.handing_over import HandingOver
 from actors.delivery.held import HeldDeliveries, Key, key_of
 from actors.delivery.large import LargeMessages
 from actors.delivery.ledger import Ledger
+from actors.delivery.outcomes import suppressed, utc_now
 from actors.delivery.ownership import Ownership
 from actors.delivery.site_turns import SiteTurns, Taken
 from cluster.journal.journal import Journal, Unavailable
@@ -41,6 +42,7 @@ class Claims:
     missed = Counter(
         "postray_claims_missed_total", "Deliveries that claims did not get: cancelled, finished, or in other hands."
     )
+    suppressed = Counter("postray_suppressed_total", "Claimed deliveries whose recipient is on a suppression list.")
     claims = Histogram(
         "postray_claims_deliveries_per_claim", "Deliveries in a claim.", (1, 2, 5, 10, 20, 50, 100, 200, 500)
     )
@@ -132,7 +134,8 @@ class Claims:
             self._handing_over.take(next(waiting)[0], made)
 
     async def _claimed(self, wanted: Sequence[DueDelivery]) -> tuple[dict[Key, Claimed], list[DueDelivery]]:
-        """The deliveries that were claimed, and those that were offered again meanwhile. Raises Unavailable."""
+        """The deliveries that were claimed to be sent, and those that were offered again meanwhile. Raises
+        Unavailable."""
         self._held.claiming(wanted)
         offered: list[DueDelivery] = []
         try:
@@ -142,9 +145,18 @@ class Claims:
         self.claims.observe(len(wanted))
         self.claimed += len(claimed)
         self.missed += len(wanted) - len(claimed)
-        by_key = {key_of(delivery): delivery for delivery in claimed}
+        by_key = {key_of(delivery): delivery for delivery in claimed if delivery.suppression is None}
+        if len(by_key) < len(claimed):
+            self._end_suppressed(claimed)
         self._held.release(waiting for waiting in wanted if key_of(waiting) not in by_key)
         return by_key, offered
+
+    def _end_suppressed(self, claimed: Sequence[Claimed]) -> None:
+        """End those that are suppressed. To their sites it is as if the claim had missed them."""
+        now = utc_now()
+        ended = [suppressed(one, one.suppression, now) for one in claimed if one.suppression is not None]
+        self.suppressed += len(ended)
+        self._committer.add(ended)
 
     async def _gathered(self, groups: Sequence[tuple[Claimed, ...]]) -> list[ComposeOrder | None]:
         """The order for each group. A claimed delivery must be finished, so this waits for the journal without a

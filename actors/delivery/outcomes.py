@@ -12,7 +12,7 @@ from actors.smtp.reply import Reply
 from actors.smtp.transaction import TransactionResult
 from cluster.events import Bounced, Deferred, Delivered, Dropped
 from cluster.ids import new_id
-from cluster.journal.records import Claimed, Outcome, OutcomeWithEvent
+from cluster.journal.records import Claimed, Outcome, OutcomeWithEvent, Suppression
 from cluster.policy.lifecycle import Status, Transition, after
 from cluster.policy.limits.retry import next_attempt, schedule_for, tried_until
 from cluster.policy.replies.stage import Stage
@@ -27,6 +27,7 @@ from cluster.policy.replies.verdict import (
     judge_parting,
     judge_silence,
 )
+from cluster.suppression.lists import ALL_SUPPRESSED, SUPPRESSED
 
 
 class Circumstances(Struct, frozen=True, kw_only=True):
@@ -195,6 +196,21 @@ def dropped(delivery: Claimed, reason: str, now: datetime) -> OutcomeWithEvent:
         recipient=delivery.recipient,
         batch_id=delivery.batch_id,
         reason=reason,
+    )
+
+
+def suppressed(delivery: Claimed, by: Suppression, now: datetime) -> OutcomeWithEvent:
+    """A delivery whose recipient is on a suppression list: failed, without an attempt."""
+    error = ALL_SUPPRESSED if delivery.sole_recipient else f"{SUPPRESSED}{by.name}"
+    return outcome_of(delivery, Transition.SUPPRESSED, error), Dropped(
+        id=new_id("evt_"),
+        at=now.timestamp(),
+        tenant_id=delivery.tenant_id,
+        message_id=delivery.message_id,
+        recipient=delivery.recipient,
+        batch_id=delivery.batch_id,
+        categories=by.categories,
+        reason=by.name,
     )
 
 

@@ -13,6 +13,7 @@ from cluster.journal.database import Row, execute, rows
 from cluster.journal.event_log import append
 from cluster.journal.records import Outcome, keys
 from cluster.policy.lifecycle import Status
+from cluster.suppression.lists import ALL_SUPPRESSED, SUPPRESSED
 
 CANCELLED = "Cancelled before delivery"
 """The reason in the events of deliveries that a client cancelled."""
@@ -74,7 +75,14 @@ async def _finish_shared(
     message_ids = [outcome.message_id for outcome in outcomes]
     await rows(connection, "lock_messages", tenant_ids=[o.tenant_id for o in outcomes], message_ids=message_ids)
     await execute(connection, "finish_one_of_many", **keys(outcomes), **ends(outcomes))
-    folded = await rows(connection, "fold_finished", message_ids=sorted(set(message_ids)), at=at)
+    folded = await rows(
+        connection,
+        "fold_finished",
+        message_ids=sorted(set(message_ids)),
+        at=at,
+        suppressed=SUPPRESSED,
+        all_suppressed=ALL_SUPPRESSED,
+    )
     return [(batch_id, Status(status), messages) for batch_id, status, messages in folded]
 
 

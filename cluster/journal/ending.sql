@@ -21,7 +21,7 @@ ORDER BY m.tenant_id, m.id FOR NO KEY UPDATE OF m
 -- moves: queued, processing, sending -> delivered (accepted)
 -- moves: queued, processing, sending -> sent (relayed)
 -- moves: queued, processing, sending -> bounced (rejected, expired)
--- moves: queued, processing, sending -> failed (gave_up, expired_untried, set_aside, failed)
+-- moves: queued, processing, sending -> failed (gave_up, suppressed, expired_untried, set_aside, failed)
 -- Ends messages with one recipient. An outcome is a fact: it counts even when another owner has the lease now. Returns
 -- the changes to the batches' tallies.
 WITH told AS (
@@ -41,7 +41,7 @@ SELECT batch_id, status::text, count(*) FROM gone WHERE batch_id IS NOT NULL GRO
 -- moves: queued, processing, sending -> delivered (accepted)
 -- moves: queued, processing, sending -> sent (relayed)
 -- moves: queued, processing, sending -> bounced (rejected, expired)
--- moves: queued, processing, sending -> failed (gave_up, expired_untried, set_aside, failed)
+-- moves: queued, processing, sending -> failed (gave_up, suppressed, expired_untried, set_aside, failed)
 -- Ends one of several recipients. The row stays until the whole message is finished.
 UPDATE deliveries AS d
 SET status = t.status::delivery_status, owner = NULL, lane = NULL, paused_due_at = NULL, due_at = 'infinity',
@@ -57,7 +57,10 @@ WHERE d.message_id = ANY (ARRAY[t.message_id]) AND d.recipient_no = ANY (ARRAY[t
 -- batches' tallies.
 WITH whole AS (
     SELECT tenant_id, message_id, min(batch_id) AS batch_id, min(status) AS status, max(attempts) AS attempts,
-        min(error_message) AS error_message
+        CASE WHEN bool_and(status = 'failed' AND coalesce(starts_with(error_message, %(suppressed)s), false))
+            THEN %(all_suppressed)s
+            ELSE coalesce(min(error_message) FILTER (WHERE NOT starts_with(error_message, %(suppressed)s)),
+                min(error_message)) END AS error_message
     FROM deliveries WHERE message_id = ANY (%(message_ids)s::text[])
     GROUP BY tenant_id, message_id HAVING min(status) > 'sending'
 ), gone AS (

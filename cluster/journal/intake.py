@@ -15,6 +15,7 @@ from cluster.journal.idempotency_keys import claim
 from cluster.journal.records import NewMessage, NewRequest
 from cluster.journal.tenant_load import count_usage
 from cluster.policy.lifecycle import Status
+from cluster.suppression.address import unusual
 
 
 class Acceptance(JournalPart):
@@ -130,6 +131,7 @@ def _columns(requests: Sequence[NewRequest], grace: timedelta, refused: Collecti
         if not message.sandbox and requests[number - 1].batch_id not in refused
         for recipient_no, recipient in enumerate(message.recipients)
     ]
+    emails = [recipient.email for _, _, _, recipient in deliveries]
     return {
         "ids": [request.id for request in requests],
         "tenant_ids": [request.tenant_id for request in requests],
@@ -139,6 +141,8 @@ def _columns(requests: Sequence[NewRequest], grace: timedelta, refused: Collecti
         "categories": [_array(request.categories) for request in requests],
         "contents": [request.content for request in requests],
         "pools": [request.pool for request in requests],
+        "group_ids": [request.group_id for request in requests],
+        "bypasses": [request.bypass for request in requests],
         "events": [row for request in requests for row in processed(request)],
         "message_requests": [number for number, _ in messages],
         "message_ids": [message.id for _, message in messages],
@@ -152,7 +156,9 @@ def _columns(requests: Sequence[NewRequest], grace: timedelta, refused: Collecti
         "delivery_messages": [message.id for _, message, _, _ in deliveries],
         "recipient_nos": [recipient_no for _, _, recipient_no, _ in deliveries],
         "domains": [recipient.domain for _, _, _, recipient in deliveries],
-        "recipients": [recipient.email for _, _, _, recipient in deliveries],
+        "recipients": emails,
+        # Of the arrays of deliveries the shorter one is filled up with NULL.
+        "addresses": [] if "".join(emails).isascii() else [unusual(email) for email in emails],
         "due_ats": [message.send_at for _, message, _, _ in deliveries],
         "expires_ats": [message.expires_at for _, message, _, _ in deliveries],
         "sole_recipient": [len(message.recipients) == 1 for _, message, _, _ in deliveries],

@@ -25,14 +25,15 @@ WITH accepted AS (
         AS m (request, id, send_at, from_email, to_emails, subject, personal)
 ), queued AS (
     INSERT INTO deliveries
-        (message_id, recipient_no, tenant_id, batch_id, domain, recipient, due_at, expires_at, alone, pool)
+        (message_id, recipient_no, tenant_id, batch_id, domain, recipient, due_at, expires_at, alone, pool, address,
+        group_id, bypass)
     SELECT message_id, recipient_no, (%(tenant_ids)s::text[])[request], (%(batch_ids)s::text[])[request],
         domain, recipient, coalesce(due_at, (%(created_ats)s::timestamptz[])[request] + %(grace)s), expires_at, alone,
-        (%(pools)s::text[])[request]
+        (%(pools)s::text[])[request], address, (%(group_ids)s::int[])[request], (%(bypasses)s::int2[])[request]
     FROM unnest(%(delivery_requests)s::int8[], %(delivery_messages)s::text[], %(recipient_nos)s::int8[],
         %(domains)s::text[], %(recipients)s::text[], %(due_ats)s::timestamptz[], %(expires_ats)s::timestamptz[],
-        %(sole_recipient)s::bool[])
-        AS d (request, message_id, recipient_no, domain, recipient, due_at, expires_at, alone)
+        %(sole_recipient)s::bool[], %(addresses)s::text[])
+        AS d (request, message_id, recipient_no, domain, recipient, due_at, expires_at, alone, address)
 )
 INSERT INTO event_log (events) SELECT unnest(%(events)s::bytea[])
 

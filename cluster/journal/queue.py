@@ -13,7 +13,7 @@ from cluster.events import Delivered, encode_batch
 from cluster.journal.database import JournalPart, execute, rows
 from cluster.journal.ending import ends, finish, tally
 from cluster.journal.event_log import append
-from cluster.journal.records import Claimed, DueDelivery, Outcome, OutcomeWithEvent, keys
+from cluster.journal.records import Claimed, DueDelivery, Outcome, OutcomeWithEvent, Suppression, keys
 from cluster.policy.lifecycle import Status
 
 
@@ -31,7 +31,8 @@ class Queue(JournalPart):
     """Claims deliveries and commits their outcomes."""
 
     async def claim(self, wanted: Sequence[DueDelivery], *, owner: int, lease_s: float) -> list[Claimed]:
-        """Claim deliveries for transmission: once this returns, they can no longer be cancelled.
+        """Claim deliveries for transmission: once this returns, they can no longer be cancelled. Those with a
+        ``suppression`` may not be sent.
 
         For a delivery that is missing from the result the claim missed: it was cancelled, paused, finished, has
         expired, was moved to another pool or route, or another transaction or owner has it. The caller forgets it.
@@ -137,6 +138,7 @@ def _claimed(
     dated_at: datetime,
     expires_at: datetime,
     personalization: bytes,
+    suppressed: list[str] | None,
 ) -> Claimed:
     """A ``Claimed`` from the columns that the statement ``claim`` returns."""
     return Claimed(
@@ -154,4 +156,5 @@ def _claimed(
         dated_at=dated_at,
         expires_at=expires_at,
         personalization=personalization,
+        suppression=None if suppressed is None else Suppression(suppressed[0], tuple(suppressed[1:])),
     )

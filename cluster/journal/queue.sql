@@ -3,7 +3,8 @@
 -- name: claim
 -- moves: queued, processing -> sending (claimed)
 -- The fence. A delivery that is not returned was cancelled, paused, finished, has expired, was moved to another pool or
--- route, or another transaction or owner has it.
+-- route, or another transaction or owner has it. One that is suppressed comes with the name of the list, and the
+-- categories for its event: what was put on a list before this statement began holds.
 WITH mine AS (
     SELECT d.message_id, d.recipient_no, d.tenant_id
     FROM unnest(%(message_ids)s::text[], %(recipient_nos)s::int[], %(pools)s::text[], %(routes)s::text[])
@@ -23,13 +24,15 @@ FROM mine JOIN messages m ON m.tenant_id = ANY (ARRAY[mine.tenant_id]) AND m.id 
 WHERE d.message_id = ANY (ARRAY[mine.message_id]) AND d.recipient_no = ANY (ARRAY[mine.recipient_no])
 RETURNING d.message_id, d.recipient_no, d.recipient, d.domain, d.tenant_id, m.request_id, d.batch_id, d.attempts,
     d.alone, m.created_at, coalesce(m.send_at, m.created_at),
-    greatest(coalesce(m.send_at, m.created_at), d.released_at), d.expires_at, m.personal
+    greatest(coalesce(m.send_at, m.created_at), d.released_at), d.expires_at, m.personal,
+    (SELECT s.name || (SELECT r.categories FROM requests r WHERE r.id = m.request_id)
+     FROM suppression_of(d.tenant_id, coalesce(d.address, address_of(d.recipient, d.domain)), d.group_id, d.bypass) s)
 
 -- name: commit_sole_recipients
 -- moves: queued, processing, sending -> delivered (accepted)
 -- moves: queued, processing, sending -> sent (relayed)
 -- moves: queued, processing, sending -> bounced (rejected, expired)
--- moves: queued, processing, sending -> failed (gave_up)
+-- moves: queued, processing, sending -> failed (gave_up, suppressed)
 -- moves: sending -> queued (deferred)
 -- finish_sole_recipient, defer, append_log and tally in one statement: most commits have no message with several recipients, and
 -- a round trip costs as much as the work for ten messages. No delivery is both ended and deferred.

@@ -65,6 +65,8 @@ class Content(Struct, frozen=True, kw_only=True, omit_defaults=True):
     template_id: str | None = None
     template: TemplateUse | None = None
     asm: dict[str, Any] | None = None
+    bypass: int = 0
+    """The suppression lists that its messages pass (``cluster.suppression.lists.Bypass``)."""
     footer: Footer | None = None
     tracking_settings: dict[str, Any] = field(default_factory=dict)
     """As the request gave them, for reading. ``tracking`` is what acts."""
@@ -118,6 +120,10 @@ class NewRequest(Struct, frozen=True, kw_only=True):
     batch_id: str | None = None
     pool: str = ""
     """The pool of sources to send from; "" is the default pool."""
+    group_id: int | None = None
+    """The unsubscribe group of its messages."""
+    bypass: int | None = None
+    """The suppression lists that its messages pass (``cluster.suppression.lists.Bypass``); None: none."""
     attachments: dict[bytes, bytes] = field(default_factory=dict)
     """SHA-256 → file bytes."""
     idempotency: IdempotencyKey | None = None
@@ -206,6 +212,15 @@ class DueDelivery(Struct, frozen=True, array_like=True):
     """The name of the route that an operator has moved it to; "" when the routing decides."""
 
 
+class Suppression(Struct, frozen=True):
+    """Why a claimed delivery is not sent."""
+
+    name: str
+    """Of the list: that of a ``SuppressionList``, or such as ``group 12``."""
+    categories: tuple[str, ...]
+    """Of its message."""
+
+
 class Claimed(Struct, frozen=True, kw_only=True):
     """A delivery claimed for an SMTP transaction, with everything that composing needs except the shared content."""
 
@@ -228,6 +243,7 @@ class Claimed(Struct, frozen=True, kw_only=True):
     attempt and is the message's Date (RFC 5322 §3.6.1)."""
     expires_at: datetime
     personalization: bytes
+    suppression: Suppression | None = None
 
 
 class Delivery(Protocol):

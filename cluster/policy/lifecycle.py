@@ -68,6 +68,8 @@ class Transition(StrEnum):
     """Its lifetime ended before any attempt."""
     GAVE_UP = "gave_up"
     """The message cannot be composed."""
+    SUPPRESSED = "suppressed"
+    """The recipient was on a suppression list when it was claimed."""
     SET_ASIDE = "set_aside"
     """Delivery actors died while they worked on it (policy/limits/strikes.py)."""
     FAILED = "failed"
@@ -117,6 +119,7 @@ _MOVES: tuple[tuple[tuple[Status | None, ...], Transition, Status], ...] = (
     (_RUNNING, Transition.EXPIRED, Status.BOUNCED),
     (_RUNNING, Transition.EXPIRED_UNTRIED, Status.FAILED),
     (_RUNNING, Transition.GAVE_UP, Status.FAILED),
+    (_RUNNING, Transition.SUPPRESSED, Status.FAILED),
     (_RUNNING, Transition.SET_ASIDE, Status.FAILED),
     (_RUNNING, Transition.FAILED, Status.FAILED),
     # From no status when the message is accepted into a cancelled batch.

@@ -35,3 +35,5 @@ class Bypass(IntFlag):
 
 ALL_SUPPRESSED = "All recipients suppressed"
 """The error of a message none of whose recipients may get it."""
+SUPPRESSED = "Suppressed: "
+"""What the error of one suppressed recipient of several begins with; the name of the list follows."""
