@@ -2,16 +2,19 @@
 
 import re
 from codecs import BOM_UTF8
-from typing import TypeVar
+from collections.abc import Sequence
+from typing import Any, TypeVar
 
 import msgspec
 
+from api.http.choices import choices, listed
 from api.http.places import half_pair, named, steps, written
 from api.http.refusals import Fault, Invalid, Refusal, Unparseable
 
 T = TypeVar("T")
 
 _WRONG_KIND = re.compile(r"Expected `([^`]+)`, got `([^`]+)`")
+_NOT_LISTED = "Invalid enum value "
 _OUT_OF_BOUNDS = re.compile(r"Expected `([^`]+)` (>=|<=) (-?[0-9]+)")
 _KINDS = {
     "str": "a string",
@@ -38,7 +41,7 @@ def decode(decoder: msgspec.json.Decoder[T], body: bytes | msgspec.Raw) -> T:
     try:
         return decoder.decode(body)
     except msgspec.ValidationError as error:
-        problem = _wrong_type(str(error), body)
+        problem = _wrong_type(str(error), body, decoder.type)
     except msgspec.DecodeError as error:
         if body.startswith(BOM_UTF8) and not body.startswith(BOM_UTF8, len(BOM_UTF8)):
             return decode(decoder, body.removeprefix(BOM_UTF8))
@@ -52,26 +55,29 @@ def decode(decoder: msgspec.json.Decoder[T], body: bytes | msgspec.Raw) -> T:
     raise problem
 
 
-def _wrong_type(said: str, body: bytes) -> Unparseable:
-    """``said`` is msgspec's message, which may end in a path, such as ``at `$.personalizations[0].to```."""
+def _wrong_type(said: str, body: bytes, type_: Any) -> Unparseable:
+    """``said`` is msgspec's message, which may end in a path, such as ``at `$.personalizations[0].to```. ``type_`` is
+    that of the body."""
     message, _, path = said.partition(" - at `$")
     place = steps(path.rstrip("`"))
     if wrong := _WRONG_KIND.fullmatch(message):
         place = named(place, wrong[2], body)
-    return Unparseable(in_words(message), "type_error", place)
+    return Unparseable(in_words(message, choices(type_, place)), "type_error", place)
 
 
-def in_words(message: str) -> str:
-    """msgspec's message with the usual names of JSON types."""
+def in_words(message: str, allowed: Sequence[str] = ()) -> str:
+    """msgspec's message with the usual names of JSON types. ``allowed`` are the values that the type lists."""
+    if message.startswith(_NOT_LISTED) and allowed:
+        return f"Must be {listed(allowed)}"
     if wrong := _WRONG_KIND.fullmatch(message):
         wanted, got = wrong.groups()
-        return f"Must be {_listed(wanted.split(' | '))}, not {_KINDS.get(got, got)}"
+        return f"Must be {_kinds(wanted)}, not {_KINDS.get(got, got)}"
     if beyond := _OUT_OF_BOUNDS.fullmatch(message):
         wanted, relation, bound = beyond.groups()
-        return f"Must be {_listed(wanted.split(' | '))}, {'at least' if relation == '>=' else 'at most'} {bound}"
+        return f"Must be {_kinds(wanted)}, {'at least' if relation == '>=' else 'at most'} {bound}"
     return message
 
 
-def _listed(kinds: list[str]) -> str:
-    words = [_KINDS.get(kind, kind) for kind in kinds]
-    return ", ".join(words[:-1]) + " or " + words[-1] if len(words) > 1 else words[0]
+def _kinds(names: str) -> str:
+    """msgspec's names, such as ``int | null``, as the usual ones."""
+    return listed([_KINDS.get(name, name) for name in names.split(" | ")])

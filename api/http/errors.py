@@ -14,10 +14,12 @@ from litestar.openapi.datastructures import ResponseSpec
 from msgspec import Struct
 
 from api.http import help_texts
+from api.http.choices import listed
 from api.http.decoding import in_words
 from api.http.idempotency import HEADER as IDEMPOTENCY_KEY
 from api.http.ignored import HEADER
 from api.http.limiting import show
+from api.http.parameters import parameter_choices
 from api.http.places import written
 from api.http.refusals import (
     Conflict,
@@ -120,7 +122,7 @@ def answers(*statuses: int, described: Mapping[int, type[Struct]] | None = None)
 def answer(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
     """The response to a request whose handler raised ``error``."""
     if isinstance(error, HTTPException):
-        return _litestar_answer(error)
+        return _litestar_answer(request, error)
     status = next((STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), 500)
     if status == 500:
         log.error("unexpected method=%s path=%s", request.method, request.scope["path"], exc_info=error)
@@ -153,20 +155,27 @@ def answer(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
     return _respond(status, error.detail, [Fault(message, error.field, error.help)])
 
 
-def _litestar_answer(error: HTTPException) -> Response[ErrorBody]:
+def _litestar_answer(request: Request[Any, Any, Any], error: HTTPException) -> Response[ErrorBody]:
     """Converts Litestar's own errors: no such route or method, and malformed query parameters."""
     if error.status_code >= 500:
         log.error("unexpected status=%d", error.status_code, exc_info=error)
         return _respond(500, "Internal error")
     faults = []
     if isinstance(error.extra, list):
-        faults = [Fault(in_words(item["message"]), item.get("key")) for item in error.extra if isinstance(item, dict)]
+        faults = [_of_parameter(request, item) for item in error.extra if isinstance(item, dict)]
     headers = dict(error.headers or {})
     if "allow" in headers:
         headers["allow"] = _in_order(headers["allow"])
     if faults:
         return _respond(error.status_code, Invalid(faults).detail, faults, headers)
     return _respond(error.status_code, error.detail, [Fault(error.detail, help=help_texts.CALLS)], headers)
+
+
+def _of_parameter(request: Request[Any, Any, Any], said: Mapping[str, Any]) -> Fault:
+    """The fault of a query parameter. Each is a text, so what is no boolean is said to be neither true nor false."""
+    message, name = str(said["message"]), said.get("key")
+    allowed = parameter_choices(request.scope.get("route_handler"), str(name))
+    return Fault(f"Must be {listed(allowed)}" if allowed else in_words(message), name)
 
 
 def _in_order(methods: str) -> str:

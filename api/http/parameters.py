@@ -15,6 +15,7 @@ from litestar.types import Scope
 from msgspec import Struct
 
 from api.http import help_texts
+from api.http.choices import choices
 from api.http.ignored import ignored_by
 from api.http.places import LONGEST_NAME
 from api.http.refusals import Enough, Fault, Faults, Invalid
@@ -55,6 +56,13 @@ def _names(function: Any) -> Iterable[str]:
         for kwarg in getattr(hint, "__metadata__", ()):
             if isinstance(kwarg, QueryParameter):
                 yield kwarg.name or name
+
+
+def parameter_choices(handler: Any, name: str) -> list[str]:
+    """The values that a query parameter may have, where its type lists them. ``handler`` is the route's; ``name`` is
+    that of the handler's argument."""
+    hint = get_type_hints(handler.fn).get(name) if isinstance(handler, HTTPRouteHandler) else None
+    return choices(hint) if hint is not None else []
 
 
 def check_parameters(scope: Scope, route: BaseRouteHandler) -> None:

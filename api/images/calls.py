@@ -17,14 +17,14 @@ from api.http.errors import answers
 from api.http.examples import IMAGE_ID, Example
 from api.http.existing import IMAGE, existing
 from api.http.limiting import LimitedOperation
-from api.http.refusals import Conflict, Fault, Faults, Invalid
+from api.http.refusals import Conflict, Faults, Invalid
 from api.http.routes import RouteGroup, resource
 from api.images.cache import ImageCache
 from api.images.checking import ImageChecks
 from api.images.counting import ViewCounts
 from api.images.form import FILE, MOST_BYTES, received
 from api.images.serving import PATH
-from api.images.texts import LONGEST, REMOVE_LOCATION, checked
+from api.images.texts import CHOICES, LONGEST, REMOVE_LOCATION, checked
 from cluster.images.names import filename_for
 from cluster.intake.intake import Intake
 from cluster.journal.images import MOST_BYTES as MOST_BYTES_IN_ALL
@@ -107,7 +107,7 @@ class UploadOperation(LimitedOperation):
                 "folder": text,
                 REMOVE_LOCATION: Schema(
                     type=OpenAPIType.STRING,
-                    enum=["true", "false"],
+                    enum=list(CHOICES[REMOVE_LOCATION]),
                     description="Whether to take out where a photo was taken, with the other data about it",
                 ),
             },
@@ -177,7 +177,7 @@ class ImageCalls:
         self._intake.require_room()
         tenant_id = request.auth.tenant_id
         async with received(request, LONGEST) as upload:
-            remove_location = _truth(upload.texts.get(REMOVE_LOCATION, "false"))
+            remove_location = upload.texts.get(REMOVE_LOCATION) == "true"
             proven = await self._checks.check(tenant_id, upload.content, remove_location=remove_location)
             thumbnail = proven.image.thumbnail
             filename = filename_for(upload.filename, proven.content_type)
@@ -277,10 +277,3 @@ class ImageCalls:
             created_at=image.created_at,
             updated_at=image.updated_at,
         )
-
-
-def _truth(text: str) -> bool:
-    """Raises Invalid."""
-    if text.lower() not in ("true", "false"):
-        raise Invalid([Fault("Must be true or false", REMOVE_LOCATION)])
-    return text.lower() == "true"

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from api.http.choices import listed
 from api.http.refusals import Fault
 from cluster.policy.routes.host_names import has_control
 
@@ -10,8 +11,17 @@ LONGEST: Mapping[str, int] = {"alt_text": 1000, "folder": 255, REMOVE_LOCATION: 
 """Characters of each."""
 
 
+CHOICES: Mapping[str, tuple[str, ...]] = {REMOVE_LOCATION: ("true", "false")}
+"""The values of a text that has only these, in any case."""
+
+
 def checked(text: str, field: str, most: int, faults: list[Fault]) -> str:
     """The text as it is stored."""
+    if (allowed := CHOICES.get(field)) is not None:
+        text = text.strip().lower()
+        if text and text not in allowed:
+            faults.append(Fault(f"Must be {listed(allowed)}", field))
+        return text
     if len(text) > most:
         faults.append(Fault(f"At most {most:,} characters", field))
     elif has_control(text):

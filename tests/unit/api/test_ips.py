@@ -77,6 +77,12 @@ async def test_a_filter_that_cannot_be(routed: World, query: dict[str, str]) -> 
     assert response.json()["errors"][0]["field"] == next(iter(query))
 
 
+async def test_a_filter_names_its_choices(routed: World) -> None:
+    for query, said in (({"sort_by_direction": "up"}, "asc or desc"), ({"exclude_whitelabels": "x"}, "true or false")):
+        response = await routed.request("GET", "/v3/ips", **query)
+        assert response.json()["errors"][0]["message"] == f"Must be {said}"
+
+
 async def test_one_address_pools_and_warm_up(routed: World) -> None:
     async def got(path: str) -> object:
         response = await routed.request("GET", f"/v3/ips{path}")

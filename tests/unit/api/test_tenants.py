@@ -153,6 +153,13 @@ async def test_a_wrong_type_is_a_422(stored: Stored, part: str, body: Any) -> No
     assert (await stored.put(part, body)).status_code == 422
 
 
+async def test_a_value_that_is_not_of_a_list_is_answered_with_the_list(stored: Stored) -> None:
+    refused = (await stored.put("tracking", {"image_embed_mode": "attached"})).json()
+    assert [(one["field"], one["message"]) for one in refused["errors"]] == [
+        ("image_embed_mode", "Must be cid or proxy")
+    ]
+
+
 async def test_a_tenant_lowers_its_limits_and_never_raises_them_above_the_operators(
     operating: Operating, stored: Stored
 ) -> None:
