@@ -104,6 +104,7 @@ def create_app(
         limiter,
         pools=lambda: active_policy.routing.pools,
         lifetime_s=lifetime_s,
+        public_url=settings.base_url,
         limits=limits,
     )
     keyed = for_caller(

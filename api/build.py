@@ -174,6 +174,7 @@ async def api(context: Context, links: Links) -> Api:
                 application=f"{context.name}-large",
                 offer_grace_s=settings.delivery.offer_grace_s,
                 lifetime_s=settings.delivery.lifetime_s,
+                public_url=settings.http.base_url,
                 limits=settings.message,
                 max_body_bytes=settings.http.max_body_bytes,
             ),

@@ -59,6 +59,11 @@ class HttpSettings(_Section, frozen=True, kw_only=True):
     """Networks of proxies whose X-Forwarded-For is believed. Only keys with allowed_networks need it."""
 
     @property
+    def base_url(self) -> str:
+        """``public_url``, or the URL of ``bind`` without one."""
+        return self.public_url.rstrip("/") or f"http://{self.bind}"
+
+    @property
     def public_host(self) -> str:
         """The host of ``public_url``; "" when there is none that a CNAME record can lead to."""
         return public_url(self.public_url) if self.public_url else ""

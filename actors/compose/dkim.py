@@ -24,7 +24,7 @@ _OVERSIGNED = (
 )
 """RFC 6376 §5.4.1, and the fields that RFC 8058 §4 requires for one-click unsubscription. Each is named once more than
 it occurs, even if it does not occur: a field added in transit then breaks the signature (RFC 6376 §8.15)."""
-_SIGNED = (b"sender", b"in-reply-to", b"references", b"list-id")
+_SIGNED = (b"sender", b"in-reply-to", b"references", b"list-id", b"feedback-id")
 """RFC 6376 §5.4.1 again. If they are missing they may be added in transit, as mailing lists do."""
 
 _LEAST_RSA_BITS = 2048

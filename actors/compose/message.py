@@ -47,15 +47,19 @@ def draft_message(
     signed_at: datetime,
     addressee: Addressee | None = None,
     filled: Filled | None = None,
+    feedback_id: bytes = b"",
 ) -> Draft:
     """The message of one personalization, to be signed by ``signer`` if there is one.
 
     ``message_id`` is the whole field value. ``date`` is the same in every attempt, ``signed_at`` is the time of this
     attempt; both are timezone-aware. ``addressee``: the recipient of a copy, if each recipient gets one. ``filled``:
-    the result of ``Skeleton.fill`` for this message, if it is at hand. Raises NotComposable when the message cannot be
+    the result of ``Skeleton.fill`` for this message, if it is at hand. ``feedback_id``: the value of Feedback-ID unless
+    the sender gives one. Raises NotComposable when the message cannot be
     composed.
     """
-    composed = skeleton.compose(personalization, message_id=message_id, date=date, addressee=addressee, filled=filled)
+    composed = skeleton.compose(
+        personalization, message_id=message_id, date=date, addressee=addressee, filled=filled, feedback_id=feedback_id
+    )
     body_hash = skeleton.body_hash(composed.body) if signer is not None else b""
     at = int(signed_at.timestamp())
     downgraded = None

@@ -37,7 +37,6 @@ _OTHER_RANK = 1
 _ON_THE_WIRE = 4
 """The most octets on the wire per octet of a text: three in quoted-printable, and the line breaks."""
 
-_LENGTH_OF_ID = len("Message-ID")
 _Fields = list[tuple[bytes, bytes]]
 
 
@@ -84,6 +83,7 @@ class Skeleton:
         self._limits = limits
         self._renderer = Renderer(content, limits, version)
         self._content = self._renderer.content
+        self._transform = transform
         self._transformer = Transformer(transform, self._renderer) if transform is not None else None
         seed = sha256(encode(content)).hexdigest()[:32]
         self._boundary = f"{BOUNDARY_MARK}{seed}"
@@ -105,10 +105,11 @@ class Skeleton:
         date: datetime,
         addressee: Addressee | None = None,
         filled: Filled | None = None,
+        feedback_id: bytes = b"",
     ) -> Composed:
         """The message of one personalization. ``message_id``: with angle brackets, used if the sender names none.
         ``date``: timezone-aware. ``addressee``: the recipient of a copy, if each recipient gets one. ``filled``: the
-        result of ``fill`` for this message, if it is at hand.
+        result of ``fill`` for this message, if it is at hand. ``feedback_id``: used if the sender names none.
 
         Raises NotComposable for this message alone; if it would be too large, before it is made. The skeleton remains
         usable for the others.
@@ -121,16 +122,20 @@ class Skeleton:
                 entity = self._shared if said.parts is self._renderer.shared else self._laid_out(said.parts)
             header, smtputf8 = self._addressing(said, personalization)
             header.insert(0, (b"Date", fields.date(date)))
-            custom, own_id = _custom(said.headers) if personalization.headers else self._custom
+            custom = _custom(said.headers) if personalization.headers else self._custom
             same_subject = said.subject is self._content.subject
             header += (
                 (b"Subject", self._subject if same_subject else fields.subject(said.subject)),
-                (b"Message-ID", own_id or fields.message_id(message_id)),
+                (b"Message-ID", custom.message_id or fields.message_id(message_id)),
                 (b"MIME-Version", b"1.0"),
                 (b"Content-Type", entity.type),
                 (b"Content-Transfer-Encoding", entity.encoding),
             )
-            header += custom
+            if self._transform is not None and addressee is not None and not custom.unsubscribes:
+                header += self._transform.fields(addressee)
+            if feedback_id and not custom.has_feedback_id:
+                header.append((b"Feedback-ID", feedback_id))
+            header += custom.fields
         except UnicodeEncodeError as error:
             raise _half_pair() from error
         downgraded = _downgraded(header, personalization) if smtputf8 else None
@@ -263,7 +268,7 @@ class Skeleton:
         return fields.subject(self._content.subject)
 
     @_Once
-    def _custom(self) -> tuple[_Fields, bytes | None]:
+    def _custom(self) -> "_Custom":
         return _custom(self._renderer.headers)
 
 
@@ -323,16 +328,26 @@ def _downgraded(header: _Fields, personalization: PreparedPersonalization) -> tu
     return tuple(downgraded)
 
 
-def _custom(headers: Mapping[str, str]) -> tuple[_Fields, bytes | None]:
-    """The sender's custom fields, and the value of a Message-ID among them."""
-    others: _Fields = []
-    own_id = None
+class _Custom(Struct):
+    """The sender's custom fields, and which of those that postray would write are among them."""
+
+    fields: _Fields
+    message_id: bytes | None = None
+    unsubscribes: bool = False
+    has_feedback_id: bool = False
+
+
+def _custom(headers: Mapping[str, str]) -> _Custom:
+    found = _Custom([])
     for name, value in headers.items():
         field = custom_fields.write(name, value)
         if field is None:
             continue
-        if len(name) == _LENGTH_OF_ID and name.lower() == "message-id":
-            own_id = field[1]
-        else:
-            others.append(field)
-    return others, own_id
+        lower = name.lower()
+        if lower == "message-id":
+            found.message_id = field[1]
+            continue
+        found.unsubscribes = found.unsubscribes or lower in ("list-unsubscribe", "list-unsubscribe-post")
+        found.has_feedback_id = found.has_feedback_id or lower == "feedback-id"
+        found.fields.append(field)
+    return found

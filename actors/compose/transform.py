@@ -84,6 +84,9 @@ class Transform(Protocol):
     def scope(self) -> SharedBy:
         """Which messages share the result."""
 
+    def fields(self, addressee: Addressee) -> tuple[tuple[bytes, bytes], ...]:
+        """The header fields by which this recipient unsubscribes: (name, value). The sender's own take precedence."""
+
     def change(self, text: Text) -> Text | None:
         """The changed text: with places only if the scope is RECIPIENT, and with no key more often than before. None,
         only for a text with keys, if the change depends on their values."""

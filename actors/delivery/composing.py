@@ -18,6 +18,7 @@ from actors.compose.message import Draft, WireMessage, draft_message, finish
 from actors.compose.mime import Skeleton
 from actors.compose.multibuffer import why_one_at_a_time
 from actors.compose.templated import Version
+from actors.compose.tracking.fields import feedback_id
 from actors.compose.transform import Addressee, SharedBy
 from actors.delivery.contents import LARGE_BYTES, Compiled, Contents, Template, TransformOf, untransformed
 from actors.delivery.job import Job, Uncomposed
@@ -315,9 +316,16 @@ def _draft(order: ComposeOrder, skeleton: Skeleton, sending: SendingDomain, now:
             signed_at=now,
             addressee=order.addressee,
             filled=order.filled,
+            feedback_id=feedback_id(_campaign(order), first.tenant_id, order.domain),
         )
     except NotComposable as fault:
         return fault
+
+
+def _campaign(order: ComposeOrder) -> str:
+    """What Feedback-ID counts by: the batch, or else the first category."""
+    categories = order.compiled.content.categories
+    return order.deliveries[0].batch_id or (categories[0] if categories else "")
 
 
 def _addressed(order: ComposeOrder, wire: WireMessage, return_path: str) -> Made:

@@ -23,6 +23,7 @@ from cluster.policy.lifecycle import Status
 from cluster.settings import DEFAULT_LIMITS, MessageSettings
 from cluster.templates.compiled import CompiledTemplate
 from cluster.templates.handlebars.errors import TooMuch
+from cluster.tracking.choices import Tracking
 
 NO_BOUNDS: Mapping[str, int] = {}
 
@@ -126,7 +127,7 @@ def detail(
         reply_to=content.reply_to[0].email if content.reply_to else None,
         custom_args=None if withheld else {**content.custom_args, **personalization.custom_args},
         custom_headers=None if withheld else _headers(content, personalization),
-        tracking_settings=_tracking(content.tracking_settings),
+        tracking_settings=_tracking(content.tracking),
         retry_count=row.retry_count,
         next_retry_at=_utc(row.next_retry_at),
         html_content=shown["html_content"].text,
@@ -227,13 +228,9 @@ def _finished(row: MessageRow, *statuses: Status) -> datetime | None:
     return _utc(row.finished_at) if row.status in statuses else None
 
 
-def _tracking(asked: dict[str, Any]) -> EffectiveTracking:
-    def enabled(name: str, default: bool) -> bool:
-        value = asked.get(name, {}).get("enable")
-        return default if value is None else bool(value)
-
+def _tracking(acting: Tracking | None) -> EffectiveTracking:
     return EffectiveTracking(
-        open_tracking=enabled("open_tracking", True),
-        click_tracking=enabled("click_tracking", True),
-        subscription_tracking=enabled("subscription_tracking", False),
+        open_tracking=acting is not None and acting.opens,
+        click_tracking=acting is not None and acting.clicks,
+        subscription_tracking=acting is not None and acting.subscription is not None,
     )

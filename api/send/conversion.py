@@ -15,6 +15,7 @@ from cluster.journal.records import Address, Attachment, BodyPart, Content, Foot
 from cluster.message.mime_fields import content_id, file_name, file_type
 from cluster.policy.routes.domains import spelled
 from cluster.templates.texts import TemplateUse
+from cluster.tracking.choices import Tracking
 
 
 def new_request(
@@ -26,18 +27,19 @@ def new_request(
     now: datetime,
     lifetime: timedelta,
     template: TemplateUse | None = None,
+    tracking: Tracking | None = None,
     subjects: Sequence[str] | None = None,
 ) -> NewRequest:
     """The request with a message for each personalization, in order. ``files`` has the bytes of its attachments;
     ``lifetime`` is the default for messages that do not set one. ``template`` is what its template is now, ``subjects``
-    are those that messages have from it."""
+    are those that messages have from it. ``tracking`` is how its messages are tracked."""
     assert mail.personalizations and mail.from_
     if mail.lifetime is not None:
         lifetime = timedelta(seconds=mail.lifetime)
     hashes = [hashlib.sha256(file).digest() for file in files]
     send_at = send_time(mail.send_at, now)
     return prepared_request(
-        _content(mail, files, hashes, template),
+        _content(mail, files, hashes, template, tracking),
         map(_personal, mail.personalizations),
         [send_at if one.send_at is None else send_time(one.send_at, now) for one in mail.personalizations],
         tenant_id=tenant_id,
@@ -65,7 +67,13 @@ def _personal(one: Personalization) -> PreparedPersonalization:
     )
 
 
-def _content(mail: MailSend, files: Sequence[bytes], hashes: Sequence[bytes], template: TemplateUse | None) -> Content:
+def _content(
+    mail: MailSend,
+    files: Sequence[bytes],
+    hashes: Sequence[bytes],
+    template: TemplateUse | None,
+    tracking: Tracking | None,
+) -> Content:
     assert mail.from_
     footer = mail.mail_settings.footer if mail.mail_settings else None
     return Content(
@@ -84,6 +92,7 @@ def _content(mail: MailSend, files: Sequence[bytes], hashes: Sequence[bytes], te
         template=template,
         footer=Footer(footer.text or "", footer.html or "") if footer and footer.enable else None,
         tracking_settings=msgspec.to_builtins(mail.tracking_settings) if mail.tracking_settings else {},
+        tracking=tracking,
     )
 
 

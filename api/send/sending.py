@@ -23,6 +23,7 @@ from api.send.defaults import apply_defaults
 from api.send.notes import Notes
 from api.send.request import MailSend
 from api.send.templating import compile_subject, takes_long
+from api.send.tracking import tracking_of
 from api.send.validation import check
 from cluster.ids import is_id
 from cluster.intake.embedding import embed_images
@@ -37,6 +38,7 @@ from cluster.policy.routes.routing import DEFAULT_POOL
 from cluster.settings import DEFAULT_LIMITS, MessageSettings
 from cluster.templates.handlebars.errors import TemplateError
 from cluster.tenancy.directory import TenantDirectory
+from cluster.tenancy.links import base_url
 from cluster.tenancy.settings import DEFAULTS
 
 BATCH_TTL_S = 5.0
@@ -82,17 +84,19 @@ class Sending:
         *,
         pools: Callable[[], Container[str]],
         lifetime_s: float,
+        public_url: str,
         limits: MessageSettings = DEFAULT_LIMITS,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         """``commit`` returns when the request is on disk. A message expires ``lifetime_s`` after its send time unless
-        it sets its own lifetime. ``pools`` returns those of the active routing. ``limits`` apply to the composed
-        messages."""
+        it sets its own lifetime. ``public_url``: what recipients reach the API under. ``pools`` returns those of
+        the active routing. ``limits`` apply to the composed messages."""
         self._journal = journal
         self._commit = commit
         self._charging = charging
         self._lifetime = timedelta(seconds=lifetime_s)
         self._limits = limits
+        self._public_url = public_url
         self._clock = clock
         self._directory = directory
         self._pools = pools
@@ -120,7 +124,7 @@ class Sending:
         if mail.scheduled:
             _ACCESS.require(key, SEND_AT)
         if tenant.settings is not DEFAULTS:
-            apply_defaults(mail, tenant.settings, notes)
+            apply_defaults(mail, tenant.settings)
         template = await self._template(key.tenant_id, mail.template_id) if mail.template_id is not None else None
         checked = check(mail, self._limits, notes, template)
         if mail.batch_id is not None and not await self._has_batch(key.tenant_id, mail.batch_id):
@@ -142,6 +146,7 @@ class Sending:
             mail,
             checked.files,
             tenant_id=key.tenant_id,
+            tracking=tracking_of(mail, tenant, base_url(tenant.link_host, self._public_url)),
             sandbox=sandbox,
             now=self._clock(),
             lifetime=self._lifetime,

@@ -33,7 +33,8 @@ MOST_GROUPS_TO_DISPLAY = 25
 LONGEST_LIFETIME_S = 7 * 24 * 3600
 CONTENT_TYPES = ("text/plain", "text/html", "text/calendar", "text/x-amp-html")
 
-NOT_DONE = "This is not supported yet: leave it out, or set enable to false"
+LONGEST_TAG = 200
+"""Characters of a text that the pixel or the unsubscribe address takes the place of."""
 
 
 class Checked(Struct, frozen=True):
@@ -211,15 +212,13 @@ def _check_mail_settings(settings: MailSettings, faults: list[Fault], notes: Not
 
 
 def _check_tracking(settings: TrackingSettings, faults: list[Fault]) -> None:
-    """Whatever is on, or says how to do it, is refused until it is done. What is off may say anything."""
     given = msgspec.to_builtins(settings)
     _check_settings_texts(given, "tracking_settings", faults)
-    for name, setting in given.items():
-        where = f"tracking_settings.{name}"
-        if setting.get("enable"):
-            faults.append(Fault(NOT_DONE, where))
-        elif "enable" not in setting:
-            faults += [Fault(NOT_DONE, f"{where}.{field}") for field, value in setting.items() if value]
+    for name in ("open_tracking", "subscription_tracking"):
+        tag = given.get(name, {}).get("substitution_tag") or ""
+        if len(tag) > LONGEST_TAG or (tag and not tag.strip()):
+            message = f"A tag has 1 to {LONGEST_TAG} characters, not only spaces"
+            faults.append(Fault(message, f"tracking_settings.{name}.substitution_tag"))
 
 
 def _check_settings_texts(settings: Mapping[str, Any], where: str, faults: list[Fault]) -> None:

@@ -56,6 +56,7 @@ TRACKING = (
         description="Links lead through the tracking host, which records each click.",
         kind=ClickTracking,
         example={"enabled": False},
+        acts=True,
     ),
     Section(
         name="google_analytics",
@@ -63,6 +64,7 @@ TRACKING = (
         description="Campaign parameters are added to the targets of links.",
         kind=GoogleAnalytics,
         example={"enabled": True, "utm_source": "newsletter"},
+        acts=True,
     ),
     Section(
         name="open",
@@ -70,6 +72,7 @@ TRACKING = (
         description="An invisible image records that a message was opened.",
         kind=OpenTracking,
         example={"enabled": False},
+        acts=True,
     ),
     Section(
         name="subscription",
@@ -77,6 +80,7 @@ TRACKING = (
         description="Each message ends with an unsubscribe link.",
         kind=SubscriptionTracking,
         example={"enabled": False, "plain_content": "Unsubscribe: <% %>"},
+        acts=True,
     ),
 )
 MAIL = (

@@ -68,10 +68,11 @@ class Tenants(JournalPart):
         row = await self._database.row("tenant", id=tenant_id)
         if row is None:
             return None
-        id, name, is_suspended, resumed_at, set_, given, own, domains, with_subdomains, *below, link_host = row
+        id, name, is_suspended, resumed_at, set_, given, own, domains, with_subdomains, *below, link_host, number = row
         return Tenant(
             id=id,
             name=name,
+            number=number,
             is_suspended=is_suspended,
             resumed_at=resumed_at,
             settings=settings.decode(set_),

@@ -68,7 +68,8 @@ SELECT t.id, t.name, t.suspended_at IS NOT NULL, t.resumed_at, t.settings::text,
     coalesce(d.domains, '{}'), coalesce(d.with_subdomains, '{}'),
     coalesce(o.domains, '{}'), coalesce(o.with_subdomains, '{}'),
     (SELECT b.subdomain || '.' || b.domain FROM branded_links b
-     WHERE b.tenant_id = t.id AND b.verified_at IS NOT NULL ORDER BY b.is_default DESC, b.id LIMIT 1)
+     WHERE b.tenant_id = t.id AND b.verified_at IS NOT NULL ORDER BY b.is_default DESC, b.id LIMIT 1),
+    t.number
 FROM tenants t CROSS JOIN LATERAL (
     SELECT array_agg(s.domain ORDER BY s.id) AS domains, array_agg(s.include_subdomains ORDER BY s.id) AS with_subdomains
     FROM sender_domains s WHERE s.tenant_id = t.id AND s.verified_at IS NOT NULL) AS d

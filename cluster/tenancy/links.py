@@ -27,6 +27,13 @@ class AliasFinding(Struct, frozen=True):
     """Why it is not valid; None when it is."""
 
 
+def base_url(link_host: str, public_url: str) -> str:
+    """What public URLs of a tenant begin with, without a slash at the end: its own host, or ``public_url``, which is
+    that of the installation."""
+    public_url = public_url.rstrip("/")
+    return f"{public_url.partition('://')[0]}://{link_host}" if link_host else public_url
+
+
 def link_records(tenant_id: str, host: str, domain: str, target: str) -> LinkRecords:
     """``host`` is below ``domain``; ``target`` is the installation's own host."""
     return LinkRecords(host, f"{tenant_id.removeprefix('tnt_').lower()}.{domain}", target)

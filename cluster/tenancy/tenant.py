@@ -21,6 +21,8 @@ class Tenant(Struct, frozen=True, kw_only=True, gc=False):
 
     id: str
     name: str
+    number: int = 0
+    """Short for its id, in the tokens of tracked mail."""
     is_suspended: bool = False
     resumed_at: datetime | None = None
     """When its last suspension ended."""

@@ -26,6 +26,8 @@ class Setup(Struct, frozen=True, kw_only=True):
     """The name of its connections to the journal, and its shard of the tallies."""
     offer_grace_s: float
     lifetime_s: float
+    public_url: str
+    """What recipients reach the API under."""
     limits: MessageSettings = DEFAULT_LIMITS
     max_body_bytes: int
 

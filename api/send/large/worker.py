@@ -142,6 +142,7 @@ class Worker:
                 self._charging,
                 pools=lambda: self._pools,
                 lifetime_s=setup.lifetime_s,
+                public_url=setup.public_url,
                 limits=setup.limits,
             )
         return self._sending

@@ -32,6 +32,9 @@ class Naming:
 
     scope = SharedBy.RECIPIENT
 
+    def fields(self, _addressee: Addressee) -> tuple[tuple[bytes, bytes], ...]:
+        return ()
+
     def change(self, text: Text) -> Text:
         return Text(text.type, (*text.literals[:-1], f"{text.literals[-1]}for ", "."), (*text.holes, Name()))
 

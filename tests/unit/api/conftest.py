@@ -72,6 +72,7 @@ class World:
                 self.limiter,
                 pools=lambda: self.policy.routing.pools,
                 lifetime_s=86_400,
+                public_url=settings.base_url,
             )
         )
         self.app: Litestar = create_app(

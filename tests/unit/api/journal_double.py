@@ -73,6 +73,7 @@ class JournalDouble:
         """By tenant, sandbox and idempotency key."""
         self.intake = SimpleNamespace(accept=self._accept)
         self.idempotency_keys = SimpleNamespace(first_answer=self._first_answer)
+        self.link_hosts: dict[str, str] = {}
         self.settings: dict[str, TenantSettings] = {}
         """Those of tenants that have not the defaults."""
         self.tenants = SimpleNamespace(
@@ -182,6 +183,8 @@ class JournalDouble:
         return Tenant(
             id=tenant_id,
             name=tenant_id,
+            number=7,
+            link_host=self.link_hosts.get(tenant_id, ""),
             is_suspended=tenant_id in self.suspended,
             senders=senders,
             limits=limits,

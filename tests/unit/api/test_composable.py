@@ -257,23 +257,6 @@ async def test_what_is_said_in_vain_is_named(world: World) -> None:
     assert "x-postray-ignored" not in (await world.send(mail())).headers
 
 
-@pytest.mark.parametrize(
-    ("settings", "fields"),
-    [
-        ({"click_tracking": {"enable": True}, "open_tracking": {"enable": False}}, ["click_tracking"]),
-        ({"ganalytics": {"enable": True, "utm_source": "x"}}, ["ganalytics"]),
-        ({"subscription_tracking": {"enable": True}, "open_tracking": {"enable": True}}, None),
-        ({"open_tracking": {"substitution_tag": "%open%"}}, ["open_tracking.substitution_tag"]),
-        ({"click_tracking": {"enable_text": True}}, ["click_tracking.enable_text"]),
-    ],
-)
-async def test_tracking_that_is_on_is_refused_since_there_is_none(
-    world: World, settings: dict[str, Any], fields: list[str] | None
-) -> None:
-    named = await world.fields(mail(tracking_settings=settings))
-    assert named == [f"tracking_settings.{name}" for name in fields or ("open_tracking", "subscription_tracking")]
-
-
 async def test_tracking_that_is_off_is_accepted(world: World) -> None:
     settings = {
         "click_tracking": {"enable": False, "enable_text": False},

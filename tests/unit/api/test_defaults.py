@@ -1,12 +1,12 @@
-"""A tenant's defaults in its mail: the footer acts, and tracking that it switched on is named until it does."""
+"""A tenant's defaults in its mail: the footer, and how it is tracked."""
 
 from typing import Any
 
 import msgspec
 import pytest
+from msgspec import structs
 
 from api.send.defaults import apply_defaults
-from api.send.notes import Notes
 from api.send.sending import DECODER
 from api.send.validation import check
 from cluster.journal.records import Footer, decode_content
@@ -19,6 +19,7 @@ from cluster.tenancy.settings import (
     SubscriptionTracking,
     TenantSettings,
 )
+from cluster.tracking.choices import Analytics, Tracking, UnsubscribeText
 from tests.unit.api.bodies import mail
 from tests.unit.api.conftest import World
 
@@ -64,51 +65,65 @@ def test_a_default_footer_counts_for_the_size_of_a_message() -> None:
     settings = TenantSettings(footer=DefaultFooter(enabled=True, plain_content="\u20ac" * 10_000))
     request = DECODER.decode(msgspec.json.encode(mail()))
     assert check(request, limits).faults == []
-    apply_defaults(request, settings, Notes())
+    apply_defaults(request, settings)
     assert [fault.field for fault in check(request, limits).faults] == ["content[0].value"]
 
 
+USUAL = Tracking(base_url="http://127.0.0.1:8080", tenant_number=7, opens=True, clicks=True)
+
+
 @pytest.mark.parametrize(
-    ("settings", "own", "named"),
+    ("settings", "own", "expected"),
     [
-        (TenantSettings(open=OpenTracking(enabled=False)), None, None),
-        (TenantSettings(click=ClickTracking(enabled=False, enable_text=True)), None, None),
-        (TenantSettings(click=ClickTracking(enable_text=True)), None, "tracking_settings.click_tracking.enable_text"),
-        (TenantSettings(click=ClickTracking(enable_text=True)), {"click_tracking": {"enable": False}}, None),
-        (TenantSettings(click=ClickTracking(enable_text=True)), {"click_tracking": {"enable_text": False}}, None),
+        (TenantSettings(), {}, USUAL),
+        (TenantSettings(), {"tracking_settings": {"open_tracking": {"substitution_tag": "%o%"}}}, {"open_tag": "%o%"}),
+        (TenantSettings(open=OpenTracking(enabled=False)), {}, {"opens": False}),
         (
-            TenantSettings(
-                subscription=SubscriptionTracking(enabled=True), google_analytics=GoogleAnalytics(enabled=True)
-            ),
-            {"open_tracking": {"enable": False}},
-            "tracking_settings.subscription_tracking,tracking_settings.ganalytics",
+            TenantSettings(open=OpenTracking(enabled=False)),
+            {"tracking_settings": {"open_tracking": {"enable": True}}},
+            USUAL,
         ),
         (
-            TenantSettings(subscription=SubscriptionTracking(enabled=True)),
-            {"subscription_tracking": {"enable": False}},
+            TenantSettings(open=OpenTracking(enabled=False), click=ClickTracking(enabled=False, enable_text=True)),
+            {"tracking_settings": {"ganalytics": {"enable": False}}},
             None,
+        ),
+        (TenantSettings(click=ClickTracking(enable_text=True)), {}, {"text_clicks": True}),
+        (
+            TenantSettings(click=ClickTracking(enable_text=True)),
+            {"tracking_settings": {"click_tracking": {"enable_text": False}}},
+            USUAL,
+        ),
+        (
+            TenantSettings(subscription=SubscriptionTracking(enabled=True, plain_content="Go: <% %>", replace="[u]")),
+            {"tracking_settings": {"subscription_tracking": {"html": "<% go %>"}}},
+            {"subscription": UnsubscribeText("Go: <% %>", "<% go %>", "[u]")},
+        ),
+        (
+            TenantSettings(google_analytics=GoogleAnalytics(enabled=True, utm_source="a", utm_medium="b")),
+            {"tracking_settings": {"ganalytics": {"utm_medium": "c"}}},
+            {"analytics": Analytics("a", "c")},
         ),
     ],
 )
-async def test_tracking_that_would_apply_is_named(
-    world: World, settings: TenantSettings, own: dict[str, Any] | None, named: str | None
+async def test_a_requests_tracking_goes_over_its_tenants(
+    world: World, settings: TenantSettings, own: dict[str, Any], expected: Tracking | dict[str, Any] | None
 ) -> None:
     world.journal.settings["tnt_acme"] = settings
-    response = await world.send(mail() if own is None else mail(tracking_settings=own))
-    assert (response.status_code, response.headers.get("x-postray-ignored")) == (202, named)
+    response = await world.send(mail(**own))
+    assert (response.status_code, response.headers.get("x-postray-ignored")) == (202, None)
+    found = decode_content(world.journal.requests[-1].content).tracking
+    assert found == (structs.replace(USUAL, **expected) if isinstance(expected, dict) else expected)
 
 
-async def test_tracking_that_the_tenant_has_switched_off_is_off_in_the_message(world: World) -> None:
-    world.journal.settings["tnt_acme"] = TenantSettings(
-        open=OpenTracking(enabled=False), click=ClickTracking(enabled=False)
-    )
-    own = {"open_tracking": {"substitution_tag": "%open%"}, "ganalytics": {"enable": False}}
-    assert (await world.send(mail(tracking_settings=own))).status_code == 202
-    assert decode_content(world.journal.requests[-1].content).tracking_settings == {
-        "open_tracking": {"enable": False, "substitution_tag": "%open%"},
-        "click_tracking": {"enable": False},
-        "ganalytics": {"enable": False},
-    }
-    assert await world.fields(mail(tracking_settings={"open_tracking": {"enable": True}})) == [
-        "tracking_settings.open_tracking"
-    ]
+async def test_a_tenants_own_host_begins_its_urls(world: World) -> None:
+    world.journal.link_hosts["tnt_acme"] = "links.acme.example"
+    assert (await world.send(mail())).status_code == 202
+    tracking = decode_content(world.journal.requests[-1].content).tracking
+    assert tracking is not None and tracking.base_url == "http://links.acme.example"
+
+
+@pytest.mark.parametrize("tag", ["  ", "x" * 201, "a\0b"])
+async def test_a_tag_must_be_findable(world: World, tag: str) -> None:
+    settings = {"open_tracking": {"substitution_tag": tag}}
+    assert await world.fields(mail(tracking_settings=settings)) == ["tracking_settings.open_tracking.substitution_tag"]

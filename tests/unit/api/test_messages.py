@@ -22,6 +22,7 @@ from cluster.journal.records import (
     encode,
 )
 from cluster.policy.lifecycle import Status
+from cluster.tracking.choices import Tracking
 from tests.unit.api.conftest import World
 
 AT = datetime(2026, 4, 23, 10, 0, tzinfo=UTC)
@@ -36,7 +37,7 @@ def row(**changes: Any) -> MessageRow:
         headers={"X-A": "shared", "X-B": "shared"},
         categories=("onboarding",),
         custom_args={"campaign": "april", "user_id": 0},
-        tracking_settings={"click_tracking": {"enable": False}},
+        tracking=Tracking(base_url="https://links.example.com", tenant_number=1, opens=True),
     )
     personalization = PreparedPersonalization(
         to=(Address("ada@example.com", "Ada"),),

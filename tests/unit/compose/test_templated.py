@@ -250,6 +250,9 @@ class Tracking:
         self.seen: list[Text] = []
         self._blind = blind
 
+    def fields(self, _addressee: Addressee) -> tuple[tuple[bytes, bytes], ...]:
+        return ()
+
     def change(self, text: Text) -> Text | None:
         self.seen.append(text)
         if self._blind and text.holes:

@@ -42,6 +42,9 @@ class Wordy:
     def __init__(self) -> None:
         self.seen: list[Text] = []
 
+    def fields(self, _addressee: Addressee) -> tuple[tuple[bytes, bytes], ...]:
+        return ()
+
     def change(self, text: Text) -> Text:
         self.seen.append(text)
         changed = [literal.replace("colour", "color\r\n") for literal in text.literals]
@@ -80,6 +83,9 @@ class Tracking:
 
     def __init__(self) -> None:
         self.seen: list[Text] = []
+
+    def fields(self, _addressee: Addressee) -> tuple[tuple[bytes, bytes], ...]:
+        return ()
 
     def change(self, text: Text) -> Text | None:
         self.seen.append(text)
@@ -318,6 +324,9 @@ class Wrong(Struct, frozen=True):
 
     scope: SharedBy
     answer: Text | None
+
+    def fields(self, _addressee: Addressee) -> tuple[tuple[bytes, bytes], ...]:
+        return ()
 
     def change(self, text: Text) -> Text | None:
         return self.answer

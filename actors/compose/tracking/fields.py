@@ -1,0 +1,42 @@
+"""The header fields of tracked mail: one-click unsubscription (RFC 2369 §3.2, RFC 8058) and Feedback-ID.
+
+The sender's own fields of these names take precedence. A field that unsubscribes names one recipient, so it belongs to
+a copy.
+"""
+
+import re
+from functools import lru_cache
+
+from actors.compose.tracking.recipient import TokensOfRecipients
+from actors.compose.transform import Addressee
+from cluster.tracking.choices import Tracking
+from cluster.tracking.tokens import Preferences, unsubscribe_suffix
+
+ONE_CLICK = (b"List-Unsubscribe-Post", b"List-Unsubscribe=One-Click")
+_OTHERS = re.compile(r"[^A-Za-z0-9._-]+", re.ASCII)
+_LONGEST = 64
+"""Characters of a part of Feedback-ID."""
+
+Fields = tuple[tuple[bytes, bytes], ...]
+
+
+class UnsubscribeFields:
+    """List-Unsubscribe and List-Unsubscribe-Post for the copies of one request."""
+
+    def __init__(self, tracking: Tracking, tokens: TokensOfRecipients) -> None:
+        self._tokens = tokens
+        self._suffix = unsubscribe_suffix(Preferences(tracking.group_id, tracking.shown_groups))
+        self._beginning = f"<{tracking.base_url}/t/u/"
+
+    def of(self, addressee: Addressee) -> Fields:
+        """The fields of a recipient's copy."""
+        # One line, though it may exceed 78 characters: some readers do not unfold a URL.
+        url = f"{self._beginning}{self._tokens.of(addressee).token(self._suffix)}>"
+        return ((b"List-Unsubscribe", url.encode()), ONE_CLICK)
+
+
+@lru_cache(maxsize=4096)
+def feedback_id(campaign: str, tenant_id: str, domain: str) -> bytes:
+    """The value of Feedback-ID, by which Gmail counts complaints: the batch or category, the tenant, the sender domain.
+    Colons separate them, so other characters than those of names become ``_``."""
+    return ":".join([_OTHERS.sub("_", part)[:_LONGEST] for part in (campaign or "none", tenant_id, domain)]).encode()
