@@ -34,6 +34,7 @@ from api.http.refusals import (
     Unparseable,
     UnsupportedMedia,
 )
+from cluster.http.application import allowed
 from cluster.intake.backpressure import RETRY_AFTER_S, Overloaded
 from cluster.intake.idempotency import KeyReused
 from cluster.journal.journal import Rejected, TookTooLong, Unavailable
@@ -95,6 +96,7 @@ _DESCRIPTIONS: Mapping[int, str] = {
     408: "The body stopped arriving",
     409: "It contradicts something that exists",
     410: "It was deleted",
+    412: "A condition of the request does not hold",
     413: "The body is over the limit; the connection is closed",
     415: "The body is not of the type that the route takes, or in a content encoding other than gzip",
     416: "The range is beyond the end",
@@ -165,7 +167,7 @@ def _litestar_answer(request: Request[Any, Any, Any], error: HTTPException) -> R
         faults = [_of_parameter(request, item) for item in error.extra if isinstance(item, dict)]
     headers = dict(error.headers or {})
     if "allow" in headers:
-        headers["allow"] = _in_order(headers["allow"])
+        headers["allow"] = allowed(headers["allow"])
     if faults:
         return _respond(error.status_code, Invalid(faults).detail, faults, headers)
     return _respond(error.status_code, error.detail, [Fault(error.detail, help=help_texts.CALLS)], headers)
@@ -176,11 +178,6 @@ def _of_parameter(request: Request[Any, Any, Any], said: Mapping[str, Any]) -> F
     message, name = str(said["message"]), said.get("key")
     allowed = parameter_choices(request.scope.get("route_handler"), str(name))
     return Fault(f"Must be {listed(allowed)}" if allowed else in_words(message), name)
-
-
-def _in_order(methods: str) -> str:
-    """The methods of a path in a fixed order, OPTIONS last. Litestar returns them in the order of a set."""
-    return ", ".join(sorted(methods.split(", "), key=lambda method: (method == "OPTIONS", method)))
 
 
 def _respond(

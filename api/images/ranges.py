@@ -5,6 +5,10 @@ import re
 _RANGE = re.compile(rb"bytes=(\d{0,18})-(\d{0,18})", re.IGNORECASE)
 
 
+class ConditionFailed(Exception):
+    """The client asks for another content (412)."""
+
+
 class Unsatisfiable(Exception):
     """The range is beyond the end (416)."""
 
@@ -12,6 +16,12 @@ class Unsatisfiable(Exception):
 def is_known(if_none_match: bytes, etag: bytes) -> bool:
     """Whether the client has this content already (304)."""
     tags = [tag.strip().removeprefix(b"W/") for tag in if_none_match.split(b",")]
+    return etag in tags or b"*" in tags
+
+
+def is_meant(if_match: bytes, etag: bytes) -> bool:
+    """Whether this content is what the client asks for; otherwise it wants no other (412)."""
+    tags = [tag.strip() for tag in if_match.split(b",")]
     return etag in tags or b"*" in tags
 
 

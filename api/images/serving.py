@@ -19,7 +19,7 @@ from api.http.existing import IMAGE, missing
 from api.http.refusals import Fault
 from api.http.routes import RouteGroup, resource
 from api.images.cache import Gone, ImageCache, Served
-from api.images.ranges import Unsatisfiable, is_known, part
+from api.images.ranges import ConditionFailed, Unsatisfiable, is_known, is_meant, part
 from cluster.http.application import SERVED_BY
 from cluster.images import urls
 
@@ -27,6 +27,7 @@ PATH = urls.PATH.removesuffix("/")
 DELETED = "The image was deleted"
 MISSING = "The image does not exist"
 BEYOND = "The range is beyond the end of the image"
+OTHER = "The image is not the one that If-Match names"
 NO_VARIANT = "There is one variant: thumbnail"
 LONGEST_QUERY = 2000
 """What follows in a query is not read."""
@@ -49,7 +50,7 @@ class ImageServing:
                 200: ResponseSpec(bytes, description="The image", media_type="image/*", generate_examples=False),
                 206: ResponseSpec(bytes, description="A part of it", media_type="image/*", generate_examples=False),
                 304: ResponseSpec(None, description="The client has it already", generate_examples=False),
-                **answers(400, 404, 410, 416, 503),
+                **answers(400, 404, 410, 412, 416, 503),
             },
             opt={SERVED_BY: self.serve},
             summary="An image, as mail shows it",
@@ -82,34 +83,44 @@ class ImageServing:
             await _refuse(send, status, detail, None)
             return
         try:
-            status, headers, body = _answer(scope, found, method == "GET")
+            status, headers, body, begins = _answer(scope, found, method == "GET")
+        except ConditionFailed:
+            await _refuse(send, 412, OTHER, "If-Match")
+            return
         except Unsatisfiable:
             await _refuse(send, 416, BEYOND, "Range", (b"content-range", b"bytes */%d" % len(found.content)))
             return
-        if not thumbnail and method == "GET" and (status in (200, 304) or body is found.content):
+        if begins and method == "GET" and not thumbnail:
             self._viewed(id)
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": body, "more_body": False})
 
 
-def _answer(scope: Scope, found: Served, in_part: bool) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
-    """The status, the headers and the body. ``in_part``: whether a range is answered, as it is for GET alone. Raises
-    Unsatisfiable."""
-    range_ = if_range = None
+def _answer(scope: Scope, found: Served, in_part: bool) -> tuple[int, list[tuple[bytes, bytes]], bytes, bool]:
+    """The status, the headers, the body, and whether the answer has the image from its beginning, or the client has.
+    ``in_part``: whether a range is answered, as it is for GET alone. Raises ConditionFailed, Unsatisfiable."""
+    range_ = if_range = if_match = None
+    known = False
     for name, value in scope["headers"]:
-        if name == b"if-none-match" and is_known(value, found.etag):
-            kept = (b"content-type", b"content-length", b"accept-ranges")
-            return 304, [header for header in found.headers if header[0] not in kept], _NOTHING
-        if name == b"range":
+        if name == b"if-none-match":
+            known = known or is_known(value, found.etag)
+        elif name == b"if-match":
+            if_match = value if if_match is None else if_match + b"," + value
+        elif name == b"range":
             range_ = value
         elif name == b"if-range":
             if_range = value
+    if if_match is not None and not is_meant(if_match, found.etag):
+        raise ConditionFailed
+    if known:
+        kept = (b"content-type", b"content-length", b"accept-ranges")
+        return 304, [header for header in found.headers if header[0] not in kept], _NOTHING, True
     if range_ is None or not in_part:
-        return 200, found.headers, found.content
+        return 200, found.headers, found.content, True
     size = len(found.content)
     asked = part(range_, if_range, found.etag, size)
     if asked is None:
-        return 200, found.headers, found.content
+        return 200, found.headers, found.content, True
     start, end = asked
     others = [header for header in found.headers if header[0] != b"content-length"]
     length = (b"content-length", b"%d" % (end - start))
@@ -117,6 +128,7 @@ def _answer(scope: Scope, found: Served, in_part: bool) -> tuple[int, list[tuple
         206,
         [*others, length, (b"content-range", b"bytes %d-%d/%d" % (start, end - 1, size))],
         found.content[start:end],
+        start == 0,
     )
 
 

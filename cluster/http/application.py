@@ -40,6 +40,8 @@ class Application(Litestar):
                 return self._serve(*served, scope, receive, send)
             if method == "HEAD":
                 scope = {**scope, "method": "GET"}
+            elif method == "OPTIONS":
+                send = _naming_head(send)
         return super().__call__(scope, receive, send)
 
     async def _serve(self, app: ASGIApp, handler: HTTPRouteHandler, scope: Any, receive: Any, send: Any) -> None:
@@ -52,3 +54,27 @@ class Application(Litestar):
             response = self.exception_handlers[Exception](request, error)
             send = self._wrap_send(send, scope)  # as Litestar does, for what is added to every answer
             await response.to_asgi_response(app=None, request=request)(scope, receive, send)
+
+
+def allowed(methods: str) -> str:
+    """The value of Allow for routes with these methods: with HEAD where there is GET, in a fixed order, OPTIONS last.
+    Litestar gives them in the order of a set."""
+    names = set(methods.split(", "))
+    if "GET" in names:
+        names.add("HEAD")
+    return ", ".join(sorted(names, key=lambda method: (method == "OPTIONS", method)))
+
+
+def _naming_head(send: Any) -> Any:
+    """``send``, for Litestar's own answer to OPTIONS."""
+
+    async def named(message: Any) -> None:
+        if message["type"] == "http.response.start":
+            headers = [
+                (name, allowed(value.decode()).encode() if name.lower() == b"allow" else value)
+                for name, value in message["headers"]
+            ]
+            message = {**message, "headers": headers}
+        await send(message)
+
+    return named

@@ -52,7 +52,25 @@ async def test_what_everybody_is_answered(library: Library) -> None:
     small = await library.fetch(made, query="?variant=thumbnail")
     assert (small.status_code, small.content) == (200, content)  # it is small enough
     assert (await library.fetch(made, query="?variant=huge")).status_code == 400
-    assert (await library.fetch(made, "POST")).status_code == 405
+    post = await library.fetch(made, "POST")
+    assert (post.status_code, post.headers["allow"]) == (405, "GET, HEAD, OPTIONS")
+    assert (await library.fetch(made, "OPTIONS")).headers["allow"] == "GET, HEAD, OPTIONS"
+
+
+async def test_a_condition_that_does_not_hold(library: Library) -> None:
+    made = await library.added()
+    etag = (await library.fetch(made)).headers["etag"]
+    for tags in ('"other"', f"W/{etag}", "", '"x", "y"'):
+        for method in ("GET", "HEAD"):
+            changed = await library.fetch(
+                made, method, **{"If-Match": tags, "If-None-Match": etag, "Range": "bytes=1-"}
+            )
+            assert (changed.status_code, changed.headers["cache-control"]) == (412, "no-store")
+    for tags in ("*", etag, f'"x", {etag}'):
+        assert (await library.fetch(made, **{"If-Match": tags})).status_code == 200
+        assert (await library.fetch(made, **{"If-Match": tags, "Range": "bytes=1-"})).status_code == 206
+    both = await library.fetch(made, **{"If-Match": etag, "If-None-Match": etag})
+    assert both.status_code == 304
 
 
 async def test_what_is_gone_or_never_was(library: Library) -> None:
@@ -93,6 +111,12 @@ async def test_views_are_counted(library: Library) -> None:
         ("HEAD", "", {}),
         ("GET", "?variant=thumbnail", {}),
         ("GET", "", {"Range": "bytes=5-"}),
+        ("GET", "", {"Range": "bytes=-5"}),
+        ("GET", "", {"If-Match": '"other"'}),
     ):
         await library.fetch(made, method, query, **headers)
     assert (await library.http.get(f"/v3/images/{made['id']}")).json()["views"] == 3
+    # Of a client that asks in parts, the first part counts.
+    for part in ("bytes=0-9", "bytes=10-19", "bytes=20-"):
+        assert (await library.fetch(made, Range=part)).status_code == 206
+    assert (await library.http.get(f"/v3/images/{made['id']}")).json()["views"] == 4

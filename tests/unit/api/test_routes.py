@@ -34,7 +34,7 @@ def test_a_route_belongs_to_the_caller_that_the_table_names() -> None:
 async def test_a_group_asks_no_key_for_what_litestar_answers_itself(world: World, operating: Operating) -> None:
     for client, path in ((world.client, "/v3/messages"), (operating.client, "/api/admin/sites")):
         response = await client.options(path, headers={"Authorization": ""})
-        assert (response.status_code, response.headers["allow"]) == (204, "GET, OPTIONS")
+        assert (response.status_code, response.headers["allow"]) == (204, "GET, HEAD, OPTIONS")
         assert (await client.get(path, headers={"Authorization": ""})).status_code == 401
 
 
@@ -42,8 +42,8 @@ async def test_a_group_asks_no_key_for_what_litestar_answers_itself(world: World
     ("path", "allowed"),
     [
         ("/v3/mail/send", "POST, OPTIONS"),
-        ("/v3/messages", "GET, OPTIONS"),
-        ("/v3/user/scheduled_sends", "GET, POST, OPTIONS"),
+        ("/v3/messages", "GET, HEAD, OPTIONS"),
+        ("/v3/user/scheduled_sends", "GET, HEAD, POST, OPTIONS"),
     ],
 )
 async def test_another_method_is_told_which_there_are(world: World, path: str, allowed: str) -> None:

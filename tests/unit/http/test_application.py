@@ -67,6 +67,12 @@ def test_head_is_served_as_get_is(app: Litestar) -> None:
         assert client.head("/shown").status_code == 202
 
 
+def test_what_is_allowed_names_head_where_get_is(app: Litestar) -> None:
+    with TestClient(app) as client:
+        assert set(client.options("/plain").headers["allow"].split(", ")) == {"GET", "HEAD", "OPTIONS"}
+        assert set(client.options("/served").headers["allow"].split(", ")) == {"POST", "OPTIONS"}
+
+
 def test_it_is_documented(app: Litestar) -> None:
     paths = app.openapi_schema.paths
     assert paths is not None

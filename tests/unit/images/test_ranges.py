@@ -2,7 +2,7 @@
 
 import pytest
 
-from api.images.ranges import Unsatisfiable, is_known, part
+from api.images.ranges import Unsatisfiable, is_known, is_meant, part
 
 ETAG = b'"abc"'
 
@@ -35,6 +35,12 @@ def test_ranges(range_: bytes, expected: tuple[int, int] | None) -> None:
 def test_beyond_the_end(range_: bytes) -> None:
     with pytest.raises(Unsatisfiable):
         part(range_, None, ETAG, 100)
+
+
+def test_what_a_client_asks_for() -> None:
+    assert is_meant(b'"x", "abc"', ETAG) and is_meant(b"*", ETAG)
+    assert not is_meant(b'"x"', ETAG) and not is_meant(b"", ETAG)
+    assert not is_meant(b'W/"abc"', ETAG)  # compared strongly
 
 
 def test_what_a_client_has() -> None:
