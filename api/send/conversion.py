@@ -9,11 +9,12 @@ from datetime import datetime, timedelta
 
 import msgspec
 
-from api.send.request import AttachmentPart, Mailbox, MailSend, Personalization
+from api.send.request import AttachmentPart, Mailbox, MailSend, MailSettings, Personalization
 from cluster.intake.prepared import prepared_request, send_time
 from cluster.journal.records import Address, Attachment, BodyPart, Content, Footer, NewRequest, PreparedPersonalization
 from cluster.message.mime_fields import content_id, file_name, file_type
 from cluster.policy.routes.domains import spelled
+from cluster.suppression.lists import Bypass
 from cluster.templates.texts import TemplateUse
 from cluster.tracking.choices import Tracking
 
@@ -50,6 +51,7 @@ def new_request(
         pool=mail.ip_pool_name or "",
         sandbox=sandbox,
         subjects=subjects,
+        group_id=mail.asm.group_id if mail.asm else None,
     )
 
 
@@ -90,10 +92,23 @@ def _content(
         custom_args=mail.custom_args or {},
         template_id=mail.template_id,
         template=template,
+        asm=msgspec.to_builtins(mail.asm) if mail.asm else None,
+        bypass=_bypass(mail.mail_settings) if mail.mail_settings else 0,
         footer=Footer(footer.text or "", footer.html or "") if footer and footer.enable else None,
         tracking_settings=msgspec.to_builtins(mail.tracking_settings) if mail.tracking_settings else {},
         tracking=tracking,
     )
+
+
+def _bypass(settings: MailSettings) -> int:
+    """The suppression lists that the request's messages pass."""
+    switches = (
+        (settings.bypass_list_management, Bypass.ALL),
+        (settings.bypass_spam_management, Bypass.SPAM_REPORTS),
+        (settings.bypass_bounce_management, Bypass.BOUNCES),
+        (settings.bypass_unsubscribe_management, Bypass.UNSUBSCRIBES),
+    )
+    return sum(bypass for switch, bypass in switches if switch and switch.enable)
 
 
 def _attachment(part: AttachmentPart, hash: bytes, size: int) -> Attachment:

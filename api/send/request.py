@@ -49,7 +49,7 @@ class AttachmentPart(Struct, kw_only=True, gc=False):
     content_id: str | None = None
 
 
-class Asm(Struct, kw_only=True, gc=False):
+class Asm(Struct, kw_only=True, omit_defaults=True, gc=False):
     """Unsubscribe groups."""
 
     group_id: int | None = None

@@ -21,10 +21,10 @@ from api.http.unknown_fields import NamingDecoder
 from api.send.conversion import new_request
 from api.send.defaults import apply_defaults
 from api.send.notes import Notes
-from api.send.request import MailSend
+from api.send.request import Asm, MailSend
 from api.send.templating import compile_subject, takes_long
 from api.send.tracking import tracking_of
-from api.send.validation import check
+from api.send.validation import MOST_GROUPS_TO_DISPLAY, check
 from cluster.ids import is_id
 from cluster.intake.embedding import embed_images
 from cluster.intake.senders import NOT_VERIFIED, first_unverified
@@ -131,6 +131,8 @@ class Sending:
             checked.faults.append(Fault("The batch does not exist", "batch_id", help_texts.BATCH))
         if mail.ip_pool_name and not self._has_pool(mail.ip_pool_name):
             checked.faults.append(Fault("The pool does not exist", "ip_pool_name", help_texts.POOL))
+        if mail.asm is not None:
+            checked.faults.extend(await self._group_faults(key.tenant_id, mail.asm))
         if checked.faults:
             raise Invalid(checked.faults, notes.header())
         sandbox = key.sandbox or mail.sandboxed
@@ -166,6 +168,18 @@ class Sending:
             self._charging.give_back(request)
             raise
         return Sent(request, notes.header())
+
+    async def _group_faults(self, tenant_id: str, asm: Asm) -> list[Fault]:
+        """The groups that do not exist. A group is looked up each time: one that is deleted is refused at once."""
+        shown = (asm.groups_to_display or [])[:MOST_GROUPS_TO_DISPLAY]
+        named = [(asm.group_id, "asm.group_id")]
+        named += [(id, f"asm.groups_to_display[{index}]") for index, id in enumerate(shown)]
+        known = await self._journal.suppressions.groups_among(tenant_id, {id for id, _ in named if id is not None})
+        return [
+            Fault("The unsubscribe group does not exist", field)
+            for id, field in named
+            if id is not None and id not in known
+        ]
 
     def _has_pool(self, name: str) -> bool:
         return name == DEFAULT_POOL or name in self._pools()

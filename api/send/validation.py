@@ -1,7 +1,7 @@
 """Validates a send request and reports all faults, each with its field. Pure.
 
 The input is the decoded body of POST /v3/mail/send. The limits are SendGrid v3's. Checks that need the journal (batch,
-sender domain) are in sending.py.
+unsubscribe groups, sender domain) are in sending.py.
 """
 
 import contextlib
@@ -18,7 +18,7 @@ from api.send.attachments import check_attachments
 from api.send.custom_headers import check_headers
 from api.send.notes import Notes
 from api.send.personalizations import check_mailbox, check_personalizations, check_subject, has_address
-from api.send.request import ContentPart, Mailbox, MailSend, MailSettings, TrackingSettings
+from api.send.request import Asm, ContentPart, Mailbox, MailSend, MailSettings, TrackingSettings
 from api.send.sizes import Sizes
 from api.send.templating import check_template, has_subject, is_dynamic
 from api.send.texts import LONGEST_CUSTOM_ARGS, check_data
@@ -98,10 +98,7 @@ def _check(
     if mail.lifetime is not None and not 1 <= mail.lifetime <= LONGEST_LIFETIME_S:
         faults.append(Fault(f"The lifetime is 1 to {LONGEST_LIFETIME_S} seconds", "lifetime"))
     if mail.asm is not None:
-        # There are no groups before suppressions are implemented.
-        faults.append(Fault("The unsubscribe group does not exist", "asm.group_id"))
-        if len(mail.asm.groups_to_display or ()) > MOST_GROUPS_TO_DISPLAY:
-            faults.append(Fault(f"At most {MOST_GROUPS_TO_DISPLAY} groups", "asm.groups_to_display"))
+        _check_groups(mail.asm, faults)
     if mail.sections:
         faults.append(Fault("Sections are not supported: put their texts in substitutions", "sections"))
     if mail.mail_settings is not None:
@@ -186,8 +183,14 @@ def _check_categories(categories: Sequence[str], faults: list[Fault]) -> None:
         check_text(category, where, faults, longest=LONGEST_CATEGORY)
 
 
+def _check_groups(asm: Asm, faults: list[Fault]) -> None:
+    if asm.group_id is None:
+        faults.append(Fault("The unsubscribe group is required", "asm.group_id"))
+    if len(asm.groups_to_display or ()) > MOST_GROUPS_TO_DISPLAY:
+        faults.append(Fault(f"At most {MOST_GROUPS_TO_DISPLAY} groups", "asm.groups_to_display"))
+
+
 def _check_mail_settings(settings: MailSettings, faults: list[Fault], notes: Notes) -> None:
-    # There are no suppression lists yet, so a bypass of them is honoured.
     for name in ("bcc", "spam_check"):
         switch = getattr(settings, name)
         if switch and switch.enable:

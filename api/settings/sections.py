@@ -90,6 +90,7 @@ MAIL = (
         description="Addresses and domains that no suppression list holds back.",
         kind=AddressWhitelist,
         example={"enabled": True, "list": ["ada@example.com", "example.net"]},
+        acts=True,
     ),
     Section(
         name="bounce_purge",

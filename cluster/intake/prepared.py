@@ -37,11 +37,12 @@ def prepared_request(
     pool: str = "",
     sandbox: bool = False,
     subjects: Sequence[str] | None = None,
+    group_id: int | None = None,
 ) -> NewRequest:
     """A request with one message for each of ``personalizations``, in that order; ``send_ats`` has their send times
     (from ``send_time``). A message expires ``lifetime`` after its send time. ``files`` maps the SHA-256 of each
     attachment to its bytes. The messages of a ``sandbox`` request are not delivered. ``subjects`` are those of the
-    messages where a template gives them."""
+    messages where a template gives them. ``group_id`` is their unsubscribe group."""
     new = _messages(content, personalizations, send_ats, now + lifetime, lifetime, sandbox, subjects)
     return NewRequest(
         id=new_id("req_"),
@@ -51,6 +52,8 @@ def prepared_request(
         template_id=content.template_id,
         batch_id=batch_id,
         pool=pool,
+        group_id=group_id,
+        bypass=content.bypass or None,
         attachments=files,
         messages=tuple(new),
         created_at=now,

@@ -1,6 +1,6 @@
 """The journal's part for suppression lists. The claim reads them in its own statement (queue.sql)."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from msgspec import Struct
@@ -9,6 +9,8 @@ from psycopg import AsyncConnection
 from cluster.journal.database import JournalPart, Row, rows
 from cluster.suppression.address import compared
 from cluster.suppression.lists import SuppressionList
+
+MOST_GROUP_ID = 2**31 - 1
 
 
 class NewSuppression(Struct, frozen=True, kw_only=True):
@@ -40,6 +42,12 @@ class Suppressions(JournalPart):
         """Take addresses off one list; returns how many were on it."""
         async with self._database.connection() as connection:
             return len(await lift(connection, tenant_id, list, emails, group_id))
+
+    async def groups_among(self, tenant_id: str, ids: Iterable[int]) -> set[int]:
+        """Those of these ids, of any size, that are unsubscribe groups of the tenant."""
+        possible = sorted({id for id in ids if 0 < id <= MOST_GROUP_ID})
+        found = await self._database.rows("groups_among", tenant_id=tenant_id, ids=possible)
+        return {id for (id,) in found}
 
 
 async def suppress(connection: AsyncConnection[Row], entries: Sequence[NewSuppression]) -> set[tuple[str, str]]:

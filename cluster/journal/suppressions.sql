@@ -17,3 +17,6 @@ DELETE FROM suppressions
 WHERE tenant_id = %(tenant_id)s AND list = %(list)s::suppression_list AND group_id = %(group_id)s
     AND address = ANY (%(addresses)s::text[])
 RETURNING address
+
+-- name: groups_among
+SELECT id FROM suppression_groups WHERE tenant_id = %(tenant_id)s AND id = ANY (%(ids)s::int[])

@@ -1,7 +1,7 @@
 """A journal in memory: it records the arguments of accept(), and answers as a test sets it. It has no SQL logic."""
 
 import asyncio
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime
 from types import SimpleNamespace
 from typing import Any
@@ -113,6 +113,9 @@ class JournalDouble:
         self.batches = SimpleNamespace(
             create=self._create_batch, exists=self._batch_exists, counts=self._batch_counts, cancel=self._cancel_batch
         )
+        self.groups: set[tuple[str, int]] = set()
+        """The unsubscribe groups of tenants."""
+        self.suppressions = SimpleNamespace(groups_among=self._groups_among)
         self.active_templates: dict[tuple[str, str], ActiveTemplate] = {}
         self.template_texts: dict[tuple[str, bytes], TemplateTexts] = {}
         self.templates = SimpleNamespace(active=self._active_template, texts=self._template_texts)
@@ -121,6 +124,10 @@ class JournalDouble:
         self.scheduled_sends = SimpleNamespace(
             schedule=self._schedule, reschedule=self._reschedule, entries=self._scheduled_sends
         )
+
+    async def _groups_among(self, tenant_id: str, ids: Iterable[int]) -> set[int]:
+        self._read()
+        return {id for id in ids if (tenant_id, id) in self.groups}
 
     def issue_key(self, *scopes: str, tenant_id: str = "tnt_acme", sandbox: bool = False) -> str:
         secret, _, hash = new_key(sandbox)
