@@ -156,7 +156,7 @@ class Sending:
             subjects=checked.subjects,
         )
         if tenant.settings.image_embed_mode == "cid" and not sandbox:
-            request = await embed_images(self._journal, request, self._limits.max_bytes)
+            request = await embed_images(self._journal, request, self._limits.max_bytes, self._public_url)
         if named is not None:
             request = replace(request, idempotency=replace(named, ignored=notes.header()))
         if pause:

@@ -1,22 +1,48 @@
 """The images of the library that html shows, and what becomes of their URLs where images are embedded. Pure. RFC 2392.
 
-Only where html shows an image: a link to one stays a link. What follows the URL must end it, so one that a template or
-a substitution goes on with is no URL of an image.
+Only where html shows an image: a link to one stays a link, and what stands in a comment stays as it is, but for the
+conditional comments of Outlook. Values of attributes are read as html writes them, with entities. A URL must be whole,
+so one that a template or a substitution goes on with is no URL of an image.
 """
 
+import ipaddress
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from html import unescape
+from urllib.parse import urlsplit
 
 from msgspec import Struct
 
 PATH = "/i/"
+_MARKS = ("img_", "&#", "&lowbar;")
+"""One of them stands in every URL of an image: its id begins so, perhaps with entities."""
+_LONGEST = 2000
+"""Characters of a URL, as html writes it."""
+_QUOTE = r"""(?:["']|&quot;|&apos;|&\#0*3[49];|&\#x0*2[27];)"""
 _PLACE = re.compile(
-    r"""((?<![\w-])(?:src|background)\s*=\s*["']?|\burl\(\s*(?:["']|&quot;|&\#39;)?)"""
-    r"""https?://[^\s"'<>?\#\\{}()]{1,300}?/i/(img_[0-9A-HJKMNP-TV-Z]{26})(?:\?((?:&amp;|[^\s"'<>()&{}])*))?"""
-    r"""(?=["'<>)\s]|&quot;|&\#39;|\Z)""",
+    rf"""
+    <!--(?:-?>|(?!\[if\b).*?(?:-->|\Z))
+    | (?P<set>(?<![\w-])srcset\s*=\s*["'])(?P<candidates>[^"'<>]*+)
+    | (?P<attribute>(?<![\w-])(?:src(?:set)?|background)\s*=\s*(?:(?P<quote>["'])\s*)?)
+      (?P<value>[^\s"'<>]*+)(?P<is_value>(?(quote)(?=\s*(?P=quote))|(?=[\s>]|\Z)))?
+    | (?P<style>\burl\(\s*(?:{_QUOTE}\s*)?)
+      (?P<target>(?:[^\s"'<>()&]|(?!{_QUOTE})&)*+)(?P<is_target>(?=\s*(?:{_QUOTE}|\))))?
+    """,
+    re.IGNORECASE | re.ASCII | re.DOTALL | re.VERBOSE,
+)
+"""Each alternative takes what it began with, whether it is a URL or not: so the time is proportional to the html's
+length."""
+_CANDIDATE = re.compile(r"(?<![^\s,])[^\s,]+(?=,?\s|,?\Z)")
+"""A URL in a srcset; what describes it (``2x``) is none."""
+_URL = re.compile(
+    r"""https?://(?P<host>\[[0-9a-f:.]+\]|[^\s"'<>?\#\\{}()/@:\[\]]+)(?::[0-9]+)?(?:/[^\s"'<>?\#\\{}()]{1,300}?)?"""
+    r"""/i/(?P<id>(?-i:img_[0-9A-HJKMNP-TV-Z]{26}))(?:\?(?P<query>[^\s"'<>(){}]*))?""",
     re.IGNORECASE | re.ASCII,
 )
-_THUMBNAIL = re.compile(r"(?:^|&|&amp;)variant=thumbnail(?:&|\Z)")
+_THUMBNAIL = re.compile(r"(?:^|&)variant=thumbnail(?:&|\Z)")
+
+IsOwn = Callable[[str], bool]
+"""Whether a host, in lower case, serves the tenant's images."""
 
 
 class Shown(Struct, frozen=True, order=True):
@@ -31,22 +57,70 @@ class Shown(Struct, frozen=True, order=True):
         return f"{self.id}{'.thumbnail' if self.is_thumbnail else ''}@images.postray"
 
 
-def shown_in(html: str) -> Iterable[Shown]:
+def may_show(text: str | bytes) -> bool:
+    """Whether html may show an image; quick, and false for most."""
+    if isinstance(text, bytes):
+        return any(mark.encode() in text for mark in _MARKS)
+    return any(mark in text for mark in _MARKS)
+
+
+def own_hosts(link_hosts: Iterable[str], base_url: str) -> IsOwn:
+    """``link_hosts``: the tenant's own. ``base_url``: that of the installation. One that listens on all addresses and
+    has no public URL has no name of its own, so every host may be it."""
+    host = urlsplit(base_url).hostname or ""
+    hosts = {*link_hosts, host}
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        is_loopback = host == "localhost"
+    else:
+        is_loopback = address.is_loopback
+        if address.is_unspecified:
+            return lambda _: True
+    if is_loopback:
+        hosts |= {"localhost", "127.0.0.1", "::1"}
+    return hosts.__contains__
+
+
+def shown_in(html: str, is_own: IsOwn) -> Iterable[Shown]:
     """The images, each once, in the order of their first places."""
-    if f"{PATH}img_" not in html:
+    if not may_show(html):
         return ()
-    return dict.fromkeys(_shown(place) for place in _PLACE.finditer(html))
+    return dict.fromkeys(one for place in _PLACE.finditer(html) for url in _urls(place) if (one := _shown(url, is_own)))
 
 
-def embedded(html: str, is_embedded: Callable[[Shown], bool]) -> str:
+def embedded(html: str, is_own: IsOwn, is_embedded: Callable[[Shown], bool]) -> str:
     """The html with ``cid:`` URLs in the places of the images for which that holds."""
 
-    def changed(place: re.Match[str]) -> str:
-        shown = _shown(place)
-        return f"{place[1]}cid:{shown.content_id}" if is_embedded(shown) else place[0]
+    def changed(url: str) -> str:
+        shown = _shown(url, is_own)
+        return f"cid:{shown.content_id}" if shown is not None and is_embedded(shown) else url
 
-    return _PLACE.sub(changed, html)
+    def replaced(place: re.Match[str]) -> str:
+        if place["set"]:
+            return place["set"] + _CANDIDATE.sub(lambda one: changed(one[0]), place["candidates"])
+        if place["is_value"] is not None:
+            return f"{place['attribute']}{changed(place['value'])}"
+        if place["is_target"] is not None:
+            return f"{place['style']}{changed(place['target'])}"
+        return place[0]
+
+    return _PLACE.sub(replaced, html) if may_show(html) else html
 
 
-def _shown(place: re.Match[str]) -> Shown:
-    return Shown(place[2], bool(place[3] and _THUMBNAIL.search(place[3])))
+def _urls(place: re.Match[str]) -> Iterator[str]:
+    if place["set"]:
+        yield from _CANDIDATE.findall(place["candidates"])
+    elif place["is_value"] is not None:
+        yield place["value"]
+    elif place["is_target"] is not None:
+        yield place["target"]
+
+
+def _shown(url: str, is_own: IsOwn) -> Shown | None:
+    """``url`` is as html writes it."""
+    if len(url) > _LONGEST or not may_show(url) or (found := _URL.fullmatch(unescape(url))) is None:
+        return None
+    if not is_own(found["host"].lower().strip("[]")):
+        return None
+    return Shown(found["id"], bool(found["query"] and _THUMBNAIL.search(found["query"])))

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from msgspec.structs import replace
 
 from cluster.images.names import filename_for
-from cluster.images.urls import PATH, Shown, embedded, shown_in
+from cluster.images.urls import IsOwn, Shown, embedded, may_show, own_hosts, shown_in
 from cluster.journal.images import StoredImage
 from cluster.journal.journal import Journal
 from cluster.journal.records import Attachment, BodyPart, Content, NewRequest, decode_content, encode
@@ -21,20 +21,23 @@ from cluster.templates.texts import TemplateTexts
 MOST_EMBEDDED = 50
 """Images of one request."""
 HTML = "text/html"
-_MARK = f"{PATH}img_".encode()
-"""Stands in every URL of an image."""
 
 
-async def embed_images(journal: Journal, request: NewRequest, most_bytes: int) -> NewRequest:
-    """The request with its images embedded. With the files and texts of the request, they take at most half of
+async def embed_images(journal: Journal, request: NewRequest, most_bytes: int, base_url: str) -> NewRequest:
+    """The request with its images embedded: those on hosts of the tenant's links, and of ``base_url``, which is that of
+    the installation. With the files and texts of the request, they take at most half of
     ``most_bytes``, the limit of a message, so that what is filled in has room. Raises Unavailable."""
-    if request.template_id is None and _MARK not in request.content:
+    if request.template_id is None and not may_show(request.content):
         return request  # as most are
     content = decode_content(request.content)
     texts = None
     if content.template is not None:
         texts = await journal.templates.texts(request.tenant_id, content.template.texts)
-    shown = list(dict.fromkeys(one for html in _htmls(content, texts) for one in shown_in(html)))
+    htmls = [html for html in _htmls(content, texts) if may_show(html)]
+    if not htmls:
+        return request
+    is_own = own_hosts(await journal.branded_links.hosts(request.tenant_id), base_url)
+    shown = list(dict.fromkeys(one for html in htmls for one in shown_in(html, is_own)))
     if not shown:
         return request
     stored = await journal.images.stored(request.tenant_id, {one.id for one in shown})
@@ -44,9 +47,9 @@ async def embed_images(journal: Journal, request: NewRequest, most_bytes: int) -
     files = await journal.images.contents(request.tenant_id, {stored[one.id].file_of(one)[0] for one in chosen})
     attachments = {one: _attachment(one, stored[one.id], files) for one in chosen}
     found = {one: attachment for one, attachment in attachments.items() if attachment is not None}
-    content = _with_images(content, found)
+    content = _with_images(content, is_own, found)
     if texts is not None and content.template is not None and found:
-        changed = replace(texts, html=embedded(texts.html, found.__contains__))
+        changed = replace(texts, html=embedded(texts.html, is_own, found.__contains__))
         kept = await journal.templates.keep_texts(request.tenant_id, changed)
         content = replace(content, template=replace(content.template, texts=kept))
     return replace(
@@ -90,14 +93,14 @@ def _attachment(shown: Shown, image: StoredImage, files: Mapping[bytes, bytes]) 
     )
 
 
-def _with_images(content: Content, found: Mapping[Shown, Attachment]) -> Content:
+def _with_images(content: Content, is_own: IsOwn, found: Mapping[Shown, Attachment]) -> Content:
     parts = tuple(
-        BodyPart(part.type, embedded(part.value, found.__contains__)) if part.type == HTML else part
+        BodyPart(part.type, embedded(part.value, is_own, found.__contains__)) if part.type == HTML else part
         for part in content.parts
     )
     footer = content.footer
     if footer is not None:
-        footer = type(footer)(footer.text, embedded(footer.html, found.__contains__))
+        footer = type(footer)(footer.text, embedded(footer.html, is_own, found.__contains__))
     return replace(content, parts=parts, footer=footer, attachments=(*content.attachments, *found.values()))
 
 

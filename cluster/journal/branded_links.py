@@ -70,6 +70,10 @@ class BrandedLinks(JournalPart):
         row = await self._database.row("link_in_use", tenant_id=tenant_id)
         return row[0] if row else None
 
+    async def hosts(self, tenant_id: str) -> list[str]:
+        """The hosts of all valid links of the tenant."""
+        return [host for (host,) in await self._database.rows("link_hosts", tenant_id=tenant_id)]
+
     async def set_default(self, tenant_id: str, id: int, is_default: bool) -> BrandedLink | None:
         """Make a link the default one, or not; None when the tenant does not have it."""
         async with self._database.transaction() as connection:

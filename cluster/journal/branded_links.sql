@@ -31,6 +31,9 @@ ORDER BY domain = %(domain)s DESC NULLS LAST, is_default DESC, id LIMIT 1
 SELECT subdomain || '.' || domain FROM branded_links
 WHERE tenant_id = %(tenant_id)s AND verified_at IS NOT NULL ORDER BY is_default DESC, id LIMIT 1
 
+-- name: link_hosts
+SELECT subdomain || '.' || domain FROM branded_links WHERE tenant_id = %(tenant_id)s AND verified_at IS NOT NULL
+
 -- name: set_default_link
 UPDATE branded_links SET is_default = %(is_default)s WHERE tenant_id = %(tenant_id)s AND id = %(id)s
 RETURNING id, tenant_id, domain, subdomain, is_default, verified_at IS NOT NULL, checked_at, findings

@@ -70,6 +70,10 @@ def html_of(request: NewRequest) -> str:
 
 async def test_an_image_is_attached_once_for_all_messages_and_reads_as_one(sender: Sender) -> None:
     id = await sender.image()
+    links, tenant_id = sender.site.journal.branded_links, sender.site.tenant_id
+    link = await links.create(tenant_id, "acme.example", "links", is_default=False, most=10)
+    assert link is not None
+    await links.checked(tenant_id, link.id, True, {})
     url = f"https://links.acme.example/i/{id}"
     html = (
         f'<a href="{url}"><img alt="a" src="{url}"></a><td background={url}>'
@@ -95,6 +99,20 @@ async def test_an_image_that_is_gone_keeps_its_url_and_the_timeline_says_so(send
     assert html_of(request).count("cid:") == 1
     assert f"/i/{gone}" in html_of(request) and f"/i/{made.id}" in html_of(request)
     assert await sender.reasons() == {f"images keep their URLs; not in the image library: {gone}, {made.id}"}
+
+
+async def test_only_images_on_hosts_of_the_tenant_are_embedded(sender: Sender) -> None:
+    id = await sender.image()
+    links, tenant_id = sender.site.journal.branded_links, sender.site.tenant_id
+    await links.create(tenant_id, "acme.example", "unchecked", is_default=False, most=10)
+    other = await sender.site.journal.tenants.create("other")
+    theirs = await links.create(other, "other.example", "links", is_default=False, most=10)
+    assert theirs is not None
+    await links.checked(other, theirs.id, True, {})
+    hosts = ("evil.example", "unchecked.acme.example", "links.other.example", "mail.postray.example.evil.example")
+    html = "".join(f'<img src="https://{host}/i/{id}">' for host in hosts)
+    request = await sender.send(f'{html}<img src="https://mail.postray.example/i/{id}">')
+    assert html_of(request) == f'{html}<img src="cid:{id}@images.postray">'
 
 
 async def test_what_finds_no_room_keeps_its_url(sender: Sender, monkeypatch: pytest.MonkeyPatch) -> None:
