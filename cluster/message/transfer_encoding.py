@@ -30,6 +30,8 @@ _TRAPS = ("\0", f"--{BOUNDARY_MARK}", " \n", "\t\n", "\nFrom ", "\n.\n")
 """What a text sent as 7bit must not contain: octets that 7bit forbids, and text that relays are known to change."""
 _PLAIN_VALUE = re.compile(r"(?!From )[A-Za-z0-9](?:[ -<>-~]{0,70}[A-Za-z0-9])?")
 """Values that are unchanged in quoted-printable, on a line of their own; most names and numbers are."""
+_PLAIN_LINES = re.compile(r"(?:(?!From |\.$)(?:[ -<>-~]{0,74}[!-<>-~])?(?:\n|\Z))*", re.MULTILINE)
+"""Lines that are unchanged in quoted-printable, as a list in a letter has."""
 _SOFT_BREAK = b"=\r\n"
 
 
@@ -161,6 +163,8 @@ def _slice_passes(value: str) -> bool:
 
 
 def _quoted(value: str) -> bytes:
+    if _PLAIN_LINES.fullmatch(value):
+        return value.replace("\n", "\r\n").encode()
     # binascii puts its soft line breaks after the first line end of its input, so there must be one. It encodes white
     # space at the end of a line and a lone dot, but neither a dot behind its own soft break nor the "From " that mbox
     # files quote. The break in the middle of that word keeps the line within 76.

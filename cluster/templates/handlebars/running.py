@@ -23,6 +23,8 @@ Frame = tuple[Any, Any, int, bool]
 Pieces = Sequence[Root]
 """Functions that take the budget, the pieces, and variables of their own."""
 
+LARGE = 10**15
+"""Below it, an integer is printed by its digits in JavaScript and in Python."""
 NULL_CONTEXT: dict[str, Any] = {}
 """What helpers see as ``this`` where it is null: handlebars.js hands them an empty object of its own."""
 
@@ -55,6 +57,12 @@ def text(value: Any, budget: Budget) -> str:
 def html_of(context: Any, name: str, budget: Budget) -> str:
     """A property as it is printed in html: what most tags are."""
     value = context.get(name) if type(context) is dict else child(context, name)
+    if type(value) is int and -LARGE < value < LARGE:
+        value = str(value)
+        budget.output -= len(value)
+        if budget.output < 0:
+            budget.wrote(0)
+        return value
     # Seven searches take less time than one for a set of characters.
     if (
         type(value) is not str
@@ -76,6 +84,8 @@ def html_of(context: Any, name: str, budget: Budget) -> str:
 def text_of(context: Any, name: str, budget: Budget) -> str:
     """A property as it is printed where nothing is escaped."""
     value = context.get(name) if type(context) is dict else child(context, name)
+    if type(value) is int and -LARGE < value < LARGE:
+        value = str(value)
     if type(value) is not str:
         return text(value, budget)
     budget.output -= len(value)
