@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from actors.delivery.ledger import Entry, Ledger
 from cluster.events import Delivered
 from cluster.journal.journal import Journal, Rejected, Unavailable
-from cluster.journal.records import OutcomeWithEvent
+from cluster.journal.records import ListedOutcome, OutcomeWithEvent
 from cluster.metrics import Counter, Counters, Gauge, Histogram
 from cluster.policy.lifecycle import Status
 
@@ -147,7 +147,10 @@ class Committer:
             return
         ((outcome, event),) = batch
         if outcome.error_message not in (None, UNSTORABLE):
-            await self._commit([(replace(outcome, error_message=UNSTORABLE), event)])
+            outcome = replace(outcome, error_message=UNSTORABLE)
+            if isinstance(outcome, ListedOutcome):
+                outcome = replace(outcome, listed=replace(outcome.listed, reason=UNSTORABLE))
+            await self._commit([(outcome, event)])
             return
         self.given_up += 1
         log.error("outcome given up message=%s recipient_no=%d status=%s", *_key(batch[0]), outcome.status)

@@ -44,16 +44,18 @@ class Hop(Struct, frozen=True, kw_only=True):
 
 
 class NoRoute(Exception):
-    """There is no host to connect to. ``reason``: what the DNS answered. ``permanent``: a retry cannot help."""
+    """There is no host to connect to. ``reason``: what the DNS answered. ``permanent``: a retry cannot help.
+    ``bad_domain``: the name that does not exist or takes no mail."""
 
-    def __init__(self, reason: str, permanent: bool) -> None:
-        super().__init__(reason, permanent)
+    def __init__(self, reason: str, permanent: bool, bad_domain: str = "") -> None:
+        super().__init__(reason, permanent, bad_domain)
         self.reason = reason
         self.permanent = permanent
+        self.bad_domain = bad_domain
 
     @classmethod
     def of(cls, found: Unreachable) -> Self:
-        return cls(found.reason, found.permanent)
+        return cls(found.reason, found.permanent, found.bad_domain)
 
 
 Report = TransactionResult | SmtpFailure | NoRoute

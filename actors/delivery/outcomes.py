@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 from math import inf
 from typing import Any
 
+import msgspec
 from msgspec import Struct
 
 from actors.delivery.job import Hop, Job, NoRoute, Report
@@ -12,7 +13,8 @@ from actors.smtp.reply import Reply
 from actors.smtp.transaction import TransactionResult
 from cluster.events import Bounced, Deferred, Delivered, Dropped
 from cluster.ids import new_id
-from cluster.journal.records import Claimed, Outcome, OutcomeWithEvent, Suppression
+from cluster.journal.records import Claimed, ListedOutcome, Outcome, OutcomeWithEvent, Suppression
+from cluster.journal.suppressions import NewSuppression
 from cluster.policy.lifecycle import Status, Transition, after
 from cluster.policy.limits.retry import next_attempt, schedule_for, tried_until
 from cluster.policy.replies.stage import Stage
@@ -27,6 +29,7 @@ from cluster.policy.replies.verdict import (
     judge_parting,
     judge_silence,
 )
+from cluster.suppression.feeding import list_fed_by
 from cluster.suppression.lists import ALL_SUPPRESSED, SUPPRESSED
 
 
@@ -58,6 +61,8 @@ class DeliveryVerdict(Struct, frozen=True, kw_only=True):
     """The raw reply, its lines joined with newlines."""
     code: int = 0
     enhanced: str | None = None
+    bad_domain: str = ""
+    """The name that does not exist or takes no mail, as the DNS says."""
 
 
 def verdicts_of(job: Job, report: Report) -> list[DeliveryVerdict]:
@@ -68,8 +73,9 @@ def verdicts_of(job: Job, report: Report) -> list[DeliveryVerdict]:
         case TransactionResult(unsendable=cause):
             assert cause is not None
             judged = DeliveryVerdict(verdict=UNSENDABLE, reason=cause.reason)
-        case NoRoute(reason=reason, permanent=permanent):
-            judged = DeliveryVerdict(verdict=UNROUTABLE if permanent else UNRESOLVED, reason=reason)
+        case NoRoute(reason=reason, permanent=permanent, bad_domain=bad_domain):
+            verdict = UNROUTABLE if permanent else UNRESOLVED
+            judged = DeliveryVerdict(verdict=verdict, reason=reason, bad_domain=bad_domain)
         case SmtpFailure(reply=Reply() as reply):
             judged = _replied(verdict_on(report), str(report), reply)
         case _:
@@ -148,9 +154,28 @@ def _build(
             return outcome, Deferred(reason=reason, bounce_class=bounce_class, next_attempt_at=next_attempt_at, **facts)
         reason = f"expired after {delivery.attempts} attempts: {reason}"
         verdict, end = expired(verdict), Transition.EXPIRED
-    return outcome_of(delivery, end, reason), Bounced(
+    outcome = _listing(outcome_of(delivery, end, reason), delivery, judged, verdict, circumstances.now)
+    return outcome, Bounced(
         bounce_type=verdict.bounce_type or "soft", bounce_class=verdict.bounce_class or "", reason=reason, **facts
     )
+
+
+def _listing(outcome: Outcome, delivery: Claimed, judged: DeliveryVerdict, verdict: Verdict, now: datetime) -> Outcome:
+    """The outcome, with the entry of the suppression list that it feeds. ``verdict`` is what ended the delivery."""
+    is_bad_domain = judged.bad_domain == delivery.domain
+    suppression_list = list_fed_by(verdict, judged.enhanced, is_bad_domain=is_bad_domain)
+    if suppression_list is None:
+        return outcome
+    entry = NewSuppression(
+        tenant_id=delivery.tenant_id,
+        email=delivery.recipient,
+        list=suppression_list,
+        created_at=now,
+        reason=judged.reason,
+        status=judged.enhanced or "",
+        rule=verdict.rule,
+    )
+    return ListedOutcome(**msgspec.structs.asdict(outcome), listed=entry)
 
 
 def _due_at(delivery: Claimed, verdict: Verdict, circumstances: Circumstances) -> datetime | None:

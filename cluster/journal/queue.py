@@ -8,12 +8,14 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from msgspec import Struct
+from psycopg import AsyncConnection
 
-from cluster.events import Delivered, encode_batch
-from cluster.journal.database import JournalPart, execute, rows
+from cluster.events import Delivered, Event, encode_batch
+from cluster.journal.database import JournalPart, Row, execute, rows
 from cluster.journal.ending import ends, finish, tally
 from cluster.journal.event_log import append
-from cluster.journal.records import Claimed, DueDelivery, Outcome, OutcomeWithEvent, Suppression, keys
+from cluster.journal.records import Claimed, DueDelivery, ListedOutcome, Outcome, OutcomeWithEvent, Suppression, keys
+from cluster.journal.suppressions import suppress
 from cluster.policy.lifecycle import Status
 
 
@@ -48,40 +50,48 @@ class Queue(JournalPart):
         return [_claimed(*row) for row in claimed]
 
     async def commit(self, results: Sequence[OutcomeWithEvent], *, owner: int) -> None:
-        """Write outcomes and their events in one transaction. A deferral applies only to deliveries that ``owner`` has
-        claimed."""
+        """Write outcomes, their events and the entries of suppression lists in one transaction. A deferral applies only
+        to deliveries that ``owner`` has claimed."""
         at = datetime.now(UTC)
         events = [event for _, event in results]
         ended = [o for o, _ in results if o.status is not Status.QUEUED]
         deferred = [o for o, _ in results if o.status is Status.QUEUED]
-        if all(o.sole_recipient for o in ended):
-            await self._database.execute(
-                "commit_sole_recipients",
-                at=at,
-                owner=owner,
-                shard=self._database.shard,
-                events=encode_batch(events),
-                deferred_ids=[o.message_id for o in deferred],
-                deferred_nos=[o.recipient_no for o in deferred],
-                due_ats=[o.due_at for o in deferred],
-                reasons=[o.error_message for o in deferred],
-                **keys(ended),
-                **ends(ended),
-            )
+        listed = [o.listed for o in ended if isinstance(o, ListedOutcome)]
+        if not listed and all(o.sole_recipient for o in ended):
+            async with self._database.connection() as connection:
+                await self._commit_sole(connection, ended, deferred, events, at, owner)
             return
         async with self._database.transaction() as connection:
-            changes = await finish(connection, ended, at)
-            if deferred:
-                await execute(
-                    connection,
-                    "defer",
-                    owner=owner,
-                    due_ats=[o.due_at for o in deferred],
-                    errors=[o.error_message for o in deferred],
-                    **keys(deferred),
-                )
-            await append(connection, events)
+            changes = await finish(connection, [o for o in ended if not o.sole_recipient], at)
+            sole = [o for o in ended if o.sole_recipient]
+            await self._commit_sole(connection, sole, deferred, events, at, owner)
             await tally(connection, self._database.shard, changes, at)
+            if listed:
+                await suppress(connection, listed)
+
+    async def _commit_sole(
+        self,
+        connection: AsyncConnection[Row],
+        ended: Sequence[Outcome],
+        deferred: Sequence[Outcome],
+        events: list[Event],
+        at: datetime,
+        owner: int,
+    ) -> None:
+        await execute(
+            connection,
+            "commit_sole_recipients",
+            at=at,
+            owner=owner,
+            shard=self._database.shard,
+            events=encode_batch(events),
+            deferred_ids=[o.message_id for o in deferred],
+            deferred_nos=[o.recipient_no for o in deferred],
+            due_ats=[o.due_at for o in deferred],
+            reasons=[o.error_message for o in deferred],
+            **keys(ended),
+            **ends(ended),
+        )
 
     async def settle(self, accepted: Sequence[tuple[Outcome, Delivered]]) -> Settlement:
         """Finish deliveries that a host accepted from a former life of an actor, whichever actor owns them now. Call

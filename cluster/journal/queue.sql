@@ -34,8 +34,9 @@ RETURNING d.message_id, d.recipient_no, d.recipient, d.domain, d.tenant_id, m.re
 -- moves: queued, processing, sending -> bounced (rejected, expired)
 -- moves: queued, processing, sending -> failed (gave_up, suppressed)
 -- moves: sending -> queued (deferred)
--- finish_sole_recipient, defer, append_log and tally in one statement: most commits have no message with several recipients, and
--- a round trip costs as much as the work for ten messages. No delivery is both ended and deferred.
+-- Ends messages with one recipient, sets the time of the next attempt of others, appends to the log and tallies, in one
+-- statement: a round trip costs as much as the work for ten messages. Only the owner of the claim can defer. No delivery
+-- is both ended and deferred.
 WITH gone AS (
     DELETE FROM deliveries AS d
     USING unnest(%(message_ids)s::text[], %(recipient_nos)s::int[], %(statuses)s::text[], %(errors)s::text[])
@@ -60,15 +61,6 @@ SELECT batch_id, %(shard)s, status, count(*), %(at)s FROM gone
 WHERE batch_id IS NOT NULL GROUP BY batch_id, status ORDER BY batch_id, status
 ON CONFLICT (batch_id, shard, status)
 DO UPDATE SET messages = batch_tallies.messages + excluded.messages, last_at = excluded.last_at
-
--- name: defer
--- moves: sending -> queued (deferred)
--- Sets the time of the next attempt. Only the owner of the claim can defer.
-UPDATE deliveries AS d
-SET status = 'queued', owner = NULL, due_at = t.due_at, error_message = t.error_message
-FROM unnest(%(message_ids)s::text[], %(recipient_nos)s::int[], %(due_ats)s::timestamptz[], %(errors)s::text[])
-    AS t (message_id, recipient_no, due_at, error_message)
-WHERE d.message_id = ANY (ARRAY[t.message_id]) AND d.recipient_no = ANY (ARRAY[t.recipient_no]) AND d.status = 'sending' AND d.owner IS NOT DISTINCT FROM %(owner)s
 
 -- name: times_claimed
 -- How often unfinished deliveries have been claimed.

@@ -14,6 +14,7 @@ from msgspec import Struct, field
 from cluster.access.terms import KeyTerms
 from cluster.events import Event
 from cluster.journal.idempotency import IdempotencyKey
+from cluster.journal.suppressions import NewSuppression
 from cluster.policy.lifecycle import Status
 from cluster.templates.texts import TemplateUse
 from cluster.tracking.choices import Tracking
@@ -194,6 +195,12 @@ class Outcome(Struct, frozen=True, kw_only=True):
     sole_recipient: bool = True
     """Whether this is the only recipient of its message (the claim says so)."""
     error_message: str | None = None
+
+
+class ListedOutcome(Outcome, frozen=True, kw_only=True):
+    """An outcome that puts the recipient on a suppression list."""
+
+    listed: NewSuppression
 
 
 OutcomeWithEvent = tuple[Outcome, Event]

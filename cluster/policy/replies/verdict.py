@@ -115,6 +115,11 @@ def wants_ascii(verdict: Verdict, code: int, enhanced: str | None, text: str, st
     return stage is Stage.MAIL and (code in _OF_PARAMETERS or _NAMES_SMTPUTF8.search(text[:EXAMINED_CHARS]) is not None)
 
 
+def says_malformed(enhanced: str | None) -> bool:
+    """Whether a reply says that the recipient's address is malformed (RFC 3463 §3.2: X.1.3)."""
+    return enhanced is not None and enhanced.endswith(".1.3")
+
+
 def expired(last: Verdict) -> Verdict:
     """The verdict on a delivery that expires; ``last`` is the verdict on its last attempt."""
     bounce_type = BounceClass.EXPIRED.bounce_type

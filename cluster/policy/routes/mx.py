@@ -87,6 +87,12 @@ class NoMail(StrEnum):
     """All addresses are non-public, or prohibited by the operator (``networks``)."""
 
 
+TAKES_NO_MAIL = frozenset(
+    (NoMail.NULL_MX, NoMail.NO_SUCH_DOMAIN, NoMail.NO_ADDRESS, NoMail.ADDRESS_LITERAL, NoMail.BAD_NAME)
+)
+"""The causes by which no address of the domain gets mail, whatever we or its operators correct in a record."""
+
+
 class Unroutable(Struct, frozen=True, tag="unroutable"):
     """Permanent: a retry will not help."""
 

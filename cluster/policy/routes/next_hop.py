@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from msgspec import Struct
 from msgspec.structs import replace
 
-from cluster.policy.routes.mx import MailHost, UnresolvedHosts, Unroutable
+from cluster.policy.routes.mx import TAKES_NO_MAIL, MailHost, UnresolvedHosts, Unroutable
 from cluster.policy.routes.routing import Via
 from cluster.policy.tls.level import AuthNeeds
 from cluster.policy.tls.policy import DomainTls, TenantTls
@@ -56,13 +56,16 @@ class Unreachable(Struct, frozen=True):
 
     reason: str
     permanent: bool
+    bad_domain: str = ""
+    """The name that does not exist or takes no mail. No such name: the fault may be ours, or that of a record."""
 
 
 def unreachable(answer: Unroutable | UnresolvedHosts) -> Unreachable:
     """The reason when the DNS named no host or no address."""
     if isinstance(answer, Unroutable):
         detail = f" ({answer.detail})" if answer.detail else ""
-        return Unreachable(f"{answer.name}: {answer.cause.replace('_', ' ')}{detail}", permanent=True)
+        reason = f"{answer.name}: {answer.cause.replace('_', ' ')}{detail}"
+        return Unreachable(reason, permanent=True, bad_domain=answer.name if answer.cause in TAKES_NO_MAIL else "")
     return Unreachable(f"{answer.name}: DNS {answer.reason}", permanent=False)
 
 

@@ -2,7 +2,11 @@
 
 from datetime import UTC, datetime
 
-from cluster.events import Delivered, Dropped
+import psycopg
+from dnslib import MX
+
+from actors.smtpd.envelope import Behaviour, ServerReply
+from cluster.events import Bounced, Delivered, Dropped
 from cluster.journal.journal import Journal
 from cluster.journal.suppressions import NewSuppression
 from cluster.policy.lifecycle import Status
@@ -42,3 +46,43 @@ async def test_a_suppressed_recipient_is_dropped_and_the_others_get_the_message(
         assert (counts.by_status[Status.DELIVERED], counts.by_status[Status.FAILED]) == (2, 1)
         assert not any(site.in_flight for site in world.deliverer.parts.sites)
         assert len(world.deliverer.parts.held) == 0
+
+
+REPLIES = {
+    "gone@example.com": "550 5.1.1 No such user",
+    "spam@example.com": "550 5.7.1 Blocked for spam",
+    "full@example.com": "552 5.2.2 Mailbox full",
+}
+
+
+def refusal(path: str) -> ServerReply | None:
+    said = next((said for email, said in REPLIES.items() if email in path), None)
+    return None if said is None else ServerReply(int(said[:3]), said[4:])
+
+
+async def test_bounces_feed_the_lists_with_their_outcome(journal: Journal, journal_dsn: str) -> None:
+    behaviour = Behaviour(rcpt=refusal)
+    async with a_world(journal, behaviour) as world:
+        world.zone("example.com", "127.0.0.1")
+        world.dns.zone["null.test", "MX"] = [MX(".", 0)]
+        world.dns.zone["ours.test", "MX"] = [MX("absent.test", 0)]
+        sole = [*REPLIES, "ada@null.test", "ada@absent.test", "ada@ours.test"]
+        messages = [a_message(email) for email in sole]
+        several = a_message("Gone@example.com", "spam@example.com", "bob@example.com")
+        await world.accept(*messages)
+        for message in messages:
+            assert (await world.finished(message)).status is Status.BOUNCED, message.to_emails
+        with psycopg.connect(journal_dsn) as connection:
+            found = connection.execute("SELECT address, list::text, status, rule <> '', reason FROM suppressions")
+            assert sorted(found.fetchall()) == [
+                ("ada@absent.test", "invalid_emails", "", False, "absent.test: no such domain"),
+                ("ada@null.test", "invalid_emails", "", False, "null.test: null mx"),
+                ("gone@example.com", "bounces", "5.1.1", True, REPLIES["gone@example.com"]),
+                ("spam@example.com", "blocks", "5.7.1", True, REPLIES["spam@example.com"]),
+            ]
+        await world.accept(several)
+        row = await world.finished(several)
+        assert row.status is Status.DELIVERED
+        events = {event.recipient: event for event in await world.events_of(several, 3)}
+        assert isinstance(events["Gone@example.com"], Dropped) and events["Gone@example.com"].reason == "bounces"
+        assert isinstance(events["spam@example.com"], Bounced), "blocks suppress nothing"

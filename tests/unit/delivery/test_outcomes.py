@@ -9,11 +9,13 @@ from actors.smtp.protocol import ConnectError, ConnectionLost
 from actors.smtp.reply import Reply, make_reply
 from actors.smtp.transaction import TransactionResult
 from cluster.events import Bounced, Deferred, Delivered
-from cluster.journal.records import Claimed, OutcomeWithEvent
+from cluster.journal.records import Claimed, ListedOutcome, OutcomeWithEvent
+from cluster.journal.suppressions import NewSuppression
 from cluster.policy.lifecycle import Status, Transition
 from cluster.policy.replies.bounce_class import BounceClass
 from cluster.policy.replies.bounce_rules import ReplyScope
 from cluster.policy.replies.stage import Stage
+from cluster.suppression.lists import SuppressionList
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 RECIPIENTS = ("ada@example.com", "bob@example.com")
@@ -165,3 +167,26 @@ def test_the_reply_is_kept_for_finding_patterns() -> None:
     assert said.reason.startswith("greeting: refused")
     silent, _ = verdicts_of(a_job(), ConnectError(Stage.CONNECT, "timed out"))
     assert (silent.code, silent.enhanced, silent.response) == (0, None, "")
+
+
+def test_a_recipient_goes_on_the_list_that_the_verdict_feeds() -> None:
+    job = a_job()
+    said = a_result("550 5.1.1 No such user", "552 5.2.2 Mailbox full", final=None)
+    (hard, _), (soft, _) = outcomes_of(job, said)
+    assert isinstance(hard, ListedOutcome)
+    assert hard.listed == NewSuppression(
+        tenant_id="tnt_1",
+        email="ada@example.com",
+        list=SuppressionList.BOUNCES,
+        created_at=NOW,
+        reason="550 5.1.1 No such user",
+        status="5.1.1",
+        rule="bad-mailbox-status",
+    )
+    assert not isinstance(soft, ListedOutcome)
+
+
+def test_only_the_recipients_own_domain_makes_an_address_invalid() -> None:
+    for bad_domain, listed in (("example.com", True), ("mx.example.com", False), ("", False)):
+        outcomes = outcomes_of(a_job(), NoRoute("no such domain", True, bad_domain))
+        assert [isinstance(outcome, ListedOutcome) for outcome, _ in outcomes] == [listed, listed]

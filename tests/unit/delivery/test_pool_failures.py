@@ -38,7 +38,7 @@ async def test_no_route_is_told_as_well() -> None:
     world.refusals.append(NoRoute("mx.example.com: null mx", permanent=True))
     world.submit(2)
     await settle()
-    assert [str(report) for _, _, report in world.reports] == ["('mx.example.com: null mx', True)"] * 2
+    assert [str(report) for _, _, report in world.reports] == ["('mx.example.com: null mx', True, '')"] * 2
     assert not world.pool.connections
 
 
