@@ -38,6 +38,8 @@ from api.send.large.requests import Large
 from api.send.sending import Sending
 from api.settings.calls import SettingCalls
 from api.templates.routes import template_routes
+from api.tracking.recording import Engagements
+from api.tracking.serving import TrackedUrls, TrackingServing
 from cluster.access.last_use import KeyUses
 from cluster.http.application import Application
 from cluster.intake.idempotency import Idempotency
@@ -48,6 +50,7 @@ from cluster.settings import DEFAULT_LIMITS, HttpSettings, MessageSettings
 from cluster.tenancy.directory import TenantDirectory
 from cluster.tenancy.domains.managing import DomainManager
 from cluster.tenancy.limiter import TenantLimiter
+from cluster.tracking.keys import TokenKeys
 
 DESCRIPTION = (
     "Send mail in bulk and follow it. The shapes are SendGrid v3's: its clients work with the host changed, for the "
@@ -74,6 +77,8 @@ def create_app(
     aliases: Aliases,
     intake: Intake,
     images: ImageCache,
+    token_keys: TokenKeys,
+    engagements: Engagements,
     large: Large,
     timeline: Timeline,
     readiness: Readiness,
@@ -86,7 +91,8 @@ def create_app(
     """Create the application from its collaborators. Its lifespan starts and stops the intake; the caller opens and
     closes the journal. ``sending`` is the journal for send requests, by default the same. ``directory`` has the tenants
     and API keys, ``limiter`` their limits, ``domains`` the sender domains, ``active_policy`` the routing. ``aliases``
-    looks up CNAME records. ``images`` has the images to serve.
+    looks up CNAME records. ``images`` has the images to serve. ``token_keys`` reads the tokens of tracked mail,
+    ``engagements`` notes opens and clicks.
     ``lifetime_s`` is the lifetime of a retried message. ``limits`` apply to the composed messages. ``helo_name`` is the
     setting smtp.helo_name. ``admin`` has the operators' routes; None without a cluster. ``tokens`` verifies JWTs;
     without it none is accepted."""
@@ -134,16 +140,28 @@ def create_app(
         KeyCalls(journal, directory).routes(),
         guard=authenticator.guard,
     )
-    serving = ImageServing(images, image_views.note)
-    open_to_all = for_caller(Caller.ANYBODY, HealthChecks(readiness).routes(), serving.routes())
+    tracked = TrackedUrls(token_keys, engagements, settings.trusted_proxies)
+    open_to_all = for_caller(
+        Caller.ANYBODY,
+        HealthChecks(readiness).routes(),
+        ImageServing(images, image_views.note, tracked.image).routes(),
+        TrackingServing(tracked).routes(),
+    )
     return Application(
         [keyed, open_to_all, Docs().routes(), *(admin.routes(authenticator.guard) if admin else ())],
         request_class=ApiRequest,
         request_max_body_size=min(settings.max_body_bytes, COMMAND_BYTES),
         exception_handlers={Exception: answer},
         before_send=[list_ignored, add_standing],
-        on_startup=[intake.start, uses.start, image_views.start],
-        on_shutdown=[large.stop, intake.stop, uses.stop, image_views.stop, image_checks.stop],
+        on_startup=[intake.start, uses.start, image_views.start, engagements.start],
+        on_shutdown=[
+            large.stop,
+            intake.stop,
+            uses.stop,
+            image_views.stop,
+            engagements.stop,
+            image_checks.stop,
+        ],
         openapi_config=_openapi(),
         state=State({"body_budget": BodyBudget()}),
         # The process configures logging: Litestar would replace its handlers.

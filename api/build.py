@@ -42,6 +42,7 @@ from cluster.tenancy.domains.managing import DomainManager
 from cluster.tenancy.domains.publishing import CurrentPublishing
 from cluster.tenancy.limiter import TenantLimiter
 from cluster.tenancy.limits import RequestLimits
+from cluster.tracking.keys import TokenKeys
 
 if TYPE_CHECKING:
     from cluster.access.tokens import SignedTokens
@@ -189,6 +190,8 @@ async def api(context: Context, links: Links) -> Api:
         helo_name=settings.smtp.helo_name,
         admin=admin(context, links, journal, directory, routing, dispatcher, timeline, domains),
         tokens=tokens,
+        token_keys=TokenKeys(journal, context.vault),
+        tracking=settings.tracking,
     )
     return Api(
         server,

@@ -12,19 +12,31 @@ from api.health import Readiness
 from api.http.auth import Tokens
 from api.http.unread import UnreadBodies
 from api.images.cache import ImageCache
+from api.images.serving import PATH as IMAGES
 from api.links import Aliases
 from api.send.large.requests import Large
+from api.tracking.recording import Engagements
+from api.tracking.serving import PATH as TRACKING
 from cluster.http.connections import ConnectionBounds
+from cluster.http.partly import PathsOf
 from cluster.http.paths import OneSpelling
 from cluster.http.server import HttpServer
 from cluster.intake.backpressure import WhyFull, never_full
 from cluster.intake.intake import Intake, Offers
 from cluster.journal.journal import Journal
 from cluster.routing.active_policy import ActivePolicy
-from cluster.settings import DEFAULT_LIMITS, HttpSettings, MessageSettings, host_port
+from cluster.settings import (
+    DEFAULT_LIMITS,
+    DEFAULT_TRACKING,
+    HttpSettings,
+    MessageSettings,
+    TrackingSettings,
+    host_port,
+)
 from cluster.tenancy.directory import TenantDirectory
 from cluster.tenancy.domains.managing import DomainManager
 from cluster.tenancy.limiter import TenantLimiter
+from cluster.tracking.keys import TokenKeys
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +57,7 @@ class ApiServer:
         active_policy: ActivePolicy,
         domains: DomainManager,
         aliases: Aliases,
+        token_keys: TokenKeys,
         lifetime_s: float,
         offers: Offers,
         large: Large,
@@ -55,14 +68,16 @@ class ApiServer:
         helo_name: str = "",
         admin: Admin | None = None,
         tokens: Tokens | None = None,
+        tracking: TrackingSettings = DEFAULT_TRACKING,
     ) -> None:
         """``sending`` is the journal for send requests, with connections that only they use; by default the same.
         ``directory`` has the tenants and API keys, ``active_policy`` the routing, ``domains`` the sender domains.
-        ``aliases`` looks up CNAME records.
+        ``aliases`` looks up CNAME records. ``token_keys`` reads the tokens of tracked mail.
         ``lifetime_s`` is delivery.lifetime_s. ``offers`` is called with committed requests (see Intake). ``large``
         accepts large requests. ``why_full`` returns the reason while the system is full. ``helo_name`` is
         smtp.helo_name. ``admin`` has the operators' routes. ``tokens`` verifies JWTs; without it none is accepted."""
         self._bind = settings.bind
+        self._token_keys = token_keys
         self._intake = intake = Intake(  # kept so that its metrics are read
             (sending or journal).intake.accept,
             commit_window_ms=settings.commit_window_ms,
@@ -70,6 +85,7 @@ class ApiServer:
             why_full=why_full,
         )
         self._images = images = ImageCache(journal)  # kept so that its metrics are read
+        self.engagements = engagements = Engagements(journal, tracking.ip)  # kept so that its metrics are read
         app = create_app(
             settings,
             journal=journal,
@@ -81,6 +97,8 @@ class ApiServer:
             aliases=aliases,
             intake=intake,
             images=images,
+            token_keys=token_keys,
+            engagements=engagements,
             large=large,
             timeline=timeline,
             readiness=readiness,
@@ -90,32 +108,48 @@ class ApiServer:
             admin=admin,
             tokens=tokens,
         )
-        self._server = HttpServer(
-            UnreadBodies(OneSpelling(app, app.routes), settings.max_body_bytes),
-            ConnectionBounds(
-                connections=settings.max_connections,
-                per_address=settings.max_connections_per_address,
-                head_timeout_s=settings.head_timeout_s,
-                idle_timeout_s=settings.idle_timeout_s,
-            ),
-            health=HEALTH,
+        whole = UnreadBodies(OneSpelling(app, app.routes), settings.max_body_bytes)
+        bounds = ConnectionBounds(
+            connections=settings.max_connections,
+            per_address=settings.max_connections_per_address,
+            head_timeout_s=settings.head_timeout_s,
+            idle_timeout_s=settings.idle_timeout_s,
         )
+        self._server = HttpServer(whole, bounds, health=HEALTH)
+        self._public = HttpServer(PathsOf(whole, f"{TRACKING}/", f"{IMAGES}/"), bounds) if tracking.bind else None
+        self._tracking_bind = tracking.bind
+        self.public_url = ""
+        """Where what recipients ask for is answered apart; "" until it is, and where it is not."""
 
     async def start(self) -> str:
-        """Listen; returns the base URL with the actual port. Raises OSError when the address is not available, and
-        CannotStart."""
-        host, port = host_port(self._bind)
-        # Several API processes on one machine share the port.
-        address, port = await self._server.start(host, port, shared=True)
-        shown = f"[{address}]" if ":" in address else address
-        url = f"http://{shown}:{port}"
-        log.info("listening url=%s", url)
+        """Listen; returns the base URL with the actual port. Raises OSError when an address is not available,
+        CannotStart, Unavailable."""
+        await self._token_keys.load()
+        url = await _listen(self._server, self._bind)
+        if self._public is not None:
+            try:
+                self.public_url = await _listen(self._public, self._tracking_bind)
+            except BaseException:
+                await self._server.stop()
+                raise
         return url
 
     async def health(self) -> bool:
         """Whether the server is running."""
-        return self._server.running()
+        return self._server.running() and (self._public is None or self._public.running())
 
     async def stop(self) -> None:
-        """Accept no more connections, let requests in progress finish, and end within 5 s."""
+        """Accept no more connections, let requests in progress finish, and end: within 5 s, for each server."""
+        if self._public is not None:
+            await self._public.stop()
         await self._server.stop()
+
+
+async def _listen(server: HttpServer, bind: str) -> str:
+    host, port = host_port(bind)
+    # Several API processes on one machine share the port.
+    address, port = await server.start(host, port, shared=True)
+    shown = f"[{address}]" if ":" in address else address
+    url = f"http://{shown}:{port}"
+    log.info("listening url=%s", url)
+    return url

@@ -6,10 +6,9 @@ The process that starts postray calls it once and passes each part the subtree t
 """
 
 import tomllib
-import types
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Any, Literal
 
 import msgspec
 from msgspec import Struct, field, structs
@@ -18,14 +17,11 @@ from cluster.policy.routes.domains import spelled_names
 from cluster.policy.routes.host_names import host_port as host_port
 from cluster.policy.routes.host_names import public_url
 from cluster.settings_check import faults
-from cluster.settings_words import in_words, keys_of, nearest_names, number
-
-
-class SettingsError(Exception):
-    """The configuration cannot be used; the message names the key or variable at fault."""
-
-    def __init__(self, message: str) -> None:
-        super().__init__(message)
+from cluster.settings_environment import overlay
+from cluster.settings_environment import variable_name as variable_name
+from cluster.settings_words import SettingsError as SettingsError
+from cluster.settings_words import in_words, keys_of
+from cluster.tracking.clients import KeptAddress
 
 
 class _Section(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -241,6 +237,18 @@ class DomainSettings(_Section, frozen=True, kw_only=True):
     sources of routing.toml, else the host of smtp.helo_name or delivery.relay."""
 
 
+class TrackingSettings(_Section, frozen=True, kw_only=True):
+    bind: str = ""
+    """host:port of a further HTTP server, which answers only what recipients of mail ask for: /t/… and /i/…; "" leaves
+    it to http.bind alone. Port 0 takes a free one. Its limits of connections are those of http."""
+    ip: KeptAddress = "full"
+    """What is kept of the addresses from which messages are opened and links followed: full; network, the first 24 bits
+    of IPv4 and 48 bits of IPv6; or none."""
+
+
+DEFAULT_TRACKING = TrackingSettings()
+
+
 class CaptureSettings(_Section, frozen=True, kw_only=True):
     smtp_bind: str = "127.0.0.1:2525"
     """host:port of the capture sink's SMTP server; port 0 takes a free one."""
@@ -284,6 +292,7 @@ class Settings(_Section, frozen=True, kw_only=True):
     tls: TlsSettings = TlsSettings()
     bounce: BounceSettings = BounceSettings()
     domains: DomainSettings = DomainSettings()
+    tracking: TrackingSettings = DEFAULT_TRACKING
     capture: CaptureSettings = CaptureSettings()
     log: LogSettings = LogSettings()
 
@@ -306,7 +315,7 @@ def load(path: Path | None, environ: Mapping[str, str]) -> Settings:
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise SettingsError(f"{path} is not TOML: {error}") from error
         _follow(tree, path.absolute().parent)
-    _overlay(tree, environ)
+    overlay(tree, environ, keys_of(Settings))
     try:
         settings = msgspec.convert(tree, Settings)
     except msgspec.ValidationError as error:
@@ -351,47 +360,6 @@ def _spelled(settings: Settings) -> Settings:
     )
 
 
-def _overlay(tree: dict[str, Any], environ: Mapping[str, str]) -> None:
-    known = {variable: (path, kind) for path, kind in keys_of(Settings) for variable in [variable_name(path)]}
-    for variable, text in environ.items():
-        if not variable.startswith("POSTRAY_"):
-            continue
-        if variable not in known:
-            raise SettingsError(f"unknown variable {variable}{nearest_names(variable, known)}")
-        path, kind = known[variable]
-        section = tree
-        for name in path[:-1]:
-            section = section.setdefault(name, {})
-            if not isinstance(section, dict):
-                raise SettingsError(f"{'.'.join(path[:-1])} must be a table")
-        try:
-            section[path[-1]] = _parse(text, kind)
-        except ValueError as error:
-            raise SettingsError(f"{variable}: {error}") from error
-
-
-def variable_name(path: tuple[str, ...]) -> str:
-    """The variable of a key: POSTRAY_HTTP_BIND for ("http", "bind")."""
-    return "_".join(("POSTRAY", *path)).upper()
-
-
 def keys() -> list[str]:
     """Every key, dotted, as the example file documents it."""
     return [".".join(path) for path, _ in keys_of(Settings)]
-
-
-def _parse(text: str, kind: Any) -> Any:
-    """A variable's text as the type of its key. Tables are TOML values; lists are TOML values or comma-separated."""
-    origin = get_origin(kind)
-    if kind is str or origin in (Literal, Union, types.UnionType):
-        return text
-    if kind in (int, float):
-        return number(text, kind)
-    if kind is bool:
-        if text.lower() not in ("true", "false"):
-            raise ValueError(f"{text!r} is neither true nor false")
-        return text.lower() == "true"
-    if origin is tuple and not text.lstrip().startswith("["):
-        element = get_args(kind)[0]
-        return [_parse(item.strip(), element) for item in text.split(",") if item.strip()]
-    return tomllib.loads(f"value = {text}")["value"]

@@ -124,6 +124,8 @@ def _texts(settings: "Settings") -> Iterator[tuple[str, str]]:
         ("capture.smtp_bind", capture.smtp_bind, host_port),
         ("capture.http_bind", capture.http_bind, host_port),
     ]
+    if settings.tracking.bind:
+        checks.append(("tracking.bind", settings.tracking.bind, host_port))
     if http.public_url:
         checks.append(("http.public_url", http.public_url, public_url))
     if delivery.relay:

@@ -25,6 +25,13 @@ _KINDS = {
 _EXPECTED = re.compile(r"Expected `([^`]+)`, got `([^`]+)`")
 
 
+class SettingsError(Exception):
+    """The configuration cannot be used; the message names the key or variable at fault."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+
+
 def keys_of(section: type[Struct], prefix: tuple[str, ...] = ()) -> list[tuple[tuple[str, ...], Any]]:
     """Every key below a section, as the path of its names, with its type."""
     keys: list[tuple[tuple[str, ...], Any]] = []

@@ -191,6 +191,8 @@ ROUTES: Mapping[str, Access] = {
     "PUT /v3/api_keys/{id}": Access(scopes=(KEY_ADMIN,), sandbox=SandboxUse.KEYS),
     "DELETE /v3/api_keys/{id}": Access(scopes=(KEY_ADMIN,), sandbox=SandboxUse.KEYS),
     "GET /i/{id}": _OPEN,
+    "GET /t/o/{token}": _OPEN,
+    "GET /t/c/{token}": _OPEN,
     "GET /healthz": _OPEN,
     "GET /readyz": _OPEN,
     "POST /api/admin/tenants/{tenant}/keys": _OPERATOR,

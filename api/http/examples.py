@@ -25,6 +25,9 @@ OPERATOR_TOKEN_ID = "opt_01KQ7B2XWJ5T0E8M3N6R9VA4CF"
 LINK_ID = "4712"
 IMAGE_ID = "img_01KQ7B2XWJ5T0E8M3N6R9VA4CJ"
 
+PIXEL_TOKEN = "AQEBndO1-_FLgcKfmmTJb5mQAA9cAbJHUqXoi7uBMg9WAQAA5nFUK0mxXjCL8BX4.gif"
+CLICK_TOKEN = "AQEBndO1-_FLgcKfmmTJb5mQAA9cAbJHUqXoi7uBMg9WAgAAZXhhbXBsZS5jb20ABhn3nrGCfPnj6d-A"
+
 
 class Example(Struct, frozen=True, kw_only=True):
     """The values of one request. A route without parameters and without a body needs none."""

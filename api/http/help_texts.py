@@ -70,6 +70,7 @@ OTHER_LINK = "Choose another subdomain; GET /v3/whitelabel/links lists the brand
 FEWER_LINKS = "DELETE /v3/whitelabel/links/{id} deletes a branded link"
 DEFAULT_LINK = "PATCH /v3/whitelabel/links/{id} makes a branded link the default one"
 IMAGES = "GET /v3/images lists the images of the library"
+TRACKED_URL = "Use the URL as it stands in the message, all of it"
 IMAGE = "Send a JPEG, PNG, GIF or WebP image, whatever its name; docs/limits.md has the limits"
 UPLOAD = "Send a form, as curl does with -F file=@logo.png"
 SMALLER_IMAGE = "Save it with fewer pixels or a lower quality: mail clients show images at most 1,000 pixels wide or so"

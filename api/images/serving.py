@@ -3,7 +3,7 @@
 It is an ASGI application of its own, since a popular mail is opened by thousands at a time. RFC 9110, RFC 8246.
 """
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from urllib.parse import parse_qs
 
 import msgspec
@@ -31,6 +31,7 @@ OTHER = "The image is not the one that If-Match names"
 NO_VARIANT = "There is one variant: thumbnail"
 LONGEST_QUERY = 2000
 """What follows in a query is not read."""
+Opened = Callable[[Scope, str, str], Awaitable[None]]
 _NOTHING = b""
 _encode = msgspec.json.Encoder().encode
 
@@ -38,10 +39,12 @@ _encode = msgspec.json.Encoder().encode
 class ImageServing:
     """The route of this module."""
 
-    def __init__(self, cache: ImageCache, viewed: Callable[[str], None]) -> None:
-        """``viewed`` is called with the id of an image that was fetched."""
+    def __init__(self, cache: ImageCache, viewed: Callable[[str], None], opened: Opened) -> None:
+        """``viewed`` is called with the id of an image that was fetched, ``opened`` where a message shows it: with the
+        request, the token of the message, and the id."""
         self._cache = cache
         self._viewed = viewed
+        self._opened = opened
 
     def routes(self) -> RouteGroup:
         route = get(
@@ -59,7 +62,11 @@ class ImageServing:
         return resource(PATH, route(self.show), tag="images")
 
     async def show(
-        self, id: FromPath[str], variant: FromQuery[str | None] = None, tombstone: FromQuery[bool] = False
+        self,
+        id: FromPath[str],
+        variant: FromQuery[str | None] = None,
+        tombstone: FromQuery[bool] = False,
+        m: FromQuery[str | None] = None,
     ) -> bytes:
         """The route in the OpenAPI document; ``serve`` answers its requests."""
         found = await self._cache.load((id, variant == "thumbnail"))
@@ -71,12 +78,13 @@ class ImageServing:
         """ASGI."""
         method: str = scope["method"]  # type: ignore[typeddict-item]  # of HTTP
         id = scope["path"][len(PATH) + 1 :]
-        thumbnail = False
-        if scope["query_string"] and (asked := _variant(scope["query_string"])):
-            if asked != "thumbnail":
+        variant = token = ""
+        if scope["query_string"]:
+            variant, token = _query(scope["query_string"])
+            if variant not in ("", "thumbnail"):
                 await _refuse(send, 400, NO_VARIANT, "variant")
                 return
-            thumbnail = True
+        thumbnail = variant != ""
         found = self._cache.get((id, thumbnail)) or await self._cache.load((id, thumbnail))
         if not isinstance(found, Served):
             status, detail = (410, DELETED) if isinstance(found, Gone) else (404, MISSING)
@@ -90,8 +98,11 @@ class ImageServing:
         except Unsatisfiable:
             await _refuse(send, 416, BEYOND, "Range", (b"content-range", b"bytes */%d" % len(found.content)))
             return
-        if begins and method == "GET" and not thumbnail:
-            self._viewed(id)
+        if begins and method == "GET":
+            if not thumbnail:
+                self._viewed(id)
+            if token:
+                await self._opened(scope, token, id)
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": body, "more_body": False})
 
@@ -132,9 +143,11 @@ def _answer(scope: Scope, found: Served, in_part: bool) -> tuple[int, list[tuple
     )
 
 
-def _variant(query: bytes) -> str:
-    """ "" for the image itself. Other parameters mean nothing here: mail clients and caches add some."""
-    return parse_qs(query[:LONGEST_QUERY].decode("latin-1")).get("variant", [""])[-1]
+def _query(query: bytes) -> tuple[str, str]:
+    """The variant ("" is the image itself), and the token of the message that shows it. Other parameters mean nothing
+    here: mail clients and caches add some."""
+    values = parse_qs(query[:LONGEST_QUERY].decode("latin-1"))
+    return values.get("variant", [""])[-1], values.get("m", [""])[-1]
 
 
 async def _refuse(send: Send, status: int, detail: str, field: str | None, *headers: tuple[bytes, bytes]) -> None:

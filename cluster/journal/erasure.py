@@ -21,6 +21,7 @@ STEPS = (
     "erase_templates",
     "erase_template_texts",
     "erase_images",
+    "erase_image_opens",
     "erase_image_files",
     "erase_suppressions",
     "erase_suppression_groups",

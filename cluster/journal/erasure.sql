@@ -73,6 +73,11 @@ DELETE FROM template_texts WHERE tenant_id = %(id)s AND sha256 = ANY (ARRAY (
 DELETE FROM images WHERE id = ANY (ARRAY (
     SELECT id FROM images WHERE tenant_id = %(id)s ORDER BY id LIMIT %(limit)s))
 
+-- name: erase_image_opens
+DELETE FROM image_opens WHERE tenant_id = %(id)s AND (message_id, recipient_no, image) IN (
+    SELECT message_id, recipient_no, image FROM image_opens WHERE tenant_id = %(id)s
+    ORDER BY message_id, recipient_no, image LIMIT %(limit)s)
+
 -- name: erase_image_files
 DELETE FROM image_files WHERE tenant_id = %(id)s AND sha256 = ANY (ARRAY (
     SELECT sha256 FROM image_files WHERE tenant_id = %(id)s ORDER BY sha256 LIMIT least(%(limit)s, 50)))

@@ -9,6 +9,7 @@ from cluster.journal.batches import Batches
 from cluster.journal.branded_links import BrandedLinks
 from cluster.journal.commands import Commands
 from cluster.journal.database import Database, Rejected, TookTooLong, Unavailable, migrate, wait_until_reachable
+from cluster.journal.engagement import Engagement
 from cluster.journal.erasure import Erasure
 from cluster.journal.event_log import EventLog
 from cluster.journal.fates import Fates
@@ -84,6 +85,7 @@ class Journal:
         self.images = Images(database)
         self.suppressions = Suppressions(database)
         self.token_keys = TokenKeyRows(database)
+        self.engagement = Engagement(database)
         self.operator_tokens = OperatorTokens(database)
         self.policies = PolicyVersions(database)
         self.suspensions = Suspensions(database)

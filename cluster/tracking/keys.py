@@ -4,20 +4,30 @@ An installation's first key is made when first one is needed. ``rotate`` adds on
 stay, since mail of any age keeps its links.
 """
 
+import asyncio
 import secrets
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 
-from cluster.journal.journal import Journal
-from cluster.tracking.tokens import KEY_BYTES, TokenKey, keys_by_id
+from cluster.journal.journal import Journal, Unavailable
+from cluster.tracking.tokens import KEY_BYTES, Kind, Named, TokenKey, key_id, keys_by_id, read
 from cluster.vault import Vault
+
+LOOK_EVERY_S = 1.0
+"""How often unknown keys, which anybody can name, may cost a look into the journal."""
 
 
 class TokenKeys:
     """``load`` comes first. The newest key signs; all of them read."""
 
-    def __init__(self, journal: Journal, vault: Vault) -> None:
+    def __init__(self, journal: Journal, vault: Vault, clock: Callable[[], float] = time.monotonic) -> None:
         self._journal = journal
         self._vault = vault
+        self._clock = clock
+        self._looking = asyncio.Lock()
+        self._looked_at = float("-inf")
+        self._failure: Unavailable | None = None
+        """Of the last look for a newer key."""
         self._keys: tuple[TokenKey, ...] = ()
         self.by_id: Mapping[int, bytes] = {}
         """As ``tokens.read`` takes them."""
@@ -34,6 +44,28 @@ class TokenKeys:
             rows = await self._add(0)
         self._keys = tuple([TokenKey(id, self._vault.open(sealed)) for id, sealed in rows])
         self.by_id = keys_by_id(self._keys)
+
+    async def read(self, token: str, kind: Kind) -> Named | None:
+        """As ``tokens.read``; where the token names a key that is not known here, another process may have made it.
+        Raises Unavailable when that cannot be found out now."""
+        if (id := key_id(token)) and id not in self.by_id:
+            await self._look()
+        return read(token, kind, self.by_id)
+
+    async def _look(self) -> None:
+        async with self._looking:
+            if self._clock() < self._looked_at + LOOK_EVERY_S:
+                if self._failure is not None:
+                    raise self._failure
+                return
+            self._failure = None
+            try:
+                await self.load()
+            except Unavailable as error:
+                self._failure = error
+                raise
+            finally:
+                self._looked_at = self._clock()
 
     async def rotate(self) -> int:
         """Add a key that signs from now on, here and in processes that load again; returns its id."""

@@ -145,6 +145,13 @@ class RecipientTokens:
         return f"{self._text}{suffix.text}{_base64(mac)}"
 
 
+def key_id(token: str) -> int:
+    """The id of the key that a token names; 0, which is none, for what has not a token's form."""
+    if len(token) > LONGEST or len(token) % 4 or not _TOKEN(token):
+        return 0
+    return binascii.a2b_base64(token[:4].replace("-", "+").replace("_", "/"))[0]
+
+
 def read(token: str, kind: Kind, keys: Mapping[int, bytes]) -> Named | None:
     """What a token names; None for one that these keys (by id) did not make, and for one of another kind."""
     if len(token) > LONGEST or len(token) % 4 or not _TOKEN(token):

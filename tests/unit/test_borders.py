@@ -62,6 +62,8 @@ PURE = (
     "cluster/templates/plain_text.py",
     "cluster/templates/preheader.py",
     "cluster/templates/tags.py",
+    "cluster/tracking/clients.py",
+    "cluster/tracking/machines.py",
     "cluster/typed_names.py",
 )
 IMPURE = {

@@ -16,6 +16,7 @@ KINDS = {"OrderedDict", "TtlCache", "lru_cache", "cache", "cached"}
 MOST_MB = 150
 
 BOUNDS: dict[str, tuple[float, str]] = {
+    "actors/compose/tracking/fields.py:feedback_id": (4, "4,096 of three cut names and what they were cut from"),
     "actors/compose/dkim.py:_kept_name_list": (26, "256 lists of 50 names of 1,000 octets, twice"),
     "actors/compose/ed25519.py:load_lanes": (0.1, "one"),
     "actors/compose/multibuffer.py:load_library": (0.1, "one"),
@@ -44,6 +45,7 @@ BOUNDS: dict[str, tuple[float, str]] = {
     "cluster/routing/dispatcher.py:owners": (60, "100,000 destinations of some 500 bytes"),
     "cluster/routing/direct_offers.py:_pending": (10, "a queue: PENDING_AT_MOST of 200 bytes"),
     "cluster/routing/router.py:ways": (130, "WAYS_BYTES of names, 100,000 ways of some 900 bytes"),
+    "cluster/tracking/machines.py:by_user_agent": (10, "4,096 of LONGEST_USER_AGENT, four octets each at most"),
     "cluster/access/terms.py:_parsed": (2, "4,096 networks"),
     "cluster/access/tokens.py:_verified": (20, "10,000 tokens' hashes, scopes and subjects of 200 characters"),
     "api/http/body.py:_means_gzip": (0.2, "64 of at most 1,000 characters"),
@@ -51,6 +53,7 @@ BOUNDS: dict[str, tuple[float, str]] = {
     "api/build.py:tls": (0.1, "one"),
     "api/send/sending.py:_batches": (4, "10,000 ids that exist"),
     "cluster/templates/handlebars/dates.py:_zone_names": (0.2, "one table"),
+    "api/send/tracking.py:_usual": (0.5, "1,024 pairs of a number and a URL"),
     "api/send/templating.py:_compiled": (40, "256 subjects of 1,000 characters"),
     "cluster/tenancy/domains/names.py:_registries": (3, "one list"),
     "cluster/tenancy/domains/names.py:_suffixes": (3, "one list"),

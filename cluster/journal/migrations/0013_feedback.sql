@@ -12,6 +12,15 @@ CREATE TABLE token_keys (
     created_at  timestamptz NOT NULL DEFAULT now()
 );
 
+-- Who has seen which image of the library in a message: only the first fetch is an open.
+CREATE TABLE image_opens (
+    tenant_id    text COLLATE "C" NOT NULL,
+    message_id   text COLLATE "C" NOT NULL,
+    recipient_no integer NOT NULL,
+    image        text COLLATE "C" NOT NULL,
+    PRIMARY KEY (tenant_id, message_id, recipient_no, image)
+);
+
 CREATE TABLE suppression_groups (
     id          integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     tenant_id   text COLLATE "C" NOT NULL REFERENCES tenants,

@@ -12,7 +12,7 @@ from cluster.intake.backpressure import WhyFull, never_full
 from cluster.journal.journal import Journal
 from cluster.journal.records import DueDelivery, NewRequest
 from cluster.keys import new_key
-from cluster.settings import HttpSettings
+from cluster.settings import DEFAULT_TRACKING, HttpSettings, TrackingSettings
 from cluster.tenancy.directory import TenantDirectory
 from tests.domains import a_domain, a_manager
 from tests.integration.api.author import Author
@@ -20,6 +20,7 @@ from tests.integration.api.library import Library
 from tests.integration.large import large_requests
 from tests.limiting import a_limiter
 from tests.policies import a_policy
+from tests.tracking import token_keys
 
 SCOPES = (
     *("mail.send", "mail.schedule", "mail.cancel", "domains.read", "domains.write", "images.read", "images.write"),
@@ -41,6 +42,7 @@ class Site:
         self.offered: list[NewRequest] = []
         self.aliases: dict[str, Sequence[str] | None] = {}
         """Where the CNAME records of a host lead; None: the DNS does not answer."""
+        self.token_keys = token_keys(journal)
         self.server = self.another()
 
     def another(
@@ -49,6 +51,7 @@ class Site:
         directory: TenantDirectory | None = None,
         trusted_proxies: tuple[str, ...] = (),
         tokens: Tokens | None = None,
+        tracking: TrackingSettings = DEFAULT_TRACKING,
     ) -> ApiServer:
         """A server over the same journal."""
         directory = directory or TenantDirectory(self.journal)
@@ -63,6 +66,7 @@ class Site:
             active_policy=a_policy(self.journal),
             domains=a_manager(self.journal),
             aliases=self._aliases,
+            token_keys=self.token_keys,
             lifetime_s=3600,
             offers=self._offer,
             large=large_requests(self.dsn, limiter, self.due.extend),
@@ -70,6 +74,7 @@ class Site:
             readiness=self._readiness,
             why_full=why_full,
             tokens=tokens,
+            tracking=tracking,
         )
 
     @property

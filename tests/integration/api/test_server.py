@@ -17,6 +17,7 @@ from tests.integration.api.conftest import Site
 from tests.integration.large import large_requests
 from tests.limiting import a_limiter
 from tests.policies import a_policy, no_aliases
+from tests.tracking import token_keys
 from tests.unit.api.bodies import mail, to
 
 MB = 1024 * 1024
@@ -164,6 +165,7 @@ async def test_a_port_that_is_taken(journal: Journal, journal_dsn: str) -> None:
             active_policy=a_policy(journal),
             domains=a_manager(journal),
             aliases=no_aliases,
+            token_keys=token_keys(journal),
             lifetime_s=1,
             offers=lambda _: None,
             large=large_requests(journal_dsn, limiter),

@@ -60,6 +60,7 @@ class World:
             INSERT INTO template_versions
                 (id, template_id, tenant_id, name, generate_plain_content, texts, is_active)
             VALUES ('v_{name}', 'd-{name}', '{tenant_id}', 'v', true, 't', true);
+            INSERT INTO image_opens VALUES ('{tenant_id}', 'msg_x', 0, 'img_x');
             INSERT INTO image_files (tenant_id, sha256, content) VALUES ('{tenant_id}', 'i', 'x');
             INSERT INTO images (id, tenant_id, filename, original_filename, content_type, size, width, height, file,
                 thumbnail, thumbnail_type)

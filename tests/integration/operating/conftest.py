@@ -38,6 +38,7 @@ from tests.domains import a_manager
 from tests.integration.large import large_requests
 from tests.limiting import a_limiter
 from tests.policies import a_policy, no_aliases
+from tests.tracking import token_keys
 
 ACTOR = "delivery-0-0"
 DELIVERY = DeliverySettings()
@@ -62,6 +63,7 @@ class Postray:
         token = operator_token(secret_key("", data_dir))
         directory = TenantDirectory(journal)
         domains = a_manager(journal, vault=self.vault, verify=self._look)
+        self.token_keys = token_keys(journal)
         admin = Admin(
             token,
             journal,
@@ -87,6 +89,7 @@ class Postray:
             active_policy=self.policy,
             domains=domains,
             aliases=no_aliases,
+            token_keys=self.token_keys,
             lifetime_s=3600,
             offers=self._offer,
             large=large_requests(dsn, limiter),

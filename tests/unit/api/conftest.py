@@ -12,6 +12,7 @@ from analytics.queries import MessageEvents, TimelineEvent
 from api.app import create_app
 from api.images.cache import ImageCache
 from api.send.sending import Sending
+from api.tracking.recording import Engagements
 from cluster.intake.intake import Intake
 from cluster.journal.journal import Journal
 from cluster.journal.records import NewRequest
@@ -21,6 +22,7 @@ from cluster.tenancy.limiter import TenantLimiter
 from tests.domains import a_manager
 from tests.limiting import DEFAULT_LIMITS
 from tests.policies import a_policy
+from tests.tracking import token_keys
 from tests.unit.api.journal_double import JournalDouble
 from tests.unit.api.large_double import LargeHere
 from tests.unit.api.operating import Operating
@@ -85,6 +87,8 @@ class World:
             aliases=self._aliases,
             intake=self.intake,
             images=ImageCache(journal),
+            token_keys=token_keys(journal),
+            engagements=Engagements(journal),
             large=self.large,
             timeline=self._timeline,
             readiness=self._readiness,

@@ -12,6 +12,7 @@ from api.admin.routes import Admin
 from api.app import create_app
 from api.images.cache import ImageCache
 from api.send.large.requests import Large
+from api.tracking.recording import Engagements
 from cluster.ids import new_id
 from cluster.intake.intake import Intake
 from cluster.journal.fates import Fate, RecipientState
@@ -34,6 +35,7 @@ from cluster.tenancy.directory import TenantDirectory
 from tests.domains import a_manager
 from tests.limiting import a_limiter
 from tests.policies import a_policy, no_aliases
+from tests.tracking import token_keys
 from tests.unit.api.admin_facts import a_suspension
 from tests.unit.api.journal_double import JournalDouble
 
@@ -220,6 +222,8 @@ class Operating:
             aliases=no_aliases,
             intake=cast(Intake, self),
             images=ImageCache(journal),
+            token_keys=token_keys(journal),
+            engagements=Engagements(journal),
             large=cast(Large, self),
             timeline=self._timeline,
             readiness=self._readiness,
