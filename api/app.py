@@ -37,6 +37,8 @@ from api.send.handler import MailSending
 from api.send.large.requests import Large
 from api.send.sending import Sending
 from api.settings.calls import SettingCalls
+from api.suppressions.groups import GroupCalls
+from api.suppressions.lists import SuppressionLists
 from api.templates.routes import template_routes
 from api.tracking.recording import Engagements
 from api.tracking.serving import TrackedUrls, TrackingServing
@@ -126,6 +128,8 @@ def create_app(
         *SettingCalls(journal, directory).routes(),
         Links(journal, settings.public_host, aliases).routes(),
         *template_routes(journal, intake, settings),
+        SuppressionLists(journal).routes(),
+        *GroupCalls(journal).routes(),
         ImageCalls(
             journal,
             image_checks,

@@ -29,6 +29,7 @@ from cluster.journal.sealed import SealedValues
 from cluster.journal.sender_domains import SenderDomains
 from cluster.journal.site_actions import SiteActions
 from cluster.journal.strikes import Strikes
+from cluster.journal.suppression_groups import SuppressionGroups
 from cluster.journal.suppressions import Suppressions
 from cluster.journal.suspensions import Suspensions
 from cluster.journal.templates import Templates
@@ -84,6 +85,7 @@ class Journal:
         self.templates = Templates(database)
         self.images = Images(database)
         self.suppressions = Suppressions(database)
+        self.suppression_groups = SuppressionGroups(database)
         self.token_keys = TokenKeyRows(database)
         self.engagement = Engagement(database)
         self.operator_tokens = OperatorTokens(database)

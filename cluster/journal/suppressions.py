@@ -1,7 +1,7 @@
 """The journal's part for suppression lists. The claim reads them in its own statement (queue.sql)."""
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 
 from msgspec import Struct
 from psycopg import AsyncConnection
@@ -11,6 +11,8 @@ from cluster.suppression.address import compared
 from cluster.suppression.lists import SuppressionList
 
 MOST_GROUP_ID = 2**31 - 1
+CLEARED_AT_ONCE = 10_000
+_FIRST, _LAST = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
 
 
 class NewSuppression(Struct, frozen=True, kw_only=True):
@@ -30,6 +32,34 @@ class NewSuppression(Struct, frozen=True, kw_only=True):
     """The bounce rule that classified the reply."""
 
 
+class Suppression(Struct, frozen=True):
+    """An entry of a list."""
+
+    email: str
+    """As it was written."""
+    created_at: datetime
+    reason: str
+    status: str
+    """The enhanced status code of a bounce."""
+    ip: str
+    address: str
+    """The email as addresses compare."""
+
+
+class Wanted(Struct, frozen=True, kw_only=True):
+    """Which entries of a list a page has, the newest first."""
+
+    start: datetime | None = None
+    until: datetime | None = None
+    """The last moment."""
+    part: str = ""
+    """A part of the address; ``%`` in it stands for any text."""
+    after: tuple[datetime, str] | None = None
+    """The time and the compared address of the last entry of the page before."""
+    limit: int
+    offset: int = 0
+
+
 class Suppressions(JournalPart):
     """Puts addresses on lists and takes them off."""
 
@@ -43,11 +73,66 @@ class Suppressions(JournalPart):
         async with self._database.connection() as connection:
             return len(await lift(connection, tenant_id, list, emails, group_id))
 
+    async def page(
+        self, tenant_id: str, list: SuppressionList, wanted: Wanted, group_id: int = 0
+    ) -> "Sequence[Suppression]":
+        """Entries of a list. Raises TookTooLong."""
+        after_at, after_address = wanted.after or (_LAST, "")
+        async with self._database.searching() as connection:
+            found = await rows(
+                connection,
+                "suppression_page",
+                tenant_id=tenant_id,
+                list=list.value,
+                group_id=group_id,
+                start=wanted.start or _FIRST,
+                until=wanted.until or _LAST,
+                after_at=after_at,
+                after_address=after_address,
+                pattern=_pattern(wanted.part) if wanted.part else None,
+                limit=wanted.limit,
+                offset=wanted.offset,
+            )
+        return [Suppression(*row) for row in found]
+
+    async def entry(self, tenant_id: str, list: SuppressionList, email: str, group_id: int = 0) -> Suppression | None:
+        """The entry of an address."""
+        row = await self._database.row(
+            "suppression_entry", tenant_id=tenant_id, address=compared(email), list=list.value, group_id=group_id
+        )
+        return Suppression(*row) if row else None
+
+    async def among(
+        self, tenant_id: str, list: SuppressionList, emails: Sequence[str], group_id: int = 0
+    ) -> "Sequence[str]":
+        """Those of these addresses that are on a list, as they were given."""
+        spelled = {compared(email): email for email in emails}
+        found = await self._database.rows(
+            "suppressed_among", tenant_id=tenant_id, addresses=[*spelled], list=list.value, group_id=group_id
+        )
+        on_list = {address for (address,) in found}
+        return [email for address, email in spelled.items() if address in on_list]
+
+    async def clear(self, tenant_id: str, list: SuppressionList, group_id: int = 0) -> int:
+        """Remove all entries of a list, in parts; returns how many."""
+        removed = 0
+        while part := await self._database.execute(
+            "clear_suppressions", tenant_id=tenant_id, list=list.value, group_id=group_id, limit=CLEARED_AT_ONCE
+        ):
+            removed += part
+        return removed
+
     async def groups_among(self, tenant_id: str, ids: Iterable[int]) -> set[int]:
         """Those of these ids, of any size, that are unsubscribe groups of the tenant."""
         possible = sorted({id for id in ids if 0 < id <= MOST_GROUP_ID})
         found = await self._database.rows("groups_among", tenant_id=tenant_id, ids=possible)
         return {id for (id,) in found}
+
+
+def _pattern(part: str) -> str:
+    """For LIKE: text that contains the part, whose ``%`` stands for any text."""
+    escaped = part.lower().replace("\\", "\\\\").replace("_", "\\_")
+    return escaped if "%" in part else f"%{escaped}%"
 
 
 async def suppress(connection: AsyncConnection[Row], entries: Sequence[NewSuppression]) -> set[tuple[str, str]]:

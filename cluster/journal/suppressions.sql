@@ -20,3 +20,28 @@ RETURNING address
 
 -- name: groups_among
 SELECT id FROM suppression_groups WHERE tenant_id = %(tenant_id)s AND id = ANY (%(ids)s::int[])
+
+-- name: suppression_page
+-- A page of one list, the newest first; after an entry (its time and address), or from an offset.
+SELECT email, created_at, reason, status, ip, address FROM suppressions
+WHERE tenant_id = %(tenant_id)s AND list = %(list)s::suppression_list AND group_id = %(group_id)s
+    AND created_at >= %(start)s AND created_at <= %(until)s
+    AND (created_at, address) < (%(after_at)s, %(after_address)s)
+    AND (%(pattern)s::text IS NULL OR address LIKE %(pattern)s)
+ORDER BY created_at DESC, address DESC LIMIT %(limit)s OFFSET %(offset)s
+
+-- name: suppression_entry
+SELECT email, created_at, reason, status, ip, address FROM suppressions
+WHERE tenant_id = %(tenant_id)s AND address = %(address)s AND list = %(list)s::suppression_list
+    AND group_id = %(group_id)s
+
+-- name: suppressed_among
+SELECT address FROM suppressions
+WHERE tenant_id = %(tenant_id)s AND address = ANY (%(addresses)s::text[]) AND list = %(list)s::suppression_list
+    AND group_id = %(group_id)s
+
+-- name: clear_suppressions
+-- A part of one list.
+DELETE FROM suppressions WHERE ctid = ANY (ARRAY (
+    SELECT ctid FROM suppressions
+    WHERE tenant_id = %(tenant_id)s AND list = %(list)s::suppression_list AND group_id = %(group_id)s LIMIT %(limit)s))

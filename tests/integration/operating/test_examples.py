@@ -16,6 +16,7 @@ from api.http.examples import (
     BATCH_ID,
     CLICK_TOKEN,
     DOMAIN_ID,
+    GROUP_ID,
     IMAGE_ID,
     LINK_ID,
     MESSAGE_ID,
@@ -106,6 +107,11 @@ async def _link(caller: Caller) -> str:
     return str(link["id"])
 
 
+async def _group(caller: Caller) -> str:
+    made = await caller.post("/v3/asm/groups", {"name": new_id("evt_")[4:], "description": "to be changed"})
+    return str(made["id"])
+
+
 async def _template(caller: Caller) -> str:
     """A template with an active version."""
     template = await caller.post("/v3/templates", {"name": "to be changed"})
@@ -179,6 +185,7 @@ MAKERS: dict[str, Make] = {
     BATCH_ID: _batch,
     DOMAIN_ID: _domain,
     LINK_ID: _link,
+    GROUP_ID: _group,
     IMAGE_ID: _image,
     TEMPLATE_ID: _template,
     VERSION_ID: _version,

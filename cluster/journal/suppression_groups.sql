@@ -1,0 +1,43 @@
+-- Unsubscribe groups. Changes of a tenant's groups follow each other (lock_tenant in tenants.sql).
+
+-- name: count_groups
+SELECT count(*) FROM suppression_groups WHERE tenant_id = %(tenant_id)s
+
+-- name: no_other_default_group
+UPDATE suppression_groups SET is_default = false
+WHERE tenant_id = %(tenant_id)s AND is_default AND id <> %(id)s
+
+-- name: create_group
+INSERT INTO suppression_groups (tenant_id, name, description, is_default)
+VALUES (%(tenant_id)s, %(name)s, %(description)s, %(is_default)s)
+RETURNING id, name, description, is_default, 0
+
+-- name: groups
+-- With the number of addresses that unsubscribed from each.
+SELECT id, name, description, is_default,
+    (SELECT count(*) FROM suppressions s WHERE s.tenant_id = g.tenant_id AND s.list = 'group' AND s.group_id = g.id)
+FROM suppression_groups g
+WHERE tenant_id = %(tenant_id)s AND (%(ids)s::int[] IS NULL OR id = ANY (%(ids)s::int[]))
+ORDER BY id
+
+-- name: change_group
+UPDATE suppression_groups
+SET name = coalesce(%(name)s, name), description = coalesce(%(description)s, description),
+    is_default = coalesce(%(is_default)s, is_default)
+WHERE tenant_id = %(tenant_id)s AND id = %(id)s
+
+-- name: delete_group
+DELETE FROM suppression_groups WHERE tenant_id = %(tenant_id)s AND id = %(id)s
+
+-- name: group_suppressions
+-- Entries of all groups, the newest first.
+SELECT s.email, s.group_id, g.name, s.created_at
+FROM suppressions s JOIN suppression_groups g ON g.id = s.group_id
+WHERE s.tenant_id = %(tenant_id)s AND s.list = 'group'
+ORDER BY s.created_at DESC, s.address DESC, s.group_id LIMIT %(limit)s OFFSET %(offset)s
+
+-- name: groups_of_address
+SELECT g.id, g.name, g.description, g.is_default, s.address IS NOT NULL
+FROM suppression_groups g LEFT JOIN suppressions s
+    ON s.tenant_id = g.tenant_id AND s.address = %(address)s AND s.list = 'group' AND s.group_id = g.id
+WHERE g.tenant_id = %(tenant_id)s ORDER BY g.id
