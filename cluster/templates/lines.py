@@ -5,6 +5,7 @@ import re
 
 from msgspec import Struct
 
+from cluster.templates.slices import slices
 from cluster.templates.tags import PieceKind
 
 MAX_INDENTS = 8
@@ -68,7 +69,7 @@ class Lines:
 
     def text(self, text: str) -> None:
         """Text with html's white space: any run of it is one space."""
-        text = _SPACES.sub(" ", _INVISIBLE.sub("", text))
+        text = _spaced(text)
         if text.startswith(" "):
             self.space()
         if words := text.strip(" "):
@@ -158,3 +159,11 @@ class Lines:
         if self._wanted or self._breaks:
             self._space = ""
         self._wanted = 0
+
+
+def _spaced(text: str) -> str:
+    """The text with one space for each run of white space."""
+    spaced = "".join([_SPACES.sub(" ", _INVISIBLE.sub("", text[begin:end])) for begin, end in slices(text)])
+    while "  " in spaced:  # between slices
+        spaced = spaced.replace("  ", " ")
+    return spaced

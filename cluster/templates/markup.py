@@ -11,6 +11,7 @@ from itertools import islice
 
 from msgspec import Struct
 
+from cluster.templates.slices import slices
 from cluster.templates.tags import Piece, PieceKind
 
 _FIRST_VALUE = 0xF0000
@@ -99,6 +100,9 @@ _SCAN = re.compile(
 )
 
 
+_START = re.compile(f"[<{BLOCK_MARK.pattern[1:-1]}]")
+
+
 _READ = re.compile(r"""\s(?:href|alt|style)\s*+=\s*+(?:"[^"]{0,3000}"|'[^']{0,3000}')""", re.IGNORECASE | re.ASCII)
 _MOST_READ = 3
 
@@ -154,7 +158,20 @@ def _simplified(html: str) -> str:
         depth = max(0, depth - 1) if is_end else depth + 1
         return _shortened(found[0], name) if is_kept else ""
 
-    return _SCAN.sub(replaced, html)
+    written: list[str] = []
+    end = 0
+    for start in _starts(html):
+        if start >= end and (found := _SCAN.match(html, start)) is not None:
+            written += (html[end:start], replaced(found))
+            end = found.end()
+    return "".join([*written, html[end:]])
+
+
+def _starts(html: str) -> Iterator[int]:
+    """Where something begins that ``_SCAN`` may match."""
+    for begin, end in slices(html):
+        for found in _START.finditer(html, begin, end):
+            yield found.start()
 
 
 def _shortened(tag: str, name: str) -> str:

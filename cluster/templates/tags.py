@@ -1,7 +1,6 @@
 """A Handlebars template as texts and whole tags, for those who work on the text between the tags. The template can be
 compiled: its author's faults were found before. Pure."""
 
-import re
 from collections.abc import Iterable, Iterator
 from enum import Enum, auto
 
@@ -75,23 +74,18 @@ def source_of(pieces: Iterable[Piece]) -> str:
     return "".join([*written, _escaped(text, is_before_tag=False)])
 
 
-_BRACES = re.compile(r"(\\*)\{\{")
-
-
 def _escaped(text: str, *, is_before_tag: bool) -> str:
     r"""A literal text as a template has to write it. ``\{{`` prints braces, and ``\\{{`` a backslash and a tag."""
-    written = _BRACES.sub(_escaped_braces, text)
+    *before, last = text.split("{{")
+    # A comment, which prints nothing, parts backslashes from braces.
+    escaped = [part + (r"\{{!}}\{{" if part.endswith("\\") else r"\{{") for part in before]
+    written = "".join([*escaped, last])
     if is_before_tag:
         if written.endswith("{"):
             written += " "
         elif written.endswith("\\"):
             written += "\\"
     return written
-
-
-def _escaped_braces(found: re.Match[str]) -> str:
-    # A comment, which prints nothing, parts backslashes from braces.
-    return rf"{found[1]}\{{{{!}}}}\{{{{" if found[1] else r"\{{"
 
 
 def _groups(tokens: Iterable[Token]) -> Iterator[list[Token]]:
