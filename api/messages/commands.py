@@ -23,6 +23,7 @@ from api.http.texts import check_text
 from api.messages.finding import message_of
 from api.messages.versions import Versions
 from cluster.journal.ending import CANCELLED
+from cluster.journal.excerpts import decode_suppression_terms
 from cluster.journal.journal import Journal
 from cluster.journal.records import CommandResult, Recipient, decode_content, decode_personalization
 from cluster.message.composable import NOT_COMPOSED, why_not
@@ -39,6 +40,9 @@ _NOT_CANCELLED = {
     Status.CANCELLED: "Already cancelled",
     Status.SANDBOX: "Accepted by a sandbox, never to be sent; cancellation ignored",
 }
+REQUEUED = "Re-queued for delivery"
+STILL_SUPPRESSED = "Not sent again: suppressed by "
+"""The names of the lists follow."""
 TRANSACTION_UNDER_WAY = "An SMTP transaction may be under way; retry ignored"
 BATCH_CANCELLED = "The message's batch was cancelled; retry ignored"
 NOT_RETRIED = "Only messages that are stuck, failed or bounced are retried; retry ignored"
@@ -131,14 +135,18 @@ class MessageCommands:
             if reason := await asyncio.to_thread(why_not, content, personalization, self._limits, template):
                 refused = CommandResult(done=False, status=row.status)
                 return _answer(id, refused, "", f"The message {NOT_COMPOSED}{reason}; retry ignored")
+        group_id, bypass = decode_suppression_terms(row.content)
         retry = partial(
             self._journal.commands.retry,
             row.tenant_id,
             recipients=recipients(row.personalization),
             lifetime_s=self._lifetime_s,
+            group_id=group_id,
+            bypass=bypass,
         )
         change = await existing(MESSAGE, id, retry)
-        return _answer(id, change, "Re-queued for delivery", _why_not_retried(change))
+        done = f"{STILL_SUPPRESSED}{', '.join(change.suppressed_by)}" if change.suppressed_by else REQUEUED
+        return _answer(id, change, done, _why_not_retried(change))
 
     async def fail(
         self, request: ApiRequest, id: FromPath[str], data: JSONBody[FailRequest] = NO_BODY

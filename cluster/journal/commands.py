@@ -4,8 +4,9 @@ A command locks the message, then its deliveries. The fold of a message with sev
 for these locks, and the command sees the final status of a delivery that ended before it had the locks.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 from psycopg import AsyncConnection
 
@@ -14,6 +15,7 @@ from cluster.journal.database import JournalPart, Row, execute, rows
 from cluster.journal.ending import CANCELLED, Ended, append_dropped, tally
 from cluster.journal.records import Cancellation, CommandResult, Recipient, ScheduledStatus
 from cluster.policy.lifecycle import UNFINISHED, Status, Transition, after, can, fold
+from cluster.suppression.address import unusual
 
 HAS_IT = (Status.DELIVERED, Status.SENT)
 
@@ -42,7 +44,14 @@ class Commands(JournalPart):
         return Cancellation(cancelled=True, status=Status.CANCELLED)
 
     async def retry(
-        self, tenant_id: str, message_id: str, recipients: Sequence[Recipient], lifetime_s: float
+        self,
+        tenant_id: str,
+        message_id: str,
+        recipients: Sequence[Recipient],
+        lifetime_s: float,
+        *,
+        group_id: int | None = None,
+        bypass: int | None = None,
     ) -> CommandResult | None:
         """Queue a message again that is stuck, failed or bounced; None when there is no such message.
 
@@ -50,13 +59,17 @@ class Commands(JournalPart):
         encoded personalization. A retry undoes no other command: a future send time is kept, and deliveries of a
         paused batch are held. It is refused in a cancelled batch, while an SMTP transaction may be under way, and in
         any other status. The strikes of its request are deleted: it is tried as if it were new.
+
+        A finished message stays as it is while all recipients who do not have it are suppressed: each gets a
+        ``dropped`` event with the list's name. ``group_id`` is the unsubscribe group of the message, ``bypass`` what it
+        passes. Where others remain, the claim drops those who are suppressed.
         """
         async with self._database.transaction() as connection:
             key = {"tenant_id": tenant_id, "message_id": message_id}
             message = await rows(connection, "lock_message", **key)
             if not message:
                 return None
-            batch_id, _, accepted_at = message[0]
+            batch_id, categories, accepted_at = message[0]
             command = await commanded(connection, batch_id, accepted_at)
             if states := await rows(connection, "lock_states", **key):
                 status = fold(Status(state) for _, _, state, _ in states)
@@ -67,13 +80,20 @@ class Commands(JournalPart):
                 queued = await rows(connection, "requeue", lifetime_s=lifetime_s, **key)
             else:
                 at = datetime.now(UTC)
+                terms = {"group_id": group_id, "bypass": bypass}
+                if command != "cancel" and (still := await _suppressed(connection, key, recipients, terms)):
+                    status, names = still
+                    for number, name in names.items():
+                        ended = Ended(tenant_id, message_id, recipients[number].email, batch_id, categories)
+                        await append_dropped(connection, [ended], name, at)
+                    return CommandResult(done=True, status=status, suppressed_by=tuple(dict.fromkeys(names.values())))
                 former = [] if command == "cancel" else await rows(connection, "take_outcome", **key)
                 if not former:
                     ((state,),) = await rows(connection, "status_of", **key)
                     return _not_retried(Status(state), command)
                 former_status = Status(former[0][0])
                 anew = after(former_status, Transition.RETRIED)
-                queued = await _deliver_anew(connection, key, recipients, former[0][1], anew, lifetime_s)
+                queued = await _deliver_anew(connection, key | terms, recipients, former[0][1], anew, lifetime_s)
                 if batch_id is not None:
                     await tally(connection, self._database.shard, [(batch_id, former_status, -1)], at)
             await execute(connection, "clear_strikes", **key)
@@ -117,9 +137,28 @@ def _not_retried(status: Status, commanded: ScheduledStatus | None) -> CommandRe
     return CommandResult(done=False, status=status, under_way=status is Status.FAILED)
 
 
+async def _suppressed(
+    connection: AsyncConnection[Row],
+    key: Mapping[str, str],
+    recipients: Sequence[Recipient],
+    terms: Mapping[str, Any],
+) -> tuple[Status, dict[int, str]] | None:
+    """The status of a finished message that could be retried, and the list that suppresses each recipient who does not
+    have it, by number; None unless all of them are suppressed."""
+    found = await rows(connection, "suppressed_again", **key, **_columns(recipients), **terms)
+    if not found:
+        return None
+    names = {number: name for number, name, _, _ in found}
+    _, _, status, ends = found[0]
+    wanted = [n for n in range(len(recipients)) if not ends or Status(ends[n]) not in HAS_IT]
+    if not all(number in names for number in wanted):
+        return None
+    return Status(status), {number: names[number] for number in wanted}
+
+
 async def _deliver_anew(
     connection: AsyncConnection[Row],
-    key: dict[str, str],
+    key: Mapping[str, Any],
     recipients: Sequence[Recipient],
     ends: Sequence[str] | None,
     anew: Status,
@@ -135,11 +174,18 @@ async def _deliver_anew(
     made = await rows(
         connection,
         "deliver_anew",
-        recipients=[recipient.email for recipient in recipients],
-        domains=[recipient.domain for recipient in recipients],
+        **_columns(recipients),
         statuses=[status.value for status in statuses],
         lifetime_s=lifetime_s,
         sole_recipient=len(recipients) == 1,
         **key,
     )
     return [row for row in made if statuses[row[1]] is anew]
+
+
+def _columns(recipients: Sequence[Recipient]) -> dict[str, list[str] | list[str | None]]:
+    return {
+        "recipients": [recipient.email for recipient in recipients],
+        "domains": [recipient.domain for recipient in recipients],
+        "addresses": [unusual(recipient.email) for recipient in recipients],
+    }

@@ -42,18 +42,31 @@ WHERE tenant_id = %(tenant_id)s AND message_id = %(message_id)s AND status IN ('
     AND (busy_until IS NULL OR busy_until <= now())
 RETURNING status::text, recipients::text[]
 
+-- name: suppressed_again
+-- The recipients of a finished message that could be retried who are suppressed now, each with the list, and the
+-- message's outcome.
+SELECT (k.number - 1)::int, s.name, o.status::text, o.recipients::text[]
+FROM outcomes o
+CROSS JOIN unnest(%(recipients)s::text[], %(domains)s::text[], %(addresses)s::text[])
+    WITH ORDINALITY AS k (recipient, domain, address, number)
+CROSS JOIN LATERAL suppression_of(o.tenant_id, coalesce(k.address, address_of(k.recipient, k.domain)),
+    %(group_id)s::int, %(bypass)s::int2) s
+WHERE o.tenant_id = %(tenant_id)s AND o.message_id = %(message_id)s AND o.status IN ('failed', 'bounced')
+    AND (o.busy_until IS NULL OR o.busy_until <= now())
+
 -- name: deliver_anew
 -- moves: failed, bounced -> queued (retried)
 -- Due now or at its future send time. Recipients who have the message stay finished, for the fold. Returns the new
 -- deliveries.
 INSERT INTO deliveries (message_id, recipient_no, tenant_id, batch_id, domain, recipient, status, due_at, expires_at, alone,
-    pool)
+    pool, address, group_id, bypass)
 SELECT m.id, k.number - 1, m.tenant_id, m.batch_id, k.domain, k.recipient, k.status::delivery_status,
     CASE WHEN k.status = 'queued' THEN greatest(now(), m.send_at) ELSE 'infinity' END,
-    greatest(now(), m.send_at) + make_interval(secs => %(lifetime_s)s), %(sole_recipient)s, r.pool
+    greatest(now(), m.send_at) + make_interval(secs => %(lifetime_s)s), %(sole_recipient)s, r.pool, k.address,
+    %(group_id)s::int, %(bypass)s::int2
 FROM messages m JOIN requests r ON r.id = m.request_id
-CROSS JOIN unnest(%(recipients)s::text[], %(domains)s::text[], %(statuses)s::text[])
-    WITH ORDINALITY AS k (recipient, domain, status, number)
+CROSS JOIN unnest(%(recipients)s::text[], %(domains)s::text[], %(statuses)s::text[], %(addresses)s::text[])
+    WITH ORDINALITY AS k (recipient, domain, status, address, number)
 WHERE m.tenant_id = %(tenant_id)s AND m.id = %(message_id)s
 RETURNING message_id, recipient_no
 

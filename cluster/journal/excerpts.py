@@ -14,6 +14,17 @@ class References(Struct, frozen=True):
     template: TemplateUse | None = None
 
 
+class _Asm(Struct, frozen=True):
+    group_id: int | None = None
+
+
+class _SuppressionTerms(Struct, frozen=True):
+    """The fields of ``Content`` by which lists suppress its messages."""
+
+    asm: _Asm | None = None
+    bypass: int = 0
+
+
 class _ContentShort(Struct, omit_defaults=True):
     """The fields of ``Content`` that a list shows."""
 
@@ -33,6 +44,7 @@ class _PersonalizationShort(Struct, omit_defaults=True):
 
 
 _references = msgspec.msgpack.Decoder(References)
+_suppression_terms = msgspec.msgpack.Decoder(_SuppressionTerms)
 _short_contents = msgspec.msgpack.Decoder(_ContentShort)
 _short_personals = msgspec.msgpack.Decoder(_PersonalizationShort)
 _encode = msgspec.msgpack.Encoder().encode
@@ -41,6 +53,12 @@ _encode = msgspec.msgpack.Encoder().encode
 def decode_references(data: bytes) -> References:
     """What a stored ``Content`` names."""
     return _references.decode(data)
+
+
+def decode_suppression_terms(data: bytes) -> tuple[int | None, int | None]:
+    """The unsubscribe group of a stored ``Content``'s messages, and the lists that they pass; None for none."""
+    terms = _suppression_terms.decode(data)
+    return terms.asm.group_id if terms.asm is not None else None, terms.bypass or None
 
 
 def without_bodies(data: bytes) -> bytes:

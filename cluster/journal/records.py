@@ -342,6 +342,8 @@ class CommandResult(Struct, frozen=True, kw_only=True):
     """It had no effect because an SMTP transaction may be under way."""
     batch_cancelled: bool = False
     """It had no effect because the message's batch is cancelled."""
+    suppressed_by: tuple[str, ...] = ()
+    """It only wrote ``dropped`` events, because these lists suppress all recipients who do not have the message."""
 
 
 ScheduledStatus = Literal["pause", "cancel"]

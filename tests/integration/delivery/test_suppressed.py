@@ -1,13 +1,17 @@
 """Recipients on suppression lists get no mail, whatever is under way."""
 
+import asyncio
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 import psycopg
+import pytest
 from dnslib import MX
 
 from actors.smtpd.envelope import Behaviour, ServerReply
 from cluster.events import Bounced, Delivered, Dropped
 from cluster.journal.journal import Journal
+from cluster.journal.records import Claimed, DueDelivery
 from cluster.journal.suppressions import NewSuppression
 from cluster.policy.lifecycle import Status
 from cluster.suppression.lists import ALL_SUPPRESSED, SuppressionList
@@ -86,3 +90,51 @@ async def test_bounces_feed_the_lists_with_their_outcome(journal: Journal, journ
         events = {event.recipient: event for event in await world.events_of(several, 3)}
         assert isinstance(events["Gone@example.com"], Dropped) and events["Gone@example.com"].reason == "bounces"
         assert isinstance(events["spam@example.com"], Bounced), "blocks suppress nothing"
+
+
+MANY = 5000
+
+
+async def test_no_unsubscribe_that_was_answered_before_the_claim_is_missed(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A running delivery against the unsubscribes of the same addresses, one by one and a few at a time."""
+    emails = [f"u{number}@example.com" for number in range(MANY)]
+    answered: dict[str, int] = {}
+    """The address, and how many claims had begun when its unsubscribe was answered."""
+    claims: dict[str, tuple[int, bool]] = {}
+    """The address, which claim had it, and whether it was suppressed."""
+    begun = 0
+    claim = journal.queue.claim
+
+    async def noted(wanted: Sequence[DueDelivery], *, owner: int, lease_s: float) -> list[Claimed]:
+        nonlocal begun
+        begun += 1
+        number = begun
+        claimed = await claim(wanted, owner=owner, lease_s=lease_s)
+        claims.update({one.recipient: (number, one.suppression is not None) for one in claimed})
+        return claimed
+
+    async def unsubscribe(some: Sequence[str]) -> None:
+        for start in range(0, len(some), 10):
+            part = some[start : start + 10]
+            await journal.suppressions.add([unsubscribed(world, email) for email in part])
+            answered.update(dict.fromkeys(part, begun))
+
+    async with a_world(journal) as world:
+        world.zone("example.com", "127.0.0.1")
+        monkeypatch.setattr(journal.queue, "claim", noted)
+        for start in range(0, MANY, 1000):
+            await world.accept(*(a_message(email) for email in emails[start : start + 1000]))
+        backwards = emails[::-1]
+        async with asyncio.TaskGroup() as group:
+            for half in (backwards[::2], backwards[1::2]):
+                group.create_task(unsubscribe(half))
+            group.create_task(world.eventually(lambda: len(claims) == MANY))
+        await world.eventually(lambda: sum(one for _, one in claims.values()) + len(world.taken) == MANY)
+        sent = {email.strip("<>") for message in world.taken for email in message.rcpt_to}
+    assert len(answered) == MANY
+    missed = [email for email in sent if answered[email] < claims[email][0]]
+    assert missed == []
+    assert len(sent) == sum(not suppressed for _, suppressed in claims.values())
+    assert 0 < len(sent) < MANY, "a race in which one side always wins shows nothing"

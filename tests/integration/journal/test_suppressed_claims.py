@@ -8,13 +8,13 @@ import psycopg
 from msgspec.structs import replace
 
 from cluster.journal.journal import Journal
-from cluster.journal.records import Recipient
+from cluster.journal.records import CommandResult, Recipient
 from cluster.journal.statements import QUERIES
 from cluster.journal.suppressions import NewSuppression
 from cluster.policy.lifecycle import Status
 from cluster.suppression.lists import ALL_SUPPRESSED, SUPPRESSED, Bypass, SuppressionList
 from cluster.tenancy.settings import AddressWhitelist, BouncePurge, TenantSettings
-from tests.integration.journal.builders import a_message, a_request, a_tenant, an_outcome, waiting
+from tests.integration.journal.builders import a_message, a_request, a_tenant, an_outcome, dropped, waiting
 
 EVERY_LIST = tuple(SuppressionList)
 GROUP = 12
@@ -187,3 +187,56 @@ async def test_the_claim_looks_suppressions_up_by_their_key(journal: Journal, jo
         plan = "\n".join(line for (line,) in await cursor.fetchall())
     assert "Function Scan on suppression_of" not in plan, plan
     assert "Index Scan using suppressions_pkey on suppressions" in plan, plan
+
+
+async def test_a_retried_message_stays_bounced_while_its_address_is_suppressed(journal: Journal) -> None:
+    tenant = await a_tenant(journal)
+    batch = await journal.batches.create(tenant)
+    message = a_message("Ünal@example.com")
+    await journal.intake.accept([a_request(tenant, message, batch_id=batch)])
+    await journal.queue.claim(waiting(tenant, message), owner=1, lease_s=60)
+    await journal.queue.commit([an_outcome(waiting(tenant, message)[0], Status.BOUNCED)], owner=1)
+    await journal.suppressions.add([entry(tenant, SuppressionList.BOUNCES, "ünal@example.com")])
+    await journal.suppressions.add([entry(tenant, SuppressionList.GROUP, "ünal@example.com")])
+
+    async def retry(**terms: int) -> CommandResult | None:
+        return await journal.commands.retry(tenant, message.id, message.recipients, 3600, **terms)
+
+    still = CommandResult(done=True, status=Status.BOUNCED, suppressed_by=("bounces",))
+    assert await retry() == still
+    assert await retry(group_id=GROUP) == replace(still, suppressed_by=("group 12",))
+    assert [len(await dropped(journal, name)) for name in ("bounces", "group 12")] == [1, 1]
+    assert (await dropped(journal, "bounces"))[0].batch_id == batch
+    row = await journal.messages.find(tenant, message.id)
+    assert row is not None
+    assert (row.status, row.error_message) == (Status.BOUNCED, "450 later")
+    counts = await journal.batches.counts(tenant, batch)
+    assert counts is not None
+    assert (counts.total, counts.by_status[Status.BOUNCED]) == (1, 1)
+
+    assert await retry(bypass=Bypass.BOUNCES.value) == CommandResult(done=True, status=Status.QUEUED)
+    (claimed,) = await journal.queue.claim(waiting(tenant, message), owner=1, lease_s=60)
+    assert claimed.suppression is None, "the terms of the message are those of before"
+
+
+async def test_a_retry_sends_to_the_recipients_who_are_not_suppressed(journal: Journal) -> None:
+    tenant = await a_tenant(journal)
+    message = a_message("ada@example.com", "bob@example.com")
+    await journal.intake.accept([a_request(tenant, message)])
+    both = waiting(tenant, message)
+    await journal.queue.claim(both, owner=1, lease_s=60)
+    for one in both:
+        await journal.queue.commit([an_outcome(one, Status.BOUNCED, sole_recipient=False)], owner=1)
+    await journal.suppressions.add([entry(tenant, SuppressionList.BOUNCES)])
+    change = await journal.commands.retry(tenant, message.id, message.recipients, 3600)
+    assert change == CommandResult(done=True, status=Status.QUEUED)
+    claimed = await journal.queue.claim(both, owner=1, lease_s=60)
+    assert {one.recipient: one.suppression is not None for one in claimed} == {
+        "ada@example.com": True,
+        "bob@example.com": False,
+    }
+    await journal.queue.commit([an_outcome(both[1], Status.DELIVERED, sole_recipient=False)], owner=1)
+    await journal.commands.fail(tenant, message.id, "no more")
+    change = await journal.commands.retry(tenant, message.id, message.recipients, 3600)
+    assert change is not None
+    assert change.under_way, "the claim of the first may be under way"

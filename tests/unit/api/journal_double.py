@@ -271,9 +271,16 @@ class JournalDouble:
         return self.cancellation
 
     async def _retry(
-        self, tenant_id: str, message_id: str, recipients: Sequence[Recipient], lifetime_s: float
+        self,
+        tenant_id: str,
+        message_id: str,
+        recipients: Sequence[Recipient],
+        lifetime_s: float,
+        group_id: int | None,
+        bypass: int | None,
     ) -> CommandResult | None:
-        self.commanded.append((tenant_id, message_id, recipients, lifetime_s))
+        terms = () if group_id is bypass is None else (group_id, bypass)
+        self.commanded.append((tenant_id, message_id, recipients, lifetime_s, *terms))
         return self.change
 
     async def _fail(self, tenant_id: str, message_id: str, reason: str) -> CommandResult | None:

@@ -10,7 +10,15 @@ import pytest
 from api.messages.commands import LONGEST_REASON
 from cluster.ids import new_id
 from cluster.journal.journal import Unavailable
-from cluster.journal.records import Address, BatchCounts, CommandResult, PreparedPersonalization, Recipient, encode
+from cluster.journal.records import (
+    Address,
+    BatchCounts,
+    CommandResult,
+    Content,
+    PreparedPersonalization,
+    Recipient,
+    encode,
+)
 from cluster.policy.lifecycle import Status
 from tests.unit.api.bodies import mail, to
 from tests.unit.api.conftest import World
@@ -90,6 +98,22 @@ async def test_what_cannot_be_composed_is_not_retried(world: World, own: dict[st
     response = await post(world, f"/v3/messages/{message.id}/retry")
     assert (response.status_code, response.json()["message"]) == (409, f"The message {error}; retry ignored")
     assert world.journal.commanded == []
+
+
+async def test_a_retry_that_is_suppressed_says_by_what(world: World) -> None:
+    content = Content(from_=Address("hello@mail.example.com"), asm={"group_id": 12}, bypass=4)
+    message = keep(world, row(content=encode(content)))
+    world.journal.change = CommandResult(done=True, status=Status.BOUNCED, suppressed_by=("unsubscribes", "group 12"))
+    response = await post(world, f"/v3/messages/{message.id}/retry")
+    assert (response.status_code, response.json()) == (
+        200,
+        {
+            "message_id": message.id,
+            "status": "bounced",
+            "message": "Not sent again: suppressed by unsubscribes, group 12",
+        },
+    )
+    assert world.journal.commanded[-1][-2:] == (12, 4)
 
 
 async def test_what_this_version_can_compose_is_retried(world: World) -> None:
