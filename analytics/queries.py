@@ -7,13 +7,16 @@ from msgspec import Struct, field
 
 from analytics.client import ClickHouse, Row
 
+_OF_GROUPS = ("group_unsubscribe", "group_resubscribe")
+_ENGAGEMENT = ("open", "click", "unsubscribe", *_OF_GROUPS)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 # As simple as possible: most of the cost of such a query is planning, for each column and each step. So the few rows
 # of a message are sorted, deduplicated (a replay may not be merged yet) and filtered by tenant here.
 TIMELINE = """
 SELECT at, event_id, event, recipient, attempt, site, mx_host, mx_ip, source_ip, tls_version, tls_cipher,
-       smtp_response, duration_ms, bounce_type, bounce_class, reason, next_attempt_at, tenant_id
+       smtp_response, duration_ms, bounce_type, bounce_class, reason, next_attempt_at, url,
+       link_index, image, asm_group_id, ip, user_agent, machine, machine_rule, tenant_id
 FROM events
 PREWHERE message_id = {message_id:String}
 """
@@ -32,7 +35,7 @@ class TimelineEvent(Struct, frozen=True, kw_only=True, omit_defaults=True):
     bounce_type: str | None = None
     bounce_reason: str | None = None
     smtp_response: str | None = None
-    metadata: dict[str, str | int] = field(default_factory=dict)
+    metadata: dict[str, str | int | bool] = field(default_factory=dict)
 
 
 class MessageEvents(Struct, frozen=True):
@@ -67,7 +70,8 @@ def iso(milliseconds: int) -> str:
 
 def _event(row: Row) -> TimelineEvent:
     at, _, name, recipient, attempt, site, mx_host, mx_ip, source_ip = row[:9]
-    tls_version, tls_cipher, smtp_response, duration_ms, bounce_type, bounce_class, reason, next_attempt_at = row[9:-1]
+    tls_version, tls_cipher, smtp_response, duration_ms, bounce_type, bounce_class, reason, next_attempt_at = row[9:17]
+    url, link_index, image, asm_group_id, ip, user_agent, machine, machine_rule = row[17:-1]
     bounced = name in ("bounce", "blocked")
     details: dict[str, Any] = {
         "attempt": attempt or None,
@@ -82,11 +86,20 @@ def _event(row: Row) -> TimelineEvent:
         "reason": "" if bounced else reason,
         "bounce_class": bounce_class,
         "next_attempt_at": None if next_attempt_at is None else iso(next_attempt_at),
+        "link_index": link_index if name == "click" else None,
+        "source": "image" if image else "",
+        "image": image,
+        "asm_group_id": asm_group_id if name in _OF_GROUPS else None,
+        "machine": machine if name in _ENGAGEMENT else None,
+        "machine_rule": machine_rule,
     }
     return TimelineEvent(
         event_type=name,
         recipient_email=recipient,
         timestamp=iso(at),
+        url=url or None,
+        user_agent=user_agent or None,
+        ip_address=ip or None,
         bounce_type=bounce_type or None,
         bounce_reason=reason if bounced else None,
         smtp_response=smtp_response or None,

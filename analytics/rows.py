@@ -36,10 +36,25 @@ COLUMNS: dict[str, str] = {
     "bounce_class": "LowCardinality(String)",
     "reason": "String",
     "next_attempt_at": "Nullable(DateTime64(3, 'UTC'))",
+    "url": "String",
+    "link_index": "UInt32",
+    "image": "String",
+    "asm_group_id": "UInt32",
+    "ip": "String",
+    "user_agent": "String",
+    "machine": "Bool",
+    "machine_rule": "LowCardinality(String)",
 }
 """The columns and their ClickHouse types, in the order of ``columns``. Times are written as integers of their unit."""
 
-_ABSENT: dict[str, Any] = {"attempt": 0, "duration_ms": 0, "next_attempt_at": None}
+_ABSENT: dict[str, Any] = {
+    "attempt": 0,
+    "duration_ms": 0,
+    "next_attempt_at": None,
+    "link_index": 0,
+    "asm_group_id": 0,
+    "machine": False,
+}
 """The value of a field that an event of this kind does not have; for all others it is the empty text."""
 
 
@@ -77,4 +92,7 @@ def _columns_of(kind: type[Event], events: list[Event]) -> list[Sequence[Any]]:
     found["batch_id"] = [batch_id or "" for batch_id in found["batch_id"]]
     if kind is Deferred:
         found["next_attempt_at"] = list(map(milliseconds, found["next_attempt_at"]))
+    if "machine" in found:
+        found["machine_rule"] = found["machine"]
+        found["machine"] = list(map(bool, found["machine_rule"]))
     return [found[name] if name in found else [_ABSENT.get(name, "")] * len(events) for name in COLUMNS]

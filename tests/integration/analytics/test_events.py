@@ -3,9 +3,11 @@
 import gc
 import socket
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
+from msgspec import structs
 
 from analytics.client import ClickHouse, ClickHouseRejected, ClickHouseUnavailable, migrations
 from analytics.queries import timeline
@@ -13,7 +15,17 @@ from analytics.rows import COLUMNS, columns
 from cluster.events import Event
 from cluster.settings import ClickHouseSettings
 from tests.integration.analytics.counting import event_counts
-from tests.unit.analytics.samples import blocked, bounced, deferred, delivered, dropped, every_kind, processed
+from tests.unit.analytics.samples import (
+    AT,
+    blocked,
+    bounced,
+    by_name,
+    deferred,
+    delivered,
+    dropped,
+    every_kind,
+    processed,
+)
 
 
 def test_the_table_is_as_rows_writes_it(clickhouse: ClickHouse) -> None:
@@ -65,7 +77,7 @@ def test_the_data_is_there_after_reopening(tmp_path: Path, clickhouse: ClickHous
     clickhouse.close()
     again = ClickHouse.open(ClickHouseSettings(), tmp_path)
     assert again.migrate() == []
-    assert again.rows("SELECT count() FROM events_once") == [(6,)]
+    assert again.rows("SELECT count() FROM events_once") == [(len(every_kind()),)]
     again.close()
 
 
@@ -76,9 +88,9 @@ def test_a_replay_changes_nothing(clickhouse: ClickHouse) -> None:
     clickhouse.insert(columns(events[2:] + events[:4]))
     clickhouse.insert(columns([processed(99, message_id="msg_2", batch_id=None)]))
     assert (timeline(clickhouse, "tnt_1", "msg_1"), event_counts(clickhouse, "tnt_1", "bat_1")) == before
-    assert clickhouse.rows("SELECT count() FROM events_once") == [(7,)]
+    assert clickhouse.rows("SELECT count() FROM events_once") == [(len(events) + 1,)]
     clickhouse.rows("OPTIMIZE TABLE events FINAL")
-    assert clickhouse.rows("SELECT count() FROM events") == [(7,)]
+    assert clickhouse.rows("SELECT count() FROM events") == [(len(events) + 1,)]
 
 
 def test_repeats_collapse_across_a_months_end_too(clickhouse: ClickHouse) -> None:
@@ -104,6 +116,11 @@ def test_a_timeline_is_in_the_order_of_time_and_of_one_tenant(clickhouse: ClickH
     assert timeline(clickhouse, "tnt_3", "msg_1") == []
 
 
+ENGAGED: dict[str, Any] = {
+    "recipient_email": "ada@example.com",
+    "ip_address": "203.0.113.42",
+    "user_agent": "Mozilla/5.0",
+}
 TRANSACTION: dict[str, str | int] = {
     "attempt": 2,
     "site": "example.com",
@@ -164,7 +181,57 @@ def test_each_kind_tells_what_it_knows(clickhouse: ClickHouse) -> None:
             "recipient_email": "ada@example.com",
             "metadata": {"reason": "suppressed"},
         },
+        ENGAGED | {"event_type": "open", "timestamp": "2026-04-23T10:00:09.120Z", "metadata": {"machine": False}},
+        ENGAGED
+        | {
+            "event_type": "click",
+            "timestamp": "2026-04-23T10:00:10.120Z",
+            "url": "https://example.com/a",
+            "metadata": {"machine": False, "link_index": 2},
+        },
+        ENGAGED
+        | {"event_type": "unsubscribe", "timestamp": "2026-04-23T10:00:11.120Z", "metadata": {"machine": False}},
+        *(
+            ENGAGED | {"event_type": name, "timestamp": at, "metadata": {"machine": False, "asm_group_id": 5}}
+            for name, at in (
+                ("group_unsubscribe", "2026-04-23T10:00:12.120Z"),
+                ("group_resubscribe", "2026-04-23T10:00:13.120Z"),
+            )
+        ),
     ]
+
+
+def opened(number: int, day: int, recipient: str, **changes: Any) -> Event:
+    event = structs.replace(by_name()["open"], id=f"evt_{number}", at=AT + day * 86_400 + number, recipient=recipient)
+    return structs.replace(event, **changes)
+
+
+def test_a_machines_open_of_an_image_says_so(clickhouse: ClickHouse) -> None:
+    clickhouse.insert(columns([opened(1, 0, "ada@example.com", image="img_1", machine="head")]))
+    (event,) = timeline(clickhouse, "tnt_1", "msg_1")
+    assert event.metadata == {"source": "image", "image": "img_1", "machine": True, "machine_rule": "head"}
+
+
+def test_the_first_open_of_each_recipient_is_the_unique_one(clickhouse: ClickHouse) -> None:
+    clickhouse.insert(
+        columns(
+            [
+                opened(1, 0, "ada@example.com", machine="apple_mail_privacy"),
+                opened(2, 0, "ada@example.com"),
+                opened(3, 1, "ada@example.com"),
+                opened(4, 1, "bob@example.com", machine="head"),
+                opened(5, 1, "bob@example.com", message_id="msg_2"),
+                opened(6, 1, "ada@example.com", tenant_id="tnt_2", message_id="msg_3"),
+            ]
+        )
+    )
+    query = """
+        SELECT toDate(first_at) AS day, event, sum(times), sum(times_by_people), count(), countIf(times_by_people > 0),
+            countIf(isNull(first_at_by_people))
+        FROM engagement WHERE tenant_id = 'tnt_1' GROUP BY day, event ORDER BY day
+    """
+    rows = [row[1:] for row in clickhouse.rows(query)]
+    assert rows == [("open", 3, 2, 1, 1, 0), ("open", 2, 1, 2, 1, 1)]
 
 
 def test_any_text_comes_back_as_it_went(clickhouse: ClickHouse) -> None:
@@ -182,8 +249,8 @@ def test_names_in_a_query_are_values_not_sql(clickhouse: ClickHouse) -> None:
 
 
 def test_a_batch_is_counted_by_event(clickhouse: ClickHouse) -> None:
-    clickhouse.insert(columns([*every_kind(), delivered(7, message_id="msg_2"), bounced(8, batch_id="bat_2")]))
-    clickhouse.insert(columns([delivered(9, tenant_id="tnt_2"), blocked(5), dropped(6)]))
+    clickhouse.insert(columns([*every_kind(), delivered(27, message_id="msg_2"), bounced(28, batch_id="bat_2")]))
+    clickhouse.insert(columns([delivered(29, tenant_id="tnt_2"), blocked(5), dropped(6)]))
     assert event_counts(clickhouse, "tnt_1", "bat_1") == {
         "processed": 1,
         "deferred": 1,
@@ -191,6 +258,11 @@ def test_a_batch_is_counted_by_event(clickhouse: ClickHouse) -> None:
         "bounce": 1,
         "blocked": 1,
         "dropped": 1,
+        "open": 1,
+        "click": 1,
+        "unsubscribe": 1,
+        "group_unsubscribe": 1,
+        "group_resubscribe": 1,
     }
     assert event_counts(clickhouse, "tnt_1", "bat_0") == {}
 

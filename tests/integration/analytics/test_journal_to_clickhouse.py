@@ -21,7 +21,7 @@ async def test_the_log_empties_into_clickhouse(journal: Journal, journal_dsn: st
     recorder = Recorder(ClickHouseSettings(poll_interval_ms=1), tmp_path, journal, pacing=QUICK)
     await recorder.start()
     async with await psycopg.AsyncConnection.connect(journal_dsn, autocommit=True) as connection:
-        batches = [encode_batch(every_kind())] + [encode_batch([processed(number)]) for number in range(10, 20)]
+        batches = [encode_batch(every_kind())] + [encode_batch([processed(number)]) for number in range(20, 30)]
         for batch in batches:
             await connection.execute("INSERT INTO event_log (events) VALUES (%s)", [batch])
         async with asyncio.timeout(30):
@@ -40,5 +40,10 @@ async def test_the_log_empties_into_clickhouse(journal: Journal, journal_dsn: st
         "bounce": 1,
         "blocked": 1,
         "dropped": 1,
+        "open": 1,
+        "click": 1,
+        "unsubscribe": 1,
+        "group_unsubscribe": 1,
+        "group_resubscribe": 1,
     }
     client.close()

@@ -20,7 +20,7 @@ PAGE = "docs/querying.md"
 
 def recent() -> list[Event]:
     """Events of the last minute, for the tenant in the page's queries."""
-    events = [*every_kind(), delivered(7, tls_version="", tls_cipher="")]
+    events = [*every_kind(), delivered(20, tls_version="", tls_cipher="")]
     return [structs.replace(event, at=time.time() - 60, tenant_id="tnt_01HXAMPLE") for event in events]
 
 

@@ -90,6 +90,14 @@ async def test_from_mail_to_message_and_back(
             bounce_reason="no such user",
             metadata={"attempt": 2, "mx_host": "mx.example.org"},
         ),
+        TimelineEvent(
+            event_type="click",
+            recipient_email="ada@example.org",
+            timestamp="2026-11-28T10:00:02.000Z",
+            url="https://example.com/<a>",
+            user_agent="Mozilla/5.0",
+            ip_address="203.0.113.42",
+        ),
     ]
     mail = (await http.get("/messages/1")).text
     assert f'<a href="/accepted/{message_id}">{message_id}</a>' in mail
@@ -98,6 +106,7 @@ async def test_from_mail_to_message_and_back(
     assert response.status_code == 200
     assert ">queued</span>" in page and tenant_id in page and "&lt;ada@example.org&gt;" in page
     assert "550 5.1.1 &lt;script&gt;alert(1)&lt;/script&gt;" in page and "<script>alert" not in page
+    assert "https://example.com/&lt;a&gt;" in page and ">203.0.113.42, Mozilla/5.0<" in page
     assert "no such user" in page and "attempt 2, mx host mx.example.org" in page
     assert [f'<a href="/messages/{number}">' in page for number in (1, 2, 3)] == [True, True, False]
     assert "unsafe-inline" not in response.headers["content-security-policy"]

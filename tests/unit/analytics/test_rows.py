@@ -1,6 +1,7 @@
 from typing import Any, get_args
 
 import pytest
+from msgspec import structs
 
 from analytics.rows import COLUMNS, columns
 from cluster.events import Event, name_of
@@ -44,6 +45,14 @@ def test_a_delivery_fills_every_column_it_has_a_fact_for() -> None:
         "bounce_class": "",
         "reason": "",
         "next_attempt_at": None,
+        "url": "",
+        "link_index": 0,
+        "image": "",
+        "asm_group_id": 0,
+        "ip": "",
+        "user_agent": "",
+        "machine": False,
+        "machine_rule": "",
     }
 
 
@@ -61,6 +70,26 @@ def test_each_kind_has_its_own_columns(event: Event, expected: tuple[Any, ...]) 
     row = row_of(event)
     names = ("event", "attempt", "smtp_response", "bounce_type", "bounce_class", "reason", "next_attempt_at")
     assert tuple(row[name] for name in names) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "expected"),
+    [
+        ("open", {}, ("", 0, "", 0, False, "")),
+        ("open", {"image": "img_1", "machine": "head"}, ("", 0, "img_1", 0, True, "head")),
+        ("click", {}, ("https://example.com/a", 2, "", 0, False, "")),
+        ("click", {"machine": "at_delivery"}, ("https://example.com/a", 2, "", 0, True, "at_delivery")),
+        ("unsubscribe", {}, ("", 0, "", 0, False, "")),
+        ("group_unsubscribe", {}, ("", 0, "", 5, False, "")),
+        ("group_resubscribe", {"asm_group_id": 0}, ("", 0, "", 0, False, "")),
+    ],
+)
+def test_what_recipients_do_has_its_own_columns(name: str, changes: dict[str, Any], expected: tuple[Any, ...]) -> None:
+    row = row_of(structs.replace(by_name()[name], **changes))
+    assert (
+        tuple(row[of] for of in ("url", "link_index", "image", "asm_group_id", "machine", "machine_rule")) == expected
+    )
+    assert (row["event"], row["ip"], row["user_agent"]) == (name, "203.0.113.42", "Mozilla/5.0")
 
 
 def test_no_kind_is_forgotten() -> None:

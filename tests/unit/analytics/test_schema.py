@@ -4,7 +4,7 @@ from analytics.client import migrations, statements
 from analytics.rows import COLUMNS
 
 COLUMN = re.compile(r"^    (\w+)\s+(.+?)\s+COMMENT '[^']+'", re.MULTILINE)
-ADDED = re.compile(r"ADD COLUMN IF NOT EXISTS\s+(\w+)\s+(.+?)\s+COMMENT '[^']+'\s+AFTER (\w+)")
+ADDED = re.compile(r"ADD COLUMN IF NOT EXISTS\s+(\w+)\s+(.+?)\s+COMMENT '[^']+'(?: CODEC\(ZSTD\(1\)\))?\s+AFTER (\w+)")
 RERUNNABLE = ("CREATE TABLE IF NOT EXISTS", "CREATE VIEW IF NOT EXISTS", "CREATE OR REPLACE VIEW", "ALTER TABLE")
 
 
