@@ -38,6 +38,7 @@ from cluster.tenancy.settings import (
     OpenTracking,
     SubscriptionTracking,
     TenantSettings,
+    UnsubscribePage,
 )
 
 LOWEST_TLS, HIGHEST_TLS = 1.2, 1.3
@@ -54,6 +55,7 @@ class Tracking(Struct, frozen=True, kw_only=True):
     open: OpenTracking
     click: ClickTracking
     subscription: SubscriptionTracking
+    unsubscribe_page: UnsubscribePage
     google_analytics: GoogleAnalytics
 
 
@@ -64,6 +66,7 @@ class TrackingChange(Struct, frozen=True, kw_only=True):
     open: OpenTracking | None = None
     click: ClickTracking | None = None
     subscription: SubscriptionTracking | None = None
+    unsubscribe_page: UnsubscribePage | None = None
     google_analytics: GoogleAnalytics | None = None
 
 

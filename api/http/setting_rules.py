@@ -1,5 +1,6 @@
 """The rules for the parts of a tenant's settings, wherever they are set. Pure."""
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -10,16 +11,18 @@ from api.http.addresses import bare, is_address
 from api.http.refusals import Fault
 from api.http.texts import check_text
 from cluster.policy.routes.domains import mail_domain, spelled
-from cluster.tenancy.settings import AddressWhitelist, BouncePurge, Forwarding, SubscriptionTracking
+from cluster.tenancy.settings import AddressWhitelist, BouncePurge, Forwarding, SubscriptionTracking, UnsubscribePage
 
 LONGEST_TEXT = 10_000
 """Footers and pages: they are in the cached record of each tenant that has them."""
+LONGEST_PAGE_TEXT = 1000
 LONGEST_PARAMETER = 255
 LONGEST_URL = 2000
 MOST_WHITELISTED = 1000
 MOST_FORWARDED = 10
 MOST_DAYS = 3650
 
+_COLOUR = re.compile(r"#[0-9A-Fa-f]{6}", re.ASCII)
 _LONGEST = dict.fromkeys(("html_content", "plain_content", "landing", "replace"), LONGEST_TEXT) | {"url": LONGEST_URL}
 
 Part = TypeVar("Part", bound=Struct)
@@ -42,6 +45,13 @@ def _subscription(section: SubscriptionTracking, faults: list[Fault]) -> Subscri
     if section.url and not _is_url(section.url):
         faults.append(Fault("This is not an http or https URL", "url"))
     _texts(section, faults)
+    return section
+
+
+def _unsubscribe_page(section: UnsubscribePage, faults: list[Fault]) -> UnsubscribePage:
+    if section.colour and not _COLOUR.fullmatch(section.colour):
+        faults.append(Fault("A colour is written as #rrggbb, such as #2457c5", "colour"))
+    check_text(section.text, "text", faults, longest=LONGEST_PAGE_TEXT)
     return section
 
 
@@ -89,6 +99,7 @@ def _forwarding(section: Forwarding, faults: list[Fault]) -> Forwarding:
 
 _RULES: Mapping[str, Callable[[Any, list[Fault]], Any]] = {
     "subscription": _subscription,
+    "unsubscribe_page": _unsubscribe_page,
     "address_whitelist": _whitelist,
     "bounce_purge": _bounce_purge,
     "forward_bounce": _forwarding,

@@ -37,6 +37,7 @@ from cluster.journal.tenant_load import TenantLoad
 from cluster.journal.tenants import Tenants
 from cluster.journal.tls_results import TlsResultCounts
 from cluster.journal.token_keys import TokenKeyRows
+from cluster.journal.unsubscribing import Unsubscribing
 from cluster.journal.warm_up import WarmUps
 
 __all__ = ["Journal", "Rejected", "TookTooLong", "Unavailable", "migrate", "wait_until_reachable"]
@@ -86,6 +87,7 @@ class Journal:
         self.images = Images(database)
         self.suppressions = Suppressions(database)
         self.suppression_groups = SuppressionGroups(database)
+        self.unsubscribing = Unsubscribing(database)
         self.token_keys = TokenKeyRows(database)
         self.engagement = Engagement(database)
         self.operator_tokens = OperatorTokens(database)

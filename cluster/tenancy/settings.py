@@ -43,6 +43,15 @@ class SubscriptionTracking(Struct, frozen=True, kw_only=True):
     """The page that an unsubscribe leads to; it takes the place of ``landing``."""
 
 
+class UnsubscribePage(Struct, frozen=True, kw_only=True):
+    """The look of the page on which recipients unsubscribe."""
+
+    text: str = ""
+    """Shown on it, as plain text."""
+    colour: str = ""
+    """Of its bar and button, ``#rrggbb``; "" is the usual one."""
+
+
 class GoogleAnalytics(Struct, frozen=True, kw_only=True):
     """Parameters that are added to the targets of links."""
 
@@ -90,6 +99,7 @@ class TenantSettings(Struct, frozen=True, kw_only=True, omit_defaults=True):
     click: ClickTracking = ClickTracking()
     open: OpenTracking = OpenTracking()
     subscription: SubscriptionTracking = SubscriptionTracking()
+    unsubscribe_page: UnsubscribePage = UnsubscribePage()
     google_analytics: GoogleAnalytics = GoogleAnalytics()
     footer: DefaultFooter = DefaultFooter()
     address_whitelist: AddressWhitelist = AddressWhitelist()
