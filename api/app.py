@@ -42,6 +42,7 @@ from api.suppressions.lists import SuppressionLists
 from api.templates.routes import template_routes
 from api.tracking.recording import Engagements
 from api.tracking.serving import TrackedUrls, TrackingServing
+from api.unsubscribing.calls import UnsubscribePages
 from cluster.access.last_use import KeyUses
 from cluster.http.application import Application
 from cluster.intake.idempotency import Idempotency
@@ -150,6 +151,7 @@ def create_app(
         HealthChecks(readiness).routes(),
         ImageServing(images, image_views.note, tracked.image).routes(),
         TrackingServing(tracked).routes(),
+        UnsubscribePages(journal, tracked.find, tracked.client, tracked.kept).routes(),
     )
     return Application(
         [keyed, open_to_all, Docs().routes(), *(admin.routes(authenticator.guard) if admin else ())],

@@ -2,9 +2,19 @@
 
 from cluster.journal.journal import Journal
 from cluster.tracking.keys import TokenKeys
-from cluster.tracking.tokens import Recipient, RecipientTokens, Target, click_suffix, open_suffix
+from cluster.tracking.tokens import (
+    Preferences,
+    Recipient,
+    RecipientTokens,
+    Target,
+    click_suffix,
+    open_suffix,
+    unsubscribe_suffix,
+)
 from cluster.vault import Vault
 from tests.domains import SECRET
+
+ALL_MAIL = Preferences()
 
 
 def token_keys(journal: Journal) -> TokenKeys:
@@ -18,3 +28,7 @@ def open_token(keys: TokenKeys, recipient: Recipient) -> str:
 
 def click_token(keys: TokenKeys, recipient: Recipient, url: str, link_index: int = 0) -> str:
     return RecipientTokens(keys.newest, recipient).token(click_suffix(Target(url, link_index)))
+
+
+def unsubscribe_token(keys: TokenKeys, recipient: Recipient, preferences: Preferences = ALL_MAIL) -> str:
+    return RecipientTokens(keys.newest, recipient).token(unsubscribe_suffix(preferences))

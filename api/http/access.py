@@ -234,6 +234,8 @@ ROUTES: Mapping[str, Access] = {
     "GET /i/{id}": _OPEN,
     "GET /t/o/{token}": _OPEN,
     "GET /t/c/{token}": _OPEN,
+    "GET /t/u/{token}": _OPEN,
+    "POST /t/u/{token}": _OPEN,
     "GET /healthz": _OPEN,
     "GET /readyz": _OPEN,
     "POST /api/admin/tenants/{tenant}/keys": _OPERATOR,

@@ -65,7 +65,7 @@ class Engagements:
     def __init__(self, journal: Journal, keep: KeptAddress = "full", *, clock: Callable[[], float] = time.time) -> None:
         """``keep``: what is kept of clients' addresses. ``clock`` is Unix time, in seconds."""
         self._journal = journal
-        self._keep = keep
+        self.keep = keep
         self._clock = clock
         self._notes: list[Note] = []
         self._bytes = 0
@@ -117,7 +117,7 @@ class Engagements:
         del self._notes[: len(notes)]
         self._unwritten_bytes = sum([note.size for note in notes])
         self._bytes -= self._unwritten_bytes
-        self._unwritten = events_of(notes, messages, self._keep, self._clock())
+        self._unwritten = events_of(notes, messages, self.keep, self._clock())
 
     async def _write_prepared(self) -> None:
         try:

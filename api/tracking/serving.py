@@ -21,7 +21,7 @@ from api.tracking.recording import Engagements
 from cluster.access.terms import network
 from cluster.http.application import SERVED_BY
 from cluster.journal.journal import Unavailable
-from cluster.tracking.clients import Client, client_of
+from cluster.tracking.clients import Client, client_of, kept
 from cluster.tracking.keys import TokenKeys
 from cluster.tracking.location import location
 from cluster.tracking.tokens import Kind, Named, read
@@ -82,6 +82,10 @@ class TrackedUrls:
         peer = scope.get("client")
         method: str = scope["method"]  # type: ignore[typeddict-item]  # of HTTP
         return client_of(peer[0] if peer else "", method, scope["headers"], self._trusted)
+
+    def kept(self, client: Client) -> str:
+        """What is kept of a client's address."""
+        return kept(client.address, self._engagements.keep)
 
     async def pixel(self, scope: Scope, token: str) -> bool:
         """Note an open by the pixel; returns whether the token is one. Raises Unavailable."""

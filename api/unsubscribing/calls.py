@@ -5,57 +5,80 @@ with 503 while the journal is away: mail programs try again.
 """
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Any
 
 from litestar import Response, get, post
 from litestar.openapi.datastructures import ResponseSpec
+from litestar.openapi.spec import OpenAPIMediaType, Operation, Reference, RequestBody, Schema
+from litestar.openapi.spec.enums import OpenAPIType
 from litestar.params import FromPath
 from litestar.response import Redirect
 from litestar.types import Scope
 
 from api.http.body import ApiRequest
-from api.http.examples import Example
+from api.http.errors import answers
+from api.http.examples import UNSUBSCRIBE_TOKEN, Example
 from api.http.routes import RouteGroup, resource
-from api.unsubscribing.form import MOST_BYTES, asked_by
+from api.unsubscribing.form import MOST_BYTES, Asked, asked_by
 from api.unsubscribing.page import HEADERS, failure, page
 from api.unsubscribing.words import language_of
 from cluster.journal.journal import Journal, Unavailable
-from cluster.journal.unsubscribing import Action, Client, PageFacts
-from cluster.tracking.machines import rule_of
+from cluster.journal.unsubscribing import Action, By, PageFacts
+from cluster.tracking.clients import Client
+from cluster.tracking.machines import machine_rule
 from cluster.tracking.tokens import Kind, Named, Preferences
 
 log = logging.getLogger(__name__)
 
 PATH = "/t/u"
 RETRY_AFTER_S = "60"
-UNSUBSCRIBED = "Unsubscribed.\n"
+UNSUBSCRIBED = "Unsubscribed\n"
+"""What a mail program gets, which shows it to nobody."""
 
-NamedBy = Callable[[str, Kind], Named | None]
-"""What a token names; None for one that is not ours."""
-ClientOf = Callable[[Scope], tuple[str, str, Sequence[tuple[bytes, bytes]]]]
-"""The address and the program of a client as they are kept, and the headers by which a program shows itself."""
+Find = Callable[[str, Kind], Awaitable[Named | None]]
+"""What a token names; None for one that is not ours. Raises Unavailable."""
+ClientOf = Callable[[Scope], Client]
+"""Who sent a request."""
+Kept = Callable[[Client], str]
+"""What is kept of a client's address."""
 
 
 def _html(description: str) -> ResponseSpec:
     return ResponseSpec(str, description=description, media_type="text/html", generate_examples=False)
 
 
+@dataclass
+class FormOperation(Operation):
+    """The OpenAPI entry of the POST."""
+
+    def __post_init__(self) -> None:
+        fields: dict[str, Schema | Reference] = {
+            "List-Unsubscribe": Schema(type=OpenAPIType.STRING, description="One-Click: by a mail program (RFC 8058)"),
+            "action": Schema(type=OpenAPIType.STRING, enum=[action.value for action in Action]),
+            "group_id": Schema(type=OpenAPIType.STRING, description="The group, for actions on one"),
+        }
+        form = OpenAPIMediaType(schema=Schema(type=OpenAPIType.OBJECT, properties=fields))
+        self.request_body = RequestBody(content={"application/x-www-form-urlencoded": form}, required=True)
+
+
 class UnsubscribePages:
     """The routes of this module."""
 
-    def __init__(self, journal: Journal, named_by: NamedBy, client_of: ClientOf) -> None:
+    def __init__(self, journal: Journal, find: Find, client_of: ClientOf, kept: Kept) -> None:
         self._journal = journal
-        self._named_by = named_by
+        self._find = find
         self._client_of = client_of
+        self._kept = kept
 
     def routes(self) -> RouteGroup:
         pages = {404: _html("The link is not valid"), 503: _html("The journal is away; Retry-After says when")}
         show = get(
             "/{token:str}",
-            responses={200: _html("The page"), **pages},
+            responses={200: _html("The page"), **answers(400), **pages},
             summary="The page on which a recipient unsubscribes",
-            example=Example(path={"token": "AQGAAAAA"}),
+            example=Example(path={"token": UNSUBSCRIBE_TOKEN}),
         )
         act = post(
             "/{token:str}",
@@ -66,57 +89,69 @@ class UnsubscribePages:
                 400: _html("The form asks for nothing that there is"),
                 **pages,
             },
+            operation_class=FormOperation,
             summary="Unsubscribe or subscribe again; also with one click (RFC 8058)",
-            example=Example(path={"token": "AQGAAAAA"}),
+            example=Example(path={"token": UNSUBSCRIBE_TOKEN}, body={"List-Unsubscribe": "One-Click"}),
         )
         return resource(PATH, show(self.show), act(self.act), tag="tracking")
 
     async def show(self, request: ApiRequest, token: FromPath[str]) -> Response[str]:
         language = _language(request)
-        named = self._named_by(token, Kind.UNSUBSCRIBE)
-        if named is None or named.preferences is None:
-            return _page(failure(language, later=False), 404)
         try:
-            facts = await self._facts(named, named.preferences)
+            named = await self._find(token, Kind.UNSUBSCRIBE)
+            facts = await self._facts(named) if named is not None else None
         except Unavailable as error:
             return _later(language, error)
-        if facts is None:
+        if named is None or facts is None:
             return _page(failure(language, later=False), 404)
         return _page(page(facts, named.recipient.email, language))
 
     async def act(self, request: ApiRequest, token: FromPath[str]) -> Response[Any]:
         language = _language(request)
-        named = self._named_by(token, Kind.UNSUBSCRIBE)
-        if named is None or named.preferences is None:
-            return _page(failure(language, later=False), 404)
-        body = await request.body()
-        content_type = request.headers.get("content-type", "")
-        asked = asked_by(body, content_type, named.preferences.group_id) if len(body) <= MOST_BYTES else None
-        if asked is None:
-            return _page(failure(language, later=False), 400)
-        ip, user_agent, ahead = self._client_of(request.scope)
-        # One click is made by a mail program for a person.
-        machine = "" if asked.is_one_click else rule_of("POST", ahead, user_agent)
+        body = await _body(request)
         try:
+            named = await self._find(token, Kind.UNSUBSCRIBE)
+            if named is None or named.preferences is None:
+                return _page(failure(language, later=False), 404)
+            content_type = request.headers.get("content-type", "")
+            asked = asked_by(body, content_type, named.preferences.group_id) if body is not None else None
+            if asked is None:
+                return _page(failure(language, later=False), 400)
             done = await self._journal.unsubscribing.act(
-                named.recipient, asked.action, Client(ip, user_agent, machine), asked.group_id
+                named.recipient, asked.action, self._by(request.scope, asked), asked.group_id
             )
-            facts = await self._facts(named, named.preferences) if done is not None else None
+            facts = await self._facts(named) if done is not None and not asked.is_one_click else None
         except Unavailable as error:
             return _later(language, error)
-        if done is None or facts is None:
+        if done is None:
             return _page(failure(language, later=False), 404)
-        if asked.is_one_click:
-            return Response(UNSUBSCRIBED, media_type="text/plain", headers=HEADERS)
+        if facts is None:
+            return _page(UNSUBSCRIBED)
         if done is Action.UNSUBSCRIBE_ALL and facts.settings.subscription.url:
             return Redirect(facts.settings.subscription.url, status_code=303, headers=HEADERS)
         return _page(page(facts, named.recipient.email, language, done, asked.group_id))
 
-    async def _facts(self, named: Named, preferences: Preferences) -> PageFacts | None:
+    def _by(self, scope: Scope, asked: Asked) -> By:
+        client = self._client_of(scope)
+        # One click is a mail program's, for a person.
+        machine = "" if asked.is_one_click else machine_rule(client)
+        return By(self._kept(client), client.user_agent, machine)
+
+    async def _facts(self, named: Named) -> PageFacts | None:
+        preferences = named.preferences or Preferences()
         shown = preferences.shown_groups
         if shown and preferences.group_id is not None and preferences.group_id not in shown:
             shown = (preferences.group_id, *shown)
         return await self._journal.unsubscribing.page(named.recipient, shown)
+
+
+async def _body(request: ApiRequest) -> bytes | None:
+    """The form; None when it is larger than any of ours."""
+    body, more = b"", True
+    while more and len(body) <= MOST_BYTES:
+        chunk, more = await request.next_chunk()
+        body += chunk
+    return body if len(body) <= MOST_BYTES else None
 
 
 def _language(request: ApiRequest) -> str:
@@ -129,4 +164,4 @@ def _later(language: str, error: Unavailable) -> Response[str]:
 
 
 def _page(html: str, status: int = 200, more: dict[str, str] | None = None) -> Response[str]:
-    return Response(html, status_code=status, media_type="text/html; charset=utf-8", headers=HEADERS | (more or {}))
+    return Response(html, status_code=status, media_type="text/html", headers=HEADERS | (more or {}))

@@ -47,7 +47,7 @@ class Action(StrEnum):
     RESUBSCRIBE_GROUP = "resubscribe_group"
 
 
-class Client(Struct, frozen=True):
+class By(Struct, frozen=True):
     """Who did it, as events have it."""
 
     ip: str = ""
@@ -73,9 +73,7 @@ class Unsubscribing(JournalPart):
         shown = tuple([ShownGroup(int(id), name, text, bool(mark)) for id, name, text, mark in groups])
         return PageFacts(name, settings.decode(set_), is_unsubscribed, shown)
 
-    async def act(
-        self, recipient: Recipient, action: Action, client: Client, group_id: int | None = None
-    ) -> Action | None:
+    async def act(self, recipient: Recipient, action: Action, by: By, group_id: int | None = None) -> Action | None:
         """Do it, and log its event; returns what was done, None when the tenant is deleted. A second time it changes
         nothing and logs nothing. Who unsubscribes from a group that is gone unsubscribes from all mail: it must not be
         possible that an unsubscribe does nothing."""
@@ -112,9 +110,9 @@ class Unsubscribing(JournalPart):
                     "recipient": recipient.email,
                     "batch_id": batch_id,
                     "categories": tuple(categories or ()),
-                    "ip": client.ip,
-                    "user_agent": client.user_agent,
-                    "machine": client.machine,
+                    "ip": by.ip,
+                    "user_agent": by.user_agent,
+                    "machine": by.machine,
                 }
                 event: Event
                 if action is Action.UNSUBSCRIBE_ALL:

@@ -7,11 +7,11 @@ import pytest
 
 from cluster.events import Event, GroupResubscribed, GroupUnsubscribed, Unsubscribed, decode_batch
 from cluster.journal.journal import Journal
-from cluster.journal.unsubscribing import Action, Client, ShownGroup
+from cluster.journal.unsubscribing import Action, By, ShownGroup
 from cluster.tracking.tokens import Recipient
 from tests.integration.journal.builders import a_message, a_request, a_tenant
 
-CLIENT = Client("203.0.113.0/24", "Mozilla/5.0 (X11)", "")
+CLIENT = By("203.0.113.0/24", "Mozilla/5.0 (X11)", "")
 
 
 class World:

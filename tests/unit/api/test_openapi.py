@@ -85,6 +85,8 @@ STATUSES = {
     ("patch", "/v3/images/{id}"): {"200", *WITH_BODY},
     ("delete", "/v3/images/{id}"): {"204", "400", "401", "403", "404", "500", "503"},
     ("get", "/t/o/{token}"): {"200", "400", "404", "500", "503"},
+    ("get", "/t/u/{token}"): {"200", "400", "404", "500", "503"},
+    ("post", "/t/u/{token}"): {"200", "303", "400", "404", "500", "503"},
     ("get", "/t/c/{token}"): {"302", "400", "404", "500", "503"},
     ("get", "/v3/suppression/bounces"): {*KEYED, "400", "403"},
     ("post", "/v3/suppression/bounces"): {"201", *WITH_BODY} - {"404"},
@@ -143,8 +145,19 @@ STATUSES = {
     ("get", "/healthz"): {"200", "500"},
     ("get", "/readyz"): {"200", "500", "503"},
 }
-KINDS = {("get", "/i/{id}"): "image/*", ("get", "/t/o/{token}"): "image/gif"}
+KINDS = {
+    ("get", "/i/{id}"): "image/*",
+    ("get", "/t/o/{token}"): "image/gif",
+    ("get", "/t/u/{token}"): "text/html",
+    ("post", "/t/u/{token}"): "text/html",
+}
 """The types of the answers that are not JSON."""
+PAGES = {
+    (method, "/t/u/{token}", status)
+    for method, statuses in (("get", ("404", "503")), ("post", ("400", "404", "503")))
+    for status in statuses
+}
+"""Refusals that are pages, as people read them."""
 
 
 async def document(world: World) -> dict[str, Any]:
@@ -170,7 +183,9 @@ async def test_every_route_declares_every_answer_with_its_body(world: World) -> 
             assert answer["description"]
         for status, answer in operation["responses"].items():
             kind = KINDS.get(route, "application/json") if status < "300" else "application/json"
-            assert status in ("204", "302", "304") or answer["content"][kind]["schema"]
+            if (*route, status) in PAGES:
+                kind = "text/html"
+            assert status in ("204", "302", "303", "304") or answer["content"][kind]["schema"]
 
 
 async def test_every_answer_to_a_known_key_declares_the_fields_of_its_limit(world: World) -> None:
@@ -206,8 +221,10 @@ async def test_what_is_said_of_errors_is_true_of_every_route(world: World) -> No
     found = await document(world)
     exceptions = {"409": {"ActionAnswer", "CancelAnswer"}, "422": {"SchemaErrorBody"}}
     for path, item in found["paths"].items():
-        for operation in item.values():
+        for method, operation in item.items():
             for status, answer in operation["responses"].items():
+                if (method, path, status) in PAGES:
+                    continue
                 if status < "400" or (path, status) == ("/readyz", "503"):
                     continue
                 name = answer["content"]["application/json"]["schema"]["$ref"].rpartition("/")[2]
