@@ -1,8 +1,8 @@
-"""Removes idempotency keys that are free again, in steps; the scheduler runs it."""
+"""Removes rows that nothing needs any more, in steps; the scheduler runs it."""
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 
 from cluster.journal.journal import Journal, Unavailable
@@ -15,19 +15,28 @@ STEP_S = 0.1
 """Pause between two full pages."""
 
 
-class KeyPurge:
-    """Removes keys page by page. Several may run: each takes other rows."""
+class Purge:
+    """Removes rows of one kind page by page. Several may run: each takes other rows."""
 
-    def __init__(self, journal: Journal, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
-        self._journal = journal
-        self._clock = clock
+    def __init__(self, what: str, remove: Callable[[int], Awaitable[int]]) -> None:
+        """``remove`` removes at most so many; returns how many."""
+        self.what = what
+        self._remove = remove
 
     async def run(self) -> None:
-        """Remove keys until cancelled."""
+        """Remove rows until cancelled."""
         while True:
             removed = 0
             try:
-                removed = await self._journal.idempotency_keys.purge(self._clock(), PAGE)
+                removed = await self._remove(PAGE)
             except Unavailable as error:
-                log.warning("idempotency keys not purged reason=%r", error.reason)
+                log.warning("%s not purged reason=%r", self.what, error.reason)
             await asyncio.sleep(STEP_S if removed == PAGE else EVERY_S)
+
+
+def purges(journal: Journal, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> Sequence[Purge]:
+    """Idempotency keys that are free again, and bounces that are too old for their tenants."""
+    return (
+        Purge("idempotency keys", lambda page: journal.idempotency_keys.purge(clock(), page)),
+        Purge("bounces", journal.suppressions.purge_bounces),
+    )

@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 
 from actors.erasing import TenantEraser
-from actors.purging import KeyPurge
+from actors.purging import purges
 from actors.stranded import Stranded
 from cluster import metrics
 from cluster.journal.journal import Journal, Unavailable
@@ -68,7 +68,7 @@ class Scheduler:
         self._stranded = Stranded(journal, dispatcher)
         self._eraser = TenantEraser(journal, call)
         self._verifier = verifier
-        self._key_purge = KeyPurge(journal)
+        self._purges = purges(journal)
         self._problem: str | None = None
         self._full: dict[Lane, float] = {}
 
@@ -81,7 +81,8 @@ class Scheduler:
         self._tasks.spawn("erasing", self._eraser.run())
         if self._verifier is not None:
             self._tasks.spawn("domains", self._verifier.run())
-        self._tasks.spawn("key purge", self._key_purge.run())
+        for purge in self._purges:
+            self._tasks.spawn(f"purge of {purge.what}", purge.run())
 
     async def problem(self) -> str | None:
         return self._problem

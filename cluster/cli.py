@@ -34,6 +34,7 @@ from cluster.commands.queue import bounce, reroute, send_now
 from cluster.commands.secret import secret
 from cluster.commands.shaping import shaping
 from cluster.commands.sites import actions, resume, sites, suspend
+from cluster.commands.suppressions import suppressions
 from cluster.commands.tenants import tenants
 from cluster.context import keeps_from_work
 from cluster.entry_points import COMMANDS, NotInstalled, load
@@ -103,6 +104,7 @@ for command in (
     shaping,
     keys,
     tenants,
+    suppressions,
     operator_token,
     secret,
 ):

@@ -20,6 +20,7 @@ from api.admin.suspensions import SuspensionCalls
 from api.admin.tenant_settings import TenantSettingsCalls
 from api.admin.tenants import TenantCalls
 from api.admin.tracing import Tracing
+from api.admin.unlisting import Unlisting
 from api.http.access import Caller
 from api.http.routes import Guard, RouteGroup, for_caller, resource
 from cluster.journal.journal import Journal
@@ -66,6 +67,7 @@ class Admin:
             Bouncing(journal, search),
             Rerouting(journal, deliverers, search, names),
             SendingNow(journal, deliverers, search),
+            Unlisting(journal),
             Tracing(deliverers, names),
             Explaining(
                 journal,

@@ -250,6 +250,7 @@ ROUTES: Mapping[str, Access] = {
     "POST /api/admin/bounce": _OPERATOR,
     "POST /api/admin/send-now": _OPERATOR,
     "POST /api/admin/reroute": _OPERATOR,
+    "POST /api/admin/suppressions/purge": _OPERATOR,
     "GET /api/admin/trace": _OPERATOR,
     "GET /api/admin/explain/{id}": _OPERATOR,
     "GET /api/admin/route/{domain}": _OPERATOR,

@@ -176,7 +176,7 @@ class Sending:
         named += [(id, f"asm.groups_to_display[{index}]") for index, id in enumerate(shown)]
         known = await self._journal.suppressions.groups_among(tenant_id, {id for id, _ in named if id is not None})
         return [
-            Fault("The unsubscribe group does not exist", field)
+            Fault("The unsubscribe group does not exist", field, help_texts.GROUPS)
             for id, field in named
             if id is not None and id not in known
         ]

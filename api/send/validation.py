@@ -185,7 +185,7 @@ def _check_categories(categories: Sequence[str], faults: list[Fault]) -> None:
 
 def _check_groups(asm: Asm, faults: list[Fault]) -> None:
     if asm.group_id is None:
-        faults.append(Fault("The unsubscribe group is required", "asm.group_id"))
+        faults.append(Fault("The unsubscribe group is required", "asm.group_id", help_texts.GROUPS))
     if len(asm.groups_to_display or ()) > MOST_GROUPS_TO_DISPLAY:
         faults.append(Fault(f"At most {MOST_GROUPS_TO_DISPLAY} groups", "asm.groups_to_display"))
 

@@ -98,6 +98,7 @@ MAIL = (
         description="Entries leave the bounce list after some days.",
         kind=BouncePurge,
         example={"enabled": True, "soft_bounces": 5, "hard_bounces": 30},
+        acts=True,
     ),
     Section(
         name="footer",

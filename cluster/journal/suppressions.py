@@ -122,6 +122,20 @@ class Suppressions(JournalPart):
             removed += part
         return removed
 
+    async def made_by_rule(self, rule: str, since: datetime, list: SuppressionList | None) -> dict[str, int]:
+        """How many entries a bounce rule has made since then, by list. Raises TookTooLong."""
+        async with self._database.searching() as connection:
+            found = await rows(connection, "made_by_rule", rule=rule, since=since, list=list)
+        return dict(found)
+
+    async def purge_rule(self, rule: str, since: datetime, list: SuppressionList | None, limit: int) -> dict[str, int]:
+        """Delete at most ``limit`` of the entries that a bounce rule has made since then; returns how many, by list."""
+        return dict(await self._database.rows("purge_rule", rule=rule, since=since, list=list, limit=limit))
+
+    async def purge_bounces(self, limit: int) -> int:
+        """Delete at most ``limit`` entries that are too old for their tenants (``bounce_purge``); returns how many."""
+        return await self._database.execute("purge_bounces", limit=limit)
+
     async def groups_among(self, tenant_id: str, ids: Iterable[int]) -> set[int]:
         """Those of these ids, of any size, that are unsubscribe groups of the tenant."""
         possible = sorted({id for id in ids if 0 < id <= MOST_GROUP_ID})

@@ -45,3 +45,36 @@ WHERE tenant_id = %(tenant_id)s AND address = ANY (%(addresses)s::text[]) AND li
 DELETE FROM suppressions WHERE ctid = ANY (ARRAY (
     SELECT ctid FROM suppressions
     WHERE tenant_id = %(tenant_id)s AND list = %(list)s::suppression_list AND group_id = %(group_id)s LIMIT %(limit)s))
+
+-- name: made_by_rule
+SELECT list::text, count(*)::int8 FROM suppressions
+WHERE rule = %(rule)s AND rule <> '' AND created_at >= %(since)s
+    AND (%(list)s::suppression_list IS NULL OR list = %(list)s::suppression_list)
+GROUP BY list ORDER BY list
+
+-- name: purge_rule
+-- A part of what a bounce rule has made.
+WITH gone AS (
+    DELETE FROM suppressions WHERE ctid = ANY (ARRAY (
+        SELECT ctid FROM suppressions
+        WHERE rule = %(rule)s AND rule <> '' AND created_at >= %(since)s
+            AND (%(list)s::suppression_list IS NULL OR list = %(list)s::suppression_list)
+        LIMIT %(limit)s FOR UPDATE SKIP LOCKED))
+    RETURNING list
+)
+SELECT list::text, count(*)::int8 FROM gone GROUP BY list ORDER BY list
+
+-- name: purge_bounces
+-- A part of the entries that are too old for their tenants: hard bounces are on bounces, others on blocks.
+DELETE FROM suppressions WHERE ctid = ANY (ARRAY (
+    SELECT s.ctid FROM tenants t
+    CROSS JOIN LATERAL (VALUES
+        ('bounces'::suppression_list, t.settings #>> '{bounce_purge,hard_bounces}'),
+        ('blocks', t.settings #>> '{bounce_purge,soft_bounces}')) AS p (list, days)
+    CROSS JOIN LATERAL (
+        SELECT ctid FROM suppressions
+        WHERE tenant_id = t.id AND list = p.list AND group_id = 0
+            AND created_at < now() - make_interval(days => least(p.days::numeric, 36500)::integer)
+        LIMIT %(limit)s FOR UPDATE SKIP LOCKED) AS s
+    WHERE (t.settings #>> '{bounce_purge,enabled}')::boolean
+    LIMIT %(limit)s))

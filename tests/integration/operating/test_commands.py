@@ -4,12 +4,17 @@ import asyncio
 import json
 from datetime import UTC, datetime, timedelta
 
+import click
 import pytest
+from msgspec.structs import replace
 
+from cluster.commands.suppressions import SinceType
 from cluster.ids import new_id
 from cluster.installation import running
 from cluster.journal.records import DueDelivery, NewMessage, Outcome
+from cluster.journal.suppressions import NewSuppression
 from cluster.policy.lifecycle import Status
+from cluster.suppression.lists import SuppressionList
 from tests.integration.journal.builders import a_message, a_request, a_tenant, with_event
 from tests.integration.operating.conftest import ACTOR, Postray
 
@@ -322,3 +327,26 @@ async def test_a_check_explains_which_rule_gave_which_value(postray: Postray) ->
     assert "'*' is not the name of a site" in await postray.refused("shaping", "check", "--site", "*")
     (postray.config.parent / "routing.toml").write_text("nonsense", encoding="utf-8")
     assert "routing: not TOML" in await postray.refused("shaping", "check")
+
+
+async def test_what_a_wrong_rule_has_put_on_lists_is_deleted(postray: Postray) -> None:
+    tenant = await a_tenant(postray.journal)
+    now = datetime.now(UTC)
+    made = NewSuppression(
+        tenant_id=tenant, email="", list=SuppressionList.BOUNCES, created_at=now - timedelta(hours=3), rule="wrong"
+    )
+    await postray.journal.suppressions.add([replace(made, email=f"u{number}@example.com") for number in range(3)])
+    await postray.journal.suppressions.add([replace(made, email="u@example.com", list=SuppressionList.BLOCKS)])
+    purge = ("suppressions", "purge", "--rule", "wrong", "--since")
+    assert await postray.said(*purge, "2h") == "0 matched, 0 deleted"
+    said = await postray.said(*purge, "4h", "--dry-run")
+    assert said == "4 matched, 0 deleted (1 of blocks, 3 of bounces)"
+    at = f"{now - timedelta(hours=4):%Y-%m-%dT%H:%M}"
+    assert await postray.json(*purge, at, "--list", "bounces") == {
+        "matched": 3,
+        "deleted": 3,
+        "by_list": {"bounces": 3},
+    }
+    assert await postray.json(*purge, "4h") == {"matched": 1, "deleted": 1, "by_list": {"blocks": 1}}
+    with pytest.raises(click.BadParameter, match="neither a time such as"):
+        SinceType().convert("lately", None, None)
