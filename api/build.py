@@ -73,10 +73,13 @@ class Api:
         offers: DirectOffers,
         is_draining: Callable[[], Awaitable[bool]],
         tasks: Tasks,
+        token_keys: TokenKeys,
         tokens: "SignedTokens | None" = None,
     ) -> None:
-        """``is_draining`` returns whether this node is draining. ``tokens`` verifies JWTs."""
+        """``is_draining`` returns whether this node is draining. ``token_keys`` has the keys of tracked
+        mail. ``tokens`` verifies JWTs."""
         self._tokens = tokens
+        self._token_keys = token_keys
         self._server = server
         self._journal = journal
         self._directory = directory
@@ -98,6 +101,7 @@ class Api:
         await self._limiter.exchange()  # its shares depend on the processes that there are already
         self._tasks.spawn("limits", self._limiter.run())
         self._tasks.spawn("settling", settle_abandoned(self._journal))
+        self._tasks.spawn("token keys", self._token_keys.run())
         if self._tokens is not None:
             self._tasks.spawn("tokens", self._tokens.run())
         await self._server.start()
@@ -157,6 +161,7 @@ async def api(context: Context, links: Links) -> Api:
             return {"supervisor": gone.reason}
         return {**parts, **routing.active_policy.readiness()}
 
+    token_keys = TokenKeys(journal, context.vault)
     domains = domain_manager(context, links, journal, routing.active_policy)
     server = ApiServer(
         settings.http,
@@ -188,9 +193,9 @@ async def api(context: Context, links: Links) -> Api:
         limits=settings.message,
         why_full=watch.why_full,
         helo_name=settings.smtp.helo_name,
-        admin=admin(context, links, journal, directory, routing, dispatcher, timeline, domains),
+        admin=admin(context, links, journal, directory, routing, dispatcher, timeline, domains, token_keys),
         tokens=tokens,
-        token_keys=TokenKeys(journal, context.vault),
+        token_keys=token_keys,
         tracking=settings.tracking,
     )
     return Api(
@@ -203,6 +208,7 @@ async def api(context: Context, links: Links) -> Api:
         offers,
         lambda: journal.membership.is_draining(context.node_id),
         Tasks(),
+        token_keys,
         tokens,
     )
 
@@ -248,6 +254,7 @@ def admin(
     dispatcher: Dispatcher,
     timeline: Timeline,
     domains: DomainManager,
+    token_keys: TokenKeys,
 ) -> Admin:
     """The operators' routes in this process."""
     settings = context.settings
@@ -278,6 +285,7 @@ def admin(
         links.call,
         directory,
         domains=domains,
+        token_keys=token_keys,
         timeline=timeline,
         site_of=describing.site_of,
         find_site=describing.find_site,

@@ -36,6 +36,7 @@ from cluster.commands.shaping import shaping
 from cluster.commands.sites import actions, resume, sites, suspend
 from cluster.commands.suppressions import suppressions
 from cluster.commands.tenants import tenants
+from cluster.commands.tracking import tracking
 from cluster.context import keeps_from_work
 from cluster.entry_points import COMMANDS, NotInstalled, load
 from cluster.installation import running
@@ -106,6 +107,7 @@ for command in (
     tenants,
     suppressions,
     operator_token,
+    tracking,
     secret,
 ):
     main.add_command(command)

@@ -19,6 +19,7 @@ from api.admin.sites import SiteCalls
 from api.admin.suspensions import SuspensionCalls
 from api.admin.tenant_settings import TenantSettingsCalls
 from api.admin.tenants import TenantCalls
+from api.admin.token_keys import TokenKeyCalls
 from api.admin.tracing import Tracing
 from api.admin.unlisting import Unlisting
 from api.http.access import Caller
@@ -28,6 +29,7 @@ from cluster.peers import Call
 from cluster.tenancy.directory import TenantDirectory
 from cluster.tenancy.domains.managing import DomainManager
 from cluster.tenancy.limits import DEFAULTS, RequestLimits
+from cluster.tracking.keys import TokenKeys
 
 
 class Admin:
@@ -41,6 +43,7 @@ class Admin:
         directory: TenantDirectory,
         *,
         domains: DomainManager,
+        token_keys: TokenKeys,
         timeline: Timeline,
         site_of: SiteOf,
         find_site: FindSite,
@@ -53,7 +56,8 @@ class Admin:
         former_tokens: Sequence[FormerToken] = (),
     ) -> None:
         """``token`` is the derived operator token (cluster.keys), ``former_tokens`` are those of former secrets.
-        ``call`` calls the delivery actors. ``directory`` has the tenants and API keys of this process.
+        ``call`` calls the delivery actors. ``directory`` has the tenants and API keys of this process,
+        ``token_keys`` the keys of tracked mail.
         ``default_limits`` are those of the settings for a tenant."""
         self._operators = Operators(token, journal, former_tokens)
         deliverers = Deliverers(journal, call)
@@ -81,6 +85,7 @@ class Admin:
             DomainAdministration(journal, domains),
             Placing(deliverers, describe=describe, sources=sources, put_in_force=put_in_force, version=version),
             TenantCalls(journal, directory, deliverers),
+            TokenKeyCalls(token_keys),
         )
         self._of_tenants = TenantSettingsCalls(journal, directory, default_limits)
 

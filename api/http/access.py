@@ -276,6 +276,7 @@ ROUTES: Mapping[str, Access] = {
     "PUT /api/admin/tenants/{id}/settings": _SETS_TENANT,
     "GET /api/admin/tenants/{id}/limits": _READS_TENANT,
     "PUT /api/admin/tenants/{id}/limits": _SETS_TENANT,
+    "POST /api/admin/tracking/rotate-key": _OPERATOR,
     "GET /api/admin/operator-tokens": _OPERATOR,
     "POST /api/admin/operator-tokens": _OPERATOR,
     "DELETE /api/admin/operator-tokens/{id}": _OPERATOR,

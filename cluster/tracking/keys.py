@@ -5,6 +5,7 @@ stay, since mail of any age keeps its links.
 """
 
 import asyncio
+import logging
 import secrets
 import time
 from collections.abc import Callable, Mapping
@@ -13,8 +14,18 @@ from cluster.journal.journal import Journal, Unavailable
 from cluster.tracking.tokens import KEY_BYTES, Kind, Named, TokenKey, key_id, keys_by_id, read
 from cluster.vault import Vault
 
+log = logging.getLogger(__name__)
+
+LAST_ID = 255
+"""An id is one octet of a token."""
+FRESH_S = 60.0
+"""How soon a rotated key signs in every process."""
 LOOK_EVERY_S = 1.0
 """How often unknown keys, which anybody can name, may cost a look into the journal."""
+
+
+class NoMoreKeys(Exception):
+    """There are ``LAST_ID`` keys, and none is ever deleted."""
 
 
 class TokenKeys:
@@ -52,6 +63,15 @@ class TokenKeys:
             await self._look()
         return read(token, kind, self.by_id)
 
+    async def run(self) -> None:
+        """Keep what signs fresh, until it is cancelled."""
+        while True:
+            await asyncio.sleep(FRESH_S)
+            try:
+                await self.load()
+            except Unavailable as error:
+                log.warning("token keys not read again reason=%r", error.reason)
+
     async def _look(self) -> None:
         async with self._looking:
             if self._clock() < self._looked_at + LOOK_EVERY_S:
@@ -68,8 +88,11 @@ class TokenKeys:
                 self._looked_at = self._clock()
 
     async def rotate(self) -> int:
-        """Add a key that signs from now on, here and in processes that load again; returns its id."""
+        """Add a key that signs from now on, here and in processes that load again; returns its id. Raises NoMoreKeys,
+        Unavailable, WrongKey."""
         await self.load()
+        if self.newest.id >= LAST_ID:
+            raise NoMoreKeys
         await self._add(len(self._keys))
         await self.load()
         return self.newest.id

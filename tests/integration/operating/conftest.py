@@ -70,6 +70,7 @@ class Postray:
             self._call,
             directory,
             domains=domains,
+            token_keys=self.token_keys,
             timeline=self._timeline,
             site_of=self._site_of,
             find_site=self._find_site,

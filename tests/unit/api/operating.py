@@ -202,6 +202,7 @@ class Operating:
             self._call,
             directory,
             domains=domains,
+            token_keys=token_keys(journal),
             timeline=self._timeline,
             site_of=self._site_of,
             find_site=self._find_site,
