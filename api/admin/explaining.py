@@ -84,11 +84,14 @@ class Explaining:
             suspensions = await self._journal.suspensions.active()
         sites = await self._sites(unfinished, held)
         personalization = decode_personalization(fate.personalization)
+        emails = [to.email for to in (*personalization.to, *personalization.cc, *personalization.bcc)]
+        suppressed = await self._journal.suppressions.of_recipients(fate.tenant_id, emails, fate.group_id, fate.bypass)
         return MessageFacts(
             now=self._clock(),
             message_id=id,
             fate=fate,
-            recipients=tuple(to.email for to in (*personalization.to, *personalization.cc, *personalization.bcc)),
+            recipients=tuple(emails),
+            suppressed=suppressed,
             standings=tuple(standings),
             held=held,
             sites=sites,

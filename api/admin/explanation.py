@@ -11,6 +11,7 @@ from msgspec import Struct
 from analytics.queries import TimelineEvent
 from api.admin.site_views import SiteView, kept_by_source
 from cluster.journal.fates import Fate, RecipientState
+from cluster.journal.suppressions import SuppressedBy
 from cluster.journal.suspensions import Suspension
 from cluster.message.composable import NOT_COMPOSED
 from cluster.policy.lifecycle import FINISHED, Status
@@ -55,6 +56,8 @@ class MessageFacts(Struct, frozen=True, kw_only=True):
     """The live actors that did not answer."""
     events: Sequence[TimelineEvent] | None
     """None when the event store could not be queried."""
+    suppressed: Mapping[int, SuppressedBy] = {}
+    """By the recipient's number: what suppresses it now."""
 
 
 class RecipientExplained(Struct, frozen=True, kw_only=True):
@@ -86,6 +89,8 @@ class Explained(Struct, frozen=True, kw_only=True):
 
 
 EVENTS_SHOWN = 10
+SUPPRESSED_SHOWN = 3
+"""Suppressed recipients of a finished message."""
 GRAINS = ((86_400, 3600), (3600, 60))
 """(least, grain) in seconds: a distance of at least ``least`` is rounded to ``grain``."""
 
@@ -125,7 +130,9 @@ def _message(facts: MessageFacts) -> Iterator[str]:
         f", in batch {fate.batch_id}." if fate.batch_id else "."
     )
     if fate.status is not None:
-        yield _ended(fate, now)
+        yield _ended(facts)
+        if fate.status in (Status.BOUNCED, Status.FAILED):
+            yield from (_suppressed(facts, number) for number in sorted(facts.suppressed)[:SUPPRESSED_SHOWN])
     elif not facts.standings:
         yield "It is ending just now: ask again in a moment."
     else:
@@ -144,7 +151,18 @@ def _message(facts: MessageFacts) -> Iterator[str]:
         yield "The event store does not answer: the last events are not shown."
 
 
-def _ended(fate: Fate, now: datetime) -> str:
+def _suppressed(facts: MessageFacts, number: int) -> str:
+    """On which list a recipient is, since when and why."""
+    by = facts.suppressed[number]
+    rule = f" by the rule {by.rule}" if by.rule else ""
+    reason = f": {by.reason}" if by.reason else ""
+    return (
+        f"{facts.recipients[number]} is suppressed by {by.name} since {clock(by.created_at, facts.now)}{rule}{reason}."
+    )
+
+
+def _ended(facts: MessageFacts) -> str:
+    fate, now = facts.fate, facts.now
     at = clock(fate.finished_at, now) if fate.finished_at else "at an unknown time"
     said = f": {fate.error_message}" if fate.error_message else ""
     match fate.status:
@@ -157,6 +175,8 @@ def _ended(fate: Fate, now: datetime) -> str:
         case Status.FAILED:
             if (fate.error_message or "").startswith(NOT_COMPOSED):
                 return f"Failed {at}{said}. No message can be made of it: a retry does not help."
+            if len(facts.suppressed) == len(facts.recipients):
+                return f"Failed {at}{said}. A retry sends nothing while its recipients are suppressed."
             return f"Failed {at}{said}. A retry queues it once more."
         case Status.CANCELLED:
             return f"Cancelled {at}, before it was sent."
@@ -169,6 +189,8 @@ def _recipient(facts: MessageFacts, standing: RecipientState) -> RecipientExplai
     finished = standing.status in FINISHED
     sentences = [*_where(facts, standing)]
     if not finished:
+        if standing.recipient_no in facts.suppressed:
+            sentences.append(f"{_suppressed(facts, standing.recipient_no)} It is dropped when its turn comes.")
         sentences += _why(facts, standing, site)
         sentences.append(_ending(facts, standing))
     return RecipientExplained(

@@ -5,6 +5,7 @@ from datetime import datetime
 from msgspec import Struct
 
 from cluster.journal.database import JournalPart
+from cluster.journal.excerpts import decode_suppression_terms
 from cluster.policy.lifecycle import Status
 
 
@@ -20,6 +21,10 @@ class Fate(Struct, frozen=True, kw_only=True):
     finished_at: datetime | None
     error_message: str | None
     batch_paused: bool
+    group_id: int | None = None
+    """The unsubscribe group of the message."""
+    bypass: int | None = None
+    """The suppression lists that it passes."""
 
 
 class RecipientState(Struct, frozen=True, kw_only=True):
@@ -57,7 +62,8 @@ class Fates(JournalPart):
         row = await self._database.row("fate", message_id=message_id)
         if row is None:
             return None
-        tenant_id, batch_id, created_at, send_at, personalization, status, finished_at, error_message, paused = row
+        tenant_id, batch_id, created_at, send_at, personalization, status, finished_at, error_message, paused = row[:9]
+        group_id, bypass = decode_suppression_terms(row[9])
         return Fate(
             tenant_id=tenant_id,
             batch_id=batch_id,
@@ -68,6 +74,8 @@ class Fates(JournalPart):
             finished_at=finished_at,
             error_message=error_message,
             batch_paused=paused,
+            group_id=group_id,
+            bypass=bypass,
         )
 
     async def recipients(self, message_id: str) -> list[RecipientState]:

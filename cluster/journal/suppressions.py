@@ -46,6 +46,16 @@ class Suppression(Struct, frozen=True):
     """The email as addresses compare."""
 
 
+class SuppressedBy(Struct, frozen=True):
+    """The entry that suppresses a recipient."""
+
+    name: str
+    """Of the list: that of a ``SuppressionList``, or such as ``group 12``."""
+    created_at: datetime
+    reason: str
+    rule: str
+
+
 class Wanted(Struct, frozen=True, kw_only=True):
     """Which entries of a list a page has, the newest first."""
 
@@ -121,6 +131,19 @@ class Suppressions(JournalPart):
         ):
             removed += part
         return removed
+
+    async def of_recipients(
+        self, tenant_id: str, emails: Sequence[str], group_id: int | None, bypass: int | None
+    ) -> dict[int, SuppressedBy]:
+        """What suppresses the recipients of a message now, by their number, as its claim would decide."""
+        found = await self._database.rows(
+            "suppressed_by",
+            tenant_id=tenant_id,
+            addresses=[compared(email) for email in emails],
+            group_id=group_id,
+            bypass=bypass,
+        )
+        return {number: SuppressedBy(*entry) for number, *entry in found}
 
     async def made_by_rule(self, rule: str, since: datetime, list: SuppressionList | None) -> dict[str, int]:
         """How many entries a bounce rule has made since then, by list. Raises TookTooLong."""

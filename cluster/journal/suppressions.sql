@@ -78,3 +78,9 @@ DELETE FROM suppressions WHERE ctid = ANY (ARRAY (
         LIMIT %(limit)s FOR UPDATE SKIP LOCKED) AS s
     WHERE (t.settings #>> '{bounce_purge,enabled}')::boolean
     LIMIT %(limit)s))
+
+-- name: suppressed_by
+-- What suppresses these addresses now, as a claim would decide.
+SELECT (k.number - 1)::int, s.name, s.created_at, s.reason, s.rule
+FROM unnest(%(addresses)s::text[]) WITH ORDINALITY AS k (address, number)
+CROSS JOIN LATERAL suppression_of(%(tenant_id)s, k.address, %(group_id)s::int, %(bypass)s::int2) s

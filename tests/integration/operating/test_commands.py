@@ -241,6 +241,15 @@ async def test_explaining(postray: Postray) -> None:
     assert "greylisted" in said and "\x1b" not in said
     assert (await postray.json("explain", message.id))["recipients"][0]["site"] == "site.example"
     assert "The message does not exist" in await postray.refused("explain", "msg_none")
+    await postray.journal.suppressions.add(
+        [
+            NewSuppression(
+                tenant_id=tenant, email=email, list=SuppressionList.UNSUBSCRIBES, created_at=datetime.now(UTC)
+            )
+            for email in message.to_emails
+        ]
+    )
+    assert f"{message.to_emails[0]} is suppressed by unsubscribes since" in await postray.said("explain", message.id)
 
 
 async def test_tracing(postray: Postray) -> None:

@@ -21,6 +21,7 @@ from cluster.journal.operator_tokens import OperatorToken
 from cluster.journal.queue_control import QueueFilter, QueueMark, QueuePart, UnfinishedDelivery
 from cluster.journal.records import DeliveryActor, DueDelivery, NewRequest
 from cluster.journal.site_actions import SiteAction
+from cluster.journal.suppressions import SuppressedBy
 from cluster.journal.suspensions import Suspension
 from cluster.journal.tenants import TenantRecord
 from cluster.keys import operator_token
@@ -77,6 +78,7 @@ class OperationsDouble(JournalDouble):
             tenants_like=self._tenants_like,
         )
         self.fates = SimpleNamespace(find=self._fate, recipients=self._standings)
+        self.suppressions.of_recipients = self._suppressed
         self.uses: list[tuple[str, datetime]] = []
         self.tokens: dict[bytes, OperatorToken] = {}
         self.operator_tokens = SimpleNamespace(
@@ -87,6 +89,11 @@ class OperationsDouble(JournalDouble):
             revoke=self._revoke_token,
         )
         self.policies = SimpleNamespace(version=self._policies_version)
+
+    async def _suppressed(
+        self, tenant_id: str, emails: Sequence[str], group_id: int | None, bypass: int | None
+    ) -> dict[int, SuppressedBy]:
+        return {}
 
     async def _actors(self, alive_s: float) -> list[DeliveryActor]:
         self._read()

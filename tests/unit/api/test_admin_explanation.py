@@ -9,6 +9,7 @@ from analytics.queries import TimelineEvent
 from api.admin.explanation import HeldBy, RecipientExplained, clock, explain
 from api.admin.site_views import site_views
 from cluster.journal.fates import RecipientState
+from cluster.journal.suppressions import SuppressedBy
 from cluster.policy.lifecycle import FINISHED, UNFINISHED, Status
 from cluster.routing.views import PoolShare, SourceState, WarmUpUse
 from tests.unit.api.admin_facts import (
@@ -335,3 +336,18 @@ def test_who_did_not_answer_is_named() -> None:
 )
 def test_how_far_a_time_is(away: dict[str, float], words: str) -> None:
     assert clock(ahead(**away), NOW).endswith(f" UTC ({words})")
+
+
+@pytest.mark.parametrize(("rule", "words"), [("code-mailbox", " by the rule code-mailbox: 550 no."), ("", ": 550 no.")])
+def test_a_suppressed_recipient(rule: str, words: str) -> None:
+    suppressed = {0: SuppressedBy("bounces", ahead(minutes=-1), "550 no", rule)}
+    said = f"ada@example.com is suppressed by bounces since 2026-04-23 09:59:00 UTC (1m ago){words}"
+    waiting = about(a_standing(), suppressed=suppressed)
+    assert waiting.sentences[1] == f"{said} It is dropped when its turn comes."
+    for status, after in ((Status.BOUNCED, ""), (Status.FAILED, " A retry sends nothing while its recipients are")):
+        fate = a_fate(status=status, finished_at=NOW, error_message="no")
+        explained = explain(some_facts(fate=fate, suppressed=suppressed))
+        assert after in explained.sentences[1]
+        assert explained.sentences[2] == said
+    delivered = explain(some_facts(fate=a_fate(status=Status.DELIVERED, finished_at=NOW), suppressed=suppressed))
+    assert len(delivered.sentences) == 2
