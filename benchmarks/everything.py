@@ -22,6 +22,7 @@ QUICK: Mapping[str, Mapping[str, Any]] = {
     "attachments": {"per_request": 100},
     "backlog": {"messages": 100_000, "seconds": 5.0},
     "attacks": {"seconds": 3.0},
+    "tracking": {"seconds": 2.0, "messages": 200},
 }
 """Options that differ from the defaults, so that the whole run takes less than ten minutes."""
 AMOUNTS: Mapping[str, Mapping[str, int]] = {

@@ -145,17 +145,18 @@ class Load:
         finally:
             self._free.put_nowait(connection)
 
-    async def get(self, path: str) -> tuple[float, bytes]:
-        """The duration of a GET in seconds, and its body. Raises Refused for any answer but a 200."""
+    async def get(self, path: str, expected: int = 200, fields: str = "") -> tuple[float, bytes]:
+        """The duration of a GET in seconds, and its body. ``fields``: header fields, each with its CRLF. Raises
+        NotAccepted for any status but the expected one."""
         connection = await self._free.get()
         began = time.perf_counter()
         try:
             async with asyncio.timeout(ANSWER_S):
-                status, answer = await connection.ask([self._head("GET", path, 0)])
+                status, answer = await connection.ask([self._head("GET", path, 0, fields)])
             took_s = time.perf_counter() - began
         finally:
             self._free.put_nowait(connection)
-        if status != 200:
+        if status != expected:
             raise NotAccepted(f"{status}: {answer[:500].decode('utf-8', 'replace')}")
         return took_s, answer
 
@@ -168,10 +169,10 @@ class Load:
         promise = _decode(answer)
         self.accepted.append(Accepted(at, took_s, promise.message_ids or (promise.message_id,)))
 
-    def _head(self, method: str, path: str, length: int) -> bytes:
+    def _head(self, method: str, path: str, length: int, fields: str = "") -> bytes:
         return (
             f"{method} {path} HTTP/1.1\r\nHost: {self._host}:{self._port}\r\nAuthorization: Bearer {self._key}\r\n"
-            f"Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n"
+            f"Content-Type: application/json\r\nContent-Length: {length}\r\n{fields}\r\n"
         ).encode("ascii")
 
 

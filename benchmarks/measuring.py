@@ -34,6 +34,7 @@ from benchmarks.scenarios import (
     skew,
     stages,
     templates,
+    tracking,
 )
 from benchmarks.tuning import options
 
@@ -58,6 +59,7 @@ SCENARIOS: Mapping[str, tuple[type[Struct], Make]] = {
     "stages": (stages.Options, stages.Stages),
     "reads": (reads.Options, reads.Reads),
     "images": (images.Options, images.Images),
+    "tracking": (tracking.Options, tracking.Tracking),
     "growth": (growth.GrowthOptions, growth.Growth),
     "backlog": (backlog.BacklogOptions, backlog.Backlog),
     "peers": (peers.Options, peers.Peers),

@@ -182,6 +182,19 @@ async def test_while_the_journal_is_away(site: Site) -> None:
     assert engagements.clicks == 1 + MOST_BYTES // 13_000
 
 
+async def test_recipients_are_answered_without_the_journal(site: Site, anybody: httpx.AsyncClient) -> None:
+    who = await a_recipient(site)
+    await site.journal.close()
+    for path, status in ((f"/t/o/{open_token(site.token_keys, who)}.gif", 200), ("/t/o/AAAA.gif", 404)):
+        assert (await anybody.get(path)).status_code == status
+    token = click_token(site.token_keys, who, URL)
+    assert (await anybody.get(f"/t/c/{token}")).status_code == 302
+    unknown = await anybody.get(f"/t/c/_{token[1:]}")  # another process may have made its key
+    assert (unknown.status_code, unknown.headers["retry-after"]) == (503, "5")
+    await site.server.engagements.write()
+    assert site.server.engagements.lost == 0
+
+
 async def test_a_server_of_their_own(site: Site) -> None:
     server = site.another(tracking=TrackingSettings(bind="127.0.0.1:0", ip="network"))
     url = await server.start()
