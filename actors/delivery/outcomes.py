@@ -13,7 +13,7 @@ from actors.smtp.reply import Reply
 from actors.smtp.transaction import TransactionResult
 from cluster.events import Bounced, Deferred, Delivered, Dropped
 from cluster.ids import new_id
-from cluster.journal.records import Claimed, ListedOutcome, Outcome, OutcomeWithEvent, Suppression
+from cluster.journal.records import Claimed, ClaimSuppression, ListedOutcome, Outcome, OutcomeWithEvent
 from cluster.journal.suppressions import NewSuppression
 from cluster.policy.lifecycle import Status, Transition, after
 from cluster.policy.limits.retry import next_attempt, schedule_for, tried_until
@@ -224,7 +224,7 @@ def dropped(delivery: Claimed, reason: str, now: datetime) -> OutcomeWithEvent:
     )
 
 
-def suppressed(delivery: Claimed, by: Suppression, now: datetime) -> OutcomeWithEvent:
+def suppressed(delivery: Claimed, by: ClaimSuppression, now: datetime) -> OutcomeWithEvent:
     """A delivery whose recipient is on a suppression list: failed, without an attempt."""
     error = ALL_SUPPRESSED if delivery.sole_recipient else f"{SUPPRESSED}{by.name}"
     return outcome_of(delivery, Transition.SUPPRESSED, error), Dropped(

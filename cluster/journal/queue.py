@@ -14,7 +14,15 @@ from cluster.events import Delivered, Event, encode_batch
 from cluster.journal.database import JournalPart, Row, execute, rows
 from cluster.journal.ending import ends, finish, tally
 from cluster.journal.event_log import append
-from cluster.journal.records import Claimed, DueDelivery, ListedOutcome, Outcome, OutcomeWithEvent, Suppression, keys
+from cluster.journal.records import (
+    Claimed,
+    ClaimSuppression,
+    DueDelivery,
+    ListedOutcome,
+    Outcome,
+    OutcomeWithEvent,
+    keys,
+)
 from cluster.journal.suppressions import suppress
 from cluster.policy.lifecycle import Status
 
@@ -166,5 +174,5 @@ def _claimed(
         dated_at=dated_at,
         expires_at=expires_at,
         personalization=personalization,
-        suppression=None if suppressed is None else Suppression(suppressed[0], tuple(suppressed[1:])),
+        suppression=None if suppressed is None else ClaimSuppression(suppressed[0], tuple(suppressed[1:])),
     )

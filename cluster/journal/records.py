@@ -219,7 +219,7 @@ class DueDelivery(Struct, frozen=True, array_like=True):
     """The name of the route that an operator has moved it to; "" when the routing decides."""
 
 
-class Suppression(Struct, frozen=True):
+class ClaimSuppression(Struct, frozen=True):
     """Why a claimed delivery is not sent."""
 
     name: str
@@ -250,7 +250,7 @@ class Claimed(Struct, frozen=True, kw_only=True):
     attempt and is the message's Date (RFC 5322 §3.6.1)."""
     expires_at: datetime
     personalization: bytes
-    suppression: Suppression | None = None
+    suppression: ClaimSuppression | None = None
 
 
 class Delivery(Protocol):

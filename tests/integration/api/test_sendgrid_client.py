@@ -10,10 +10,28 @@ from python_http_client.exceptions import (  # type: ignore[import-untyped]
     BadRequestsError,
     UnauthorizedError,
 )
-from sendgrid.helpers.mail import Attachment, BatchId, Bcc, Category, Content, CustomArg, Header, Mail, SendAt, To
+from sendgrid.helpers.mail import (
+    Asm,
+    Attachment,
+    BatchId,
+    Bcc,
+    BypassListManagement,
+    Category,
+    Content,
+    CustomArg,
+    GroupId,
+    GroupsToDisplay,
+    Header,
+    Mail,
+    MailSettings,
+    SendAt,
+    To,
+)
+from sendgrid.helpers.mail.bypass_unsubscribe_management import BypassUnsubscribeManagement
 
-from cluster.journal.records import decode_content
+from cluster.journal.records import DueDelivery, decode_content
 from cluster.policy.lifecycle import Status
+from cluster.tenancy.granting import add_key
 from tests.integration.api.conftest import Site
 
 
@@ -114,3 +132,39 @@ async def test_it_reads_refusals(site: Site) -> None:
     assert refused.value.to_dict["errors"][0]["field"] == "categories[0]"
     scopes = await asyncio.to_thread(client(site).client.scopes.get)
     assert "mail.send" in scopes.to_dict["scopes"]
+
+
+async def test_its_group_and_its_bypasses_decide_who_is_suppressed(site: Site) -> None:
+    added = await add_key(site.journal, site.tenant_id, "lists", ["suppressions.read", "suppressions.write"])
+    api = client(site, added.secret).client
+    made = await asyncio.to_thread(api.asm.groups.post, request_body={"name": "News", "description": "Our news"})
+    group: int = made.to_dict["id"]
+    email = "Ünal@example.com"
+    await asyncio.to_thread(
+        api.asm.groups._(group).suppressions.post, request_body={"recipient_emails": [email.lower()]}
+    )
+
+    async def suppressed(asm: Asm | None = None, settings: MailSettings | None = None) -> str | None:
+        message = Mail("hello@mail.example.com", email, "News", plain_text_content="News")
+        if asm is not None:
+            message.asm = asm
+        if settings is not None:
+            message.mail_settings = settings
+        response = await asyncio.to_thread(client(site).send, message)
+        wanted = DueDelivery(response.headers["X-Message-Id"], 0, site.tenant_id, "example.com")
+        (claimed,) = await site.journal.queue.claim([wanted], owner=1, lease_s=60)
+        return claimed.suppression.name if claimed.suppression is not None else None
+
+    asm = Asm(GroupId(group), GroupsToDisplay([group]))
+    by_all = MailSettings(bypass_list_management=BypassListManagement(True))
+    by_list = MailSettings(bypass_unsubscribe_management=BypassUnsubscribeManagement(True))
+    assert await suppressed() is None
+    assert await suppressed(asm) == f"group {group}"
+    assert await suppressed(asm, by_list) == f"group {group}", "passes the global list only"
+    assert await suppressed(asm, by_all) is None
+    await asyncio.to_thread(api.asm.suppressions._("global").post, request_body={"recipient_emails": [email]})
+    assert await suppressed() == "unsubscribes"
+    assert await suppressed(None, by_list) is None
+    with pytest.raises(BadRequestsError) as refused:
+        await suppressed(Asm(GroupId(group + 1)))
+    assert refused.value.to_dict["errors"][0]["field"] == "asm.group_id"

@@ -22,6 +22,7 @@ from cluster.installation.embedded import EmbeddedPostgres
 from cluster.journal.journal import Journal, Rejected, Unavailable, migrate
 from cluster.journal.records import DueDelivery, NewMessage, Outcome, OutcomeWithEvent
 from cluster.policy.lifecycle import Status
+from cluster.suppression.lists import SuppressionList
 from tests.integration.delivery.world import DELIVERY, MAX_WAIT_S, SMTP, World, a_world
 from tests.integration.journal.builders import a_message, with_event
 
@@ -237,6 +238,8 @@ async def test_words_that_cannot_be_stored_do_not_make_a_bounce_come_again(journ
                 assert (row.status, row.error_message) == (Status.BOUNCED, UNSTORABLE)
                 (event,) = await world.events_of(message, 1)
                 assert isinstance(event, Bounced) and event.reason == "550 5.1.1 no"
+            entry = await journal.suppressions.entry(world.tenant_id, SuppressionList.BOUNCES, "ada@example.com")
+            assert entry is not None and entry.reason == UNSTORABLE
 
 
 async def test_a_claim_without_an_answer_is_given_back(journal: Journal) -> None:
