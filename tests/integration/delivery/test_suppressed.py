@@ -138,3 +138,29 @@ async def test_no_unsubscribe_that_was_answered_before_the_claim_is_missed(
     assert missed == []
     assert len(sent) == sum(not suppressed for _, suppressed in claims.values())
     assert 0 < len(sent) < MANY, "a race in which one side always wins shows nothing"
+
+
+async def never(*_: object, **__: object) -> None:
+    await asyncio.Event().wait()
+
+
+async def test_a_life_that_ends_between_claim_and_drop_leaves_the_drop_to_the_next(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with a_world(journal) as world:
+        world.zone("example.com", "127.0.0.1")
+        await journal.suppressions.add([unsubscribed(world, "ada@example.com")])
+        message = a_message()
+        with monkeypatch.context() as patch:
+            patch.setattr(journal.queue, "commit", never)
+            await world.accept(message)
+            claims = world.deliverer.parts.claims
+            await world.eventually(lambda: claims.suppressed == 1)
+            assert (await world.until(message, Status.SENDING)).error_message is None
+            await world.kill()
+        await world.restart()
+        row = await world.finished(message)
+        assert (row.status, row.error_message) == (Status.FAILED, ALL_SUPPRESSED)
+        (event,) = await world.events_of(message, 1)
+        assert isinstance(event, Dropped)
+        assert world.taken == []
