@@ -57,7 +57,7 @@ from cluster.tracking.keys import TokenKeys
 
 DESCRIPTION = (
     "Send mail in bulk and follow it. The shapes are SendGrid v3's: its clients work with the host changed, for the "
-    "routes that are here. There are no suppression lists, unsubscribe groups, tracking, statistics or webhooks yet. "
+    "routes that are here. There are no statistics or webhooks yet. "
     "Every answer from 400 up has `errors` and `detail`, a text; in a 422 `detail` is a list: what is not JSON or has "
     "the wrong type, and where. Two answers are not errors of that form: a 409 of cancel, retry or fail has "
     "`message_id`, `status` and `message`, and a 503 of `/readyz` has the parts. `X-Postray-Ignored` names what a "

@@ -169,6 +169,9 @@ class Postray:
 
         replace, settings = msgspec.structs.replace, self._settings
         self._settings = replace(settings, http=replace(settings.http, bind=held("http.bind", settings.http.bind)))
+        if settings.tracking.bind:
+            tracking = replace(settings.tracking, bind=held("tracking.bind", settings.tracking.bind))
+            self._settings = replace(self._settings, tracking=tracking)
         if has_sink(settings.delivery):
             smtp = held("capture.smtp_bind", settings.capture.smtp_bind)
             page = held("capture.http_bind", settings.capture.http_bind)

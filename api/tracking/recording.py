@@ -27,8 +27,10 @@ PERIOD_S = 0.1
 MOST_AT_ONCE = 1000
 """Events in one transaction."""
 MOST_BYTES = 64 * 1024 * 1024
-NOTE_BYTES = 1200
-"""What a note takes at most, without the texts of its target."""
+NOTE_BYTES = 900
+"""What a note takes at most, without its longer texts."""
+CHARACTER_BYTES = 4
+"""What a character takes at most."""
 
 
 class Note(Struct, frozen=True, gc=False):
@@ -44,7 +46,8 @@ class Note(Struct, frozen=True, gc=False):
 
     @property
     def size(self) -> int:
-        return NOTE_BYTES + (4 * len(self.target.url) if self.target else 0)
+        texts = len(self.client.user_agent) + (len(self.target.url) if self.target else 0)
+        return NOTE_BYTES + CHARACTER_BYTES * texts
 
 
 class Engagements:
@@ -113,7 +116,12 @@ class Engagements:
     async def _prepare(self) -> None:
         """Make the events of the oldest notes."""
         notes = self._notes[:MOST_AT_ONCE]
-        messages = await self._journal.engagement.messages([note.recipient for note in notes])
+        messages: Sequence[EngagedMessage | None]
+        try:
+            messages = await self._journal.engagement.messages([note.recipient for note in notes])
+        except Rejected as error:
+            self._lose(len(notes), error)
+            messages = [None] * len(notes)
         del self._notes[: len(notes)]
         self._unwritten_bytes = sum([note.size for note in notes])
         self._bytes -= self._unwritten_bytes
@@ -123,10 +131,13 @@ class Engagements:
         try:
             self.written += await self._journal.engagement.write(self._unwritten)
         except Rejected as error:
-            log.error("opens and clicks lost events=%d reason=%r", len(self._unwritten), error.reason)
-            self.lost += len(self._unwritten)
+            self._lose(len(self._unwritten), error)
         self._unwritten = []
         self._unwritten_bytes = 0
+
+    def _lose(self, count: int, error: Rejected) -> None:
+        log.error("opens and clicks lost events=%d reason=%r", count, error.reason)
+        self.lost += count
 
 
 def events_of(

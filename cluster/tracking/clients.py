@@ -42,7 +42,7 @@ def client_of(
     is_ahead = False
     for name, value in headers:
         if name == b"user-agent":
-            user_agent = printable(value.decode(errors="replace")[:LONGEST_USER_AGENT])
+            user_agent = printable(value.decode(errors="replace")[:LONGEST_USER_AGENT])[:LONGEST_USER_AGENT]
         elif name == b"x-forwarded-for":
             forwarded.append(value.decode("latin-1"))
         elif name in _AHEAD:

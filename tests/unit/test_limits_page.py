@@ -20,6 +20,7 @@ from api.send import validation as rules
 from api.send.large import crowding
 from api.templates import bodies as template_bodies
 from api.templates import missing_names, paging, previewing, saving, versions
+from api.tracking import recording
 from cluster.access import tokens
 from cluster.http import heads
 from cluster.http.connections import ConnectionBounds
@@ -36,6 +37,9 @@ from cluster.templates import markup
 from cluster.templates.handlebars import bounds, lexing
 from cluster.templates.handlebars import reading as template_reading
 from cluster.tenancy.domains import domain, names
+from cluster.tracking import clients
+from cluster.tracking import keys as token_keys
+from cluster.tracking import tokens as token_texts
 
 PAGE = (Path(__file__).parents[2] / "docs" / "limits.md").read_text(encoding="utf-8")
 DEFAULTS = Settings()
@@ -161,6 +165,11 @@ LIMITS: dict[str, int | str] = {
     "images embedded in a request": embedding.MOST_EMBEDDED,
     "images being decoded": f"{checking.MEMORY_MB} MB",
     "images in the cache": mb(image_cache.KEPT_BYTES),
+    "target of a tracked link": f"{token_texts.LONGEST_TARGET:,} bytes",
+    "token of a URL": token_texts.LONGEST,
+    "keys of tokens": token_keys.LAST_ID,
+    "user agent of an event": clients.LONGEST_USER_AGENT,
+    "opens and clicks that wait for the journal": mb(recording.MOST_BYTES),
     "head of a request": kb(heads.HEAD_BYTES),
     "header fields of a request": heads.HEAD_FIELDS,
     "time for a head": seconds(DEFAULTS.http.head_timeout_s),

@@ -13,7 +13,7 @@ from api.tracking.recording import MOST_BYTES, Engagements
 from api.tracking.serving import PIXEL
 from cluster.events import Clicked, Opened, decode_batch
 from cluster.ids import new_id
-from cluster.journal.journal import Journal, Unavailable
+from cluster.journal.journal import Journal, Rejected, Unavailable
 from cluster.policy.lifecycle import Status
 from cluster.settings import TrackingSettings
 from cluster.tracking.clients import Client
@@ -180,6 +180,24 @@ async def test_while_the_journal_is_away(site: Site) -> None:
         engagements.clicked(who, person, target)
     assert engagements.lost > 0
     assert engagements.clicks == 1 + MOST_BYTES // 13_000
+
+
+@pytest.mark.parametrize("refused", ["messages", "write"])
+async def test_what_the_journal_refuses_is_lost_alone(
+    site: Site, refused: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    who, person = await a_recipient(site), Client("", CHROME["User-Agent"])
+
+    async def refuse(*_: object) -> None:
+        raise Rejected("it does not fit")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(site.journal.engagement, refused, refuse)
+        site.server.engagements.opened(who, person)
+        await site.server.engagements.write()
+    assert site.server.engagements.lost == 1 and "it does not fit" in caplog.text
+    site.server.engagements.opened(who, person)
+    assert len(await told(site)) == 1
 
 
 async def test_recipients_are_answered_without_the_journal(site: Site, anybody: httpx.AsyncClient) -> None:

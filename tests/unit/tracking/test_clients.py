@@ -19,6 +19,7 @@ def test_a_client_is_read_from_its_request() -> None:
     )
     assert client_of("192.0.2.1", "HEAD", headers[1:2], PROXIES) == Client(ip_address("192.0.2.1"), "", "HEAD")
     assert client_of("", "GET", [(b"user-agent", b"a" * 9000)]).user_agent == "a" * LONGEST_USER_AGENT
+    assert client_of("", "GET", [(b"user-agent", b"\x01" * 9000)]).user_agent == "\\x01" * (LONGEST_USER_AGENT // 4)
     assert client_of("x", "GET", [(b"user-agent", b"a\tb\x00")]).user_agent == "a\\x09b\\x00"
 
 
