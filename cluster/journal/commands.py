@@ -83,10 +83,8 @@ class Commands(JournalPart):
                 terms = {"group_id": group_id, "bypass": bypass}
                 if command != "cancel" and (still := await _suppressed(connection, key, recipients, terms)):
                     status, names = still
-                    for number, name in names.items():
-                        ended = Ended(tenant_id, message_id, recipients[number].email, batch_id, categories)
-                        await append_dropped(connection, [ended], name, at)
-                    return CommandResult(done=True, status=status, suppressed_by=tuple(dict.fromkeys(names.values())))
+                    ended = {n: Ended(tenant_id, message_id, recipients[n].email, batch_id, categories) for n in names}
+                    return await _drop_again(connection, status, ended, names, at)
                 former = [] if command == "cancel" else await rows(connection, "take_outcome", **key)
                 if not former:
                     ((state,),) = await rows(connection, "status_of", **key)
@@ -154,6 +152,20 @@ async def _suppressed(
     if not all(number in names for number in wanted):
         return None
     return Status(status), {number: names[number] for number in wanted}
+
+
+async def _drop_again(
+    connection: AsyncConnection[Row],
+    status: Status,
+    ended: Mapping[int, Ended],
+    names: Mapping[int, str],
+    at: datetime,
+) -> CommandResult:
+    """Write the event of each recipient who stays suppressed, by number; ``names`` has the lists."""
+    lists = tuple(dict.fromkeys(names.values()))
+    for one in lists:
+        await append_dropped(connection, [ended[number] for number in names if names[number] == one], one, at)
+    return CommandResult(done=True, status=status, suppressed_by=lists)
 
 
 async def _deliver_anew(
