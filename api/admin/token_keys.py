@@ -4,6 +4,7 @@ from litestar import post
 from litestar.handlers import HTTPRouteHandler
 from msgspec import Struct
 
+from api.http import help_texts
 from api.http.errors import answers
 from api.http.refusals import Conflict
 from cluster.tracking.keys import LAST_ID, NoMoreKeys, TokenKeys
@@ -34,4 +35,7 @@ class TokenKeyCalls:
         try:
             return NewestKey(await self._keys.rotate())
         except NoMoreKeys:
-            raise Conflict(f"There are {LAST_ID} keys, and mail may have links of each: no more can be made") from None
+            raise Conflict(
+                f"There are {LAST_ID} keys, and mail may have links of each: no more can be made",
+                help=help_texts.TOKEN_KEYS,
+            ) from None

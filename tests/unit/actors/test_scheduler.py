@@ -28,7 +28,7 @@ class Backlog:
         self.decided: list[list[int | str]] = []
         self.parked: list[tuple[str, str]] = []
         self.emptied: list[str] = []
-        self.scheduling = self.membership = self
+        self.scheduling = self.membership = self.suppressions = self
 
     async def anything_due(self) -> bool:
         return bool(self.due)
@@ -47,6 +47,9 @@ class Backlog:
 
     async def empty_lane(self, destination: str, limit: int) -> None:
         self.emptied.append(destination)
+
+    async def purge_bounces(self, page: int) -> int:
+        return 0
 
     async def actors(self, alive_s: float) -> list[DeliveryActor]:
         return self.members
