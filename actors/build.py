@@ -36,8 +36,9 @@ async def capture(context: Context, links: Links) -> "CaptureSink":
         events: MessageEvents = await links.call("recorder", "timeline", tenant_id, message_id)
         return events
 
-    shows_messages = context.settings.delivery.mode == "capture"
-    accepted = AcceptedMessages(partial(context.open_journal, 1), timeline) if shows_messages else None
+    accepted = None
+    if context.settings.delivery.mode == "capture":
+        accepted = AcceptedMessages(partial(context.open_journal, 1), timeline, context.vault)
     return CaptureSink(context.settings.capture, context.data_path, accepted)
 
 

@@ -5,7 +5,8 @@ nothing.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import logging
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from datetime import datetime
 
 from msgspec import Struct
@@ -13,9 +14,17 @@ from msgspec import Struct
 from analytics.queries import MessageEvents
 from analytics.timeline import Timeline, events_of
 from cluster.ids import is_id
-from cluster.journal.journal import Journal
+from cluster.journal.journal import Journal, Unavailable
 from cluster.journal.records import Address, MessageRow, decode_content, decode_personalization
 from cluster.policy.lifecycle import Status
+from cluster.tracking.keys import TokenKeys
+from cluster.tracking.tokens import Kind
+from cluster.vault import Vault, WrongKey
+
+log = logging.getLogger(__name__)
+
+TRACKED = "/t/c/"
+"""What stands in the URL of a tracked link, before its token."""
 
 
 class AcceptedMessage(Struct, frozen=True, kw_only=True):
@@ -49,8 +58,11 @@ class AcceptedMessages:
         self,
         open_journal: Callable[[], Awaitable[Journal]],
         timeline: Timeline,
+        vault: Vault,
     ) -> None:
+        """``vault`` opens the keys of tracked links."""
         self._open_journal = open_journal
+        self._vault = vault
         self._timeline = timeline
         self._journal: Journal | None = None
         self._opening = asyncio.Lock()
@@ -59,12 +71,30 @@ class AcceptedMessages:
         """A message by its id; None when there is none. Raises Unavailable."""
         if not is_id("msg_", message_id):
             return None
+        journal = await self._opened()
+        tenant_id = await journal.messages.tenant_of(message_id)
+        row = await journal.messages.find(tenant_id, message_id) if tenant_id is not None else None
+        return None if row is None else _shown(row, await events_of(self._timeline, row.tenant_id, row.id))
+
+    async def targets(self, urls: Iterable[str]) -> Mapping[str, str]:
+        """Where those of these links lead that are tracked, by URL; none while the journal is away."""
+        tokens = {url: url.rpartition("/")[2] for url in urls if TRACKED in url}
+        if not tokens:
+            return {}
+        try:
+            keys = TokenKeys(await self._opened(), self._vault)
+            await keys.load()
+            named = {url: await keys.read(token, Kind.CLICK) for url, token in tokens.items()}
+        except (Unavailable, WrongKey) as error:
+            log.warning("targets of links not shown reason=%r", str(error))
+            return {}
+        return {url: one.target.url for url, one in named.items() if one is not None and one.target is not None}
+
+    async def _opened(self) -> Journal:
         async with self._opening:
             if self._journal is None:
                 self._journal = await self._open_journal()
-        tenant_id = await self._journal.messages.tenant_of(message_id)
-        row = await self._journal.messages.find(tenant_id, message_id) if tenant_id is not None else None
-        return None if row is None else _shown(row, await events_of(self._timeline, row.tenant_id, row.id))
+            return self._journal
 
     async def close(self) -> None:
         journal, self._journal = self._journal, None

@@ -137,6 +137,7 @@ async def show_message(
         await store.mark_read(message_id)
     offered = [name for name, has in (("html", content.html), ("text", content.text)) if has is not None]
     offered += ["links", "headers", "source"]
+    targets = await accepted.targets(link.url for link in found) if accepted is not None and view == "links" else {}
     return _render(
         "message.html",
         message=message,
@@ -145,6 +146,7 @@ async def show_message(
         offered=offered,
         on_phone=width == "phone",
         links=found,
+        targets=targets,
         opened_links=_OPENED_LINKS,
         shows_accepted=accepted is not None,
         attachments=[part for part in content.parts if not part.inline],

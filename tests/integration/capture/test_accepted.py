@@ -21,7 +21,11 @@ from cluster.ids import new_id
 from cluster.journal.journal import Journal, Unavailable
 from cluster.message.envelope_sender import envelope_sender
 from cluster.settings import CaptureSettings
+from cluster.tracking.tokens import Recipient
+from cluster.vault import Vault
+from tests.domains import SECRET
 from tests.integration.journal.builders import a_message, a_request, a_tenant
+from tests.tracking import click_token, token_keys
 
 pytestmark = pytest.mark.asyncio(loop_factories=["uvloop"])
 
@@ -51,7 +55,7 @@ async def sink(tmp_path: Path, journal_dsn: str, recorder: Recorder) -> AsyncIte
         await journal.open()
         return journal
 
-    accepted = AcceptedMessages(open_journal, recorder.timeline)
+    accepted = AcceptedMessages(open_journal, recorder.timeline, Vault(SECRET))
     sink = CaptureSink(CaptureSettings(smtp_bind="127.0.0.1:0", http_bind="127.0.0.1:0"), tmp_path, accepted)
     await sink.start()
     yield sink
@@ -114,6 +118,46 @@ async def test_from_mail_to_message_and_back(
     assert [message["message_id"] for message in listed][1:] == [message_id, message_id]
 
 
+async def test_the_targets_of_tracked_links(
+    tmp_path: Path, journal: Journal, recorder: Recorder, caplog: pytest.LogCaptureFixture
+) -> None:
+    keys = token_keys(journal)
+    await keys.load()
+    who = Recipient(tenant_number=1, message_id=new_id("msg_"), recipient_no=0, email="ada@example.org")
+    tracked = click_token(keys, who, "https://www.example.com/<a>?b=c")
+    urls = [f"https://t.example/t/c/{token}" for token in (tracked, tracked[:-4] + "AAAA")] + ["https://example.net/"]
+    html = "".join([f'<a href="{url}">x</a>' for url in urls])
+    is_away = False
+
+    async def open_journal() -> Journal:
+        if is_away:
+            raise Unavailable("connection refused")
+        return journal
+
+    store = MessageStore(tmp_path / "capture" / "messages.sqlite3", 10)
+    await store.open()
+    envelope = ReceivedMessage(
+        mail_from="x@example.com",
+        rcpt_to=("ada@example.org",),
+        content=f"Content-Type: text/html\r\n\r\n{html}\r\n".encode(),
+        helo="x",
+        peer="127.0.0.1:1",
+    )
+    await store.add(envelope, datetime.now(UTC))
+    for is_away in (False, True):
+        app = create_app(store, accepted=AcceptedMessages(open_journal, recorder.timeline, Vault(SECRET)))
+        async with httpx.AsyncClient(
+            transport=httpx.ASGITransport(cast(Any, app)), base_url="http://localhost"
+        ) as http:
+            page = (await http.get("/messages/1?view=links")).text
+            assert all(f'<a href="{url}"' in page for url in urls)
+            assert (
+                page.count("leads to https://www.example.com/&lt;a&gt;?b=c") == page.count("leads to") == (not is_away)
+            )
+    assert "connection refused" in caplog.text
+    await store.close()
+
+
 async def test_a_message_without_mail(journal: Journal, http: httpx.AsyncClient) -> None:
     _, message_id = await accepted(journal)
     page = (await http.get(f"/accepted/{message_id}")).text
@@ -150,7 +194,7 @@ async def test_while_postgres_is_away(tmp_path: Path, journal: Journal, recorder
     _, message_id = await accepted(journal)
     store = MessageStore(tmp_path / "capture" / "messages.sqlite3", 10)
     await store.open()
-    app = create_app(store, accepted=AcceptedMessages(open_journal, recorder.timeline))
+    app = create_app(store, accepted=AcceptedMessages(open_journal, recorder.timeline, Vault(SECRET)))
     async with httpx.AsyncClient(transport=httpx.ASGITransport(cast(Any, app)), base_url="http://localhost") as http:
         away = await http.get(f"/accepted/{message_id}")
         assert (away.status_code, away.headers["retry-after"]) == (503, "5")
@@ -165,7 +209,7 @@ async def test_only_on_loopback_and_in_capture_mode(tmp_path: Path, journal: Jou
         return journal
 
     _, message_id = await accepted(journal)
-    found = AcceptedMessages(open_journal, recorder.timeline)
+    found = AcceptedMessages(open_journal, recorder.timeline, Vault(SECRET))
     store = MessageStore(tmp_path / "capture" / "messages.sqlite3", 10)
     await store.open()
     envelope = ReceivedMessage(
