@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 
 from actors.erasing import TenantEraser
+from actors.importing import ListImporter
 from actors.purging import purges
 from actors.stranded import Stranded
 from cluster import metrics
@@ -67,6 +68,7 @@ class Scheduler:
         self._tasks = make_tasks()
         self._stranded = Stranded(journal, dispatcher)
         self._eraser = TenantEraser(journal, call)
+        self._importer = ListImporter(journal)
         self._verifier = verifier
         self._purges = purges(journal)
         self._problem: str | None = None
@@ -79,6 +81,7 @@ class Scheduler:
         self._tasks.spawn("lanes", self._keep_naming_lanes())
         self._tasks.spawn("stranded", self._keep_moving_stranded())
         self._tasks.spawn("erasing", self._eraser.run())
+        self._tasks.spawn("importing", self._importer.run())
         if self._verifier is not None:
             self._tasks.spawn("domains", self._verifier.run())
         for purge in self._purges:

@@ -38,6 +38,7 @@ from api.send.large.requests import Large
 from api.send.sending import Sending
 from api.settings.calls import SettingCalls
 from api.suppressions.groups import GroupCalls
+from api.suppressions.importing import ListImports
 from api.suppressions.lists import SuppressionLists
 from api.templates.routes import template_routes
 from api.tracking.recording import Engagements
@@ -130,6 +131,7 @@ def create_app(
         Links(journal, settings.public_host, aliases).routes(),
         *template_routes(journal, intake, settings),
         SuppressionLists(journal).routes(),
+        ListImports(journal).routes(),
         *GroupCalls(journal).routes(),
         ImageCalls(
             journal,

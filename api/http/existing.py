@@ -29,6 +29,7 @@ TEMPLATE = ThingKind("d-", "template", help_texts.TEMPLATES)
 VERSION = ThingKind("v_", "version", help_texts.TEMPLATE_VERSION)
 KEY = ThingKind("key_", "API key", help_texts.KEYS)
 IMAGE = ThingKind("img_", "image", help_texts.IMAGES)
+IMPORT = ThingKind("imp_", "import", help_texts.IMPORT)
 TENANT = ThingKind("tnt_", "tenant", help_texts.TENANT)
 
 

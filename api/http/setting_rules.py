@@ -7,9 +7,9 @@ from urllib.parse import urlsplit
 
 from msgspec import Struct, structs
 
-from api.http.addresses import bare, is_address
 from api.http.refusals import Fault
 from api.http.texts import check_text
+from cluster.message.addresses import bare, is_address
 from cluster.policy.routes.domains import mail_domain, spelled
 from cluster.tenancy.settings import AddressWhitelist, BouncePurge, Forwarding, SubscriptionTracking, UnsubscribePage
 

@@ -4,9 +4,9 @@ both agree. Pure.
 
 from collections.abc import Mapping
 
-from api.http.addresses import is_address
 from api.http.refusals import Fault
 from api.send.notes import Notes
+from cluster.message.addresses import is_address
 from cluster.message.custom_fields import FieldKind, check, is_plain, sender_of
 from cluster.message.header_fields import NotComposable
 

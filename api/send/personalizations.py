@@ -3,7 +3,6 @@
 A typical personalization (one recipient, a few plain fields) needs no call except the address match.
 """
 
-from api.http.addresses import bare, is_address
 from api.http.refusals import Fault
 from api.send.custom_headers import check_headers
 from api.send.notes import Notes
@@ -11,6 +10,7 @@ from api.send.reply_to import ReplyTo, reply_to_text
 from api.send.request import Mailbox, MailSend, Personalization
 from api.send.sizes import LONGEST_PLAIN_NAME, Sizes, too_large
 from api.send.texts import LINE_ENDS, LONGEST_CUSTOM_ARGS, check_data
+from cluster.message.addresses import bare, is_address
 from cluster.message.substitution import LONGEST_SUBSTITUTIONS, substituted_size
 from cluster.message.transfer_encoding import octets
 from cluster.policy.routes.domains import spelled

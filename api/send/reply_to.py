@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping
 
-from api.http.addresses import is_address
 from api.http.refusals import Fault
 from api.send.request import MailSend
 from cluster.journal.records import Address
+from cluster.message.addresses import is_address
 from cluster.message.header_fields import NotComposable, addresses, filled_addresses
 from cluster.message.substitution import keys_of
 

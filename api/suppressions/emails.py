@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from contextlib import suppress
 
-from api.http.addresses import bare, is_address
 from api.http.refusals import Enough, Fault, Faults, Invalid
+from cluster.message.addresses import bare, is_address
 
 MOST_EMAILS = 10_000
 

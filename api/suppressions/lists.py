@@ -10,16 +10,20 @@ from urllib.parse import urlencode
 import msgspec
 from litestar import Response, delete, get, post
 from litestar.handlers import HTTPRouteHandler
+from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import FromPath, JSONBody, QueryParameter
+from litestar.response import Stream
 from msgspec import Struct
 
 from api.http import help_texts
-from api.http.body import ApiRequest, TypedBody
+from api.http.body import ApiRequest, TypedBody, header
 from api.http.errors import answers
 from api.http.examples import Example
 from api.http.refusals import Fault, Invalid, NotFound
 from api.http.routes import RouteGroup, resource
 from api.suppressions.emails import addresses
+from api.suppressions.exporting import CSV, exported, page_as_csv
+from api.suppressions.exporting import PAGE as EXPORTED_AT_ONCE
 from cluster.journal.journal import Journal
 from cluster.journal.suppressions import NewSuppression, Suppression, Wanted
 from cluster.suppression.lists import SuppressionList
@@ -116,6 +120,7 @@ class SuppressionLists:
         path, one, named = f"/{list_}", f"/{list_}/{{email:str}}", list_.replace("_", " ")
         of_one = Example(path={"email": "bob@example.com"})
         with_body = (400, 401, 403, 408, 413, 415, 422, 503)
+        columns = ("email", *(name for name in shape.__struct_fields__ if name != "email"))
 
         async def listing(
             request: ApiRequest,
@@ -134,11 +139,28 @@ class SuppressionLists:
                 limit=limit,
                 offset=offset,
             )
+            as_csv = _wants_csv(request)
+            if as_csv and request.query_params.keys().isdisjoint(("limit", "offset", "after")):
+                wanted = msgspec.structs.replace(wanted, limit=EXPORTED_AT_ONCE)
+                return await exported(self._journal, request.auth.tenant_id, list_, wanted, columns)
             found = await self._journal.suppressions.page(request.auth.tenant_id, list_, wanted)
             headers = {}
             if len(found) == limit:
                 headers["Link"] = _next(request, found[-1])
+            if as_csv:
+                return Response(page_as_csv(columns, found), media_type=CSV, headers=headers)
             return Response([_shown(shape, entry) for entry in found], headers=headers)
+
+        async def export(
+            request: ApiRequest,
+            start_time: Annotated[int | None, QueryParameter(ge=0, le=LAST_SECOND)] = None,
+            end_time: Annotated[int | None, QueryParameter(ge=0, le=LAST_SECOND)] = None,
+            email: Annotated[str, QueryParameter(max_length=LONGEST_PART)] = "",
+        ) -> Stream:
+            wanted = Wanted(
+                start=_moment(start_time), until=_moment(end_time, last=True), part=email, limit=EXPORTED_AT_ONCE
+            )
+            return await exported(self._journal, request.auth.tenant_id, list_, wanted, columns)
 
         async def show(request: ApiRequest, email: FromPath[str]) -> Any:
             found = await self._journal.suppressions.entry(request.auth.tenant_id, list_, email)
@@ -173,7 +195,8 @@ class SuppressionLists:
                 path,
                 responses=answers(400, 401, 403, 503),
                 summary=f"The list of {named}, the newest first",
-                description="The header Link names the next page, which is as fast as the first; deep offsets are not.",
+                description="The header Link names the next page, which is as fast as the first; deep offsets are not. "
+                "With Accept: text/csv it is a CSV file, of the whole list unless limit, offset or after is given.",
                 example=Example(query={"limit": 100, "start_time": 1_767_225_600}),
             )(listing),
             post(
@@ -195,6 +218,15 @@ class SuppressionLists:
                 example=Example(body={"emails": ["ada@example.com"]}),
             )(remove),
             get(
+                f"{path}/export",
+                responses={
+                    200: ResponseSpec(str, description="The file", media_type="text/csv", generate_examples=False),
+                    **answers(400, 401, 403, 503),
+                },
+                summary=f"The list of {named} as a CSV file, the newest first",
+                example=Example(query={"start_time": 1_767_225_600}),
+            )(export),
+            get(
                 one,
                 responses=answers(400, 401, 403, 503),
                 summary=f"An address on the list of {named}: an array of one, or empty",
@@ -208,6 +240,11 @@ class SuppressionLists:
                 example=of_one,
             )(remove_one),
         )
+
+
+def _wants_csv(request: ApiRequest) -> bool:
+    accepted = [one.partition(";")[0].strip().lower() for one in (header(request.scope, b"accept") or "").split(",")]
+    return "text/csv" in accepted and "application/json" not in accepted
 
 
 def _shown(shape: type[Struct], entry: Suppression) -> Struct:

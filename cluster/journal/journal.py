@@ -30,6 +30,7 @@ from cluster.journal.sender_domains import SenderDomains
 from cluster.journal.site_actions import SiteActions
 from cluster.journal.strikes import Strikes
 from cluster.journal.suppression_groups import SuppressionGroups
+from cluster.journal.suppression_imports import SuppressionImports
 from cluster.journal.suppressions import Suppressions
 from cluster.journal.suspensions import Suspensions
 from cluster.journal.templates import Templates
@@ -87,6 +88,7 @@ class Journal:
         self.images = Images(database)
         self.suppressions = Suppressions(database)
         self.suppression_groups = SuppressionGroups(database)
+        self.suppression_imports = SuppressionImports(database)
         self.unsubscribing = Unsubscribing(database)
         self.token_keys = TokenKeyRows(database)
         self.engagement = Engagement(database)

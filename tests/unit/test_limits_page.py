@@ -6,8 +6,8 @@ from pathlib import Path
 from api import app
 from api.admin import bouncing, searching, sites, suspensions, tenants, tracing
 from api.domains import calls as domain_calls
-from api.http import addresses, free_json, idempotency, ignored, inflating, refusals, setting_rules
 from api.http import body as bodies
+from api.http import free_json, idempotency, ignored, inflating, refusals, setting_rules
 from api.http.unread import SKIPPED_BYTES
 from api.images import cache as image_cache
 from api.images import calls as image_calls
@@ -18,6 +18,9 @@ from api.messages import commands, reading
 from api.send import attachments, personalizations, reply_to, templating, texts
 from api.send import validation as rules
 from api.send.large import crowding
+from api.suppressions import emails, upload
+from api.suppressions import groups as suppression_group_calls
+from api.suppressions import lists as suppression_lists
 from api.templates import bodies as template_bodies
 from api.templates import missing_names, paging, previewing, saving, versions
 from api.tracking import recording
@@ -27,12 +30,21 @@ from cluster.http.connections import ConnectionBounds
 from cluster.images import names as image_names
 from cluster.images import outline
 from cluster.intake import embedding
-from cluster.journal import api_keys, database, images, scheduled_sends, templates
+from cluster.journal import (
+    api_keys,
+    database,
+    images,
+    scheduled_sends,
+    suppression_groups,
+    suppression_imports,
+    templates,
+)
 from cluster.journal.idempotency import KEPT
-from cluster.message import custom_fields, mime_fields, substitution
+from cluster.message import addresses, custom_fields, mime_fields, substitution
 from cluster.message.transfer_encoding import LINE_LIMIT
 from cluster.policy.limits import patterns
 from cluster.settings import Settings
+from cluster.suppression import imported
 from cluster.templates import markup
 from cluster.templates.handlebars import bounds, lexing
 from cluster.templates.handlebars import reading as template_reading
@@ -132,6 +144,16 @@ LIMITS: dict[str, int | str] = {
     "address whitelist": setting_rules.MOST_WHITELISTED,
     "forward addresses": setting_rules.MOST_FORWARDED,
     "days until a bounce is purged": setting_rules.MOST_DAYS,
+    "addresses in a request to a list": emails.MOST_EMAILS,
+    "entries of a list on a page": suppression_lists.MOST_OF_PAGE,
+    "unsubscribe groups of a tenant": suppression_groups.MOST_GROUPS,
+    "name of a group": suppression_group_calls.LONGEST_NAME,
+    "description of a group": suppression_group_calls.LONGEST_DESCRIPTION,
+    "file of an import": mb(upload.MOST_BYTES),
+    "imports of a tenant": suppression_imports.MOST_UNFINISHED,
+    "line of an import": imported.LONGEST_RECORD,
+    "faulty lines of an import": suppression_imports.MOST_FAULTS,
+    "time that an import can be asked about": days(suppression_imports.KEPT_S),
     "templates of a tenant": templates.MOST_TEMPLATES,
     "versions of a template": templates.MOST_VERSIONS,
     "request for a version": mb(versions.LARGEST_BODY),

@@ -60,6 +60,7 @@ CREATE TABLE suppression_imports (
     group_id    integer NOT NULL DEFAULT 0,
     status      text NOT NULL DEFAULT 'pending' CHECK (status IN ('uploading', 'pending', 'done', 'failed')),
     state       bytea NOT NULL DEFAULT '',   -- how far it is: what the worker needs to go on after the last chunk
+    chunks      integer NOT NULL DEFAULT 0,  -- of the upload, once it is complete
     lines       bigint NOT NULL DEFAULT 0,
     added       bigint NOT NULL DEFAULT 0,
     known       bigint NOT NULL DEFAULT 0,   -- on the list already

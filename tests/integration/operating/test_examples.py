@@ -18,6 +18,7 @@ from api.http.examples import (
     DOMAIN_ID,
     GROUP_ID,
     IMAGE_ID,
+    IMPORT_ID,
     LINK_ID,
     MESSAGE_ID,
     OPERATOR_TOKEN_ID,
@@ -33,6 +34,7 @@ from cluster.demo import DOMAIN
 from cluster.ids import new_id
 from cluster.keys import operator_token
 from cluster.policy.routes.routing import Routing
+from cluster.suppression.lists import SuppressionList
 from cluster.tenancy.granting import add_key, add_verified_domain
 from cluster.tracking.tokens import Recipient
 from cluster.vault import secret_key
@@ -111,6 +113,15 @@ async def _link(caller: Caller) -> str:
 async def _group(caller: Caller) -> str:
     made = await caller.post("/v3/asm/groups", {"name": new_id("evt_")[4:], "description": "to be changed"})
     return str(made["id"])
+
+
+def _import(list_: SuppressionList) -> Make:
+    async def begin(caller: Caller) -> str:
+        import_id = await caller.postray.journal.suppression_imports.begin(caller.tenant_id, list_)
+        assert import_id is not None
+        return import_id
+
+    return begin
 
 
 async def _template(caller: Caller) -> str:
@@ -212,6 +223,11 @@ MAKERS_OF_ROUTES: dict[str, dict[str, Make]] = {
     "DELETE /api/admin/tenants/{id}": {TENANT_ID: _suspended_tenant},
     **{name: {TEMPLATE_ID: _newest_template} for name in ROUTES if "/v3/templates/{template_id}/versions/{id}" in name},
     **{
+        f"GET /v3/suppression/{list_}/import/{{id}}": {IMPORT_ID: _import(list_)}
+        for list_ in SuppressionList
+        if list_ is not SuppressionList.GROUP
+    },
+    **{
         f"{method} /api/admin/tenants/{{id}}/{part}": {TENANT_ID: _tenant}  # a tenant's key sets these of its own
         for method in ("GET", "PUT")
         for part in ("tracking", "settings", "limits")
@@ -305,6 +321,8 @@ async def _sent(caller: Caller, name: str, operation: dict[str, Any], document: 
     content = operation.get("requestBody", {}).get("content", {})
     if "application/x-www-form-urlencoded" in content:
         body = {"data": bodies[0]["example"]}
+    elif "text/csv" in content:
+        body = {"content": bodies[0]["example"]}
     elif "multipart/form-data" in content:
         texts = {name: value for name, value in bodies[0]["example"].items() if name != "file"}
         body = {"files": {"file": ("logo.png", png(), "image/png")}, "data": texts}
@@ -326,7 +344,7 @@ def _unlike(response: httpx.Response, documented: dict[str, Any], document: dict
     media_type = response.headers["content-type"].partition(";")[0]
     if media_type.startswith("image/"):
         return None if content.keys() & {"image/*", media_type} else f"answered {media_type}"
-    if media_type == "text/html" and media_type in content:
+    if media_type in ("text/html", "text/csv") and media_type in content:
         return None
     if media_type not in content:
         return f"answered {media_type}, not {' or '.join(content)}"

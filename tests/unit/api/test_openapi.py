@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from api.app import create_app
+from api.suppressions.lists import LISTS
 from tests.unit.api.conftest import World
 
 KEYED = {"200", "401", "500", "503"}
@@ -91,26 +92,41 @@ STATUSES = {
     ("get", "/v3/suppression/bounces"): {*KEYED, "400", "403"},
     ("post", "/v3/suppression/bounces"): {"201", *WITH_BODY} - {"404"},
     ("delete", "/v3/suppression/bounces"): {"204", *WITH_BODY} - {"404"},
+    ("get", "/v3/suppression/bounces/export"): {*KEYED, "400", "403"},
+    ("post", "/v3/suppression/bounces/import"): {"202", *WITH_BODY, "409"} - {"422"},
+    ("get", "/v3/suppression/bounces/import/{id}"): {*KEYED, "400", "403", "404"},
     ("get", "/v3/suppression/bounces/{email}"): {*KEYED, "400", "403"},
     ("delete", "/v3/suppression/bounces/{email}"): {"204", "400", "401", "403", "404", "500", "503"},
     ("get", "/v3/suppression/blocks"): {*KEYED, "400", "403"},
     ("post", "/v3/suppression/blocks"): {"201", *WITH_BODY} - {"404"},
     ("delete", "/v3/suppression/blocks"): {"204", *WITH_BODY} - {"404"},
+    ("get", "/v3/suppression/blocks/export"): {*KEYED, "400", "403"},
+    ("post", "/v3/suppression/blocks/import"): {"202", *WITH_BODY, "409"} - {"422"},
+    ("get", "/v3/suppression/blocks/import/{id}"): {*KEYED, "400", "403", "404"},
     ("get", "/v3/suppression/blocks/{email}"): {*KEYED, "400", "403"},
     ("delete", "/v3/suppression/blocks/{email}"): {"204", "400", "401", "403", "404", "500", "503"},
     ("get", "/v3/suppression/invalid_emails"): {*KEYED, "400", "403"},
     ("post", "/v3/suppression/invalid_emails"): {"201", *WITH_BODY} - {"404"},
     ("delete", "/v3/suppression/invalid_emails"): {"204", *WITH_BODY} - {"404"},
+    ("get", "/v3/suppression/invalid_emails/export"): {*KEYED, "400", "403"},
+    ("post", "/v3/suppression/invalid_emails/import"): {"202", *WITH_BODY, "409"} - {"422"},
+    ("get", "/v3/suppression/invalid_emails/import/{id}"): {*KEYED, "400", "403", "404"},
     ("get", "/v3/suppression/invalid_emails/{email}"): {*KEYED, "400", "403"},
     ("delete", "/v3/suppression/invalid_emails/{email}"): {"204", "400", "401", "403", "404", "500", "503"},
     ("get", "/v3/suppression/spam_reports"): {*KEYED, "400", "403"},
     ("post", "/v3/suppression/spam_reports"): {"201", *WITH_BODY} - {"404"},
     ("delete", "/v3/suppression/spam_reports"): {"204", *WITH_BODY} - {"404"},
+    ("get", "/v3/suppression/spam_reports/export"): {*KEYED, "400", "403"},
+    ("post", "/v3/suppression/spam_reports/import"): {"202", *WITH_BODY, "409"} - {"422"},
+    ("get", "/v3/suppression/spam_reports/import/{id}"): {*KEYED, "400", "403", "404"},
     ("get", "/v3/suppression/spam_reports/{email}"): {*KEYED, "400", "403"},
     ("delete", "/v3/suppression/spam_reports/{email}"): {"204", "400", "401", "403", "404", "500", "503"},
     ("get", "/v3/suppression/unsubscribes"): {*KEYED, "400", "403"},
     ("post", "/v3/suppression/unsubscribes"): {"201", *WITH_BODY} - {"404"},
     ("delete", "/v3/suppression/unsubscribes"): {"204", *WITH_BODY} - {"404"},
+    ("get", "/v3/suppression/unsubscribes/export"): {*KEYED, "400", "403"},
+    ("post", "/v3/suppression/unsubscribes/import"): {"202", *WITH_BODY, "409"} - {"422"},
+    ("get", "/v3/suppression/unsubscribes/import/{id}"): {*KEYED, "400", "403", "404"},
     ("get", "/v3/suppression/unsubscribes/{email}"): {*KEYED, "400", "403"},
     ("delete", "/v3/suppression/unsubscribes/{email}"): {"204", "400", "401", "403", "404", "500", "503"},
     ("post", "/v3/asm/groups"): {"201", *WITH_BODY, "409"} - {"404"},
@@ -150,6 +166,7 @@ KINDS = {
     ("get", "/t/o/{token}"): "image/gif",
     ("get", "/t/u/{token}"): "text/html",
     ("post", "/t/u/{token}"): "text/html",
+    **{("get", f"/v3/suppression/{name}/export"): "text/csv" for name in LISTS},
 }
 """The types of the answers that are not JSON."""
 PAGES = {

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.http.addresses import is_address
+from cluster.message.addresses import is_address
 from cluster.message.header_fields import NotComposable, address
 from cluster.policy.limits.patterns import NameKind, Patterns
 from cluster.policy.routes.domains import (

@@ -2,7 +2,7 @@
 
 import pytest
 
-from api.http.addresses import is_address
+from cluster.message.addresses import is_address
 from cluster.policy.routes.domains import domain_of
 
 LONGEST_DOMAIN = ".".join(["d" * 63, "d" * 63, "d" * 61])
