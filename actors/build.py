@@ -51,6 +51,7 @@ async def recorder(context: Context, links: Links) -> "Recorder":
 
 async def delivery(context: Context, links: Links) -> "Deliverer":
     from actors.compose.templated import Version
+    from actors.compose.tracking.transform import tracking_transform
     from actors.delivery.composing import Composer
     from actors.delivery.connector import Connector
     from actors.delivery.deliverer import Deliverer
@@ -65,6 +66,7 @@ async def delivery(context: Context, links: Links) -> "Deliverer":
     from cluster.routing.build import build_routing, helo_name
     from cluster.templates.store import CompiledTemplates
     from cluster.tenancy.directory import TenantDirectory
+    from cluster.tracking.keys import TokenKeys
 
     settings = context.settings
     journal = await context.open_journal(DELIVERY_CONNECTIONS)
@@ -76,6 +78,10 @@ async def delivery(context: Context, links: Links) -> "Deliverer":
     dialer = TlsDialer(policies, settings.tls, clock=time.monotonic, results=results)
     own = context.data_path / "ledger" / context.name
     marker = Marker(own)
+    token_keys = TokenKeys(journal, context.vault)
+    await token_keys.load()
+    tasks = Tasks()
+    tasks.spawn("token keys", token_keys.run())
     dependencies = Dependencies(
         name=context.name,
         node_id=context.node_id,
@@ -87,6 +93,9 @@ async def delivery(context: Context, links: Links) -> "Deliverer":
             CompiledTemplates(journal, Version),
             marker,
             settings.message,
+            lambda content: tracking_transform(
+                content.tracking, token_keys.newest, [part.type for part in content.parts]
+            ),
         ),
         connector=Connector(routing.resolver, dialer, settings.smtp, helo_name(settings), random=random.random),
         router=routing.router,
@@ -98,7 +107,7 @@ async def delivery(context: Context, links: Links) -> "Deliverer":
         tls_results=results,
         random=random.random,
         now=time.time,
-        tasks=Tasks(),
+        tasks=tasks,
     )
     return Deliverer(dependencies, policies.close)
 

@@ -91,6 +91,7 @@ class Renderer:
         self._unfilled = version.parts(content.footer) if version is not None else ()
         """The parts of the template."""
         self._limits = limits
+        self._is_tracked = content.tracking is not None
         texts = tuple(BodyPart(part.type, newlines(part.value)) for part in content.parts)
         self._plain = texts or (BodyPart("text/plain", ""),)
         self.headers = merged(content.headers, {})
@@ -121,7 +122,11 @@ class Renderer:
     def fill(self, data: bytes, **bounds: int) -> Filled | None:
         """The template with a message's data (JSON), as ``render`` takes it; None if no text depends on the data.
         ``bounds``: as in ``Version.fill``. Raises TooMuch."""
-        return None if self._version is None or not data else self._version.fill(data, **bounds)
+        return (
+            None
+            if self._version is None or not data
+            else self._version.fill(data, is_tracked=self._is_tracked, **bounds)
+        )
 
     def render(self, personalization: PreparedPersonalization, filled: Filled | None = None) -> Rendered:
         """The texts of this personalization's message. ``filled``: the result of ``fill`` with its data, if that is at
@@ -181,7 +186,7 @@ class Renderer:
     ) -> tuple[str, tuple[BodyPart | Filling, ...]]:
         """The subject and the parts of a message with ``data``; ``subject``: if the template has none."""
         if filled is None:
-            filled = _within_bounds(version, data) if data else self._filled_without_data
+            filled = _within_bounds(version, data, self._is_tracked) if data else self._filled_without_data
         parts = filled_parts(self._unfilled, filled) if data else self.parts
         return filled.subject if version.has_subject else subject, parts
 
@@ -189,7 +194,7 @@ class Renderer:
     def _filled_without_data(self) -> Filled:
         assert self._version is not None
         if self._empty is None:
-            self._empty = _within_bounds(self._version, b"")
+            self._empty = _within_bounds(self._version, b"", self._is_tracked)
         return self._empty
 
     def _require_subject_fits(self, size: int) -> None:
@@ -228,9 +233,9 @@ class Renderer:
         return found
 
 
-def _within_bounds(version: Version, data: bytes) -> Filled:
+def _within_bounds(version: Version, data: bytes, is_tracked: bool) -> Filled:
     """The template with this data. Raises NotComposable when it exceeds its bounds."""
     try:
-        return version.fill(data)
+        return version.fill(data, is_tracked=is_tracked)
     except TooMuch as error:
         raise not_composable(error) from error

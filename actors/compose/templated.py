@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from msgspec.structs import replace
 
 from actors.compose.holed import Cut, Filling, with_footer
+from actors.compose.tracking.tags import GROUP_TAG, PREFERENCES_TAG
 from cluster.joining import joined
 from cluster.journal.records import BodyPart, Content, Footer
 from cluster.message.transfer_encoding import newlines, octets
@@ -19,6 +20,9 @@ _MOST_OF_A_CHARACTER = 4
 """Octets of a character: in UTF-8, or of a line end."""
 _BYTES_OF_A_HOLE = 300
 """Memory of the pieces on both sides of a hole, encoded."""
+
+_TAGS = {"unsubscribe": GROUP_TAG, "unsubscribe_preferences": PREFERENCES_TAG}
+"""What SendGrid's templates print by these names, unless the data has them."""
 
 Unfilled = tuple[BodyPart | Cut, ...]
 """The parts of a version. One without tags is the same in all messages."""
@@ -60,6 +64,7 @@ class Version:
         """Whether it has a subject, which then takes precedence over the request's."""
         self.is_fixed = not subject.holes and not any(text.holes for _, text in template.parts)
         """Whether its texts are the same whatever the data is: it has no tags, or is a legacy template."""
+        self._unsubscribes = any((name,) in text.names for _, text in template.parts for name in _TAGS)
         self.characters = sum([sum(map(len, text.literals)) for _, text in template.parts])
         """Of the texts between the tags."""
         holes = sum([text.holes for _, text in template.parts])
@@ -77,10 +82,14 @@ class Version:
         """The parts with a request's footer. Without one they are the same objects each time."""
         return self._parts if footer is None else self._with_footer(footer)
 
-    def fill(self, data: bytes, **bounds: int) -> Filled:
-        """The values of the holes, with a message's data: an object in JSON, or nothing. ``bounds``: the most
-        ``steps``, characters of ``output``, and of ``values`` in it, if not the usual ones. Raises TooMuch."""
-        return self._template.fill(decode_data(data), **bounds)
+    def fill(self, data: bytes, *, is_tracked: bool = False, **bounds: int) -> Filled:
+        """The values of the holes, with a message's data: an object in JSON, or nothing. ``is_tracked``: the texts get
+        URLs where they ask for SendGrid's ``unsubscribe``. ``bounds``: the most ``steps``, characters of ``output``,
+        and of ``values`` in it, if not the usual ones. Raises TooMuch."""
+        values = decode_data(data)
+        if is_tracked and self._unsubscribes:
+            values = _TAGS | values
+        return self._template.fill(values, **bounds)
 
     def _with_footer(self, footer: Footer | None) -> Unfilled:
         parts = [_part(type_, text, footer) for type_, text in self._template.parts]

@@ -108,6 +108,25 @@ def embedded(html: str, is_own: IsOwn, is_embedded: Callable[[Shown], bool]) -> 
     return _PLACE.sub(replaced, html) if may_show(html) else html
 
 
+def spans(html: str, is_own: IsOwn) -> Iterator[tuple[int, int]]:
+    """The places of the images' URLs in the html, in order."""
+    if not may_show(html):
+        return
+    for place in _PLACE.finditer(html):
+        if place["set"]:
+            start = place.start("candidates")
+            found = [(start + one.start(), start + one.end()) for one in _CANDIDATE.finditer(place["candidates"])]
+        elif place["is_value"] is not None:
+            found = [place.span("value")]
+        elif place["is_target"] is not None:
+            found = [place.span("target")]
+        else:
+            continue
+        for begin, end in found:
+            if _shown(html[begin:end], is_own) is not None:
+                yield begin, end
+
+
 def _urls(place: re.Match[str]) -> Iterator[str]:
     if place["set"]:
         yield from _CANDIDATE.findall(place["candidates"])

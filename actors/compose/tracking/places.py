@@ -1,0 +1,161 @@
+"""What a recipient's copy has in the places of links, pixel and unsubscribe addresses.
+
+Places are keys of dicts for each message, so they are equal by identity: comparing their contents takes longer than
+making a token.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+
+from msgspec import Struct
+
+from actors.compose.tracking.html import escaped, url_of
+from actors.compose.tracking.recipient import TokensOfRecipients
+from actors.compose.tracking.targets import is_target, with_analytics
+from actors.compose.transform import Addressee
+from cluster.joining import joined
+from cluster.tracking.choices import Analytics
+from cluster.tracking.tokens import Suffix, Target, click_suffix
+
+_LONGEST_PREFIX = 440
+"""Characters of a token besides its target, at most."""
+TEXT_URL = re.compile(r"https?://[^\s<>\"]+", re.IGNORECASE)
+_ENDS = ".,;:!?'\u201d\u2019\u00bb"
+_PAIRS = {")": "(", "]": "[", "}": "{"}
+
+
+class TokenPlace(Struct, frozen=True, eq=False):
+    """A URL of ours that says the same for all messages but for its token: the pixel, an unsubscribe address, a link
+    whose target is known."""
+
+    beginning: str
+    suffix: Suffix
+    tokens: TokensOfRecipients
+    ending: str = ""
+
+    def fill(self, addressee: Addressee, _values: Mapping[str, str]) -> str:
+        return f"{self.beginning}{self.tokens.of(addressee).token(self.suffix)}{self.ending}"
+
+    def most(self, _values_bytes: int) -> int:
+        return len(self.beginning) + _LONGEST_PREFIX + len(self.suffix.text) + len(self.ending)
+
+
+class LinkMaker(Struct, frozen=True):
+    """Makes links of targets. ``clicks``: they are tracked; otherwise they only get ``analytics``."""
+
+    beginning: str
+    """Of the URL of a tracked link."""
+    own: tuple[str, ...]
+    """What our own URLs begin with: they stay as they are."""
+    tokens: TokensOfRecipients
+    clicks: bool
+    analytics: Analytics | None
+    with_tags: Callable[[str, Addressee], str]
+    """Puts URLs where tags are in a value."""
+
+    def target(self, url: str) -> str | None:
+        """The target of a link; None for one that stays as it is."""
+        if not is_target(url) or url.startswith(self.own):
+            return None
+        return url if self.analytics is None else with_analytics(url, self.analytics)
+
+    def tracked(self, target: str, number: int, addressee: Addressee) -> str:
+        """The URL of a tracked link. Raises ValueError for a target that has become too long."""
+        suffix = click_suffix(Target(target, number))
+        return f"{self.beginning}{self.tokens.of(addressee).token(suffix)}"
+
+    def of_href(self, value: str, number: int, addressee: Addressee) -> str:
+        """The value of ``href`` for a recipient. ``value``: as the sender's html has it."""
+        if may_have_tags(value):
+            value = self.with_tags(value, addressee)
+        url = url_of(value)
+        target = self.target(url)
+        if target is None:
+            return value
+        if not self.clicks:
+            return value if target == url else escaped(target)
+        try:
+            return self.tracked(target, number, addressee)
+        except ValueError:
+            return value
+
+    def of_text(self, value: str, number: int, addressee: Addressee) -> str:
+        """A URL in plain text for a recipient. ``value`` begins with it."""
+        found = TEXT_URL.match(value)
+        url = text_url(found[0]) if found is not None else ""
+        target = self.target(url)
+        if target is None:
+            return value
+        if self.clicks:
+            try:
+                target = self.tracked(target, number, addressee)
+            except ValueError:
+                return value
+        return target + value[len(url) :]
+
+
+class FilledLink(Struct, frozen=True, eq=False):
+    """A link whose target depends on a message's values: keys and texts between them."""
+
+    literals: tuple[str, ...]
+    keys: tuple[str, ...]
+    number: int
+    maker: LinkMaker
+    is_html: bool
+
+    def fill(self, addressee: Addressee, values: Mapping[str, str]) -> str:
+        value = joined(self.literals, [values[key] for key in self.keys])
+        make = self.maker.of_href if self.is_html else self.maker.of_text
+        return make(value, self.number, addressee)
+
+    def most(self, values_bytes: int) -> int:
+        own = len("".join(self.literals)) + values_bytes * len(self.keys)
+        return len(self.maker.beginning) + _LONGEST_PREFIX + 4 * own
+
+
+Change = Callable[[str, int, Addressee], tuple[str, int]]
+"""Changes a text that a hole holds: the text, the number of its first link, and the recipient; returns the text and the
+number of its links."""
+
+
+class FilledText(Struct, frozen=True, eq=False):
+    """A hole that may hold links: a block of a template, or a substitution. Its links are numbered after those of the
+    text around it. ``before``: the keys of such holes before it."""
+
+    key: str
+    before: tuple[str, ...]
+    number: int
+    change: Change
+
+    def fill(self, addressee: Addressee, values: Mapping[str, str]) -> str:
+        value = values[self.key]
+        if not may_change(value):
+            return value
+        number = self.number
+        for key in self.before:
+            if may_change(values[key]):
+                number += self.change(values[key], 0, addressee)[1]
+        return self.change(value, number, addressee)[0]
+
+    def most(self, values_bytes: int) -> int:
+        return 60 * values_bytes  # a value of links alone: each of some ten characters becomes one of ours
+
+
+def may_change(value: str) -> bool:
+    """Whether a value may hold a link, an image or a tag; false for most. Values are names and numbers."""
+    return "://" in value or may_have_tags(value) or "&#" in value
+
+
+def may_have_tags(value: str) -> bool:
+    """Whether a value may hold a tag for an unsubscribe address; false for most."""
+    return "asm_" in value or "[unsubscribe]" in value
+
+
+def text_url(found: str) -> str:
+    """A URL as people mean it in a text: without the punctuation that ends a sentence, or a bracket that was opened
+    before it."""
+    while found and (
+        found[-1] in _ENDS or (found[-1] in _PAIRS and found.count(found[-1]) > found.count(_PAIRS[found[-1]]))
+    ):
+        found = found[:-1]
+    return found

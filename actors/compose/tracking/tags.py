@@ -1,0 +1,85 @@
+"""The tags that stand for unsubscribe addresses in a sender's text, as SendGrid's senders write them. Pure."""
+
+import re
+from collections.abc import Iterator
+
+from msgspec import Struct
+
+from cluster.tracking.choices import Tracking
+from cluster.tracking.tokens import Preferences
+
+USUAL_TAG = "[unsubscribe]"
+GROUP_TAG = "<%asm_group_unsubscribe_raw_url%>"
+PREFERENCES_TAG = "<%asm_preferences_raw_url%>"
+_ASM = re.compile(
+    r"(?:<|&lt;|%3c)(?:%|%25)\s*asm_(?P<what>group_unsubscribe|preferences|global_unsubscribe)_(?P<raw>raw_)?url\s*"
+    r"(?:%|%25)(?:>|&gt;|%3e)",
+    re.IGNORECASE,
+)
+"""Editors escape a tag as html or as a URL."""
+_LINK = re.compile(r"<%(?P<words>[^%]*)%>")
+
+
+class Tag(Struct, frozen=True):
+    """A tag at a place of a text. ``is_raw``: it stands for a URL, not for a link."""
+
+    start: int
+    end: int
+    preferences: Preferences
+    is_raw: bool = True
+    is_subscription: bool = False
+    """It takes the place of the text of subscription tracking."""
+
+
+def tags_in(text: str, tracking: Tracking) -> list[Tag]:
+    """The tags of a text, in order; none overlap."""
+    found = sorted([*_asm_tags(text, tracking), *_subscription_tags(text, tracking)], key=lambda tag: tag.start)
+    kept: list[Tag] = []
+    for tag in found:
+        if not kept or tag.start >= kept[-1].end:
+            kept.append(tag)
+    return kept
+
+
+def _asm_tags(text: str, tracking: Tracking) -> Iterator[Tag]:
+    if "asm_" not in text and "ASM_" not in text:
+        return
+    group, all_mail = own_preferences(tracking), Preferences(None, tracking.shown_groups)
+    for tag in _ASM.finditer(text):
+        preferences = all_mail if tag["what"].lower() == "global_unsubscribe" else group
+        yield Tag(tag.start(), tag.end(), preferences, tag["raw"] is not None)
+
+
+def _subscription_tags(text: str, tracking: Tracking) -> Iterator[Tag]:
+    if tracking.subscription is None:
+        return
+    for name in {USUAL_TAG, tracking.subscription.tag} - {""}:
+        at = text.find(name)
+        while at >= 0:
+            yield Tag(at, at + len(name), own_preferences(tracking), is_subscription=True)
+            at = text.find(name, at + len(name))
+
+
+def own_preferences(tracking: Tracking) -> Preferences:
+    """What the message's own unsubscribe address is about."""
+    return Preferences(tracking.group_id, tracking.shown_groups)
+
+
+def ending(text: str, *, is_html: bool) -> tuple[str, ...]:
+    """A text of subscription tracking in pieces between which its URL stands: ``<% words %>`` in html becomes a link of
+    these words, and ``<% %>`` the URL. A text without either gets one at its end."""
+    pieces, last = [""], 0
+    for tag in _LINK.finditer(text):
+        words = tag["words"].strip()
+        pieces[-1] += text[last : tag.start()]
+        if is_html and words:
+            pieces[-1] += '<a href="'
+            pieces.append(f'">{words}</a>')
+        else:
+            pieces[-1] += f"{words} " if words else ""
+            pieces.append("")
+        last = tag.end()
+    pieces[-1] += text[last:]
+    if len(pieces) == 1:
+        pieces = [f'{text} <a href="', '">Unsubscribe</a>'] if is_html else [f"{text} ", ""]
+    return tuple(pieces)

@@ -1,0 +1,34 @@
+"""The targets of links: which are tracked, and the parameters that are added to them. Pure."""
+
+from urllib.parse import quote, unquote_plus, urlsplit
+
+from cluster.tracking.choices import Analytics
+from cluster.tracking.tokens import LONGEST_TARGET
+
+
+def is_target(url: str) -> bool:
+    """Whether it is a whole URL of the web, as a token can name it."""
+    if url[:8].lower() != "https://" and url[:7].lower() != "http://":
+        return False
+    if "\0" in url or len(url) > LONGEST_TARGET or (not url.isascii() and len(url.encode()) > LONGEST_TARGET):
+        return False
+    try:
+        return bool(urlsplit(url).hostname)
+    except ValueError:
+        return False
+
+
+def with_analytics(url: str, analytics: Analytics) -> str:
+    """The URL with the parameters of Google Analytics that it has not, before its fragment."""
+    head, hash_, fragment = url.partition("#")
+    path, mark, query = head.partition("?")
+    present = {unquote_plus(pair.partition("=")[0]).lower() for pair in query.split("&")} if query else set()
+    added = [
+        f"{name}={quote(value, safe='')}"
+        for name in Analytics.__struct_fields__
+        if (value := getattr(analytics, name)) and name not in present
+    ]
+    if not added:
+        return url
+    gap = "" if not query or query.endswith("&") else "&"
+    return f"{path}{mark or '?'}{query}{gap}{'&'.join(added)}{hash_}{fragment}"

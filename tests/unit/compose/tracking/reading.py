@@ -1,0 +1,49 @@
+"""What tracking makes of a text, in a form that tests can compare."""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from actors.compose.tracking.transform import TrackingTransform
+from actors.compose.transform import Addressee, Text
+from cluster.ids import new_id
+from cluster.tracking.choices import Tracking
+from cluster.tracking.tokens import Kind, TokenKey, read
+
+KEY = TokenKey(3, b"k" * 32)
+ADA = Addressee(new_id("msg_"), 0, "ada@example.com")
+BASE = "https://t.example"
+URL = re.compile(r"https://t\.example/t/(?:c/(?P<c>[\w-]+)|u/(?P<u>[\w-]+)|o/(?P<o>[\w-]+)\.gif)|\bm=(?P<m>[\w-]+)")
+PIXEL = re.compile(r'<img src="<open>" width="1" [^>]*>')
+
+
+def tracked(
+    text: str,
+    holes: Sequence[str] = (),
+    values: Mapping[str, str] | None = None,
+    kind: str = "text/html",
+    **choices: Any,
+) -> str | None:
+    """The text of Ada's copy; ``\\0`` stands for a hole. Tokens are shown as what they name."""
+    transform = TrackingTransform(Tracking(base_url=BASE, tenant_number=1, **choices), KEY)
+    changed = transform.change(Text(kind, tuple(text.split("\0")), tuple(holes)))
+    if changed is None:
+        return None
+    pieces = [changed.literals[0]]
+    for hole, literal in zip(changed.holes, changed.literals[1:], strict=True):
+        pieces += ((values or {})[hole] if isinstance(hole, str) else hole.fill(ADA, values or {}), literal)
+    return PIXEL.sub("<pixel>", URL.sub(_named, "".join(pieces)))
+
+
+def _named(url: re.Match[str]) -> str:
+    if url["c"]:
+        named = read(url["c"], Kind.CLICK, {KEY.id: KEY.key})
+        assert named is not None and named.target is not None and named.recipient.email == ADA.email
+        return f"<{named.target.link_index}:{named.target.url}>"
+    if url["u"]:
+        named = read(url["u"], Kind.UNSUBSCRIBE, {KEY.id: KEY.key})
+        assert named is not None and named.preferences is not None
+        return f"<leave {named.preferences.group_id or 'all'}>"
+    named = read(url["o"] or url["m"], Kind.OPEN, {KEY.id: KEY.key})
+    assert named is not None and named.recipient.message_id == ADA.message_id
+    return "<open>" if url["o"] else "m=<open>"
