@@ -30,6 +30,10 @@ from cluster.journal.records import BodyPart
 from cluster.message.transfer_encoding import newlines, octets
 
 
+_MOST_OF_A_CHARACTER = 4
+"""Octets: in UTF-8, or of a line end."""
+
+
 class SharedBy(Enum):
     """Which messages share the result of a transform."""
 
@@ -120,14 +124,15 @@ class Changed:
             elif addressee is None:
                 raise ValueError("a text with places is composed for a recipient")
             else:
-                filled[hole] = newlines(hole.fill(addressee, substitutions))
+                text = hole.fill(addressee, substitutions)
+                filled[hole] = newlines(text) if "\r" in text else text
         return filled
 
     def pieces(self) -> tuple[Sequence[str], Sequence[Hole]]:
         return self._literals, self._holes
 
     def at_most(self, values: Mapping[Hole, str]) -> int:
-        return self.size(values)
+        return self._octets + _MOST_OF_A_CHARACTER * sum([len(values[hole]) for hole in self._holes])
 
     def size(self, values: Mapping[Hole, str]) -> int:
         return self._octets + sum([count * octets(values[hole]) for hole, count in self._counts.items()])
