@@ -29,7 +29,6 @@ from cluster.joining import joined
 from cluster.journal.records import BodyPart
 from cluster.message.transfer_encoding import newlines, octets
 
-
 _MOST_OF_A_CHARACTER = 4
 """Octets: in UTF-8, or of a line end."""
 
