@@ -18,6 +18,8 @@ PARAGRAPH = (
     "It says nothing, at a length that letters have, and ends here. "
 )
 
+UNTRACKED = {"click_tracking": {"enable": False}, "open_tracking": {"enable": False}}
+
 Domain = Callable[[int], str]
 """The recipient's domain of the message with this number."""
 
@@ -81,13 +83,17 @@ class StoredLetter(Struct, frozen=True, kw_only=True):
 
 
 class Mail:
-    """Makes request bodies of one shape. ``letter``: replaces the default with two keys in every paragraph."""
+    """Makes request bodies of one shape. ``letter``: replaces the default with two keys in every paragraph.
+    ``is_tracked``: opens and clicks are tracked, as they are by default."""
 
-    def __init__(self, shape: Shape, domain: Domain = one_domain, letter: Letter | None = None) -> None:
+    def __init__(
+        self, shape: Shape, domain: Domain = one_domain, letter: Letter | None = None, *, is_tracked: bool = False
+    ) -> None:
         self.shape = shape
         self._domain = domain
         self._letter = letter or _usual(shape)
-        self._shared = msgspec.json.encode(_shared(shape, self._letter))[1:]
+        tracking = {} if is_tracked else {"tracking_settings": UNTRACKED}
+        self._shared = msgspec.json.encode(_shared(shape, self._letter) | tracking)[1:]
 
     def body(self, numbers: Sequence[int], send_at: int | None = None, batch_id: str | None = None) -> bytes:
         """The JSON of POST /v3/mail/send: one message per number. ``send_at``: seconds since the epoch."""

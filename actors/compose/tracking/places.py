@@ -4,6 +4,7 @@ Places are keys of dicts for each message, so they are equal by identity: compar
 making a token.
 """
 
+import math
 import re
 from collections.abc import Callable, Mapping
 
@@ -20,6 +21,8 @@ from cluster.tracking.tokens import Suffix, Target, click_suffix
 _LONGEST_PREFIX = 440
 """Characters of a token besides its target, at most."""
 TEXT_URL = re.compile(r"https?://[^\s<>\"]+", re.IGNORECASE)
+_GROWTH = 25
+"""How many times as long a value of nothing but the shortest links becomes."""
 _ENDS = ".,;:!?'\u201d\u2019\u00bb"
 _PAIRS = {")": "(", "]": "[", "}": "{"}
 
@@ -125,6 +128,8 @@ class FilledText(Struct, frozen=True, eq=False):
     key: str
     before: tuple[str, ...]
     number: int
+    share: float
+    """Of a message's values, the most that are in one such hole on average."""
     change: Change
 
     def fill(self, addressee: Addressee, values: Mapping[str, str]) -> str:
@@ -138,7 +143,7 @@ class FilledText(Struct, frozen=True, eq=False):
         return self.change(value, number, addressee)[0]
 
     def most(self, values_bytes: int) -> int:
-        return 60 * values_bytes  # a value of links alone: each of some ten characters becomes one of ours
+        return math.ceil(_GROWTH * self.share * values_bytes)
 
 
 def may_change(value: str) -> bool:

@@ -5,6 +5,7 @@ one pass, so that everything else stays byte for byte. In a text with holes the 
 it is read.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Sequence, Set
 from functools import partial
 
@@ -183,11 +184,16 @@ class TrackingTransform:
     ) -> Iterator[Edit]:
         """The holes in text, whose values may hold links of their own."""
         taken = [(edit.start, edit.end) for edit in edits if edit.start < edit.end]
+        found = [
+            (at, keys[index])
+            for index, at in enumerate(_indices(whole))
+            if at in places and not _overlaps(taken, at, at + 1)
+        ]
         before: list[str] = []
-        for index, at in enumerate(_indices(whole)):
-            if at in places and not _overlaps(taken, at, at + 1):
-                yield Edit(at, at + 1, (FilledText(keys[index], tuple(before), number, change),))
-                before.append(keys[index])
+        share = max(Counter([key for _, key in found]).values(), default=0) / max(1, len(found))
+        for at, key in found:
+            yield Edit(at, at + 1, (FilledText(key, tuple(before), number, share, change),))
+            before.append(key)
 
     def _changed_value(self, value: str, number: int, addressee: Addressee, *, is_html: bool) -> tuple[str, int]:
         """The value of a hole for a recipient, and the number of its links. ``number``: of the first of them."""
