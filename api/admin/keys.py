@@ -13,8 +13,7 @@ from api.http import help_texts
 from api.http.errors import answers
 from api.http.examples import API_KEY_ID, TENANT, Example
 from api.http.existing import KEY, existing, missing
-from api.http.refusals import Conflict, Fault, Invalid, NotFound
-from api.http.texts import check_name
+from api.http.refusals import Conflict
 from api.keys.requests import NewKeyBody, NewKeyRequest, checked_key
 from api.keys.views import MadeTenantsKey, TenantsKey, TenantsKeys, made_tenants_key, tenants_key
 from cluster.access.scopes import SCOPES
@@ -69,7 +68,7 @@ class TenantsKeyCalls:
         return [create(self.create), listing(self.listing), show(self.show), revoke(self.revoke)]
 
     async def create(self, tenant: FromPath[str], data: JSONBody[NewKeyRequest]) -> MadeTenantsKey:
-        tenant_id = await self._tenant(tenant)
+        tenant_id = await self._names.tenant_of_path(tenant)
         asked = checked_key(data, SCOPES, self._clock())
         try:
             new = await add_key(self._journal, tenant_id, **structs.asdict(asked))
@@ -78,7 +77,7 @@ class TenantsKeyCalls:
         return made_tenants_key(new.record, new.secret)
 
     async def listing(self, tenant: FromPath[str]) -> TenantsKeys:
-        keys = await self._journal.api_keys.of_tenant(await self._tenant(tenant))
+        keys = await self._journal.api_keys.of_tenant(await self._names.tenant_of_path(tenant))
         return TenantsKeys([tenants_key(key) for key in keys])
 
     async def show(self, id: FromPath[str]) -> TenantsKey:
@@ -90,14 +89,3 @@ class TenantsKeyCalls:
             raise missing(KEY)
         self._directory.changed_here(key.tenant_id)
         return tenants_key(key)
-
-    async def _tenant(self, text: str) -> str:
-        """The tenant's id. Raises NotFound with the nearest names."""
-        faults: list[Fault] = []
-        check_name(text, "tenant", faults, longest=100)
-        if faults:
-            raise Invalid(faults)
-        try:
-            return await self._names.tenant(text)
-        except Invalid as error:
-            raise NotFound(error.faults[0].message, help=help_texts.TENANTS) from None

@@ -11,7 +11,9 @@ from collections.abc import Awaitable, Callable, Collection, Iterable
 
 from api.admin.deliverers import Deliverers
 from api.admin.placing import ListSources
-from api.http.refusals import Fault, Invalid
+from api.http import help_texts
+from api.http.refusals import Fault, Invalid, NotFound
+from api.http.texts import check_name
 from cluster.journal.journal import Journal
 from cluster.lookup.semaphore import Semaphore
 from cluster.policy.routes.destinations import parse
@@ -111,6 +113,17 @@ class NameFinder:
             return begun[0]
         names = {*ids, *ids.values()}
         raise Invalid([Fault(_unknown("tenant", text, names, begun), "tenant_id")])
+
+    async def tenant_of_path(self, text: str) -> str:
+        """``tenant``, for a path. Raises NotFound with the nearest names, and Invalid for what is no name."""
+        faults: list[Fault] = []
+        check_name(text, "tenant", faults, longest=100)
+        if faults:
+            raise Invalid(faults)
+        try:
+            return await self.tenant(text)
+        except Invalid as error:
+            raise NotFound(error.faults[0].message, help=help_texts.TENANTS) from None
 
     async def check_message(self, message_id: str) -> None:
         """A message of any tenant that is not finished."""

@@ -16,6 +16,7 @@ from api.admin.rerouting import Rerouting
 from api.admin.searching import QueueSearch, SiteOf
 from api.admin.sending_now import SendingNow
 from api.admin.sites import SiteCalls
+from api.admin.suppressing import Suppressing
 from api.admin.suspensions import SuspensionCalls
 from api.admin.tenant_settings import TenantSettingsCalls
 from api.admin.tenants import TenantCalls
@@ -71,6 +72,7 @@ class Admin:
             Bouncing(journal, search),
             Rerouting(journal, deliverers, search, names),
             SendingNow(journal, deliverers, search),
+            Suppressing(journal, names),
             Unlisting(journal),
             Tracing(deliverers, names),
             Explaining(

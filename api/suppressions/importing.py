@@ -92,12 +92,10 @@ class ListImports:
         named = list_.replace("_", " ")
 
         async def upload(request: ApiRequest) -> ImportJob:
-            id = await self._received(request, list_)
-            return await show(request, id)
+            return await received(self._journal, request, request.auth.tenant_id, list_)
 
         async def show(request: ApiRequest, id: FromPath[str]) -> ImportJob:
-            find = self._journal.suppression_imports.find
-            return _shown(await existing(IMPORT, id, lambda id: find(request.auth.tenant_id, list_, id)))
+            return await import_job(self._journal, request.auth.tenant_id, list_, id)
 
         return (
             post(
@@ -116,34 +114,41 @@ class ListImports:
             )(show),
         )
 
-    async def _received(self, request: ApiRequest, list_: SuppressionList) -> str:
-        """Store an upload; returns its id. What does not arrive whole is dropped. Raises what ``chunks`` raises,
-        Invalid and Conflict."""
-        imports = self._journal.suppression_imports
-        id, count = None, 0
-        try:
-            async with aclosing(chunks(request)) as arriving:
-                async for chunk in arriving:
+
+async def received(journal: Journal, request: ApiRequest, tenant_id: str, list_: SuppressionList) -> ImportJob:
+    """Store an upload. What does not arrive whole is dropped. Raises what ``chunks`` raises,
+    Invalid and Conflict."""
+    imports = journal.suppression_imports
+    id, count = None, 0
+    try:
+        async with aclosing(chunks(request)) as arriving:
+            async for chunk in arriving:
+                if id is None:
+                    _check_header(request, chunk)
+                    id = await imports.begin(tenant_id, list_)
                     if id is None:
-                        _check_header(request, chunk)
-                        id = await imports.begin(request.auth.tenant_id, list_)
-                        if id is None:
-                            raise Conflict(TOO_MANY, help=help_texts.FEWER_IMPORTS)
-                    await imports.add(id, count, chunk)
-                    count += 1
-            if id is None:
-                raise Invalid([Fault(NO_HEADER, FILE, help_texts.LIST_FILE)])
-            if not await imports.end(id, count):
-                raise Conflict(GONE, help=help_texts.LIST_FILE)
-        except Rejected as error:
-            raise Conflict(GONE, help=help_texts.LIST_FILE) from error
-        except Unavailable:
-            raise  # the journal drops it later
-        except BaseException:
-            if id is not None:
-                await imports.drop(id)
-            raise
-        return id
+                        raise Conflict(TOO_MANY, help=help_texts.FEWER_IMPORTS)
+                await imports.add(id, count, chunk)
+                count += 1
+        if id is None:
+            raise Invalid([Fault(NO_HEADER, FILE, help_texts.LIST_FILE)])
+        if not await imports.end(id, count):
+            raise Conflict(GONE, help=help_texts.LIST_FILE)
+    except Rejected as error:
+        raise Conflict(GONE, help=help_texts.LIST_FILE) from error
+    except Unavailable:
+        raise  # the journal drops it later
+    except BaseException:
+        if id is not None:
+            await imports.drop(id)
+        raise
+    return await import_job(journal, tenant_id, list_, id)
+
+
+async def import_job(journal: Journal, tenant_id: str, list_: SuppressionList, id: str) -> ImportJob:
+    """How far an import is. Raises NotFound."""
+    find = journal.suppression_imports.find
+    return _shown(await existing(IMPORT, id, lambda id: find(tenant_id, list_, id)))
 
 
 def _check_header(request: ApiRequest, chunk: bytes) -> None:

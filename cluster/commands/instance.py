@@ -6,13 +6,14 @@ This module owns how commands find it and how they show its errors. It never use
 import http.client
 import json
 import os
+import shutil
 import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, BinaryIO, Literal
 
 import click
 import msgspec
@@ -113,6 +114,16 @@ class Instance:
     def put(self, path: str, **body: Json) -> Json:
         return self._call("PUT", path, {}, {name: value for name, value in body.items() if value is not None})
 
+    def upload(self, path: str, file: BinaryIO, kind: str) -> Json:
+        """Send a file as the body; ``kind`` is its media type."""
+        with self._open("POST", path, {}, file, ANSWER_S, kind) as answer, self._failures_told():
+            return json.loads(answer.read())
+
+    def download(self, path: str, file: BinaryIO) -> None:
+        """Write an answer to a file, as it arrives."""
+        with self._open("GET", path, {}, None, ANSWER_S) as answer, self._failures_told():
+            shutil.copyfileobj(answer, file)
+
     def lines(self, path: str, max_wait_s: float, **query: str | float | None) -> Iterator[Json]:
         """The objects of an NDJSON answer, as they arrive. ``max_wait_s``: the longest gap between two, in seconds."""
         with self._open("GET", path, query, None, max_wait_s) as answer, self._failures_told():
@@ -125,13 +136,19 @@ class Instance:
             content = answer.read()
             return json.loads(content) if content else None
 
-    def _open(self, method: Method, path: str, query: dict[str, Any], body: Json, max_wait_s: float) -> Any:
+    def _open(
+        self, method: Method, path: str, query: dict[str, Any], body: Json, max_wait_s: float, kind: str = ""
+    ) -> Any:
+        """``kind``: the media type of a body that is a file; others are JSON."""
         given = urllib.parse.urlencode({name: value for name, value in query.items() if value is not None})
         url = f"{self._url}/api/admin/{path}{'?' + given if given else ''}"
-        data = None if body is None else json.dumps(body).encode()
+        data = body if kind or body is None else json.dumps(body).encode()
         with self._failures_told():
             while True:
-                headers = {"Authorization": f"Bearer {self._tokens[0]}", "Content-Type": "application/json"}
+                headers = {"Authorization": f"Bearer {self._tokens[0]}", "Content-Type": kind or "application/json"}
+                if kind:
+                    body.seek(0)  # a former token may have been tried
+                    headers["Content-Length"] = str(os.fstat(body.fileno()).st_size)
                 request = urllib.request.Request(url, method=method, data=data, headers=headers)
                 try:
                     return _direct.open(request, timeout=max_wait_s)

@@ -1,17 +1,22 @@
-"""Suppression lists: undoing what a wrong bounce rule has put on them."""
+"""Suppression lists of tenants: reading and changing them, CSV files, and undoing what a wrong bounce rule did."""
 
+import sys
+import time
 from collections import Counter
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, BinaryIO
 
 import click
 
-from cluster.commands.instance import Instance
-from cluster.commands.output import NAME, console, json_option, print_json
+from cluster.commands.instance import Instance, path_part
+from cluster.commands.output import NAME, console, json_option, moment, plain, print_json, table
 from cluster.policy.limits.quantities import duration
 
 LISTS = ("bounces", "blocks", "invalid_emails")
 """The lists that bounces feed."""
+ALL_LISTS = (*LISTS, "spam_reports", "unsubscribes")
+LOOK_S = 0.5
+LIST = click.Choice(ALL_LISTS)
 
 
 class SinceType(click.ParamType[datetime]):
@@ -60,3 +65,99 @@ def purge(config: str | None, rule: str, since: datetime, list_: str | None, dry
     done = f"{totals['matched']} matched, {totals['deleted']} deleted"
     each = ", ".join(f"{count} of {name}" for name, count in by_list.items())
     console.print(f"{done} ({each})" if each else done, markup=False)
+
+
+@suppressions.command("list")
+@click.argument("tenant", type=NAME)
+@click.argument("list_", type=LIST, metavar="LIST")
+@click.option("--email", type=NAME, help="Only addresses with this in them.")
+@click.option("--limit", default=100, show_default=True, type=click.IntRange(1, 500))
+@json_option
+@click.pass_obj
+def listing(config: str | None, tenant: str, list_: str, email: str | None, limit: int, as_json: bool) -> None:
+    """The newest addresses on a LIST of TENANT (its id or its name); export has all of them."""
+    found = Instance.of(config).get(_path(tenant, list_), email=email, limit=limit)
+    if as_json:
+        print_json(found)
+        return
+    if not found:
+        console.print("there is no such address on the list")
+        return
+    shown = table("email", "=since (UTC)", "status", "reason")
+    for one in found:
+        shown.add_row(plain(one["email"]), moment(one["created_at"]), plain(one["status"]), plain(one["reason"]))
+    console.print(shown)
+
+
+@suppressions.command()
+@click.argument("tenant", type=NAME)
+@click.argument("list_", type=LIST, metavar="LIST")
+@click.argument("emails", type=NAME, metavar="EMAIL", nargs=-1, required=True)
+@json_option
+@click.pass_obj
+def add(config: str | None, tenant: str, list_: str, emails: tuple[str, ...], as_json: bool) -> None:
+    """Put addresses on a LIST of TENANT (its id or its name)."""
+    answer = Instance.of(config).post(_path(tenant, list_), emails=list(emails))
+    if as_json:
+        print_json(answer)
+    else:
+        console.print(f"{answer['changed']} added")
+
+
+@suppressions.command()
+@click.argument("tenant", type=NAME)
+@click.argument("list_", type=LIST, metavar="LIST")
+@click.argument("emails", type=NAME, metavar="EMAIL", nargs=-1, required=True)
+@json_option
+@click.pass_obj
+def remove(config: str | None, tenant: str, list_: str, emails: tuple[str, ...], as_json: bool) -> None:
+    """Take addresses off a LIST of TENANT (its id or its name)."""
+    instance = Instance.of(config)
+    removed = sum(instance.delete(_path(tenant, list_), email=email)["changed"] for email in emails)
+    if as_json:
+        print_json({"changed": removed})
+    else:
+        console.print(f"{removed} removed")
+
+
+@suppressions.command()
+@click.argument("tenant", type=NAME)
+@click.argument("list_", type=LIST, metavar="LIST")
+@click.argument("file", type=click.File("wb"), default="-")
+@click.pass_obj
+def export(config: str | None, tenant: str, list_: str, file: BinaryIO) -> None:
+    """Write a LIST of TENANT (its id or its name) to FILE as CSV; to the output when FILE is not given."""
+    Instance.of(config).download(f"{_path(tenant, list_)}/export", file)
+
+
+@suppressions.command("import")
+@click.argument("tenant", type=NAME)
+@click.argument("list_", type=LIST, metavar="LIST")
+@click.argument("file", type=click.Path())
+@click.option("--wait/--no-wait", default=True, help="Whether to return when all is worked in; it is by default.")
+@json_option
+@click.pass_obj
+def import_(config: str | None, tenant: str, list_: str, file: str, wait: bool, as_json: bool) -> None:
+    """Put the addresses of a CSV FILE on a LIST of TENANT (its id or its name). Exit 1 if lines were faulty."""
+    instance = Instance.of(config)
+    path = f"{_path(tenant, list_)}/import"
+    try:
+        with open(file, "rb") as content:
+            job = instance.upload(path, content, "text/csv")
+    except FileNotFoundError as error:
+        raise click.FileError(file, "it does not exist") from error
+    while wait and job["status"] in ("uploading", "pending"):
+        time.sleep(LOOK_S)
+        job = instance.get(f"{path}/{job['id']}")
+    if as_json:
+        print_json(job)
+    else:
+        counts = f"{job['added']} added, {job['known']} known, {job['faulty']} faulty"
+        console.print(f"{job['id']} is {job['status']}: {counts}", markup=False, soft_wrap=True)
+        for fault in job["faults"]:
+            console.print(f"line {fault['line']}: {fault['message']}", markup=False, soft_wrap=True)
+    sys.exit(job["status"] == "failed" or job["faulty"] > 0)
+
+
+def _path(tenant: str, list_: str) -> str:
+    return f"tenants/{path_part(tenant)}/suppressions/{list_}"

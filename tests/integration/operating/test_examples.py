@@ -117,8 +117,13 @@ async def _group(caller: Caller) -> str:
 
 def _import(list_: SuppressionList) -> Make:
     async def begin(caller: Caller) -> str:
-        import_id = await caller.postray.journal.suppression_imports.begin(caller.tenant_id, list_)
+        imports = caller.postray.journal.suppression_imports
+        import_id = await imports.begin(caller.tenant_id, list_)
         assert import_id is not None
+        await imports.add(import_id, 0, b"email\n")
+        await imports.end(import_id, 1)
+        while await imports.work_in():
+            pass
         return import_id
 
     return begin
@@ -222,6 +227,7 @@ MAKERS_OF_ROUTES: dict[str, dict[str, Make]] = {
     "DELETE /v3/user/scheduled_sends/{batch_id}": {BATCH_ID: _paused_batch},
     "DELETE /api/admin/tenants/{id}": {TENANT_ID: _suspended_tenant},
     **{name: {TEMPLATE_ID: _newest_template} for name in ROUTES if "/v3/templates/{template_id}/versions/{id}" in name},
+    "GET /api/admin/tenants/{tenant}/suppressions/{list}/import/{id}": {IMPORT_ID: _import(SuppressionList.BOUNCES)},
     **{
         f"GET /v3/suppression/{list_}/import/{{id}}": {IMPORT_ID: _import(list_)}
         for list_ in SuppressionList
