@@ -1,12 +1,14 @@
 -- Uploaded lists: their chunks as they arrive, and what was worked in of them.
 
 -- name: begin_import
--- Unless the tenant has too many that are not worked in yet, or is deleted.
+-- Unless the tenant has too many that are not worked in yet, or is deleted. An upload that has not ended within an hour
+-- does not count: the process that took it may have been killed.
 INSERT INTO suppression_imports (id, tenant_id, list, status)
 SELECT %(id)s, t.id, %(list)s::suppression_list, 'uploading' FROM tenants t
 WHERE t.id = %(tenant_id)s AND t.deleted_at IS NULL AND (
     SELECT count(*) FROM suppression_imports i
-    WHERE i.tenant_id = t.id AND i.status IN ('uploading', 'pending')) < %(most)s
+    WHERE i.tenant_id = t.id AND (i.status = 'pending'
+        OR i.status = 'uploading' AND i.created_at > now() - interval '1 hour')) < %(most)s
 
 -- name: add_import_chunk
 INSERT INTO suppression_import_chunks (import_id, number, content) VALUES (%(id)s, %(number)s, %(content)s)

@@ -200,6 +200,11 @@ async def test_a_tenant_has_a_bounded_number_of_imports(
     monkeypatch.setattr(suppression_imports, "MOST_UNFINISHED", 1)
     assert [(await sent(http, FILE)).status_code for _ in range(2)] == [202, 409]
     await work_in(site)
+    # The process that takes an upload is killed.
+    assert await site.journal.suppression_imports.begin(site.tenant_id, SuppressionList.BOUNCES) is not None
+    assert (await sent(http, FILE)).status_code == 409
+    with psycopg.connect(site.dsn) as connection:
+        connection.execute("UPDATE suppression_imports SET created_at = now() - interval '61 min'")
     assert (await sent(http, FILE)).status_code == 202
 
 
