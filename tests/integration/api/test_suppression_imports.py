@@ -12,7 +12,7 @@ import pytest
 from actors.importing import ListImporter
 from api.suppressions import upload
 from cluster.journal import suppression_imports
-from cluster.journal.database import execute
+from cluster.journal.database import Unavailable, execute
 from cluster.suppression.lists import SuppressionList
 from tests.integration.api.conftest import Site
 from tests.integration.api.test_suppressions import client_of
@@ -233,3 +233,16 @@ async def test_an_export_of_many_pages_is_complete(
     lines = (await http.get(f"{PATH}/export")).text.splitlines()
     assert sorted(line.partition(",")[0] for line in lines[1:]) == emails
     assert (await http.get(f"{PATH}/export", params={"limit": 3})).status_code == 400
+
+
+async def test_an_upload_while_the_journal_is_away_is_to_be_sent_again(
+    site: Site, http: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def away(*_: Any) -> None:
+        raise Unavailable("it is away")
+
+    monkeypatch.setattr(site.journal.suppression_imports, "add", away)
+    refused = await sent(http, FILE)
+    assert refused.status_code == 503 and refused.headers["retry-after"]
+    monkeypatch.undo()
+    assert (await sent(http, FILE)).status_code == 202
