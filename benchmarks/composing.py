@@ -5,6 +5,7 @@ meet the same machine. Unsigned: a signature costs the same for each kind, and t
 import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from itertools import zip_longest
 from statistics import median
 
 import msgspec
@@ -13,8 +14,11 @@ from msgspec import Struct
 from actors.compose.message import draft_message
 from actors.compose.mime import Skeleton, compile_content
 from actors.compose.templated import Version
+from actors.compose.tracking.transform import TrackingTransform
+from actors.compose.transform import Addressee
 from benchmarks.mail import FROM
-from benchmarks.order_letter import data, stored_texts, substituted, substitutions
+from benchmarks.order_letter import data, linked_texts, stored_texts, substituted, substitutions
+from cluster.ids import new_id
 from cluster.journal.records import (
     Address,
     BodyPart,
@@ -24,7 +28,10 @@ from cluster.journal.records import (
     encode,
 )
 from cluster.templates.compiled import compile_texts
+from cluster.tracking.choices import Tracking, UnsubscribeText
+from cluster.tracking.tokens import KEY_BYTES, TokenKey
 
+LINKS = 8
 MESSAGES = 100
 """Messages of each kind in a round: some tens of milliseconds."""
 AT = datetime(2026, 5, 1, tzinfo=UTC)
@@ -35,6 +42,8 @@ class ComposedKind(Struct, frozen=True):
 
     skeleton: Skeleton
     personalizations: Sequence[bytes]
+    addressees: Sequence[Addressee] = ()
+    """Of tracked messages."""
 
 
 def order_kinds() -> dict[str, ComposedKind]:
@@ -55,6 +64,27 @@ def order_kinds() -> dict[str, ComposedKind]:
     }
 
 
+def tracked_kinds() -> dict[str, ComposedKind]:
+    """The order letter of a stored template with links, by name: as it is, and with everything that tracking does."""
+    version = Version(compile_texts(linked_texts(LINKS)))
+    sender = Address(FROM["email"], FROM["name"])
+    tracking = Tracking(
+        base_url="https://links.example.com", tenant_number=1, opens=True, clicks=True, subscription=UnsubscribeText()
+    )
+    numbers = range(1, MESSAGES + 1)
+    personalizations = [encode(_to(number, template_data=msgspec.json.encode(data(number)))) for number in numbers]
+    transform = TrackingTransform(tracking, TokenKey(1, bytes(KEY_BYTES)))
+    content = Content(from_=sender, tracking=tracking)
+    return {
+        "untracked": ComposedKind(compile_content(Content(from_=sender), {}, version=version), personalizations),
+        "tracked": ComposedKind(
+            compile_content(content, {}, transform=transform, version=version),
+            personalizations,
+            [Addressee(new_id("msg_"), 0, f"reader{number}@example.org") for number in numbers],
+        ),
+    }
+
+
 def costs(kinds: Mapping[str, ComposedKind], rounds: int) -> dict[str, float]:
     """µs of CPU for a message of each kind, from its stored form to what is signed: the median of the rounds. A first
     round is not counted, in which what messages share is made."""
@@ -69,9 +99,17 @@ def costs(kinds: Mapping[str, ComposedKind], rounds: int) -> dict[str, float]:
 
 def compose(kind: ComposedKind) -> None:
     """Compose each message once."""
-    for encoded in kind.personalizations:
+    for encoded, addressee in zip_longest(kind.personalizations, kind.addressees):
         own = decode_personalization(encoded)
-        draft_message(kind.skeleton, own, None, message_id="<m@mail.example.com>", date=AT, signed_at=AT)
+        draft_message(
+            kind.skeleton,
+            own,
+            None,
+            message_id="<m@mail.example.com>",
+            date=AT,
+            signed_at=AT,
+            addressee=addressee,
+        )
 
 
 def _to(

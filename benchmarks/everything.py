@@ -34,6 +34,7 @@ AMOUNTS: Mapping[str, Mapping[str, int]] = {
     "attachments": {"messages": 200},
     "multi-recipient": {"messages": 1000},
     "templates": {"messages": 3000},
+    "everything-on": {"messages": 3000},
     "stages": {"messages": 3000},
     "growth": {"messages": 10_000},
     "peers": {"messages": 4000, "postfix_messages": 500},

@@ -5,7 +5,7 @@ is rendered separately.
 """
 
 import base64
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import msgspec
@@ -18,7 +18,7 @@ PARAGRAPH = (
     "It says nothing, at a length that letters have, and ends here. "
 )
 
-UNTRACKED = {"click_tracking": {"enable": False}, "open_tracking": {"enable": False}}
+UNTRACKED: Mapping[str, Any] = {"click_tracking": {"enable": False}, "open_tracking": {"enable": False}}
 
 Domain = Callable[[int], str]
 """The recipient's domain of the message with this number."""
@@ -84,16 +84,20 @@ class StoredLetter(Struct, frozen=True, kw_only=True):
 
 class Mail:
     """Makes request bodies of one shape. ``letter``: replaces the default with two keys in every paragraph.
-    ``is_tracked``: opens and clicks are tracked, as they are by default."""
+    ``tracking``: the request's ``tracking_settings``."""
 
     def __init__(
-        self, shape: Shape, domain: Domain = one_domain, letter: Letter | None = None, *, is_tracked: bool = False
+        self,
+        shape: Shape,
+        domain: Domain = one_domain,
+        letter: Letter | None = None,
+        tracking: Mapping[str, Any] = UNTRACKED,
     ) -> None:
         self.shape = shape
         self._domain = domain
         self._letter = letter or _usual(shape)
-        tracking = {} if is_tracked else {"tracking_settings": UNTRACKED}
-        self._shared = msgspec.json.encode(_shared(shape, self._letter) | tracking)[1:]
+        shared = _shared(shape, self._letter) | {"tracking_settings": tracking}
+        self._shared = msgspec.json.encode(shared)[1:]
 
     def body(self, numbers: Sequence[int], send_at: int | None = None, batch_id: str | None = None) -> bytes:
         """The JSON of POST /v3/mail/send: one message per number. ``send_at``: seconds since the epoch."""

@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from benchmarks.mail import StoredLetter, SubstitutedLetter
 from cluster.templates.texts import TemplateTexts
@@ -89,6 +90,20 @@ def stored_texts() -> TemplateTexts:
         subject=_marked(_SUBJECT, "{{%s}}"),
         plain=with_tags(_TEXT, _TEXT_ITEM, _TEXT_NOTE),
         html=with_tags(_HTML, _HTML_ITEM, _HTML_NOTE),
+    )
+
+
+def linked_texts(links: int) -> TemplateTexts:
+    """The texts of the stored template with links in its html, some of which name the order."""
+    texts = stored_texts()
+    rows = [
+        f'<p><a href="https://shop.example.com/{page}/of-the-order?page={page}">More about {page}</a></p>\n'
+        if page % 2
+        else f'<p><a href="https://shop.example.com/orders/{{{{number}}}}?page={page}">Your order, {page}</a></p>\n'
+        for page in range(links)
+    ]
+    return replace(
+        texts, html=texts.html.replace('<h2 style="font-size:16px">', "".join(rows) + '<h2 style="font-size:16px">')
     )
 
 

@@ -110,7 +110,13 @@ def filled_parts(parts: Unfilled, filled: Filled) -> tuple[BodyPart | Filling, .
 
 def most_octets(filled: Filled) -> int:
     """A cheap upper bound of the octets of the values."""
-    return _MOST_OF_A_CHARACTER * sum([sum(map(len, values)) for values in filled.holes])
+    return sum(
+        [
+            len(value) + value.count("\n") if value.isascii() else _MOST_OF_A_CHARACTER * len(value)
+            for values in filled.holes
+            for value in values
+        ]
+    )
 
 
 def _part(type_: str, text: CompiledText, footer: Footer | None) -> BodyPart | Cut:

@@ -42,7 +42,7 @@ class SharedBy(Enum):
     """One recipient: each recipient of a message gets a copy, composed and sent separately."""
 
 
-class Addressee(Struct, frozen=True):
+class Addressee(Struct, frozen=True, gc=False):
     """The recipient of a copy; the same in every attempt."""
 
     message_id: str

@@ -24,6 +24,7 @@ from benchmarks.records import Better, Repeat
 from benchmarks.runner import Measure
 from benchmarks.scenarios.blast import Options, fire, repeat_of
 from benchmarks.scenarios.sending import COUNTED, Messages, SendingWorld
+from cluster.templates.texts import TemplateTexts
 
 WIDTH = 8
 """Characters of a value, and of the word in its place when nothing is filled in."""
@@ -138,9 +139,9 @@ class Templates:
         return repeat_of(world, shot, recorded_at or time.time(), await watch.stop())
 
 
-async def stored_template(url: str, key: str) -> str:
-    """Make the order confirmation's template over the API; returns its id."""
-    client, texts = Client(url, key), order_letter.stored_texts()
+async def stored_template(url: str, key: str, texts: TemplateTexts | None = None) -> str:
+    """Make a template over the API, by default the order confirmation's; returns its id."""
+    client, texts = Client(url, key), texts or order_letter.stored_texts()
     made = await client.post("/v3/templates", {"name": "Order", "generation": "dynamic"})
     template_id: str = made.json()["id"]
     version = {

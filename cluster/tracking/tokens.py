@@ -37,6 +37,7 @@ _BLOCK = 64
 _TOKEN = re.compile(r"[A-Za-z0-9_-]+", re.ASCII).fullmatch
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _TO_BASE_32 = str.maketrans(_CROCKFORD, "0123456789abcdefghijklmnopqrstuv")
+_URL_SAFE = bytes.maketrans(b"+/", b"-_")
 _SCHEMES = ("https://", "http://")
 
 
@@ -55,7 +56,7 @@ class TokenKey(Struct, frozen=True):
     key: bytes
 
 
-class Recipient(Struct, frozen=True, kw_only=True):
+class Recipient(Struct, frozen=True, kw_only=True, gc=False):
     """One recipient of a message."""
 
     tenant_number: int
@@ -64,7 +65,7 @@ class Recipient(Struct, frozen=True, kw_only=True):
     email: str
 
 
-class Target(Struct, frozen=True):
+class Target(Struct, frozen=True, gc=False):
     """Where a link leads. ``url``: absolute, http or https. ``link_index``: its number in the message, from 0."""
 
     url: str
@@ -86,7 +87,7 @@ class Named(Struct, frozen=True):
     preferences: Preferences | None = None
 
 
-class Suffix(Struct, frozen=True):
+class Suffix(Struct, frozen=True, gc=False):
     """The second part of a token, the same for all recipients: its bytes, and in base64."""
 
     data: bytes
@@ -100,13 +101,18 @@ def open_suffix() -> Suffix:
 
 def click_suffix(target: Target) -> Suffix:
     """Raises ValueError for a target that is not http(s), has NUL, or is longer than ``LONGEST_TARGET``."""
-    scheme = next((number for number, one in enumerate(_SCHEMES) if target.url[: len(one)].lower() == one), None)
-    if scheme is None or "\0" in target.url:
-        raise ValueError(f"{target.url[:100]!r} is no http(s) URL")
-    rest = target.url[len(_SCHEMES[scheme]) :].encode()
+    url = target.url
+    scheme = 0 if url.startswith(_SCHEMES[0]) else _scheme_of(url)
+    if scheme is None or "\0" in url:
+        raise ValueError(f"{url[:100]!r} is no http(s) URL")
+    rest = url[len(_SCHEMES[scheme]) :].encode()
     if len(rest) > LONGEST_TARGET:
         raise ValueError(f"a target of {len(rest)} bytes")
     return _suffix(bytes([Kind.CLICK]) + _varint(target.link_index) + bytes([scheme]) + rest)
+
+
+def _scheme_of(url: str) -> int | None:
+    return next((number for number, one in enumerate(_SCHEMES) if url[: len(one)].lower() == one), None)
 
 
 def unsubscribe_suffix(preferences: Preferences) -> Suffix:
@@ -201,7 +207,7 @@ def _suffix(data: bytes) -> Suffix:
 
 
 def _base64(data: bytes) -> str:
-    return binascii.b2a_base64(data, newline=False).decode().replace("+", "-").replace("/", "_")
+    return binascii.b2a_base64(data, newline=False).translate(_URL_SAFE).decode()
 
 
 def _crypted(key: bytes, nonce: bytes, text: bytes) -> bytes:

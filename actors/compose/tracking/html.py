@@ -179,4 +179,6 @@ def escaped(url: str) -> str:
 def url_of(value: str) -> str:
     """The URL that ``href`` names, as the URL standard takes it from the attribute: without white space around it and
     line ends within."""
+    if "&" not in value and value.isprintable() and " " not in value:
+        return value  # as most are
     return attribute_text(value).translate(_DROPPED).strip(" \f")

@@ -21,7 +21,7 @@ from cluster.tracking.tokens import Suffix, Target, click_suffix
 _LONGEST_PREFIX = 440
 """Characters of a token besides its target, at most."""
 TEXT_URL = re.compile(r"https?://[^\s<>\"]+", re.IGNORECASE)
-_GROWTH = 25
+_GROWTH = 14
 """How many times as long a value of nothing but the shortest links becomes."""
 _ENDS = ".,;:!?'\u201d\u2019\u00bb"
 _PAIRS = {")": "(", "]": "[", "}": "{"}

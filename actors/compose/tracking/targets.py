@@ -1,21 +1,21 @@
 """The targets of links: which are tracked, and the parameters that are added to them. Pure."""
 
-from urllib.parse import quote, unquote_plus, urlsplit
+import re
+from urllib.parse import quote, unquote_plus
 
 from cluster.tracking.choices import Analytics
 from cluster.tracking.tokens import LONGEST_TARGET
 
+_WITH_HOST = re.compile(
+    r"https?://(?:[^/?#@\s]*@)?(?:\[[0-9a-f:.]+\]|[^/?#:@\[\]\s]+)(?::[0-9]*)?(?:[/?#]|\Z)", re.IGNORECASE
+)
+
 
 def is_target(url: str) -> bool:
     """Whether it is a whole URL of the web, as a token can name it."""
-    if url[:8].lower() != "https://" and url[:7].lower() != "http://":
+    if _WITH_HOST.match(url) is None or "\0" in url:
         return False
-    if "\0" in url or len(url) > LONGEST_TARGET or (not url.isascii() and len(url.encode()) > LONGEST_TARGET):
-        return False
-    try:
-        return bool(urlsplit(url).hostname)
-    except ValueError:
-        return False
+    return len(url) <= LONGEST_TARGET and (url.isascii() or len(url.encode()) <= LONGEST_TARGET)
 
 
 def with_analytics(url: str, analytics: Analytics) -> str:
