@@ -333,6 +333,9 @@ async def test_bad_policies_are_named(operating: Operating) -> None:
     assert "sets nothing" in response.text
 
 
+LISTS = "/api/admin/tenants/{tenant}/suppressions/{list}"
+
+
 async def test_every_route_is_documented_with_its_answers(operating: Operating) -> None:
     found = (await operating.client.get("/schema/openapi.json")).json()
     declared = {(m, path): op for path, item in found["paths"].items() if "/admin/" in path for m, op in item.items()}
@@ -371,6 +374,12 @@ async def test_every_route_is_documented_with_its_answers(operating: Operating) 
         ("post", "/api/admin/send-now"): {"200", *with_body},
         ("post", "/api/admin/reroute"): {"200", *with_body},
         ("post", "/api/admin/suppressions/purge"): {"200", *with_body},
+        ("get", LISTS): {"200", "400", "401", "404", "500", "503"},
+        ("post", LISTS): {"200", "404", *with_body},
+        ("delete", LISTS): {"200", "400", "401", "404", "500", "503"},
+        ("get", f"{LISTS}/export"): {"200", "400", "401", "404", "500", "503"},
+        ("post", f"{LISTS}/import"): {"202", "404", "409", *with_body} - {"422"},
+        ("get", f"{LISTS}/import/{{id}}"): {"200", "400", "401", "404", "500", "503"},
         ("get", "/api/admin/trace"): {"200", "400", "401", "500", "503"},
         ("get", "/api/admin/explain/{id}"): {"200", "400", "401", "404", "500", "503"},
         ("get", "/api/admin/route/{domain}"): {"200", "400", "401", "500", "503"},
