@@ -13,17 +13,20 @@ from html.entities import html5
 from msgspec import Struct
 
 HOLE = "\0"
-_QUOTED = r"""[ \t\n\f\r]*(?:"[^"]*"|'[^']*')"""
+_SPACE = r"\t\n\f\r "
+"""White space of html, for a class of a pattern. ``\\s`` is more: a no-break space is part of a name or a value."""
+_VALUE = rf"""[{_SPACE}]*+(?:"[^"]*+(?:"|\Z)|'[^']*+(?:'|\Z)|[^{_SPACE}>"'][^{_SPACE}>]*+)"""
+_RAW = "script|style|textarea|title|xmp|iframe|noembed|noframes|plaintext"
 _TAG = re.compile(
     rf"""
     <(?:
       !--(?: (?P<conditional>\[if\b[^>]*>) | -?> | .*?(?:--!?>|\Z) )
-    | (?P<raw>script|style|textarea|title|xmp|iframe|noembed|noframes)(?=[\s/>])
-    | (?P<link>a|area)(?=[\s/>{HOLE}])
-    | (?P<body>/body)(?=[\s/>])
-    | [!?/]?[a-z]
+    | (?P<raw>{_RAW})(?=[{_SPACE}/>])
+    | (?P<link>a|area)(?=[{_SPACE}/>{HOLE}])
+    | (?P<body>/body)(?=[{_SPACE}/>])
+    | /?[a-z]
     )
-    (?P<rest>(?(conditional)|(?:[^>=]++|=(?:{_QUOTED})?)*+(?P<end>>|\Z)))
+    (?P<rest>(?(conditional)|(?:[^>=]++|=(?:{_VALUE})?)*+(?P<end>>|\Z)))
     """,
     re.IGNORECASE | re.DOTALL | re.VERBOSE,
 )
@@ -31,9 +34,8 @@ _TAG = re.compile(
 _SKIPPED = re.compile(
     rf"""
     (?: [^<{HOLE}]++
-    | <(?![!?/]?[a-z]|!--)
-    | <(?! !-- | (?:script|style|textarea|title|xmp|iframe|noembed|noframes|a|area|/body)[\s/>{HOLE}] )
-      [!?/]?[a-z] (?:[^>=]++|=(?:{_QUOTED})?)*+ (?:>|\Z)
+    | <(?![!?/a-z])
+    | <(?! (?:{_RAW}|a|area|/body)[{_SPACE}/>{HOLE}] ) /?[a-z] (?:[^>=]++|=(?:{_VALUE})?)*+ >
     )*+
     """,
     re.IGNORECASE | re.VERBOSE,
@@ -41,20 +43,28 @@ _SKIPPED = re.compile(
 """Text and tags in which nothing is to be found: most of a text, in one step."""
 _USUAL_LINK = re.compile(
     r"""<a(?:\s+(?!href|clicktracking)[a-z-]+="[^"<>\0]*")*+\s+href="([^"<>]*)"(?:\s+(?!href|clicktracking)[a-z-]+="[^"<>\0]*")*+\s*>""",
-    re.IGNORECASE,
+    re.IGNORECASE | re.ASCII,
 )
 """A link as nearly all are written: it is read in one step."""
-_COMMENT = re.compile(r"<!--(?!\[if\b)(?:-?>|.*?(?:--!?>|\Z))", re.IGNORECASE | re.DOTALL)
+_COMMENT = re.compile(
+    r"<(?: !--(?!\[if\b)(?:-?>|.*?(?:--!?>|(?P<open>\Z))) | (?:!(?!--)|\?|/(?![a-z]))[^>]*+(?:>|\Z) )",
+    re.IGNORECASE | re.DOTALL | re.VERBOSE,
+)
+"""Also what browsers take for one, up to the next ``>``: a declaration, an instruction, an end tag without a name."""
+_END_OF_COMMENT = re.compile("--!?>")
 _ATTRIBUTE = re.compile(
-    r"""
-    (?P<before>[\s/]*)
-    (?P<name>[^\s/>=]|=(?=[^>]))(?P<more>[^\s/>=]*)
-    (?: \s*=\s* (?: "(?P<double>[^"]*)" | '(?P<single>[^']*)' | (?P<bare>[^\s>"'][^\s>]*)? ) )?
+    rf"""
+    (?P<before>[{_SPACE}/]*)
+    (?P<name>[^{_SPACE}/>=]|=(?=[^>]))(?P<more>[^{_SPACE}/>=]*)
+    (?: [{_SPACE}]*=[{_SPACE}]*
+      (?: "(?P<double>[^"]*)" | '(?P<single>[^']*)' | (?P<bare>[^{_SPACE}>"'][^{_SPACE}>]*)? ) )?
     """,
     re.VERBOSE,
 )
 _REFERENCE = re.compile(r"&(?:#(?:[0-9]+|[xX][0-9a-fA-F]+);?|([A-Za-z][A-Za-z0-9]*)(;?))")
 _DROPPED = str.maketrans("", "", "\t\r\n")
+_AFTER_BARE = re.compile(f"[{_SPACE}>]")
+_AROUND = "".join(map(chr, range(0x21)))
 
 
 class Link(Struct, frozen=True):
@@ -71,7 +81,8 @@ class Found(Struct, frozen=True):
     untracked: tuple[tuple[int, int], ...]
     """The places of ``clicktracking="off"``, with the white space before: to be removed."""
     body_end: int
-    """Where the last ``</body>`` begins, or the end of the text."""
+    """Where the last ``</body>`` begins that is not in a comment. Without one: the end of the text, or the beginning of
+    a tag, comment or script that is not closed."""
     text_holes: frozenset[int]
     """The places of the holes in text, as opposed to those within tags, comments and scripts."""
     is_odd: bool
@@ -83,7 +94,7 @@ def scan(html: str) -> Found:
     links: list[Link] = []
     untracked: list[tuple[int, int]] = []
     text_holes: set[int] = set()
-    body_end = len(html)
+    body_end, open_from, conditional_end = None, len(html), 0
     is_odd = False
     at = 0
     while (start := _end_of_skipped(html, at)) < len(html):
@@ -98,6 +109,8 @@ def scan(html: str) -> Found:
         comment = _COMMENT.match(html, start)
         if comment is not None:
             at = comment.end()
+            if comment["open"] is not None:
+                open_from = min(open_from, start)
             continue
         tag = _TAG.match(html, start)
         if tag is None:
@@ -105,18 +118,24 @@ def scan(html: str) -> Found:
             continue
         at = tag.end()
         if tag["conditional"]:
-            continue
-        if tag["raw"] and tag["end"]:
-            at = _end_of_raw(html, at, tag["raw"])
-        elif tag["body"]:
+            if start >= conditional_end:  # not within another
+                conditional_end = _end_of_conditional(html, start)
+                open_from = start if conditional_end > len(html) else open_from
+        elif not tag["end"]:
+            open_from = min(open_from, start)
+        elif tag["raw"]:
+            at, is_open = _end_of_raw(html, at, tag["raw"], conditional_end)
+            open_from = min(open_from, start) if is_open else open_from
+        elif tag["body"] and start >= conditional_end:
             body_end = start
-        elif tag["link"] and tag["end"]:
+        elif tag["link"]:
             odd, link, off = _link(html, tag.start("rest"), at - 1)
             is_odd = is_odd or odd
             if off is not None:
                 untracked.append(off)
             elif link is not None:
                 links.append(link)
+    body_end = open_from if body_end is None else body_end
     return Found(tuple(links), tuple(untracked), body_end, frozenset(text_holes), is_odd)
 
 
@@ -126,10 +145,20 @@ def _end_of_skipped(html: str, at: int) -> int:
     return skipped.end()
 
 
-def _end_of_raw(html: str, at: int, name: str) -> int:
-    """The end of the content of a script or its like."""
-    end = re.compile(rf"</{name}(?=[\s/>])", re.IGNORECASE).search(html, at)
-    return end.start() if end is not None else len(html)
+def _end_of_conditional(html: str, start: int) -> int:
+    """Where a conditional comment ends, or beyond the text."""
+    end = _END_OF_COMMENT.search(html, start)
+    return end.start() if end is not None else len(html) + 1
+
+
+def _end_of_raw(html: str, at: int, name: str, conditional_end: int) -> tuple[int, bool]:
+    """The end of the content of a script or its like, and whether it lacks one. Such an element in a conditional
+    comment ends with it."""
+    limit = conditional_end if at <= conditional_end <= len(html) else len(html)
+    if name.lower() == "plaintext":  # which nothing ends
+        return limit, limit == len(html)
+    end = re.compile(rf"</{name}(?=[{_SPACE}/>])", re.IGNORECASE).search(html, at, limit)
+    return (end.start(), False) if end is not None else (limit, limit == len(html))
 
 
 def _link(html: str, start: int, end: int) -> tuple[bool, Link | None, tuple[int, int] | None]:
@@ -176,9 +205,14 @@ def escaped(url: str) -> str:
     return escape(url).replace(" ", "%20")
 
 
+def keeps_within(value: str, before: str) -> bool:
+    """Whether a filled value of ``href`` ends where its place does. ``before``: the character before the place."""
+    return before not in value if before in ('"', "'") else _AFTER_BARE.search(value) is None
+
+
 def url_of(value: str) -> str:
-    """The URL that ``href`` names, as the URL standard takes it from the attribute: without white space around it and
-    line ends within."""
+    """The URL that ``href`` names, as the URL standard takes it from the attribute: without control characters and
+    spaces around it, and without line ends within."""
     if "&" not in value and value.isprintable() and " " not in value:
         return value  # as most are
-    return attribute_text(value).translate(_DROPPED).strip(" \f")
+    return attribute_text(value).translate(_DROPPED).strip(_AROUND)

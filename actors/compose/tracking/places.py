@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 
 from msgspec import Struct
 
-from actors.compose.tracking.html import escaped, url_of
+from actors.compose.tracking.html import escaped, keeps_within, url_of
 from actors.compose.tracking.recipient import TokensOfRecipients
 from actors.compose.tracking.targets import is_target, with_analytics
 from actors.compose.transform import Addressee
@@ -104,12 +104,16 @@ class FilledLink(Struct, frozen=True, eq=False):
     keys: tuple[str, ...]
     number: int
     maker: LinkMaker
-    is_html: bool
+    before: str | None
+    """The character before a value of ``href``; None in plain text."""
 
     def fill(self, addressee: Addressee, values: Mapping[str, str]) -> str:
         value = joined(self.literals, [values[key] for key in self.keys])
-        make = self.maker.of_href if self.is_html else self.maker.of_text
-        return make(value, self.number, addressee)
+        if self.before is None:
+            return self.maker.of_text(value, self.number, addressee)
+        if not keeps_within(value, self.before):
+            return value  # only a part of it is the link, and what follows must stay as it is
+        return self.maker.of_href(value, self.number, addressee)
 
     def most(self, values_bytes: int) -> int:
         own = len("".join(self.literals)) + values_bytes * len(self.keys)

@@ -7,8 +7,11 @@ from cluster.tracking.choices import Analytics
 from cluster.tracking.tokens import LONGEST_TARGET
 
 _WITH_HOST = re.compile(
-    r"https?://(?:[^/?#@\s]*@)?(?:\[[0-9a-f:.]+\]|[^/?#:@\[\]\s]+)(?::[0-9]*)?(?:[/?#]|\Z)", re.IGNORECASE
+    r"https?://(?:[^/?#\\]*@)?(?:\[[0-9a-f:.]+\]|[^\x00-\x20/:<>?#@\[\\\]^|\x7f]+)(?::[0-9]{0,5})?(?=[/?#\\]|\Z)",
+    re.IGNORECASE | re.ASCII,
 )
+"""As browsers take it: with these characters in a host, or with another port, it is no URL, and leads nowhere
+(https://url.spec.whatwg.org/#forbidden-domain-code-point)."""
 
 
 def is_target(url: str) -> bool:

@@ -25,8 +25,10 @@ from cluster.tracking.tokens import Preferences, Target, TokenKey, click_suffix,
 
 HTML, AMP, PLAIN = "text/html", "text/x-amp-html", "text/plain"
 PIXEL_STYLE = (
-    'width="1" height="1" alt="" border="0" style="display:block;width:1px;height:1px;border:0;margin:0;padding:0">'
+    'width="1" height="1" alt="" border="0" '
+    'style="position:absolute;display:block;width:1px;height:1px;border:0;margin:0;padding:0">'
 )
+"""Absolute, because it may stand in a table cell or a flex box that the text leaves open: it takes no place there."""
 USUAL_TEXT = "Unsubscribe: <% %>"
 USUAL_HTML = '<p style="font-size:small"><% Unsubscribe %></p>'
 
@@ -129,7 +131,9 @@ class TrackingTransform:
         if HOLE in value:
             first = whole.count(HOLE, 0, start)
             own = keys[first : first + value.count(HOLE)]
-            link = FilledLink(tuple(value.split(HOLE)), tuple(own), number, self._links, is_html)
+            link = FilledLink(
+                tuple(value.split(HOLE)), tuple(own), number, self._links, whole[start - 1] if is_html else None
+            )
             yield Edit(start, end, (link,))
             return
         url = html.url_of(value) if is_html else value

@@ -17,22 +17,28 @@ URL = re.compile(r"https://t\.example/t/(?:c/(?P<c>[\w-]+)|u/(?P<u>[\w-]+)|o/(?P
 PIXEL = re.compile(r'<img src="<open>" width="1" [^>]*>')
 
 
-def tracked(
+def changed(
     text: str,
     holes: Sequence[str] = (),
     values: Mapping[str, str] | None = None,
     kind: str = "text/html",
     **choices: Any,
 ) -> str | None:
-    """The text of Ada's copy; ``\\0`` stands for a hole. Tokens are shown as what they name."""
+    """The text of Ada's copy; ``\\0`` stands for a hole."""
     transform = TrackingTransform(Tracking(base_url=BASE, tenant_number=1, **choices), KEY)
-    changed = transform.change(Text(kind, tuple(text.split("\0")), tuple(holes)))
-    if changed is None:
+    text_of_copy = transform.change(Text(kind, tuple(text.split("\0")), tuple(holes)))
+    if text_of_copy is None:
         return None
-    pieces = [changed.literals[0]]
-    for hole, literal in zip(changed.holes, changed.literals[1:], strict=True):
+    pieces = [text_of_copy.literals[0]]
+    for hole, literal in zip(text_of_copy.holes, text_of_copy.literals[1:], strict=True):
         pieces += ((values or {})[hole] if isinstance(hole, str) else hole.fill(ADA, values or {}), literal)
-    return PIXEL.sub("<pixel>", URL.sub(_named, "".join(pieces)))
+    return "".join(pieces)
+
+
+def tracked(text: str, *args: Any, **choices: Any) -> str | None:
+    """The text of Ada's copy as ``changed`` makes it, its tokens shown as what they name."""
+    copy = changed(text, *args, **choices)
+    return None if copy is None else PIXEL.sub("<pixel>", URL.sub(_named, copy))
 
 
 def _named(url: re.Match[str]) -> str:

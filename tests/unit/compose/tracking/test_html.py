@@ -60,6 +60,15 @@ BODIES = [
         '<svg><a href="https://a.example"><text>x</text></a></svg>',
         '<svg><a href="<0:https://a.example>"><text>x</text></a></svg>',
     ),
+    ("<a href=https://a.example/\u00a0b c>", "<a href=<0:https://a.example/\u00a0b> c>"),
+    ('<a href="\x01https://a.example\x02">', '<a href="<0:https://a.example>">'),
+    ('<a\u00a0href="https://no.example"><a href="https://a.example">', None),
+    ('<![CDATA[<a href="https://no.example">]]><a href="https://a.example">', None),
+    ('</3 <a href="https://no.example"></><a href="https://a.example">', None),
+    ('<? <a href="https://no.example"><a href="https://a.example">', None),
+    ('<!x y=">"><a href="https://a.example">z">', None),
+    ('<a b==">"><a href="https://a.example">', None),
+    ('<!--[if mso]><style>td{}<![endif]--><a href="https://a.example">', None),
     (
         '<img src="data:image/png;base64,iVBORw0KGgo=" alt="a=b">',
         '<img src="data:image/png;base64,iVBORw0KGgo=" alt="a=b">',
@@ -75,6 +84,10 @@ SAME = [
     '<a href="ftp://a.example">',
     '<a href="https://">',
     '<a href="http://[1">',
+    '<a href="https://a b.example/">',
+    "<a href='https://no.example\">y</a>'>",
+    '<a href="https://no.example:x/">',
+    '<a href="https://user@:80/">',
     "<a href>",
     '<a href="">',
     '<a name="x">',
@@ -88,6 +101,8 @@ SAME = [
     '<title><a href="https://no.example"></title>',
     f'<a href="https://a.example/{"x" * 5000}">',
     "text https://no.example text",
+    '<plaintext><a href="https://no.example"></plaintext><a href="https://no.example">',
+    '<a href="https://no.example><a href="https://no.example',
 ]
 
 
@@ -114,6 +129,27 @@ def test_what_is_no_link_stays(body: str) -> None:
 )
 def test_a_sender_switches_one_link_off(body: str, expected: str) -> None:
     assert tracked(body, clicks=True) == expected
+
+
+@pytest.mark.parametrize(
+    ("shown", "hidden"),
+    [
+        ("<p>x", "<!-- y"),
+        ("<p>x", "<!--[if mso]> y"),
+        ("<p>x", '<a href="https://a.example'),
+        ("<p>x", '<a href="https://a.example>y</a>'),
+        ("<p>x", "<p title='y>z</p>"),
+        ("<p>x", "<style>p{"),
+        ("<p>x", "<TEXTAREA>y</p>"),
+        ("<p>x", "<plaintext>y</plaintext>"),
+        ("<p>x<!--[if mso]></body></html><![endif]-->", ""),
+        ("<p>x<!--[if mso]><style>p{<![endif]-->y", ""),
+        ("<p>x<!--[if mso]></body><![endif]--><!--[if !mso]><!-->", "</body></html><!--<![endif]-->"),
+        ("<p>x", "</body><!--[if mso]></body><![endif]--></html>"),
+    ],
+)
+def test_the_pixel_is_where_it_is_loaded(shown: str, hidden: str) -> None:
+    assert tracked(f"{shown}{hidden}", opens=True) == f"{shown}<pixel>{hidden}"
 
 
 @pytest.mark.parametrize(
@@ -167,7 +203,23 @@ def test_any_html_changes_only_in_its_links(html: str) -> None:
 
 @pytest.mark.parametrize(
     "bad",
-    ["<a ", "<", "<!--", '<a href="', "<script>", "='", "<a href=", "<p ", "\0", "</", "<a/", "<a clicktracking="],
+    [
+        "<!--[if a]>",
+        "<![",
+        '<p a="',
+        "<a ",
+        "<",
+        "<!--",
+        '<a href="',
+        "<script>",
+        "='",
+        "<a href=",
+        "<p ",
+        "\0",
+        "</",
+        "<a/",
+        "<a clicktracking=",
+    ],
 )
 def test_the_time_is_proportional_to_the_text(bad: str) -> None:
     def seconds(length: int) -> float:
